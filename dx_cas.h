@@ -34,7 +34,7 @@
 
         >>config  >>types  >>api        what you may call
         >>extension                     what layers on the record format may call, too
-        >>platform >>shared >>simd >>blake3 >>chunker >>file
+        >>platform >>shared >>compress >>simd >>blake3 >>chunker >>file
         >>format >>index >>objects >>refs >>recovery >>checkpoint >>public >>verify >>collect
         >>streams >>deltas >>repair
 
@@ -859,7 +859,65 @@ static uint32_t dx_cas_p_crc32c(uint32_t crc, const uint8_t *p, size_t size)
 }
 #endif
 
-/* BLAKE3 (github.com/BLAKE3-team/BLAKE3-specs, section 2.2): flags of a compression. */
+/* SipHash-1-3 (Aumasson, Bernstein: "SipHash: a fast short-input PRF"), for tables whose keys others
+   choose: without the seed nobody can tell which keys meet. One round for each word of the input,
+   three at the end. */
+static inline uint64_t dx_cas_p_rotate_left(uint64_t v, unsigned n)
+{
+    DX_CAS_ASSERT(n > 0 && n < 64);
+    return v << n | v >> (64 - n);
+}
+
+static inline void dx_cas_p_sip_start(uint64_t v[4], const uint64_t seed[2])
+{
+    v[0] = seed[0] ^ 0x736f6d6570736575u;
+    v[1] = seed[1] ^ 0x646f72616e646f6du;
+    v[2] = seed[0] ^ 0x6c7967656e657261u;
+    v[3] = seed[1] ^ 0x7465646279746573u;
+}
+
+static inline void dx_cas_p_sip_round(uint64_t v[4])
+{
+    v[0] += v[1];
+    v[1] = dx_cas_p_rotate_left(v[1], 13) ^ v[0];
+    v[0] = dx_cas_p_rotate_left(v[0], 32);
+    v[2] += v[3];
+    v[3] = dx_cas_p_rotate_left(v[3], 16) ^ v[2];
+    v[0] += v[3];
+    v[3] = dx_cas_p_rotate_left(v[3], 21) ^ v[0];
+    v[2] += v[1];
+    v[1] = dx_cas_p_rotate_left(v[1], 17) ^ v[2];
+    v[2] = dx_cas_p_rotate_left(v[2], 32);
+}
+
+static inline void dx_cas_p_sip_word(uint64_t v[4], uint64_t word)
+{
+    v[3] ^= word;
+    dx_cas_p_sip_round(v);
+    v[0] ^= word;
+}
+
+/* last: the bytes that fill no word, with the size of the input as the highest one. */
+static inline uint64_t dx_cas_p_sip_end(uint64_t v[4], uint64_t last)
+{
+    unsigned i;
+    dx_cas_p_sip_word(v, last);
+    v[2] ^= 255;
+    for (i = 0; i < 3; i++) dx_cas_p_sip_round(v);
+    return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+
+/* >>compress ------------------------------------------------------------
+   BLAKE3 (github.com/BLAKE3-team/BLAKE3-specs, section 2.2) has one primitive: a state of 16 words,
+   mixed with a block of 16 message words in seven rounds. A round mixes the four columns, then the
+   four diagonals, each with two words of the message, which go in another order each time:
+
+        v[0]  v[1]  v[2]  v[3]        chaining value, 8 words
+        v[4]  v[5]  v[6]  v[7]
+        v[8]  v[9]  v[10] v[11]       the key of the plain hash
+        v[12] v[13] v[14] v[15]       counter (2 words), size of the block, flags
+
+   This is the portable text; the vectors of >>simd take the same macros. */
 enum {
     DX_CAS_P_B3_CHUNK_START = 1, DX_CAS_P_B3_CHUNK_END = 2, DX_CAS_P_B3_PARENT = 4,
     DX_CAS_P_B3_ROOT = 8, DX_CAS_P_B3_KEYED = 16, DX_CAS_P_B3_DERIVE_CONTEXT = 32,
@@ -871,8 +929,7 @@ static void dx_cas_p_blake3_iv(uint32_t key[8])
 {
     static const uint32_t iv[8] = {0x6a09e667u, 0xbb67ae85u, 0x3c6ef372u, 0xa54ff53au,
                                    0x510e527fu, 0x9b05688cu, 0x1f83d9abu, 0x5be0cd19u};
-    unsigned i;
-    for (i = 0; i < 8; i++) key[i] = iv[i];
+    DX_CAS_MEMCPY(key, iv, sizeof iv);
 }
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__clang__) /* to check each index takes minutes */
@@ -932,6 +989,8 @@ static void dx_cas_p_blake3_compress(uint32_t out[16], const uint32_t cv[8],
                       (uint32_t)(counter >> 32), block_size, flags};
     uint32_t m[16];
     unsigned r, j, i;
+    DX_CAS_ASSERT(block_size <= 64 && flags < 256);
+    DX_CAS_ASSERT(!(flags & DX_CAS_P_B3_PARENT) || block_size == 64);
     DX_CAS_P_UNROLL for (i = 0; i < 16; i++) m[i] = dx_cas_p_load32(block + 4 * i);
     DX_CAS_P_B3_ROUNDS(DX_CAS_P_SHIFT, v, m, r, j, i)
     DX_CAS_P_UNROLL for (i = 0; i < 8; i++) {
@@ -939,7 +998,6 @@ static void dx_cas_p_blake3_compress(uint32_t out[16], const uint32_t cv[8],
         out[i] = v[i] ^ v[i + 8];
     }
 }
-/* <<shared */
 
 /* Flags of several blocks in one word: those of all, more for the first, more for the last one. */
 #define DX_CAS_P_B3_FIRST(flags) ((uint32_t)(flags) << 8)
@@ -1210,7 +1268,8 @@ static void dx_cas_p_b3_blocks(uint32_t out[16], const uint32_t cv[8], const uin
     }
 #endif
     for (i = 0; i < blocks; i++, cv = out) {
-        uint32_t first = i == 0 ? flags >> 8 : 0, last = i + 1 == blocks ? flags >> 16 : 0;
+        uint32_t first = i == 0 ? flags >> 8 : 0;
+        uint32_t last = i + 1 == blocks ? flags >> 16 : 0;
         dx_cas_p_blake3_compress(out, cv, in + 64 * i, size, counter, (flags | first | last) & 255);
     }
 }
@@ -2463,32 +2522,14 @@ static uint64_t dx_cas_p_place(const dx_cas_entry_ *e)
     return e->place & (DX_CAS_P_PLACE_MAX - 1);
 }
 
-/* SipHash-1-3 (Aumasson, Bernstein: "SipHash: a fast short-input PRF") of 8 bytes. */
-#define DX_CAS_P_ROTL(x, n) ((x) << (n) | (x) >> (64 - (n)))
-static uint64_t dx_cas_p_sip(const uint64_t key[2], uint64_t word)
+/* SipHash of 8 bytes. */
+static uint64_t dx_cas_p_sip(const uint64_t seed[2], uint64_t word)
 {
-    uint64_t a = key[0] ^ 0x736f6d6570736575u, b = key[1] ^ 0x646f72616e646f6du;
-    uint64_t d = key[0] ^ 0x6c7967656e657261u, e = key[1] ^ 0x7465646279746573u;
-    unsigned round;
-    for (round = 0; round < 5; round++) { /* the word, its size, and three to end with */
-        uint64_t block = round == 0 ? word : round == 1 ? (uint64_t)8 << 56 : 0;
-        if (round == 2) d ^= 255;
-        e ^= block;
-        a += b;
-        b = DX_CAS_P_ROTL(b, 13) ^ a;
-        a = DX_CAS_P_ROTL(a, 32);
-        d += e;
-        e = DX_CAS_P_ROTL(e, 16) ^ d;
-        a += e;
-        e = DX_CAS_P_ROTL(e, 21) ^ a;
-        d += b;
-        b = DX_CAS_P_ROTL(b, 17) ^ d;
-        d = DX_CAS_P_ROTL(d, 32);
-        a ^= block;
-    }
-    return a ^ b ^ d ^ e;
+    uint64_t v[4];
+    dx_cas_p_sip_start(v, seed);
+    dx_cas_p_sip_word(v, word);
+    return dx_cas_p_sip_end(v, (uint64_t)8 << 56);
 }
-#undef DX_CAS_P_ROTL
 
 /* The first slot for a fingerprint: the upper half of its hash, scaled to the number of slots,
    which is below 2^32. */
@@ -3037,6 +3078,7 @@ DX_CAS_API bool dx_cas_ext_name_ok(const char *name)
     size_t size;
     for (size = 0; name && size <= DX_CAS_NAME_MAX; size++) {
         uint8_t b = (uint8_t)name[size];
+        DX_CAS_ASSERT(more <= 3);
         if (more) {
             if ((b & 0xc0) != 0x80) return false;
             c = c << 6 | (b & 0x3fu);
@@ -4304,6 +4346,7 @@ DX_CAS_API int dx_cas_open(dx_cas_store *s, const dx_cas_desc *desc)
     if (error == DX_CAS_OK) error = dx_cas_p_open(s, desc);
     if (error != DX_CAS_OK) dx_cas_close(s);
     s->open_ = error == DX_CAS_OK;
+    DX_CAS_ASSERT(!s->open_ || s->slot_count_ == 0 || s->entry_count_ < s->slot_count_);
     s->retired_is_known_ = (s->tip_.marks & DX_CAS_EXT_RETIRED) != 0; /* by dx_cas_stats.retired */
     return error;
 }

@@ -1364,6 +1364,8 @@ static size_t dx_reactor_p_plan(dx_reactor *r, const dx_reactor_desc *d, uint8_t
     uint64_t used = 0;
     if (!dx_reactor_p_in_range(d)) return 0;
     dx_reactor_p_defaults(r, d, fds);
+    DX_REACTOR_ASSERT((r->post_mask_ & (r->post_mask_ + 1)) == 0); /* powers of two, less 1 */
+    DX_REACTOR_ASSERT((r->bucket_mask_ & (r->bucket_mask_ + 1)) == 0);
     if (memory) memory += (0 - (uintptr_t)memory) % align;
     r->pool_ring_ = (uint8_t *)dx_reactor_p_carve(memory, &used, r->buffers_, 16);
     r->fds_ = (dx_reactor_p_fd *)dx_reactor_p_carve(memory, &used, fds, sizeof *r->fds_);
@@ -1667,6 +1669,7 @@ static uint64_t dx_reactor_p_timer_next(const dx_reactor *r)
     if (slot < 0) return UINT64_MAX;
     first = begin | (((uint64_t)1 << slot / 64 * 6) - 1); /* the slot's end */
     op = r->timers_[slot];
+    DX_REACTOR_ASSERT(op && first >= begin); /* the slot is marked, so somebody is in it */
     for (few = 0; few < 16; few++) {
         if (op->offset_ < first) first = op->offset_;
         op = op->next_;
@@ -3413,6 +3416,7 @@ static void dx_reactor_p_files_reclaim(dx_reactor *r, dx_op *op)
 {
     dx_reactor_p_files *f = r->files_;
     dx_op **at;
+    DX_REACTOR_ASSERT(f && (op->flags_ & DX_REACTOR_P_F_LENT));
     pthread_mutex_lock(&f->lock);
     at = &f->ring[op->u_.bytes.done & f->mask];
     if (op->u_.bytes.done - f->head < f->tail - f->head && *at == op) {

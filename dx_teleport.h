@@ -2079,6 +2079,55 @@ static uint32_t dx_teleport_p_crc32c(uint32_t crc, const uint8_t *p, size_t size
     return ~crc;
 }
 
+/* SipHash-1-3 (Aumasson, Bernstein: "SipHash: a fast short-input PRF"), for tables whose keys others
+   choose: without the seed nobody can tell which keys meet. One round for each word of the input,
+   three at the end. */
+static inline uint64_t dx_teleport_p_rotate_left(uint64_t v, unsigned n)
+{
+    DX_TELEPORT_ASSERT(n > 0 && n < 64);
+    return v << n | v >> (64 - n);
+}
+
+static inline void dx_teleport_p_sip_start(uint64_t v[4], const uint64_t seed[2])
+{
+    v[0] = seed[0] ^ 0x736f6d6570736575u;
+    v[1] = seed[1] ^ 0x646f72616e646f6du;
+    v[2] = seed[0] ^ 0x6c7967656e657261u;
+    v[3] = seed[1] ^ 0x7465646279746573u;
+}
+
+static inline void dx_teleport_p_sip_round(uint64_t v[4])
+{
+    v[0] += v[1];
+    v[1] = dx_teleport_p_rotate_left(v[1], 13) ^ v[0];
+    v[0] = dx_teleport_p_rotate_left(v[0], 32);
+    v[2] += v[3];
+    v[3] = dx_teleport_p_rotate_left(v[3], 16) ^ v[2];
+    v[0] += v[3];
+    v[3] = dx_teleport_p_rotate_left(v[3], 21) ^ v[0];
+    v[2] += v[1];
+    v[1] = dx_teleport_p_rotate_left(v[1], 17) ^ v[2];
+    v[2] = dx_teleport_p_rotate_left(v[2], 32);
+}
+
+static inline void dx_teleport_p_sip_word(uint64_t v[4], uint64_t word)
+{
+    v[3] ^= word;
+    dx_teleport_p_sip_round(v);
+    v[0] ^= word;
+}
+
+/* last: the bytes that fill no word, with the size of the input as the highest one. */
+static inline uint64_t dx_teleport_p_sip_end(uint64_t v[4], uint64_t last)
+{
+    unsigned i;
+    dx_teleport_p_sip_word(v, last);
+    v[2] ^= 255;
+    for (i = 0; i < 3; i++) dx_teleport_p_sip_round(v);
+    return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+/* <<shared */
+
 DX_TELEPORT_API const char *dx_teleport_error_name(int error)
 {
     switch (error) {
@@ -2490,52 +2539,16 @@ DX_TELEPORT_API int dx_teleport_interner_init(dx_teleport_interner *t, void *mem
     return DX_TELEPORT_OK;
 }
 
-/* SipHash-1-3 (Aumasson, Bernstein: "SipHash: a fast short-input PRF"): whoever does not know the
-   seed cannot choose texts that collide. */
-static uint64_t dx_teleport_p_rotate(uint64_t v, unsigned n)
-{
-    DX_TELEPORT_ASSERT(n > 0 && n < 64);
-    return v << n | v >> (64 - n);
-}
-
-static void dx_teleport_p_sip_round(uint64_t *v)
-{
-    v[0] += v[1];
-    v[2] += v[3];
-    v[1] = dx_teleport_p_rotate(v[1], 13) ^ v[0];
-    v[3] = dx_teleport_p_rotate(v[3], 16) ^ v[2];
-    v[0] = dx_teleport_p_rotate(v[0], 32);
-    v[2] += v[1];
-    v[0] += v[3];
-    v[1] = dx_teleport_p_rotate(v[1], 17) ^ v[2];
-    v[3] = dx_teleport_p_rotate(v[3], 21) ^ v[0];
-    v[2] = dx_teleport_p_rotate(v[2], 32);
-}
-
-static uint64_t dx_teleport_p_siphash(const uint64_t *seed, const uint8_t *p, size_t size)
+/* SipHash of a text: whoever does not know the seed cannot choose texts that collide. */
+static uint64_t dx_teleport_p_hash(const uint64_t *seed, const uint8_t *p, size_t size)
 {
     uint64_t v[4];
     uint64_t last = (uint64_t)(size & 255) << 56;
-    v[0] = seed[0] ^ UINT64_C(0x736f6d6570736575);
-    v[1] = seed[1] ^ UINT64_C(0x646f72616e646f6d);
-    v[2] = seed[0] ^ UINT64_C(0x6c7967656e657261);
-    v[3] = seed[1] ^ UINT64_C(0x7465646279746573);
-    while (size >= 8) {
-        const uint64_t word = dx_teleport_p_u64_get(p);
-        v[3] ^= word;
-        dx_teleport_p_sip_round(v);
-        v[0] ^= word;
-        p += 8;
-        size -= 8;
-    }
+    dx_teleport_p_sip_start(v, seed);
+    for (; size >= 8; p += 8, size -= 8) dx_teleport_p_sip_word(v, dx_teleport_p_u64_get(p));
     DX_TELEPORT_ASSERT(size < 8);
-    for (size_t i = 0; i < size; i++) last |= (uint64_t)p[i] << 8 * i; /* the size is on top */
-    v[3] ^= last;
-    dx_teleport_p_sip_round(v);
-    v[0] ^= last;
-    v[2] ^= 255;
-    for (int i = 0; i < 3; i++) dx_teleport_p_sip_round(v);
-    return v[0] ^ v[1] ^ v[2] ^ v[3];
+    for (size_t i = 0; i < size; i++) last |= (uint64_t)p[i] << 8 * i;
+    return dx_teleport_p_sip_end(v, last);
 }
 
 static bool dx_teleport_p_is_text(const dx_teleport_string *s, const char *text, size_t size)
@@ -2552,7 +2565,7 @@ DX_TELEPORT_API int dx_teleport_intern(dx_teleport_interner *t, const char *text
     dx_teleport_string *texts;
     uint32_t at;
     if (!t || !number || (!text && size)) return DX_TELEPORT_EINVAL;
-    at = (uint32_t)dx_teleport_p_siphash(t->seed_, (const uint8_t *)text, size) & t->mask_;
+    at = (uint32_t)dx_teleport_p_hash(t->seed_, (const uint8_t *)text, size) & t->mask_;
     for (; t->slots_[at]; at = (at + 1) & t->mask_) {
         *number = t->slots_[at] - 1;
         if (dx_teleport_p_is_text(&t->texts[*number], text, size)) return DX_TELEPORT_OK;

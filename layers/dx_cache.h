@@ -472,6 +472,56 @@ static void dx_cache_p_store64(uint8_t *p, uint64_t v)
     dx_cache_p_store32(p + 4, (uint32_t)(v >> 32));
 }
 
+/* SipHash-1-3 (Aumasson, Bernstein: "SipHash: a fast short-input PRF"), for tables whose keys others
+   choose: without the seed nobody can tell which keys meet. One round for each word of the input,
+   three at the end. */
+static inline uint64_t dx_cache_p_rotate_left(uint64_t v, unsigned n)
+{
+    DX_CACHE_ASSERT(n > 0 && n < 64);
+    return v << n | v >> (64 - n);
+}
+
+static inline void dx_cache_p_sip_start(uint64_t v[4], const uint64_t seed[2])
+{
+    v[0] = seed[0] ^ 0x736f6d6570736575u;
+    v[1] = seed[1] ^ 0x646f72616e646f6du;
+    v[2] = seed[0] ^ 0x6c7967656e657261u;
+    v[3] = seed[1] ^ 0x7465646279746573u;
+}
+
+static inline void dx_cache_p_sip_round(uint64_t v[4])
+{
+    v[0] += v[1];
+    v[1] = dx_cache_p_rotate_left(v[1], 13) ^ v[0];
+    v[0] = dx_cache_p_rotate_left(v[0], 32);
+    v[2] += v[3];
+    v[3] = dx_cache_p_rotate_left(v[3], 16) ^ v[2];
+    v[0] += v[3];
+    v[3] = dx_cache_p_rotate_left(v[3], 21) ^ v[0];
+    v[2] += v[1];
+    v[1] = dx_cache_p_rotate_left(v[1], 17) ^ v[2];
+    v[2] = dx_cache_p_rotate_left(v[2], 32);
+}
+
+static inline void dx_cache_p_sip_word(uint64_t v[4], uint64_t word)
+{
+    v[3] ^= word;
+    dx_cache_p_sip_round(v);
+    v[0] ^= word;
+}
+
+/* last: the bytes that fill no word, with the size of the input as the highest one. */
+static inline uint64_t dx_cache_p_sip_end(uint64_t v[4], uint64_t last)
+{
+    unsigned i;
+    dx_cache_p_sip_word(v, last);
+    v[2] ^= 255;
+    for (i = 0; i < 3; i++) dx_cache_p_sip_round(v);
+    return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+/* <<shared */
+
+
 static void dx_cache_p_lock(dx_cache *c)
 {
     if (c->desc_.lock) c->desc_.lock(c->desc_.user);
@@ -482,46 +532,18 @@ static void dx_cache_p_unlock(dx_cache *c)
     if (c->desc_.unlock) c->desc_.unlock(c->desc_.user);
 }
 
-/* SipHash-1-3 (Aumasson, Bernstein: "SipHash: a fast short-input PRF"): one round for each word, of
-   which the last holds what is left and the size, three to end with. Keyed with desc.seed, so that
-   whoever chooses keys cannot fill one bucket. */
-#define DX_CACHE_P_ROTL(x, n) ((x) << (n) | (x) >> (64 - (n)))
-#define DX_CACHE_P_SIP                    \
-    do {                                  \
-        a += b;                           \
-        b = DX_CACHE_P_ROTL(b, 13) ^ a;   \
-        a = DX_CACHE_P_ROTL(a, 32);       \
-        d += e;                           \
-        e = DX_CACHE_P_ROTL(e, 16) ^ d;   \
-        a += e;                           \
-        e = DX_CACHE_P_ROTL(e, 21) ^ a;   \
-        d += b;                           \
-        b = DX_CACHE_P_ROTL(b, 17) ^ d;   \
-        d = DX_CACHE_P_ROTL(d, 32);       \
-    } while (0)
+/* SipHash, keyed with desc.seed: whoever chooses keys and tags cannot fill one bucket. */
 static uint64_t dx_cache_p_hash(const dx_cache *c, const void *data, size_t size)
 {
     const uint8_t *p = (const uint8_t *)data;
-    uint64_t a = c->desc_.seed[0] ^ 0x736f6d6570736575u;
-    uint64_t b = c->desc_.seed[1] ^ 0x646f72616e646f6du;
-    uint64_t d = c->desc_.seed[0] ^ 0x6c7967656e657261u;
-    uint64_t e = c->desc_.seed[1] ^ 0x7465646279746573u;
-    uint64_t m, last = (uint64_t)(size & 255) << 56;
+    uint64_t v[4];
+    uint64_t last = (uint64_t)(size & 255) << 56;
     unsigned i;
     DX_CACHE_ASSERT(data || size == 0);
-    for (; size >= 8; p += 8, size -= 8) {
-        m = dx_cache_p_load64(p);
-        e ^= m;
-        DX_CACHE_P_SIP;
-        a ^= m;
-    }
+    dx_cache_p_sip_start(v, c->desc_.seed);
+    for (; size >= 8; p += 8, size -= 8) dx_cache_p_sip_word(v, dx_cache_p_load64(p));
     for (i = 0; i < size; i++) last |= (uint64_t)p[i] << 8 * i;
-    e ^= last;
-    DX_CACHE_P_SIP;
-    a ^= last;
-    d ^= 255;
-    for (i = 0; i < 3; i++) DX_CACHE_P_SIP;
-    return a ^ b ^ d ^ e;
+    return dx_cache_p_sip_end(v, last);
 }
 
 DX_CACHE_API const char *dx_cache_error_name(int error)

@@ -404,6 +404,123 @@ static uint32_t dx_hde_p_crc32c(uint32_t crc, const uint8_t *p, size_t size)
     return ~crc;
 }
 
+/* SipHash-1-3 (Aumasson, Bernstein: "SipHash: a fast short-input PRF"), for tables whose keys others
+   choose: without the seed nobody can tell which keys meet. One round for each word of the input,
+   three at the end. */
+static inline uint64_t dx_hde_p_rotate_left(uint64_t v, unsigned n)
+{
+    DX_HDE_ASSERT(n > 0 && n < 64);
+    return v << n | v >> (64 - n);
+}
+
+static inline void dx_hde_p_sip_start(uint64_t v[4], const uint64_t seed[2])
+{
+    v[0] = seed[0] ^ 0x736f6d6570736575u;
+    v[1] = seed[1] ^ 0x646f72616e646f6du;
+    v[2] = seed[0] ^ 0x6c7967656e657261u;
+    v[3] = seed[1] ^ 0x7465646279746573u;
+}
+
+static inline void dx_hde_p_sip_round(uint64_t v[4])
+{
+    v[0] += v[1];
+    v[1] = dx_hde_p_rotate_left(v[1], 13) ^ v[0];
+    v[0] = dx_hde_p_rotate_left(v[0], 32);
+    v[2] += v[3];
+    v[3] = dx_hde_p_rotate_left(v[3], 16) ^ v[2];
+    v[0] += v[3];
+    v[3] = dx_hde_p_rotate_left(v[3], 21) ^ v[0];
+    v[2] += v[1];
+    v[1] = dx_hde_p_rotate_left(v[1], 17) ^ v[2];
+    v[2] = dx_hde_p_rotate_left(v[2], 32);
+}
+
+static inline void dx_hde_p_sip_word(uint64_t v[4], uint64_t word)
+{
+    v[3] ^= word;
+    dx_hde_p_sip_round(v);
+    v[0] ^= word;
+}
+
+/* last: the bytes that fill no word, with the size of the input as the highest one. */
+static inline uint64_t dx_hde_p_sip_end(uint64_t v[4], uint64_t last)
+{
+    unsigned i;
+    dx_hde_p_sip_word(v, last);
+    v[2] ^= 255;
+    for (i = 0; i < 3; i++) dx_hde_p_sip_round(v);
+    return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+
+/* BLAKE3 (github.com/BLAKE3-team/BLAKE3-specs, section 2.2): the compression of one block. */
+enum { /* flags of BLAKE3's compression */
+    DX_HDE_P_B3_CHUNK_START = 1,
+    DX_HDE_P_B3_CHUNK_END = 2,
+    DX_HDE_P_B3_PARENT = 4,
+    DX_HDE_P_B3_ROOT = 8
+};
+#define DX_HDE_P_B3_BLOCK 64u
+
+/* The key of the plain hash: the first words of SHA-256's state. */
+static void dx_hde_p_blake3_iv(uint32_t key[8])
+{
+    static const uint32_t iv[8] = {0x6a09e667u, 0xbb67ae85u, 0x3c6ef372u, 0xa54ff53au,
+                                   0x510e527fu, 0x9b05688cu, 0x1f83d9abu, 0x5be0cd19u};
+    DX_HDE_MEMCPY(key, iv, sizeof iv);
+}
+
+#define DX_HDE_P_B3_ROTR(x, n) ((x) >> (n) | (x) << (32 - (n)))
+/* The quarter round: mixes two message words into a column or a diagonal of the 4x4 state. */
+#define DX_HDE_P_B3_G(a, b, c, d, x, y)  \
+    do {                                 \
+        a += b + m[x];                   \
+        d = DX_HDE_P_B3_ROTR(d ^ a, 16); \
+        c += d;                          \
+        b = DX_HDE_P_B3_ROTR(b ^ c, 12); \
+        a += b + m[y];                   \
+        d = DX_HDE_P_B3_ROTR(d ^ a, 8);  \
+        c += d;                          \
+        b = DX_HDE_P_B3_ROTR(b ^ c, 7);  \
+    } while (0)
+/* A round: four columns, four diagonals. The arguments are the order of the message words. */
+#define DX_HDE_P_B3_ROUND(i0, i1, i2, i3, i4, i5, i6, i7, i8, i9, ia, ib, ic, id, ie, if) \
+    do {                                                                                  \
+        DX_HDE_P_B3_G(v0, v4, v8, vc, i0, i1);                                            \
+        DX_HDE_P_B3_G(v1, v5, v9, vd, i2, i3);                                            \
+        DX_HDE_P_B3_G(v2, v6, va, ve, i4, i5);                                            \
+        DX_HDE_P_B3_G(v3, v7, vb, vf, i6, i7);                                            \
+        DX_HDE_P_B3_G(v0, v5, va, vf, i8, i9);                                            \
+        DX_HDE_P_B3_G(v1, v6, vb, vc, ia, ib);                                            \
+        DX_HDE_P_B3_G(v2, v7, v8, vd, ic, id);                                            \
+        DX_HDE_P_B3_G(v3, v4, v9, ve, ie, if);                                            \
+    } while (0)
+
+/* Compress a block, of which block_size bytes count (the rest must be zero), into a chaining value.
+   The counter is the chunk's number; a parent has 0. */
+static void dx_hde_p_hash_compress(uint32_t cv[8], const uint8_t block[64], uint32_t block_size,
+                                     uint64_t counter, uint32_t flags)
+{
+    static const uint8_t order[16] = {2, 6, 3, 10, 7, 0, 4, 13, 1, 11, 12, 5, 9, 14, 15, 8};
+    uint32_t old[16], m[16];
+    uint32_t v0 = cv[0], v1 = cv[1], v2 = cv[2], v3 = cv[3];
+    uint32_t v4 = cv[4], v5 = cv[5], v6 = cv[6], v7 = cv[7];
+    uint32_t v8 = 0x6a09e667u, v9 = 0xbb67ae85u, va = 0x3c6ef372u, vb = 0xa54ff53au;
+    uint32_t vc = (uint32_t)(counter & 0xffffffffu), vd = (uint32_t)(counter >> 32);
+    uint32_t ve = block_size, vf = flags;
+    unsigned i, round;
+    DX_HDE_ASSERT(block_size <= DX_HDE_P_B3_BLOCK);
+    DX_HDE_ASSERT(!(flags & DX_HDE_P_B3_PARENT) || (block_size == 64 && counter == 0));
+    for (i = 0; i < 16; i++) m[i] = dx_hde_p_load32(block + 4 * i);
+    for (round = 0; round < 7; round++) {
+        DX_HDE_P_B3_ROUND(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+        for (i = 0; i < 16; i++) old[i] = m[i];
+        for (i = 0; i < 16; i++) m[i] = old[order[i]];
+    }
+    const uint32_t out[8] = {v0 ^ v8, v1 ^ v9, v2 ^ va, v3 ^ vb,
+                             v4 ^ vc, v5 ^ vd, v6 ^ ve, v7 ^ vf};
+    DX_HDE_MEMCPY(cv, out, sizeof out);
+}
+
 /* >>blake3 --------------------------------------------------------------
    Every record says what its state hashes to, and most of a state is as it was. BLAKE3 is a tree
    above chunks of 1,024 bytes, so the values of subtrees can be kept beside a baseline, and only
@@ -425,67 +542,7 @@ enum {
     DX_HDE_P_GROUP = 16,  /* pages whose joined value is kept, too */
     DX_HDE_P_CHUNK = 1024
 };
-enum { /* flags of BLAKE3's compression */
-    DX_HDE_P_B3_START = 1,
-    DX_HDE_P_B3_END = 2,
-    DX_HDE_P_B3_PARENT = 4,
-    DX_HDE_P_B3_ROOT = 8
-};
 
-/* BLAKE3 (github.com/BLAKE3-team/BLAKE3-specs, section 2.2) of one input, W being uint32_t, or of
-   four, W being a vector of one word of each. v is the state, m the message. */
-#define DX_HDE_P_B3_ROTR(x, n) ((x) >> (n) | (x) << (32 - (n)))
-#define DX_HDE_P_B3_G(a, b, c, d, x, y)           \
-    do {                                          \
-        v[a] = v[a] + v[b] + (x);                 \
-        v[d] = DX_HDE_P_B3_ROTR(v[d] ^ v[a], 16); \
-        v[c] = v[c] + v[d];                       \
-        v[b] = DX_HDE_P_B3_ROTR(v[b] ^ v[c], 12); \
-        v[a] = v[a] + v[b] + (y);                 \
-        v[d] = DX_HDE_P_B3_ROTR(v[d] ^ v[a], 8);  \
-        v[c] = v[c] + v[d];                       \
-        v[b] = DX_HDE_P_B3_ROTR(v[b] ^ v[c], 7);  \
-    } while (0)
-#define DX_HDE_P_B3_ROUNDS(W)                                           \
-    do {                                                                \
-        static const uint8_t order[16] = {2, 6,  3,  10, 7, 0,  4,  13, \
-                                          1, 11, 12, 5,  9, 14, 15, 8}; \
-        W old[16];                                                      \
-        unsigned round, i;                                              \
-        for (round = 0; round < 7; round++) {                           \
-            DX_HDE_P_B3_G(0, 4, 8, 12, m[0], m[1]);                     \
-            DX_HDE_P_B3_G(1, 5, 9, 13, m[2], m[3]);                     \
-            DX_HDE_P_B3_G(2, 6, 10, 14, m[4], m[5]);                    \
-            DX_HDE_P_B3_G(3, 7, 11, 15, m[6], m[7]);                    \
-            DX_HDE_P_B3_G(0, 5, 10, 15, m[8], m[9]);                    \
-            DX_HDE_P_B3_G(1, 6, 11, 12, m[10], m[11]);                  \
-            DX_HDE_P_B3_G(2, 7, 8, 13, m[12], m[13]);                   \
-            DX_HDE_P_B3_G(3, 4, 9, 14, m[14], m[15]);                   \
-            for (i = 0; i < 16; i++) old[i] = m[i];                     \
-            for (i = 0; i < 16; i++) m[i] = old[order[i]];              \
-        }                                                               \
-    } while (0)
-
-static const uint32_t dx_hde_p_b3_key[8] = {0x6a09e667u, 0xbb67ae85u, 0x3c6ef372u, 0xa54ff53au,
-                                            0x510e527fu, 0x9b05688cu, 0x1f83d9abu, 0x5be0cd19u};
-
-/* BLAKE3's compression of one block; cv is its input and its output. */
-static void dx_hde_p_compress(uint32_t cv[8], const uint8_t *block, uint32_t size, uint32_t chunk,
-                              uint32_t flags)
-{
-    uint32_t v[16], m[16];
-    unsigned k;
-    DX_HDE_ASSERT(size <= 64);
-    for (k = 0; k < 16; k++) m[k] = dx_hde_p_load32(block + 4 * k);
-    for (k = 0; k < 8; k++) v[k] = cv[k];
-    for (k = 0; k < 4; k++) v[8 + k] = dx_hde_p_b3_key[k];
-    v[12] = chunk; /* of states below 2^31 bytes */
-    v[13] = 0;
-    v[14] = size;
-    v[15] = flags;
-    DX_HDE_P_B3_ROUNDS(uint32_t);
-    for (k = 0; k < 8; k++) cv[k] = v[k] ^ v[8 + k];
-}
 
 /* A value as bytes, as a parent takes it. */
 static void dx_hde_p_store_value(uint8_t *value, const uint32_t cv[8])
@@ -499,8 +556,8 @@ static void dx_hde_p_parent(uint8_t *value, const uint8_t *pair, uint32_t flags)
 {
     uint32_t cv[8];
     DX_HDE_ASSERT(value && pair);
-    DX_HDE_MEMCPY(cv, dx_hde_p_b3_key, sizeof cv);
-    dx_hde_p_compress(cv, pair, 64, 0, (uint32_t)DX_HDE_P_B3_PARENT | flags);
+    dx_hde_p_blake3_iv(cv);
+    dx_hde_p_hash_compress(cv, pair, 64, 0, (uint32_t)DX_HDE_P_B3_PARENT | flags);
     dx_hde_p_store_value(value, cv);
 }
 
@@ -508,15 +565,19 @@ static void dx_hde_p_parent(uint8_t *value, const uint8_t *pair, uint32_t flags)
 static void dx_hde_p_chunk(uint8_t *value, const uint8_t *p, size_t size, uint32_t chunk,
                            uint32_t root)
 {
-    uint32_t cv[8], flags = (uint32_t)DX_HDE_P_B3_START;
+    uint32_t cv[8], flags = (uint32_t)DX_HDE_P_B3_CHUNK_START;
     uint8_t last[64];
     DX_HDE_ASSERT(size <= DX_HDE_P_CHUNK);
-    DX_HDE_MEMCPY(cv, dx_hde_p_b3_key, sizeof cv);
-    for (; size > 64; size -= 64, p += 64, flags = 0) dx_hde_p_compress(cv, p, 64, chunk, flags);
+    dx_hde_p_blake3_iv(cv);
+    for (; size > 64; size -= 64) {
+        dx_hde_p_hash_compress(cv, p, 64, chunk, flags);
+        p += 64;
+        flags = 0;
+    }
     DX_HDE_MEMSET(last, 0, sizeof last);
     if (size) DX_HDE_MEMCPY(last, p, size);
-    flags |= (uint32_t)DX_HDE_P_B3_END | root;
-    dx_hde_p_compress(cv, last, (uint32_t)size, chunk, flags);
+    flags |= (uint32_t)DX_HDE_P_B3_CHUNK_END | root;
+    dx_hde_p_hash_compress(cv, last, (uint32_t)size, chunk, flags);
     dx_hde_p_store_value(value, cv);
 }
 
@@ -547,43 +608,47 @@ static void dx_hde_p_rest(uint8_t *value, const uint8_t *p, size_t size, uint32_
 /* The four chunks of a page side by side: each word of the state is a vector of four. */
 typedef uint32_t dx_hde_p_words __attribute__((vector_size(16)));
 
-static void dx_hde_p_set(dx_hde_p_words *w, uint32_t a, uint32_t b, uint32_t c, uint32_t d)
-{
-    uint32_t each[4];
-    each[0] = a;
-    each[1] = b;
-    each[2] = c;
-    each[3] = d;
-    DX_HDE_MEMCPY(w, each, sizeof *w);
-}
-
-static void dx_hde_p_set_all(dx_hde_p_words *w, uint32_t a) { dx_hde_p_set(w, a, a, a, a); }
-
 static void dx_hde_p_page(uint8_t *value, const uint8_t *p, uint32_t chunk)
 {
-    dx_hde_p_words v[16], m[16], cv[8];
+    static const uint8_t order[16] = {2, 6, 3, 10, 7, 0, 4, 13, 1, 11, 12, 5, 9, 14, 15, 8};
+    const dx_hde_p_words none = {0};
+    const dx_hde_p_words chunks = {chunk, chunk + 1, chunk + 2, chunk + 3};
+    dx_hde_p_words h[8], m[16], old[16];
+    uint32_t iv[8];
     uint8_t values[4 * 32];
-    unsigned block, k;
-    for (k = 0; k < 8; k++) dx_hde_p_set_all(&cv[k], dx_hde_p_b3_key[k]);
-    for (block = 0; block < 16; block++, p += 64) {
-        uint32_t flags = block == 0 ? (uint32_t)DX_HDE_P_B3_START : 0;
-        if (block == 15) flags = (uint32_t)DX_HDE_P_B3_END;
+    unsigned block, round, k;
+    dx_hde_p_blake3_iv(iv);
+    for (k = 0; k < 8; k++) h[k] = none + iv[k];
+    for (block = 0; block < 16; block++, p += DX_HDE_P_B3_BLOCK) {
+        dx_hde_p_words v0 = h[0], v1 = h[1], v2 = h[2], v3 = h[3];
+        dx_hde_p_words v4 = h[4], v5 = h[5], v6 = h[6], v7 = h[7];
+        dx_hde_p_words v8 = none + iv[0], v9 = none + iv[1];
+        dx_hde_p_words va = none + iv[2], vb = none + iv[3];
+        dx_hde_p_words vc = chunks, vd = none, ve = none + DX_HDE_P_B3_BLOCK, vf = none;
+        if (block == 0) vf += (uint32_t)DX_HDE_P_B3_CHUNK_START;
+        if (block == 15) vf += (uint32_t)DX_HDE_P_B3_CHUNK_END;
         for (k = 0; k < 16; k++) {
             const uint8_t *at = p + 4 * k;
-            dx_hde_p_set(&m[k], dx_hde_p_load32(at), dx_hde_p_load32(at + 1024),
-                         dx_hde_p_load32(at + 2048), dx_hde_p_load32(at + 3072));
+            const dx_hde_p_words words = {dx_hde_p_load32(at), dx_hde_p_load32(at + 1024),
+                                          dx_hde_p_load32(at + 2048), dx_hde_p_load32(at + 3072)};
+            m[k] = words;
         }
-        for (k = 0; k < 8; k++) v[k] = cv[k];
-        for (k = 0; k < 4; k++) dx_hde_p_set_all(&v[8 + k], dx_hde_p_b3_key[k]);
-        dx_hde_p_set(&v[12], chunk, chunk + 1, chunk + 2, chunk + 3);
-        dx_hde_p_set_all(&v[13], 0);
-        dx_hde_p_set_all(&v[14], 64);
-        dx_hde_p_set_all(&v[15], flags);
-        DX_HDE_P_B3_ROUNDS(dx_hde_p_words);
-        for (k = 0; k < 8; k++) cv[k] = v[k] ^ v[8 + k];
+        for (round = 0; round < 7; round++) {
+            DX_HDE_P_B3_ROUND(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+            for (k = 0; k < 16; k++) old[k] = m[k];
+            for (k = 0; k < 16; k++) m[k] = old[order[k]];
+        }
+        h[0] = v0 ^ v8;
+        h[1] = v1 ^ v9;
+        h[2] = v2 ^ va;
+        h[3] = v3 ^ vb;
+        h[4] = v4 ^ vc;
+        h[5] = v5 ^ vd;
+        h[6] = v6 ^ ve;
+        h[7] = v7 ^ vf;
     }
     for (k = 0; k < 32; k++) /* word k / 4 of chunk k % 4 */
-        dx_hde_p_store32(values + 32 * (k & 3) + 4 * (k >> 2), cv[k >> 2][k & 3]);
+        dx_hde_p_store32(values + 32 * (k & 3) + 4 * (k >> 2), h[k >> 2][k & 3]);
     dx_hde_p_parent(values + 64, values + 64, 0);
     dx_hde_p_parent(values, values, 0);
     DX_HDE_MEMCPY(values + 32, values + 64, 32);
@@ -595,7 +660,7 @@ static void dx_hde_p_page(uint8_t *value, const uint8_t *p, uint32_t chunk)
     dx_hde_p_rest(value, p, DX_HDE_P_PAGE, chunk, 0);
 }
 #endif
-#undef DX_HDE_P_B3_ROUNDS
+#undef DX_HDE_P_B3_ROUND
 #undef DX_HDE_P_B3_G
 #undef DX_HDE_P_B3_ROTR
 
@@ -1070,32 +1135,14 @@ static void dx_hde_p_hash(dx_hde *h, const dx_hde_p_baseline *b, const uint8_t *
 
         heads_   [hash of key] -> kept_[3] -> kept_[0] -> NONE
         room_    | state, hashes of its pages, table of its blocks |  gap  | the next one |     | */
-/* SipHash-1-3 (Aumasson, Bernstein: "SipHash: a fast short-input PRF") of 8 bytes. */
-#define DX_HDE_P_ROTL(x, n) ((x) << (n) | (x) >> (64 - (n)))
-static uint64_t dx_hde_p_sip(const uint64_t key[2], uint64_t word)
+/* SipHash of 8 bytes. */
+static uint64_t dx_hde_p_sip(const uint64_t seed[2], uint64_t word)
 {
-    uint64_t a = key[0] ^ 0x736f6d6570736575u, b = key[1] ^ 0x646f72616e646f6du;
-    uint64_t d = key[0] ^ 0x6c7967656e657261u, e = key[1] ^ 0x7465646279746573u;
-    unsigned round;
-    for (round = 0; round < 5; round++) { /* the word, its size, and three to end with */
-        uint64_t block = round == 0 ? word : round == 1 ? (uint64_t)8 << 56 : 0;
-        if (round == 2) d ^= 255;
-        e ^= block;
-        a += b;
-        b = DX_HDE_P_ROTL(b, 13) ^ a;
-        a = DX_HDE_P_ROTL(a, 32);
-        d += e;
-        e = DX_HDE_P_ROTL(e, 16) ^ d;
-        a += e;
-        e = DX_HDE_P_ROTL(e, 21) ^ a;
-        d += b;
-        b = DX_HDE_P_ROTL(b, 17) ^ d;
-        d = DX_HDE_P_ROTL(d, 32);
-        a ^= block;
-    }
-    return a ^ b ^ d ^ e;
+    uint64_t v[4];
+    dx_hde_p_sip_start(v, seed);
+    dx_hde_p_sip_word(v, word);
+    return dx_hde_p_sip_end(v, (uint64_t)8 << 56);
 }
-#undef DX_HDE_P_ROTL
 
 /* Where the chain of a key begins. Keys come from outside: they are mixed with desc.seed. */
 static uint32_t *dx_hde_p_head(const dx_hde *h, uint64_t key)

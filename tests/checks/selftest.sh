@@ -140,6 +140,7 @@ layers|an example that fails|sed -i 's/dx_storey_init(&s, 3) != DX/dx_storey_ini
 layers|a long function|sed -i '/^    if (!s) return/r /dev/stdin' layers/dx_storey.h < <(seq 80 | sed 's,.*,    /* & */,')
 layers|another version|sed -i 's/0x000100/0x000101/' layers/dx_storey.h
 layers|no licence|sed -i '/>>license/d' layers/dx_storey.h
+shared|a copy outside a section that differs|sed -i 's/>>shared/>>other/; s/p\[0\] = (uint8_t)(v & 0xff);/p[0] = (uint8_t)v;/' dx_sample.h
 shared|a copy in a layer that differs|mkdir layers && sed 's/dx_sample/dx_up/g; s/DX_SAMPLE/DX_UP/g; s/p.0. = (uint8_t)(v & 0xff);/p[0] = (uint8_t)v;/' dx_sample.h >layers/dx_up.h
 install|a missing header|sed -i 's/^HEADERS := .*/HEADERS := dx_sample.h/' Makefile
 install|a broken pkg-config file|sed -i 's/^Cflags.*//' dx.pc.in

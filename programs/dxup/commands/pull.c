@@ -130,6 +130,7 @@ static int measure_bytes(void *user, const void *bytes, size_t size)
     measure *m = user;
     dx_cas_blake3_update(&m->hasher, bytes, size);
     m->size += size;
+    assert(m->size >= size);
     prog_progress("hashing", m->size, 0, false);
     if (m->copy_fd >= 0 && !prog_write_all(m->copy_fd, bytes, size))
         return prog_fail_errno("a temporary file");
@@ -152,6 +153,7 @@ static int look_at_destination(pull *p)
 {
     measure m = {.copy_fd = -1};
     unsigned mode;
+    assert(p->base_fd < 0 && !p->have_size);
     os_replace_recover(p->o->path);
     int status = prog_image_stat(p->o->path, &p->have_kind, &mode);
     if (status == PROG_NOT_FOUND) return PROG_OK;

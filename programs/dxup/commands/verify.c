@@ -88,6 +88,7 @@ static int check_name(dxup_store *s, const char *name, dxup_known *known, uint64
     dxup_history history = {.begun = false};
     dxup_version v;
     int status;
+    assert(known && damaged);
     while (!(status = dxup_history_next(&history, s, name, &v))) {
         if (!v.snapshot || !dxup_snapshot_visit(s, v.root, known, is_there, s)) continue;
         prog_say("%s@%llu is damaged: one of its objects is missing or malformed\n", v.name,
@@ -126,6 +127,7 @@ static int verify(dxup_store *s, const dxup_options *o)
     bool any_damage;
     int status = dxup_store_verify(s, print_damage, &hints, &report, &any_damage);
     if (status) return status;
+    assert(hints <= report.damaged);
     report.damaged -= hints;
     if (any_damage && report.damaged) {
         judge_versions(s);

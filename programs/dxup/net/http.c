@@ -117,6 +117,7 @@ static bool parse_target(const uint8_t *request, size_t size, char name[PROG_NAM
 {
     const uint8_t *p = memchr(request, ' ', size), *end = request + size;
     size_t n = 0;
+    assert(p && p + 1 < end && p[1] == '/'); /* http_parse() has looked */
     for (p += 2; p < end && *p != ' ' && *p != '?' && *p != '#'; p++) {
         int c = *p;
         if (c == '%') {
@@ -193,6 +194,7 @@ static void refuse(client *c, int status)
 {
     char text[64];
     int n = snprintf(text, sizeof text, "%d %s\n", status, reason_of(status));
+    assert(n > 0 && (size_t)n < sizeof text && c->at == c->size);
     put_head(c, status,
              status == 405 ? "Allow: GET, HEAD\r\nContent-Type: text/plain\r\n"
                            : "Content-Type: text/plain\r\n",
@@ -235,6 +237,7 @@ static void begin_body(client *c, int status, uint64_t size)
     dx_edge_server edge = edge_of(c);
     dx_edge_version base = edge_version(&c->base);
     size_t n = dx_edge_fields(&edge, status == 226 ? DX_EDGE_PATCH : DX_EDGE_STALE, &base, fields);
+    assert(n < DX_EDGE_FIELDS_MAX && c->at == 0 && c->size == 0);
     snprintf(fields + n, sizeof fields - n,
              "X-Content-Type-Options: nosniff\r\nContent-Type: %s\r\n", type_of(c->target.name));
     put_head(c, status, fields, size);
@@ -252,6 +255,7 @@ static void answer_whole(client *c)
    made. */
 static void answer_from_base(client *c)
 {
+    assert(!c->waiting && c->at == c->size);
     memset(&c->cursor, 0, sizeof c->cursor);
     switch (dxup_patches_get(c->http->d.patches, &c->base, &c->target, &c->patch)) {
     case DXUP_PATCH_PENDING: c->waiting = true; return;
@@ -270,6 +274,7 @@ static void put_unchanged(client *c)
 {
     char fields[DX_EDGE_FIELDS_MAX];
     dx_edge_server edge = edge_of(c);
+    assert(OUT_SIZE - c->out_size >= HEAD_SIZE);
     dx_edge_fields(&edge, DX_EDGE_FRESH, NULL, fields);
     c->out_size += (size_t)snprintf((char *)c->out + c->out_size, HEAD_SIZE,
                                     "HTTP/1.1 304 %s\r\n%s%s\r\n", reason_of(304), fields,
@@ -299,6 +304,7 @@ static void answer(client *c, const uint8_t *request, size_t size)
     bool patches = field_has(request, size, "a-im", "dx-patch"), known = false;
     dx_edge_version base;
     dx_edge_server edge;
+    assert(!c->waiting && !c->content && c->at == c->size);
     int status = find(c, request, size);
     if (status != 200) {
         refuse(c, status);
@@ -372,6 +378,7 @@ static bool dispatch(client *c)
 {
     while (!c->waiting && c->at == c->size && !c->last && OUT_SIZE - c->out_size >= 2 * HEAD_SIZE) {
         http_request q;
+        assert(c->taken <= c->input_size);
         size_t used = http_parse(c->input + c->taken, c->input_size - c->taken, &q);
         if (!used) return true;
         c->last = q.close;
@@ -439,6 +446,7 @@ static void on_sent(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
     client *c = dx_reactor_op_user(op);
     (void)r;
     (void)flags;
+    assert(c->sending);
     c->sending = false;
     if (!c->closing && result < 0) close_client(c);
     if (c->closing) {
@@ -512,6 +520,7 @@ static void on_message(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
 static void set_open(dxup_http *h, bool open)
 {
     pthread_mutex_lock(&h->lock);
+    assert(h->open != open);
     h->open = open;
     pthread_mutex_unlock(&h->lock);
 }

@@ -38,6 +38,7 @@ static int compare_names(const void *a, const void *b)
 static bool add_name(dxup_scan *s, const char *name, size_t *used, size_t *room)
 {
     size_t size = strlen(name) + 1;
+    assert(*used <= *room);
     if (!strcmp(name, ".") || !strcmp(name, "..")) return true;
     if (size > *room - *used) {
         size_t larger = *room * 2 + 4096;
@@ -101,6 +102,7 @@ static int open_and_list(dxup_scan *s)
 {
     struct stat st;
     int error = 0;
+    assert(!s->list && !s->count && (s->fd >= 0 || s->parent));
     if (s->fd < 0)
         s->fd = openat(s->parent->fd, s->self.name,
                        O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -307,6 +309,7 @@ void dxup_ahead_close(dxup_ahead *a)
     a->stopping = true;
     pthread_cond_broadcast(&a->work);
     pthread_mutex_unlock(&a->lock);
+    assert(a->thread_count <= DXUP_SCANNERS_MAX);
     while (a->thread_count) pthread_join(a->threads[--a->thread_count], NULL);
     while (a->first) dxup_ahead_leave(a, a->first);
     pthread_mutex_destroy(&a->lock);
