@@ -45,15 +45,7 @@ typedef struct sim_disk {
     struct sim_disk *main;                  /* NULL; or that whose faults and power this one shares */
 } sim_disk;
 
-static uint64_t sim_random(uint64_t *state)
-{
-    uint64_t z = *state += 0x9e3779b97f4a7c15u;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return z ^ z >> 31;
-}
-
-static unsigned sim_pick(sim_disk *d, unsigned n) { return (unsigned)((sim_random(&d->random) >> 32) * n >> 32); }
+static unsigned sim_pick(sim_disk *d, unsigned n) { return (unsigned)((dx_test_random(&d->random) >> 32) * n >> 32); }
 
 static void sim_put(uint8_t *to, size_t *size, const uint8_t *from, size_t at, size_t n)
 {

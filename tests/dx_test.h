@@ -79,6 +79,12 @@ static inline uint64_t dx_test_random(uint64_t *state)
     return z ^ z >> 31;
 }
 
+/* A number below `limit`, from the upper half of a draw. */
+static inline uint32_t dx_test_below(uint64_t *state, uint32_t limit)
+{
+    return (uint32_t)((dx_test_random(state) >> 32) * limit >> 32);
+}
+
 static inline uint64_t dx_choose_range(dx_choices *c, uint64_t least, uint64_t most)
 {
     return least + dx_choose(c, most - least);

@@ -17,17 +17,9 @@
 /* >>helpers ------------------------------------------------------------ */
 #define OK(call) DX_CHECK_EQ(call, DX_CAS_OK)
 
-static uint64_t rng(uint64_t *state)
-{
-    uint64_t z = *state += 0x9e3779b97f4a7c15u;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return z ^ z >> 31;
-}
-
 static void fill(uint8_t *p, size_t size, uint64_t seed)
 {
-    for (size_t i = 0; i < size; i++) p[i] = (uint8_t)rng(&seed);
+    for (size_t i = 0; i < size; i++) p[i] = (uint8_t)dx_test_random(&seed);
 }
 
 /* Lower-case words of a small vocabulary, lines of about 60 bytes: what chunkers of the past never cut. */
@@ -36,7 +28,7 @@ static void fill_text(uint8_t *p, size_t size, uint64_t seed)
     static const char *words[] = {"the ", "store ", "keeps ", "every ", "version ", "of ", "a ", "file\n"};
     size_t i = 0;
     while (i < size) {
-        const char *w = words[rng(&seed) & 7];
+        const char *w = words[dx_test_random(&seed) & 7];
         while (*w && i < size) p[i++] = (uint8_t)*w++;
     }
 }
@@ -1075,12 +1067,12 @@ DX_TEST(w_76_a_kill_at_every_byte_leaves_a_committed_state) { at_each_level(kill
 /* Unsynced writes get through or not, or in part, and what is behind such a part may be anything. */
 static void replay_cut(sim *to, const sim_op *o, bool through, uint64_t *seed)
 {
-    size_t keep = rng(seed) % 4 ? o->size : (size_t)(rng(seed) % (o->size + 1));
+    size_t keep = dx_test_random(seed) % 4 ? o->size : (size_t)(dx_test_random(seed) % (o->size + 1));
     if (!through) return;
     replay(to, o, keep);
-    if (o->kind == SIM_WRITE && keep < o->size && rng(seed) % 4 == 0) {
+    if (o->kind == SIM_WRITE && keep < o->size && dx_test_random(seed) % 4 == 0) {
         uint8_t stale[8];
-        fill(stale, sizeof stale, rng(seed));
+        fill(stale, sizeof stale, dx_test_random(seed));
         sim_apply(to, o->offset + keep, stale, 1 + (o->size - keep - 1) % 8);
     }
 }
@@ -1097,7 +1089,7 @@ static void lose_unsynced_writes(void)
             cut->size = 0;
             memset(cut->data, 0, cut->capacity);
             for (size_t j = 0; j < i; j++) {
-                bool through = j < synced || (j - synced < 7 ? mask >> (j - synced) & 1 : rng(&seed) % 8 != 0);
+                bool through = j < synced || (j - synced < 7 ? mask >> (j - synced) & 1 : dx_test_random(&seed) % 8 != 0);
                 if (j < synced) replay(cut, &d->ops[j], d->ops[j].size);
                 else replay_cut(cut, &d->ops[j], through, &seed);
             }
@@ -2027,7 +2019,7 @@ DX_TEST(ck_3_streams_of_all_kinds_of_sizes)
         OK(dx_cas_reader_read(&r, sizes[i], out, 10, &got));
         DX_CHECK_EQ(got, 0);
         for (int n = 0; sizes[i] && n < 300; n++) {
-            size_t at = (size_t)(rng(&seed) % sizes[i]), size = (size_t)(rng(&seed) % 3000);
+            size_t at = (size_t)(dx_test_random(&seed) % sizes[i]), size = (size_t)(dx_test_random(&seed) % 3000);
             size_t want = size < sizes[i] - at ? size : sizes[i] - at;
             uint64_t start, length;
             OK(dx_cas_reader_read(&r, at, out, size, &got));

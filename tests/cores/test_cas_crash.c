@@ -73,15 +73,15 @@ typedef struct run {
         if ((r)->shown) printf(__VA_ARGS__);                                                       \
     } while (0)
 
-static unsigned any(run *r, unsigned n) { return (unsigned)((sim_random(&r->random) >> 32) * n >> 32); }
+static unsigned any(run *r, unsigned n) { return (unsigned)((dx_test_random(&r->random) >> 32) * n >> 32); }
 
 /* Object number n: its number first, so that no two are alike. Every third is otherwise like the one before. */
 static size_t object_of(const run *r, unsigned n, uint8_t *out)
 {
     uint64_t seed = r->seed * 1000 + n - (n % 3 == 2);
-    size_t size = 8 + (sim_random(&seed) % 4 ? sim_random(&seed) % 120 : sim_random(&seed) % 1000);
+    size_t size = 8 + (dx_test_random(&seed) % 4 ? dx_test_random(&seed) % 120 : dx_test_random(&seed) % 1000);
     for (size_t i = 0; i < size; i += 8) {
-        uint64_t v = i ? sim_random(&seed) : seed;
+        uint64_t v = i ? dx_test_random(&seed) : seed;
         memcpy(out + i, &v, 8);
     }
     memcpy(out, &n, sizeof n);
@@ -425,7 +425,7 @@ static void rot(run *r)
     unsigned kind = any(r, 3), times = 1 + any(r, 3);
     int error;
     dx_cas_close(&r->store);
-    for (n = 0; n < d->size; n++) older[n] = kind == 0 ? 0 : (uint8_t)(d->now[n] ^ (kind == 1 ? 1u << any(r, 8) : sim_random(&r->random)));
+    for (n = 0; n < d->size; n++) older[n] = kind == 0 ? 0 : (uint8_t)(d->now[n] ^ (kind == 1 ? 1u << any(r, 8) : dx_test_random(&r->random)));
     while (times-- > 0 && d->size) {
         at = any(r, (unsigned)d->size);
         n = kind == 1 ? 1 : d->sector - at % d->sector;

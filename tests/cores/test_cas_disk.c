@@ -288,7 +288,7 @@ static unsigned new_object(run *r)
     uint64_t seed = dx_choose(r->c, 0xffffffff);
     memset(o, 0, sizeof *o);
     o->size = 8 + any(r, any(r, 4) ? 120 : OBJECT_MAX - 8);
-    for (size_t i = 0; i < o->size; i++) o->bytes[i] = (uint8_t)sim_random(&seed);
+    for (size_t i = 0; i < o->size; i++) o->bytes[i] = (uint8_t)dx_test_random(&seed);
     if (kind == 1 && n && !r->objects[like].node) {
         memcpy(o->bytes + 4, r->objects[like].bytes + 4, r->objects[like].size - 4);
         o->size = r->objects[like].size;

@@ -62,15 +62,7 @@ typedef struct world {
     struct run *run;
 } world;
 
-static uint64_t rng(uint64_t *state)
-{
-    uint64_t z = *state += 0x9e3779b97f4a7c15u;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return z ^ z >> 31;
-}
-
-static unsigned pick(world *w, unsigned n) { return (unsigned)((rng(&w->random) >> 32) * n >> 32); }
+static unsigned pick(world *w, unsigned n) { return (unsigned)((dx_test_random(&w->random) >> 32) * n >> 32); }
 
 static void reader_look(world *w);
 
@@ -290,13 +282,13 @@ typedef struct run {
         if ((r)->shown) printf(__VA_ARGS__);                                                             \
     } while (0)
 
-static unsigned any(run *r, unsigned n) { return (unsigned)((rng(&r->random) >> 32) * n >> 32); }
+static unsigned any(run *r, unsigned n) { return (unsigned)((dx_test_random(&r->random) >> 32) * n >> 32); }
 
 static size_t content_of(uint64_t stamp, uint8_t *out)
 {
     uint64_t state = stamp;
-    size_t size = 8 + rng(&state) % 150;
-    for (size_t i = 0; i < size; i++) out[i] = (uint8_t)rng(&state);
+    size_t size = 8 + dx_test_random(&state) % 150;
+    for (size_t i = 0; i < size; i++) out[i] = (uint8_t)dx_test_random(&state);
     memcpy(out, &stamp, sizeof stamp);
     return size;
 }

@@ -12,10 +12,7 @@ static uint8_t data[300000];
 
 static void fill(uint8_t *p, size_t size, uint64_t seed)
 {
-    for (size_t i = 0; i < size; i++) {
-        seed = seed * 6364136223846793005u + 1442695040888963407u;
-        p[i] = (uint8_t)(seed >> 56);
-    }
+    for (size_t i = 0; i < size; i++) p[i] = (uint8_t)dx_test_random(&seed);
 }
 
 /* >>blake3 ------------------------------------------------------------- */

@@ -32,14 +32,6 @@ enum { STRIDE = 31, KILLS = 20 };
 #define OK(call) DX_CHECK_EQ(call, DX_CAS_OK)
 enum { MEMORY = 256 * 1024, OBJECTS = 4 };
 
-static uint64_t rng(uint64_t *state)
-{
-    uint64_t z = *state += 0x9e3779b97f4a7c15u;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return z ^ z >> 31;
-}
-
 static double seconds(void)
 {
     struct timespec t;
@@ -61,9 +53,9 @@ static const char *temp_path(const char *name)
 static size_t object_of(uint64_t v, unsigned i, uint8_t *out)
 {
     uint64_t seed = v * 16 + i;
-    size_t size = 16 + rng(&seed) % 500;
+    size_t size = 16 + dx_test_random(&seed) % 500;
     for (size_t k = 0; k < size; k += 8) {
-        uint64_t x = rng(&seed);
+        uint64_t x = dx_test_random(&seed);
         memcpy(out + k, &x, 8);
     }
     memcpy(out, &v, 8);
@@ -454,7 +446,7 @@ DX_TEST(w_76_kill_9_of_the_writer_300_times_with_readers_running)
         if (child == 0) writer(d, committed, memory, (uint32_t)(round % 4));
         double until = seconds() + 60;
         while (round % 3 == 0 && __atomic_load_n(committed, __ATOMIC_SEQ_CST) < v + 1 && seconds() < until) usleep(200);
-        usleep((useconds_t)(rng(&seed) % 3000));
+        usleep((useconds_t)(dx_test_random(&seed) % 3000));
         kill(child, SIGKILL);
         DX_CHECK_EQ(waitpid(child, &status, 0), child);
         DX_CHECK(WIFSIGNALED(status)); /* it did not end by itself */
@@ -512,7 +504,7 @@ static void make_small(small *m, uint32_t level)
     m->memory.capacity = sizeof m->bytes;
     OK(open_small(&m->store, dx_devices_memory_device(&m->memory), DX_CAS_WRITE | DX_CAS_CREATE, level, m->work));
     for (uint64_t v = 1; v <= 3; v++) OK(write_version(&m->store, v));
-    for (size_t i = 0; i < sizeof text; i++) text[i] = (uint8_t)rng(&seed);
+    for (size_t i = 0; i < sizeof text; i++) text[i] = (uint8_t)dx_test_random(&seed);
     memset(&desc, 0, sizeof desc);
     desc.store = &m->store;
     desc.chunker.size_min = 64;

@@ -85,8 +85,7 @@ DX_TEST(a_limit_that_no_patch_keeps)
 static uint64_t random_state = 7;
 static uint8_t random_byte(void)
 {
-    random_state = random_state * 6364136223846793005u + 1442695040888963407u;
-    return (uint8_t)(random_state >> 56);
+    return (uint8_t)dx_test_random(&random_state);
 }
 
 /* The hash of bytes that end one byte before, at and behind every place where whole subtrees are taken at once: all at once,

@@ -344,14 +344,14 @@ DX_TEST(wk_4_deque_gives_every_task_once_under_stress)
 {
     static dx_reactor_task *ring[64];
     pthread_t threads[THIEVES];
-    uint32_t next = 0, random = 12345;
+    uint32_t next = 0;
+    uint64_t random = 12345;
     worker_bare(&stressed, ring, 64);
     stress_out = 0;
     stress_jobs = calloc(STRESS, sizeof *stress_jobs);
     for (int i = 0; i < THIEVES; i++) pthread_create(&threads[i], NULL, thief, NULL);
     while (__atomic_load_n(&stress_out, __ATOMIC_SEQ_CST) < STRESS) {
-        random = random * 1664525 + 1013904223;
-        uint32_t burst = random >> 28;
+        uint32_t burst = dx_test_below(&random, 16);
         while (next < STRESS && burst--) {
             stress_jobs[next].number = next;
             if (!dx_reactor_p_deque_push(&stressed, &stress_jobs[next].task)) break;

@@ -555,8 +555,7 @@ DX_TEST(dt_6_bounded_by_entries_and_bytes)
     for (unsigned i = 0; i < 20000; i++) {
         char key[16];
         size_t n;
-        seed = seed * 6364136223846793005u + 1442695040888963407u;
-        n = (size_t)(seed >> 33) % (i % 10 ? 40 : 2900);
+        n = dx_test_below(&seed, i % 10 ? 40 : 2900);
         snprintf(key, sizeof key, "%u", i);
         text[n] = 0;
         OK(put(k, key, text, "t", NULL, i));
@@ -1004,8 +1003,7 @@ DX_TEST(p20_a_million_gets_under_invalidation_load_are_right)
         dx_cache_view v;
         uint64_t value[2];
         unsigned q;
-        seed = seed * 6364136223846793005u + 1442695040888963407u;
-        q = (unsigned)(seed >> 40) % KEYS;
+        q = dx_test_below(&seed, KEYS);
         size_t size = (size_t)snprintf(key, sizeof key, "q%u", q);
         size_t tag_size = (size_t)snprintf(table, sizeof table, "%u", q % TABLES);
         int result = dx_cache_get(k, key, size, n, &v);

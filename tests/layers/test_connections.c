@@ -926,10 +926,7 @@ static struct model {
 
 static uint32_t some_number(uint32_t below)
 {
-    m.random ^= m.random << 13;
-    m.random ^= m.random >> 7;
-    m.random ^= m.random << 17;
-    return (uint32_t)(((m.random >> 32) * below) >> 32);
+    return dx_test_below(&m.random, below);
 }
 
 static void model_opened(dx_peers *s, dx_peers_id id)
@@ -1048,7 +1045,7 @@ static void model_run(int backend, dx_reactor_sim *sim, uint32_t acts, uint64_t 
     int listening = -1;
     uint32_t open_before;
     memset(&m, 0, sizeof m);
-    m.random = seed * 2654435761u + 88172645463325252u;
+    m.random = seed;
     m.faults = sim != NULL;
     desc.backend = backend;
     desc.simulator = sim ? &sim->base : NULL;

@@ -58,8 +58,8 @@ static void draw_states(dx_choices *c, size_t *old_size, size_t *now_size)
     size_t n = (size_t)dx_choose(c, dx_choose(c, 3) ? 255 : STATE_MAX / 2), used = 0;
     uint64_t sort = dx_choose(c, 2), seed = dx_choose(c, 255);
     for (size_t i = 0; i < n; i++) {
-        seed = seed * 6364136223846793005u + 1442695040888963407u;
-        old[i] = (uint8_t)(sort == 0 ? seed >> 56 : sort == 1 ? i / 4 % 4 ? 0 : seed >> 60 : i * i >> 3);
+        const uint64_t r = dx_test_random(&seed);
+        old[i] = (uint8_t)(sort == 0 ? r >> 56 : sort == 1 ? i / 4 % 4 ? 0 : r >> 60 : i * i >> 3);
     }
     for (uint64_t parts = 1 + dx_choose(c, 5); parts && used < STATE_MAX / 2; parts--) {
         size_t from = (size_t)dx_choose(c, n), size = (size_t)dx_choose(c, n - from), room = STATE_MAX - used;

@@ -26,14 +26,6 @@ typedef struct sim {
     bool     off, lenient; /* lenient: a torn unit that reads as erased may be programmed (RESUME) */
 } sim;
 
-static uint64_t mix(uint64_t *state)
-{
-    uint64_t z = *state += 0x9e3779b97f4a7c15u;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return z ^ z >> 31;
-}
-
 static int sim_read(void *user, uint32_t offset, void *out, size_t size)
 {
     sim *s = (sim *)user;
@@ -59,7 +51,7 @@ static int sim_program(void *user, uint32_t offset, const void *data, size_t siz
     s->operations++;
     if (s->operations == s->fail) return DX_CAS_ESYS;
     s->off = s->operations == s->cut;
-    size_t torn = s->off ? mix(&s->noise) % (size / s->unit) * s->unit : size;
+    size_t torn = s->off ? dx_test_random(&s->noise) % (size / s->unit) * s->unit : size;
     for (size_t i = 0; i < size && i <= torn; i += s->unit) {
         uint8_t *to = s->bytes + offset + i, *flag = s->written + (offset + i) / s->unit;
         DX_CHECK(!*flag && erased(to, s->unit)); /* never twice */
@@ -68,10 +60,10 @@ static int sim_program(void *user, uint32_t offset, const void *data, size_t siz
             memcpy(to, from + i, s->unit);
             continue;
         }
-        unsigned how = mix(&s->noise) % 4; /* no bit, all of them, some; some of few */
+        unsigned how = dx_test_random(&s->noise) % 4; /* no bit, all of them, some; some of few */
         for (size_t k = 0; k < s->unit && how; k++) {
-            uint8_t keep = how == 1 ? 0 : (uint8_t)mix(&s->noise);
-            if (how == 3) keep |= (uint8_t)(mix(&s->noise) | mix(&s->noise));
+            uint8_t keep = how == 1 ? 0 : (uint8_t)dx_test_random(&s->noise);
+            if (how == 3) keep |= (uint8_t)(dx_test_random(&s->noise) | dx_test_random(&s->noise));
             to[k] = (uint8_t)(from[i + k] | keep);
         }
         if (s->lenient && erased(to, s->unit)) *flag = 0;
@@ -89,11 +81,11 @@ static int sim_erase(void *user, uint32_t offset)
     if (s->operations == s->fail) return DX_CAS_ESYS;
     s->off = s->operations == s->cut;
     s->erases[offset / s->block]++;
-    uint64_t how = mix(&s->noise) % 4, from = mix(&s->noise) % s->block;
+    uint64_t how = dx_test_random(&s->noise) % 4, from = dx_test_random(&s->noise) % s->block;
     for (size_t i = 0; i < s->block; i++) {
         uint8_t *b = s->bytes + offset + i;
         if (s->off && (how == 0 || (how == 1 && i < from) || (how == 2 && i >= from))) continue;
-        *b = s->off && how == 3 ? (uint8_t)(*b | mix(&s->noise)) : 0xff;
+        *b = s->off && how == 3 ? (uint8_t)(*b | dx_test_random(&s->noise)) : 0xff;
     }
     memset(s->written + offset / s->unit, s->off, s->block / s->unit);
     return s->off ? DX_CAS_ESYS : 0;
@@ -154,7 +146,7 @@ static uint32_t object_of(unsigned i, uint8_t *out)
 {
     static const uint32_t sizes[OBJECTS] = {0, 1, 5, 64, 63, 200, 129, 1500, 300, 31, 777, 1024, 128, 2, 448, 96};
     uint64_t seed = i + 1;
-    for (uint32_t k = 0; k < sizes[i]; k++) out[k] = (uint8_t)mix(&seed);
+    for (uint32_t k = 0; k < sizes[i]; k++) out[k] = (uint8_t)dx_test_random(&seed);
     return sizes[i];
 }
 
@@ -408,17 +400,17 @@ DX_TEST(nor_many_cuts)
         r.flash.lenient = i / 6 % 2;
         for (unsigned k = 0; k < 20; k++) {
             r.flash.operations = 0;
-            r.flash.cut = 1 + (long)(mix(&seed) % 90);
+            r.flash.cut = 1 + (long)(dx_test_random(&seed) % 90);
             r.flash.noise = seed;
-            unsigned what = mix(&seed) % 4;
+            unsigned what = dx_test_random(&seed) % 4;
             int error = open_nor(&r.nor, &r.flash, DX_CAS_WRITE | DX_CAS_CREATE);
             for (unsigned j = 0; !error && j < 8; j++) {
-                error = step_put(&r, (unsigned)(mix(&seed) % OBJECTS));
+                error = step_put(&r, (unsigned)(dx_test_random(&seed) % OBJECTS));
                 if (!error && what == 1) error = step_collect(&r);
-                for (unsigned o = 0; !error && o < OBJECTS && (mix(&seed) & 1); o++) {
-                    if (r.now.objects >> o & 1) error = step_set(&r, (unsigned)(mix(&seed) % NAMES), o);
+                for (unsigned o = 0; !error && o < OBJECTS && (dx_test_random(&seed) & 1); o++) {
+                    if (r.now.objects >> o & 1) error = step_set(&r, (unsigned)(dx_test_random(&seed) % NAMES), o);
                 }
-                if (!error && what > 1 && mix(&seed) % 4 == 0) error = step_delete(&r, (unsigned)(mix(&seed) % NAMES));
+                if (!error && what > 1 && dx_test_random(&seed) % 4 == 0) error = step_delete(&r, (unsigned)(dx_test_random(&seed) % NAMES));
                 if (!error) error = step_commit(&r);
                 if (error == DX_CAS_ENOSPACE) error = step_collect(&r); /* there is always room for that */
                 if (!error) r.now = r.before;
@@ -577,7 +569,7 @@ static void import(uint32_t unit, uint32_t align, uint32_t durability)
     uint64_t seed = 5;
     uint32_t size = 0;
     size_t read = 0;
-    for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = (uint8_t)mix(&seed);
+    for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = (uint8_t)dx_test_random(&seed);
     memset(&desc, 0, sizeof desc);
     memset(&ref, 0, sizeof ref);
     desc.device = dx_devices_memory_device(&ram);
@@ -962,7 +954,7 @@ DX_TEST(nor_interface)
     char name[DX_CAS_NAME_MAX + 1], longest[DX_CAS_NAME_MAX + 1];
     unsigned calls = 0;
     uint64_t seed = 1;
-    for (size_t i = 0; i < sizeof large; i++) large[i] = (uint8_t)mix(&seed);
+    for (size_t i = 0; i < sizeof large; i++) large[i] = (uint8_t)dx_test_random(&seed);
     begin_run(&r, 2048, 16, 16);
     DX_CHECK_EQ(open_nor(n, &r.flash, DX_CAS_WRITE), DX_CAS_ENOTFOUND);
     DX_CHECK_EQ(dx_nor_put(n, "x", 1, NULL), DX_CAS_EINVAL);

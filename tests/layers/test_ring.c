@@ -398,11 +398,11 @@ static void kill_often(uint32_t record, uint32_t capacity)
     start(&x, 1);
     while (kills[0] < KILLS || kills[1] < KILLS || (x.s->sent <= KILLS && more < 2000)) {
         if (x.s->wrong) break;
-        random = random * UINT64_C(6364136223846793005) + 1442695040888963407u;
+        const uint64_t draw = dx_test_random(&random);
         const bool enough = kills[0] >= KILLS && kills[1] >= KILLS; /* not so on a machine on which they hardly run */
-        const int side = enough || (kills[0] < KILLS && kills[1] < KILLS) ? (int)(random >> 63) : kills[0] >= KILLS;
+        const int side = enough || (kills[0] < KILLS && kills[1] < KILLS) ? (int)(draw >> 63) : kills[0] >= KILLS;
         more += enough;
-        nap((random >> 40) % (enough ? 20000 : 700));
+        nap((draw >> 40) % (enough ? 20000 : 700));
         DX_CHECK(kill_side(&x, side) || x.s->wrong);
         kills[side]++;
         if (side == 0 && !x.fixed) { /* nobody else may look while the ring is read */

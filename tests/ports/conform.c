@@ -16,6 +16,7 @@
 #define DX_IMPLEMENTATION
 #include "../../dx_reactor.h"
 #include "../dx_reactor_sim.h"
+#include "../dx_test.h"
 #define REACTOR_KIT_SYSTEM
 #include "../cores/reactor_kit.h"
 
@@ -1972,7 +1973,7 @@ static void clean_up(world *w)
 }
 
 /* >>random ------------------------------------------------------------- */
-/* Connections whose every event a model foretells: who has sent what, who waits for it. */
+/* Connections whose every event a model predicts: who has sent what, who waits for it. */
 enum { PAIRS = 3, STEPS = 60, WAITING = 4 };
 
 typedef struct end {
@@ -1989,10 +1990,7 @@ typedef struct model {
 
 static uint32_t choose(model *m, uint32_t below)
 {
-    m->random ^= m->random << 13;
-    m->random ^= m->random >> 7;
-    m->random ^= m->random << 17;
-    return (uint32_t)((m->random >> 32) % below);
+    return dx_test_below(&m->random, below);
 }
 
 static int free_op(const world *w)
@@ -2158,7 +2156,7 @@ static void random_trace(world *w, uint64_t seed)
     model m;
     memset(&m, 0, sizeof m);
     m.w = w;
-    m.random = (seed + 1) * UINT64_C(0x9e3779b97f4a7c15);
+    m.random = seed;
     for (int i = 0; i < PAIRS; i++) {
         tcp(w, &m.ends[i][0].fd, &m.ends[i][1].fd);
         m.ends[i][0].polling = m.ends[i][1].polling = -1;

@@ -4,6 +4,7 @@
 #define DX_IMPLEMENTATION
 #include "../../dx_reactor.h"
 #include "../dx_reactor_sim.h"
+#include "../dx_test.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,10 +54,7 @@ static void fail(const char *what)
 
 static uint32_t choose(uint32_t below)
 {
-    w.random ^= w.random << 13;
-    w.random ^= w.random >> 7;
-    w.random ^= w.random << 17;
-    return (uint32_t)(((w.random >> 32) * below) >> 32);
+    return dx_test_below(&w.random, below);
 }
 
 static uint8_t byte_at(int pair, int side, uint64_t position)
@@ -378,7 +376,7 @@ static void open_epoch(uint64_t seed)
     memset(&sim, 0, sizeof sim);
     memset(w.slots, 0, sizeof w.slots);
     for (int i = 0; i < OPS; i++) dx_reactor_op_init(&w.slots[i].op, took_fn, &w.slots[i]);
-    w.random = seed * 0x9e3779b97f4a7c15u + 1;
+    w.random = seed;
     w.spare_count = 0;
     desc.backend = DX_REACTOR_BACKEND_SIMULATED;
     desc.descriptors_max = 20 + choose(20);

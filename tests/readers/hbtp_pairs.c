@@ -2,6 +2,7 @@
    usage: hbtp_pairs write COUNT SEED | check <pairs */
 #define DX_IMPLEMENTATION
 #include "../../dx_hbtp.h"
+#include "../dx_test.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,8 +13,7 @@ static uint8_t  bytes[65536];
 
 static uint32_t choose(uint32_t limit) /* 0..limit-1 */
 {
-    state = state * 6364136223846793005u + 1442695040888963407u;
-    return (uint32_t)((state >> 33) % limit);
+    return dx_test_below(&state, limit);
 }
 
 static char *hex(char *to, const void *data, size_t size)

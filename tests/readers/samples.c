@@ -7,6 +7,7 @@
 #define DX_IMPLEMENTATION
 #include "../../dx_teleport.h"
 #include "../../layers/dx_dump.h"
+#include "../dx_test.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,13 +31,7 @@ DX_TELEPORT_FROZEN(trip, TRIP, 1, TRIP_1)
 
 static uint64_t state = 1;
 
-static uint64_t draw(void)
-{
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
-    return state * 0x2545f4914f6cdd1du;
-}
+static uint64_t draw(void) { return dx_test_random(&state); }
 
 /* Few bits and many, whole numbers and powers of two: what formats numbers has edges there. */
 static double draw_double(void)
