@@ -2540,7 +2540,7 @@ DX_TELEPORT_API int dx_teleport_interner_init(dx_teleport_interner *t, void *mem
 }
 
 /* SipHash of a text: whoever does not know the seed cannot choose texts that collide. */
-static uint64_t dx_teleport_p_hash(const uint64_t *seed, const uint8_t *p, size_t size)
+static uint64_t dx_teleport_p_siphash(const uint64_t *seed, const uint8_t *p, size_t size)
 {
     uint64_t v[4];
     uint64_t last = (uint64_t)(size & 255) << 56;
@@ -2565,7 +2565,7 @@ DX_TELEPORT_API int dx_teleport_intern(dx_teleport_interner *t, const char *text
     dx_teleport_string *texts;
     uint32_t at;
     if (!t || !number || (!text && size)) return DX_TELEPORT_EINVAL;
-    at = (uint32_t)dx_teleport_p_hash(t->seed_, (const uint8_t *)text, size) & t->mask_;
+    at = (uint32_t)dx_teleport_p_siphash(t->seed_, (const uint8_t *)text, size) & t->mask_;
     for (; t->slots_[at]; at = (at + 1) & t->mask_) {
         *number = t->slots_[at] - 1;
         if (dx_teleport_p_is_text(&t->texts[*number], text, size)) return DX_TELEPORT_OK;

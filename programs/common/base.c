@@ -34,6 +34,7 @@ char *prog_count_text(uint64_t count, char out[32])
 char *prog_hash_text(const uint8_t hash[PROG_HASH_SIZE], char out[65])
 {
     for (int i = 0; i < PROG_HASH_SIZE; i++) snprintf(out + 2 * i, 3, "%02x", hash[i]);
+    assert(!out[2 * PROG_HASH_SIZE]);
     return out;
 }
 

@@ -112,6 +112,7 @@ typedef struct name_list {
 static int add_name(void *user, const char *name)
 {
     name_list *l = user;
+    assert(l->count <= l->room);
     if (l->count == l->room) {
         l->room = l->room * 2 + 64;
         l->names = realloc(l->names, l->room * sizeof *l->names);
@@ -140,6 +141,7 @@ static int send_entry(walk *w, int dir, const char *name)
     if (!OS_KEEPS_MODES && !before && !strcmp(name, PROG_MODES_NAME)) return PROG_OK;
     if (size + 1 > PROG_PATH_SIZE_MAX - before)
         return prog_fail(PROG_REFUSED, "%s/%s: the path is too long", w->path, name);
+    assert(size > 0 && !w->path[before]);
     if (before) w->path[w->path_size++] = '/';
     memcpy(w->path + w->path_size, name, size + 1);
     w->path_size += size;

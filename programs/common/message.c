@@ -77,6 +77,7 @@ static void line_begin(line *l)
 
 static void line_free(line *l)
 {
+    assert(l->bytes && (l->bytes == l->small) == (l->room == sizeof l->small));
     if (l->bytes != l->small) free(l->bytes);
 }
 
@@ -134,6 +135,7 @@ static void put_format(line *l, const char *format, va_list args)
         whole = vsnprintf(text, (size_t)needed + 1, format, again) == needed;
     if (!text) text = small; /* no memory: truncated */
     va_end(again);
+    assert(!whole || strlen(text) >= newlines);
     put_visible(l, text, strlen(text) - (whole ? newlines : 0));
     while (newlines-- > 0) put(l, "\n", 1);
     if (text != small) free(text);
@@ -203,6 +205,7 @@ static void show(const char *what, uint64_t done, uint64_t total)
     char numbers[96];
     line l;
     double mb = (double)done / 1e6;
+    assert(progress.next_ns != INT64_MAX); /* there is a terminal */
     line_begin(&l);
     put_text(&l, CLEAR_LINE);
     put_visible(&l, what, strlen(what));

@@ -6,6 +6,7 @@
 #include "os.h"
 
 #if !defined(_WIN32)
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -157,6 +158,7 @@ static void tell(const struct stat *st, os_info *out)
 int os_look(const char *path, bool follow, os_info *out)
 {
     struct stat st;
+    assert(path && out);
     if ((follow ? stat(path, &st) : lstat(path, &st)) < 0) return -1;
     tell(&st, out);
     return 0;
@@ -191,6 +193,7 @@ int os_remove(const char *path) { return unlink(path); }
 static bool remove_children(int fd)
 {
     bool good = true;
+    assert(fd >= 0);
     DIR *d = fdopendir(fd);
     if (!d) {
         close(fd);
@@ -220,6 +223,7 @@ int os_replace(int file, const char *from, const char *to, bool folder)
     struct stat st;
     char old[PATH_MAX + 128];
     (void)file;
+    assert(strcmp(from, to) != 0);
     if (!folder || lstat(to, &st) < 0) return rename(from, to);
 #ifdef SYS_renameat2
     if (syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 2u /* EXCHANGE */) == 0) return 0;
@@ -247,6 +251,7 @@ int os_sync_parent(const char *path)
         errno = ENAMETOOLONG;
         return -1;
     }
+    assert(size > 0);
     memcpy(folder, slash ? path : ".", size);
     folder[size] = 0;
     int fd = os_open_folder(folder);
@@ -302,6 +307,7 @@ int os_open_staging(const char *path, bool folder)
 
 int os_drop_staging(int file, const char *path)
 {
+    assert(file >= 0);
     int result = os_remove_tree(path); /* while it is locked */
     int error = errno;
     close(file);
@@ -334,6 +340,7 @@ int os_info_of(int file, os_info *out)
 int64_t os_read(int file, void *out, size_t size)
 {
     ssize_t n;
+    assert(file >= 0 && out);
     while ((n = read(file, out, size)) < 0 && errno == EINTR) {}
     return n;
 }
@@ -341,6 +348,7 @@ int64_t os_read(int file, void *out, size_t size)
 int64_t os_read_at(int file, uint64_t offset, void *out, size_t size)
 {
     ssize_t n;
+    assert(file >= 0 && (int64_t)offset >= 0);
     while ((n = pread(file, out, size, (off_t)offset)) < 0 && errno == EINTR) {}
     return n;
 }
@@ -356,6 +364,7 @@ void os_unmap(const void *bytes, size_t size) { munmap((void *)(uintptr_t)bytes,
 int os_write_at(int file, uint64_t offset, const void *bytes, size_t size)
 {
     const char *p = bytes;
+    assert(file >= 0 && (int64_t)(offset + size) >= 0);
     while (size) {
         ssize_t n = pwrite(file, p, size, (off_t)offset);
         if (n < 0 && errno == EINTR) continue;
@@ -370,6 +379,7 @@ int os_write_at(int file, uint64_t offset, const void *bytes, size_t size)
 int os_write(int file, const void *bytes, size_t size)
 {
     const char *p = bytes;
+    assert(file >= 0 && (bytes || !size));
     while (size) {
         ssize_t n = write(file, p, size);
         if (n < 0 && errno == EINTR) continue;
@@ -401,6 +411,7 @@ int os_sync_tree(int folder)
 int os_list(int folder, int (*each)(void *user, const char *name), void *user)
 {
     int fd = dup(folder), result = 0;
+    assert(each && folder >= 0);
     DIR *d = fd < 0 ? NULL : fdopendir(fd);
     if (!d) return -1;
     for (struct dirent *e; !result && (e = readdir(d)) != NULL;)
@@ -413,6 +424,7 @@ int os_list(int folder, int (*each)(void *user, const char *name), void *user)
 int os_look_in(int folder, const char *name, os_info *out)
 {
     struct stat st;
+    assert(name && out);
     if (fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) < 0) return -1;
     tell(&st, out);
     return 0;
