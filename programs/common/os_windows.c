@@ -22,6 +22,7 @@
 #include <shellapi.h>
 #include <winternl.h>
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <io.h>
@@ -109,6 +110,7 @@ const char *os_error_text(int error)
         if (errors[i].number == error && errors[i].text) return errors[i].text;
     if (error < FOREIGN) return strerror(error);
     int used = snprintf(text, sizeof text, "error %d of Windows: ", error - FOREIGN);
+    assert(used > 0 && (size_t)used < sizeof text);
     DWORD n = FormatMessageA(FORMAT_MESSAGE_FROM_SYSTEM | FORMAT_MESSAGE_IGNORE_INSERTS, NULL,
                              (DWORD)(error - FOREIGN), 0x409, text + used,
                              (DWORD)(sizeof text - (size_t)used), NULL);
@@ -126,6 +128,7 @@ int os_socket_errno(void) { return errno_of((DWORD)WSAGetLastError()); }
 /* free() what it returns; NULL with errno set. */
 static WCHAR *widen(const char *text, size_t room)
 {
+    assert(text);
     int n = MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, text, -1, NULL, 0);
     WCHAR *wide = n > 0 ? malloc(((size_t)n + room) * sizeof *wide) : NULL;
     if (n <= 0) fail();
@@ -136,6 +139,7 @@ static WCHAR *widen(const char *text, size_t room)
 
 static char *narrow(const WCHAR *text, int size) /* size -1: up to its zero, which is copied */
 {
+    assert(text && size >= -1);
     int n = WideCharToMultiByte(CP_UTF8, WC_ERR_INVALID_CHARS, text, size, NULL, 0, NULL, NULL);
     char *out = n > 0 ? malloc((size_t)n + 1) : NULL;
     if (n <= 0) fail();
@@ -217,6 +221,7 @@ enum { SHARE_ALL = FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE };
 /* folder -1: `name` is what native() made. */
 static int nt_open(int folder, const WCHAR *name, request q)
 {
+    assert(name && q.disposition && q.share <= SHARE_ALL);
     UNICODE_STRING text;
     OBJECT_ATTRIBUTES attributes;
     IO_STATUS_BLOCK block;
@@ -240,6 +245,7 @@ static int nt_open(int folder, const WCHAR *name, request q)
 
 static int open_path(const char *path, request q)
 {
+    assert(path);
     WCHAR *name = native(path);
     int file = name ? nt_open(-1, name, q) : -1, error = errno;
     free(name);
@@ -249,6 +255,7 @@ static int open_path(const char *path, request q)
 
 static int open_relative(int folder, const char *path, request q)
 {
+    assert(folder >= 0 && path);
     WCHAR *name = widen(path, 0);
     for (WCHAR *p = name; p && *p; p++)
         if (*p == L'/') *p = L'\\';
@@ -388,6 +395,7 @@ static bool is_link(HANDLE file, DWORD attributes)
 
 int os_info_of(int file, os_info *out)
 {
+    assert(file >= 0 && out);
     BY_HANDLE_FILE_INFORMATION info;
     HANDLE handle = handle_of(file);
     memset(out, 0, sizeof *out);
@@ -411,6 +419,7 @@ int os_info_of(int file, os_info *out)
 
 static int look_and_close(int file, os_info *out)
 {
+    assert(out);
     if (file < 0) return -1;
     int result = os_info_of(file, out), error = errno;
     os_close(file);
@@ -431,6 +440,7 @@ int os_look_in(int folder, const char *name, os_info *out)
 /* `path` of \??\ or \\?\ and more as C:/x or //server/x in out; 0 or -1. */
 static int plain_path(const WCHAR *path, char *out, size_t size)
 {
+    assert(path[0] == L'\\' && path[3] == L'\\' && size > 0);
     bool share = !wcsncmp(path + 4, L"UNC\\", 4);
     char *text = narrow(path + (share ? 7 : 4), -1);
     int result = text && strlen(text) + 2 <= size ? 0 : -1;
@@ -458,6 +468,7 @@ int os_real_path(const char *path, char *out, size_t size)
 
 int os_list(int folder, int (*each)(void *user, const char *name), void *user)
 {
+    assert(folder >= 0 && each);
     enum { ROOM = 65536 };
     FILE_ID_BOTH_DIR_INFO *at, *first = malloc(ROOM);
     FILE_INFO_BY_HANDLE_CLASS class = FileIdBothDirectoryRestartInfo;
@@ -484,6 +495,7 @@ int os_list(int folder, int (*each)(void *user, const char *name), void *user)
 /* >>changing ----------------------------------------------------------- */
 static int set_attributes(int file, unsigned mode)
 {
+    assert(file >= 0);
     FILE_BASIC_INFO info;
     if (!GetFileInformationByHandleEx(handle_of(file), FileBasicInfo, &info, sizeof info))
         return fail();
@@ -528,6 +540,7 @@ int os_set_open_mode(int file, unsigned mode) { return set_attributes(file, mode
 
 int os_empty(int file)
 {
+    assert(file >= 0);
     LARGE_INTEGER start = {.QuadPart = 0};
     return SetFilePointerEx(handle_of(file), start, NULL, FILE_BEGIN) &&
                    SetEndOfFile(handle_of(file))
@@ -552,6 +565,7 @@ int os_sync_parent(const char *path)
 /* Delete what is open with DELETE; a folder must be empty. */
 static int delete_open(int file)
 {
+    assert(file >= 0);
     IO_STATUS_BLOCK block;
     ULONG flags = DELETE_FLAGS;
     BOOLEAN yes = TRUE;
@@ -569,12 +583,14 @@ static int remove_child(void *user, const char *name);
 /* What is open with DELETE, with all that it holds. Depth as in os_posix.c. */
 static int remove_open(int file, bool folder)
 {
+    assert(file >= 0);
     int result = folder ? os_list(file, remove_child, &file) : 0;
     return result ? result : delete_open(file);
 }
 
 static int remove_child(void *user, const char *name)
 {
+    assert(user && *name);
     int folder = *(int *)user;
     os_info info;
     if (os_look_in(folder, name, &info) < 0) return -1;
@@ -612,6 +628,7 @@ int os_remove_tree(const char *path)
 
 int os_drop_staging(int file, const char *path)
 {
+    assert(file >= 0);
     os_info info;
     (void)path;
     int result = os_info_of(file, &info) < 0 ? -1 : remove_open(file, info.kind == OS_FOLDER),
@@ -624,6 +641,7 @@ int os_drop_staging(int file, const char *path)
 /* >>replacing ---------------------------------------------------------- */
 static int rename_open(int file, const char *to, bool replace)
 {
+    assert(file >= 0 && to);
     typedef struct rename { /* FILE_RENAME_INFORMATION */
         ULONG  flags;
         HANDLE folder;
@@ -661,6 +679,7 @@ static int rename_open(int file, const char *to, bool replace)
 /* Rename by path what may be open elsewhere with FILE_SHARE_DELETE. */
 static int rename_path(const char *from, const char *to)
 {
+    assert(strcmp(from, to) != 0);
     int file = open_path(from, to_delete);
     if (file < 0) return -1;
     int result = rename_open(file, to, false), error = errno;
@@ -675,6 +694,7 @@ enum { ASIDES = 10 };
    them until it ends. */
 static char *aside_path(const char *path, int n)
 {
+    assert(n >= 0 && n < ASIDES);
     char *out = malloc(strlen(path) + 16);
     const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
     if (out) sprintf(out, "%.*s.%s.dxup-old%.0d", (int)(name - path), path, name, n);
@@ -699,6 +719,7 @@ static char *free_aside(const char *path)
    between them, os_replace_recover() takes it back. */
 static int replace_in_two_steps(int file, const char *to, const char *aside)
 {
+    assert(file >= 0 && strcmp(to, aside) != 0);
     if (rename_path(to, aside) < 0) return -1;
     if (rename_open(file, to, false) == 0) return 0;
     int error = errno;
@@ -709,6 +730,7 @@ static int replace_in_two_steps(int file, const char *to, const char *aside)
 
 int os_replace(int file, const char *from, const char *to, bool folder)
 {
+    assert(strcmp(from, to) != 0);
     os_info info;
     bool there = os_look(to, false, &info) == 0;
     int mine = file >= 0 ? file : open_path(from, to_delete), result = -1, error;
@@ -762,6 +784,7 @@ void os_replace_recover(const char *path)
 /* >>moving bytes ------------------------------------------------------- */
 static int64_t read_with(int file, void *out, size_t size, OVERLAPPED *at)
 {
+    assert(file >= 0 && (out || !size));
     DWORD n = 0;
     if (size > 1 << 30) size = 1 << 30;
     if (ReadFile(handle_of(file), out, (DWORD)size, &n, at) || GetLastError() == ERROR_HANDLE_EOF)
@@ -796,6 +819,7 @@ void os_unmap(const void *bytes, size_t size)
 
 int os_write_at(int file, uint64_t offset, const void *bytes, size_t size)
 {
+    assert(file >= 0 && (int64_t)(offset + size) >= 0);
     const char *p = bytes;
     while (size) {
         DWORD n = 0, part = size > 1 << 30 ? 1 << 30 : (DWORD)size;
@@ -813,6 +837,7 @@ int os_write_at(int file, uint64_t offset, const void *bytes, size_t size)
 
 int os_write(int file, const void *bytes, size_t size)
 {
+    assert(file >= 0 && (bytes || !size));
     const char *p = bytes;
     while (size) {
         DWORD n = 0, part = size > 1 << 30 ? 1 << 30 : (DWORD)size;
@@ -849,6 +874,7 @@ int64_t os_now_ns(void)
     LARGE_INTEGER count, second;
     QueryPerformanceCounter(&count);
     QueryPerformanceFrequency(&second);
+    assert(second.QuadPart > 0);
     return count.QuadPart / second.QuadPart * 1000000000 +
            count.QuadPart % second.QuadPart * 1000000000 / second.QuadPart;
 }
@@ -901,6 +927,7 @@ static HANDLE end_event;
 
 static BOOL WINAPI on_console(DWORD event)
 {
+    assert(end_event);
     SetEvent(end_event);
     /* the window closes: time to end */
     if (event != CTRL_C_EVENT && event != CTRL_BREAK_EVENT) Sleep(5000);
