@@ -859,9 +859,9 @@ static uint32_t dx_cas_p_crc32c(uint32_t crc, const uint8_t *p, size_t size)
 }
 #endif
 
-/* SipHash-1-3 (Aumasson, Bernstein: "SipHash: a fast short-input PRF"), for tables whose keys others
-   choose: without the seed nobody can tell which keys meet. One round for each word of the input,
-   three at the end. */
+/* SipHash-1-3 (Aumasson, Bernstein: "SipHash: a fast short-input PRF"), for tables whose keys come
+   from others: without the seed nobody can tell which keys collide. One round for each word of the
+   input, three at the end. */
 static inline uint64_t dx_cas_p_rotate_left(uint64_t v, unsigned n)
 {
     DX_CAS_ASSERT(n > 0 && n < 64);

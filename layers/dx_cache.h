@@ -472,9 +472,9 @@ static void dx_cache_p_store64(uint8_t *p, uint64_t v)
     dx_cache_p_store32(p + 4, (uint32_t)(v >> 32));
 }
 
-/* SipHash-1-3 (Aumasson, Bernstein: "SipHash: a fast short-input PRF"), for tables whose keys others
-   choose: without the seed nobody can tell which keys meet. One round for each word of the input,
-   three at the end. */
+/* SipHash-1-3 (Aumasson, Bernstein: "SipHash: a fast short-input PRF"), for tables whose keys come
+   from others: without the seed nobody can tell which keys collide. One round for each word of the
+   input, three at the end. */
 static inline uint64_t dx_cache_p_rotate_left(uint64_t v, unsigned n)
 {
     DX_CACHE_ASSERT(n > 0 && n < 64);
