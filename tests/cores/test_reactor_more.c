@@ -63,6 +63,67 @@ EVERY(recv_multishot_delivers_all_bytes_then_the_end)
     loop_close(&l);
 }
 
+/* A buffer may come back after its operation has ended, and its memory may be another thing by then. */
+EVERY(a_buffer_that_comes_back_late_touches_no_operation)
+{
+    loop l;
+    dx_op op = tagged(7), other;
+    dx_completion c;
+    int fds[2];
+    pool_open(&l, backend, 4, 64, 0);
+    pair(fds);
+    DX_CHECK_EQ(dx_reactor_recv_multishot(&l.r, &op, fds[0]), 0);
+    DX_CHECK_EQ(write(fds[1], "held", 4), 4);
+    DX_CHECK_EQ(some(&l, &c, 1), 1);
+    DX_CHECK_EQ(c.flags & (DX_REACTOR_F_MORE | DX_REACTOR_F_BUFFER), DX_REACTOR_F_MORE | DX_REACTOR_F_BUFFER);
+    DX_CHECK_EQ(dx_reactor_cancel(&l.r, &op), 0);
+    DX_CHECK_EQ(want(&l, &op), -ECANCELED);
+    memset(&op, 0xa5, sizeof op);
+    memcpy(&other, &op, sizeof op);
+    DX_CHECK_MEM(dx_reactor_buffer(&l.r, c.flags), "held", 4);
+    DX_CHECK_EQ(dx_reactor_return_buffer(&l.r, c.flags), 0);
+    DX_CHECK_MEM(&op, &other, sizeof op);
+    DX_CHECK_EQ(l.r.held_, 0);
+    loop_close(&l);
+}
+
+/* A timer that is due in the last centuries that a clock can say is no reason for a wait to be short, or wrong. */
+EVERY(timers_at_the_end_of_time_let_a_wait_be_woken)
+{
+    static const uint64_t times[] = {INT64_MAX - 1, INT64_MAX, (uint64_t)INT64_MAX + 1, UINT64_MAX - 2, UINT64_MAX - 1};
+    for (size_t i = 0; i < sizeof times / sizeof times[0]; i++) {
+        loop l = {0};
+        dx_op far = tagged(1);
+        dx_completion c;
+        loop_open(&l, backend);
+        DX_CHECK_EQ(dx_reactor_timer_at(&l.r, &far, times[i]), 0);
+        DX_CHECK_EQ(dx_reactor_wait(&l.r, &c, 1, (int64_t)MS), 0);
+        dx_reactor_wake(&l.r);
+        DX_CHECK_EQ(dx_reactor_wait(&l.r, &c, 1, DX_REACTOR_FOREVER), 0);
+        DX_CHECK_EQ(dx_reactor_cancel(&l.r, &far), 0);
+        DX_CHECK_EQ(want(&l, &far), -ECANCELED);
+        loop_close(&l);
+    }
+}
+
+/* Seconds are split off for the system: a wait of one is not a look. A signal may end one early, not every one. */
+EVERY(a_wait_of_a_whole_second_takes_one)
+{
+    loop l = {0};
+    dx_completion c;
+    uint64_t took = 0;
+    loop_open(&l, backend);
+    for (int tries = 0; tries < 5 && took < S - MS; tries++) {
+        struct timespec begin, end;
+        clock_gettime(CLOCK_MONOTONIC, &begin);
+        DX_CHECK_EQ(dx_reactor_wait(&l.r, &c, 1, (int64_t)S), 0);
+        clock_gettime(CLOCK_MONOTONIC, &end);
+        took = (uint64_t)(end.tv_sec - begin.tv_sec) * S + (uint64_t)end.tv_nsec - (uint64_t)begin.tv_nsec;
+    }
+    DX_CHECK(took >= S - MS);
+    loop_close(&l);
+}
+
 /* E13: an empty pool ends nothing and is no error; a buffer that comes back goes to the one that
    has waited longest, and no timer is needed. */
 EVERY(e_13_an_empty_pool_parks_and_resumes_in_order)
