@@ -124,6 +124,22 @@ EVERY(a_wait_of_a_whole_second_takes_one)
     loop_close(&l);
 }
 
+/* As many messages as a result can count, and not one more. */
+EVERY(a_receive_of_as_many_messages_as_a_result_counts)
+{
+    loop l = {0};
+    dx_op op = tagged(1);
+    dx_reactor_message message;
+    loop_open(&l, backend);
+    DX_CHECK_EQ(dx_reactor_receive(&l.r, &op, &message, 0), DX_REACTOR_EINVAL);
+    DX_CHECK_EQ(dx_reactor_receive(&l.r, &op, NULL, 1), DX_REACTOR_EINVAL);
+    DX_CHECK_EQ(dx_reactor_receive(&l.r, &op, &message, (uint32_t)INT32_MAX + 1), DX_REACTOR_EINVAL);
+    DX_CHECK_EQ(dx_reactor_receive(&l.r, &op, &message, INT32_MAX), 0);
+    DX_CHECK_EQ(dx_reactor_cancel(&l.r, &op), 0);
+    DX_CHECK_EQ(want(&l, &op), -ECANCELED);
+    loop_close(&l);
+}
+
 /* E13: an empty pool ends nothing and is no error; a buffer that comes back goes to the one that
    has waited longest, and no timer is needed. */
 EVERY(e_13_an_empty_pool_parks_and_resumes_in_order)
