@@ -46,7 +46,7 @@ version() { # FILE of a header: the macro is the title's and has an entry in the
 tier=${DX_TIER:-} foreign=
 has() { # TOOL
     case $tier,$1 in
-        native,g++) command -v g++ >/dev/null 2>&1 || { foreign=yes && return 1; } ;;
+        native,g++ | native,c++) command -v "$1" >/dev/null 2>&1 || { foreign=yes && return 1; } ;;
         native,gcc | native,"$CC" | native,python3 | native,pkg-config | native,xdelta3 | native,git) ;;
         native,*) foreign=yes && return 1 ;;
     esac
