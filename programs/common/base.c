@@ -85,25 +85,39 @@ bool prog_has_entries(const char *path)
     return has;
 }
 
+/* Cut the last name off a path: "a/b" is "a", "/a" is "/", "C:/a" is "C:/", "a" is ".". False at a root
+   and at ".": nothing holds them. Each step makes the path shorter, or ".": a loop of it ends. */
+static bool climb(char *path)
+{
+    char *slash = strrchr(path, '/');
+    if (!slash && strchr(path, ':')) return false; /* "C:" */
+    if (!slash) {
+        const bool here = !*path || strcmp(path, ".") == 0;
+        if (!here) strcpy(path, ".");
+        return !here;
+    }
+    const bool root = slash == path || slash[-1] == ':';
+    if (root && !slash[1]) return false;
+    slash[root] = 0; /* a root keeps its slash */
+    return true;
+}
+
 bool prog_lies_in(const char *inner, const char *outer)
 {
-    char path[PROG_PATH_SIZE_MAX + 1];
+    char given[PROG_PATH_SIZE_MAX + 1], path[PROG_PATH_SIZE_MAX + 1];
     os_info is, wanted;
-    if (os_look(outer, true, &wanted) < 0 || os_real_path(inner, path, sizeof path) < 0)
+    if (os_look(outer, true, &wanted) < 0 || os_real_path(inner, given, sizeof given) < 0)
         return false;
-    for (;;) {
+    while (os_look(given, true, &is) < 0) { /* not there yet: where will it be? */
+        if (!climb(given)) return false;
+    }
+    if (os_real_path(given, path, sizeof path) < 0) return false;
+    do {
         if (os_look(path, true, &is) == 0 && is.volume == wanted.volume &&
             is.number == wanted.number)
             return true;
-        char *slash = strrchr(path, '/');
-        if (slash && slash[1]) {
-            slash[slash == path] = 0; /* "/a": "/" is left */
-        } else if (slash && slash != path) {
-            *slash = 0; /* "a/": "a" */
-        } else if (slash || os_real_path(".", path, sizeof path) < 0 || !strchr(path, '/')) {
-            return false;
-        }
-    }
+    } while (climb(path));
+    return false;
 }
 
 int prog_remove_all(const char *path)
