@@ -85,8 +85,8 @@ bool prog_has_entries(const char *path)
     return has;
 }
 
-/* Cut the last name off a path: "a/b" is "a", "/a" is "/", "C:/a" is "C:/", "a" is ".". False at a root
-   and at ".": nothing holds them. Each step makes the path shorter, or ".": a loop of it ends. */
+/* Cut the last name off a path: "a/b" is "a", "/a" is "/", "C:/a" is "C:/", "a" is ".". False at a
+   root and at ".": nothing holds them. Each step makes the path shorter, or "."; a loop ends. */
 static bool climb(char *path)
 {
     char *slash = strrchr(path, '/');
