@@ -199,7 +199,7 @@ typedef struct small_session {
     dx_hbtp_out     out;
     dx_hbtp_router  router;
     uint8_t         out_memory[1024];
-    uint64_t        memory[512];
+    _Alignas(8) uint64_t memory[512]; /* 32-bit machines align it to 4 by themselves */
 } small_session;
 
 static void start_small(small_session *x)
