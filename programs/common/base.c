@@ -89,14 +89,14 @@ bool prog_has_entries(const char *path)
    root and at ".": nothing holds them. Each step makes the path shorter, or "."; a loop ends. */
 static bool climb(char *path)
 {
+    const bool drive = path[0] && path[1] == ':'; /* elsewhere a real path begins with its slash */
     char *slash = strrchr(path, '/');
-    if (!slash && strchr(path, ':')) return false; /* "C:" */
     if (!slash) {
-        const bool here = !*path || strcmp(path, ".") == 0;
-        if (!here) strcpy(path, ".");
-        return !here;
+        const bool held = !drive && path[0] && strcmp(path, ".") != 0;
+        if (held) strcpy(path, ".");
+        return held;
     }
-    const bool root = slash == path || slash[-1] == ':';
+    const bool root = slash == path + (drive ? 2 : 0);
     if (root && !slash[1]) return false;
     slash[root] = 0; /* a root keeps its slash */
     return true;

@@ -165,6 +165,10 @@ a_store_is_neither_replaced_nor_published() { # by itself, however it is spelt
     done
     (cd project/deep && expect 6 "$dxup" checkout store t .. --force && exit $bad) || bad=1
     (cd project/deep/store && expect 6 "$dxup" checkout . t . --force && expect 6 "$dxup" checkout . f objects && exit $bad) || bad=1
+    mkdir -p 'outer/odd:/deep' # is no drive
+    expect 0 "$dxup" publish 'outer/odd:/deep/store' f file
+    expect 6 "$dxup" publish 'outer/odd:/deep/store' t outer
+    expect 6 "$dxup" checkout 'outer/odd:/deep/store' f outer --force
     expect 6 "$dxup" publish project/new t project
     [ ! -e project/new ] || fail "a store was made"
     expect 0 "$dxup" verify project/deep/store
