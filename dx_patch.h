@@ -605,8 +605,9 @@ typedef uint8_t dx_patch_p_v32 __attribute__((vector_size(32)));
 #undef DX_PATCH_P_B3_ROTR
 #define DX_PATCH_P_QUAD(i, n) \
     i + n / 8 % 4, i + (n / 8 + 1) % 4, i + (n / 8 + 2) % 4, i + (n / 8 + 3) % 4
-#define DX_PATCH_P_B3_ROTR(x, n) /* by whole bytes: one shuffle */                                 \
-    (n % 8 ? (x) >> n | (x) << (32 - n)                                                            \
+#define DX_PATCH_P_SHIFTED(x, n) ((x) >> n | (x) << (32 - n))
+#define DX_PATCH_P_SHUFFLED(x, n) /* by whole bytes: one shuffle */                                \
+    (n % 8 ? DX_PATCH_P_SHIFTED(x, n)                                                              \
            : (dx_patch_p_v8)__builtin_shufflevector(                                               \
                  (dx_patch_p_v32)(x), (dx_patch_p_v32)(x), DX_PATCH_P_QUAD(0, n),                  \
                  DX_PATCH_P_QUAD(4, n), DX_PATCH_P_QUAD(8, n), DX_PATCH_P_QUAD(12, n),             \
@@ -668,9 +669,16 @@ typedef uint8_t dx_patch_p_v32 __attribute__((vector_size(32)));
         }                                                                                          \
         for (i = 0; i < 64; i++) dx_patch_p_store32(out + 4 * i, h[i % 8][i / 8]);                 \
     }
+#if defined(__SSE2__) && !defined(__AVX2__) /* bytes of such a vector would go one by one */
+  #define DX_PATCH_P_B3_ROTR(x, n) DX_PATCH_P_SHIFTED(x, n)
+#else
+  #define DX_PATCH_P_B3_ROTR(x, n) DX_PATCH_P_SHUFFLED(x, n)
+#endif
 DX_PATCH_P_KERNEL(dx_patch_p_eight, )
 #if defined(__x86_64__) || defined(__i386__)
   #define DX_PATCH_P_AVX2 __attribute__((target("avx2")))
+  #undef DX_PATCH_P_B3_ROTR
+  #define DX_PATCH_P_B3_ROTR(x, n) DX_PATCH_P_SHUFFLED(x, n)
 DX_PATCH_P_KERNEL(dx_patch_p_eight_avx2, DX_PATCH_P_AVX2)
 #endif
 
