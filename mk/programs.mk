@@ -4,7 +4,7 @@
 HELLO  := $(patsubst examples/hello/%.c,build/%,$(wildcard examples/hello/hello_*.c))
 COMMON := $(wildcard programs/common/*.c)
 # The files of dxup lie in rooms.
-DXUP    := $(sort $(shell find programs/dxup -name '*.c' 2>/dev/null)) $(COMMON)
+DXUP    := $(sort $(shell find programs/dxup -name '*.c' 2>/dev/null)) programs/dxpatch/dx_patch.c $(COMMON)
 DXPATCH := $(sort $(shell find programs/dxpatch -name '*.c' 2>/dev/null)) $(COMMON)
 
 .PHONY: all hello

@@ -12,10 +12,12 @@ build/asan/test_%: test_%.c build/flags
 	$(call TEST_BUILD,$(SANITIZE))
 build/tsan/test_%: test_%.c build/flags
 	$(call TEST_BUILD,-g1 -O1 -fsanitize=thread)
+build/ledger: tests/ports/ledger.c build/flags
+	$(call TEST_BUILD,$(CFLAGS))
 build/asan/ledger: tests/ports/ledger.c build/flags
 	$(call TEST_BUILD,$(SANITIZE))
-build/dxup_evil: tests/programs/dxup_evil.c build/flags
-	$(call TEST_BUILD,$(CFLAGS) -O1 $(ZSTD_CFLAGS),$(ZSTD_LIBS))
+build/dxup_evil: tests/programs/dxup_evil.c build/obj/programs/dxup/dx.o build/obj/programs/dxpatch/dx_patch.o build/flags
+	$(call TEST_BUILD,$(CFLAGS) $(ZSTD_CFLAGS),$(filter %.o,$^) $(ZSTD_LIBS))
 
 # Other choices of a header, tested like the first: another backend, codecs, the path for big-endian machines on this one.
 build/kqueue/test_%: test_%.c tests/ports/kqueue/kqueue_shim.c build/flags

@@ -5,7 +5,7 @@
 dxpatch=$work/dxpatch pairs=$work/pairs
 mkdir "$pairs"
 
-build() { $CC -std=c11 -O2 -w programs/dxpatch/*.c programs/common/*.c -o "$dxpatch" -lpthread; }
+build() { make -s build/dxpatch && cp build/dxpatch "$dxpatch"; }
 patches() { # PAIR KIND...      dxpatch and the other reader agree
     local old=$pairs/$1.old new=$pairs/$1.new patch=$work/$1.$2
     "$dxpatch" diff "$old" "$new" "$patch" --quiet --kind "${@:2}" && "$dxpatch" apply "$old" "$patch" "$patch.out" --quiet &&

@@ -23,7 +23,7 @@ modes() { # HEADER NAME COMMAND...
     compile_later "$name implementation -O0" "$@" -DDX_IMPLEMENTATION
     case "$name" in *c99*) ;; *) return ;; esac
     compile "$name implementation -O2" "$@" -O2 -D${x}_IMPLEMENTATION
-    compile "$name implementation -O0 NDEBUG" "$@" -DNDEBUG -DDX_IMPLEMENTATION
+    compile_later "$name implementation -O0 NDEBUG" "$@" -DNDEBUG -DDX_IMPLEMENTATION
     # Of private copies some are used, though they may stay unused.
     case "$name" in *every*) set -- "$@" -Wno-used-but-marked-unused ;; esac
     compile "$name static -O0" "$@" -D${x}_STATIC -DDX_IMPLEMENTATION

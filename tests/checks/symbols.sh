@@ -31,7 +31,7 @@ symbols() { # HEADER
 # No mutable data, neither shared nor a thread's own (tables of constants need no relocation without -fpic).
 data() { # HEADER
     local name=${1%.h}
-    $CC -O2 -fno-pic -c $(including "$1") -DDX_IMPLEMENTATION "$one" -o "$work/$name.data.o" || return
+    $CC -fno-pic -c $(including "$1") -DDX_IMPLEMENTATION "$one" -o "$work/$name.data.o" || return
     nm "$work/$name.data.o" | awk '$2 ~ /^[bBdDCsSgG]$/ { print "variable " $3 }'
 }
 private() { # HEADER

@@ -281,7 +281,7 @@ static bool build_firmware(const char *folder, const char *header, const char *n
 {
     char command[1200];
     snprintf(command, sizeof command,
-             "mkdir -p %s && for v in 'old sizeof(c)' 'new ((c)?0:__builtin_trap())'; do set -- $v; "
+             "mkdir -p %s && for v in 'old sizeof((c)?1:0)' 'new ((c)?0:__builtin_trap())'; do set -- $v; "
              "printf '#define DX_IMPLEMENTATION\n#define DX_%s_ASSERT(c) ((void)%%s)\n#include \"dx_%s.h\"\n' \"$2\" | "
              "arm-none-eabi-gcc -mcpu=cortex-m3 -mthumb -Os -ffreestanding -nostdlib -I. -x c - -o %s/elf "
              "-Wl,-e,0 -Wl,--unresolved-symbols=ignore-all -Wl,--no-gc-sections -lgcc && "

@@ -1,7 +1,6 @@
 /* A server that answers one `dxup pull` wrongly, to see that the client notices and changes nothing.
    usage: dxup_evil HOW OLD NEW        prints "listening on ADDR:PORT" */
 #define _GNU_SOURCE
-#define DX_IMPLEMENTATION
 #include "../../dx_cas.h"
 #include "../../dx_hbtp.h"
 #include "../../dx_patch.h"
