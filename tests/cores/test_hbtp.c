@@ -1707,6 +1707,10 @@ DX_TEST(hb_15_keepalive_pings_after_silence_and_closes_after_a_second_one)
     memset(&d, 0, sizeof d);
     d.keepalive_ns = 10;
     start(r, &d, 0);
+    DX_CHECK_EQ(dx_hbtp_tick(&r->s, UINT64_MAX - 5), UINT64_MAX); /* a clock that does not wrap */
+    start(r, &d, 0);
+    DX_CHECK_EQ(dx_hbtp_tick(&r->s, 3), 13);
+    start(r, &d, 0);
     DX_CHECK_EQ(dx_hbtp_tick(&r->s, 1000), 1010);
     DX_CHECK_EQ(dx_hbtp_tick(&r->s, 1009), 1010);
     check_sent(r, want, 0);

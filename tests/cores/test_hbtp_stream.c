@@ -50,6 +50,7 @@ static int log_event(dx_hbtp_session *s, dx_hbtp_stream_event *e)
     default: break;
     }
     DX_CHECK_EQ(e->kind, DX_HBTP_STREAM_ENDED);
+    DX_CHECK(e->credit == 0 && e->method == 0);
     x->ended++;
     x->last_error = e->error;
     x->last_status = e->status;
@@ -299,6 +300,7 @@ DX_TEST(hb_13_a_peer_without_streams_refuses_with_404_and_the_stream_ends)
     DX_CHECK_EQ(a->ended, 1);
     DX_CHECK_EQ(a->last_error, DX_HBTP_EREMOTE);
     DX_CHECK_EQ(a->last_status, 404);
+    DX_CHECK_EQ(a->unasked, 0); /* that was all */
     a = start(0, STREAMS, LIMIT, 4096, log_event);
     b = start(1, 1, LIMIT, 4096, log_event);
     DX_CHECK_EQ(dx_hbtp_open(&a->s, 7, NULL, 0, 10, NULL, &st), 0);
@@ -933,4 +935,10 @@ DX_TEST(error_table_streams_a_chunk_that_cannot_be_read_cancels_its_stream)
     DX_CHECK_EQ(dx_hbtp_open(&a->s, 7, NULL, 0, 10, NULL, &st), 0);
     frame_to(a, 0x32, 0, 1, "\x94\1\0\1", 4);
     DX_CHECK_EQ(a->last_error, DX_HBTP_ECORRUPT);
+    DX_CHECK_EQ(a->unasked, 0);
+    DX_CHECK_EQ(dx_hbtp_open(&a->s, 7, NULL, 0, 10, NULL, &st), 0);
+    dx_hbtp_out_reset(&a->out);
+    frame_to(a, 0x34, 1, 2, "packed", 6); /* on a stream of its own */
+    check_said(a, 0x35, 4, 2, 415);
+    DX_CHECK_EQ(a->ended, 2);
 }

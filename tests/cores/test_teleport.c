@@ -903,6 +903,7 @@ DX_TEST(tp_5_header_faults_have_their_own_errors)
     DX_CHECK_EQ(open_changed(22, 2, &f), DX_TELEPORT_ENOTSUP);
     DX_CHECK_EQ(f.offset, 22);
     DX_CHECK_EQ(user_open(&v, NULL, 0), DX_TELEPORT_EINVAL);
+    DX_CHECK_EQ(user_open(&v, NULL, 4096), DX_TELEPORT_EINVAL);
     DX_CHECK_EQ(user_open_bare(&v, NULL, 24, 1), DX_TELEPORT_EINVAL);
 }
 
@@ -961,6 +962,7 @@ DX_TEST(tp_5_enumerations_bools_in_arrays_and_lists)
     buf[all_offset_w + 4] = 2;
     DX_CHECK_EQ(all_open_bare(&v, buf, size, 1), DX_TELEPORT_EBOOL);
     DX_CHECK_STR(all_fault(&v)->field, "w");
+    DX_CHECK_EQ(all_fault(&v)->offset, all_offset_w + 4);
     buf[all_offset_w + 4] = 0;
     buf[all_offset_e8] = 3;
     DX_CHECK_EQ(all_open_bare(&v, buf, size, 1), DX_TELEPORT_EENUM);
@@ -1526,10 +1528,17 @@ DX_TEST(tp_3_nested_writers_take_turns)
     order_end_items(&w, &item);
     order_begin_items(&w, 0, &item);
     DX_CHECK_EQ(item_put_sku(&item, "x", 1), DX_TELEPORT_EORDER);
+    DX_CHECK_EQ(item_begin_unit(&item, &price), DX_TELEPORT_EORDER);
     DX_CHECK_EQ(order_end_items(&w, &item), DX_TELEPORT_EORDER); /* sticks to the whole */
     DX_CHECK_EQ(order_finish(&w, &size), DX_TELEPORT_EORDER);
     order_begin(&w, buf, sizeof buf, 0);
+    DX_CHECK_EQ(order_add_items(&w, 2), 0);
+    memset(w.writer_.record_ + order_offset_items, 0x7f, 8); /* another process points the list elsewhere */
+    DX_CHECK_EQ(order_begin_items(&w, 1, &item), DX_TELEPORT_ECORRUPT);
+    DX_CHECK_EQ(item_set_kind(&item, 1), DX_TELEPORT_ECORRUPT);
+    order_begin(&w, buf, sizeof buf, 0);
     DX_CHECK_EQ(order_add_items(&w, SIZE_MAX), DX_TELEPORT_ENOSPACE);
+    DX_CHECK_EQ(order_begin_items(&w, 0, &item), DX_TELEPORT_ENOSPACE);
 }
 
 DX_TEST(tp_5_nested_faults_say_where)
@@ -1744,6 +1753,8 @@ DX_TEST(tp_9_equal_texts_stand_once)
     }
     DX_CHECK_EQ(t.count, 5);
     DX_CHECK_EQ(dx_teleport_intern(&t, "new", 3, &number), DX_TELEPORT_ENOSPACE);
+    DX_CHECK_EQ(dx_teleport_intern(&t, NULL, 1, &number), DX_TELEPORT_EINVAL);
+    DX_CHECK_EQ(dx_teleport_intern(&t, "rosebud", 4, &number), 0); /* what stands behind is not its */
     DX_CHECK_EQ(dx_teleport_intern(&t, "rose", 4, &number), 0);
     DX_CHECK_EQ(number, 1);
     book_begin(&w, buf, sizeof buf, 0);
@@ -1851,10 +1862,12 @@ DX_TEST(tp_9_chosen_texts_do_not_collide_under_another_seed)
    SipHash-1-3: PYTHONHASHSEED=0 is a key of zeros. */
 DX_TEST(tp_9_interner_hash_is_siphash_1_3)
 {
-    static const uint64_t seed[2] = {0, 0};
+    static const uint64_t seed[2] = {0, 0}; /* and that of PYTHONHASHSEED=1 */
+    static const uint64_t one[2] = {UINT64_C(0xaed66ce184be2329), UINT64_C(0xebe9bbf1f1499052)};
     uint8_t text[16];
     for (uint8_t i = 0; i < 16; i++) text[i] = i;
     DX_CHECK_EQ(dx_teleport_p_siphash(seed, text, 1), UINT64_C(0x68a914128e01e473));
+    DX_CHECK_EQ(dx_teleport_p_siphash(one, text, 9), UINT64_C(0x208a1a5a0cbbf778));
     DX_CHECK_EQ(dx_teleport_p_siphash(seed, text, 7), UINT64_C(0x2f098ab0c751325a));
     DX_CHECK_EQ(dx_teleport_p_siphash(seed, text, 8), UINT64_C(0xead411e67ebe2eea));
     DX_CHECK_EQ(dx_teleport_p_siphash(seed, text, 15), UINT64_C(0xf30eb725bb91c9ea));
