@@ -543,6 +543,9 @@ typedef struct dx_hbtp_session_desc { /* zero = the default written behind each 
     const dx_hbtp_router *router;          /* borrowed; NULL: the default handlers only */
     dx_hbtp_result_fn    *on_result;       /* NULL: results are dropped */
     dx_hbtp_event_fn     *on_event;        /* NULL: events are counted only */
+    void                (*on_output)(dx_hbtp_session *s); /* outside of dx_hbtp_feed() something was
+                                              written to `out`: send it soon. NULL: you look
+                                              yourself, after each call */
     void                 *user;            /* yours */
     uint32_t              payload_max;     /* bytes; DX_HBTP_PAYLOAD_MAX. Longer: 413 and close */
     uint32_t              outstanding_max; /* own requests that wait; 64 */
@@ -654,6 +657,9 @@ DX_HBTP_API int dx_hbtp_reply_error(dx_hbtp_session *s, uint16_t sequence, uint1
 DX_HBTP_API int  dx_hbtp_close(dx_hbtp_session *s, uint16_t status, const char *text);
 /* The connection is gone: all waiting requests end with ECANCELED, nothing is written. */
 DX_HBTP_API void dx_hbtp_abort(dx_hbtp_session *s);
+
+/* True: no request of either side waits for its answer, and no stream is open. */
+DX_HBTP_API bool dx_hbtp_is_idle(const dx_hbtp_session *s);
 
 /* Another response buffer from now on (one can serve all sessions of a thread in turn). EINVAL. */
 DX_HBTP_API int  dx_hbtp_session_set_out(dx_hbtp_session *s, dx_hbtp_out *out);
@@ -1577,6 +1583,14 @@ static size_t dx_hbtp_p_own_room(const dx_hbtp_session *s)
     return limit > s->desc.out->used_ ? limit - s->desc.out->used_ : 0;
 }
 
+/* Something is to be sent of which whoever drives the session does not know. */
+static void dx_hbtp_p_wrote(dx_hbtp_session *s)
+{
+    DX_HBTP_ASSERT(DX_HBTP_P_IS_SOUND(s->desc.out));
+    s->desc.out->kept_ = true;
+    if (s->desc.on_output && !s->feeding_) s->desc.on_output(s);
+}
+
 /* A frame that goes with a change of the session's state: it is never taken back. */
 static int dx_hbtp_p_say_within(dx_hbtp_session *s, size_t limit, uint32_t word,
                                 const uint8_t *head, size_t head_size, const void *payload,
@@ -1589,7 +1603,7 @@ static int dx_hbtp_p_say_within(dx_hbtp_session *s, size_t limit, uint32_t word,
     out->limit_ = limit;
     error = dx_hbtp_p_write(out, word, head, head_size, payload, size);
     out->limit_ = before;
-    if (!error) out->kept_ = true;
+    if (!error) dx_hbtp_p_wrote(s);
     return error;
 }
 
@@ -2414,9 +2428,9 @@ static int dx_hbtp_p_replied(dx_hbtp_session *s, size_t limit, int error)
 {
     s->desc.out->limit_ = limit;
     if (error) return error;
-    DX_HBTP_ASSERT(s->pending_ > 0 && DX_HBTP_P_IS_SOUND(s->desc.out));
-    s->desc.out->kept_ = true;
+    DX_HBTP_ASSERT(s->pending_ > 0);
     s->pending_--;
+    dx_hbtp_p_wrote(s);
     return DX_HBTP_OK;
 }
 
@@ -3187,8 +3201,15 @@ DX_HBTP_API int dx_hbtp_close(dx_hbtp_session *s, uint16_t status, const char *t
     limit = dx_hbtp_p_all_room(s);
     error = dx_hbtp_write_close(s->desc.out, status, text);
     s->desc.out->limit_ = limit;
-    if (!error) dx_hbtp_p_shut(s, DX_HBTP_OK, NULL);
-    return error;
+    if (error) return error;
+    dx_hbtp_p_wrote(s);
+    dx_hbtp_p_shut(s, DX_HBTP_OK, NULL);
+    return DX_HBTP_OK;
+}
+
+DX_HBTP_API bool dx_hbtp_is_idle(const dx_hbtp_session *s)
+{
+    return !s->waiting && !s->pending_ && !s->stream_count_;
 }
 
 DX_HBTP_API void dx_hbtp_abort(dx_hbtp_session *s)

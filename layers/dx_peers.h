@@ -193,6 +193,8 @@ DX_PEERS_API size_t dx_peers_memory_size(const dx_peers_desc *desc);
 DX_PEERS_API int dx_peers_open(dx_peers *s, dx_reactor *r, const dx_peers_desc *desc);
 /* Accept on fd, which stays the caller's. Once for each *s. EINVAL. */
 DX_PEERS_API int dx_peers_listen(dx_peers *s, int fd);
+/* Accept no more. Those that are open go on. */
+DX_PEERS_API void dx_peers_listen_end(dx_peers *s);
 /* Own a non-blocking stream from now on. address NULL: it is connected, opened is not called; else
    connect it; *address is lent until opened or closed. EINVAL; EAGAIN: there are peers_max. */
 DX_PEERS_API int dx_peers_add(dx_peers *s, int fd, const dx_reactor_address *address,
@@ -209,6 +211,10 @@ DX_PEERS_API int dx_peers_send(dx_peers *s, dx_peers_id id, const void *data, ui
    anything else is called, dx_peers_commit() says how many of them are to be sent. */
 DX_PEERS_API int dx_peers_reserve(dx_peers *s, dx_peers_id id, uint32_t size, uint8_t **out);
 DX_PEERS_API int dx_peers_commit(dx_peers *s, dx_peers_id id, uint32_t size);
+/* on: receive nothing and hand over nothing, not even the end, until it is called with false. That
+   hands over what is there inside, so it is not to be called from `received` of the same peer.
+   Output goes on. ENOTFOUND. */
+DX_PEERS_API int dx_peers_hold(dx_peers *s, dx_peers_id id, bool on);
 /* Send the end of data after what is queued; the peer is closed when the other end has ended too.
    now: drop output and input, and close. `closed` is called later in both cases. ENOTFOUND. */
 DX_PEERS_API int dx_peers_close(dx_peers *s, dx_peers_id id, bool now);
@@ -287,7 +293,8 @@ enum { /* dx_peers_p_peer.flags */
     DX_PEERS_P_IS_CLOSING    = 128, /* input is dropped, no callback but closed follows */
     DX_PEERS_P_IS_DIRTY      = 256, /* its first block is in the list of the next flush */
     DX_PEERS_P_IS_CONNECTING = 512, /* op is a connect */
-    DX_PEERS_P_IS_RELEASED   = 1024 /* op closes the descriptor, or has */
+    DX_PEERS_P_IS_RELEASED   = 1024, /* op closes the descriptor, or has */
+    DX_PEERS_P_IS_HELD       = 2048 /* receives nothing until dx_peers_hold() says so */
 };
 
 typedef struct dx_peers_p_peer {
@@ -607,7 +614,7 @@ static void dx_peers_p_hand_end(dx_peers *s, dx_peers_p_peer *p)
 /* Hand over what was kept, and the end of data after it. */
 static void dx_peers_p_digest(dx_peers *s, dx_peers_p_peer *p)
 {
-    const uint32_t stop = DX_PEERS_P_IS_PAUSED | DX_PEERS_P_IS_CLOSING;
+    const uint32_t stop = DX_PEERS_P_IS_PAUSED | DX_PEERS_P_IS_CLOSING | DX_PEERS_P_IS_HELD;
     const uint32_t ends = stop | DX_PEERS_P_IS_ENDED | DX_PEERS_P_IS_TOLD;
     while (!(p->flags & stop) && p->u.in) {
         dx_peers_p_block *b = dx_peers_p_chain_first(s, p->u.in);
@@ -620,7 +627,7 @@ static void dx_peers_p_digest(dx_peers *s, dx_peers_p_peer *p)
         } else if (!dx_peers_p_chain_join(s, &p->u.in)) {
             /* Nothing more to show. A full block of which nothing was consumed while no output is
                under way will never be consumed. */
-            if (size < s->desc.block_size || n || p->out) break;
+            if (size < s->desc.block_size || n || p->out || (p->flags & stop)) break;
             dx_peers_p_abort(s, p, -EMSGSIZE);
         }
     }
@@ -634,7 +641,8 @@ static void dx_peers_p_take(dx_peers *s, dx_peers_p_peer *p, const uint8_t *byte
     uint32_t n = 0;
     /* Once our end was sent, linger_ns limits the whole rest: bytes do not prolong it. */
     if (!(p->flags & DX_PEERS_P_IS_SHUT) || !s->linger_ticks_) p->tick = s->tick_;
-    if (!kept && !(p->flags & DX_PEERS_P_IS_PAUSED)) n = dx_peers_p_hand(s, p, bytes, size, false);
+    if (!kept && !(p->flags & (DX_PEERS_P_IS_PAUSED | DX_PEERS_P_IS_HELD)))
+        n = dx_peers_p_hand(s, p, bytes, size, false);
     if (n == size || (p->flags & DX_PEERS_P_IS_CLOSING)) return;
     if (!dx_peers_p_chain_put(s, &p->u.in, bytes + n, size - n))
         dx_peers_p_abort(s, p, -ENOBUFS);
@@ -645,7 +653,8 @@ static void dx_peers_p_take(dx_peers *s, dx_peers_p_peer *p, const uint8_t *byte
 /* Receive, unless that is under way, or is not to be. */
 static void dx_peers_p_receive(dx_peers *s, dx_peers_p_peer *p)
 {
-    const uint32_t stop = DX_PEERS_P_IS_PAUSED | DX_PEERS_P_IS_ENDED | DX_PEERS_P_IS_CLOSING;
+    const uint32_t stop = DX_PEERS_P_IS_PAUSED | DX_PEERS_P_IS_HELD | DX_PEERS_P_IS_ENDED |
+                          DX_PEERS_P_IS_CLOSING;
     if (dx_reactor_op_pending(&p->op) || (p->flags & stop)) return;
     if (dx_reactor_recv_multishot(s->reactor, &p->op, dx_reactor_ext_op_fd(&p->op)) !=
         DX_REACTOR_OK)
@@ -1016,6 +1025,13 @@ DX_PEERS_API int dx_peers_listen(dx_peers *s, int fd)
     return DX_PEERS_OK;
 }
 
+DX_PEERS_API void dx_peers_listen_end(dx_peers *s)
+{
+    s->listening_ = -1;
+    dx_reactor_cancel(s->reactor, &s->accept_op_);
+    dx_reactor_cancel(s->reactor, &s->retry_op_);
+}
+
 DX_PEERS_API int dx_peers_add(dx_peers *s, int fd, const dx_reactor_address *address,
                               dx_peers_id *id)
 {
@@ -1087,6 +1103,21 @@ DX_PEERS_API int dx_peers_commit(dx_peers *s, dx_peers_id id, uint32_t size)
     b->used += size;
     if (size) dx_peers_p_queue(s, p, size);
     else if (!b->queued) dx_peers_p_chain_pop(s, &p->out, p->out); /* reserved for nothing */
+    return DX_PEERS_OK;
+}
+
+DX_PEERS_API int dx_peers_hold(dx_peers *s, dx_peers_id id, bool on)
+{
+    dx_peers_p_peer *p = dx_peers_p_peer_find(s, id, DX_PEERS_P_IS_CLOSING);
+    if (!p) return s ? DX_PEERS_ENOTFOUND : DX_PEERS_EINVAL;
+    if (on && !(p->flags & DX_PEERS_P_IS_HELD)) {
+        p->flags |= DX_PEERS_P_IS_HELD;
+        if (!(p->flags & DX_PEERS_P_IS_CONNECTING)) dx_reactor_cancel(s->reactor, &p->op);
+    } else if (!on && (p->flags & DX_PEERS_P_IS_HELD)) {
+        p->flags &= (uint16_t)~DX_PEERS_P_IS_HELD;
+        dx_peers_p_digest(s, p);
+        if (!(p->flags & DX_PEERS_P_IS_CONNECTING)) dx_peers_p_receive(s, p);
+    }
     return DX_PEERS_OK;
 }
 

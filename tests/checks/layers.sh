@@ -19,6 +19,7 @@ dx_hde freestanding -DDX_HDE_ZSTD -DDX_PATCH_NO_CREATE
 dx_http freestanding
 dx_json freestanding
 dx_limiter freestanding
+dx_link hosted
 dx_merkle freestanding
 dx_nor freestanding
 dx_peers hosted

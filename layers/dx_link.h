@@ -1,0 +1,983 @@
+/*  dx_link.h - v0.2.0 - HBTP over the reactor: sessions with their connections, by handle
+              - MIT-0 or public domain, see end of file
+
+    A layer on dx_hbtp.h and dx_peers.h, and so on dx_reactor.h. A "link" is a connection and the
+    HBTP session on it. The layer receives, feeds, keeps what could not be dispatched, sends, tells
+    a peer that does not read from one that is silent, connects, drains and closes; what is left to
+    the program is what its messages mean.
+
+    Do this in ONE C or C++ file:
+
+        #define DX_IMPLEMENTATION             (or DX_LINK_IMPLEMENTATION, and those of dx_hbtp.h,
+        #include "layers/dx_link.h"            dx_peers.h and dx_reactor.h)
+
+    and include it elsewhere without the define. Where dx_hbtp.h and dx_reactor.h are not one folder
+    up, include them first.
+
+    QUICK EXAMPLE
+
+        static int on_echo(const dx_hbtp_context *c)     // an RPC method: the same bytes
+        {
+            return dx_hbtp_write_rpc_response(c->out, c->frame->sequence, c->payload,
+                                              c->payload_size);
+        }
+
+        static void on_result(dx_hbtp_session *s, const dx_hbtp_result *result)
+        {
+            printf("%s\n", result->error ? dx_hbtp_error_name(result->error) : "answered");
+            dx_reactor_stop(dx_link_of(s)->reactor);
+        }
+
+        int main(void)
+        {
+            static uint64_t memory[2][1 << 17];
+            static dx_reactor r;
+            static dx_hbtp_router router;
+            static dx_link links;                        // of both sides here
+            dx_reactor_address at;
+            dx_reactor_desc desc;
+            dx_link_desc link;
+            dx_link_id id;
+            int listening;
+            memset(&desc, 0, sizeof desc);
+            desc.memory = memory[0];
+            desc.memory_size = sizeof memory[0];
+            desc.buffer_count = 8;                       // the pool, for input
+            dx_hbtp_router_init(&router);
+            dx_hbtp_router_set_method(&router, 1, on_echo, NULL);
+            memset(&link, 0, sizeof link);
+            link.memory = memory[1];
+            link.memory_size = sizeof memory[1];
+            link.links_max = 4;
+            link.block_count = 8;
+            link.session.router = &router;
+            link.session.on_result = on_result;
+            dx_reactor_address_parse(&at, "127.0.0.1:0");
+            if (dx_reactor_open(&r, &desc) != DX_REACTOR_OK) return 1;
+            if (dx_reactor_listen_tcp(&r, &at, 0, 0, &listening, &at) != DX_REACTOR_OK) return 2;
+            if (dx_link_open(&links, &r, &link) != DX_LINK_OK) return 3;
+            dx_link_listen(&links, listening);
+            if (dx_link_connect(&links, &at, &id) != DX_LINK_OK) return 4;
+            dx_hbtp_call(dx_link_session(&links, id), 1, "hello", 5, UINT64_MAX, NULL, NULL);
+            dx_reactor_run(&r);
+            return dx_reactor_close(&r);
+        }
+
+    CONTENTS (search >>)
+        config  errors  types  api  platform  links  due  output  input  ends  callbacks  public
+        license
+
+    HOW IT WORKS
+        Use the functions of dx_hbtp.h on the session of a link as if there were nothing between
+        it and the peer: dx_hbtp_call(), dx_hbtp_send(), dx_hbtp_reply(), dx_hbtp_publish() ... at
+        any time on the reactor's thread. What they write is sent before the reactor waits next.
+        Do not call feed, tick, abort, close, session_set_out: the layer does. Of a session that
+        writers were used on directly, outside of a handler, tell it with dx_link_wake().
+
+    GUARANTEES  No allocation, no global, no printing, no recursion. `closed` is called exactly once
+                for each link, and nothing for that link after it; before it every request and
+                stream of the session has ended. A handle never names a later link. A peer that does
+                not read, or sends faster than it is answered, holds at most out_size, high_water
+                and what the reactor's pool had received; it stops nobody else.
+    LIMITS      As dx_peers.h; payload_max at most block_size - 12; one thread: the reactor's. Needs
+                desc.buffer_count of the reactor, and dx_reactor_run() or dx_reactor_run_once().
+    CONFIG      DX_LINK_STATIC, DX_LINK_API, DX_LINK_ASSERT(c), DX_LINK_MEMCPY, DX_LINK_MEMSET
+    ERRORS      dx_link_error: 0 = ok, negative = reason, with the values of dx_reactor_error. The
+                reason that `closed` gets is 0 or -errno; session->error says more.
+    OWNERSHIP   The caller owns every object and buffer; desc.memory and *l are borrowed until
+                dx_reactor_close(). A descriptor belongs to its link, which closes it.
+    FORMAT      docs/formats/hbtp.md, normative
+*/
+#ifndef DX_LINK_H
+#define DX_LINK_H
+
+#define DX_LINK_VERSION 0x000200 /* 0xMMmmpp */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifndef DX_HBTP_H
+  #include "../dx_hbtp.h"
+#endif
+#ifndef DX_PEERS_H
+  #include "dx_peers.h"
+#endif
+
+/* >>config ------------------------------------------------------------- */
+#ifndef DX_LINK_API
+  #ifdef DX_LINK_STATIC
+    #if defined(__GNUC__) || defined(__clang__)
+      #define DX_LINK_API static __attribute__((unused))
+    #else
+      #define DX_LINK_API static
+    #endif
+  #else
+    #define DX_LINK_API extern
+  #endif
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* >>errors ------------------------------------------------------------- */
+#define DX_LINK_ERRORS(X)                                                                          \
+    X(0, OK)                                                                                       \
+    X(-1, EINVAL)     /* an argument breaks its documented contract */                             \
+    X(-2, ENOMEM)     /* desc.memory is missing or too small */                                    \
+    X(-6, EAGAIN)     /* there are links_max */                                                    \
+    X(-7, ESYS)       /* the system refused: dx_reactor_sys_errno() */                             \
+    X(-9, ENOTFOUND)  /* the link is closed, or about to be */                                     \
+    X(-10, ECANCELED) /* the links are being drained, or the reactor closed */
+
+typedef enum dx_link_error {
+#define DX_LINK_P_ENUM(value, name) DX_LINK_##name = (value),
+    DX_LINK_ERRORS(DX_LINK_P_ENUM)
+#undef DX_LINK_P_ENUM
+} dx_link_error;
+
+/* "DX_LINK_EINVAL" and so on; "unknown error" for other numbers. Static storage. */
+DX_LINK_API const char *dx_link_error_name(int error);
+
+/* >>types -------------------------------------------------------------- */
+typedef struct dx_link dx_link;
+typedef uint64_t dx_link_id; /* names one link, and no later one; 0: none */
+
+typedef struct dx_link_desc { /* zero = the default written behind each field */
+    void    *memory;      /* required, any alignment; borrowed until dx_reactor_close() */
+    size_t   memory_size; /* bytes; at least dx_link_memory_size() */
+    uint32_t links_max;   /* at a time, then accepting pauses; 1024 */
+    uint32_t out_size;    /* of each session's response buffer; DX_HBTP_OUT_SIZE */
+    uint32_t block_count; /* all links share them, see dx_peers_desc; 256 */
+    uint32_t block_size;  /* bytes of each; 16384 */
+    uint32_t high_water;  /* of output under way, from there on answers wait; four blocks */
+    uint64_t connect_ns;  /* for a connection to come about; 10 s */
+    uint64_t linger_ns;   /* from our Close to the end of the connection; 5 s */
+    dx_hbtp_session_desc session; /* of every link. memory, memory_size, out, on_output and in_place
+                                     are the layer's; payload_max: block_size - 12; keepalive_ns:
+                                     30 s, UINT64_MAX: never; user: where that of each begins */
+    void    *user;        /* the caller's */
+
+    /* They may be NULL, and may call everything below. */
+
+    /* A connection was accepted, or has come about. session->desc.user is the caller's to set. */
+    void   (*opened)(dx_link *l, dx_link_id id);
+    /* Output was taken: dx_hbtp_send() and others that had no room may have some. */
+    void   (*writable)(dx_link *l, dx_link_id id);
+    /* Once for each link. 0: after a Close, of either side; else -errno: it was lost. */
+    void   (*closed)(dx_link *l, dx_link_id id, int32_t reason);
+} dx_link_desc;
+
+struct dx_link { /* caller-allocated, not to be moved; the first fields may be read */
+    dx_reactor  *reactor;
+    dx_link_desc desc;       /* with its defaults filled in */
+    uint32_t     count;      /* links that are open */
+
+    dx_peers     peers_;     /* their connections */
+    dx_reactor_extension extension_; /* services what is dirty, before the reactor waits */
+    uint8_t     *slots_;     /* stride_ bytes each: a dx_link_p_slot, then the session's memory, */
+    size_t       stride_;    /* then its response buffer */
+    size_t       session_size_;
+    uint32_t    *heap_;      /* slots by due_ns: see the picture in >>due */
+    uint32_t     heap_count_;
+    uint32_t     slots_used_; /* slots that were ever used; memory behind them is untouched */
+    uint32_t     free_;      /* a list of slots used before; 1 is the first slot, 0: none */
+    uint32_t     dirty_;     /* a list of slots that something was written in */
+    dx_op        timer_op_;  /* for the first of the heap */
+    uint64_t     drain_ns_;  /* when what is left of the links is closed; 0: no drain */
+};
+
+/* >>api ---------------------------------------------------------------- */
+/* Bytes that desc.memory must have; 0: a field is out of its range. */
+DX_LINK_API size_t dx_link_memory_size(const dx_link_desc *desc);
+/* *l is used until dx_reactor_close(), which closes its links. EINVAL, ENOMEM. */
+DX_LINK_API int dx_link_open(dx_link *l, dx_reactor *r, const dx_link_desc *desc);
+/* Accept on fd, which stays the caller's. Once for each *l. EINVAL. */
+DX_LINK_API int dx_link_listen(dx_link *l, int fd);
+/* A link to *address, which is copied. Its session can be used at once: what is written goes out
+   when the connection has come about. EINVAL; EAGAIN, ECANCELED, ESYS: there is no link. */
+DX_LINK_API int dx_link_connect(dx_link *l, const dx_reactor_address *address, dx_link_id *id);
+/* A link on a connected, non-blocking stream; opened is not called. As dx_link_connect(). */
+DX_LINK_API int dx_link_add(dx_link *l, int fd, dx_link_id *id);
+
+/* The session of a link, until closed has returned; then NULL. */
+DX_LINK_API dx_hbtp_session *dx_link_session(const dx_link *l, dx_link_id id);
+/* The inverse: whose session it is, of a handler, say. */
+DX_LINK_API dx_link   *dx_link_of(const dx_hbtp_session *session);
+DX_LINK_API dx_link_id dx_link_id_of(const dx_hbtp_session *session);
+/* Its descriptor, to ask the system about; -1. */
+DX_LINK_API int dx_link_fd(const dx_link *l, dx_link_id id);
+
+/* Something was written to the session's buffer directly, or a handler that said EAGAIN may be
+   called again: before the reactor waits next. ENOTFOUND. */
+DX_LINK_API int dx_link_wake(dx_link *l, dx_link_id id);
+/* Send a Close behind what is queued, and end: `closed` is called later. A peer that takes neither
+   is cut off after linger_ns. ENOTFOUND. */
+DX_LINK_API int dx_link_close(dx_link *l, dx_link_id id, uint16_t status, const char *text);
+/* End now, with whatever is under way; `closed` is called later, with -ECANCELED. ENOTFOUND. */
+DX_LINK_API int dx_link_abort(dx_link *l, dx_link_id id);
+/* Accept and connect no more. Close each link when no request of either side waits on it and no
+   stream is open; within_ns later, those that are left (status 503). Done when count is 0. */
+DX_LINK_API void dx_link_drain(dx_link *l, uint64_t within_ns);
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* DX_LINK_H */
+
+#if (defined(DX_LINK_IMPLEMENTATION) || defined(DX_IMPLEMENTATION)) && \
+    !defined(DX_LINK_IMPLEMENTED)
+#define DX_LINK_IMPLEMENTED
+
+/* >>platform ----------------------------------------------------------- */
+#include <errno.h>
+
+#ifndef DX_LINK_ASSERT
+  #if defined(__STDC_HOSTED__) && __STDC_HOSTED__ == 1 && !defined(NDEBUG)
+    #include <assert.h>
+    #define DX_LINK_ASSERT(c) assert(c)
+  #else
+    #define DX_LINK_ASSERT(c) ((void)sizeof(c))
+  #endif
+#endif
+#ifndef DX_LINK_MEMCPY
+  #define DX_LINK_MEMCPY __builtin_memcpy
+#endif
+#ifndef DX_LINK_MEMSET
+  #define DX_LINK_MEMSET __builtin_memset
+#endif
+
+/* Where no desc gives a value. */
+enum {
+    DX_LINK_P_LINKS       = 1024,
+    DX_LINK_P_BLOCKS      = 256,
+    DX_LINK_P_BLOCK_SIZE  = 16384,
+    DX_LINK_P_CONNECT_S   = 10,
+    DX_LINK_P_LINGER_S    = 5,
+    DX_LINK_P_KEEPALIVE_S = 30,
+    DX_LINK_P_FRAME_EXTRA = DX_HBTP_HEADER_SIZE + DX_HBTP_CHECKSUM_SIZE, /* beside its payload */
+    DX_LINK_P_RETRY_NS    = 10000000, /* a handler that said EAGAIN is called again by then */
+    DX_LINK_P_ALIGN       = 16
+};
+#define DX_LINK_P_SECOND ((uint64_t)1000000000) /* ns */
+
+/* >>links --------------------------------------------------------------
+   The memory of a set: slots, the heap of their deadlines, and that of dx_peers.h. The connection's
+   own word names the slot, the slot names the connection, so each is found from the other by one
+   load; the session is the slot's first field:
+
+       handle --> dx_peers_data() --> slot number --> | session | out | ... | requests | buffer |
+         ^                                              |   ^
+         '------------------- slot.id <-----------------'   '--- dx_link_id_of(session)
+
+   What becomes of a link, in flags:
+
+       CONNECTING --> (open) --+--> the session is closed, by a Close or an error of the peer, or by
+             |                 |    dx_link_close(): ENDING, until all output was taken
+             |                 |                        |
+             |                 |                        v
+             '-----------------+--> lost ----------> LEAVING: the connection closes --> free */
+enum { /* dx_link_p_slot.flags */
+    DX_LINK_P_IS_CONNECTING = 1,
+    DX_LINK_P_IS_HELD       = 2,  /* input waits: for room, for a turn, or for a handler */
+    DX_LINK_P_IS_FULL       = 4,  /* the connection takes no output for now */
+    DX_LINK_P_IS_ENDING     = 8,  /* the session is closed; output may be left */
+    DX_LINK_P_IS_LEAVING    = 16, /* dx_peers_close() was called, it will say closed */
+    DX_LINK_P_IS_DIRTY      = 32, /* in the list of what is serviced before the reactor waits */
+    DX_LINK_P_IS_LOST       = 64, /* without a Close: reason says how */
+    DX_LINK_P_IS_WOKEN      = 128 /* there may be room again: show it what is held */
+};
+
+typedef struct dx_link_p_slot {
+    dx_hbtp_session    session; /* first: a session is its slot */
+    dx_hbtp_out        out;
+    dx_link           *all;
+    dx_link_id         id;      /* of the connection, and of the link */
+    dx_reactor_address address; /* lent while it connects */
+    uint64_t           due_ns;  /* when it is to be serviced; UINT64_MAX: not in the heap */
+    uint32_t           heap_at; /* its place in the heap */
+    uint32_t           next;    /* of the list of free or dirty slots, counted from 1 */
+    int32_t            reason;  /* for closed */
+    uint32_t           flags;   /* DX_LINK_P_IS_ */
+} dx_link_p_slot;
+
+/* By number, from 0. */
+static dx_link_p_slot *dx_link_p_slot_at(const dx_link *l, uint32_t number)
+{
+    DX_LINK_ASSERT(number < l->desc.links_max);
+    return (dx_link_p_slot *)(void *)(l->slots_ + (size_t)number * l->stride_);
+}
+
+/* The inverse. */
+static uint32_t dx_link_p_number(const dx_link_p_slot *slot)
+{
+    const size_t at = (size_t)((const uint8_t *)slot - slot->all->slots_);
+    DX_LINK_ASSERT(at % slot->all->stride_ == 0);
+    return (uint32_t)(at / slot->all->stride_);
+}
+
+/* The slot of a link; NULL: closed. */
+static dx_link_p_slot *dx_link_p_find(const dx_link *l, dx_link_id id)
+{
+    const uint64_t *number = l ? dx_peers_data(&l->peers_, id) : NULL;
+    if (!number || !*number) return NULL;
+    return dx_link_p_slot_at(l, (uint32_t)(*number - 1));
+}
+
+/* One that still has to say or hear something; NULL: closed, or about to be. */
+static dx_link_p_slot *dx_link_p_find_open(const dx_link *l, dx_link_id id)
+{
+    dx_link_p_slot *slot = dx_link_p_find(l, id);
+    if (!slot || slot->session.state == DX_HBTP_CLOSED) return NULL;
+    return slot->flags & (DX_LINK_P_IS_ENDING | DX_LINK_P_IS_LEAVING) ? NULL : slot;
+}
+
+/* Have a link serviced before the reactor waits. */
+static void dx_link_p_soon(dx_link_p_slot *slot)
+{
+    dx_link *l = slot->all;
+    if (slot->flags & DX_LINK_P_IS_DIRTY) return;
+    slot->flags |= DX_LINK_P_IS_DIRTY;
+    slot->next = l->dirty_;
+    l->dirty_ = dx_link_p_number(slot) + 1;
+    dx_reactor_ext_flush_later(l->reactor, &l->extension_);
+}
+
+/* The session's word that something was written outside of feed. */
+static void dx_link_p_on_output(dx_hbtp_session *s)
+{
+    dx_link_p_slot *slot = (dx_link_p_slot *)(void *)s; /* its first field */
+    DX_LINK_ASSERT(slot->all);
+    dx_link_p_soon(slot);
+}
+
+/* A slot with a new session; NULL: all are taken. */
+static dx_link_p_slot *dx_link_p_new(dx_link *l)
+{
+    dx_link_p_slot *slot;
+    dx_hbtp_session_desc desc = l->desc.session;
+    int error;
+    if (l->count == l->desc.links_max) return NULL;
+    if (l->free_) {
+        slot = dx_link_p_slot_at(l, l->free_ - 1);
+        l->free_ = slot->next;
+    } else {
+        slot = dx_link_p_slot_at(l, l->slots_used_++);
+    }
+    DX_LINK_MEMSET(slot, 0, sizeof *slot);
+    slot->all = l;
+    slot->due_ns = UINT64_MAX;
+    desc.memory = (uint8_t *)slot + sizeof *slot;
+    desc.memory_size = l->session_size_;
+    desc.out = &slot->out;
+    error = dx_hbtp_out_init(&slot->out, (uint8_t *)desc.memory + l->session_size_,
+                             l->desc.out_size);
+    if (!error) error = dx_hbtp_session_init(&slot->session, &desc);
+    DX_LINK_ASSERT(!error); /* dx_link_open() has tried it */
+    (void)error;
+    l->count++;
+    return slot;
+}
+
+/* >>due ----------------------------------------------------------------
+   When each link is to be serviced next: a request expires, a peer becomes too silent, a handler is
+   to be called again. A binary heap of the numbers of slots, the earliest at its top, for which one
+   timer of the reactor runs:
+
+       heap_   [0]        parent of i: (i - 1) / 2
+              /   \
+           [1]     [2]    each is due no earlier than its parent
+           / \     / \
+
+   A deadline that is put off, as the keepalive is by each frame that comes, stays in its place: the
+   link is serviced too early then, and says when to come again. */
+
+/* Swap two places. */
+static void dx_link_p_heap_swap(dx_link *l, uint32_t a, uint32_t b)
+{
+    const uint32_t number = l->heap_[a];
+    DX_LINK_ASSERT(a < l->heap_count_ && b < l->heap_count_);
+    l->heap_[a] = l->heap_[b];
+    l->heap_[b] = number;
+    dx_link_p_slot_at(l, l->heap_[a])->heap_at = a;
+    dx_link_p_slot_at(l, l->heap_[b])->heap_at = b;
+}
+
+static uint64_t dx_link_p_heap_due(const dx_link *l, uint32_t at)
+{
+    return dx_link_p_slot_at(l, l->heap_[at])->due_ns;
+}
+
+/* Move what stands at a place up or down to where it belongs. */
+static void dx_link_p_heap_settle(dx_link *l, uint32_t at)
+{
+    while (at && dx_link_p_heap_due(l, at) < dx_link_p_heap_due(l, (at - 1) / 2)) {
+        dx_link_p_heap_swap(l, at, (at - 1) / 2);
+        at = (at - 1) / 2;
+    }
+    for (;;) {
+        uint32_t child = 2 * at + 1;
+        if (child >= l->heap_count_) break;
+        if (child + 1 < l->heap_count_ &&
+            dx_link_p_heap_due(l, child + 1) < dx_link_p_heap_due(l, child))
+            child++;
+        if (dx_link_p_heap_due(l, at) <= dx_link_p_heap_due(l, child)) break;
+        dx_link_p_heap_swap(l, at, child);
+        at = child;
+    }
+}
+
+/* Let the timer run for the earliest; without one it stops by itself. */
+static void dx_link_p_arm(dx_link *l)
+{
+    uint64_t when = l->heap_count_ ? dx_link_p_heap_due(l, 0) : UINT64_MAX;
+    if (l->drain_ns_ && l->count && l->drain_ns_ < when) when = l->drain_ns_;
+    if (when == UINT64_MAX) dx_reactor_cancel(l->reactor, &l->timer_op_);
+    else if (dx_reactor_op_pending(&l->timer_op_))
+        (void)dx_reactor_timer_move(l->reactor, &l->timer_op_, when);
+    else (void)dx_reactor_timer_at(l->reactor, &l->timer_op_, when);
+}
+
+/* Service a link at that time; UINT64_MAX: at none. */
+static void dx_link_p_set_due(dx_link_p_slot *slot, uint64_t due_ns)
+{
+    dx_link *l = slot->all;
+    const bool was_in = slot->due_ns != UINT64_MAX;
+    const uint64_t first = l->heap_count_ ? dx_link_p_heap_due(l, 0) : UINT64_MAX;
+    uint32_t at = slot->heap_at;
+    if (slot->due_ns == due_ns) return;
+    if (!was_in) {
+        at = l->heap_count_++;
+        DX_LINK_ASSERT(at < l->desc.links_max);
+        l->heap_[at] = dx_link_p_number(slot);
+        slot->heap_at = at;
+    }
+    slot->due_ns = due_ns;
+    if (due_ns == UINT64_MAX) {
+        dx_link_p_heap_swap(l, at, l->heap_count_ - 1);
+        l->heap_count_--;
+    }
+    if (at < l->heap_count_) dx_link_p_heap_settle(l, at);
+    if (!l->heap_count_ || dx_link_p_heap_due(l, 0) != first) dx_link_p_arm(l);
+}
+
+/* >>output -------------------------------------------------------------
+   A session writes into its response buffer. From there everything goes into blocks of the
+   connection, as long as it takes some, and leaves room for the session again:
+
+       session --> | out | --> blocks under way --> the peer
+                  out_size      high_water: above it the connection is FULL, out fills up, and
+                                requests wait in the input until it is drained */
+
+/* Hand output to the connection. True: the session has more room now. */
+static bool dx_link_p_pump(dx_link_p_slot *slot)
+{
+    dx_link *l = slot->all;
+    bool moved = false;
+    int error = DX_PEERS_OK;
+    while (!(slot->flags & (DX_LINK_P_IS_FULL | DX_LINK_P_IS_LEAVING))) {
+        size_t size;
+        const uint8_t *bytes = dx_hbtp_out_data(&slot->out, &size);
+        if (!size) break;
+        error = dx_peers_send(&l->peers_, slot->id, bytes, (uint32_t)size);
+        if (error == DX_PEERS_EAGAIN) {
+            slot->flags |= DX_LINK_P_IS_FULL;
+        } else {
+            (void)dx_hbtp_out_consume(&slot->out, size);
+            moved = true;
+            if (error) slot->flags |= DX_LINK_P_IS_LEAVING; /* `closed` will be called */
+        }
+    }
+    return moved;
+}
+
+/* The session is closed: when all that it said was taken, end the connection. The peer has
+   linger_ns for both. */
+static void dx_link_p_leave(dx_link_p_slot *slot)
+{
+    dx_link *l = slot->all;
+    size_t left;
+    DX_LINK_ASSERT(slot->session.state == DX_HBTP_CLOSED);
+    if (slot->flags & DX_LINK_P_IS_LEAVING) return;
+    if (!(slot->flags & DX_LINK_P_IS_ENDING)) {
+        slot->flags |= DX_LINK_P_IS_ENDING;
+        dx_link_p_set_due(slot, dx_reactor_now_ns(l->reactor) + l->desc.linger_ns);
+    }
+    (void)dx_hbtp_out_data(&slot->out, &left);
+    if (left) return;
+    slot->flags |= DX_LINK_P_IS_LEAVING;
+    (void)dx_peers_close(&l->peers_, slot->id, false);
+    (void)dx_peers_hold(&l->peers_, slot->id, false);
+}
+
+/* End the connection now. */
+static void dx_link_p_cut(dx_link_p_slot *slot, int32_t reason)
+{
+    if (!(slot->flags & DX_LINK_P_IS_LOST)) slot->reason = reason;
+    slot->flags |= DX_LINK_P_IS_LOST | DX_LINK_P_IS_LEAVING | DX_LINK_P_IS_ENDING;
+    (void)dx_peers_close(&slot->all->peers_, slot->id, true);
+}
+
+/* >>input --------------------------------------------------------------
+   The session takes bytes where the connection shows them. What it leaves stays with the connection
+   and is shown again: a frame that is not whole yet with the bytes that follow; a request that
+   finds no room, or comes when the link has had its turn, after a hold:
+
+       WANTS_INPUT    the beginning of a frame: receive on
+       WANTS_OUTPUT   hold, until output was taken
+       WANTS_TURN     hold, until the others had their turn; after EAGAIN until somebody wakes it */
+
+/* Until it is released, nothing comes. */
+static void dx_link_p_hold(dx_link_p_slot *slot)
+{
+    DX_LINK_ASSERT(!(slot->flags & DX_LINK_P_IS_LEAVING));
+    slot->flags |= DX_LINK_P_IS_HELD;
+    (void)dx_peers_hold(&slot->all->peers_, slot->id, true);
+}
+
+/* Dispatch bytes as far as they go. Returns how many are consumed. */
+static size_t dx_link_p_feed(dx_link_p_slot *slot, const uint8_t *bytes, size_t size)
+{
+    dx_hbtp_session *s = &slot->session;
+    const uint64_t now = dx_reactor_now_ns(slot->all->reactor);
+    size_t used = 0;
+    uint64_t frames; /* of the session, before the last feed */
+    bool moved;
+    for (;;) {
+        int64_t n;
+        frames = s->counters.frames;
+        n = dx_hbtp_feed(s, bytes ? bytes + used : NULL, size - used, now);
+        if (n > 0) used += (size_t)n;
+        moved = dx_link_p_pump(slot);
+        if (s->state != DX_HBTP_WANTS_OUTPUT || !moved) break;
+    }
+    if (s->state == DX_HBTP_CLOSED) return size;
+    if (s->state == DX_HBTP_WANTS_TURN) { /* its share was used up, or a handler waits for others */
+        const bool share = s->counters.frames - frames >= s->desc.frames_max;
+        dx_link_p_hold(slot);
+        dx_link_p_set_due(slot, now + (share ? 0 : (uint64_t)DX_LINK_P_RETRY_NS));
+    } else if (s->state == DX_HBTP_WANTS_OUTPUT) {
+        dx_link_p_hold(slot);
+    }
+    DX_LINK_ASSERT(used <= size);
+    return used;
+}
+
+/* >>ends --------------------------------------------------------------- */
+/* Let time pass, send what there is, and find out when to come again. */
+static void dx_link_p_service(dx_link_p_slot *slot)
+{
+    dx_link *l = slot->all;
+    dx_hbtp_session *s = &slot->session;
+    const uint64_t now = dx_reactor_now_ns(l->reactor);
+    uint64_t next;
+    if (slot->flags & DX_LINK_P_IS_LEAVING) return;
+    (void)dx_link_p_pump(slot);
+    next = dx_hbtp_tick(s, now);
+    (void)dx_link_p_pump(slot);
+    if (s->state == DX_HBTP_CLOSED) {
+        dx_link_p_leave(slot);
+        return;
+    }
+    if (l->drain_ns_ && dx_hbtp_is_idle(s) && !(slot->flags & DX_LINK_P_IS_CONNECTING)) {
+        (void)dx_link_close(l, slot->id, DX_HBTP_STATUS_NONE, NULL);
+        return;
+    }
+    if (next < slot->due_ns) dx_link_p_set_due(slot, next); /* later ones are found out then */
+}
+
+/* Show a link its input again. */
+static void dx_link_p_release(dx_link_p_slot *slot)
+{
+    if (!(slot->flags & DX_LINK_P_IS_HELD) || (slot->flags & DX_LINK_P_IS_LEAVING)) return;
+    slot->flags &= ~(uint32_t)(DX_LINK_P_IS_HELD | DX_LINK_P_IS_WOKEN);
+    (void)dx_peers_hold(&slot->all->peers_, slot->id, false); /* calls received */
+}
+
+/* Its time has come. */
+static void dx_link_p_expire(dx_link_p_slot *slot)
+{
+    DX_LINK_ASSERT(slot->due_ns != UINT64_MAX);
+    dx_link_p_set_due(slot, UINT64_MAX);
+    if (slot->flags & (DX_LINK_P_IS_CONNECTING | DX_LINK_P_IS_ENDING)) {
+        dx_link_p_cut(slot, -ETIMEDOUT); /* nobody is there, or takes our Close */
+    } else {
+        dx_link_p_release(slot);
+        dx_link_p_service(slot);
+    }
+}
+
+/* >>callbacks ---------------------------------------------------------- */
+/* The time of the earliest, or of a drain, has come: timer_op_.fn. */
+static void dx_link_p_on_timer(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
+{
+    dx_link *l = (dx_link *)dx_reactor_op_user(op);
+    const uint64_t now = dx_reactor_now_ns(r);
+    uint32_t turns = l->heap_count_;
+    uint32_t number;
+    (void)flags;
+    if (result < 0) { /* stopped; something may have come meanwhile */
+        if (!dx_reactor_ext_is_closing(r)) dx_link_p_arm(l);
+        return;
+    }
+    if (l->drain_ns_ && now >= l->drain_ns_) {
+        l->drain_ns_ = UINT64_MAX;
+        for (number = 0; number < l->slots_used_; number++) {
+            dx_link_p_slot *slot = dx_link_p_slot_at(l, number);
+            if (slot->id) (void)dx_link_close(l, slot->id, DX_HBTP_STATUS_UNAVAILABLE, NULL);
+        }
+    }
+    while (turns && l->heap_count_ && dx_link_p_heap_due(l, 0) <= now) {
+        dx_link_p_expire(dx_link_p_slot_at(l, l->heap_[0]));
+        turns--;
+    }
+    if (!dx_reactor_op_pending(&l->timer_op_)) dx_link_p_arm(l);
+}
+
+/* The reactor's call before it waits: dx_reactor_extension.flush. */
+static void dx_link_p_flush(dx_reactor *r, dx_reactor_extension *extension)
+{
+    dx_link *l = (dx_link *)extension->user;
+    uint32_t list = l->dirty_;
+    (void)r;
+    l->dirty_ = 0; /* what becomes dirty meanwhile has its turn next time */
+    while (list) {
+        dx_link_p_slot *slot = dx_link_p_slot_at(l, list - 1);
+        list = slot->next;
+        DX_LINK_ASSERT(slot->flags & DX_LINK_P_IS_DIRTY);
+        slot->flags &= ~(uint32_t)DX_LINK_P_IS_DIRTY;
+        if (slot->flags & DX_LINK_P_IS_WOKEN) dx_link_p_release(slot);
+        dx_link_p_service(slot);
+    }
+}
+
+/* A connection was accepted, or has come about. */
+static void dx_link_p_opened(dx_peers *peers, dx_peers_id id)
+{
+    dx_link *l = (dx_link *)peers->desc.user;
+    dx_link_p_slot *slot = dx_link_p_find(l, id);
+    if (!slot) {
+        slot = dx_link_p_new(l);
+        DX_LINK_ASSERT(slot); /* dx_peers.h accepts no more than links_max */
+        slot->id = id;
+        *dx_peers_data(peers, id) = (uint64_t)dx_link_p_number(slot) + 1;
+    }
+    slot->flags &= ~(uint32_t)DX_LINK_P_IS_CONNECTING;
+    dx_link_p_set_due(slot, UINT64_MAX);
+    if (l->drain_ns_) (void)dx_link_close(l, id, DX_HBTP_STATUS_UNAVAILABLE, NULL);
+    else if (l->desc.opened) l->desc.opened(l, id);
+    dx_link_p_soon(slot);
+}
+
+/* Bytes, or their end. */
+static size_t dx_link_p_received(dx_peers *peers, dx_peers_id id, const uint8_t *bytes, size_t size,
+                                 bool last)
+{
+    dx_link_p_slot *slot = dx_link_p_find((dx_link *)peers->desc.user, id);
+    dx_hbtp_session *s = &slot->session;
+    size_t used;
+    if (slot->flags & DX_LINK_P_IS_ENDING) {
+        if (last) dx_link_p_soon(slot);
+        return size; /* nothing is read behind a Close */
+    }
+    used = s->state == DX_HBTP_CLOSED ? size : dx_link_p_feed(slot, bytes, size);
+    if (last && s->state != DX_HBTP_CLOSED) {
+        slot->reason = -ECONNRESET;
+        slot->flags |= DX_LINK_P_IS_LOST;
+        dx_hbtp_abort(s);
+    }
+    dx_link_p_soon(slot);
+    return used;
+}
+
+/* The connection takes output again. */
+static void dx_link_p_drained(dx_peers *peers, dx_peers_id id)
+{
+    dx_link *l = (dx_link *)peers->desc.user;
+    dx_link_p_slot *slot = dx_link_p_find(l, id);
+    slot->flags &= ~(uint32_t)DX_LINK_P_IS_FULL;
+    slot->flags |= DX_LINK_P_IS_WOKEN;
+    (void)dx_link_p_pump(slot);
+    dx_link_p_soon(slot);
+    if (slot->session.state == DX_HBTP_CLOSED) return;
+    (void)dx_link_p_feed(slot, NULL, 0); /* what had no room before: credit, the ends of streams */
+    if (l->desc.writable && slot->session.state != DX_HBTP_CLOSED) l->desc.writable(l, id);
+}
+
+/* The end of a link. */
+static void dx_link_p_closed(dx_peers *peers, dx_peers_id id, int32_t reason)
+{
+    dx_link *l = (dx_link *)peers->desc.user;
+    dx_link_p_slot *slot = dx_link_p_find(l, id);
+    uint32_t *link; /* where the list of what is dirty names it */
+    if (!slot) return;
+    if (!(slot->flags & DX_LINK_P_IS_LOST)) slot->reason = reason;
+    slot->flags |= DX_LINK_P_IS_ENDING | DX_LINK_P_IS_LEAVING;
+    dx_hbtp_abort(&slot->session);
+    if (l->desc.closed) l->desc.closed(l, id, slot->reason);
+    dx_link_p_set_due(slot, UINT64_MAX);
+    if (slot->flags & DX_LINK_P_IS_DIRTY) {
+        link = &l->dirty_;
+        while (*link != dx_link_p_number(slot) + 1) link = &dx_link_p_slot_at(l, *link - 1)->next;
+        *link = slot->next;
+    }
+    slot->id = 0;
+    slot->flags = 0;
+    slot->next = l->free_;
+    l->free_ = dx_link_p_number(slot) + 1;
+    l->count--;
+}
+
+/* >>public ------------------------------------------------------------- */
+DX_LINK_API const char *dx_link_error_name(int error)
+{
+    switch (error) {
+#define DX_LINK_P_CASE(value, name)                                                                \
+    case value: return "DX_LINK_" #name;
+    DX_LINK_ERRORS(DX_LINK_P_CASE)
+#undef DX_LINK_P_CASE
+    default: return "unknown error";
+    }
+}
+
+/* Fill in the defaults. False: a field is out of its range. */
+static bool dx_link_p_defaults(dx_link_desc *d)
+{
+    dx_hbtp_session_desc *s = &d->session;
+    if (!d->links_max) d->links_max = DX_LINK_P_LINKS;
+    if (!d->out_size) d->out_size = DX_HBTP_OUT_SIZE;
+    if (!d->block_count) d->block_count = DX_LINK_P_BLOCKS;
+    if (!d->block_size) d->block_size = DX_LINK_P_BLOCK_SIZE;
+    if (!d->connect_ns) d->connect_ns = DX_LINK_P_CONNECT_S * DX_LINK_P_SECOND;
+    if (!d->linger_ns) d->linger_ns = DX_LINK_P_LINGER_S * DX_LINK_P_SECOND;
+    if (!s->keepalive_ns) s->keepalive_ns = DX_LINK_P_KEEPALIVE_S * DX_LINK_P_SECOND;
+    if (d->block_size <= DX_LINK_P_FRAME_EXTRA || s->cipher) return false;
+    if (!s->payload_max) s->payload_max = d->block_size - DX_LINK_P_FRAME_EXTRA;
+    s->in_place = true;
+    s->on_output = dx_link_p_on_output;
+    return s->payload_max <= d->block_size - DX_LINK_P_FRAME_EXTRA &&
+           (uint64_t)d->block_count * d->block_size >= d->out_size;
+}
+
+/* What dx_peers.h gets of it. */
+static dx_peers_desc dx_link_p_peers_desc(const dx_link_desc *d)
+{
+    dx_peers_desc peers;
+    DX_LINK_MEMSET(&peers, 0, sizeof peers);
+    peers.peers_max = d->links_max;
+    peers.block_count = d->block_count;
+    peers.block_size = d->block_size;
+    peers.high_water = d->high_water;
+    peers.receive_when_full = true; /* what is no request is taken in all the same */
+    peers.opened = dx_link_p_opened;
+    peers.received = dx_link_p_received;
+    peers.drained = dx_link_p_drained;
+    peers.closed = dx_link_p_closed;
+    return peers;
+}
+
+/* Defaults and sizes. Bytes that desc.memory needs, *front of them for slots and heap; 0: a field
+   is out of its range. */
+static size_t dx_link_p_plan(dx_link *l, const dx_link_desc *desc, size_t *front)
+{
+    dx_peers_desc peers;
+    uint64_t slots;
+    size_t rest;
+    DX_LINK_MEMSET(l, 0, sizeof *l);
+    l->desc = *desc;
+    if (!dx_link_p_defaults(&l->desc)) return 0;
+    peers = dx_link_p_peers_desc(&l->desc);
+    rest = dx_peers_memory_size(&peers);
+    l->session_size_ = dx_hbtp_session_memory_size(&l->desc.session);
+    if (!l->session_size_ || !rest) return 0;
+    l->stride_ = sizeof(dx_link_p_slot) + l->session_size_ + l->desc.out_size;
+    l->stride_ = (l->stride_ + DX_LINK_P_ALIGN - 1) / DX_LINK_P_ALIGN * DX_LINK_P_ALIGN;
+    slots = (uint64_t)l->desc.links_max * (l->stride_ + sizeof(uint32_t)) + DX_LINK_P_ALIGN;
+    if (slots > SIZE_MAX - rest) return 0;
+    *front = (size_t)slots;
+    return *front + rest;
+}
+
+DX_LINK_API size_t dx_link_memory_size(const dx_link_desc *desc)
+{
+    dx_link l;
+    size_t front;
+    return desc ? dx_link_p_plan(&l, desc, &front) : 0;
+}
+
+DX_LINK_API int dx_link_open(dx_link *l, dx_reactor *r, const dx_link_desc *desc)
+{
+    dx_peers_desc peers;
+    dx_link_p_slot *first;
+    size_t size;
+    size_t front;
+    if (!l || !r || !desc) return DX_LINK_EINVAL;
+    size = dx_link_p_plan(l, desc, &front);
+    if (!size) return DX_LINK_EINVAL;
+    if (!desc->memory || desc->memory_size < size) return DX_LINK_ENOMEM;
+    l->reactor = r;
+    l->slots_ = (uint8_t *)desc->memory;
+    l->slots_ += (0 - (uintptr_t)desc->memory) % DX_LINK_P_ALIGN;
+    l->heap_ = (uint32_t *)(void *)(l->slots_ + (size_t)l->desc.links_max * l->stride_);
+    first = dx_link_p_slot_at(l, 0); /* try it: only then it can be relied upon */
+    l->desc.session.memory = (uint8_t *)first + sizeof *first;
+    l->desc.session.memory_size = l->session_size_;
+    l->desc.session.out = &first->out;
+    if (dx_hbtp_out_init(&first->out, (uint8_t *)l->desc.session.memory + l->session_size_,
+                         l->desc.out_size) ||
+        dx_hbtp_session_init(&first->session, &l->desc.session))
+        return DX_LINK_EINVAL;
+    peers = dx_link_p_peers_desc(&l->desc);
+    peers.memory = (uint8_t *)desc->memory + front;
+    peers.memory_size = size - front;
+    peers.user = l;
+    dx_reactor_op_init(&l->timer_op_, dx_link_p_on_timer, l);
+    l->extension_.flush = dx_link_p_flush;
+    l->extension_.user = l;
+    if (dx_peers_open(&l->peers_, r, &peers)) return DX_LINK_EINVAL;
+    /* Attached behind dx_peers.h, so it is flushed before that: what it sends goes out at once. */
+    return dx_reactor_ext_attach(r, &l->extension_);
+}
+
+DX_LINK_API int dx_link_listen(dx_link *l, int fd)
+{
+    return l ? dx_peers_listen(&l->peers_, fd) : (int)DX_LINK_EINVAL;
+}
+
+/* A link on a descriptor that is closed where there is none. */
+static int dx_link_p_begin(dx_link *l, int fd, const dx_reactor_address *address, dx_link_id *id)
+{
+    dx_link_p_slot *slot = dx_link_p_new(l);
+    if (!slot) return DX_LINK_EAGAIN;
+    if (address) {
+        slot->address = *address;
+        slot->flags |= DX_LINK_P_IS_CONNECTING;
+    }
+    if (dx_peers_add(&l->peers_, fd, address ? &slot->address : NULL, &slot->id)) {
+        slot->next = l->free_;
+        l->free_ = dx_link_p_number(slot) + 1;
+        l->count--;
+        return DX_LINK_EAGAIN;
+    }
+    *dx_peers_data(&l->peers_, slot->id) = (uint64_t)dx_link_p_number(slot) + 1;
+    *id = slot->id;
+    if (address) dx_link_p_set_due(slot, dx_reactor_now_ns(l->reactor) + l->desc.connect_ns);
+    else dx_link_p_soon(slot);
+    return DX_LINK_OK;
+}
+
+DX_LINK_API int dx_link_connect(dx_link *l, const dx_reactor_address *address, dx_link_id *id)
+{
+    int fd;
+    int error;
+    if (!l || !address || !id) return DX_LINK_EINVAL;
+    if (l->drain_ns_) return DX_LINK_ECANCELED;
+    error = dx_reactor_socket_tcp(l->reactor, address, DX_REACTOR_NODELAY, &fd);
+    if (error) return error == DX_REACTOR_EINVAL ? DX_LINK_EINVAL : DX_LINK_ESYS;
+    error = dx_link_p_begin(l, fd, address, id);
+    if (error) (void)dx_reactor_ext_close_now(l->reactor, fd);
+    return error;
+}
+
+DX_LINK_API int dx_link_add(dx_link *l, int fd, dx_link_id *id)
+{
+    if (!l || fd < 0 || !id) return DX_LINK_EINVAL;
+    if (l->drain_ns_) return DX_LINK_ECANCELED;
+    return dx_link_p_begin(l, fd, NULL, id);
+}
+
+DX_LINK_API dx_hbtp_session *dx_link_session(const dx_link *l, dx_link_id id)
+{
+    dx_link_p_slot *slot = dx_link_p_find(l, id);
+    return slot ? &slot->session : NULL;
+}
+
+DX_LINK_API dx_link *dx_link_of(const dx_hbtp_session *session)
+{
+    return ((const dx_link_p_slot *)(const void *)session)->all;
+}
+
+DX_LINK_API dx_link_id dx_link_id_of(const dx_hbtp_session *session)
+{
+    return ((const dx_link_p_slot *)(const void *)session)->id;
+}
+
+DX_LINK_API int dx_link_fd(const dx_link *l, dx_link_id id)
+{
+    return l ? dx_peers_fd(&l->peers_, id) : -1;
+}
+
+DX_LINK_API int dx_link_wake(dx_link *l, dx_link_id id)
+{
+    dx_link_p_slot *slot = dx_link_p_find_open(l, id);
+    if (!slot) return l ? DX_LINK_ENOTFOUND : DX_LINK_EINVAL;
+    slot->flags |= DX_LINK_P_IS_WOKEN;
+    dx_link_p_soon(slot);
+    return DX_LINK_OK;
+}
+
+DX_LINK_API int dx_link_close(dx_link *l, dx_link_id id, uint16_t status, const char *text)
+{
+    dx_link_p_slot *slot = dx_link_p_find_open(l, id);
+    if (!slot) return l ? DX_LINK_ENOTFOUND : DX_LINK_EINVAL;
+    if (slot->flags & DX_LINK_P_IS_CONNECTING) {
+        dx_link_p_cut(slot, -ECANCELED); /* nobody is there to be told */
+        return DX_LINK_OK;
+    }
+    if (dx_hbtp_close(&slot->session, status, text)) { /* full: the peer has not read for long */
+        dx_link_p_cut(slot, -ENOBUFS);
+        return DX_LINK_OK;
+    }
+    dx_link_p_soon(slot);
+    return DX_LINK_OK;
+}
+
+DX_LINK_API int dx_link_abort(dx_link *l, dx_link_id id)
+{
+    dx_link_p_slot *slot = dx_link_p_find(l, id);
+    if (!slot) return l ? DX_LINK_ENOTFOUND : DX_LINK_EINVAL;
+    dx_link_p_cut(slot, -ECANCELED);
+    return DX_LINK_OK;
+}
+
+DX_LINK_API void dx_link_drain(dx_link *l, uint64_t within_ns)
+{
+    uint32_t number;
+    const uint64_t now = dx_reactor_now_ns(l->reactor);
+    dx_peers_listen_end(&l->peers_);
+    l->drain_ns_ = within_ns > UINT64_MAX - 1 - now ? UINT64_MAX - 1 : now + within_ns;
+    for (number = 0; number < l->slots_used_; number++) {
+        dx_link_p_slot *slot = dx_link_p_slot_at(l, number);
+        if (slot->id) dx_link_p_soon(slot);
+    }
+    dx_link_p_arm(l);
+}
+
+#endif /* DX_LINK_IMPLEMENTATION */
+
+/* >>license -------------------------------------------------------------
+   Choose whichever you prefer:
+
+   ALTERNATIVE A - MIT No Attribution (MIT-0)
+   Copyright (c) 2026 dx authors
+   Permission is hereby granted, free of charge, to any person obtaining a copy of this software and
+   associated documentation files (the "Software"), to deal in the Software without restriction,
+   including without limitation the rights to use, copy, modify, merge, publish, distribute,
+   sublicense, and/or sell copies of the Software, and to permit persons to whom the Software is
+   furnished to do so. THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR
+   IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR
+   PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY
+   CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING
+   FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
+
+   ALTERNATIVE B - Public domain (Unlicense)
+   This is free and unencumbered software released into the public domain. Anyone is free to copy,
+   modify, publish, use, compile, sell, or distribute this software, either in source code form or
+   as a compiled binary, for any purpose, commercial or non-commercial, and by any means. In
+   jurisdictions that recognize copyright laws, the author or authors of this software dedicate any
+   and all copyright interest in the software to the public domain. THE SOFTWARE IS PROVIDED "AS
+   IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED. IN NO EVENT SHALL THE AUTHORS BE LIABLE
+   FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY ARISING FROM THE SOFTWARE OR ITS USE.
+   See unlicense.org.
+*/
