@@ -541,3 +541,414 @@ DX_TEST(li_0_what_cannot_work_is_refused)
     DX_CHECK(!strcmp(dx_link_error_name(-6), "DX_LINK_EAGAIN") && !strcmp(dx_link_error_name(5), "unknown error"));
     loop_close(&w.l);
 }
+
+/* >>model --------------------------------------------------------------
+   Links of two sets on one simulated reactor: one accepts, the other connects; both call the other and stream to it, answer
+   at once, later, with an error or after several tries, close, and are cut off. Buffers are so small that all of them are
+   full most of the time. Whatever happens on the way,
+
+       every call ends exactly once, and the answer to it is that to it;
+       every byte of a stream arrives, once and in order, or the stream ends with an error on both sides;
+       every link ends exactly once; nothing is left behind;
+       where nobody breaks anything, nothing is lost, and nothing has to wait for a timeout. */
+enum { CALLS = 300, TRACKS = 40, OPEN = 6, PENDING = 64, MODEL_BLOCKS = 64, MODEL_BLOCK = 700 };
+
+typedef struct call {
+    int      side;
+    uint32_t ended;
+    uint16_t size;
+} call;
+
+typedef struct track { /* a stream, from the side that opens it to the other */
+    int             from;
+    dx_link_id      id[2];   /* of the link at each side; the second once it has heard of it */
+    uint32_t        handle[2];
+    uint64_t        want, sent, got;
+    uint32_t        over[2]; /* how often each side heard of its end */
+    int             error[2];
+    bool            open[2], finished, refused;
+} track;
+
+typedef struct answer { /* to be given later */
+    int        side;
+    dx_link_id id;
+    uint16_t   sequence;
+    uint16_t   size;
+    uint8_t    bytes[256];
+} answer;
+
+static struct model {
+    dx_reactor     r;
+    dx_link        sets[2];   /* 0: accepts, 1: connects */
+    dx_hbtp_router router;
+    dx_link_id     open[OPEN]; /* of side 1 */
+    dx_link_id     accepted[64];
+    call           calls[CALLS];
+    track          tracks[TRACKS];
+    answer         answers[PENDING];
+    uint32_t       call_count, track_count, answer_count, accepted_count;
+    uint32_t       dialled, closed[2], opened, lost;
+    uint32_t       good, refused;
+    uint64_t       random, moved;
+    bool           peace;     /* nothing is broken, by the system or by us */
+    bool           calm;      /* no more trouble: let everything come to its end */
+} m;
+
+static uint32_t some_number(uint32_t below)
+{
+    m.random ^= m.random << 13;
+    m.random ^= m.random >> 7;
+    m.random ^= m.random << 17;
+    return (uint32_t)(((m.random >> 32) * below) >> 32);
+}
+
+static int side_of(const dx_hbtp_session *s) { return dx_link_of(s) == &m.sets[1]; }
+
+/* The arguments of a call: its number, then a pattern that belongs to it. */
+static void call_fill(uint8_t *bytes, uint32_t number)
+{
+    for (uint32_t i = 0; i < m.calls[number].size; i++) bytes[i] = pattern((uint64_t)number * 1000 + i);
+    bytes[0] = (uint8_t)number;
+    bytes[1] = (uint8_t)(number >> 8);
+}
+
+static int model_handler(const dx_hbtp_context *c)
+{
+    answer *a = &m.answers[m.answer_count];
+    const uint32_t what = m.calm ? 0 : some_number(10);
+    if (what == 0) return DX_HBTP_STATUS_UNAVAILABLE;
+    if (what == 1) return DX_HBTP_EAGAIN;
+    if (what < 4 && m.answer_count < PENDING) {
+        m.answer_count++;
+        a->side = side_of(c->session);
+        a->id = dx_link_id_of(c->session);
+        a->sequence = c->frame->sequence;
+        a->size = (uint16_t)c->payload_size;
+        memcpy(a->bytes, c->payload, c->payload_size);
+        return DX_HBTP_LATER;
+    }
+    return on_echo(c);
+}
+
+static void model_result(dx_hbtp_session *s, const dx_hbtp_result *r)
+{
+    call *k = (call *)r->user;
+    uint8_t bytes[256];
+    DX_CHECK(side_of(s) == k->side && k->ended == 0);
+    k->ended++;
+    if (r->error) {
+        DX_CHECK(r->error == DX_HBTP_EREMOTE || !m.peace);
+        m.refused++;
+        return;
+    }
+    DX_CHECK_EQ(r->payload_size, k->size);
+    call_fill(bytes, (uint32_t)(k - m.calls));
+    DX_CHECK(!memcmp(bytes, r->payload, k->size));
+    m.good++;
+}
+
+/* Send what can be sent of it, and then its end. */
+static void track_push(track *t)
+{
+    dx_hbtp_session *s = dx_link_session(&m.sets[t->from], t->id[0]);
+    uint8_t bytes[300];
+    while (s && t->open[0] && t->sent < t->want) {
+        size_t size = t->want - t->sent < sizeof bytes ? (size_t)(t->want - t->sent) : sizeof bytes;
+        int64_t n;
+        for (size_t i = 0; i < size; i++) bytes[i] = pattern(t->sent + i);
+        n = dx_hbtp_send(s, t->handle[0], bytes, size);
+        DX_CHECK(n >= 0);
+        t->sent += (uint64_t)n;
+        if (!n) return;
+    }
+    if (s && t->open[0] && !t->finished) {
+        const int error = dx_hbtp_finish(s, t->handle[0], 0, NULL);
+        DX_CHECK(!error || error == DX_HBTP_ENOSPACE);
+        t->finished = !error;
+    }
+}
+
+static int model_stream(dx_hbtp_session *s, dx_hbtp_stream_event *e)
+{
+    track *t = (track *)e->user;
+    int at; /* 0: the side that opened it */
+    if (e->kind == DX_HBTP_STREAM_OPENED) {
+        DX_CHECK_EQ(e->size, 1);
+        t = &m.tracks[e->data[0]];
+        DX_CHECK(t->from != side_of(s) && !t->open[1] && !t->over[1]);
+        t->open[1] = true;
+        t->id[1] = dx_link_id_of(s);
+        t->handle[1] = e->stream;
+        e->user = t;
+        return dx_hbtp_grant(s, e->stream, 200 + some_number(300));
+    }
+    DX_CHECK(t);
+    at = t->from != side_of(s);
+    if (e->kind == DX_HBTP_STREAM_CHUNK) {
+        DX_CHECK(!at || t->open[1]);
+        for (size_t i = 0; i < e->size; i++) DX_CHECK_EQ(e->data[i], pattern(t->got + i));
+        t->got += e->size;
+        m.moved += e->size;
+        return e->size ? dx_hbtp_grant(s, e->stream, (uint32_t)e->size) : 0;
+    }
+    if (e->kind == DX_HBTP_STREAM_FINISHED && at) DX_CHECK_EQ(t->got, t->want);
+    if (e->kind == DX_HBTP_STREAM_ENDED) {
+        t->over[at]++;
+        t->open[at] = false;
+        t->error[at] = e->error;
+        t->refused = e->error == DX_HBTP_EREMOTE && e->status == DX_HBTP_STATUS_TOO_MANY;
+        DX_CHECK_EQ(t->over[at], 1);
+        DX_CHECK(e->error || t->got == t->want);
+    }
+    return 0;
+}
+
+static void model_opened(dx_link *l, dx_link_id id)
+{
+    if (l == &m.sets[1]) return;
+    m.opened++;
+    if (m.accepted_count < 64) m.accepted[m.accepted_count++] = id;
+}
+
+static void model_writable(dx_link *l, dx_link_id id)
+{
+    for (uint32_t i = 0; i < m.track_count; i++)
+        if (&m.sets[m.tracks[i].from] == l && m.tracks[i].id[0] == id && some_number(2)) track_push(&m.tracks[i]);
+}
+
+static void model_closed(dx_link *l, dx_link_id id, int32_t reason)
+{
+    const int side = l == &m.sets[1];
+    m.closed[side]++;
+    if (reason) m.lost++;
+    for (int i = 0; side && i < OPEN; i++)
+        if (m.open[i] == id) m.open[i] = 0;
+    for (uint32_t i = 0; !side && i < m.accepted_count; i++)
+        if (m.accepted[i] == id) m.accepted[i--] = m.accepted[--m.accepted_count];
+}
+
+static dx_link_id some_link(int side)
+{
+    if (side) return m.open[some_number(OPEN)];
+    return m.accepted_count ? m.accepted[some_number(m.accepted_count)] : 0;
+}
+
+static void model_call(dx_hbtp_session *s, int side)
+{
+    call *k = &m.calls[m.call_count];
+    uint8_t bytes[256];
+    int error;
+    if (m.call_count == CALLS) return;
+    k->side = side;
+    k->size = (uint16_t)(2 + some_number(200));
+    call_fill(bytes, m.call_count);
+    error = dx_hbtp_call(s, 1, bytes, k->size, UINT64_MAX, k, NULL);
+    DX_CHECK(!error || error == DX_HBTP_ENOSPACE || error == DX_HBTP_EAGAIN || error == DX_HBTP_ECANCELED);
+    m.call_count += !error;
+}
+
+static void model_open(dx_hbtp_session *s, int side, dx_link_id id)
+{
+    track *t = &m.tracks[m.track_count];
+    uint8_t number = (uint8_t)m.track_count;
+    if (m.track_count == TRACKS) return;
+    memset(t, 0, sizeof *t);
+    if (dx_hbtp_open(s, 9, &number, 1, 0, t, &t->handle[0])) return;
+    t->from = side;
+    t->id[0] = id;
+    t->want = some_number(4000);
+    t->open[0] = true;
+    m.track_count++;
+}
+
+/* Give an answer that was put off; one whose link is gone is dropped. */
+static void model_answer(uint32_t i)
+{
+    answer *a = &m.answers[i];
+    dx_hbtp_session *s = dx_link_session(&m.sets[a->side], a->id);
+    const int error = s ? dx_hbtp_reply(s, a->sequence, a->bytes, a->size) : 0;
+    if (error == DX_HBTP_ENOSPACE) return;
+    DX_CHECK(!error || error == DX_HBTP_ECANCELED);
+    *a = m.answers[--m.answer_count];
+}
+
+static void model_act(const dx_reactor_address *at)
+{
+    const int side = (int)some_number(2);
+    const uint32_t slot = some_number(OPEN);
+    const dx_link_id id = some_link(side);
+    dx_hbtp_session *s = dx_link_session(&m.sets[side], id);
+    const uint32_t what = some_number(100);
+    if (!m.open[slot]) {
+        m.dialled += dx_link_connect(&m.sets[1], at, &m.open[slot]) == 0;
+    } else if (what < 60) {
+        if (s) model_call(s, side);
+    } else if (what < 75) {
+        if (s) model_open(s, side, id);
+    } else if (what < 85 && m.answer_count) {
+        model_answer(some_number(m.answer_count));
+    } else if (what < 87) {
+        (void)dx_link_wake(&m.sets[side], id);
+    } else if (what == 87 && !m.peace) {
+        (void)dx_link_close(&m.sets[side], id, 0, NULL);
+    } else if (what == 88 && !m.peace) {
+        (void)dx_link_abort(&m.sets[side], id);
+    } else if (m.track_count) {
+        track_push(&m.tracks[some_number(m.track_count)]);
+    }
+}
+
+static void model_set(int side)
+{
+    static uint64_t memory[2][1 << 16];
+    dx_link_desc d;
+    memset(&d, 0, sizeof d);
+    d.links_max = side ? OPEN : OPEN + 4;
+    d.out_size = 1200;
+    d.session.reply_room = 4 * 220; /* the answers to all that the other may ask at a time: nobody waits for the other */
+    d.block_count = MODEL_BLOCKS;
+    d.block_size = MODEL_BLOCK;
+    d.high_water = 700;
+    d.session.router = &m.router;
+    d.session.on_result = model_result;
+    d.session.on_stream = model_stream;
+    d.session.outstanding_max = 4;
+    d.session.streams_max = 6;
+    d.session.frames_max = 1 + some_number(8);
+    d.session.pending_max = 1 + some_number(8);
+    d.opened = model_opened;
+    d.writable = model_writable;
+    d.closed = model_closed;
+    d.memory = memory[side];
+    d.memory_size = dx_link_memory_size(&d);
+    DX_CHECK(d.memory_size && d.memory_size <= sizeof memory[0]);
+    DX_CHECK_EQ(dx_link_open(&m.sets[side], &m.r, &d), 0);
+}
+
+static bool model_is_over(void)
+{
+    for (uint32_t i = 0; i < m.call_count; i++)
+        if (!m.calls[i].ended) return false;
+    for (uint32_t i = 0; i < m.track_count; i++)
+        if (!m.tracks[i].over[0]) return false;
+    return true;
+}
+
+/* No more trouble: answer everything, finish every stream, and see that all of it ends. */
+static void model_settle(void)
+{
+    uint32_t turns = 0;
+    m.calm = true;
+    while (!model_is_over() && turns++ < 100000) {
+        for (uint32_t i = m.answer_count; i; i--) model_answer(i - 1);
+        for (uint32_t i = 0; i < m.track_count; i++) {
+            track *t = &m.tracks[i];
+            dx_hbtp_session *s = t->open[1] ? dx_link_session(&m.sets[!t->from], t->id[1]) : NULL;
+            track_push(t);
+            if (s && t->got == t->want && t->finished) (void)dx_hbtp_finish(s, t->handle[1], 0, NULL);
+        }
+        DX_CHECK(dx_reactor_run_once(&m.r, (int64_t)MS) >= 0);
+    }
+    DX_CHECK(model_is_over());
+}
+
+static void model_run(int backend, dx_reactor_sim *sim, uint32_t acts, uint64_t seed, bool peace)
+{
+    static uint64_t memory[1 << 16];
+    dx_reactor_desc desc;
+    dx_reactor_address any, at;
+    uint64_t begun;
+    uint32_t open_before;
+    int listening = -1;
+    memset(&desc, 0, sizeof desc);
+    memset(&m, 0, sizeof m);
+    m.random = seed * 2654435761u + 88172645463325252u;
+    m.peace = peace;
+    desc.backend = backend;
+    desc.simulator = sim ? &sim->base : NULL;
+    desc.memory = memory;
+    desc.pending_max = 300;
+    desc.descriptors_max = 64;
+    desc.queue_entries = 16;
+    desc.completion_entries = 32;
+    desc.buffer_count = 8;
+    desc.buffer_size = 512;
+    desc.memory_size = dx_reactor_memory_size(&desc);
+    DX_CHECK(desc.memory_size && desc.memory_size <= sizeof memory);
+    if (dx_reactor_open(&m.r, &desc) != 0) DX_SKIP(dx_reactor_refusal(&m.r, backend));
+    open_before = sim ? sim->open : 0;
+    DX_CHECK_EQ(dx_hbtp_router_init(&m.router), 0);
+    DX_CHECK_EQ(dx_hbtp_router_set_method(&m.router, 1, model_handler, NULL), 0);
+    DX_CHECK_EQ(dx_reactor_address_parse(&any, "127.0.0.1:0"), 0);
+    DX_CHECK_EQ(dx_reactor_listen_tcp(&m.r, &any, 0, 0, &listening, &at), 0);
+    model_set(0);
+    model_set(1);
+    DX_CHECK_EQ(dx_link_listen(&m.sets[0], listening), 0);
+    begun = dx_reactor_now_ns(&m.r);
+    while (acts--) {
+        model_act(&at);
+        if (some_number(3) == 0) DX_CHECK(dx_reactor_run_once(&m.r, 0) >= 0);
+    }
+    model_settle();
+    if (peace) {
+        DX_CHECK_EQ(m.lost, 0);
+        DX_CHECK_EQ(m.closed[0] + m.closed[1], 0);
+        if (sim) DX_CHECK(dx_reactor_now_ns(&m.r) - begun < 25 * S);
+        for (uint32_t i = 0; i < m.track_count; i++) /* refused are those that are too many at a time */
+            DX_CHECK(m.tracks[i].error[0] ? m.tracks[i].refused : m.tracks[i].got == m.tracks[i].want);
+    }
+    dx_link_drain(&m.sets[0], 60 * S);
+    dx_link_drain(&m.sets[1], 60 * S);
+    for (int i = 0; i < 20000 && (m.sets[0].count || m.sets[1].count); i++)
+        DX_CHECK(dx_reactor_run_once(&m.r, sim ? (int64_t)S : (int64_t)MS) >= 0);
+    DX_CHECK_EQ(m.sets[0].count + m.sets[1].count, 0);
+    DX_CHECK(m.closed[0] >= m.opened && m.closed[1] == m.dialled);
+    DX_CHECK_EQ(m.sets[0].heap_count_ + m.sets[1].heap_count_, 0);
+    DX_CHECK_EQ(m.sets[0].dirty_ + m.sets[1].dirty_, 0);
+    DX_CHECK_EQ(m.sets[0].peers_.blocks_left_, MODEL_BLOCKS);
+    DX_CHECK_EQ(m.sets[1].peers_.blocks_left_, MODEL_BLOCKS);
+    DX_CHECK_EQ(dx_reactor_close(&m.r), 0);
+    for (uint32_t i = 0; i < m.track_count; i++) {
+        DX_CHECK_EQ(m.tracks[i].over[0], 1);
+        DX_CHECK(m.tracks[i].over[1] <= 1 && !m.tracks[i].open[1]);
+        if (!m.tracks[i].error[0]) DX_CHECK(m.tracks[i].got == m.tracks[i].want && m.tracks[i].over[1]);
+    }
+    if (sim) DX_CHECK_EQ(sim->open, open_before + 1);
+    else close(listening);
+}
+
+static uint64_t model_moved, model_good;
+DX_PROPERTY(li_5_links_lose_nothing_and_never_stand_still_simulated, 3000)
+{
+    static uint64_t memory[1 << 15];
+    dx_reactor_sim sim;
+    dx_reactor_sim_desc d = {0};
+    const bool peace = dx_choose(c, 1) != 0;
+    const uint64_t seed = dx_choose(c, UINT32_MAX);
+    d.memory = memory;
+    d.memory_size = sizeof memory;
+    d.seed = seed;
+    d.sockets = 64;
+    d.buffer = 300 + (uint32_t)dx_choose(c, 900);
+    d.short_transfers = (uint16_t)dx_choose(c, 20000);
+    d.interrupts = (uint16_t)dx_choose(c, 3000);
+    d.delays = (uint16_t)dx_choose(c, 10000);
+    d.full_queues = (uint16_t)dx_choose(c, 3000);
+    if (!peace) d.resets = (uint16_t)dx_choose(c, 200);
+    if (!peace && dx_choose(c, 1)) d.open_max = 10;
+    DX_CHECK(dx_reactor_sim_memory_size(&d) <= sizeof memory);
+    DX_CHECK_EQ(dx_reactor_sim_init(&sim, &d), 0);
+    model_run(DX_REACTOR_BACKEND_SIMULATED, &sim, 20 + (uint32_t)dx_choose(c, 300), seed, peace);
+    model_moved += m.moved;
+    model_good += m.good;
+}
+DX_TEST(li_5_the_simulated_runs_moved_something)
+{
+    if (model_moved) DX_CHECK(model_moved > 1000000 && model_good > 10000);
+}
+
+EVERY(li_5_links_lose_nothing_and_never_stand_still)
+{
+    clean();
+    for (uint64_t i = 0; i < 20; i++) model_run(backend, NULL, 400, i + 1, i % 2 == 0);
+}
