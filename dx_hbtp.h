@@ -24,9 +24,9 @@
                (unsigned)frame.sequence, (unsigned)frame.payload_size);
 
     CONTENTS (search >>)
-        config  opcodes  errors  frame  codecs  out  router  session  streams  subscriptions
-        middleware  platform  shared  names  codec  writers  voice  hub  streams  requests
-        routes  dispatch  feed  license
+        config  opcodes  errors  frame  codecs  out  router  session  hello  streams
+        subscriptions  middleware  platform  shared  names  codec  writers  voice  hub  streams
+        requests  routes  hello  dispatch  feed  license
 
     HOW A SESSION IS DRIVEN
         bytes arrived      n = dx_hbtp_feed(s, bytes, size, now). n < 0: send what is in the
@@ -104,6 +104,8 @@ extern "C" {
     X(0x00, PING, "Ping")                               \
     X(0x01, PONG, "Pong")                               \
     X(0x02, CLOSE, "Close")                             \
+    X(0x03, HELLO, "Hello")                             \
+    X(0x04, DRAIN, "Drain")                             \
     X(0x10, STATE_SYNC, "StateSync")                    \
     X(0x11, STATE_DELTA, "StateDelta")                  \
     X(0x12, STATE_SUBSCRIBE, "StateSubscribe")          \
@@ -119,6 +121,7 @@ extern "C" {
     X(0x33, RPC_STREAM_START, "RpcStreamStart")         \
     X(0x34, RPC_STREAM_CHUNK, "RpcStreamChunk")         \
     X(0x35, RPC_STREAM_END, "RpcStreamEnd")             \
+    X(0x36, RPC_CANCEL, "RpcCancel")                    \
     X(0x40, CLIENT_EVENT, "ClientEvent")                \
     X(0x41, SERVER_EVENT, "ServerEvent")                \
     X(0x50, BINARY_BLOB, "BinaryBlob")                  \
@@ -140,12 +143,13 @@ typedef enum dx_hbtp_opcode {
     X(0x02, ENCRYPTED)        /* payload: AEAD */                                   \
     X(0x04, EXPECTS_RESPONSE) /* the sender waits for an answer with this sequence */ \
     X(0x08, FINAL)            /* the last frame of a transfer or a connection */    \
-    X(0x10, HAS_CHECKSUM)     /* a CRC-32C of header and payload follows the payload */
+    X(0x10, HAS_CHECKSUM)     /* a CRC-32C of header and payload follows the payload */ \
+    X(0x20, EXTRA)            /* version 2: fields precede the payload */
 
 typedef enum dx_hbtp_flag {
 #define DX_HBTP_P_FLAG_IS(value, constant) DX_HBTP_FLAG_##constant = value,
     DX_HBTP_FLAGS(DX_HBTP_P_FLAG_IS)
-    DX_HBTP_FLAGS_KNOWN = 0x1f
+    DX_HBTP_FLAGS_KNOWN = 0x1f /* of version 1 */
 } dx_hbtp_flag;
 
 /* >>errors ------------------------------------------------------------- */
@@ -163,7 +167,7 @@ typedef enum dx_hbtp_flag {
     X(-9, ENOTFOUND, 404)   /* no such route or request */                                         \
     X(-10, ECANCELED, 500)  /* the session is closed */                                            \
     X(-11, ETRUNCATED, 400) /* the input or a payload ends too early */                            \
-    X(-12, EVERSION, 415)   /* a format version that this build does not know */                   \
+    X(-12, EVERSION, 415)   /* no version that both sides know, or a Hello was refused */          \
     X(-32, EHEADER, 400)    /* a header with flags that the session's policy forbids */            \
     X(-33, ETIMEDOUT, 408)  /* no answer in time */                                                \
     X(-34, EREMOTE, 500)    /* the peer answered with an RpcError */                               \
@@ -184,7 +188,9 @@ typedef enum dx_hbtp_error {
     X(413, TOO_BIG, "too big")                  /* a payload above the receiver's limit */         \
     X(415, UNSUPPORTED, "unsupported")          /* COMPRESSED or ENCRYPTED without the codec */    \
     X(429, TOO_MANY, "too many requests")       /* unanswered, or in a time */                     \
+    X(426, OTHER_VERSION, "another version")    /* none that both sides know */                    \
     X(500, INTERNAL, "internal error")                                                             \
+    X(501, NOT_KNOWN, "not implemented")        /* a feature or a field that is needed */          \
     X(503, UNAVAILABLE, "unavailable")
 
 typedef enum dx_hbtp_status {
@@ -325,6 +331,7 @@ typedef struct dx_hbtp_out { /* response buffer: frames to be sent; fields are p
     size_t   begin_;         /* memory_[begin_..used_) is to be sent */
     size_t   used_;
     dx_hbtp_cipher *cipher_; /* of the session that writes */
+    uint32_t payload_max_;   /* that the receiver takes in */
     uint32_t request_;       /* sequence of the request whose handler runs; 0x10000: none */
     bool     answered_;      /* an answer with this sequence was written */
     bool     kept_;          /* some of what the handler wrote cannot be taken back */
@@ -352,7 +359,8 @@ DX_HBTP_API size_t         dx_hbtp_out_room(const dx_hbtp_out *out);
 DX_HBTP_API uint8_t       *dx_hbtp_out_next(const dx_hbtp_out *out);
 
 /* Every writer appends one whole frame or nothing: ENOSPACE (no room), ETOOBIG (payload above
-   2^32-1), ESYS (the cipher failed), EINVAL. Payloads are copied before it returns.
+   2^32-1, or above what the peer takes in), ESYS (the cipher failed), EINVAL. Payloads are copied
+   before it returns.
    opcode: 0..0xff as it is; from 0x100 on it is written as an Extended frame. All flag bits are
    written as given, HAS_CHECKSUM appends the checksum. text: UTF-8, zero-terminated; NULL means
    dx_hbtp_status_text(status). */
@@ -385,7 +393,7 @@ static inline int dx_hbtp_write_rpc_response(dx_hbtp_out *out, uint16_t sequence
                                  (uint8_t)((uint32_t)size >> 16 & 0xff),
                                  (uint8_t)((uint32_t)size >> 24 & 0xff)};
         if (room >= DX_HBTP_HEADER_SIZE && size <= room - DX_HBTP_HEADER_SIZE &&
-            !((uint64_t)size >> 32)) {
+            size <= out->payload_max_) {
             out->used_ = used + DX_HBTP_HEADER_SIZE + size;
             if (answer) out->answered_ = true;
             DX_HBTP_P_INLINE_MEMMOVE(p + DX_HBTP_HEADER_SIZE, result, size);
@@ -429,6 +437,8 @@ typedef struct dx_hbtp_context { /* what a handler gets; all of it valid until i
     const uint8_t       *payload;  /* RPC methods: the arguments behind the method byte */
     size_t               payload_size;
     uint64_t             now_ns;   /* as given to dx_hbtp_feed() */
+    uint64_t             deadline_ns; /* of a request: when the peer no longer waits; UINT64_MAX:
+                                         it did not say */
     void                *user;     /* as given with the route */
 } dx_hbtp_context;
 
@@ -487,7 +497,9 @@ typedef enum dx_hbtp_event {
     DX_HBTP_EVENT_LATE,               /* an answer to a request that had expired or was cancelled */
     DX_HBTP_EVENT_DUPLICATE,          /* a second answer */
     DX_HBTP_EVENT_UNASKED,            /* an answer to no request that is remembered */
-    DX_HBTP_EVENT_CLOSED              /* the session closed; session->error says why */
+    DX_HBTP_EVENT_CLOSED,             /* the session closed; session->error says why */
+    DX_HBTP_EVENT_HELLO,              /* session->peer says what was agreed upon; 1: nothing was */
+    DX_HBTP_EVENT_DRAIN               /* the peer is about to close: session->peer.drains */
 } dx_hbtp_event;
 
 typedef struct dx_hbtp_result {   /* how a request of ours ended; valid during the callback */
@@ -543,6 +555,9 @@ typedef struct dx_hbtp_session_desc { /* zero = the default written behind each 
     const dx_hbtp_router *router;          /* borrowed; NULL: the default handlers only */
     dx_hbtp_result_fn    *on_result;       /* NULL: results are dropped */
     dx_hbtp_event_fn     *on_event;        /* NULL: events are counted only */
+    void                (*on_cancel)(dx_hbtp_session *s, uint16_t sequence); /* the peer no longer
+                                              waits for a request that dx_hbtp_reply() is to answer:
+                                              answer it soon, with anything */
     void                (*on_output)(dx_hbtp_session *s); /* outside of dx_hbtp_feed() something was
                                               written to `out`: send it soon. NULL: you look
                                               yourself, after each call */
@@ -567,27 +582,43 @@ typedef struct dx_hbtp_session_desc { /* zero = the default written behind each 
                                               your own buffer (see need) */
     bool                  reject_unknown_flags; /* false: bits 20, 40, 80 are handed on unread */
     bool                  require_checksum;     /* true: a frame without a checksum closes */
+    bool                  require_hello;        /* true: requests before the peer's Hello get 426 */
 } dx_hbtp_session_desc;
+
+typedef struct dx_hbtp_peer { /* what is known of the other side, see >>hello */
+    uint8_t  version;      /* that both speak: 1 before there was a Hello */
+    bool     drains;       /* it answers no new request: use another connection */
+    uint32_t features;     /* dx_hbtp_feature that both sides understand */
+    uint32_t payload_max;  /* limits that it has stated; 0: none */
+    uint32_t requests_max;
+    uint32_t streams_max;
+    uint32_t credit;       /* of a stream that we open, before it has granted any */
+    bool     zstd;         /* it takes COMPRESSED payloads */
+} dx_hbtp_peer;
 
 typedef struct dx_hbtp_counters {
     uint64_t frames;    /* dispatched */
     uint64_t bytes;     /* of them */
-    uint64_t events[9]; /* by dx_hbtp_event */
+    uint64_t events[11]; /* by dx_hbtp_event */
 } dx_hbtp_counters;
 
 struct dx_hbtp_session { /* caller-allocated; without "_": to be read */
     dx_hbtp_session_desc     desc;          /* with the defaults filled in */
     dx_hbtp_state            state;
     int                      error;         /* why it is closed: OK (orderly, or still open),
-                                               ETOOBIG, EHEADER, ECORRUPT, ETIMEDOUT, EFLOOD */
+                                               ETOOBIG, EHEADER, ECORRUPT, ETIMEDOUT, EFLOOD,
+                                               EVERSION (a Hello was refused) */
     uint32_t                 waiting;       /* own requests without an answer */
     uint64_t                 need;          /* size of the frame that it waits for, as far as known;
                                                in_place: your buffer must be able to hold this many
                                                bytes from the first unconsumed one on */
     dx_hbtp_counters         counters;
+    dx_hbtp_peer             peer;
     struct dx_hbtp_p_slot   *slots_;        /* own requests, slot_count_ of them */
     struct dx_hbtp_p_stream *streams_;      /* the open ones, stream_count_ of them */
     struct dx_hbtp_hub      *hub_;          /* of its subscriptions */
+    const struct dx_hbtp_hello *hello_;     /* that it has said; NULL: none, or it was answered */
+    const struct dx_hbtp_p_second *second_; /* what version 2 adds; NULL: nobody said Hello */
     uint8_t                 *buffer_;       /* collects one frame; NULL: in_place */
     uint8_t                 *plain_;        /* what a cipher has opened */
     uint8_t                 *unpacked_;     /* what a codec has unpacked */
@@ -596,6 +627,7 @@ struct dx_hbtp_session { /* caller-allocated; without "_": to be read */
     size_t                   stuck_room_;   /* more than this: those who are stuck try again */
     uint64_t                 sealed_;       /* of the cipher, before the handler that runs */
     uint64_t                 now_ns_;       /* as given last */
+    uint64_t                 limit_ns_;     /* deadline of the frame that is dispatched */
     uint64_t                 next_deadline_ns_; /* no request of ours expires before */
     uint64_t                 heard_ns_;     /* when new bytes came */
     uint64_t                 pinged_ns_;    /* when the keepalive Ping went out, if pinged_ */
@@ -609,7 +641,11 @@ struct dx_hbtp_session { /* caller-allocated; without "_": to be read */
     uint32_t                 stuck_;        /* of them, those that wait for room */
     uint32_t                 owing_;        /* the stream whose turn is next to say what it owes */
     uint32_t                 budget_;       /* frames that this feed may still dispatch */
+    uint32_t                 credit_;       /* that it has stated, for streams of the peer */
     uint16_t                 sequence_;     /* the last one given out */
+    uint16_t                 hello_at_;     /* sequence of its Hello */
+    bool                     greeted_;      /* a Hello has come */
+    bool                     drains_;       /* new requests get 503 */
     bool                     pinged_;       /* a Ping was sent after a silence */
     bool                     clocked_;      /* the clock has begun, see dx_hbtp_p_clock() */
     bool                     feeding_;      /* inside of dx_hbtp_feed() */
@@ -643,7 +679,8 @@ DX_HBTP_API int dx_hbtp_request(dx_hbtp_session *s, uint16_t opcode, uint8_t fla
                                 void *user, uint16_t *sequence);
 DX_HBTP_API int dx_hbtp_call(dx_hbtp_session *s, uint8_t method, const void *arguments,
                              size_t size, uint64_t deadline_ns, void *user, uint16_t *sequence);
-/* No longer wait: the request ends now with ECANCELED; the peer is not told. ENOTFOUND. */
+/* No longer wait: the request ends now with ECANCELED. The peer is told if it knows RpcCancel and
+   there is room. ENOTFOUND. */
 DX_HBTP_API int dx_hbtp_cancel(dx_hbtp_session *s, uint16_t sequence);
 
 /* Answer a request whose handler returned DX_HBTP_LATER, each exactly once: an RpcResponse, or with
@@ -663,6 +700,63 @@ DX_HBTP_API bool dx_hbtp_is_idle(const dx_hbtp_session *s);
 
 /* Another response buffer from now on (one can serve all sessions of a thread in turn). EINVAL. */
 DX_HBTP_API int  dx_hbtp_session_set_out(dx_hbtp_session *s, dx_hbtp_out *out);
+
+/* >>hello --------------------------------------------------------------
+   Version 2 is what two sides agree upon. The side that has made the connection says Hello, best
+   before anything else; the other has dx_hbtp_hello_handler() as its route for DX_HBTP_OP_HELLO.
+   Without both a session is of version 1. Nobody needs to wait for the answer. */
+typedef enum dx_hbtp_feature {
+    DX_HBTP_FEATURE_DEADLINE = 1, /* of requests, told the peer: context->deadline_ns */
+    DX_HBTP_FEATURE_CANCEL   = 2, /* dx_hbtp_cancel() tells the peer: desc.on_cancel */
+    DX_HBTP_FEATURE_DRAIN    = 4, /* dx_hbtp_drain() tells the peer: DX_HBTP_EVENT_DRAIN */
+    DX_HBTP_FEATURE_SPLIT    = 8, /* chunks of streams fit into the other's payload_max */
+    DX_HBTP_FEATURES_KNOWN   = 15
+} dx_hbtp_feature;
+
+typedef struct dx_hbtp_text { /* borrowed, not terminated; any bytes */
+    const void *bytes;
+    uint16_t    size;
+} dx_hbtp_text;
+
+typedef struct dx_hbtp_who {
+    dx_hbtp_text agent;    /* what it is, for people */
+    dx_hbtp_text identity; /* who it is, ... */
+    dx_hbtp_text key;      /* ... the key that its token was made with, ... */
+    dx_hbtp_text token;    /* ... and what proves it */
+} dx_hbtp_who;
+
+typedef struct dx_hbtp_offer { /* what a Hello has said; valid during admit */
+    uint8_t      version_min;
+    uint8_t      version_max;
+    uint32_t     features;
+    uint32_t     needs;
+    dx_hbtp_peer limits;
+    dx_hbtp_who  who;
+} dx_hbtp_offer;
+
+typedef struct dx_hbtp_hello { /* what we say; zero: nothing. Limits are those of the session */
+    uint32_t     needs;    /* dx_hbtp_feature; not 0: version 1 is refused */
+    uint32_t     credit;   /* what we take in on each stream before we have granted any */
+    dx_hbtp_who  who;
+    /* Of the side that accepts: 0, or a status that refuses the peer (401); it may set
+       session->desc.user to what its handlers have to know of the peer. NULL: all are let in. */
+    int        (*admit)(void *user, dx_hbtp_session *session, const dx_hbtp_offer *offer);
+    void        *user;     /* for admit */
+} dx_hbtp_hello;
+
+/* Say it, once. *hello is borrowed until DX_HBTP_EVENT_HELLO, or the end of the session where the
+   peer is refused. on_result does not hear of it. As dx_hbtp_request(); EINVAL: said before. */
+DX_HBTP_API int dx_hbtp_say_hello(dx_hbtp_session *s, const dx_hbtp_hello *hello,
+                                  uint64_t deadline_ns);
+/* The handler for Hello, with a const dx_hbtp_hello as the route's user. */
+DX_HBTP_API int dx_hbtp_hello_handler(const dx_hbtp_context *context);
+/* Tell the peer to use another connection from now on; its new requests get 503. Close it when
+   dx_hbtp_is_idle(). text NULL: as writers. ENOSPACE: it was not told, the rest holds. */
+DX_HBTP_API int dx_hbtp_drain(dx_hbtp_session *s, uint16_t status, const char *text);
+/* The next field of a list: *tag, *value. Returns its size; -1: there is none, *left is 0 where
+   the list ends as it should. */
+DX_HBTP_API int dx_hbtp_next_field(const uint8_t **list, size_t *left, uint8_t *tag,
+                                   const uint8_t **value);
 
 /* >>streams ------------------------------------------------------------ */
 enum { DX_HBTP_STREAM_CHUNK_MAX = 16384 }; /* data of one chunk: others get in between */
@@ -835,9 +929,18 @@ enum {
     DX_HBTP_P_PER_SESSION = 64,   /* subscriptions */
     DX_HBTP_P_FRAME_S     = 60,   /* for a frame, from its first byte to its last */
     DX_HBTP_P_STREAMS_MAX = 256,  /* a stream is found by a search */
-    DX_HBTP_P_CHUNK_ROOM  = 16    /* bytes of a chunk besides its data */
+    DX_HBTP_P_CHUNK_ROOM  = 16,   /* bytes of a chunk besides its data */
+    DX_HBTP_P_VERSION     = 2     /* the highest that is spoken here */
 };
 #define DX_HBTP_P_SECOND 1000000000u  /* ns */
+#define DX_HBTP_P_MS 1000000u         /* ns */
+
+/* Fields: tag u8, size u16, value; see >>hello. */
+enum {
+    DX_HBTP_P_FIELD_HEAD     = 3,
+    DX_HBTP_P_EXTRA_DEADLINE = 1,
+    DX_HBTP_P_FIELD_NEEDED   = 0x80 /* a tag from here on must be known */
+};
 #define DX_HBTP_P_NO_REQUEST 0x10000u /* dx_hbtp_out.request_ when none is handled: no sequence */
 #define DX_HBTP_P_NONE 0x7fffffffu    /* index of no entry */
 #define DX_HBTP_P_OPAQUE ((unsigned)(DX_HBTP_FLAG_COMPRESSED | DX_HBTP_FLAG_ENCRYPTED))
@@ -861,6 +964,12 @@ struct dx_hbtp_p_slot { /* a request of ours; stays readable until the slot is u
     uint16_t sequence;
     uint8_t  state;     /* dx_hbtp_p_slot_state */
     bool     ping;      /* to be answered by a Pong */
+};
+
+/* What only programs that say Hello carry. */
+struct dx_hbtp_p_second {
+    int  (*extra)(dx_hbtp_session *s, dx_hbtp_frame *frame); /* takes the fields off a payload */
+    void (*answered)(dx_hbtp_session *s, const dx_hbtp_result *result); /* to our Hello */
 };
 
 /* dx_hbtp_p_stream.ends. OVER: cancelled here, the program knows, the peer could not be told yet;
@@ -1291,6 +1400,7 @@ DX_HBTP_API int dx_hbtp_out_init(dx_hbtp_out *out, void *memory, size_t size)
     out->memory_ = (uint8_t *)memory;
     out->size_ = size ? size : (size_t)DX_HBTP_OUT_SIZE;
     out->limit_ = out->size_;
+    out->payload_max_ = UINT32_MAX;
     out->request_ = DX_HBTP_P_NO_REQUEST;
     return DX_HBTP_OK;
 }
@@ -1374,7 +1484,8 @@ static int dx_hbtp_p_reserve(const dx_hbtp_out *out, uint32_t word, size_t head_
     if (!out || !out->memory_) return DX_HBTP_EINVAL;
     DX_HBTP_ASSERT(DX_HBTP_P_IS_SOUND(out) && head_size <= DX_HBTP_FILE_CHUNK_PREFIX);
     head_size += dx_hbtp_p_tag(out);
-    if ((uint64_t)UINT32_MAX - head_size < size) return DX_HBTP_ETOOBIG;
+    if (out->payload_max_ < head_size || out->payload_max_ - head_size < size)
+        return DX_HBTP_ETOOBIG;
     need = DX_HBTP_HEADER_SIZE + head_size;
     if ((word >> 8 | out->flags_) & DX_HBTP_FLAG_HAS_CHECKSUM) {
         if (DX_HBTP_P_SMALL) return DX_HBTP_ENOTSUP;
@@ -2114,7 +2225,8 @@ static void dx_hbtp_p_cancel_stream(dx_hbtp_session *s, struct dx_hbtp_p_stream 
 static bool dx_hbtp_p_may_grant(const dx_hbtp_session *s, uint64_t credit)
 {
     return credit <= INT32_MAX && (s->desc.payload_max >= DX_HBTP_STREAM_CHUNK_MAX + 4 ||
-                                   credit + 4 <= s->desc.payload_max);
+                                   credit + 4 <= s->desc.payload_max ||
+                                   (s->peer.features & DX_HBTP_FEATURE_SPLIT));
 }
 
 DX_HBTP_API int64_t dx_hbtp_send(dx_hbtp_session *s, uint32_t stream, const void *data, size_t size)
@@ -2130,6 +2242,7 @@ DX_HBTP_API int64_t dx_hbtp_send(dx_hbtp_session *s, uint32_t stream, const void
     room = room > over ? room - over : 0;
     if (size > room) size = room;
     if (size > DX_HBTP_STREAM_CHUNK_MAX) size = DX_HBTP_STREAM_CHUNK_MAX;
+    if (s->peer.payload_max && size > s->peer.payload_max - 4) size = s->peer.payload_max - 4;
     if (size > st->send_credit) size = st->send_credit;
     error = size ? dx_hbtp_p_write_piece(s, dx_hbtp_p_limit(s), st, data, size) : DX_HBTP_OK;
     return error ? error : (int64_t)size;
@@ -2196,7 +2309,7 @@ DX_HBTP_API int dx_hbtp_reset(dx_hbtp_session *s, uint32_t stream, uint16_t stat
 /* Count, and report. */
 static void dx_hbtp_p_event(dx_hbtp_session *s, dx_hbtp_event event, const dx_hbtp_frame *frame)
 {
-    DX_HBTP_ASSERT(event >= DX_HBTP_EVENT_UNKNOWN_OPCODE && event <= DX_HBTP_EVENT_CLOSED);
+    DX_HBTP_ASSERT(event >= DX_HBTP_EVENT_UNKNOWN_OPCODE && event <= DX_HBTP_EVENT_DRAIN);
     s->counters.events[event]++;
     if (s->desc.on_event) s->desc.on_event(s, event, frame);
 }
@@ -2232,7 +2345,8 @@ static void dx_hbtp_p_end(dx_hbtp_session *s, struct dx_hbtp_p_slot *slot, uint8
     s->waiting--;
     result->sequence = slot->sequence;
     result->user = slot->user;
-    if (s->desc.on_result) s->desc.on_result(s, result);
+    if (s->hello_ && s->hello_at_ == slot->sequence) s->second_->answered(s, result);
+    else if (s->desc.on_result) s->desc.on_result(s, result);
 }
 
 /* End a waiting request without an answer. */
@@ -2317,7 +2431,7 @@ DX_HBTP_API int dx_hbtp_open(dx_hbtp_session *s, uint8_t method, const void *arg
     uint32_t id;
     int error;
     if (!s || !stream) return DX_HBTP_EINVAL;
-    if (s->state == DX_HBTP_CLOSED) return DX_HBTP_ECANCELED;
+    if (s->state == DX_HBTP_CLOSED || s->peer.drains) return DX_HBTP_ECANCELED;
     if (s->stream_count_ >= s->desc.streams_max) return DX_HBTP_EAGAIN;
     if (!dx_hbtp_p_may_grant(s, credit)) return DX_HBTP_ETOOBIG;
     id = dx_hbtp_p_next(s);
@@ -2333,6 +2447,7 @@ DX_HBTP_API int dx_hbtp_open(dx_hbtp_session *s, uint8_t method, const void *arg
     st = dx_hbtp_p_add_stream(s, id, user);
     st->receive_credit = credit;
     st->window = credit;
+    st->send_credit = s->peer.credit;
     *stream = id;
     return DX_HBTP_OK;
 }
@@ -2359,18 +2474,40 @@ static int dx_hbtp_p_on_answer(const dx_hbtp_context *c)
     return DX_HBTP_OK;
 }
 
+/* The fields of a request that says when nobody waits for it any more. Returns their size. */
+static size_t dx_hbtp_p_put_deadline(uint8_t *p, uint64_t now_ns, uint64_t deadline_ns)
+{
+    const uint64_t ms = deadline_ns > now_ns ? (deadline_ns - now_ns) / DX_HBTP_P_MS : 0;
+    dx_hbtp_p_store16(p, DX_HBTP_P_FIELD_HEAD + 4);
+    p[2] = DX_HBTP_P_EXTRA_DEADLINE;
+    dx_hbtp_p_store16(p + 3, 4);
+    dx_hbtp_p_store32(p + 5, ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX);
+    return 2 + DX_HBTP_P_FIELD_HEAD + 4;
+}
+
 static int dx_hbtp_p_request(dx_hbtp_session *s, uint32_t word, const uint8_t *head,
                              size_t head_size, const void *payload, size_t size,
                              uint64_t deadline_ns, void *user, uint16_t *sequence)
 {
     struct dx_hbtp_p_slot *slot;
+    uint8_t extra[DX_HBTP_FILE_CHUNK_PREFIX]; /* fields, then the head */
     uint16_t number;
     int error;
     if (!s) return DX_HBTP_EINVAL;
-    if (s->state == DX_HBTP_CLOSED) return DX_HBTP_ECANCELED;
-    if (s->waiting >= s->desc.outstanding_max) return DX_HBTP_EAGAIN;
+    if (s->state == DX_HBTP_CLOSED || s->peer.drains) return DX_HBTP_ECANCELED;
+    if (s->waiting >= s->desc.outstanding_max ||
+        (s->peer.requests_max && s->waiting >= s->peer.requests_max))
+        return DX_HBTP_EAGAIN;
     number = dx_hbtp_p_next(s);
     if (!number) return DX_HBTP_EAGAIN;
+    if ((s->peer.features & DX_HBTP_FEATURE_DEADLINE) && deadline_ns != UINT64_MAX) {
+        const size_t extra_size = dx_hbtp_p_put_deadline(extra, s->now_ns_, deadline_ns);
+        DX_HBTP_ASSERT(head_size <= sizeof extra - extra_size);
+        DX_HBTP_MEMCPY(extra + extra_size, head, head_size);
+        head = extra;
+        head_size += extra_size;
+        word |= (uint32_t)DX_HBTP_FLAG_EXTRA << 8;
+    }
     error = dx_hbtp_p_say(s, word | (uint32_t)number << 16, head, head_size, payload, size);
     if (error) return error;
     slot = dx_hbtp_p_slot_at(s, number);
@@ -2411,6 +2548,10 @@ DX_HBTP_API int dx_hbtp_cancel(dx_hbtp_session *s, uint16_t sequence)
     struct dx_hbtp_p_slot *slot = s ? dx_hbtp_p_slot_at(s, sequence) : NULL;
     if (!slot || slot->state != DX_HBTP_P_WAITING || slot->sequence != sequence)
         return DX_HBTP_ENOTFOUND;
+    if (s->peer.features & DX_HBTP_FEATURE_CANCEL) { /* it does not hurt when there is no room */
+        const uint32_t word = dx_hbtp_p_word(DX_HBTP_OP_RPC_CANCEL, 0, sequence);
+        (void)dx_hbtp_p_say(s, word, NULL, 0, NULL, 0);
+    }
     dx_hbtp_p_give_up(s, slot, DX_HBTP_ECANCELED);
     return DX_HBTP_OK;
 }
@@ -2514,6 +2655,26 @@ static int dx_hbtp_p_on_close(const dx_hbtp_context *c)
     return DX_HBTP_OK;
 }
 
+/* The peer is about to close: requests that it has not answered by 503 are still answered. */
+static int dx_hbtp_p_on_drain(const dx_hbtp_context *c)
+{
+    if (c->session->peer.version < DX_HBTP_P_VERSION) return dx_hbtp_p_on_no_route(c);
+    if (c->frame->flags & DX_HBTP_FLAG_EXPECTS_RESPONSE) return DX_HBTP_STATUS_BAD_REQUEST;
+    c->session->peer.drains = true;
+    dx_hbtp_p_event(c->session, DX_HBTP_EVENT_DRAIN, c->frame);
+    return DX_HBTP_OK;
+}
+
+/* The peer waits no longer: the program may give up, and answers all the same. */
+static int dx_hbtp_p_on_cancel(const dx_hbtp_context *c)
+{
+    dx_hbtp_session *s = c->session;
+    if (s->peer.version < DX_HBTP_P_VERSION) return dx_hbtp_p_on_no_route(c);
+    if (c->frame->flags & DX_HBTP_FLAG_EXPECTS_RESPONSE) return DX_HBTP_STATUS_BAD_REQUEST;
+    if (s->pending_ && s->desc.on_cancel) s->desc.on_cancel(s, c->frame->sequence);
+    return DX_HBTP_OK;
+}
+
 /* An RpcCall goes to the method that its first byte names. */
 static int dx_hbtp_p_on_call(const dx_hbtp_context *c)
 {
@@ -2573,6 +2734,7 @@ static int dx_hbtp_p_on_start(const dx_hbtp_context *c, dx_hbtp_stream_event *ev
 {
     dx_hbtp_session *s = c->session;
     const uint8_t *p = c->payload;
+    struct dx_hbtp_p_stream *st;
     if ((event->stream & DX_HBTP_P_OURS) || !event->stream) return DX_HBTP_EINVAL;
     if (c->payload_size < 8) return DX_HBTP_ETRUNCATED;
     if (p[1] || p[2] || p[3]) return DX_HBTP_ECORRUPT;
@@ -2581,7 +2743,10 @@ static int dx_hbtp_p_on_start(const dx_hbtp_context *c, dx_hbtp_stream_event *ev
         return DX_HBTP_OK;
     }
     if (s->stream_count_ >= s->desc.streams_max) return DX_HBTP_STATUS_TOO_MANY;
-    dx_hbtp_p_add_stream(s, event->stream, NULL)->send_credit = dx_hbtp_p_load32(p + 4);
+    st = dx_hbtp_p_add_stream(s, event->stream, NULL);
+    st->send_credit = dx_hbtp_p_load32(p + 4);
+    st->receive_credit = s->credit_;
+    st->window = s->credit_;
     event->kind = DX_HBTP_STREAM_OPENED;
     event->method = p[0];
     event->data = p + 8;
@@ -2686,7 +2851,9 @@ static dx_hbtp_handler_fn *dx_hbtp_p_default(uint8_t opcode)
     switch (opcode) {
     case DX_HBTP_OP_PING: return dx_hbtp_p_on_ping;
     case DX_HBTP_OP_CLOSE: return dx_hbtp_p_on_close;
+    case DX_HBTP_OP_DRAIN: return dx_hbtp_p_on_drain;
     case DX_HBTP_OP_RPC_CALL: return dx_hbtp_p_on_call;
+    case DX_HBTP_OP_RPC_CANCEL: return dx_hbtp_p_on_cancel;
     case DX_HBTP_OP_RPC_STREAM_START:
     case DX_HBTP_OP_RPC_STREAM_CHUNK:
     case DX_HBTP_OP_RPC_STREAM_END: return dx_hbtp_p_on_stream;
@@ -2731,6 +2898,303 @@ DX_HBTP_API int dx_hbtp_router_set_method(dx_hbtp_router *router, uint8_t method
 {
     if (!router) return DX_HBTP_EINVAL;
     return dx_hbtp_p_set_route(&router->methods_[method], fn ? fn : dx_hbtp_p_on_no_route, user);
+}
+
+/* >>hello ---------------------------------------------------------------
+   Both Hellos are lists of fields, and so is what precedes a payload with EXTRA:
+
+       | tag | size | value ... | tag | size | value ... |        tags ascend
+       0     1      3           3 + size
+
+   The side that accepts agrees when the Hello comes, the other when the answer does; what either
+   sends from then on the other understands, because frames keep their order:
+
+       say_hello --- Hello ---> hello_handler: agree
+                                     |  (deadlines, ... from here on)
+       answered  <-- answer ---------'
+       agree
+
+   The session reaches all of it through second_, so a program of version 1 does not carry it. */
+enum {
+    DX_HBTP_P_TAG_VERSIONS = 1,
+    DX_HBTP_P_TAG_LIMITS   = 2,
+    DX_HBTP_P_TAG_FEATURES = 3,
+    DX_HBTP_P_TAG_NEEDS    = 4,
+    DX_HBTP_P_TAG_CODECS   = 5,
+    DX_HBTP_P_TAG_AGENT    = 6,
+    DX_HBTP_P_TAG_IDENTITY = 7,
+    DX_HBTP_P_TAG_KEY      = 8,
+    DX_HBTP_P_TAG_TOKEN    = 9,
+    DX_HBTP_P_LIMITS_SIZE  = 16,
+    DX_HBTP_P_CODEC_ZSTD   = 1,
+    DX_HBTP_P_PAYLOAD_MIN  = 256 /* a peer that takes less cannot be told anything */
+};
+
+DX_HBTP_API int dx_hbtp_next_field(const uint8_t **list, size_t *left, uint8_t *tag,
+                                   const uint8_t **value)
+{
+    const uint8_t *p = *list;
+    uint16_t size;
+    if (*left < DX_HBTP_P_FIELD_HEAD) return -1;
+    size = dx_hbtp_p_load16(p + 1);
+    if (size > *left - DX_HBTP_P_FIELD_HEAD) return -1;
+    *tag = p[0];
+    *value = p + DX_HBTP_P_FIELD_HEAD;
+    *list = *value + size;
+    *left -= DX_HBTP_P_FIELD_HEAD + (size_t)size;
+    return size;
+}
+
+/* Take the fields off a payload. Returns what is wrong with them. */
+static int dx_hbtp_p_take_extra(dx_hbtp_session *s, dx_hbtp_frame *f)
+{
+    const uint8_t *list = f->payload + 2;
+    const uint8_t *value;
+    size_t left = f->payload_size < 2 ? SIZE_MAX : dx_hbtp_p_load16(f->payload);
+    uint8_t before = 0;
+    uint8_t tag;
+    int size;
+    if (left == SIZE_MAX || left > f->payload_size - 2u) return DX_HBTP_ETRUNCATED;
+    f->payload += 2 + left;
+    f->payload_size -= 2 + (uint32_t)left;
+    f->flags &= (uint8_t)~DX_HBTP_FLAG_EXTRA;
+    while ((size = dx_hbtp_next_field(&list, &left, &tag, &value)) >= 0) {
+        if (tag <= before) return DX_HBTP_ECORRUPT;
+        if (tag >= DX_HBTP_P_FIELD_NEEDED) return DX_HBTP_STATUS_NOT_KNOWN;
+        if (tag == DX_HBTP_P_EXTRA_DEADLINE) {
+            if (size < 4) return DX_HBTP_ETRUNCATED;
+            s->limit_ns_ = (uint64_t)dx_hbtp_p_load32(value) * DX_HBTP_P_MS;
+            s->limit_ns_ = s->limit_ns_ > UINT64_MAX - s->now_ns_ ? UINT64_MAX
+                                                                 : s->now_ns_ + s->limit_ns_;
+        }
+        before = tag;
+    }
+    DX_HBTP_ASSERT(list <= f->payload);
+    return left ? DX_HBTP_ECORRUPT : DX_HBTP_OK;
+}
+
+/* Append a field to a list, of which `size` bytes are there. 0: no room. */
+static size_t dx_hbtp_p_put_field(uint8_t *list, size_t size, size_t capacity, uint8_t tag,
+                                  const void *value, size_t value_size)
+{
+    DX_HBTP_ASSERT(size <= capacity && value_size <= UINT16_MAX);
+    if (capacity - size < DX_HBTP_P_FIELD_HEAD + value_size) return 0;
+    list[size] = tag;
+    dx_hbtp_p_store16(list + size + 1, (uint16_t)value_size);
+    if (value_size) DX_HBTP_MEMCPY(list + size + DX_HBTP_P_FIELD_HEAD, value, value_size);
+    return size + DX_HBTP_P_FIELD_HEAD + value_size;
+}
+
+/* The text that a tag names; NULL: none. */
+static dx_hbtp_text *dx_hbtp_p_text(dx_hbtp_who *who, uint8_t tag)
+{
+    switch (tag) {
+    case DX_HBTP_P_TAG_AGENT: return &who->agent;
+    case DX_HBTP_P_TAG_IDENTITY: return &who->identity;
+    case DX_HBTP_P_TAG_KEY: return &who->key;
+    case DX_HBTP_P_TAG_TOKEN: return &who->token;
+    default: return NULL;
+    }
+}
+
+/* Write our Hello as a payload. Returns its size, 0: no room. */
+static size_t dx_hbtp_p_put_hello(const dx_hbtp_session *s, const dx_hbtp_hello *h, uint8_t *p,
+                                  size_t capacity)
+{
+    uint8_t limits[DX_HBTP_P_LIMITS_SIZE];
+    uint8_t word[4];
+    const uint8_t versions[2] = {(uint8_t)(h->needs ? DX_HBTP_P_VERSION : 1), DX_HBTP_P_VERSION};
+    const uint8_t zstd = DX_HBTP_P_CODEC_ZSTD;
+    dx_hbtp_who who = h->who;
+    size_t n;
+    uint8_t tag;
+    dx_hbtp_p_store32(limits, s->desc.payload_max);
+    dx_hbtp_p_store32(limits + 4, s->desc.pending_max);
+    dx_hbtp_p_store32(limits + 8, s->desc.streams_max);
+    dx_hbtp_p_store32(limits + 12, h->credit);
+    n = dx_hbtp_p_put_field(p, 0, capacity, DX_HBTP_P_TAG_VERSIONS, versions, sizeof versions);
+    if (n) n = dx_hbtp_p_put_field(p, n, capacity, DX_HBTP_P_TAG_LIMITS, limits, sizeof limits);
+    dx_hbtp_p_store32(word, DX_HBTP_FEATURES_KNOWN);
+    if (n) n = dx_hbtp_p_put_field(p, n, capacity, DX_HBTP_P_TAG_FEATURES, word, sizeof word);
+    dx_hbtp_p_store32(word, h->needs);
+    if (n && h->needs)
+        n = dx_hbtp_p_put_field(p, n, capacity, DX_HBTP_P_TAG_NEEDS, word, sizeof word);
+    if (n && s->desc.codec)
+        n = dx_hbtp_p_put_field(p, n, capacity, DX_HBTP_P_TAG_CODECS, &zstd, sizeof zstd);
+    for (tag = DX_HBTP_P_TAG_AGENT; n && tag <= DX_HBTP_P_TAG_TOKEN; tag++) {
+        const dx_hbtp_text *text = dx_hbtp_p_text(&who, tag);
+        if (text->size) n = dx_hbtp_p_put_field(p, n, capacity, tag, text->bytes, text->size);
+    }
+    return n;
+}
+
+/* Read a field of a Hello. Returns the status that refuses it; 0: it is fine. */
+static uint16_t dx_hbtp_p_read_field(dx_hbtp_offer *o, uint8_t tag, const uint8_t *value, int size)
+{
+    static const uint8_t least[DX_HBTP_P_TAG_CODECS] = {0, 2, DX_HBTP_P_LIMITS_SIZE, 4, 4};
+    dx_hbtp_text *text;
+    if (tag >= DX_HBTP_P_FIELD_NEEDED) return DX_HBTP_STATUS_NOT_KNOWN;
+    if (tag < DX_HBTP_P_TAG_CODECS && size < least[tag]) return DX_HBTP_STATUS_BAD_REQUEST;
+    if (tag == DX_HBTP_P_TAG_VERSIONS) {
+        o->version_min = value[0];
+        o->version_max = value[1];
+    } else if (tag == DX_HBTP_P_TAG_LIMITS) {
+        o->limits.payload_max = dx_hbtp_p_load32(value);
+        o->limits.requests_max = dx_hbtp_p_load32(value + 4);
+        o->limits.streams_max = dx_hbtp_p_load32(value + 8);
+        o->limits.credit = dx_hbtp_p_load32(value + 12);
+    } else if (tag == DX_HBTP_P_TAG_FEATURES) {
+        o->features = dx_hbtp_p_load32(value);
+    } else if (tag == DX_HBTP_P_TAG_NEEDS) {
+        o->needs = dx_hbtp_p_load32(value);
+    } else if (tag == DX_HBTP_P_TAG_CODECS) {
+        while (size--) o->limits.zstd |= value[size] == DX_HBTP_P_CODEC_ZSTD;
+    }
+    text = dx_hbtp_p_text(&o->who, tag);
+    if (!text) return DX_HBTP_STATUS_NONE;
+    text->bytes = value;
+    text->size = (uint16_t)size;
+    return DX_HBTP_STATUS_NONE;
+}
+
+/* Read a Hello and see whether both can go on. Returns the status that says why not. */
+static uint16_t dx_hbtp_p_read_hello(const dx_hbtp_hello *mine, const uint8_t *list, size_t left,
+                                     dx_hbtp_offer *o)
+{
+    const uint8_t *value;
+    uint16_t status = DX_HBTP_STATUS_NONE;
+    uint8_t before = 0;
+    uint8_t tag;
+    int size;
+    DX_HBTP_MEMSET(o, 0, sizeof *o);
+    while ((size = dx_hbtp_next_field(&list, &left, &tag, &value)) >= 0) {
+        if (tag <= before) return DX_HBTP_STATUS_BAD_REQUEST;
+        status = dx_hbtp_p_read_field(o, tag, value, size);
+        if (status) return status;
+        before = tag;
+    }
+    if (left || !o->version_max || o->version_min > o->version_max ||
+        o->limits.credit > INT32_MAX ||
+        (o->limits.payload_max && o->limits.payload_max < DX_HBTP_P_PAYLOAD_MIN))
+        return DX_HBTP_STATUS_BAD_REQUEST;
+    if (o->version_min > DX_HBTP_P_VERSION || (mine->needs && o->version_max < DX_HBTP_P_VERSION))
+        return DX_HBTP_STATUS_OTHER_VERSION;
+    if ((o->needs & ~(uint32_t)DX_HBTP_FEATURES_KNOWN) || (mine->needs & ~o->features))
+        return DX_HBTP_STATUS_NOT_KNOWN;
+    return DX_HBTP_STATUS_NONE;
+}
+
+static void dx_hbtp_p_on_hello_answered(dx_hbtp_session *s, const dx_hbtp_result *r);
+static const struct dx_hbtp_p_second dx_hbtp_p_second_version = {dx_hbtp_p_take_extra,
+                                                                 dx_hbtp_p_on_hello_answered};
+
+/* From now on both speak the higher version. */
+static void dx_hbtp_p_agree(dx_hbtp_session *s, const dx_hbtp_hello *mine, const dx_hbtp_offer *o)
+{
+    const bool drains = s->peer.drains;
+    DX_HBTP_ASSERT(o->version_max && o->version_min <= DX_HBTP_P_VERSION);
+    if (o->version_max < DX_HBTP_P_VERSION) return;
+    s->peer = o->limits;
+    s->peer.drains = drains;
+    s->peer.version = DX_HBTP_P_VERSION;
+    s->peer.features = o->features & DX_HBTP_FEATURES_KNOWN;
+    if (s->peer.payload_max) s->desc.out->payload_max_ = s->peer.payload_max;
+    s->credit_ = mine->credit;
+    s->second_ = &dx_hbtp_p_second_version;
+}
+
+/* They cannot go on together: say why, and end. */
+static void dx_hbtp_p_part_ways(dx_hbtp_session *s, uint16_t status, const dx_hbtp_frame *frame)
+{
+    const size_t limit = dx_hbtp_p_all_room(s);
+    DX_HBTP_ASSERT(dx_hbtp_p_is_status(status));
+    (void)dx_hbtp_write_close(s->desc.out, status, NULL);
+    s->desc.out->limit_ = limit;
+    dx_hbtp_p_wrote(s);
+    dx_hbtp_p_event(s, DX_HBTP_EVENT_REFUSED, frame);
+    dx_hbtp_p_shut(s, DX_HBTP_EVERSION, NULL);
+}
+
+/* The answer to our Hello, an error, or the end of the wait for it. */
+static void dx_hbtp_p_on_hello_answered(dx_hbtp_session *s, const dx_hbtp_result *r)
+{
+    const dx_hbtp_hello *const mine = s->hello_;
+    dx_hbtp_offer offer;
+    uint16_t status = DX_HBTP_STATUS_NONE;
+    DX_HBTP_ASSERT(mine);
+    s->hello_ = NULL;
+    if (s->state == DX_HBTP_CLOSED) return;
+    if (r->error == DX_HBTP_OK)
+        status = dx_hbtp_p_read_hello(mine, r->payload, r->payload_size, &offer);
+    else if (r->error == DX_HBTP_EREMOTE && r->status != DX_HBTP_STATUS_NOT_FOUND)
+        status = dx_hbtp_p_is_status(r->status) ? r->status : (uint16_t)DX_HBTP_STATUS_BAD_REQUEST;
+    else if (mine->needs || r->error != DX_HBTP_EREMOTE)
+        status = DX_HBTP_STATUS_OTHER_VERSION; /* an old one, which does not do */
+    if (status) {
+        dx_hbtp_p_part_ways(s, status, r->frame);
+        return;
+    }
+    if (r->error == DX_HBTP_OK) dx_hbtp_p_agree(s, mine, &offer);
+    dx_hbtp_p_event(s, DX_HBTP_EVENT_HELLO, r->frame);
+}
+
+DX_HBTP_API int dx_hbtp_say_hello(dx_hbtp_session *s, const dx_hbtp_hello *hello,
+                                  uint64_t deadline_ns)
+{
+    uint8_t *p;
+    size_t room;
+    size_t size;
+    int error;
+    if (!s || !hello || s->hello_ || s->hello_at_) return DX_HBTP_EINVAL;
+    p = dx_hbtp_out_next(s->desc.out);
+    room = dx_hbtp_p_own_room(s);
+    if (room < DX_HBTP_HEADER_SIZE) return DX_HBTP_ENOSPACE;
+    size = dx_hbtp_p_put_hello(s, hello, p, room - DX_HBTP_HEADER_SIZE);
+    if (!size) return DX_HBTP_ENOSPACE;
+    error = dx_hbtp_request(s, DX_HBTP_OP_HELLO, 0, p, size, deadline_ns, NULL, &s->hello_at_);
+    if (error) return error;
+    s->second_ = &dx_hbtp_p_second_version;
+    s->hello_ = hello;
+    return DX_HBTP_OK;
+}
+
+DX_HBTP_API int dx_hbtp_hello_handler(const dx_hbtp_context *c)
+{
+    dx_hbtp_session *s = c->session;
+    const dx_hbtp_hello *mine = (const dx_hbtp_hello *)c->user;
+    dx_hbtp_offer offer;
+    uint8_t *p = dx_hbtp_out_next(c->out);
+    const size_t room = dx_hbtp_out_room(c->out);
+    size_t size;
+    int status = s->greeted_ || s->hello_at_ ? DX_HBTP_STATUS_BAD_REQUEST : 0;
+    if (!(c->frame->flags & DX_HBTP_FLAG_EXPECTS_RESPONSE)) return DX_HBTP_STATUS_BAD_REQUEST;
+    if (!status) status = dx_hbtp_p_read_hello(mine, c->payload, c->payload_size, &offer);
+    if (!status && mine->admit) status = mine->admit(mine->user, s, &offer);
+    if (status) {
+        const uint16_t why = dx_hbtp_p_status(status);
+        (void)dx_hbtp_write_rpc_error(c->out, c->frame->sequence, why, NULL);
+        dx_hbtp_p_part_ways(s, why, c->frame);
+        return DX_HBTP_OK;
+    }
+    if (room < DX_HBTP_HEADER_SIZE) return DX_HBTP_ENOSPACE;
+    size = dx_hbtp_p_put_hello(s, mine, p, room - DX_HBTP_HEADER_SIZE);
+    if (!size || dx_hbtp_write_rpc_response(c->out, c->frame->sequence, p, size))
+        return DX_HBTP_ENOSPACE;
+    c->out->kept_ = true;
+    s->greeted_ = true;
+    dx_hbtp_p_agree(s, mine, &offer);
+    dx_hbtp_p_event(s, DX_HBTP_EVENT_HELLO, c->frame);
+    return DX_HBTP_OK;
+}
+
+DX_HBTP_API int dx_hbtp_drain(dx_hbtp_session *s, uint16_t status, const char *text)
+{
+    if (!s) return DX_HBTP_EINVAL;
+    if (s->state == DX_HBTP_CLOSED) return DX_HBTP_ECANCELED;
+    s->drains_ = true;
+    return s->peer.features & DX_HBTP_FEATURE_DRAIN
+               ? dx_hbtp_p_say_status(s, dx_hbtp_p_word(DX_HBTP_OP_DRAIN, 0, 0), status, text)
+               : (int)DX_HBTP_OK;
 }
 
 /* >>dispatch ------------------------------------------------------------
@@ -2806,6 +3270,7 @@ static int dx_hbtp_p_call(dx_hbtp_session *s, const dx_hbtp_frame *frame)
     c.payload = frame->payload;
     c.payload_size = frame->payload_size;
     c.now_ns = s->now_ns_;
+    c.deadline_ns = s->limit_ns_;
     c.user = router ? router->opcodes_[slot].user : NULL;
     return router ? router->opcodes_[slot].fn(&c) : dx_hbtp_p_default(slot)(&c);
 }
@@ -2847,7 +3312,10 @@ static bool dx_hbtp_p_dispatch(dx_hbtp_session *s, dx_hbtp_frame *frame)
     int error = DX_HBTP_OK;
     DX_HBTP_ASSERT(!dx_hbtp_p_is_request(frame->opcode, frame->flags) ||
                    dx_hbtp_p_can_answer(s, false));
-    if ((s->desc.reject_unknown_flags && (frame->flags & ~(unsigned)DX_HBTP_FLAGS_KNOWN)) ||
+    const bool second = s->peer.version >= DX_HBTP_P_VERSION;
+    const unsigned known = DX_HBTP_FLAGS_KNOWN | (second ? (unsigned)DX_HBTP_FLAG_EXTRA : 0u);
+    s->limit_ns_ = UINT64_MAX;
+    if ((s->desc.reject_unknown_flags && (frame->flags & ~known)) ||
         (s->desc.require_checksum && !(frame->flags & DX_HBTP_FLAG_HAS_CHECKSUM))) {
         dx_hbtp_p_fail(s, DX_HBTP_EHEADER, frame);
         return false;
@@ -2858,11 +3326,22 @@ static bool dx_hbtp_p_dispatch(dx_hbtp_session *s, dx_hbtp_frame *frame)
         dx_hbtp_p_fail(s, error, frame);
         return false;
     }
+    if (!error && second && (frame->flags & DX_HBTP_FLAG_EXTRA) &&
+        !dx_hbtp_p_is_opaque(frame->flags))
+        error = s->second_->extra(s, frame);
     if (!error) error = dx_hbtp_resolve_extended(frame);
     if (error && !dx_hbtp_p_is_answer(frame->opcode)) {
-        dx_hbtp_p_refuse(s, frame, dx_hbtp_status_of_error(error), DX_HBTP_EVENT_FAILED);
+        dx_hbtp_p_refuse(s, frame, dx_hbtp_p_status(error), DX_HBTP_EVENT_FAILED);
     } else if (dx_hbtp_p_is_opaque(frame->flags) && !dx_hbtp_p_is_answer(frame->opcode)) {
         dx_hbtp_p_refuse(s, frame, DX_HBTP_STATUS_UNSUPPORTED, DX_HBTP_EVENT_REFUSED);
+    } else if (s->desc.require_hello && !s->greeted_ && frame->opcode != DX_HBTP_OP_HELLO &&
+               dx_hbtp_p_is_request(frame->opcode, frame->flags)) {
+        dx_hbtp_p_refuse(s, frame, DX_HBTP_STATUS_OTHER_VERSION, DX_HBTP_EVENT_REFUSED);
+    } else if (s->drains_ && frame->opcode != DX_HBTP_OP_PING &&
+               dx_hbtp_p_is_request(frame->opcode, frame->flags)) {
+        dx_hbtp_p_refuse(s, frame, DX_HBTP_STATUS_UNAVAILABLE, DX_HBTP_EVENT_REFUSED);
+    } else if (s->limit_ns_ <= s->now_ns_ && dx_hbtp_p_is_request(frame->opcode, frame->flags)) {
+        dx_hbtp_p_refuse(s, frame, DX_HBTP_STATUS_TIMEOUT, DX_HBTP_EVENT_REFUSED);
     } else if (s->pending_ >= s->desc.pending_max &&
                dx_hbtp_p_may_pend(frame->opcode, frame->flags)) {
         dx_hbtp_p_refuse(s, frame, DX_HBTP_STATUS_TOO_MANY, DX_HBTP_EVENT_REFUSED);
@@ -2900,6 +3379,7 @@ static size_t dx_hbtp_p_dispatch_plain(dx_hbtp_session *s, const uint8_t *p, siz
     c.out = out;
     c.frame = &f;
     c.now_ns = s->now_ns_;
+    c.deadline_ns = UINT64_MAX;
     while (s->budget_ && end - at >= DX_HBTP_HEADER_SIZE) {
         const uint32_t word = dx_hbtp_p_load32(at), length = dx_hbtp_p_load32(at + 4);
         const uint8_t *const payload = at + DX_HBTP_HEADER_SIZE;
@@ -3011,6 +3491,7 @@ DX_HBTP_API int dx_hbtp_session_init(dx_hbtp_session *s, const dx_hbtp_session_d
     DX_HBTP_ASSERT(!s->buffer_ || s->buffer_ + s->desc.payload_max < p);
     s->need = DX_HBTP_HEADER_SIZE;
     s->next_deadline_ns_ = UINT64_MAX;
+    s->peer.version = 1;
     s->state = DX_HBTP_WANTS_INPUT;
     return DX_HBTP_OK;
 }
@@ -3022,6 +3503,7 @@ DX_HBTP_API int dx_hbtp_session_set_out(dx_hbtp_session *s, dx_hbtp_out *out)
         return DX_HBTP_EINVAL;
     s->desc.out = out;
     out->limit_ = dx_hbtp_p_limit(s);
+    out->payload_max_ = s->peer.payload_max ? s->peer.payload_max : UINT32_MAX;
     out->cipher_ = s->desc.cipher;
     out->flags_ = (uint8_t)((out->flags_ & ~DX_HBTP_FLAG_ENCRYPTED) |
                             (out->cipher_ ? DX_HBTP_FLAG_ENCRYPTED : 0));
@@ -3058,14 +3540,14 @@ static int64_t dx_hbtp_p_next_frame(dx_hbtp_session *s, const uint8_t *p, size_t
 static int64_t dx_hbtp_p_run(dx_hbtp_session *s, const uint8_t *p, size_t size)
 {
     const bool plain = !DX_HBTP_P_SMALL && s->desc.router && !s->desc.cipher &&
-                       !s->desc.require_checksum;
+                       !s->desc.require_checksum && !s->desc.require_hello;
     dx_hbtp_frame frame;
     size_t used = 0;
     s->budget_ = s->desc.frames_max;
     for (;;) {
         int64_t got;
         s->state = DX_HBTP_WANTS_INPUT;
-        if (plain && !s->held_ && s->pending_ < s->desc.pending_max)
+        if (plain && !s->held_ && !s->drains_ && s->pending_ < s->desc.pending_max)
             used += dx_hbtp_p_dispatch_plain(s, p + used, size - used);
         if (s->state != DX_HBTP_WANTS_INPUT) break;
         got = dx_hbtp_p_next_frame(s, p, size, &used, &frame);

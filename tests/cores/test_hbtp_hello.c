@@ -1,0 +1,545 @@
+/* Version 2 of HBTP: what two sides agree upon with a Hello, and what they may do then. Sessions of every age talk both ways;
+   Hellos are cut, changed and put together at random. */
+#define DX_IMPLEMENTATION
+#include "../../dx_hbtp.h"
+#define DX_TEST_MAIN
+#include "../dx_test.h"
+
+#define DOC "docs/formats/hbtp.md"
+#define MS  UINT64_C(1000000)
+enum { OUT = 2048 };
+
+typedef struct end {
+    dx_hbtp_session s;
+    dx_hbtp_router  router;
+    dx_hbtp_out     out;
+    dx_hbtp_hello   hello;
+    uint8_t         out_memory[OUT];
+    _Alignas(8) uint64_t memory[1024];
+    uint32_t        events[16];
+    uint32_t        results, cancels, handled;
+    uint16_t        cancelled, status;
+    int             error;
+    uint16_t        later;
+    bool            puts_off;
+    uint64_t        deadline_ns;
+    uint64_t        stream_bytes;
+    uint32_t        stream;
+    bool            opened;
+    int             stream_error;
+    int             verdict;   /* of admit */
+    uint8_t         token[16];
+    uint16_t        token_size;
+} end;
+
+static end ends[2]; /* 0 has made the connection */
+static uint64_t now;
+
+static end *end_of(const dx_hbtp_session *s) { return (end *)s->desc.user; }
+
+static int on_call(const dx_hbtp_context *c)
+{
+    end *e = end_of(c->session);
+    e->handled++;
+    e->deadline_ns = c->deadline_ns;
+    e->later = c->frame->sequence;
+    if (e->puts_off) return DX_HBTP_LATER;
+    return dx_hbtp_write_rpc_response(c->out, c->frame->sequence, c->payload, c->payload_size);
+}
+
+static void on_result(dx_hbtp_session *s, const dx_hbtp_result *r)
+{
+    end *e = end_of(s);
+    e->results++;
+    e->error = r->error;
+    e->status = r->status;
+}
+
+static void on_event(dx_hbtp_session *s, dx_hbtp_event event, const dx_hbtp_frame *frame)
+{
+    (void)frame;
+    end_of(s)->events[event]++;
+}
+
+static void on_cancel(dx_hbtp_session *s, uint16_t sequence)
+{
+    end_of(s)->cancels++;
+    end_of(s)->cancelled = sequence;
+}
+
+static int on_stream(dx_hbtp_session *s, dx_hbtp_stream_event *event)
+{
+    end *e = end_of(s);
+    if (event->kind == DX_HBTP_STREAM_OPENED) {
+        e->stream = event->stream;
+        e->opened = true;
+    }
+    if (event->kind == DX_HBTP_STREAM_CHUNK) e->stream_bytes += event->size;
+    if (event->kind == DX_HBTP_STREAM_ENDED) e->stream_error = event->error;
+    return 0;
+}
+
+static int admit(void *user, dx_hbtp_session *s, const dx_hbtp_offer *offer)
+{
+    end *e = (end *)user;
+    DX_CHECK(end_of(s) == e);
+    e->token_size = offer->who.token.size;
+    if (e->token_size <= sizeof e->token) memcpy(e->token, offer->who.token.bytes, e->token_size);
+    return e->verdict;
+}
+
+static void end_desc(end *e, dx_hbtp_session_desc *d)
+{
+    memset(d, 0, sizeof *d);
+    d->memory = e->memory;
+    d->memory_size = sizeof e->memory;
+    d->out = &e->out;
+    d->router = &e->router;
+    d->on_result = on_result;
+    d->on_event = on_event;
+    d->on_cancel = on_cancel;
+    d->on_stream = on_stream;
+    d->streams_max = 4;
+    d->payload_max = 1000;
+    d->outstanding_max = 16;
+    d->user = e;
+}
+
+/* greets: it knows version 2. */
+static void end_open(end *e, bool greets, const dx_hbtp_session_desc *d)
+{
+    dx_hbtp_session_desc usual;
+    end_desc(e, &usual);
+    DX_CHECK_EQ(dx_hbtp_out_init(&e->out, e->out_memory, sizeof e->out_memory), 0);
+    DX_CHECK_EQ(dx_hbtp_router_init(&e->router), 0);
+    DX_CHECK_EQ(dx_hbtp_router_set_method(&e->router, 1, on_call, e), 0);
+    if (greets) DX_CHECK_EQ(dx_hbtp_router_set(&e->router, DX_HBTP_OP_HELLO, dx_hbtp_hello_handler, &e->hello), 0);
+    DX_CHECK_EQ(dx_hbtp_session_init(&e->s, d ? d : &usual), 0);
+}
+
+static void both_open(bool first_greets, bool second_greets)
+{
+    memset(ends, 0, sizeof ends);
+    now = 1000 * MS;
+    end_open(&ends[0], first_greets, NULL);
+    end_open(&ends[1], second_greets, NULL);
+}
+
+/* What one has written goes to the other. */
+static bool pass(int from)
+{
+    size_t size;
+    const uint8_t *bytes = dx_hbtp_out_data(&ends[from].out, &size);
+    if (!size) return false;
+    (void)dx_hbtp_feed(&ends[!from].s, bytes, size, now);
+    DX_CHECK_EQ(dx_hbtp_out_consume(&ends[from].out, size), 0);
+    return true;
+}
+
+static void settle(void)
+{
+    bool moved = true;
+    while (moved) {
+        moved = pass(0);
+        moved |= pass(1);
+    }
+}
+
+static void greet(void)
+{
+    DX_CHECK_EQ(dx_hbtp_say_hello(&ends[0].s, &ends[0].hello, UINT64_MAX), 0);
+    settle();
+}
+
+static void call_works(int from)
+{
+    const uint32_t before = ends[from].results;
+    DX_CHECK_EQ(dx_hbtp_call(&ends[from].s, 1, "hi", 2, UINT64_MAX, NULL, NULL), 0);
+    settle();
+    DX_CHECK(ends[from].results == before + 1 && ends[from].error == 0);
+}
+
+/* A payload of fields to side 1, as the Hello of a peer. Returns the status of its answer; 0: it was accepted. */
+static int hello_of(const uint8_t *payload, size_t size)
+{
+    uint8_t frame[600] = {DX_HBTP_OP_HELLO, DX_HBTP_FLAG_EXPECTS_RESPONSE, 9, 0, (uint8_t)size, (uint8_t)(size >> 8)};
+    const uint8_t *back;
+    size_t back_size;
+    DX_CHECK(size <= sizeof frame - 8);
+    memcpy(frame + 8, payload, size);
+    (void)dx_hbtp_feed(&ends[1].s, frame, 8 + size, now);
+    back = dx_hbtp_out_data(&ends[1].out, &back_size);
+    DX_CHECK(back_size >= 8 && back[2] == 9);
+    if (back[0] == DX_HBTP_OP_RPC_RESPONSE) {
+        DX_CHECK(ends[1].s.state != DX_HBTP_CLOSED);
+        return 0;
+    }
+    DX_CHECK_EQ(back[0], DX_HBTP_OP_RPC_ERROR);
+    DX_CHECK_EQ(ends[1].s.state, DX_HBTP_CLOSED); /* and it said so */
+    DX_CHECK_EQ(ends[1].s.error, DX_HBTP_EVERSION);
+    DX_CHECK_EQ(ends[1].events[DX_HBTP_EVENT_CLOSED], 1);
+    return back[8] | back[9] << 8;
+}
+
+/* >>format ------------------------------------------------------------- */
+DX_TEST(hb_20_hello_is_written_and_read_as_in_the_document)
+{
+    uint8_t want[256];
+    const size_t n = dx_test_vector(DOC, "hello", want, sizeof want);
+    dx_hbtp_session_desc d;
+    const uint8_t *bytes;
+    size_t size;
+    memset(ends, 0, sizeof ends);
+    end_desc(&ends[0], &d);
+    d.streams_max = 8;
+    d.in_place = true;
+    d.payload_max = 65536;
+    d.pending_max = 64;
+    ends[0].hello.credit = 4096;
+    end_open(&ends[0], true, &d);
+    DX_CHECK_EQ(dx_hbtp_say_hello(&ends[0].s, &ends[0].hello, UINT64_MAX), 0);
+    bytes = dx_hbtp_out_data(&ends[0].out, &size);
+    DX_CHECK(n > 8 && size == n && !memcmp(bytes, want, n));
+    end_open(&ends[1], true, NULL);
+    DX_CHECK_EQ(dx_hbtp_feed(&ends[1].s, want, n, 1), (int64_t)n);
+    DX_CHECK(ends[1].s.peer.version == 2 && ends[1].s.peer.features == 15 && ends[1].s.peer.payload_max == 65536);
+    DX_CHECK(ends[1].s.peer.requests_max == 64 && ends[1].s.peer.streams_max == 8 && ends[1].s.peer.credit == 4096);
+    DX_CHECK_EQ(ends[1].events[DX_HBTP_EVENT_HELLO], 1);
+}
+
+DX_TEST(hb_20_the_other_frames_of_version_2_are_those_of_the_document)
+{
+    static const char *const names[] = {"call-with-deadline", "cancel", "drain"};
+    uint8_t want[64];
+    both_open(true, true);
+    greet();
+    ends[0].s.sequence_ = 6; /* the number in the document is 7 */
+    ends[1].puts_off = true;
+    for (int i = 0; i < 3; i++) {
+        const size_t n = dx_test_vector(DOC, names[i], want, sizeof want);
+        const uint8_t *bytes;
+        size_t size;
+        if (i == 0) DX_CHECK_EQ(dx_hbtp_call(&ends[0].s, 1, "hello", 5, now + 2500 * MS, NULL, NULL), 0);
+        if (i == 1) DX_CHECK_EQ(dx_hbtp_cancel(&ends[0].s, 7), 0);
+        if (i == 2) DX_CHECK_EQ(dx_hbtp_drain(&ends[0].s, 503, "restarting"), 0);
+        bytes = dx_hbtp_out_data(&ends[0].out, &size);
+        DX_CHECK(n >= 8 && size == n && !memcmp(bytes, want, n));
+        settle();
+    }
+    DX_CHECK(ends[1].handled == 1 && ends[1].cancels == 1 && ends[1].s.peer.drains);
+}
+
+/* >>ages --------------------------------------------------------------- */
+DX_TEST(hb_21_sides_of_every_age_talk_both_ways)
+{
+    for (int ages = 0; ages < 4; ages++) {
+        both_open(ages & 1, ages & 2);
+        if (ages & 1) { /* calls that follow at once are of version 1 */
+            DX_CHECK_EQ(dx_hbtp_say_hello(&ends[0].s, &ends[0].hello, UINT64_MAX), 0);
+            DX_CHECK_EQ(dx_hbtp_say_hello(&ends[0].s, &ends[0].hello, UINT64_MAX), DX_HBTP_EINVAL);
+            call_works(0);
+            DX_CHECK_EQ(ends[0].events[DX_HBTP_EVENT_HELLO], 1);
+        }
+        call_works(0);
+        call_works(1);
+        DX_CHECK_EQ(ends[0].s.peer.version, ages == 3 ? 2 : 1);
+        DX_CHECK_EQ(ends[1].s.peer.version, ages == 3 ? 2 : 1);
+        DX_CHECK_EQ(ends[0].s.peer.features, ages == 3 ? 15 : 0);
+        DX_CHECK(ends[0].s.waiting == 0 && ends[1].events[DX_HBTP_EVENT_FAILED] == 0);
+        DX_CHECK_EQ(dx_hbtp_call(&ends[0].s, 1, "hi", 2, now + 5 * MS, NULL, NULL), 0);
+        settle();
+        DX_CHECK_EQ(ends[1].deadline_ns, ages == 3 ? now + 5 * MS : UINT64_MAX);
+    }
+}
+
+DX_TEST(hb_21_a_side_that_needs_version_2_says_so_to_an_old_one)
+{
+    dx_hbtp_session_desc d;
+    both_open(true, false);
+    ends[0].hello.needs = DX_HBTP_FEATURE_DRAIN;
+    greet();
+    DX_CHECK(ends[0].s.state == DX_HBTP_CLOSED && ends[0].s.error == DX_HBTP_EVERSION);
+    DX_CHECK(ends[1].s.state == DX_HBTP_CLOSED && ends[1].s.error == 0);
+    both_open(false, true);
+    end_desc(&ends[1], &d);
+    d.require_hello = true;
+    end_open(&ends[1], true, &d);
+    DX_CHECK_EQ(dx_hbtp_call(&ends[0].s, 1, "hi", 2, UINT64_MAX, NULL, NULL), 0);
+    settle();
+    DX_CHECK(ends[0].results == 1 && ends[0].error == DX_HBTP_EREMOTE && ends[0].status == 426);
+    DX_CHECK_EQ(ends[1].handled, 0);
+    both_open(true, true);
+    end_open(&ends[1], true, &d);
+    greet();
+    call_works(0);
+}
+
+DX_TEST(hb_21_what_an_old_side_does_not_know_it_is_not_sent)
+{
+    uint16_t sequence;
+    uint32_t stream;
+    both_open(true, false);
+    greet();
+    DX_CHECK_EQ(dx_hbtp_call(&ends[0].s, 1, "hi", 2, now + MS, NULL, &sequence), 0);
+    DX_CHECK_EQ(dx_hbtp_cancel(&ends[0].s, sequence), 0);
+    DX_CHECK_EQ(dx_hbtp_open(&ends[0].s, 1, NULL, 0, 1000, NULL, &stream), DX_HBTP_ETOOBIG); /* one chunk may be too long */
+    DX_CHECK_EQ(dx_hbtp_drain(&ends[0].s, 503, NULL), 0);
+    settle();
+    DX_CHECK(ends[1].handled == 1 && ends[1].cancels == 0 && !ends[1].s.peer.drains);
+    DX_CHECK_EQ(ends[1].events[DX_HBTP_EVENT_NO_ROUTE], 1); /* the Hello */
+    DX_CHECK_EQ(ends[1].events[DX_HBTP_EVENT_UNKNOWN_OPCODE], 0);
+}
+
+/* >>refused ------------------------------------------------------------ */
+static const struct {
+    int         status;
+    size_t      size;
+    uint8_t     bytes[40];
+    const char *why;
+} hellos[] = {
+    {0, 5, {1, 2, 0, 1, 2}, "least"},
+    {0, 5, {1, 2, 0, 1, 1}, "an old one that says Hello"},
+    {0, 5, {1, 2, 0, 2, 255}, "a newer one"},
+    {0, 6, {1, 3, 0, 1, 2, 7}, "longer than known"},
+    {0, 9, {1, 2, 0, 1, 2, 100, 1, 0, 5}, "an unknown field"},
+    {0, 12, {1, 2, 0, 1, 2, 3, 4, 0, 255, 255, 255, 255}, "features that we do not know"},
+    {0, 10, {1, 2, 0, 1, 2, 5, 2, 0, 9, 1}, "codecs"},
+    {400, 0, {0}, "nothing"},
+    {400, 3, {6, 0, 0}, "no versions"},
+    {400, 4, {1, 1, 0, 2}, "too short"},
+    {400, 5, {1, 2, 0, 2, 1}, "upside down"},
+    {400, 5, {1, 2, 0, 0, 0}, "none"},
+    {400, 6, {1, 2, 0, 1, 2, 7}, "a field that ends too early"},
+    {400, 8, {1, 2, 0, 1, 2, 7, 1, 0}, "a field that goes on behind the end"},
+    {400, 10, {1, 2, 0, 1, 2, 1, 2, 0, 1, 2}, "twice"},
+    {400, 11, {7, 0, 0, 6, 0, 0, 1, 2, 0, 1, 2}, "not ascending"},
+    {400, 9, {1, 2, 0, 1, 2, 3, 1, 0, 15}, "features too short"},
+    {400, 24, {1, 2, 0, 1, 2, 2, 16, 0, 255}, "takes 255 bytes"},
+    {400, 24, {1, 2, 0, 1, 2, 2, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 128}, "credit of 2^31"},
+    {426, 5, {1, 2, 0, 3, 4}, "only newer ones"},
+    {501, 12, {1, 2, 0, 1, 2, 4, 4, 0, 16, 0, 0, 0}, "needs what we do not know"},
+    {501, 8, {1, 2, 0, 1, 2, 128, 0, 0}, "a field that must be known"},
+};
+
+DX_TEST(hb_22_a_hello_is_accepted_or_refused_by_the_document)
+{
+    for (size_t i = 0; i < sizeof hellos / sizeof hellos[0]; i++) {
+        int got;
+        both_open(true, true);
+        got = hello_of(hellos[i].bytes, hellos[i].size);
+        if (got != hellos[i].status) fprintf(stderr, "%s: %d\n", hellos[i].why, got);
+        DX_CHECK_EQ(got, hellos[i].status);
+        DX_CHECK_EQ(ends[1].s.peer.version, got || i == 1 ? 1 : 2);
+    }
+}
+
+DX_TEST(hb_22_a_second_hello_and_one_that_crosses_ours_are_refused)
+{
+    both_open(true, true);
+    DX_CHECK_EQ(hello_of(hellos[0].bytes, hellos[0].size), 0);
+    DX_CHECK_EQ(dx_hbtp_out_consume(&ends[1].out, 0), 0);
+    dx_hbtp_out_reset(&ends[1].out);
+    DX_CHECK_EQ(hello_of(hellos[0].bytes, hellos[0].size), 400);
+    both_open(true, true);
+    DX_CHECK_EQ(dx_hbtp_say_hello(&ends[1].s, &ends[1].hello, UINT64_MAX), 0);
+    dx_hbtp_out_reset(&ends[1].out);
+    DX_CHECK_EQ(hello_of(hellos[0].bytes, hellos[0].size), 400);
+}
+
+DX_TEST(hb_22_the_side_that_asks_refuses_an_answer_by_the_same_rules)
+{
+    for (size_t i = 0; i < sizeof hellos / sizeof hellos[0]; i++) {
+        uint8_t answer[64] = {DX_HBTP_OP_RPC_RESPONSE, 0, 1, 0, (uint8_t)hellos[i].size};
+        const uint8_t *bytes;
+        size_t size;
+        both_open(true, true);
+        DX_CHECK_EQ(dx_hbtp_say_hello(&ends[0].s, &ends[0].hello, UINT64_MAX), 0);
+        dx_hbtp_out_reset(&ends[0].out);
+        memcpy(answer + 8, hellos[i].bytes, hellos[i].size);
+        (void)dx_hbtp_feed(&ends[0].s, answer, 8 + hellos[i].size, now);
+        bytes = dx_hbtp_out_data(&ends[0].out, &size);
+        DX_CHECK_EQ(ends[0].s.state == DX_HBTP_CLOSED, hellos[i].status != 0);
+        if (!hellos[i].status) DX_CHECK_EQ(size, 0);
+        else DX_CHECK(size >= 12 && bytes[0] == DX_HBTP_OP_CLOSE && (bytes[8] | bytes[9] << 8) == hellos[i].status);
+        DX_CHECK_EQ(ends[0].results, 0);
+    }
+}
+
+DX_TEST(hb_22_a_peer_is_let_in_by_its_token)
+{
+    for (int verdict = 0; verdict < 2; verdict++) {
+        both_open(true, true);
+        ends[0].hello.who.identity.bytes = "device 7";
+        ends[0].hello.who.identity.size = 8;
+        ends[0].hello.who.token.bytes = "secret";
+        ends[0].hello.who.token.size = 6;
+        ends[1].hello.admit = admit;
+        ends[1].hello.user = &ends[1];
+        ends[1].verdict = verdict ? 401 : 0;
+        greet();
+        DX_CHECK(ends[1].token_size == 6 && !memcmp(ends[1].token, "secret", 6));
+        DX_CHECK_EQ(ends[0].s.error, verdict ? DX_HBTP_EVERSION : 0);
+        DX_CHECK_EQ(ends[1].s.state == DX_HBTP_CLOSED, verdict);
+        if (!verdict) call_works(0);
+    }
+}
+
+/* Whatever a peer calls a Hello: an answer, an agreement that it has made, or a refusal. */
+DX_PROPERTY(hb_22_any_bytes_are_no_hello_or_one, 20000)
+{
+    uint8_t bytes[64];
+    const size_t size = (size_t)dx_choose(c, sizeof bytes);
+    int status;
+    for (size_t i = 0; i < size; i++) bytes[i] = (uint8_t)dx_choose(c, dx_choose(c, 1) ? 255 : 9);
+    if (size >= 5 && dx_choose(c, 3)) memcpy(bytes, hellos[0].bytes, 5);
+    both_open(true, true);
+    status = hello_of(bytes, size);
+    DX_CHECK(status == 0 || status == 400 || status == 426 || status == 501);
+    if (!status) DX_CHECK(bytes[0] == 1 && bytes[3] <= 2 && ends[1].s.peer.version == (bytes[4] < 2 ? 1 : 2));
+    if (!status && ends[1].s.peer.version == 2) { /* and the session lives */
+        dx_hbtp_out_reset(&ends[1].out);
+        static const uint8_t ping[] = {0, 4, 5, 0, 0, 0, 0, 0};
+        DX_CHECK_EQ(dx_hbtp_feed(&ends[1].s, ping, sizeof ping, now), 8);
+    }
+}
+
+/* >>what is agreed upon ------------------------------------------------ */
+DX_TEST(hb_23_limits_that_the_peer_states_hold_here)
+{
+    static uint8_t bytes[1200];
+    dx_hbtp_session_desc d;
+    uint32_t stream;
+    both_open(true, true);
+    end_desc(&ends[1], &d);
+    d.payload_max = 300;
+    d.pending_max = 2;
+    end_open(&ends[1], true, &d);
+    ends[1].puts_off = true;
+    greet();
+    DX_CHECK_EQ(dx_hbtp_call(&ends[0].s, 1, bytes, 300, UINT64_MAX, NULL, NULL), DX_HBTP_ETOOBIG);
+    DX_CHECK_EQ(dx_hbtp_call(&ends[0].s, 1, bytes, 299, UINT64_MAX, NULL, NULL), 0);
+    DX_CHECK_EQ(dx_hbtp_call(&ends[0].s, 1, bytes, 299, UINT64_MAX, NULL, NULL), 0);
+    DX_CHECK_EQ(dx_hbtp_call(&ends[0].s, 1, bytes, 1, UINT64_MAX, NULL, NULL), DX_HBTP_EAGAIN);
+    settle();
+    DX_CHECK_EQ(ends[1].handled, 2);
+    /* More credit than one payload: chunks are cut to fit. */
+    DX_CHECK_EQ(dx_hbtp_open(&ends[0].s, 9, NULL, 0, 0, NULL, &stream), 0);
+    settle();
+    DX_CHECK_EQ(dx_hbtp_grant(&ends[1].s, ends[1].stream, 1200), 0);
+    settle();
+    DX_CHECK_EQ(dx_hbtp_send(&ends[0].s, stream, bytes, 1200), 296);
+    DX_CHECK_EQ(dx_hbtp_send(&ends[0].s, stream, bytes, 904), 296);
+    settle();
+    DX_CHECK_EQ(ends[1].stream_bytes, 592);
+}
+
+DX_TEST(hb_23_the_first_credit_lets_a_stream_begin_at_once)
+{
+    uint32_t stream;
+    both_open(true, true);
+    ends[1].hello.credit = 500;
+    greet();
+    DX_CHECK_EQ(dx_hbtp_open(&ends[0].s, 9, NULL, 0, 0, NULL, &stream), 0);
+    DX_CHECK_EQ(dx_hbtp_send(&ends[0].s, stream, ends[0].memory, 800), 500);
+    DX_CHECK(pass(0));
+    DX_CHECK_EQ(ends[1].stream_bytes, 500);
+    DX_CHECK_EQ(dx_hbtp_send(&ends[0].s, stream, ends[0].memory, 1), 0);
+    DX_CHECK_EQ(dx_hbtp_grant(&ends[1].s, ends[1].stream, 1), 0);
+    settle();
+    DX_CHECK_EQ(dx_hbtp_send(&ends[0].s, stream, ends[0].memory, 2), 1);
+    settle();
+    DX_CHECK_EQ(ends[1].stream_bytes, 501);
+}
+
+DX_TEST(hb_23_a_deadline_travels_and_what_is_too_late_is_not_begun)
+{
+    both_open(true, true);
+    greet();
+    DX_CHECK_EQ(dx_hbtp_call(&ends[0].s, 1, "hi", 2, now + 7 * MS + 1, NULL, NULL), 0);
+    settle();
+    DX_CHECK(ends[1].handled == 1 && ends[1].deadline_ns == now + 7 * MS);
+    DX_CHECK_EQ(dx_hbtp_call(&ends[0].s, 1, "hi", 2, now + 1, NULL, NULL), 0);
+    settle();
+    DX_CHECK(ends[1].handled == 1 && ends[0].error == DX_HBTP_EREMOTE && ends[0].status == 408);
+    DX_CHECK_EQ(dx_hbtp_request(&ends[0].s, 0x8001, 0, "hi", 2, now + MS, NULL, NULL), 0); /* an extended opcode behind it */
+    settle();
+    DX_CHECK(ends[0].error == DX_HBTP_EREMOTE && ends[0].status == 404);
+    call_works(0);
+    DX_CHECK_EQ(ends[1].deadline_ns, UINT64_MAX);
+}
+
+DX_TEST(hb_23_fields_that_cannot_be_read_are_refused_and_the_session_goes_on)
+{
+    static const struct {
+        int     status;
+        size_t  size;
+        uint8_t bytes[16];
+    } extras[] = {
+        {0, 3, {0, 0, 1}},
+        {0, 7, {4, 0, 9, 1, 0, 7, 1}},
+        {400, 0, {0}},
+        {400, 1, {0}},
+        {400, 2, {1, 0}},
+        {400, 3, {1, 0, 1}},
+        {400, 6, {3, 0, 1, 0, 0, 1}},                /* a deadline without a value */
+        {400, 9, {6, 0, 9, 0, 0, 9, 0, 0, 1}},       /* the same twice */
+        {400, 7, {4, 0, 9, 2, 0, 7, 1}},             /* a field that ends behind them */
+        {501, 6, {3, 0, 128, 0, 0, 1}},
+    };
+    for (size_t i = 0; i < sizeof extras / sizeof extras[0]; i++) {
+        uint8_t frame[32] = {DX_HBTP_OP_RPC_CALL, 0x24, 5, 0, (uint8_t)extras[i].size};
+        const uint8_t *back;
+        size_t size;
+        both_open(true, true);
+        greet();
+        memcpy(frame + 8, extras[i].bytes, extras[i].size);
+        DX_CHECK_EQ(dx_hbtp_feed(&ends[1].s, frame, 8 + extras[i].size, now), (int64_t)(8 + extras[i].size));
+        back = dx_hbtp_out_data(&ends[1].out, &size);
+        DX_CHECK(size >= 8 && back[2] == 5);
+        if (extras[i].status) DX_CHECK(back[0] == DX_HBTP_OP_RPC_ERROR && (back[8] | back[9] << 8) == extras[i].status);
+        else DX_CHECK_EQ(back[0], DX_HBTP_OP_RPC_RESPONSE);
+        DX_CHECK_EQ(ends[1].handled, extras[i].status == 0);
+        dx_hbtp_out_reset(&ends[1].out);
+        call_works(0);
+    }
+}
+
+DX_TEST(hb_24_a_cancel_reaches_the_handler_that_answers_later)
+{
+    uint16_t sequence;
+    both_open(true, true);
+    greet();
+    ends[1].puts_off = true;
+    DX_CHECK_EQ(dx_hbtp_call(&ends[0].s, 1, "hi", 2, UINT64_MAX, NULL, &sequence), 0);
+    settle();
+    DX_CHECK_EQ(dx_hbtp_cancel(&ends[0].s, sequence), 0);
+    DX_CHECK(ends[0].results == 1 && ends[0].error == DX_HBTP_ECANCELED);
+    settle();
+    DX_CHECK(ends[1].cancels == 1 && ends[1].cancelled == sequence);
+    DX_CHECK_EQ(dx_hbtp_reply_error(&ends[1].s, sequence, 499, "cancelled"), 0); /* each request has an answer */
+    settle();
+    DX_CHECK(ends[0].results == 1 && ends[0].events[DX_HBTP_EVENT_LATE] == 1);
+    DX_CHECK(dx_hbtp_is_idle(&ends[0].s) && dx_hbtp_is_idle(&ends[1].s));
+}
+
+DX_TEST(hb_25_a_drain_answers_what_came_before_and_refuses_the_rest_unbegun)
+{
+    uint32_t stream;
+    both_open(true, true);
+    greet();
+    ends[1].puts_off = true;
+    DX_CHECK_EQ(dx_hbtp_call(&ends[0].s, 1, "1", 1, UINT64_MAX, NULL, NULL), 0);
+    settle();
+    DX_CHECK_EQ(dx_hbtp_call(&ends[0].s, 1, "2", 1, UINT64_MAX, NULL, NULL), 0); /* crosses the Drain */
+    DX_CHECK_EQ(dx_hbtp_drain(&ends[1].s, 503, "restarting"), 0);
+    settle();
+    DX_CHECK(ends[0].s.peer.drains && ends[0].events[DX_HBTP_EVENT_DRAIN] == 1);
+    DX_CHECK(ends[0].results == 1 && ends[0].error == DX_HBTP_EREMOTE && ends[0].status == 503);
+    DX_CHECK(ends[1].handled == 1 && !dx_hbtp_is_idle(&ends[1].s));
+    DX_CHECK_EQ(dx_hbtp_call(&ends[0].s, 1, "3", 1, UINT64_MAX, NULL, NULL), DX_HBTP_ECANCELED);
+    DX_CHECK_EQ(dx_hbtp_open(&ends[0].s, 1, NULL, 0, 0, NULL, &stream), DX_HBTP_ECANCELED);
+    DX_CHECK_EQ(dx_hbtp_reply(&ends[1].s, ends[1].later, "done", 4), 0);
+    settle();
+    DX_CHECK(ends[0].results == 2 && ends[0].error == 0 && dx_hbtp_is_idle(&ends[1].s));
+    call_works(1); /* the side that drains may still ask */
+}
