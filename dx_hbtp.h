@@ -331,11 +331,11 @@ typedef struct dx_hbtp_out { /* response buffer: frames to be sent; fields are p
     size_t   begin_;         /* memory_[begin_..used_) is to be sent */
     size_t   used_;
     dx_hbtp_cipher *cipher_; /* of the session that writes */
-    uint32_t payload_max_;   /* that the receiver takes in */
     uint32_t request_;       /* sequence of the request whose handler runs; 0x10000: none */
     bool     answered_;      /* an answer with this sequence was written */
     bool     kept_;          /* some of what the handler wrote cannot be taken back */
     uint8_t  flags_;         /* of every frame: HAS_CHECKSUM, ENCRYPTED */
+    uint32_t payload_over_;  /* the smallest payload that is too long; 0: 2^32 */
 } dx_hbtp_out;
 
 /* Borrow `size` bytes of memory until the buffer is no longer used; 0: DX_HBTP_OUT_SIZE. EINVAL. */
@@ -393,7 +393,7 @@ static inline int dx_hbtp_write_rpc_response(dx_hbtp_out *out, uint16_t sequence
                                  (uint8_t)((uint32_t)size >> 16 & 0xff),
                                  (uint8_t)((uint32_t)size >> 24 & 0xff)};
         if (room >= DX_HBTP_HEADER_SIZE && size <= room - DX_HBTP_HEADER_SIZE &&
-            size <= out->payload_max_) {
+            size <= out->payload_over_ - 1u) {
             out->used_ = used + DX_HBTP_HEADER_SIZE + size;
             if (answer) out->answered_ = true;
             DX_HBTP_P_INLINE_MEMMOVE(p + DX_HBTP_HEADER_SIZE, result, size);
@@ -437,9 +437,9 @@ typedef struct dx_hbtp_context { /* what a handler gets; all of it valid until i
     const uint8_t       *payload;  /* RPC methods: the arguments behind the method byte */
     size_t               payload_size;
     uint64_t             now_ns;   /* as given to dx_hbtp_feed() */
+    void                *user;     /* as given with the route */
     uint64_t             deadline_ns; /* of a request: when the peer no longer waits; UINT64_MAX:
                                          it did not say */
-    void                *user;     /* as given with the route */
 } dx_hbtp_context;
 
 enum { DX_HBTP_LATER = 1 }; /* a handler's result: dx_hbtp_reply() will answer */
@@ -582,7 +582,6 @@ typedef struct dx_hbtp_session_desc { /* zero = the default written behind each 
                                               your own buffer (see need) */
     bool                  reject_unknown_flags; /* false: bits 20, 40, 80 are handed on unread */
     bool                  require_checksum;     /* true: a frame without a checksum closes */
-    bool                  require_hello;        /* true: requests before the peer's Hello get 426 */
 } dx_hbtp_session_desc;
 
 typedef struct dx_hbtp_peer { /* what is known of the other side, see >>hello */
@@ -643,9 +642,9 @@ struct dx_hbtp_session { /* caller-allocated; without "_": to be read */
     uint32_t                 budget_;       /* frames that this feed may still dispatch */
     uint32_t                 credit_;       /* that it has stated, for streams of the peer */
     uint16_t                 sequence_;     /* the last one given out */
-    uint16_t                 hello_at_;     /* sequence of its Hello */
-    bool                     greeted_;      /* a Hello has come */
+    uint16_t                 hello_at_;     /* sequence of its Hello, or the peer's; 0: none yet */
     bool                     drains_;       /* new requests get 503 */
+    bool                     hello_first_;  /* requests before the peer's Hello get 426 */
     bool                     pinged_;       /* a Ping was sent after a silence */
     bool                     clocked_;      /* the clock has begun, see dx_hbtp_p_clock() */
     bool                     feeding_;      /* inside of dx_hbtp_feed() */
@@ -750,6 +749,8 @@ DX_HBTP_API int dx_hbtp_say_hello(dx_hbtp_session *s, const dx_hbtp_hello *hello
                                   uint64_t deadline_ns);
 /* The handler for Hello, with a const dx_hbtp_hello as the route's user. */
 DX_HBTP_API int dx_hbtp_hello_handler(const dx_hbtp_context *context);
+/* From now on requests before the peer's Hello get status 426. */
+DX_HBTP_API void dx_hbtp_require_hello(dx_hbtp_session *s);
 /* Tell the peer to use another connection from now on; its new requests get 503. Close it when
    dx_hbtp_is_idle(). text NULL: as writers. ENOSPACE: it was not told, the rest holds. */
 DX_HBTP_API int dx_hbtp_drain(dx_hbtp_session *s, uint16_t status, const char *text);
@@ -930,7 +931,8 @@ enum {
     DX_HBTP_P_FRAME_S     = 60,   /* for a frame, from its first byte to its last */
     DX_HBTP_P_STREAMS_MAX = 256,  /* a stream is found by a search */
     DX_HBTP_P_CHUNK_ROOM  = 16,   /* bytes of a chunk besides its data */
-    DX_HBTP_P_VERSION     = 2     /* the highest that is spoken here */
+    DX_HBTP_P_VERSION     = 2,    /* the highest that is spoken here */
+    DX_HBTP_P_PAYLOAD_MIN = 256   /* a peer that takes less cannot be told anything */
 };
 #define DX_HBTP_P_SECOND 1000000000u  /* ns */
 #define DX_HBTP_P_MS 1000000u         /* ns */
@@ -966,10 +968,13 @@ struct dx_hbtp_p_slot { /* a request of ours; stays readable until the slot is u
     bool     ping;      /* to be answered by a Pong */
 };
 
-/* What only programs that say Hello carry. */
+/* What only programs that say Hello, or drain, carry. */
 struct dx_hbtp_p_second {
-    int  (*extra)(dx_hbtp_session *s, dx_hbtp_frame *frame); /* takes the fields off a payload */
-    void (*answered)(dx_hbtp_session *s, const dx_hbtp_result *result); /* to our Hello */
+    int    (*look)(dx_hbtp_session *s, dx_hbtp_frame *frame); /* at a frame before its handler */
+    int    (*take)(const dx_hbtp_context *c); /* a frame without a handler: Drain, RpcCancel */
+    bool   (*answered)(dx_hbtp_session *s, const dx_hbtp_result *result); /* is it our Hello's? */
+    size_t (*head)(const dx_hbtp_session *s, uint8_t *out, const uint8_t *head, size_t size,
+                   uint64_t deadline_ns); /* of a request: fields, and what was the head before */
 };
 
 /* dx_hbtp_p_stream.ends. OVER: cancelled here, the program knows, the peer could not be told yet;
@@ -1400,7 +1405,6 @@ DX_HBTP_API int dx_hbtp_out_init(dx_hbtp_out *out, void *memory, size_t size)
     out->memory_ = (uint8_t *)memory;
     out->size_ = size ? size : (size_t)DX_HBTP_OUT_SIZE;
     out->limit_ = out->size_;
-    out->payload_max_ = UINT32_MAX;
     out->request_ = DX_HBTP_P_NO_REQUEST;
     return DX_HBTP_OK;
 }
@@ -1483,9 +1487,11 @@ static int dx_hbtp_p_reserve(const dx_hbtp_out *out, uint32_t word, size_t head_
     size_t limit;
     if (!out || !out->memory_) return DX_HBTP_EINVAL;
     DX_HBTP_ASSERT(DX_HBTP_P_IS_SOUND(out) && head_size <= DX_HBTP_FILE_CHUNK_PREFIX);
+    DX_HBTP_ASSERT(!out->payload_over_ || out->payload_over_ > DX_HBTP_P_PAYLOAD_MIN);
     head_size += dx_hbtp_p_tag(out);
-    if (out->payload_max_ < head_size || out->payload_max_ - head_size < size)
-        return DX_HBTP_ETOOBIG;
+    if ((out->payload_over_ && size >= out->payload_over_ - head_size) ||
+        (sizeof size > 4 && size > UINT32_MAX - head_size))
+        return DX_HBTP_ETOOBIG; /* on 32 bits there is no room for that anyway */
     need = DX_HBTP_HEADER_SIZE + head_size;
     if ((word >> 8 | out->flags_) & DX_HBTP_FLAG_HAS_CHECKSUM) {
         if (DX_HBTP_P_SMALL) return DX_HBTP_ENOTSUP;
@@ -2345,8 +2351,8 @@ static void dx_hbtp_p_end(dx_hbtp_session *s, struct dx_hbtp_p_slot *slot, uint8
     s->waiting--;
     result->sequence = slot->sequence;
     result->user = slot->user;
-    if (s->hello_ && s->hello_at_ == slot->sequence) s->second_->answered(s, result);
-    else if (s->desc.on_result) s->desc.on_result(s, result);
+    if (s->second_ && s->second_->answered(s, result)) return;
+    if (s->desc.on_result) s->desc.on_result(s, result);
 }
 
 /* End a waiting request without an answer. */
@@ -2474,17 +2480,6 @@ static int dx_hbtp_p_on_answer(const dx_hbtp_context *c)
     return DX_HBTP_OK;
 }
 
-/* The fields of a request that says when nobody waits for it any more. Returns their size. */
-static size_t dx_hbtp_p_put_deadline(uint8_t *p, uint64_t now_ns, uint64_t deadline_ns)
-{
-    const uint64_t ms = deadline_ns > now_ns ? (deadline_ns - now_ns) / DX_HBTP_P_MS : 0;
-    dx_hbtp_p_store16(p, DX_HBTP_P_FIELD_HEAD + 4);
-    p[2] = DX_HBTP_P_EXTRA_DEADLINE;
-    dx_hbtp_p_store16(p + 3, 4);
-    dx_hbtp_p_store32(p + 5, ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX);
-    return 2 + DX_HBTP_P_FIELD_HEAD + 4;
-}
-
 static int dx_hbtp_p_request(dx_hbtp_session *s, uint32_t word, const uint8_t *head,
                              size_t head_size, const void *payload, size_t size,
                              uint64_t deadline_ns, void *user, uint16_t *sequence)
@@ -2501,11 +2496,9 @@ static int dx_hbtp_p_request(dx_hbtp_session *s, uint32_t word, const uint8_t *h
     number = dx_hbtp_p_next(s);
     if (!number) return DX_HBTP_EAGAIN;
     if ((s->peer.features & DX_HBTP_FEATURE_DEADLINE) && deadline_ns != UINT64_MAX) {
-        const size_t extra_size = dx_hbtp_p_put_deadline(extra, s->now_ns_, deadline_ns);
-        DX_HBTP_ASSERT(head_size <= sizeof extra - extra_size);
-        DX_HBTP_MEMCPY(extra + extra_size, head, head_size);
+        head_size = s->second_->head(s, extra, head, head_size, deadline_ns);
+        DX_HBTP_ASSERT(head_size <= sizeof extra);
         head = extra;
-        head_size += extra_size;
         word |= (uint32_t)DX_HBTP_FLAG_EXTRA << 8;
     }
     error = dx_hbtp_p_say(s, word | (uint32_t)number << 16, head, head_size, payload, size);
@@ -2626,10 +2619,17 @@ static void dx_hbtp_p_refuse(dx_hbtp_session *s, const dx_hbtp_frame *frame, uin
     dx_hbtp_p_event(s, event, frame);
 }
 
-static int dx_hbtp_p_on_no_route(const dx_hbtp_context *c)
+static int dx_hbtp_p_refuse_route(const dx_hbtp_context *c)
 {
     dx_hbtp_p_refuse(c->session, c->frame, DX_HBTP_STATUS_NOT_FOUND, DX_HBTP_EVENT_NO_ROUTE);
     return DX_HBTP_OK;
+}
+
+/* Nobody has set a handler. After a Hello, two of these opcodes have a meaning. */
+static int dx_hbtp_p_on_no_route(const dx_hbtp_context *c)
+{
+    const bool second = c->session->peer.version >= DX_HBTP_P_VERSION;
+    return second ? c->session->second_->take(c) : dx_hbtp_p_refuse_route(c);
 }
 
 static int dx_hbtp_p_on_unknown(const dx_hbtp_context *c)
@@ -2652,26 +2652,6 @@ static int dx_hbtp_p_on_close(const dx_hbtp_context *c)
     (void)dx_hbtp_write_close(c->out, DX_HBTP_STATUS_NONE, NULL);
     c->out->limit_ = limit;
     dx_hbtp_p_shut(c->session, DX_HBTP_OK, c->frame);
-    return DX_HBTP_OK;
-}
-
-/* The peer is about to close: requests that it has not answered by 503 are still answered. */
-static int dx_hbtp_p_on_drain(const dx_hbtp_context *c)
-{
-    if (c->session->peer.version < DX_HBTP_P_VERSION) return dx_hbtp_p_on_no_route(c);
-    if (c->frame->flags & DX_HBTP_FLAG_EXPECTS_RESPONSE) return DX_HBTP_STATUS_BAD_REQUEST;
-    c->session->peer.drains = true;
-    dx_hbtp_p_event(c->session, DX_HBTP_EVENT_DRAIN, c->frame);
-    return DX_HBTP_OK;
-}
-
-/* The peer waits no longer: the program may give up, and answers all the same. */
-static int dx_hbtp_p_on_cancel(const dx_hbtp_context *c)
-{
-    dx_hbtp_session *s = c->session;
-    if (s->peer.version < DX_HBTP_P_VERSION) return dx_hbtp_p_on_no_route(c);
-    if (c->frame->flags & DX_HBTP_FLAG_EXPECTS_RESPONSE) return DX_HBTP_STATUS_BAD_REQUEST;
-    if (s->pending_ && s->desc.on_cancel) s->desc.on_cancel(s, c->frame->sequence);
     return DX_HBTP_OK;
 }
 
@@ -2851,9 +2831,7 @@ static dx_hbtp_handler_fn *dx_hbtp_p_default(uint8_t opcode)
     switch (opcode) {
     case DX_HBTP_OP_PING: return dx_hbtp_p_on_ping;
     case DX_HBTP_OP_CLOSE: return dx_hbtp_p_on_close;
-    case DX_HBTP_OP_DRAIN: return dx_hbtp_p_on_drain;
     case DX_HBTP_OP_RPC_CALL: return dx_hbtp_p_on_call;
-    case DX_HBTP_OP_RPC_CANCEL: return dx_hbtp_p_on_cancel;
     case DX_HBTP_OP_RPC_STREAM_START:
     case DX_HBTP_OP_RPC_STREAM_CHUNK:
     case DX_HBTP_OP_RPC_STREAM_END: return dx_hbtp_p_on_stream;
@@ -2926,8 +2904,7 @@ enum {
     DX_HBTP_P_TAG_KEY      = 8,
     DX_HBTP_P_TAG_TOKEN    = 9,
     DX_HBTP_P_LIMITS_SIZE  = 16,
-    DX_HBTP_P_CODEC_ZSTD   = 1,
-    DX_HBTP_P_PAYLOAD_MIN  = 256 /* a peer that takes less cannot be told anything */
+    DX_HBTP_P_CODEC_ZSTD   = 1
 };
 
 DX_HBTP_API int dx_hbtp_next_field(const uint8_t **list, size_t *left, uint8_t *tag,
@@ -2943,6 +2920,21 @@ DX_HBTP_API int dx_hbtp_next_field(const uint8_t **list, size_t *left, uint8_t *
     *list = *value + size;
     *left -= DX_HBTP_P_FIELD_HEAD + (size_t)size;
     return size;
+}
+
+/* The fields of a request that says when nobody waits for it any more, and its head behind them. */
+static size_t dx_hbtp_p_put_deadline(const dx_hbtp_session *s, uint8_t *out, const uint8_t *head,
+                                     size_t size, uint64_t deadline_ns)
+{
+    const uint64_t ms =
+        deadline_ns > s->now_ns_ ? (deadline_ns - s->now_ns_) / DX_HBTP_P_MS : 0;
+    const size_t fields = DX_HBTP_P_FIELD_HEAD + 4;
+    dx_hbtp_p_store16(out, (uint16_t)fields);
+    out[2] = DX_HBTP_P_EXTRA_DEADLINE;
+    dx_hbtp_p_store16(out + 3, 4);
+    dx_hbtp_p_store32(out + 5, ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX);
+    DX_HBTP_MEMCPY(out + 2 + fields, head, size);
+    return 2 + fields + size;
 }
 
 /* Take the fields off a payload. Returns what is wrong with them. */
@@ -2971,6 +2963,37 @@ static int dx_hbtp_p_take_extra(dx_hbtp_session *s, dx_hbtp_frame *f)
     }
     DX_HBTP_ASSERT(list <= f->payload);
     return left ? DX_HBTP_ECORRUPT : DX_HBTP_OK;
+}
+
+/* Before a frame goes to its handler: take its fields off, and see whether it may begin at all.
+   Returns an error, or the status of one that is refused. */
+static int dx_hbtp_p_look(dx_hbtp_session *s, dx_hbtp_frame *f)
+{
+    const bool fields = s->peer.version >= DX_HBTP_P_VERSION &&
+                        (f->flags & DX_HBTP_FLAG_EXTRA) && !dx_hbtp_p_is_opaque(f->flags);
+    const int error = fields ? dx_hbtp_p_take_extra(s, f) : DX_HBTP_OK;
+    if (error || !dx_hbtp_p_is_request(f->opcode, f->flags)) return error;
+    if (s->limit_ns_ <= s->now_ns_) return DX_HBTP_STATUS_TIMEOUT;
+    if (s->hello_first_ && f->opcode != DX_HBTP_OP_HELLO)
+        return DX_HBTP_STATUS_OTHER_VERSION;
+    return s->drains_ && f->opcode != DX_HBTP_OP_PING ? DX_HBTP_STATUS_UNAVAILABLE : DX_HBTP_OK;
+}
+
+/* What nobody has set a handler for. Drain: the peer is about to close. RpcCancel: it does not wait
+   any longer; the program may give up, and answers all the same. */
+static int dx_hbtp_p_take_second(const dx_hbtp_context *c)
+{
+    dx_hbtp_session *s = c->session;
+    if (c->frame->opcode != DX_HBTP_OP_DRAIN && c->frame->opcode != DX_HBTP_OP_RPC_CANCEL)
+        return dx_hbtp_p_refuse_route(c);
+    if (c->frame->flags & DX_HBTP_FLAG_EXPECTS_RESPONSE) return DX_HBTP_STATUS_BAD_REQUEST;
+    if (c->frame->opcode == DX_HBTP_OP_DRAIN) {
+        s->peer.drains = true;
+        dx_hbtp_p_event(s, DX_HBTP_EVENT_DRAIN, c->frame);
+    } else if (s->pending_ && s->desc.on_cancel) {
+        s->desc.on_cancel(s, c->frame->sequence);
+    }
+    return DX_HBTP_OK;
 }
 
 /* Append a field to a list, of which `size` bytes are there. 0: no room. */
@@ -3084,9 +3107,9 @@ static uint16_t dx_hbtp_p_read_hello(const dx_hbtp_hello *mine, const uint8_t *l
     return DX_HBTP_STATUS_NONE;
 }
 
-static void dx_hbtp_p_on_hello_answered(dx_hbtp_session *s, const dx_hbtp_result *r);
-static const struct dx_hbtp_p_second dx_hbtp_p_second_version = {dx_hbtp_p_take_extra,
-                                                                 dx_hbtp_p_on_hello_answered};
+static bool dx_hbtp_p_on_hello_answered(dx_hbtp_session *s, const dx_hbtp_result *r);
+static const struct dx_hbtp_p_second dx_hbtp_p_second_version = {
+    dx_hbtp_p_look, dx_hbtp_p_take_second, dx_hbtp_p_on_hello_answered, dx_hbtp_p_put_deadline};
 
 /* From now on both speak the higher version. */
 static void dx_hbtp_p_agree(dx_hbtp_session *s, const dx_hbtp_hello *mine, const dx_hbtp_offer *o)
@@ -3098,7 +3121,7 @@ static void dx_hbtp_p_agree(dx_hbtp_session *s, const dx_hbtp_hello *mine, const
     s->peer.drains = drains;
     s->peer.version = DX_HBTP_P_VERSION;
     s->peer.features = o->features & DX_HBTP_FEATURES_KNOWN;
-    if (s->peer.payload_max) s->desc.out->payload_max_ = s->peer.payload_max;
+    if (s->peer.payload_max) s->desc.out->payload_over_ = s->peer.payload_max + 1;
     s->credit_ = mine->credit;
     s->second_ = &dx_hbtp_p_second_version;
 }
@@ -3115,15 +3138,15 @@ static void dx_hbtp_p_part_ways(dx_hbtp_session *s, uint16_t status, const dx_hb
     dx_hbtp_p_shut(s, DX_HBTP_EVERSION, NULL);
 }
 
-/* The answer to our Hello, an error, or the end of the wait for it. */
-static void dx_hbtp_p_on_hello_answered(dx_hbtp_session *s, const dx_hbtp_result *r)
+/* The answer to our Hello, an error, or the end of the wait for it. False: it is another's. */
+static bool dx_hbtp_p_on_hello_answered(dx_hbtp_session *s, const dx_hbtp_result *r)
 {
     const dx_hbtp_hello *const mine = s->hello_;
     dx_hbtp_offer offer;
     uint16_t status = DX_HBTP_STATUS_NONE;
-    DX_HBTP_ASSERT(mine);
+    if (!mine || r->sequence != s->hello_at_) return false;
     s->hello_ = NULL;
-    if (s->state == DX_HBTP_CLOSED) return;
+    if (s->state == DX_HBTP_CLOSED) return true;
     if (r->error == DX_HBTP_OK)
         status = dx_hbtp_p_read_hello(mine, r->payload, r->payload_size, &offer);
     else if (r->error == DX_HBTP_EREMOTE && r->status != DX_HBTP_STATUS_NOT_FOUND)
@@ -3132,10 +3155,11 @@ static void dx_hbtp_p_on_hello_answered(dx_hbtp_session *s, const dx_hbtp_result
         status = DX_HBTP_STATUS_OTHER_VERSION; /* an old one, which does not do */
     if (status) {
         dx_hbtp_p_part_ways(s, status, r->frame);
-        return;
+        return true;
     }
     if (r->error == DX_HBTP_OK) dx_hbtp_p_agree(s, mine, &offer);
     dx_hbtp_p_event(s, DX_HBTP_EVENT_HELLO, r->frame);
+    return true;
 }
 
 DX_HBTP_API int dx_hbtp_say_hello(dx_hbtp_session *s, const dx_hbtp_hello *hello,
@@ -3166,7 +3190,7 @@ DX_HBTP_API int dx_hbtp_hello_handler(const dx_hbtp_context *c)
     uint8_t *p = dx_hbtp_out_next(c->out);
     const size_t room = dx_hbtp_out_room(c->out);
     size_t size;
-    int status = s->greeted_ || s->hello_at_ ? DX_HBTP_STATUS_BAD_REQUEST : 0;
+    int status = s->hello_at_ || !c->frame->sequence ? DX_HBTP_STATUS_BAD_REQUEST : 0;
     if (!(c->frame->flags & DX_HBTP_FLAG_EXPECTS_RESPONSE)) return DX_HBTP_STATUS_BAD_REQUEST;
     if (!status) status = dx_hbtp_p_read_hello(mine, c->payload, c->payload_size, &offer);
     if (!status && mine->admit) status = mine->admit(mine->user, s, &offer);
@@ -3181,16 +3205,24 @@ DX_HBTP_API int dx_hbtp_hello_handler(const dx_hbtp_context *c)
     if (!size || dx_hbtp_write_rpc_response(c->out, c->frame->sequence, p, size))
         return DX_HBTP_ENOSPACE;
     c->out->kept_ = true;
-    s->greeted_ = true;
+    s->hello_at_ = c->frame->sequence;
+    s->hello_first_ = false;
     dx_hbtp_p_agree(s, mine, &offer);
     dx_hbtp_p_event(s, DX_HBTP_EVENT_HELLO, c->frame);
     return DX_HBTP_OK;
+}
+
+DX_HBTP_API void dx_hbtp_require_hello(dx_hbtp_session *s)
+{
+    s->second_ = &dx_hbtp_p_second_version;
+    s->hello_first_ = true;
 }
 
 DX_HBTP_API int dx_hbtp_drain(dx_hbtp_session *s, uint16_t status, const char *text)
 {
     if (!s) return DX_HBTP_EINVAL;
     if (s->state == DX_HBTP_CLOSED) return DX_HBTP_ECANCELED;
+    s->second_ = &dx_hbtp_p_second_version;
     s->drains_ = true;
     return s->peer.features & DX_HBTP_FEATURE_DRAIN
                ? dx_hbtp_p_say_status(s, dx_hbtp_p_word(DX_HBTP_OP_DRAIN, 0, 0), status, text)
@@ -3326,22 +3358,13 @@ static bool dx_hbtp_p_dispatch(dx_hbtp_session *s, dx_hbtp_frame *frame)
         dx_hbtp_p_fail(s, error, frame);
         return false;
     }
-    if (!error && second && (frame->flags & DX_HBTP_FLAG_EXTRA) &&
-        !dx_hbtp_p_is_opaque(frame->flags))
-        error = s->second_->extra(s, frame);
+    if (!error && s->second_) error = s->second_->look(s, frame);
     if (!error) error = dx_hbtp_resolve_extended(frame);
     if (error && !dx_hbtp_p_is_answer(frame->opcode)) {
-        dx_hbtp_p_refuse(s, frame, dx_hbtp_p_status(error), DX_HBTP_EVENT_FAILED);
+        dx_hbtp_p_refuse(s, frame, dx_hbtp_p_status(error),
+                         error > 0 ? DX_HBTP_EVENT_REFUSED : DX_HBTP_EVENT_FAILED);
     } else if (dx_hbtp_p_is_opaque(frame->flags) && !dx_hbtp_p_is_answer(frame->opcode)) {
         dx_hbtp_p_refuse(s, frame, DX_HBTP_STATUS_UNSUPPORTED, DX_HBTP_EVENT_REFUSED);
-    } else if (s->desc.require_hello && !s->greeted_ && frame->opcode != DX_HBTP_OP_HELLO &&
-               dx_hbtp_p_is_request(frame->opcode, frame->flags)) {
-        dx_hbtp_p_refuse(s, frame, DX_HBTP_STATUS_OTHER_VERSION, DX_HBTP_EVENT_REFUSED);
-    } else if (s->drains_ && frame->opcode != DX_HBTP_OP_PING &&
-               dx_hbtp_p_is_request(frame->opcode, frame->flags)) {
-        dx_hbtp_p_refuse(s, frame, DX_HBTP_STATUS_UNAVAILABLE, DX_HBTP_EVENT_REFUSED);
-    } else if (s->limit_ns_ <= s->now_ns_ && dx_hbtp_p_is_request(frame->opcode, frame->flags)) {
-        dx_hbtp_p_refuse(s, frame, DX_HBTP_STATUS_TIMEOUT, DX_HBTP_EVENT_REFUSED);
     } else if (s->pending_ >= s->desc.pending_max &&
                dx_hbtp_p_may_pend(frame->opcode, frame->flags)) {
         dx_hbtp_p_refuse(s, frame, DX_HBTP_STATUS_TOO_MANY, DX_HBTP_EVENT_REFUSED);
@@ -3503,7 +3526,7 @@ DX_HBTP_API int dx_hbtp_session_set_out(dx_hbtp_session *s, dx_hbtp_out *out)
         return DX_HBTP_EINVAL;
     s->desc.out = out;
     out->limit_ = dx_hbtp_p_limit(s);
-    out->payload_max_ = s->peer.payload_max ? s->peer.payload_max : UINT32_MAX;
+    out->payload_over_ = s->peer.payload_max ? s->peer.payload_max + 1 : 0;
     out->cipher_ = s->desc.cipher;
     out->flags_ = (uint8_t)((out->flags_ & ~DX_HBTP_FLAG_ENCRYPTED) |
                             (out->cipher_ ? DX_HBTP_FLAG_ENCRYPTED : 0));
@@ -3540,14 +3563,15 @@ static int64_t dx_hbtp_p_next_frame(dx_hbtp_session *s, const uint8_t *p, size_t
 static int64_t dx_hbtp_p_run(dx_hbtp_session *s, const uint8_t *p, size_t size)
 {
     const bool plain = !DX_HBTP_P_SMALL && s->desc.router && !s->desc.cipher &&
-                       !s->desc.require_checksum && !s->desc.require_hello;
+                       !s->desc.require_checksum;
     dx_hbtp_frame frame;
     size_t used = 0;
     s->budget_ = s->desc.frames_max;
     for (;;) {
         int64_t got;
         s->state = DX_HBTP_WANTS_INPUT;
-        if (plain && !s->held_ && !s->drains_ && s->pending_ < s->desc.pending_max)
+        if (plain && !s->held_ && !s->drains_ && !s->hello_first_ &&
+            s->pending_ < s->desc.pending_max)
             used += dx_hbtp_p_dispatch_plain(s, p + used, size - used);
         if (s->state != DX_HBTP_WANTS_INPUT) break;
         got = dx_hbtp_p_next_frame(s, p, size, &used, &frame);

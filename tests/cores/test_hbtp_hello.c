@@ -254,22 +254,19 @@ DX_TEST(hb_21_sides_of_every_age_talk_both_ways)
 
 DX_TEST(hb_21_a_side_that_needs_version_2_says_so_to_an_old_one)
 {
-    dx_hbtp_session_desc d;
     both_open(true, false);
     ends[0].hello.needs = DX_HBTP_FEATURE_DRAIN;
     greet();
     DX_CHECK(ends[0].s.state == DX_HBTP_CLOSED && ends[0].s.error == DX_HBTP_EVERSION);
     DX_CHECK(ends[1].s.state == DX_HBTP_CLOSED && ends[1].s.error == 0);
     both_open(false, true);
-    end_desc(&ends[1], &d);
-    d.require_hello = true;
-    end_open(&ends[1], true, &d);
+    dx_hbtp_require_hello(&ends[1].s);
     DX_CHECK_EQ(dx_hbtp_call(&ends[0].s, 1, "hi", 2, UINT64_MAX, NULL, NULL), 0);
     settle();
     DX_CHECK(ends[0].results == 1 && ends[0].error == DX_HBTP_EREMOTE && ends[0].status == 426);
     DX_CHECK_EQ(ends[1].handled, 0);
     both_open(true, true);
-    end_open(&ends[1], true, &d);
+    dx_hbtp_require_hello(&ends[1].s);
     greet();
     call_works(0);
 }
