@@ -190,7 +190,7 @@ typedef enum dx_hbtp_error {
     X(429, TOO_MANY, "too many requests")       /* unanswered, or in a time */                     \
     X(426, OTHER_VERSION, "another version")    /* none that both sides know */                    \
     X(500, INTERNAL, "internal error")                                                             \
-    X(501, NOT_KNOWN, "not implemented")        /* a feature or a field that is needed */          \
+    X(501, NOT_KNOWN, "not known")              /* a feature or a field that is needed */          \
     X(503, UNAVAILABLE, "unavailable")
 
 typedef enum dx_hbtp_status {
