@@ -1482,8 +1482,7 @@ static bool dx_hbtp_p_is_the_answer(const dx_hbtp_out *out, uint32_t word)
 /* Is there room for a frame whose payload is a head and `size` bytes? */
 static int dx_hbtp_p_reserve(const dx_hbtp_out *out, uint32_t word, size_t head_size, size_t size)
 {
-    size_t need; /* beside the payload's own bytes */
-    size_t room;
+    size_t need; /* beside the payload's own bytes; then with what is there already */
     size_t limit;
     if (!out || !out->memory_) return DX_HBTP_EINVAL;
     DX_HBTP_ASSERT(DX_HBTP_P_IS_SOUND(out) && head_size <= DX_HBTP_FILE_CHUNK_PREFIX);
@@ -1498,8 +1497,8 @@ static int dx_hbtp_p_reserve(const dx_hbtp_out *out, uint32_t word, size_t head_
         need += DX_HBTP_CHECKSUM_SIZE;
     }
     limit = dx_hbtp_p_is_the_answer(out, word) ? out->size_ : out->limit_;
-    room = limit > out->used_ ? limit - out->used_ : 0;
-    return need > room || size > room - need ? DX_HBTP_ENOSPACE : DX_HBTP_OK;
+    need += out->used_; /* no memory is so large that this wraps */
+    return need > limit || size > limit - need ? DX_HBTP_ENOSPACE : DX_HBTP_OK;
 }
 
 /* The payload is where it belongs: put the header before it, a tag and a checksum behind it. */
