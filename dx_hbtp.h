@@ -582,6 +582,8 @@ typedef struct dx_hbtp_session_desc { /* zero = the default written behind each 
                                               your own buffer (see need) */
     bool                  reject_unknown_flags; /* false: bits 20, 40, 80 are handed on unread */
     bool                  require_checksum;     /* true: a frame without a checksum closes */
+    uint64_t            (*now_ns)(const dx_hbtp_session *s); /* for deadlines that travel; NULL: as
+                                              given last to feed or tick */
 } dx_hbtp_session_desc;
 
 typedef struct dx_hbtp_peer { /* what is known of the other side, see >>hello */
@@ -2925,8 +2927,8 @@ DX_HBTP_API int dx_hbtp_next_field(const uint8_t **list, size_t *left, uint8_t *
 static size_t dx_hbtp_p_put_deadline(const dx_hbtp_session *s, uint8_t *out, const uint8_t *head,
                                      size_t size, uint64_t deadline_ns)
 {
-    const uint64_t ms =
-        deadline_ns > s->now_ns_ ? (deadline_ns - s->now_ns_) / DX_HBTP_P_MS : 0;
+    const uint64_t now = s->desc.now_ns ? s->desc.now_ns(s) : s->now_ns_;
+    const uint64_t ms = deadline_ns > now ? (deadline_ns - now) / DX_HBTP_P_MS : 0;
     const size_t fields = DX_HBTP_P_FIELD_HEAD + 4;
     dx_hbtp_p_store16(out, (uint16_t)fields);
     out[2] = DX_HBTP_P_EXTRA_DEADLINE;

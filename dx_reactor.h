@@ -4317,6 +4317,7 @@ static int dx_reactor_p_round(dx_reactor *r, uint32_t min, int64_t timeout_ns)
     dx_reactor_p_receive_ready(r);
     r->submitted_ = r->stats_.completed + r->pending_;
     timeout_ns = dx_reactor_p_wait_ns(r, timeout_ns);
+    if (r->flush_due_) timeout_ns = 0; /* an extension asked again while it was flushed */
     looked = timeout_ns != 0 && r->spin_ns_;
     if (looked) error = dx_reactor_p_spin(r, &timeout_ns);
     if (timeout_ns != 0) {

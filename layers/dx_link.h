@@ -64,8 +64,8 @@
         }
 
     CONTENTS (search >>)
-        config  errors  types  api  platform  links  due  output  input  ends  callbacks  public
-        license
+        config  errors  types  api  platform  links  due  output  input  service  callbacks
+        public  license
 
     HOW IT WORKS
         Use the functions of dx_hbtp.h on the session of a link as if there were nothing between
@@ -154,16 +154,21 @@ typedef struct dx_link_desc { /* zero = the default written behind each field */
     uint32_t high_water;  /* of output under way, from there on answers wait; four blocks */
     uint64_t connect_ns;  /* for a connection to come about; 10 s */
     uint64_t linger_ns;   /* from our Close to the end of the connection; 5 s */
-    dx_hbtp_session_desc session; /* of every link. memory, memory_size, out, on_output and in_place
-                                     are the layer's; payload_max: block_size - 12; keepalive_ns:
-                                     30 s, UINT64_MAX: never; user: where that of each begins */
+    dx_hbtp_session_desc session; /* of every link. memory, memory_size, out, on_output, now_ns and
+                                     in_place are the layer's; payload_max: block_size - 12;
+                                     keepalive_ns: 30 s, UINT64_MAX: never; user: where that of
+                                     each link begins */
+    const dx_hbtp_hello *hello; /* what links that connect say first; borrowed. NULL: nothing, they
+                                   are of version 1. Those that were accepted answer by the route
+                                   for DX_HBTP_OP_HELLO; with hello->needs they insist on it */
     void    *user;        /* the caller's */
 
     /* They may be NULL, and may call everything below. */
 
     /* A connection was accepted, or has come about. session->desc.user is the caller's to set. */
     void   (*opened)(dx_link *l, dx_link_id id);
-    /* Output was taken: dx_hbtp_send() and others that had no room may have some. */
+    /* Output was taken from a buffer that was half full or more: dx_hbtp_send() and others that had
+       no room have some. */
     void   (*writable)(dx_link *l, dx_link_id id);
     /* Once for each link. 0: after a Close, of either side; else -errno: it was lost. */
     void   (*closed)(dx_link *l, dx_link_id id, int32_t reason);
@@ -196,7 +201,8 @@ DX_LINK_API int dx_link_open(dx_link *l, dx_reactor *r, const dx_link_desc *desc
 /* Accept on fd, which stays the caller's. Once for each *l. EINVAL. */
 DX_LINK_API int dx_link_listen(dx_link *l, int fd);
 /* A link to *address, which is copied. Its session can be used at once: what is written goes out
-   when the connection has come about. EINVAL; EAGAIN, ECANCELED, ESYS: there is no link. */
+   when the connection has come about. EINVAL: also a Hello that does not fit into out_size; EAGAIN,
+   ECANCELED, ESYS: there is no link. */
 DX_LINK_API int dx_link_connect(dx_link *l, const dx_reactor_address *address, dx_link_id *id);
 /* A link on a connected, non-blocking stream; opened is not called. As dx_link_connect(). */
 DX_LINK_API int dx_link_add(dx_link *l, int fd, dx_link_id *id);
@@ -217,8 +223,9 @@ DX_LINK_API int dx_link_wake(dx_link *l, dx_link_id id);
 DX_LINK_API int dx_link_close(dx_link *l, dx_link_id id, uint16_t status, const char *text);
 /* End now, with whatever is under way; `closed` is called later, with -ECANCELED. ENOTFOUND. */
 DX_LINK_API int dx_link_abort(dx_link *l, dx_link_id id);
-/* Accept and connect no more. Close each link when no request of either side waits on it and no
-   stream is open; within_ns later, those that are left (status 503). Done when count is 0. */
+/* Accept and connect no more. Tell the peers that understand it, answer new requests with 503, and
+   close each link when no request of either side waits on it and no stream is open; within_ns
+   later, those that are left (status 503). Done when count is 0. */
 DX_LINK_API void dx_link_drain(dx_link *l, uint64_t within_ns);
 
 #ifdef __cplusplus
@@ -286,7 +293,8 @@ enum { /* dx_link_p_slot.flags */
     DX_LINK_P_IS_LEAVING    = 16, /* dx_peers_close() was called, it will say closed */
     DX_LINK_P_IS_DIRTY      = 32, /* in the list of what is serviced before the reactor waits */
     DX_LINK_P_IS_LOST       = 64, /* without a Close: reason says how */
-    DX_LINK_P_IS_WOKEN      = 128 /* there may be room again: show it what is held */
+    DX_LINK_P_IS_WOKEN      = 128, /* there may be room again: show it what is held */
+    DX_LINK_P_IS_TAKEN      = 256 /* much output was taken: tell the program */
 };
 
 typedef struct dx_link_p_slot {
@@ -352,6 +360,12 @@ static void dx_link_p_on_output(dx_hbtp_session *s)
     dx_link_p_soon(slot);
 }
 
+/* The session's clock. */
+static uint64_t dx_link_p_now(const dx_hbtp_session *s)
+{
+    return dx_reactor_now_ns(((const dx_link_p_slot *)(const void *)s)->all->reactor);
+}
+
 /* A slot with a new session; NULL: all are taken. */
 static dx_link_p_slot *dx_link_p_new(dx_link *l)
 {
@@ -378,6 +392,24 @@ static dx_link_p_slot *dx_link_p_new(dx_link *l)
     (void)error;
     l->count++;
     return slot;
+}
+
+/* Its end, or that of an attempt: a slot that may be used again. */
+static void dx_link_p_free(dx_link_p_slot *slot)
+{
+    dx_link *l = slot->all;
+    const uint32_t number = dx_link_p_number(slot) + 1;
+    uint32_t *link = &l->dirty_; /* where the list of what is dirty names it */
+    DX_LINK_ASSERT(slot->due_ns == UINT64_MAX && l->count > 0);
+    if (slot->flags & DX_LINK_P_IS_DIRTY) {
+        while (*link != number) link = &dx_link_p_slot_at(l, *link - 1)->next;
+        *link = slot->next;
+    }
+    slot->id = 0;
+    slot->flags = 0;
+    slot->next = l->free_;
+    l->free_ = number;
+    l->count--;
 }
 
 /* >>due ----------------------------------------------------------------
@@ -480,6 +512,7 @@ static bool dx_link_p_pump(dx_link_p_slot *slot)
         size_t size;
         const uint8_t *bytes = dx_hbtp_out_data(&slot->out, &size);
         if (!size) break;
+        if (size >= l->desc.out_size / 2) slot->flags |= DX_LINK_P_IS_TAKEN;
         error = dx_peers_send(&l->peers_, slot->id, bytes, (uint32_t)size);
         if (error == DX_PEERS_EAGAIN) {
             slot->flags |= DX_LINK_P_IS_FULL;
@@ -564,7 +597,13 @@ static size_t dx_link_p_feed(dx_link_p_slot *slot, const uint8_t *bytes, size_t 
     return used;
 }
 
-/* >>ends --------------------------------------------------------------- */
+/* >>service ------------------------------------------------------------
+   All that a link does beside taking input happens in one place, at most once between two waits of
+   the reactor, when something was written in it, came for it or is due:
+
+       dirty, due --> send --> tick --> send --> closed: leave;  draining and idle: Close;
+                                                 else: tell that there is room, and know when to
+                                                 come again */
 /* Let time pass, send what there is, and find out when to come again. */
 static void dx_link_p_service(dx_link_p_slot *slot)
 {
@@ -585,6 +624,10 @@ static void dx_link_p_service(dx_link_p_slot *slot)
         return;
     }
     if (next < slot->due_ns) dx_link_p_set_due(slot, next); /* later ones are found out then */
+    if (slot->flags & DX_LINK_P_IS_TAKEN) {
+        slot->flags &= ~(uint32_t)DX_LINK_P_IS_TAKEN;
+        if (l->desc.writable) l->desc.writable(l, slot->id);
+    }
 }
 
 /* Show a link its input again. */
@@ -608,7 +651,8 @@ static void dx_link_p_expire(dx_link_p_slot *slot)
     }
 }
 
-/* >>callbacks ---------------------------------------------------------- */
+/* >>callbacks ----------------------------------------------------------
+   The reactor's timer and flush, and what dx_peers.h says of a connection. */
 /* The time of the earliest, or of a drain, has come: timer_op_.fn. */
 static void dx_link_p_on_timer(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
 {
@@ -657,7 +701,8 @@ static void dx_link_p_opened(dx_peers *peers, dx_peers_id id)
 {
     dx_link *l = (dx_link *)peers->desc.user;
     dx_link_p_slot *slot = dx_link_p_find(l, id);
-    if (!slot) {
+    const bool accepted = !slot;
+    if (accepted) {
         slot = dx_link_p_new(l);
         DX_LINK_ASSERT(slot); /* dx_peers.h accepts no more than links_max */
         slot->id = id;
@@ -665,6 +710,7 @@ static void dx_link_p_opened(dx_peers *peers, dx_peers_id id)
     }
     slot->flags &= ~(uint32_t)DX_LINK_P_IS_CONNECTING;
     dx_link_p_set_due(slot, UINT64_MAX);
+    if (accepted && l->desc.hello && l->desc.hello->needs) dx_hbtp_require_hello(&slot->session);
     if (l->drain_ns_) (void)dx_link_close(l, id, DX_HBTP_STATUS_UNAVAILABLE, NULL);
     else if (l->desc.opened) l->desc.opened(l, id);
     dx_link_p_soon(slot);
@@ -694,15 +740,10 @@ static size_t dx_link_p_received(dx_peers *peers, dx_peers_id id, const uint8_t 
 /* The connection takes output again. */
 static void dx_link_p_drained(dx_peers *peers, dx_peers_id id)
 {
-    dx_link *l = (dx_link *)peers->desc.user;
-    dx_link_p_slot *slot = dx_link_p_find(l, id);
+    dx_link_p_slot *slot = dx_link_p_find((dx_link *)peers->desc.user, id);
     slot->flags &= ~(uint32_t)DX_LINK_P_IS_FULL;
     slot->flags |= DX_LINK_P_IS_WOKEN;
-    (void)dx_link_p_pump(slot);
     dx_link_p_soon(slot);
-    if (slot->session.state == DX_HBTP_CLOSED) return;
-    (void)dx_link_p_feed(slot, NULL, 0); /* what had no room before: credit, the ends of streams */
-    if (l->desc.writable && slot->session.state != DX_HBTP_CLOSED) l->desc.writable(l, id);
 }
 
 /* The end of a link. */
@@ -710,23 +751,13 @@ static void dx_link_p_closed(dx_peers *peers, dx_peers_id id, int32_t reason)
 {
     dx_link *l = (dx_link *)peers->desc.user;
     dx_link_p_slot *slot = dx_link_p_find(l, id);
-    uint32_t *link; /* where the list of what is dirty names it */
     if (!slot) return;
     if (!(slot->flags & DX_LINK_P_IS_LOST)) slot->reason = reason;
     slot->flags |= DX_LINK_P_IS_ENDING | DX_LINK_P_IS_LEAVING;
     dx_hbtp_abort(&slot->session);
     if (l->desc.closed) l->desc.closed(l, id, slot->reason);
     dx_link_p_set_due(slot, UINT64_MAX);
-    if (slot->flags & DX_LINK_P_IS_DIRTY) {
-        link = &l->dirty_;
-        while (*link != dx_link_p_number(slot) + 1) link = &dx_link_p_slot_at(l, *link - 1)->next;
-        *link = slot->next;
-    }
-    slot->id = 0;
-    slot->flags = 0;
-    slot->next = l->free_;
-    l->free_ = dx_link_p_number(slot) + 1;
-    l->count--;
+    dx_link_p_free(slot);
 }
 
 /* >>public ------------------------------------------------------------- */
@@ -756,6 +787,7 @@ static bool dx_link_p_defaults(dx_link_desc *d)
     if (!s->payload_max) s->payload_max = d->block_size - DX_LINK_P_FRAME_EXTRA;
     s->in_place = true;
     s->on_output = dx_link_p_on_output;
+    s->now_ns = dx_link_p_now;
     return s->payload_max <= d->block_size - DX_LINK_P_FRAME_EXTRA &&
            (uint64_t)d->block_count * d->block_size >= d->out_size;
 }
@@ -849,16 +881,19 @@ DX_LINK_API int dx_link_listen(dx_link *l, int fd)
 static int dx_link_p_begin(dx_link *l, int fd, const dx_reactor_address *address, dx_link_id *id)
 {
     dx_link_p_slot *slot = dx_link_p_new(l);
+    int error = DX_LINK_OK;
     if (!slot) return DX_LINK_EAGAIN;
     if (address) {
         slot->address = *address;
         slot->flags |= DX_LINK_P_IS_CONNECTING;
+        if (l->desc.hello && dx_hbtp_say_hello(&slot->session, l->desc.hello, UINT64_MAX))
+            error = DX_LINK_EINVAL;
     }
-    if (dx_peers_add(&l->peers_, fd, address ? &slot->address : NULL, &slot->id)) {
-        slot->next = l->free_;
-        l->free_ = dx_link_p_number(slot) + 1;
-        l->count--;
-        return DX_LINK_EAGAIN;
+    if (!error && dx_peers_add(&l->peers_, fd, address ? &slot->address : NULL, &slot->id))
+        error = DX_LINK_EAGAIN;
+    if (error) {
+        dx_link_p_free(slot);
+        return error;
     }
     *dx_peers_data(&l->peers_, slot->id) = (uint64_t)dx_link_p_number(slot) + 1;
     *id = slot->id;
@@ -949,7 +984,9 @@ DX_LINK_API void dx_link_drain(dx_link *l, uint64_t within_ns)
     l->drain_ns_ = within_ns > UINT64_MAX - 1 - now ? UINT64_MAX - 1 : now + within_ns;
     for (number = 0; number < l->slots_used_; number++) {
         dx_link_p_slot *slot = dx_link_p_slot_at(l, number);
-        if (slot->id) dx_link_p_soon(slot);
+        if (!slot->id) continue;
+        (void)dx_hbtp_drain(&slot->session, DX_HBTP_STATUS_UNAVAILABLE, NULL);
+        dx_link_p_soon(slot);
     }
     dx_link_p_arm(l);
 }
