@@ -645,6 +645,7 @@ struct dx_hbtp_session { /* caller-allocated; without "_": to be read */
     uint32_t                 credit_;       /* that it has stated, for streams of the peer */
     uint16_t                 sequence_;     /* the last one given out */
     uint16_t                 hello_at_;     /* sequence of its Hello, or the peer's; 0: none yet */
+    uint16_t                 drain_at_;     /* sequence of its Drain; 0: none waits for an answer */
     bool                     drains_;       /* new requests get 503 */
     bool                     hello_first_;  /* requests before the peer's Hello get 426 */
     bool                     pinged_;       /* a Ping was sent after a silence */
@@ -753,8 +754,9 @@ DX_HBTP_API int dx_hbtp_say_hello(dx_hbtp_session *s, const dx_hbtp_hello *hello
 DX_HBTP_API int dx_hbtp_hello_handler(const dx_hbtp_context *context);
 /* From now on requests before the peer's Hello get status 426. */
 DX_HBTP_API void dx_hbtp_require_hello(dx_hbtp_session *s);
-/* Tell the peer to use another connection from now on; its new requests get 503. Close it when
-   dx_hbtp_is_idle(). text NULL: as writers. ENOSPACE: it was not told, the rest holds. */
+/* Tell the peer to use another connection from now on; its new requests get 503, unbegun. Close it
+   when dx_hbtp_is_idle(): the peer's answer has come then, so nothing is on its way. text NULL: as
+   writers. Other errors than ECANCELED (closed): it was not told, the rest holds. */
 DX_HBTP_API int dx_hbtp_drain(dx_hbtp_session *s, uint16_t status, const char *text);
 /* The next field of a list: *tag, *value. Returns its size; -1: there is none, *left is 0 where
    the list ends as it should. */
@@ -974,7 +976,7 @@ struct dx_hbtp_p_slot { /* a request of ours; stays readable until the slot is u
 struct dx_hbtp_p_second {
     int    (*look)(dx_hbtp_session *s, dx_hbtp_frame *frame); /* at a frame before its handler */
     int    (*take)(const dx_hbtp_context *c); /* a frame without a handler: Drain, RpcCancel */
-    bool   (*answered)(dx_hbtp_session *s, const dx_hbtp_result *result); /* is it our Hello's? */
+    bool   (*answered)(dx_hbtp_session *s, const dx_hbtp_result *result); /* is it ours? */
     size_t (*head)(const dx_hbtp_session *s, uint8_t *out, const uint8_t *head, size_t size,
                    uint64_t deadline_ns); /* of a request: fields, and what was the head before */
 };
@@ -2985,16 +2987,17 @@ static int dx_hbtp_p_look(dx_hbtp_session *s, dx_hbtp_frame *f)
 static int dx_hbtp_p_take_second(const dx_hbtp_context *c)
 {
     dx_hbtp_session *s = c->session;
-    if (c->frame->opcode != DX_HBTP_OP_DRAIN && c->frame->opcode != DX_HBTP_OP_RPC_CANCEL)
-        return dx_hbtp_p_refuse_route(c);
-    if (c->frame->flags & DX_HBTP_FLAG_EXPECTS_RESPONSE) return DX_HBTP_STATUS_BAD_REQUEST;
-    if (c->frame->opcode == DX_HBTP_OP_DRAIN) {
-        s->peer.drains = true;
-        dx_hbtp_p_event(s, DX_HBTP_EVENT_DRAIN, c->frame);
-    } else if (s->pending_ && s->desc.on_cancel) {
-        s->desc.on_cancel(s, c->frame->sequence);
+    const bool drain = c->frame->opcode == DX_HBTP_OP_DRAIN;
+    if (!drain && c->frame->opcode != DX_HBTP_OP_RPC_CANCEL) return dx_hbtp_p_refuse_route(c);
+    if (drain != dx_hbtp_p_is_request(c->frame->opcode, c->frame->flags))
+        return DX_HBTP_STATUS_BAD_REQUEST;
+    if (!drain) {
+        if (s->pending_ && s->desc.on_cancel) s->desc.on_cancel(s, c->frame->sequence);
+        return DX_HBTP_OK;
     }
-    return DX_HBTP_OK;
+    s->peer.drains = true;
+    dx_hbtp_p_event(s, DX_HBTP_EVENT_DRAIN, c->frame);
+    return dx_hbtp_write_rpc_response(c->out, c->frame->sequence, NULL, 0);
 }
 
 /* Append a field to a list, of which `size` bytes are there. 0: no room. */
@@ -3108,9 +3111,9 @@ static uint16_t dx_hbtp_p_read_hello(const dx_hbtp_hello *mine, const uint8_t *l
     return DX_HBTP_STATUS_NONE;
 }
 
-static bool dx_hbtp_p_on_hello_answered(dx_hbtp_session *s, const dx_hbtp_result *r);
+static bool dx_hbtp_p_on_second_answered(dx_hbtp_session *s, const dx_hbtp_result *r);
 static const struct dx_hbtp_p_second dx_hbtp_p_second_version = {
-    dx_hbtp_p_look, dx_hbtp_p_take_second, dx_hbtp_p_on_hello_answered, dx_hbtp_p_put_deadline};
+    dx_hbtp_p_look, dx_hbtp_p_take_second, dx_hbtp_p_on_second_answered, dx_hbtp_p_put_deadline};
 
 /* From now on both speak the higher version. */
 static void dx_hbtp_p_agree(dx_hbtp_session *s, const dx_hbtp_hello *mine, const dx_hbtp_offer *o)
@@ -3139,12 +3142,16 @@ static void dx_hbtp_p_part_ways(dx_hbtp_session *s, uint16_t status, const dx_hb
     dx_hbtp_p_shut(s, DX_HBTP_EVERSION, NULL);
 }
 
-/* The answer to our Hello, an error, or the end of the wait for it. False: it is another's. */
-static bool dx_hbtp_p_on_hello_answered(dx_hbtp_session *s, const dx_hbtp_result *r)
+/* The answer to our Hello or Drain, an error, or the end of the wait. False: it is another's. */
+static bool dx_hbtp_p_on_second_answered(dx_hbtp_session *s, const dx_hbtp_result *r)
 {
     const dx_hbtp_hello *const mine = s->hello_;
     dx_hbtp_offer offer;
     uint16_t status = DX_HBTP_STATUS_NONE;
+    if (s->drain_at_ && r->sequence == s->drain_at_) {
+        s->drain_at_ = 0;
+        return true;
+    }
     if (!mine || r->sequence != s->hello_at_) return false;
     s->hello_ = NULL;
     if (s->state == DX_HBTP_CLOSED) return true;
@@ -3221,13 +3228,17 @@ DX_HBTP_API void dx_hbtp_require_hello(dx_hbtp_session *s)
 
 DX_HBTP_API int dx_hbtp_drain(dx_hbtp_session *s, uint16_t status, const char *text)
 {
+    const uint32_t word = dx_hbtp_p_word(DX_HBTP_OP_DRAIN, DX_HBTP_FLAG_EXPECTS_RESPONSE, 0);
+    uint8_t head[4];
     if (!s) return DX_HBTP_EINVAL;
     if (s->state == DX_HBTP_CLOSED) return DX_HBTP_ECANCELED;
     s->second_ = &dx_hbtp_p_second_version;
     s->drains_ = true;
-    return s->peer.features & DX_HBTP_FEATURE_DRAIN
-               ? dx_hbtp_p_say_status(s, dx_hbtp_p_word(DX_HBTP_OP_DRAIN, 0, 0), status, text)
-               : (int)DX_HBTP_OK;
+    if (!(s->peer.features & DX_HBTP_FEATURE_DRAIN)) return DX_HBTP_OK;
+    if (!text) text = dx_hbtp_status_text(status);
+    dx_hbtp_p_store32(head, status);
+    return dx_hbtp_p_request(s, word, head, sizeof head, text, dx_hbtp_p_length(text), UINT64_MAX,
+                             NULL, &s->drain_at_);
 }
 
 /* >>dispatch ------------------------------------------------------------

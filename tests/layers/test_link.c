@@ -33,6 +33,7 @@ typedef struct world {
     dx_link_id         id;               /* of the server's last link */
     uint32_t           results, good;
     int                error;            /* of the last result */
+    uint32_t           unbegun;          /* results that say 503 */
     uint8_t            last[64];         /* its bytes */
     size_t             last_size;
     uint16_t           later[64];        /* requests that are answered when the test says so */
@@ -40,6 +41,11 @@ typedef struct world {
     bool               ready;            /* WAIT may go on */
     uint32_t           tries;            /* of it */
     uint64_t           received, sent;   /* of streams */
+    dx_hbtp_hello      hello;
+    bool               greets;           /* the server knows version 2 */
+    bool               busy;             /* the client calls again as soon as it is answered */
+    uint64_t           deadline_ns;      /* of the last call, as the server heard of it */
+    uint32_t           events[2][16];    /* of the server, of the client */
     uint32_t           finished;
 } world;
 
@@ -49,6 +55,7 @@ static world *world_of(const dx_hbtp_session *s) { return (world *)dx_link_of(s)
 
 static int on_echo(const dx_hbtp_context *c)
 {
+    if (c->user) ((world *)c->user)->deadline_ns = c->deadline_ns;
     return dx_hbtp_write_rpc_response(c->out, c->frame->sequence, c->payload, c->payload_size);
 }
 
@@ -93,8 +100,17 @@ static void on_result(dx_hbtp_session *s, const dx_hbtp_result *r)
     w->results++;
     w->good += !r->error;
     w->error = r->error;
+    w->unbegun += r->error == DX_HBTP_EREMOTE && r->status == DX_HBTP_STATUS_UNAVAILABLE;
     w->last_size = r->payload_size < sizeof w->last ? r->payload_size : sizeof w->last;
     if (r->payload) memcpy(w->last, r->payload, w->last_size);
+    if (w->busy) (void)dx_hbtp_call(s, ECHO, "again", 5, UINT64_MAX, NULL, NULL);
+}
+
+static void on_event(dx_hbtp_session *s, dx_hbtp_event event, const dx_hbtp_frame *frame)
+{
+    world *w = world_of(s);
+    (void)frame;
+    w->events[dx_link_of(s) == &w->client][event]++;
 }
 
 static void note_opened(dx_link *l, dx_link_id id)
@@ -138,6 +154,7 @@ static void links_open(world *w, dx_link *l, dx_link_desc *d)
     d->session.router = &w->router;
     d->session.on_result = on_result;
     d->session.on_stream = on_stream;
+    d->session.on_event = on_event;
     if (!d->session.streams_max) d->session.streams_max = 4;
     if (!d->links_max) d->links_max = 16;
     if (!d->block_count) d->block_count = 64;
@@ -159,6 +176,7 @@ static void world_open(world *w, int backend)
     DX_CHECK_EQ(dx_hbtp_router_set_method(&w->router, LATER, on_later, w), 0);
     DX_CHECK_EQ(dx_hbtp_router_set_method(&w->router, WAIT, on_wait, w), 0);
     DX_CHECK_EQ(dx_hbtp_router_set_method(&w->router, WHOLE, on_whole, w), 0);
+    if (w->greets) DX_CHECK_EQ(dx_hbtp_router_set(&w->router, DX_HBTP_OP_HELLO, dx_hbtp_hello_handler, &w->hello), 0);
     DX_CHECK_EQ(dx_reactor_address_parse(&w->at, "127.0.0.1:0"), 0);
     DX_CHECK_EQ(dx_reactor_listen_tcp(&w->l.r, &w->at, 0, 0, &w->listening, &w->at), 0);
     keep(w->listening);
@@ -493,6 +511,116 @@ EVERY(li_4_a_drain_ends_in_time_whatever_the_peers_do)
     dx_link_drain(&w.server, 40 * MS);
     UNTIL(w.closed == 1 && w.hung == 1);
     DX_CHECK(w.results == 1 && w.error == DX_HBTP_ECANCELED && w.reason == 0);
+    world_close(&w);
+}
+
+EVERY(li_4_a_busy_peer_of_version_1_does_not_hold_a_drain_up)
+{
+    static world w;
+    dx_link_id id;
+    memset(&w, 0, sizeof w);
+    world_open(&w, backend);
+    w.busy = true;
+    DX_CHECK_EQ(dx_hbtp_call(dial(&w, &id), ECHO, "1", 1, UINT64_MAX, NULL, NULL), 0);
+    UNTIL(w.results > 10);
+    dx_link_drain(&w.server, 600 * S);
+    UNTIL(w.closed == 1 && w.hung == 1); /* what it asks meanwhile has an end, too */
+    DX_CHECK(w.reason == 0 && w.client_reason == 0);
+    world_close(&w);
+}
+
+EVERY(li_4_of_a_peer_of_version_2_a_drain_loses_no_request_without_saying_that_it_was_not_begun)
+{
+    for (int i = 0; i < 20; i++) {
+        static world w;
+        dx_link_id id;
+        memset(&w, 0, sizeof w);
+        w.greets = true;
+        w.d.hello = &w.hello;
+        w.busy = true;
+        world_open(&w, backend);
+        DX_CHECK_EQ(dx_hbtp_call(dial(&w, &id), ECHO, "1", 1, UINT64_MAX, NULL, NULL), 0);
+        UNTIL(w.results > (uint32_t)(3 + i));
+        dx_link_drain(&w.server, 600 * S);
+        UNTIL(w.closed == 1 && w.hung == 1);
+        DX_CHECK(w.reason == 0 && w.client_reason == 0);
+        DX_CHECK_EQ(w.results, w.good + w.unbegun);
+        world_close(&w);
+    }
+}
+
+/* >>hello -------------------------------------------------------------- */
+EVERY(li_6_links_agree_upon_version_2_and_deadlines_travel)
+{
+    static world w;
+    dx_link_id id;
+    dx_hbtp_session *s;
+    memset(&w, 0, sizeof w);
+    w.greets = true;
+    w.d.hello = &w.hello;
+    world_open(&w, backend);
+    s = dial(&w, &id);
+    DX_CHECK_EQ(dx_hbtp_call(s, ECHO, "1", 1, UINT64_MAX, NULL, NULL), 0); /* at once, as version 1 */
+    UNTIL(w.results == 1);
+    DX_CHECK(w.good == 1 && s->peer.version == 2 && dx_link_session(&w.server, w.id)->peer.version == 2);
+    DX_CHECK(w.events[0][DX_HBTP_EVENT_HELLO] == 1 && w.events[1][DX_HBTP_EVENT_HELLO] == 1);
+    DX_CHECK_EQ(w.deadline_ns, UINT64_MAX);
+    DX_CHECK_EQ(dx_hbtp_call(s, ECHO, "2", 1, dx_reactor_refresh_now_ns(&w.l.r) + 100 * S, NULL, NULL), 0);
+    UNTIL(w.results == 2);
+    DX_CHECK(w.good == 2 && w.deadline_ns > dx_reactor_now_ns(&w.l.r) && w.deadline_ns < dx_reactor_now_ns(&w.l.r) + 101 * S);
+    world_close(&w);
+}
+
+EVERY(li_6_a_link_to_an_old_server_goes_on_as_version_1)
+{
+    static world w;
+    dx_link_id id;
+    dx_hbtp_session *s;
+    memset(&w, 0, sizeof w);
+    w.d.hello = &w.hello;
+    world_open(&w, backend);
+    s = dial(&w, &id);
+    DX_CHECK_EQ(dx_hbtp_call(s, ECHO, "1", 1, UINT64_MAX, NULL, NULL), 0);
+    UNTIL(w.results == 1);
+    DX_CHECK(w.good == 1 && s->peer.version == 1 && w.events[1][DX_HBTP_EVENT_HELLO] == 1);
+    world_close(&w);
+}
+
+EVERY(li_6_who_needs_version_2_leaves_an_old_one)
+{
+    static world w;
+    dx_link_id id;
+    dx_hbtp_session *s;
+    memset(&w, 0, sizeof w);
+    w.d.hello = &w.hello;
+    w.hello.needs = DX_HBTP_FEATURE_CANCEL;
+    world_open(&w, backend);
+    s = dial(&w, &id);
+    UNTIL(s->state == DX_HBTP_CLOSED);
+    DX_CHECK_EQ(s->error, DX_HBTP_EVERSION);
+    UNTIL(w.hung == 1 && w.closed == 1);
+    world_close(&w);
+}
+
+EVERY(li_6_a_drain_is_told_to_peers_that_understand_it)
+{
+    static world w;
+    dx_link_id id;
+    dx_hbtp_session *s;
+    memset(&w, 0, sizeof w);
+    w.greets = true;
+    w.d.hello = &w.hello;
+    world_open(&w, backend);
+    s = dial(&w, &id);
+    DX_CHECK_EQ(dx_hbtp_call(s, LATER, "1", 1, UINT64_MAX, NULL, NULL), 0);
+    UNTIL(w.later_count == 1);
+    dx_link_drain(&w.server, 600 * S);
+    UNTIL(w.events[1][DX_HBTP_EVENT_DRAIN] == 1);
+    DX_CHECK_EQ(dx_hbtp_call(s, ECHO, "2", 1, UINT64_MAX, NULL, NULL), DX_HBTP_ECANCELED);
+    DX_CHECK(w.results == 0 && w.closed == 0);
+    DX_CHECK_EQ(dx_hbtp_reply(dx_link_session(&w.server, w.id), w.later[0], "done", 4), 0);
+    UNTIL(w.closed == 1 && w.hung == 1);
+    DX_CHECK(w.good == 1 && w.reason == 0 && w.client_reason == 0);
     world_close(&w);
 }
 
