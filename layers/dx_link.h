@@ -64,8 +64,8 @@
         }
 
     CONTENTS (search >>)
-        config  errors  types  api  platform  links  due  output  input  service  callbacks
-        public  license
+        config  errors  types  api  platform  links  due  output  input  service  dialers
+        callbacks  public  license
 
     HOW IT WORKS
         Use the functions of dx_hbtp.h on the session of a link as if there were nothing between
@@ -174,6 +174,19 @@ typedef struct dx_link_desc { /* zero = the default written behind each field */
     void   (*closed)(dx_link *l, dx_link_id id, int32_t reason);
 } dx_link_desc;
 
+typedef struct dx_link_dialer { /* caller-allocated, not to be moved; the first may be read */
+    dx_link_id  id;       /* the link for new requests; 0: there is none at the moment */
+    uint32_t    failures; /* attempts in a row that came to nothing, or to little */
+    int32_t     reason;   /* why the last link ended, as for closed */
+
+    dx_link    *all_;
+    struct dx_link_dialer *next_; /* of the list of a set */
+    dx_reactor_address address_;
+    uint64_t    due_ns_;   /* when it connects again; UINT64_MAX: it has a link */
+    uint64_t    began_ns_; /* when that was begun */
+    uint64_t    random_;
+} dx_link_dialer;
+
 struct dx_link { /* caller-allocated, not to be moved; the first fields may be read */
     dx_reactor  *reactor;
     dx_link_desc desc;       /* with its defaults filled in */
@@ -191,6 +204,9 @@ struct dx_link { /* caller-allocated, not to be moved; the first fields may be r
     uint32_t     dirty_;     /* a list of slots that something was written in */
     dx_op        timer_op_;  /* for the first of the heap */
     uint64_t     drain_ns_;  /* when what is left of the links is closed; 0: no drain */
+    dx_link_dialer *dialers_;
+    uint64_t     dial_ns_;   /* when the first of them connects again */
+    dx_hbtp_event_fn *on_event_; /* the caller's */
 };
 
 /* >>api ---------------------------------------------------------------- */
@@ -206,6 +222,16 @@ DX_LINK_API int dx_link_listen(dx_link *l, int fd);
 DX_LINK_API int dx_link_connect(dx_link *l, const dx_reactor_address *address, dx_link_id *id);
 /* A link on a connected, non-blocking stream; opened is not called. As dx_link_connect(). */
 DX_LINK_API int dx_link_add(dx_link *l, int fd, dx_link_id *id);
+
+/* Keep a link to *address from now on: connect, and again when it was lost or the peer drains it,
+   100 ms later, 200 ms ... 5 s, each shortened at random by up to a half, and from the beginning
+   after one that has lived for 5 s. `opened` says when one has come about, d->id which it is; what
+   had been asked on the one before has ended. seed: a number that other clients do not have, lest
+   all of them come back together. EINVAL. */
+DX_LINK_API int dx_link_dial(dx_link *l, dx_link_dialer *d, const dx_reactor_address *address,
+                             uint64_t seed);
+/* Not any more: *d is the caller's again, its link goes on. */
+DX_LINK_API void dx_link_dial_end(dx_link_dialer *d);
 
 /* The session of a link, until closed has returned; then NULL. */
 DX_LINK_API dx_hbtp_session *dx_link_session(const dx_link *l, dx_link_id id);
@@ -265,6 +291,9 @@ enum {
     DX_LINK_P_KEEPALIVE_S = 30,
     DX_LINK_P_FRAME_EXTRA = DX_HBTP_HEADER_SIZE + DX_HBTP_CHECKSUM_SIZE, /* beside its payload */
     DX_LINK_P_RETRY_NS    = 10000000, /* a handler that said EAGAIN is called again by then */
+    DX_LINK_P_DIAL_MIN    = 100000000, /* ns between attempts to connect, doubling ... */
+    DX_LINK_P_DOUBLINGS   = 6,        /* ... so often, up to DIAL_S */
+    DX_LINK_P_DIAL_S      = 5,
     DX_LINK_P_ALIGN       = 16
 };
 #define DX_LINK_P_SECOND ((uint64_t)1000000000) /* ns */
@@ -302,6 +331,7 @@ typedef struct dx_link_p_slot {
     dx_hbtp_out        out;
     dx_link           *all;
     dx_link_id         id;      /* of the connection, and of the link */
+    dx_link_dialer    *dialer;  /* whose link it is; NULL: nobody's */
     dx_reactor_address address; /* lent while it connects */
     uint64_t           due_ns;  /* when it is to be serviced; UINT64_MAX: not in the heap */
     uint32_t           heap_at; /* its place in the heap */
@@ -465,6 +495,7 @@ static void dx_link_p_arm(dx_link *l)
 {
     uint64_t when = l->heap_count_ ? dx_link_p_heap_due(l, 0) : UINT64_MAX;
     if (l->drain_ns_ && l->count && l->drain_ns_ < when) when = l->drain_ns_;
+    if (l->dial_ns_ < when) when = l->dial_ns_;
     if (when == UINT64_MAX) dx_reactor_cancel(l->reactor, &l->timer_op_);
     else if (dx_reactor_op_pending(&l->timer_op_))
         (void)dx_reactor_timer_move(l->reactor, &l->timer_op_, when);
@@ -651,6 +682,79 @@ static void dx_link_p_expire(dx_link_p_slot *slot)
     }
 }
 
+/* >>dialers ------------------------------------------------------------
+   A dialer has a link, or a time at which it tries to get one:
+
+       connect --> link --- lost, or the peer drains it --> put off --> connect
+          '--------------------- no link ------------------^
+
+   A link that its peer drains is given up at once: it ends by itself, its dialer has another. There
+   are few dialers, so they are a list, and dial_ns_ the earliest time in it. */
+
+/* The earliest of them. */
+static void dx_link_p_dial_due(dx_link *l)
+{
+    const dx_link_dialer *d;
+    l->dial_ns_ = UINT64_MAX;
+    for (d = l->drain_ns_ ? NULL : l->dialers_; d; d = d->next_)
+        if (d->due_ns_ < l->dial_ns_) l->dial_ns_ = d->due_ns_;
+    dx_link_p_arm(l);
+}
+
+/* Try again after a while, the longer the more often it was in vain. */
+static void dx_link_p_put_off(dx_link_dialer *d)
+{
+    const uint64_t most = DX_LINK_P_DIAL_S * DX_LINK_P_SECOND;
+    const uint32_t doublings =
+        d->failures < DX_LINK_P_DOUBLINGS ? d->failures : (uint32_t)DX_LINK_P_DOUBLINGS;
+    uint64_t delay = (uint64_t)DX_LINK_P_DIAL_MIN << doublings;
+    if (delay > most) delay = most;
+    d->random_ ^= d->random_ >> 12; /* xorshift64* (Vigna 2016) */
+    d->random_ ^= d->random_ << 25;
+    d->random_ ^= d->random_ >> 27;
+    delay -= (d->random_ * 0x2545f4914f6cdd1du >> 32) * (delay / 2) >> 32;
+    DX_LINK_ASSERT(delay >= DX_LINK_P_DIAL_MIN / 2 && delay <= most);
+    d->id = 0;
+    d->due_ns_ = dx_reactor_now_ns(d->all_->reactor) + delay;
+    dx_link_p_dial_due(d->all_);
+}
+
+/* Connect. */
+static void dx_link_p_dial(dx_link_dialer *d)
+{
+    d->due_ns_ = UINT64_MAX;
+    d->began_ns_ = dx_reactor_now_ns(d->all_->reactor);
+    if (dx_link_connect(d->all_, &d->address_, &d->id)) {
+        d->failures++;
+        dx_link_p_put_off(d);
+    } else {
+        dx_link_p_find(d->all_, d->id)->dialer = d;
+    }
+}
+
+/* All whose time has come. */
+static void dx_link_p_dial_all(dx_link *l, uint64_t now)
+{
+    dx_link_dialer *d;
+    for (d = l->dialers_; d && !l->drain_ns_; d = d->next_)
+        if (d->due_ns_ <= now) dx_link_p_dial(d);
+    dx_link_p_dial_due(l);
+}
+
+/* The link of a dialer has ended, or will soon. */
+static void dx_link_p_undial(dx_link_p_slot *slot, int32_t reason)
+{
+    dx_link_dialer *d = slot->dialer;
+    uint64_t lived;
+    if (!d) return;
+    DX_LINK_ASSERT(d->id == slot->id);
+    slot->dialer = NULL;
+    lived = dx_reactor_now_ns(slot->all->reactor) - d->began_ns_;
+    d->failures = lived < DX_LINK_P_DIAL_S * DX_LINK_P_SECOND ? d->failures + 1 : 0;
+    d->reason = reason;
+    dx_link_p_put_off(d);
+}
+
 /* >>callbacks ----------------------------------------------------------
    The reactor's timer and flush, and what dx_peers.h says of a connection. */
 /* The time of the earliest, or of a drain, has come: timer_op_.fn. */
@@ -676,7 +780,16 @@ static void dx_link_p_on_timer(dx_reactor *r, dx_op *op, int32_t result, uint32_
         dx_link_p_expire(dx_link_p_slot_at(l, l->heap_[0]));
         turns--;
     }
+    if (l->dial_ns_ <= now && !l->drain_ns_) dx_link_p_dial_all(l, now);
     if (!dx_reactor_op_pending(&l->timer_op_)) dx_link_p_arm(l);
+}
+
+/* What a session reports: a peer that drains it gets no more of its dialer. */
+static void dx_link_p_on_event(dx_hbtp_session *s, dx_hbtp_event event, const dx_hbtp_frame *frame)
+{
+    dx_link_p_slot *slot = (dx_link_p_slot *)(void *)s; /* its first field */
+    if (event == DX_HBTP_EVENT_DRAIN) dx_link_p_undial(slot, 0);
+    if (slot->all->on_event_) slot->all->on_event_(s, event, frame);
 }
 
 /* The reactor's call before it waits: dx_reactor_extension.flush. */
@@ -755,6 +868,7 @@ static void dx_link_p_closed(dx_peers *peers, dx_peers_id id, int32_t reason)
     if (!(slot->flags & DX_LINK_P_IS_LOST)) slot->reason = reason;
     slot->flags |= DX_LINK_P_IS_ENDING | DX_LINK_P_IS_LEAVING;
     dx_hbtp_abort(&slot->session);
+    dx_link_p_undial(slot, slot->reason);
     if (l->desc.closed) l->desc.closed(l, id, slot->reason);
     dx_link_p_set_due(slot, UINT64_MAX);
     dx_link_p_free(slot);
@@ -788,6 +902,7 @@ static bool dx_link_p_defaults(dx_link_desc *d)
     s->in_place = true;
     s->on_output = dx_link_p_on_output;
     s->now_ns = dx_link_p_now;
+    s->on_event = dx_link_p_on_event;
     return s->payload_max <= d->block_size - DX_LINK_P_FRAME_EXTRA &&
            (uint64_t)d->block_count * d->block_size >= d->out_size;
 }
@@ -818,6 +933,8 @@ static size_t dx_link_p_plan(dx_link *l, const dx_link_desc *desc, size_t *front
     size_t rest;
     DX_LINK_MEMSET(l, 0, sizeof *l);
     l->desc = *desc;
+    l->on_event_ = desc->session.on_event;
+    l->dial_ns_ = UINT64_MAX;
     if (!dx_link_p_defaults(&l->desc)) return 0;
     peers = dx_link_p_peers_desc(&l->desc);
     rest = dx_peers_memory_size(&peers);
@@ -922,6 +1039,31 @@ DX_LINK_API int dx_link_add(dx_link *l, int fd, dx_link_id *id)
     return dx_link_p_begin(l, fd, NULL, id);
 }
 
+DX_LINK_API int dx_link_dial(dx_link *l, dx_link_dialer *d, const dx_reactor_address *address,
+                             uint64_t seed)
+{
+    if (!l || !d || !address) return DX_LINK_EINVAL;
+    DX_LINK_MEMSET(d, 0, sizeof *d);
+    d->all_ = l;
+    d->address_ = *address;
+    d->random_ = seed ? seed : 1; /* which alone would stay as it is */
+    d->next_ = l->dialers_;
+    l->dialers_ = d;
+    dx_link_p_dial(d);
+    return DX_LINK_OK;
+}
+
+DX_LINK_API void dx_link_dial_end(dx_link_dialer *d)
+{
+    dx_link *l = d->all_;
+    dx_link_dialer **link = &l->dialers_;
+    dx_link_p_slot *slot = dx_link_p_find(l, d->id);
+    while (*link != d) link = &(*link)->next_;
+    *link = d->next_;
+    if (slot) slot->dialer = NULL;
+    dx_link_p_dial_due(l);
+}
+
 DX_LINK_API dx_hbtp_session *dx_link_session(const dx_link *l, dx_link_id id)
 {
     dx_link_p_slot *slot = dx_link_p_find(l, id);
@@ -981,6 +1123,7 @@ DX_LINK_API void dx_link_drain(dx_link *l, uint64_t within_ns)
     uint32_t number;
     const uint64_t now = dx_reactor_now_ns(l->reactor);
     dx_peers_listen_end(&l->peers_);
+    l->dial_ns_ = UINT64_MAX; /* nobody connects any more */
     l->drain_ns_ = within_ns > UINT64_MAX - 1 - now ? UINT64_MAX - 1 : now + within_ns;
     for (number = 0; number < l->slots_used_; number++) {
         dx_link_p_slot *slot = dx_link_p_slot_at(l, number);

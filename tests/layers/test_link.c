@@ -624,6 +624,81 @@ EVERY(li_6_a_drain_is_told_to_peers_that_understand_it)
     world_close(&w);
 }
 
+/* >>dialers ------------------------------------------------------------ */
+EVERY(li_7_a_dialer_comes_back_when_its_link_is_lost)
+{
+    static world w;
+    static dx_link_dialer d;
+    dx_link_id first;
+    memset(&w, 0, sizeof w);
+    world_open(&w, backend);
+    DX_CHECK_EQ(dx_link_dial(&w.client, &d, &w.at, 7), 0);
+    first = d.id;
+    DX_CHECK(first != 0);
+    UNTIL(w.opened == 1);
+    DX_CHECK_EQ(dx_link_abort(&w.server, w.id), 0);
+    UNTIL(w.hung == 1);
+    DX_CHECK(d.id == 0 && d.failures == 1 && d.reason < 0);
+    UNTIL(w.opened == 2);
+    DX_CHECK(d.id != 0 && d.id != first);
+    DX_CHECK_EQ(dx_hbtp_call(dx_link_session(&w.client, d.id), ECHO, "back", 4, UINT64_MAX, NULL, NULL), 0);
+    UNTIL(w.results == 1);
+    DX_CHECK_EQ(w.good, 1);
+    dx_link_dial_end(&d);
+    DX_CHECK_EQ(dx_link_abort(&w.server, w.id), 0);
+    UNTIL(w.hung == 2);
+    DX_CHECK_EQ(w.client.dial_ns_, UINT64_MAX);
+    world_close(&w);
+}
+
+EVERY(li_7_where_nobody_is_a_dialer_tries_again_later_and_later)
+{
+    static world w;
+    static dx_link_dialer d;
+    dx_reactor_address nowhere;
+    uint64_t before = 0;
+    int fd;
+    memset(&w, 0, sizeof w);
+    world_open(&w, backend);
+    DX_CHECK_EQ(dx_reactor_address_parse(&nowhere, "127.0.0.1:0"), 0);
+    DX_CHECK_EQ(dx_reactor_listen_tcp(&w.l.r, &nowhere, 0, 0, &fd, &nowhere), 0);
+    close(fd);
+    DX_CHECK_EQ(dx_link_dial(&w.client, &d, &nowhere, 7), 0);
+    for (uint32_t i = 1; i <= 3; i++) {
+        uint64_t delay;
+        UNTIL(w.hung == i);
+        delay = d.due_ns_ - dx_reactor_now_ns(&w.l.r);
+        DX_CHECK(d.failures == i && d.reason == -ECONNREFUSED && d.id == 0);
+        DX_CHECK(delay > before && delay <= (100 << i) * MS && delay >= (50 << i) * MS - 20 * MS);
+        before = (50 << i) * MS - 20 * MS; /* the next one is about twice as long */
+    }
+    dx_link_dial_end(&d);
+    world_close(&w);
+}
+
+EVERY(li_7_a_dialer_leaves_a_link_that_its_peer_drains)
+{
+    static world w;
+    static dx_link_dialer d;
+    dx_link_id first;
+    memset(&w, 0, sizeof w);
+    w.greets = true;
+    w.d.hello = &w.hello;
+    world_open(&w, backend);
+    DX_CHECK_EQ(dx_link_dial(&w.client, &d, &w.at, 7), 0);
+    first = d.id;
+    DX_CHECK_EQ(dx_hbtp_call(dx_link_session(&w.client, first), LATER, "1", 1, UINT64_MAX, NULL, NULL), 0);
+    UNTIL(w.later_count == 1);
+    dx_link_drain(&w.server, 600 * S);
+    UNTIL(w.events[1][DX_HBTP_EVENT_DRAIN] == 1);
+    DX_CHECK(d.id == 0 && dx_link_session(&w.client, first) != NULL);
+    dx_link_dial_end(&d);
+    DX_CHECK_EQ(dx_hbtp_reply(dx_link_session(&w.server, w.id), w.later[0], "done", 4), 0);
+    UNTIL(w.closed == 1 && w.hung == 1);
+    DX_CHECK_EQ(w.good, 1);
+    world_close(&w);
+}
+
 EVERY(li_1_the_reactor_is_closed_with_links_open)
 {
     static world w;
