@@ -5,7 +5,8 @@
        every request ends exactly once, with one answer on the wire;
        every byte of a stream arrives, once and in order, and so does its end and the status of it;
        nobody applies a change of a state to a wrong base;
-       as long as both sides read, something moves until everything is done.
+       as long as both sides read, something moves until everything is done;
+       both are of the version that both know.
 
    The second part is about time: a peer that is silent, dribbles or does not read.
 
@@ -68,6 +69,8 @@ static uint64_t    hub_memory[6 * STATES];
 static dx_choices *choices;
 static bool        calm;      /* no more trouble: let everything come to its end */
 static uint64_t    faults;    /* handlers that failed, in this run */
+static dx_hbtp_hello hellos[2];
+static unsigned    ages;      /* 1: side 0 says Hello; 2: side 1 knows what that is */
 
 static int number_of(const side *x) { return x == &sides[1]; }
 
@@ -232,7 +235,9 @@ static void call_from(side *x, uint8_t method, size_t size)
     k->arguments[0] = (uint8_t)call_count;
     k->size = size < 1 ? 1 : size > sizeof k->arguments ? sizeof k->arguments : size;
     for (size_t i = 1; i < k->size; i++) k->arguments[i] = (uint8_t)(i / 9);
-    if (!dx_hbtp_call(&x->s, method, k->arguments, k->size, UINT64_MAX, k, NULL)) call_count++;
+    /* A deadline that never comes here: time stands still. With version 2 it travels. */
+    const uint64_t deadline = dx_choose(choices, 2) == 1 ? UINT64_C(7000000) : UINT64_MAX;
+    if (!dx_hbtp_call(&x->s, method, k->arguments, k->size, deadline, k, NULL)) call_count++;
 }
 
 static void open_from(side *x)
@@ -528,6 +533,11 @@ static void start_run(dx_choices *c)
         pipes[i].size = 0;
         pipes[i].capacity = (size_t)dx_choose_range(c, 1, dx_choose(c, 1) ? 20 : PIPE);
     }
+    ages = (unsigned)dx_choose(c, 3);
+    memset(hellos, 0, sizeof hellos);
+    for (int i = 0; i < 2; i++) hellos[i].credit = (uint32_t)dx_choose(c, 80);
+    if (ages & 2) DX_CHECK_EQ(dx_hbtp_router_set(&sides[1].router, DX_HBTP_OP_HELLO, dx_hbtp_hello_handler, &hellos[1]), 0);
+    if (ages & 1) DX_CHECK_EQ(dx_hbtp_say_hello(&sides[0].s, &hellos[0], UINT64_MAX), 0);
 }
 
 static void random_step(dx_choices *c)
@@ -583,6 +593,7 @@ static void check_all_is_done(void)
         DX_CHECK_EQ(sides[i].s.waiting, 0);
         DX_CHECK_EQ(sides[i].s.stream_count_, 0);
         DX_CHECK_EQ(sides[i].s.pending_, 0);
+        DX_CHECK_EQ(sides[i].s.peer.version, ages == 3 ? 2 : 1);
     }
     for (size_t i = 0; i < call_count; i++) DX_CHECK_EQ(calls[i].ended, 1);
     for (size_t i = 0; i < track_count; i++) {
