@@ -244,6 +244,15 @@ DX_LINK_API int dx_link_fd(const dx_link *l, dx_link_id id);
 /* Something was written to the session's buffer directly, or a handler that said EAGAIN may be
    called again: before the reactor waits next. ENOTFOUND. */
 DX_LINK_API int dx_link_wake(dx_link *l, dx_link_id id);
+/* Large frames, a FileChunk say, without a copy and without a large buffer for each session: *out
+   becomes a response buffer of `size` bytes, at most block_size, in a block of the connection. Write
+   frames of the program into it, no answers; then, before anything else is called, call
+   dx_link_commit(). EAGAIN: the connection takes no more for now, writable will be called.
+   ENOTFOUND; EINVAL: size. */
+DX_LINK_API int dx_link_reserve(dx_link *l, dx_link_id id, uint32_t size, dx_hbtp_out *out);
+/* Send what was written into *out, behind all that the session has written before. ENOTFOUND. */
+DX_LINK_API int dx_link_commit(dx_link *l, dx_link_id id, const dx_hbtp_out *out);
+
 /* Send a Close behind what is queued, and end: `closed` is called later. A peer that takes neither
    is cut off after linger_ns. ENOTFOUND. */
 DX_LINK_API int dx_link_close(dx_link *l, dx_link_id id, uint16_t status, const char *text);
@@ -855,7 +864,7 @@ static void dx_link_p_drained(dx_peers *peers, dx_peers_id id)
 {
     dx_link_p_slot *slot = dx_link_p_find((dx_link *)peers->desc.user, id);
     slot->flags &= ~(uint32_t)DX_LINK_P_IS_FULL;
-    slot->flags |= DX_LINK_P_IS_WOKEN;
+    slot->flags |= DX_LINK_P_IS_WOKEN | DX_LINK_P_IS_TAKEN;
     dx_link_p_soon(slot);
 }
 
@@ -1092,6 +1101,29 @@ DX_LINK_API int dx_link_wake(dx_link *l, dx_link_id id)
     slot->flags |= DX_LINK_P_IS_WOKEN;
     dx_link_p_soon(slot);
     return DX_LINK_OK;
+}
+
+DX_LINK_API int dx_link_reserve(dx_link *l, dx_link_id id, uint32_t size, dx_hbtp_out *out)
+{
+    dx_link_p_slot *slot = dx_link_p_find_open(l, id);
+    uint8_t *bytes;
+    int error;
+    if (!l || !out || !size || size > l->desc.block_size) return DX_LINK_EINVAL;
+    if (!slot) return DX_LINK_ENOTFOUND;
+    (void)dx_link_p_pump(slot); /* frames keep their order */
+    error = slot->flags & DX_LINK_P_IS_FULL ? (int)DX_PEERS_EAGAIN
+                                            : dx_peers_reserve(&l->peers_, id, size, &bytes);
+    if (error == DX_PEERS_EAGAIN) slot->flags |= DX_LINK_P_IS_FULL; /* drained will be called */
+    if (error) return error == DX_PEERS_EAGAIN ? DX_LINK_EAGAIN : DX_LINK_ENOTFOUND;
+    return dx_hbtp_out_init(out, bytes, size) ? DX_LINK_EINVAL : DX_LINK_OK;
+}
+
+DX_LINK_API int dx_link_commit(dx_link *l, dx_link_id id, const dx_hbtp_out *out)
+{
+    size_t size;
+    if (!l || !out) return DX_LINK_EINVAL;
+    (void)dx_hbtp_out_data(out, &size);
+    return dx_peers_commit(&l->peers_, id, (uint32_t)size) ? DX_LINK_ENOTFOUND : DX_LINK_OK;
 }
 
 DX_LINK_API int dx_link_close(dx_link *l, dx_link_id id, uint16_t status, const char *text)

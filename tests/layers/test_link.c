@@ -149,7 +149,7 @@ static void links_open(world *w, dx_link *l, dx_link_desc *d)
 {
     d->user = w;
     d->opened = note_opened;
-    d->writable = note_writable;
+    if (!d->writable) d->writable = note_writable;
     d->closed = note_closed;
     d->session.router = &w->router;
     d->session.on_result = on_result;
@@ -471,6 +471,88 @@ EVERY(li_3_a_stream_fills_the_line_and_every_byte_arrives)
         DX_CHECK(dx_reactor_run_once(&w.l.r, (int64_t)S) >= 0);
     UNTIL(w.finished == 1);
     DX_CHECK_EQ(w.received, ALL);
+    world_close(&w);
+}
+
+/* Large frames that the program writes where they are sent from, between answers of the session. */
+typedef struct shipment {
+    dx_link   *from; /* handles of two sets may be alike */
+    dx_link_id id;
+    uint64_t   at, size; /* of the object */
+    uint32_t   waits;    /* times when there was no room */
+} shipment;
+
+static shipment shipped;
+static uint64_t landed;
+static bool     landed_whole;
+
+static void ship(dx_link *l, dx_link_id id)
+{
+    enum { PIECE = 3000 };
+    shipment *s = &shipped;
+    while (l == s->from && id == s->id && s->at < s->size) {
+        dx_hbtp_file_chunk chunk;
+        dx_hbtp_out out;
+        uint8_t *data;
+        const uint64_t n = s->size - s->at < PIECE ? s->size - s->at : PIECE;
+        const int error = dx_link_reserve(l, id, PIECE + DX_HBTP_FILE_CHUNK_OVERHEAD, &out);
+        if (error) {
+            DX_CHECK_EQ(error, DX_LINK_EAGAIN);
+            s->waits++;
+            return;
+        }
+        data = dx_hbtp_out_next(&out) + DX_HBTP_FILE_CHUNK_PREFIX;
+        for (uint64_t i = 0; i < n; i++) data[i] = pattern(s->at + i);
+        memset(&chunk, 0, sizeof chunk);
+        chunk.transfer = 1;
+        chunk.offset = s->at;
+        chunk.data = data;
+        chunk.data_size = (uint32_t)n;
+        s->at += n;
+        chunk.final = s->at == s->size;
+        DX_CHECK_EQ(dx_hbtp_write_file_chunk(&out, 0, &chunk), 0);
+        DX_CHECK_EQ(dx_link_commit(l, id, &out), 0);
+    }
+}
+
+static int on_file_chunk(const dx_hbtp_context *c)
+{
+    dx_hbtp_file_chunk chunk;
+    DX_CHECK_EQ(dx_hbtp_parse_file_chunk(c->frame, &chunk), 0);
+    DX_CHECK_EQ(chunk.offset, landed);
+    for (uint32_t i = 0; i < chunk.data_size; i++) DX_CHECK_EQ(chunk.data[i], pattern(landed + i));
+    landed += chunk.data_size;
+    landed_whole = chunk.final;
+    return 0;
+}
+
+EVERY(li_3_large_frames_are_written_where_they_are_sent_from)
+{
+    static world w;
+    dx_link_id id;
+    dx_hbtp_session *s;
+    dx_hbtp_out out;
+    memset(&w, 0, sizeof w);
+    w.d.high_water = 10000;
+    w.d.writable = ship;
+    world_open(&w, backend);
+    DX_CHECK_EQ(dx_hbtp_router_set(&w.router, DX_HBTP_OP_FILE_CHUNK, on_file_chunk, NULL), 0);
+    s = dial(&w, &id);
+    UNTIL(w.opened == 1);
+    memset(&shipped, 0, sizeof shipped);
+    landed = 0;
+    landed_whole = false;
+    shipped.from = &w.server;
+    shipped.id = w.id;
+    shipped.size = 2000000;
+    DX_CHECK_EQ(dx_link_reserve(&w.server, w.id, w.server.desc.block_size + 1, &out), DX_LINK_EINVAL);
+    DX_CHECK_EQ(dx_link_reserve(&w.server, 77, 100, &out), DX_LINK_ENOTFOUND);
+    DX_CHECK_EQ(dx_hbtp_call(s, ECHO, "among them", 10, UINT64_MAX, NULL, NULL), 0);
+    ship(&w.server, w.id);
+    UNTIL(landed_whole);
+    DX_CHECK(landed == shipped.size && shipped.waits > 0);
+    UNTIL(w.results == 1);
+    DX_CHECK_EQ(w.good, 1);
     world_close(&w);
 }
 
