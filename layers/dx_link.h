@@ -79,8 +79,8 @@
                 stream of the session has ended. A handle never names a later link. A peer that does
                 not read, or sends faster than it is answered, holds at most out_size, high_water
                 and what the reactor's pool had received; it stops nobody else.
-    LIMITS      As dx_peers.h; payload_max at most block_size - 12; one thread: the reactor's. Needs
-                desc.buffer_count of the reactor, and dx_reactor_run() or dx_reactor_run_once().
+    LIMITS      As dx_peers.h; one thread: the reactor's. Needs desc.buffer_count of the reactor,
+                and dx_reactor_run() or dx_reactor_run_once(). No session->cipher.
     CONFIG      DX_LINK_STATIC, DX_LINK_API, DX_LINK_ASSERT(c), DX_LINK_MEMCPY, DX_LINK_MEMSET
     ERRORS      dx_link_error: 0 = ok, negative = reason, with the values of dx_reactor_error. The
                 reason that `closed` gets is 0 or -errno; session->error says more.
@@ -149,15 +149,18 @@ typedef struct dx_link_desc { /* zero = the default written behind each field */
     size_t   memory_size; /* bytes; at least dx_link_memory_size() */
     uint32_t links_max;   /* at a time, then accepting pauses; 1024 */
     uint32_t out_size;    /* of each session's response buffer; DX_HBTP_OUT_SIZE */
-    uint32_t block_count; /* all links share them, see dx_peers_desc; 256 */
+    uint32_t block_count; /* for output, and input that is held; all links share them, see
+                             dx_peers_desc; two for each link */
     uint32_t block_size;  /* bytes of each; 16384 */
     uint32_t high_water;  /* of output under way, from there on answers wait; four blocks */
     uint64_t connect_ns;  /* for a connection to come about; 10 s */
     uint64_t linger_ns;   /* from our Close to the end of the connection; 5 s */
-    dx_hbtp_session_desc session; /* of every link. memory, memory_size, out, on_output, now_ns and
-                                     in_place are the layer's; payload_max: block_size - 12;
-                                     keepalive_ns: 30 s, UINT64_MAX: never; user: where that of
-                                     each link begins */
+    dx_hbtp_session_desc session; /* of every link. memory, memory_size, out, on_output and now_ns
+                                     are the layer's; payload_max: block_size - 12, with in_place
+                                     at most that: the beginning of a frame then waits in a shared
+                                     block, not in a buffer of the session, so peers that dribble
+                                     can take blocks from others; keepalive_ns: 30 s, UINT64_MAX:
+                                     never; user: where that of each link begins */
     const dx_hbtp_hello *hello; /* what links that connect say first; borrowed. NULL: nothing, they
                                    are of version 1. Those that were accepted answer by the route
                                    for DX_HBTP_OP_HELLO; with hello->needs they insist on it */
@@ -191,6 +194,8 @@ struct dx_link { /* caller-allocated, not to be moved; the first fields may be r
     dx_reactor  *reactor;
     dx_link_desc desc;       /* with its defaults filled in */
     uint32_t     count;      /* links that are open */
+    uint64_t     sent;       /* bytes, handed to their connections, */
+    uint64_t     received;   /* and taken from them */
 
     dx_peers     peers_;     /* their connections */
     dx_reactor_extension extension_; /* services what is dirty, before the reactor waits */
@@ -244,9 +249,10 @@ DX_LINK_API int dx_link_fd(const dx_link *l, dx_link_id id);
 /* Something was written to the session's buffer directly, or a handler that said EAGAIN may be
    called again: before the reactor waits next. ENOTFOUND. */
 DX_LINK_API int dx_link_wake(dx_link *l, dx_link_id id);
+
 /* Large frames, a FileChunk say, without a copy and without a large buffer for each session: *out
-   becomes a response buffer of `size` bytes, at most block_size, in a block of the connection. Write
-   frames of the program into it, no answers; then, before anything else is called, call
+   becomes a response buffer of `size` bytes, at most block_size, in a block of the connection.
+   Write frames of the program into it, no answers; then, before anything else is called, call
    dx_link_commit(). EAGAIN: the connection takes no more for now, writable will be called.
    ENOTFOUND; EINVAL: size. */
 DX_LINK_API int dx_link_reserve(dx_link *l, dx_link_id id, uint32_t size, dx_hbtp_out *out);
@@ -293,7 +299,7 @@ DX_LINK_API void dx_link_drain(dx_link *l, uint64_t within_ns);
 /* Where no desc gives a value. */
 enum {
     DX_LINK_P_LINKS       = 1024,
-    DX_LINK_P_BLOCKS      = 256,
+    DX_LINK_P_BLOCKS      = 2,   /* for each link */
     DX_LINK_P_BLOCK_SIZE  = 16384,
     DX_LINK_P_CONNECT_S   = 10,
     DX_LINK_P_LINGER_S    = 5,
@@ -558,6 +564,7 @@ static bool dx_link_p_pump(dx_link_p_slot *slot)
             slot->flags |= DX_LINK_P_IS_FULL;
         } else {
             (void)dx_hbtp_out_consume(&slot->out, size);
+            if (!error) l->sent += size;
             moved = true;
             if (error) slot->flags |= DX_LINK_P_IS_LEAVING; /* `closed` will be called */
         }
@@ -842,7 +849,8 @@ static void dx_link_p_opened(dx_peers *peers, dx_peers_id id)
 static size_t dx_link_p_received(dx_peers *peers, dx_peers_id id, const uint8_t *bytes, size_t size,
                                  bool last)
 {
-    dx_link_p_slot *slot = dx_link_p_find((dx_link *)peers->desc.user, id);
+    dx_link *l = (dx_link *)peers->desc.user;
+    dx_link_p_slot *slot = dx_link_p_find(l, id);
     dx_hbtp_session *s = &slot->session;
     size_t used;
     if (slot->flags & DX_LINK_P_IS_ENDING) {
@@ -850,6 +858,7 @@ static size_t dx_link_p_received(dx_peers *peers, dx_peers_id id, const uint8_t 
         return size; /* nothing is read behind a Close */
     }
     used = s->state == DX_HBTP_CLOSED ? size : dx_link_p_feed(slot, bytes, size);
+    l->received += used;
     if (last && s->state != DX_HBTP_CLOSED) {
         slot->reason = -ECONNRESET;
         slot->flags |= DX_LINK_P_IS_LOST;
@@ -901,18 +910,18 @@ static bool dx_link_p_defaults(dx_link_desc *d)
     dx_hbtp_session_desc *s = &d->session;
     if (!d->links_max) d->links_max = DX_LINK_P_LINKS;
     if (!d->out_size) d->out_size = DX_HBTP_OUT_SIZE;
-    if (!d->block_count) d->block_count = DX_LINK_P_BLOCKS;
+    if (!d->block_count && d->links_max <= UINT32_MAX / DX_LINK_P_BLOCKS)
+        d->block_count = DX_LINK_P_BLOCKS * d->links_max;
     if (!d->block_size) d->block_size = DX_LINK_P_BLOCK_SIZE;
     if (!d->connect_ns) d->connect_ns = DX_LINK_P_CONNECT_S * DX_LINK_P_SECOND;
     if (!d->linger_ns) d->linger_ns = DX_LINK_P_LINGER_S * DX_LINK_P_SECOND;
     if (!s->keepalive_ns) s->keepalive_ns = DX_LINK_P_KEEPALIVE_S * DX_LINK_P_SECOND;
     if (d->block_size <= DX_LINK_P_FRAME_EXTRA || s->cipher) return false;
     if (!s->payload_max) s->payload_max = d->block_size - DX_LINK_P_FRAME_EXTRA;
-    s->in_place = true;
     s->on_output = dx_link_p_on_output;
     s->now_ns = dx_link_p_now;
     s->on_event = dx_link_p_on_event;
-    return s->payload_max <= d->block_size - DX_LINK_P_FRAME_EXTRA &&
+    return (!s->in_place || s->payload_max <= d->block_size - DX_LINK_P_FRAME_EXTRA) &&
            (uint64_t)d->block_count * d->block_size >= d->out_size;
 }
 
@@ -1123,7 +1132,9 @@ DX_LINK_API int dx_link_commit(dx_link *l, dx_link_id id, const dx_hbtp_out *out
     size_t size;
     if (!l || !out) return DX_LINK_EINVAL;
     (void)dx_hbtp_out_data(out, &size);
-    return dx_peers_commit(&l->peers_, id, (uint32_t)size) ? DX_LINK_ENOTFOUND : DX_LINK_OK;
+    if (dx_peers_commit(&l->peers_, id, (uint32_t)size)) return DX_LINK_ENOTFOUND;
+    l->sent += size;
+    return DX_LINK_OK;
 }
 
 DX_LINK_API int dx_link_close(dx_link *l, dx_link_id id, uint16_t status, const char *text)

@@ -809,6 +809,8 @@ DX_TEST(li_0_what_cannot_work_is_refused)
     DX_CHECK_EQ(dx_link_memory_size(&d), 0);
     d.block_size = 1000;
     d.session.payload_max = 989;
+    DX_CHECK(dx_link_memory_size(&d) > 0); /* a buffer of its own */
+    d.session.in_place = true;
     DX_CHECK_EQ(dx_link_memory_size(&d), 0);
     d.session.payload_max = 988;
     DX_CHECK(dx_link_memory_size(&d) > 0);
@@ -1095,6 +1097,7 @@ static void model_set(int side)
     d.block_size = MODEL_BLOCK;
     d.high_water = 700;
     d.session.router = &m.router;
+    d.session.in_place = some_number(2) != 0;
     d.session.on_result = model_result;
     d.session.on_stream = model_stream;
     d.session.outstanding_max = 4;
