@@ -2979,7 +2979,8 @@ static int dx_hbtp_p_look(dx_hbtp_session *s, dx_hbtp_frame *f)
     if (s->limit_ns_ <= s->now_ns_) return DX_HBTP_STATUS_TIMEOUT;
     if (s->hello_first_ && f->opcode != DX_HBTP_OP_HELLO)
         return DX_HBTP_STATUS_OTHER_VERSION;
-    return s->drains_ && f->opcode != DX_HBTP_OP_PING ? DX_HBTP_STATUS_UNAVAILABLE : DX_HBTP_OK;
+    if (s->drains_ && f->opcode != DX_HBTP_OP_PING) return DX_HBTP_STATUS_UNAVAILABLE;
+    return DX_HBTP_OK;
 }
 
 /* What nobody has set a handler for. Drain: the peer is about to close. RpcCancel: it does not wait

@@ -81,7 +81,7 @@
                 and what the reactor's pool had received; it stops nobody else.
     LIMITS      As dx_peers.h; one thread: the reactor's. Needs desc.buffer_count of the reactor,
                 and dx_reactor_run() or dx_reactor_run_once(). No session->cipher.
-    CONFIG      DX_LINK_STATIC, DX_LINK_API, DX_LINK_ASSERT(c), DX_LINK_MEMCPY, DX_LINK_MEMSET
+    CONFIG      DX_LINK_STATIC, DX_LINK_API, DX_LINK_ASSERT(c), DX_LINK_MEMSET
     ERRORS      dx_link_error: 0 = ok, negative = reason, with the values of dx_reactor_error. The
                 reason that `closed` gets is 0 or -errno; session->error says more.
     OWNERSHIP   The caller owns every object and buffer; desc.memory and *l are borrowed until
@@ -288,9 +288,6 @@ DX_LINK_API void dx_link_drain(dx_link *l, uint64_t within_ns);
   #else
     #define DX_LINK_ASSERT(c) ((void)sizeof(c))
   #endif
-#endif
-#ifndef DX_LINK_MEMCPY
-  #define DX_LINK_MEMCPY __builtin_memcpy
 #endif
 #ifndef DX_LINK_MEMSET
   #define DX_LINK_MEMSET __builtin_memset
@@ -1115,7 +1112,7 @@ DX_LINK_API int dx_link_wake(dx_link *l, dx_link_id id)
 DX_LINK_API int dx_link_reserve(dx_link *l, dx_link_id id, uint32_t size, dx_hbtp_out *out)
 {
     dx_link_p_slot *slot = dx_link_p_find_open(l, id);
-    uint8_t *bytes;
+    uint8_t *bytes = NULL;
     int error;
     if (!l || !out || !size || size > l->desc.block_size) return DX_LINK_EINVAL;
     if (!slot) return DX_LINK_ENOTFOUND;
