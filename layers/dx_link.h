@@ -480,12 +480,14 @@ static void dx_link_p_heap_swap(dx_link *l, uint32_t a, uint32_t b)
 
 static uint64_t dx_link_p_heap_due(const dx_link *l, uint32_t at)
 {
+    DX_LINK_ASSERT(at < l->heap_count_);
     return dx_link_p_slot_at(l, l->heap_[at])->due_ns;
 }
 
 /* Move what stands at a place up or down to where it belongs. */
 static void dx_link_p_heap_settle(dx_link *l, uint32_t at)
 {
+    DX_LINK_ASSERT(l->slots_used_ >= l->heap_count_);
     while (at && dx_link_p_heap_due(l, at) < dx_link_p_heap_due(l, (at - 1) / 2)) {
         dx_link_p_heap_swap(l, at, (at - 1) / 2);
         at = (at - 1) / 2;
@@ -551,6 +553,7 @@ static bool dx_link_p_pump(dx_link_p_slot *slot)
     dx_link *l = slot->all;
     bool moved = false;
     int error = DX_PEERS_OK;
+    DX_LINK_ASSERT(slot->id && l->count > 0);
     while (!(slot->flags & (DX_LINK_P_IS_FULL | DX_LINK_P_IS_LEAVING))) {
         size_t size;
         const uint8_t *bytes = dx_hbtp_out_data(&slot->out, &size);
@@ -591,6 +594,7 @@ static void dx_link_p_leave(dx_link_p_slot *slot)
 /* End the connection now. */
 static void dx_link_p_cut(dx_link_p_slot *slot, int32_t reason)
 {
+    DX_LINK_ASSERT(reason < 0);
     if (!(slot->flags & DX_LINK_P_IS_LOST)) slot->reason = reason;
     slot->flags |= DX_LINK_P_IS_LOST | DX_LINK_P_IS_LEAVING | DX_LINK_P_IS_ENDING;
     (void)dx_peers_close(&slot->all->peers_, slot->id, true);
@@ -621,6 +625,7 @@ static size_t dx_link_p_feed(dx_link_p_slot *slot, const uint8_t *bytes, size_t 
     size_t used = 0;
     uint64_t frames; /* of the session, before the last feed */
     bool moved;
+    DX_LINK_ASSERT(bytes || !size);
     for (;;) {
         int64_t n;
         frames = s->counters.frames;
@@ -655,6 +660,7 @@ static void dx_link_p_service(dx_link_p_slot *slot)
     dx_hbtp_session *s = &slot->session;
     const uint64_t now = dx_reactor_now_ns(l->reactor);
     uint64_t next;
+    DX_LINK_ASSERT(slot->id);
     if (slot->flags & DX_LINK_P_IS_LEAVING) return;
     (void)dx_link_p_pump(slot);
     next = dx_hbtp_tick(s, now);
@@ -674,11 +680,14 @@ static void dx_link_p_service(dx_link_p_slot *slot)
     }
 }
 
-/* Show a link its input again. */
+/* Show a link its input again: first a frame that the session has gathered itself, then what the
+   connection has kept. */
 static void dx_link_p_release(dx_link_p_slot *slot)
 {
     if (!(slot->flags & DX_LINK_P_IS_HELD) || (slot->flags & DX_LINK_P_IS_LEAVING)) return;
     slot->flags &= ~(uint32_t)(DX_LINK_P_IS_HELD | DX_LINK_P_IS_WOKEN);
+    (void)dx_link_p_feed(slot, NULL, 0);
+    if (slot->flags & DX_LINK_P_IS_HELD) return;
     (void)dx_peers_hold(&slot->all->peers_, slot->id, false); /* calls received */
 }
 
@@ -708,6 +717,7 @@ static void dx_link_p_expire(dx_link_p_slot *slot)
 static void dx_link_p_dial_due(dx_link *l)
 {
     const dx_link_dialer *d;
+    DX_LINK_ASSERT(l->reactor);
     l->dial_ns_ = UINT64_MAX;
     for (d = l->drain_ns_ ? NULL : l->dialers_; d; d = d->next_)
         if (d->due_ns_ < l->dial_ns_) l->dial_ns_ = d->due_ns_;
@@ -735,6 +745,7 @@ static void dx_link_p_put_off(dx_link_dialer *d)
 /* Connect. */
 static void dx_link_p_dial(dx_link_dialer *d)
 {
+    DX_LINK_ASSERT(!d->id);
     d->due_ns_ = UINT64_MAX;
     d->began_ns_ = dx_reactor_now_ns(d->all_->reactor);
     if (dx_link_connect(d->all_, &d->address_, &d->id)) {
