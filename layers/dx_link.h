@@ -685,7 +685,7 @@ static void dx_link_p_service(dx_link_p_slot *slot)
 static void dx_link_p_release(dx_link_p_slot *slot)
 {
     if (!(slot->flags & DX_LINK_P_IS_HELD) || (slot->flags & DX_LINK_P_IS_LEAVING)) return;
-    slot->flags &= ~(uint32_t)(DX_LINK_P_IS_HELD | DX_LINK_P_IS_WOKEN);
+    slot->flags &= ~(uint32_t)DX_LINK_P_IS_HELD;
     (void)dx_link_p_feed(slot, NULL, 0);
     if (slot->flags & DX_LINK_P_IS_HELD) return;
     (void)dx_peers_hold(&slot->all->peers_, slot->id, false); /* calls received */
@@ -821,14 +821,16 @@ static void dx_link_p_flush(dx_reactor *r, dx_reactor_extension *extension)
 {
     dx_link *l = (dx_link *)extension->user;
     uint32_t list = l->dirty_;
+    bool woken;
     (void)r;
     l->dirty_ = 0; /* what becomes dirty meanwhile has its turn next time */
     while (list) {
         dx_link_p_slot *slot = dx_link_p_slot_at(l, list - 1);
         list = slot->next;
         DX_LINK_ASSERT(slot->flags & DX_LINK_P_IS_DIRTY);
-        slot->flags &= ~(uint32_t)DX_LINK_P_IS_DIRTY;
-        if (slot->flags & DX_LINK_P_IS_WOKEN) dx_link_p_release(slot);
+        woken = (slot->flags & DX_LINK_P_IS_WOKEN) != 0;
+        slot->flags &= ~(uint32_t)(DX_LINK_P_IS_DIRTY | DX_LINK_P_IS_WOKEN);
+        if (woken) dx_link_p_release(slot);
         dx_link_p_service(slot);
     }
 }
