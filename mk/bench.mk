@@ -44,6 +44,9 @@ bench-reactor: build/dxecho $(REACTOR_BENCHES) ## dx_reactor.h beside other even
 bench-teleport: ## dx_teleport.h beside memcpy and other formats, into bench/results/teleport.csv
 	@bench/bench_teleport.sh
 
+build/bench_link: bench/bench_link.c layers/dx_link.h layers/dx_peers.h dx_hbtp.h dx_reactor.h build/flags
+	$(CC) -std=gnu11 $(WARN) -Wno-unused-function $(CFLAGS) -DNDEBUG $< -o $@ $(LDFLAGS)
+
 build/bench_bulk: bench/bench_bulk.c layers/dx_bulk.h layers/dx_bulk_net.h layers/dx_crc32c.h dx_hbtp.h build/flags
 	$(CC) -std=c11 $(WARN) $(CFLAGS) $< -o $@ $(LDFLAGS)
 
