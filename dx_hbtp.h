@@ -661,8 +661,8 @@ struct dx_hbtp_session { /* caller-allocated; without "_": to be read */
 DX_HBTP_API size_t dx_hbtp_session_memory_size(const dx_hbtp_session_desc *desc);
 DX_HBTP_API int    dx_hbtp_session_init(dx_hbtp_session *s, const dx_hbtp_session_desc *desc);
 /* Hand in received bytes; handlers and on_result run inside. Returns the bytes consumed, 0..size
-   (fewer: see state), or an error after which the session is closed: ETOOBIG,
-   EHEADER, ECORRUPT (the reply and a Close are in the response buffer: send them). On a closed
+   (fewer: see state), or an error after which the session is closed: ETOOBIG, EHEADER, ECORRUPT,
+   EVERSION (the reply and a Close are in the response buffer: send them). On a closed
    session: its error, ECANCELED after an orderly close. now_ns: any clock that does not go back. */
 DX_HBTP_API int64_t dx_hbtp_feed(dx_hbtp_session *s, const void *bytes, size_t size,
                                  uint64_t now_ns);
@@ -741,7 +741,8 @@ typedef struct dx_hbtp_hello { /* what we say; zero: nothing. Limits are those o
     uint32_t     credit;   /* what we take in on each stream before we have granted any */
     dx_hbtp_who  who;
     /* Of the side that accepts: 0, or a status that refuses the peer (401); it may set
-       session->desc.user to what its handlers have to know of the peer. NULL: all are let in. */
+       session->desc.user to what its handlers have to know of the peer, and writes nothing. NULL:
+       all are let in. */
     int        (*admit)(void *user, dx_hbtp_session *session, const dx_hbtp_offer *offer);
     void        *user;     /* for admit */
 } dx_hbtp_hello;
@@ -2251,7 +2252,8 @@ DX_HBTP_API int64_t dx_hbtp_send(dx_hbtp_session *s, uint32_t stream, const void
     room = room > over ? room - over : 0;
     if (size > room) size = room;
     if (size > DX_HBTP_STREAM_CHUNK_MAX) size = DX_HBTP_STREAM_CHUNK_MAX;
-    if (s->peer.payload_max && size > s->peer.payload_max - 4) size = s->peer.payload_max - 4;
+    over = 4 + dx_hbtp_p_tag(s->desc.out);
+    if (s->peer.payload_max && size > s->peer.payload_max - over) size = s->peer.payload_max - over;
     if (size > st->send_credit) size = st->send_credit;
     error = size ? dx_hbtp_p_write_piece(s, dx_hbtp_p_limit(s), st, data, size) : DX_HBTP_OK;
     return error ? error : (int64_t)size;
@@ -2975,6 +2977,8 @@ static int dx_hbtp_p_look(dx_hbtp_session *s, dx_hbtp_frame *f)
     const bool fields = s->peer.version >= DX_HBTP_P_VERSION &&
                         (f->flags & DX_HBTP_FLAG_EXTRA) && !dx_hbtp_p_is_opaque(f->flags);
     const int error = fields ? dx_hbtp_p_take_extra(s, f) : DX_HBTP_OK;
+    if (error && dx_hbtp_p_is_answer(f->opcode)) /* its request ends as if no codec could read it */
+        f->flags |= DX_HBTP_FLAG_COMPRESSED;
     if (error || !dx_hbtp_p_is_request(f->opcode, f->flags)) return error;
     if (s->limit_ns_ <= s->now_ns_) return DX_HBTP_STATUS_TIMEOUT;
     if (s->hello_first_ && f->opcode != DX_HBTP_OP_HELLO)
@@ -3193,14 +3197,16 @@ DX_HBTP_API int dx_hbtp_say_hello(dx_hbtp_session *s, const dx_hbtp_hello *hello
 
 DX_HBTP_API int dx_hbtp_hello_handler(const dx_hbtp_context *c)
 {
-    dx_hbtp_session *s = c->session;
-    const dx_hbtp_hello *mine = (const dx_hbtp_hello *)c->user;
-    dx_hbtp_offer offer;
-    uint8_t *p = dx_hbtp_out_next(c->out);
+    const size_t extra = DX_HBTP_HEADER_SIZE + dx_hbtp_p_tag(c->out) + DX_HBTP_CHECKSUM_SIZE;
     const size_t room = dx_hbtp_out_room(c->out);
+    const dx_hbtp_hello *mine = (const dx_hbtp_hello *)c->user;
+    dx_hbtp_session *s = c->session;
+    dx_hbtp_offer offer;
     size_t size;
     int status = s->hello_at_ || !c->frame->sequence ? DX_HBTP_STATUS_BAD_REQUEST : 0;
     if (!(c->frame->flags & DX_HBTP_FLAG_EXPECTS_RESPONSE)) return DX_HBTP_STATUS_BAD_REQUEST;
+    if (room < extra || !dx_hbtp_p_put_hello(s, mine, dx_hbtp_out_next(c->out), room - extra))
+        return DX_HBTP_ENOSPACE; /* before anybody is let in */
     if (!status) status = dx_hbtp_p_read_hello(mine, c->payload, c->payload_size, &offer);
     if (!status && mine->admit) status = mine->admit(mine->user, s, &offer);
     if (status) {
@@ -3209,10 +3215,9 @@ DX_HBTP_API int dx_hbtp_hello_handler(const dx_hbtp_context *c)
         dx_hbtp_p_part_ways(s, why, c->frame);
         return DX_HBTP_OK;
     }
-    if (room < DX_HBTP_HEADER_SIZE) return DX_HBTP_ENOSPACE;
-    size = dx_hbtp_p_put_hello(s, mine, p, room - DX_HBTP_HEADER_SIZE);
-    if (!size || dx_hbtp_write_rpc_response(c->out, c->frame->sequence, p, size))
-        return DX_HBTP_ENOSPACE;
+    size = dx_hbtp_p_put_hello(s, mine, dx_hbtp_out_next(c->out), room - extra);
+    status = dx_hbtp_write_rpc_response(c->out, c->frame->sequence, dx_hbtp_out_next(c->out), size);
+    if (status) return status;
     c->out->kept_ = true;
     s->hello_at_ = c->frame->sequence;
     s->hello_first_ = false;
@@ -3225,6 +3230,7 @@ DX_HBTP_API void dx_hbtp_require_hello(dx_hbtp_session *s)
 {
     s->second_ = &dx_hbtp_p_second_version;
     s->hello_first_ = true;
+    s->budget_ = 0; /* a feed that runs ends behind this frame: the next look is another */
 }
 
 DX_HBTP_API int dx_hbtp_drain(dx_hbtp_session *s, uint16_t status, const char *text)
@@ -3235,6 +3241,7 @@ DX_HBTP_API int dx_hbtp_drain(dx_hbtp_session *s, uint16_t status, const char *t
     if (s->state == DX_HBTP_CLOSED) return DX_HBTP_ECANCELED;
     s->second_ = &dx_hbtp_p_second_version;
     s->drains_ = true;
+    s->budget_ = 0; /* as above */
     if (!(s->peer.features & DX_HBTP_FEATURE_DRAIN)) return DX_HBTP_OK;
     if (!text) text = dx_hbtp_status_text(status);
     dx_hbtp_p_store32(head, status);

@@ -501,6 +501,43 @@ DX_TEST(hb_23_fields_that_cannot_be_read_are_refused_and_the_session_goes_on)
     }
 }
 
+DX_TEST(hb_23_an_answer_whose_fields_cannot_be_read_still_ends_its_request)
+{
+    static const uint8_t answer[] = {DX_HBTP_OP_RPC_RESPONSE, 0x20, 7, 0, 3, 0, 0, 0, 9, 0, 1};
+    both_open(true, true);
+    greet();
+    ends[0].s.sequence_ = 6;
+    DX_CHECK_EQ(dx_hbtp_call(&ends[0].s, 1, "hi", 2, UINT64_MAX, NULL, NULL), 0);
+    DX_CHECK_EQ(dx_hbtp_feed(&ends[0].s, answer, sizeof answer, now), (int64_t)sizeof answer);
+    DX_CHECK(ends[0].results == 1 && ends[0].error == DX_HBTP_ENOTSUP);
+}
+
+static int drain_on_call(const dx_hbtp_context *c)
+{
+    end *e = end_of(c->session);
+    e->handled++;
+    DX_CHECK_EQ(dx_hbtp_drain(c->session, 503, NULL), 0);
+    return dx_hbtp_write_rpc_response(c->out, c->frame->sequence, NULL, 0);
+}
+
+DX_TEST(hb_25_a_drain_inside_a_handler_holds_for_the_next_frame)
+{
+    both_open(true, true);
+    greet();
+    DX_CHECK_EQ(dx_hbtp_router_set_method(&ends[1].router, 2, drain_on_call, NULL), 0);
+    for (int i = 0; i < 3; i++) DX_CHECK_EQ(dx_hbtp_call(&ends[0].s, 2, NULL, 0, UINT64_MAX, NULL, NULL), 0);
+    {
+        size_t size;
+        const uint8_t *bytes = dx_hbtp_out_data(&ends[0].out, &size);
+        const int64_t used = dx_hbtp_feed(&ends[1].s, bytes, size, now);
+        DX_CHECK(used > 0 && (size_t)used < size && ends[1].s.state == DX_HBTP_WANTS_TURN);
+        DX_CHECK_EQ(dx_hbtp_feed(&ends[1].s, bytes + used, size - (size_t)used, now), (int64_t)size - used);
+        DX_CHECK_EQ(dx_hbtp_out_consume(&ends[0].out, size), 0);
+    }
+    settle();
+    DX_CHECK(ends[1].handled == 1 && ends[0].results == 3 && ends[0].status == 503);
+}
+
 DX_TEST(hb_24_a_cancel_reaches_the_handler_that_answers_later)
 {
     uint16_t sequence;
