@@ -589,12 +589,12 @@ typedef struct dx_hbtp_session_desc { /* zero = the default written behind each 
 typedef struct dx_hbtp_peer { /* what is known of the other side, see >>hello */
     uint8_t  version;      /* that both speak: 1 before there was a Hello */
     bool     drains;       /* it answers no new request: use another connection */
+    bool     zstd;         /* it takes COMPRESSED payloads */
     uint32_t features;     /* dx_hbtp_feature that both sides understand */
     uint32_t payload_max;  /* limits that it has stated; 0: none */
     uint32_t requests_max;
     uint32_t streams_max;
     uint32_t credit;       /* of a stream that we open, before it has granted any */
-    bool     zstd;         /* it takes COMPRESSED payloads */
 } dx_hbtp_peer;
 
 typedef struct dx_hbtp_counters {
