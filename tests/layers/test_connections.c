@@ -811,6 +811,49 @@ EVERY(connecting_and_adopting)
     free(a.d.memory);
 }
 
+EVERY(a_peer_that_is_held_gets_nothing_until_it_is_let_go)
+{
+    world w = {0};
+    char back[64];
+    int fd;
+    world_open(&w, backend);
+    fd = dial(&w);
+    UNTIL(w.opened == 1);
+    DX_CHECK_EQ(dx_peers_hold(&w.s, w.id, true), 0);
+    DX_CHECK_EQ(dx_peers_hold(&w.s, w.id, true), 0);
+    DX_CHECK_EQ(send(fd, "hello", 5, 0), 5);
+    DX_CHECK_EQ(shutdown(fd, SHUT_WR), 0);
+    turn(&w, 10);
+    DX_CHECK(w.bytes == 0 && w.ends == 0); /* nor does it hear of the end */
+    DX_CHECK_EQ(dx_peers_send(&w.s, w.id, "out", 3), 0); /* while its output goes on */
+    UNTIL(look(fd, back, sizeof back) == 3);
+    DX_CHECK_EQ(dx_peers_hold(&w.s, w.id, false), 0);
+    UNTIL(w.closed == 1);
+    DX_CHECK(w.bytes == 5 && w.ends == 1 && w.reason == 0);
+    DX_CHECK_EQ(look(fd, back, sizeof back), 5);
+    DX_CHECK_EQ(dx_peers_hold(&w.s, w.id, false), DX_PEERS_ENOTFOUND);
+    DX_CHECK_EQ(dx_peers_hold(NULL, w.id, false), DX_PEERS_EINVAL);
+    world_close(&w);
+}
+
+EVERY(listening_ends_and_those_that_are_open_go_on)
+{
+    world w = {0};
+    char back[64];
+    int fd;
+    world_open(&w, backend);
+    fd = dial(&w);
+    UNTIL(w.opened == 1);
+    dx_peers_listen_end(&w.s);
+    turn(&w, 5);
+    dial(&w); /* it waits in the system's queue */
+    turn(&w, 10);
+    DX_CHECK_EQ(w.opened, 1);
+    DX_CHECK_EQ(send(fd, "hello", 5, 0), 5);
+    UNTIL(look(fd, back, sizeof back) == 5);
+    world_close(&w);
+}
+
 /* dx_reactor_close() with everything under way: each is told, each descriptor is closed. */
 EVERY(the_reactor_is_closed_with_connections_open)
 {
