@@ -229,6 +229,44 @@ DX_TEST(hb_20_the_other_frames_of_version_2_are_those_of_the_document)
     DX_CHECK(ends[1].handled == 1 && ends[1].cancels == 1 && ends[1].s.peer.drains);
 }
 
+DX_TEST(hb_20_the_captures_of_the_document_are_what_their_comments_say)
+{
+    FILE *f = fopen(DOC, "r");
+    char line[400];
+    uint8_t bytes[200];
+    size_t size = 0;
+    unsigned frames = 0, captures = 0;
+    bool inside = false;
+    DX_CHECK(f != NULL);
+    while (fgets(line, sizeof line, f)) {
+        const char *comment = strchr(line, '#');
+        const char *at = line + 1;
+        if (!strncmp(line, "```capture", 10)) captures++;
+        if (line[0] == '`') inside = !strncmp(line, "```capture", 10);
+        if (!inside || line[0] == '`') continue;
+        if (line[0] == '>' || line[0] == '<') size = 0;
+        while (*at && *at != '#') {
+            char *end;
+            const unsigned long value = strtoul(at, &end, 16);
+            if (end == at || (comment && at > comment)) break;
+            DX_CHECK(value < 256 && size < sizeof bytes);
+            bytes[size++] = (uint8_t)value;
+            at = end;
+            while (*at == ' ') at++;
+        }
+        if (comment) {
+            dx_hbtp_frame frame;
+            const char *name;
+            DX_CHECK_EQ(dx_hbtp_parse(bytes, size, 4096, &frame), (int64_t)size);
+            name = dx_hbtp_opcode_name(frame.opcode);
+            DX_CHECK(!strncmp(comment + 2, name, strlen(name)));
+            frames++;
+        }
+    }
+    fclose(f);
+    DX_CHECK(captures == 2 && frames == 31);
+}
+
 /* >>ages --------------------------------------------------------------- */
 DX_TEST(hb_21_sides_of_every_age_talk_both_ways)
 {
