@@ -63,7 +63,7 @@ class Stream:
         self.session, self.number, self.ours = session, number, ours
         self.on_data, self.on_end = on_data, on_end
         self.credit, self.queue, self.end = 0, bytearray(), None
-        self.sent_end = self.got_end = False
+        self.sent_end, self.got_end, self.error = False, False, None
 
     def send(self, data):
         if self.end is not None:
@@ -99,7 +99,7 @@ class Stream:
         status, text = self.end
         self.session.frame(STREAM_END, self.flags() | FINAL, self.number, self.session.status(status, text) if status else b"")
         if self.got_end:
-            self.session.over(self, None)
+            self.session.over(self, self.error)
 
 
 class Session:
@@ -332,17 +332,17 @@ class Session:
         error = HbtpError(struct.unpack_from("<H", payload)[0], payload[4:].decode("utf-8", "replace")) if payload else None
         if error and not 400 <= error.status <= 599:
             raise HbtpError(400)
-        stream.got_end = True
-        if not flags & FINAL or error:
-            if flags & FINAL and not stream.sent_end:
-                stream.queue.clear()
-                stream.end = stream.end or (0, "")
-                stream.push()
-            self.over(stream, error)
+        if not flags & FINAL:
+            return self.over(stream, error)
+        if stream.got_end:
+            raise HbtpError(400)
+        stream.got_end, stream.error = True, error
+        if error and not stream.sent_end:  # it takes nothing more: end this direction, too
+            stream.queue.clear()
+            stream.end = (0, "")
+            stream.push()
         elif stream.sent_end:
-            self.over(stream, None)
-        else:
-            stream.on_data(b"")
+            self.over(stream, error)
 
 
 class Client:
