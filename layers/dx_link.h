@@ -632,9 +632,10 @@ static size_t dx_link_p_feed(dx_link_p_slot *slot, const uint8_t *bytes, size_t 
         n = dx_hbtp_feed(s, bytes ? bytes + used : NULL, size - used, now);
         if (n > 0) used += (size_t)n;
         moved = dx_link_p_pump(slot);
-        if (s->state != DX_HBTP_WANTS_OUTPUT || !moved) break;
+        if (s->state != DX_HBTP_WANTS_OUTPUT || !moved || (slot->flags & DX_LINK_P_IS_LEAVING))
+            break;
     }
-    if (s->state == DX_HBTP_CLOSED) return size;
+    if (s->state == DX_HBTP_CLOSED || (slot->flags & DX_LINK_P_IS_LEAVING)) return size;
     if (s->state == DX_HBTP_WANTS_TURN) { /* its share was used up, or a handler waits for others */
         const bool share = s->counters.frames - frames >= s->desc.frames_max;
         dx_link_p_hold(slot);

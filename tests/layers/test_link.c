@@ -411,6 +411,29 @@ EVERY(li_3_a_handler_that_waits_is_called_again_when_woken)
     world_close(&w);
 }
 
+static int on_abort(const dx_hbtp_context *c) /* cuts its own link off, and wants to be called again */
+{
+    world *w = world_of(c->session);
+    w->tries++;
+    DX_CHECK_EQ(dx_link_abort(dx_link_of(c->session), dx_link_id_of(c->session)), 0);
+    return DX_HBTP_EAGAIN;
+}
+
+EVERY(li_3_a_handler_may_cut_its_own_link_off)
+{
+    static world w;
+    dx_link_id id;
+    dx_hbtp_session *s;
+    memset(&w, 0, sizeof w);
+    world_open(&w, backend);
+    DX_CHECK_EQ(dx_hbtp_router_set_method(&w.router, 9, on_abort, NULL), 0);
+    s = dial(&w, &id);
+    DX_CHECK_EQ(dx_hbtp_call(s, 9, "1", 1, UINT64_MAX, NULL, NULL), 0);
+    UNTIL(w.closed == 1 && w.hung == 1);
+    DX_CHECK(w.tries == 1 && w.reason == -ECANCELED && w.results == 1 && w.error == DX_HBTP_ECANCELED);
+    world_close(&w);
+}
+
 EVERY(li_3_answers_that_come_later_go_out_at_once)
 {
     static world w;
