@@ -748,7 +748,8 @@ typedef struct dx_hbtp_hello { /* what we say; zero: nothing. Limits are those o
 } dx_hbtp_hello;
 
 /* Say it, once. *hello is borrowed until DX_HBTP_EVENT_HELLO, or the end of the session where the
-   peer is refused. on_result does not hear of it. As dx_hbtp_request(); EINVAL: said before. */
+   peer is refused. on_result does not hear of it. As dx_hbtp_request(); EINVAL: said before,
+   or there is a stream already. */
 DX_HBTP_API int dx_hbtp_say_hello(dx_hbtp_session *s, const dx_hbtp_hello *hello,
                                   uint64_t deadline_ns);
 /* The handler for Hello, with a const dx_hbtp_hello as the route's user. */
@@ -3135,6 +3136,33 @@ static void dx_hbtp_p_agree(dx_hbtp_session *s, const dx_hbtp_hello *mine, const
     s->second_ = &dx_hbtp_p_second_version;
 }
 
+/* Streams that were opened behind our Hello and before its answer: the peer has agreed when it saw
+   them, and counts the credit that it has stated. From now on we do. */
+static void dx_hbtp_p_count_first_credit(dx_hbtp_session *s)
+{
+    uint32_t i;
+    for (i = 0; i < s->stream_count_; i++) {
+        struct dx_hbtp_p_stream *st = &s->streams_[i];
+        if ((st->id & DX_HBTP_P_OURS) && s->peer.credit <= UINT32_MAX - st->send_credit)
+            st->send_credit += s->peer.credit;
+    }
+}
+
+static void dx_hbtp_p_tell_first_credit(dx_hbtp_session *s)
+{
+    dx_hbtp_stream_event event;
+    uint32_t i;
+    for (i = s->stream_count_; i-- > 0;) { /* one that ends is replaced by the last */
+        if (i >= s->stream_count_ || !(s->streams_[i].id & DX_HBTP_P_OURS) ||
+            (s->streams_[i].ends & (DX_HBTP_P_OVER | DX_HBTP_P_SENT_END)))
+            continue;
+        DX_HBTP_MEMSET(&event, 0, sizeof event);
+        event.kind = DX_HBTP_STREAM_CHUNK;
+        event.stream = s->streams_[i].id;
+        dx_hbtp_p_tell(s, &event);
+    }
+}
+
 /* They cannot go on together: say why, and end. */
 static void dx_hbtp_p_part_ways(dx_hbtp_session *s, uint16_t status, const dx_hbtp_frame *frame)
 {
@@ -3171,7 +3199,9 @@ static bool dx_hbtp_p_on_second_answered(dx_hbtp_session *s, const dx_hbtp_resul
         return true;
     }
     if (r->error == DX_HBTP_OK) dx_hbtp_p_agree(s, mine, &offer);
+    if (s->peer.credit) dx_hbtp_p_count_first_credit(s);
     dx_hbtp_p_event(s, DX_HBTP_EVENT_HELLO, r->frame);
+    if (s->peer.credit && s->state != DX_HBTP_CLOSED) dx_hbtp_p_tell_first_credit(s);
     return true;
 }
 
@@ -3182,7 +3212,7 @@ DX_HBTP_API int dx_hbtp_say_hello(dx_hbtp_session *s, const dx_hbtp_hello *hello
     size_t room;
     size_t size;
     int error;
-    if (!s || !hello || s->hello_ || s->hello_at_) return DX_HBTP_EINVAL;
+    if (!s || !hello || s->hello_ || s->hello_at_ || s->stream_count_) return DX_HBTP_EINVAL;
     p = dx_hbtp_out_next(s->desc.out);
     room = dx_hbtp_p_own_room(s);
     if (room < DX_HBTP_HEADER_SIZE) return DX_HBTP_ENOSPACE;

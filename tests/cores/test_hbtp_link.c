@@ -409,7 +409,7 @@ static void on_result(dx_hbtp_session *s, const dx_hbtp_result *r)
 
 static void on_event(dx_hbtp_session *s, dx_hbtp_event event, const dx_hbtp_frame *frame)
 {
-    (void)s;
+    if (event == DX_HBTP_EVENT_HELLO && !calm && dx_choose(choices, 3) == 1) do_anything((side *)s->desc.user);
     DX_CHECK(event != DX_HBTP_EVENT_DUPLICATE && event != DX_HBTP_EVENT_LATE); /* one answer for each request */
     if (event == DX_HBTP_EVENT_UNASKED)
         DX_CHECK(frame->opcode == DX_HBTP_OP_RPC_STREAM_CHUNK || frame->opcode == DX_HBTP_OP_RPC_STREAM_END);
