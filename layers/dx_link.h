@@ -352,6 +352,9 @@ typedef struct dx_link_p_slot {
     uint32_t           flags;   /* DX_LINK_P_IS_ */
 } dx_link_p_slot;
 
+/* What it takes with its session behind it, whose memory is aligned to 8, also on 32-bit machines. */
+#define DX_LINK_P_SLOT_SIZE ((sizeof(dx_link_p_slot) + 7) / 8 * 8)
+
 /* By number, from 0. */
 static dx_link_p_slot *dx_link_p_slot_at(const dx_link *l, uint32_t number)
 {
@@ -424,7 +427,7 @@ static dx_link_p_slot *dx_link_p_new(dx_link *l)
     DX_LINK_MEMSET(slot, 0, sizeof *slot);
     slot->all = l;
     slot->due_ns = UINT64_MAX;
-    desc.memory = (uint8_t *)slot + sizeof *slot;
+    desc.memory = (uint8_t *)slot + DX_LINK_P_SLOT_SIZE;
     desc.memory_size = l->session_size_;
     desc.out = &slot->out;
     error = dx_hbtp_out_init(&slot->out, (uint8_t *)desc.memory + l->session_size_,
@@ -969,7 +972,7 @@ static size_t dx_link_p_plan(dx_link *l, const dx_link_desc *desc, size_t *front
     rest = dx_peers_memory_size(&peers);
     l->session_size_ = dx_hbtp_session_memory_size(&l->desc.session);
     if (!l->session_size_ || !rest) return 0;
-    l->stride_ = sizeof(dx_link_p_slot) + l->session_size_ + l->desc.out_size;
+    l->stride_ = DX_LINK_P_SLOT_SIZE + l->session_size_ + l->desc.out_size;
     l->stride_ = (l->stride_ + DX_LINK_P_ALIGN - 1) / DX_LINK_P_ALIGN * DX_LINK_P_ALIGN;
     slots = (uint64_t)l->desc.links_max * (l->stride_ + sizeof(uint32_t)) + DX_LINK_P_ALIGN;
     if (slots > SIZE_MAX - rest) return 0;
@@ -999,7 +1002,7 @@ DX_LINK_API int dx_link_open(dx_link *l, dx_reactor *r, const dx_link_desc *desc
     l->slots_ += (0 - (uintptr_t)desc->memory) % DX_LINK_P_ALIGN;
     l->heap_ = (uint32_t *)(void *)(l->slots_ + (size_t)l->desc.links_max * l->stride_);
     first = dx_link_p_slot_at(l, 0); /* try it: only then it can be relied upon */
-    l->desc.session.memory = (uint8_t *)first + sizeof *first;
+    l->desc.session.memory = (uint8_t *)first + DX_LINK_P_SLOT_SIZE;
     l->desc.session.memory_size = l->session_size_;
     l->desc.session.out = &first->out;
     if (dx_hbtp_out_init(&first->out, (uint8_t *)l->desc.session.memory + l->session_size_,
