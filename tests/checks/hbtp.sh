@@ -23,10 +23,11 @@ chain() { # COMPILER
     grep -E '(call|jmp|blr|bctr|jalr)q? +\*' "$work/$1.guarded" && echo "an indirect call with the hooks of the layers"
     grep -E '(call|jmp|blr|bctr|jalr)q? +\*' "$work/$1.chained" && echo "an indirect call"
     hand=$(wc -l <"$work/$1.hand")
-    [ "$(wc -l <"$work/$1.chained")" = "$hand" ] || echo "$(wc -l <"$work/$1.chained") instructions, by hand $hand"
+    [ "$hand" -gt 0 ] || echo "no function by_hand"
+    [ "$(wc -l <"$work/$1.chained")" -le "$hand" ] || echo "$(wc -l <"$work/$1.chained") instructions, by hand $hand"
 }
 for compiler in gcc clang; do
-    if has $compiler; then try "$compiler: a chain is what one writes by hand" chain $compiler; else skip "$compiler" "not installed"; fi
+    if has $compiler; then try "$compiler: a chain takes no more than what one writes by hand" chain $compiler; else skip "$compiler" "not installed"; fi
 done
 
 routes() {
