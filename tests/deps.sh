@@ -90,6 +90,7 @@ need_for_all() {
     need gcc-avr has avr-gcc
     need avr-libc test -e /usr/lib/avr/include/stdio.h
     need gcc-mingw-w64-x86-64-win32 has x86_64-w64-mingw32-gcc
+    need tshark has tshark
     need wine has wine
     need wine64 test -e /usr/lib/wine/wine64
     need qemu-user-static eval 'has qemu-s390x-static || has qemu-s390x'
