@@ -352,7 +352,7 @@ typedef struct dx_link_p_slot {
     uint32_t           flags;   /* DX_LINK_P_IS_ */
 } dx_link_p_slot;
 
-/* What it takes with its session behind it, whose memory is aligned to 8, also on 32-bit machines. */
+/* What it takes: behind it its session lies, aligned to 8 on 32-bit machines, too. */
 #define DX_LINK_P_SLOT_SIZE ((sizeof(dx_link_p_slot) + 7) / 8 * 8)
 
 /* By number, from 0. */
