@@ -205,8 +205,24 @@ DX_TEST(am_7_options_are_set_and_read_back)
     close(fd);
 }
 
+/* Segments that the kernel has sent again so far: under load it does so on loopback, too. */
+static uint64_t sent_again(const dx_bulk_net *net, size_t links)
+{
+    uint64_t count = 0;
+    for (size_t k = 0; k < links; k++) {
+        struct tcp_info i;
+        socklen_t size = sizeof i;
+        memset(&i, 0, sizeof i); /* an emulated Linux tells nothing */
+        if (!getsockopt(net->links[k].fd, IPPROTO_TCP, TCP_INFO, &i, &size) &&
+            size >= offsetof(struct tcp_info, tcpi_total_retrans) + sizeof i.tcpi_total_retrans)
+            count += i.tcpi_total_retrans;
+    }
+    return count;
+}
+
 DX_TEST(am_12_the_kernel_tells_of_windows_and_round_trips)
 {
+    uint64_t before;
     static uint8_t data[65536];
     static dx_bulk_net net;
     uint16_t port = 0;
@@ -223,16 +239,17 @@ DX_TEST(am_12_the_kernel_tells_of_windows_and_round_trips)
         sent = (int)write(p.fd, data, sizeof data);
         DX_CHECK(sent > 0);
     }
+    before = sent_again(&net, 2);
     all = dx_bulk_net_look(&net);
+    DX_CHECK(all.retransmitted >= before && all.retransmitted <= sent_again(&net, 2));
     if (all.connections) { /* not on an emulated Linux, which tells nothing */
         DX_CHECK_EQ(all.connections, 2);
-        DX_CHECK(all.window >= 2 * 536 && all.in_flight <= all.window && all.rtt_us > 0 && all.rtt_us < 60000000);
+        DX_CHECK((all.retransmitted || (all.window >= 2 * 536 && all.in_flight <= all.window)) && all.rtt_us > 0 && all.rtt_us < 60000000);
     } else {
         struct tcp_info i;
         socklen_t size = sizeof i;
         DX_CHECK(getsockopt(net.links[0].fd, IPPROTO_TCP, TCP_INFO, &i, &size) || size < sizeof i / 2);
     }
-    DX_CHECK_EQ(all.retransmitted, 0);
     for (int i = 0; i < 2; i++) {
         close(net.links[i].fd);
         free(net.links[i].in);
