@@ -646,7 +646,9 @@ struct dx_hbtp_session { /* caller-allocated; without "_": to be read */
     uint16_t                 sequence_;     /* the last one given out */
     uint16_t                 hello_at_;     /* sequence of its Hello, or the peer's; 0: none yet */
     uint16_t                 drain_at_;     /* sequence of its Drain; 0: none waits for an answer */
-    bool                     drains_;       /* new requests get 503 */
+    bool                     drains_;       /* new requests get 503, */
+    bool                     told_drain_;   /* and the peer was told */
+    bool                     stays_;        /* the next frame's handler was called already */
     bool                     hello_first_;  /* requests before the peer's Hello get 426 */
     bool                     pinged_;       /* a Ping was sent after a silence */
     bool                     clocked_;      /* the clock has begun, see dx_hbtp_p_clock() */
@@ -738,7 +740,8 @@ typedef struct dx_hbtp_offer { /* what a Hello has said; valid during admit */
 
 typedef struct dx_hbtp_hello { /* what we say; zero: nothing. Limits are those of the session */
     uint32_t     needs;    /* dx_hbtp_feature; not 0: version 1 is refused */
-    uint32_t     credit;   /* what we take in on each stream before we have granted any */
+    uint32_t     credit;   /* bytes that we take in on each stream before we have granted any; less
+                              than 2^31 */
     dx_hbtp_who  who;
     /* Of the side that accepts: 0, or a status that refuses the peer (401); it may set
        session->desc.user to what its handlers have to know of the peer, and writes nothing. NULL:
@@ -749,16 +752,19 @@ typedef struct dx_hbtp_hello { /* what we say; zero: nothing. Limits are those o
 
 /* Say it, once. *hello is borrowed until DX_HBTP_EVENT_HELLO, or the end of the session where the
    peer is refused. on_result does not hear of it. As dx_hbtp_request(); EINVAL: said before,
-   or there is a stream already. */
+   or there is a stream already; a payload_max under 256; a credit of 2^31 or more. */
 DX_HBTP_API int dx_hbtp_say_hello(dx_hbtp_session *s, const dx_hbtp_hello *hello,
                                   uint64_t deadline_ns);
 /* The handler for Hello, with a const dx_hbtp_hello as the route's user. */
 DX_HBTP_API int dx_hbtp_hello_handler(const dx_hbtp_context *context);
-/* From now on requests before the peer's Hello get status 426. */
+/* From now on nothing reaches a handler before the peer's Hello was accepted: requests get status
+   426, other frames are counted (DX_HBTP_EVENT_REFUSED). */
 DX_HBTP_API void dx_hbtp_require_hello(dx_hbtp_session *s);
 /* Tell the peer to use another connection from now on; its new requests get 503, unbegun. Close it
-   when dx_hbtp_is_idle(): the peer's answer has come then, so nothing is on its way. text NULL: as
-   writers. Other errors than ECANCELED (closed): it was not told, the rest holds. */
+   when this has returned OK and dx_hbtp_is_idle(): the peer's answer has come then, so nothing is
+   on its way. A second call tells nothing again. text NULL: as writers. ECANCELED: closed. Others:
+   the peer was not told yet, the rest holds; call again. EAGAIN: our Hello is not answered, or as
+   dx_hbtp_request(); ENOSPACE. */
 DX_HBTP_API int dx_hbtp_drain(dx_hbtp_session *s, uint16_t status, const char *text);
 /* The next field of a list: *tag, *value. Returns its size; -1: there is none, *left is 0 where
    the list ends as it should. */
@@ -769,8 +775,9 @@ DX_HBTP_API int dx_hbtp_next_field(const uint8_t **list, size_t *left, uint8_t *
 enum { DX_HBTP_STREAM_CHUNK_MAX = 16384 }; /* data of one chunk: others get in between */
 
 /* Data in both directions under one number, as much as each receiver has granted. Open one: the
-   peer hears of it, with these arguments, and may send `credit` bytes. EAGAIN: streams_max are open
-   or no number is free; ETOOBIG: as dx_hbtp_grant(); ECANCELED; as writers. */
+   peer hears of it, with these arguments, and may send `credit` bytes. EAGAIN: streams_max, ours or
+   the peer's, are open, or no number is free; ETOOBIG: as dx_hbtp_grant(); ECANCELED; as
+   writers. */
 DX_HBTP_API int dx_hbtp_open(dx_hbtp_session *s, uint8_t method, const void *arguments,
                              size_t size, uint32_t credit, void *user, uint32_t *stream);
 /* Send what credit and response buffer allow, one chunk at most. Returns the bytes taken, 0: none
@@ -937,6 +944,7 @@ enum {
     DX_HBTP_P_FRAME_S     = 60,   /* for a frame, from its first byte to its last */
     DX_HBTP_P_STREAMS_MAX = 256,  /* a stream is found by a search */
     DX_HBTP_P_CHUNK_ROOM  = 16,   /* bytes of a chunk besides its data */
+    DX_HBTP_P_SPARE       = 64,   /* numbers that are tried before those of what was given up */
     DX_HBTP_P_VERSION     = 2,    /* the highest that is spoken here */
     DX_HBTP_P_PAYLOAD_MIN = 256   /* a peer that takes less cannot be told anything */
 };
@@ -1202,11 +1210,11 @@ static bool dx_hbtp_p_is_request(uint16_t opcode, uint8_t flags)
            opcode != DX_HBTP_OP_RPC_STREAM_CHUNK && opcode != DX_HBTP_OP_RPC_STREAM_END;
 }
 
-/* Does the program answer it, perhaps later? The session itself answers pings and streams. */
+/* Does the program answer it, perhaps later? The session itself answers pings, streams, drains. */
 static bool dx_hbtp_p_may_pend(uint16_t opcode, uint8_t flags)
 {
     return opcode != DX_HBTP_OP_PING && opcode != DX_HBTP_OP_RPC_STREAM_START &&
-           dx_hbtp_p_is_request(opcode, flags);
+           opcode != DX_HBTP_OP_DRAIN && dx_hbtp_p_is_request(opcode, flags);
 }
 
 DX_HBTP_API int dx_hbtp_parse_header(const void *bytes, size_t size, dx_hbtp_header *header)
@@ -2333,16 +2341,23 @@ static struct dx_hbtp_p_slot *dx_hbtp_p_slot_at(const dx_hbtp_session *s, uint16
 }
 
 /* The next sequence, or 0: none is free. A number is free when its slot waits for no answer and no
-   stream of ours has it. */
+   stream of ours has it. Slots of requests that were given up are spared first: as long as they are
+   remembered, no late answer is taken for that of a later request with the same number. */
 static uint16_t dx_hbtp_p_next(const dx_hbtp_session *s)
 {
     uint16_t number = s->sequence_;
     uint32_t tries = UINT16_MAX;
+    const uint32_t spare = s->slot_count_ < DX_HBTP_P_SPARE ? s->slot_count_ : DX_HBTP_P_SPARE;
     for (; tries; tries--) {
+        const struct dx_hbtp_p_slot *slot;
         number = (uint16_t)(number + 1);
         if (!number) number = 1; /* 0 means: belongs to no request */
-        if (dx_hbtp_p_slot_at(s, number)->state != DX_HBTP_P_WAITING &&
-            !dx_hbtp_p_find_any(s, number | (uint32_t)DX_HBTP_P_OURS))
+        slot = dx_hbtp_p_slot_at(s, number);
+        if (slot->state == DX_HBTP_P_WAITING ||
+            dx_hbtp_p_find_any(s, number | (uint32_t)DX_HBTP_P_OURS))
+            continue;
+        if (slot->state != DX_HBTP_P_GIVEN_UP ||
+            (tries <= UINT16_MAX - spare && slot->sequence != number))
             return number;
     }
     return 0;
@@ -2444,7 +2459,9 @@ DX_HBTP_API int dx_hbtp_open(dx_hbtp_session *s, uint8_t method, const void *arg
     int error;
     if (!s || !stream) return DX_HBTP_EINVAL;
     if (s->state == DX_HBTP_CLOSED || s->peer.drains) return DX_HBTP_ECANCELED;
-    if (s->stream_count_ >= s->desc.streams_max) return DX_HBTP_EAGAIN;
+    if (s->stream_count_ >= s->desc.streams_max ||
+        (s->peer.streams_max && s->stream_count_ >= s->peer.streams_max))
+        return DX_HBTP_EAGAIN;
     if (!dx_hbtp_p_may_grant(s, credit)) return DX_HBTP_ETOOBIG;
     id = dx_hbtp_p_next(s);
     if (!id) return DX_HBTP_EAGAIN;
@@ -2495,7 +2512,8 @@ static int dx_hbtp_p_request(dx_hbtp_session *s, uint32_t word, const uint8_t *h
     uint16_t number;
     int error;
     if (!s) return DX_HBTP_EINVAL;
-    if (s->state == DX_HBTP_CLOSED || s->peer.drains) return DX_HBTP_ECANCELED;
+    if (s->state == DX_HBTP_CLOSED) return DX_HBTP_ECANCELED;
+    if (s->peer.drains && (word & 0xff) != DX_HBTP_OP_DRAIN) return DX_HBTP_ECANCELED;
     if (s->waiting >= s->desc.outstanding_max ||
         (s->peer.requests_max && s->waiting >= s->peer.requests_max))
         return DX_HBTP_EAGAIN;
@@ -2959,8 +2977,8 @@ static int dx_hbtp_p_take_extra(dx_hbtp_session *s, dx_hbtp_frame *f)
     while ((size = dx_hbtp_next_field(&list, &left, &tag, &value)) >= 0) {
         if (tag <= before) return DX_HBTP_ECORRUPT;
         if (tag >= DX_HBTP_P_FIELD_NEEDED) return DX_HBTP_STATUS_NOT_KNOWN;
-        if (tag == DX_HBTP_P_EXTRA_DEADLINE) {
-            if (size < 4) return DX_HBTP_ETRUNCATED;
+        if (tag == DX_HBTP_P_EXTRA_DEADLINE && size < 4) return DX_HBTP_ETRUNCATED;
+        if (tag == DX_HBTP_P_EXTRA_DEADLINE && !s->stays_) { /* else from the first time on */
             s->limit_ns_ = (uint64_t)dx_hbtp_p_load32(value) * DX_HBTP_P_MS;
             s->limit_ns_ = s->limit_ns_ > UINT64_MAX - s->now_ns_ ? UINT64_MAX
                                                                  : s->now_ns_ + s->limit_ns_;
@@ -2980,11 +2998,14 @@ static int dx_hbtp_p_look(dx_hbtp_session *s, dx_hbtp_frame *f)
     const int error = fields ? dx_hbtp_p_take_extra(s, f) : DX_HBTP_OK;
     if (error && dx_hbtp_p_is_answer(f->opcode)) /* its request ends as if no codec could read it */
         f->flags |= DX_HBTP_FLAG_COMPRESSED;
-    if (error || !dx_hbtp_p_is_request(f->opcode, f->flags)) return error;
+    if (error) return error;
+    if (s->hello_first_ && f->opcode != DX_HBTP_OP_HELLO && !dx_hbtp_p_is_answer(f->opcode))
+        return DX_HBTP_STATUS_OTHER_VERSION; /* who has to say who it is does nothing before */
+    if (!dx_hbtp_p_is_request(f->opcode, f->flags)) return DX_HBTP_OK;
     if (s->limit_ns_ <= s->now_ns_) return DX_HBTP_STATUS_TIMEOUT;
-    if (s->hello_first_ && f->opcode != DX_HBTP_OP_HELLO)
-        return DX_HBTP_STATUS_OTHER_VERSION;
-    if (s->drains_ && f->opcode != DX_HBTP_OP_PING) return DX_HBTP_STATUS_UNAVAILABLE;
+    /* A handler that has seen a request before the drain has begun it. Drains may cross. */
+    if (s->drains_ && !s->stays_ && f->opcode != DX_HBTP_OP_PING && f->opcode != DX_HBTP_OP_DRAIN)
+        return DX_HBTP_STATUS_UNAVAILABLE;
     return DX_HBTP_OK;
 }
 
@@ -2994,6 +3015,7 @@ static int dx_hbtp_p_take_second(const dx_hbtp_context *c)
 {
     dx_hbtp_session *s = c->session;
     const bool drain = c->frame->opcode == DX_HBTP_OP_DRAIN;
+    int error;
     if (!drain && c->frame->opcode != DX_HBTP_OP_RPC_CANCEL) return dx_hbtp_p_refuse_route(c);
     if (drain != dx_hbtp_p_is_request(c->frame->opcode, c->frame->flags))
         return DX_HBTP_STATUS_BAD_REQUEST;
@@ -3001,9 +3023,12 @@ static int dx_hbtp_p_take_second(const dx_hbtp_context *c)
         if (s->pending_ && s->desc.on_cancel) s->desc.on_cancel(s, c->frame->sequence);
         return DX_HBTP_OK;
     }
+    error = dx_hbtp_write_rpc_response(c->out, c->frame->sequence, NULL, 0);
+    if (error) return error;
+    c->out->kept_ = true;
     s->peer.drains = true;
-    dx_hbtp_p_event(s, DX_HBTP_EVENT_DRAIN, c->frame);
-    return dx_hbtp_write_rpc_response(c->out, c->frame->sequence, NULL, 0);
+    dx_hbtp_p_event(s, DX_HBTP_EVENT_DRAIN, c->frame); /* it may close: nothing follows a Close */
+    return DX_HBTP_OK;
 }
 
 /* Append a field to a list, of which `size` bytes are there. 0: no room. */
@@ -3212,7 +3237,9 @@ DX_HBTP_API int dx_hbtp_say_hello(dx_hbtp_session *s, const dx_hbtp_hello *hello
     size_t room;
     size_t size;
     int error;
-    if (!s || !hello || s->hello_ || s->hello_at_ || s->stream_count_) return DX_HBTP_EINVAL;
+    if (!s || !hello || s->hello_ || s->hello_at_ || s->stream_count_ ||
+        s->desc.payload_max < DX_HBTP_P_PAYLOAD_MIN || hello->credit > INT32_MAX)
+        return DX_HBTP_EINVAL;
     p = dx_hbtp_out_next(s->desc.out);
     room = dx_hbtp_p_own_room(s);
     if (room < DX_HBTP_HEADER_SIZE) return DX_HBTP_ENOSPACE;
@@ -3239,6 +3266,7 @@ DX_HBTP_API int dx_hbtp_hello_handler(const dx_hbtp_context *c)
         return DX_HBTP_ENOSPACE; /* before anybody is let in */
     if (!status) status = dx_hbtp_p_read_hello(mine, c->payload, c->payload_size, &offer);
     if (!status && mine->admit) status = mine->admit(mine->user, s, &offer);
+    if (s->state == DX_HBTP_CLOSED) return DX_HBTP_OK; /* inside */
     if (status) {
         const uint16_t why = dx_hbtp_p_status(status);
         (void)dx_hbtp_write_rpc_error(c->out, c->frame->sequence, why, NULL);
@@ -3267,16 +3295,20 @@ DX_HBTP_API int dx_hbtp_drain(dx_hbtp_session *s, uint16_t status, const char *t
 {
     const uint32_t word = dx_hbtp_p_word(DX_HBTP_OP_DRAIN, DX_HBTP_FLAG_EXPECTS_RESPONSE, 0);
     uint8_t head[4];
+    int error;
     if (!s) return DX_HBTP_EINVAL;
     if (s->state == DX_HBTP_CLOSED) return DX_HBTP_ECANCELED;
     s->second_ = &dx_hbtp_p_second_version;
     s->drains_ = true;
     s->budget_ = 0; /* as above */
-    if (!(s->peer.features & DX_HBTP_FEATURE_DRAIN)) return DX_HBTP_OK;
+    if (s->hello_) return DX_HBTP_EAGAIN; /* it may understand a Drain, as its Hello will say */
+    if (s->told_drain_ || !(s->peer.features & DX_HBTP_FEATURE_DRAIN)) return DX_HBTP_OK;
     if (!text) text = dx_hbtp_status_text(status);
     dx_hbtp_p_store32(head, status);
-    return dx_hbtp_p_request(s, word, head, sizeof head, text, dx_hbtp_p_length(text), UINT64_MAX,
-                             NULL, &s->drain_at_);
+    error = dx_hbtp_p_request(s, word, head, sizeof head, text, dx_hbtp_p_length(text), UINT64_MAX,
+                              NULL, &s->drain_at_);
+    s->told_drain_ = !error;
+    return error;
 }
 
 /* >>dispatch ------------------------------------------------------------
@@ -3396,7 +3428,9 @@ static bool dx_hbtp_p_dispatch(dx_hbtp_session *s, dx_hbtp_frame *frame)
                    dx_hbtp_p_can_answer(s, false));
     const bool second = s->peer.version >= DX_HBTP_P_VERSION;
     const unsigned known = DX_HBTP_FLAGS_KNOWN | (second ? (unsigned)DX_HBTP_FLAG_EXTRA : 0u);
-    s->limit_ns_ = UINT64_MAX;
+    if (!s->stays_) s->limit_ns_ = UINT64_MAX;
+    s->waits_ = false; /* it was this one that waited */
+    s->desc.out->limit_ = dx_hbtp_p_limit(s);
     if ((s->desc.reject_unknown_flags && (frame->flags & ~known)) ||
         (s->desc.require_checksum && !(frame->flags & DX_HBTP_FLAG_HAS_CHECKSUM))) {
         dx_hbtp_p_fail(s, DX_HBTP_EHEADER, frame);
@@ -3424,8 +3458,10 @@ static bool dx_hbtp_p_dispatch(dx_hbtp_session *s, dx_hbtp_frame *frame)
         error = dx_hbtp_p_call(s, frame);
         stays = error && !dx_hbtp_p_settle(s, frame, error, mark);
         dx_hbtp_p_leave(s);
+        s->stays_ = stays;
         if (stays) return false;
     }
+    s->stays_ = false;
     s->counters.frames++;
     s->counters.bytes += frame->frame_size;
     return true;
@@ -3447,6 +3483,7 @@ static size_t dx_hbtp_p_dispatch_plain(dx_hbtp_session *s, const uint8_t *p, siz
     dx_hbtp_frame f;
     dx_hbtp_context c;
     uint64_t frames = 0;
+    bool stays = false;
     int result;
     c.session = s;
     c.out = out;
@@ -3482,12 +3519,15 @@ static size_t dx_hbtp_p_dispatch_plain(dx_hbtp_session *s, const uint8_t *p, siz
         s->budget_--;
         dx_hbtp_p_enter(s, request, f.sequence);
         result = route->fn(&c);
-        if (result && !dx_hbtp_p_settle(s, &f, result, mark)) break;
+        stays = result && !dx_hbtp_p_settle(s, &f, result, mark);
+        if (stays) break;
         at = payload + length;
         frames++;
         if (result && s->pending_ >= s->desc.pending_max) break;
     }
     DX_HBTP_ASSERT(at <= end);
+    if (stays) s->limit_ns_ = UINT64_MAX; /* it has no fields */
+    s->stays_ = stays || (s->stays_ && !frames);
     dx_hbtp_p_leave(s);
     s->counters.frames += frames;
     s->counters.bytes += (size_t)(at - p);

@@ -153,8 +153,8 @@ typedef struct dx_link_desc { /* zero = the default written behind each field */
                              dx_peers_desc; two for each link */
     uint32_t block_size;  /* bytes of each; 16384 */
     uint32_t high_water;  /* of output under way, from there on answers wait; four blocks */
-    uint64_t connect_ns;  /* for a connection to come about; 10 s */
-    uint64_t linger_ns;   /* from our Close to the end of the connection; 5 s */
+    uint64_t connect_ns;  /* for a connection to come about; 10 s, UINT64_MAX: any time */
+    uint64_t linger_ns;   /* from our Close to the end of the connection; 5 s, or as above */
     dx_hbtp_session_desc session; /* of every link. memory, memory_size, out, on_output and now_ns
                                      are the layer's; payload_max: block_size - 12, with in_place
                                      at most that: the beginning of a frame then waits in a shared
@@ -225,17 +225,21 @@ DX_LINK_API int dx_link_listen(dx_link *l, int fd);
    when the connection has come about. EINVAL: also a Hello that does not fit into out_size; EAGAIN,
    ECANCELED, ESYS: there is no link. */
 DX_LINK_API int dx_link_connect(dx_link *l, const dx_reactor_address *address, dx_link_id *id);
-/* A link on a connected, non-blocking stream; opened is not called. As dx_link_connect(). */
+/* A link on a connected, non-blocking stream, which says no Hello; opened is not called. As
+   dx_link_connect(); without a link fd stays the caller's. */
 DX_LINK_API int dx_link_add(dx_link *l, int fd, dx_link_id *id);
 
 /* Keep a link to *address from now on: connect, and again when it was lost or the peer drains it,
    100 ms later, 200 ms ... 5 s, each shortened at random by up to a half, and from the beginning
    after one that has lived for 5 s. `opened` says when one has come about, d->id which it is; what
-   had been asked on the one before has ended. seed: a number that other clients do not have, lest
-   all of them come back together. EINVAL. */
+   had been asked on the one before has ended, or ends on the link that is drained. seed: a number
+   that other clients do not have, lest all of them come back together. *d is borrowed until
+   dx_link_dial_end() or dx_reactor_close(). EINVAL: also where dx_link_connect() says it, and *d
+   that is in use; ECANCELED: the links are being drained. */
 DX_LINK_API int dx_link_dial(dx_link *l, dx_link_dialer *d, const dx_reactor_address *address,
                              uint64_t seed);
-/* Not any more: *d is the caller's again, its link goes on. */
+/* Not any more: *d is the caller's again, its link goes on. Also inside callbacks. Nothing where *d
+   was ended already, or is all zero. */
 DX_LINK_API void dx_link_dial_end(dx_link_dialer *d);
 
 /* The session of a link, until closed has returned; then NULL. */
@@ -252,7 +256,8 @@ DX_LINK_API int dx_link_wake(dx_link *l, dx_link_id id);
 
 /* Large frames, a FileChunk say, without a copy and without a large buffer for each session: *out
    becomes a response buffer of `size` bytes, at most block_size, in a block of the connection.
-   Write frames of the program into it, no answers; then, before anything else is called, call
+   Write frames of the program into it, no answers, and none with a payload above
+   session->peer.payload_max (where that is not 0); then, before anything else is called, call
    dx_link_commit(). EAGAIN: the connection takes no more for now, writable will be called.
    ENOTFOUND; EINVAL: size. */
 DX_LINK_API int dx_link_reserve(dx_link *l, dx_link_id id, uint32_t size, dx_hbtp_out *out);
@@ -262,11 +267,13 @@ DX_LINK_API int dx_link_commit(dx_link *l, dx_link_id id, const dx_hbtp_out *out
 /* Send a Close behind what is queued, and end: `closed` is called later. A peer that takes neither
    is cut off after linger_ns. ENOTFOUND. */
 DX_LINK_API int dx_link_close(dx_link *l, dx_link_id id, uint16_t status, const char *text);
-/* End now, with whatever is under way; `closed` is called later, with -ECANCELED. ENOTFOUND. */
+/* End now: requests and streams under way end inside, no handler is called any more; `closed` is
+   called later, with -ECANCELED. ENOTFOUND. */
 DX_LINK_API int dx_link_abort(dx_link *l, dx_link_id id);
 /* Accept and connect no more. Tell the peers that understand it, answer new requests with 503, and
    close each link when no request of either side waits on it and no stream is open; within_ns
-   later, those that are left (status 503). Done when count is 0. */
+   later, those that are left (status 503). Done when count is 0, at the latest linger_ns after
+   that. Called again it sets another time. */
 DX_LINK_API void dx_link_drain(dx_link *l, uint64_t within_ns);
 
 #ifdef __cplusplus
@@ -346,6 +353,7 @@ typedef struct dx_link_p_slot {
     dx_link_dialer    *dialer;  /* whose link it is; NULL: nobody's */
     dx_reactor_address address; /* lent while it connects */
     uint64_t           due_ns;  /* when it is to be serviced; UINT64_MAX: not in the heap */
+    uint64_t           until_ns; /* CONNECTING, ENDING: when it is cut off; UINT64_MAX: never */
     uint32_t           heap_at; /* its place in the heap */
     uint32_t           next;    /* of the list of free or dirty slots, counted from 1 */
     int32_t            reason;  /* for closed */
@@ -411,6 +419,14 @@ static uint64_t dx_link_p_now(const dx_hbtp_session *s)
     return dx_reactor_now_ns(((const dx_link_p_slot *)(const void *)s)->all->reactor);
 }
 
+/* So long from now; UINT64_MAX: never. */
+static uint64_t dx_link_p_from_now(const dx_link *l, uint64_t ns)
+{
+    const uint64_t now = dx_reactor_now_ns(l->reactor);
+    DX_LINK_ASSERT(l->reactor);
+    return ns > UINT64_MAX - now ? UINT64_MAX : now + ns;
+}
+
 /* A slot with a new session; NULL: all are taken. */
 static dx_link_p_slot *dx_link_p_new(dx_link *l)
 {
@@ -427,6 +443,7 @@ static dx_link_p_slot *dx_link_p_new(dx_link *l)
     DX_LINK_MEMSET(slot, 0, sizeof *slot);
     slot->all = l;
     slot->due_ns = UINT64_MAX;
+    slot->until_ns = UINT64_MAX;
     desc.memory = (uint8_t *)slot + DX_LINK_P_SLOT_SIZE;
     desc.memory_size = l->session_size_;
     desc.out = &slot->out;
@@ -585,7 +602,8 @@ static void dx_link_p_leave(dx_link_p_slot *slot)
     if (slot->flags & DX_LINK_P_IS_LEAVING) return;
     if (!(slot->flags & DX_LINK_P_IS_ENDING)) {
         slot->flags |= DX_LINK_P_IS_ENDING;
-        dx_link_p_set_due(slot, dx_reactor_now_ns(l->reactor) + l->desc.linger_ns);
+        slot->until_ns = dx_link_p_from_now(l, l->desc.linger_ns);
+        dx_link_p_set_due(slot, slot->until_ns);
     }
     (void)dx_hbtp_out_data(&slot->out, &left);
     if (left) return;
@@ -601,6 +619,7 @@ static void dx_link_p_cut(dx_link_p_slot *slot, int32_t reason)
     if (!(slot->flags & DX_LINK_P_IS_LOST)) slot->reason = reason;
     slot->flags |= DX_LINK_P_IS_LOST | DX_LINK_P_IS_LEAVING | DX_LINK_P_IS_ENDING;
     (void)dx_peers_close(&slot->all->peers_, slot->id, true);
+    dx_hbtp_abort(&slot->session); /* nor is anything dispatched any more */
 }
 
 /* >>input --------------------------------------------------------------
@@ -654,7 +673,8 @@ static size_t dx_link_p_feed(dx_link_p_slot *slot, const uint8_t *bytes, size_t 
    All that a link does beside taking input happens in one place, at most once between two waits of
    the reactor, when something was written in it, came for it or is due:
 
-       dirty, due --> send --> tick --> send --> closed: leave;  draining and idle: Close;
+       dirty, due --> send --> tick --> send --> closed: leave;  draining: tell the peer, where it
+                                                 was not; when it knows and is idle, Close;
                                                  else: tell that there is room, and know when to
                                                  come again */
 /* Let time pass, send what there is, and find out when to come again. */
@@ -673,10 +693,12 @@ static void dx_link_p_service(dx_link_p_slot *slot)
         dx_link_p_leave(slot);
         return;
     }
-    if (l->drain_ns_ && dx_hbtp_is_idle(s) && !(slot->flags & DX_LINK_P_IS_CONNECTING)) {
+    if (l->drain_ns_ && !(slot->flags & DX_LINK_P_IS_CONNECTING) &&
+        !dx_hbtp_drain(s, DX_HBTP_STATUS_UNAVAILABLE, NULL) && dx_hbtp_is_idle(s)) {
         (void)dx_link_close(l, slot->id, DX_HBTP_STATUS_NONE, NULL);
         return;
     }
+    if (slot->until_ns < next) next = slot->until_ns;
     if (next < slot->due_ns) dx_link_p_set_due(slot, next); /* later ones are found out then */
     if (slot->flags & DX_LINK_P_IS_TAKEN) {
         slot->flags &= ~(uint32_t)DX_LINK_P_IS_TAKEN;
@@ -700,7 +722,7 @@ static void dx_link_p_expire(dx_link_p_slot *slot)
 {
     DX_LINK_ASSERT(slot->due_ns != UINT64_MAX);
     dx_link_p_set_due(slot, UINT64_MAX);
-    if (slot->flags & (DX_LINK_P_IS_CONNECTING | DX_LINK_P_IS_ENDING)) {
+    if (dx_reactor_now_ns(slot->all->reactor) >= slot->until_ns) {
         dx_link_p_cut(slot, -ETIMEDOUT); /* nobody is there, or takes our Close */
     } else {
         dx_link_p_release(slot);
@@ -746,18 +768,21 @@ static void dx_link_p_put_off(dx_link_dialer *d)
     dx_link_p_dial_due(d->all_);
 }
 
-/* Connect. */
-static void dx_link_p_dial(dx_link_dialer *d)
+/* Connect. As dx_link_connect(). */
+static int dx_link_p_dial(dx_link_dialer *d)
 {
+    int error;
     DX_LINK_ASSERT(!d->id);
     d->due_ns_ = UINT64_MAX;
     d->began_ns_ = dx_reactor_now_ns(d->all_->reactor);
-    if (dx_link_connect(d->all_, &d->address_, &d->id)) {
+    error = dx_link_connect(d->all_, &d->address_, &d->id);
+    if (error) {
         d->failures++;
         dx_link_p_put_off(d);
     } else {
         dx_link_p_find(d->all_, d->id)->dialer = d;
     }
+    return error;
 }
 
 /* All whose time has come. */
@@ -765,7 +790,7 @@ static void dx_link_p_dial_all(dx_link *l, uint64_t now)
 {
     dx_link_dialer *d;
     for (d = l->dialers_; d && !l->drain_ns_; d = d->next_)
-        if (d->due_ns_ <= now) dx_link_p_dial(d);
+        if (d->due_ns_ <= now) (void)dx_link_p_dial(d);
     dx_link_p_dial_due(l);
 }
 
@@ -852,6 +877,8 @@ static void dx_link_p_opened(dx_peers *peers, dx_peers_id id)
         *dx_peers_data(peers, id) = (uint64_t)dx_link_p_number(slot) + 1;
     }
     slot->flags &= ~(uint32_t)DX_LINK_P_IS_CONNECTING;
+    slot->session.desc.keepalive_ns = l->desc.session.keepalive_ns;
+    slot->until_ns = UINT64_MAX;
     dx_link_p_set_due(slot, UINT64_MAX);
     if (accepted && l->desc.hello && l->desc.hello->needs) dx_hbtp_require_hello(&slot->session);
     if (l->drain_ns_) (void)dx_link_close(l, id, DX_HBTP_STATUS_UNAVAILABLE, NULL);
@@ -961,6 +988,7 @@ static dx_peers_desc dx_link_p_peers_desc(const dx_link_desc *d)
 static size_t dx_link_p_plan(dx_link *l, const dx_link_desc *desc, size_t *front)
 {
     dx_peers_desc peers;
+    uint64_t stride; /* with 64 bits it does not wrap: all terms have 32, links_max 24 */
     uint64_t slots;
     size_t rest;
     DX_LINK_MEMSET(l, 0, sizeof *l);
@@ -972,10 +1000,11 @@ static size_t dx_link_p_plan(dx_link *l, const dx_link_desc *desc, size_t *front
     rest = dx_peers_memory_size(&peers);
     l->session_size_ = dx_hbtp_session_memory_size(&l->desc.session);
     if (!l->session_size_ || !rest) return 0;
-    l->stride_ = DX_LINK_P_SLOT_SIZE + l->session_size_ + l->desc.out_size;
-    l->stride_ = (l->stride_ + DX_LINK_P_ALIGN - 1) / DX_LINK_P_ALIGN * DX_LINK_P_ALIGN;
-    slots = (uint64_t)l->desc.links_max * (l->stride_ + sizeof(uint32_t)) + DX_LINK_P_ALIGN;
+    stride = (uint64_t)DX_LINK_P_SLOT_SIZE + l->session_size_ + l->desc.out_size;
+    stride = (stride + DX_LINK_P_ALIGN - 1) / DX_LINK_P_ALIGN * DX_LINK_P_ALIGN;
+    slots = l->desc.links_max * (stride + sizeof(uint32_t)) + DX_LINK_P_ALIGN;
     if (slots > SIZE_MAX - rest) return 0;
+    l->stride_ = (size_t)stride;
     *front = (size_t)slots;
     return *front + rest;
 }
@@ -1035,6 +1064,8 @@ static int dx_link_p_begin(dx_link *l, int fd, const dx_reactor_address *address
     if (address) {
         slot->address = *address;
         slot->flags |= DX_LINK_P_IS_CONNECTING;
+        slot->session.desc.keepalive_ns = 0; /* nobody is there who could be silent */
+        slot->until_ns = dx_link_p_from_now(l, l->desc.connect_ns);
         if (l->desc.hello && dx_hbtp_say_hello(&slot->session, l->desc.hello, UINT64_MAX))
             error = DX_LINK_EINVAL;
     }
@@ -1046,8 +1077,7 @@ static int dx_link_p_begin(dx_link *l, int fd, const dx_reactor_address *address
     }
     *dx_peers_data(&l->peers_, slot->id) = (uint64_t)dx_link_p_number(slot) + 1;
     *id = slot->id;
-    if (address) dx_link_p_set_due(slot, dx_reactor_now_ns(l->reactor) + l->desc.connect_ns);
-    else dx_link_p_soon(slot);
+    dx_link_p_soon(slot);
     return DX_LINK_OK;
 }
 
@@ -1074,24 +1104,33 @@ DX_LINK_API int dx_link_add(dx_link *l, int fd, dx_link_id *id)
 DX_LINK_API int dx_link_dial(dx_link *l, dx_link_dialer *d, const dx_reactor_address *address,
                              uint64_t seed)
 {
+    const dx_link_dialer *other;
     if (!l || !d || !address) return DX_LINK_EINVAL;
+    if (l->drain_ns_) return DX_LINK_ECANCELED;
+    for (other = l->dialers_; other; other = other->next_)
+        if (other == d) return DX_LINK_EINVAL;
     DX_LINK_MEMSET(d, 0, sizeof *d);
     d->all_ = l;
     d->address_ = *address;
     d->random_ = seed ? seed : 1; /* which alone would stay as it is */
     d->next_ = l->dialers_;
     l->dialers_ = d;
-    dx_link_p_dial(d);
-    return DX_LINK_OK;
+    if (dx_link_p_dial(d) != DX_LINK_EINVAL) return DX_LINK_OK;
+    dx_link_dial_end(d); /* it will never be otherwise */
+    return DX_LINK_EINVAL;
 }
 
 DX_LINK_API void dx_link_dial_end(dx_link_dialer *d)
 {
-    dx_link *l = d->all_;
-    dx_link_dialer **link = &l->dialers_;
-    dx_link_p_slot *slot = dx_link_p_find(l, d->id);
+    dx_link *l = d ? d->all_ : NULL;
+    dx_link_p_slot *slot;
+    dx_link_dialer **link;
+    if (!l) return;
+    slot = dx_link_p_find(l, d->id);
+    link = &l->dialers_;
     while (*link != d) link = &(*link)->next_;
     *link = d->next_;
+    d->all_ = NULL;
     if (slot) slot->dialer = NULL;
     dx_link_p_dial_due(l);
 }
@@ -1182,6 +1221,7 @@ DX_LINK_API void dx_link_drain(dx_link *l, uint64_t within_ns)
     dx_peers_listen_end(&l->peers_);
     l->dial_ns_ = UINT64_MAX; /* nobody connects any more */
     l->drain_ns_ = within_ns > UINT64_MAX - 1 - now ? UINT64_MAX - 1 : now + within_ns;
+    if (!l->drain_ns_) l->drain_ns_ = 1; /* a clock that begins at 0 */
     for (number = 0; number < l->slots_used_; number++) {
         dx_link_p_slot *slot = dx_link_p_slot_at(l, number);
         if (!slot->id) continue;

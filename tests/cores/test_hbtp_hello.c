@@ -22,6 +22,8 @@ typedef struct end {
     int             error;
     uint16_t        later;
     bool            puts_off;
+    unsigned        again;     /* so often a call says EAGAIN */
+    bool            closes;    /* when the peer drains */
     uint64_t        deadline_ns;
     uint64_t        stream_bytes;
     uint32_t        stream;
@@ -43,6 +45,7 @@ static int on_call(const dx_hbtp_context *c)
     e->handled++;
     e->deadline_ns = c->deadline_ns;
     e->later = c->frame->sequence;
+    if (e->again) return e->again--, (int)DX_HBTP_EAGAIN;
     if (e->puts_off) return DX_HBTP_LATER;
     return dx_hbtp_write_rpc_response(c->out, c->frame->sequence, c->payload, c->payload_size);
 }
@@ -59,6 +62,7 @@ static void on_event(dx_hbtp_session *s, dx_hbtp_event event, const dx_hbtp_fram
 {
     (void)frame;
     end_of(s)->events[event]++;
+    if (event == DX_HBTP_EVENT_DRAIN && end_of(s)->closes) DX_CHECK_EQ(dx_hbtp_close(s, 0, NULL), 0);
 }
 
 static void on_cancel(dx_hbtp_session *s, uint16_t sequence)
@@ -614,4 +618,372 @@ DX_TEST(hb_25_a_drain_answers_what_came_before_and_refuses_the_rest_unbegun)
     settle();
     DX_CHECK(ends[0].results == 2 && ends[0].error == 0 && dx_hbtp_is_idle(&ends[1].s));
     call_works(1); /* the side that drains may still ask */
+}
+
+/* >>crossings ---------------------------------------------------------- */
+DX_TEST(hb_25_drains_that_cross_are_both_heard_and_answered)
+{
+    both_open(true, true);
+    greet();
+    for (int i = 0; i < 2; i++) DX_CHECK_EQ(dx_hbtp_drain(&ends[i].s, 503, NULL), 0);
+    for (int i = 0; i < 2; i++) DX_CHECK_EQ(dx_hbtp_drain(&ends[i].s, 503, NULL), 0); /* which tells nothing again */
+    settle();
+    for (int i = 0; i < 2; i++) {
+        DX_CHECK(ends[i].s.peer.drains && ends[i].events[DX_HBTP_EVENT_DRAIN] == 1 && dx_hbtp_is_idle(&ends[i].s));
+        DX_CHECK(ends[i].results == 0 && ends[i].events[DX_HBTP_EVENT_REFUSED] == 0);
+        DX_CHECK_EQ(dx_hbtp_call(&ends[i].s, 1, "1", 1, UINT64_MAX, NULL, NULL), DX_HBTP_ECANCELED);
+    }
+}
+
+DX_TEST(hb_25_a_side_that_is_drained_may_drain_too)
+{
+    both_open(true, true);
+    greet();
+    for (int i = 0; i < 2; i++) {
+        DX_CHECK_EQ(dx_hbtp_drain(&ends[i].s, 503, NULL), 0);
+        settle();
+        DX_CHECK(ends[!i].s.peer.drains && dx_hbtp_is_idle(&ends[i].s));
+    }
+}
+
+DX_TEST(hb_25_a_drain_before_the_answer_to_our_hello_is_told_later)
+{
+    both_open(true, true);
+    DX_CHECK_EQ(dx_hbtp_say_hello(&ends[0].s, &ends[0].hello, UINT64_MAX), 0);
+    DX_CHECK_EQ(dx_hbtp_drain(&ends[0].s, 503, NULL), DX_HBTP_EAGAIN);
+    settle();
+    DX_CHECK(!ends[1].s.peer.drains);
+    DX_CHECK_EQ(dx_hbtp_drain(&ends[0].s, 503, NULL), 0);
+    settle();
+    DX_CHECK(ends[1].s.peer.drains && dx_hbtp_is_idle(&ends[0].s));
+}
+
+DX_TEST(hb_25_a_drain_is_heard_by_a_side_with_as_many_requests_as_it_takes)
+{
+    dx_hbtp_session_desc d;
+    both_open(true, true);
+    end_desc(&ends[1], &d);
+    d.pending_max = 2;
+    end_open(&ends[1], true, &d);
+    ends[1].puts_off = true;
+    greet();
+    for (int i = 0; i < 2; i++) DX_CHECK_EQ(dx_hbtp_call(&ends[0].s, 1, "1", 1, UINT64_MAX, NULL, NULL), 0);
+    DX_CHECK_EQ(dx_hbtp_drain(&ends[0].s, 503, NULL), DX_HBTP_EAGAIN); /* it would be a third */
+    ends[0].s.peer.requests_max = 0;                                   /* of a peer that did not say */
+    DX_CHECK_EQ(dx_hbtp_drain(&ends[0].s, 503, NULL), 0);
+    settle();
+    DX_CHECK(ends[1].handled == 2 && ends[1].s.peer.drains && ends[0].s.waiting == 2);
+}
+
+DX_TEST(hb_25_nothing_is_written_behind_a_close_that_a_drain_is_answered_by)
+{
+    size_t size;
+    const uint8_t *p;
+    dx_hbtp_frame frame;
+    both_open(true, true);
+    greet();
+    ends[0].closes = true;
+    DX_CHECK_EQ(dx_hbtp_drain(&ends[1].s, 503, NULL), 0);
+    DX_CHECK(pass(1));
+    p = dx_hbtp_out_data(&ends[0].out, &size);
+    for (; size; p += frame.frame_size, size -= (size_t)frame.frame_size)
+        DX_CHECK(dx_hbtp_parse(p, size, 4096, &frame) > 0);
+    DX_CHECK_EQ(frame.opcode, DX_HBTP_OP_CLOSE);
+}
+
+DX_TEST(hb_25_a_request_that_was_begun_before_the_drain_is_answered)
+{
+    static const uint8_t call[] = {0x30, 4, 7, 0, 3, 0, 0, 0, 1, 'h', 'i'};
+    for (int how = 0; how < 2; how++) { /* frames of the short way, and of the long one */
+        const uint8_t *p;
+        size_t size;
+        both_open(true, true);
+        greet();
+        ends[1].again = 1;
+        if (how) dx_hbtp_require_hello(&ends[1].s), ends[1].s.hello_first_ = false;
+        DX_CHECK_EQ(dx_hbtp_feed(&ends[1].s, call, sizeof call, now), 0);
+        DX_CHECK_EQ(dx_hbtp_drain(&ends[1].s, 503, NULL), 0);
+        DX_CHECK(pass(1));
+        DX_CHECK_EQ(dx_hbtp_feed(&ends[1].s, call, sizeof call, now), (int64_t)sizeof call);
+        p = dx_hbtp_out_data(&ends[1].out, &size);
+        DX_CHECK(size == 10 && p[0] == DX_HBTP_OP_RPC_RESPONSE && ends[1].handled == 2);
+        dx_hbtp_out_reset(&ends[1].out);
+        DX_CHECK_EQ(dx_hbtp_feed(&ends[1].s, call, sizeof call, now), (int64_t)sizeof call); /* another one is not begun */
+        DX_CHECK_EQ(ends[1].handled, 2);
+    }
+}
+
+DX_TEST(hb_23_a_deadline_counts_from_the_first_time_and_frees_the_room_it_waited_for)
+{
+    static const uint8_t call[] = {0x30, 0x24, 7, 0, 10, 0, 0, 0, 7, 0, 1, 4, 0, 5, 0, 0, 0, 1};
+    const uint8_t *p;
+    size_t size;
+    both_open(true, true);
+    greet();
+    ends[1].again = 100;
+    for (int i = 0; i < 5; i++) {
+        DX_CHECK_EQ(dx_hbtp_feed(&ends[1].s, call, sizeof call, now), 0);
+        DX_CHECK_EQ(ends[1].deadline_ns, now + (uint64_t)(5 - i) * MS);
+        now += MS;
+    }
+    DX_CHECK_EQ(dx_hbtp_feed(&ends[1].s, call, sizeof call, now), (int64_t)sizeof call);
+    p = dx_hbtp_out_data(&ends[1].out, &size);
+    DX_CHECK(size > 10 && p[0] == DX_HBTP_OP_RPC_ERROR && (p[8] | p[9] << 8) == 408 && ends[1].handled == 5);
+    dx_hbtp_out_reset(&ends[1].out);
+    ends[1].again = 0;
+    DX_CHECK_EQ(dx_hbtp_feed(&ends[1].s, call, sizeof call, now), (int64_t)sizeof call); /* one of its own */
+    DX_CHECK(ends[1].handled == 6 && ends[1].deadline_ns == now + 5 * MS);
+}
+
+static int on_big(const dx_hbtp_context *c) /* wants an empty buffer */
+{
+    if (dx_hbtp_out_room(c->out) < OUT) return DX_HBTP_ENOSPACE;
+    return dx_hbtp_write_rpc_response(c->out, c->frame->sequence, NULL, 0);
+}
+
+DX_TEST(hb_23_a_request_that_waited_for_room_and_is_late_leaves_it_to_others)
+{
+    static const uint8_t call[] = {0x30, 0x24, 7, 0, 10, 0, 0, 0, 7, 0, 1, 4, 0, 5, 0, 0, 0, 2};
+    both_open(true, true);
+    greet();
+    DX_CHECK_EQ(dx_hbtp_router_set_method(&ends[1].router, 2, on_big, NULL), 0);
+    DX_CHECK_EQ(dx_hbtp_call(&ends[1].s, 1, "1", 1, UINT64_MAX, NULL, NULL), 0);
+    DX_CHECK_EQ(dx_hbtp_feed(&ends[1].s, call, sizeof call, now), 0);
+    DX_CHECK_EQ(ends[1].s.state, DX_HBTP_WANTS_OUTPUT);
+    DX_CHECK_EQ(dx_hbtp_call(&ends[1].s, 1, "1", 1, UINT64_MAX, NULL, NULL), DX_HBTP_ENOSPACE);
+    now += 5 * MS;
+    DX_CHECK_EQ(dx_hbtp_feed(&ends[1].s, call, sizeof call, now), (int64_t)sizeof call);
+    DX_CHECK_EQ(dx_hbtp_call(&ends[1].s, 1, "1", 1, UINT64_MAX, NULL, NULL), 0);
+}
+
+DX_TEST(hb_21_nothing_is_handled_before_a_hello_that_is_required)
+{
+    static const uint8_t frames[] = {0x41, 0, 0, 0, 1, 0, 0, 0, 9, 0x50, 0, 5, 0, 0, 0, 0, 0, 0xff, 0, 0, 0, 2, 0, 0, 0, 0, 0x80};
+    static const uint8_t opcodes[] = {0x41, 0x50, 0xff};
+    both_open(true, true);
+    for (size_t i = 0; i < 3; i++) DX_CHECK_EQ(dx_hbtp_router_set(&ends[1].router, opcodes[i], on_call, NULL), 0);
+    dx_hbtp_require_hello(&ends[1].s);
+    DX_CHECK_EQ(dx_hbtp_feed(&ends[1].s, frames, sizeof frames, now), (int64_t)sizeof frames);
+    DX_CHECK(ends[1].handled == 0 && ends[1].events[DX_HBTP_EVENT_REFUSED] == 3);
+    greet();
+    ends[1].puts_off = true;
+    DX_CHECK_EQ(dx_hbtp_feed(&ends[1].s, frames, sizeof frames, now), (int64_t)sizeof frames);
+    DX_CHECK_EQ(ends[1].handled, 3);
+}
+
+DX_TEST(hb_23_no_more_streams_are_opened_than_the_peer_takes)
+{
+    dx_hbtp_session_desc d;
+    uint32_t stream;
+    both_open(true, true);
+    end_desc(&ends[1], &d);
+    d.streams_max = 1;
+    end_open(&ends[1], true, &d);
+    greet();
+    DX_CHECK_EQ(dx_hbtp_open(&ends[0].s, 9, NULL, 0, 0, NULL, &stream), 0);
+    DX_CHECK_EQ(dx_hbtp_open(&ends[0].s, 9, NULL, 0, 0, NULL, &stream), DX_HBTP_EAGAIN);
+}
+
+DX_TEST(hb_20_a_hello_that_every_peer_would_refuse_is_not_said)
+{
+    dx_hbtp_session_desc d;
+    both_open(true, true);
+    ends[0].hello.credit = UINT32_C(1) << 31;
+    DX_CHECK_EQ(dx_hbtp_say_hello(&ends[0].s, &ends[0].hello, UINT64_MAX), DX_HBTP_EINVAL);
+    ends[0].hello.credit = 0;
+    end_desc(&ends[0], &d);
+    d.payload_max = 255;
+    end_open(&ends[0], true, &d);
+    DX_CHECK_EQ(dx_hbtp_say_hello(&ends[0].s, &ends[0].hello, UINT64_MAX), DX_HBTP_EINVAL);
+}
+
+/* Requests that were cancelled, and are answered when all numbers have been given out since. */
+DX_TEST(hb_24_a_late_answer_is_none_of_a_later_request_with_the_same_number)
+{
+    uint16_t old[8];
+    uint32_t others = 0;
+    both_open(true, true);
+    greet();
+    ends[1].puts_off = true;
+    for (int i = 0; i < 8; i++) {
+        DX_CHECK_EQ(dx_hbtp_call(&ends[0].s, 1, "old", 3, UINT64_MAX, NULL, &old[i]), 0);
+        settle();
+        DX_CHECK_EQ(dx_hbtp_cancel(&ends[0].s, old[i]), 0);
+    }
+    settle();
+    ends[1].puts_off = false;
+    for (; others < 3 * 65536; others++) { /* the number is free only when it was answered */
+        uint16_t number;
+        DX_CHECK_EQ(dx_hbtp_call(&ends[0].s, 1, "new", 3, UINT64_MAX, NULL, &number), 0);
+        for (int i = 0; i < 8; i++) DX_CHECK(number != old[i]);
+        settle();
+    }
+    for (int i = 0; i < 8; i++) DX_CHECK_EQ(dx_hbtp_reply(&ends[1].s, old[i], NULL, 0), 0);
+    settle();
+    DX_CHECK_EQ(ends[0].events[DX_HBTP_EVENT_LATE], 8);
+}
+
+/* >>a model ------------------------------------------------------------
+   Hello, requests, cancels, drains and closes that meet on the line in every order, cut anywhere. A side closes as the
+   contract of dx_hbtp_drain() allows it: told, and idle. Then, whoever has said what to whom before,
+
+       a request is handled at most once, and not at all where its answer is 503;
+       between sides that have agreed upon version 2, each request has an answer unless its own side gave it up;
+       nobody is told of a drain twice, and both have the same view of the version and the drains. */
+enum { ASKED = 200 };
+typedef struct asked {
+    int      from;
+    unsigned begun, ended;
+    bool     cancelled;
+    uint16_t sequence;
+} asked;
+
+static asked       asks[ASKED];
+static unsigned    ask_count;
+static dx_choices *luck;
+static uint16_t    owed[2][ASKED]; /* answers that a side gives later */
+static uint8_t     owed_name[2][ASKED];
+static unsigned    owed_count[2];
+static uint8_t     lines[2][1 << 15]; /* what side x has sent, and the other has not taken */
+static size_t      line_size[2];
+static bool        told[2], closed_v2[2];
+
+static int cross_call(const dx_hbtp_context *c)
+{
+    end *e = end_of(c->session);
+    const int me = e == &ends[1];
+    asked *a = &asks[c->payload[0]];
+    DX_CHECK_EQ(a->from, !me);
+    a->begun = 1;
+    if (dx_choose(luck, 5) == 1) return DX_HBTP_EAGAIN;
+    if (dx_choose(luck, 2) != 1) return dx_hbtp_write_rpc_response(c->out, c->frame->sequence, c->payload, 1);
+    owed_name[me][owed_count[me]] = c->payload[0];
+    owed[me][owed_count[me]++] = c->frame->sequence;
+    return DX_HBTP_LATER;
+}
+
+static void cross_result(dx_hbtp_session *s, const dx_hbtp_result *r)
+{
+    asked *a = (asked *)r->user;
+    const int me = end_of(s) == &ends[1];
+    DX_CHECK(a && a->from == me);
+    DX_CHECK_EQ(a->ended++, 0);
+    if (r->error == DX_HBTP_EREMOTE && r->status == 503) DX_CHECK_EQ(a->begun, 0);
+    if (r->error == DX_HBTP_OK) DX_CHECK(a->begun && r->payload_size == 1 && r->payload[0] == (uint8_t)(a - asks));
+    if (r->error == DX_HBTP_ECANCELED) DX_CHECK(a->cancelled || !closed_v2[!me]);
+}
+
+static void cross_ask(int me)
+{
+    asked *a = &asks[ask_count];
+    const uint8_t name = (uint8_t)ask_count;
+    if (ask_count == ASKED) return;
+    memset(a, 0, sizeof *a);
+    a->from = me;
+    if (!dx_hbtp_call(&ends[me].s, 1, &name, 1, UINT64_MAX, a, &a->sequence)) ask_count++;
+}
+
+static void cross_give_up(int me)
+{
+    asked *a = ask_count ? &asks[dx_choose(luck, ask_count - 1)] : NULL;
+    if (!a || a->from != me || a->ended || ends[me].s.state == DX_HBTP_CLOSED) return;
+    a->cancelled = true;
+    DX_CHECK_EQ(dx_hbtp_cancel(&ends[me].s, a->sequence), 0);
+}
+
+static void cross_answer(int me)
+{
+    const unsigned last = owed_count[me] - 1;
+    if (!owed_count[me]) return;
+    if (!dx_hbtp_reply(&ends[me].s, owed[me][last], &owed_name[me][last], 1)) owed_count[me]--;
+}
+
+static void cross_drain(int me)
+{
+    told[me] |= !dx_hbtp_drain(&ends[me].s, 503, NULL);
+}
+
+/* As a program that drains: again until it was told, and the end when nothing waits. */
+static void cross_leave(int me)
+{
+    if (!ends[me].s.drains_ || ends[me].s.state == DX_HBTP_CLOSED) return;
+    cross_drain(me);
+    if (!told[me] || !dx_hbtp_is_idle(&ends[me].s)) return;
+    closed_v2[me] = ends[me].s.peer.version == 2;
+    if (dx_hbtp_close(&ends[me].s, 0, NULL)) closed_v2[me] = false;
+}
+
+static bool cross_move(int from, size_t put, size_t take)
+{
+    size_t size;
+    const uint8_t *bytes = dx_hbtp_out_data(&ends[from].out, &size);
+    const uint64_t frames = ends[!from].s.counters.frames;
+    int64_t used = 0;
+    bool moved;
+    if (size > put) size = put;
+    if (size > sizeof lines[from] - line_size[from]) size = sizeof lines[from] - line_size[from];
+    memcpy(lines[from] + line_size[from], bytes, size);
+    line_size[from] += size;
+    moved = size > 0;
+    DX_CHECK_EQ(dx_hbtp_out_consume(&ends[from].out, size), 0);
+    if (take > line_size[from]) take = line_size[from];
+    if (ends[!from].s.state == DX_HBTP_CLOSED) used = (int64_t)take;
+    else used = dx_hbtp_feed(&ends[!from].s, lines[from], take, now); /* also what was gathered, again */
+    if (used < 0 || ends[!from].s.state == DX_HBTP_CLOSED) used = (int64_t)take;
+    line_size[from] -= (size_t)used;
+    memmove(lines[from], lines[from] + used, line_size[from]);
+    return moved || used > 0 || ends[!from].s.counters.frames > frames;
+}
+
+DX_PROPERTY(hb_26_hello_drain_cancel_and_close_cross_in_every_order, 4000)
+{
+    const unsigned ages = (unsigned)dx_choose(c, 4); /* 3 and 4: both know version 2 */
+    bool said = false;
+    both_open(true, ages >= 2);
+    luck = c;
+    ask_count = 0;
+    memset(owed_count, 0, sizeof owed_count);
+    memset(line_size, 0, sizeof line_size);
+    memset(told, 0, sizeof told);
+    memset(closed_v2, 0, sizeof closed_v2);
+    for (int i = 0; i < 2; i++) {
+        DX_CHECK_EQ(dx_hbtp_router_set_method(&ends[i].router, 1, cross_call, NULL), 0);
+        ends[i].s.desc.on_result = cross_result;
+        ends[i].s.desc.pending_max = (uint32_t)dx_choose_range(c, 1, 6);
+        ends[i].s.desc.frames_max = (uint32_t)dx_choose_range(c, 1, 9);
+    }
+    for (uint64_t steps = dx_choose(c, 120); steps; steps--) {
+        const int me = (int)dx_choose(c, 1);
+        switch (dx_choose(c, 9)) {
+        case 0:
+            if (me || said || !ages || ask_count || ends[0].s.state == DX_HBTP_CLOSED) break; /* the side that connects says it first */
+            DX_CHECK_EQ(dx_hbtp_say_hello(&ends[0].s, &ends[0].hello, UINT64_MAX), 0);
+            said = true;
+            break;
+        case 1:
+        case 2: cross_ask(me); break;
+        case 3: cross_give_up(me); break;
+        case 4: cross_answer(me); break;
+        case 5: if (dx_choose(c, 3) == 1) cross_drain(me); break;
+        case 6: cross_leave(me); break;
+        default: cross_move(me, (size_t)dx_choose(c, 60), (size_t)dx_choose(c, 60));
+        }
+    }
+    for (int quiet = 0; quiet < 20;) { /* and then everything comes to its end */
+        bool moved = false;
+        for (int i = 0; i < 2; i++) {
+            moved |= owed_count[i] > 0 && ends[i].s.state != DX_HBTP_CLOSED;
+            cross_answer(i);
+            moved |= cross_move(i, SIZE_MAX, SIZE_MAX);
+            cross_leave(i);
+        }
+        quiet = moved ? 0 : quiet + 1;
+    }
+    for (unsigned i = 0; i < ask_count; i++) DX_CHECK_EQ(asks[i].ended, 1);
+    for (int i = 0; i < 2; i++) DX_CHECK(ends[i].events[DX_HBTP_EVENT_DRAIN] <= 1);
+    if (ends[0].s.error || ends[1].s.error) return; /* a Hello met a drain: refused, and said so */
+    for (int i = 0; i < 2; i++) {
+        if (ends[i].s.drains_) DX_CHECK(ends[0].s.state == DX_HBTP_CLOSED && ends[1].s.state == DX_HBTP_CLOSED);
+        else if (ends[!i].s.state != DX_HBTP_CLOSED) DX_CHECK_EQ(ends[0].s.peer.version, ends[1].s.peer.version);
+    }
 }
