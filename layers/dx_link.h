@@ -604,12 +604,14 @@ static void dx_link_p_leave(dx_link_p_slot *slot)
         slot->flags |= DX_LINK_P_IS_ENDING;
         slot->until_ns = dx_link_p_from_now(l, l->desc.linger_ns);
         dx_link_p_set_due(slot, slot->until_ns);
+        /* What comes now is dropped: two that are held and wait for each other would stay. */
+        slot->flags &= ~(uint32_t)DX_LINK_P_IS_HELD;
+        (void)dx_peers_hold(&l->peers_, slot->id, false);
     }
     (void)dx_hbtp_out_data(&slot->out, &left);
     if (left) return;
     slot->flags |= DX_LINK_P_IS_LEAVING;
     (void)dx_peers_close(&l->peers_, slot->id, false);
-    (void)dx_peers_hold(&l->peers_, slot->id, false);
 }
 
 /* End the connection now. */

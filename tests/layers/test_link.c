@@ -419,6 +419,12 @@ static int on_abort(const dx_hbtp_context *c) /* cuts its own link off, and want
     return DX_HBTP_EAGAIN;
 }
 
+static int on_abort_at_once(const dx_hbtp_context *c)
+{
+    (void)on_abort(c);
+    return DX_HBTP_OK;
+}
+
 EVERY(li_3_a_handler_may_cut_its_own_link_off)
 {
     static world w;
@@ -817,6 +823,175 @@ EVERY(li_1_the_reactor_is_closed_with_links_open)
     DX_CHECK(w.hung == 5 && w.results == 5 && w.error == DX_HBTP_ECANCELED);
 }
 
+/* A link to a port whose queue is full: it stays on its way. */
+static dx_hbtp_session *dial_nobody(world *w, dx_link_id *id)
+{
+    struct sockaddr_in a = {0};
+    dx_reactor_address at = w->at;
+    socklen_t size = sizeof a;
+    const int full = keep(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    a.sin_family = AF_INET;
+    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    DX_CHECK(bind(full, (struct sockaddr *)&a, sizeof a) == 0 && listen(full, 0) == 0);
+    DX_CHECK_EQ(getsockname(full, (struct sockaddr *)&a, &size), 0);
+    for (int i = 0; i < 4; i++) {
+        const int fd = keep(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+        (void)connect(fd, (struct sockaddr *)&a, sizeof a);
+    }
+    memcpy(at.bytes, &a, sizeof a);
+    DX_CHECK_EQ(dx_link_connect(&w->client, &at, id), 0);
+    return dx_link_session(&w->client, *id);
+}
+
+EVERY(li_1_a_request_expires_before_its_link_has_come_about)
+{
+    static world w;
+    dx_link_id id;
+    dx_hbtp_session *s;
+    memset(&w, 0, sizeof w);
+    w.d.connect_ns = 300 * MS;
+    w.d.session.keepalive_ns = 20 * MS; /* of which nothing holds yet */
+    world_open(&w, backend);
+    s = dial_nobody(&w, &id);
+    DX_CHECK_EQ(dx_hbtp_call(s, ECHO, "1", 1, dx_reactor_refresh_now_ns(&w.l.r) + 30 * MS, NULL, NULL), 0);
+    UNTIL(w.results == 1);
+    DX_CHECK(w.error == DX_HBTP_ETIMEDOUT && w.hung == 0 && dx_link_session(&w.client, id) == s);
+    DX_CHECK_EQ(s->state == DX_HBTP_CLOSED, 0);
+    UNTIL(w.hung == 1);
+    DX_CHECK_EQ(w.client_reason, -ETIMEDOUT);
+    world_close(&w);
+}
+
+EVERY(li_1_any_time_is_not_a_time_that_is_over)
+{
+    static world w;
+    dx_link_id id, other;
+    uint64_t begun;
+    memset(&w, 0, sizeof w);
+    w.d.connect_ns = UINT64_MAX;
+    w.d.linger_ns = UINT64_MAX;
+    w.d.session.keepalive_ns = UINT64_MAX;
+    w.d.session.frame_ns = UINT64_MAX;
+    world_open(&w, backend);
+    dial_nobody(&w, &other);
+    begun = now_ns();
+    UNTIL(now_ns() - begun > 30 * MS);
+    DX_CHECK(w.hung == 0 && dx_link_session(&w.client, other) != NULL);
+    DX_CHECK_EQ(dx_hbtp_call(dial(&w, &id), ECHO, "1", 1, UINT64_MAX, NULL, NULL), 0);
+    UNTIL(w.good == 1);
+    DX_CHECK_EQ(dx_link_close(&w.client, id, 0, NULL), 0);
+    UNTIL(w.hung == 1 && w.closed == 1);
+    DX_CHECK(w.reason == 0 && w.client_reason == 0);
+    world_close(&w);
+}
+
+EVERY(li_3_behind_an_abort_nothing_is_handled)
+{
+    static world w;
+    dx_link_id id;
+    dx_hbtp_session *s;
+    memset(&w, 0, sizeof w);
+    world_open(&w, backend);
+    DX_CHECK_EQ(dx_hbtp_router_set_method(&w.router, 9, on_abort_at_once, NULL), 0);
+    s = dial(&w, &id);
+    DX_CHECK_EQ(dx_hbtp_call(s, 9, "1", 1, UINT64_MAX, NULL, NULL), 0);
+    for (int i = 0; i < 3; i++) DX_CHECK_EQ(dx_hbtp_call(s, LATER, "2", 1, UINT64_MAX, NULL, NULL), 0);
+    UNTIL(w.closed == 1 && w.hung == 1);
+    DX_CHECK(w.tries == 1 && w.later_count == 0 && w.results == 4);
+    world_close(&w);
+}
+
+EVERY(li_4_a_drain_is_told_when_there_is_a_number_for_it_and_told_once)
+{
+    static world w;
+    dx_link_id id;
+    dx_hbtp_session *s;
+    dx_hbtp_session *back;
+    memset(&w, 0, sizeof w);
+    w.greets = true;
+    w.d.hello = &w.hello;
+    w.d.session.pending_max = 2;
+    world_open(&w, backend);
+    s = dial(&w, &id);
+    DX_CHECK_EQ(dx_hbtp_call(s, ECHO, "1", 1, UINT64_MAX, NULL, NULL), 0);
+    UNTIL(w.results == 1);
+    back = dx_link_session(&w.server, w.id);
+    for (int i = 0; i < 2; i++) DX_CHECK_EQ(dx_hbtp_call(back, LATER, "2", 1, UINT64_MAX, NULL, NULL), 0);
+    UNTIL(w.later_count == 2);
+    dx_link_drain(&w.server, 600 * S);
+    dx_link_drain(&w.server, 600 * S);
+    DX_CHECK(w.events[1][DX_HBTP_EVENT_DRAIN] == 0);
+    for (int i = 0; i < 2; i++) DX_CHECK_EQ(dx_hbtp_reply(s, w.later[i], "3", 1), 0);
+    UNTIL(w.events[1][DX_HBTP_EVENT_DRAIN] == 1);
+    UNTIL(w.closed == 1 && w.hung == 1);
+    DX_CHECK(w.results == 3 && w.good == 3 && w.events[1][DX_HBTP_EVENT_DRAIN] == 1);
+    DX_CHECK(w.reason == 0 && w.client_reason == 0);
+    world_close(&w);
+}
+
+EVERY(li_4_both_sides_drain_at_once)
+{
+    static world w;
+    dx_link_id id;
+    memset(&w, 0, sizeof w);
+    w.greets = true;
+    w.d.hello = &w.hello;
+    world_open(&w, backend);
+    DX_CHECK_EQ(dx_hbtp_call(dial(&w, &id), LATER, "1", 1, UINT64_MAX, NULL, NULL), 0);
+    UNTIL(w.later_count == 1);
+    dx_link_drain(&w.server, 600 * S);
+    dx_link_drain(&w.client, 600 * S);
+    UNTIL(w.events[0][DX_HBTP_EVENT_DRAIN] == 1 && w.events[1][DX_HBTP_EVENT_DRAIN] == 1);
+    DX_CHECK_EQ(dx_hbtp_reply(dx_link_session(&w.server, w.id), w.later[0], "done", 4), 0);
+    UNTIL(w.closed == 1 && w.hung == 1);
+    DX_CHECK(w.good == 1 && w.reason == 0 && w.client_reason == 0);
+    world_close(&w);
+}
+
+EVERY(li_7_dialers_are_used_once_and_ended_anywhere)
+{
+    static world w;
+    static dx_link_dialer d[3], unused;
+    dx_reactor_address none;
+    memset(&w, 0, sizeof w);
+    memset(&none, 0, sizeof none);
+    world_open(&w, backend);
+    DX_CHECK_EQ(dx_link_dial(&w.client, &d[0], &none, 1), DX_LINK_EINVAL); /* will never come about */
+    for (int i = 0; i < 3; i++) DX_CHECK_EQ(dx_link_dial(&w.client, &d[i], &w.at, 1), 0);
+    DX_CHECK_EQ(dx_link_dial(&w.client, &d[1], &w.at, 1), DX_LINK_EINVAL);
+    dx_link_dial_end(&d[1]);
+    dx_link_dial_end(&d[1]);
+    dx_link_dial_end(&unused);
+    DX_CHECK_EQ(dx_link_dial(&w.client, &d[1], &w.at, 1), 0);
+    UNTIL(w.opened == 4);
+    dx_link_drain(&w.client, S);
+    DX_CHECK_EQ(dx_link_dial(&w.client, &unused, &w.at, 1), DX_LINK_ECANCELED);
+    UNTIL(w.hung == 4);
+    for (int i = 0; i < 3; i++) dx_link_dial_end(&d[i]);
+    world_close(&w);
+}
+
+/* What memory is for never wraps, where numbers have 32 bits either. */
+DX_TEST(li_0_no_size_wraps)
+{
+    static const uint64_t sizes[] = {256, 4096, 1u << 20, 1u << 28, 1u << 29, 1u << 30, 3u << 30, UINT32_MAX};
+    for (unsigned i = 0; i < 8 * 8 * 8; i++) {
+        const uint64_t out = sizes[i % 8], payload = sizes[i / 8 % 8], links = sizes[i / 64] >> 8;
+        dx_link_desc d;
+        uint64_t least;
+        size_t size;
+        memset(&d, 0, sizeof d);
+        d.links_max = (uint32_t)links;
+        d.out_size = (uint32_t)out;
+        d.session.payload_max = (uint32_t)payload;
+        d.block_size = 1 << 14;
+        d.block_count = (uint32_t)(out >> 14) + 1;
+        size = dx_link_memory_size(&d);
+        least = links * (out + payload) + out;
+        DX_CHECK(!size || size >= least);
+    }
+}
+
 DX_TEST(li_0_what_cannot_work_is_refused)
 {
     static world w;
@@ -855,7 +1030,8 @@ DX_TEST(li_0_what_cannot_work_is_refused)
 /* >>model --------------------------------------------------------------
    Links of two sets on one simulated reactor: one accepts, the other connects; both call the other and stream to it, answer
    at once, later, with an error or after several tries, close, and are cut off. Buffers are so small that all of them are
-   full most of the time. Whatever happens on the way,
+   full most of the time. Some are of version 2; some calls have a deadline, or are given up; every callback may do whatever
+   the program may do: call, connect, wake, close, cut off, drain. Whatever happens on the way,
 
        every call ends exactly once, and the answer to it is that to it;
        every byte of a stream arrives, once and in order, or the stream ends with an error on both sides;
@@ -864,9 +1040,11 @@ DX_TEST(li_0_what_cannot_work_is_refused)
 enum { CALLS = 300, TRACKS = 40, OPEN = 6, PENDING = 64, MODEL_BLOCKS = 64, MODEL_BLOCK = 700 };
 
 typedef struct call {
-    int      side;
-    uint32_t ended;
-    uint16_t size;
+    int        side;
+    dx_link_id id;
+    uint32_t   ended;
+    uint16_t   size;
+    uint16_t   sequence;
 } call;
 
 typedef struct track { /* a stream, from the side that opens it to the other */
@@ -900,6 +1078,10 @@ static struct model {
     uint32_t       dialled, closed[2], opened, lost;
     uint32_t       good, refused;
     uint64_t       random, moved;
+    dx_hbtp_hello  hello;
+    dx_reactor_address at;
+    bool           real;      /* not simulated: time takes time */
+    bool           inside;    /* a callback that does something */
     bool           peace;     /* nothing is broken, by the system or by us */
     bool           calm;      /* no more trouble: let everything come to its end */
 } m;
@@ -922,10 +1104,24 @@ static void call_fill(uint8_t *bytes, uint32_t number)
     bytes[1] = (uint8_t)(number >> 8);
 }
 
+static void model_act(void);
+
+/* What a callback may do, sometimes. */
+static void model_trouble(void)
+{
+    if (m.calm || m.peace || m.inside || some_number(12)) return;
+    m.inside = true;
+    model_act();
+    m.inside = false;
+}
+
 static int model_handler(const dx_hbtp_context *c)
 {
-    answer *a = &m.answers[m.answer_count];
     const uint32_t what = m.calm ? 0 : some_number(10);
+    answer *a;
+    DX_CHECK(c->session->state != DX_HBTP_CLOSED); /* nothing is handled behind the end */
+    model_trouble();
+    a = &m.answers[m.answer_count];
     if (what == 0) return DX_HBTP_STATUS_UNAVAILABLE;
     if (what == 1) return DX_HBTP_EAGAIN;
     if (what < 4 && m.answer_count < PENDING) {
@@ -946,6 +1142,7 @@ static void model_result(dx_hbtp_session *s, const dx_hbtp_result *r)
     uint8_t bytes[256];
     DX_CHECK(side_of(s) == k->side && k->ended == 0);
     k->ended++;
+    model_trouble();
     if (r->error) {
         DX_CHECK(r->error == DX_HBTP_EREMOTE || !m.peace);
         m.refused++;
@@ -999,7 +1196,8 @@ static int model_stream(dx_hbtp_session *s, dx_hbtp_stream_event *e)
         for (size_t i = 0; i < e->size; i++) DX_CHECK_EQ(e->data[i], pattern(t->got + i));
         t->got += e->size;
         m.moved += e->size;
-        return e->size ? dx_hbtp_grant(s, e->stream, (uint32_t)e->size) : 0;
+        model_trouble();
+        return e->size && t->open[at] ? dx_hbtp_grant(s, e->stream, (uint32_t)e->size) : 0;
     }
     if (e->kind == DX_HBTP_STREAM_FINISHED && at) DX_CHECK_EQ(t->got, t->want);
     if (e->kind == DX_HBTP_STREAM_ENDED) {
@@ -1015,15 +1213,32 @@ static int model_stream(dx_hbtp_session *s, dx_hbtp_stream_event *e)
 
 static void model_opened(dx_link *l, dx_link_id id)
 {
-    if (l == &m.sets[1]) return;
-    m.opened++;
-    if (m.accepted_count < 64) m.accepted[m.accepted_count++] = id;
+    if (l == &m.sets[0]) {
+        m.opened++;
+        if (m.accepted_count < 64) m.accepted[m.accepted_count++] = id;
+    }
+    model_trouble();
 }
 
 static void model_writable(dx_link *l, dx_link_id id)
 {
     for (uint32_t i = 0; i < m.track_count; i++)
         if (&m.sets[m.tracks[i].from] == l && m.tracks[i].id[0] == id && some_number(2)) track_push(&m.tracks[i]);
+    model_trouble();
+}
+
+static void model_event(dx_hbtp_session *s, dx_hbtp_event event, const dx_hbtp_frame *frame)
+{
+    (void)frame;
+    DX_CHECK(event != DX_HBTP_EVENT_DUPLICATE && dx_link_of(s)->count > 0);
+    model_trouble();
+}
+
+static void model_cancel(dx_hbtp_session *s, uint16_t sequence)
+{
+    (void)s;
+    (void)sequence;
+    model_trouble();
 }
 
 static void model_closed(dx_link *l, dx_link_id id, int32_t reason)
@@ -1035,6 +1250,7 @@ static void model_closed(dx_link *l, dx_link_id id, int32_t reason)
         if (m.open[i] == id) m.open[i] = 0;
     for (uint32_t i = 0; !side && i < m.accepted_count; i++)
         if (m.accepted[i] == id) m.accepted[i--] = m.accepted[--m.accepted_count];
+    model_trouble();
 }
 
 static dx_link_id some_link(int side)
@@ -1046,13 +1262,16 @@ static dx_link_id some_link(int side)
 static void model_call(dx_hbtp_session *s, int side)
 {
     call *k = &m.calls[m.call_count];
+    uint64_t deadline_ns = UINT64_MAX;
     uint8_t bytes[256];
     int error;
     if (m.call_count == CALLS) return;
+    if (!m.peace && some_number(4) == 0) deadline_ns = dx_reactor_now_ns(&m.r) + some_number(40) * MS;
     k->side = side;
+    k->id = dx_link_id_of(s);
     k->size = (uint16_t)(2 + some_number(200));
     call_fill(bytes, m.call_count);
-    error = dx_hbtp_call(s, 1, bytes, k->size, UINT64_MAX, k, NULL);
+    error = dx_hbtp_call(s, 1, bytes, k->size, deadline_ns, k, &k->sequence);
     DX_CHECK(!error || error == DX_HBTP_ENOSPACE || error == DX_HBTP_EAGAIN || error == DX_HBTP_ECANCELED);
     m.call_count += !error;
 }
@@ -1082,7 +1301,13 @@ static void model_answer(uint32_t i)
     *a = m.answers[--m.answer_count];
 }
 
-static void model_act(const dx_reactor_address *at)
+static void model_give_up(const call *k)
+{
+    dx_hbtp_session *s = dx_link_session(&m.sets[k->side], k->id);
+    if (!k->ended) DX_CHECK_EQ(dx_hbtp_cancel(s, k->sequence), 0);
+}
+
+static void model_act(void)
 {
     const int side = (int)some_number(2);
     const uint32_t slot = some_number(OPEN);
@@ -1090,7 +1315,7 @@ static void model_act(const dx_reactor_address *at)
     dx_hbtp_session *s = dx_link_session(&m.sets[side], id);
     const uint32_t what = some_number(100);
     if (!m.open[slot]) {
-        m.dialled += dx_link_connect(&m.sets[1], at, &m.open[slot]) == 0;
+        m.dialled += dx_link_connect(&m.sets[1], &m.at, &m.open[slot]) == 0;
     } else if (what < 60) {
         if (s) model_call(s, side);
     } else if (what < 75) {
@@ -1103,6 +1328,10 @@ static void model_act(const dx_reactor_address *at)
         (void)dx_link_close(&m.sets[side], id, 0, NULL);
     } else if (what == 88 && !m.peace) {
         (void)dx_link_abort(&m.sets[side], id);
+    } else if (what == 89 && !m.peace) {
+        if (some_number(30) == 0) dx_link_drain(&m.sets[side], some_number(200) * MS);
+    } else if (what == 90 && !m.peace && m.call_count) {
+        model_give_up(&m.calls[some_number(m.call_count)]);
     } else if (m.track_count) {
         track_push(&m.tracks[some_number(m.track_count)]);
     }
@@ -1123,6 +1352,11 @@ static void model_set(int side)
     d.session.in_place = some_number(2) != 0;
     d.session.on_result = model_result;
     d.session.on_stream = model_stream;
+    d.session.on_event = model_event;
+    d.session.on_cancel = model_cancel;
+    d.hello = side && some_number(2) ? &m.hello : NULL;
+    d.connect_ns = some_number(2) ? UINT64_MAX : 0;
+    d.linger_ns = m.real ? 100 * MS : 0; /* some are in a queue where nobody accepts them any more */
     d.session.outstanding_max = 4;
     d.session.streams_max = 6;
     d.session.frames_max = 1 + some_number(8);
@@ -1167,7 +1401,7 @@ static void model_run(int backend, dx_reactor_sim *sim, uint32_t acts, uint64_t 
 {
     static uint64_t memory[1 << 16];
     dx_reactor_desc desc;
-    dx_reactor_address any, at;
+    dx_reactor_address any;
     uint64_t begun;
     uint32_t open_before;
     int listening = -1;
@@ -1175,6 +1409,8 @@ static void model_run(int backend, dx_reactor_sim *sim, uint32_t acts, uint64_t 
     memset(&m, 0, sizeof m);
     m.random = seed * 2654435761u + 88172645463325252u;
     m.peace = peace;
+    m.real = !sim;
+    m.hello.credit = some_number(500);
     desc.backend = backend;
     desc.simulator = sim ? &sim->base : NULL;
     desc.memory = memory;
@@ -1191,13 +1427,14 @@ static void model_run(int backend, dx_reactor_sim *sim, uint32_t acts, uint64_t 
     DX_CHECK_EQ(dx_hbtp_router_init(&m.router), 0);
     DX_CHECK_EQ(dx_hbtp_router_set_method(&m.router, 1, model_handler, NULL), 0);
     DX_CHECK_EQ(dx_reactor_address_parse(&any, "127.0.0.1:0"), 0);
-    DX_CHECK_EQ(dx_reactor_listen_tcp(&m.r, &any, 0, 0, &listening, &at), 0);
+    DX_CHECK_EQ(dx_reactor_listen_tcp(&m.r, &any, 0, 0, &listening, &m.at), 0);
+    if (some_number(2)) DX_CHECK_EQ(dx_hbtp_router_set(&m.router, DX_HBTP_OP_HELLO, dx_hbtp_hello_handler, &m.hello), 0);
     model_set(0);
     model_set(1);
     DX_CHECK_EQ(dx_link_listen(&m.sets[0], listening), 0);
     begun = dx_reactor_now_ns(&m.r);
     while (acts--) {
-        model_act(&at);
+        model_act();
         if (some_number(3) == 0) DX_CHECK(dx_reactor_run_once(&m.r, 0) >= 0);
     }
     model_settle();
@@ -1208,8 +1445,7 @@ static void model_run(int backend, dx_reactor_sim *sim, uint32_t acts, uint64_t 
         for (uint32_t i = 0; i < m.track_count; i++) /* refused are those that are too many at a time */
             DX_CHECK(m.tracks[i].error[0] ? m.tracks[i].refused : m.tracks[i].got == m.tracks[i].want);
     }
-    dx_link_drain(&m.sets[0], 60 * S);
-    dx_link_drain(&m.sets[1], 60 * S);
+    for (int i = 0; i < 2; i++) dx_link_drain(&m.sets[i], sim || peace ? 60 * S : 200 * MS);
     for (int i = 0; i < 20000 && (m.sets[0].count || m.sets[1].count); i++)
         DX_CHECK(dx_reactor_run_once(&m.r, sim ? (int64_t)S : (int64_t)MS) >= 0);
     DX_CHECK_EQ(m.sets[0].count + m.sets[1].count, 0);
