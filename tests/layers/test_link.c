@@ -1328,7 +1328,7 @@ static void model_act(void)
         (void)dx_link_close(&m.sets[side], id, 0, NULL);
     } else if (what == 88 && !m.peace) {
         (void)dx_link_abort(&m.sets[side], id);
-    } else if (what == 89 && !m.peace) {
+    } else if (what == 89 && !m.peace && !m.real) { /* whom nobody accepts any more waits for long */
         if (some_number(30) == 0) dx_link_drain(&m.sets[side], some_number(200) * MS);
     } else if (what == 90 && !m.peace && m.call_count) {
         model_give_up(&m.calls[some_number(m.call_count)]);
