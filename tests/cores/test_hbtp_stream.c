@@ -476,6 +476,8 @@ DX_TEST(hb_10_hb_13_numbers_wrap_around_streams_that_are_open)
         } else {
             DX_CHECK_EQ(dx_hbtp_call(&a->s, 1, NULL, 0, UINT64_MAX, NULL, &sequence), 0);
             DX_CHECK_EQ(dx_hbtp_cancel(&a->s, sequence), 0);
+            const uint8_t answer[8] = {0x31, 0, (uint8_t)sequence, (uint8_t)(sequence >> 8)}; /* now it is free */
+            DX_CHECK_EQ(dx_hbtp_feed(&a->s, answer, sizeof answer, 1), 8);
         }
         DX_CHECK_EQ(sequence, i < 65536 ? i : i - 65534); /* neither 0 nor 1 */
     }
