@@ -2347,7 +2347,8 @@ static uint16_t dx_hbtp_p_next(const dx_hbtp_session *s)
 {
     uint16_t number = s->sequence_;
     uint32_t tries = UINT16_MAX;
-    const uint32_t spare = s->slot_count_ < DX_HBTP_P_SPARE ? s->slot_count_ : DX_HBTP_P_SPARE;
+    const uint32_t most = DX_HBTP_P_SPARE;
+    const uint32_t spare = s->slot_count_ < most ? s->slot_count_ : most;
     for (; tries; tries--) {
         const struct dx_hbtp_p_slot *slot;
         number = (uint16_t)(number + 1);
