@@ -974,7 +974,8 @@ EVERY(li_7_dialers_are_used_once_and_ended_anywhere)
 /* What memory is for never wraps, where numbers have 32 bits either. */
 DX_TEST(li_0_no_size_wraps)
 {
-    static const uint64_t sizes[] = {256, 4096, 1u << 20, 1u << 28, 1u << 29, 1u << 30, 3u << 30, UINT32_MAX};
+    static const uint64_t sizes[] = {256, 4096, 1u << 20, 1u << 28, (1u << 29) - 1, 3u << 30, 25u << 27, UINT32_MAX};
+    static const dx_hbtp_codec codec; /* a third buffer */
     for (unsigned i = 0; i < 8 * 8 * 8; i++) {
         const uint64_t out = sizes[i % 8], payload = sizes[i / 8 % 8], links = sizes[i / 64] >> 8;
         dx_link_desc d;
@@ -984,10 +985,11 @@ DX_TEST(li_0_no_size_wraps)
         d.links_max = (uint32_t)links;
         d.out_size = (uint32_t)out;
         d.session.payload_max = (uint32_t)payload;
+        d.session.codec = &codec;
         d.block_size = 1 << 14;
         d.block_count = (uint32_t)(out >> 14) + 1;
         size = dx_link_memory_size(&d);
-        least = links * (out + payload) + out;
+        least = links * (out + 2 * payload) + out;
         DX_CHECK(!size || size >= least);
     }
 }
