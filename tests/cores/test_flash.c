@@ -17,13 +17,6 @@ typedef struct sim {
     bool off;
 } sim;
 
-static uint64_t mix(uint64_t *state)
-{
-    *state += 0x9e3779b97f4a7c15u;
-    uint64_t z = (*state ^ *state >> 30) * 0xbf58476d1ce4e5b9u;
-    return z ^ z >> 31;
-}
-
 static int sim_read(void *user, uint64_t offset, void *p, size_t size)
 {
     sim *s = (sim *)user;
@@ -42,14 +35,14 @@ static int sim_write(void *user, uint64_t offset, const void *p, size_t size)
     DX_CHECK(!s->off && offset % 256 == 0 && size % 256 == 0 && offset <= s->slot_size - size);
     DX_CHECK(offset / s->page == (offset + size - 1) / s->page);
     s->off = ++s->operations == s->cut;
-    size_t torn = s->off ? (size_t)(mix(&s->noise) % (size / 16 + 1)) * 16 : size;
+    size_t torn = s->off ? (size_t)(dx_test_random(&s->noise) % (size / 16 + 1)) * 16 : size;
     for (size_t i = 0; i < size && i <= torn; i += 16) {
         uint8_t *to = s->slot + offset + i;
         DX_CHECK(!s->written[(offset + i) / 16] && memcmp(to, erased, 16) == 0);
         s->written[(offset + i) / 16] = 1;
         if (i < torn) memcpy(to, from + i, 16);
         else
-            for (size_t k = 0; k < 16; k++) to[k] = (uint8_t)(from[i + k] | (mix(&s->noise) & 255));
+            for (size_t k = 0; k < 16; k++) to[k] = (uint8_t)(from[i + k] | (dx_test_random(&s->noise) & 255));
     }
     return s->off ? 99 : 0;
 }
@@ -61,12 +54,12 @@ static int sim_erase(void *user, uint64_t offset, size_t size)
     DX_CHECK(!s->off && offset % s->page == 0 && size == s->page && offset <= s->slot_size - size);
     s->off = ++s->operations == s->cut;
     s->erases[offset / s->page]++;
-    uint64_t how = mix(&s->noise) % 4, from = mix(&s->noise) % size;
+    uint64_t how = dx_test_random(&s->noise) % 4, from = dx_test_random(&s->noise) % size;
     if (!s->off) memset(s->slot + offset, 255, size);
     for (size_t i = 0; i < size && s->off; i++) {
         if ((how == 0 || (how == 1 && i < from) || (how == 2 && i >= from))) continue;
         uint8_t *b = s->slot + offset + i;
-        *b = how == 3 ? (uint8_t)(*b | (mix(&s->noise) & 255)) : 0xff;
+        *b = how == 3 ? (uint8_t)(*b | (dx_test_random(&s->noise) & 255)) : 0xff;
     }
     memset(s->written + offset / 16, s->off, size / 16);
     return s->off ? 99 : 0;
@@ -158,7 +151,7 @@ static void finish(sim *s, const pair *p, bool again)
         DX_CHECK_EQ(error, DX_PATCH_ESYS);
         s->off = false;
         cuts++;
-        if (again && cuts < 4) s->cut = s->operations + 1 + (long)(mix(&s->noise) % 9);
+        if (again && cuts < 4) s->cut = s->operations + 1 + (long)(dx_test_random(&s->noise) % 9);
     }
     DX_CHECK(error == 0 || error == DX_PATCH_EAPPLIED);
     DX_CHECK_MEM(s->slot, p->target, p->target_size);
@@ -185,7 +178,7 @@ static int watch_io(void *user, dx_patch_flash_io what, uint64_t offset, void *b
         (void)sim_io(k, what, offset, bytes, size);
         DX_CHECK(k->off);
         k->off = false;
-        if (k->cut % 16 == 0) k->cut += 1 + (long)(mix(&k->noise) % 9);
+        if (k->cut % 16 == 0) k->cut += 1 + (long)(dx_test_random(&k->noise) % 9);
         finish(k, w->p, k->cut > k->operations);
     }
     return sim_io(s, what, offset, bytes, size);
@@ -224,7 +217,7 @@ static void image(uint8_t *p, size_t size, uint64_t seed, size_t grow)
     for (size_t i = 0; i < size; i++) {
         uint64_t word = i / 4 * 4 < size / 3 ? i / 4 : i / 4 - grow / 4;
         state = seed + word / 7;
-        p[i] = i % 28 == 3 ? (uint8_t)(grow >> (i % 3)) : (uint8_t)(mix(&state) >> (8 * (i % 4)));
+        p[i] = i % 28 == 3 ? (uint8_t)(grow >> (i % 3)) : (uint8_t)(dx_test_random(&state) >> (8 * (i % 4)));
     }
 }
 
@@ -495,7 +488,7 @@ DX_TEST(flash_streams_that_end_early)
     p.base_size = p.target_size = 2000;
     p.base = (uint8_t *)malloc(2000);
     p.target = (uint8_t *)malloc(2000);
-    for (size_t i = 0; i < 2000; i++) p.base[i] = p.target[i] = (uint8_t)(mix(&state) & 255);
+    for (size_t i = 0; i < 2000; i++) p.base[i] = p.target[i] = (uint8_t)(dx_test_random(&state) & 255);
     for (size_t i = 100; i < 1900; i += 100) { /* moved pieces, wrong bytes and new ones */
         memcpy(p.target + i, p.base + 1900 - i, 70);
         p.target[i + 30] ^= 5;

@@ -41,16 +41,9 @@ static void seal(uint8_t *p, size_t size)
     dx_patch_p_store32(p + 124, dx_patch_p_crc32c(0, p, 124));
 }
 
-static uint64_t mix(uint64_t *state)
-{
-    *state += 0x9e3779b97f4a7c15u;
-    uint64_t z = (*state ^ *state >> 30) * 0xbf58476d1ce4e5b9u;
-    return z ^ z >> 31;
-}
-
 static void fill(uint8_t *p, size_t size, uint64_t seed)
 {
-    for (size_t i = 0; i < size; i++) p[i] = (uint8_t)(mix(&seed) >> 24);
+    for (size_t i = 0; i < size; i++) p[i] = (uint8_t)(dx_test_random(&seed) >> 24);
 }
 
 /* Base and target by choices: equal parts, moved parts, edits, insertions, deletions. */
@@ -738,7 +731,7 @@ DX_TEST(p_pieces_of_two_byte_characters_are_found_again)
     dx_patch_create_desc d = describe(DX_PATCH_KIND_DELTA);
     uint64_t seed = 3;
     size_t got, size = (size_t)PIECE * PIECES;
-    for (size_t i = 0; i < size; i++) base[i] = (uint8_t)(i % 2 ? 0 : "0123456789abcdef"[mix(&seed) >> 60]);
+    for (size_t i = 0; i < size; i++) base[i] = (uint8_t)(i % 2 ? 0 : "0123456789abcdef"[dx_test_random(&seed) >> 60]);
     for (size_t i = 0; i < PIECES; i++) memcpy(target + i * PIECE, base + i * 37 % PIECES * PIECE, PIECE);
     size = create(&d, size, size);
     DX_CHECK(size < 10 * PIECES);
@@ -758,7 +751,7 @@ static size_t program(uint8_t *p, const size_t *pads)
     }
     fill(p, at, 17);
     for (size_t f = 0; f < 64; f++)
-        for (size_t i = 0; i < 400; i++) p[starts[f] + i] = (uint8_t)(mix(&seed) >> 60);
+        for (size_t i = 0; i < 400; i++) p[starts[f] + i] = (uint8_t)(dx_test_random(&seed) >> 60);
     for (size_t f = 0; f < 64; f++)
         for (size_t i = 10; i < 390; i += 20) {
             k = (k * 5 + 3) % 64;
@@ -1034,7 +1027,7 @@ DX_TEST(pt_8_few_changes_take_two_bytes_each)
     size_t got;
     fill(base, MOST, 7);
     memcpy(target, base, MOST);
-    for (size_t i = 0; i < MOST / 100; i++) target[mix(&seed) % MOST] ^= (uint8_t)(1 + mix(&seed) % 255);
+    for (size_t i = 0; i < MOST / 100; i++) target[dx_test_random(&seed) % MOST] ^= (uint8_t)(1 + dx_test_random(&seed) % 255);
     target[5] = (uint8_t)~target[5]; /* and gaps around the limits of each form */
     target[5 + 224] = (uint8_t)~target[5 + 224];
     memcpy(target + 20000, base + 20000, 40000);

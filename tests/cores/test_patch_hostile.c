@@ -27,22 +27,15 @@ static struct {
 } did;
 
 /* >>patches -------------------------------------------------------------- */
-static uint64_t mix(uint64_t *state)
-{
-    *state += 0x9e3779b97f4a7c15u;
-    uint64_t z = (*state ^ *state >> 30) * 0xbf58476d1ce4e5b9u;
-    return z ^ z >> 31;
-}
-
 /* Contents of some sorts, among them what predictors look for: calls, pointers, numbers. */
 static void fill(uint8_t *p, size_t size, uint64_t sort, uint64_t seed)
 {
     for (size_t i = 0; i < size; i++) {
-        uint64_t r = mix(&seed);
+        uint64_t r = dx_test_random(&seed);
         p[i] = (uint8_t)(sort == 0 ? r >> 24 : sort == 1 ? 'a' + r % 3 : 0);
     }
     for (size_t i = 0; sort > 1 && i + 8 <= size; i += 8) {
-        uint64_t r = mix(&seed) % (size + 1);
+        uint64_t r = dx_test_random(&seed) % (size + 1);
         if (sort == 2) p[i] = 0xe8, dx_patch_p_store32(p + i + 1, (uint32_t)r - (uint32_t)i);
         else dx_patch_p_store64(p + i, sort == 3 ? 0x400000 + r : r << 40);
     }

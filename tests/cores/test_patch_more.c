@@ -969,6 +969,7 @@ DX_PROPERTY(pt_hash_reads_no_further, 60)
 /* >>create: what it finds ---------------------------------------------------- */
 enum { SORT_NUMBERS, SORT_CALLS, SORT_PIECES, SORT_EDITS, SORT_TEXT, SORT_TABLE, SORTS };
 
+/* Not dx_test_random(): patches of earlier versions below were made from what this one draws. */
 static uint64_t next_random(uint64_t *state)
 {
     *state += 0x9e3779b97f4a7c15u;

@@ -37,18 +37,11 @@ static void close_side(side *s)
     memset(s, 0, sizeof *s);
 }
 
-static uint64_t mix(uint64_t *state)
-{
-    *state += 0x9e3779b97f4a7c15u;
-    uint64_t z = (*state ^ *state >> 30) * 0xbf58476d1ce4e5b9u;
-    return z ^ z >> 31;
-}
-
 static void fill(uint8_t *p, size_t size, uint64_t seed)
 {
     static const char *words[] = {"alpha ", "beta=", "gamma;", "delta ", "\n", "state:", "0000", "zeta"};
     for (size_t i = 0; i < size;) {
-        uint64_t r = mix(&seed);
+        uint64_t r = dx_test_random(&seed);
         const char *w = words[r & 7];
         for (; *w && i < size; w++) p[i++] = (uint8_t)*w;
         if (r >> 8 & 1 && i < size) p[i++] = (uint8_t)(r >> 16 & 255);
@@ -145,7 +138,7 @@ DX_TEST(hd_5_hd_10_w_53_records_say_what_they_are)
     DX_CHECK(r.kind == 1 && r.coding == DX_HDE_PLAIN && r.keep && r.state_size == 300 && size == 300 + 12 + 5 + 32);
     dx_patch_hash(one, 300, hash);
     DX_CHECK_MEM(hash, r.hash, 32);
-    for (size_t i = 0; i < 50000; i++) two[i] = (uint8_t)mix(&seed); /* what does not shrink: as it is */
+    for (size_t i = 0; i < 50000; i++) two[i] = (uint8_t)dx_test_random(&seed); /* what does not shrink: as it is */
     size = pass(&a, &b, 2, 0, two, 50000, record, sizeof record);
     DX_CHECK_EQ(size, 50000 + 12 + 7 + 32);
     two[777] ^= 1;
@@ -242,11 +235,11 @@ static void *work_in_parallel(void *user)
     uint64_t seed = (uintptr_t)user;
     uint8_t *state = malloc(9000), *out = malloc(9000), *bytes = malloc(9000 + DX_HDE_HEAD_MAX);
     for (int i = 0; i < 300; i++) {
-        uint64_t key = mix(&seed) % 12;
+        uint64_t key = dx_test_random(&seed) % 12;
         share *s = shares + key % SHARES;
         size_t n, got;
         fill(state, 9000, key);
-        state[mix(&seed) % 9000] ^= 77;
+        state[dx_test_random(&seed) % 9000] ^= 77;
         pthread_mutex_lock(&s->lock);
         int error = dx_hde_encode(&s->a.h, key, 0, state, 9000, bytes, 9000 + DX_HDE_HEAD_MAX, &n);
         if (!error) error = dx_hde_decode(&s->b.h, key, 0, bytes, n, out, 9000, &got);
@@ -306,9 +299,9 @@ DX_TEST(hd_3_floats_by_lanes_and_repeated_patterns)
     open_side(&a, 8 << 20, 0);
     open_side(&b, 8 << 20, 0);
     static float f[100000];
-    for (size_t i = 0; i < 100000; i++) f[i] = (float)(mix(&seed) % 100000) / 1000.0f + 1;
+    for (size_t i = 0; i < 100000; i++) f[i] = (float)(dx_test_random(&seed) % 100000) / 1000.0f + 1;
     pass(&a, &b, 1, 0, (uint8_t *)f, sizeof f, record, sizeof record);
-    for (size_t i = 20000; i < 70000; i++) f[i] *= 1.0f + (float)(mix(&seed) % 1000) * 1e-7f;
+    for (size_t i = 20000; i < 70000; i++) f[i] *= 1.0f + (float)(dx_test_random(&seed) % 1000) * 1e-7f;
     size_t size = pass(&a, &b, 1, 0, (uint8_t *)f, sizeof f, record, sizeof record);
     DX_CHECK(record[4] == 2 && (record[6] & 15) == 2 && size < 130000);
     uint8_t *p = malloc(8 << 20), *large = malloc((8 << 20) + 96);
@@ -565,14 +558,14 @@ DX_TEST(hd_16_copy_add_modify_of_blocks)
     uint64_t seed = 9;
     open_side(&a, 65536, 0);
     open_side(&b, 65536, 0);
-    for (size_t i = 0; i < 40960; i++) one[i] = (uint8_t)mix(&seed);
+    for (size_t i = 0; i < 40960; i++) one[i] = (uint8_t)dx_test_random(&seed);
     pass(&a, &b, 1, 0, one, 40960, record, sizeof record);
     memcpy(two, one + 4096, 4096 * 9);                                           /* copied from elsewhere */
-    for (size_t i = 0; i < 4096; i++) two[36864 + i] = (uint8_t)mix(&seed);      /* added */
+    for (size_t i = 0; i < 4096; i++) two[36864 + i] = (uint8_t)dx_test_random(&seed);      /* added */
     two[10000] ^= 1, two[20001] ^= 2;                                            /* modified */
     size_t n = pass(&a, &b, 1, 0, two, 40960, record, sizeof record);
     DX_CHECK(record[4] == 2 && n < 4096 + 300);
-    for (size_t i = 0; i < 40960; i++) two[i] = i % 10 < 8 ? (uint8_t)mix(&seed) : two[i];
+    for (size_t i = 0; i < 40960; i++) two[i] = i % 10 < 8 ? (uint8_t)dx_test_random(&seed) : two[i];
     n = pass(&a, &b, 1, 0, two, 40960, record, sizeof record); /* above 0.7 of it: whole, and the baseline from now on */
     DX_CHECK(record[4] == 1 || n < 40960);
     two[5] ^= 1;
@@ -649,8 +642,8 @@ DX_TEST(hd_11_st_6_a_trained_dictionary_gains_and_a_missing_one_is_named)
         char *p = (char *)samples + i * EACH;
         uint64_t seed = i;
         for (int n = 0; n < EACH - 100;)
-            n += sprintf(p + n, "{\"id\":%u,\"name\":\"user-%u\",\"state\":\"%s\",\"load\":%u.%u},", (unsigned)(mix(&seed) & 0xffff),
-                         (unsigned)(mix(&seed) & 0xfff), mix(&seed) & 1 ? "running" : "stopped", (unsigned)(mix(&seed) % 100), (unsigned)(mix(&seed) % 10));
+            n += sprintf(p + n, "{\"id\":%u,\"name\":\"user-%u\",\"state\":\"%s\",\"load\":%u.%u},", (unsigned)(dx_test_random(&seed) & 0xffff),
+                         (unsigned)(dx_test_random(&seed) & 0xfff), dx_test_random(&seed) & 1 ? "running" : "stopped", (unsigned)(dx_test_random(&seed) % 100), (unsigned)(dx_test_random(&seed) % 10));
     }
     size_t made;
     dx_hde_trainer t = {0};
@@ -698,7 +691,7 @@ DX_TEST(hd_3_heavy_states_go_through_zstd)
     fill(one, STATE, 1);
     pass(&a, &b, 1, 0, one, STATE, record, sizeof record);
     DX_CHECK_EQ(record[5], DX_HDE_ZSTD_FRAME);
-    for (size_t i = 0; i < STATE; i += 4) one[i] = (uint8_t)mix(&seed);
+    for (size_t i = 0; i < STATE; i += 4) one[i] = (uint8_t)dx_test_random(&seed);
     pass(&a, &b, 1, 0, one, STATE, record, sizeof record);
     DX_CHECK(record[4] == 2 && record[5] == DX_HDE_ZSTD_FRAME);
     close_side(&a);
