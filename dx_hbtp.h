@@ -905,7 +905,7 @@ enum { DX_HBTP_STOP = 2 };
     #include <assert.h>
     #define DX_HBTP_ASSERT(c) assert(c)
   #else
-    #define DX_HBTP_ASSERT(c) ((void)sizeof(c))
+    #define DX_HBTP_ASSERT(c) ((void)sizeof((c) ? 1 : 0))
   #endif
 #endif
 #if defined(__GNUC__) || defined(__clang__)

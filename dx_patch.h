@@ -426,7 +426,7 @@ DX_PATCH_API int dx_patch_flash_apply(dx_patch_flash *f, const dx_patch_flash_de
     #include <assert.h>
     #define DX_PATCH_ASSERT(c) assert(c)
   #else
-    #define DX_PATCH_ASSERT(c) ((void)sizeof(c))
+    #define DX_PATCH_ASSERT(c) ((void)sizeof((c) ? 1 : 0))
   #endif
 #endif
 #if !defined(__GNUC__) && !defined(__clang__)

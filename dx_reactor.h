@@ -795,7 +795,7 @@ extern long syscall(long number, ...);
     #include <assert.h>
     #define DX_REACTOR_ASSERT(c) assert(c)
   #else
-    #define DX_REACTOR_ASSERT(c) ((void)sizeof(c))
+    #define DX_REACTOR_ASSERT(c) ((void)sizeof((c) ? 1 : 0))
   #endif
 #endif
 #ifndef DX_REACTOR_MEMCPY

@@ -256,7 +256,7 @@
 #ifdef DX_TELEPORT_ASSERT
   #define DX_TELEPORT_P_ASSERT(c) DX_TELEPORT_ASSERT(c)
 #else
-  #define DX_TELEPORT_P_ASSERT(c) ((void)sizeof(c))
+  #define DX_TELEPORT_P_ASSERT(c) ((void)sizeof((c) ? 1 : 0))
 #endif
 
 #ifdef __cplusplus
@@ -2052,7 +2052,7 @@ enum {
     #include <assert.h>
     #define DX_TELEPORT_ASSERT(c) assert(c)
   #else
-    #define DX_TELEPORT_ASSERT(c) ((void)sizeof(c))
+    #define DX_TELEPORT_ASSERT(c) ((void)sizeof((c) ? 1 : 0))
   #endif
 #endif
 

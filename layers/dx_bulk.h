@@ -355,7 +355,7 @@ DX_BULK_API uint32_t dx_bulk_guess(uint64_t bits_per_second, uint64_t latency_ns
     #include <assert.h>
     #define DX_BULK_ASSERT(c) assert(c)
   #else
-    #define DX_BULK_ASSERT(c) ((void)sizeof(c))
+    #define DX_BULK_ASSERT(c) ((void)sizeof((c) ? 1 : 0))
   #endif
 #endif
 #if defined(__GNUC__) || defined(__clang__)

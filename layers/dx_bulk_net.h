@@ -180,7 +180,7 @@ DX_BULK_NET_API void dx_bulk_net_close(dx_bulk_net *n);
     #include <assert.h>
     #define DX_BULK_NET_ASSERT(c) assert(c)
   #else
-    #define DX_BULK_NET_ASSERT(c) ((void)sizeof(c))
+    #define DX_BULK_NET_ASSERT(c) ((void)sizeof((c) ? 1 : 0))
   #endif
 #endif
 #if defined(__GNUC__) || defined(__clang__)

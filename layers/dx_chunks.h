@@ -248,7 +248,7 @@ DX_CHUNKS_API int      dx_chunks_write_stream(dx_chunks_buffer *buffer,
     #include <assert.h>
     #define DX_CHUNKS_ASSERT(c) assert(c)
   #else
-    #define DX_CHUNKS_ASSERT(c) ((void)sizeof(c))
+    #define DX_CHUNKS_ASSERT(c) ((void)sizeof((c) ? 1 : 0))
   #endif
 #endif
 #if defined(__GNUC__) || defined(__clang__)

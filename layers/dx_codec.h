@@ -125,7 +125,7 @@ DX_CODEC_API void dx_codec_init_sodium(dx_hbtp_cipher *cipher, dx_codec_sodium *
     #include <assert.h>
     #define DX_CODEC_ASSERT(c) assert(c)
   #else
-    #define DX_CODEC_ASSERT(c) ((void)sizeof(c))
+    #define DX_CODEC_ASSERT(c) ((void)sizeof((c) ? 1 : 0))
   #endif
 #endif
 #if defined(__GNUC__) || defined(__clang__)

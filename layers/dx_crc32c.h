@@ -78,7 +78,7 @@ DX_CRC32C_API const char *dx_crc32c_method(void);
     #include <assert.h>
     #define DX_CRC32C_ASSERT(c) assert(c)
   #else
-    #define DX_CRC32C_ASSERT(c) ((void)sizeof(c))
+    #define DX_CRC32C_ASSERT(c) ((void)sizeof((c) ? 1 : 0))
   #endif
 #endif
 #if defined(__GNUC__) || defined(__clang__)

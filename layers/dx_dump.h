@@ -123,7 +123,7 @@ DX_DUMP_API int dx_dump_schema(const dx_teleport_type *type, char *out, size_t c
     #include <assert.h>
     #define DX_DUMP_ASSERT(c) assert(c)
   #else
-    #define DX_DUMP_ASSERT(c) ((void)sizeof(c))
+    #define DX_DUMP_ASSERT(c) ((void)sizeof((c) ? 1 : 0))
   #endif
 #endif
 

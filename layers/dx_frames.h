@@ -160,7 +160,7 @@ DX_FRAMES_API void dx_frames_stop(dx_frames *f);
     #include <assert.h>
     #define DX_FRAMES_ASSERT(c) assert(c)
   #else
-    #define DX_FRAMES_ASSERT(c) ((void)sizeof(c))
+    #define DX_FRAMES_ASSERT(c) ((void)sizeof((c) ? 1 : 0))
   #endif
 #endif
 #ifndef DX_FRAMES_MEMSET

@@ -336,7 +336,7 @@ DX_HDE_API int dx_hde_train(dx_hde_trainer *t, uint64_t now_ms, void *dictionary
     #include <assert.h>
     #define DX_HDE_ASSERT(c) assert(c)
   #else
-    #define DX_HDE_ASSERT(c) ((void)sizeof(c))
+    #define DX_HDE_ASSERT(c) ((void)sizeof((c) ? 1 : 0))
   #endif
 #endif
 #if defined(__GNUC__) || defined(__clang__)

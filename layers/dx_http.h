@@ -133,7 +133,7 @@ DX_HTTP_API int dx_http_cors_before(const dx_http_cors *cors, const char *method
     #include <assert.h>
     #define DX_HTTP_ASSERT(c) assert(c)
   #else
-    #define DX_HTTP_ASSERT(c) ((void)sizeof(c))
+    #define DX_HTTP_ASSERT(c) ((void)sizeof((c) ? 1 : 0))
   #endif
 #endif
 #if defined(__GNUC__) || defined(__clang__)

@@ -106,7 +106,7 @@ DX_JSON_API int  dx_json_read_integer(const dx_json_text *value, uint64_t *numbe
     #include <assert.h>
     #define DX_JSON_ASSERT(c) assert(c)
   #else
-    #define DX_JSON_ASSERT(c) ((void)sizeof(c))
+    #define DX_JSON_ASSERT(c) ((void)sizeof((c) ? 1 : 0))
   #endif
 #endif
 #if defined(__GNUC__) || defined(__clang__)

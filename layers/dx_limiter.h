@@ -140,7 +140,7 @@ DX_LIMITER_API int dx_limiter_take(dx_limiter *l, uint64_t key, uint64_t now_ns,
     #include <assert.h>
     #define DX_LIMITER_ASSERT(c) assert(c)
   #else
-    #define DX_LIMITER_ASSERT(c) ((void)sizeof(c))
+    #define DX_LIMITER_ASSERT(c) ((void)sizeof((c) ? 1 : 0))
   #endif
 #endif
 #if defined(__GNUC__) || defined(__clang__)

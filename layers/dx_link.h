@@ -293,7 +293,7 @@ DX_LINK_API void dx_link_drain(dx_link *l, uint64_t within_ns);
     #include <assert.h>
     #define DX_LINK_ASSERT(c) assert(c)
   #else
-    #define DX_LINK_ASSERT(c) ((void)sizeof(c))
+    #define DX_LINK_ASSERT(c) ((void)sizeof((c) ? 1 : 0))
   #endif
 #endif
 #ifndef DX_LINK_MEMSET

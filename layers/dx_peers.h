@@ -240,7 +240,7 @@ DX_PEERS_API int dx_peers_fd(const dx_peers *s, dx_peers_id id);
     #include <assert.h>
     #define DX_PEERS_ASSERT(c) assert(c)
   #else
-    #define DX_PEERS_ASSERT(c) ((void)sizeof(c))
+    #define DX_PEERS_ASSERT(c) ((void)sizeof((c) ? 1 : 0))
   #endif
 #endif
 #ifndef DX_PEERS_MEMCPY

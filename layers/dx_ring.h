@@ -180,7 +180,7 @@ DX_RING_API int dx_ring_release(dx_ring_consumer *c);
     #include <assert.h>
     #define DX_RING_ASSERT(c) assert(c)
   #else
-    #define DX_RING_ASSERT(c) ((void)sizeof(c))
+    #define DX_RING_ASSERT(c) ((void)sizeof((c) ? 1 : 0))
   #endif
 #endif
 

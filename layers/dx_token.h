@@ -163,7 +163,7 @@ DX_TOKEN_API int dx_token_find_claim(const dx_token_claims *claims, const char *
     #include <assert.h>
     #define DX_TOKEN_ASSERT(c) assert(c)
   #else
-    #define DX_TOKEN_ASSERT(c) ((void)sizeof(c))
+    #define DX_TOKEN_ASSERT(c) ((void)sizeof((c) ? 1 : 0))
   #endif
 #endif
 
