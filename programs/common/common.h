@@ -4,6 +4,8 @@
    message.c  messages, progress, standard output; the first and last call of main()
    base.c     this header: memory, numbers and hashes as text
    options.c  the command line           window.c  a read cache for a large file
+   help.c, manual.c, complete.c           what a program says of its command line
+   choose.c   which of all these is asked for
    modes.c    permission bits where the file system has none
    image.c    reads a file or a tree as one stream
    dest.c     writes such a stream to a staging file, and replaces the destination atomically

@@ -1,4 +1,4 @@
-/* The command line, parsed by a table of options. See options.h. */
+/* The command line, parsed by the table of a program. See options.h. */
 #include "options.h"
 
 #include "common.h"
@@ -28,69 +28,120 @@ int prog_parse_number(const char *what, const char *text, uint64_t min, uint64_t
                      (unsigned long long)min, (unsigned long long)max);
 }
 
+/* >>table -------------------------------------------------------------- */
+bool prog_knows(unsigned commands, size_t command)
+{
+    assert(command < 32);
+    return !commands || commands >> command & 1;
+}
+
+int prog_plain_max(const prog_command *c)
+{
+    int count = *c->arguments != 0;
+    for (const char *at = c->arguments; *at; at++) count += *at == ' ';
+    assert(count <= PROG_PLAIN_MAX);
+    return count;
+}
+
+int prog_plain_min(const prog_command *c)
+{
+    int optional = 0;
+    for (const char *at = c->arguments; *at; at++)
+        optional += *at == '[' && (at == c->arguments || at[-1] == ' ');
+    return prog_plain_max(c) - optional;
+}
+
+/* >>options ------------------------------------------------------------ */
 /* The option of that name that this command knows, or NULL. */
-static const prog_option *find(const prog_arguments *a, const char *name)
+static const prog_option *find(const prog_program *p, int command, const char *name)
 {
     assert(name[0] == '-');
     bool digit = name[1] >= '1' && name[1] <= '9' && !name[2];
-    for (size_t i = 0; i < a->option_count; i++) {
-        const prog_option *o = &a->options[i];
-        if (o->commands && !(o->commands & a->commands)) continue;
+    for (size_t i = 0; i < p->option_count; i++) {
+        const prog_option *o = &p->options[i];
+        if (!prog_knows(o->commands, (size_t)command)) continue;
         if (o->kind == PROG_OPTION_DIGIT ? digit : !strcmp(o->name, name)) return o;
     }
     return NULL;
 }
 
+static void store_number(const prog_option *o, void *field, uint64_t value)
+{
+    assert(o->size == sizeof(uint32_t) || o->size == sizeof(uint64_t));
+    if (o->size == sizeof(uint64_t)) {
+        *(uint64_t *)field = value;
+    } else {
+        assert(value <= UINT32_MAX);
+        *(uint32_t *)field = (uint32_t)value;
+    }
+}
+
+/* Append to a list. */
+static int append(const char *name, const char *value, prog_list *list)
+{
+    if (list->count == PROG_LIST_MAX)
+        return prog_fail(PROG_USAGE, "%s: more than %d of them", name, PROG_LIST_MAX);
+    list->items[list->count].option = name;
+    list->items[list->count].value = value;
+    list->count++;
+    return PROG_OK;
+}
+
 /* Store the value of an option. value: the next argument, or NULL; *used: arguments consumed, 1 or
    2. */
-static int take(const prog_option *o, const char *name, const char *value, int *used)
+static int take(const prog_option *o, void *field, const char *name, const char *value, int *used)
 {
-    assert(o->to);
+    uint64_t number = 0, unit = o->unit ? o->unit : 1;
     *used = 1;
     if (o->kind == PROG_OPTION_FLAG) {
-        *(bool *)o->to = true;
+        *(bool *)field = true;
         return PROG_OK;
     }
     if (o->kind == PROG_OPTION_DIGIT) {
-        *(uint64_t *)o->to = (uint64_t)(name[1] - '0');
+        store_number(o, field, (uint64_t)(name[1] - '0'));
         return PROG_OK;
     }
     *used = 2;
     if (!value) return prog_fail(PROG_USAGE, "%s needs a value", name);
+    if (o->kind == PROG_OPTION_LIST) return append(name, value, field);
     if (o->kind == PROG_OPTION_TEXT) {
-        *(const char **)o->to = value;
+        *(const char **)field = value;
         return PROG_OK;
     }
-    uint64_t unit = o->unit ? o->unit : 1;
-    int status = prog_parse_number(name, value, o->min, o->max, o->to);
     assert(o->max <= UINT64_MAX / unit);
-    *(uint64_t *)o->to *= unit;
+    int status = prog_parse_number(name, value, o->min, o->max, &number);
+    if (!status) store_number(o, field, number * unit);
     return status;
 }
 
-int prog_arguments_parse(const prog_arguments *a, int argc, char **argv)
+int prog_arguments_parse(const prog_program *p, int command, int argc, char **argv, void *options,
+                         char *plain[PROG_PLAIN_MAX])
 {
-    bool options = true; /* until -- */
+    const prog_command *c = &p->commands[command];
+    const char *name = c->name ? c->name : p->name;
+    bool is_option = true; /* until -- */
     int count = 0;
-    assert(a->plain_min <= a->plain_max);
+    for (int i = 0; i < PROG_PLAIN_MAX; i++) plain[i] = NULL;
     for (int i = 0, used; i < argc; i += used) {
         used = 1;
-        if (options && !strcmp(argv[i], "--")) {
-            options = false;
-        } else if (options && argv[i][0] == '-' && argv[i][1]) {
-            const prog_option *o = find(a, argv[i]);
+        if (is_option && !strcmp(argv[i], "--")) {
+            is_option = false;
+        } else if (is_option && argv[i][0] == '-' && argv[i][1]) {
+            const prog_option *o = find(p, command, argv[i]);
             if (!o)
-                return prog_fail(PROG_USAGE, "%s has no option %s; see %s", a->command, argv[i],
-                                 a->help);
-            int status = take(o, argv[i], i + 1 < argc ? argv[i + 1] : NULL, &used);
+                return prog_fail(PROG_USAGE, "%s has no option %s; see '%s help%s%s'", name,
+                                 argv[i], p->name, c->name ? " " : "", c->name ? c->name : "");
+            int status = take(o, (char *)options + o->at, argv[i],
+                              i + 1 < argc ? argv[i + 1] : NULL, &used);
             if (status) return status;
-        } else if (count == a->plain_max) {
+        } else if (count == prog_plain_max(c)) {
             return prog_fail(PROG_USAGE, "one argument too many: %s", argv[i]);
         } else {
-            a->plain[count++] = argv[i];
+            plain[count++] = argv[i];
         }
     }
-    if (count < a->plain_min)
-        return prog_fail(PROG_USAGE, "%s needs more arguments; see %s", a->command, a->help);
+    if (count < prog_plain_min(c))
+        return prog_fail(PROG_USAGE, "%s needs more arguments: %s%s%s %s", name, p->name,
+                         c->name ? " " : "", c->name ? c->name : "", c->arguments);
     return PROG_OK;
 }

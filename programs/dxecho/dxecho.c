@@ -67,7 +67,7 @@ enum { ENDED = 1 };
 typedef size_t answer_fn(const uint8_t *in, size_t size, uint8_t *out, size_t capacity,
                          size_t *made, bool *ended);
 
-static struct {
+static struct settings {
     int         port;
     int         bound;       /* the port that was taken */
     int         backend;     /* of dx_reactor.h */
@@ -78,6 +78,7 @@ static struct {
     uint64_t    spin_ns;     /* busy polling before each sleep */
     uint64_t    idle_ns;
     const char *address;
+    const char *backend_name; /* as it was given */
     answer_fn  *answer;
 } options = {
     .backend = DX_REACTOR_BACKEND_AUTO,
@@ -85,6 +86,7 @@ static struct {
     .connections = 65536,
     .idle_ns = 60000000000u,
     .address = "127.0.0.1",
+    .backend_name = "auto",
 };
 
 #if defined(_WIN32)
@@ -491,56 +493,64 @@ static int parse_backend(const char *name)
     return prog_fail(PROG_USAGE, "unknown backend: %s (auto, io_uring, epoll, kqueue, iocp)", name);
 }
 
+static const prog_command command = {
+    .arguments = "PORT",
+    .summary = "Answer every request, on all cores, for load generators and tests",
+    .details = "It answers HBTP, or HTTP/1.1 with --http, or sends back every byte with --plain.\n"
+               "Port 0 takes a free one; the first line says which.",
+    .examples = "dxecho 7003 --http --workers 2",
+};
+
+#define FIELD(name) PROG_FIELD(struct settings, name)
+
+static const prog_option table[] = {
+    {"--http", PROG_OPTION_FLAG, FIELD(http), .help = "answer HTTP/1.1"},
+    {"--plain", PROG_OPTION_FLAG, FIELD(plain), .help = "send back every byte"},
+    {"--bind", PROG_OPTION_TEXT, FIELD(address), .value = "ADDRESS",
+     .help = "in numbers (default 127.0.0.1)"},
+    {"--workers", PROG_OPTION_NUMBER, FIELD(workers), .min = 1, .max = WORKERS_MAX, .value = "N",
+     .help = "threads (default 1)"},
+    {"--connections", PROG_OPTION_NUMBER, FIELD(connections), .min = 1, .max = 1 << 24,
+     .value = "N", .help = "limit for each worker (default 65536)"},
+    {"--idle", PROG_OPTION_NUMBER, FIELD(idle_ns), .min = 1, .max = 1000, .unit = 1000000000,
+     .value = "SECONDS", .help = "close a connection that is silent for so long\n(default 60)"},
+    {"--spin", PROG_OPTION_NUMBER, FIELD(spin_ns), .max = 1000000, .unit = 1000, .value = "US",
+     .help = "poll for so many microseconds before it sleeps;\nwith one worker only"},
+    {"--backend", PROG_OPTION_TEXT, FIELD(backend_name), .value = "NAME",
+     .choices = "auto io_uring epoll kqueue iocp",
+     .help = "of the event loop: auto, io_uring, epoll, kqueue,\niocp"},
+};
+
+static const prog_exit exits[] = {
+    {PROG_OK, 0, "done"},
+    {PROG_USAGE, 0, "usage: an option or argument that is not valid"},
+    {PROG_SYSTEM, 0, "system error: port taken, memory, descriptors"},
+};
+
+static const prog_program program = {
+    .name = "dxecho",
+    .summary = "a server that answers every request, to point load generators at",
+    .about = "dxecho answers every request of HBTP, HTTP/1.1 or plain bytes.",
+    .version = DX_REACTOR_VERSION,
+    .commands = &command,
+    .command_count = 1,
+    .options = table,
+    .option_count = sizeof table / sizeof *table,
+    .exits = exits,
+    .exit_count = sizeof exits / sizeof *exits,
+};
+
 /* Fill options. argv begins after the program's name. */
 static int parse(int argc, char **argv)
 {
-    char *port = NULL, text[80];
-    const char *backend = "auto";
-    uint64_t number = 0, workers = 1, connections = options.connections;
-    const prog_option table[] = {
-        {.name = "--http", .kind = PROG_OPTION_FLAG, .to = &options.http},
-        {.name = "--plain", .kind = PROG_OPTION_FLAG, .to = &options.plain},
-        {.name = "--backend", .kind = PROG_OPTION_TEXT, .to = &backend},
-        {.name = "--bind", .kind = PROG_OPTION_TEXT, .to = &options.address},
-        {.name = "--workers",
-         .kind = PROG_OPTION_NUMBER,
-         .to = &workers,
-         .min = 1,
-         .max = WORKERS_MAX},
-        {.name = "--spin",
-         .kind = PROG_OPTION_NUMBER,
-         .to = &options.spin_ns,
-         .max = 1000000,
-         .unit = 1000},
-        {.name = "--connections",
-         .kind = PROG_OPTION_NUMBER,
-         .to = &connections,
-         .min = 1,
-         .max = 1 << 24},
-        {.name = "--idle",
-         .kind = PROG_OPTION_NUMBER,
-         .to = &options.idle_ns,
-         .min = 1,
-         .max = 1000,
-         .unit = 1000000000},
-    };
-    const prog_arguments arguments = {
-        .command = "dxecho",
-        .help = "dxecho --help",
-        .options = table,
-        .option_count = sizeof table / sizeof *table,
-        .plain = &port,
-        .plain_min = 1,
-        .plain_max = 1,
-    };
+    char *plain[PROG_PLAIN_MAX], text[80];
+    uint64_t port = 0;
     dx_reactor_address any;
-    int status = prog_arguments_parse(&arguments, argc, argv);
-    if (!status) status = prog_parse_number("PORT", port, 0, 65535, &number);
-    if (!status) status = parse_backend(backend);
+    int status = prog_arguments_parse(&program, 0, argc, argv, &options, plain);
+    if (!status) status = prog_parse_number("PORT", plain[0], 0, 65535, &port);
+    if (!status) status = parse_backend(options.backend_name);
     if (status) return status;
-    options.port = (int)number;
-    options.workers = (uint32_t)workers;
-    options.connections = (uint32_t)connections;
+    options.port = (int)port;
     options.answer = answer_hbtp;
     if (options.http) options.answer = answer_http;
     if (options.plain) options.answer = answer_plain;
@@ -554,20 +564,13 @@ static int parse(int argc, char **argv)
     return PROG_OK;
 }
 
-static const char usage[] =
-    "usage: dxecho PORT [--backend auto|io_uring|epoll|iocp] [--workers N] [--http | --plain]\n"
-    "              [--spin US] [--bind ADDRESS] [--connections N] [--idle SECONDS]\n"
-    "       --spin polls for US microseconds before it sleeps; with one worker only\n";
-
 int main(int argc, char **argv)
 {
     dx_reactor_desc desc;
     prog_begin("dxecho", &argc, &argv);
-    if (argc < 2 || !strcmp(argv[1], "help") || !strcmp(argv[1], "--help")) {
-        fputs(usage, argc < 2 ? stderr : stdout);
-        return argc < 2 ? PROG_USAGE : PROG_OK;
-    }
-    int status = parse(argc - 1, argv + 1);
+    int chosen, status = prog_choose(&program, argc, argv, &chosen);
+    if (status || chosen < 0) return prog_end(status);
+    status = parse(argc - 1, argv + 1);
     if (status) return status;
     memset(&desc, 0, sizeof desc);
     desc.backend = options.backend;

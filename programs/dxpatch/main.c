@@ -1,5 +1,5 @@
-/* dxpatch: reads the command line and calls one command. The options know which commands take
-   them; `places` says where the plain arguments of a command go. */
+/* dxpatch: reads the command line by its table and calls one command. `places` says where the plain
+   arguments of a command go. */
 #include "dxpatch.h"
 
 #include "../common/options.h"
@@ -7,45 +7,11 @@
 #include <assert.h>
 #include <string.h>
 
-static const char usage[] =
-    "dxpatch makes and applies patches between two versions of a file. Applying a patch either\n"
-    "yields the new version, verified by hash, or fails and changes nothing.\n"
-    "\n"
-    "  dxpatch diff OLD NEW PATCH         make the patch that turns OLD into NEW\n"
-    "  dxpatch apply OLD PATCH NEW        write NEW\n"
-    "  dxpatch apply-in-place FILE PATCH  turn FILE into the new version\n"
-    "  dxpatch undo FILE PATCH            turn FILE back (patches of blocks)\n"
-    "  dxpatch info PATCH                 print the header, one field a line\n"
-    "  dxpatch compose OLD P1 P2 PATCH    merge P1 and P2, which follow each other, into PATCH\n"
-    "\n"
-    "  --kind delta|blocks|flash|hde|vcdiff   diff, compose:\n"
-    "                    delta (default): programs, libraries, archives, content that moves\n"
-    "                    blocks: images with a fixed layout; can be undone\n"
-    "                    flash: devices that update one slot in place\n"
-    "                    hde: memory images and states whose bytes mostly stay in place\n"
-    "                    vcdiff (RFC 3284): for other programs; apply, info and compose also\n"
-    "                    read what xdelta3 -S none writes\n"
-    "  --block-size N    blocks: bytes, a power of two, 64..65536 (default 4096)\n"
-    "                    flash: size of an erase page, 256..1048576\n"
-    "  --slot-size N     flash: bytes, at least one page more than the larger file (default:\n"
-    "                    two pages more)\n"
-    "  --one-way         blocks: drop what undo needs when the file shrinks\n"
-    "  -1 .. -9          delta, hde: fastest .. smallest (default -6, hde -3)\n"
-    "  --memory MIB      delta: memory besides both files (default 2048); below five times OLD\n"
-    "                    the patch gets larger\n"
-    "  --target-max MIB  apply, undo, compose: refuse a patch with a larger result (default 256,\n"
-    "                    or four times the size of OLD and PATCH together, if that is more)\n"
-    "  --memory-max MIB  refuse a patch that needs more working memory (default 256)\n"
-    "  --no-zstd         hde: use no zstd, for readers without it (the other kinds never use it)\n"
-    "  --quiet           print no summary\n"
-    "\n"
-    "A file is replaced atomically by a copy made beside it: after a power loss it is the old one\n"
-    "or the new one, and without room for both it stays as it is. It keeps its permission bits,\n"
-    "but not its owner, times and other hard links.\n"
-    "\n"
-    "Exit status: 0 done, 1 usage, 2 no such file, 4 corrupt data, 5 system error (disk full,\n"
-    "permission, memory, a format that this build does not support), 6 refused: the patch is for\n"
-    "another file, already applied, cannot be undone, or would overwrite a file that it needs.\n";
+/* How apply-in-place and undo leave a file. */
+#define FILES                                                                                      \
+    "A file is replaced atomically by a copy made beside it: after a power loss it is the old\n"   \
+    "one or the new one, and without room for both it stays as it is. It keeps its permission\n"   \
+    "bits, but not its owner, times and other hard links."
 
 /* As apply, with OLD as the destination. */
 static int apply_in_place(const dxpatch_options *o)
@@ -55,34 +21,127 @@ static int apply_in_place(const dxpatch_options *o)
     return dxpatch_apply(&same);
 }
 
+/* >>table -------------------------------------------------------------- */
+enum { DIFF, APPLY, APPLY_IN_PLACE, UNDO, INFO, COMPOSE, COMMANDS };
+
 /* Bits of commands, for the options that not all of them know. */
-enum { MAKES = 1, APPLIES = 2, INFORMS = 4 };
-
-typedef struct command {
-    const char *name;
-    const char *places; /* what its arguments are: Old, New, Patch, Second patch */
-    int       (*run)(const dxpatch_options *o);
-    unsigned    does;   /* bits for the options: MAKES, APPLIES, INFORMS */
-} command;
-
-static const command commands[] = {
-    {"diff", "onp", dxpatch_diff, MAKES},
-    {"apply", "opn", dxpatch_apply, APPLIES},
-    {"apply-in-place", "op", apply_in_place, APPLIES},
-    {"undo", "op", dxpatch_undo, APPLIES},
-    {"info", "p", dxpatch_info, INFORMS},
-    {"compose", "opsn", dxpatch_compose, MAKES | APPLIES},
+enum {
+    MAKES   = 1 << DIFF | 1 << COMPOSE,
+    APPLIES = 1 << APPLY | 1 << APPLY_IN_PLACE | 1 << UNDO | 1 << COMPOSE
 };
 
-enum { PLACES_MAX = 4 };
+/* Every line of `examples` is run by tests/programs/test_dxup_commands.sh, in their order. */
+static const prog_command commands[COMMANDS] = {
+    [DIFF] = {.name = "diff",
+              .arguments = "OLD NEW PATCH",
+              .summary = "Make the patch that turns OLD into NEW",
+              .examples = "dxpatch diff old new patch\n"
+                          "dxpatch diff old new image.patch --kind blocks --block-size 4096"},
+    [APPLY] = {.name = "apply",
+               .arguments = "OLD PATCH NEW",
+               .summary = "Write NEW, verified by hash",
+               .details = FILES,
+               .examples = "dxpatch apply old patch result"},
+    [APPLY_IN_PLACE] = {.name = "apply-in-place",
+                        .arguments = "FILE PATCH",
+                        .summary = "Turn FILE into the new version",
+                        .details = FILES,
+                        .examples = "dxpatch apply-in-place file image.patch"},
+    [UNDO] = {.name = "undo",
+              .arguments = "FILE PATCH",
+              .summary = "Turn FILE back, by a patch of kind blocks",
+              .details = FILES,
+              .examples = "dxpatch undo file image.patch"},
+    [INFO] = {.name = "info",
+              .arguments = "PATCH",
+              .summary = "Print the header of a patch, one field a line",
+              .examples = "dxpatch info patch"},
+    [COMPOSE] = {.name = "compose",
+                 .arguments = "OLD PATCH1 PATCH2 PATCH",
+                 .summary = "Merge two patches, which follow each other, into one",
+                 .examples = "dxpatch compose old patch patch2 both"},
+};
 
-static const command *find_command(const char *name)
-{
-    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
-        if (!strcmp(name, commands[i].name)) return &commands[i];
-    return NULL;
-}
+/* What the plain arguments of a command are: Old, New, Patch, Second patch. */
+static const char *const places[COMMANDS] = {
+    [DIFF] = "onp", [APPLY] = "opn", [APPLY_IN_PLACE] = "op",
+    [UNDO] = "op",  [INFO] = "p",    [COMPOSE] = "opsn",
+};
 
+static int (*const runs[COMMANDS])(const dxpatch_options *o) = {
+    [DIFF] = dxpatch_diff, [APPLY] = dxpatch_apply, [APPLY_IN_PLACE] = apply_in_place,
+    [UNDO] = dxpatch_undo, [INFO] = dxpatch_info,   [COMPOSE] = dxpatch_compose,
+};
+
+#define FIELD(name) PROG_FIELD(dxpatch_options, name)
+#define MIB         .max = SIZE_MAX >> 20, .unit = 1 << 20
+
+static const prog_option options[] = {
+    {"--kind", PROG_OPTION_TEXT, FIELD(kind_name), .commands = MAKES, .value = "KIND",
+     .choices = "delta blocks flash hde vcdiff",
+     .help = "delta (default): programs, libraries, archives,\n"
+             "content that moves\n"
+             "blocks: images with a fixed layout; can be undone\n"
+             "flash: devices that update one slot in place\n"
+             "hde: memory images and states whose bytes mostly\n"
+             "stay in place\n"
+             "vcdiff (RFC 3284): for other programs; apply, info\n"
+             "and compose also read what xdelta3 -S none writes"},
+    {"--block-size", PROG_OPTION_NUMBER, FIELD(block_size), .min = 64, .max = 1048576,
+     .commands = MAKES, .value = "N",
+     .help = "blocks: bytes, a power of two, 64 to 65536 (default\n"
+             "4096); flash: size of an erase page, 256 to 1048576"},
+    {"--slot-size", PROG_OPTION_NUMBER, FIELD(slot_size), .min = 1, .max = UINT64_MAX,
+     .commands = MAKES, .value = "N",
+     .help = "flash: bytes, at least one page more than the\n"
+             "larger file (default: two pages more)"},
+    {"--one-way", PROG_OPTION_FLAG, FIELD(one_way), .commands = MAKES,
+     .help = "blocks: drop what undo needs when the file shrinks"},
+    {"-", PROG_OPTION_DIGIT, FIELD(level), .commands = MAKES,
+     .help = "delta, hde: fastest to smallest (default -6, hde\n-3)"},
+    {"--memory", PROG_OPTION_NUMBER, FIELD(memory_size), .min = 1, MIB, .commands = MAKES,
+     .value = "MIB",
+     .help = "delta: memory besides both files (default 2048);\n"
+             "below five times OLD the patch gets larger"},
+    {"--target-max", PROG_OPTION_NUMBER, FIELD(target_max), .min = 1, MIB, .commands = APPLIES,
+     .value = "MIB",
+     .help = "refuse a patch with a larger result (default 256,\n"
+             "or four times the size of OLD and PATCH together,\n"
+             "if that is more)"},
+    {"--memory-max", PROG_OPTION_NUMBER, FIELD(memory_max), .min = 1, MIB, .commands = APPLIES,
+     .value = "MIB", .help = "refuse a patch that needs more working memory\n(default 256)"},
+    {"--no-zstd", PROG_OPTION_FLAG, FIELD(no_zstd), .commands = MAKES,
+     .help = "hde: use no zstd, for readers without it (the other\nkinds never use it)"},
+    {"--quiet", PROG_OPTION_FLAG, FIELD(quiet), .help = "print no summary"},
+};
+
+static const prog_exit exits[] = {
+    {PROG_OK, 0, "done"},
+    {PROG_USAGE, 0, "usage: an option or argument that is not valid"},
+    {PROG_NOT_FOUND, 0, "no such file"},
+    {PROG_DAMAGED, 0, "corrupt data"},
+    {PROG_SYSTEM, 0, "system error: disk full, permission, memory, a format that this build lacks"},
+    {PROG_REFUSED, 0,
+     "refused: the patch is for another file, already applied, cannot be undone, or would\n"
+     "overwrite a file that it needs"},
+};
+
+static const prog_program program = {
+    .name = "dxpatch",
+    .summary = "make and apply patches between two versions of a file",
+    .about = "dxpatch makes and applies patches between two versions of a file. Applying a patch\n"
+             "either yields the new version, verified by hash, or fails and changes nothing.",
+    .version = DX_PATCH_VERSION,
+    .zstd = PROG_HAS_ZSTD,
+    .commands = commands,
+    .command_count = COMMANDS,
+    .options = options,
+    .option_count = sizeof options / sizeof *options,
+    .exits = exits,
+    .exit_count = sizeof exits / sizeof *exits,
+};
+
+/* >>parse -------------------------------------------------------------- */
 static int parse_kind(dxpatch_options *o, const char *value)
 {
     static const struct {
@@ -118,12 +177,12 @@ static int check(const dxpatch_options *o)
 }
 
 /* Store the plain arguments where the command expects them. */
-static void place(dxpatch_options *o, const command *c, char **plain)
+static void place(dxpatch_options *o, const char *where, char **plain)
 {
-    assert(strlen(c->places) <= PLACES_MAX);
-    for (size_t i = 0; c->places[i]; i++) {
+    assert(strlen(where) <= PROG_PLAIN_MAX);
+    for (size_t i = 0; where[i]; i++) {
         const char *path = os_path(plain[i]);
-        switch (c->places[i]) {
+        switch (where[i]) {
         case 'o': o->old_path = path; break;
         case 'n': o->new_path = path; break;
         case 's': o->second_path = path; break;
@@ -133,89 +192,23 @@ static void place(dxpatch_options *o, const command *c, char **plain)
 }
 
 /* Fill *o. argv begins after the command. */
-static int parse(dxpatch_options *o, const command *c, int argc, char **argv)
+static int parse(dxpatch_options *o, int command, int argc, char **argv)
 {
-    const uint64_t mib = 1 << 20, mib_max = SIZE_MAX >> 20;
-    char *plain[PLACES_MAX] = {NULL};
-    const char *kind = NULL;
-    uint64_t block_size = 0, level = 0;
-    const prog_option options[] = {
-        {.name = "--quiet", .kind = PROG_OPTION_FLAG, .to = &o->quiet},
-        {.name = "-", .kind = PROG_OPTION_DIGIT, .to = &level, .commands = MAKES},
-        {.name = "--no-zstd", .kind = PROG_OPTION_FLAG, .to = &o->no_zstd, .commands = MAKES},
-        {.name = "--one-way", .kind = PROG_OPTION_FLAG, .to = &o->one_way, .commands = MAKES},
-        {.name = "--kind", .kind = PROG_OPTION_TEXT, .to = &kind, .commands = MAKES},
-        {.name = "--block-size",
-         .kind = PROG_OPTION_NUMBER,
-         .to = &block_size,
-         .min = 64,
-         .max = 1048576,
-         .commands = MAKES},
-        {.name = "--slot-size",
-         .kind = PROG_OPTION_NUMBER,
-         .to = &o->slot_size,
-         .min = 1,
-         .max = UINT64_MAX,
-         .commands = MAKES},
-        {.name = "--memory",
-         .kind = PROG_OPTION_NUMBER,
-         .to = &o->memory_size,
-         .min = 1,
-         .max = mib_max,
-         .unit = mib,
-         .commands = MAKES},
-        {.name = "--target-max",
-         .kind = PROG_OPTION_NUMBER,
-         .to = &o->target_max,
-         .min = 1,
-         .max = mib_max,
-         .unit = mib,
-         .commands = APPLIES},
-        {.name = "--memory-max",
-         .kind = PROG_OPTION_NUMBER,
-         .to = &o->memory_max,
-         .min = 1,
-         .max = mib_max,
-         .unit = mib,
-         .commands = APPLIES},
-    };
-    const int places = (int)strlen(c->places);
-    assert(places <= PLACES_MAX);
-    const prog_arguments arguments = {
-        .command = c->name,
-        .help = "dxpatch help",
-        .options = options,
-        .option_count = sizeof options / sizeof *options,
-        .commands = c->does,
-        .plain = plain,
-        .plain_min = places,
-        .plain_max = places,
-    };
-    int status = prog_arguments_parse(&arguments, argc, argv);
-    if (!status && kind) status = parse_kind(o, kind);
+    char *plain[PROG_PLAIN_MAX];
+    int status = prog_arguments_parse(&program, command, argc, argv, o, plain);
+    if (!status && o->kind_name) status = parse_kind(o, o->kind_name);
     if (status) return status;
-    o->block_size = (uint32_t)block_size;
-    o->level = (uint32_t)level;
-    place(o, c, plain);
+    place(o, places[command], plain);
     return check(o);
 }
 
 int main(int argc, char **argv)
 {
     dxpatch_options o = {0};
+    int command;
     prog_begin("dxpatch", &argc, &argv);
-    const char *name = argc >= 2 ? argv[1] : NULL;
-    if (name && (!strcmp(name, "help") || !strcmp(name, "--help"))) {
-        fputs(usage, stdout);
-        return prog_end(PROG_OK);
-    }
-    if (!name) {
-        fputs(usage, stderr);
-        return PROG_USAGE;
-    }
-    const command *chosen = find_command(name);
-    if (!chosen)
-        return prog_fail(PROG_USAGE, "there is no command '%s'; see dxpatch help", name);
-    int status = parse(&o, chosen, argc - 2, argv + 2);
-    return prog_end(status ? status : chosen->run(&o));
+    int status = prog_choose(&program, argc, argv, &command);
+    if (!status && command >= 0) status = parse(&o, command, argc - 2, argv + 2);
+    if (!status && command >= 0) status = runs[command](&o);
+    return prog_end(status);
 }

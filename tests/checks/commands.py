@@ -56,19 +56,6 @@ def shown_in(document):
                     yield number, "path", code
 
 
-def usage_lines(text, program):
-    """The lines of a help text that show how the program is called, with their continuation."""
-    shown = []
-    for line in text.splitlines():
-        if re.match(rf"^(usage:|  ){program} |^usage: {program} ", line):
-            shown.append(line.replace("usage:", "").strip())
-        elif shown and shown[-1] and re.match(r"^\s{12,}", line):
-            shown[-1] += " " + line.strip()
-        else:
-            shown.append("")
-    return [s for s in shown if s]
-
-
 # ---- running
 def loopback_of_its_own():
     """A network namespace, so that ports which documents name are free. Where that is not allowed, the machine's own."""
@@ -190,7 +177,8 @@ def everything(folder):
 
 def install(folder):
     run(folder, "make install PREFIX=/usr/local && test -x root/usr/local/bin/dxup -a -s root/usr/local/include/dx_cas.h")
-    run(folder, "make install && test -x root/usr/local/bin/dxpatch")
+    run(folder, "make install && test -x root/usr/local/bin/dxpatch -a -s root/usr/local/include/dx/dx_tree.h")
+    run(folder, "cp -r docs/man before && make texts && diff -r docs/man before")
 
 
 def feed(folder):
@@ -228,16 +216,17 @@ def size(folder):
     run(folder, "make size", "dx_cas.h", 900)
 
 
-def check_usage(folder, program, calls, texts):
-    """Every way to call it that is shown has a call here, every option that is shown is in one; all calls work."""
-    known = {" ".join(c.split()[:2]) for c in calls}
-    options = {o for c in calls for o in re.findall(r"(?<![\w-])-[-\w]+", c)}
+def check_usage(calls, texts):
+    """Every way to call a program that is shown has a call here, with every option that is shown for it; all calls work."""
+    known = {}
+    for call in calls:
+        known.setdefault(called(call), set()).update(re.findall(r"(?<![\w-])--[a-z][-a-z]*", call))
     for where, text in texts:
-        if program != "dxecho" and " ".join(text.split()[:2]) not in known:
+        if called(text) not in known:
             raise Wrong(f"{where} shows '{text}', which is not tried")
         for option in re.findall(r"(?<![\w-])--[a-z][-a-z]*", text):
-            if option not in options:
-                raise Wrong(f"{where} shows the option {option}, which is not tried")
+            if option not in known[called(text)]:
+                raise Wrong(f"{where} shows the option {option} of {called(text)}, which is not tried")
 
 
 def dxup(folder):
@@ -245,10 +234,10 @@ def dxup(folder):
     os.mkdir(inside)
     os.symlink(os.path.join(folder, "build"), os.path.join(inside, "build"))
     calls = ["dxup publish store tree ../examples --workers 2 --quiet", "dxup publish store file ../README.md",
-             "dxup log store", "dxup log store tree", "dxup checkout store tree@1 out", "dxup checkout store file out-file",
-             "dxup verify store", "dxup gc store --keep 1 --pack",
+             "dxup log store", "dxup log store tree", "dxup checkout store tree@1 out --workers 2", "dxup checkout store file out-file --force --quiet",
+             "dxup verify store", "dxup verify store --quiet", "dxup gc store --keep 1 --pack", "dxup gc store --quiet",
              "dxup serve store --listen 127.0.0.1:7001 --http 127.0.0.1:7002 --workers 2 --backend epoll --patch-max 1000000 --connections 9",
-             "dxup pull 127.0.0.1:7001 tree got --force --connections 2 --backend epoll --report", "dxup pull 127.0.0.1:7001 file got-file"]
+             "dxup pull 127.0.0.1:7001 tree got --force --connections 2 --backend epoll --report", "dxup pull 127.0.0.1:7001 file got-file --quiet", "dxup help", "dxup help pull", "dxup --version"]
     calls_of("dxup", folder, calls)
     for call in calls:
         if " serve " in call:
@@ -267,8 +256,13 @@ def dxpatch(folder):
     calls = ["dxpatch diff old new patch", "dxpatch diff old new patch --kind delta -1 --memory 100 --quiet", "dxpatch diff new third patch2 -9",
              "dxpatch diff old new blocks --kind blocks --block-size 4096", "dxpatch diff old new one --kind blocks --one-way",
              "dxpatch diff old new flash --kind flash --block-size 4096 --slot-size 1048576", "dxpatch diff old new hde --kind hde --no-zstd",
-             "dxpatch diff old new vcdiff --kind vcdiff", "dxpatch apply old patch out --target-max 256 --memory-max 256", "dxpatch apply-in-place file blocks",
-             "dxpatch undo file blocks", "dxpatch info patch", "dxpatch compose old patch patch2 both --kind delta"]
+             "dxpatch diff old new vcdiff --kind vcdiff", "dxpatch apply old patch out --target-max 256 --memory-max 256 --quiet",
+             "dxpatch apply-in-place file blocks --target-max 256 --memory-max 256 --quiet",
+             "dxpatch undo file blocks --target-max 256 --memory-max 256 --quiet", "dxpatch info patch --quiet",
+             "dxpatch compose old patch patch2 both --kind delta --memory 100 --no-zstd --target-max 256 --memory-max 256 --quiet",
+             "dxpatch diff new third blocks2 --kind blocks", "dxpatch compose old blocks blocks2 both-blocks --kind blocks --block-size 4096 --one-way",
+             "dxpatch diff old new flash1 --kind flash --slot-size 1048576", "dxpatch diff new third flash2 --kind flash --slot-size 1048576",
+             "dxpatch compose old flash1 flash2 both-flash --kind flash --slot-size 1048576"]
     calls_of("dxpatch", folder, calls)
     for call in calls:
         run(inside, call)
@@ -285,16 +279,32 @@ def dxecho(folder):
     stop()
 
 
+def called(text):
+    """The program and its command."""
+    words = text.split()
+    return words[0] if words[0] == "dxecho" else " ".join(words[:2])
+
+
+def help_of(program, folder, *words):
+    return subprocess.run([os.path.join(folder, "build", program), "help", *words], capture_output=True, check=True).stdout.decode()
+
+
 def calls_of(program, folder, calls):
-    helped = subprocess.run([os.path.join(folder, "build", program), *(["--help"] if program != "dxecho" else [])], capture_output=True)
-    text = (helped.stdout + helped.stderr).decode()
-    texts = [(f"{program} --help", t) for t in usage_lines(text, program)]
-    if not texts:
-        raise Wrong(f"{program} --help shows no call")
-    texts += [(f"{program} --help", f"{' '.join(calls[0].split()[:2])} {o}") for o in re.findall(r"(?<![\w-])--[a-z][-a-z]*", text)]
+    """Compare the calls with what the help and the documents show."""
+    named = help_of(program, folder).splitlines() if program != "dxecho" else []
+    commands = [line.split()[1:2] for line in named if line.startswith(f"  {program} ")] or [[]]
+    if program != "dxecho" and len(commands) < 2:
+        raise Wrong(f"{program} help shows no commands")
+    texts = []
+    for command in commands:
+        text = help_of(program, folder, *command)
+        options = re.findall(r"^  (--[a-z][-a-z]*)", text, re.M)
+        texts.append((f"{program} help", " ".join([program, *command, *options])))
+        if not text.startswith(" ".join(["usage:", program, *command])) or "Exit status:" not in text:
+            raise Wrong(f"{program} help {command} is not whole: {text}")
     texts += [(d, t) for d in DOCUMENTS for _, kind, t in shown_in(d) if kind == "block" and t.split()[0] == program
               and re.search(r"[A-Z]{3}", t)]
-    check_usage(folder, program, calls, texts)
+    check_usage(calls, texts)
 
 
 # Command as shown: the case that runs it. A case runs once, in the order of this list; SHARED ones where `make demo` was run.
@@ -302,8 +312,8 @@ RUN = {
     "make demo": demo, "make demo OLD=app-1.0 NEW=app-1.1": own_files, "cc -o example example.c": example,
     "make help": help_and_suites, "make suites": help_and_suites, "make all": everything, "make hello": everything,
     "dxup publish store app ./build/app": readme_dxup, "dxup serve store --listen 127.0.0.1:7000": readme_dxup,
-    "dxup pull 127.0.0.1:7000 app ./app": readme_dxup, "--help of dxup": dxup, "--help of dxpatch": dxpatch, "usage of dxecho": dxecho,
-    "make install PREFIX=/usr/local": install, "make install": install, "make clean": clean,
+    "dxup pull 127.0.0.1:7000 app ./app": readme_dxup, "dxup --version": dxup, "--help of dxup": dxup, "--help of dxpatch": dxpatch, "usage of dxecho": dxecho,
+    "make install PREFIX=/usr/local": install, "make install": install, "make texts": install, "make clean": clean,
     "examples/feed/build.sh build/feed": feed, "build/feed/consumer build/feed/ticks create": feed,
     "build/feed/producer build/feed/ticks 1000000 & build/feed/consumer build/feed/ticks 1000000": feed,
     "make run-firmware": firmware, "make run-www": www, "make windows": windows,

@@ -39,7 +39,7 @@ verdict "README.md commands" "$(for c in 'make demo' 'make test'; do grep -q "$c
 # What others chose, such as a file's name, reaches the terminal through one function that shows control characters.
 if [ -d programs/dxup ]; then
     verdict "programs print by prog_say" "$(grep -nE '(^|[^a-z_])(v?f?printf|f?puts|putchar|perror) *\(' programs/*/*.c programs/*/*/*.c |
-        grep -vE '^programs/common/(message|os_windows)\.c:|fputs\(usage, ')"
+        grep -vE '^programs/common/(message|os_windows)\.c:')"
 fi
 
 # In everything that is not ignored: words for unfinished work (but in documents), places on somebody's machine.

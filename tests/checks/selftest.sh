@@ -17,6 +17,7 @@ house() { # FOLDER       a sound house: two headers, a hello program for each, d
         printf '## 0.1.0\n' >CHANGELOG.md
         # The install recipe is the project's own, with the two headers of this house and programs that do nothing.
         cp -r "$top/dx.pc.in" "$top/Makefile" "$top/mk" .
+        mkdir docs && cp -r "$top/docs/man" "$top/docs/completions" docs
         sed -i 's/^HEADERS := .*/HEADERS := dx_sample.h dx_second.h/' Makefile
         sed -i 's/^install: [^#]*/install: /; /^\tinstall -m 755/s/build\//bin\//g' mk/install.mk
         for program in $(sed -n 's/^install: \([^#]*\).*/\1/p' "$top/mk/install.mk"); do

@@ -160,35 +160,61 @@ DX_TEST(numbers_of_the_command_line)
     (void)c;
 }
 
+typedef struct settings {
+    bool        force;
+    uint32_t    workers;
+    uint64_t    memory, level;
+    const char *kind;
+    prog_list   rules;
+} settings;
+
+#define FIELD(name) PROG_FIELD(settings, name)
+
 DX_TEST(options_and_plain_arguments)
 {
-    bool force = false;
-    uint64_t workers = 0, memory = 0, level = 0;
-    const char *kind = NULL;
-    char *plain[2] = {NULL};
     const prog_option options[] = {
-        {.name = "--force", .kind = PROG_OPTION_FLAG, .to = &force},
-        {.name = "--workers", .kind = PROG_OPTION_NUMBER, .to = &workers, .min = 1, .max = 256},
-        {.name = "--memory", .kind = PROG_OPTION_NUMBER, .to = &memory, .min = 1, .max = 4096, .unit = 1 << 20},
-        {.name = "--kind", .kind = PROG_OPTION_TEXT, .to = &kind},
-        {.name = "-", .kind = PROG_OPTION_DIGIT, .to = &level, .commands = 1},
+        {"--force", PROG_OPTION_FLAG, FIELD(force), .help = ""},
+        {"--workers", PROG_OPTION_NUMBER, FIELD(workers), .min = 1, .max = 256},
+        {"--memory", PROG_OPTION_NUMBER, FIELD(memory), .min = 1, .max = 4096, .unit = 1 << 20},
+        {"--kind", PROG_OPTION_TEXT, FIELD(kind)},
+        {"--in", PROG_OPTION_LIST, FIELD(rules)},
+        {"--out", PROG_OPTION_LIST, FIELD(rules)},
+        {"-", PROG_OPTION_DIGIT, FIELD(level), .commands = 1},
     };
-    prog_arguments a = {"try", "try help", options, 5, 1, plain, 1, 2};
-    char *good[] = {"x", "--force", "--memory", "3", "-7", "--kind", "--odd", "--", "--y"};
-    DX_CHECK_EQ(prog_arguments_parse(&a, 9, good), PROG_OK);
-    DX_CHECK(force);
-    DX_CHECK_EQ(workers, 0);
-    DX_CHECK_EQ(memory, 3 << 20);
-    DX_CHECK_EQ(level, 7);
-    DX_CHECK_STR(kind, "--odd");
+    const prog_command commands[] = {{.name = "try", .arguments = "X [Y]"}, {.name = "other", .arguments = "X [Y]"}};
+    const prog_program p = {.name = "test", .commands = commands, .command_count = 2, .options = options, .option_count = 7};
+    settings o = {0};
+    char *plain[PROG_PLAIN_MAX];
+    char *good[] = {"x", "--force", "--memory", "3", "-7", "--kind", "--odd", "--out", "b", "--in", "a", "--", "--y"};
+    DX_CHECK_EQ(prog_plain_min(commands), 1);
+    DX_CHECK_EQ(prog_plain_max(commands), 2);
+    DX_CHECK_EQ(prog_arguments_parse(&p, 0, 13, good, &o, plain), PROG_OK);
+    DX_CHECK(o.force);
+    DX_CHECK_EQ(o.workers, 0);
+    DX_CHECK_EQ(o.memory, 3 << 20);
+    DX_CHECK_EQ(o.level, 7);
+    DX_CHECK_STR(o.kind, "--odd");
+    DX_CHECK_EQ(o.rules.count, 2);
+    DX_CHECK_STR(o.rules.items[0].option, "--out");
+    DX_CHECK_STR(o.rules.items[1].value, "a");
     DX_CHECK_STR(plain[0], "x");
     DX_CHECK_STR(plain[1], "--y");
+    DX_CHECK(!plain[2]);
     char *bad[][3] = {{"--none", "x", ""}, {"x", "--workers", "0"}, {"x", "--workers", "257"}, {"x", "y", "z"},
                       {"x", "y", "--kind"}, {"x", "y", "-0"}, {"x", "y", "-x"}, {"--force", "--force", "--force"}};
     quiet(true);
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) DX_CHECK_EQ(prog_arguments_parse(&a, 3, bad[i]), PROG_USAGE);
-    a.commands = 2; /* a command that knows no levels */
-    DX_CHECK_EQ(prog_arguments_parse(&a, 9, good), PROG_USAGE);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        DX_CHECK_EQ(prog_arguments_parse(&p, 0, 3, bad[i], &o, plain), PROG_USAGE);
+    DX_CHECK_EQ(prog_arguments_parse(&p, 1, 13, good, &o, plain), PROG_USAGE); /* it knows no levels */
+    char *many[2 * PROG_LIST_MAX + 3] = {"x"};
+    for (int i = 1; i < 2 * PROG_LIST_MAX + 3; i += 2) {
+        many[i] = "--in";
+        many[i + 1] = "a";
+    }
+    o.rules.count = 0;
+    DX_CHECK_EQ(prog_arguments_parse(&p, 0, 2 * PROG_LIST_MAX + 1, many, &o, plain), PROG_OK);
+    o.rules.count = 0;
+    DX_CHECK_EQ(prog_arguments_parse(&p, 0, 2 * PROG_LIST_MAX + 3, many, &o, plain), PROG_USAGE);
     quiet(false);
     (void)c;
 }

@@ -1,0 +1,103 @@
+# Completion of dxpatch for bash: made by `dxpatch help --as bash`.
+_dxpatch() {
+    local line=${COMP_LINE:0:COMP_POINT}
+    local words word last plain=0 store= options= i
+    read -ra words <<<"$line"
+    [[ $line != *' ' ]] || words+=('')
+    word=${words[${#words[@]} - 1]} last=${words[${#words[@]} - 2]}
+    COMPREPLY=()
+    if ((${#words[@]} == 2)); then
+        mapfile -t COMPREPLY < <(compgen -W 'diff apply apply-in-place undo info compose help --version' -- "$word")
+        return
+    fi
+    case $last in
+    --kind)
+        mapfile -t COMPREPLY < <(compgen -W 'delta blocks flash hde vcdiff' -- "$word")
+        return ;;
+    --block-size)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
+    --slot-size)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
+    --memory)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
+    --target-max)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
+    --memory-max)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
+    esac
+    for ((i = 2; i < ${#words[@]} - 1; i++)); do
+        case ${words[i]} in
+        --kind | --block-size | --slot-size | --memory | --target-max | --memory-max | --as) ((i++)) ;;
+        -*) ;;
+        *) ((plain++)) || store=${words[i]} ;;
+        esac
+    done
+    case ${words[1]} in
+    diff)
+        options='--kind --block-size --slot-size --one-way --memory --no-zstd --quiet --help'
+        [[ $word == -* ]] || {
+        case $plain in
+        0) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+        1) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+        2) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+        esac
+        }
+        ;;
+    apply)
+        options='--target-max --memory-max --quiet --help'
+        [[ $word == -* ]] || {
+        case $plain in
+        0) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+        1) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+        2) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+        esac
+        }
+        ;;
+    apply-in-place)
+        options='--target-max --memory-max --quiet --help'
+        [[ $word == -* ]] || {
+        case $plain in
+        0) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+        1) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+        esac
+        }
+        ;;
+    undo)
+        options='--target-max --memory-max --quiet --help'
+        [[ $word == -* ]] || {
+        case $plain in
+        0) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+        1) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+        esac
+        }
+        ;;
+    info)
+        options='--quiet --help'
+        [[ $word == -* ]] || {
+        case $plain in
+        0) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+        esac
+        }
+        ;;
+    compose)
+        options='--kind --block-size --slot-size --one-way --memory --target-max --memory-max --no-zstd --quiet --help'
+        [[ $word == -* ]] || {
+        case $plain in
+        0) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+        1) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+        2) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+        3) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+        esac
+        }
+        ;;
+    esac
+    [[ $word != -* ]] ||
+        mapfile -t COMPREPLY < <(compgen -W "$options" -- "$word")
+    COMPREPLY=("${COMPREPLY[@]#"${word%"$2"}"}")
+}
+complete -o filenames -F _dxpatch dxpatch

@@ -1,0 +1,118 @@
+# Completion of dxup for bash: made by `dxup help --as bash`.
+_dxup_names() {
+    local name
+    dxup ls "$1" 2>/dev/null | while IFS= read -r name; do
+        [[ $name != "$2"* ]] || printf '%s\n' "${name%% -> *}"
+    done
+}
+_dxup() {
+    local line=${COMP_LINE:0:COMP_POINT}
+    local words word last plain=0 store= options= i
+    read -ra words <<<"$line"
+    [[ $line != *' ' ]] || words+=('')
+    word=${words[${#words[@]} - 1]} last=${words[${#words[@]} - 2]}
+    COMPREPLY=()
+    if ((${#words[@]} == 2)); then
+        mapfile -t COMPREPLY < <(compgen -W 'publish log checkout verify gc serve pull help --version' -- "$word")
+        return
+    fi
+    case $last in
+    --workers)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
+    --keep)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
+    --listen)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
+    --http)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
+    --patch-max)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
+    --connections)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
+    --backend)
+        mapfile -t COMPREPLY < <(compgen -W 'auto io_uring epoll kqueue iocp' -- "$word")
+        return ;;
+    esac
+    for ((i = 2; i < ${#words[@]} - 1; i++)); do
+        case ${words[i]} in
+        --workers | --keep | --listen | --http | --patch-max | --connections | --backend | --as) ((i++)) ;;
+        -*) ;;
+        *) ((plain++)) || store=${words[i]} ;;
+        esac
+    done
+    case ${words[1]} in
+    publish)
+        options='--workers --quiet --help'
+        [[ $word == -* ]] || {
+        case $plain in
+        0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
+        1) mapfile -t COMPREPLY < <(_dxup_names "$store" "$word") ;;
+        2) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+        esac
+        }
+        ;;
+    log)
+        options='--help'
+        [[ $word == -* ]] || {
+        case $plain in
+        0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
+        1) mapfile -t COMPREPLY < <(_dxup_names "$store" "$word") ;;
+        esac
+        }
+        ;;
+    checkout)
+        options='--workers --force --quiet --help'
+        [[ $word == -* ]] || {
+        case $plain in
+        0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
+        1) mapfile -t COMPREPLY < <(_dxup_names "$store" "$word") ;;
+        2) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+        esac
+        }
+        ;;
+    verify)
+        options='--quiet --help'
+        [[ $word == -* ]] || {
+        case $plain in
+        0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
+        esac
+        }
+        ;;
+    gc)
+        options='--keep --pack --quiet --help'
+        [[ $word == -* ]] || {
+        case $plain in
+        0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
+        esac
+        }
+        ;;
+    serve)
+        options='--workers --listen --http --patch-max --connections --backend --help'
+        [[ $word == -* ]] || {
+        case $plain in
+        0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
+        esac
+        }
+        ;;
+    pull)
+        options='--force --connections --backend --report --quiet --help'
+        [[ $word == -* ]] || {
+        case $plain in
+        0) mapfile -t COMPREPLY < <(:) ;;
+        1) mapfile -t COMPREPLY < <(_dxup_names "$store" "$word") ;;
+        2) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+        esac
+        }
+        ;;
+    esac
+    [[ $word != -* ]] ||
+        mapfile -t COMPREPLY < <(compgen -W "$options" -- "$word")
+    COMPREPLY=("${COMPREPLY[@]#"${word%"$2"}"}")
+}
+complete -o filenames -F _dxup dxup

@@ -1,0 +1,62 @@
+/* What a command line asks for: a command, help in one of its forms, or the version. See
+   options.h. */
+#include "options.h"
+
+#include <string.h>
+
+static bool is_help(const char *text) { return !strcmp(text, "help") || !strcmp(text, "--help"); }
+
+/* The place of a command, or -1. */
+static int find_command(const prog_program *p, const char *name)
+{
+    for (size_t i = 0; i < p->command_count; i++)
+        if (p->commands[i].name && !strcmp(name, p->commands[i].name)) return (int)i;
+    return -1;
+}
+
+/* "help", "help COMMAND", "help --as FORM" */
+static int help(const prog_program *p, int argc, char **argv)
+{
+    if (argc == 0) {
+        prog_print_help(p, -1);
+        return PROG_OK;
+    }
+    if (argc == 2 && !strcmp(argv[0], "--as")) {
+        if (!strcmp(argv[1], "man")) prog_print_manual(p);
+        else if (!prog_print_completion(p, argv[1]))
+            return prog_fail(PROG_USAGE, "--as: '%s' is none of man, bash, zsh, fish", argv[1]);
+        return PROG_OK;
+    }
+    int command = argc == 1 ? find_command(p, argv[0]) : -1;
+    if (command < 0)
+        return prog_fail(PROG_USAGE, "there is no command '%s'; '%s help' lists them", argv[0],
+                         p->name);
+    prog_print_help(p, command);
+    return PROG_OK;
+}
+
+int prog_choose(const prog_program *p, int argc, char **argv, int *command)
+{
+    const bool named = p->commands[0].name != NULL;
+    *command = -1;
+    if (argc < 2) {
+        prog_print_help(p, -1);
+        return PROG_USAGE;
+    }
+    if (is_help(argv[1])) return help(p, argc - 2, argv + 2);
+    if (!strcmp(argv[1], "--version")) {
+        prog_print_version(p);
+        return PROG_OK;
+    }
+    int chosen = named ? find_command(p, argv[1]) : 0;
+    if (chosen < 0)
+        return prog_fail(PROG_USAGE, "there is no command '%s'; '%s help' lists them", argv[1],
+                         p->name);
+    for (int i = 2; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        if (strcmp(argv[i], "--help") != 0) continue;
+        prog_print_help(p, chosen);
+        return PROG_OK;
+    }
+    *command = chosen;
+    return PROG_OK;
+}

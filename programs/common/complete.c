@@ -1,0 +1,323 @@
+/* Completion for bash, zsh and fish, written from the table of a program. See options.h.
+
+   All three complete the same: the command, its options, the values of those that have a list of
+   choices, and its plain arguments by their names in the table: STORE is a directory, NAME and what
+   begins with it are asked of `dxup ls STORE`, all others are files. */
+#include "options.h"
+
+#include <assert.h>
+#include <string.h>
+
+/* >>what is to be completed ---------------------------------------------- */
+typedef enum word_kind { WORD_FILE, WORD_FOLDER, WORD_NAME, WORD_FREE } word_kind;
+
+/* The n-th word of the arguments of a command, or NULL; *size without brackets. */
+static const char *word(const prog_command *c, int n, size_t *size)
+{
+    const char *at = c->arguments;
+    for (; n && *at; at++) n -= *at == ' ';
+    if (!*at) return NULL;
+    while (*at == '[') at++;
+    *size = strcspn(at, " ]");
+    return at;
+}
+
+static bool begins(const char *text, size_t size, const char *with)
+{
+    return size >= strlen(with) && !strncmp(text, with, strlen(with));
+}
+
+static word_kind kind_of(const char *text, size_t size)
+{
+    if (begins(text, size, "STORE")) return WORD_FOLDER;
+    if (begins(text, size, "NAME")) return WORD_NAME;
+    if (begins(text, size, "ADDR") || begins(text, size, "TAG") || begins(text, size, "PORT"))
+        return WORD_FREE;
+    return WORD_FILE;
+}
+
+static bool takes_names(const prog_program *p)
+{
+    size_t size;
+    const char *text;
+    for (size_t i = 0; i < p->command_count; i++)
+        for (int n = 0; (text = word(&p->commands[i], n, &size)) != NULL; n++)
+            if (kind_of(text, size) == WORD_NAME) return true;
+    return false;
+}
+
+/* The options of a command between quotes, as one word each. */
+static void say_options(const prog_program *p, size_t command)
+{
+    for (size_t i = 0; i < p->option_count; i++) {
+        const prog_option *o = &p->options[i];
+        if (!prog_knows(o->commands, command) || o->kind == PROG_OPTION_DIGIT) continue;
+        prog_say("%s ", o->name);
+    }
+    prog_say("--help");
+}
+
+/* The first line of a text, for shells that show one beside the word; quotes would end it. */
+static void say_first_line(const char *text)
+{
+    for (size_t i = 0; text[i] && text[i] != '\n'; i++) {
+        assert(text[i] != '\\');
+        if (text[i] == '\'') prog_say("'\\''");
+        else prog_say("%c", text[i]);
+    }
+}
+
+/* >>bash --------------------------------------------------------------- */
+/* What completes the plain arguments of a command: an arm of `case $plain`. */
+static void bash_words(const prog_command *c)
+{
+    size_t size;
+    const char *text;
+    prog_say("        case $plain in\n");
+    for (int n = 0; (text = word(c, n, &size)) != NULL; n++) {
+        static const char *const how[] = {
+            [WORD_FILE] = "compgen -f -- \"$word\"",
+            [WORD_FOLDER] = "compgen -d -- \"$word\"",
+            [WORD_NAME] = "_dxup_names \"$store\" \"$word\"",
+            [WORD_FREE] = ":",
+        };
+        prog_say("        %d) mapfile -t COMPREPLY < <(%s) ;;\n", n, how[kind_of(text, size)]);
+    }
+    prog_say("        esac\n");
+}
+
+static void bash_commands(const prog_program *p)
+{
+    for (size_t i = 0; i < p->command_count; i++) {
+        prog_say("    %s)\n", p->commands[i].name ? p->commands[i].name : "*");
+        prog_say("        options='");
+        say_options(p, i);
+        prog_say("'\n");
+        prog_say("        [[ $word == -* ]] || {\n");
+        bash_words(&p->commands[i]);
+        prog_say("        }\n");
+        prog_say("        ;;\n");
+    }
+}
+
+/* Options with a value: an arm each; those without choices are left to the default (files). */
+static void bash_values(const prog_program *p)
+{
+    for (size_t i = 0; i < p->option_count; i++) {
+        const prog_option *o = &p->options[i];
+        if (!o->value) continue;
+        prog_say("    %s)\n", o->name);
+        prog_say("        mapfile -t COMPREPLY < <(compgen -W '%s' -- \"$word\")\n",
+                 o->choices ? o->choices : "");
+        prog_say("        return ;;\n");
+    }
+}
+
+/* Count the plain arguments before the cursor: what follows an option with a value is none. */
+static void bash_count(const prog_program *p)
+{
+    prog_say("    for ((i = %d; i < ${#words[@]} - 1; i++)); do\n", p->commands[0].name ? 2 : 1);
+    prog_say("        case ${words[i]} in\n");
+    prog_say("        ");
+    for (size_t i = 0; i < p->option_count; i++)
+        if (p->options[i].value) prog_say("%s | ", p->options[i].name);
+    prog_say("--as) ((i++)) ;;\n");
+    prog_say("        -*) ;;\n");
+    prog_say("        *) ((plain++)) || store=${words[i]} ;;\n");
+    prog_say("        esac\n");
+    prog_say("    done\n");
+}
+
+static void bash_first(const prog_program *p)
+{
+    prog_say("    if ((${#words[@]} == 2)); then\n");
+    prog_say("        mapfile -t COMPREPLY < <(compgen -W '");
+    for (size_t i = 0; i < p->command_count; i++) prog_say("%s ", p->commands[i].name);
+    prog_say("help --version' -- \"$word\")\n");
+    prog_say("        return\n");
+    prog_say("    fi\n");
+}
+
+/* The names in a store that begin as the word does, for programs whose commands take one. */
+static void bash_names(void)
+{
+    prog_say("_dxup_names() {\n");
+    prog_say("    local name\n");
+    prog_say("    dxup ls \"$1\" 2>/dev/null | while IFS= read -r name; do\n");
+    prog_say("        [[ $name != \"$2\"* ]] || printf '%%s\\n' \"${name%%%% -> *}\"\n");
+    prog_say("    done\n");
+    prog_say("}\n");
+}
+
+/* bash ends a word at @ and at a colon, too: so the line is split here once more, and what of the
+   word stands before bash's own is taken from the answers in the end. */
+static void bash(const prog_program *p)
+{
+    prog_say("# Completion of %s for bash: made by `%s help --as bash`.\n", p->name, p->name);
+    if (takes_names(p)) bash_names();
+    prog_say("_%s() {\n", p->name);
+    prog_say("    local line=${COMP_LINE:0:COMP_POINT}\n");
+    prog_say("    local words word last plain=0 store= options= i\n");
+    prog_say("    read -ra words <<<\"$line\"\n");
+    prog_say("    [[ $line != *' ' ]] || words+=('')\n");
+    prog_say("    word=${words[${#words[@]} - 1]} last=${words[${#words[@]} - 2]}\n");
+    prog_say("    COMPREPLY=()\n");
+    if (p->commands[0].name) bash_first(p);
+    prog_say("    case $last in\n");
+    bash_values(p);
+    prog_say("    esac\n");
+    bash_count(p);
+    prog_say("    case ${words[1]} in\n");
+    bash_commands(p);
+    prog_say("    esac\n");
+    prog_say("    [[ $word != -* ]] ||\n");
+    prog_say("        mapfile -t COMPREPLY < <(compgen -W \"$options\" -- \"$word\")\n");
+    prog_say("    COMPREPLY=(\"${COMPREPLY[@]#\"${word%%\"$2\"}\"}\")\n");
+    prog_say("}\n");
+    prog_say("complete -o filenames -F _%s %s\n", p->name, p->name);
+}
+
+/* >>zsh ---------------------------------------------------------------- */
+/* Brackets and colons have a meaning in _arguments. */
+static void zsh_text(const char *text)
+{
+    for (size_t i = 0; text[i] && text[i] != '\n'; i++) {
+        if (text[i] == '\'') prog_say("'\\''");
+        else if (strchr("[]:", text[i])) prog_say("\\%c", text[i]);
+        else prog_say("%c", text[i]);
+    }
+}
+
+static void zsh_option(const prog_option *o)
+{
+    prog_say("            '%s%s[", o->kind == PROG_OPTION_LIST ? "*" : "", o->name);
+    zsh_text(o->help);
+    prog_say("]");
+    if (o->value) {
+        prog_say(":");
+        zsh_text(o->value);
+        prog_say(":");
+        if (o->choices) prog_say("(%s)", o->choices);
+    }
+    prog_say("' \\\n");
+}
+
+static void zsh_command(const prog_program *p, size_t command)
+{
+    static const char *const how[] = {[WORD_FILE] = "_files",
+                                      [WORD_FOLDER] = "_files -/",
+                                      [WORD_NAME] = "_dxup_names",
+                                      [WORD_FREE] = " "};
+    const prog_command *c = &p->commands[command];
+    const char *text;
+    size_t size;
+    prog_say("        _arguments \\\n");
+    for (size_t i = 0; i < p->option_count; i++)
+        if (prog_knows(p->options[i].commands, command) && p->options[i].kind != PROG_OPTION_DIGIT)
+            zsh_option(&p->options[i]);
+    for (int n = 0; (text = word(c, n, &size)) != NULL; n++)
+        prog_say("            '%d:%.*s:%s' \\\n", n + 1, (int)strcspn(text, "@:[] "), text,
+                 how[kind_of(text, size)]);
+    prog_say("            '--help[explain it]'\n");
+}
+
+/* The names in a store, for programs whose commands take one. */
+static void zsh_names(void)
+{
+    prog_say("_dxup_names() {\n");
+    prog_say("    local -a names\n");
+    prog_say("    names=(${${(f)\"$(dxup ls \"${words[2]}\" 2>/dev/null)\"}%%%% -> *})\n");
+    prog_say("    compadd -a names\n");
+    prog_say("}\n");
+}
+
+static void zsh_first(const prog_program *p)
+{
+    prog_say("    local -a commands=(\n");
+    for (size_t i = 0; i < p->command_count; i++) {
+        prog_say("        '%s:", p->commands[i].name);
+        zsh_text(p->commands[i].summary);
+        prog_say("'\n");
+    }
+    prog_say("        'help:explain a command'\n");
+    prog_say("    )\n");
+    prog_say("    if ((CURRENT == 2)); then\n");
+    prog_say("        _describe command commands\n");
+    prog_say("        return\n");
+    prog_say("    fi\n");
+    prog_say("    shift words\n");
+    prog_say("    ((CURRENT--))\n");
+}
+
+static void zsh(const prog_program *p)
+{
+    const bool named = p->commands[0].name != NULL;
+    prog_say("#compdef %s\n", p->name);
+    prog_say("# Completion of %s for zsh: made by `%s help --as zsh`.\n", p->name, p->name);
+    if (takes_names(p)) zsh_names();
+    prog_say("_%s() {\n", p->name);
+    if (named) zsh_first(p);
+    if (named) prog_say("    case ${words[1]} in\n");
+    for (size_t i = 0; i < p->command_count; i++) {
+        if (named) prog_say("    %s)\n", p->commands[i].name);
+        zsh_command(p, i);
+        if (named) prog_say("        ;;\n");
+    }
+    if (named) prog_say("    esac\n");
+    prog_say("}\n");
+    prog_say("_%s \"$@\"\n", p->name);
+}
+
+/* >>fish --------------------------------------------------------------- */
+static void fish_condition(const prog_program *p, size_t command)
+{
+    if (p->commands[command].name)
+        prog_say(" -n '__fish_seen_subcommand_from %s'", p->commands[command].name);
+}
+
+static void fish_option(const prog_program *p, size_t command, const prog_option *o)
+{
+    prog_say("complete -c %s", p->name);
+    fish_condition(p, command);
+    prog_say(" -l %s", o->name + 2);
+    if (o->value) prog_say(" -x");
+    if (o->choices) prog_say(" -a '%s'", o->choices);
+    prog_say(" -d '");
+    say_first_line(o->help);
+    prog_say("'\n");
+}
+
+static void fish(const prog_program *p)
+{
+    const bool named = p->commands[0].name != NULL;
+    prog_say("# Completion of %s for fish: made by `%s help --as fish`.\n", p->name, p->name);
+    for (size_t i = 0; named && i < p->command_count; i++) {
+        prog_say("complete -c %s -f -n __fish_use_subcommand -a %s -d '", p->name,
+                 p->commands[i].name);
+        say_first_line(p->commands[i].summary);
+        prog_say("'\n");
+    }
+    for (size_t i = 0; i < p->command_count; i++) {
+        size_t size;
+        const char *text;
+        for (size_t o = 0; o < p->option_count; o++)
+            if (prog_knows(p->options[o].commands, i) && p->options[o].kind != PROG_OPTION_DIGIT)
+                fish_option(p, i, &p->options[o]);
+        for (int n = 0; (text = word(&p->commands[i], n, &size)) != NULL; n++) {
+            if (kind_of(text, size) != WORD_NAME) continue;
+            prog_say("complete -c %s", p->name);
+            fish_condition(p, i);
+            prog_say(" -a '(dxup ls (commandline -opc)[3] 2>/dev/null | "
+                     "string replace -r \" -> .*\" \"\")'\n");
+        }
+    }
+}
+
+bool prog_print_completion(const prog_program *p, const char *shell)
+{
+    if (!strcmp(shell, "bash")) bash(p);
+    else if (!strcmp(shell, "zsh")) zsh(p);
+    else if (!strcmp(shell, "fish")) fish(p);
+    else return false;
+    return true;
+}

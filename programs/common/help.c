@@ -1,0 +1,120 @@
+/* What a program says of itself at a terminal: its version, all commands, one command. See
+   options.h. */
+#include "options.h"
+
+#include <assert.h>
+#include <string.h>
+
+#ifdef DXUP_ZSTD_LIBRARY
+#include <zstd.h>
+#define ZSTD_BUILT_IN "zstd " ZSTD_VERSION_STRING
+#else
+#define ZSTD_BUILT_IN "no zstd"
+#endif
+
+enum { COLUMN = 22 }; /* where what an option does begins */
+
+void prog_print_version(const prog_program *p)
+{
+    prog_say("%s %u.%u.%u (%s, no TLS)\n", p->name, p->version >> 16, p->version >> 8 & 0xff,
+             p->version & 0xff, p->zstd ? ZSTD_BUILT_IN : "no zstd");
+}
+
+/* Lines of a text, each behind so many spaces; the first where the line already is when at is as
+   far. */
+static void say_lines(const char *text, size_t at, int indent)
+{
+    while (*text) {
+        size_t size = strcspn(text, "\n");
+        int spaces = at < (size_t)indent ? indent - (int)at : 0;
+        prog_say("%*s%.*s\n", size ? spaces : 0, "", (int)size, text);
+        text += size + (text[size] != 0);
+        at = 0;
+    }
+}
+
+static void say_option(const prog_option *o)
+{
+    char head[64];
+    int size;
+    if (o->kind == PROG_OPTION_DIGIT) size = snprintf(head, sizeof head, "  -1 .. -9");
+    else size = snprintf(head, sizeof head, "  %s%s%s", o->name, o->value ? " " : "",
+                         o->value ? o->value : "");
+    assert(size > 0 && size < (int)sizeof head);
+    prog_say("%s", head);
+    if (size >= COLUMN - 1) {
+        prog_say("\n");
+        size = 0;
+    }
+    say_lines(o->help, (size_t)size, COLUMN);
+}
+
+static void say_title(const char *title)
+{
+    prog_say("\n");
+    prog_say("%s:\n", title);
+}
+
+/* The options that a command knows. */
+static void say_options(const prog_program *p, size_t command)
+{
+    bool any = false;
+    for (size_t i = 0; i < p->option_count; i++) {
+        if (!prog_knows(p->options[i].commands, command)) continue;
+        if (!any) say_title("Options");
+        any = true;
+        say_option(&p->options[i]);
+    }
+}
+
+/* command -1: of all */
+static void say_exits(const prog_program *p, int command)
+{
+    say_title("Exit status");
+    for (size_t i = 0; i < p->exit_count; i++) {
+        if (command < 0 || prog_knows(p->exits[i].commands, (size_t)command)) {
+            prog_say("  %d", p->exits[i].status);
+            say_lines(p->exits[i].meaning, 3, 5);
+        }
+    }
+}
+
+static void say_usage(const prog_program *p, const prog_command *c, const char *before)
+{
+    prog_say("%s%s%s%s%s%s", before, p->name, c->name ? " " : "", c->name ? c->name : "",
+             *c->arguments ? " " : "", c->arguments);
+}
+
+static void say_command(const prog_program *p, size_t command)
+{
+    const prog_command *c = &p->commands[command];
+    say_usage(p, c, "usage: ");
+    prog_say(" [OPTION ...]\n\n");
+    prog_say("%s.\n", c->summary);
+    if (c->details) {
+        prog_say("\n");
+        say_lines(c->details, 0, 0);
+    }
+    say_options(p, command);
+    say_title("Examples");
+    say_lines(c->examples, 0, 2);
+    say_exits(p, (int)command);
+}
+
+void prog_print_help(const prog_program *p, int command)
+{
+    if (command >= 0 || !p->commands[0].name) {
+        say_command(p, command >= 0 ? (size_t)command : 0);
+        return;
+    }
+    say_lines(p->about, 0, 0);
+    prog_say("\n");
+    for (size_t i = 0; i < p->command_count; i++) {
+        say_usage(p, &p->commands[i], "  ");
+        prog_say("\n");
+        prog_say("      %s\n", p->commands[i].summary);
+    }
+    say_exits(p, -1);
+    prog_say("\n");
+    prog_say("'%s help COMMAND' explains a command and its options.\n", p->name);
+}

@@ -1,0 +1,24 @@
+/* The table of commands and options: the command line, the help, the manual page and completions
+   are made from it. */
+#ifndef DXUP_TABLE_H
+#define DXUP_TABLE_H
+
+#include "commands.h"
+
+#include "../../common/options.h"
+
+/* Places in the table. */
+enum {
+    DXUP_PUBLISH,
+    DXUP_LOG,
+    DXUP_CHECKOUT,
+    DXUP_VERIFY,
+    DXUP_GC,
+    DXUP_SERVE,
+    DXUP_PULL,
+    DXUP_COMMANDS
+};
+
+extern const prog_program dxup_program;
+
+#endif

@@ -1,0 +1,105 @@
+#!/bin/bash
+# What the tests of dxup share, sourced by them. They run cases (shell functions), each in a folder of its own, and end with `finish`.
+#        DXUP=path                     tests that program instead of build/dxup
+top=$PWD
+dxup=$top/${DXUP:-build/dxup}
+work=$(mktemp -d)
+passed=0 failed=0 skipped=0 server=
+trap 'stop_server; umount "$work"/mnt* 2>/dev/null; rm -rf "$work"' EXIT
+
+fail() {
+    echo "     ${BASH_LINENO[0]}: $*"
+    bad=1
+}
+expect() { # STATUS COMMAND...    the command ends with that status; its output is in $out
+    local want=$1 got
+    shift
+    out=$("$@" 2>&1 </dev/null)
+    got=$?
+    [ $got = "$want" ] || {
+        echo "     ${BASH_LINENO[0]}: status $got instead of $want: $*"
+        echo "$out" | head -5 | sed 's/^/       /'
+        bad=1
+    }
+}
+says() { case "$out" in *"$1"*) ;; *) echo "     ${BASH_LINENO[0]}: no '$1' in: $out"; bad=1 ;; esac; }
+says_file() { grep -q "$2" "$1" || { echo "     ${BASH_LINENO[0]}: no '$2' in $1: $(cat "$1")"; bad=1; }; }
+same() { cmp -s "$1" "$2" || { echo "     ${BASH_LINENO[0]}: $1 and $2 differ"; bad=1; }; }
+same_tree() {
+    diff -r --no-dereference "$1" "$2" >/dev/null || { echo "     ${BASH_LINENO[0]}: $1 and $2 differ"; bad=1; }
+    [ "$(cd "$1" && find . -printf '%P %m %y %l\n' | sort)" = "$(cd "$2" && find . -printf '%P %m %y %l\n' | sort)" ] ||
+        { echo "     ${BASH_LINENO[0]}: modes or links of $1 and $2 differ"; bad=1; }
+}
+start_server() { # STORE [ARGS...]      sets $server and $address
+    local i
+    rm -f "$work/serve.log" # or the address of the server before would be read from it
+    "$dxup" serve "$1" --listen 127.0.0.1:0 "${@:2}" >"$work/serve.log" 2>&1 </dev/null &
+    server=$!
+    for i in $(seq 1200); do
+        address=$(sed -n 's/^listening on \([^ ]*\).*/\1/p' "$work/serve.log" 2>/dev/null)
+        [ -n "$address" ] && return
+        kill -0 $server 2>/dev/null || break
+        sleep 0.05
+    done
+    fail "the server did not start: $(cat "$work/serve.log")"
+}
+stop_server() {
+    [ -n "$server" ] || return
+    kill "$server" 2>/dev/null
+    wait "$server" 2>/dev/null
+    server_status=$?
+    server=
+}
+get() { echo "$out" | tr ' ' '\n' | sed -n "s/^$1=//p"; } # a field of --report
+. tests/seeded.sh
+skip() {
+    echo "skip $name: $*"
+    bad=skip
+}
+run() {
+    name=$1
+    wanted "$name" || return
+    bad=0
+    dir=$work/$name
+    mkdir "$dir"
+    cd "$dir" || exit 1
+    seeded "$name"
+    "$name"
+    stop_server
+    cd "$top" || exit 1
+    umount "$work"/mnt* 2>/dev/null
+    rm -rf "$dir"
+    case $bad in
+        0) echo "ok   $name"; passed=$((passed + 1)) ;;
+        skip) skipped=$((skipped + 1)) ;;
+        *) echo "FAIL $name"; failed=$((failed + 1)) ;;
+    esac
+}
+filters=("$@")
+wanted() {
+    local f
+    [ ${#filters[@]} = 0 ] && return 0
+    for f in "${filters[@]}"; do case "$1" in *"$f"*) return 0 ;; esac; done
+    return 1
+}
+
+make_versions() { # two files of 300 kB that share most, in old and new
+    bytes 300000 >old
+    { head -c 100000 old; echo "inserted here"; tail -c +100001 old | head -c 150000; bytes 500; tail -c 50000 old; } >new
+}
+make_tree() { # DIR
+    mkdir -p "$1/sub/deep" "$1/empty"
+    bytes 50000 >"$1/data"
+    echo 'int main(void){}' >"$1/sub/a.c"
+    : >"$1/sub/nothing"
+    printf 'x' >"$1/sub-file"
+    ln -s ../data "$1/sub/link"
+    ln -s /nowhere "$1/dangling"
+    chmod 755 "$1/sub/a.c"
+    chmod 555 "$1/sub/deep"
+    chmod 600 "$1/data"
+}
+finish() { # the counts, and the status
+    echo "$(basename "$0" .sh): $passed passed, $failed failed, $skipped skipped"
+    [ $failed = 0 ]
+}
