@@ -155,6 +155,9 @@ typedef struct dx_link_desc { /* zero = the default written behind each field */
     uint32_t high_water;  /* of output under way, from there on answers wait; four blocks */
     uint64_t connect_ns;  /* for a connection to come about; 10 s, UINT64_MAX: any time */
     uint64_t linger_ns;   /* from our Close to the end of the connection; 5 s, or as above */
+    uint64_t idle_ns;     /* no byte in either direction for so long, late by up to three eighths:
+                             lost, -ETIMEDOUT; never. Unlike session.keepalive_ns it asks nothing of
+                             a peer that takes our output slowly */
     dx_hbtp_session_desc session; /* of every link. memory, memory_size, out, on_output and now_ns
                                      are the layer's; payload_max: block_size - 12, with in_place
                                      at most that: the beginning of a frame then waits in a shared
@@ -171,7 +174,8 @@ typedef struct dx_link_desc { /* zero = the default written behind each field */
     /* A connection was accepted, or has come about. session->desc.user is the caller's to set. */
     void   (*opened)(dx_link *l, dx_link_id id);
     /* Output was taken from a buffer that was half full or more: dx_hbtp_send() and others that had
-       no room have some. */
+       no room have some. Also after dx_link_reserve() said EAGAIN, when it may be tried again, and
+       after dx_link_call_writable(). */
     void   (*writable)(dx_link *l, dx_link_id id);
     /* Once for each link. 0: after a Close, of either side; else -errno: it was lost. */
     void   (*closed)(dx_link *l, dx_link_id id, int32_t reason);
@@ -258,11 +262,14 @@ DX_LINK_API int dx_link_wake(dx_link *l, dx_link_id id);
    becomes a response buffer of `size` bytes, at most block_size, in a block of the connection.
    Write frames of the program into it, no answers, and none with a payload above
    session->peer.payload_max (where that is not 0); then, before anything else is called, call
-   dx_link_commit(). EAGAIN: the connection takes no more for now, writable will be called.
-   ENOTFOUND; EINVAL: size. */
+   dx_link_commit(). EAGAIN: the connection takes no more for now, or others have all blocks but the
+   eighth that is kept for answers; writable will be called. ENOTFOUND; EINVAL: size. */
 DX_LINK_API int dx_link_reserve(dx_link *l, dx_link_id id, uint32_t size, dx_hbtp_out *out);
 /* Send what was written into *out, behind all that the session has written before. ENOTFOUND. */
 DX_LINK_API int dx_link_commit(dx_link *l, dx_link_id id, const dx_hbtp_out *out);
+/* Have `writable` called before the reactor waits next: a handler that begins a transfer lets it go
+   on there, behind the answer that it has just written. ENOTFOUND. */
+DX_LINK_API int dx_link_call_writable(dx_link *l, dx_link_id id);
 
 /* Send a Close behind what is queued, and end: `closed` is called later. A peer that takes neither
    is cut off after linger_ns. ENOTFOUND. */
@@ -309,7 +316,8 @@ enum {
     DX_LINK_P_LINGER_S    = 5,
     DX_LINK_P_KEEPALIVE_S = 30,
     DX_LINK_P_FRAME_EXTRA = DX_HBTP_HEADER_SIZE + DX_HBTP_CHECKSUM_SIZE, /* beside its payload */
-    DX_LINK_P_RETRY_NS    = 10000000, /* a handler that said EAGAIN is called again by then */
+    DX_LINK_P_RETRY_NS    = 10000000, /* what was told EAGAIN, or said it, has its turn by then */
+    DX_LINK_P_KEPT        = 8,   /* one in so many blocks is for answers, not for large frames */
     DX_LINK_P_DIAL_MIN    = 100000000, /* ns between attempts to connect, doubling ... */
     DX_LINK_P_DOUBLINGS   = 6,        /* ... so often, up to DIAL_S */
     DX_LINK_P_DIAL_S      = 5,
@@ -342,7 +350,8 @@ enum { /* dx_link_p_slot.flags */
     DX_LINK_P_IS_DIRTY      = 32, /* in the list of what is serviced before the reactor waits */
     DX_LINK_P_IS_LOST       = 64, /* without a Close: reason says how */
     DX_LINK_P_IS_WOKEN      = 128, /* there may be room again: show it what is held */
-    DX_LINK_P_IS_TAKEN      = 256 /* much output was taken: tell the program */
+    DX_LINK_P_IS_TAKEN      = 256, /* there is room for output again: tell the program */
+    DX_LINK_P_IS_SHORT      = 512  /* others had the blocks: tell it when the time has come */
 };
 
 typedef struct dx_link_p_slot {
@@ -724,6 +733,8 @@ static void dx_link_p_expire(dx_link_p_slot *slot)
 {
     DX_LINK_ASSERT(slot->due_ns != UINT64_MAX);
     dx_link_p_set_due(slot, UINT64_MAX);
+    if (slot->flags & DX_LINK_P_IS_SHORT) slot->flags |= DX_LINK_P_IS_TAKEN;
+    slot->flags &= ~(uint32_t)DX_LINK_P_IS_SHORT;
     if (dx_reactor_now_ns(slot->all->reactor) >= slot->until_ns) {
         dx_link_p_cut(slot, -ETIMEDOUT); /* nobody is there, or takes our Close */
     } else {
@@ -977,6 +988,7 @@ static dx_peers_desc dx_link_p_peers_desc(const dx_link_desc *d)
     peers.block_count = d->block_count;
     peers.block_size = d->block_size;
     peers.high_water = d->high_water;
+    peers.idle_ns = d->idle_ns;
     peers.receive_when_full = true; /* what is no request is taken in all the same */
     peers.opened = dx_link_p_opened;
     peers.received = dx_link_p_received;
@@ -1167,6 +1179,28 @@ DX_LINK_API int dx_link_wake(dx_link *l, dx_link_id id)
     return DX_LINK_OK;
 }
 
+/* Would a large frame take of the blocks that are kept for answers? Who has no block when there is
+   none left is closed, so this is found out before dx_peers.h is asked. */
+static bool dx_link_p_is_short(const dx_link *l, uint32_t size)
+{
+    const uint64_t kept = (uint64_t)(l->desc.block_count / DX_LINK_P_KEPT) * l->desc.block_size;
+    DX_LINK_ASSERT(size <= l->desc.block_size);
+    return dx_peers_room(&l->peers_) < kept + size;
+}
+
+/* Nothing of this link says when others give blocks back: it tries again after a while. */
+static void dx_link_p_retry(dx_link_p_slot *slot)
+{
+    const uint64_t when = dx_reactor_now_ns(slot->all->reactor) + DX_LINK_P_RETRY_NS;
+    DX_LINK_ASSERT(!(slot->flags & (DX_LINK_P_IS_ENDING | DX_LINK_P_IS_LEAVING)));
+    if (slot->flags & DX_LINK_P_IS_CONNECTING) { /* it is serviced as soon as it has connected */
+        slot->flags |= DX_LINK_P_IS_TAKEN;
+        return;
+    }
+    slot->flags |= DX_LINK_P_IS_SHORT;
+    if (when < slot->due_ns) dx_link_p_set_due(slot, when);
+}
+
 DX_LINK_API int dx_link_reserve(dx_link *l, dx_link_id id, uint32_t size, dx_hbtp_out *out)
 {
     dx_link_p_slot *slot = dx_link_p_find_open(l, id);
@@ -1175,9 +1209,13 @@ DX_LINK_API int dx_link_reserve(dx_link *l, dx_link_id id, uint32_t size, dx_hbt
     if (!l || !out || !size || size > l->desc.block_size) return DX_LINK_EINVAL;
     if (!slot) return DX_LINK_ENOTFOUND;
     (void)dx_link_p_pump(slot); /* frames keep their order */
-    error = slot->flags & DX_LINK_P_IS_FULL ? (int)DX_PEERS_EAGAIN
-                                            : dx_peers_reserve(&l->peers_, id, size, &bytes);
-    if (error == DX_PEERS_EAGAIN) slot->flags |= DX_LINK_P_IS_FULL; /* drained will be called */
+    if (slot->flags & DX_LINK_P_IS_FULL) return DX_LINK_EAGAIN; /* drained will be called */
+    if (dx_link_p_is_short(l, size)) {
+        dx_link_p_retry(slot);
+        return DX_LINK_EAGAIN;
+    }
+    error = dx_peers_reserve(&l->peers_, id, size, &bytes);
+    if (error == DX_PEERS_EAGAIN) slot->flags |= DX_LINK_P_IS_FULL;
     if (error) return error == DX_PEERS_EAGAIN ? DX_LINK_EAGAIN : DX_LINK_ENOTFOUND;
     return dx_hbtp_out_init(out, bytes, size) ? DX_LINK_EINVAL : DX_LINK_OK;
 }
@@ -1189,6 +1227,15 @@ DX_LINK_API int dx_link_commit(dx_link *l, dx_link_id id, const dx_hbtp_out *out
     (void)dx_hbtp_out_data(out, &size);
     if (dx_peers_commit(&l->peers_, id, (uint32_t)size)) return DX_LINK_ENOTFOUND;
     l->sent += size;
+    return DX_LINK_OK;
+}
+
+DX_LINK_API int dx_link_call_writable(dx_link *l, dx_link_id id)
+{
+    dx_link_p_slot *slot = dx_link_p_find_open(l, id);
+    if (!slot) return l ? DX_LINK_ENOTFOUND : DX_LINK_EINVAL;
+    slot->flags |= DX_LINK_P_IS_TAKEN;
+    dx_link_p_soon(slot);
     return DX_LINK_OK;
 }
 

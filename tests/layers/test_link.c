@@ -47,6 +47,7 @@ typedef struct world {
     uint64_t           deadline_ns;      /* of the last call, as the server heard of it */
     uint32_t           events[2][16];    /* of the server, of the client */
     uint32_t           finished;
+    void             (*opening)(dx_link *l, dx_link_id id); /* NULL: note_opened */
 } world;
 
 static world *now_open; /* a test that fails leaves by longjmp */
@@ -148,7 +149,7 @@ static void note_closed(dx_link *l, dx_link_id id, int32_t reason)
 static void links_open(world *w, dx_link *l, dx_link_desc *d)
 {
     d->user = w;
-    d->opened = note_opened;
+    d->opened = w->opening ? w->opening : note_opened;
     if (!d->writable) d->writable = note_writable;
     d->closed = note_closed;
     d->session.router = &w->router;
@@ -582,6 +583,92 @@ EVERY(li_3_large_frames_are_written_where_they_are_sent_from)
     DX_CHECK(landed == shipped.size && shipped.waits > 0);
     UNTIL(w.results == 1);
     DX_CHECK_EQ(w.good, 1);
+    world_close(&w);
+}
+
+/* Every link of the server pours as much as it may. */
+static dx_link *pouring;
+
+static void pour(dx_link *l, dx_link_id id)
+{
+    static const uint8_t nothing[8000] = {0};
+    dx_hbtp_out out;
+    while (l == pouring && dx_link_reserve(l, id, sizeof nothing + 8, &out) == DX_LINK_OK) {
+        DX_CHECK_EQ(dx_hbtp_write_frame(&out, DX_HBTP_OP_BINARY_BLOB, 0, 0, nothing, sizeof nothing), 0);
+        DX_CHECK_EQ(dx_link_commit(l, id, &out), 0);
+    }
+}
+
+static void pour_at_once(dx_link *l, dx_link_id id)
+{
+    const int small = 4096;
+    note_opened(l, id);
+    if (l != pouring) return;
+    DX_CHECK_EQ(setsockopt(dx_link_fd(l, id), SOL_SOCKET, SO_SNDBUF, &small, sizeof small), 0);
+    DX_CHECK_EQ(dx_link_call_writable(l, id), 0);
+}
+
+static uint64_t drink(int fd, uint64_t *all)
+{
+    static uint8_t bytes[65536];
+    ssize_t n;
+    while ((n = recv(fd, bytes, sizeof bytes, MSG_DONTWAIT)) > 0) *all += (uint64_t)n;
+    return *all;
+}
+
+EVERY(li_3_large_frames_wait_where_others_have_all_blocks_and_answers_do_not)
+{
+    enum { IDLE = 20 };
+    static world w;
+    dx_link_id id;
+    dx_hbtp_session *s;
+    dx_hbtp_out out;
+    uint64_t all = 0;
+    int fds[IDLE], last;
+    memset(&w, 0, sizeof w);
+    w.d.block_count = 16;
+    w.d.links_max = IDLE + 4;
+    w.d.writable = pour;
+    w.opening = pour_at_once;
+    pouring = &w.server;
+    world_open(&w, backend);
+    for (int i = 0; i < IDLE; i++) { /* who read nothing */
+        fds[i] = dial_plain(&w);
+        UNTIL(w.opened == (uint32_t)i + 1);
+    }
+    for (int i = 0; i < 50; i++) DX_CHECK(dx_reactor_run_once(&w.l.r, (int64_t)(5 * MS)) >= 0);
+    last = dial_plain(&w);
+    UNTIL(w.opened == IDLE + 1);
+    DX_CHECK_EQ(dx_link_reserve(&w.server, w.id, 8008, &out), DX_LINK_EAGAIN);
+    pouring = NULL; /* the next is none of them */
+    s = dial(&w, &id);
+    DX_CHECK_EQ(dx_hbtp_call(s, ECHO, "short", 5, UINT64_MAX, NULL, NULL), 0);
+    UNTIL(w.results == 1);
+    DX_CHECK(w.good == 1 && w.closed == 0);
+    pouring = &w.server;
+    for (int i = 0; i < IDLE; i++) shut(fds[i]);
+    UNTIL(w.closed == IDLE && drink(last, &all) > 1000000);
+    DX_CHECK_EQ(w.server.count, 2);
+    shut(last);
+    pouring = NULL;
+    world_close(&w);
+}
+
+EVERY(li_3_a_link_on_which_nothing_moves_is_lost_where_that_was_asked_for)
+{
+    static world w;
+    uint64_t began;
+    int fd;
+    memset(&w, 0, sizeof w);
+    w.d.idle_ns = 300 * MS;
+    w.d.session.keepalive_ns = UINT64_MAX;
+    world_open(&w, backend);
+    fd = dial_plain(&w);
+    began = now_ns();
+    UNTIL(w.closed == 1);
+    DX_CHECK(w.reason == -ETIMEDOUT && now_ns() - began >= 300 * MS);
+    shut(fd);
+    DX_CHECK_EQ(dx_link_call_writable(&w.server, w.id), DX_LINK_ENOTFOUND);
     world_close(&w);
 }
 
