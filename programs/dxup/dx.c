@@ -10,4 +10,5 @@
 #include "../../dx_teleport.h"
 #include "../../layers/dx_cache.h"
 #include "../../layers/dx_edge.h"
+#include "../../layers/dx_link.h"
 #include "../../layers/dx_tree.h"

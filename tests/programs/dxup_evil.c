@@ -69,6 +69,27 @@ static void send_frames(dx_hbtp_out *out)
     dx_hbtp_out_consume(out, size);
 }
 
+/* As one of version 1 does: 404. */
+static void refuse_hello(uint16_t hello, uint16_t status)
+{
+    static uint8_t memory[256];
+    dx_hbtp_out out;
+    dx_hbtp_out_init(&out, memory, sizeof memory);
+    dx_hbtp_write_rpc_error(&out, hello, status, NULL);
+    send_frames(&out);
+}
+
+/* A Hello of one that speaks no version before the third. */
+static void say_hello_of_version_3(void)
+{
+    static const uint8_t fields[] = {1, 2, 0, 3, 4};
+    static uint8_t memory[256];
+    dx_hbtp_out out;
+    dx_hbtp_out_init(&out, memory, sizeof memory);
+    dx_hbtp_write_rpc_response(&out, sequence, fields, sizeof fields);
+    send_frames(&out);
+}
+
 static void reply(int outcome, uint64_t size, uint64_t wire_size, const uint8_t hash[32])
 {
     static uint8_t memory[4096];
@@ -266,6 +287,10 @@ static void misbehave(const char *how)
         dx_hbtp_out_init(&out, memory, sizeof memory);
         dx_hbtp_write_rpc_error(&out, sequence, 500, "\033[2Jred");
         send_frames(&out);
+    } else if (!strcmp(how, "hello-refused")) {
+        refuse_hello(sequence, DX_HBTP_STATUS_OTHER_VERSION);
+    } else if (!strcmp(how, "hello-of-3")) {
+        say_hello_of_version_3();
     } else if (!strcmp(how, "bad-tree")) { /* says patch, sends what is no patch */
         reply(DXUP_PATCHED, new_file.size, new_file.size, hash.bytes);
         pieces(new_file, new_file.size, 0, 0);
@@ -294,10 +319,18 @@ int main(int argc, char **argv)
     printf("listening on 127.0.0.1:%u\n", ntohs(address.sin_port));
     fflush(stdout);
     connection = accept(listener, NULL, NULL);
-    while (dx_hbtp_parse(request, used, 4096, &frame) <= 0) {
-        ssize_t n = recv(connection, request + used, sizeof request - used, 0);
-        if (n <= 0) return 2;
-        used += (size_t)n;
+    for (int frames = 0;; frames++) { /* a Hello, and then the request */
+        int64_t whole;
+        while ((whole = dx_hbtp_parse(request, used, 4096, &frame)) <= 0) {
+            ssize_t n = recv(connection, request + used, sizeof request - used, 0);
+            if (n <= 0) return 2;
+            used += (size_t)n;
+        }
+        if (frame.opcode != DX_HBTP_OP_HELLO) break;
+        if (frames || !strncmp(argv[1], "hello-", 6)) break;
+        refuse_hello(frame.sequence, DX_HBTP_STATUS_NOT_FOUND);
+        used -= (size_t)whole;
+        memmove(request, request + whole, used);
     }
     sequence = frame.sequence;
     misbehave(argv[1]);

@@ -23,9 +23,8 @@
 #include "../net/wire.h"
 
 #include "../../../dx_cas.h"
-#include "../../../dx_hbtp.h"
 #include "../../../dx_patch.h"
-#include "../../../dx_reactor.h"
+#include "../../../layers/dx_link.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -33,8 +32,8 @@
 #include <string.h>
 
 enum {
-    RECEIVE_SIZE     = 1 << 18, /* bytes of the input: the largest frame */
-    CONNECT_LIMIT_S  = 10,
+    PAYLOAD_MAX      = 1 << 18, /* of a frame */
+    OUT_SIZE         = 4096,    /* requests, and Pongs */
     CONNECTIONS_MAX  = 256,
     SILENCE_LIMIT_S  = 60,  /* a Ping is sent after half of it */
     STALL_LIMIT_S    = 600, /* a server that answers Pings may be making a patch for so long */
@@ -44,16 +43,14 @@ enum {
 typedef struct pull {
     const dxup_options *o;
     dx_reactor          reactor;
-    dx_op               connect_op;
-    dx_op               receive_op;
-    dx_op               send_op;
     dx_op               timer_op;
-    dx_op               deadline_op;
     void               *reactor_memory;
     dx_reactor_address  address;
-    int                 socket;
-    bool                sending;   /* send_op is pending */
-    bool                receiving; /* receive_op is pending */
+    dx_link             links;
+    void               *links_memory;
+    dx_link_id          id;        /* of the link that asks */
+    bool                opened;    /* it has come about */
+    bool                leaving;   /* it is not needed any more */
     bool                done;      /* nothing more is to happen */
     int                 status;    /* the first failure */
     uint64_t            sent;      /* bytes on the wire, of all connections */
@@ -61,14 +58,7 @@ typedef struct pull {
     int64_t             started_ns;
     uint64_t            moved_ns;  /* when the reply or the last bytes of content arrived */
 
-    dx_hbtp_session     session;
     dx_hbtp_router      router;
-    dx_hbtp_out         out;
-    _Alignas(8) uint8_t session_memory[1024];
-    uint8_t             out_memory[4096];
-    uint8_t            *input;
-    size_t              taken; /* input[taken..input_size) is still to be dispatched */
-    size_t              input_size;
 
     /* what we have */
     int                 have_kind; /* 0: nothing */
@@ -318,7 +308,8 @@ static int start_ranges(pull *p)
     memcpy(desc.target, p->hash, sizeof desc.target);
     memcpy(desc.have, p->have, sizeof desc.have);
     if (p->outcome == DXUP_PATCHED) desc.flags |= DXUP_RANGES;
-    os_end_sending(p->socket); /* not needed any more, and the server may have few */
+    p->leaving = true; /* the server may have few */
+    (void)dx_link_close(&p->links, p->id, DX_HBTP_STATUS_NONE, NULL);
     return dxup_ranges_start(&p->ranges, &desc);
 }
 
@@ -476,7 +467,7 @@ static int take_reply(pull *p, const dx_hbtp_result *r)
 static void on_result(dx_hbtp_session *session, const dx_hbtp_result *r)
 {
     pull *p = session->desc.user;
-    if (p->done || r->error == DX_HBTP_ECANCELED) return; /* the session ended: that is reported */
+    if (p->done || r->error == DX_HBTP_ECANCELED) return; /* on_event() says why */
     p->moved_ns = dx_reactor_now_ns(&p->reactor);
     int status = r->error ? remote_failed(p, r) : take_reply(p, r);
     if (status) fail(p, status);
@@ -495,19 +486,12 @@ static int send_request(pull *p)
     pull_request_put_name(&w, p->o->name, strlen(p->o->name));
     int error = pull_request_finish(&w, &size);
     if (error) return prog_fail(PROG_USAGE, "'%s': %s", p->o->name, dx_teleport_error_name(error));
-    error = dx_hbtp_call(&p->session, DXUP_RPC_PULL, request, size, UINT64_MAX, NULL, NULL);
+    error = dx_hbtp_call(dx_link_session(&p->links, p->id), DXUP_RPC_PULL, request, size,
+                         UINT64_MAX, NULL, NULL);
     return error ? prog_fail(PROG_NETWORK, "%s", dx_hbtp_error_name(error)) : PROG_OK;
 }
 
 /* >>connection --------------------------------------------------------- */
-static void send_more(pull *p)
-{
-    size_t size;
-    const uint8_t *bytes = dx_hbtp_out_data(&p->out, &size);
-    if (p->sending || !size || p->done) return;
-    p->sending = !dx_reactor_send(&p->reactor, &p->send_op, p->socket, bytes, (uint32_t)size);
-}
-
 /* Print that the connection ended too early. */
 static int lost(pull *p, const char *why)
 {
@@ -519,87 +503,47 @@ static int lost(pull *p, const char *why)
     return prog_fail(PROG_NETWORK, "%s before its reply", why);
 }
 
-/* Back-pressure: while the input is full of frames that wait for room for their answers, nothing
-   more is received. */
-static void receive_more(pull *p)
+static void on_opened(dx_link *l, dx_link_id id)
 {
-    if (p->done || p->receiving) return;
-    assert(p->taken <= p->input_size && p->input_size <= RECEIVE_SIZE);
-    p->input_size -= p->taken;
-    memmove(p->input, p->input + p->taken, p->input_size);
-    p->taken = 0;
-    if (p->input_size == RECEIVE_SIZE) return;
-    int error = dx_reactor_recv(&p->reactor, &p->receive_op, p->socket, p->input + p->input_size,
-                                (uint32_t)(RECEIVE_SIZE - p->input_size));
-    p->receiving = !error;
-    if (error) fail(p, prog_fail(PROG_SYSTEM, "receiving: %s", dx_reactor_error_name(error)));
-}
-
-/* Dispatch received frames, as far as there is room for the answers. */
-static void dispatch(pull *p)
-{
-    int64_t used = dx_hbtp_feed(&p->session, p->input + p->taken, p->input_size - p->taken,
-                                dx_reactor_now_ns(&p->reactor));
-    if (p->done) return;
-    if (used < 0) {
-        fail(p, prog_fail(PROG_NETWORK, "this is not a dxup server: %s",
-                          dx_hbtp_error_name((int)used)));
-    } else if (p->session.state == DX_HBTP_CLOSED && p->ranges) {
-        return;
-    } else if (p->session.state == DX_HBTP_CLOSED) {
-        fail(p, lost(p, "the server ended the transfer"));
-    } else {
-        assert((size_t)used <= p->input_size - p->taken);
-        p->taken += (size_t)used;
-        send_more(p);
-        receive_more(p);
-    }
-}
-
-static void on_sent(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
-{
-    pull *p = dx_reactor_op_user(op);
-    (void)r;
-    (void)flags;
-    p->sending = false;
-    if (p->done || result < 0) return; /* on_received() reports the reason */
-    p->sent += (uint64_t)result;
-    dx_hbtp_out_consume(&p->out, (size_t)result);
-    send_more(p);
-    if (p->session.state == DX_HBTP_WANTS_OUTPUT) dispatch(p);
-}
-
-static void on_received(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
-{
-    pull *p = dx_reactor_op_user(op);
-    (void)r;
-    (void)flags;
-    p->receiving = false;
-    if (p->done) return;
-    if (result <= 0 && p->ranges) return; /* its part is done */
-    if (result <= 0) {
-        fail(p, lost(p, result ? os_error_text(-result) : "the server closed the connection"));
-        return;
-    }
-    p->received += (uint64_t)result;
-    p->input_size += (size_t)result;
-    dispatch(p);
-}
-
-static void on_connected(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
-{
-    pull *p = dx_reactor_op_user(op);
-    (void)flags;
-    if (p->done) return;
-    if (result < 0) {
-        fail(p, prog_fail(PROG_NETWORK, "%s: %s", p->o->address, os_error_text(-result)));
-        return;
-    }
-    p->moved_ns = dx_reactor_now_ns(r);
+    pull *p = l->desc.user;
+    assert(id == p->id && !p->opened);
+    p->opened = true;
+    p->moved_ns = dx_reactor_now_ns(&p->reactor);
     int status = send_request(p);
     if (status) fail(p, status);
-    send_more(p);
-    receive_more(p);
+}
+
+/* The session has ended: by the server's Close, or by an error. One that ended with its connection
+   is reported by on_closed(). */
+static void on_event(dx_hbtp_session *session, dx_hbtp_event event, const dx_hbtp_frame *frame)
+{
+    pull *p = session->desc.user;
+    if (event != DX_HBTP_EVENT_CLOSED || p->done || p->leaving) return;
+    switch (session->error) {
+    case DX_HBTP_OK:
+        if (frame) fail(p, lost(p, "the server ended the transfer"));
+        break;
+    case DX_HBTP_ETIMEDOUT: fail(p, lost(p, "the server stopped answering")); break;
+    case DX_HBTP_EVERSION:
+        fail(p, prog_fail(PROG_NETWORK, "%s needs another version of the protocol than this dxup "
+                          "speaks; install the same dxup on both sides", p->o->address));
+        break;
+    default:
+        fail(p, prog_fail(PROG_NETWORK, "this is not a dxup server: %s",
+                          dx_hbtp_error_name(session->error)));
+    }
+}
+
+static void on_closed(dx_link *l, dx_link_id id, int32_t reason)
+{
+    pull *p = l->desc.user;
+    (void)id;
+    if (p->done || p->leaving) return;
+    if (!p->opened)
+        fail(p, prog_fail(PROG_NETWORK, "%s: %s", p->o->address, os_error_text(-reason)));
+    else
+        fail(p, lost(p, reason == -ECONNRESET ? "the server closed the connection"
+                                              : os_error_text(-reason)));
 }
 
 static void on_timer(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
@@ -607,71 +551,64 @@ static void on_timer(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
     pull *p = dx_reactor_op_user(op);
     (void)flags;
     if (result < 0 || p->done) return;
-    dx_hbtp_tick(&p->session, dx_reactor_now_ns(r)); /* sends a Ping to a silent server */
     if (p->ranges) dxup_ranges_tick(p->ranges);
-    else if (p->session.state == DX_HBTP_CLOSED)
-        fail(p, lost(p, "the server stopped answering"));
     if (!p->done && p->moved_ns &&
         dx_reactor_now_ns(r) - p->moved_ns > (uint64_t)STALL_LIMIT_S * 1000000000)
         fail(p, lost(p, "the server sent no more content"));
-    send_more(p);
     dx_reactor_timer(r, op, 1000000000);
 }
 
 /* >>command ------------------------------------------------------------ */
-static int open_session(pull *p)
+static int open_links(pull *p)
 {
-    dx_hbtp_session_desc desc = {0};
-    p->input = prog_alloc(RECEIVE_SIZE);
-    dx_hbtp_out_init(&p->out, p->out_memory, sizeof p->out_memory);
+    dx_link_desc desc = {0};
     dx_hbtp_router_init(&p->router);
     dx_hbtp_router_set(&p->router, DX_HBTP_OP_FILE_CHUNK, on_file_chunk, p);
-    desc.memory = p->session_memory;
-    desc.memory_size = sizeof p->session_memory;
-    desc.out = &p->out;
-    desc.router = &p->router;
-    desc.on_result = on_result;
+    desc.links_max = 1;
+    desc.out_size = OUT_SIZE;
+    desc.block_count = DXUP_INPUT_BLOCKS;
+    desc.session.router = &p->router;
+    desc.session.on_result = on_result;
+    desc.session.on_event = on_event;
+    desc.session.user = p;
+    desc.session.payload_max = PAYLOAD_MAX;
+    desc.session.outstanding_max = 2; /* Hello, and the request */
+    desc.session.pending_max = 1;
+    desc.session.keepalive_ns = (uint64_t)SILENCE_LIMIT_S / 2 * 1000000000;
+    desc.opened = on_opened;
+    desc.closed = on_closed;
     desc.user = p;
-    desc.payload_max = RECEIVE_SIZE - DX_HBTP_HEADER_SIZE - DX_HBTP_CHECKSUM_SIZE;
-    desc.outstanding_max = 1;
-    desc.pending_max = 1;
-    desc.frames_max = RECEIVE_SIZE / DX_HBTP_HEADER_SIZE; /* all of the input in one turn */
-    desc.keepalive_ns = (uint64_t)SILENCE_LIMIT_S / 2 * 1000000000;
-    desc.in_place = true;
-    int error = dx_hbtp_session_init(&p->session, &desc);
-    return error ? prog_fail(PROG_SYSTEM, "the session: %s", dx_hbtp_error_name(error)) : PROG_OK;
+    return dxup_links_open(&p->links, &p->reactor, &desc, &p->links_memory);
 }
 
 /* Connect, and run the event loop until done. */
 static int transfer(pull *p)
 {
     dx_reactor_desc desc = {0};
-    desc.pending_max = 16 + 5 * p->o->connections;
+    desc.pending_max = 32 + 5 * p->o->connections;
     desc.descriptors_max = 8 + p->o->connections;
     desc.queue_entries = 8;
-    int status = open_session(p);
-    if (!status) status = dxup_loop_open(&p->reactor, &desc, p->o->backend, &p->reactor_memory);
+    desc.buffer_count = DXUP_INPUT_BUFFERS;
+    desc.buffer_size = DXUP_INPUT_SIZE;
+    int status = dxup_loop_open(&p->reactor, &desc, p->o->backend, &p->reactor_memory);
     if (status) return status;
-    dx_reactor_op_init(&p->connect_op, on_connected, p);
-    dx_reactor_op_init(&p->receive_op, on_received, p);
-    dx_reactor_op_init(&p->send_op, on_sent, p);
     dx_reactor_op_init(&p->timer_op, on_timer, p);
-    dx_reactor_op_init(&p->deadline_op, NULL, p);
-    if (dx_reactor_socket_tcp(&p->reactor, &p->address, DX_REACTOR_NODELAY, &p->socket)) {
+    status = open_links(p);
+    if (!status && dx_link_connect(&p->links, &p->address, &p->id)) {
         errno = dx_reactor_sys_errno(&p->reactor);
         prog_fail_errno("%s", p->o->address);
         status = PROG_NETWORK;
-    } else {
-        dx_reactor_connect(&p->reactor, &p->connect_op, p->socket, &p->address);
-        dx_reactor_deadline(&p->reactor, &p->deadline_op, &p->connect_op,
-                            (uint64_t)CONNECT_LIMIT_S * 1000000000);
+    } else if (!status) {
         dx_reactor_timer(&p->reactor, &p->timer_op, 1000000000);
         int error = dx_reactor_run(&p->reactor);
         if (error) status = prog_fail(PROG_SYSTEM, "the event loop: %s",
                                       dx_reactor_error_name(error));
     }
     p->done = true;
+    dxup_ranges_end(p->ranges);
     dx_reactor_close(&p->reactor);
+    p->sent = p->links.sent;
+    p->received = p->links.received;
     dxup_ranges_free(p->ranges);
     return p->status ? p->status : status;
 }
@@ -703,7 +640,6 @@ static int pull_once(const dxup_options *o, bool *again)
     pull *p = prog_alloc(sizeof *p);
     memset(p, 0, sizeof *p);
     p->o = o;
-    p->socket = -1;
     p->base_fd = -1;
     p->dest.fd = -1;
     p->dest.entry_fd = -1;
@@ -721,10 +657,9 @@ static int pull_once(const dxup_options *o, bool *again)
     p->dest.keep = status == PROG_NETWORK && keeps(p) && p->next;
     if (p->dest_open) prog_dest_abandon(&p->dest);
     if (p->base_fd >= 0) os_close(p->base_fd);
-    if (p->socket >= 0) os_close_socket(p->socket);
     prog_windows_close(&p->base);
     free(p->apply_memory);
-    free(p->input);
+    free(p->links_memory);
     free(p->reactor_memory);
     free(p);
     return status;

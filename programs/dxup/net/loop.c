@@ -1,10 +1,12 @@
-/* Opens an event loop by the name of its backend. See loop.h. */
+/* Opens an event loop by the name of its backend, and links on it. See loop.h. */
 #include "loop.h"
-
-#include "../../../dx_reactor.h"
 
 #include <assert.h>
 #include <string.h>
+
+#define AGENT "dxup 0.2.0"
+
+const dx_hbtp_hello dxup_hello = {.who.agent = {AGENT, sizeof AGENT - 1}};
 
 static int backend_number(const char *name) /* -1: unknown */
 {
@@ -29,4 +31,15 @@ int dxup_loop_open(dx_reactor *r, dx_reactor_desc *desc, const char *backend, vo
     if (!error) return PROG_OK;
     return prog_fail(PROG_SYSTEM, "%s: %s %s", backend ? backend : "the event loop",
                      dx_reactor_error_name(error), dx_reactor_refusal(r, desc->backend));
+}
+
+int dxup_links_open(dx_link *l, dx_reactor *r, dx_link_desc *desc, void **memory)
+{
+    assert(!desc->memory);
+    desc->hello = &dxup_hello;
+    desc->memory_size = dx_link_memory_size(desc);
+    *memory = prog_alloc(desc->memory_size);
+    desc->memory = *memory;
+    int error = dx_link_open(l, r, desc);
+    return error ? prog_fail(PROG_SYSTEM, "links: %s", dx_link_error_name(error)) : PROG_OK;
 }

@@ -3,25 +3,26 @@
        ranges   | taken | taken | arriving | in the spool | asked | free | ...
                                 ^ front: everything before it went to take(), in order
 
-   Each connection asks for ASKED_AT_ONCE ranges, the earliest free ones. Bytes at the front go
-   directly to take(); bytes beyond it wait in the spool, an unnamed file. When a connection is lost
-   its ranges become free again, from where they broke off. */
+   Each connection, a link of dx_link.h, asks for ASKED_AT_ONCE ranges, the earliest free ones. Bytes
+   at the front go directly to take(); bytes beyond it wait in the spool, an unnamed file. When a
+   connection is lost its ranges become free again, from where they broke off. */
 #include "ranges.h"
 #include "../../common/os.h"
+#include "loop.h"
 #include "wire.h"
 
-#include "../../../dx_hbtp.h"
+#include "../../../layers/dx_link.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
-    RECEIVE_SIZE    = 2 * 65536 + 4096, /* the largest frame, and then some */
-    ASKED_AT_ONCE   = 2,                /* on one connection, so that it never waits */
-    FAILURES_MAX    = 3,                /* of one connection in a row without a byte */
+    PAYLOAD_MAX     = 2 * 65536, /* of a frame; servers send half of it */
+    OUT_SIZE        = 4096,      /* requests and Pongs of a connection */
+    ASKED_AT_ONCE   = 2,         /* on one connection, so that it never waits */
+    FAILURES_MAX    = 3,         /* of one connection in a row without a byte */
     RANGES_MAX      = 1 << 24,
-    CONNECT_LIMIT_S = 10,
     SILENCE_LIMIT_S = 60
 };
 
@@ -31,32 +32,19 @@ typedef struct range {
 } range;
 
 typedef struct part { /* a connection */
-    dxup_ranges         *all;
-    int                 fd;
-    bool                open;
-    bool                closing;
-    bool                sending;   /* send_op is pending */
-    bool                receiving; /* receive_op is pending */
-    unsigned            failures;  /* in a row */
-    dx_op               connect_op;
-    dx_op               deadline_op;
-    dx_op               receive_op;
-    dx_op               send_op;
-    dx_op               close_op;
-    dx_hbtp_session     session;
-    dx_hbtp_out         out;
-    uint32_t            asked[ASKED_AT_ONCE]; /* ranges, in the order in which they come */
-    unsigned            count;
-    uint8_t             out_memory[4096];
-    uint8_t            *input;
-    size_t              taken; /* input[taken..input_size) is still to be dispatched */
-    size_t              input_size;
-    _Alignas(8) uint8_t session_memory[1024];
+    dxup_ranges *all;
+    dx_link_id   id;       /* 0: there is none, and another may be opened */
+    bool         open;     /* it may be asked */
+    unsigned     failures; /* in a row */
+    uint32_t     asked[ASKED_AT_ONCE]; /* ranges, in the order in which they come */
+    unsigned     count;
 } part;
 
 struct dxup_ranges {
     dxup_ranges_desc d;
     dx_hbtp_router  router;
+    dx_link         links;
+    void           *links_memory;
     part           *parts;
     range          *ranges;
     uint32_t        count;      /* of ranges */
@@ -157,14 +145,6 @@ static void on_result(dx_hbtp_session *session, const dx_hbtp_result *r)
 }
 
 /* >>connections -------------------------------------------------------- */
-static void send_more(part *p)
-{
-    size_t size;
-    const uint8_t *bytes = dx_hbtp_out_data(&p->out, &size);
-    if (!p->open || p->sending || !size) return;
-    p->sending = !dx_reactor_send(p->all->d.reactor, &p->send_op, p->fd, bytes, (uint32_t)size);
-}
-
 /* Ask for the earliest free ranges, up to ASKED_AT_ONCE. */
 static void ask(part *p)
 {
@@ -185,32 +165,27 @@ static void ask(part *p)
         range_request_set_have(&w, a->d.have);
         range_request_put_name(&w, a->d.name, strlen(a->d.name));
         if (range_request_finish(&w, &size) ||
-            dx_hbtp_call(&p->session, DXUP_RPC_RANGE, request, size, UINT64_MAX, NULL, NULL))
+            dx_hbtp_call(dx_link_session(&a->links, p->id), DXUP_RPC_RANGE, request, size,
+                         UINT64_MAX, NULL, NULL))
             break;
         assert(p->count < ASKED_AT_ONCE);
         a->ranges[i].asked = true;
         p->asked[p->count++] = i;
     }
-    send_more(p);
 }
 
 /* A connection is lost: its ranges go to the others; dxup_ranges_tick() reconnects. */
 static void lose(part *p)
 {
     dxup_ranges *a = p->all;
-    if (p->closing) return;
     assert(p->count <= ASKED_AT_ONCE);
-    p->closing = true;
     p->open = false;
     p->failures++;
-    dx_hbtp_abort(&p->session);
     for (unsigned i = 0; i < p->count; i++) {
         a->ranges[p->asked[i]].asked = false;
         if (p->asked[i] < a->first_free) a->first_free = p->asked[i];
     }
     p->count = 0;
-    if (dx_reactor_close_fd(a->d.reactor, &p->close_op, p->fd)) os_close_socket(p->fd);
-    p->fd = -1;
     bool any = false;
     for (unsigned i = 0; i < a->d.connections; i++) {
         any |= a->parts[i].failures < FAILURES_MAX;
@@ -219,81 +194,27 @@ static void lose(part *p)
     if (!any && !a->over) end(a, prog_fail(PROG_NETWORK, "all connections were lost"));
 }
 
-/* Back-pressure: while the input is full of frames that wait for room for their answers (a flood of
-   Pings), nothing more is received; the server has to read our answers first. */
-static void receive_more(part *p)
+static void on_opened(dx_link *l, dx_link_id id)
 {
-    if (!p->open || p->receiving) return;
-    assert(p->taken <= p->input_size && p->input_size <= RECEIVE_SIZE);
-    p->input_size -= p->taken;
-    memmove(p->input, p->input + p->taken, p->input_size);
-    p->taken = 0;
-    if (p->input_size == RECEIVE_SIZE) return;
-    p->receiving = !dx_reactor_recv(p->all->d.reactor, &p->receive_op, p->fd,
-                                    p->input + p->input_size,
-                                    (uint32_t)(RECEIVE_SIZE - p->input_size));
-    if (!p->receiving) lose(p);
-}
-
-/* Dispatch received frames, as far as there is room for the answers. */
-static void dispatch(part *p)
-{
-    dxup_ranges *a = p->all;
-    assert(p->taken <= p->input_size);
-    int64_t used = dx_hbtp_feed(&p->session, p->input + p->taken, p->input_size - p->taken,
-                                dx_reactor_now_ns(a->d.reactor));
-    if (a->over) return;
-    if (used < 0 || p->session.state == DX_HBTP_CLOSED) {
-        lose(p);
-        return;
-    }
-    p->taken += (size_t)used;
-    send_more(p);
-    receive_more(p);
-}
-
-static void on_sent(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
-{
-    part *p = dx_reactor_op_user(op);
-    (void)r;
-    (void)flags;
-    p->sending = false;
-    if (result < 0 || !p->open) return; /* on_received() reports the reason */
-    *p->all->d.sent += (uint64_t)result;
-    dx_hbtp_out_consume(&p->out, (size_t)result);
-    send_more(p);
-    if (p->session.state == DX_HBTP_WANTS_OUTPUT) dispatch(p);
-}
-
-static void on_received(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
-{
-    part *p = dx_reactor_op_user(op);
-    (void)r;
-    (void)flags;
-    p->receiving = false;
-    if (!p->open || p->all->over) return;
-    if (result <= 0) {
-        lose(p);
-        return;
-    }
-    *p->all->d.received += (uint64_t)result;
-    p->input_size += (size_t)result;
-    dispatch(p);
-}
-
-static void on_connected(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
-{
-    part *p = dx_reactor_op_user(op);
-    (void)r;
-    (void)flags;
-    if (p->closing || p->all->over) return;
-    if (result < 0) {
-        lose(p);
-        return;
-    }
+    part *p = dx_link_session(l, id)->desc.user;
+    assert(p->id == id && !p->count);
     p->open = true;
     ask(p);
-    receive_more(p);
+}
+
+/* Its session has ended: nothing comes any more, and its ranges need not wait for the rest. */
+static void on_event(dx_hbtp_session *session, dx_hbtp_event event, const dx_hbtp_frame *frame)
+{
+    part *p = session->desc.user;
+    (void)frame;
+    if (event == DX_HBTP_EVENT_CLOSED && !p->all->over) lose(p);
+}
+
+static void on_closed(dx_link *l, dx_link_id id, int32_t reason)
+{
+    part *p = dx_link_session(l, id)->desc.user;
+    (void)reason;
+    p->id = 0;
 }
 
 /* Start a connection, or count a failure. */
@@ -301,44 +222,12 @@ static void connect_part(part *p)
 {
     dxup_ranges *a = p->all;
     assert(!p->open && !p->count && p->failures < FAILURES_MAX);
-    dx_hbtp_session_desc desc = {0};
-    p->closing = false;
-    p->sending = false;
-    p->receiving = false;
-    p->taken = 0;
-    p->input_size = 0;
-    if (!p->input) p->input = prog_alloc(RECEIVE_SIZE);
-    dx_hbtp_out_init(&p->out, p->out_memory, sizeof p->out_memory);
-    desc.memory = p->session_memory;
-    desc.memory_size = sizeof p->session_memory;
-    desc.out = &p->out;
-    desc.router = &a->router;
-    desc.on_result = on_result;
-    desc.user = p;
-    desc.payload_max = RECEIVE_SIZE - DX_HBTP_HEADER_SIZE - DX_HBTP_CHECKSUM_SIZE;
-    desc.frames_max = RECEIVE_SIZE / DX_HBTP_HEADER_SIZE; /* all of the input in one turn */
-    desc.outstanding_max = ASKED_AT_ONCE + 1;
-    desc.pending_max = 1;
-    desc.keepalive_ns = (uint64_t)SILENCE_LIMIT_S / 2 * 1000000000;
-    desc.in_place = true;
-    if (dx_hbtp_session_init(&p->session, &desc) ||
-        dx_reactor_socket_tcp(a->d.reactor, a->d.address, DX_REACTOR_NODELAY, &p->fd)) {
-        p->fd = -1;
+    if (dx_link_connect(&a->links, a->d.address, &p->id)) {
+        p->id = 0;
         p->failures++;
         return;
     }
-    if (dx_reactor_connect(a->d.reactor, &p->connect_op, p->fd, a->d.address)) lose(p);
-    else
-        dx_reactor_deadline(a->d.reactor, &p->deadline_op, &p->connect_op,
-                            (uint64_t)CONNECT_LIMIT_S * 1000000000);
-}
-
-/* Is an operation of its last connection still pending? */
-static bool is_busy(const part *p)
-{
-    return p->fd >= 0 || dx_reactor_op_pending(&p->connect_op) ||
-           dx_reactor_op_pending(&p->deadline_op) || dx_reactor_op_pending(&p->receive_op) ||
-           dx_reactor_op_pending(&p->send_op) || dx_reactor_op_pending(&p->close_op);
+    dx_link_session(&a->links, p->id)->desc.user = p;
 }
 
 /* >>all ---------------------------------------------------------------- */
@@ -346,14 +235,29 @@ void dxup_ranges_tick(dxup_ranges *a)
 {
     for (unsigned i = 0; i < a->d.connections && !a->over; i++) {
         part *p = &a->parts[i];
-        if (p->open) {
-            dx_hbtp_tick(&p->session, dx_reactor_now_ns(a->d.reactor));
-            if (p->session.state == DX_HBTP_CLOSED) lose(p);
-            else send_more(p);
-        } else if (p->failures < FAILURES_MAX && !is_busy(p)) {
-            connect_part(p);
-        }
+        if (!p->id && p->failures < FAILURES_MAX) connect_part(p);
     }
+}
+
+/* What the connections have in common. */
+static int open_links(dxup_ranges *a)
+{
+    dx_link_desc desc = {0};
+    desc.links_max = a->d.connections;
+    desc.out_size = OUT_SIZE;
+    desc.block_count = DXUP_INPUT_BLOCKS * a->d.connections;
+    desc.session.router = &a->router;
+    desc.session.on_result = on_result;
+    desc.session.on_event = on_event;
+    desc.session.payload_max = PAYLOAD_MAX;
+    desc.session.outstanding_max = ASKED_AT_ONCE + 1; /* and Hello */
+    desc.session.pending_max = 1;
+    desc.session.keepalive_ns = (uint64_t)SILENCE_LIMIT_S / 2 * 1000000000;
+    desc.opened = on_opened;
+    desc.closed = on_closed;
+    dx_hbtp_router_init(&a->router);
+    dx_hbtp_router_set(&a->router, DX_HBTP_OP_FILE_CHUNK, on_file_chunk, NULL);
+    return dxup_links_open(&a->links, a->d.reactor, &desc, &a->links_memory);
 }
 
 int dxup_ranges_start(dxup_ranges **parts, const dxup_ranges_desc *desc)
@@ -379,31 +283,25 @@ int dxup_ranges_start(dxup_ranges **parts, const dxup_ranges_desc *desc)
     a->ranges[desc->from / DXUP_RANGE_SIZE].got = (uint32_t)(desc->from % DXUP_RANGE_SIZE);
     a->parts = prog_alloc(a->d.connections * sizeof *a->parts);
     memset(a->parts, 0, a->d.connections * sizeof *a->parts);
-    dx_hbtp_router_init(&a->router);
-    dx_hbtp_router_set(&a->router, DX_HBTP_OP_FILE_CHUNK, on_file_chunk, NULL);
     *parts = a;
-    for (unsigned i = 0; i < a->d.connections; i++) {
-        part *p = &a->parts[i];
-        p->all = a;
-        p->fd = -1;
-        dx_reactor_op_init(&p->connect_op, on_connected, p);
-        dx_reactor_op_init(&p->deadline_op, NULL, p);
-        dx_reactor_op_init(&p->receive_op, on_received, p);
-        dx_reactor_op_init(&p->send_op, on_sent, p);
-        dx_reactor_op_init(&p->close_op, NULL, p);
-    }
+    for (unsigned i = 0; i < a->d.connections; i++) a->parts[i].all = a;
     if (a->spool < 0) return prog_fail_errno("%s", name);
-    dxup_ranges_tick(a);
-    return PROG_OK;
+    int status = open_links(a);
+    if (!status) dxup_ranges_tick(a);
+    return status;
+}
+
+void dxup_ranges_end(dxup_ranges *a)
+{
+    if (a) a->over = true;
 }
 
 void dxup_ranges_free(dxup_ranges *a)
 {
     if (!a) return;
-    for (unsigned i = 0; i < a->d.connections; i++) {
-        if (a->parts[i].fd >= 0) os_close_socket(a->parts[i].fd);
-        free(a->parts[i].input);
-    }
+    *a->d.sent += a->links.sent;
+    *a->d.received += a->links.received;
+    free(a->links_memory);
     if (a->spool >= 0) os_close(a->spool);
     free(a->parts);
     free(a->ranges);

@@ -8,6 +8,15 @@
 
 typedef struct dxup_ranges dxup_ranges;
 
+/* Of a client's event loop: buffers for input. All of them may be filled by one connection before it
+   can be told to wait for room for its Pongs; then their content lies in the blocks of its links,
+   which have 16 KiB. */
+enum {
+    DXUP_INPUT_BUFFERS = 8,
+    DXUP_INPUT_SIZE    = 1 << 15,
+    DXUP_INPUT_BLOCKS  = DXUP_INPUT_BUFFERS * DXUP_INPUT_SIZE / 16384 + 8 /* and for the Pongs */
+};
+
 typedef struct dxup_ranges_desc {
     dx_reactor               *reactor;
     const dx_reactor_address *address;
@@ -17,7 +26,7 @@ typedef struct dxup_ranges_desc {
     /* bytes of the transfer; of its front, that need not come: below size */
     uint64_t                  size, from;
     unsigned                  connections;
-    uint64_t                 *sent, *received; /* what crossed the wire is added to these */
+    uint64_t                 *sent, *received; /* dxup_ranges_free() adds what crossed the wire */
     /* The next bytes of the transfer, in order; not 0: give up. */
     int                     (*take)(void *user, uint64_t offset, const uint8_t *bytes, size_t size);
     /* All was taken (0), or it cannot go on. Called once, the last call of all. */
@@ -28,8 +37,10 @@ typedef struct dxup_ranges_desc {
 /* Begin; the descriptor is copied. Any connection may be lost: others fetch what it did not
    bring. */
 int  dxup_ranges_start(dxup_ranges **out, const dxup_ranges_desc *desc);
-/* Every second: opens lost connections again, asks silent ones whether they are there. */
+/* Every second: opens lost connections again. */
 void dxup_ranges_tick(dxup_ranges *r);
+/* Before the reactor is closed: what ends then is no failure. NULL is fine. */
+void dxup_ranges_end(dxup_ranges *r);
 /* After the reactor was closed. NULL is fine. */
 void dxup_ranges_free(dxup_ranges *r);
 
