@@ -1,15 +1,16 @@
 /* dxup serve: workers, each a thread with its own reactor, listener and handle of the store, and
    beside them the patch thread (net/patches.c) and the HTTP server (net/http.c).
 
-       request --dispatch()--> on_pull() or on_range() --> reply, then the transfer
-                                    |                         |
-                                    | DX_HBTP_LATER           | fill(): FileChunks, as far as
-                                    v                         v the bulk buffer has room
-                              patch thread --message-->  pump(): one receive and one send
+       request --> on_pull() or on_range() --> reply, then the transfer
+                       |                         |
+                       | DX_HBTP_LATER           | on_writable(): FileChunks, as far as
+                       v                         v the link takes them
+                 patch thread --message-->  retry_waiting()
 
-   A connection has one transfer at a time: the whole of a version, a patch, or a range of either.
-   If its patch is being made, it waits; a message from the patch thread wakes all workers, and
-   each one looks again. Only connections with a transfer own a bulk buffer. */
+   Connections are links of dx_link.h. Each has one transfer at a time: the whole of a version, a
+   patch, or a range of either. If its patch is being made, it waits; a message from the patch thread
+   wakes all workers, and each one looks again. Chunks are written into blocks that all links of a
+   worker share, so only connections with a transfer have any. */
 #include "commands.h"
 
 #include "../../common/os.h"
@@ -19,9 +20,6 @@
 #include "../net/wire.h"
 #include "../tree/content.h"
 
-#include "../../../dx_hbtp.h"
-#include "../../../dx_reactor.h"
-
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>
@@ -30,11 +28,14 @@
 #include <string.h>
 
 enum {
-    INPUT_SIZE       = 4096,
-    REPLIES_SIZE     = 4096,
+    PAYLOAD_MAX      = 4096, /* of a request */
+    OUT_SIZE         = 4096, /* replies of a connection */
     PIECE_SIZE       = 65536,
-    BULK_SIZE        = 2 * (PIECE_SIZE + DX_HBTP_FILE_CHUNK_OVERHEAD) + DX_HBTP_REPLY_ROOM,
+    BLOCK_SIZE       = PIECE_SIZE + DX_HBTP_FILE_CHUNK_OVERHEAD,
+    BLOCKS_MAX       = 1024, /* of a worker */
+    INPUT_BUFFERS    = 128,  /* of a worker, 4 KiB each */
     CONNECTIONS_MAX  = 4096, /* default limit of a worker */
+    REFUSED_AT_ONCE  = 16,   /* links beyond it that are about to be closed */
     SILENCE_LIMIT_S  = 60,
     REQUESTS_PENDING = 2     /* a connection: one whose patch is being made, one more */
 };
@@ -45,23 +46,8 @@ typedef struct server     server;
 typedef struct connection {
     struct connection *next, *previous;
     worker            *worker;
-    int                fd;
-    dx_op              receive_op;
-    dx_op              send_op;
-    dx_op              close_op;
-    bool               receiving;   /* receive_op is pending */
-    bool               sending;     /* send_op is pending */
-    bool               closing;     /* freed when nothing is pending any more */
-    int64_t            active_ns;   /* when bytes last moved */
-
-    dx_hbtp_session    session;
-    dx_hbtp_out        replies;
-    dx_hbtp_out        bulk;        /* only while a transfer runs */
-    uint8_t           *bulk_memory;
-    size_t             taken;       /* input[taken..input_size) is to be dispatched */
-    size_t             input_size;
-    uint8_t            input[INPUT_SIZE];
-    uint8_t            replies_memory[REPLIES_SIZE];
+    dx_link_id         id;
+    dx_hbtp_session   *session;
 
     /* the transfer */
     bool               waiting;     /* for a patch from base to target */
@@ -78,8 +64,6 @@ typedef struct connection {
     bool               ranges;      /* the client asks for ranges of a large transfer itself */
     uint64_t           from;        /* the range that was asked for */
     uint64_t           range;       /* its size; 0: everything is sent */
-
-    _Alignas(8) uint8_t session_memory[1024];
 } connection;
 
 struct worker {
@@ -87,12 +71,15 @@ struct worker {
     pthread_t       thread;
     dx_reactor      reactor;
     void           *reactor_memory;
-    dx_op           accept_op, timer_op, message_op;
+    dx_op           message_op;
+    dx_link         links;
+    void           *links_memory;
     int             listener;
     dxup_store     *store;
     dx_hbtp_router  router;
     connection     *connections;
     size_t          connection_count;
+    size_t          connections_max;
     int             status;
     bool            open; /* guarded by server.lock: messages may be posted */
     dx_reactor_message messages[16];
@@ -107,9 +94,6 @@ struct server {
     pthread_mutex_t     lock;
     sem_t               started;
 };
-
-/* The circle: pump() fills and sends, completions call pump(). */
-static void pump(connection *c);
 
 /* >>transfer ----------------------------------------------------------- */
 static void end_transfer(connection *c)
@@ -130,8 +114,8 @@ static int reply_outcome(connection *c, uint16_t sequence, int outcome, bool kno
     pull_reply_writer w;
     size_t size = 0;
     if (c->range) /* the client knows the rest from the reply to its pull */
-        return c->waiting ? dx_hbtp_reply(&c->session, sequence, NULL, 0)
-                          : dx_hbtp_write_rpc_response(c->session.desc.out, sequence, NULL, 0);
+        return c->waiting ? dx_hbtp_reply(c->session, sequence, NULL, 0)
+                          : dx_hbtp_write_rpc_response(c->session->desc.out, sequence, NULL, 0);
     pull_reply_begin(&w, bytes, sizeof bytes, DX_TELEPORT_BARE);
     pull_reply_set_version(&w, c->target.version);
     pull_reply_set_size(&w, c->target.size);
@@ -145,8 +129,8 @@ static int reply_outcome(connection *c, uint16_t sequence, int outcome, bool kno
     pull_reply_set_hash(&w, c->target.hash);
     int error = pull_reply_finish(&w, &size);
     if (error) return DX_HBTP_STATUS_INTERNAL;
-    return c->waiting ? dx_hbtp_reply(&c->session, sequence, bytes, size)
-                      : dx_hbtp_write_rpc_response(c->session.desc.out, sequence,
+    return c->waiting ? dx_hbtp_reply(c->session, sequence, bytes, size)
+                      : dx_hbtp_write_rpc_response(c->session->desc.out, sequence,
                                                    bytes, size);
 }
 
@@ -207,6 +191,7 @@ static int begin_transfer(connection *c, int result)
     c->waiting = false;
     if (c->range) c->size = c->from + c->range;
     else if (c->ranges && c->size >= DXUP_RANGES_FROM) end_transfer(c);
+    if (c->active) (void)dx_link_call_writable(&c->worker->links, c->id); /* behind the reply */
     return 0;
 }
 
@@ -287,13 +272,12 @@ static int on_range(const dx_hbtp_context *context)
 /* A patch has become ready, perhaps the one that c waits for. */
 static void retry_waiting(connection *c)
 {
-    assert(c->waiting && !c->closing);
+    assert(c->waiting);
     int result = begin_transfer(c, start_from_base(c, c->sequence));
     if (result == DX_HBTP_LATER) return;
     c->waiting = false;
-    if (result > 0) dx_hbtp_reply_error(&c->session, c->sequence, (uint16_t)result, NULL);
-    else if (result < 0) dx_hbtp_abort(&c->session);
-    pump(c);
+    if (result > 0) dx_hbtp_reply_error(c->session, c->sequence, (uint16_t)result, NULL);
+    else if (result < 0) (void)dx_link_abort(&c->worker->links, c->id);
 }
 
 /* The next bytes of the transfer. */
@@ -306,236 +290,85 @@ static int read_piece(connection *c, void *out, size_t size)
     return PROG_OK;
 }
 
-/* Fill the bulk buffer with the next pieces. */
+/* Data of the next chunk: as much as the client takes, should it have said so. */
+static size_t next_size(const connection *c)
+{
+    const uint32_t payload_max = c->session->peer.payload_max;
+    uint64_t size = c->size - c->at;
+    assert(c->at <= c->size);
+    if (size > PIECE_SIZE) size = PIECE_SIZE;
+    if (payload_max && size > payload_max - DX_HBTP_FILE_CHUNK_PREFIX)
+        size = payload_max - DX_HBTP_FILE_CHUNK_PREFIX;
+    return (size_t)size;
+}
+
+/* Send the next pieces. What has no room now is sent by on_writable(). */
 static void fill(connection *c)
 {
-    while (c->active && dx_hbtp_out_room(&c->bulk) >= PIECE_SIZE + DX_HBTP_FILE_CHUNK_OVERHEAD) {
-        uint8_t *data = dx_hbtp_out_next(&c->bulk) + DX_HBTP_FILE_CHUNK_PREFIX;
-        assert(c->at <= c->size);
-        uint64_t left = c->size - c->at;
-        size_t n = left < PIECE_SIZE ? (size_t)left : PIECE_SIZE;
-        dx_hbtp_file_chunk chunk = {c->transfer, c->at, data, (uint32_t)n, left == n};
-        if (read_piece(c, data, n)) { /* the store is damaged: the client must not wait */
-            end_transfer(c);
-            dx_hbtp_close(&c->session, DX_HBTP_STATUS_INTERNAL, "the store is damaged");
-            return;
-        }
-        dx_hbtp_write_file_chunk(&c->bulk, c->sequence, &chunk);
+    dx_link *l = &c->worker->links;
+    while (c->active) {
+        dx_hbtp_out out;
+        const size_t n = next_size(c);
+        if (dx_link_reserve(l, c->id, (uint32_t)n + DX_HBTP_FILE_CHUNK_OVERHEAD, &out)) return;
+        uint8_t *data = dx_hbtp_out_next(&out) + DX_HBTP_FILE_CHUNK_PREFIX;
+        const bool final = c->at + n == c->size;
+        dx_hbtp_file_chunk chunk = {c->transfer, c->at, data, (uint32_t)n, final};
+        const bool good = !read_piece(c, data, n);
+        if (good) (void)dx_hbtp_write_file_chunk(&out, c->sequence, &chunk);
+        (void)dx_link_commit(l, c->id, &out);
         c->at += n;
-        if (left == n) end_transfer(c);
+        if (!good || final) end_transfer(c);
+        if (!good) { /* the store is damaged: the client must not wait */
+            (void)dx_link_close(l, c->id, DX_HBTP_STATUS_INTERNAL, "the store is damaged");
+        } else if (final) { /* the next request may have come meanwhile */
+            (void)dx_link_wake(l, c->id);
+        }
     }
 }
 
 /* >>connection --------------------------------------------------------- */
-/* Free a connection that is closing, once its last operation has completed. */
-static void close_if_idle(connection *c)
+/* Beyond the limit, or without memory, a connection is closed at once: its client goes on with those
+   that it has. */
+static void on_opened(dx_link *l, dx_link_id id)
 {
-    worker *w = c->worker;
-    if (!c->closing || c->receiving || c->sending || dx_reactor_op_pending(&c->close_op)) return;
+    worker *w = l->desc.user;
+    connection *c = w->connection_count < w->connections_max ? malloc(sizeof *c) : NULL;
+    if (!c) {
+        (void)dx_link_abort(l, id);
+        return;
+    }
+    memset(c, 0, sizeof *c);
+    c->worker = w;
+    c->id = id;
+    c->session = dx_link_session(l, id);
+    c->session->desc.user = c;
+    c->next = w->connections;
+    if (c->next) c->next->previous = c;
+    w->connections = c;
+    w->connection_count++;
+}
+
+static void on_writable(dx_link *l, dx_link_id id)
+{
+    fill(dx_link_session(l, id)->desc.user);
+}
+
+static void on_closed(dx_link *l, dx_link_id id, int32_t reason)
+{
+    worker *w = l->desc.user;
+    connection *c = dx_link_session(l, id)->desc.user;
+    (void)reason;
+    if (!c) return; /* it was one too many */
     if (c->previous) c->previous->next = c->next;
     else w->connections = c->next;
     if (c->next) c->next->previous = c->previous;
     assert(w->connection_count > 0);
     w->connection_count--;
     end_transfer(c);
-    free(c->bulk_memory);
     free(c);
 }
 
-static void on_closed(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
-{
-    connection *c = dx_reactor_op_user(op);
-    (void)r;
-    (void)result;
-    (void)flags;
-    close_if_idle(c);
-}
-
-/* Cancel pending operations. The last completion frees the memory. */
-static void close_connection(connection *c)
-{
-    if (c->closing) return;
-    c->closing = true;
-    dx_hbtp_abort(&c->session);
-    if (dx_reactor_close_fd(&c->worker->reactor, &c->close_op, c->fd)) os_close_socket(c->fd);
-}
-
-/* Dispatch received frames. Those for whose replies there is no room stay in the input. */
-static void dispatch(connection *c)
-{
-    assert(c->taken <= c->input_size && c->input_size <= INPUT_SIZE);
-    int64_t used = dx_hbtp_feed(&c->session, c->input + c->taken, c->input_size - c->taken,
-                                dx_reactor_now_ns(&c->worker->reactor));
-    if (used < 0) c->taken = c->input_size; /* closed, after the replies are sent */
-    else c->taken += (size_t)used;
-}
-
-/* Move the input to the front. Not while a receive writes behind it. */
-static void compact(connection *c)
-{
-    assert(!c->receiving && c->taken <= c->input_size);
-    c->input_size -= c->taken;
-    memmove(c->input, c->input + c->taken, c->input_size);
-    c->taken = 0;
-}
-
-static void on_received(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
-{
-    connection *c = dx_reactor_op_user(op);
-    (void)r;
-    (void)flags;
-    assert(c->receiving);
-    c->receiving = false;
-    if (c->closing) {
-        close_if_idle(c);
-        return;
-    }
-    if (result <= 0) {
-        close_connection(c);
-        return;
-    }
-    c->active_ns = prog_now_ns();
-    c->input_size += (size_t)result;
-    dispatch(c);
-    pump(c);
-}
-
-static void on_sent(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
-{
-    connection *c = dx_reactor_op_user(op);
-    (void)r;
-    (void)flags;
-    assert(c->sending);
-    c->sending = false;
-    if (c->closing) {
-        close_if_idle(c);
-        return;
-    }
-    if (result < 0) {
-        close_connection(c);
-        return;
-    }
-    c->active_ns = prog_now_ns();
-    dx_hbtp_out_consume(c->session.desc.out, (size_t)result);
-    if (c->taken < c->input_size) dispatch(c);
-    pump(c);
-}
-
-/* Frames of a transfer go through the bulk buffer, which is freed afterwards. Only called while
-   nothing is being sent and the current buffer is empty. */
-static void choose_buffer(connection *c)
-{
-    assert(!c->sending);
-    bool bulk = c->session.desc.out == &c->bulk;
-    if (c->active && !bulk) {
-        c->bulk_memory = prog_alloc(BULK_SIZE);
-        dx_hbtp_out_init(&c->bulk, c->bulk_memory, BULK_SIZE);
-        dx_hbtp_session_set_out(&c->session, &c->bulk);
-    } else if (!c->active && bulk) {
-        dx_hbtp_session_set_out(&c->session, &c->replies);
-        free(c->bulk_memory);
-        c->bulk_memory = NULL;
-    }
-}
-
-/* Keep one receive and one send pending, as far as there is room and something to send. */
-static void pump(connection *c)
-{
-    assert(c->taken <= c->input_size);
-    dx_reactor *r = &c->worker->reactor;
-    size_t size;
-    if (c->closing) return;
-    const uint8_t *bytes = dx_hbtp_out_data(c->session.desc.out, &size);
-    if (!c->sending && !size) {
-        choose_buffer(c);
-        if (c->active) fill(c);
-        bytes = dx_hbtp_out_data(c->session.desc.out, &size);
-    }
-    bool ended = c->session.state == DX_HBTP_CLOSED;
-    if (!c->sending && size) {
-        c->sending = true;
-        if (dx_reactor_send(r, &c->send_op, c->fd, bytes, (uint32_t)size)) c->sending = false;
-        if (!c->sending) close_connection(c);
-    } else if (!c->sending && ended) {
-        close_connection(c);
-    }
-    if (!c->receiving) compact(c);
-    if (!c->closing && !c->receiving && !ended && c->input_size < INPUT_SIZE) {
-        c->receiving = true;
-        if (dx_reactor_recv(r, &c->receive_op, c->fd, c->input + c->input_size,
-                            (uint32_t)(INPUT_SIZE - c->input_size))) {
-            c->receiving = false;
-            close_connection(c);
-        }
-    }
-}
-
-/* Beyond the limit, or without memory, a connection is closed at once. */
-static void open_connection(worker *w, int fd)
-{
-    assert(fd >= 0);
-    const unsigned asked = w->server->o->connections;
-    const unsigned connections_max = asked ? asked : CONNECTIONS_MAX;
-    connection *c = w->connection_count < connections_max ? malloc(sizeof *c) : NULL;
-    dx_hbtp_session_desc desc = {0};
-    if (!c) {
-        os_close_socket(fd);
-        return;
-    }
-    memset(c, 0, sizeof *c);
-    c->worker = w;
-    c->fd = fd;
-    c->active_ns = prog_now_ns();
-    dx_reactor_op_init(&c->receive_op, on_received, c);
-    dx_reactor_op_init(&c->send_op, on_sent, c);
-    dx_reactor_op_init(&c->close_op, on_closed, c);
-    dx_hbtp_out_init(&c->replies, c->replies_memory, sizeof c->replies_memory);
-    desc.memory = c->session_memory;
-    desc.memory_size = sizeof c->session_memory;
-    desc.out = &c->replies;
-    desc.router = &w->router;
-    desc.user = c;
-    desc.payload_max = INPUT_SIZE - DX_HBTP_HEADER_SIZE - DX_HBTP_CHECKSUM_SIZE;
-    desc.outstanding_max = 1;
-    desc.pending_max = REQUESTS_PENDING;
-    desc.in_place = true;
-    if (dx_hbtp_session_init(&c->session, &desc)) {
-        os_close_socket(fd);
-        free(c);
-        return;
-    }
-    c->next = w->connections;
-    if (c->next) c->next->previous = c;
-    w->connections = c;
-    w->connection_count++;
-    pump(c);
-}
-
 /* >>worker ------------------------------------------------------------- */
-static void on_accepted(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
-{
-    worker *w = dx_reactor_op_user(op);
-    (void)r;
-    if (result >= 0) open_connection(w, result);
-    (void)flags; /* on_timer() restarts an accept that ended (no descriptors left) */
-}
-
-/* Every second: close silent connections, accept again after a shortage of descriptors. */
-static void on_timer(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
-{
-    worker *w = dx_reactor_op_user(op);
-    int64_t limit_ns = prog_now_ns() - (int64_t)SILENCE_LIMIT_S * 1000000000;
-    (void)flags;
-    if (result < 0) return;
-    for (connection *c = w->connections, *next; c; c = next) {
-        next = c->next;
-        if (!c->waiting && c->active_ns < limit_ns) close_connection(c);
-    }
-    if (!dx_reactor_op_pending(&w->accept_op))
-        dx_reactor_accept_multishot(r, &w->accept_op, w->listener);
-    dx_reactor_timer(r, op, 1000000000);
-}
-
 /* From the patch thread: a patch is ready. */
 static void on_message(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
 {
@@ -544,7 +377,7 @@ static void on_message(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
     if (result < 0) return;
     for (connection *c = w->connections, *next; c; c = next) {
         next = c->next;
-        if (c->waiting && !c->closing) retry_waiting(c);
+        if (c->waiting && c->session->state != DX_HBTP_CLOSED) retry_waiting(c);
     }
     dx_reactor_receive(r, op, w->messages, sizeof w->messages / sizeof *w->messages);
 }
@@ -571,29 +404,47 @@ static void set_open(worker *w, bool open)
     pthread_mutex_unlock(&w->server->lock);
 }
 
+/* Accept connections, and answer. */
+static int open_links(worker *w)
+{
+    dx_link_desc desc = {0};
+    dx_hbtp_router_init(&w->router);
+    dx_hbtp_router_set(&w->router, DX_HBTP_OP_HELLO, dx_hbtp_hello_handler, (void *)&dxup_hello);
+    dx_hbtp_router_set_method(&w->router, DXUP_RPC_PULL, on_pull, NULL);
+    dx_hbtp_router_set_method(&w->router, DXUP_RPC_RANGE, on_range, NULL);
+    desc.links_max = (uint32_t)w->connections_max + REFUSED_AT_ONCE;
+    desc.out_size = OUT_SIZE;
+    desc.block_count = desc.links_max < BLOCKS_MAX / 2 ? 2 * desc.links_max : BLOCKS_MAX;
+    desc.block_size = BLOCK_SIZE;
+    desc.high_water = 2 * BLOCK_SIZE;
+    desc.idle_ns = (uint64_t)SILENCE_LIMIT_S * 1000000000; /* clients send Pings while they wait */
+    desc.session.router = &w->router;
+    desc.session.payload_max = PAYLOAD_MAX;
+    desc.session.outstanding_max = 1;
+    desc.session.pending_max = REQUESTS_PENDING;
+    desc.session.keepalive_ns = UINT64_MAX;
+    desc.opened = on_opened;
+    desc.writable = on_writable;
+    desc.closed = on_closed;
+    desc.user = w;
+    int status = dxup_links_open(&w->links, &w->reactor, &desc, &w->links_memory);
+    if (!status) dx_link_listen(&w->links, w->listener);
+    return status;
+}
+
 /* The life of a worker between opening and closing its reactor. */
 static void serve_until_stopped(worker *w)
 {
-    dx_reactor_op_init(&w->accept_op, on_accepted, w);
-    dx_reactor_op_init(&w->timer_op, on_timer, w);
     dx_reactor_op_init(&w->message_op, on_message, w);
-    dx_hbtp_router_init(&w->router);
-    dx_hbtp_router_set_method(&w->router, DXUP_RPC_PULL, on_pull, NULL);
-    dx_hbtp_router_set_method(&w->router, DXUP_RPC_RANGE, on_range, NULL);
-    dx_reactor_accept_multishot(&w->reactor, &w->accept_op, w->listener);
-    dx_reactor_timer(&w->reactor, &w->timer_op, 1000000000);
+    w->status = open_links(w);
     dx_reactor_receive(&w->reactor, &w->message_op, w->messages,
                        sizeof w->messages / sizeof *w->messages);
     set_open(w, true);
     sem_post(&w->server->started);
-    int error = dx_reactor_run(&w->reactor);
+    int error = w->status ? 0 : dx_reactor_run(&w->reactor);
     if (error)
         w->status = prog_fail(PROG_SYSTEM, "the event loop: %s", dx_reactor_error_name(error));
     set_open(w, false);
-    for (connection *c = w->connections, *next; c; c = next) {
-        next = c->next;
-        close_connection(c);
-    }
 }
 
 /* The thread of a worker. The thread that opens a reactor owns it, so it also closes it. */
@@ -601,17 +452,21 @@ static void *run_worker(void *user)
 {
     worker *w = user;
     dx_reactor_desc desc = {0};
-    desc.descriptors_max = CONNECTIONS_MAX + 16;
+    w->connections_max = w->server->o->connections ? w->server->o->connections : CONNECTIONS_MAX;
+    desc.descriptors_max = (uint32_t)w->connections_max + REFUSED_AT_ONCE + 16;
+    desc.pending_max = 3 * desc.descriptors_max;
+    desc.buffer_count = INPUT_BUFFERS;
     w->status = dxup_store_open(&w->store, w->server->o->store, DXUP_READ);
     if (!w->status)
         w->status = dxup_loop_open(&w->reactor, &desc, w->server->o->backend, &w->reactor_memory);
     if (!w->status) {
         serve_until_stopped(w);
-        dx_reactor_close(&w->reactor); /* the last completions free the connections */
+        dx_reactor_close(&w->reactor); /* on_closed() frees the connections */
     } else {
         sem_post(&w->server->started);
     }
     dxup_store_close(w->store);
+    free(w->links_memory);
     free(w->reactor_memory);
     return NULL;
 }
