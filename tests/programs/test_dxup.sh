@@ -817,6 +817,14 @@ a_server_that_lies() { # every way in which the bytes can be wrong
         stop_server
     done
 }
+peers_of_other_versions_of_the_protocol() {
+    bytes 300000 >f
+    expect 0 "$dxup" publish store f f
+    start_server store
+    expect 0 python3 "$top/tests/programs/dxup_versions.py" "$dxup" "$address" f f
+    stop_server
+    [ "$server_status" = 0 ] || fail "the server ended with status $server_status"
+}
 a_flood_of_pings_on_every_connection() { # is answered within the connection's buffers, and costs no connection
     bytes 5000000 >new
     bytes 100 >old
@@ -1438,7 +1446,7 @@ for case in publish_and_checkout_a_file unchanged_content_adds_nothing publish_a
     a_gigabyte_in_64_megabytes a_big_endian_machine a_big_endian_machine_of_32_bits an_arm_of_32_bits a_pc_of_32_bits \
     a_tree_is_read_once a_tree_is_looked_at_on_all_cores what_was_seen_is_only_a_hint trees_of_every_shape trees_that_cannot_be_published \
     links_swapped_in_while_a_tree_is_restored a_tree_publish_killed_at_any_moment a_flipped_byte_in_a_tree versions_of_a_tree_as_deltas versions_of_a_file_as_deltas a_packed_store trees_as_streams_in_the_same_store \
-    no_server_and_no_such_name two_servers_on_one_port what_is_not_kept_is_said a_server_that_is_behind names_that_a_terminal_would_obey a_server_that_lies a_flood_of_pings_on_every_connection a_killed_server a_killed_client many_connections \
+    no_server_and_no_such_name two_servers_on_one_port what_is_not_kept_is_said a_server_that_is_behind names_that_a_terminal_would_obey a_server_that_lies peers_of_other_versions_of_the_protocol a_flood_of_pings_on_every_connection a_killed_server a_killed_client many_connections \
     connections_are_cut_in_the_middle a_pull_goes_on_where_it_was_cut what_a_cut_pull_left_is_not_trusted a_server_with_few_connections a_killed_client_of_many_connections \
     a_full_disk a_read_only_target a_flipped_byte_anywhere a_truncated_store publish_killed_at_any_moment \
     two_writers collection gc_killed_at_any_moment a_hostile_tree_in_the_store the_demo; do

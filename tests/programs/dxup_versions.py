@@ -1,0 +1,91 @@
+#!/usr/bin/env python3
+"""Peers of dxup serve of other versions of the protocol. usage: dxup_versions.py DXUP ADDR:PORT NAME FILE
+
+The request for NAME, whose content is FILE, is what DXUP itself asks; so nothing here knows its coding."""
+import socket
+import struct
+import subprocess
+import sys
+
+dxup, address, name, path = sys.argv[1:]
+OTHER_VERSION = 426
+HELLO, CLOSE, CALL, RESPONSE, ERROR, CHUNK = 0x03, 0x02, 0x30, 0x31, 0x32, 0x51
+FINAL, EXPECTS = 0x08, 0x04
+
+
+def exactly(s, size):
+    got = b""
+    while len(got) < size:
+        more = s.recv(size - len(got))
+        assert more, "ends after %d of %d bytes" % (len(got), size)
+        got += more
+    return got
+
+
+def read(s):
+    opcode, flags, sequence, size = struct.unpack("<BBHI", exactly(s, 8))
+    return opcode, flags, sequence, exactly(s, size)
+
+
+def frame(opcode, flags, sequence, payload):
+    return struct.pack("<BBHI", opcode, flags, sequence, len(payload)) + payload
+
+
+def dial():
+    host, port = address.rsplit(":", 1)
+    return socket.create_connection((host, int(port)), 60)
+
+
+def field(tag, value):
+    return struct.pack("<BH", tag, len(value)) + value
+
+
+def what_dxup_asks():
+    """Its Hello and its request, which it sends without waiting."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    pull = subprocess.Popen([dxup, "pull", "127.0.0.1:%d" % listener.getsockname()[1], name, "/nonexistent-file"], stderr=subprocess.DEVNULL)
+    s, _ = listener.accept()
+    hello, call = read(s), read(s)
+    s.close()
+    assert pull.wait() == 3
+    assert hello[0] == HELLO and hello[1] & EXPECTS and b"dxup " in hello[3], hello
+    assert call[0] == CALL and call[2] != hello[2], call
+    return hello[3], call[3]
+
+
+def pulls(s, request):
+    content, opcode = b"", 0
+    s.sendall(frame(CALL, EXPECTS, 77, request))
+    assert read(s)[:3] == (RESPONSE, 0, 77)
+    while True:
+        opcode, flags, _, payload = read(s)
+        assert opcode == CHUNK, opcode
+        content += payload[16:]
+        if flags & FINAL:
+            break
+    assert content == open(path, "rb").read()
+
+
+hello, request = what_dxup_asks()
+
+s = dial()  # version 1: no Hello
+pulls(s, request)
+
+s = dial()  # version 2
+s.sendall(frame(HELLO, EXPECTS, 5, hello))
+opcode, _, sequence, payload = read(s)
+assert (opcode, sequence) == (RESPONSE, 5) and b"dxup " in payload, (opcode, payload)
+pulls(s, request)
+
+s = dial()  # one that takes little at a time, and says so
+s.sendall(frame(HELLO, EXPECTS, 5, field(1, bytes([1, 2])) + field(2, struct.pack("<IIII", 1000, 1, 0, 0))))
+assert read(s)[0] == RESPONSE
+pulls(s, request)
+
+s = dial()  # one of the future that speaks nothing that is spoken here
+s.sendall(frame(HELLO, EXPECTS, 5, field(1, bytes([3, 4]))) + frame(CALL, EXPECTS, 6, request))
+opcode, _, sequence, payload = read(s)
+assert (opcode, sequence) == (ERROR, 5) and struct.unpack("<H", payload[:2])[0] == OTHER_VERSION
+opcode, flags, _, payload = read(s)
+assert opcode == CLOSE and flags & FINAL and struct.unpack("<H", payload[:2])[0] == OTHER_VERSION
+assert s.recv(1) == b""
