@@ -87,7 +87,6 @@ int  os_open_staging(const char *path, bool folder);
 int  os_drop_staging(int file, const char *path);
 int  os_close(int file);
 int  os_close_socket(int socket);
-void os_end_sending(int socket);
 /* A listening socket owns its port. From here on this process may open more sockets on it, with
    SO_REUSEPORT. */
 int  os_share_port(int socket);

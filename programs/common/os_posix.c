@@ -319,8 +319,6 @@ int os_close(int file) { return close(file); }
 
 int os_close_socket(int socket) { return close(socket); }
 
-void os_end_sending(int socket) { shutdown(socket, SHUT_WR); }
-
 int os_share_port(int socket)
 {
     int on = 1;

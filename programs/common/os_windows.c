@@ -341,8 +341,6 @@ int os_close_made(int file)
 
 int os_close_socket(int socket) { return closesocket((SOCKET)(intptr_t)socket) == 0 ? 0 : -1; }
 
-void os_end_sending(int socket) { shutdown((SOCKET)(intptr_t)socket, SD_SEND); }
-
 int os_share_port(int socket) /* there is one worker, and one listener */
 {
     (void)socket;

@@ -153,6 +153,23 @@ def pipelined_requests_are_answered_in_order():
     assert answer.endswith(b"Content-Length: 0\r\nConnection: close\r\n\r\n")
 
 
+def long_answers_behind_the_end_of_the_requests():
+    large = dice.randbytes(3000000)
+    publish("large", large)
+    asks = b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n"
+    assert raw(asks * 3, shut=True).count(large) == 3
+    s = socket.create_connection(("127.0.0.1", port), timeout=300)  # one who reads nothing for a while
+    s.sendall(asks * 3 + asks[:-10])
+    time.sleep(0.3)
+    assert get("/index.html")[1] == b"<p>page"  # keeps nobody else
+    s.sendall(asks[-10:])
+    s.shutdown(socket.SHUT_WR)
+    answer = b""
+    while part := s.recv(65536):
+        answer += part
+    assert answer.count(large) == 4
+
+
 def a_request_in_single_bytes():
     s = socket.create_connection(("127.0.0.1", port), timeout=300)
     s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -1,14 +1,23 @@
 /* The HTTP side of the server, for browsers and curl: GET /NAME gives the latest version of a
    published file, /NAME@3 that one, with its BLAKE3-256 as strong ETag; If-None-Match makes it
    304, and with `A-IM: dx-patch` (RFC 3229) 226 with a patch of dx_patch.h from the version that
-   the client has. One thread. */
+   the client has. One thread.
+
+   Connections are those of dx_peers.h. A request is read where it lies in the input, and answered
+   into a block of the connection. While a body goes out, or its patch is being made, the connection
+   is held, and what follows waits in the input:
+
+       received() --> dispatch() --> answer() --> fill() --- the body is longer ---> hold
+                                        |                                              |
+                                        '-- patch pending --> hold <-- drained() ------'
+                                                               '-- on_message(): go on */
 #include "http.h"
 #include "../../common/http.h"
 #include "../../common/os.h"
 #include "loop.h"
 
-#include "../../../dx_reactor.h"
 #include "../../../layers/dx_edge.h"
+#include "../../../layers/dx_peers.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -18,18 +27,19 @@
 #include <string.h>
 
 enum {
-    OUT_SIZE        = 32768,
+    OUT_SIZE        = 32768,   /* of a block for output */
+    BLOCKS          = 2048,
+    INPUT_BUFFERS   = 64,
     HEAD_SIZE       = 1024,    /* of an answer */
     CLIENTS_MAX     = 1024,
+    REFUSED_AT_ONCE = 16,      /* connections beyond it that are about to be closed */
     SILENCE_LIMIT_S = 30
 };
 
 typedef struct client {
     struct client *next, *previous;
     dxup_http     *http;
-    int            fd;
-    dx_op          receive_op, send_op, close_op;
-    bool           receiving, sending, closing;
+    dx_peers_id    id;
     bool           last;    /* after this answer the connection ends */
     /* it was sent: what still comes is thrown away, so that it is not lost by a reset */
     bool           over;
@@ -44,8 +54,12 @@ typedef struct client {
     dxup_plan_cursor cursor;
     uint64_t       at, size; /* of the body; equal: nothing is being answered */
 
-    size_t         taken, input_size, out_size; /* input[taken..input_size) is to be answered */
-    uint8_t        input[HTTP_HEAD_MAX], out[OUT_SIZE];
+    /* inside of received(): input[taken..input_size) is to be answered */
+    const uint8_t *input;
+    size_t         taken, input_size;
+    /* inside of pump(): a block, and how much of it is filled */
+    uint8_t       *out;
+    size_t         out_size;
 } client;
 
 struct dxup_http {
@@ -56,7 +70,9 @@ struct dxup_http {
     sem_t           started;
     dx_reactor      reactor;
     void           *reactor_memory;
-    dx_op           accept_op, timer_op, message_op;
+    dx_peers        peers;
+    void           *peers_memory;
+    dx_op           timer_op, message_op;
     dx_reactor_message messages[16];
     int             listener, status;
     bool            open; /* guarded by lock: messages may be posted */
@@ -64,8 +80,6 @@ struct dxup_http {
     client         *clients;
     size_t          client_count;
 };
-
-static void pump(client *c);
 
 /* >>request ---------------------------------------------------------------- */
 /* The next value of a field of a checked request, from *at on; false: there is none. */
@@ -345,33 +359,6 @@ static bool fill(client *c)
 }
 
 /* >>connection ------------------------------------------------------------- */
-static void free_if_idle(client *c)
-{
-    if (!c->closing || c->receiving || c->sending || dx_reactor_op_pending(&c->close_op)) return;
-    if (c->previous) c->previous->next = c->next;
-    else c->http->clients = c->next;
-    if (c->next) c->next->previous = c->previous;
-    assert(c->http->client_count > 0);
-    c->http->client_count--;
-    end_body(c);
-    free(c);
-}
-
-static void on_closed(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
-{
-    (void)r;
-    (void)result;
-    (void)flags;
-    free_if_idle(dx_reactor_op_user(op));
-}
-
-static void close_client(client *c)
-{
-    if (c->closing) return;
-    c->closing = true;
-    if (dx_reactor_close_fd(&c->http->reactor, &c->close_op, c->fd)) os_close_socket(c->fd);
-}
-
 /* Answer the requests that are there, one after the other, as long as there is room for the
    answer. */
 static bool dispatch(client *c)
@@ -391,100 +378,109 @@ static bool dispatch(client *c)
     return true;
 }
 
-/* Keep one receive and one send under way. */
+/* Is a body on its way, or a patch being made? */
+static bool is_busy(const client *c) { return c->waiting || c->at < c->size; }
+
+/* Answer what there is, as far as the connection takes it; drained() goes on. */
 static void pump(client *c)
 {
-    if (c->closing) return;
-    if (!c->sending) {
-        if (!fill(c) || !dispatch(c)) {
-            close_client(c);
+    dx_peers *peers = &c->http->peers;
+    bool more = !c->over;
+    while (more && !dx_peers_reserve(peers, c->id, OUT_SIZE, &c->out)) {
+        c->out_size = 0;
+        if (c->waiting) {
+            c->waiting = false;
+            answer_from_base(c);
+        }
+        const bool good = fill(c) && dispatch(c);
+        (void)dx_peers_commit(peers, c->id, (uint32_t)c->out_size);
+        more = c->at < c->size || OUT_SIZE - c->out_size < 2 * HEAD_SIZE;
+        if (!good) {
+            (void)dx_peers_close(peers, c->id, true);
             return;
         }
-        if (c->out_size) {
-            c->sending = !dx_reactor_send(&c->http->reactor, &c->send_op, c->fd, c->out,
-                                          (uint32_t)c->out_size);
-            if (!c->sending) close_client(c);
-        } else if (c->last && !c->waiting && !c->over) {
-            c->over = true;
-            os_end_sending(c->fd);
-        }
     }
-    /* the bytes must stay where they are while some come in behind them */
-    if (c->closing || c->receiving) return;
-    if (c->over) c->taken = c->input_size;
-    assert(c->taken <= c->input_size && !c->receiving);
-    c->input_size -= c->taken;
-    memmove(c->input, c->input + c->taken, c->input_size);
-    c->taken = 0;
-    if (c->input_size < sizeof c->input) {
-        c->receiving = !dx_reactor_recv(&c->http->reactor, &c->receive_op, c->fd,
-                                        c->input + c->input_size,
-                                        (uint32_t)(sizeof c->input - c->input_size));
-        if (!c->receiving) close_client(c);
+    c->out = NULL;
+    if (!is_busy(c) && c->last && !c->over) {
+        c->over = true;
+        (void)dx_peers_close(peers, c->id, false);
     }
 }
 
-static void on_received(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
+static client *client_of(const dx_peers *s, dx_peers_id id)
 {
-    client *c = dx_reactor_op_user(op);
-    (void)r;
-    (void)flags;
-    assert(c->receiving);
-    c->receiving = false;
-    if (!c->closing && result <= 0) close_client(c);
-    if (c->closing) {
-        free_if_idle(c);
-        return;
-    }
-    c->active_ns = prog_now_ns();
-    c->input_size += (size_t)result;
-    pump(c);
+    return (client *)(uintptr_t)*dx_peers_data(s, id);
 }
 
-static void on_sent(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
+static void opened(dx_peers *s, dx_peers_id id)
 {
-    client *c = dx_reactor_op_user(op);
-    (void)r;
-    (void)flags;
-    assert(c->sending);
-    c->sending = false;
-    if (!c->closing && result < 0) close_client(c);
-    if (c->closing) {
-        free_if_idle(c);
-        return;
-    }
-    c->active_ns = prog_now_ns();
-    c->out_size = 0;
-    pump(c);
-}
-
-static void on_accepted(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
-{
-    dxup_http *h = dx_reactor_op_user(op);
-    client *c;
-    (void)r;
-    (void)flags; /* an accept that ended (no descriptors left) is started again by the timer */
-    if (result < 0) return;
-    c = h->client_count < CLIENTS_MAX ? malloc(sizeof *c) : NULL;
+    dxup_http *h = s->desc.user;
+    client *c = h->client_count < CLIENTS_MAX ? malloc(sizeof *c) : NULL;
     if (!c) {
-        os_close_socket(result);
+        (void)dx_peers_close(s, id, true);
         return;
     }
-    memset(c, 0, offsetof(client, input));
+    memset(c, 0, sizeof *c);
     c->http = h;
-    c->fd = result;
+    c->id = id;
     c->active_ns = prog_now_ns();
-    dx_reactor_op_init(&c->receive_op, on_received, c);
-    dx_reactor_op_init(&c->send_op, on_sent, c);
-    dx_reactor_op_init(&c->close_op, on_closed, c);
     c->next = h->clients;
     if (c->next) c->next->previous = c;
     h->clients = c;
     h->client_count++;
-    pump(c);
+    *dx_peers_data(s, id) = (uintptr_t)c;
 }
 
-/* Every second: drop who is silent, accept again after a shortage. */
+static size_t received(dx_peers *s, dx_peers_id id, const uint8_t *bytes, size_t size, bool last)
+{
+    client *c = client_of(s, id);
+    assert(c && !is_busy(c));
+    if (c->over) return size;
+    c->active_ns = prog_now_ns();
+    c->input = bytes;
+    c->input_size = size;
+    c->taken = 0;
+    pump(c);
+    const size_t used = c->over ? size : c->taken;
+    c->input = NULL;
+    c->input_size = c->taken = 0;
+    if (is_busy(c)) (void)dx_peers_hold(s, id, true);
+    if (last && !c->last) { /* nothing more is asked */
+        c->last = true;
+        pump(c);
+    }
+    return used;
+}
+
+/* It may go on: output was taken, or a patch is ready. */
+static void go_on(client *c)
+{
+    pump(c);
+    if (!is_busy(c)) (void)dx_peers_hold(&c->http->peers, c->id, false); /* calls received() */
+}
+
+static void drained(dx_peers *s, dx_peers_id id)
+{
+    client *c = client_of(s, id);
+    c->active_ns = prog_now_ns();
+    go_on(c);
+}
+
+static void closed(dx_peers *s, dx_peers_id id, int32_t reason)
+{
+    client *c = client_of(s, id);
+    (void)reason;
+    if (!c) return; /* it was one too many */
+    if (c->previous) c->previous->next = c->next;
+    else c->http->clients = c->next;
+    if (c->next) c->next->previous = c->previous;
+    assert(c->http->client_count > 0);
+    c->http->client_count--;
+    end_body(c);
+    free(c);
+}
+
+/* Every second: drop who is silent. */
 static void on_timer(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
 {
     dxup_http *h = dx_reactor_op_user(op);
@@ -493,10 +489,8 @@ static void on_timer(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
     if (result < 0) return;
     for (client *c = h->clients, *next; c; c = next) {
         next = c->next;
-        if (!c->waiting && c->active_ns < limit_ns) close_client(c);
+        if (!c->waiting && c->active_ns < limit_ns) (void)dx_peers_close(&h->peers, c->id, true);
     }
-    if (!dx_reactor_op_pending(&h->accept_op))
-        dx_reactor_accept_multishot(r, &h->accept_op, h->listener);
     dx_reactor_timer(r, op, 1000000000);
 }
 
@@ -508,10 +502,7 @@ static void on_message(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
     if (result < 0) return;
     for (client *c = h->clients, *next; c; c = next) {
         next = c->next;
-        if (!c->waiting || c->closing) continue;
-        c->waiting = false;
-        answer_from_base(c);
-        pump(c);
+        if (c->waiting) go_on(c);
     }
     dx_reactor_receive(r, op, h->messages, sizeof h->messages / sizeof *h->messages);
 }
@@ -525,42 +516,58 @@ static void set_open(dxup_http *h, bool open)
     pthread_mutex_unlock(&h->lock);
 }
 
+static int open_peers(dxup_http *h)
+{
+    dx_peers_desc desc = {0};
+    desc.peers_max = CLIENTS_MAX + REFUSED_AT_ONCE;
+    desc.block_count = BLOCKS;
+    desc.block_size = OUT_SIZE;
+    desc.high_water = 2 * OUT_SIZE;
+    desc.opened = opened;
+    desc.received = received;
+    desc.drained = drained;
+    desc.closed = closed;
+    desc.user = h;
+    desc.memory_size = dx_peers_memory_size(&desc);
+    desc.memory = h->peers_memory = prog_alloc(desc.memory_size);
+    int error = dx_peers_open(&h->peers, &h->reactor, &desc);
+    if (!error) error = dx_peers_listen(&h->peers, h->listener);
+    return error ? prog_fail(PROG_SYSTEM, "connections: %s", dx_peers_error_name(error)) : PROG_OK;
+}
+
 static void serve_until_stopped(dxup_http *h)
 {
-    dx_reactor_op_init(&h->accept_op, on_accepted, h);
     dx_reactor_op_init(&h->timer_op, on_timer, h);
     dx_reactor_op_init(&h->message_op, on_message, h);
-    dx_reactor_accept_multishot(&h->reactor, &h->accept_op, h->listener);
+    h->status = open_peers(h);
     dx_reactor_timer(&h->reactor, &h->timer_op, 1000000000);
     dx_reactor_receive(&h->reactor, &h->message_op, h->messages,
                        sizeof h->messages / sizeof *h->messages);
     set_open(h, true);
     sem_post(&h->started);
-    int error = dx_reactor_run(&h->reactor);
+    int error = h->status ? 0 : dx_reactor_run(&h->reactor);
     if (error)
         h->status = prog_fail(PROG_SYSTEM, "the event loop: %s", dx_reactor_error_name(error));
     set_open(h, false);
-    for (client *c = h->clients, *next; c; c = next) {
-        next = c->next;
-        close_client(c);
-    }
 }
 
 static void *run(void *user)
 {
     dxup_http *h = user;
     dx_reactor_desc desc = {0};
-    desc.descriptors_max = CLIENTS_MAX + 16;
+    desc.descriptors_max = CLIENTS_MAX + REFUSED_AT_ONCE + 16;
+    desc.buffer_count = INPUT_BUFFERS;
     h->status = dxup_store_open(&h->store, h->d.store, DXUP_READ);
     if (!h->status)
         h->status = dxup_loop_open(&h->reactor, &desc, h->d.backend, &h->reactor_memory);
     if (!h->status) {
         serve_until_stopped(h);
-        dx_reactor_close(&h->reactor); /* the last completions free the clients */
+        dx_reactor_close(&h->reactor); /* closed() frees the clients */
     } else {
         sem_post(&h->started);
     }
     dxup_store_close(h->store);
+    free(h->peers_memory);
     free(h->reactor_memory);
     return NULL;
 }
