@@ -86,6 +86,7 @@ s = dial()  # one of the future that speaks nothing that is spoken here
 s.sendall(frame(HELLO, EXPECTS, 5, field(1, bytes([3, 4]))) + frame(CALL, EXPECTS, 6, request))
 opcode, _, sequence, payload = read(s)
 assert (opcode, sequence) == (ERROR, 5) and struct.unpack("<H", payload[:2])[0] == OTHER_VERSION
+assert b"install the same dxup" in payload, payload
 opcode, flags, _, payload = read(s)
 assert opcode == CLOSE and flags & FINAL and struct.unpack("<H", payload[:2])[0] == OTHER_VERSION
 assert s.recv(1) == b""

@@ -195,6 +195,24 @@ static int begin_transfer(connection *c, int result)
     return 0;
 }
 
+/* A client of the future may speak no version of HBTP that is spoken here: tell it what to do. */
+static int on_hello(const dx_hbtp_context *context)
+{
+    static const char advice[] = "this is " DXUP_AGENT "; install the same dxup on both sides";
+    enum { TAG_VERSIONS = 1, VERSION_MAX = 2 }; /* docs/formats/hbtp.md */
+    connection *c = context->session->desc.user;
+    const uint8_t *list = context->payload, *versions;
+    size_t left = context->payload_size;
+    uint8_t tag;
+    const int size = dx_hbtp_next_field(&list, &left, &tag, &versions);
+    if (size < 2 || tag != TAG_VERSIONS || versions[0] <= VERSION_MAX)
+        return dx_hbtp_hello_handler(context);
+    int error = dx_hbtp_write_rpc_error(context->out, context->frame->sequence,
+                                        DX_HBTP_STATUS_OTHER_VERSION, advice);
+    (void)dx_link_close(&c->worker->links, c->id, DX_HBTP_STATUS_OTHER_VERSION, advice);
+    return error;
+}
+
 /* Which version does the client have, and which is the latest? */
 static int on_pull(const dx_hbtp_context *context)
 {
@@ -409,7 +427,7 @@ static int open_links(worker *w)
 {
     dx_link_desc desc = {0};
     dx_hbtp_router_init(&w->router);
-    dx_hbtp_router_set(&w->router, DX_HBTP_OP_HELLO, dx_hbtp_hello_handler, (void *)&dxup_hello);
+    dx_hbtp_router_set(&w->router, DX_HBTP_OP_HELLO, on_hello, (void *)&dxup_hello);
     dx_hbtp_router_set_method(&w->router, DXUP_RPC_PULL, on_pull, NULL);
     dx_hbtp_router_set_method(&w->router, DXUP_RPC_RANGE, on_range, NULL);
     desc.links_max = (uint32_t)w->connections_max + REFUSED_AT_ONCE;

@@ -4,9 +4,7 @@
 #include <assert.h>
 #include <string.h>
 
-#define AGENT "dxup 0.2.0"
-
-const dx_hbtp_hello dxup_hello = {.who.agent = {AGENT, sizeof AGENT - 1}};
+const dx_hbtp_hello dxup_hello = {.who.agent = {DXUP_AGENT, sizeof DXUP_AGENT - 1}};
 
 static int backend_number(const char *name) /* -1: unknown */
 {

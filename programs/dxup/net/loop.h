@@ -6,6 +6,8 @@
 
 #include "../../../layers/dx_link.h"
 
+#define DXUP_AGENT "dxup 0.2.0" /* what it calls itself, and its version */
+
 bool dxup_loop_knows(const char *backend);
 /* Open the event loop with the backend of that name (NULL: automatic); *memory is to be freed
    after it is closed. */
