@@ -8,9 +8,9 @@
                  patch thread --message-->  retry_waiting()
 
    Connections are links of dx_link.h. Each has one transfer at a time: the whole of a version, a
-   patch, or a range of either. If its patch is being made, it waits; a message from the patch thread
-   wakes all workers, and each one looks again. Chunks are written into blocks that all links of a
-   worker share, so only connections with a transfer have any. */
+   patch, or a range of either. If its patch is being made, it waits; a message from the patch
+   thread wakes all workers, and each one looks again. Chunks are written into blocks that all links
+   of a worker share, so only connections with a transfer have any. */
 #include "commands.h"
 
 #include "../../common/os.h"
@@ -345,8 +345,8 @@ static void fill(connection *c)
 }
 
 /* >>connection --------------------------------------------------------- */
-/* Beyond the limit, or without memory, a connection is closed at once: its client goes on with those
-   that it has. */
+/* Beyond the limit, or without memory, a connection is closed at once: its client goes on with
+   those that it has. */
 static void on_opened(dx_link *l, dx_link_id id)
 {
     worker *w = l->desc.user;

@@ -3,9 +3,9 @@
        ranges   | taken | taken | arriving | in the spool | asked | free | ...
                                 ^ front: everything before it went to take(), in order
 
-   Each connection, a link of dx_link.h, asks for ASKED_AT_ONCE ranges, the earliest free ones. Bytes
-   at the front go directly to take(); bytes beyond it wait in the spool, an unnamed file. When a
-   connection is lost its ranges become free again, from where they broke off. */
+   Each connection, a link of dx_link.h, asks for ASKED_AT_ONCE ranges, the earliest free ones.
+   Bytes at the front go directly to take(); bytes beyond it wait in the spool, an unnamed file.
+   When a connection is lost its ranges become free again, from where they broke off. */
 #include "ranges.h"
 #include "../../common/os.h"
 #include "loop.h"

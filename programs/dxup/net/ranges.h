@@ -8,9 +8,9 @@
 
 typedef struct dxup_ranges dxup_ranges;
 
-/* Of a client's event loop: buffers for input. All of them may be filled by one connection before it
-   can be told to wait for room for its Pongs; then their content lies in the blocks of its links,
-   which have 16 KiB. */
+/* Of a client's event loop: buffers for input. One connection may fill all of them before it can be
+   told to wait for room for its Pongs; then their content lies in the blocks of its links, which
+   have 16 KiB each. */
 enum {
     DXUP_INPUT_BUFFERS = 8,
     DXUP_INPUT_SIZE    = 1 << 15,
