@@ -255,7 +255,8 @@ DX_LINK_API dx_link_id dx_link_id_of(const dx_hbtp_session *session);
 DX_LINK_API int dx_link_fd(const dx_link *l, dx_link_id id);
 
 /* Something was written to the session's buffer directly, or a handler that said EAGAIN may be
-   called again: before the reactor waits next. ENOTFOUND. */
+   called again: before the reactor waits next. Without it such a handler is called again 10 ms, 20
+   ms ... 320 ms later. ENOTFOUND. */
 DX_LINK_API int dx_link_wake(dx_link *l, dx_link_id id);
 
 /* Large frames, a FileChunk say, without a copy and without a large buffer for each session: *out
@@ -316,7 +317,8 @@ enum {
     DX_LINK_P_LINGER_S    = 5,
     DX_LINK_P_KEEPALIVE_S = 30,
     DX_LINK_P_FRAME_EXTRA = DX_HBTP_HEADER_SIZE + DX_HBTP_CHECKSUM_SIZE, /* beside its payload */
-    DX_LINK_P_RETRY_NS    = 10000000, /* what was told EAGAIN, or said it, has its turn by then */
+    DX_LINK_P_RETRY_NS    = 10000000, /* what was told EAGAIN, or said it, has its turn by then, */
+    DX_LINK_P_RETRIES     = 5,   /* which doubles so often while nothing comes of it */
     DX_LINK_P_KEPT        = 8,   /* one in so many blocks is for answers, not for large frames */
     DX_LINK_P_DIAL_MIN    = 100000000, /* ns between attempts to connect, doubling ... */
     DX_LINK_P_DOUBLINGS   = 6,        /* ... so often, up to DIAL_S */
@@ -366,6 +368,7 @@ typedef struct dx_link_p_slot {
     uint32_t           heap_at; /* its place in the heap */
     uint32_t           next;    /* of the list of free or dirty slots, counted from 1 */
     int32_t            reason;  /* for closed */
+    uint32_t           retries; /* in vain, at most DX_LINK_P_RETRIES */
     uint32_t           flags;   /* DX_LINK_P_IS_ */
 } dx_link_p_slot;
 
@@ -642,6 +645,15 @@ static void dx_link_p_cut(dx_link_p_slot *slot, int32_t reason)
        WANTS_OUTPUT   hold, until output was taken
        WANTS_TURN     hold, until the others had their turn; after EAGAIN until somebody wakes it */
 
+/* How long to wait for what nobody may announce: others' blocks, a handler that said EAGAIN. */
+static uint64_t dx_link_p_retry_ns(dx_link_p_slot *slot)
+{
+    const uint64_t ns = (uint64_t)DX_LINK_P_RETRY_NS << slot->retries;
+    DX_LINK_ASSERT(slot->retries <= DX_LINK_P_RETRIES);
+    if (slot->retries < DX_LINK_P_RETRIES) slot->retries++;
+    return ns;
+}
+
 /* Until it is released, nothing comes. */
 static void dx_link_p_hold(dx_link_p_slot *slot)
 {
@@ -655,6 +667,7 @@ static size_t dx_link_p_feed(dx_link_p_slot *slot, const uint8_t *bytes, size_t 
 {
     dx_hbtp_session *s = &slot->session;
     const uint64_t now = dx_reactor_now_ns(slot->all->reactor);
+    const uint64_t before = s->counters.frames;
     size_t used = 0;
     uint64_t frames; /* of the session, before the last feed */
     bool moved;
@@ -671,8 +684,9 @@ static size_t dx_link_p_feed(dx_link_p_slot *slot, const uint8_t *bytes, size_t 
     if (s->state == DX_HBTP_CLOSED || (slot->flags & DX_LINK_P_IS_LEAVING)) return size;
     if (s->state == DX_HBTP_WANTS_TURN) { /* its share was used up, or a handler waits for others */
         const bool share = s->counters.frames - frames >= s->desc.frames_max;
+        if (s->counters.frames != before) slot->retries = 0;
         dx_link_p_hold(slot);
-        dx_link_p_set_due(slot, now + (share ? 0 : (uint64_t)DX_LINK_P_RETRY_NS));
+        dx_link_p_set_due(slot, now + (share ? 0 : dx_link_p_retry_ns(slot)));
     } else if (s->state == DX_HBTP_WANTS_OUTPUT) {
         dx_link_p_hold(slot);
     }
@@ -1174,6 +1188,7 @@ DX_LINK_API int dx_link_wake(dx_link *l, dx_link_id id)
 {
     dx_link_p_slot *slot = dx_link_p_find_open(l, id);
     if (!slot) return l ? DX_LINK_ENOTFOUND : DX_LINK_EINVAL;
+    slot->retries = 0;
     slot->flags |= DX_LINK_P_IS_WOKEN;
     dx_link_p_soon(slot);
     return DX_LINK_OK;
@@ -1191,13 +1206,14 @@ static bool dx_link_p_is_short(const dx_link *l, uint32_t size)
 /* Nothing of this link says when others give blocks back: it tries again after a while. */
 static void dx_link_p_retry(dx_link_p_slot *slot)
 {
-    const uint64_t when = dx_reactor_now_ns(slot->all->reactor) + DX_LINK_P_RETRY_NS;
+    uint64_t when;
     DX_LINK_ASSERT(!(slot->flags & (DX_LINK_P_IS_ENDING | DX_LINK_P_IS_LEAVING)));
     if (slot->flags & DX_LINK_P_IS_CONNECTING) { /* it is serviced as soon as it has connected */
         slot->flags |= DX_LINK_P_IS_TAKEN;
         return;
     }
     slot->flags |= DX_LINK_P_IS_SHORT;
+    when = dx_reactor_now_ns(slot->all->reactor) + dx_link_p_retry_ns(slot);
     if (when < slot->due_ns) dx_link_p_set_due(slot, when);
 }
 
@@ -1217,6 +1233,7 @@ DX_LINK_API int dx_link_reserve(dx_link *l, dx_link_id id, uint32_t size, dx_hbt
     error = dx_peers_reserve(&l->peers_, id, size, &bytes);
     if (error == DX_PEERS_EAGAIN) slot->flags |= DX_LINK_P_IS_FULL;
     if (error) return error == DX_PEERS_EAGAIN ? DX_LINK_EAGAIN : DX_LINK_ENOTFOUND;
+    slot->retries = 0;
     return dx_hbtp_out_init(out, bytes, size) ? DX_LINK_EINVAL : DX_LINK_OK;
 }
 
