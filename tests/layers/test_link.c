@@ -412,6 +412,28 @@ EVERY(li_3_a_handler_that_waits_is_called_again_when_woken)
     world_close(&w);
 }
 
+EVERY(li_3_a_handler_that_waits_in_vain_is_called_ever_more_seldom)
+{
+    static world w;
+    dx_link_id id;
+    dx_hbtp_session *s;
+    uint64_t end;
+    uint32_t tries;
+    memset(&w, 0, sizeof w);
+    world_open(&w, backend);
+    s = dial(&w, &id);
+    DX_CHECK_EQ(dx_hbtp_call(s, WAIT, "1", 1, UINT64_MAX, NULL, NULL), 0);
+    end = now_ns() + 700 * MS;
+    while (now_ns() < end) DX_CHECK(dx_reactor_run_once(&w.l.r, (int64_t)(5 * MS)) >= 0);
+    DX_CHECK(w.tries >= 2 && w.tries <= 8); /* after 0, 10, 30, 70, 150, 310, 630 ms */
+    tries = w.tries;
+    DX_CHECK_EQ(dx_link_wake(&w.server, w.id), 0); /* then it begins anew */
+    UNTIL(w.tries >= tries + 3);
+    w.ready = true;
+    UNTIL(w.results == 1);
+    world_close(&w);
+}
+
 static int on_abort(const dx_hbtp_context *c) /* cuts its own link off, and wants to be called again */
 {
     world *w = world_of(c->session);

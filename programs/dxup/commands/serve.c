@@ -296,6 +296,7 @@ static void retry_waiting(connection *c)
     c->waiting = false;
     if (result > 0) dx_hbtp_reply_error(c->session, c->sequence, (uint16_t)result, NULL);
     else if (result < 0) (void)dx_link_abort(&c->worker->links, c->id);
+    if (result) (void)dx_link_wake(&c->worker->links, c->id); /* the next request may have come */
 }
 
 /* The next bytes of the transfer. */
