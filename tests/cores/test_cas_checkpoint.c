@@ -386,6 +386,51 @@ DX_TEST(ca_1_verify_names_a_checkpoint_that_lies)
     }
 }
 
+/* The bounds of a block that whoever can write the device has signed: it names no more entries than its part of the log has room
+   for, and its part is never empty. So neither memory nor the loop over blocks grows by what it claims. */
+DX_TEST(ca_1_a_signed_block_claims_no_more_than_its_part_of_the_log)
+{
+    kit k;
+    dx_cas_id id;
+    uint8_t *block;
+    for (int over = 0; over < 2; over++) {
+        kit_begin(&k, 1 << 16);
+        OK(kit_open(&k, DX_CAS_WRITE | DX_CAS_CREATE));
+        for (unsigned n = 0; n < 6; n++) put_number(&k, n, &id);
+        OK(dx_cas_commit(&k.s));
+        OK(dx_cas_checkpoint(&k.s));
+        block = (uint8_t *)k.side.ram.data;
+        uint64_t room = (dx_cas_p_load64(block + 24) - dx_cas_p_load64(block + 16)) / DX_CAS_EXT_HEAD;
+        uint64_t count = room + (uint64_t)over;
+        DX_CHECK(room > 6 && room < 6 * DX_CAS_P_ALIKE_MAX);
+        for (uint64_t i = 6; i < count; i++) memcpy(block + 128 + i * 16, block + 128 + i % 6 * 16, 16);
+        dx_cas_p_store64(block + 8, count);
+        k.side.ram.size = (size_t)(160 + 16 * count);
+        sign_block(block, k.side.ram.size);
+        OK(kit_open(&k, DX_CAS_READ));
+        DX_CHECK_EQ(k.s.saved_.size, over ? 0 : k.side.ram.size);
+        for (unsigned n = 0; n < 6; n++) DX_CHECK(has_number(&k, n));
+        kit_end(&k);
+    }
+    kit_begin(&k, 1 << 16);
+    OK(kit_open(&k, DX_CAS_WRITE | DX_CAS_CREATE));
+    for (unsigned n = 0; n < 6; n++) put_number(&k, n, &id);
+    OK(dx_cas_commit(&k.s));
+    OK(dx_cas_checkpoint(&k.s));
+    block = (uint8_t *)k.side.ram.data;
+    size_t size = k.side.ram.size;
+    memcpy(block + size, block, 128); /* a second block, without entries, from the end of the first to there */
+    dx_cas_p_store64(block + size + 8, 0);
+    memcpy(block + size + 16, block + 24, 8);
+    memcpy(block + size + 96, block + size - 32, 32);
+    sign_block(block + size, 160);
+    k.side.ram.size = size + 160;
+    OK(kit_open(&k, DX_CAS_READ));
+    DX_CHECK_EQ(k.s.saved_.size, size);
+    for (unsigned n = 0; n < 6; n++) DX_CHECK(has_number(&k, n));
+    kit_end(&k);
+}
+
 /* Any bytes, also ones with a hash that fits: no loop without end, no byte that was not there. */
 DX_PROPERTY(ca_1_any_bytes_as_checkpoint, 1500)
 {
