@@ -2683,6 +2683,61 @@ DX_TEST(w_75_ids_that_were_made_to_meet_cost_no_quadratic_time)
     }
 }
 
+/* What a delta says whose base is not there. */
+static int base_is_missing(void *user, void *out, size_t capacity, const void *in, size_t size, size_t *out_size)
+{
+    (void)user, (void)out, (void)capacity, (void)in, (void)size, (void)out_size;
+    return DX_CAS_EBASE;
+}
+
+/* Where that many meet, one more is looked at before it is taken. Of which codec it is and on what it stands decides nothing about the
+   store: it is left out like one that is damaged. */
+DX_TEST(w_75_ids_that_meet_and_cannot_be_unpacked_are_left_out)
+{
+    static const dx_cas_codec codec = {200, rle_pack, base_is_missing, NULL, NULL};
+    enum { NOBODY_HAS = 201 };
+    for (int known = 0; known < 2; known++) {
+        static uint64_t memory[(1 << 18) / 8];
+        sim *d = sim_new(1 << 16);
+        dx_cas_store s;
+        dx_cas_desc desc = {0};
+        dx_cas_ext_record r;
+        uint8_t data[64];
+        dx_cas_ref back;
+        desc.device = sim_device(d);
+        desc.mode = DX_CAS_WRITE | DX_CAS_CREATE;
+        desc.memory = memory;
+        desc.memory_size = sizeof memory;
+        desc.codecs = &codec;
+        desc.codec_count = 1;
+        desc.object_size_max = 4096;
+        OK(dx_cas_open(&s, &desc));
+        OK(transaction(&s, 1));
+        memset(&r, 0, sizeof r);
+        memset(data, 7, sizeof data);
+        r.type = DX_CAS_EXT_BLOB;
+        r.stored = r.logical = sizeof data;
+        for (unsigned i = 0; i <= DX_CAS_P_ALIKE_MAX; i++) {
+            dx_cas_p_store32(r.id.bytes + 8, i);
+            if (i == DX_CAS_P_ALIKE_MAX) {
+                r.codec = (uint8_t)(known ? codec.number : NOBODY_HAS);
+                r.logical = 100;
+            }
+            OK(dx_cas_p_append(&s, &r, data, false));
+        }
+        OK(dx_cas_commit(&s));
+        dx_cas_close(&s);
+        desc.mode = DX_CAS_READ;
+        DX_CHECK_EQ(dx_cas_open(&s, &desc), DX_CAS_ECORRUPT);
+        desc.mode = DX_CAS_READ | DX_CAS_ACCEPT_DAMAGE;
+        OK(dx_cas_open(&s, &desc));
+        DX_CHECK_EQ(s.stats_.damaged_places, 1);
+        OK(dx_cas_ref_get(&s, "a", 0, &back));
+        dx_cas_close(&s);
+        sim_free(d);
+    }
+}
+
 DX_PROPERTY(w_75_hostile_fields_with_fitting_crcs, 300)
 {
     dx_cas_store s; /* closed: only for the tag */
