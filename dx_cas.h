@@ -4515,7 +4515,7 @@ DX_CAS_API int dx_cas_refresh(dx_cas_store *s)
             int error = dx_cas_ext_record_decode(&s->form_, s->tip_.end, head, &r);
             nothing = error == DX_CAS_ECORRUPT;
         }
-        if (nothing) return dx_cas_p_refreshed(s);
+        if (nothing) return DX_CAS_OK;
     }
     for (tries = 0; tries < 2; tries++) { /* twice when a writer may have been between two reads */
         DX_CAS_P_TRY(dx_cas_p_scan_run(&c, s, size, false));

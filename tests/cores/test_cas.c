@@ -2738,6 +2738,128 @@ DX_TEST(w_75_ids_that_meet_and_cannot_be_unpacked_are_left_out)
     }
 }
 
+/* Two stores that were one, and went on apart with the same objects. The log of one is damaged where they parted: what stands behind
+   the damage is another branch, whose commits follow from each other, so nothing of the other store takes its place. */
+DX_TEST(w_77_repair_leaves_another_branch_of_the_history_alone)
+{
+    uint8_t objects[4][400];
+    static const size_t sizes[4] = {400, 300, 300, 300}; /* that of the other store alone does not fit into the gap */
+    dx_cas_store s, other;
+    dx_cas_desc desc = {0};
+    dx_cas_repair_report report;
+    dx_cas_id id;
+    sim *d = sim_new(1 << 16), *e = sim_new(1 << 16);
+    for (unsigned i = 0; i < 4; i++) fill(objects[i], sizeof objects[i], 50 + i);
+    OK(open_roomy(&s, d, DX_CAS_WRITE | DX_CAS_CREATE, store_memory));
+    OK(transaction(&s, 1));
+    size_t parted = d->size;
+    memcpy(e->data, d->data, e->size = parted);
+    for (unsigned i = 1; i < 4; i++) {
+        OK(dx_cas_put(&s, objects[i], sizes[i], &id));
+        OK(dx_cas_commit(&s));
+    }
+    dx_cas_close(&s);
+    OK(open_roomy(&other, e, DX_CAS_WRITE, store_memory2));
+    for (unsigned i = 0; i < 4; i++) OK(dx_cas_put(&other, objects[i], sizes[i], &id));
+    OK(dx_cas_commit(&other));
+    memset(d->data + parted, 0, 64); /* the header of the first object behind the parting */
+    sim *was = sim_new(1 << 16);
+    memcpy(was->data, d->data, was->size = d->size);
+    desc.device = sim_device(d);
+    desc.memory = store_memory;
+    desc.memory_size = 64 * 1024;
+    DX_CHECK_EQ(dx_cas_repair(&s, &desc, &other, NULL, NULL, &report), DX_CAS_ECORRUPT);
+    DX_CHECK_EQ(report.lost, 1);
+    DX_CHECK_EQ(d->size, was->size);
+    DX_CHECK_MEM(d->data, was->data, was->size);
+    dx_cas_close(&s);
+    dx_cas_close(&other);
+    sim_free(was);
+    sim_free(d);
+    sim_free(e);
+}
+
+/* A record of old has come back in one of the two, the store or its backup, and the other one is damaged behind it. Neither is right
+   everywhere, and together they are. */
+DX_TEST(w_77_a_record_of_old_on_either_side_hinders_no_repair)
+{
+    uint8_t objects[2][300], old[364];
+    dx_cas_store s, other;
+    dx_cas_desc desc = {0};
+    dx_cas_repair_report report;
+    dx_cas_id id;
+    for (unsigned i = 0; i < 2; i++) fill(objects[i], sizeof objects[i], 60 + i);
+    for (int here = 0; here < 2; here++) {
+        sim *d = sim_new(1 << 16), *e = sim_new(1 << 16), *was = sim_new(1 << 16);
+        OK(open_roomy(&s, d, DX_CAS_WRITE | DX_CAS_CREATE, store_memory));
+        OK(transaction(&s, 1));
+        size_t place = d->size, second = place + 368;
+        OK(dx_cas_put(&s, objects[0], sizeof objects[0], &id)); /* never committed */
+        dx_cas_close(&s);
+        memcpy(old, d->data + place, sizeof old);
+        OK(open_roomy(&s, d, DX_CAS_WRITE, store_memory));
+        OK(dx_cas_put(&s, objects[1], sizeof objects[1], &id));
+        dx_cas_ref name = make_ref("z", &id, sizeof objects[1]);
+        OK(dx_cas_ref_set(&s, &name, 0, NULL)); /* names do not prove themselves as objects do */
+        OK(dx_cas_commit(&s));
+        OK(transaction(&s, 2));
+        dx_cas_close(&s);
+        memcpy(was->data, d->data, was->size = d->size);
+        memcpy(e->data, d->data, e->size = d->size);
+        DX_CHECK(memcmp(old, d->data + place, sizeof old) != 0 && memcmp(d->data + second, "DXCR", 4) == 0);
+        memcpy((here ? d : e)->data + place, old, sizeof old);
+        memset((here ? e : d)->data + second, 0, 64);
+        OK(open_roomy(&other, e, DX_CAS_READ | DX_CAS_ACCEPT_DAMAGE, store_memory2));
+        desc.device = sim_device(d);
+        desc.memory = store_memory;
+        desc.memory_size = 64 * 1024;
+        OK(dx_cas_repair(&s, &desc, &other, NULL, NULL, &report));
+        DX_CHECK_MEM(d->data, was->data, was->size);
+        dx_cas_close(&s);
+        dx_cas_close(&other);
+        sim_free(was);
+        sim_free(d);
+        sim_free(e);
+    }
+}
+
+/* Another store has the object, but in its own form: where the damaged record is compressed, its bytes cannot be made again. That is
+   said, and nothing is counted as repaired. */
+DX_TEST(w_77_repair_counts_nothing_that_it_could_not_write)
+{
+    static uint8_t zeros[9000], out[9000];
+    static const dx_cas_codec codec = {200, rle_pack, rle_unpack, NULL, NULL};
+    dx_cas_store s, other;
+    dx_cas_desc desc = {0};
+    dx_cas_repair_report report;
+    dx_cas_id id;
+    size_t got;
+    sim *d = sim_new(1 << 16), *e = sim_new(1 << 16);
+    desc.device = sim_device(d);
+    desc.mode = DX_CAS_WRITE | DX_CAS_CREATE;
+    desc.memory = store_memory;
+    desc.memory_size = 256 * 1024;
+    desc.object_size_max = sizeof zeros;
+    desc.codecs = &codec;
+    desc.codec_count = 1;
+    OK(dx_cas_open(&s, &desc));
+    OK(dx_cas_put(&s, zeros, sizeof zeros, &id));
+    OK(dx_cas_commit(&s));
+    dx_cas_close(&s);
+    OK(open_roomy(&other, e, DX_CAS_WRITE | DX_CAS_CREATE, store_memory2)); /* without the codec */
+    OK(dx_cas_put(&other, zeros, sizeof zeros, &id));
+    OK(dx_cas_commit(&other));
+    d->data[128 + 64] ^= 1; /* the compressed payload */
+    DX_CHECK_EQ(dx_cas_repair(&s, &desc, &other, NULL, NULL, &report), DX_CAS_ECORRUPT);
+    DX_CHECK_EQ(report.repaired, 0);
+    DX_CHECK_EQ(report.lost, 1);
+    DX_CHECK_EQ(dx_cas_get(&s, &id, out, sizeof out, &got), DX_CAS_ECORRUPT);
+    dx_cas_close(&s);
+    dx_cas_close(&other);
+    sim_free(d);
+    sim_free(e);
+}
+
 DX_PROPERTY(w_75_hostile_fields_with_fitting_crcs, 300)
 {
     dx_cas_store s; /* closed: only for the tag */
