@@ -169,6 +169,7 @@ DX_PROPERTY(ca_2_many_messages_of_mixed_sizes, 100)
     for (size_t i = 0; i < count; i++) {
         in[i] = data + dx_choose(c, 100000);
         sizes[i] = i && dx_choose(c, 3) ? sizes[i - 1] : (size_t)dx_choose(c, 20000);
+        if (dx_choose(c, 1)) sizes[i] -= sizes[i] % 64; /* whole blocks may go side by side, with neighbours of this size alone */
     }
     dx_cas_hash_many(in, sizes, count, is);
     for (size_t i = 0; i < count; i++) {
