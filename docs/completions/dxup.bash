@@ -13,7 +13,7 @@ _dxup() {
     word=${words[${#words[@]} - 1]} last=${words[${#words[@]} - 2]}
     COMPREPLY=()
     if ((${#words[@]} == 2)); then
-        mapfile -t COMPREPLY < <(compgen -W 'publish log checkout verify gc serve pull help --version' -- "$word")
+        mapfile -t COMPREPLY < <(compgen -W 'publish log ls cat checkout tag rm verify gc serve pull help --version' -- "$word")
         return
     fi
     case $last in
@@ -58,6 +58,24 @@ _dxup() {
         }
         ;;
     log)
+        options='--json --help'
+        [[ $word == -* ]] || {
+        case $plain in
+        0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
+        1) mapfile -t COMPREPLY < <(_dxup_names "$store" "$word") ;;
+        esac
+        }
+        ;;
+    ls)
+        options='--recursive --json --help'
+        [[ $word == -* ]] || {
+        case $plain in
+        0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
+        1) mapfile -t COMPREPLY < <(_dxup_names "$store" "$word") ;;
+        esac
+        }
+        ;;
+    cat)
         options='--help'
         [[ $word == -* ]] || {
         case $plain in
@@ -73,6 +91,25 @@ _dxup() {
         0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
         1) mapfile -t COMPREPLY < <(_dxup_names "$store" "$word") ;;
         2) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+        esac
+        }
+        ;;
+    tag)
+        options='--remove --json --quiet --help'
+        [[ $word == -* ]] || {
+        case $plain in
+        0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
+        1) mapfile -t COMPREPLY < <(_dxup_names "$store" "$word") ;;
+        2) mapfile -t COMPREPLY < <(:) ;;
+        esac
+        }
+        ;;
+    rm)
+        options='--force --older --dry-run --json --quiet --help'
+        [[ $word == -* ]] || {
+        case $plain in
+        0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
+        1) mapfile -t COMPREPLY < <(_dxup_names "$store" "$word") ;;
         esac
         }
         ;;

@@ -1,8 +1,10 @@
 /* What all programs share. From the bottom; a file uses only those above it in this list:
 
    os.h       system calls: os_posix.c, os_windows.c
+   line.c     a line of output as it is assembled
    message.c  messages, progress, standard output; the first and last call of main()
    base.c     this header: memory, numbers and hashes as text
+   json.c     JSON for other programs, one object a line
    options.c  the command line           window.c  a read cache for a large file
    help.c, manual.c, complete.c           what a program says of its command line
    choose.c   which of all these is asked for

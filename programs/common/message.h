@@ -32,5 +32,7 @@ int  prog_fail_errno(const char *format, ...) __attribute__((format(PROG_FORMAT,
 /* Show a line of progress on standard error if that is a terminal, at most ten times a second.
    total 0: unknown. last: remove the line. May be called on any thread. */
 void prog_progress(const char *what, uint64_t done, uint64_t total, bool last);
+/* From here on there is none. */
+void prog_progress_off(void);
 
 #endif

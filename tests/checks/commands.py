@@ -234,7 +234,10 @@ def dxup(folder):
     os.mkdir(inside)
     os.symlink(os.path.join(folder, "build"), os.path.join(inside, "build"))
     calls = ["dxup publish store tree ../examples --workers 2 --quiet", "dxup publish store file ../README.md",
-             "dxup log store", "dxup log store tree", "dxup checkout store tree@1 out --workers 2", "dxup checkout store file out-file --force --quiet",
+             "dxup log store", "dxup log store tree --json", "dxup ls store tree@1 --recursive --json", "dxup cat store tree:hello/hello_cas.c",
+             "dxup tag store tree@1 stable --quiet", "dxup tag store tree beta --json", "dxup tag store tree beta --remove",
+             "dxup publish store old ../README.md", "dxup tag store old first", "dxup rm store old --dry-run --force --json",
+             "dxup publish store old ../LICENSE", "dxup rm store old@1 --older --force --quiet", "dxup checkout store tree@1 out --workers 2", "dxup checkout store file out-file --force --quiet",
              "dxup verify store", "dxup verify store --quiet", "dxup gc store --keep 1 --pack", "dxup gc store --quiet",
              "dxup serve store --listen 127.0.0.1:7001 --http 127.0.0.1:7002 --workers 2 --backend epoll --patch-max 1000000 --connections 9",
              "dxup pull 127.0.0.1:7001 tree got --force --connections 2 --backend epoll --report", "dxup pull 127.0.0.1:7001 file got-file --quiet", "dxup help", "dxup help pull", "dxup --version"]

@@ -9,7 +9,9 @@ static int fake_affinity(pid_t pid, size_t size, cpu_set_t *mask);
 #include "../../programs/common/os_posix.c"
 #undef sched_getaffinity
 #include "../../programs/common/base.c"
+#include "../../programs/common/line.c"
 #include "../../programs/common/message.c"
+#include "../../programs/common/json.c"
 #include "../../programs/common/options.c"
 #define find find_window
 #include "../../programs/common/window.c"
@@ -108,13 +110,13 @@ DX_TEST(messages_of_threads_do_not_mix)
 static void check_shown(const char *argument, const char *shown)
 {
     char got[64];
-    line l;
-    line_begin(&l);
-    put_visible(&l, argument, strlen(argument));
+    prog_line l;
+    prog_line_begin(&l);
+    prog_line_put_visible(&l, argument, strlen(argument));
     DX_CHECK(l.size < sizeof got);
     memcpy(got, l.bytes, l.size);
     got[l.size] = 0;
-    line_free(&l);
+    prog_line_free(&l);
     DX_CHECK_STR(got, shown);
 }
 

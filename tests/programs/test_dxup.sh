@@ -754,6 +754,12 @@ trees_as_streams_in_the_same_store() { # what a dxup without snapshots writes is
     expect 0 ${CC:-cc} -std=c11 -O0 -DDXUP_NO_SNAPSHOTS "$top"/programs/common/*.c "$top"/programs/dxup/{,*/}*.c "$top"/programs/dxpatch/dx_patch.c -o plain $zstd -lpthread
     make_tree tree
     expect 0 ./plain publish store t tree
+    for path in data sub/a.c sub/nothing; do "$dxup" cat store t:$path | cmp - tree/$path || fail "cat of $path"; done
+    expect 2 "$dxup" cat store t:sub/a
+    expect 1 "$dxup" cat store t:sub/link
+    expect 0 "$dxup" ls store t:sub
+    [ "$(echo "$out" | awk '{ print $1, $4 }' | tr '\n' ,)" = "-rwxr-xr-x sub/a.c,dr-xr-xr-x sub/deep/,lrwxrwxrwx sub/link,-rw-r--r-- sub/nothing," ] || fail "$out"
+    says " -> ../data"
     echo more >>tree/data
     expect 0 "$dxup" publish store t tree
     expect 0 ./plain verify store

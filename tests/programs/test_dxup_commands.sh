@@ -146,6 +146,9 @@ completion_in_bash() {
     completes "dxup publish store app --workers 2 fi" file
     completes "dxup pull 127.0.0.1:1 app x --backend ep" epoll
     completes "dxup checkout store app f" file folder
+    expect 0 "$dxup" tag store app stable
+    completes "dxup checkout store a" app app@stable
+    completes "dxup checkout store app@s" stable # bash has cut the word at @
 }
 completion_in_fish() {
     command -v fish >/dev/null || { skip "no fish"; return; }
@@ -170,9 +173,314 @@ END
     says bound
 }
 
+# >>ls, cat, tag, rm
+make_app() { # two versions of a tree in store
+    make_tree tree
+    expect 0 "$dxup" publish store app tree --quiet
+    echo more >>tree/sub/a.c
+    bytes 200000 >tree/large
+    expect 0 "$dxup" publish store app tree --quiet
+}
+is() { # the last output, exactly
+    [ "$out" = "$1" ] || fail "not '$1' but '$out'"
+}
+json() { # EXPRESSION...     each line of the last output is an object; python's `o` is all of them
+    echo "$out" | python3 -c '
+import json, sys
+o = [json.loads(line) for line in sys.stdin.buffer.read().decode("utf-8", "strict").splitlines()]
+assert all(isinstance(x, dict) for x in o), o
+for text in sys.argv[1:]:
+    assert eval(text), (text, o)' "$@" || fail "json: $*"
+}
+names_versions_and_entries() {
+    make_app
+    bytes 10 >file
+    expect 0 "$dxup" publish store notes file --quiet
+    expect 0 "$dxup" ls store
+    is "app
+notes"
+    expect 0 "$dxup" ls store app
+    is "app@2
+app@1"
+    expect 0 "$dxup" ls store app@1
+    [ "$(echo "$out" | awk '{ print $1, $5 }')" = "lrwxrwxrwx dangling
+-rw------- data
+drwxr-xr-x empty/
+drwxr-xr-x sub/
+-rw-r--r-- sub-file" ] || fail "entries: $out"
+    says "dangling -> /nowhere"
+    says "$(TZ=UTC stat -c %y tree/data | cut -c1-19)"
+    expect 0 "$dxup" ls store app:
+    says "-rw-r--r--         200,000"
+    expect 0 "$dxup" ls store app@2:sub/
+    [ "$(echo "$out" | awk '{ print $5 }' | tr '\n' ' ')" = "sub/a.c sub/deep/ sub/link sub/nothing " ] || fail "sub: $out"
+    expect 0 "$dxup" ls store app@2:sub/a.c
+    [ "$(echo "$out" | wc -l)" = 1 ] || fail "one file: $out"
+    expect 0 "$dxup" ls store app --json
+    json 'len(o) == 2' 'o[0]["version"] == 2' 'o[1]["kind"] == "tree"' 'len(o[0]["hash"]) == 64' 'o[0]["time"].endswith("Z")'
+    expect 0 "$dxup" ls store app: --recursive --json
+    json 'len(o) == 10' '{x["path"]: x for x in o}["sub/link"]["target"] == "../data"' '{x["path"]: x for x in o}["data"]["mode"] == "0600"' \
+        'sum(x["type"] == "directory" for x in o) == 3' '{x["path"]: x for x in o}["large"]["size"] == 200000'
+    expect 0 "$dxup" ls store notes@1
+    says "notes"
+}
+files_of_a_version() {
+    make_app
+    for path in data sub/a.c sub/nothing sub-file large; do
+        "$dxup" cat store app:$path | cmp - tree/$path || fail "cat $path"
+    done
+    expect 0 "$dxup" cat store app@1:sub/a.c
+    is "int main(void){}"
+    expect 2 "$dxup" cat store app@1:large
+    says "app@1 has no 'large'"
+    expect 0 "$dxup" publish store f tree/large --quiet
+    "$dxup" cat store f | cmp - tree/large || fail "cat of a file"
+    "$dxup" cat store f@1 | cmp - tree/large || fail "cat of a version of a file"
+    expect 1 "$dxup" cat store app
+    says "app@2:PATH"
+    expect 1 "$dxup" cat store app:sub
+    says "'dxup ls' lists it"
+    expect 1 "$dxup" cat store app:sub/link
+    says "symbolic link"
+    expect 2 "$dxup" cat store f:inside
+    says "is a file"
+    # nothing of a damaged chunk gets out
+    cp store/objects whole
+    found=
+    for at in $(seq 20000 20000 "$(stat -c %s whole)"); do
+        cp whole store/objects
+        flip store/objects "$at"
+        "$dxup" cat store app:large >some 2>/dev/null
+        case $? in 0) same some tree/large ;; 4) found=yes ;; *) fail "another status at $at" ;; esac
+        head -c "$(stat -c %s some)" tree/large | cmp - some || fail "damaged bytes were written at $at"
+    done
+    [ -n "$found" ] || fail "no damage was met"
+}
+paths_that_lead_elsewhere() {
+    make_app
+    for path in .. ../data /data sub/../data ./data sub//a.c sub/./a.c ../../etc/passwd /; do
+        expect 1 "$dxup" ls store "app:$path"
+        says "is no path in a tree"
+        expect 1 "$dxup" cat store "app:$path"
+        says "is no path in a tree"
+    done
+    for path in sub/link/data data/x sub/a "$(printf 'x%.0s' $(seq 4000))"; do
+        expect 2 "$dxup" cat store "app:$path"
+    done
+    expect 1 "$dxup" cat store "app:$(printf 'x/%.0s' $(seq 4000))x"
+    expect 2 "$dxup" ls store "$(printf 'n%.0s' $(seq 3000))"
+    expect 2 "$dxup" ls store "$(printf 'n%.0s' $(seq 3000)):x"
+    expect 2 "$dxup" ls store ''
+    expect 2 "$dxup" ls nowhere
+    says "there is no store at nowhere"
+    mkdir folder
+    for command in "ls folder" "cat folder app:data" "tag folder app stable" "rm folder app" "log folder"; do
+        expect 2 "$dxup" $command
+        says "folder is not a store"
+    done
+}
+names_that_nobody_should_print() {
+    mkdir tree
+    printf a >tree/$'esc\e[31m'
+    printf bc >tree/$'new\nline'
+    printf def >tree/$'broken\xff\xc3utf8'
+    printf g >$'tree/quote"back\\slash'
+    printf h >$'tree/line\u2028separator'
+    ln -s $'to\e]0;title\a' tree/link
+    expect 0 "$dxup" publish store app tree --quiet
+    expect 0 "$dxup" publish store $'na"me:with\\a:colon' tree --quiet
+    for command in "ls store app:" "ls store" "log store" "ls store app:nothing"$'\e'; do
+        "$dxup" $command >shown 2>&1
+        LC_ALL=C grep -qP '[\x00-\x09\x0b-\x1f\x7f]' shown && fail "a control character of $command"
+    done
+    expect 0 "$dxup" ls store app:
+    says 'esc\x1b[31m'
+    says 'new\x0aline'
+    says 'broken\xff\xc3utf8'
+    says ' -> to\x1b]0;title\x07'
+    [ "$(echo "$out" | wc -l)" = 6 ] || fail "a name made a line: $out"
+    expect 0 "$dxup" ls store app: --json
+    json 'len(o) == 6' 'any(x["path"] == "esc\x1b[31m" for x in o)' 'any(x["path"] == "new\nline" for x in o)' \
+        'any(x.get("path_hex") == b"broken\xff\xc3utf8".hex() and x["path"] == "broken\ufffd\ufffdutf8" for x in o)' \
+        'any(x["path"] == "quote\"back\\slash" for x in o)' 'any(x.get("target") == "to\x1b]0;title\x07" for x in o)' \
+        'any(x["path"] == "line\u2028separator" for x in o)' 'sum("path_hex" in x for x in o) == 1'
+    echo "$out" | LC_ALL=C grep -qP '[\x00-\x09\x0b-\x1f\x7f]' && fail "a control character in JSON"
+    expect 0 "$dxup" cat store $'app:esc\e[31m'
+    is a
+    expect 0 "$dxup" cat store $'app@1:broken\xff\xc3utf8'
+    is def
+    expect 0 "$dxup" cat store $'na"me:with\\a:colon:new\nline' # the longest part that is a name
+    is bc
+    expect 0 "$dxup" ls store --json
+    json 'any(x["name"] == "na\"me:with\\a:colon" for x in o)'
+    expect 2 "$dxup" cat store $'gone\e[31m:x'
+    says 'gone\x1b[31m'
+}
+tags_are_moved_and_taken_away() {
+    make_app
+    cp -a tree new
+    expect 0 "$dxup" tag store app@1 stable
+    is "app@stable is app@1"
+    expect 0 "$dxup" tag store app beta
+    expect 0 "$dxup" ls store
+    is "app
+app@beta -> app@2
+app@stable -> app@1"
+    expect 0 "$dxup" ls store app
+    is "app@2  (beta)
+app@1  (stable)"
+    expect 0 "$dxup" log store app
+    says "  beta"
+    expect 0 "$dxup" checkout store app@stable old
+    says "app@1 checked out"
+    [ ! -e old/large ] || fail "stable is not version 1"
+    expect 0 "$dxup" ls store app@stable:sub
+    expect 0 "$dxup" cat store app@stable:sub/a.c
+    is "int main(void){}"
+    start_server store
+    expect 0 "$dxup" pull "$address" app@stable pulled --quiet
+    diff -r --no-dereference old pulled || fail "pull of a tag"
+    expect 0 "$dxup" tag store app@beta stable --json
+    json 'o == [{"tag": "stable", "name": "app", "version": 2, "before": 1}]'
+    expect 0 "$dxup" pull "$address" app@stable pulled --quiet
+    diff -r --no-dereference new pulled || fail "pull of a tag that was moved"
+    expect 0 "$dxup" tag store app@1 stable # back: a channel is followed there
+    expect 0 "$dxup" pull "$address" app@stable pulled --quiet
+    diff -r --no-dereference old pulled || fail "pull of a tag that was moved back"
+    stop_server
+    expect 0 "$dxup" ls store app@beta --json
+    expect 0 "$dxup" log store --json
+    json 'sorted((x.get("tag", ""), x["version"]) for x in o) == [("", 2), ("beta", 2), ("stable", 1)]' 'all(x["name"] == "app" for x in o)' \
+        '[x["tags"] for x in o if "tag" not in x] == [["beta"]]'
+    expect 0 "$dxup" tag store app beta --remove
+    is "app@beta is removed (it was app@2)"
+    expect 2 "$dxup" checkout store app@beta x
+    says "'dxup ls store app' lists its versions"
+    expect 2 "$dxup" tag store app beta --remove
+    # only the newest version is kept: the tag keeps its content
+    expect 0 "$dxup" gc store --keep 1 --quiet
+    expect 2 "$dxup" checkout store app@1 x
+    rm -rf pulled
+    expect 0 "$dxup" checkout store app@stable pulled --quiet
+    diff -r --no-dereference old pulled || fail "a tag after gc"
+    expect 0 "$dxup" verify store
+}
+tags_that_are_refused() {
+    make_app
+    for tag in 1 1.0 -x .x '' 'a b' a@b a:b a/b $'a\e' é "$(printf 'a%.0s' $(seq 65))"; do
+        expect 1 "$dxup" tag store app -- "$tag"
+    done
+    expect 0 "$dxup" tag store app "$(printf 'a%.0s' $(seq 64))"
+    expect 2 "$dxup" tag store app@9 stable
+    expect 2 "$dxup" tag store other stable
+    expect 2 "$dxup" tag nowhere app stable
+    expect 1 "$dxup" publish store app@stable tree
+    says "dxup tag"
+    long=$(printf 'n%.0s' $(seq 250))
+    expect 0 "$dxup" publish store "$long" tree --quiet
+    expect 1 "$dxup" tag store "$long" stable
+    says "too long"
+    before=$(sha256sum <store/objects)
+    for command in "tag store app stable" "rm store app" "rm store app@1"; do
+        expect 6 flock store/lock "$dxup" $command
+        says "another process"
+    done
+    expect 0 flock store/lock "$dxup" ls store app
+    expect 0 flock store/lock "$dxup" cat store app:sub/a.c
+    expect 0 flock store/lock "$dxup" rm store app@1 --dry-run
+    [ "$before" = "$(sha256sum <store/objects)" ] || fail "the store changed"
+}
+tag_killed_at_any_moment() {
+    local i at
+    make_app
+    expect 0 "$dxup" tag store app@1 stable
+    for i in $(seq 30); do
+        "$dxup" tag store app@$((i % 2 + 1)) stable --quiet 2>/dev/null &
+        moment 8
+        kill -9 $! 2>/dev/null
+        wait $! 2>/dev/null
+        expect 0 "$dxup" ls store
+        case $out in *"app@stable -> app@"[12]) ;; *) fail "after a kill: $out" ;; esac
+        at=${out: -1}
+        expect 0 "$dxup" ls store app@stable:
+        [ "$([[ $out = *large* ]] && echo 2 || echo 1)" = "$at" ] || fail "stable is said to be app@$at, and has the content of the other"
+        [ $bad = 0 ] || break
+    done
+    expect 0 "$dxup" verify store
+}
+names_and_versions_are_removed() {
+    make_app
+    bytes 100000 >f
+    expect 0 "$dxup" publish store big f --quiet
+    bytes 100 >>tree/large
+    expect 0 "$dxup" publish store app tree --quiet
+    expect 6 "$dxup" rm store app@3
+    says "latest version"
+    expect 6 "$dxup" rm store app@2
+    says "--older"
+    expect 0 "$dxup" tag store app@1 old
+    expect 6 "$dxup" rm store app@2 --older
+    says "app@1 has the tag 'old'; --force"
+    expect 6 "$dxup" rm store app
+    expect 1 "$dxup" rm store app@old
+    says "dxup tag store app old --remove"
+    expect 0 "$dxup" rm store app@2 --older --force --dry-run --json
+    json 'o == [{"removed": "app@2", "versions": 2, "dry_run": True}]'
+    expect 0 "$dxup" ls store app
+    is "app@3
+app@2
+app@1  (old)"
+    expect 0 "$dxup" rm store app@2 --older --force
+    is "app@2 is removed: 2 versions; dxup gc reclaims the space"
+    expect 0 "$dxup" ls store
+    is "app
+big"
+    expect 2 "$dxup" checkout store app@2 out
+    expect 0 "$dxup" rm store big
+    before=$(stat -c %s store/objects)
+    expect 0 "$dxup" gc store --quiet
+    [ $((before - $(stat -c %s store/objects))) -gt 90000 ] || fail "gc has not reclaimed what was removed"
+    expect 0 "$dxup" checkout store app out --quiet
+    same_tree tree out
+    expect 2 "$dxup" rm store big
+    expect 2 "$dxup" rm store app@2
+    expect 0 "$dxup" verify store
+}
+stores_of_another_format() {
+    make_app
+    for i in 0 8 16 40; do
+        rm -rf other && cp -r store other
+        printf 'XY' | dd of=other/objects bs=1 seek=$i conv=notrunc status=none
+        printf 'XY' | dd of=other/objects bs=1 seek=$((i + 64)) conv=notrunc status=none
+        for command in "ls other" "cat other app:data" "tag other app stable" "rm other app"; do
+            "$dxup" $command >log 2>&1
+            [ $? -ge 2 ] || fail "$command at $i: $(cat log)"
+            [ -s log ] && [ "$(wc -l <log)" -le 2 ] || fail "$command does not say why: $(cat log)"
+        done
+    done
+}
+a_full_disk_keeps_names() {
+    mkdir "$work/mnt1"
+    mount -t tmpfs -o size=1m none "$work/mnt1" 2>/dev/null || { skip "tmpfs cannot be mounted here"; return; }
+    bytes 100000 >f
+    expect 0 "$dxup" publish "$work/mnt1/store" app f --quiet
+    dd if=/dev/zero of="$work/mnt1/filler" bs=1k 2>/dev/null
+    for i in 1 2 3 4 5 6 7 8; do "$dxup" tag "$work/mnt1/store" app t$i --quiet 2>log || break; done
+    says_file log "space"
+    rm "$work/mnt1/filler"
+    expect 0 "$dxup" verify "$work/mnt1/store"
+    expect 0 "$dxup" tag "$work/mnt1/store" app t9
+    expect 0 "$dxup" checkout "$work/mnt1/store" app@t9 out
+    same f out
+    "$dxup" cat "$work/mnt1/store" app >/dev/full 2>log
+    [ $? = 5 ] || fail "cat to a full device"
+}
+
 for case in versions_in_the_same_words help_of_each_command questions_that_have_no_answer examples_of_the_help_work \
     manual_pages_are_clean completions_are_scripts committed_texts_are_current \
-    completion_in_bash completion_in_fish completion_in_zsh; do
+    completion_in_bash completion_in_fish completion_in_zsh \
+    names_versions_and_entries files_of_a_version paths_that_lead_elsewhere names_that_nobody_should_print tags_are_moved_and_taken_away \
+    tags_that_are_refused tag_killed_at_any_moment names_and_versions_are_removed stores_of_another_format a_full_disk_keeps_names; do
     run $case
 done
 finish

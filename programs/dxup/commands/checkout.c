@@ -3,6 +3,7 @@
    snapshot is restored file by file on all cores; a file, or a tree stored as a stream, comes as
    one stream of bytes. */
 #include "commands.h"
+#include "names.h"
 
 #include "../../common/dest.h"
 #include "../store/store.h"
@@ -80,13 +81,10 @@ int dxup_checkout(const dxup_options *o)
 {
     dxup_store *s;
     dxup_version v;
-    uint64_t version;
-    char name[PROG_NAME_SIZE_MAX + 1], size[32], hash[65];
-    dxup_split_version(o->name, name, &version);
+    char size[32], hash[65];
     int status = dxup_store_open(&s, o->store, DXUP_READ);
     if (status) return status;
-    status = dxup_version_find(s, name, version, &v);
-    if (status == PROG_NOT_FOUND) prog_fail(status, "%s has no '%s'", o->store, o->name);
+    status = dxup_find(s, o->name, &v);
     if (!status) status = check_replaced(o);
     if (!status && v.snapshot && DXUP_HAS_SNAPSHOTS) status = checkout_snapshot(s, &v, o);
     else if (!status) status = checkout_stream(s, &v, o->path);

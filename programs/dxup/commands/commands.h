@@ -7,8 +7,9 @@
 
 typedef struct dxup_options {
     const char *store;       /* the folder of the store */
-    const char *name;        /* NAME or NAME@VERSION */
+    const char *name;        /* NAME, NAME@VERSION or NAME@TAG; ls, cat: with :PATH */
     const char *path;        /* publish: the source; checkout, pull: the destination */
+    const char *third;       /* tag: the tag; diff: NAME@VERSION */
     const char *address;     /* ADDR:PORT */
     const char *http;        /* serve: ADDR:PORT, or NULL */
     const char *backend;     /* serve, pull: of the event loop; NULL: automatic */
@@ -20,12 +21,21 @@ typedef struct dxup_options {
     bool        quiet;       /* no summary */
     bool        report;      /* pull: the summary as key=value */
     bool        pack;        /* gc: recompress; slow */
+    bool        json;        /* print JSON, one object a line */
+    bool        dry_run;     /* say what would be done, and do nothing */
+    bool        recursive;   /* ls: what is in directories, too */
+    bool        remove;      /* tag: take it away */
+    bool        older;       /* rm: the versions before, too */
 } dxup_options;
 
 /* Each returns a status of common.h, and has printed why when that is not PROG_OK. */
 int dxup_publish(const dxup_options *o);
 int dxup_log(const dxup_options *o);
 int dxup_checkout(const dxup_options *o);
+int dxup_ls(const dxup_options *o);
+int dxup_cat(const dxup_options *o);
+int dxup_tag(const dxup_options *o);
+int dxup_rm(const dxup_options *o);
 int dxup_verify(const dxup_options *o);
 int dxup_gc(const dxup_options *o);
 int dxup_serve(const dxup_options *o);

@@ -1,54 +1,57 @@
 /* dxup log: lists the latest version of each name in a store, or all versions of one name. Only
    reads; stands on the store. */
 #include "commands.h"
+#include "names.h"
 
 #include "../../common/os.h"
-#include "../store/store.h"
 
-#include <stdlib.h>
+#include <string.h>
 
-/* >>log ---------------------------------------------------------------- */
-static void print_version(const dxup_version *v)
+static void print_version(const dxup_names *n, const dxup_version *v, bool json)
 {
     char size[32], hash[65], when[32];
+    size_t at = 0;
+    const char *tag;
+    if (json) {
+        dxup_print_json(n, v);
+        return;
+    }
     os_time_text(v->time_ns, when);
-    prog_say("%-24s @%-5llu %s %15s  %s  %s\n", v->name, (unsigned long long)v->version,
+    prog_say("%-24s @%-5llu %s %15s  %s  %s", v->name,
+             (unsigned long long)(v->tagged ? v->tagged : v->version),
              v->kind == PROG_TREE ? "tree" : "file", prog_count_text(v->size, size), when,
              prog_hash_text(v->snapshot ? v->root : v->hash, hash));
+    while (!v->tagged && (tag = dxup_names_tag(n, v->name, v->version, &at)) != NULL)
+        prog_say("  %s", tag);
+    prog_say("\n");
 }
 
 /* All versions of a name, newest first. */
-static int log_name(dxup_store *s, const char *name)
+static int log_name(dxup_store *s, const dxup_names *n, const dxup_options *o)
 {
     dxup_history history = {.begun = false};
     dxup_version v;
-    bool any = false;
-    int status;
-    while (!(status = dxup_history_next(&history, s, name, &v))) {
-        any = true;
-        print_version(&v);
+    int status = dxup_find(s, o->name, &v);
+    if (status) return status;
+    if (strcmp(o->name, v.name) != 0) { /* one version of it */
+        print_version(n, &v, o->json);
+        return PROG_OK;
     }
-    if (status != PROG_NOT_FOUND) return status;
-    return any ? PROG_OK : prog_fail(status, "%s has no '%s'", dxup_store_path(s), name);
-}
-
-/* The latest version of each name. */
-static int log_names(dxup_store *s)
-{
-    dxup_version *list;
-    size_t count;
-    int status = dxup_version_list(s, &list, &count);
-    for (size_t i = 0; i < count; i++) print_version(&list[i]);
-    free(list);
-    return status;
+    while (!(status = dxup_history_next(&history, s, o->name, &v))) print_version(n, &v, o->json);
+    return status == PROG_NOT_FOUND ? PROG_OK : status;
 }
 
 int dxup_log(const dxup_options *o)
 {
     dxup_store *s;
+    dxup_names names = {NULL, 0};
     int status = dxup_store_open(&s, o->store, DXUP_READ);
     if (status) return status;
-    status = o->name ? log_name(s, o->name) : log_names(s);
+    status = dxup_names_load(&names, s);
+    for (size_t i = 0; !status && !o->name && i < names.count; i++)
+        print_version(&names, &names.list[i], o->json);
+    if (!status && o->name) status = log_name(s, &names, o);
+    dxup_names_free(&names);
     dxup_store_close(s);
     return status;
 }

@@ -188,6 +188,10 @@ int dxup_publish(const dxup_options *o)
     dxup_split_version(o->name, name, &version);
     if (version || strlen(o->name) > PROG_NAME_SIZE_MAX || !*o->name)
         return prog_fail(PROG_USAGE, "'%s' is not a valid name", o->name);
+    if (dxup_tag_in(o->name))
+        return prog_fail(PROG_USAGE,
+                         "'%s' would be a tag: publish the name, and move the tag with dxup tag",
+                         o->name);
     int status = prog_image_stat(o->path, &kind, &mode);
     if (status == PROG_NOT_FOUND) return prog_fail(status, "%s: no such file", o->path);
     /* Each version would hold all versions before it. */

@@ -11,7 +11,11 @@
 enum {
     PUBLISH  = 1 << DXUP_PUBLISH,
     LOG      = 1 << DXUP_LOG,
+    LS       = 1 << DXUP_LS,
+    CAT      = 1 << DXUP_CAT,
     CHECKOUT = 1 << DXUP_CHECKOUT,
+    TAG      = 1 << DXUP_TAG,
+    RM       = 1 << DXUP_RM,
     VERIFY   = 1 << DXUP_VERIFY,
     GC       = 1 << DXUP_GC,
     SERVE    = 1 << DXUP_SERVE,
@@ -32,16 +36,55 @@ static const prog_command commands[DXUP_COMMANDS] = {
          .arguments = "STORE [NAME]",
          .summary = "List the latest version of each name, or all versions of one",
          .details = "A line has the name, the version, what it is, its bytes, when it was\n"
-                    "published (UTC), and the hash of its content.",
+                    "published (UTC), the hash of its content, and its tags.",
          .examples = "dxup log store\n"
                      "dxup log store app"},
+    [DXUP_LS] =
+        {.name = "ls",
+         .arguments = "STORE [NAME[@VERSION][:PATH]]",
+         .summary = "List names and tags, versions of a name, or the entries of a tree",
+         .details = "With a version, or a path and be it empty, it lists entries as `ls -l` does:\n"
+                    "mode, bytes, modification time (UTC), path. VERSION is a number or a tag.\n"
+                    "A path is relative to the top of the tree, without . and .. in it.",
+         .examples = "dxup ls store\n"
+                     "dxup ls store app\n"
+                     "dxup ls store app@1\n"
+                     "dxup ls store app:sub --recursive"},
+    [DXUP_CAT] =
+        {.name = "cat",
+         .arguments = "STORE NAME[@VERSION][:PATH]",
+         .summary = "Write a file of a version to standard output",
+         .details = "Each chunk is verified by its hash before a byte of it is written. Damage\n"
+                    "further on ends the output, with status 4.",
+         .examples = "dxup cat store notes\n"
+                     "dxup cat store app@1:sub/a.c"},
     [DXUP_CHECKOUT] =
         {.name = "checkout",
          .arguments = "STORE NAME[@VERSION] DEST",
          .summary = "Write a version to DEST, by default the latest",
-         .details = "DEST is replaced atomically, after everything was verified by hash.",
+         .details = "VERSION is a number or a tag. DEST is replaced atomically, after everything\n"
+                    "was verified by hash.",
          .examples = "dxup checkout store app ./app\n"
                      "dxup checkout store app@1 ./app --force"},
+    [DXUP_TAG] =
+        {.name = "tag",
+         .arguments = "STORE NAME[@VERSION] TAG",
+         .summary = "Let TAG stand for a version: NAME@TAG is that version, until it is moved",
+         .details = "Tags are channels, such as `stable` and `beta`: checkout, ls, cat and pull\n"
+                    "take NAME@TAG, and a pull follows where it is moved, back to older versions,\n"
+                    "too. A tag keeps the content of its version. It is moved by one commit.",
+         .examples = "dxup tag store app@1 stable\n"
+                     "dxup tag store app beta\n"
+                     "dxup checkout store app@stable ./app --force\n"
+                     "dxup tag store app beta --remove"},
+    [DXUP_RM] =
+        {.name = "rm",
+         .arguments = "STORE NAME[@VERSION]",
+         .summary = "Remove a name with all its versions, or old versions of it",
+         .details = "The latest version cannot be removed alone, and one in the middle only with\n"
+                    "those before it (--older). dxup gc reclaims the space.",
+         .examples = "dxup rm store notes --dry-run\n"
+                     "dxup rm store notes"},
     [DXUP_VERIFY] =
         {.name = "verify",
          .arguments = "STORE",
@@ -80,6 +123,17 @@ static const prog_option options[] = {
      .help = "threads (default: one for each processor)"},
     {"--force", PROG_OPTION_FLAG, FIELD(force), .commands = CHECKOUT | PULL,
      .help = "replace a locally changed directory, or a\nversion by an older one"},
+    {"--force", PROG_OPTION_FLAG, FIELD(force), .commands = RM,
+     .help = "remove versions that have tags, with these"},
+    {"--older", PROG_OPTION_FLAG, FIELD(older), .commands = RM,
+     .help = "remove the versions before it, too"},
+    {"--remove", PROG_OPTION_FLAG, FIELD(remove), .commands = TAG, .help = "take the tag away"},
+    {"--recursive", PROG_OPTION_FLAG, FIELD(recursive), .commands = LS,
+     .help = "list what is in directories, too"},
+    {"--dry-run", PROG_OPTION_FLAG, FIELD(dry_run), .commands = RM,
+     .help = "say what would be done, and do nothing"},
+    {"--json", PROG_OPTION_FLAG, FIELD(json), .commands = LOG | LS | TAG | RM,
+     .help = "print JSON, one object a line"},
     {"--keep", PROG_OPTION_NUMBER, FIELD(keep), .min = 1, .max = UINT32_MAX, .commands = GC,
      .value = "N", .help = "keep the last N versions of each name\n(default: all)"},
     {"--pack", PROG_OPTION_FLAG, FIELD(pack), .commands = GC,
@@ -99,7 +153,7 @@ static const prog_option options[] = {
     {"--report", PROG_OPTION_FLAG, FIELD(report), .commands = PULL,
      .help = "print the summary as key=value"},
     {"--quiet", PROG_OPTION_FLAG, FIELD(quiet),
-     .commands = PUBLISH | CHECKOUT | VERIFY | GC | PULL, .help = "print no summary"},
+     .commands = PUBLISH | CHECKOUT | TAG | RM | VERIFY | GC | PULL, .help = "print no summary"},
 };
 
 static const prog_exit exits[] = {
@@ -109,7 +163,7 @@ static const prog_exit exits[] = {
     {PROG_NETWORK, SERVE | PULL, "network: unreachable, interrupted, or not a dxup server"},
     {PROG_DAMAGED, 0, "corrupt data: bytes that do not match their hash"},
     {PROG_SYSTEM, 0, "system error: disk full, permission, memory, port taken"},
-    {PROG_REFUSED, PUBLISH | CHECKOUT | GC | PULL,
+    {PROG_REFUSED, PUBLISH | CHECKOUT | TAG | RM | GC | PULL,
      "refused, because data would be lost or another process is writing"},
 };
 
@@ -117,8 +171,8 @@ const prog_program dxup_program = {
     .name = "dxup",
     .summary = "publish, serve and pull versions of files and directory trees",
     .about = "dxup publishes versions of files and directory trees, serves them, and pulls\n"
-             "updates. A pull transfers a patch if the receiver has an older version, verifies every\n"
-             "byte by hash, and replaces the destination atomically.",
+             "updates. A pull transfers a patch if the receiver has an older version, verifies\n"
+             "every byte by hash, and replaces the destination atomically.",
     .version = DX_CAS_VERSION,
     .zstd = PROG_HAS_ZSTD,
     .commands = commands,

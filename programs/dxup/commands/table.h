@@ -11,7 +11,11 @@
 enum {
     DXUP_PUBLISH,
     DXUP_LOG,
+    DXUP_LS,
+    DXUP_CAT,
     DXUP_CHECKOUT,
+    DXUP_TAG,
+    DXUP_RM,
     DXUP_VERIFY,
     DXUP_GC,
     DXUP_SERVE,

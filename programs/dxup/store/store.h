@@ -65,6 +65,7 @@ typedef struct dxup_version {
     /* BLAKE3-256 of the content; zeros: not computed yet (tree/content.h does) */
     uint8_t  hash[PROG_HASH_SIZE];
     bool     snapshot;             /* a tree whose root is a snapshot */
+    uint64_t tagged;               /* of a tag, NAME@TAG: the version of NAME; else 0 */
 } dxup_version;
 
 /* NAME or NAME@VERSION; without a version it is 0. */
@@ -87,6 +88,20 @@ int  dxup_version_add(dxup_store *s, dxup_version *v);
 /* Forget versions below oldest; durable after dxup_store_commit(). */
 int  dxup_version_trim(dxup_store *s, const char *name, uint64_t oldest);
 int  dxup_store_commit(dxup_store *s);
+/* The name and all its versions. The same. */
+int  dxup_name_remove(dxup_store *s, const char *name);
+
+/* A tag, such as `stable`, is a name of its own, NAME@TAG, with one version: a copy of the version
+   of NAME that it stands for. So it is found wherever a name is, also by releases that know no
+   tags, it keeps its content, and it is moved by one commit. Where it was moved to is its next
+   version: whoever pulls NAME@TAG follows it back to older versions, too. */
+enum { DXUP_TAG_SIZE_MAX = 64 };
+/* A letter, then letters, digits, dots, dashes and underscores. */
+bool dxup_tag_is_valid(const char *tag);
+/* Where the tag begins in a text that ends in @TAG; NULL: it has none. */
+const char *dxup_tag_in(const char *text);
+/* Make it stand for *v, and commit. PROG_REFUSED, with a message: NAME@TAG is no tag. */
+int  dxup_tag_set(dxup_store *s, const dxup_version *v, const char *tag);
 
 /* >>objects.c ---- */
 int  dxup_object_put(dxup_store *s, const void *data, size_t size, uint8_t id[PROG_HASH_SIZE]);

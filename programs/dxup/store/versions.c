@@ -11,6 +11,43 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* >>tags: NAME@TAG, see store.h -----------------------------------------
+   The reference of a tag has the fields and the info of the version that it stands for, and behind
+   these a mark and the number of that version:
+
+       info  | permission bits, ... | '@' | version, 8 bytes |
+
+   What a release that knows no tags publishes as NAME@TAG has no mark, and is a plain name. */
+enum { TAG_MARK = '@', TAG_INFO_SIZE = 9, MODE_SIZE = 2 };
+
+static bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+
+bool dxup_tag_is_valid(const char *tag)
+{
+    size_t size = strlen(tag);
+    if (!is_letter(*tag) || size > DXUP_TAG_SIZE_MAX) return false;
+    for (; *tag; tag++)
+        if (!is_letter(*tag) && !(*tag >= '0' && *tag <= '9') && !strchr(".-_", *tag)) return false;
+    return true;
+}
+
+const char *dxup_tag_in(const char *text)
+{
+    const char *at = strrchr(text, '@');
+    return at && at != text && dxup_tag_is_valid(at + 1) ? at + 1 : NULL;
+}
+
+/* The version that a reference, if it is a tag, stands for; else 0. */
+static uint64_t tagged_version(const dx_cas_ref *ref)
+{
+    uint64_t version = 0;
+    if (ref->info_size < MODE_SIZE + TAG_INFO_SIZE || !dxup_tag_in(ref->name)) return 0;
+    const uint8_t *mark = ref->info + ref->info_size - TAG_INFO_SIZE;
+    for (int i = 8; i > 0; i--) version = version << 8 | mark[i];
+    return *mark == TAG_MARK ? version : 0;
+}
+
+/* >>versions ----------------------------------------------------------- */
 /* From a reference to a version. Its fields come from outside, so nothing is asserted. */
 static void take_ref(dxup_version *v, const dx_cas_ref *ref)
 {
@@ -24,6 +61,7 @@ static void take_ref(dxup_version *v, const dx_cas_ref *ref)
     v->mode = ref->info_size >= 2 ? ref->info[0] | (unsigned)ref->info[1] << 8 : 0644;
     memcpy(v->root, ref->root.bytes, sizeof v->root);
     memcpy(v->hash, ref->content.bytes, sizeof v->hash);
+    v->tagged = tagged_version(ref);
 }
 
 void dxup_split_version(const char *text, char name[PROG_NAME_SIZE_MAX + 1], uint64_t *version)
@@ -108,4 +146,34 @@ int dxup_version_trim(dxup_store *s, const char *name, uint64_t oldest)
     assert(oldest > 0);
     int error = dx_cas_ref_trim(&s->cas, name, oldest);
     return error ? dxup_store_fail(s, error, name) : PROG_OK;
+}
+
+int dxup_name_remove(dxup_store *s, const char *name)
+{
+    int error = dx_cas_ref_delete(&s->cas, name, DX_CAS_ANY_VERSION);
+    return error ? dxup_store_fail(s, error, name) : PROG_OK;
+}
+
+int dxup_tag_set(dxup_store *s, const dxup_version *v, const char *tag)
+{
+    dx_cas_ref ref, old;
+    uint64_t version = 0;
+    int size, error = dx_cas_ref_get(&s->cas, v->name, v->version, &ref);
+    assert(dxup_tag_is_valid(tag) && v->version);
+    if (error) return dxup_store_fail(s, error, v->name);
+    size = snprintf(ref.name, sizeof ref.name, "%s@%s", v->name, tag);
+    if (size >= (int)sizeof ref.name || ref.info_size > DX_CAS_INFO_MAX - TAG_INFO_SIZE)
+        return prog_fail(PROG_USAGE, "%s@%s is too long for a name", v->name, tag);
+    error = dx_cas_ref_get(&s->cas, ref.name, 0, &old);
+    if (!error && !tagged_version(&old))
+        return prog_fail(PROG_REFUSED, "%s is a name with content of its own, not a tag", ref.name);
+    uint8_t *mark = ref.info + ref.info_size;
+    mark[0] = TAG_MARK;
+    for (int i = 0; i < 8; i++) mark[i + 1] = (uint8_t)(v->version >> (8 * i) & 0xff);
+    ref.info_size += TAG_INFO_SIZE;
+    if (error && error != DX_CAS_ENOTFOUND) return dxup_store_fail(s, error, ref.name);
+    error = dx_cas_ref_set(&s->cas, &ref, DX_CAS_ANY_VERSION, &version);
+    /* where the tag was before keeps no content */
+    if (!error) error = dx_cas_ref_trim(&s->cas, ref.name, version);
+    return error ? dxup_store_fail(s, error, ref.name) : dxup_store_commit(s);
 }

@@ -150,12 +150,25 @@ int dxup_content_find(dxup_store *s, const char *name, uint64_t version, dxup_ve
     return status ? status : dxup_content_hash(s, out);
 }
 
-int dxup_content_find_hash(dxup_store *s, const char *name, const uint8_t hash[PROG_HASH_SIZE],
-                           dxup_version *out)
+/* The newest version of that very name with this content. */
+static int find_hash(dxup_store *s, const char *name, const uint8_t hash[PROG_HASH_SIZE],
+                     dxup_version *out)
 {
     dxup_history history = {.begun = false};
     int status;
     while (!(status = dxup_history_next(&history, s, name, out)))
         if (!dxup_content_hash(s, out) && !memcmp(out->hash, hash, PROG_HASH_SIZE)) break;
     return status;
+}
+
+int dxup_content_find_hash(dxup_store *s, const char *name, const uint8_t hash[PROG_HASH_SIZE],
+                           dxup_version *out)
+{
+    char tagged[PROG_NAME_SIZE_MAX + 1];
+    dxup_version v;
+    int status = find_hash(s, name, hash, out);
+    if (status != PROG_NOT_FOUND || dxup_version_find(s, name, 0, &v) || !v.tagged) return status;
+    /* a tag was at, and may be moved to, any version of the name that it belongs to */
+    snprintf(tagged, sizeof tagged, "%.*s", (int)(dxup_tag_in(name) - name - 1), name);
+    return find_hash(s, tagged, hash, out);
 }

@@ -24,7 +24,8 @@ int  dxup_content_stream(dxup_store *s, const dxup_version *v, prog_sink *sink, 
 int  dxup_content_hash(dxup_store *s, dxup_version *v);
 /* dxup_version_find() with the hash of the content. */
 int  dxup_content_find(dxup_store *s, const char *name, uint64_t version, dxup_version *out);
-/* The newest version of name with this content. PROG_NOT_FOUND comes without a message. */
+/* The newest version of name with this content; of a tag: of the name that it belongs to.
+   PROG_NOT_FOUND comes without a message. */
 int dxup_content_find_hash(dxup_store *s, const char *name, const uint8_t hash[PROG_HASH_SIZE],
                            dxup_version *out);
 

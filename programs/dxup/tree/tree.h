@@ -2,6 +2,7 @@
    on store/.
 
    objects.c  reads parts of files and directories; walks everything a snapshot reaches
+   entries.c  the entries of any version that is a tree, by their paths (entries.h)
    stream.c   a snapshot as the stream of bytes that README.md specifies, at any offset
    content.c  the content of any version, file or directory, as one stream (content.h)
    publish.c  makes a snapshot of a directory         seen.c   cache: what the last publish saw

@@ -1,0 +1,176 @@
+/* dxup ls: what there is. The names of a store, the versions of a name, or the entries of a version
+   that is a tree, as `ls -l` lists them. Only reads. */
+#include "commands.h"
+#include "names.h"
+
+#include "../../common/os.h"
+#include "../tree/entries.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* >>names and versions --------------------------------------------------- */
+static void list_names(const dxup_names *n, bool json)
+{
+    for (size_t i = 0; i < n->count; i++) {
+        const dxup_version *v = &n->list[i];
+        if (json) dxup_print_json(n, v);
+        else if (!v->tagged) prog_say("%s\n", v->name);
+        else prog_say("%s -> %.*s@%llu\n", v->name, (int)(dxup_tag_in(v->name) - v->name - 1),
+                      v->name, (unsigned long long)v->tagged);
+    }
+}
+
+static void print_version(const dxup_names *n, const dxup_version *v)
+{
+    const char *tag, *before = "  (";
+    size_t at = 0;
+    prog_say("%s@%llu", v->name, (unsigned long long)v->version);
+    while ((tag = dxup_names_tag(n, v->name, v->version, &at)) != NULL) {
+        prog_say("%s%s", before, tag);
+        before = ", ";
+    }
+    prog_say(*before == ',' ? ")\n" : "\n");
+}
+
+/* Newest first. */
+static int list_versions(dxup_store *s, const dxup_names *n, const char *name, bool json)
+{
+    dxup_history history = {.begun = false};
+    dxup_version v;
+    int status;
+    while (!(status = dxup_history_next(&history, s, name, &v))) {
+        if (json) dxup_print_json(n, &v);
+        else print_version(n, &v);
+    }
+    return status == PROG_NOT_FOUND ? PROG_OK : status;
+}
+
+/* >>entries ------------------------------------------------------------ */
+typedef struct listing {
+    dxup_store         *store;
+    const dxup_version *version;
+    bool                json;
+} listing;
+
+/* Where a link leads, for the sink of its content. */
+typedef struct target {
+    size_t size;
+    char   text[PROG_PATH_SIZE_MAX + 1];
+} target;
+
+static int take_target(void *user, const void *bytes, size_t size)
+{
+    target *t = user;
+    size_t room = PROG_PATH_SIZE_MAX - t->size;
+    if (size > room) size = room;
+    memcpy(t->text + t->size, bytes, size);
+    t->size += size;
+    t->text[t->size] = 0;
+    return PROG_OK;
+}
+
+static void print_entry(const dxup_entry *e, const char *name, const char *leads_to)
+{
+    static const char types[] = {[DX_TREE_FILE] = '-', [DX_TREE_DIR] = 'd', [DX_TREE_LINK] = 'l'};
+    static const char bits[] = "rwxrwxrwx";
+    char mode[11] = {types[e->type]}, size[32] = "-", when[32] = "-";
+    for (int i = 0; i < 9; i++) mode[i + 1] = e->mode >> (8 - i) & 1 ? bits[i] : '-';
+    if (e->type != DX_TREE_DIR) prog_count_text(e->size, size);
+    if (e->has_time) os_time_text(e->mtime_ns, when);
+    prog_say("%s %15s  %-19s  %s%s%s%s\n", mode, size, when, name,
+             e->type == DX_TREE_DIR ? "/" : "", leads_to ? " -> " : "", leads_to ? leads_to : "");
+}
+
+static void print_entry_json(const dxup_entry *e, const char *name, const char *leads_to)
+{
+    static const char *const types[] = {
+        [DX_TREE_FILE] = "file", [DX_TREE_DIR] = "directory", [DX_TREE_LINK] = "link"};
+    prog_json j;
+    char mode[8];
+    snprintf(mode, sizeof mode, "%04o", e->mode & 07777);
+    prog_json_begin(&j);
+    prog_json_text(&j, "path", name);
+    prog_json_text(&j, "type", types[e->type]);
+    prog_json_text(&j, "mode", mode);
+    if (e->type != DX_TREE_DIR) prog_json_number(&j, "size", e->size);
+    if (e->has_time) prog_json_time(&j, "time", e->mtime_ns);
+    if (leads_to) prog_json_text(&j, "target", leads_to);
+    prog_json_end(&j);
+}
+
+static int list_entry(void *user, const dxup_entry *e)
+{
+    const listing *l = user;
+    target leads_to = {.size = 0};
+    const bool link = e->type == DX_TREE_LINK;
+    int status = PROG_OK;
+    if (link) status = dxup_entry_stream(l->store, l->version, e, take_target, &leads_to);
+    if (status) return status;
+    if (l->json) print_entry_json(e, e->path, link ? leads_to.text : NULL);
+    else print_entry(e, e->path, link ? leads_to.text : NULL);
+    return PROG_OK;
+}
+
+/* A version that is a file has one entry, under its name. */
+static int list_file(const dxup_version *v, const char *path, bool json)
+{
+    dxup_entry e = {.path = "", .type = DX_TREE_FILE, .mode = v->mode, .size = v->size};
+    if (path && *path)
+        return prog_fail(PROG_NOT_FOUND, "%s@%llu is a file: it has no '%s'", v->name,
+                         (unsigned long long)v->version, path);
+    if (json) print_entry_json(&e, v->name, NULL);
+    else print_entry(&e, v->name, NULL);
+    return PROG_OK;
+}
+
+static int list_tree(dxup_store *s, const dxup_version *v, const char *path, const dxup_options *o)
+{
+    listing l = {s, v, o->json};
+    char *clean = prog_alloc(strlen(path) + 1);
+    strcpy(clean, path);
+    size_t size = strlen(clean);
+    if (size > 1 && clean[size - 1] == '/') clean[size - 1] = 0; /* a directory may end so */
+    int status = PROG_OK;
+    if (!dxup_entry_path_is_valid(clean))
+        status = prog_fail(PROG_USAGE,
+                           "'%s' is no path in a tree: it is relative, without . and ..", path);
+    if (!status)
+        status = dxup_entries_visit(s, v, clean, o->recursive ? DXUP_ENTRIES_ALL : 1, list_entry,
+                                    &l);
+    if (status == PROG_NOT_FOUND)
+        prog_fail(status, "%s@%llu has no '%s'; 'dxup ls %s %s@%llu' lists what it has", v->name,
+                  (unsigned long long)v->version, path, o->store, v->name,
+                  (unsigned long long)v->version);
+    free(clean);
+    return status;
+}
+
+/* >>ls ----------------------------------------------------------------- */
+static int list(dxup_store *s, const dxup_names *n, const dxup_options *o)
+{
+    dxup_version v;
+    const char *path;
+    if (!o->name) {
+        list_names(n, o->json);
+        return PROG_OK;
+    }
+    int status = dxup_find_path(s, o->name, &v, &path);
+    if (status) return status;
+    if (!path && !strcmp(o->name, v.name)) return list_versions(s, n, v.name, o->json);
+    if (v.kind == PROG_TREE) return list_tree(s, &v, path ? path : "", o);
+    return list_file(&v, path, o->json);
+}
+
+int dxup_ls(const dxup_options *o)
+{
+    dxup_store *s;
+    dxup_names names = {NULL, 0};
+    int status = dxup_store_open(&s, o->store, DXUP_READ);
+    if (status) return status;
+    status = dxup_names_load(&names, s);
+    if (!status) status = list(s, &names, o);
+    dxup_names_free(&names);
+    dxup_store_close(s);
+    return status;
+}

@@ -1,0 +1,109 @@
+/* Names and versions as the command line gives them. See names.h. */
+#include "names.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* >>find --------------------------------------------------------------- */
+/* PROG_NOT_FOUND comes without a message. */
+static int look_up(dxup_store *s, const char *text, dxup_version *out)
+{
+    char name[PROG_NAME_SIZE_MAX + 1];
+    uint64_t version;
+    if (strlen(text) > PROG_NAME_SIZE_MAX + 21) return PROG_NOT_FOUND; /* a number behind it, too */
+    dxup_split_version(text, name, &version);
+    int status = dxup_version_find(s, name, version, out);
+    if (status || !out->tagged) return status;
+    out->name[dxup_tag_in(out->name) - out->name - 1] = 0;
+    out->version = out->tagged;
+    return PROG_OK;
+}
+
+static int not_found(dxup_store *s, const char *text)
+{
+    char name[PROG_NAME_SIZE_MAX + 1];
+    dxup_version v;
+    const char *store = dxup_store_path(s), *at = strrchr(text, '@');
+    if (at && at != text && at - text <= PROG_NAME_SIZE_MAX) {
+        snprintf(name, sizeof name, "%.*s", (int)(at - text), text);
+        if (!dxup_version_find(s, name, 0, &v))
+            return prog_fail(PROG_NOT_FOUND, "%s has no '%s'; 'dxup ls %s %s' lists its versions",
+                             store, text, store, name);
+    }
+    return prog_fail(PROG_NOT_FOUND, "%s has no '%s'; 'dxup ls %s' lists its names", store, text,
+                     store);
+}
+
+int dxup_find(dxup_store *s, const char *text, dxup_version *out)
+{
+    int status = look_up(s, text, out);
+    return status == PROG_NOT_FOUND ? not_found(s, text) : status;
+}
+
+/* A name may have colons, too: the first one behind a name that is there ends it. */
+int dxup_find_path(dxup_store *s, const char *text, dxup_version *out, const char **path)
+{
+    char name[PROG_NAME_SIZE_MAX + 32];
+    *path = NULL;
+    int status = look_up(s, text, out);
+    for (const char *colon = strchr(text, ':'); status == PROG_NOT_FOUND && colon;
+         colon = strchr(colon + 1, ':')) {
+        const size_t size = (size_t)(colon - text);
+        if (size >= sizeof name) break;
+        memcpy(name, text, size);
+        name[size] = 0;
+        status = look_up(s, name, out);
+        *path = colon + 1;
+    }
+    if (status == PROG_NOT_FOUND) {
+        snprintf(name, sizeof name, "%.*s", (int)strcspn(text, ":"), text);
+        return not_found(s, name);
+    }
+    return status;
+}
+
+/* >>tags --------------------------------------------------------------- */
+int dxup_names_load(dxup_names *n, dxup_store *s)
+{
+    return dxup_version_list(s, &n->list, &n->count);
+}
+
+void dxup_names_free(dxup_names *n) { free(n->list); }
+
+const char *dxup_names_tag(const dxup_names *n, const char *name, uint64_t version, size_t *at)
+{
+    const size_t size = strlen(name);
+    while (*at < n->count) {
+        const dxup_version *v = &n->list[(*at)++];
+        const char *tag = v->tagged ? dxup_tag_in(v->name) : NULL;
+        if (!tag || (version && v->tagged != version)) continue;
+        assert(tag > v->name);
+        if ((size_t)(tag - v->name) == size + 1 && !memcmp(v->name, name, size)) return tag;
+    }
+    return NULL;
+}
+
+void dxup_print_json(const dxup_names *n, const dxup_version *v)
+{
+    const uint64_t version = v->tagged ? v->tagged : v->version;
+    const char *tag = v->tagged ? dxup_tag_in(v->name) : NULL;
+    char name[PROG_NAME_SIZE_MAX + 1];
+    size_t at = 0;
+    prog_json j;
+    snprintf(name, sizeof name, "%s", v->name);
+    if (tag) name[tag - v->name - 1] = 0;
+    prog_json_begin(&j);
+    prog_json_text(&j, "name", name);
+    prog_json_number(&j, "version", version);
+    if (tag) prog_json_text(&j, "tag", tag);
+    prog_json_text(&j, "kind", v->kind == PROG_TREE ? "tree" : "file");
+    prog_json_number(&j, "size", v->size);
+    prog_json_time(&j, "time", v->time_ns);
+    prog_json_hash(&j, "hash", v->snapshot ? v->root : v->hash);
+    prog_json_array_begin(&j, "tags");
+    for (const char *one; !tag && (one = dxup_names_tag(n, name, version, &at)) != NULL;)
+        prog_json_text(&j, NULL, one);
+    prog_json_array_end(&j);
+    prog_json_end(&j);
+}
