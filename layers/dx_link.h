@@ -439,11 +439,24 @@ static uint64_t dx_link_p_from_now(const dx_link *l, uint64_t ns)
     return ns > UINT64_MAX - now ? UINT64_MAX : now + ns;
 }
 
+/* A new session in the memory of its slot. */
+static int dx_link_p_begin_session(dx_link_p_slot *slot)
+{
+    const dx_link *l = slot->all;
+    dx_hbtp_session_desc desc = l->desc.session;
+    uint8_t *memory = (uint8_t *)slot + DX_LINK_P_SLOT_SIZE;
+    int error = dx_hbtp_out_init(&slot->out, memory + l->session_size_, l->desc.out_size);
+    DX_LINK_ASSERT(l->session_size_);
+    desc.memory = memory;
+    desc.memory_size = l->session_size_;
+    desc.out = &slot->out;
+    return error ? error : dx_hbtp_session_init(&slot->session, &desc);
+}
+
 /* A slot with a new session; NULL: all are taken. */
 static dx_link_p_slot *dx_link_p_new(dx_link *l)
 {
     dx_link_p_slot *slot;
-    dx_hbtp_session_desc desc = l->desc.session;
     int error;
     if (l->count == l->desc.links_max) return NULL;
     if (l->free_) {
@@ -456,12 +469,7 @@ static dx_link_p_slot *dx_link_p_new(dx_link *l)
     slot->all = l;
     slot->due_ns = UINT64_MAX;
     slot->until_ns = UINT64_MAX;
-    desc.memory = (uint8_t *)slot + DX_LINK_P_SLOT_SIZE;
-    desc.memory_size = l->session_size_;
-    desc.out = &slot->out;
-    error = dx_hbtp_out_init(&slot->out, (uint8_t *)desc.memory + l->session_size_,
-                             l->desc.out_size);
-    if (!error) error = dx_hbtp_session_init(&slot->session, &desc);
+    error = dx_link_p_begin_session(slot);
     DX_LINK_ASSERT(!error); /* dx_link_open() has tried it */
     (void)error;
     l->count++;
@@ -1059,13 +1067,8 @@ DX_LINK_API int dx_link_open(dx_link *l, dx_reactor *r, const dx_link_desc *desc
     l->slots_ += (0 - (uintptr_t)desc->memory) % DX_LINK_P_ALIGN;
     l->heap_ = (uint32_t *)(void *)(l->slots_ + (size_t)l->desc.links_max * l->stride_);
     first = dx_link_p_slot_at(l, 0); /* try it: only then it can be relied upon */
-    l->desc.session.memory = (uint8_t *)first + DX_LINK_P_SLOT_SIZE;
-    l->desc.session.memory_size = l->session_size_;
-    l->desc.session.out = &first->out;
-    if (dx_hbtp_out_init(&first->out, (uint8_t *)l->desc.session.memory + l->session_size_,
-                         l->desc.out_size) ||
-        dx_hbtp_session_init(&first->session, &l->desc.session))
-        return DX_LINK_EINVAL;
+    first->all = l;
+    if (dx_link_p_begin_session(first)) return DX_LINK_EINVAL;
     peers = dx_link_p_peers_desc(&l->desc);
     peers.memory = (uint8_t *)desc->memory + front;
     peers.memory_size = size - front;
@@ -1083,7 +1086,7 @@ DX_LINK_API int dx_link_listen(dx_link *l, int fd)
     return l ? dx_peers_listen(&l->peers_, fd) : (int)DX_LINK_EINVAL;
 }
 
-/* A link on a descriptor that is closed where there is none. */
+/* A link on a descriptor, which it closes from then on; without a link it stays the caller's. */
 static int dx_link_p_begin(dx_link *l, int fd, const dx_reactor_address *address, dx_link_id *id)
 {
     dx_link_p_slot *slot = dx_link_p_new(l);
