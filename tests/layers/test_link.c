@@ -16,7 +16,7 @@
 
 /* >>world --------------------------------------------------------------
    Links of both sides on one reactor: a server with a few methods, and whoever connects to it. */
-enum { ECHO = 1, LATER = 2, WAIT = 3, WHOLE = 4 }; /* methods of the server */
+enum { ECHO = 1, LATER = 2, WAIT = 3, WHOLE = 4, OWN = 9 }; /* methods of the server; OWN: of a test */
 
 typedef struct world {
     loop               l;
@@ -216,6 +216,29 @@ static dx_hbtp_session *dial(world *w, dx_link_id *id)
     return dx_link_session(&w->client, *id);
 }
 
+/* A world for a test that asks for nothing of its own. */
+static void world_new(world *w, int backend)
+{
+    memset(w, 0, sizeof *w);
+    world_open(w, backend);
+}
+
+/* With a link to its server, and a method of the test where it has one. */
+static dx_hbtp_session *world_of_two(world *w, int backend, dx_hbtp_handler_fn *own, dx_link_id *id)
+{
+    world_new(w, backend);
+    if (own) DX_CHECK_EQ(dx_hbtp_router_set_method(&w->router, OWN, own, NULL), 0);
+    return dial(w, id);
+}
+
+/* Before it is opened: both sides speak version 2. */
+static void world_of_version_2(world *w)
+{
+    memset(w, 0, sizeof *w);
+    w->greets = true;
+    w->d.hello = &w->hello;
+}
+
 /* A plain socket to the server. */
 static int dial_plain(const world *w)
 {
@@ -239,9 +262,7 @@ EVERY(li_1_a_call_is_answered_and_both_sides_close_in_order)
     static world w;
     dx_link_id id;
     dx_hbtp_session *s;
-    memset(&w, 0, sizeof w);
-    world_open(&w, backend);
-    s = dial(&w, &id);
+    s = world_of_two(&w, backend, NULL, &id);
     DX_CHECK_EQ(dx_hbtp_call(s, ECHO, "hello", 5, UINT64_MAX, NULL, NULL), 0); /* before it is connected */
     UNTIL(w.results == 1);
     DX_CHECK(w.good == 1 && w.last_size == 5 && !memcmp(w.last, "hello", 5));
@@ -262,8 +283,7 @@ EVERY(li_1_a_link_that_nobody_accepts_is_lost_and_its_requests_end)
     dx_reactor_address nowhere;
     dx_link_id id;
     int fd;
-    memset(&w, 0, sizeof w);
-    world_open(&w, backend);
+    world_new(&w, backend);
     DX_CHECK_EQ(dx_reactor_address_parse(&nowhere, "127.0.0.1:0"), 0);
     DX_CHECK_EQ(dx_reactor_listen_tcp(&w.l.r, &nowhere, 0, 0, &fd, &nowhere), 0);
     close(fd);
@@ -279,8 +299,7 @@ EVERY(li_1_a_connection_that_breaks_off_is_told_from_one_that_was_closed)
 {
     static world w;
     int fd;
-    memset(&w, 0, sizeof w);
-    world_open(&w, backend);
+    world_new(&w, backend);
     fd = dial_plain(&w);
     UNTIL(w.opened == 1);
     shut(fd);
@@ -297,8 +316,7 @@ EVERY(li_2_what_was_asked_before_the_end_of_data_is_answered)
     static world w;
     uint8_t back[64];
     int fd;
-    memset(&w, 0, sizeof w);
-    world_open(&w, backend);
+    world_new(&w, backend);
     fd = dial_plain(&w);
     DX_CHECK_EQ(send(fd, call, sizeof call, 0), (ssize_t)sizeof call);
     DX_CHECK_EQ(shutdown(fd, SHUT_WR), 0);
@@ -398,9 +416,7 @@ EVERY(li_3_a_handler_that_waits_is_called_again_when_woken)
     static world w;
     dx_link_id id;
     dx_hbtp_session *s;
-    memset(&w, 0, sizeof w);
-    world_open(&w, backend);
-    s = dial(&w, &id);
+    s = world_of_two(&w, backend, NULL, &id);
     DX_CHECK_EQ(dx_hbtp_call(s, WAIT, "1", 1, UINT64_MAX, NULL, NULL), 0);
     DX_CHECK_EQ(dx_hbtp_call(s, ECHO, "2", 1, UINT64_MAX, NULL, NULL), 0);
     UNTIL(w.tries >= 3); /* by itself, now and then */
@@ -419,9 +435,7 @@ EVERY(li_3_a_handler_that_waits_in_vain_is_called_ever_more_seldom)
     dx_hbtp_session *s;
     uint64_t end;
     uint32_t tries;
-    memset(&w, 0, sizeof w);
-    world_open(&w, backend);
-    s = dial(&w, &id);
+    s = world_of_two(&w, backend, NULL, &id);
     DX_CHECK_EQ(dx_hbtp_call(s, WAIT, "1", 1, UINT64_MAX, NULL, NULL), 0);
     end = now_ns() + 700 * MS;
     while (now_ns() < end) DX_CHECK(dx_reactor_run_once(&w.l.r, (int64_t)(5 * MS)) >= 0);
@@ -453,11 +467,8 @@ EVERY(li_3_a_handler_may_cut_its_own_link_off)
     static world w;
     dx_link_id id;
     dx_hbtp_session *s;
-    memset(&w, 0, sizeof w);
-    world_open(&w, backend);
-    DX_CHECK_EQ(dx_hbtp_router_set_method(&w.router, 9, on_abort, NULL), 0);
-    s = dial(&w, &id);
-    DX_CHECK_EQ(dx_hbtp_call(s, 9, "1", 1, UINT64_MAX, NULL, NULL), 0);
+    s = world_of_two(&w, backend, on_abort, &id);
+    DX_CHECK_EQ(dx_hbtp_call(s, OWN, "1", 1, UINT64_MAX, NULL, NULL), 0);
     UNTIL(w.closed == 1 && w.hung == 1);
     DX_CHECK(w.tries == 1 && w.reason == -ECANCELED && w.results == 1 && w.error == DX_HBTP_ECANCELED);
     world_close(&w);
@@ -468,9 +479,7 @@ EVERY(li_3_answers_that_come_later_go_out_at_once)
     static world w;
     dx_link_id id;
     dx_hbtp_session *s;
-    memset(&w, 0, sizeof w);
-    world_open(&w, backend);
-    s = dial(&w, &id);
+    s = world_of_two(&w, backend, NULL, &id);
     DX_CHECK_EQ(dx_hbtp_call(s, LATER, "1", 1, UINT64_MAX, NULL, NULL), 0);
     UNTIL(w.later_count == 1);
     DX_CHECK_EQ(dx_hbtp_reply(dx_link_session(&w.server, w.id), w.later[0], "late", 4), 0);
@@ -485,9 +494,7 @@ EVERY(li_3_a_request_expires_in_time)
     dx_link_id id;
     dx_hbtp_session *s;
     uint64_t begun;
-    memset(&w, 0, sizeof w);
-    world_open(&w, backend);
-    s = dial(&w, &id);
+    s = world_of_two(&w, backend, NULL, &id);
     begun = dx_reactor_refresh_now_ns(&w.l.r);
     DX_CHECK_EQ(dx_hbtp_call(s, LATER, "1", 1, begun + 5000 * MS, NULL, NULL), 0);
     DX_CHECK_EQ(dx_hbtp_call(s, LATER, "2", 1, begun + 40 * MS, NULL, NULL), 0);
@@ -713,8 +720,7 @@ EVERY(li_4_a_drain_answers_what_was_asked_and_then_closes)
     static world w;
     dx_link_id id, idle;
     dx_hbtp_session *s;
-    memset(&w, 0, sizeof w);
-    world_open(&w, backend);
+    world_new(&w, backend);
     dial(&w, &idle);
     UNTIL(w.opened == 1);
     s = dial(&w, &id);
@@ -736,9 +742,7 @@ EVERY(li_4_a_drain_ends_in_time_whatever_the_peers_do)
     static world w;
     dx_link_id id;
     dx_hbtp_session *s;
-    memset(&w, 0, sizeof w);
-    world_open(&w, backend);
-    s = dial(&w, &id);
+    s = world_of_two(&w, backend, NULL, &id);
     DX_CHECK_EQ(dx_hbtp_call(s, LATER, "1", 1, UINT64_MAX, NULL, NULL), 0);
     UNTIL(w.later_count == 1);
     dx_link_drain(&w.server, 40 * MS);
@@ -751,8 +755,7 @@ EVERY(li_4_a_busy_peer_of_version_1_does_not_hold_a_drain_up)
 {
     static world w;
     dx_link_id id;
-    memset(&w, 0, sizeof w);
-    world_open(&w, backend);
+    world_new(&w, backend);
     w.busy = true;
     DX_CHECK_EQ(dx_hbtp_call(dial(&w, &id), ECHO, "1", 1, UINT64_MAX, NULL, NULL), 0);
     UNTIL(w.results > 10);
@@ -788,9 +791,7 @@ EVERY(li_6_links_agree_upon_version_2_and_deadlines_travel)
     static world w;
     dx_link_id id;
     dx_hbtp_session *s;
-    memset(&w, 0, sizeof w);
-    w.greets = true;
-    w.d.hello = &w.hello;
+    world_of_version_2(&w);
     world_open(&w, backend);
     s = dial(&w, &id);
     DX_CHECK_EQ(dx_hbtp_call(s, ECHO, "1", 1, UINT64_MAX, NULL, NULL), 0); /* at once, as version 1 */
@@ -840,9 +841,7 @@ EVERY(li_6_a_drain_is_told_to_peers_that_understand_it)
     static world w;
     dx_link_id id;
     dx_hbtp_session *s;
-    memset(&w, 0, sizeof w);
-    w.greets = true;
-    w.d.hello = &w.hello;
+    world_of_version_2(&w);
     world_open(&w, backend);
     s = dial(&w, &id);
     DX_CHECK_EQ(dx_hbtp_call(s, LATER, "1", 1, UINT64_MAX, NULL, NULL), 0);
@@ -863,8 +862,7 @@ EVERY(li_7_a_dialer_comes_back_when_its_link_is_lost)
     static world w;
     static dx_link_dialer d;
     dx_link_id first;
-    memset(&w, 0, sizeof w);
-    world_open(&w, backend);
+    world_new(&w, backend);
     DX_CHECK_EQ(dx_link_dial(&w.client, &d, &w.at, 7), 0);
     first = d.id;
     DX_CHECK(first != 0);
@@ -891,8 +889,7 @@ EVERY(li_7_where_nobody_is_a_dialer_tries_again_later_and_later)
     dx_reactor_address nowhere;
     uint64_t before = 0;
     int fd;
-    memset(&w, 0, sizeof w);
-    world_open(&w, backend);
+    world_new(&w, backend);
     DX_CHECK_EQ(dx_reactor_address_parse(&nowhere, "127.0.0.1:0"), 0);
     DX_CHECK_EQ(dx_reactor_listen_tcp(&w.l.r, &nowhere, 0, 0, &fd, &nowhere), 0);
     close(fd);
@@ -914,9 +911,7 @@ EVERY(li_7_a_dialer_leaves_a_link_that_its_peer_drains)
     static world w;
     static dx_link_dialer d;
     dx_link_id first;
-    memset(&w, 0, sizeof w);
-    w.greets = true;
-    w.d.hello = &w.hello;
+    world_of_version_2(&w);
     world_open(&w, backend);
     DX_CHECK_EQ(dx_link_dial(&w.client, &d, &w.at, 7), 0);
     first = d.id;
@@ -936,8 +931,7 @@ EVERY(li_1_the_reactor_is_closed_with_links_open)
 {
     static world w;
     dx_link_id id[5];
-    memset(&w, 0, sizeof w);
-    world_open(&w, backend);
+    world_new(&w, backend);
     for (int i = 0; i < 5; i++)
         DX_CHECK_EQ(dx_hbtp_call(dial(&w, &id[i]), LATER, "1", 1, UINT64_MAX, NULL, NULL), 0);
     UNTIL(w.later_count == 5);
@@ -1012,11 +1006,8 @@ EVERY(li_3_behind_an_abort_nothing_is_handled)
     static world w;
     dx_link_id id;
     dx_hbtp_session *s;
-    memset(&w, 0, sizeof w);
-    world_open(&w, backend);
-    DX_CHECK_EQ(dx_hbtp_router_set_method(&w.router, 9, on_abort_at_once, NULL), 0);
-    s = dial(&w, &id);
-    DX_CHECK_EQ(dx_hbtp_call(s, 9, "1", 1, UINT64_MAX, NULL, NULL), 0);
+    s = world_of_two(&w, backend, on_abort_at_once, &id);
+    DX_CHECK_EQ(dx_hbtp_call(s, OWN, "1", 1, UINT64_MAX, NULL, NULL), 0);
     for (int i = 0; i < 3; i++) DX_CHECK_EQ(dx_hbtp_call(s, LATER, "2", 1, UINT64_MAX, NULL, NULL), 0);
     UNTIL(w.closed == 1 && w.hung == 1);
     DX_CHECK(w.tries == 1 && w.later_count == 0 && w.results == 4);
@@ -1029,9 +1020,7 @@ EVERY(li_4_a_drain_is_told_when_there_is_a_number_for_it_and_told_once)
     dx_link_id id;
     dx_hbtp_session *s;
     dx_hbtp_session *back;
-    memset(&w, 0, sizeof w);
-    w.greets = true;
-    w.d.hello = &w.hello;
+    world_of_version_2(&w);
     w.d.session.pending_max = 2;
     world_open(&w, backend);
     s = dial(&w, &id);
@@ -1055,9 +1044,7 @@ EVERY(li_4_both_sides_drain_at_once)
 {
     static world w;
     dx_link_id id;
-    memset(&w, 0, sizeof w);
-    w.greets = true;
-    w.d.hello = &w.hello;
+    world_of_version_2(&w);
     world_open(&w, backend);
     DX_CHECK_EQ(dx_hbtp_call(dial(&w, &id), LATER, "1", 1, UINT64_MAX, NULL, NULL), 0);
     UNTIL(w.later_count == 1);
