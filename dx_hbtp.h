@@ -344,6 +344,9 @@ DX_HBTP_API int            dx_hbtp_out_init(dx_hbtp_out *out, void *memory, size
 DX_HBTP_API void           dx_hbtp_out_reset(dx_hbtp_out *out);
 /* Give every frame written from now on a checksum (or no longer). */
 DX_HBTP_API void           dx_hbtp_out_set_checksum(dx_hbtp_out *out, bool on);
+/* Refuse payloads longer than this from now on, with ETOOBIG; 0: any go. A session does it for its
+   own buffer when the peer has stated its limit. EINVAL: under 256. */
+DX_HBTP_API int            dx_hbtp_out_set_payload_max(dx_hbtp_out *out, uint32_t payload_max);
 /* The bytes to be sent; valid until the next consume or reset. Writers only append, so these bytes
    may be in the hands of the kernel while more frames are written. */
 DX_HBTP_API const uint8_t *dx_hbtp_out_data(const dx_hbtp_out *out, size_t *size);
@@ -751,8 +754,9 @@ typedef struct dx_hbtp_hello { /* what we say; zero: nothing. Limits are those o
 } dx_hbtp_hello;
 
 /* Say it, once. *hello is borrowed until DX_HBTP_EVENT_HELLO, or the end of the session where the
-   peer is refused. on_result does not hear of it. As dx_hbtp_request(); EINVAL: said before,
-   or there is a stream already; a payload_max under 256; a credit of 2^31 or more. */
+   peer is refused, or has not answered by deadline_ns (ETIMEDOUT). on_result does not hear of it.
+   As dx_hbtp_request(); EINVAL: said before, or there is a stream already; a payload_max under 256;
+   a credit of 2^31 or more. */
 DX_HBTP_API int dx_hbtp_say_hello(dx_hbtp_session *s, const dx_hbtp_hello *hello,
                                   uint64_t deadline_ns);
 /* The handler for Hello, with a const dx_hbtp_hello as the route's user. */
@@ -1434,6 +1438,13 @@ DX_HBTP_API void dx_hbtp_out_set_checksum(dx_hbtp_out *out, bool on)
 {
     out->flags_ = (uint8_t)((out->flags_ & ~DX_HBTP_FLAG_HAS_CHECKSUM) |
                             (on ? DX_HBTP_FLAG_HAS_CHECKSUM : 0));
+}
+
+DX_HBTP_API int dx_hbtp_out_set_payload_max(dx_hbtp_out *out, uint32_t payload_max)
+{
+    if (payload_max && payload_max < DX_HBTP_P_PAYLOAD_MIN) return DX_HBTP_EINVAL;
+    out->payload_over_ = payload_max ? payload_max + 1 : 0; /* of 2^32 - 1: 0, too */
+    return DX_HBTP_OK;
 }
 
 DX_HBTP_API const uint8_t *dx_hbtp_out_data(const dx_hbtp_out *out, size_t *size)
@@ -2952,7 +2963,9 @@ static size_t dx_hbtp_p_put_deadline(const dx_hbtp_session *s, uint8_t *out, con
                                      size_t size, uint64_t deadline_ns)
 {
     const uint64_t now = s->desc.now_ns ? s->desc.now_ns(s) : s->now_ns_;
-    const uint64_t ms = deadline_ns > now ? (deadline_ns - now) / DX_HBTP_P_MS : 0;
+    const uint64_t left = deadline_ns > now ? deadline_ns - now : 0;
+    /* 0 is for what is over: with a part of a millisecond the peer may still answer in time. */
+    const uint64_t ms = left && left < DX_HBTP_P_MS ? 1 : left / DX_HBTP_P_MS;
     const size_t fields = DX_HBTP_P_FIELD_HEAD + 4;
     dx_hbtp_p_store16(out, (uint16_t)fields);
     out[2] = DX_HBTP_P_EXTRA_DEADLINE;
@@ -3157,7 +3170,7 @@ static void dx_hbtp_p_agree(dx_hbtp_session *s, const dx_hbtp_hello *mine, const
     s->peer.drains = drains;
     s->peer.version = DX_HBTP_P_VERSION;
     s->peer.features = o->features & DX_HBTP_FEATURES_KNOWN;
-    if (s->peer.payload_max) s->desc.out->payload_over_ = s->peer.payload_max + 1;
+    if (s->peer.payload_max) (void)dx_hbtp_out_set_payload_max(s->desc.out, s->peer.payload_max);
     s->credit_ = mine->credit;
     s->second_ = &dx_hbtp_p_second_version;
 }
@@ -3190,7 +3203,8 @@ static void dx_hbtp_p_tell_first_credit(dx_hbtp_session *s)
 }
 
 /* They cannot go on together: say why, and end. */
-static void dx_hbtp_p_part_ways(dx_hbtp_session *s, uint16_t status, const dx_hbtp_frame *frame)
+static void dx_hbtp_p_part_ways(dx_hbtp_session *s, uint16_t status, int error,
+                                const dx_hbtp_frame *frame)
 {
     const size_t limit = dx_hbtp_p_all_room(s);
     DX_HBTP_ASSERT(dx_hbtp_p_is_status(status));
@@ -3198,7 +3212,7 @@ static void dx_hbtp_p_part_ways(dx_hbtp_session *s, uint16_t status, const dx_hb
     s->desc.out->limit_ = limit;
     dx_hbtp_p_wrote(s);
     dx_hbtp_p_event(s, DX_HBTP_EVENT_REFUSED, frame);
-    dx_hbtp_p_shut(s, DX_HBTP_EVERSION, NULL);
+    dx_hbtp_p_shut(s, error, NULL);
 }
 
 /* The answer to our Hello or Drain, an error, or the end of the wait. False: it is another's. */
@@ -3218,10 +3232,13 @@ static bool dx_hbtp_p_on_second_answered(dx_hbtp_session *s, const dx_hbtp_resul
         status = dx_hbtp_p_read_hello(mine, r->payload, r->payload_size, &offer);
     else if (r->error == DX_HBTP_EREMOTE && r->status != DX_HBTP_STATUS_NOT_FOUND)
         status = dx_hbtp_p_is_status(r->status) ? r->status : (uint16_t)DX_HBTP_STATUS_BAD_REQUEST;
+    else if (r->error == DX_HBTP_ETIMEDOUT)
+        status = DX_HBTP_STATUS_TIMEOUT;
     else if (mine->needs || r->error != DX_HBTP_EREMOTE)
         status = DX_HBTP_STATUS_OTHER_VERSION; /* an old one, which does not do */
     if (status) {
-        dx_hbtp_p_part_ways(s, status, r->frame);
+        const bool silent = r->error == DX_HBTP_ETIMEDOUT;
+        dx_hbtp_p_part_ways(s, status, silent ? DX_HBTP_ETIMEDOUT : DX_HBTP_EVERSION, r->frame);
         return true;
     }
     if (r->error == DX_HBTP_OK) dx_hbtp_p_agree(s, mine, &offer);
@@ -3271,7 +3288,7 @@ DX_HBTP_API int dx_hbtp_hello_handler(const dx_hbtp_context *c)
     if (status) {
         const uint16_t why = dx_hbtp_p_status(status);
         (void)dx_hbtp_write_rpc_error(c->out, c->frame->sequence, why, NULL);
-        dx_hbtp_p_part_ways(s, why, c->frame);
+        dx_hbtp_p_part_ways(s, why, DX_HBTP_EVERSION, c->frame);
         return DX_HBTP_OK;
     }
     size = dx_hbtp_p_put_hello(s, mine, dx_hbtp_out_next(c->out), room - extra);
@@ -3617,7 +3634,7 @@ DX_HBTP_API int dx_hbtp_session_set_out(dx_hbtp_session *s, dx_hbtp_out *out)
         return DX_HBTP_EINVAL;
     s->desc.out = out;
     out->limit_ = dx_hbtp_p_limit(s);
-    out->payload_over_ = s->peer.payload_max ? s->peer.payload_max + 1 : 0;
+    (void)dx_hbtp_out_set_payload_max(out, s->peer.payload_max);
     out->cipher_ = s->desc.cipher;
     out->flags_ = (uint8_t)((out->flags_ & ~DX_HBTP_FLAG_ENCRYPTED) |
                             (out->cipher_ ? DX_HBTP_FLAG_ENCRYPTED : 0));

@@ -497,9 +497,12 @@ DX_TEST(hb_23_a_deadline_travels_and_what_is_too_late_is_not_begun)
     DX_CHECK_EQ(dx_hbtp_call(&ends[0].s, 1, "hi", 2, now + 7 * MS + 1, NULL, NULL), 0);
     settle();
     DX_CHECK(ends[1].handled == 1 && ends[1].deadline_ns == now + 7 * MS);
-    DX_CHECK_EQ(dx_hbtp_call(&ends[0].s, 1, "hi", 2, now + 1, NULL, NULL), 0);
+    DX_CHECK_EQ(dx_hbtp_call(&ends[0].s, 1, "hi", 2, now + 1, NULL, NULL), 0); /* a part of a millisecond is one */
     settle();
-    DX_CHECK(ends[1].handled == 1 && ends[0].error == DX_HBTP_EREMOTE && ends[0].status == 408);
+    DX_CHECK(ends[1].handled == 2 && ends[1].deadline_ns == now + MS);
+    DX_CHECK_EQ(dx_hbtp_call(&ends[0].s, 1, "hi", 2, now, NULL, NULL), 0);
+    settle();
+    DX_CHECK(ends[1].handled == 2 && ends[0].error == DX_HBTP_EREMOTE && ends[0].status == 408);
     DX_CHECK_EQ(dx_hbtp_request(&ends[0].s, 0x8001, 0, "hi", 2, now + MS, NULL, NULL), 0); /* an extended opcode behind it */
     settle();
     DX_CHECK(ends[0].error == DX_HBTP_EREMOTE && ends[0].status == 404);
@@ -656,6 +659,49 @@ DX_TEST(hb_25_a_drain_before_the_answer_to_our_hello_is_told_later)
     DX_CHECK_EQ(dx_hbtp_drain(&ends[0].s, 503, NULL), 0);
     settle();
     DX_CHECK(ends[1].s.peer.drains && dx_hbtp_is_idle(&ends[0].s));
+}
+
+DX_TEST(hb_20_a_hello_that_is_not_answered_in_time_ends_the_session)
+{
+    const uint8_t *p;
+    size_t size;
+    both_open(true, true);
+    DX_CHECK_EQ(dx_hbtp_say_hello(&ends[0].s, &ends[0].hello, now + 20 * MS), 0);
+    DX_CHECK_EQ(dx_hbtp_call(&ends[0].s, 1, "hi", 2, UINT64_MAX, NULL, NULL), 0);
+    dx_hbtp_out_reset(&ends[0].out); /* nobody hears it */
+    DX_CHECK_EQ(dx_hbtp_tick(&ends[0].s, now + 20 * MS - 1), now + 20 * MS);
+    DX_CHECK_EQ(ends[0].s.state == DX_HBTP_CLOSED, 0);
+    (void)dx_hbtp_tick(&ends[0].s, now + 20 * MS);
+    DX_CHECK(ends[0].s.state == DX_HBTP_CLOSED && ends[0].s.error == DX_HBTP_ETIMEDOUT);
+    DX_CHECK(ends[0].results == 1 && !ends[0].s.waiting);
+    p = dx_hbtp_out_data(&ends[0].out, &size);
+    DX_CHECK(size > 10 && p[0] == DX_HBTP_OP_CLOSE && (p[8] | p[9] << 8) == 408);
+}
+
+DX_TEST(hb_20_a_buffer_of_its_own_keeps_to_the_limit_of_the_peer_as_well)
+{
+    uint8_t memory[2000];
+    static const uint8_t bytes[1200];
+    dx_hbtp_out out;
+    size_t size;
+    dx_hbtp_file_chunk chunk = {1, 0, bytes, 984, false}; /* and 16 in front of them */
+    DX_CHECK_EQ(dx_hbtp_out_init(&out, memory, sizeof memory), 0);
+    DX_CHECK_EQ(dx_hbtp_out_set_payload_max(&out, 255), DX_HBTP_EINVAL);
+    DX_CHECK_EQ(dx_hbtp_out_set_payload_max(&out, 1000), 0);
+    DX_CHECK_EQ(dx_hbtp_write_frame(&out, DX_HBTP_OP_BINARY_BLOB, 0, 0, bytes, 1001), DX_HBTP_ETOOBIG);
+    DX_CHECK_EQ(dx_hbtp_write_rpc_response(&out, 1, bytes, 1001), DX_HBTP_ETOOBIG);
+    DX_CHECK_EQ(dx_hbtp_write_file_chunk(&out, 1, &chunk), 0);
+    chunk.data_size++;
+    DX_CHECK_EQ(dx_hbtp_write_file_chunk(&out, 1, &chunk), DX_HBTP_ETOOBIG);
+    (void)dx_hbtp_out_data(&out, &size);
+    DX_CHECK_EQ(size, 8 + 1000);
+    dx_hbtp_out_reset(&out); /* which does not forget it */
+    DX_CHECK_EQ(dx_hbtp_write_rpc_response(&out, 1, bytes, 1001), DX_HBTP_ETOOBIG);
+    for (int i = 0; i < 2; i++) { /* any go */
+        DX_CHECK_EQ(dx_hbtp_out_set_payload_max(&out, i ? UINT32_MAX : 0), 0);
+        DX_CHECK_EQ(dx_hbtp_write_rpc_response(&out, 1, bytes, 1001), 0);
+        dx_hbtp_out_reset(&out);
+    }
 }
 
 DX_TEST(hb_25_a_drain_is_heard_by_a_side_with_as_many_requests_as_it_takes)
