@@ -153,8 +153,11 @@ typedef struct dx_link_desc { /* zero = the default written behind each field */
                              dx_peers_desc; two for each link */
     uint32_t block_size;  /* bytes of each; 16384 */
     uint32_t high_water;  /* of output under way, from there on answers wait; four blocks */
-    uint64_t connect_ns;  /* for a connection to come about; 10 s, UINT64_MAX: any time */
+    uint64_t connect_ns;  /* for a connection to come about, and twice that until our Hello is
+                             answered; 10 s, UINT64_MAX: any time */
     uint64_t linger_ns;   /* from our Close to the end of the connection; 5 s, or as above */
+    uint64_t leave_ns;    /* for a link that a dialer has left, because its peer drains it, to end:
+                             then it is lost, -ETIMEDOUT; 60 s, or as above */
     uint64_t idle_ns;     /* no byte in either direction for so long, late by up to three eighths:
                              lost, -ETIMEDOUT; never. Unlike session.keepalive_ns it asks nothing of
                              a peer that takes our output slowly */
@@ -177,6 +180,10 @@ typedef struct dx_link_desc { /* zero = the default written behind each field */
        no room have some. Also after dx_link_reserve() said EAGAIN, when it may be tried again, and
        after dx_link_call_writable(). */
     void   (*writable)(dx_link *l, dx_link_id id);
+    /* Asked while the links drain: is something under way on this one that requests and streams do
+       not show, a transfer behind an answer, say? Then it stays open; wake it at the end of that.
+       NULL: never. */
+    bool   (*busy)(dx_link *l, dx_link_id id);
     /* Once for each link. 0: after a Close, of either side; else -errno: it was lost. */
     void   (*closed)(dx_link *l, dx_link_id id, int32_t reason);
 } dx_link_desc;
@@ -261,8 +268,8 @@ DX_LINK_API int dx_link_wake(dx_link *l, dx_link_id id);
 
 /* Large frames, a FileChunk say, without a copy and without a large buffer for each session: *out
    becomes a response buffer of `size` bytes, at most block_size, in a block of the connection.
-   Write frames of the program into it, no answers, and none with a payload above
-   session->peer.payload_max (where that is not 0); then, before anything else is called, call
+   Write frames of the program into it, no answers; one with a larger payload than the peer takes is
+   refused by its writer, DX_HBTP_ETOOBIG. Then, before anything else is called, call
    dx_link_commit(). EAGAIN: the connection takes no more for now, or others have all blocks but the
    eighth that is kept for answers; writable will be called. ENOTFOUND; EINVAL: size. */
 DX_LINK_API int dx_link_reserve(dx_link *l, dx_link_id id, uint32_t size, dx_hbtp_out *out);
@@ -279,9 +286,9 @@ DX_LINK_API int dx_link_close(dx_link *l, dx_link_id id, uint16_t status, const 
    called later, with -ECANCELED. ENOTFOUND. */
 DX_LINK_API int dx_link_abort(dx_link *l, dx_link_id id);
 /* Accept and connect no more. Tell the peers that understand it, answer new requests with 503, and
-   close each link when no request of either side waits on it and no stream is open; within_ns
-   later, those that are left (status 503). Done when count is 0, at the latest linger_ns after
-   that. Called again it sets another time. */
+   close each link when no request of either side waits on it, no stream is open and it is not
+   `busy`; within_ns later, those that are left (status 503). Done when count is 0, at the latest
+   linger_ns after that. Called again it sets another time. */
 DX_LINK_API void dx_link_drain(dx_link *l, uint64_t within_ns);
 
 #ifdef __cplusplus
@@ -315,6 +322,7 @@ enum {
     DX_LINK_P_BLOCK_SIZE  = 16384,
     DX_LINK_P_CONNECT_S   = 10,
     DX_LINK_P_LINGER_S    = 5,
+    DX_LINK_P_LEAVE_S     = 60,
     DX_LINK_P_KEEPALIVE_S = 30,
     DX_LINK_P_FRAME_EXTRA = DX_HBTP_HEADER_SIZE + DX_HBTP_CHECKSUM_SIZE, /* beside its payload */
     DX_LINK_P_RETRY_NS    = 10000000, /* what was told EAGAIN, or said it, has its turn by then, */
@@ -364,7 +372,8 @@ typedef struct dx_link_p_slot {
     dx_link_dialer    *dialer;  /* whose link it is; NULL: nobody's */
     dx_reactor_address address; /* lent while it connects */
     uint64_t           due_ns;  /* when it is to be serviced; UINT64_MAX: not in the heap */
-    uint64_t           until_ns; /* CONNECTING, ENDING: when it is cut off; UINT64_MAX: never */
+    uint64_t           until_ns; /* when it is cut off: CONNECTING, ENDING, or left by its dialer;
+                                    UINT64_MAX: never */
     uint32_t           heap_at; /* its place in the heap */
     uint32_t           next;    /* of the list of free or dirty slots, counted from 1 */
     int32_t            reason;  /* for closed */
@@ -727,7 +736,8 @@ static void dx_link_p_service(dx_link_p_slot *slot)
         return;
     }
     if (l->drain_ns_ && !(slot->flags & DX_LINK_P_IS_CONNECTING) &&
-        !dx_hbtp_drain(s, DX_HBTP_STATUS_UNAVAILABLE, NULL) && dx_hbtp_is_idle(s)) {
+        !dx_hbtp_drain(s, DX_HBTP_STATUS_UNAVAILABLE, NULL) && dx_hbtp_is_idle(s) &&
+        !(l->desc.busy && l->desc.busy(l, slot->id))) {
         (void)dx_link_close(l, slot->id, DX_HBTP_STATUS_NONE, NULL);
         return;
     }
@@ -876,7 +886,11 @@ static void dx_link_p_on_timer(dx_reactor *r, dx_op *op, int32_t result, uint32_
 static void dx_link_p_on_event(dx_hbtp_session *s, dx_hbtp_event event, const dx_hbtp_frame *frame)
 {
     dx_link_p_slot *slot = (dx_link_p_slot *)(void *)s; /* its first field */
-    if (event == DX_HBTP_EVENT_DRAIN) dx_link_p_undial(slot, 0);
+    if (event == DX_HBTP_EVENT_DRAIN && slot->dialer) {
+        dx_link_p_undial(slot, 0);
+        slot->until_ns = dx_link_p_from_now(slot->all, slot->all->desc.leave_ns);
+        dx_link_p_soon(slot); /* which finds out when that is */
+    }
     if (slot->all->on_event_) slot->all->on_event_(s, event, frame);
 }
 
@@ -991,6 +1005,7 @@ static bool dx_link_p_defaults(dx_link_desc *d)
     if (!d->block_size) d->block_size = DX_LINK_P_BLOCK_SIZE;
     if (!d->connect_ns) d->connect_ns = DX_LINK_P_CONNECT_S * DX_LINK_P_SECOND;
     if (!d->linger_ns) d->linger_ns = DX_LINK_P_LINGER_S * DX_LINK_P_SECOND;
+    if (!d->leave_ns) d->leave_ns = DX_LINK_P_LEAVE_S * DX_LINK_P_SECOND;
     if (!s->keepalive_ns) s->keepalive_ns = DX_LINK_P_KEEPALIVE_S * DX_LINK_P_SECOND;
     if (d->block_size <= DX_LINK_P_FRAME_EXTRA || s->cipher) return false;
     if (!s->payload_max) s->payload_max = d->block_size - DX_LINK_P_FRAME_EXTRA;
@@ -1090,14 +1105,17 @@ DX_LINK_API int dx_link_listen(dx_link *l, int fd)
 static int dx_link_p_begin(dx_link *l, int fd, const dx_reactor_address *address, dx_link_id *id)
 {
     dx_link_p_slot *slot = dx_link_p_new(l);
+    const uint64_t connect = l->desc.connect_ns;
     int error = DX_LINK_OK;
     if (!slot) return DX_LINK_EAGAIN;
     if (address) {
+        const uint64_t both = dx_link_p_from_now(l, connect <= UINT64_MAX / 2 ? 2 * connect
+                                                                              : UINT64_MAX);
         slot->address = *address;
         slot->flags |= DX_LINK_P_IS_CONNECTING;
         slot->session.desc.keepalive_ns = 0; /* nobody is there who could be silent */
-        slot->until_ns = dx_link_p_from_now(l, l->desc.connect_ns);
-        if (l->desc.hello && dx_hbtp_say_hello(&slot->session, l->desc.hello, UINT64_MAX))
+        slot->until_ns = dx_link_p_from_now(l, connect);
+        if (l->desc.hello && dx_hbtp_say_hello(&slot->session, l->desc.hello, both))
             error = DX_LINK_EINVAL;
     }
     if (!error && dx_peers_add(&l->peers_, fd, address ? &slot->address : NULL, &slot->id))
@@ -1237,7 +1255,9 @@ DX_LINK_API int dx_link_reserve(dx_link *l, dx_link_id id, uint32_t size, dx_hbt
     if (error == DX_PEERS_EAGAIN) slot->flags |= DX_LINK_P_IS_FULL;
     if (error) return error == DX_PEERS_EAGAIN ? DX_LINK_EAGAIN : DX_LINK_ENOTFOUND;
     slot->retries = 0;
-    return dx_hbtp_out_init(out, bytes, size) ? DX_LINK_EINVAL : DX_LINK_OK;
+    if (dx_hbtp_out_init(out, bytes, size)) return DX_LINK_EINVAL;
+    (void)dx_hbtp_out_set_payload_max(out, slot->session.peer.payload_max);
+    return DX_LINK_OK;
 }
 
 DX_LINK_API int dx_link_commit(dx_link *l, dx_link_id id, const dx_hbtp_out *out)

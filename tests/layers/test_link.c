@@ -751,6 +751,36 @@ EVERY(li_4_a_drain_ends_in_time_whatever_the_peers_do)
     world_close(&w);
 }
 
+static bool is_busy(dx_link *l, dx_link_id id)
+{
+    world *w = (world *)l->desc.user;
+    DX_CHECK(l == &w->server && id == w->id);
+    w->tries++;
+    return !w->ready;
+}
+
+EVERY(li_4_a_drain_waits_for_what_only_the_program_knows_of)
+{
+    static world w;
+    dx_link_id id;
+    uint64_t begun;
+    memset(&w, 0, sizeof w);
+    w.d.busy = is_busy;
+    world_open(&w, backend);
+    dial(&w, &id);
+    UNTIL(w.opened == 1);
+    DX_CHECK_EQ(w.tries, 0);
+    dx_link_drain(&w.server, 60 * S);
+    begun = now_ns();
+    UNTIL(now_ns() - begun > 30 * MS);
+    DX_CHECK(w.tries > 0 && w.closed == 0);
+    w.ready = true;
+    DX_CHECK_EQ(dx_link_wake(&w.server, w.id), 0);
+    UNTIL(w.closed == 1 && w.hung == 1);
+    DX_CHECK(w.reason == 0 && w.client_reason == 0);
+    world_close(&w);
+}
+
 EVERY(li_4_a_busy_peer_of_version_1_does_not_hold_a_drain_up)
 {
     static world w;
@@ -833,6 +863,58 @@ EVERY(li_6_who_needs_version_2_leaves_an_old_one)
     UNTIL(s->state == DX_HBTP_CLOSED);
     DX_CHECK_EQ(s->error, DX_HBTP_EVERSION);
     UNTIL(w.hung == 1 && w.closed == 1);
+    world_close(&w);
+}
+
+EVERY(li_6_who_does_not_answer_a_hello_is_left_in_time)
+{
+    for (int says_nothing = 0; says_nothing < 2; says_nothing++) { /* or answers Pings, and all but Hello */
+        static world w;
+        dx_link_id id;
+        dx_hbtp_session *s;
+        uint64_t begun;
+        int fd = -1;
+        memset(&w, 0, sizeof w);
+        w.d.hello = &w.hello;
+        w.d.connect_ns = 40 * MS;
+        w.d.linger_ns = 20 * MS;
+        w.d.session.keepalive_ns = says_nothing ? UINT64_MAX : 15 * MS;
+        world_open(&w, backend);
+        DX_CHECK_EQ(dx_hbtp_router_set(&w.router, DX_HBTP_OP_HELLO, on_later, NULL), 0);
+        if (says_nothing) { /* nobody accepts, but the kernel does */
+            DX_CHECK_EQ(dx_reactor_address_parse(&w.at, "127.0.0.1:0"), 0);
+            DX_CHECK_EQ(dx_reactor_listen_tcp(&w.l.r, &w.at, 0, 0, &fd, &w.at), 0);
+            keep(fd);
+        }
+        begun = dx_reactor_refresh_now_ns(&w.l.r);
+        s = dial(&w, &id);
+        DX_CHECK_EQ(dx_hbtp_call(s, LATER, "1", 1, UINT64_MAX, NULL, NULL), 0);
+        UNTIL(s->state == DX_HBTP_CLOSED);
+        DX_CHECK(s->error == DX_HBTP_ETIMEDOUT && w.results == 1 && now_ns() - begun >= 80 * MS);
+        UNTIL(w.hung == 1);
+        DX_CHECK_EQ(w.client_reason, says_nothing ? -ETIMEDOUT : 0);
+        world_close(&w);
+        if (fd >= 0) shut(fd);
+    }
+}
+
+EVERY(li_6_a_large_frame_that_the_peer_does_not_take_is_refused)
+{
+    static const uint8_t bytes[1001];
+    static world w;
+    dx_link_id id;
+    dx_hbtp_out out;
+    world_of_version_2(&w);
+    w.d.session.payload_max = 1000;
+    world_open(&w, backend);
+    dial(&w, &id);
+    UNTIL(w.events[0][DX_HBTP_EVENT_HELLO] == 1 && w.opened == 1);
+    DX_CHECK_EQ(dx_link_reserve(&w.server, w.id, 4000, &out), 0);
+    DX_CHECK_EQ(dx_hbtp_write_frame(&out, DX_HBTP_OP_BINARY_BLOB, 0, 0, bytes, 1001), DX_HBTP_ETOOBIG);
+    DX_CHECK_EQ(dx_hbtp_write_frame(&out, DX_HBTP_OP_BINARY_BLOB, 0, 0, bytes, 1000), 0);
+    DX_CHECK_EQ(dx_link_commit(&w.server, w.id, &out), 0);
+    UNTIL(w.client.received > 1000);
+    DX_CHECK_EQ(w.hung, 0);
     world_close(&w);
 }
 
@@ -924,6 +1006,25 @@ EVERY(li_7_a_dialer_leaves_a_link_that_its_peer_drains)
     DX_CHECK_EQ(dx_hbtp_reply(dx_link_session(&w.server, w.id), w.later[0], "done", 4), 0);
     UNTIL(w.closed == 1 && w.hung == 1);
     DX_CHECK_EQ(w.good, 1);
+    world_close(&w);
+}
+
+EVERY(li_7_a_peer_that_drains_and_never_closes_has_an_end)
+{
+    static world w;
+    static dx_link_dialer d;
+    world_of_version_2(&w);
+    w.d.leave_ns = 50 * MS;
+    world_open(&w, backend);
+    DX_CHECK_EQ(dx_link_dial(&w.client, &d, &w.at, 7), 0);
+    DX_CHECK_EQ(dx_hbtp_call(dx_link_session(&w.client, d.id), LATER, "1", 1, UINT64_MAX, NULL, NULL), 0);
+    UNTIL(w.later_count == 1);
+    dx_link_drain(&w.server, 600 * S); /* the answer never comes */
+    UNTIL(w.events[1][DX_HBTP_EVENT_DRAIN] == 1);
+    dx_link_dial_end(&d);
+    DX_CHECK_EQ(w.hung, 0);
+    UNTIL(w.hung == 1 && w.closed == 1);
+    DX_CHECK(w.client_reason == -ETIMEDOUT && w.results == 1 && w.error == DX_HBTP_ECANCELED);
     world_close(&w);
 }
 
