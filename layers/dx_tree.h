@@ -39,7 +39,8 @@
     CONTENTS (search for the mark)
 
         >>config  >>types  >>api        what you may call
-        >>platform  >>shared  >>entry  >>piece  >>reader  >>list  >>snapshot  >>license
+        >>platform  >>shared  >>extras  >>entry  >>piece  >>reader  >>list  >>snapshot
+        >>license
 
     GUARANTEES
         - The same entries give the same bytes, on every platform.
@@ -47,7 +48,8 @@
           lists are divided. Names come out sorted and unique, without "/", ".", "..".
         - No allocation, no globals, no recursion; input reaches no assert and no long loop.
     LIMITS      A name has 255 bytes, a link's target 4,095, inline content 32, a piece 32 KiB, a
-                list 512 children and 8 levels.
+                list 512 children and 8 levels; a map of holes or the attributes of an entry
+                128 KiB, one attribute 64 KiB.
     CONFIG      DX_TREE_STATIC     functions become static
                 DX_TREE_API        how functions are declared
                 DX_TREE_ASSERT(c)  <assert.h> when hosted
@@ -96,15 +98,16 @@ extern "C" {
     X(-9, ENOTFOUND)   /* not used here; callbacks may return it */                                \
     X(-10, ECANCELED)  /* not used here; callbacks may return it */                                \
     X(-11, ETRUNCATED) /* the bytes end within an entry or a list */                               \
-    X(-12, EVERSION)   /* a snapshot of a version that this build does not know */                 \
+    X(-12, EVERSION)   /* a snapshot, or extras, that this build does not know */                  \
     X(-32, ENAME)      /* a name is empty, ".", "..", or has "/" or a zero byte */                 \
     X(-33, EORDER)     /* names do not ascend */                                                   \
-    X(-34, ETYPE)      /* neither file, directory nor link */                                      \
-    X(-35, EMODE)      /* other than permission bits */                                            \
+    X(-34, ETYPE)      /* none of the six types */                                                 \
+    X(-35, EMODE)      /* other than mode bits, 0..07777 */                                        \
     X(-36, ELEVEL)     /* a level that this type cannot have, or other than was announced */       \
     X(-37, ESUM)       /* sizes that do not add up */                                              \
     X(-38, ETARGET)    /* a link's target is empty or has a zero byte */                           \
-    X(-39, EZERO)      /* a field that must be zero is not */
+    X(-39, EZERO)      /* a field that must be zero is not */                                      \
+    X(-40, EEXTRA)     /* extras that are malformed, out of order, or not of this type */
 
 typedef enum dx_tree_error {
 #define DX_TREE_P_ENUM(value, constant) DX_TREE_##constant = value,
@@ -118,22 +121,45 @@ enum {
     DX_TREE_TARGET_MAX = 4095,
     DX_TREE_INLINE_MAX = 32,         /* bytes of a file that stand in its entry */
     DX_TREE_ENTRY_HEAD = 24,
-    DX_TREE_ENTRY_MAX = 24 + 255 + 4095,
+    DX_TREE_SAME_MAX = 4095,         /* bytes of the path to a file's earlier name */
+    DX_TREE_EXTRA_INLINE_MAX = 1024, /* bytes of holes, or attributes, that stand in the entry, */
+    DX_TREE_EXTRA_SIZE_MAX = 131072, /* and in an object */
+    DX_TREE_XATTR_VALUE_MAX = 65536,
+    DX_TREE_EXTRAS_MAX = 4 + 2 + 4095, /* the longest: a path alone */
+    DX_TREE_ENTRY_MAX = 24 + 255 + 4095 + DX_TREE_EXTRAS_MAX,
     DX_TREE_PIECE_SIZE_MAX = 32768,  /* of a directory */
     DX_TREE_LEVELS_MAX = 8,          /* of lists */
     DX_TREE_LIST_CHILDREN_MAX = 512,
     DX_TREE_LIST_SIZE_MAX = 16 + 40 * 512,
-    DX_TREE_SNAPSHOT_SIZE = 8 + 24 + 8 + 32
+    DX_TREE_SNAPSHOT_SIZE = 8 + 24 + 8 + 32, /* of version 1; of version 2 at most: */
+    DX_TREE_SNAPSHOT_SIZE_MAX = DX_TREE_SNAPSHOT_SIZE + DX_TREE_EXTRAS_MAX
 };
 #define DX_TREE_ANY_SIZE UINT64_MAX
 
-enum { DX_TREE_FILE = 1, DX_TREE_DIR = 2, DX_TREE_LINK = 3 }; /* dx_tree_entry.type */
-enum { DX_TREE_INLINE = 255 };                                /* dx_tree_entry.level */
+enum dx_tree_type { /* dx_tree_entry.type */
+    DX_TREE_FILE = 1,
+    DX_TREE_DIR = 2,
+    DX_TREE_LINK = 3,
+    DX_TREE_FIFO = 4, /* this one and those below have no content: INLINE, size 0 */
+    DX_TREE_CHAR = 5, /* a character device */
+    DX_TREE_BLOCK = 6 /* a block device */
+};
+enum { DX_TREE_INLINE = 255 }; /* dx_tree_entry.level */
+
+enum dx_tree_extra { /* what an entry may have besides: dx_tree_find_extra() */
+    DX_TREE_OWNER = 1,      /* dx_tree_read_owner() */
+    DX_TREE_SAME = 2,       /* another name of an earlier file: dx_tree_read_same() */
+    DX_TREE_HOLES = 3,      /* of a file: dx_tree_holes_next(), */
+    DX_TREE_HOLES_ID = 4,   /* or the id and size of an object with them */
+    DX_TREE_XATTRS = 5,     /* extended attributes: dx_tree_xattrs_next(), */
+    DX_TREE_XATTRS_ID = 6,  /* or the id and size of an object with them */
+    DX_TREE_DEVICE = 7      /* its numbers: dx_tree_read_device() */
+};
 
 typedef struct dx_tree_entry {
     uint8_t     type;       /* DX_TREE_FILE, ... */
     uint8_t     level;      /* of id: 0 = the bytes themselves, 1..8 = a list; or INLINE */
-    uint16_t    mode;       /* permission bits, 0..0777 */
+    uint16_t    mode;       /* permission, setuid, setgid and sticky bits, 0..07777 */
     uint16_t    name_size;  /* 1..255; 0 only for the root, in a snapshot */
     int64_t     mtime_ns;   /* since 1970 */
     uint64_t    size;       /* file: its bytes. Link: of its target. Directory: of all below it */
@@ -141,7 +167,41 @@ typedef struct dx_tree_entry {
     const void *name;       /* not NUL-terminated */
     const void *data;       /* INLINE: the file's bytes or the link's target; else NULL */
     uint8_t     id[32];     /* not INLINE: of the content, or of the list of its parts */
+    uint16_t    extra_size; /* 0: it has nothing that version 1 has not */
+    const void *extra;      /* records that dx_tree_put_extra() made */
 } dx_tree_entry;
+
+typedef struct dx_tree_owner {
+    uint32_t    user;            /* numbers, */
+    uint32_t    group;
+    uint8_t     user_name_size;  /* and names where these were known, else 0 */
+    uint8_t     group_name_size;
+    const void *user_name;       /* not NUL-terminated */
+    const void *group_name;
+} dx_tree_owner;
+
+typedef struct dx_tree_holes { /* a walk over the holes of a file; private */
+    const uint8_t *bytes_;
+    size_t         size_;
+    size_t         at_;
+    uint64_t       offset_; /* in the file: the end of the hole before */
+    uint64_t       total_;  /* of the file */
+} dx_tree_holes;
+
+typedef struct dx_tree_xattr {
+    const char *name;       /* not NUL-terminated */
+    const void *value;
+    uint32_t    value_size;
+    uint8_t     name_size;
+} dx_tree_xattr;
+
+typedef struct dx_tree_xattrs { /* a walk over attributes; private */
+    const uint8_t *bytes_;
+    size_t         size_;
+    size_t         at_;
+    const uint8_t *last_;   /* the name before */
+    uint8_t        last_size_;
+} dx_tree_xattrs;
 
 typedef struct dx_tree_piece { /* entries being written; the fields may be read */
     uint8_t *bytes;
@@ -194,6 +254,47 @@ DX_TREE_API int dx_tree_add_up(dx_tree_entry *dir, const dx_tree_entry *child);
 /* Names compare as bytes; the shorter one first where one begins with the other. */
 DX_TREE_API int dx_tree_compare_names(const void *a, size_t a_size, const void *b, size_t b_size);
 
+/* Has it what version 1 of the format has not? Then its snapshot is of version 2. */
+DX_TREE_API bool dx_tree_is_extended(const dx_tree_entry *e);
+
+/* --- Extras, written: records into a buffer that becomes dx_tree_entry.extra. *used starts at 0;
+   DX_TREE_ENOSPACE leaves it as it is. dx_tree_write_entry() checks what was made. */
+/* kinds ascend. */
+DX_TREE_API int dx_tree_put_extra(void *out, size_t capacity, size_t *used, int kind,
+                                  const void *bytes, size_t size);
+DX_TREE_API int dx_tree_put_owner(void *out, size_t capacity, size_t *used,
+                                  const dx_tree_owner *owner);
+/* The path of the earlier name: `up` directories above that of this name, and from there down. */
+DX_TREE_API int dx_tree_put_same(void *out, size_t capacity, size_t *used, unsigned up,
+                                 const void *path, size_t size);
+DX_TREE_API int dx_tree_put_device(void *out, size_t capacity, size_t *used, uint32_t major_number,
+                                   uint32_t minor_number);
+/* The bytes for DX_TREE_HOLES, hole by hole: so many bytes of data since the hole before, and then
+   the hole. */
+DX_TREE_API int dx_tree_put_hole(void *out, size_t capacity, size_t *used, uint64_t data,
+                                 uint64_t hole);
+/* The bytes for DX_TREE_XATTRS, in the order of the names. */
+DX_TREE_API int dx_tree_put_xattr(void *out, size_t capacity, size_t *used,
+                                  const dx_tree_xattr *attribute);
+
+/* --- Extras, read. NULL: the entry has none of this kind. */
+DX_TREE_API const void *dx_tree_find_extra(const dx_tree_entry *e, int kind, size_t *size);
+/* Of an entry that was read; false: it has none. What they point to lies in the entry. */
+DX_TREE_API bool dx_tree_read_owner(const dx_tree_entry *e, dx_tree_owner *out);
+DX_TREE_API bool dx_tree_read_same(const dx_tree_entry *e, unsigned *up, const void **path,
+                                   size_t *size);
+DX_TREE_API bool dx_tree_read_device(const dx_tree_entry *e, uint32_t *major_number,
+                                     uint32_t *minor_number);
+/* kind DX_TREE_HOLES or DX_TREE_XATTRS: the id (points into the entry) and size of the object. */
+DX_TREE_API const uint8_t *dx_tree_read_object(const dx_tree_entry *e, int kind, uint32_t *size);
+/* From the entry, or from an object, which is checked on the way. total: bytes of the file. */
+DX_TREE_API void dx_tree_holes_begin(dx_tree_holes *h, const void *bytes, size_t size,
+                                     uint64_t total);
+/* 1: a hole. 0: there are no more. Negative: what is wrong. */
+DX_TREE_API int  dx_tree_holes_next(dx_tree_holes *h, uint64_t *start, uint64_t *size);
+DX_TREE_API void dx_tree_xattrs_begin(dx_tree_xattrs *x, const void *bytes, size_t size);
+DX_TREE_API int  dx_tree_xattrs_next(dx_tree_xattrs *x, dx_tree_xattr *out);
+
 /* --- Directories, written: add the entries in order; whenever the answer is 1 keep the piece as an
    object, take it into a list, and go on after dx_tree_piece_reset(). A directory without entries
    is one empty piece. */
@@ -224,8 +325,9 @@ DX_TREE_API int  dx_tree_list_open(dx_tree_list_view *v, const void *bytes, size
 DX_TREE_API const uint8_t *dx_tree_list_child(const dx_tree_list_view *v, uint32_t i,
                                               uint64_t *size);
 
-/* --- Snapshots: the root. e is a directory without a name. */
-DX_TREE_API int dx_tree_write_snapshot(const dx_tree_entry *e, uint8_t out[72]);
+/* --- Snapshots: the root. e is a directory without a name. extended: an entry below it is. */
+DX_TREE_API int dx_tree_write_snapshot(const dx_tree_entry *e, bool extended, void *out,
+                                       size_t capacity, size_t *size);
 DX_TREE_API int dx_tree_read_snapshot(const void *bytes, size_t size, dx_tree_entry *out);
 
 #ifdef __cplusplus
@@ -297,14 +399,25 @@ DX_TREE_API const char *dx_tree_error_name(int error)
     }
 }
 
-/* >>entry ---------------------------------------------------------------
-   A fixed head, the name, and what the type asks for:
+/* >>extras --------------------------------------------------------------
+   What version 1 has not, behind the entry: records of ascending kinds, each once.
 
-       [type level mode][name size][mtime     ][size      ] name ... [count     ] id, or the content
-        1    1     2     4          8           8                     8 directory  32      inline
+       [kind 1][0 1][size 2] bytes ...   OWNER      user 4, group 4, names: size 1, bytes
+                                         SAME       up 2, path
+                                         HOLES      (data, hole) ..., numbers of 1 to 10 bytes
+                                         XATTRS     (name size 1, value size 1-3, both) ...
+                                         HOLES_ID, XATTRS_ID   id 32, size 4
+                                         DEVICE     major 4, minor 4
 
-   Small files and all links lie inline, in the entry itself. Everything else is known by an id:
-   that of the bytes (level 0) or of a list of their parts. */
+   An entry without extras is the same bytes in both versions, so old and new snapshots share it.
+   Everything is checked when an entry is read, what lies in objects when it is walked over. */
+enum {
+    DX_TREE_P_EXTRA_HEAD = 4,
+    DX_TREE_P_OWNER_MIN = 10,
+    DX_TREE_P_OBJECT = 36,
+    DX_TREE_P_NUMBER_MAX = 10 /* bytes of a number */
+};
+
 /* Is one of the bytes zero, or `other`? */
 static bool dx_tree_p_has_zero(const uint8_t *p, uint64_t size, uint8_t other)
 {
@@ -323,16 +436,379 @@ static int dx_tree_p_check_name(const uint8_t *name, size_t size)
     return DX_TREE_OK;
 }
 
+/* A number of 7 bits a byte, the low ones first; every byte but the last one has bit 7. */
+static size_t dx_tree_p_put_number(uint8_t *out, uint64_t v)
+{
+    size_t n = 0;
+    for (; v >= 128; v >>= 7) out[n++] = (uint8_t)((v & 127) | 128);
+    out[n++] = (uint8_t)(v & 127);
+    return n;
+}
+
+/* Advance *at over a number in its shortest form; false: there is none. */
+static bool dx_tree_p_get_number(const uint8_t *p, size_t size, size_t *at, uint64_t *out)
+{
+    unsigned shift = 0;
+    *out = 0;
+    DX_TREE_ASSERT(*at <= size);
+    for (; *at < size && shift < 64; shift += 7) {
+        uint8_t byte = p[(*at)++];
+        if (shift == 63 && byte > 1) return false;
+        *out |= (uint64_t)(byte & 127) << shift;
+        if (!(byte & 128)) return byte || !shift;
+    }
+    return false;
+}
+
+DX_TREE_API void dx_tree_holes_begin(dx_tree_holes *h, const void *bytes, size_t size,
+                                     uint64_t total)
+{
+    DX_TREE_ASSERT(h && (bytes || !size));
+    h->bytes_ = (const uint8_t *)bytes;
+    h->size_ = size;
+    h->at_ = 0;
+    h->offset_ = 0;
+    h->total_ = total;
+}
+
+DX_TREE_API int dx_tree_holes_next(dx_tree_holes *h, uint64_t *start, uint64_t *size)
+{
+    uint64_t data;
+    uint64_t left = h->total_ - h->offset_;
+    bool first = h->at_ == 0;
+    DX_TREE_ASSERT(h->offset_ <= h->total_);
+    if (h->at_ == h->size_) return first ? DX_TREE_EEXTRA : 0; /* a map without a hole is none */
+    if (!dx_tree_p_get_number(h->bytes_, h->size_, &h->at_, &data)) return DX_TREE_EEXTRA;
+    if (!dx_tree_p_get_number(h->bytes_, h->size_, &h->at_, size)) return DX_TREE_EEXTRA;
+    if (!*size || (!data && !first) || data > left || *size > left - data) return DX_TREE_EEXTRA;
+    *start = h->offset_ + data;
+    h->offset_ = *start + *size;
+    return 1;
+}
+
+DX_TREE_API void dx_tree_xattrs_begin(dx_tree_xattrs *x, const void *bytes, size_t size)
+{
+    DX_TREE_ASSERT(x && (bytes || !size));
+    x->bytes_ = (const uint8_t *)bytes;
+    x->size_ = size;
+    x->at_ = 0;
+    x->last_ = NULL;
+    x->last_size_ = 0;
+}
+
+DX_TREE_API int dx_tree_xattrs_next(dx_tree_xattrs *x, dx_tree_xattr *out)
+{
+    uint64_t value;
+    size_t name_size;
+    const uint8_t *name;
+    if (x->at_ == x->size_) return x->at_ ? 0 : DX_TREE_EEXTRA;
+    name_size = x->bytes_[x->at_++];
+    if (!dx_tree_p_get_number(x->bytes_, x->size_, &x->at_, &value)) return DX_TREE_EEXTRA;
+    if (!name_size || value > DX_TREE_XATTR_VALUE_MAX) return DX_TREE_EEXTRA;
+    if (name_size + value > x->size_ - x->at_) return DX_TREE_EEXTRA;
+    name = x->bytes_ + x->at_;
+    if (dx_tree_p_has_zero(name, name_size, 0)) return DX_TREE_EEXTRA;
+    if (x->last_ && dx_tree_compare_names(x->last_, x->last_size_, name, name_size) >= 0)
+        return DX_TREE_EEXTRA;
+    x->last_ = name;
+    x->last_size_ = (uint8_t)name_size;
+    x->at_ += name_size + (size_t)value;
+    out->name = (const char *)name;
+    out->name_size = (uint8_t)name_size;
+    out->value = name + name_size;
+    out->value_size = (uint32_t)value;
+    return 1;
+}
+
+/* Names of owners reach lists of accounts and messages: no field separator, nothing invisible. */
+static bool dx_tree_p_is_account(const uint8_t *name, size_t size)
+{
+    size_t i;
+    for (i = 0; i < size; i++) {
+        if (name[i] < ' ' || name[i] == 127 || name[i] == ':' || name[i] == '/') return false;
+    }
+    return true;
+}
+
+static int dx_tree_p_get_owner(const uint8_t *p, size_t size, dx_tree_owner *out)
+{
+    size_t user, group;
+    if (size < DX_TREE_P_OWNER_MIN) return DX_TREE_EEXTRA;
+    user = p[8];
+    if (user + DX_TREE_P_OWNER_MIN > size) return DX_TREE_EEXTRA;
+    group = p[9 + user];
+    if (user + group + DX_TREE_P_OWNER_MIN != size) return DX_TREE_EEXTRA;
+    if (!dx_tree_p_is_account(p + 9, user) || !dx_tree_p_is_account(p + 10 + user, group))
+        return DX_TREE_EEXTRA;
+    out->user = dx_tree_p_load32(p);
+    out->group = dx_tree_p_load32(p + 4);
+    out->user_name_size = (uint8_t)user;
+    out->user_name = p + 9;
+    out->group_name_size = (uint8_t)group;
+    out->group_name = p + 10 + user;
+    return DX_TREE_OK;
+}
+
+/* A path down: names with one "/" between them, none of which leads elsewhere. */
+static int dx_tree_p_check_same(const uint8_t *p, size_t size)
+{
+    size_t from = 2, at;
+    if (size < 3 || size - 2 > DX_TREE_SAME_MAX) return DX_TREE_EEXTRA;
+    for (at = 2; at <= size; at++) {
+        int error;
+        if (at < size && p[at] != '/') continue;
+        if (at - from > DX_TREE_NAME_MAX) return DX_TREE_EEXTRA;
+        error = dx_tree_p_check_name(p + from, at - from);
+        if (error) return error;
+        from = at + 1;
+    }
+    return DX_TREE_OK;
+}
+
+static int dx_tree_p_check_holes(const uint8_t *p, size_t size, uint64_t total)
+{
+    dx_tree_holes h;
+    uint64_t start, hole;
+    int got;
+    if (size > DX_TREE_EXTRA_INLINE_MAX) return DX_TREE_ETOOBIG;
+    dx_tree_holes_begin(&h, p, size, total);
+    while ((got = dx_tree_holes_next(&h, &start, &hole)) == 1) {}
+    return got;
+}
+
+static int dx_tree_p_check_xattrs(const uint8_t *p, size_t size)
+{
+    dx_tree_xattrs x;
+    dx_tree_xattr attribute;
+    int got;
+    if (size > DX_TREE_EXTRA_INLINE_MAX) return DX_TREE_ETOOBIG;
+    dx_tree_xattrs_begin(&x, p, size);
+    while ((got = dx_tree_xattrs_next(&x, &attribute)) == 1) {}
+    return got;
+}
+
+/* What fits into the entry must stand there: one form for the same attributes. */
+static int dx_tree_p_check_object(const uint8_t *p, size_t size)
+{
+    uint32_t bytes = size == DX_TREE_P_OBJECT ? dx_tree_p_load32(p + 32) : 0;
+    if (bytes <= DX_TREE_EXTRA_INLINE_MAX) return DX_TREE_EEXTRA;
+    return bytes > DX_TREE_EXTRA_SIZE_MAX ? DX_TREE_ETOOBIG : DX_TREE_OK;
+}
+
+static int dx_tree_p_check_extra(const dx_tree_entry *e, int kind, const uint8_t *p, size_t size)
+{
+    dx_tree_owner owner;
+    bool has_chunks = e->type == DX_TREE_FILE && e->level != DX_TREE_INLINE;
+    bool is_device = e->type == DX_TREE_CHAR || e->type == DX_TREE_BLOCK;
+    switch (kind) {
+    case DX_TREE_OWNER: return dx_tree_p_get_owner(p, size, &owner);
+    case DX_TREE_SAME:
+        return e->type == DX_TREE_DIR ? DX_TREE_EEXTRA : dx_tree_p_check_same(p, size);
+    case DX_TREE_HOLES:
+        return has_chunks ? dx_tree_p_check_holes(p, size, e->size) : DX_TREE_EEXTRA;
+    case DX_TREE_HOLES_ID:
+        return has_chunks ? dx_tree_p_check_object(p, size) : DX_TREE_EEXTRA;
+    case DX_TREE_XATTRS: return dx_tree_p_check_xattrs(p, size);
+    case DX_TREE_XATTRS_ID: return dx_tree_p_check_object(p, size);
+    case DX_TREE_DEVICE: return is_device && size == 8 ? DX_TREE_OK : DX_TREE_EEXTRA;
+    default: return kind ? DX_TREE_EVERSION : DX_TREE_EEXTRA;
+    }
+}
+
+/* All extras of an entry whose head was checked. */
+static int dx_tree_p_check_extras(const dx_tree_entry *e)
+{
+    const uint8_t *p = (const uint8_t *)e->extra;
+    size_t at = 0;
+    unsigned seen = 0; /* a bit for each kind */
+    bool is_device = e->type == DX_TREE_CHAR || e->type == DX_TREE_BLOCK;
+    if (e->extra_size > DX_TREE_EXTRAS_MAX) return DX_TREE_ETOOBIG;
+    while (at < e->extra_size) {
+        size_t size;
+        int error;
+        if (e->extra_size - at < DX_TREE_P_EXTRA_HEAD) return DX_TREE_EEXTRA;
+        if (p[at + 1]) return DX_TREE_EZERO;
+        size = p[at + 2] | (size_t)p[at + 3] << 8;
+        if (e->extra_size - at - DX_TREE_P_EXTRA_HEAD < size) return DX_TREE_EEXTRA;
+        error = dx_tree_p_check_extra(e, p[at], p + at + DX_TREE_P_EXTRA_HEAD, size);
+        if (error) return error;
+        if (seen >> p[at]) return DX_TREE_EEXTRA; /* this one, or one of a higher kind */
+        seen |= 1u << p[at];
+        at += DX_TREE_P_EXTRA_HEAD + size;
+    }
+    /* The earlier name has all that belongs to both. */
+    if (seen & 1u << DX_TREE_SAME && seen != 1u << DX_TREE_SAME) return DX_TREE_EEXTRA;
+    if (seen & 1u << DX_TREE_HOLES && seen & 1u << DX_TREE_HOLES_ID) return DX_TREE_EEXTRA;
+    if (seen & 1u << DX_TREE_XATTRS && seen & 1u << DX_TREE_XATTRS_ID) return DX_TREE_EEXTRA;
+    if (is_device && !(seen & (1u << DX_TREE_DEVICE | 1u << DX_TREE_SAME))) return DX_TREE_EEXTRA;
+    return DX_TREE_OK;
+}
+
+DX_TREE_API int dx_tree_put_extra(void *out, size_t capacity, size_t *used, int kind,
+                                  const void *bytes, size_t size)
+{
+    uint8_t *p = (uint8_t *)out;
+    if (!out || !used || (size && !bytes) || kind < 1 || kind > 255) return DX_TREE_EINVAL;
+    if (size > DX_TREE_EXTRAS_MAX) return DX_TREE_ETOOBIG;
+    DX_TREE_ASSERT(*used <= capacity);
+    if (capacity - *used < DX_TREE_P_EXTRA_HEAD + size) return DX_TREE_ENOSPACE;
+    p += *used;
+    p[0] = (uint8_t)kind;
+    p[1] = 0;
+    p[2] = (uint8_t)(size & 0xff);
+    p[3] = (uint8_t)(size >> 8);
+    if (size) DX_TREE_MEMCPY(p + DX_TREE_P_EXTRA_HEAD, bytes, size);
+    *used += DX_TREE_P_EXTRA_HEAD + size;
+    return DX_TREE_OK;
+}
+
+DX_TREE_API int dx_tree_put_owner(void *out, size_t capacity, size_t *used,
+                                  const dx_tree_owner *owner)
+{
+    uint8_t bytes[DX_TREE_P_OWNER_MIN + 2 * DX_TREE_NAME_MAX];
+    size_t user = owner->user_name_size;
+    size_t group = owner->group_name_size;
+    dx_tree_p_store32(bytes, owner->user);
+    dx_tree_p_store32(bytes + 4, owner->group);
+    bytes[8] = owner->user_name_size;
+    if (user) DX_TREE_MEMCPY(bytes + 9, owner->user_name, user);
+    bytes[9 + user] = owner->group_name_size;
+    if (group) DX_TREE_MEMCPY(bytes + 10 + user, owner->group_name, group);
+    return dx_tree_put_extra(out, capacity, used, DX_TREE_OWNER, bytes,
+                             DX_TREE_P_OWNER_MIN + user + group);
+}
+
+DX_TREE_API int dx_tree_put_same(void *out, size_t capacity, size_t *used, unsigned up,
+                                 const void *path, size_t size)
+{
+    uint8_t bytes[2 + DX_TREE_SAME_MAX];
+    if (!size || !path || up > 0xffff) return DX_TREE_EINVAL;
+    if (size > DX_TREE_SAME_MAX) return DX_TREE_ETOOBIG;
+    bytes[0] = (uint8_t)(up & 0xff);
+    bytes[1] = (uint8_t)(up >> 8);
+    DX_TREE_MEMCPY(bytes + 2, path, size);
+    return dx_tree_put_extra(out, capacity, used, DX_TREE_SAME, bytes, 2 + size);
+}
+
+DX_TREE_API int dx_tree_put_device(void *out, size_t capacity, size_t *used, uint32_t major_number,
+                                   uint32_t minor_number)
+{
+    uint8_t bytes[8];
+    dx_tree_p_store32(bytes, major_number);
+    dx_tree_p_store32(bytes + 4, minor_number);
+    return dx_tree_put_extra(out, capacity, used, DX_TREE_DEVICE, bytes, sizeof bytes);
+}
+
+DX_TREE_API int dx_tree_put_hole(void *out, size_t capacity, size_t *used, uint64_t data,
+                                 uint64_t hole)
+{
+    uint8_t bytes[2 * DX_TREE_P_NUMBER_MAX];
+    size_t n;
+    if (!out || !used || !hole || (!data && *used)) return DX_TREE_EINVAL;
+    n = dx_tree_p_put_number(bytes, data);
+    n += dx_tree_p_put_number(bytes + n, hole);
+    DX_TREE_ASSERT(*used <= capacity && n <= sizeof bytes);
+    if (capacity - *used < n) return DX_TREE_ENOSPACE;
+    DX_TREE_MEMCPY((uint8_t *)out + *used, bytes, n);
+    *used += n;
+    return DX_TREE_OK;
+}
+
+DX_TREE_API int dx_tree_put_xattr(void *out, size_t capacity, size_t *used,
+                                  const dx_tree_xattr *attribute)
+{
+    uint8_t head[1 + DX_TREE_P_NUMBER_MAX];
+    uint8_t *p = (uint8_t *)out;
+    size_t n, need;
+    if (!out || !used || !attribute || !attribute->name_size) return DX_TREE_EINVAL;
+    if (attribute->value_size > DX_TREE_XATTR_VALUE_MAX) return DX_TREE_ETOOBIG;
+    head[0] = attribute->name_size;
+    n = 1 + dx_tree_p_put_number(head + 1, attribute->value_size);
+    need = n + attribute->name_size + attribute->value_size;
+    DX_TREE_ASSERT(*used <= capacity);
+    if (capacity - *used < need) return DX_TREE_ENOSPACE;
+    p += *used;
+    DX_TREE_MEMCPY(p, head, n);
+    DX_TREE_MEMCPY(p + n, attribute->name, attribute->name_size);
+    p += n + attribute->name_size;
+    if (attribute->value_size) DX_TREE_MEMCPY(p, attribute->value, attribute->value_size);
+    *used += need;
+    return DX_TREE_OK;
+}
+
+DX_TREE_API const void *dx_tree_find_extra(const dx_tree_entry *e, int kind, size_t *size)
+{
+    const uint8_t *p = (const uint8_t *)e->extra;
+    size_t at = 0;
+    while (at < e->extra_size) {
+        *size = p[at + 2] | (size_t)p[at + 3] << 8;
+        if (p[at] == kind) return p + at + DX_TREE_P_EXTRA_HEAD;
+        at += DX_TREE_P_EXTRA_HEAD + *size;
+        DX_TREE_ASSERT(at <= e->extra_size);
+    }
+    return NULL;
+}
+
+DX_TREE_API bool dx_tree_read_owner(const dx_tree_entry *e, dx_tree_owner *out)
+{
+    size_t size = 0;
+    const uint8_t *p = (const uint8_t *)dx_tree_find_extra(e, DX_TREE_OWNER, &size);
+    return p && !dx_tree_p_get_owner(p, size, out);
+}
+
+DX_TREE_API bool dx_tree_read_same(const dx_tree_entry *e, unsigned *up, const void **path,
+                                   size_t *size)
+{
+    const uint8_t *p = (const uint8_t *)dx_tree_find_extra(e, DX_TREE_SAME, size);
+    if (!p) return false;
+    DX_TREE_ASSERT(*size > 2);
+    *up = p[0] | (unsigned)p[1] << 8;
+    *path = p + 2;
+    *size -= 2;
+    return true;
+}
+
+DX_TREE_API bool dx_tree_read_device(const dx_tree_entry *e, uint32_t *major_number,
+                                     uint32_t *minor_number)
+{
+    size_t size = 0;
+    const uint8_t *p = (const uint8_t *)dx_tree_find_extra(e, DX_TREE_DEVICE, &size);
+    if (!p) return false;
+    DX_TREE_ASSERT(size == 8);
+    *major_number = dx_tree_p_load32(p);
+    *minor_number = dx_tree_p_load32(p + 4);
+    return true;
+}
+
+DX_TREE_API const uint8_t *dx_tree_read_object(const dx_tree_entry *e, int kind, uint32_t *size)
+{
+    size_t bytes = 0;
+    const uint8_t *p;
+    DX_TREE_ASSERT(kind == DX_TREE_HOLES || kind == DX_TREE_XATTRS);
+    p = (const uint8_t *)dx_tree_find_extra(e, kind + 1, &bytes);
+    if (p) *size = dx_tree_p_load32(p + DX_TREE_ID_SIZE);
+    return p;
+}
+
+/* >>entry ---------------------------------------------------------------
+   A fixed head, the name, and what the type asks for:
+
+       [type level mode][name extras][mtime ][size  ] name ... [count    ] id or content, extras
+        1    1     2     2    2       8       8                 8, dirs    32    inline
+
+   Small files and all links lie inline, in the entry itself. Everything else is known by an id:
+   that of the bytes (level 0) or of a list of their parts. */
 /* What can be said of the numbers alone. */
 static int dx_tree_p_check_head(const dx_tree_entry *e)
 {
     bool in_line = e->level == DX_TREE_INLINE;
-    if (e->type < DX_TREE_FILE || e->type > DX_TREE_LINK) return DX_TREE_ETYPE;
-    if (e->mode > 0777) return DX_TREE_EMODE;
+    if (e->type < DX_TREE_FILE || e->type > DX_TREE_BLOCK) return DX_TREE_ETYPE;
+    if (e->mode > 07777) return DX_TREE_EMODE;
     if (e->name_size > DX_TREE_NAME_MAX) return DX_TREE_ETOOBIG;
     if (in_line && e->type == DX_TREE_DIR) return DX_TREE_ELEVEL;
-    if (!in_line && (e->level > DX_TREE_LEVELS_MAX || e->type == DX_TREE_LINK))
+    if (!in_line && (e->level > DX_TREE_LEVELS_MAX || e->type >= DX_TREE_LINK))
         return DX_TREE_ELEVEL;
+    if (e->type > DX_TREE_LINK && e->size) return DX_TREE_ESUM;
     if (e->type == DX_TREE_LINK) {
         if (!e->size) return DX_TREE_ETARGET;
         if (e->size > DX_TREE_TARGET_MAX) return DX_TREE_ETOOBIG;
@@ -342,23 +818,29 @@ static int dx_tree_p_check_head(const dx_tree_entry *e)
     return DX_TREE_OK;
 }
 
-/* Bytes behind the name. The head was checked: what lies inline is small. */
+/* Bytes of the id, or of the content. The head was checked: what lies inline is small. */
+static size_t dx_tree_p_content(const dx_tree_entry *e)
+{
+    DX_TREE_ASSERT(e->level != DX_TREE_INLINE || e->size <= DX_TREE_TARGET_MAX);
+    if (e->level == DX_TREE_INLINE) return (size_t)e->size;
+    return DX_TREE_ID_SIZE;
+}
+
+/* Bytes behind the name. */
 static size_t dx_tree_p_tail(const dx_tree_entry *e)
 {
-    DX_TREE_ASSERT(e->level != DX_TREE_INLINE || e->size <= SIZE_MAX / 2);
-    if (e->level == DX_TREE_INLINE) return (size_t)e->size;
-    return DX_TREE_ID_SIZE + (e->type == DX_TREE_DIR ? 8u : 0u);
+    return (e->type == DX_TREE_DIR ? 8u : 0u) + dx_tree_p_content(e) + e->extra_size;
 }
 
 /* The entry without the rules for its name, which the root does not have. */
 static void dx_tree_p_put_entry(const dx_tree_entry *e, uint8_t *p)
 {
-    DX_TREE_ASSERT(e->type >= DX_TREE_FILE && e->type <= DX_TREE_LINK);
+    DX_TREE_ASSERT(e->type >= DX_TREE_FILE && e->type <= DX_TREE_BLOCK);
     p[0] = e->type;
     p[1] = e->level;
     p[2] = (uint8_t)(e->mode & 0xff);
     p[3] = (uint8_t)(e->mode >> 8);
-    dx_tree_p_store32(p + 4, e->name_size);
+    dx_tree_p_store32(p + 4, e->name_size | (uint32_t)e->extra_size << 16);
     dx_tree_p_store64(p + 8, (uint64_t)e->mtime_ns);
     dx_tree_p_store64(p + 16, e->size);
     p += DX_TREE_ENTRY_HEAD;
@@ -368,6 +850,8 @@ static void dx_tree_p_put_entry(const dx_tree_entry *e, uint8_t *p)
     if (e->type == DX_TREE_DIR) p += 8;
     if (e->level != DX_TREE_INLINE) DX_TREE_MEMCPY(p, e->id, DX_TREE_ID_SIZE);
     else if (e->size) DX_TREE_MEMCPY(p, e->data, (size_t)e->size);
+    p += dx_tree_p_content(e);
+    if (e->extra_size) DX_TREE_MEMCPY(p, e->extra, e->extra_size);
 }
 
 DX_TREE_API int dx_tree_write_entry(const dx_tree_entry *e, void *out, size_t capacity,
@@ -376,8 +860,10 @@ DX_TREE_API int dx_tree_write_entry(const dx_tree_entry *e, void *out, size_t ca
     int error;
     size_t need;
     if (!e || !out || !size || (e->name_size && !e->name)) return DX_TREE_EINVAL;
+    if (e->extra_size && !e->extra) return DX_TREE_EINVAL;
     error = dx_tree_p_check_head(e);
     if (!error) error = dx_tree_p_check_name((const uint8_t *)e->name, e->name_size);
+    if (!error) error = dx_tree_p_check_extras(e);
     if (error) return error;
     if (e->level == DX_TREE_INLINE && e->size && !e->data) return DX_TREE_EINVAL;
     if (e->type == DX_TREE_LINK && dx_tree_p_has_zero((const uint8_t *)e->data, e->size, 0))
@@ -394,7 +880,7 @@ static int dx_tree_p_get_entry(const uint8_t *p, size_t size, dx_tree_entry *e)
 {
     int error;
     size_t tail;
-    uint32_t name_size;
+    uint32_t name_size; /* and in the upper half that of the extras */
     uint64_t mtime;
     if (size < DX_TREE_ENTRY_HEAD) return DX_TREE_ETRUNCATED;
     name_size = dx_tree_p_load32(p + 4);
@@ -402,8 +888,8 @@ static int dx_tree_p_get_entry(const uint8_t *p, size_t size, dx_tree_entry *e)
     e->type = p[0];
     e->level = p[1];
     e->mode = (uint16_t)(p[2] | (unsigned)p[3] << 8);
-    if (name_size >> 16) return DX_TREE_EZERO;
     e->name_size = (uint16_t)(name_size & 0xffff);
+    e->extra_size = (uint16_t)(name_size >> 16);
     DX_TREE_MEMCPY(&e->mtime_ns, &mtime, sizeof mtime);
     e->size = dx_tree_p_load64(p + 16);
     error = dx_tree_p_check_head(e);
@@ -418,7 +904,10 @@ static int dx_tree_p_get_entry(const uint8_t *p, size_t size, dx_tree_entry *e)
     if (e->level == DX_TREE_INLINE) e->data = p;
     else DX_TREE_MEMCPY(e->id, p, DX_TREE_ID_SIZE);
     if (e->type == DX_TREE_LINK && dx_tree_p_has_zero(p, e->size, 0)) return DX_TREE_ETARGET;
-    return (int)(DX_TREE_ENTRY_HEAD + e->name_size + tail);
+    p += dx_tree_p_content(e);
+    e->extra = p;
+    error = dx_tree_p_check_extras(e);
+    return error ? error : (int)(DX_TREE_ENTRY_HEAD + e->name_size + tail);
 }
 
 DX_TREE_API int dx_tree_read_entry(const void *bytes, size_t size, dx_tree_entry *out)
@@ -431,12 +920,18 @@ DX_TREE_API int dx_tree_read_entry(const void *bytes, size_t size, dx_tree_entry
     return error ? error : used;
 }
 
+DX_TREE_API bool dx_tree_is_extended(const dx_tree_entry *e)
+{
+    return e->extra_size || e->mode > 0777 || e->type > DX_TREE_LINK;
+}
+
 DX_TREE_API int dx_tree_add_up(dx_tree_entry *dir, const dx_tree_entry *child)
 {
     uint64_t name = child->name_size;
     uint64_t sum = dir->size;
     uint64_t part = 16 + name; /* what an entry adds, as docs/formats/tree.md has it */
     bool is_dir = child->type == DX_TREE_DIR;
+    if (child->type > DX_TREE_LINK) return DX_TREE_OK; /* it has no bytes in a stream */
     if (is_dir && child->count > (UINT64_MAX - part) / (name + 1)) return DX_TREE_ETOOBIG;
     if (is_dir) part += child->count * (name + 1);
     if (child->size > UINT64_MAX - part) return DX_TREE_ETOOBIG;
@@ -702,18 +1197,27 @@ DX_TREE_API const uint8_t *dx_tree_list_child(const dx_tree_list_view *v, uint32
 /* >>snapshot ------------------------------------------------------------
    The root of a tree, the one object that a name in a store leads to:
 
-       "DXSNAP1\n" [entry of a directory without a name: 24 + 8 + 32 bytes] */
+       "DXSNAP1\n" [entry of a directory without a name: 24 + 8 + 32 bytes]
+       "DXSNAP2\n" [the same, and its extras]
+
+   Version 2 says that an entry has what version 1 has not, so that an older reader stops here. */
 static const uint8_t dx_tree_p_magic[8] = {'D', 'X', 'S', 'N', 'A', 'P', '1', '\n'};
 
-DX_TREE_API int dx_tree_write_snapshot(const dx_tree_entry *e, uint8_t out[72])
+DX_TREE_API int dx_tree_write_snapshot(const dx_tree_entry *e, bool extended, void *out,
+                                       size_t capacity, size_t *size)
 {
+    uint8_t *p = (uint8_t *)out;
     int error;
-    if (!e || !out || e->name_size) return DX_TREE_EINVAL;
+    if (!e || !out || !size || e->name_size || (e->extra_size && !e->extra)) return DX_TREE_EINVAL;
     error = dx_tree_p_check_head(e);
     if (!error && e->type != DX_TREE_DIR) error = DX_TREE_ETYPE;
+    if (!error) error = dx_tree_p_check_extras(e);
     if (error) return error;
-    DX_TREE_MEMCPY(out, dx_tree_p_magic, sizeof dx_tree_p_magic);
-    dx_tree_p_put_entry(e, out + sizeof dx_tree_p_magic);
+    if (capacity < (size_t)DX_TREE_SNAPSHOT_SIZE + e->extra_size) return DX_TREE_ENOSPACE;
+    DX_TREE_MEMCPY(p, dx_tree_p_magic, sizeof dx_tree_p_magic);
+    if (extended || dx_tree_is_extended(e)) p[6] = '2';
+    dx_tree_p_put_entry(e, p + sizeof dx_tree_p_magic);
+    *size = (size_t)DX_TREE_SNAPSHOT_SIZE + e->extra_size;
     return DX_TREE_OK;
 }
 
@@ -724,11 +1228,12 @@ DX_TREE_API int dx_tree_read_snapshot(const void *bytes, size_t size, dx_tree_en
     if (!out || (size && !p)) return DX_TREE_EINVAL;
     if (size < sizeof dx_tree_p_magic) return DX_TREE_ETRUNCATED;
     if (DX_TREE_MEMCMP(p, dx_tree_p_magic, 6) != 0) return DX_TREE_ECORRUPT;
-    if (DX_TREE_MEMCMP(p, dx_tree_p_magic, 8) != 0) return DX_TREE_EVERSION;
+    if ((p[6] != '1' && p[6] != '2') || p[7] != '\n') return DX_TREE_EVERSION;
     used = dx_tree_p_get_entry(p + 8, size - 8, out);
     if (used < 0) return used;
     if (out->type != DX_TREE_DIR) return DX_TREE_ETYPE;
     if (out->name_size) return DX_TREE_ENAME;
+    if (p[6] == '1' && dx_tree_is_extended(out)) return DX_TREE_EVERSION;
     return (size_t)used == size - 8 ? DX_TREE_OK : DX_TREE_ECORRUPT;
 }
 

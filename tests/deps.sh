@@ -62,6 +62,8 @@ need_for_test() {
     need libzstd-dev compiles zstd.h
     need libsodium-dev compiles sodium.h
     need xdelta3 has xdelta3
+    need rsync has rsync
+    need libarchive-tools has bsdtar
 }
 need_for_all() {
     need g++ has g++

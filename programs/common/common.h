@@ -31,7 +31,8 @@ enum prog_status {
     PROG_NETWORK   = 3, /* unreachable, interrupted, or not a dxup server */
     PROG_DAMAGED   = 4, /* bytes that do not match their hash */
     PROG_SYSTEM    = 5, /* the local system refused: disk full, permission, memory */
-    PROG_REFUSED   = 6  /* data would be lost: locked store, locally changed tree */
+    PROG_REFUSED   = 6, /* data would be lost: locked store, locally changed tree */
+    PROG_PARTIAL   = 7  /* done, but for what was listed: owners, attributes, devices */
 };
 
 /* What a version, or a path, is. */

@@ -245,8 +245,7 @@ static int path_order(char c)
     return c == '/' ? 1 : (unsigned char)c + 1;
 }
 
-/* Paths compare with '/' below every other byte, so that a directory's entries follow it. */
-static int compare_paths(const char *a, const char *b)
+int prog_compare_paths(const char *a, const char *b)
 {
     while (*a && *a == *b) {
         a++;
@@ -297,7 +296,7 @@ static int check_path(prog_dest *d)
         if (!*p) break;
         name = p + 1;
     }
-    if (d->last[0] && compare_paths(d->last, d->entry) >= 0)
+    if (d->last[0] && prog_compare_paths(d->last, d->entry) >= 0)
         return bad_tree(d, "entries out of order");
     const char *slash = strrchr(d->entry, '/');
     size_t parent = slash ? (size_t)(slash - d->entry) : 0;
@@ -458,7 +457,7 @@ int prog_dest_filled(prog_dest *d, unsigned mode)
 {
     assert(d->kind == PROG_TREE);
     d->state = AT_END;
-    d->mode = mode & 0777;
+    d->mode = mode & 07777;
     return PROG_OK;
 }
 

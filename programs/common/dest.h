@@ -50,6 +50,9 @@ bool prog_dest_recorded(const prog_dest *d, const char *name, uint64_t *version,
 int  prog_dest_restart(prog_dest *d);
 /* The next bytes: content of a file, or stream of a tree, which is checked and unpacked. */
 int  prog_dest_write(prog_dest *d, const void *bytes, size_t size);
+/* The order of a walk, depth first and sorted by name: '/' is below every other byte, so that a
+   directory's entries follow it. */
+int  prog_compare_paths(const char *a, const char *b);
 /* The caller has made the tree below d->fd by itself, and it is complete. */
 int  prog_dest_filled(prog_dest *d, unsigned mode);
 /* Sync it and replace path atomically. After an error path is as before. */

@@ -51,8 +51,17 @@ static bool same_entry(const dx_tree_entry *a, const dx_tree_entry *b)
     return a->type == b->type && a->level == b->level && a->mode == b->mode &&
            a->mtime_ns == b->mtime_ns && a->size == b->size && a->count == b->count &&
            a->name_size == b->name_size && !memcmp(a->name, b->name, a->name_size) &&
-           (a->level == DX_TREE_INLINE ? !memcmp(a->data, b->data, (size_t)a->size)
+           a->extra_size == b->extra_size &&
+           (!a->extra_size || !memcmp(a->extra, b->extra, a->extra_size)) &&
+           (a->level == DX_TREE_INLINE ? !a->size || !memcmp(a->data, b->data, (size_t)a->size)
                                        : !memcmp(a->id, b->id, 32));
+}
+
+static dx_tree_entry make_special(const char *name, int type)
+{
+    dx_tree_entry e = make_file(name, 0);
+    e.type = (uint8_t)type;
+    return e;
 }
 
 /* The four entries of the vector in docs/formats/tree.md. */
@@ -102,7 +111,10 @@ DX_TEST(ca_tree_snapshot_vector)
     for (int i = 0; i < 4; i++) DX_CHECK_EQ(dx_tree_add_up(&e, &below[i]), 0);
     dx_cas_hash(piece, dx_test_vector("docs/formats/tree.md", "entries", piece, sizeof piece), &id);
     memcpy(e.id, id.bytes, 32);
-    DX_CHECK_EQ(dx_tree_write_snapshot(&e, got), 0);
+    size_t made = 0;
+    DX_CHECK_EQ(dx_tree_write_snapshot(&e, false, got, sizeof got - 1, &made), DX_TREE_ENOSPACE);
+    DX_CHECK_EQ(dx_tree_write_snapshot(&e, false, got, sizeof got, &made), 0);
+    DX_CHECK_EQ(made, sizeof got);
     DX_CHECK_EQ(size, sizeof got);
     DX_CHECK_MEM(got, want, size);
     DX_CHECK_EQ(dx_tree_read_snapshot(want, size, &back), 0);
@@ -111,7 +123,14 @@ DX_TEST(ca_tree_snapshot_vector)
         DX_CHECK_EQ(dx_tree_read_snapshot(want, n, &back), DX_TREE_ETRUNCATED);
     want[size] = 0;
     DX_CHECK_EQ(dx_tree_read_snapshot(want, size + 1, &back), DX_TREE_ECORRUPT);
-    want[6] = '2';
+    want[6] = '3';
+    DX_CHECK_EQ(dx_tree_read_snapshot(want, size, &back), DX_TREE_EVERSION);
+    want[6] = '2'; /* of the same root, with something extended below it */
+    DX_CHECK_EQ(dx_tree_read_snapshot(want, size, &back), 0);
+    DX_CHECK_EQ(dx_tree_write_snapshot(&e, true, got, sizeof got, &made), 0);
+    DX_CHECK_MEM(got, want, size);
+    want[6] = '1'; /* version 1 has neither extras nor other mode bits */
+    want[8 + 3] |= 8;
     DX_CHECK_EQ(dx_tree_read_snapshot(want, size, &back), DX_TREE_EVERSION);
     want[0] = 'd';
     DX_CHECK_EQ(dx_tree_read_snapshot(want, size, &back), DX_TREE_ECORRUPT);
@@ -141,16 +160,17 @@ DX_TEST(ca_tree_every_bad_entry_has_its_error)
     } while (0)
     DX_CHECK_EQ(dx_tree_read_entry(out, size, &back), 60);
     BAD(0, 0, DX_TREE_ETYPE);
-    BAD(0, 4, DX_TREE_ETYPE);
+    BAD(0, 4, DX_TREE_ELEVEL);
+    BAD(0, 7, DX_TREE_ETYPE);
     BAD(0, 3, DX_TREE_ELEVEL);
     BAD(1, 9, DX_TREE_ELEVEL);
     BAD(1, 255, DX_TREE_ETOOBIG);
-    BAD(3, 2, DX_TREE_EMODE);
+    BAD(3, 16, DX_TREE_EMODE);
     BAD(4, 0, DX_TREE_ENAME);
     BAD(4, 5, DX_TREE_ETRUNCATED);
     BAD(5, 1, DX_TREE_ETOOBIG);
-    BAD(6, 1, DX_TREE_EZERO);
-    BAD(7, 1, DX_TREE_EZERO);
+    BAD(6, 1, DX_TREE_ETRUNCATED); /* of extras */
+    BAD(7, 1, DX_TREE_ETRUNCATED);
     BAD(16, 32, DX_TREE_ELEVEL);
     BAD(24, '/', DX_TREE_ENAME);
     BAD(27, 0, DX_TREE_ENAME);
@@ -169,6 +189,270 @@ DX_TEST(ca_tree_every_bad_entry_has_its_error)
     e = make_file("f", 3);
     e.data = NULL;
     DX_CHECK_EQ(dx_tree_write_entry(&e, out, sizeof out, &size), DX_TREE_EINVAL);
+}
+
+/* >>extras */
+enum { EXTENDED = 5 };
+
+/* The entries of the second vector in docs/formats/tree.md. `extra` holds what they point to. */
+static void make_extended(dx_tree_entry e[EXTENDED], uint8_t extra[EXTENDED][256])
+{
+    size_t used[EXTENDED] = {0};
+    size_t size = 0;
+    uint8_t bytes[64];
+    dx_tree_owner owner = {1000, 100, 3, 5, "ada", "users"};
+    dx_tree_xattr attribute = {"user.note", "hello", 5, 9};
+    e[0] = make_file("disk", 1 << 20);
+    e[0].level = 1;
+    DX_CHECK_EQ(dx_tree_put_hole(bytes, sizeof bytes, &size, 0, 65536), 0);
+    DX_CHECK_EQ(dx_tree_put_hole(bytes, sizeof bytes, &size, 4096, 978944), 0);
+    DX_CHECK_EQ(dx_tree_put_extra(extra[0], 256, &used[0], DX_TREE_HOLES, bytes, size), 0);
+    e[1] = make_special("null", DX_TREE_CHAR);
+    e[1].mode = 0666;
+    DX_CHECK_EQ(dx_tree_put_device(extra[1], 256, &used[1], 1, 3), 0);
+    e[2] = make_special("pipe", DX_TREE_FIFO);
+    e[3] = make_file("same", 1 << 20);
+    e[3].level = 1;
+    DX_CHECK_EQ(dx_tree_put_same(extra[3], 256, &used[3], 1, "old/disk", 8), 0);
+    e[4] = make_file("su", 2);
+    e[4].data = "hi";
+    e[4].mode = 04755;
+    size = 0;
+    DX_CHECK_EQ(dx_tree_put_xattr(bytes, sizeof bytes, &size, &attribute), 0);
+    DX_CHECK_EQ(dx_tree_put_owner(extra[4], 256, &used[4], &owner), 0);
+    DX_CHECK_EQ(dx_tree_put_extra(extra[4], 256, &used[4], DX_TREE_XATTRS, bytes, size), 0);
+    for (int i = 0; i < EXTENDED; i++) {
+        e[i].extra = extra[i];
+        e[i].extra_size = (uint16_t)used[i];
+    }
+}
+
+DX_TEST(ca_tree_extended_vector)
+{
+    uint8_t want[1024], got[1024], extra[EXTENDED][256];
+    dx_tree_entry e[EXTENDED], back, dir = make_dir("");
+    dx_tree_piece piece;
+    dx_tree_reader reader;
+    size_t size = dx_test_vector("docs/formats/tree.md", "extended", want, sizeof want);
+    make_extended(e, extra);
+    dx_tree_piece_begin(&piece, got, sizeof got);
+    for (int i = 0; i < EXTENDED; i++) {
+        DX_CHECK(dx_tree_is_extended(&e[i]));
+        DX_CHECK(dx_tree_piece_add(&piece, &e[i]) >= 0);
+        DX_CHECK_EQ(dx_tree_add_up(&dir, &e[i]), 0);
+    }
+    DX_CHECK_EQ(piece.size, size);
+    DX_CHECK_MEM(got, want, size);
+    DX_CHECK(dir.count == 3); /* neither the device nor the pipe */
+    DX_CHECK(dir.size == 2 * ((16 + 4) + (1 << 20)) + (16 + 2) + 2);
+    dx_tree_reader_begin(&reader);
+    dx_tree_reader_feed(&reader, want, size);
+    for (int i = 0; i < EXTENDED; i++) {
+        DX_CHECK_EQ(dx_tree_reader_next(&reader, &back), 1);
+        DX_CHECK(same_entry(&e[i], &back));
+    }
+    size = dx_test_vector("docs/formats/tree.md", "snapshot2", want, sizeof want);
+    DX_CHECK_EQ(dx_tree_read_snapshot(want, size, &back), 0);
+    DX_CHECK_EQ(dx_tree_write_snapshot(&back, false, got, sizeof got, &piece.size), 0);
+    DX_CHECK_EQ(piece.size, size);
+    DX_CHECK_MEM(got, want, size);
+}
+
+DX_TEST(ca_tree_extras_are_read)
+{
+    uint8_t extra[EXTENDED][256], object[64] = {0};
+    dx_tree_entry e[EXTENDED];
+    dx_tree_owner owner;
+    dx_tree_holes h;
+    dx_tree_xattrs x;
+    dx_tree_xattr attribute;
+    const void *path = NULL;
+    unsigned up = 0;
+    uint32_t numbers[2];
+    uint64_t start = 1, hole = 0;
+    size_t size = 0;
+    make_extended(e, extra);
+    const void *bytes = dx_tree_find_extra(&e[0], DX_TREE_HOLES, &size);
+    dx_tree_holes_begin(&h, bytes, size, e[0].size);
+    DX_CHECK_EQ(dx_tree_holes_next(&h, &start, &hole), 1);
+    DX_CHECK(start == 0 && hole == 65536);
+    DX_CHECK_EQ(dx_tree_holes_next(&h, &start, &hole), 1);
+    DX_CHECK(start == 69632 && hole == 978944);
+    DX_CHECK_EQ(dx_tree_holes_next(&h, &start, &hole), 0);
+    DX_CHECK(dx_tree_read_device(&e[1], &numbers[0], &numbers[1]));
+    DX_CHECK(numbers[0] == 1 && numbers[1] == 3);
+    DX_CHECK(dx_tree_read_same(&e[3], &up, &path, &size));
+    DX_CHECK(up == 1 && size == 8 && !memcmp(path, "old/disk", 8));
+    DX_CHECK(dx_tree_read_owner(&e[4], &owner));
+    DX_CHECK(owner.user == 1000 && owner.group == 100 && owner.group_name_size == 5);
+    DX_CHECK(!memcmp(owner.user_name, "ada", 3) && !memcmp(owner.group_name, "users", 5));
+    bytes = dx_tree_find_extra(&e[4], DX_TREE_XATTRS, &size);
+    dx_tree_xattrs_begin(&x, bytes, size);
+    DX_CHECK_EQ(dx_tree_xattrs_next(&x, &attribute), 1);
+    DX_CHECK(attribute.value_size == 5 && !memcmp(attribute.value, "hello", 5));
+    DX_CHECK_EQ(dx_tree_xattrs_next(&x, &attribute), 0);
+    DX_CHECK(!dx_tree_read_owner(&e[0], &owner) && !dx_tree_read_same(&e[0], &up, &path, &size));
+    DX_CHECK(!dx_tree_read_device(&e[0], numbers, numbers));
+    DX_CHECK(!dx_tree_read_object(&e[0], DX_TREE_HOLES, numbers));
+    object[33] = 8; /* 2,048 bytes */
+    size = 0;
+    DX_CHECK_EQ(dx_tree_put_extra(extra[0], 256, &size, DX_TREE_HOLES_ID, object, 36), 0);
+    e[0].extra_size = (uint16_t)size;
+    DX_CHECK(dx_tree_read_object(&e[0], DX_TREE_HOLES, numbers) == extra[0] + 4);
+    DX_CHECK_EQ(numbers[0], 2048);
+}
+
+/* One record as the extras of an entry. */
+static int write_extra(dx_tree_entry e, int kind, const void *bytes, size_t size)
+{
+    static uint8_t extra[8192], out[16384];
+    size_t used = 0;
+    int error = dx_tree_put_extra(extra, sizeof extra, &used, kind, bytes, size);
+    if (error) return error;
+    e.extra = extra;
+    e.extra_size = (uint16_t)used;
+    return dx_tree_write_entry(&e, out, sizeof out, &used);
+}
+
+DX_TEST(ca_tree_every_bad_extra_has_its_error)
+{
+    static const struct { int type, kind; size_t size; int error; const char *bytes; } rows[] = {
+        {1, 1, 10, 0, "\1\0\0\0\1\0\0\0\0\0"},
+        {1, 1, 9, DX_TREE_EEXTRA, "\1\0\0\0\1\0\0\0\0"},
+        {1, 1, 11, DX_TREE_EEXTRA, "\1\0\0\0\1\0\0\0\0\0x"},
+        {1, 1, 10, DX_TREE_EEXTRA, "\1\0\0\0\1\0\0\0\2\0"},
+        {1, 1, 11, DX_TREE_EEXTRA, "\1\0\0\0\1\0\0\0\1:\0"},
+        {1, 1, 11, DX_TREE_EEXTRA, "\1\0\0\0\1\0\0\0\0\1\n"},
+        {1, 2, 3, 0, "\0\0a"},
+        {3, 2, 3, 0, "\0\0a"},
+        {5, 2, 3, 0, "\0\0a"},
+        {2, 2, 3, DX_TREE_EEXTRA, "\0\0a"},
+        {1, 2, 2, DX_TREE_EEXTRA, "\0\0"},
+        {1, 2, 4, DX_TREE_ENAME, "\0\0a/"},
+        {1, 2, 4, DX_TREE_ENAME, "\0\0/a"},
+        {1, 2, 4, DX_TREE_ENAME, "\0\0.."},
+        {1, 2, 6, DX_TREE_ENAME, "\0\0a/.."},
+        {1, 2, 5, DX_TREE_ENAME, "\0\0a/."},
+        {1, 2, 4, DX_TREE_ENAME, "\0\0a\0"},
+        {1, 3, 2, 0, "\0\1"},
+        {1, 3, 4, 0, "\1\1\1\1"},
+        {1, 3, 3, 0, "\0\xe8\7"},
+        {1, 3, 3, DX_TREE_EEXTRA, "\0\xe9\7"},
+        {1, 3, 0, DX_TREE_EEXTRA, ""},
+        {1, 3, 1, DX_TREE_EEXTRA, "\0"},
+        {1, 3, 2, DX_TREE_EEXTRA, "\0\0"},
+        {1, 3, 4, DX_TREE_EEXTRA, "\0\1\0\1"},
+        {1, 3, 3, DX_TREE_EEXTRA, "\0\x81\0"},
+        {1, 3, 11, DX_TREE_EEXTRA, "\0\xff\xff\xff\xff\xff\xff\xff\xff\xff\2"},
+        {2, 3, 2, DX_TREE_EEXTRA, "\0\1"},
+        {4, 3, 2, DX_TREE_EEXTRA, "\0\1"},
+        {1, 4, 36, 0, "0123456789abcdef0123456789abcdef\0\4\1\0"},
+        {1, 4, 36, DX_TREE_EEXTRA, "0123456789abcdef0123456789abcdef\0\4\0\0"},
+        {1, 4, 36, DX_TREE_ETOOBIG, "0123456789abcdef0123456789abcdef\1\0\2\0"},
+        {1, 4, 35, DX_TREE_EEXTRA, "0123456789abcdef0123456789abcdef\0\4\1"},
+        {1, 5, 3, 0, "\1\0a"},
+        {2, 5, 3, 0, "\1\0a"},
+        {3, 5, 3, 0, "\1\0a"},
+        {4, 5, 3, 0, "\1\0a"},
+        {1, 5, 6, 0, "\1\0a\1\0b"},
+        {1, 5, 0, DX_TREE_EEXTRA, ""},
+        {1, 5, 2, DX_TREE_EEXTRA, "\0\0"},
+        {1, 5, 3, DX_TREE_EEXTRA, "\1\0\0"},
+        {1, 5, 3, DX_TREE_EEXTRA, "\1\1a"},
+        {1, 5, 4, DX_TREE_EEXTRA, "\1\x80\0a"},
+        {1, 5, 6, DX_TREE_EEXTRA, "\1\0b\1\0a"},
+        {1, 5, 6, DX_TREE_EEXTRA, "\1\0a\1\0a"},
+        {1, 6, 36, 0, "0123456789abcdef0123456789abcdef\0\4\1\0"},
+        {5, 7, 8, 0, "\0\0\0\0\0\0\0\0"},
+        {6, 7, 8, 0, "\0\0\0\0\0\0\0\0"},
+        {4, 7, 8, DX_TREE_EEXTRA, "\0\0\0\0\0\0\0\0"},
+        {1, 7, 8, DX_TREE_EEXTRA, "\0\0\0\0\0\0\0\0"},
+        {5, 7, 7, DX_TREE_EEXTRA, "\0\0\0\0\0\0\0"},
+        {5, 1, 10, DX_TREE_EEXTRA, "\1\0\0\0\1\0\0\0\0\0"}, /* a device without numbers */
+        {1, 8, 1, DX_TREE_EVERSION, "x"},
+        {1, 255, 0, DX_TREE_EVERSION, ""},
+    };
+    uint8_t extra[64], out[256];
+    dx_tree_entry e, back;
+    size_t used = 0, size = 0;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        e = make_special("x", rows[i].type);
+        if (e.type == DX_TREE_FILE) e = make_file("x", 1000);
+        if (e.type == DX_TREE_DIR) e = make_dir("x");
+        if (e.type == DX_TREE_LINK) e = make_link("x", "y");
+        int got = write_extra(e, rows[i].kind, rows[i].bytes, rows[i].size);
+        if (got != rows[i].error) printf("row %u\n", (unsigned)i);
+        DX_CHECK_EQ(got, rows[i].error);
+    }
+    e = make_file("x", 32); /* nothing of what stands in the entry can be a hole */
+    DX_CHECK_EQ(write_extra(e, DX_TREE_HOLES, "\0\1", 2), DX_TREE_EEXTRA);
+    e = make_special("x", DX_TREE_BLOCK);
+    DX_CHECK_EQ(dx_tree_write_entry(&e, out, sizeof out, &size), DX_TREE_EEXTRA);
+    e.size = 1;
+    DX_CHECK_EQ(dx_tree_write_entry(&e, out, sizeof out, &size), DX_TREE_ESUM);
+    e = make_file("x", 2); /* twice; not ascending; beside another name; cut; bytes between */
+    static const int pairs[][2] = {{1, 1}, {5, 1}, {1, 2}, {5, 6}};
+    for (size_t i = 0; i < 4; i++) {
+        used = 0;
+        for (int n = 0; n < 2; n++) {
+            static const char *const bytes[] = {"", "\1\0\0\0\1\0\0\0\0\0", "\0\0a", "", "", "\1\0a",
+                                                "0123456789abcdef0123456789abcdef\0\4\1\0"};
+            static const size_t sizes[] = {0, 10, 3, 0, 0, 3, 36};
+            int kind = pairs[i][n];
+            DX_CHECK_EQ(dx_tree_put_extra(extra, sizeof extra, &used, kind, bytes[kind],
+                                          sizes[kind]), 0);
+        }
+        e.extra = extra;
+        e.extra_size = (uint16_t)used;
+        DX_CHECK_EQ(dx_tree_write_entry(&e, out, sizeof out, &size), DX_TREE_EEXTRA);
+    }
+    used = 0;
+    DX_CHECK_EQ(dx_tree_put_extra(extra, sizeof extra, &used, DX_TREE_XATTRS, "\1\0a", 3), 0);
+    e.extra_size = (uint16_t)(used - 1);
+    DX_CHECK_EQ(dx_tree_write_entry(&e, out, sizeof out, &size), DX_TREE_EEXTRA);
+    e.extra_size = 3;
+    DX_CHECK_EQ(dx_tree_write_entry(&e, out, sizeof out, &size), DX_TREE_EEXTRA);
+    e.extra_size = (uint16_t)used;
+    DX_CHECK_EQ(dx_tree_write_entry(&e, out, sizeof out, &size), 0);
+    out[size - used + 1] = 1;
+    DX_CHECK_EQ(dx_tree_read_entry(out, size, &back), DX_TREE_EZERO);
+    out[size - used + 1] = 0;
+    for (size_t n = 0; n < size; n++)
+        DX_CHECK_EQ(dx_tree_read_entry(out, n, &back), DX_TREE_ETRUNCATED);
+    e.extra = NULL;
+    DX_CHECK_EQ(dx_tree_write_entry(&e, out, sizeof out, &size), DX_TREE_EINVAL);
+}
+
+DX_TEST(ca_tree_extras_have_limits)
+{
+    static uint8_t big[DX_TREE_XATTR_VALUE_MAX + 16], out[70000];
+    size_t used = 0;
+    dx_tree_xattr attribute = {"user.x", big, DX_TREE_XATTR_VALUE_MAX, 6}, back;
+    dx_tree_xattrs x;
+    memset(big, 'a', sizeof big);
+    DX_CHECK_EQ(dx_tree_put_xattr(out, sizeof out, &used, &attribute), 0);
+    DX_CHECK_EQ(dx_tree_put_xattr(out, sizeof out, &used, &attribute), DX_TREE_ENOSPACE);
+    dx_tree_xattrs_begin(&x, out, used);
+    DX_CHECK_EQ(dx_tree_xattrs_next(&x, &back), 1);
+    DX_CHECK(back.value_size == DX_TREE_XATTR_VALUE_MAX && back.name_size == 6);
+    DX_CHECK_EQ(dx_tree_xattrs_next(&x, &back), 0);
+    attribute.value_size++;
+    DX_CHECK_EQ(dx_tree_put_xattr(out, sizeof out, &used, &attribute), DX_TREE_ETOOBIG);
+    attribute.value_size = DX_TREE_EXTRA_INLINE_MAX;
+    used = 0;
+    DX_CHECK_EQ(dx_tree_put_xattr(out, sizeof out, &used, &attribute), 0);
+    DX_CHECK_EQ(write_extra(make_file("x", 1), DX_TREE_XATTRS, out, used), DX_TREE_ETOOBIG);
+    DX_CHECK_EQ(write_extra(make_file("x", 1), DX_TREE_OWNER, big, 5000), DX_TREE_ETOOBIG);
+    used = 0;
+    DX_CHECK_EQ(dx_tree_put_same(out, sizeof out, &used, 0, big, 4096), DX_TREE_ETOOBIG);
+    DX_CHECK_EQ(dx_tree_put_same(out, sizeof out, &used, 0x10000, big, 1), DX_TREE_EINVAL);
+    DX_CHECK_EQ(dx_tree_put_hole(out, sizeof out, &used, 0, 0), DX_TREE_EINVAL);
+    DX_CHECK_EQ(dx_tree_put_extra(out, 4, &used, DX_TREE_XATTRS, "x", 1), DX_TREE_ENOSPACE);
+    DX_CHECK_EQ(dx_tree_put_extra(out, 4, &used, 256, "x", 1), DX_TREE_EINVAL);
+    DX_CHECK_EQ(used, 0);
+    memset(out, 'a', 258); /* a name of 256 bytes in a path */
+    DX_CHECK_EQ(write_extra(make_file("x", 1), DX_TREE_SAME, out, 258), DX_TREE_EEXTRA);
+    DX_CHECK_EQ(write_extra(make_file("x", 1), DX_TREE_SAME, out, 257), 0);
 }
 
 DX_TEST(ca_tree_names_ascend_over_pieces)
@@ -377,15 +661,51 @@ DX_TEST(ca_tree_sizes_add_up)
 }
 
 /* >>properties */
+/* Extras that suit the entry, into `extra`. */
+static void choose_extras(dx_choices *c, dx_tree_entry *e, uint8_t *extra, size_t capacity)
+{
+    uint8_t bytes[256];
+    size_t used = 0, size = 0;
+    bool device = e->type == DX_TREE_CHAR || e->type == DX_TREE_BLOCK;
+    if (e->type != DX_TREE_DIR && dx_choose(c, 7) == 0) {
+        dx_tree_put_same(extra, capacity, &used, (unsigned)dx_choose(c, 300), "a/b\xff", 4);
+        device = false;
+    } else {
+        dx_tree_owner owner = {(uint32_t)dx_choose(c, UINT32_MAX), (uint32_t)dx_choose(c, UINT32_MAX),
+                               (uint8_t)dx_choose(c, 8), (uint8_t)dx_choose(c, 8), "someones",
+                               "somebody"};
+        if (dx_choose(c, 1)) dx_tree_put_owner(extra, capacity, &used, &owner);
+        if (e->type == DX_TREE_FILE && e->level != DX_TREE_INLINE && dx_choose(c, 1)) {
+            uint64_t at = 0;
+            while (at + 10 < e->size && size < 100) {
+                uint64_t data = dx_choose_range(c, at ? 1 : 0, 5), hole = dx_choose_range(c, 1, 5);
+                dx_tree_put_hole(bytes, sizeof bytes, &size, data, hole);
+                at += data + hole;
+            }
+            dx_tree_put_extra(extra, capacity, &used, DX_TREE_HOLES, bytes, size);
+        }
+        size = 0;
+        for (unsigned n = (unsigned)dx_choose(c, 3); n > 0; n--) {
+            char name[] = {'u', (char)('z' - n)};
+            dx_tree_xattr attribute = {name, "0123456789", (uint32_t)dx_choose(c, 10), 2};
+            dx_tree_put_xattr(bytes, sizeof bytes, &size, &attribute);
+        }
+        if (size) dx_tree_put_extra(extra, capacity, &used, DX_TREE_XATTRS, bytes, size);
+    }
+    if (device) dx_tree_put_device(extra, capacity, &used, (uint32_t)dx_choose(c, UINT32_MAX), 1);
+    e->extra = extra;
+    e->extra_size = (uint16_t)used;
+}
+
 static dx_tree_entry choose_entry(dx_choices *c, const char *name, uint8_t *data)
 {
     dx_tree_entry e = make_file(name, 0);
-    e.type = (uint8_t)dx_choose_range(c, DX_TREE_FILE, DX_TREE_LINK);
-    e.mode = (uint16_t)dx_choose(c, 0777);
+    e.type = (uint8_t)dx_choose_range(c, DX_TREE_FILE, DX_TREE_BLOCK);
+    e.mode = (uint16_t)dx_choose(c, 07777);
     e.mtime_ns = (int64_t)dx_choose(c, UINT64_MAX);
     if (e.type == DX_TREE_LINK) e.size = dx_choose_range(c, 1, 300);
-    else e.size = dx_choose(c, e.type == DX_TREE_FILE ? 100 : UINT32_MAX);
-    e.level = e.type == DX_TREE_LINK || (e.type == DX_TREE_FILE && e.size <= DX_TREE_INLINE_MAX)
+    else if (e.type < DX_TREE_LINK) e.size = dx_choose(c, e.type == DX_TREE_FILE ? 100 : UINT32_MAX);
+    e.level = e.type >= DX_TREE_LINK || (e.type == DX_TREE_FILE && e.size <= DX_TREE_INLINE_MAX)
                   ? DX_TREE_INLINE
                   : (uint8_t)dx_choose(c, DX_TREE_LEVELS_MAX);
     if (e.type == DX_TREE_DIR) e.count = dx_choose(c, UINT32_MAX);
@@ -398,7 +718,7 @@ static dx_tree_entry choose_entry(dx_choices *c, const char *name, uint8_t *data
 
 DX_PROPERTY(ca_tree_what_is_written_is_read, 3000)
 {
-    uint8_t bytes[4096], data[8][300];
+    uint8_t bytes[8192], data[8][300], extra[8][256];
     char names[8][16];
     dx_tree_entry e[8], back;
     dx_tree_piece p;
@@ -408,6 +728,7 @@ DX_PROPERTY(ca_tree_what_is_written_is_read, 3000)
     for (unsigned i = 0; i < count; i++) {
         snprintf(names[i], sizeof names[i], "%u\xff%u", i, (unsigned)dx_choose(c, 100));
         e[i] = choose_entry(c, names[i], data[i]);
+        choose_extras(c, &e[i], extra[i], sizeof extra[i]);
         DX_CHECK(dx_tree_piece_add(&p, &e[i]) >= 0);
     }
     dx_tree_reader_begin(&r);
@@ -430,13 +751,15 @@ DX_PROPERTY(ca_tree_what_is_written_is_read, 3000)
 /* Any bytes: what is accepted is what a writer writes. */
 DX_PROPERTY(ca_tree_reads_only_what_can_be_written, 20000)
 {
-    uint8_t bytes[256], again[DX_TREE_ENTRY_MAX];
-    dx_tree_entry e[4], back;
+    uint8_t bytes[512], again[DX_TREE_ENTRY_MAX], extra[EXTENDED][256];
+    dx_tree_entry e[EXTENDED], back;
     dx_tree_reader r;
     dx_tree_list_view v;
     size_t size = 0, one = 0;
-    make_vector(e);
-    for (unsigned i = 0; i < 4; i++) {
+    bool extended = dx_choose(c, 1);
+    if (extended) make_extended(e, extra);
+    else make_vector(e);
+    for (unsigned i = 0; i < (extended ? EXTENDED : 4); i++) {
         dx_tree_write_entry(&e[i], bytes + size, sizeof bytes - size, &one);
         size += one;
     }

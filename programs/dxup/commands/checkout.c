@@ -51,18 +51,24 @@ static int checkout_stream(dxup_store *s, const dxup_version *v, const char *pat
     return status;
 }
 
-/* Restore a snapshot with its modification times. dxup_tree_restore() verifies every object. */
-static int checkout_snapshot(dxup_store *s, const dxup_version *v, const dxup_options *o)
+/* Restore a snapshot with all that it has. dxup_tree_restore() verifies every object. *partial:
+   PROG_PARTIAL where this destination could not take all of it. */
+static int checkout_snapshot(dxup_store *s, const dxup_version *v, const dxup_options *o,
+                             int *partial)
 {
     assert(v->snapshot && v->kind == PROG_TREE);
     prog_dest *dest = prog_alloc(sizeof *dest);
     int status = prog_dest_open(dest, o->path, v->kind, v->mode, NULL);
+    dxup_report *report = dxup_report_open();
+    dxup_tree_restore_desc desc = {.root = v->root, .dest = dest, .workers = o->workers,
+                                   .leave = o->leave, .report = report};
     if (!status) {
-        status = dxup_tree_restore(s, v->root, dest, o->workers);
+        status = dxup_tree_restore(s, &desc);
         if (!status) status = prog_dest_commit(dest);
         prog_dest_abandon(dest);
     }
     free(dest);
+    *partial = dxup_report_close(report, o->path);
     return status;
 }
 
@@ -81,17 +87,18 @@ int dxup_checkout(const dxup_options *o)
 {
     dxup_store *s;
     dxup_version v;
+    int partial = PROG_OK;
     char size[32], hash[65];
     int status = dxup_store_open(&s, o->store, DXUP_READ);
     if (status) return status;
     status = dxup_find(s, o->name, &v);
     if (!status) status = check_replaced(o);
-    if (!status && v.snapshot && DXUP_HAS_SNAPSHOTS) status = checkout_snapshot(s, &v, o);
+    if (!status && v.snapshot && DXUP_HAS_SNAPSHOTS) status = checkout_snapshot(s, &v, o, &partial);
     else if (!status) status = checkout_stream(s, &v, o->path);
     if (!status && !o->quiet)
         prog_say("%s@%llu checked out to %s: %s bytes, BLAKE3 %s verified\n", v.name,
                  (unsigned long long)v.version, o->path, prog_count_text(v.size, size),
                  prog_hash_text(v.snapshot ? v.root : v.hash, hash));
     dxup_store_close(s);
-    return status;
+    return status ? status : partial;
 }

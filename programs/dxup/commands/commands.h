@@ -4,6 +4,7 @@
 #define DXUP_COMMANDS_H
 
 #include "../../common/common.h"
+#include "../tree/tree.h"
 
 typedef struct dxup_options {
     const char *store;       /* the folder of the store */
@@ -26,6 +27,7 @@ typedef struct dxup_options {
     bool        recursive;   /* ls: what is in directories, too */
     bool        remove;      /* tag: take it away */
     bool        older;       /* rm: the versions before, too */
+    dxup_leave  leave;       /* publish, checkout: what is left out of directories */
 } dxup_options;
 
 /* Each returns a status of common.h, and has printed why when that is not PROG_OK. */

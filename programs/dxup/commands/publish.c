@@ -4,8 +4,8 @@
        a directory            -> snapshot: tree/ scans, hashes and packs on all cores
        a directory on Windows -> one stream, stored like a file
 
-   Content that equals the latest version adds no version. What a version cannot keep (holes, hard
-   links, special bits) is counted and reported. */
+   Content that equals the latest version adds no version. What a version cannot keep is counted
+   and reported. */
 #include "commands.h"
 
 #include "../../common/image.h"
@@ -65,7 +65,8 @@ static int store_tree(publication *p, dxup_seen *seen)
 {
     assert(p->version.kind == PROG_TREE);
     dxup_tree_publish_desc desc = {
-        .path = p->o->path, .name = p->o->name, .seen = seen, .workers = p->o->workers};
+        .path = p->o->path, .name = p->o->name, .seen = seen, .workers = p->o->workers,
+        .leave = p->o->leave};
     if (p->has_last && p->last.snapshot) desc.last = p->last.root;
     int status = dxup_tree_publish(p->store, &desc, &p->tree);
     p->version.snapshot = true;
@@ -75,7 +76,8 @@ static int store_tree(publication *p, dxup_seen *seen)
 }
 
 /* >>losses ----------------------------------------------------------------- */
-/* Of a single file. Its hard links are not counted: only this name is published. */
+/* Of a single file, which is published as its bytes. Its hard links are not counted: only this name
+   is published. */
 static void count_file_losses(const char *path, dxup_losses *lost)
 {
     os_info info;
@@ -90,9 +92,12 @@ static void warn_of_losses(const char *path, const dxup_losses *lost)
     if (lost->bits)
         prog_warn("%s: not kept: setuid, setgid and sticky bits (of %s)", path,
                   prog_count_text(lost->bits, count));
-    if (lost->names)
-        prog_warn("%s: not kept: hard links (%s names; each becomes a file of its own)", path,
-                  prog_count_text(lost->names, count));
+    if (lost->xattrs)
+        prog_warn("%s: not kept: %s extended attributes that are too large or cannot be read",
+                  path, prog_count_text(lost->xattrs, count));
+    if (lost->sockets)
+        prog_warn("%s: not kept: sockets (%s; the first is %s)", path,
+                  prog_count_text(lost->sockets, count), lost->socket);
     if (lost->holes)
         prog_warn("%s: not kept: holes (in %s; they are filled with zeros)", path,
                   prog_count_text(lost->holes, count));

@@ -19,7 +19,8 @@ enum {
     VERIFY   = 1 << DXUP_VERIFY,
     GC       = 1 << DXUP_GC,
     SERVE    = 1 << DXUP_SERVE,
-    PULL     = 1 << DXUP_PULL
+    PULL     = 1 << DXUP_PULL,
+    TREES    = PUBLISH | CHECKOUT /* what a directory has besides content can be left out */
 };
 
 static const prog_command commands[DXUP_COMMANDS] = {
@@ -121,6 +122,21 @@ static const prog_option options[] = {
     {"--workers", PROG_OPTION_NUMBER, FIELD(workers), .min = 1, .max = OS_WORKERS_MAX,
      .commands = PUBLISH | CHECKOUT | SERVE, .value = "N",
      .help = "threads (default: one for each processor)"},
+    {"--no-owner", PROG_OPTION_FLAG, FIELD(leave.owner), .commands = TREES,
+     .help = "leave out owners, and with them setuid and\nsetgid bits, capabilities and devices; on\n"
+             "checkout, owners and devices need root"},
+    {"--no-times", PROG_OPTION_FLAG, FIELD(leave.times), .commands = CHECKOUT,
+     .help = "leave out modification times"},
+    {"--no-xattrs", PROG_OPTION_FLAG, FIELD(leave.xattrs), .commands = TREES,
+     .help = "leave out extended attributes and access\ncontrol lists"},
+    {"--no-hard-links", PROG_OPTION_FLAG, FIELD(leave.hard_links), .commands = TREES,
+     .help = "names of the same file become files of their\nown"},
+    {"--no-sparse", PROG_OPTION_FLAG, FIELD(leave.sparse), .commands = TREES,
+     .help = "holes become zeros"},
+    {"--no-specials", PROG_OPTION_FLAG, FIELD(leave.specials), .commands = TREES,
+     .help = "leave out fifos and devices"},
+    {"--numeric-owner", PROG_OPTION_FLAG, FIELD(leave.numeric), .commands = TREES,
+     .help = "owners are their numbers, whatever their\nnames are here"},
     {"--force", PROG_OPTION_FLAG, FIELD(force), .commands = CHECKOUT | PULL,
      .help = "replace a locally changed directory, or a\nversion by an older one"},
     {"--force", PROG_OPTION_FLAG, FIELD(force), .commands = RM,
@@ -165,6 +181,7 @@ static const prog_exit exits[] = {
     {PROG_SYSTEM, 0, "system error: disk full, permission, memory, port taken"},
     {PROG_REFUSED, PUBLISH | CHECKOUT | TAG | RM | GC | PULL,
      "refused, because data would be lost or another process is writing"},
+    {PROG_PARTIAL, CHECKOUT, "done, but what is listed could not be restored"},
 };
 
 const prog_program dxup_program = {

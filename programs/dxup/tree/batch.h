@@ -28,8 +28,12 @@ typedef struct dxup_chunk {
 typedef struct dxup_event { /* what the directory being published is made of, in order */
     uint8_t  kind, type, level;
     bool     fresh;              /* it was read */
+    bool     plain;              /* it has no attributes */
     uint16_t mode, name_size;
+    uint16_t extra_size;
     uint32_t text, chunk;        /* name and data in text; or an index into chunks */
+    uint32_t extra;              /* extras in text */
+    uint32_t link;               /* of a file with several names: its index + 1 in dxup_links */
     uint64_t size, device, inode;
     int64_t  mtime_ns, ctime_ns, now_ns;
     uint8_t  id[PROG_HASH_SIZE];

@@ -13,12 +13,10 @@ int dxup_tree_publish(dxup_store *s, const dxup_tree_publish_desc *desc, dxup_pu
     abort();
 }
 
-int dxup_tree_restore(dxup_store *s, const uint8_t root[32], prog_dest *dest, unsigned workers)
+int dxup_tree_restore(dxup_store *s, const dxup_tree_restore_desc *desc)
 {
     (void)s;
-    (void)root;
-    (void)dest;
-    (void)workers;
+    (void)desc;
     abort();
 }
 

@@ -140,16 +140,36 @@ int dxup_listing_next(dxup_listing *l, dx_tree_entry *out, bool *end)
     return got < 0 ? damaged(got) : PROG_OK;
 }
 
-int dxup_snapshot_root(dxup_store *s, const uint8_t id[32], dx_tree_entry *out)
+int dxup_snapshot_root(dxup_store *s, const uint8_t id[32], dx_tree_entry *out, uint8_t *extras)
 {
-    uint8_t bytes[DX_TREE_SNAPSHOT_SIZE];
+    uint8_t bytes[DX_TREE_SNAPSHOT_SIZE_MAX];
     size_t size = 0;
     int status = dxup_object_get(s, id, bytes, sizeof bytes, &size);
     if (status) return status;
     int error = dx_tree_read_snapshot(bytes, size, out);
     if (!error && out->size > UINT64_MAX - DXUP_STREAM_EXTRA) error = DX_TREE_ETOOBIG;
+    if (error) return damaged(error);
     out->name = NULL;
-    return error ? damaged(error) : PROG_OK;
+    if (extras) memcpy(extras, out->extra, out->extra_size);
+    else out->extra_size = 0;
+    out->extra = extras;
+    return PROG_OK;
+}
+
+int dxup_extra_read(dxup_store *s, const dx_tree_entry *e, int kind, uint8_t *buffer,
+                    const uint8_t **bytes, size_t *size)
+{
+    uint32_t expected = 0;
+    assert(kind == DX_TREE_HOLES || kind == DX_TREE_XATTRS);
+    *size = 0;
+    *bytes = dx_tree_find_extra(e, kind, size);
+    if (*bytes) return PROG_OK;
+    *size = 0;
+    const uint8_t *id = dx_tree_read_object(e, kind, &expected);
+    if (!id) return PROG_OK;
+    *bytes = buffer;
+    int status = dxup_object_get(s, id, buffer, DX_TREE_EXTRA_SIZE_MAX, size);
+    return !status && *size != expected ? damaged(DX_TREE_ESUM) : status;
 }
 
 /* >>known -------------------------------------------------------------- */
@@ -231,9 +251,21 @@ static int visit_parts(dxup_store *s, const dx_tree_entry *e, dxup_visit *visit,
 static int visit_dir(dxup_store *s, const dx_tree_entry *dir, unsigned depth, dxup_known *known,
                      dxup_visit *visit, void *user);
 
+/* What was too large for the entry. */
+static int visit_extras(const dx_tree_entry *e, dxup_visit *visit, void *user)
+{
+    uint32_t size;
+    const uint8_t *holes = dx_tree_read_object(e, DX_TREE_HOLES, &size);
+    const uint8_t *xattrs = dx_tree_read_object(e, DX_TREE_XATTRS, &size);
+    int status = holes ? visit(user, holes) : PROG_OK;
+    return status || !xattrs ? status : visit(user, xattrs);
+}
+
 static int visit_entry(dxup_store *s, const dx_tree_entry *e, unsigned depth, dxup_known *known,
                        dxup_visit *visit, void *user)
 {
+    int status = visit_extras(e, visit, user);
+    if (status) return status;
     if (e->type == DX_TREE_DIR) return visit_dir(s, e, depth + 1, known, visit, user);
     return e->level == DX_TREE_INLINE ? PROG_OK : visit_parts(s, e, visit, user);
 }
@@ -266,7 +298,9 @@ int dxup_snapshot_visit(dxup_store *s, const uint8_t root[32], dxup_known *known
                         dxup_visit *visit, void *user)
 {
     dx_tree_entry e;
-    int status = dxup_snapshot_root(s, root, &e);
+    uint8_t extras[DX_TREE_EXTRAS_MAX];
+    int status = dxup_snapshot_root(s, root, &e, extras);
+    if (!status) status = visit_extras(&e, visit, user);
     if (!status) status = visit_dir(s, &e, 0, known, visit, user);
     return status ? status : visit(user, root);
 }

@@ -1,7 +1,8 @@
 /* Makes a snapshot of a directory:
 
        scan.c          all cores list and stat directories ahead of the walk
-       walk            one thread, depth first, reads the files that changed (seen.c)
+       walk            one thread, depth first, reads the files that changed (seen.c), and what
+                       files have besides content (extras.c, links.c)
        batch.c         all cores hash and compress
        in order        results come back in the order of the walk: directories are assembled from
                        them, children first, and new objects go into the store */
@@ -10,6 +11,7 @@
 #ifndef DXUP_NO_SNAPSHOTS
 #include "../store/follow.h"
 #include "batch.h"
+#include "extras.h"
 #include "scan.h"
 
 #include "../../../dx_cas.h"
@@ -22,7 +24,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { A_DIR, A_DIR_END, AN_ENTRY, AN_OPEN, A_CHUNK, A_FILE, A_DROP }; /* dxup_event.kind */
+/* dxup_event.kind */
+enum { A_DIR, A_DIR_END, AN_ENTRY, AN_OPEN, A_CHUNK, ZEROS, A_FILE, A_NAME, A_DROP };
 
 typedef struct level { /* a directory being put together */
     dx_tree_entry entry;
@@ -32,6 +35,7 @@ typedef struct level { /* a directory being put together */
     uint64_t     *sizes; /* of the pieces before */
     size_t        count, room;
     uint8_t       name[DX_TREE_NAME_MAX];
+    uint8_t       extra[DX_TREE_EXTRAS_MAX];
     uint64_t      at;    /* bytes of the pieces before */
     bool          asked, has_old, at_end, has_next;
     dx_tree_entry old, next; /* what it was in the last version; its entry that comes next */
@@ -50,6 +54,13 @@ typedef struct publisher {
     dxup_batch       *batch;
     size_t            chunk_at; /* the chunk in progress begins here in the batch's bytes */
     dx_cas_chunker    chunker;
+    dxup_extras       extras; /* of the entry of the walk */
+    dxup_links        links;
+    uint32_t          link;   /* of that entry: index + 1, or 0 */
+    dxup_leave        leave;
+    bool              extended; /* an entry is (dx_tree_is_extended) */
+    uint8_t           zeros_id[32]; /* of the chunk that the chunker makes of zeros */
+    uint32_t          zeros_size;   /* 0: not known yet */
     size_t            depth, path_size; /* of the walk */
     char              path[PROG_PATH_SIZE_MAX + 1];
     level            *levels[PROG_DEPTH_MAX + 2];
@@ -205,6 +216,7 @@ static int add_entry(publisher *p, const dx_tree_entry *e)
         if (status) return status;
         got = dx_tree_piece_add(&l->piece, e);
     }
+    p->extended |= dx_tree_is_extended(e);
     if (got >= 0) {
         int error = dx_tree_add_up(&l->entry, e);
         if (error) got = error;
@@ -233,6 +245,9 @@ static void begin_level(publisher *p, const dxup_batch *b, const dxup_event *e)
     l->entry.name = l->name;
     l->entry.name_size = e->name_size;
     memcpy(l->name, b->text + e->text, e->name_size);
+    l->entry.extra = l->extra;
+    l->entry.extra_size = e->extra_size;
+    memcpy(l->extra, b->text + e->extra, e->extra_size);
     dx_tree_piece_begin(&l->piece, l->bytes, DX_TREE_PIECE_SIZE_MAX);
 }
 
@@ -264,7 +279,8 @@ static int end_file(publisher *p, const dxup_batch *b, const dxup_event *e)
 {
     dx_tree_entry entry = {0};
     dxup_seen_file seen = {.device = e->device, .inode = e->inode, .size = e->size,
-                           .mtime_ns = e->mtime_ns, .ctime_ns = e->ctime_ns, .level = e->level};
+                           .mtime_ns = e->mtime_ns, .ctime_ns = e->ctime_ns, .level = e->level,
+                           .plain = e->plain};
     entry.type = e->type;
     entry.level = e->level;
     entry.mode = e->mode;
@@ -273,6 +289,8 @@ static int end_file(publisher *p, const dxup_batch *b, const dxup_event *e)
     entry.size = e->size;
     entry.name = b->text + e->text;
     memcpy(entry.id, e->id, 32);
+    entry.extra = b->text + e->extra;
+    entry.extra_size = e->extra_size;
     if (e->level == DX_TREE_INLINE) entry.data = b->text + e->text + e->name_size;
     if (e->kind == A_FILE) {
         int error = dx_tree_list_finish(&p->list, entry.id, &entry.level, &entry.size);
@@ -290,7 +308,32 @@ static int end_file(publisher *p, const dxup_batch *b, const dxup_event *e)
         p->out->read_files += e->fresh;
         p->out->read_bytes += e->fresh ? e->size : 0;
     }
+    if (e->link) dxup_links_note(&p->links, e->link - 1, &entry);
     return add_entry(p, &entry);
+}
+
+/* Another name: all that the first one has, but for what that one says for both. */
+static int end_name(publisher *p, const dxup_batch *b, const dxup_event *e)
+{
+    dx_tree_entry entry = p->links.list[e->link - 1].entry;
+    assert(entry.type == e->type);
+    entry.name = b->text + e->text;
+    entry.name_size = e->name_size;
+    entry.extra = b->text + e->extra;
+    entry.extra_size = e->extra_size;
+    p->out->files += e->type == DX_TREE_FILE;
+    return add_entry(p, &entry);
+}
+
+/* Chunks of nothing but zeros, where a file has a hole. */
+static int take_zeros(publisher *p, const dxup_event *e)
+{
+    int status = PROG_OK;
+    if (!p->list_size) dx_tree_list_begin(&p->list, p->list_memory, put, p);
+    p->list_size += e->size * p->zeros_size;
+    for (uint64_t i = 0; !status && i < e->size; i++)
+        status = dx_tree_list_add(&p->list, p->zeros_id, p->zeros_size);
+    return status < 0 ? bad_entry("a file", status) : status;
 }
 
 static int take_chunk(publisher *p, const dxup_batch *b, const dxup_chunk *c)
@@ -321,6 +364,8 @@ static int retire(void *user, dxup_batch *b)
         case A_DIR_END: status = end_level(p); break;
         case AN_OPEN: find_old_file(p, b->text + e->text, e->name_size); break;
         case A_CHUNK: status = take_chunk(p, b, &b->chunks[e->chunk]); break;
+        case ZEROS: status = take_zeros(p, e); break;
+        case A_NAME: status = end_name(p, b, e); break;
         case A_DROP:
             p->list_size = 0;
             forget_old_file(p);
@@ -367,12 +412,13 @@ static int need(publisher *p, size_t text)
     return switch_batch(p);
 }
 
-static dxup_event *new_event(publisher *p, int kind, int type, const char *name,
-                             const dxup_found *f)
+/* Its name, the data behind it, and of an entry what is known of it. */
+static dxup_event *new_event(publisher *p, int kind, int type, const char *name, const void *data,
+                             size_t size, const dxup_found *f)
 {
     dxup_batch *b = p->batch;
     assert(b->event_count < DXUP_BATCH_EVENTS);
-    assert(strlen(name) <= DXUP_BATCH_TEXT - b->text_size);
+    assert(strlen(name) + size <= DXUP_BATCH_TEXT - b->text_size);
     dxup_event *e = &b->events[b->event_count++];
     memset(e, 0, sizeof *e);
     e->kind = (uint8_t)kind;
@@ -381,13 +427,22 @@ static dxup_event *new_event(publisher *p, int kind, int type, const char *name,
     e->name_size = (uint16_t)strlen(name);
     memcpy(b->text + b->text_size, name, e->name_size);
     b->text_size += e->name_size;
+    if (size) memcpy(b->text + b->text_size, data, size);
+    b->text_size += size;
     if (!f) return e;
-    e->mode = f->mode & 0777;
+    e->mode = f->mode & 07777;
     e->size = f->file.size;
     e->device = f->file.device;
     e->inode = f->file.inode;
     e->mtime_ns = f->file.mtime_ns;
     e->ctime_ns = f->file.ctime_ns;
+    e->plain = p->extras.plain;
+    e->link = p->link;
+    e->extra = (uint32_t)b->text_size;
+    e->extra_size = (uint16_t)p->extras.size;
+    assert(p->extras.size <= DXUP_BATCH_TEXT - b->text_size);
+    memcpy(b->text + b->text_size, p->extras.bytes, p->extras.size);
+    b->text_size += p->extras.size;
     return e;
 }
 
@@ -395,15 +450,12 @@ static dxup_event *new_event(publisher *p, int kind, int type, const char *name,
 static int send_entry(publisher *p, int type, const dxup_found *f, const void *data, size_t size,
                       int64_t now_ns)
 {
-    int status = need(p, DX_TREE_NAME_MAX + size);
+    int status = need(p, DX_TREE_NAME_MAX + size + p->extras.size);
     if (status) return status;
-    dxup_event *e = new_event(p, AN_ENTRY, type, f->name, f);
+    dxup_event *e = new_event(p, AN_ENTRY, type, f->name, data, size, f);
     e->level = DX_TREE_INLINE;
     e->size = size;
     e->now_ns = now_ns;
-    assert(size <= DXUP_BATCH_TEXT - p->batch->text_size);
-    memcpy(p->batch->text + p->batch->text_size, data, size);
-    p->batch->text_size += size;
     return PROG_OK;
 }
 
@@ -418,20 +470,12 @@ static int send_chunk(publisher *p, size_t size)
     memset(c, 0, sizeof *c);
     c->at = (uint32_t)p->chunk_at;
     c->size = (uint32_t)size;
-    new_event(p, A_CHUNK, 0, "", NULL)->chunk = (uint32_t)b->chunk_count++;
+    new_event(p, A_CHUNK, 0, "", NULL, 0, NULL)->chunk = (uint32_t)b->chunk_count++;
     p->chunk_at += size;
     return PROG_OK;
 }
 
 /* >>walk --------------------------------------------------------------- */
-static ssize_t read_some(int fd, void *out, size_t size)
-{
-    ssize_t n;
-    do n = read(fd, out, size);
-    while (n < 0 && errno == EINTR);
-    return n;
-}
-
 /* Cut what was read from scan on; what is left is the chunk in progress. */
 static int cut(publisher *p, size_t scan)
 {
@@ -449,27 +493,77 @@ static int cut(publisher *p, size_t scan)
     return status;
 }
 
-/* Read size bytes and one more, which is not there, into chunks. *total = how many there were. */
+/* The chunk that zeros are cut into, whatever follows them. Without zeros_id it is not stored. */
+static int make_zeros(publisher *p)
+{
+    bool end = false;
+    if (p->zeros_size) return PROG_OK;
+    uint8_t *zeros = prog_alloc(DXUP_CHUNK_MAX);
+    memset(zeros, 0, DXUP_CHUNK_MAX);
+    dx_cas_chunker_reset(&p->chunker);
+    p->zeros_size = (uint32_t)dx_cas_chunker_next(&p->chunker, zeros, DXUP_CHUNK_MAX, &end);
+    assert(end && p->zeros_size > 0);
+    int status = dxup_object_put(p->store, zeros, p->zeros_size, p->zeros_id);
+    free(zeros);
+    return status;
+}
+
+/* The next bytes of a hole of which `left` bytes are left, without reading them: whole chunks where
+   one begins, else zeros for the chunk in progress. *n: how many. */
+static int send_hole(publisher *p, uint64_t left, size_t room, bool small, uint64_t *n)
+{
+    dxup_batch *b = p->batch;
+    int status = small ? PROG_OK : make_zeros(p);
+    if (status) return status;
+    if (!small && p->chunk_at == b->size && left >= p->zeros_size) {
+        uint64_t count = left / p->zeros_size;
+        *n = count * p->zeros_size;
+        status = need(p, 0);
+        if (!status) new_event(p, ZEROS, 0, "", NULL, 0, NULL)->size = count;
+        return status;
+    }
+    size_t at = b->size;
+    *n = left < room ? left : room;
+    memset(b->bytes + at, 0, (size_t)*n);
+    b->size += (size_t)*n;
+    return small ? PROG_OK : cut(p, at);
+}
+
+/* Read size bytes and one more, which is not there, into chunks; holes are not read. *total = how
+   many there were. */
 static int read_chunks(publisher *p, int fd, uint64_t size, uint64_t *total)
 {
+    dx_tree_holes holes;
+    uint64_t hole = UINT64_MAX, hole_size = 0; /* the next one */
     int status = PROG_OK;
     bool small = size <= DXUP_CHUNK_MIN; /* one chunk whatever is in it */
     *total = 0;
+    dx_tree_holes_begin(&holes, p->extras.map, p->extras.map_size, size);
+    if (p->extras.map_size && !small) status = make_zeros(p);
+    if (p->extras.map_size) dx_tree_holes_next(&holes, &hole, &hole_size);
     if (!small) dx_cas_chunker_reset(&p->chunker);
     while (!status && *total <= size) {
         size_t room = DXUP_BATCH_BYTES - p->batch->size;
+        uint64_t n = 0;
         if (room < DXUP_CHUNK_MIN + 1) {
             status = switch_batch(p);
             continue;
         }
-        size_t want = size - *total < room ? (size_t)(size - *total) + 1 : room,
-               at = p->batch->size;
-        ssize_t n = read_some(fd, p->batch->bytes + at, want);
-        if (n < 0) return prog_fail_errno("%s: reading", p->path);
-        *total += (uint64_t)n;
-        p->batch->size += (size_t)n;
+        if (*total >= hole && *total - hole < hole_size) {
+            status = send_hole(p, hole + hole_size - *total, room, small, &n);
+            *total += n;
+            if (*total == hole + hole_size &&
+                dx_tree_holes_next(&holes, &hole, &hole_size) != 1) hole = UINT64_MAX;
+            continue;
+        }
+        uint64_t end = hole == UINT64_MAX ? size + 1 : hole;
+        size_t want = end - *total < room ? (size_t)(end - *total) : room, at = p->batch->size;
+        int64_t got = os_read_at(fd, *total, p->batch->bytes + at, want);
+        if (got < 0) return prog_fail_errno("%s: reading", p->path);
+        *total += (uint64_t)got;
+        p->batch->size += (size_t)got;
         if (!small) status = cut(p, at);
-        if (!n || ((size_t)n < want && *total == size)) break;
+        if (!got || ((size_t)got < want && *total == size)) break;
     }
     if (!status && *total == size) status = send_chunk(p, p->batch->size - p->chunk_at);
     return status;
@@ -479,8 +573,8 @@ static int read_inline(publisher *p, int fd, const dxup_found *f, uint64_t *tota
 {
     uint8_t bytes[DX_TREE_INLINE_MAX + 1];
     size_t have = 0;
-    ssize_t n = 0;
-    while (have < sizeof bytes && (n = read_some(fd, bytes + have, sizeof bytes - have)) > 0)
+    int64_t n = 0;
+    while (have < sizeof bytes && (n = os_read(fd, bytes + have, sizeof bytes - have)) > 0)
         have += (size_t)n;
     if (n < 0) return prog_fail_errno("%s: reading", p->path);
     *total = have;
@@ -496,7 +590,7 @@ static int drop(publisher *p)
     assert(p->chunk_at <= p->batch->size);
     p->batch->size = p->chunk_at;
     int status = need(p, 0);
-    if (!status) new_event(p, A_DROP, 0, "", NULL);
+    if (!status) new_event(p, A_DROP, 0, "", NULL, 0, NULL);
     return status;
 }
 
@@ -510,8 +604,9 @@ static int read_file(publisher *p, int dir, dxup_found *f, bool *changed)
     int fd = openat(dir, f->name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) return prog_fail_errno("%s", p->path);
     bool in_line = f->file.size <= DX_TREE_INLINE_MAX;
-    int status = need(p, DX_TREE_NAME_MAX + DX_TREE_INLINE_MAX);
-    if (!status && !in_line && p->has_last) new_event(p, AN_OPEN, DX_TREE_FILE, f->name, NULL);
+    int status = need(p, DX_TREE_NAME_MAX + DX_TREE_INLINE_MAX + p->extras.size);
+    if (!status && !in_line && p->has_last)
+        new_event(p, AN_OPEN, DX_TREE_FILE, f->name, NULL, 0, NULL);
     size_t events = p->batch->event_count;
     if (!status && in_line) status = read_inline(p, fd, f, &total, now_ns);
     else if (!status) status = read_chunks(p, fd, f->file.size, &total);
@@ -523,9 +618,9 @@ static int read_file(publisher *p, int dir, dxup_found *f, bool *changed)
     if (*changed && !in_line) return drop(p);
     if (*changed) p->batch->event_count = events;
     if (in_line) return PROG_OK;
-    status = need(p, DX_TREE_NAME_MAX);
+    status = need(p, DX_TREE_NAME_MAX + p->extras.size);
     if (status) return status;
-    dxup_event *e = new_event(p, A_FILE, DX_TREE_FILE, f->name, f);
+    dxup_event *e = new_event(p, A_FILE, DX_TREE_FILE, f->name, NULL, 0, f);
     e->now_ns = now_ns;
     e->fresh = true;
     return PROG_OK;
@@ -560,21 +655,24 @@ static int send_seen(publisher *p, const dxup_found *f)
 {
     if (f->file.level == DX_TREE_INLINE)
         return send_entry(p, DX_TREE_FILE, f, f->file.id, (size_t)f->file.size, f->now_ns);
-    int status = need(p, DX_TREE_NAME_MAX);
+    int status = need(p, DX_TREE_NAME_MAX + p->extras.size);
     if (status) return status;
-    dxup_event *e = new_event(p, AN_ENTRY, DX_TREE_FILE, f->name, f);
+    dxup_event *e = new_event(p, AN_ENTRY, DX_TREE_FILE, f->name, NULL, 0, f);
     memcpy(e->id, f->file.id, 32);
     e->level = f->file.level;
     e->now_ns = f->now_ns;
     return PROG_OK;
 }
 
-static int send_file(publisher *p, int dir, dxup_found *f)
+static int send_file(publisher *p, int dir, dxup_found *f, const dxup_found *folder)
 {
     bool changed = false;
+    int status = dxup_extras_take(&p->extras, dir, f, folder);
+    if (status) return status;
     if (f->seen && is_stored(p, &f->file)) return send_seen(p, f);
     for (int tries = 0; tries < 3; tries++) {
-        int status = read_file(p, dir, f, &changed);
+        if (tries) status = dxup_extras_take(&p->extras, dir, f, folder); /* they changed, too */
+        if (!status) status = read_file(p, dir, f, &changed);
         if (status || !changed) return status;
         if (!S_ISREG(f->mode)) break;
     }
@@ -591,18 +689,54 @@ static int send_link(publisher *p, int dir, const dxup_found *f)
     return send_entry(p, DX_TREE_LINK, f, target, (size_t)n, 0);
 }
 
-/* Count what of it the version will not have. */
-static void count_losses(publisher *p, int dir, const dxup_found *f)
+static int type_of(mode_t mode)
 {
-    dxup_losses *lost = &p->out->lost;
-    if (!S_ISLNK(f->mode) && (f->mode & 07000)) lost->bits++;
-    if (f->linked) lost->names++;
-    if (f->thin && os_has_holes_in(dir, f->name)) lost->holes++;
+    if (S_ISDIR(mode)) return DX_TREE_DIR;
+    if (S_ISLNK(mode)) return DX_TREE_LINK;
+    if (S_ISFIFO(mode)) return DX_TREE_FIFO;
+    if (S_ISCHR(mode)) return DX_TREE_CHAR;
+    return S_ISBLK(mode) ? DX_TREE_BLOCK : DX_TREE_FILE;
 }
 
-static int send_dir(publisher *p, dxup_scan *scan);
+/* Another name of a file that was sent under its first one. */
+static int send_name(publisher *p, const dxup_found *f)
+{
+    const dxup_first *first = &p->links.list[p->link - 1];
+    int status = dxup_extras_take_same(&p->extras, p->path, first->path);
+    if (!status) status = need(p, DX_TREE_NAME_MAX + p->extras.size);
+    if (!status) new_event(p, A_NAME, type_of(f->mode), f->name, NULL, 0, f);
+    return status;
+}
 
-static int send_any(publisher *p, int dir, dxup_found *f)
+static void skip_socket(publisher *p)
+{
+    dxup_losses *lost = &p->out->lost;
+    if (!lost->sockets++) snprintf(lost->socket, sizeof lost->socket, "%s", p->path);
+}
+
+static int send_dir(publisher *p, dxup_scan *scan, const dxup_found *folder);
+
+/* Anything but a directory. */
+static int send_content(publisher *p, int dir, dxup_found *f, const dxup_found *folder)
+{
+    bool known = false;
+    bool special = !S_ISREG(f->mode) && !S_ISLNK(f->mode);
+    if (S_ISSOCK(f->mode)) {
+        skip_socket(p);
+        return PROG_OK;
+    }
+    if (special && p->leave.specials) return PROG_OK;
+    p->link = 0;
+    if (f->linked && !p->leave.hard_links)
+        p->link = (uint32_t)dxup_links_find(&p->links, f, p->path, &known) + 1;
+    if (known) return send_name(p, f);
+    if (S_ISREG(f->mode)) return send_file(p, dir, f, folder);
+    int status = dxup_extras_take(&p->extras, dir, f, folder);
+    if (status) return status;
+    return special ? send_entry(p, type_of(f->mode), f, "", 0, 0) : send_link(p, dir, f);
+}
+
+static int send_any(publisher *p, int dir, dxup_found *f, const dxup_found *folder)
 {
     size_t size = strlen(f->name), before = p->path_size;
     if (size + 1 > PROG_PATH_SIZE_MAX - before)
@@ -614,27 +748,22 @@ static int send_any(publisher *p, int dir, dxup_found *f)
     if (f->error) {
         errno = f->error;
         status = prog_fail_errno("%s", p->path);
-    } else if (S_ISREG(f->mode)) {
-        status = send_file(p, dir, f);
-    } else if (S_ISLNK(f->mode)) {
-        status = send_link(p, dir, f);
     } else if (S_ISDIR(f->mode)) {
-        status = send_dir(p, f->dir);
+        status = send_dir(p, f->dir, folder);
     } else {
-        status = prog_fail(PROG_REFUSED, "%s is neither file, directory nor link", p->path);
+        status = send_content(p, dir, f, folder);
     }
-    if (!status && !S_ISDIR(f->mode)) count_losses(p, dir, f);
     p->path_size = before;
     p->path[before] = 0;
     return status;
 }
 
 /* Depth is limited to PROG_DEPTH_MAX, so this recursion is too. */
-static int send_dir(publisher *p, dxup_scan *scan)
+static int send_dir(publisher *p, dxup_scan *scan, const dxup_found *folder)
 {
     size_t count = 0;
-    int status = need(p, DX_TREE_NAME_MAX);
-    if (!status && p->depth++ >= PROG_DEPTH_MAX)
+    int status = PROG_OK;
+    if (p->depth++ >= PROG_DEPTH_MAX)
         status = prog_fail(PROG_REFUSED, "%s: more than %d directories deep", p->path,
                            PROG_DEPTH_MAX);
     if (!status && (errno = dxup_ahead_enter(&p->ahead, scan)) != 0)
@@ -642,15 +771,19 @@ static int send_dir(publisher *p, dxup_scan *scan)
     if (status) return status;
     const dxup_found *self = dxup_scan_self(scan);
     dxup_found *list = dxup_scan_list(scan, &count);
-    new_event(p, A_DIR, DX_TREE_DIR, self->name, self);
-    count_losses(p, -1, self);
+    dxup_found here = *self;
+    here.name = ""; /* looked up in itself, which is open */
+    p->link = 0;
+    status = dxup_extras_take(&p->extras, dxup_scan_fd(scan), &here, folder);
+    if (!status) status = need(p, DX_TREE_NAME_MAX + p->extras.size);
+    if (!status) new_event(p, A_DIR, DX_TREE_DIR, self->name, NULL, 0, self);
     for (size_t i = 0; !status && i < count; i++)
-        status = send_any(p, dxup_scan_fd(scan), &list[i]);
+        status = send_any(p, dxup_scan_fd(scan), &list[i], self);
     assert(p->depth > 0);
     p->depth--;
     if (!status) status = need(p, 0);
     if (status) return status; /* what is ahead of the walk is closed in the end */
-    new_event(p, A_DIR_END, DX_TREE_DIR, "", NULL);
+    new_event(p, A_DIR_END, DX_TREE_DIR, "", NULL, 0, NULL);
     dxup_ahead_leave(&p->ahead, scan);
     return PROG_OK;
 }
@@ -658,14 +791,15 @@ static int send_dir(publisher *p, dxup_scan *scan)
 /* >>publish ------------------------------------------------------------ */
 static int put_root(publisher *p)
 {
-    uint8_t bytes[DX_TREE_SNAPSHOT_SIZE];
+    uint8_t bytes[DX_TREE_SNAPSHOT_SIZE_MAX];
+    size_t size = 0;
     assert(p->level_count == 0 && p->levels[0]);
     const dx_tree_entry *root = &p->levels[0]->entry;
-    int error = dx_tree_write_snapshot(root, bytes);
+    int error = dx_tree_write_snapshot(root, p->extended, bytes, sizeof bytes, &size);
     if (!error && root->size > UINT64_MAX / 2) error = DX_TREE_ETOOBIG;
     if (error) return bad_entry("the directory", error);
     p->out->size = root->size + DXUP_STREAM_EXTRA;
-    return put(p, bytes, sizeof bytes, p->out->root);
+    return put(p, bytes, size, p->out->root);
 }
 
 /* A version of the store has all its objects; a look at the first of them is for a store from which
@@ -673,7 +807,7 @@ static int put_root(publisher *p)
 static bool is_whole(dxup_store *s, const uint8_t *root)
 {
     dx_tree_entry e;
-    return dxup_object_has(s, root, DX_TREE_SNAPSHOT_SIZE) && !dxup_snapshot_root(s, root, &e) &&
+    return dxup_object_has(s, root, 0) && !dxup_snapshot_root(s, root, &e, NULL) &&
            dxup_object_has(s, e.id, 0);
 }
 
@@ -689,9 +823,11 @@ int dxup_tree_publish(dxup_store *s, const dxup_tree_publish_desc *o, dxup_publi
     p->store = s;
     p->seen = o->seen;
     p->all_stored = o->last && dxup_seen_is_of(o->seen, o->last) && is_whole(s, o->last);
-    p->has_last = o->last && !dxup_snapshot_root(s, o->last, &p->last);
+    p->has_last = o->last && !dxup_snapshot_root(s, o->last, &p->last, NULL);
     p->name = o->name;
     p->out = out;
+    p->leave = o->leave;
+    dxup_extras_open(&p->extras, s, &p->leave, &out->lost);
     p->ring.look_up = look_up;
     p->ring.retire = retire;
     p->ring.user = p;
@@ -699,13 +835,15 @@ int dxup_tree_publish(dxup_store *s, const dxup_tree_publish_desc *o, dxup_publi
     dx_cas_chunker_init(&p->chunker, &desc);
     dxup_ring_open(&p->ring, o->workers);
     p->batch = dxup_ring_fill(&p->ring);
-    int status = send_dir(p, dxup_ahead_open(&p->ahead, fd, o->seen, o->workers));
+    int status = send_dir(p, dxup_ahead_open(&p->ahead, fd, o->seen, o->workers), NULL);
     dxup_ahead_close(&p->ahead);
     if (!status) status = dxup_ring_submit(&p->ring);
     if (!status) status = dxup_ring_drain(&p->ring);
     if (!status) status = put_root(p);
     dxup_ring_close(&p->ring);
     forget_old_file(p);
+    dxup_extras_close(&p->extras);
+    dxup_links_free(&p->links);
     prog_progress(NULL, 0, 0, true);
     for (size_t i = 0; i < sizeof p->levels / sizeof *p->levels && p->levels[i]; i++) {
         forget_old_dir(p->levels[i]);

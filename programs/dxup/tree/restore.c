@@ -1,10 +1,13 @@
 /* Writes a snapshot as a directory. One thread makes directories and links, relative to the
    descriptors of their parents; all cores write files, each with its own handle of the store.
    Links are never followed: one that is swapped in meanwhile makes the restore fail, and nothing
-   is written outside the staging directory. */
+   is written outside the staging directory. apply.c gives each entry what it has besides content;
+   a file with several names is written under the first one, and linked when that is complete. */
 #include "tree.h"
 
 #ifndef DXUP_NO_SNAPSHOTS
+#include "extras.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -13,17 +16,23 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#ifdef __linux__
+#include <sys/sysmacros.h>
+#endif
 
 enum { JOBS = 32, JOB_FILES = 64, JOB_BYTES = 1 << 20, THREADS_MAX = 16 };
 
 typedef struct folder { /* a directory that is being filled */
-    int      fd;
-    unsigned users, mode;
-    int64_t  mtime_ns;
+    int           fd;
+    unsigned      users;
+    dx_tree_entry entry; /* its extras are its own */
+    dxup_belongs  belongs;
+    char         *path;
 } folder;
 
 typedef struct file {
-    dx_tree_entry entry; /* its name and data are here: */
+    dx_tree_entry entry; /* its extras are its own; name and data are here: */
+    dxup_belongs  belongs;
     char          name[DX_TREE_NAME_MAX + 1];
     uint8_t       data[DX_TREE_INLINE_MAX];
 } file;
@@ -37,10 +46,16 @@ typedef struct job {
 typedef struct restorer {
     dxup_store     *store;
     const char     *store_path;
+    dxup_leave      leave;
+    dxup_report    *report;
+    int             root_fd;
+    unsigned        root_mode; /* as it was given */
+    dxup_finder     finder;    /* of files that have several names */
     int             status; /* the first failure */
     uint64_t        bytes;  /* that were written */
     job            *jobs;   /* a ring */
     unsigned        head, count;
+    unsigned        busy;   /* jobs that threads have taken and not finished */
     unsigned        next;   /* the job that is being filled, by the walk alone */
     bool            stopping, failed; /* failed: status, as the walk has seen it */
     uint64_t        filling_bytes;
@@ -50,69 +65,150 @@ typedef struct restorer {
     char            path[PROG_PATH_SIZE_MAX + 1];
 } restorer;
 
-static struct timespec time_of(int64_t ns)
+/* A copy of the extras, which lie in a piece that is read over. */
+static const void *own_extras(const dx_tree_entry *e)
 {
-    struct timespec t = {.tv_sec = (time_t)(ns / 1000000000), .tv_nsec = (long)(ns % 1000000000)};
-    if (t.tv_nsec < 0) {
-        t.tv_sec--;
-        t.tv_nsec += 1000000000;
-    }
-    return t;
+    if (!e->extra_size) return NULL;
+    void *copy = prog_alloc(e->extra_size);
+    memcpy(copy, e->extra, e->extra_size);
+    return copy;
 }
 
-static int set_time(int fd, int dir, const char *name, int64_t mtime_ns)
-{
-    struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, time_of(mtime_ns)};
-    return fd >= 0 ? futimens(fd, times) : utimensat(dir, name, times, AT_SYMLINK_NOFOLLOW);
-}
+static void free_extras(const dx_tree_entry *e) { free((void *)(uintptr_t)e->extra); }
 
 /* >>files, on any thread --------------------------------------------------- */
-static int write_chunks(dxup_store *s, const dx_tree_entry *e, int fd, const char *name,
-                        uint8_t *buffer)
+/* The holes of a file while it is written, from the front on. */
+typedef struct gaps {
+    dx_tree_holes holes;
+    uint8_t      *memory;
+    uint64_t      start, size;   /* of the next hole; start UINT64_MAX: there is none */
+    uint8_t       zeros[32];     /* id of the last chunk that was found to be zeros, */
+    uint64_t      zeros_size;    /* and its size */
+} gaps;
+
+static int next_gap(gaps *g)
 {
-    dxup_parts parts;
-    const uint8_t *id;
-    uint64_t start, size;
+    int got = dx_tree_holes_next(&g->holes, &g->start, &g->size);
+    if (got != 1) g->start = UINT64_MAX;
+    if (got < 0)
+        return prog_fail(PROG_DAMAGED, "holes in the store are malformed: %s",
+                         dx_tree_error_name(got));
+    return PROG_OK;
+}
+
+static int open_gaps(gaps *g, dxup_store *s, const dx_tree_entry *e, bool sparse)
+{
+    const uint8_t *bytes;
+    size_t size = 0;
+    uint32_t large;
+    memset(g, 0, sizeof *g);
+    g->start = UINT64_MAX;
+    if (!sparse || !e->extra_size) return PROG_OK;
+    if (dx_tree_read_object(e, DX_TREE_HOLES, &large))
+        g->memory = prog_alloc(DX_TREE_EXTRA_SIZE_MAX);
+    int status = dxup_extra_read(s, e, DX_TREE_HOLES, g->memory, &bytes, &size);
+    if (status || !size) return status;
+    dx_tree_holes_begin(&g->holes, bytes, size, e->size);
+    return next_gap(g);
+}
+
+/* Write size bytes that belong at `at`, but for those that lie in holes, which must be zeros. */
+static int write_around(gaps *g, int fd, const char *name, const uint8_t *bytes, uint64_t at,
+                        uint64_t size)
+{
     int status = PROG_OK;
-    dxup_parts_open(&parts, s, e);
-    for (uint64_t at = 0; !status && at < e->size; at += size) {
-        status = dxup_parts_find(&parts, at, &id, &start, &size);
-        if (!status) status = dxup_part_read(s, id, size, buffer, DXUP_CHUNK_MAX);
-        if (!status && !prog_write_all(fd, buffer, (size_t)size))
+    while (!status && size) {
+        uint64_t n = size;
+        bool hole = at >= g->start;
+        assert(!hole || at - g->start < g->size);
+        uint64_t end = hole ? g->start + g->size : g->start;
+        if (end - at < n) n = end - at;
+        for (uint64_t i = 0; hole && i < n; i++)
+            if (bytes[i]) return prog_fail(PROG_DAMAGED, "%s: content in a hole", name);
+        if (!hole && os_write_at(fd, at, bytes, (size_t)n) < 0)
             status = prog_fail_errno("%s", name);
+        if (hole && at + n == end) status = next_gap(g);
+        bytes += n;
+        at += n;
+        size -= n;
     }
-    dxup_parts_close(&parts);
     return status;
 }
 
-static int write_file(dxup_store *s, int dir, const file *f, uint8_t *buffer)
+/* Chunks of nothing but zeros that lie in a hole are read once. */
+static int write_part(dxup_store *s, gaps *g, int fd, const char *name, const uint8_t *id,
+                      uint64_t at, uint64_t size, uint8_t *buffer)
+{
+    bool inside = at >= g->start && g->size - (at - g->start) >= size;
+    if (inside && size == g->zeros_size && !memcmp(id, g->zeros, sizeof g->zeros)) {
+        return g->size - (at - g->start) == size ? next_gap(g) : PROG_OK;
+    }
+    int status = dxup_part_read(s, id, size, buffer, DXUP_CHUNK_MAX);
+    if (!status) status = write_around(g, fd, name, buffer, at, size);
+    if (status || !inside) return status;
+    memcpy(g->zeros, id, sizeof g->zeros);
+    g->zeros_size = size;
+    return PROG_OK;
+}
+
+static int write_chunks(dxup_store *s, const dx_tree_entry *e, bool sparse, int fd,
+                        const char *name, uint8_t *buffer)
+{
+    dxup_parts parts;
+    gaps g;
+    uint8_t id[32];
+    const uint8_t *found;
+    uint64_t start, size;
+    int status = open_gaps(&g, s, e, sparse);
+    bool holes = g.start != UINT64_MAX;
+    dxup_parts_open(&parts, s, e);
+    for (uint64_t at = 0; !status && at < e->size; at += size) {
+        status = dxup_parts_find(&parts, at, &found, &start, &size);
+        if (status) break;
+        memcpy(id, found, sizeof id);
+        status = write_part(s, &g, fd, name, id, at, size, buffer);
+    }
+    if (!status && holes && ftruncate(fd, (off_t)e->size) < 0)
+        status = prog_fail_errno("%s", name);
+    dxup_parts_close(&parts);
+    free(g.memory);
+    return status;
+}
+
+static int write_file(restorer *r, dxup_store *s, const folder *in, const file *f, uint8_t *buffer)
 {
     const dx_tree_entry *e = &f->entry;
-    int fd = openat(dir, f->name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, e->mode);
+    const dxup_target target = {.dir = in->fd, .name = f->name, .path = in->path};
+    dxup_target made = target;
+    /* what is to be changed first is nobody's business until then */
+    unsigned mode = dxup_apply_needed(&r->leave, e, &f->belongs) ? 0600 : e->mode;
+    int fd = openat(in->fd, f->name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
     if (fd < 0) return prog_fail_errno("%s", f->name);
     int status = PROG_OK;
-    if (e->level != DX_TREE_INLINE) status = write_chunks(s, e, fd, f->name, buffer);
+    made.fd = fd;
+    if (e->level != DX_TREE_INLINE)
+        status = write_chunks(s, e, !r->leave.sparse, fd, f->name, buffer);
     else if (!prog_write_all(fd, f->data, (size_t)e->size)) status = prog_fail_errno("%s", f->name);
-    if (!status && set_time(fd, 0, NULL, e->mtime_ns) < 0)
-        status = prog_fail_errno("%s: its time", f->name);
+    if (!status) status = dxup_apply(r->report, s, &r->leave, &made, e, &f->belongs);
     if (close(fd) < 0 && !status) status = prog_fail_errno("%s", f->name);
     return status;
 }
 
-/* The last user gives the directory its mode and time. */
-static int leave(restorer *r, folder *f)
+/* The last user gives the directory what it has besides its entries. */
+static int leave(restorer *r, dxup_store *s, folder *f)
 {
     pthread_mutex_lock(&r->lock);
     assert(f->users > 0);
     bool last = --f->users == 0;
     pthread_mutex_unlock(&r->lock);
     if (!last) return PROG_OK;
-    int status = PROG_OK;
-    if (f->mode != 0700 && fchmod(f->fd, (mode_t)f->mode) < 0)
-        status = prog_fail_errno("a directory's mode");
-    if (!status && set_time(f->fd, 0, NULL, f->mtime_ns) < 0)
-        status = prog_fail_errno("a directory's time");
+    const dxup_target target = {.fd = f->fd, .dir = -1, .name = "", .path = f->path};
+    int status = dxup_apply(r->report, s, &r->leave, &target, &f->entry, &f->belongs);
+    struct stat st;
+    if (!*f->path && fstat(f->fd, &st) == 0) r->root_mode = st.st_mode & 07777;
     close(f->fd);
+    free_extras(&f->entry);
+    free(f->path);
     free(f);
     return status;
 }
@@ -122,11 +218,12 @@ static int run_job(restorer *r, dxup_store *s, job *j, uint8_t *buffer, bool ski
 {
     int status = PROG_OK;
     uint64_t bytes = 0;
-    for (size_t i = 0; !status && !skip && i < j->count; i++) {
-        status = write_file(s, j->folder->fd, &j->files[i], buffer);
+    for (size_t i = 0; i < j->count; i++) {
+        if (!status && !skip) status = write_file(r, s, j->folder, &j->files[i], buffer);
         bytes += j->files[i].entry.size;
+        free_extras(&j->files[i].entry);
     }
-    int left = leave(r, j->folder);
+    int left = leave(r, s, j->folder);
     pthread_mutex_lock(&r->lock);
     r->bytes += bytes;
     pthread_mutex_unlock(&r->lock);
@@ -152,12 +249,16 @@ static void *run(void *user)
         memcpy(mine->files, j->files, j->count * sizeof *j->files);
         r->head = (r->head + 1) % JOBS;
         r->count--;
+        r->busy++;
         bool skip = r->status != PROG_OK;
         pthread_cond_signal(&r->room);
         pthread_mutex_unlock(&r->lock);
         int done = run_job(r, s, mine, buffer, skip);
         if (!status) status = done;
         pthread_mutex_lock(&r->lock);
+        if (status && !r->status) r->status = status;
+        r->busy--;
+        pthread_cond_signal(&r->room);
     }
     pthread_mutex_unlock(&r->lock);
     dxup_store_close(s);
@@ -188,13 +289,27 @@ static void send_job(restorer *r, folder *f)
     r->filling_bytes = 0;
 }
 
-static void send_file(restorer *r, folder *f, const dx_tree_entry *e)
+/* Wait until all that was sent so far is written. */
+static int drain(restorer *r, folder *f)
+{
+    send_job(r, f);
+    pthread_mutex_lock(&r->lock);
+    while (r->count || r->busy) pthread_cond_wait(&r->room, &r->lock);
+    int status = r->status;
+    pthread_mutex_unlock(&r->lock);
+    return status;
+}
+
+static void send_file(restorer *r, folder *f, const dx_tree_entry *e, const dxup_belongs *belongs)
 {
     job *j = &r->jobs[r->next];
     assert(j->count < JOB_FILES);
     assert(e->name_size <= DX_TREE_NAME_MAX);
     file *to = &j->files[j->count++];
     to->entry = *e;
+    to->entry.extra = own_extras(e);
+    to->belongs = *belongs;
+    dxup_owner_of(e, r->leave.numeric, &to->belongs);
     memcpy(to->name, e->name, e->name_size);
     to->name[e->name_size] = 0;
     if (e->level == DX_TREE_INLINE) memcpy(to->data, e->data, (size_t)e->size);
@@ -202,21 +317,84 @@ static void send_file(restorer *r, folder *f, const dx_tree_entry *e)
     if (j->count == JOB_FILES || r->filling_bytes >= JOB_BYTES) send_job(r, f);
 }
 
-static int make_link(restorer *r, int dir, const char *name, const dx_tree_entry *e)
+/* A link, a fifo or a device is there: the rest. */
+static int finish(restorer *r, const folder *f, const char *name, const dx_tree_entry *e,
+                  dxup_belongs belongs)
+{
+    const dxup_target target = {.fd = -1, .dir = f->fd, .name = name, .path = f->path};
+    dxup_owner_of(e, r->leave.numeric, &belongs);
+    return dxup_apply(r->report, r->store, &r->leave, &target, e, &belongs);
+}
+
+static int make_link(restorer *r, const folder *f, const char *name, const dx_tree_entry *e,
+                     const dxup_belongs *belongs)
 {
     char target[DX_TREE_TARGET_MAX + 1];
     assert(e->size <= DX_TREE_TARGET_MAX);
     memcpy(target, e->data, (size_t)e->size);
     target[e->size] = 0;
-    if (symlinkat(target, dir, name) < 0 || set_time(-1, dir, name, e->mtime_ns) < 0)
-        return prog_fail_errno("%s", r->path);
+    if (symlinkat(target, f->fd, name) < 0) return prog_fail_errno("%s", r->path);
+    return finish(r, f, name, e, *belongs);
+}
+
+/* A fifo, or a device: that needs root. Both are made with their mode. */
+static int make_special(restorer *r, const folder *f, const char *name, const dx_tree_entry *e,
+                        const dxup_belongs *belongs)
+{
+    uint32_t major_number = 0, minor_number = 0;
+    mode_t type = S_IFIFO;
+    bool device = e->type != DX_TREE_FIFO;
+    if (r->leave.specials || (device && r->leave.owner)) return PROG_OK;
+    if (device) type = e->type == DX_TREE_CHAR ? S_IFCHR : S_IFBLK;
+    dx_tree_read_device(e, &major_number, &minor_number);
+    dev_t number = device ? makedev(major_number, minor_number) : 0;
+    int error = device && geteuid() != 0 ? EPERM : 0;
+    if (!error && mknodat(f->fd, name, type | (e->mode & 01777), number) < 0) error = errno;
+    if (error == EEXIST) return prog_fail_errno("%s", r->path);
+    if (error) dxup_report_add(r->report, f->path, name, device ? "a device" : "a fifo", error);
+    if (e->mode & 06000) dxup_report_add(r->report, f->path, name, "its setuid or setgid bit", 0);
+    return error ? PROG_OK : finish(r, f, name, e, *belongs);
+}
+
+/* Anything but a directory. belongs: what it has unless it says otherwise. */
+static int make_plain(restorer *r, folder *f, const char *name, const dx_tree_entry *e,
+                      const dxup_belongs *belongs)
+{
+    if (e->type == DX_TREE_LINK) return make_link(r, f, name, e, belongs);
+    if (e->type != DX_TREE_FILE) return make_special(r, f, name, e, belongs);
+    send_file(r, f, e, belongs);
     return PROG_OK;
 }
 
-static int fill(restorer *r, int fd, const dx_tree_entry *dir);
-
-static int make_dir(restorer *r, int dir, const char *name, const dx_tree_entry *e)
+/* Another name of a file that was sent before. Where the system makes none, it becomes a file of
+   its own. */
+static int make_name(restorer *r, folder *f, const char *name, const dx_tree_entry *e)
 {
+    char path[PROG_PATH_SIZE_MAX + 1];
+    dx_tree_entry first;
+    dxup_belongs belongs;
+    int status = dxup_finder_same(&r->finder, e, r->path, path);
+    if (!status) status = drain(r, f);
+    if (status) return status;
+    bool special = e->type > DX_TREE_LINK;
+    if (special && (r->leave.specials || (e->type != DX_TREE_FIFO && r->leave.owner)))
+        return PROG_OK;
+    if (!r->leave.hard_links && dxup_same_link(r->root_fd, path, f->fd, name) == 0) return PROG_OK;
+    if (!r->leave.hard_links)
+        dxup_report_add(r->report, f->path, name, "a hard link; it is a file of its own", errno);
+    dxup_same_owner(r->root_fd, path, &belongs);
+    status = dxup_finder_find(&r->finder, path, &first); /* which has what both share */
+    if (status) return status;
+    first.name = e->name;
+    first.name_size = e->name_size;
+    return make_plain(r, f, name, &first, &belongs);
+}
+
+static int fill(restorer *r, int fd, const dx_tree_entry *dir, const dxup_belongs *belongs);
+
+static int make_dir(restorer *r, const folder *f, const char *name, const dx_tree_entry *e)
+{
+    int dir = f->fd;
     if (r->depth >= PROG_DEPTH_MAX)
         return prog_fail(PROG_REFUSED, "%s: more than %d directories deep", r->path,
                          PROG_DEPTH_MAX);
@@ -225,7 +403,7 @@ static int make_dir(restorer *r, int dir, const char *name, const dx_tree_entry 
     if (fd < 0) return prog_fail_errno("%s", r->path);
     assert(r->depth < PROG_DEPTH_MAX);
     r->depth++;
-    int status = fill(r, fd, e);
+    int status = fill(r, fd, e, &f->belongs);
     r->depth--;
     return status;
 }
@@ -233,9 +411,10 @@ static int make_dir(restorer *r, int dir, const char *name, const dx_tree_entry 
 static int make_entry(restorer *r, folder *f, const dx_tree_entry *e)
 {
     char name[DX_TREE_NAME_MAX + 1];
-    size_t before = r->path_size;
-    if (e->type == DX_TREE_FILE) {
-        send_file(r, f, e);
+    size_t before = r->path_size, size;
+    bool same = dx_tree_find_extra(e, DX_TREE_SAME, &size) != NULL;
+    if (e->type == DX_TREE_FILE && !same) {
+        send_file(r, f, e, &f->belongs);
         return PROG_OK;
     }
     memcpy(name, e->name, e->name_size);
@@ -243,8 +422,10 @@ static int make_entry(restorer *r, folder *f, const dx_tree_entry *e)
     r->path_size += (size_t)snprintf(r->path + before, sizeof r->path - before, "%s%s",
                                      before ? "/" : "", name);
     if (r->path_size >= sizeof r->path) r->path_size = sizeof r->path - 1;
-    int status = e->type == DX_TREE_LINK ? make_link(r, f->fd, name, e)
-                                         : make_dir(r, f->fd, name, e);
+    int status;
+    if (same) status = make_name(r, f, name, e);
+    else if (e->type == DX_TREE_DIR) status = make_dir(r, f, name, e);
+    else status = make_plain(r, f, name, e, &f->belongs);
     r->path_size = before;
     r->path[before] = 0;
     if (e->type == DX_TREE_DIR) send_job(r, f);
@@ -253,14 +434,17 @@ static int make_entry(restorer *r, folder *f, const dx_tree_entry *e)
 
 /* Fill the directory fd, which is closed in the end. Depth is limited to PROG_DEPTH_MAX, so this
    recursion is too. */
-static int fill(restorer *r, int fd, const dx_tree_entry *dir)
+static int fill(restorer *r, int fd, const dx_tree_entry *dir, const dxup_belongs *belongs)
 {
     dx_tree_entry e;
     dxup_listing l;
     bool end = false;
     int status;
     folder *f = prog_alloc(sizeof *f);
-    *f = (folder){.fd = fd, .users = 1, .mode = dir->mode, .mtime_ns = dir->mtime_ns};
+    *f = (folder){.fd = fd, .users = 1, .entry = *dir, .belongs = *belongs};
+    f->entry.extra = own_extras(dir);
+    f->path = strcpy(prog_alloc(r->path_size + 1), r->path);
+    dxup_owner_of(dir, r->leave.numeric, &f->belongs);
     send_job(r, f);
     dxup_listing_open(&l, r->store, dir);
     while (!(status = dxup_listing_next(&l, &e, &end)) && !end && !r->failed) {
@@ -269,7 +453,7 @@ static int fill(restorer *r, int fd, const dx_tree_entry *dir)
     }
     dxup_listing_close(&l);
     send_job(r, NULL);
-    int left = leave(r, f);
+    int left = leave(r, r->store, f);
     return status ? status : left;
 }
 
@@ -284,7 +468,8 @@ static int fill_all(restorer *r, const dx_tree_entry *root, int fd, unsigned wor
         close(fd);
         return prog_fail(PROG_SYSTEM, "cannot start a thread: %s", strerror(error));
     }
-    int status = fill(r, fd, root);
+    const dxup_belongs nobody = {.known = false};
+    int status = fill(r, fd, root, &nobody);
     pthread_mutex_lock(&r->lock);
     r->stopping = true;
     pthread_cond_broadcast(&r->work);
@@ -293,10 +478,12 @@ static int fill_all(restorer *r, const dx_tree_entry *root, int fd, unsigned wor
     return status ? status : r->status;
 }
 
-int dxup_tree_restore(dxup_store *s, const uint8_t root[32], prog_dest *dest, unsigned workers)
+int dxup_tree_restore(dxup_store *s, const dxup_tree_restore_desc *desc)
 {
     dx_tree_entry e;
-    int status = dxup_snapshot_root(s, root, &e);
+    uint8_t extras[DX_TREE_EXTRAS_MAX];
+    prog_dest *dest = desc->dest;
+    int status = dxup_snapshot_root(s, desc->root, &e, extras);
     int fd = status ? -1 : fcntl(dest->fd, F_DUPFD_CLOEXEC, 0);
     if (status) return status;
     if (fd < 0) return prog_fail_errno("%s", dest->path);
@@ -304,20 +491,27 @@ int dxup_tree_restore(dxup_store *s, const uint8_t root[32], prog_dest *dest, un
     memset(r, 0, sizeof *r);
     r->store = s;
     r->store_path = dxup_store_path(s);
+    r->leave = desc->leave;
+    r->report = desc->report;
+    r->root_fd = dest->fd;
+    r->root_mode = e.mode;
+    dxup_finder_open(&r->finder, s, &e);
     r->jobs = prog_alloc(JOBS * sizeof *r->jobs);
     r->jobs[0].count = 0;
     pthread_mutex_init(&r->lock, NULL);
     pthread_cond_init(&r->work, NULL);
     pthread_cond_init(&r->room, NULL);
     mode_t mask = umask(0); /* files are made with the modes that they had */
-    status = fill_all(r, &e, fd, workers);
+    status = fill_all(r, &e, fd, desc->workers);
     umask(mask);
     prog_progress(NULL, 0, 0, true);
     pthread_mutex_destroy(&r->lock);
     pthread_cond_destroy(&r->work);
     pthread_cond_destroy(&r->room);
+    dxup_finder_close(&r->finder);
+    if (!status) status = prog_dest_filled(dest, r->root_mode);
     free(r->jobs);
     free(r);
-    return status ? status : prog_dest_filled(dest, e.mode);
+    return status;
 }
 #endif

@@ -121,7 +121,10 @@ static int open_and_list(dxup_scan *s)
 void dxup_found_take(dxup_found *f, const struct stat *st)
 {
     f->mode = st->st_mode;
-    f->linked = S_ISREG(st->st_mode) && st->st_nlink > 1;
+    f->user = st->st_uid;
+    f->group = st->st_gid;
+    f->device = (uint64_t)st->st_rdev;
+    f->linked = !S_ISDIR(st->st_mode) && st->st_nlink > 1;
     f->thin = S_ISREG(st->st_mode) && os_is_thin(st);
     f->file.device = (uint64_t)st->st_dev;
     f->file.inode = (uint64_t)st->st_ino;

@@ -16,6 +16,9 @@ typedef struct dxup_found { /* what has a name in a directory */
     int            error;  /* errno of the look: then nothing else is known */
     bool           seen;   /* file has the id and level of the last publish */
     mode_t         mode;   /* with its type, as in struct stat */
+    uid_t          user;
+    gid_t          group;
+    uint64_t       device; /* of a device: its number, as in struct stat */
     bool           linked; /* it has other names */
     bool           thin;   /* fewer blocks than its size takes: it may have holes */
     dxup_seen_file file;

@@ -4,6 +4,7 @@
 
        "DXSEEN1\n" | count | id of the snapshot | sorted rows of 80 bytes | hash of all before it
        row: inode, device, size, mtime, ctime | id of the content, or the content itself | level
+            | 1: it has no attributes
 
    As in git's index, a file that was modified within the last two seconds is not kept: it may
    change again within the same time stamp. Two seconds is the coarsest resolution in use. */
@@ -46,6 +47,7 @@ static void store_row(uint8_t *row, const dxup_seen_file *f)
     memcpy(row + 40, f->id, 32);
     memset(row + 72, 0, 8);
     row[72] = f->level;
+    row[73] = f->plain;
 }
 
 static int compare_rows(const void *a, const void *b) { return memcmp(a, b, 16); }
@@ -124,6 +126,7 @@ bool dxup_seen_find(const dxup_seen *s, dxup_seen_file *f)
             if (memcmp(key, row, 40) != 0) break;
             memcpy(f->id, row + 40, 32);
             f->level = row[72];
+            f->plain = row[73] == 1;
             return f->level <= DX_TREE_LEVELS_MAX || f->level == DX_TREE_INLINE;
         }
         if (order < 0) high = middle;

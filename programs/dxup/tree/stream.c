@@ -56,9 +56,10 @@ static void put_head(dxup_stream *t, char type, unsigned mode, uint64_t size)
 /* Make *e the open element. */
 static void open_element(dxup_stream *t, const dx_tree_entry *e)
 {
-    static const char types[] = {0, 'f', 'd', 'l'};
+    static const char types[] = {0, 'f', 'd', 'l'}; /* it has neither fifos nor devices */
+    assert(e->type >= DX_TREE_FILE && e->type <= DX_TREE_LINK);
     bool in_line = e->level == DX_TREE_INLINE, is_dir = e->type == DX_TREE_DIR;
-    unsigned mode = e->type == DX_TREE_LINK ? 0777 : e->mode;
+    unsigned mode = e->type == DX_TREE_LINK ? 0777 : e->mode & 0777;
     t->entry = *e;
     put_head(t, types[e->type], mode, is_dir ? 0 : e->size);
     if (in_line && e->size) {
@@ -124,6 +125,10 @@ static int next_element(dxup_stream *t, uint64_t offset)
         frame *f = t->frames[t->depth - 1];
         status = dxup_listing_next(&f->listing, &e, &end);
         t->path_size = f->path_size;
+        if (!status && !end && e.type > DX_TREE_LINK) {
+            end = true; /* passed, and the directory goes on */
+            continue;
+        }
         if (end) dxup_listing_close(&t->frames[--t->depth]->listing);
     }
     if (status) return status;
@@ -159,7 +164,7 @@ int dxup_stream_open(dxup_stream **out, dxup_store *s, const uint8_t root[32], u
     dxup_stream *t = prog_alloc(sizeof *t);
     memset(t, 0, sizeof *t);
     t->store = s;
-    int status = dxup_snapshot_root(s, root, &t->root);
+    int status = dxup_snapshot_root(s, root, &t->root, NULL);
     if (status) {
         free(t);
         return status;

@@ -7,7 +7,10 @@
    content.c  the content of any version, file or directory, as one stream (content.h)
    publish.c  makes a snapshot of a directory         seen.c   cache: what the last publish saw
    scan.c     scans directories ahead of publish.c    batch.c  hashes and compresses on all cores
-   restore.c  writes a snapshot as a directory        none.c   replaces these where impossible
+   extras.c   owners, holes, attributes, read         links.c  files with several names
+   restore.c  writes a snapshot as a directory        apply.c  owners, attributes, modes, times
+   same.c     finds the earlier name of a file        report.c lists what could not be restored
+   none.c     replaces these where impossible
 
    Publishing and restoring need POSIX descriptors of directories; where there are none
    (DXUP_NO_SNAPSHOTS) directories are published as streams, and snapshots are still read. */
@@ -35,6 +38,17 @@ enum {
     DXUP_STREAM_EXTRA = 8 + 16 + 16,  /* of the stream: its magic, the root's head, the end */
     DXUP_EAGER_MAX = 64 << 20         /* a smaller stream is hashed when it is published */
 };
+
+/* What a publish, or a restore, leaves out. */
+typedef struct dxup_leave {
+    bool owner;      /* and with it what an owner gives: setuid, setgid, capabilities, devices */
+    bool times;
+    bool xattrs;
+    bool hard_links;
+    bool sparse;
+    bool specials;   /* fifos and devices */
+    bool numeric;    /* names of owners: their numbers count */
+} dxup_leave;
 
 /* >>objects.c ---- */
 /* The content of an entry in parts: chunks of a file, pieces of a directory. Lists of ids in up to
@@ -73,8 +87,14 @@ void dxup_listing_open(dxup_listing *l, dxup_store *s, const dx_tree_entry *dir)
 void dxup_listing_close(dxup_listing *l);
 /* PROG_OK and an entry, or *end; the entry's name and data hold until the next call. */
 int  dxup_listing_next(dxup_listing *l, dx_tree_entry *out, bool *end);
-/* Read and check the snapshot's root. */
-int  dxup_snapshot_root(dxup_store *s, const uint8_t id[32], dx_tree_entry *out);
+/* Read and check the snapshot's root. extras: DX_TREE_EXTRAS_MAX bytes for those of the root, or
+   NULL, and then it comes without. */
+int  dxup_snapshot_root(dxup_store *s, const uint8_t id[32], dx_tree_entry *out, uint8_t *extras);
+/* The holes (kind DX_TREE_HOLES) or attributes (DX_TREE_XATTRS) of an entry, wherever they are:
+   *bytes points into the entry or into buffer, which has DX_TREE_EXTRA_SIZE_MAX bytes. *size 0:
+   there are none. */
+int  dxup_extra_read(dxup_store *s, const dx_tree_entry *e, int kind, uint8_t *buffer,
+                     const uint8_t **bytes, size_t *size);
 /* A part of a file into bytes of size capacity, checked to have that many. */
 int  dxup_part_read(dxup_store *s, const uint8_t id[32], uint64_t size, uint8_t *bytes,
                     size_t capacity);
@@ -105,6 +125,7 @@ typedef struct dxup_seen_file {
     int64_t  mtime_ns, ctime_ns;
     uint8_t  id[32]; /* level DX_TREE_INLINE: the bytes themselves */
     uint8_t  level;
+    bool     plain;  /* it has no attributes */
 } dxup_seen_file;
 typedef struct dxup_seen dxup_seen;
 /* What was seen when name was last published into the store; empty when that cannot be read. */
@@ -123,9 +144,11 @@ void       dxup_seen_close(dxup_seen *seen);
 /* >>publish.c ---- */
 /* Counts of what a version does not keep; publish reports them. */
 typedef struct dxup_losses {
-    uint64_t bits;  /* files and folders with a setuid, setgid or sticky bit */
-    uint64_t names; /* of files that have several: each becomes a file of its own */
-    uint64_t holes; /* files with holes: these are filled with zeros */
+    uint64_t bits;    /* single files with a setuid, setgid or sticky bit */
+    uint64_t holes;   /* files with too many holes, single files with any: filled with zeros */
+    uint64_t xattrs;  /* attributes that cannot be read, or are too large */
+    uint64_t sockets; /* the first of them: */
+    char     socket[PROG_PATH_SIZE_MAX + 1];
 } dxup_losses;
 
 typedef struct dxup_published {
@@ -141,11 +164,27 @@ typedef struct dxup_tree_publish_desc {
     const uint8_t *last;
     dxup_seen     *seen;
     unsigned       workers; /* threads; 0: one for each core */
+    dxup_leave     leave;
 } dxup_tree_publish_desc;
 int dxup_tree_publish(dxup_store *s, const dxup_tree_publish_desc *desc, dxup_published *out);
 
+/* >>report.c ---- */
+/* What of a tree could not be restored. Any thread may add to it. */
+typedef struct dxup_report dxup_report;
+dxup_report *dxup_report_open(void);
+/* of: the directory's path, or ""; what: such as "its owner"; error: errno, or 0. */
+void dxup_report_add(dxup_report *r, const char *of, const char *name, const char *what, int error);
+/* Print it, one line each, and free it. PROG_OK, or PROG_PARTIAL where there was something. */
+int  dxup_report_close(dxup_report *r, const char *destination);
+
 /* >>restore.c ---- */
-/* Write the snapshot into dest, which is open and empty. */
-int dxup_tree_restore(dxup_store *s, const uint8_t root[32], prog_dest *dest, unsigned workers);
+typedef struct dxup_tree_restore_desc {
+    const uint8_t *root;
+    prog_dest     *dest;    /* open and empty */
+    unsigned       workers; /* threads; 0: one for each core */
+    dxup_leave     leave;
+    dxup_report   *report;
+} dxup_tree_restore_desc;
+int dxup_tree_restore(dxup_store *s, const dxup_tree_restore_desc *desc);
 
 #endif
