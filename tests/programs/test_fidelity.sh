@@ -129,6 +129,12 @@ a_directory_with_everything_as_root() {
     make_rich_as_root in
     expect 0 "$dxup" publish store t in
     [ "$(echo "$out" | grep -c 'not kept')" = 0 ] || fail "$out"
+    expect 0 "$dxup" ls store t: --recursive # as ls says it
+    (cd in && find . -mindepth 1 -printf '%M %P\n' | sort -k 2) >listed
+    [ "$(echo "$out" | sed 's/ -> .*//; s,/$,,' | awk '{print $1, $NF}' | sort -k 2)" = "$(cat listed)" ] ||
+        fail "ls: $(echo "$out" | sed 's/ -> .*//; s,/$,,' | awk '{print $1, $NF}' | sort -k 2 | diff - listed | head -5)"
+    expect 1 "$dxup" cat store t:pipe
+    says "pipe is a fifo"
     expect 0 "$dxup" checkout store t out
     same_everything in out
     expect 0 "$dxup" publish store t in

@@ -25,6 +25,8 @@ static int write_entry(void *user, const dxup_entry *e)
 {
     cat *c = user;
     c->written = true;
+    if (e->type != DX_TREE_FILE && e->type != DX_TREE_LINK)
+        return prog_fail(PROG_USAGE, "%s is a fifo or a device", e->path);
     if (e->type != DX_TREE_FILE)
         return prog_fail(PROG_USAGE, "%s is a symbolic link; 'dxup ls' says where it leads",
                          e->path);

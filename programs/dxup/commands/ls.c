@@ -70,13 +70,23 @@ static int take_target(void *user, const void *bytes, size_t size)
     return PROG_OK;
 }
 
+static bool has_size(const dxup_entry *e)
+{
+    return e->type == DX_TREE_FILE || e->type == DX_TREE_LINK;
+}
+
 static void print_entry(const dxup_entry *e, const char *name, const char *leads_to)
 {
-    static const char types[] = {[DX_TREE_FILE] = '-', [DX_TREE_DIR] = 'd', [DX_TREE_LINK] = 'l'};
-    static const char bits[] = "rwxrwxrwx";
+    static const char types[] = {[DX_TREE_FILE] = '-', [DX_TREE_DIR] = 'd', [DX_TREE_LINK] = 'l',
+                                 [DX_TREE_FIFO] = 'p', [DX_TREE_CHAR] = 'c', [DX_TREE_BLOCK] = 'b'};
+    static const char bits[] = "rwxrwxrwx", lower[] = "sst", upper[] = "SST";
     char mode[11] = {types[e->type]}, size[32] = "-", when[32] = "-";
     for (int i = 0; i < 9; i++) mode[i + 1] = e->mode >> (8 - i) & 1 ? bits[i] : '-';
-    if (e->type != DX_TREE_DIR) prog_count_text(e->size, size);
+    for (int i = 0; i < 3; i++) { /* setuid, setgid and sticky stand in the place of an x */
+        const bool x = e->mode >> (6 - 3 * i) & 1;
+        if (e->mode >> (11 - i) & 1) mode[3 * i + 3] = x ? lower[i] : upper[i];
+    }
+    if (has_size(e)) prog_count_text(e->size, size);
     if (e->has_time) os_time_text(e->mtime_ns, when);
     prog_say("%s %15s  %-19s  %s%s%s%s\n", mode, size, when, name,
              e->type == DX_TREE_DIR ? "/" : "", leads_to ? " -> " : "", leads_to ? leads_to : "");
@@ -85,7 +95,9 @@ static void print_entry(const dxup_entry *e, const char *name, const char *leads
 static void print_entry_json(const dxup_entry *e, const char *name, const char *leads_to)
 {
     static const char *const types[] = {
-        [DX_TREE_FILE] = "file", [DX_TREE_DIR] = "directory", [DX_TREE_LINK] = "link"};
+        [DX_TREE_FILE] = "file",  [DX_TREE_DIR] = "directory",     [DX_TREE_LINK] = "link",
+        [DX_TREE_FIFO] = "fifo",  [DX_TREE_CHAR] = "character device",
+        [DX_TREE_BLOCK] = "block device"};
     prog_json j;
     char mode[8];
     snprintf(mode, sizeof mode, "%04o", e->mode & 07777);
@@ -93,7 +105,7 @@ static void print_entry_json(const dxup_entry *e, const char *name, const char *
     prog_json_text(&j, "path", name);
     prog_json_text(&j, "type", types[e->type]);
     prog_json_text(&j, "mode", mode);
-    if (e->type != DX_TREE_DIR) prog_json_number(&j, "size", e->size);
+    if (has_size(e)) prog_json_number(&j, "size", e->size);
     if (e->has_time) prog_json_time(&j, "time", e->mtime_ns);
     if (leads_to) prog_json_text(&j, "target", leads_to);
     prog_json_end(&j);

@@ -168,7 +168,7 @@ int dxup_entries_visit(dxup_store *s, const dxup_version *v, const char *path, u
     assert(v->kind == PROG_TREE && dxup_entry_path_is_valid(path));
     *w = (walk){.store = s, .wanted = path, .depth = depth, .visit = visit, .user = user};
     w->found = !*path; /* the top is always there */
-    int status = v->snapshot ? dxup_snapshot_root(s, v->root, &root) : walk_stream(w, v);
+    int status = v->snapshot ? dxup_snapshot_root(s, v->root, &root, NULL) : walk_stream(w, v);
     if (!status && v->snapshot) status = walk_directory(w, &root, 0);
     if (!status && !w->found) status = PROG_NOT_FOUND;
     free(w);

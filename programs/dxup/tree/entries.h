@@ -10,8 +10,8 @@
 
 typedef struct dxup_entry {
     const char *path;     /* relative to the top, with '/' between names; holds while visited */
-    int         type;     /* DX_TREE_FILE, DX_TREE_DIR, DX_TREE_LINK */
-    unsigned    mode;     /* permission bits */
+    int         type;     /* DX_TREE_FILE, ... */
+    unsigned    mode;     /* 0 to 07777 */
     bool        has_time; /* a stream keeps none */
     int64_t     mtime_ns;
     uint64_t    size;     /* of a file's content, or of a link's target; of a directory 0 */
