@@ -872,6 +872,48 @@ a_killed_server() {
     same f a
     [ -z "$(find . -name '*dxup-*')" ] || fail "something was left behind"
 }
+a_server_that_is_ended() { # finishes what is begun; who comes meanwhile is refused
+    bytes 200000000 >f
+    bytes 1000 >a
+    cp a before
+    expect 0 "$dxup" publish store f f
+    for connections in 1 2; do
+        for try in $(seq 30); do # until the signal is not too late
+            cp before a
+            start_server store
+            "$dxup" pull "$address" f a --connections $connections >log 2>&1 &
+            client=$!
+            part_of_a
+            kill -STOP $client
+            kill "$server"
+            for i in $(seq 100); do # its listeners are closed soon
+                out=$("$dxup" pull "$address" f b 2>&1) && break
+                case $out in *refused*) break ;; esac
+                sleep 0.05
+            done
+            kill -0 "$server" 2>/dev/null && break # it waits for the client
+            kill -CONT $client
+            wait $client
+            stop_server
+        done
+        case $out in *refused*) ;; *) fail "connected, after it had been ended: $out" ;; esac
+        if [ $connections = 2 ]; then # another takes its place, and sends the rest
+            "$dxup" serve store --listen "$address" >another.log 2>&1 &
+            another=$!
+            until grep -q listen another.log; do sleep 0.05; kill -0 $another || break; done
+        fi
+        kill -CONT $client
+        wait $client
+        got=$?
+        [ $got = 0 ] || fail "status $got: $(cat log)"
+        same f a
+        wait "$server"
+        got=$?
+        server=
+        [ $got = 0 ] || fail "the server ended with status $got: $(cat "$work/serve.log")"
+        [ $connections = 1 ] || { kill $another && wait $another; } || fail "the other one: $(cat another.log)"
+    done
+}
 part_of_a() { # waits until $client has received something, or is at its end
     while kill -0 $client 2>/dev/null && [ ! -s .a.dxup-part ]; do sleep 0.01; done
 }
@@ -1435,11 +1477,14 @@ two_servers_on_one_port() { # one of them, whatever the number of threads that l
         stop_server
     done
     for second in 1 2 3 4 5 6; do # both at once: exactly one may have it
-        timeout 5 "$dxup" serve one --listen "$address" --workers 3 >log1 2>&1 &
+        timeout 60 "$dxup" serve one --listen "$address" --workers 3 >log1 2>&1 &
         first=$!
-        timeout 5 "$dxup" serve two --listen "$address" --workers 3 >log2 2>&1 &
+        timeout 60 "$dxup" serve two --listen "$address" --workers 3 >log2 2>&1 &
         second=$!
-        while [ "$(cat log1 log2 | grep -c listen)" -lt 2 ]; do sleep 0.02; done
+        while [ "$(cat log1 log2 | grep -c listen)" -lt 2 ]; do
+            kill -0 $first 2>/dev/null || kill -0 $second 2>/dev/null || break # or nobody will say it
+            sleep 0.02
+        done
         [ "$(cat log1 log2 | grep -c '^listening')" = 1 ] || fail "not one that listens: $(cat log1 log2)"
         kill $first $second 2>/dev/null
         wait $first $second
@@ -1453,7 +1498,7 @@ for case in publish_and_checkout_a_file unchanged_content_adds_nothing publish_a
     a_gigabyte_in_64_megabytes a_big_endian_machine a_big_endian_machine_of_32_bits an_arm_of_32_bits a_pc_of_32_bits \
     a_tree_is_read_once a_tree_is_looked_at_on_all_cores what_was_seen_is_only_a_hint trees_of_every_shape trees_that_cannot_be_published \
     links_swapped_in_while_a_tree_is_restored a_tree_publish_killed_at_any_moment a_flipped_byte_in_a_tree versions_of_a_tree_as_deltas versions_of_a_file_as_deltas a_packed_store trees_as_streams_in_the_same_store \
-    no_server_and_no_such_name two_servers_on_one_port what_is_not_kept_is_said a_server_that_is_behind names_that_a_terminal_would_obey a_server_that_lies peers_of_other_versions_of_the_protocol a_flood_of_pings_on_every_connection a_killed_server a_killed_client many_connections \
+    no_server_and_no_such_name two_servers_on_one_port what_is_not_kept_is_said a_server_that_is_behind names_that_a_terminal_would_obey a_server_that_lies peers_of_other_versions_of_the_protocol a_flood_of_pings_on_every_connection a_killed_server a_server_that_is_ended a_killed_client many_connections \
     connections_are_cut_in_the_middle a_pull_goes_on_where_it_was_cut what_a_cut_pull_left_is_not_trusted a_server_with_few_connections a_killed_client_of_many_connections \
     a_full_disk a_read_only_target a_flipped_byte_anywhere a_truncated_store publish_killed_at_any_moment \
     two_writers collection gc_killed_at_any_moment a_hostile_tree_in_the_store the_demo; do
@@ -1461,7 +1506,7 @@ for case in publish_and_checkout_a_file unchanged_content_adds_nothing publish_a
     case $dxup:$case in *asan*:a_gigabyte* | *asan*:a_big_endian* | *asan*:an_arm* | *asan*:a_pc* | *asan*:the_demo) continue ;; esac
     # Other machines are the other tier's: their compilers and emulators are not installed here. So is what takes long.
     case ${DX_TIER:-}:$case in native:a_big_endian* | native:an_arm* | native:a_pc* | native:a_gigabyte* | native:links_swapped* | native:trees_of_every* | native:trees_as_streams* | \
-        native:what_a_cut_pull* | native:connections_are_cut* | native:many_connections) continue ;; esac
+        native:what_a_cut_pull* | native:a_server_that_is_ended | native:connections_are_cut* | native:many_connections) continue ;; esac
     run $case
 done
 finish

@@ -10,7 +10,10 @@
    Connections are links of dx_link.h. Each has one transfer at a time: the whole of a version, a
    patch, or a range of either. If its patch is being made, it waits; a message from the patch
    thread wakes all workers, and each one looks again. Chunks are written into blocks that all links
-   of a worker share, so only connections with a transfer have any. */
+   of a worker share, so only connections with a transfer have any.
+
+   At the end (SIGTERM) no worker accepts any more, and each drains its links: what is begun goes
+   on for DRAIN_S, what is asked meanwhile gets 503. */
 #include "commands.h"
 
 #include "../../common/os.h"
@@ -37,6 +40,7 @@ enum {
     CONNECTIONS_MAX  = 4096, /* default limit of a worker */
     REFUSED_AT_ONCE  = 16,   /* links beyond it that are about to be closed */
     SILENCE_LIMIT_S  = 60,
+    DRAIN_S          = 10,   /* for transfers that are under way at the end */
     REQUESTS_PENDING = 2     /* a connection: one whose patch is being made, one more */
 };
 
@@ -72,6 +76,7 @@ struct worker {
     dx_reactor      reactor;
     void           *reactor_memory;
     dx_op           message_op;
+    dx_op           close_op; /* of the listener */
     dx_link         links;
     void           *links_memory;
     int             listener;
@@ -81,6 +86,7 @@ struct worker {
     size_t          connection_count;
     size_t          connections_max;
     int             status;
+    bool            draining;
     bool            open; /* guarded by server.lock: messages may be posted */
     dx_reactor_message messages[16];
 };
@@ -91,6 +97,7 @@ struct server {
     dxup_http          *http; /* NULL: none was asked for; guarded by lock */
     unsigned            worker_count;
     worker             *workers;
+    bool                ending; /* guarded by lock */
     pthread_mutex_t     lock;
     sem_t               started;
 };
@@ -372,6 +379,13 @@ static void on_writable(dx_link *l, dx_link_id id)
     fill(dx_link_session(l, id)->desc.user);
 }
 
+/* A drain asks: its links know of the request, not of what follows the reply. */
+static bool is_busy(dx_link *l, dx_link_id id)
+{
+    const connection *c = dx_link_session(l, id)->desc.user;
+    return c && c->active;
+}
+
 static void on_closed(dx_link *l, dx_link_id id, int32_t reason)
 {
     worker *w = l->desc.user;
@@ -385,15 +399,30 @@ static void on_closed(dx_link *l, dx_link_id id, int32_t reason)
     w->connection_count--;
     end_transfer(c);
     free(c);
+    if (w->draining && !w->connection_count) dx_reactor_stop(&w->reactor);
 }
 
 /* >>worker ------------------------------------------------------------- */
-/* From the patch thread: a patch is ready. */
+/* Finish what is begun. Who connects from now on is refused. */
+static void drain(worker *w)
+{
+    assert(!w->draining && w->listener >= 0);
+    w->draining = true;
+    dx_link_drain(&w->links, (uint64_t)DRAIN_S * 1000000000);
+    if (!dx_reactor_close_fd(&w->reactor, &w->close_op, w->listener)) w->listener = -1;
+    if (!w->connection_count) dx_reactor_stop(&w->reactor);
+}
+
+/* From other threads: a patch is ready, or the server ends. */
 static void on_message(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
 {
     worker *w = dx_reactor_op_user(op);
     (void)flags;
     if (result < 0) return;
+    pthread_mutex_lock(&w->server->lock);
+    const bool ends = w->server->ending && !w->draining;
+    pthread_mutex_unlock(&w->server->lock);
+    if (ends) drain(w);
     for (connection *c = w->connections, *next; c; c = next) {
         next = c->next;
         if (c->waiting && c->session->state != DX_HBTP_CLOSED) retry_waiting(c);
@@ -401,15 +430,21 @@ static void on_message(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
     dx_reactor_receive(r, op, w->messages, sizeof w->messages / sizeof *w->messages);
 }
 
-/* On the patch thread: wake every worker. */
-static void patch_ready(void *user)
+/* Have every worker look what there is, under the lock. */
+static void wake_workers(server *s)
 {
-    server *s = user;
     dx_reactor_message message = {{0, 0, 0}};
-    pthread_mutex_lock(&s->lock);
     for (unsigned i = 0; i < s->worker_count; i++)
         if (s->workers[i].open)
             dx_reactor_post(&s->workers[i].reactor, &message); /* full: it is awake anyway */
+}
+
+/* On the patch thread. */
+static void patch_ready(void *user)
+{
+    server *s = user;
+    pthread_mutex_lock(&s->lock);
+    wake_workers(s);
     dxup_http_ready(s->http);
     pthread_mutex_unlock(&s->lock);
 }
@@ -444,6 +479,7 @@ static int open_links(worker *w)
     desc.session.keepalive_ns = UINT64_MAX;
     desc.opened = on_opened;
     desc.writable = on_writable;
+    desc.busy = is_busy;
     desc.closed = on_closed;
     desc.user = w;
     int status = dxup_links_open(&w->links, &w->reactor, &desc, &w->links_memory);
@@ -455,6 +491,7 @@ static int open_links(worker *w)
 static void serve_until_stopped(worker *w)
 {
     dx_reactor_op_init(&w->message_op, on_message, w);
+    dx_reactor_op_init(&w->close_op, NULL, NULL);
     w->status = open_links(w);
     dx_reactor_receive(&w->reactor, &w->message_op, w->messages,
                        sizeof w->messages / sizeof *w->messages);
@@ -481,6 +518,8 @@ static void *run_worker(void *user)
     if (!w->status) {
         serve_until_stopped(w);
         dx_reactor_close(&w->reactor); /* on_closed() frees the connections */
+        if (w->listener >= 0) os_close_socket(w->listener); /* or clients would wait there */
+        w->listener = -1;
     } else {
         sem_post(&w->server->started);
     }
@@ -513,7 +552,7 @@ static int listen_all(server *s, dx_reactor_address *address)
     return PROG_OK;
 }
 
-/* Start all workers, wait for the signal to end, and stop them. */
+/* Start all workers, wait for the signal to end, and have them finish. */
 static int run_workers(server *s, const dx_reactor_address *address)
 {
     assert(s->worker_count > 0);
@@ -539,8 +578,8 @@ static int run_workers(server *s, const dx_reactor_address *address)
         os_end_wait();
     }
     pthread_mutex_lock(&s->lock);
-    for (unsigned i = 0; i < running; i++)
-        if (s->workers[i].open) dx_reactor_stop(&s->workers[i].reactor);
+    s->ending = true;
+    wake_workers(s);
     pthread_mutex_unlock(&s->lock);
     for (unsigned i = 0; i < running; i++) {
         pthread_join(s->workers[i].thread, NULL);

@@ -5,7 +5,8 @@
 
    Each connection, a link of dx_link.h, asks for ASKED_AT_ONCE ranges, the earliest free ones.
    Bytes at the front go directly to take(); bytes beyond it wait in the spool, an unnamed file.
-   When a connection is lost its ranges become free again, from where they broke off. */
+   When a connection is lost its ranges become free again, from where they broke off. A server that
+   ends finishes those that it has begun, and refuses the others: they become free, too. */
 #include "ranges.h"
 #include "../../common/os.h"
 #include "loop.h"
@@ -133,10 +134,34 @@ static int on_file_chunk(const dx_hbtp_context *context)
     return 0;
 }
 
+/* Another connection may ask for it, from where it broke off. */
+static void set_free(dxup_ranges *a, uint32_t i)
+{
+    assert(i < a->count && a->ranges[i].asked);
+    a->ranges[i].asked = false;
+    if (i < a->first_free) a->first_free = i;
+}
+
+/* The server ends, and has not begun this range. */
+static void take_back(part *p, uint32_t i)
+{
+    unsigned left = 0;
+    p->open = false;
+    for (unsigned k = 0; k < p->count; k++)
+        if (p->asked[k] != i) p->asked[left++] = p->asked[k];
+    assert(left + 1 == p->count);
+    p->count = left;
+    set_free(p->all, i);
+}
+
 static void on_result(dx_hbtp_session *session, const dx_hbtp_result *r)
 {
     part *p = session->desc.user;
     if (p->all->over || !r->error || r->error == DX_HBTP_ECANCELED) return;
+    if (r->error == DX_HBTP_EREMOTE && r->status == DX_HBTP_STATUS_UNAVAILABLE) {
+        take_back(p, (uint32_t)((range *)r->user - p->all->ranges));
+        return;
+    }
     if (r->error == DX_HBTP_EREMOTE && r->status == DX_HBTP_STATUS_NOT_FOUND)
         end(p->all, prog_fail(PROG_NETWORK, "the server no longer has this version of '%s'",
                               p->all->d.name));
@@ -166,7 +191,7 @@ static void ask(part *p)
         range_request_put_name(&w, a->d.name, strlen(a->d.name));
         if (range_request_finish(&w, &size) ||
             dx_hbtp_call(dx_link_session(&a->links, p->id), DXUP_RPC_RANGE, request, size,
-                         UINT64_MAX, NULL, NULL))
+                         UINT64_MAX, &a->ranges[i], NULL))
             break;
         assert(p->count < ASKED_AT_ONCE);
         a->ranges[i].asked = true;
@@ -181,10 +206,7 @@ static void lose(part *p)
     assert(p->count <= ASKED_AT_ONCE);
     p->open = false;
     p->failures++;
-    for (unsigned i = 0; i < p->count; i++) {
-        a->ranges[p->asked[i]].asked = false;
-        if (p->asked[i] < a->first_free) a->first_free = p->asked[i];
-    }
+    for (unsigned i = 0; i < p->count; i++) set_free(a, p->asked[i]);
     p->count = 0;
     bool any = false;
     for (unsigned i = 0; i < a->d.connections; i++) {
@@ -207,6 +229,7 @@ static void on_event(dx_hbtp_session *session, dx_hbtp_event event, const dx_hbt
 {
     part *p = session->desc.user;
     (void)frame;
+    if (event == DX_HBTP_EVENT_DRAIN) p->open = false; /* asks for no more */
     if (event == DX_HBTP_EVENT_CLOSED && !p->all->over) lose(p);
 }
 
@@ -224,7 +247,7 @@ static void connect_part(part *p)
     assert(!p->open && !p->count && p->failures < FAILURES_MAX);
     if (dx_link_connect(&a->links, a->d.address, &p->id)) {
         p->id = 0;
-        p->failures++;
+        lose(p);
         return;
     }
     dx_link_session(&a->links, p->id)->desc.user = p;
