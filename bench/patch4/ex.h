@@ -1,0 +1,4794 @@
+/*  dx_patch.h - v0.2.0 - turns version A of some bytes into version B - MIT-0 or public domain
+
+    Do this in ONE C or C++ file:
+
+        #define DX_PATCH_IMPLEMENTATION       (or DX_IMPLEMENTATION for every dx header)
+        #include "dx_patch.h"
+
+    and include it elsewhere without the define. C99; also builds as C++11.
+
+    QUICK EXAMPLE
+
+        static uint8_t work[1 << 18], patch[512], out[64];
+        const char *old_text = "the quick brown fox jumps over the lazy dog, 1";
+        const char *new_text = "the quick brown fox jumped over the lazy dog, 2";
+        size_t patch_size, out_size;
+        dx_patch_create_desc desc;
+        memset(&desc, 0, sizeof desc);
+        desc.memory = work;
+        desc.memory_size = sizeof work;
+        int error = dx_patch_create(&desc, old_text, strlen(old_text), new_text,
+                                    strlen(new_text), patch, sizeof patch, &patch_size);
+        if (error) return 1;
+        error = dx_patch_apply(old_text, strlen(old_text), patch, patch_size, out, sizeof out,
+                               &out_size, work, sizeof work);
+        if (error) printf("refused: %s\n", dx_patch_error_name(error));
+        if (error || memcmp(out, new_text, out_size) != 0) return 1;
+
+    CONTENTS (search >>)  config types api platform shared hash header coder mixer predict delta
+                          reader public memory flash matches segments maker blocks flashmaker
+                          create license
+
+    THREE KINDS OF PATCH, one container (128 bytes: sizes, hashes, memory that applying needs)
+        blocks   XOR of fixed blocks: in place, undone by the same patch; for images of one layout
+        delta    copies, predicted references, and the rest range coded: for whatever moves
+        flash    a delta for one slot of flash: in place, page by page, safe against power cuts
+
+    GUARANTEES  never allocates; no globals; no recursion; applying gives the target whose hash is
+                in the patch, or an error, before a byte is written where the base is another one.
+                The same input and memory size give the same patch everywhere.
+    LIMITS      create works in memory; references are predicted in files below 4 GiB; an applier
+                has 6 KB (stack in dx_patch_apply, _create), a flash object 8; one thread per object
+    CONFIG      DX_PATCH_NO_CREATE: patches are applied only, as devices do; nothing of what makes
+                them is declared or compiled. DX_PATCH_STATIC, DX_PATCH_API (extern),
+                DX_PATCH_ASSERT(c) (assert),
+                DX_PATCH_MEMCPY, DX_PATCH_MEMMOVE, DX_PATCH_MEMSET, DX_PATCH_MEMCMP
+    ERRORS      dx_patch_error: 0 = ok, negative = reason; dx_patch_error_name()
+    OWNERSHIP   the caller owns every buffer; a parameter that is kept says "borrowed until"
+    FORMAT      docs/formats/patch.md (normative)
+*/
+#ifndef DX_PATCH_H
+#define DX_PATCH_H
+
+#define DX_PATCH_VERSION 0x000200 /* 0xMMmmpp */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+/* >>config ------------------------------------------------------------- */
+#ifdef DX_PATCH_API
+#elif !defined(DX_PATCH_STATIC)
+  #define DX_PATCH_API extern
+#elif defined(__GNUC__) || defined(__clang__)
+  #define DX_PATCH_API static __attribute__((unused))
+#else
+  #define DX_PATCH_API static
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* >>types -------------------------------------------------------------- */
+#define DX_PATCH_HEADER_SIZE 128 /* bytes; dx_patch_info() needs no more */
+#define DX_PATCH_HASH_SIZE   32  /* BLAKE3-256 */
+
+/* value, constant, code of the XOR patcher protocol; the first 13 are common to all dx headers. */
+#define DX_PATCH_ERRORS(X)                                                                         \
+    X(0, OK, 0)                                                                                    \
+    X(-1, EINVAL, 1)      /* an argument breaks its documented contract */                         \
+    X(-2, ENOMEM, 1)      /* the memory given is smaller than what is needed */                    \
+    X(-3, ENOSPACE, 1)    /* the output buffer, or the slot of flash, is too small */              \
+    X(-4, ETOOBIG, 1)     /* a declared size is above the limit that the caller set */             \
+    X(-5, ECORRUPT, 1)    /* the bytes are damaged, or bytes follow the end of the patch */        \
+    X(-6, EAGAIN, 1)      /* not used here */                                                      \
+    X(-7, ESYS, 1)        /* a callback failed: dx_patch_applier_callback_result() */              \
+    X(-8, ENOTSUP, 1)     /* asks for what this kind of patch cannot do, such as undo */           \
+    X(-9, ENOTFOUND, 1)   /* no version with this hash is kept */                                  \
+    X(-10, ECANCELED, 1)  /* the progress callback said stop */                                    \
+    X(-11, ETRUNCATED, 3) /* the patch ends too early */                                           \
+    X(-12, EVERSION, 2)   /* a version, kind, hash, coding, flag or predictor unknown here */      \
+    X(-32, EHEADER, 2)    /* not a patch, or its header is damaged or contradicts itself */        \
+    X(-33, EBLOCK, 4)     /* a block record is malformed */                                        \
+    X(-34, EBOUNDS, 7)    /* an instruction reaches outside of the old or the new bytes */         \
+    X(-35, ENOBASE, 5)    /* no base was given */                                                  \
+    X(-36, ENOPATCH, 6)   /* no patch was given */                                                 \
+    X(-37, EBASE, 1)      /* the base is not the one this patch was made for */                    \
+    X(-38, EAPPLIED, 1)   /* the base already is the target of this patch */                       \
+    X(-39, ETARGET, 1)    /* the result does not have the hash that the patch promises */
+
+typedef enum dx_patch_error {
+#define DX_PATCH_P_ENUM(value, constant, wire) DX_PATCH_##constant = value,
+    DX_PATCH_ERRORS(DX_PATCH_P_ENUM)
+#undef DX_PATCH_P_ENUM
+} dx_patch_error;
+
+typedef enum dx_patch_kind {
+    DX_PATCH_KIND_BLOCKS = 1,
+    DX_PATCH_KIND_DELTA = 2,
+    DX_PATCH_KIND_FLASH = 4 /* in place on one slot, by dx_patch_flash_apply() */
+} dx_patch_kind;
+
+typedef enum dx_patch_coding {
+    DX_PATCH_CODING_PLAIN = 0,
+    DX_PATCH_CODING_RANGE = 1,
+    /* 2 was zstd, in version 1 of the format */
+    DX_PATCH_CODING_BRIEF = 3 /* blocks: two bytes where one byte of a hundred has changed */
+} dx_patch_coding;
+
+typedef struct dx_patch_header {
+    uint8_t version;       /* 1 blocks, 3 others */
+    uint8_t kind;          /* dx_patch_kind */
+    uint8_t hash_kind;     /* 1 = BLAKE3-256 */
+    uint8_t coding;        /* dx_patch_coding */
+    bool reversible;       /* undo gives the base back */
+    uint32_t block_size;   /* bytes; 0 for a delta */
+    uint32_t trailer_size; /* bytes after the body for a signature; not interpreted */
+    uint32_t body_crc;     /* CRC-32C */
+    uint64_t base_size;    /* bytes */
+    uint64_t target_size;  /* bytes */
+    uint64_t body_size;    /* bytes */
+    uint64_t memory_size;  /* bytes of memory that applying takes; the body gets no more */
+    uint8_t base_hash[DX_PATCH_HASH_SIZE];
+    uint8_t target_hash[DX_PATCH_HASH_SIZE];
+} dx_patch_header;
+
+#ifndef DX_PATCH_NO_CREATE
+typedef struct dx_patch_create_desc {
+    void *memory;              /* required, any alignment; used during the call only */
+    size_t memory_size;        /* bytes; dx_patch_create_memory_size() is the best, less works */
+    dx_patch_kind kind;        /* 0 = DX_PATCH_KIND_DELTA */
+    uint32_t block_size;       /* a power of two; 0 = 4096; blocks: 64..65536; flash: 256..2^20 */
+    uint64_t slot_size;        /* flash: bytes; 0 = two pages more than both take; one at least */
+    uint32_t trailer_size;     /* bytes that the caller will append for a signature; 0 = none */
+    uint32_t codings;          /* bits 1 << dx_patch_coding; 0 = all that this build has */
+    uint32_t level;            /* delta: 1 (fastest) .. 9 (smallest); 0 = 6 */
+    uint64_t apply_memory_max; /* bytes that applying may need; 0 = 64 MiB */
+    bool one_way;              /* blocks: drop what a shrinking target cuts off; no undo then */
+    bool skip_check;           /* do not apply the patch once before reporting success */
+} dx_patch_create_desc;
+#endif
+
+/* Callbacks return 0, or any other value to stop with DX_PATCH_ESYS. */
+typedef struct dx_patch_applier_desc {
+    void *user; /* handed to the callbacks */
+    /* Fill out with exactly size bytes of the base from offset on. Required without base. */
+    int (*read)(void *user, uint64_t offset, void *out, size_t size);
+    /* The next size bytes of the target, in order. Required without out. */
+    int (*write)(void *user, const void *data, size_t size);
+    /* Optional. Bytes done of total, base hashing included; not 0 = stop with ECANCELED. */
+    int (*progress)(void *user, uint64_t done, uint64_t total);
+    const void *base;         /* the base in memory; read is not called then */
+    void *out;                /* the target in memory, not overlapping; write is not called then */
+    size_t out_capacity;      /* bytes of out */
+    uint64_t base_size;       /* bytes of the base */
+    void *memory;             /* required, any alignment; borrowed until finish */
+    size_t memory_size;       /* at least that of the patch; 17..65 KB more: larger writes */
+    uint64_t target_size_max; /* bytes; 0 = no limit */
+    bool skip_base_hash;      /* the caller has verified the base: only its size is checked */
+    bool skip_target_hash;    /* the caller verifies the target: OK does not speak of its hash */
+    bool undo;                /* blocks: the base is the target, produce what it was made from */
+} dx_patch_applier_desc;
+
+typedef struct dx_patch_p_blake3 { /* >>hash */
+    uint32_t cv_[8];         /* chaining value of the chunk that is being hashed */
+    uint64_t chunk_;         /* its number: so many are complete */
+    uint8_t block_[64];      /* its last block, which may yet be the last of all */
+    uint8_t block_size_;     /* bytes of block_ */
+    uint8_t blocks_;         /* blocks of the chunk that are hashed */
+    uint8_t stack_size_;     /* subtrees that wait for their right sibling, */
+    uint32_t stack_[55][8];  /* the largest first */
+} dx_patch_p_blake3;
+
+typedef struct dx_patch_p_coder { /* >>coder: reads or writes bits */
+    const uint8_t *source_; /* reading: size_ bytes, at_ of them taken */
+    uint8_t *out_;          /* writing: room for size_ bytes, at_ of them written */
+    uint16_t *rows_;        /* models of symbols: 16 words each */
+    size_t at_;
+    size_t size_;
+    uint64_t low_;     /* writing: where the range begins; bit 32 is a carry */
+    uint64_t pending_; /* writing: bytes that a carry may yet change */
+    uint64_t cost_;    /* counting: sixteenths of a bit */
+    uint32_t range_;   /* how much of the code space is left; 0: plain coding, bytes and varints */
+    uint32_t code_;    /* reading: where in the range the code is */
+    int mode_;         /* DX_PATCH_P_READ, _WRITE, _COUNT */
+    bool last_;        /* no more input follows: steps need not wait for it */
+    bool any_;         /* writing: the first byte, always zero, has been left out */
+    bool overrun_;     /* read or written beyond the end */
+    bool bad_number_;  /* read a number that no writer writes */
+    uint8_t cache_;    /* writing: the oldest of the pending bytes */
+} dx_patch_p_coder;
+
+#define DX_PATCH_P_SEGMENTS 8u    /* at most, of a file */
+#define DX_PATCH_P_SETUP_SIZE 34u /* words: count, origin, four for each segment */
+
+typedef struct dx_patch_p_predictor { /* >>predict: where references point to */
+    uint32_t *matches_; /* new offset, old offset, size of each; then their order by old offset;
+                           then the old offsets in this order */
+    uint32_t *memory_;  /* corrections, by region of the target */
+    uint32_t count_;    /* matches */
+    uint32_t flags_;    /* were the last two fields predicted wrongly? one bit each */
+    uint32_t region_bits_;
+    uint64_t setup_[2][DX_PATCH_P_SETUP_SIZE]; /* of base and target */
+} dx_patch_p_predictor;
+
+typedef struct dx_patch_p_mixer dx_patch_p_mixer;
+
+typedef struct dx_patch_p_delta { /* >>delta: what both sides of a delta know */
+    dx_patch_p_coder coder_;
+    dx_patch_p_predictor predictor_;
+    dx_patch_p_mixer *mixer_; /* or NULL: then the fields up to raw_ are not used */
+    uint16_t *groups_;        /* rows by context: 1 << groups_log_ of them */
+    uint32_t *heads_;         /* by hash of five literals: the place behind them in the history */
+    uint8_t *history_;        /* the last 1 << history_log_ literals */
+    uint32_t history_log_;    /* 0: no mixer */
+    uint32_t groups_log_;
+    uint32_t history_size_; /* literals so far; wraps */
+    uint32_t repeat_at_;    /* place in the history that the next literal may repeat, */
+    uint32_t repeat_size_;  /* after so many that did; at most 15; 0: none */
+    uint32_t hint_;         /* was the last literal the base's byte at its place? */
+    uint32_t raw_;          /* the literals of this kilobyte are not coded but copied */
+    uint64_t past_;         /* the last eight bytes of the target, the last one lowest */
+    uint32_t literal_bits_; /* bits of the byte before that choose the rows of a literal */
+    uint32_t diff_bits_;    /* bits of context that choose the rows of a wrong byte */
+    uint32_t id_;           /* predictor of the last block */
+    uint32_t last_run_;     /* right bytes before the last wrong one */
+    uint32_t last_diff_;    /* by how much that was wrong */
+    bool map_;              /* the matches come first, as a map for predictions */
+    bool rich_;             /* mixes more contexts */
+} dx_patch_p_delta;
+
+typedef struct dx_patch_p_block { /* of a match: at most 1024 bytes that share a predictor */
+    const uint8_t *old_bytes;
+    const uint8_t *new_bytes; /* NULL when reading */
+    uint64_t old_at;          /* offsets in base and target */
+    uint64_t new_at;
+    uint64_t bias[2];   /* address less offset, of its place in base and target */
+    uint64_t origin[2]; /* what based addresses count from, in base and target */
+    uint32_t size;
+    uint32_t limit; /* a field that starts in size bytes may end in limit bytes */
+    uint32_t at;    /* bytes that are done, first with fields, then with wrong bytes */
+    int32_t from;   /* where the last field ended */
+    bool filled;    /* all fields are done */
+} dx_patch_p_block;
+
+typedef struct dx_patch_p_runs { /* >>reader: where in a block patch it is */
+    uint64_t block_size;
+    uint64_t limit; /* runs lie below: the larger file's size, if undo is possible */
+    uint64_t next;  /* where the block after this one begins */
+    uint64_t at;    /* of the next changed byte */
+    uint64_t size;  /* changed bytes left of this run */
+    uint64_t left;  /* runs left of this block */
+    bool brief;     /* the coding */
+} dx_patch_p_runs;
+
+typedef struct dx_patch_applier { /* caller-allocated, stays where it is; fields are private */
+    dx_patch_applier_desc desc_;
+    dx_patch_header header_;
+    dx_patch_p_blake3 blake3_; /* of the base, then of the target */
+    dx_patch_p_delta delta_;
+    dx_patch_p_block block_;
+    dx_patch_p_runs runs_;
+    uint8_t *memory_;    /* what is left of the caller's memory: left_ bytes */
+    uint8_t *old_;       /* a window of the base */
+    uint8_t *new_;       /* target bytes on their way to write(): room_ bytes */
+    uint64_t from_size_; /* bytes of what is read, */
+    uint64_t to_size_;   /* and of what is made: undo exchanges them */
+    uint64_t received_;  /* bytes of the patch */
+    uint64_t produced_;  /* bytes of the target, */
+    uint64_t given_;     /* and how many of them are hashed and handed on */
+    uint64_t base_done_; /* bytes of the base that are hashed */
+    uint64_t at_;        /* blocks: offset of the window in the base */
+    uint64_t literals_left_; /* before the next match */
+    uint64_t literals_done_; /* since the last one */
+    uint64_t hint_old_;      /* where in the base the hint of the next literal is */
+    uint64_t equal_left_;    /* bytes of the match that are a plain copy */
+    uint64_t match_left_;    /* bytes of the match; 0: there is none */
+    uint64_t match_old_;     /* its offsets */
+    uint64_t match_new_;
+    uint64_t new_end_; /* where the last match of the list ended */
+    uint64_t old_end_;
+    int error_; /* what finish and later calls return */
+    int callback_result_;
+    int state_; /* what is expected next */
+    uint32_t crc_;
+    uint32_t setup_at_; /* numbers of the setup that are read */
+    uint32_t setup_side_; /* 0 base, 1 target */
+    uint32_t block_at_; /* blocks: bytes in the window */
+    uint32_t match_at_; /* matches of the list that are read, later that are done */
+    uint32_t later_;    /* 1 once the match has had its first count of equal blocks */
+    size_t in_size_;
+    size_t left_;
+    size_t room_;
+    bool whole_; /* the body's checksum has been compared */
+    uint8_t in_[1024];
+} dx_patch_applier;
+
+/* What a flash patch asks of the device, at an offset of the slot. */
+typedef enum {
+    DX_PATCH_FLASH_READ,
+    DX_PATCH_FLASH_WRITE, /* 256 bytes within an erased page, all 0xFF */
+    DX_PATCH_FLASH_ERASE  /* a page of the patch's page size; no data */
+} dx_patch_flash_io;
+
+typedef struct dx_patch_flash_desc { /* all is required */
+    void *user; /* handed to io, which returns 0, or what makes the call end with ESYS */
+    int (*io)(void *user, dx_patch_flash_io what, uint64_t offset, void *data, size_t size);
+    const void *patch;  /* the whole patch; it must outlive power cuts */
+    size_t patch_size;  /* bytes */
+    uint64_t slot_size; /* bytes */
+    uint32_t page_size; /* bytes that are erased at once; divides the patch's pages */
+} dx_patch_flash_desc;
+
+#define DX_PATCH_P_FLASH_ROWS 178u /* models of a flash patch */
+
+typedef struct dx_patch_flash { /* caller-allocated, stays where it is; fields are private */
+    dx_patch_flash_desc desc_;
+    dx_patch_header header_;
+    dx_patch_p_coder coder_;
+    uint32_t base_size_;
+    uint32_t target_size_;
+    uint32_t gap_;        /* pages by which the base moves up */
+    uint32_t bits_;       /* log2 of the page size */
+    uint32_t stream_at_;  /* offset in the patch, behind the checksums of pages */
+    uint32_t pages_;      /* of the base */
+    uint32_t cached_;     /* piece of the base in old_; DX_PATCH_P_F_NEVER: none */
+    uint32_t first_page_; /* pages of the target before this one are not written */
+    int error_;           /* the first one; nothing is done after it */
+    uint8_t old_[64];     /* a piece of the base */
+    uint8_t out_[256];    /* target bytes for the next write */
+    union {               /* a hash is taken before or after decoding, never meanwhile */
+        dx_patch_p_blake3 blake3_;
+        uint16_t rows_[16 * DX_PATCH_P_FLASH_ROWS];
+    } u_;
+} dx_patch_flash;
+
+/* >>api ---------------------------------------------------------------- */
+/* "DX_PATCH_ECORRUPT" and so on; "unknown error" for a value that is none. Static storage. */
+DX_PATCH_API const char *dx_patch_error_name(int error);
+
+/* The numeric codes 0..7 of the XOR patcher protocol, see docs/formats/patch.md. */
+DX_PATCH_API int dx_patch_error_wire(int error);
+
+/* BLAKE3-256 of size bytes into hash (DX_PATCH_HASH_SIZE bytes). */
+DX_PATCH_API void dx_patch_hash(const void *data, size_t size, uint8_t *hash);
+
+/* Read and check the first 128 bytes of a patch. ETRUNCATED (size is less), EHEADER, EVERSION. */
+DX_PATCH_API int dx_patch_info(const void *bytes, size_t size, dx_patch_header *header);
+
+#ifndef DX_PATCH_NO_CREATE
+/* Bytes of output that dx_patch_create() never exceeds; 0 when that is above SIZE_MAX. */
+DX_PATCH_API size_t dx_patch_bound(const dx_patch_create_desc *desc, size_t base_size,
+                                   size_t target_size);
+
+/* Bytes of memory with which dx_patch_create() finds everything; 0 when above SIZE_MAX. Less, from
+   68 KB on, makes larger delta patches; another memory_size may give another patch. */
+DX_PATCH_API size_t dx_patch_create_memory_size(const dx_patch_create_desc *desc,
+                                                size_t base_size, size_t target_size);
+
+/* Make the patch that turns base into target (NULL when empty), and apply it once to check it. out
+   (out_capacity bytes) receives header and body, *out_size bytes; desc->trailer_size bytes are then
+   the caller's to append. EINVAL, ENOMEM, ENOSPACE, ENOTSUP (no coding allowed suits the kind),
+   ETOOBIG (applying takes more than apply_memory_max; flash: 1 GiB and more). */
+DX_PATCH_API int dx_patch_create(const dx_patch_create_desc *desc, const void *base,
+                                 size_t base_size, const void *target, size_t target_size,
+                                 void *out, size_t out_capacity, size_t *out_size);
+#endif
+
+/* Apply a whole patch, trailer included. out must not overlap base; its content means nothing after
+   an error. memory: at least memory_size of the patch's header. */
+DX_PATCH_API int dx_patch_apply(const void *base, size_t base_size, const void *patch,
+                                size_t patch_size, void *out, size_t out_capacity,
+                                size_t *out_size, void *memory, size_t memory_size);
+
+/* Blocks: turn the base in buffer into the target, all or nothing (but what lies behind it may be
+   zeroed). buffer_capacity matches the larger of both. ENOTSUP for a delta. */
+DX_PATCH_API int dx_patch_apply_in_place(void *buffer, size_t base_size, size_t buffer_capacity,
+                                         const void *patch, size_t patch_size, size_t *new_size);
+
+/* Blocks: turn the target back into the base likewise. ENOTSUP if the patch is not reversible. */
+DX_PATCH_API int dx_patch_undo(void *buffer, size_t target_size, size_t buffer_capacity,
+                               const void *patch, size_t patch_size, size_t *new_size);
+
+/* Apply a patch while it arrives. *desc is copied. EINVAL, ENOBASE (no read callback). */
+DX_PATCH_API int dx_patch_applier_init(dx_patch_applier *a, const dx_patch_applier_desc *desc);
+
+/* The next bytes of the patch; all are taken. Once the header is complete the whole base is read,
+   and hashed; only then the first byte is written. An error is final: later calls return it. */
+DX_PATCH_API int dx_patch_applier_feed(dx_patch_applier *a, const void *data, size_t size);
+
+/* DX_PATCH_OK only when the whole patch arrived and what was written has the promised hash. */
+DX_PATCH_API int dx_patch_applier_finish(dx_patch_applier *a);
+
+/* What the callback returned that led to DX_PATCH_ESYS or ECANCELED; 0 otherwise. */
+DX_PATCH_API int dx_patch_applier_callback_result(const dx_patch_applier *a);
+
+/* Flash patches: turn the base into the target where it lies, page by page. After a power cut or an
+   error of io call it again with the same patch, any number of times. No page is erased more than
+   twice, and at most twice more after each cut. OK and EAPPLIED: the slot holds the target; what
+   lies behind it is undefined. EBASE: it holds neither the base nor what an interrupted run left,
+   and nothing was changed. ENOSPACE: the slot, ENOTSUP: the page size does not suit the patch. */
+DX_PATCH_API int dx_patch_flash_apply(dx_patch_flash *f, const dx_patch_flash_desc *desc);
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* DX_PATCH_H */
+
+#if (defined(DX_PATCH_IMPLEMENTATION) || defined(DX_IMPLEMENTATION)) && \
+    !defined(DX_PATCH_IMPLEMENTED)
+#define DX_PATCH_IMPLEMENTED
+
+/* >>platform ----------------------------------------------------------- */
+#ifndef DX_PATCH_ASSERT
+  #if defined(__STDC_HOSTED__) && __STDC_HOSTED__ == 1 && !defined(NDEBUG)
+    #include <assert.h>
+    #define DX_PATCH_ASSERT(c) assert(c)
+  #else
+    #define DX_PATCH_ASSERT(c) ((void)sizeof(c))
+  #endif
+#endif
+#if !defined(__GNUC__) && !defined(__clang__)
+  #include <string.h>
+  #define DX_PATCH_P_MEM(name) name
+  #define DX_PATCH_P_PREFETCH(p) ((void)(p))
+#else
+  #define DX_PATCH_P_MEM(name) __builtin_##name
+  #define DX_PATCH_P_PREFETCH(p) __builtin_prefetch(p)
+  #ifndef __OPTIMIZE_SIZE__ /* one instruction each on most machines, which inlining does not see */
+static inline uint32_t dx_patch_p_load32(const uint8_t *p) __attribute__((always_inline));
+static inline uint64_t dx_patch_p_load64(const uint8_t *p) __attribute__((always_inline));
+  #endif
+#endif
+#ifndef DX_PATCH_MEMCPY
+  #define DX_PATCH_MEMCPY DX_PATCH_P_MEM(memcpy)
+#endif
+#ifndef DX_PATCH_MEMMOVE
+  #define DX_PATCH_MEMMOVE DX_PATCH_P_MEM(memmove)
+#endif
+#ifndef DX_PATCH_MEMSET
+  #define DX_PATCH_MEMSET DX_PATCH_P_MEM(memset)
+#endif
+#ifndef DX_PATCH_MEMCMP
+  #define DX_PATCH_MEMCMP DX_PATCH_P_MEM(memcmp)
+#endif
+/* >>shared --------------------------------------------------------------
+   Small helpers that other dx headers hold as identical copies (a check compares them). */
+static uint32_t dx_patch_p_load32(const uint8_t *p)
+{
+    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
+static uint64_t dx_patch_p_load64(const uint8_t *p)
+{
+    return (uint64_t)dx_patch_p_load32(p) | (uint64_t)dx_patch_p_load32(p + 4) << 32;
+}
+
+static void dx_patch_p_store32(uint8_t *p, uint32_t v)
+{
+    p[0] = (uint8_t)(v & 0xff);
+    p[1] = (uint8_t)(v >> 8 & 0xff);
+    p[2] = (uint8_t)(v >> 16 & 0xff);
+    p[3] = (uint8_t)(v >> 24);
+}
+
+#ifndef DX_PATCH_NO_CREATE
+static void dx_patch_p_store64(uint8_t *p, uint64_t v)
+{
+    dx_patch_p_store32(p, (uint32_t)(v & 0xffffffffu));
+    dx_patch_p_store32(p + 4, (uint32_t)(v >> 32));
+}
+#endif
+
+/* CRC-32C (Castagnoli, RFC 3720 appendix B.4): polynomial 0x82f63b78 reflected, a nibble at a
+   time so that the table is 64 bytes. Start with crc = 0; feed pieces in order. */
+static uint32_t dx_patch_p_crc32c(uint32_t crc, const uint8_t *p, size_t size)
+{
+    static const uint32_t table[16] = {
+        0x00000000u, 0x105ec76fu, 0x20bd8edeu, 0x30e349b1u, 0x417b1dbcu, 0x5125dad3u,
+        0x61c69362u, 0x7198540du, 0x82f63b78u, 0x92a8fc17u, 0xa24bb5a6u, 0xb21572c9u,
+        0xc38d26c4u, 0xd3d3e1abu, 0xe330a81au, 0xf36e6f75u};
+    crc = ~crc;
+    while (size--) {
+        crc ^= *p++;
+        crc = crc >> 4 ^ table[crc & 15];
+        crc = crc >> 4 ^ table[crc & 15];
+    }
+    return ~crc;
+}
+/* <<shared */
+
+/* >>hash: BLAKE3-256 --------------------------------------------------------
+   github.com/BLAKE3-team/BLAKE3-specs, section 2. The input is cut into chunks of 1024 bytes. A
+   chunk is 16 blocks of 64 bytes, compressed one after the other into a chaining value (CV) of 32
+   bytes; a parent compresses the CVs of its two children. A left subtree is always complete: it
+   has as many chunks as a power of two allows, so the tree of five chunks is
+
+                  root
+                 /    \
+             p0123    chunk 4        stack_ while chunk 4 is hashed:  p0123
+            /     \
+          p01     p23                which is one entry for each bit that is set
+         /   \   /   \               in the number of complete chunks (100 in binary)
+        0     1 2     3
+
+   The last compression of all has the flag ROOT. So nothing is joined, and no block compressed,
+   before it is known that more input follows. Where the machine has vectors, eight chunks (or
+   eight parents) are hashed side by side, one in each lane; the results are the same. */
+enum { /* flags of a compression */
+    DX_PATCH_P_B3_CHUNK_START = 1,
+    DX_PATCH_P_B3_CHUNK_END = 2,
+    DX_PATCH_P_B3_PARENT = 4,
+    DX_PATCH_P_B3_ROOT = 8
+};
+#define DX_PATCH_P_B3_BLOCK 64u
+#define DX_PATCH_P_B3_CHUNK 1024u
+#define DX_PATCH_P_B3_BLOCKS 16u /* of a chunk */
+
+/* The key of the plain hash: the first words of SHA-256's state. */
+static void dx_patch_p_blake3_iv(uint32_t key[8])
+{
+    static const uint32_t iv[8] = {0x6a09e667u, 0xbb67ae85u, 0x3c6ef372u, 0xa54ff53au,
+                                   0x510e527fu, 0x9b05688cu, 0x1f83d9abu, 0x5be0cd19u};
+    DX_PATCH_MEMCPY(key, iv, sizeof iv);
+}
+
+#define DX_PATCH_P_B3_ROTR(x, n) ((x) >> (n) | (x) << (32 - (n)))
+/* The quarter round: mixes two message words into a column or a diagonal of the 4x4 state. */
+#define DX_PATCH_P_B3_G(a, b, c, d, x, y)     \
+    do {                                      \
+        a += b + m[x];                        \
+        d = DX_PATCH_P_B3_ROTR(d ^ a, 16);    \
+        c += d;                               \
+        b = DX_PATCH_P_B3_ROTR(b ^ c, 12);    \
+        a += b + m[y];                        \
+        d = DX_PATCH_P_B3_ROTR(d ^ a, 8);     \
+        c += d;                               \
+        b = DX_PATCH_P_B3_ROTR(b ^ c, 7);     \
+    } while (0)
+/* A round: four columns, four diagonals. The arguments are the order of the message words. */
+#define DX_PATCH_P_B3_ROUND(i0, i1, i2, i3, i4, i5, i6, i7, i8, i9, ia, ib, ic, id, ie, if)        \
+    do {                                                                                           \
+        DX_PATCH_P_B3_G(v0, v4, v8, vc, i0, i1);                                                   \
+        DX_PATCH_P_B3_G(v1, v5, v9, vd, i2, i3);                                                   \
+        DX_PATCH_P_B3_G(v2, v6, va, ve, i4, i5);                                                   \
+        DX_PATCH_P_B3_G(v3, v7, vb, vf, i6, i7);                                                   \
+        DX_PATCH_P_B3_G(v0, v5, va, vf, i8, i9);                                                   \
+        DX_PATCH_P_B3_G(v1, v6, vb, vc, ia, ib);                                                   \
+        DX_PATCH_P_B3_G(v2, v7, v8, vd, ic, id);                                                   \
+        DX_PATCH_P_B3_G(v3, v4, v9, ve, ie, if);                                                   \
+    } while (0)
+
+/* Compress a block, of which block_size bytes count (the rest must be zero), into a chaining value.
+   The counter is the chunk's number; a parent has 0. */
+static void dx_patch_p_hash_compress(uint32_t cv[8], const uint8_t block[64], uint32_t block_size,
+                                     uint64_t counter, uint32_t flags)
+{
+    static const uint8_t order[16] = {2, 6, 3, 10, 7, 0, 4, 13, 1, 11, 12, 5, 9, 14, 15, 8};
+    uint32_t old[16], m[16];
+    uint32_t v0 = cv[0], v1 = cv[1], v2 = cv[2], v3 = cv[3];
+    uint32_t v4 = cv[4], v5 = cv[5], v6 = cv[6], v7 = cv[7];
+    uint32_t v8 = 0x6a09e667u, v9 = 0xbb67ae85u, va = 0x3c6ef372u, vb = 0xa54ff53au;
+    uint32_t vc = (uint32_t)(counter & 0xffffffffu), vd = (uint32_t)(counter >> 32);
+    uint32_t ve = block_size, vf = flags;
+    unsigned i, round;
+    DX_PATCH_ASSERT(block_size <= DX_PATCH_P_B3_BLOCK);
+    DX_PATCH_ASSERT(!(flags & DX_PATCH_P_B3_PARENT) || (block_size == 64 && counter == 0));
+    for (i = 0; i < 16; i++) m[i] = dx_patch_p_load32(block + 4 * i);
+    for (round = 0; round < 7; round++) {
+        DX_PATCH_P_B3_ROUND(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+        for (i = 0; i < 16; i++) old[i] = m[i];
+        for (i = 0; i < 16; i++) m[i] = old[order[i]];
+    }
+    const uint32_t out[8] = {v0 ^ v8, v1 ^ v9, v2 ^ va, v3 ^ vb,
+                             v4 ^ vc, v5 ^ vd, v6 ^ ve, v7 ^ vf};
+    DX_PATCH_MEMCPY(cv, out, sizeof out);
+}
+
+/* Hosted: eight chunks or nodes side by side, one in each lane of GNU C vectors. */
+#if defined(__has_builtin) && defined(__STDC_HOSTED__) && __STDC_HOSTED__ == 1
+  #if __has_builtin(__builtin_shufflevector) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ && \
+      (defined(__SSE2__) || defined(__ARM_NEON) || defined(__wasm_simd128__))
+    #define DX_PATCH_P_LANES
+  #endif
+#endif
+#if defined(__GNUC__) && __GNUC__ >= 8 && !defined(__clang__)
+  #define DX_PATCH_P_UNROLL _Pragma("GCC unroll 8")
+#else
+  #define DX_PATCH_P_UNROLL
+#endif
+#ifdef DX_PATCH_P_LANES
+typedef uint32_t dx_patch_p_v8 __attribute__((vector_size(32)));
+typedef dx_patch_p_v8 dx_patch_p_word; /* what XOR goes by */
+typedef uint8_t dx_patch_p_v32 __attribute__((vector_size(32)));
+#undef DX_PATCH_P_B3_ROTR
+#define DX_PATCH_P_QUAD(i, n) \
+    i + n / 8 % 4, i + (n / 8 + 1) % 4, i + (n / 8 + 2) % 4, i + (n / 8 + 3) % 4
+#define DX_PATCH_P_B3_ROTR(x, n) /* by whole bytes: one shuffle */                                 \
+    (n % 8 ? (x) >> n | (x) << (32 - n)                                                            \
+           : (dx_patch_p_v8)__builtin_shufflevector(                                               \
+                 (dx_patch_p_v32)(x), (dx_patch_p_v32)(x), DX_PATCH_P_QUAD(0, n),                  \
+                 DX_PATCH_P_QUAD(4, n), DX_PATCH_P_QUAD(8, n), DX_PATCH_P_QUAD(12, n),             \
+                 DX_PATCH_P_QUAD(16, n), DX_PATCH_P_QUAD(20, n), DX_PATCH_P_QUAD(24, n),           \
+                 DX_PATCH_P_QUAD(28, n)))
+#define DX_PATCH_P_LOW(a, b) __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11)
+#define DX_PATCH_P_HIGH(a, b) __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15)
+
+/* Compress the blocks of eight inputs, which lie stride bytes apart, into eight chaining values;
+   out may be in. Inputs are chunks of 16 blocks, the first one with this number, or pairs of
+   children, one block each. The words are gathered as 8x8 squares and transposed, so that lane i
+   of m[k] is word k of input i. */
+#define DX_PATCH_P_KERNEL(name, attributes)                                                        \
+    attributes static void name(const uint8_t *in, size_t stride, uint32_t blocks,                 \
+                                uint64_t number, uint8_t *out)                                     \
+    {                                                                                              \
+        dx_patch_p_v8 h[8], m[16], t[8], low = {0}, high = {0}, none = {0};                        \
+        uint32_t cv[8], i, j, k, block;                                                            \
+        dx_patch_p_blake3_iv(cv);                                                                  \
+        for (i = 0; i < 8; i++) {                                                                  \
+            h[i] = none + cv[i];                                                                   \
+            if (blocks > 1) low[i] = (uint32_t)(number & 0xffffffffu) + i;                         \
+            if (blocks > 1) high[i] = (uint32_t)(number >> 32);                                    \
+        }                                                                                          \
+        for (block = 0; block < blocks; block++) {                                                 \
+            dx_patch_p_v8 v0 = h[0], v1 = h[1], v2 = h[2], v3 = h[3], v4 = h[4], v5 = h[5],        \
+                          v6 = h[6], v7 = h[7], v8 = none + 0x6a09e667u, v9 = none + 0xbb67ae85u,  \
+                          va = none + 0x3c6ef372u, vb = none + 0xa54ff53au, vc = low, vd = high,   \
+                          ve = none + 64u, vf = none;                                              \
+            if (blocks == 1) vf += (uint32_t)DX_PATCH_P_B3_PARENT;                                 \
+            else if (block == 0) vf += (uint32_t)DX_PATCH_P_B3_CHUNK_START;                        \
+            else if (block == 15) vf += (uint32_t)DX_PATCH_P_B3_CHUNK_END;                         \
+            DX_PATCH_P_UNROLL for (k = 0; k < 16; k += 8) {                                        \
+                DX_PATCH_P_UNROLL for (i = 0; i < 8; i++)                                          \
+                    DX_PATCH_MEMCPY(&m[k + i], in + i * stride + 64 * block + 4 * k, 32);          \
+                DX_PATCH_P_UNROLL for (j = 0; j < 3; j++) { /* rows become columns */              \
+                    DX_PATCH_MEMCPY(t, &m[k], sizeof t);                                           \
+                    DX_PATCH_P_UNROLL for (i = 0; i < 4; i++) {                                    \
+                        m[k + 2 * i] = DX_PATCH_P_LOW(t[i], t[i + 4]);                             \
+                        m[k + 2 * i + 1] = DX_PATCH_P_HIGH(t[i], t[i + 4]);                        \
+                    }                                                                              \
+                }                                                                                  \
+            }                                                                                      \
+            DX_PATCH_P_B3_ROUND(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);             \
+            DX_PATCH_P_B3_ROUND(2, 6, 3, 10, 7, 0, 4, 13, 1, 11, 12, 5, 9, 14, 15, 8);             \
+            DX_PATCH_P_B3_ROUND(3, 4, 10, 12, 13, 2, 7, 14, 6, 5, 9, 0, 11, 15, 8, 1);             \
+            DX_PATCH_P_B3_ROUND(10, 7, 12, 9, 14, 3, 13, 15, 4, 0, 11, 2, 5, 8, 1, 6);             \
+            DX_PATCH_P_B3_ROUND(12, 13, 9, 11, 15, 10, 14, 8, 7, 2, 5, 3, 0, 1, 6, 4);             \
+            DX_PATCH_P_B3_ROUND(9, 14, 11, 5, 8, 12, 15, 1, 13, 3, 0, 10, 2, 6, 4, 7);             \
+            DX_PATCH_P_B3_ROUND(11, 15, 5, 0, 1, 9, 8, 6, 14, 10, 2, 12, 3, 4, 7, 13);             \
+            h[0] = v0 ^ v8;                                                                        \
+            h[1] = v1 ^ v9;                                                                        \
+            h[2] = v2 ^ va;                                                                        \
+            h[3] = v3 ^ vb;                                                                        \
+            h[4] = v4 ^ vc;                                                                        \
+            h[5] = v5 ^ vd;                                                                        \
+            h[6] = v6 ^ ve;                                                                        \
+            h[7] = v7 ^ vf;                                                                        \
+        }                                                                                          \
+        for (i = 0; i < 64; i++) dx_patch_p_store32(out + 4 * i, h[i % 8][i / 8]);                 \
+    }
+DX_PATCH_P_KERNEL(dx_patch_p_eight, )
+#if defined(__x86_64__) || defined(__i386__)
+  #define DX_PATCH_P_AVX2 __attribute__((target("avx2")))
+DX_PATCH_P_KERNEL(dx_patch_p_eight_avx2, DX_PATCH_P_AVX2)
+#endif
+
+/* Hash a subtree of whole chunks, a power of two from 8 to 64 of them, but for its top: values gets
+   the chaining values of its two children, as the top may be the root. */
+static void dx_patch_p_subtree(const uint8_t *p, uint64_t number, size_t chunks, uint8_t *values)
+{
+    void (*eight)(const uint8_t *, size_t, uint32_t, uint64_t, uint8_t *) = dx_patch_p_eight;
+    size_t i;
+    DX_PATCH_ASSERT(chunks >= 8 && chunks <= 64 && !(chunks & (chunks - 1)));
+    DX_PATCH_ASSERT(number % chunks == 0);
+#ifdef DX_PATCH_P_AVX2
+    if (__builtin_cpu_supports("avx2")) eight = dx_patch_p_eight_avx2;
+#endif
+    for (i = 0; i < chunks; i += 8) eight(p + 1024 * i, 1024, 16, number + i, values + 32 * i);
+    while ((chunks /= 2) > 1)
+        for (i = 0; i < chunks; i += 8) eight(values + 64 * i, 64, 1, 0, values + 32 * i);
+}
+#else
+typedef uint64_t dx_patch_p_word;
+#endif
+#undef DX_PATCH_P_B3_ROUND
+#undef DX_PATCH_P_B3_G
+#undef DX_PATCH_P_B3_ROTR
+
+static void dx_patch_p_hash_start(dx_patch_p_blake3 *h)
+{
+    DX_PATCH_MEMSET(h, 0, sizeof *h);
+    dx_patch_p_blake3_iv(h->cv_);
+}
+
+/* Compress the block that was kept, with these flags and those of its place in the chunk. */
+static void dx_patch_p_hash_block(dx_patch_p_blake3 *h, uint32_t flags)
+{
+    DX_PATCH_ASSERT(h->blocks_ < DX_PATCH_P_B3_BLOCKS);
+    if (h->blocks_ == 0) flags |= (uint32_t)DX_PATCH_P_B3_CHUNK_START;
+    dx_patch_p_hash_compress(h->cv_, h->block_, h->block_size_, h->chunk_, flags);
+    DX_PATCH_ASSERT(h->block_size_ <= DX_PATCH_P_B3_BLOCK);
+    h->block_size_ = 0;
+    h->blocks_++;
+}
+
+/* Make cv_ that of a parent: its left child is on top of the stack, its right one is cv_. */
+static void dx_patch_p_hash_join(dx_patch_p_blake3 *h, uint32_t flags)
+{
+    const uint32_t *left;
+    uint8_t pair[64];
+    unsigned i;
+    DX_PATCH_ASSERT(h->stack_size_ > 0);
+    left = h->stack_[--h->stack_size_];
+    for (i = 0; i < 8; i++) {
+        dx_patch_p_store32(pair + 4 * i, left[i]);
+        dx_patch_p_store32(pair + 32 + 4 * i, h->cv_[i]);
+    }
+    dx_patch_p_blake3_iv(h->cv_);
+    dx_patch_p_hash_compress(h->cv_, pair, 64, 0, (uint32_t)DX_PATCH_P_B3_PARENT | flags);
+}
+
+/* A subtree is complete: it waits on the stack, and the next chunk starts with the key. */
+static void dx_patch_p_hash_push(dx_patch_p_blake3 *h)
+{
+    DX_PATCH_ASSERT(h->stack_size_ < sizeof h->stack_ / sizeof *h->stack_);
+    DX_PATCH_MEMCPY(h->stack_[h->stack_size_++], h->cv_, 32);
+    dx_patch_p_blake3_iv(h->cv_);
+}
+
+/* More input follows chunk_ whole chunks, so none of their subtrees is the root: join those of
+   equal size until there is one for each bit of chunk_. */
+static void dx_patch_p_hash_merge(dx_patch_p_blake3 *h)
+{
+    uint64_t left;
+    unsigned subtrees = 0;
+    for (left = h->chunk_; left; left &= left - 1) subtrees++;
+    DX_PATCH_ASSERT(h->stack_size_ >= subtrees);
+    while (h->stack_size_ > subtrees) {
+        DX_PATCH_MEMCPY(h->cv_, h->stack_[--h->stack_size_], 32);
+        dx_patch_p_hash_join(h, 0);
+        dx_patch_p_hash_push(h);
+    }
+}
+
+/* Between chunks: take whole subtrees of the input at once, as large as their place in the tree
+   allows. Returns how many bytes were taken; without vectors none. */
+static size_t dx_patch_p_hash_fast(dx_patch_p_blake3 *h, const uint8_t *p, size_t size)
+{
+    size_t done = 0;
+    DX_PATCH_ASSERT(h->blocks_ == 0 && h->block_size_ == 0);
+#ifdef DX_PATCH_P_LANES
+    while (size - done >= 8 * DX_PATCH_P_B3_CHUNK && !(h->chunk_ & 7)) {
+        uint8_t values[64 * 32]; /* of a subtree's chunks, then of their parents */
+        unsigned log = 6;
+        unsigned i;
+        while ((h->chunk_ & ((1u << log) - 1)) || (size_t)1024 << log > size - done) log--;
+        DX_PATCH_ASSERT(log >= 3);
+        dx_patch_p_subtree(p + done, h->chunk_, (size_t)1 << log, values);
+        dx_patch_p_hash_merge(h);
+        for (i = 0; i < 16; i++) { /* both children wait, as their parent may be the root */
+            h->cv_[i % 8] = dx_patch_p_load32(values + 4 * i);
+            if (i % 8 == 7) dx_patch_p_hash_push(h);
+        }
+        h->chunk_ += (uint64_t)1 << log;
+        done += (size_t)1024 << log;
+    }
+#endif
+    (void)h;
+    (void)p;
+    (void)size;
+    return done;
+}
+
+static void dx_patch_p_hash_update(dx_patch_p_blake3 *h, const uint8_t *p, size_t size)
+{
+    const uint32_t chunk_end = (uint32_t)DX_PATCH_P_B3_CHUNK_END;
+    size_t part;
+    DX_PATCH_ASSERT(p || !size);
+    for (; size; p += part, size -= part) {
+        if (h->block_size_ == DX_PATCH_P_B3_BLOCK) /* more follows, so it is not the last one */
+            dx_patch_p_hash_block(h, h->blocks_ < DX_PATCH_P_B3_BLOCKS - 1 ? 0u : chunk_end);
+        if (h->blocks_ == DX_PATCH_P_B3_BLOCKS) {
+            dx_patch_p_hash_push(h);
+            h->chunk_++;
+            h->blocks_ = 0;
+        }
+        if (h->blocks_ + h->block_size_ == 0) {
+            dx_patch_p_hash_merge(h);
+            part = dx_patch_p_hash_fast(h, p, size);
+            if (part) continue;
+        }
+        DX_PATCH_ASSERT(h->block_size_ < DX_PATCH_P_B3_BLOCK && h->blocks_ < DX_PATCH_P_B3_BLOCKS);
+        part = DX_PATCH_P_B3_BLOCK - h->block_size_;
+        if (part > size) part = size;
+        DX_PATCH_MEMCPY(h->block_ + h->block_size_, p, part);
+        h->block_size_ = (uint8_t)(h->block_size_ + part);
+    }
+}
+
+/* Nothing follows: the last block ends its chunk, and what waits is joined up to the root. */
+static void dx_patch_p_hash_finish(dx_patch_p_blake3 *h, uint8_t *hash)
+{
+    const uint32_t root = (uint32_t)DX_PATCH_P_B3_ROOT;
+    unsigned i;
+    DX_PATCH_ASSERT(h->block_size_ <= DX_PATCH_P_B3_BLOCK && h->blocks_ <= 15);
+    if (h->blocks_ + h->block_size_ || !h->stack_size_) {
+        DX_PATCH_MEMSET(h->block_ + h->block_size_, 0, DX_PATCH_P_B3_BLOCK - h->block_size_);
+        dx_patch_p_hash_block(h, DX_PATCH_P_B3_CHUNK_END | (h->stack_size_ ? 0u : root));
+    } else { /* the input ended with a whole subtree, which waits already */
+        DX_PATCH_MEMCPY(h->cv_, h->stack_[--h->stack_size_], 32);
+        DX_PATCH_ASSERT(h->stack_size_ > 0);
+    }
+    while (h->stack_size_) dx_patch_p_hash_join(h, h->stack_size_ > 1 ? 0u : root);
+    for (i = 0; i < 8; i++) dx_patch_p_store32(hash + 4 * i, h->cv_[i]);
+}
+
+/* >>header -------------------------------------------------------------
+   128 bytes that say what a patch is, whom it fits and what it takes, before anything is done:
+
+        0     4 5 6 7 8         16          24        32    36    40
+        | DXP1 |v|k|h|c| base   |  target   |  body   |block|flags| memory  |
+        48                  80                   112   116     120   124
+        | BLAKE3 of base    | BLAKE3 of target   | crc |trailer|  0  | crc |    then the body
+
+   v version, k kind, h hash kind, c coding; sizes in bytes; the first crc is that of the body, the
+   second one that of the 124 bytes before it. */
+enum { /* offsets */
+    DX_PATCH_P_AT_VERSION = 4,
+    DX_PATCH_P_AT_KIND = 5,
+    DX_PATCH_P_AT_HASH_KIND = 6,
+    DX_PATCH_P_AT_CODING = 7,
+    DX_PATCH_P_AT_FLAGS = 36, /* bit 0: reversible; no others are known */
+    DX_PATCH_P_AT_BASE_HASH = 48,
+    DX_PATCH_P_AT_TARGET_HASH = 80,
+    DX_PATCH_P_AT_RESERVED = 120,
+    DX_PATCH_P_AT_CRC = 124
+};
+#define DX_PATCH_P_WORDS(X) /* bits, name, offset of the other fields */                           \
+    X(64, base_size, 8)                                                                            \
+    X(64, target_size, 16)                                                                         \
+    X(64, body_size, 24)                                                                           \
+    X(32, block_size, 32)                                                                          \
+    X(64, memory_size, 40)                                                                         \
+    X(32, body_crc, 112)                                                                           \
+    X(32, trailer_size, 116)
+#define DX_PATCH_P_LOAD(bits, name, at) h.name = dx_patch_p_load##bits(p + at);
+
+#define DX_PATCH_P_BLAKE3_256 1 /* hash kind */
+#define DX_PATCH_P_BLOCKS_VERSION 1
+#define DX_PATCH_P_OTHER_VERSION 3
+#define DX_PATCH_P_SIZE_BITS 62 /* sizes are below 2^62, so that sums of three do not wrap */
+#define DX_PATCH_P_FLASH_BITS 30 /* a slot is below 1 GiB, so that 32 bits count its bytes */
+
+/* Bytes that applying a patch of each kind needs at least. A header that says less is refused, and
+   no body gets more than its header says: what is accepted does not depend on the caller. */
+#define DX_PATCH_P_BLOCKS_MEMORY 1024u
+#define DX_PATCH_P_DELTA_MEMORY 17044u
+#define DX_PATCH_P_FLASH_MEMORY 5696u
+
+static bool dx_patch_p_blocks_fit(const dx_patch_header *h)
+{
+    bool coding = h->coding == DX_PATCH_CODING_PLAIN || h->coding == DX_PATCH_CODING_BRIEF;
+    bool power = !(h->block_size & (h->block_size - 1));
+    /* Only what a shrinking target cuts off may be missing for the way back. */
+    bool undo = h->reversible || h->target_size < h->base_size;
+    DX_PATCH_ASSERT(h->kind == DX_PATCH_KIND_BLOCKS);
+    return coding && power && undo && h->block_size >= 64 && h->block_size <= 65536;
+}
+
+static bool dx_patch_p_flash_fits(const dx_patch_header *h)
+{
+    bool power = !(h->block_size & (h->block_size - 1));
+    bool countable = !((h->base_size | h->target_size) >> DX_PATCH_P_FLASH_BITS);
+    DX_PATCH_ASSERT(h->kind == DX_PATCH_KIND_FLASH);
+    return countable && power && h->block_size >= 256 && h->block_size <= (uint32_t)1 << 20 &&
+           !h->reversible && h->coding == DX_PATCH_CODING_RANGE;
+}
+
+static bool dx_patch_p_delta_fits(const dx_patch_header *h)
+{
+    DX_PATCH_ASSERT(h->kind == DX_PATCH_KIND_DELTA);
+    return !h->block_size && !h->reversible && h->coding <= DX_PATCH_CODING_RANGE;
+}
+
+/* EVERSION: something is unknown here; EHEADER: the fields contradict each other. */
+static int dx_patch_p_check_header(const dx_patch_header *h, uint32_t flags)
+{
+    uint64_t sizes = h->base_size | h->target_size | h->body_size;
+    uint32_t memory_min = DX_PATCH_P_DELTA_MEMORY;
+    bool fits;
+    if (h->hash_kind != DX_PATCH_P_BLAKE3_256 || h->coding > DX_PATCH_CODING_BRIEF || flags > 1)
+        return DX_PATCH_EVERSION;
+    if (h->kind == DX_PATCH_KIND_BLOCKS) {
+        memory_min = DX_PATCH_P_BLOCKS_MEMORY;
+        fits = dx_patch_p_blocks_fit(h);
+    } else if (h->kind == DX_PATCH_KIND_FLASH) {
+        memory_min = DX_PATCH_P_FLASH_MEMORY;
+        fits = dx_patch_p_flash_fits(h);
+    } else if (h->kind == DX_PATCH_KIND_DELTA) {
+        fits = dx_patch_p_delta_fits(h);
+    } else {
+        return DX_PATCH_EVERSION;
+    }
+    if (sizes >> DX_PATCH_P_SIZE_BITS || h->memory_size < memory_min) return DX_PATCH_EHEADER;
+    DX_PATCH_ASSERT(memory_min >= DX_PATCH_P_BLOCKS_MEMORY);
+    return fits ? DX_PATCH_OK : DX_PATCH_EHEADER;
+}
+
+DX_PATCH_API int dx_patch_info(const void *bytes, size_t size, dx_patch_header *header)
+{
+    const uint8_t *p = (const uint8_t *)bytes;
+    dx_patch_header h;
+    uint32_t crc;
+    int error;
+    if (!header || (!bytes && size)) return DX_PATCH_EINVAL;
+    if (size < DX_PATCH_HEADER_SIZE) return DX_PATCH_ETRUNCATED;
+    if (DX_PATCH_MEMCMP(p, "DXP", 3) != 0) return DX_PATCH_EHEADER;
+    crc = dx_patch_p_crc32c(0, p, DX_PATCH_P_AT_CRC);
+    if (dx_patch_p_load32(p + DX_PATCH_P_AT_CRC) != crc) return DX_PATCH_EHEADER;
+    if (p[3] != '1') return DX_PATCH_EVERSION;
+    DX_PATCH_MEMSET(&h, 0, sizeof h);
+    h.version = p[DX_PATCH_P_AT_VERSION];
+    h.kind = p[DX_PATCH_P_AT_KIND];
+    h.hash_kind = p[DX_PATCH_P_AT_HASH_KIND];
+    h.coding = p[DX_PATCH_P_AT_CODING];
+    if (h.version != (h.kind == DX_PATCH_KIND_BLOCKS ? DX_PATCH_P_BLOCKS_VERSION
+                                                     : DX_PATCH_P_OTHER_VERSION))
+        return DX_PATCH_EVERSION;
+    DX_PATCH_P_WORDS(DX_PATCH_P_LOAD)
+    h.reversible = (p[DX_PATCH_P_AT_FLAGS] & 1) != 0;
+    DX_PATCH_MEMCPY(h.base_hash, p + DX_PATCH_P_AT_BASE_HASH, DX_PATCH_HASH_SIZE);
+    DX_PATCH_MEMCPY(h.target_hash, p + DX_PATCH_P_AT_TARGET_HASH, DX_PATCH_HASH_SIZE);
+    error = dx_patch_p_check_header(&h, dx_patch_p_load32(p + DX_PATCH_P_AT_FLAGS));
+    if (!error && dx_patch_p_load32(p + DX_PATCH_P_AT_RESERVED) != 0) error = DX_PATCH_EVERSION;
+    DX_PATCH_ASSERT(error || h.memory_size >= DX_PATCH_P_BLOCKS_MEMORY);
+    if (!error) *header = h;
+    return error;
+}
+
+/* >>coder: an adaptive range coder ------------------------------------------
+   A range coder writes a number below 1 that lies in a range; each symbol narrows the range to its
+   own part, which is as wide as the symbol is likely. What is likely takes few bits:
+
+        range_   0 |------------ 0 ------------|--- 1 ---|- 2 -| .. |15|  < 1      a row says where
+                                               |         |                         these marks are
+        then                                   |--- 0 ---|-1-| ..    |
+
+   low_ is where the range begins, and its top bytes leave once they are certain (a carry may still
+   run through them: they wait as cache_ and a count of 255s). The reader does the same with code_,
+   its distance from low_. Symbols are of half a byte. A row, 16 words, is the model of one:
+
+        word     0        1               14           15
+                 P(<= 0)  P(<= 1)   ..    P(<= 14)     how many symbols it has seen (5 bits)
+                 65536 = certain                       and a tag of the context (11 bits, >>mixer)
+
+   After each symbol the marks move towards what came, fast at first, then slower. All functions
+   work in both directions, so that reader and writer cannot disagree: they take the value to write,
+   and return it; a reader passes 0 and gets what was read. COUNT writes nothing and adds up what a
+   value would cost. A coder whose range_ is 0 is plain: bytes and varints as they are. */
+enum {
+    DX_PATCH_P_READ,
+    DX_PATCH_P_WRITE,
+    DX_PATCH_P_COUNT
+};
+#ifdef DX_PATCH_NO_CREATE
+  #define DX_PATCH_P_MODE(c) DX_PATCH_P_READ /* a constant: compilers drop what writes */
+  #define DX_PATCH_P_SHIFT(c) (void)0
+#else
+  #define DX_PATCH_P_MODE(c) ((c)->mode_)
+  #define DX_PATCH_P_SHIFT(c) dx_patch_p_shift_low(c)
+#endif
+
+/* The rows of a delta. Numbers of each kind have 24 rows; then the predictor of a block, by that of
+   the last one; then the flags of fields and of literals; then bytes, each kind by a context. */
+#define DX_PATCH_P_ROW 16u    /* words of a row */
+#define DX_PATCH_P_NUMBER 24u /* rows of one kind of number: */
+#define DX_PATCH_P_N_SETUP 0u
+#define DX_PATCH_P_N_GAP 1u    /* literal bytes before a match */
+#define DX_PATCH_P_N_LENGTH 2u /* bytes of a match */
+#define DX_PATCH_P_N_JUMP 3u   /* how far its old offset is from where the last one would go on */
+#define DX_PATCH_P_N_EQUAL 4u  /* 4..5: blocks without a change, at the start of a match, later */
+#define DX_PATCH_P_N_RUN 6u    /* 6..8: right bytes before a wrong one, by the run before */
+#define DX_PATCH_P_N_FIX 9u    /* 9..12: by how much a predicted field is wrong */
+#define DX_PATCH_P_NUMBERS 13u
+#define DX_PATCH_P_BYTE 17u /* rows of a byte: its upper half, and its lower half by that */
+#define DX_PATCH_P_M_ID (DX_PATCH_P_NUMBERS * DX_PATCH_P_NUMBER)
+#define DX_PATCH_P_M_FLAG (DX_PATCH_P_M_ID + 13u)   /* is a predicted field wrong? */
+#define DX_PATCH_P_M_RAW (DX_PATCH_P_M_FLAG + 104u) /* are the next literals copied? */
+#define DX_PATCH_P_M_BYTE (DX_PATCH_P_M_RAW + 2u)   /* wrong bytes, then literal bytes */
+
+static uint32_t dx_patch_p_row_count(uint32_t literal_bits, uint32_t diff_bits)
+{
+    DX_PATCH_ASSERT(literal_bits <= 8 && diff_bits <= 3);
+    return DX_PATCH_P_M_BYTE + (DX_PATCH_P_BYTE << literal_bits) + (DX_PATCH_P_BYTE << diff_bits);
+}
+
+/* All symbols alike: word i is (i + 1) / 16, and none seen. */
+static void dx_patch_p_rows_start(uint16_t *row, uint32_t rows)
+{
+    uint32_t i;
+    DX_PATCH_ASSERT(row);
+    for (i = rows * DX_PATCH_P_ROW; i; i--)
+        row[i - 1] = (uint16_t)(((i % DX_PATCH_P_ROW) * 4096) & 65535);
+}
+
+#if defined(__GNUC__) || defined(__clang__)
+  #define DX_PATCH_P_INLINE static inline __attribute__((always_inline))
+typedef uint16_t dx_patch_p_v16 __attribute__((vector_size(32), aligned(2), may_alias));
+  #define DX_PATCH_P_COPY_ROW(to, from) (*(dx_patch_p_v16 *)(to) = *(const dx_patch_p_v16 *)(from))
+#else
+  #define DX_PATCH_P_INLINE static
+  #define DX_PATCH_P_COPY_ROW(to, from) DX_PATCH_MEMCPY(to, from, 32)
+#endif
+/* Without vectors gcc 12 adds pairs of 16 bits in words of 32, wrongly; this in a loop stops it. */
+#if defined(__GNUC__) && !defined(__clang__) && !defined(__SSE2__) && !defined(__ARM_NEON)
+  #define DX_PATCH_P_NO_PAIRS __asm__ volatile("")
+#else
+  #define DX_PATCH_P_NO_PAIRS (void)0
+#endif
+/* A function that calls its body, which is compiled twice where machines may have wider vectors. */
+#ifdef DX_PATCH_P_AVX2
+  #define DX_PATCH_P_WIDE(name, parameters, arguments)                                             \
+      DX_PATCH_P_AVX2 static uint32_t name##_wide parameters { return name##_body arguments; }     \
+      static uint32_t name parameters                                                              \
+      {                                                                                            \
+          return __builtin_cpu_supports("avx2") ? name##_wide arguments : name##_body arguments;   \
+      }
+#else
+  #define DX_PATCH_P_WIDE(name, parameters, arguments) \
+      static uint32_t name parameters { return name##_body arguments; }
+#endif
+
+/* How far the marks of a row move (65536 = all the way), by how many symbols it has seen. */
+static const uint16_t dx_patch_p_rates[32] = {
+    32768, 26214, 18725, 14563, 11915, 10082, 8738, 7710, 6898, 6241, 5698, 5242, 4854, 4519, 4228,
+    3971, 3744, 3542, 3360, 3196, 3048, 2912, 2788, 2674, 2500, 2300, 2100, 1900, 1700, 1500,
+    1300, 1150};
+#define DX_PATCH_P_SEEN 31u /* mask of the count in a row's last word, and its largest value */
+
+/* What a row becomes after symbol v; out may be the row. seen_max: the count stays there, which
+   keeps the row learning. 16 bits all along and one store: that makes it one vector. */
+DX_PATCH_P_INLINE void dx_patch_p_adapt(uint16_t *out, const uint16_t *row, uint32_t v,
+                                        uint32_t seen_max)
+{
+    uint32_t seen = row[15] & DX_PATCH_P_SEEN;
+    uint32_t rate = dx_patch_p_rates[seen];
+    uint16_t i, below = (uint16_t)v, to[16], count = (uint16_t)(row[15] + (seen < seen_max));
+    DX_PATCH_ASSERT(v < 16 && seen_max <= DX_PATCH_P_SEEN);
+    for (i = 0; i < 16; i++) {
+        uint16_t up = (uint16_t)((i < below) - 1); /* all ones: this mark moves up */
+        uint16_t last = (uint16_t)((i < 15) - 1);  /* all ones: not a mark but the count */
+        uint16_t part = (uint16_t)(row[i] ^ up);
+        part = (uint16_t)(part * rate >> 16);
+        part = (uint16_t)(row[i] - (part ^ up) + up);
+        to[i] = (uint16_t)((part & ~last) | (count & last));
+    }
+    DX_PATCH_P_COPY_ROW(out, to);
+}
+
+static uint8_t dx_patch_p_get_raw(dx_patch_p_coder *c)
+{
+    DX_PATCH_ASSERT(c->at_ <= c->size_);
+    if (c->at_ < c->size_) return c->source_[c->at_++];
+    c->overrun_ = true;
+    return 0;
+}
+
+/* LEB128: seven bits a byte, the lowest first. Bits above 64 are an error. */
+static uint64_t dx_patch_p_get_varint(dx_patch_p_coder *c)
+{
+    uint64_t v = 0;
+    uint32_t shift;
+    DX_PATCH_ASSERT(c->at_ <= c->size_);
+    for (shift = 0; shift < 64; shift += 7) {
+        uint8_t b = dx_patch_p_get_raw(c);
+        if (shift == 63 && b > 1) break;
+        v |= (uint64_t)(b & 127) << shift;
+        if (!(b & 128)) return v;
+    }
+    c->bad_number_ = true;
+    return 0;
+}
+
+#ifndef DX_PATCH_NO_CREATE
+static void dx_patch_p_put_raw(dx_patch_p_coder *c, uint32_t byte)
+{
+    DX_PATCH_ASSERT(c->at_ <= c->size_);
+    if (c->at_ == c->size_) c->overrun_ = true;
+    else c->out_[c->at_++] = (uint8_t)(byte & 255);
+}
+
+static void dx_patch_p_put_varint(dx_patch_p_coder *c, uint64_t v)
+{
+    DX_PATCH_ASSERT(c->out_ || !c->size_);
+    for (; v > 127; v >>= 7) dx_patch_p_put_raw(c, (uint32_t)(v & 127) | 128u);
+    dx_patch_p_put_raw(c, (uint32_t)v);
+}
+
+/* Of a coder that is all zero but for its rows. */
+static void dx_patch_p_start_writing(dx_patch_p_coder *c, uint8_t *out, size_t capacity)
+{
+    DX_PATCH_ASSERT(out || !capacity);
+    c->mode_ = DX_PATCH_P_WRITE;
+    c->last_ = true; /* no input is missing */
+    c->out_ = out;
+    c->size_ = capacity;
+    c->range_ = 0xffffffffu;
+    c->pending_ = 1;
+}
+
+/* Take the top byte out of low_. The oldest byte that waits leaves, with the carry, as soon as no
+   carry can come any more; bytes of 255 wait behind it, as a carry would run through them. The very
+   first byte is always zero and is left out. */
+static void dx_patch_p_shift_low(dx_patch_p_coder *c)
+{
+    uint32_t carry = (uint32_t)(c->low_ >> 32);
+    DX_PATCH_ASSERT(carry <= 1 && c->pending_ > 0);
+    if (c->low_ < 0xff000000u || carry) {
+        for (; c->pending_; c->pending_--) {
+            if (c->any_) dx_patch_p_put_raw(c, c->cache_ + carry);
+            c->any_ = true;
+            c->cache_ = 255;
+        }
+        c->cache_ = (uint8_t)(c->low_ >> 24 & 255);
+    }
+    c->pending_++;
+    c->low_ = c->low_ << 8 & 0xffffffffu;
+}
+
+static void dx_patch_p_finish_writing(dx_patch_p_coder *c)
+{
+    int i;
+    DX_PATCH_ASSERT(c->mode_ == DX_PATCH_P_WRITE && c->range_);
+    for (i = 0; i < 5; i++) dx_patch_p_shift_low(c);
+}
+#endif
+
+static void dx_patch_p_start_reading(dx_patch_p_coder *c)
+{
+    int i;
+    DX_PATCH_ASSERT(DX_PATCH_P_MODE(c) == DX_PATCH_P_READ);
+    c->range_ = 0xffffffffu;
+    for (i = 0; i < 4; i++) c->code_ = c->code_ << 8 | dx_patch_p_get_raw(c);
+}
+
+/* Narrow the range to the part of `range` that begins `below` from its start. */
+static void dx_patch_p_step(dx_patch_p_coder *c, uint32_t below, uint32_t range)
+{
+    DX_PATCH_ASSERT(range && below <= c->range_ && range <= c->range_ - below);
+    if (DX_PATCH_P_MODE(c) == DX_PATCH_P_READ) c->code_ -= below;
+    else c->low_ += below;
+    for (; range < (uint32_t)1 << 24; range <<= 8) {
+        if (DX_PATCH_P_MODE(c) == DX_PATCH_P_READ)
+            c->code_ = c->code_ << 8 | dx_patch_p_get_raw(c);
+        else DX_PATCH_P_SHIFT(c);
+    }
+    DX_PATCH_ASSERT(range >= (uint32_t)1 << 24);
+    c->range_ = range;
+}
+
+/* So many bits, the highest first, zero and one equally likely. */
+static uint64_t dx_patch_p_even(dx_patch_p_coder *c, uint32_t bits, uint64_t v)
+{
+    uint64_t got = 0;
+    DX_PATCH_ASSERT(bits < 64);
+    if (DX_PATCH_P_MODE(c) == DX_PATCH_P_COUNT) {
+        c->cost_ += 16 * bits;
+        return v & (((uint64_t)1 << bits) - 1);
+    }
+    while (bits) {
+        uint32_t part = bits < 8 ? bits : 8; /* bits of this step */
+        uint32_t range = c->range_ >> part, mask = (1u << part) - 1, x;
+        bits -= part;
+        if (DX_PATCH_P_MODE(c) == DX_PATCH_P_READ) x = c->code_ / range;
+        else x = (uint32_t)(v >> bits & mask);
+        if (x > mask) x = mask; /* of damaged bytes */
+        dx_patch_p_step(c, x * range, range);
+        got = got << part | x;
+    }
+    return got;
+}
+
+/* A symbol of this row. Its marks are scaled to 32704 parts, and each symbol gets 4 more: of 32768
+   none has less than 4, so that none is impossible. */
+DX_PATCH_P_INLINE uint32_t dx_patch_p_split(dx_patch_p_coder *c, const uint16_t *row, uint32_t v)
+{
+    uint16_t f[16]; /* f[i]: where symbol i ends */
+    uint16_t n = 0, i;
+    uint32_t width, at, range = c->range_ >> 15;
+    DX_PATCH_ASSERT(v < 16 || DX_PATCH_P_MODE(c) == DX_PATCH_P_READ);
+    for (i = 0; i < 16; i++) {
+        uint16_t last = (uint16_t)((i < 15) - 1);
+        f[i] = (uint16_t)(((row[i] * (uint32_t)32704 >> 16) & (uint16_t)~last) + 4 * i + 4);
+        f[i] = (uint16_t)(f[i] + (last & 32704));
+    }
+    if (DX_PATCH_P_MODE(c) == DX_PATCH_P_COUNT) {
+        width = f[v] - (v ? f[v - 1] : 0u);
+        for (; width < 16384; width *= 2) c->cost_ += 16;
+        c->cost_ += (32768 - width) >> 10; /* close to the logarithm */
+        return v;
+    }
+    if (DX_PATCH_P_MODE(c) == DX_PATCH_P_READ) {
+        at = c->code_ / range;
+        if (at > 32767) at = 32767; /* of damaged bytes */
+        for (i = 0; i < 16; i++) n = (uint16_t)(n + (f[i] <= (uint16_t)at));
+        v = n;
+    }
+    DX_PATCH_ASSERT(v < 16 && f[15] == 32768);
+    at = v ? f[v - 1] : 0;
+    dx_patch_p_step(c, at * range, (f[v] - at) * range);
+    return v;
+}
+
+DX_PATCH_P_INLINE uint32_t dx_patch_p_symbol_body(dx_patch_p_coder *c, uint32_t row, uint32_t v)
+{
+    uint16_t *p = c->rows_ + DX_PATCH_P_ROW * row;
+    v = dx_patch_p_split(c, p, v);
+    if (DX_PATCH_P_MODE(c) != DX_PATCH_P_COUNT) dx_patch_p_adapt(p, p, v, DX_PATCH_P_SEEN);
+    return v;
+}
+DX_PATCH_P_WIDE(dx_patch_p_symbol, (dx_patch_p_coder *c, uint32_t row, uint32_t v), (c, row, v))
+
+/* A symbol of a row in which only 0 and 1 occur: just its first word and its count change. */
+static uint32_t dx_patch_p_flag(dx_patch_p_coder *c, uint32_t row, uint32_t v)
+{
+    uint16_t *p = c->rows_ + DX_PATCH_P_ROW * row;
+    uint32_t range = c->range_ >> 15, rate = dx_patch_p_rates[p[15]];
+    uint32_t zero = (p[0] * (uint32_t)32704 >> 16) + 4; /* parts of a 0; all but 57 others: a 1 */
+    DX_PATCH_ASSERT(p[15] <= DX_PATCH_P_SEEN && v <= 1);
+    if (DX_PATCH_P_MODE(c) == DX_PATCH_P_COUNT) return dx_patch_p_symbol(c, row, v);
+    if (DX_PATCH_P_MODE(c) == DX_PATCH_P_READ) v = c->code_ >= zero * range;
+    if (v) {
+        dx_patch_p_step(c, zero * range, (32711 - zero) * range);
+        p[0] = (uint16_t)(p[0] - (p[0] * rate >> 16));
+    } else {
+        dx_patch_p_step(c, 0, zero * range);
+        p[0] = (uint16_t)(p[0] + ((65535u - p[0]) * rate >> 16));
+    }
+    if (p[15] < DX_PATCH_P_SEEN) p[15]++;
+    return v;
+}
+
+static uint32_t dx_patch_p_byte(dx_patch_p_coder *c, uint32_t row, uint32_t v)
+{
+    uint32_t high;
+    DX_PATCH_ASSERT(v < 256);
+    if (!c->range_) return dx_patch_p_get_raw(c); /* plain coding */
+    high = dx_patch_p_symbol(c, row, v >> 4);
+    return high << 4 | dx_patch_p_symbol(c, row + 1 + high, v & 15);
+}
+
+/* A number, as v + 1 in binary: its length, then the bits behind the leading one, of which up to
+   three more have rows, and the rest are even. The first symbol says
+
+        0        v + 1 = 1
+        1 .. 14  the length (2 .. 8 bits) and the second bit:  2 * length - 3 + bit
+        15       longer: the next symbol has the length, 9 .. 23 bits, or 15: six bits have it
+
+   so that numbers up to 254 take two symbols at most, and even bits. */
+static uint64_t dx_patch_p_number(dx_patch_p_coder *c, uint32_t which, uint64_t v)
+{
+    enum { LONG = 15, LONG_BITS = 8, LONGER_BITS = 23 }; /* bits behind the leading one */
+    uint32_t bits = 0; /* behind the leading one */
+    uint32_t first = 0, row = which * DX_PATCH_P_NUMBER, left, lead = 1, n;
+    if (!c->range_) return dx_patch_p_get_varint(c);
+    DX_PATCH_ASSERT(which < DX_PATCH_P_NUMBERS);
+    v++;
+    if (DX_PATCH_P_MODE(c) != DX_PATCH_P_READ) {
+        while (bits < 63 && v >> (bits + 1)) bits++;
+        if (bits) first = 2 * bits - 1 + (uint32_t)(v >> (bits - 1) & 1);
+        if (bits >= LONG_BITS) first = LONG;
+    }
+    first = dx_patch_p_symbol(c, row, first);
+    if (first == LONG) {
+        n = bits < LONGER_BITS ? bits - LONG_BITS : 15;
+        n = dx_patch_p_symbol(c, row + 15, n);
+        if (n < 15) bits = LONG_BITS + n;
+        else bits = LONGER_BITS + (uint32_t)dx_patch_p_even(c, 6, bits - LONGER_BITS);
+        if (bits > 63) {
+            c->bad_number_ = true;
+            return 0;
+        }
+        left = bits;
+        row += 16 + (bits < 15 ? bits - LONG_BITS : 7);
+    } else {
+        bits = (first + 1) / 2;
+        left = first ? bits - 1 : 0; /* the first symbol has told the second bit */
+        if (first) lead = 3 - (first & 1);
+        row += first;
+    }
+    DX_PATCH_ASSERT(lead >= 1 && lead < 4);
+    if (left) {
+        n = left < 3 ? left : 3;
+        left -= n;
+        lead = lead << n | dx_patch_p_symbol(c, row, (uint32_t)(v >> left) & ((1u << n) - 1));
+    }
+    return ((uint64_t)lead << left | dx_patch_p_even(c, left, v)) - 1;
+}
+
+/* Signed numbers travel as 0, -1, 1, -2, 2, .. ; a difference of addresses wraps on purpose. */
+static uint64_t dx_patch_p_zigzag(uint64_t v) { return v << 1 ^ (v >> 63 ? UINT64_MAX : 0); }
+static uint64_t dx_patch_p_unzigzag(uint64_t v) { return v >> 1 ^ (v & 1 ? UINT64_MAX : 0); }
+
+/* >>mixer: many predictions of half a byte made one --------------------------
+   One row per half byte predicts text well and tables badly, or the other way round. So the same
+   half byte is predicted in several contexts at once, and the predictions are mixed:
+
+        inputs                                    weights, a set for each situation
+        0  the coder's row: by the byte before     the rest to 65536
+        1  context 0  -+                           w1
+        2  context 1   |  groups_: rows found by   w2         sum of row[i] * weight = the row that
+        .. context 4  -+  hash of the context,     ..         is coded with
+        n  a repeat, if there is one: a row by     wn
+           how long it is and what it expects
+
+   Then each row adapts to what came, and each weight grows by how likely its input held that. Which
+   set of weights is used depends on whether there is a repeat, on the half of the byte, and on how
+   often contexts 0 and 1 were seen, as a context that is new says little.
+
+   groups_ is a hash table without lists of collisions: the upper eleven bits of a row's last word
+   are a tag of its context. Another tag means that the row is new here: it starts as input 0. */
+#define DX_PATCH_P_INPUTS 7u /* five contexts, the row of the coder, and a repeat */
+#define DX_PATCH_P_SETS 6u   /* of weights, by kind: 0..3 literals, by the length of a repeat; */
+#define DX_PATCH_P_SET_WRONG 4u /* 4..5 wrong bytes, behind right ones, behind another wrong one */
+#define DX_PATCH_P_SET 32u /* sets of each kind: 4 x 4 by how often contexts were seen, halves */
+#define DX_PATCH_P_REPEAT_MAX 15u /* literals; longer ones are as sure */
+
+struct dx_patch_p_mixer {
+    uint16_t weights[DX_PATCH_P_SETS * DX_PATCH_P_SET][DX_PATCH_P_INPUTS]; /* 65536 = 1 */
+    uint16_t repeats[128][16]; /* rows by how long a repeat is, half, and what it expects */
+};
+
+/* What a symbol teaches the weights of its inputs; mix is their weighted sum. An input that held
+   symbol v for as likely as the mix did stays as it is. */
+DX_PATCH_P_INLINE void dx_patch_p_weigh(uint16_t *weights, uint16_t (*rows)[16], uint32_t count,
+                                        const uint16_t *mix, uint32_t v)
+{
+    uint32_t k, sum = 0;
+    uint32_t end = v < 15 ? mix[v] : 65535u, start = v ? mix[v - 1] : 0u;
+    uint32_t scale = ((uint32_t)1 << 20) / (end - start + 1);
+    DX_PATCH_ASSERT(v < 16 && end >= start && count <= DX_PATCH_P_INPUTS);
+    for (k = 1; k < count; k++) {
+        uint32_t w = weights[k], p;
+        end = v < 15 ? rows[k][v] : 65535u;
+        start = v ? rows[k][v - 1] : 0u;
+        p = end - start;
+        w += (w * ((p >> 4) * scale >> 8) >> 12) - (w >> 4);
+        if (w < 64) w = 64;
+        if (w > 60000) w = 60000;
+        weights[k] = (uint16_t)w;
+        sum += w;
+    }
+    while (sum > 65000) { /* input 0 keeps a share */
+        sum = 0;
+        for (k = 1; k < count; k++) {
+            weights[k] = (uint16_t)(weights[k] - (weights[k] >> 3));
+            sum += weights[k];
+        }
+    }
+}
+
+/* The row of a context in groups_, and what it says, or a copy of `first` if it is another's. */
+DX_PATCH_P_INLINE uint16_t *dx_patch_p_find_row(const dx_patch_p_delta *d, uint32_t context,
+                                                uint32_t k, uint32_t node, const uint16_t *first,
+                                                uint16_t *row)
+{
+    uint32_t h = (context + (k + 1) * 0x632be5abu) * 0x9e3779b1u;
+    uint16_t found[16], tag, ours, i, *p;
+    DX_PATCH_ASSERT(node <= 16 && d->groups_log_ >= 5);
+    h = (h ^ h >> 15) * 0x2c1b3c6du;
+    tag = (uint16_t)((h << 5 | 32) & 0xffe0u); /* never that of a row of zeros */
+    p = d->groups_ + DX_PATCH_P_ROW * (size_t)((h >> (32 - d->groups_log_)) ^ node);
+    ours = (uint16_t)(((p[15] & 0xffe0u) != tag) - 1); /* all ones: the context's row */
+    for (i = 0; i < 16; i++) {
+        uint16_t last = (uint16_t)((i < 15) - 1); /* all ones: the count and the tag */
+        uint16_t fresh = (uint16_t)((first[i] & ~last) | (tag & last));
+        found[i] = (uint16_t)((p[i] & ours) | (fresh & ~ours));
+    }
+    DX_PATCH_P_COPY_ROW(row, found);
+    return p;
+}
+
+/* A byte, by the rows from `row` on and in so many contexts, the two best ones first. `expected`:
+   256 + the byte that a repeat would make it, or 0; `kind` chooses weights, and rows of repeats. */
+DX_PATCH_P_INLINE uint32_t dx_patch_p_mix_body(dx_patch_p_delta *d, uint32_t row, uint32_t v,
+                                               const uint32_t *contexts, uint32_t count,
+                                               uint32_t expected, uint32_t kind)
+{
+    /* Digits: a row that has seen no symbol, one, two, or more. */
+    static const char often[] = "01222333333333333333333333333333";
+    dx_patch_p_mixer *m = d->mixer_;
+    uint16_t rows[DX_PATCH_P_INPUTS][16], *places[DX_PATCH_P_INPUTS], mix[16], i, *weights;
+    uint32_t half, high = 0, k, inputs, set, node, weight, symbol;
+    DX_PATCH_ASSERT(kind < DX_PATCH_P_SETS && count + 2 <= DX_PATCH_P_INPUTS && count >= 2);
+    for (half = 0; half < 2; half++) {
+        node = half ? 1 + high : 0;
+        places[0] = d->coder_.rows_ + DX_PATCH_P_ROW * (row + node);
+        DX_PATCH_P_COPY_ROW(rows[0], places[0]);
+        for (k = 0; k < count; k++)
+            places[k + 1] = dx_patch_p_find_row(d, contexts[k], k, node, rows[0], rows[k + 1]);
+        set = (uint32_t)(often[rows[1][15] & DX_PATCH_P_SEEN] * 2 +
+                         often[rows[2][15] & DX_PATCH_P_SEEN] * 8);
+        set = kind * DX_PATCH_P_SET + (set - '0' * 10) + half;
+        inputs = 1 + count;
+        if (expected && (!half || (expected >> 4 & 15) == high)) {
+            k = kind * 32 + half * 16 + (half ? expected : expected >> 4) % 16;
+            places[inputs] = m->repeats[k];
+            DX_PATCH_P_COPY_ROW(rows[inputs], places[inputs]);
+            inputs++;
+        } else if (kind < DX_PATCH_P_SET_WRONG) {
+            set %= DX_PATCH_P_SET; /* as without a repeat */
+        }
+        DX_PATCH_ASSERT(set < DX_PATCH_P_SETS * DX_PATCH_P_SET && inputs <= DX_PATCH_P_INPUTS);
+        weights = m->weights[set];
+        weights[0] = 65535;
+        for (k = 1; k < inputs; k++) weights[0] = (uint16_t)(weights[0] - weights[k]);
+        DX_PATCH_MEMSET(mix, 0, sizeof mix);
+        for (k = 0; k < inputs; k++) {
+            weight = weights[k];
+            for (i = 0; i < 16; i++) {
+                DX_PATCH_P_NO_PAIRS;
+                mix[i] = (uint16_t)(mix[i] + (rows[k][i] * weight >> 16));
+            }
+        }
+        symbol = dx_patch_p_split(&d->coder_, mix, v >> (half ? 0 : 4) & 15);
+        dx_patch_p_weigh(weights, rows, inputs, mix, symbol);
+        for (k = 0; k < inputs; k++)
+            dx_patch_p_adapt(places[k], rows[k], symbol, k ? 20 : DX_PATCH_P_SEEN);
+        high = high << 4 | symbol;
+    }
+    return high;
+}
+DX_PATCH_P_WIDE(dx_patch_p_mix, (dx_patch_p_delta *d, uint32_t row, uint32_t v,
+                                 const uint32_t *contexts, uint32_t count, uint32_t expected,
+                                 uint32_t kind), (d, row, v, contexts, count, expected, kind))
+
+/* After a literal: does the repeat go on? Else the place where its last five were before, if
+   heads_ knows one, may start another. */
+static void dx_patch_p_note_literal(dx_patch_p_delta *d, uint32_t v)
+{
+    uint32_t mask = (1u << d->history_log_) - 1, *head;
+    DX_PATCH_ASSERT(v < 256);
+    d->past_ = d->past_ << 8 | v;
+    if (!d->mixer_) return;
+    DX_PATCH_ASSERT(d->history_log_ >= 8 && d->heads_ && d->history_);
+    if (d->repeat_size_ && d->history_[d->repeat_at_ & mask] == v) {
+        d->repeat_at_++;
+        if (d->repeat_size_ < DX_PATCH_P_REPEAT_MAX) d->repeat_size_++;
+    } else {
+        d->repeat_size_ = 0;
+    }
+    d->history_[d->history_size_++ & mask] = (uint8_t)v;
+    head = d->heads_ + ((d->past_ << 24) * 0x9e3779b97f4a7c15u >> (66 - d->history_log_));
+    if (!d->repeat_size_ && *head) {
+        d->repeat_at_ = *head;
+        d->repeat_size_ = 1;
+    }
+    *head = d->history_size_;
+}
+
+/* Weights by how long a repeat is. */
+static uint32_t dx_patch_p_repeat_kind(uint32_t size)
+{
+    DX_PATCH_ASSERT(size <= DX_PATCH_P_REPEAT_MAX);
+    if (size == 0) return 0;
+    if (size < 4) return 1;
+    return size < DX_PATCH_P_REPEAT_MAX ? 2 : 3;
+}
+
+/* A byte in no match. hint: the byte of the base where the last match would go on. */
+static uint32_t dx_patch_p_literal(dx_patch_p_delta *d, uint32_t hint, uint32_t v)
+{
+    uint32_t past = (uint32_t)(d->past_ & 0xffffffffu), size = d->repeat_size_, expected = 0;
+    uint32_t context = (past & 255) >> (8 - d->literal_bits_);
+    uint32_t row = DX_PATCH_P_M_BYTE + DX_PATCH_P_BYTE * ((1u << d->diff_bits_) + context);
+    DX_PATCH_ASSERT(hint < 256);
+    if (d->raw_) {
+        v = (uint32_t)dx_patch_p_even(&d->coder_, 8, v);
+    } else if (!d->mixer_) {
+        v = dx_patch_p_byte(&d->coder_, row, v);
+    } else {
+        const uint32_t contexts[5] = {
+            past >> 8 & 0xff,        /* the byte before the last; the row knows the last one */
+            past & 0xffff,           /* the last two */
+            hint | d->hint_ << 16,   /* the base, and whether it was right */
+            past,                    /* the last four */
+            past >> 8 & 0xffff};     /* two, but for the last one */
+        if (size) expected = 256u + d->history_[d->repeat_at_ & ((1u << d->history_log_) - 1)];
+        v = dx_patch_p_mix(d, row, v, contexts, d->rich_ ? 5 : 2, expected,
+                           dx_patch_p_repeat_kind(size));
+    }
+    d->hint_ = hint == v;
+    dx_patch_p_note_literal(d, v);
+    return v;
+}
+
+/* >>predict: references follow what they point to ---------------------------
+   When code moves, references to it change: a call in old code at X to a function at Y becomes a
+   call at X' to Y'. The matches say where X and Y went, so the new reference can be computed, and
+   only what is computed wrongly needs bytes in the patch:
+
+        base      ..| main: call f |......| f: ... |..          field: the 4 bytes of the distance
+                            \____________^                      target = address of f, as in base
+                            segments: offset <-> address
+        matches     new offset <- old offset, size              map_offset(): where f went
+                            v             v
+        target    ..| main: call f |............| f: ... |..    value = address of f now - origin
+
+   Where fields are depends on the machine; a predictor knows one kind. Each kilobyte of a match has
+   the predictor that made its patch smallest, and its number is in the patch. What a prediction
+   missed is remembered by the region of the target (memory_): its neighbours missed by as much.
+
+   The setup of a file says where its segments lie:  count, origin, then for each segment  offset in
+   the file, address, size in the file, size in memory. Nothing here can fail: any numbers give some
+   prediction, and reader and writer make the same one. */
+#define DX_PATCH_P_BLOCK 1024u /* bytes of a match that share a predictor */
+#define DX_PATCH_P_BEFORE 4u   /* old bytes in front of a block that a predictor may look at */
+#define DX_PATCH_P_AFTER 8u    /* a field may reach so far out of its block, which grows then */
+#define DX_PATCH_P_LONGEST (DX_PATCH_P_BLOCK + DX_PATCH_P_AFTER)
+#define DX_PATCH_P_WINDOW (DX_PATCH_P_BEFORE + DX_PATCH_P_LONGEST)
+#define DX_PATCH_P_MEMORY 1024u /* corrections that are remembered, by region of the target */
+#define DX_PATCH_P_ADDRESS_MIN 256u /* smaller numbers are no addresses */
+
+enum { /* words of a setup, */
+    DX_PATCH_P_SETUP_COUNT = 0,
+    DX_PATCH_P_SETUP_ORIGIN = 1,
+    DX_PATCH_P_SETUP_SEGMENT = 2, /* the first one */
+    /* and of a segment in it */
+    DX_PATCH_P_SEG_OFFSET = 0,
+    DX_PATCH_P_SEG_ADDRESS = 1,
+    DX_PATCH_P_SEG_SIZE = 2,
+    DX_PATCH_P_SEG_MEMORY = 3,
+    DX_PATCH_P_SEG_WORDS = 4
+};
+typedef char dx_patch_p_setup_has_all_segments[DX_PATCH_P_SETUP_SEGMENT +
+                                               DX_PATCH_P_SEG_WORDS * DX_PATCH_P_SEGMENTS ==
+                                               DX_PATCH_P_SETUP_SIZE ? 1 : -1];
+
+enum { /* words of a match in the predictor's list */
+    DX_PATCH_P_MATCH_NEW = 0,
+    DX_PATCH_P_MATCH_OLD = 1,
+    DX_PATCH_P_MATCH_SIZE = 2,
+    DX_PATCH_P_MATCH_WORDS = 3,
+    DX_PATCH_P_MATCH_BYTES = 20 /* with its places in the order and among the old offsets */
+};
+
+enum { /* predictors */
+    DX_PATCH_P_ID_NONE,
+    DX_PATCH_P_ID_X86,     /* call, jmp, jcc and operands relative to the next instruction */
+    DX_PATCH_P_ID_POINTER, /* aligned 64-bit addresses */
+    DX_PATCH_P_ID_NEAR,    /* aligned 32-bit addresses relative to themselves */
+    DX_PATCH_P_ID_BASED,   /* aligned 32-bit addresses relative to the origin of the setup */
+    DX_PATCH_P_ID_TABLE,   /* aligned 32-bit addresses */
+    DX_PATCH_P_ID_I386,    /* call, jmp, jcc; 32-bit addresses anywhere */
+    DX_PATCH_P_ID_THUMB,   /* BL, B.W; aligned 32-bit addresses */
+    DX_PATCH_P_ID_ARM64,   /* BL, B; ADRP with the ADD, LDR or STR that goes with it */
+    DX_PATCH_P_ID_RISCV,   /* JAL; AUIPC with the instruction behind it */
+    DX_PATCH_P_ID_WASM,    /* indexes of functions and globals, addresses of data: LEB128 */
+    DX_PATCH_P_ID_SINGLES, /* numbers of 32 or 64 bits, integer or not, that change by little */
+    DX_PATCH_P_ID_DOUBLES,
+    DX_PATCH_P_IDS
+};
+
+enum { /* how the bytes of a field make up a number; the first four rearrange the bits of a word */
+    DX_PATCH_P_FORM_BL,
+    DX_PATCH_P_FORM_JAL,
+    DX_PATCH_P_FORM_ADRP,
+    DX_PATCH_P_FORM_LOW,
+    DX_PATCH_P_FORM_PLAIN, /* little-endian */
+    DX_PATCH_P_FORM_AUIPC, /* two instructions: bits 31..12 and 11..0 of one distance */
+    DX_PATCH_P_FORM_LEB    /* LEB128; the top bits of its bytes are kept above the number */
+};
+
+#ifndef EXB
+#define EXB 16
+#endif
+static uint32_t ex_tag[1<<EXB], ex_val[1<<EXB];
+typedef struct dx_patch_p_field {
+    uint32_t size;   /* bytes; 0: no field here */
+    uint32_t form;
+    uint32_t bits;   /* so many low bits of the number are a distance, */
+    uint32_t shift;  /* to be shifted to be one in bytes */
+    uint32_t sure;   /* 1: its target lies in a match */
+    uint32_t slot;   /* of the correction; DX_PATCH_P_MEMORY: it has none */
+    uint32_t used, ex, tag;
+    uint64_t target; /* the address that it means on the old side */
+    uint64_t origin; /* what the new distance counts from */
+    uint64_t number; /* as it is in the base */
+    uint64_t value;  /* as it is predicted */
+} dx_patch_p_field;
+
+/* Runs of bits that form a word, from the lowest bit on: first bit and length. */
+static const uint8_t dx_patch_p_orders[4][16] = {
+    {16, 11, 0, 10, 27, 1, 29, 1, 10, 1, 11, 5, 28, 1, 30, 2}, /* BL: imm11, imm10, J2, J1, S */
+    {21, 10, 20, 1, 12, 8, 31, 1, 0, 12},                      /* JAL: 10..1, 11, 19..12, 20 */
+    {29, 2, 5, 19, 0, 5, 24, 5, 31, 1},                        /* ADRP: immlo, immhi */
+    {10, 12, 0, 10, 22, 10}};                                  /* ADD, LDR, STR: imm12 */
+
+/* Bits of a word brought together, or back where they were. */
+static uint32_t dx_patch_p_reorder(uint32_t form, uint32_t w, bool back)
+{
+    uint32_t at = 0, v = 0, i;
+    DX_PATCH_ASSERT(form < DX_PATCH_P_FORM_PLAIN);
+    for (i = 0; i < 16 && at < 32; i += 2) {
+        const uint8_t *run = dx_patch_p_orders[form] + i;
+        uint32_t mask = (1u << run[1]) - 1;
+        if (back) v |= (w >> at & mask) << run[0];
+        else v |= (w >> run[0] & mask) << at;
+        at += run[1];
+    }
+    DX_PATCH_ASSERT(at == 32);
+    return v;
+}
+
+/* The second word of an AUIPC pair, its low bits on top. A store has them in two places, which
+   change with its register field; everything else keeps its bits. */
+static uint32_t dx_patch_p_swap_store(uint32_t w)
+{
+    if ((w & 0x7b) != 0x23) return w;
+    return (w & 0xfe0ff07fu) | (w >> 20 & 31) << 7 | (w >> 7 & 31) << 20;
+}
+
+/* Bit 23 of a BL or B.W is its sign; J1 and J2, below it, are stored as their XOR with it. */
+static uint32_t dx_patch_p_flip_branch(uint32_t form, uint32_t w)
+{
+    return form == DX_PATCH_P_FORM_BL && !(w >> 23 & 1) ? w ^ 0x600000u : w;
+}
+
+static uint64_t dx_patch_p_load_field(const uint8_t *p, uint32_t form, uint32_t size)
+{
+    uint64_t v = 0, tops = 0; /* tops: the top bits of all bytes */
+    uint32_t i, w, x;
+    DX_PATCH_ASSERT(size <= 8);
+    if (form == DX_PATCH_P_FORM_PLAIN && size == 4) return dx_patch_p_load32(p);
+    for (i = size; i-- > 0;) {
+        if (form == DX_PATCH_P_FORM_LEB) v = v << 7 | (p[i] & 127u);
+        else v = v << 8 | p[i];
+        tops = tops << 1 | p[i] >> 7;
+    }
+    if (form == DX_PATCH_P_FORM_PLAIN) return v;
+    if (form == DX_PATCH_P_FORM_LEB) return v | tops << 7 * size;
+    w = (uint32_t)(v & 0xffffffffu);
+    if (form == DX_PATCH_P_FORM_AUIPC) {
+        x = dx_patch_p_swap_store((uint32_t)(v >> 32));
+        v = ((w & 0xfffff000u) + (x >> 20) - ((x >> 31) << 12)) & 0xffffffffu; /* 11..0 is signed */
+        return v | (uint64_t)((w & 0xfffu) | (x & 0xfffffu) << 12) << 32;
+    }
+    return dx_patch_p_flip_branch(form, dx_patch_p_reorder(form, w, false));
+}
+
+static void dx_patch_p_store_field(uint8_t *p, uint32_t form, uint32_t size, uint64_t v)
+{
+    uint32_t i, w = (uint32_t)(v & 0xffffffffu), rest = (uint32_t)(v >> 32);
+    DX_PATCH_ASSERT(size <= 8);
+    if (form == DX_PATCH_P_FORM_AUIPC) {
+        v = ((w + 0x800u) & 0xfffff000u) | (rest & 0xfffu);
+        v |= (uint64_t)dx_patch_p_swap_store(rest >> 12 | (w & 0xfffu) << 20) << 32;
+    } else if (form < DX_PATCH_P_FORM_PLAIN) {
+        v = dx_patch_p_reorder(form, dx_patch_p_flip_branch(form, w), true);
+    }
+    for (i = 0; i < size; i++) {
+        uint64_t byte = v >> 8 * i & 255;
+        if (form == DX_PATCH_P_FORM_LEB)
+            byte = (v >> 7 * i & 127) | (v >> (7 * size + i) & 1) << 7;
+        p[i] = (uint8_t)byte;
+    }
+}
+
+/* The address of an offset in the base (side 0) or the target (1); outside of segments, itself. */
+static uint64_t dx_patch_p_address(const dx_patch_p_predictor *p, int side, uint64_t offset)
+{
+    const uint64_t *setup = p->setup_[side];
+    const uint64_t *s = setup + DX_PATCH_P_SETUP_SEGMENT;
+    const uint64_t *end = s + DX_PATCH_P_SEG_WORDS * setup[DX_PATCH_P_SETUP_COUNT];
+    DX_PATCH_ASSERT(setup[DX_PATCH_P_SETUP_COUNT] <= DX_PATCH_P_SEGMENTS);
+    for (; s < end; s += DX_PATCH_P_SEG_WORDS) {
+        uint64_t inside = offset - s[DX_PATCH_P_SEG_OFFSET];
+        if (inside < s[DX_PATCH_P_SEG_SIZE]) return s[DX_PATCH_P_SEG_ADDRESS] + inside;
+    }
+    return offset;
+}
+
+/* Where an old offset went: of the matches that start at or before it, the one that reaches
+   furthest says by how much. *sure: it lies in that match. */
+static uint64_t dx_patch_p_map_offset(const dx_patch_p_predictor *p, uint64_t offset,
+                                      uint32_t *sure)
+{
+    uint32_t low = 0, left = p->count_, half;
+    const uint32_t *match, *order, *olds;
+    if (!left) return offset;
+    order = p->matches_ + DX_PATCH_P_MATCH_WORDS * (size_t)left;
+    olds = order + left;
+    for (; left > 1; left -= half) { /* the last one that starts there; without branches */
+        half = left / 2;
+        low += olds[low + half] <= offset ? half : 0;
+    }
+    DX_PATCH_ASSERT(low < p->count_ && order[low] < p->count_);
+    match = p->matches_ + DX_PATCH_P_MATCH_WORDS * (size_t)order[low];
+    *sure = offset - match[DX_PATCH_P_MATCH_OLD] < match[DX_PATCH_P_MATCH_SIZE];
+    return offset - match[DX_PATCH_P_MATCH_OLD] + match[DX_PATCH_P_MATCH_NEW];
+}
+
+/* Where an old address points to in the new file; false: it is no address. What is in memory only
+   (.bss) keeps its distance from the end of its segment's bytes. */
+static bool dx_patch_p_map_address(const dx_patch_p_predictor *p, uint64_t address,
+                                   uint64_t *mapped, uint32_t *sure)
+{
+    const uint64_t *s = p->setup_[0] + DX_PATCH_P_SETUP_SEGMENT;
+    const uint64_t *t = p->setup_[1] + DX_PATCH_P_SETUP_SEGMENT;
+    uint32_t i;
+    DX_PATCH_ASSERT(p->setup_[0][DX_PATCH_P_SETUP_COUNT] <= DX_PATCH_P_SEGMENTS);
+    for (i = 0; i < p->setup_[0][DX_PATCH_P_SETUP_COUNT]; i++) {
+        uint64_t inside = address - s[DX_PATCH_P_SEG_ADDRESS];
+        uint64_t offset = s[DX_PATCH_P_SEG_OFFSET] + inside;
+        if (inside < s[DX_PATCH_P_SEG_MEMORY]) {
+            *sure = 0;
+            if (inside < s[DX_PATCH_P_SEG_SIZE])
+                *mapped = dx_patch_p_address(p, 1, dx_patch_p_map_offset(p, offset, sure));
+            else if (i < p->setup_[1][DX_PATCH_P_SETUP_COUNT])
+                *mapped = t[DX_PATCH_P_SEG_ADDRESS] + t[DX_PATCH_P_SEG_SIZE] +
+                          (inside - s[DX_PATCH_P_SEG_SIZE]);
+            else *mapped = address;
+            return true;
+        }
+        s += DX_PATCH_P_SEG_WORDS;
+        t += DX_PATCH_P_SEG_WORDS;
+    }
+    return false;
+}
+
+/* The lowest bits of v as a signed number. */
+static uint64_t dx_patch_p_sign(uint64_t v, uint32_t bits)
+{
+    uint64_t sign = (uint64_t)1 << (bits - 1);
+    DX_PATCH_ASSERT(bits >= 1 && bits <= 64);
+    return ((v & (sign - 1 + sign)) ^ sign) - sign;
+}
+
+/* A field of so many bytes, of whose number so many bits are an address less another one. */
+static void dx_patch_p_set_field(dx_patch_p_field *f, uint32_t form, uint32_t size, uint32_t bits,
+                                 uint32_t shift, const uint8_t *p)
+{
+    DX_PATCH_ASSERT(size && bits <= 8 * size);
+    f->size = size;
+    f->form = form;
+    f->bits = bits;
+    f->shift = shift;
+    f->sure = 0;
+    f->slot = DX_PATCH_P_MEMORY;
+    f->number = dx_patch_p_load_field(p, form, size);
+    f->target = dx_patch_p_sign(f->number, bits) << shift;
+    f->origin = 0;
+    f->value = f->number;
+}
+
+/* Relative to the instruction itself, or to what is behind it: the usual branch. */
+static void dx_patch_p_relative(dx_patch_p_field *f, const dx_patch_p_block *b, uint64_t at)
+{
+    DX_PATCH_ASSERT(f->size > 0 || f->origin == 0);
+    f->target += b->old_at + b->bias[0] + at;
+    f->origin = b->new_at + b->bias[1] + at;
+}
+
+/* Instructions of arm64: */
+static bool dx_patch_p_is_branch(uint32_t w) { return (w & 0x7c000000u) == 0x14000000u; }
+static bool dx_patch_p_is_adrp(uint32_t w) { return (w & 0x9f000000u) == 0x90000000u; }
+static bool dx_patch_p_is_low(uint32_t w) /* ADD immediate, LDR or STR with an offset */
+{
+    return (w & 0xffc00000u) == 0x91000000u || (w & 0x3b000000u) == 0x39000000u;
+}
+
+/* ADRP knows only the page of an address; one of the next four instructions, which uses the same
+   register, adds the rest. Both are fields with the same target. */
+static void dx_patch_p_locate_arm64(dx_patch_p_field *f, const dx_patch_p_block *b, uint32_t at)
+{
+    const uint64_t page_mask = ~(uint64_t)4095;
+    const uint8_t *p = b->old_bytes + at, *page = p, *low = p;
+    uint32_t w = dx_patch_p_load32(p), other = w, i, scale, room = 0;
+    bool first = dx_patch_p_is_adrp(w), found = false;
+    uint64_t target;
+    DX_PATCH_ASSERT(at % 4 == (0 - b->old_at) % 4 && b->limit - at >= 4);
+    if (dx_patch_p_is_branch(w)) {
+        dx_patch_p_set_field(f, DX_PATCH_P_FORM_PLAIN, 4, 26, 2, p);
+        dx_patch_p_relative(f, b, at);
+    }
+    if (first) room = b->limit - at - 4;
+    else if (dx_patch_p_is_low(w)) room = at;
+    for (i = 4; i <= 16 && i <= room && !found; i += 4) {
+        if (first) low = p + i;
+        else page = p - i;
+        other = dx_patch_p_load32(low);
+        found = dx_patch_p_is_low(other) && /* and adds to the register that ADRP sets */
+                (dx_patch_p_load32(page) & 0x9f00001fu) == (0x90000000u | (other >> 5 & 31));
+    }
+    if (!found) return;
+    scale = other >> 24 & 8 ? other >> 30 : 0; /* offsets of LDR and STR count in their size */
+    dx_patch_p_set_field(f, DX_PATCH_P_FORM_ADRP, 4, 21, 12, page);
+    target = f->target + ((other >> 10 & 4095) << scale);
+    target += (b->old_at + b->bias[0] + (uint64_t)(page - b->old_bytes)) & page_mask;
+    f->origin = (b->new_at + b->bias[1] + at) & page_mask;
+    if (p != page) dx_patch_p_set_field(f, DX_PATCH_P_FORM_LOW, 4, 12 - scale, scale, p);
+    f->target = target;
+}
+
+static void dx_patch_p_locate_riscv(dx_patch_p_field *f, const dx_patch_p_block *b, uint32_t at)
+{
+    const uint8_t *p = b->old_bytes + at;
+    uint32_t w = dx_patch_p_load32(p), next, op;
+    DX_PATCH_ASSERT(b->limit - at >= 4);
+    if ((w & 0xf7fu) == 0x6fu) { /* JAL to x0 or ra: a jump or a call */
+        dx_patch_p_set_field(f, DX_PATCH_P_FORM_JAL, 4, 20, 1, p);
+    } else if ((w & 0x7fu) == 0x17u && b->limit - at >= 8) { /* AUIPC */
+        next = dx_patch_p_load32(p + 4);
+        op = next & 0x7f;
+        if ((next >> 15 & 31) != (w >> 7 & 31)) return; /* adds to another register */
+        if (op != 0x13 && (next & 0x5b) != 0x03 && op != 0x67) return; /* ADDI, load, store, JALR */
+        dx_patch_p_set_field(f, DX_PATCH_P_FORM_AUIPC, 8, 32, 0, p);
+    }
+    dx_patch_p_relative(f, b, at);
+}
+
+enum { /* opcodes of WebAssembly in front of a field */
+    DX_PATCH_P_WASM_CALL = 0x10,
+    DX_PATCH_P_WASM_GET = 0x23, /* of a global */
+    DX_PATCH_P_WASM_SET = 0x24,
+    DX_PATCH_P_WASM_CONST = 0x41
+};
+
+/* A LEB128 number behind an opcode: equal numbers behind the same opcode have changed by as much.
+   Most numbers of one byte are small constants, but function indexes count. */
+static void dx_patch_p_locate_leb(dx_patch_p_field *f, const uint8_t *p, uint32_t left)
+{
+    uint32_t size = 1, op = p[-1];
+    bool call = op == DX_PATCH_P_WASM_CALL;
+    DX_PATCH_ASSERT(left > 0);
+    while (size <= 5 && size < left && p[size - 1] & 128) size++;
+    if (size > 5 || p[size - 1] & 128 || (size == 1 && !call)) return;
+    dx_patch_p_set_field(f, DX_PATCH_P_FORM_LEB, size, 7 * size, 0, p);
+    f->target = (f->number & 0x7ffffffffu) | (uint64_t)op << (call ? 33 : 40);
+}
+
+/* Is byte i, whose last field ended at `from`, behind an opcode of x86-64 that has a 32-bit operand
+   relative to the next instruction? call, jmp; ModRM of [rip + disp32]; 0f 8x, jcc. */
+static bool dx_patch_p_is_x86(const uint8_t *p, int32_t i, int32_t from)
+{
+    uint32_t last = p[i - 1];
+    DX_PATCH_ASSERT(i > from);
+    if ((last & 0xfe) == 0xe8) return true;
+    if (i - 2 < from) return false;
+    return (last & 0xc7) == 0x05 || ((last & 0xf0) == 0x80 && p[i - 2] == 0x0f);
+}
+
+/* The next place at or behind `at` where a field may stand. `from`: where the last one ended, so
+   that no field feeds the next one's opcode. Quick, because it passes over every byte. */
+static uint32_t dx_patch_p_next_place(uint32_t id, const dx_patch_p_block *b, uint32_t at,
+                                      int32_t from)
+{
+    static const uint8_t aligns[DX_PATCH_P_IDS] = {0, 1, 8, 4, 4, 4, 1, 2, 4, 2, 1, 4, 8};
+    const uint8_t *p = b->old_bytes;
+    int32_t i = (int32_t)at, size = (int32_t)b->size;
+    uint32_t none = at > b->size ? at : b->size;
+    DX_PATCH_ASSERT(id < DX_PATCH_P_IDS);
+    if (id == DX_PATCH_P_ID_NONE) return none;
+    if (id != DX_PATCH_P_ID_X86 && id != DX_PATCH_P_ID_WASM)
+        return at + (uint32_t)((0 - (b->old_at + at)) & (aligns[id] - 1u));
+    if (!i && from >= 0) i = 1; /* at the start of the file there is no byte in front */
+    if (i <= from) i = from + 1;
+    for (; i < size; i++) {
+        uint32_t last = p[i - 1];
+        if (id == DX_PATCH_P_ID_X86 && dx_patch_p_is_x86(p, i, from)) return (uint32_t)i;
+        if (id == DX_PATCH_P_ID_WASM &&
+            (last == DX_PATCH_P_WASM_CALL || last == DX_PATCH_P_WASM_CONST ||
+             last == DX_PATCH_P_WASM_GET || last == DX_PATCH_P_WASM_SET))
+            return (uint32_t)i;
+    }
+    return none;
+}
+
+/* 32-bit addresses of all kinds. `before`: bytes in front that may be an opcode. */
+static void dx_patch_p_locate_word(dx_patch_p_field *f, uint32_t id, const dx_patch_p_block *b,
+                                   uint32_t at, uint32_t before)
+{
+    const uint8_t *p = b->old_bytes + at;
+    uint32_t word = dx_patch_p_load32(p);
+    bool close = ((word + 0x10000u) & 0xffffffffu) < 0x20000u; /* a small number, or less than 0 */
+    bool nearby = id == DX_PATCH_P_ID_NEAR, based = id == DX_PATCH_P_ID_BASED;
+    bool x86_32 = id == DX_PATCH_P_ID_I386, thumb = id == DX_PATCH_P_ID_THUMB;
+    bool call = x86_32 && before >= 1 && (p[-1] & 0xfe) == 0xe8;
+    bool jump = x86_32 && before >= 2 && (p[-1] & 0xf0) == 0x80 && p[-2] == 0x0f;
+    bool code = id == DX_PATCH_P_ID_X86 || call || jump;
+    bool branch = thumb && (word & 0x9000f800u) == 0x9000f000u; /* BL, B.W: two halves */
+    bool table = id == DX_PATCH_P_ID_TABLE || (thumb && !((b->old_at + at) & 3));
+    bool likely = word >= DX_PATCH_P_ADDRESS_MIN && (table || (x86_32 && !close));
+    DX_PATCH_ASSERT(b->limit - at >= 4);
+    if (!code && !branch && !based && !likely && (!nearby || close)) return;
+    if (branch) dx_patch_p_set_field(f, DX_PATCH_P_FORM_BL, 4, 24, 1, p);
+    else dx_patch_p_set_field(f, DX_PATCH_P_FORM_PLAIN, 4, 32, 0, p);
+    if (code || branch) {
+        dx_patch_p_relative(f, b, at + 4u);
+    } else if (nearby) {
+        dx_patch_p_relative(f, b, at);
+    } else if (based) {
+        f->target += b->origin[0];
+        f->origin = b->origin[1];
+    } else {
+        f->target = word;
+    }
+}
+
+/* The field at byte `at` of a block, whose last field ended at `from`. The block's bytes may be
+   looked at, and those from `from` on; a field that needs more is none. */
+static dx_patch_p_field dx_patch_p_locate(uint32_t id, const dx_patch_p_block *b, uint32_t at,
+                                          int32_t from)
+{
+    dx_patch_p_field f = {0, 0, 0, 0, 0, DX_PATCH_P_MEMORY,0,0,0, 0, 0, 0, 0};
+    bool wide = id == DX_PATCH_P_ID_POINTER || id == DX_PATCH_P_ID_DOUBLES;
+    bool number = id == DX_PATCH_P_ID_SINGLES || id == DX_PATCH_P_ID_DOUBLES;
+    const uint8_t *p = b->old_bytes + at;
+    uint32_t left = b->limit - at, size = wide ? 8 : 4;
+    DX_PATCH_ASSERT(at <= b->limit && from <= (int32_t)at);
+    if (left < (id == DX_PATCH_P_ID_WASM ? 1u : size)) return f;
+    if (id == DX_PATCH_P_ID_ARM64) dx_patch_p_locate_arm64(&f, b, at);
+    else if (id == DX_PATCH_P_ID_RISCV) dx_patch_p_locate_riscv(&f, b, at);
+    else if (id == DX_PATCH_P_ID_WASM) dx_patch_p_locate_leb(&f, p, left);
+    else if (number || (wide && dx_patch_p_load64(p) >= DX_PATCH_P_ADDRESS_MIN))
+        dx_patch_p_set_field(&f, DX_PATCH_P_FORM_PLAIN, size, 8 * size, 0, p);
+    else if (!wide) dx_patch_p_locate_word(&f, id, b, at, (uint32_t)((int32_t)at - from));
+    DX_PATCH_ASSERT(f.size <= left);
+    return f;
+}
+
+/* And what its value should become. Targets of the same region tend to be off by as much. */
+static dx_patch_p_field dx_patch_p_predict(const dx_patch_p_predictor *x, uint32_t id,
+                                           const dx_patch_p_block *b, uint32_t at, int32_t from)
+{
+    dx_patch_p_field f = dx_patch_p_locate(id, b, at, from);
+    uint64_t target = f.number, mask = UINT64_MAX >> (64 - f.bits) % 64;
+    if (!f.size || id > DX_PATCH_P_ID_WASM) return f; /* numbers stay as they are, about */
+    if (id != DX_PATCH_P_ID_WASM && !dx_patch_p_map_address(x, f.target, &target, &f.sure))
+        f.size = 0;
+    f.slot = (uint32_t)(((f.target >> x->region_bits_) * 0x9e3779b97f4a7c15u) >> 54);
+    DX_PATCH_ASSERT(f.slot < DX_PATCH_P_MEMORY);
+    f.used = x->memory_[f.slot];
+    { uint64_t eh = f.target * 0x9e3779b97f4a7c15u; f.ex = (uint32_t)(eh >> (64-EXB)); f.tag = (uint32_t)(f.target ^ f.target >> 32) | 1; if (ex_tag[f.ex] == f.tag) f.used = ex_val[f.ex]; }
+    target += dx_patch_p_sign(f.used, 32) - f.origin;
+    f.value = (f.number & ~mask) | (target >> f.shift & mask);
+    return f;
+}
+
+/* Fill what follows the list of matches: their order by old offset, then by index (Shell's sort, no
+   extra memory), and these old offsets. In the order, a match that lies inside of the one before it
+   is replaced by that one. */
+static void dx_patch_p_sort_matches(dx_patch_p_predictor *p)
+{
+    const uint32_t *list = p->matches_;
+    uint32_t i, k, gap = 1, count = p->count_;
+    uint32_t *order = p->matches_ + DX_PATCH_P_MATCH_WORDS * (size_t)count;
+    uint32_t *olds = order + count;
+    DX_PATCH_ASSERT(p->matches_ || !count);
+    while (gap < count / 3) gap = 3 * gap + 1;
+    for (i = 0; i < count; i++) order[i] = i;
+    for (; gap; gap /= 3)
+        for (i = gap; i < count; i++) {
+            uint32_t moved = order[i], at = list[3 * moved + DX_PATCH_P_MATCH_OLD];
+            for (k = i; k >= gap; k -= gap) {
+                uint32_t other = list[3 * order[k - gap] + DX_PATCH_P_MATCH_OLD];
+                if (other < at || (other == at && order[k - gap] < moved)) break;
+                order[k] = order[k - gap];
+            }
+            order[k] = moved;
+        }
+    for (i = 0; i < count; i++) {
+        uint32_t before = order[i ? i - 1 : 0];
+        const uint32_t *match = list + DX_PATCH_P_MATCH_WORDS * (size_t)order[i];
+        const uint32_t *last = list + DX_PATCH_P_MATCH_WORDS * (size_t)before;
+        DX_PATCH_ASSERT(before < count);
+        olds[i] = match[DX_PATCH_P_MATCH_OLD];
+        if (last[DX_PATCH_P_MATCH_OLD] + last[DX_PATCH_P_MATCH_SIZE] >=
+            match[DX_PATCH_P_MATCH_OLD] + match[DX_PATCH_P_MATCH_SIZE])
+            order[i] = before;
+    }
+}
+
+/* >>delta: the parts of a delta, both directions -----------------------------
+   The target is literals and matches in turns; a match is blocks of a kilobyte. A block without any
+   change only counts; another one names its predictor, and then goes over its old bytes twice:
+
+        old bytes     | call f |   ...    | ptr g |  ...        first its fields: put in as
+                        ^^^^ predicted      ^^^^^ predicted     predicted, or as the patch corrects
+        then          ------- right -------x--- right ---x--    then runs of right bytes, and each
+                      run                  diff   run    diff   time by how much a wrong one differs
+
+   The reader stops between steps when its input may not hold a whole one, and goes on with the same
+   block when more has arrived. */
+#define DX_PATCH_P_STEP 64u /* no step of a decoder takes more bytes of input than this */
+
+static bool dx_patch_p_has_input(const dx_patch_p_coder *c) /* for a whole step */
+{
+    DX_PATCH_ASSERT(c->at_ <= c->size_);
+    return c->last_ || c->size_ - c->at_ >= DX_PATCH_P_STEP;
+}
+
+/* The target's last bytes are those in front of `end`, of which there are so many. */
+static void dx_patch_p_pass(dx_patch_p_delta *d, const uint8_t *end, uint64_t before)
+{
+    uint32_t i = before < 8 ? (uint32_t)before : 8;
+    for (; i; i--) d->past_ = d->past_ << 8 | *(end - i);
+}
+
+/* A block of a match of which so many bytes are left. */
+static void dx_patch_p_start_block(dx_patch_p_delta *d, dx_patch_p_block *b, uint64_t left)
+{
+    dx_patch_p_predictor *x = &d->predictor_;
+    DX_PATCH_ASSERT(left > 0);
+    b->size = left < DX_PATCH_P_BLOCK ? (uint32_t)left : DX_PATCH_P_BLOCK;
+    b->limit = left < DX_PATCH_P_LONGEST ? (uint32_t)left : DX_PATCH_P_LONGEST;
+    b->from = b->old_at < 2 ? 0 - (int32_t)b->old_at : -2; /* opcodes may stand in front */
+    b->at = 0;
+    b->filled = false;
+    DX_PATCH_ASSERT(b->size <= b->limit);
+    b->bias[0] = dx_patch_p_address(x, 0, b->old_at) - b->old_at;
+    b->bias[1] = dx_patch_p_address(x, 1, b->new_at) - b->new_at;
+    b->origin[0] = x->setup_[0][DX_PATCH_P_SETUP_ORIGIN];
+    b->origin[1] = x->setup_[1][DX_PATCH_P_SETUP_ORIGIN];
+}
+
+/* Rows of the next run, by the run before. */
+static uint32_t dx_patch_p_run_number(uint32_t run)
+{
+    if (run == 0) return 0;
+    return run < 8 ? 1 : 2;
+}
+
+/* Is the field as predicted? Else by how much it is not. Returns what its value is. */
+static uint64_t dx_patch_p_code_field(dx_patch_p_delta *d, const dx_patch_p_field *f,
+                                      uint64_t value)
+{
+    dx_patch_p_predictor *x = &d->predictor_;
+    uint64_t error = dx_patch_p_sign(value - f->value, 8 * f->size);
+    uint32_t flag = DX_PATCH_P_M_FLAG + (d->id_ * 2 + f->sure) * 4 + x->flags_;
+    uint32_t fix = DX_PATCH_P_N_FIX; /* X86, POINTER, other addresses, numbers */
+    DX_PATCH_ASSERT(d->id_ != DX_PATCH_P_ID_NONE && f->size && x->flags_ < 4);
+    if (d->id_ <= DX_PATCH_P_ID_POINTER) fix += d->id_ - 1;
+    else fix += d->id_ < DX_PATCH_P_ID_SINGLES ? 2u : 3u;
+    if (dx_patch_p_flag(&d->coder_, flag, error != 0)) {
+        error = dx_patch_p_number(&d->coder_, fix, dx_patch_p_zigzag(error) - 1); /* it is not 0 */
+        error = dx_patch_p_unzigzag(1 + error);
+    } else {
+        error = 0;
+    }
+    x->flags_ = (x->flags_ << 1 | (error != 0)) & 3;
+    if (f->slot < DX_PATCH_P_MEMORY) {
+        x->memory_[f->slot] = f->used + (uint32_t)(error << f->shift & 0xffffffffu);
+        if (d->coder_.mode_ != DX_PATCH_P_COUNT) { ex_tag[f->ex] = f->tag; ex_val[f->ex] = x->memory_[f->slot]; }
+    }
+    return f->value + error;
+}
+
+/* Bytes that are equal from the start on. */
+static size_t dx_patch_p_same(const uint8_t *a, const uint8_t *b, size_t size)
+{
+    size_t i = 0;
+    for (; size - i >= 8; i += 8) {
+        uint64_t x = dx_patch_p_load64(a + i) ^ dx_patch_p_load64(b + i);
+        if (!x) continue;
+        for (; !(x & 255); x >>= 8) i++;
+        return i;
+    }
+    while (i < size && a[i] == b[i]) i++;
+    return i;
+}
+
+/* The difference of a wrong byte from `old`; `before` is the target's byte in front of it. Bytes of
+   a number that grew are wrong by 1, or by 255 where it borrowed. */
+static uint32_t dx_patch_p_code_wrong(dx_patch_p_delta *d, uint32_t before, uint32_t old,
+                                      uint32_t v)
+{
+    uint32_t last = d->last_diff_;
+    uint32_t alone = d->last_run_ ? 0u : 1u; /* 1: right behind another wrong byte */
+    uint32_t context = alone | (last & 128 ? 4u : 0u), row;
+    DX_PATCH_ASSERT(before < 256 && old < 256 && last < 256);
+    if (last == 0 || last == 1 || last == 255) context |= 2;
+    row = DX_PATCH_P_M_BYTE + DX_PATCH_P_BYTE * (context & ((1u << d->diff_bits_) - 1));
+    if (!d->mixer_ || DX_PATCH_P_MODE(&d->coder_) == DX_PATCH_P_COUNT) {
+        v = dx_patch_p_byte(&d->coder_, row, v);
+    } else {
+        uint32_t run = d->last_run_ < 15 ? d->last_run_ : 15;
+        const uint32_t contexts[4] = { /* the top byte keeps them apart from those of literals */
+            (uint32_t)1 << 24 | old << 16 | before << 8 | alone,
+            (uint32_t)4 << 24 | last << 8 | run,
+            (uint32_t)2 << 24 | last << 16 | old << 8 | d->id_,
+            (uint32_t)3 << 24 | old << 8 | alone};
+        v = dx_patch_p_mix(d, row, v, contexts, d->rich_ ? 4 : 2, 0,
+                           DX_PATCH_P_SET_WRONG + alone);
+    }
+    d->last_diff_ = v;
+    return v;
+}
+
+/* The fields of a block, put over its old bytes at `to`. False: more input is needed first. */
+static bool dx_patch_p_code_fields(dx_patch_p_delta *d, dx_patch_p_block *b, uint8_t *to)
+{
+    const uint8_t *made = b->new_bytes; /* NULL when reading */
+    while (!b->filled) {
+        dx_patch_p_field f;
+        uint64_t value;
+        b->at = dx_patch_p_next_place(d->id_, b, b->at, b->from);
+        if (b->at >= b->size) break;
+        if (!dx_patch_p_has_input(&d->coder_) || d->coder_.overrun_) return false;
+        f = dx_patch_p_predict(&d->predictor_, d->id_, b, b->at, b->from);
+        if (f.size) {
+            value = made ? dx_patch_p_load_field(made + b->at, f.form, f.size) : f.value;
+            value = dx_patch_p_code_field(d, &f, value);
+            dx_patch_p_store_field(to + b->at, f.form, f.size, value);
+            b->at += f.size;
+            b->from = (int32_t)b->at;
+        } else {
+            b->at++;
+        }
+    }
+    if (b->filled) return true;
+    if (b->from > (int32_t)b->size) b->size = (uint32_t)b->from; /* the last one reached out */
+    DX_PATCH_ASSERT(b->size <= b->limit);
+    b->at = 0;
+    b->filled = true;
+    return true;
+}
+
+/* A block: its fields, put over its old bytes at `to`, then the bytes that are wrong after them.
+   False: more input is needed first. */
+static bool dx_patch_p_code_block(dx_patch_p_delta *d, dx_patch_p_block *b, uint8_t *to)
+{
+    const uint8_t *made = b->new_bytes; /* NULL when reading */
+    DX_PATCH_ASSERT(b->size <= b->limit && b->size > 0);
+    if (!dx_patch_p_code_fields(d, b, to)) return false;
+    while (b->at < b->size) {
+        uint32_t left = b->size - b->at, before, diff = 0;
+        uint32_t run = DX_PATCH_P_N_RUN + dx_patch_p_run_number(d->last_run_);
+        uint8_t *p = to + b->at;
+        uint64_t n = made ? dx_patch_p_same(p, made + b->at, left) + 1 : 0;
+        if (!dx_patch_p_has_input(&d->coder_) || d->coder_.overrun_) return false;
+        n = dx_patch_p_number(&d->coder_, run, n > left ? 0 : n); /* 0: the rest is right */
+        if (!n) d->last_run_ = 8;
+        else d->last_run_ = n > DX_PATCH_P_BLOCK ? DX_PATCH_P_BLOCK : (uint32_t)n - 1;
+        if (n > left) d->coder_.bad_number_ = true;
+        if (!n || n > left) break;
+        p += n - 1; /* the wrong byte */
+        b->at += (uint32_t)n;
+        if (made) diff = (uint32_t)(made[b->at - 1] - *p) & 255;
+        before = b->at > 1 ? p[-1] : (uint32_t)(d->past_ & 255);
+        *p = (uint8_t)((*p + dx_patch_p_code_wrong(d, before, *p, diff)) & 255);
+    }
+    return true;
+}
+
+/* >>reader: the streaming applier --------------------------------------------
+   The patch arrives in pieces of any size; they are collected in in_, and decoded in steps as long
+   as a whole step's input is there. state_ says what the next step expects:
+
+        delta     PARAMETERS -+-> SET_UP (numbers) --> LIST (matches) -+     only if there is a map
+                              |                                       |
+                              +------------> NEXT <-------------------+
+                                  literals |  ^  \ nothing is left
+                                           v  |    +--> DONE
+                                  LITERALS |  |
+                                           v  | the match is complete
+                                      EQUAL -> COPY        blocks that are as in the base
+                                        ^  \     |
+                                        |   +-> CHOICE -> CHOSEN    a block with changes
+                                        +-----------------+
+
+        blocks    RUNS --> DONE
+
+   Bytes of the target are put together in new_, or in the caller's out, hashed, and handed on.
+   Memory is cut from the caller's in the same order and sizes by every applier: what a patch needs
+   is in its header, and what the body asks for beyond that is refused. */
+#define DX_PATCH_P_LAYOUT 34u /* second byte of the parameters; and 1 if there is a map */
+#define DX_PATCH_P_PARAMETERS_SIZE 5u /* bytes in front of a delta's stream */
+#define DX_PATCH_P_LOT 16384u /* bytes; so many, or a multiple, are hashed at once where possible */
+#define DX_PATCH_P_SLACK 96u /* lets the memory of the caller, and each part, have any alignment */
+
+enum { /* what is expected next; the order is that of the steps in dx_patch_p_run() */
+    DX_PATCH_P_PARAMETERS,
+    DX_PATCH_P_SET_UP,
+    DX_PATCH_P_LIST,
+    DX_PATCH_P_NEXT,
+    DX_PATCH_P_LITERALS,
+    DX_PATCH_P_EQUAL,
+    DX_PATCH_P_COPY,
+    DX_PATCH_P_CHOICE,
+    DX_PATCH_P_CHOSEN,
+    DX_PATCH_P_RUNS,
+    DX_PATCH_P_DONE
+};
+
+/* Memory of the caller from *at on, aligned, or NULL. */
+static void *dx_patch_p_cut_memory(uint8_t **at, size_t *left, uint64_t size)
+{
+    size_t skip = (size_t)(0 - (uintptr_t)*at) & 7;
+    uint8_t *p = *at;
+    if (skip > *left || size > *left - skip) return NULL;
+    *at += skip + (size_t)size;
+    *left -= skip + (size_t)size;
+    DX_PATCH_ASSERT(((uintptr_t)(p + skip) & 7) == 0);
+    return p + skip;
+}
+
+static uint64_t dx_patch_p_mix_memory(uint32_t history_log, uint32_t groups_log)
+{
+    uint64_t size = sizeof(dx_patch_p_mixer) + ((uint64_t)2 << history_log);
+    DX_PATCH_ASSERT(history_log <= 28 && groups_log <= 28);
+    return history_log ? size + ((uint64_t)32 << groups_log) : 0;
+}
+
+/* The cuts of a delta: models, four of mixing, corrections, matches, a window of the base, and one
+   of the target. Each skips at most seven bytes, which the slack holds. */
+typedef char dx_patch_p_slack_is_enough[9 * 7 <= DX_PATCH_P_SLACK ? 1 : -1];
+typedef char dx_patch_p_window_of_runs[DX_PATCH_P_BLOCK == DX_PATCH_P_BLOCKS_MEMORY ? 1 : -1];
+typedef char dx_patch_p_least_delta[DX_PATCH_P_SLACK + DX_PATCH_P_WINDOW + DX_PATCH_P_LONGEST +
+                                    32 * (DX_PATCH_P_M_BYTE + 2 * DX_PATCH_P_BYTE) ==
+                                    DX_PATCH_P_DELTA_MEMORY ? 1 : -1];
+
+static uint64_t dx_patch_p_delta_memory(const dx_patch_p_delta *d, uint64_t matches)
+{
+    uint64_t size = DX_PATCH_P_SLACK + DX_PATCH_P_WINDOW + DX_PATCH_P_LONGEST;
+    DX_PATCH_ASSERT(d->map_ || !d->predictor_.count_);
+    size += 32u * (uint64_t)dx_patch_p_row_count(d->literal_bits_, d->diff_bits_);
+    size += dx_patch_p_mix_memory(d->history_log_, d->groups_log_);
+    if (d->map_) size += 4 * DX_PATCH_P_MEMORY + (uint64_t)DX_PATCH_P_MATCH_BYTES * matches;
+    return size;
+}
+
+/* The rows of flags, in which only 0 and 1 occur: evenly likely, and nothing else. */
+static void dx_patch_p_flags_start(uint16_t *rows)
+{
+    uint32_t row, i;
+    DX_PATCH_ASSERT(rows);
+    for (row = DX_PATCH_P_M_FLAG; row < DX_PATCH_P_M_BYTE; row++) {
+        uint16_t *words = rows + DX_PATCH_P_ROW * row;
+        words[0] = 32768;
+        for (i = 1; i < 15; i++) words[i] = 65535;
+        words[15] = 0;
+    }
+}
+
+/* The memory of mixing, at its start. */
+static bool dx_patch_p_mixer_start(dx_patch_p_delta *d, uint8_t **at, size_t *left)
+{
+    uint64_t heads = (uint64_t)1 << d->history_log_, groups = (uint64_t)32 << d->groups_log_;
+    uint32_t set, i;
+    DX_PATCH_ASSERT(d->history_log_ >= 8);
+    d->mixer_ = (dx_patch_p_mixer *)dx_patch_p_cut_memory(at, left, sizeof *d->mixer_);
+    d->heads_ = (uint32_t *)dx_patch_p_cut_memory(at, left, heads);
+    d->history_ = (uint8_t *)dx_patch_p_cut_memory(at, left, heads);
+    d->groups_ = (uint16_t *)dx_patch_p_cut_memory(at, left, groups);
+    if (!d->mixer_ || !d->heads_ || !d->history_ || !d->groups_) return false;
+    for (set = 0; set < DX_PATCH_P_SETS * DX_PATCH_P_SET; set++)
+        for (i = 0; i < DX_PATCH_P_INPUTS; i++) d->mixer_->weights[set][i] = 8192;
+    dx_patch_p_rows_start(d->mixer_->repeats[0], 128);
+    DX_PATCH_MEMSET(d->heads_, 0, (size_t)heads);
+    DX_PATCH_MEMSET(d->groups_, 0, (size_t)groups);
+    return true;
+}
+
+/* Models, and what mixing and prediction need, at their start. False: there is less memory. */
+static bool dx_patch_p_delta_start(dx_patch_p_delta *d, uint8_t **at, size_t *left)
+{
+    uint32_t count = dx_patch_p_row_count(d->literal_bits_, d->diff_bits_);
+    uint64_t size = 32 * (uint64_t)count;
+    DX_PATCH_ASSERT(!d->coder_.rows_ && !d->mixer_); memset(ex_tag,0,sizeof ex_tag);
+    d->coder_.rows_ = (uint16_t *)dx_patch_p_cut_memory(at, left, size);
+    if (!d->coder_.rows_) return false;
+    dx_patch_p_rows_start(d->coder_.rows_, count);
+    dx_patch_p_flags_start(d->coder_.rows_);
+    if (d->history_log_ && !dx_patch_p_mixer_start(d, at, left)) return false;
+    if (!d->map_) return true;
+    size = 4 * DX_PATCH_P_MEMORY;
+    d->predictor_.memory_ = (uint32_t *)dx_patch_p_cut_memory(at, left, size);
+    if (!d->predictor_.memory_) return false;
+    DX_PATCH_MEMSET(d->predictor_.memory_, 0, (size_t)size);
+    return true;
+}
+
+/* What a callback returned: 0, or the reason for `error`. */
+static int dx_patch_p_callback(dx_patch_applier *a, int result, int error)
+{
+    DX_PATCH_ASSERT(error < 0);
+    if (!result) return DX_PATCH_OK;
+    a->callback_result_ = result;
+    return error;
+}
+
+static int dx_patch_p_progress(dx_patch_applier *a)
+{
+    const dx_patch_applier_desc *d = &a->desc_;
+    uint64_t done = a->base_done_ + a->produced_, all = a->from_size_ + a->to_size_;
+    DX_PATCH_ASSERT(a->produced_ <= a->to_size_);
+    if (!d->progress) return DX_PATCH_OK;
+    return dx_patch_p_callback(a, d->progress(d->user, done, all), DX_PATCH_ECANCELED);
+}
+
+/* Hash what is ready, and hand it on: whole lots if there are any, as these hash much faster. */
+static int dx_patch_p_give(dx_patch_applier *a, bool all)
+{
+    const dx_patch_applier_desc *d = &a->desc_;
+    uint8_t *p = d->out ? (uint8_t *)d->out + a->given_ : a->new_;
+    size_t ready = (size_t)(a->produced_ - a->given_), size = ready;
+    int result = 0;
+    DX_PATCH_ASSERT(a->given_ <= a->produced_ && ready <= a->room_);
+    if (!all && ready > DX_PATCH_P_LOT) size -= ready % DX_PATCH_P_LOT;
+    if (!d->skip_target_hash) dx_patch_p_hash_update(&a->blake3_, p, size);
+    a->given_ += size;
+    DX_PATCH_ASSERT(a->given_ <= a->to_size_);
+    if (!d->out && size) result = d->write(d->user, p, size);
+    if (!d->out && size < ready) DX_PATCH_MEMMOVE(p, p + size, ready - size);
+    return dx_patch_p_callback(a, result, DX_PATCH_ESYS);
+}
+
+/* Where the next bytes of the target are put together, at most DX_PATCH_P_LONGEST at a time. */
+static uint8_t *dx_patch_p_room(const dx_patch_applier *a)
+{
+    DX_PATCH_ASSERT(a->produced_ >= a->given_);
+    if (a->desc_.out) return (uint8_t *)a->desc_.out + a->produced_;
+    return a->new_ + (a->produced_ - a->given_);
+}
+
+/* The next bytes of the target, which may be where they belong already. */
+static int dx_patch_p_emit(dx_patch_applier *a, const uint8_t *p, size_t size)
+{
+    int error = DX_PATCH_OK;
+    DX_PATCH_ASSERT(size <= a->to_size_ - a->produced_);
+    if (!size) return DX_PATCH_OK;
+    dx_patch_p_pass(&a->delta_, p + size, size);
+    while (!error && size) {
+        size_t left = a->room_ - (size_t)(a->produced_ - a->given_);
+        size_t part = size < left ? size : left;
+        if (p != dx_patch_p_room(a)) DX_PATCH_MEMCPY(dx_patch_p_room(a), p, part);
+        a->produced_ += part;
+        p += part;
+        size -= part;
+        if (left - part < DX_PATCH_P_LONGEST) error = dx_patch_p_give(a, false);
+    }
+    return error ? error : dx_patch_p_progress(a);
+}
+
+/* Base bytes, zeros outside of the base. */
+static int dx_patch_p_read(dx_patch_applier *a, uint64_t at, uint8_t *p, uint32_t size)
+{
+    uint64_t left = at < a->from_size_ ? a->from_size_ - at : 0;
+    uint32_t part = left < size ? (uint32_t)left : size;
+    DX_PATCH_ASSERT(size <= DX_PATCH_P_WINDOW);
+    DX_PATCH_MEMSET(p + part, 0, size - part);
+    if (part && a->desc_.base) DX_PATCH_MEMCPY(p, (const uint8_t *)a->desc_.base + at, part);
+    if (!part || a->desc_.base) return DX_PATCH_OK;
+    return dx_patch_p_callback(a, a->desc_.read(a->desc_.user, at, p, part), DX_PATCH_ESYS);
+}
+
+/* Five bytes say how the stream is coded:
+
+        0  bits 0..3 literal_bits, 4..5 diff_bits, 6 rich    3  history_log; 0: no mixer
+        1  layout, and 1 if there is a map                   4  groups_log
+        2  region_bits                                                                          */
+static int dx_patch_p_parse_parameters(dx_patch_p_delta *d, const uint8_t *p, bool plain)
+{
+    uint32_t history_log = p[3], groups_log = p[4];
+    bool mixes = history_log >= 8 && history_log <= 28 && groups_log >= 5 && groups_log <= 28;
+    bool mixes_not = history_log == 0 && groups_log == 0;
+    d->literal_bits_ = p[0] & 15;
+    d->diff_bits_ = p[0] >> 4 & 3;
+    d->rich_ = (p[0] & 64) != 0;
+    d->map_ = p[1] & 1;
+    d->predictor_.region_bits_ = p[2];
+    d->history_log_ = history_log;
+    d->groups_log_ = groups_log;
+    if (d->literal_bits_ > 8 || p[0] >> 7 || (p[1] & 254) != DX_PATCH_P_LAYOUT || p[2] > 32)
+        return DX_PATCH_EVERSION;
+    if (!mixes && !mixes_not) return DX_PATCH_EVERSION;
+    if (plain && (p[0] || d->map_ || p[2] || mixes)) return DX_PATCH_EVERSION; /* such need bits */
+    return DX_PATCH_OK;
+}
+
+static int dx_patch_p_take_parameters(dx_patch_applier *a)
+{
+    dx_patch_p_delta *d = &a->delta_;
+    bool started;
+    int error;
+    if (d->coder_.size_ < DX_PATCH_P_PARAMETERS_SIZE) return DX_PATCH_ECORRUPT;
+    d->coder_.at_ = DX_PATCH_P_PARAMETERS_SIZE;
+    error = dx_patch_p_parse_parameters(d, a->in_, a->header_.coding == DX_PATCH_CODING_PLAIN);
+    if (error) return error;
+    if (d->map_ && (a->from_size_ >> 32 || a->to_size_ >> 32)) return DX_PATCH_EHEADER;
+    if (dx_patch_p_delta_memory(d, 0) > a->header_.memory_size) return DX_PATCH_EHEADER;
+    a->old_ = (uint8_t *)dx_patch_p_cut_memory(&a->memory_, &a->left_, DX_PATCH_P_WINDOW);
+    if (!a->desc_.out && !a->new_)
+        a->new_ = (uint8_t *)dx_patch_p_cut_memory(&a->memory_, &a->left_, DX_PATCH_P_LONGEST);
+    started = dx_patch_p_delta_start(d, &a->memory_, &a->left_);
+    DX_PATCH_ASSERT(started && a->old_ && (a->new_ || a->desc_.out)); /* all were counted */
+    (void)started;
+    if (a->header_.coding == DX_PATCH_CODING_RANGE) dx_patch_p_start_reading(&d->coder_);
+    a->state_ = d->map_ ? DX_PATCH_P_SET_UP : DX_PATCH_P_NEXT;
+    return DX_PATCH_OK;
+}
+
+/* The numbers of the setup: match count, the base's words, the target's less the base's. */
+static int dx_patch_p_take_setup(dx_patch_applier *a)
+{
+    dx_patch_p_predictor *x = &a->delta_.predictor_;
+    uint64_t v = dx_patch_p_number(&a->delta_.coder_, DX_PATCH_P_N_SETUP, 0);
+    uint64_t *side = x->setup_[a->setup_side_];
+    uint32_t word = a->setup_at_ - 1; /* of the side */
+    DX_PATCH_ASSERT(a->setup_side_ < 2);
+    if (!a->setup_at_++) {
+        uint64_t spare = a->header_.memory_size - dx_patch_p_delta_memory(&a->delta_, 0);
+        uint64_t size = (uint64_t)DX_PATCH_P_MATCH_BYTES * v;
+        if (v > spare / DX_PATCH_P_MATCH_BYTES) return DX_PATCH_EHEADER;
+        x->matches_ = (uint32_t *)dx_patch_p_cut_memory(&a->memory_, &a->left_, size);
+        DX_PATCH_ASSERT(x->matches_);
+        x->count_ = (uint32_t)v;
+        return DX_PATCH_OK;
+    }
+    DX_PATCH_ASSERT(word < DX_PATCH_P_SETUP_SIZE);
+    side[word] = x->setup_[0][word] + dx_patch_p_unzigzag(v);
+    if (side[DX_PATCH_P_SETUP_COUNT] > DX_PATCH_P_SEGMENTS) return DX_PATCH_ECORRUPT;
+    if (word + 1 < DX_PATCH_P_SETUP_SEGMENT + DX_PATCH_P_SEG_WORDS * side[DX_PATCH_P_SETUP_COUNT])
+        return DX_PATCH_OK;
+    a->setup_at_ = 1;
+    if (a->setup_side_) a->state_ = DX_PATCH_P_LIST;
+    a->setup_side_ = 1;
+    return DX_PATCH_OK;
+}
+
+/* The next match, after `gap` literal bytes. It lies inside of both files, or it is refused. */
+static int dx_patch_p_take_match(dx_patch_applier *a, uint64_t gap)
+{
+    uint64_t size = dx_patch_p_number(&a->delta_.coder_, DX_PATCH_P_N_LENGTH, 0);
+    uint64_t jump = dx_patch_p_number(&a->delta_.coder_, DX_PATCH_P_N_JUMP, 0);
+    uint64_t left = a->to_size_ - a->new_end_, old_at = a->old_end_ + gap;
+    DX_PATCH_ASSERT(a->new_end_ <= a->to_size_);
+    old_at += dx_patch_p_unzigzag(jump);
+    if (gap >= left || size >= left - gap) return DX_PATCH_EBOUNDS;
+    size++;
+    if (old_at > a->from_size_ || size > a->from_size_ - old_at) return DX_PATCH_EBOUNDS;
+    a->match_new_ = a->new_end_ + gap;
+    a->match_old_ = old_at;
+    a->match_left_ = size;
+    a->new_end_ = a->match_new_ + size;
+    a->old_end_ = old_at + size;
+    return DX_PATCH_OK;
+}
+
+static int dx_patch_p_take_list(dx_patch_applier *a)
+{
+    dx_patch_p_predictor *x = &a->delta_.predictor_;
+    uint32_t *match = x->matches_ + DX_PATCH_P_MATCH_WORDS * (size_t)a->match_at_;
+    uint64_t gap;
+    int error;
+    DX_PATCH_ASSERT(a->match_at_ <= x->count_);
+    if (a->match_at_ == x->count_) {
+        dx_patch_p_sort_matches(x);
+        a->match_at_ = 0;
+        a->match_old_ = 0;
+        a->state_ = DX_PATCH_P_NEXT;
+        return DX_PATCH_OK;
+    }
+    gap = dx_patch_p_number(&a->delta_.coder_, DX_PATCH_P_N_GAP, 0);
+    error = dx_patch_p_take_match(a, gap);
+    if (error) return error;
+    match[DX_PATCH_P_MATCH_NEW] = (uint32_t)a->match_new_;
+    match[DX_PATCH_P_MATCH_OLD] = (uint32_t)a->match_old_;
+    match[DX_PATCH_P_MATCH_SIZE] = (uint32_t)a->match_left_;
+    a->match_at_++;
+    return DX_PATCH_OK;
+}
+
+/* Literal bytes and the match behind them, if there is one. */
+static int dx_patch_p_take_next(dx_patch_applier *a)
+{
+    uint64_t left = a->to_size_ - a->produced_, gap = left;
+    int error = DX_PATCH_OK;
+    a->hint_old_ = a->match_old_;
+    a->match_left_ = 0;
+    a->state_ = left ? DX_PATCH_P_LITERALS : DX_PATCH_P_DONE;
+    if (!left) return DX_PATCH_OK;
+    if (!a->delta_.map_) {
+        gap = dx_patch_p_number(&a->delta_.coder_, DX_PATCH_P_N_GAP, 0);
+        if (gap > left) return DX_PATCH_EBOUNDS;
+        if (gap < left) error = dx_patch_p_take_match(a, gap);
+    } else if (a->match_at_ < a->delta_.predictor_.count_) {
+        const uint32_t *match = a->delta_.predictor_.matches_;
+        match += DX_PATCH_P_MATCH_WORDS * (size_t)a->match_at_++;
+        a->match_new_ = match[DX_PATCH_P_MATCH_NEW];
+        a->match_old_ = match[DX_PATCH_P_MATCH_OLD];
+        a->match_left_ = match[DX_PATCH_P_MATCH_SIZE];
+        DX_PATCH_ASSERT(a->match_new_ >= a->produced_); /* the list was checked as it was read */
+        gap = a->match_new_ - a->produced_;
+    }
+    DX_PATCH_ASSERT(error || gap <= left);
+    a->literals_left_ = gap;
+    a->literals_done_ = 0;
+    a->later_ = 0;
+    if (!gap && !error) a->state_ = DX_PATCH_P_EQUAL;
+    return error;
+}
+
+/* Literals up to the next multiple of a block, or as many as there is input for. Each multiple
+   starts with a flag (are the next ones copied?) and with the base's bytes there, as hints. */
+static int dx_patch_p_take_literals(dx_patch_applier *a)
+{
+    dx_patch_p_delta *d = &a->delta_;
+    uint32_t done = (uint32_t)(a->literals_done_ % DX_PATCH_P_BLOCK), size = 0;
+    uint32_t size_max = DX_PATCH_P_BLOCK - done;
+    uint8_t *to = dx_patch_p_room(a);
+    uint64_t past = d->past_;
+    int error = DX_PATCH_OK;
+    DX_PATCH_ASSERT(a->literals_left_ > 0);
+    if (!done && d->coder_.range_)
+        d->raw_ = dx_patch_p_flag(&d->coder_, DX_PATCH_P_M_RAW + d->raw_, 0);
+    if (size_max > a->literals_left_) size_max = (uint32_t)a->literals_left_;
+    if (!done) {
+        if (d->mixer_) error = dx_patch_p_read(a, a->hint_old_, a->old_, size_max);
+        else DX_PATCH_MEMSET(a->old_, 0, DX_PATCH_P_BLOCK);
+    }
+    if (error) return error;
+    do to[size] = (uint8_t)dx_patch_p_literal(d, a->old_[done + size], 0);
+    while (++size < size_max && dx_patch_p_has_input(&d->coder_) && !d->coder_.overrun_);
+    d->past_ = past; /* dx_patch_p_emit() moves it on */
+    a->hint_old_ += size;
+    a->literals_left_ -= size;
+    a->literals_done_ += size;
+    error = dx_patch_p_emit(a, to, size);
+    if (!a->literals_left_) a->state_ = a->match_left_ ? DX_PATCH_P_EQUAL : DX_PATCH_P_NEXT;
+    return error;
+}
+
+/* So many bytes of the match are done. */
+static void dx_patch_p_done(dx_patch_applier *a, uint64_t size)
+{
+    DX_PATCH_ASSERT(size <= a->match_left_);
+    a->match_old_ += size;
+    a->match_new_ += size;
+    a->match_left_ -= size;
+    a->state_ = a->match_left_ ? DX_PATCH_P_EQUAL : DX_PATCH_P_NEXT;
+}
+
+/* How many of the match's blocks are as in the base. */
+static int dx_patch_p_take_equal(dx_patch_applier *a)
+{
+    uint64_t left = a->match_left_, blocks, n;
+    DX_PATCH_ASSERT(left > 0);
+    blocks = (left - 1) / DX_PATCH_P_BLOCK + 1;
+    n = blocks; /* plain coding has no others */
+    if (a->delta_.coder_.range_)
+        n = dx_patch_p_number(&a->delta_.coder_, DX_PATCH_P_N_EQUAL + a->later_, 0);
+    if (n > blocks) return DX_PATCH_EBOUNDS;
+    a->equal_left_ = n == blocks ? left : n * DX_PATCH_P_BLOCK;
+    a->later_ = 1;
+    a->state_ = n ? DX_PATCH_P_COPY : DX_PATCH_P_CHOICE;
+    return DX_PATCH_OK;
+}
+
+static int dx_patch_p_take_copy(dx_patch_applier *a)
+{
+    const uint8_t *base = (const uint8_t *)a->desc_.base;
+    uint8_t *to = dx_patch_p_room(a);
+    uint64_t size = a->equal_left_;
+    int error = DX_PATCH_OK;
+    DX_PATCH_ASSERT(size > 0 && size <= a->match_left_);
+    if (base) {
+        error = dx_patch_p_emit(a, base + a->match_old_, (size_t)size);
+    } else {
+        if (size > DX_PATCH_P_BLOCK) size = DX_PATCH_P_BLOCK;
+        error = dx_patch_p_read(a, a->match_old_, to, (uint32_t)size);
+        if (!error) error = dx_patch_p_emit(a, to, (size_t)size);
+    }
+    a->equal_left_ -= size;
+    dx_patch_p_done(a, size);
+    if (a->match_left_) a->state_ = a->equal_left_ ? DX_PATCH_P_COPY : DX_PATCH_P_CHOICE;
+    return error;
+}
+
+/* Start a block of the match: its predictor, and the old bytes in and in front of it. */
+static int dx_patch_p_take_choice(dx_patch_applier *a)
+{
+    dx_patch_p_delta *d = &a->delta_;
+    dx_patch_p_block *b = &a->block_;
+    uint32_t before = DX_PATCH_P_BEFORE;
+    int error = DX_PATCH_OK;
+    if (before > a->match_old_) before = (uint32_t)a->match_old_;
+    d->id_ = dx_patch_p_symbol(&d->coder_, DX_PATCH_P_M_ID + d->id_, 0);
+    if (d->id_ >= DX_PATCH_P_IDS || (d->id_ && !d->map_)) return DX_PATCH_EVERSION;
+    b->old_at = a->match_old_;
+    b->new_at = a->match_new_;
+    dx_patch_p_start_block(d, b, a->match_left_);
+    a->state_ = DX_PATCH_P_CHOSEN;
+    if (a->desc_.base) {
+        b->old_bytes = (const uint8_t *)a->desc_.base + b->old_at;
+    } else {
+        b->old_bytes = a->old_ + DX_PATCH_P_BEFORE;
+        error = dx_patch_p_read(a, b->old_at - before, a->old_ + DX_PATCH_P_BEFORE - before,
+                                b->limit + before);
+    }
+    DX_PATCH_ASSERT(!b->new_bytes);
+    DX_PATCH_MEMCPY(dx_patch_p_room(a), b->old_bytes, b->limit);
+    return error;
+}
+
+static int dx_patch_p_take_block(dx_patch_applier *a)
+{
+    dx_patch_p_coder *c = &a->delta_.coder_;
+    uint8_t *to = dx_patch_p_room(a);
+    int error = DX_PATCH_ECORRUPT;
+    DX_PATCH_ASSERT(a->block_.limit <= a->match_left_);
+    if (!dx_patch_p_code_block(&a->delta_, &a->block_, to)) return DX_PATCH_OK;
+    if (!c->bad_number_ && !c->overrun_) error = dx_patch_p_emit(a, to, a->block_.size);
+    dx_patch_p_done(a, a->block_.size);
+    return error;
+}
+
+DX_PATCH_P_INLINE uint32_t dx_patch_p_xor_body(uint8_t *p, const uint8_t *x, size_t size)
+{
+    dx_patch_p_word a, b;
+    DX_PATCH_P_UNROLL for (; size >= sizeof a; size -= sizeof a) {
+        DX_PATCH_MEMCPY(&a, p, sizeof a);
+        DX_PATCH_MEMCPY(&b, x, sizeof b);
+        a ^= b;
+        DX_PATCH_MEMCPY(p, &a, sizeof a);
+        p += sizeof a;
+        x += sizeof a;
+    }
+    while (size--) *p++ ^= *x++;
+    return 0;
+}
+DX_PATCH_P_WIDE(dx_patch_p_xor, (uint8_t *p, const uint8_t *x, size_t size), (p, x, size))
+
+/* The body of a block patch has a record for each block that changes:
+
+        blocks to skip | runs | (bytes to skip | size | that many bytes, to be XORed) ..
+
+   Numbers are varints. In brief coding one byte is enough for a change of one byte that is near:
+   0..223 skips, 224..254 and another byte skips of more, 255: varints follow. */
+enum {
+    DX_PATCH_P_BRIEF_TWO = 224, /* from here on a skip takes two bytes */
+    DX_PATCH_P_BRIEF_LONG = 255
+};
+
+static dx_patch_p_runs dx_patch_p_start_runs(const dx_patch_header *h)
+{
+    dx_patch_p_runs r;
+    DX_PATCH_ASSERT(h->kind == DX_PATCH_KIND_BLOCKS && h->block_size);
+    DX_PATCH_MEMSET(&r, 0, sizeof r);
+    r.block_size = h->block_size;
+    r.limit = h->target_size;
+    if (h->reversible && h->base_size > h->target_size) r.limit = h->base_size;
+    r.brief = h->coding == DX_PATCH_CODING_BRIEF;
+    return r;
+}
+
+/* The head of the next block's record. */
+static int dx_patch_p_next_runs(dx_patch_p_coder *d, dx_patch_p_runs *r)
+{
+    uint64_t gap = dx_patch_p_get_varint(d);
+    DX_PATCH_ASSERT(!r->left);
+    r->left = dx_patch_p_get_varint(d);
+    if (d->overrun_) return DX_PATCH_ETRUNCATED;
+    if (d->bad_number_ || !r->left || r->left > r->block_size) return DX_PATCH_EBLOCK;
+    if (r->next > r->limit || gap > (r->limit - r->next) / r->block_size) return DX_PATCH_EBOUNDS;
+    r->at = r->next + gap * r->block_size;
+    r->next = r->at + r->block_size;
+    return DX_PATCH_OK;
+}
+
+/* The next run of changed bytes of a block patch: 1, or 0 at the end, or an error. */
+static int dx_patch_p_next_run(dx_patch_p_coder *d, dx_patch_p_runs *r)
+{
+    uint64_t gap, size = 1;
+    if (!r->left) {
+        int error;
+        if (d->at_ == d->size_) return 0;
+        error = dx_patch_p_next_runs(d, r);
+        if (error) return error;
+    }
+    gap = r->brief ? dx_patch_p_get_raw(d) : (uint8_t)DX_PATCH_P_BRIEF_LONG;
+    if (gap == DX_PATCH_P_BRIEF_LONG) {
+        gap = dx_patch_p_get_varint(d);
+        size = dx_patch_p_get_varint(d);
+    } else if (gap >= DX_PATCH_P_BRIEF_TWO) {
+        gap = DX_PATCH_P_BRIEF_TWO + (gap - DX_PATCH_P_BRIEF_TWO) * 256 + dx_patch_p_get_raw(d);
+    }
+    if (d->overrun_) return DX_PATCH_ETRUNCATED;
+    if (d->bad_number_ || !size) return DX_PATCH_EBLOCK;
+    DX_PATCH_ASSERT(r->at <= r->next);
+    if (gap > r->next - r->at || size > r->next - r->at - gap) return DX_PATCH_EBLOCK;
+    r->at += gap;
+    if (r->at > r->limit || size > r->limit - r->at) return DX_PATCH_EBOUNDS;
+    r->size = size;
+    r->left--;
+    return 1;
+}
+
+/* old_ has the block_at_ bytes of the base from at_ on, which runs change. Move on until one is
+   that at `at`, or to the end. What lies behind a shorter target must have become zero. */
+static int dx_patch_p_move_window(dx_patch_applier *a, uint64_t at)
+{
+    int error = DX_PATCH_OK;
+    DX_PATCH_ASSERT(at >= a->at_ && at <= a->runs_.limit);
+    while (!error && at - a->at_ >= a->block_at_) {
+        uint64_t room = a->to_size_ - a->produced_, left = a->runs_.limit - a->at_ - a->block_at_;
+        uint32_t size = room < a->block_at_ ? (uint32_t)room : a->block_at_, i;
+        for (i = size; i < a->block_at_; i++)
+            if (a->old_[i]) return DX_PATCH_ECORRUPT;
+        DX_PATCH_ASSERT(size <= a->block_at_);
+        error = dx_patch_p_emit(a, a->old_, size);
+        a->at_ += a->block_at_;
+        a->block_at_ = left < DX_PATCH_P_BLOCK ? (uint32_t)left : DX_PATCH_P_BLOCK;
+        if (error || !left) break;
+        error = dx_patch_p_read(a, a->at_, a->old_, a->block_at_);
+    }
+    return error;
+}
+
+/* One run after the other, or as much of it as has arrived and the window holds. */
+static int dx_patch_p_take_runs(dx_patch_applier *a)
+{
+    dx_patch_p_coder *d = &a->delta_.coder_;
+    dx_patch_p_runs *r = &a->runs_;
+    while (dx_patch_p_has_input(d)) {
+        int got = r->size ? 1 : dx_patch_p_next_run(d, r), error;
+        uint64_t size;
+        if (got < 0) return got;
+        if (!got) a->state_ = DX_PATCH_P_DONE;
+        error = dx_patch_p_move_window(a, got ? r->at : r->limit);
+        if (error || !got) return error;
+        DX_PATCH_ASSERT(r->at >= a->at_ && r->at - a->at_ < a->block_at_);
+        size = a->block_at_ - (r->at - a->at_);
+        if (size > r->size) size = r->size;
+        if (size > d->size_ - d->at_) size = d->size_ - d->at_;
+        if (!size) return DX_PATCH_ETRUNCATED;
+        (void)dx_patch_p_xor(a->old_ + (r->at - a->at_), d->source_ + d->at_, (size_t)size);
+        d->at_ += (size_t)size;
+        r->at += size;
+        r->size -= size;
+    }
+    return DX_PATCH_OK;
+}
+
+/* Decode what has arrived of the body, in steps as long as there is input for a whole one. */
+static int dx_patch_p_run(dx_patch_applier *a)
+{
+    static int (*const steps[DX_PATCH_P_DONE])(dx_patch_applier *) = {
+        dx_patch_p_take_parameters,
+        dx_patch_p_take_setup,
+        dx_patch_p_take_list,
+        dx_patch_p_take_next,
+        dx_patch_p_take_literals,
+        dx_patch_p_take_equal,
+        dx_patch_p_take_copy,
+        dx_patch_p_take_choice,
+        dx_patch_p_take_block,
+        dx_patch_p_take_runs};
+    dx_patch_p_coder *c = &a->delta_.coder_;
+    int error = DX_PATCH_OK;
+    c->source_ = a->in_;
+    c->at_ = 0;
+    c->size_ = a->in_size_;
+    c->last_ = a->received_ == DX_PATCH_HEADER_SIZE + a->header_.body_size;
+    while (!error && a->state_ != DX_PATCH_P_DONE &&
+           (dx_patch_p_has_input(c) || a->state_ == DX_PATCH_P_COPY)) {
+        DX_PATCH_ASSERT(a->state_ >= 0 && a->state_ < DX_PATCH_P_DONE);
+        error = steps[a->state_](a);
+        if (!error && (c->overrun_ || c->bad_number_)) error = DX_PATCH_ECORRUPT;
+    }
+    a->in_size_ -= c->at_;
+    DX_PATCH_MEMMOVE(a->in_, a->in_ + c->at_, a->in_size_);
+    if (error || a->state_ != DX_PATCH_P_DONE) return error;
+    return a->in_size_ ? (int)DX_PATCH_ECORRUPT : dx_patch_p_give(a, true);
+}
+
+/* The BLAKE3 of the base, with the caller's memory as buffer. */
+static int dx_patch_p_hash_base(dx_patch_applier *a, uint8_t *hash)
+{
+    const uint8_t *base = (const uint8_t *)a->desc_.base;
+    uint8_t *buffer = (uint8_t *)a->desc_.memory;
+    uint64_t at, size = a->desc_.base_size;
+    size_t part = 4 * DX_PATCH_P_LOT;
+    int result, error = DX_PATCH_OK;
+    if (!base && part > a->desc_.memory_size) part = a->desc_.memory_size;
+    if (part > DX_PATCH_P_LOT) part -= part % DX_PATCH_P_LOT;
+    DX_PATCH_ASSERT(part > 0);
+    dx_patch_p_hash_start(&a->blake3_);
+    for (at = 0; at < size && !error; at += part) {
+        if (part > size - at) part = (size_t)(size - at);
+        result = base ? 0 : a->desc_.read(a->desc_.user, at, buffer, part);
+        if (result) return dx_patch_p_callback(a, result, DX_PATCH_ESYS);
+        dx_patch_p_hash_update(&a->blake3_, base ? base + at : buffer, part);
+        a->base_done_ = at + part;
+        error = dx_patch_p_progress(a);
+    }
+    if (!error) dx_patch_p_hash_finish(&a->blake3_, hash);
+    return error;
+}
+
+/* Read the whole base and compare its hash, before the first byte is written. */
+static int dx_patch_p_check_base(dx_patch_applier *a)
+{
+    const dx_patch_header *h = &a->header_;
+    const uint8_t *from = a->desc_.undo ? h->target_hash : h->base_hash;
+    const uint8_t *to = a->desc_.undo ? h->base_hash : h->target_hash;
+    uint8_t hash[DX_PATCH_HASH_SIZE];
+    bool same_size = a->desc_.base_size == a->from_size_;
+    bool size_of_target = a->desc_.base_size == a->to_size_;
+    int error;
+    DX_PATCH_ASSERT(!a->produced_);
+    if (!same_size && !size_of_target) return DX_PATCH_EBASE;
+    if (same_size && a->desc_.skip_base_hash) return DX_PATCH_OK;
+    error = dx_patch_p_hash_base(a, hash);
+    if (error) return error;
+    if (same_size && DX_PATCH_MEMCMP(hash, from, sizeof hash) == 0) return DX_PATCH_OK;
+    if (DX_PATCH_MEMCMP(hash, to, sizeof hash) != 0) return DX_PATCH_EBASE;
+    return size_of_target ? DX_PATCH_EAPPLIED : DX_PATCH_EBASE;
+}
+
+/* How much of the target is put together before it is hashed and handed on: four lots in the
+   caller's `out`, or in memory beyond what the header asks for; else a block at a time, in a part
+   of the memory that is cut later. */
+static void dx_patch_p_make_room(dx_patch_applier *a)
+{
+    size_t room_max = 4 * DX_PATCH_P_LOT + DX_PATCH_P_LONGEST;
+    size_t spare = a->desc_.memory_size - a->left_;
+    DX_PATCH_ASSERT(a->left_ <= a->desc_.memory_size);
+    a->room_ = room_max;
+    if (a->desc_.out) return;
+    if (spare < room_max) a->room_ = spare;
+    if (a->room_ > DX_PATCH_P_LOT + DX_PATCH_P_LONGEST) a->new_ = a->memory_ + a->left_;
+    else a->room_ = DX_PATCH_P_LONGEST;
+}
+
+/* The header is complete: refuse what can be refused, then look at the base. */
+static int dx_patch_p_begin(dx_patch_applier *a)
+{
+    dx_patch_header *h = &a->header_;
+    int error = dx_patch_info(a->in_, DX_PATCH_HEADER_SIZE, h);
+    a->in_size_ = 0;
+    if (error) return error;
+    if (h->kind == DX_PATCH_KIND_FLASH) return DX_PATCH_ENOTSUP;
+    if (a->desc_.undo && !h->reversible) return DX_PATCH_ENOTSUP; /* only blocks are */
+    a->from_size_ = a->desc_.undo ? h->target_size : h->base_size;
+    a->to_size_ = a->desc_.undo ? h->base_size : h->target_size;
+    if (a->desc_.target_size_max && a->to_size_ > a->desc_.target_size_max) return DX_PATCH_ETOOBIG;
+    if (h->memory_size > a->desc_.memory_size) return DX_PATCH_ENOMEM;
+    if (a->desc_.out && a->to_size_ > a->desc_.out_capacity) return DX_PATCH_ENOSPACE;
+    error = dx_patch_p_check_base(a);
+    if (error) return error;
+    dx_patch_p_hash_start(&a->blake3_); /* from now on of the target */
+    a->state_ = DX_PATCH_P_PARAMETERS;
+    a->memory_ = (uint8_t *)a->desc_.memory;
+    a->left_ = (size_t)h->memory_size; /* no more, whatever the caller has */
+    dx_patch_p_make_room(a);
+    if (h->kind == DX_PATCH_KIND_BLOCKS) {
+        DX_PATCH_ASSERT(a->left_ >= DX_PATCH_P_BLOCK);
+        a->runs_ = dx_patch_p_start_runs(h);
+        a->old_ = a->memory_;
+        if (!a->new_) a->new_ = a->old_; /* each window is handed on before the next is read */
+        a->state_ = DX_PATCH_P_RUNS;
+    }
+    return h->body_size ? DX_PATCH_OK : dx_patch_p_run(a);
+}
+
+/* Take as much of the input as there is room for: header, then body, then trailer. */
+static int dx_patch_p_take_input(dx_patch_applier *a, const uint8_t *p, size_t size, size_t *taken)
+{
+    uint64_t end = DX_PATCH_HEADER_SIZE, part = size;
+    bool header = a->received_ < end, trailer;
+    if (!header) end += a->header_.body_size;
+    trailer = !header && a->received_ >= end; /* which is not ours to read */
+    if (trailer) end += a->header_.trailer_size;
+    DX_PATCH_ASSERT(a->received_ <= end && a->in_size_ <= sizeof a->in_);
+    if (part > end - a->received_) part = end - a->received_;
+    if (!trailer && part > sizeof a->in_ - a->in_size_) part = sizeof a->in_ - a->in_size_;
+    a->received_ += part;
+    *taken = (size_t)part;
+    if (trailer) return part ? DX_PATCH_OK : DX_PATCH_ECORRUPT;
+    DX_PATCH_ASSERT(part > 0);
+    DX_PATCH_MEMCPY(a->in_ + a->in_size_, p, (size_t)part);
+    a->in_size_ += (size_t)part;
+    if (header) return a->received_ == end ? dx_patch_p_begin(a) : DX_PATCH_OK;
+    a->crc_ = a->whole_ ? a->header_.body_crc : dx_patch_p_crc32c(a->crc_, p, (size_t)part);
+    if (a->received_ == end && a->crc_ != a->header_.body_crc) return DX_PATCH_ECORRUPT;
+    return dx_patch_p_run(a);
+}
+
+/* >>public ------------------------------------------------------------- */
+DX_PATCH_API const char *dx_patch_error_name(int error)
+{
+#define DX_PATCH_P_NAME(value, constant, wire) \
+    if (error == value) return "DX_PATCH_" #constant;
+    DX_PATCH_ERRORS(DX_PATCH_P_NAME)
+#undef DX_PATCH_P_NAME
+    return "unknown error";
+}
+
+DX_PATCH_API int dx_patch_error_wire(int error)
+{
+#define DX_PATCH_P_WIRE(value, constant, wire) \
+    if (error == value) return wire;
+    DX_PATCH_ERRORS(DX_PATCH_P_WIRE)
+#undef DX_PATCH_P_WIRE
+    return 1;
+}
+
+DX_PATCH_API void dx_patch_hash(const void *data, size_t size, uint8_t *hash)
+{
+    dx_patch_p_blake3 h;
+    dx_patch_p_hash_start(&h);
+    dx_patch_p_hash_update(&h, (const uint8_t *)data, size);
+    dx_patch_p_hash_finish(&h, hash);
+}
+
+DX_PATCH_API int dx_patch_applier_init(dx_patch_applier *a, const dx_patch_applier_desc *desc)
+{
+    if (!a || !desc) return DX_PATCH_EINVAL;
+    DX_PATCH_MEMSET(a, 0, sizeof *a);
+    a->error_ = DX_PATCH_EINVAL;
+    a->desc_ = *desc;
+    if ((!desc->write && !desc->out) || !desc->memory) return DX_PATCH_EINVAL;
+    a->error_ = desc->read || desc->base ? DX_PATCH_OK : DX_PATCH_ENOBASE;
+    return a->error_;
+}
+
+DX_PATCH_API int dx_patch_applier_feed(dx_patch_applier *a, const void *data, size_t size)
+{
+    const uint8_t *p = (const uint8_t *)data;
+    if (!a || (!data && size)) return DX_PATCH_EINVAL;
+    while (!a->error_ && size) {
+        size_t taken = 0;
+        a->error_ = dx_patch_p_take_input(a, p, size, &taken);
+        DX_PATCH_ASSERT(taken <= size);
+        p += taken;
+        size -= taken;
+    }
+    return a->error_;
+}
+
+DX_PATCH_API int dx_patch_applier_finish(dx_patch_applier *a)
+{
+    uint8_t hash[DX_PATCH_HASH_SIZE];
+    const dx_patch_header *h;
+    int error = DX_PATCH_OK;
+    if (!a) return DX_PATCH_EINVAL;
+    if (a->error_) return a->error_;
+    h = &a->header_;
+    if (!a->received_) error = DX_PATCH_ENOPATCH;
+    else if (a->received_ < DX_PATCH_HEADER_SIZE + h->body_size + h->trailer_size)
+        error = DX_PATCH_ETRUNCATED;
+    else if (a->state_ != DX_PATCH_P_DONE || a->produced_ != a->to_size_)
+        error = DX_PATCH_ECORRUPT;
+    DX_PATCH_ASSERT(error || a->given_ == a->produced_);
+    if (!error && !a->desc_.skip_target_hash) {
+        dx_patch_p_hash_finish(&a->blake3_, hash);
+        if (DX_PATCH_MEMCMP(hash, a->desc_.undo ? h->base_hash : h->target_hash, sizeof hash) != 0)
+            error = DX_PATCH_ETARGET;
+    }
+    a->error_ = error ? error : (int)DX_PATCH_EINVAL; /* done: what comes now breaks the contract */
+    return error;
+}
+
+DX_PATCH_API int dx_patch_applier_callback_result(const dx_patch_applier *a)
+{
+    return a ? a->callback_result_ : 0;
+}
+
+/* >>memory: base, patch and target in memory -----------------------------------
+   A whole patch can be checked before anything happens. A block patch is applied where the base is:
+
+        base      |........|xx......|........|            XOR is its own inverse, so the same runs
+        runs               |01......|        |01..|       turn the target back into the base, and
+        target    |........|yx......|........|01..|       take back a result that is wrong
+
+   The shorter side counts as followed by zeros. */
+
+/* A whole patch: its length and its checksum. */
+static int dx_patch_p_check_whole(const uint8_t *patch, size_t size, dx_patch_header *h)
+{
+    uint64_t left; /* bytes behind the header */
+    int error = size ? dx_patch_info(patch, size, h) : DX_PATCH_ENOPATCH;
+    if (error) return error;
+    left = size - DX_PATCH_HEADER_SIZE;
+    if (left < h->body_size || left - h->body_size < h->trailer_size) return DX_PATCH_ETRUNCATED;
+    if (left - h->body_size > h->trailer_size) return DX_PATCH_ECORRUPT;
+    DX_PATCH_ASSERT(left - h->body_size == h->trailer_size);
+    if (dx_patch_p_crc32c(0, patch + DX_PATCH_HEADER_SIZE, (size_t)h->body_size) != h->body_crc)
+        return DX_PATCH_ECORRUPT;
+    return DX_PATCH_OK;
+}
+
+DX_PATCH_API int dx_patch_apply(const void *base, size_t base_size, const void *patch,
+                                size_t patch_size, void *out, size_t out_capacity,
+                                size_t *out_size, void *memory, size_t memory_size)
+{
+    dx_patch_applier a;
+    dx_patch_applier_desc desc;
+    int error;
+    if (!out_size || !memory || (!out && out_capacity)) return DX_PATCH_EINVAL;
+    *out_size = 0;
+    if (!base && base_size) return DX_PATCH_ENOBASE;
+    if (!patch) return DX_PATCH_ENOPATCH;
+    error = dx_patch_p_check_whole((const uint8_t *)patch, patch_size, &a.header_);
+    if (error) return error;
+    if (a.header_.target_size > out_capacity) return DX_PATCH_ENOSPACE;
+    DX_PATCH_MEMSET(&desc, 0, sizeof desc);
+    desc.base = base_size ? base : memory; /* of no bytes; not NULL, as read is not set */
+    desc.base_size = base_size;
+    desc.out = out_capacity ? out : memory;
+    desc.out_capacity = out_capacity;
+    desc.memory = memory;
+    desc.memory_size = memory_size;
+    error = dx_patch_applier_init(&a, &desc);
+    a.whole_ = true; /* its checksum is that of the header, and need not be computed again */
+    if (!error) error = dx_patch_applier_feed(&a, patch, patch_size);
+    if (!error) error = dx_patch_applier_finish(&a);
+    DX_PATCH_ASSERT(error || a.produced_ == a.header_.target_size);
+    if (!error) *out_size = (size_t)a.produced_;
+    return error;
+}
+
+/* XOR all runs of a whole patch into the buffer; NULL: only check them. */
+static int dx_patch_p_xor_runs(const dx_patch_header *h, const uint8_t *patch, uint8_t *buffer)
+{
+    dx_patch_p_coder d;
+    dx_patch_p_runs r = dx_patch_p_start_runs(h);
+    int got;
+    DX_PATCH_MEMSET(&d, 0, sizeof d);
+    DX_PATCH_ASSERT(h->kind == DX_PATCH_KIND_BLOCKS);
+    d.source_ = patch + DX_PATCH_HEADER_SIZE;
+    d.size_ = (size_t)h->body_size;
+    while ((got = dx_patch_p_next_run(&d, &r)) > 0) {
+        if (r.size > d.size_ - d.at_) return DX_PATCH_ETRUNCATED;
+        DX_PATCH_ASSERT(r.at + r.size <= r.limit);
+        if (buffer) (void)dx_patch_p_xor(buffer + (size_t)r.at, d.source_ + d.at_, (size_t)r.size);
+        d.at_ += (size_t)r.size;
+        r.at += r.size;
+    }
+    return got;
+}
+
+/* Are the first size bytes of the buffer those that have this hash? */
+static bool dx_patch_p_is(const uint8_t *buffer, uint64_t size, const uint8_t *wanted)
+{
+    uint8_t hash[DX_PATCH_HASH_SIZE];
+    DX_PATCH_ASSERT(size <= SIZE_MAX);
+    dx_patch_hash(buffer, (size_t)size, hash);
+    return DX_PATCH_MEMCMP(hash, wanted, sizeof hash) == 0;
+}
+
+/* XOR the runs into a buffer whose content was verified, or change nothing. */
+static int dx_patch_p_swap(const dx_patch_header *h, const uint8_t *patch, uint8_t *buffer,
+                           size_t from_size, size_t to_size, const uint8_t *to_hash)
+{
+    size_t larger = from_size > to_size ? from_size : to_size, i;
+    int error = DX_PATCH_OK;
+    DX_PATCH_ASSERT(h->kind == DX_PATCH_KIND_BLOCKS);
+    if (larger > from_size) DX_PATCH_MEMSET(buffer + from_size, 0, larger - from_size);
+    (void)dx_patch_p_xor_runs(h, patch, buffer);
+    if (!dx_patch_p_is(buffer, to_size, to_hash)) error = DX_PATCH_ETARGET;
+    for (i = to_size; h->reversible && i < larger; i++)
+        if (buffer[i]) error = DX_PATCH_ECORRUPT; /* both sides count as followed by zeros */
+    if (error) (void)dx_patch_p_xor_runs(h, patch, buffer); /* the same XOR takes it back */
+    return error;
+}
+
+static int dx_patch_p_in_place(uint8_t *buffer, size_t size, size_t capacity,
+                               const uint8_t *patch, size_t patch_size, size_t *new_size, bool undo)
+{
+    dx_patch_header h;
+    const uint8_t *from = undo ? h.target_hash : h.base_hash;
+    const uint8_t *to = undo ? h.base_hash : h.target_hash;
+    uint64_t from_size, to_size;
+    int error;
+    if (!new_size || size > capacity) return DX_PATCH_EINVAL;
+    if (!buffer && capacity) return DX_PATCH_ENOBASE;
+    if (!patch) return DX_PATCH_ENOPATCH;
+    error = dx_patch_p_check_whole(patch, patch_size, &h);
+    if (error) return error;
+    if (h.kind != DX_PATCH_KIND_BLOCKS || (undo && !h.reversible)) return DX_PATCH_ENOTSUP;
+    error = dx_patch_p_xor_runs(&h, patch, NULL);
+    if (error) return error;
+    DX_PATCH_ASSERT(!h.block_size || h.kind == DX_PATCH_KIND_BLOCKS);
+    from_size = undo ? h.target_size : h.base_size;
+    to_size = undo ? h.base_size : h.target_size;
+    if (size != from_size || !dx_patch_p_is(buffer, size, from)) {
+        bool applied = size == to_size && dx_patch_p_is(buffer, size, to);
+        return applied ? DX_PATCH_EAPPLIED : DX_PATCH_EBASE;
+    }
+    if (from_size > capacity || to_size > capacity) return DX_PATCH_ENOSPACE;
+    error = dx_patch_p_swap(&h, patch, buffer, size, (size_t)to_size, to);
+    if (!error) *new_size = (size_t)to_size;
+    return error;
+}
+
+DX_PATCH_API int dx_patch_apply_in_place(void *buffer, size_t base_size, size_t buffer_capacity,
+                                         const void *patch, size_t patch_size, size_t *new_size)
+{
+    return dx_patch_p_in_place((uint8_t *)buffer, base_size, buffer_capacity,
+                               (const uint8_t *)patch, patch_size, new_size, false);
+}
+
+DX_PATCH_API int dx_patch_undo(void *buffer, size_t target_size, size_t buffer_capacity,
+                               const void *patch, size_t patch_size, size_t *new_size)
+{
+    return dx_patch_p_in_place((uint8_t *)buffer, target_size, buffer_capacity,
+                               (const uint8_t *)patch, patch_size, new_size, true);
+}
+
+/* >>flash: in place on one slot ------------------------------------------------
+   There is one slot of flash: the base lies in it, and the target is to. The base moves up by a
+   gap of some pages, from its last page on; then the target is decoded from its first page on.
+   Nothing is read after it was overwritten: the patch was made so.
+
+        pages   0   1   2   3   4   5   6   7
+                b0  b1  b2  b3  b4  b5  --  --      base of 6 pages, slot of 8: a gap of 2
+                b0  b1  b2  b3  b2  b3  b4  b5      move: 5 to 7, 4 to 6, 3 to 5, ..
+                b0  b1  b0  b1  b2  b3  b4  b5      moved
+                t0  t1  t2  b1  b2  b3  b4  b5      target page n may read base pages from n - 1 on
+
+   There is no journal beside the slot: the patch has a CRC-32C of each page of base and target, so
+   the pages themselves say how far a run came. While moving, the lower pages are still where they
+   were; a move of a page is repeated, as its source is intact. While decoding, all pages before the
+   one that was interrupted are the target's, and above them is the base. The stream is parsed
+   without the base, so it is decoded from its begin, and nothing is written before that page. */
+#define DX_PATCH_P_F_GAP 0u    /* kinds of numbers: literals before a match, */
+#define DX_PATCH_P_F_LENGTH 1u /* its bytes less 1, */
+#define DX_PATCH_P_F_JUMP 2u   /* from where the last one would go on, */
+#define DX_PATCH_P_F_RUN 3u    /* 3..5: right bytes, by the run before */
+#define DX_PATCH_P_F_WRONG (6u * DX_PATCH_P_NUMBER)
+#define DX_PATCH_P_F_LITERAL (DX_PATCH_P_F_WRONG + DX_PATCH_P_BYTE)
+#define DX_PATCH_P_F_ROWS (DX_PATCH_P_F_LITERAL + DX_PATCH_P_BYTE)
+#define DX_PATCH_P_F_UNIT 256u /* bytes of a write */
+#define DX_PATCH_P_F_NEVER 0xffffffffu /* no page, no piece */
+typedef char dx_patch_p_flash_has_its_rows[DX_PATCH_P_F_ROWS == DX_PATCH_P_FLASH_ROWS ? 1 : -1];
+typedef char dx_patch_p_flash_memory[32 * DX_PATCH_P_F_ROWS == DX_PATCH_P_FLASH_MEMORY ? 1 : -1];
+
+static uint32_t dx_patch_p_pages(uint64_t size, uint32_t bits)
+{
+    DX_PATCH_ASSERT(bits < 32 && size >> bits < UINT32_MAX);
+    return (uint32_t)((size + (1u << bits) - 1) >> bits);
+}
+
+/* The first error stays; everything stops at it. */
+static void dx_patch_p_f_fail(dx_patch_flash *f, bool wrong, int error)
+{
+    DX_PATCH_ASSERT(error < 0);
+    if (wrong && !f->error_) f->error_ = error;
+}
+
+/* The stream has no more bytes, or a number that no writer makes: nothing behind that counts. */
+static bool dx_patch_p_f_ended(const dx_patch_flash *f)
+{
+    return f->coder_.overrun_ || f->coder_.bad_number_;
+}
+
+static void dx_patch_p_f_do(dx_patch_flash *f, dx_patch_flash_io what, uint64_t at, void *p,
+                            uint32_t size)
+{
+    DX_PATCH_ASSERT(at + size <= f->desc_.slot_size || f->error_);
+    if (!f->error_ && f->desc_.io(f->desc_.user, what, at, p, size)) f->error_ = DX_PATCH_ESYS;
+}
+
+/* Byte n of the target; whole units go to the flash. Pages before first_page_ are there. */
+static void dx_patch_p_f_put(dx_patch_flash *f, uint32_t n, uint32_t byte)
+{
+    uint32_t i = n % DX_PATCH_P_F_UNIT, page = n >> f->bits_;
+    DX_PATCH_ASSERT(n < f->target_size_);
+    f->out_[i] = (uint8_t)(byte & 255);
+    if (i != DX_PATCH_P_F_UNIT - 1 && n + 1 < f->target_size_) return;
+    if (page >= f->first_page_) {
+        if (n - i == page << f->bits_)
+            dx_patch_p_f_do(f, DX_PATCH_FLASH_ERASE, n - i, NULL, 1u << f->bits_);
+        dx_patch_p_f_do(f, DX_PATCH_FLASH_WRITE, n - i, f->out_, DX_PATCH_P_F_UNIT);
+    }
+    DX_PATCH_MEMSET(f->out_, 255, sizeof f->out_);
+}
+
+/* The base's byte for byte n of the target, if it is still there when that is written. */
+static uint32_t dx_patch_p_f_old(dx_patch_flash *f, uint32_t n, uint32_t at)
+{
+    uint32_t size = (uint32_t)sizeof f->old_;
+    uint64_t piece = at - at % size + ((uint64_t)f->gap_ << f->bits_);
+    DX_PATCH_ASSERT(at < f->base_size_);
+    dx_patch_p_f_fail(f, (at >> f->bits_) + f->gap_ <= n >> f->bits_, DX_PATCH_EBOUNDS);
+    if (f->error_ || n >> f->bits_ < f->first_page_) return 0;
+    if (at / size != f->cached_) dx_patch_p_f_do(f, DX_PATCH_FLASH_READ, piece, f->old_, size);
+    f->cached_ = at / size;
+    return f->old_[at % size];
+}
+
+/* A match of left bytes, from byte n of the target and old_n of the base on: runs of right bytes,
+   each followed by a wrong one, until a run of 0 says that the rest is right. */
+static void dx_patch_p_f_match(dx_patch_flash *f, uint32_t n, uint32_t old_n, uint32_t left,
+                               uint32_t *last_run)
+{
+    DX_PATCH_ASSERT(left <= f->base_size_ - old_n && left <= f->target_size_ - n);
+    while (!f->error_ && left) {
+        uint32_t which = dx_patch_p_run_number(*last_run) + DX_PATCH_P_F_RUN;
+        uint64_t run = dx_patch_p_number(&f->coder_, which, 0);
+        uint32_t right = run ? (uint32_t)run - 1 : left, byte;
+        dx_patch_p_f_fail(f, run > left || dx_patch_p_f_ended(f), DX_PATCH_ECORRUPT);
+        left -= run ? right + 1 : right;
+        *last_run = run ? right : 8;
+        for (; right && !f->error_; right--, n++)
+            dx_patch_p_f_put(f, n, dx_patch_p_f_old(f, n, old_n++));
+        if (!run || f->error_) continue;
+        byte = dx_patch_p_byte(&f->coder_, DX_PATCH_P_F_WRONG, 0);
+        byte += dx_patch_p_f_old(f, n, old_n++);
+        dx_patch_p_f_put(f, n++, byte);
+    }
+}
+
+static void dx_patch_p_f_start(dx_patch_flash *f)
+{
+    dx_patch_p_coder *d = &f->coder_;
+    DX_PATCH_MEMSET(d, 0, sizeof *d);
+    DX_PATCH_MEMSET(f->out_, 255, sizeof f->out_);
+    d->rows_ = f->u_.rows_;
+    d->source_ = (const uint8_t *)f->desc_.patch;
+    d->at_ = f->stream_at_;
+    d->size_ = DX_PATCH_HEADER_SIZE + (size_t)f->header_.body_size;
+    DX_PATCH_ASSERT(d->at_ <= d->size_ && d->size_ <= f->desc_.patch_size);
+    dx_patch_p_rows_start(d->rows_, DX_PATCH_P_F_ROWS);
+    dx_patch_p_start_reading(d);
+}
+
+/* Decode the target. Pages before first_page are there already; F_NEVER: only check. */
+static void dx_patch_p_f_decode(dx_patch_flash *f, uint32_t first_page)
+{
+    dx_patch_p_coder *d = &f->coder_;
+    uint32_t n = 0, last_run = 0;
+    uint64_t left, gap, size, old_n = 0;
+    dx_patch_p_f_start(f);
+    f->first_page_ = first_page;
+    f->cached_ = DX_PATCH_P_F_NEVER;
+    while (!f->error_ && n < f->target_size_) {
+        left = f->target_size_ - n;
+        DX_PATCH_ASSERT(left > 0);
+        gap = dx_patch_p_number(d, DX_PATCH_P_F_GAP, 0);
+        dx_patch_p_f_fail(f, gap > left, DX_PATCH_EBOUNDS);
+        left -= gap;
+        old_n += gap;
+        for (; gap && !f->error_; gap--) {
+            dx_patch_p_f_put(f, n++, dx_patch_p_byte(d, DX_PATCH_P_F_LITERAL, 0));
+            dx_patch_p_f_fail(f, d->overrun_, DX_PATCH_ECORRUPT);
+        }
+        if (f->error_ || !left) break;
+        size = dx_patch_p_number(d, DX_PATCH_P_F_LENGTH, 0);
+        old_n += dx_patch_p_unzigzag(dx_patch_p_number(d, DX_PATCH_P_F_JUMP, 0));
+        dx_patch_p_f_fail(f, dx_patch_p_f_ended(f), DX_PATCH_ECORRUPT);
+        dx_patch_p_f_fail(f, size >= left || old_n >= f->base_size_ ||
+                                 size >= f->base_size_ - old_n, DX_PATCH_EBOUNDS);
+        if (f->error_) break;
+        dx_patch_p_f_match(f, n, (uint32_t)old_n, (uint32_t)size + 1, &last_run);
+        DX_PATCH_ASSERT(size < left);
+        n += (uint32_t)size + 1;
+        old_n += size + 1;
+    }
+    dx_patch_p_f_fail(f, d->at_ != d->size_ || dx_patch_p_f_ended(f), DX_PATCH_ECORRUPT);
+}
+
+/* CRC-32C of bytes of the slot; their hash instead when hash is not NULL. */
+static uint32_t dx_patch_p_f_sum(dx_patch_flash *f, uint64_t at, uint32_t size, uint8_t *hash)
+{
+    uint32_t crc = 0, part;
+    DX_PATCH_ASSERT(at + size <= f->desc_.slot_size);
+    if (hash) dx_patch_p_hash_start(&f->u_.blake3_);
+    for (; size && !f->error_; size -= part) {
+        part = size < sizeof f->out_ ? size : (uint32_t)sizeof f->out_;
+        dx_patch_p_f_do(f, DX_PATCH_FLASH_READ, at, f->out_, part);
+        if (hash) dx_patch_p_hash_update(&f->u_.blake3_, f->out_, part);
+        else crc = dx_patch_p_crc32c(crc, f->out_, part);
+        at += part;
+    }
+    if (hash) dx_patch_p_hash_finish(&f->u_.blake3_, hash);
+    return crc;
+}
+
+/* Does the slot begin with these bytes? */
+static bool dx_patch_p_f_holds(dx_patch_flash *f, uint32_t size, const uint8_t *wanted)
+{
+    uint8_t hash[DX_PATCH_HASH_SIZE];
+    DX_PATCH_ASSERT(size <= f->desc_.slot_size);
+    (void)dx_patch_p_f_sum(f, 0, size, hash);
+    return !f->error_ && DX_PATCH_MEMCMP(hash, wanted, sizeof hash) == 0;
+}
+
+/* Are pages from..to - 1 of base or target found so many pages further in the slot? */
+static bool dx_patch_p_f_pages_hold(dx_patch_flash *f, bool target, uint32_t from, uint32_t to,
+                                    uint32_t further)
+{
+    const uint8_t *sums = (const uint8_t *)f->desc_.patch + DX_PATCH_HEADER_SIZE + 4;
+    uint32_t all = target ? f->target_size_ : f->base_size_;
+    DX_PATCH_ASSERT(to <= dx_patch_p_pages(all, f->bits_));
+    if (target) sums += 4 * (size_t)f->pages_; /* those of the base come first */
+    for (; from < to && !f->error_; from++) {
+        uint32_t size = all - (from << f->bits_), crc;
+        if (size > 1u << f->bits_) size = 1u << f->bits_;
+        crc = dx_patch_p_f_sum(f, (uint64_t)(from + further) << f->bits_, size, NULL);
+        if (crc != dx_patch_p_load32(sums + 4 * (size_t)from)) return false;
+    }
+    return !f->error_;
+}
+
+/* From here on the slot changes: move pages of the base below `page`, decode from `first` on. */
+static void dx_patch_p_f_go_on(dx_patch_flash *f, uint32_t page, uint32_t first)
+{
+    DX_PATCH_ASSERT(page <= f->pages_ && f->gap_ > 0);
+    while (page-- > 0 && !f->error_) {
+        uint64_t from = (uint64_t)page << f->bits_, to = from + ((uint64_t)f->gap_ << f->bits_);
+        dx_patch_p_f_do(f, DX_PATCH_FLASH_ERASE, to, NULL, 1u << f->bits_);
+        for (; from >> f->bits_ == page; from += DX_PATCH_P_F_UNIT, to += DX_PATCH_P_F_UNIT) {
+            dx_patch_p_f_do(f, DX_PATCH_FLASH_READ, from, f->out_, DX_PATCH_P_F_UNIT);
+            dx_patch_p_f_do(f, DX_PATCH_FLASH_WRITE, to, f->out_, DX_PATCH_P_F_UNIT);
+        }
+    }
+    dx_patch_p_f_decode(f, first);
+}
+
+/* The slot holds neither base nor target: go on with the step that was interrupted. From page
+   `moved` on the base is found further up. Were the move not complete, all pages below would still
+   be where they were (also page moved - 1, whose copy was interrupted). Else decoding has destroyed
+   moved - 1 + gap at the most, and the pages below that one are the target's. */
+static void dx_patch_p_f_resume(dx_patch_flash *f)
+{
+    uint32_t moved = f->pages_, page;
+    DX_PATCH_ASSERT(f->gap_ > 0);
+    while (moved && dx_patch_p_f_pages_hold(f, false, moved - 1, moved, f->gap_)) moved--;
+    page = moved ? moved - 1 + f->gap_ : 0;
+    if (dx_patch_p_f_pages_hold(f, false, 0, moved, 0))
+        dx_patch_p_f_go_on(f, moved, 0);
+    else if (page < dx_patch_p_pages(f->target_size_, f->bits_) &&
+             dx_patch_p_f_pages_hold(f, true, 0, page, 0))
+        dx_patch_p_f_go_on(f, 0, page);
+    else dx_patch_p_f_fail(f, true, DX_PATCH_EBASE);
+}
+
+/* The body:  gap in pages | CRC-32C of each page of the base | of the target | stream  */
+static int dx_patch_p_f_open(dx_patch_flash *f)
+{
+    dx_patch_header *h = &f->header_;
+    const uint8_t *patch = (const uint8_t *)f->desc_.patch;
+    uint64_t target_pages, slot_pages;
+    int error = dx_patch_p_check_whole(patch, f->desc_.patch_size, h);
+    if (error) return error;
+    if (h->kind != DX_PATCH_KIND_FLASH) return DX_PATCH_ENOTSUP;
+    if (h->block_size % f->desc_.page_size) return DX_PATCH_ENOTSUP;
+    if (h->body_size < 4 || h->body_size >> 31) return DX_PATCH_ECORRUPT;
+    f->base_size_ = (uint32_t)h->base_size;
+    f->target_size_ = (uint32_t)h->target_size;
+    f->gap_ = dx_patch_p_load32(patch + DX_PATCH_HEADER_SIZE);
+    while (h->block_size >> f->bits_ > 1) f->bits_++;
+    DX_PATCH_ASSERT(1u << f->bits_ == h->block_size);
+    f->pages_ = dx_patch_p_pages(h->base_size, f->bits_);
+    target_pages = dx_patch_p_pages(h->target_size, f->bits_);
+    f->stream_at_ = DX_PATCH_HEADER_SIZE + 4 * (1 + f->pages_ + (uint32_t)target_pages);
+    if (f->stream_at_ > DX_PATCH_HEADER_SIZE + h->body_size) return DX_PATCH_ECORRUPT;
+    if (!f->gap_ || f->gap_ >> DX_PATCH_P_FLASH_BITS) return DX_PATCH_ECORRUPT;
+    slot_pages = (uint64_t)f->pages_ + f->gap_;
+    if (slot_pages < target_pages) slot_pages = target_pages;
+    return f->desc_.slot_size >> f->bits_ < slot_pages ? DX_PATCH_ENOSPACE : DX_PATCH_OK;
+}
+
+DX_PATCH_API int dx_patch_flash_apply(dx_patch_flash *f, const dx_patch_flash_desc *desc)
+{
+    if (!f || !desc || !desc->io || !desc->page_size) return DX_PATCH_EINVAL;
+    if (!desc->patch) return DX_PATCH_ENOPATCH;
+    DX_PATCH_MEMSET(f, 0, sizeof *f);
+    f->desc_ = *desc;
+    f->error_ = dx_patch_p_f_open(f);
+    if (!f->error_) dx_patch_p_f_decode(f, DX_PATCH_P_F_NEVER);
+    if (f->error_) return f->error_;
+    DX_PATCH_ASSERT(f->target_size_ <= desc->slot_size && f->base_size_ <= desc->slot_size);
+    if (dx_patch_p_f_holds(f, f->target_size_, f->header_.target_hash)) return DX_PATCH_EAPPLIED;
+    if (dx_patch_p_f_holds(f, f->base_size_, f->header_.base_hash))
+        dx_patch_p_f_go_on(f, f->pages_, 0);
+    else if (!f->error_) dx_patch_p_f_resume(f);
+    if (!f->error_ && !dx_patch_p_f_holds(f, f->target_size_, f->header_.target_hash))
+        dx_patch_p_f_fail(f, true, DX_PATCH_ETARGET);
+    return f->error_;
+}
+
+#ifndef DX_PATCH_NO_CREATE
+/* >>matches: what of the target can be made from where in the base ------------
+   The target is walked from its start, with one question at each byte: where in the base are the
+   next bytes? In this order, the cheapest first:
+
+        base    ...abcdefgh....qrstuvwx...                 1. where the last match would go on:
+                   |______|    |______|                       most often right, and cheapest to say
+        target  abcdefgh?????qrstuvwx                      2. the index: which seeds of 8 bytes have
+                match   gap  match                            the hash of the next 8?
+
+   A match may have wrong bytes: it is extended forwards and backwards as long as right bytes
+   outnumber wrong ones, and ends where that sum was highest. A new match that reaches back over the
+   last one takes from it what it has more right.
+
+   The index is a hash table of lines: 64 bytes, which is one fetch from memory, with up to sixteen
+   seeds. Of a large base only every stride-th offset is a seed. Where the base is large and memory
+   is there, two passes find more in less: the first one, with few seeds, only notes which hashes
+   the target looks for (wanted); the second index has all of the seeds that are wanted. */
+#define DX_PATCH_P_SEED 8u     /* bytes that a hash covers */
+#define DX_PATCH_P_LINE 16u    /* seeds of a line */
+#define DX_PATCH_P_LOOK 128u   /* compare no more bytes of a candidate than this */
+#define DX_PATCH_P_REACH 65536u /* extend so far at a time: what is cut again soon costs no more */
+#define DX_PATCH_P_SAME 4      /* bytes that a match must save when it goes on as the last one, */
+#define DX_PATCH_P_OTHER 14    /* when it is from elsewhere, */
+#define DX_PATCH_P_FAR 32      /* and when the base is large, so that elsewhere costs more */
+#define DX_PATCH_P_WRONG_MAX 8 /* a match with more wrong bytes within LOOK may be worth leaving */
+/* Bits, few enough for a cache. */
+#define DX_PATCH_P_WANTED ((size_t)1 << (sizeof(size_t) > 2 ? 21 : 14))
+#define DX_PATCH_P_DROP 48     /* give up an extension that fell so far below its best */
+
+typedef struct dx_patch_p_match {
+    uint64_t new_at;
+    uint64_t old_at;
+    uint64_t size;
+} dx_patch_p_match;
+
+typedef struct dx_patch_p_finder {
+    const uint8_t *base;
+    const uint8_t *target;
+    size_t base_size;
+    size_t target_size;
+    size_t stride;    /* seeds are at multiples of it */
+    uint32_t *lines;  /* of seeds: old offset / stride + 1, above it (mask) more of the hash */
+    size_t line_count;
+    uint64_t *wanted; /* bits, by hash: what a first pass looked for; or NULL */
+    size_t wanted_count; /* bits that are set */
+    dx_patch_p_match *matches; /* there is room for one in front of the first */
+    size_t match_count;
+    size_t match_capacity;
+    size_t extend_max; /* bytes that one extension may look at */
+    uint64_t work;     /* bytes that extending has looked at */
+    uint32_t depth;    /* candidates that are compared */
+    uint32_t mask;     /* bits of an offset in lines */
+    bool open;         /* the last match ends where looking ahead ended, so it may go on */
+} dx_patch_p_finder;
+
+/* The hash of the seed at p. */
+static uint64_t dx_patch_p_seed(const uint8_t *p)
+{
+    uint64_t h = dx_patch_p_load64(p) * 0x9e3779b97f4a7c15u;
+    return (h ^ h >> 29) * 0xbf58476d1ce4e5b9u;
+}
+
+static uint32_t *dx_patch_p_line(const dx_patch_p_finder *f, uint64_t hash)
+{
+    DX_PATCH_ASSERT(f->line_count > 0);
+    return f->lines + DX_PATCH_P_LINE * (size_t)((hash >> 32) * f->line_count >> 32);
+}
+
+/* Does the target look for seeds of this hash? note: it does. */
+static bool dx_patch_p_wanted(const dx_patch_p_finder *f, uint64_t hash, bool note)
+{
+    uint64_t *word = f->wanted + (hash >> 6 & (DX_PATCH_P_WANTED / 64 - 1));
+    uint64_t was = *word, bit = (uint64_t)1 << (hash & 63);
+    DX_PATCH_ASSERT(f->wanted);
+    if (note) *word |= bit;
+    return (was & bit) != 0;
+}
+
+/* The first sixteen seeds of each line; if not all, a few of those that the target does not look
+   for. Seeds are taken 64 at a time: their lines are fetched while others are hashed, and counting
+   all along a line takes no branches. */
+static void dx_patch_p_index(dx_patch_p_finder *f, bool all)
+{
+    size_t at = 0, i, n, count = 0, seeds_max;
+    uint64_t hashes[64];
+    uint32_t seeds[64], *line, k, used;
+    DX_PATCH_ASSERT(f->stride > 0 && (all || f->wanted));
+    if (f->base_size >= DX_PATCH_P_SEED) count = (f->base_size - DX_PATCH_P_SEED) / f->stride + 1;
+    seeds_max = count;
+    if (!all) {
+        seeds_max = f->base_size / 16 + (count / DX_PATCH_P_WANTED + 1) * f->wanted_count;
+        if (seeds_max > count) seeds_max = count;
+    }
+    f->line_count = seeds_max / 13 + 1; /* 13 of 16 on average: few lines overflow */
+    DX_PATCH_MEMSET(f->lines, 0, 4 * DX_PATCH_P_LINE * f->line_count);
+    for (f->mask = 0; f->mask < count;) f->mask = 2 * f->mask + 1;
+    while (at < count) {
+        for (n = 0; n < 64 && at < count; at++) {
+            uint64_t hash = dx_patch_p_seed(f->base + at * f->stride);
+            hashes[n] = hash;
+            seeds[n] = (uint32_t)(at + 1) | ((uint32_t)(hash & UINT32_MAX) & ~f->mask);
+            n += all || !(at * f->stride & 15) || dx_patch_p_wanted(f, hash, false);
+        }
+        for (i = 0; i < n; i++) DX_PATCH_P_PREFETCH(dx_patch_p_line(f, hashes[i]));
+        for (i = 0; i < n; i++) {
+            line = dx_patch_p_line(f, hashes[i]);
+            used = 0;
+            for (k = 0; k < DX_PATCH_P_LINE; k++) used += line[k] ? 1u : 0u;
+            if (used < DX_PATCH_P_LINE) line[used] = seeds[i];
+        }
+    }
+}
+
+/* How far a and b are worth being called alike: where the score, +1 for a right byte and -1 for a
+   wrong one, is highest. *gain gets that score; *dropped: it ended before the bytes did. */
+static size_t dx_patch_p_extend(const uint8_t *a, const uint8_t *b, size_t size, bool back,
+                                long *gain, bool *dropped)
+{
+    size_t i = 0, best = 0, same;
+    long score = 0;
+    DX_PATCH_ASSERT(size == 0 || (a && b));
+    *gain = 0;
+    while (i < size && score >= *gain - DX_PATCH_P_DROP) {
+        same = 0;
+        if (back)
+            while (i + same < size && *(a - i - same - 1) == *(b - i - same - 1)) same++;
+        else same = dx_patch_p_same(a + i, b + i, size - i);
+        i += same;
+        score += (long)same;
+        if (score > *gain) {
+            *gain = score;
+            best = i;
+        }
+        i++; /* the wrong byte */
+        score--;
+    }
+    *dropped = i < size;
+    DX_PATCH_ASSERT(best <= size);
+    return best;
+}
+
+/* Cut the last match where the next one, which reaches back over it, starts to be better. */
+static void dx_patch_p_cut(const dx_patch_p_finder *f, dx_patch_p_match *last,
+                           dx_patch_p_match *next)
+{
+    uint64_t end = last->new_at + last->size, i, best = 0;
+    uint64_t overlap = end - next->new_at < next->size ? end - next->new_at : next->size;
+    uint64_t ahead = next->new_at - last->new_at; /* of next in last */
+    long score = 0, top = 0;
+    DX_PATCH_ASSERT(last->new_at <= next->new_at && next->new_at < end);
+    for (i = 0; i < overlap; i++) {
+        uint8_t byte = f->target[next->new_at + i];
+        score += f->base[last->old_at + ahead + i] == byte;
+        score -= f->base[next->old_at + i] == byte;
+        if (score > top) {
+            top = score;
+            best = i + 1;
+        }
+    }
+    DX_PATCH_ASSERT(best <= overlap);
+    last->size = ahead + best;
+    next->new_at += best;
+    next->old_at += best;
+    next->size -= best;
+}
+
+/* How far may be looked at, of no more than so many bytes. */
+static size_t dx_patch_p_reach(const dx_patch_p_finder *f, size_t new_at, size_t old_at,
+                               size_t size_max)
+{
+    size_t room = f->target_size - new_at;
+    DX_PATCH_ASSERT(new_at <= f->target_size && old_at <= f->base_size);
+    if (room > f->base_size - old_at) room = f->base_size - old_at;
+    return room < size_max ? room : size_max;
+}
+
+/* Make the last match longer until it ends for good or clearly behind target byte i. */
+static void dx_patch_p_lengthen(dx_patch_p_finder *f, size_t i)
+{
+    dx_patch_p_match *last = f->matches + f->match_count - 1;
+    while (f->match_count && f->open && i + DX_PATCH_P_LOOK > last->new_at + last->size) {
+        size_t new_at = (size_t)(last->new_at + last->size);
+        size_t old_at = (size_t)(last->old_at + last->size);
+        size_t more = dx_patch_p_reach(f, new_at, old_at, f->extend_max);
+        DX_PATCH_ASSERT(last->new_at + last->size <= f->target_size);
+        bool dropped;
+        long gain;
+        more = dx_patch_p_extend(f->target + new_at, f->base + old_at, more, false, &gain,
+                                 &dropped);
+        last->size += more;
+        f->open = more && !dropped;
+    }
+}
+
+/* Add a match, after the last one; if it reaches back over that, both are cut. */
+static bool dx_patch_p_add_match(dx_patch_p_finder *f, dx_patch_p_match *c, size_t new_at)
+{
+    dx_patch_p_match *last = f->match_count ? f->matches + f->match_count - 1 : NULL;
+    if (last && c->new_at < last->new_at + last->size) {
+        dx_patch_p_match shorter = *last;
+        dx_patch_p_cut(f, &shorter, c);
+        if (c->size < 12 || c->new_at > new_at + 8 * DX_PATCH_P_LOOK) return false;
+        if (shorter.size) *last = shorter;
+        else f->match_count--;
+    }
+    DX_PATCH_ASSERT(f->match_count < f->match_capacity);
+    f->matches[f->match_count++] = *c;
+    return true;
+}
+
+/* Extend what is alike at (new_at, old_at), and take it as a match if it saves enough bytes. */
+static bool dx_patch_p_take(dx_patch_p_finder *f, size_t new_at, size_t old_at, long gain_min)
+{
+    dx_patch_p_match c, *last = f->match_count ? f->matches + f->match_count - 1 : NULL;
+    const uint8_t *p = f->target + new_at, *q = f->base + old_at;
+    size_t back = last ? new_at - (size_t)last->new_at : new_at;
+    size_t front = dx_patch_p_reach(f, new_at, old_at, f->extend_max);
+    long gain, gain_back;
+    bool dropped, ended;
+    DX_PATCH_ASSERT(!last || new_at >= last->new_at);
+    front = dx_patch_p_extend(p, q, front, false, &gain, &dropped);
+    if (back > old_at) back = old_at;
+    if (back > f->extend_max) back = f->extend_max;
+    back = dx_patch_p_extend(p, q, back, true, &gain_back, &ended);
+    f->work += front + 8 * back;
+    if (gain + gain_back < gain_min) return false;
+    c.new_at = new_at - back;
+    c.old_at = old_at - back;
+    c.size = front + back;
+    if (last && c.new_at <= last->new_at + last->size &&
+        c.old_at - c.new_at == last->old_at - last->new_at) { /* the same one, it goes on */
+        if (c.new_at + c.size > last->new_at + last->size)
+            last->size = c.new_at + c.size - last->new_at;
+    } else if (!dx_patch_p_add_match(f, &c, new_at)) {
+        return false;
+    }
+    f->open = !dropped;
+    return true;
+}
+
+/* Count mismatches of the next bytes under the last match, which ends at `end`; bytes behind its
+   end count as such. Beyond 8 the count is only known to be more than 8. */
+static size_t dx_patch_p_wrong(const dx_patch_p_finder *f, size_t i, size_t end, size_t size)
+{
+    const dx_patch_p_match *last = f->matches + f->match_count - 1;
+    const uint8_t *p = f->target + i, *q = f->base + (size_t)(last->old_at + (i - last->new_at));
+    size_t at = 0, count = size > end - i ? size - (end - i) : 0;
+    DX_PATCH_ASSERT(f->match_count && i >= last->new_at && i < end);
+    size -= count;
+    for (; count <= DX_PATCH_P_WRONG_MAX; count++) {
+        at += dx_patch_p_same(p + at, q + at, size - at);
+        if (at == size) break;
+        at++;
+    }
+    return count;
+}
+
+/* The seed with which most bytes from target byte i on are right; by the last match, fewer are. */
+static bool dx_patch_p_look_up(const dx_patch_p_finder *f, size_t i, size_t end, size_t *old_at,
+                               size_t *size)
+{
+    uint64_t hash = dx_patch_p_seed(f->target + i);
+    uint32_t depth = i > end + 8192 ? 1 : f->depth; /* far from any match: be quick */
+    uint32_t k, *line = dx_patch_p_line(f, hash);
+    DX_PATCH_ASSERT(f->target_size - i >= DX_PATCH_P_SEED);
+    if (f->target_size - i > 32)
+        DX_PATCH_P_PREFETCH(dx_patch_p_line(f, dx_patch_p_seed(f->target + i + 16)));
+    *size = 0;
+    for (k = 0; k < DX_PATCH_P_LINE && line[k] && depth; k++) {
+        size_t from, same;
+        if ((line[k] ^ hash) & ~f->mask) continue; /* another hash */
+        from = ((line[k] & f->mask) - 1) * f->stride;
+        same = dx_patch_p_reach(f, i, from, DX_PATCH_P_LOOK);
+        same = dx_patch_p_same(f->target + i, f->base + from, same);
+        if (same > *size) {
+            *size = same;
+            *old_at = from;
+        }
+        if (same == DX_PATCH_P_LOOK) break;
+        depth--;
+    }
+    if (*size < DX_PATCH_P_SEED) return false;
+    DX_PATCH_ASSERT(*old_at < f->base_size);
+    return i >= end || dx_patch_p_wrong(f, i, end, *size) > DX_PATCH_P_WRONG_MAX;
+}
+
+/* How many bytes from target byte i on are right where the last match goes on, or would. */
+static size_t dx_patch_p_go_on(dx_patch_p_finder *f, size_t i, size_t *old_at)
+{
+    const dx_patch_p_match *last = f->matches + f->match_count - 1;
+    size_t run;
+    DX_PATCH_ASSERT(!f->match_count || i >= last->new_at);
+    *old_at = f->match_count ? (size_t)(last->old_at + (i - last->new_at)) : f->base_size;
+    if (*old_at >= f->base_size) return 0;
+    run = dx_patch_p_reach(f, i, *old_at, SIZE_MAX);
+    return run ? dx_patch_p_same(f->target + i, f->base + *old_at, run) : 0;
+}
+
+/* Find all matches. first: the pass that notes what is looked for. False: so much that to index all
+   is best. */
+static bool dx_patch_p_find(dx_patch_p_finder *f, bool first)
+{
+    size_t i = 0, old_at = 0, size = 0, run, end;
+    size_t lost = 0; /* look-ups for nothing, in a row */
+    long gain_min = f->base_size >> 10 < 1024 ? DX_PATCH_P_OTHER : DX_PATCH_P_FAR;
+    DX_PATCH_ASSERT(f->match_capacity > 0 && f->depth > 0);
+    dx_patch_p_index(f, first || !f->wanted);
+    f->match_count = 0;
+    f->work = 0;
+    while (f->target_size >= DX_PATCH_P_SEED && i <= f->target_size - DX_PATCH_P_SEED) {
+        const dx_patch_p_match *last = f->matches + f->match_count - 1;
+        if (f->match_count && i < last->new_at) i = (size_t)last->new_at;
+        /* Bytes that are extended over and over again may take no more than linear time. */
+        f->extend_max = f->work > 16 * ((uint64_t)i + 65536) ? 64 : DX_PATCH_P_REACH;
+        dx_patch_p_lengthen(f, i);
+        if (f->match_count == f->match_capacity || f->target_size - i < DX_PATCH_P_SEED) break;
+        end = f->match_count ? (size_t)(last->new_at + last->size) : 0;
+        run = dx_patch_p_go_on(f, i, &old_at);
+        if (i < end ? run >= DX_PATCH_P_SEED
+                    : run >= 6 && dx_patch_p_take(f, i, old_at, DX_PATCH_P_SAME)) {
+            i += run;
+            continue;
+        }
+        run = i < end ? dx_patch_p_wrong(f, i, end, DX_PATCH_P_LOOK) : DX_PATCH_P_WRONG_MAX + 1;
+        if (run <= DX_PATCH_P_WRONG_MAX) { /* nothing else can have so many more right */
+            i += DX_PATCH_P_WRONG_MAX + 1 - run;
+            continue;
+        }
+        if (first && !dx_patch_p_wanted(f, dx_patch_p_seed(f->target + i), true)) {
+            f->wanted_count++;
+            if (f->wanted_count > 32768 + i / 64) return false;
+        }
+        if (f->base_size >= DX_PATCH_P_SEED && dx_patch_p_look_up(f, i, end, &old_at, &size) &&
+            dx_patch_p_take(f, i, old_at, gain_min)) {
+            i += size;
+            lost = 0;
+        } else { /* perhaps there is nothing: larger steps */
+            i += i > end + 65536 ? 8 : 1 + 2 * (lost / 64);
+            lost += f->depth < 2 && lost < 191;
+        }
+    }
+    dx_patch_p_lengthen(f, f->target_size); /* a run may have led to the end */
+    return true;
+}
+
+/* What differences of 32-bit numbers take, about, in bits. */
+static uint64_t dx_patch_p_numbers_cost(const uint8_t *old, const uint8_t *now, uint64_t size)
+{
+    uint64_t at, cost = 0, d;
+    DX_PATCH_ASSERT(old && now);
+    for (at = 0; at + 4 <= size; at += 4) {
+        d = (uint64_t)dx_patch_p_load32(now + at) - dx_patch_p_load32(old + at);
+        cost += 3; /* of its length */
+        for (d = dx_patch_p_zigzag(d); d; d >>= 1) cost++;
+    }
+    return cost;
+}
+
+/* Numbers that changed a little, between matches of one diagonal, are no literals: join these. */
+static void dx_patch_p_join_numbers(dx_patch_p_finder *f)
+{
+    size_t i, kept = 0;
+    for (i = 1; i < f->match_count; i++) {
+        dx_patch_p_match *last = f->matches + kept, *c = f->matches + i;
+        uint64_t end = last->new_at + last->size, gap = c->new_at - end;
+        const uint8_t *p = f->base + last->old_at + last->size;
+        bool same = c->new_at - c->old_at == last->new_at - last->old_at;
+        DX_PATCH_ASSERT(c->new_at >= end);
+        if (same && gap >= 64 && dx_patch_p_numbers_cost(p, f->target + end, gap) < 6 * gap)
+            last->size += gap + c->size;
+        else f->matches[++kept] = *c;
+    }
+    if (f->match_count) f->match_count = kept + 1;
+}
+
+/* >>segments: where a program lies in memory -----------------------------------
+   Addresses in code and data are those of the running program; the headers of its file say which
+   bytes go where. Four formats are known by their first bytes (a PE by those at the place that its
+   bytes 60 to 63 tell, behind a program for DOS), and have a table of segments or sections:
+
+        header:   | magic .. where the table is .. how many entries |      at byte `start`
+        table:    | type, offset, address, size in file, in memory  | ..   `entry_size` bytes each
+
+   All are little-endian. Segments only make predictions better: of a file that lies about them
+   nothing is believed but that the table is in the file. */
+typedef struct dx_patch_p_format {
+    char magic[8];
+    uint8_t magic_size;
+    uint8_t word;        /* bytes of an offset, an address, a size */
+    uint8_t count_at;    /* in the header: how many entries, in two bytes */
+    uint8_t table_at;    /* in the header: where the table is, */
+    uint8_t table_size;  /* in so many bytes (0: right behind the header), */
+    uint8_t table_fixed; /* and so many more */
+    uint8_t entry_size;  /* 0: bytes 4 to 7 of an entry say so */
+    uint8_t type;        /* of the entries that count; 0: all */
+    uint8_t offset_at;   /* in an entry */
+    uint8_t address_at;
+    uint8_t size_at;
+    uint8_t memory_at;
+} dx_patch_p_format;
+
+/* ELF of 64 and 32 bits: program headers of type 1, PT_LOAD. PE: sections. Mach-O of 64 bits: load
+   commands of type 25, LC_SEGMENT_64. */
+static const dx_patch_p_format dx_patch_p_formats[4] = {
+    /* magic                 word count  table         entry type  offset address size memory */
+    {"\177ELF\2\1",      6, 8,   56,    32, 8, 0,     56,   1,     8,  16, 32, 40},
+    {"\177ELF\1\1",      6, 4,   44,    28, 4, 0,     32,   1,     4,  8,  16, 20},
+    {"PE\0\0",           4, 4,   6,     20, 2, 24,    40,   0,     20, 12, 16, 8},
+    {"\317\372\355\376", 4, 8,   16,    0,  0, 32,    0,    25,    40, 24, 48, 32}};
+#define DX_PATCH_P_HEADER_MIN 64u /* bytes of a file that may have such headers */
+#define DX_PATCH_P_ENTRY_MIN 56u  /* bytes of an entry that may be looked at */
+#define DX_PATCH_P_EH_FRAME 0x6474e550u /* type PT_GNU_EH_FRAME: its addresses count from itself */
+
+static uint64_t dx_patch_p_load_word(const uint8_t *p, uint32_t size)
+{
+    DX_PATCH_ASSERT(size <= 8);
+    return size ? dx_patch_p_load_field(p, DX_PATCH_P_FORM_PLAIN, size) : 0;
+}
+
+/* Add a segment to the setup, or make the last one longer if this one goes on there. */
+static void dx_patch_p_add_segment(uint64_t *setup, const uint64_t segment[4])
+{
+    uint64_t count = setup[DX_PATCH_P_SETUP_COUNT];
+    uint64_t *to = setup + DX_PATCH_P_SETUP_SEGMENT + DX_PATCH_P_SEG_WORDS * count;
+    uint64_t *last = to - DX_PATCH_P_SEG_WORDS; /* if there is one */
+    uint64_t offset = segment[DX_PATCH_P_SEG_OFFSET], address = segment[DX_PATCH_P_SEG_ADDRESS];
+    DX_PATCH_ASSERT(count < DX_PATCH_P_SEGMENTS);
+    if (count && offset >= last[DX_PATCH_P_SEG_OFFSET] &&
+        address - offset == last[DX_PATCH_P_SEG_ADDRESS] - last[DX_PATCH_P_SEG_OFFSET] &&
+        last[DX_PATCH_P_SEG_SIZE] == last[DX_PATCH_P_SEG_MEMORY]) {
+        uint64_t further = offset - last[DX_PATCH_P_SEG_OFFSET];
+        last[DX_PATCH_P_SEG_SIZE] = further + segment[DX_PATCH_P_SEG_SIZE];
+        last[DX_PATCH_P_SEG_MEMORY] = further + segment[DX_PATCH_P_SEG_MEMORY];
+        return;
+    }
+    DX_PATCH_MEMCPY(to, segment, DX_PATCH_P_SEG_WORDS * sizeof *to);
+    if (address || segment[DX_PATCH_P_SEG_SIZE]) /* all but __PAGEZERO */
+        setup[DX_PATCH_P_SETUP_COUNT] = count + 1;
+}
+
+/* Segments from the headers that start at byte `start` of the file. */
+static void dx_patch_p_read_segments(const dx_patch_p_format *f, const uint8_t *p, size_t size,
+                                     uint64_t start, uint64_t *setup)
+{
+    uint32_t pe64 = p[start + 25] == 2 ? 4 : 0; /* a PE of 64 bits has a wider image base */
+    uint64_t image = 0, left = dx_patch_p_load_word(p + start + f->count_at, 2), at = start;
+    DX_PATCH_ASSERT(start <= size && size - start >= DX_PATCH_P_HEADER_MIN);
+    if (!f->type) image = dx_patch_p_load_word(p + start + 52 - pe64, 4 + pe64);
+    at += f->table_fixed + dx_patch_p_load_word(p + start + f->table_at, f->table_size);
+    setup[DX_PATCH_P_SETUP_ORIGIN] = image;
+    for (; left && at <= size && size - at >= DX_PATCH_P_ENTRY_MIN; left--) {
+        const uint8_t *entry = p + at;
+        uint32_t type = dx_patch_p_load32(entry);
+        uint64_t segment[DX_PATCH_P_SEG_WORDS];
+        at += f->entry_size ? f->entry_size : dx_patch_p_load32(entry + 4);
+        if (type == DX_PATCH_P_EH_FRAME)
+            setup[DX_PATCH_P_SETUP_ORIGIN] = dx_patch_p_load_word(entry + f->address_at, f->word);
+        if (f->type && type != f->type) continue;
+        if (setup[DX_PATCH_P_SETUP_COUNT] == DX_PATCH_P_SEGMENTS) continue;
+        segment[DX_PATCH_P_SEG_OFFSET] = dx_patch_p_load_word(entry + f->offset_at, f->word);
+        segment[DX_PATCH_P_SEG_ADDRESS] =
+            image + dx_patch_p_load_word(entry + f->address_at, f->word);
+        segment[DX_PATCH_P_SEG_SIZE] = dx_patch_p_load_word(entry + f->size_at, f->word);
+        segment[DX_PATCH_P_SEG_MEMORY] = dx_patch_p_load_word(entry + f->memory_at, f->word);
+        dx_patch_p_add_segment(setup, segment);
+    }
+}
+
+/* The setup of a file; one without headers is one segment at address 0. False: it has none. */
+static bool dx_patch_p_find_segments(const uint8_t *p, size_t size, uint64_t *setup)
+{
+    const dx_patch_p_format *f = dx_patch_p_formats, *end = f + 4;
+    uint64_t start = 0;
+    setup[DX_PATCH_P_SETUP_COUNT] = 0;
+    setup[DX_PATCH_P_SETUP_ORIGIN] = 0;
+    if (size >= DX_PATCH_P_HEADER_MIN) {
+        if (p[0] == 'M' && p[1] == 'Z') start = dx_patch_p_load32(p + 60);
+        if (start <= size - DX_PATCH_P_HEADER_MIN) {
+            while (f < end && DX_PATCH_MEMCMP(p + start, f->magic, f->magic_size) != 0) f++;
+            if (f < end) dx_patch_p_read_segments(f, p, size, start, setup);
+        }
+    }
+    DX_PATCH_ASSERT(setup[DX_PATCH_P_SETUP_COUNT] <= DX_PATCH_P_SEGMENTS);
+    if (setup[DX_PATCH_P_SETUP_COUNT]) return true;
+    setup[DX_PATCH_P_SETUP_COUNT] = 1;
+    setup[DX_PATCH_P_SETUP_SEGMENT + DX_PATCH_P_SEG_SIZE] = size;
+    setup[DX_PATCH_P_SETUP_SEGMENT + DX_PATCH_P_SEG_MEMORY] = size;
+    return false;
+}
+
+/* >>maker: a delta -------------------------------------------------------------
+   Passes, each of which knows what the one before it found:
+
+        1. matches      all of them, with a table of seeds in the memory that is there
+        2. map          if files and limits allow one: matches sorted by old offset, segments, and
+                        where an image without headers lies in memory
+        3. coding       how many contexts, and how much memory for the mixer, are worth it
+        4. writing      literals and matches in turns; for each block with changes every predictor
+                        that may be worth it counts what the block would cost, and the cheapest is
+                        taken. What a failed try changed is put back.
+
+   Memory, of which the caller may give less than the best:
+
+        | maker | matches | table of seeds              |        pass 1
+        | maker | matches | map | models | mixer | ..   |        passes 2 to 4, over the table */
+typedef struct dx_patch_p_maker {
+    dx_patch_p_delta delta;
+    dx_patch_p_finder finder;
+    uint32_t level;
+    uint32_t blocks;   /* for which a predictor was chosen */
+    uint32_t streak;   /* of blocks that chose the same one */
+    uint32_t wins[16]; /* how often each predictor was the best of all */
+    uint64_t literals; /* bytes in no match */
+    uint32_t memory[DX_PATCH_P_MEMORY]; /* corrections, to be put back; words of find_address() */
+    uint8_t now[DX_PATCH_P_LONGEST]; /* a block as it is once its fields are known */
+} dx_patch_p_maker;
+
+static void dx_patch_p_put_block(dx_patch_p_maker *m, uint32_t id, dx_patch_p_block *b)
+{
+    dx_patch_p_delta *d = &m->delta;
+    DX_PATCH_ASSERT(b->limit <= sizeof m->now && b->new_bytes);
+    d->id_ = dx_patch_p_symbol(&d->coder_, DX_PATCH_P_M_ID + d->id_, id);
+    DX_PATCH_MEMCPY(m->now, b->old_bytes, b->limit);
+    (void)dx_patch_p_code_block(d, b, m->now);
+}
+
+/* How many blocks pass before a predictor that seldom wins is tried again. */
+static uint32_t dx_patch_p_try_every(const dx_patch_p_maker *m)
+{
+    DX_PATCH_ASSERT(m->level >= 1 && m->level <= 9);
+    if (m->level >= 9 || m->blocks < 32) return 1;
+    return m->level < 3 ? 64 : 32;
+}
+
+/* The predictor with which the block costs least. Those that win now and then are tried, and all
+   of them now and then; in a streak of one, only every second block, or fewer. */
+static uint32_t dx_patch_p_choose(dx_patch_p_maker *m, const dx_patch_p_block *b)
+{
+    dx_patch_p_delta *d = &m->delta;
+    uint64_t cost_min = UINT64_MAX, cost;
+    dx_patch_p_delta before = *d;
+    uint32_t last_id = d->id_, best = last_id, id, every = dx_patch_p_try_every(m);
+    bool settled = m->level < 9 && m->streak >= 8 && m->blocks % (m->level < 3 ? 8 : 2);
+    DX_PATCH_ASSERT(last_id < DX_PATCH_P_IDS);
+    if (!d->map_) return DX_PATCH_P_ID_NONE;
+    DX_PATCH_MEMCPY(m->memory, d->predictor_.memory_, sizeof m->memory);
+    for (id = settled ? DX_PATCH_P_IDS : 0; id < DX_PATCH_P_IDS; id++) {
+        dx_patch_p_block copy = *b;
+        bool seldom = m->wins[id] * 64 <= m->blocks;
+        if (id && id != last_id && seldom && m->blocks % every) continue;
+        d->coder_.mode_ = DX_PATCH_P_COUNT;
+        d->coder_.cost_ = 0;
+        dx_patch_p_put_block(m, id, &copy);
+        if (id) DX_PATCH_MEMCPY(d->predictor_.memory_, m->memory, sizeof m->memory);
+        cost = d->coder_.cost_ * DX_PATCH_P_BLOCK / copy.size;
+        *d = before;
+        if (cost >= cost_min) continue;
+        cost_min = cost;
+        best = id;
+    }
+    DX_PATCH_ASSERT(best < DX_PATCH_P_IDS);
+    m->blocks++;
+    m->wins[best]++;
+    m->streak = best == last_id ? m->streak + 1 : 0;
+    return best;
+}
+
+/* A word that may be an address in both files: it changed by less than 64 KiB. */
+static bool dx_patch_p_may_be_address(uint32_t old, uint32_t now)
+{
+    if (((now - old + 65536u) & 0xffffffffu) >> 17) return false;
+    return (old >> 16) - 1 < 65534u; /* neither a small number nor one below zero */
+}
+
+/* Walk the words that changed by little, in all matches. First call: which upper half is the most
+   frequent one, counted by hash; returned in *middle. Then (words_max > 0): collect pairs of words,
+   old and new, that lie within room of it. Returns how many words there are. */
+static uint32_t dx_patch_p_walk_words(dx_patch_p_maker *m, uint64_t *middle, uint64_t room,
+                                      uint32_t words_max)
+{
+    const dx_patch_p_finder *f = &m->finder;
+    uint32_t *words = m->memory, count = 0, top = 0, old, now, n;
+    uint64_t i;
+    size_t k;
+    DX_PATCH_ASSERT(words_max <= DX_PATCH_P_MEMORY);
+    for (k = 0; k < f->match_count; k++) {
+        const dx_patch_p_match *c = f->matches + k;
+        const uint8_t *p = f->base + c->old_at, *q = f->target + c->new_at;
+        for (i = 0; i < c->size; i += 4) {
+            i += dx_patch_p_same(p + i, q + i, (size_t)(c->size - i));
+            if (c->size - i < 4) break;
+            old = dx_patch_p_load32(p + i);
+            now = dx_patch_p_load32(q + i);
+            if (!dx_patch_p_may_be_address(old, now)) continue;
+            n = ((old >> 16) * 0x9e3779b1u & 0xffffffffu) >> 22;
+            if (!words_max) {
+                if (++words[n] <= top) continue;
+                top = words[n];
+                *middle = old & 0xffff0000u;
+            } else if (count < words_max && old - *middle + room < 2 * room) {
+                words[count++] = old;
+                words[count++] = now;
+            }
+        }
+    }
+    return count;
+}
+
+/* Where an image without headers is when it runs, or 0. Its matches say best how words that changed
+   by little, as addresses do, have changed: the address with which most of them are predicted
+   exactly, of all multiples of a step around the most frequent ones. */
+static uint64_t dx_patch_p_find_address(dx_patch_p_maker *m)
+{
+    const dx_patch_p_finder *f = &m->finder;
+    uint32_t *words = m->memory, hits_min = 7, count, step = 256, sure, hits, i;
+    uint64_t at = 0, best = 0, middle = 0, room = f->base_size, mapped;
+    DX_PATCH_MEMSET(words, 0, sizeof m->memory);
+    (void)dx_patch_p_walk_words(m, &middle, room, 0);
+    count = dx_patch_p_walk_words(m, &middle, room, DX_PATCH_P_MEMORY);
+    DX_PATCH_ASSERT(count % 2 == 0);
+    while (room / step > 1024) step *= 2;
+    if (middle > room) at = (middle - room) & ~(uint64_t)(step - 1);
+    for (; at < middle + 65536; at += step) {
+        hits = 0;
+        for (i = 0; i < count; i += 2) {
+            if (words[i] - at >= room) continue;
+            mapped = at + dx_patch_p_map_offset(&m->delta.predictor_, words[i] - at, &sure);
+            hits += mapped == words[i + 1];
+        }
+        if (hits <= hits_min) continue;
+        best = at;
+        hits_min = hits;
+    }
+    return best;
+}
+
+static void dx_patch_p_put_match(dx_patch_p_maker *m, size_t i)
+{
+    const dx_patch_p_match *c = m->finder.matches + i, *last = i ? c - 1 : NULL;
+    uint64_t new_end = last ? last->new_at + last->size : 0;
+    uint64_t old_end = last ? last->old_at + last->size : 0;
+    uint64_t gap = c->new_at - new_end;
+    dx_patch_p_coder *coder = &m->delta.coder_;
+    DX_PATCH_ASSERT(c->size > 0 && c->new_at >= new_end);
+    (void)dx_patch_p_number(coder, DX_PATCH_P_N_GAP, gap);
+    (void)dx_patch_p_number(coder, DX_PATCH_P_N_LENGTH, c->size - 1);
+    (void)dx_patch_p_number(coder, DX_PATCH_P_N_JUMP,
+                            dx_patch_p_zigzag(c->old_at - (old_end + gap)));
+}
+
+/* Are these bytes like noise? The sum of the squares of how often each byte occurs is smallest when
+   all are as frequent. */
+static bool dx_patch_p_is_noise(const uint8_t *p, uint32_t size)
+{
+    uint32_t i, sum = 0, counts[256] = {0};
+    DX_PATCH_ASSERT(size <= DX_PATCH_P_BLOCK);
+    for (i = 0; i < size; i++) sum += 2 * counts[p[i]]++ + 1;
+    return size >= 256 && sum <= size + size * size / 256 * 5 / 4;
+}
+
+/* Literals; the base goes on at `old_at`. */
+static void dx_patch_p_put_literals(dx_patch_p_maker *m, uint64_t from, uint64_t to,
+                                    uint64_t old_at)
+{
+    const dx_patch_p_finder *f = &m->finder;
+    dx_patch_p_delta *d = &m->delta;
+    uint64_t i;
+    DX_PATCH_ASSERT(from <= to && to <= f->target_size);
+    DX_PATCH_ASSERT(old_at <= f->base_size);
+    d->past_ = 0;
+    dx_patch_p_pass(d, f->target + from, from);
+    for (i = 0; from + i < to; i++) {
+        uint64_t left = to - from - i;
+        uint32_t hint = d->mixer_ && old_at + i < f->base_size ? f->base[old_at + i] : 0u;
+        if (i % DX_PATCH_P_BLOCK == 0) { /* what is like noise is best left as it is */
+            uint32_t size = left < DX_PATCH_P_BLOCK ? (uint32_t)left : DX_PATCH_P_BLOCK;
+            d->raw_ = dx_patch_p_flag(&d->coder_, DX_PATCH_P_M_RAW + d->raw_,
+                                      dx_patch_p_is_noise(f->target + from + i, size));
+        }
+        (void)dx_patch_p_literal(d, hint, f->target[from + i]);
+    }
+}
+
+static void dx_patch_p_put_match_bytes(dx_patch_p_maker *m, const dx_patch_p_match *c)
+{
+    const uint8_t *p = m->finder.base + c->old_at, *q = m->finder.target + c->new_at;
+    dx_patch_p_delta *d = &m->delta;
+    uint64_t done = 0;
+    dx_patch_p_block b;
+    DX_PATCH_ASSERT(c->size > 0);
+    do {
+        uint32_t equal = 0, which = DX_PATCH_P_N_EQUAL + (done ? 1u : 0u);
+        uint64_t size = 0;
+        for (; done < c->size; done += size, equal++) {
+            size = c->size - done < DX_PATCH_P_BLOCK ? c->size - done : DX_PATCH_P_BLOCK;
+            if (DX_PATCH_MEMCMP(p + done, q + done, (size_t)size) != 0) break;
+        }
+        (void)dx_patch_p_number(&d->coder_, which, equal);
+        if (done == c->size) return;
+        DX_PATCH_ASSERT(done < c->size);
+        b.old_bytes = p + done;
+        b.new_bytes = q + done;
+        b.old_at = c->old_at + done;
+        b.new_at = c->new_at + done;
+        dx_patch_p_pass(d, b.new_bytes, b.new_at);
+        dx_patch_p_start_block(d, &b, c->size - done);
+        dx_patch_p_put_block(m, dx_patch_p_choose(m, &b), &b);
+        done += b.size;
+    } while (done < c->size);
+}
+
+/* How many matches, the setups, and the list of matches. */
+static void dx_patch_p_put_map(dx_patch_p_maker *m)
+{
+    dx_patch_p_coder *coder = &m->delta.coder_;
+    uint64_t (*setup)[DX_PATCH_P_SETUP_SIZE] = m->delta.predictor_.setup_;
+    size_t i, side;
+    DX_PATCH_ASSERT(m->delta.map_);
+    (void)dx_patch_p_number(coder, DX_PATCH_P_N_SETUP, m->finder.match_count);
+    for (side = 0; side < 2; side++) {
+        uint64_t words = DX_PATCH_P_SETUP_SEGMENT +
+                         DX_PATCH_P_SEG_WORDS * setup[side][DX_PATCH_P_SETUP_COUNT];
+        for (i = 0; i < words; i++) {
+            uint64_t v = setup[side][i] - (side ? setup[0][i] : 0);
+            (void)dx_patch_p_number(coder, DX_PATCH_P_N_SETUP, dx_patch_p_zigzag(v));
+        }
+    }
+    for (i = 0; i < m->finder.match_count; i++) dx_patch_p_put_match(m, i);
+}
+
+static void dx_patch_p_put_delta(dx_patch_p_maker *m)
+{
+    const dx_patch_p_finder *f = &m->finder;
+    dx_patch_p_delta *d = &m->delta;
+    uint64_t at = 0, old_at = 0;
+    size_t i;
+    if (d->map_) dx_patch_p_put_map(m);
+    for (i = 0; i < f->match_count; i++) {
+        const dx_patch_p_match *c = f->matches + i;
+        DX_PATCH_ASSERT(c->new_at >= at);
+        if (!d->map_) dx_patch_p_put_match(m, i);
+        dx_patch_p_put_literals(m, at, c->new_at, old_at);
+        dx_patch_p_put_match_bytes(m, c);
+        at = c->new_at + c->size;
+        old_at = c->old_at + c->size;
+    }
+    if (!d->map_ && at < f->target_size)
+        (void)dx_patch_p_number(&d->coder_, DX_PATCH_P_N_GAP, f->target_size - at);
+    dx_patch_p_put_literals(m, at, f->target_size, old_at);
+    dx_patch_p_finish_writing(&d->coder_);
+}
+
+/* A call of dx_patch_create(). */
+typedef struct dx_patch_p_job {
+    const dx_patch_create_desc *desc;
+    const uint8_t *base;
+    const uint8_t *target;
+    size_t base_size;
+    size_t target_size;
+    uint8_t *out; /* the body: room for capacity bytes, of which used are made */
+    size_t capacity;
+    size_t used;
+    size_t checked; /* target bytes that applying the patch gave */
+    dx_patch_header header;
+} dx_patch_p_job;
+
+#define DX_PATCH_P_APPLY_MAX ((uint64_t)64 << 20) /* default of apply_memory_max */
+#define DX_PATCH_P_FIXED 65536u /* bytes besides matches and table, whatever a structure's size */
+#define DX_PATCH_P_MAKER_MIN (DX_PATCH_P_FIXED + 2048u)
+#define DX_PATCH_P_CODINGS 3u /* bits of the codings of a delta: plain, range */
+#define DX_PATCH_P_LITERALS_RICH 200000u /* so many are worth rows by the whole byte before, */
+#define DX_PATCH_P_RICH_BUDGET 400001u   /* where there is memory for them */
+
+/* Where a size has 16 bits no memory is enough. */
+static bool dx_patch_p_at_least(size_t size, uint32_t size_min) { return size >= size_min; }
+typedef char dx_patch_p_maker_fits[sizeof(dx_patch_p_maker) < 12000 ? 1 : -1];
+
+/* Lay out the finder in so much memory; *at and *left are then behind the matches. */
+static int dx_patch_p_finder_start(dx_patch_p_maker *m, const dx_patch_p_job *j, uint8_t **at,
+                                   size_t *left, size_t budget)
+{
+    static const uint8_t depths[10] = {0, 1, 1, 2, 3, 4, 6, 8, 16, 64}; /* by level */
+    dx_patch_p_finder *f = &m->finder;
+    size_t half = budget / 2 / sizeof *f->matches - 1, size, rest, thinner = 0;
+    uint8_t *from;
+    DX_PATCH_ASSERT(m->level >= 1 && m->level <= 9);
+    f->base = j->base;
+    f->base_size = j->base_size;
+    f->target = j->target;
+    f->target_size = j->target_size;
+    f->depth = depths[m->level];
+    f->match_capacity = j->target_size / 32 + 64;
+    if (f->match_capacity > half) f->match_capacity = half;
+    size = (f->match_capacity + 1) * sizeof *f->matches; /* one in front: "the last of none" */
+    f->matches = (dx_patch_p_match *)dx_patch_p_cut_memory(at, left, size);
+    if (!f->matches || budget < size + 1024) return DX_PATCH_ENOMEM;
+    f->matches++;
+    if (m->level < 3) thinner = 3;
+    else if ((uint64_t)j->base_size >> 25) thinner = 1;
+    f->stride = (j->base_size + j->base_size / 4 + 64) / ((budget - size) / sizeof *f->lines) + 1;
+    f->stride += thinner + (size_t)((uint64_t)j->base_size >> 27);
+    from = *at; /* the table is needed no longer than the search: the next parts take its place */
+    rest = *left;
+    size = 64 * (j->base_size / f->stride / 13 + 1) + 63;
+    f->lines = (uint32_t *)dx_patch_p_cut_memory(&from, &rest, size);
+    if (!f->lines) return DX_PATCH_ENOMEM;
+    f->lines += (64 - (uintptr_t)f->lines % 64) % 64 / sizeof *f->lines;
+    if (f->stride <= 2 && (uint64_t)j->base_size >> 20)
+        f->wanted = (uint64_t *)dx_patch_p_cut_memory(&from, &rest, DX_PATCH_P_WANTED / 8);
+    return DX_PATCH_OK;
+}
+
+/* Find the matches in so much memory; *at and *left are then behind them. */
+static int dx_patch_p_make_matches(dx_patch_p_maker *m, const dx_patch_p_job *j, uint8_t **at,
+                                   size_t *left, size_t budget)
+{
+    dx_patch_p_finder *f = &m->finder;
+    size_t i, stride;
+    int error = dx_patch_p_finder_start(m, j, at, left, budget);
+    if (error) return error;
+    if (f->wanted) { /* find out with few seeds which ones the target looks for */
+        DX_PATCH_MEMSET(f->wanted, 0, DX_PATCH_P_WANTED / 8);
+        stride = f->stride;
+        f->stride = 16;
+        if (!dx_patch_p_find(f, true)) f->wanted = NULL;
+        f->stride = stride;
+    }
+    (void)dx_patch_p_find(f, false);
+    DX_PATCH_ASSERT(f->match_count <= f->match_capacity);
+    if (m->level > 2) dx_patch_p_join_numbers(f);
+    m->literals = j->target_size;
+    for (i = 0; i < f->match_count; i++) m->literals -= f->matches[i].size;
+    return DX_PATCH_OK;
+}
+
+/* The setups of both files, as numbers that can travel: -2^63 has no zigzag form. */
+static void dx_patch_p_make_setup(dx_patch_p_maker *m, const dx_patch_p_job *j)
+{
+    const uint32_t first_address = DX_PATCH_P_SETUP_SEGMENT + DX_PATCH_P_SEG_ADDRESS;
+    uint64_t (*setup)[DX_PATCH_P_SETUP_SIZE] = m->delta.predictor_.setup_;
+    bool base = dx_patch_p_find_segments(j->base, j->base_size, setup[0]);
+    bool target = dx_patch_p_find_segments(j->target, j->target_size, setup[1]);
+    uint64_t used;
+    uint32_t i;
+    if (!base && !target) {
+        setup[0][first_address] = dx_patch_p_find_address(m);
+        setup[1][first_address] = setup[0][first_address];
+    }
+    used = DX_PATCH_P_SETUP_SEGMENT + DX_PATCH_P_SEG_WORDS * setup[0][DX_PATCH_P_SETUP_COUNT];
+    DX_PATCH_ASSERT(used <= DX_PATCH_P_SETUP_SIZE);
+    for (i = 0; i < DX_PATCH_P_SETUP_SIZE; i++) {
+        if (setup[0][i] << 1 == 0 || i >= used) setup[0][i] = 0;
+        if ((setup[1][i] - setup[0][i]) << 1 == 0) setup[1][i] = setup[0][i];
+    }
+}
+
+/* The map that the other side will have, if files, memory and limit allow one. */
+static void dx_patch_p_make_map(dx_patch_p_maker *m, const dx_patch_p_job *j, uint8_t **at,
+                                size_t *left, size_t *budget, uint64_t limit)
+{
+    dx_patch_p_delta *d = &m->delta;
+    size_t i, count = m->finder.match_count;
+    uint64_t size = DX_PATCH_P_MATCH_BYTES * (uint64_t)count;
+    uint32_t *words = NULL;
+    DX_PATCH_ASSERT(!d->map_);
+    d->map_ = true;
+    if (count && !((uint64_t)j->base_size >> 32) && !((uint64_t)j->target_size >> 32) &&
+        size <= *budget && dx_patch_p_delta_memory(d, count) <= limit)
+        words = (uint32_t *)dx_patch_p_cut_memory(at, left, size);
+    d->map_ = words != NULL;
+    if (!d->map_) return;
+    *budget -= (size_t)size;
+    d->predictor_.matches_ = words;
+    d->predictor_.count_ = (uint32_t)count;
+    for (i = 0; i < count; i++) {
+        const dx_patch_p_match *c = m->finder.matches + i;
+        *words++ = (uint32_t)c->new_at;
+        *words++ = (uint32_t)c->old_at;
+        *words++ = (uint32_t)c->size;
+    }
+    DX_PATCH_ASSERT(words == d->predictor_.matches_ + DX_PATCH_P_MATCH_WORDS * count);
+    dx_patch_p_sort_matches(&d->predictor_);
+    d->predictor_.region_bits_ = j->target_size >> 10 < 1024 ? 8 : 12;
+    dx_patch_p_make_setup(m, j);
+}
+
+/* How much memory mixing may take, by what there is to mix. */
+static void dx_patch_p_make_mixer(dx_patch_p_maker *m, size_t budget, uint64_t limit)
+{
+    dx_patch_p_delta *d = &m->delta;
+    uint64_t size = m->finder.target_size, symbols = m->literals + size / 64;
+    uint64_t used = dx_patch_p_delta_memory(d, m->finder.match_count);
+    uint32_t log_max = 17; /* what caches hold */
+    if (m->level > 8) log_max = 20;
+    else if (m->literals > size / 16) log_max = 14;
+    if (m->level < 3 || symbols < 16 || used > limit) return;
+    if (m->level < 7 && m->literals > size / 3 * 2) return; /* too slow to apply */
+    d->rich_ = m->level > 8 || m->literals < size / 200;
+    if (limit - used < budget) budget = (size_t)(limit - used);
+    if (budget / 4 > size + 65536) budget = 4 * (m->finder.target_size + 65536);
+    d->history_log_ = 8;
+    d->groups_log_ = 8;
+    while (d->history_log_ < 22 && (uint64_t)1 << d->history_log_ < m->literals) d->history_log_++;
+    while ((uint64_t)1 << d->groups_log_ < 4 * symbols && d->groups_log_ < log_max)
+        d->groups_log_++;
+    while (d->history_log_ && dx_patch_p_mix_memory(d->history_log_, d->groups_log_) > budget) {
+        if (d->groups_log_ + 2 > d->history_log_ && d->groups_log_ > 8) {
+            d->groups_log_--;
+        } else if (--d->history_log_ < 8) { /* not even the least: no mixer */
+            d->history_log_ = 0;
+            d->groups_log_ = 0;
+        }
+    }
+    DX_PATCH_ASSERT(d->history_log_ ? d->groups_log_ >= 8 : d->groups_log_ == 0);
+}
+
+static void dx_patch_p_put_parameters(const dx_patch_p_delta *d, uint8_t *p)
+{
+    DX_PATCH_ASSERT(d->literal_bits_ <= 8 && d->diff_bits_ <= 3);
+    p[0] = (uint8_t)(d->literal_bits_ | d->diff_bits_ << 4 | (d->rich_ ? 64u : 0u));
+    p[1] = (uint8_t)(DX_PATCH_P_LAYOUT + (d->map_ ? 1u : 0u));
+    p[2] = (uint8_t)d->predictor_.region_bits_;
+    p[3] = (uint8_t)d->history_log_;
+    p[4] = (uint8_t)d->groups_log_;
+}
+
+/* Nothing but literals, as they are: always possible, never much larger than the target. */
+static int dx_patch_p_make_plain(dx_patch_p_job *j)
+{
+    dx_patch_p_coder w;
+    dx_patch_p_delta d;
+    DX_PATCH_MEMSET(&d, 0, sizeof d);
+    DX_PATCH_MEMSET(&w, 0, sizeof w);
+    j->header.coding = DX_PATCH_CODING_PLAIN;
+    j->header.memory_size = dx_patch_p_delta_memory(&d, 0);
+    if (j->capacity < DX_PATCH_P_PARAMETERS_SIZE) return DX_PATCH_ENOSPACE;
+    dx_patch_p_put_parameters(&d, j->out);
+    dx_patch_p_start_writing(&w, j->out, j->capacity);
+    w.at_ = DX_PATCH_P_PARAMETERS_SIZE;
+    if (j->target_size) dx_patch_p_put_varint(&w, j->target_size);
+    if (w.overrun_ || j->capacity - w.at_ < j->target_size) return DX_PATCH_ENOSPACE;
+    if (j->target_size) DX_PATCH_MEMCPY(j->out + w.at_, j->target, j->target_size);
+    j->used = w.at_ + j->target_size;
+    DX_PATCH_ASSERT(j->used <= j->capacity);
+    return DX_PATCH_OK;
+}
+
+/* The passes, in memory that is large enough for the maker itself. */
+static int dx_patch_p_make_range(dx_patch_p_job *j, dx_patch_p_maker *m, uint8_t *at, size_t left,
+                                 uint64_t limit)
+{
+    dx_patch_p_delta *d = &m->delta;
+    size_t budget = j->desc->memory_size - DX_PATCH_P_FIXED;
+    int error = dx_patch_p_make_matches(m, j, &at, &left, budget);
+    if (error) return error;
+    budget -= (m->finder.match_capacity + 1) * sizeof *m->finder.matches;
+    dx_patch_p_make_map(m, j, &at, &left, &budget, limit);
+    if (m->literals > DX_PATCH_P_LITERALS_RICH && d->literal_bits_ && limit >> 22 &&
+        dx_patch_p_at_least(budget, DX_PATCH_P_RICH_BUDGET)) {
+        d->literal_bits_ = 8;
+        budget -= 5u * 61440;
+    }
+    dx_patch_p_make_mixer(m, budget, limit);
+    if (!dx_patch_p_delta_start(d, &at, &left)) return DX_PATCH_ENOMEM;
+    j->header.coding = DX_PATCH_CODING_RANGE;
+    j->header.memory_size = dx_patch_p_delta_memory(d, m->finder.match_count);
+    dx_patch_p_put_parameters(d, j->out);
+    dx_patch_p_start_writing(&d->coder_, j->out + DX_PATCH_P_PARAMETERS_SIZE,
+                             j->capacity - DX_PATCH_P_PARAMETERS_SIZE);
+    dx_patch_p_put_delta(m);
+    DX_PATCH_ASSERT(!d->coder_.bad_number_);
+    j->used = j->target_size; /* without room for it plain coding is tried */
+    if (!d->coder_.overrun_) j->used = d->coder_.at_ + DX_PATCH_P_PARAMETERS_SIZE;
+    return j->used < j->target_size ? DX_PATCH_OK : dx_patch_p_make_plain(j);
+}
+
+static int dx_patch_p_make_delta(dx_patch_p_job *j)
+{
+    uint8_t *at = (uint8_t *)j->desc->memory;
+    size_t left = j->desc->memory_size;
+    uint64_t limit = j->desc->apply_memory_max ? j->desc->apply_memory_max : DX_PATCH_P_APPLY_MAX;
+    uint32_t codings = j->desc->codings ? j->desc->codings : DX_PATCH_P_CODINGS;
+    dx_patch_p_maker *m = (dx_patch_p_maker *)dx_patch_p_cut_memory(&at, &left, sizeof *m);
+    dx_patch_p_delta *d;
+    if (!(codings & DX_PATCH_P_CODINGS)) return DX_PATCH_ENOTSUP;
+    if (j->desc->level > 9) return DX_PATCH_EINVAL;
+    if (!m || !dx_patch_p_at_least(j->desc->memory_size, DX_PATCH_P_MAKER_MIN))
+        return DX_PATCH_ENOMEM;
+    if (j->capacity < DX_PATCH_P_PARAMETERS_SIZE) return DX_PATCH_ENOSPACE;
+    DX_PATCH_MEMSET(m, 0, sizeof *m);
+    m->level = j->desc->level ? j->desc->level : 6;
+    DX_PATCH_ASSERT(m->level <= 9);
+    d = &m->delta;
+    d->literal_bits_ = 4;
+    d->diff_bits_ = 3;
+    if (dx_patch_p_delta_memory(d, 0) > limit) { /* fewer rows, then, and slower learning */
+        d->literal_bits_ = 0;
+        d->diff_bits_ = 0;
+    }
+    if (dx_patch_p_delta_memory(d, 0) > limit) return DX_PATCH_ETOOBIG;
+    if (!(codings & 1u << DX_PATCH_CODING_RANGE)) return dx_patch_p_make_plain(j);
+    return dx_patch_p_make_range(j, m, at, left, limit);
+}
+
+/* >>blocks: XOR of two images of one layout ----------------------------------
+   Bytes that do not exist count as zero. A run ends where five bytes in a row are equal. */
+static uint32_t dx_patch_p_xor_at(const dx_patch_p_job *j, size_t i)
+{
+    uint32_t a = i < j->base_size ? j->base[i] : 0u;
+    uint32_t b = i < j->target_size ? j->target[i] : 0u;
+    return a ^ b;
+}
+
+/* The next run in [*at, end). In brief coding a run with few changes is told change by change. */
+static bool dx_patch_p_find_run(const dx_patch_p_job *j, size_t *at, size_t *size, size_t end)
+{
+    size_t i = *at, last, count = 0; /* changes */
+    size_t both = j->base_size < j->target_size ? j->base_size : j->target_size;
+    DX_PATCH_ASSERT(i <= end);
+    if (both > end) both = end;
+    if (i < both) i += dx_patch_p_same(j->base + i, j->target + i, both - i);
+    while (i < end && !dx_patch_p_xor_at(j, i)) i++;
+    *at = i;
+    last = i;
+    for (; i < end && i - last <= 4; i++) {
+        if (!dx_patch_p_xor_at(j, i)) continue;
+        last = i;
+        count++;
+    }
+    *size = last + 1 - *at;
+    if (j->header.coding == DX_PATCH_CODING_BRIEF && 2 * count < 3 + *size) *size = 1;
+    return *at < end;
+}
+
+static void dx_patch_p_put_run(dx_patch_p_coder *w, bool brief, size_t gap, size_t size)
+{
+    const size_t two = DX_PATCH_P_BRIEF_TWO;
+    DX_PATCH_ASSERT(size > 0);
+    if (brief && size == 1 && gap < two) {
+        dx_patch_p_put_raw(w, (uint32_t)gap);
+    } else if (brief && size == 1 && gap < two + (DX_PATCH_P_BRIEF_LONG - two) * 256) {
+        dx_patch_p_put_raw(w, (uint32_t)(two + (gap - two) / 256));
+        dx_patch_p_put_raw(w, (uint32_t)(gap - two) & 255);
+    } else {
+        if (brief) dx_patch_p_put_raw(w, DX_PATCH_P_BRIEF_LONG);
+        dx_patch_p_put_varint(w, gap);
+        dx_patch_p_put_varint(w, size);
+    }
+}
+
+/* The runs of the block [at, end). Returns how many there are. */
+static size_t dx_patch_p_put_runs(const dx_patch_p_job *j, dx_patch_p_coder *w, size_t at,
+                                  size_t end)
+{
+    size_t run = at, from = at, count = 0, size;
+    bool brief = j->header.coding == DX_PATCH_CODING_BRIEF;
+    DX_PATCH_ASSERT(at < end);
+    for (; dx_patch_p_find_run(j, &run, &size, end); count++) {
+        dx_patch_p_put_run(w, brief, run - from, size);
+        for (; size; size--) dx_patch_p_put_raw(w, dx_patch_p_xor_at(j, run++));
+        from = run;
+    }
+    return count;
+}
+
+/* Put the head of a record, which is known only now, in front of its runs at `mark`. */
+static void dx_patch_p_put_record(dx_patch_p_job *j, dx_patch_p_coder *w, size_t mark, size_t skip,
+                                  size_t count)
+{
+    uint8_t head[20];
+    size_t size = w->at_ - mark, head_size;
+    dx_patch_p_put_varint(w, skip);
+    dx_patch_p_put_varint(w, count);
+    if (w->overrun_) return;
+    head_size = w->at_ - mark - size;
+    DX_PATCH_ASSERT(head_size <= sizeof head);
+    DX_PATCH_MEMCPY(head, j->out + mark + size, head_size);
+    DX_PATCH_MEMMOVE(j->out + mark + head_size, j->out + mark, size);
+    DX_PATCH_MEMCPY(j->out + mark, head, head_size);
+}
+
+static int dx_patch_p_make_blocks(dx_patch_p_job *j)
+{
+    dx_patch_p_coder w;
+    dx_patch_header *h = &j->header;
+    size_t larger = j->base_size > j->target_size ? j->base_size : j->target_size, at, next = 0;
+    h->block_size = j->desc->block_size ? j->desc->block_size : 4096;
+    if (!j->desc->codings || j->desc->codings >> DX_PATCH_CODING_BRIEF)
+        h->coding = DX_PATCH_CODING_BRIEF;
+    h->reversible = !j->desc->one_way || j->target_size >= j->base_size;
+    h->memory_size = 16 + DX_PATCH_P_BLOCKS_MEMORY;
+    if (dx_patch_p_check_header(h, 0)) return DX_PATCH_EINVAL;
+    if (j->desc->memory_size < h->memory_size) return DX_PATCH_ENOMEM;
+    if (!h->reversible) larger = j->target_size;
+    DX_PATCH_MEMSET(&w, 0, sizeof w);
+    dx_patch_p_start_writing(&w, j->out, j->capacity);
+    DX_PATCH_ASSERT(h->block_size > 0);
+    for (at = 0; at < larger; at += h->block_size) {
+        size_t end = larger - at < h->block_size ? larger : at + h->block_size;
+        size_t mark = w.at_, count;
+        if (end <= j->base_size && end <= j->target_size &&
+            DX_PATCH_MEMCMP(j->base + at, j->target + at, end - at) == 0)
+            continue;
+        count = dx_patch_p_put_runs(j, &w, at, end);
+        if (!count) continue;
+        dx_patch_p_put_record(j, &w, mark, (at - next) / h->block_size, count);
+        if (w.overrun_) return DX_PATCH_ENOSPACE;
+        next = end;
+    }
+    DX_PATCH_ASSERT(w.at_ <= j->capacity);
+    j->used = w.at_;
+    return w.overrun_ ? DX_PATCH_ENOSPACE : DX_PATCH_OK;
+}
+
+/* >>flashmaker: a delta in place on flash ----------------------------------------
+   Matches are found as for a delta, and cut into pieces that are still there when they are wanted:
+   a base page that the target has overwritten is gone. What is lost becomes literals. */
+
+/* The next piece of a match, from byte n on, that is still there when it is wanted. */
+static bool dx_patch_p_next_piece(const dx_patch_p_finder *f, uint32_t gap, uint32_t bits,
+                                  size_t *k, uint64_t n, dx_patch_p_match *piece)
+{
+    DX_PATCH_ASSERT(gap > 0);
+    for (; *k < f->match_count; ++*k) {
+        const dx_patch_p_match *c = f->matches + *k;
+        uint64_t i = n > c->new_at ? n - c->new_at : 0, start;
+        for (; i < c->size; i++) {
+            for (start = i; i < c->size; i++)
+                if (((c->old_at + i) >> bits) + gap <= (c->new_at + i) >> bits) break;
+            piece->new_at = c->new_at + start;
+            piece->old_at = c->old_at + start;
+            piece->size = i - start;
+            if (piece->size >= 6) return true; /* a shorter one costs more than it saves */
+        }
+    }
+    return false;
+}
+
+/* The bytes of a piece: runs of right bytes, each but the last followed by a wrong one. */
+static void dx_patch_p_put_piece(dx_patch_p_maker *m, const dx_patch_p_match *c, uint32_t *last_run)
+{
+    dx_patch_p_coder *o = &m->delta.coder_;
+    const uint8_t *p = m->finder.base + c->old_at, *q = m->finder.target + c->new_at;
+    uint64_t at = 0, left, run;
+    while (at < c->size) {
+        uint32_t which = dx_patch_p_run_number(*last_run) + DX_PATCH_P_F_RUN;
+        left = c->size - at;
+        run = dx_patch_p_same(p + at, q + at, (size_t)left);
+        DX_PATCH_ASSERT(run <= left);
+        *last_run = run < left ? (uint32_t)run : 8;
+        (void)dx_patch_p_number(o, which, run < left ? run + 1 : 0);
+        at += run;
+        if (run == left) continue;
+        (void)dx_patch_p_byte(o, DX_PATCH_P_F_WRONG, (uint32_t)(q[at] - p[at]) & 255);
+        at++;
+    }
+}
+
+static void dx_patch_p_put_pieces(dx_patch_p_maker *m, uint32_t gap_pages, uint32_t bits)
+{
+    const dx_patch_p_finder *f = &m->finder;
+    dx_patch_p_coder *o = &m->delta.coder_;
+    uint64_t n = 0, old_end = 0, gap;
+    uint32_t last_run = 0;
+    size_t k = 0; /* matches before this one are done */
+    while (n < f->target_size) {
+        dx_patch_p_match c = {0, 0, 0};
+        bool more = dx_patch_p_next_piece(f, gap_pages, bits, &k, n, &c);
+        gap = (more ? c.new_at : f->target_size) - n;
+        old_end += gap;
+        (void)dx_patch_p_number(o, DX_PATCH_P_F_GAP, gap);
+        for (; gap; gap--) (void)dx_patch_p_byte(o, DX_PATCH_P_F_LITERAL, f->target[n++]);
+        if (!more) break;
+        DX_PATCH_ASSERT(n == c.new_at);
+        (void)dx_patch_p_number(o, DX_PATCH_P_F_LENGTH, c.size - 1);
+        (void)dx_patch_p_number(o, DX_PATCH_P_F_JUMP, dx_patch_p_zigzag(c.old_at - old_end));
+        dx_patch_p_put_piece(m, &c, &last_run);
+        n += c.size;
+        old_end = c.old_at + c.size;
+    }
+    dx_patch_p_finish_writing(o);
+}
+
+/* The checksums of all pages of a file. Returns how many bytes they take. */
+static size_t dx_patch_p_put_sums(uint8_t *out, const uint8_t *p, size_t size, size_t page)
+{
+    size_t at, used = 0;
+    DX_PATCH_ASSERT(page > 0);
+    for (at = 0; at < size; at += page) {
+        size_t part = size - at < page ? size - at : page;
+        dx_patch_p_store32(out + used, dx_patch_p_crc32c(0, p + at, part));
+        used += 4;
+    }
+    return used;
+}
+
+static int dx_patch_p_make_flash(dx_patch_p_job *j)
+{
+    dx_patch_header *h = &j->header;
+    uint8_t *at = (uint8_t *)j->desc->memory;
+    size_t left = j->desc->memory_size, used = 4;
+    dx_patch_p_maker *m = (dx_patch_p_maker *)dx_patch_p_cut_memory(&at, &left, sizeof *m);
+    dx_patch_p_coder *coder;
+    uint64_t base_pages, target_pages, slot;
+    uint32_t bits = 8, gap;
+    h->block_size = j->desc->block_size ? j->desc->block_size : 4096;
+    h->coding = DX_PATCH_CODING_RANGE;
+    h->memory_size = DX_PATCH_P_FLASH_MEMORY;
+    if ((uint64_t)j->base_size >> DX_PATCH_P_FLASH_BITS ||
+        (uint64_t)j->target_size >> DX_PATCH_P_FLASH_BITS)
+        return DX_PATCH_ETOOBIG;
+    if (dx_patch_p_check_header(h, 0)) return DX_PATCH_EINVAL;
+    while (h->block_size >> bits > 1) bits++;
+    base_pages = dx_patch_p_pages(j->base_size, bits);
+    target_pages = dx_patch_p_pages(j->target_size, bits);
+    slot = (base_pages > target_pages ? base_pages : target_pages) + 2;
+    if (j->desc->slot_size) slot = j->desc->slot_size >> bits;
+    if (slot <= base_pages || slot < target_pages || slot >> DX_PATCH_P_FLASH_BITS)
+        return DX_PATCH_EINVAL;
+    if (!m || !dx_patch_p_at_least(j->desc->memory_size, DX_PATCH_P_MAKER_MIN))
+        return DX_PATCH_ENOMEM;
+    if (j->capacity / 4 < 2 + base_pages + target_pages) return DX_PATCH_ENOSPACE;
+    DX_PATCH_MEMSET(m, 0, sizeof *m);
+    m->level = 6;
+    coder = &m->delta.coder_;
+    coder->rows_ = (uint16_t *)dx_patch_p_cut_memory(&at, &left, h->memory_size);
+    if (!coder->rows_) return DX_PATCH_ENOMEM;
+    if (dx_patch_p_make_matches(m, j, &at, &left, j->desc->memory_size - DX_PATCH_P_FIXED))
+        return DX_PATCH_ENOMEM;
+    gap = (uint32_t)(slot - base_pages);
+    dx_patch_p_store32(j->out, gap);
+    used += dx_patch_p_put_sums(j->out + used, j->base, j->base_size, h->block_size);
+    used += dx_patch_p_put_sums(j->out + used, j->target, j->target_size, h->block_size);
+    DX_PATCH_ASSERT(used == 4 * (1 + base_pages + target_pages) && used <= j->capacity);
+    dx_patch_p_rows_start(coder->rows_, DX_PATCH_P_F_ROWS);
+    dx_patch_p_start_writing(coder, j->out + used, j->capacity - used);
+    dx_patch_p_put_pieces(m, gap, bits);
+    j->used = used + coder->at_;
+    return coder->overrun_ ? DX_PATCH_ENOSPACE : DX_PATCH_OK;
+}
+
+/* >>create: body, header, and one application to check it ---------------------- */
+#define DX_PATCH_P_STORE(bits, name, at) dx_patch_p_store##bits(p + at, h->name);
+
+static void dx_patch_p_store_header(uint8_t *p, const dx_patch_header *h)
+{
+    bool blocks = h->kind == DX_PATCH_KIND_BLOCKS;
+    DX_PATCH_ASSERT(p && h);
+    DX_PATCH_MEMSET(p, 0, DX_PATCH_HEADER_SIZE);
+    DX_PATCH_MEMCPY(p, "DXP1", 4);
+    p[DX_PATCH_P_AT_VERSION] = blocks ? DX_PATCH_P_BLOCKS_VERSION : DX_PATCH_P_OTHER_VERSION;
+    p[DX_PATCH_P_AT_KIND] = h->kind;
+    p[DX_PATCH_P_AT_HASH_KIND] = DX_PATCH_P_BLAKE3_256;
+    p[DX_PATCH_P_AT_CODING] = h->coding;
+    p[DX_PATCH_P_AT_FLAGS] = h->reversible ? 1 : 0;
+    DX_PATCH_P_WORDS(DX_PATCH_P_STORE)
+    DX_PATCH_MEMCPY(p + DX_PATCH_P_AT_BASE_HASH, h->base_hash, DX_PATCH_HASH_SIZE);
+    DX_PATCH_MEMCPY(p + DX_PATCH_P_AT_TARGET_HASH, h->target_hash, DX_PATCH_HASH_SIZE);
+    dx_patch_p_store32(p + DX_PATCH_P_AT_CRC, dx_patch_p_crc32c(0, p, DX_PATCH_P_AT_CRC));
+}
+
+/* Apply the patch and compare with the target itself, which says more than a hash. */
+static int dx_patch_p_check_write(void *user, const void *data, size_t size)
+{
+    dx_patch_p_job *j = (dx_patch_p_job *)user;
+    DX_PATCH_ASSERT(j->checked <= j->target_size);
+    if (size > j->target_size - j->checked) return DX_PATCH_ETARGET;
+    if (DX_PATCH_MEMCMP(j->target + j->checked, data, size) != 0) return DX_PATCH_ETARGET;
+    j->checked += size;
+    return 0;
+}
+
+static int dx_patch_p_check_patch(dx_patch_p_job *j, const uint8_t *patch, size_t size)
+{
+    dx_patch_applier a;
+    dx_patch_applier_desc d;
+    int error;
+    DX_PATCH_MEMSET(&d, 0, sizeof d);
+    d.user = j;
+    d.base = j->base_size ? (const void *)j->base : (const void *)j;
+    d.base_size = j->base_size;
+    d.write = dx_patch_p_check_write;
+    d.memory = j->desc->memory;
+    d.memory_size = j->desc->memory_size;
+    d.skip_base_hash = true;
+    d.skip_target_hash = true;
+    error = dx_patch_applier_init(&a, &d);
+    if (!error) error = dx_patch_applier_feed(&a, patch, size);
+    if (!error) error = dx_patch_applier_finish(&a);
+    DX_PATCH_ASSERT(!error || error == DX_PATCH_ENOMEM);
+    return error == DX_PATCH_ESYS ? DX_PATCH_ETARGET : error;
+}
+
+static int dx_patch_p_make_body(dx_patch_p_job *j)
+{
+    uint64_t limit = j->desc->apply_memory_max;
+    int error = DX_PATCH_EINVAL;
+    if (j->header.kind == DX_PATCH_KIND_BLOCKS) error = dx_patch_p_make_blocks(j);
+    else if (j->header.kind == DX_PATCH_KIND_FLASH) error = dx_patch_p_make_flash(j);
+    else if (j->header.kind == DX_PATCH_KIND_DELTA) error = dx_patch_p_make_delta(j);
+    if (!error && limit && j->header.memory_size > limit)
+        error = DX_PATCH_ETOOBIG; /* blocks and flash always take the same */
+    DX_PATCH_ASSERT(error || j->used <= j->capacity);
+    return error;
+}
+
+DX_PATCH_API int dx_patch_create(const dx_patch_create_desc *desc, const void *base,
+                                 size_t base_size, const void *target, size_t target_size,
+                                 void *out, size_t out_capacity, size_t *out_size)
+{
+    dx_patch_p_job j;
+    dx_patch_header *h = &j.header;
+    uint8_t *p = (uint8_t *)out;
+    int error;
+    if (!desc || !desc->memory || !out || !out_size || (!base && base_size)) return DX_PATCH_EINVAL;
+    if (!target && target_size) return DX_PATCH_EINVAL;
+    *out_size = 0;
+    if (out_capacity < DX_PATCH_HEADER_SIZE) return DX_PATCH_ENOSPACE;
+    DX_PATCH_MEMSET(&j, 0, sizeof j);
+    j.desc = desc;
+    j.base = base ? (const uint8_t *)base : h->base_hash; /* of no bytes; not NULL, so that */
+    j.base_size = base_size;                              /* places in it can be computed */
+    j.target = target ? (const uint8_t *)target : h->target_hash;
+    j.target_size = target_size;
+    j.out = p + DX_PATCH_HEADER_SIZE;
+    j.capacity = out_capacity - DX_PATCH_HEADER_SIZE;
+    h->kind = (uint8_t)(desc->kind ? desc->kind : DX_PATCH_KIND_DELTA);
+    h->hash_kind = DX_PATCH_P_BLAKE3_256;
+    h->base_size = base_size;
+    h->target_size = target_size;
+    error = dx_patch_p_make_body(&j);
+    if (error) return error;
+    DX_PATCH_ASSERT(j.used <= j.capacity && !dx_patch_p_check_header(h, h->reversible));
+    h->body_size = j.used;
+    h->body_crc = dx_patch_p_crc32c(0, j.out, j.used);
+    dx_patch_hash(base, base_size, h->base_hash);
+    dx_patch_hash(target, target_size, h->target_hash);
+    dx_patch_p_store_header(p, h); /* of a patch without a trailer, which is not here yet */
+    if (!desc->skip_check && h->kind != DX_PATCH_KIND_FLASH)
+        error = dx_patch_p_check_patch(&j, p, DX_PATCH_HEADER_SIZE + j.used);
+    if (error) return error;
+    h->trailer_size = desc->trailer_size;
+    dx_patch_p_store_header(p, h);
+    *out_size = DX_PATCH_HEADER_SIZE + j.used;
+    return DX_PATCH_OK;
+}
+
+DX_PATCH_API size_t dx_patch_bound(const dx_patch_create_desc *desc, size_t base_size,
+                                   size_t target_size)
+{
+    uint64_t larger = base_size > target_size ? base_size : target_size;
+    uint64_t blocks = larger / (desc && desc->block_size ? desc->block_size : 4096) + 1;
+    uint64_t bound = DX_PATCH_HEADER_SIZE + larger + larger / 8 + 20 * blocks + 64;
+    if (larger >> DX_PATCH_P_SIZE_BITS) return 0; /* no patch has such sizes: the sum may wrap */
+    if (!desc || !desc->kind || desc->kind == DX_PATCH_KIND_DELTA)
+        bound = DX_PATCH_HEADER_SIZE + (uint64_t)target_size + 32;
+    return bound > SIZE_MAX ? 0 : (size_t)bound;
+}
+
+DX_PATCH_API size_t dx_patch_create_memory_size(const dx_patch_create_desc *desc,
+                                                size_t base_size, size_t target_size)
+{
+    uint64_t size = base_size > target_size ? base_size : target_size;
+    if (desc && desc->kind == DX_PATCH_KIND_BLOCKS) return 2 * DX_PATCH_P_BLOCK;
+    if (size >> 60) return 0; /* the sum below might wrap */
+    size = DX_PATCH_P_FIXED + sizeof(dx_patch_p_match) * ((uint64_t)target_size / 32 + 66) +
+           5 * size + 131072; /* five bytes a seed in lines of which 13 of 16 are used */
+    return size > SIZE_MAX ? 0 : (size_t)size;
+}
+
+#endif /* DX_PATCH_NO_CREATE */
+
+#endif /* DX_PATCH_IMPLEMENTATION */
+
+/* >>license -------------------------------------------------------------
+   Copyright (c) 2026 dx authors. Choose whichever you prefer:
+
+   ALTERNATIVE A - MIT No Attribution (MIT-0)
+   Permission is hereby granted, free of charge, to any person obtaining a copy of this software and
+   associated documentation files (the "Software"), to deal in the Software without restriction,
+   including without limitation the rights to use, copy, modify, merge, publish, distribute,
+   sublicense, and/or sell copies of the Software, and to permit persons to whom the Software is
+   furnished to do so. THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR
+   IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR
+   PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY
+   CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING
+   FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
+
+   ALTERNATIVE B - Public domain (www.unlicense.org)
+   This is free and unencumbered software released into the public domain. Anyone is free to copy,
+   modify, publish, use, compile, sell, or distribute this software, either in source code form or
+   as a compiled binary, for any purpose, commercial or non-commercial, and by any means. In
+   jurisdictions that recognize copyright laws, the author or authors of this software dedicate any
+   and all copyright interest in the software to the public domain. THE SOFTWARE IS PROVIDED "AS
+   IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED. IN NO EVENT SHALL THE AUTHORS BE LIABLE
+   FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY ARISING FROM THE SOFTWARE OR THE USE OF IT. */

@@ -1,0 +1,13 @@
+#include "t.h"
+static size_t sz(const u8*b,size_t n,int lvl){buf_t o={0,0,0};put_stream(b,n,&o,lvl);size_t r=o.n;free(o.p);return r;}
+static double ent(const u32*c,int n){double t=0,s=0;for(int i=0;i<n;i++)t+=c[i];for(int i=0;i<n;i++)if(c[i])s+=c[i]*-log2(c[i]/t);return s/8;}
+int main(int c,char**v){chain_head=calloc(1u<<CBITS,4);size_t n;char nm[300];
+ for(int k=0;k<4;k++){sprintf(nm,"d2/%s.fix%d",v[1],k);u8*b=load(nm,&n);if(n<200)continue;printf("fix%d varint %zu",k,sz(b,n,0)); const u8*p=b,*e=b+n;buf_t pl[5];memset(pl,0,sizeof pl);buf_t le={0,0,0},code={0,0,0},ex={0,0,0};bw_t w={&ex,0,0};buf_t by[4][4];memset(by,0,sizeof by);u64 cnt=0;buf_t whole={0,0,0};
+  while(p<e){u64 x=gvar(&p,e);cnt++;u32 nb;bbyte(&code,numcode(x,&nb));wbits(&w,x,nb);u32 l=x<256?0:x<65536?1:x<(1<<24)?2:x<(1ull<<32)?3:4;bbyte(&le,l);u64 y=x;for(u32 i=0;i<=l&&i<4;i++){bbyte(&pl[i],(u32)y&255);bbyte(&by[l>3?3:l][i],(u32)y&255);bbyte(&whole,(u32)y&255);y>>=8;}}
+  wflush(&w);size_t a=sz(le.p,le.n,0);size_t s1=a,s2=a;for(int i=0;i<4;i++)if(pl[i].n)s1+=sz(pl[i].p,pl[i].n,0);for(int l=0;l<4;l++)for(int i=0;i<4;i++)if(by[l][i].n)s2+=sz(by[l][i].p,by[l][i].n,0);
+  printf(" n %llu | code+extra %zu+%zu=%zu | len %zu planes %zu | planes by len %zu | len+bytes %zu\n",(unsigned long long)cnt,sz(code.p,code.n,0),ex.n,sz(code.p,code.n,0)+ex.n,a,s1,s2,a+sz(whole.p,whole.n,0));}
+ sprintf(nm,"d2/%s.lit",v[1]);u8*b=load(nm,&n);n/=4;u8*t=malloc(n);for(size_t i=0;i<n;i++)t[i]=b[4*i];printf("lit n %zu o0 %zu",n,sz(t,n,-1));{size_t s=0;for(int k=0;k<4;k++){size_t m=0;for(size_t i=0;i<n;i++)if(b[4*i+2]==k)t[m++]=b[4*i];s+=sz(t,m,-1);}printf(" by pos&3 %zu",s);}
+ for(int sh=6;sh>=4;sh--){size_t s=0;for(int k=0;k<256>>sh;k++){size_t m=0;for(size_t i=0;i<n;i++)if(b[4*i+1]>>sh==k)t[m++]=b[4*i];if(m)s+=sz(t,m,-1);}printf(" o1>>%d %zu",sh,s);} 
+ /* clustered o1: greedy merge of 256 contexts to K */
+ {static u32 h[256][256];int nc=256;for(size_t i=0;i<n;i++)h[b[4*i+1]][b[4*i]]++; double c0[256];int al[256];double hd=0;for(int k=0;k<256;k++){al[k]=1;int u=0;for(int j=0;j<256;j++)u+=h[k][j]>0;c0[k]=ent(h[k],256)+u*5/8.;if(!u)al[k]=0;} for(;;){double best=0;int bi=-1,bj=0;double bc=0;int alive=0;for(int i=0;i<256;i++)alive+=al[i];for(int i=0;i<256;i++)if(al[i])for(int j=i+1;j<256;j++)if(al[j]){u32 m[256];int u=0;for(int q=0;q<256;q++){m[q]=h[i][q]+h[j][q];u+=m[q]>0;}double x=ent(m,256)+u*5/8.;double g=c0[i]+c0[j]-x;if(bi<0||g>best){best=g;bi=i;bj=j;bc=x;}} if(bi<0||(best<0&&alive<=16))break;for(int q=0;q<256;q++)h[bi][q]+=h[bj][q];al[bj]=0;c0[bi]=bc;} double s=0;int k=0;for(int i=0;i<256;i++)if(al[i]){s+=c0[i];k++;}printf(" o1 clustered %d: %.0f\n",k,s+40);(void)hd;}
+ return 0;}
