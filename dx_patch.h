@@ -1512,6 +1512,508 @@ static uint32_t dx_patch_p_literal(dx_patch_p_delta *d, uint32_t hint, uint32_t 
     return v;
 }
 
+/* >>streams: bytes of one kind, together ---------------------------------------
+   Symbols of one kind resemble each other, so each kind is a stream of bytes of its own, which is
+   decoded as a whole before any of it is used. That is fast (no symbol waits for another kind) and
+   lets each stream have the form that suits it:
+
+        RAW      the bytes                                   noise, or a few bytes
+        RUN      one byte, repeated                          a stream that says nothing
+        CODED    blocks of 2^n bytes: a table of how         what has frequent and rare bytes
+                 frequent each byte is, then rANS
+        REPEATS  five streams of the other forms, which      what comes again as it was: numbers of
+                 say what to copy from its own past          the same code moved twice
+
+   A stream starts with the number  4 * size + form.  Nothing of it is believed: sizes are taken
+   from the memory that the header of the patch grants, and each byte that is read is there.
+
+   rANS keeps the past in one number, the state x >= 65536. Each byte value s owns f[s] of the 2^k
+   slots of the table, the more the more frequent it is; x % 2^k says in whose slots x is:
+
+        slots    | 'a' 'a' 'a' 'a' 'a' | 'e' 'e' 'e' | 's' |          f = 5, 3, 1 ..
+                    0   1   2   3   4     0   1   2     0             place among its own
+        decode   s = byte of slot x % 2^k,  x = f[s] * (x / 2^k) + place,
+                 and while x < 65536:  x = x << 16 | the next two bytes
+
+   Four states take turns, so that a processor works on four bytes at once. A block must end with
+   all states at 65536, where the writer started, and with no byte left: damage shows. */
+#define DX_PATCH_P_STATES 4u          /* of a block; a short one has a single state */
+#define DX_PATCH_P_STATES_MIN 512u    /* bytes of a block that has all of them */
+#define DX_PATCH_P_STATE_MIN 65536u   /* a state below this takes two bytes more */
+#define DX_PATCH_P_TABLE_MIN 5u       /* logs of the slots of a table */
+#define DX_PATCH_P_TABLE_MAX 12u
+#define DX_PATCH_P_CHUNK_MIN 10u      /* logs of the size of a block */
+#define DX_PATCH_P_CHUNK_MAX 17u
+#define DX_PATCH_P_CODE_DIRECT 16u    /* codes below this are their number */
+#define DX_PATCH_P_CODE_BITS 4u       /* log of that */
+
+enum { /* forms of a stream */
+    DX_PATCH_P_STREAM_RAW,
+    DX_PATCH_P_STREAM_RUN,
+    DX_PATCH_P_STREAM_CODED,
+    DX_PATCH_P_STREAM_REPEATS
+};
+
+typedef struct dx_patch_p_span { /* bytes that are read from the front */
+    const uint8_t *at;
+    const uint8_t *end;
+} dx_patch_p_span;
+
+typedef struct dx_patch_p_bits { /* bits of a span, the lowest of each byte first */
+    dx_patch_p_span in;
+    uint64_t held;  /* bits that are read from the span, the next one lowest */
+    uint32_t count; /* so many of them are not taken */
+    bool overrun;   /* more were taken than there are; these are zeros */
+} dx_patch_p_bits;
+
+typedef struct dx_patch_p_store { /* the caller's memory, as far as it is not in use */
+    uint8_t *at;
+    size_t left;
+    size_t left_min; /* the least that was left at any time: shows how much a patch takes */
+} dx_patch_p_store;
+
+static uint8_t *dx_patch_p_store_take(dx_patch_p_store *s, uint64_t size)
+{
+    uint8_t *p = s->at;
+    if (size > s->left) return NULL;
+    s->at += (size_t)size;
+    s->left -= (size_t)size;
+    if (s->left < s->left_min) s->left_min = s->left;
+    return p;
+}
+
+static bool dx_patch_p_span_number(dx_patch_p_span *in, uint64_t *v)
+{
+    uint32_t shift = 0, byte = 128;
+    *v = 0;
+    while (byte & 128) {
+        if (in->at == in->end || shift > 63) return false;
+        byte = *in->at++;
+        if (shift == 63 && byte > 1) return false;
+        *v |= (uint64_t)(byte & 127) << shift;
+        shift += 7;
+    }
+    return true;
+}
+
+/* Part of a span, as a span of its own. */
+static bool dx_patch_p_span_cut(dx_patch_p_span *in, uint64_t size, dx_patch_p_span *part)
+{
+    DX_PATCH_ASSERT(in->at <= in->end);
+    if (size > (uint64_t)(in->end - in->at)) return false;
+    part->at = in->at;
+    part->end = in->at + (size_t)size;
+    in->at = part->end;
+    return true;
+}
+
+static void dx_patch_p_bits_fill(dx_patch_p_bits *b)
+{
+    DX_PATCH_ASSERT(b->count < 32);
+    if (b->in.end - b->in.at >= 8) { /* all that fits; the same bits may be read again later */
+        b->held |= dx_patch_p_load64(b->in.at) << b->count;
+        b->in.at += (63 - b->count) >> 3;
+        b->count |= 56;
+        return;
+    }
+    while (b->count <= 56 && b->in.at < b->in.end) {
+        b->held |= (uint64_t)*b->in.at++ << b->count;
+        b->count += 8;
+    }
+}
+
+static uint32_t dx_patch_p_bits_take(dx_patch_p_bits *b, uint32_t count)
+{
+    uint32_t v;
+    DX_PATCH_ASSERT(count <= 32);
+    if (b->count < count) dx_patch_p_bits_fill(b);
+    if (b->count < count) {
+        b->overrun = true;
+        b->held = 0;
+        b->count = 32;
+    }
+    v = (uint32_t)(b->held & (((uint64_t)1 << count) - 1));
+    b->held >>= count;
+    b->count -= count;
+    return v;
+}
+
+/* Are fewer than eight bits left, and all zero, as the writer fills the last byte? */
+static bool dx_patch_p_bits_done(const dx_patch_p_bits *b)
+{
+    uint64_t rest = b->held & (((uint64_t)1 << b->count) - 1);
+    return !b->overrun && b->in.at == b->in.end && b->count < 8 && !rest;
+}
+
+/* A number: the code says it, or how many bits say it, and the two highest of them.
+
+        0 .. 15    itself                     16, 17    10xxx, 11xxx (so many even bits as x)
+        18, 19     10xxxx, 11xxxx             and so on, up to 63 bits behind the highest */
+static uint64_t dx_patch_p_bits_number(dx_patch_p_bits *b, uint32_t code)
+{
+    uint32_t bits;
+    uint64_t v, low;
+    if (code < DX_PATCH_P_CODE_DIRECT) return code;
+    bits = DX_PATCH_P_CODE_BITS + (code - DX_PATCH_P_CODE_DIRECT) / 2 - 1; /* even ones */
+    if (bits > 61) { /* no writer writes such a code */
+        b->overrun = true;
+        return 0;
+    }
+    v = (uint64_t)(2 + (code & 1)) << bits;
+    low = dx_patch_p_bits_take(b, bits < 32 ? bits : 32);
+    if (bits > 32) low |= (uint64_t)dx_patch_p_bits_take(b, bits - 32) << 32;
+    return v | low;
+}
+
+/* The table of a block: the bits
+
+        the byte with most slots (8)  log of all slots - 5 (3)  coded byte values (9)
+
+   and for each coded value but that one, from 0 on, how many slots it has, by the length of this
+   number in bits: 0: as long as the one before it, 10: longer or shorter (one bit, the sign; then
+   ones and a zero, how much), 11: values that have none (a number in Elias' gamma code). Of the bits
+   behind the highest one the first three are in the table, the others are 0. What is left is for
+   the byte with most slots. */
+static bool dx_patch_p_read_table(dx_patch_p_bits *b, uint16_t *slots, uint32_t *log)
+{
+    uint32_t top = dx_patch_p_bits_take(b, 8);
+    uint32_t left, s = 0, length = 1, count, value, known;
+    *log = dx_patch_p_bits_take(b, 3) + DX_PATCH_P_TABLE_MIN;
+    left = 1u << *log;
+    count = dx_patch_p_bits_take(b, 9);
+    DX_PATCH_MEMSET(slots, 0, 256 * sizeof *slots);
+    if (count > 256) return false;
+    while (s < count && !b->overrun) {
+        if (s == top) {
+            s++;
+            continue;
+        }
+        if (dx_patch_p_bits_take(b, 1)) {
+            bool none = dx_patch_p_bits_take(b, 1);
+            bool shorter = !none && dx_patch_p_bits_take(b, 1);
+            uint32_t change = none ? 0 : 1;
+            while (change < 16 && dx_patch_p_bits_take(b, 1)) change++;
+            if (none) { /* change is the length of the number behind its highest bit */
+                if (change > 7) return false;
+                s += (1u << change) + dx_patch_p_bits_take(b, change);
+                continue;
+            }
+            length = shorter ? length - change : length + change;
+            if (length - 1 >= DX_PATCH_P_TABLE_MAX) return false;
+        }
+        known = length - 1 < 3 ? length - 1 : 3;
+        value = (1u << known | dx_patch_p_bits_take(b, known)) << (length - 1 - known);
+        if (value >= left) return false;
+        left -= value;
+        slots[s++] = (uint16_t)value;
+    }
+    slots[top] = (uint16_t)left;
+    return !b->overrun && left > 0;
+}
+
+/* What each slot says: its byte, less one how many slots that has, and its place among these. */
+static void dx_patch_p_spread_table(const uint16_t *slots, uint32_t *table, uint32_t log)
+{
+    uint32_t s, i, at = 0;
+    for (s = 0; s < 256; s++)
+        for (i = 0; i < slots[s]; i++) table[at++] = s | (slots[s] - 1u) << 8 | i << 20;
+    DX_PATCH_ASSERT(at == 1u << log);
+    (void)log;
+}
+
+#define DX_PATCH_P_RANS(x, to)                                                                     \
+    do {                                                                                           \
+        uint32_t slot = table[(x) & mask];                                                         \
+        (to) = (uint8_t)(slot & 255);                                                              \
+        (x) = ((slot >> 8 & 4095) + 1) * ((x) >> log) + (slot >> 20);                              \
+    } while (0)
+#define DX_PATCH_P_RANS_MORE(x) /* without a branch, as nobody can guess which way it goes */        \
+    do {                                                                                           \
+        uint32_t less = (uint32_t)0 - ((x) < DX_PATCH_P_STATE_MIN ? 1u : 0u);                      \
+        (x) = ((x) & ~less) | (((x) << 16 | p[0] | (uint32_t)p[1] << 8) & less);                   \
+        p += 2 & less;                                                                             \
+    } while (0)
+
+/* The bytes of a block, of which all but the last few can be decoded without asking for each of
+   them whether there is input. */
+static bool dx_patch_p_read_rans(const dx_patch_p_span *in, const uint32_t *table, uint32_t log,
+                                 uint8_t *out, size_t size)
+{
+    uint32_t x[DX_PATCH_P_STATES] = {DX_PATCH_P_STATE_MIN, DX_PATCH_P_STATE_MIN,
+                                     DX_PATCH_P_STATE_MIN, DX_PATCH_P_STATE_MIN};
+    uint32_t states = size < DX_PATCH_P_STATES_MIN ? 1 : DX_PATCH_P_STATES;
+    uint32_t mask = (1u << log) - 1, k;
+    const uint8_t *p = in->at;
+    size_t i = 0;
+    if ((size_t)(in->end - p) < 4 * (size_t)states) return false;
+    for (k = 0; k < states; k++, p += 4) x[k] = dx_patch_p_load32(p);
+    if (states == DX_PATCH_P_STATES) {
+        uint32_t a = x[0], b = x[1], c = x[2], d = x[3];
+        for (; size - i >= 4 && in->end - p >= 8; i += 4) {
+            DX_PATCH_P_RANS(a, out[i]);
+            DX_PATCH_P_RANS(b, out[i + 1]);
+            DX_PATCH_P_RANS(c, out[i + 2]);
+            DX_PATCH_P_RANS(d, out[i + 3]);
+            DX_PATCH_P_RANS_MORE(a);
+            DX_PATCH_P_RANS_MORE(b);
+            DX_PATCH_P_RANS_MORE(c);
+            DX_PATCH_P_RANS_MORE(d);
+        }
+        x[0] = a;
+        x[1] = b;
+        x[2] = c;
+        x[3] = d;
+    }
+    DX_PATCH_ASSERT(i % states == 0);
+    for (; i < size; i++) {
+        uint32_t *one = x + i % states;
+        DX_PATCH_P_RANS(*one, out[i]);
+        if (*one >= DX_PATCH_P_STATE_MIN) continue;
+        if (in->end - p < 2) return false;
+        DX_PATCH_P_RANS_MORE(*one);
+    }
+    for (k = 0; k < DX_PATCH_P_STATES; k++)
+        if (x[k] != DX_PATCH_P_STATE_MIN) return false;
+    return p == in->end;
+}
+
+/* CODED: the log of the size of a block, then the blocks: table, number of bytes, these bytes. */
+static bool dx_patch_p_read_coded(dx_patch_p_span *in, uint8_t *out, size_t size, uint32_t *table)
+{
+    uint16_t slots[256];
+    size_t at = 0, part;
+    uint32_t chunk, log;
+    if (in->at == in->end) return false;
+    chunk = *in->at++;
+    if (chunk < DX_PATCH_P_CHUNK_MIN || chunk > DX_PATCH_P_CHUNK_MAX) return false;
+    for (; at < size; at += part) {
+        dx_patch_p_bits bits = {{NULL, NULL}, 0, 0, false};
+        dx_patch_p_span payload;
+        uint64_t payload_size;
+        part = size - at < (size_t)1 << chunk ? size - at : (size_t)1 << chunk;
+        bits.in = *in;
+        if (!dx_patch_p_read_table(&bits, slots, &log)) return false;
+        if (log > DX_PATCH_P_TABLE_MAX) return false;
+        in->at = bits.in.at - bits.count / 8; /* back to the byte behind the table */
+        dx_patch_p_spread_table(slots, table, log);
+        if (!dx_patch_p_span_number(in, &payload_size)) return false;
+        if (!dx_patch_p_span_cut(in, payload_size, &payload)) return false;
+        if (!dx_patch_p_read_rans(&payload, table, log, out + at, part)) return false;
+    }
+    return true;
+}
+
+/* Copies: how REPEATS are written, and in the gaps between matches the target itself. In turns so
+   many literals, and a copy, until all is there; the last literals have no copy behind them:
+
+        base     ....abcdefgh.....ijkl....          a source is said by what it has to do with
+                     |______|     |__|              the copies before it: where the last one would
+        target   ...xabcdefghyyijkl?                go on if as many bytes had come and gone
+                                                    (SAME), where it ended (NEXT), in line with
+                                                    the two sources before (SECOND, THIRD), so far
+                                                    from where it ended (JUMP); or so far back in
+                                                    the target itself (AGAIN: as far as last time)
+
+   Each kind of number has a stream: codes of literals, of sources, of sizes less one, and a stream
+   of bits with what the codes leave open, in the order in which it is needed. */
+enum { /* codes of a source */
+    DX_PATCH_P_FROM_SAME,
+    DX_PATCH_P_FROM_NEXT,
+    DX_PATCH_P_FROM_SECOND,
+    DX_PATCH_P_FROM_THIRD,
+    DX_PATCH_P_FROM_AGAIN,
+    DX_PATCH_P_FROM_BACK, /* 5 + n: 2^n + so many even bits; 32 of them */
+    DX_PATCH_P_FROM_JUMP = DX_PATCH_P_FROM_BACK + 32, /* 37 + 2 * n + sign: likewise */
+    DX_PATCH_P_FROM_END = DX_PATCH_P_FROM_JUMP + 2 * 62
+};
+
+typedef struct dx_patch_p_copier { /* reads copies */
+    dx_patch_p_span runs;     /* codes: literals in front of a copy */
+    dx_patch_p_span sources;  /* codes */
+    dx_patch_p_span sizes;    /* codes */
+    dx_patch_p_span literals;
+    dx_patch_p_bits bits;
+    uint64_t shifts[3]; /* source less target offset of the last three lines, the last one first */
+    uint64_t old_end;   /* where in the base the last copy from it ended */
+    uint64_t back;      /* how far back the last copy from the target was; 0: there was none */
+} dx_patch_p_copier;
+
+typedef struct dx_patch_p_copy {
+    uint64_t literals; /* in front of it */
+    uint64_t size;     /* 0: there is none */
+    uint64_t source;   /* offset in the base; own: in the target */
+    uint32_t code;     /* of the source */
+    bool own;
+} dx_patch_p_copy;
+
+/* A copy from the base: the lines that sources are said by. */
+static void dx_patch_p_copied(dx_patch_p_copier *c, uint64_t at, uint64_t source, uint64_t size)
+{
+    uint64_t shift = source - at;
+    if (shift != c->shifts[0]) {
+        if (shift != c->shifts[1]) c->shifts[2] = c->shifts[1];
+        c->shifts[1] = c->shifts[0];
+        c->shifts[0] = shift;
+    }
+    c->old_end = source + size;
+}
+
+/* Two to the power of n, and n even bits. */
+static uint64_t dx_patch_p_copier_far(dx_patch_p_copier *c, uint32_t n)
+{
+    uint64_t low = dx_patch_p_bits_take(&c->bits, n < 32 ? n : 32);
+    DX_PATCH_ASSERT(n < 62);
+    if (n > 32) low |= (uint64_t)dx_patch_p_bits_take(&c->bits, n - 32) << 32;
+    return (uint64_t)1 << n | low;
+}
+
+/* Where a copy to target offset `at` comes from; what makes no sense is found by its bounds. */
+static void dx_patch_p_copier_source(dx_patch_p_copier *c, uint64_t at, dx_patch_p_copy *copy)
+{
+    uint32_t code = copy->code;
+    copy->own = false;
+    if (code == DX_PATCH_P_FROM_SAME) {
+        copy->source = at + c->shifts[0];
+    } else if (code == DX_PATCH_P_FROM_NEXT) {
+        copy->source = c->old_end;
+    } else if (code <= DX_PATCH_P_FROM_THIRD) {
+        copy->source = at + c->shifts[code - DX_PATCH_P_FROM_SECOND + 1];
+    } else if (code < DX_PATCH_P_FROM_JUMP) {
+        if (code != DX_PATCH_P_FROM_AGAIN)
+            c->back = dx_patch_p_copier_far(c, code - DX_PATCH_P_FROM_BACK);
+        copy->own = true;
+        copy->source = at - c->back;
+    } else {
+        uint64_t distance = dx_patch_p_copier_far(c, (code - DX_PATCH_P_FROM_JUMP) / 2);
+        bool less = ((code - DX_PATCH_P_FROM_JUMP) & 1) != 0;
+        copy->source = less ? c->old_end - distance : c->old_end + distance;
+    }
+}
+
+/* The next copy, of a target of which `left` bytes from offset `at` on are missing. It lies inside
+   of base and target, or is refused; that there are so many literals is for the caller to see. */
+static bool dx_patch_p_next_copy(dx_patch_p_copier *c, uint64_t at, uint64_t left,
+                                 uint64_t base_size, dx_patch_p_copy *copy)
+{
+    DX_PATCH_ASSERT(left > 0);
+    copy->size = 0;
+    if (c->runs.at == c->runs.end) return false;
+    copy->literals = dx_patch_p_bits_number(&c->bits, *c->runs.at++);
+    if (copy->literals > left) return false;
+    if (copy->literals == left) return !c->bits.overrun;
+    at += copy->literals;
+    left -= copy->literals;
+    if (c->sources.at == c->sources.end || c->sizes.at == c->sizes.end) return false;
+    copy->code = *c->sources.at++;
+    if (copy->code >= DX_PATCH_P_FROM_END) return false;
+    dx_patch_p_copier_source(c, at, copy);
+    copy->size = dx_patch_p_bits_number(&c->bits, *c->sizes.at++);
+    if (c->bits.overrun || copy->size >= left) return false;
+    copy->size++;
+    if (copy->own) return c->back > 0 && c->back <= at;
+    if (copy->source > base_size || copy->size > base_size - copy->source) return false;
+    dx_patch_p_copied(c, at, copy->source, copy->size);
+    return true;
+}
+
+/* All that was sent is used. */
+static bool dx_patch_p_copier_done(const dx_patch_p_copier *c)
+{
+    return c->runs.at == c->runs.end && c->sources.at == c->sources.end &&
+           c->sizes.at == c->sizes.end && dx_patch_p_bits_done(&c->bits);
+}
+
+/* Bytes from `back` bytes earlier on, which may be the ones that this copy writes. */
+static void dx_patch_p_copy_back(uint8_t *to, size_t back, size_t size)
+{
+    size_t i;
+    DX_PATCH_ASSERT(back > 0);
+    if (back >= size) DX_PATCH_MEMCPY(to, to - back, size);
+    else for (i = 0; i < size; i++) to[i] = to[i - back];
+}
+
+typedef struct dx_patch_p_streams { /* what reading streams takes */
+    dx_patch_p_span in;     /* where the next stream starts */
+    dx_patch_p_store store; /* where bytes go */
+    uint32_t *table;        /* of rANS: 1 << DX_PATCH_P_TABLE_MAX words */
+} dx_patch_p_streams;
+
+/* RAW, RUN or CODED: the bytes of a stream, in memory that stays taken. */
+static bool dx_patch_p_read_plain(dx_patch_p_streams *s, uint32_t form, uint64_t size,
+                                  dx_patch_p_span *out)
+{
+    uint8_t *to = dx_patch_p_store_take(&s->store, size);
+    dx_patch_p_span raw;
+    if (!to) return false;
+    out->at = to;
+    out->end = to + (size_t)size;
+    if (form == DX_PATCH_P_STREAM_CODED)
+        return dx_patch_p_read_coded(&s->in, to, (size_t)size, s->table);
+    if (form == DX_PATCH_P_STREAM_RUN) {
+        if (s->in.at == s->in.end) return false;
+        DX_PATCH_MEMSET(to, *s->in.at++, (size_t)size);
+        return true;
+    }
+    if (form != DX_PATCH_P_STREAM_RAW || !dx_patch_p_span_cut(&s->in, size, &raw)) return false;
+    if (size) DX_PATCH_MEMCPY(to, raw.at, (size_t)size);
+    return true;
+}
+
+/* A stream without repeats. */
+static bool dx_patch_p_read_inner(dx_patch_p_streams *s, dx_patch_p_span *out)
+{
+    uint64_t head;
+    if (!dx_patch_p_span_number(&s->in, &head)) return false;
+    return dx_patch_p_read_plain(s, (uint32_t)(head & 3), head >> 2, out);
+}
+
+/* The streams of copies, but for the literals. */
+static bool dx_patch_p_read_codes(dx_patch_p_streams *s, dx_patch_p_copier *c,
+                                  bool (*read)(dx_patch_p_streams *, dx_patch_p_span *))
+{
+    uint64_t size;
+    DX_PATCH_MEMSET(c, 0, sizeof *c);
+    return read(s, &c->runs) && read(s, &c->sources) && read(s, &c->sizes) &&
+           dx_patch_p_span_number(&s->in, &size) &&
+           dx_patch_p_span_cut(&s->in, size, &c->bits.in);
+}
+
+/* REPEATS: what the five streams need is given back once the stream itself is there. */
+static bool dx_patch_p_read_repeats(dx_patch_p_streams *s, uint64_t size, dx_patch_p_span *out)
+{
+    dx_patch_p_copier c;
+    dx_patch_p_copy copy;
+    uint8_t *to = dx_patch_p_store_take(&s->store, size);
+    size_t at = 0, literals, used = s->store.left;
+    if (!to || !dx_patch_p_read_codes(s, &c, dx_patch_p_read_inner)) return false;
+    if (!dx_patch_p_read_inner(s, &c.literals)) return false;
+    while (at < size) {
+        if (!dx_patch_p_next_copy(&c, at, size - at, 0, &copy)) return false;
+        literals = (size_t)copy.literals;
+        if (literals > (size_t)(c.literals.end - c.literals.at)) return false;
+        if (literals) DX_PATCH_MEMCPY(to + at, c.literals.at, literals);
+        c.literals.at += literals;
+        at += literals;
+        if (copy.size && !copy.own) return false; /* there is no base: a copy of no bytes */
+        if (copy.size) dx_patch_p_copy_back(to + at, (size_t)c.back, (size_t)copy.size);
+        at += (size_t)copy.size;
+    }
+    out->at = to;
+    out->end = to + (size_t)size;
+    s->store.at = to + (size_t)size;
+    s->store.left = used;
+    return dx_patch_p_copier_done(&c) && c.literals.at == c.literals.end;
+}
+
+/* The next stream. */
+static bool dx_patch_p_read_stream(dx_patch_p_streams *s, dx_patch_p_span *out)
+{
+    uint64_t head;
+    if (!dx_patch_p_span_number(&s->in, &head)) return false;
+    if ((head & 3) == DX_PATCH_P_STREAM_REPEATS) return dx_patch_p_read_repeats(s, head >> 2, out);
+    return dx_patch_p_read_plain(s, (uint32_t)(head & 3), head >> 2, out);
+}
+
 /* >>predict: references follow what they point to ---------------------------
    When code moves, references to it change: a call in old code at X to a function at Y becomes a
    call at X' to Y'. The matches say where X and Y went, so the new reference can be computed, and
@@ -3882,6 +4384,794 @@ static bool dx_patch_p_find_segments(const uint8_t *p, size_t size, uint64_t *se
     setup[DX_PATCH_P_SETUP_SEGMENT + DX_PATCH_P_SEG_SIZE] = size;
     setup[DX_PATCH_P_SETUP_SEGMENT + DX_PATCH_P_SEG_MEMORY] = size;
     return false;
+}
+
+/* >>streammaker: streams, written ------------------------------------------------
+   Which form a stream gets is found by price: all are thought through, the cheapest is written.
+   Prices are in sixteenths of a bit, and whole numbers, so that they are the same everywhere. */
+typedef struct dx_patch_p_sink { /* where bytes and bits are written */
+    uint8_t *at;
+    uint8_t *end;
+    uint64_t held; /* bits that wait for a whole byte, the first one lowest */
+    uint32_t count;
+    bool full; /* there was no room; nothing was written beyond the end */
+} dx_patch_p_sink;
+
+static void dx_patch_p_sink_byte(dx_patch_p_sink *s, uint32_t byte)
+{
+    DX_PATCH_ASSERT(byte < 256);
+    if (s->at == s->end) s->full = true;
+    else *s->at++ = (uint8_t)byte;
+}
+
+static void dx_patch_p_sink_bytes(dx_patch_p_sink *s, const uint8_t *p, size_t size)
+{
+    if (size > (size_t)(s->end - s->at)) {
+        s->full = true;
+        return;
+    }
+    if (size) DX_PATCH_MEMMOVE(s->at, p, size);
+    s->at += size;
+}
+
+static void dx_patch_p_sink_number(dx_patch_p_sink *s, uint64_t v)
+{
+    for (; v > 127; v >>= 7) dx_patch_p_sink_byte(s, (uint32_t)(v & 127) | 128u);
+    dx_patch_p_sink_byte(s, (uint32_t)v);
+}
+
+static void dx_patch_p_sink_bits(dx_patch_p_sink *s, uint32_t v, uint32_t count)
+{
+    DX_PATCH_ASSERT(count <= 32 && s->count < 8);
+    s->held |= (v & (((uint64_t)1 << count) - 1)) << s->count;
+    for (s->count += count; s->count >= 8; s->count -= 8) {
+        dx_patch_p_sink_byte(s, (uint32_t)(s->held & 255));
+        s->held >>= 8;
+    }
+}
+
+/* The last bits, as a byte. */
+static void dx_patch_p_sink_end(dx_patch_p_sink *s)
+{
+    if (s->count) dx_patch_p_sink_byte(s, (uint32_t)(s->held & 255));
+    s->held = 0;
+    s->count = 0;
+}
+
+/* The length of a number in bits; 0 for 0. */
+static uint32_t dx_patch_p_length(uint64_t v)
+{
+    uint32_t bits = 0;
+    for (; v >> 8; v >>= 8) bits += 8;
+    for (; v; v >>= 1) bits++;
+    return bits;
+}
+
+/* log2(v) in sixteenths, v >= 1: the digits come one by one, by squaring. */
+static uint32_t dx_patch_p_log2(uint32_t v)
+{
+    uint32_t log = dx_patch_p_length(v) - 1, i;
+    uint64_t part = (uint64_t)v << (31 - log); /* 1 <= part / 2^31 < 2 */
+    DX_PATCH_ASSERT(v > 0);
+    for (i = 0; i < 4; i++) {
+        part = part * part >> 31;
+        log = log << 1 | (uint32_t)(part >> 32);
+        part >>= part >> 32;
+    }
+    return log;
+}
+
+typedef struct dx_patch_p_table { /* of rANS, as it is written */
+    uint32_t counts[256];
+    uint16_t slots[256];
+    uint16_t starts[256];
+    uint32_t log;
+    uint32_t top; /* the byte with most slots */
+} dx_patch_p_table;
+
+/* Share out the slots. A number of slots has four bits that are not zero: more would cost more than
+   they save. The most frequent byte gets what is left, which is why it must not be too little. */
+static bool dx_patch_p_share_slots(dx_patch_p_table *t, uint32_t size)
+{
+    uint32_t total = 1u << t->log, used = 0, s, largest, length;
+    t->top = 0;
+    for (s = 0; s < 256; s++) {
+        if (t->counts[s] > t->counts[t->top]) t->top = s;
+        used += t->counts[s] > 0;
+    }
+    if (used > total / 2) return false;
+    used = 0;
+    for (s = 0; s < 256; s++) {
+        uint64_t part = ((uint64_t)t->counts[s] * total + size / 2) / size;
+        t->slots[s] = 0;
+        if (!t->counts[s] || s == t->top) continue;
+        if (part < 1) part = 1;
+        length = dx_patch_p_length(part);
+        if (length > 4) part = (part + (1u << (length - 5))) >> (length - 4) << (length - 4);
+        t->slots[s] = (uint16_t)part;
+        used += (uint32_t)part;
+    }
+    while (used >= total) { /* rounding up took too much */
+        largest = t->top ? 0 : 1;
+        for (s = 0; s < 256; s++)
+            if (s != t->top && t->slots[s] > t->slots[largest]) largest = s;
+        length = dx_patch_p_length(t->slots[largest]);
+        DX_PATCH_ASSERT(length > 1); /* else there were more bytes in use than slots */
+        s = length > 4 ? 1u << (length - 4) : 1;
+        t->slots[largest] = (uint16_t)(t->slots[largest] - s);
+        used -= s;
+    }
+    t->slots[t->top] = (uint16_t)(total - used);
+    for (s = 0, used = 0; s < 256; s++) {
+        t->starts[s] = (uint16_t)used;
+        used += t->slots[s];
+    }
+    DX_PATCH_ASSERT(used == total);
+    return true;
+}
+
+static void dx_patch_p_count_bytes(dx_patch_p_table *t, const uint8_t *p, size_t size)
+{
+    size_t i;
+    DX_PATCH_MEMSET(t->counts, 0, sizeof t->counts);
+    for (i = 0; i < size; i++) t->counts[p[i]]++;
+}
+
+static void dx_patch_p_put_table(dx_patch_p_sink *sink, const dx_patch_p_table *t)
+{
+    uint32_t s = 0, count = 256, last = 1, none, length, known, change;
+    while (count && (count - 1 == t->top || !t->slots[count - 1])) count--;
+    dx_patch_p_sink_bits(sink, t->top, 8);
+    dx_patch_p_sink_bits(sink, t->log - DX_PATCH_P_TABLE_MIN, 3);
+    dx_patch_p_sink_bits(sink, count, 9);
+    while (s < count) {
+        if (s == t->top) {
+            s++;
+            continue;
+        }
+        length = dx_patch_p_length(t->slots[s]);
+        if (!length) {
+            for (none = 0; s < count && (s == t->top || !t->slots[s]); s++) none++;
+            change = dx_patch_p_length(none) - 1;
+            dx_patch_p_sink_bits(sink, 3, 2);
+            dx_patch_p_sink_bits(sink, (1u << change) - 1, change + 1);
+            dx_patch_p_sink_bits(sink, none, change);
+            continue;
+        }
+        change = length > last ? length - last : last - length;
+        if (!change) dx_patch_p_sink_bits(sink, 0, 1);
+        else dx_patch_p_sink_bits(sink, 1 | (length < last ? 4u : 0u), 3);
+        if (change) dx_patch_p_sink_bits(sink, (1u << (change - 1)) - 1, change);
+        known = length - 1 < 3 ? length - 1 : 3;
+        dx_patch_p_sink_bits(sink, (uint32_t)t->slots[s] >> (length - 1 - known), known);
+        last = length;
+        s++;
+    }
+    dx_patch_p_sink_end(sink);
+}
+
+/* What the bytes cost with the slots that they have; the table itself about. */
+static uint64_t dx_patch_p_table_price(const dx_patch_p_table *t)
+{
+    uint64_t price = 16 * 56; /* the parts of a block that are always there */
+    uint32_t s, none = 0;
+    for (s = 0; s < 256; s++) {
+        if (t->counts[s]) {
+            DX_PATCH_ASSERT(t->slots[s] > 0);
+            price += (uint64_t)t->counts[s] * (16 * t->log - dx_patch_p_log2(t->slots[s])) + 16 * 4;
+            price += none ? 16 * 5 : 0;
+            none = 0;
+        } else {
+            none++;
+        }
+    }
+    return price;
+}
+
+/* Written from the end of the sink's room backwards, as the reader's order is the other way round;
+   then moved to where it belongs. */
+static void dx_patch_p_put_rans(dx_patch_p_sink *sink, const dx_patch_p_table *t, const uint8_t *p,
+                                size_t size)
+{
+    uint32_t x[DX_PATCH_P_STATES], k;
+    uint32_t states = size < DX_PATCH_P_STATES_MIN ? 1 : DX_PATCH_P_STATES;
+    uint8_t *to = sink->end, *to_min = sink->at + 4 * (size_t)states + 16;
+    size_t i = size, payload;
+    if ((size_t)(sink->end - sink->at) < 4 * (size_t)states + 16) {
+        sink->full = true;
+        return;
+    }
+    for (k = 0; k < DX_PATCH_P_STATES; k++) x[k] = DX_PATCH_P_STATE_MIN;
+    while (i-- > 0) {
+        uint32_t *one = x + i % states, slots = t->slots[p[i]];
+        DX_PATCH_ASSERT(slots > 0);
+        if (*one >= (uint64_t)slots << (32 - t->log)) { /* it would not fit behind this byte */
+            if (to - to_min < 2) {
+                sink->full = true;
+                return;
+            }
+            to -= 2;
+            to[0] = (uint8_t)(*one & 255);
+            to[1] = (uint8_t)(*one >> 8 & 255);
+            *one >>= 16;
+        }
+        *one = ((*one / slots) << t->log) + *one % slots + t->starts[p[i]];
+    }
+    payload = (size_t)(sink->end - to);
+    dx_patch_p_sink_number(sink, payload + 4 * (size_t)states);
+    for (k = 0; k < states; k++) {
+        uint8_t bytes[4];
+        dx_patch_p_store32(bytes, x[k]);
+        dx_patch_p_sink_bytes(sink, bytes, 4);
+    }
+    dx_patch_p_sink_bytes(sink, to, payload);
+}
+
+/* How the bytes are best coded, in blocks of 1 << *chunk bytes, with tables of 1 << *log slots; the
+   price, or UINT64_MAX: not at all. */
+static uint64_t dx_patch_p_coded_price(dx_patch_p_table *t, const uint8_t *p, size_t size,
+                                       uint32_t *chunk, uint32_t *log)
+{
+    static const uint8_t logs[3] = {12, 10, 8};
+    uint64_t best = UINT64_MAX;
+    uint32_t c, k;
+    for (c = DX_PATCH_P_CHUNK_MAX; c >= 15; c -= 2) {
+        uint64_t prices[3] = {0, 0, 0};
+        size_t at = 0, part;
+        for (; at < size; at += part) {
+            part = size - at < (size_t)1 << c ? size - at : (size_t)1 << c;
+            dx_patch_p_count_bytes(t, p + at, part);
+            for (k = 0; k < 3; k++) {
+                t->log = logs[k];
+                if (!dx_patch_p_share_slots(t, (uint32_t)part)) prices[k] = UINT64_MAX / 2;
+                else prices[k] += dx_patch_p_table_price(t);
+            }
+        }
+        for (k = 0; k < 3; k++) {
+            if (prices[k] >= best || prices[k] >= UINT64_MAX / 2) continue;
+            best = prices[k];
+            *chunk = c;
+            *log = logs[k];
+        }
+        if (size >> c == 0 && size >> (c - 2) == 0) break; /* a single block all the same */
+    }
+    return best;
+}
+
+/* RAW, RUN or CODED, whatever is smallest. */
+static void dx_patch_p_put_plain(dx_patch_p_sink *sink, const uint8_t *p, size_t size)
+{
+    dx_patch_p_table t;
+    size_t i = 1, at, part;
+    uint32_t chunk = DX_PATCH_P_CHUNK_MAX, log = DX_PATCH_P_TABLE_MAX;
+    uint64_t price = UINT64_MAX;
+    while (i < size && p[i] == p[0]) i++;
+    if (size > 1 && i == size) {
+        dx_patch_p_sink_number(sink, 4 * (uint64_t)size + DX_PATCH_P_STREAM_RUN);
+        dx_patch_p_sink_byte(sink, p[0]);
+        return;
+    }
+    if (size >= 16) price = dx_patch_p_coded_price(&t, p, size, &chunk, &log);
+    if (price / 128 + 4 >= size - size / 64) { /* not worth the time of decoding it */
+        dx_patch_p_sink_number(sink, 4 * (uint64_t)size + DX_PATCH_P_STREAM_RAW);
+        dx_patch_p_sink_bytes(sink, p, size);
+        return;
+    }
+    dx_patch_p_sink_number(sink, 4 * (uint64_t)size + DX_PATCH_P_STREAM_CODED);
+    dx_patch_p_sink_byte(sink, chunk);
+    for (at = 0; at < size; at += part) {
+        part = size - at < (size_t)1 << chunk ? size - at : (size_t)1 << chunk;
+        dx_patch_p_count_bytes(&t, p + at, part);
+        t.log = log;
+        (void)dx_patch_p_share_slots(&t, (uint32_t)part);
+        dx_patch_p_put_table(sink, &t);
+        dx_patch_p_put_rans(sink, &t, p + at, part);
+    }
+}
+
+/* >>copymaker: copies, chosen by price ------------------------------------------
+   All ways to write the next bytes are weighed against each other: from each place literals and
+   copies lead on, and what counts is the cheapest way to get to each place behind it.
+
+        target     t   h   e   q   u   i   c   k
+        place      0   1   2   3   4   5   6   7   8        price of the cheapest way to there,
+                   |-literal-->|                            and its last step
+                   |----copy of 5 ---->|
+                               |--copy of 3 -->|            the way back from the end is the result
+
+   A copy of NICE bytes or more is taken at once; there, or after STEPS places, the way so far is
+   written down, and the next one starts. Prices follow from what was chosen the last time round.
+
+   Candidates: the sources that are cheap to say; of the base, places with the same seed of 32 and of
+   8 bytes as here, nearest to where the last copy would go on first; of the target, the last places
+   with the same four bytes. Places of the base are sorted by the hash of their seed:
+
+        starts     | 0 | 0 | 3 | 4 | ..              starts[h] .. starts[h + 1]: where those with
+        places     | 17  93  4000 | 64 | ..          hash h are, in the order of the base */
+#define DX_PATCH_P_STEPS 2048u
+#define DX_PATCH_P_STEPS_MORE 1024u /* a copy may end so far behind them */
+#define DX_PATCH_P_NICE 96u         /* bytes of a copy that needs no other to be tried */
+#define DX_PATCH_P_CODES 144u       /* codes of numbers */
+#define DX_PATCH_P_HEADS_LOG 16u    /* hashes of four bytes */
+
+typedef struct dx_patch_p_seeds { /* places of the base by the hash of the bytes there */
+    uint32_t *starts; /* 2 + 2^log of them while they are counted, one less then */
+    uint32_t *places;
+    uint32_t log;
+    uint32_t size; /* bytes of a seed: 32 or 8 */
+} dx_patch_p_seeds;
+
+typedef struct dx_patch_p_prices { /* in sixteenths of a bit, even bits included */
+    uint32_t literals[256];
+    uint32_t runs[DX_PATCH_P_CODES];
+    uint32_t sizes[DX_PATCH_P_CODES];
+    uint32_t sources[DX_PATCH_P_FROM_END];
+} dx_patch_p_prices;
+
+typedef struct dx_patch_p_way { /* the cheapest way to a place */
+    uint64_t source;
+    uint64_t shifts[3]; /* what the reader's copier would have then */
+    uint64_t old_end;
+    uint64_t back;
+    uint32_t price;
+    uint32_t from; /* the place before it */
+    uint32_t size; /* of the copy; 0: a literal */
+    uint32_t run;  /* literals in front of this place */
+    bool own;
+} dx_patch_p_way;
+
+typedef struct dx_patch_p_parser {
+    const uint8_t *base;
+    const uint8_t *target;
+    size_t base_size;
+    size_t target_size;
+    dx_patch_p_seeds seeds[2]; /* of 32 and of 8 bytes */
+    uint32_t depth;            /* of these, candidates that are compared */
+    uint32_t chain;            /* of the target's */
+    uint32_t *heads;           /* by hash of four bytes of the target: the last place + 1, */
+    uint32_t *links;           /* and of each place, the place + 1 before it: of the last 2^log */
+    uint32_t links_log;
+    dx_patch_p_way *steps;
+    uint32_t steps_end;        /* places that a way leads to */
+    uint32_t misses;           /* places in a row without any candidate */
+    dx_patch_p_prices prices;
+    dx_patch_p_prices counts;
+    /* what is written: */
+    dx_patch_p_copier copier;
+    dx_patch_p_sink runs;
+    dx_patch_p_sink sources;
+    dx_patch_p_sink sizes;
+    dx_patch_p_sink literals;
+    dx_patch_p_sink bits;
+    uint32_t run; /* literals that are written, but not how many */
+} dx_patch_p_parser;
+
+/* The code of a number, and how many bits it leaves open. */
+static uint32_t dx_patch_p_number_code(uint64_t v, uint32_t *bits)
+{
+    uint32_t length = dx_patch_p_length(v);
+    *bits = 0;
+    if (v < DX_PATCH_P_CODE_DIRECT) return (uint32_t)v;
+    *bits = length - 2;
+    return DX_PATCH_P_CODE_DIRECT + (length - 1 - DX_PATCH_P_CODE_BITS) * 2 +
+           (uint32_t)(v >> (length - 2) & 1);
+}
+
+static uint32_t dx_patch_p_number_price(const uint32_t *prices, uint64_t v)
+{
+    uint32_t bits, code = dx_patch_p_number_code(v, &bits);
+    return prices[code] + 16 * bits;
+}
+
+/* The code of a source, the bits that it leaves open, and their number. */
+static uint32_t dx_patch_p_source_code(const uint64_t *shifts, uint64_t old_end, uint64_t back,
+                                       uint64_t at, uint64_t source, bool own, uint64_t *distance)
+{
+    uint64_t shift = source - at;
+    bool less = source < old_end;
+    *distance = 0;
+    if (own) {
+        if (at - source == back) return DX_PATCH_P_FROM_AGAIN;
+        *distance = at - source;
+        return DX_PATCH_P_FROM_BACK + dx_patch_p_length(*distance) - 1;
+    }
+    if (shift == shifts[0]) return DX_PATCH_P_FROM_SAME;
+    if (source == old_end) return DX_PATCH_P_FROM_NEXT;
+    if (shift == shifts[1]) return DX_PATCH_P_FROM_SECOND;
+    if (shift == shifts[2]) return DX_PATCH_P_FROM_THIRD;
+    *distance = less ? old_end - source : source - old_end;
+    return DX_PATCH_P_FROM_JUMP + 2 * (dx_patch_p_length(*distance) - 1) + (less ? 1u : 0u);
+}
+
+static void dx_patch_p_price_list(uint32_t *prices, const uint32_t *counts, uint32_t count)
+{
+    uint32_t i, total = 0;
+    for (i = 0; i < count; i++) total += 8 * counts[i] + 1;
+    for (i = 0; i < count; i++)
+        prices[i] = dx_patch_p_log2(total) - dx_patch_p_log2(8 * counts[i] + 1);
+}
+
+/* From what was written: prices for the next time round. */
+static void dx_patch_p_set_prices(dx_patch_p_parser *p)
+{
+    dx_patch_p_price_list(p->prices.literals, p->counts.literals, 256);
+    dx_patch_p_price_list(p->prices.runs, p->counts.runs, DX_PATCH_P_CODES);
+    dx_patch_p_price_list(p->prices.sizes, p->counts.sizes, DX_PATCH_P_CODES);
+    dx_patch_p_price_list(p->prices.sources, p->counts.sources, DX_PATCH_P_FROM_END);
+}
+
+/* A guess, before anything was written. */
+static void dx_patch_p_first_prices(dx_patch_p_parser *p)
+{
+    uint32_t i;
+    for (i = 0; i < 256; i++) p->prices.literals[i] = 16 * 6;
+    for (i = 0; i < DX_PATCH_P_CODES; i++) {
+        p->prices.runs[i] = i < 16 ? 32 + 5 * i : 96;
+        p->prices.sizes[i] = 80;
+    }
+    for (i = 0; i < DX_PATCH_P_FROM_END; i++)
+        p->prices.sources[i] = i < 4 ? 16 + 24 * i : 80;
+}
+
+static uint32_t dx_patch_p_four_hash(const uint8_t *p)
+{
+    return (dx_patch_p_load32(p) * 0x9e3779b1u & 0xffffffffu) >> (32 - DX_PATCH_P_HEADS_LOG);
+}
+
+/* The place is known from now on. */
+static void dx_patch_p_note_place(dx_patch_p_parser *p, size_t at)
+{
+    uint32_t *head;
+    if (p->target_size - at < 4) return;
+    head = p->heads + dx_patch_p_four_hash(p->target + at);
+    p->links[at & (((size_t)1 << p->links_log) - 1)] = *head;
+    *head = (uint32_t)at + 1;
+}
+
+/* A way by a copy of up to `size` bytes, from the place with this number. */
+static void dx_patch_p_try_copy(dx_patch_p_parser *p, size_t start, uint32_t place, uint64_t source,
+                                bool own, uint32_t size, uint32_t size_min)
+{
+    const dx_patch_p_way *from = p->steps + place;
+    uint64_t at = start + place, distance;
+    uint32_t room = DX_PATCH_P_STEPS + DX_PATCH_P_STEPS_MORE - 1 - place, n, code;
+    uint32_t price = from->price + dx_patch_p_number_price(p->prices.runs, from->run);
+    code = dx_patch_p_source_code(from->shifts, from->old_end, from->back, at, source, own, &distance);
+    price += p->prices.sources[code] + (distance ? 16 * (dx_patch_p_length(distance) - 1) : 0);
+    if (size > room) size = room;
+    for (n = size; n >= size_min; n -= n > 64 && n - 8 >= size_min && n < size ? 8 : 1) {
+        uint32_t total = price + dx_patch_p_number_price(p->prices.sizes, n - 1);
+        dx_patch_p_way *to = p->steps + place + n;
+        while (p->steps_end < place + n) p->steps[++p->steps_end].price = UINT32_MAX;
+        if (total >= to->price) continue;
+        *to = *from;
+        to->source = source;
+        to->price = total;
+        to->from = place;
+        to->size = n;
+        to->run = 0;
+        to->own = own;
+        if (own) {
+            to->back = at - source;
+        } else {
+            if (source - at != to->shifts[0]) {
+                if (source - at != to->shifts[1]) to->shifts[2] = to->shifts[1];
+                to->shifts[1] = to->shifts[0];
+                to->shifts[0] = source - at;
+            }
+            to->old_end = source + n;
+        }
+    }
+}
+
+/* How many bytes from target offset `at` on are as in the base from `source` on. */
+static size_t dx_patch_p_base_run(const dx_patch_p_parser *p, size_t at, size_t left,
+                                  uint64_t source)
+{
+    if (source >= p->base_size) return 0;
+    if (left > p->base_size - (size_t)source) left = p->base_size - (size_t)source;
+    return dx_patch_p_same(p->target + at, p->base + (size_t)source, left);
+}
+
+static uint64_t dx_patch_p_seed_hash(const uint8_t *p, uint32_t size)
+{
+    uint64_t h = 0;
+    uint32_t i;
+    for (i = 0; i < size; i += 8) {
+        h = (dx_patch_p_load64(p + i) + h) * 0x9e3779b97f4a7c15u;
+        h ^= h >> 29;
+    }
+    return h * 0xbf58476d1ce4e5b9u;
+}
+
+/* Candidates of the base with this seed, those nearest to `nearest` first, each better than the last. */
+static size_t dx_patch_p_try_seeds(dx_patch_p_parser *p, const dx_patch_p_seeds *s, size_t start,
+                                   uint32_t place, size_t left, uint64_t nearest, size_t best)
+{
+    size_t at = start + place;
+    uint32_t hash, low, high, first, last, depth = p->depth;
+    if (!s->starts || left < s->size) return best;
+    hash = (uint32_t)(dx_patch_p_seed_hash(p->target + at, s->size) >> (64 - s->log));
+    first = s->starts[hash];
+    last = s->starts[hash + 1];
+    low = first;
+    high = last;
+    while (low < high) { /* the first one behind `nearest` */
+        uint32_t middle = low + (high - low) / 2;
+        if (s->places[middle] < nearest) low = middle + 1;
+        else high = middle;
+    }
+    for (; depth && (low > first || high < last); depth--) {
+        bool before = low > first;
+        uint32_t source;
+        size_t run;
+        if (before && high < last) before = nearest - s->places[low - 1] <= s->places[high] - nearest;
+        source = before ? s->places[--low] : s->places[high++];
+        run = dx_patch_p_base_run(p, at, left, source);
+        if (run <= best) continue;
+        best = run;
+        dx_patch_p_try_copy(p, start, place, source, false, (uint32_t)run, 4);
+        if (run >= DX_PATCH_P_NICE) break;
+    }
+    return best;
+}
+
+/* Candidates of the target's past. Short ones must be nearest, to cost less than literals. */
+static size_t dx_patch_p_try_past(dx_patch_p_parser *p, size_t start, uint32_t place, size_t left)
+{
+    size_t at = start + place, best = 2, window = (size_t)1 << p->links_log;
+    uint32_t link, tries = p->chain;
+    if (p->target_size - at < 4) return 0;
+    for (link = p->heads[dx_patch_p_four_hash(p->target + at)]; link && tries; tries--) {
+        size_t source = link - 1, run;
+        if (at - source >= window) break;
+        link = p->links[source & (window - 1)];
+        if (best < left && p->target[source + best] != p->target[at + best]) continue;
+        run = dx_patch_p_same(p->target + at, p->target + source, left);
+        if (run <= best || (run < 5 && at - source >= (run < 4 ? 2048u : 65536u))) continue;
+        best = run;
+        dx_patch_p_try_copy(p, start, place, source, true, (uint32_t)run, 3);
+        if (run >= DX_PATCH_P_NICE) break;
+    }
+    return best > 2 ? best : 0;
+}
+
+/* All ways on from a place; the longest copy among them. */
+static size_t dx_patch_p_try_all(dx_patch_p_parser *p, size_t start, uint32_t place, size_t left)
+{
+    const dx_patch_p_way *from = p->steps + place;
+    size_t at = start + place, best = 0, run, found;
+    uint64_t sources[4];
+    uint32_t i;
+    sources[0] = at + from->shifts[0];
+    sources[1] = from->old_end;
+    sources[2] = at + from->shifts[1];
+    sources[3] = at + from->shifts[2];
+    for (i = 0; i < 4 && best < DX_PATCH_P_NICE; i++) {
+        run = dx_patch_p_base_run(p, at, left, sources[i]);
+        if (run < (i ? 2u : 1u)) continue;
+        dx_patch_p_try_copy(p, start, place, sources[i], false, (uint32_t)run, i ? 2 : 1);
+        if (run > best) best = run;
+    }
+    if (from->back && from->back <= at && best < DX_PATCH_P_NICE) {
+        size_t source = at - (size_t)from->back;
+        run = dx_patch_p_same(p->target + at, p->target + source, left);
+        if (run) dx_patch_p_try_copy(p, start, place, source, true, (uint32_t)run, 1);
+        if (run > best) best = run;
+    }
+    if (best >= DX_PATCH_P_NICE) return best;
+    if (p->misses > 512 && (at & (p->misses < 2048 ? 1u : 7u))) return best; /* noise: be quick */
+    found = dx_patch_p_try_seeds(p, p->seeds, start, place, left, sources[0], 31);
+    if (found < 64) found = dx_patch_p_try_seeds(p, p->seeds + 1, start, place, left, sources[0],
+                                                 found > 31 ? found : 7);
+    if (found > 7 && found > best) best = found;
+    run = dx_patch_p_try_past(p, start, place, left);
+    p->misses = found > 7 || run ? 0 : p->misses + 1;
+    return run > best ? run : best;
+}
+
+static void dx_patch_p_write_run(dx_patch_p_parser *p)
+{
+    uint32_t bits, code = dx_patch_p_number_code(p->run, &bits);
+    dx_patch_p_sink_byte(&p->runs, code);
+    dx_patch_p_sink_bits(&p->bits, p->run, bits);
+    p->counts.runs[code]++;
+    p->run = 0;
+}
+
+static void dx_patch_p_write_copy(dx_patch_p_parser *p, uint64_t at, uint64_t source, bool own,
+                                  uint32_t size)
+{
+    dx_patch_p_copier *c = &p->copier;
+    uint64_t distance;
+    uint32_t bits, code;
+    dx_patch_p_write_run(p);
+    code = dx_patch_p_source_code(c->shifts, c->old_end, c->back, at, source, own, &distance);
+    dx_patch_p_sink_byte(&p->sources, code);
+    if (distance) dx_patch_p_sink_bits(&p->bits, (uint32_t)distance, dx_patch_p_length(distance) - 1);
+    p->counts.sources[code]++;
+    if (own) c->back = at - source;
+    else dx_patch_p_copied(c, at, source, size);
+    code = dx_patch_p_number_code(size - 1, &bits);
+    dx_patch_p_sink_byte(&p->sizes, code);
+    dx_patch_p_sink_bits(&p->bits, size - 1, bits);
+    p->counts.sizes[code]++;
+}
+
+/* The way to this place, from its start on: the steps are turned around first. */
+static void dx_patch_p_write_way(dx_patch_p_parser *p, size_t start, uint32_t place)
+{
+    dx_patch_p_way *steps = p->steps;
+    uint32_t next = 0, at = place;
+    while (at) { /* from becomes: where to */
+        uint32_t before = steps[at].from;
+        steps[at].from = next;
+        next = at;
+        at = before;
+    }
+    for (; next; next = steps[next].from) {
+        const dx_patch_p_way *s = steps + next;
+        if (s->size) {
+            dx_patch_p_write_copy(p, start + next - s->size, s->source, s->own, s->size);
+        } else {
+            uint8_t byte = p->target[start + next - 1];
+            dx_patch_p_sink_byte(&p->literals, byte);
+            p->counts.literals[byte]++;
+            p->run++;
+        }
+    }
+}
+
+/* Copies and literals for these bytes of the target. */
+static void dx_patch_p_parse(dx_patch_p_parser *p, size_t from, size_t to)
+{
+    size_t at = from;
+    dx_patch_p_way *steps = p->steps;
+    while (at < to) {
+        uint32_t place = 0, end = 0;
+        size_t run = dx_patch_p_base_run(p, at, to - at, at + p->copier.shifts[0]);
+        if (run > UINT32_MAX / 2) run = UINT32_MAX / 2;
+        if (run >= DX_PATCH_P_NICE || run == to - at) {
+            dx_patch_p_write_copy(p, at, at + p->copier.shifts[0], false, (uint32_t)run);
+            at += run;
+            continue;
+        }
+        DX_PATCH_MEMSET(steps, 0, sizeof *steps);
+        DX_PATCH_MEMCPY(steps->shifts, p->copier.shifts, sizeof steps->shifts);
+        steps->old_end = p->copier.old_end;
+        steps->back = p->copier.back;
+        steps->run = p->run;
+        p->steps_end = 0;
+        for (; !end; place++) {
+            dx_patch_p_way *next = steps + place + 1;
+            uint32_t price;
+            if (place == DX_PATCH_P_STEPS || place == to - at) {
+                end = place;
+                break;
+            }
+            if (p->steps_end == place) steps[++p->steps_end].price = UINT32_MAX;
+            price = steps[place].price + p->prices.literals[p->target[at + place]];
+            if (price < next->price) {
+                *next = steps[place];
+                next->price = price;
+                next->from = place;
+                next->size = 0;
+                next->run++;
+            }
+            run = dx_patch_p_try_all(p, at, place, to - at - place);
+            dx_patch_p_note_place(p, at + place);
+            if (run >= DX_PATCH_P_NICE) end = p->steps_end < place + run ? p->steps_end : place + (uint32_t)run;
+        }
+        dx_patch_p_write_way(p, at, end);
+        at += end;
+    }
+    if (p->run) dx_patch_p_write_run(p);
+}
+
+/* What making a stream with repeats takes besides the parser: memory for the codes. */
+#define DX_PATCH_P_REPEATS_MIN 48u /* bytes of a stream that may have them */
+#define DX_PATCH_P_REPEAT_LINKS 16u /* log: how far back they are looked for */
+
+/* Memory that a parser of so many bytes needs to write to. */
+static uint64_t dx_patch_p_parser_room(uint64_t size)
+{
+    return 4 * (size + 64) + 2 * size + 64; /* four streams of codes and literals; the bits */
+}
+
+static bool dx_patch_p_sink_start(dx_patch_p_sink *s, dx_patch_p_store *store, uint64_t size)
+{
+    DX_PATCH_MEMSET(s, 0, sizeof *s);
+    s->at = dx_patch_p_store_take(store, size);
+    if (!s->at) return false;
+    s->end = s->at + (size_t)size;
+    return true;
+}
+
+/* The streams of a parser anew, in memory that is there for them. */
+static bool dx_patch_p_parser_start(dx_patch_p_parser *p, dx_patch_p_store *store, uint64_t size)
+{
+    DX_PATCH_MEMSET(&p->copier, 0, sizeof p->copier);
+    DX_PATCH_MEMSET(&p->counts, 0, sizeof p->counts);
+    DX_PATCH_MEMSET(p->heads, 0, (size_t)4 << DX_PATCH_P_HEADS_LOG);
+    p->run = 0;
+    p->misses = 0;
+    return dx_patch_p_sink_start(&p->runs, store, size + 64) &&
+           dx_patch_p_sink_start(&p->sources, store, size + 64) &&
+           dx_patch_p_sink_start(&p->sizes, store, size + 64) &&
+           dx_patch_p_sink_start(&p->literals, store, size + 64) &&
+           dx_patch_p_sink_start(&p->bits, store, 2 * size + 64);
+}
+
+/* What is in a sink that began there. */
+static dx_patch_p_span dx_patch_p_sink_span(const dx_patch_p_sink *s, const uint8_t *start)
+{
+    dx_patch_p_span span;
+    span.at = start;
+    span.end = s->at;
+    return span;
+}
+
+/* REPEATS of these bytes, into the sink. False: there is no memory for it. The parser is there for
+   its memory; what it was set to is gone then. */
+static bool dx_patch_p_put_repeats(dx_patch_p_sink *sink, dx_patch_p_parser *p,
+                                   dx_patch_p_store store, const uint8_t *bytes, size_t size)
+{
+    uint32_t round;
+    p->base_size = 0;
+    p->target = bytes;
+    p->target_size = size;
+    p->seeds[0].starts = NULL;
+    p->seeds[1].starts = NULL;
+    dx_patch_p_first_prices(p);
+    for (round = 0; round < 2; round++) {
+        dx_patch_p_store scratch = store;
+        dx_patch_p_span bits;
+        const uint8_t *runs, *sources, *sizes, *literals;
+        if (!dx_patch_p_parser_start(p, &scratch, size)) return false;
+        runs = p->runs.at;
+        sources = p->sources.at;
+        sizes = p->sizes.at;
+        literals = p->literals.at;
+        bits.at = p->bits.at;
+        dx_patch_p_parse(p, 0, size);
+        dx_patch_p_sink_end(&p->bits);
+        dx_patch_p_set_prices(p);
+        if (!round) continue;
+        bits.end = p->bits.at;
+        if (p->runs.full || p->sources.full || p->sizes.full || p->bits.full) return false;
+        dx_patch_p_sink_number(sink, 4 * (uint64_t)size + DX_PATCH_P_STREAM_REPEATS);
+        dx_patch_p_put_plain(sink, runs, (size_t)(p->runs.at - runs));
+        dx_patch_p_put_plain(sink, sources, (size_t)(p->sources.at - sources));
+        dx_patch_p_put_plain(sink, sizes, (size_t)(p->sizes.at - sizes));
+        dx_patch_p_sink_number(sink, (uint64_t)(bits.end - bits.at));
+        dx_patch_p_sink_bytes(sink, bits.at, (size_t)(bits.end - bits.at));
+        dx_patch_p_put_plain(sink, literals, (size_t)(p->literals.at - literals));
+    }
+    return !sink->full;
+}
+
+/* A stream in its smallest form. */
+static void dx_patch_p_put_stream(dx_patch_p_sink *sink, dx_patch_p_parser *p,
+                                  dx_patch_p_store store, const uint8_t *bytes, size_t size)
+{
+    dx_patch_p_sink plain = *sink, repeats;
+    dx_patch_p_put_plain(&plain, bytes, size);
+    if (size < DX_PATCH_P_REPEATS_MIN || plain.full ||
+        !dx_patch_p_sink_start(&repeats, &store, size + size / 4 + 256)) {
+        *sink = plain;
+        return;
+    }
+    {
+        const uint8_t *start = repeats.at;
+        size_t saved;
+        if (!dx_patch_p_put_repeats(&repeats, p, store, bytes, size) ||
+            (size_t)(repeats.at - start) >= (size_t)(plain.at - sink->at)) {
+            *sink = plain;
+            return;
+        }
+        saved = (size_t)(repeats.at - start);
+        dx_patch_p_sink_bytes(sink, start, saved);
+    }
 }
 
 /* >>maker: a delta -------------------------------------------------------------

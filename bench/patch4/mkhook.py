@@ -28,4 +28,5 @@ r('''    DX_PATCH_ASSERT(old_at <= f->base_size);
     d->past_ = 0;''','''    DX_PATCH_ASSERT(old_at <= f->base_size);
     if (HOOK) { hook_gap(from, to, old_at); return; }
     d->past_ = 0;''')
+r('if (d->coder_.mode_ != DX_PATCH_P_COUNT) { ex_tag','if (d->id_ == DX_PATCH_P_ID_WASM && d->coder_.mode_ != DX_PATCH_P_COUNT) { ex_tag')
 open('/tmp/patch2/hook.h','w').write(s)
