@@ -253,6 +253,12 @@ typedef struct dx_patch_p_block { /* of a match: at most 1024 bytes that share a
     bool filled;    /* all fields are done */
 } dx_patch_p_block;
 
+typedef struct dx_patch_p_lines { /* >>streams: what sources of copies are said by */
+    uint64_t shifts[3]; /* source less target offset of the last three lines, the last one first */
+    uint64_t old_end;   /* where in the base the last copy from it ended */
+    uint64_t back;      /* how far back the last copy from the target was; 0: there was none */
+} dx_patch_p_lines;
+
 typedef struct dx_patch_p_runs { /* >>reader: where in a block patch it is */
     uint64_t block_size;
     uint64_t limit; /* runs lie below: the larger file's size, if undo is possible */
@@ -1833,9 +1839,7 @@ typedef struct dx_patch_p_copier { /* reads copies */
     dx_patch_p_span sizes;    /* codes */
     dx_patch_p_span literals;
     dx_patch_p_bits bits;
-    uint64_t shifts[3]; /* source less target offset of the last three lines, the last one first */
-    uint64_t old_end;   /* where in the base the last copy from it ended */
-    uint64_t back;      /* how far back the last copy from the target was; 0: there was none */
+    dx_patch_p_lines lines;
 } dx_patch_p_copier;
 
 typedef struct dx_patch_p_copy {
@@ -1846,16 +1850,16 @@ typedef struct dx_patch_p_copy {
     bool own;
 } dx_patch_p_copy;
 
-/* A copy from the base: the lines that sources are said by. */
-static void dx_patch_p_copied(dx_patch_p_copier *c, uint64_t at, uint64_t source, uint64_t size)
+/* A copy from the base: it is on the last line from now on. */
+static void dx_patch_p_move_lines(dx_patch_p_lines *l, uint64_t at, uint64_t source, uint64_t size)
 {
     uint64_t shift = source - at;
-    if (shift != c->shifts[0]) {
-        if (shift != c->shifts[1]) c->shifts[2] = c->shifts[1];
-        c->shifts[1] = c->shifts[0];
-        c->shifts[0] = shift;
+    if (shift != l->shifts[0]) {
+        if (shift != l->shifts[1]) l->shifts[2] = l->shifts[1];
+        l->shifts[1] = l->shifts[0];
+        l->shifts[0] = shift;
     }
-    c->old_end = source + size;
+    l->old_end = source + size;
 }
 
 /* Two to the power of n, and n even bits. */
@@ -1873,20 +1877,20 @@ static void dx_patch_p_copier_source(dx_patch_p_copier *c, uint64_t at, dx_patch
     uint32_t code = copy->code;
     copy->own = false;
     if (code == DX_PATCH_P_FROM_SAME) {
-        copy->source = at + c->shifts[0];
+        copy->source = at + c->lines.shifts[0];
     } else if (code == DX_PATCH_P_FROM_NEXT) {
-        copy->source = c->old_end;
+        copy->source = c->lines.old_end;
     } else if (code <= DX_PATCH_P_FROM_THIRD) {
-        copy->source = at + c->shifts[code - DX_PATCH_P_FROM_SECOND + 1];
+        copy->source = at + c->lines.shifts[code - DX_PATCH_P_FROM_SECOND + 1];
     } else if (code < DX_PATCH_P_FROM_JUMP) {
         if (code != DX_PATCH_P_FROM_AGAIN)
-            c->back = dx_patch_p_copier_far(c, code - DX_PATCH_P_FROM_BACK);
+            c->lines.back = dx_patch_p_copier_far(c, code - DX_PATCH_P_FROM_BACK);
         copy->own = true;
-        copy->source = at - c->back;
+        copy->source = at - c->lines.back;
     } else {
         uint64_t distance = dx_patch_p_copier_far(c, (code - DX_PATCH_P_FROM_JUMP) / 2);
         bool less = ((code - DX_PATCH_P_FROM_JUMP) & 1) != 0;
-        copy->source = less ? c->old_end - distance : c->old_end + distance;
+        copy->source = less ? c->lines.old_end - distance : c->lines.old_end + distance;
     }
 }
 
@@ -1910,9 +1914,9 @@ static bool dx_patch_p_next_copy(dx_patch_p_copier *c, uint64_t at, uint64_t lef
     copy->size = dx_patch_p_bits_number(&c->bits, *c->sizes.at++);
     if (c->bits.overrun || copy->size >= left) return false;
     copy->size++;
-    if (copy->own) return c->back > 0 && c->back <= at;
+    if (copy->own) return c->lines.back > 0 && c->lines.back <= at;
     if (copy->source > base_size || copy->size > base_size - copy->source) return false;
-    dx_patch_p_copied(c, at, copy->source, copy->size);
+    dx_patch_p_move_lines(&c->lines, at, copy->source, copy->size);
     return true;
 }
 
@@ -1995,7 +1999,7 @@ static bool dx_patch_p_read_repeats(dx_patch_p_streams *s, uint64_t size, dx_pat
         c.literals.at += literals;
         at += literals;
         if (copy.size && !copy.own) return false; /* there is no base: a copy of no bytes */
-        if (copy.size) dx_patch_p_copy_back(to + at, (size_t)c.back, (size_t)copy.size);
+        if (copy.size) dx_patch_p_copy_back(to + at, (size_t)c.lines.back, (size_t)copy.size);
         at += (size_t)copy.size;
     }
     out->at = to;
@@ -4709,10 +4713,8 @@ typedef struct dx_patch_p_prices { /* in sixteenths of a bit, even bits included
 } dx_patch_p_prices;
 
 typedef struct dx_patch_p_way { /* the cheapest way to a place */
+    dx_patch_p_lines lines; /* as the reader will have them there */
     uint64_t source;
-    uint64_t shifts[3]; /* what the reader's copier would have then */
-    uint64_t old_end;
-    uint64_t back;
     uint32_t price;
     uint32_t from; /* the place before it */
     uint32_t size; /* of the copy; 0: a literal */
@@ -4737,7 +4739,7 @@ typedef struct dx_patch_p_parser {
     dx_patch_p_prices prices;
     dx_patch_p_prices counts;
     /* what is written: */
-    dx_patch_p_copier copier;
+    dx_patch_p_lines lines;
     dx_patch_p_sink runs;
     dx_patch_p_sink sources;
     dx_patch_p_sink sizes;
@@ -4764,22 +4766,22 @@ static uint32_t dx_patch_p_number_price(const uint32_t *prices, uint64_t v)
 }
 
 /* The code of a source, the bits that it leaves open, and their number. */
-static uint32_t dx_patch_p_source_code(const uint64_t *shifts, uint64_t old_end, uint64_t back,
-                                       uint64_t at, uint64_t source, bool own, uint64_t *distance)
+static uint32_t dx_patch_p_source_code(const dx_patch_p_lines *l, uint64_t at, uint64_t source,
+                                       bool own, uint64_t *distance)
 {
     uint64_t shift = source - at;
-    bool less = source < old_end;
+    bool less = source < l->old_end;
     *distance = 0;
     if (own) {
-        if (at - source == back) return DX_PATCH_P_FROM_AGAIN;
+        if (at - source == l->back) return DX_PATCH_P_FROM_AGAIN;
         *distance = at - source;
         return DX_PATCH_P_FROM_BACK + dx_patch_p_length(*distance) - 1;
     }
-    if (shift == shifts[0]) return DX_PATCH_P_FROM_SAME;
-    if (source == old_end) return DX_PATCH_P_FROM_NEXT;
-    if (shift == shifts[1]) return DX_PATCH_P_FROM_SECOND;
-    if (shift == shifts[2]) return DX_PATCH_P_FROM_THIRD;
-    *distance = less ? old_end - source : source - old_end;
+    if (shift == l->shifts[0]) return DX_PATCH_P_FROM_SAME;
+    if (source == l->old_end) return DX_PATCH_P_FROM_NEXT;
+    if (shift == l->shifts[1]) return DX_PATCH_P_FROM_SECOND;
+    if (shift == l->shifts[2]) return DX_PATCH_P_FROM_THIRD;
+    *distance = less ? l->old_end - source : source - l->old_end;
     return DX_PATCH_P_FROM_JUMP + 2 * (dx_patch_p_length(*distance) - 1) + (less ? 1u : 0u);
 }
 
@@ -4836,7 +4838,7 @@ static void dx_patch_p_try_copy(dx_patch_p_parser *p, size_t start, uint32_t pla
     uint64_t at = start + place, distance;
     uint32_t room = DX_PATCH_P_STEPS + DX_PATCH_P_STEPS_MORE - 1 - place, n, code;
     uint32_t price = from->price + dx_patch_p_number_price(p->prices.runs, from->run);
-    code = dx_patch_p_source_code(from->shifts, from->old_end, from->back, at, source, own, &distance);
+    code = dx_patch_p_source_code(&from->lines, at, source, own, &distance);
     price += p->prices.sources[code] + (distance ? 16 * (dx_patch_p_length(distance) - 1) : 0);
     if (size > room) size = room;
     for (n = size; n >= size_min; n -= n > 64 && n - 8 >= size_min && n < size ? 8 : 1) {
@@ -4851,16 +4853,8 @@ static void dx_patch_p_try_copy(dx_patch_p_parser *p, size_t start, uint32_t pla
         to->size = n;
         to->run = 0;
         to->own = own;
-        if (own) {
-            to->back = at - source;
-        } else {
-            if (source - at != to->shifts[0]) {
-                if (source - at != to->shifts[1]) to->shifts[2] = to->shifts[1];
-                to->shifts[1] = to->shifts[0];
-                to->shifts[0] = source - at;
-            }
-            to->old_end = source + n;
-        }
+        if (own) to->lines.back = at - source;
+        else dx_patch_p_move_lines(&to->lines, at, source, n);
     }
 }
 
@@ -4943,18 +4937,18 @@ static size_t dx_patch_p_try_all(dx_patch_p_parser *p, size_t start, uint32_t pl
     size_t at = start + place, best = 0, run, found;
     uint64_t sources[4];
     uint32_t i;
-    sources[0] = at + from->shifts[0];
-    sources[1] = from->old_end;
-    sources[2] = at + from->shifts[1];
-    sources[3] = at + from->shifts[2];
+    sources[0] = at + from->lines.shifts[0];
+    sources[1] = from->lines.old_end;
+    sources[2] = at + from->lines.shifts[1];
+    sources[3] = at + from->lines.shifts[2];
     for (i = 0; i < 4 && best < DX_PATCH_P_NICE; i++) {
         run = dx_patch_p_base_run(p, at, left, sources[i]);
         if (run < (i ? 2u : 1u)) continue;
         dx_patch_p_try_copy(p, start, place, sources[i], false, (uint32_t)run, i ? 2 : 1);
         if (run > best) best = run;
     }
-    if (from->back && from->back <= at && best < DX_PATCH_P_NICE) {
-        size_t source = at - (size_t)from->back;
+    if (from->lines.back && from->lines.back <= at && best < DX_PATCH_P_NICE) {
+        size_t source = at - (size_t)from->lines.back;
         run = dx_patch_p_same(p->target + at, p->target + source, left);
         if (run) dx_patch_p_try_copy(p, start, place, source, true, (uint32_t)run, 1);
         if (run > best) best = run;
@@ -4982,16 +4976,15 @@ static void dx_patch_p_write_run(dx_patch_p_parser *p)
 static void dx_patch_p_write_copy(dx_patch_p_parser *p, uint64_t at, uint64_t source, bool own,
                                   uint32_t size)
 {
-    dx_patch_p_copier *c = &p->copier;
     uint64_t distance;
     uint32_t bits, code;
     dx_patch_p_write_run(p);
-    code = dx_patch_p_source_code(c->shifts, c->old_end, c->back, at, source, own, &distance);
+    code = dx_patch_p_source_code(&p->lines, at, source, own, &distance);
     dx_patch_p_sink_byte(&p->sources, code);
     if (distance) dx_patch_p_sink_bits(&p->bits, (uint32_t)distance, dx_patch_p_length(distance) - 1);
     p->counts.sources[code]++;
-    if (own) c->back = at - source;
-    else dx_patch_p_copied(c, at, source, size);
+    if (own) p->lines.back = at - source;
+    else dx_patch_p_move_lines(&p->lines, at, source, size);
     code = dx_patch_p_number_code(size - 1, &bits);
     dx_patch_p_sink_byte(&p->sizes, code);
     dx_patch_p_sink_bits(&p->bits, size - 1, bits);
@@ -5029,17 +5022,15 @@ static void dx_patch_p_parse(dx_patch_p_parser *p, size_t from, size_t to)
     dx_patch_p_way *steps = p->steps;
     while (at < to) {
         uint32_t place = 0, end = 0;
-        size_t run = dx_patch_p_base_run(p, at, to - at, at + p->copier.shifts[0]);
+        size_t run = dx_patch_p_base_run(p, at, to - at, at + p->lines.shifts[0]);
         if (run > UINT32_MAX / 2) run = UINT32_MAX / 2;
         if (run >= DX_PATCH_P_NICE || run == to - at) {
-            dx_patch_p_write_copy(p, at, at + p->copier.shifts[0], false, (uint32_t)run);
+            dx_patch_p_write_copy(p, at, at + p->lines.shifts[0], false, (uint32_t)run);
             at += run;
             continue;
         }
         DX_PATCH_MEMSET(steps, 0, sizeof *steps);
-        DX_PATCH_MEMCPY(steps->shifts, p->copier.shifts, sizeof steps->shifts);
-        steps->old_end = p->copier.old_end;
-        steps->back = p->copier.back;
+        steps->lines = p->lines;
         steps->run = p->run;
         p->steps_end = 0;
         for (; !end; place++) {
@@ -5090,7 +5081,7 @@ static bool dx_patch_p_sink_start(dx_patch_p_sink *s, dx_patch_p_store *store, u
 /* The streams of a parser anew, in memory that is there for them. */
 static bool dx_patch_p_parser_start(dx_patch_p_parser *p, dx_patch_p_store *store, uint64_t size)
 {
-    DX_PATCH_MEMSET(&p->copier, 0, sizeof p->copier);
+    DX_PATCH_MEMSET(&p->lines, 0, sizeof p->lines);
     DX_PATCH_MEMSET(&p->counts, 0, sizeof p->counts);
     DX_PATCH_MEMSET(p->heads, 0, (size_t)4 << DX_PATCH_P_HEADS_LOG);
     p->run = 0;
