@@ -114,11 +114,12 @@ typedef enum dx_patch_coding {
     DX_PATCH_CODING_PLAIN = 0,
     DX_PATCH_CODING_RANGE = 1,
     /* 2 was zstd, in version 1 of the format */
-    DX_PATCH_CODING_BRIEF = 3 /* blocks: two bytes where one byte of a hundred has changed */
+    DX_PATCH_CODING_BRIEF = 3, /* blocks: two bytes where one byte of a hundred has changed */
+    DX_PATCH_CODING_STREAMS = 4 /* deltas: bytes of one kind together; fast to apply */
 } dx_patch_coding;
 
 typedef struct dx_patch_header {
-    uint8_t version;       /* 1 blocks, 3 others */
+    uint8_t version;       /* 1 blocks, 4 deltas of streams, 3 others */
     uint8_t kind;          /* dx_patch_kind */
     uint8_t hash_kind;     /* 1 = BLAKE3-256 */
     uint8_t coding;        /* dx_patch_coding */
@@ -286,6 +287,17 @@ typedef struct dx_patch_applier { /* caller-allocated, stays where it is; fields
     uint64_t given_;     /* and how many of them are hashed and handed on */
     uint64_t base_done_; /* bytes of the base that are hashed */
     uint64_t at_;        /* blocks: offset of the window in the base */
+    dx_patch_p_lines lines_;  /* of copies, when a section of streams ends */
+    uint8_t *section_;        /* streams: a section as it arrives, section_max_ bytes; */
+    uint8_t *decoded_;        /* its streams, decoded_max_ bytes; */
+    uint32_t *table_;         /* a table of rANS; */
+    uint8_t *window_;         /* the target's last bytes, if they are not in the caller's `out` */
+    uint64_t section_target_; /* bytes of the target that the section makes */
+    uint32_t section_max_;
+    uint32_t section_size_;
+    uint32_t section_at_;     /* bytes of it that have arrived */
+    uint32_t decoded_max_;
+    uint32_t window_log_;     /* copies reach so far back into the target; 0: there are none */
     uint64_t literals_left_; /* before the next match */
     uint64_t literals_done_; /* since the last one */
     uint64_t hint_old_;      /* where in the base the hint of the next literal is */
@@ -872,6 +884,7 @@ enum { /* offsets */
 #define DX_PATCH_P_BLAKE3_256 1 /* hash kind */
 #define DX_PATCH_P_BLOCKS_VERSION 1
 #define DX_PATCH_P_OTHER_VERSION 3
+#define DX_PATCH_P_STREAMS_VERSION 4
 #define DX_PATCH_P_SIZE_BITS 62 /* sizes are below 2^62, so that sums of three do not wrap */
 #define DX_PATCH_P_FLASH_BITS 30 /* a slot is below 1 GiB, so that 32 bits count its bytes */
 
@@ -903,7 +916,14 @@ static bool dx_patch_p_flash_fits(const dx_patch_header *h)
 static bool dx_patch_p_delta_fits(const dx_patch_header *h)
 {
     DX_PATCH_ASSERT(h->kind == DX_PATCH_KIND_DELTA);
-    return !h->block_size && !h->reversible && h->coding <= DX_PATCH_CODING_RANGE;
+    return !h->block_size && !h->reversible &&
+           (h->coding <= DX_PATCH_CODING_RANGE || h->coding == DX_PATCH_CODING_STREAMS);
+}
+
+static uint8_t dx_patch_p_version(uint8_t kind, uint8_t coding)
+{
+    if (kind == DX_PATCH_KIND_BLOCKS) return DX_PATCH_P_BLOCKS_VERSION;
+    return coding == DX_PATCH_CODING_STREAMS ? DX_PATCH_P_STREAMS_VERSION : DX_PATCH_P_OTHER_VERSION;
 }
 
 /* EVERSION: something is unknown here; EHEADER: the fields contradict each other. */
@@ -912,7 +932,7 @@ static int dx_patch_p_check_header(const dx_patch_header *h, uint32_t flags)
     uint64_t sizes = h->base_size | h->target_size | h->body_size;
     uint32_t memory_min = DX_PATCH_P_DELTA_MEMORY;
     bool fits;
-    if (h->hash_kind != DX_PATCH_P_BLAKE3_256 || h->coding > DX_PATCH_CODING_BRIEF || flags > 1)
+    if (h->hash_kind != DX_PATCH_P_BLAKE3_256 || h->coding > DX_PATCH_CODING_STREAMS || flags > 1)
         return DX_PATCH_EVERSION;
     if (h->kind == DX_PATCH_KIND_BLOCKS) {
         memory_min = DX_PATCH_P_BLOCKS_MEMORY;
@@ -947,9 +967,7 @@ DX_PATCH_API int dx_patch_info(const void *bytes, size_t size, dx_patch_header *
     h.kind = p[DX_PATCH_P_AT_KIND];
     h.hash_kind = p[DX_PATCH_P_AT_HASH_KIND];
     h.coding = p[DX_PATCH_P_AT_CODING];
-    if (h.version != (h.kind == DX_PATCH_KIND_BLOCKS ? DX_PATCH_P_BLOCKS_VERSION
-                                                     : DX_PATCH_P_OTHER_VERSION))
-        return DX_PATCH_EVERSION;
+    if (h.version != dx_patch_p_version(h.kind, h.coding)) return DX_PATCH_EVERSION;
     DX_PATCH_P_WORDS(DX_PATCH_P_LOAD)
     h.reversible = (p[DX_PATCH_P_AT_FLAGS] & 1) != 0;
     DX_PATCH_MEMCPY(h.base_hash, p + DX_PATCH_P_AT_BASE_HASH, DX_PATCH_HASH_SIZE);
@@ -1576,12 +1594,16 @@ typedef struct dx_patch_p_store { /* the caller's memory, as far as it is not in
     uint8_t *at;
     size_t left;
     size_t left_min; /* the least that was left at any time: shows how much a patch takes */
+    bool full;       /* more was asked for than there was */
 } dx_patch_p_store;
 
 static uint8_t *dx_patch_p_store_take(dx_patch_p_store *s, uint64_t size)
 {
     uint8_t *p = s->at;
-    if (size > s->left) return NULL;
+    if (size > s->left) {
+        s->full = true;
+        return NULL;
+    }
     s->at += (size_t)size;
     s->left -= (size_t)size;
     if (s->left < s->left_min) s->left_min = s->left;
@@ -2548,6 +2570,22 @@ static uint32_t dx_patch_p_run_number(uint32_t run)
     return run < 8 ? 1 : 2;
 }
 
+/* A field's neighbours are predicted with what it was wrong by. */
+static void dx_patch_p_learn_field(dx_patch_p_predictor *x, const dx_patch_p_field *f,
+                                   uint64_t error)
+{
+    if (f->slot >= DX_PATCH_P_MEMORY) return;
+    x->memory_[f->slot] += (uint32_t)(error << f->shift & 0xffffffffu);
+}
+
+/* The kind of numbers that say by how much: of x86, of pointers, of other addresses, of numbers. */
+static uint32_t dx_patch_p_fix_kind(uint32_t id)
+{
+    DX_PATCH_ASSERT(id != DX_PATCH_P_ID_NONE && id < DX_PATCH_P_IDS);
+    if (id <= DX_PATCH_P_ID_POINTER) return id - 1;
+    return id < DX_PATCH_P_ID_SINGLES ? 2 : 3;
+}
+
 /* Is the field as predicted? Else by how much it is not. Returns what its value is. */
 static uint64_t dx_patch_p_code_field(dx_patch_p_delta *d, const dx_patch_p_field *f,
                                       uint64_t value)
@@ -2555,10 +2593,8 @@ static uint64_t dx_patch_p_code_field(dx_patch_p_delta *d, const dx_patch_p_fiel
     dx_patch_p_predictor *x = &d->predictor_;
     uint64_t error = dx_patch_p_sign(value - f->value, 8 * f->size);
     uint32_t flag = DX_PATCH_P_M_FLAG + (d->id_ * 2 + f->sure) * 4 + x->flags_;
-    uint32_t fix = DX_PATCH_P_N_FIX; /* X86, POINTER, other addresses, numbers */
+    uint32_t fix = DX_PATCH_P_N_FIX + dx_patch_p_fix_kind(d->id_);
     DX_PATCH_ASSERT(d->id_ != DX_PATCH_P_ID_NONE && f->size && x->flags_ < 4);
-    if (d->id_ <= DX_PATCH_P_ID_POINTER) fix += d->id_ - 1;
-    else fix += d->id_ < DX_PATCH_P_ID_SINGLES ? 2u : 3u;
     if (dx_patch_p_flag(&d->coder_, flag, error != 0)) {
         error = dx_patch_p_number(&d->coder_, fix, dx_patch_p_zigzag(error) - 1); /* it is not 0 */
         error = dx_patch_p_unzigzag(1 + error);
@@ -2566,8 +2602,7 @@ static uint64_t dx_patch_p_code_field(dx_patch_p_delta *d, const dx_patch_p_fiel
         error = 0;
     }
     x->flags_ = (x->flags_ << 1 | (error != 0)) & 3;
-    if (f->slot < DX_PATCH_P_MEMORY)
-        x->memory_[f->slot] += (uint32_t)(error << f->shift & 0xffffffffu);
+    dx_patch_p_learn_field(x, f, error);
     return f->value + error;
 }
 
@@ -2686,6 +2721,9 @@ static bool dx_patch_p_code_block(dx_patch_p_delta *d, dx_patch_p_block *b, uint
 
         blocks    RUNS --> DONE
 
+        streams   STREAM_PARAMETERS --> SECTION_HEAD --> SECTION (whole) --+--> DONE
+                                             ^-----------------------------+
+
    Bytes of the target are put together in new_, or in the caller's out, hashed, and handed on.
    Memory is cut from the caller's in the same order and sizes by every applier: what a patch needs
    is in its header, and what the body asks for beyond that is refused. */
@@ -2705,6 +2743,9 @@ enum { /* what is expected next; the order is that of the steps in dx_patch_p_ru
     DX_PATCH_P_CHOICE,
     DX_PATCH_P_CHOSEN,
     DX_PATCH_P_RUNS,
+    DX_PATCH_P_STREAM_PARAMETERS,
+    DX_PATCH_P_SECTION_HEAD,
+    DX_PATCH_P_SECTION,
     DX_PATCH_P_DONE
 };
 
@@ -2839,6 +2880,21 @@ static uint8_t *dx_patch_p_room(const dx_patch_applier *a)
     return a->new_ + (a->produced_ - a->given_);
 }
 
+/* Keep the last bytes of the target, which copies may come from: a ring. */
+static void dx_patch_p_remember(dx_patch_applier *a, const uint8_t *p, size_t size)
+{
+    size_t window = (size_t)1 << a->window_log_, at = (size_t)(a->produced_ & (window - 1)), part;
+    DX_PATCH_ASSERT(a->window_ && a->window_log_);
+    if (size > window) { /* the first ones would be overwritten */
+        p += size - window;
+        at = (at + (size - window)) & (window - 1);
+        size = window;
+    }
+    part = size < window - at ? size : window - at;
+    DX_PATCH_MEMCPY(a->window_ + at, p, part);
+    if (size > part) DX_PATCH_MEMCPY(a->window_, p + part, size - part);
+}
+
 /* The next bytes of the target, which may be where they belong already. */
 static int dx_patch_p_emit(dx_patch_applier *a, const uint8_t *p, size_t size)
 {
@@ -2850,6 +2906,7 @@ static int dx_patch_p_emit(dx_patch_applier *a, const uint8_t *p, size_t size)
         size_t left = a->room_ - (size_t)(a->produced_ - a->given_);
         size_t part = size < left ? size : left;
         if (p != dx_patch_p_room(a)) DX_PATCH_MEMCPY(dx_patch_p_room(a), p, part);
+        if (a->window_) dx_patch_p_remember(a, p, part);
         a->produced_ += part;
         p += part;
         size -= part;
@@ -2945,10 +3002,8 @@ static int dx_patch_p_take_setup(dx_patch_applier *a)
 }
 
 /* The next match, after `gap` literal bytes. It lies inside of both files, or it is refused. */
-static int dx_patch_p_take_match(dx_patch_applier *a, uint64_t gap)
+static int dx_patch_p_place_match(dx_patch_applier *a, uint64_t gap, uint64_t size, uint64_t jump)
 {
-    uint64_t size = dx_patch_p_number(&a->delta_.coder_, DX_PATCH_P_N_LENGTH, 0);
-    uint64_t jump = dx_patch_p_number(&a->delta_.coder_, DX_PATCH_P_N_JUMP, 0);
     uint64_t left = a->to_size_ - a->new_end_, old_at = a->old_end_ + gap;
     DX_PATCH_ASSERT(a->new_end_ <= a->to_size_);
     old_at += dx_patch_p_unzigzag(jump);
@@ -2963,10 +3018,28 @@ static int dx_patch_p_take_match(dx_patch_applier *a, uint64_t gap)
     return DX_PATCH_OK;
 }
 
+static int dx_patch_p_take_match(dx_patch_applier *a, uint64_t gap)
+{
+    uint64_t size = dx_patch_p_number(&a->delta_.coder_, DX_PATCH_P_N_LENGTH, 0);
+    uint64_t jump = dx_patch_p_number(&a->delta_.coder_, DX_PATCH_P_N_JUMP, 0);
+    DX_PATCH_ASSERT(!a->section_); /* streams have them elsewhere */
+    return dx_patch_p_place_match(a, gap, size, jump);
+}
+
+/* The match that was placed, into the list. */
+static void dx_patch_p_list_match(dx_patch_applier *a)
+{
+    dx_patch_p_predictor *x = &a->delta_.predictor_;
+    uint32_t *match = x->matches_ + DX_PATCH_P_MATCH_WORDS * (size_t)a->match_at_++;
+    DX_PATCH_ASSERT(a->match_at_ <= x->count_);
+    match[DX_PATCH_P_MATCH_NEW] = (uint32_t)a->match_new_;
+    match[DX_PATCH_P_MATCH_OLD] = (uint32_t)a->match_old_;
+    match[DX_PATCH_P_MATCH_SIZE] = (uint32_t)a->match_left_;
+}
+
 static int dx_patch_p_take_list(dx_patch_applier *a)
 {
     dx_patch_p_predictor *x = &a->delta_.predictor_;
-    uint32_t *match = x->matches_ + DX_PATCH_P_MATCH_WORDS * (size_t)a->match_at_;
     uint64_t gap;
     int error;
     DX_PATCH_ASSERT(a->match_at_ <= x->count_);
@@ -2979,12 +3052,8 @@ static int dx_patch_p_take_list(dx_patch_applier *a)
     }
     gap = dx_patch_p_number(&a->delta_.coder_, DX_PATCH_P_N_GAP, 0);
     error = dx_patch_p_take_match(a, gap);
-    if (error) return error;
-    match[DX_PATCH_P_MATCH_NEW] = (uint32_t)a->match_new_;
-    match[DX_PATCH_P_MATCH_OLD] = (uint32_t)a->match_old_;
-    match[DX_PATCH_P_MATCH_SIZE] = (uint32_t)a->match_left_;
-    a->match_at_++;
-    return DX_PATCH_OK;
+    if (!error) dx_patch_p_list_match(a);
+    return error;
 }
 
 /* Literal bytes and the match behind them, if there is one. */
@@ -3258,6 +3327,600 @@ static int dx_patch_p_take_runs(dx_patch_applier *a)
     return DX_PATCH_OK;
 }
 
+/* >>sections: deltas of streams -------------------------------------------------
+   The body of such a delta:
+
+        parameters | map | section | section | ..        each: size, bytes of the target, streams
+
+   A section is collected, its streams are decoded, and then the target is made from them, up to the
+   section's end, which may lie anywhere, also within a match. Nothing but where it ended goes on
+   into the next one: offsets, the match, and the lines of copies. So applying may stop there.
+
+        target    | gap         | match                    | gap   |
+        is made   copies and    blocks of a kilobyte:      copies ..
+        of        literals      as in the base (so many),
+                                then one with changes:
+                                predictor, fields, wrong bytes
+
+   Without a map there are no matches: all is one gap. */
+#define DX_PATCH_P_STREAM_PARAMETERS_SIZE 16u /* bytes in front of the sections */
+#define DX_PATCH_P_SHELF 16u         /* streams that one kind of literals may be shared out to */
+#define DX_PATCH_P_HINTED 8u         /* so many literals on a line that goes on know old bytes */
+#define DX_PATCH_P_PLANES 10u        /* streams of bytes of numbers: 1 + 2 + 3 + 4 */
+#define DX_PATCH_P_FIXES 4u          /* kinds of numbers that correct fields */
+
+enum { /* how literals are shared out to streams */
+    DX_PATCH_P_SHELF_ONE,   /* not at all */
+    DX_PATCH_P_SHELF_PLACE, /* by target offset modulo 4; hints: one, added to the old bytes */
+    DX_PATCH_P_SHELF_BYTE   /* by the byte before; hints: by the old byte; a list says to which */
+};
+
+typedef struct dx_patch_p_shelf {
+    dx_patch_p_span streams[DX_PATCH_P_SHELF];
+    const uint8_t *list; /* BYTE: number of the stream by byte, 256 of them */
+    uint32_t mode;
+} dx_patch_p_shelf;
+
+/* Numbers, as varints; or their lengths in bytes, 1 to 4, and their bytes in streams of their own:
+   one for each length and place, the lowest byte first. */
+typedef struct dx_patch_p_planes {
+    dx_patch_p_span lengths; /* varints: all there is */
+    dx_patch_p_span planes[DX_PATCH_P_PLANES];
+    bool split;
+} dx_patch_p_planes;
+
+typedef struct dx_patch_p_section {
+    dx_patch_p_streams streams;
+    dx_patch_p_copier copier;
+    dx_patch_p_shelf literals;
+    dx_patch_p_shelf hinted;    /* literals with a hint */
+    dx_patch_p_span equal;      /* numbers: blocks that are as in the base */
+    dx_patch_p_span ids;        /* bytes: predictors */
+    dx_patch_p_span right;      /* numbers: fields that are right before the next wrong one */
+    dx_patch_p_span runs;       /* numbers: right bytes before the next wrong one, plus 1 */
+    dx_patch_p_span wrong;      /* wrong bytes; or nothing: each follows its run */
+    dx_patch_p_planes fixes[DX_PATCH_P_FIXES];
+    uint64_t right_left;        /* fields before the next wrong one */
+} dx_patch_p_section;
+
+static uint64_t dx_patch_p_streams_memory(const dx_patch_applier *a, uint64_t matches)
+{
+    uint64_t size = DX_PATCH_P_SLACK + DX_PATCH_P_WINDOW + DX_PATCH_P_LONGEST;
+    size += (uint64_t)4 << DX_PATCH_P_TABLE_MAX;
+    size += (uint64_t)a->section_max_ + a->decoded_max_;
+    if (a->window_log_) size += (uint64_t)1 << a->window_log_;
+    if (a->delta_.map_) size += 4 * DX_PATCH_P_MEMORY + DX_PATCH_P_MATCH_BYTES * matches;
+    return size;
+}
+
+/* Memory that was counted, in parts. */
+static void dx_patch_p_cut_streams(dx_patch_applier *a)
+{
+    dx_patch_p_predictor *x = &a->delta_.predictor_;
+    uint8_t **at = &a->memory_;
+    size_t *left = &a->left_;
+    uint64_t matches = (uint64_t)DX_PATCH_P_MATCH_BYTES * x->count_;
+    a->old_ = (uint8_t *)dx_patch_p_cut_memory(at, left, DX_PATCH_P_WINDOW);
+    if (!a->desc_.out && !a->new_)
+        a->new_ = (uint8_t *)dx_patch_p_cut_memory(at, left, DX_PATCH_P_LONGEST);
+    a->table_ = (uint32_t *)dx_patch_p_cut_memory(at, left, (uint64_t)4 << DX_PATCH_P_TABLE_MAX);
+    a->section_ = (uint8_t *)dx_patch_p_cut_memory(at, left, a->section_max_);
+    a->decoded_ = (uint8_t *)dx_patch_p_cut_memory(at, left, a->decoded_max_);
+    if (a->window_log_ && !a->desc_.out)
+        a->window_ = (uint8_t *)dx_patch_p_cut_memory(at, left, (uint64_t)1 << a->window_log_);
+    if (a->delta_.map_) {
+        x->memory_ = (uint32_t *)dx_patch_p_cut_memory(at, left, 4 * DX_PATCH_P_MEMORY);
+        x->matches_ = (uint32_t *)dx_patch_p_cut_memory(at, left, matches);
+        DX_PATCH_ASSERT(x->memory_ && x->matches_);
+    }
+    DX_PATCH_ASSERT(a->old_ && a->table_ && a->section_ && a->decoded_);
+}
+
+/* Sixteen bytes:
+
+        0  1 if there is a map    1  region_bits    2  log of the window, 0 or 10..26    3  0
+        4  bytes of the largest section    8  bytes that its streams take    12  matches        */
+static int dx_patch_p_take_stream_parameters(dx_patch_applier *a)
+{
+    dx_patch_p_delta *d = &a->delta_;
+    const uint8_t *p = a->in_;
+    if (d->coder_.size_ < DX_PATCH_P_STREAM_PARAMETERS_SIZE) return DX_PATCH_ECORRUPT;
+    d->coder_.at_ = DX_PATCH_P_STREAM_PARAMETERS_SIZE;
+    d->map_ = p[0] & 1;
+    d->predictor_.region_bits_ = p[1];
+    a->window_log_ = p[2];
+    a->section_max_ = dx_patch_p_load32(p + 4);
+    a->decoded_max_ = dx_patch_p_load32(p + 8);
+    d->predictor_.count_ = dx_patch_p_load32(p + 12);
+    if (p[0] > 1 || p[1] > 32 || p[3]) return DX_PATCH_EVERSION;
+    if (a->window_log_ && (a->window_log_ < 10 || a->window_log_ > 26)) return DX_PATCH_EVERSION;
+    if (d->map_ ? (a->from_size_ | a->to_size_) >> 32 : d->predictor_.count_)
+        return DX_PATCH_EHEADER;
+    if (dx_patch_p_streams_memory(a, d->predictor_.count_) > a->header_.memory_size)
+        return DX_PATCH_EHEADER;
+    dx_patch_p_cut_streams(a);
+    a->state_ = a->to_size_ ? DX_PATCH_P_SECTION_HEAD : DX_PATCH_P_DONE;
+    return DX_PATCH_OK;
+}
+
+/* Is it the map that comes first? */
+static bool dx_patch_p_wants_map(const dx_patch_applier *a)
+{
+    return a->delta_.map_ && !a->setup_side_;
+}
+
+static int dx_patch_p_take_section_head(dx_patch_applier *a)
+{
+    dx_patch_p_coder *c = &a->delta_.coder_;
+    uint64_t size = dx_patch_p_get_varint(c);
+    uint64_t target = dx_patch_p_get_varint(c);
+    DX_PATCH_ASSERT(a->produced_ < a->to_size_);
+    if (c->overrun_ || c->bad_number_) return DX_PATCH_ECORRUPT;
+    if (size > a->section_max_) return DX_PATCH_EHEADER;
+    if (dx_patch_p_wants_map(a) ? target > 0 : !target || target > a->to_size_ - a->produced_)
+        return DX_PATCH_EBOUNDS;
+    a->section_size_ = (uint32_t)size;
+    a->section_at_ = 0;
+    a->section_target_ = target;
+    a->state_ = DX_PATCH_P_SECTION;
+    return DX_PATCH_OK;
+}
+
+static bool dx_patch_p_span_empty(const dx_patch_p_span *s) { return s->at == s->end; }
+
+/* What was wrong with streams: they take more memory than they may, or make no sense. */
+static int dx_patch_p_streams_error(const dx_patch_p_streams *s)
+{
+    return s->store.full ? DX_PATCH_EHEADER : DX_PATCH_ECORRUPT;
+}
+
+static void dx_patch_p_open_streams(const dx_patch_applier *a, dx_patch_p_streams *s)
+{
+    DX_PATCH_MEMSET(s, 0, sizeof *s);
+    s->in.at = a->section_;
+    s->in.end = a->section_ + a->section_size_;
+    s->store.at = a->decoded_;
+    s->store.left = a->decoded_max_;
+    s->store.left_min = a->decoded_max_;
+    s->table = a->table_;
+}
+
+/* The setups of base and target, as numbers; of the target what is to be added to the base's. */
+static bool dx_patch_p_read_setup(dx_patch_p_predictor *x, dx_patch_p_span *numbers)
+{
+    uint64_t v;
+    uint32_t side, i, words;
+    for (side = 0; side < 2; side++) {
+        uint64_t *setup = x->setup_[side];
+        words = DX_PATCH_P_SETUP_SEGMENT;
+        for (i = 0; i < words; i++) {
+            if (!dx_patch_p_span_number(numbers, &v)) return false;
+            setup[i] = dx_patch_p_unzigzag(v) + (side ? x->setup_[0][i] : 0);
+            if (i != DX_PATCH_P_SETUP_COUNT) continue;
+            if (setup[i] > DX_PATCH_P_SEGMENTS) return false;
+            words += DX_PATCH_P_SEG_WORDS * (uint32_t)setup[i];
+        }
+    }
+    return dx_patch_p_span_empty(numbers);
+}
+
+/* The map: setup, and gap, size less one and jump of each match, each kind in a stream. */
+static int dx_patch_p_make_list(dx_patch_applier *a)
+{
+    dx_patch_p_predictor *x = &a->delta_.predictor_;
+    dx_patch_p_streams s;
+    dx_patch_p_span setup, gaps, sizes, jumps;
+    uint64_t gap, size, jump;
+    int error = DX_PATCH_OK;
+    dx_patch_p_open_streams(a, &s);
+    if (!dx_patch_p_read_stream(&s, &setup) || !dx_patch_p_read_stream(&s, &gaps) ||
+        !dx_patch_p_read_stream(&s, &sizes) || !dx_patch_p_read_stream(&s, &jumps))
+        return dx_patch_p_streams_error(&s);
+    if (!dx_patch_p_span_empty(&s.in) || !dx_patch_p_read_setup(x, &setup))
+        return DX_PATCH_ECORRUPT;
+    while (!error && a->match_at_ < x->count_) {
+        if (!dx_patch_p_span_number(&gaps, &gap) || !dx_patch_p_span_number(&sizes, &size) ||
+            !dx_patch_p_span_number(&jumps, &jump))
+            return DX_PATCH_ECORRUPT;
+        error = dx_patch_p_place_match(a, gap, size, jump);
+        if (!error) dx_patch_p_list_match(a);
+    }
+    if (error) return error;
+    if (!dx_patch_p_span_empty(&gaps) || !dx_patch_p_span_empty(&sizes) ||
+        !dx_patch_p_span_empty(&jumps))
+        return DX_PATCH_ECORRUPT;
+    dx_patch_p_sort_matches(x);
+    a->match_at_ = 0;
+    a->match_left_ = 0;
+    a->setup_side_ = 1;
+    return DX_PATCH_OK;
+}
+
+/* A shelf: a byte, mode + 4 * streams; the list, if there is one; the streams. */
+static bool dx_patch_p_read_shelf(dx_patch_p_streams *s, dx_patch_p_shelf *shelf, bool hinted)
+{
+    uint32_t count, i;
+    dx_patch_p_span list;
+    DX_PATCH_MEMSET(shelf, 0, sizeof *shelf);
+    if (dx_patch_p_span_empty(&s->in)) return false;
+    count = *s->in.at++;
+    shelf->mode = count & 3;
+    count >>= 2;
+    if (shelf->mode > DX_PATCH_P_SHELF_BYTE || count < 1 || count > DX_PATCH_P_SHELF) return false;
+    if (shelf->mode == DX_PATCH_P_SHELF_ONE && count != 1) return false;
+    if (shelf->mode == DX_PATCH_P_SHELF_PLACE && count != (hinted ? 1u : 4u)) return false;
+    if (shelf->mode == DX_PATCH_P_SHELF_BYTE) {
+        if (!dx_patch_p_read_stream(s, &list) || list.end - list.at != 256) return false;
+        shelf->list = list.at;
+        for (i = 0; i < 256; i++)
+            if (list.at[i] >= count) return false;
+    }
+    for (i = 0; i < count; i++)
+        if (!dx_patch_p_read_inner(s, shelf->streams + i)) return false;
+    return true;
+}
+
+static bool dx_patch_p_shelf_empty(const dx_patch_p_shelf *shelf)
+{
+    uint32_t i;
+    for (i = 0; i < DX_PATCH_P_SHELF; i++)
+        if (!dx_patch_p_span_empty(shelf->streams + i)) return false;
+    return true;
+}
+
+/* The next byte of one of its streams, or -1. */
+static int dx_patch_p_shelf_byte(dx_patch_p_shelf *shelf, uint32_t stream)
+{
+    dx_patch_p_span *s = shelf->streams + stream;
+    DX_PATCH_ASSERT(stream < DX_PATCH_P_SHELF);
+    return s->at == s->end ? -1 : *s->at++;
+}
+
+/* Numbers: a byte, 1 if their bytes are in planes; their stream, or that of their lengths and, for
+   each length that occurs, as many planes. */
+static bool dx_patch_p_read_planes(dx_patch_p_streams *s, dx_patch_p_planes *p)
+{
+    uint32_t counts[5] = {0, 0, 0, 0, 0}, length, i;
+    const uint8_t *at;
+    dx_patch_p_span *plane = p->planes;
+    DX_PATCH_MEMSET(p, 0, sizeof *p);
+    if (dx_patch_p_span_empty(&s->in) || *s->in.at > 1) return false;
+    p->split = *s->in.at++ == 1;
+    if (!dx_patch_p_read_stream(s, &p->lengths)) return false;
+    if (!p->split) return true;
+    for (at = p->lengths.at; at < p->lengths.end; at++) {
+        if (*at < 1 || *at > 4) return false;
+        counts[*at]++;
+    }
+    for (length = 1; length <= 4; length++)
+        for (i = 0; i < length; i++, plane++) {
+            if (!counts[length]) continue;
+            if (!dx_patch_p_read_stream(s, plane)) return false;
+            if ((size_t)(plane->end - plane->at) != counts[length]) return false;
+        }
+    return true;
+}
+
+static bool dx_patch_p_planes_number(dx_patch_p_planes *p, uint64_t *v)
+{
+    uint32_t length, i;
+    dx_patch_p_span *plane;
+    if (!p->split) return dx_patch_p_span_number(&p->lengths, v);
+    if (dx_patch_p_span_empty(&p->lengths)) return false;
+    length = *p->lengths.at++;
+    plane = p->planes + length * (length - 1) / 2;
+    *v = 0;
+    for (i = 0; i < length; i++, plane++) { /* each has as many bytes as there are such lengths */
+        DX_PATCH_ASSERT(!dx_patch_p_span_empty(plane));
+        *v |= (uint64_t)*plane->at++ << 8 * i;
+    }
+    return true;
+}
+
+/* All streams of a section, in their order. */
+static bool dx_patch_p_read_section(dx_patch_p_section *s, bool map)
+{
+    dx_patch_p_streams *in = &s->streams;
+    uint32_t i;
+    if (!dx_patch_p_read_codes(in, &s->copier, dx_patch_p_read_stream)) return false;
+    if (!dx_patch_p_read_shelf(in, &s->literals, false)) return false;
+    if (!dx_patch_p_read_shelf(in, &s->hinted, true)) return false;
+    if (!map) return dx_patch_p_span_empty(&in->in);
+    if (!dx_patch_p_read_stream(in, &s->equal) || !dx_patch_p_read_stream(in, &s->ids) ||
+        !dx_patch_p_read_stream(in, &s->right) || !dx_patch_p_read_stream(in, &s->runs) ||
+        !dx_patch_p_read_stream(in, &s->wrong))
+        return false;
+    for (i = 0; i < DX_PATCH_P_FIXES; i++)
+        if (!dx_patch_p_read_planes(in, s->fixes + i)) return false;
+    return dx_patch_p_span_empty(&in->in);
+}
+
+/* All that was sent was of use. */
+static bool dx_patch_p_section_used(const dx_patch_p_section *s)
+{
+    uint32_t i;
+    bool used = dx_patch_p_copier_done(&s->copier) && dx_patch_p_shelf_empty(&s->literals) &&
+                dx_patch_p_shelf_empty(&s->hinted) && dx_patch_p_span_empty(&s->equal) &&
+                dx_patch_p_span_empty(&s->ids) && dx_patch_p_span_empty(&s->right) &&
+                dx_patch_p_span_empty(&s->runs) && dx_patch_p_span_empty(&s->wrong);
+    for (i = 0; i < DX_PATCH_P_FIXES; i++) used = used && dx_patch_p_span_empty(&s->fixes[i].lengths);
+    return used;
+}
+
+/* Bytes of the base, as they are. */
+static int dx_patch_p_emit_base(dx_patch_applier *a, uint64_t source, uint64_t size)
+{
+    const uint8_t *base = (const uint8_t *)a->desc_.base;
+    int error = DX_PATCH_OK;
+    DX_PATCH_ASSERT(source <= a->from_size_ && size <= a->from_size_ - source);
+    if (base) return dx_patch_p_emit(a, base + source, (size_t)size);
+    while (size && !error) {
+        uint32_t part = size < DX_PATCH_P_BLOCK ? (uint32_t)size : DX_PATCH_P_BLOCK;
+        uint8_t *to = dx_patch_p_room(a);
+        error = dx_patch_p_read(a, source, to, part);
+        if (!error) error = dx_patch_p_emit(a, to, part);
+        source += part;
+        size -= part;
+    }
+    return error;
+}
+
+/* Bytes of the target's past: of the caller's `out`, or of the window. */
+static int dx_patch_p_emit_past(dx_patch_applier *a, uint64_t back, uint64_t size)
+{
+    uint64_t window = (uint64_t)1 << a->window_log_;
+    int error = DX_PATCH_OK;
+    if (!a->window_log_ || back > window || back > a->produced_) return DX_PATCH_EBOUNDS;
+    while (size && !error) {
+        uint64_t part = size < DX_PATCH_P_BLOCK ? size : DX_PATCH_P_BLOCK;
+        uint8_t *to = dx_patch_p_room(a);
+        if (a->desc_.out) {
+            dx_patch_p_copy_back(to, (size_t)back, (size_t)part);
+        } else {
+            uint64_t at = (a->produced_ - back) & (window - 1);
+            if (part > back) part = back; /* the bytes behind these are not there yet */
+            if (part > window - at) part = window - at;
+            DX_PATCH_MEMCPY(to, a->window_ + (size_t)at, (size_t)part);
+        }
+        error = dx_patch_p_emit(a, to, (size_t)part);
+        size -= part;
+    }
+    return error;
+}
+
+/* Literals that stand in for bytes of the base on a line that goes on behind them. */
+static int dx_patch_p_emit_hinted(dx_patch_applier *a, dx_patch_p_section *s, uint32_t size)
+{
+    dx_patch_p_shelf *shelf = &s->hinted;
+    uint8_t *to = dx_patch_p_room(a);
+    uint32_t i, stream = 0;
+    int byte, error;
+    DX_PATCH_ASSERT(size <= DX_PATCH_P_HINTED);
+    error = dx_patch_p_read(a, a->produced_ + s->copier.lines.shifts[0], a->old_, size);
+    if (error) return error;
+    for (i = 0; i < size; i++) {
+        if (shelf->mode == DX_PATCH_P_SHELF_BYTE) stream = shelf->list[a->old_[i]];
+        byte = dx_patch_p_shelf_byte(shelf, stream);
+        if (byte < 0) return DX_PATCH_ECORRUPT;
+        if (shelf->mode == DX_PATCH_P_SHELF_PLACE) byte += a->old_[i];
+        to[i] = (uint8_t)(byte & 255);
+    }
+    return dx_patch_p_emit(a, to, size);
+}
+
+static int dx_patch_p_emit_literals(dx_patch_applier *a, dx_patch_p_section *s, uint64_t size)
+{
+    dx_patch_p_shelf *shelf = &s->literals;
+    dx_patch_p_span *all = shelf->streams;
+    int error = DX_PATCH_OK, byte;
+    while (size && !error) {
+        uint32_t part = size < DX_PATCH_P_BLOCK ? (uint32_t)size : DX_PATCH_P_BLOCK, i;
+        uint32_t before = (uint32_t)(a->delta_.past_ & 255), stream;
+        uint8_t *to = dx_patch_p_room(a);
+        size -= part;
+        if (shelf->mode == DX_PATCH_P_SHELF_ONE) {
+            if (part > (size_t)(all->end - all->at)) return DX_PATCH_ECORRUPT;
+            all->at += part;
+            error = dx_patch_p_emit(a, all->at - part, part);
+            continue;
+        }
+        for (i = 0; i < part; i++) {
+            stream = (uint32_t)(a->produced_ + i) & 3;
+            if (shelf->mode == DX_PATCH_P_SHELF_BYTE) stream = shelf->list[before];
+            byte = dx_patch_p_shelf_byte(shelf, stream);
+            if (byte < 0) return DX_PATCH_ECORRUPT;
+            before = (uint32_t)byte;
+            to[i] = (uint8_t)byte;
+        }
+        error = dx_patch_p_emit(a, to, part);
+    }
+    return error;
+}
+
+/* So many bytes that are in no match. */
+static int dx_patch_p_make_gap(dx_patch_applier *a, dx_patch_p_section *s, uint64_t size)
+{
+    dx_patch_p_copier *c = &s->copier;
+    uint64_t end = a->produced_ + size;
+    int error = DX_PATCH_OK;
+    while (!error && a->produced_ < end) {
+        dx_patch_p_copy copy;
+        uint64_t left = end - a->produced_, shift = c->lines.shifts[0];
+        bool hinted;
+        if (!dx_patch_p_next_copy(c, a->produced_, left, a->from_size_, &copy))
+            return DX_PATCH_ECORRUPT;
+        hinted = copy.size && copy.code == DX_PATCH_P_FROM_SAME;
+        DX_PATCH_ASSERT(!hinted || shift == c->lines.shifts[0]);
+        (void)shift;
+        if (hinted && copy.literals <= DX_PATCH_P_HINTED)
+            error = dx_patch_p_emit_hinted(a, s, (uint32_t)copy.literals);
+        else error = dx_patch_p_emit_literals(a, s, copy.literals);
+        if (error || !copy.size) continue;
+        if (copy.own) error = dx_patch_p_emit_past(a, c->lines.back, copy.size);
+        else error = dx_patch_p_emit_base(a, copy.source, copy.size);
+    }
+    return error;
+}
+
+/* The fields of a block, put over its old bytes at `to`. */
+static bool dx_patch_p_fill_fields(dx_patch_p_delta *d, dx_patch_p_section *s, dx_patch_p_block *b,
+                                   uint8_t *to)
+{
+    dx_patch_p_predictor *x = &d->predictor_;
+    while (d->id_ != DX_PATCH_P_ID_NONE) {
+        dx_patch_p_field f;
+        uint64_t error = 0;
+        b->at = dx_patch_p_next_place(d->id_, b, b->at, b->from);
+        if (b->at >= b->size) break;
+        f = dx_patch_p_predict(x, d->id_, b, b->at, b->from);
+        if (!f.size) {
+            b->at++;
+            continue;
+        }
+        if (s->right_left) {
+            s->right_left--;
+        } else {
+            if (!dx_patch_p_planes_number(s->fixes + dx_patch_p_fix_kind(d->id_), &error))
+                return false;
+            error = dx_patch_p_unzigzag(error + 1); /* it is not 0 */
+            if (dx_patch_p_span_empty(&s->right)) s->right_left = UINT64_MAX;
+            else if (!dx_patch_p_span_number(&s->right, &s->right_left)) return false;
+            dx_patch_p_learn_field(x, &f, error);
+        }
+        dx_patch_p_store_field(to + b->at, f.form, f.size, f.value + error);
+        b->at += f.size;
+        b->from = (int32_t)b->at;
+    }
+    if (b->from > (int32_t)b->size) b->size = (uint32_t)b->from; /* the last one reached out */
+    DX_PATCH_ASSERT(b->size <= b->limit);
+    return true;
+}
+
+/* The bytes of a block that are wrong after that. */
+static bool dx_patch_p_mend_block(dx_patch_p_section *s, const dx_patch_p_block *b, uint8_t *to,
+                                  dx_patch_p_span *wrong)
+{
+    uint32_t at = 0;
+    uint64_t run;
+    while (at < b->size) {
+        if (!dx_patch_p_span_number(&s->runs, &run)) return false;
+        if (!run) return true;
+        if (run > b->size - at || dx_patch_p_span_empty(wrong)) return false;
+        at += (uint32_t)run;
+        to[at - 1] = (uint8_t)((to[at - 1] + *wrong->at++) & 255);
+    }
+    return true;
+}
+
+/* The next block of a match, with changes; its offsets are match_old_ and produced_. */
+static int dx_patch_p_make_block(dx_patch_applier *a, dx_patch_p_section *s, uint64_t left,
+                                 dx_patch_p_span *wrong, uint32_t *made)
+{
+    dx_patch_p_delta *d = &a->delta_;
+    dx_patch_p_block *b = &a->block_;
+    uint32_t before = DX_PATCH_P_BEFORE;
+    uint8_t *to = dx_patch_p_room(a);
+    int error = DX_PATCH_OK;
+    if (dx_patch_p_span_empty(&s->ids)) return DX_PATCH_ECORRUPT;
+    d->id_ = *s->ids.at++;
+    if (d->id_ >= DX_PATCH_P_IDS) return DX_PATCH_EVERSION;
+    if (before > a->match_old_) before = (uint32_t)a->match_old_;
+    b->old_at = a->match_old_;
+    b->new_at = a->produced_;
+    dx_patch_p_start_block(d, b, left);
+    b->old_bytes = a->old_ + DX_PATCH_P_BEFORE;
+    if (a->desc_.base) b->old_bytes = (const uint8_t *)a->desc_.base + b->old_at;
+    else error = dx_patch_p_read(a, b->old_at - before, a->old_ + DX_PATCH_P_BEFORE - before,
+                                 b->limit + before);
+    if (error) return error;
+    DX_PATCH_MEMCPY(to, b->old_bytes, b->limit);
+    if (!dx_patch_p_fill_fields(d, s, b, to) || !dx_patch_p_mend_block(s, b, to, wrong))
+        return DX_PATCH_ECORRUPT;
+    *made = b->size;
+    return dx_patch_p_emit(a, to, b->size);
+}
+
+/* So many bytes of the match. */
+static int dx_patch_p_make_match(dx_patch_applier *a, dx_patch_p_section *s, uint64_t size)
+{
+    dx_patch_p_span *wrong = dx_patch_p_span_empty(&s->wrong) ? &s->runs : &s->wrong;
+    int error = DX_PATCH_OK;
+    DX_PATCH_ASSERT(size <= a->match_left_);
+    a->match_left_ -= size;
+    while (size && !error) {
+        uint64_t equal, blocks = (size - 1) / DX_PATCH_P_BLOCK + 1;
+        uint32_t made = 0;
+        if (!dx_patch_p_span_number(&s->equal, &equal)) return DX_PATCH_ECORRUPT;
+        if (equal > blocks) return DX_PATCH_EBOUNDS;
+        equal = equal == blocks ? size : equal * DX_PATCH_P_BLOCK;
+        error = dx_patch_p_emit_base(a, a->match_old_, equal);
+        a->match_old_ += equal;
+        size -= equal;
+        if (error || !size) break;
+        error = dx_patch_p_make_block(a, s, size, wrong, &made);
+        a->match_old_ += made;
+        size -= made;
+    }
+    return error;
+}
+
+/* The next match of the list starts here, if it does. How many bytes until it does, or the match
+   that has started ends. */
+static uint64_t dx_patch_p_next_part(dx_patch_applier *a, dx_patch_p_section *s)
+{
+    const dx_patch_p_predictor *x = &a->delta_.predictor_;
+    const uint32_t *match = x->matches_ + DX_PATCH_P_MATCH_WORDS * (size_t)a->match_at_;
+    if (a->match_left_) return a->match_left_;
+    if (a->match_at_ == x->count_) return a->to_size_ - a->produced_;
+    DX_PATCH_ASSERT(match[DX_PATCH_P_MATCH_NEW] >= a->produced_);
+    if (match[DX_PATCH_P_MATCH_NEW] > a->produced_) return match[DX_PATCH_P_MATCH_NEW] - a->produced_;
+    a->match_at_++;
+    a->match_old_ = match[DX_PATCH_P_MATCH_OLD];
+    a->match_left_ = match[DX_PATCH_P_MATCH_SIZE];
+    dx_patch_p_move_lines(&s->copier.lines, a->produced_, a->match_old_, a->match_left_);
+    return a->match_left_;
+}
+
+static int dx_patch_p_make_section(dx_patch_applier *a)
+{
+    dx_patch_p_section s;
+    uint64_t end = a->produced_ + a->section_target_, part;
+    int error = DX_PATCH_OK;
+    DX_PATCH_MEMSET(&s, 0, sizeof s);
+    dx_patch_p_open_streams(a, &s.streams);
+    if (!dx_patch_p_read_section(&s, a->delta_.map_)) return dx_patch_p_streams_error(&s.streams);
+    s.copier.lines = a->lines_;
+    s.right_left = UINT64_MAX;
+    if (!dx_patch_p_span_empty(&s.right) && !dx_patch_p_span_number(&s.right, &s.right_left))
+        return DX_PATCH_ECORRUPT;
+    if (a->delta_.map_) DX_PATCH_MEMSET(a->delta_.predictor_.memory_, 0, 4 * DX_PATCH_P_MEMORY);
+    while (!error && a->produced_ < end) {
+        part = a->delta_.map_ ? dx_patch_p_next_part(a, &s) : end - a->produced_;
+        if (part > end - a->produced_) part = end - a->produced_;
+        if (a->match_left_) error = dx_patch_p_make_match(a, &s, part);
+        else error = dx_patch_p_make_gap(a, &s, part);
+    }
+    a->lines_ = s.copier.lines;
+    if (!error && !dx_patch_p_section_used(&s)) error = DX_PATCH_ECORRUPT;
+    return error;
+}
+
+/* Collect the section; make what it is for once it is there. */
+static int dx_patch_p_take_section(dx_patch_applier *a)
+{
+    dx_patch_p_coder *c = &a->delta_.coder_;
+    size_t part = c->size_ - c->at_;
+    int error;
+    if (part > a->section_size_ - a->section_at_) part = a->section_size_ - a->section_at_;
+    if (part) DX_PATCH_MEMCPY(a->section_ + a->section_at_, c->source_ + c->at_, part);
+    c->at_ += part;
+    a->section_at_ += (uint32_t)part;
+    if (a->section_at_ < a->section_size_) return part || !c->last_ ? DX_PATCH_OK : DX_PATCH_ECORRUPT;
+    error = dx_patch_p_wants_map(a) ? dx_patch_p_make_list(a) : dx_patch_p_make_section(a);
+    a->state_ = a->produced_ < a->to_size_ ? DX_PATCH_P_SECTION_HEAD : DX_PATCH_P_DONE;
+    return error;
+}
+
 /* Decode what has arrived of the body, in steps as long as there is input for a whole one. */
 static int dx_patch_p_run(dx_patch_applier *a)
 {
@@ -3271,7 +3934,10 @@ static int dx_patch_p_run(dx_patch_applier *a)
         dx_patch_p_take_copy,
         dx_patch_p_take_choice,
         dx_patch_p_take_block,
-        dx_patch_p_take_runs};
+        dx_patch_p_take_runs,
+        dx_patch_p_take_stream_parameters,
+        dx_patch_p_take_section_head,
+        dx_patch_p_take_section};
     dx_patch_p_coder *c = &a->delta_.coder_;
     int error = DX_PATCH_OK;
     c->source_ = a->in_;
@@ -3367,6 +4033,7 @@ static int dx_patch_p_begin(dx_patch_applier *a)
     if (error) return error;
     dx_patch_p_hash_start(&a->blake3_); /* from now on of the target */
     a->state_ = DX_PATCH_P_PARAMETERS;
+    if (h->coding == DX_PATCH_CODING_STREAMS) a->state_ = DX_PATCH_P_STREAM_PARAMETERS;
     a->memory_ = (uint8_t *)a->desc_.memory;
     a->left_ = (size_t)h->memory_size; /* no more, whatever the caller has */
     dx_patch_p_make_room(a);
@@ -5921,11 +6588,10 @@ static int dx_patch_p_make_flash(dx_patch_p_job *j)
 
 static void dx_patch_p_store_header(uint8_t *p, const dx_patch_header *h)
 {
-    bool blocks = h->kind == DX_PATCH_KIND_BLOCKS;
     DX_PATCH_ASSERT(p && h);
     DX_PATCH_MEMSET(p, 0, DX_PATCH_HEADER_SIZE);
     DX_PATCH_MEMCPY(p, "DXP1", 4);
-    p[DX_PATCH_P_AT_VERSION] = blocks ? DX_PATCH_P_BLOCKS_VERSION : DX_PATCH_P_OTHER_VERSION;
+    p[DX_PATCH_P_AT_VERSION] = dx_patch_p_version(h->kind, h->coding);
     p[DX_PATCH_P_AT_KIND] = h->kind;
     p[DX_PATCH_P_AT_HASH_KIND] = DX_PATCH_P_BLAKE3_256;
     p[DX_PATCH_P_AT_CODING] = h->coding;
