@@ -5361,6 +5361,7 @@ static void dx_patch_p_put_plain(dx_patch_p_sink *sink, const uint8_t *p, size_t
         places     | 17  93  4000 | 64 | ..          hash h are, in the order of the base */
 #define DX_PATCH_P_STEPS 2048u
 #define DX_PATCH_P_STEPS_MORE 1024u /* a copy may end so far behind them */
+#define DX_PATCH_P_WAY_ROOM (DX_PATCH_P_STEPS + DX_PATCH_P_STEPS_MORE + 1u) /* literals of a way */
 #define DX_PATCH_P_NICE 96u         /* bytes of a copy that needs no other to be tried */
 #define DX_PATCH_P_CODES 144u       /* codes of numbers */
 #define DX_PATCH_P_HEADS_LOG 16u    /* hashes of four bytes */
@@ -5410,9 +5411,13 @@ typedef struct dx_patch_p_parser {
     dx_patch_p_sink runs;
     dx_patch_p_sink sources;
     dx_patch_p_sink sizes;
-    dx_patch_p_sink literals;
     dx_patch_p_sink bits;
-    uint32_t run; /* literals that are written, but not how many */
+    dx_patch_p_sink literals;
+    dx_patch_p_sink befores; /* of each literal the byte before it, if that is of interest */
+    dx_patch_p_sink places;  /* and the two lowest bits of its offset */
+    dx_patch_p_sink hinted;  /* literals with a hint, */
+    dx_patch_p_sink olds;    /* and the base's byte at the place of each */
+    uint32_t run; /* literals since the last copy, which are not written yet */
 } dx_patch_p_parser;
 
 /* The code of a number, and how many bits it leaves open. */
@@ -5631,12 +5636,28 @@ static size_t dx_patch_p_try_all(dx_patch_p_parser *p, size_t start, uint32_t pl
     return run > best ? run : best;
 }
 
-static void dx_patch_p_write_run(dx_patch_p_parser *p)
+/* The literals in front of target offset `at`, and how many they are. */
+static void dx_patch_p_write_run(dx_patch_p_parser *p, size_t at, bool hinted)
 {
     uint32_t bits, code = dx_patch_p_number_code(p->run, &bits);
+    size_t i;
+    DX_PATCH_ASSERT(p->run <= at);
     dx_patch_p_sink_byte(&p->runs, code);
     dx_patch_p_sink_bits(&p->bits, p->run, bits);
     p->counts.runs[code]++;
+    for (i = at - p->run; i < at; i++) {
+        uint64_t old_at = i + p->lines.shifts[0];
+        p->counts.literals[p->target[i]]++;
+        if (hinted) {
+            dx_patch_p_sink_byte(&p->hinted, p->target[i]);
+            dx_patch_p_sink_byte(&p->olds, old_at < p->base_size ? p->base[(size_t)old_at] : 0u);
+            continue;
+        }
+        dx_patch_p_sink_byte(&p->literals, p->target[i]);
+        if (!p->base_size) continue; /* repeats: their literals are not shared out */
+        dx_patch_p_sink_byte(&p->befores, i ? p->target[i - 1] : 0u);
+        dx_patch_p_sink_byte(&p->places, (uint32_t)(i & 3));
+    }
     p->run = 0;
 }
 
@@ -5645,7 +5666,8 @@ static void dx_patch_p_write_copy(dx_patch_p_parser *p, uint64_t at, uint64_t so
 {
     uint64_t distance;
     uint32_t bits, code;
-    dx_patch_p_write_run(p);
+    bool same = !own && source - at == p->lines.shifts[0];
+    dx_patch_p_write_run(p, (size_t)at, same && p->run <= DX_PATCH_P_HINTED);
     code = dx_patch_p_source_code(&p->lines, at, source, own, &distance);
     dx_patch_p_sink_byte(&p->sources, code);
     if (distance) dx_patch_p_sink_bits(&p->bits, (uint32_t)distance, dx_patch_p_length(distance) - 1);
@@ -5671,23 +5693,29 @@ static void dx_patch_p_write_way(dx_patch_p_parser *p, size_t start, uint32_t pl
     }
     for (; next; next = steps[next].from) {
         const dx_patch_p_way *s = steps + next;
-        if (s->size) {
-            dx_patch_p_write_copy(p, start + next - s->size, s->source, s->own, s->size);
-        } else {
-            uint8_t byte = p->target[start + next - 1];
-            dx_patch_p_sink_byte(&p->literals, byte);
-            p->counts.literals[byte]++;
-            p->run++;
-        }
+        if (s->size) dx_patch_p_write_copy(p, start + next - s->size, s->source, s->own, s->size);
+        else p->run++;
     }
 }
 
-/* Copies and literals for these bytes of the target. */
-static void dx_patch_p_parse(dx_patch_p_parser *p, size_t from, size_t to)
+/* Is there room for the streams of one more way? */
+static bool dx_patch_p_parser_has_room(const dx_patch_p_parser *p)
+{
+    const size_t room = DX_PATCH_P_WAY_ROOM;
+    return (size_t)(p->runs.end - p->runs.at) > room &&
+           (size_t)(p->sources.end - p->sources.at) > room &&
+           (size_t)(p->sizes.end - p->sizes.at) > room &&
+           (size_t)(p->literals.end - p->literals.at) > room + p->run &&
+           (size_t)(p->bits.end - p->bits.at) > 8 * room;
+}
+
+/* Copies and literals for these bytes of the target, or for as many as there is room for. Returns
+   up to where. */
+static size_t dx_patch_p_parse(dx_patch_p_parser *p, size_t from, size_t to)
 {
     size_t at = from;
     dx_patch_p_way *steps = p->steps;
-    while (at < to) {
+    while (at < to && dx_patch_p_parser_has_room(p)) {
         uint32_t place = 0, end = 0;
         size_t run = dx_patch_p_base_run(p, at, to - at, at + p->lines.shifts[0]);
         if (run > UINT32_MAX / 2) run = UINT32_MAX / 2;
@@ -5718,23 +5746,20 @@ static void dx_patch_p_parse(dx_patch_p_parser *p, size_t from, size_t to)
             }
             run = dx_patch_p_try_all(p, at, place, to - at - place);
             dx_patch_p_note_place(p, at + place);
-            if (run >= DX_PATCH_P_NICE) end = p->steps_end < place + run ? p->steps_end : place + (uint32_t)run;
+            if (run < DX_PATCH_P_NICE) continue;
+            end = place + (uint32_t)(run < UINT32_MAX / 2 ? run : UINT32_MAX / 2);
+            if (end > p->steps_end) end = p->steps_end;
         }
         dx_patch_p_write_way(p, at, end);
         at += end;
     }
-    if (p->run) dx_patch_p_write_run(p);
+    if (p->run) dx_patch_p_write_run(p, at, false);
+    return at;
 }
 
 /* What making a stream with repeats takes besides the parser: memory for the codes. */
 #define DX_PATCH_P_REPEATS_MIN 48u /* bytes of a stream that may have them */
 #define DX_PATCH_P_REPEAT_LINKS 16u /* log: how far back they are looked for */
-
-/* Memory that a parser of so many bytes needs to write to. */
-static uint64_t dx_patch_p_parser_room(uint64_t size)
-{
-    return 4 * (size + 64) + 2 * size + 64; /* four streams of codes and literals; the bits */
-}
 
 static bool dx_patch_p_sink_start(dx_patch_p_sink *s, dx_patch_p_store *store, uint64_t size)
 {
@@ -5745,28 +5770,25 @@ static bool dx_patch_p_sink_start(dx_patch_p_sink *s, dx_patch_p_store *store, u
     return true;
 }
 
-/* The streams of a parser anew, in memory that is there for them. */
-static bool dx_patch_p_parser_start(dx_patch_p_parser *p, dx_patch_p_store *store, uint64_t size)
+/* The past is forgotten: what comes is a target's start. */
+static void dx_patch_p_parser_forget(dx_patch_p_parser *p)
 {
     DX_PATCH_MEMSET(&p->lines, 0, sizeof p->lines);
-    DX_PATCH_MEMSET(&p->counts, 0, sizeof p->counts);
     DX_PATCH_MEMSET(p->heads, 0, (size_t)4 << DX_PATCH_P_HEADS_LOG);
-    p->run = 0;
     p->misses = 0;
-    return dx_patch_p_sink_start(&p->runs, store, size + 64) &&
-           dx_patch_p_sink_start(&p->sources, store, size + 64) &&
-           dx_patch_p_sink_start(&p->sizes, store, size + 64) &&
-           dx_patch_p_sink_start(&p->literals, store, size + 64) &&
-           dx_patch_p_sink_start(&p->bits, store, 2 * size + 64);
 }
 
-/* What is in a sink that began there. */
-static dx_patch_p_span dx_patch_p_sink_span(const dx_patch_p_sink *s, const uint8_t *start)
+/* The streams of a parser anew, with room for as many literals or copies. */
+static bool dx_patch_p_parser_start(dx_patch_p_parser *p, dx_patch_p_store *store, uint64_t size)
 {
-    dx_patch_p_span span;
-    span.at = start;
-    span.end = s->at;
-    return span;
+    size += DX_PATCH_P_WAY_ROOM + 64;
+    DX_PATCH_MEMSET(&p->counts, 0, sizeof p->counts);
+    p->run = 0;
+    return dx_patch_p_sink_start(&p->runs, store, size) &&
+           dx_patch_p_sink_start(&p->sources, store, size) &&
+           dx_patch_p_sink_start(&p->sizes, store, size) &&
+           dx_patch_p_sink_start(&p->literals, store, size) &&
+           dx_patch_p_sink_start(&p->bits, store, 2 * size + 8 * DX_PATCH_P_WAY_ROOM);
 }
 
 /* REPEATS of these bytes, into the sink. False: there is no memory for it. The parser is there for
@@ -5786,12 +5808,13 @@ static bool dx_patch_p_put_repeats(dx_patch_p_sink *sink, dx_patch_p_parser *p,
         dx_patch_p_span bits;
         const uint8_t *runs, *sources, *sizes, *literals;
         if (!dx_patch_p_parser_start(p, &scratch, size)) return false;
+        dx_patch_p_parser_forget(p);
         runs = p->runs.at;
         sources = p->sources.at;
         sizes = p->sizes.at;
         literals = p->literals.at;
         bits.at = p->bits.at;
-        dx_patch_p_parse(p, 0, size);
+        if (dx_patch_p_parse(p, 0, size) < size) return false;
         dx_patch_p_sink_end(&p->bits);
         dx_patch_p_set_prices(p);
         if (!round) continue;
@@ -5813,23 +5836,18 @@ static void dx_patch_p_put_stream(dx_patch_p_sink *sink, dx_patch_p_parser *p,
                                   dx_patch_p_store store, const uint8_t *bytes, size_t size)
 {
     dx_patch_p_sink plain = *sink, repeats;
+    const uint8_t *start;
     dx_patch_p_put_plain(&plain, bytes, size);
-    if (size < DX_PATCH_P_REPEATS_MIN || plain.full ||
-        !dx_patch_p_sink_start(&repeats, &store, size + size / 4 + 256)) {
-        *sink = plain;
-        return;
-    }
-    {
-        const uint8_t *start = repeats.at;
-        size_t saved;
-        if (!dx_patch_p_put_repeats(&repeats, p, store, bytes, size) ||
-            (size_t)(repeats.at - start) >= (size_t)(plain.at - sink->at)) {
-            *sink = plain;
+    if (size >= DX_PATCH_P_REPEATS_MIN && !plain.full &&
+        dx_patch_p_sink_start(&repeats, &store, size + size / 4 + 256)) {
+        start = repeats.at;
+        if (dx_patch_p_put_repeats(&repeats, p, store, bytes, size) &&
+            repeats.at - start < plain.at - sink->at) {
+            dx_patch_p_sink_bytes(sink, start, (size_t)(repeats.at - start));
             return;
         }
-        saved = (size_t)(repeats.at - start);
-        dx_patch_p_sink_bytes(sink, start, saved);
     }
+    *sink = plain;
 }
 
 /* >>maker: a delta -------------------------------------------------------------
