@@ -3812,10 +3812,12 @@ static bool dx_patch_p_mend_block(dx_patch_p_section *s, const dx_patch_p_block 
     return true;
 }
 
-/* The next block of a match, with changes; its offsets are match_old_ and produced_. */
+/* The next block of a match, with changes; its offsets are match_old_ and produced_. `left` bytes
+   are missing of the match in this section. */
 static int dx_patch_p_make_block(dx_patch_applier *a, dx_patch_p_section *s, uint64_t left,
                                  dx_patch_p_span *wrong, uint32_t *made)
 {
+    uint64_t match_left = a->match_left_ + left; /* what is behind the section may be looked at */
     dx_patch_p_delta *d = &a->delta_;
     dx_patch_p_block *b = &a->block_;
     uint32_t before = DX_PATCH_P_BEFORE;
@@ -3827,15 +3829,16 @@ static int dx_patch_p_make_block(dx_patch_applier *a, dx_patch_p_section *s, uin
     if (before > a->match_old_) before = (uint32_t)a->match_old_;
     b->old_at = a->match_old_;
     b->new_at = a->produced_;
-    dx_patch_p_start_block(d, b, left);
+    dx_patch_p_start_block(d, b, match_left);
     b->old_bytes = a->old_ + DX_PATCH_P_BEFORE;
     if (a->desc_.base) b->old_bytes = (const uint8_t *)a->desc_.base + b->old_at;
     else error = dx_patch_p_read(a, b->old_at - before, a->old_ + DX_PATCH_P_BEFORE - before,
                                  b->limit + before);
     if (error) return error;
     DX_PATCH_MEMCPY(to, b->old_bytes, b->limit);
-    if (!dx_patch_p_fill_fields(d, s, b, to) || !dx_patch_p_mend_block(s, b, to, wrong))
-        return DX_PATCH_ECORRUPT;
+    if (!dx_patch_p_fill_fields(d, s, b, to)) return DX_PATCH_ECORRUPT;
+    if (b->size > left) return DX_PATCH_EBOUNDS; /* no section ends within a block */
+    if (!dx_patch_p_mend_block(s, b, to, wrong)) return DX_PATCH_ECORRUPT;
     *made = b->size;
     return dx_patch_p_emit(a, to, b->size);
 }
@@ -5061,6 +5064,7 @@ static bool dx_patch_p_find_segments(const uint8_t *p, size_t size, uint64_t *se
    Which form a stream gets is found by price: all are thought through, the cheapest is written.
    Prices are in sixteenths of a bit, and whole numbers, so that they are the same everywhere. */
 typedef struct dx_patch_p_sink { /* where bytes and bits are written */
+    uint8_t *start;
     uint8_t *at;
     uint8_t *end;
     uint64_t held; /* bits that wait for a whole byte, the first one lowest */
@@ -5706,6 +5710,7 @@ static bool dx_patch_p_parser_has_room(const dx_patch_p_parser *p)
            (size_t)(p->sources.end - p->sources.at) > room &&
            (size_t)(p->sizes.end - p->sizes.at) > room &&
            (size_t)(p->literals.end - p->literals.at) > room + p->run &&
+           (!p->base_size || (size_t)(p->hinted.end - p->hinted.at) > room) &&
            (size_t)(p->bits.end - p->bits.at) > 8 * room;
 }
 
@@ -5764,9 +5769,10 @@ static size_t dx_patch_p_parse(dx_patch_p_parser *p, size_t from, size_t to)
 static bool dx_patch_p_sink_start(dx_patch_p_sink *s, dx_patch_p_store *store, uint64_t size)
 {
     DX_PATCH_MEMSET(s, 0, sizeof *s);
-    s->at = dx_patch_p_store_take(store, size);
-    if (!s->at) return false;
-    s->end = s->at + (size_t)size;
+    s->start = dx_patch_p_store_take(store, size);
+    if (!s->start) return false;
+    s->at = s->start;
+    s->end = s->start + (size_t)size;
     return true;
 }
 
@@ -5873,6 +5879,7 @@ typedef struct dx_patch_p_maker {
     uint32_t streak;   /* of blocks that chose the same one */
     uint32_t wins[16]; /* how often each predictor was the best of all */
     uint64_t literals; /* bytes in no match */
+    bool streams;      /* what is made is a delta of streams: prices are of these */
     uint32_t memory[DX_PATCH_P_MEMORY]; /* corrections, to be put back; words of find_address() */
     uint8_t now[DX_PATCH_P_LONGEST]; /* a block as it is once its fields are known */
 } dx_patch_p_maker;
@@ -5885,6 +5892,10 @@ static void dx_patch_p_put_block(dx_patch_p_maker *m, uint32_t id, dx_patch_p_bl
     DX_PATCH_MEMCPY(m->now, b->old_bytes, b->limit);
     (void)dx_patch_p_code_block(d, b, m->now);
 }
+
+struct dx_patch_p_writer;
+static uint64_t dx_patch_p_stream_block(dx_patch_p_maker *m, struct dx_patch_p_writer *w,
+                                        uint32_t id, dx_patch_p_block *b); /* >>sectionmaker */
 
 /* How many blocks pass before a predictor that seldom wins is tried again. */
 static uint32_t dx_patch_p_try_every(const dx_patch_p_maker *m)
@@ -5912,7 +5923,8 @@ static uint32_t dx_patch_p_choose(dx_patch_p_maker *m, const dx_patch_p_block *b
         if (id && id != last_id && seldom && m->blocks % every) continue;
         d->coder_.mode_ = DX_PATCH_P_COUNT;
         d->coder_.cost_ = 0;
-        dx_patch_p_put_block(m, id, &copy);
+        if (m->streams) d->coder_.cost_ = dx_patch_p_stream_block(m, NULL, id, &copy);
+        else dx_patch_p_put_block(m, id, &copy);
         if (id) DX_PATCH_MEMCPY(d->predictor_.memory_, m->memory, sizeof m->memory);
         cost = d->coder_.cost_ * DX_PATCH_P_BLOCK / copy.size;
         *d = before;
@@ -6336,6 +6348,688 @@ static int dx_patch_p_make_range(dx_patch_p_job *j, dx_patch_p_maker *m, uint8_t
     return j->used < j->target_size ? DX_PATCH_OK : dx_patch_p_make_plain(j);
 }
 
+/* >>sectionmaker: deltas of streams, written --------------------------------------
+   The target is walked once. Gaps go through the parser, matches through their blocks; each kind of
+   symbol has a sink of its own. When one of them is nearly full, or the target complete, the sinks
+   become the streams of a section:
+
+        walk       gap | match ........ | gap | match    |  ..
+        sinks      runs sources sizes bits literals hinted | equal ids right runs wrong fixes
+                     \______________ each in its smallest form _____________/
+        body       parameters | map | section | section | ..
+
+   A delta may have no matches at all, and then is copies from its start to its end. That is best for
+   text and tables, matches for programs; where the choice is not clear both are made. */
+#define DX_PATCH_P_SINK_MAX 262144u  /* bytes of a kind in a section, about */
+#define DX_PATCH_P_BLOCK_ROOM 12288u /* a block writes no more than this to a sink */
+#define DX_PATCH_P_SHARE_MIN 512u    /* literals that are worth being shared out */
+
+enum { /* sinks of matches, */
+    DX_PATCH_P_S_EQUAL,
+    DX_PATCH_P_S_IDS,
+    DX_PATCH_P_S_RIGHT,
+    DX_PATCH_P_S_RUNS,
+    DX_PATCH_P_S_WRONG,
+    DX_PATCH_P_S_BOTH, /* runs and wrong bytes in turns */
+    DX_PATCH_P_S_FIX,
+    DX_PATCH_P_SINKS = DX_PATCH_P_S_FIX + DX_PATCH_P_FIXES,
+    /* and of the map */
+    DX_PATCH_P_S_SETUP = 0,
+    DX_PATCH_P_S_GAPS,
+    DX_PATCH_P_S_SIZES,
+    DX_PATCH_P_S_JUMPS,
+    DX_PATCH_P_MAP_SINKS
+};
+
+typedef struct dx_patch_p_writer {
+    dx_patch_p_maker *maker;
+    dx_patch_p_parser parser;
+    dx_patch_p_parser inner; /* of repeats in streams; in turns with the other one */
+    dx_patch_p_sink sinks[DX_PATCH_P_SINKS];
+    dx_patch_p_sink body;
+    dx_patch_p_store store; /* memory for a section */
+    uint32_t *table;        /* of rANS, to read sections again */
+    uint64_t right;         /* fields that were right since the last wrong one */
+    size_t at;              /* bytes of the target that are written */
+    size_t match;           /* matches that have started */
+    uint64_t match_left;    /* bytes of the last of these */
+    uint32_t section_max;
+    uint32_t decoded_max;
+} dx_patch_p_writer;
+
+static size_t dx_patch_p_sink_size(const dx_patch_p_sink *s) { return (size_t)(s->at - s->start); }
+
+static void dx_patch_p_put_sink(dx_patch_p_writer *w, dx_patch_p_sink *to,
+                                dx_patch_p_store store, const dx_patch_p_sink *from)
+{
+    dx_patch_p_put_stream(to, &w->inner, store, from->start, dx_patch_p_sink_size(from));
+}
+
+/* A block with this predictor; without a writer only its price, in sixteenths of a bit. What was
+   learned from it stays. */
+static uint64_t dx_patch_p_stream_block(dx_patch_p_maker *m, dx_patch_p_writer *w, uint32_t id,
+                                        dx_patch_p_block *b)
+{
+    enum { /* prices, about: a field that is right, one that is wrong, a wrong byte with its run */
+        RIGHT = 2,
+        WRONG = 64,
+        BYTE = 160
+    };
+    dx_patch_p_delta *d = &m->delta;
+    uint64_t price = 0;
+    uint32_t at = 0;
+    DX_PATCH_ASSERT(b->limit <= sizeof m->now && b->new_bytes);
+    DX_PATCH_MEMCPY(m->now, b->old_bytes, b->limit);
+    while (id != DX_PATCH_P_ID_NONE) {
+        dx_patch_p_field f;
+        uint64_t value, error;
+        b->at = dx_patch_p_next_place(id, b, b->at, b->from);
+        if (b->at >= b->size) break;
+        f = dx_patch_p_predict(&d->predictor_, id, b, b->at, b->from);
+        if (!f.size) {
+            b->at++;
+            continue;
+        }
+        value = dx_patch_p_load_field(b->new_bytes + b->at, f.form, f.size);
+        error = dx_patch_p_sign(value - f.value, 8 * f.size);
+        price += error ? WRONG + 16 * dx_patch_p_length(dx_patch_p_zigzag(error)) : RIGHT;
+        if (w && error) {
+            dx_patch_p_sink *fix = w->sinks + DX_PATCH_P_S_FIX + dx_patch_p_fix_kind(id);
+            dx_patch_p_sink_number(fix, dx_patch_p_zigzag(error) - 1);
+            dx_patch_p_sink_number(w->sinks + DX_PATCH_P_S_RIGHT, w->right);
+            w->right = 0;
+        } else if (w) {
+            w->right++;
+        }
+        dx_patch_p_learn_field(&d->predictor_, &f, error);
+        dx_patch_p_store_field(m->now + b->at, f.form, f.size, value);
+        b->at += f.size;
+        b->from = (int32_t)b->at;
+    }
+    if (b->from > (int32_t)b->size) b->size = (uint32_t)b->from;
+    while (at < b->size) {
+        uint32_t run = (uint32_t)dx_patch_p_same(m->now + at, b->new_bytes + at, b->size - at);
+        uint32_t wrong;
+        bool last = at + run == b->size;
+        price += last ? 16 : BYTE;
+        at += run + 1;
+        if (!w && last) break;
+        if (!w) continue;
+        dx_patch_p_sink_number(w->sinks + DX_PATCH_P_S_RUNS, last ? 0 : run + 1);
+        dx_patch_p_sink_number(w->sinks + DX_PATCH_P_S_BOTH, last ? 0 : run + 1);
+        if (last) break;
+        wrong = (uint32_t)(b->new_bytes[at - 1] - m->now[at - 1]) & 255;
+        dx_patch_p_sink_byte(w->sinks + DX_PATCH_P_S_WRONG, wrong);
+        dx_patch_p_sink_byte(w->sinks + DX_PATCH_P_S_BOTH, wrong);
+    }
+    return price;
+}
+
+/* Is there room for one more block? */
+static bool dx_patch_p_writer_has_room(const dx_patch_p_writer *w)
+{
+    uint32_t i;
+    for (i = 0; i < DX_PATCH_P_SINKS; i++)
+        if (w->sinks[i].end - w->sinks[i].at < (ptrdiff_t)DX_PATCH_P_BLOCK_ROOM) return false;
+    return true;
+}
+
+/* The rest of a match, or as much of it as there is room for. */
+static void dx_patch_p_walk_match(dx_patch_p_writer *w)
+{
+    const dx_patch_p_finder *f = &w->maker->finder;
+    const dx_patch_p_match *c = f->matches + w->match - 1;
+    dx_patch_p_delta *d = &w->maker->delta;
+    DX_PATCH_ASSERT(w->match > 0 && w->match_left > 0);
+    while (w->match_left && dx_patch_p_writer_has_room(w)) {
+        uint64_t old_at = c->old_at + (w->at - c->new_at), left = w->match_left, equal = 0;
+        const uint8_t *p = f->base + old_at, *q = f->target + w->at;
+        uint64_t size = 0, done = 0;
+        dx_patch_p_block b;
+        for (; done < left; done += size, equal++) {
+            size = left - done < DX_PATCH_P_BLOCK ? left - done : DX_PATCH_P_BLOCK;
+            if (DX_PATCH_MEMCMP(p + done, q + done, (size_t)size) != 0) break;
+        }
+        dx_patch_p_sink_number(w->sinks + DX_PATCH_P_S_EQUAL, equal);
+        w->at += (size_t)done;
+        w->match_left -= done;
+        if (!w->match_left) break;
+        b.old_bytes = p + done;
+        b.new_bytes = q + done;
+        b.old_at = old_at + done;
+        b.new_at = w->at;
+        dx_patch_p_start_block(d, &b, w->match_left);
+        d->id_ = dx_patch_p_choose(w->maker, &b);
+        dx_patch_p_sink_byte(w->sinks + DX_PATCH_P_S_IDS, d->id_);
+        (void)dx_patch_p_stream_block(w->maker, w, d->id_, &b);
+        w->at += b.size;
+        w->match_left -= b.size;
+    }
+}
+
+/* Gaps and matches, until a section is full. prices_only: the gaps alone, to see what is in them. */
+static void dx_patch_p_walk(dx_patch_p_writer *w, bool prices_only)
+{
+    const dx_patch_p_finder *f = &w->maker->finder;
+    size_t count = w->maker->delta.map_ ? f->match_count : 0, end;
+    while (w->at < f->target_size) {
+        const dx_patch_p_match *next = f->matches + w->match;
+        if (w->match_left && prices_only) {
+            w->at += (size_t)w->match_left;
+            w->match_left = 0;
+        } else if (w->match_left) {
+            dx_patch_p_walk_match(w);
+            if (w->match_left) return;
+        } else if (w->match < count && next->new_at == w->at) {
+            dx_patch_p_move_lines(&w->parser.lines, next->new_at, next->old_at, next->size);
+            w->match_left = next->size;
+            w->match++;
+        } else {
+            end = w->match < count ? (size_t)next->new_at : f->target_size;
+            w->at = dx_patch_p_parse(&w->parser, w->at, end);
+            if (w->at < end) return;
+        }
+    }
+}
+
+/* Which of `groups` streams takes literals of which context, so that bytes that are frequent in a
+   stream are frequent in all of its contexts. From the most frequent contexts on, each context goes
+   to the stream that makes it cheapest, and the streams' prices follow. False: no memory. */
+static bool dx_patch_p_group(dx_patch_p_store store, const dx_patch_p_sink *literals,
+                             const dx_patch_p_sink *contexts, uint32_t groups, uint8_t *list)
+{
+    uint32_t *counts, *sums, *prices, context, group, byte, round;
+    size_t i, size = dx_patch_p_sink_size(literals);
+    uint32_t totals[256];
+    store.at += (0 - (uintptr_t)store.at) & 7;
+    store.left -= store.left < 8 ? store.left : 8;
+    counts = (uint32_t *)(void *)dx_patch_p_store_take(&store, 4 * 65536u);
+    sums = (uint32_t *)(void *)dx_patch_p_store_take(&store, 4 * 256u * DX_PATCH_P_SHELF);
+    prices = (uint32_t *)(void *)dx_patch_p_store_take(&store, 4 * 256u * DX_PATCH_P_SHELF);
+    if (!counts || !sums || !prices) return false;
+    DX_PATCH_ASSERT(groups <= DX_PATCH_P_SHELF && dx_patch_p_sink_size(contexts) == size);
+    DX_PATCH_MEMSET(counts, 0, 4 * 65536u);
+    DX_PATCH_MEMSET(totals, 0, sizeof totals);
+    for (i = 0; i < size; i++) {
+        counts[256u * contexts->start[i] + literals->start[i]]++;
+        totals[contexts->start[i]]++;
+    }
+    for (group = 0; group < groups; group++) { /* the most frequent contexts, each once */
+        uint32_t most = 0;
+        for (context = 1; context < 256; context++)
+            if (totals[context] > totals[most]) most = context;
+        DX_PATCH_MEMCPY(sums + 256 * group, counts + 256 * most, 4 * 256);
+        totals[most] = 0;
+    }
+    for (round = 0; round < 4; round++) {
+        for (group = 0; group < groups; group++)
+            dx_patch_p_price_list(prices + 256 * group, sums + 256 * group, 256);
+        DX_PATCH_MEMSET(sums, 0, 4 * 256 * (size_t)groups);
+        for (context = 0; context < 256; context++) {
+            uint64_t best = UINT64_MAX;
+            for (group = 0; group < groups; group++) {
+                uint64_t price = 0;
+                for (byte = 0; byte < 256; byte++)
+                    price += (uint64_t)counts[256 * context + byte] * prices[256 * group + byte];
+                if (price >= best) continue;
+                best = price;
+                list[context] = (uint8_t)group;
+            }
+            for (byte = 0; byte < 256; byte++)
+                sums[256u * list[context] + byte] += counts[256 * context + byte];
+        }
+    }
+    return true;
+}
+
+/* A shelf whose literals are shared out to so many streams: by context and list, or as the context
+   says itself. */
+static void dx_patch_p_put_shared(dx_patch_p_writer *w, dx_patch_p_sink *to,
+                                  dx_patch_p_store store, const dx_patch_p_sink *literals,
+                                  const dx_patch_p_sink *contexts, const uint8_t *list,
+                                  uint32_t count)
+{
+    size_t size = dx_patch_p_sink_size(literals), i;
+    uint8_t *part = dx_patch_p_store_take(&store, size);
+    uint32_t stream;
+    dx_patch_p_sink_byte(to, (list ? DX_PATCH_P_SHELF_BYTE : DX_PATCH_P_SHELF_PLACE) | count << 2);
+    if (list) dx_patch_p_put_stream(to, &w->inner, store, list, 256);
+    if (!part) to->full = true;
+    for (stream = 0; stream < count && part; stream++) {
+        size_t used = 0;
+        for (i = 0; i < size; i++) {
+            uint32_t context = contexts->start[i];
+            if ((list ? list[context] : context) == stream) part[used++] = literals->start[i];
+        }
+        dx_patch_p_put_plain(to, part, used);
+    }
+}
+
+/* Literals, in the way that makes them smallest. */
+static void dx_patch_p_put_shelf(dx_patch_p_writer *w, dx_patch_p_sink *to, dx_patch_p_store store,
+                                 const dx_patch_p_sink *literals, const dx_patch_p_sink *contexts,
+                                 const dx_patch_p_sink *places)
+{
+    size_t size = dx_patch_p_sink_size(literals);
+    dx_patch_p_sink best = *to, other;
+    uint8_t list[256];
+    uint32_t groups;
+    dx_patch_p_sink_byte(&best, DX_PATCH_P_SHELF_ONE | 1 << 2);
+    dx_patch_p_put_plain(&best, literals->start, size);
+    if (size < DX_PATCH_P_SHARE_MIN) {
+        *to = best;
+        return;
+    }
+    if (!dx_patch_p_sink_start(&other, &store, (uint64_t)size + size / 4 + 8192)) {
+        *to = best;
+        return;
+    }
+    for (groups = places ? 0 : 4; groups <= 16; groups = groups ? 4 * groups : 4) {
+        other.at = other.start;
+        if (!groups) {
+            dx_patch_p_put_shared(w, &other, store, literals, places, NULL, 4);
+        } else {
+            if (!dx_patch_p_group(store, literals, contexts, groups, list)) break;
+            dx_patch_p_put_shared(w, &other, store, literals, contexts, list, groups);
+        }
+        if (other.full || dx_patch_p_sink_size(&other) >= (size_t)(best.at - to->at)) continue;
+        best.at = to->at;
+        dx_patch_p_sink_bytes(&best, other.start, dx_patch_p_sink_size(&other));
+    }
+    *to = best;
+}
+
+/* Numbers, by planes if that is smaller. */
+static void dx_patch_p_put_planes(dx_patch_p_writer *w, dx_patch_p_sink *to,
+                                  dx_patch_p_store store, const dx_patch_p_sink *numbers)
+{
+    dx_patch_p_sink plain = *to, split, lengths, plane;
+    dx_patch_p_span in;
+    uint64_t v;
+    uint32_t length, i;
+    bool fits = true;
+    dx_patch_p_sink_byte(&plain, 0);
+    dx_patch_p_put_sink(w, &plain, store, numbers);
+    in.end = numbers->at;
+    if (dx_patch_p_sink_size(numbers) < 64 ||
+        !dx_patch_p_sink_start(&split, &store, dx_patch_p_sink_size(numbers) * 2 + 4096) ||
+        !dx_patch_p_sink_start(&lengths, &store, dx_patch_p_sink_size(numbers)) ||
+        !dx_patch_p_sink_start(&plane, &store, dx_patch_p_sink_size(numbers))) {
+        *to = plain;
+        return;
+    }
+    for (in.at = numbers->start; in.at < in.end;) {
+        (void)dx_patch_p_span_number(&in, &v);
+        fits = fits && !(v >> 32);
+        length = (dx_patch_p_length(v | 1) + 7) / 8;
+        dx_patch_p_sink_byte(&lengths, length);
+    }
+    dx_patch_p_sink_byte(&split, 1);
+    if (fits) dx_patch_p_put_sink(w, &split, store, &lengths);
+    for (length = 1; length <= 4 && fits; length++)
+        for (i = 0; i < length; i++) {
+            plane.at = plane.start;
+            for (in.at = numbers->start; in.at < in.end;) {
+                (void)dx_patch_p_span_number(&in, &v);
+                if ((dx_patch_p_length(v | 1) + 7) / 8 != length) continue;
+                dx_patch_p_sink_byte(&plane, (uint32_t)(v >> 8 * i & 255));
+            }
+            if (dx_patch_p_sink_size(&plane)) dx_patch_p_put_sink(w, &split, store, &plane);
+        }
+    fits = fits && !split.full && !plain.full &&
+           dx_patch_p_sink_size(&split) < (size_t)(plain.at - to->at);
+    if (fits) dx_patch_p_sink_bytes(to, split.start, dx_patch_p_sink_size(&split));
+    else *to = plain;
+}
+
+/* The streams of matches. Runs and wrong bytes apart or in turns: both are tried. */
+static void dx_patch_p_put_match_streams(dx_patch_p_writer *w, dx_patch_p_sink *to,
+                                         dx_patch_p_store store)
+{
+    const dx_patch_p_sink *s = w->sinks;
+    dx_patch_p_sink apart, turns;
+    uint32_t i;
+    for (i = DX_PATCH_P_S_EQUAL; i <= DX_PATCH_P_S_RIGHT; i++)
+        dx_patch_p_put_sink(w, to, store, s + i);
+    apart = *to;
+    dx_patch_p_put_sink(w, &apart, store, s + DX_PATCH_P_S_RUNS);
+    dx_patch_p_put_sink(w, &apart, store, s + DX_PATCH_P_S_WRONG);
+    turns = *to;
+    dx_patch_p_put_sink(w, &turns, store, s + DX_PATCH_P_S_BOTH);
+    dx_patch_p_put_plain(&turns, NULL, 0);
+    if (apart.at <= turns.at) { /* which the other one has overwritten */
+        apart = *to;
+        dx_patch_p_put_sink(w, &apart, store, s + DX_PATCH_P_S_RUNS);
+        dx_patch_p_put_sink(w, &apart, store, s + DX_PATCH_P_S_WRONG);
+        *to = apart;
+    } else {
+        *to = turns;
+    }
+    for (i = 0; i < DX_PATCH_P_FIXES; i++)
+        dx_patch_p_put_planes(w, to, store, s + DX_PATCH_P_S_FIX + i);
+}
+
+/* A section into the body: its size, what it makes, its streams. */
+static void dx_patch_p_put_section(dx_patch_p_writer *w, const dx_patch_p_sink *section,
+                                   uint64_t made, uint64_t decoded)
+{
+    size_t size = dx_patch_p_sink_size(section);
+    if (section->full) w->body.full = true;
+    dx_patch_p_sink_number(&w->body, size);
+    dx_patch_p_sink_number(&w->body, made);
+    dx_patch_p_sink_bytes(&w->body, section->start, size);
+    if (size > w->section_max) w->section_max = (uint32_t)size;
+    if (decoded > w->decoded_max) w->decoded_max = (uint32_t)decoded;
+}
+
+/* How much memory the streams of a section take, found by reading them. */
+static uint64_t dx_patch_p_decoded_size(dx_patch_p_writer *w, const dx_patch_p_sink *section,
+                                        dx_patch_p_store store, bool map)
+{
+    dx_patch_p_section s;
+    dx_patch_p_span span;
+    bool read = !section->full;
+    uint32_t i;
+    DX_PATCH_MEMSET(&s, 0, sizeof s);
+    store.left_min = store.left;
+    s.streams.in.at = section->start;
+    s.streams.in.end = section->at;
+    s.streams.store = store;
+    s.streams.table = w->table;
+    for (i = 0; i < DX_PATCH_P_MAP_SINKS && map && read; i++)
+        read = dx_patch_p_read_stream(&s.streams, &span);
+    if (!map && read) read = dx_patch_p_read_section(&s, w->maker->delta.map_);
+    DX_PATCH_ASSERT(read || section->full || s.streams.store.full);
+    if (!read) w->body.full = true;
+    return store.left - s.streams.store.left_min;
+}
+
+/* Half of the memory that is left is for the section as it is written. */
+static bool dx_patch_p_start_output(dx_patch_p_sink *section, dx_patch_p_store *store)
+{
+    return dx_patch_p_sink_start(section, store, store->left / 2);
+}
+
+/* The map: setup and matches. */
+static bool dx_patch_p_put_map_section(dx_patch_p_writer *w)
+{
+    uint64_t (*setup)[DX_PATCH_P_SETUP_SIZE] = w->maker->delta.predictor_.setup_;
+    const dx_patch_p_finder *f = &w->maker->finder;
+    dx_patch_p_store store = w->store;
+    dx_patch_p_sink *s = w->sinks, section;
+    uint64_t new_end = 0, old_end = 0;
+    size_t i, side;
+    for (i = 0; i < DX_PATCH_P_MAP_SINKS; i++)
+        if (!dx_patch_p_sink_start(s + i, &store, 10 * (uint64_t)f->match_count + 800))
+            return false;
+    for (side = 0; side < 2; side++) {
+        uint64_t words = DX_PATCH_P_SETUP_SEGMENT +
+                         DX_PATCH_P_SEG_WORDS * setup[side][DX_PATCH_P_SETUP_COUNT];
+        for (i = 0; i < words; i++) {
+            uint64_t v = setup[side][i] - (side ? setup[0][i] : 0);
+            dx_patch_p_sink_number(s + DX_PATCH_P_S_SETUP, dx_patch_p_zigzag(v));
+        }
+    }
+    for (i = 0; i < f->match_count; i++) {
+        const dx_patch_p_match *c = f->matches + i;
+        uint64_t gap = c->new_at - new_end;
+        dx_patch_p_sink_number(s + DX_PATCH_P_S_GAPS, gap);
+        dx_patch_p_sink_number(s + DX_PATCH_P_S_SIZES, c->size - 1);
+        dx_patch_p_sink_number(s + DX_PATCH_P_S_JUMPS,
+                               dx_patch_p_zigzag(c->old_at - (old_end + gap)));
+        new_end = c->new_at + c->size;
+        old_end = c->old_at + c->size;
+    }
+    if (!dx_patch_p_start_output(&section, &store)) return false;
+    for (i = 0; i < DX_PATCH_P_MAP_SINKS; i++) dx_patch_p_put_sink(w, &section, store, s + i);
+    dx_patch_p_put_section(w, &section, 0, dx_patch_p_decoded_size(w, &section, store, true));
+    return !w->body.full;
+}
+
+/* Sinks for a section, in memory that is anew each time. */
+static bool dx_patch_p_start_section(dx_patch_p_writer *w, dx_patch_p_store *store)
+{
+    dx_patch_p_parser *p = &w->parser;
+    uint64_t size = w->maker->finder.target_size, room;
+    uint32_t i;
+    if (size > DX_PATCH_P_SINK_MAX) size = DX_PATCH_P_SINK_MAX;
+    room = size + DX_PATCH_P_WAY_ROOM + 64;
+    if (!dx_patch_p_parser_start(p, store, size) ||
+        !dx_patch_p_sink_start(&p->befores, store, room) ||
+        !dx_patch_p_sink_start(&p->places, store, room) ||
+        !dx_patch_p_sink_start(&p->hinted, store, room) ||
+        !dx_patch_p_sink_start(&p->olds, store, room))
+        return false;
+    for (i = 0; i < DX_PATCH_P_SINKS; i++)
+        if (!dx_patch_p_sink_start(w->sinks + i, store, size + 2 * DX_PATCH_P_BLOCK_ROOM))
+            return false;
+    w->right = 0;
+    if (w->maker->delta.map_)
+        DX_PATCH_MEMSET(w->maker->delta.predictor_.memory_, 0, 4 * DX_PATCH_P_MEMORY);
+    return true;
+}
+
+/* The next section. False: there is too little memory, or no room for the body. */
+static bool dx_patch_p_make_section_streams(dx_patch_p_writer *w)
+{
+    dx_patch_p_store store = w->store;
+    dx_patch_p_parser *p = &w->parser;
+    dx_patch_p_sink section;
+    size_t start = w->at;
+    bool map = w->maker->delta.map_;
+    if (!dx_patch_p_start_section(w, &store)) return false;
+    dx_patch_p_walk(w, false);
+    DX_PATCH_ASSERT(w->at > start);
+    dx_patch_p_sink_end(&p->bits);
+    dx_patch_p_set_prices(p);
+    if (!dx_patch_p_start_output(&section, &store)) return false;
+    dx_patch_p_put_sink(w, &section, store, &p->runs);
+    dx_patch_p_put_sink(w, &section, store, &p->sources);
+    dx_patch_p_put_sink(w, &section, store, &p->sizes);
+    dx_patch_p_sink_number(&section, dx_patch_p_sink_size(&p->bits));
+    dx_patch_p_sink_bytes(&section, p->bits.start, dx_patch_p_sink_size(&p->bits));
+    dx_patch_p_put_shelf(w, &section, store, &p->literals, &p->befores, &p->places);
+    dx_patch_p_put_shelf(w, &section, store, &p->hinted, &p->olds, NULL);
+    if (map) dx_patch_p_put_match_streams(w, &section, store);
+    dx_patch_p_put_section(w, &section, w->at - start,
+                           dx_patch_p_decoded_size(w, &section, store, false));
+    return !w->body.full;
+}
+
+/* All sections, after a walk that shows what copies and literals there are. */
+static bool dx_patch_p_make_sections(dx_patch_p_writer *w)
+{
+    dx_patch_p_store store = w->store;
+    bool made = true;
+    w->at = 0;
+    w->match = 0;
+    w->match_left = 0;
+    dx_patch_p_first_prices(&w->parser);
+    dx_patch_p_parser_forget(&w->parser);
+    if (!dx_patch_p_start_section(w, &store)) return false;
+    dx_patch_p_walk(w, true);
+    dx_patch_p_set_prices(&w->parser);
+    dx_patch_p_parser_forget(&w->parser);
+    w->at = 0;
+    w->match = 0;
+    w->match_left = 0;
+    while (made && w->at < w->maker->finder.target_size) made = dx_patch_p_make_section_streams(w);
+    return made;
+}
+
+/* The places of the base, by their seeds. Without memory for them there are none. */
+static void dx_patch_p_index_seeds(dx_patch_p_parser *p, dx_patch_p_seeds *s,
+                                   dx_patch_p_store *store, uint32_t size, size_t stride)
+{
+    size_t count = p->base_size < size ? 0 : (p->base_size - size) / stride + 1, i;
+    uint32_t lists, hash;
+    dx_patch_p_store before = *store;
+    s->size = size;
+    s->log = dx_patch_p_length(count);
+    if (s->log < 8) s->log = 8;
+    if (s->log > 20) s->log = 20;
+    lists = (1u << s->log) + 2;
+    s->starts = (uint32_t *)(void *)dx_patch_p_store_take(store, 4 * (uint64_t)lists);
+    s->places = (uint32_t *)(void *)dx_patch_p_store_take(store, 4 * (uint64_t)count);
+    if (!s->starts || !s->places) {
+        s->starts = NULL;
+        *store = before;
+        return;
+    }
+    DX_PATCH_MEMSET(s->starts, 0, 4 * (size_t)lists);
+    for (i = 0; i < count; i++) { /* how many there are of each hash, two further on */
+        hash = (uint32_t)(dx_patch_p_seed_hash(p->base + i * stride, size) >> (64 - s->log));
+        s->starts[hash + 2]++;
+    }
+    for (i = 2; i < lists; i++) s->starts[i] += s->starts[i - 1];
+    for (i = 0; i < count; i++) { /* starts[h + 1] moves from the start of list h to its end */
+        hash = (uint32_t)(dx_patch_p_seed_hash(p->base + i * stride, size) >> (64 - s->log));
+        s->places[s->starts[hash + 1]++] = (uint32_t)(i * stride);
+    }
+}
+
+/* The writer and its memory. Places are stored as four bytes, so it is for files below 4 GiB. */
+static dx_patch_p_writer *dx_patch_p_writer_start(dx_patch_p_job *j, dx_patch_p_maker *m,
+                                                  uint8_t **at, size_t *left)
+{
+    const uint64_t ways = (uint64_t)(DX_PATCH_P_WAY_ROOM + 1) * sizeof(dx_patch_p_way);
+    dx_patch_p_writer *w = (dx_patch_p_writer *)dx_patch_p_cut_memory(at, left, sizeof *w);
+    dx_patch_p_parser *p;
+    uint32_t log = 10;
+    if (!w || ((uint64_t)j->base_size | j->target_size) >> 32) return NULL;
+    DX_PATCH_MEMSET(w, 0, sizeof *w);
+    p = &w->parser;
+    while (log < 20 && (size_t)1 << log < j->target_size) log++;
+    w->maker = m;
+    p->links_log = log;
+    p->depth = m->level < 4 ? 4 : 4 * (m->level - 2);
+    p->chain = p->depth;
+    p->base = j->base;
+    p->base_size = j->base_size;
+    p->target = j->target;
+    p->target_size = j->target_size;
+    p->steps = (dx_patch_p_way *)dx_patch_p_cut_memory(at, left, ways);
+    p->heads = (uint32_t *)dx_patch_p_cut_memory(at, left, (uint64_t)4 << DX_PATCH_P_HEADS_LOG);
+    p->links = (uint32_t *)dx_patch_p_cut_memory(at, left, (uint64_t)4 << log);
+    w->table = (uint32_t *)dx_patch_p_cut_memory(at, left, (uint64_t)4 << DX_PATCH_P_TABLE_MAX);
+    if (m->delta.map_)
+        m->delta.predictor_.memory_ =
+            (uint32_t *)dx_patch_p_cut_memory(at, left, 4 * DX_PATCH_P_MEMORY);
+    if (!p->steps || !p->heads || !p->links || !w->table) return NULL;
+    if (m->delta.map_ && !m->delta.predictor_.memory_) return NULL;
+    w->inner.steps = p->steps;
+    w->inner.chain = p->chain;
+    w->inner.links_log = log < DX_PATCH_P_REPEAT_LINKS ? log : DX_PATCH_P_REPEAT_LINKS;
+    w->inner.heads =
+        (uint32_t *)dx_patch_p_cut_memory(at, left, (uint64_t)4 << DX_PATCH_P_HEADS_LOG);
+    w->inner.links =
+        (uint32_t *)dx_patch_p_cut_memory(at, left, (uint64_t)4 << w->inner.links_log);
+    if (!w->inner.heads || !w->inner.links) return NULL;
+    w->store.at = *at + ((0 - (uintptr_t)*at) & 7);
+    w->store.left = *left < 8 ? 0 : *left - 8;
+    w->store.left_min = w->store.left;
+    return w;
+}
+
+/* What sections take, about, of a target of this size: their sinks, and to write them. */
+static uint64_t dx_patch_p_sections_memory(uint64_t target_size)
+{
+    uint64_t sink = target_size < DX_PATCH_P_SINK_MAX ? target_size : DX_PATCH_P_SINK_MAX;
+    return 48 * sink + ((uint64_t)2 << 20);
+}
+
+/* The indexes of the base take what sections do not, or half of the memory if that is little. */
+static void dx_patch_p_writer_index(dx_patch_p_writer *w)
+{
+    uint64_t sections = dx_patch_p_sections_memory(w->parser.target_size);
+    dx_patch_p_store part = w->store;
+    size_t stride;
+    part.left = part.left > 2 * sections ? part.left - (size_t)sections : part.left / 2;
+    part.left &= ~(size_t)7;
+    stride = 5 * w->parser.base_size / (part.left + 1) + 1;
+    dx_patch_p_index_seeds(&w->parser, w->parser.seeds + 1, &part, 8, stride);
+    dx_patch_p_index_seeds(&w->parser, w->parser.seeds, &part, 32, 4 * stride);
+    part.at += (0 - (uintptr_t)part.at) & 7;
+    w->store.left -= (size_t)(part.at - w->store.at);
+    w->store.at = part.at;
+}
+
+/* Are blocks that some predictor makes smaller the most of those with changes? Then matches are
+   best, and copies alone need not be tried. */
+static bool dx_patch_p_is_program(const dx_patch_p_maker *m)
+{
+    return m->blocks > 16 && m->wins[DX_PATCH_P_ID_NONE] < m->blocks / 2;
+}
+
+/* The body by this writer, with or without its matches: parameters, map, sections. */
+static bool dx_patch_p_write_body(dx_patch_p_writer *w, uint8_t *to, uint8_t *end, bool map)
+{
+    dx_patch_p_delta *d = &w->maker->delta;
+    bool made = true;
+    w->maker->delta.map_ = map;
+    w->section_max = 0;
+    w->decoded_max = 0;
+    DX_PATCH_MEMSET(&w->body, 0, sizeof w->body);
+    w->body.start = to;
+    w->body.at = to;
+    w->body.end = end;
+    if (end - to < (ptrdiff_t)DX_PATCH_P_STREAM_PARAMETERS_SIZE) return false;
+    w->body.at += DX_PATCH_P_STREAM_PARAMETERS_SIZE;
+    if (map && w->maker->finder.target_size) made = dx_patch_p_put_map_section(w);
+    if (made) made = dx_patch_p_make_sections(w);
+    to[0] = map;
+    to[1] = map ? (uint8_t)d->predictor_.region_bits_ : 0;
+    to[2] = (uint8_t)w->parser.links_log;
+    to[3] = 0;
+    dx_patch_p_store32(to + 4, w->section_max);
+    dx_patch_p_store32(to + 8, w->decoded_max);
+    dx_patch_p_store32(to + 12, map ? (uint32_t)w->maker->finder.match_count : 0);
+    return made && !w->body.full;
+}
+
+/* A delta of streams; if there is too little memory, or nothing is gained, a plain one. */
+static int dx_patch_p_make_streams(dx_patch_p_job *j, dx_patch_p_maker *m, uint8_t *at,
+                                   size_t left, uint64_t limit)
+{
+    size_t budget = j->desc->memory_size - DX_PATCH_P_FIXED, used = 0;
+    uint8_t *end = j->out + j->capacity;
+    dx_patch_p_writer *w;
+    dx_patch_applier needs; /* what is counted of it */
+    bool map;
+    int error = dx_patch_p_make_matches(m, j, &at, &left, budget);
+    if (error) return error;
+    budget -= (m->finder.match_capacity + 1) * sizeof *m->finder.matches;
+    dx_patch_p_make_map(m, j, &at, &left, &budget, limit);
+    map = m->delta.map_;
+    m->streams = true;
+    w = dx_patch_p_writer_start(j, m, &at, &left);
+    if (!w) return dx_patch_p_make_plain(j);
+    dx_patch_p_writer_index(w);
+    DX_PATCH_MEMSET(&needs, 0, sizeof needs);
+    if (map && dx_patch_p_write_body(w, j->out, end, true)) {
+        used = dx_patch_p_sink_size(&w->body);
+        needs.delta_.map_ = true;
+        needs.section_max_ = w->section_max;
+        needs.decoded_max_ = w->decoded_max;
+    }
+    if ((!used || !dx_patch_p_is_program(m)) &&
+        dx_patch_p_write_body(w, j->out + used, end, false) &&
+        (!used || dx_patch_p_sink_size(&w->body) < used)) {
+        DX_PATCH_MEMMOVE(j->out, w->body.start, dx_patch_p_sink_size(&w->body));
+        used = dx_patch_p_sink_size(&w->body);
+        needs.delta_.map_ = false;
+        needs.section_max_ = w->section_max;
+        needs.decoded_max_ = w->decoded_max;
+    }
+    needs.window_log_ = w->parser.links_log;
+    j->header.coding = DX_PATCH_CODING_STREAMS;
+    j->header.memory_size = dx_patch_p_streams_memory(&needs, m->finder.match_count);
+    j->used = used;
+    if (!used || used >= j->target_size || j->header.memory_size > limit)
+        return dx_patch_p_make_plain(j);
+    return DX_PATCH_OK;
+}
+
 static int dx_patch_p_make_delta(dx_patch_p_job *j)
 {
     uint8_t *at = (uint8_t *)j->desc->memory;
@@ -6344,7 +7038,7 @@ static int dx_patch_p_make_delta(dx_patch_p_job *j)
     uint32_t codings = j->desc->codings ? j->desc->codings : DX_PATCH_P_CODINGS;
     dx_patch_p_maker *m = (dx_patch_p_maker *)dx_patch_p_cut_memory(&at, &left, sizeof *m);
     dx_patch_p_delta *d;
-    if (!(codings & DX_PATCH_P_CODINGS)) return DX_PATCH_ENOTSUP;
+    if (!(codings & (DX_PATCH_P_CODINGS | 1u << DX_PATCH_CODING_STREAMS))) return DX_PATCH_ENOTSUP;
     if (j->desc->level > 9) return DX_PATCH_EINVAL;
     if (!m || !dx_patch_p_at_least(j->desc->memory_size, DX_PATCH_P_MAKER_MIN))
         return DX_PATCH_ENOMEM;
@@ -6360,6 +7054,8 @@ static int dx_patch_p_make_delta(dx_patch_p_job *j)
         d->diff_bits_ = 0;
     }
     if (dx_patch_p_delta_memory(d, 0) > limit) return DX_PATCH_ETOOBIG;
+    if (codings & 1u << DX_PATCH_CODING_STREAMS)
+        return dx_patch_p_make_streams(j, m, at, left, limit);
     if (!(codings & 1u << DX_PATCH_CODING_RANGE)) return dx_patch_p_make_plain(j);
     return dx_patch_p_make_range(j, m, at, left, limit);
 }
@@ -6726,6 +7422,8 @@ DX_PATCH_API size_t dx_patch_create_memory_size(const dx_patch_create_desc *desc
     if (size >> 60) return 0; /* the sum below might wrap */
     size = DX_PATCH_P_FIXED + sizeof(dx_patch_p_match) * ((uint64_t)target_size / 32 + 66) +
            5 * size + 131072; /* five bytes a seed in lines of which 13 of 16 are used */
+    if (desc && desc->codings >> DX_PATCH_CODING_STREAMS & 1) /* the indexes, 9 MiB of tables */
+        size += base_size + dx_patch_p_sections_memory(target_size) + ((uint64_t)17 << 20);
     return size > SIZE_MAX ? 0 : (size_t)size;
 }
 
