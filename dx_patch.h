@@ -25,9 +25,9 @@
         if (error) printf("refused: %s\n", dx_patch_error_name(error));
         if (error || memcmp(out, new_text, out_size) != 0) return 1;
 
-    CONTENTS (search >>)  config types api platform shared hash header coder mixer predict delta
-                          reader public memory flash matches segments maker blocks flashmaker
-                          create license
+    CONTENTS (search >>)  config types api platform shared hash header coder mixer streams predict
+                          delta reader sections public memory flash matches segments streammaker
+                          copymaker maker sectionmaker blocks flashmaker create license
 
     THREE KINDS OF PATCH, one container (128 bytes: sizes, hashes, memory that applying needs)
         blocks   XOR of fixed blocks: in place, undone by the same patch; for images of one layout
@@ -5422,6 +5422,7 @@ typedef struct dx_patch_p_parser {
     dx_patch_p_sink hinted;  /* literals with a hint, */
     dx_patch_p_sink olds;    /* and the base's byte at the place of each */
     uint32_t run; /* literals since the last copy, which are not written yet */
+    bool shares;  /* literals go to shelves; those of repeats do not */
 } dx_patch_p_parser;
 
 /* The code of a number, and how many bits it leaves open. */
@@ -5658,7 +5659,7 @@ static void dx_patch_p_write_run(dx_patch_p_parser *p, size_t at, bool hinted)
             continue;
         }
         dx_patch_p_sink_byte(&p->literals, p->target[i]);
-        if (!p->base_size) continue; /* repeats: their literals are not shared out */
+        if (!p->shares) continue;
         dx_patch_p_sink_byte(&p->befores, i ? p->target[i - 1] : 0u);
         dx_patch_p_sink_byte(&p->places, (uint32_t)(i & 3));
     }
@@ -5710,7 +5711,7 @@ static bool dx_patch_p_parser_has_room(const dx_patch_p_parser *p)
            (size_t)(p->sources.end - p->sources.at) > room &&
            (size_t)(p->sizes.end - p->sizes.at) > room &&
            (size_t)(p->literals.end - p->literals.at) > room + p->run &&
-           (!p->base_size || (size_t)(p->hinted.end - p->hinted.at) > room) &&
+           (!p->shares || (size_t)(p->hinted.end - p->hinted.at) > room) &&
            (size_t)(p->bits.end - p->bits.at) > 8 * room;
 }
 
@@ -6432,7 +6433,8 @@ static uint64_t dx_patch_p_stream_block(dx_patch_p_maker *m, dx_patch_p_writer *
         }
         value = dx_patch_p_load_field(b->new_bytes + b->at, f.form, f.size);
         error = dx_patch_p_sign(value - f.value, 8 * f.size);
-        price += error ? WRONG + 16 * dx_patch_p_length(dx_patch_p_zigzag(error)) : RIGHT;
+        if (error) price += WRONG + 16 * dx_patch_p_length(dx_patch_p_zigzag(error));
+        else price += RIGHT;
         if (w && error) {
             dx_patch_p_sink *fix = w->sinks + DX_PATCH_P_S_FIX + dx_patch_p_fix_kind(id);
             dx_patch_p_sink_number(fix, dx_patch_p_zigzag(error) - 1);
@@ -6901,6 +6903,7 @@ static dx_patch_p_writer *dx_patch_p_writer_start(dx_patch_p_job *j, dx_patch_p_
     p = &w->parser;
     while (log < 20 && (size_t)1 << log < j->target_size) log++;
     w->maker = m;
+    p->shares = true;
     p->links_log = log;
     p->depth = m->level < 4 ? 4 : 4 * (m->level - 2);
     p->chain = p->depth;
@@ -7422,8 +7425,8 @@ DX_PATCH_API size_t dx_patch_create_memory_size(const dx_patch_create_desc *desc
     if (size >> 60) return 0; /* the sum below might wrap */
     size = DX_PATCH_P_FIXED + sizeof(dx_patch_p_match) * ((uint64_t)target_size / 32 + 66) +
            5 * size + 131072; /* five bytes a seed in lines of which 13 of 16 are used */
-    if (desc && desc->codings >> DX_PATCH_CODING_STREAMS & 1) /* the indexes, 9 MiB of tables */
-        size += base_size + dx_patch_p_sections_memory(target_size) + ((uint64_t)17 << 20);
+    if (desc && desc->codings >> DX_PATCH_CODING_STREAMS & 1) /* the second index; lists and links, 14 MiB at most */
+        size += base_size + dx_patch_p_sections_memory(target_size) + ((uint64_t)14 << 20);
     return size > SIZE_MAX ? 0 : (size_t)size;
 }
 
