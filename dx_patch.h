@@ -923,7 +923,8 @@ static bool dx_patch_p_delta_fits(const dx_patch_header *h)
 static uint8_t dx_patch_p_version(uint8_t kind, uint8_t coding)
 {
     if (kind == DX_PATCH_KIND_BLOCKS) return DX_PATCH_P_BLOCKS_VERSION;
-    return coding == DX_PATCH_CODING_STREAMS ? DX_PATCH_P_STREAMS_VERSION : DX_PATCH_P_OTHER_VERSION;
+    if (coding == DX_PATCH_CODING_STREAMS) return DX_PATCH_P_STREAMS_VERSION;
+    return DX_PATCH_P_OTHER_VERSION;
 }
 
 /* EVERSION: something is unknown here; EHEADER: the fields contradict each other. */
@@ -1699,9 +1700,9 @@ static uint64_t dx_patch_p_bits_number(dx_patch_p_bits *b, uint32_t code)
 
    and for each coded value but that one, from 0 on, how many slots it has, by the length of this
    number in bits: 0: as long as the one before it, 10: longer or shorter (one bit, the sign; then
-   ones and a zero, how much), 11: values that have none (a number in Elias' gamma code). Of the bits
-   behind the highest one the first three are in the table, the others are 0. What is left is for
-   the byte with most slots. */
+   ones and a zero, how much), 11: values that have none (a number in Elias' gamma code). Of the
+   bits behind the highest one the first three are in the table, the others are 0. What is left is
+   for the byte with most slots. */
 static bool dx_patch_p_read_table(dx_patch_p_bits *b, uint16_t *slots, uint32_t *log)
 {
     uint32_t top = dx_patch_p_bits_take(b, 8);
@@ -1755,7 +1756,8 @@ static void dx_patch_p_spread_table(const uint16_t *slots, uint32_t *table, uint
         (to) = (uint8_t)(slot & 255);                                                              \
         (x) = ((slot >> 8 & 4095) + 1) * ((x) >> log) + (slot >> 20);                              \
     } while (0)
-#define DX_PATCH_P_RANS_MORE(x) /* without a branch, as nobody can guess which way it goes */        \
+/* Two more bytes, if it is time: without a branch, as nobody can guess which way it goes. */
+#define DX_PATCH_P_RANS_MORE(x)                                                                    \
     do {                                                                                           \
         uint32_t less = (uint32_t)0 - ((x) < DX_PATCH_P_STATE_MIN ? 1u : 0u);                      \
         (x) = ((x) & ~less) | (((x) << 16 | p[0] | (uint32_t)p[1] << 8) & less);                   \
@@ -3643,7 +3645,8 @@ static bool dx_patch_p_section_used(const dx_patch_p_section *s)
                 dx_patch_p_shelf_empty(&s->hinted) && dx_patch_p_span_empty(&s->equal) &&
                 dx_patch_p_span_empty(&s->ids) && dx_patch_p_span_empty(&s->right) &&
                 dx_patch_p_span_empty(&s->runs) && dx_patch_p_span_empty(&s->wrong);
-    for (i = 0; i < DX_PATCH_P_FIXES; i++) used = used && dx_patch_p_span_empty(&s->fixes[i].lengths);
+    for (i = 0; i < DX_PATCH_P_FIXES; i++)
+        used = used && dx_patch_p_span_empty(&s->fixes[i].lengths);
     return used;
 }
 
@@ -3873,10 +3876,12 @@ static uint64_t dx_patch_p_next_part(dx_patch_applier *a, dx_patch_p_section *s)
 {
     const dx_patch_p_predictor *x = &a->delta_.predictor_;
     const uint32_t *match = x->matches_ + DX_PATCH_P_MATCH_WORDS * (size_t)a->match_at_;
+    uint64_t gap;
     if (a->match_left_) return a->match_left_;
     if (a->match_at_ == x->count_) return a->to_size_ - a->produced_;
     DX_PATCH_ASSERT(match[DX_PATCH_P_MATCH_NEW] >= a->produced_);
-    if (match[DX_PATCH_P_MATCH_NEW] > a->produced_) return match[DX_PATCH_P_MATCH_NEW] - a->produced_;
+    gap = match[DX_PATCH_P_MATCH_NEW] - a->produced_;
+    if (gap) return gap;
     a->match_at_++;
     a->match_old_ = match[DX_PATCH_P_MATCH_OLD];
     a->match_left_ = match[DX_PATCH_P_MATCH_SIZE];
@@ -3918,7 +3923,9 @@ static int dx_patch_p_take_section(dx_patch_applier *a)
     if (part) DX_PATCH_MEMCPY(a->section_ + a->section_at_, c->source_ + c->at_, part);
     c->at_ += part;
     a->section_at_ += (uint32_t)part;
-    if (a->section_at_ < a->section_size_) return part || !c->last_ ? DX_PATCH_OK : DX_PATCH_ECORRUPT;
+    DX_PATCH_ASSERT(a->section_at_ <= a->section_size_);
+    if (a->section_at_ < a->section_size_ && !part && c->last_) return DX_PATCH_ECORRUPT;
+    if (a->section_at_ < a->section_size_) return DX_PATCH_OK;
     error = dx_patch_p_wants_map(a) ? dx_patch_p_make_list(a) : dx_patch_p_make_section(a);
     a->state_ = a->produced_ < a->to_size_ ? DX_PATCH_P_SECTION_HEAD : DX_PATCH_P_DONE;
     return error;
@@ -5357,9 +5364,9 @@ static void dx_patch_p_put_plain(dx_patch_p_sink *sink, const uint8_t *p, size_t
    A copy of NICE bytes or more is taken at once; there, or after STEPS places, the way so far is
    written down, and the next one starts. Prices follow from what was chosen the last time round.
 
-   Candidates: the sources that are cheap to say; of the base, places with the same seed of 32 and of
-   8 bytes as here, nearest to where the last copy would go on first; of the target, the last places
-   with the same four bytes. Places of the base are sorted by the hash of their seed:
+   Candidates: the sources that are cheap to say; of the base, places with the same seed of 32 and
+   of 8 bytes as here, nearest to where the last copy would go on first; of the target, the last
+   places with the same four bytes. Places of the base are sorted by the hash of their seed:
 
         starts     | 0 | 0 | 3 | 4 | ..              starts[h] .. starts[h + 1]: where those with
         places     | 17  93  4000 | 64 | ..          hash h are, in the order of the base */
@@ -5555,7 +5562,8 @@ static uint64_t dx_patch_p_seed_hash(const uint8_t *p, uint32_t size)
     return h * 0xbf58476d1ce4e5b9u;
 }
 
-/* Candidates of the base with this seed, those nearest to `nearest` first, each better than the last. */
+/* Candidates of the base with this seed, those nearest to a place first, each better than the last:
+   returns how long the best is, or `best` if none is longer. */
 static size_t dx_patch_p_try_seeds(dx_patch_p_parser *p, const dx_patch_p_seeds *s, size_t start,
                                    uint32_t place, size_t left, uint64_t nearest, size_t best)
 {
@@ -5576,7 +5584,8 @@ static size_t dx_patch_p_try_seeds(dx_patch_p_parser *p, const dx_patch_p_seeds 
         bool before = low > first;
         uint32_t source;
         size_t run;
-        if (before && high < last) before = nearest - s->places[low - 1] <= s->places[high] - nearest;
+        if (before && high < last)
+            before = nearest - s->places[low - 1] <= s->places[high] - nearest;
         source = before ? s->places[--low] : s->places[high++];
         run = dx_patch_p_base_run(p, at, left, source);
         if (run <= best) continue;
@@ -5675,7 +5684,8 @@ static void dx_patch_p_write_copy(dx_patch_p_parser *p, uint64_t at, uint64_t so
     dx_patch_p_write_run(p, (size_t)at, same && p->run <= DX_PATCH_P_HINTED);
     code = dx_patch_p_source_code(&p->lines, at, source, own, &distance);
     dx_patch_p_sink_byte(&p->sources, code);
-    if (distance) dx_patch_p_sink_bits(&p->bits, (uint32_t)distance, dx_patch_p_length(distance) - 1);
+    bits = distance ? dx_patch_p_length(distance) - 1 : 0;
+    dx_patch_p_sink_bits(&p->bits, (uint32_t)(distance & UINT32_MAX), bits);
     p->counts.sources[code]++;
     if (own) p->lines.back = at - source;
     else dx_patch_p_move_lines(&p->lines, at, source, size);
@@ -6359,8 +6369,8 @@ static int dx_patch_p_make_range(dx_patch_p_job *j, dx_patch_p_maker *m, uint8_t
                      \______________ each in its smallest form _____________/
         body       parameters | map | section | section | ..
 
-   A delta may have no matches at all, and then is copies from its start to its end. That is best for
-   text and tables, matches for programs; where the choice is not clear both are made. */
+   A delta may have no matches at all, and then is copies from its start to its end. That is best
+   for text and tables, matches for programs; where the choice is not clear both are made. */
 #define DX_PATCH_P_SINK_MAX 262144u  /* bytes of a kind in a section, about */
 #define DX_PATCH_P_BLOCK_ROOM 12288u /* a block writes no more than this to a sink */
 #define DX_PATCH_P_SHARE_MIN 512u    /* literals that are worth being shared out */
@@ -6509,7 +6519,7 @@ static void dx_patch_p_walk_match(dx_patch_p_writer *w)
     }
 }
 
-/* Gaps and matches, until a section is full. prices_only: the gaps alone, to see what is in them. */
+/* Gaps and matches, until a section is full. prices_only: gaps alone, to see what is in them. */
 static void dx_patch_p_walk(dx_patch_p_writer *w, bool prices_only)
 {
     const dx_patch_p_finder *f = &w->maker->finder;
