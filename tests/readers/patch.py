@@ -128,7 +128,7 @@ def parse(patch):
     version, kind, hash_kind, coding = patch[4:8]
     base, target, body, block, flags, memory = struct.unpack_from("<QQQIIQ", patch, 8)
     crc, trailer, reserved = struct.unpack_from("<III", patch, 112)
-    assert version == (1 if kind == 1 else 3) and hash_kind == 1 and reserved == 0 and flags <= 1, "version"
+    assert version == (1 if kind == 1 else 4 if coding == 4 else 3) and hash_kind == 1 and reserved == 0 and flags <= 1, "version"
     assert len(patch) == 128 + body + trailer, "size"
     assert crc == crc32c(patch[128:128 + body]), "checksum of the body"
     assert memory >= {1: 1024, 2: 17044, 4: 5696}[kind], "memory size"
@@ -139,6 +139,8 @@ def apply(base, patch):
     assert len(base) == base_size, "another base"
     if kind == 1:
         return blocks(base, target_size, block, flags, coding, body)
+    if kind == 2 and coding == 4:
+        return bytes(Streams(base, target_size, memory, body).out)
     return (Delta(base, target_size, coding, memory, body) if kind == 2 else Flash(base, target_size, block, body)).out
 
 # >>blocks: section 2
@@ -214,15 +216,10 @@ class Delta:
         self.corrections = [0] * 1025
         self.old_end = self.new_end = self.hint_at = 0
         if self.map:
+            self.count = s.number(0)
+            assert 20 * self.count <= self.spare, "memory size"
             self.setup()
-            self.matches = [self.match() for _ in range(self.count)]
-            by_base = sorted(range(self.count), key=lambda k: (self.matches[k][1], k))
-            self.starts = [self.matches[k][1] for k in by_base]
-            self.furthest = [] # of those that start so early in the base, the one that ends last
-            for k in by_base:
-                last = self.matches[self.furthest[-1]] if self.furthest else (0, 0, 0)
-                further = sum(self.matches[k][1:]) > sum(last[1:])
-                self.furthest.append(k if further else self.furthest[-1])
+            self.list_matches()
             for match in self.matches:
                 self.copy(*match)
         else:
@@ -235,10 +232,17 @@ class Delta:
                 self.copy(*self.match(gap))
         self.put_literals(target_size - len(self.out))
         s.end()
+    def list_matches(self):
+        self.matches = [self.match() for _ in range(self.count)]
+        by_base = sorted(range(self.count), key=lambda k: (self.matches[k][1], k))
+        self.starts = [self.matches[k][1] for k in by_base]
+        self.furthest = [] # of those that start so early in the base, the one that ends last
+        for k in by_base:
+            last = self.matches[self.furthest[-1]] if self.furthest else (0, 0, 0)
+            further = sum(self.matches[k][1:]) > sum(last[1:])
+            self.furthest.append(k if further else self.furthest[-1])
     def setup(self):
         s, self.segments, self.origin = self.s, [], []
-        self.count = s.number(0)
-        assert 20 * self.count <= self.spare, "memory size"
         last = [0] * 34
         for _ in range(2):
             side, at = [0] * 34, 0
@@ -293,8 +297,8 @@ class Delta:
             self.out += self.base[old + done:old + end]
             done = self.block(new, old, end, min(end + 1024, size), size) if end < size else end
     def block(self, new, old, start, end, size):
-        s, first = self.s, len(self.out)
-        self.id = id = s.symbol(ID + self.id)
+        first = len(self.out)
+        self.id = id = self.predictor()
         assert id <= 12 and (self.map or id == 0), "predictor"
         move = (self.bias(0, old + start), self.bias(1, new + start)) if self.map else (0, 0)
         free, i = max(old + start - 2, 0), start
@@ -310,11 +314,10 @@ class Delta:
             slot = field.slot if id >= 10 else ((field.address >> self.region_bits) * 0x9E3779B97F4A7C15 & M64) >> 54
             modulo = (1 << 8 * field.size) - 1
             value = field.predict((mapped[0] + signed(self.corrections[slot], 32)) & M64) & modulo
-            wrong = s.symbol(FLAG + (id * 2 + mapped[1]) * 4 + self.flags)
-            assert wrong < 2, "a flag"
+            wrong = self.is_wrong(id, mapped[1])
             self.flags = (self.flags << 1 | wrong) & 3
             if wrong:
-                error = unzigzag(s.number({1: 9, 2: 10, 11: 12, 12: 12}.get(id, 11)) + 1)
+                error = unzigzag(self.correction(id) + 1)
                 value = (value + error) & modulo
                 self.corrections[slot] = (self.corrections[slot] + (error << field.scale)) & 0xffffffff if id < 11 else 0
             block[i - start:i - start + field.size] = field.store(value)
@@ -323,26 +326,37 @@ class Delta:
             end = max(end, i)
         while len(self.out) - first < end - start:
             at = len(self.out) - first
-            run = s.number(6 if self.last_run == 0 else 7 if self.last_run < 8 else 8)
+            run = self.run()
             self.last_run = run - 1 if run else 8
             stop = at + run - 1 if run else end - start
             assert stop < end - start or not run, "a run does not end in its block"
             self.out += block[at:stop]
             if not run:
                 break
-            z = int(self.last_run == 0)
-            context = z | 2 * (self.last_diff in (0, 1, 255)) | 4 * (self.last_diff >= 128)
-            row = BYTE + 17 * (context & ((1 << self.wrong_bits) - 1))
-            byte, before = block[stop], self.out[-1] if self.out else 0
-            if self.mixer:
-                last = self.last_diff
-                contexts = [1 << 24 | byte << 16 | before << 8 | z, 4 << 24 | last << 8 | min(self.last_run, 15),
-                            2 << 24 | last << 16 | byte << 8 | id, 3 << 24 | byte << 8 | z]
-                self.last_diff = self.mixer.byte(row, contexts[:4 if self.rich else 2], z)
-            else:
-                self.last_diff = s.coded_byte(row)
-            self.out.append((byte + self.last_diff) & 255)
+            byte = self.wrong_byte(block[stop])
+            self.out.append(byte)
         return end
+    def predictor(self):
+        return self.s.symbol(ID + self.id)
+    def is_wrong(self, id, sure):
+        wrong = self.s.symbol(FLAG + (id * 2 + sure) * 4 + self.flags)
+        assert wrong < 2, "a flag"
+        return wrong
+    def correction(self, id):
+        return self.s.number({1: 9, 2: 10, 11: 12, 12: 12}.get(id, 11))
+    def run(self):
+        return self.s.number(6 if self.last_run == 0 else 7 if self.last_run < 8 else 8)
+    def wrong_byte(self, byte):
+        z, last = int(self.last_run == 0), self.last_diff
+        context = z | 2 * (last in (0, 1, 255)) | 4 * (last >= 128)
+        row, before = BYTE + 17 * (context & ((1 << self.wrong_bits) - 1)), self.out[-1] if self.out else 0
+        if self.mixer:
+            contexts = [1 << 24 | byte << 16 | before << 8 | z, 4 << 24 | last << 8 | min(self.last_run, 15),
+                        2 << 24 | last << 16 | byte << 8 | self.id, 3 << 24 | byte << 8 | z]
+            self.last_diff = self.mixer.byte(row, contexts[:4 if self.rich else 2], z)
+        else:
+            self.last_diff = self.s.coded_byte(row)
+        return (byte + self.last_diff) & 255
     # >>fields and addresses: section 3.4
     def address(self, side, offset):
         for place, address, in_file, _ in self.segments[side]:
@@ -515,6 +529,270 @@ class Mixer:
 
 def leb_bytes(value, n):
     return bytes((value >> 7 * k & 127) | (value >> 7 * n + k & 1) << 7 for k in range(n))
+
+# >>streams: section 6
+class Bits:
+    """Bits, the lowest of each byte first."""
+    def __init__(self, data):
+        self.data, self.at = data, 0
+    def take(self, count):
+        end = self.at + count
+        assert end <= 8 * len(self.data), "the bits end early"
+        v = int.from_bytes(self.data[self.at // 8:(end + 7) // 8], "little") >> self.at % 8
+        self.at = end
+        return v & ((1 << count) - 1)
+    def ones(self):
+        n = 0
+        while self.take(1):
+            n += 1
+        return n
+    def end(self):
+        left = 8 * len(self.data) - self.at
+        assert left < 8 and self.take(left) == 0, "the bits go on"
+
+def table(bits):
+    top, log, count = bits.take(8), bits.take(3) + 5, bits.take(9)
+    assert log <= 12 and count <= 256, "a table"
+    slots, s, length = [0] * 256, 0, 1
+    while s < count:
+        if s == top:
+            s += 1
+            continue
+        if bits.take(1):
+            if bits.take(1):
+                n = bits.ones()
+                s += (1 << n) + bits.take(n)
+                continue
+            less, by = bits.take(1), bits.ones() + 1
+            length += -by if less else by
+            assert 1 <= length <= 12, "a number of slots"
+        known = min(length - 1, 3)
+        slots[s] = (1 << known | bits.take(known)) << length - 1 - known
+        s += 1
+    slots[top] = (1 << log) - sum(slots)
+    assert slots[top] > 0, "too many slots"
+    return slots, log
+
+def coded(s, size):
+    out, chunk = bytearray(), s.byte()
+    assert 10 <= chunk <= 17, "the size of a block"
+    while len(out) < size:
+        part, bits = min(size - len(out), 1 << chunk), Bits(s.data[s.at:])
+        slots, log = table(bits)
+        s.take((bits.at + 7) // 8)
+        payload = Bytes(s.take(s.varint()))
+        spread = [(v, j) for v in range(256) for j in range(slots[v])]
+        states = [int.from_bytes(payload.take(4), "little") for _ in range(1 if part < 512 else 4)]
+        for i in range(part):
+            x = states[i % len(states)]
+            v, j = spread[x & (1 << log) - 1]
+            x = slots[v] * (x >> log) + j
+            states[i % len(states)] = x if x >= 65536 else x << 16 | int.from_bytes(payload.take(2), "little")
+            out.append(v)
+        assert set(states) == {65536}, "a block ends in the wrong state"
+        payload.end()
+    return bytes(out)
+
+def stream(s, inner=False):
+    head = s.varint()
+    size, form = head >> 2, head & 3
+    if form == 0:
+        return bytes(s.take(size))
+    if form == 1:
+        return bytes([s.byte()]) * size
+    if form == 2:
+        return coded(s, size)
+    assert not inner, "repeats in repeats"
+    copies, out = Copies(s, Lines(), True), bytearray()
+    literals = Bytes(stream(s, True))
+    while len(out) < size:
+        run, code, source, count = copies.next(len(out), size - len(out), size)
+        out += literals.take(run)
+        assert source is None or code >= 4 and code < 37, "a copy from a base that there is not"
+        for _ in range(count):
+            out.append(out[len(out) - copies.lines.back])
+    copies.end()
+    literals.end()
+    return bytes(out)
+
+class Lines:
+    def __init__(self):
+        self.shift, self.end, self.back = [0, 0, 0], 0, 0
+    def move(self, at, source, size):
+        d, (first, second, third) = source - at, self.shift
+        if d != first:
+            self.shift = [d, first, third if d == second else second]
+        self.end = source + size
+
+class Copies:
+    def __init__(self, s, lines, inner=False):
+        self.runs, self.sources, self.sizes = (Bytes(stream(s, inner)) for _ in range(3))
+        self.bits, self.lines = Bits(s.take(s.varint())), lines
+    def number(self, code):
+        if code < 16:
+            return code
+        bits = 3 + (code - 16) // 2
+        return 2 + (code & 1) << bits | self.bits.take(bits)
+    def far(self, n):
+        return 1 << n | self.bits.take(n)
+    def next(self, at, left, window):
+        """Literals, and the copy behind them: its code, source and size."""
+        l, run = self.lines, self.number(self.runs.byte())
+        assert run <= left, "literals leave the gap"
+        if run == left:
+            return run, None, None, 0
+        at, code = at + run, self.sources.byte()
+        if code <= 3:
+            source = l.end if code == 1 else at + l.shift[max(code - 1, 0)]
+        elif code < 37:
+            l.back = self.far(code - 5) if code > 4 else l.back
+            assert 0 < l.back <= min(at, window), "a copy from before the window"
+            source = at - l.back
+        else:
+            assert code < 37 + 124, "a source"
+            source = l.end + self.far((code - 37) // 2) * (-1 if code - 37 & 1 else 1)
+        size = self.number(self.sizes.byte()) + 1
+        assert size <= left - run, "a copy leaves the gap"
+        if code <= 3 or code >= 37:
+            l.move(at, source, size)
+        return run, code, source, size
+    def end(self):
+        for s in (self.runs, self.sources, self.sizes, self.bits):
+            s.end()
+
+class Shelf:
+    def __init__(self, s, hinted):
+        head = s.byte()
+        self.mode, count = head & 3, head >> 2
+        assert self.mode <= 2 and 1 <= count <= 16 and (self.mode == 2 or count == (4 if self.mode and not hinted else 1)), "a shelf"
+        self.list = stream(s) if self.mode == 2 else bytes(256)
+        assert len(self.list) == 256 and max(self.list) < count, "the list of a shelf"
+        self.streams = [Bytes(stream(s, True)) for _ in range(count)]
+    def byte(self, which):
+        return self.streams[which].byte()
+    def end(self):
+        for s in self.streams:
+            s.end()
+
+class Numbers:
+    """Corrections: varints, or their lengths and bytes in streams of their own."""
+    def __init__(self, s):
+        split = s.byte()
+        assert split <= 1, "corrections"
+        self.lengths, self.planes = Bytes(stream(s)), None
+        if split:
+            counts = [self.lengths.data.count(k) for k in range(5)]
+            assert sum(counts[1:]) == len(self.lengths.data), "lengths of corrections"
+            self.planes = [None] + [[Bytes(stream(s)) for _ in range(k)] if counts[k] else [] for k in range(1, 5)]
+            assert all(len(p.data) == counts[k] for k in range(1, 5) for p in self.planes[k]), "a plane"
+    def next(self):
+        if not self.planes:
+            return self.lengths.varint()
+        return sum(p.byte() << 8 * k for k, p in enumerate(self.planes[self.lengths.byte()]))
+
+class Kinds:
+    """Numbers, each kind in a stream of its own."""
+    def __init__(self, streams):
+        self.streams = streams
+    def number(self, which):
+        return self.streams[which].varint()
+
+class Streams(Delta):
+    def __init__(self, base, target_size, memory, body):
+        s = Bytes(body)
+        self.base, self.size, self.out = base, target_size, bytearray()
+        has_map, self.region_bits, window, zero = s.take(4)
+        section_max, decoded_max, self.count = struct.unpack("<III", s.take(12))
+        assert has_map <= 1 and self.region_bits <= 32 and zero == 0 and (window == 0 or 10 <= window <= 26), "parameters"
+        self.map, self.window_size = has_map == 1, 1 << window if window else 0
+        assert self.map or not self.count, "matches without a map"
+        assert 18548 + section_max + decoded_max + self.window_size + self.map * (4096 + 20 * self.count) <= memory, "memory size"
+        self.flags = self.last_run = self.old_end = self.new_end = self.next = 0
+        self.lines, self.current, self.matches = Lines(), None, []
+        if self.map and target_size:
+            part = self.section_head(s, section_max)[0]
+            self.s = Kinds([Bytes(stream(part)) for _ in range(4)])
+            part.end()
+            self.setup()
+            self.list_matches()
+            for kind in self.s.streams:
+                kind.end()
+        while len(self.out) < target_size:
+            part, size = self.section_head(s, section_max)
+            assert 1 <= size <= target_size - len(self.out), "the size of a section"
+            self.section(part, len(self.out) + size)
+        s.end()
+    def section_head(self, s, section_max):
+        size, target = s.varint(), s.varint()
+        assert size <= section_max, "a section that is too large"
+        return Bytes(s.take(size)), target
+    def section(self, s, end):
+        out = self.out
+        self.copies, self.plain, self.hinted = Copies(s, self.lines), Shelf(s, False), Shelf(s, True)
+        kinds = [self.copies, self.plain, self.hinted]
+        if self.map:
+            self.equal, self.ids, self.right, self.runs, self.wrong = (Bytes(stream(s)) for _ in range(5))
+            self.fixes = [Numbers(s) for _ in range(4)]
+            kinds += [self.equal, self.ids, self.right, self.runs, self.wrong] + [n.lengths for n in self.fixes]
+            self.right_left = self.right.varint() if self.right.data else None
+            self.bytes_of_runs = self.wrong if self.wrong.data else self.runs
+        s.end()
+        self.corrections = [0] * 1025
+        while len(out) < end:
+            if not self.current and self.next < len(self.matches) and self.matches[self.next][0] == len(out):
+                self.current = self.matches[self.next]
+                self.lines.move(*self.current)
+                self.next += 1
+            if self.current:
+                self.go_on(min(end, self.current[0] + self.current[2]))
+            else:
+                self.gap(min(end, self.matches[self.next][0] if self.next < len(self.matches) else self.size))
+        for kind in kinds:
+            kind.end()
+    def gap(self, end):
+        out = self.out
+        while len(out) < end:
+            run, code, source, size = self.copies.next(len(out), end - len(out), self.window_size)
+            for _ in range(run):
+                if code == 0 and run <= 8:
+                    old = self.byte(len(out) + self.lines.shift[0])
+                    byte = self.hinted.byte(self.hinted.list[old])
+                    out.append((byte + old) & 255 if self.hinted.mode == 1 else byte)
+                else:
+                    before = out[-1] if out else 0
+                    out.append(self.plain.byte(len(out) & 3 if self.plain.mode == 1 else self.plain.list[before]))
+            if size and 4 <= code < 37:
+                for _ in range(size):
+                    out.append(out[len(out) - self.lines.back])
+            elif size:
+                assert 0 <= source <= len(self.base) - size, "a copy leaves the base"
+                out += self.base[source:source + size]
+    def go_on(self, end):
+        (new, old, size), out = self.current, self.out
+        while len(out) < end:
+            equal = self.equal.varint()
+            assert equal <= -(-(end - len(out)) // 1024), "more equal blocks than there are"
+            done = min(len(out) + equal * 1024, end) - new
+            out += self.base[old + len(out) - new:old + done]
+            if len(out) < end:
+                self.block(new, old, done, min(done + 1024, size), size)
+            assert len(out) <= end, "a section ends within a block"
+        if len(out) == new + size:
+            self.current = None
+    def predictor(self):
+        return self.ids.byte()
+    def is_wrong(self, id, sure):
+        if self.right_left is None or self.right_left:
+            self.right_left = self.right_left and self.right_left - 1
+            return 0
+        return 1
+    def correction(self, id):
+        self.right_left = self.right.varint() if self.right.at < len(self.right.data) else None
+        return self.fixes[{1: 0, 2: 1, 11: 3, 12: 3}.get(id, 2)].next()
+    def run(self):
+        return self.runs.varint()
+    def wrong_byte(self, byte):
+        return (byte + self.bytes_of_runs.byte()) & 255
 
 # >>flash: section 4
 class Flash:
