@@ -208,6 +208,10 @@ typedef struct dx_patch_p_predictor { /* >>predict: where references point to */
     uint32_t *matches_; /* new offset, old offset, size of each; then their order by old offset;
                            then the old offsets in this order */
     uint32_t *memory_;  /* corrections, by region of the target */
+    uint32_t *index_;   /* by old offset >> index_log_: the last match that starts at or before its
+                           granule, in the order by old offset; or NULL */
+    uint32_t index_size_; /* granules, and one more */
+    uint32_t index_log_;
     uint32_t count_;    /* matches */
     uint32_t flags_;    /* were the last two fields predicted wrongly? one bit each */
     uint32_t region_bits_;
@@ -2233,6 +2237,11 @@ static uint64_t dx_patch_p_map_offset(const dx_patch_p_predictor *p, uint64_t of
     if (!left) return offset;
     order = p->matches_ + DX_PATCH_P_MATCH_WORDS * (size_t)left;
     olds = order + left;
+    if (p->index_ && offset >> p->index_log_ < p->index_size_ - 1) {
+        const uint32_t *granule = p->index_ + (size_t)(offset >> p->index_log_);
+        low = granule[0];
+        left = granule[1] - low + 1;
+    }
     for (; left > 1; left -= half) { /* the last one that starts there; without branches */
         half = left / 2;
         low += olds[low + half] <= offset ? half : 0;
@@ -2419,26 +2428,50 @@ static uint32_t dx_patch_p_next_place(uint32_t id, const dx_patch_p_block *b, ui
     return none;
 }
 
-/* 32-bit addresses of all kinds. `before`: bytes in front that may be an opcode. */
+/* Not a small number, nor a little less than 0. */
+static bool dx_patch_p_is_wide(uint32_t word)
+{
+    return ((word + 0x10000u) & 0xffffffffu) >= 0x20000u;
+}
+
+/* i386 and Thumb: calls and jumps among words that may be addresses. `before`: bytes in front that
+   may be an opcode. */
+static void dx_patch_p_locate_mixed(dx_patch_p_field *f, uint32_t id, const dx_patch_p_block *b,
+                                    uint32_t at, uint32_t before)
+{
+    const uint8_t *p = b->old_bytes + at;
+    uint32_t word = dx_patch_p_load32(p);
+    bool x86_32 = id == DX_PATCH_P_ID_I386, thumb = id == DX_PATCH_P_ID_THUMB;
+    bool call = x86_32 && before >= 1 && (p[-1] & 0xfe) == 0xe8;
+    bool jump = x86_32 && before >= 2 && (p[-1] & 0xf0) == 0x80 && p[-2] == 0x0f;
+    bool branch = thumb && (word & 0x9000f800u) == 0x9000f000u; /* BL, B.W: two halves */
+    bool table = thumb ? !((b->old_at + at) & 3) : dx_patch_p_is_wide(word);
+    DX_PATCH_ASSERT(x86_32 || thumb);
+    if (!call && !jump && !branch && (!table || word < DX_PATCH_P_ADDRESS_MIN)) return;
+    if (branch) dx_patch_p_set_field(f, DX_PATCH_P_FORM_BL, 4, 24, 1, p);
+    else dx_patch_p_set_field(f, DX_PATCH_P_FORM_PLAIN, 4, 32, 0, p);
+    if (call || jump || branch) dx_patch_p_relative(f, b, at + 4u);
+    else f->target = word;
+}
+
+/* 32-bit addresses of all kinds. Most are plain words, which are many: these come first. */
 static void dx_patch_p_locate_word(dx_patch_p_field *f, uint32_t id, const dx_patch_p_block *b,
                                    uint32_t at, uint32_t before)
 {
     const uint8_t *p = b->old_bytes + at;
     uint32_t word = dx_patch_p_load32(p);
-    bool close = ((word + 0x10000u) & 0xffffffffu) < 0x20000u; /* a small number, or less than 0 */
+    bool code = id == DX_PATCH_P_ID_X86; /* behind its opcode: it was looked for there */
     bool nearby = id == DX_PATCH_P_ID_NEAR, based = id == DX_PATCH_P_ID_BASED;
-    bool x86_32 = id == DX_PATCH_P_ID_I386, thumb = id == DX_PATCH_P_ID_THUMB;
-    bool call = x86_32 && before >= 1 && (p[-1] & 0xfe) == 0xe8;
-    bool jump = x86_32 && before >= 2 && (p[-1] & 0xf0) == 0x80 && p[-2] == 0x0f;
-    bool code = id == DX_PATCH_P_ID_X86 || call || jump;
-    bool branch = thumb && (word & 0x9000f800u) == 0x9000f000u; /* BL, B.W: two halves */
-    bool table = id == DX_PATCH_P_ID_TABLE || (thumb && !((b->old_at + at) & 3));
-    bool likely = word >= DX_PATCH_P_ADDRESS_MIN && (table || (x86_32 && !close));
+    bool table = id == DX_PATCH_P_ID_TABLE;
     DX_PATCH_ASSERT(b->limit - at >= 4);
-    if (!code && !branch && !based && !likely && (!nearby || close)) return;
-    if (branch) dx_patch_p_set_field(f, DX_PATCH_P_FORM_BL, 4, 24, 1, p);
-    else dx_patch_p_set_field(f, DX_PATCH_P_FORM_PLAIN, 4, 32, 0, p);
-    if (code || branch) {
+    if (!code && !nearby && !based && !table) {
+        dx_patch_p_locate_mixed(f, id, b, at, before);
+        return;
+    }
+    if (nearby && !dx_patch_p_is_wide(word)) return;
+    if (table && word < DX_PATCH_P_ADDRESS_MIN) return;
+    dx_patch_p_set_field(f, DX_PATCH_P_FORM_PLAIN, 4, 32, 0, p);
+    if (code) {
         dx_patch_p_relative(f, b, at + 4u);
     } else if (nearby) {
         dx_patch_p_relative(f, b, at);
@@ -2519,6 +2552,19 @@ static void dx_patch_p_sort_matches(dx_patch_p_predictor *p)
         if (last[DX_PATCH_P_MATCH_OLD] + last[DX_PATCH_P_MATCH_SIZE] >=
             match[DX_PATCH_P_MATCH_OLD] + match[DX_PATCH_P_MATCH_SIZE])
             order[i] = before;
+    }
+}
+
+/* Fill the index: few matches start in a granule, so that finding one is quick. */
+static void dx_patch_p_index_map(dx_patch_p_predictor *p)
+{
+    const uint32_t *olds = p->matches_ + (DX_PATCH_P_MATCH_WORDS + 1) * (size_t)p->count_;
+    uint32_t i, last = 0;
+    DX_PATCH_ASSERT(p->index_ && p->index_size_ >= 2);
+    for (i = 0; i < p->index_size_; i++) {
+        uint64_t start = (uint64_t)i << p->index_log_;
+        while (last + 1 < p->count_ && olds[last + 1] <= start) last++;
+        p->index_[i] = last;
     }
 }
 
@@ -3392,7 +3438,7 @@ static uint64_t dx_patch_p_streams_memory(const dx_patch_applier *a, uint64_t ma
     size += (uint64_t)a->section_max_ + a->decoded_max_;
     if (a->window_log_) size += (uint64_t)1 << a->window_log_;
     if (a->delta_.map_) size += 4 * DX_PATCH_P_MEMORY + DX_PATCH_P_MATCH_BYTES * matches;
-    return size;
+    return size + 4 * (uint64_t)a->delta_.predictor_.index_size_;
 }
 
 /* Memory that was counted, in parts. */
@@ -3415,12 +3461,22 @@ static void dx_patch_p_cut_streams(dx_patch_applier *a)
         x->matches_ = (uint32_t *)dx_patch_p_cut_memory(at, left, matches);
         DX_PATCH_ASSERT(x->memory_ && x->matches_);
     }
+    if (x->index_size_)
+        x->index_ = (uint32_t *)dx_patch_p_cut_memory(at, left, 4 * (uint64_t)x->index_size_);
     DX_PATCH_ASSERT(a->old_ && a->table_ && a->section_ && a->decoded_);
+}
+
+/* Words of an index of the map of a base of less than 4 GiB. */
+static uint32_t dx_patch_p_granules(uint64_t base_size, uint32_t log)
+{
+    DX_PATCH_ASSERT(!(base_size >> 32) && log >= 6);
+    return (uint32_t)(base_size >> log) + 2;
 }
 
 /* Sixteen bytes:
 
-        0  1 if there is a map    1  region_bits    2  log of the window, 0 or 10..26    3  0
+        0  1 if there is a map    1  region_bits    2  log of the window, 0 or 10..26
+        3  log of a granule of the index of the map, 0 (none) or 6..20
         4  bytes of the largest section    8  bytes that its streams take    12  matches        */
 static int dx_patch_p_take_stream_parameters(dx_patch_applier *a)
 {
@@ -3434,10 +3490,13 @@ static int dx_patch_p_take_stream_parameters(dx_patch_applier *a)
     a->section_max_ = dx_patch_p_load32(p + 4);
     a->decoded_max_ = dx_patch_p_load32(p + 8);
     d->predictor_.count_ = dx_patch_p_load32(p + 12);
-    if (p[0] > 1 || p[1] > 32 || p[3]) return DX_PATCH_EVERSION;
+    if (p[0] > 1 || p[1] > 32 || (p[3] && (p[3] < 6 || p[3] > 20 || !d->map_)))
+        return DX_PATCH_EVERSION;
     if (a->window_log_ && (a->window_log_ < 10 || a->window_log_ > 26)) return DX_PATCH_EVERSION;
     if (d->map_ ? (a->from_size_ | a->to_size_) >> 32 : d->predictor_.count_)
         return DX_PATCH_EHEADER;
+    d->predictor_.index_log_ = p[3];
+    if (p[3]) d->predictor_.index_size_ = dx_patch_p_granules(a->from_size_, p[3]);
     if (dx_patch_p_streams_memory(a, d->predictor_.count_) > a->header_.memory_size)
         return DX_PATCH_EHEADER;
     dx_patch_p_cut_streams(a);
@@ -3532,6 +3591,7 @@ static int dx_patch_p_make_list(dx_patch_applier *a)
         !dx_patch_p_span_empty(&jumps))
         return DX_PATCH_ECORRUPT;
     dx_patch_p_sort_matches(x);
+    if (x->index_) dx_patch_p_index_map(x);
     a->match_at_ = 0;
     a->match_left_ = 0;
     a->setup_side_ = 1;
@@ -6374,6 +6434,8 @@ static int dx_patch_p_make_range(dx_patch_p_job *j, dx_patch_p_maker *m, uint8_t
 #define DX_PATCH_P_SINK_MAX 262144u  /* bytes of a kind in a section, about */
 #define DX_PATCH_P_BLOCK_ROOM 12288u /* a block writes no more than this to a sink */
 #define DX_PATCH_P_SHARE_MIN 512u    /* literals that are worth being shared out */
+#define DX_PATCH_P_INDEX_LOG 9u      /* of the granules of an index of the map, */
+#define DX_PATCH_P_INDEX_MIN 64u     /* of so many matches */
 
 enum { /* sinks of matches, */
     DX_PATCH_P_S_EQUAL,
@@ -6906,6 +6968,7 @@ static dx_patch_p_writer *dx_patch_p_writer_start(dx_patch_p_job *j, dx_patch_p_
 {
     const uint64_t ways = (uint64_t)(DX_PATCH_P_WAY_ROOM + 1) * sizeof(dx_patch_p_way);
     dx_patch_p_writer *w = (dx_patch_p_writer *)dx_patch_p_cut_memory(at, left, sizeof *w);
+    dx_patch_p_predictor *x = &m->delta.predictor_;
     dx_patch_p_parser *p;
     uint32_t log = 10;
     if (!w || ((uint64_t)j->base_size | j->target_size) >> 32) return NULL;
@@ -6921,15 +6984,21 @@ static dx_patch_p_writer *dx_patch_p_writer_start(dx_patch_p_job *j, dx_patch_p_
     p->base_size = j->base_size;
     p->target = j->target;
     p->target_size = j->target_size;
+    if (m->delta.map_ && x->count_ >= DX_PATCH_P_INDEX_MIN) {
+        x->index_log_ = DX_PATCH_P_INDEX_LOG;
+        x->index_size_ = dx_patch_p_granules(j->base_size, DX_PATCH_P_INDEX_LOG);
+        x->index_ = (uint32_t *)dx_patch_p_cut_memory(at, left, 4 * (uint64_t)x->index_size_);
+        if (!x->index_) return NULL;
+        dx_patch_p_index_map(x);
+    }
     p->steps = (dx_patch_p_way *)dx_patch_p_cut_memory(at, left, ways);
     p->heads = (uint32_t *)dx_patch_p_cut_memory(at, left, (uint64_t)4 << DX_PATCH_P_HEADS_LOG);
     p->links = (uint32_t *)dx_patch_p_cut_memory(at, left, (uint64_t)4 << log);
     w->table = (uint32_t *)dx_patch_p_cut_memory(at, left, (uint64_t)4 << DX_PATCH_P_TABLE_MAX);
     if (m->delta.map_)
-        m->delta.predictor_.memory_ =
-            (uint32_t *)dx_patch_p_cut_memory(at, left, 4 * DX_PATCH_P_MEMORY);
+        x->memory_ = (uint32_t *)dx_patch_p_cut_memory(at, left, 4 * DX_PATCH_P_MEMORY);
     if (!p->steps || !p->heads || !p->links || !w->table) return NULL;
-    if (m->delta.map_ && !m->delta.predictor_.memory_) return NULL;
+    if (m->delta.map_ && !x->memory_) return NULL;
     w->inner.steps = p->steps;
     w->inner.chain = p->chain;
     w->inner.links_log = log < DX_PATCH_P_REPEAT_LINKS ? log : DX_PATCH_P_REPEAT_LINKS;
@@ -6993,7 +7062,7 @@ static bool dx_patch_p_write_body(dx_patch_p_writer *w, uint8_t *to, uint8_t *en
     to[0] = map;
     to[1] = map ? (uint8_t)d->predictor_.region_bits_ : 0;
     to[2] = (uint8_t)w->parser.links_log;
-    to[3] = 0;
+    to[3] = map ? (uint8_t)d->predictor_.index_log_ : 0;
     dx_patch_p_store32(to + 4, w->section_max);
     dx_patch_p_store32(to + 8, w->decoded_max);
     dx_patch_p_store32(to + 12, map ? (uint32_t)w->maker->finder.match_count : 0);
@@ -7022,6 +7091,7 @@ static int dx_patch_p_make_streams(dx_patch_p_job *j, dx_patch_p_maker *m, uint8
     if (map && dx_patch_p_write_body(w, j->out, end, true)) {
         used = dx_patch_p_sink_size(&w->body);
         needs.delta_.map_ = true;
+        needs.delta_.predictor_.index_size_ = m->delta.predictor_.index_size_;
         needs.section_max_ = w->section_max;
         needs.decoded_max_ = w->decoded_max;
     }
@@ -7031,6 +7101,7 @@ static int dx_patch_p_make_streams(dx_patch_p_job *j, dx_patch_p_maker *m, uint8
         DX_PATCH_MEMMOVE(j->out, w->body.start, dx_patch_p_sink_size(&w->body));
         used = dx_patch_p_sink_size(&w->body);
         needs.delta_.map_ = false;
+        needs.delta_.predictor_.index_size_ = 0;
         needs.section_max_ = w->section_max;
         needs.decoded_max_ = w->decoded_max;
     }

@@ -701,12 +701,13 @@ class Streams(Delta):
     def __init__(self, base, target_size, memory, body):
         s = Bytes(body)
         self.base, self.size, self.out = base, target_size, bytearray()
-        has_map, self.region_bits, window, zero = s.take(4)
+        has_map, self.region_bits, window, index = s.take(4)
         section_max, decoded_max, self.count = struct.unpack("<III", s.take(12))
-        assert has_map <= 1 and self.region_bits <= 32 and zero == 0 and (window == 0 or 10 <= window <= 26), "parameters"
+        assert has_map <= 1 and self.region_bits <= 32 and (window == 0 or 10 <= window <= 26) and (index == 0 or has_map and 6 <= index <= 20), "parameters"
         self.map, self.window_size = has_map == 1, 1 << window if window else 0
         assert self.map or not self.count, "matches without a map"
-        assert 18548 + section_max + decoded_max + self.window_size + self.map * (4096 + 20 * self.count) <= memory, "memory size"
+        need = 18548 + section_max + decoded_max + self.window_size + self.map * (4096 + 20 * self.count)
+        assert need + (4 * (2 + (len(base) >> index)) if index else 0) <= memory, "memory size"
         self.flags = self.last_run = self.old_end = self.new_end = self.next = 0
         self.lines, self.current, self.matches = Lines(), None, []
         if self.map and target_size:
