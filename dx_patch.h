@@ -31,7 +31,8 @@
 
     THREE KINDS OF PATCH, one container (128 bytes: sizes, hashes, memory that applying needs)
         blocks   XOR of fixed blocks: in place, undone by the same patch; for images of one layout
-        delta    copies, predicted references, and the rest range coded: for whatever moves
+        delta    copies, predicted references, and the rest range coded: for whatever moves; or as
+                 streams (coding 4): as small, smaller for text and tables, and fast to apply
         flash    a delta for one slot of flash: in place, page by page, safe against power cuts
 
     GUARANTEES  never allocates; no globals; no recursion; applying gives the target whose hash is
@@ -143,7 +144,7 @@ typedef struct dx_patch_create_desc {
     uint32_t block_size;       /* a power of two; 0 = 4096; blocks: 64..65536; flash: 256..2^20 */
     uint64_t slot_size;        /* flash: bytes; 0 = two pages more than both take; one at least */
     uint32_t trailer_size;     /* bytes that the caller will append for a signature; 0 = none */
-    uint32_t codings;          /* bits 1 << dx_patch_coding; 0 = all that this build has */
+    uint32_t codings;          /* bits 1 << dx_patch_coding; 0 = all but streams */
     uint32_t level;            /* delta: 1 (fastest) .. 9 (smallest); 0 = 6 */
     uint64_t apply_memory_max; /* bytes that applying may need; 0 = 64 MiB */
     bool one_way;              /* blocks: drop what a shrinking target cuts off; no undo then */
@@ -5656,7 +5657,7 @@ static size_t dx_patch_p_try_seeds(dx_patch_p_parser *p, const dx_patch_p_seeds 
     return best;
 }
 
-/* Candidates of the target's past. Short ones must be nearest, to cost less than literals. */
+/* Candidates of the target's past. Short ones must be near, to cost less than literals. */
 static size_t dx_patch_p_try_past(dx_patch_p_parser *p, size_t start, uint32_t place, size_t left)
 {
     size_t at = start + place, best = 2, window = (size_t)1 << p->links_log;
@@ -6796,15 +6797,19 @@ static void dx_patch_p_put_section(dx_patch_p_writer *w, const dx_patch_p_sink *
     if (decoded > w->decoded_max) w->decoded_max = (uint32_t)decoded;
 }
 
-/* How much memory the streams of a section take, found by reading them. */
+/* How much memory the streams of a section take, found by reading them: over the sinks that they
+   were made from. */
 static uint64_t dx_patch_p_decoded_size(dx_patch_p_writer *w, const dx_patch_p_sink *section,
-                                        dx_patch_p_store store, bool map)
+                                        bool map)
 {
+    dx_patch_p_store store = w->store;
     dx_patch_p_section s;
     dx_patch_p_span span;
     bool read = !section->full;
     uint32_t i;
+    DX_PATCH_ASSERT(section->start >= store.at);
     DX_PATCH_MEMSET(&s, 0, sizeof s);
+    store.left = (size_t)(section->start - store.at);
     store.left_min = store.left;
     s.streams.in.at = section->start;
     s.streams.in.end = section->at;
@@ -6856,7 +6861,7 @@ static bool dx_patch_p_put_map_section(dx_patch_p_writer *w)
     }
     if (!dx_patch_p_start_output(&section, &store)) return false;
     for (i = 0; i < DX_PATCH_P_MAP_SINKS; i++) dx_patch_p_put_sink(w, &section, store, s + i);
-    dx_patch_p_put_section(w, &section, 0, dx_patch_p_decoded_size(w, &section, store, true));
+    dx_patch_p_put_section(w, &section, 0, dx_patch_p_decoded_size(w, &section, true));
     return !w->body.full;
 }
 
@@ -6905,8 +6910,7 @@ static bool dx_patch_p_make_section_streams(dx_patch_p_writer *w)
     dx_patch_p_put_shelf(w, &section, store, &p->literals, &p->befores, &p->places);
     dx_patch_p_put_shelf(w, &section, store, &p->hinted, &p->olds, NULL);
     if (map) dx_patch_p_put_match_streams(w, &section, store);
-    dx_patch_p_put_section(w, &section, w->at - start,
-                           dx_patch_p_decoded_size(w, &section, store, false));
+    dx_patch_p_put_section(w, &section, w->at - start, dx_patch_p_decoded_size(w, &section, false));
     return !w->body.full;
 }
 
