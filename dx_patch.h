@@ -3826,14 +3826,84 @@ static int dx_patch_p_make_gap(dx_patch_applier *a, dx_patch_p_section *s, uint6
     return error;
 }
 
+/* By how much the next field is not as predicted: 0 for as many as are right. */
+static bool dx_patch_p_next_error(dx_patch_p_section *s, uint32_t id, uint64_t *error)
+{
+    *error = 0;
+    if (s->right_left) {
+        s->right_left--;
+        return true;
+    }
+    if (!dx_patch_p_planes_number(s->fixes + dx_patch_p_fix_kind(id), error)) return false;
+    *error = dx_patch_p_unzigzag(*error + 1); /* it is not 0 */
+    s->right_left = UINT64_MAX;
+    return dx_patch_p_span_empty(&s->right) || dx_patch_p_span_number(&s->right, &s->right_left);
+}
+
+/* What a plain word refers to, and what its new value counts from: as locate_word() has it, but all
+   at once. False: it is no address. */
+static bool dx_patch_p_plain_target(const dx_patch_p_block *b, uint32_t id, uint64_t *target,
+                                    uint64_t *origin)
+{
+    const uint8_t *p = b->old_bytes + b->at;
+    uint32_t word = dx_patch_p_load32(p);
+    uint64_t distance = dx_patch_p_sign(word, 32), behind = b->at + (uint64_t)4;
+    DX_PATCH_ASSERT(id >= DX_PATCH_P_ID_X86 && id <= DX_PATCH_P_ID_TABLE);
+    *origin = 0;
+    *target = word;
+    if (id == DX_PATCH_P_ID_TABLE) return word >= DX_PATCH_P_ADDRESS_MIN;
+    if (id == DX_PATCH_P_ID_POINTER) {
+        *target = dx_patch_p_load64(p);
+        return *target >= DX_PATCH_P_ADDRESS_MIN;
+    }
+    if (id == DX_PATCH_P_ID_BASED) {
+        *target = distance + b->origin[0];
+        *origin = b->origin[1];
+        return true;
+    }
+    if (id == DX_PATCH_P_ID_NEAR) behind = b->at; /* relative to itself */
+    *target = distance + b->old_at + b->bias[0] + behind;
+    *origin = b->new_at + b->bias[1] + behind;
+    return id == DX_PATCH_P_ID_X86 || dx_patch_p_is_wide(word);
+}
+
+/* The fields of a block that are plain words. They are most of all, so this does what fill_fields()
+   does without its detours. */
+static bool dx_patch_p_fill_plain(dx_patch_p_delta *d, dx_patch_p_section *s, dx_patch_p_block *b,
+                                  uint8_t *to)
+{
+    dx_patch_p_predictor *x = &d->predictor_;
+    uint32_t id = d->id_, size = id == DX_PATCH_P_ID_POINTER ? 8 : 4;
+    for (;;) {
+        uint64_t target, origin, mapped, error;
+        uint32_t *correction, sure;
+        b->at = dx_patch_p_next_place(id, b, b->at, b->from);
+        if (b->at >= b->size) return true;
+        if (b->limit - b->at < size || !dx_patch_p_plain_target(b, id, &target, &origin) ||
+            !dx_patch_p_map_address(x, target, &mapped, &sure)) {
+            b->at++;
+            continue;
+        }
+        correction = x->memory_ + (((target >> x->region_bits_) * 0x9e3779b97f4a7c15u) >> 54);
+        mapped += dx_patch_p_sign(*correction, 32) - origin;
+        if (!dx_patch_p_next_error(s, id, &error)) return false;
+        *correction += (uint32_t)(error & 0xffffffffu);
+        dx_patch_p_store_field(to + b->at, DX_PATCH_P_FORM_PLAIN, size, mapped + error);
+        b->at += size;
+        b->from = (int32_t)b->at;
+    }
+}
+
 /* The fields of a block, put over its old bytes at `to`. */
 static bool dx_patch_p_fill_fields(dx_patch_p_delta *d, dx_patch_p_section *s, dx_patch_p_block *b,
                                    uint8_t *to)
 {
     dx_patch_p_predictor *x = &d->predictor_;
-    while (d->id_ != DX_PATCH_P_ID_NONE) {
+    bool plain = d->id_ >= DX_PATCH_P_ID_X86 && d->id_ <= DX_PATCH_P_ID_TABLE;
+    if (plain && !dx_patch_p_fill_plain(d, s, b, to)) return false;
+    while (d->id_ != DX_PATCH_P_ID_NONE && !plain) {
         dx_patch_p_field f;
-        uint64_t error = 0;
+        uint64_t error;
         b->at = dx_patch_p_next_place(d->id_, b, b->at, b->from);
         if (b->at >= b->size) break;
         f = dx_patch_p_predict(x, d->id_, b, b->at, b->from);
@@ -3841,16 +3911,8 @@ static bool dx_patch_p_fill_fields(dx_patch_p_delta *d, dx_patch_p_section *s, d
             b->at++;
             continue;
         }
-        if (s->right_left) {
-            s->right_left--;
-        } else {
-            if (!dx_patch_p_planes_number(s->fixes + dx_patch_p_fix_kind(d->id_), &error))
-                return false;
-            error = dx_patch_p_unzigzag(error + 1); /* it is not 0 */
-            if (dx_patch_p_span_empty(&s->right)) s->right_left = UINT64_MAX;
-            else if (!dx_patch_p_span_number(&s->right, &s->right_left)) return false;
-            dx_patch_p_learn_field(x, &f, error);
-        }
+        if (!dx_patch_p_next_error(s, d->id_, &error)) return false;
+        dx_patch_p_learn_field(x, &f, error);
         dx_patch_p_store_field(to + b->at, f.form, f.size, f.value + error);
         b->at += f.size;
         b->from = (int32_t)b->at;
