@@ -1606,6 +1606,7 @@ typedef struct dx_patch_p_store { /* the caller's memory, as far as it is not in
 static uint8_t *dx_patch_p_store_take(dx_patch_p_store *s, uint64_t size)
 {
     uint8_t *p = s->at;
+    DX_PATCH_ASSERT(s->left_min <= s->left);
     if (size > s->left) {
         s->full = true;
         return NULL;
@@ -1620,6 +1621,7 @@ static bool dx_patch_p_span_number(dx_patch_p_span *in, uint64_t *v)
 {
     uint32_t shift = 0, byte = 128;
     *v = 0;
+    DX_PATCH_ASSERT(in->at <= in->end);
     while (byte & 128) {
         if (in->at == in->end || shift > 63) return false;
         byte = *in->at++;
@@ -1676,6 +1678,7 @@ static uint32_t dx_patch_p_bits_take(dx_patch_p_bits *b, uint32_t count)
 static bool dx_patch_p_bits_done(const dx_patch_p_bits *b)
 {
     uint64_t rest = b->held & (((uint64_t)1 << b->count) - 1);
+    DX_PATCH_ASSERT(b->count < 64 && b->in.at <= b->in.end);
     return !b->overrun && b->in.at == b->in.end && b->count < 8 && !rest;
 }
 
@@ -1714,6 +1717,7 @@ static bool dx_patch_p_read_table(dx_patch_p_bits *b, uint16_t *slots, uint32_t 
     uint32_t left, s = 0, length = 1, count, value, known;
     *log = dx_patch_p_bits_take(b, 3) + DX_PATCH_P_TABLE_MIN;
     left = 1u << *log;
+    DX_PATCH_ASSERT(*log <= DX_PATCH_P_TABLE_MAX);
     count = dx_patch_p_bits_take(b, 9);
     DX_PATCH_MEMSET(slots, 0, 256 * sizeof *slots);
     if (count > 256) return false;
@@ -1818,6 +1822,7 @@ static bool dx_patch_p_read_coded(dx_patch_p_span *in, uint8_t *out, size_t size
     uint16_t slots[256];
     size_t at = 0, part;
     uint32_t chunk, log;
+    DX_PATCH_ASSERT(table && in->at <= in->end);
     if (in->at == in->end) return false;
     chunk = *in->at++;
     if (chunk < DX_PATCH_P_CHUNK_MIN || chunk > DX_PATCH_P_CHUNK_MAX) return false;
@@ -1883,6 +1888,7 @@ typedef struct dx_patch_p_copy {
 static void dx_patch_p_move_lines(dx_patch_p_lines *l, uint64_t at, uint64_t source, uint64_t size)
 {
     uint64_t shift = source - at;
+    DX_PATCH_ASSERT(size > 0);
     if (shift != l->shifts[0]) {
         if (shift != l->shifts[1]) l->shifts[2] = l->shifts[1];
         l->shifts[1] = l->shifts[0];
@@ -1905,6 +1911,7 @@ static void dx_patch_p_copier_source(dx_patch_p_copier *c, uint64_t at, dx_patch
 {
     uint32_t code = copy->code;
     copy->own = false;
+    DX_PATCH_ASSERT(code < DX_PATCH_P_FROM_END);
     if (code == DX_PATCH_P_FROM_SAME) {
         copy->source = at + c->lines.shifts[0];
     } else if (code == DX_PATCH_P_FROM_NEXT) {
@@ -1977,6 +1984,7 @@ static bool dx_patch_p_read_plain(dx_patch_p_streams *s, uint32_t form, uint64_t
 {
     uint8_t *to = dx_patch_p_store_take(&s->store, size);
     dx_patch_p_span raw;
+    DX_PATCH_ASSERT(size <= UINT64_MAX >> 2);
     if (!to) return false;
     out->at = to;
     out->end = to + (size_t)size;
@@ -2020,6 +2028,7 @@ static bool dx_patch_p_read_repeats(dx_patch_p_streams *s, uint64_t size, dx_pat
     size_t at = 0, literals, used = s->store.left;
     if (!to || !dx_patch_p_read_codes(s, &c, dx_patch_p_read_inner)) return false;
     if (!dx_patch_p_read_inner(s, &c.literals)) return false;
+    DX_PATCH_ASSERT(used - s->store.left == (size_t)(s->store.at - to) - (size_t)size);
     while (at < size) {
         if (!dx_patch_p_next_copy(&c, at, size - at, 0, &copy)) return false;
         literals = (size_t)copy.literals;
@@ -3435,6 +3444,7 @@ typedef struct dx_patch_p_section {
 static uint64_t dx_patch_p_streams_memory(const dx_patch_applier *a, uint64_t matches)
 {
     uint64_t size = DX_PATCH_P_SLACK + DX_PATCH_P_WINDOW + DX_PATCH_P_LONGEST;
+    DX_PATCH_ASSERT(a->delta_.map_ || !a->delta_.predictor_.index_size_);
     size += (uint64_t)4 << DX_PATCH_P_TABLE_MAX;
     size += (uint64_t)a->section_max_ + a->decoded_max_;
     if (a->window_log_) size += (uint64_t)1 << a->window_log_;
@@ -3483,6 +3493,7 @@ static int dx_patch_p_take_stream_parameters(dx_patch_applier *a)
 {
     dx_patch_p_delta *d = &a->delta_;
     const uint8_t *p = a->in_;
+    DX_PATCH_ASSERT(!a->section_ && !a->produced_);
     if (d->coder_.size_ < DX_PATCH_P_STREAM_PARAMETERS_SIZE) return DX_PATCH_ECORRUPT;
     d->coder_.at_ = DX_PATCH_P_STREAM_PARAMETERS_SIZE;
     d->map_ = p[0] & 1;
@@ -3545,6 +3556,7 @@ static void dx_patch_p_open_streams(const dx_patch_applier *a, dx_patch_p_stream
     s->store.left = a->decoded_max_;
     s->store.left_min = a->decoded_max_;
     s->table = a->table_;
+    DX_PATCH_ASSERT(s->table && s->store.at && s->in.at);
 }
 
 /* The setups of base and target, as numbers; of the target what is to be added to the base's. */
@@ -3574,6 +3586,7 @@ static int dx_patch_p_make_list(dx_patch_applier *a)
     dx_patch_p_span setup, gaps, sizes, jumps;
     uint64_t gap, size, jump;
     int error = DX_PATCH_OK;
+    DX_PATCH_ASSERT(!a->match_at_ && !a->produced_ && a->delta_.map_);
     dx_patch_p_open_streams(a, &s);
     if (!dx_patch_p_read_stream(&s, &setup) || !dx_patch_p_read_stream(&s, &gaps) ||
         !dx_patch_p_read_stream(&s, &sizes) || !dx_patch_p_read_stream(&s, &jumps))
@@ -3605,6 +3618,7 @@ static bool dx_patch_p_read_shelf(dx_patch_p_streams *s, dx_patch_p_shelf *shelf
     uint32_t count, i;
     dx_patch_p_span list;
     DX_PATCH_MEMSET(shelf, 0, sizeof *shelf);
+    DX_PATCH_ASSERT(s->in.at <= s->in.end);
     if (dx_patch_p_span_empty(&s->in)) return false;
     count = *s->in.at++;
     shelf->mode = count & 3;
@@ -3647,6 +3661,7 @@ static bool dx_patch_p_read_planes(dx_patch_p_streams *s, dx_patch_p_planes *p)
     const uint8_t *at;
     dx_patch_p_span *plane = p->planes;
     DX_PATCH_MEMSET(p, 0, sizeof *p);
+    DX_PATCH_ASSERT(s->in.at <= s->in.end);
     if (dx_patch_p_span_empty(&s->in) || *s->in.at > 1) return false;
     p->split = *s->in.at++ == 1;
     if (!dx_patch_p_read_stream(s, &p->lengths)) return false;
@@ -3734,7 +3749,9 @@ static int dx_patch_p_emit_past(dx_patch_applier *a, uint64_t back, uint64_t siz
 {
     uint64_t window = (uint64_t)1 << a->window_log_;
     int error = DX_PATCH_OK;
+    DX_PATCH_ASSERT(size <= a->to_size_ - a->produced_);
     if (!a->window_log_ || back > window || back > a->produced_) return DX_PATCH_EBOUNDS;
+    DX_PATCH_ASSERT(back > 0 && (a->window_ || a->desc_.out));
     while (size && !error) {
         uint64_t part = size < DX_PATCH_P_BLOCK ? size : DX_PATCH_P_BLOCK;
         uint8_t *to = dx_patch_p_room(a);
@@ -3777,6 +3794,7 @@ static int dx_patch_p_emit_literals(dx_patch_applier *a, dx_patch_p_section *s, 
     dx_patch_p_shelf *shelf = &s->literals;
     dx_patch_p_span *all = shelf->streams;
     int error = DX_PATCH_OK, byte;
+    DX_PATCH_ASSERT(size <= a->to_size_ - a->produced_);
     while (size && !error) {
         uint32_t part = size < DX_PATCH_P_BLOCK ? (uint32_t)size : DX_PATCH_P_BLOCK, i;
         uint32_t before = (uint32_t)(a->delta_.past_ & 255), stream;
@@ -3830,6 +3848,7 @@ static int dx_patch_p_make_gap(dx_patch_applier *a, dx_patch_p_section *s, uint6
 static bool dx_patch_p_next_error(dx_patch_p_section *s, uint32_t id, uint64_t *error)
 {
     *error = 0;
+    DX_PATCH_ASSERT(id != DX_PATCH_P_ID_NONE);
     if (s->right_left) {
         s->right_left--;
         return true;
@@ -3874,6 +3893,7 @@ static bool dx_patch_p_fill_plain(dx_patch_p_delta *d, dx_patch_p_section *s, dx
 {
     dx_patch_p_predictor *x = &d->predictor_;
     uint32_t id = d->id_, size = id == DX_PATCH_P_ID_POINTER ? 8 : 4;
+    DX_PATCH_ASSERT(x->memory_ && x->region_bits_ <= 32);
     for (;;) {
         uint64_t target, origin, mapped, error;
         uint32_t *correction, sure;
@@ -3928,6 +3948,7 @@ static bool dx_patch_p_mend_block(dx_patch_p_section *s, const dx_patch_p_block 
 {
     uint32_t at = 0;
     uint64_t run;
+    DX_PATCH_ASSERT(b->size <= b->limit);
     while (at < b->size) {
         if (!dx_patch_p_span_number(&s->runs, &run)) return false;
         if (!run) return true;
@@ -3949,6 +3970,7 @@ static int dx_patch_p_make_block(dx_patch_applier *a, dx_patch_p_section *s, uin
     uint32_t before = DX_PATCH_P_BEFORE;
     uint8_t *to = dx_patch_p_room(a);
     int error = DX_PATCH_OK;
+    DX_PATCH_ASSERT(left > 0 && match_left <= a->to_size_ - a->produced_);
     if (dx_patch_p_span_empty(&s->ids)) return DX_PATCH_ECORRUPT;
     d->id_ = *s->ids.at++;
     if (d->id_ >= DX_PATCH_P_IDS) return DX_PATCH_EVERSION;
@@ -4032,6 +4054,7 @@ static int dx_patch_p_make_section(dx_patch_applier *a)
         else error = dx_patch_p_make_gap(a, &s, part);
     }
     a->lines_ = s.copier.lines;
+    DX_PATCH_ASSERT(error || a->produced_ == end);
     if (!error && !dx_patch_p_section_used(&s)) error = DX_PATCH_ECORRUPT;
     return error;
 }
@@ -5318,6 +5341,7 @@ static bool dx_patch_p_share_slots(dx_patch_p_table *t, uint32_t size)
 static void dx_patch_p_count_bytes(dx_patch_p_table *t, const uint8_t *p, size_t size)
 {
     size_t i;
+    DX_PATCH_ASSERT(p || !size);
     DX_PATCH_MEMSET(t->counts, 0, sizeof t->counts);
     for (i = 0; i < size; i++) t->counts[p[i]]++;
 }
@@ -5326,6 +5350,7 @@ static void dx_patch_p_put_table(dx_patch_p_sink *sink, const dx_patch_p_table *
 {
     uint32_t s = 0, count = 256, last = 1, none, length, known, change;
     while (count && (count - 1 == t->top || !t->slots[count - 1])) count--;
+    DX_PATCH_ASSERT(t->slots[t->top] > 0 && t->log >= DX_PATCH_P_TABLE_MIN);
     dx_patch_p_sink_bits(sink, t->top, 8);
     dx_patch_p_sink_bits(sink, t->log - DX_PATCH_P_TABLE_MIN, 3);
     dx_patch_p_sink_bits(sink, count, 9);
@@ -5420,6 +5445,7 @@ static uint64_t dx_patch_p_coded_price(dx_patch_p_table *t, const uint8_t *p, si
     static const uint8_t logs[3] = {12, 10, 8};
     uint64_t best = UINT64_MAX;
     uint32_t c, k;
+    DX_PATCH_ASSERT(size > 0);
     for (c = DX_PATCH_P_CHUNK_MAX; c >= 15; c -= 2) {
         uint64_t prices[3] = {0, 0, 0};
         size_t at = 0, part;
@@ -5451,6 +5477,7 @@ static void dx_patch_p_put_plain(dx_patch_p_sink *sink, const uint8_t *p, size_t
     uint32_t chunk = DX_PATCH_P_CHUNK_MAX, log = DX_PATCH_P_TABLE_MAX;
     uint64_t price = UINT64_MAX;
     while (i < size && p[i] == p[0]) i++;
+    DX_PATCH_ASSERT(p || !size);
     if (size > 1 && i == size) {
         dx_patch_p_sink_number(sink, 4 * (uint64_t)size + DX_PATCH_P_STREAM_RUN);
         dx_patch_p_sink_byte(sink, p[0]);
@@ -5579,6 +5606,7 @@ static uint32_t dx_patch_p_source_code(const dx_patch_p_lines *l, uint64_t at, u
     uint64_t shift = source - at;
     bool less = source < l->old_end;
     *distance = 0;
+    DX_PATCH_ASSERT(!own || source < at);
     if (own) {
         if (at - source == l->back) return DX_PATCH_P_FROM_AGAIN;
         *distance = at - source;
@@ -5596,6 +5624,7 @@ static void dx_patch_p_price_list(uint32_t *prices, const uint32_t *counts, uint
 {
     uint32_t i, total = 0;
     for (i = 0; i < count; i++) total += 8 * counts[i] + 1;
+    DX_PATCH_ASSERT(total > 0);
     for (i = 0; i < count; i++)
         prices[i] = dx_patch_p_log2(total) - dx_patch_p_log2(8 * counts[i] + 1);
 }
@@ -5631,6 +5660,7 @@ static uint32_t dx_patch_p_four_hash(const uint8_t *p)
 static void dx_patch_p_note_place(dx_patch_p_parser *p, size_t at)
 {
     uint32_t *head;
+    DX_PATCH_ASSERT(at < p->target_size);
     if (p->target_size - at < 4) return;
     head = p->heads + dx_patch_p_four_hash(p->target + at);
     p->links[at & (((size_t)1 << p->links_log) - 1)] = *head;
@@ -5648,6 +5678,7 @@ static void dx_patch_p_try_copy(dx_patch_p_parser *p, size_t start, uint32_t pla
     code = dx_patch_p_source_code(&from->lines, at, source, own, &distance);
     price += p->prices.sources[code] + (distance ? 16 * (dx_patch_p_length(distance) - 1) : 0);
     if (size > room) size = room;
+    DX_PATCH_ASSERT(from->price < UINT32_MAX && room >= DX_PATCH_P_STEPS_MORE - 1);
     for (n = size; n >= size_min; n -= n > 64 && n - 8 >= size_min && n < size ? 8 : 1) {
         uint32_t total = price + dx_patch_p_number_price(p->prices.sizes, n - 1);
         dx_patch_p_way *to = p->steps + place + n;
@@ -5670,6 +5701,7 @@ static size_t dx_patch_p_base_run(const dx_patch_p_parser *p, size_t at, size_t 
                                   uint64_t source)
 {
     if (source >= p->base_size) return 0;
+    DX_PATCH_ASSERT(left <= p->target_size - at);
     if (left > p->base_size - (size_t)source) left = p->base_size - (size_t)source;
     return dx_patch_p_same(p->target + at, p->base + (size_t)source, left);
 }
@@ -5678,6 +5710,7 @@ static uint64_t dx_patch_p_seed_hash(const uint8_t *p, uint32_t size)
 {
     uint64_t h = 0;
     uint32_t i;
+    DX_PATCH_ASSERT(size % 8 == 0);
     for (i = 0; i < size; i += 8) {
         h = (dx_patch_p_load64(p + i) + h) * 0x9e3779b97f4a7c15u;
         h ^= h >> 29;
@@ -5696,6 +5729,7 @@ static size_t dx_patch_p_try_seeds(dx_patch_p_parser *p, const dx_patch_p_seeds 
     hash = (uint32_t)(dx_patch_p_seed_hash(p->target + at, s->size) >> (64 - s->log));
     first = s->starts[hash];
     last = s->starts[hash + 1];
+    DX_PATCH_ASSERT(first <= last);
     low = first;
     high = last;
     while (low < high) { /* the first one behind `nearest` */
@@ -5724,6 +5758,7 @@ static size_t dx_patch_p_try_past(dx_patch_p_parser *p, size_t start, uint32_t p
 {
     size_t at = start + place, best = 2, window = (size_t)1 << p->links_log;
     uint32_t link, tries = p->chain;
+    DX_PATCH_ASSERT(left <= p->target_size - at);
     if (p->target_size - at < 4) return 0;
     for (link = p->heads[dx_patch_p_four_hash(p->target + at)]; link && tries; tries--) {
         size_t source = link - 1, run;
@@ -5746,6 +5781,7 @@ static size_t dx_patch_p_try_all(dx_patch_p_parser *p, size_t start, uint32_t pl
     size_t at = start + place, best = 0, run, found;
     uint64_t sources[4];
     uint32_t i;
+    DX_PATCH_ASSERT(left > 0 && place <= p->steps_end);
     sources[0] = at + from->lines.shifts[0];
     sources[1] = from->lines.old_end;
     sources[2] = at + from->lines.shifts[1];
@@ -5804,6 +5840,7 @@ static void dx_patch_p_write_copy(dx_patch_p_parser *p, uint64_t at, uint64_t so
     uint64_t distance;
     uint32_t bits, code;
     bool same = !own && source - at == p->lines.shifts[0];
+    DX_PATCH_ASSERT(size > 0 && p->run <= at);
     dx_patch_p_write_run(p, (size_t)at, same && p->run <= DX_PATCH_P_HINTED);
     code = dx_patch_p_source_code(&p->lines, at, source, own, &distance);
     dx_patch_p_sink_byte(&p->sources, code);
@@ -5823,6 +5860,7 @@ static void dx_patch_p_write_way(dx_patch_p_parser *p, size_t start, uint32_t pl
 {
     dx_patch_p_way *steps = p->steps;
     uint32_t next = 0, at = place;
+    DX_PATCH_ASSERT(place <= p->steps_end);
     while (at) { /* from becomes: where to */
         uint32_t before = steps[at].from;
         steps[at].from = next;
@@ -5854,6 +5892,7 @@ static size_t dx_patch_p_parse(dx_patch_p_parser *p, size_t from, size_t to)
 {
     size_t at = from;
     dx_patch_p_way *steps = p->steps;
+    DX_PATCH_ASSERT(from <= to && to <= p->target_size);
     while (at < to && dx_patch_p_parser_has_room(p)) {
         uint32_t place = 0, end = 0;
         size_t run = dx_patch_p_base_run(p, at, to - at, at + p->lines.shifts[0]);
@@ -5890,6 +5929,7 @@ static size_t dx_patch_p_parse(dx_patch_p_parser *p, size_t from, size_t to)
             if (end > p->steps_end) end = p->steps_end;
         }
         dx_patch_p_write_way(p, at, end);
+    DX_PATCH_ASSERT(end <= to - at);
         at += end;
     }
     if (p->run) dx_patch_p_write_run(p, at, false);
@@ -5922,6 +5962,7 @@ static void dx_patch_p_parser_forget(dx_patch_p_parser *p)
 static bool dx_patch_p_parser_start(dx_patch_p_parser *p, dx_patch_p_store *store, uint64_t size)
 {
     size += DX_PATCH_P_WAY_ROOM + 64;
+    DX_PATCH_ASSERT(p->heads && p->links && p->steps);
     DX_PATCH_MEMSET(&p->counts, 0, sizeof p->counts);
     p->run = 0;
     return dx_patch_p_sink_start(&p->runs, store, size) &&
@@ -5937,6 +5978,7 @@ static bool dx_patch_p_put_repeats(dx_patch_p_sink *sink, dx_patch_p_parser *p,
                                    dx_patch_p_store store, const uint8_t *bytes, size_t size)
 {
     uint32_t round;
+    DX_PATCH_ASSERT(size > 0 && !p->shares);
     p->base_size = 0;
     p->target = bytes;
     p->target_size = size;
@@ -6649,6 +6691,7 @@ static void dx_patch_p_walk(dx_patch_p_writer *w, bool prices_only)
 {
     const dx_patch_p_finder *f = &w->maker->finder;
     size_t count = w->maker->delta.map_ ? f->match_count : 0, end;
+    DX_PATCH_ASSERT(w->match <= f->match_count);
     while (w->at < f->target_size) {
         const dx_patch_p_match *next = f->matches + w->match;
         if (w->match_left && prices_only) {
@@ -6729,6 +6772,7 @@ static void dx_patch_p_put_shared(dx_patch_p_writer *w, dx_patch_p_sink *to,
     size_t size = dx_patch_p_sink_size(literals), i;
     uint8_t *part = dx_patch_p_store_take(&store, size);
     uint32_t stream;
+    DX_PATCH_ASSERT(count <= DX_PATCH_P_SHELF && dx_patch_p_sink_size(contexts) == size);
     dx_patch_p_sink_byte(to, (list ? DX_PATCH_P_SHELF_BYTE : DX_PATCH_P_SHELF_PLACE) | count << 2);
     if (list) dx_patch_p_put_stream(to, &w->inner, store, list, 256);
     if (!part) to->full = true;
@@ -6751,6 +6795,7 @@ static void dx_patch_p_put_shelf(dx_patch_p_writer *w, dx_patch_p_sink *to, dx_p
     dx_patch_p_sink best = *to, other;
     uint8_t list[256];
     uint32_t groups;
+    DX_PATCH_ASSERT(!places || dx_patch_p_sink_size(places) == size);
     dx_patch_p_sink_byte(&best, DX_PATCH_P_SHELF_ONE | 1 << 2);
     dx_patch_p_put_plain(&best, literals->start, size);
     if (size < DX_PATCH_P_SHARE_MIN) {
@@ -6851,6 +6896,7 @@ static void dx_patch_p_put_section(dx_patch_p_writer *w, const dx_patch_p_sink *
                                    uint64_t made, uint64_t decoded)
 {
     size_t size = dx_patch_p_sink_size(section);
+    DX_PATCH_ASSERT(decoded <= UINT32_MAX);
     if (section->full) w->body.full = true;
     dx_patch_p_sink_number(&w->body, size);
     dx_patch_p_sink_number(&w->body, made);
@@ -6900,6 +6946,7 @@ static bool dx_patch_p_put_map_section(dx_patch_p_writer *w)
     dx_patch_p_sink *s = w->sinks, section;
     uint64_t new_end = 0, old_end = 0;
     size_t i, side;
+    DX_PATCH_ASSERT(w->maker->delta.map_ && !w->at);
     for (i = 0; i < DX_PATCH_P_MAP_SINKS; i++)
         if (!dx_patch_p_sink_start(s + i, &store, 10 * (uint64_t)f->match_count + 800))
             return false;
@@ -6933,6 +6980,7 @@ static bool dx_patch_p_start_section(dx_patch_p_writer *w, dx_patch_p_store *sto
     dx_patch_p_parser *p = &w->parser;
     uint64_t size = w->maker->finder.target_size, room;
     uint32_t i;
+    DX_PATCH_ASSERT(!w->maker->delta.map_ || w->maker->delta.predictor_.memory_);
     if (size > DX_PATCH_P_SINK_MAX) size = DX_PATCH_P_SINK_MAX;
     room = size + DX_PATCH_P_WAY_ROOM + 64;
     if (!dx_patch_p_parser_start(p, store, size) ||
@@ -7004,6 +7052,7 @@ static void dx_patch_p_index_seeds(dx_patch_p_parser *p, dx_patch_p_seeds *s,
     size_t count = p->base_size < size ? 0 : (p->base_size - size) / stride + 1, i;
     uint32_t lists, hash;
     dx_patch_p_store before = *store;
+    DX_PATCH_ASSERT(stride > 0 && size % 8 == 0);
     s->size = size;
     s->log = dx_patch_p_length(count);
     if (s->log < 8) s->log = 8;
@@ -7037,6 +7086,7 @@ static dx_patch_p_writer *dx_patch_p_writer_start(dx_patch_p_job *j, dx_patch_p_
     dx_patch_p_predictor *x = &m->delta.predictor_;
     dx_patch_p_parser *p;
     uint32_t log = 10;
+    DX_PATCH_ASSERT(m->level >= 1 && m->level <= 9);
     if (!w || ((uint64_t)j->base_size | j->target_size) >> 32) return NULL;
     DX_PATCH_MEMSET(w, 0, sizeof *w);
     p = &w->parser;
@@ -7095,6 +7145,7 @@ static void dx_patch_p_writer_index(dx_patch_p_writer *w)
     part.left = part.left > 2 * sections ? part.left - (size_t)sections : part.left / 2;
     part.left &= ~(size_t)7;
     stride = 5 * w->parser.base_size / (part.left + 1) + 1;
+    DX_PATCH_ASSERT(part.left <= w->store.left);
     dx_patch_p_index_seeds(&w->parser, w->parser.seeds + 1, &part, 8, stride);
     dx_patch_p_index_seeds(&w->parser, w->parser.seeds, &part, 32, 4 * stride);
     part.at += (0 - (uintptr_t)part.at) & 7;
@@ -7114,6 +7165,7 @@ static bool dx_patch_p_write_body(dx_patch_p_writer *w, uint8_t *to, uint8_t *en
 {
     dx_patch_p_delta *d = &w->maker->delta;
     bool made = true;
+    DX_PATCH_ASSERT(to <= end && (!map || d->predictor_.matches_));
     w->maker->delta.map_ = map;
     w->section_max = 0;
     w->decoded_max = 0;
@@ -7149,6 +7201,7 @@ static int dx_patch_p_make_streams(dx_patch_p_job *j, dx_patch_p_maker *m, uint8
     budget -= (m->finder.match_capacity + 1) * sizeof *m->finder.matches;
     dx_patch_p_make_map(m, j, &at, &left, &budget, limit);
     map = m->delta.map_;
+    DX_PATCH_ASSERT(!map || m->delta.predictor_.count_ == m->finder.match_count);
     m->streams = true;
     w = dx_patch_p_writer_start(j, m, &at, &left);
     if (!w) return dx_patch_p_make_plain(j);
