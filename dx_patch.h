@@ -1603,6 +1603,18 @@ typedef struct dx_patch_p_store { /* the caller's memory, as far as it is not in
     bool full;       /* more was asked for than there was */
 } dx_patch_p_store;
 
+/* Memory from `at` on, of which nothing is taken. */
+static dx_patch_p_store dx_patch_p_store_of(uint8_t *at, size_t size)
+{
+    dx_patch_p_store s;
+    DX_PATCH_ASSERT(at || !size);
+    s.at = at;
+    s.left = size;
+    s.left_min = size;
+    s.full = false;
+    return s;
+}
+
 static uint8_t *dx_patch_p_store_take(dx_patch_p_store *s, uint64_t size)
 {
     uint8_t *p = s->at;
@@ -3552,9 +3564,7 @@ static void dx_patch_p_open_streams(const dx_patch_applier *a, dx_patch_p_stream
     DX_PATCH_MEMSET(s, 0, sizeof *s);
     s->in.at = a->section_;
     s->in.end = a->section_ + a->section_size_;
-    s->store.at = a->decoded_;
-    s->store.left = a->decoded_max_;
-    s->store.left_min = a->decoded_max_;
+    s->store = dx_patch_p_store_of(a->decoded_, a->decoded_max_);
     s->table = a->table_;
     DX_PATCH_ASSERT(s->table && s->store.at && s->in.at);
 }
@@ -5928,8 +5938,8 @@ static size_t dx_patch_p_parse(dx_patch_p_parser *p, size_t from, size_t to)
             end = place + (uint32_t)(run < UINT32_MAX / 2 ? run : UINT32_MAX / 2);
             if (end > p->steps_end) end = p->steps_end;
         }
+        DX_PATCH_ASSERT(end <= to - at);
         dx_patch_p_write_way(p, at, end);
-    DX_PATCH_ASSERT(end <= to - at);
         at += end;
     }
     if (p->run) dx_patch_p_write_run(p, at, false);
@@ -6721,8 +6731,7 @@ static bool dx_patch_p_group(dx_patch_p_store store, const dx_patch_p_sink *lite
     uint32_t *counts, *sums, *prices, context, group, byte, round;
     size_t i, size = dx_patch_p_sink_size(literals);
     uint32_t totals[256];
-    store.at += (0 - (uintptr_t)store.at) & 7;
-    store.left -= store.left < 8 ? store.left : 8;
+    (void)dx_patch_p_store_take(&store, (0 - (uintptr_t)store.at) & 7); /* words are aligned */
     counts = (uint32_t *)(void *)dx_patch_p_store_take(&store, 4 * 65536u);
     sums = (uint32_t *)(void *)dx_patch_p_store_take(&store, 4 * 256u * DX_PATCH_P_SHELF);
     prices = (uint32_t *)(void *)dx_patch_p_store_take(&store, 4 * 256u * DX_PATCH_P_SHELF);
@@ -6910,25 +6919,23 @@ static void dx_patch_p_put_section(dx_patch_p_writer *w, const dx_patch_p_sink *
 static uint64_t dx_patch_p_decoded_size(dx_patch_p_writer *w, const dx_patch_p_sink *section,
                                         bool map)
 {
-    dx_patch_p_store store = w->store;
+    size_t size = (size_t)(section->start - w->store.at);
     dx_patch_p_section s;
     dx_patch_p_span span;
     bool read = !section->full;
     uint32_t i;
-    DX_PATCH_ASSERT(section->start >= store.at);
+    DX_PATCH_ASSERT(section->start >= w->store.at);
     DX_PATCH_MEMSET(&s, 0, sizeof s);
-    store.left = (size_t)(section->start - store.at);
-    store.left_min = store.left;
     s.streams.in.at = section->start;
     s.streams.in.end = section->at;
-    s.streams.store = store;
+    s.streams.store = dx_patch_p_store_of(w->store.at, size);
     s.streams.table = w->table;
     for (i = 0; i < DX_PATCH_P_MAP_SINKS && map && read; i++)
         read = dx_patch_p_read_stream(&s.streams, &span);
     if (!map && read) read = dx_patch_p_read_section(&s, w->maker->delta.map_);
     DX_PATCH_ASSERT(read || section->full || s.streams.store.full);
     if (!read) w->body.full = true;
-    return store.left - s.streams.store.left_min;
+    return size - s.streams.store.left_min;
 }
 
 /* Half of the memory that is left is for the section as it is written. */
@@ -7123,9 +7130,8 @@ static dx_patch_p_writer *dx_patch_p_writer_start(dx_patch_p_job *j, dx_patch_p_
     w->inner.links =
         (uint32_t *)dx_patch_p_cut_memory(at, left, (uint64_t)4 << w->inner.links_log);
     if (!w->inner.heads || !w->inner.links) return NULL;
-    w->store.at = *at + ((0 - (uintptr_t)*at) & 7);
-    w->store.left = *left < 8 ? 0 : *left - 8;
-    w->store.left_min = w->store.left;
+    w->store = dx_patch_p_store_of(*at, *left);
+    (void)dx_patch_p_store_take(&w->store, (0 - (uintptr_t)*at) & 7);
     return w;
 }
 
@@ -7140,17 +7146,17 @@ static uint64_t dx_patch_p_sections_memory(uint64_t target_size)
 static void dx_patch_p_writer_index(dx_patch_p_writer *w)
 {
     uint64_t sections = dx_patch_p_sections_memory(w->parser.target_size);
-    dx_patch_p_store part = w->store;
-    size_t stride;
-    part.left = part.left > 2 * sections ? part.left - (size_t)sections : part.left / 2;
-    part.left &= ~(size_t)7;
+    size_t left = w->store.left, stride;
+    dx_patch_p_store part;
+    uint64_t used;
+    left = left > 2 * sections ? left - (size_t)sections : left / 2;
+    part = dx_patch_p_store_of(w->store.at, left & ~(size_t)7);
     stride = 5 * w->parser.base_size / (part.left + 1) + 1;
     DX_PATCH_ASSERT(part.left <= w->store.left);
     dx_patch_p_index_seeds(&w->parser, w->parser.seeds + 1, &part, 8, stride);
     dx_patch_p_index_seeds(&w->parser, w->parser.seeds, &part, 32, 4 * stride);
-    part.at += (0 - (uintptr_t)part.at) & 7;
-    w->store.left -= (size_t)(part.at - w->store.at);
-    w->store.at = part.at;
+    used = (uint64_t)(part.at - w->store.at);
+    (void)dx_patch_p_store_take(&w->store, (used + 7) & ~(uint64_t)7);
 }
 
 /* Are blocks that some predictor makes smaller the most of those with changes? Then matches are
