@@ -3421,7 +3421,7 @@ static int dx_patch_p_take_runs(dx_patch_applier *a)
 
 enum { /* how literals are shared out to streams */
     DX_PATCH_P_SHELF_ONE,   /* not at all */
-    DX_PATCH_P_SHELF_PLACE, /* by target offset modulo 4; hints: one, added to the old bytes */
+    DX_PATCH_P_SHELF_PLACE, /* by target offset modulo 4; not of hints */
     DX_PATCH_P_SHELF_BYTE   /* by the byte before; hints: by the old byte; a list says to which */
 };
 
@@ -3635,7 +3635,7 @@ static bool dx_patch_p_read_shelf(dx_patch_p_streams *s, dx_patch_p_shelf *shelf
     count >>= 2;
     if (shelf->mode > DX_PATCH_P_SHELF_BYTE || count < 1 || count > DX_PATCH_P_SHELF) return false;
     if (shelf->mode == DX_PATCH_P_SHELF_ONE && count != 1) return false;
-    if (shelf->mode == DX_PATCH_P_SHELF_PLACE && count != (hinted ? 1u : 4u)) return false;
+    if (shelf->mode == DX_PATCH_P_SHELF_PLACE && (hinted || count != 4)) return false;
     if (shelf->mode == DX_PATCH_P_SHELF_BYTE) {
         if (!dx_patch_p_read_stream(s, &list) || list.end - list.at != 256) return false;
         shelf->list = list.at;
@@ -3793,8 +3793,7 @@ static int dx_patch_p_emit_hinted(dx_patch_applier *a, dx_patch_p_section *s, ui
         if (shelf->mode == DX_PATCH_P_SHELF_BYTE) stream = shelf->list[a->old_[i]];
         byte = dx_patch_p_shelf_byte(shelf, stream);
         if (byte < 0) return DX_PATCH_ECORRUPT;
-        if (shelf->mode == DX_PATCH_P_SHELF_PLACE) byte += a->old_[i];
-        to[i] = (uint8_t)(byte & 255);
+        to[i] = (uint8_t)byte;
     }
     return dx_patch_p_emit(a, to, size);
 }

@@ -5,8 +5,9 @@
 #define DX_TEST_MAIN
 #include "../dx_test.h"
 
-enum { BASE_MAX = 9000, TARGET_MAX = 12000, PATCH_MAX = 2 * TARGET_MAX, CREATE_MEMORY = 24 << 20, APPLY_MEMORY = 1 << 20 };
-static uint8_t base[BASE_MAX], target[TARGET_MAX], patch[PATCH_MAX], out[TARGET_MAX], other[TARGET_MAX];
+enum { DRAWN = 9000, DRAWN_TARGET = 12000, BASE_MAX = 5 << 20, TARGET_MAX = 5 << 20, PATCH_MAX = 6 << 20,
+       CREATE_MEMORY = 64 << 20, APPLY_MEMORY = 8 << 20 };
+static uint8_t base[BASE_MAX], target[TARGET_MAX], patch[PATCH_MAX], again[PATCH_MAX], out[TARGET_MAX], other[TARGET_MAX];
 static uint8_t create_memory[CREATE_MEMORY], apply_memory[APPLY_MEMORY];
 
 static uint64_t mix(uint64_t *state)
@@ -33,9 +34,9 @@ static void fill(uint8_t *p, size_t size, uint64_t sort, uint64_t seed)
 /* A target of pieces of the base, changed ones, pieces of its own past, and new ones. */
 static void draw(dx_choices *c, size_t *base_size, size_t *target_size)
 {
-    size_t n = (size_t)dx_choose(c, dx_choose(c, 3) ? 600 : BASE_MAX), at = 0, used = 0;
+    size_t n = (size_t)dx_choose(c, dx_choose(c, 3) ? 600 : DRAWN), at = 0, used = 0;
     fill(base, n, dx_choose(c, 5), dx_choose(c, 255));
-    while (used < TARGET_MAX - 2500 && dx_choose(c, 7)) {
+    while (used < DRAWN_TARGET - 2500 && dx_choose(c, 7)) {
         size_t size = (size_t)dx_choose(c, dx_choose(c, 2) ? 200 : 2500);
         uint64_t what = dx_choose(c, 4);
         if (what == 1) at = (size_t)dx_choose(c, n);
@@ -64,7 +65,7 @@ static size_t create(dx_choices *c, size_t base_size, size_t target_size)
     size_t size = 0;
     memset(&d, 0, sizeof d);
     d.memory = create_memory;
-    d.memory_size = dx_choose(c, 3) ? sizeof create_memory : 100000 + (size_t)dx_choose(c, 4000000);
+    d.memory_size = dx_choose(c, 3) ? (size_t)24 << 20 : 100000 + (size_t)dx_choose(c, 4000000);
     d.level = (uint32_t)dx_choose(c, 9);
     d.codings = 1u << DX_PATCH_CODING_STREAMS;
     DX_CHECK(dx_patch_bound(&d, base_size, target_size) <= sizeof patch);
@@ -158,11 +159,23 @@ DX_PROPERTY(pt_4_streams_round_trip, 600)
     DX_CHECK_MEM(other, target, got);
 }
 
-/* Any damage, sealed again: both ways of applying say the same, and no byte is read or written outside. */
-DX_PROPERTY(fuzz_streams_damaged, 3000)
+/* Both ways of applying, with so much memory, say the same; and write the same bytes. Returns what they say. */
+static int both_ways(dx_choices *c, size_t base_size, size_t size, size_t memory_size, bool unhashed, size_t *got)
 {
-    size_t base_size, target_size, size, got = 0, got_other = 0;
-    int error, error_other;
+    size_t got_other = 0;
+    int error = at_once(base_size, size, memory_size, unhashed, got);
+    int error_other = arrive(base_size, size, 1 + (size_t)dx_choose(c, 200), memory_size, unhashed, &got_other);
+    DX_CHECK_EQ(error, error_other);
+    if (error) return error;
+    DX_CHECK_EQ(*got, got_other);
+    DX_CHECK_MEM(out, other, *got);
+    return 0;
+}
+
+/* Any damage, sealed again: both ways of applying say the same, and no byte is read or written outside. */
+DX_PROPERTY(fuzz_streams_damaged, 2000)
+{
+    size_t base_size, target_size, size, got = 0;
     draw(c, &base_size, &target_size);
     size = create(c, base_size, target_size);
     for (uint64_t n = 1 + dx_choose(c, 3); n && size > 128; n--) {
@@ -171,12 +184,335 @@ DX_PROPERTY(fuzz_streams_damaged, 3000)
     }
     if (dx_choose(c, 7) == 0 && size > 140) size -= 1 + (size_t)dx_choose(c, 10);
     seal(patch, size);
-    error = at_once(base_size, size, sizeof apply_memory, true, &got);
-    error_other = arrive(base_size, size, 1 + (size_t)dx_choose(c, 200), sizeof apply_memory, true, &got_other);
-    DX_CHECK_EQ(!error, !error_other);
-    if (error) return;
-    DX_CHECK_EQ(got, got_other);
-    DX_CHECK_MEM(out, other, got);
+    (void)both_ways(c, base_size, size, APPLY_MEMORY, true, &got);
+}
+
+/* What patches had, to be sure that nothing was tested by name only. */
+static struct {
+    uint64_t patches, maps, indexes, sections, forms[4], plain_modes[3], hinted_modes[3], split, whole, apart, in_turns,
+        refused, accepted;
+} had;
+
+/* A patch whose streams are all raw, and some of whose symbols are others. */
+typedef struct rewriter {
+    dx_choices *c; /* or NULL: nothing is changed */
+    dx_patch_p_streams in;
+    uint8_t *at;
+    size_t decoded;
+    uint32_t changes; /* so many are left */
+} rewriter;
+
+static void put_number(rewriter *r, uint64_t v)
+{
+    for (; v > 127; v >>= 7) *r->at++ = (uint8_t)(v | 128);
+    *r->at++ = (uint8_t)v;
+}
+
+static dx_patch_p_span rewrite_bytes(rewriter *r, dx_patch_p_span got)
+{
+    size_t size = (size_t)(got.end - got.at);
+    dx_patch_p_span now = {r->at, r->at + size};
+    if (size) memcpy(r->at, got.at, size);
+    if (r->c && r->changes && size && dx_choose(r->c, 7) == 0) {
+        size_t at = (size_t)dx_choose(r->c, size - 1);
+        r->changes--;
+        r->at[at] = dx_choose(r->c, 1) ? (uint8_t)(r->at[at] + 1 - 2 * dx_choose(r->c, 1)) : (uint8_t)dx_choose(r->c, 255);
+    }
+    r->at += size;
+    return now;
+}
+
+static dx_patch_p_span rewrite_stream(rewriter *r, bool inner)
+{
+    dx_patch_p_span got;
+    had.forms[*r->in.in.at & 3]++;
+    DX_CHECK(inner ? dx_patch_p_read_inner(&r->in, &got) : dx_patch_p_read_stream(&r->in, &got));
+    put_number(r, 4 * (uint64_t)(got.end - got.at));
+    r->decoded += (size_t)(got.end - got.at);
+    return rewrite_bytes(r, got);
+}
+
+static void rewrite_shelf(rewriter *r, uint64_t *modes)
+{
+    uint32_t head = *r->in.in.at++;
+    *r->at++ = (uint8_t)head;
+    modes[head & 3]++;
+    if ((head & 3) == DX_PATCH_P_SHELF_BYTE) rewrite_stream(r, false);
+    for (uint32_t n = head >> 2; n; n--) rewrite_stream(r, true);
+}
+
+static void rewrite_planes(rewriter *r)
+{
+    uint32_t split = *r->in.in.at++, counts[5] = {0};
+    dx_choices *c = r->c;
+    *r->at++ = (uint8_t)split;
+    *(split ? &had.split : &had.whole) += 1;
+    if (split) r->c = NULL; /* other lengths would ask for other planes */
+    dx_patch_p_span lengths = rewrite_stream(r, false);
+    r->c = c;
+    for (const uint8_t *p = lengths.at; split && p < lengths.end; p++) counts[*p]++;
+    for (uint32_t length = 1; length <= 4; length++)
+        for (uint32_t i = 0; counts[length] && i < length; i++) rewrite_stream(r, false);
+}
+
+static void rewrite_section(rewriter *r, bool map)
+{
+    dx_patch_p_span bits = {NULL, NULL}, wrong;
+    uint64_t size;
+    for (int i = 0; i < 3; i++) rewrite_stream(r, false);
+    DX_CHECK(dx_patch_p_span_number(&r->in.in, &size) && dx_patch_p_span_cut(&r->in.in, size, &bits));
+    put_number(r, size);
+    rewrite_bytes(r, bits);
+    rewrite_shelf(r, had.plain_modes);
+    rewrite_shelf(r, had.hinted_modes);
+    if (!map) return;
+    for (int i = 0; i < 4; i++) rewrite_stream(r, false);
+    wrong = rewrite_stream(r, false);
+    *(wrong.at < wrong.end ? &had.apart : &had.in_turns) += 1;
+    for (int i = 0; i < 4; i++) rewrite_planes(r);
+}
+
+/* The patch, from `patch` to `again`; its new size. Its memory size is exactly what it needs. */
+static size_t rewrite(dx_choices *c, size_t size, uint32_t changes)
+{
+    static uint32_t table[1 << DX_PATCH_P_TABLE_MAX];
+    static uint8_t section[PATCH_MAX];
+    uint64_t number, target_size;
+    size_t section_max = 0, decoded_max = 0;
+    dx_patch_p_span body = {patch + 144, patch + size};
+    uint8_t *to = again + 144;
+    bool first = true;
+    dx_patch_header h;
+    DX_CHECK_EQ(dx_patch_info(patch, size, &h), 0);
+    memcpy(again, patch, 144);
+    for (; body.at < body.end; first = false) {
+        rewriter r = {changes ? c : NULL, {{NULL, NULL}, dx_patch_p_store_of(apply_memory, sizeof apply_memory), table}, section, 0, changes};
+        DX_CHECK(dx_patch_p_span_number(&body, &number) && dx_patch_p_span_number(&body, &target_size));
+        DX_CHECK(dx_patch_p_span_cut(&body, number, &r.in.in));
+        if (patch[128] && first) for (int i = 0; i < DX_PATCH_P_MAP_SINKS; i++) rewrite_stream(&r, false);
+        else rewrite_section(&r, patch[128] == 1);
+        DX_CHECK(r.in.in.at == r.in.in.end);
+        had.sections++;
+        changes = r.changes;
+        size_t used = (size_t)(r.at - section);
+        if (used > section_max) section_max = used;
+        if (r.decoded > decoded_max) decoded_max = r.decoded;
+        r.at = to;
+        put_number(&r, used);
+        put_number(&r, target_size);
+        memcpy(r.at, section, used);
+        to = r.at + used;
+    }
+    dx_patch_p_store64(again + 40, h.memory_size - dx_patch_p_load32(patch + 132) - dx_patch_p_load32(patch + 136) + section_max + decoded_max);
+    dx_patch_p_store32(again + 132, (uint32_t)section_max);
+    dx_patch_p_store32(again + 136, (uint32_t)decoded_max);
+    had.patches++;
+    had.maps += patch[128];
+    had.indexes += patch[131] > 0;
+    size = (size_t)(to - again);
+    seal(again, size);
+    return size;
+}
+
+/* Streams of other symbols, as only a writer with bad intentions makes them; and the memory size is kept to. */
+static void rewritten(dx_choices *c, size_t base_size, size_t target_size, size_t size)
+{
+    dx_patch_header h;
+    size_t got, again_size;
+    DX_CHECK_EQ(dx_patch_info(patch, size, &h), 0);
+    if (h.coding != DX_PATCH_CODING_STREAMS || !target_size) return;
+    again_size = rewrite(c, size, 0);
+    memcpy(other, patch, size); /* the streams themselves are right, and so much memory is enough */
+    memcpy(patch, again, again_size);
+    memcpy(again, other, size);
+    DX_CHECK_EQ(dx_patch_info(patch, again_size, &h), 0);
+    DX_CHECK_EQ(both_ways(c, base_size, again_size, (size_t)h.memory_size, false, &got), 0);
+    DX_CHECK_EQ(got, target_size);
+    DX_CHECK_MEM(out, target, got);
+    dx_patch_p_store64(patch + 40, h.memory_size - 1); /* one byte less is not */
+    seal(patch, again_size);
+    DX_CHECK_EQ(both_ways(c, base_size, again_size, APPLY_MEMORY, true, &got), DX_PATCH_EHEADER);
+    for (uint32_t i = 0; i < 2; i++) { /* nor are streams or sections larger than was said */
+        uint32_t max = dx_patch_p_load32(patch + 132 + 4 * i);
+        dx_patch_p_store32(patch + 132 + 4 * i, max - 1);
+        seal(patch, again_size);
+        if (max) DX_CHECK_EQ(both_ways(c, base_size, again_size, APPLY_MEMORY, true, &got), DX_PATCH_EHEADER);
+        dx_patch_p_store32(patch + 132 + 4 * i, max);
+    }
+    memcpy(patch, again, size);
+    for (uint32_t n = 0; n < 6; n++) {
+        again_size = rewrite(c, size, 1 + (uint32_t)dx_choose(c, 3));
+        memcpy(other, patch, size);
+        memcpy(patch, again, again_size);
+        memcpy(again, other, size);
+        *(both_ways(c, base_size, again_size, APPLY_MEMORY, true, &got) ? &had.refused : &had.accepted) += 1;
+        memcpy(patch, again, size);
+    }
+}
+
+DX_PROPERTY(fuzz_streams_rewritten, 400)
+{
+    size_t base_size, target_size, size;
+    draw(c, &base_size, &target_size);
+    size = create(c, base_size, target_size);
+    rewritten(c, base_size, target_size, size);
+}
+
+enum { FUNCTIONS = 400 };
+typedef struct function {
+    uint64_t seed; /* of its bytes, and of what it calls */
+    uint32_t name;
+    uint32_t size;
+} function;
+
+/* A program: functions that call each other, and a table of where they are, as pointers or relative to the table. */
+static size_t link_program(uint8_t *p, const function *list, uint32_t count, uint64_t kind)
+{
+    static uint32_t places[2 * FUNCTIONS];
+    uint32_t at = 0, table;
+    memset(places, 0, sizeof places);
+    for (uint32_t i = 0; i < count; i++) places[list[i].name] = at, at += list[i].size;
+    table = at;
+    for (uint32_t i = 0, from = 0; i < count; from += list[i++].size) {
+        uint64_t seed = list[i].seed;
+        for (uint32_t j = 0; j < list[i].size; j++) p[from + j] = (uint8_t)(mix(&seed) % 61);
+        for (uint32_t j = 3; j + 5 <= list[i].size; j += 12 + (uint32_t)(mix(&seed) % 40)) {
+            uint32_t to = places[mix(&seed) % FUNCTIONS];
+            p[from + j] = 0xe8;
+            dx_patch_p_store32(p + from + j + 1, to - (from + j + 5));
+        }
+    }
+    for (uint32_t i = 0; i < count; i++, at += kind ? 4 : 8) {
+        if (kind) dx_patch_p_store32(p + at, places[i] - table);
+        else dx_patch_p_store64(p + at, 0x400000 + places[i]);
+    }
+    return at;
+}
+
+/* Two versions of one: functions come, go, move and change. */
+static void draw_program(dx_choices *c, size_t *base_size, size_t *target_size)
+{
+    static function list[FUNCTIONS], later[2 * FUNCTIONS];
+    uint32_t count = 20 + (uint32_t)dx_choose(c, FUNCTIONS - 20), used = 0, every = 1 + (uint32_t)dx_choose(c, 30);
+    uint64_t seed = dx_choose(c, 1000000), kind = dx_choose(c, 1);
+    for (uint32_t i = 0; i < count; i++) {
+        function one = {mix(&seed), i, 16 * (2 + (uint32_t)(mix(&seed) % 60))};
+        list[i] = one;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t what = mix(&seed) % every ? 0 : mix(&seed) % 5;
+        if (what == 1) continue;                                     /* it goes */
+        later[used++] = list[i];
+        if (what == 2) later[used - 1].size += 16 * (1 + (uint32_t)(mix(&seed) % 9)); /* it grows */
+        if (what == 3) {                                             /* one comes */
+            function one = {mix(&seed), count + used, 16 * (2 + (uint32_t)(mix(&seed) % 60))};
+            later[used++] = one;
+        }
+        if (what == 4 && used > 9) {                                 /* it moves */
+            function one = later[used - 1];
+            later[used - 1] = later[used / 2];
+            later[used / 2] = one;
+        }
+    }
+    *base_size = link_program(base, list, count, kind);
+    *target_size = link_program(target, later, used, kind);
+    for (uint64_t n = dx_choose(c, 300); n; n--) target[mix(&seed) % *target_size] ^= (uint8_t)(1 + mix(&seed) % 255);
+}
+
+DX_PROPERTY(pt_4_streams_of_programs, 60)
+{
+    size_t base_size, target_size, size, got;
+    dx_patch_header h;
+    draw_program(c, &base_size, &target_size);
+    size = create(c, base_size, target_size);
+    DX_CHECK_EQ(dx_patch_info(patch, size, &h), 0);
+    DX_CHECK_EQ(both_ways(c, base_size, size, (size_t)h.memory_size, false, &got), 0);
+    DX_CHECK_EQ(got, target_size);
+    DX_CHECK_MEM(out, target, got);
+    rewritten(c, base_size, target_size, size);
+}
+
+/* Matches that go on in the next section, as there are more symbols than one has room for; and gaps that do. */
+DX_TEST(pt_4_sections)
+{
+    for (int gap = 0; gap < 2; gap++) {
+        size_t base_size = gap ? 3000 : 2600000, size = gap ? 400000 : base_size, length, got;
+        uint64_t seed = 1, sections = had.sections;
+        dx_patch_create_desc d;
+        dx_patch_header h;
+        fill(base, base_size, 0, 1);
+        memcpy(target, base, gap ? 0 : size);
+        for (size_t at = 0; gap && at < size; at++) target[at] = (uint8_t)("0123456789abcdef"[mix(&seed) & 15]);
+        for (size_t at = 40; !gap && at < size; at += 12 + mix(&seed) % 12) target[at] ^= (uint8_t)(1 + mix(&seed) % 255);
+        memset(&d, 0, sizeof d);
+        d.memory = create_memory;
+        d.memory_size = sizeof create_memory;
+        d.level = 1;
+        d.codings = 1u << DX_PATCH_CODING_STREAMS;
+        d.skip_check = true;
+        DX_CHECK_EQ(dx_patch_create(&d, base, base_size, target, size, patch, sizeof patch, &length), 0);
+        DX_CHECK_EQ(dx_patch_info(patch, length, &h), 0);
+        DX_CHECK_EQ(h.coding, DX_PATCH_CODING_STREAMS);
+        DX_CHECK_EQ(at_once(base_size, length, (size_t)h.memory_size, false, &got), 0);
+        DX_CHECK_EQ(got, size);
+        DX_CHECK_MEM(out, target, got);
+        DX_CHECK_EQ(arrive(base_size, length, 50000, (size_t)h.memory_size, false, &got), 0);
+        DX_CHECK_EQ(got, size);
+        DX_CHECK_MEM(other, target, got);
+        DX_CHECK_EQ(patch[128], !gap);
+        (void)rewrite(c, length, 0);
+        DX_CHECK(had.sections - sections > 1 + (uint64_t)patch[128]);
+    }
+}
+
+/* Names of one letter that have other letters now: short literals, which the bytes in their places tell. */
+DX_TEST(pt_4_names_change)
+{
+    enum { SIZE = 60000 };
+    uint64_t seed = 7;
+    size_t at = 0, size, got;
+    dx_patch_create_desc d;
+    dx_patch_header h;
+    while (at < SIZE) {
+        static const char *const words[12] = {"function ", "return ", "this.", "null", "var ", "=", "(", ");", ",", "[0]", "length", "+"};
+        const char *word = words[mix(&seed) % 12];
+        bool name = mix(&seed) % 3 == 0;
+        char letter = (char)('a' + mix(&seed) % 26);
+        memcpy(base + at, name ? &letter : word, name ? 1 : strlen(word));
+        memcpy(target + at, base + at, name ? 1 : strlen(word));
+        if (name) target[at] = (uint8_t)('a' + (letter - 'a') * 7 % 26);
+        at += name ? 1 : strlen(word);
+    }
+    memset(&d, 0, sizeof d);
+    d.memory = create_memory;
+    d.memory_size = sizeof create_memory;
+    d.codings = 1u << DX_PATCH_CODING_STREAMS;
+    DX_CHECK_EQ(dx_patch_create(&d, base, at, target, at, patch, sizeof patch, &size), 0);
+    DX_CHECK_EQ(dx_patch_info(patch, size, &h), 0);
+    uint64_t before = had.hinted_modes[DX_PATCH_P_SHELF_BYTE];
+    (void)rewrite(c, size, 0);
+    printf("     %zu bytes, map %u\n", size, patch[128]);
+    DX_CHECK_EQ(at_once(at, size, (size_t)h.memory_size, false, &got), 0);
+    DX_CHECK_MEM(out, target, got);
+    DX_CHECK(had.hinted_modes[DX_PATCH_P_SHELF_BYTE] > before);
+}
+
+/* Each of the ways to write something has been used, by its writer and by others. */
+DX_TEST(streams_what_was_done)
+{
+    printf("     %llu patches, %llu with a map, %llu with an index, %llu sections; streams raw %llu, run %llu, coded %llu, repeats %llu;\n"
+           "     literals %llu %llu %llu, hinted %llu %llu, corrections split %llu, whole %llu, wrong bytes apart %llu, in turns %llu; refused %llu, accepted %llu\n",
+           (unsigned long long)had.patches, (unsigned long long)had.maps, (unsigned long long)had.indexes, (unsigned long long)had.sections,
+           (unsigned long long)had.forms[0], (unsigned long long)had.forms[1], (unsigned long long)had.forms[2], (unsigned long long)had.forms[3],
+           (unsigned long long)had.plain_modes[0], (unsigned long long)had.plain_modes[1], (unsigned long long)had.plain_modes[2],
+           (unsigned long long)had.hinted_modes[0], (unsigned long long)had.hinted_modes[2],
+           (unsigned long long)had.split, (unsigned long long)had.whole, (unsigned long long)had.apart, (unsigned long long)had.in_turns,
+           (unsigned long long)had.refused, (unsigned long long)had.accepted);
+    for (int i = 0; i < 4; i++) DX_CHECK(had.forms[i] > 0);
+    for (int i = 0; i < 3; i++) DX_CHECK(had.plain_modes[i] > 0);
+    DX_CHECK(had.hinted_modes[DX_PATCH_P_SHELF_ONE] > 0 && had.hinted_modes[DX_PATCH_P_SHELF_BYTE] > 0);
+    DX_CHECK(had.maps > 0 && had.indexes > 0 && had.split > 0 && had.whole > 0 && had.apart > 0 && had.in_turns > 0);
+    DX_CHECK(had.refused > 0 && had.accepted > 0);
 }
 
 /* A stream in its smallest form is read again as it was, from its bytes alone, in no more memory than was counted. */
