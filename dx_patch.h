@@ -5533,6 +5533,7 @@ static void dx_patch_p_put_plain(dx_patch_p_sink *sink, const uint8_t *p, size_t
 #define DX_PATCH_P_STEPS_MORE 1024u /* a copy may end so far behind them */
 #define DX_PATCH_P_WAY_ROOM (DX_PATCH_P_STEPS + DX_PATCH_P_STEPS_MORE + 1u) /* literals of a way */
 #define DX_PATCH_P_NICE 96u         /* bytes of a copy that needs no other to be tried */
+#define DX_PATCH_P_LONG 1024u       /* of one that is taken although others might be longer */
 #define DX_PATCH_P_CODES 144u       /* codes of numbers */
 #define DX_PATCH_P_HEADS_LOG 16u    /* hashes of four bytes */
 
@@ -5757,7 +5758,7 @@ static size_t dx_patch_p_try_seeds(dx_patch_p_parser *p, const dx_patch_p_seeds 
         if (run <= best) continue;
         best = run;
         dx_patch_p_try_copy(p, start, place, source, false, (uint32_t)run, 4);
-        if (run >= DX_PATCH_P_NICE) break;
+        if (run >= DX_PATCH_P_LONG) break;
     }
     return best;
 }
@@ -5778,7 +5779,7 @@ static size_t dx_patch_p_try_past(dx_patch_p_parser *p, size_t start, uint32_t p
         if (run <= best || (run < 5 && at - source >= (run < 4 ? 2048u : 65536u))) continue;
         best = run;
         dx_patch_p_try_copy(p, start, place, source, true, (uint32_t)run, 3);
-        if (run >= DX_PATCH_P_NICE) break;
+        if (run >= DX_PATCH_P_LONG) break;
     }
     return best > 2 ? best : 0;
 }
@@ -5844,7 +5845,7 @@ static void dx_patch_p_write_run(dx_patch_p_parser *p, size_t at, bool hinted)
 }
 
 static void dx_patch_p_write_copy(dx_patch_p_parser *p, uint64_t at, uint64_t source, bool own,
-                                  uint32_t size)
+                                  size_t size)
 {
     uint64_t distance;
     uint32_t bits, code;
@@ -5860,15 +5861,18 @@ static void dx_patch_p_write_copy(dx_patch_p_parser *p, uint64_t at, uint64_t so
     else dx_patch_p_move_lines(&p->lines, at, source, size);
     code = dx_patch_p_number_code(size - 1, &bits);
     dx_patch_p_sink_byte(&p->sizes, code);
-    dx_patch_p_sink_bits(&p->bits, size - 1, bits);
+    dx_patch_p_sink_bits(&p->bits, (uint32_t)((size - 1) & UINT32_MAX), bits);
     p->counts.sizes[code]++;
 }
 
-/* The way to this place, from its start on: the steps are turned around first. */
-static void dx_patch_p_write_way(dx_patch_p_parser *p, size_t start, uint32_t place)
+/* The way to this place, from its start on: the steps are turned around first. A copy that another
+   one goes on is longer instead, and the last one goes on as far as it can in the `left` bytes
+   behind the way. Returns by how many that is. */
+static size_t dx_patch_p_write_way(dx_patch_p_parser *p, size_t start, uint32_t place, size_t left)
 {
     dx_patch_p_way *steps = p->steps;
-    uint32_t next = 0, at = place;
+    uint32_t next = 0, then, at = place;
+    size_t more = 0, size;
     DX_PATCH_ASSERT(place <= p->steps_end);
     while (at) { /* from becomes: where to */
         uint32_t before = steps[at].from;
@@ -5876,11 +5880,24 @@ static void dx_patch_p_write_way(dx_patch_p_parser *p, size_t start, uint32_t pl
         next = at;
         at = before;
     }
-    for (; next; next = steps[next].from) {
+    for (; next; next = then) {
         const dx_patch_p_way *s = steps + next;
-        if (s->size) dx_patch_p_write_copy(p, start + next - s->size, s->source, s->own, s->size);
-        else p->run++;
+        then = s->from;
+        p->run += s->size == 0;
+        if (!s->size) continue;
+        size = s->size;
+        for (; then && steps[then].size; then = steps[then].from) {
+            if (steps[then].own != s->own || steps[then].source != s->source + size) break;
+            size += steps[then].size;
+        }
+        at = next - s->size;
+        if (!then && s->own)
+            more = dx_patch_p_same(p->target + start + place, p->target + s->source + size, left);
+        else if (!then)
+            more = dx_patch_p_base_run(p, start + place, left, s->source + size);
+        dx_patch_p_write_copy(p, start + at, s->source, s->own, size + more);
     }
+    return more;
 }
 
 /* Is there room for the streams of one more way? */
@@ -5905,9 +5922,8 @@ static size_t dx_patch_p_parse(dx_patch_p_parser *p, size_t from, size_t to)
     while (at < to && dx_patch_p_parser_has_room(p)) {
         uint32_t place = 0, end = 0;
         size_t run = dx_patch_p_base_run(p, at, to - at, at + p->lines.shifts[0]);
-        if (run > UINT32_MAX / 2) run = UINT32_MAX / 2;
         if (run >= DX_PATCH_P_NICE || run == to - at) {
-            dx_patch_p_write_copy(p, at, at + p->lines.shifts[0], false, (uint32_t)run);
+            dx_patch_p_write_copy(p, at, at + p->lines.shifts[0], false, run);
             at += run;
             continue;
         }
@@ -5938,8 +5954,7 @@ static size_t dx_patch_p_parse(dx_patch_p_parser *p, size_t from, size_t to)
             if (end > p->steps_end) end = p->steps_end;
         }
         DX_PATCH_ASSERT(end <= to - at);
-        dx_patch_p_write_way(p, at, end);
-        at += end;
+        at += end + dx_patch_p_write_way(p, at, end, to - at - end);
     }
     if (p->run) dx_patch_p_write_run(p, at, false);
     return at;
