@@ -3421,7 +3421,7 @@ static int dx_patch_p_take_runs(dx_patch_applier *a)
 
 enum { /* how literals are shared out to streams */
     DX_PATCH_P_SHELF_ONE,   /* not at all */
-    DX_PATCH_P_SHELF_PLACE, /* by target offset modulo 4; not of hints */
+    DX_PATCH_P_SHELF_PLACE, /* by target offset modulo 4; hints: one, added to the old bytes */
     DX_PATCH_P_SHELF_BYTE   /* by the byte before; hints: by the old byte; a list says to which */
 };
 
@@ -3635,7 +3635,7 @@ static bool dx_patch_p_read_shelf(dx_patch_p_streams *s, dx_patch_p_shelf *shelf
     count >>= 2;
     if (shelf->mode > DX_PATCH_P_SHELF_BYTE || count < 1 || count > DX_PATCH_P_SHELF) return false;
     if (shelf->mode == DX_PATCH_P_SHELF_ONE && count != 1) return false;
-    if (shelf->mode == DX_PATCH_P_SHELF_PLACE && (hinted || count != 4)) return false;
+    if (shelf->mode == DX_PATCH_P_SHELF_PLACE && count != (hinted ? 1u : 4u)) return false;
     if (shelf->mode == DX_PATCH_P_SHELF_BYTE) {
         if (!dx_patch_p_read_stream(s, &list) || list.end - list.at != 256) return false;
         shelf->list = list.at;
@@ -3793,7 +3793,8 @@ static int dx_patch_p_emit_hinted(dx_patch_applier *a, dx_patch_p_section *s, ui
         if (shelf->mode == DX_PATCH_P_SHELF_BYTE) stream = shelf->list[a->old_[i]];
         byte = dx_patch_p_shelf_byte(shelf, stream);
         if (byte < 0) return DX_PATCH_ECORRUPT;
-        to[i] = (uint8_t)byte;
+        if (shelf->mode == DX_PATCH_P_SHELF_PLACE) byte += a->old_[i];
+        to[i] = (uint8_t)(byte & 255);
     }
     return dx_patch_p_emit(a, to, size);
 }
@@ -6563,6 +6564,7 @@ static int dx_patch_p_make_range(dx_patch_p_job *j, dx_patch_p_maker *m, uint8_t
 #define DX_PATCH_P_SINK_MAX 262144u  /* bytes of a kind in a section, about */
 #define DX_PATCH_P_BLOCK_ROOM 12288u /* a block writes no more than this to a sink */
 #define DX_PATCH_P_SHARE_MIN 512u    /* literals that are worth being shared out */
+#define DX_PATCH_P_JOINED 64u        /* contexts that groups are made of; others follow these */
 #define DX_PATCH_P_INDEX_LOG 9u      /* of the granules of an index of the map, */
 #define DX_PATCH_P_INDEX_MIN 64u     /* of so many matches */
 
@@ -6736,107 +6738,180 @@ static void dx_patch_p_walk(dx_patch_p_writer *w, bool prices_only)
     }
 }
 
-/* Which of `groups` streams takes literals of which context, so that bytes that are frequent in a
-   stream are frequent in all of its contexts. From the most frequent contexts on, each context goes
-   to the stream that makes it cheapest, and the streams' prices follow. False: no memory. */
-static bool dx_patch_p_group(dx_patch_p_store store, const dx_patch_p_sink *literals,
-                             const dx_patch_p_sink *contexts, uint32_t groups, uint8_t *list)
+/* What bytes cost that are so frequent, with their table, about. */
+static uint64_t dx_patch_p_counts_price(const uint32_t *a, const uint32_t *b)
 {
-    uint32_t *counts, *sums, *prices, context, group, byte, round;
-    size_t i, size = dx_patch_p_sink_size(literals);
-    uint32_t totals[256];
-    (void)dx_patch_p_store_take(&store, (0 - (uintptr_t)store.at) & 7); /* words are aligned */
-    counts = (uint32_t *)(void *)dx_patch_p_store_take(&store, 4 * 65536u);
-    sums = (uint32_t *)(void *)dx_patch_p_store_take(&store, 4 * 256u * DX_PATCH_P_SHELF);
-    prices = (uint32_t *)(void *)dx_patch_p_store_take(&store, 4 * 256u * DX_PATCH_P_SHELF);
-    if (!counts || !sums || !prices) return false;
-    DX_PATCH_ASSERT(groups <= DX_PATCH_P_SHELF && dx_patch_p_sink_size(contexts) == size);
-    DX_PATCH_MEMSET(counts, 0, 4 * 65536u);
-    DX_PATCH_MEMSET(totals, 0, sizeof totals);
-    for (i = 0; i < size; i++) {
-        counts[256u * contexts->start[i] + literals->start[i]]++;
-        totals[contexts->start[i]]++;
-    }
-    for (group = 0; group < groups; group++) { /* the most frequent contexts, each once */
-        uint32_t most = 0;
-        for (context = 1; context < 256; context++)
-            if (totals[context] > totals[most]) most = context;
-        DX_PATCH_MEMCPY(sums + 256 * group, counts + 256 * most, 4 * 256);
-        totals[most] = 0;
-    }
-    for (round = 0; round < 4; round++) {
-        for (group = 0; group < groups; group++)
-            dx_patch_p_price_list(prices + 256 * group, sums + 256 * group, 256);
-        DX_PATCH_MEMSET(sums, 0, 4 * 256 * (size_t)groups);
-        for (context = 0; context < 256; context++) {
-            uint64_t best = UINT64_MAX;
-            for (group = 0; group < groups; group++) {
-                uint64_t price = 0;
-                for (byte = 0; byte < 256; byte++)
-                    price += (uint64_t)counts[256 * context + byte] * prices[256 * group + byte];
-                if (price >= best) continue;
-                best = price;
-                list[context] = (uint8_t)group;
-            }
-            for (byte = 0; byte < 256; byte++)
-                sums[256u * list[context] + byte] += counts[256 * context + byte];
-        }
-    }
-    return true;
+    uint64_t price = 16 * 160; /* what a stream takes besides, and a table, at least */
+    uint32_t total = 0, log, i;
+    for (i = 0; i < 256; i++) total += a[i] + b[i];
+    if (!total) return 0;
+    log = dx_patch_p_log2(total);
+    for (i = 0; i < 256; i++)
+        if (a[i] + b[i])
+            price += (uint64_t)(a[i] + b[i]) * (log - dx_patch_p_log2(a[i] + b[i])) + 16 * 5;
+    return price;
 }
 
-/* A shelf whose literals are shared out to so many streams: by context and list, or as the context
-   says itself. */
+typedef struct dx_patch_p_groups { /* literals by context, contexts in groups */
+    uint32_t counts[256][256];              /* of literals, by context */
+    uint32_t totals[256];                   /* of each context */
+    uint32_t sums[DX_PATCH_P_JOINED][256];  /* of each group */
+    uint32_t prices[DX_PATCH_P_SHELF][256]; /* of a byte, in a group */
+    int64_t gains[DX_PATCH_P_JOINED][DX_PATCH_P_JOINED]; /* of making two groups one, row < column */
+    uint8_t list[256];                      /* the group of each context */
+    uint32_t count;                         /* groups */
+} dx_patch_p_groups;
+
+static int64_t dx_patch_p_join_gain(const dx_patch_p_groups *g, uint32_t a, uint32_t b)
+{
+    static const uint32_t none[256];
+    uint64_t apart = dx_patch_p_counts_price(g->sums[a], none);
+    apart += dx_patch_p_counts_price(g->sums[b], none);
+    DX_PATCH_ASSERT(a < b && b < g->count);
+    return (int64_t)apart - (int64_t)dx_patch_p_counts_price(g->sums[a], g->sums[b]);
+}
+
+/* The most frequent contexts, each a group; then the two groups that gain most by it become one, as
+   long as any do, or there are too many. */
+static void dx_patch_p_join_groups(dx_patch_p_groups *g)
+{
+    uint32_t context, group, a, b, best_a, best_b, i;
+    for (g->count = 0; g->count < DX_PATCH_P_JOINED; g->count++) {
+        uint32_t most = 0;
+        for (context = 1; context < 256; context++)
+            if (g->totals[context] > g->totals[most]) most = context;
+        if (!g->totals[most]) break;
+        DX_PATCH_MEMCPY(g->sums[g->count], g->counts[most], sizeof g->sums[0]);
+        g->totals[most] = 0;
+    }
+    for (b = 1; b < g->count; b++)
+        for (a = 0; a < b; a++) g->gains[a][b] = dx_patch_p_join_gain(g, a, b);
+    while (g->count > 1) {
+        best_a = 0;
+        best_b = 1;
+        for (b = 1; b < g->count; b++)
+            for (a = 0; a < b; a++)
+                if (g->gains[a][b] > g->gains[best_a][best_b]) best_a = a, best_b = b;
+        if (g->gains[best_a][best_b] < 0 && g->count <= DX_PATCH_P_SHELF) break;
+        for (i = 0; i < 256; i++) g->sums[best_a][i] += g->sums[best_b][i];
+        g->count--; /* the last one takes the place of the second */
+        DX_PATCH_MEMCPY(g->sums[best_b], g->sums[g->count], sizeof g->sums[0]);
+        for (group = 0; group < g->count; group++) {
+            if (group < best_b) g->gains[group][best_b] = g->gains[group][g->count];
+            if (group > best_b) g->gains[best_b][group] = g->gains[group][g->count];
+        }
+        for (group = 0; group < g->count; group++) {
+            if (group < best_a) g->gains[group][best_a] = dx_patch_p_join_gain(g, group, best_a);
+            if (group > best_a) g->gains[best_a][group] = dx_patch_p_join_gain(g, best_a, group);
+        }
+    }
+    DX_PATCH_ASSERT(g->count <= DX_PATCH_P_SHELF);
+}
+
+/* Each context to the group that makes it cheapest; contexts without literals to that of the one
+   before, which makes the list short. */
+static void dx_patch_p_assign_groups(dx_patch_p_groups *g)
+{
+    uint32_t context, group, byte;
+    for (group = 0; group < g->count; group++)
+        dx_patch_p_price_list(g->prices[group], g->sums[group], 256);
+    DX_PATCH_MEMSET(g->sums, 0, sizeof g->sums);
+    for (context = 0; context < 256; context++) {
+        const uint32_t *counts = g->counts[context];
+        uint64_t best = UINT64_MAX;
+        uint32_t used = 0;
+        g->list[context] = context ? g->list[context - 1] : 0;
+        for (byte = 0; byte < 256; byte++) used += counts[byte] > 0;
+        for (group = 0; group < g->count && used; group++) {
+            uint64_t price = 0;
+            for (byte = 0; byte < 256; byte++)
+                price += (uint64_t)counts[byte] * g->prices[group][byte];
+            if (price >= best) continue;
+            best = price;
+            g->list[context] = (uint8_t)group;
+        }
+        group = g->list[context];
+        DX_PATCH_ASSERT(group < g->count);
+        for (byte = 0; byte < 256; byte++) g->sums[group][byte] += counts[byte];
+    }
+}
+
+/* Which stream takes literals of which context, so that bytes that are frequent in a stream are
+   frequent in all of its contexts. NULL: there is no memory, or nothing to group. */
+static dx_patch_p_groups *dx_patch_p_group(dx_patch_p_store *store,
+                                           const dx_patch_p_sink *literals,
+                                           const dx_patch_p_sink *contexts)
+{
+    dx_patch_p_groups *g;
+    size_t i, size = dx_patch_p_sink_size(literals);
+    DX_PATCH_ASSERT(dx_patch_p_sink_size(contexts) == size);
+    (void)dx_patch_p_store_take(store, (0 - (uintptr_t)store->at) & 7); /* it is aligned */
+    g = (dx_patch_p_groups *)(void *)dx_patch_p_store_take(store, sizeof *g);
+    if (!g) return NULL;
+    DX_PATCH_MEMSET(g, 0, sizeof *g);
+    for (i = 0; i < size; i++) {
+        g->counts[contexts->start[i]][literals->start[i]]++;
+        g->totals[contexts->start[i]]++;
+    }
+    dx_patch_p_join_groups(g);
+    if (g->count < 2) return NULL;
+    dx_patch_p_assign_groups(g);
+    dx_patch_p_assign_groups(g);
+    return g;
+}
+
+/* A shelf whose literals are shared out by mode: by place or, hinted, as differences; or to groups,
+   if there are any. */
 static void dx_patch_p_put_shared(dx_patch_p_writer *w, dx_patch_p_sink *to,
                                   dx_patch_p_store store, const dx_patch_p_sink *literals,
-                                  const dx_patch_p_sink *contexts, const uint8_t *list,
-                                  uint32_t count)
+                                  const dx_patch_p_sink *contexts, const dx_patch_p_groups *groups,
+                                  bool hinted)
 {
     size_t size = dx_patch_p_sink_size(literals), i;
     uint8_t *part = dx_patch_p_store_take(&store, size);
-    uint32_t stream;
+    uint32_t stream, mode = groups ? DX_PATCH_P_SHELF_BYTE : DX_PATCH_P_SHELF_PLACE;
+    uint32_t count = groups ? groups->count : hinted ? 1u : 4u;
     DX_PATCH_ASSERT(count <= DX_PATCH_P_SHELF && dx_patch_p_sink_size(contexts) == size);
-    dx_patch_p_sink_byte(to, (list ? DX_PATCH_P_SHELF_BYTE : DX_PATCH_P_SHELF_PLACE) | count << 2);
-    if (list) dx_patch_p_put_stream(to, &w->inner, store, list, 256);
+    dx_patch_p_sink_byte(to, mode | count << 2);
+    if (groups) dx_patch_p_put_stream(to, &w->inner, store, groups->list, 256);
     if (!part) to->full = true;
     for (stream = 0; stream < count && part; stream++) {
         size_t used = 0;
         for (i = 0; i < size; i++) {
-            uint32_t context = contexts->start[i];
-            if ((list ? list[context] : context) == stream) part[used++] = literals->start[i];
+            uint32_t context = contexts->start[i], byte = literals->start[i];
+            if (groups) context = groups->list[context];
+            else if (hinted) byte = (byte - context) & 255;
+            if (context == stream || (hinted && !groups)) part[used++] = (uint8_t)byte;
         }
         dx_patch_p_put_plain(to, part, used);
     }
 }
 
-/* Literals, in the way that makes them smallest. */
+/* Literals, in the way that makes them smallest. `contexts` is the byte before each or, hinted, the
+   old one in its place; `places` what its offset says, or NULL: they are hinted. */
 static void dx_patch_p_put_shelf(dx_patch_p_writer *w, dx_patch_p_sink *to, dx_patch_p_store store,
                                  const dx_patch_p_sink *literals, const dx_patch_p_sink *contexts,
                                  const dx_patch_p_sink *places)
 {
     size_t size = dx_patch_p_sink_size(literals);
     dx_patch_p_sink best = *to, other;
-    uint8_t list[256];
-    uint32_t groups;
+    const dx_patch_p_groups *groups = NULL;
+    uint32_t way;
     DX_PATCH_ASSERT(!places || dx_patch_p_sink_size(places) == size);
     dx_patch_p_sink_byte(&best, DX_PATCH_P_SHELF_ONE | 1 << 2);
     dx_patch_p_put_plain(&best, literals->start, size);
-    if (size < DX_PATCH_P_SHARE_MIN) {
+    if (size < DX_PATCH_P_SHARE_MIN ||
+        !dx_patch_p_sink_start(&other, &store, (uint64_t)size + size / 4 + 8192)) {
         *to = best;
         return;
     }
-    if (!dx_patch_p_sink_start(&other, &store, (uint64_t)size + size / 4 + 8192)) {
-        *to = best;
-        return;
-    }
-    for (groups = places ? 0 : 4; groups <= 16; groups = groups ? 4 * groups : 4) {
+    for (way = 0; way < 2; way++) {
+        const dx_patch_p_sink *by = way || !places ? contexts : places;
+        if (way) groups = dx_patch_p_group(&store, literals, contexts);
+        if (way && !groups) break;
         other.at = other.start;
-        if (!groups) {
-            dx_patch_p_put_shared(w, &other, store, literals, places, NULL, 4);
-        } else {
-            if (!dx_patch_p_group(store, literals, contexts, groups, list)) break;
-            dx_patch_p_put_shared(w, &other, store, literals, contexts, list, groups);
-        }
+        other.full = false;
+        dx_patch_p_put_shared(w, &other, store, literals, by, groups, !places);
         if (other.full || dx_patch_p_sink_size(&other) >= (size_t)(best.at - to->at)) continue;
         best.at = to->at;
         dx_patch_p_sink_bytes(&best, other.start, dx_patch_p_sink_size(&other));
@@ -7066,6 +7141,22 @@ static bool dx_patch_p_make_sections(dx_patch_p_writer *w)
     return made;
 }
 
+/* The log of how many lists so many places have: at most as many as places, and not too few. */
+static uint32_t dx_patch_p_seeds_log(uint64_t count)
+{
+    uint32_t length = dx_patch_p_length(count), log = length < 9 ? 8 : length - 1;
+    DX_PATCH_ASSERT(log >= 8);
+    return log < 20 ? log : 20;
+}
+
+/* What both indexes of a base of this size take. */
+static uint64_t dx_patch_p_seeds_memory(uint64_t base_size, uint64_t stride)
+{
+    uint64_t count = base_size / stride + 1;
+    DX_PATCH_ASSERT(stride > 0);
+    return 8 * (count + ((uint64_t)1 << dx_patch_p_seeds_log(count)) + 2);
+}
+
 /* The places of the base, by their seeds. Without memory for them there are none. */
 static void dx_patch_p_index_seeds(dx_patch_p_parser *p, dx_patch_p_seeds *s,
                                    dx_patch_p_store *store, uint32_t size, size_t stride)
@@ -7075,9 +7166,7 @@ static void dx_patch_p_index_seeds(dx_patch_p_parser *p, dx_patch_p_seeds *s,
     dx_patch_p_store before = *store;
     DX_PATCH_ASSERT(stride > 0 && size % 8 == 0);
     s->size = size;
-    s->log = dx_patch_p_length(count);
-    if (s->log < 8) s->log = 8;
-    if (s->log > 20) s->log = 20;
+    s->log = dx_patch_p_seeds_log(count);
     lists = (1u << s->log) + 2;
     s->starts = (uint32_t *)(void *)dx_patch_p_store_take(store, 4 * (uint64_t)lists);
     s->places = (uint32_t *)(void *)dx_patch_p_store_take(store, 4 * (uint64_t)count);
@@ -7160,15 +7249,18 @@ static uint64_t dx_patch_p_sections_memory(uint64_t target_size)
 static void dx_patch_p_writer_index(dx_patch_p_writer *w)
 {
     uint64_t sections = dx_patch_p_sections_memory(w->parser.target_size);
-    size_t left = w->store.left, stride;
+    size_t left = w->store.left, stride = 1;
     dx_patch_p_store part;
     uint64_t used;
     left = left > 2 * sections ? left - (size_t)sections : left / 2;
     part = dx_patch_p_store_of(w->store.at, left & ~(size_t)7);
-    stride = 5 * w->parser.base_size / (part.left + 1) + 1;
+    while (dx_patch_p_seeds_memory(w->parser.base_size, stride) > part.left) {
+        if (stride > w->parser.base_size) return; /* not even a single place */
+        stride += stride / 8 + 1;
+    }
     DX_PATCH_ASSERT(part.left <= w->store.left);
     dx_patch_p_index_seeds(&w->parser, w->parser.seeds + 1, &part, 8, stride);
-    dx_patch_p_index_seeds(&w->parser, w->parser.seeds, &part, 32, 4 * stride);
+    dx_patch_p_index_seeds(&w->parser, w->parser.seeds, &part, 32, stride);
     used = (uint64_t)(part.at - w->store.at);
     (void)dx_patch_p_store_take(&w->store, (used + 7) & ~(uint64_t)7);
 }
@@ -7645,8 +7737,9 @@ DX_PATCH_API size_t dx_patch_create_memory_size(const dx_patch_create_desc *desc
     if (size >> 60) return 0; /* the sum below might wrap */
     size = DX_PATCH_P_FIXED + sizeof(dx_patch_p_match) * ((uint64_t)target_size / 32 + 66) +
            5 * size + 131072; /* five bytes a seed in lines of which 13 of 16 are used */
-    if (desc && desc->codings >> DX_PATCH_CODING_STREAMS & 1) /* the second index; lists and links, 14 MiB at most */
-        size += base_size + dx_patch_p_sections_memory(target_size) + ((uint64_t)14 << 20);
+    if (desc && desc->codings >> DX_PATCH_CODING_STREAMS & 1) /* indexes; lists and links, 14 MiB */
+        size += 3 * (uint64_t)base_size + dx_patch_p_sections_memory(target_size) +
+                ((uint64_t)14 << 20);
     return size > SIZE_MAX ? 0 : (size_t)size;
 }
 

@@ -465,8 +465,8 @@ DX_TEST(pt_4_sections)
     }
 }
 
-/* Names of one letter that have other letters now: short literals, which the bytes in their places tell. */
-DX_TEST(pt_4_names_change)
+/* Names of one letter that have other letters now, or later ones: short literals, which the bytes in their places tell. */
+static void names_change(dx_choices *c, bool later, uint32_t mode)
 {
     enum { SIZE = 60000 };
     uint64_t seed = 7;
@@ -477,10 +477,10 @@ DX_TEST(pt_4_names_change)
         static const char *const words[12] = {"function ", "return ", "this.", "null", "var ", "=", "(", ");", ",", "[0]", "length", "+"};
         const char *word = words[mix(&seed) % 12];
         bool name = mix(&seed) % 3 == 0;
-        char letter = (char)('a' + mix(&seed) % 26);
+        char letter = (char)(later ? mix(&seed) % 200 : 'a' + mix(&seed) % 26);
         memcpy(base + at, name ? &letter : word, name ? 1 : strlen(word));
         memcpy(target + at, base + at, name ? 1 : strlen(word));
-        if (name) target[at] = (uint8_t)('a' + (letter - 'a') * 7 % 26);
+        if (name) target[at] = (uint8_t)(later ? letter + 1 + mix(&seed) % 2 : 'a' + (uint64_t)(letter - 'a') * 7 % 26);
         at += name ? 1 : strlen(word);
     }
     memset(&d, 0, sizeof d);
@@ -489,28 +489,29 @@ DX_TEST(pt_4_names_change)
     d.codings = 1u << DX_PATCH_CODING_STREAMS;
     DX_CHECK_EQ(dx_patch_create(&d, base, at, target, at, patch, sizeof patch, &size), 0);
     DX_CHECK_EQ(dx_patch_info(patch, size, &h), 0);
-    uint64_t before = had.hinted_modes[DX_PATCH_P_SHELF_BYTE];
+    uint64_t before = had.hinted_modes[mode];
     (void)rewrite(c, size, 0);
-    printf("     %zu bytes, map %u\n", size, patch[128]);
     DX_CHECK_EQ(at_once(at, size, (size_t)h.memory_size, false, &got), 0);
     DX_CHECK_MEM(out, target, got);
-    DX_CHECK(had.hinted_modes[DX_PATCH_P_SHELF_BYTE] > before);
+    DX_CHECK(had.hinted_modes[mode] > before);
 }
+
+DX_TEST(pt_4_names_change) { names_change(c, false, DX_PATCH_P_SHELF_BYTE); }
+DX_TEST(pt_4_names_are_later_ones) { names_change(c, true, DX_PATCH_P_SHELF_PLACE); }
 
 /* Each of the ways to write something has been used, by its writer and by others. */
 DX_TEST(streams_what_was_done)
 {
     printf("     %llu patches, %llu with a map, %llu with an index, %llu sections; streams raw %llu, run %llu, coded %llu, repeats %llu;\n"
-           "     literals %llu %llu %llu, hinted %llu %llu, corrections split %llu, whole %llu, wrong bytes apart %llu, in turns %llu; refused %llu, accepted %llu\n",
+           "     literals %llu %llu %llu, hinted %llu %llu %llu, corrections split %llu, whole %llu, wrong bytes apart %llu, in turns %llu; refused %llu, accepted %llu\n",
            (unsigned long long)had.patches, (unsigned long long)had.maps, (unsigned long long)had.indexes, (unsigned long long)had.sections,
            (unsigned long long)had.forms[0], (unsigned long long)had.forms[1], (unsigned long long)had.forms[2], (unsigned long long)had.forms[3],
            (unsigned long long)had.plain_modes[0], (unsigned long long)had.plain_modes[1], (unsigned long long)had.plain_modes[2],
-           (unsigned long long)had.hinted_modes[0], (unsigned long long)had.hinted_modes[2],
+           (unsigned long long)had.hinted_modes[0], (unsigned long long)had.hinted_modes[1], (unsigned long long)had.hinted_modes[2],
            (unsigned long long)had.split, (unsigned long long)had.whole, (unsigned long long)had.apart, (unsigned long long)had.in_turns,
            (unsigned long long)had.refused, (unsigned long long)had.accepted);
     for (int i = 0; i < 4; i++) DX_CHECK(had.forms[i] > 0);
-    for (int i = 0; i < 3; i++) DX_CHECK(had.plain_modes[i] > 0);
-    DX_CHECK(had.hinted_modes[DX_PATCH_P_SHELF_ONE] > 0 && had.hinted_modes[DX_PATCH_P_SHELF_BYTE] > 0);
+    for (int i = 0; i < 3; i++) DX_CHECK(had.plain_modes[i] > 0 && had.hinted_modes[i] > 0);
     DX_CHECK(had.maps > 0 && had.indexes > 0 && had.split > 0 && had.whole > 0 && had.apart > 0 && had.in_turns > 0);
     DX_CHECK(had.refused > 0 && had.accepted > 0);
 }

@@ -664,8 +664,7 @@ class Shelf:
     def __init__(self, s, hinted):
         head = s.byte()
         self.mode, count = head & 3, head >> 2
-        assert self.mode <= 2 and 1 <= count <= 16 and (self.mode == 2 or count == (4 if self.mode else 1)), "a shelf"
-        assert not hinted or self.mode != 1, "a shelf of hints by place"
+        assert self.mode <= 2 and 1 <= count <= 16 and (self.mode == 2 or count == (4 if self.mode and not hinted else 1)), "a shelf"
         self.list = stream(s) if self.mode == 2 else bytes(256)
         assert len(self.list) == 256 and max(self.list) < count, "the list of a shelf"
         self.streams = [Bytes(stream(s, True)) for _ in range(count)]
@@ -758,7 +757,8 @@ class Streams(Delta):
             for _ in range(run):
                 if code == 0 and run <= 8:
                     old = self.byte(len(out) + self.lines.shift[0])
-                    out.append(self.hinted.byte(self.hinted.list[old]))
+                    byte = self.hinted.byte(self.hinted.list[old])
+                    out.append((byte + old) & 255 if self.hinted.mode == 1 else byte)
                 else:
                     before = out[-1] if out else 0
                     out.append(self.plain.byte(len(out) & 3 if self.plain.mode == 1 else self.plain.list[before]))
