@@ -483,6 +483,9 @@ static void names_change(dx_choices *c, bool later, uint32_t mode)
         if (name) target[at] = (uint8_t)(later ? letter + 1 + mix(&seed) % 2 : 'a' + (uint64_t)(letter - 'a') * 7 % 26);
         at += name ? 1 : strlen(word);
     }
+    memcpy(other, target, at);
+    for (size_t to = 0; later && to + 64 <= at; to += 64) /* so many pieces are not worth a map */
+        memcpy(target + to, other + mix(&seed) % (at - 64), 64);
     memset(&d, 0, sizeof d);
     d.memory = create_memory;
     d.memory_size = sizeof create_memory;
