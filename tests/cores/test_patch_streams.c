@@ -502,6 +502,86 @@ static void names_change(dx_choices *c, bool later, uint32_t mode)
 DX_TEST(pt_4_names_change) { names_change(c, false, DX_PATCH_P_SHELF_BYTE); }
 DX_TEST(pt_4_names_are_later_ones) { names_change(c, true, DX_PATCH_P_SHELF_PLACE); }
 
+/* A patch of so many bytes of body, for these sizes. */
+static size_t hand_made(size_t base_size, size_t target_size, uint64_t memory_size, const uint8_t *body, size_t size)
+{
+    dx_patch_p_blake3 h;
+    memset(patch, 0, 128);
+    memcpy(patch, "DXP1\4\2\1\4", 8);
+    dx_patch_p_store64(patch + 8, base_size);
+    dx_patch_p_store64(patch + 16, target_size);
+    dx_patch_p_store64(patch + 40, memory_size);
+    dx_patch_p_hash_start(&h);
+    dx_patch_p_hash_update(&h, base, base_size);
+    dx_patch_p_hash_finish(&h, patch + 48);
+    memcpy(patch + 128, body, size);
+    seal(patch, 128 + size);
+    return 128 + size;
+}
+
+/* Bodies that no writer writes, one byte or number each beside one that is right. */
+DX_TEST(hostile_streams)
+{
+    enum { PARAMETERS = 18548 };
+    /* 16 bytes of parameters; a section of 17 bytes: five literals, and a copy of three bytes of the base from offset 2 */
+    static const uint8_t good[] = {0, 8, 10, 0, 64, 0, 0, 0, 64, 0, 0, 0, 0, 0, 0, 0,
+                                   17, 8,
+                                   4, 5, 4, 39, 4, 2, 1, 0, /* 5 literals; 2 + a bit behind the end of the last copy; 3 bytes; the bit */
+                                   4, 20, 'h', 'e', 'l', 'l', 'o', 4, 0};
+    static const struct {
+        uint8_t at, value;
+        int error;
+        const char *what;
+    } list[] = {
+        {0, 2, DX_PATCH_EVERSION, "another layout"}, {1, 33, DX_PATCH_EVERSION, "region bits"}, {2, 9, DX_PATCH_EVERSION, "a small window"},
+        {2, 27, DX_PATCH_EVERSION, "a large window"}, {2, 26, DX_PATCH_EHEADER, "a window that takes more memory"},
+        {3, 9, DX_PATCH_EVERSION, "an index without a map"}, {12, 1, DX_PATCH_EHEADER, "matches without a map"},
+        {7, 255, DX_PATCH_EHEADER, "sections of 4 GiB"}, {11, 255, DX_PATCH_EHEADER, "streams of 4 GiB"},
+        {4, 16, DX_PATCH_EHEADER, "a section above the largest"}, {8, 7, DX_PATCH_EHEADER, "streams above the largest"},
+        {17, 0, DX_PATCH_EBOUNDS, "a section that makes nothing"}, {17, 9, DX_PATCH_EBOUNDS, "one that makes more than the target"},
+        {17, 7, DX_PATCH_ECORRUPT, "one whose copy leaves it"}, {16, 16, DX_PATCH_ECORRUPT, "one that ends early"},
+        {18, 9, DX_PATCH_ECORRUPT, "runs for two"}, {18, 6, DX_PATCH_ECORRUPT, "a coded stream of one byte"},
+        {18, 7, DX_PATCH_ECORRUPT, "repeats of one byte"}, {18, 0, DX_PATCH_ECORRUPT, "no runs"}, {19, 4, DX_PATCH_ECORRUPT, "four literals of five"},
+        {19, 6, DX_PATCH_ECORRUPT, "six literals of five"}, {19, 9, DX_PATCH_ECORRUPT, "nine literals for eight bytes"},
+        {19, 143, DX_PATCH_ECORRUPT, "literals of so many bits"}, {21, 161, DX_PATCH_ECORRUPT, "a source that there is not"},
+        {21, 37, DX_PATCH_ECORRUPT, "a byte of bits that is not used"}, {21, 4, DX_PATCH_ECORRUPT, "as far back as never"}, {21, 43, DX_PATCH_ECORRUPT, "a copy from behind the base"},
+        {23, 3, DX_PATCH_ECORRUPT, "a copy of four bytes for three"}, {24, 0, DX_PATCH_ECORRUPT, "no bits"}, {24, 200, DX_PATCH_ECORRUPT, "bits behind the section"},
+        {25, 2, DX_PATCH_ECORRUPT, "a bit that nobody asked for"}, {26, 8, DX_PATCH_ECORRUPT, "two streams for one"}, {26, 5, DX_PATCH_ECORRUPT, "four for one"},
+        {26, 7, DX_PATCH_ECORRUPT, "a mode that there is not"}, {26, 0, DX_PATCH_ECORRUPT, "no stream"}, {27, 24, DX_PATCH_ECORRUPT, "six literals"},
+        {33, 7, DX_PATCH_ECORRUPT, "hints: a mode that there is not"}, {34, 4, DX_PATCH_ECORRUPT, "a hint that is not used"}};
+    size_t size = 0, got, used = sizeof good;
+    memcpy(base, "abcdefgh", 8);
+    DX_CHECK_EQ(good[16], used - 18);
+    for (size_t i = 0; i <= sizeof list / sizeof *list; i++) {
+        uint8_t body[sizeof good];
+        int expected = i ? list[i - 1].error : 0;
+        memcpy(body, good, sizeof good);
+        if (i) body[list[i - 1].at] = list[i - 1].value;
+        size = hand_made(8, 8, PARAMETERS + 128 + 1024, body, used);
+        int error = at_once(8, size, APPLY_MEMORY, true, &got);
+        if (error != expected) printf("     %s: %s\n", i ? list[i - 1].what : "none", dx_patch_error_name(error));
+        DX_CHECK_EQ(error, expected);
+        DX_CHECK_EQ(both_ways(c, 8, size, APPLY_MEMORY, true, &got), expected);
+        if (!i) DX_CHECK_MEM(out, "hellocde", 8);
+    }
+    for (size_t i = 0; i < used; i++) { /* cut, and so much memory only */
+        size = hand_made(8, 8, PARAMETERS + 128 + 1024, good, i);
+        DX_CHECK(both_ways(c, 8, size, APPLY_MEMORY, true, &got) != 0);
+    }
+    size = hand_made(8, 8, PARAMETERS + 128 + 1023, good, used);
+    DX_CHECK_EQ(both_ways(c, 8, size, APPLY_MEMORY, true, &got), DX_PATCH_EHEADER);
+    size = hand_made(8, 8, PARAMETERS + 128 + 1024, good, used);
+    DX_CHECK_EQ(both_ways(c, 8, size, PARAMETERS + 128 + 1023, true, &got), DX_PATCH_ENOMEM);
+    DX_CHECK_EQ(both_ways(c, 8, size, PARAMETERS + 128 + 1024, true, &got), 0);
+    patch[4] = 3; /* streams of another version, and another coding of this one */
+    seal(patch, size);
+    DX_CHECK_EQ(both_ways(c, 8, size, APPLY_MEMORY, true, &got), DX_PATCH_EVERSION);
+    patch[4] = 4;
+    patch[7] = 1;
+    seal(patch, size);
+    DX_CHECK_EQ(both_ways(c, 8, size, APPLY_MEMORY, true, &got), DX_PATCH_EVERSION);
+}
+
 /* Each of the ways to write something has been used, by its writer and by others. */
 DX_TEST(streams_what_was_done)
 {
