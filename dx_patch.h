@@ -5535,6 +5535,7 @@ static void dx_patch_p_put_plain(dx_patch_p_sink *sink, const uint8_t *p, size_t
 #define DX_PATCH_P_WAY_ROOM (DX_PATCH_P_STEPS + DX_PATCH_P_STEPS_MORE + 1u) /* literals of a way */
 #define DX_PATCH_P_NICE 96u         /* bytes of a copy that needs no other to be tried */
 #define DX_PATCH_P_LONG 1024u       /* of one that is taken although others might be longer */
+#define DX_PATCH_P_OTHER_SEEDS 8u   /* so many places of other seeds cost as much as one candidate */
 #define DX_PATCH_P_CODES 144u       /* codes of numbers */
 #define DX_PATCH_P_HEADS_LOG 16u    /* hashes of four bytes */
 
@@ -5735,7 +5736,7 @@ static size_t dx_patch_p_try_seeds(dx_patch_p_parser *p, const dx_patch_p_seeds 
                                    uint32_t place, size_t left, uint64_t nearest, size_t best)
 {
     size_t at = start + place;
-    uint32_t hash, low, high, first, last, depth = p->depth;
+    uint32_t hash, low, high, first, last, work = DX_PATCH_P_OTHER_SEEDS * p->depth;
     if (!s->starts || left < s->size) return best;
     hash = (uint32_t)(dx_patch_p_seed_hash(p->target + at, s->size) >> (64 - s->log));
     first = s->starts[hash];
@@ -5748,7 +5749,7 @@ static size_t dx_patch_p_try_seeds(dx_patch_p_parser *p, const dx_patch_p_seeds 
         if (s->places[middle] < nearest) low = middle + 1;
         else high = middle;
     }
-    for (; depth && (low > first || high < last); depth--) {
+    while (work && (low > first || high < last)) {
         bool before = low > first;
         uint32_t source;
         size_t run;
@@ -5756,6 +5757,7 @@ static size_t dx_patch_p_try_seeds(dx_patch_p_parser *p, const dx_patch_p_seeds 
             before = nearest - s->places[low - 1] <= s->places[high] - nearest;
         source = before ? s->places[--low] : s->places[high++];
         run = dx_patch_p_base_run(p, at, left, source);
+        work -= run < s->size || work < DX_PATCH_P_OTHER_SEEDS ? 1 : DX_PATCH_P_OTHER_SEEDS;
         if (run <= best) continue;
         best = run;
         dx_patch_p_try_copy(p, start, place, source, false, (uint32_t)run, 4);
