@@ -6074,6 +6074,13 @@ static void dx_patch_p_put_stream(dx_patch_p_sink *sink, dx_patch_p_parser *p,
 
         | maker | matches | table of seeds              |        pass 1
         | maker | matches | map | models | mixer | ..   |        passes 2 to 4, over the table */
+typedef struct dx_patch_p_block_prices { /* of the symbols of blocks: how often they came, or prices */
+    uint32_t wrong[256];
+    uint32_t runs[DX_PATCH_P_CODES];
+    uint32_t lengths[65];                 /* of corrections, in bits */
+    uint32_t fields[DX_PATCH_P_IDS][2]; /* right ones, wrong ones, by predictor */
+} dx_patch_p_block_prices;
+
 typedef struct dx_patch_p_maker {
     dx_patch_p_delta delta;
     dx_patch_p_finder finder;
@@ -6083,6 +6090,8 @@ typedef struct dx_patch_p_maker {
     uint32_t wins[16]; /* how often each predictor was the best of all */
     uint64_t literals; /* bytes in no match */
     bool streams;      /* what is made is a delta of streams: prices are of these */
+    dx_patch_p_block_prices counts; /* of streams: in the blocks that are written, */
+    dx_patch_p_block_prices prices; /* and what follows from that, in sixteenths of a bit */
     uint32_t memory[DX_PATCH_P_MEMORY]; /* corrections, to be put back; words of find_address() */
     uint8_t now[DX_PATCH_P_LONGEST]; /* a block as it is once its fields are known */
 } dx_patch_p_maker;
@@ -6611,24 +6620,44 @@ static void dx_patch_p_put_sink(dx_patch_p_writer *w, dx_patch_p_sink *to,
     dx_patch_p_put_stream(to, &w->inner, store, from->start, dx_patch_p_sink_size(from));
 }
 
-/* A block with this predictor; without a writer only its price, in sixteenths of a bit. What was
-   learned from it stays. */
-static uint64_t dx_patch_p_stream_block(dx_patch_p_maker *m, dx_patch_p_writer *w, uint32_t id,
-                                        dx_patch_p_block *b)
+/* Prices of the symbols of blocks, from what was written of them. */
+static void dx_patch_p_price_blocks(dx_patch_p_maker *m)
 {
-    enum { /* prices, about: a field that is right, one that is wrong, a wrong byte with its run */
-        RIGHT = 2,
-        WRONG = 64,
-        BYTE = 160
-    };
+    const dx_patch_p_block_prices *from = &m->counts;
+    dx_patch_p_block_prices *to = &m->prices;
+    uint32_t id;
+    dx_patch_p_price_list(to->wrong, from->wrong, 256);
+    dx_patch_p_price_list(to->runs, from->runs, DX_PATCH_P_CODES);
+    dx_patch_p_price_list(to->lengths, from->lengths, 65);
+    for (id = 0; id < DX_PATCH_P_IDS; id++)
+        dx_patch_p_price_list(to->fields[id], from->fields[id], 2);
+}
+
+/* A guess, before anything was written. */
+static void dx_patch_p_first_block_prices(dx_patch_p_maker *m)
+{
+    uint32_t i;
+    DX_PATCH_MEMSET(&m->counts, 0, sizeof m->counts);
+    for (i = 0; i < 256; i++) m->counts.wrong[i] = 4;
+    for (i = 0; i < 32; i++) m->counts.runs[i] = 32;
+    for (i = 1; i < 33; i++) m->counts.lengths[i] = 16;
+    for (i = 0; i < DX_PATCH_P_IDS; i++) {
+        m->counts.fields[i][0] = 60;
+        m->counts.fields[i][1] = 4;
+    }
+    dx_patch_p_price_blocks(m);
+}
+
+/* The fields of a block, in m->now; returns their price. */
+static uint64_t dx_patch_p_stream_fields(dx_patch_p_maker *m, dx_patch_p_writer *w, uint32_t id,
+                                         dx_patch_p_block *b)
+{
     dx_patch_p_delta *d = &m->delta;
     uint64_t price = 0;
-    uint32_t at = 0;
-    DX_PATCH_ASSERT(b->limit <= sizeof m->now && b->new_bytes);
-    DX_PATCH_MEMCPY(m->now, b->old_bytes, b->limit);
     while (id != DX_PATCH_P_ID_NONE) {
         dx_patch_p_field f;
-        uint64_t value, error;
+        uint64_t value, error, number;
+        uint32_t length;
         b->at = dx_patch_p_next_place(id, b, b->at, b->from);
         if (b->at >= b->size) break;
         f = dx_patch_p_predict(&d->predictor_, id, b, b->at, b->from);
@@ -6638,13 +6667,17 @@ static uint64_t dx_patch_p_stream_block(dx_patch_p_maker *m, dx_patch_p_writer *
         }
         value = dx_patch_p_load_field(b->new_bytes + b->at, f.form, f.size);
         error = dx_patch_p_sign(value - f.value, 8 * f.size);
-        if (error) price += WRONG + 16 * dx_patch_p_length(dx_patch_p_zigzag(error));
-        else price += RIGHT;
+        number = dx_patch_p_zigzag(error);
+        length = dx_patch_p_length(number);
+        price += m->prices.fields[id][error != 0];
+        if (error) price += m->prices.lengths[length] + 14 * length; /* some come again */
+        if (w) m->counts.fields[id][error != 0]++;
         if (w && error) {
             dx_patch_p_sink *fix = w->sinks + DX_PATCH_P_S_FIX + dx_patch_p_fix_kind(id);
-            dx_patch_p_sink_number(fix, dx_patch_p_zigzag(error) - 1);
+            dx_patch_p_sink_number(fix, number - 1);
             dx_patch_p_sink_number(w->sinks + DX_PATCH_P_S_RIGHT, w->right);
             w->right = 0;
+            m->counts.lengths[length]++;
         } else if (w) {
             w->right++;
         }
@@ -6654,18 +6687,36 @@ static uint64_t dx_patch_p_stream_block(dx_patch_p_maker *m, dx_patch_p_writer *
         b->from = (int32_t)b->at;
     }
     if (b->from > (int32_t)b->size) b->size = (uint32_t)b->from;
+    DX_PATCH_ASSERT(b->size <= b->limit);
+    return price;
+}
+
+/* A block with this predictor; without a writer only its price, in sixteenths of a bit. What was
+   learned from it stays. */
+static uint64_t dx_patch_p_stream_block(dx_patch_p_maker *m, dx_patch_p_writer *w, uint32_t id,
+                                        dx_patch_p_block *b)
+{
+    uint64_t price;
+    uint32_t at = 0, bits;
+    DX_PATCH_ASSERT(b->limit <= sizeof m->now && b->new_bytes);
+    DX_PATCH_MEMCPY(m->now, b->old_bytes, b->limit);
+    price = dx_patch_p_stream_fields(m, w, id, b);
     while (at < b->size) {
         uint32_t run = (uint32_t)dx_patch_p_same(m->now + at, b->new_bytes + at, b->size - at);
-        uint32_t wrong;
         bool last = at + run == b->size;
-        price += last ? 16 : BYTE;
+        uint32_t number = last ? 0 : run + 1;
+        uint32_t code = dx_patch_p_number_code(number, &bits), wrong = 0;
         at += run + 1;
-        if (!w && last) break;
-        if (!w) continue;
-        dx_patch_p_sink_number(w->sinks + DX_PATCH_P_S_RUNS, last ? 0 : run + 1);
-        dx_patch_p_sink_number(w->sinks + DX_PATCH_P_S_BOTH, last ? 0 : run + 1);
+        if (!last) wrong = (uint32_t)(b->new_bytes[at - 1] - m->now[at - 1]) & 255;
+        price += m->prices.runs[code] + 16 * bits + (last ? 0 : m->prices.wrong[wrong]);
+        if (w) {
+            m->counts.runs[code]++;
+            dx_patch_p_sink_number(w->sinks + DX_PATCH_P_S_RUNS, number);
+            dx_patch_p_sink_number(w->sinks + DX_PATCH_P_S_BOTH, number);
+        }
         if (last) break;
-        wrong = (uint32_t)(b->new_bytes[at - 1] - m->now[at - 1]) & 255;
+        if (!w) continue;
+        m->counts.wrong[wrong]++;
         dx_patch_p_sink_byte(w->sinks + DX_PATCH_P_S_WRONG, wrong);
         dx_patch_p_sink_byte(w->sinks + DX_PATCH_P_S_BOTH, wrong);
     }
@@ -6709,6 +6760,7 @@ static void dx_patch_p_walk_match(dx_patch_p_writer *w)
         d->id_ = dx_patch_p_choose(w->maker, &b);
         dx_patch_p_sink_byte(w->sinks + DX_PATCH_P_S_IDS, d->id_);
         (void)dx_patch_p_stream_block(w->maker, w, d->id_, &b);
+        if (w->maker->blocks % 16 == 0) dx_patch_p_price_blocks(w->maker);
         w->at += b.size;
         w->match_left -= b.size;
     }
@@ -7317,6 +7369,7 @@ static int dx_patch_p_make_streams(dx_patch_p_job *j, dx_patch_p_maker *m, uint8
     map = m->delta.map_;
     DX_PATCH_ASSERT(!map || m->delta.predictor_.count_ == m->finder.match_count);
     m->streams = true;
+    dx_patch_p_first_block_prices(m);
     w = dx_patch_p_writer_start(j, m, &at, &left);
     if (!w) return dx_patch_p_make_plain(j);
     dx_patch_p_writer_index(w);
