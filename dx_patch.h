@@ -5535,7 +5535,7 @@ static void dx_patch_p_put_plain(dx_patch_p_sink *sink, const uint8_t *p, size_t
 #define DX_PATCH_P_WAY_ROOM (DX_PATCH_P_STEPS + DX_PATCH_P_STEPS_MORE + 1u) /* literals of a way */
 #define DX_PATCH_P_NICE 96u         /* bytes of a copy that needs no other to be tried */
 #define DX_PATCH_P_LONG 1024u       /* of one that is taken although others might be longer */
-#define DX_PATCH_P_OTHER_SEEDS 8u   /* so many places of other seeds cost as much as one candidate */
+#define DX_PATCH_P_OTHER_SEEDS 8u   /* so many places of other seeds count as a candidate */
 #define DX_PATCH_P_CODES 144u       /* codes of numbers */
 #define DX_PATCH_P_HEADS_LOG 16u    /* hashes of four bytes */
 
@@ -6074,7 +6074,8 @@ static void dx_patch_p_put_stream(dx_patch_p_sink *sink, dx_patch_p_parser *p,
 
         | maker | matches | table of seeds              |        pass 1
         | maker | matches | map | models | mixer | ..   |        passes 2 to 4, over the table */
-typedef struct dx_patch_p_block_prices { /* of the symbols of blocks: how often they came, or prices */
+#define DX_PATCH_P_PAIRS 4096u /* a power of two */
+typedef struct dx_patch_p_block_prices { /* of symbols of blocks: how often they came, or prices */
     uint32_t wrong[256];
     uint32_t runs[DX_PATCH_P_CODES];
     uint32_t lengths[65];                 /* of corrections, in bits */
@@ -6092,6 +6093,8 @@ typedef struct dx_patch_p_maker {
     bool streams;      /* what is made is a delta of streams: prices are of these */
     dx_patch_p_block_prices counts; /* of streams: in the blocks that are written, */
     dx_patch_p_block_prices prices; /* and what follows from that, in sixteenths of a bit */
+    uint32_t pairs[2];              /* the last run with its wrong byte, and the one before */
+    uint32_t *repeats;              /* by hash of two: what came behind them last */
     uint32_t memory[DX_PATCH_P_MEMORY]; /* corrections, to be put back; words of find_address() */
     uint8_t now[DX_PATCH_P_LONGEST]; /* a block as it is once its fields are known */
 } dx_patch_p_maker;
@@ -6691,13 +6694,22 @@ static uint64_t dx_patch_p_stream_fields(dx_patch_p_maker *m, dx_patch_p_writer 
     return price;
 }
 
+/* What came last behind two runs with their wrong bytes. */
+static uint32_t *dx_patch_p_pair_after(dx_patch_p_maker *m, uint32_t last, uint32_t last_but_one)
+{
+    uint32_t h = (last * 0x9e3779b1u + last_but_one) * 0x85ebca6bu & 0xffffffffu;
+    DX_PATCH_ASSERT(m->repeats);
+    return m->repeats + (h >> 20) % DX_PATCH_P_PAIRS;
+}
+
 /* A block with this predictor; without a writer only its price, in sixteenths of a bit. What was
    learned from it stays. */
 static uint64_t dx_patch_p_stream_block(dx_patch_p_maker *m, dx_patch_p_writer *w, uint32_t id,
                                         dx_patch_p_block *b)
 {
+    enum { AGAIN = 24 }; /* price of what came behind the same two pairs last time, too */
     uint64_t price;
-    uint32_t at = 0, bits;
+    uint32_t at = 0, bits, last_one = m->pairs[0], last_but_one = m->pairs[1];
     DX_PATCH_ASSERT(b->limit <= sizeof m->now && b->new_bytes);
     DX_PATCH_MEMCPY(m->now, b->old_bytes, b->limit);
     price = dx_patch_p_stream_fields(m, w, id, b);
@@ -6706,10 +6718,17 @@ static uint64_t dx_patch_p_stream_block(dx_patch_p_maker *m, dx_patch_p_writer *
         bool last = at + run == b->size;
         uint32_t number = last ? 0 : run + 1;
         uint32_t code = dx_patch_p_number_code(number, &bits), wrong = 0;
+        uint32_t pair, *repeat;
         at += run + 1;
         if (!last) wrong = (uint32_t)(b->new_bytes[at - 1] - m->now[at - 1]) & 255;
-        price += m->prices.runs[code] + 16 * bits + (last ? 0 : m->prices.wrong[wrong]);
+        pair = number << 8 | wrong;
+        repeat = dx_patch_p_pair_after(m, last_one, last_but_one);
+        if (*repeat == pair) price += AGAIN;
+        else price += m->prices.runs[code] + 16 * bits + (last ? 0 : m->prices.wrong[wrong]);
+        last_but_one = last_one;
+        last_one = pair;
         if (w) {
+            *repeat = pair;
             m->counts.runs[code]++;
             dx_patch_p_sink_number(w->sinks + DX_PATCH_P_S_RUNS, number);
             dx_patch_p_sink_number(w->sinks + DX_PATCH_P_S_BOTH, number);
@@ -6719,6 +6738,10 @@ static uint64_t dx_patch_p_stream_block(dx_patch_p_maker *m, dx_patch_p_writer *
         m->counts.wrong[wrong]++;
         dx_patch_p_sink_byte(w->sinks + DX_PATCH_P_S_WRONG, wrong);
         dx_patch_p_sink_byte(w->sinks + DX_PATCH_P_S_BOTH, wrong);
+    }
+    if (w) {
+        m->pairs[0] = last_one;
+        m->pairs[1] = last_but_one;
     }
     return price;
 }
@@ -7277,7 +7300,9 @@ static dx_patch_p_writer *dx_patch_p_writer_start(dx_patch_p_job *j, dx_patch_p_
     w->table = (uint32_t *)dx_patch_p_cut_memory(at, left, (uint64_t)4 << DX_PATCH_P_TABLE_MAX);
     if (m->delta.map_)
         x->memory_ = (uint32_t *)dx_patch_p_cut_memory(at, left, 4 * DX_PATCH_P_MEMORY);
-    if (!p->steps || !p->heads || !p->links || !w->table) return NULL;
+    m->repeats = (uint32_t *)dx_patch_p_cut_memory(at, left, 4 * DX_PATCH_P_PAIRS);
+    if (!p->steps || !p->heads || !p->links || !w->table || !m->repeats) return NULL;
+    DX_PATCH_MEMSET(m->repeats, 0, 4 * DX_PATCH_P_PAIRS);
     if (m->delta.map_ && !x->memory_) return NULL;
     w->inner.steps = p->steps;
     w->inner.chain = p->chain;
