@@ -6834,7 +6834,7 @@ typedef struct dx_patch_p_groups { /* literals by context, contexts in groups */
     uint32_t totals[256];                   /* of each context */
     uint32_t sums[DX_PATCH_P_JOINED][256];  /* of each group */
     uint32_t prices[DX_PATCH_P_SHELF][256]; /* of a byte, in a group */
-    int64_t gains[DX_PATCH_P_JOINED][DX_PATCH_P_JOINED]; /* of making two groups one, row < column */
+    int64_t gains[DX_PATCH_P_JOINED][DX_PATCH_P_JOINED]; /* of joining two groups, row < column */
     uint8_t list[256];                      /* the group of each context */
     uint32_t count;                         /* groups */
 } dx_patch_p_groups;

@@ -661,3 +661,25 @@ DX_PROPERTY(fuzz_streams_invented, 20000)
     free(in);
     free(store);
 }
+
+DX_TEST(p_streams_vector)
+{
+    static const char old_text[] = "The quick brown fox jumps over the lazy dog. 0123456789abcdef";
+    static const char list[] = "alpha beta gamma delta epsilon zeta eta theta iota kappa";
+    uint8_t expected[300];
+    char text[3 * sizeof list + 4];
+    size_t length = dx_test_vector("docs/formats/patch.md", "delta-streams", expected, sizeof expected), size, got;
+    size_t text_size = (size_t)snprintf(text, sizeof text, "%s; %s; %s", list, list, list);
+    dx_patch_create_desc d;
+    memset(&d, 0, sizeof d);
+    d.memory = create_memory;
+    d.memory_size = sizeof create_memory;
+    d.codings = 1u << DX_PATCH_CODING_STREAMS;
+    DX_CHECK_EQ(dx_patch_create(&d, old_text, sizeof old_text - 1, text, text_size, patch, sizeof patch, &size), 0);
+    DX_CHECK_EQ(size, length);
+    DX_CHECK_MEM(patch, expected, length);
+    memcpy(base, old_text, sizeof old_text - 1);
+    DX_CHECK_EQ(both_ways(c, sizeof old_text - 1, size, APPLY_MEMORY, false, &got), 0);
+    DX_CHECK_EQ(got, text_size);
+    DX_CHECK_MEM(out, text, got);
+}

@@ -844,7 +844,7 @@ def vectors():
     two[0], two[4096] = 0xaa, 0xbb
     count = bytes(k & 255 for k in range(600))
     cases = {"blocks": (bytes(8192), bytes(two)), "blocks-brief": (bytes(8192), bytes(two)), "delta-plain": (fox, jumped),
-             "delta-range": (fox, jumped), "delta-repeats": (fox, greek), "flash": (count, bytes([7]) * 30 + count[:570])}
+             "delta-range": (fox, jumped), "delta-repeats": (fox, greek), "delta-streams": (fox, greek), "flash": (count, bytes([7]) * 30 + count[:570])}
     for name, (old, new) in cases.items():
         out = apply(old, vector(name))
         assert out == new, (name, out[:80])
