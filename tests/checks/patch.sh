@@ -11,6 +11,11 @@ patches() { # PAIR KIND...      dxpatch and the other reader agree
     "$dxpatch" diff "$old" "$new" "$patch" --quiet --kind "${@:2}" && "$dxpatch" apply "$old" "$patch" "$patch.out" --quiet &&
         cmp "$patch.out" "$new" && timeout 1200 python3 tests/readers/patch.py apply "$old" "$patch" "$new" >"$patch.log" || echo "failed"
 }
+streams() { # PAIR      the same of a delta of streams, which dxpatch does not make
+    local old=$pairs/$1.old new=$pairs/$1.new patch=$work/$1.streams
+    "$work/streams" "$old" "$new" "$patch" 6 && "$dxpatch" apply "$old" "$patch" "$patch.out" --quiet && cmp "$patch.out" "$new" &&
+        timeout 1200 python3 tests/readers/patch.py apply "$old" "$patch" "$new" >"$patch.log" || echo "failed"
+}
 vcdiff() { # PAIR
     local old=$pairs/$1.old new=$pairs/$1.new patch=$work/$1.xd
     "$dxpatch" diff "$old" "$new" "$patch" --kind vcdiff --quiet && xdelta3 -d -f -s "$old" "$patch" "$patch.out" && cmp "$patch.out" "$new"
@@ -59,8 +64,11 @@ done
 if has python3; then
     try "the document's vectors of records" eval 'python3 tests/readers/hde.py vectors >/dev/null'
     try "the document's vectors" eval 'python3 tests/readers/patch.py vectors >/dev/null'
+    verdict "a maker of deltas of streams builds" "$("$CC" -std=c99 -O1 -o "$work/streams" tests/readers/patch_streams.c 2>&1 | head -5)"
+    try "drawn pairs, streams: the reader in Python" eval 'python3 tests/readers/patch_drawn.py "$work/streams" "$work" 60 1 >/dev/null'
     for old in "$pairs"/*.old; do
         pair=$(basename "$old" .old)
+        try "$pair, streams: the reader in Python" streams "$pair"
         for kind in delta blocks flash; do
             case $kind:$pair in delta:* | *:state | flash:p20* | *:text) ;; *) continue ;; esac
             try=try
