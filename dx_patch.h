@@ -6841,7 +6841,7 @@ typedef struct dx_patch_p_groups { /* literals by context, contexts in groups */
 
 static int64_t dx_patch_p_join_gain(const dx_patch_p_groups *g, uint32_t a, uint32_t b)
 {
-    static const uint32_t none[256];
+    static const uint32_t none[256] = {0};
     uint64_t apart = dx_patch_p_counts_price(g->sums[a], none);
     apart += dx_patch_p_counts_price(g->sums[b], none);
     DX_PATCH_ASSERT(a < b && b < g->count);
@@ -6868,7 +6868,10 @@ static void dx_patch_p_join_groups(dx_patch_p_groups *g)
         best_b = 1;
         for (b = 1; b < g->count; b++)
             for (a = 0; a < b; a++)
-                if (g->gains[a][b] > g->gains[best_a][best_b]) best_a = a, best_b = b;
+                if (g->gains[a][b] > g->gains[best_a][best_b]) {
+                    best_a = a;
+                    best_b = b;
+                }
         if (g->gains[best_a][best_b] < 0 && g->count <= DX_PATCH_P_SHELF) break;
         for (i = 0; i < 256; i++) g->sums[best_a][i] += g->sums[best_b][i];
         g->count--; /* the last one takes the place of the second */
