@@ -2546,7 +2546,7 @@ static dx_patch_p_field dx_patch_p_predict(const dx_patch_p_predictor *x, uint32
 /* Fill what follows the list of matches: their order by old offset, then by index (Shell's sort, no
    extra memory), and these old offsets. In the order, a match that lies inside of the one before it
    is replaced by that one. */
-static void dx_patch_p_sort_matches(dx_patch_p_predictor *p)
+static void dx_patch_p_sort_map(dx_patch_p_predictor *p)
 {
     const uint32_t *list = p->matches_;
     uint32_t i, k, gap = 1, count = p->count_;
@@ -3114,7 +3114,7 @@ static int dx_patch_p_take_list(dx_patch_applier *a)
     int error;
     DX_PATCH_ASSERT(a->match_at_ <= x->count_);
     if (a->match_at_ == x->count_) {
-        dx_patch_p_sort_matches(x);
+        dx_patch_p_sort_map(x);
         a->match_at_ = 0;
         a->match_old_ = 0;
         a->state_ = DX_PATCH_P_NEXT;
@@ -3589,7 +3589,7 @@ static bool dx_patch_p_read_setup(dx_patch_p_predictor *x, dx_patch_p_span *numb
 }
 
 /* The map: setup, and gap, size less one and jump of each match, each kind in a stream. */
-static int dx_patch_p_make_list(dx_patch_applier *a)
+static int dx_patch_p_apply_map(dx_patch_applier *a)
 {
     dx_patch_p_predictor *x = &a->delta_.predictor_;
     dx_patch_p_streams s;
@@ -3614,7 +3614,7 @@ static int dx_patch_p_make_list(dx_patch_applier *a)
     if (!dx_patch_p_span_empty(&gaps) || !dx_patch_p_span_empty(&sizes) ||
         !dx_patch_p_span_empty(&jumps))
         return DX_PATCH_ECORRUPT;
-    dx_patch_p_sort_matches(x);
+    dx_patch_p_sort_map(x);
     if (x->index_) dx_patch_p_index_map(x);
     a->match_at_ = 0;
     a->match_left_ = 0;
@@ -3830,7 +3830,7 @@ static int dx_patch_p_emit_literals(dx_patch_applier *a, dx_patch_p_section *s, 
 }
 
 /* So many bytes that are in no match. */
-static int dx_patch_p_make_gap(dx_patch_applier *a, dx_patch_p_section *s, uint64_t size)
+static int dx_patch_p_apply_gap(dx_patch_applier *a, dx_patch_p_section *s, uint64_t size)
 {
     dx_patch_p_copier *c = &s->copier;
     uint64_t end = a->produced_ + size;
@@ -3971,7 +3971,7 @@ static bool dx_patch_p_mend_block(dx_patch_p_section *s, const dx_patch_p_block 
 
 /* The next block of a match, with changes; its offsets are match_old_ and produced_. `left` bytes
    are missing of the match in this section. */
-static int dx_patch_p_make_block(dx_patch_applier *a, dx_patch_p_section *s, uint64_t left,
+static int dx_patch_p_apply_block(dx_patch_applier *a, dx_patch_p_section *s, uint64_t left,
                                  dx_patch_p_span *wrong, uint32_t *made)
 {
     uint64_t match_left = a->match_left_ + left; /* what is behind the section may be looked at */
@@ -4002,7 +4002,7 @@ static int dx_patch_p_make_block(dx_patch_applier *a, dx_patch_p_section *s, uin
 }
 
 /* So many bytes of the match. */
-static int dx_patch_p_make_match(dx_patch_applier *a, dx_patch_p_section *s, uint64_t size)
+static int dx_patch_p_apply_match(dx_patch_applier *a, dx_patch_p_section *s, uint64_t size)
 {
     dx_patch_p_span *wrong = dx_patch_p_span_empty(&s->wrong) ? &s->runs : &s->wrong;
     int error = DX_PATCH_OK;
@@ -4018,7 +4018,7 @@ static int dx_patch_p_make_match(dx_patch_applier *a, dx_patch_p_section *s, uin
         a->match_old_ += equal;
         size -= equal;
         if (error || !size) break;
-        error = dx_patch_p_make_block(a, s, size, wrong, &made);
+        error = dx_patch_p_apply_block(a, s, size, wrong, &made);
         a->match_old_ += made;
         size -= made;
     }
@@ -4044,7 +4044,7 @@ static uint64_t dx_patch_p_next_part(dx_patch_applier *a, dx_patch_p_section *s)
     return a->match_left_;
 }
 
-static int dx_patch_p_make_section(dx_patch_applier *a)
+static int dx_patch_p_apply_section(dx_patch_applier *a)
 {
     dx_patch_p_section s;
     uint64_t end = a->produced_ + a->section_target_, part;
@@ -4060,8 +4060,8 @@ static int dx_patch_p_make_section(dx_patch_applier *a)
     while (!error && a->produced_ < end) {
         part = a->delta_.map_ ? dx_patch_p_next_part(a, &s) : end - a->produced_;
         if (part > end - a->produced_) part = end - a->produced_;
-        if (a->match_left_) error = dx_patch_p_make_match(a, &s, part);
-        else error = dx_patch_p_make_gap(a, &s, part);
+        if (a->match_left_) error = dx_patch_p_apply_match(a, &s, part);
+        else error = dx_patch_p_apply_gap(a, &s, part);
     }
     a->lines_ = s.copier.lines;
     DX_PATCH_ASSERT(error || a->produced_ == end);
@@ -4082,7 +4082,7 @@ static int dx_patch_p_take_section(dx_patch_applier *a)
     DX_PATCH_ASSERT(a->section_at_ <= a->section_size_);
     if (a->section_at_ < a->section_size_ && !part && c->last_) return DX_PATCH_ECORRUPT;
     if (a->section_at_ < a->section_size_) return DX_PATCH_OK;
-    error = dx_patch_p_wants_map(a) ? dx_patch_p_make_list(a) : dx_patch_p_make_section(a);
+    error = dx_patch_p_wants_map(a) ? dx_patch_p_apply_map(a) : dx_patch_p_apply_section(a);
     a->state_ = a->produced_ < a->to_size_ ? DX_PATCH_P_SECTION_HEAD : DX_PATCH_P_DONE;
     return error;
 }
@@ -6468,7 +6468,7 @@ static void dx_patch_p_make_map(dx_patch_p_maker *m, const dx_patch_p_job *j, ui
         *words++ = (uint32_t)c->size;
     }
     DX_PATCH_ASSERT(words == d->predictor_.matches_ + DX_PATCH_P_MATCH_WORDS * count);
-    dx_patch_p_sort_matches(&d->predictor_);
+    dx_patch_p_sort_map(&d->predictor_);
     d->predictor_.region_bits_ = j->target_size >> 10 < 1024 ? 8 : 12;
     dx_patch_p_make_setup(m, j);
 }

@@ -1165,7 +1165,7 @@ DX_PROPERTY(pt_addresses_of_segments, 5000)
         list[3 * i + 2] = covers[3 * i + 2] = 1 + (uint32_t)dx_choose(c, 300);
     }
     x.matches_ = covers;
-    dx_patch_p_sort_matches(&x);
+    dx_patch_p_sort_map(&x);
     offset = dx_choose(c, 1500);
     for (int side = 0; side < 2; side++) DX_CHECK_EQ(dx_patch_p_address(&x, side, offset), address_of(x.setup_[side], offset));
     address = 0x10000 * dx_choose(c, 4) + dx_choose(c, 1500);
