@@ -1,8 +1,0 @@
-#include "t.h"
-static u32 SUB;int main(int c,char**v){ size_t a,b;B=load(v[1],&a);T=load(v[2],&b);NB=a;NT=b;int passes=c>3?atoi(v[3]):2;if(c>4)depth=atoi(v[4]);int sl=c>5?atoi(v[5]):8;if(c>6)CH=atoi(v[6]);
- double t0=now_s();sorted_make(&S32,B,NB,32,1);sorted_make(&S8,B,NB,sl,1);chain_head=calloc(1u<<CBITS,4);chain_prev=calloc(NT+8,4);prices_init();seqs_t q={0,0,0};buf_t o={0,0,0};
- double t1=now_s();for(int i=0;i<passes;i++){q.n=0;memset(chain_head,0,4u<<CBITS);st_t st;memset(&st,0,sizeof st);parse(&q,0,(u32)NT,&st);clear_stats();memset(&st,0,sizeof st);tstreams_t ts;t_emit_init(&ts);t_emit(&ts,q.s,q.n,&st,1);
-  if(i==passes-1){ buf_t x={0,0,0}; printf("ll %zu ml %zu of %zu la %zu lb %zu ex %zu ->",ts.ll.n,ts.ml.n,ts.of.n,ts.la.n,ts.lb.n,ts.ex.n); buf_t*s[5]={&ts.ll,&ts.of,&ts.ml,&ts.la,&ts.lb};for(int k=0;k<5;k++){x.n=0;put_stream(s[k]->p,s[k]->n,&x,k<3?0:-1);printf(" %zu",x.n);} t_put(&ts,&o,0);
-   for(int sb=1;sb<3&&ts.lb.n>100;sb++){ tstreams_t t2;t_emit_init(&t2);t2.sub=(u32)sb;memset(&st,0,sizeof st);t_emit(&t2,q.s,q.n,&st,1);buf_t o2={0,0,0};t_put(&t2,&o2,0);printf(" sub%d %zu",sb,o2.n);if(o2.n<o.n){o=o2;SUB=(u32)sb;}} printf("\n"); } prices_from();}
- double t2=now_s();u8*out=malloc(NT+64);memset(out,0,NT);double best=1e9;int e=0;for(int i=0;i<5;i++){double x=now_s();const u8*p=o.p;tread_t r;memset(&r,0,sizeof r);r.sub=SUB;st_t st;memset(&st,0,sizeof st);e=t_get(&r,&p,o.p+o.n,0);double xx=now_s();if(!e)e=t_run(&r,out,0,NT,B,NB,&st,1);x=now_s()-x;if(x<best){best=x;t_rans=x-(now_s()-xx)+0;}}
- printf("T %zu index %.2f make %.2f apply %.4f (entropy %.4f) %.3f GB/s %s e=%d\n",o.n,t1-t0,t2-t1,best,t_rans,(double)NT/best/1e9,memcmp(out,T,NT)?"WRONG":"ok",e);return 0;}
