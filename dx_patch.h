@@ -41,7 +41,8 @@
     LIMITS      create works in memory; references are predicted in files below 4 GiB; an applier
                 has 6 KB (stack in dx_patch_apply, _create), a flash object 8; one thread per object
     CONFIG      DX_PATCH_NO_CREATE: patches are applied only, as devices do; nothing of what makes
-                them is declared or compiled. DX_PATCH_STATIC, DX_PATCH_API (extern),
+                them is declared or compiled. DX_PATCH_NO_STREAMS, with it: deltas of streams are
+                refused (ENOTSUP), for 8 KB of code less. DX_PATCH_STATIC, DX_PATCH_API (extern),
                 DX_PATCH_ASSERT(c) (assert),
                 DX_PATCH_MEMCPY, DX_PATCH_MEMMOVE, DX_PATCH_MEMSET, DX_PATCH_MEMCMP
     ERRORS      dx_patch_error: 0 = ok, negative = reason; dx_patch_error_name()
@@ -65,6 +66,9 @@
   #define DX_PATCH_API static __attribute__((unused))
 #else
   #define DX_PATCH_API static
+#endif
+#if defined(DX_PATCH_NO_STREAMS) && !defined(DX_PATCH_NO_CREATE)
+  #error DX_PATCH_NO_STREAMS is for programs that apply patches only: DX_PATCH_NO_CREATE
 #endif
 
 #ifdef __cplusplus
@@ -292,6 +296,7 @@ typedef struct dx_patch_applier { /* caller-allocated, stays where it is; fields
     uint64_t given_;     /* and how many of them are hashed and handed on */
     uint64_t base_done_; /* bytes of the base that are hashed */
     uint64_t at_;        /* blocks: offset of the window in the base */
+#ifndef DX_PATCH_NO_STREAMS
     dx_patch_p_lines lines_;  /* of copies, when a section of streams ends */
     uint8_t *section_;        /* streams: a section as it arrives, section_max_ bytes; */
     uint8_t *decoded_;        /* its streams, decoded_max_ bytes; */
@@ -303,6 +308,7 @@ typedef struct dx_patch_applier { /* caller-allocated, stays where it is; fields
     uint32_t section_at_;     /* bytes of it that have arrived */
     uint32_t decoded_max_;
     uint32_t window_log_;     /* copies reach so far back into the target; 0: there are none */
+#endif
     uint64_t literals_left_; /* before the next match */
     uint64_t literals_done_; /* since the last one */
     uint64_t hint_old_;      /* where in the base the hint of the next literal is */
@@ -1542,6 +1548,7 @@ static uint32_t dx_patch_p_literal(dx_patch_p_delta *d, uint32_t hint, uint32_t 
     return v;
 }
 
+#ifndef DX_PATCH_NO_STREAMS
 /* >>streams: bytes of one kind, together ---------------------------------------
    Symbols of one kind resemble each other, so each kind is a stream of bytes of its own, which is
    decoded as a whole before any of it is used. That is fast (no symbol waits for another kind) and
@@ -2068,6 +2075,8 @@ static bool dx_patch_p_read_stream(dx_patch_p_streams *s, dx_patch_p_span *out)
     return dx_patch_p_read_plain(s, (uint32_t)(head & 3), head >> 2, out);
 }
 
+#endif /* DX_PATCH_NO_STREAMS */
+
 /* >>predict: references follow what they point to ---------------------------
    When code moves, references to it change: a call in old code at X to a function at Y becomes a
    call at X' to Y'. The matches say where X and Y went, so the new reference can be computed, and
@@ -2577,6 +2586,7 @@ static void dx_patch_p_sort_map(dx_patch_p_predictor *p)
     }
 }
 
+#ifndef DX_PATCH_NO_STREAMS
 /* Fill the index: few matches start in a granule, so that finding one is quick. */
 static void dx_patch_p_index_map(dx_patch_p_predictor *p)
 {
@@ -2589,6 +2599,7 @@ static void dx_patch_p_index_map(dx_patch_p_predictor *p)
         p->index_[i] = last;
     }
 }
+#endif
 
 /* >>delta: the parts of a delta, both directions -----------------------------
    The target is literals and matches in turns; a match is blocks of a kilobyte. A block without any
@@ -2813,9 +2824,11 @@ enum { /* what is expected next; the order is that of the steps in dx_patch_p_ru
     DX_PATCH_P_CHOICE,
     DX_PATCH_P_CHOSEN,
     DX_PATCH_P_RUNS,
+#ifndef DX_PATCH_NO_STREAMS
     DX_PATCH_P_STREAM_PARAMETERS,
     DX_PATCH_P_SECTION_HEAD,
     DX_PATCH_P_SECTION,
+#endif
     DX_PATCH_P_DONE
 };
 
@@ -2950,6 +2963,7 @@ static uint8_t *dx_patch_p_room(const dx_patch_applier *a)
     return a->new_ + (a->produced_ - a->given_);
 }
 
+#ifndef DX_PATCH_NO_STREAMS
 /* Keep the last bytes of the target, which copies may come from: a ring. */
 static void dx_patch_p_remember(dx_patch_applier *a, const uint8_t *p, size_t size)
 {
@@ -2964,6 +2978,7 @@ static void dx_patch_p_remember(dx_patch_applier *a, const uint8_t *p, size_t si
     DX_PATCH_MEMCPY(a->window_ + at, p, part);
     if (size > part) DX_PATCH_MEMCPY(a->window_, p + part, size - part);
 }
+#endif
 
 /* The next bytes of the target, which may be where they belong already. */
 static int dx_patch_p_emit(dx_patch_applier *a, const uint8_t *p, size_t size)
@@ -2976,7 +2991,9 @@ static int dx_patch_p_emit(dx_patch_applier *a, const uint8_t *p, size_t size)
         size_t left = a->room_ - (size_t)(a->produced_ - a->given_);
         size_t part = size < left ? size : left;
         if (p != dx_patch_p_room(a)) DX_PATCH_MEMCPY(dx_patch_p_room(a), p, part);
+#ifndef DX_PATCH_NO_STREAMS
         if (a->window_) dx_patch_p_remember(a, p, part);
+#endif
         a->produced_ += part;
         p += part;
         size -= part;
@@ -3092,7 +3109,7 @@ static int dx_patch_p_take_match(dx_patch_applier *a, uint64_t gap)
 {
     uint64_t size = dx_patch_p_number(&a->delta_.coder_, DX_PATCH_P_N_LENGTH, 0);
     uint64_t jump = dx_patch_p_number(&a->delta_.coder_, DX_PATCH_P_N_JUMP, 0);
-    DX_PATCH_ASSERT(!a->section_); /* streams have them elsewhere */
+    DX_PATCH_ASSERT(a->header_.coding != DX_PATCH_CODING_STREAMS); /* has them elsewhere */
     return dx_patch_p_place_match(a, gap, size, jump);
 }
 
@@ -3397,6 +3414,7 @@ static int dx_patch_p_take_runs(dx_patch_applier *a)
     return DX_PATCH_OK;
 }
 
+#ifndef DX_PATCH_NO_STREAMS
 /* >>sections: deltas of streams -------------------------------------------------
    The body of such a delta:
 
@@ -4087,6 +4105,8 @@ static int dx_patch_p_take_section(dx_patch_applier *a)
     return error;
 }
 
+#endif /* DX_PATCH_NO_STREAMS */
+
 /* Decode what has arrived of the body, in steps as long as there is input for a whole one. */
 static int dx_patch_p_run(dx_patch_applier *a)
 {
@@ -4101,9 +4121,12 @@ static int dx_patch_p_run(dx_patch_applier *a)
         dx_patch_p_take_choice,
         dx_patch_p_take_block,
         dx_patch_p_take_runs,
+#ifndef DX_PATCH_NO_STREAMS
         dx_patch_p_take_stream_parameters,
         dx_patch_p_take_section_head,
-        dx_patch_p_take_section};
+        dx_patch_p_take_section,
+#endif
+    };
     dx_patch_p_coder *c = &a->delta_.coder_;
     int error = DX_PATCH_OK;
     c->source_ = a->in_;
@@ -4189,6 +4212,9 @@ static int dx_patch_p_begin(dx_patch_applier *a)
     a->in_size_ = 0;
     if (error) return error;
     if (h->kind == DX_PATCH_KIND_FLASH) return DX_PATCH_ENOTSUP;
+#ifdef DX_PATCH_NO_STREAMS
+    if (h->coding == DX_PATCH_CODING_STREAMS) return DX_PATCH_ENOTSUP;
+#endif
     if (a->desc_.undo && !h->reversible) return DX_PATCH_ENOTSUP; /* only blocks are */
     a->from_size_ = a->desc_.undo ? h->target_size : h->base_size;
     a->to_size_ = a->desc_.undo ? h->base_size : h->target_size;
@@ -4199,7 +4225,9 @@ static int dx_patch_p_begin(dx_patch_applier *a)
     if (error) return error;
     dx_patch_p_hash_start(&a->blake3_); /* from now on of the target */
     a->state_ = DX_PATCH_P_PARAMETERS;
+#ifndef DX_PATCH_NO_STREAMS
     if (h->coding == DX_PATCH_CODING_STREAMS) a->state_ = DX_PATCH_P_STREAM_PARAMETERS;
+#endif
     a->memory_ = (uint8_t *)a->desc_.memory;
     a->left_ = (size_t)h->memory_size; /* no more, whatever the caller has */
     dx_patch_p_make_room(a);

@@ -65,7 +65,7 @@ while read -r h option; do
         [ $compiler = gcc ] || flags="-std=c99 $everything"
         case $option in *_ZSTD) library=zstd.h ;; *_SODIUM) library=sodium.h ;; *) library=stddef.h ;; esac
         if echo "#include <$library>" | gcc -x c -fsyntax-only - 2>/dev/null; then
-            compile "$h $compiler $option" $compiler $flags $(including "$h") "$option" -DDX_IMPLEMENTATION
+            compile "$h $compiler $option" $compiler $flags $(including "$h") $option -DDX_IMPLEMENTATION
         else
             skip "$h $compiler $option" "$library is not installed"
         fi
@@ -74,6 +74,7 @@ done <<END
 dx_cas.h -DDX_CAS_NO_FILE
 dx_hbtp.h -DDX_HBTP_SMALL
 dx_patch.h -DDX_PATCH_NO_CREATE
+dx_patch.h -DDX_PATCH_NO_CREATE -DDX_PATCH_NO_STREAMS
 dx_teleport.h -DDX_TELEPORT_NO_NAMES
 dx_teleport.h -DDX_TELEPORT_LITTLE_ENDIAN=0
 END

@@ -1,6 +1,9 @@
 /* What dx_patch.h adds to a small program. USE 0: nothing; 1: blocks in place in memory; 2: one slot of flash; 3: any patch,
-   as it arrives. */
+   as it arrives; 4: any but deltas of streams. */
 #define DX_PATCH_NO_CREATE
+#if USE == 4
+  #define DX_PATCH_NO_STREAMS
+#endif
 #define DX_PATCH_STATIC
 #define DX_PATCH_IMPLEMENTATION
 #include "../../../dx_patch.h"
@@ -16,7 +19,7 @@ static int flash_io(void *user, dx_patch_flash_io what, uint64_t offset, void *d
     else DX_PATCH_MEMSET(flash + offset, 255, size);
     return 0;
 }
-#elif USE == 3
+#elif USE >= 3
 static int base_read(void *user, uint64_t offset, void *out, size_t size)
 {
     (void)user;
@@ -45,7 +48,7 @@ int main(void)
     desc.slot_size = 65536;
     desc.page_size = 4096;
     return dx_patch_flash_apply(&f, &desc);
-#elif USE == 3
+#elif USE >= 3
     static dx_patch_applier a;
     dx_patch_applier_desc desc = {0};
     int error;
