@@ -64,6 +64,31 @@ DX_PROPERTY(pt_field_of_arm64_add, 500)
     check_field(bytes, DX_PATCH_P_FORM_LOW, 4, low, 12);
 }
 
+/* Where ADRP and ADD lead: the page of the instruction's address, not of its offset, moved by so many pages, and the rest. The same
+   from either of the two. */
+DX_PROPERTY(pt_target_of_arm64_adrp_and_add, 2000)
+{
+    const uint32_t pages = (uint32_t)dx_choose(c, 0xfffff), low = (uint32_t)dx_choose(c, 0xfff), reg = (uint32_t)dx_choose(c, 30);
+    const uint32_t before = 4 * (uint32_t)dx_choose(c, 5), between = 4 * (uint32_t)dx_choose(c, 3);
+    uint8_t bytes[64] = {0};
+    dx_patch_p_block b;
+    memset(&b, 0, sizeof b);
+    b.old_bytes = bytes;
+    b.old_at = 4 * dx_choose(c, 1 << 20);
+    b.bias[0] = 4 * dx_choose(c, 1 << 28);
+    b.size = b.limit = sizeof bytes;
+    put32(bytes + before, 0x90000000u | bits(pages, 1, 0) << 29 | bits(pages, 20, 2) << 5 | reg);
+    put32(bytes + before + 4 + between, 0x91000000u | low << 10 | reg << 5 | reg);
+    const uint64_t here = (b.old_at + b.bias[0] + before) & ~(uint64_t)4095;
+    for (int second = 0; second < 2; second++) {
+        dx_patch_p_field f;
+        memset(&f, 0, sizeof f);
+        dx_patch_p_locate_arm64(&f, &b, second ? before + 4 + between : before);
+        DX_CHECK_EQ(f.form, second ? DX_PATCH_P_FORM_LOW : DX_PATCH_P_FORM_ADRP);
+        DX_CHECK_EQ(f.target, here + ((uint64_t)pages << 12) + low);
+    }
+}
+
 /* AUIPC and an instruction that adds the low 12 bits, signed: a load or ADDI, or one of the two stores. */
 DX_PROPERTY(pt_field_of_riscv_auipc_pairs, 2000)
 {
