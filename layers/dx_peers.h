@@ -222,6 +222,8 @@ DX_PEERS_API int dx_peers_close(dx_peers *s, dx_peers_id id, bool now);
 DX_PEERS_API uint64_t *dx_peers_data(const dx_peers *s, dx_peers_id id);
 /* Its descriptor, to ask the system about; -1. */
 DX_PEERS_API int dx_peers_fd(const dx_peers *s, dx_peers_id id);
+/* Bytes of its output that the system has not taken yet. */
+DX_PEERS_API uint32_t dx_peers_queued(const dx_peers *s, dx_peers_id id);
 /* Bytes of blocks that nobody has. A peer with output under way is told EAGAIN when they run out,
    one without is closed: who would rather wait looks here first. */
 DX_PEERS_API uint64_t dx_peers_room(const dx_peers *s);
@@ -1144,6 +1146,12 @@ DX_PEERS_API int dx_peers_fd(const dx_peers *s, dx_peers_id id)
 {
     const dx_peers_p_peer *p = dx_peers_p_peer_find(s, id, 0);
     return p ? dx_reactor_ext_op_fd(&p->op) : -1;
+}
+
+DX_PEERS_API uint32_t dx_peers_queued(const dx_peers *s, dx_peers_id id)
+{
+    const dx_peers_p_peer *p = dx_peers_p_peer_find(s, id, 0);
+    return p ? dx_peers_p_queued(s, p) : 0;
 }
 
 DX_PEERS_API uint64_t dx_peers_room(const dx_peers *s)

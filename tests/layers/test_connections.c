@@ -37,13 +37,6 @@ typedef struct world {
     bool     keeps;  /* its side open when the peer's has ended */
 } world;
 
-/* Bytes of output that wait. */
-static uint32_t queued(dx_peers *s, dx_peers_id id)
-{
-    dx_peers_p_peer *p = dx_peers_p_peer_find(s, id, 0);
-    return p && p->out ? dx_peers_p_block_at(s, p->out)->queued : 0;
-}
-
 static void note_opened(dx_peers *s, dx_peers_id id)
 {
     world *w = (world *)s->desc.user;
@@ -73,7 +66,7 @@ static void note_drained(dx_peers *s, dx_peers_id id)
 {
     world *w = (world *)s->desc.user;
     w->drained++;
-    DX_CHECK(queued(s, id) <= s->desc.high_water / 2);
+    DX_CHECK(dx_peers_queued(s, id) <= s->desc.high_water / 2);
 }
 
 static void note_closed(dx_peers *s, dx_peers_id id, int32_t reason)
@@ -325,7 +318,7 @@ EVERY(a_slow_reader_stops_the_receiving_and_loses_nothing)
         n = send(fd, piece, sizeof piece, MSG_DONTWAIT);
         if (n > 0) sent += (uint64_t)n, still = 0;
         else still++;
-        DX_CHECK(queued(&w.s, w.id) <= 65536 + 4096);
+        DX_CHECK(dx_peers_queued(&w.s, w.id) <= 65536 + 4096);
         turn(&w, 1);
     }
     DX_CHECK(still >= 20 && sent < 64 << 20);
@@ -392,7 +385,7 @@ EVERY(what_is_produced_in_one_batch_is_one_send)
         memcpy(out, "twenty more, in here", 20);
         DX_CHECK_EQ(dx_peers_commit(&w.s, w.id, 20), 0);
     }
-    DX_CHECK_EQ(queued(&w.s, w.id), 4000);
+    DX_CHECK_EQ(dx_peers_queued(&w.s, w.id), 4000);
     DX_CHECK_EQ(started(&w.l.r), before);
     while (got < 4000) {
         ssize_t n = look(fd, back + got, 4000 - got);
@@ -406,7 +399,7 @@ EVERY(what_is_produced_in_one_batch_is_one_send)
     DX_CHECK_EQ(dx_peers_reserve(&w.s, w.id, 16384, &out), 0);
     DX_CHECK_EQ(dx_peers_commit(&w.s, w.id, 16385), DX_PEERS_EINVAL);
     DX_CHECK_EQ(dx_peers_commit(&w.s, w.id, 0), 0);
-    DX_CHECK_EQ(queued(&w.s, w.id), 0);
+    DX_CHECK_EQ(dx_peers_queued(&w.s, w.id), 0);
     world_close(&w);
     DX_CHECK_EQ(w.reason, -ECANCELED);
 }
@@ -504,7 +497,7 @@ EVERY(a_reset_in_the_middle_of_a_send)
         shut(fd);
         UNTIL(w.closed == before + 1);
         DX_CHECK(w.reason == -ECONNRESET || w.reason == -EPIPE);
-        DX_CHECK_EQ(queued(&w.s, w.id), 0);
+        DX_CHECK_EQ(dx_peers_queued(&w.s, w.id), 0);
         turn(&w, 2);
         DX_CHECK_EQ(w.closed, before + 1);
         DX_CHECK_EQ(w.s.blocks_left_, 256);

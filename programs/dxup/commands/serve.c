@@ -13,7 +13,7 @@
    of a worker share, so only connections with a transfer have any.
 
    At the end (SIGTERM) no worker accepts any more, and each drains its links: what is begun goes
-   on for DRAIN_S, what is asked meanwhile gets 503. */
+   on for DXUP_DRAIN_S, what is asked meanwhile gets 503. */
 #include "commands.h"
 
 #include "../../common/os.h"
@@ -40,7 +40,6 @@ enum {
     CONNECTIONS_MAX  = 4096, /* default limit of a worker */
     REFUSED_AT_ONCE  = 16,   /* links beyond it that are about to be closed */
     SILENCE_LIMIT_S  = 60,
-    DRAIN_S          = 10,   /* for transfers that are under way at the end */
     REQUESTS_PENDING = 2     /* a connection: one whose patch is being made, one more */
 };
 
@@ -408,7 +407,7 @@ static void drain(worker *w)
 {
     assert(!w->draining && w->listener >= 0);
     w->draining = true;
-    dx_link_drain(&w->links, (uint64_t)DRAIN_S * 1000000000);
+    dx_link_drain(&w->links, (uint64_t)DXUP_DRAIN_S * 1000000000);
     if (!dx_reactor_close_fd(&w->reactor, &w->close_op, w->listener)) w->listener = -1;
     if (!w->connection_count) dx_reactor_stop(&w->reactor);
 }
@@ -580,6 +579,7 @@ static int run_workers(server *s, const dx_reactor_address *address)
     pthread_mutex_lock(&s->lock);
     s->ending = true;
     wake_workers(s);
+    dxup_http_end(s->http);
     pthread_mutex_unlock(&s->lock);
     for (unsigned i = 0; i < running; i++) {
         pthread_join(s->workers[i].thread, NULL);

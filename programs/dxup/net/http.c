@@ -33,7 +33,8 @@ enum {
     HEAD_SIZE       = 1024,    /* of an answer */
     CLIENTS_MAX     = 1024,
     REFUSED_AT_ONCE = 16,      /* connections beyond it that are about to be closed */
-    SILENCE_LIMIT_S = 30
+    SILENCE_LIMIT_S = 30,
+    LINGER_S        = 2        /* when the server ends, for a client to end its connection */
 };
 
 typedef struct client {
@@ -72,10 +73,14 @@ struct dxup_http {
     void           *reactor_memory;
     dx_peers        peers;
     void           *peers_memory;
-    dx_op           timer_op, message_op;
+    dx_op           timer_op, message_op, close_op; /* the last: of the listener */
     dx_reactor_message messages[16];
     int             listener, status;
-    bool            open; /* guarded by lock: messages may be posted */
+    bool            running; /* there is a thread */
+    bool            draining;
+    int64_t         until_ns; /* it drains at most so long */
+    bool            open;    /* guarded by lock: messages may be posted, */
+    bool            ending;  /* and the next one says: finish what is begun, and end */
     char            address[64];
     client         *clients;
     size_t          client_count;
@@ -468,16 +473,43 @@ static void drained(dx_peers *s, dx_peers_id id)
 
 static void closed(dx_peers *s, dx_peers_id id, int32_t reason)
 {
+    dxup_http *h = s->desc.user;
     client *c = client_of(s, id);
     (void)reason;
     if (!c) return; /* it was one too many */
     if (c->previous) c->previous->next = c->next;
-    else c->http->clients = c->next;
+    else h->clients = c->next;
     if (c->next) c->next->previous = c->previous;
-    assert(c->http->client_count > 0);
-    c->http->client_count--;
+    assert(h->client_count > 0);
+    h->client_count--;
     end_body(c);
     free(c);
+    if (h->draining && !h->clients) dx_reactor_stop(&h->reactor);
+}
+
+/* Nothing more is answered: drop those who wait for nothing. Who was sent the last answer has a
+   while to end the connection: what was not read yet might be lost. */
+static void drop_idle(dxup_http *h)
+{
+    const int64_t while_ns = (int64_t)LINGER_S * 1000000000;
+    for (client *c = h->clients; c; c = c->next) { /* closed() comes later */
+        c->last = true;
+        if (c->over ? prog_now_ns() - c->active_ns > while_ns
+                    : !is_busy(c) && !dx_peers_queued(&h->peers, c->id))
+            (void)dx_peers_close(&h->peers, c->id, true);
+    }
+    if (!h->clients || prog_now_ns() > h->until_ns) dx_reactor_stop(&h->reactor);
+}
+
+/* Accept no more, and finish what is begun. */
+static void drain(dxup_http *h)
+{
+    assert(!h->draining && h->listener >= 0);
+    h->draining = true;
+    h->until_ns = prog_now_ns() + (int64_t)DXUP_DRAIN_S * 1000000000;
+    dx_peers_listen_end(&h->peers);
+    if (!dx_reactor_close_fd(&h->reactor, &h->close_op, h->listener)) h->listener = -1;
+    drop_idle(h);
 }
 
 /* Every second: drop who is silent. */
@@ -491,10 +523,11 @@ static void on_timer(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
         next = c->next;
         if (!c->waiting && c->active_ns < limit_ns) (void)dx_peers_close(&h->peers, c->id, true);
     }
+    if (h->draining) drop_idle(h);
     dx_reactor_timer(r, op, 1000000000);
 }
 
-/* A patch is ready: perhaps one that somebody waits for. */
+/* A patch is ready, perhaps one that somebody waits for; or the server ends. */
 static void on_message(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
 {
     dxup_http *h = dx_reactor_op_user(op);
@@ -504,6 +537,10 @@ static void on_message(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
         next = c->next;
         if (c->waiting) go_on(c);
     }
+    pthread_mutex_lock(&h->lock);
+    const bool ends = h->ending && !h->draining;
+    pthread_mutex_unlock(&h->lock);
+    if (ends) drain(h);
     dx_reactor_receive(r, op, h->messages, sizeof h->messages / sizeof *h->messages);
 }
 
@@ -539,6 +576,7 @@ static void serve_until_stopped(dxup_http *h)
 {
     dx_reactor_op_init(&h->timer_op, on_timer, h);
     dx_reactor_op_init(&h->message_op, on_message, h);
+    dx_reactor_op_init(&h->close_op, NULL, NULL);
     h->status = open_peers(h);
     dx_reactor_timer(&h->reactor, &h->timer_op, 1000000000);
     dx_reactor_receive(&h->reactor, &h->message_op, h->messages,
@@ -563,6 +601,8 @@ static void *run(void *user)
     if (!h->status) {
         serve_until_stopped(h);
         dx_reactor_close(&h->reactor); /* closed() frees the clients */
+        if (h->listener >= 0) os_close_socket(h->listener); /* or clients would wait there */
+        h->listener = -1;
     } else {
         sem_post(&h->started);
     }
@@ -589,11 +629,8 @@ int dxup_http_start(dxup_http **out, const dxup_http_desc *desc)
         prog_fail_errno("%s: cannot listen", desc->address);
         return PROG_SYSTEM;
     }
-    if (pthread_create(&h->thread, NULL, run, h)) {
-        os_close_socket(h->listener);
-        h->listener = -1;
-        return prog_fail(PROG_SYSTEM, "cannot start a thread");
-    }
+    h->running = !pthread_create(&h->thread, NULL, run, h);
+    if (!h->running) return prog_fail(PROG_SYSTEM, "cannot start a thread");
     sem_wait(&h->started);
     dx_reactor_address_format(&bound, h->address, sizeof h->address);
     return h->status;
@@ -601,26 +638,28 @@ int dxup_http_start(dxup_http **out, const dxup_http_desc *desc)
 
 const char *dxup_http_address(const dxup_http *h) { return h->address; }
 
-void dxup_http_ready(dxup_http *h)
+/* Have it look what there is, and whether it is to end. */
+static void wake(dxup_http *h, bool end)
 {
     dx_reactor_message message = {{0, 0, 0}};
     if (!h) return;
     pthread_mutex_lock(&h->lock);
+    h->ending |= end;
     if (h->open) dx_reactor_post(&h->reactor, &message); /* full: it is awake anyway */
     pthread_mutex_unlock(&h->lock);
 }
+
+void dxup_http_ready(dxup_http *h) { wake(h, false); }
+
+void dxup_http_end(dxup_http *h) { wake(h, true); }
 
 int dxup_http_stop(dxup_http *h)
 {
     int status;
     if (!h) return PROG_OK;
-    pthread_mutex_lock(&h->lock);
-    if (h->open) dx_reactor_stop(&h->reactor);
-    pthread_mutex_unlock(&h->lock);
-    if (h->listener >= 0) {
-        pthread_join(h->thread, NULL);
-        os_close_socket(h->listener);
-    }
+    dxup_http_end(h);
+    if (h->running) pthread_join(h->thread, NULL);
+    if (h->listener >= 0) os_close_socket(h->listener);
     status = h->status;
     free(h);
     return status;

@@ -21,7 +21,10 @@ int dxup_http_start(dxup_http **h, const dxup_http_desc *desc);
 const char *dxup_http_address(const dxup_http *h);
 /* One more patch is known; from any thread. h may be NULL. */
 void dxup_http_ready(dxup_http *h);
-/* Ends the thread and frees h, which may be NULL. */
+/* Accept no more, and finish the answers that are begun, in at most DXUP_DRAIN_S; from any thread. h
+   may be NULL. */
+void dxup_http_end(dxup_http *h);
+/* The same; then waits for that, and frees h, which may be NULL. */
 int dxup_http_stop(dxup_http *h);
 
 #endif
