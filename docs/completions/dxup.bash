@@ -13,7 +13,7 @@ _dxup() {
     word=${words[${#words[@]} - 1]} last=${words[${#words[@]} - 2]}
     COMPREPLY=()
     if ((${#words[@]} == 2)); then
-        mapfile -t COMPREPLY < <(compgen -W 'publish log ls cat checkout tag rm verify gc serve pull help --version' -- "$word")
+        mapfile -t COMPREPLY < <(compgen -W 'publish log ls cat checkout diff tag rm verify gc serve pull help --version' -- "$word")
         return
     fi
     case $last in
@@ -91,6 +91,16 @@ _dxup() {
         0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
         1) mapfile -t COMPREPLY < <(_dxup_names "$store" "$word") ;;
         2) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+        esac
+        }
+        ;;
+    diff)
+        options='--no-cost --json --patch-max --help'
+        [[ $word == -* ]] || {
+        case $plain in
+        0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
+        1) mapfile -t COMPREPLY < <(_dxup_names "$store" "$word") ;;
+        2) mapfile -t COMPREPLY < <(_dxup_names "$store" "$word") ;;
         esac
         }
         ;;

@@ -159,6 +159,14 @@ void prog_say(const char *format, ...)
     prog_line_free(&l);
 }
 
+void prog_colour(prog_hue hue)
+{
+    static const char *const codes[] = {"\033[0m", "\033[31m", "\033[32m", "\033[33m"};
+    const char *no = getenv("NO_COLOR");
+    if ((!no || !*no) && os_output_is_terminal())
+        fwrite(codes[hue], 1, strlen(codes[hue]), stdout);
+}
+
 /* >>program -------------------------------------------------------------- */
 void prog_begin(const char *name, int *argc, char ***argv)
 {

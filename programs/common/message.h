@@ -23,6 +23,9 @@ int  prog_end(int status);
 
 /* Print to standard output. */
 void prog_say(const char *format, ...) __attribute__((format(PROG_FORMAT, 1, 2)));
+/* What follows on standard output has this colour, if that is a terminal, without NO_COLOR. */
+typedef enum prog_hue { PROG_PLAIN, PROG_RED, PROG_GREEN, PROG_YELLOW } prog_hue;
+void prog_colour(prog_hue hue);
 /* Print "NAME: ..." to standard error: a warning, not a failure. */
 void prog_warn(const char *format, ...) __attribute__((format(PROG_FORMAT, 1, 2)));
 /* Print "NAME: ..." to standard error and return status. */

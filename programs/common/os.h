@@ -48,6 +48,7 @@ int64_t  os_time_ns(void); /* since 1970 */
 void     os_time_text(int64_t time_ns, char out[32]);
 void     os_write_error(const void *bytes, size_t size); /* to standard error, in one piece */
 bool     os_is_terminal(void); /* standard error, one that knows "\033[K" */
+bool     os_output_is_terminal(void); /* standard output, the same */
 uint64_t os_memory_peak(void); /* of this process, bytes */
 unsigned os_cpu_count(void);   /* processors that this process may run on; at least 1 */
 bool     os_random(void *out, size_t size);

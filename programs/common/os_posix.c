@@ -64,7 +64,16 @@ void os_time_text(int64_t time_ns, char out[32])
 
 void os_write_error(const void *bytes, size_t size) { (void)os_write(STDERR_FILENO, bytes, size); }
 
-bool os_is_terminal(void) { return isatty(STDERR_FILENO); }
+/* TERM=dumb: it shows what others obey. */
+static bool is_terminal(int file)
+{
+    const char *term = getenv("TERM");
+    return isatty(file) && (!term || strcmp(term, "dumb") != 0);
+}
+
+bool os_is_terminal(void) { return is_terminal(STDERR_FILENO); }
+
+bool os_output_is_terminal(void) { return is_terminal(STDOUT_FILENO); }
 
 uint64_t os_memory_peak(void)
 {

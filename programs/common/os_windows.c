@@ -896,15 +896,19 @@ void os_time_text(int64_t time_ns, char out[32])
 
 void os_write_error(const void *bytes, size_t size) { fwrite(bytes, 1, size, stderr); }
 
-bool os_is_terminal(void)
+static bool is_terminal(DWORD which)
 {
-    HANDLE console = GetStdHandle(STD_ERROR_HANDLE);
+    HANDLE console = GetStdHandle(which);
     DWORD mode;
     return GetConsoleMode(console, &mode) &&
            (mode & ENABLE_VIRTUAL_TERMINAL_PROCESSING ||
             SetConsoleMode(console,
                            mode | ENABLE_VIRTUAL_TERMINAL_PROCESSING | ENABLE_PROCESSED_OUTPUT));
 }
+
+bool os_is_terminal(void) { return is_terminal(STD_ERROR_HANDLE); }
+
+bool os_output_is_terminal(void) { return is_terminal(STD_OUTPUT_HANDLE); }
 
 uint64_t os_memory_peak(void)
 {

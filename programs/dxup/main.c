@@ -1,6 +1,7 @@
 /* dxup: the command line. The floors below, from the top:
 
-       commands/   publish log ls cat checkout tag rm verify gc serve pull; the table of all
+       commands/   publish log ls cat checkout diff tag rm verify gc serve
+                   pull; the table of all
           |
          net/      wire, event loop, ranges of a transfer, HTTP, patches made for clients
           |
@@ -18,8 +19,8 @@
 static int (*const runs[DXUP_COMMANDS])(const dxup_options *o) = {
     [DXUP_PUBLISH] = dxup_publish, [DXUP_LOG] = dxup_log,       [DXUP_LS] = dxup_ls,
     [DXUP_CAT] = dxup_cat,         [DXUP_CHECKOUT] = dxup_checkout, [DXUP_TAG] = dxup_tag,
-    [DXUP_RM] = dxup_rm,           [DXUP_VERIFY] = dxup_verify, [DXUP_GC] = dxup_gc,
-    [DXUP_SERVE] = dxup_serve,     [DXUP_PULL] = dxup_pull,
+    [DXUP_DIFF] = dxup_diff,       [DXUP_RM] = dxup_rm,         [DXUP_VERIFY] = dxup_verify,
+    [DXUP_GC] = dxup_gc,           [DXUP_SERVE] = dxup_serve,   [DXUP_PULL] = dxup_pull,
 };
 
 /* Fill *o. argv begins after the command. */
@@ -34,7 +35,7 @@ static int parse(dxup_options *o, int command, int argc, char **argv)
     if (command == DXUP_PULL) o->address = plain[0];
     else o->store = os_path(plain[0]);
     o->name = plain[1];
-    if (command == DXUP_TAG) o->third = plain[2];
+    if (command == DXUP_TAG || command == DXUP_DIFF) o->third = plain[2];
     else o->path = os_path(plain[2]);
     if (o->quiet || o->json) prog_progress_off();
     return PROG_OK;

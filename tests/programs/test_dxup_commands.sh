@@ -64,7 +64,9 @@ examples() { # PROGRAM
 }
 examples_of_the_help_work() {
     make_tree build
-    bytes 1000 >notes.txt
+    cp -r build next
+    echo more >next/more
+    seq 1000 >notes.txt
     for f in old new third; do bytes 60000 >$f; done
     tail -c 50000 old >>new
     cat new >>third
@@ -446,6 +448,63 @@ big"
     expect 2 "$dxup" rm store app@2
     expect 0 "$dxup" verify store
 }
+what_changed_between_versions() {
+    make_app
+    echo changed >>tree/sub/a.c
+    mv tree/large tree/sub/$'moved\e[31m'
+    mkdir tree/more && bytes 10 >tree/more/x
+    rm tree/sub-file
+    chmod 640 tree/data
+    rm tree/dangling && echo file >tree/dangling
+    expect 0 "$dxup" publish store app tree --quiet
+    expect 0 "$dxup" diff store app@2 app
+    [ "$(echo "$out" | sed '$d' | sort)" = 'added     more/  (directory)
+added     more/x  (10)
+changed   dangling  (8 to 5, mode 0777 to 0644)
+changed   data  (50,000, mode 0600 to 0640)
+changed   sub/a.c  (22 to 30)
+removed   sub-file  (1)
+renamed   large -> sub/moved\x1b[31m  (200,000)' ] || fail "diff: $out"
+    says "2 added, 1 removed, 3 changed, 1 renamed"
+    expect 0 "$dxup" diff store app@2 app --json
+    json 'len(o) == 8' 'o[-1]["pull"] == "patch" and 50 < o[-1]["pull_size"] < 10000' \
+        'o[-1]["from"] == 2 and o[-1]["to"] == 3' '[x["from"] for x in o if x.get("change") == "renamed"] == ["large"]' \
+        '{x["path"]: x for x in o[:-1]}["data"]["mode_before"] == "0600"'
+    cost=$(echo "$out" | tail -1 | grep -o '"pull_size":[0-9]*')
+    expect 0 "$dxup" checkout store app@2 have --quiet
+    start_server store
+    expect 0 "$dxup" pull "$address" app have --report
+    sent=$(($(get wire) - ${cost#*:})) # with what the protocol takes
+    [ "$(get outcome)" = patch ] && [ $sent -ge 0 ] && [ $sent -lt 1000 ] || fail "a pull transfers not $cost but: $out"
+    expect 0 "$dxup" diff store app app@3
+    is "app@3 to app@3: 0 added, 0 removed, 0 changed, 0 renamed; $(get_size app) to $(get_size app) bytes; a pull transfers 0 bytes (unchanged)"
+    expect 0 "$dxup" tag store app@1 old
+    expect 0 "$dxup" diff store app@old app@2 --no-cost
+    says "added     large"
+    [[ $out != *pull* ]] || fail "a cost without being asked: $out"
+    bytes 5000 >f
+    expect 0 "$dxup" publish store f f --quiet
+    bytes 10 >>f
+    expect 0 "$dxup" publish store f f --quiet
+    expect 0 "$dxup" diff store f@1 f@2
+    says "changed   f  (5,000 to 5,010)"
+    says "(patch)"
+    expect 0 "$dxup" diff store f app # a file has become a tree
+    says "removed   f"
+    says "added     sub/a.c"
+    says "(whole)"
+    expect 2 "$dxup" diff store app@1 app@9
+    expect 1 "$dxup" diff store app@1
+    NO_COLOR=1 script -qc "$dxup diff store app@1 app@2 --no-cost" /dev/null >shown
+    grep -q $'\e' shown && fail "colours in spite of NO_COLOR"
+    TERM=dumb script -qc "$dxup diff store app@1 app@2 --no-cost" /dev/null >shown
+    grep -q $'\e' shown && fail "colours for TERM=dumb"
+    TERM=xterm script -qc "$dxup diff store app@1 app@2 --no-cost" /dev/null >shown
+    grep -q $'\e\[32madded' shown || fail "no colours at a terminal: $(cat -v shown)"
+}
+get_size() { # NAME
+    "$dxup" log store "$1" | awk 'NR == 1 { print $4 }'
+}
 stores_of_another_format() {
     make_app
     for i in 0 8 16 40; do
@@ -480,7 +539,7 @@ for case in versions_in_the_same_words help_of_each_command questions_that_have_
     manual_pages_are_clean completions_are_scripts committed_texts_are_current \
     completion_in_bash completion_in_fish completion_in_zsh \
     names_versions_and_entries files_of_a_version paths_that_lead_elsewhere names_that_nobody_should_print tags_are_moved_and_taken_away \
-    tags_that_are_refused tag_killed_at_any_moment names_and_versions_are_removed stores_of_another_format a_full_disk_keeps_names; do
+    tags_that_are_refused tag_killed_at_any_moment names_and_versions_are_removed what_changed_between_versions stores_of_another_format a_full_disk_keeps_names; do
     run $case
 done
 finish

@@ -26,6 +26,7 @@ typedef struct dxup_options {
     bool        dry_run;     /* say what would be done, and do nothing */
     bool        recursive;   /* ls: what is in directories, too */
     bool        remove;      /* tag: take it away */
+    bool        no_cost;     /* diff: do not make a patch to see how large it is */
     bool        older;       /* rm: the versions before, too */
     dxup_leave  leave;       /* publish, checkout: what is left out of directories */
 } dxup_options;
@@ -36,6 +37,7 @@ int dxup_log(const dxup_options *o);
 int dxup_checkout(const dxup_options *o);
 int dxup_ls(const dxup_options *o);
 int dxup_cat(const dxup_options *o);
+int dxup_diff(const dxup_options *o);
 int dxup_tag(const dxup_options *o);
 int dxup_rm(const dxup_options *o);
 int dxup_verify(const dxup_options *o);

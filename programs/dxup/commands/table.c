@@ -1,7 +1,7 @@
 /* What dxup understands, and says of itself. See table.h.
 
    Every line of `examples` is run by tests/programs/test_dxup_commands.sh, from the first command
-   to the last, in a folder with ./build, ./notes.txt and the server that the table shows. */
+   to the last, in a folder with ./build, ./next and ./notes.txt, beside the server. */
 #include "table.h"
 
 #include "../../../dx_cas.h"
@@ -14,6 +14,7 @@ enum {
     LS       = 1 << DXUP_LS,
     CAT      = 1 << DXUP_CAT,
     CHECKOUT = 1 << DXUP_CHECKOUT,
+    DIFF     = 1 << DXUP_DIFF,
     TAG      = 1 << DXUP_TAG,
     RM       = 1 << DXUP_RM,
     VERIFY   = 1 << DXUP_VERIFY,
@@ -31,6 +32,7 @@ static const prog_command commands[DXUP_COMMANDS] = {
          .details = "The store is made if there is none. Content that equals the latest version\n"
                     "adds no version. A publish that is killed leaves the store as it was.",
          .examples = "dxup publish store app ./build\n"
+                     "dxup publish store app ./next\n"
                      "dxup publish store notes notes.txt --quiet"},
     [DXUP_LOG] =
         {.name = "log",
@@ -67,6 +69,15 @@ static const prog_command commands[DXUP_COMMANDS] = {
                     "was verified by hash.",
          .examples = "dxup checkout store app ./app\n"
                      "dxup checkout store app@1 ./app --force"},
+    [DXUP_DIFF] =
+        {.name = "diff",
+         .arguments = "STORE NAME[@VERSION] NAME[@VERSION]",
+         .summary = "Say what changed between two versions, and what a pull would transfer",
+         .details = "A line for each entry that was added, removed, changed (type, mode, content) or\n"
+                    "renamed (equal content under another path); times are not compared.\n"
+                    "To say what a pull transfers it makes the patch that dxup serve would make.",
+         .examples = "dxup diff store app@1 app@2\n"
+                     "dxup diff store app@1 app --no-cost --json"},
     [DXUP_TAG] =
         {.name = "tag",
          .arguments = "STORE NAME[@VERSION] TAG",
@@ -144,11 +155,13 @@ static const prog_option options[] = {
     {"--older", PROG_OPTION_FLAG, FIELD(older), .commands = RM,
      .help = "remove the versions before it, too"},
     {"--remove", PROG_OPTION_FLAG, FIELD(remove), .commands = TAG, .help = "take the tag away"},
+    {"--no-cost", PROG_OPTION_FLAG, FIELD(no_cost), .commands = DIFF,
+     .help = "make no patch to see what a pull would transfer"},
     {"--recursive", PROG_OPTION_FLAG, FIELD(recursive), .commands = LS,
      .help = "list what is in directories, too"},
     {"--dry-run", PROG_OPTION_FLAG, FIELD(dry_run), .commands = RM,
      .help = "say what would be done, and do nothing"},
-    {"--json", PROG_OPTION_FLAG, FIELD(json), .commands = LOG | LS | TAG | RM,
+    {"--json", PROG_OPTION_FLAG, FIELD(json), .commands = LOG | LS | DIFF | TAG | RM,
      .help = "print JSON, one object a line"},
     {"--keep", PROG_OPTION_NUMBER, FIELD(keep), .min = 1, .max = UINT32_MAX, .commands = GC,
      .value = "N", .help = "keep the last N versions of each name\n(default: all)"},
@@ -158,7 +171,7 @@ static const prog_option options[] = {
      .help = "where to answer dxup pull"},
     {"--http", PROG_OPTION_TEXT, FIELD(http), .commands = SERVE, .value = "ADDR:PORT",
      .help = "also for browsers and curl: GET /NAME, ETags,\nA-IM: dx-patch"},
-    {"--patch-max", PROG_OPTION_NUMBER, FIELD(patch_max), .max = 1u << 30, .commands = SERVE,
+    {"--patch-max", PROG_OPTION_NUMBER, FIELD(patch_max), .max = 1u << 30, .commands = SERVE | DIFF,
      .value = "BYTES", .help = "larger versions are patched by chunks\n(default 64 MiB)"},
     {"--connections", PROG_OPTION_NUMBER, FIELD(connections), .min = 1, .max = 4096,
      .commands = SERVE | PULL, .value = "N",

@@ -14,6 +14,7 @@ enum {
     DXUP_LS,
     DXUP_CAT,
     DXUP_CHECKOUT,
+    DXUP_DIFF,
     DXUP_TAG,
     DXUP_RM,
     DXUP_VERIFY,
