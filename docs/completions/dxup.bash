@@ -48,7 +48,7 @@ _dxup() {
     done
     case ${words[1]} in
     publish)
-        options='--workers --quiet --help'
+        options='--workers --no-owner --no-xattrs --no-hard-links --no-sparse --no-specials --numeric-owner --quiet --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
@@ -85,7 +85,7 @@ _dxup() {
         }
         ;;
     checkout)
-        options='--workers --force --quiet --help'
+        options='--workers --no-owner --no-times --no-xattrs --no-hard-links --no-sparse --no-specials --numeric-owner --force --quiet --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;

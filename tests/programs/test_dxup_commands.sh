@@ -476,6 +476,14 @@ renamed   large -> sub/moved\x1b[31m  (200,000)' ] || fail "diff: $out"
     expect 0 "$dxup" pull "$address" app have --report
     sent=$(($(get wire) - ${cost#*:})) # with what the protocol takes
     [ "$(get outcome)" = patch ] && [ $sent -ge 0 ] && [ $sent -lt 1000 ] || fail "a pull transfers not $cost but: $out"
+    if [ "$(id -u)" = 0 ]; then
+        cp -a tree owned && chown 12:34 owned/data
+        expect 0 "$dxup" publish store owned tree --quiet
+        expect 0 "$dxup" publish store owned owned --quiet
+        expect 0 "$dxup" diff store owned@1 owned --no-cost
+        says "changed   data  (50,000, attributes)"
+        says "0 added, 0 removed, 1 changed, 0 renamed"
+    fi
     expect 0 "$dxup" diff store app app@3
     is "app@3 to app@3: 0 added, 0 removed, 0 changed, 0 renamed; $(get_size app) to $(get_size app) bytes; a pull transfers 0 bytes (unchanged)"
     expect 0 "$dxup" tag store app@1 old

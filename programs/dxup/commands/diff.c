@@ -1,7 +1,7 @@
 /* dxup diff: what is different between two versions, and what a pull from one to the other would
    cost. Entries of both are sorted by path and merged:
 
-       A   a  b     d           a: in both, compared by type, mode and content
+       A   a  b     d           a: in both, compared by type, mode, content, and the rest
            |  |                 b: removed, or renamed to what was added with equal content
        B   a     c  d           c: added
 
@@ -26,6 +26,7 @@ typedef struct item {
     unsigned mode;
     uint64_t size;
     uint8_t  key[PROG_HASH_SIZE]; /* equal where contents are */
+    uint8_t  extra[PROG_HASH_SIZE]; /* the same of owner, extended attributes, holes and so on */
     const struct item *other;     /* of one that is renamed: what it was, or has become */
 } item;
 
@@ -67,6 +68,10 @@ static int make_key(const diff *d, const side *s, const dxup_entry *e, uint8_t k
     dx_cas_blake3 hasher;
     int status = PROG_OK;
     dx_cas_blake3_init(&hasher);
+    if (e->type != DX_TREE_FILE && e->type != DX_TREE_LINK) {
+        memset(key, 0, PROG_HASH_SIZE); /* no content */
+        return PROG_OK;
+    }
     if (d->by_id && e->node->level != DX_TREE_INLINE) {
         dx_cas_blake3_update(&hasher, &e->node->level, 1);
         dx_cas_blake3_update(&hasher, e->node->id, sizeof e->node->id);
@@ -75,6 +80,14 @@ static int make_key(const diff *d, const side *s, const dxup_entry *e, uint8_t k
     }
     dx_cas_blake3_final(&hasher, key, PROG_HASH_SIZE);
     return status;
+}
+
+static void hash_extra(const dx_tree_entry *node, uint8_t key[PROG_HASH_SIZE])
+{
+    dx_cas_blake3 hasher;
+    dx_cas_blake3_init(&hasher);
+    dx_cas_blake3_update(&hasher, node->extra, node->extra_size);
+    dx_cas_blake3_final(&hasher, key, PROG_HASH_SIZE);
 }
 
 static int take_entry(void *user, const dxup_entry *e)
@@ -93,7 +106,8 @@ static int take_entry(void *user, const dxup_entry *e)
     i->type = e->type;
     i->mode = e->mode;
     i->size = e->size;
-    return e->type == DX_TREE_DIR ? PROG_OK : make_key(r->d, s, e, i->key);
+    if (r->d->by_id) hash_extra(e->node, i->extra);
+    return make_key(r->d, s, e, i->key);
 }
 
 static int by_path(const void *a, const void *b)
@@ -169,11 +183,14 @@ static void find_renames(diff *d)
 }
 
 /* >>changes ------------------------------------------------------------ */
+static bool has_same_extra(const item *a, const item *b)
+{
+    return !memcmp(a->extra, b->extra, PROG_HASH_SIZE);
+}
+
 /* was or is may be NULL: added, or removed. */
 static void print_change(const diff *d, const char *change, const item *was, const item *is)
 {
-    static const char *const types[] = {
-        [DX_TREE_FILE] = "file", [DX_TREE_DIR] = "directory", [DX_TREE_LINK] = "link"};
     const item *one = is ? is : was;
     const bool moved = was && is && strcmp(was->path, is->path) != 0;
     const bool other_size = was && is && was->size != is->size;
@@ -186,11 +203,12 @@ static void print_change(const diff *d, const char *change, const item *was, con
         prog_json_text(&j, "change", change);
         prog_json_text(&j, "path", one->path);
         if (moved) prog_json_text(&j, "from", was->path);
-        prog_json_text(&j, "type", types[one->type]);
+        prog_json_text(&j, "type", dxup_type_name(one->type));
         if (was) prog_json_number(&j, "size_before", was->size);
         if (is) prog_json_number(&j, "size", is->size);
         if (was && was->mode != one->mode) prog_json_text(&j, "mode_before", mode_before);
         if (!was || was->mode != one->mode) prog_json_text(&j, "mode", mode);
+        if (was && is) prog_json_flag(&j, "attributes", !has_same_extra(was, is));
         prog_json_end(&j);
         return;
     }
@@ -202,6 +220,7 @@ static void print_change(const diff *d, const char *change, const item *was, con
     prog_say("  %s%s%s%s  (%s%s%s", moved ? was->path : "", moved ? " -> " : "", one->path,
              one->type == DX_TREE_DIR ? "/" : "", before, other_size ? " to " : "",
              one->type == DX_TREE_DIR ? "directory" : size);
+    if (was && is && !has_same_extra(was, is)) prog_say(", attributes");
     if (was && is && was->mode != is->mode) prog_say(", mode %s to %s", mode_before, mode);
     prog_say(")\n");
 }
@@ -209,7 +228,7 @@ static void print_change(const diff *d, const char *change, const item *was, con
 static bool is_same(const item *a, const item *b)
 {
     return a->type == b->type && a->mode == b->mode && a->size == b->size &&
-           !memcmp(a->key, b->key, PROG_HASH_SIZE);
+           !memcmp(a->key, b->key, PROG_HASH_SIZE) && has_same_extra(a, b);
 }
 
 /* An item that only one side has. */

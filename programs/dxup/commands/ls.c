@@ -94,16 +94,12 @@ static void print_entry(const dxup_entry *e, const char *name, const char *leads
 
 static void print_entry_json(const dxup_entry *e, const char *name, const char *leads_to)
 {
-    static const char *const types[] = {
-        [DX_TREE_FILE] = "file",  [DX_TREE_DIR] = "directory",     [DX_TREE_LINK] = "link",
-        [DX_TREE_FIFO] = "fifo",  [DX_TREE_CHAR] = "character device",
-        [DX_TREE_BLOCK] = "block device"};
     prog_json j;
     char mode[8];
     snprintf(mode, sizeof mode, "%04o", e->mode & 07777);
     prog_json_begin(&j);
     prog_json_text(&j, "path", name);
-    prog_json_text(&j, "type", types[e->type]);
+    prog_json_text(&j, "type", dxup_type_name(e->type));
     prog_json_text(&j, "mode", mode);
     if (has_size(e)) prog_json_number(&j, "size", e->size);
     if (e->has_time) prog_json_time(&j, "time", e->mtime_ns);

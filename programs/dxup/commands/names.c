@@ -1,6 +1,8 @@
 /* Names and versions as the command line gives them. See names.h. */
 #include "names.h"
 
+#include "../tree/tree.h"
+
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,6 +84,16 @@ const char *dxup_names_tag(const dxup_names *n, const char *name, uint64_t versi
         if ((size_t)(tag - v->name) == size + 1 && !memcmp(v->name, name, size)) return tag;
     }
     return NULL;
+}
+
+const char *dxup_type_name(int type)
+{
+    static const char *const names[] = {
+        [DX_TREE_FILE] = "file", [DX_TREE_DIR] = "directory",         [DX_TREE_LINK] = "link",
+        [DX_TREE_FIFO] = "fifo", [DX_TREE_CHAR] = "character device",
+        [DX_TREE_BLOCK] = "block device"};
+    assert(type >= DX_TREE_FILE && type <= DX_TREE_BLOCK);
+    return names[type];
 }
 
 void dxup_print_json(const dxup_names *n, const dxup_version *v)

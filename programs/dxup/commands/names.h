@@ -22,6 +22,8 @@ void dxup_names_free(dxup_names *n);
 /* The next tag of NAME after *at (which is 0 at first), of a version or with 0 of any; NULL: there
    is no more. */
 const char *dxup_names_tag(const dxup_names *n, const char *name, uint64_t version, size_t *at);
+/* "file", "directory" and so on, of an entry of a tree. */
+const char *dxup_type_name(int type);
 /* Print a version as JSON. */
 void dxup_print_json(const dxup_names *n, const dxup_version *v);
 
