@@ -233,7 +233,8 @@ def dxup(folder):
     inside = os.path.join(folder, "inside")
     os.mkdir(inside)
     os.symlink(os.path.join(folder, "build"), os.path.join(inside, "build"))
-    calls = ["dxup publish store tree ../examples --workers 2 --quiet", "dxup publish store file ../README.md",
+    left_out = "--no-owner --no-xattrs --no-hard-links --no-sparse --no-specials --numeric-owner"
+    calls = [f"dxup publish store tree ../examples --workers 2 --quiet {left_out}", f"dxup checkout store tree without --no-times {left_out}", "dxup publish store file ../README.md",
              "dxup log store", "dxup log store tree --json", "dxup ls store tree@1 --recursive --json", "dxup cat store tree:hello/hello_cas.c",
              "dxup diff store tree file --json --no-cost", "dxup diff store tree tree --patch-max 1000000",
              "dxup tag store tree@1 stable --quiet", "dxup tag store tree beta --json", "dxup tag store tree beta --remove",
