@@ -431,6 +431,8 @@ static int make_layer(container_forms *forms, const uint8_t *from, size_t from_s
         forms->from = from_form;
         forms->to = to_form;
         forms->kinds = kinds;
+        if (forms->from.size > forms->largest) forms->largest = forms->from.size;
+        if (forms->to.size > forms->largest) forms->largest = forms->to.size;
         forms->layers++;
     } else {
         container_drop(&from_form);
@@ -470,7 +472,6 @@ int container_seal(const container_forms *forms, const uint8_t *from, size_t fro
 {
     uint8_t h[CONTAINER_HEADER_SIZE] = {0}, hash[DX_PATCH_HASH_SIZE];
     const char *text = container_libraries();
-    size_t larger = forms->from.size > forms->to.size ? forms->from.size : forms->to.size;
     assert(forms->layers && !out->size && strlen(text) <= CONTAINER_TEXT_MAX);
     memcpy(h, magic, sizeof magic);
     h[4] = VERSION;
@@ -479,7 +480,7 @@ int container_seal(const container_forms *forms, const uint8_t *from, size_t fro
     h[7] = (uint8_t)strlen(text);
     store64(h + 8, from_size);
     store64(h + 16, to_size);
-    store64(h + 24, larger);
+    store64(h + 24, forms->largest);
     store64(h + 32, forms->lists.size);
     dx_patch_hash(from, from_size, h + 48);
     dx_patch_hash(to, to_size, h + 80);
@@ -524,6 +525,7 @@ int container_open(const uint8_t *bytes, size_t size, container_patch *p)
     p->base_size = load64(h + 8);
     p->target_size = load64(h + 16);
     p->form_max = load64(h + 24);
+    if (p->target_size > SIZE_MAX / 4 || p->form_max > SIZE_MAX / 4) return DX_PATCH_ETOOBIG;
     memcpy(p->base_hash, h + 48, sizeof p->base_hash);
     memcpy(p->target_hash, h + 80, sizeof p->target_hash);
     p->lists_size = (size_t)lists_size;
@@ -546,7 +548,7 @@ int container_unpack(const container_patch *p, const uint8_t *from, size_t from_
     int error = DX_PATCH_OK;
     assert(!form->bytes && p->layers);
     for (unsigned i = 0; !error && i < p->layers; i++) {
-        container_bytes next = {.max = form->max};
+        container_bytes next = {.max = (size_t)p->form_max};
         error = unpack_layer(&lists, i ? form->bytes : from, i ? form->size : from_size, &next);
         container_drop(form);
         *form = next;
@@ -562,7 +564,8 @@ int container_rebuild(const container_patch *p, const uint8_t *form, size_t form
     int error = DX_PATCH_OK;
     assert(!out->bytes && p->layers);
     for (unsigned i = 0; !error && i < p->layers; i++) {
-        container_bytes next = {.max = out->max};
+        bool last = i + 1 == p->layers;
+        container_bytes next = {.max = (size_t)(last ? p->target_size : p->form_max)};
         error = rebuild_layer(i ? out->bytes : form, i ? out->size : form_size, memory_max, &next);
         container_drop(out);
         *out = next;

@@ -133,7 +133,8 @@ typedef struct container_forms {
     container_bytes lists;
     unsigned        layers;
     unsigned        kinds;
-    size_t          form_max;
+    size_t          form_max; /* no form becomes larger; set by the caller */
+    size_t          largest;  /* of them all */
 } container_forms;
 int container_make(const uint8_t *from, size_t from_size, const uint8_t *to, size_t to_size,
                    uint64_t memory_max, container_forms *forms);
@@ -145,7 +146,8 @@ int container_seal(const container_forms *forms, const uint8_t *from, size_t fro
 
 bool container_is(const uint8_t *bytes, size_t size);
 int  container_open(const uint8_t *bytes, size_t size, container_patch *p);
-/* The form of OLD, after its hash was checked. form->max: the limit. */
+/* The form of OLD, after its hash was checked. Nothing becomes larger than the patch says: hold p->form_max and
+   p->target_size against a limit first. The caller drops what was made, also after an error. */
 int  container_unpack(const container_patch *p, const uint8_t *from, size_t from_size,
                       container_bytes *form);
 /* NEW out of its form, checked against its hash: ETARGET. */

@@ -61,7 +61,7 @@ static int try_container(const dxpatch_options *o, const dxpatch_content *from,
                          const dxpatch_content *to, uint8_t **out, size_t *size)
 {
     container_forms forms = {.form_max = (size_t)DXPATCH_TARGET_MAX};
-    container_bytes sealed = {.max = *size}, check = {.max = to->size};
+    container_bytes sealed = {.max = *size}, check = {0};
     container_patch p;
     uint8_t *inner = NULL;
     size_t inner_size = 0;

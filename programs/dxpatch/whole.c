@@ -107,8 +107,6 @@ static int run_container(const dxpatch_content *from, const char *from_path,
     if (status) return status;
     if (p.form_max > target_max || p.target_size > target_max)
         return dxpatch_fail_target(path, target_max);
-    form.max = (size_t)p.form_max;
-    made.max = (size_t)(p.form_max > p.target_size ? p.form_max : p.target_size);
     error = container_unpack(&p, from->bytes, from->size, &form);
     dxpatch_content old_form = {.bytes = form.bytes, .size = form.size};
     inner.bytes = (uint8_t *)(uintptr_t)p.inner;
