@@ -1,7 +1,9 @@
 /* Patches between containers: their header, what is unpacked of OLD, and the recipe of NEW
-   (docs/formats/container.md). Forms are made layer by layer, and NEW is put together the other way:
+   (docs/formats/container.md). Forms are made layer by layer, and NEW is put together the other
+   way:
 
-       OLD --list 1--> form --list 2--> form ==inner patch==> form --recipe 2--> form --recipe 1--> NEW
+       OLD --list 1--> form --list 2--> form ==inner patch==> form --recipe 2--> form
+                                                                           --recipe 1--> NEW
 
    Lists and recipes are bytes from outside. Every number in them is held against the bytes that are
    there, and every buffer against the limit, before it is used. */
@@ -116,8 +118,8 @@ static bool has_room(tally *t, unsigned kind)
 
        size | recipe | bytes between members and contents, as in the file
 
-   A line of the recipe is: gap | content size | kind | level variant window strategy | of a png: head, chunk |
-   if corrected: same, cut, size, bytes. */
+   A line of the recipe is: gap | content size | kind | level variant window strategy |
+   of a png: head, chunk | if corrected: same, cut, size, bytes. */
 typedef struct correction {
     size_t         same; /* bytes at the front that are right */
     size_t         cut;  /* bytes behind them that are not */

@@ -103,15 +103,16 @@ const char *container_libraries(void);
 /* The library that unpacks a kind, and is it in this build? */
 const char *container_library(unsigned kind);
 bool container_has(unsigned kind);
-/* Unpack the member at the front of `in`, behind what is in `out`. *taken: its size there. stream: NULL, or
-   receives what container_try() compares: of a png the deflate data without chunks and wrapping. */
+/* Unpack the member at the front of `in`, behind what is in `out`. *taken: its size there.
+   stream: NULL, or receives what container_try() compares: of a png the deflate data without chunks
+   and wrapping. */
 int container_inflate(unsigned kind, const uint8_t *in, size_t size, container_bytes *out,
                       size_t *taken, container_bytes *stream);
 /* Pack a content into out. ENOMEM: that takes more than memory_max bytes. */
 int container_pack(const container_way *way, const uint8_t *content, size_t size,
                    uint64_t memory_max, container_bytes *out);
-/* Find the way that packs content into exactly these bytes, or nearly: then *near_miss is true and the
-   caller finds out where. `way` begins as the one that worked last, with kind 0 if none has.
+/* Find the way that packs content into exactly these bytes, or nearly: then *near_miss is true and
+   the caller finds out where. `way` begins as the one that worked last, with kind 0 if none has.
    thorough: try rare parameters, too. */
 bool container_try(unsigned kind, const uint8_t *stream, size_t stream_size,
                    const uint8_t *content, size_t size, bool thorough, container_way *way,
@@ -125,8 +126,8 @@ void container_read_wrapping(const uint8_t *in, container_way *way);
 int container_find(const uint8_t *bytes, size_t size, size_t form_max, container_members *found);
 
 /* >>container.c ---- */
-/* The forms of OLD and NEW between which a patch is to be made. lists begins with what container_seal() needs.
-   NEW has nothing that could be rebuilt: EINVAL. The caller drops all three, also after an error. */
+/* The forms of OLD and NEW between which a patch is to be made. The caller drops them, also after
+   an error. */
 typedef struct container_forms {
     container_bytes from;
     container_bytes to;
@@ -136,6 +137,7 @@ typedef struct container_forms {
     size_t          form_max; /* no form becomes larger; set by the caller */
     size_t          largest;  /* of them all */
 } container_forms;
+/* Make them. EINVAL: NEW has nothing that can be rebuilt. */
 int container_make(const uint8_t *from, size_t from_size, const uint8_t *to, size_t to_size,
                    uint64_t memory_max, container_forms *forms);
 void container_drop_forms(container_forms *forms);
@@ -146,8 +148,9 @@ int container_seal(const container_forms *forms, const uint8_t *from, size_t fro
 
 bool container_is(const uint8_t *bytes, size_t size);
 int  container_open(const uint8_t *bytes, size_t size, container_patch *p);
-/* The form of OLD, after its hash was checked. Nothing becomes larger than the patch says: hold p->form_max and
-   p->target_size against a limit first. The caller drops what was made, also after an error. */
+/* The form of OLD, after its hash was checked. Nothing becomes larger than the patch says: hold
+   p->form_max and p->target_size against a limit first. The caller drops what was made, also after
+   an error. */
 int  container_unpack(const container_patch *p, const uint8_t *from, size_t from_size,
                       container_bytes *form);
 /* NEW out of its form, checked against its hash: ETARGET. */

@@ -1,6 +1,6 @@
-/* Finds compressed members by their signatures, wherever they lie: no directory is believed. So an archive
-   that is cut, nested, has something in front or behind, or a directory that lies, is nothing special.
-   A member is what can be unpacked to its end. */
+/* Finds compressed members by their signatures, wherever they lie: no directory is believed. So an
+   archive that is cut, nested, has something in front or behind, or a directory that lies, is
+   nothing special. A member is what can be unpacked to its end. */
 #include "container.h"
 
 #include <assert.h>

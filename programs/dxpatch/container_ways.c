@@ -1,6 +1,6 @@
-/* Unpacks members with zlib, zstd and liblzma, packs their contents again, and finds out how they were
-   packed. Everything that needs one of these libraries is here, each behind its own switch: DXPATCH_ZLIB,
-   DXUP_ZSTD_LIBRARY, DXPATCH_LZMA. */
+/* Unpacks members with zlib, zstd and liblzma, packs their contents again, and finds out how they
+   were packed. Everything that needs one of these libraries is here, each behind its own switch:
+   DXPATCH_ZLIB, DXUP_ZSTD_LIBRARY, DXPATCH_LZMA. */
 #include "container.h"
 
 #include <assert.h>
@@ -142,7 +142,8 @@ static int deflate_raw(const container_way *way, const uint8_t *content, size_t 
     /* Level 0 cuts its blocks where its buffers end: it is never found, and never accepted. */
     if (way->level < 1 || way->level > 9 || way->window < 9 || way->window > MAX_WBITS)
         return DX_PATCH_ECORRUPT;
-    int got = deflateInit2(&z, way->level, Z_DEFLATED, -(int)way->window, way->variant, way->strategy);
+    int got = deflateInit2(&z, way->level, Z_DEFLATED, -(int)way->window, way->variant,
+                           way->strategy);
     if (got != Z_OK) return got == Z_MEM_ERROR ? DX_PATCH_ENOMEM : DX_PATCH_ECORRUPT;
     bool more = true;
     while (more && got == Z_OK) {
@@ -488,7 +489,8 @@ static bool try_levels(trial *t, container_way *way, unsigned memory, unsigned w
 
 static bool try_deflate(trial *t, container_way *way, bool thorough)
 {
-    static const uint8_t strategies[] = {Z_DEFAULT_STRATEGY, Z_FILTERED, Z_HUFFMAN_ONLY, Z_RLE, Z_FIXED};
+    static const uint8_t strategies[] = {Z_DEFAULT_STRATEGY, Z_FILTERED, Z_HUFFMAN_ONLY, Z_RLE,
+                                         Z_FIXED};
     bool png = way->kind == CONTAINER_PNG;
     for (size_t i = 0; i < sizeof strategies; i++)
         for (unsigned memory = 8; memory <= 9; memory++)
@@ -508,7 +510,8 @@ static bool try_deflate(trial *t, container_way *way, bool thorough)
 #ifdef DXUP_ZSTD_LIBRARY
 static bool try_zstd(trial *t, container_way *way)
 {
-    static const uint8_t levels[] = {3, 19, 1, 9, 6, 12, 15, 22, 2, 4, 5, 7, 8, 10, 11, 13, 14, 16, 17, 18, 20, 21};
+    static const uint8_t levels[] = {3, 19, 1,  9,  6,  12, 15, 22, 2,  4,  5,
+                                     7, 8,  10, 11, 13, 14, 16, 17, 18, 20, 21};
     if (t->size < 5) return false;
     unsigned flags = t->want[4]; /* RFC 8878, 3.1.1.1.1: the frame header descriptor */
     bool has_size = flags >> 6 || (flags & 32);
@@ -523,7 +526,8 @@ static bool try_zstd(trial *t, container_way *way)
 #endif
 
 #ifdef DXPATCH_LZMA
-/* Only presets with the dictionary that the block asks for: a trial of a whole block takes seconds. */
+/* Only presets with the dictionary that the block asks for: a trial of a whole block takes
+   seconds. */
 static bool try_xz(trial *t, container_way *way)
 {
     static const uint8_t presets[] = {6, 9, 5, 8, 7, 4, 3, 2, 1, 0};

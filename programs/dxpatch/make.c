@@ -55,8 +55,8 @@ static int make_patch(const dxpatch_options *o, const dxpatch_content *from,
     return error ? dxpatch_fail(error, o->new_path) : PROG_OK;
 }
 
-/* Make the patch between what is compressed in both files, too, and keep it if it is smaller. Whatever fails
-   here, the patch that there is stays. */
+/* Make the patch between what is compressed in both files, too, and keep it if it is smaller.
+   Whatever fails here, the patch that there is stays. */
 static int try_container(const dxpatch_options *o, const dxpatch_content *from,
                          const dxpatch_content *to, uint8_t **out, size_t *size)
 {

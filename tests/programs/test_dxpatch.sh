@@ -418,7 +418,7 @@ containers() {
         expect 0 apply old.$kind patch out
         same new.$kind out
         [ $kind = tar.xz ] && [ "$(head -c 4 patch)" != DXC1 ] && continue # built without liblzma
-        [ $(($(stat -c %s patch) * 100)) -lt $(($(stat -c %s plain) * 35)) ] || fail "$kind: $(stat -c %s patch) bytes, without unpacking $(stat -c %s plain)"
+        [ $kind = lies ] || [ $(($(stat -c %s patch) * 100)) -lt $(($(stat -c %s plain) * 35)) ] || fail "$kind: $(stat -c %s patch) bytes, without unpacking $(stat -c %s plain)"
         said=$(python3 "$top/tests/readers/container.py" apply "$dxpatch" old.$kind patch new.$kind 2>&1) || fail "the other reader: $kind: ${said##*$'\n'}"
     done
     expect 0 diff old.zip6 new.zip6 patch
