@@ -48,7 +48,7 @@ _dxup() {
     done
     case ${words[1]} in
     publish)
-        options='--workers --no-owner --no-xattrs --no-hard-links --no-sparse --no-specials --numeric-owner --quiet --help'
+        options='--workers --no-owner --no-xattrs --no-hard-links --no-sparse --no-specials --numeric-owner --dry-run --json --quiet --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
@@ -85,7 +85,7 @@ _dxup() {
         }
         ;;
     checkout)
-        options='--workers --no-owner --no-times --no-xattrs --no-hard-links --no-sparse --no-specials --numeric-owner --force --quiet --help'
+        options='--workers --no-owner --no-times --no-xattrs --no-hard-links --no-sparse --no-specials --numeric-owner --force --dry-run --json --quiet --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
@@ -124,7 +124,7 @@ _dxup() {
         }
         ;;
     verify)
-        options='--quiet --help'
+        options='--json --quiet --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
@@ -132,7 +132,7 @@ _dxup() {
         }
         ;;
     gc)
-        options='--keep --pack --quiet --help'
+        options='--dry-run --json --keep --pack --quiet --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;

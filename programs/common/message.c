@@ -49,6 +49,8 @@ static struct {
     pthread_mutex_t lock;
     bool            shown;   /* the terminal shows a line of progress */
     int64_t         next_ns; /* when the next one is due; INT64_MAX: no terminal */
+    int64_t         begun_ns; /* when this work was first heard of; 0: there is none */
+    uint64_t        begun_at; /* and how far it was then */
 } progress = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 /* Print a message, followed by the text of error (of errno) if it is not 0. */
@@ -101,6 +103,22 @@ int prog_fail_errno(const char *format, ...)
     return error == ENOENT ? PROG_NOT_FOUND : PROG_SYSTEM;
 }
 
+/* The rate since the work began, and the time that the rest takes at that rate; nothing in the
+   first second, which says little. */
+static void put_rate(prog_line *l, uint64_t done, uint64_t total)
+{
+    char text[64];
+    const double seconds = (double)(os_now_ns() - progress.begun_ns) / 1e9;
+    if (seconds < 1 || done <= progress.begun_at) return;
+    const double rate = (double)(done - progress.begun_at) / seconds;
+    snprintf(text, sizeof text, "  %.1f MB/s", rate / 1e6);
+    prog_line_put_text(l, text);
+    if (total <= done) return;
+    const unsigned long left = (unsigned long)((double)(total - done) / rate) + 1;
+    snprintf(text, sizeof text, "  %lu:%02lu left", left / 60, left % 60);
+    prog_line_put_text(l, text);
+}
+
 /* Write the line of progress. The lock is held. */
 static void show(const char *what, uint64_t done, uint64_t total)
 {
@@ -117,6 +135,7 @@ static void show(const char *what, uint64_t done, uint64_t total)
     else
         snprintf(numbers, sizeof numbers, "  %.1f MB", mb);
     prog_line_put_text(&l, numbers);
+    put_rate(&l, done, total);
     os_write_error(l.bytes, l.size);
     prog_line_free(&l);
 }
@@ -127,9 +146,14 @@ void prog_progress(const char *what, uint64_t done, uint64_t total, bool last)
     if (last) {
         if (progress.shown) os_write_error(CLEAR_LINE, strlen(CLEAR_LINE));
         progress.shown = false;
+        progress.begun_ns = 0;
     } else {
         int64_t now_ns = os_now_ns();
         bool due = now_ns >= progress.next_ns;
+        if (!progress.begun_ns) {
+            progress.begun_ns = now_ns;
+            progress.begun_at = done;
+        }
         if (due) progress.next_ns = os_is_terminal() ? now_ns + PROGRESS_INTERVAL_NS : INT64_MAX;
         if (due && progress.next_ns != INT64_MAX) {
             show(what, done, total);

@@ -236,6 +236,8 @@ def dxup(folder):
     left_out = "--no-owner --no-xattrs --no-hard-links --no-sparse --no-specials --numeric-owner"
     calls = [f"dxup publish store tree ../examples --workers 2 --quiet {left_out}", f"dxup checkout store tree without --no-times {left_out}", "dxup publish store file ../README.md",
              "dxup log store", "dxup log store tree --json", "dxup ls store tree@1 --recursive --json", "dxup cat store tree:hello/hello_cas.c",
+             "dxup publish store file ../README.md --dry-run --json",
+             "dxup checkout store tree nowhere --dry-run --json", "dxup verify store --json", "dxup gc store --keep 1 --dry-run --json",
              "dxup diff store tree file --json --no-cost", "dxup diff store tree tree --patch-max 1000000",
              "dxup tag store tree@1 stable --quiet", "dxup tag store tree beta --json", "dxup tag store tree beta --remove",
              "dxup publish store old ../README.md", "dxup tag store old first", "dxup rm store old --dry-run --force --json",

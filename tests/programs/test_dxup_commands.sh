@@ -513,6 +513,72 @@ renamed   large -> sub/moved\x1b[31m  (200,000)' ] || fail "diff: $out"
 get_size() { # NAME
     "$dxup" log store "$1" | awk 'NR == 1 { print $4 }'
 }
+what_would_be_done() {
+    make_app
+    bytes 5000 >>tree/large
+    cp -a store before
+    expect 0 "$dxup" publish store app tree --dry-run
+    says "app@3 would be published"
+    expect 0 "$dxup" publish store app tree --dry-run --json
+    json 'o[0]["version"] == 3 and o[0]["dry_run"] and not o[0]["unchanged"] and 5000 < o[0]["added"] < 60000' 'len(o) == 1'
+    expect 0 "$dxup" checkout store app out --dry-run
+    says "app@2 would be checked out to out"
+    [ ! -e out ] || fail "a dry run has written"
+    mkdir full && echo mine >full/file
+    expect 6 "$dxup" checkout store app full --dry-run
+    expect 0 "$dxup" gc store --keep 1 --dry-run
+    is "app@1 would be removed"
+    expect 0 "$dxup" gc store --keep 2 --dry-run
+    is ""
+    expect 0 "$dxup" rm store app --dry-run
+    cmp before/objects store/objects || fail "a dry run has changed the store"
+    expect 2 "$dxup" publish other app tree --dry-run
+    expect 2 "$dxup" publish other app nothing --dry-run
+    [ ! -e other ] || fail "a dry run has made a store"
+    expect 0 "$dxup" ls store
+    is app
+}
+json_of_all_commands() {
+    make_tree tree
+    expect 0 "$dxup" publish store $'odd\\"name' tree --json
+    json 'o == [{**o[0], "name": "odd\\\"name", "version": 1, "unchanged": False, "files": 4, "dry_run": False}]'
+    expect 0 "$dxup" publish store $'odd\\"name' tree --json
+    json 'o[0]["version"] == 1 and o[0]["unchanged"]'
+    expect 0 "$dxup" publish store file tree/data --json --quiet
+    json 'o[0]["size"] == 50000 and "files" not in o[0]'
+    expect 0 "$dxup" checkout store file $'to\xff' --json
+    json 'o[0]["path"] == "to\ufffd" and bytes.fromhex(o[0]["path_hex"]) == b"to\xff" and len(o[0]["hash"]) == 64'
+    expect 0 "$dxup" verify store --json
+    json 'o[0]["sound"] is True and o[0]["versions"] == 2'
+    expect 0 "$dxup" gc store --json
+    json '0 < o[0]["size"] <= o[0]["size_before"]'
+    expect 0 "$dxup" tag store file stable --json
+    expect 0 "$dxup" log store --json
+    json 'len(o) == 3'
+    flip store/objects $(($(stat -c %s store/objects) / 2))
+    expect 4 "$dxup" verify store --json
+    out=$("$dxup" verify store --json 2>/dev/null)
+    json 'any("damaged" in x for x in o)' 'any(x.get("whole") is False for x in o)' 'all("sound" not in x for x in o)'
+}
+progress_at_a_terminal() {
+    command -v script >/dev/null || { skip "no script"; return; }
+    bytes 30000000 >f
+    at() { TERM=$1 script -qec "${*:2}" /dev/null </dev/null >shown 2>&1; }
+    at xterm "$dxup publish store f f"
+    grep -q $'\r\e\[K' shown || fail "no progress at a terminal: $(head -c 300 shown | cat -v)"
+    grep -q 'MB' shown || fail "progress without bytes: $(head -c 300 shown | cat -v)"
+    grep -q "f@1 published" shown || fail "no summary"
+    rm -rf store
+    for how in "dumb $dxup publish store f f" "xterm $dxup publish store f f --quiet" "xterm $dxup publish store f f --json" \
+        "xterm $dxup cat store f >/dev/null"; do
+        at $how
+        grep -q $'\e' shown && fail "progress of $how: $(head -c 300 shown | cat -v)"
+    done
+    rm -rf store
+    "$dxup" publish store f f >shown 2>&1
+    grep -q $'\e' shown && fail "progress without a terminal"
+    true
+}
 stores_of_another_format() {
     make_app
     for i in 0 8 16 40; do
@@ -547,7 +613,8 @@ for case in versions_in_the_same_words help_of_each_command questions_that_have_
     manual_pages_are_clean completions_are_scripts committed_texts_are_current \
     completion_in_bash completion_in_fish completion_in_zsh \
     names_versions_and_entries files_of_a_version paths_that_lead_elsewhere names_that_nobody_should_print tags_are_moved_and_taken_away \
-    tags_that_are_refused tag_killed_at_any_moment names_and_versions_are_removed what_changed_between_versions stores_of_another_format a_full_disk_keeps_names; do
+    tags_that_are_refused tag_killed_at_any_moment names_and_versions_are_removed what_changed_between_versions \
+    what_would_be_done json_of_all_commands progress_at_a_terminal stores_of_another_format a_full_disk_keeps_names; do
     run $case
 done
 finish

@@ -83,22 +83,48 @@ static int check_replaced(const dxup_options *o)
     return prog_fail(PROG_REFUSED, "%s is a directory and not empty; --force replaces it", o->path);
 }
 
+static int write_version(dxup_store *s, const dxup_version *v, const dxup_options *o, int *partial)
+{
+    if (v->snapshot && DXUP_HAS_SNAPSHOTS) return checkout_snapshot(s, v, o, partial);
+    return checkout_stream(s, v, o->path);
+}
+
+static void print_summary(const dxup_options *o, const dxup_version *v)
+{
+    const uint8_t *shown = v->snapshot ? v->root : v->hash;
+    char size[32], hash[65];
+    prog_json j;
+    if (o->json) {
+        prog_json_begin(&j);
+        prog_json_text(&j, "name", v->name);
+        prog_json_number(&j, "version", v->version);
+        prog_json_text(&j, "path", o->path);
+        prog_json_number(&j, "size", v->size);
+        prog_json_hash(&j, "hash", shown);
+        prog_json_flag(&j, "dry_run", o->dry_run);
+        prog_json_end(&j);
+        return;
+    }
+    prog_count_text(v->size, size);
+    if (o->dry_run)
+        prog_say("%s@%llu would be checked out to %s: %s bytes\n", v->name,
+                 (unsigned long long)v->version, o->path, size);
+    else
+        prog_say("%s@%llu checked out to %s: %s bytes, BLAKE3 %s verified\n", v->name,
+                 (unsigned long long)v->version, o->path, size, prog_hash_text(shown, hash));
+}
+
 int dxup_checkout(const dxup_options *o)
 {
     dxup_store *s;
     dxup_version v;
     int partial = PROG_OK;
-    char size[32], hash[65];
     int status = dxup_store_open(&s, o->store, DXUP_READ);
     if (status) return status;
     status = dxup_find(s, o->name, &v);
     if (!status) status = check_replaced(o);
-    if (!status && v.snapshot && DXUP_HAS_SNAPSHOTS) status = checkout_snapshot(s, &v, o, &partial);
-    else if (!status) status = checkout_stream(s, &v, o->path);
-    if (!status && !o->quiet)
-        prog_say("%s@%llu checked out to %s: %s bytes, BLAKE3 %s verified\n", v.name,
-                 (unsigned long long)v.version, o->path, prog_count_text(v.size, size),
-                 prog_hash_text(v.snapshot ? v.root : v.hash, hash));
+    if (!status && !o->dry_run) status = write_version(s, &v, o, &partial);
+    if (!status && (!o->quiet || o->dry_run)) print_summary(o, &v);
     dxup_store_close(s);
     return status ? status : partial;
 }

@@ -6,6 +6,7 @@
    Killed at any moment before the last step, the store is as it was. */
 #include "commands.h"
 
+#include "../../common/json.h"
 #include "../store/copy.h"
 #include "../store/store.h"
 #include "../tree/content.h"
@@ -34,6 +35,7 @@ static int trim_names(dxup_store *s, uint64_t keep)
    are copied before, too, recompressed: dxup_store_replace() then finds them in the successor. */
 typedef struct copy {
     dxup_store  *from;
+    dxup_store  *to;
     dxup_copier *copier;
     dxup_known   known; /* directories that were visited; versions share most of theirs */
     bool         pack;
@@ -42,8 +44,10 @@ typedef struct copy {
 /* Called for each object of a snapshot. */
 static int copy_object(void *user, const uint8_t id[PROG_HASH_SIZE])
 {
-    assert(user);
-    return dxup_copier_copy(user, id);
+    copy *c = user;
+    assert(c->to);
+    prog_progress("collecting", dxup_store_size(c->to), 0, false);
+    return dxup_copier_copy(c->copier, id);
 }
 
 /* Copy the chunks of a file; dx_cas copies its nodes. */
@@ -57,7 +61,7 @@ static int repack_file(copy *c, const dxup_version *v)
     if (status) return status;
     for (uint64_t at = 0; !status && at < v->size; at = start + size) {
         status = dxup_content_chunk(content, at, id, &start, &size);
-        if (!status && size <= DXUP_OBJECT_MAX) status = dxup_copier_copy(c->copier, id);
+        if (!status && size <= DXUP_OBJECT_MAX) status = copy_object(c, id);
     }
     dxup_content_close(content);
     return status;
@@ -72,7 +76,7 @@ static int copy_name(copy *c, const char *name)
     while (!(status = dxup_history_next(&history, c->from, name, &v))) {
         int copied = PROG_OK;
         if (v.snapshot)
-            copied = dxup_snapshot_visit(c->from, v.root, &c->known, copy_object, c->copier);
+            copied = dxup_snapshot_visit(c->from, v.root, &c->known, copy_object, c);
         else if (c->pack) copied = repack_file(c, &v);
         if (copied) return copied;
     }
@@ -85,9 +89,10 @@ static int copy_names(dxup_store *from, dxup_store *to, bool pack)
     dxup_version *list;
     size_t count;
     assert(from != to);
-    copy c = {.from = from, .copier = dxup_copier_open(from, to, pack), .pack = pack};
+    copy c = {.from = from, .to = to, .copier = dxup_copier_open(from, to, pack), .pack = pack};
     int status = dxup_version_list(from, &list, &count);
     for (size_t i = 0; !status && i < count; i++) status = copy_name(&c, list[i].name);
+    prog_progress(NULL, 0, 0, true);
     free(list);
     dxup_known_free(&c.known);
     dxup_copier_close(c.copier);
@@ -106,19 +111,70 @@ static int collect(dxup_store *s, bool pack, uint64_t *left)
     return status;
 }
 
+/* What a version that is beyond `keep` would be told. */
+static void say_dropped(const dxup_version *v, bool json)
+{
+    prog_json j;
+    if (!json) {
+        prog_say("%s@%llu would be removed\n", v->name, (unsigned long long)v->version);
+        return;
+    }
+    prog_json_begin(&j);
+    prog_json_text(&j, "removed", v->name);
+    prog_json_number(&j, "version", v->version);
+    prog_json_flag(&j, "dry_run", true);
+    prog_json_end(&j);
+}
+
+/* List the versions that would be removed. How many bytes that frees, only copying would say. */
+static int rehearse(const dxup_options *o)
+{
+    dxup_store *s;
+    dxup_version *list = NULL, v;
+    size_t count = 0;
+    int status = dxup_store_open(&s, o->store, DXUP_READ);
+    if (status) return status;
+    status = dxup_version_list(s, &list, &count);
+    for (size_t i = 0; !status && i < count && o->keep; i++) {
+        dxup_history history = {.begun = false};
+        uint64_t seen = 0;
+        if (list[i].tagged) continue;
+        while (!(status = dxup_history_next(&history, s, list[i].name, &v)))
+            if (++seen > o->keep) say_dropped(&v, o->json);
+        if (status == PROG_NOT_FOUND) status = PROG_OK;
+    }
+    free(list);
+    dxup_store_close(s);
+    return status;
+}
+
+static void print_summary(const dxup_options *o, uint64_t before, uint64_t after)
+{
+    char was[32], is[32];
+    prog_json j;
+    if (!o->json) {
+        prog_say("%s: %s bytes before, %s after\n", o->store, prog_count_text(before, was),
+                 prog_count_text(after, is));
+        return;
+    }
+    prog_json_begin(&j);
+    prog_json_text(&j, "store", o->store);
+    prog_json_number(&j, "size_before", before);
+    prog_json_number(&j, "size", after);
+    prog_json_end(&j);
+}
+
 int dxup_gc(const dxup_options *o)
 {
     dxup_store *s;
     uint64_t left = 0;
-    char was[32], is[32];
+    if (o->dry_run) return rehearse(o);
     int status = dxup_store_open(&s, o->store, DXUP_WRITE);
     if (status) return status;
     uint64_t before = dxup_store_size(s);
     status = trim_names(s, o->keep);
     if (!status) status = collect(s, o->pack, &left);
-    if (!status && !o->quiet)
-        prog_say("%s: %s bytes before, %s after\n", o->store, prog_count_text(before, was),
-                 prog_count_text(left, is));
+    if (!status && !o->quiet) print_summary(o, before, left);
     dxup_store_close(s);
     return status;
 }

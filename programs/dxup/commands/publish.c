@@ -9,6 +9,7 @@
 #include "commands.h"
 
 #include "../../common/image.h"
+#include "../../common/json.h"
 #include "../../common/os.h"
 #include "../store/file.h"
 #include "../store/store.h"
@@ -122,9 +123,26 @@ static int name_version(publication *p)
     dxup_version *v = &p->version;
     assert(!v->version);
     int status = PROG_OK;
-    if (is_unchanged(p)) return PROG_OK;
+    if (is_unchanged(p) || p->o->dry_run) return PROG_OK;
     if (v->snapshot && v->size <= DXUP_EAGER_MAX) status = dxup_content_hash(p->store, v);
     return status ? status : dxup_version_add(p->store, v);
+}
+
+static void print_json(const publication *p, uint64_t added)
+{
+    const dxup_version *v = &p->version;
+    const bool unchanged = is_unchanged(p);
+    prog_json j;
+    prog_json_begin(&j);
+    prog_json_text(&j, "name", v->name);
+    prog_json_number(&j, "version", v->version ? v->version : p->last.version + !unchanged);
+    prog_json_flag(&j, "unchanged", unchanged);
+    prog_json_number(&j, "size", v->size);
+    prog_json_number(&j, "added", added);
+    if (v->snapshot) prog_json_number(&j, "files", p->tree.files);
+    if (v->snapshot) prog_json_number(&j, "files_read", p->tree.read_files);
+    prog_json_flag(&j, "dry_run", p->o->dry_run);
+    prog_json_end(&j);
 }
 
 static void print_summary(const publication *p, uint64_t added)
@@ -132,7 +150,10 @@ static void print_summary(const publication *p, uint64_t added)
     char size[32], count[32], files[32];
     const dxup_version *v = &p->version;
     prog_count_text(v->size, size);
-    if (v->version)
+    if (p->o->dry_run && !is_unchanged(p))
+        prog_say("%s@%llu would be published: %s bytes, the store would grow by %s", v->name,
+                 (unsigned long long)p->last.version + 1, size, prog_count_text(added, count));
+    else if (v->version)
         prog_say("%s@%llu published: %s bytes, the store grew by %s", v->name,
                  (unsigned long long)v->version, size, prog_count_text(added, count));
     else
@@ -151,8 +172,9 @@ static int publish_tree(publication *p)
     dxup_seen *seen = dxup_seen_open(dxup_store_path(p->store), p->o->name);
     int status = store_tree(p, seen);
     if (!status) status = name_version(p);
-    if (!status) dxup_store_save_index(p->store);
-    if (!status) dxup_seen_save(seen, p->tree.root);
+    const bool committed = !status && !p->o->dry_run;
+    if (committed) dxup_store_save_index(p->store);
+    if (committed) dxup_seen_save(seen, p->tree.root);
     dxup_seen_close(seen);
     return status;
 }
@@ -163,7 +185,7 @@ static int publish_stream(publication *p)
     if (p->version.kind == PROG_FILE) count_file_losses(p->o->path, &p->tree.lost);
     int status = store_stream(p);
     if (!status) status = name_version(p);
-    if (!status) dxup_store_save_index(p->store);
+    if (!status && !p->o->dry_run) dxup_store_save_index(p->store);
     return status;
 }
 
@@ -179,7 +201,9 @@ static int publish_into(dxup_store *s, const dxup_options *o, int kind, unsigned
     status = kind == PROG_TREE && DXUP_HAS_SNAPSHOTS ? publish_tree(&p) : publish_stream(&p);
     if (status) return status;
     warn_of_losses(o->path, &p.tree.lost);
-    if (!o->quiet) print_summary(&p, dxup_store_size(s) - before);
+    const uint64_t added = dxup_store_size(s) - before;
+    if (o->json) print_json(&p, added);
+    else if (!o->quiet || o->dry_run) print_summary(&p, added);
     return PROG_OK;
 }
 
@@ -202,9 +226,12 @@ int dxup_publish(const dxup_options *o)
     /* Each version would hold all versions before it. */
     if (!status && prog_lies_in(o->store, o->path))
         status = prog_fail(PROG_REFUSED, "%s holds the store %s", o->path, o->store);
-    if (!status) status = dxup_store_open(&s, o->store, DXUP_CREATE);
+    if (!status) status = dxup_store_open(&s, o->store, o->dry_run ? DXUP_WRITE : DXUP_CREATE);
     if (status) return status;
     status = publish_into(s, o, kind, mode);
+    dxup_store_close(s);
+    /* what a dry run has appended is not committed: the next writer cuts it off */
+    if (!o->dry_run || dxup_store_open(&s, o->store, DXUP_WRITE)) return status;
     dxup_store_close(s);
     return status;
 }

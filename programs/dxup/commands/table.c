@@ -73,8 +73,9 @@ static const prog_command commands[DXUP_COMMANDS] = {
         {.name = "diff",
          .arguments = "STORE NAME[@VERSION] NAME[@VERSION]",
          .summary = "Say what changed between two versions, and what a pull would transfer",
-         .details = "A line for each entry that was added, removed, changed (type, mode, content) or\n"
-                    "renamed (equal content under another path); times are not compared.\n"
+         .details = "A line for each entry that was added, removed, changed (type, mode, content,\n"
+                    "owner, attributes) or renamed (equal content under another path). Times are\n"
+                    "not compared.\n"
                     "To say what a pull transfers it makes the patch that dxup serve would make.",
          .examples = "dxup diff store app@1 app@2\n"
                      "dxup diff store app@1 app --no-cost --json"},
@@ -159,9 +160,10 @@ static const prog_option options[] = {
      .help = "make no patch to see what a pull would transfer"},
     {"--recursive", PROG_OPTION_FLAG, FIELD(recursive), .commands = LS,
      .help = "list what is in directories, too"},
-    {"--dry-run", PROG_OPTION_FLAG, FIELD(dry_run), .commands = RM,
+    {"--dry-run", PROG_OPTION_FLAG, FIELD(dry_run), .commands = PUBLISH | CHECKOUT | RM | GC,
      .help = "say what would be done, and do nothing"},
-    {"--json", PROG_OPTION_FLAG, FIELD(json), .commands = LOG | LS | DIFF | TAG | RM,
+    {"--json", PROG_OPTION_FLAG, FIELD(json),
+     .commands = PUBLISH | LOG | LS | CHECKOUT | DIFF | TAG | RM | VERIFY | GC,
      .help = "print JSON, one object a line"},
     {"--keep", PROG_OPTION_NUMBER, FIELD(keep), .min = 1, .max = UINT32_MAX, .commands = GC,
      .value = "N", .help = "keep the last N versions of each name\n(default: all)"},

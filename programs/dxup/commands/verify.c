@@ -7,6 +7,7 @@
    If the first pass finds damage, each version is read as a whole, to tell which ones survived. */
 #include "commands.h"
 
+#include "../../common/json.h"
 #include "../store/store.h"
 #include "../tree/content.h"
 #include "../tree/tree.h"
@@ -14,7 +15,23 @@
 #include <assert.h>
 #include <stdlib.h>
 
-/* Print one damage. user: counts reports that are no damage. */
+/* What print_damage() needs, and counts. */
+typedef struct damages {
+    uint64_t hints; /* reports that are no damage */
+    bool     json;
+} damages;
+
+static void print_damage_json(const dx_cas_damage *damage, const char *kind, const char *id)
+{
+    prog_json j;
+    prog_json_begin(&j);
+    prog_json_text(&j, "damaged", kind);
+    prog_json_number(&j, "offset", damage->offset);
+    if (id) prog_json_text(&j, "id", id);
+    prog_json_end(&j);
+}
+
+/* Print one damage. */
 static int print_damage(void *user, const dx_cas_damage *damage)
 {
     static const char *const kinds[] = {
@@ -29,20 +46,22 @@ static int print_damage(void *user, const dx_cas_damage *damage)
         "unknown codec",
         "index",
         "commit that the index knows and the log has lost: the index"};
-    assert(user);
+    damages *d = user;
     char offset[32], hash[65];
     /* An index that ends early is what an interrupted publish leaves; the next one continues it. */
     if (damage->kind == DX_CAS_DAMAGE_INDEX && !damage->size) {
-        prog_say("the index ends at byte %s; the next publish continues it\n",
-                 prog_count_text(damage->offset, offset));
-        ++*(uint64_t *)user;
+        if (!d->json)
+            prog_say("the index ends at byte %s; the next publish continues it\n",
+                     prog_count_text(damage->offset, offset));
+        d->hints++;
         return 0;
     }
     bool has_id = damage->kind == DX_CAS_DAMAGE_OBJECT || damage->kind == DX_CAS_DAMAGE_MISSING;
     dx_cas_id_to_hex(&damage->id, hash);
-    prog_say("damaged: %s at byte %s%s%s\n",
-             damage->kind < sizeof kinds / sizeof *kinds ? kinds[damage->kind] : "?",
-             prog_count_text(damage->offset, offset), has_id ? ", id " : "", has_id ? hash : "");
+    const char *kind = damage->kind < sizeof kinds / sizeof *kinds ? kinds[damage->kind] : "?";
+    if (d->json) print_damage_json(damage, kind, has_id ? hash : NULL);
+    else prog_say("damaged: %s at byte %s%s%s\n", kind, prog_count_text(damage->offset, offset),
+                  has_id ? ", id " : "", has_id ? hash : "");
     return 0;
 }
 
@@ -54,24 +73,38 @@ static int discard(void *user, const void *bytes, size_t size)
     return PROG_OK;
 }
 
+static void print_verdict(const dxup_version *v, bool damaged, bool json)
+{
+    prog_json j;
+    if (!json) {
+        prog_say("%s@%llu is %s\n", v->name, (unsigned long long)v->version,
+                 damaged ? "damaged" : "whole");
+        return;
+    }
+    prog_json_begin(&j);
+    prog_json_text(&j, "name", v->name);
+    prog_json_number(&j, "version", v->version);
+    prog_json_flag(&j, "whole", !damaged);
+    prog_json_end(&j);
+}
+
 /* After damage was found: print which versions are whole. */
-static void judge_name(dxup_store *s, const char *name)
+static void judge_name(dxup_store *s, const char *name, bool json)
 {
     dxup_history history = {.begun = false};
     dxup_version v;
     int status;
     while (!(status = dxup_history_next(&history, s, name, &v)))
-        prog_say("%s@%llu is %s\n", v.name, (unsigned long long)v.version,
-                 dxup_content_stream(s, &v, discard, NULL) ? "damaged" : "whole");
-    if (status != PROG_NOT_FOUND) prog_say("%s: older versions cannot be listed\n", name);
+        print_verdict(&v, dxup_content_stream(s, &v, discard, NULL) != PROG_OK, json);
+    if (status != PROG_NOT_FOUND && !json) prog_say("%s: older versions cannot be listed\n", name);
 }
 
-static void judge_versions(dxup_store *s)
+static void judge_versions(dxup_store *s, bool json)
 {
     dxup_version *list;
     size_t count;
     if (!dxup_version_list(s, &list, &count))
-        for (size_t i = 0; i < count; i++) judge_name(s, list[i].name);
+        for (size_t i = 0; i < count; i++) judge_name(s, list[i].name, json);
     free(list);
 }
 
@@ -114,6 +147,18 @@ static int check_snapshots(dxup_store *s, uint64_t *damaged)
 static void print_sound(const dxup_options *o, const dx_cas_report *report)
 {
     char objects[32], bytes[32];
+    prog_json j;
+    if (o->json) {
+        prog_json_begin(&j);
+        prog_json_text(&j, "store", o->store);
+        prog_json_flag(&j, "sound", true);
+        prog_json_number(&j, "objects", report->objects);
+        prog_json_number(&j, "versions", report->refs);
+        prog_json_number(&j, "commits", report->commits);
+        prog_json_number(&j, "bytes", report->bytes);
+        prog_json_end(&j);
+        return;
+    }
     prog_say("%s is sound: %s objects, %llu versions, %llu commits, %s bytes read and hashed\n",
              o->store, prog_count_text(report->objects, objects), (unsigned long long)report->refs,
              (unsigned long long)report->commits, prog_count_text(report->bytes, bytes));
@@ -122,15 +167,15 @@ static void print_sound(const dxup_options *o, const dx_cas_report *report)
 static int verify(dxup_store *s, const dxup_options *o)
 {
     dx_cas_report report;
-    uint64_t hints = 0;   /* reports that are no damage */
+    damages found = {.json = o->json};
     uint64_t damaged = 0; /* snapshots */
     bool any_damage;
-    int status = dxup_store_verify(s, print_damage, &hints, &report, &any_damage);
+    int status = dxup_store_verify(s, print_damage, &found, &report, &any_damage);
     if (status) return status;
-    assert(hints <= report.damaged);
-    report.damaged -= hints;
+    assert(found.hints <= report.damaged);
+    report.damaged -= found.hints;
     if (any_damage && report.damaged) {
-        judge_versions(s);
+        judge_versions(s, o->json);
         return prog_fail(PROG_DAMAGED, "%s: %llu places are damaged", o->store,
                          (unsigned long long)report.damaged);
     }
