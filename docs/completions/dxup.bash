@@ -148,7 +148,7 @@ _dxup() {
         }
         ;;
     pull)
-        options='--force --connections --backend --report --quiet --help'
+        options='--owner --no-times --no-xattrs --no-hard-links --no-sparse --no-specials --numeric-owner --force --connections --backend --report --quiet --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(:) ;;

@@ -1,7 +1,8 @@
 /* Reads a file or a directory tree as one deterministic stream of bytes.
 
    A file is its content. A tree is "DXTREE1\n", then for each entry a head of 16 bytes, its path
-   and its content, depth first and sorted by bytes, and a head of zeros. Entries are opened
+   and its content, depth first and sorted by bytes, and a head of zeros. Fifos, devices and sockets
+   are not part of it. Entries are opened
    relative to the descriptor of their directory, and links are never followed: a tree that is
    changed meanwhile cannot lead outside. */
 #include "image.h"
@@ -155,9 +156,7 @@ static int send_entry(walk *w, int dir, const char *name)
     } else if (info.kind == OS_FOLDER) {
         int child = os_open_in(dir, name, OS_FOLDER);
         status = child < 0 ? prog_fail_errno("%s", w->path) : send_dir(w, child, info.mode);
-    } else {
-        status = prog_fail(PROG_REFUSED, "%s is neither file, directory nor link", w->path);
-    }
+    } /* fifos, devices and sockets have no content */
     w->path_size = before;
     w->path[before] = 0;
     return status;

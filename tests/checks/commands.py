@@ -233,7 +233,8 @@ def dxup(folder):
     inside = os.path.join(folder, "inside")
     os.mkdir(inside)
     os.symlink(os.path.join(folder, "build"), os.path.join(inside, "build"))
-    left_out = "--no-owner --no-xattrs --no-hard-links --no-sparse --no-specials --numeric-owner"
+    pulled = "--no-times --no-xattrs --no-hard-links --no-sparse --no-specials --numeric-owner"
+    left_out = pulled.replace("--no-times", "--no-owner")
     calls = [f"dxup publish store tree ../examples --workers 2 --quiet {left_out}", f"dxup checkout store tree without --no-times {left_out}", "dxup publish store file ../README.md",
              "dxup log store", "dxup log store tree --json", "dxup ls store tree@1 --recursive --json", "dxup cat store tree:hello/hello_cas.c",
              "dxup publish store file ../README.md --dry-run --json",
@@ -244,6 +245,7 @@ def dxup(folder):
              "dxup publish store old ../LICENSE", "dxup rm store old@1 --older --force --quiet", "dxup checkout store tree@1 out --workers 2", "dxup checkout store file out-file --force --quiet",
              "dxup verify store", "dxup verify store --quiet", "dxup gc store --keep 1 --pack", "dxup gc store --quiet",
              "dxup serve store --listen 127.0.0.1:7001 --http 127.0.0.1:7002 --workers 2 --backend epoll --patch-max 1000000 --connections 9",
+             f"dxup pull 127.0.0.1:7001 tree got-less --owner {pulled}",
              "dxup pull 127.0.0.1:7001 tree got --force --connections 2 --backend epoll --report", "dxup pull 127.0.0.1:7001 file got-file --quiet", "dxup help", "dxup help pull", "dxup --version"]
     calls_of("dxup", folder, calls)
     for call in calls:

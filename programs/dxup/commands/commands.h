@@ -28,7 +28,8 @@ typedef struct dxup_options {
     bool        remove;      /* tag: take it away */
     bool        no_cost;     /* diff: do not make a patch to see how large it is */
     bool        older;       /* rm: the versions before, too */
-    dxup_leave  leave;       /* publish, checkout: what is left out of directories */
+    dxup_leave  leave;       /* publish, checkout, pull: what is left out of directories */
+    bool        owner;       /* pull: owners, and what they give, are not left out */
 } dxup_options;
 
 /* Each returns a status of common.h, and has printed why when that is not PROG_OK. */

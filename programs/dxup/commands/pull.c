@@ -8,7 +8,10 @@
          take_range()          over several (net/ranges.c)
            take_patch()        through the applier, or
            write_target()      directly into the staging file, hashed on the way
-       finish_transfer()       compare the hash, commit: replace the destination atomically
+       finish_transfer()       compare the hash
+       restore_details()       of a directory: pull what it has besides content, in the same way,
+                               into a file beside it, and give it that (tree/settle.c)
+       replace()               replace the destination atomically
        record_version()        remember the version, so that no older one replaces it
 
    The first failure sets p->status and stops the event loop. */
@@ -21,6 +24,7 @@
 #include "../net/loop.h"
 #include "../net/ranges.h"
 #include "../net/wire.h"
+#include "../tree/details.h"
 
 #include "../../../dx_cas.h"
 #include "../../../dx_patch.h"
@@ -60,6 +64,11 @@ typedef struct pull {
 
     dx_hbtp_router      router;
 
+    /* of a pull of details (tree/details.h) */
+    const struct pull  *of;         /* that of the content, or NULL: this is one of content */
+    uint64_t            from;       /* number of the version whose details are there, or 0 */
+    bool                none;       /* the server has none */
+
     /* what we have */
     int                 have_kind; /* 0: nothing */
     uint8_t             have[PROG_HASH_SIZE];
@@ -83,6 +92,8 @@ typedef struct pull {
     uint64_t            kept;      /* of these, bytes that an earlier pull has left */
     prog_dest           dest;
     bool                dest_open;
+    bool                complete;  /* it is there, and has the right hash */
+    int                 partial;   /* PROG_PARTIAL: something could not be restored */
     bool                has_staging; /* an earlier pull left a staging file, of any version */
     dx_cas_blake3       hasher;    /* of the target */
     dx_patch_applier    applier;
@@ -274,9 +285,8 @@ static int finish_transfer(pull *p)
     if (!good)
         return prog_fail(PROG_DAMAGED,
                          "the content is not what the server announced; nothing changed");
-    if (p->base_fd >= 0) os_close(p->base_fd); /* Windows cannot replace an open file */
-    p->base_fd = -1;
-    return prog_dest_commit(&p->dest);
+    p->complete = true;
+    return PROG_OK;
 }
 
 /* >>many connections --------------------------------------------------- */
@@ -379,6 +389,8 @@ static int on_file_chunk(const dx_hbtp_context *context)
 /* Print why the request failed. */
 static int remote_failed(pull *p, const dx_hbtp_result *r)
 {
+    p->none = p->of && r->error == DX_HBTP_EREMOTE && r->status == DX_HBTP_STATUS_NOT_FOUND;
+    if (p->none) return PROG_NOT_FOUND;
     if (r->error == DX_HBTP_EREMOTE && r->status == DX_HBTP_STATUS_NOT_FOUND)
         return prog_fail(PROG_NOT_FOUND, "the server has no '%s'", p->o->name);
     if (r->error == DX_HBTP_EREMOTE)
@@ -393,8 +405,8 @@ static int refuse_older(const pull *p)
 {
     uint8_t hash[PROG_HASH_SIZE];
     uint64_t pulled;
-    if (p->o->force || !p->have_kind || !prog_dest_recorded(&p->dest, p->o->name, &pulled, hash))
-        return PROG_OK;
+    if (p->o->force || p->of || !p->have_kind) return PROG_OK;
+    if (!prog_dest_recorded(&p->dest, p->o->name, &pulled, hash)) return PROG_OK;
     if (p->version < pulled)
         return prog_fail(
             PROG_REFUSED,
@@ -451,7 +463,8 @@ static int take_reply(pull *p, const dx_hbtp_result *r)
         dx_reactor_stop(&p->reactor);
         return PROG_OK;
     }
-    if (p->outcome == DXUP_PATCHED && !p->have_kind)
+    if (p->of && !pull_reply_get_known_base(&v)) p->have_size = 0; /* a patch of nothing */
+    if (p->outcome == DXUP_PATCHED && !p->have_kind && !p->of)
         return prog_fail(PROG_DAMAGED, "the server sends a patch, but there is no base");
     if (p->outcome == DXUP_FULL && p->wire_size != p->size)
         return prog_fail(PROG_DAMAGED, "the reply contradicts itself");
@@ -471,6 +484,23 @@ static void on_result(dx_hbtp_session *session, const dx_hbtp_result *r)
     p->moved_ns = dx_reactor_now_ns(&p->reactor);
     int status = r->error ? remote_failed(p, r) : take_reply(p, r);
     if (status) fail(p, status);
+}
+
+static int send_details_request(pull *p)
+{
+    uint8_t request[512];
+    range_request_writer w;
+    size_t size = 0;
+    range_request_begin(&w, request, sizeof request, DX_TELEPORT_BARE);
+    range_request_set_offset(&w, p->have_kind ? p->from : 0);
+    range_request_set_target(&w, p->of->hash);
+    range_request_set_have(&w, p->have);
+    range_request_put_name(&w, p->o->name, strlen(p->o->name));
+    int error = range_request_finish(&w, &size);
+    if (error) return prog_fail(PROG_USAGE, "'%s': %s", p->o->name, dx_teleport_error_name(error));
+    error = dx_hbtp_call(dx_link_session(&p->links, p->id), DXUP_RPC_DETAILS, request, size,
+                         UINT64_MAX, NULL, NULL);
+    return error ? prog_fail(PROG_NETWORK, "%s", dx_hbtp_error_name(error)) : PROG_OK;
 }
 
 static int send_request(pull *p)
@@ -509,7 +539,7 @@ static void on_opened(dx_link *l, dx_link_id id)
     assert(id == p->id && !p->opened);
     p->opened = true;
     p->moved_ns = dx_reactor_now_ns(&p->reactor);
-    int status = send_request(p);
+    int status = p->of ? send_details_request(p) : send_request(p);
     if (status) fail(p, status);
 }
 
@@ -634,8 +664,7 @@ static void print_summary(const pull *p)
     }
 }
 
-/* *again: the staging file of an earlier pull was damaged; it is removed, so try once more. */
-static int pull_once(const dxup_options *o, bool *again)
+static pull *open_pull(const dxup_options *o)
 {
     pull *p = prog_alloc(sizeof *p);
     memset(p, 0, sizeof *p);
@@ -644,17 +673,11 @@ static int pull_once(const dxup_options *o, bool *again)
     p->dest.fd = -1;
     p->dest.entry_fd = -1;
     p->started_ns = prog_now_ns();
-    int status = PROG_OK;
-    if (dx_reactor_address_parse(&p->address, o->address))
-        status = prog_fail(PROG_USAGE, "'%s' is not a numeric ADDR:PORT, such as 127.0.0.1:7000",
-                           o->address);
-    if (!status) status = look_at_destination(p);
-    if (!status) status = prog_dest_find_staging(&p->dest, o->path, &p->has_staging);
-    if (!status) status = transfer(p);
-    if (!status) status = record_version(p);
-    if (!status) print_summary(p);
-    *again = status == PROG_DAMAGED && p->kept;
-    p->dest.keep = status == PROG_NETWORK && keeps(p) && p->next;
+    return p;
+}
+
+static void close_pull(pull *p)
+{
     if (p->dest_open) prog_dest_abandon(&p->dest);
     if (p->base_fd >= 0) os_close(p->base_fd);
     prog_windows_close(&p->base);
@@ -662,6 +685,113 @@ static int pull_once(const dxup_options *o, bool *again)
     free(p->links_memory);
     free(p->reactor_memory);
     free(p);
+}
+
+/* Replace the destination. */
+static int replace(pull *p)
+{
+    assert(p->complete && p->dest_open);
+    if (p->base_fd >= 0) os_close(p->base_fd); /* Windows cannot replace an open file */
+    p->base_fd = -1;
+    return prog_dest_commit(&p->dest);
+}
+
+/* >>details ------------------------------------------------------------ */
+#ifndef DXUP_NO_SNAPSHOTS
+/* Give the directory what the file of details says. live: the destination itself. */
+static int settle(pull *p, const char *path, bool live)
+{
+    os_info info;
+    int file = os_open(path);
+    if (file < 0 || os_info_of(file, &info) < 0) return prog_fail_errno("%s", path);
+    const void *bytes = info.size <= DXUP_DETAILS_MAX ? os_map(file, (size_t)info.size) : NULL;
+    os_close(file);
+    if (!bytes) return prog_fail(PROG_SYSTEM, "%s: cannot be read", path);
+    dxup_settle_desc desc = {.bytes = bytes, .size = (size_t)info.size, .live = live,
+                             .folder = live ? os_open_folder(p->o->path) : p->dest.fd,
+                             .leave = p->o->leave, .report = dxup_report_open()};
+    desc.leave.owner = !p->o->owner;
+    int status = dxup_settle(&desc);
+    if (live) os_close(desc.folder);
+    else if (!status) status = prog_dest_filled(&p->dest, desc.mode);
+    p->partial = dxup_report_close(desc.report, p->o->path);
+    os_unmap(bytes, (size_t)info.size);
+    return status;
+}
+
+/* Pull the details of what `of` has pulled into the file at path. *changed: they were others. */
+static int pull_details(pull *of, const char *path, uint64_t base, bool *changed)
+{
+    dxup_options o = *of->o;
+    o.path = path;
+    o.connections = 0;
+    pull *p = open_pull(&o);
+    p->of = of;
+    p->from = base;
+    p->address = of->address;
+    int status = look_at_destination(p);
+    if (!status) status = prog_dest_find_staging(&p->dest, path, &p->has_staging);
+    p->has_staging = false; /* what a killed pull left of them is not worth resuming */
+    if (!status) status = transfer(p);
+    if (!status && p->complete) status = replace(p);
+    *changed = p->complete;
+    of->sent += p->sent;
+    of->received += p->received;
+    if (p->none) {
+        prog_warn("%s: the server has only the content of it: no times, links, attributes",
+                  of->o->path);
+        status = PROG_OK;
+    }
+    close_pull(p);
+    return status;
+}
+
+/* Besides its content. What is there already is looked at only when the version is another. */
+static int restore_details(pull *p)
+{
+    char path[PROG_PATH_SIZE_MAX + 64];
+    uint8_t hash[PROG_HASH_SIZE];
+    uint64_t base = 0;
+    bool changed = false;
+    const char *slash = strrchr(p->dest.path, '/');
+    int front = slash ? (int)(slash + 1 - p->dest.path) : 0;
+    snprintf(path, sizeof path, "%.*s.%s.dxup.details", front, p->dest.path,
+             p->dest.path + front);
+    if (!prog_dest_recorded(&p->dest, p->o->name, &base, hash)) base = 0;
+    if (!p->complete && (base == p->version || (base > p->version && !p->o->force)))
+        return PROG_OK;
+    int status = pull_details(p, path, base, &changed);
+    os_info info;
+    if (status || (!p->complete && !changed) || os_look(path, false, &info) < 0) return status;
+    return settle(p, path, !p->complete);
+}
+#else
+static int restore_details(pull *p)
+{
+    (void)p;
+    return PROG_OK;
+}
+#endif
+
+/* *again: the staging file of an earlier pull was damaged; it is removed, so try once more. */
+static int pull_once(const dxup_options *o, bool *again)
+{
+    pull *p = open_pull(o);
+    int status = PROG_OK;
+    if (dx_reactor_address_parse(&p->address, o->address))
+        status = prog_fail(PROG_USAGE, "'%s' is not a numeric ADDR:PORT, such as 127.0.0.1:7000",
+                           o->address);
+    if (!status) status = look_at_destination(p);
+    if (!status) status = prog_dest_find_staging(&p->dest, o->path, &p->has_staging);
+    if (!status) status = transfer(p);
+    if (!status && p->kind == PROG_TREE) status = restore_details(p);
+    if (!status && p->complete) status = replace(p);
+    if (!status) status = record_version(p);
+    if (!status) print_summary(p);
+    *again = status == PROG_DAMAGED && p->kept;
+    p->dest.keep = status == PROG_NETWORK && keeps(p) && p->next;
+    if (!status) status = p->partial;
+    close_pull(p);
     return status;
 }
 

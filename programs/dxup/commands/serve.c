@@ -58,6 +58,7 @@ typedef struct connection {
     uint16_t           sequence;    /* of the request */
     uint32_t           transfer;    /* number of the transfer, in its chunks */
     dxup_version       base;
+    bool               known;       /* it is what the client has */
     dxup_version       target;
     dxup_patch         patch;       /* the source of the bytes: a patch in memory, or its plan */
     dxup_content      *content;     /* the target, if it is sent whole or a plan copies from it */
@@ -167,7 +168,7 @@ static int start_from_base(connection *c, uint16_t sequence)
     dxup_patches *patches = c->worker->server->patches;
     switch (dxup_patches_get(patches, &c->base, &c->target, &c->patch)) {
     case DXUP_PATCH_PENDING: return DX_HBTP_LATER;
-    case DXUP_PATCH_NONE: return start_full(c, sequence, true);
+    case DXUP_PATCH_NONE: return start_full(c, sequence, c->known);
     case DXUP_PATCH_READY: break;
     }
     memset(&c->cursor, 0, sizeof c->cursor);
@@ -176,7 +177,7 @@ static int start_from_base(connection *c, uint16_t sequence)
         result = DX_HBTP_STATUS_BAD_REQUEST;
     else if (c->patch.plan && dxup_content_open(&c->content, c->worker->store, &c->target))
         result = DX_HBTP_STATUS_INTERNAL;
-    if (!result) result = reply_outcome(c, sequence, DXUP_PATCHED, true, c->patch.size);
+    if (!result) result = reply_outcome(c, sequence, DXUP_PATCHED, c->known, c->patch.size);
     /* A plan is read from its front on: pass what is before the range. */
     if (!result && c->patch.plan && c->range &&
         dxup_plan_read(c->patch.plan, &c->cursor, c->content, NULL, (size_t)c->from))
@@ -245,6 +246,7 @@ static int on_pull(const dx_hbtp_context *context)
     c->ranges = flags & DXUP_RANGES;
     pull_request_copy_have(&v, 0, have, sizeof have);
     bool known = flags & DXUP_HAVE && !dxup_content_find_hash(w->store, name, have, &c->base);
+    c->known = known;
     if (known && !memcmp(c->base.hash, c->target.hash, PROG_HASH_SIZE) &&
         c->base.kind == c->target.kind)
         return reply_outcome(c, sequence, DXUP_UNCHANGED, true, 0);
@@ -255,6 +257,58 @@ static int on_pull(const dx_hbtp_context *context)
     c->waiting = result == DX_HBTP_LATER;
     c->sequence = sequence;
     return result;
+}
+
+/* The details of a version, as a patch of those that the client has, or of nothing: that is how
+   they are compressed. */
+static int start_details(connection *c, const char *name, uint64_t base, const uint8_t *have)
+{
+    worker *w = c->worker;
+    bool known = base && !dxup_version_find(w->store, name, base, &c->base) && c->base.snapshot &&
+                 !dxup_content_details(w->store, &c->base) &&
+                 !memcmp(c->base.hash, have, PROG_HASH_SIZE);
+    if (dxup_content_details(w->store, &c->target)) return DX_HBTP_STATUS_INTERNAL;
+    if (known && !memcmp(c->target.hash, have, PROG_HASH_SIZE))
+        return reply_outcome(c, c->sequence, DXUP_UNCHANGED, true, 0);
+    if (!known) {
+        dx_cas_id nothing;
+        dx_cas_hash("", 0, &nothing);
+        c->base = c->target;
+        c->base.size = 0;
+        memcpy(c->base.hash, nothing.bytes, PROG_HASH_SIZE);
+    }
+    c->known = known;
+    int result = begin_transfer(c, start_from_base(c, c->sequence));
+    c->waiting = result == DX_HBTP_LATER;
+    return result;
+}
+
+static int on_details(const dx_hbtp_context *context)
+{
+    connection *c = context->session->desc.user;
+    worker *w = c->worker;
+    uint8_t target[PROG_HASH_SIZE], have[PROG_HASH_SIZE];
+    char name[PROG_NAME_SIZE_MAX + 1];
+    range_request_view v;
+    if (c->active || c->waiting) return DX_HBTP_EAGAIN;
+    if (range_request_open_bare(&v, context->payload, context->payload_size, DXUP_WIRE_VERSION))
+        return DX_HBTP_STATUS_BAD_REQUEST;
+    dx_teleport_string text = range_request_get_name(&v);
+    if (!text.size || text.size > PROG_NAME_SIZE_MAX || memchr(text.data, 0, text.size))
+        return DX_HBTP_STATUS_BAD_REQUEST;
+    memcpy(name, text.data, text.size);
+    name[text.size] = 0;
+    if (dxup_store_refresh(&w->store)) return DX_HBTP_STATUS_INTERNAL;
+    range_request_copy_target(&v, 0, target, sizeof target);
+    range_request_copy_have(&v, 0, have, sizeof have);
+    int status = dxup_content_find(w->store, name, 0, &c->target);
+    if (!status && memcmp(c->target.hash, target, sizeof target) != 0)
+        status = dxup_content_find_hash(w->store, name, target, &c->target);
+    if (status || !c->target.snapshot) return DX_HBTP_STATUS_NOT_FOUND;
+    c->from = c->range = 0;
+    c->ranges = false;
+    c->sequence = context->frame->sequence;
+    return start_details(c, name, range_request_get_offset(&v), have);
 }
 
 /* A range of a version or patch that a pull announced. While one is sent, the next request waits in
@@ -283,6 +337,7 @@ static int on_range(const dx_hbtp_context *context)
     if (dxup_content_find_hash(w->store, name, target, &c->target) ||
         (patched && dxup_content_find_hash(w->store, name, have, &c->base)))
         return DX_HBTP_STATUS_NOT_FOUND;
+    c->known = patched;
     c->from = range_request_get_offset(&v);
     c->range = range_request_get_size(&v);
     c->sequence = context->frame->sequence;
@@ -465,6 +520,7 @@ static int open_links(worker *w)
     dx_hbtp_router_set(&w->router, DX_HBTP_OP_HELLO, on_hello, (void *)&dxup_hello);
     dx_hbtp_router_set_method(&w->router, DXUP_RPC_PULL, on_pull, NULL);
     dx_hbtp_router_set_method(&w->router, DXUP_RPC_RANGE, on_range, NULL);
+    dx_hbtp_router_set_method(&w->router, DXUP_RPC_DETAILS, on_details, NULL);
     desc.links_max = (uint32_t)w->connections_max + REFUSED_AT_ONCE;
     desc.out_size = OUT_SIZE;
     desc.block_count = desc.links_max < BLOCKS_MAX / 2 ? 2 * desc.links_max : BLOCKS_MAX;

@@ -21,7 +21,8 @@ enum {
     GC       = 1 << DXUP_GC,
     SERVE    = 1 << DXUP_SERVE,
     PULL     = 1 << DXUP_PULL,
-    TREES    = PUBLISH | CHECKOUT /* what a directory has besides content can be left out */
+    WRITERS  = CHECKOUT | PULL,
+    TREES    = PUBLISH | WRITERS /* what a directory has besides content can be left out */
 };
 
 static const prog_command commands[DXUP_COMMANDS] = {
@@ -134,10 +135,13 @@ static const prog_option options[] = {
     {"--workers", PROG_OPTION_NUMBER, FIELD(workers), .min = 1, .max = OS_WORKERS_MAX,
      .commands = PUBLISH | CHECKOUT | SERVE, .value = "N",
      .help = "threads (default: one for each processor)"},
-    {"--no-owner", PROG_OPTION_FLAG, FIELD(leave.owner), .commands = TREES,
-     .help = "leave out owners, and with them setuid and\nsetgid bits, capabilities and devices; on\n"
-             "checkout, owners and devices need root"},
-    {"--no-times", PROG_OPTION_FLAG, FIELD(leave.times), .commands = CHECKOUT,
+    {"--no-owner", PROG_OPTION_FLAG, FIELD(leave.owner), .commands = PUBLISH | CHECKOUT,
+     .help = "leave out owners, and with them setuid and\nsetgid bits, capabilities and devices;\n"
+             "checkout needs root for owners and devices"},
+    {"--owner", PROG_OPTION_FLAG, FIELD(owner), .commands = PULL,
+     .help = "restore owners (as root), setuid and\nsetgid bits, capabilities and devices:\n"
+             "whoever publishes can take over this machine"},
+    {"--no-times", PROG_OPTION_FLAG, FIELD(leave.times), .commands = WRITERS,
      .help = "leave out modification times"},
     {"--no-xattrs", PROG_OPTION_FLAG, FIELD(leave.xattrs), .commands = TREES,
      .help = "leave out extended attributes and access\ncontrol lists"},
@@ -196,7 +200,7 @@ static const prog_exit exits[] = {
     {PROG_SYSTEM, 0, "system error: disk full, permission, memory, port taken"},
     {PROG_REFUSED, PUBLISH | CHECKOUT | TAG | RM | GC | PULL,
      "refused, because data would be lost or another process is writing"},
-    {PROG_PARTIAL, CHECKOUT, "done, but what is listed could not be restored"},
+    {PROG_PARTIAL, WRITERS, "done, but what is listed could not be restored"},
 };
 
 const prog_program dxup_program = {

@@ -17,8 +17,8 @@ enum {
     DXUP_RANGES = 4
 };
 
-/* numbers of RPC methods */
-enum { DXUP_RPC_PULL = 1, DXUP_RPC_RANGE = 2 };
+/* numbers of RPC methods; that of details takes a range request, and answers like pull */
+enum { DXUP_RPC_PULL = 1, DXUP_RPC_RANGE = 2, DXUP_RPC_DETAILS = 3 };
 
 enum { DXUP_RANGE_SIZE = 1 << 20, DXUP_RANGES_FROM = 4 << 20 };
 
@@ -46,8 +46,11 @@ enum dxup_outcome {
     F(bool, known_base)                     \
     A(u8, hash, 32)
 
-/* FileChunks with this transfer and these bytes are to follow an empty response, the last one
-   with FINAL. */
+/* For details: of the tree whose content is target. The client has those of the version that is
+   number offset, and their hash is have; known_base in the reply says whether they are the base of
+   the patch, which else has an empty one.
+   For ranges: FileChunks with this transfer and these bytes are to follow an empty response, the
+   last one with FINAL. */
 #define DXUP_RANGE_REQUEST(F, S, A, ...) \
     F(u64, offset)                       \
     F(u32, size)                         \

@@ -65,6 +65,7 @@ typedef struct dxup_version {
     /* BLAKE3-256 of the content; zeros: not computed yet (tree/content.h does) */
     uint8_t  hash[PROG_HASH_SIZE];
     bool     snapshot;             /* a tree whose root is a snapshot */
+    bool     details;              /* not its content, but what it has besides (tree/details.h) */
     uint64_t tagged;               /* of a tag, NAME@TAG: the version of NAME; else 0 */
 } dxup_version;
 

@@ -22,6 +22,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #ifdef __linux__
+#include <sys/sysmacros.h>
 #include <sys/xattr.h>
 #endif
 
@@ -141,7 +142,10 @@ static int restore_xattrs(dxup_report *report, dxup_store *s, const dxup_leave *
     uint32_t large;
     if (leave->xattrs || !e->extra_size) return PROG_OK;
     uint8_t *buffer = NULL;
-    if (dx_tree_read_object(e, DX_TREE_XATTRS, &large)) buffer = prog_alloc(DX_TREE_EXTRA_SIZE_MAX);
+    bool object = dx_tree_read_object(e, DX_TREE_XATTRS, &large) != NULL;
+    if (object && t->xattrs) return apply_xattrs(report, leave, t, t->xattrs, large);
+    assert(s || !object);
+    if (object) buffer = prog_alloc(DX_TREE_EXTRA_SIZE_MAX);
     int status = dxup_extra_read(s, e, DX_TREE_XATTRS, buffer, &bytes, &size);
     if (!status && size) status = apply_xattrs(report, leave, t, bytes, size);
     free(buffer);
@@ -182,7 +186,19 @@ static void apply_owner(dxup_report *report, const dxup_leave *leave, const dxup
     if (bad < 0) dxup_report_add(report, t->path, t->name, "its owner", errno);
 }
 
-static int apply_time(const dxup_leave *leave, const dxup_target *t, const dx_tree_entry *e)
+int dxup_make_special(int dir, const char *name, const dx_tree_entry *e)
+{
+    uint32_t major_number = 0, minor_number = 0;
+    mode_t type = S_IFIFO;
+    bool device = e->type != DX_TREE_FIFO;
+    if (device) type = e->type == DX_TREE_CHAR ? S_IFCHR : S_IFBLK;
+    if (device && geteuid() != 0) return EPERM;
+    dx_tree_read_device(e, &major_number, &minor_number);
+    dev_t number = device ? makedev(major_number, minor_number) : 0;
+    return mknodat(dir, name, type | (e->mode & 01777), number) < 0 ? errno : 0;
+}
+
+int dxup_apply_time(const dxup_leave *leave, const dxup_target *t, const dx_tree_entry *e)
 {
     struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {0}};
     if (leave->times) return PROG_OK;
@@ -209,6 +225,6 @@ int dxup_apply(dxup_report *report, dxup_store *s, const dxup_leave *leave, cons
         if (t->fd >= 0 && fchmod(t->fd, (mode_t)mode) < 0)
             return prog_fail_errno("%s/%s: its mode", t->path, t->name);
     }
-    return apply_time(leave, t, e);
+    return dxup_apply_time(leave, t, e);
 }
 #endif

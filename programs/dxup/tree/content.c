@@ -2,6 +2,8 @@
    stream of a snapshot (stream.c). Also computes and caches the hashes of such streams. */
 #include "content.h"
 
+#include "details.h"
+
 #include "../store/file.h"
 #include "tree.h"
 
@@ -12,10 +14,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct dxup_content { /* exactly one of the two is open */
+struct dxup_content { /* exactly one of the three is open */
     dxup_store       *store;  /* of the stream */
     dxup_stream      *stream;
     dxup_file_reader *file;
+    uint8_t          *details;
+    size_t            size;   /* of these */
 };
 
 /* >>read --------------------------------------------------------------- */
@@ -31,11 +35,25 @@ static int open_stream(dxup_content *c, dxup_store *s, const dxup_version *v)
     return PROG_OK;
 }
 
+static int open_details(dxup_content *c, dxup_store *s, const dxup_version *v)
+{
+    assert(v->snapshot);
+    if (!v->size) { /* nothing yet */
+        c->details = prog_alloc(1);
+        return PROG_OK;
+    }
+    int status = dxup_details_make(s, v->root, &c->details, &c->size);
+    if (!status && c->size != v->size) status = prog_fail(PROG_DAMAGED, "%s is damaged", v->name);
+    return status;
+}
+
 int dxup_content_open(dxup_content **out, dxup_store *s, const dxup_version *v)
 {
     dxup_content *c = prog_alloc(sizeof *c);
     memset(c, 0, sizeof *c);
-    int status = v->snapshot ? open_stream(c, s, v) : dxup_file_reader_open(&c->file, s, v);
+    int status;
+    if (v->details) status = open_details(c, s, v);
+    else status = v->snapshot ? open_stream(c, s, v) : dxup_file_reader_open(&c->file, s, v);
     if (status) dxup_content_close(c);
     else *out = c;
     return status;
@@ -43,14 +61,33 @@ int dxup_content_open(dxup_content **out, dxup_store *s, const dxup_version *v)
 
 int dxup_content_read(dxup_content *c, uint64_t offset, void *out, size_t size)
 {
+    if (c->details) {
+        assert(offset <= c->size && size <= c->size - offset);
+        memcpy(out, c->details + offset, size);
+        return PROG_OK;
+    }
     assert(!c->stream != !c->file);
     if (c->stream) return dxup_stream_read(c->stream, offset, out, size);
     return dxup_file_reader_read(c->file, offset, out, size);
 }
 
+/* Details lie in memory: their chunks are pieces of it. */
+static int details_chunk(const dxup_content *c, uint64_t offset, uint8_t id[PROG_HASH_SIZE],
+                         uint64_t *start, uint64_t *size)
+{
+    dx_cas_id hash;
+    assert(offset < c->size);
+    *start = offset - offset % PROG_IO_SIZE;
+    *size = c->size - *start < PROG_IO_SIZE ? c->size - *start : PROG_IO_SIZE;
+    dx_cas_hash(c->details + *start, (size_t)*size, &hash);
+    memcpy(id, hash.bytes, PROG_HASH_SIZE);
+    return PROG_OK;
+}
+
 int dxup_content_chunk(dxup_content *c, uint64_t offset, uint8_t id[PROG_HASH_SIZE],
                        uint64_t *start, uint64_t *size)
 {
+    if (c->details) return details_chunk(c, offset, id, start, size);
     assert(!c->stream != !c->file);
     if (c->stream) return dxup_stream_chunk(c->stream, offset, id, start, size);
     return dxup_file_reader_chunk(c->file, offset, id, start, size);
@@ -61,6 +98,7 @@ void dxup_content_close(dxup_content *c)
     if (!c) return;
     dxup_stream_close(c->stream);
     dxup_file_reader_close(c->file);
+    free(c->details);
     dxup_store_close(c->store);
     free(c);
 }
@@ -141,6 +179,24 @@ int dxup_content_hash(dxup_store *s, dxup_version *v)
     if (status) return status;
     dx_cas_blake3_final(&hasher, v->hash, sizeof v->hash);
     keep(v);
+    return PROG_OK;
+}
+
+int dxup_content_details(dxup_store *s, dxup_version *v)
+{
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    dx_cas_id id;
+    assert(v->snapshot);
+    int status = dxup_details_make(s, v->root, &bytes, &size);
+    if (status) return status;
+    dx_cas_hash(bytes, size, &id);
+    free(bytes);
+    v->details = true;
+    v->kind = PROG_FILE;
+    v->mode = 0600;
+    v->size = size;
+    memcpy(v->hash, id.bytes, PROG_HASH_SIZE);
     return PROG_OK;
 }
 

@@ -24,6 +24,10 @@ int  dxup_content_stream(dxup_store *s, const dxup_version *v, prog_sink *sink, 
 int  dxup_content_hash(dxup_store *s, dxup_version *v);
 /* dxup_version_find() with the hash of the content. */
 int  dxup_content_find(dxup_store *s, const char *name, uint64_t version, dxup_version *out);
+/* *v, which is a snapshot, becomes what it has besides its content (tree/details.h), with the size
+   and the hash of that: it can be opened, read and patched like a content. size 0: nothing, the
+   base of a first patch. */
+int  dxup_content_details(dxup_store *s, dxup_version *v);
 /* The newest version of name with this content; of a tag: of the name that it belongs to.
    PROG_NOT_FOUND comes without a message. */
 int dxup_content_find_hash(dxup_store *s, const char *name, const uint8_t hash[PROG_HASH_SIZE],

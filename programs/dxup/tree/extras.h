@@ -83,7 +83,9 @@ void dxup_finder_open(dxup_finder *f, dxup_store *s, const dx_tree_entry *root);
 void dxup_finder_close(dxup_finder *f);
 /* *out holds until the next call. PROG_DAMAGED: there is none. */
 int  dxup_finder_find(dxup_finder *f, const char *path, dx_tree_entry *out);
-/* The path of the earlier name of e, which has the path `name`, checked to be the same file. */
+/* The path of the earlier name of e, which has the path `name`. PROG_DAMAGED: there can be none. */
+int  dxup_same_path(const dx_tree_entry *e, const char *name, char path[PROG_PATH_SIZE_MAX + 1]);
+/* The same, checked to be the same file. */
 int  dxup_finder_same(dxup_finder *f, const dx_tree_entry *e, const char *name,
                       char path[PROG_PATH_SIZE_MAX + 1]);
 /* Make dir/name another name of the file at path below the directory root, without following a
@@ -102,9 +104,13 @@ typedef struct dxup_target {
     int         dir;
     const char *name;
     const char *path; /* of the directory, for the report */
+    const uint8_t *xattrs; /* those that the entry has in an object; NULL: in the store */
 } dxup_target;
 int dxup_apply(dxup_report *report, dxup_store *s, const dxup_leave *leave, const dxup_target *t,
                const dx_tree_entry *e, const dxup_belongs *belongs);
+int dxup_apply_time(const dxup_leave *leave, const dxup_target *t, const dx_tree_entry *e);
+/* Make a fifo or a device, with its mode: 0, or errno. */
+int dxup_make_special(int dir, const char *name, const dx_tree_entry *e);
 /* Is there something to apply to a file that was made with its mode? Its time comes besides. */
 bool dxup_apply_needed(const dxup_leave *leave, const dx_tree_entry *e,
                        const dxup_belongs *belongs);

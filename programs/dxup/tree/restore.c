@@ -16,9 +16,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#ifdef __linux__
-#include <sys/sysmacros.h>
-#endif
 
 enum { JOBS = 32, JOB_FILES = 64, JOB_BYTES = 1 << 20, THREADS_MAX = 16 };
 
@@ -341,15 +338,9 @@ static int make_link(restorer *r, const folder *f, const char *name, const dx_tr
 static int make_special(restorer *r, const folder *f, const char *name, const dx_tree_entry *e,
                         const dxup_belongs *belongs)
 {
-    uint32_t major_number = 0, minor_number = 0;
-    mode_t type = S_IFIFO;
     bool device = e->type != DX_TREE_FIFO;
     if (r->leave.specials || (device && r->leave.owner)) return PROG_OK;
-    if (device) type = e->type == DX_TREE_CHAR ? S_IFCHR : S_IFBLK;
-    dx_tree_read_device(e, &major_number, &minor_number);
-    dev_t number = device ? makedev(major_number, minor_number) : 0;
-    int error = device && geteuid() != 0 ? EPERM : 0;
-    if (!error && mknodat(f->fd, name, type | (e->mode & 01777), number) < 0) error = errno;
+    int error = dxup_make_special(f->fd, name, e);
     if (error == EEXIST) return prog_fail_errno("%s", r->path);
     if (error) dxup_report_add(r->report, f->path, name, device ? "a device" : "a fifo", error);
     if (e->mode & 06000) dxup_report_add(r->report, f->path, name, "its setuid or setgid bit", 0);

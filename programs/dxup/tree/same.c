@@ -110,15 +110,13 @@ static bool is_same(const dx_tree_entry *a, const dx_tree_entry *b)
     return !a->size || !memcmp(a->data, b->data, (size_t)a->size);
 }
 
-int dxup_finder_same(dxup_finder *f, const dx_tree_entry *e, const char *name,
-                     char path[PROG_PATH_SIZE_MAX + 1])
+int dxup_same_path(const dx_tree_entry *e, const char *name, char path[PROG_PATH_SIZE_MAX + 1])
 {
-    dx_tree_entry first;
     const void *down = NULL;
     unsigned up = 0;
     size_t size = 0, kept = strlen(name);
     bool has = dx_tree_read_same(e, &up, &down, &size);
-    assert(has && kept <= PROG_PATH_SIZE_MAX);
+    assert(has && kept && kept <= PROG_PATH_SIZE_MAX);
     (void)has;
     for (up++; up; up--) { /* without this name, and so many directories */
         if (!kept) return no_such_name("directory above the root");
@@ -131,7 +129,17 @@ int dxup_finder_same(dxup_finder *f, const dx_tree_entry *e, const char *name,
     memcpy(path + kept, down, size);
     path[kept + size] = 0;
     if (prog_compare_paths(path, name) >= 0) return no_such_name("name that comes first");
-    int status = dxup_finder_find(f, path, &first);
+    return PROG_OK;
+}
+
+int dxup_finder_same(dxup_finder *f, const dx_tree_entry *e, const char *name,
+                     char path[PROG_PATH_SIZE_MAX + 1])
+{
+    dx_tree_entry first;
+    size_t size;
+    int status = dxup_same_path(e, name, path);
+    if (status) return status;
+    status = dxup_finder_find(f, path, &first);
     if (status) return status;
     if (dx_tree_find_extra(&first, DX_TREE_SAME, &size) || !is_same(&first, e))
         return prog_fail(PROG_DAMAGED, "a snapshot in the store is malformed: %s is another file",
