@@ -514,6 +514,33 @@ DX_TEST(flash_streams_that_end_early)
     drop(&p);
 }
 
+/* A slot into which what comes out does not fit, whatever the patch says of the room that it needs: refused before anything is touched. */
+DX_TEST(flash_a_slot_smaller_than_the_target)
+{
+    uint64_t state = 22;
+    pair p;
+    bool changed;
+    memset(&p, 0, sizeof p);
+    p.base_size = 200;
+    p.target_size = 1500;
+    p.base = (uint8_t *)malloc(p.base_size);
+    p.target = (uint8_t *)malloc(p.target_size);
+    for (size_t i = 0; i < p.target_size; i++) p.target[i] = (uint8_t)(dx_test_random(&state) & 255);
+    memcpy(p.base, p.target, p.base_size);
+    make(&p, 256, 2);
+    const size_t need = pages(p.target_size, p.page);
+    for (uint32_t gap = 1; gap < 8; gap++) {
+        dx_patch_p_store32(p.patch + 128, gap);
+        seal(p.patch, p.patch_size);
+        for (size_t room = 1; room < need; room++) {
+            DX_CHECK_EQ(apply_to(&p, p.patch, p.patch_size, p.base, p.base_size, &changed, room * p.page, (uint32_t)p.page),
+                        DX_PATCH_ENOSPACE);
+            DX_CHECK(!changed);
+        }
+    }
+    drop(&p);
+}
+
 DX_TEST(flash_vector)
 {
     (void)c;
