@@ -1003,23 +1003,56 @@ static void dx_cas_p_blake3_compress(uint32_t out[16], const uint32_t cv[8],
 #define DX_CAS_P_B3_FIRST(flags) ((uint32_t)(flags) << 8)
 #define DX_CAS_P_B3_LAST(flags) ((uint32_t)(flags) << 16)
 
+/* A chain of blocks, `size` bytes of each count. out: chaining value in the first 8 words, all 16
+   are the output of a root. flags are packed. out may be cv. */
+static void dx_cas_p_b3_chain(uint32_t out[16], const uint32_t cv[8], const uint8_t *in,
+                              size_t blocks, uint32_t size, uint64_t counter, uint32_t flags)
+{
+    size_t i;
+    DX_CAS_ASSERT(blocks > 0 && size <= 64);
+    for (i = 0; i < blocks; i++, cv = out) {
+        uint32_t first = i == 0 ? flags >> 8 : 0;
+        uint32_t last = i + 1 == blocks ? flags >> 16 : 0;
+        dx_cas_p_blake3_compress(out, cv, in + 64 * i, size, counter, (flags | first | last) & 255);
+    }
+}
+
+/* Words to little-endian bytes; downwards, so that out may be words. */
+static void dx_cas_p_store_words(uint8_t *out, const uint32_t *words, unsigned count)
+{
+    DX_CAS_ASSERT(count <= 16);
+    while (count-- > 0) dx_cas_p_store32(out + 4 * count, words[count]);
+}
+
 /* >>simd ---------------------------------------------------------------
-   BLAKE3 hashes chunks of 1024 bytes independently of each other, so that a vector of N words can
-   hash N of them at once: word i of the state of all N inputs is one vector, and lane l of all 16
-   vectors is the state of input l.
+   BLAKE3 hashes chunks of 1024 bytes independently of each other, and so the nodes of each level of
+   its tree. Vectors compress several inputs at once, in one of two arrangements. By lanes: word i
+   of the state of all N inputs is one vector, lane l of all 16 vectors is the state of input l, and
+   the rest is the scalar code with vectors in place of words. That is the fastest for N inputs:
 
                   lane 0    lane 1          lane N-1
-       v[0]    |  in[0]  |  in[1]  |  ...  |  in[N-1]  |     the scalar code, with vectors in
-       v[1]    |         |         |       |           |     place of words, does the rest
-       ...
-       v[15]   |         |         |       |           |
+       v[0]    |  in[0]  |  in[1]  |  ...  |  in[N-1]  |
+       v[1]    |         |         |       |           |     Inputs lie in memory the other way
+       ...                                                   round, so their words are transposed
+       v[15]   |         |         |       |           |     in squares of four by four.
 
-   Inputs lie in memory the other way round, 16 words of one input behind each other. So a block of
-   each is loaded in rows of four words, and squares of four by four words are transposed.
+   By rows, for fewer inputs: the state is a matrix, each row of which is four words of a vector; a
+   step takes all columns or all diagonals. Vectors of 8 or 16 words hold the rows of two or four
+   inputs; with two vectors a row, the steps of one run while the other's wait for their results:
 
-   16 lanes need AVX-512, 8 AVX2, both found at run time; 4 lanes need SSE2, NEON or wasm, which
-   the compiler's target says. A chain of blocks, in which each needs the one before, has nothing
-   side by side: there the four words of a row of the state are one vector (DX_CAS_P_B3_ROWS). */
+                one input       another              To get from columns to diagonals the other
+       v[0]    0  1  2  3  |  0  1  2  3             rows are shifted against the second one,
+       v[4]    4  5  6  7  |  4  5  6  7             which stays: it is the last to be computed,
+       v[8]    8  9 10 11  |  8  9 10 11             and nothing has to wait for it. The words
+       v[12]  12 13 14 15  | 12 13 14 15             of the message change places in registers.
+
+       inputs               1          2            3 and 4      5 to 8     9 to 16
+       the target alone     words      words        4 lanes
+       SSE4.1               rows of 1  2 rows of 1  4 lanes
+       AVX2                 rows of 1  rows of 2    2 rows of 2  8 lanes
+       AVX-512              rows of 1  rows of 2    rows of 4    8 lanes    16 lanes
+
+   The target alone is SSE2, NEON or wasm; what the CPU has beyond is found at run time. */
 #if defined(__has_builtin) && !defined(DX_CAS_SMALL) && (!defined(DX_CAS_LANES) || DX_CAS_LANES > 1)
   #if __has_builtin(__builtin_shufflevector) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ && \
       (defined(__SSE2__) || defined(__ARM_NEON) || defined(__wasm_simd128__))
@@ -1028,146 +1061,331 @@ static void dx_cas_p_blake3_compress(uint32_t out[16], const uint32_t cv[8],
 #endif
 #ifdef DX_CAS_P_SIMD
 typedef struct dx_cas_p_b3_job { /* one call of a kernel */
-    const uint8_t  *in[16];      /* lanes that are not used repeat the first: no branch for them */
+    const uint8_t  *in[16];
     const uint32_t *key;         /* the chaining value that each input begins with */
     uint8_t        *out;         /* the resulting chaining values, out_stride bytes apart */
     size_t          out_stride;
     uint64_t        counter;     /* chunk number of the first input, */
     unsigned        step;        /* and from each to the next: 1 for chunks, 0 for parents */
-    unsigned        blocks;      /* of 64 bytes in each input */
+    unsigned        blocks;      /* of 64 bytes in each input, */
+    uint32_t        size;        /* of which so many count; 64 but for one input */
     uint32_t        flags;       /* of each block, with DX_CAS_P_B3_FIRST and DX_CAS_P_B3_LAST */
+    bool            whole;       /* one input: all 16 words of the last output */
 } dx_cas_p_b3_job;
+typedef void dx_cas_p_b3_kernel(const dx_cas_p_b3_job *job, size_t count);
+#define DX_CAS_P_B3_FLAGS(flags, block, blocks) \
+    ((flags | (block == 0 ? flags >> 8 : 0) | (block + 1 == blocks ? flags >> 16 : 0)) & 255)
+static const uint32_t dx_cas_p_b3_iv[4] = {0x6a09e667u, 0xbb67ae85u, 0x3c6ef372u, 0xa54ff53au};
 
+typedef uint32_t dx_cas_p_v4 __attribute__((vector_size(16)));
+typedef uint32_t dx_cas_p_v8 __attribute__((vector_size(32)));
+typedef uint32_t dx_cas_p_v16 __attribute__((vector_size(64)));
+typedef float dx_cas_p_f8 __attribute__((vector_size(32)));
+typedef float dx_cas_p_f16 __attribute__((vector_size(64)));
 #define DX_CAS_P_TARGET(features) DX_CAS_P_UNCHECKED __attribute__((target(features)))
-#ifdef DX_CAS_LANES /* a test of 16 lanes then runs on any CPU with AVX2 */
-  #define DX_CAS_P_512(features) DX_CAS_P_TARGET("avx2")
-#else
-  #define DX_CAS_P_512 DX_CAS_P_TARGET
-#endif
-/* a0 b0 a1 b1 of the lower or upper halves of each four words: twice, and in squares of four words
-   rows become columns. */
-#define DX_CAS_P_LOW4(a, b) __builtin_shufflevector(a, b, 0, 4, 1, 5)
-#define DX_CAS_P_HIGH4(a, b) __builtin_shufflevector(a, b, 2, 6, 3, 7)
-#define DX_CAS_P_LOW8(a, b) __builtin_shufflevector(a, b, 0, 8, 1, 9, 4, 12, 5, 13)
-#define DX_CAS_P_HIGH8(a, b) __builtin_shufflevector(a, b, 2, 10, 3, 11, 6, 14, 7, 15)
-#define DX_CAS_P_LOW16(a, b) \
-    __builtin_shufflevector(a, b, 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29)
-#define DX_CAS_P_HIGH16(a, b) \
-    __builtin_shufflevector(a, b, 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31)
-/* Sixteen bytes of one input; or of two or four, each the fourth after the last. */
-typedef uint32_t dx_cas_p_row __attribute__((vector_size(16), aligned(1), may_alias));
-#define DX_CAS_P_ROW4(in, at) (*(const dx_cas_p_row *)(const void *)((in)[0] + (at)))
-#define DX_CAS_P_ROW8(in, at) __builtin_shufflevector(DX_CAS_P_ROW4(in, at), \
-    DX_CAS_P_ROW4((in) + 4, at), 0, 1, 2, 3, 4, 5, 6, 7)
-#define DX_CAS_P_ROW16(in, at) __builtin_shufflevector(DX_CAS_P_ROW8(in, at), \
-    DX_CAS_P_ROW8((in) + 8, at), 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
 
-/* One kernel for N lanes: dx_cas_p_b3_xN(job, count) hashes the inputs of the job from the first to
-   the last block and stores the chaining values of `count` of them. TURN is how to rotate by 16 and
-   8 bits, TARGET the instruction set. low and high are the two halves of each lane's counter: a
+/* In each four words the same choice of i, j, k, l from words 0 to 3 of a and 4 to 7 of b. As float
+   where gcc has a one-cycle shuffle for that type alone. */
+#define DX_CAS_P_FOUR(N, g, i) (i) % 4 + (g) + (i) / 4 * (N)
+#define DX_CAS_P_CHOICE(N, g, i, j, k, l) \
+    DX_CAS_P_FOUR(N, g, i), DX_CAS_P_FOUR(N, g, j), DX_CAS_P_FOUR(N, g, k), DX_CAS_P_FOUR(N, g, l)
+#define DX_CAS_P_PICK4(a, b, i, j, k, l) __builtin_shufflevector(a, b, i, j, k, l)
+#define DX_CAS_P_PICK8(a, b, i, j, k, l) (dx_cas_p_v8)__builtin_shufflevector( \
+    (dx_cas_p_f8)a, (dx_cas_p_f8)b, \
+    DX_CAS_P_CHOICE(8, 0, i, j, k, l), DX_CAS_P_CHOICE(8, 4, i, j, k, l))
+#define DX_CAS_P_PICK16(a, b, i, j, k, l) (dx_cas_p_v16)__builtin_shufflevector( \
+    (dx_cas_p_f16)a, (dx_cas_p_f16)b, \
+    DX_CAS_P_CHOICE(16, 0, i, j, k, l), DX_CAS_P_CHOICE(16, 4, i, j, k, l), \
+    DX_CAS_P_CHOICE(16, 8, i, j, k, l), DX_CAS_P_CHOICE(16, 12, i, j, k, l))
+#define DX_CAS_P_MIX(N, a, i, j, k, l) DX_CAS_P_PICK##N(a, a, i, j, k, l)
+/* Sixteen bytes of one input; or of two or four, each `gap` after the last. */
+typedef uint32_t dx_cas_p_row __attribute__((vector_size(16), aligned(1), may_alias));
+#define DX_CAS_P_ROW4(in, gap, at) (*(const dx_cas_p_row *)(const void *)((in)[0] + (at)))
+#define DX_CAS_P_ROW8(in, gap, at) __builtin_shufflevector(DX_CAS_P_ROW4(in, gap, at), \
+    DX_CAS_P_ROW4((in) + (gap), gap, at), 0, 1, 2, 3, 4, 5, 6, 7)
+#define DX_CAS_P_ROW16(in, gap, at) __builtin_shufflevector(DX_CAS_P_ROW8(in, gap, at), \
+    DX_CAS_P_ROW8((in) + 2 * (gap), gap, at), 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
+
+/* What compilers do by themselves to a loop that uses all registers is slow: they compute what is
+   due later first, and spill what they meet. DX_CAS_P_TIGHT(place, x): x is computed here, into a
+   register or memory, and nothing moves across. DX_CAS_P_LOOSE: where registers are plenty. */
+#define DX_CAS_P_TIGHT(place, x) __asm__ volatile("" : place(x))
+#define DX_CAS_P_LOOSE(place, x) (void)0
+
+/* By lanes: half of G for the four columns, or, turned by 1, diagonals. v[8] is in `spilled`, but
+   while it is needed: that leaves one register for the rotations. */
+#define DX_CAS_P_LANES_HALF(TURN, HINT, v, spilled, word, turned, i, first, second)                \
+    DX_CAS_P_UNROLL for (i = 0; i < 4; i++) {                                                      \
+        v[i] += word;                                                                              \
+        HINT("+v", v[i]); /* v[4] is late, so it is added last */                                  \
+    }                                                                                              \
+    DX_CAS_P_UNROLL for (i = 0; i < 4; i++) {                                                      \
+        v[i] += v[4 + (i + turned) % 4];                                                           \
+        v[12 + (i + turned * 3) % 4] ^= v[i];                                                      \
+    }                                                                                              \
+    DX_CAS_P_UNROLL for (i = 0; i < 4; i++) TURN(v[12 + (i + turned * 3) % 4], first);             \
+    v[8] = spilled;                                                                                \
+    DX_CAS_P_UNROLL for (i = 0; i < 4; i++) {                                                      \
+        v[8 + (i + turned * 2) % 4] += v[12 + (i + turned * 3) % 4];                               \
+        v[4 + (i + turned) % 4] ^= v[8 + (i + turned * 2) % 4];                                    \
+        HINT("+v", v[4 + (i + turned) % 4]);                                                       \
+    }                                                                                              \
+    spilled = v[8];                                                                                \
+    HINT("+m", spilled);                                                                           \
+    DX_CAS_P_UNROLL for (i = 0; i < 4; i++) {                                                      \
+        DX_CAS_P_BITS(v[4 + (i + turned) % 4], second);                                            \
+        HINT("+v", v[4 + (i + turned) % 4]);                                                       \
+    }
+/* Four vectors: in squares of four words rows become columns. */
+#define DX_CAS_P_TRANSPOSE(N, m, t, j, i)                                                          \
+    DX_CAS_P_UNROLL for (j = 0; j < 2; j++) {                                                      \
+        DX_CAS_P_UNROLL for (i = 0; i < 4; i++) t[i] = (m)[i];                                     \
+        DX_CAS_P_UNROLL for (i = 0; i < 2; i++) {                                                  \
+            (m)[2 * i] = DX_CAS_P_PICK##N(t[i], t[i + 2], 0, 4, 1, 5);                             \
+            (m)[2 * i + 1] = DX_CAS_P_PICK##N(t[i], t[i + 2], 2, 6, 3, 7);                         \
+        }                                                                                          \
+    }
+/* Chunks of one message lie behind each other, so the next N of them are fetched meanwhile. */
+#define DX_CAS_P_FETCH(N, job, block, i)                                                           \
+    if (job->step > 0) {                                                                           \
+        const uint8_t *ahead = job->in[0] + (size_t)N * (1024 + 64 * (size_t)block);               \
+        DX_CAS_P_UNROLL for (i = 0; i < N; i++) __builtin_prefetch(ahead + 64 * i);                \
+    }
+/* NAME(job, count), one kernel for N inputs, by lanes: hashes the inputs of the job from the first
+   to the last block and stores the chaining values of `count` of them. TURN is how to rotate by 16
+   and 8 bits, TARGET the instruction set. low and high are the two halves of each lane's counter: a
    lane whose lower half has passed 2^32 gets the carry from a comparison, which gives -1. */
-#define DX_CAS_P_B3_KERNEL(N, TURN, TARGET)                                                        \
-    typedef uint32_t dx_cas_p_v##N __attribute__((vector_size(4 * N)));                            \
-    TARGET static void dx_cas_p_b3_x##N(const dx_cas_p_b3_job *job, size_t count)                  \
+static const uint32_t dx_cas_p_lane[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+#define DX_CAS_P_LANES(N, NAME, TURN, HINT, TARGET)                                                \
+    TARGET static void NAME(const dx_cas_p_b3_job *job, size_t count)                              \
     {                                                                                              \
         const uint32_t base = (uint32_t)(job->counter & 0xffffffffu);                              \
-        dx_cas_p_v##N h[8], m[16], t[4], low = {0}, high, none = {0};                              \
-        unsigned i, j, k, block;                                                                   \
-        for (i = 0; i < N; i++) low[i] = base + job->step * i;                                     \
+        dx_cas_p_v##N h[8], v[16], m[16], t[4], low, high, none = {0}, done[8], spilled;           \
+        size_t i, j, k, block;                                                                     \
+        DX_CAS_MEMCPY(&low, dx_cas_p_lane, sizeof low);                                            \
+        low = low * job->step + base;                                                              \
         high = none + (uint32_t)(job->counter >> 32) - (dx_cas_p_v##N)(low < none + base);         \
         DX_CAS_P_UNROLL for (i = 0; i < 8; i++) h[i] = none + job->key[i];                         \
         for (block = 0; block < job->blocks; block++) {                                            \
-            uint32_t first = block == 0 ? job->flags >> 8 : 0;                                     \
-            uint32_t last = block + 1 == job->blocks ? job->flags >> 16 : 0;                       \
-            dx_cas_p_v##N v[16] = {h[0], h[1], h[2], h[3], h[4], h[5], h[6], h[7],                 \
-                                   none + 0x6a09e667u, none + 0xbb67ae85u, none + 0x3c6ef372u,     \
-                                   none + 0xa54ff53au, low, high, none + 64u, none};               \
-            v[15] += (job->flags | first | last) & 255;                                            \
             DX_CAS_P_UNROLL for (k = 0; k < 16; k += 4) {                                          \
                 DX_CAS_P_UNROLL for (i = 0; i < 4; i++) {                                          \
-                    m[k + i] = DX_CAS_P_ROW##N(job->in + i, 64 * (size_t)block + 4 * k);           \
+                    m[k + i] = DX_CAS_P_ROW##N(job->in + i, 4, 64 * block + 4 * k);                \
                 }                                                                                  \
-                DX_CAS_P_UNROLL for (j = 0; j < 2; j++) {                                          \
-                    DX_CAS_MEMCPY(t, &m[k], sizeof t);                                             \
-                    DX_CAS_P_UNROLL for (i = 0; i < 2; i++) {                                      \
-                        m[k + 2 * i] = DX_CAS_P_LOW##N(t[i], t[i + 2]);                            \
-                        m[k + 2 * i + 1] = DX_CAS_P_HIGH##N(t[i], t[i + 2]);                       \
-                    }                                                                              \
-                }                                                                                  \
+                DX_CAS_P_TRANSPOSE(N, m + k, t, j, i)                                              \
             }                                                                                      \
-            DX_CAS_P_B3_ROUNDS(TURN, v, m, k, j, i)                                                \
+            HINT("+m", m);                                                                         \
+            DX_CAS_P_FETCH(N, job, block, i)                                                       \
+            DX_CAS_P_UNROLL for (i = 0; i < 8; i++) v[i] = h[i];                                   \
+            DX_CAS_P_UNROLL for (i = 0; i < 4; i++) v[8 + i] = none + dx_cas_p_b3_iv[i];           \
+            v[12] = low;                                                                           \
+            v[13] = high;                                                                          \
+            v[14] = none + 64u;                                                                    \
+            v[15] = none + DX_CAS_P_B3_FLAGS(job->flags, block, job->blocks);                      \
+            spilled = v[8];                                                                        \
+            HINT("+m", spilled);                                                                   \
+            DX_CAS_P_UNROLL for (k = 0; k < 14; k++) {                                             \
+                const uint8_t *o = dx_cas_p_b3_order[k / 2] + k % 2 * 8;                           \
+                DX_CAS_P_LANES_HALF(TURN, HINT, v, spilled, m[o[2 * i]], k % 2, i, 16, 12)         \
+                DX_CAS_P_LANES_HALF(TURN, HINT, v, spilled, m[o[2 * i + 1]], k % 2, i, 8, 7)       \
+            }                                                                                      \
+            v[8] = spilled;                                                                        \
             DX_CAS_P_UNROLL for (i = 0; i < 8; i++) h[i] = v[i] ^ v[i + 8];                        \
         }                                                                                          \
+        DX_CAS_P_TRANSPOSE(N, h, t, j, i)                                                          \
+        DX_CAS_P_TRANSPOSE(N, h + 4, t, j, i)                                                      \
+        DX_CAS_P_UNROLL for (i = 0; i < 8; i++) done[i] = h[i];                                    \
         for (i = 0; i < count; i++) {                                                              \
-            for (j = 0; j < 8; j++) {                                                              \
-                dx_cas_p_store32(job->out + job->out_stride * i + 4 * j, h[j][i]);                 \
-            }                                                                                      \
+            uint8_t *out = job->out + job->out_stride * i;                                         \
+            DX_CAS_MEMCPY(out, (const uint8_t *)&done[i % 4] + i / 4 * 16, 16);                    \
+            DX_CAS_MEMCPY(out + 16, (const uint8_t *)&done[4 + i % 4] + i / 4 * 16, 16);           \
         }                                                                                          \
     }
-DX_CAS_P_B3_KERNEL(4, DX_CAS_P_SHIFT, DX_CAS_P_UNCHECKED)
-#if defined(__x86_64__) || defined(__i386__)
-/* One input: a chain of compressions, whose steps wait for one another. The state is a matrix of
-   four rows, a vector each, in v[0], v[4], v[8] and v[12]; a step takes all columns or all
-   diagonals. To get from columns to diagonals the other rows are shifted against the second one,
-   which stays: it is the last to be computed, and nothing has to wait for it.
 
-       row 1   v[0]    0  1  2  3            0  1  2  3        a shift by one, two or three words
-       row 2   v[4]    4  5  6  7   columns  4  5  6  7        makes columns of the diagonals
-       row 3   v[8]    8  9 10 11     -->    8  9 10 11        0-5-10-15, 1-6-11-12, ...
-       row 4   v[12]  12 13 14 15           12 13 14 15 */
-#define DX_CAS_P_MIX(a, ...) __builtin_shufflevector(a, a, __VA_ARGS__)
-#define DX_CAS_P_B3_ROWS(NAME, TURN, TARGET)                                                       \
-    TARGET static void NAME(uint32_t *out, const uint32_t *cv, const uint8_t *in, size_t blocks,   \
-                            uint32_t size, uint64_t counter, uint32_t flags)                       \
-    {                                                                                              \
-        const dx_cas_p_v4 iv = {0x6a09e667u, 0xbb67ae85u, 0x3c6ef372u, 0xa54ff53au};               \
-        dx_cas_p_v4 h[4] = {iv, iv, iv, iv}, v[16] = {iv};                                         \
-        uint32_t m[16];                                                                            \
-        size_t n, r, i;                                                                            \
-        DX_CAS_MEMCPY(h, cv, 32);                                                                  \
-        for (n = 0; n < blocks; n++) {                                                             \
-            uint32_t first = n == 0 ? flags >> 8 : 0, last = n + 1 == blocks ? flags >> 16 : 0;    \
-            const dx_cas_p_v4 d = {(uint32_t)(counter & 0xffffffffu), (uint32_t)(counter >> 32),   \
-                                   size, (flags | first | last) & 255};                            \
-            DX_CAS_MEMCPY(m, in + 64 * n, 64);                                                     \
-            v[0] = h[0];                                                                           \
-            v[4] = h[1];                                                                           \
-            v[8] = iv;                                                                             \
-            v[12] = d;                                                                             \
-            DX_CAS_P_UNROLL for (r = 0; r < 14; r++) {                                             \
-                const uint8_t *o = dx_cas_p_b3_order[r / 2] + r % 2 * 8;                           \
-                const size_t k = r % 2 * 2;                                                        \
-                const dx_cas_p_v4 x = {m[o[3 * k]], m[o[2 - k]], m[o[4 - k]], m[o[6 - k]]};        \
-                const dx_cas_p_v4 y = {m[o[3 * k + 1]], m[o[3 - k]], m[o[5 - k]], m[o[7 - k]]};    \
-                DX_CAS_P_B3_HALF(TURN, v, x, 0, i, 0, 1, 16, 12)                                   \
-                DX_CAS_P_B3_HALF(TURN, v, y, 0, i, 0, 1, 8, 7)                                     \
-                v[0] = r % 2 ? DX_CAS_P_MIX(v[0], 1, 2, 3, 0) : DX_CAS_P_MIX(v[0], 3, 0, 1, 2);    \
-                v[8] = r % 2 ? DX_CAS_P_MIX(v[8], 3, 0, 1, 2) : DX_CAS_P_MIX(v[8], 1, 2, 3, 0);    \
-                v[12] = DX_CAS_P_MIX(v[12], 2, 3, 0, 1);                                           \
-            }                                                                                      \
-            h[2] = v[8] ^ h[0]; /* the upper half of the output needs the old h[0], h[1] */        \
-            h[3] = v[12] ^ h[1];                                                                   \
-            h[0] = v[0] ^ v[8];                                                                    \
-            h[1] = v[4] ^ v[12];                                                                   \
-        }                                                                                          \
-        DX_CAS_MEMCPY(out, h, 64);                                                                 \
+/* By rows: half of G for all columns, or diagonals, of the inputs; each row is W vectors. */
+#define DX_CAS_P_ROWS_HALF(TURN, HINT, v, x, W, i, first, second)                                  \
+    DX_CAS_P_UNROLL for (i = 0; i < W; i++) {                                                      \
+        v[i] += x[i];                                                                              \
+        HINT("+v", v[i]); /* v[4] is late, so it is added last */                                  \
+        v[i] += v[4 + i];                                                                          \
+        v[12 + i] ^= v[i];                                                                         \
+        TURN(v[12 + i], first);                                                                    \
+    }                                                                                              \
+    DX_CAS_P_UNROLL for (i = 0; i < W; i++) {                                                      \
+        v[8 + i] += v[12 + i];                                                                     \
+        v[4 + i] ^= v[8 + i];                                                                      \
+        DX_CAS_P_BITS(v[4 + i], second);                                                           \
+        HINT("+v", v[4 + i]);                                                                      \
     }
-DX_CAS_P_B3_KERNEL(16, DX_CAS_P_SHIFT, DX_CAS_P_512("avx512f"))
-DX_CAS_P_B3_ROWS(dx_cas_p_b3_one_512, DX_CAS_P_SHIFT, DX_CAS_P_512("avx512vl"))
-/* Without an instruction for rotations, those by whole bytes are one shuffle. As asm, or compilers
-   make it two, or keep its mask in a register. It names a, or gcc adds the late b to x first. */
+/* From columns to diagonals (the first four are 3, 0, 1, 2, the others 1, 2, 3, 0), or back. */
+#define DX_CAS_P_ROWS_SHIFT(N, v, W, i, A, B, C, D, E, F, G, H)                                    \
+    DX_CAS_P_UNROLL for (i = 0; i < W; i++) {                                                      \
+        v[i] = DX_CAS_P_MIX(N, v[i], A, B, C, D);                                                  \
+        v[8 + i] = DX_CAS_P_MIX(N, v[8 + i], E, F, G, H);                                          \
+        v[12 + i] = DX_CAS_P_MIX(N, v[12 + i], 2, 3, 0, 1);                                        \
+    }
+/* The words of a message as the steps of the first round take them: those of the columns in m[0]
+   and m[1], those of the diagonals in m[2] and m[3], which begin with that of row 2's first. */
+#define DX_CAS_P_ROWS_LOAD(N, m, i, in, at, a, b)                                                  \
+    a = DX_CAS_P_ROW##N(in, 1, at);                                                                \
+    b = DX_CAS_P_ROW##N(in, 1, (at) + 16);                                                         \
+    m[0][i] = DX_CAS_P_PICK##N(a, b, 0, 2, 4, 6);                                                  \
+    m[1][i] = DX_CAS_P_PICK##N(a, b, 1, 3, 5, 7);                                                  \
+    a = DX_CAS_P_ROW##N(in, 1, (at) + 32);                                                         \
+    b = DX_CAS_P_ROW##N(in, 1, (at) + 48);                                                         \
+    m[2][i] = DX_CAS_P_PICK##N(b, a, 2, 4, 6, 0);                                                  \
+    m[3][i] = DX_CAS_P_PICK##N(b, a, 3, 5, 7, 1);
+/* And as the next round takes them: always in the same new order, so by the same shuffles. What the
+   first round has: 0 2 4 6, 1 3 5 7, 14 8 10 12, 15 9 11 13. The second: 2 3 7 4, 6 10 0 13,
+   15 1 12 9, 8 11 5 14. */
+#define DX_CAS_P_ROWS_NEXT(N, m, i, p, q, s, u, a, b)                                              \
+    p = m[0][i];                                                                                   \
+    q = m[1][i];                                                                                   \
+    s = m[2][i];                                                                                   \
+    u = m[3][i];                                                                                   \
+    a = DX_CAS_P_PICK##N(p, q, 2, 1, 5, 7);                                                        \
+    m[0][i] = DX_CAS_P_MIX(N, a, 1, 2, 3, 0);                                                      \
+    a = DX_CAS_P_PICK##N(s, u, 2, 2, 7, 7);                                                        \
+    b = DX_CAS_P_MIX(N, p, 3, 3, 0, 0);                                                            \
+    m[1][i] = DX_CAS_P_PICK##N(b, a, 0, 5, 2, 7);                                                  \
+    a = DX_CAS_P_PICK##N(u, q, 0, 1, 4, 5);                                                        \
+    b = DX_CAS_P_PICK##N(a, s, 0, 1, 2, 7);                                                        \
+    m[2][i] = DX_CAS_P_MIX(N, b, 0, 2, 3, 1);                                                      \
+    a = DX_CAS_P_PICK##N(q, u, 2, 6, 3, 7);                                                        \
+    b = DX_CAS_P_PICK##N(s, a, 0, 4, 1, 5);                                                        \
+    m[3][i] = DX_CAS_P_MIX(N, b, 2, 3, 1, 0);
+/* NAME(job, count), one kernel for N / 4 * W inputs, by rows: W vectors of N words are a row. ends
+   has the fourth row of each input, without the flags. */
+static const uint32_t dx_cas_p_fourth[16] = {0, 0, 0, ~0u, 0, 0, 0, ~0u,
+                                             0, 0, 0, ~0u, 0, 0, 0, ~0u};
+#define DX_CAS_P_ROWS(N, W, NAME, TURN, HINT, TARGET)                                              \
+    TARGET static void NAME(const dx_cas_p_b3_job *job, size_t count)                              \
+    {                                                                                              \
+        const uint8_t *key = (const uint8_t *)job->key, *iv = (const uint8_t *)dx_cas_p_b3_iv;     \
+        const uint8_t *ends[N / 4 * W];                                                            \
+        dx_cas_p_v4 end[N / 4 * W];                                                                \
+        dx_cas_p_v##N h[4][W], v[16], m[4][W], d[W], done[4][W], a, b, p, q, s, u, none = {0};     \
+        size_t block, r, i;                                                                        \
+        DX_CAS_P_UNROLL for (i = 0; i < N / 4 * W; i++) {                                          \
+            uint64_t counter = job->counter + (uint64_t)job->step * i;                             \
+            dx_cas_p_v4 row = {(uint32_t)(counter & 0xffffffffu), (uint32_t)(counter >> 32),       \
+                               job->size, 0};                                                      \
+            end[i] = row;                                                                          \
+            ends[i] = (const uint8_t *)&end[i];                                                    \
+        }                                                                                          \
+        DX_CAS_P_UNROLL for (i = 0; i < W; i++) {                                                  \
+            h[0][i] = DX_CAS_P_ROW##N(&key, 0, 0);                                                 \
+            h[1][i] = DX_CAS_P_ROW##N(&key, 0, 16);                                                \
+            d[i] = DX_CAS_P_ROW##N(ends + N / 4 * i, 1, 0);                                        \
+        }                                                                                          \
+        for (block = 0; block < job->blocks; block++) {                                            \
+            DX_CAS_MEMCPY(&p, dx_cas_p_fourth, sizeof p);                                          \
+            p &= none + DX_CAS_P_B3_FLAGS(job->flags, block, job->blocks);                         \
+            DX_CAS_P_UNROLL for (i = 0; i < W; i++) {                                              \
+                DX_CAS_P_ROWS_LOAD(N, m, i, job->in + N / 4 * i, 64 * block, a, b)                 \
+                v[i] = h[0][i];                                                                    \
+                v[4 + i] = h[1][i];                                                                \
+                v[8 + i] = DX_CAS_P_ROW##N(&iv, 0, 0);                                             \
+                v[12 + i] = d[i] + p;                                                              \
+            }                                                                                      \
+            DX_CAS_P_UNROLL for (r = 0; r < 7; r++) {                                              \
+                DX_CAS_P_ROWS_HALF(TURN, HINT, v, m[0], W, i, 16, 12)                              \
+                DX_CAS_P_ROWS_HALF(TURN, HINT, v, m[1], W, i, 8, 7)                                \
+                DX_CAS_P_ROWS_SHIFT(N, v, W, i, 3, 0, 1, 2, 1, 2, 3, 0)                            \
+                DX_CAS_P_ROWS_HALF(TURN, HINT, v, m[2], W, i, 16, 12)                              \
+                DX_CAS_P_ROWS_HALF(TURN, HINT, v, m[3], W, i, 8, 7)                                \
+                DX_CAS_P_ROWS_SHIFT(N, v, W, i, 1, 2, 3, 0, 3, 0, 1, 2)                            \
+                DX_CAS_P_UNROLL for (i = 0; i < W; i++) {                                          \
+                    DX_CAS_P_ROWS_NEXT(N, m, i, p, q, s, u, a, b)                                  \
+                }                                                                                  \
+            }                                                                                      \
+            DX_CAS_P_UNROLL for (i = 0; i < W; i++) {                                              \
+                h[2][i] = v[8 + i] ^ h[0][i]; /* these two need the old h[0] and h[1] */           \
+                h[3][i] = v[12 + i] ^ h[1][i];                                                     \
+                h[0][i] = v[i] ^ v[8 + i];                                                         \
+                h[1][i] = v[4 + i] ^ v[12 + i];                                                    \
+            }                                                                                      \
+        }                                                                                          \
+        DX_CAS_MEMCPY(done, h, sizeof done);                                                       \
+        for (i = 0; i < count; i++) {                                                              \
+            for (r = 0; r < (job->whole ? 4u : 2u); r++) {                                         \
+                DX_CAS_MEMCPY(job->out + job->out_stride * i + 16 * r,                             \
+                              (const uint8_t *)done[r] + 16 * i, 16);                              \
+            }                                                                                      \
+        }                                                                                          \
+    }
+
+/* How to rotate: by any number of bits; by whole bytes, which is one shuffle. */
+#if defined(__aarch64__)
+  #define DX_CAS_P_BITS(x, n)                                                                      \
+    do {                                                                                           \
+        dx_cas_p_v4 left_ = x << (32 - (n));                                                       \
+        __asm__("sri %0.4s, %1.4s, %2" : "+w"(left_) : "w"(x), "i"(n));                            \
+        x = left_;                                                                                 \
+    } while (0)
+#else
+  #define DX_CAS_P_BITS(x, n) DX_CAS_P_SHIFT(x, x, n)
+#endif
+#if defined(__ARM_NEON)
+typedef uint16_t dx_cas_p_halves __attribute__((vector_size(16)));
+typedef uint8_t dx_cas_p_bytes __attribute__((vector_size(16)));
+  #define DX_CAS_P_REV(x) __builtin_shufflevector((dx_cas_p_halves)x, (dx_cas_p_halves)x, \
+                                                  1, 0, 3, 2, 5, 4, 7, 6)
+  #define DX_CAS_P_TBL(x) __builtin_shufflevector((dx_cas_p_bytes)x, (dx_cas_p_bytes)x, \
+                              1, 2, 3, 0, 5, 6, 7, 4, 9, 10, 11, 8, 13, 14, 15, 12)
+  #define DX_CAS_P_BYTES(x, n) \
+    x = n == 16 ? (dx_cas_p_v4)DX_CAS_P_REV(x) : (dx_cas_p_v4)DX_CAS_P_TBL(x)
+DX_CAS_P_LANES(4, dx_cas_p_lanes4, DX_CAS_P_BYTES, DX_CAS_P_LOOSE, DX_CAS_P_UNCHECKED)
+#elif defined(__SSE2__)
+DX_CAS_P_LANES(4, dx_cas_p_lanes4, DX_CAS_P_BITS, DX_CAS_P_TIGHT, DX_CAS_P_UNCHECKED)
+#else
+DX_CAS_P_LANES(4, dx_cas_p_lanes4, DX_CAS_P_BITS, DX_CAS_P_LOOSE, DX_CAS_P_UNCHECKED)
+#endif
+#if defined(__x86_64__) || defined(__i386__)
+/* As asm, or compilers make a rotation by bytes two shuffles, or keep its mask in a register. */
 static const uint64_t dx_cas_p_turns[2][4] __attribute__((aligned(32))) = {
     {0x0407060500030201u, 0x0c0f0e0d080b0a09u, 0x0407060500030201u, 0x0c0f0e0d080b0a09u},
     {0x0504070601000302u, 0x0d0c0f0e09080b0au, 0x0504070601000302u, 0x0d0c0f0e09080b0au}};
-#define DX_CAS_P_ASM(text, d, a, n) __asm__(text : "+x"(d), "+x"(a) : "m"(dx_cas_p_turns[n / 16]))
-#define DX_CAS_P_BYTES(d, a, n) DX_CAS_P_ASM("vpshufb %2, %0, %0", d, a, n)
-#define DX_CAS_P_BYTES_SSE(d, a, n) DX_CAS_P_ASM("pshufb %2, %0", d, a, n)
-DX_CAS_P_B3_KERNEL(8, DX_CAS_P_BYTES, DX_CAS_P_TARGET("avx2"))
-DX_CAS_P_B3_ROWS(dx_cas_p_b3_one, DX_CAS_P_BYTES_SSE, DX_CAS_P_TARGET("sse4.1"))
+#define DX_CAS_P_BYTES_AVX(x, n) \
+    __asm__("vpshufb %1, %0, %0" : "+x"(x) : "m"(dx_cas_p_turns[n / 16]))
+#ifdef __AVX__
+  #define DX_CAS_P_BYTES_SSE DX_CAS_P_BYTES_AVX
 #else
-  #define dx_cas_p_b3_x8 dx_cas_p_b3_x4
-  #define dx_cas_p_b3_x16 dx_cas_p_b3_x4
+  #define DX_CAS_P_BYTES_SSE(x, n) \
+    __asm__("pshufb %1, %0" : "+x"(x) : "m"(dx_cas_p_turns[n / 16]))
 #endif
+#define DX_CAS_P_SSE41 DX_CAS_P_TARGET("sse4.1")
+#define DX_CAS_P_AVX2 DX_CAS_P_TARGET("avx2")
+#if defined(DX_CAS_LANES) && DX_CAS_LANES == 16 /* so that a test runs on any CPU with AVX2 */
+  #define DX_CAS_P_512 DX_CAS_P_TARGET("avx2")
+  #define DX_CAS_P_TIGHT_512 DX_CAS_P_LOOSE
+#else
+  #define DX_CAS_P_512 DX_CAS_P_TARGET("avx512f,avx512vl")
+  #define DX_CAS_P_TIGHT_512 DX_CAS_P_TIGHT
+#endif
+DX_CAS_P_ROWS(4, 1, dx_cas_p_rows1_sse41, DX_CAS_P_BYTES_SSE, DX_CAS_P_TIGHT, DX_CAS_P_SSE41)
+DX_CAS_P_ROWS(4, 2, dx_cas_p_rows2_sse41, DX_CAS_P_BYTES_SSE, DX_CAS_P_TIGHT, DX_CAS_P_SSE41)
+DX_CAS_P_LANES(4, dx_cas_p_lanes4_sse41, DX_CAS_P_BYTES_SSE, DX_CAS_P_TIGHT, DX_CAS_P_SSE41)
+DX_CAS_P_ROWS(8, 1, dx_cas_p_rows2_avx2, DX_CAS_P_BYTES_AVX, DX_CAS_P_TIGHT, DX_CAS_P_AVX2)
+DX_CAS_P_ROWS(8, 2, dx_cas_p_rows4_avx2, DX_CAS_P_BYTES_AVX, DX_CAS_P_TIGHT, DX_CAS_P_AVX2)
+DX_CAS_P_LANES(8, dx_cas_p_lanes8_avx2, DX_CAS_P_BYTES_AVX, DX_CAS_P_TIGHT, DX_CAS_P_AVX2)
+DX_CAS_P_ROWS(4, 1, dx_cas_p_rows1_512, DX_CAS_P_BITS, DX_CAS_P_TIGHT_512, DX_CAS_P_512)
+DX_CAS_P_ROWS(8, 1, dx_cas_p_rows2_512, DX_CAS_P_BITS, DX_CAS_P_TIGHT_512, DX_CAS_P_512)
+DX_CAS_P_ROWS(16, 1, dx_cas_p_rows4_512, DX_CAS_P_BITS, DX_CAS_P_TIGHT_512, DX_CAS_P_512)
+DX_CAS_P_LANES(8, dx_cas_p_lanes8_512, DX_CAS_P_BITS, DX_CAS_P_LOOSE, DX_CAS_P_512)
+DX_CAS_P_LANES(16, dx_cas_p_lanes16_512, DX_CAS_P_BITS, DX_CAS_P_LOOSE, DX_CAS_P_512)
+#endif
+
+/* Each input by itself, by words. */
+static void dx_cas_p_b3_words(const dx_cas_p_b3_job *job, size_t count)
+{
+    uint32_t words[16];
+    size_t i;
+    for (i = 0; i < count; i++) {
+        dx_cas_p_b3_chain(words, job->key, job->in[i], job->blocks, job->size,
+                          job->counter + job->step * i, job->flags);
+        dx_cas_p_store_words(job->out + job->out_stride * i, words, job->whole ? 16 : 8);
+    }
+}
 
 /* What this CPU has, from little to much. */
 enum {
@@ -1181,7 +1399,12 @@ static unsigned dx_cas_p_b3_level(void)
 {
 #if defined(DX_CAS_LANES)
     if (DX_CAS_LANES == 16) return DX_CAS_P_B3_AVX512;
-    return DX_CAS_LANES == 8 ? DX_CAS_P_B3_AVX2 : DX_CAS_P_B3_BASE;
+    if (DX_CAS_LANES == 8) return DX_CAS_P_B3_AVX2;
+  #ifdef __SSE4_1__
+    return DX_CAS_P_B3_SSE41;
+  #else
+    return DX_CAS_P_B3_BASE;
+  #endif
 #elif (defined(__x86_64__) || defined(__i386__)) && \
     (!defined(__STDC_HOSTED__) || __STDC_HOSTED__ == 1)
     /* Zen 5 is the only AMD that has vp2intersect. */
@@ -1204,20 +1427,34 @@ static size_t dx_cas_p_lanes(void)
     return level == DX_CAS_P_B3_AVX2 ? 8 : 4;
 }
 
-/* Run the job with a kernel that is wide enough, as narrow as possible: lanes that are not used
-   cost as much as others. With 8 lanes from three inputs on: that kernel rotates by shuffling
-   bytes. */
-static void dx_cas_p_b3_run(const dx_cas_p_b3_job *job, size_t count, size_t lanes)
+/* Run the job with the kernel for so many inputs. Those that a kernel has room for and are not
+   there repeat the first: no branch for them. */
+static void dx_cas_p_b3_run(dx_cas_p_b3_job *job, size_t count)
 {
-    DX_CAS_ASSERT(count > 0 && count <= lanes && lanes <= 16);
+    static dx_cas_p_b3_kernel *const kernels[][5] = { /* for 1, 2, 4, 8 and 16 inputs */
+        {dx_cas_p_b3_words, dx_cas_p_b3_words, dx_cas_p_lanes4, NULL, NULL},
+#if defined(__x86_64__) || defined(__i386__)
+        {dx_cas_p_rows1_sse41, dx_cas_p_rows2_sse41, dx_cas_p_lanes4_sse41, NULL, NULL},
+        {dx_cas_p_rows1_sse41, dx_cas_p_rows2_avx2, dx_cas_p_rows4_avx2, dx_cas_p_lanes8_avx2,
+         NULL},
+        {dx_cas_p_rows1_512, dx_cas_p_rows2_512, dx_cas_p_rows4_512, dx_cas_p_lanes8_512,
+         dx_cas_p_lanes16_512},
+        {dx_cas_p_b3_words, dx_cas_p_rows2_512, dx_cas_p_rows4_512, dx_cas_p_lanes8_512,
+         dx_cas_p_lanes16_512},
+#endif
+    };
+    unsigned power = 0;
+    size_t i;
+    DX_CAS_ASSERT(count > 0 && count <= dx_cas_p_lanes());
     DX_CAS_ASSERT(job->blocks > 0 && job->blocks <= 16);
-    if (count > 8) dx_cas_p_b3_x16(job, count);
-    else if (lanes >= 8 && count > 2) dx_cas_p_b3_x8(job, count);
-    else dx_cas_p_b3_x4(job, count);
+    while (((size_t)1 << power) < count) power++;
+    for (i = count; i < (size_t)1 << power; i++) job->in[i] = job->in[0];
+    kernels[dx_cas_p_b3_level()][power](job, count);
 }
 
-/* The job for any number of inputs, stride bytes apart, to out without gaps. out may be in: a
-   kernel has read all of its inputs before it writes, and outputs are the shorter ones. */
+/* The job for any number of inputs, stride bytes apart, to out without gaps. out may be in, or the
+   32 bytes before or behind it: a kernel has read all of its inputs before it writes, and outputs
+   are the shorter ones. */
 static void dx_cas_p_b3_many(dx_cas_p_b3_job *job, const uint8_t *in, size_t stride, size_t count,
                              uint8_t *out)
 {
@@ -1226,9 +1463,9 @@ static void dx_cas_p_b3_many(dx_cas_p_b3_job *job, const uint8_t *in, size_t str
     DX_CAS_ASSERT(job->out_stride == 32);
     for (done = 0; done < count; done += n, job->counter += (uint64_t)job->step * n) {
         n = count - done < lanes ? count - done : lanes;
-        for (i = 0; i < lanes; i++) job->in[i] = in + (done + (i < n ? i : 0)) * stride;
+        for (i = 0; i < n; i++) job->in[i] = in + (done + i) * stride;
         job->out = out + 32 * done;
-        dx_cas_p_b3_run(job, n, lanes);
+        dx_cas_p_b3_run(job, n);
     }
 }
 #endif
@@ -1249,36 +1486,26 @@ static void dx_cas_p_b3_many(dx_cas_p_b3_job *job, const uint8_t *in, size_t str
 
    The root is compressed with a flag of its own. So nothing is merged before it is known that more
    follows, and the last block stays in the buffer: either could turn out to be the root. */
-/* A chain of blocks, `size` bytes of each count. out: chaining value in the first 8 words, all 16
-   are the output of a root. flags are packed like those of a job. out may be cv. */
+/* A chain of blocks like dx_cas_p_b3_chain(), in the fastest way. */
 static void dx_cas_p_b3_blocks(uint32_t out[16], const uint32_t cv[8], const uint8_t *in,
                                size_t blocks, uint32_t size, uint64_t counter, uint32_t flags)
 {
-    size_t i;
-    DX_CAS_ASSERT(blocks > 0 && size <= 64);
-#if defined(DX_CAS_P_SIMD) && (defined(__x86_64__) || defined(__i386__))
-    unsigned level = dx_cas_p_b3_level();
-    if (level == DX_CAS_P_B3_SSE41 || level == DX_CAS_P_B3_AVX2) {
-        dx_cas_p_b3_one(out, cv, in, blocks, size, counter, flags);
-        return;
-    }
-    if (level == DX_CAS_P_B3_AVX512) {
-        dx_cas_p_b3_one_512(out, cv, in, blocks, size, counter, flags);
-        return;
-    }
+#ifdef DX_CAS_P_SIMD
+    dx_cas_p_b3_job job;
+    job.in[0] = in;
+    job.key = cv;
+    job.out = (uint8_t *)out;
+    job.out_stride = 64;
+    job.counter = counter;
+    job.step = 0;
+    job.blocks = (unsigned)blocks;
+    job.size = size;
+    job.flags = flags;
+    job.whole = true;
+    dx_cas_p_b3_run(&job, 1);
+#else
+    dx_cas_p_b3_chain(out, cv, in, blocks, size, counter, flags);
 #endif
-    for (i = 0; i < blocks; i++, cv = out) {
-        uint32_t first = i == 0 ? flags >> 8 : 0;
-        uint32_t last = i + 1 == blocks ? flags >> 16 : 0;
-        dx_cas_p_blake3_compress(out, cv, in + 64 * i, size, counter, (flags | first | last) & 255);
-    }
-}
-
-/* Words to little-endian bytes; downwards, so that out may be words. */
-static void dx_cas_p_store_words(uint8_t *out, const uint32_t *words, unsigned count)
-{
-    DX_CAS_ASSERT(count <= 16);
-    while (count-- > 0) dx_cas_p_store32(out + 4 * count, words[count]);
 }
 
 /* Begin a message: key_ is set. blocks_ counts the blocks of the chunk in progress that are
@@ -1372,37 +1599,72 @@ static void dx_cas_p_b3_absorb(dx_cas_blake3 *h, const uint8_t *p, size_t size)
     h->blocks_ = 0;
 }
 
-/* Between two chunks: take the largest subtree of 2 to 64 whole chunks that the data holds and
-   the position allows (a full tree of n chunks begins at a multiple of n). Level by level, all
-   nodes of a level side by side, but for the top: its two halves go onto the stack, as it might
-   be the root. Returns the bytes taken; 0: none. */
+#ifdef DX_CAS_P_SIMD
+enum { DX_CAS_P_B3_BATCH = 128 }; /* so many chunks are hashed at once, at most */
+
+/* The next `chunks` whole chunks of the message, all nodes of a level side by side. The nodes of a
+   level stand in cvs from 1 on; where the first one is a right child, the left one comes down from
+   the stack into cvs[0]. A last one without a right child waits in `ends`:
+
+        level 2          (4)                 7 chunks, the first one has number 1. They take node 0
+        level 1      1       2     3         from the stack, then one of two chunks, and leave three
+        level 0    0   1   2   3   4 ...     nodes: no node is merged that might be the root.
+
+   Nodes of equal size that are left are merged when more of the message follows, as ever. */
+static void dx_cas_p_b3_batch(dx_cas_blake3 *h, const uint8_t *p, size_t chunks)
+{
+    uint8_t cvs[DX_CAS_P_B3_BATCH + 2][32], ends[8][32];
+    dx_cas_p_b3_job job = {{NULL}, h->key_, NULL, 32, h->chunk_index_, 1, 16, 64,
+                           h->flags_ | DX_CAS_P_B3_FIRST(DX_CAS_P_B3_CHUNK_START) |
+                               DX_CAS_P_B3_LAST(DX_CAS_P_B3_CHUNK_END), false};
+    size_t count = chunks, first = 1, level = 0, odd = 0;
+    DX_CAS_ASSERT(chunks > 0 && chunks <= DX_CAS_P_B3_BATCH);
+    DX_CAS_ASSERT(h->blocks_ == 0 && h->block_size_ == 0);
+    dx_cas_p_b3_many(&job, p, 1024, count, cvs[1]);
+    job.blocks = 1;
+    job.step = 0;
+    job.counter = 0;
+    job.flags = h->flags_ | (uint32_t)DX_CAS_P_B3_PARENT;
+    while (count > 2 || (count == 2 && (h->chunk_index_ > 0 || odd > 0))) {
+        first = 1;
+        if (h->chunk_index_ >> level & 1) {
+            first = 0;
+            count++;
+            DX_CAS_MEMCPY(cvs[0], h->stack_[--h->stack_count_], 32);
+            h->chunk_index_ -= (uint64_t)1 << level;
+        }
+        if (count % 2) DX_CAS_MEMCPY(ends[level], cvs[first + count - 1], 32);
+        odd |= count % 2 << level++;
+        count /= 2;
+        dx_cas_p_b3_many(&job, cvs[first], 64, count, cvs[1]);
+    }
+    for (first = 1; first <= count; first++) {
+        dx_cas_p_b3_push(h, cvs[first], (uint64_t)1 << level);
+    }
+    while (level-- > 0) {
+        if (odd >> level & 1) dx_cas_p_b3_push(h, ends[level], (uint64_t)1 << level);
+    }
+}
+#endif
+
+/* Between two chunks, and more follows: take whole chunks, if there are two or more. Returns the
+   bytes taken. */
 static size_t dx_cas_p_b3_subtree(dx_cas_blake3 *h, const uint8_t *p, size_t size)
 {
-    size_t chunks = 0;
-    DX_CAS_ASSERT(h->blocks_ == 0 && h->block_size_ == 0);
     dx_cas_p_b3_merge(h);
 #ifdef DX_CAS_P_SIMD
-    if (size >= 2048 && (h->chunk_index_ & 1) == 0) {
-        uint8_t cvs[64 * 32];
-        dx_cas_p_b3_job leaf = {{NULL}, h->key_, NULL, 32, h->chunk_index_, 1, 16,
-                                h->flags_ | DX_CAS_P_B3_FIRST(DX_CAS_P_B3_CHUNK_START) |
-                                    DX_CAS_P_B3_LAST(DX_CAS_P_B3_CHUNK_END)};
-        dx_cas_p_b3_job node = {{NULL}, h->key_, NULL, 32, 0, 0, 1,
-                                h->flags_ | (uint32_t)DX_CAS_P_B3_PARENT};
-        size_t count;
-        for (chunks = 64; chunks > size / 1024 || (h->chunk_index_ & (chunks - 1));) chunks /= 2;
-        dx_cas_p_b3_many(&leaf, p, 1024, chunks, cvs);
-        DX_CAS_ASSERT(chunks >= 2 && (h->chunk_index_ & (chunks - 1)) == 0);
-        for (count = chunks / 2; count > 1; count /= 2) {
-            dx_cas_p_b3_many(&node, cvs, 64, count, cvs);
-        }
-        dx_cas_p_b3_push(h, cvs, chunks / 2);
-        dx_cas_p_b3_push(h, cvs + 32, chunks / 2);
+    size_t chunks = size / 1024;
+    if (chunks > DX_CAS_P_B3_BATCH) {
+        chunks = DX_CAS_P_B3_BATCH - (size_t)(h->chunk_index_ % DX_CAS_P_B3_BATCH);
+    }
+    if (chunks >= 2) {
+        dx_cas_p_b3_batch(h, p, chunks);
+        return 1024 * chunks;
     }
 #endif
     (void)p;
     (void)size;
-    return chunks * 1024;
+    return 0;
 }
 
 DX_CAS_API void dx_cas_blake3_update(dx_cas_blake3 *h, const void *data, size_t size)
@@ -1547,10 +1809,11 @@ static void dx_cas_p_b3_side_by_side(const void *const *data, size_t size, size_
 {
     uint8_t stacks[16][5 * 32]; /* 5: the last of 16 chunks stands on 4 subtrees */
     uint32_t key[8], root = DX_CAS_P_B3_LAST(DX_CAS_P_B3_ROOT);
-    dx_cas_p_b3_job leaf = {{NULL}, key, NULL, sizeof stacks[0], 0, 0, 16,
+    dx_cas_p_b3_job leaf = {{NULL}, key, NULL, sizeof stacks[0], 0, 0, 16, 64,
                             DX_CAS_P_B3_FIRST(DX_CAS_P_B3_CHUNK_START) |
-                                DX_CAS_P_B3_LAST(DX_CAS_P_B3_CHUNK_END)};
-    dx_cas_p_b3_job node = {{NULL}, key, NULL, sizeof stacks[0], 0, 0, 1, DX_CAS_P_B3_PARENT};
+                                DX_CAS_P_B3_LAST(DX_CAS_P_B3_CHUNK_END), false};
+    dx_cas_p_b3_job node = {{NULL}, key, NULL, sizeof stacks[0], 0, 0, 1, 64,
+                            DX_CAS_P_B3_PARENT, false};
     size_t at, high = 0, low, i;
     DX_CAS_ASSERT(size > 0 && size <= 16384 && size % 64 == 0);
     DX_CAS_ASSERT(count > 0 && count <= lanes);
@@ -1558,15 +1821,15 @@ static void dx_cas_p_b3_side_by_side(const void *const *data, size_t size, size_
     if (size <= 1024) leaf.flags |= root;
     for (at = 0; at < size; at += 1024, leaf.counter++) {
         if (size - at < 1024) leaf.blocks = (unsigned)(size - at) / 64;
-        for (i = 0; i < lanes; i++) leaf.in[i] = (const uint8_t *)data[i < count ? i : 0] + at;
+        for (i = 0; i < count; i++) leaf.in[i] = (const uint8_t *)data[i] + at;
         leaf.out = stacks[0] + 32 * high++;
-        dx_cas_p_b3_run(&leaf, count, lanes);
+        dx_cas_p_b3_run(&leaf, count);
         low = size - at <= 1024 ? 1 : dx_cas_p_bits(leaf.counter + 1);
         for (; high > low; high--) {
             if (size - at <= 1024 && high == 2) node.flags |= root;
-            for (i = 0; i < lanes; i++) node.in[i] = stacks[i < count ? i : 0] + 32 * (high - 2);
+            for (i = 0; i < count; i++) node.in[i] = stacks[i] + 32 * (high - 2);
             node.out = stacks[0] + 32 * (high - 2);
-            dx_cas_p_b3_run(&node, count, lanes);
+            dx_cas_p_b3_run(&node, count);
         }
     }
     for (i = 0; i < count; i++) DX_CAS_MEMCPY(out[i].bytes, stacks[i], 32);

@@ -181,7 +181,7 @@ static void hash_xxh128(size_t size, size_t count)
 
 static void hashes(void)
 {
-    static const size_t sizes[] = {64, 1024, 4096, 256, 16384, 65536, 1 << 20, 16 << 20};
+    static const size_t sizes[] = {64, 1024, 4096, 256, 2048, 3072, 6144, 16384, 65536, 1 << 20, 16 << 20};
     char what[64];
     subject s[SUBJECTS] = {{"dx_cas", hash_dx}}, many[] = {{"dx_cas", hash_many_dx}, {NULL, NULL}, {NULL, NULL}};
     size_t n = 1;

@@ -18,6 +18,8 @@ for compiler in gcc clang; do
         [ $lanes != 4 ] || try=try
         $try "$compiler, $lanes lanes" width "$compiler$lanes" - $compiler -DDX_CAS_LANES=$lanes
     done
+    ! accepts $compiler -msse4.1 ||
+        later "$compiler, 4 lanes of SSE4.1" width "${compiler}sse41" - $compiler -DDX_CAS_LANES=4 -msse4.1
 done
 if has_m32; then try "i386" width i386 - gcc $m32; else skip "i386" "gcc has no 32-bit C library here"; fi
 if has aarch64-linux-gnu-gcc && has qemu-aarch64-static; then

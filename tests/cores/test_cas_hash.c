@@ -101,6 +101,28 @@ DX_PROPERTY(ca_2_blake3_every_split_of_large_messages, 150)
     DX_CHECK_MEM(is, &want, 32);
 }
 
+/* Chunks of one call are joined with those of calls before it, wherever that one ended, and the last of them may be the root. */
+DX_TEST(ca_2_calls_of_whole_chunks_at_every_place)
+{
+    static const size_t chunks[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 15, 16, 17, 31, 33, 64, 127, 128, 129, 131, 200};
+    for (size_t first = 0; first < 18; first++) {
+        for (size_t i = 0; i < sizeof chunks / sizeof chunks[0]; i++) {
+            size_t size = (first + chunks[i]) * 1024;
+            for (size_t tail = 0; tail < 2; tail++) {
+                dx_cas_blake3 h;
+                dx_cas_id is, want;
+                dx_cas_blake3_init(&h);
+                dx_cas_blake3_update(&h, data, first * 1024);
+                dx_cas_blake3_update(&h, data + first * 1024, chunks[i] * 1024);
+                dx_cas_blake3_update(&h, data + size, tail);
+                dx_cas_blake3_final(&h, is.bytes, 32);
+                reference_hash(data, size + tail, &want);
+                DX_CHECK_MEM(&is, &want, 32);
+            }
+        }
+    }
+}
+
 DX_TEST(ca_2_many_messages_of_every_size)
 {
     static const size_t counts[] = {1, 2, 3, 5, 16, 17, 40};
@@ -228,6 +250,28 @@ DX_TEST(ca_2_parts_far_behind_four_gigachunks)
     DX_CHECK_EQ(dx_cas_blake3_part(&mode, 512, data, 512, is), DX_CAS_EINVAL);
     DX_CHECK_EQ(dx_cas_blake3_part(&mode, 1024, data, 1025, is), DX_CAS_EINVAL);
     DX_CHECK_EQ(dx_cas_blake3_part(&mode, 2048, data, 4096, is), DX_CAS_EINVAL);
+}
+
+/* More than 32 bytes of output: whole states of one block, as many as fit. */
+DX_TEST(ca_2_long_outputs)
+{
+    static const size_t sizes[] = {0, 1, 64, 65, 1024, 1025, 4096, 9000};
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        uint8_t all[300], part[300];
+        uint32_t key[8], out[16];
+        dx_cas_blake3 h;
+        dx_cas_blake3_init(&h);
+        dx_cas_blake3_update(&h, data, sizes[i]);
+        dx_cas_blake3_final(&h, all, sizeof all);
+        dx_cas_p_blake3_iv(key);
+        reference(key, 0, data, sizes[i], 0, true, out);
+        for (unsigned k = 0; k < 16; k++) dx_cas_p_store32(part + 4 * k, out[k]);
+        DX_CHECK_MEM(all, part, 64);
+        for (size_t n = 0; n < sizeof part; n += 37) {
+            dx_cas_blake3_final(&h, part, n);
+            DX_CHECK_MEM(all, part, n);
+        }
+    }
 }
 
 DX_TEST(ca_2_the_width_that_was_asked_for)
