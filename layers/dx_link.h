@@ -153,8 +153,8 @@ typedef struct dx_link_desc { /* zero = the default written behind each field */
                              dx_peers_desc; two for each link */
     uint32_t block_size;  /* bytes of each; 16384 */
     uint32_t high_water;  /* of output under way, from there on answers wait; four blocks */
-    uint64_t connect_ns;  /* for a connection to come about, and twice that until our Hello is
-                             answered; 10 s, UINT64_MAX: any time */
+    uint64_t connect_ns;  /* for a connection to come about; 10 s, UINT64_MAX: any time */
+    uint64_t hello_ns;    /* for the answer to our Hello, added to that; 60 s, or as above */
     uint64_t linger_ns;   /* from our Close to the end of the connection; 5 s, or as above */
     uint64_t leave_ns;    /* for a link that a dialer has left, because its peer drains it, to end:
                              then it is lost, -ETIMEDOUT; 60 s, or as above */
@@ -321,6 +321,7 @@ enum {
     DX_LINK_P_BLOCKS      = 2,   /* for each link */
     DX_LINK_P_BLOCK_SIZE  = 16384,
     DX_LINK_P_CONNECT_S   = 10,
+    DX_LINK_P_HELLO_S     = 60,  /* a server that reads a large store is silent for a while */
     DX_LINK_P_LINGER_S    = 5,
     DX_LINK_P_LEAVE_S     = 60,
     DX_LINK_P_KEEPALIVE_S = 30,
@@ -1004,6 +1005,7 @@ static bool dx_link_p_defaults(dx_link_desc *d)
         d->block_count = DX_LINK_P_BLOCKS * d->links_max;
     if (!d->block_size) d->block_size = DX_LINK_P_BLOCK_SIZE;
     if (!d->connect_ns) d->connect_ns = DX_LINK_P_CONNECT_S * DX_LINK_P_SECOND;
+    if (!d->hello_ns) d->hello_ns = DX_LINK_P_HELLO_S * DX_LINK_P_SECOND;
     if (!d->linger_ns) d->linger_ns = DX_LINK_P_LINGER_S * DX_LINK_P_SECOND;
     if (!d->leave_ns) d->leave_ns = DX_LINK_P_LEAVE_S * DX_LINK_P_SECOND;
     if (!s->keepalive_ns) s->keepalive_ns = DX_LINK_P_KEEPALIVE_S * DX_LINK_P_SECOND;
@@ -1105,17 +1107,18 @@ DX_LINK_API int dx_link_listen(dx_link *l, int fd)
 static int dx_link_p_begin(dx_link *l, int fd, const dx_reactor_address *address, dx_link_id *id)
 {
     dx_link_p_slot *slot = dx_link_p_new(l);
-    const uint64_t connect = l->desc.connect_ns;
+    uint64_t hello_ns; /* when its answer is too late */
     int error = DX_LINK_OK;
     if (!slot) return DX_LINK_EAGAIN;
     if (address) {
-        const uint64_t both = dx_link_p_from_now(l, connect <= UINT64_MAX / 2 ? 2 * connect
-                                                                              : UINT64_MAX);
         slot->address = *address;
         slot->flags |= DX_LINK_P_IS_CONNECTING;
         slot->session.desc.keepalive_ns = 0; /* nobody is there who could be silent */
-        slot->until_ns = dx_link_p_from_now(l, connect);
-        if (l->desc.hello && dx_hbtp_say_hello(&slot->session, l->desc.hello, both))
+        slot->until_ns = dx_link_p_from_now(l, l->desc.connect_ns);
+        hello_ns = slot->until_ns <= UINT64_MAX - l->desc.hello_ns
+                       ? slot->until_ns + l->desc.hello_ns
+                       : UINT64_MAX;
+        if (l->desc.hello && dx_hbtp_say_hello(&slot->session, l->desc.hello, hello_ns))
             error = DX_LINK_EINVAL;
     }
     if (!error && dx_peers_add(&l->peers_, fd, address ? &slot->address : NULL, &slot->id))

@@ -16,8 +16,26 @@ ifeq ($(ZSTD),1)
   ZSTD_LIBS   := -lzstd
 endif
 
+# zlib and liblzma are for dxpatch alone, like zstd: ZLIB=0, LZMA=0.
+LINKS = $(shell printf '\043include <$(1).h>\nint main(void) { return $(2) == 0; }\n' | \
+          $(CC) $(CFLAGS) -x c - -o /dev/null -l$(3) 2>/dev/null && echo 1 || echo 0)
+ifndef ZLIB
+  ZLIB := $(call LINKS,zlib,zlibCompileFlags(),z)
+endif
+ifndef LZMA
+  LZMA := $(call LINKS,lzma,lzma_version_number(),lzma)
+endif
+ifeq ($(ZLIB),1)
+  PACK_CFLAGS += -DDXPATCH_ZLIB
+  PACK_LIBS   += -lz
+endif
+ifeq ($(LZMA),1)
+  PACK_CFLAGS += -DDXPATCH_LZMA
+  PACK_LIBS   += -llzma
+endif
+
 # Everything in build/ is built again when these change.
-FLAGS := $(CC) $(CFLAGS) $(LDFLAGS) $(ZSTD_CFLAGS)
+FLAGS := $(CC) $(CFLAGS) $(LDFLAGS) $(ZSTD_CFLAGS) $(PACK_CFLAGS)
 build/flags: always
 	@mkdir -p $(@D)
 	@echo '$(FLAGS)' | cmp -s - $@ || echo '$(FLAGS)' >$@

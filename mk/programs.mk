@@ -15,7 +15,7 @@ hello: $(HELLO) ## one small program for each header
 build/hello_%: examples/hello/hello_%.c dx_%.h build/flags
 	$(CC) -std=c99 $(WARN) $(CFLAGS) $< -o $@ $(LDFLAGS) -lpthread
 
-PROGRAM_CC = $(CC) -std=c11 $(WARN) $(CFLAGS) $(ZSTD_CFLAGS) -MMD -MP
+PROGRAM_CC = $(CC) -std=c11 $(WARN) $(CFLAGS) $(ZSTD_CFLAGS) $(PACK_CFLAGS) -MMD -MP
 build/obj/%.o: %.c build/flags
 	@mkdir -p $(@D)
 	$(PROGRAM_CC) -c $< -o $@
@@ -29,9 +29,9 @@ build/asan/dxup: $(DXUP:%.c=build/asan/obj/%.o)
 	$(CC) $(CFLAGS) $(SANITIZE) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) -lpthread
 
 build/dxpatch: $(DXPATCH:%.c=build/obj/%.o)
-	$(CC) $(CFLAGS) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) -lpthread
+	$(CC) $(CFLAGS) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) $(PACK_LIBS) -lpthread
 build/asan/dxpatch: $(DXPATCH:%.c=build/asan/obj/%.o)
-	$(CC) $(CFLAGS) $(SANITIZE) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) -lpthread
+	$(CC) $(CFLAGS) $(SANITIZE) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) $(PACK_LIBS) -lpthread
 
 DXECHO_CC = $(CC) -std=c11 $(WARN) $(CFLAGS) -MMD -MP -MF $@.d -MT $@
 build/dxecho: programs/dxecho/dxecho.c $(COMMON:%.c=build/obj/%.o) build/flags

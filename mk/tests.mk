@@ -29,6 +29,8 @@ build/codec/test_hbtp_codec: test_hbtp_codec.c build/flags
 	$(call TEST_BUILD,$(SANITIZE) -DDX_CODEC_ZSTD -DDX_CODEC_SODIUM,-lzstd -lsodium)
 build/codec/test_hde: test_hde.c build/flags
 	$(call TEST_BUILD,$(SANITIZE) -DDX_HDE_ZSTD,-lzstd)
+build/codec/test_container: test_container.c build/flags
+	$(call TEST_BUILD,$(SANITIZE) $(ZSTD_CFLAGS) $(PACK_CFLAGS),$(ZSTD_LIBS) $(PACK_LIBS))
 build/portable/test_teleport: test_teleport.c build/flags
 	$(call TEST_BUILD,$(SANITIZE) -DDX_TELEPORT_LITTLE_ENDIAN=0)
 

@@ -60,6 +60,8 @@ need_for_test() {
     need pkg-config has pkg-config
     need python3 has python3
     need libzstd-dev compiles zstd.h
+    need zlib1g-dev compiles zlib.h
+    need liblzma-dev compiles lzma.h
     need libsodium-dev compiles sodium.h
     need xdelta3 has xdelta3
     need rsync has rsync

@@ -6,8 +6,8 @@
                             OLD, in memory; above BASE_MEMORY_MAX in windows of 64 KiB
 
    The patch streams through in pieces. A large OLD is read twice: once as a whole for its hash,
-   then wherever the patch asks for bytes. Patches that cannot stream (VCDIFF, hde, flash) run in
-   memory: apply_whole(). */
+   then wherever the patch asks for bytes. Patches that cannot stream (VCDIFF, hde, flash,
+   containers) run in memory: apply_whole(). */
 #include "dxpatch.h"
 
 #include "../common/dest.h"
@@ -203,7 +203,8 @@ int dxpatch_apply(const dxpatch_options *o)
 
 int dxpatch_undo(const dxpatch_options *o)
 {
-    if (!dxpatch_is_vcdiff(o->patch_path) && !dxpatch_is_record_file(o->patch_path))
+    if (!dxpatch_is_vcdiff(o->patch_path) && !dxpatch_is_record_file(o->patch_path) &&
+        !dxpatch_is_container(o->patch_path))
         return work(o, o->old_path, true);
     return prog_fail(PROG_REFUSED, "%s cannot be undone: only patches of blocks can",
                      o->patch_path);

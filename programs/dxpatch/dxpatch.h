@@ -6,6 +6,7 @@
    make.c     makes patches of all kinds          whole.c    applies all kinds in memory
    flash.c    runs flash patches in memory        records.c  records of ../../layers/dx_hde.h
    vcdiff.c   VCDIFF (RFC 3284)                   patch.c    files, headers, error messages
+   container*.c  compressed containers, see container.h
    dx.c       the header's implementation
 
    The commands in the first three lines call what is below them; nothing calls back. */
@@ -114,9 +115,10 @@ int dxpatch_run_flash(const dxpatch_content *from, const uint8_t *patch, size_t 
                       uint64_t gap_max, dxpatch_content *to);
 
 /* >>whole.c ---- */
-/* Is it a patch that cannot stream: VCDIFF, a record, or one for flash? */
+/* Is it a patch that cannot stream: VCDIFF, a record, one for flash or between containers? */
 bool dxpatch_is_whole(const char *path);
 bool dxpatch_is_vcdiff(const char *path);
+bool dxpatch_is_container(const char *path);
 /* Apply a patch of any kind to a content. Its sizes are checked against the limits before anything
    is allocated for them. to->bytes is NULL before; the caller frees it, also after an error. */
 int  dxpatch_run(const dxpatch_options *o, const dxpatch_content *from, const char *from_path,

@@ -2,6 +2,7 @@
    read it. Checks only the header and the length of the file. */
 #include "dxpatch.h"
 
+#include "container.h"
 #include "vcdiff.h"
 
 #include <stdlib.h>
@@ -48,10 +49,39 @@ static int info_vcdiff(const dxpatch_options *o)
     return status;
 }
 
+static int info_container(const dxpatch_options *o)
+{
+    dxpatch_content patch = {0};
+    container_patch p;
+    char text[65];
+    int status = dxpatch_load(&patch, o->patch_path);
+    if (!status) {
+        int error = container_open(patch.bytes, patch.size, &p);
+        if (error) status = dxpatch_fail(error, o->patch_path);
+    }
+    prog_progress(NULL, 0, 0, true);
+    if (!status) {
+        prog_say("kind=container\n");
+        prog_say("hash=blake3-256\n");
+        prog_say("libraries=%s\n", p.libraries);
+        print_count("layers", p.layers);
+        print_count("base_size", p.base_size);
+        print_count("target_size", p.target_size);
+        print_count("form_max", p.form_max);
+        print_count("lists_size", p.lists_size);
+        print_count("inner_size", p.inner_size);
+        prog_say("base_hash=%s\n", prog_hash_text(p.base_hash, text));
+        prog_say("target_hash=%s\n", prog_hash_text(p.target_hash, text));
+    }
+    dxpatch_drop(&patch);
+    return status;
+}
+
 int dxpatch_info(const dxpatch_options *o)
 {
     if (dxpatch_is_vcdiff(o->patch_path)) return info_vcdiff(o);
     if (dxpatch_is_record_file(o->patch_path)) return dxpatch_info_record(o);
+    if (dxpatch_is_container(o->patch_path)) return info_container(o);
     dx_patch_header h;
     os_info st;
     char text[65];

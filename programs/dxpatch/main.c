@@ -79,8 +79,9 @@ static int (*const runs[COMMANDS])(const dxpatch_options *o) = {
 static const prog_option options[] = {
     {"--kind", PROG_OPTION_TEXT, FIELD(kind_name), .commands = MAKES, .value = "KIND",
      .choices = "delta blocks flash hde vcdiff",
-     .help = "delta (default): programs, libraries, archives,\n"
-             "content that moves\n"
+     .help = "delta: programs, libraries, archives, content that\n"
+             "moves; without --kind, too, unless unpacking what is\n"
+             "compressed in both files gives a smaller patch\n"
              "blocks: images with a fixed layout; can be undone\n"
              "flash: devices that update one slot in place\n"
              "hde: memory images and states whose bytes mostly\n"

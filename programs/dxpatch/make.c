@@ -1,8 +1,9 @@
 /* Makes a patch of any kind. Both files are in memory, or mapped: dx_patch_create() needs all of
    them at once. Every patch is applied once before it is saved. Stands on the files of the kinds:
-   flash.c, records.c, vcdiff.c. */
+   flash.c, records.c, vcdiff.c, container.c. */
 #include "dxpatch.h"
 
+#include "container.h"
 #include "vcdiff.h"
 
 #include <assert.h>
@@ -54,13 +55,53 @@ static int make_patch(const dxpatch_options *o, const dxpatch_content *from,
     return error ? dxpatch_fail(error, o->new_path) : PROG_OK;
 }
 
+/* Make the patch between what is compressed in both files, too, and keep it if it is smaller.
+   Whatever fails here, the patch that there is stays. */
+static int try_container(const dxpatch_options *o, const dxpatch_content *from,
+                         const dxpatch_content *to, uint8_t **out, size_t *size)
+{
+    container_forms forms = {.form_max = (size_t)DXPATCH_TARGET_MAX};
+    container_bytes sealed = {.max = *size}, check = {0};
+    container_patch p;
+    uint8_t *inner = NULL;
+    size_t inner_size = 0;
+    int error = container_make(from->bytes, from->size, to->bytes, to->size, DXPATCH_MEMORY_MAX,
+                               &forms);
+    int status = PROG_OK;
+    if (!error) {
+        dxpatch_content a = {.bytes = forms.from.bytes, .size = forms.from.size};
+        dxpatch_content b = {.bytes = forms.to.bytes, .size = forms.to.size};
+        status = make_patch(o, &a, &b, &inner, &inner_size);
+    }
+    if (!error && !status)
+        error = container_seal(&forms, from->bytes, from->size, to->bytes, to->size, inner,
+                               inner_size, &sealed);
+    if (!error && !status) error = container_open(sealed.bytes, sealed.size, &p);
+    if (!error && !status)
+        error = container_rebuild(&p, forms.to.bytes, forms.to.size, DXPATCH_MEMORY_MAX, &check);
+    if (!error && !status && sealed.size < *size) {
+        free(*out);
+        *out = sealed.bytes;
+        *size = sealed.size;
+        sealed.bytes = NULL;
+    }
+    free(inner);
+    container_drop_forms(&forms);
+    container_drop(&sealed);
+    container_drop(&check);
+    return status;
+}
+
 int dxpatch_make(const dxpatch_options *o, const dxpatch_content *from, const dxpatch_content *to,
                  uint8_t **out, size_t *size)
 {
     assert(!*out);
     prog_progress("comparing", (uint64_t)from->size + to->size, 0, false);
     if (o->kind == DXPATCH_KIND_HDE) return dxpatch_make_record(o, from, to, out, size);
-    if (o->kind != DXPATCH_KIND_VCDIFF) return make_patch(o, from, to, out, size);
+    if (o->kind != DXPATCH_KIND_VCDIFF) {
+        int status = make_patch(o, from, to, out, size);
+        return status || o->kind ? status : try_container(o, from, to, out, size);
+    }
     int error = vcdiff_encode(from->bytes, from->size, to->bytes, to->size, out, size);
     return error ? dxpatch_fail_vcdiff(error, o->new_path) : PROG_OK;
 }

@@ -1,7 +1,8 @@
 /* Applies a patch of any kind to a whole file in memory: finds out what kind it is, holds its sizes
-   against the limits, and runs it. Stands on flash.c, records.c and vcdiff.c. */
+   against the limits, and runs it. Stands on flash.c, records.c, vcdiff.c and container.c. */
 #include "dxpatch.h"
 
+#include "container.h"
 #include "vcdiff.h"
 
 #include <assert.h>
@@ -19,6 +20,17 @@ bool dxpatch_is_vcdiff(const char *path)
     return is;
 }
 
+bool dxpatch_is_container(const char *path)
+{
+    uint8_t bytes[4];
+    int fd = os_open(path);
+    if (fd < 0) return false;
+    bool is = os_read_at(fd, 0, bytes, sizeof bytes) == sizeof bytes &&
+              container_is(bytes, sizeof bytes);
+    os_close(fd);
+    return is;
+}
+
 bool dxpatch_is_whole(const char *path)
 {
     uint8_t bytes[8];
@@ -28,7 +40,8 @@ bool dxpatch_is_whole(const char *path)
     bool flash = os_read_at(fd, 0, bytes, sizeof bytes) == sizeof bytes &&
                  memcmp(bytes, "DXP1", 4) == 0 && bytes[5] == DX_PATCH_KIND_FLASH;
     os_close(fd);
-    return flash || dxpatch_is_vcdiff(path) || dxpatch_is_record_file(path);
+    return flash || dxpatch_is_vcdiff(path) || dxpatch_is_record_file(path) ||
+           dxpatch_is_container(path);
 }
 
 /* Run a patch of dx_patch.h in memory. ETOOBIG: above target_max; ENOMEM:
@@ -55,6 +68,60 @@ static int run_patch(const dxpatch_content *from, const dxpatch_content *patch, 
     return error;
 }
 
+/* Says what of a patch between containers this build cannot do, before anything is done. */
+static int check_libraries(const container_patch *p, const char *path)
+{
+    for (unsigned kind = 1; kind < CONTAINER_KINDS; kind++)
+        if (p->kinds >> kind & 1 && !container_has(kind))
+            return prog_fail(PROG_SYSTEM, "%s: this dxpatch was built without %s", path,
+                             container_library(kind));
+    return PROG_OK;
+}
+
+/* Print an error of a patch between containers; other libraries write other bytes. */
+static int fail_container(int error, const container_patch *p, const char *from_path,
+                          const char *path, uint64_t memory_max, uint64_t target_max)
+{
+    if (error == DX_PATCH_ETARGET && strcmp(p->libraries, container_libraries()) != 0)
+        return prog_fail(PROG_SYSTEM,
+                         "%s: the libraries here (%s) pack to other bytes than those that the "
+                         "patch was made with (%s)",
+                         path, container_libraries(), p->libraries);
+    if (error == DX_PATCH_ETOOBIG) return dxpatch_fail_target(path, target_max);
+    if (error == DX_PATCH_ENOMEM) return dxpatch_fail_memory(path, memory_max);
+    bool base = error == DX_PATCH_EBASE || error == DX_PATCH_EAPPLIED;
+    return dxpatch_fail(error, base ? from_path : path);
+}
+
+/* Run a patch between containers: OLD to its form, the inner patch, NEW out of its form. */
+static int run_container(const dxpatch_content *from, const char *from_path,
+                         const dxpatch_content *patch, const char *path, uint64_t memory_max,
+                         uint64_t target_max, dxpatch_content *to)
+{
+    container_patch p;
+    container_bytes form = {0}, made = {0};
+    dxpatch_content inner = {0}, new_form = {0};
+    int error = container_open(patch->bytes, patch->size, &p);
+    if (error) return dxpatch_fail(error, path);
+    int status = check_libraries(&p, path);
+    if (status) return status;
+    if (p.form_max > target_max || p.target_size > target_max)
+        return dxpatch_fail_target(path, target_max);
+    error = container_unpack(&p, from->bytes, from->size, &form);
+    dxpatch_content old_form = {.bytes = form.bytes, .size = form.size};
+    inner.bytes = (uint8_t *)(uintptr_t)p.inner;
+    inner.size = p.inner_size;
+    if (!error) error = run_patch(&old_form, &inner, memory_max, p.form_max, &new_form);
+    /* The form of the right OLD that is not the right form: a library unpacked it otherwise. */
+    if (error == DX_PATCH_EBASE && form.bytes) error = DX_PATCH_ECORRUPT;
+    container_drop(&form);
+    if (!error) error = container_rebuild(&p, new_form.bytes, new_form.size, memory_max, &made);
+    free(new_form.bytes);
+    to->bytes = made.bytes; /* the caller frees it, also after an error */
+    to->size = made.size;
+    return error ? fail_container(error, &p, from_path, path, memory_max, target_max) : PROG_OK;
+}
+
 int dxpatch_run(const dxpatch_options *o, const dxpatch_content *from, const char *from_path,
                 const dxpatch_content *patch, const char *patch_path, dxpatch_content *to)
 {
@@ -69,6 +136,8 @@ int dxpatch_run(const dxpatch_options *o, const dxpatch_content *from, const cha
         if (failed == VCDIFF_ETOOBIG) return dxpatch_fail_target(patch_path, target_max);
         return failed ? dxpatch_fail_vcdiff(failed, patch_path) : PROG_OK;
     }
+    if (container_is(patch->bytes, patch->size))
+        return run_container(from, from_path, patch, patch_path, memory_max, target_max, to);
     int error = dxpatch_is_record(patch->bytes, patch->size)
                     ? dxpatch_run_record(from, patch->bytes, patch->size, target_max, to)
                     : run_patch(from, patch, memory_max, target_max, to);

@@ -877,6 +877,7 @@ EVERY(li_6_who_does_not_answer_a_hello_is_left_in_time)
         memset(&w, 0, sizeof w);
         w.d.hello = &w.hello;
         w.d.connect_ns = 40 * MS;
+        w.d.hello_ns = 40 * MS;
         w.d.linger_ns = 20 * MS;
         w.d.session.keepalive_ns = says_nothing ? UINT64_MAX : 15 * MS;
         world_open(&w, backend);

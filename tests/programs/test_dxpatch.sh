@@ -352,6 +352,115 @@ records() {
     expect 0 apply old third out
     same a out
 }
+make_containers() { # old.KIND, new.KIND of a zip, a gzip, a png, a tar.xz, and strange zips; the contents differ a little
+    python3 - "$(bytes 4 | od -An -tu4)" <<'END'
+import gzip, io, lzma, random, struct, sys, tarfile, zipfile, zlib
+random.seed(int(sys.argv[1]))
+def text(lines): return b"".join(b"line %d of %d words\n" % (i, random.randrange(9999)) for i in range(lines))
+old = {"f%d.txt" % i: text(random.randrange(2, 400)) for i in range(30)}
+new = {name: data.replace(b"7 w", b"77 w", 2) if i % 3 else data for i, (name, data) in enumerate(old.items())}
+class Pipe(io.RawIOBase): # cannot seek: zipfile writes data descriptors
+    def __init__(self, path): self.file = open(path, "wb")
+    def writable(self): return True
+    def write(self, data): return self.file.write(data)
+def archive(out, files, level, force=False):
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as z:
+        for name, data in files.items():
+            info = zipfile.ZipInfo(name)
+            info.compress_type = zipfile.ZIP_STORED if name == "f4.txt" else zipfile.ZIP_DEFLATED
+            z._compresslevel = info._compresslevel = level
+            with z.open(info, "w", force_zip64=force) as member: member.write(data)
+        z.writestr("empty", b"")
+def damaged(data): # a directory whose entries all point to the first member, half of the members said to be encrypted
+    data = bytearray(data)
+    at = data.find(b"PK\1\2")
+    while at >= 0:
+        data[at + 42:at + 46] = bytes(4)
+        at = data.find(b"PK\1\2", at + 1)
+    at = data.find(b"PK\3\4")
+    while at >= 0:
+        data[at + 6] ^= random.randrange(2)
+        at = data.find(b"PK\3\4", at + 1)
+    return bytes(data)
+for side, files in ("old", old), ("new", new):
+    whole = b"".join(files.values())
+    for level in 1, 6, 9: archive("%s.zip%d" % (side, level), files, level)
+    archive("%s.zip64" % side, files, 6, True)
+    archive(Pipe(side + ".pipe"), files, 6)
+    data = open(side + ".zip6", "rb").read()
+    open(side + ".cut", "wb").write(data[:len(data) * 2 // 3])
+    open(side + ".behind", "wb").write(b"#!/bin/sh\n" + data + bytes(random.randrange(256) for _ in range(300)))
+    open(side + ".lies", "wb").write(damaged(data))
+    open(side + ".gz", "wb").write(gzip.compress(whole, 9, mtime=0))
+    tar = io.BytesIO()
+    with tarfile.open(fileobj=tar, mode="w") as t:
+        for name, data in files.items():
+            info = tarfile.TarInfo(name + ".gz")
+            data = gzip.compress(data, 9, mtime=0)
+            info.size = len(data)
+            t.addfile(info, io.BytesIO(data))
+    open(side + ".tar.xz", "wb").write(lzma.compress(tar.getvalue(), preset=6))
+    def chunk(kind, data): return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    packed = zlib.compress(whole, 9)
+    parts = [packed[i:i + 8192] for i in range(0, len(packed), 8192)]
+    open(side + ".png", "wb").write(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", bytes(13)) + b"".join(chunk(b"IDAT", p) for p in parts) + chunk(b"IEND", b""))
+END
+}
+containers() {
+    command -v python3 >/dev/null || { skip "no python3 here"; return; }
+    make_containers
+    expect 0 diff old.zip6 new.zip6 patch
+    expect 0 info patch
+    [ "$(get kind)" = container ] || { skip "built without zlib"; return; }
+    for kind in zip1 zip6 zip9 zip64 pipe cut behind lies gz png tar.xz; do
+        expect 0 diff old.$kind new.$kind plain --kind delta
+        expect 0 diff old.$kind new.$kind patch
+        expect 0 apply old.$kind patch out
+        same new.$kind out
+        [ $kind = tar.xz ] && [ "$(head -c 4 patch)" != DXC1 ] && continue # built without liblzma
+        [ $kind = lies ] || [ $(($(stat -c %s patch) * 100)) -lt $(($(stat -c %s plain) * 35)) ] || fail "$kind: $(stat -c %s patch) bytes, without unpacking $(stat -c %s plain)"
+        said=$(python3 "$top/tests/readers/container.py" apply "$dxpatch" old.$kind patch new.$kind 2>&1) || fail "the other reader: $kind: ${said##*$'\n'}"
+    done
+    expect 0 diff old.zip6 new.zip6 patch
+    expect 0 info patch
+    [ "$(get base_size) $(get target_size)" = "$(stat -c %s old.zip6) $(stat -c %s new.zip6)" ] || fail "$out"
+    cp old.zip6 file
+    expect 0 apply-in-place file patch
+    same new.zip6 file
+    expect 6 apply-in-place file patch
+    says "already applied"
+    expect 6 apply old.zip9 patch out2
+    says "not the file"
+    expect 6 undo file patch
+    expect 6 apply old.zip6 patch patch
+    [ ! -e out2 ] || fail "something was written"
+}
+containers_that_are_damaged() {
+    command -v python3 >/dev/null || { skip "no python3 here"; return; }
+    make_containers
+    expect 0 diff old.zip6 new.zip6 patch
+    [ "$(head -c 4 patch)" = DXC1 ] || { skip "built without zlib"; return; }
+    size=$(stat -c %s patch)
+    cp old.zip6 file
+    for at in 4 5 20 111 112 140 170 $((size / 2)) $((size - 1)) $(shuf --random-source=<(bytes 4096) -i 4-$((size - 1)) -n 40); do
+        head -c "$at" patch >cut
+        expect 4 apply-in-place file cut
+        cp patch flipped
+        flip flipped "$at"
+        refuse_damage apply-in-place file flipped
+    done
+    same old.zip6 file
+    # Another library: the text in the header says which one it was made with, and the recipe another level.
+    python3 "$top/tests/readers/container.py" foreign patch other || fail "no other patch"
+    expect 5 apply old.zip6 other out
+    says "zlib 0.0.0"
+    head -c 400000 /dev/zero | gzip -n9 >bomb
+    head -c 400001 /dev/zero | gzip -n9 >bomb2
+    expect 0 diff bomb bomb2 patch
+    expect 0 apply bomb patch out
+    same bomb2 out
+    [ "$(head -c 4 patch)" != DXC1 ] || { printf '\377' | dd of=patch bs=1 seek=28 conv=notrunc status=none; expect 4 apply bomb patch out; }
+}
 vcdiff_with_xdelta3() {
     command -v xdelta3 >/dev/null || { skip "no xdelta3 here"; return; }
     bytes 3000000 >old
@@ -654,7 +763,7 @@ two_at_once() {
 }
 
 for case in a_delta blocks_and_undo sizes_that_change one_way a_delta_in_place levels_from_fast_to_small \
-    info_shows_every_field modes_and_links_stay names_that_look_like_options bounded_memory large_files_are_mapped_and_made_in_little_memory a_patch_of_two flash_patches vcdiff_here records vcdiff_with_xdelta3 bad_command_lines \
+    info_shows_every_field modes_and_links_stay names_that_look_like_options bounded_memory large_files_are_mapped_and_made_in_little_memory a_patch_of_two flash_patches vcdiff_here records vcdiff_with_xdelta3 containers containers_that_are_damaged bad_command_lines \
     limits_of_memory_and_output missing_and_strange_files nothing_overwrites_its_source a_wrong_base applied_twice a_truncated_patch a_flipped_bit \
     no_patch_at_all a_full_disk a_read_only_disk_and_a_size_limit killed_at_any_moment two_at_once; do
     case $dxpatch:$case in *asan*:bounded_memory) continue ;; esac # the sanitizers' own memory has no bound

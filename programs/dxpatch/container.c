@@ -1,0 +1,580 @@
+/* Patches between containers: their header, what is unpacked of OLD, and the recipe of NEW
+   (docs/formats/container.md). Forms are made layer by layer, and NEW is put together the other
+   way:
+
+       OLD --list 1--> form --list 2--> form ==inner patch==> form --recipe 2--> form
+                                                                           --recipe 1--> NEW
+
+   Lists and recipes are bytes from outside. Every number in them is held against the bytes that are
+   there, and every buffer against the limit, before it is used. */
+#include "container.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    VERSION        = 1,
+    CORRECTED      = 128, /* bit of a kind in a recipe: a correction follows */
+    SAME_WAY       = 0,   /* instead of a kind: the way of the member before */
+    MEMBERS_MAX    = 65536,
+    HEAVY_MAX      = 256, /* those of zstd and xz */
+    HOPELESS       = 4,   /* members without a way, after which rare parameters are not tried */
+    CORRECTION_MAX = 4    /* a member is packed again if its correction is at most its 1/4 */
+};
+
+/* >>numbers: LEB128 and little-endian ---------------------------------------- */
+static void add_number(container_bytes *b, uint64_t v)
+{
+    uint8_t bytes[10];
+    size_t count = 0;
+    for (; v > 127; v >>= 7) bytes[count++] = (uint8_t)(v | 128);
+    bytes[count++] = (uint8_t)v;
+    container_add(b, bytes, count);
+}
+
+static void add_byte(container_bytes *b, unsigned v)
+{
+    uint8_t byte = (uint8_t)v;
+    container_add(b, &byte, 1);
+}
+
+static uint64_t load64(const uint8_t *p)
+{
+    uint64_t v = 0;
+    for (int i = 7; i >= 0; i--) v = v << 8 | p[i];
+    return v;
+}
+
+static void store64(uint8_t *p, uint64_t v)
+{
+    for (int i = 0; i < 8; i++) p[i] = (uint8_t)(v >> 8 * i);
+}
+
+/* Bytes that are read from the front. */
+typedef struct reader {
+    const uint8_t *at;
+    size_t         left;
+    int            error; /* the first one; everything read after it is 0 */
+} reader;
+
+static const uint8_t *take(reader *r, uint64_t size)
+{
+    const uint8_t *at = r->at;
+    if (size > r->left && !r->error) r->error = DX_PATCH_ETRUNCATED;
+    if (r->error) return NULL;
+    r->at += size;
+    r->left -= (size_t)size;
+    return at;
+}
+
+static unsigned take_byte(reader *r)
+{
+    const uint8_t *p = take(r, 1);
+    return p ? *p : 0;
+}
+
+static uint64_t take_number(reader *r)
+{
+    uint64_t v = 0;
+    unsigned byte, shift = 0;
+    do {
+        byte = take_byte(r);
+        if ((shift == 63 && byte > 1) || shift > 63) r->error = DX_PATCH_ECORRUPT;
+        if (!r->error) v |= (uint64_t)(byte & 127) << shift;
+        shift += 7;
+    } while (!r->error && byte & 128);
+    return r->error ? 0 : v;
+}
+
+/* The next bytes, which a number tells the size of, as a reader of their own. */
+static reader take_part(reader *r)
+{
+    reader part = {0};
+    uint64_t size = take_number(r);
+    part.at = take(r, size);
+    part.error = r->error;
+    part.left = part.at ? (size_t)size : 0;
+    return part;
+}
+
+/* Members of a layer are counted: each costs the time to set up a library, whatever its size. */
+typedef struct tally {
+    unsigned members;
+    unsigned heavy;
+} tally;
+
+static bool has_room(tally *t, unsigned kind)
+{
+    bool heavy = kind == CONTAINER_XZ || kind == CONTAINER_ZSTD;
+    if (t->members == MEMBERS_MAX || (heavy && t->heavy == HEAVY_MAX)) return false;
+    t->members++;
+    t->heavy += heavy;
+    return true;
+}
+
+/* >>recipes ------------------------------------------------------------------
+   The form of NEW:
+
+       size | recipe | bytes between members and contents, as in the file
+
+   A line of the recipe is: gap | content size | kind | level variant window strategy |
+   of a png: head, chunk | if corrected: same, cut, size, bytes. */
+typedef struct correction {
+    size_t         same; /* bytes at the front that are right */
+    size_t         cut;  /* bytes behind them that are not */
+    const uint8_t *raw;  /* what stands there instead */
+    size_t         size;
+} correction;
+
+static bool is_same_way(const container_way *a, const container_way *b)
+{
+    return a->kind == b->kind && a->level == b->level && a->variant == b->variant &&
+           a->window == b->window && a->strategy == b->strategy && a->head[0] == b->head[0] &&
+           a->head[1] == b->head[1] && a->chunk == b->chunk;
+}
+
+static void add_way(container_bytes *recipe, const container_way *way, const container_way *last,
+                    const correction *c)
+{
+    bool corrected = c->cut || c->size;
+    if (!corrected && is_same_way(way, last)) {
+        add_byte(recipe, SAME_WAY);
+        return;
+    }
+    add_byte(recipe, way->kind | (corrected ? CORRECTED : 0));
+    add_byte(recipe, way->level);
+    add_byte(recipe, way->variant);
+    add_byte(recipe, way->window);
+    add_byte(recipe, way->strategy);
+    if (way->kind == CONTAINER_PNG) {
+        container_add(recipe, way->head, sizeof way->head);
+        add_number(recipe, way->chunk);
+    }
+    if (!corrected) return;
+    add_number(recipe, c->same);
+    add_number(recipe, c->cut);
+    add_number(recipe, c->size);
+    container_add(recipe, c->raw, c->size);
+}
+
+/* Read what add_way() wrote. *way holds the one of the member before, kind 0: there was none. */
+static void take_way(reader *recipe, container_way *way, correction *c)
+{
+    unsigned kind = take_byte(recipe);
+    memset(c, 0, sizeof *c);
+    if (kind == SAME_WAY) {
+        if (!way->kind) recipe->error = DX_PATCH_ECORRUPT;
+        return;
+    }
+    memset(way, 0, sizeof *way);
+    way->kind = (uint8_t)(kind & ~(unsigned)CORRECTED);
+    way->level = (uint8_t)take_byte(recipe);
+    way->variant = (uint8_t)take_byte(recipe);
+    way->window = (uint8_t)take_byte(recipe);
+    way->strategy = (uint8_t)take_byte(recipe);
+    if (way->kind == CONTAINER_PNG) {
+        uint64_t chunk;
+        way->head[0] = (uint8_t)take_byte(recipe);
+        way->head[1] = (uint8_t)take_byte(recipe);
+        chunk = take_number(recipe);
+        if (chunk >> 31) recipe->error = DX_PATCH_ECORRUPT; /* the most that a chunk may hold */
+        way->chunk = (uint32_t)chunk;
+    }
+    if (kind & CORRECTED) {
+        uint64_t same = take_number(recipe), cut = take_number(recipe), size = take_number(recipe);
+        c->raw = take(recipe, size);
+        if (same > SIZE_MAX || cut > SIZE_MAX) recipe->error = DX_PATCH_ECORRUPT;
+        c->same = (size_t)same;
+        c->cut = (size_t)cut;
+        c->size = recipe->error ? 0 : (size_t)size;
+    }
+    if (!way->kind || way->kind >= CONTAINER_KINDS) recipe->error = DX_PATCH_ECORRUPT;
+}
+
+/* Pack a content and correct what came out. */
+static int pack_corrected(const container_way *way, const correction *c, const uint8_t *content,
+                          size_t size, uint64_t memory_max, container_bytes *out)
+{
+    size_t before = out->size;
+    if (!c->cut && !c->size) return container_pack(way, content, size, memory_max, out);
+    container_bytes packed = {.max = out->max};
+    int error = container_pack(way, content, size, memory_max, &packed);
+    assert(out->size == before);
+    if (!error && (c->same > packed.size || c->cut > packed.size - c->same))
+        error = DX_PATCH_ECORRUPT;
+    if (!error) {
+        size_t rest = c->same + c->cut;
+        container_add(out, packed.bytes, c->same);
+        container_add(out, c->raw, c->size);
+        container_add(out, packed.bytes + rest, packed.size - rest);
+        error = out->error;
+    }
+    container_drop(&packed);
+    return error;
+}
+
+/* One layer of NEW out of its form. */
+static int rebuild_layer(const uint8_t *form, size_t size, uint64_t memory_max,
+                         container_bytes *out)
+{
+    reader r = {form, size, DX_PATCH_OK};
+    reader recipe = take_part(&r);
+    container_way way = {0};
+    tally members = {0};
+    while (recipe.left && !recipe.error && !r.error && !out->error) {
+        correction c;
+        uint64_t gap = take_number(&recipe), content_size = take_number(&recipe);
+        take_way(&recipe, &way, &c);
+        if (!recipe.error && !has_room(&members, way.kind)) recipe.error = DX_PATCH_ECORRUPT;
+        if (recipe.error) break;
+        const uint8_t *between = take(&r, gap);
+        if (between) container_add(out, between, (size_t)gap);
+        const uint8_t *content = take(&r, content_size);
+        if (!content || out->error) break;
+        int error = pack_corrected(&way, &c, content, (size_t)content_size, memory_max, out);
+        if (error) return error;
+    }
+    if (recipe.error || r.error) return recipe.error ? recipe.error : r.error;
+    container_add(out, r.at, r.left);
+    return out->error;
+}
+
+/* >>forms ---------------------------------------------------------------- */
+/* A member of NEW: its content goes to the form and a line to the recipe, or it stays packed. */
+typedef struct making {
+    const uint8_t  *bytes;
+    size_t          end;        /* of the last member that was unpacked */
+    container_bytes recipe;
+    container_bytes form;
+    container_way   last;       /* as in the recipe */
+    container_way   worked[CONTAINER_KINDS]; /* the last one of each kind */
+    unsigned        hopeless;
+    tally           members;
+    uint64_t        memory_max; /* bytes that packing may take */
+} making;
+
+/* What is to be corrected of what a way makes, if it can be at all. */
+static bool find_correction(const container_way *way, const uint8_t *want, size_t size,
+                            const uint8_t *content, size_t content_size, uint64_t memory_max,
+                            correction *c)
+{
+    container_bytes got = {.max = 2 * size + 1024};
+    bool near = container_pack(way, content, content_size, memory_max, &got) == DX_PATCH_OK;
+    size_t shorter = got.size < size ? got.size : size, same = 0, tail = 0;
+    while (near && same < shorter && got.bytes[same] == want[same]) same++;
+    while (near && tail < shorter - same && got.bytes[got.size - 1 - tail] == want[size - 1 - tail])
+        tail++;
+    c->same = same;
+    c->cut = got.size - same - tail;
+    c->raw = want + same;
+    c->size = size - same - tail;
+    container_drop(&got);
+    return near && c->size <= size / CORRECTION_MAX;
+}
+
+static int add_member(making *k, container_member *m)
+{
+    const uint8_t *in = k->bytes + m->at;
+    container_bytes content = {.max = k->form.max}, stream = {.max = m->size};
+    container_way way = k->worked[m->kind];
+    correction c = {0};
+    size_t taken;
+    bool near = false;
+    int error = container_inflate(m->kind, in, m->size, &content, &taken, &stream);
+    bool found = !error && container_try(m->kind, stream.bytes, stream.size, content.bytes,
+                                         content.size, k->hopeless < HOPELESS, &way, &near);
+    if (found || near) {
+        if (found) k->worked[m->kind] = way;
+        if (m->kind == CONTAINER_PNG) container_read_wrapping(in, &way);
+        /* Also when it was found: the wrapping of a png is not part of the trial. */
+        found = find_correction(&way, in, m->size, content.bytes, content.size, k->memory_max, &c);
+    }
+    if (found) found = has_room(&k->members, m->kind);
+    m->packed = !found;
+    k->hopeless = found ? 0 : k->hopeless + 1;
+    if (found) {
+        add_number(&k->recipe, m->at - k->end);
+        add_number(&k->recipe, content.size);
+        add_way(&k->recipe, &way, &k->last, &c);
+        k->last = way;
+        container_add(&k->form, k->bytes + k->end, m->at - k->end);
+        container_add(&k->form, content.bytes, content.size);
+        k->end = m->at + m->size;
+    }
+    container_drop(&content);
+    container_drop(&stream);
+    if (error && error != DX_PATCH_ENOMEM) error = DX_PATCH_OK; /* it stays packed */
+    return error ? error : k->form.error;
+}
+
+/* The form of a layer of NEW. EINVAL: nothing in it could be unpacked. */
+static int make_to(const uint8_t *bytes, size_t size, container_members *members,
+                   uint64_t memory_max, container_bytes *form, unsigned *kinds)
+{
+    making *k = calloc(1, sizeof *k);
+    if (!k) return DX_PATCH_ENOMEM;
+    int error = DX_PATCH_OK;
+    k->bytes = bytes;
+    k->memory_max = memory_max;
+    k->form.max = k->recipe.max = form->max;
+    for (size_t i = 0; !error && i < members->count; i++) {
+        container_member *m = &members->items[i];
+        if (!m->packed) error = add_member(k, m);
+        if (!m->packed) *kinds |= 1u << m->kind;
+    }
+    if (!error && !k->recipe.size) error = DX_PATCH_EINVAL;
+    if (!error) {
+        add_number(form, k->recipe.size);
+        container_add(form, k->recipe.bytes, k->recipe.size);
+        container_add(form, k->form.bytes, k->form.size);
+        container_add(form, bytes + k->end, size - k->end);
+        error = form->error;
+    }
+    container_drop(&k->recipe);
+    container_drop(&k->form);
+    free(k);
+    return error;
+}
+
+/* Write the list of a layer of OLD: for each member gap and kind. */
+static int add_list(container_bytes *lists, const container_members *members, unsigned *kinds)
+{
+    container_bytes list = {.max = lists->max};
+    tally room = {0};
+    size_t end = 0;
+    for (size_t i = 0; i < members->count; i++) {
+        const container_member *m = &members->items[i];
+        if (m->packed || !has_room(&room, m->kind)) continue;
+        add_number(&list, m->at - end);
+        add_byte(&list, m->kind);
+        *kinds |= 1u << m->kind;
+        end = m->at + m->size;
+    }
+    int error = list.error;
+    if (!error) {
+        add_number(lists, list.size);
+        container_add(lists, list.bytes, list.size);
+        error = lists->error;
+    }
+    container_drop(&list);
+    return error;
+}
+
+/* The form of a layer of OLD, by the next list. */
+static int unpack_layer(reader *lists, const uint8_t *bytes, size_t size, container_bytes *form)
+{
+    reader list = take_part(lists), r = {bytes, size, DX_PATCH_OK};
+    tally members = {0};
+    while (list.left && !list.error) {
+        size_t taken;
+        uint64_t gap = take_number(&list);
+        unsigned kind = take_byte(&list);
+        const uint8_t *between = take(&r, gap);
+        if (!list.error && !has_room(&members, kind)) list.error = DX_PATCH_ECORRUPT;
+        if (list.error || r.error) break;
+        container_add(form, between, (size_t)gap);
+        int error = container_inflate(kind, r.at, r.left, form, &taken, NULL);
+        if (error) return error;
+        take(&r, taken);
+    }
+    if (list.error || r.error) return list.error ? list.error : r.error;
+    container_add(form, r.at, r.left);
+    return form->error;
+}
+
+/* >>making --------------------------------------------------------------- */
+static int compare_prints(const void *a, const void *b)
+{
+    uint64_t x, y;
+    memcpy(&x, a, sizeof x);
+    memcpy(&y, b, sizeof y);
+    return x < y ? -1 : x > y;
+}
+
+/* Members that are in both stay packed: copying compressed bytes costs nothing, and no trial. */
+static int leave_same(container_members *members, const container_members *others)
+{
+    uint64_t *prints = malloc((others->count + 1) * sizeof *prints);
+    if (!prints) return DX_PATCH_ENOMEM;
+    for (size_t i = 0; i < others->count; i++) prints[i] = others->items[i].print;
+    qsort(prints, others->count, sizeof *prints, compare_prints);
+    for (size_t i = 0; i < members->count; i++) {
+        container_member *m = &members->items[i];
+        m->packed = bsearch(&m->print, prints, others->count, sizeof *prints, compare_prints);
+    }
+    free(prints);
+    return DX_PATCH_OK;
+}
+
+/* One more layer: from and to are replaced by their forms. EINVAL: there is none. */
+static int make_layer(container_forms *forms, const uint8_t *from, size_t from_size,
+                      const uint8_t *to, size_t to_size, uint64_t memory_max)
+{
+    container_members of_from = {0}, of_to = {0};
+    container_bytes from_form = {.max = forms->form_max}, to_form = {.max = forms->form_max};
+    size_t room = forms->form_max;
+    size_t lists_before = forms->lists.size;
+    unsigned kinds = forms->kinds;
+    int error = from_size > room || to_size > room ? DX_PATCH_EINVAL : DX_PATCH_OK;
+    if (!error) error = container_find(to, to_size, room - to_size, &of_to);
+    if (!error) error = container_find(from, from_size, room - from_size, &of_from);
+    if (!error) error = leave_same(&of_to, &of_from);
+    if (!error) error = leave_same(&of_from, &of_to);
+    if (!error) error = make_to(to, to_size, &of_to, memory_max, &to_form, &kinds);
+    if (!error) error = add_list(&forms->lists, &of_from, &kinds);
+    if (!error) {
+        reader list = {forms->lists.bytes + lists_before, forms->lists.size - lists_before, 0};
+        error = unpack_layer(&list, from, from_size, &from_form);
+    }
+    if (!error) {
+        container_drop(&forms->from);
+        container_drop(&forms->to);
+        forms->from = from_form;
+        forms->to = to_form;
+        forms->kinds = kinds;
+        if (forms->from.size > forms->largest) forms->largest = forms->from.size;
+        if (forms->to.size > forms->largest) forms->largest = forms->to.size;
+        forms->layers++;
+    } else {
+        container_drop(&from_form);
+        container_drop(&to_form);
+    }
+    free(of_from.items);
+    free(of_to.items);
+    return error;
+}
+
+int container_make(const uint8_t *from, size_t from_size, const uint8_t *to, size_t to_size,
+                   uint64_t memory_max, container_forms *forms)
+{
+    assert(!forms->layers && !forms->from.bytes && !forms->to.bytes);
+    forms->lists.max = forms->form_max;
+    int error = make_layer(forms, from, from_size, to, to_size, memory_max);
+    while (!error && forms->layers < CONTAINER_LAYERS_MAX) {
+        error = make_layer(forms, forms->from.bytes, forms->from.size, forms->to.bytes,
+                           forms->to.size, memory_max);
+    }
+    return error == DX_PATCH_EINVAL && forms->layers ? DX_PATCH_OK : error;
+}
+
+void container_drop_forms(container_forms *forms)
+{
+    container_drop(&forms->from);
+    container_drop(&forms->to);
+    container_drop(&forms->lists);
+}
+
+/* >>patches: header | text | lists | check | inner patch ---------------------------- */
+static const uint8_t magic[4] = {'D', 'X', 'C', '1'};
+
+int container_seal(const container_forms *forms, const uint8_t *from, size_t from_size,
+                   const uint8_t *to, size_t to_size, const uint8_t *inner, size_t inner_size,
+                   container_bytes *out)
+{
+    uint8_t h[CONTAINER_HEADER_SIZE] = {0}, hash[DX_PATCH_HASH_SIZE];
+    const char *text = container_libraries();
+    assert(forms->layers && !out->size && strlen(text) <= CONTAINER_TEXT_MAX);
+    memcpy(h, magic, sizeof magic);
+    h[4] = VERSION;
+    h[5] = (uint8_t)forms->layers;
+    h[6] = (uint8_t)forms->kinds;
+    h[7] = (uint8_t)strlen(text);
+    store64(h + 8, from_size);
+    store64(h + 16, to_size);
+    store64(h + 24, forms->largest);
+    store64(h + 32, forms->lists.size);
+    dx_patch_hash(from, from_size, h + 48);
+    dx_patch_hash(to, to_size, h + 80);
+    container_add(out, h, sizeof h);
+    container_add(out, text, strlen(text));
+    container_add(out, forms->lists.bytes, forms->lists.size);
+    if (out->error) return out->error;
+    dx_patch_hash(out->bytes, out->size, hash);
+    container_add(out, hash, CONTAINER_CHECK_SIZE);
+    container_add(out, inner, inner_size);
+    return out->error;
+}
+
+bool container_is(const uint8_t *bytes, size_t size)
+{
+    return size >= sizeof magic && memcmp(bytes, magic, sizeof magic) == 0;
+}
+
+int container_open(const uint8_t *bytes, size_t size, container_patch *p)
+{
+    reader r = {bytes, size, DX_PATCH_OK};
+    uint8_t hash[DX_PATCH_HASH_SIZE];
+    memset(p, 0, sizeof *p);
+    if (!container_is(bytes, size)) return DX_PATCH_EHEADER;
+    const uint8_t *h = take(&r, CONTAINER_HEADER_SIZE);
+    if (!h) return r.error;
+    uint64_t lists_size = load64(h + 32);
+    const uint8_t *text = take(&r, h[7]);
+    p->lists = take(&r, lists_size);
+    const uint8_t *checked = r.at;
+    const uint8_t *check = take(&r, CONTAINER_CHECK_SIZE);
+    if (r.error) return r.error;
+    dx_patch_hash(bytes, (size_t)(checked - bytes), hash);
+    if (memcmp(check, hash, CONTAINER_CHECK_SIZE) != 0) return DX_PATCH_EHEADER;
+    p->layers = h[5];
+    p->kinds = h[6];
+    if (h[4] != VERSION || !p->layers || p->layers > CONTAINER_LAYERS_MAX || p->kinds & 1 ||
+        p->kinds >> CONTAINER_KINDS || load64(h + 40))
+        return DX_PATCH_EVERSION;
+    if (h[7] > CONTAINER_TEXT_MAX) return DX_PATCH_EHEADER;
+    memcpy(p->libraries, text, h[7]);
+    p->base_size = load64(h + 8);
+    p->target_size = load64(h + 16);
+    p->form_max = load64(h + 24);
+    if (p->target_size > SIZE_MAX / 4 || p->form_max > SIZE_MAX / 4) return DX_PATCH_ETOOBIG;
+    memcpy(p->base_hash, h + 48, sizeof p->base_hash);
+    memcpy(p->target_hash, h + 80, sizeof p->target_hash);
+    p->lists_size = (size_t)lists_size;
+    p->inner = r.at;
+    p->inner_size = r.left;
+    return DX_PATCH_OK;
+}
+
+/* >>applying ------------------------------------------------------------- */
+int container_unpack(const container_patch *p, const uint8_t *from, size_t from_size,
+                     container_bytes *form)
+{
+    uint8_t hash[DX_PATCH_HASH_SIZE];
+    reader lists = {p->lists, p->lists_size, DX_PATCH_OK};
+    dx_patch_hash(from, from_size, hash);
+    if (from_size != p->base_size || memcmp(hash, p->base_hash, sizeof hash) != 0)
+        return from_size == p->target_size && !memcmp(hash, p->target_hash, sizeof hash)
+                   ? DX_PATCH_EAPPLIED
+                   : DX_PATCH_EBASE;
+    int error = DX_PATCH_OK;
+    assert(!form->bytes && p->layers);
+    for (unsigned i = 0; !error && i < p->layers; i++) {
+        container_bytes next = {.max = (size_t)p->form_max};
+        error = unpack_layer(&lists, i ? form->bytes : from, i ? form->size : from_size, &next);
+        container_drop(form);
+        *form = next;
+    }
+    if (!error && lists.left) error = DX_PATCH_ECORRUPT;
+    return error;
+}
+
+int container_rebuild(const container_patch *p, const uint8_t *form, size_t form_size,
+                      uint64_t memory_max, container_bytes *out)
+{
+    uint8_t hash[DX_PATCH_HASH_SIZE];
+    int error = DX_PATCH_OK;
+    assert(!out->bytes && p->layers);
+    for (unsigned i = 0; !error && i < p->layers; i++) {
+        bool last = i + 1 == p->layers;
+        container_bytes next = {.max = (size_t)(last ? p->target_size : p->form_max)};
+        error = rebuild_layer(i ? out->bytes : form, i ? out->size : form_size, memory_max, &next);
+        container_drop(out);
+        *out = next;
+    }
+    if (error) return error;
+    dx_patch_hash(out->bytes, out->size, hash);
+    return out->size == p->target_size && !memcmp(hash, p->target_hash, sizeof hash)
+               ? DX_PATCH_OK
+               : DX_PATCH_ETARGET;
+}

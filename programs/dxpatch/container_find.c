@@ -1,0 +1,144 @@
+/* Finds compressed members by their signatures, wherever they lie: no directory is believed. So an
+   archive that is cut, nested, has something in front or behind, or a directory that lies, is
+   nothing special. A member is what can be unpacked to its end. */
+#include "container.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    CONTENT_MIN  = 32, /* bytes: a smaller content is not worth a line in a recipe */
+    WORK_TIMES   = 4,  /* the search ends when it has unpacked so many times form_max */
+    ZIP_HEAD     = 30, /* bytes of a local header, without name and extra field */
+    GZIP_HEAD    = 10,
+    PNG_TYPE_AT  = 4   /* of IDAT in its chunk */
+};
+
+/* A place where a member may start. */
+typedef struct candidate {
+    size_t   at;
+    unsigned kind; /* 0: there is none */
+} candidate;
+
+static unsigned load16(const uint8_t *p)
+{
+    return p[0] | (unsigned)p[1] << 8;
+}
+
+/* >>signatures ----------------------------------------------------------- */
+/* A local header of a zip file, "PK" 3 4. */
+static candidate look_zip(const uint8_t *p, size_t at, size_t size)
+{
+    candidate none = {0, 0};
+    enum { ENCRYPTED = 1, DEFLATE = 8, ZSTD = 93, XZ = 95 };
+    if (size - at < ZIP_HEAD || load16(p + 6) & ENCRYPTED) return none;
+    candidate c = {at + ZIP_HEAD + load16(p + 26) + load16(p + 28), 0};
+    switch (load16(p + 8)) {
+    case DEFLATE: c.kind = CONTAINER_DEFLATE; break;
+    case ZSTD: c.kind = CONTAINER_ZSTD; break;
+    case XZ: c.kind = CONTAINER_XZ; break;
+    default: break;
+    }
+    return c;
+}
+
+/* Pass a string with a zero at its end. */
+static size_t skip_text(const uint8_t *bytes, size_t at, size_t size)
+{
+    while (at < size && bytes[at]) at++;
+    return at < size ? at + 1 : size;
+}
+
+/* The header of gzip (RFC 1952), 0x1f 0x8b 8: optional fields follow its ten bytes. */
+static candidate look_gzip(const uint8_t *bytes, size_t at, size_t size)
+{
+    enum { HAS_CRC = 2, HAS_EXTRA = 4, HAS_NAME = 8, HAS_COMMENT = 16, RESERVED = 224 };
+    candidate none = {0, 0};
+    if (size - at < GZIP_HEAD + 2) return none;
+    unsigned flags = bytes[at + 3];
+    if (flags & RESERVED) return none;
+    candidate c = {at + GZIP_HEAD, CONTAINER_DEFLATE};
+    if (flags & HAS_EXTRA) c.at += 2 + load16(bytes + c.at);
+    if (flags & HAS_NAME) c.at = skip_text(bytes, c.at, size);
+    if (flags & HAS_COMMENT) c.at = skip_text(bytes, c.at, size);
+    if (flags & HAS_CRC) c.at += 2;
+    return c;
+}
+
+static candidate look(const uint8_t *bytes, size_t at, size_t size)
+{
+    const uint8_t *p = bytes + at;
+    size_t left = size - at;
+    candidate c = {at, 0};
+    assert(at < size);
+    if (left < 8) return c;
+    switch (p[0]) {
+    case 'P':
+        if (!memcmp(p, "PK\3\4", 4)) return look_zip(p, at, size);
+        break;
+    case 0x1f:
+        if (p[1] == 0x8b && p[2] == 8) return look_gzip(bytes, at, size);
+        break;
+    case 'I':
+        if (at < PNG_TYPE_AT || memcmp(p, "IDAT", 4) != 0) break;
+        c.at -= PNG_TYPE_AT;
+        c.kind = CONTAINER_PNG;
+        break;
+    case 0x28:
+        if (!memcmp(p, "\x28\xb5\x2f\xfd", 4)) c.kind = CONTAINER_ZSTD;
+        break;
+    case 0xfd:
+        if (!memcmp(p, "\xfd" "7zXZ", 6)) c.kind = CONTAINER_XZ;
+        break;
+    default: break;
+    }
+    return c;
+}
+
+/* >>search --------------------------------------------------------------- */
+static int keep(container_members *found, const uint8_t *bytes, const candidate *c, size_t taken)
+{
+    uint8_t hash[DX_PATCH_HASH_SIZE];
+    if (found->count == found->capacity) {
+        size_t capacity = found->capacity ? 2 * found->capacity : 64;
+        container_member *moved = realloc(found->items, capacity * sizeof *moved);
+        if (!moved) return DX_PATCH_ENOMEM;
+        found->items = moved;
+        found->capacity = capacity;
+    }
+    container_member *m = &found->items[found->count++];
+    dx_patch_hash(bytes + c->at, taken, hash);
+    m->at = c->at;
+    m->size = taken;
+    m->kind = c->kind;
+    m->packed = false;
+    memcpy(&m->print, hash, sizeof m->print);
+    return DX_PATCH_OK;
+}
+
+int container_find(const uint8_t *bytes, size_t size, size_t form_max, container_members *found)
+{
+    uint64_t work = 0, work_max = (uint64_t)form_max * WORK_TIMES;
+    size_t at = 0, end = 0; /* end: of the last member */
+    int error = DX_PATCH_OK;
+    container_bytes content = {0};
+    while (!error && at < size && work < work_max) {
+        candidate c = look(bytes, at, size);
+        at++;
+        if (!c.kind || c.at < end || c.at >= size || !container_has(c.kind)) continue;
+        size_t taken;
+        content.size = 0;
+        content.error = DX_PATCH_OK;
+        content.max = form_max;
+        int failed = container_inflate(c.kind, bytes + c.at, size - c.at, &content, &taken, NULL);
+        work += content.size + taken;
+        if (failed == DX_PATCH_ENOMEM) error = failed;
+        if (failed || content.size < CONTENT_MIN) continue;
+        form_max -= content.size;
+        error = keep(found, bytes, &c, taken);
+        at = end = c.at + taken;
+    }
+    container_drop(&content);
+    return error;
+}
