@@ -762,6 +762,52 @@ EVERY(a_wait_that_need_not_sleep_looks_once)
     loop_close(&l);
 }
 
+/* What another thread hands over is seen by who looks before he sleeps, long before he would. */
+typedef struct caller {
+    dx_reactor *r;
+    int         fd; /* a byte into it, or -1: a message */
+} caller;
+
+static void *call_later(void *user)
+{
+    const caller *me = (const caller *)user;
+    const dx_reactor_message message = {{7, 0, 0}};
+    usleep(20000);
+    if (me->fd >= 0) DX_CHECK_EQ((write)(me->fd, "x", 1), 1);
+    else DX_CHECK_EQ(dx_reactor_post(me->r, &message), 0);
+    return NULL;
+}
+
+EVERY(a_call_from_another_thread_ends_a_spin)
+{
+    for (int by_file = 0; by_file < 2; by_file++) {
+        loop l = {0};
+        dx_op op = tagged(1);
+        dx_reactor_message messages[1];
+        pthread_t thread;
+        caller other;
+        char byte;
+        int fds[2];
+        script_start();
+        l.desc.spin_ns = UINT32_C(4000000000);
+        l.desc.file_threads = 1;
+        loop_open(&l, backend);
+        DX_CHECK_EQ(pipe2(fds, O_CLOEXEC), 0);
+        keep(fds[0]);
+        keep(fds[1]);
+        other.r = &l.r;
+        other.fd = by_file ? fds[1] : -1;
+        if (by_file) DX_CHECK_EQ(dx_reactor_read(&l.r, &op, fds[0], &byte, 1, DX_REACTOR_NO_OFFSET), 0);
+        else DX_CHECK_EQ(dx_reactor_receive(&l.r, &op, messages, 1), 0);
+        const uint64_t began = dx_reactor_p_clock(&l.r);
+        DX_CHECK_EQ(pthread_create(&thread, NULL, call_later, &other), 0);
+        DX_CHECK_EQ(want(&l, &op), 1);
+        DX_CHECK(dx_reactor_p_clock(&l.r) - began < UINT64_C(2000) * MS);
+        DX_CHECK_EQ(pthread_join(thread, NULL), 0);
+        loop_close(&l);
+    }
+}
+
 /* >>workers ------------------------------------------------------------------ */
 static uint32_t ran;
 
