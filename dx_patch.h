@@ -148,8 +148,8 @@ typedef struct dx_patch_create_desc {
     uint32_t block_size;       /* a power of two; 0 = 4096; blocks: 64..65536; flash: 256..2^20 */
     uint64_t slot_size;        /* flash: bytes; 0 = two pages more than both take; one at least */
     uint32_t trailer_size;     /* bytes that the caller will append for a signature; 0 = none */
-    uint32_t codings;          /* bits 1 << dx_patch_coding; 0 = all but streams */
-    uint32_t level;            /* delta: 1 (fastest) .. 9 (smallest); 0 = 6 */
+    uint32_t codings;          /* delta: bits 1 << dx_patch_coding; 0 = all but streams */
+    uint32_t level;            /* delta: 1 (fastest) .. 9 (smallest); 0 = 6; above, never larger */
     uint64_t apply_memory_max; /* bytes that applying may need; 0 = 64 MiB */
     bool one_way;              /* blocks: drop what a shrinking target cuts off; no undo then */
     bool skip_check;           /* do not apply the patch once before reporting success */
@@ -1581,6 +1581,8 @@ static uint32_t dx_patch_p_literal(dx_patch_p_delta *d, uint32_t hint, uint32_t 
 #define DX_PATCH_P_TABLE_MAX 12u
 #define DX_PATCH_P_CHUNK_MIN 10u      /* logs of the size of a block */
 #define DX_PATCH_P_CHUNK_MAX 17u
+#define DX_PATCH_P_WINDOW_MIN 10u     /* logs of how far back copies of the target reach */
+#define DX_PATCH_P_WINDOW_MAX 26u
 #define DX_PATCH_P_CODE_DIRECT 16u    /* codes below this are their number */
 #define DX_PATCH_P_CODE_BITS 4u       /* log of that */
 
@@ -3534,7 +3536,9 @@ static int dx_patch_p_take_stream_parameters(dx_patch_applier *a)
     d->predictor_.count_ = dx_patch_p_load32(p + 12);
     if (p[0] > 1 || p[1] > 32 || (p[3] && (p[3] < 6 || p[3] > 20 || !d->map_)))
         return DX_PATCH_EVERSION;
-    if (a->window_log_ && (a->window_log_ < 10 || a->window_log_ > 26)) return DX_PATCH_EVERSION;
+    if (a->window_log_ &&
+        (a->window_log_ < DX_PATCH_P_WINDOW_MIN || a->window_log_ > DX_PATCH_P_WINDOW_MAX))
+        return DX_PATCH_EVERSION;
     if (d->map_ ? (a->from_size_ | a->to_size_) >> 32 : d->predictor_.count_)
         return DX_PATCH_EHEADER;
     d->predictor_.index_log_ = p[3];
@@ -5566,6 +5570,7 @@ static void dx_patch_p_put_plain(dx_patch_p_sink *sink, const uint8_t *p, size_t
 #define DX_PATCH_P_OTHER_SEEDS 8u   /* so many places of other seeds count as a candidate */
 #define DX_PATCH_P_CODES 144u       /* codes of numbers */
 #define DX_PATCH_P_HEADS_LOG 16u    /* hashes of four bytes */
+#define DX_PATCH_P_LINKS_MAX 23u    /* log: how far back copies are looked for */
 
 typedef struct dx_patch_p_seeds { /* places of the base by the hash of the bytes there */
     uint32_t *starts; /* 2 + 2^log of them while they are counted, one less then */
@@ -5602,6 +5607,7 @@ typedef struct dx_patch_p_parser {
     uint32_t *heads;           /* by hash of four bytes of the target: the last place + 1, */
     uint32_t *links;           /* and of each place, the place + 1 before it: of the last 2^log */
     uint32_t links_log;
+    uint64_t back_max; /* how far back a copy from the target was that is written */
     dx_patch_p_way *steps;
     uint32_t steps_end;        /* places that a way leads to */
     uint32_t misses;           /* places in a row without any candidate */
@@ -5889,7 +5895,8 @@ static void dx_patch_p_write_copy(dx_patch_p_parser *p, uint64_t at, uint64_t so
     dx_patch_p_sink_bits(&p->bits, (uint32_t)(distance & UINT32_MAX), bits);
     p->counts.sources[code]++;
     if (own) p->lines.back = at - source;
-    else dx_patch_p_move_lines(&p->lines, at, source, size);
+    if (own && at - source > p->back_max) p->back_max = at - source;
+    if (!own) dx_patch_p_move_lines(&p->lines, at, source, size);
     code = dx_patch_p_number_code(size - 1, &bits);
     dx_patch_p_sink_byte(&p->sizes, code);
     dx_patch_p_sink_bits(&p->bits, (uint32_t)((size - 1) & UINT32_MAX), bits);
@@ -6385,6 +6392,8 @@ typedef struct dx_patch_p_job {
 #define DX_PATCH_P_FIXED 65536u /* bytes besides matches and table, whatever a structure's size */
 #define DX_PATCH_P_MAKER_MIN (DX_PATCH_P_FIXED + 2048u)
 #define DX_PATCH_P_CODINGS 3u /* bits of the codings of a delta: plain, range */
+#define DX_PATCH_P_LEVEL 6u   /* where none is asked for */
+#define DX_PATCH_P_WAYS 4u    /* two codings, each by level 6 and by what was asked for */
 #define DX_PATCH_P_LITERALS_RICH 200000u /* so many are worth rows by the whole byte before, */
 #define DX_PATCH_P_RICH_BUDGET 400001u   /* where there is memory for them */
 
@@ -7295,6 +7304,19 @@ static void dx_patch_p_index_seeds(dx_patch_p_parser *p, dx_patch_p_seeds *s,
     }
 }
 
+/* The log of how far back copies from the target are looked for: not as far as a quarter of what
+   applying may take, since the window is kept then. */
+static uint32_t dx_patch_p_links_log(const dx_patch_create_desc *desc, uint64_t target_size)
+{
+    uint64_t limit = desc->apply_memory_max ? desc->apply_memory_max : DX_PATCH_P_APPLY_MAX;
+    uint32_t log = DX_PATCH_P_WINDOW_MIN;
+    while (log < DX_PATCH_P_LINKS_MAX && (uint64_t)1 << log < target_size &&
+           (uint64_t)8 << log <= limit)
+        log++;
+    DX_PATCH_ASSERT(log <= DX_PATCH_P_WINDOW_MAX);
+    return log;
+}
+
 /* The writer and its memory. Places are stored as four bytes, so it is for files below 4 GiB. */
 static dx_patch_p_writer *dx_patch_p_writer_start(dx_patch_p_job *j, dx_patch_p_maker *m,
                                                   uint8_t **at, size_t *left)
@@ -7303,12 +7325,11 @@ static dx_patch_p_writer *dx_patch_p_writer_start(dx_patch_p_job *j, dx_patch_p_
     dx_patch_p_writer *w = (dx_patch_p_writer *)dx_patch_p_cut_memory(at, left, sizeof *w);
     dx_patch_p_predictor *x = &m->delta.predictor_;
     dx_patch_p_parser *p;
-    uint32_t log = 10;
+    uint32_t log = dx_patch_p_links_log(j->desc, j->target_size);
     DX_PATCH_ASSERT(m->level >= 1 && m->level <= 9);
     if (!w || ((uint64_t)j->base_size | j->target_size) >> 32) return NULL;
     DX_PATCH_MEMSET(w, 0, sizeof *w);
     p = &w->parser;
-    while (log < 20 && (size_t)1 << log < j->target_size) log++;
     w->maker = m;
     p->shares = true;
     p->links_log = log;
@@ -7386,11 +7407,13 @@ static bool dx_patch_p_is_program(const dx_patch_p_maker *m)
 static bool dx_patch_p_write_body(dx_patch_p_writer *w, uint8_t *to, uint8_t *end, bool map)
 {
     dx_patch_p_delta *d = &w->maker->delta;
+    uint32_t window_log = 0;
     bool made = true;
     DX_PATCH_ASSERT(to <= end && (!map || d->predictor_.matches_));
     w->maker->delta.map_ = map;
     w->section_max = 0;
     w->decoded_max = 0;
+    w->parser.back_max = 0;
     DX_PATCH_MEMSET(&w->body, 0, sizeof w->body);
     w->body.start = to;
     w->body.at = to;
@@ -7401,7 +7424,11 @@ static bool dx_patch_p_write_body(dx_patch_p_writer *w, uint8_t *to, uint8_t *en
     if (made) made = dx_patch_p_make_sections(w);
     to[0] = map;
     to[1] = map ? (uint8_t)d->predictor_.region_bits_ : 0;
-    to[2] = (uint8_t)w->parser.links_log;
+    if (w->parser.back_max > 1) window_log = dx_patch_p_length(w->parser.back_max - 1);
+    if (w->parser.back_max && window_log < DX_PATCH_P_WINDOW_MIN)
+        window_log = DX_PATCH_P_WINDOW_MIN;
+    DX_PATCH_ASSERT(window_log <= DX_PATCH_P_WINDOW_MAX);
+    to[2] = (uint8_t)window_log;
     to[3] = map ? (uint8_t)d->predictor_.index_log_ : 0;
     dx_patch_p_store32(to + 4, w->section_max);
     dx_patch_p_store32(to + 8, w->decoded_max);
@@ -7447,7 +7474,7 @@ static int dx_patch_p_make_streams(dx_patch_p_job *j, dx_patch_p_maker *m, uint8
         needs.section_max_ = w->section_max;
         needs.decoded_max_ = w->decoded_max;
     }
-    needs.window_log_ = w->parser.links_log;
+    if (used) needs.window_log_ = j->out[2];
     j->header.coding = DX_PATCH_CODING_STREAMS;
     j->header.memory_size = dx_patch_p_streams_memory(&needs, m->finder.match_count);
     j->used = used;
@@ -7456,22 +7483,20 @@ static int dx_patch_p_make_streams(dx_patch_p_job *j, dx_patch_p_maker *m, uint8
     return DX_PATCH_OK;
 }
 
-static int dx_patch_p_make_delta(dx_patch_p_job *j)
+/* A body in one of the codings, with the effort of a level. */
+static int dx_patch_p_make_coded(dx_patch_p_job *j, uint32_t coding, uint32_t level)
 {
     uint8_t *at = (uint8_t *)j->desc->memory;
     size_t left = j->desc->memory_size;
     uint64_t limit = j->desc->apply_memory_max ? j->desc->apply_memory_max : DX_PATCH_P_APPLY_MAX;
-    uint32_t codings = j->desc->codings ? j->desc->codings : DX_PATCH_P_CODINGS;
     dx_patch_p_maker *m = (dx_patch_p_maker *)dx_patch_p_cut_memory(&at, &left, sizeof *m);
     dx_patch_p_delta *d;
-    if (!(codings & (DX_PATCH_P_CODINGS | 1u << DX_PATCH_CODING_STREAMS))) return DX_PATCH_ENOTSUP;
-    if (j->desc->level > 9) return DX_PATCH_EINVAL;
     if (!m || !dx_patch_p_at_least(j->desc->memory_size, DX_PATCH_P_MAKER_MIN))
         return DX_PATCH_ENOMEM;
     if (j->capacity < DX_PATCH_P_PARAMETERS_SIZE) return DX_PATCH_ENOSPACE;
     DX_PATCH_MEMSET(m, 0, sizeof *m);
-    m->level = j->desc->level ? j->desc->level : 6;
-    DX_PATCH_ASSERT(m->level <= 9);
+    DX_PATCH_ASSERT(level >= 1 && level <= 9);
+    m->level = level;
     d = &m->delta;
     d->literal_bits_ = 4;
     d->diff_bits_ = 3;
@@ -7480,10 +7505,42 @@ static int dx_patch_p_make_delta(dx_patch_p_job *j)
         d->diff_bits_ = 0;
     }
     if (dx_patch_p_delta_memory(d, 0) > limit) return DX_PATCH_ETOOBIG;
-    if (codings & 1u << DX_PATCH_CODING_STREAMS)
-        return dx_patch_p_make_streams(j, m, at, left, limit);
-    if (!(codings & 1u << DX_PATCH_CODING_RANGE)) return dx_patch_p_make_plain(j);
-    return dx_patch_p_make_range(j, m, at, left, limit);
+    if (coding == DX_PATCH_CODING_STREAMS) return dx_patch_p_make_streams(j, m, at, left, limit);
+    if (coding == DX_PATCH_CODING_RANGE) return dx_patch_p_make_range(j, m, at, left, limit);
+    return dx_patch_p_make_plain(j);
+}
+
+/* The smallest of what the level tries. Streams are fast to apply, so they are all that is tried up
+   to level 7, unless nothing is gained by them, or there is too little memory. A higher level than
+   6 tries level 6, too: a deeper search may find what is dearer to say. Bodies are made in the same
+   place, so the best is made again where it was not the last. */
+static int dx_patch_p_make_delta(dx_patch_p_job *j)
+{
+    static const uint8_t order[2] = {DX_PATCH_CODING_STREAMS, DX_PATCH_CODING_RANGE};
+    uint32_t codings = j->desc->codings ? j->desc->codings : DX_PATCH_P_CODINGS;
+    uint32_t level = j->desc->level ? j->desc->level : DX_PATCH_P_LEVEL, way;
+    uint32_t best = DX_PATCH_P_WAYS, last = DX_PATCH_P_WAYS;
+    size_t used_min = 0;
+    int error = DX_PATCH_OK;
+    if (!(codings & (DX_PATCH_P_CODINGS | 1u << DX_PATCH_CODING_STREAMS))) return DX_PATCH_ENOTSUP;
+    if (level > 9) return DX_PATCH_EINVAL;
+    for (way = 0; !error && way < DX_PATCH_P_WAYS; way++) {
+        uint32_t coding = order[way / 2];
+        bool gained = best < DX_PATCH_P_WAYS && used_min < j->target_size;
+        if (!(codings >> coding & 1) || (way % 2 == 0 && level <= DX_PATCH_P_LEVEL)) continue;
+        if (coding == DX_PATCH_CODING_RANGE && level < 8 && gained) continue;
+        error = dx_patch_p_make_coded(j, coding, way % 2 ? level : DX_PATCH_P_LEVEL);
+        last = way;
+        if (best < DX_PATCH_P_WAYS && j->used >= used_min) continue;
+        best = way;
+        used_min = j->used;
+    }
+    if (error) return error;
+    if (best == DX_PATCH_P_WAYS) return dx_patch_p_make_coded(j, DX_PATCH_CODING_PLAIN, level);
+    if (best != last)
+        error = dx_patch_p_make_coded(j, order[best / 2], best % 2 ? level : DX_PATCH_P_LEVEL);
+    DX_PATCH_ASSERT(error || j->used == used_min);
+    return error;
 }
 
 /* >>blocks: XOR of two images of one layout ----------------------------------
@@ -7705,7 +7762,7 @@ static int dx_patch_p_make_flash(dx_patch_p_job *j)
         return DX_PATCH_ENOMEM;
     if (j->capacity / 4 < 2 + base_pages + target_pages) return DX_PATCH_ENOSPACE;
     DX_PATCH_MEMSET(m, 0, sizeof *m);
-    m->level = 6;
+    m->level = DX_PATCH_P_LEVEL;
     coder = &m->delta.coder_;
     coder->rows_ = (uint16_t *)dx_patch_p_cut_memory(&at, &left, h->memory_size);
     if (!coder->rows_) return DX_PATCH_ENOMEM;
@@ -7848,9 +7905,9 @@ DX_PATCH_API size_t dx_patch_create_memory_size(const dx_patch_create_desc *desc
     if (size >> 60) return 0; /* the sum below might wrap */
     size = DX_PATCH_P_FIXED + sizeof(dx_patch_p_match) * ((uint64_t)target_size / 32 + 66) +
            5 * size + 131072; /* five bytes a seed in lines of which 13 of 16 are used */
-    if (desc && desc->codings >> DX_PATCH_CODING_STREAMS & 1) /* indexes; lists and links, 14 MiB */
+    if (desc && desc->codings >> DX_PATCH_CODING_STREAMS & 1) /* indexes, sections, links, lists */
         size += 3 * (uint64_t)base_size + dx_patch_p_sections_memory(target_size) +
-                ((uint64_t)14 << 20);
+                ((uint64_t)4 << dx_patch_p_links_log(desc, target_size)) + ((uint64_t)10 << 20);
     return size > SIZE_MAX ? 0 : (size_t)size;
 }
 

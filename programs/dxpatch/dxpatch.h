@@ -33,6 +33,9 @@
 #define DXPATCH_KIND_VCDIFF 100 /* beside dx_patch_kind */
 #define DXPATCH_KIND_HDE    101
 
+#define DXPATCH_FORMAT_OLD 3 /* of deltas, for readers that do not know streams */
+#define DXPATCH_FORMAT_NEW 4
+
 typedef struct dxpatch_options {
     const char *old_path;
     const char *new_path;
@@ -42,6 +45,7 @@ typedef struct dxpatch_options {
     uint32_t    kind;             /* of dx_patch.h, or DXPATCH_KIND_*; 0 = delta */
     uint32_t    block_size;       /* bytes; 0 = the default of dx_patch.h */
     uint32_t    level;            /* 1 to 9; 0 = the default of dx_patch.h */
+    uint32_t    format;           /* of deltas, the newest that is allowed; 0 = DXPATCH_FORMAT_NEW */
     uint64_t    slot_size;        /* flash; 0 = the default */
     uint64_t    memory_size;      /* bytes that making a delta may take; 0 = MEMORY_MAKING */
     uint64_t    memory_max;       /* bytes that applying may take; 0 = DXPATCH_MEMORY_MAX */

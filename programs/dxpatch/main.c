@@ -99,11 +99,14 @@ static const prog_option options[] = {
     {"--one-way", PROG_OPTION_FLAG, FIELD(one_way), .commands = MAKES,
      .help = "blocks: drop what undo needs when the file shrinks"},
     {"-", PROG_OPTION_DIGIT, FIELD(level), .commands = MAKES,
-     .help = "delta, hde: fastest to smallest (default -6, hde\n-3)"},
+     .help = "delta, hde: fastest to smallest (default -6, hde\n-3); delta: -8 and -9 may make patches that are\nslower to apply"},
+    {"--format", PROG_OPTION_NUMBER, FIELD(format), .min = DXPATCH_FORMAT_OLD,
+     .max = DXPATCH_FORMAT_NEW, .commands = MAKES, .value = "N",
+     .help = "delta: the newest format that readers know, 3 or 4\n(default 4)"},
     {"--memory", PROG_OPTION_NUMBER, FIELD(memory_size), .min = 1, MIB, .commands = MAKES,
      .value = "MIB",
      .help = "delta: memory besides both files (default 2048);\n"
-             "below five times OLD the patch gets larger"},
+             "below eight times OLD and 64 MiB the patch gets\nlarger"},
     {"--target-max", PROG_OPTION_NUMBER, FIELD(target_max), .min = 1, MIB, .commands = APPLIES,
      .value = "MIB",
      .help = "refuse a patch with a larger result (default 256,\n"
@@ -169,6 +172,8 @@ static int check(const dxpatch_options *o)
             PROG_USAGE,
             "--block-size and --one-way go with --kind blocks, --block-size and --slot-size "
             "with --kind flash");
+    if (o->format && o->kind && o->kind != DX_PATCH_KIND_DELTA)
+        return prog_fail(PROG_USAGE, "--format goes with --kind delta");
     if (o->block_size & (o->block_size - 1))
         return prog_fail(PROG_USAGE, "--block-size: %u is not a power of two",
                          (unsigned)o->block_size);

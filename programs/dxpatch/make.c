@@ -34,6 +34,8 @@ static int make_patch(const dxpatch_options *o, const dxpatch_content *from,
     desc.slot_size = o->slot_size;
     desc.one_way = o->one_way;
     desc.level = o->level;
+    desc.codings = 1u << DX_PATCH_CODING_PLAIN | 1u << DX_PATCH_CODING_RANGE;
+    if (o->format != DXPATCH_FORMAT_OLD) desc.codings |= 1u << DX_PATCH_CODING_STREAMS;
     size_t capacity = dx_patch_bound(&desc, from->size, to->size);
     desc.memory_size = dx_patch_create_memory_size(&desc, from->size, to->size);
     uint64_t memory_max = o->memory_size ? o->memory_size : DXPATCH_MEMORY_MAKING;
