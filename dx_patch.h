@@ -1987,10 +1987,14 @@ static bool dx_patch_p_copier_done(const dx_patch_p_copier *c)
 /* Bytes from `back` bytes earlier on, which may be the ones that this copy writes. */
 static void dx_patch_p_copy_back(uint8_t *to, size_t back, size_t size)
 {
-    size_t i;
     DX_PATCH_ASSERT(back > 0);
-    if (back >= size) DX_PATCH_MEMCPY(to, to - back, size);
-    else for (i = 0; i < size; i++) to[i] = to[i - back];
+    while (back < size) { /* then twice as many are there that repeat */
+        DX_PATCH_MEMCPY(to, to - back, back);
+        to += back;
+        size -= back;
+        back *= 2;
+    }
+    DX_PATCH_MEMCPY(to, to - back, size);
 }
 
 typedef struct dx_patch_p_streams { /* what reading streams takes */
@@ -3790,10 +3794,11 @@ static int dx_patch_p_emit_past(dx_patch_applier *a, uint64_t back, uint64_t siz
         if (a->desc_.out) {
             dx_patch_p_copy_back(to, (size_t)back, (size_t)part);
         } else {
-            uint64_t at = (a->produced_ - back) & (window - 1);
-            if (part > back) part = back; /* the bytes behind these are not there yet */
-            if (part > window - at) part = window - at;
-            DX_PATCH_MEMCPY(to, a->window_ + (size_t)at, (size_t)part);
+            uint64_t at = (a->produced_ - back) & (window - 1), have = part < back ? part : back;
+            if (have > window - at) part = have = window - at;
+            DX_PATCH_MEMCPY(to, a->window_ + (size_t)at, (size_t)have);
+            if (have < part) /* the bytes behind these repeat them */
+                dx_patch_p_copy_back(to + have, (size_t)back, (size_t)(part - have));
         }
         error = dx_patch_p_emit(a, to, (size_t)part);
         size -= part;

@@ -172,6 +172,55 @@ static int both_ways(dx_choices *c, size_t base_size, size_t size, size_t memory
     return 0;
 }
 
+/* What a level above 6 makes is never larger than what 6 makes; the range coder is tried from 8 on. Where streams need more memory
+   than applying may take, or save nothing, it is tried at any level. */
+DX_PROPERTY(pt_4_levels_are_never_larger, 60)
+{
+    size_t base_size, target_size, size = 0, size_of_6 = 0, got;
+    dx_patch_create_desc d;
+    dx_patch_header h;
+    draw(c, &base_size, &target_size);
+    memset(&d, 0, sizeof d);
+    d.memory = create_memory;
+    d.memory_size = (size_t)24 << 20;
+    d.codings = 1u << DX_PATCH_CODING_STREAMS | 1u << DX_PATCH_CODING_RANGE;
+    for (d.level = 6; d.level <= 9; d.level++) {
+        DX_CHECK_EQ(dx_patch_create(&d, base, base_size, target, target_size, patch, sizeof patch, &size), 0);
+        DX_CHECK_EQ(dx_patch_info(patch, size, &h), 0);
+        DX_CHECK_EQ(both_ways(c, base_size, size, (size_t)h.memory_size, false, &got), 0);
+        DX_CHECK_EQ(got, target_size);
+        DX_CHECK_MEM(out, target, got);
+        if (d.level == 6) size_of_6 = size;
+        DX_CHECK(size <= size_of_6);
+    }
+    d.level = 6;
+    d.apply_memory_max = 30000 + dx_choose(c, 100000);
+    DX_CHECK_EQ(dx_patch_create(&d, base, base_size, target, target_size, patch, sizeof patch, &size), 0);
+    DX_CHECK_EQ(dx_patch_info(patch, size, &h), 0);
+    DX_CHECK(h.memory_size <= d.apply_memory_max);
+    d.codings = 1u << DX_PATCH_CODING_RANGE;
+    DX_CHECK_EQ(dx_patch_create(&d, base, base_size, target, target_size, again, sizeof again, &got), 0);
+    if (h.coding != DX_PATCH_CODING_STREAMS) DX_CHECK_EQ(size, got);
+}
+
+/* Copies from all distances, of all lengths, overlapping themselves: the same in memory and through a window, also where it wraps. */
+DX_PROPERTY(pt_4_periods, 60)
+{
+    size_t period = 1 + (size_t)dx_choose(c, dx_choose(c, 1) ? 40 : 5000), size, got, target_size = (size_t)dx_choose(c, 200000);
+    uint64_t seed = dx_choose(c, 255);
+    dx_patch_header h;
+    for (size_t i = 0; i < target_size; i++) {
+        target[i] = (uint8_t)(i < period ? mix(&seed) >> 24 : target[i - period]);
+        if (!(mix(&seed) % 5000)) target[i] ^= 1;
+    }
+    fill(base, 5000, 0, seed & 255);
+    size = create(c, 5000, target_size);
+    DX_CHECK_EQ(dx_patch_info(patch, size, &h), 0);
+    DX_CHECK_EQ(both_ways(c, 5000, size, (size_t)h.memory_size, false, &got), 0);
+    DX_CHECK_EQ(got, target_size);
+    DX_CHECK_MEM(out, target, got);
+}
+
 /* Any damage, sealed again: both ways of applying say the same, and no byte is read or written outside. */
 DX_PROPERTY(fuzz_streams_damaged, 2000)
 {

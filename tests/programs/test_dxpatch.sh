@@ -163,6 +163,27 @@ levels_from_fast_to_small() {
     expect 0 diff old new patch --no-zstd # there is none in these
     same patch patch6
 }
+formats_of_deltas() { # streams, unless readers do not know them; what is above -6 is never larger
+    make_versions
+    expect 0 diff old new patch
+    expect 0 info patch
+    [ "$(get version) $(get coding)" = "4 streams" ] || fail "$out"
+    expect 0 diff old new patch --format 3
+    expect 0 info patch
+    [ "$(get version) $(get coding)" = "3 range" ] || fail "$out"
+    expect 0 apply old patch out
+    same new out
+    for level in 6 7 8 9; do
+        expect 0 diff old new patch -$level
+        [ $level = 6 ] && most=$(stat -c %s patch)
+        [ "$(stat -c %s patch)" -le "$most" ] || fail "-$level makes $(stat -c %s patch) bytes, -6 $most"
+        expect 0 apply old patch out
+        same new out
+    done
+    expect 1 diff old new patch --format 5
+    expect 1 diff old new patch --format 3 --kind blocks
+    says "--kind delta"
+}
 info_shows_every_field() {
     make_images
     expect 0 diff old new patch --kind blocks --block-size 512
@@ -762,7 +783,7 @@ two_at_once() {
     same new file
 }
 
-for case in a_delta blocks_and_undo sizes_that_change one_way a_delta_in_place levels_from_fast_to_small \
+for case in a_delta blocks_and_undo sizes_that_change one_way a_delta_in_place levels_from_fast_to_small formats_of_deltas \
     info_shows_every_field modes_and_links_stay names_that_look_like_options bounded_memory large_files_are_mapped_and_made_in_little_memory a_patch_of_two flash_patches vcdiff_here records vcdiff_with_xdelta3 containers containers_that_are_damaged bad_command_lines \
     limits_of_memory_and_output missing_and_strange_files nothing_overwrites_its_source a_wrong_base applied_twice a_truncated_patch a_flipped_bit \
     no_patch_at_all a_full_disk a_read_only_disk_and_a_size_limit killed_at_any_moment two_at_once; do
