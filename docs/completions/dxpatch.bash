@@ -20,6 +20,9 @@ _dxpatch() {
     --slot-size)
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
+    --format)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
     --memory)
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
@@ -32,14 +35,14 @@ _dxpatch() {
     esac
     for ((i = 2; i < ${#words[@]} - 1; i++)); do
         case ${words[i]} in
-        --kind | --block-size | --slot-size | --memory | --target-max | --memory-max | --as) ((i++)) ;;
+        --kind | --block-size | --slot-size | --format | --memory | --target-max | --memory-max | --as) ((i++)) ;;
         -*) ;;
         *) ((plain++)) || store=${words[i]} ;;
         esac
     done
     case ${words[1]} in
     diff)
-        options='--kind --block-size --slot-size --one-way --memory --no-zstd --quiet --help'
+        options='--kind --block-size --slot-size --one-way --format --memory --no-zstd --quiet --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
@@ -85,7 +88,7 @@ _dxpatch() {
         }
         ;;
     compose)
-        options='--kind --block-size --slot-size --one-way --memory --target-max --memory-max --no-zstd --quiet --help'
+        options='--kind --block-size --slot-size --one-way --format --memory --target-max --memory-max --no-zstd --quiet --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;

@@ -263,7 +263,7 @@ def dxpatch(folder):
     os.symlink(os.path.join(folder, "build"), os.path.join(inside, "build"))
     run(inside, "cat ../dx_patch.h ../dx_teleport.h >old; sed 's/cas/CAS/' old >new; sed 's/patch/PATCH/' new >third; cp old file")
     calls = ["dxpatch diff old new patch", "dxpatch diff old new patch --kind delta -1 --memory 100 --quiet", "dxpatch diff new third patch2 -9",
-             "dxpatch diff old new blocks --kind blocks --block-size 4096", "dxpatch diff old new one --kind blocks --one-way",
+             "dxpatch diff old new blocks --kind blocks --block-size 4096", "dxpatch diff old new one --kind blocks --one-way", "dxpatch diff old new three --format 3",
              "dxpatch diff old new flash --kind flash --block-size 4096 --slot-size 1048576", "dxpatch diff old new hde --kind hde --no-zstd",
              "dxpatch diff old new vcdiff --kind vcdiff", "dxpatch apply old patch out --target-max 256 --memory-max 256 --quiet",
              "dxpatch apply-in-place file blocks --target-max 256 --memory-max 256 --quiet",
