@@ -148,7 +148,7 @@ typedef struct dx_patch_create_desc {
     uint32_t block_size;       /* a power of two; 0 = 4096; blocks: 64..65536; flash: 256..2^20 */
     uint64_t slot_size;        /* flash: bytes; 0 = two pages more than both take; one at least */
     uint32_t trailer_size;     /* bytes that the caller will append for a signature; 0 = none */
-    uint32_t codings;          /* delta: bits 1 << dx_patch_coding; 0 = all but streams */
+    uint32_t codings;          /* bits 1 << dx_patch_coding; 0 = all but streams */
     uint32_t level;            /* delta: 1 (fastest) .. 9 (smallest); 0 = 6; above, never larger */
     uint64_t apply_memory_max; /* bytes that applying may need; 0 = 64 MiB */
     bool one_way;              /* blocks: drop what a shrinking target cuts off; no undo then */
@@ -7631,7 +7631,7 @@ static int dx_patch_p_make_blocks(dx_patch_p_job *j)
     dx_patch_header *h = &j->header;
     size_t larger = j->base_size > j->target_size ? j->base_size : j->target_size, at, next = 0;
     h->block_size = j->desc->block_size ? j->desc->block_size : 4096;
-    if (!j->desc->codings || j->desc->codings >> DX_PATCH_CODING_BRIEF)
+    if (!j->desc->codings || j->desc->codings >> DX_PATCH_CODING_BRIEF & 1)
         h->coding = DX_PATCH_CODING_BRIEF;
     h->reversible = !j->desc->one_way || j->target_size >= j->base_size;
     h->memory_size = 16 + DX_PATCH_P_BLOCKS_MEMORY;

@@ -34,8 +34,8 @@ static int make_patch(const dxpatch_options *o, const dxpatch_content *from,
     desc.slot_size = o->slot_size;
     desc.one_way = o->one_way;
     desc.level = o->level;
-    desc.codings = 1u << DX_PATCH_CODING_PLAIN | 1u << DX_PATCH_CODING_RANGE;
-    if (o->format != DXPATCH_FORMAT_OLD) desc.codings |= 1u << DX_PATCH_CODING_STREAMS;
+    if (desc.kind == DX_PATCH_KIND_DELTA && o->format != DXPATCH_FORMAT_OLD)
+        desc.codings = 1u << DX_PATCH_CODING_RANGE | 1u << DX_PATCH_CODING_STREAMS;
     size_t capacity = dx_patch_bound(&desc, from->size, to->size);
     desc.memory_size = dx_patch_create_memory_size(&desc, from->size, to->size);
     uint64_t memory_max = o->memory_size ? o->memory_size : DXPATCH_MEMORY_MAKING;
@@ -102,7 +102,8 @@ int dxpatch_make(const dxpatch_options *o, const dxpatch_content *from, const dx
     if (o->kind == DXPATCH_KIND_HDE) return dxpatch_make_record(o, from, to, out, size);
     if (o->kind != DXPATCH_KIND_VCDIFF) {
         int status = make_patch(o, from, to, out, size);
-        return status || o->kind ? status : try_container(o, from, to, out, size);
+        if (status || o->kind || o->format == DXPATCH_FORMAT_OLD) return status;
+        return try_container(o, from, to, out, size);
     }
     int error = vcdiff_encode(from->bytes, from->size, to->bytes, to->size, out, size);
     return error ? dxpatch_fail_vcdiff(error, o->new_path) : PROG_OK;
