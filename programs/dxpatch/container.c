@@ -283,11 +283,14 @@ static int add_member(making *k, container_member *m)
     bool near = false;
     int error = container_inflate(m->kind, in, m->size, &content, &taken, &stream);
     bool found = !error && container_try(m->kind, stream.bytes, stream.size, content.bytes,
-                                         content.size, k->hopeless < HOPELESS, &way, &near);
-    if (found || near) {
-        if (found) k->worked[m->kind] = way;
-        if (m->kind == CONTAINER_PNG) container_read_wrapping(in, &way);
-        /* Also when it was found: the wrapping of a png is not part of the trial. */
+                                         content.size, k->hopeless < HOPELESS, k->memory_max, &way,
+                                         &near);
+    if (found) k->worked[m->kind] = way;
+    if (m->kind == CONTAINER_PNG && (found || near)) {
+        container_read_wrapping(in, &way);
+        near = true; /* the wrapping is not part of the trial */
+    }
+    if (near) {
         found = find_correction(&way, in, m->size, content.bytes, content.size, k->memory_max, &c);
     }
     if (found) found = has_room(&k->members, m->kind);

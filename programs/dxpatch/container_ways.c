@@ -437,6 +437,7 @@ typedef struct trial {
     size_t         at;       /* bytes that were the same */
     const uint8_t *content;
     size_t         content_size;
+    uint64_t       memory_max;
     container_way  best;     /* the one that was the same longest */
     size_t         best_at;
 } trial;
@@ -459,7 +460,7 @@ static bool works(trial *t, const container_way *way)
 {
     size_t total = t->size;
     t->at = 0;
-    int error = pack_stream(way, t->content, t->content_size, UINT64_MAX, sink_compare, t);
+    int error = pack_stream(way, t->content, t->content_size, t->memory_max, sink_compare, t);
     assert(t->at <= total);
     if (error) return false;
     if (t->at > t->best_at) {
@@ -555,10 +556,11 @@ static bool try_xz(trial *t, container_way *way)
 #endif
 
 bool container_try(unsigned kind, const uint8_t *stream, size_t stream_size,
-                   const uint8_t *content, size_t size, bool thorough, container_way *way,
-                   bool *near_miss)
+                   const uint8_t *content, size_t size, bool thorough, uint64_t memory_max,
+                   container_way *way, bool *near_miss)
 {
     trial t = {.want = stream, .size = stream_size, .content = content, .content_size = size};
+    t.memory_max = memory_max;
     bool found = way->kind == kind && works(&t, way);
     (void)thorough;
     *near_miss = false;

@@ -42,7 +42,8 @@ typedef struct dxpatch_options {
     const char *patch_path;
     const char *second_path;      /* compose: the second patch */
     const char *kind_name;        /* as it was given, or NULL */
-    uint32_t    kind;             /* of dx_patch.h, or DXPATCH_KIND_*; 0 = delta */
+    uint32_t    kind;             /* of dx_patch.h, or DXPATCH_KIND_*; 0 = the smaller of delta and
+                                     a patch between containers */
     uint32_t    block_size;       /* bytes; 0 = the default of dx_patch.h */
     uint32_t    level;            /* 1 to 9; 0 = the default of dx_patch.h */
     uint32_t    format;           /* of deltas, the newest that is allowed; 0 = DXPATCH_FORMAT_NEW */
