@@ -18,8 +18,8 @@ ${CC:-cc} -std=c11 -O2 -Wall -Wextra -Wno-unused-function -DDXPATCH_ZLIB -DDXPAT
     -o $out/containers -lz -llzma -lzstd || { echo "FAIL containers: it cannot be built"; total 0 1 0; }
 
 # So many of each kind at most, the smaller ones, so that all kinds are there.
-for kind in png:0.4 jar:0.25 deb:0.25 zip:0.1 whl:0.1; do
-    find / -xdev \( -path /proc -o -path "$PWD" \) -prune -o -type f -name "*.${kind%:*}" -size -3M -printf '%s %p\n' 2>/dev/null |
+for kind in png:0.45 jar:0.3 deb:0.15 zip:0.1 whl:0.1; do
+    find / -xdev \( -path /proc -o -path "$PWD" \) -prune -o -type f -name "*.${kind%:*}" -size -1000k -printf '%s %p\n' 2>/dev/null |
         sort -n | uniq -w 12 | awk -v most="$(echo "$count ${kind#*:}" | awk '{ print $1 * $2 }')" '
             { path[NR] = substr($0, index($0, " ") + 1) }
             END { step = NR > most ? NR / most : 1; for (i = 1; i <= NR; i += step) print path[int(i)] }'
