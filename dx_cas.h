@@ -1071,6 +1071,7 @@ typedef struct dx_cas_p_b3_job { /* one call of a kernel */
     uint32_t        size;        /* of which so many count; 64 but for one input */
     uint32_t        flags;       /* of each block, with DX_CAS_P_B3_FIRST and DX_CAS_P_B3_LAST */
     bool            whole;       /* one input: all 16 words of the last output */
+    bool            fetch;       /* more inputs lie behind these, perhaps not in the cache */
 } dx_cas_p_b3_job;
 typedef void dx_cas_p_b3_kernel(const dx_cas_p_b3_job *job, size_t count);
 #define DX_CAS_P_B3_FLAGS(flags, block, blocks) \
@@ -1145,9 +1146,9 @@ typedef uint32_t dx_cas_p_row __attribute__((vector_size(16), aligned(1), may_al
             (m)[2 * i + 1] = DX_CAS_P_PICK##N(t[i], t[i + 2], 2, 6, 3, 7);                         \
         }                                                                                          \
     }
-/* Chunks of one message lie behind each other, so the next N of them are fetched meanwhile. */
+/* In a large message the next N chunks are fetched meanwhile. */
 #define DX_CAS_P_FETCH(N, job, block, i)                                                           \
-    if (job->step > 0) {                                                                           \
+    if (job->fetch) {                                                                              \
         const uint8_t *ahead = job->in[0] + (size_t)N * (1024 + 64 * (size_t)block);               \
         DX_CAS_P_UNROLL for (i = 0; i < N; i++) __builtin_prefetch(ahead + 64 * i);                \
     }
@@ -1502,6 +1503,7 @@ static void dx_cas_p_b3_blocks(uint32_t out[16], const uint32_t cv[8], const uin
     job.size = size;
     job.flags = flags;
     job.whole = true;
+    job.fetch = false;
     dx_cas_p_b3_run(&job, 1);
 #else
     dx_cas_p_b3_chain(out, cv, in, blocks, size, counter, flags);
@@ -1616,7 +1618,8 @@ static void dx_cas_p_b3_batch(dx_cas_blake3 *h, const uint8_t *p, size_t chunks)
     uint8_t cvs[DX_CAS_P_B3_BATCH + 2][32], ends[8][32];
     dx_cas_p_b3_job job = {{NULL}, h->key_, NULL, 32, h->chunk_index_, 1, 16, 64,
                            h->flags_ | DX_CAS_P_B3_FIRST(DX_CAS_P_B3_CHUNK_START) |
-                               DX_CAS_P_B3_LAST(DX_CAS_P_B3_CHUNK_END), false};
+                               DX_CAS_P_B3_LAST(DX_CAS_P_B3_CHUNK_END),
+                           false, chunks == DX_CAS_P_B3_BATCH};
     size_t count = chunks, first = 1, level = 0, odd = 0;
     DX_CAS_ASSERT(chunks > 0 && chunks <= DX_CAS_P_B3_BATCH);
     DX_CAS_ASSERT(h->blocks_ == 0 && h->block_size_ == 0);
@@ -1625,6 +1628,7 @@ static void dx_cas_p_b3_batch(dx_cas_blake3 *h, const uint8_t *p, size_t chunks)
     job.step = 0;
     job.counter = 0;
     job.flags = h->flags_ | (uint32_t)DX_CAS_P_B3_PARENT;
+    job.fetch = false;
     while (count > 2 || (count == 2 && (h->chunk_index_ > 0 || odd > 0))) {
         first = 1;
         if (h->chunk_index_ >> level & 1) {
@@ -1811,9 +1815,9 @@ static void dx_cas_p_b3_side_by_side(const void *const *data, size_t size, size_
     uint32_t key[8], root = DX_CAS_P_B3_LAST(DX_CAS_P_B3_ROOT);
     dx_cas_p_b3_job leaf = {{NULL}, key, NULL, sizeof stacks[0], 0, 0, 16, 64,
                             DX_CAS_P_B3_FIRST(DX_CAS_P_B3_CHUNK_START) |
-                                DX_CAS_P_B3_LAST(DX_CAS_P_B3_CHUNK_END), false};
+                                DX_CAS_P_B3_LAST(DX_CAS_P_B3_CHUNK_END), false, false};
     dx_cas_p_b3_job node = {{NULL}, key, NULL, sizeof stacks[0], 0, 0, 1, 64,
-                            DX_CAS_P_B3_PARENT, false};
+                            DX_CAS_P_B3_PARENT, false, false};
     size_t at, high = 0, low, i;
     DX_CAS_ASSERT(size > 0 && size <= 16384 && size % 64 == 0);
     DX_CAS_ASSERT(count > 0 && count <= lanes);
