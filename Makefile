@@ -1,5 +1,5 @@
 # dx: five single-file headers and the programs that compose them. `make help` lists the targets.
-# Settable: CC CFLAGS LDFLAGS ZSTD=0|1 JOBS=n PREFIX DESTDIR OLD NEW PAIRS
+# Settable: CC CFLAGS LDFLAGS ZSTD=0|1 ZLIB=0|1 LZMA=0|1 JOBS=n PREFIX DESTDIR OLD NEW PAIRS
 
 HEADERS := dx_cas.h dx_hbtp.h dx_patch.h dx_reactor.h dx_teleport.h
 VERSION := 0.2.0
@@ -14,7 +14,7 @@ SANITIZE := -g1 -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo "Settable: CC CFLAGS LDFLAGS ZSTD=0|1 JOBS=n; now CC=$(CC) ZSTD=$(ZSTD)"
+	@echo "Settable: CC CFLAGS LDFLAGS ZSTD=0|1 ZLIB=0|1 LZMA=0|1 JOBS=n; now CC=$(CC) ZSTD=$(ZSTD) ZLIB=$(ZLIB) LZMA=$(LZMA)"
 
 include mk/found.mk
 include mk/programs.mk

@@ -42,7 +42,7 @@ test-all: ## the rest: other builds, machines, kernels, browsers (installs up to
 	@CC='$(CC)' tests/deps.sh all || true
 	@$(MAKE) --no-print-directory -s test-all-run
 
-RUN = CC='$(CC)' ZSTD='$(ZSTD)' JOBS='$(JOBS)'
+RUN = CC='$(CC)' ZSTD='$(ZSTD)' ZLIB='$(ZLIB)' LZMA='$(LZMA)' JOBS='$(JOBS)'
 test-run: build/flags
 	@$(RUN) LOGS=build/log tests/run.sh test
 test-all-run: build/flags
