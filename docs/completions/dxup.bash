@@ -20,6 +20,12 @@ _dxup() {
     --workers)
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
+    --exclude)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
+    --include)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
     --keep)
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
@@ -41,14 +47,14 @@ _dxup() {
     esac
     for ((i = 2; i < ${#words[@]} - 1; i++)); do
         case ${words[i]} in
-        --workers | --keep | --listen | --http | --patch-max | --connections | --backend | --as) ((i++)) ;;
+        --workers | --exclude | --include | --keep | --listen | --http | --patch-max | --connections | --backend | --as) ((i++)) ;;
         -*) ;;
         *) ((plain++)) || store=${words[i]} ;;
         esac
     done
     case ${words[1]} in
     publish)
-        options='--workers --no-owner --no-xattrs --no-hard-links --no-sparse --no-specials --numeric-owner --dry-run --json --quiet --help'
+        options='--workers --no-owner --no-xattrs --no-hard-links --no-sparse --no-specials --numeric-owner --exclude --include --dry-run --json --quiet --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;

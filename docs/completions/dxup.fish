@@ -18,6 +18,8 @@ complete -c dxup -n '__fish_seen_subcommand_from publish' -l no-hard-links -d 'n
 complete -c dxup -n '__fish_seen_subcommand_from publish' -l no-sparse -d 'holes become zeros'
 complete -c dxup -n '__fish_seen_subcommand_from publish' -l no-specials -d 'leave out fifos and devices'
 complete -c dxup -n '__fish_seen_subcommand_from publish' -l numeric-owner -d 'owners are their numbers, whatever their'
+complete -c dxup -n '__fish_seen_subcommand_from publish' -l exclude -x -d 'leave out paths that match; of all --exclude and'
+complete -c dxup -n '__fish_seen_subcommand_from publish' -l include -x -d 'take paths that match'
 complete -c dxup -n '__fish_seen_subcommand_from publish' -l dry-run -d 'say what would be done, and do nothing'
 complete -c dxup -n '__fish_seen_subcommand_from publish' -l json -d 'print JSON, one object a line'
 complete -c dxup -n '__fish_seen_subcommand_from publish' -l quiet -d 'print no summary'

@@ -5,6 +5,7 @@
    message.c  messages, progress, standard output; the first and last call of main()
    base.c     this header: memory, numbers and hashes as text
    json.c     JSON for other programs, one object a line
+   filter.c   which paths of a tree are taken: --include, --exclude
    options.c  the command line           window.c  a read cache for a large file
    help.c, manual.c, complete.c           what a program says of its command line
    choose.c   which of all these is asked for

@@ -238,6 +238,7 @@ def dxup(folder):
     calls = [f"dxup publish store tree ../examples --workers 2 --quiet {left_out}", f"dxup checkout store tree without --no-times {left_out}", "dxup publish store file ../README.md",
              "dxup log store", "dxup log store tree --json", "dxup ls store tree@1 --recursive --json", "dxup cat store tree:hello/hello_cas.c",
              "dxup publish store file ../README.md --dry-run --json",
+             "dxup publish store part ../examples --include '*.c' --include '*/' --exclude '*'",
              "dxup checkout store tree nowhere --dry-run --json", "dxup verify store --json", "dxup gc store --keep 1 --dry-run --json",
              "dxup diff store tree file --json --no-cost", "dxup diff store tree tree --patch-max 1000000",
              "dxup tag store tree@1 stable --quiet", "dxup tag store tree beta --json", "dxup tag store tree beta --remove",
@@ -268,7 +269,7 @@ def dxpatch(folder):
              "dxpatch diff old new vcdiff --kind vcdiff", "dxpatch apply old patch out --target-max 256 --memory-max 256 --quiet",
              "dxpatch apply-in-place file blocks --target-max 256 --memory-max 256 --quiet",
              "dxpatch undo file blocks --target-max 256 --memory-max 256 --quiet", "dxpatch info patch --quiet",
-             "dxpatch compose old patch patch2 both --kind delta --memory 100 --no-zstd --target-max 256 --memory-max 256 --quiet",
+             "dxpatch compose old patch patch2 both --kind delta --format 4 --memory 100 --no-zstd --target-max 256 --memory-max 256 --quiet",
              "dxpatch diff new third blocks2 --kind blocks", "dxpatch compose old blocks blocks2 both-blocks --kind blocks --block-size 4096 --one-way",
              "dxpatch diff old new flash1 --kind flash --slot-size 1048576", "dxpatch diff new third flash2 --kind flash --slot-size 1048576",
              "dxpatch compose old flash1 flash2 both-flash --kind flash --slot-size 1048576"]

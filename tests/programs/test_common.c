@@ -13,6 +13,7 @@ static int fake_affinity(pid_t pid, size_t size, cpu_set_t *mask);
 #include "../../programs/common/message.c"
 #include "../../programs/common/json.c"
 #include "../../programs/common/options.c"
+#include "../../programs/common/filter.c"
 #define find find_window
 #include "../../programs/common/window.c"
 #undef find
@@ -218,6 +219,69 @@ DX_TEST(options_and_plain_arguments)
     o.rules.count = 0;
     DX_CHECK_EQ(prog_arguments_parse(&p, 0, 2 * PROG_LIST_MAX + 3, many, &o, plain), PROG_USAGE);
     quiet(false);
+    (void)c;
+}
+
+/* >>patterns -------------------------------------------------------------- */
+/* As filter.h says, by trying everything. */
+static bool model_matches(const char *p, const char *text)
+{
+    if (!*p) return !*text;
+    if (p[0] == '*' && p[1] == '*') return model_matches(p + 2, text) || (*text && model_matches(p, text + 1));
+    if (*p == '*') return model_matches(p + 1, text) || (*text && *text != '/' && model_matches(p, text + 1));
+    if (!*text) return false;
+    if (*p == '?') return *text != '/' && model_matches(p + 1, text + 1);
+    if (*p == '\\' && p[1]) p++;
+    return *p == *text && model_matches(p + 1, text + 1);
+}
+
+static bool model_takes(const char *rule, const char *path, bool folder)
+{
+    char text[32];
+    const bool anchored = *rule == '/';
+    snprintf(text, sizeof text, "%s", rule + anchored);
+    const size_t size = strlen(text);
+    const bool behind_backslash = size > 1 && text[size - 2] == '\\' && !(size > 2 && text[size - 3] == '\\');
+    if (size && text[size - 1] == '/' && !behind_backslash) {
+        if (!folder) return true;
+        text[size - 1] = 0;
+    }
+    bool match = model_matches(text, path);
+    for (const char *at = path; !anchored && (at = strchr(at, '/')) != NULL;) match |= model_matches(text, ++at);
+    return !match;
+}
+
+DX_PROPERTY(patterns_match_as_described, 3000)
+{
+    static const char letters[] = "ab/**?";
+    char rule[10], path[12];
+    size_t size = 1 + (size_t)dx_choose(c, 7), i;
+    for (i = 0; i < size; i++) rule[i] = letters[dx_choose(c, sizeof letters - 2)];
+    rule[i] = 0;
+    size = 1 + (size_t)dx_choose(c, 9);
+    for (i = 0; i < size; i++) path[i] = letters[dx_choose(c, 2)];
+    path[i] = 0;
+    if (!strcmp(rule, "/")) return;
+    prog_list rules = {.items = {{"--exclude", rule}}, .count = 1};
+    bool folder = dx_choose(c, 1);
+    if (prog_filter_takes(&rules, path, folder) != model_takes(rule, path, folder))
+        printf("     '%s' for '%s'%s\n", rule, path, folder ? ", a folder" : "");
+    DX_CHECK_EQ(prog_filter_takes(&rules, path, folder), model_takes(rule, path, folder));
+}
+
+DX_TEST(patterns_take_bounded_time)
+{
+    char pattern[PROG_PATTERN_MAX + 1], path[PROG_PATH_SIZE_MAX + 1];
+    prog_list rules = {.items = {{"--exclude", pattern}}, .count = 1};
+    for (size_t i = 0; i + 1 < PROG_PATTERN_MAX; i += 2) memcpy(pattern + i, i % 4 ? "*a" : "**", 2);
+    pattern[PROG_PATTERN_MAX - 1] = 'b';
+    pattern[PROG_PATTERN_MAX] = 0;
+    memset(path, 'a', sizeof path - 1);
+    path[sizeof path - 1] = 0;
+    int64_t begun = os_now_ns();
+    DX_CHECK(prog_filter_takes(&rules, path, false)); /* years, for who tries all ways */
+    DX_CHECK(os_now_ns() - begun < 10000000000);
+    DX_CHECK_EQ(prog_filter_check(&rules), PROG_OK);
     (void)c;
 }
 

@@ -538,6 +538,34 @@ what_would_be_done() {
     expect 0 "$dxup" ls store
     is app
 }
+paths_that_are_left_out() {
+    make_tree tree
+    mkdir -p tree/sub/tmp tree/tmp/deep tree/.git
+    touch tree/x.o tree/sub/y.o tree/keep.o tree/tmp/deep/z tree/sub/tmp/z tree/.git/config $'tree/odd\n.o' 'tree/[a]*'
+    listed() { "$dxup" ls store "$1": --recursive --json | python3 -c 'import json, sys
+print(" ".join(sorted(json.loads(l)["path"] for l in sys.stdin)))'; }
+    expect 0 "$dxup" publish store a tree --include keep.o --exclude '*.o' --exclude /tmp/ --exclude .git
+    [ "$(listed a)" = "[a]* dangling data empty keep.o sub sub-file sub/a.c sub/deep sub/link sub/nothing sub/tmp sub/tmp/z" ] || fail "$(listed a)"
+    expect 0 "$dxup" publish store b tree --include sub/ --include 'sub/**.c' --exclude '*'
+    [ "$(listed b)" = "sub sub/a.c" ] || fail "$(listed b)"
+    expect 0 "$dxup" publish store c tree --exclude '\[a]\*' --exclude '**e**' --exclude '?ata'
+    [ "$(listed c)" = ".git .git/config dangling odd"$'\n'".o sub sub/a.c sub/link sub/nothing sub/tmp sub/tmp/z sub/y.o tmp x.o" ] || fail "$(listed c)"
+    expect 0 "$dxup" publish store d tree --exclude '*'
+    [ -z "$(listed d)" ] || fail "$(listed d)"
+    expect 0 "$dxup" publish store d tree --exclude '/**'
+    says "unchanged"
+    expect 0 "$dxup" publish store a tree --include keep.o --exclude '*.o' --exclude /tmp/ --exclude .git
+    says "unchanged"
+    expect 0 "$dxup" publish store a tree
+    says "a@2 published"
+    for pattern in '' / "$(printf 'x%.0s' $(seq 256))"; do
+        expect 1 "$dxup" publish store a tree --exclude "$pattern"
+        says "a pattern has 1 to 255 bytes"
+    done
+    expect 1 "$dxup" publish store f tree/data --exclude x
+    says "not a directory"
+    expect 0 "$dxup" verify store
+}
 json_of_all_commands() {
     make_tree tree
     expect 0 "$dxup" publish store $'odd\\"name' tree --json
@@ -614,7 +642,7 @@ for case in versions_in_the_same_words help_of_each_command questions_that_have_
     completion_in_bash completion_in_fish completion_in_zsh \
     names_versions_and_entries files_of_a_version paths_that_lead_elsewhere names_that_nobody_should_print tags_are_moved_and_taken_away \
     tags_that_are_refused tag_killed_at_any_moment names_and_versions_are_removed what_changed_between_versions \
-    what_would_be_done json_of_all_commands progress_at_a_terminal stores_of_another_format a_full_disk_keeps_names; do
+    what_would_be_done paths_that_are_left_out json_of_all_commands progress_at_a_terminal stores_of_another_format a_full_disk_keeps_names; do
     run $case
 done
 finish

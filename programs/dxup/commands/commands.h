@@ -3,7 +3,7 @@
 #ifndef DXUP_COMMANDS_H
 #define DXUP_COMMANDS_H
 
-#include "../../common/common.h"
+#include "../../common/options.h"
 #include "../tree/tree.h"
 
 typedef struct dxup_options {
@@ -28,6 +28,7 @@ typedef struct dxup_options {
     bool        remove;      /* tag: take it away */
     bool        no_cost;     /* diff: do not make a patch to see how large it is */
     bool        older;       /* rm: the versions before, too */
+    prog_list   rules;       /* publish: --include and --exclude, in their order */
     dxup_leave  leave;       /* publish, checkout, pull: what is left out of directories */
     bool        owner;       /* pull: owners, and what they give, are not left out */
 } dxup_options;

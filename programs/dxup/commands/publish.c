@@ -8,6 +8,7 @@
    and reported. */
 #include "commands.h"
 
+#include "../../common/filter.h"
 #include "../../common/image.h"
 #include "../../common/json.h"
 #include "../../common/os.h"
@@ -67,7 +68,7 @@ static int store_tree(publication *p, dxup_seen *seen)
     assert(p->version.kind == PROG_TREE);
     dxup_tree_publish_desc desc = {
         .path = p->o->path, .name = p->o->name, .seen = seen, .workers = p->o->workers,
-        .leave = p->o->leave};
+        .leave = p->o->leave, .rules = &p->o->rules};
     if (p->has_last && p->last.snapshot) desc.last = p->last.root;
     int status = dxup_tree_publish(p->store, &desc, &p->tree);
     p->version.snapshot = true;
@@ -207,6 +208,16 @@ static int publish_into(dxup_store *s, const dxup_options *o, int kind, unsigned
     return PROG_OK;
 }
 
+/* Patterns are of paths in a directory, and a stream has no place for them. */
+static int check_rules(const dxup_options *o, int kind)
+{
+    if (o->rules.count && (kind != PROG_TREE || !DXUP_HAS_SNAPSHOTS))
+        return prog_fail(PROG_USAGE, "%s: %s", o->rules.items[0].option,
+                         kind == PROG_TREE ? "this system publishes directories whole"
+                                           : "the source is a file, not a directory");
+    return prog_filter_check(&o->rules);
+}
+
 int dxup_publish(const dxup_options *o)
 {
     dxup_store *s;
@@ -223,6 +234,7 @@ int dxup_publish(const dxup_options *o)
                          o->name);
     int status = prog_image_stat(o->path, &kind, &mode);
     if (status == PROG_NOT_FOUND) return prog_fail(status, "%s: no such file", o->path);
+    if (!status) status = check_rules(o, kind);
     /* Each version would hold all versions before it. */
     if (!status && prog_lies_in(o->store, o->path))
         status = prog_fail(PROG_REFUSED, "%s holds the store %s", o->path, o->store);

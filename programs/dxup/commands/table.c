@@ -31,9 +31,16 @@ static const prog_command commands[DXUP_COMMANDS] = {
          .arguments = "STORE NAME PATH",
          .summary = "Add a file or a tree as the next version of NAME",
          .details = "The store is made if there is none. Content that equals the latest version\n"
-                    "adds no version. A publish that is killed leaves the store as it was.",
+                    "adds no version. A publish that is killed leaves the store as it was.\n"
+                    "\n"
+                    "Patterns are a subset of rsync's: `?` is one character, `*` any number of\n"
+                    "them, both but for a slash; `**` is any text; a backslash takes the next\n"
+                    "character as it is. A slash in front anchors the pattern at the top of the\n"
+                    "tree, else it matches the end of a path; a slash behind makes it match\n"
+                    "directories only. What is in a directory that is left out is left out.",
          .examples = "dxup publish store app ./build\n"
                      "dxup publish store app ./next\n"
+                     "dxup publish store app ./next --exclude '*.o' --exclude /tmp/ --dry-run\n"
                      "dxup publish store notes notes.txt --quiet"},
     [DXUP_LOG] =
         {.name = "log",
@@ -153,6 +160,11 @@ static const prog_option options[] = {
      .help = "leave out fifos and devices"},
     {"--numeric-owner", PROG_OPTION_FLAG, FIELD(leave.numeric), .commands = TREES,
      .help = "owners are their numbers, whatever their\nnames are here"},
+    {"--exclude", PROG_OPTION_LIST, FIELD(rules), .commands = PUBLISH, .value = "PATTERN",
+     .help = "leave out paths that match; of all --exclude and\n"
+             "--include the first that matches decides"},
+    {"--include", PROG_OPTION_LIST, FIELD(rules), .commands = PUBLISH, .value = "PATTERN",
+     .help = "take paths that match"},
     {"--force", PROG_OPTION_FLAG, FIELD(force), .commands = CHECKOUT | PULL,
      .help = "replace a locally changed directory, or a\nversion by an older one"},
     {"--force", PROG_OPTION_FLAG, FIELD(force), .commands = RM,

@@ -835,7 +835,7 @@ int dxup_tree_publish(dxup_store *s, const dxup_tree_publish_desc *o, dxup_publi
     dx_cas_chunker_init(&p->chunker, &desc);
     dxup_ring_open(&p->ring, o->workers);
     p->batch = dxup_ring_fill(&p->ring);
-    int status = send_dir(p, dxup_ahead_open(&p->ahead, fd, o->seen, o->workers), NULL);
+    int status = send_dir(p, dxup_ahead_open(&p->ahead, fd, o->seen, o->rules, o->workers), NULL);
     dxup_ahead_close(&p->ahead);
     if (!status) status = dxup_ring_submit(&p->ring);
     if (!status) status = dxup_ring_drain(&p->ring);

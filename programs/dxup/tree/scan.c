@@ -156,10 +156,42 @@ static void look_at(const dxup_ahead *a, dxup_scan *s, size_t from, size_t count
 }
 
 /* >>order: the lock is held ---------------------------------------------- */
+/* The path of a name in s, from the root of the walk on; false: it is too long. */
+static bool path_of(const dxup_scan *s, const char *name, char path[PROG_PATH_SIZE_MAX + 1])
+{
+    size_t start = PROG_PATH_SIZE_MAX;
+    path[start] = 0;
+    for (; s; name = s->self.name, s = s->parent) {
+        const size_t size = strlen(name);
+        if (size + 1 > start) return false;
+        if (path[start]) path[--start] = '/';
+        start -= size;
+        memcpy(path + start, name, size);
+    }
+    memmove(path, path + start, PROG_PATH_SIZE_MAX + 1 - start);
+    return true;
+}
+
+/* Forget what is left out. */
+static void drop_excluded(dxup_ahead *a, dxup_scan *s)
+{
+    char path[PROG_PATH_SIZE_MAX + 1];
+    size_t kept = 0;
+    for (size_t i = 0; i < s->count; i++) {
+        const dxup_found f = s->list[i];
+        const bool folder = !f.error && S_ISDIR(f.mode);
+        if (path_of(s, f.name, path) && !prog_filter_takes(a->rules, path, folder)) continue;
+        s->list[kept++] = f;
+    }
+    a->ahead -= s->count - kept;
+    s->count = s->claimed = s->done = kept;
+}
+
 /* Its directories come next, in their order. */
 static void be_ready(dxup_ahead *a, dxup_scan *s)
 {
     assert(s->done == s->count);
+    if (a->rules->count) drop_excluded(a, s);
     for (size_t i = s->count; i-- > 0;) {
         dxup_found *f = &s->list[i];
         if (f->error || !S_ISDIR(f->mode)) continue;
@@ -243,12 +275,14 @@ static void *run(void *user)
 }
 
 /* >>public ------------------------------------------------------------- */
-dxup_scan *dxup_ahead_open(dxup_ahead *a, int fd, const dxup_seen *seen, unsigned workers)
+dxup_scan *dxup_ahead_open(dxup_ahead *a, int fd, const dxup_seen *seen, const prog_list *rules,
+                           unsigned workers)
 {
     long files = sysconf(_SC_OPEN_MAX);
     workers = prog_thread_count(workers, DXUP_SCANNERS_MAX);
     memset(a, 0, sizeof *a);
     a->seen = seen;
+    a->rules = rules;
     a->open_max = files > 0 && files < 8 * OPEN_MAX ? (size_t)files / 8 : OPEN_MAX;
     a->first = prog_alloc(sizeof *a->first);
     memset(a->first, 0, sizeof *a->first);

@@ -3,6 +3,7 @@
 #ifndef DXUP_TREE_SCAN_H
 #define DXUP_TREE_SCAN_H
 
+#include "../../common/filter.h"
 #include "../../common/os.h"
 #include "tree.h"
 
@@ -30,6 +31,7 @@ enum { DXUP_SCANNERS_MAX = 8 };
 
 typedef struct dxup_ahead {
     const dxup_seen *seen;
+    const prog_list *rules; /* which paths are left out; as if they were not there */
     dxup_scan       *first; /* in the order of the walk, from the root on */
     size_t           open;  /* directories that have a descriptor */
     size_t           open_max;
@@ -43,7 +45,8 @@ typedef struct dxup_ahead {
 
 /* From the directory fd on, which is the root's now. workers 0: one for each core. seen is only
    read, until dxup_ahead_close(). */
-dxup_scan *dxup_ahead_open(dxup_ahead *a, int fd, const dxup_seen *seen, unsigned workers);
+dxup_scan *dxup_ahead_open(dxup_ahead *a, int fd, const dxup_seen *seen, const prog_list *rules,
+                           unsigned workers);
 /* Wait until all that is in the directory was looked at. 0, or errno. */
 int        dxup_ahead_enter(dxup_ahead *a, dxup_scan *s);
 /* Its descriptor, what it is itself, and what is in it; until it is left. */

@@ -19,6 +19,7 @@
 
 #include "../../common/common.h" /* first: it asks for _GNU_SOURCE */
 #include "../../common/dest.h"
+#include "../../common/options.h"
 #include "../store/slots.h"
 #include "../store/store.h"
 
@@ -163,6 +164,7 @@ typedef struct dxup_tree_publish_desc {
     /* the root of the last version of that name if it is a snapshot, else NULL */
     const uint8_t *last;
     dxup_seen     *seen;
+    const prog_list *rules; /* which paths are left out */
     unsigned       workers; /* threads; 0: one for each core */
     dxup_leave     leave;
 } dxup_tree_publish_desc;
