@@ -6617,6 +6617,7 @@ static int dx_patch_p_make_range(dx_patch_p_job *j, dx_patch_p_maker *m, uint8_t
 
    A delta may have no matches at all, and then is copies from its start to its end. That is best
    for text and tables, matches for programs; where the choice is not clear both are made. */
+#define DX_PATCH_P_MARKS 64u         /* equal parts of a target */
 #define DX_PATCH_P_SINK_MAX 262144u  /* bytes of a kind in a section, about */
 #define DX_PATCH_P_BLOCK_ROOM 12288u /* a block writes no more than this to a sink */
 #define DX_PATCH_P_SHARE_MIN 512u    /* literals that are worth being shared out */
@@ -6653,6 +6654,8 @@ typedef struct dx_patch_p_writer {
     size_t at;              /* bytes of the target that are written */
     size_t match;           /* matches that have started */
     uint64_t match_left;    /* bytes of the last of these */
+    uint64_t marks[DX_PATCH_P_MARKS + 1]; /* bytes of the first body, where so many parts of the */
+    uint64_t rival;                       /* target were made, and as a whole; 0: there is none */
     uint32_t section_max;
     uint32_t decoded_max;
 } dx_patch_p_writer;
@@ -7242,6 +7245,19 @@ static bool dx_patch_p_make_section_streams(dx_patch_p_writer *w)
     return !w->body.full;
 }
 
+/* How large the body is, as far as the target is made: of the first one that is noted; a second one
+   is given up, when it falls behind so far that it will hardly be smaller. */
+static bool dx_patch_p_keeps_up(dx_patch_p_writer *w, size_t before)
+{
+    uint64_t size = dx_patch_p_sink_size(&w->body), total = w->maker->finder.target_size;
+    uint64_t mark = (uint64_t)w->at / (total / DX_PATCH_P_MARKS + 1), i;
+    DX_PATCH_ASSERT(before < w->at && mark < DX_PATCH_P_MARKS);
+    if (w->rival) return size <= w->marks[mark + 1] + w->rival / 16;
+    for (i = (uint64_t)before / (total / DX_PATCH_P_MARKS + 1); i <= mark; i++)
+        w->marks[i + 1] = size;
+    return true;
+}
+
 /* All sections, after a walk that shows what copies and literals there are. */
 static bool dx_patch_p_make_sections(dx_patch_p_writer *w)
 {
@@ -7259,7 +7275,10 @@ static bool dx_patch_p_make_sections(dx_patch_p_writer *w)
     w->at = 0;
     w->match = 0;
     w->match_left = 0;
-    while (made && w->at < w->maker->finder.target_size) made = dx_patch_p_make_section_streams(w);
+    while (made && w->at < w->maker->finder.target_size) {
+        size_t before = w->at;
+        made = dx_patch_p_make_section_streams(w) && dx_patch_p_keeps_up(w, before);
+    }
     return made;
 }
 
@@ -7464,6 +7483,7 @@ static int dx_patch_p_make_streams(dx_patch_p_job *j, dx_patch_p_maker *m, uint8
     DX_PATCH_MEMSET(&needs, 0, sizeof needs);
     if (map && dx_patch_p_write_body(w, j->out, end, true)) {
         used = dx_patch_p_sink_size(&w->body);
+        w->rival = used;
         needs.delta_.map_ = true;
         needs.delta_.predictor_.index_size_ = m->delta.predictor_.index_size_;
         needs.section_max_ = w->section_max;
