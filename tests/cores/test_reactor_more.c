@@ -620,6 +620,26 @@ EVERY(offsets_of_streams_are_espipe)
     loop_close(&l);
 }
 
+/* Nothing is forgotten where there is no reactor or no descriptor; what is told of an address is all of it. */
+EVERY(descriptors_and_addresses_at_their_limits)
+{
+    loop l = {0};
+    dx_reactor_address any, bound;
+    int fd;
+    memset(&l.r, 0, sizeof l.r);
+    DX_CHECK_EQ(dx_reactor_forget(&l.r, 0), DX_REACTOR_EINVAL); /* not open */
+    loop_open(&l, backend);
+    DX_CHECK_EQ(dx_reactor_forget(NULL, 0), DX_REACTOR_EINVAL);
+    DX_CHECK_EQ(dx_reactor_forget(&l.r, -1), DX_REACTOR_EINVAL);
+    DX_CHECK_EQ(dx_reactor_address_parse(&any, "127.0.0.1:0"), 0);
+    memset(&bound, 0xee, sizeof bound);
+    DX_CHECK_EQ(dx_reactor_listen_tcp(&l.r, &any, 0, 0, &fd, &bound), 0);
+    keep(fd);
+    DX_CHECK(bound.size >= 8 && bound.size < sizeof bound.bytes);
+    for (size_t i = bound.size; i < sizeof bound.bytes; i++) DX_CHECK_EQ(bound.bytes[i], 0); /* so that addresses can be compared */
+    loop_close(&l);
+}
+
 /* >>extension ---------------------------------------------------------- */
 typedef struct layer { /* what it was asked, in one list with the completions */
     dx_reactor_extension extension;
