@@ -5260,6 +5260,11 @@ static bool dx_patch_p_find_segments(const uint8_t *p, size_t size, uint64_t *se
     return false;
 }
 
+#define DX_PATCH_P_CODES 144u /* codes of numbers */
+#if SIZE_MAX > 65535 /* smaller machines make no streams: lists of places would not fit */
+  #define DX_PATCH_P_MAKES_STREAMS
+#endif
+#ifdef DX_PATCH_P_MAKES_STREAMS
 /* >>streammaker: streams, written ------------------------------------------------
    Which form a stream gets is found by price: all are thought through, the cheapest is written.
    Prices are in sixteenths of a bit, and whole numbers, so that they are the same everywhere. */
@@ -5573,7 +5578,6 @@ static void dx_patch_p_put_plain(dx_patch_p_sink *sink, const uint8_t *p, size_t
 #define DX_PATCH_P_NICE 96u         /* bytes of a copy that needs no other to be tried */
 #define DX_PATCH_P_LONG 1024u       /* of one that is taken although others might be longer */
 #define DX_PATCH_P_OTHER_SEEDS 8u   /* so many places of other seeds count as a candidate */
-#define DX_PATCH_P_CODES 144u       /* codes of numbers */
 #define DX_PATCH_P_HEADS_LOG 16u    /* hashes of four bytes */
 #define DX_PATCH_P_LINKS_MAX 23u    /* log: how far back copies are looked for */
 
@@ -6099,6 +6103,8 @@ static void dx_patch_p_put_stream(dx_patch_p_sink *sink, dx_patch_p_parser *p,
     *sink = plain;
 }
 
+#endif /* DX_PATCH_P_MAKES_STREAMS */
+
 /* >>maker: a delta -------------------------------------------------------------
    Passes, each of which knows what the one before it found:
 
@@ -6148,9 +6154,11 @@ static void dx_patch_p_put_block(dx_patch_p_maker *m, uint32_t id, dx_patch_p_bl
     (void)dx_patch_p_code_block(d, b, m->now);
 }
 
+#ifdef DX_PATCH_P_MAKES_STREAMS
 struct dx_patch_p_writer;
 static uint64_t dx_patch_p_stream_block(dx_patch_p_maker *m, struct dx_patch_p_writer *w,
                                         uint32_t id, dx_patch_p_block *b); /* >>sectionmaker */
+#endif
 
 /* How many blocks pass before a predictor that seldom wins is tried again. */
 static uint32_t dx_patch_p_try_every(const dx_patch_p_maker *m)
@@ -6178,8 +6186,10 @@ static uint32_t dx_patch_p_choose(dx_patch_p_maker *m, const dx_patch_p_block *b
         if (id && id != last_id && seldom && m->blocks % every) continue;
         d->coder_.mode_ = DX_PATCH_P_COUNT;
         d->coder_.cost_ = 0;
+#ifdef DX_PATCH_P_MAKES_STREAMS
         if (m->streams) d->coder_.cost_ = dx_patch_p_stream_block(m, NULL, id, &copy);
-        else dx_patch_p_put_block(m, id, &copy);
+#endif
+        if (!m->streams) dx_patch_p_put_block(m, id, &copy);
         if (id) DX_PATCH_MEMCPY(d->predictor_.memory_, m->memory, sizeof m->memory);
         cost = d->coder_.cost_ * DX_PATCH_P_BLOCK / copy.size;
         *d = before;
@@ -6605,6 +6615,7 @@ static int dx_patch_p_make_range(dx_patch_p_job *j, dx_patch_p_maker *m, uint8_t
     return j->used < j->target_size ? DX_PATCH_OK : dx_patch_p_make_plain(j);
 }
 
+#ifdef DX_PATCH_P_MAKES_STREAMS
 /* >>sectionmaker: deltas of streams, written --------------------------------------
    The target is walked once. Gaps go through the parser, matches through their blocks; each kind of
    symbol has a sink of its own. When one of them is nearly full, or the target complete, the sinks
@@ -7508,6 +7519,8 @@ static int dx_patch_p_make_streams(dx_patch_p_job *j, dx_patch_p_maker *m, uint8
     return DX_PATCH_OK;
 }
 
+#endif /* DX_PATCH_P_MAKES_STREAMS */
+
 /* A body in one of the codings, with the effort of a level. */
 static int dx_patch_p_make_coded(dx_patch_p_job *j, uint32_t coding, uint32_t level)
 {
@@ -7530,7 +7543,9 @@ static int dx_patch_p_make_coded(dx_patch_p_job *j, uint32_t coding, uint32_t le
         d->diff_bits_ = 0;
     }
     if (dx_patch_p_delta_memory(d, 0) > limit) return DX_PATCH_ETOOBIG;
+#ifdef DX_PATCH_P_MAKES_STREAMS
     if (coding == DX_PATCH_CODING_STREAMS) return dx_patch_p_make_streams(j, m, at, left, limit);
+#endif
     if (coding == DX_PATCH_CODING_RANGE) return dx_patch_p_make_range(j, m, at, left, limit);
     return dx_patch_p_make_plain(j);
 }
@@ -7930,9 +7945,11 @@ DX_PATCH_API size_t dx_patch_create_memory_size(const dx_patch_create_desc *desc
     if (size >> 60) return 0; /* the sum below might wrap */
     size = DX_PATCH_P_FIXED + sizeof(dx_patch_p_match) * ((uint64_t)target_size / 32 + 66) +
            5 * size + 131072; /* five bytes a seed in lines of which 13 of 16 are used */
+#ifdef DX_PATCH_P_MAKES_STREAMS
     if (desc && desc->codings >> DX_PATCH_CODING_STREAMS & 1) /* indexes, sections, links, lists */
         size += 3 * (uint64_t)base_size + dx_patch_p_sections_memory(target_size) +
                 ((uint64_t)4 << dx_patch_p_links_log(desc, target_size)) + ((uint64_t)10 << 20);
+#endif
     return size > SIZE_MAX ? 0 : (size_t)size;
 }
 
