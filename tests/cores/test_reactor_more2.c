@@ -4,15 +4,18 @@
 #include "../reactor_faults.h"
 
 #include <poll.h>
+#include <pthread.h>
 
 static long script_syscall(long number, ...);
 static void *script_mmap(void *at, size_t size, int protection, int flags, int fd, off_t offset);
 static ssize_t script_write(int fd, const void *data, size_t size);
+static int script_pthread_create(pthread_t *thread, const pthread_attr_t *how, void *(*run)(void *), void *user);
 #undef syscall
 #undef mmap
 #define syscall script_syscall
 #define mmap    script_mmap
 #define write   script_write
+#define pthread_create script_pthread_create
 
 #define DX_IMPLEMENTATION
 #include "../../dx_reactor.h"
@@ -20,6 +23,7 @@ static ssize_t script_write(int fd, const void *data, size_t size);
 #undef syscall
 #undef mmap
 #undef write
+#undef pthread_create
 
 #define DX_TEST_MAIN
 #include "../dx_test.h"
@@ -41,6 +45,7 @@ static struct {
     bool       accepts_no_multishot;  /* as before 5.19: -EINVAL */
     int        connects_interrupted;  /* so many are interrupted and go on in the kernel: later ones say EALREADY */
     bool       connect_going_on;
+    int        threads;               /* so many can be made, then EAGAIN; 0: all */
     int        lends;                 /* so many sends without a copy are answered by lend[], in order */
     struct {
         int32_t result, notified;     /* of the send; of its notification, which says whether it was copied */
@@ -90,6 +95,12 @@ static long script_setup(long entries, uint32_t *params)
     fd = faults_setup(entries, params);
     params[FEATURES] &= ~script.features_missing;
     return fd;
+}
+
+static int script_pthread_create(pthread_t *thread, const pthread_attr_t *how, void *(*run)(void *), void *user)
+{
+    if (script.threads && --script.threads == 0) return EAGAIN;
+    return pthread_create(thread, how, run, user);
 }
 
 /* The answer that the script has for an entry; false: the kernel is to do it. */
@@ -762,6 +773,18 @@ EVERY(a_wait_that_need_not_sleep_looks_once)
     loop_close(&l);
 }
 
+/* What was refused by whom is asked of a reactor, for a backend that there is. */
+EVERY(a_refusal_of_nobody_is_empty)
+{
+    loop l = {0};
+    script_start();
+    loop_open(&l, backend);
+    DX_CHECK_STR(dx_reactor_refusal(NULL, backend), "");
+    DX_CHECK_STR(dx_reactor_refusal(&l.r, (dx_reactor_backend)0), "");
+    DX_CHECK_STR(dx_reactor_refusal(&l.r, DX_REACTOR_BACKEND_COUNT), "");
+    loop_close(&l);
+}
+
 /* What another thread hands over is seen by who looks before he sleeps, long before he would. */
 typedef struct caller {
     dx_reactor *r;
@@ -867,4 +890,24 @@ DX_TEST(a_push_wakes_one_worker)
     DX_CHECK_EQ(dx_reactor_group_join(&g), 0);
     DX_CHECK(woke);
     free(desc.memory);
+}
+
+/* Threads that cannot be made: the group does not start, and those that were made have ended. */
+EVERY(a_group_whose_threads_cannot_all_be_made)
+{
+    for (int made = 0; made < 4; made++) {
+        dx_reactor_group g;
+        dx_reactor_group_desc desc;
+        memset(&desc, 0, sizeof desc);
+        script_start();
+        desc.workers = 4;
+        desc.fixed = true;
+        desc.reactor.backend = backend;
+        desc.memory_size = dx_reactor_group_memory_size(&desc);
+        desc.memory = malloc(desc.memory_size);
+        script.threads = made + 1;
+        DX_CHECK_EQ(dx_reactor_group_start(&g, &desc), DX_REACTOR_ESYS);
+        DX_CHECK_EQ(g.count, (uint32_t)made);
+        free(desc.memory);
+    }
 }
