@@ -392,6 +392,7 @@ DX_PROPERTY(st_6_reserved_bytes_of_the_store_header_on_flash, 300)
 DX_PROPERTY(st_6_reserved_bytes_of_trees, 300)
 {
     static const uint8_t list[56] = {1, 0, 0, 0, 1, 0, 0, 0, 6};
+    static const uint8_t null_device[40] = {5, 255, 0xb6, 1, 4, 0, 12, 0, [24] = 'n', 'u', 'l', 'l', 7, 0, 8, 0, 1, 0, 0, 0, 3};
     uint8_t bytes[DX_TREE_ENTRY_MAX];
     dx_tree_entry e, back;
     dx_tree_list_view view;
@@ -404,8 +405,10 @@ DX_PROPERTY(st_6_reserved_bytes_of_trees, 300)
     e.name_size = 1;
     DX_CHECK_EQ(dx_tree_write_entry(&e, bytes, sizeof bytes, &size), 0);
     DX_CHECK_EQ(dx_tree_read_entry(bytes, size, &back), size);
-    bytes[6 + dx_choose(c, 1)] = (uint8_t)other_than(c, 0, 255);
-    DX_CHECK_EQ(dx_tree_read_entry(bytes, size, &back), DX_TREE_EZERO);
+    memcpy(bytes, null_device, sizeof null_device);
+    DX_CHECK_EQ(dx_tree_read_entry(bytes, sizeof null_device, &back), sizeof null_device);
+    bytes[29] = (uint8_t)other_than(c, 0, 255); /* behind the kind of an extra */
+    DX_CHECK_EQ(dx_tree_read_entry(bytes, sizeof null_device, &back), DX_TREE_EZERO);
     memcpy(bytes, list, sizeof list);
     bytes[48] = 6;
     DX_CHECK_EQ(dx_tree_list_open(&view, bytes, sizeof list, 1, DX_TREE_ANY_SIZE), 0);

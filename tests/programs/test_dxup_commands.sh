@@ -287,7 +287,7 @@ names_that_nobody_should_print() {
     printf bc >tree/$'new\nline'
     printf def >tree/$'broken\xff\xc3utf8'
     printf g >$'tree/quote"back\\slash'
-    printf h >$'tree/line\u2028separator'
+    printf h >$'tree/line\xe2\x80\xa8separator'
     ln -s $'to\e]0;title\a' tree/link
     expect 0 "$dxup" publish store app tree --quiet
     expect 0 "$dxup" publish store $'na"me:with\\a:colon' tree --quiet
