@@ -222,7 +222,7 @@ DX_PROPERTY(pt_4_periods, 60)
 }
 
 /* Any damage, sealed again: both ways of applying say the same, and no byte is read or written outside. */
-DX_PROPERTY(fuzz_streams_damaged, 2000)
+DX_PROPERTY(fuzz_streams_damaged, 600)
 {
     size_t base_size, target_size, size, got = 0;
     draw(c, &base_size, &target_size);
