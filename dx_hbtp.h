@@ -2661,11 +2661,11 @@ static int dx_hbtp_p_refuse_route(const dx_hbtp_context *c)
     return DX_HBTP_OK;
 }
 
-/* Nobody has set a handler. After a Hello, two of these opcodes have a meaning. */
+/* Nobody has set a handler. With version 2, three of these opcodes have a meaning. */
 static int dx_hbtp_p_on_no_route(const dx_hbtp_context *c)
 {
-    const bool second = c->session->peer.version >= DX_HBTP_P_VERSION;
-    return second ? c->session->second_->take(c) : dx_hbtp_p_refuse_route(c);
+    const struct dx_hbtp_p_second *second = c->session->second_;
+    return second ? second->take(c) : dx_hbtp_p_refuse_route(c);
 }
 
 static int dx_hbtp_p_on_unknown(const dx_hbtp_context *c)
@@ -2782,7 +2782,8 @@ static int dx_hbtp_p_on_piece(const dx_hbtp_context *c, struct dx_hbtp_p_stream 
     event->size = c->payload_size - 4;
     if ((!credit && !event->size) || credit > UINT32_MAX - st->send_credit) return DX_HBTP_EINVAL;
     if (event->size && (st->ends & DX_HBTP_P_GOT_END)) return DX_HBTP_EINVAL;
-    if (event->size > st->receive_credit) return DX_HBTP_ETOOBIG;
+    if (event->size > st->receive_credit || event->size > DX_HBTP_STREAM_CHUNK_MAX)
+        return DX_HBTP_ETOOBIG;
     st->receive_credit -= (uint32_t)event->size;
     st->send_credit += credit;
     event->kind = DX_HBTP_STREAM_CHUNK;
@@ -2981,7 +2982,7 @@ static int dx_hbtp_p_take_extra(dx_hbtp_session *s, dx_hbtp_frame *f)
     const uint8_t *list = f->payload + 2;
     const uint8_t *value;
     size_t left = f->payload_size < 2 ? SIZE_MAX : dx_hbtp_p_load16(f->payload);
-    uint8_t before = 0;
+    int before = -1; /* 0 is a tag, too */
     uint8_t tag;
     int size;
     if (left == SIZE_MAX || left > f->payload_size - 2u) return DX_HBTP_ETRUNCATED;
@@ -3023,14 +3024,21 @@ static int dx_hbtp_p_look(dx_hbtp_session *s, dx_hbtp_frame *f)
     return DX_HBTP_OK;
 }
 
-/* What nobody has set a handler for. Drain: the peer is about to close. RpcCancel: it does not wait
-   any longer; the program may give up, and answers all the same. */
+/* What nobody has set a handler for. Hello: where we have said ours, the peer must not. Drain: it is
+   about to close. RpcCancel: it does not wait any longer; the program may give up, and answers all
+   the same. */
+static int dx_hbtp_p_refuse_hello(const dx_hbtp_context *c, uint16_t status);
 static int dx_hbtp_p_take_second(const dx_hbtp_context *c)
 {
     dx_hbtp_session *s = c->session;
     const bool drain = c->frame->opcode == DX_HBTP_OP_DRAIN;
     int error;
-    if (!drain && c->frame->opcode != DX_HBTP_OP_RPC_CANCEL) return dx_hbtp_p_refuse_route(c);
+    if (c->frame->opcode == DX_HBTP_OP_HELLO && s->hello_at_ &&
+        dx_hbtp_p_is_request(c->frame->opcode, c->frame->flags))
+        return dx_hbtp_p_refuse_hello(c, DX_HBTP_STATUS_BAD_REQUEST);
+    if (s->peer.version < DX_HBTP_P_VERSION ||
+        (!drain && c->frame->opcode != DX_HBTP_OP_RPC_CANCEL))
+        return dx_hbtp_p_refuse_route(c);
     if (drain != dx_hbtp_p_is_request(c->frame->opcode, c->frame->flags))
         return DX_HBTP_STATUS_BAD_REQUEST;
     if (!drain) {
@@ -3135,7 +3143,7 @@ static uint16_t dx_hbtp_p_read_hello(const dx_hbtp_hello *mine, const uint8_t *l
 {
     const uint8_t *value;
     uint16_t status = DX_HBTP_STATUS_NONE;
-    uint8_t before = 0;
+    int before = -1; /* 0 is a tag, too */
     uint8_t tag;
     int size;
     DX_HBTP_MEMSET(o, 0, sizeof *o);
@@ -3215,6 +3223,14 @@ static void dx_hbtp_p_part_ways(dx_hbtp_session *s, uint16_t status, int error,
     dx_hbtp_p_shut(s, error, NULL);
 }
 
+/* A Hello that cannot be accepted. */
+static int dx_hbtp_p_refuse_hello(const dx_hbtp_context *c, uint16_t status)
+{
+    (void)dx_hbtp_write_rpc_error(c->out, c->frame->sequence, status, NULL);
+    dx_hbtp_p_part_ways(c->session, status, DX_HBTP_EVERSION, c->frame);
+    return DX_HBTP_OK;
+}
+
 /* The answer to our Hello or Drain, an error, or the end of the wait. False: it is another's. */
 static bool dx_hbtp_p_on_second_answered(dx_hbtp_session *s, const dx_hbtp_result *r)
 {
@@ -3285,12 +3301,7 @@ DX_HBTP_API int dx_hbtp_hello_handler(const dx_hbtp_context *c)
     if (!status) status = dx_hbtp_p_read_hello(mine, c->payload, c->payload_size, &offer);
     if (!status && mine->admit) status = mine->admit(mine->user, s, &offer);
     if (s->state == DX_HBTP_CLOSED) return DX_HBTP_OK; /* inside */
-    if (status) {
-        const uint16_t why = dx_hbtp_p_status(status);
-        (void)dx_hbtp_write_rpc_error(c->out, c->frame->sequence, why, NULL);
-        dx_hbtp_p_part_ways(s, why, DX_HBTP_EVERSION, c->frame);
-        return DX_HBTP_OK;
-    }
+    if (status) return dx_hbtp_p_refuse_hello(c, dx_hbtp_p_status(status));
     size = dx_hbtp_p_put_hello(s, mine, dx_hbtp_out_next(c->out), room - extra);
     status = dx_hbtp_write_rpc_response(c->out, c->frame->sequence, dx_hbtp_out_next(c->out), size);
     if (status) return status;

@@ -1033,3 +1033,275 @@ DX_PROPERTY(hb_26_hello_drain_cancel_and_close_cross_in_every_order, 4000)
         else if (ends[!i].s.state != DX_HBTP_CLOSED) DX_CHECK_EQ(ends[0].s.peer.version, ends[1].s.peer.version);
     }
 }
+
+/* >>vectors ------------------------------------------------------------
+   tests/vectors/hbtp.txt, whose head says what its words mean. The clients of examples/clients/ are held to the same. */
+enum { VECTOR_STREAMS = 8, VECTOR_BYTES = 24 * 1024 };
+
+typedef struct vector_stream { /* one that is open, or of ours that has ended */
+    uint32_t id;
+    uint32_t unread;
+} vector_stream;
+
+typedef struct vector_side {
+    dx_hbtp_session s;
+    dx_hbtp_router  router;
+    dx_hbtp_out     out;
+    dx_hbtp_hello   hello;
+    uint8_t         out_memory[8192];
+    _Alignas(8) uint64_t memory[16384];
+    vector_stream   streams[VECTOR_STREAMS];
+    uint32_t        stream_count;
+    uint32_t        window;
+    int             ended[8][2]; /* number, status as in the file */
+    unsigned        ended_count, ended_seen;
+} vector_side;
+
+static vector_side side;
+
+static int vector_echo(const dx_hbtp_context *c)
+{
+    return dx_hbtp_write_rpc_response(c->out, c->frame->sequence, c->payload, c->payload_size);
+}
+
+static int vector_result(const dx_hbtp_context *c) { return *(const int *)c->user; }
+
+static void vector_ended(uint32_t number, int error, uint16_t status)
+{
+    int said = error ? -1 : 0;
+    if (error == DX_HBTP_EREMOTE) said = status;
+    DX_CHECK(side.ended_count < 8);
+    side.ended[side.ended_count][0] = (int)number;
+    side.ended[side.ended_count++][1] = said;
+}
+
+static void vector_on_result(dx_hbtp_session *s, const dx_hbtp_result *r)
+{
+    (void)s;
+    vector_ended(r->sequence, r->error, r->status);
+}
+
+static vector_stream *vector_find(uint32_t id)
+{
+    uint32_t i;
+    for (i = 0; i < side.stream_count; i++)
+        if (side.streams[i].id == id) return &side.streams[i];
+    DX_CHECK(side.stream_count < VECTOR_STREAMS);
+    side.streams[side.stream_count].id = id;
+    return &side.streams[side.stream_count++];
+}
+
+static int vector_on_stream(dx_hbtp_session *s, dx_hbtp_stream_event *event)
+{
+    vector_stream *stream = vector_find(event->stream);
+    if (event->kind == DX_HBTP_STREAM_OPENED) {
+        stream->unread = 0;
+        if (event->method != 1) return DX_HBTP_STATUS_NOT_FOUND;
+        DX_CHECK_EQ(dx_hbtp_grant(s, event->stream, side.window), 0);
+    }
+    if (event->kind == DX_HBTP_STREAM_CHUNK) stream->unread += (uint32_t)event->size;
+    if (event->kind == DX_HBTP_STREAM_ENDED && event->stream > 0xffff)
+        vector_ended(event->stream & 0xffff, event->error, event->status);
+    return 0;
+}
+
+/* Bytes in hex, "61*500" among them, up to the end of the line. */
+static size_t vector_hex(const char *text, uint8_t *out)
+{
+    size_t n = 0;
+    while (*text) {
+        char *end;
+        const unsigned long value = strtoul(text, &end, 16);
+        unsigned long times = 1;
+        if (end == text) break;
+        if (*end == '*') times = strtoul(end + 1, &end, 10);
+        DX_CHECK(n + times <= VECTOR_BYTES && value < 256);
+        memset(out + n, (int)value, times);
+        n += times;
+        text = end;
+    }
+    return n;
+}
+
+static void vector_feed(const uint8_t *bytes, size_t size)
+{
+    size_t left = size;
+    do { /* what changes the rules for the next frame ends a turn */
+        const int64_t n = dx_hbtp_feed(&side.s, bytes + (size - left), left, now);
+        if (n < 0) return;
+        left -= (size_t)n;
+    } while (left && side.s.state == DX_HBTP_WANTS_TURN);
+}
+
+static unsigned vector_value(const char *words, const char *name, unsigned usual)
+{
+    const char *at = strstr(words, name);
+    return at ? (unsigned)strtoul(at + strlen(name), NULL, 10) : usual;
+}
+
+/* A new session, by the words behind "set". */
+static void vector_begin(const char *words)
+{
+    static const int results[] = {DX_HBTP_ESYS, DX_HBTP_LATER, DX_HBTP_STATUS_UNAVAILABLE};
+    static const uint8_t greeting[] = {1, 2, 0, 1, 2, 2, 16, 0, 0, 4, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0, 200, 0, 0, 0, 3, 4, 0, 15, 0, 0, 0};
+    const bool accepts = strstr(words, "accepts") != NULL;
+    dx_hbtp_session_desc d;
+    unsigned i;
+    memset(&side, 0, sizeof side);
+    memset(&d, 0, sizeof d);
+    now = 1000 * MS;
+    side.window = vector_value(words, "window=", 500);
+    side.hello.credit = vector_value(words, "credit=", 100);
+    side.hello.needs = vector_value(words, "needs=", 0);
+    DX_CHECK_EQ(dx_hbtp_out_init(&side.out, side.out_memory, sizeof side.out_memory), 0);
+    DX_CHECK_EQ(dx_hbtp_router_init(&side.router), 0);
+    DX_CHECK_EQ(dx_hbtp_router_set_method(&side.router, 1, vector_echo, NULL), 0);
+    for (i = 0; i < 3; i++)
+        DX_CHECK_EQ(dx_hbtp_router_set_method(&side.router, (uint8_t)(2 + i), vector_result, (void *)(uintptr_t)&results[i]), 0);
+    if (accepts) DX_CHECK_EQ(dx_hbtp_router_set(&side.router, DX_HBTP_OP_HELLO, dx_hbtp_hello_handler, &side.hello), 0);
+    d.memory = side.memory;
+    d.memory_size = sizeof side.memory;
+    d.out = &side.out;
+    d.router = &side.router;
+    d.on_result = vector_on_result;
+    d.payload_max = vector_value(words, "payload=", 1000);
+    d.pending_max = vector_value(words, "requests=", 2);
+    d.streams_max = vector_value(words, "streams=", 2);
+    d.on_stream = vector_on_stream;
+    DX_CHECK_EQ(dx_hbtp_session_init(&side.s, &d), 0);
+    if (accepts && side.hello.needs) dx_hbtp_require_hello(&side.s);
+    if (strstr(words, "greeted")) {
+        uint8_t frame[8 + sizeof greeting] = {DX_HBTP_OP_RPC_RESPONSE, 0, 1, 0, sizeof greeting};
+        if (accepts) frame[0] = DX_HBTP_OP_HELLO;
+        if (accepts) frame[1] = DX_HBTP_FLAG_EXPECTS_RESPONSE;
+        else DX_CHECK_EQ(dx_hbtp_say_hello(&side.s, &side.hello, UINT64_MAX), 0);
+        memcpy(frame + 8, greeting, sizeof greeting);
+        vector_feed(frame, sizeof frame);
+        dx_hbtp_out_reset(&side.out);
+    }
+}
+
+/* What the program does: the words behind "do". The limits of the peer may forbid it. */
+static void vector_do(const char *words)
+{
+    static uint8_t bytes[VECTOR_BYTES];
+    const char *rest = strchr(words, ' ');
+    char *behind;
+    const long number = rest ? strtol(rest, &behind, 10) : 0;
+    const uint32_t id = number < 0 ? (uint32_t)-number : (uint32_t)number | 0x10000;
+    const char *last = strrchr(words, ' ');
+    const bool deadline = last && strlen(last) == 5;
+    size_t size = 0;
+    int error = 0;
+    if (rest && strncmp(words, "call", 4) && strncmp(words, "finish", 6) && strncmp(words, "reset", 5)) size = vector_hex(behind, bytes);
+    if (!strncmp(words, "call", 4)) {
+        char text[256];
+        const size_t length = (size_t)((deadline ? last : words + strlen(words)) - behind);
+        DX_CHECK(length < sizeof text);
+        memcpy(text, behind, length);
+        text[length] = 0;
+        size = vector_hex(text, bytes);
+        error = dx_hbtp_call(&side.s, (uint8_t)number, bytes, size, deadline ? now + strtoul(last, NULL, 10) * MS : UINT64_MAX, NULL, NULL);
+    } else if (!strncmp(words, "open", 4)) {
+        uint32_t stream;
+        error = dx_hbtp_open(&side.s, (uint8_t)number, bytes, size, side.window, NULL, &stream);
+    } else if (!strncmp(words, "cancel", 6)) error = dx_hbtp_cancel(&side.s, (uint16_t)number);
+    else if (!strncmp(words, "reply", 5)) error = dx_hbtp_reply(&side.s, (uint16_t)number, bytes, size);
+    else if (!strncmp(words, "send", 4)) error = dx_hbtp_send(&side.s, id, bytes, size) < 0;
+    else if (!strncmp(words, "read", 4)) (void)dx_hbtp_grant(&side.s, id, vector_find(id)->unread); /* or it has ended */
+    else if (!strncmp(words, "finish", 6)) error = dx_hbtp_finish(&side.s, id, (uint16_t)strtoul(behind, NULL, 10), NULL);
+    else if (!strncmp(words, "reset", 5)) error = dx_hbtp_reset(&side.s, id, (uint16_t)strtoul(behind, NULL, 10), NULL);
+    else if (!strncmp(words, "hello", 5)) error = dx_hbtp_say_hello(&side.s, &side.hello, UINT64_MAX);
+    else if (!strncmp(words, "drain", 5)) error = dx_hbtp_drain(&side.s, DX_HBTP_STATUS_UNAVAILABLE, NULL);
+    else if (!strncmp(words, "close", 5)) error = dx_hbtp_close(&side.s, 0, NULL);
+    else DX_CHECK(!"a word of the vectors");
+    DX_CHECK(!error || error == DX_HBTP_EAGAIN || error == DX_HBTP_ECANCELED);
+}
+
+/* All that was written, the texts of statuses left out. */
+static size_t vector_written(uint8_t *out)
+{
+    size_t left, n = 0;
+    const uint8_t *p = dx_hbtp_out_data(&side.out, &left);
+    dx_hbtp_frame f;
+    while (left) {
+        const int64_t size = dx_hbtp_parse(p, left, UINT32_MAX, &f);
+        uint32_t payload = f.payload_size;
+        DX_CHECK(size > 0 && n + (size_t)size <= VECTOR_BYTES);
+        if ((f.opcode == DX_HBTP_OP_RPC_ERROR || f.opcode == DX_HBTP_OP_CLOSE || f.opcode == DX_HBTP_OP_RPC_STREAM_END ||
+             f.opcode == DX_HBTP_OP_DRAIN) && payload > 4)
+            payload = 4;
+        memcpy(out + n, p, 8 + (size_t)payload);
+        out[n + 4] = (uint8_t)payload;
+        out[n + 5] = (uint8_t)(payload >> 8);
+        n += 8 + (size_t)payload;
+        p += size;
+        left -= (size_t)size;
+    }
+    dx_hbtp_out_reset(&side.out);
+    return n;
+}
+
+/* A line. What is wrong, or NULL. */
+static const char *vector_step(const char *line)
+{
+    static uint8_t bytes[VECTOR_BYTES], written[VECTOR_BYTES];
+    const char *rest = line + strcspn(line, " ");
+    size_t size;
+    rest += strspn(rest, " ");
+    if (!strncmp(line, "in ", 3)) {
+        size = vector_hex(rest, bytes);
+        vector_feed(bytes, size);
+    } else if (!strncmp(line, "do ", 3)) {
+        vector_do(rest);
+    } else if (!strncmp(line, "out", 3)) {
+        size = vector_hex(rest, bytes);
+        if (vector_written(written) != size || memcmp(written, bytes, size) != 0) return "it wrote something else";
+    } else if (!strncmp(line, "ended ", 6)) {
+        char *behind;
+        const long number = strtol(rest, &behind, 10);
+        if (side.ended_seen == side.ended_count) return "nothing has ended";
+        if (side.ended[side.ended_seen][0] != number || side.ended[side.ended_seen][1] != strtol(behind, NULL, 10)) return "it ended otherwise";
+        side.ended_seen++;
+    } else if (!strcmp(line, "closed")) {
+        if (side.s.state != DX_HBTP_CLOSED) return "it is not closed";
+    } else if (strncmp(line, "set", 3) != 0) {
+        return "a word that nobody knows";
+    }
+    return NULL;
+}
+
+DX_TEST(hb_26_sessions_do_what_the_vectors_say)
+{
+    size_t size;
+    char *const text = (char *)dx_test_file("tests/vectors/hbtp.txt", &size);
+    char *line = text;
+    const char *name = NULL, *last = "";
+    unsigned names = 0, wrong = 0;
+    bool begun = false; /* the session of this name */
+    DX_CHECK(text != NULL);
+    while (line && *line) {
+        char *const next = strchr(line, '\n');
+        if (next) *next = 0;
+        if (!*line && name) {
+            if (!strcmp(last, "closed") != (side.s.state == DX_HBTP_CLOSED) || side.ended_seen != side.ended_count) {
+                printf("  %s: how it ended\n", name);
+                wrong++;
+            }
+            name = NULL;
+        } else if (*line && *line != '#') {
+            const char *why = NULL;
+            if (name && !begun) vector_begin(strncmp(line, "set ", 4) ? "" : line);
+            if (name) why = vector_step(line);
+            if (why && ++wrong) printf("  %s: %s: %s\n", name, why, line);
+            begun = name != NULL;
+            if (!name) names++;
+            if (!name) name = line;
+            last = line;
+        }
+        line = next ? next + 1 : NULL;
+    }
+    DX_CHECK(names > 100);
+    DX_CHECK_EQ(wrong, 0);
+    free(text);
+}
