@@ -258,7 +258,7 @@ class Session:
         self.peer_payload_max = self.peer_requests = self.peer_streams = self.peer_credit = 0
         self.said_hello = self.greeted = False   # ours is under way; one was, or is
         self.closed = self.held = self.peer_drains = self.drains = False
-        self.drain = None                  # the Asked of ours
+        self.told_drain = False
         self.error = None                  # why it was closed
         self.heard = self.begun = time.monotonic()
         self.pinged = False
@@ -373,8 +373,9 @@ class Session:
         """Begin nothing new for the peer, and tell it. Close when it is idle()."""
         with self.lock:
             self.drains = True
-            if not self.said_hello and self.features & KNOWS_DRAIN and not self.drain:
-                self.drain = self.request(DRAIN, put_status(status, text))
+            if not self.said_hello and self.features & KNOWS_DRAIN and not self.told_drain:
+                self.told_drain = True
+                self.request(DRAIN, put_status(status, text))
 
     def idle(self):
         return not (self.asked or self.pending or self.streams or self.said_hello)

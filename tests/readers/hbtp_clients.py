@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """The clients of examples/clients/ keep to docs/formats/hbtp.md: the vectors of tests/vectors/hbtp.txt, with the session of the
-Python client. usage: hbtp_clients.py [FILTER]      the last line counts"""
-import logging, os, re, struct, sys
+Python client, and both ways with the C side over real sockets (tests/readers/hbtp_peer.c).
+usage: hbtp_clients.py [FILTER]      the last line counts; DX_TEST_SEED=n: other chances; DX_TEST_RUNS=n: so many times as many"""
+import logging, os, random, re, socket, struct, subprocess, sys, threading, time
 
 TOP = os.path.abspath(os.path.join(os.path.dirname(__file__), "../.."))
 sys.path.insert(0, TOP + "/examples/clients")
@@ -9,6 +10,9 @@ sys.dont_write_bytecode = True
 import dx_hbtp
 
 VECTORS = TOP + "/tests/vectors/hbtp.txt"
+PEER = os.environ.get("HBTP_PEER", TOP + "/build/asan/hbtp_peer")
+SEED = int(os.environ.get("DX_TEST_SEED", "0"))
+OPERATIONS = 2000 * int(os.environ.get("DX_TEST_RUNS", "1"))
 HELLO = bytes.fromhex("01 02 00 01 02 02 10 00 00 04 00 00 02 00 00 00 02 00 00 00 c8 00 00 00 03 04 00 0f 00 00 00")
 counts = {"ok": 0, "FAIL": 0, "skip": 0}
 
@@ -154,12 +158,267 @@ def case(name, run, *arguments):
     print("%-4s %s%s" % ("FAIL" if wrong else "ok", name, ": " + wrong if wrong else ""), flush=True)
 
 
+# ---- the C side over real sockets
+WAIT = 20.0  # long enough for a slow machine; nothing waits so long where all is well
+M_ECHO, M_FAIL, M_SLOW, M_PUBLISH, M_DRAIN, M_CUT, M_RAW, M_CANCELS = 1, 2, 3, 5, 6, 7, 8, 9
+S_ECHO, S_SOURCE, S_SINK, S_FAIL, S_CANCEL = 1, 2, 3, 4, 5
+
+
+def pattern(first, size):
+    return bytes((i * 31 + (i >> 8)) & 255 for i in range(first, first + size))
+
+
+class Peer:
+    """A C server of its own for a test."""
+
+    def __enter__(self):
+        self.process = subprocess.Popen([PEER, "serve"], stdout=subprocess.PIPE, text=True)
+        self.port = int(self.process.stdout.readline().rsplit(":", 1)[1])
+        self.clients = []
+        return self
+
+    def client(self, **options):
+        self.clients.append(dx_hbtp.Client("127.0.0.1", self.port, timeout=WAIT, **options))
+        return self.clients[-1]
+
+    def __exit__(self, *_):
+        for client in self.clients:
+            client.close()
+            assert not client.thread.is_alive(), "the receiving thread lives on"
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+
+def status_of(function, *arguments, **options):
+    """What it raises as a number: the status, -1 for a time that is over, None for nothing."""
+    try:
+        function(*arguments, **options)
+    except dx_hbtp.HbtpError as error:
+        return error.status
+    except TimeoutError:
+        return -1
+
+
+def expect(found, wanted):
+    assert found == wanted, "%r, not %r" % (found, wanted)
+
+
+def calls():
+    for hello in (True, False):
+        with Peer() as peer:
+            client = peer.client(hello=hello)
+            expect(client.version, 2 if hello else 1)
+            expect(client.call(M_ECHO, b"hello"), b"hello")
+            expect(client.call(M_ECHO), b"")
+            expect(status_of(client.call, M_FAIL), 500)
+            expect(status_of(client.call, M_FAIL, b"\x12"), 418)
+            expect(status_of(client.call, 200), 404)
+            expect(client.call(M_SLOW, b"\x05"), b"slow")
+            expect(status_of(client.call, M_SLOW, b"\xff", timeout=0.05), -1)
+            expect(client.call(M_CANCELS)[0], 1 if hello else 0)
+            expect(client.call(M_ECHO, b"a" * 3000), b"a" * 3000)
+            if hello:
+                expect(status_of(client.call, M_ECHO, bytes(20000)), 413)
+    return None
+
+
+def streams():
+    with Peer() as peer:
+        client = peer.client(window=5000)
+        source = client.open(S_SOURCE, struct.pack("<I", 400000))
+        came = b"".join(source)
+        assert came == pattern(0, 400000), "the bytes of a source"
+        expect(client.call(M_ECHO, b"between"), b"between")
+        sink = client.open(S_SINK)
+        sink.write(pattern(0, 100000), WAIT)
+        source.finish()
+        sink.finish()
+        expect(struct.unpack("<I", sink.read()[:4])[0], 100000)
+        expect(sink.read(), b"")
+        fails = client.open(S_FAIL)
+        expect(fails.read(), b"some")
+        expect(status_of(fails.read), 503)
+        fails.finish()
+        expect(status_of(client.open(S_CANCEL).read), 503)
+        expect(status_of(client.open(77).read), 404)
+        expect(status_of(client.open(S_ECHO).read, timeout=0.05), -1)
+        expect(len(client.streams), 1)
+    return None
+
+
+def states():
+    heard, event = [], threading.Event()
+
+    def changed(whole, data):
+        heard.append((whole, data))
+        if data == b"end":
+            event.set()
+        raise ValueError("a callback that fails stops nobody")
+    with Peer() as peer:
+        client, other = peer.client(), peer.client(hello=False)
+        client.subscribe(42, changed)
+        other.call(M_PUBLISH, b"+too early")
+        other.call(M_PUBLISH, b"one")
+        other.call(M_PUBLISH, b"+two")
+        other.call(M_PUBLISH, b"end")
+        assert event.wait(WAIT), "states that come"
+        expect(heard, [(True, b"one"), (False, b"+two"), (True, b"end")])
+        client.unsubscribe(42)
+        other.call(M_PUBLISH, b"late")
+        expect(client.call(M_ECHO, b"x"), b"x")
+        expect(len(heard), 3)
+        expect(status_of(client.unsubscribe, 42), 404)
+    return None
+
+
+def drains():
+    with Peer() as peer:
+        client, asked = peer.client(), []
+        slow = threading.Thread(target=lambda: asked.append(client.call(M_SLOW, b"\xc8")))
+        slow.start()
+        with client.lock:
+            client.wait(lambda: client.asked, time.monotonic() + WAIT)
+        client.call(M_DRAIN)
+        with client.lock:
+            client.wait(lambda: client.peer_drains, time.monotonic() + WAIT)
+        expect(status_of(client.call, M_ECHO), 503)
+        slow.join(WAIT)
+        expect(asked, [b"slow"])
+        with client.lock:
+            client.wait(lambda: client.closed, time.monotonic() + WAIT)
+        expect(client.error.status, 0)
+    with Peer() as peer:
+        client = peer.client()
+        slow = threading.Thread(target=lambda: asked.append(client.call(M_SLOW, b"\x64")))
+        slow.start()
+        with client.lock:
+            client.wait(lambda: client.asked, time.monotonic() + WAIT)
+        client.drain(timeout=WAIT)
+        slow.join(WAIT)
+        expect(asked, [b"slow"] * 2)
+    return None
+
+
+def at_its_worst():
+    """It cuts, floods, and sends nonsense and half frames, a hundred times: everything that waits ends, no thread dies of it."""
+    chance = random.Random(SEED)
+    with Peer() as peer:
+        for _ in range(100):
+            client = dx_hbtp.Client("127.0.0.1", peer.port, timeout=WAIT, hello=chance.random() < 0.8)
+            stream = client.open(S_ECHO)
+            kind = chance.randrange(4)
+            if kind == 0:
+                found = status_of(client.call, M_CUT, timeout=WAIT)
+                expect(found, 0)
+            else:
+                nonsense = chance.randbytes(chance.randrange(1, 400))
+                if kind == 1:  # frames of every kind with payloads of every kind, many
+                    nonsense = b"".join(struct.pack("<BBHI", chance.choice((0, 1, 3, 4, 0x10, 0x11, 0x12, 0x30, 0x31, 0x32, 0x33, 0x34,
+                                        0x35, 0x36, 0x51, 0xff, 0x77)), chance.randrange(256) & 0xef, chance.randrange(6), size) +
+                                        chance.randbytes(size) for size in (chance.randrange(12) for _ in range(100)))
+                if kind == 2:  # a flood of what nobody asked for
+                    nonsense = struct.pack("<BBHI", 0x31, 0, 7, 4) * 500
+                status_of(client.call, M_RAW, nonsense, timeout=0.05)  # as it comes: any status, or none in time
+            assert len(client.input) < 1 << 20 and len(client.out) < 1 << 20 and len(client.callbacks) < 1000
+            client.close()
+            assert not client.thread.is_alive() and stream.over, "an end"
+        expect(peer.client().call(M_ECHO, b"still"), b"still")
+    return None
+
+
+def server():
+    """The C side dials; handlers of every kind are here."""
+    def fail(request):
+        if request.arguments:
+            raise dx_hbtp.HbtpError(400 + request.arguments[0])
+        raise ZeroDivisionError("as the test says")
+
+    def slow(request):
+        request.cancelled.wait(min(WAIT, max(0, request.until - time.monotonic())))
+
+    def echo(stream):
+        for piece in stream:
+            stream.write(piece, WAIT)
+        stream.finish()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        dialer = subprocess.Popen([PEER, "dial", str(listening.getsockname()[1])], stdout=subprocess.PIPE, text=True)
+        connection, _ = listening.accept()
+        client = dx_hbtp.Client(connection=connection, methods={1: lambda request: request.arguments, 2: fail, 3: slow},
+                                stream_methods={1: echo}, window=7000)
+        out, _ = dialer.communicate(timeout=60)
+        client.close()
+    return out.strip() if dialer.returncode else None
+
+
+def pump(stream, data, chance, found):
+    """All of data through an echo, in pieces; what comes back."""
+    at = 0
+    while at < len(data):
+        size = chance.randrange(1, 5000)
+        at += stream.send(data[at:at + size])
+        with stream.session.lock:
+            while stream.pieces:
+                found += stream.read()
+            stream.session.wait(lambda: stream.may_send() or stream.pieces, time.monotonic() + WAIT)
+    stream.finish()
+    for piece in stream:
+        found += piece
+
+
+def anything():
+    """2,000 operations in any order, from several threads: each ends once, as it must; each byte of a stream comes, in order."""
+    def one(number, failed):
+        chance = random.Random(SEED * 1000 + number)
+        try:
+            for _ in range(OPERATIONS // 8):
+                client, kind, data = clients[chance.randrange(2)], chance.randrange(10), chance.randbytes(chance.randrange(600))
+                if kind < 5:
+                    expect(client.call(M_ECHO, data, WAIT), data)
+                elif kind == 5:
+                    status = chance.randrange(1, 100)
+                    expect(status_of(client.call, M_FAIL, bytes([status]), timeout=WAIT), 400 + status)
+                elif kind == 6:
+                    expect(status_of(client.call, M_SLOW, b"\x1e", timeout=0.005), -1)
+                elif kind == 7:
+                    expect(client.call(M_SLOW, bytes([chance.randrange(1, 5)]), WAIT), b"slow")
+                else:
+                    with client.lock:
+                        client.wait(lambda: len(client.streams) < client.peer_streams, time.monotonic() + WAIT)
+                        stream = client.open(S_ECHO)
+                    data, found = chance.randbytes(chance.randrange(20000)), bytearray()
+                    if kind == 8:
+                        pump(stream, data, chance, found)
+                        assert found == data, "a stream of %d bytes, not %d" % (len(found), len(data))
+                    else:
+                        stream.send(data)
+                        stream.reset(500)
+                assert len(client.out) < 1 << 20 and len(client.input) < 1 << 18, "memory"
+        except Exception as error:
+            failed.append("operation of %d: %r" % (number, error))
+    failed = []
+    with Peer() as peer:
+        clients = [peer.client(window=3000), peer.client()]
+        threads = [threading.Thread(target=one, args=(number, failed)) for number in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(300)
+        for client in clients:
+            with client.lock:
+                client.wait(client.idle, time.monotonic() + WAIT)
+    return "; ".join(failed) or None
+
+
 def main():
     logging.basicConfig(level=logging.CRITICAL)
     wanted = sys.argv[1] if len(sys.argv) > 1 else ""
     for name, steps in vectors():
         if wanted in name:
             case(name, run_vector, steps)
+    for run in (calls, streams, states, drains, at_its_worst, server, anything):
+        if wanted in run.__name__:
+            case(run.__name__, run)
     print("hbtp_clients: %(ok)d passed, %(FAIL)d failed, %(skip)d skipped" % counts)
     return counts["FAIL"] != 0
 
