@@ -177,8 +177,9 @@ class Stream {
  *  the status that refuses it, or 0. */
 export class Session {
   constructor(transport, options = {}) {
-    Object.assign(this, {methods: {}, streamMethods: {}, payload: 1 << 20, requests: 64, streamsMax: 64, credit: 1 << 16,
-      window: 1 << 18, texts: {}, accepts: false, needs: 0, admit: () => 0}, options);
+    const usual = {methods: {}, streamMethods: {}, payload: 1 << 20, requests: 64, streamsMax: 64, credit: 1 << 16, window: 1 << 18,
+      texts: {}, accepts: false, needs: 0, admit: () => 0};
+    for (const name in usual) this[name] = options[name] ?? usual[name];
     const small = this.payload < CHUNK_MAX + 4 ? this.payload - 4 : 2 ** 30;
     this.credit = Math.min(this.credit, small);
     this.window = Math.min(this.window, small);

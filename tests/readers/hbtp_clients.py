@@ -277,8 +277,8 @@ def drains():
         client, asked = peer.client(), []
         slow = threading.Thread(target=lambda: asked.append(client.call(M_SLOW, b"\xc8")))
         slow.start()
-        with client.lock:
-            client.wait(lambda: client.asked, time.monotonic() + WAIT)
+        while not client.asked:
+            time.sleep(0.001)
         client.call(M_DRAIN)
         with client.lock:
             client.wait(lambda: client.peer_drains, time.monotonic() + WAIT)
@@ -292,8 +292,8 @@ def drains():
         client = peer.client()
         slow = threading.Thread(target=lambda: asked.append(client.call(M_SLOW, b"\x64")))
         slow.start()
-        with client.lock:
-            client.wait(lambda: client.asked, time.monotonic() + WAIT)
+        while not client.asked:
+            time.sleep(0.001)
         client.drain(timeout=WAIT)
         slow.join(WAIT)
         expect(asked, [b"slow"] * 2)

@@ -284,7 +284,7 @@ static void on_event(dx_hbtp_session *s, dx_hbtp_event event, const dx_hbtp_fram
 static void on_closed(dx_link *l, dx_link_id id, int32_t reason)
 {
     (void)id, (void)reason;
-    if (drains || l->desc.hello) dx_reactor_stop(&reactor);
+    if ((drains && l->count == 1) || l->desc.hello) dx_reactor_stop(&reactor); /* the last, which still counts */
 }
 
 static void set_routes(void)
