@@ -26,7 +26,7 @@ OPAQUE, EXPECTS_RESPONSE, FINAL, HAS_CHECKSUM, EXTRA = 1 | 2, 4, 8, 16, 32
 KNOWS_DEADLINE, KNOWS_CANCEL, KNOWS_DRAIN, KNOWS_SPLIT, KNOWS_ALL = 1, 2, 4, 8, 15
 CHUNK_MAX, PAYLOAD_MIN = 16384, 256
 OUT_MAX = 1 << 18          # bytes to be sent, from where on nothing but answers is added
-FRAME_S, KEEPALIVE_S = 60, 30
+FRAME_S, KEEPALIVE_S, LINGER_S = 60, 30, 5
 TEXTS = {400: "bad request", 401: "unauthorized", 404: "not found", 408: "timeout", 413: "too big",
          415: "unsupported", 426: "another version", 429: "too many requests",
          500: "internal error", 501: "not known", 503: "unavailable"}
@@ -468,11 +468,11 @@ class Session:
         """Bytes that have come. Raises nothing: closed and error say how it ended."""
         with self.lock:
             now = time.monotonic() if now is None else now
-            if data:
+            if data and not self.closed:
                 self.heard, self.pinged = now, False
                 self.begun = now if not self.input else self.begun
                 self.input += data
-            self.held, took = False, False
+            self.held = False
             while not self.closed and self.next_frame():
                 self.begun = now
             self.changed.notify_all()
@@ -575,9 +575,10 @@ class Session:
             error = get_status(payload) if opcode == ERROR else None
             self.on_answer(opcode, sequence, error, payload)
         elif opcode == CLOSE:
-            why = get_status(payload) if not flags & OPAQUE and len(payload) >= 4 else None
+            said = payload[:2] + bytes(2) + payload[4:] if len(payload) >= 4 else b""
+            why = get_status(said) if said and not flags & OPAQUE else None
             self.end(error=why or HbtpError(0, "closed by the peer"))
-        elif opcode == HELLO and self.accepts or opcode == HELLO and self.greeted:
+        elif opcode == HELLO and (self.accepts or self.greeted):
             if not flags & EXPECTS_RESPONSE:
                 raise HbtpError(400)
             self.on_hello(sequence, payload)
@@ -644,9 +645,8 @@ class Session:
             self.changed.notify_all()
 
     def on_start(self, flags, sequence, payload):
-        if len(payload) < 8 or payload[1:4] != bytes(3) or not sequence:
-            raise HbtpError(400)
-        if not flags & EXPECTS_RESPONSE:
+        opens = sequence and flags & EXPECTS_RESPONSE
+        if len(payload) < 8 or payload[1:4] != bytes(3) or not opens:
             raise HbtpError(400)
         if not self.streams_max:
             raise HbtpError(404)
@@ -655,7 +655,8 @@ class Session:
         if max(self.serving, len(self.streams)) >= self.streams_max:
             raise HbtpError(429)
         first = self.first if self.version >= 2 else 0
-        stream = Stream(self, sequence, False, struct.unpack_from("<I", payload, 4)[0], first, payload[8:])
+        credit = struct.unpack_from("<I", payload, 4)[0]
+        stream = Stream(self, sequence, False, credit, first, payload[8:])
         self.streams[sequence, False] = stream
         handler = self.stream_methods.get(payload[0])
         if not handler:
@@ -673,7 +674,7 @@ class Session:
         self.callbacks.append((self.run, (work,)))
 
     def tick(self, now):
-        """Time has passed. How long until it is to be called again."""
+        """Time has passed: to be called each second."""
         with self.lock:
             slow = len(self.input) > 0 and not self.held and now - self.begun >= FRAME_S
             silent = self.pinged and now - self.heard >= 2 * KEEPALIVE_S
@@ -681,8 +682,7 @@ class Session:
                 self.end(408)
             elif now - self.heard >= KEEPALIVE_S and not self.pinged:
                 self.pinged = True
-                self.frame(PING, 0, 0)
-        return 1.0
+                self.frame(PING)
 
 
 class Client(Session):
@@ -729,38 +729,49 @@ class Client(Session):
         super().wait(ready, until)
 
     def work(self):
-        error, until = HbtpError(0, "the connection was lost"), None
+        """The thread that reads and writes. Whatever happens to it, everything that waits ends."""
+        error = HbtpError(0, "the connection was lost")
         try:
-            while not (self.closed and (not self.out or time.monotonic() > until)):
+            while not self.closed:
                 self.turn()
-                if self.closed and until is None:
-                    until = time.monotonic() + 5
+            self.leave(time.monotonic() + LINGER_S)
         except OSError as why:
             error = HbtpError(0, "the connection was lost: %s" % why)
-        except EOFError:
-            pass
+        except Exception:
+            logging.exception("the thread of a connection failed")
         self.abort(error)
         for each in (self.socket, self.waker, self.woken):
             each.close()
 
     def turn(self):
-        reads = [self.woken] if self.held or self.closed else [self.woken, self.socket]
-        pause = self.tick(time.monotonic())
-        readable, writable, _ = select.select(reads, [self.socket] if self.out else [], [], pause)
+        reads = [self.woken] if self.held else [self.woken, self.socket]
+        self.tick(time.monotonic())
+        writes = [self.socket] if self.out else []
+        readable, writable, _ = select.select(reads, writes, [], 1.0)
         if self.woken in readable:
             self.woken.recv(4096)
-        if self.socket in writable:
-            with self.lock:
-                del self.out[:self.socket.send(self.out[:1 << 16])]
-            if self.held:
-                self.feed(b"")
-            with self.lock:
-                self.changed.notify_all()
+        if writable:
+            self.send_out()
+            self.feed(b"")                 # what was held may go on, and who waits for room
         if self.socket in readable:
             data = self.socket.recv(1 << 16)
             if not data:
-                raise EOFError
+                raise ConnectionError("the peer has ended it")
             self.feed(data)
+
+    def send_out(self):
+        with self.lock:
+            del self.out[:self.socket.send(self.out[:1 << 16])]
+
+    def leave(self, until):
+        """Our Close goes out, and is heard: a socket that is closed with input unread takes back
+        what it has sent."""
+        while self.out and select.select([], [self.socket], [], max(0, until - time.monotonic()))[1]:
+            self.send_out()
+        self.socket.shutdown(socket.SHUT_WR)
+        while select.select([self.socket], [], [], max(0, until - time.monotonic()))[0]:
+            if not self.socket.recv(1 << 16) or time.monotonic() > until:
+                break
 
     def drain(self, status=503, text="", timeout=30.0):
         """Let everything that was begun end, begin nothing new, and close."""
@@ -774,4 +785,4 @@ class Client(Session):
     def close(self):
         self.end()
         if threading.current_thread() is not self.thread:
-            self.thread.join(6)
+            self.thread.join(LINGER_S + 1)

@@ -186,6 +186,10 @@ def feed(folder):
     run(folder, "build/feed/producer build/feed/ticks 1000000 & build/feed/consumer build/feed/ticks 1000000; wait", "1000000 ticks")
 
 
+def clients(folder):
+    run(folder, "make build/asan/hbtp_peer && tests/readers/hbtp_clients.py calls", " 0 failed")
+
+
 def clean(folder):
     run(folder, "make clean && test ! -e build")
 
@@ -326,6 +330,7 @@ RUN = {
     "make install PREFIX=/usr/local": install, "make install": install, "make texts": install, "make clean": clean,
     "examples/feed/build.sh build/feed": feed, "build/feed/consumer build/feed/ticks create": feed,
     "build/feed/producer build/feed/ticks 1000000 & build/feed/consumer build/feed/ticks 1000000": feed,
+    "make build/asan/hbtp_peer": clients, "tests/readers/hbtp_clients.py calls": clients,
     "make run-firmware": firmware, "make run-www": www, "make windows": windows,
     "make windows WINDOWS_CC=i686-w64-mingw32-gcc": windows_32, "make size": size,
 }

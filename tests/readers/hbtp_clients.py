@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""The clients of examples/clients/ keep to docs/formats/hbtp.md: the vectors of tests/vectors/hbtp.txt, with the session of the
-Python client, and both ways with the C side over real sockets (tests/readers/hbtp_peer.c).
+"""The clients of examples/clients/ keep to docs/formats/hbtp.md: the vectors of tests/vectors/hbtp.txt, with their sessions,
+and both ways with the C side over real sockets (tests/readers/hbtp_peer.c). This tests the one in Python and starts
+hbtp_clients.mjs for the one in JavaScript.
 usage: hbtp_clients.py [FILTER]      the last line counts; DX_TEST_SEED=n: other chances; DX_TEST_RUNS=n: so many times as many"""
-import logging, os, random, re, socket, struct, subprocess, sys, threading, time
+import logging, os, random, re, shutil, socket, struct, subprocess, sys, threading, time
 
 TOP = os.path.abspath(os.path.join(os.path.dirname(__file__), "../.."))
 sys.path.insert(0, TOP + "/examples/clients")
@@ -351,6 +352,30 @@ def server():
     return out.strip() if dialer.returncode else None
 
 
+def time_passes():
+    """Silence, a frame that does not become whole, a Hello without an answer: 408. A peer that does not read is held."""
+    for prepare, seconds in ((lambda s: None, 61), (lambda s: s.feed(b"\x30\x04"), 61), (lambda s: s.hello(30), 31)):
+        session = dx_hbtp.Session()
+        prepare(session)
+        start = time.monotonic()
+        for second in range(seconds + 1):
+            assert not session.closed or second >= seconds, "closed after %d s" % second
+            session.tick(start + second)
+        expect((session.closed, session.error.status), (True, 408))
+        expect(bytes(session.out)[-19:-7], struct.pack("<BBHIHH", 2, 8, 0, 11, 408, 0))
+    session = dx_hbtp.Session()
+    ping = struct.pack("<BBHI", 0, 4, 7, 1000) + bytes(1000)
+    session.feed(ping * 1000 + struct.pack("<BBHI", 0x34, 4, 1, 0))
+    assert session.held and len(session.out) < dx_hbtp.OUT_MAX + 2000, "a peer that does not read"
+    answered = 0
+    while session.out:
+        answered += len(session.out) // len(ping)
+        session.out.clear()
+        session.feed(b"")
+    expect((answered, session.held, len(session.input)), (1000, False, 0))
+    return None
+
+
 def pump(stream, data, chance, found):
     """All of data through an echo, in pieces; what comes back."""
     at = 0
@@ -410,15 +435,31 @@ def anything():
     return "; ".join(failed) or None
 
 
+def javascript(wanted):
+    """The client in that language says the same."""
+    if not shutil.which("node"):
+        counts["skip"] += 1
+        return print("skip javascript: node is not installed")
+    done = subprocess.run(["node", TOP + "/tests/readers/hbtp_clients.mjs", VECTORS, PEER, str(SEED), str(OPERATIONS), wanted],
+                          stdout=subprocess.PIPE, text=True, timeout=300)
+    print(done.stdout, end="")
+    for word in ("ok", "FAIL"):
+        counts[word] += len(re.findall("^%s +javascript" % word, done.stdout, re.M))
+    if done.returncode:
+        counts["FAIL"] += 1
+        print("FAIL javascript: node ended with %d" % done.returncode)
+
+
 def main():
     logging.basicConfig(level=logging.CRITICAL)
     wanted = sys.argv[1] if len(sys.argv) > 1 else ""
     for name, steps in vectors():
         if wanted in name:
             case(name, run_vector, steps)
-    for run in (calls, streams, states, drains, at_its_worst, server, anything):
+    for run in (time_passes, calls, streams, states, drains, at_its_worst, server, anything):
         if wanted in run.__name__:
             case(run.__name__, run)
+    javascript(wanted)
     print("hbtp_clients: %(ok)d passed, %(FAIL)d failed, %(skip)d skipped" % counts)
     return counts["FAIL"] != 0
 
