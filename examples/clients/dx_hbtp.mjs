@@ -101,7 +101,7 @@ class Stream {
   checkOpen() {
     if (this.over || this.sentEnd) throw this.error ?? new HbtpError(0, "the stream was finished");
   }
-  /** As much as can go now; how much that was. */
+  /** As much as can go now; how much that was. @param {Uint8Array} data @returns {number} */
   send(data) {
     this.checkOpen();
     if (this.session.isFull()) return 0;
@@ -111,7 +111,7 @@ class Stream {
     this.credit -= size;
     return size;
   }
-  /** All of it, as the peer and the connection take it. */
+  /** All of it, as the peer and the connection take it. @param {Uint8Array} data @returns {Promise<void>} */
   async write(data, timeout = USUAL_MS) {
     const until = now() + timeout;
     while (data.length) {
@@ -119,7 +119,7 @@ class Stream {
       if (data.length) await this.session.wait(() => this.over || this.sentEnd || this.credit && !this.session.isFull(), until);
     }
   }
-  /** What has come; null: the peer has finished. Throws why there is no more. */
+  /** What has come; null: the peer has finished. Throws why there is no more. @returns {Promise<Uint8Array | null>} */
   async read(timeout = USUAL_MS) {
     await this.session.wait(() => this.pieces.length || this.gotEnd || this.over, now() + timeout);
     if (this.pieces.length) {
@@ -172,10 +172,24 @@ class Stream {
   }
 }
 
-/** One side of a connection. options: methods, streamMethods, limits (payload, requests, streams, credit, window), texts of its
- *  Hello by their tags, accepts: Hellos are answered, needs: features without which it does not go on, admit(fields of a Hello):
- *  the status that refuses it, or 0. */
+/**
+ * @typedef {{send(bytes: Uint8Array): void, backlog(): number, close(): void}} Transport   backlog: bytes that wait in it
+ * @typedef {{sequence: number, arguments: Uint8Array, until: number, cancelled: AbortSignal}} Request   until: performance.now()
+ * @typedef {Object} Options
+ * @property {Object<number, (request: Request) => Uint8Array | void | Promise<Uint8Array | void>>} [methods]
+ * @property {Object<number, (stream: Stream) => void | Promise<void>>} [streamMethods]
+ * @property {number} [payload] the longest that is taken in  @property {number} [requests] of the peer's that may wait
+ * @property {number} [streamsMax] open at a time, of both sides  @property {number} [window] bytes that a stream holds unread
+ * @property {number} [credit] what the peer may send on a stream that it opens, before it was granted any
+ * @property {Object<number, Uint8Array>} [texts] of the Hello by their tags: 6 agent, 7 identity, 8 key, 9 token
+ * @property {boolean} [accepts] Hellos are answered  @property {number} [needs] features without which it does not go on
+ * @property {(hello: Object<number, Uint8Array>) => number} [admit] the status that refuses a peer, or 0
+ * @property {boolean} [hello] false: version 1  @property {number} [timeout] for the answer to our Hello
+ */
+
+/** One side of a connection: the protocol, without input or output of its own. */
 export class Session {
+  /** @param {Transport} transport @param {Options} options */
   constructor(transport, options = {}) {
     const usual = {methods: {}, streamMethods: {}, payload: 1 << 20, requests: 64, streamsMax: 64, credit: 1 << 16, window: 1 << 18,
       texts: {}, accepts: false, needs: 0, admit: () => 0};
@@ -258,6 +272,7 @@ export class Session {
     if (error) throw error;
     return result;
   }
+  /** @param {number} method @param {Uint8Array} [args] @param {number} [timeout] @returns {Promise<Uint8Array>} */
   call(method, args = EMPTY, timeout = USUAL_MS) { return this.ask(CALL, join([method], args), timeout); }
   /** Its number stays taken until the answer comes, and counts until then. */
   cancel(sequence) {
@@ -267,6 +282,7 @@ export class Session {
     asked.done(new HbtpError(0, "nobody waits any longer"));
     asked.done = () => {};
   }
+  /** @param {number} method @param {Uint8Array} [args] @returns {Stream} */
   open(method, args = EMPTY) {
     this.checkOpen();
     if (this.streams.size >= Math.min(this.streamsMax, this.peer.streams || Infinity)) throw new HbtpError(429, "too many streams");
@@ -277,6 +293,7 @@ export class Session {
     stream.frame(START, 0, payload);
     return stream;
   }
+  /** @param {number} state @param {(whole: boolean, data: Uint8Array) => void} changed */
   async subscribe(state, changed, timeout = USUAL_MS) {
     this.states.set(state, {changed, whole: false});
     await this.ask(SUBSCRIBE, put32(state), timeout).catch((error) => { this.states.delete(state); throw error; });
@@ -363,7 +380,7 @@ export class Session {
     this.frame(RESPONSE, 0, sequence, this.putHello());
   }
 
-  /** Bytes that have come. Throws nothing: closed and error say how it ended. */
+  /** Bytes that have come. Throws nothing: closed and error say how it ended. @param {Uint8Array} data */
   feed(data) {
     if (this.closed) return;
     if (data.length) {
@@ -553,7 +570,7 @@ async function begin(session, {hello = true, timeout = USUAL_MS}) {
   return session;
 }
 
-/** Over TCP, in Node. socket: one that is connected. accepts: the peer has made the connection. */
+/** Over TCP, in Node, on a socket that is connected. @param {import("node:net").Socket} socket @param {Options} options */
 export function serveSocket(socket, options = {}) {
   const session = withClock(new Session({
     send: (bytes) => socket.write(bytes), backlog: () => socket.writableLength,
@@ -567,13 +584,15 @@ export function serveSocket(socket, options = {}) {
   return session;
 }
 
+/** @param {string} host @param {number} port @param {Options} options @returns {Promise<Session>} */
 export async function connect(host, port, options = {}) {
   const socket = (await import("node:net")).connect({host, port});
   const session = serveSocket(socket, options);
   return begin(session, options);
 }
 
-/** Over a WebSocket, in a browser: binary messages are the bytes of the connection. */
+/** Over a WebSocket, in a browser: binary messages are the bytes of the connection.
+ *  @param {string} url @param {Options} options @returns {Promise<Session>} */
 export async function connectWebSocket(url, options = {}) {
   const socket = new WebSocket(url), early = [];
   const send = (bytes) => { if (socket.readyState === 1) socket.send(bytes); else early.push(bytes); };
