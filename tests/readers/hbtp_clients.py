@@ -42,7 +42,8 @@ def without_texts(data):
 class Program:
     """What the head of the vectors says, on a session without a connection."""
 
-    def __init__(self, words):
+    def __init__(self, words, piece):
+        self.piece = piece  # bytes come in pieces of this size
         values = dict(payload=1000, requests=2, streams=2, credit=100, window=500, needs=0)
         values.update((name, int(value)) for name, value in (word.split("=") for word in words if "=" in word))
         self.session = s = dx_hbtp.Session(
@@ -124,7 +125,9 @@ class Program:
     def step(self, word, rest):
         """None, or what is wrong."""
         if word == "in":
-            self.session.feed(hex_bytes(rest))
+            data = hex_bytes(rest)
+            for at in range(0, len(data), self.piece):
+                self.session.feed(data[at:at + self.piece])
         elif word == "do":
             self.do(*rest)
         elif word == "out":
@@ -137,8 +140,9 @@ class Program:
         return None
 
 
-def run_vector(steps):
-    program = Program(steps.pop(0)[1:] if steps[0][0] == "set" else [])
+def run_vector(steps, piece):
+    settings = steps[0][1:] if steps[0][0] == "set" else []
+    program = Program(settings, piece)
     for word, *rest in steps:
         wrong = program.step(word, rest)
         program.look()
@@ -472,7 +476,7 @@ def main():
     wanted = sys.argv[1] if len(sys.argv) > 1 else ""
     for name, steps in vectors():
         if wanted in name:
-            case(name, run_vector, steps)
+            case(name, lambda: run_vector(steps, 1 << 20) or run_vector(steps, 1))
     for run in (time_passes, calls, streams, states, drains, at_its_worst, server, anything):
         if wanted in run.__name__:
             case(run.__name__, run)
