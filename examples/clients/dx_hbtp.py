@@ -629,7 +629,9 @@ class Session:
 
         def work():
             self.reply(request, *self.guard(handler, request))
-        self.callbacks.append((self.run, (work,)))
+        _, error = self.guard(self.run, work)
+        if error:                          # not even begun: no thread could be had
+            self.reply(request, None, error)
 
     def reply(self, request, result, error):
         with self.lock:
@@ -665,13 +667,14 @@ class Session:
         stream.receive_left += self.window
         self.serving += 1
 
-        def work():
-            _, error = self.guard(handler, stream)
+        def ended(error):
             with self.lock:
                 self.serving -= 1
                 if error:
                     stream.reset(error.status or 500, error.text)
-        self.callbacks.append((self.run, (work,)))
+        _, error = self.guard(self.run, lambda: ended(self.guard(handler, stream)[1]))
+        if error:                          # not even begun
+            ended(error)
 
     def tick(self, now):
         """Time has passed: to be called each second."""

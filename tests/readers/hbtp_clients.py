@@ -372,6 +372,35 @@ def server():
     return out.strip() if dialer.returncode else None
 
 
+def any_frames():
+    """Frames put together at random: what is written does not depend on how they were split, every request ends once, what is
+    answered was asked, and nothing raises."""
+    opcodes = (0, 1, 2, 3, 4, 0x10, 0x11, 0x12, 0x30, 0x31, 0x32, 0x33, 0x34, 0x35, 0x36, 0x51, 0x77, 0xff)
+    for number in range(OPERATIONS // 2):
+        settings = random.Random(SEED * 1000003 + number).choice((["accepts"], ["accepts", "greeted"], ["greeted"], []))
+        found = []
+        for whole in (True, False):
+            chance = random.Random(SEED * 1000003 + number)
+            program, data, asked = Program(settings, 0), b"", []
+            for method in (1, 1):
+                program.session.request(dx_hbtp.CALL, bytes([method]), then=lambda error, result: asked.append(error))
+            program.session.open(1)
+            for _ in range(30):
+                payload = chance.choice((b"", b"\1", bytes(4), b"\1\0\0\0\7\0\0\0", b"\xf7\1\0\0", chance.randbytes(chance.randrange(20))))
+                opcode = chance.choice(opcodes) if chance.randrange(30) else 2
+                opcode = 0x34 if opcode == 2 and chance.randrange(8) else opcode
+                data += struct.pack("<BBHI", opcode, chance.choice((0, 4, 8, 12, 12, 36, 1)), chance.randrange(5), len(payload)) + payload
+            while data:
+                size = len(data) if whole else chance.randrange(1, 30)
+                program.session.feed(data[:size])
+                data = data[size:]
+            program.session.abort(dx_hbtp.HbtpError(0))
+            assert len(asked) == 2 and not program.session.streams, "what waits ends, once"
+            found.append(bytes(program.session.out))
+        assert found[0] == found[1], "run %d: %s, in pieces %s" % (number, found[0].hex(" "), found[1].hex(" "))
+    return None
+
+
 def time_passes():
     """Silence, a frame that does not become whole, a Hello without an answer: 408. A peer that does not read is held."""
     for prepare, seconds in ((lambda s: None, 61), (lambda s: s.feed(b"\x30\x04"), 61), (lambda s: s.hello(30), 31)):
@@ -477,7 +506,7 @@ def main():
     for name, steps in vectors():
         if wanted in name:
             case(name, lambda: run_vector(steps, 1 << 20) or run_vector(steps, 1))
-    for run in (time_passes, calls, streams, states, drains, at_its_worst, server, anything):
+    for run in (any_frames, time_passes, calls, streams, states, drains, at_its_worst, server, anything):
         if wanted in run.__name__:
             case(run.__name__, run)
     javascript(wanted)
