@@ -3004,6 +3004,8 @@ static int dx_hbtp_p_take_extra(dx_hbtp_session *s, dx_hbtp_frame *f)
     return left ? DX_HBTP_ECORRUPT : DX_HBTP_OK;
 }
 
+static int dx_hbtp_p_refuse_hello(const dx_hbtp_context *c, uint16_t status);
+
 /* Before a frame goes to its handler: take its fields off, and see whether it may begin at all.
    Returns an error, or the status of one that is refused. */
 static int dx_hbtp_p_look(dx_hbtp_session *s, dx_hbtp_frame *f)
@@ -3024,10 +3026,9 @@ static int dx_hbtp_p_look(dx_hbtp_session *s, dx_hbtp_frame *f)
     return DX_HBTP_OK;
 }
 
-/* What nobody has set a handler for. Hello: where we have said ours, the peer must not. Drain: it is
-   about to close. RpcCancel: it does not wait any longer; the program may give up, and answers all
-   the same. */
-static int dx_hbtp_p_refuse_hello(const dx_hbtp_context *c, uint16_t status);
+/* What nobody has set a handler for. Hello: where we have said ours, the peer must not. Drain: it
+   is about to close. RpcCancel: it does not wait any longer; the program may give up, and answers
+   all the same. */
 static int dx_hbtp_p_take_second(const dx_hbtp_context *c)
 {
     dx_hbtp_session *s = c->session;

@@ -1,4 +1,4 @@
-"""HBTP for Python: calls, streams and states, versions 1 and 2 of docs/formats/hbtp.md. No packages.
+"""HBTP for Python: calls, streams, states; versions 1 and 2 of docs/formats/hbtp.md. No packages.
 
     with Client("127.0.0.1", 7000) as client:
         client.call(1, b"hello", timeout=5)      # bytes; HbtpError: refused; TimeoutError: too late
@@ -104,7 +104,7 @@ class Asked:
 
 
 class Request:
-    """One of the peer's. until: when it no longer waits, by time.monotonic(); cancelled: an event."""
+    """One of the peer's. until: when it no longer waits, by time.monotonic()."""
 
     def __init__(self, sequence, arguments, until):
         self.sequence, self.arguments, self.until = sequence, arguments, until
@@ -769,11 +769,13 @@ class Client(Session):
     def leave(self, until):
         """Our Close goes out, and is heard: a socket that is closed with input unread takes back
         what it has sent."""
-        while self.out and select.select([], [self.socket], [], max(0, until - time.monotonic()))[1]:
+        def left():
+            return max(0, until - time.monotonic())
+        while self.out and select.select([], [self.socket], [], left())[1]:
             self.send_out()
         self.socket.shutdown(socket.SHUT_WR)
-        while select.select([self.socket], [], [], max(0, until - time.monotonic()))[0]:
-            if not self.socket.recv(1 << 16) or time.monotonic() > until:
+        while select.select([self.socket], [], [], left())[0]:
+            if not self.socket.recv(1 << 16) or not left():
                 break
 
     def drain(self, status=503, text="", timeout=30.0):
