@@ -596,7 +596,8 @@ export async function connect(host, port, options = {}) {
 export async function connectWebSocket(url, options = {}) {
   const socket = new WebSocket(url), early = [];
   const send = (bytes) => { if (socket.readyState === 1) socket.send(bytes); else early.push(bytes); };
-  const session = withClock(new Session({send, backlog: () => socket.bufferedAmount, close: () => socket.close()}, options));
+  const backlog = () => early.reduce((size, bytes) => size + bytes.length, socket.bufferedAmount);
+  const session = withClock(new Session({send, backlog, close: () => socket.close()}, options));
   socket.binaryType = "arraybuffer";
   socket.onopen = () => early.splice(0).forEach(send);
   socket.onmessage = ({data}) => data instanceof ArrayBuffer ? session.feed(new Uint8Array(data)) : session.end(400);
