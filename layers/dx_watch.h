@@ -578,7 +578,7 @@ static void dx_watch_p_enter(dx_watch *w, uint32_t top)
         while (next && w->cells_[next].kind != DX_WATCH_P_DIRECTORY) next = w->cells_[next].next;
         if (!next) {
             if (i == top) return;
-            i = w->cells_[i].parent;
+            if (!down) i = w->cells_[i].parent;
             if (i == top) return;
             down = false;
             continue;
