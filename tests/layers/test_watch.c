@@ -12,9 +12,9 @@
 
 /* What somebody knows who looks only at what is named: paths below the directory and what lstat
    says of them. The oracle is the same, read from the directory. */
-enum { KNOWN_MAX = 512 };
+enum { KNOWN_MAX = 512, PATH_MAX_HERE = 2048 };
 typedef struct known {
-    char     path[KNOWN_MAX][256];
+    char     path[KNOWN_MAX][PATH_MAX_HERE];
     uint64_t what[KNOWN_MAX];
     unsigned count;
 } known;
@@ -24,7 +24,7 @@ static known seen;
 
 static uint64_t look(const char *path)
 {
-    char full[512];
+    char full[2 * PATH_MAX_HERE];
     struct stat st;
     snprintf(full, sizeof full, "%s/%s", top, path);
     if (lstat(full, &st)) return 0;
@@ -53,7 +53,7 @@ static void forget_below(known *k, const char *path)
     const size_t size = strlen(path);
     for (unsigned i = k->count; i-- > 0;)
         if (!size || (!strncmp(k->path[i], path, size) && k->path[i][size] == '/')) {
-            char own[256];
+            char own[PATH_MAX_HERE];
             snprintf(own, sizeof own, "%s", k->path[i]);
             set(k, own, 0);
         }
@@ -61,17 +61,17 @@ static void forget_below(known *k, const char *path)
 
 static void scan(known *k, const char *path)
 {
-    char full[512];
+    char full[2 * PATH_MAX_HERE];
     DIR *dir;
     const struct dirent *e;
     snprintf(full, sizeof full, "%s/%s", top, path);
     dir = opendir(full);
     if (!dir) return;
     while ((e = readdir(dir)) != NULL) {
-        char below[256];
+        char below[PATH_MAX_HERE];
         uint64_t what;
         if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..")) continue;
-        if (snprintf(below, sizeof below, "%s%s%s", path, *path ? "/" : "", e->d_name) > 255)
+        if (snprintf(below, sizeof below, "%s%s%s", path, *path ? "/" : "", e->d_name) >= PATH_MAX_HERE)
             continue;
         what = look(below);
         set(k, below, what);
@@ -149,7 +149,7 @@ static void check_knows_all(void)
 
 static void put(const char *path, const char *text)
 {
-    char full[512];
+    char full[2 * PATH_MAX_HERE];
     FILE *f;
     snprintf(full, sizeof full, "%s/%s", top, path);
     f = fopen(full, "a");
@@ -160,21 +160,21 @@ static void put(const char *path, const char *text)
 
 static void make(const char *path)
 {
-    char full[512];
+    char full[2 * PATH_MAX_HERE];
     snprintf(full, sizeof full, "%s/%s", top, path);
     (void)mkdir(full, 0755);
 }
 
 static void drop(const char *path)
 {
-    char full[512];
+    char full[2 * PATH_MAX_HERE];
     snprintf(full, sizeof full, "%s/%s", top, path);
     (void)nftw(full, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
 static void rename_to(const char *a, const char *b)
 {
-    char from[512], to[512];
+    char from[2 * PATH_MAX_HERE], to[2 * PATH_MAX_HERE];
     snprintf(from, sizeof from, "%s/%s", top, a);
     snprintf(to, sizeof to, "%s/%s", top, b);
     (void)rename(from, to);
@@ -237,7 +237,7 @@ DX_TEST(cl_4_what_is_polled_is_named_every_time)
     end();
 }
 
-static void pick(dx_choices *c, char path[256])
+static void pick(dx_choices *c, char path[PATH_MAX_HERE])
 {
     const unsigned depth = (unsigned)dx_choose(c, 3);
     *path = 0;
@@ -257,7 +257,7 @@ DX_PROPERTY(cl_4_dk_4_after_quiet_what_was_named_equals_a_scan, 150)
     d.pending_max = dx_choose(c, 3) ? 0 : 2; /* now and then it overflows */
     begin(&d, dx_choose(c, 3) ? sizeof watch_memory : DX_WATCH_MEMORY_MIN);
     for (int i = 0; i < steps; i++) {
-        char a[256], b[256];
+        char a[PATH_MAX_HERE], b[PATH_MAX_HERE];
         pick(c, a);
         pick(c, b);
         switch (dx_choose(c, 6)) {
