@@ -275,3 +275,25 @@ DX_PROPERTY(cl_4_dk_4_after_quiet_what_was_named_equals_a_scan, 150)
     check_knows_all();
     end();
 }
+
+DX_TEST(cl_4_an_overflow_of_the_systems_queue_means_a_scan)
+{
+    dx_watch_desc d;
+    dx_watch_stats stats;
+    memset(&d, 0, sizeof d);
+    begin(&d, sizeof watch_memory);
+    for (int i = 0; i < 9000; i++) { /* equal events that follow each other would be one */
+        put("one", "1");
+        put("two", "2");
+    }
+    make("late");
+    put("late/file", "3"); /* of these the system tells nothing */
+    dx_watch_flush(&watch);
+    dx_watch_get_stats(&watch, &stats);
+    DX_CHECK_EQ(stats.overflows, 1);
+    check_knows_all();
+    put("late/after", "4"); /* it is watched again */
+    dx_watch_flush(&watch);
+    check_knows_all();
+    end();
+}
