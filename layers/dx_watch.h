@@ -278,13 +278,13 @@ static void dx_watch_p_cells_give(dx_watch *w, uint32_t i)
 static void dx_watch_p_name_read(dx_watch *w, uint32_t i, char *out)
 {
     const dx_watch_cell *const c = &w->cells_[i];
-    size_t left = c->name_size, part = left < DX_WATCH_P_NAME ? left : DX_WATCH_P_NAME;
+    size_t left = c->name_size, part = left < DX_WATCH_P_NAME ? left : (size_t)DX_WATCH_P_NAME;
     uint32_t more = c->more;
     DX_WATCH_MEMCPY(out, c->name, part);
     while (left -= part) {
         const dx_watch_p_more *const m = dx_watch_p_more_of(w, more);
         out += part;
-        part = left < DX_WATCH_P_MORE ? left : DX_WATCH_P_MORE;
+        part = left < DX_WATCH_P_MORE ? left : (size_t)DX_WATCH_P_MORE;
         DX_WATCH_MEMCPY(out, m->bytes, part);
         more = m->next;
     }
@@ -316,7 +316,7 @@ static uint32_t dx_watch_p_add(dx_watch *w, uint32_t parent, const char *name, s
     const uint32_t i = dx_watch_p_cell_take(w);
     dx_watch_cell *c = &w->cells_[i];
     uint32_t *link = &c->more, *chain;
-    size_t part = size < DX_WATCH_P_NAME ? size : DX_WATCH_P_NAME, at;
+    size_t part = size < DX_WATCH_P_NAME ? size : (size_t)DX_WATCH_P_NAME, at;
     if (!i) return 0;
     DX_WATCH_MEMCPY(c->name, name, part);
     for (at = part; at < size; at += part) {
@@ -326,7 +326,7 @@ static uint32_t dx_watch_p_add(dx_watch *w, uint32_t parent, const char *name, s
             return 0;
         }
         *link = more;
-        part = size - at < DX_WATCH_P_MORE ? size - at : DX_WATCH_P_MORE;
+        part = size - at < DX_WATCH_P_MORE ? size - at : (size_t)DX_WATCH_P_MORE;
         DX_WATCH_MEMCPY(dx_watch_p_more_of(w, more)->bytes, name + at, part);
         link = &dx_watch_p_more_of(w, more)->next;
     }

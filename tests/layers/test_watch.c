@@ -71,8 +71,8 @@ static void scan(known *k, const char *path)
         char below[PATH_MAX_HERE];
         uint64_t what;
         if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..")) continue;
-        if (snprintf(below, sizeof below, "%s%s%s", path, *path ? "/" : "", e->d_name) >= PATH_MAX_HERE)
-            continue;
+        what = (uint64_t)snprintf(below, sizeof below, "%s%s%s", path, *path ? "/" : "", e->d_name);
+        if (what >= sizeof below) continue;
         what = look(below);
         set(k, below, what);
         if ((what & 255) == 1) scan(k, below);
@@ -245,7 +245,7 @@ static void pick(dx_choices *c, char path[PATH_MAX_HERE])
         const bool is_long = dx_choose(c, 7) == 7;
         const unsigned n = (unsigned)dx_choose(c, 2);
         sprintf(path + strlen(path), "%s%s%u", i ? "/" : "",
-                is_long ? "a_name_that_goes_on_beyond_the_first_cell_of_its_entry_and_more" : "n", n);
+                is_long ? "a_name_that_goes_on_beyond_the_first_cell_of_its_entry" : "n", n);
     }
 }
 
