@@ -4,27 +4,70 @@
     Do this in ONE C or C++ file:
 
         #define DX_WATCH_IMPLEMENTATION       (or DX_IMPLEMENTATION for every dx_ header)
-        #include "dx_watch.h"
+        #include "layers/dx_watch.h"
 
-    and include it elsewhere without the define. C99; also builds as C++11. Stands on dx_reactor.h.
+    and include it elsewhere without the define. C99, without a feature macro; also builds as C++11.
+    Stands on dx_reactor.h: where that is not one folder up, include it first.
 
-    CONTENTS (search >>)  config  errors  watch  platform  cells  pending  directories  kernel
-                          delivery  public  license
+    QUICK EXAMPLE
+
+        static void changed(void *user, dx_watch *w, dx_watch_kind kind, const char *path)
+        {
+            (void)user;
+            (void)w;
+            printf("%s %s\n", kind == DX_WATCH_SCAN ? "scan" : "look at", path);
+        }
+
+        int main(void)
+        {
+            static uint64_t memory[16384], directories[65536];
+            static dx_watch w;
+            dx_reactor r;
+            dx_reactor_desc rd;
+            dx_watch_desc wd;
+            memset(&rd, 0, sizeof rd);
+            memset(&wd, 0, sizeof wd);
+            rd.memory = memory;
+            rd.memory_size = sizeof memory;
+            if (dx_reactor_open(&r, &rd) != DX_REACTOR_OK) return 1;
+            wd.reactor = &r;
+            wd.path = ".";
+            wd.memory = directories;
+            wd.memory_size = sizeof directories;
+            wd.fn = changed;
+            if (dx_watch_open(&w, &wd) != DX_WATCH_OK) return 1;
+            dx_reactor_run_once(&r, 1000000);   // and so on, as long as it is to be watched
+            dx_watch_close(&w);
+            while (!dx_watch_is_closed(&w)) dx_reactor_run_once(&r, 1000000);
+            return dx_reactor_close(&r) != DX_REACTOR_OK;
+        }
+
+    CONTENTS (search >>)  config  errors  watch  platform  cells  pending  directories  system
+                          walk  kernel  delivery  public  license
 
     HOW IT WORKS
         An event names a path to look at, never what has happened to it: what happened may already
         be history. Whoever looks at every path that was named, after it was named, knows in the
         end what a scan finds. Only directories and pending events take memory; files take none.
+        What cannot be trusted to be told is polled, with all below it: it is named once every
+        desc.poll_ns. That is so for a directory that the system refuses to watch, until it
+        agrees; one that did not fit in the memory; the second place of a directory that is mounted
+        twice; and for network and overlay file systems, which tell only a part.
 
-    GUARANTEES  Bounded: one block of memory of the caller. What does not fit becomes one event,
-                "look at everything". A busy file neither delays others nor is delayed by itself
-                for more than desc.hold_ns.
-    LIMITS      Linux has notification; elsewhere, and where the system refuses watches, everything
-                is named once every desc.poll_ns. opendir() of the C library allocates.
+    GUARANTEES  No allocation, no recursion. One block of memory of the caller; paths that do not
+                fit become one event, "look at everything". A busy file neither delays others nor
+                is delayed by itself for more than desc.hold_ns. A change costs O(log n) of what
+                waits. A later chdir() of the program changes nothing; links are not followed.
+    LIMITS      Linux with /proc has notification; elsewhere everything is polled. It takes two
+                operations of the reactor and a descriptor. A directory above desc.path that is
+                renamed makes desc.path gone. Directories more than DX_WATCH_DEPTH_MAX below are
+                polled. One thread, the reactor's.
     CONFIG      DX_WATCH_STATIC, DX_WATCH_API, DX_WATCH_ASSERT(c), DX_WATCH_MEMCPY, DX_WATCH_MEMSET,
-                DX_WATCH_MEMCMP
-    ERRORS      dx_watch_error: 0 = ok, negative = reason
-    OWNERSHIP   desc.memory and desc.path are borrowed until dx_watch_close().
+                DX_WATCH_MEMCMP; for tests, the calls of the system: DX_WATCH_SYS_OPEN, _CLOSE,
+                _READ, _LIST, _KIND, _INIT, _ADD, _REMOVE
+    ERRORS      dx_watch_error: 0 = ok, negative = reason, with the values of dx_reactor_error
+    OWNERSHIP   desc.memory, *w and the reactor are borrowed until dx_watch_is_closed(); desc.path
+                only during dx_watch_open().
 */
 #ifndef DX_WATCH_H
 #define DX_WATCH_H
@@ -61,7 +104,9 @@ extern "C" {
     X(0, OK)                                                           \
     X(-1, EINVAL) /* an argument breaks its documented contract */     \
     X(-2, ENOMEM) /* desc.memory is missing or too small */            \
-    X(-7, ESYS)   /* the system refused: dx_watch_sys_errno() */
+    X(-6, EAGAIN) /* the reactor has desc.pending_max operations */    \
+    X(-7, ESYS)   /* the system refused: dx_watch_sys_errno() */       \
+    X(-10, ECANCELED) /* the reactor is being closed */
 
 typedef enum dx_watch_error {
 #define DX_WATCH_P_ENUM(value, name) DX_WATCH_##name = (value),
@@ -73,16 +118,22 @@ typedef enum dx_watch_error {
 DX_WATCH_API const char *dx_watch_error_name(int error);
 
 /* >>watch -------------------------------------------------------------- */
-enum { DX_WATCH_MEMORY_MIN = 64 << 10, DX_WATCH_PATH_SIZE_MAX = 4096 };
+enum {
+    DX_WATCH_MEMORY_MIN    = 64 << 10,
+    DX_WATCH_PATH_SIZE_MAX = 4096, /* with its zero; of what is longer a directory above is named */
+    DX_WATCH_DEPTH_MAX     = 1024
+};
 
 typedef enum dx_watch_kind {
     DX_WATCH_LOOK = 1, /* at this one path: it is new, different or gone */
     DX_WATCH_SCAN,     /* at the path and everything below it; "" is the whole directory */
-    DX_WATCH_GONE      /* the watched directory itself was removed or moved away */
+    DX_WATCH_GONE      /* the directory itself was removed or moved away; a SCAN of "" follows when
+                          there is one again under its path */
 } dx_watch_kind;
 
 typedef struct dx_watch dx_watch;
-/* path is relative to desc.path, and holds during the call. dx_watch_close() may be called. */
+/* path is relative to desc.path, and holds during the call. It may call dx_watch_close(), and
+   dx_watch_flush(), which then is done after it returns. */
 typedef void dx_watch_fn(void *user, dx_watch *w, dx_watch_kind kind, const char *path);
 
 typedef struct dx_watch_desc { /* zero = the default written behind each field */
@@ -95,7 +146,8 @@ typedef struct dx_watch_desc { /* zero = the default written behind each field *
     uint64_t     debounce_ns; /* a path is named when it was quiet for so long; 100 ms */
     uint64_t     hold_ns;     /* but not later than this after its first change; 1 s */
     uint64_t     poll_ns;     /* where nothing notifies; 2 s */
-    uint32_t     pending_max; /* paths that wait at a time; 4096 */
+    uint32_t     pending_max; /* paths that wait at a time; 4096, or as many as a sixteenth of the
+                                 memory has room for */
     bool         poll;        /* do not ask the system for notification */
 } dx_watch_desc;
 
@@ -103,39 +155,52 @@ typedef struct dx_watch_stats {
     uint64_t changes;     /* that the system has told */
     uint64_t events;      /* delivered */
     uint64_t overflows;   /* of the system's queue, or of this memory: everything is named */
-    uint64_t refused;     /* directories that may not be watched: they are polled */
+    uint64_t refused;     /* watches that the system did not give */
     uint32_t directories; /* that are watched now */
+    uint32_t polled;      /* that are named every poll_ns now, each with all below it */
     uint32_t pending;     /* paths that wait now */
-    bool     polls;       /* everything is named every poll_ns */
 } dx_watch_stats;
 
 struct dx_watch { /* caller-allocated; fields are private */
     dx_watch_desc          desc_;
     dx_watch_stats         stats_;
+    char                  *root_;    /* path of the watched directory from "/" on */
     struct dx_watch_cell  *cells_;   /* number 0 is no cell, 1 is the watched directory */
     uint32_t              *names_;   /* hash of directory and name -> first cell of a chain */
     uint32_t              *watches_; /* hash of the system's number -> first cell of a chain */
+    uint32_t              *heap_;    /* cells that wait, the one that is due next first */
     uint32_t               mask_;    /* of both tables */
     uint32_t               cell_count_;
     uint32_t               free_;    /* list of free cells */
     uint32_t               fresh_;   /* cells from here on were never used */
-    uint32_t               waiting_; /* first of the pending paths */
-    int                    fd_;
-    int                    errno_;
+    uint32_t               polled_first_; /* list of directories that are polled */
+    uint32_t               polled_last_;
     uint64_t               next_poll_;
     dx_op                  readable_;
-    dx_op                  timer_;
+    dx_op                  timer_;   /* pending while open, so that it never finds no room */
+    int                    fd_;      /* the system's queue; -1: none */
+    int                    errno_;
     bool                   open_;
-    bool                   lost_;    /* something did not fit: everything is to be named */
+    bool                   naming_;  /* desc.fn may be running */
+    bool                   flush_;   /* it has called dx_watch_flush() */
+    bool                   rebuild_; /* the system's queue was full: what is below is not known */
+    bool                   all_;     /* name everything */
+    bool                   gone_;    /* say that the watched directory is gone */
+    bool                   told_;    /* that was said, and it was not there since */
 };
 
-/* Watches the directory and all below it; nothing is named for what is there already. */
+/* Watches the directory and all below it; nothing is named for what is there already. EINVAL,
+   ENOMEM; ESYS: it is not there, or not to be read; EAGAIN, ECANCELED of the reactor. */
 DX_WATCH_API int  dx_watch_open(dx_watch *w, const dx_watch_desc *desc);
-/* Cancels what is pending. Run the reactor once before *w is reused. */
+/* Nothing is named any more. Cancels what is pending; the descriptor is closed once that has ended:
+   run the reactor until dx_watch_is_closed(). Also after dx_reactor_close(); twice is harmless. */
 DX_WATCH_API void dx_watch_close(dx_watch *w);
+/* *w and its memory are the caller's again. */
+DX_WATCH_API bool dx_watch_is_closed(const dx_watch *w);
 /* Takes what the system has told so far and names every pending path at once. */
 DX_WATCH_API void dx_watch_flush(dx_watch *w);
 DX_WATCH_API void dx_watch_get_stats(const dx_watch *w, dx_watch_stats *stats);
+/* errno of the last refusal. */
 DX_WATCH_API int  dx_watch_sys_errno(const dx_watch *w);
 
 #ifdef __cplusplus
@@ -149,11 +214,11 @@ DX_WATCH_API int  dx_watch_sys_errno(const dx_watch *w);
 
 /* >>platform ----------------------------------------------------------- */
 #ifndef DX_WATCH_ASSERT
-  #ifndef NDEBUG
+  #if defined(__STDC_HOSTED__) && __STDC_HOSTED__ == 1 && !defined(NDEBUG)
     #include <assert.h>
     #define DX_WATCH_ASSERT(c) assert(c)
   #else
-    #define DX_WATCH_ASSERT(c) ((void)0)
+    #define DX_WATCH_ASSERT(c) ((void)sizeof((c) ? 1 : 0))
   #endif
 #endif
 #if !defined(DX_WATCH_MEMCPY) || !defined(DX_WATCH_MEMSET) || !defined(DX_WATCH_MEMCMP)
@@ -169,18 +234,61 @@ DX_WATCH_API int  dx_watch_sys_errno(const dx_watch *w);
   #define DX_WATCH_MEMCMP(a, b, size) memcmp(a, b, size)
 #endif
 #if defined(__linux__)
-  #include <dirent.h>
   #include <errno.h>
   #include <fcntl.h>
+  #include <string.h>
   #include <sys/inotify.h>
-  #include <sys/stat.h>
+  #include <sys/syscall.h>
+  #include <sys/vfs.h>
   #include <unistd.h>
+
+/* <unistd.h> hides syscall() under a strict -std=c99, as openat() and its flags are hidden: see
+   dx_reactor.h. In C++ all of them are always there. */
+  #ifndef __cplusplus
+extern long syscall(long number, ...);
+  #endif
+  #if defined(O_DIRECTORY)
+    #define DX_WATCH_P_NOFOLLOW O_NOFOLLOW
+    #define DX_WATCH_P_OPEN (O_RDONLY | O_NONBLOCK | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+  #else
+    #define DX_WATCH_P_NOFOLLOW __O_NOFOLLOW
+    #define DX_WATCH_P_OPEN (O_RDONLY | O_NONBLOCK | __O_DIRECTORY | __O_NOFOLLOW | __O_CLOEXEC)
+  #endif
+  #define DX_WATCH_P_HERE (-100) /* AT_FDCWD */
+
+/* The calls of the system, which a test may replace. All set errno. */
+  #ifndef DX_WATCH_SYS_OPEN
+    #define DX_WATCH_SYS_OPEN(at, name, flags) ((int)syscall(SYS_openat, (long)(at), name, flags))
+  #endif
+  #ifndef DX_WATCH_SYS_CLOSE
+    #define DX_WATCH_SYS_CLOSE(fd) close(fd)
+  #endif
+  #ifndef DX_WATCH_SYS_READ
+    #define DX_WATCH_SYS_READ(fd, out, size) read(fd, out, size)
+  #endif
+  #ifndef DX_WATCH_SYS_LIST /* entries as getdents64() packs them */
+    #define DX_WATCH_SYS_LIST(fd, out, size) syscall(SYS_getdents64, (long)(fd), out, size)
+  #endif
+  #ifndef DX_WATCH_SYS_KIND
+    #define DX_WATCH_SYS_KIND(fd, out) fstatfs(fd, out)
+  #endif
+  #ifndef DX_WATCH_SYS_INIT
+    #define DX_WATCH_SYS_INIT(flags) inotify_init1(flags)
+  #endif
+  #ifndef DX_WATCH_SYS_ADD
+    #define DX_WATCH_SYS_ADD(fd, path, mask) inotify_add_watch(fd, path, mask)
+  #endif
+  #ifndef DX_WATCH_SYS_REMOVE
+    #define DX_WATCH_SYS_REMOVE(fd, watch) inotify_rm_watch(fd, watch)
+  #endif
 #endif
 
 enum {
     DX_WATCH_P_DIRECTORY = 1,
     DX_WATCH_P_WAITING,   /* a path that is to be named: LOOK */
     DX_WATCH_P_ALL_BELOW, /* the same: SCAN */
+    DX_WATCH_P_POLLED = 1, /* flag of a directory: in the list of those that are polled */
+    DX_WATCH_P_REMOTE = 2, /* the same: its file system does not tell everything */
     DX_WATCH_P_ROOT = 1,  /* number of its cell */
     DX_WATCH_P_NAME = 16, /* bytes of a name within its cell */
     DX_WATCH_P_MORE = 60  /* bytes in each cell that continues it */
@@ -200,18 +308,19 @@ typedef struct dx_watch_cell {
     uint32_t more;      /* the cell where a long name continues */
     uint16_t name_size;
     uint8_t  kind;
-    uint8_t  reserved;
+    uint8_t  flags;
     union {
         struct {
             uint32_t child;
             uint32_t watch_chain;
             int32_t  watch;       /* the system's number; -1: none */
+            uint32_t polled_next;
+            uint32_t polled_prev;
         } dir;
         struct {
             uint64_t due;
             uint64_t first;
-            uint32_t next;        /* the list of all that wait */
-            uint32_t prev;
+            uint32_t place;       /* in the heap */
         } wait;
     } u;
     char name[DX_WATCH_P_NAME];
@@ -376,58 +485,130 @@ static const char *dx_watch_p_path(dx_watch *w, uint32_t i, char text[DX_WATCH_P
 
 /* >>pending ------------------------------------------------------------
    A path is due when it was quiet for debounce_ns, at the latest hold_ns after its first change.
-   The list is short (pending_max), so that it is searched for the next one that is due. */
+   What waits is a binary heap: no entry is due before the one at half its place.
+
+       heap_   [ 12 | 15 | 13 | 20 | 16 ]      due;  children of place n: 2n + 1 and 2n + 2    */
+static uint64_t dx_watch_p_due_at(const dx_watch *w, uint32_t place)
+{
+    return w->cells_[w->heap_[place]].u.wait.due;
+}
+
+static void dx_watch_p_swap(dx_watch *w, uint32_t a, uint32_t b)
+{
+    const uint32_t i = w->heap_[a];
+    w->heap_[a] = w->heap_[b];
+    w->heap_[b] = i;
+    w->cells_[w->heap_[a]].u.wait.place = a;
+    w->cells_[i].u.wait.place = b;
+}
+
+/* The entry at this place has another time: up or down with it. */
+static void dx_watch_p_sift(dx_watch *w, uint32_t place)
+{
+    DX_WATCH_ASSERT(place < w->stats_.pending);
+    while (place && dx_watch_p_due_at(w, place) < dx_watch_p_due_at(w, (place - 1) / 2)) {
+        dx_watch_p_swap(w, place, (place - 1) / 2);
+        place = (place - 1) / 2;
+    }
+    for (;;) {
+        uint32_t child = 2 * place + 1;
+        if (child >= w->stats_.pending) return;
+        if (child + 1 < w->stats_.pending &&
+            dx_watch_p_due_at(w, child + 1) < dx_watch_p_due_at(w, child))
+            child++;
+        if (dx_watch_p_due_at(w, place) <= dx_watch_p_due_at(w, child)) return;
+        dx_watch_p_swap(w, place, child);
+        place = child;
+    }
+}
+
 static void dx_watch_p_wait_end(dx_watch *w, uint32_t i)
 {
-    dx_watch_cell *const c = &w->cells_[i];
-    if (c->u.wait.prev) w->cells_[c->u.wait.prev].u.wait.next = c->u.wait.next;
-    else w->waiting_ = c->u.wait.next;
-    if (c->u.wait.next) w->cells_[c->u.wait.next].u.wait.prev = c->u.wait.prev;
-    DX_WATCH_ASSERT(w->stats_.pending > 0);
-    w->stats_.pending--;
+    const uint32_t place = w->cells_[i].u.wait.place;
+    uint32_t last;
+    DX_WATCH_ASSERT(w->stats_.pending > 0 && w->heap_[place] == i);
+    last = w->stats_.pending - 1;
+    if (place != last) dx_watch_p_swap(w, place, last);
+    w->stats_.pending = last;
+    if (place != last) dx_watch_p_sift(w, place);
     dx_watch_p_unlink(w, i);
     dx_watch_p_cells_give(w, i);
 }
 
-static void dx_watch_p_lose(dx_watch *w)
+/* Name everything, in place of all that waits. */
+static void dx_watch_p_name_all(dx_watch *w)
 {
-    if (!w->lost_) w->stats_.overflows++;
-    w->lost_ = true;
+    while (w->stats_.pending) dx_watch_p_wait_end(w, w->heap_[w->stats_.pending - 1]);
+    w->all_ = true;
 }
 
-/* Name this path when it is quiet. */
-static void dx_watch_p_touch(dx_watch *w, uint32_t parent, const char *name, size_t size, int kind)
+/* Name this path when it was quiet for so long. */
+static void dx_watch_p_touch(dx_watch *w, uint32_t parent, const char *name, size_t size, int kind,
+                             uint64_t quiet_ns)
 {
     const uint64_t now = dx_reactor_now_ns(w->desc_.reactor);
     uint32_t i;
     dx_watch_cell *c;
-    if (w->lost_) return; /* everything will be named */
+    if (w->all_) return; /* everything will be named */
     i = dx_watch_p_find(w, parent, name, size, true);
     if (!i) {
         if (w->stats_.pending < w->desc_.pending_max)
             i = dx_watch_p_add(w, parent, name, size, kind);
         if (!i) {
-            dx_watch_p_lose(w);
+            w->stats_.overflows++;
+            dx_watch_p_name_all(w);
             return;
         }
-        w->stats_.pending++;
         c = &w->cells_[i];
         c->u.wait.first = now;
-        c->u.wait.next = w->waiting_;
-        c->u.wait.prev = 0;
-        if (w->waiting_) w->cells_[w->waiting_].u.wait.prev = i;
-        w->waiting_ = i;
+        c->u.wait.place = w->stats_.pending;
+        w->heap_[w->stats_.pending++] = i;
     }
     c = &w->cells_[i];
     if (kind == DX_WATCH_P_ALL_BELOW) c->kind = (uint8_t)kind;
-    c->u.wait.due = now + w->desc_.debounce_ns;
+    c->u.wait.due = now + quiet_ns;
     if (c->u.wait.due > c->u.wait.first + w->desc_.hold_ns)
         c->u.wait.due = c->u.wait.first + w->desc_.hold_ns;
+    dx_watch_p_sift(w, c->u.wait.place);
 }
 
 /* >>directories --------------------------------------------------------
    One watch for each directory. The tree follows what the kernel tells in its order; a directory
-   that was renamed is forgotten where it was and found anew where it is. */
+   that was renamed is forgotten where it was and found anew where it is. Those that are polled are
+   in a list, the one that was polled least recently first. */
+static void dx_watch_p_poll_end(dx_watch *w, uint32_t i)
+{
+    dx_watch_cell *const c = &w->cells_[i];
+    if (!(c->flags & DX_WATCH_P_POLLED)) return;
+    DX_WATCH_ASSERT(w->stats_.polled > 0);
+    if (c->u.dir.polled_prev)
+        w->cells_[c->u.dir.polled_prev].u.dir.polled_next = c->u.dir.polled_next;
+    else
+        w->polled_first_ = c->u.dir.polled_next;
+    if (c->u.dir.polled_next)
+        w->cells_[c->u.dir.polled_next].u.dir.polled_prev = c->u.dir.polled_prev;
+    else
+        w->polled_last_ = c->u.dir.polled_prev;
+    c->flags = (uint8_t)(c->flags & ~DX_WATCH_P_POLLED);
+    w->stats_.polled--;
+}
+
+static void dx_watch_p_poll_begin(dx_watch *w, uint32_t i)
+{
+    dx_watch_cell *const c = &w->cells_[i];
+    DX_WATCH_ASSERT(c->kind == DX_WATCH_P_DIRECTORY);
+    if (c->flags & DX_WATCH_P_POLLED) return;
+    if (!w->stats_.polled) /* nothing was polled: the next time may be long ago */
+        w->next_poll_ = dx_reactor_now_ns(w->desc_.reactor) + w->desc_.poll_ns;
+    c->flags = (uint8_t)(c->flags | DX_WATCH_P_POLLED);
+    c->u.dir.polled_next = 0;
+    c->u.dir.polled_prev = w->polled_last_;
+    if (w->polled_last_) w->cells_[w->polled_last_].u.dir.polled_next = i;
+    else w->polled_first_ = i;
+    w->polled_last_ = i;
+    w->stats_.polled++;
+}
+
 static void dx_watch_p_unwatch(dx_watch *w, uint32_t i, bool tell)
 {
     const int32_t watch = w->cells_[i].u.dir.watch;
@@ -437,12 +618,22 @@ static void dx_watch_p_unwatch(dx_watch *w, uint32_t i, bool tell)
     while (*chain != i) chain = &w->cells_[*chain].u.dir.watch_chain;
     *chain = w->cells_[i].u.dir.watch_chain;
     w->cells_[i].u.dir.watch = -1;
+    DX_WATCH_ASSERT(w->stats_.directories > 0);
     w->stats_.directories--;
 #if defined(__linux__)
-    if (tell) inotify_rm_watch(w->fd_, watch);
+    if (tell) DX_WATCH_SYS_REMOVE(w->fd_, watch); /* refused: the kernel has forgotten it itself */
 #else
     (void)tell;
 #endif
+}
+
+static void dx_watch_p_directory_end(dx_watch *w, uint32_t i)
+{
+    DX_WATCH_ASSERT(i != DX_WATCH_P_ROOT && !w->cells_[i].u.dir.child);
+    dx_watch_p_poll_end(w, i);
+    dx_watch_p_unwatch(w, i, true);
+    dx_watch_p_unlink(w, i);
+    dx_watch_p_cells_give(w, i);
 }
 
 /* Everything below a directory, deepest first; the directory stays. */
@@ -459,9 +650,7 @@ static void dx_watch_p_empty(dx_watch *w, uint32_t top)
             return;
         } else {
             const uint32_t parent = w->cells_[i].parent;
-            dx_watch_p_unwatch(w, i, true);
-            dx_watch_p_unlink(w, i);
-            dx_watch_p_cells_give(w, i);
+            dx_watch_p_directory_end(w, i);
             i = parent;
         }
     }
@@ -471,12 +660,83 @@ static void dx_watch_p_forget(dx_watch *w, uint32_t i)
 {
     DX_WATCH_ASSERT(w->cells_[i].kind == DX_WATCH_P_DIRECTORY && i != DX_WATCH_P_ROOT);
     dx_watch_p_empty(w, i);
-    dx_watch_p_unwatch(w, i, true);
-    dx_watch_p_unlink(w, i);
-    dx_watch_p_cells_give(w, i);
+    dx_watch_p_directory_end(w, i);
 }
 
 #if defined(__linux__)
+/* >>system -------------------------------------------------------------
+   Directories are opened a name at a time, so that paths may be of any length and a link that takes
+   the place of a directory meanwhile leads nowhere. A watch is asked for by /proc/self/fd/N: it is
+   on what was opened, whatever has the name now. */
+enum {
+    DX_WATCH_P_EVENTS = IN_CREATE | IN_DELETE | IN_MODIFY | IN_ATTRIB | IN_MOVED_FROM |
+                        IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR | IN_EXCL_UNLINK,
+    DX_WATCH_P_READS_MAX = 512 /* in a row; more than the kernel's queue holds by default */
+};
+
+/* An open directory of the program; -1 and errno. */
+static int dx_watch_p_open_directory(dx_watch *w, uint32_t i)
+{
+    uint32_t way[DX_WATCH_DEPTH_MAX];
+    uint32_t count = 0;
+    int fd;
+    for (; i != DX_WATCH_P_ROOT; i = w->cells_[i].parent) {
+        if (count == DX_WATCH_DEPTH_MAX) {
+            errno = ENAMETOOLONG;
+            return -1;
+        }
+        way[count++] = i;
+    }
+    fd = DX_WATCH_SYS_OPEN(DX_WATCH_P_HERE, w->root_, DX_WATCH_P_OPEN);
+    while (fd >= 0 && count) {
+        char name[256];
+        int below;
+        int error;
+        count--;
+        dx_watch_p_name_read(w, way[count], name);
+        name[w->cells_[way[count]].name_size] = 0;
+        below = DX_WATCH_SYS_OPEN(fd, name, DX_WATCH_P_OPEN);
+        error = errno;
+        DX_WATCH_SYS_CLOSE(fd);
+        errno = error;
+        fd = below;
+    }
+    return fd;
+}
+
+/* Others may change such a file system without a word to this kernel, or below it. When it does not
+   say what it is, too. */
+static bool dx_watch_p_is_remote(int fd)
+{
+    static const uint32_t kinds[] = {
+        0x00006969, /* NFS */     0x0000517b, /* SMB */     0xff534d42, /* CIFS */
+        0xfe534d42, /* SMB 2 */   0x65735546, /* FUSE */    0x01021997, /* 9P */
+        0x00c36400, /* Ceph */    0x5346414f, /* AFS */     0x6b414653, /* kAFS */
+        0x73757245, /* Coda */    0x794c7630, /* overlay */ 0x01161970, /* GFS 2 */
+        0x7461636f, /* OCFS 2 */  0x0bd00bd0, /* Lustre */  0x786f4256  /* shared by VirtualBox */
+    };
+    struct statfs st;
+    size_t k;
+    if (DX_WATCH_SYS_KIND(fd, &st)) return true;
+    for (k = 0; k < sizeof kinds / sizeof *kinds; k++)
+        if ((uint32_t)st.f_type == kinds[k]) return true;
+    return false;
+}
+
+static void dx_watch_p_proc_path(int fd, char text[40])
+{
+    char digits[12];
+    size_t count = 0;
+    size_t at = sizeof "/proc/self/fd/" - 1;
+    DX_WATCH_MEMCPY(text, "/proc/self/fd/", at);
+    do {
+        digits[count++] = (char)('0' + fd % 10);
+        fd /= 10;
+    } while (fd);
+    while (count) text[at++] = digits[--count];
+    text[at] = 0;
+}
+
 static uint32_t dx_watch_p_directory_of(dx_watch *w, int32_t watch)
 {
     uint32_t i = *dx_watch_p_watches_of(w, watch);
@@ -484,48 +744,40 @@ static uint32_t dx_watch_p_directory_of(dx_watch *w, int32_t watch)
     return i;
 }
 
-/* The path in the file system; NULL: too long. */
-static const char *dx_watch_p_full_path(dx_watch *w, uint32_t i, char text[DX_WATCH_PATH_SIZE_MAX])
+static bool dx_watch_p_is_above(const dx_watch *w, uint32_t above, uint32_t i)
 {
-    char own[DX_WATCH_PATH_SIZE_MAX];
-    const char *path = dx_watch_p_path(w, i, own);
-    const size_t root = strlen(w->desc_.path), size = path ? strlen(path) : 0;
-    if (!path || root + size + 2 > DX_WATCH_PATH_SIZE_MAX) return NULL;
-    DX_WATCH_MEMCPY(text, w->desc_.path, root);
-    text[root] = '/';
-    DX_WATCH_MEMCPY(text + root + 1, path, size + 1);
-    return text;
+    while (i && i != above) i = w->cells_[i].parent;
+    return i != 0;
 }
 
-/* Ask the kernel to tell about one directory. False: it is not there any more. */
-static bool dx_watch_p_watch(dx_watch *w, uint32_t i)
+/* Ask the kernel to tell about one directory. One inode has one watch, at one place: the last one
+   that asked. The other place was left by a rename of which the kernel tells later, or it is
+   mounted twice; polled, it finds out. */
+static bool dx_watch_p_watch(dx_watch *w, uint32_t i, int fd)
 {
-    char text[DX_WATCH_PATH_SIZE_MAX];
-    const char *const path = dx_watch_p_full_path(w, i, text);
-    const uint32_t mask = IN_CREATE | IN_DELETE | IN_MODIFY | IN_ATTRIB | IN_MOVED_FROM |
-                          IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR |
-                          IN_DONT_FOLLOW | IN_EXCL_UNLINK;
+    char path[40];
     int watch;
-    uint32_t other, *chain;
-    if (!path) {
-        w->stats_.refused++;
-        w->stats_.polls = true;
-        return true;
-    }
-    watch = inotify_add_watch(w->fd_, path, mask);
+    uint32_t other;
+    uint32_t *chain;
+    if (w->fd_ < 0) return false;
+    dx_watch_p_proc_path(fd, path);
+    watch = DX_WATCH_SYS_ADD(w->fd_, path, DX_WATCH_P_EVENTS);
     if (watch < 0) {
         w->errno_ = errno;
-        if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP) return false;
-        w->stats_.refused++; /* no watches left, or no permission */
-        w->stats_.polls = true;
-        return true;
+        w->stats_.refused++;
+        return false;
     }
     other = dx_watch_p_directory_of(w, watch);
     if (other == i) return true;
-    if (other == DX_WATCH_P_ROOT) return false; /* a loop of mounts */
-    if (other) { /* it was renamed, and the kernel has not told yet: it is here now */
+    if (other && dx_watch_p_is_above(w, other, i)) return false; /* mounted below itself */
+    if (other) {
         dx_watch_p_unwatch(w, other, false);
         dx_watch_p_empty(w, other);
+        dx_watch_p_poll_begin(w, other);
+    }
+    if (w->cells_[i].u.dir.watch >= 0) { /* another directory has its name now */
+        dx_watch_p_unwatch(w, i, true);
+        dx_watch_p_empty(w, i);
     }
     w->cells_[i].u.dir.watch = watch;
     chain = dx_watch_p_watches_of(w, watch);
@@ -535,46 +787,95 @@ static bool dx_watch_p_watch(dx_watch *w, uint32_t i)
     return true;
 }
 
-/* Add the directories in directory i as children without a watch. */
-static void dx_watch_p_list(dx_watch *w, uint32_t i)
+/* >>walk ---------------------------------------------------------------
+   First the watch, then the list: what is made in between is in one of both. */
+
+/* A name in a directory: a child without a watch if it may be a directory. False: no room. */
+static bool dx_watch_p_list_one(dx_watch *w, uint32_t i, int fd, const char *name, int type)
 {
-    char text[DX_WATCH_PATH_SIZE_MAX];
-    const char *const path = dx_watch_p_full_path(w, i, text);
-    DIR *const dir = path ? opendir(path) : NULL;
-    const struct dirent *e;
-    if (!dir) return; /* gone, which the kernel tells, or refused, which its watch was too */
-    while ((e = readdir(dir)) != NULL) {
-        const char *const name = e->d_name;
-        const size_t size = strlen(name);
-        struct stat st;
-        uint32_t child;
-        if (name[0] == '.' && (!name[1] || (name[1] == '.' && !name[2]))) continue;
-        if (fstatat(dirfd(dir), name, &st, AT_SYMLINK_NOFOLLOW) || !S_ISDIR(st.st_mode)) continue;
-        if (dx_watch_p_find(w, i, name, size, false)) continue;
-        child = dx_watch_p_add(w, i, name, size, DX_WATCH_P_DIRECTORY);
-        if (!child) {
-            w->stats_.polls = true; /* of what is in there nobody will tell */
-            dx_watch_p_lose(w);
-            break;
-        }
-        w->cells_[child].u.dir.watch = -1;
+    enum { UNKNOWN = 0, DIRECTORY = 4 }; /* DT_UNKNOWN, DT_DIR */
+    const size_t size = strlen(name);
+    uint32_t child;
+    if (name[0] == '.' && (!name[1] || (name[1] == '.' && !name[2]))) return true;
+    if (type != DIRECTORY && type != UNKNOWN) return true;
+    if (size > 255) return false;
+    if (type == UNKNOWN) { /* some file systems do not say */
+        const int below = DX_WATCH_SYS_OPEN(fd, name, DX_WATCH_P_OPEN);
+        if (below < 0 && errno != EACCES) return errno == ENOTDIR || errno == ENOENT ||
+                                                 errno == ELOOP || errno == ENXIO;
+        if (below >= 0) DX_WATCH_SYS_CLOSE(below);
     }
-    closedir(dir);
+    if (dx_watch_p_find(w, i, name, size, false)) return true;
+    child = dx_watch_p_add(w, i, name, size, DX_WATCH_P_DIRECTORY);
+    if (!child) return false;
+    w->cells_[child].u.dir.watch = -1;
+    return true;
 }
 
-/* Watch a directory and all below it. The tree itself says where the walk is: first down to a
-   child, then to the next sibling, then up. */
+/* Add the directories in directory i as children without a watch. False: not all of them. */
+static bool dx_watch_p_list(dx_watch *w, uint32_t i, int fd)
+{
+    enum { SIZE_AT = 16, TYPE_AT = 18, NAME_AT = 19 }; /* of struct linux_dirent64 */
+    uint64_t buffer[1024];
+    bool whole = true;
+    for (;;) {
+        const char *const bytes = (const char *)buffer;
+        const long size = (long)DX_WATCH_SYS_LIST(fd, buffer, sizeof buffer);
+        long at = 0;
+        if (size < 0) w->errno_ = errno;
+        if (size <= 0) return whole && size == 0;
+        while (at < size) {
+            uint16_t step;
+            DX_WATCH_MEMCPY(&step, bytes + at + SIZE_AT, sizeof step);
+            if (!dx_watch_p_list_one(w, i, fd, bytes + at + NAME_AT, bytes[at + TYPE_AT]))
+                whole = false;
+            at += step;
+        }
+    }
+}
+
+/* Watch and list one directory, or poll it. False: it is not there any more. */
+static bool dx_watch_p_take_in(dx_watch *w, uint32_t i)
+{
+    dx_watch_cell *const c = &w->cells_[i];
+    const int fd = dx_watch_p_open_directory(w, i);
+    bool is_below; /* of a directory that is polled for the same reason */
+    bool whole;
+    if (fd < 0) {
+        w->errno_ = errno;
+        if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP) return false;
+        w->stats_.refused++;
+        dx_watch_p_poll_begin(w, i);
+        return true;
+    }
+    c->flags = (uint8_t)(c->flags & ~DX_WATCH_P_REMOTE);
+    if (dx_watch_p_is_remote(fd)) c->flags = (uint8_t)(c->flags | DX_WATCH_P_REMOTE);
+    is_below = i != DX_WATCH_P_ROOT && (w->cells_[c->parent].flags & DX_WATCH_P_REMOTE);
+    whole = dx_watch_p_watch(w, i, fd) && dx_watch_p_list(w, i, fd);
+    DX_WATCH_SYS_CLOSE(fd);
+    if (whole && (is_below || !(c->flags & DX_WATCH_P_REMOTE))) dx_watch_p_poll_end(w, i);
+    else dx_watch_p_poll_begin(w, i);
+    return true;
+}
+
+/* Take in a directory and all below it that is not watched yet. The tree itself says where the walk
+   is: first down to a child, then to the next sibling, then up. */
 static void dx_watch_p_enter(dx_watch *w, uint32_t top)
 {
-    uint32_t i = top, next;
+    uint32_t i = top;
     bool down = true;
-    if (!dx_watch_p_watch(w, top)) {
-        if (top != DX_WATCH_P_ROOT) dx_watch_p_forget(w, top);
+    if (!dx_watch_p_take_in(w, top)) {
+        if (top != DX_WATCH_P_ROOT) {
+            dx_watch_p_forget(w, top);
+            return;
+        }
+        dx_watch_p_poll_begin(w, top);
+        w->gone_ = !w->told_;
         return;
     }
-    dx_watch_p_list(w, top);
+    if (top == DX_WATCH_P_ROOT) w->told_ = false;
     for (;;) {
-        next = down ? w->cells_[i].u.dir.child : (i == top ? 0 : w->cells_[i].next);
+        uint32_t next = down ? w->cells_[i].u.dir.child : (i == top ? 0 : w->cells_[i].next);
         while (next && w->cells_[next].kind != DX_WATCH_P_DIRECTORY) next = w->cells_[next].next;
         if (!next) {
             if (i == top) return;
@@ -585,7 +886,8 @@ static void dx_watch_p_enter(dx_watch *w, uint32_t top)
         }
         i = next;
         down = true;
-        if (w->cells_[i].u.dir.watch < 0 && dx_watch_p_watch(w, i)) dx_watch_p_list(w, i);
+        if (w->cells_[i].u.dir.watch < 0 && !(w->cells_[i].flags & DX_WATCH_P_POLLED))
+            dx_watch_p_take_in(w, i); /* gone: the kernel tells, or it has the name once more */
     }
 }
 
@@ -596,55 +898,73 @@ static void dx_watch_p_directory_event(dx_watch *w, uint32_t parent, const char 
 {
     uint32_t i = dx_watch_p_find(w, parent, name, size, false);
     if (mask & IN_ATTRIB) {
-        dx_watch_p_touch(w, parent, name, size, DX_WATCH_P_WAITING);
+        dx_watch_p_touch(w, parent, name, size, DX_WATCH_P_WAITING, w->desc_.debounce_ns);
         return;
     }
     if (i) dx_watch_p_forget(w, i);
-    dx_watch_p_touch(w, parent, name, size, DX_WATCH_P_ALL_BELOW);
+    dx_watch_p_touch(w, parent, name, size, DX_WATCH_P_ALL_BELOW, w->desc_.debounce_ns);
     if (!(mask & (IN_CREATE | IN_MOVED_TO))) return;
     i = dx_watch_p_add(w, parent, name, size, DX_WATCH_P_DIRECTORY);
-    if (!i) {
-        w->stats_.polls = true;
-        dx_watch_p_lose(w);
+    if (!i) { /* listed again when it is polled, perhaps there is room then */
+        w->stats_.overflows++;
+        dx_watch_p_poll_begin(w, parent);
         return;
     }
     w->cells_[i].u.dir.watch = -1;
     dx_watch_p_enter(w, i);
 }
 
-static void dx_watch_p_event(dx_watch *w, const struct inotify_event *e)
+/* The directory of a watch has left its place, or its file system was unmounted. What is at its
+   place now is found out when it is polled. */
+static void dx_watch_p_watch_lost(dx_watch *w, uint32_t i, uint32_t mask)
 {
-    const uint32_t i = dx_watch_p_directory_of(w, e->wd);
-    w->stats_.changes++;
-    if (e->mask & IN_Q_OVERFLOW) {
-        dx_watch_p_lose(w);
-    } else if (!i) {
-        return; /* of a directory that was forgotten */
-    } else if (e->mask & IN_IGNORED) {
+    if (mask & IN_IGNORED) {
         dx_watch_p_unwatch(w, i, false);
-    } else if (e->mask & (IN_DELETE_SELF | IN_MOVE_SELF)) {
-        if (i == DX_WATCH_P_ROOT) w->desc_.fn(w->desc_.user, w, DX_WATCH_GONE, "");
-    } else if (e->len && (e->mask & IN_ISDIR)) {
-        dx_watch_p_directory_event(w, i, e->name, strlen(e->name), e->mask);
-    } else if (e->len) {
-        const uint32_t was = dx_watch_p_find(w, i, e->name, strlen(e->name), false);
-        if (was && (e->mask & (IN_CREATE | IN_MOVED_TO))) dx_watch_p_forget(w, was);
-        dx_watch_p_touch(w, i, e->name, strlen(e->name), DX_WATCH_P_WAITING);
+        dx_watch_p_poll_begin(w, i);
+    } else if (i == DX_WATCH_P_ROOT) { /* of others the directory above tells */
+        dx_watch_p_empty(w, i);
+        dx_watch_p_unwatch(w, i, true);
+        dx_watch_p_poll_begin(w, i);
+        w->gone_ = !w->told_;
     }
 }
 
+static void dx_watch_p_event(dx_watch *w, const struct inotify_event *e)
+{
+    const uint32_t i = dx_watch_p_directory_of(w, e->wd);
+    const size_t size = e->len ? strlen(e->name) : 0;
+    w->stats_.changes++;
+    if (e->mask & IN_Q_OVERFLOW) {
+        w->stats_.overflows++;
+        w->rebuild_ = true;
+    } else if (!i || size > 255) {
+        return; /* of a directory that was forgotten */
+    } else if (e->mask & (IN_IGNORED | IN_DELETE_SELF | IN_MOVE_SELF)) {
+        dx_watch_p_watch_lost(w, i, e->mask);
+    } else if (size && (e->mask & IN_ISDIR)) {
+        dx_watch_p_directory_event(w, i, e->name, size, e->mask);
+    } else if (size) {
+        const uint32_t was = dx_watch_p_find(w, i, e->name, size, false);
+        if (was && (e->mask & (IN_CREATE | IN_MOVED_TO))) dx_watch_p_forget(w, was);
+        dx_watch_p_touch(w, i, e->name, size, DX_WATCH_P_WAITING, w->desc_.debounce_ns);
+    }
+}
+
+/* What the kernel has told so far. */
 static void dx_watch_p_drain(dx_watch *w)
 {
     union {
         struct inotify_event first; /* for its alignment */
         char bytes[16384];
     } buffer;
-    while (w->open_) {
-        const ssize_t size = read(w->fd_, buffer.bytes, sizeof buffer.bytes);
+    unsigned reads;
+    for (reads = 0; w->fd_ >= 0 && reads < DX_WATCH_P_READS_MAX; reads++) {
+        const ssize_t size = DX_WATCH_SYS_READ(w->fd_, buffer.bytes, sizeof buffer.bytes);
         ssize_t at = 0;
         if (size < 0 && errno == EINTR) continue;
+        if (size < 0 && errno != EAGAIN) w->errno_ = errno;
         if (size <= 0) return;
-        while (at < size && w->open_) {
+        while (at < size) {
             const struct inotify_event *const e =
                 (const struct inotify_event *)(const void *)(buffer.bytes + at);
             at += (ssize_t)(sizeof *e + e->len);
@@ -652,86 +972,190 @@ static void dx_watch_p_drain(dx_watch *w)
         }
     }
 }
+
+/* The path of the directory from "/" on, while the program is where desc.path is meant. */
+static int dx_watch_p_find_root(dx_watch *w)
+{
+    char link[40];
+    const size_t size = strlen(w->desc_.path);
+    const int fd = DX_WATCH_SYS_OPEN(DX_WATCH_P_HERE, w->desc_.path,
+                                     DX_WATCH_P_OPEN & ~DX_WATCH_P_NOFOLLOW);
+    long found;
+    if (fd < 0) {
+        w->errno_ = errno;
+        return DX_WATCH_ESYS;
+    }
+    dx_watch_p_proc_path(fd, link);
+    found = syscall(SYS_readlinkat, (long)DX_WATCH_P_HERE, link, w->root_,
+                    (long)DX_WATCH_PATH_SIZE_MAX - 1);
+    if (found < 0) w->errno_ = errno;
+    DX_WATCH_SYS_CLOSE(fd);
+    if (found > 0) {
+        w->root_[found] = 0;
+        return DX_WATCH_OK;
+    }
+    if (w->desc_.path[0] != '/' || size >= DX_WATCH_PATH_SIZE_MAX) return DX_WATCH_ESYS;
+    DX_WATCH_MEMCPY(w->root_, w->desc_.path, size + 1);
+    return DX_WATCH_OK;
+}
+
+static int dx_watch_p_begin(dx_watch *w)
+{
+    const int error = dx_watch_p_find_root(w);
+    if (error) return error;
+    if (!w->desc_.poll) {
+        w->fd_ = DX_WATCH_SYS_INIT(IN_NONBLOCK | IN_CLOEXEC);
+        if (w->fd_ < 0) w->errno_ = errno; /* too many are in use: everything is polled */
+    }
+    dx_watch_p_enter(w, DX_WATCH_P_ROOT);
+    return DX_WATCH_OK;
+}
+
+static void dx_watch_p_close_queue(dx_watch *w) { DX_WATCH_SYS_CLOSE(w->fd_); }
 #else
 static void dx_watch_p_drain(dx_watch *w) { (void)w; }
-static void dx_watch_p_enter(dx_watch *w, uint32_t top)
+static void dx_watch_p_enter(dx_watch *w, uint32_t top) { dx_watch_p_poll_begin(w, top); }
+static void dx_watch_p_close_queue(dx_watch *w) { (void)w; }
+static int dx_watch_p_begin(dx_watch *w)
 {
-    (void)top;
-    w->stats_.polls = true;
+    dx_watch_p_enter(w, DX_WATCH_P_ROOT);
+    return DX_WATCH_OK;
 }
 #endif
 
-/* >>delivery ----------------------------------------------------------- */
-/* Forget all and begin again, after something was lost. */
-static void dx_watch_p_restart(dx_watch *w)
+/* >>delivery -----------------------------------------------------------
+   desc.fn is called from one loop only, and with nothing else under way: it may close the watch,
+   and what it asks to be flushed the loop does when it has returned.
+
+       system's queue --drain--> cells, heap_ --name--> desc.fn
+                                   ^
+       polled_first_ --every poll_ns                                        */
+static void dx_watch_p_call(dx_watch *w, dx_watch_kind kind, const char *path)
 {
-    dx_watch_p_empty(w, DX_WATCH_P_ROOT);
-    w->lost_ = false;
-    if (w->fd_ >= 0) dx_watch_p_enter(w, DX_WATCH_P_ROOT);
-    w->lost_ = false; /* what did not fit now is polled */
     w->stats_.events++;
-    w->desc_.fn(w->desc_.user, w, DX_WATCH_SCAN, "");
+    w->desc_.fn(w->desc_.user, w, kind, path);
 }
 
-/* Name what is due at that time. The function may add and remove what waits, so that each search
-   begins anew. */
-static void dx_watch_p_deliver(dx_watch *w, uint64_t now)
+/* Forget all and begin again, after the system's queue was full. */
+static void dx_watch_p_rebuild(dx_watch *w)
 {
-    uint32_t i = 0;
-    if (w->lost_) dx_watch_p_restart(w);
-    for (i = w->waiting_; w->open_ && i; i = w->waiting_) {
-        char text[DX_WATCH_PATH_SIZE_MAX];
-        const char *path;
-        dx_watch_kind kind;
-        while (i && w->cells_[i].u.wait.due > now) i = w->cells_[i].u.wait.next;
-        if (!i) return;
+    w->rebuild_ = false;
+    dx_watch_p_name_all(w);
+    dx_watch_p_empty(w, DX_WATCH_P_ROOT);
+    dx_watch_p_enter(w, DX_WATCH_P_ROOT);
+}
+
+/* Name the path that is due next: what is too long, by the directory above that is not. */
+static void dx_watch_p_call_next(dx_watch *w)
+{
+    char text[DX_WATCH_PATH_SIZE_MAX];
+    const uint32_t first = w->heap_[0];
+    dx_watch_kind kind =
+        w->cells_[first].kind == DX_WATCH_P_ALL_BELOW ? DX_WATCH_SCAN : DX_WATCH_LOOK;
+    uint32_t i = first;
+    const char *path = dx_watch_p_path(w, i, text);
+    while (!path) {
+        kind = DX_WATCH_SCAN;
+        i = w->cells_[i].parent;
         path = dx_watch_p_path(w, i, text);
-        kind = w->cells_[i].kind == DX_WATCH_P_ALL_BELOW ? DX_WATCH_SCAN : DX_WATCH_LOOK;
-        dx_watch_p_wait_end(w, i);
-        w->stats_.events++;
-        w->desc_.fn(w->desc_.user, w, path ? kind : DX_WATCH_SCAN, path ? path : "");
+    }
+    dx_watch_p_wait_end(w, first);
+    dx_watch_p_call(w, kind, path);
+}
+
+/* Name what is due at that time. */
+static void dx_watch_p_name(dx_watch *w, uint64_t now)
+{
+    DX_WATCH_ASSERT(!w->naming_);
+    w->naming_ = true;
+    while (w->open_) {
+        if (w->flush_) {
+            w->flush_ = false;
+            now = UINT64_MAX;
+            dx_watch_p_drain(w);
+        }
+        if (w->rebuild_) dx_watch_p_rebuild(w);
+        if (w->gone_) {
+            w->gone_ = false;
+            w->told_ = true;
+            dx_watch_p_call(w, DX_WATCH_GONE, "");
+        } else if (w->all_) {
+            w->all_ = false;
+            dx_watch_p_call(w, DX_WATCH_SCAN, "");
+        } else if (w->stats_.pending && dx_watch_p_due_at(w, 0) <= now) {
+            dx_watch_p_call_next(w);
+        } else {
+            break;
+        }
+    }
+    w->naming_ = false;
+}
+
+/* What is polled is due now; and perhaps it can be watched again. */
+static void dx_watch_p_poll_all(dx_watch *w)
+{
+    uint32_t left = w->stats_.polled; /* those that come meanwhile are for the next time */
+    while (left && w->polled_first_) {
+        const uint32_t i = w->polled_first_;
+        char name[256];
+        left--;
+        if (i == DX_WATCH_P_ROOT) {
+            dx_watch_p_name_all(w);
+        } else {
+            dx_watch_p_name_read(w, i, name);
+            dx_watch_p_touch(w, w->cells_[i].parent, name, w->cells_[i].name_size,
+                             DX_WATCH_P_ALL_BELOW, 0);
+        }
+        dx_watch_p_poll_end(w, i);
+        dx_watch_p_enter(w, i);
     }
 }
 
 /* Set the timer to what is due next. */
 static void dx_watch_p_plan(dx_watch *w)
 {
-    uint64_t due = w->stats_.polls ? w->next_poll_ : UINT64_MAX;
-    uint32_t i;
+    uint64_t due = UINT64_MAX / 2;
     if (!w->open_) return;
-    if (w->lost_) due = 0;
-    for (i = w->waiting_; i; i = w->cells_[i].u.wait.next)
-        if (w->cells_[i].u.wait.due < due) due = w->cells_[i].u.wait.due;
-    if (due == UINT64_MAX) return;
-    if (dx_reactor_op_pending(&w->timer_)) dx_reactor_timer_move(w->desc_.reactor, &w->timer_, due);
-    else dx_reactor_timer_at(w->desc_.reactor, &w->timer_, due);
+    if (w->stats_.polled) due = w->next_poll_;
+    if (w->stats_.pending && dx_watch_p_due_at(w, 0) < due) due = dx_watch_p_due_at(w, 0);
+    if (w->rebuild_ || w->all_ || w->gone_) due = 0;
+    dx_reactor_timer_move(w->desc_.reactor, &w->timer_, due);
 }
 
 static void dx_watch_p_due(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
 {
     dx_watch *const w = (dx_watch *)dx_reactor_op_user(op);
     const uint64_t now = dx_reactor_now_ns(r);
-    (void)result;
     (void)flags;
-    if (!w->open_) return;
+    if (!w->open_ || result < 0) return;
+    /* First of all: later somebody else may have the place among the reactor's operations. */
+    if (dx_reactor_timer_at(r, op, UINT64_MAX / 2)) return;
     dx_watch_p_drain(w);
-    if (w->open_ && w->stats_.polls && now >= w->next_poll_) {
+    if (w->stats_.polled && now >= w->next_poll_) {
+        dx_watch_p_poll_all(w);
         w->next_poll_ = now + w->desc_.poll_ns;
-        w->stats_.events++;
-        w->desc_.fn(w->desc_.user, w, DX_WATCH_SCAN, "");
     }
-    if (w->open_) dx_watch_p_deliver(w, now);
+    if (!w->naming_) dx_watch_p_name(w, now);
     dx_watch_p_plan(w);
+}
+
+/* The queue's descriptor, after the poll on it has ended. */
+static void dx_watch_p_release(dx_watch *w)
+{
+    if (w->fd_ < 0 || dx_reactor_op_pending(&w->readable_)) return;
+    dx_reactor_forget(w->desc_.reactor, w->fd_);
+    dx_watch_p_close_queue(w);
+    w->fd_ = -1;
 }
 
 static void dx_watch_p_readable(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
 {
     dx_watch *const w = (dx_watch *)dx_reactor_op_user(op);
     (void)flags;
+    if (!w->open_) dx_watch_p_release(w);
     if (!w->open_ || result < 0) return;
     dx_watch_p_drain(w);
-    if (!w->open_) return;
-    dx_reactor_poll(r, op, w->fd_, DX_REACTOR_READABLE);
+    dx_reactor_poll(r, op, w->fd_, DX_REACTOR_READABLE); /* there is room: its own of before */
     dx_watch_p_plan(w);
 }
 
@@ -747,21 +1171,27 @@ DX_WATCH_API const char *dx_watch_error_name(int error)
     }
 }
 
-/* Divide the memory: a table of names and one of watches, then cells. */
+/* Divide the memory: path of the root, tables of names and of watches, heap, cells. */
 static void dx_watch_p_divide(dx_watch *w)
 {
-    size_t size = w->desc_.memory_size;
+    const size_t cell = sizeof(dx_watch_cell);
+    size_t size = w->desc_.memory_size - DX_WATCH_PATH_SIZE_MAX;
     uint32_t slots = 64;
-    if (size > (size_t)64 * UINT32_MAX) size = (size_t)64 * UINT32_MAX;
+    if (size / cell >= UINT32_MAX / 2) size = UINT32_MAX / 2 * cell;
     while ((size_t)slots * 2 * 80 <= size) slots *= 2;
+    if (w->desc_.pending_max > size / 64) w->desc_.pending_max = (uint32_t)(size / 64);
     w->mask_ = slots - 1;
-    w->names_ = (uint32_t *)w->desc_.memory;
+    w->root_ = (char *)w->desc_.memory;
+    w->names_ = (uint32_t *)(void *)(w->root_ + DX_WATCH_PATH_SIZE_MAX);
     w->watches_ = w->names_ + slots;
-    w->cells_ = (dx_watch_cell *)(void *)(w->watches_ + slots);
-    w->cell_count_ = (uint32_t)((size - (size_t)slots * 8) / sizeof(dx_watch_cell));
+    w->heap_ = w->watches_ + slots;
+    size -= (size_t)slots * 8 + ((size_t)w->desc_.pending_max + 1) / 2 * 8;
+    w->cells_ = (dx_watch_cell *)(void *)(w->heap_ + ((size_t)w->desc_.pending_max + 1) / 2 * 2);
+    w->cell_count_ = (uint32_t)(size / cell);
+    DX_WATCH_ASSERT(w->cell_count_ > DX_WATCH_P_ROOT + 1);
     DX_WATCH_MEMSET(w->names_, 0, (size_t)slots * 8);
     w->fresh_ = DX_WATCH_P_ROOT + 1;
-    DX_WATCH_MEMSET(&w->cells_[DX_WATCH_P_ROOT], 0, sizeof(dx_watch_cell));
+    DX_WATCH_MEMSET(&w->cells_[DX_WATCH_P_ROOT], 0, cell);
     w->cells_[DX_WATCH_P_ROOT].kind = DX_WATCH_P_DIRECTORY;
     w->cells_[DX_WATCH_P_ROOT].u.dir.watch = -1;
 }
@@ -774,54 +1204,63 @@ static void dx_watch_p_defaults(dx_watch_desc *d)
     if (!d->pending_max) d->pending_max = 4096;
 }
 
+/* The operations of the reactor, with its reason as one of ours. */
+static int dx_watch_p_start(dx_watch *w)
+{
+    dx_reactor *const r = w->desc_.reactor;
+    int error = dx_reactor_timer_at(r, &w->timer_, UINT64_MAX / 2);
+    if (!error && w->fd_ >= 0)
+        error = dx_reactor_poll(r, &w->readable_, w->fd_, DX_REACTOR_READABLE);
+    if (error == DX_REACTOR_EAGAIN) return DX_WATCH_EAGAIN;
+    if (error == DX_REACTOR_ECANCELED) return DX_WATCH_ECANCELED;
+    return error ? DX_WATCH_ESYS : DX_WATCH_OK;
+}
+
 DX_WATCH_API int dx_watch_open(dx_watch *w, const dx_watch_desc *desc)
 {
+    int error;
     if (!w || !desc || !desc->reactor || !desc->path || !desc->fn) return DX_WATCH_EINVAL;
     if (!desc->memory || desc->memory_size < DX_WATCH_MEMORY_MIN) return DX_WATCH_ENOMEM;
     if ((uintptr_t)desc->memory % 8) return DX_WATCH_EINVAL;
     DX_WATCH_MEMSET(w, 0, sizeof *w);
     w->desc_ = *desc;
+    w->fd_ = -1;
     dx_watch_p_defaults(&w->desc_);
     dx_watch_p_divide(w);
-    w->fd_ = -1;
     dx_reactor_op_init(&w->readable_, dx_watch_p_readable, w);
     dx_reactor_op_init(&w->timer_, dx_watch_p_due, w);
-    w->stats_.polls = desc->poll;
-    w->next_poll_ = dx_reactor_now_ns(desc->reactor) + w->desc_.poll_ns;
-#if defined(__linux__)
-    if (!desc->poll) {
-        w->fd_ = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-        if (w->fd_ < 0) w->stats_.polls = true; /* too many in use: polled */
-    }
-#endif
+    error = dx_watch_p_begin(w);
     w->open_ = true;
-    if (w->fd_ >= 0) dx_watch_p_enter(w, DX_WATCH_P_ROOT);
-    if (w->fd_ >= 0 &&
-        dx_reactor_poll(desc->reactor, &w->readable_, w->fd_, DX_REACTOR_READABLE)) {
-        dx_watch_close(w);
-        return DX_WATCH_ESYS;
-    }
-    dx_watch_p_plan(w);
-    return DX_WATCH_OK;
+    if (!error) error = dx_watch_p_start(w);
+    if (error) dx_watch_close(w);
+    else dx_watch_p_plan(w);
+    return error;
 }
 
 DX_WATCH_API void dx_watch_close(dx_watch *w)
 {
-    if (!w->open_) return;
+    if (!w->open_) {
+        dx_watch_p_release(w);
+        return;
+    }
     w->open_ = false;
     if (dx_reactor_op_pending(&w->timer_)) dx_reactor_cancel(w->desc_.reactor, &w->timer_);
     if (dx_reactor_op_pending(&w->readable_)) dx_reactor_cancel(w->desc_.reactor, &w->readable_);
-#if defined(__linux__)
-    if (w->fd_ >= 0) close(w->fd_);
-#endif
-    w->fd_ = -1;
+    dx_watch_p_release(w);
+}
+
+DX_WATCH_API bool dx_watch_is_closed(const dx_watch *w)
+{
+    return !w->open_ && !w->naming_ && w->fd_ < 0 && !dx_reactor_op_pending(&w->timer_);
 }
 
 DX_WATCH_API void dx_watch_flush(dx_watch *w)
 {
     if (!w->open_) return;
-    dx_watch_p_drain(w);
-    if (w->open_) dx_watch_p_deliver(w, UINT64_MAX);
+    w->flush_ = true;
+    if (w->naming_) return; /* from inside desc.fn: the loop that called it goes on */
+    dx_watch_p_name(w, UINT64_MAX);
+    dx_watch_p_plan(w);
 }
 
 DX_WATCH_API void dx_watch_get_stats(const dx_watch *w, dx_watch_stats *stats)
