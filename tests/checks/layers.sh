@@ -28,7 +28,8 @@ dx_ring freestanding
 dx_sha256 freestanding -DDX_SHA256_PORTABLE
 dx_token freestanding
 dx_tree freestanding
-dx_versions freestanding"
+dx_versions freestanding
+dx_watch hosted"
 # Not products yet.
 pending=""
 # LAYERS="dx_nor dx_tree": only these.

@@ -2,12 +2,132 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
+#include "../dx_test.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/inotify.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+/* A kernel that answers as badly as it may: what it is asked goes to the real one, but for faults. */
+static struct {
+    dx_choices *choices;      /* NULL: no faults by chance */
+    bool        no_watches;   /* ENOSPC */
+    bool        remote;       /* every file system is NFS */
+    bool        ignored_late; /* of the last watch that was given back */
+    int         same_watch;   /* what the next one is; 0: its own */
+    int         last_watch;
+    int         removed_watch;
+    int         queue;        /* the descriptor of the queue; closed: -1 */
+} kernel;
+
+static bool at_times(unsigned of)
+{
+    return kernel.choices && dx_choose(kernel.choices, of - 1) == of - 1;
+}
+
+static int fails(int error)
+{
+    errno = error;
+    return -1;
+}
+
+static int kernel_open(int at, const char *name, int flags)
+{
+    if (at_times(24)) return fails(EMFILE);
+    if (at_times(24)) return fails(EACCES);
+    return (int)syscall(SYS_openat, (long)at, name, (long)flags);
+}
+
+static int kernel_close(int fd)
+{
+    if (fd == kernel.queue) kernel.queue = -1;
+    return close(fd);
+}
+
+static long kernel_fake(void *out, int watch, uint32_t mask, const char *name)
+{
+    struct inotify_event e;
+    memset(&e, 0, sizeof e);
+    e.wd = watch;
+    e.mask = mask;
+    e.len = *name ? 16 : 0;
+    memcpy(out, &e, sizeof e);
+    memset((char *)out + sizeof e, 0, e.len);
+    memcpy((char *)out + sizeof e, name, strlen(name));
+    return (long)(sizeof e + e.len);
+}
+
+static long kernel_read(int fd, void *out, size_t size)
+{
+    if (at_times(8)) return fails(EINTR);
+    if (at_times(16)) return kernel_fake(out, 1 << 30, IN_CREATE | IN_ISDIR, "ghost");
+    if (kernel.ignored_late && at_times(4)) {
+        kernel.ignored_late = false;
+        return kernel_fake(out, kernel.removed_watch, IN_IGNORED, "");
+    }
+    if (at_times(32)) { /* its queue was full */
+        while (read(fd, out, size) > 0) continue;
+        return kernel_fake(out, -1, IN_Q_OVERFLOW, "");
+    }
+    return read(fd, out, at_times(4) ? sizeof(struct inotify_event) + 256 : size);
+}
+
+static long kernel_list(int fd, void *out, size_t size)
+{
+    if (at_times(24)) return fails(EIO);
+    return syscall(SYS_getdents64, (long)fd, out, at_times(3) ? (size_t)300 : size);
+}
+
+static int kernel_kind(int fd, struct statfs *st)
+{
+    const int result = fstatfs(fd, st);
+    if (kernel.remote || at_times(24)) st->f_type = 0x6969;
+    else st->f_type = 0xef53; /* whatever it is that the test runs on */
+    return result;
+}
+
+static int kernel_init(int flags)
+{
+    kernel.queue = inotify_init1(flags);
+    return kernel.queue;
+}
+
+static int kernel_add(int fd, const char *path, uint32_t mask)
+{
+    const int same = kernel.same_watch;
+    if (kernel.no_watches || at_times(6)) return fails(ENOSPC);
+    kernel.same_watch = 0;
+    if (same) return same;
+    kernel.last_watch = inotify_add_watch(fd, path, mask);
+    return kernel.last_watch;
+}
+
+static int kernel_remove(int fd, int watch)
+{
+    kernel.removed_watch = watch;
+    kernel.ignored_late = true;
+    return inotify_rm_watch(fd, watch);
+}
+
+#define DX_WATCH_SYS_OPEN   kernel_open
+#define DX_WATCH_SYS_CLOSE  kernel_close
+#define DX_WATCH_SYS_READ   kernel_read
+#define DX_WATCH_SYS_LIST   kernel_list
+#define DX_WATCH_SYS_KIND   kernel_kind
+#define DX_WATCH_SYS_INIT   kernel_init
+#define DX_WATCH_SYS_ADD    kernel_add
+#define DX_WATCH_SYS_REMOVE kernel_remove
 #define DX_IMPLEMENTATION
 #include "../../layers/dx_watch.h"
 #define DX_TEST_MAIN
 #include "../dx_test.h"
 
+#include <dirent.h>
 #include <ftw.h>
+#include <sys/stat.h>
 #include <stdlib.h>
 
 /* What somebody knows who looks only at what is named: paths below the directory and what lstat
@@ -80,13 +200,24 @@ static void scan(known *k, const char *path)
     closedir(dir);
 }
 
-static unsigned named;
+static unsigned named, gone, everything;
+static bool closes, flushes; /* what the next call does */
+static char last_scan[DX_WATCH_PATH_SIZE_MAX];
 static void named_one(void *user, dx_watch *w, dx_watch_kind kind, const char *path)
 {
     (void)user;
-    (void)w;
     named++;
+    if (flushes) dx_watch_flush(w);
+    flushes = false;
+    if (closes) {
+        dx_watch_close(w);
+        DX_CHECK(!dx_watch_is_closed(w));
+    }
+    if (kind == DX_WATCH_GONE) gone++;
     if (kind == DX_WATCH_GONE) return;
+    if (kind == DX_WATCH_SCAN) snprintf(last_scan, sizeof last_scan, "%s", path);
+    if (!*path) everything++;
+    if (strlen(path) >= PATH_MAX_HERE) return;
     if (*path) set(&seen, path, look(path));
     if (kind != DX_WATCH_SCAN && (look(path) & 255) == 1) return;
     forget_below(&seen, path);
@@ -99,6 +230,7 @@ static dx_watch   watch;
 
 static void begin(const dx_watch_desc *wanted, size_t memory_size)
 {
+    char here[4096];
     dx_reactor_desc rd;
     dx_watch_desc d = *wanted;
     memset(&rd, 0, sizeof rd);
@@ -108,13 +240,18 @@ static void begin(const dx_watch_desc *wanted, size_t memory_size)
     snprintf(top, sizeof top, "/tmp/dx_watch.XXXXXX");
     DX_CHECK(mkdtemp(top) != NULL);
     memset(&seen, 0, sizeof seen);
-    named = 0;
+    memset(&kernel, 0, sizeof kernel);
+    named = gone = everything = 0;
+    closes = flushes = false;
     d.reactor = &reactor;
-    d.path = top;
+    d.path = top + sizeof "/tmp";
     d.memory = watch_memory;
     d.memory_size = memory_size;
     d.fn = named_one;
+    DX_CHECK(getcwd(here, sizeof here) != NULL);
+    DX_CHECK_EQ(chdir("/tmp"), 0); /* what desc.path is meant from, and only while it is opened */
     DX_CHECK_EQ(dx_watch_open(&watch, &d), 0);
+    DX_CHECK_EQ(chdir(here), 0);
 }
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
@@ -127,8 +264,10 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 
 static void end(void)
 {
+    kernel.choices = NULL;
     dx_watch_close(&watch);
     DX_CHECK_EQ(dx_reactor_close(&reactor), 0);
+    DX_CHECK(dx_watch_is_closed(&watch));
     nftw(top, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
@@ -233,7 +372,7 @@ DX_TEST(cl_4_what_is_polled_is_named_every_time)
     while (named < 3) dx_reactor_run_once(&reactor, 10000000);
     check_knows_all();
     dx_watch_get_stats(&watch, &stats);
-    DX_CHECK(stats.polls);
+    DX_CHECK(stats.polled);
     end();
 }
 
@@ -249,13 +388,22 @@ static void pick(dx_choices *c, char path[PATH_MAX_HERE])
     }
 }
 
-DX_PROPERTY(cl_4_dk_4_after_quiet_what_was_named_equals_a_scan, 150)
+static uint32_t polled_now(void)
 {
-    dx_watch_desc d;
-    const int steps = (int)dx_choose_range(c, 1, 120);
-    memset(&d, 0, sizeof d);
-    d.pending_max = dx_choose(c, 3) ? 0 : 2; /* now and then it overflows */
-    begin(&d, dx_choose(c, 3) ? sizeof watch_memory : DX_WATCH_MEMORY_MIN);
+    dx_watch_stats stats;
+    dx_watch_get_stats(&watch, &stats);
+    return stats.polled;
+}
+
+/* Until nothing is polled any more. */
+static void recover(void)
+{
+    for (int i = 0; i < 2000 && polled_now(); i++) dx_reactor_run_once(&reactor, 1000000);
+    DX_CHECK_EQ(polled_now(), 0);
+}
+
+static void random_steps(dx_choices *c, int steps)
+{
     for (int i = 0; i < steps; i++) {
         char a[PATH_MAX_HERE], b[PATH_MAX_HERE];
         pick(c, a);
@@ -270,9 +418,210 @@ DX_PROPERTY(cl_4_dk_4_after_quiet_what_was_named_equals_a_scan, 150)
         default: dx_watch_flush(&watch); break;
         }
     }
+}
+
+DX_PROPERTY(cl_4_dk_4_after_quiet_what_was_named_equals_a_scan, 150)
+{
+    dx_watch_desc d;
+    const int steps = (int)dx_choose_range(c, 1, 120);
+    memset(&d, 0, sizeof d);
+    d.pending_max = dx_choose(c, 3) ? 0 : 2; /* now and then it overflows */
+    d.poll_ns = 1000000u;
+    begin(&d, dx_choose(c, 3) ? sizeof watch_memory : DX_WATCH_MEMORY_MIN);
+    random_steps(c, steps);
     dx_watch_flush(&watch);
     dx_watch_flush(&watch); /* what the first one found anew */
+    recover();              /* what was renamed while it was found anew */
     check_knows_all();
+    end();
+}
+
+DX_PROPERTY(cl_4_a_kernel_with_any_faults_costs_time_but_no_change, 150)
+{
+    dx_watch_desc d;
+    const int steps = (int)dx_choose_range(c, 1, 120);
+    memset(&d, 0, sizeof d);
+    d.pending_max = dx_choose(c, 3) ? 0 : 2;
+    d.poll_ns = 1000000u;
+    begin(&d, sizeof watch_memory);
+    kernel.choices = c;
+    for (int i = 0; i < 4; i++) {
+        random_steps(c, steps / 4);
+        dx_reactor_run_once(&reactor, 1000000);
+    }
+    kernel.choices = NULL;
+    recover();
+    dx_watch_flush(&watch);
+    dx_watch_flush(&watch);
+    recover();
+    check_knows_all();
+    end();
+}
+
+DX_TEST(cl_4_a_refused_watch_polls_its_directory_alone_until_it_is_given)
+{
+    dx_watch_desc d;
+    memset(&d, 0, sizeof d);
+    d.poll_ns = 1000000u;
+    begin(&d, sizeof watch_memory);
+    make("a");
+    dx_watch_flush(&watch);
+    kernel.no_watches = true;
+    make("b");
+    dx_watch_flush(&watch);
+    DX_CHECK_EQ(polled_now(), 1);
+    put("b/f", "1");
+    *last_scan = 0;
+    for (int i = 0; i < 20; i++) dx_reactor_run_once(&reactor, 1000000);
+    DX_CHECK_STR(last_scan, "b");
+    DX_CHECK_EQ(everything, 0);
+    check_knows_all();
+    kernel.no_watches = false;
+    recover();
+    put("b/g", "2");
+    dx_watch_flush(&watch);
+    check_knows_all();
+    DX_CHECK_EQ(everything, 0);
+    end();
+}
+
+DX_TEST(cl_4_a_file_system_that_others_change_is_polled_too)
+{
+    dx_watch_desc d;
+    memset(&d, 0, sizeof d);
+    d.poll_ns = 1000000u;
+    begin(&d, sizeof watch_memory);
+    kernel.remote = true;
+    make("a");
+    make("a/b");
+    dx_watch_flush(&watch);
+    DX_CHECK_EQ(polled_now(), 1); /* with all below it */
+    put("a/b/f", "1");
+    dx_watch_flush(&watch); /* and what this kernel knows is told at once */
+    check_knows_all();
+    end();
+}
+
+DX_TEST(cl_4_one_inode_at_two_places_is_named_at_both)
+{
+    dx_watch_desc d;
+    memset(&d, 0, sizeof d);
+    d.poll_ns = 1000000u;
+    begin(&d, sizeof watch_memory);
+    make("a");
+    dx_watch_flush(&watch);
+    kernel.same_watch = kernel.last_watch; /* as if it were mounted there */
+    make("b");
+    dx_watch_flush(&watch);
+    DX_CHECK_EQ(polled_now(), 1);
+    put("a/f", "1");
+    named = 0;
+    dx_watch_flush(&watch);
+    DX_CHECK_EQ(named, 1); /* b/f, which is not there in truth */
+    recover();
+    check_knows_all();
+    end();
+}
+
+DX_TEST(cl_4_more_directories_than_memory_are_polled_until_there_is_room)
+{
+    char path[256];
+    dx_watch_desc d;
+    memset(&d, 0, sizeof d);
+    d.poll_ns = 1000000u;
+    begin(&d, DX_WATCH_MEMORY_MIN);
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < 300; i++) {
+            snprintf(path, sizeof path, "%0200d", i);
+            if (round && i > 3) drop(path);
+            else make(path);
+        }
+        dx_watch_flush(&watch);
+        for (int i = 0; i < 20; i++) dx_reactor_run_once(&reactor, 1000000);
+        check_knows_all();
+        DX_CHECK_EQ(polled_now(), round ? 0 : 1);
+    }
+    end();
+}
+
+DX_TEST(cl_4_what_is_named_may_close_and_flush)
+{
+    dx_watch_desc d;
+    memset(&d, 0, sizeof d);
+    begin(&d, sizeof watch_memory);
+    put("f", "1");
+    put("g", "2");
+    flushes = true;
+    dx_watch_flush(&watch);
+    DX_CHECK_EQ(named, 2);
+    put("f", "3");
+    put("g", "4");
+    closes = true;
+    dx_watch_flush(&watch);
+    DX_CHECK_EQ(named, 3);
+    DX_CHECK(kernel.queue >= 0); /* the reactor still has it */
+    for (int i = 0; i < 10 && !dx_watch_is_closed(&watch); i++)
+        dx_reactor_run_once(&reactor, 1000000);
+    DX_CHECK(dx_watch_is_closed(&watch));
+    DX_CHECK_EQ(kernel.queue, -1);
+    dx_watch_flush(&watch);
+    DX_CHECK_EQ(named, 3);
+    end();
+}
+
+DX_TEST(cl_4_a_directory_that_goes_and_comes_back_is_watched_again)
+{
+    char away[80];
+    dx_watch_desc d;
+    memset(&d, 0, sizeof d);
+    d.poll_ns = 1000000u;
+    begin(&d, sizeof watch_memory);
+    make("a");
+    dx_watch_flush(&watch);
+    snprintf(away, sizeof away, "%s.away", top);
+    DX_CHECK_EQ(rename(top, away), 0);
+    for (int i = 0; i < 20; i++) dx_reactor_run_once(&reactor, 1000000);
+    DX_CHECK_EQ(gone, 1);
+    DX_CHECK_EQ(rename(away, top), 0);
+    recover();
+    put("a/f", "1");
+    dx_watch_flush(&watch);
+    check_knows_all();
+    end();
+}
+
+DX_TEST(cl_4_neither_chdir_nor_the_length_of_a_path_matters)
+{
+    char name[201], here[4096];
+    dx_watch_desc d;
+    dx_watch_stats stats;
+    int fd;
+    memset(&d, 0, sizeof d);
+    begin(&d, sizeof watch_memory);
+    DX_CHECK(getcwd(here, sizeof here) != NULL);
+    DX_CHECK_EQ(chdir("/"), 0);
+    memset(name, 'n', sizeof name - 1);
+    name[sizeof name - 1] = 0;
+    DX_CHECK_EQ(chdir(top), 0);
+    for (int i = 0; i < 30; i++) { /* 6000 bytes */
+        DX_CHECK_EQ(mkdir(name, 0755), 0);
+        DX_CHECK_EQ(chdir(name), 0);
+    }
+    dx_watch_flush(&watch);
+    dx_watch_get_stats(&watch, &stats);
+    DX_CHECK_EQ(stats.directories, 31);
+    *last_scan = 0;
+    fd = open("f", O_CREAT | O_WRONLY, 0600);
+    DX_CHECK(fd >= 0);
+    close(fd);
+    dx_watch_flush(&watch);
+    DX_CHECK_EQ(strlen(last_scan), 20 * 201 - 1); /* the last one above it that has a path */
+    for (int i = 0; i < 30; i++) {
+        unlink("f");
+        DX_CHECK_EQ(chdir(".."), 0);
+        DX_CHECK_EQ(rmdir(name), 0);
+    }
+    DX_CHECK_EQ(chdir(here), 0);
     end();
 }
 
