@@ -1001,10 +1001,11 @@ static int dx_watch_p_find_root(dx_watch *w)
 
 static int dx_watch_p_begin(dx_watch *w)
 {
+    const int flags = IN_NONBLOCK | IN_CLOEXEC;
     const int error = dx_watch_p_find_root(w);
     if (error) return error;
     if (!w->desc_.poll) {
-        w->fd_ = DX_WATCH_SYS_INIT(IN_NONBLOCK | IN_CLOEXEC);
+        w->fd_ = DX_WATCH_SYS_INIT(flags);
         if (w->fd_ < 0) w->errno_ = errno; /* too many are in use: everything is polled */
     }
     dx_watch_p_enter(w, DX_WATCH_P_ROOT);
