@@ -616,6 +616,24 @@ DX_TEST(cl_4_what_was_quiet_longest_is_named_first)
     end();
 }
 
+DX_TEST(cl_4_what_is_polled_does_not_wait_behind_what_is_busy)
+{
+    char name[2] = "a";
+    dx_watch_desc d;
+    memset(&d, 0, sizeof d);
+    d.debounce_ns = 3600000000000u;
+    d.hold_ns = 2 * d.debounce_ns;
+    d.poll_ns = 1000000u;
+    begin(&d, sizeof watch_memory);
+    for (; *name < 'k'; ++*name) put(name, "1");
+    dx_reactor_run_once(&reactor, 1000000);
+    kernel.no_watches = true;
+    make("q");
+    for (int i = 0; i < 1000 && !*order; i++) dx_reactor_run_once(&reactor, 1000000);
+    DX_CHECK(*order && strspn(order, "q") == strlen(order));
+    end();
+}
+
 DX_TEST(cl_4_more_directories_than_memory_are_polled_until_there_is_room)
 {
     char path[256];
