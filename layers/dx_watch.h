@@ -42,8 +42,8 @@
             return dx_reactor_close(&r) != DX_REACTOR_OK;
         }
 
-    CONTENTS (search >>)  config  errors  watch  platform  cells  pending  directories  system
-                          walk  kernel  delivery  public  license
+    CONTENTS (search >>)  config  errors  watch  platform  shared  cells  pending  directories
+                          system  walk  kernel  delivery  public  license
 
     HOW IT WORKS
         An event names a path to look at, never what has happened to it: what happened may already
@@ -146,6 +146,7 @@ typedef struct dx_watch_desc { /* zero = the default written behind each field *
     uint64_t     debounce_ns; /* a path is named when it was quiet for so long; 100 ms */
     uint64_t     hold_ns;     /* but not later than this after its first change; 1 s */
     uint64_t     poll_ns;     /* where nothing notifies; 2 s */
+    uint64_t     seed[2];     /* for the hash of names: random and secret, if others choose them */
     uint32_t     pending_max; /* paths that wait at a time; 4096, or as many as a sixteenth of the
                                  memory has room for */
     bool         poll;        /* do not ask the system for notification */
@@ -294,6 +295,57 @@ enum {
     DX_WATCH_P_MORE = 60  /* bytes in each cell that continues it */
 };
 
+/* >>shared -------------------------------------------------------------
+   Small helpers that other dx headers hold as identical copies (a check compares them). */
+/* SipHash-1-3 (Aumasson, Bernstein: "SipHash: a fast short-input PRF"), for tables whose keys come
+   from others: without the seed nobody can tell which keys collide. One round for each word of the
+   input, three at the end. */
+static inline uint64_t dx_watch_p_rotate_left(uint64_t v, unsigned n)
+{
+    DX_WATCH_ASSERT(n > 0 && n < 64);
+    return v << n | v >> (64 - n);
+}
+
+static inline void dx_watch_p_sip_start(uint64_t v[4], const uint64_t seed[2])
+{
+    v[0] = seed[0] ^ 0x736f6d6570736575u;
+    v[1] = seed[1] ^ 0x646f72616e646f6du;
+    v[2] = seed[0] ^ 0x6c7967656e657261u;
+    v[3] = seed[1] ^ 0x7465646279746573u;
+}
+
+static inline void dx_watch_p_sip_round(uint64_t v[4])
+{
+    v[0] += v[1];
+    v[1] = dx_watch_p_rotate_left(v[1], 13) ^ v[0];
+    v[0] = dx_watch_p_rotate_left(v[0], 32);
+    v[2] += v[3];
+    v[3] = dx_watch_p_rotate_left(v[3], 16) ^ v[2];
+    v[0] += v[3];
+    v[3] = dx_watch_p_rotate_left(v[3], 21) ^ v[0];
+    v[2] += v[1];
+    v[1] = dx_watch_p_rotate_left(v[1], 17) ^ v[2];
+    v[2] = dx_watch_p_rotate_left(v[2], 32);
+}
+
+static inline void dx_watch_p_sip_word(uint64_t v[4], uint64_t word)
+{
+    v[3] ^= word;
+    dx_watch_p_sip_round(v);
+    v[0] ^= word;
+}
+
+/* last: the bytes that fill no word, with the size of the input as the highest one. */
+static inline uint64_t dx_watch_p_sip_end(uint64_t v[4], uint64_t last)
+{
+    unsigned i;
+    dx_watch_p_sip_word(v, last);
+    v[2] ^= 255;
+    for (i = 0; i < 3; i++) dx_watch_p_sip_round(v);
+    return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+/* <<shared */
+
 /* >>cells --------------------------------------------------------------
    Everything is a cell of 64 bytes. Directories form a tree; a path that waits to be named is a
    child of its directory, so that it moves and dies with it.
@@ -331,19 +383,28 @@ typedef struct dx_watch_p_more {
     char     bytes[DX_WATCH_P_MORE];
 } dx_watch_p_more;
 
-static uint32_t dx_watch_p_hash(uint32_t parent, const char *name, size_t size, uint32_t salt)
+/* SipHash of a directory, a name in it and whether it waits: names come from others. */
+static uint64_t dx_watch_p_hash(const dx_watch *w, uint32_t parent, const char *name, size_t size,
+                                bool waits)
 {
-    uint32_t h = 2166136261u ^ (parent * 0x9e3779b1u) ^ salt;
+    uint64_t v[4], word = 0;
     size_t i;
-    for (i = 0; i < size; i++) h = (h ^ (uint8_t)name[i]) * 16777619u;
-    return h ^ (h >> 15);
+    dx_watch_p_sip_start(v, w->desc_.seed);
+    dx_watch_p_sip_word(v, (uint64_t)parent << 1 | (waits ? 1u : 0u));
+    for (i = 0; i < size; i++) {
+        word |= (uint64_t)(uint8_t)name[i] << i % 8 * 8;
+        if (i % 8 != 7) continue;
+        dx_watch_p_sip_word(v, word);
+        word = 0;
+    }
+    return dx_watch_p_sip_end(v, word | (uint64_t)(size & 255) << 56);
 }
 
 /* Directories and waiting paths of the same name are told apart: both may be there. */
 static uint32_t *dx_watch_p_names_of(dx_watch *w, uint32_t parent, const char *name, size_t size,
                                      bool waits)
 {
-    return &w->names_[dx_watch_p_hash(parent, name, size, waits ? 77u : 0) & w->mask_];
+    return &w->names_[dx_watch_p_hash(w, parent, name, size, waits) & w->mask_];
 }
 
 static uint32_t *dx_watch_p_watches_of(dx_watch *w, int32_t watch)

@@ -124,6 +124,15 @@ static int kernel_remove(int fd, int watch)
     return inotify_rm_watch(fd, watch);
 }
 
+/* How many names were compared, to find one. */
+static unsigned compared;
+static int compare(const void *a, const void *b, size_t size)
+{
+    compared++;
+    return memcmp(a, b, size);
+}
+
+#define DX_WATCH_MEMCMP     compare
 #define DX_WATCH_SYS_OPEN   kernel_open
 #define DX_WATCH_SYS_CLOSE  kernel_close
 #define DX_WATCH_SYS_READ   kernel_read
@@ -735,6 +744,43 @@ DX_TEST(cl_4_neither_chdir_nor_the_length_of_a_path_matters)
         DX_CHECK_EQ(rmdir(name), 0);
     }
     DX_CHECK_EQ(chdir(here), 0);
+    end();
+}
+
+/* Names that an unkeyed hash (FNV-1a, as the names once had) puts in one place of its table, and of
+   which one each is a change: finding them must not cost a walk through all. */
+enum { MET = 400, MET_PLACES = 4096 };
+static void name_that_meets(char name[9], unsigned *from)
+{
+    uint32_t h;
+    do {
+        snprintf(name, 9, "%08x", (*from)++);
+        h = 2166136261u ^ 0x9e3779b1u ^ 77u;
+        for (unsigned i = 0; i < 8; i++) h = (h ^ (uint8_t)name[i]) * 16777619u;
+    } while (((h ^ (h >> 15)) & (MET_PLACES - 1)) != 5);
+}
+
+DX_TEST(cl_4_names_that_were_made_to_meet_are_found_at_once)
+{
+    dx_watch_desc d;
+    char name[9];
+    unsigned from = 0;
+    memset(&d, 0, sizeof d);
+    d.seed[0] = 0x0123456789abcdefu; /* a secret */
+    d.hold_ns = d.debounce_ns = 3600 * (uint64_t)1000000000;
+    begin(&d, sizeof watch_memory);
+    compared = 0;
+    for (unsigned i = 0; i < MET; i++) {
+        name_that_meets(name, &from);
+        put(name, "x");
+        if (i % 64 == 63) dx_reactor_run_once(&reactor, 0);
+    }
+    dx_reactor_run_once(&reactor, 0);
+    DX_CHECK(compared > 0);
+    DX_CHECK(compared < 8 * MET);
+    dx_watch_flush(&watch);
+    DX_CHECK(named >= MET);
+    check_knows_all();
     end();
 }
 
