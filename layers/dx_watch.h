@@ -373,6 +373,7 @@ typedef struct dx_watch_cell {
             uint64_t due;
             uint64_t first;
             uint32_t place;       /* in the heap */
+            uint32_t unused;      /* as large on a machine that aligns 64 bits to 4 bytes */
         } wait;
     } u;
     char name[DX_WATCH_P_NAME];
@@ -382,6 +383,9 @@ typedef struct dx_watch_p_more {
     uint32_t next;
     char     bytes[DX_WATCH_P_MORE];
 } dx_watch_p_more;
+
+typedef char dx_watch_p_cell_is_64[sizeof(dx_watch_cell) == 64 ? 1 : -1];
+typedef char dx_watch_p_more_is_64[sizeof(dx_watch_p_more) == 64 ? 1 : -1];
 
 /* SipHash of a directory, a name in it and whether it waits: names come from others. */
 static uint64_t dx_watch_p_hash(const dx_watch *w, uint32_t parent, const char *name, size_t size,
