@@ -44,7 +44,8 @@
                 them is declared or compiled. DX_PATCH_NO_STREAMS, with it: deltas of streams are
                 refused (ENOTSUP), for 8 KB of code less. DX_PATCH_STATIC, DX_PATCH_API (extern),
                 DX_PATCH_ASSERT(c) (assert),
-                DX_PATCH_MEMCPY, DX_PATCH_MEMMOVE, DX_PATCH_MEMSET, DX_PATCH_MEMCMP
+                DX_PATCH_MEMCPY, DX_PATCH_MEMMOVE, DX_PATCH_MEMSET, DX_PATCH_MEMCMP,
+                DX_PATCH_CRC32C(crc, p, size) (a nibble at a time; layers/dx_crc32c.h is faster)
     ERRORS      dx_patch_error: 0 = ok, negative = reason; dx_patch_error_name()
     OWNERSHIP   the caller owns every buffer; a parameter that is kept says "borrowed until"
     FORMAT      docs/formats/patch.md (normative)
@@ -512,6 +513,8 @@ static void dx_patch_p_store64(uint8_t *p, uint64_t v)
 
 /* CRC-32C (Castagnoli, RFC 3720 appendix B.4): polynomial 0x82f63b78 reflected, a nibble at a
    time so that the table is 64 bytes. Start with crc = 0; feed pieces in order. */
+#ifndef DX_PATCH_CRC32C
+#define DX_PATCH_CRC32C dx_patch_p_crc32c
 static uint32_t dx_patch_p_crc32c(uint32_t crc, const uint8_t *p, size_t size)
 {
     static const uint32_t table[16] = {
@@ -526,6 +529,7 @@ static uint32_t dx_patch_p_crc32c(uint32_t crc, const uint8_t *p, size_t size)
     }
     return ~crc;
 }
+#endif
 /* <<shared */
 
 /* >>hash: BLAKE3-256 --------------------------------------------------------
@@ -709,6 +713,10 @@ DX_PATCH_P_KERNEL(dx_patch_p_eight, )
   #undef DX_PATCH_P_B3_ROTR
   #define DX_PATCH_P_B3_ROTR(x, n) DX_PATCH_P_SHUFFLED(x, n)
 DX_PATCH_P_KERNEL(dx_patch_p_eight_avx2, DX_PATCH_P_AVX2)
+  #define DX_PATCH_P_AVX512 __attribute__((target("avx512f,avx512vl")))
+  #undef DX_PATCH_P_B3_ROTR
+  #define DX_PATCH_P_B3_ROTR(x, n) DX_PATCH_P_SHIFTED(x, n) /* an instruction of its own there */
+DX_PATCH_P_KERNEL(dx_patch_p_eight_avx512, DX_PATCH_P_AVX512)
 #endif
 
 /* Hash a subtree of whole chunks, a power of two from 8 to 64 of them, but for its top: values gets
@@ -721,6 +729,7 @@ static void dx_patch_p_subtree(const uint8_t *p, uint64_t number, size_t chunks,
     DX_PATCH_ASSERT(number % chunks == 0);
 #ifdef DX_PATCH_P_AVX2
     if (__builtin_cpu_supports("avx2")) eight = dx_patch_p_eight_avx2;
+    if (__builtin_cpu_supports("avx512vl")) eight = dx_patch_p_eight_avx512;
 #endif
     for (i = 0; i < chunks; i += 8) eight(p + 1024 * i, 1024, 16, number + i, values + 32 * i);
     while ((chunks /= 2) > 1)
@@ -971,7 +980,7 @@ DX_PATCH_API int dx_patch_info(const void *bytes, size_t size, dx_patch_header *
     if (!header || (!bytes && size)) return DX_PATCH_EINVAL;
     if (size < DX_PATCH_HEADER_SIZE) return DX_PATCH_ETRUNCATED;
     if (DX_PATCH_MEMCMP(p, "DXP", 3) != 0) return DX_PATCH_EHEADER;
-    crc = dx_patch_p_crc32c(0, p, DX_PATCH_P_AT_CRC);
+    crc = DX_PATCH_CRC32C(0, p, DX_PATCH_P_AT_CRC);
     if (dx_patch_p_load32(p + DX_PATCH_P_AT_CRC) != crc) return DX_PATCH_EHEADER;
     if (p[3] != '1') return DX_PATCH_EVERSION;
     DX_PATCH_MEMSET(&h, 0, sizeof h);
@@ -2358,6 +2367,18 @@ static bool dx_patch_p_is_low(uint32_t w) /* ADD immediate, LDR or STR with an o
     return (w & 0xffc00000u) == 0x91000000u || (w & 0x3b000000u) == 0x39000000u;
 }
 
+/* May the word at byte `at` of a block be a field, as the next function has it? */
+static bool dx_patch_p_is_arm64(const uint8_t *p, uint32_t at)
+{
+    uint32_t w = dx_patch_p_load32(p + at), i;
+    DX_PATCH_ASSERT(at < DX_PATCH_P_LONGEST);
+    if (dx_patch_p_is_branch(w) || dx_patch_p_is_adrp(w)) return true;
+    if (!dx_patch_p_is_low(w)) return false;
+    for (i = 4; i <= 16 && i <= at; i += 4)
+        if (dx_patch_p_is_adrp(dx_patch_p_load32(p + at - i))) return true;
+    return false;
+}
+
 /* ADRP knows only the page of an address; one of the next four instructions, which uses the same
    register, adds the rest. Both are fields with the same target. */
 static void dx_patch_p_locate_arm64(dx_patch_p_field *f, const dx_patch_p_block *b, uint32_t at)
@@ -2389,6 +2410,13 @@ static void dx_patch_p_locate_arm64(dx_patch_p_field *f, const dx_patch_p_block 
     f->origin = (b->new_at + b->bias[1] + at) & page_mask;
     if (p != page) dx_patch_p_set_field(f, DX_PATCH_P_FORM_LOW, 4, 12 - scale, scale, p);
     f->target = target;
+}
+
+/* JAL to x0 or ra, a jump or a call; or AUIPC. */
+static bool dx_patch_p_is_riscv(const uint8_t *p)
+{
+    uint32_t w = p[0] | (uint32_t)p[1] << 8;
+    return (w & 0xf7fu) == 0x6fu || (w & 0x7fu) == 0x17u;
 }
 
 static void dx_patch_p_locate_riscv(dx_patch_p_field *f, const dx_patch_p_block *b, uint32_t at)
@@ -2428,6 +2456,63 @@ static void dx_patch_p_locate_leb(dx_patch_p_field *f, const uint8_t *p, uint32_
     f->target = (f->number & 0x7ffffffffu) | (uint64_t)op << (call ? 33 : 40);
 }
 
+#if UINTPTR_MAX > 0xffffffffu
+  #define DX_PATCH_P_EIGHTS /* eight bytes are looked at together */
+#endif
+#define DX_PATCH_P_ONES (UINT64_MAX / 255) /* each byte 1 */
+
+#ifdef DX_PATCH_P_EIGHTS
+/* The top bit of each of eight bytes that is 0; what is above the lowest of these may be wrong. */
+static uint64_t dx_patch_p_zeros(uint64_t bytes)
+{
+    return (bytes - DX_PATCH_P_ONES) & ~bytes & DX_PATCH_P_ONES << 7;
+}
+
+/* How many bytes are below the lowest bit that is set. */
+static int32_t dx_patch_p_bytes_below(uint64_t bits)
+{
+    int32_t bytes = 0;
+    DX_PATCH_ASSERT(bits);
+#ifdef __GNUC__
+    bytes = __builtin_ctzll(bits) / 8;
+#else
+    for (; !(bits & 255); bits >>= 8) bytes++;
+#endif
+    return bytes;
+}
+
+/* Bytes in front of the first one, of `size`, that ends an opcode of x86-64; what comes after less
+   than eight may be one. Two bytes in front of p may be looked at. */
+static int32_t dx_patch_p_pass_x86(const uint8_t *p, int32_t size)
+{
+    int32_t i = 0;
+    for (; size - i >= 8; i += 8) {
+        uint64_t last = dx_patch_p_load64(p + i), before = dx_patch_p_load64(p + i - 1);
+        uint64_t found = dx_patch_p_zeros((last & DX_PATCH_P_ONES * 0xfe) ^ DX_PATCH_P_ONES * 0xe8);
+        found |= dx_patch_p_zeros((last & DX_PATCH_P_ONES * 0xc7) ^ DX_PATCH_P_ONES * 0x05);
+        found |= dx_patch_p_zeros(((last & DX_PATCH_P_ONES * 0xf0) ^ DX_PATCH_P_ONES * 0x80) |
+                                  (before ^ DX_PATCH_P_ONES * 0x0f));
+        if (found) return i + dx_patch_p_bytes_below(found);
+    }
+    return i;
+}
+
+/* The same for WebAssembly. */
+static int32_t dx_patch_p_pass_wasm(const uint8_t *p, int32_t size)
+{
+    int32_t i = 0;
+    for (; size - i >= 8; i += 8) {
+        uint64_t last = dx_patch_p_load64(p + i), found;
+        found = dx_patch_p_zeros(last ^ DX_PATCH_P_ONES * DX_PATCH_P_WASM_CALL) |
+                dx_patch_p_zeros(last ^ DX_PATCH_P_ONES * DX_PATCH_P_WASM_CONST) |
+                dx_patch_p_zeros(last ^ DX_PATCH_P_ONES * DX_PATCH_P_WASM_GET) |
+                dx_patch_p_zeros(last ^ DX_PATCH_P_ONES * DX_PATCH_P_WASM_SET);
+        if (found) return i + dx_patch_p_bytes_below(found);
+    }
+    return i;
+}
+#endif
+
 /* Is byte i, whose last field ended at `from`, behind an opcode of x86-64 that has a 32-bit operand
    relative to the next instruction? call, jmp; ModRM of [rip + disp32]; 0f 8x, jcc. */
 static bool dx_patch_p_is_x86(const uint8_t *p, int32_t i, int32_t from)
@@ -2439,6 +2524,34 @@ static bool dx_patch_p_is_x86(const uint8_t *p, int32_t i, int32_t from)
     return (last & 0xc7) == 0x05 || ((last & 0xf0) == 0x80 && p[i - 2] == 0x0f);
 }
 
+/* Is the byte in front of p an opcode of WebAssembly with a number that may change? */
+static bool dx_patch_p_is_wasm(const uint8_t *p)
+{
+    uint32_t last = p[-1];
+    return last == DX_PATCH_P_WASM_CALL || last == DX_PATCH_P_WASM_CONST ||
+           last == DX_PATCH_P_WASM_GET || last == DX_PATCH_P_WASM_SET;
+}
+
+/* Behind which byte of a block a field of x86-64 or WebAssembly may stand. */
+static uint32_t dx_patch_p_next_opcode(const dx_patch_p_block *b, uint32_t at, int32_t from,
+                                       bool wasm)
+{
+    const uint8_t *p = b->old_bytes;
+    int32_t i = (int32_t)at, size = (int32_t)b->size;
+    if (!i && from >= 0) i = 1; /* at the start of the file there is no byte in front */
+    if (i <= from) i = from + 1;
+    for (; i < size; i++) {
+        DX_PATCH_ASSERT(i >= 1 - (int32_t)DX_PATCH_P_BEFORE);
+        if (wasm ? dx_patch_p_is_wasm(p + i) : dx_patch_p_is_x86(p, i, from)) return (uint32_t)i;
+#ifdef DX_PATCH_P_EIGHTS
+        if (i <= from) continue; /* of the next place two bytes in front may be looked at */
+        if (wasm) i += dx_patch_p_pass_wasm(p + i, size - 1 - i);
+        else i += dx_patch_p_pass_x86(p + i, size - 1 - i);
+#endif
+    }
+    return at > b->size ? at : b->size;
+}
+
 /* The next place at or behind `at` where a field may stand. `from`: where the last one ended, so
    that no field feeds the next one's opcode. Quick, because it passes over every byte. */
 static uint32_t dx_patch_p_next_place(uint32_t id, const dx_patch_p_block *b, uint32_t at,
@@ -2446,23 +2559,17 @@ static uint32_t dx_patch_p_next_place(uint32_t id, const dx_patch_p_block *b, ui
 {
     static const uint8_t aligns[DX_PATCH_P_IDS] = {0, 1, 8, 4, 4, 4, 1, 2, 4, 2, 1, 4, 8};
     const uint8_t *p = b->old_bytes;
-    int32_t i = (int32_t)at, size = (int32_t)b->size;
-    uint32_t none = at > b->size ? at : b->size;
+    uint32_t align = aligns[id];
     DX_PATCH_ASSERT(id < DX_PATCH_P_IDS);
-    if (id == DX_PATCH_P_ID_NONE) return none;
-    if (id != DX_PATCH_P_ID_X86 && id != DX_PATCH_P_ID_WASM)
-        return at + (uint32_t)((0 - (b->old_at + at)) & (aligns[id] - 1u));
-    if (!i && from >= 0) i = 1; /* at the start of the file there is no byte in front */
-    if (i <= from) i = from + 1;
-    for (; i < size; i++) {
-        uint32_t last = p[i - 1];
-        if (id == DX_PATCH_P_ID_X86 && dx_patch_p_is_x86(p, i, from)) return (uint32_t)i;
-        if (id == DX_PATCH_P_ID_WASM &&
-            (last == DX_PATCH_P_WASM_CALL || last == DX_PATCH_P_WASM_CONST ||
-             last == DX_PATCH_P_WASM_GET || last == DX_PATCH_P_WASM_SET))
-            return (uint32_t)i;
-    }
-    return none;
+    if (id == DX_PATCH_P_ID_NONE) return at > b->size ? at : b->size;
+    if (id == DX_PATCH_P_ID_X86 || id == DX_PATCH_P_ID_WASM)
+        return dx_patch_p_next_opcode(b, at, from, id == DX_PATCH_P_ID_WASM);
+    at += (uint32_t)((0 - (b->old_at + at)) & (align - 1u));
+    if (id == DX_PATCH_P_ID_RISCV)
+        while (at < b->size && b->limit - at >= 4 && !dx_patch_p_is_riscv(p + at)) at += align;
+    if (id == DX_PATCH_P_ID_ARM64)
+        while (at < b->size && b->limit - at >= 4 && !dx_patch_p_is_arm64(p, at)) at += align;
+    return at;
 }
 
 /* Not a small number, nor a little less than 0. */
@@ -3945,7 +4052,9 @@ static bool dx_patch_p_fill_plain(dx_patch_p_delta *d, dx_patch_p_section *s, dx
         mapped += dx_patch_p_sign(*correction, 32) - origin;
         if (!dx_patch_p_next_error(s, id, &error)) return false;
         *correction += (uint32_t)(error & 0xffffffffu);
-        dx_patch_p_store_field(to + b->at, DX_PATCH_P_FORM_PLAIN, size, mapped + error);
+        mapped += error;
+        dx_patch_p_store32(to + b->at, (uint32_t)(mapped & 0xffffffffu));
+        if (size == 8) dx_patch_p_store32(to + b->at + 4, (uint32_t)(mapped >> 32));
         b->at += size;
         b->from = (int32_t)b->at;
     }
@@ -4268,7 +4377,7 @@ static int dx_patch_p_take_input(dx_patch_applier *a, const uint8_t *p, size_t s
     DX_PATCH_MEMCPY(a->in_ + a->in_size_, p, (size_t)part);
     a->in_size_ += (size_t)part;
     if (header) return a->received_ == end ? dx_patch_p_begin(a) : DX_PATCH_OK;
-    a->crc_ = a->whole_ ? a->header_.body_crc : dx_patch_p_crc32c(a->crc_, p, (size_t)part);
+    a->crc_ = a->whole_ ? a->header_.body_crc : DX_PATCH_CRC32C(a->crc_, p, (size_t)part);
     if (a->received_ == end && a->crc_ != a->header_.body_crc) return DX_PATCH_ECORRUPT;
     return dx_patch_p_run(a);
 }
@@ -4372,7 +4481,7 @@ static int dx_patch_p_check_whole(const uint8_t *patch, size_t size, dx_patch_he
     if (left < h->body_size || left - h->body_size < h->trailer_size) return DX_PATCH_ETRUNCATED;
     if (left - h->body_size > h->trailer_size) return DX_PATCH_ECORRUPT;
     DX_PATCH_ASSERT(left - h->body_size == h->trailer_size);
-    if (dx_patch_p_crc32c(0, patch + DX_PATCH_HEADER_SIZE, (size_t)h->body_size) != h->body_crc)
+    if (DX_PATCH_CRC32C(0, patch + DX_PATCH_HEADER_SIZE, (size_t)h->body_size) != h->body_crc)
         return DX_PATCH_ECORRUPT;
     return DX_PATCH_OK;
 }
@@ -4658,7 +4767,7 @@ static uint32_t dx_patch_p_f_sum(dx_patch_flash *f, uint64_t at, uint32_t size, 
         part = size < sizeof f->out_ ? size : (uint32_t)sizeof f->out_;
         dx_patch_p_f_do(f, DX_PATCH_FLASH_READ, at, f->out_, part);
         if (hash) dx_patch_p_hash_update(&f->u_.blake3_, f->out_, part);
-        else crc = dx_patch_p_crc32c(crc, f->out_, part);
+        else crc = DX_PATCH_CRC32C(crc, f->out_, part);
         at += part;
     }
     if (hash) dx_patch_p_hash_finish(&f->u_.blake3_, hash);
@@ -7769,7 +7878,7 @@ static size_t dx_patch_p_put_sums(uint8_t *out, const uint8_t *p, size_t size, s
     DX_PATCH_ASSERT(page > 0);
     for (at = 0; at < size; at += page) {
         size_t part = size - at < page ? size - at : page;
-        dx_patch_p_store32(out + used, dx_patch_p_crc32c(0, p + at, part));
+        dx_patch_p_store32(out + used, DX_PATCH_CRC32C(0, p + at, part));
         used += 4;
     }
     return used;
@@ -7836,7 +7945,7 @@ static void dx_patch_p_store_header(uint8_t *p, const dx_patch_header *h)
     DX_PATCH_P_WORDS(DX_PATCH_P_STORE)
     DX_PATCH_MEMCPY(p + DX_PATCH_P_AT_BASE_HASH, h->base_hash, DX_PATCH_HASH_SIZE);
     DX_PATCH_MEMCPY(p + DX_PATCH_P_AT_TARGET_HASH, h->target_hash, DX_PATCH_HASH_SIZE);
-    dx_patch_p_store32(p + DX_PATCH_P_AT_CRC, dx_patch_p_crc32c(0, p, DX_PATCH_P_AT_CRC));
+    dx_patch_p_store32(p + DX_PATCH_P_AT_CRC, DX_PATCH_CRC32C(0, p, DX_PATCH_P_AT_CRC));
 }
 
 /* Apply the patch and compare with the target itself, which says more than a hash. */
@@ -7912,7 +8021,7 @@ DX_PATCH_API int dx_patch_create(const dx_patch_create_desc *desc, const void *b
     if (error) return error;
     DX_PATCH_ASSERT(j.used <= j.capacity && !dx_patch_p_check_header(h, h->reversible));
     h->body_size = j.used;
-    h->body_crc = dx_patch_p_crc32c(0, j.out, j.used);
+    h->body_crc = DX_PATCH_CRC32C(0, j.out, j.used);
     dx_patch_hash(base, base_size, h->base_hash);
     dx_patch_hash(target, target_size, h->target_hash);
     dx_patch_p_store_header(p, h); /* of a patch without a trailer, which is not here yet */

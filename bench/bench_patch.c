@@ -2,7 +2,8 @@
 
        bench_patch run COMMAND ARGS...    prints: median seconds, largest resident KiB
        bench_patch memory OLD NEW KIND [LEVEL]    prints: patch bytes, create s, create bytes of memory, apply s,
-                                                  memcpy s in this process; KIND: delta or blocks
+                                                  memcpy s in this process; KIND: delta (as dxpatch makes
+                                                  it), streams, range or blocks
 
    Medians are of five runs; of three when the first took more than half a second, one when more than two. */
 #define _GNU_SOURCE
@@ -121,7 +122,11 @@ static void measure_memory(job *j, char **argv)
 {
     j->old_bytes = load(argv[2], &j->old_size);
     j->new_bytes = load(argv[3], &j->new_size);
+    const uint32_t streams = 1u << DX_PATCH_CODING_STREAMS, range = 1u << DX_PATCH_CODING_RANGE;
     if (!strcmp(argv[4], "blocks")) j->desc.kind = DX_PATCH_KIND_BLOCKS;
+    if (!strcmp(argv[4], "delta")) j->desc.codings = streams | range;
+    if (!strcmp(argv[4], "streams")) j->desc.codings = streams;
+    if (!strcmp(argv[4], "range")) j->desc.codings = range;
     if (argv[5]) j->desc.level = (uint32_t)atoi(argv[5]);
     j->patch_capacity = dx_patch_bound(&j->desc, j->old_size, j->new_size);
     j->desc.memory_size = dx_patch_create_memory_size(&j->desc, j->old_size, j->new_size);
