@@ -2182,27 +2182,34 @@ typedef struct dx_patch_p_field {
     uint64_t value;  /* as it is predicted */
 } dx_patch_p_field;
 
-/* Runs of bits that form a word, from the lowest bit on: first bit and length. */
-static const uint8_t dx_patch_p_orders[4][16] = {
-    {16, 11, 0, 10, 27, 1, 29, 1, 10, 1, 11, 5, 28, 1, 30, 2}, /* BL: imm11, imm10, J2, J1, S */
-    {21, 10, 20, 1, 12, 8, 31, 1, 0, 12},                      /* JAL: 10..1, 11, 19..12, 20 */
-    {29, 2, 5, 19, 0, 5, 24, 5, 31, 1},                        /* ADRP: immlo, immhi */
-    {10, 12, 0, 10, 22, 10}};                                  /* ADD, LDR, STR: imm12 */
+/* Runs of bits of a word that become a number: from bit, how many, to bit. */
+#define DX_PATCH_P_BITS_BL(X) /* imm11, imm10, J2, J1, S */ \
+    X(16, 11, 0) X(0, 10, 11) X(27, 1, 21) X(29, 1, 22) X(10, 1, 23) X(11, 5, 24) X(28, 1, 29) \
+        X(30, 2, 30)
+#define DX_PATCH_P_BITS_JAL(X) /* 10..1, 11, 19..12, 20 */ \
+    X(21, 10, 0) X(20, 1, 10) X(12, 8, 11) X(31, 1, 19) X(0, 12, 20)
+#define DX_PATCH_P_BITS_ADRP(X) /* immlo, immhi */ \
+    X(29, 2, 0) X(5, 19, 2) X(0, 5, 21) X(24, 5, 26) X(31, 1, 31)
+#define DX_PATCH_P_BITS_LOW(X) /* ADD, LDR, STR: imm12 */ \
+    X(10, 12, 0) X(0, 10, 12) X(22, 10, 22)
+#define DX_PATCH_P_FORTH(from, count, to) | (w >> (from) & ((1u << (count)) - 1)) << (to)
+#define DX_PATCH_P_BACK(from, count, to) DX_PATCH_P_FORTH(to, count, from)
 
 /* Bits of a word brought together, or back where they were. */
 static uint32_t dx_patch_p_reorder(uint32_t form, uint32_t w, bool back)
 {
-    uint32_t at = 0, v = 0, i;
     DX_PATCH_ASSERT(form < DX_PATCH_P_FORM_PLAIN);
-    for (i = 0; i < 16 && at < 32; i += 2) {
-        const uint8_t *run = dx_patch_p_orders[form] + i;
-        uint32_t mask = (1u << run[1]) - 1;
-        if (back) v |= (w >> at & mask) << run[0];
-        else v |= (w >> run[0] & mask) << at;
-        at += run[1];
+    switch (form + (back ? DX_PATCH_P_FORM_PLAIN : 0)) {
+    case DX_PATCH_P_FORM_BL: return 0 DX_PATCH_P_BITS_BL(DX_PATCH_P_FORTH);
+    case DX_PATCH_P_FORM_JAL: return 0 DX_PATCH_P_BITS_JAL(DX_PATCH_P_FORTH);
+    case DX_PATCH_P_FORM_ADRP: return 0 DX_PATCH_P_BITS_ADRP(DX_PATCH_P_FORTH);
+    case DX_PATCH_P_FORM_LOW: return 0 DX_PATCH_P_BITS_LOW(DX_PATCH_P_FORTH);
+    case DX_PATCH_P_FORM_PLAIN + DX_PATCH_P_FORM_BL: return 0 DX_PATCH_P_BITS_BL(DX_PATCH_P_BACK);
+    case DX_PATCH_P_FORM_PLAIN + DX_PATCH_P_FORM_JAL: return 0 DX_PATCH_P_BITS_JAL(DX_PATCH_P_BACK);
+    case DX_PATCH_P_FORM_PLAIN + DX_PATCH_P_FORM_ADRP:
+        return 0 DX_PATCH_P_BITS_ADRP(DX_PATCH_P_BACK);
+    default: return 0 DX_PATCH_P_BITS_LOW(DX_PATCH_P_BACK);
     }
-    DX_PATCH_ASSERT(at == 32);
-    return v;
 }
 
 /* The second word of an AUIPC pair, its low bits on top. A store has them in two places, which
@@ -2225,6 +2232,8 @@ static uint64_t dx_patch_p_load_field(const uint8_t *p, uint32_t form, uint32_t 
     uint32_t i, w, x;
     DX_PATCH_ASSERT(size <= 8);
     if (form == DX_PATCH_P_FORM_PLAIN && size == 4) return dx_patch_p_load32(p);
+    if (form < DX_PATCH_P_FORM_PLAIN)
+        return dx_patch_p_flip_branch(form, dx_patch_p_reorder(form, dx_patch_p_load32(p), false));
     for (i = size; i-- > 0;) {
         if (form == DX_PATCH_P_FORM_LEB) v = v << 7 | (p[i] & 127u);
         else v = v << 8 | p[i];
@@ -2233,12 +2242,10 @@ static uint64_t dx_patch_p_load_field(const uint8_t *p, uint32_t form, uint32_t 
     if (form == DX_PATCH_P_FORM_PLAIN) return v;
     if (form == DX_PATCH_P_FORM_LEB) return v | tops << 7 * size;
     w = (uint32_t)(v & 0xffffffffu);
-    if (form == DX_PATCH_P_FORM_AUIPC) {
-        x = dx_patch_p_swap_store((uint32_t)(v >> 32));
-        v = ((w & 0xfffff000u) + (x >> 20) - ((x >> 31) << 12)) & 0xffffffffu; /* 11..0 is signed */
-        return v | (uint64_t)((w & 0xfffu) | (x & 0xfffffu) << 12) << 32;
-    }
-    return dx_patch_p_flip_branch(form, dx_patch_p_reorder(form, w, false));
+    DX_PATCH_ASSERT(form == DX_PATCH_P_FORM_AUIPC && size == 8);
+    x = dx_patch_p_swap_store((uint32_t)(v >> 32));
+    v = ((w & 0xfffff000u) + (x >> 20) - ((x >> 31) << 12)) & 0xffffffffu; /* 11..0 is signed */
+    return v | (uint64_t)((w & 0xfffu) | (x & 0xfffffu) << 12) << 32;
 }
 
 static void dx_patch_p_store_field(uint8_t *p, uint32_t form, uint32_t size, uint64_t v)
@@ -2250,6 +2257,10 @@ static void dx_patch_p_store_field(uint8_t *p, uint32_t form, uint32_t size, uin
         v |= (uint64_t)dx_patch_p_swap_store(rest >> 12 | (w & 0xfffu) << 20) << 32;
     } else if (form < DX_PATCH_P_FORM_PLAIN) {
         v = dx_patch_p_reorder(form, dx_patch_p_flip_branch(form, w), true);
+    }
+    if (size == 4 && form != DX_PATCH_P_FORM_LEB) {
+        dx_patch_p_store32(p, (uint32_t)(v & 0xffffffffu));
+        return;
     }
     for (i = 0; i < size; i++) {
         uint64_t byte = v >> 8 * i & 255;
@@ -2370,13 +2381,13 @@ static bool dx_patch_p_is_low(uint32_t w) /* ADD immediate, LDR or STR with an o
 /* May the word at byte `at` of a block be a field, as the next function has it? */
 static bool dx_patch_p_is_arm64(const uint8_t *p, uint32_t at)
 {
-    uint32_t w = dx_patch_p_load32(p + at), i;
+    uint32_t w = dx_patch_p_load32(p + at), page = 0x90000000u | (w >> 5 & 31), i;
+    bool found = dx_patch_p_is_branch(w) || dx_patch_p_is_adrp(w);
     DX_PATCH_ASSERT(at < DX_PATCH_P_LONGEST);
-    if (dx_patch_p_is_branch(w) || dx_patch_p_is_adrp(w)) return true;
-    if (!dx_patch_p_is_low(w)) return false;
+    if (!dx_patch_p_is_low(w)) return found;
     for (i = 4; i <= 16 && i <= at; i += 4)
-        if (dx_patch_p_is_adrp(dx_patch_p_load32(p + at - i))) return true;
-    return false;
+        found |= (dx_patch_p_load32(p + at - i) & 0x9f00001fu) == page;
+    return found;
 }
 
 /* ADRP knows only the page of an address; one of the next four instructions, which uses the same
@@ -2410,13 +2421,6 @@ static void dx_patch_p_locate_arm64(dx_patch_p_field *f, const dx_patch_p_block 
     f->origin = (b->new_at + b->bias[1] + at) & page_mask;
     if (p != page) dx_patch_p_set_field(f, DX_PATCH_P_FORM_LOW, 4, 12 - scale, scale, p);
     f->target = target;
-}
-
-/* JAL to x0 or ra, a jump or a call; or AUIPC. */
-static bool dx_patch_p_is_riscv(const uint8_t *p)
-{
-    uint32_t w = p[0] | (uint32_t)p[1] << 8;
-    return (w & 0xf7fu) == 0x6fu || (w & 0x7fu) == 0x17u;
 }
 
 static void dx_patch_p_locate_riscv(dx_patch_p_field *f, const dx_patch_p_block *b, uint32_t at)
@@ -2481,35 +2485,25 @@ static int32_t dx_patch_p_bytes_below(uint64_t bits)
     return bytes;
 }
 
-/* Bytes in front of the first one, of `size`, that ends an opcode of x86-64; what comes after less
-   than eight may be one. Two bytes in front of p may be looked at. */
-static int32_t dx_patch_p_pass_x86(const uint8_t *p, int32_t size)
+/* Which of eight bytes end an opcode of x86-64, as is_x86() has it; the one in front of them may be
+   looked at, too. */
+static uint64_t dx_patch_p_x86_eight(const uint8_t *p)
 {
-    int32_t i = 0;
-    for (; size - i >= 8; i += 8) {
-        uint64_t last = dx_patch_p_load64(p + i), before = dx_patch_p_load64(p + i - 1);
-        uint64_t found = dx_patch_p_zeros((last & DX_PATCH_P_ONES * 0xfe) ^ DX_PATCH_P_ONES * 0xe8);
-        found |= dx_patch_p_zeros((last & DX_PATCH_P_ONES * 0xc7) ^ DX_PATCH_P_ONES * 0x05);
-        found |= dx_patch_p_zeros(((last & DX_PATCH_P_ONES * 0xf0) ^ DX_PATCH_P_ONES * 0x80) |
-                                  (before ^ DX_PATCH_P_ONES * 0x0f));
-        if (found) return i + dx_patch_p_bytes_below(found);
-    }
-    return i;
+    uint64_t last = dx_patch_p_load64(p), before = dx_patch_p_load64(p - 1);
+    return dx_patch_p_zeros((last & DX_PATCH_P_ONES * 0xfe) ^ DX_PATCH_P_ONES * 0xe8) |
+           dx_patch_p_zeros((last & DX_PATCH_P_ONES * 0xc7) ^ DX_PATCH_P_ONES * 0x05) |
+           dx_patch_p_zeros(((last & DX_PATCH_P_ONES * 0xf0) ^ DX_PATCH_P_ONES * 0x80) |
+                            (before ^ DX_PATCH_P_ONES * 0x0f));
 }
 
 /* The same for WebAssembly. */
-static int32_t dx_patch_p_pass_wasm(const uint8_t *p, int32_t size)
+static uint64_t dx_patch_p_wasm_eight(const uint8_t *p)
 {
-    int32_t i = 0;
-    for (; size - i >= 8; i += 8) {
-        uint64_t last = dx_patch_p_load64(p + i), found;
-        found = dx_patch_p_zeros(last ^ DX_PATCH_P_ONES * DX_PATCH_P_WASM_CALL) |
-                dx_patch_p_zeros(last ^ DX_PATCH_P_ONES * DX_PATCH_P_WASM_CONST) |
-                dx_patch_p_zeros(last ^ DX_PATCH_P_ONES * DX_PATCH_P_WASM_GET) |
-                dx_patch_p_zeros(last ^ DX_PATCH_P_ONES * DX_PATCH_P_WASM_SET);
-        if (found) return i + dx_patch_p_bytes_below(found);
-    }
-    return i;
+    uint64_t last = dx_patch_p_load64(p);
+    return dx_patch_p_zeros(last ^ DX_PATCH_P_ONES * DX_PATCH_P_WASM_CALL) |
+           dx_patch_p_zeros(last ^ DX_PATCH_P_ONES * DX_PATCH_P_WASM_CONST) |
+           dx_patch_p_zeros(last ^ DX_PATCH_P_ONES * DX_PATCH_P_WASM_GET) |
+           dx_patch_p_zeros(last ^ DX_PATCH_P_ONES * DX_PATCH_P_WASM_SET);
 }
 #endif
 
@@ -2542,14 +2536,55 @@ static uint32_t dx_patch_p_next_opcode(const dx_patch_p_block *b, uint32_t at, i
     if (i <= from) i = from + 1;
     for (; i < size; i++) {
         DX_PATCH_ASSERT(i >= 1 - (int32_t)DX_PATCH_P_BEFORE);
-        if (wasm ? dx_patch_p_is_wasm(p + i) : dx_patch_p_is_x86(p, i, from)) return (uint32_t)i;
 #ifdef DX_PATCH_P_EIGHTS
-        if (i <= from) continue; /* of the next place two bytes in front may be looked at */
-        if (wasm) i += dx_patch_p_pass_wasm(p + i, size - 1 - i);
-        else i += dx_patch_p_pass_x86(p + i, size - 1 - i);
+        if (i > from + 1 && size - i >= 8) { /* two bytes in front may be looked at */
+            const uint8_t *last = p + i - 1;
+            uint64_t found = wasm ? dx_patch_p_wasm_eight(last) : dx_patch_p_x86_eight(last);
+            if (found) return (uint32_t)(i + dx_patch_p_bytes_below(found));
+            i += 7;
+            continue;
+        }
 #endif
+        if (wasm ? dx_patch_p_is_wasm(p + i) : dx_patch_p_is_x86(p, i, from)) return (uint32_t)i;
     }
     return at > b->size ? at : b->size;
+}
+
+/* Not a small number, nor a little less than 0. */
+static bool dx_patch_p_is_wide(uint32_t word)
+{
+    return ((word + 0x10000u) & 0xffffffffu) >= 0x20000u;
+}
+
+/* BL or B.W of Thumb-2, two halves. */
+static bool dx_patch_p_is_long_branch(uint32_t word) { return (word & 0x9000f800u) == 0x9000f000u; }
+
+/* How far apart the places are where a field of a predictor may stand. */
+static uint32_t dx_patch_p_align(uint32_t id)
+{
+    static const uint8_t aligns[DX_PATCH_P_IDS] = {0, 1, 8, 4, 4, 4, 1, 2, 4, 2, 1, 4, 8};
+    DX_PATCH_ASSERT(id < DX_PATCH_P_IDS);
+    return aligns[id];
+}
+
+/* May there be a field at an aligned place, which is `before` bytes behind the last one? All
+   conditions that are quick to look at. */
+static bool dx_patch_p_may_be_field(uint32_t id, const dx_patch_p_block *b, uint32_t at,
+                                    uint32_t before)
+{
+    const uint8_t *p = b->old_bytes + at;
+    uint32_t word;
+    if (b->limit - at < 4) return true;
+    DX_PATCH_ASSERT(at < b->size);
+    word = dx_patch_p_load32(p);
+    if (id == DX_PATCH_P_ID_ARM64) return dx_patch_p_is_arm64(b->old_bytes, at);
+    if (id == DX_PATCH_P_ID_RISCV) return (word & 0xf7fu) == 0x6fu || (word & 0x7fu) == 0x17u;
+    if (id == DX_PATCH_P_ID_THUMB)
+        return dx_patch_p_is_long_branch(word) ||
+               (!((b->old_at + at) & 3) && word >= DX_PATCH_P_ADDRESS_MIN);
+    if (id != DX_PATCH_P_ID_I386) return true;
+    return dx_patch_p_is_wide(word) || (before >= 1 && (p[-1] & 0xfe) == 0xe8) ||
+           (before >= 2 && (p[-1] & 0xf0) == 0x80 && p[-2] == 0x0f);
 }
 
 /* The next place at or behind `at` where a field may stand. `from`: where the last one ended, so
@@ -2557,25 +2592,15 @@ static uint32_t dx_patch_p_next_opcode(const dx_patch_p_block *b, uint32_t at, i
 static uint32_t dx_patch_p_next_place(uint32_t id, const dx_patch_p_block *b, uint32_t at,
                                       int32_t from)
 {
-    static const uint8_t aligns[DX_PATCH_P_IDS] = {0, 1, 8, 4, 4, 4, 1, 2, 4, 2, 1, 4, 8};
-    const uint8_t *p = b->old_bytes;
-    uint32_t align = aligns[id];
-    DX_PATCH_ASSERT(id < DX_PATCH_P_IDS);
+    uint32_t align = dx_patch_p_align(id);
     if (id == DX_PATCH_P_ID_NONE) return at > b->size ? at : b->size;
     if (id == DX_PATCH_P_ID_X86 || id == DX_PATCH_P_ID_WASM)
         return dx_patch_p_next_opcode(b, at, from, id == DX_PATCH_P_ID_WASM);
     at += (uint32_t)((0 - (b->old_at + at)) & (align - 1u));
-    if (id == DX_PATCH_P_ID_RISCV)
-        while (at < b->size && b->limit - at >= 4 && !dx_patch_p_is_riscv(p + at)) at += align;
-    if (id == DX_PATCH_P_ID_ARM64)
-        while (at < b->size && b->limit - at >= 4 && !dx_patch_p_is_arm64(p, at)) at += align;
+    while (at < b->size && !dx_patch_p_may_be_field(id, b, at, (uint32_t)((int32_t)at - from)))
+        at += align;
+    DX_PATCH_ASSERT(align);
     return at;
-}
-
-/* Not a small number, nor a little less than 0. */
-static bool dx_patch_p_is_wide(uint32_t word)
-{
-    return ((word + 0x10000u) & 0xffffffffu) >= 0x20000u;
 }
 
 /* i386 and Thumb: calls and jumps among words that may be addresses. `before`: bytes in front that
@@ -2588,7 +2613,7 @@ static void dx_patch_p_locate_mixed(dx_patch_p_field *f, uint32_t id, const dx_p
     bool x86_32 = id == DX_PATCH_P_ID_I386, thumb = id == DX_PATCH_P_ID_THUMB;
     bool call = x86_32 && before >= 1 && (p[-1] & 0xfe) == 0xe8;
     bool jump = x86_32 && before >= 2 && (p[-1] & 0xf0) == 0x80 && p[-2] == 0x0f;
-    bool branch = thumb && (word & 0x9000f800u) == 0x9000f000u; /* BL, B.W: two halves */
+    bool branch = thumb && dx_patch_p_is_long_branch(word);
     bool table = thumb ? !((b->old_at + at) & 3) : dx_patch_p_is_wide(word);
     DX_PATCH_ASSERT(x86_32 || thumb);
     if (!call && !jump && !branch && (!table || word < DX_PATCH_P_ADDRESS_MIN)) return;
@@ -3099,7 +3124,8 @@ static int dx_patch_p_emit(dx_patch_applier *a, const uint8_t *p, size_t size)
     int error = DX_PATCH_OK;
     DX_PATCH_ASSERT(size <= a->to_size_ - a->produced_);
     if (!size) return DX_PATCH_OK;
-    dx_patch_p_pass(&a->delta_, p + size, size);
+    if (a->header_.coding == DX_PATCH_CODING_STREAMS) a->delta_.past_ = p[size - 1];
+    else dx_patch_p_pass(&a->delta_, p + size, size);
     while (!error && size) {
         size_t left = a->room_ - (size_t)(a->produced_ - a->given_);
         size_t part = size < left ? size : left;
@@ -4005,12 +4031,12 @@ static bool dx_patch_p_next_error(dx_patch_p_section *s, uint32_t id, uint64_t *
 
 /* What a plain word refers to, and what its new value counts from: as locate_word() has it, but all
    at once. False: it is no address. */
-static bool dx_patch_p_plain_target(const dx_patch_p_block *b, uint32_t id, uint64_t *target,
-                                    uint64_t *origin)
+static bool dx_patch_p_plain_target(const dx_patch_p_block *b, uint32_t id, uint32_t at,
+                                    uint64_t *target, uint64_t *origin)
 {
-    const uint8_t *p = b->old_bytes + b->at;
+    const uint8_t *p = b->old_bytes + at;
     uint32_t word = dx_patch_p_load32(p);
-    uint64_t distance = dx_patch_p_sign(word, 32), behind = b->at + (uint64_t)4;
+    uint64_t distance = dx_patch_p_sign(word, 32), behind = at + (uint64_t)4;
     DX_PATCH_ASSERT(id >= DX_PATCH_P_ID_X86 && id <= DX_PATCH_P_ID_TABLE);
     *origin = 0;
     *target = word;
@@ -4024,7 +4050,7 @@ static bool dx_patch_p_plain_target(const dx_patch_p_block *b, uint32_t id, uint
         *origin = b->origin[1];
         return true;
     }
-    if (id == DX_PATCH_P_ID_NEAR) behind = b->at; /* relative to itself */
+    if (id == DX_PATCH_P_ID_NEAR) behind = at; /* relative to itself */
     *target = distance + b->old_at + b->bias[0] + behind;
     *origin = b->new_at + b->bias[1] + behind;
     return id == DX_PATCH_P_ID_X86 || dx_patch_p_is_wide(word);
@@ -4036,28 +4062,46 @@ static bool dx_patch_p_fill_plain(dx_patch_p_delta *d, dx_patch_p_section *s, dx
                                   uint8_t *to)
 {
     dx_patch_p_predictor *x = &d->predictor_;
-    uint32_t id = d->id_, size = id == DX_PATCH_P_ID_POINTER ? 8 : 4;
-    DX_PATCH_ASSERT(x->memory_ && x->region_bits_ <= 32);
-    for (;;) {
+    uint32_t id = d->id_, align = dx_patch_p_align(id), size = align == 8 ? 8 : 4;
+    uint32_t at = (uint32_t)((0 - b->old_at) & (align - 1u)), region_bits = x->region_bits_;
+    DX_PATCH_ASSERT(x->memory_ && region_bits <= 32 && !b->at);
+    for (;; at += align) {
         uint64_t target, origin, mapped, error;
         uint32_t *correction, sure;
-        b->at = dx_patch_p_next_place(id, b, b->at, b->from);
-        if (b->at >= b->size) return true;
-        if (b->limit - b->at < size || !dx_patch_p_plain_target(b, id, &target, &origin) ||
-            !dx_patch_p_map_address(x, target, &mapped, &sure)) {
-            b->at++;
+        if (align == 1) at = dx_patch_p_next_opcode(b, at, b->from, false);
+        if (at >= b->size) return true;
+        if (b->limit - at < size || !dx_patch_p_plain_target(b, id, at, &target, &origin) ||
+            !dx_patch_p_map_address(x, target, &mapped, &sure))
             continue;
-        }
-        correction = x->memory_ + (((target >> x->region_bits_) * 0x9e3779b97f4a7c15u) >> 54);
+        correction = x->memory_ + (((target >> region_bits) * 0x9e3779b97f4a7c15u) >> 54);
         mapped += dx_patch_p_sign(*correction, 32) - origin;
         if (!dx_patch_p_next_error(s, id, &error)) return false;
         *correction += (uint32_t)(error & 0xffffffffu);
         mapped += error;
-        dx_patch_p_store32(to + b->at, (uint32_t)(mapped & 0xffffffffu));
-        if (size == 8) dx_patch_p_store32(to + b->at + 4, (uint32_t)(mapped >> 32));
-        b->at += size;
-        b->from = (int32_t)b->at;
+        dx_patch_p_store32(to + at, (uint32_t)(mapped & 0xffffffffu));
+        if (size == 8) dx_patch_p_store32(to + at + 4, (uint32_t)(mapped >> 32));
+        b->from = (int32_t)(at + size);
+        if (align == 1) at += size - 1;
     }
+}
+
+/* The fields of a block that are numbers, one behind the other. As long as they are right nothing
+   needs to be done: they are as in the base. */
+static bool dx_patch_p_fill_numbers(uint32_t id, dx_patch_p_section *s, dx_patch_p_block *b,
+                                    uint8_t *to)
+{
+    uint32_t size = dx_patch_p_align(id), at = (uint32_t)((0 - b->old_at) & (size - 1u));
+    DX_PATCH_ASSERT(size >= 4 && !b->at);
+    for (; at < b->size && b->limit - at >= size; at += size) {
+        uint64_t error;
+        if (!dx_patch_p_next_error(s, id, &error)) return false;
+        b->from = (int32_t)(at + size);
+        if (error)
+            dx_patch_p_store_field(to + at, DX_PATCH_P_FORM_PLAIN, size,
+                                   dx_patch_p_load_field(to + at, DX_PATCH_P_FORM_PLAIN, size) +
+                                       error);
+    }
+    return true;
 }
 
 /* The fields of a block, put over its old bytes at `to`. */
@@ -4066,8 +4110,10 @@ static bool dx_patch_p_fill_fields(dx_patch_p_delta *d, dx_patch_p_section *s, d
 {
     dx_patch_p_predictor *x = &d->predictor_;
     bool plain = d->id_ >= DX_PATCH_P_ID_X86 && d->id_ <= DX_PATCH_P_ID_TABLE;
+    bool numbers = d->id_ > DX_PATCH_P_ID_WASM;
     if (plain && !dx_patch_p_fill_plain(d, s, b, to)) return false;
-    while (d->id_ != DX_PATCH_P_ID_NONE && !plain) {
+    if (numbers && !dx_patch_p_fill_numbers(d->id_, s, b, to)) return false;
+    while (d->id_ != DX_PATCH_P_ID_NONE && !plain && !numbers) {
         dx_patch_p_field f;
         uint64_t error;
         b->at = dx_patch_p_next_place(d->id_, b, b->at, b->from);

@@ -7,6 +7,10 @@
 
    Medians are of five runs; of three when the first took more than half a second, one when more than two. */
 #define _GNU_SOURCE
+#define DX_CRC32C_STATIC
+#define DX_CRC32C_IMPLEMENTATION
+#include "../layers/dx_crc32c.h"
+#define DX_PATCH_CRC32C dx_crc32c_update
 #define DX_PATCH_IMPLEMENTATION
 #include "../dx_patch.h"
 
