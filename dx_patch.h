@@ -2119,6 +2119,10 @@ static bool dx_patch_p_read_stream(dx_patch_p_streams *s, dx_patch_p_span *out)
 #define DX_PATCH_P_MEMORY 1024u /* corrections that are remembered, by region of the target */
 #define DX_PATCH_P_ADDRESS_MIN 256u /* smaller numbers are no addresses */
 
+#if UINTPTR_MAX > 0xffffffffu
+  #define DX_PATCH_P_EIGHTS /* where code may be larger: eight bytes are looked at together */
+#endif
+
 enum { /* words of a setup, */
     DX_PATCH_P_SETUP_COUNT = 0,
     DX_PATCH_P_SETUP_ORIGIN = 1,
@@ -2378,6 +2382,7 @@ static bool dx_patch_p_is_low(uint32_t w) /* ADD immediate, LDR or STR with an o
     return (w & 0xffc00000u) == 0x91000000u || (w & 0x3b000000u) == 0x39000000u;
 }
 
+#ifdef DX_PATCH_P_EIGHTS
 /* May the word at byte `at` of a block be a field, as the next function has it? */
 static bool dx_patch_p_is_arm64(const uint8_t *p, uint32_t at)
 {
@@ -2389,6 +2394,7 @@ static bool dx_patch_p_is_arm64(const uint8_t *p, uint32_t at)
         found |= (dx_patch_p_load32(p + at - i) & 0x9f00001fu) == page;
     return found;
 }
+#endif
 
 /* ADRP knows only the page of an address; one of the next four instructions, which uses the same
    register, adds the rest. Both are fields with the same target. */
@@ -2460,9 +2466,6 @@ static void dx_patch_p_locate_leb(dx_patch_p_field *f, const uint8_t *p, uint32_
     f->target = (f->number & 0x7ffffffffu) | (uint64_t)op << (call ? 33 : 40);
 }
 
-#if UINTPTR_MAX > 0xffffffffu
-  #define DX_PATCH_P_EIGHTS /* eight bytes are looked at together */
-#endif
 #define DX_PATCH_P_ONES (UINT64_MAX / 255) /* each byte 1 */
 
 #ifdef DX_PATCH_P_EIGHTS
@@ -2567,6 +2570,7 @@ static uint32_t dx_patch_p_align(uint32_t id)
     return aligns[id];
 }
 
+#ifdef DX_PATCH_P_EIGHTS
 /* May there be a field at an aligned place, which is `before` bytes behind the last one? All
    conditions that are quick to look at. */
 static bool dx_patch_p_may_be_field(uint32_t id, const dx_patch_p_block *b, uint32_t at,
@@ -2586,6 +2590,7 @@ static bool dx_patch_p_may_be_field(uint32_t id, const dx_patch_p_block *b, uint
     return dx_patch_p_is_wide(word) || (before >= 1 && (p[-1] & 0xfe) == 0xe8) ||
            (before >= 2 && (p[-1] & 0xf0) == 0x80 && p[-2] == 0x0f);
 }
+#endif
 
 /* The next place at or behind `at` where a field may stand. `from`: where the last one ended, so
    that no field feeds the next one's opcode. Quick, because it passes over every byte. */
@@ -2597,9 +2602,11 @@ static uint32_t dx_patch_p_next_place(uint32_t id, const dx_patch_p_block *b, ui
     if (id == DX_PATCH_P_ID_X86 || id == DX_PATCH_P_ID_WASM)
         return dx_patch_p_next_opcode(b, at, from, id == DX_PATCH_P_ID_WASM);
     at += (uint32_t)((0 - (b->old_at + at)) & (align - 1u));
+    DX_PATCH_ASSERT(align);
+#ifdef DX_PATCH_P_EIGHTS
     while (at < b->size && !dx_patch_p_may_be_field(id, b, at, (uint32_t)((int32_t)at - from)))
         at += align;
-    DX_PATCH_ASSERT(align);
+#endif
     return at;
 }
 
