@@ -560,9 +560,12 @@ DX_REACTOR_API void dx_reactor_stop(dx_reactor *r);
    Synchronous helpers. r may be NULL; it only stores the errno of an ESYS. Every socket is
    non-blocking and close-on-exec. */
 
-/* "127.0.0.1:7000", "[::1]:7000": numeric only, no name lookup. EINVAL. */
+/* "127.0.0.1:7000", "[::1]:7000": numeric only, no name lookup. "unix:/run/x.sock": a file of this
+   machine, "unix:@x": a name of Linux without a file; on Windows neither. EINVAL. */
 DX_REACTOR_API int dx_reactor_address_parse(dx_reactor_address *address, const char *text);
-/* The inverse, with a zero byte at the end; 56 bytes are always enough. EINVAL, ENOSPACE. */
+/* Bytes that the text of any address takes, with the zero byte at its end; of hosts at most 56. */
+#define DX_REACTOR_ADDRESS_TEXT_SIZE 128
+/* The inverse, with a zero byte at the end. EINVAL, ENOSPACE. */
 DX_REACTOR_API int dx_reactor_address_format(const dx_reactor_address *address, char *text,
                                              size_t capacity);
 /* The port of an IPv4 or IPv6 address, else 0. */
@@ -572,18 +575,20 @@ DX_REACTOR_API uint16_t dx_reactor_address_port(const dx_reactor_address *addres
 #define DX_REACTOR_V6ONLY    2u /* listen: an IPv6 address takes no IPv4 connections */
 #define DX_REACTOR_NODELAY   4u /* connect, accept: send small pieces at once */
 
-/* A listening socket (SO_REUSEADDR) in *fd. flags: REUSEPORT, V6ONLY, NODELAY (accepted sockets
-   inherit it). backlog 0 = 1024. *bound (may be NULL) receives the address with the port that the
-   system chose for port 0. EINVAL, ESYS. */
-DX_REACTOR_API int dx_reactor_listen_tcp(dx_reactor *r, const dx_reactor_address *address,
-                                         uint32_t flags, int backlog, int *fd,
-                                         dx_reactor_address *bound);
+/* A listening socket of streams in *fd (SO_REUSEADDR). flags: REUSEPORT (not with a unix address),
+   V6ONLY, NODELAY (accepted sockets inherit it). backlog 0 = 1024. *bound (may be NULL) receives
+   the address with the port that the system chose for port 0. The file of a unix address is
+   replaced where nobody listens on it any more, and stays after the end. EINVAL, ESYS. */
+DX_REACTOR_API int dx_reactor_listen(dx_reactor *r, const dx_reactor_address *address,
+                                     uint32_t flags, int backlog, int *fd,
+                                     dx_reactor_address *bound);
 /* A datagram socket bound to *address; flags: REUSEPORT, V6ONLY. */
 DX_REACTOR_API int dx_reactor_bind_udp(dx_reactor *r, const dx_reactor_address *address,
                                        uint32_t flags, int *fd, dx_reactor_address *bound);
-/* A socket that dx_reactor_connect() may connect to *address. flags: NODELAY. EINVAL, ESYS. */
-DX_REACTOR_API int dx_reactor_socket_tcp(dx_reactor *r, const dx_reactor_address *address,
-                                         uint32_t flags, int *fd);
+/* A socket of streams that dx_reactor_connect() may connect to *address. flags: NODELAY. EINVAL,
+   ESYS. */
+DX_REACTOR_API int dx_reactor_socket(dx_reactor *r, const dx_reactor_address *address,
+                                     uint32_t flags, int *fd);
 
 /* >>tasks --------------------------------------------------------------
    Work other than I/O. A task is the caller's memory, lent from the push to the call of fn, which
@@ -771,6 +776,7 @@ DX_REACTOR_API uint64_t dx_reactor_ext_clock_ns(const dx_reactor *r);
   #include <signal.h>
   #include <sys/socket.h>
   #include <sys/stat.h>
+  #include <sys/un.h>
   #include <time.h>
   #include <unistd.h>
 #endif
@@ -4962,13 +4968,116 @@ static size_t dx_reactor_p_host_at(bool six)
     return six ? offsetof(struct sockaddr_in6, sin6_addr) : offsetof(struct sockaddr_in, sin_addr);
 }
 
+/* Unix addresses ("unix:" and a path) on systems that have them: the family, then the path.
+
+       family | path ... 0           a file; the size counts the zero
+       family | 0 | name ...         no file, Linux alone; the size ends with the name          */
+static const char dx_reactor_p_unix[] = "unix:";
+
+static bool dx_reactor_p_is_unix(const char *text)
+{
+    size_t i = 0;
+    while (dx_reactor_p_unix[i] && text[i] == dx_reactor_p_unix[i]) i++;
+    return !dx_reactor_p_unix[i];
+}
+
+#if defined(_WIN32)
+static int dx_reactor_p_unix_parse(dx_reactor_address *address, const char *path)
+{
+    (void)address;
+    (void)path;
+    return DX_REACTOR_EINVAL;
+}
+
+static size_t dx_reactor_p_unix_path(const dx_reactor_address *address, char *path)
+{
+    (void)address;
+    (void)path;
+    return 0;
+}
+#else
+static int dx_reactor_p_unix_parse(dx_reactor_address *address, const char *path)
+{
+    const size_t at = offsetof(struct sockaddr_un, sun_path);
+    struct sockaddr_un a;
+    size_t size = 0;
+    DX_REACTOR_MEMSET(&a, 0, sizeof a);
+    while (size < sizeof a.sun_path && path[size]) size++;
+    if (!size || size == sizeof a.sun_path) return DX_REACTOR_EINVAL;
+    a.sun_family = AF_UNIX;
+    DX_REACTOR_MEMCPY(a.sun_path, path, size);
+    if (*path == '@') {
+  #if defined(__linux__)
+        a.sun_path[0] = 0;
+        size--; /* no zero behind it */
+        if (!size) return DX_REACTOR_EINVAL;
+  #else
+        return DX_REACTOR_EINVAL;
+  #endif
+    }
+    DX_REACTOR_MEMSET(address, 0, sizeof *address);
+    DX_REACTOR_MEMCPY(address->bytes, &a, sizeof a);
+    address->size = (uint32_t)(at + size + 1);
+    return DX_REACTOR_OK;
+}
+
+/* The path of a unix address, as it is parsed, and how long it is; 0: it has none. */
+static size_t dx_reactor_p_unix_path(const dx_reactor_address *address,
+                                     char path[DX_REACTOR_ADDRESS_TEXT_SIZE])
+{
+    const size_t at = offsetof(struct sockaddr_un, sun_path);
+    size_t room;
+    size_t size = 0;
+    if (address->size <= at || address->size > sizeof(struct sockaddr_un)) return 0;
+    room = address->size - at;
+    if (!address->bytes[at]) { /* a name without a file */
+        path[size++] = '@';
+        if (room < 2) return 0;
+    }
+    for (; size < room && address->bytes[at + size]; size++)
+        path[size] = (char)address->bytes[at + size];
+    path[size] = 0;
+    return path[0] == '@' && size < room ? 0 : size; /* a zero within the name */
+}
+
+/* The file of a socket that nobody has any more: its program was killed. A datagram socket asks, as
+   a listener of streams that is there refuses it, and has no connection to accept. */
+static bool dx_reactor_p_unix_is_left(const dx_reactor_address *address, const char *path)
+{
+    const struct sockaddr *a = (const struct sockaddr *)(const void *)address->bytes;
+    struct stat file;
+    int probe;
+    bool left;
+    if (*path == '@' || stat(path, &file) != 0) return false;
+    if (S_ISREG(file.st_mode) || S_ISDIR(file.st_mode) || S_ISCHR(file.st_mode) ||
+        S_ISBLK(file.st_mode) || S_ISFIFO(file.st_mode))
+        return false;
+    probe = dx_reactor_p_make_socket(AF_UNIX, SOCK_DGRAM, 0);
+    if (probe < 0) return false;
+    left = connect(probe, a, (socklen_t)address->size) != 0 && errno == ECONNREFUSED;
+    close(probe);
+    return left;
+}
+#endif
+
+static int dx_reactor_p_family(const dx_reactor_address *address)
+{
+    struct sockaddr a;
+    if (!address || address->size < offsetof(struct sockaddr, sa_data)) return 0;
+    DX_REACTOR_MEMCPY(&a, address->bytes, sizeof a);
+    return a.sa_family;
+}
+
 DX_REACTOR_API int dx_reactor_address_parse(dx_reactor_address *address, const char *text)
 {
     struct sockaddr a;
     char host[46];
     uint32_t port;
     bool six;
-    if (!address || !text || !dx_reactor_p_split(text, host, &port, &six)) return DX_REACTOR_EINVAL;
+    if (!address || !text) return DX_REACTOR_EINVAL;
+    if (dx_reactor_p_is_unix(text))
+        return dx_reactor_p_unix_parse(address, text + sizeof dx_reactor_p_unix - 1);
+    if (!dx_reactor_p_split(text, host, &port, &six)) return DX_REACTOR_EINVAL;
     DX_REACTOR_MEMSET(address, 0, sizeof *address);
     DX_REACTOR_MEMSET(&a, 0, sizeof a);
     a.sa_family = six ? AF_INET6 : AF_INET;
@@ -4983,31 +5092,38 @@ DX_REACTOR_API int dx_reactor_address_parse(dx_reactor_address *address, const c
 
 /* AF_INET, AF_INET6 or 0; the port and the host's bytes. */
 static int dx_reactor_p_address_parts(const dx_reactor_address *address, uint16_t *port,
-                                const uint8_t **host)
+                                      const uint8_t **host)
 {
-    struct sockaddr a;
-    if (!address || address->size < sizeof(struct sockaddr_in)) return 0;
-    DX_REACTOR_MEMCPY(&a, address->bytes, sizeof a);
-    if (a.sa_family != AF_INET && a.sa_family != AF_INET6) return 0;
-    if (a.sa_family == AF_INET6 && address->size < sizeof(struct sockaddr_in6)) return 0;
+    const int family = dx_reactor_p_family(address);
+    if (family != AF_INET && family != AF_INET6) return 0;
+    if (address->size < sizeof(struct sockaddr_in)) return 0;
+    if (family == AF_INET6 && address->size < sizeof(struct sockaddr_in6)) return 0;
     *port = (uint16_t)(address->bytes[2] << 8 | address->bytes[3]);
-    *host = address->bytes + dx_reactor_p_host_at(a.sa_family == AF_INET6);
-    return a.sa_family;
+    *host = address->bytes + dx_reactor_p_host_at(family == AF_INET6);
+    return family;
 }
 
 DX_REACTOR_API int dx_reactor_address_format(const dx_reactor_address *address, char *text,
                                              size_t capacity)
 {
-    char whole[64], host[48];
+    char whole[DX_REACTOR_ADDRESS_TEXT_SIZE], host[DX_REACTOR_ADDRESS_TEXT_SIZE];
     const uint8_t *bytes = NULL;
     uint16_t port = 0;
     size_t used = 0;
     int family = dx_reactor_p_address_parts(address, &port, &bytes);
-    if (!family || !text || !inet_ntop(family, bytes, host, sizeof host)) return DX_REACTOR_EINVAL;
-    if (family == AF_INET6) used = dx_reactor_p_append(whole, used, sizeof whole, "[");
-    used = dx_reactor_p_append(whole, used, sizeof whole, host);
-    used = dx_reactor_p_append(whole, used, sizeof whole, family == AF_INET6 ? "]:" : ":");
-    used = dx_reactor_p_append_number(whole, used, sizeof whole, port);
+    if (!text) return DX_REACTOR_EINVAL;
+    if (!family) {
+        if (dx_reactor_p_family(address) != AF_UNIX || !dx_reactor_p_unix_path(address, host))
+            return DX_REACTOR_EINVAL;
+        used = dx_reactor_p_append(whole, used, sizeof whole, dx_reactor_p_unix);
+        used = dx_reactor_p_append(whole, used, sizeof whole, host);
+    } else {
+        if (!inet_ntop(family, bytes, host, sizeof host)) return DX_REACTOR_EINVAL;
+        if (family == AF_INET6) used = dx_reactor_p_append(whole, used, sizeof whole, "[");
+        used = dx_reactor_p_append(whole, used, sizeof whole, host);
+        used = dx_reactor_p_append(whole, used, sizeof whole, family == AF_INET6 ? "]:" : ":");
+        used = dx_reactor_p_append_number(whole, used, sizeof whole, port);
+    }
     if (used >= capacity) return DX_REACTOR_ENOSPACE;
     DX_REACTOR_MEMCPY(text, whole, used + 1);
     return DX_REACTOR_OK;
@@ -5021,13 +5137,9 @@ DX_REACTOR_API uint16_t dx_reactor_address_port(const dx_reactor_address *addres
     return port;
 }
 
-/* Options, bind, listen, and what it was bound to. 0 or -1: dx_reactor_p_last_errno(). */
-static int dx_reactor_p_bind(int fd, int family, const dx_reactor_address *address, uint32_t flags,
-                             int backlog, dx_reactor_address *bound)
+/* What a host's socket needs before it is bound. 0 or -1: dx_reactor_p_last_errno(). */
+static int dx_reactor_p_bind_options(int fd, int family, uint32_t flags, int backlog)
 {
-    const dx_reactor_p_system_socket s = dx_reactor_p_socket_of(fd);
-    const struct sockaddr *a = (const struct sockaddr *)(const void *)address->bytes;
-    socklen_t size = sizeof address->bytes;
     DX_REACTOR_ASSERT(fd >= 0 && (family == AF_INET || family == AF_INET6));
     if ((backlog > 0 || (flags & DX_REACTOR_REUSEPORT)) &&
         dx_reactor_p_sockopt(fd, SOL_SOCKET, DX_REACTOR_P_BIND_OPTION, 1) != 0)
@@ -5035,10 +5147,40 @@ static int dx_reactor_p_bind(int fd, int family, const dx_reactor_address *addre
     if ((flags & DX_REACTOR_REUSEPORT) &&
         dx_reactor_p_sockopt(fd, SOL_SOCKET, DX_REACTOR_P_REUSEPORT, 1) != 0)
         return -1;
-    if (family == AF_INET6 &&
-        dx_reactor_p_sockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, (flags & DX_REACTOR_V6ONLY) != 0) != 0)
-        return -1;
-    if (bind(s, a, (socklen_t)address->size) != 0) return -1;
+    if (family == AF_INET6)
+        return dx_reactor_p_sockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY,
+                                    (flags & DX_REACTOR_V6ONLY) != 0);
+    return 0;
+}
+
+/* bind(2), for a unix address also where a killed program has left its file. */
+static int dx_reactor_p_bind_to(int fd, int family, const dx_reactor_address *address)
+{
+    const dx_reactor_p_system_socket s = dx_reactor_p_socket_of(fd);
+    const struct sockaddr *a = (const struct sockaddr *)(const void *)address->bytes;
+    const int result = bind(s, a, (socklen_t)address->size);
+#if defined(_WIN32)
+    (void)family;
+#else
+    char path[DX_REACTOR_ADDRESS_TEXT_SIZE];
+    if (result != 0 && errno == EADDRINUSE && family == AF_UNIX) {
+        if (dx_reactor_p_unix_path(address, path) && dx_reactor_p_unix_is_left(address, path) &&
+            unlink(path) == 0)
+            return bind(s, a, (socklen_t)address->size);
+        errno = EADDRINUSE;
+    }
+#endif
+    return result;
+}
+
+/* Options, bind, listen, and what it was bound to. 0 or -1: dx_reactor_p_last_errno(). */
+static int dx_reactor_p_bind(int fd, int family, const dx_reactor_address *address, uint32_t flags,
+                             int backlog, dx_reactor_address *bound)
+{
+    const dx_reactor_p_system_socket s = dx_reactor_p_socket_of(fd);
+    socklen_t size = sizeof address->bytes;
+    if (family != AF_UNIX && dx_reactor_p_bind_options(fd, family, flags, backlog) != 0) return -1;
+    if (dx_reactor_p_bind_to(fd, family, address) != 0) return -1;
     if (backlog > 0 && listen(s, backlog) != 0) return -1;
     if (!bound) return 0;
     DX_REACTOR_MEMSET(bound, 0, sizeof *bound);
@@ -5047,17 +5189,27 @@ static int dx_reactor_p_bind(int fd, int family, const dx_reactor_address *addre
     return 0;
 }
 
-/* A TCP socket; one that listens where backlog > 0, one of datagrams where it is negative. */
+/* Whether a socket can be made for this address: its family, or 0. */
+static int dx_reactor_p_usable(const dx_reactor_address *address, uint32_t flags, int backlog)
+{
+    const uint8_t *host;
+    uint16_t port;
+    char path[DX_REACTOR_ADDRESS_TEXT_SIZE];
+    const int family = dx_reactor_p_address_parts(address, &port, &host);
+    if (family) return address->size > sizeof(struct sockaddr_in6) ? 0 : family;
+    if (dx_reactor_p_family(address) != AF_UNIX || !dx_reactor_p_unix_path(address, path)) return 0;
+    return backlog < 0 || (flags & DX_REACTOR_REUSEPORT) ? 0 : AF_UNIX;
+}
+
+/* A socket of streams; it listens where backlog > 0, and is one of datagrams where backlog < 0. */
 static int dx_reactor_p_socket(dx_reactor *r, const dx_reactor_address *address, uint32_t flags,
                                int backlog, int *fd, dx_reactor_address *bound)
 {
-    const bool no_delay = (flags & DX_REACTOR_NODELAY) != 0;
-    const uint8_t *host;
-    uint16_t port;
-    const int family = dx_reactor_p_address_parts(address, &port, &host);
+    const int family = dx_reactor_p_usable(address, flags, backlog);
+    const bool no_delay = (flags & DX_REACTOR_NODELAY) && family != AF_UNIX; /* has no such thing */
     int made;
     int error;
-    if (!family || address->size > sizeof(struct sockaddr_in6)) return DX_REACTOR_EINVAL;
+    if (!family) return DX_REACTOR_EINVAL;
     if (r && r->open_ && r->backend_->socket)
         return r->backend_->socket(r, address, backlog, fd, bound);
     made = dx_reactor_p_make_socket(family, backlog < 0 ? SOCK_DGRAM : SOCK_STREAM, 0);
@@ -5074,9 +5226,9 @@ static int dx_reactor_p_socket(dx_reactor *r, const dx_reactor_address *address,
     return dx_reactor_p_fail(r, error);
 }
 
-DX_REACTOR_API int dx_reactor_listen_tcp(dx_reactor *r, const dx_reactor_address *address,
-                                         uint32_t flags, int backlog, int *fd,
-                                         dx_reactor_address *bound)
+DX_REACTOR_API int dx_reactor_listen(dx_reactor *r, const dx_reactor_address *address,
+                                     uint32_t flags, int backlog, int *fd,
+                                     dx_reactor_address *bound)
 {
     const uint32_t known = DX_REACTOR_REUSEPORT | DX_REACTOR_V6ONLY | DX_REACTOR_NODELAY;
     if (!fd || backlog < 0 || (flags & ~known)) return DX_REACTOR_EINVAL;
@@ -5090,8 +5242,8 @@ DX_REACTOR_API int dx_reactor_bind_udp(dx_reactor *r, const dx_reactor_address *
     return dx_reactor_p_socket(r, address, flags, -1, fd, bound);
 }
 
-DX_REACTOR_API int dx_reactor_socket_tcp(dx_reactor *r, const dx_reactor_address *address,
-                                         uint32_t flags, int *fd)
+DX_REACTOR_API int dx_reactor_socket(dx_reactor *r, const dx_reactor_address *address,
+                                     uint32_t flags, int *fd)
 {
     if (!fd || (flags & ~DX_REACTOR_NODELAY)) return DX_REACTOR_EINVAL;
     return dx_reactor_p_socket(r, address, flags, 0, fd, NULL);

@@ -162,7 +162,7 @@ static int serve(void)
     int fd;
     open_links();
     if (dx_reactor_address_parse(&at, o.address) ||
-        dx_reactor_listen_tcp(&reactor, &at, DX_REACTOR_NODELAY, 0, &fd, NULL) || dx_link_listen(&links, fd))
+        dx_reactor_listen(&reactor, &at, DX_REACTOR_NODELAY, 0, &fd, NULL) || dx_link_listen(&links, fd))
         die("cannot listen");
     return dx_reactor_run(&reactor);
 }

@@ -54,7 +54,7 @@
             link.session.on_result = on_result;
             dx_reactor_address_parse(&at, "127.0.0.1:0");
             if (dx_reactor_open(&r, &desc) != DX_REACTOR_OK) return 1;
-            if (dx_reactor_listen_tcp(&r, &at, 0, 0, &listening, &at) != DX_REACTOR_OK) return 2;
+            if (dx_reactor_listen(&r, &at, 0, 0, &listening, &at) != DX_REACTOR_OK) return 2;
             if (dx_link_open(&links, &r, &link) != DX_LINK_OK) return 3;
             dx_link_listen(&links, listening);
             if (dx_link_connect(&links, &at, &id) != DX_LINK_OK) return 4;
@@ -1139,7 +1139,7 @@ DX_LINK_API int dx_link_connect(dx_link *l, const dx_reactor_address *address, d
     int error;
     if (!l || !address || !id) return DX_LINK_EINVAL;
     if (l->drain_ns_) return DX_LINK_ECANCELED;
-    error = dx_reactor_socket_tcp(l->reactor, address, DX_REACTOR_NODELAY, &fd);
+    error = dx_reactor_socket(l->reactor, address, DX_REACTOR_NODELAY, &fd);
     if (error) return error == DX_REACTOR_EINVAL ? DX_LINK_EINVAL : DX_LINK_ESYS;
     error = dx_link_p_begin(l, fd, address, id);
     if (error) (void)dx_reactor_ext_close_now(l->reactor, fd);

@@ -43,7 +43,7 @@
             peers.received = echo;
             dx_reactor_address_parse(&any, "127.0.0.1:0");
             if (dx_reactor_open(&r, &desc) != DX_REACTOR_OK) return 1;
-            if (dx_reactor_listen_tcp(&r, &any, 0, 0, &listening, NULL) != DX_REACTOR_OK) return 2;
+            if (dx_reactor_listen(&r, &any, 0, 0, &listening, NULL) != DX_REACTOR_OK) return 2;
             if (dx_peers_open(&server, &r, &peers) != DX_PEERS_OK) return 3;
             dx_peers_listen(&server, listening);
             dx_reactor_run_once(&r, 0);                  // a server: dx_reactor_run(&r)

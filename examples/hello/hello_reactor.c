@@ -104,8 +104,8 @@ int main(void)
     dx_reactor_op_init(&client.close_op, closed, NULL);
     dx_reactor_op_init(&timer_op, timed, NULL);
     if (dx_reactor_address_parse(&any, "127.0.0.1:0") != DX_REACTOR_OK ||
-        dx_reactor_listen_tcp(&r, &any, 0, 0, &listening, &at) != DX_REACTOR_OK ||
-        dx_reactor_socket_tcp(&r, &at, DX_REACTOR_NODELAY, &client.fd) != DX_REACTOR_OK)
+        dx_reactor_listen(&r, &any, 0, 0, &listening, &at) != DX_REACTOR_OK ||
+        dx_reactor_socket(&r, &at, DX_REACTOR_NODELAY, &client.fd) != DX_REACTOR_OK)
         return 1;
     dx_reactor_accept(&r, &accept_op, listening);
     dx_reactor_connect(&r, &client.send_op, client.fd, &at);

@@ -193,14 +193,14 @@ int main(void)
     dx_hbtp_router_set_method(&router, METHOD_UPPER, guarded_upper, &calls);
     dx_reactor_address_parse(&at, "127.0.0.1:0");
     if (dx_peers_open(&server, &r, &peers)) return 2;
-    if (dx_reactor_listen_tcp(&r, &at, 0, 0, &listening, &at)) return 3;
+    if (dx_reactor_listen(&r, &at, 0, 0, &listening, &at)) return 3;
     dx_peers_listen(&server, listening);
 
     peers.memory = memory[2];
     peers.opened = NULL;
     peers.receive_when_full = true; /* who asks, reads */
     if (dx_peers_open(&client, &r, &peers) || begin(&connections[0], NULL, answered)) return 4;
-    if (dx_reactor_socket_tcp(&r, &at, DX_REACTOR_NODELAY, &fd)) return 5;
+    if (dx_reactor_socket(&r, &at, DX_REACTOR_NODELAY, &fd)) return 5;
     if (dx_peers_add(&client, fd, &at, &id)) return 6;
     *dx_peers_data(&client, id) = 1;
     call(&connections[0], METHOD_UPPER, "hello");

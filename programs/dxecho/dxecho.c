@@ -324,7 +324,7 @@ static int listen_on(dx_reactor *r, int port, bool first, int *fd)
     int error;
     snprintf(text, sizeof text, "%s:%d", options.address, port);
     error = dx_reactor_address_parse(&at, text);
-    if (!error) error = dx_reactor_listen_tcp(r, &at, flags, 4096, fd, &bound);
+    if (!error) error = dx_reactor_listen(r, &at, flags, 4096, fd, &bound);
     if (!error) options.bound = dx_reactor_address_port(&bound);
     return error;
 }

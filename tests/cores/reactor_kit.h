@@ -225,7 +225,7 @@ static inline int listener(loop *l, dx_reactor_address *bound)
     dx_reactor_address any;
     int fd = -1;
     DX_CHECK_EQ(dx_reactor_address_parse(&any, "127.0.0.1:0"), 0);
-    DX_CHECK_EQ(dx_reactor_listen_tcp(&l->r, &any, DX_REACTOR_NODELAY, 0, &fd, bound), 0);
+    DX_CHECK_EQ(dx_reactor_listen(&l->r, &any, DX_REACTOR_NODELAY, 0, &fd, bound), 0);
     DX_CHECK(dx_reactor_address_port(bound) != 0);
     return keep(fd);
 }
@@ -237,7 +237,7 @@ static inline void tcp_pair(loop *l, int *ends)
     dx_op accept_op = tagged(1001), connect_op = tagged(1002);
     dx_completion c;
     int listening = listener(l, &at), seen = 0;
-    DX_CHECK_EQ(dx_reactor_socket_tcp(&l->r, &at, 0, &ends[0]), 0);
+    DX_CHECK_EQ(dx_reactor_socket(&l->r, &at, 0, &ends[0]), 0);
     keep(ends[0]);
     DX_CHECK_EQ(dx_reactor_accept(&l->r, &accept_op, listening), 0);
     DX_CHECK_EQ(dx_reactor_connect(&l->r, &connect_op, ends[0], &at), 0);

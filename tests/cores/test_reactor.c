@@ -99,6 +99,75 @@ DX_TEST(addresses_round_trip)
     DX_CHECK_EQ(dx_reactor_connect(NULL, NULL, 0, &a), DX_REACTOR_EINVAL);
 }
 
+DX_TEST(unix_addresses_round_trip)
+{
+    static const char *const good[] = {"unix:/run/x.sock", "unix:x", "unix:./@x", "unix:@x"};
+    char text[DX_REACTOR_ADDRESS_TEXT_SIZE], name[128];
+    dx_reactor_address a;
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        DX_CHECK_EQ(dx_reactor_address_parse(&a, good[i]), 0);
+        DX_CHECK_EQ(dx_reactor_address_port(&a), 0);
+        DX_CHECK_EQ(dx_reactor_address_format(&a, text, sizeof text), 0);
+        DX_CHECK_STR(text, good[i]);
+        DX_CHECK_EQ(dx_reactor_address_format(&a, text, strlen(good[i])), DX_REACTOR_ENOSPACE);
+    }
+    DX_CHECK_EQ(dx_reactor_address_parse(&a, "unix:"), DX_REACTOR_EINVAL);
+    DX_CHECK_EQ(dx_reactor_address_parse(&a, "unix:@"), DX_REACTOR_EINVAL);
+    memset(name, 'n', sizeof name);
+    memcpy(name, "unix:", 5);
+    name[5 + sizeof((struct sockaddr_un *)0)->sun_path] = 0;
+    DX_CHECK_EQ(dx_reactor_address_parse(&a, name), DX_REACTOR_EINVAL);
+    name[5 + sizeof((struct sockaddr_un *)0)->sun_path - 1] = 0;
+    DX_CHECK_EQ(dx_reactor_address_parse(&a, name), 0);
+    DX_CHECK_EQ(dx_reactor_address_format(&a, text, sizeof text), 0);
+    DX_CHECK_STR(text, name);
+    a.size = sizeof a.bytes;
+    DX_CHECK_EQ(dx_reactor_address_format(&a, text, sizeof text), DX_REACTOR_EINVAL);
+    a.size = 2; /* as a socket that was never bound has it */
+    DX_CHECK_EQ(dx_reactor_address_format(&a, text, sizeof text), DX_REACTOR_EINVAL);
+    DX_CHECK_EQ(dx_reactor_address_parse(&a, "unix:@xyz"), 0);
+    a.bytes[4] = 0; /* a zero within the name: it has no text */
+    DX_CHECK_EQ(dx_reactor_address_format(&a, text, sizeof text), DX_REACTOR_EINVAL);
+}
+
+DX_TEST(unix_listeners_replace_sockets_that_were_left_and_nothing_else)
+{
+    char folder[48], path[64], text[80], target[64];
+    dx_reactor_address a, any;
+    struct stat st;
+    int fd, file, link;
+    snprintf(folder, sizeof folder, "/tmp/dx_unix.%ld", (long)getpid());
+    DX_CHECK_EQ(mkdir(folder, 0700), 0);
+    snprintf(path, sizeof path, "%s/s", folder);
+    snprintf(target, sizeof target, "%s/t", folder);
+    snprintf(text, sizeof text, "unix:%s", path);
+    DX_CHECK_EQ(dx_reactor_address_parse(&a, text), 0);
+    file = open(path, O_CREAT | O_WRONLY, 0600);
+    DX_CHECK_EQ(dx_reactor_listen(NULL, &a, 0, 0, &fd, NULL), DX_REACTOR_ESYS);
+    DX_CHECK_EQ(errno, EADDRINUSE);
+    DX_CHECK_EQ(stat(path, &st), 0);
+    close(file);
+    DX_CHECK_EQ(unlink(path), 0);
+    DX_CHECK_EQ(mkfifo(path, 0600), 0);
+    DX_CHECK_EQ(dx_reactor_listen(NULL, &a, 0, 0, &fd, NULL), DX_REACTOR_ESYS);
+    DX_CHECK_EQ(unlink(path), 0);
+    link = symlink(target, path); /* to nothing */
+    DX_CHECK_EQ(link, 0);
+    DX_CHECK_EQ(dx_reactor_listen(NULL, &a, 0, 0, &fd, NULL), DX_REACTOR_ESYS);
+    DX_CHECK_EQ(unlink(path), 0);
+    DX_CHECK_EQ(dx_reactor_listen(NULL, &a, 0, 0, &fd, NULL), 0);
+    DX_CHECK_EQ(dx_reactor_listen(NULL, &a, 0, 0, &file, NULL), DX_REACTOR_ESYS); /* one listens */
+    close(fd);
+    DX_CHECK_EQ(dx_reactor_listen(NULL, &a, DX_REACTOR_REUSEPORT, 0, &fd, NULL), DX_REACTOR_EINVAL);
+    DX_CHECK_EQ(dx_reactor_bind_udp(NULL, &a, 0, &fd, NULL), DX_REACTOR_EINVAL);
+    DX_CHECK_EQ(dx_reactor_listen(NULL, &a, DX_REACTOR_NODELAY, 0, &fd, &any), 0);
+    DX_CHECK_EQ(dx_reactor_address_format(&any, path, sizeof path), 0);
+    DX_CHECK_STR(path, text);
+    close(fd);
+    DX_CHECK_EQ(unlink(path + 5), 0);
+    DX_CHECK_EQ(rmdir(folder), 0);
+}
+
 DX_TEST(open_checks_its_arguments)
 {
     dx_reactor r;
@@ -583,11 +652,11 @@ EVERY(ipv6_listen_and_connect)
     int listening, fd;
     loop_open(&l, backend);
     DX_CHECK_EQ(dx_reactor_address_parse(&any, "[::1]:0"), 0);
-    if (dx_reactor_listen_tcp(&l.r, &any, DX_REACTOR_V6ONLY | DX_REACTOR_REUSEPORT, 8, &listening,
+    if (dx_reactor_listen(&l.r, &any, DX_REACTOR_V6ONLY | DX_REACTOR_REUSEPORT, 8, &listening,
                               &at) != 0)
         DX_SKIP("no IPv6 loopback");
     keep(listening);
-    DX_CHECK_EQ(dx_reactor_socket_tcp(&l.r, &at, DX_REACTOR_NODELAY, &fd), 0);
+    DX_CHECK_EQ(dx_reactor_socket(&l.r, &at, DX_REACTOR_NODELAY, &fd), 0);
     keep(fd);
     DX_CHECK_EQ(dx_reactor_accept(&l.r, &accept_op, listening), 0);
     DX_CHECK_EQ(dx_reactor_connect(&l.r, &connect_op, fd, &at), 0);
@@ -596,7 +665,7 @@ EVERY(ipv6_listen_and_connect)
         if (out[i].user_data == 1) keep(out[i].result);
         DX_CHECK(out[i].result >= 0);
     }
-    DX_CHECK_EQ(dx_reactor_listen_tcp(&l.r, &at, 0, 0, &fd, NULL), DX_REACTOR_ESYS);
+    DX_CHECK_EQ(dx_reactor_listen(&l.r, &at, 0, 0, &fd, NULL), DX_REACTOR_ESYS);
     DX_CHECK_EQ(dx_reactor_sys_errno(&l.r), EADDRINUSE);
     loop_close(&l);
 }
@@ -609,12 +678,12 @@ EVERY(reuseport_shares_a_port_between_reactors)
     loop_open(&a, backend);
     loop_open(&b, backend);
     DX_CHECK_EQ(dx_reactor_address_parse(&any, "127.0.0.1:0"), 0);
-    DX_CHECK_EQ(dx_reactor_listen_tcp(&a.r, &any, DX_REACTOR_REUSEPORT, 0, &first, &at), 0);
+    DX_CHECK_EQ(dx_reactor_listen(&a.r, &any, DX_REACTOR_REUSEPORT, 0, &first, &at), 0);
     keep(first);
-    DX_CHECK_EQ(dx_reactor_listen_tcp(&b.r, &at, DX_REACTOR_REUSEPORT, 0, &second, NULL), 0);
+    DX_CHECK_EQ(dx_reactor_listen(&b.r, &at, DX_REACTOR_REUSEPORT, 0, &second, NULL), 0);
     keep(second);
-    DX_CHECK_EQ(dx_reactor_listen_tcp(&b.r, &at, 0, 0, &third, NULL), DX_REACTOR_ESYS);
-    DX_CHECK_EQ(dx_reactor_listen_tcp(&b.r, &at, 128, 0, &third, NULL), DX_REACTOR_EINVAL);
+    DX_CHECK_EQ(dx_reactor_listen(&b.r, &at, 0, 0, &third, NULL), DX_REACTOR_ESYS);
+    DX_CHECK_EQ(dx_reactor_listen(&b.r, &at, 128, 0, &third, NULL), DX_REACTOR_EINVAL);
     loop_close(&a);
     loop_close(&b);
 }
@@ -695,7 +764,7 @@ EVERY(connect_refused_and_unreachable_are_results)
     loop_open(&l, backend);
     listening = listener(&l, &at);
     shut(listening);
-    DX_CHECK_EQ(dx_reactor_socket_tcp(&l.r, &at, 0, &fd), 0);
+    DX_CHECK_EQ(dx_reactor_socket(&l.r, &at, 0, &fd), 0);
     keep(fd);
     DX_CHECK_EQ(dx_reactor_connect(&l.r, &op, fd, &at), 0);
     DX_CHECK_EQ(want(&l, &op), -ECONNREFUSED);

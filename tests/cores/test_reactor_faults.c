@@ -301,7 +301,7 @@ static void begin(world *w, dx_choices *c)
     faults.rate = rates[dx_choose(c, 5)];
     faults.never = dx_choose(c, 1) != 0;
     DX_CHECK_EQ(dx_reactor_address_parse(&any, "127.0.0.1:0"), 0);
-    DX_CHECK_EQ(dx_reactor_listen_tcp(&w->l.r, &any, 0, 0, &w->listener, NULL), 0);
+    DX_CHECK_EQ(dx_reactor_listen(&w->l.r, &any, 0, 0, &w->listener, NULL), 0);
     keep(w->listener);
     connect_tcp(w, w->fds[0]);
     for (int i = 1; i < PAIRS; i++) pair(w->fds[i]);

@@ -633,7 +633,7 @@ EVERY(descriptors_and_addresses_at_their_limits)
     DX_CHECK_EQ(dx_reactor_forget(&l.r, -1), DX_REACTOR_EINVAL);
     DX_CHECK_EQ(dx_reactor_address_parse(&any, "127.0.0.1:0"), 0);
     memset(&bound, 0xee, sizeof bound);
-    DX_CHECK_EQ(dx_reactor_listen_tcp(&l.r, &any, 0, 0, &fd, &bound), 0);
+    DX_CHECK_EQ(dx_reactor_listen(&l.r, &any, 0, 0, &fd, &bound), 0);
     keep(fd);
     DX_CHECK(bound.size >= 8 && bound.size < sizeof bound.bytes);
     for (size_t i = bound.size; i < sizeof bound.bytes; i++) DX_CHECK_EQ(bound.bytes[i], 0); /* so that addresses can be compared */

@@ -509,7 +509,7 @@ static void join_and_check(loop *l, const dx_op *accepting, const dx_reactor_add
 {
     dx_op connecting = tagged(77);
     int fd = -1, seen = 0;
-    DX_CHECK_EQ(dx_reactor_socket_tcp(&l->r, at, 0, &fd), 0);
+    DX_CHECK_EQ(dx_reactor_socket(&l->r, at, 0, &fd), 0);
     keep(fd);
     DX_CHECK_EQ(dx_reactor_connect(&l->r, &connecting, fd, at), 0);
     while (seen != 3) {
@@ -578,7 +578,7 @@ DX_TEST(connects_that_are_interrupted)
         needs_io_uring();
         loop_open(&l, DX_REACTOR_BACKEND_IO_URING);
         listen_and_accept(&l, &op, false, &at);
-        DX_CHECK_EQ(dx_reactor_socket_tcp(&l.r, &at, 0, &fd), 0);
+        DX_CHECK_EQ(dx_reactor_socket(&l.r, &at, 0, &fd), 0);
         keep(fd);
         script.connects_interrupted = times;
         DX_CHECK_EQ(dx_reactor_connect(&l.r, &connecting, fd, &at), 0);

@@ -124,7 +124,7 @@ EVERY(a_refused_connect_with_a_pending_recv)
         loop_open(&l, backend);
         listening = listener(&l, &at);
         shut(listening); /* nobody listens there any more */
-        DX_CHECK_EQ(dx_reactor_socket_tcp(&l.r, &at, 0, &fd), 0);
+        DX_CHECK_EQ(dx_reactor_socket(&l.r, &at, 0, &fd), 0);
         keep(fd);
         DX_CHECK_EQ(dx_reactor_connect(&l.r, &connect_op, fd, &at), 0);
         DX_CHECK_EQ(dx_reactor_recv(&l.r, &recv_op, fd, &byte, 1), 0);
@@ -151,7 +151,7 @@ EVERY(a_recv_may_be_started_behind_a_connect)
     int fd, seen = 0, listening;
     loop_open(&l, backend);
     listening = listener(&l, &at);
-    DX_CHECK_EQ(dx_reactor_socket_tcp(&l.r, &at, 0, &fd), 0);
+    DX_CHECK_EQ(dx_reactor_socket(&l.r, &at, 0, &fd), 0);
     keep(fd);
     DX_CHECK_EQ(dx_reactor_connect(&l.r, &connect_op, fd, &at), 0);
     DX_CHECK_EQ(dx_reactor_recv(&l.r, &recv_op, fd, text, sizeof text), 0);

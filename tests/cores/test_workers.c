@@ -646,7 +646,7 @@ static int listen_there(dx_reactor_worker *w)
     char text[32];
     snprintf(text, sizeof text, "127.0.0.1:%u", (unsigned)__atomic_load_n(&port, __ATOMIC_SEQ_CST));
     dx_reactor_address_parse(&at, text);
-    int error = dx_reactor_listen_tcp(&w->reactor, &at, DX_REACTOR_REUSEPORT, 0, &listeners[w->index], &bound);
+    int error = dx_reactor_listen(&w->reactor, &at, DX_REACTOR_REUSEPORT, 0, &listeners[w->index], &bound);
     if (error) return error;
     dx_reactor_op_init(&accept_ops[w->index], count_accepted, NULL);
     return dx_reactor_accept_multishot(&w->reactor, &accept_ops[w->index], listeners[w->index]);
@@ -658,7 +658,7 @@ DX_TEST(wk_9_workers_share_a_port)
     dx_reactor_address any, bound;
     int first;
     DX_CHECK_EQ(dx_reactor_address_parse(&any, "127.0.0.1:0"), 0);
-    DX_CHECK_EQ(dx_reactor_listen_tcp(NULL, &any, DX_REACTOR_REUSEPORT, 0, &first, &bound), 0);
+    DX_CHECK_EQ(dx_reactor_listen(NULL, &any, DX_REACTOR_REUSEPORT, 0, &first, &bound), 0);
     port = dx_reactor_address_port(&bound);
     accepted_sum = 0;
     memset(accepted, 0, sizeof accepted);

@@ -777,7 +777,7 @@ EVERY(connecting_and_adopting)
     a.silent = true;
     a.d.peers_max = 2;
     world_set(&a, &w.l.r);
-    DX_CHECK_EQ(dx_reactor_socket_tcp(&w.l.r, &w.at, DX_REACTOR_NODELAY, &fd), 0);
+    DX_CHECK_EQ(dx_reactor_socket(&w.l.r, &w.at, DX_REACTOR_NODELAY, &fd), 0);
     DX_CHECK_EQ(dx_peers_add(&a.s, fd, &w.at, &id), 0);
     DX_CHECK_EQ(dx_peers_send(&a.s, id, "before it is open", 17), 0);
     UNTIL(a.bytes == 17);
@@ -796,7 +796,7 @@ EVERY(connecting_and_adopting)
     UNTIL(a.closed == 2 && w.closed == 1);
     fd = listener(&w.l, &nowhere);
     shut(fd);
-    DX_CHECK_EQ(dx_reactor_socket_tcp(&w.l.r, &nowhere, 0, &fd), 0);
+    DX_CHECK_EQ(dx_reactor_socket(&w.l.r, &nowhere, 0, &fd), 0);
     DX_CHECK_EQ(dx_peers_add(&a.s, fd, &nowhere, &id), 0);
     UNTIL(a.closed == 3);
     DX_CHECK_EQ(a.reason, -ECONNREFUSED);
@@ -1028,7 +1028,7 @@ static void model_act(const dx_reactor_address *at)
     uint32_t size = 1 + some_number(some_number(4) ? 100 : sizeof data);
     int fd = -1;
     if (!t->live) {
-        if (dx_reactor_socket_tcp(&m.r, at, 0, &fd) != 0) return;
+        if (dx_reactor_socket(&m.r, at, 0, &fd) != 0) return;
         memset(t, 0, sizeof *t);
         if (dx_peers_add(&m.client, fd, at, &t->id) != 0) {
             dx_reactor_ext_close_now(&m.r, fd);
@@ -1097,7 +1097,7 @@ static void model_run(int backend, dx_reactor_sim *sim, uint32_t acts, uint64_t 
     if (dx_reactor_open(&m.r, &desc) != 0) DX_SKIP(dx_reactor_refusal(&m.r, backend));
     open_before = sim ? sim->open : 0;
     DX_CHECK_EQ(dx_reactor_address_parse(&any, "127.0.0.1:0"), 0);
-    DX_CHECK_EQ(dx_reactor_listen_tcp(&m.r, &any, 0, 0, &listening, &at), 0);
+    DX_CHECK_EQ(dx_reactor_listen(&m.r, &any, 0, 0, &listening, &at), 0);
     model_set(&m.server, true, sim && some_number(2) ? 10 * S : 0);
     model_set(&m.client, false, 0);
     DX_CHECK_EQ(dx_peers_listen(&m.server, listening), 0);

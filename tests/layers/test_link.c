@@ -179,7 +179,7 @@ static void world_open(world *w, int backend)
     DX_CHECK_EQ(dx_hbtp_router_set_method(&w->router, WHOLE, on_whole, w), 0);
     if (w->greets) DX_CHECK_EQ(dx_hbtp_router_set(&w->router, DX_HBTP_OP_HELLO, dx_hbtp_hello_handler, &w->hello), 0);
     DX_CHECK_EQ(dx_reactor_address_parse(&w->at, "127.0.0.1:0"), 0);
-    DX_CHECK_EQ(dx_reactor_listen_tcp(&w->l.r, &w->at, 0, 0, &w->listening, &w->at), 0);
+    DX_CHECK_EQ(dx_reactor_listen(&w->l.r, &w->at, 0, 0, &w->listening, &w->at), 0);
     keep(w->listening);
     d = w->d;
     links_open(w, &w->server, &d);
@@ -285,7 +285,7 @@ EVERY(li_1_a_link_that_nobody_accepts_is_lost_and_its_requests_end)
     int fd;
     world_new(&w, backend);
     DX_CHECK_EQ(dx_reactor_address_parse(&nowhere, "127.0.0.1:0"), 0);
-    DX_CHECK_EQ(dx_reactor_listen_tcp(&w.l.r, &nowhere, 0, 0, &fd, &nowhere), 0);
+    DX_CHECK_EQ(dx_reactor_listen(&w.l.r, &nowhere, 0, 0, &fd, &nowhere), 0);
     close(fd);
     DX_CHECK_EQ(dx_link_connect(&w.client, &nowhere, &id), 0);
     DX_CHECK_EQ(dx_hbtp_call(dx_link_session(&w.client, id), ECHO, "", 0, UINT64_MAX, NULL, NULL), 0);
@@ -884,7 +884,7 @@ EVERY(li_6_who_does_not_answer_a_hello_is_left_in_time)
         DX_CHECK_EQ(dx_hbtp_router_set(&w.router, DX_HBTP_OP_HELLO, on_later, NULL), 0);
         if (says_nothing) { /* nobody accepts, but the kernel does */
             DX_CHECK_EQ(dx_reactor_address_parse(&w.at, "127.0.0.1:0"), 0);
-            DX_CHECK_EQ(dx_reactor_listen_tcp(&w.l.r, &w.at, 0, 0, &fd, &w.at), 0);
+            DX_CHECK_EQ(dx_reactor_listen(&w.l.r, &w.at, 0, 0, &fd, &w.at), 0);
             keep(fd);
         }
         begun = dx_reactor_refresh_now_ns(&w.l.r);
@@ -974,7 +974,7 @@ EVERY(li_7_where_nobody_is_a_dialer_tries_again_later_and_later)
     int fd;
     world_new(&w, backend);
     DX_CHECK_EQ(dx_reactor_address_parse(&nowhere, "127.0.0.1:0"), 0);
-    DX_CHECK_EQ(dx_reactor_listen_tcp(&w.l.r, &nowhere, 0, 0, &fd, &nowhere), 0);
+    DX_CHECK_EQ(dx_reactor_listen(&w.l.r, &nowhere, 0, 0, &fd, &nowhere), 0);
     close(fd);
     DX_CHECK_EQ(dx_link_dial(&w.client, &d, &nowhere, 7), 0);
     for (uint32_t i = 1; i <= 3; i++) {
@@ -1640,7 +1640,7 @@ static void model_run(int backend, dx_reactor_sim *sim, uint32_t acts, uint64_t 
     DX_CHECK_EQ(dx_hbtp_router_init(&m.router), 0);
     DX_CHECK_EQ(dx_hbtp_router_set_method(&m.router, 1, model_handler, NULL), 0);
     DX_CHECK_EQ(dx_reactor_address_parse(&any, "127.0.0.1:0"), 0);
-    DX_CHECK_EQ(dx_reactor_listen_tcp(&m.r, &any, 0, 0, &listening, &m.at), 0);
+    DX_CHECK_EQ(dx_reactor_listen(&m.r, &any, 0, 0, &listening, &m.at), 0);
     if (some_number(2)) DX_CHECK_EQ(dx_hbtp_router_set(&m.router, DX_HBTP_OP_HELLO, dx_hbtp_hello_handler, &m.hello), 0);
     model_set(0);
     model_set(1);

@@ -283,7 +283,7 @@ static int listening(world *w)
     dx_reactor_address any;
     if (w->listener >= 0) return w->listener;
     MUST(dx_reactor_address_parse(&any, "127.0.0.1:0") == 0);
-    MUST(dx_reactor_listen_tcp(&w->r, &any, 0, 0, &w->listener, &w->at) == 0);
+    MUST(dx_reactor_listen(&w->r, &any, 0, 0, &w->listener, &w->at) == 0);
     keep(w, w->listener);
     return w->listener;
 }
@@ -292,7 +292,7 @@ static int dialer(world *w)
 {
     int fd = -1;
     listening(w);
-    MUST(dx_reactor_socket_tcp(&w->r, &w->at, DX_REACTOR_NODELAY, &fd) == 0);
+    MUST(dx_reactor_socket(&w->r, &w->at, DX_REACTOR_NODELAY, &fd) == 0);
     keep(w, fd);
     return fd;
 }
@@ -1512,7 +1512,7 @@ static int crew_start(dx_reactor_worker *self)
     if (error || self->index) return error;
     dx_reactor_op_init(&c->accepting, crew_accepted, c);
     error = dx_reactor_address_parse(&any, "127.0.0.1:0");
-    if (!error) error = dx_reactor_listen_tcp(r, &any, 0, 0, &c->listener, &c->at);
+    if (!error) error = dx_reactor_listen(r, &any, 0, 0, &c->listener, &c->at);
     return error ? error : dx_reactor_accept_multishot(r, &c->accepting, c->listener);
 }
 
@@ -1544,7 +1544,7 @@ static void a_group_hands_connections_on(world *w)
     note(w, "count=%u", (unsigned)c->group.count);
     for (int i = 0; i < CALLS; i++) {
         int fd = -1;
-        MUST(dx_reactor_socket_tcp(&w->r, &c->at, DX_REACTOR_NODELAY, &fd) == 0);
+        MUST(dx_reactor_socket(&w->r, &c->at, DX_REACTOR_NODELAY, &fd) == 0);
         keep(w, fd);
         MUST(dx_reactor_connect(&w->r, op(w, 'a'), fd, &c->at) == 0);
         MUST(ends(w, 0) == 0);
@@ -1770,6 +1770,42 @@ static void number_comes_back_unsaid(world *w)
     close(fds[1]);
 }
 
+/* Streams through a file: one program listens on it at a time, and one that has ended leaves a file
+   that the next one takes over. */
+static void unix_streams(world *w)
+{
+    char name[64];
+    dx_reactor_address at;
+    int a, b, other;
+    snprintf(name, sizeof name, "unix:/tmp/dx_conform.%ld", (long)getpid());
+    MUST(dx_reactor_address_parse(&at, name) == 0);
+    MUST(dx_reactor_listen(&w->r, &at, 0, 0, &w->listener, &w->at) == 0);
+    keep(w, w->listener);
+    note(w, "second:%d", dx_reactor_listen(&w->r, &at, 0, 0, &other, NULL) == DX_REACTOR_ESYS &&
+                             dx_reactor_sys_errno(&w->r) == EADDRINUSE);
+    tcp(w, &a, &b);
+    send_on(w, 'a', a, "hello");
+    recv_on(w, 'b', b, 64);
+    await(w, "ab");
+    text(w, 'b');
+    close_on(w, 'c', a);
+    recv_on(w, 'd', b, 64);
+    close_on(w, 'e', w->listener);
+    await(w, "cde");
+    MUST(dx_reactor_socket(&w->r, &at, 0, &a) == 0);
+    keep(w, a);
+    started(w, 'f', dx_reactor_connect(&w->r, op(w, 'f'), a, &at));
+    await(w, "f");
+    MUST(dx_reactor_listen(&w->r, &at, 0, 0, &w->listener, &w->at) == 0);
+    keep(w, w->listener);
+    tcp(w, &a, &b);
+    send_on(w, 'a', b, "again");
+    recv_on(w, 'b', a, 64);
+    await(w, "ab");
+    text(w, 'b');
+    MUST(unlink(name + 5) == 0);
+}
+
 /* A pipe that blocks, as programs inherit them. */
 static void inherited_pipe(world *w)
 {
@@ -1945,6 +1981,8 @@ static const trace traces[] = {
      "a=0 a=5 b=5 \"hello\" c=6 d=6 \"world!\"", 0, 0, 0, 0, 0},
 #if !defined(_WIN32)
     {"number_comes_back_unsaid", number_comes_back_unsaid, "c=3 a=3 b=4 \"pipe\"", 0, 0, 0, 0, 0},
+    {"unix_streams", unix_streams,
+     "second:1 a=5 b=5 \"hello\" c=0 d=0 e=0 f=refused a=5 b=5 \"again\"", 0, 0, 0, 0, 0},
     {"inherited_pipe", inherited_pipe,
      "b=9 a=9 \"inherited\" cancel(c):OK c=canceled d=spipe", 0, 0, 0, 0, 0},
 #endif
@@ -2248,7 +2286,9 @@ static bool applies(const trace *t)
     if (faults.rate && t->run == connected_twice) return false;
 #endif
 #if !defined(_WIN32)
-    if (simulated() && (t->run == number_comes_back_unsaid || t->run == inherited_pipe)) return false;
+    if (simulated() && (t->run == number_comes_back_unsaid || t->run == inherited_pipe ||
+                        t->run == unix_streams))
+        return false;
 #endif
 #if defined(__linux__)
     if (t->run == joined_datagrams) return !simulated() && system_joins_datagrams();

@@ -204,7 +204,7 @@ static void reopen(int pair)
         if (w.slots[i].pending && w.slots[i].pair == pair &&
             (w.slots[i].kind == RECV || w.slots[i].kind == SEND))
             return;
-    if (w.spare_count < 1 || dx_reactor_socket_tcp(&w.r, &w.at, 0, &w.ends[pair][0].fd) != 0) return;
+    if (w.spare_count < 1 || dx_reactor_socket(&w.r, &w.at, 0, &w.ends[pair][0].fd) != 0) return;
     if ((s = idle_slot()) == NULL) return;
     s->pair = pair;
     s->address = w.at;
@@ -306,7 +306,7 @@ static void extra(uint32_t what)
         if (w.spare_count > FDS / 2) return;
         if (s && choose(30) == 0) {
             int fd;
-            if (dx_reactor_socket_tcp(&w.r, &w.at, 0, &fd) != 0) return;
+            if (dx_reactor_socket(&w.r, &w.at, 0, &fd) != 0) return;
             s->address = w.at;
             note_start(s, CONNECT, dx_reactor_connect(&w.r, &s->op, fd, &s->address));
             if (w.spare_count < FDS) w.spare[w.spare_count++] = fd;
@@ -355,7 +355,7 @@ static void connect_pair(int pair)
     end *e = w.ends[pair];
     slot *a = &w.slots[0], *c = &w.slots[1];
     memset(e, 0, 2 * sizeof *e);
-    CHECK(dx_reactor_socket_tcp(&w.r, &w.at, 0, &e[0].fd) == 0);
+    CHECK(dx_reactor_socket(&w.r, &w.at, 0, &e[0].fd) == 0);
     c->address = w.at;
     note_start(c, CONNECT, dx_reactor_connect(&w.r, &c->op, e[0].fd, &c->address));
     wait_for(c);
@@ -405,7 +405,7 @@ static void open_epoch(uint64_t seed)
     desc.simulator = &w.sim.base;
     CHECK(dx_reactor_open(&w.r, &desc) == DX_REACTOR_OK);
     CHECK(dx_reactor_address_parse(&any, "127.0.0.1:0") == 0);
-    CHECK(dx_reactor_listen_tcp(&w.r, &any, 0, 4, &w.listener, &w.at) == 0);
+    CHECK(dx_reactor_listen(&w.r, &any, 0, 4, &w.listener, &w.at) == 0);
     for (int i = 0; i < PAIRS; i++) connect_pair(i);
 }
 

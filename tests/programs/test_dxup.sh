@@ -1459,6 +1459,36 @@ what_is_not_kept_is_said() { # one line for each kind, counted; nothing else is 
     [ "$(echo "$out" | grep -c 'not kept')" = 0 ] || fail "$out"
 }
 
+a_unix_socket() { # on it one server, too; what a killed one leaves does not hinder the next
+    local i
+    make_versions
+    expect 0 "$dxup" publish one app old
+    expect 0 "$dxup" publish two app new
+    start_server one --listen "unix:$PWD/socket"
+    [ -S socket ] || fail "no socket"
+    expect 5 timeout 20 "$dxup" serve two --listen "unix:$PWD/socket"
+    says "cannot listen"
+    rm -f out
+    expect 0 "$dxup" pull "unix:$PWD/socket" app out
+    same old out
+    kill -9 "$server"
+    wait "$server" 2>/dev/null
+    for i in $(seq 100); do # the kernel closes what io_uring has a moment later
+        "$dxup" pull "unix:$PWD/socket" app out 2>&1 | grep -q refused && break
+        sleep 0.05
+    done
+    expect 3 "$dxup" pull "unix:$PWD/socket" app out
+    says "refused"
+    start_server two --listen "unix:$PWD/socket"
+    expect 0 "$dxup" pull "unix:$PWD/socket" app out --force
+    same new out
+    stop_server
+    touch plain
+    expect 5 "$dxup" serve two --listen "unix:$PWD/plain"
+    [ -f plain ] || fail "a file that is no socket is gone"
+    expect 1 "$dxup" pull unix: app out
+}
+
 two_servers_on_one_port() { # one of them, whatever the number of threads that listen
     local first second
     make_versions
@@ -1498,7 +1528,7 @@ for case in publish_and_checkout_a_file unchanged_content_adds_nothing publish_a
     a_gigabyte_in_64_megabytes a_big_endian_machine a_big_endian_machine_of_32_bits an_arm_of_32_bits a_pc_of_32_bits \
     a_tree_is_read_once a_tree_is_looked_at_on_all_cores what_was_seen_is_only_a_hint trees_of_every_shape trees_that_cannot_be_published \
     links_swapped_in_while_a_tree_is_restored a_tree_publish_killed_at_any_moment a_flipped_byte_in_a_tree versions_of_a_tree_as_deltas versions_of_a_file_as_deltas a_packed_store trees_as_streams_in_the_same_store \
-    no_server_and_no_such_name two_servers_on_one_port what_is_not_kept_is_said a_server_that_is_behind names_that_a_terminal_would_obey a_server_that_lies peers_of_other_versions_of_the_protocol a_flood_of_pings_on_every_connection a_killed_server a_server_that_is_ended a_killed_client many_connections \
+    no_server_and_no_such_name two_servers_on_one_port a_unix_socket what_is_not_kept_is_said a_server_that_is_behind names_that_a_terminal_would_obey a_server_that_lies peers_of_other_versions_of_the_protocol a_flood_of_pings_on_every_connection a_killed_server a_server_that_is_ended a_killed_client many_connections \
     connections_are_cut_in_the_middle a_pull_goes_on_where_it_was_cut what_a_cut_pull_left_is_not_trusted a_server_with_few_connections a_killed_client_of_many_connections \
     a_full_disk a_read_only_target a_flipped_byte_anywhere a_truncated_store publish_killed_at_any_moment \
     two_writers collection gc_killed_at_any_moment a_hostile_tree_in_the_store the_demo; do

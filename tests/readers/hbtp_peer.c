@@ -349,7 +349,7 @@ int main(int argc, char **argv)
     if (dials) {
         if (dx_link_connect(&links, &at, &id)) return 1;
     } else {
-        if (dx_reactor_listen_tcp(&reactor, &at, 0, 0, &listening, &at) || dx_link_listen(&links, listening)) return 1;
+        if (dx_reactor_listen(&reactor, &at, 0, 0, &listening, &at) || dx_link_listen(&links, listening)) return 1;
         (void)dx_reactor_address_format(&at, text, sizeof text);
         puts(text);
         (void)fflush(stdout);

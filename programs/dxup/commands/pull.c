@@ -779,7 +779,8 @@ static int pull_once(const dxup_options *o, bool *again)
     pull *p = open_pull(o);
     int status = PROG_OK;
     if (dx_reactor_address_parse(&p->address, o->address))
-        status = prog_fail(PROG_USAGE, "'%s' is not a numeric ADDR:PORT, such as 127.0.0.1:7000",
+        status = prog_fail(PROG_USAGE, "'%s' is neither a numeric ADDR:PORT, such as 127.0.0.1:7000, nor "
+                           "unix:PATH",
                            o->address);
     if (!status) status = look_at_destination(p);
     if (!status) status = prog_dest_find_staging(&p->dest, o->path, &p->has_staging);

@@ -585,6 +585,12 @@ static void *run_worker(void *user)
 }
 
 /* >>server ------------------------------------------------------------- */
+/* A unix socket: one worker has it, as the kernel does not distribute connections of these. */
+static bool is_local(const dxup_options *o)
+{
+    return o->address && strncmp(o->address, "unix:", 5) == 0;
+}
+
 /* One listener per worker on the same port; the kernel distributes connections. The first listens
    without SO_REUSEPORT, and fails if the port is in use. After that the port is shared with the
    other workers. With the option from the start any server of the same user could join, and
@@ -592,11 +598,12 @@ static void *run_worker(void *user)
 static int listen_all(server *s, dx_reactor_address *address)
 {
     if (!s->o->address || dx_reactor_address_parse(address, s->o->address))
-        return prog_fail(PROG_USAGE, "--listen needs a numeric ADDR:PORT, such as 127.0.0.1:7000");
+        return prog_fail(PROG_USAGE, "--listen needs a numeric ADDR:PORT, such as 127.0.0.1:7000, or "
+                                     "unix:PATH");
     for (unsigned i = 0; i < s->worker_count; i++) {
         dx_reactor_address bound;
         uint32_t flags = DX_REACTOR_NODELAY | (i > 0 ? DX_REACTOR_REUSEPORT : 0);
-        if (dx_reactor_listen_tcp(NULL, address, flags, 0, &s->workers[i].listener, &bound) ||
+        if (dx_reactor_listen(NULL, address, flags, 0, &s->workers[i].listener, &bound) ||
             (i == 0 && s->worker_count > 1 && os_share_port(s->workers[i].listener) < 0)) {
             errno = os_socket_errno();
             prog_fail_errno("%s: cannot listen", s->o->address);
@@ -611,7 +618,7 @@ static int listen_all(server *s, dx_reactor_address *address)
 static int run_workers(server *s, const dx_reactor_address *address)
 {
     assert(s->worker_count > 0);
-    char text[64];
+    char text[DX_REACTOR_ADDRESS_TEXT_SIZE];
     int status = PROG_OK;
     unsigned running = 0;
     for (; running < s->worker_count; running++) {
@@ -648,7 +655,7 @@ int dxup_serve(const dxup_options *o)
 {
     server s = {.o = o};
     dx_reactor_address address;
-    s.worker_count = prog_thread_count(o->workers, OS_WORKERS_MAX);
+    s.worker_count = is_local(o) ? 1 : prog_thread_count(o->workers, OS_WORKERS_MAX);
     s.workers = prog_alloc(s.worker_count * sizeof *s.workers);
     memset(s.workers, 0, s.worker_count * sizeof *s.workers);
     for (unsigned i = 0; i < s.worker_count; i++) {

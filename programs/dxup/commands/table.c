@@ -124,6 +124,7 @@ static const prog_command commands[DXUP_COMMANDS] = {
          .arguments = "STORE",
          .summary = "Serve a store to dxup pull, and to browsers with --http",
          .details = "--listen is required. Port 0 takes a free one; the first line says which.\n"
+                    "unix:PATH in place of ADDR:PORT is for clients on the same machine.\n"
                     "Other processes may publish meanwhile. Ctrl-C or SIGTERM ends it.",
          .examples = "dxup serve store --listen 127.0.0.1:7000"},
     [DXUP_PULL] =

@@ -81,7 +81,7 @@ struct dxup_http {
     int64_t         until_ns; /* it drains at most so long */
     bool            open;    /* guarded by lock: messages may be posted, */
     bool            ending;  /* and the next one says: finish what is begun, and end */
-    char            address[64];
+    char            address[DX_REACTOR_ADDRESS_TEXT_SIZE];
     client         *clients;
     size_t          client_count;
 };
@@ -623,8 +623,8 @@ int dxup_http_start(dxup_http **out, const dxup_http_desc *desc)
     pthread_mutex_init(&h->lock, NULL);
     sem_init(&h->started, 0, 0);
     if (dx_reactor_address_parse(&address, desc->address))
-        return prog_fail(PROG_USAGE, "--http wants ADDR:PORT in numbers, such as 127.0.0.1:8000");
-    if (dx_reactor_listen_tcp(NULL, &address, DX_REACTOR_NODELAY, 0, &h->listener, &bound)) {
+        return prog_fail(PROG_USAGE, "--http wants ADDR:PORT in numbers, such as 127.0.0.1:8000, or unix:PATH");
+    if (dx_reactor_listen(NULL, &address, DX_REACTOR_NODELAY, 0, &h->listener, &bound)) {
         errno = os_socket_errno();
         prog_fail_errno("%s: cannot listen", desc->address);
         return PROG_SYSTEM;

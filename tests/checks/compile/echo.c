@@ -66,7 +66,7 @@ int main(int count, char **arguments)
     desc.memory_size = sizeof memory;
     if (count != 2 || dx_reactor_address_parse(&address, arguments[1]) != 0 ||
         dx_reactor_open(&r, &desc) != 0 ||
-        dx_reactor_listen_tcp(&r, &address, DX_REACTOR_NODELAY, 0, &fd, NULL) != 0)
+        dx_reactor_listen(&r, &address, DX_REACTOR_NODELAY, 0, &fd, NULL) != 0)
         return 1;
     dx_reactor_op_init(&op, accepted, NULL);
     dx_reactor_accept_multishot(&r, &op, fd);
