@@ -157,7 +157,7 @@ _dxup() {
         options='--owner --no-times --no-xattrs --no-hard-links --no-sparse --no-specials --numeric-owner --force --connections --backend --report --quiet --help'
         [[ $word == -* ]] || {
         case $plain in
-        0) mapfile -t COMPREPLY < <(:) ;;
+        0) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
         1) mapfile -t COMPREPLY < <(_dxup_names "$store" "$word") ;;
         2) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
         esac

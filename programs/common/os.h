@@ -92,6 +92,10 @@ int  os_close_socket(int socket);
    SO_REUSEPORT. */
 int  os_share_port(int socket);
 int  os_socket_errno(void); /* of the last call about a socket that failed */
+/* Call each() with the socket addresses of a host and a port in numbers, the best one first. NULL,
+   or a text that says why there are none. It may wait for the network. */
+const char *os_look_up(const char *host, const char *port,
+                       void (*each)(void *user, const void *address, size_t size), void *user);
 int  os_info_of(int file, os_info *out);
 /* Bytes read, 0 at the end. */
 int64_t os_read(int file, void *out, size_t size);

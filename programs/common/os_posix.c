@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <netdb.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -335,6 +336,20 @@ int os_share_port(int socket)
 }
 
 int os_socket_errno(void) { return errno; }
+
+const char *os_look_up(const char *host, const char *port,
+                       void (*each)(void *user, const void *address, size_t size), void *user)
+{
+    const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM,
+                                   .ai_flags = AI_NUMERICSERV | AI_ADDRCONFIG};
+    struct addrinfo *list = NULL;
+    const int error = getaddrinfo(host, port, &hints, &list);
+    if (error) return error == EAI_SYSTEM ? strerror(errno) : gai_strerror(error);
+    for (const struct addrinfo *at = list; at; at = at->ai_next)
+        each(user, at->ai_addr, at->ai_addrlen);
+    freeaddrinfo(list);
+    return NULL;
+}
 
 int os_info_of(int file, os_info *out)
 {

@@ -14,6 +14,7 @@
 #define WIN32_LEAN_AND_MEAN
 #define NOMINMAX
 #include <winsock2.h>
+#include <ws2tcpip.h>
 
 #include <windows.h>
 
@@ -340,6 +341,22 @@ int os_close_made(int file)
 }
 
 int os_close_socket(int socket) { return closesocket((SOCKET)(intptr_t)socket) == 0 ? 0 : -1; }
+
+const char *os_look_up(const char *host, const char *port,
+                       void (*each)(void *user, const void *address, size_t size), void *user)
+{
+    const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM,
+                                   .ai_flags = AI_NUMERICSERV | AI_ADDRCONFIG};
+    struct addrinfo *list = NULL;
+    WSADATA data;
+    if (WSAStartup(MAKEWORD(2, 2), &data)) return "no network"; /* counts: a second one is free */
+    const int error = getaddrinfo(host, port, &hints, &list);
+    if (error) return "unknown host, or no answer of the name server";
+    for (const struct addrinfo *at = list; at; at = at->ai_next)
+        each(user, at->ai_addr, at->ai_addrlen);
+    freeaddrinfo(list);
+    return NULL;
+}
 
 int os_share_port(int socket) /* there is one worker, and one listener */
 {

@@ -1459,6 +1459,31 @@ what_is_not_kept_is_said() { # one line for each kind, counted; nothing else is 
     [ "$(echo "$out" | grep -c 'not kept')" = 0 ] || fail "$out"
 }
 
+names_of_hosts() { # all addresses of one are tried
+    local port wrong
+    make_versions
+    expect 0 "$dxup" publish one app old
+    start_server one
+    port=${address##*:}
+    expect 0 "$dxup" pull "localhost:$port" app out
+    same old out
+    expect 3 "$dxup" pull "a..b:$port" app out
+    says "a..b:$port: "
+    for wrong in localhost localhost: localhost:70000 "localhost:7x" :7000 ::1:7000; do
+        expect 1 "$dxup" pull "$wrong" app out
+        says "HOST:PORT"
+    done
+    printf '%s several.test\n' ::1 127.0.0.3 127.0.0.2 127.0.0.1 >hosts
+    if unshare -m sh -c "mount --bind hosts /etc/hosts && getent ahosts several.test | grep -q ^127.0.0.2" 2>/dev/null; then
+        rm -f out
+        expect 0 unshare -m sh -c "mount --bind hosts /etc/hosts && exec '$dxup' pull several.test:$port app out"
+        same old out
+        expect 3 unshare -m sh -c "mount --bind hosts /etc/hosts && exec '$dxup' pull several.test:1 app out"
+        says "refused"
+    fi
+    stop_server
+}
+
 a_unix_socket() { # on it one server, too; what a killed one leaves does not hinder the next
     local i
     make_versions
@@ -1528,7 +1553,7 @@ for case in publish_and_checkout_a_file unchanged_content_adds_nothing publish_a
     a_gigabyte_in_64_megabytes a_big_endian_machine a_big_endian_machine_of_32_bits an_arm_of_32_bits a_pc_of_32_bits \
     a_tree_is_read_once a_tree_is_looked_at_on_all_cores what_was_seen_is_only_a_hint trees_of_every_shape trees_that_cannot_be_published \
     links_swapped_in_while_a_tree_is_restored a_tree_publish_killed_at_any_moment a_flipped_byte_in_a_tree versions_of_a_tree_as_deltas versions_of_a_file_as_deltas a_packed_store trees_as_streams_in_the_same_store \
-    no_server_and_no_such_name two_servers_on_one_port a_unix_socket what_is_not_kept_is_said a_server_that_is_behind names_that_a_terminal_would_obey a_server_that_lies peers_of_other_versions_of_the_protocol a_flood_of_pings_on_every_connection a_killed_server a_server_that_is_ended a_killed_client many_connections \
+    no_server_and_no_such_name two_servers_on_one_port names_of_hosts a_unix_socket what_is_not_kept_is_said a_server_that_is_behind names_that_a_terminal_would_obey a_server_that_lies peers_of_other_versions_of_the_protocol a_flood_of_pings_on_every_connection a_killed_server a_server_that_is_ended a_killed_client many_connections \
     connections_are_cut_in_the_middle a_pull_goes_on_where_it_was_cut what_a_cut_pull_left_is_not_trusted a_server_with_few_connections a_killed_client_of_many_connections \
     a_full_disk a_read_only_target a_flipped_byte_anywhere a_truncated_store publish_killed_at_any_moment \
     two_writers collection gc_killed_at_any_moment a_hostile_tree_in_the_store the_demo; do

@@ -21,6 +21,7 @@
 #include "../../common/image.h"
 #include "../../common/os.h"
 #include "../../common/window.h"
+#include "../net/address.h"
 #include "../net/loop.h"
 #include "../net/ranges.h"
 #include "../net/wire.h"
@@ -49,7 +50,8 @@ typedef struct pull {
     dx_reactor          reactor;
     dx_op               timer_op;
     void               *reactor_memory;
-    dx_reactor_address  address;
+    dxup_addresses      addresses; /* of the server, */
+    unsigned            address_at; /* and which of them is tried, or was found good */
     dx_link             links;
     void               *links_memory;
     dx_link_id          id;        /* of the link that asks */
@@ -311,7 +313,8 @@ static int start_ranges(pull *p)
 {
     assert(!p->ranges && p->next < p->wire_size);
     unsigned connections = p->o->connections ? p->o->connections : 1;
-    dxup_ranges_desc desc = {&p->reactor, &p->address,  p->o->name, p->o->path,
+    const dx_reactor_address *address = &p->addresses.list[p->address_at];
+    dxup_ranges_desc desc = {&p->reactor, address,      p->o->name, p->o->path,
                              {0},         {0},          0,          p->wire_size,
                              p->next,     connections,  &p->sent,   &p->received,
                              take_range,  ranges_ended, p};
@@ -564,13 +567,24 @@ static void on_event(dx_hbtp_session *session, dx_hbtp_event event, const dx_hbt
     }
 }
 
+/* Connect to the first of the addresses, from address_at on, that a connection can begin to. */
+static bool connect_on(pull *p)
+{
+    for (; p->address_at < p->addresses.count; p->address_at++)
+        if (!dx_link_connect(&p->links, &p->addresses.list[p->address_at], &p->id)) return true;
+    return false;
+}
+
 static void on_closed(dx_link *l, dx_link_id id, int32_t reason)
 {
     pull *p = l->desc.user;
     (void)id;
     if (p->done || p->leaving) return;
-    if (!p->opened)
-        fail(p, prog_fail(PROG_NETWORK, "%s: %s", p->o->address, os_error_text(-reason)));
+    if (!p->opened) {
+        p->address_at++;
+        if (!connect_on(p))
+            fail(p, prog_fail(PROG_NETWORK, "%s: %s", p->o->address, os_error_text(-reason)));
+    }
     else
         fail(p, lost(p, reason == -ECONNRESET ? "the server closed the connection"
                                               : os_error_text(-reason)));
@@ -594,7 +608,7 @@ static int open_links(pull *p)
     dx_link_desc desc = {0};
     dx_hbtp_router_init(&p->router);
     dx_hbtp_router_set(&p->router, DX_HBTP_OP_FILE_CHUNK, on_file_chunk, p);
-    desc.links_max = 1;
+    desc.links_max = 2; /* the next address is tried while the one before is closed */
     desc.out_size = OUT_SIZE;
     desc.block_count = DXUP_INPUT_BLOCKS;
     desc.session.router = &p->router;
@@ -624,7 +638,7 @@ static int transfer(pull *p)
     if (status) return status;
     dx_reactor_op_init(&p->timer_op, on_timer, p);
     status = open_links(p);
-    if (!status && dx_link_connect(&p->links, &p->address, &p->id)) {
+    if (!status && !connect_on(p)) {
         errno = dx_reactor_sys_errno(&p->reactor);
         prog_fail_errno("%s", p->o->address);
         status = PROG_NETWORK;
@@ -728,7 +742,8 @@ static int pull_details(pull *of, const char *path, uint64_t base, bool *changed
     pull *p = open_pull(&o);
     p->of = of;
     p->from = base;
-    p->address = of->address;
+    p->addresses = of->addresses;
+    p->address_at = of->address_at;
     int status = look_at_destination(p);
     if (!status) status = prog_dest_find_staging(&p->dest, path, &p->has_staging);
     p->has_staging = false; /* what a killed pull left of them is not worth resuming */
@@ -778,10 +793,7 @@ static int pull_once(const dxup_options *o, bool *again)
 {
     pull *p = open_pull(o);
     int status = PROG_OK;
-    if (dx_reactor_address_parse(&p->address, o->address))
-        status = prog_fail(PROG_USAGE, "'%s' is neither a numeric ADDR:PORT, such as 127.0.0.1:7000, nor "
-                           "unix:PATH",
-                           o->address);
+    status = dxup_addresses_find(&p->addresses, o->address, "the address");
     if (!status) status = look_at_destination(p);
     if (!status) status = prog_dest_find_staging(&p->dest, o->path, &p->has_staging);
     if (!status) status = transfer(p);

@@ -17,6 +17,7 @@
 #include "commands.h"
 
 #include "../../common/os.h"
+#include "../net/address.h"
 #include "../net/http.h"
 #include "../net/loop.h"
 #include "../net/patches.h"
@@ -597,9 +598,10 @@ static bool is_local(const dxup_options *o)
    clients would get versions from either. */
 static int listen_all(server *s, dx_reactor_address *address)
 {
-    if (!s->o->address || dx_reactor_address_parse(address, s->o->address))
-        return prog_fail(PROG_USAGE, "--listen needs a numeric ADDR:PORT, such as 127.0.0.1:7000, or "
-                                     "unix:PATH");
+    dxup_addresses found;
+    int status = dxup_addresses_find(&found, s->o->address, "--listen");
+    if (status) return status;
+    *address = found.list[0];
     for (unsigned i = 0; i < s->worker_count; i++) {
         dx_reactor_address bound;
         uint32_t flags = DX_REACTOR_NODELAY | (i > 0 ? DX_REACTOR_REUSEPORT : 0);

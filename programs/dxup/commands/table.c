@@ -124,12 +124,12 @@ static const prog_command commands[DXUP_COMMANDS] = {
          .arguments = "STORE",
          .summary = "Serve a store to dxup pull, and to browsers with --http",
          .details = "--listen is required. Port 0 takes a free one; the first line says which.\n"
-                    "unix:PATH in place of ADDR:PORT is for clients on the same machine.\n"
+                    "unix:PATH in place of HOST:PORT is for clients on the same machine.\n"
                     "Other processes may publish meanwhile. Ctrl-C or SIGTERM ends it.",
          .examples = "dxup serve store --listen 127.0.0.1:7000"},
     [DXUP_PULL] =
         {.name = "pull",
-         .arguments = "ADDR:PORT NAME DEST",
+         .arguments = "HOST:PORT NAME DEST",
          .summary = "Bring DEST to the latest version that a server has",
          .details = "It receives a patch where DEST is an older version, verifies all of it by\n"
                     "hash, and replaces DEST atomically. The next pull resumes an interrupted one.",
@@ -186,9 +186,9 @@ static const prog_option options[] = {
      .value = "N", .help = "keep the last N versions of each name\n(default: all)"},
     {"--pack", PROG_OPTION_FLAG, FIELD(pack), .commands = GC,
      .help = "recompress what is left (slow)"},
-    {"--listen", PROG_OPTION_TEXT, FIELD(address), .commands = SERVE, .value = "ADDR:PORT",
+    {"--listen", PROG_OPTION_TEXT, FIELD(address), .commands = SERVE, .value = "HOST:PORT",
      .help = "where to answer dxup pull"},
-    {"--http", PROG_OPTION_TEXT, FIELD(http), .commands = SERVE, .value = "ADDR:PORT",
+    {"--http", PROG_OPTION_TEXT, FIELD(http), .commands = SERVE, .value = "HOST:PORT",
      .help = "also for browsers and curl: GET /NAME, ETags,\nA-IM: dx-patch"},
     {"--patch-max", PROG_OPTION_NUMBER, FIELD(patch_max), .max = 1u << 30, .commands = SERVE | DIFF,
      .value = "BYTES", .help = "larger versions are patched by chunks\n(default 64 MiB)"},

@@ -14,6 +14,7 @@
 #include "http.h"
 #include "../../common/http.h"
 #include "../../common/os.h"
+#include "address.h"
 #include "loop.h"
 
 #include "../../../layers/dx_edge.h"
@@ -615,16 +616,17 @@ static void *run(void *user)
 int dxup_http_start(dxup_http **out, const dxup_http_desc *desc)
 {
     dxup_http *h = prog_alloc(sizeof *h);
-    dx_reactor_address address, bound;
+    dxup_addresses addresses;
+    dx_reactor_address bound;
     memset(h, 0, sizeof *h);
     *out = h;
     h->d = *desc;
     h->listener = -1;
     pthread_mutex_init(&h->lock, NULL);
     sem_init(&h->started, 0, 0);
-    if (dx_reactor_address_parse(&address, desc->address))
-        return prog_fail(PROG_USAGE, "--http wants ADDR:PORT in numbers, such as 127.0.0.1:8000, or unix:PATH");
-    if (dx_reactor_listen(NULL, &address, DX_REACTOR_NODELAY, 0, &h->listener, &bound)) {
+    int status = dxup_addresses_find(&addresses, desc->address, "--http");
+    if (status) return status;
+    if (dx_reactor_listen(NULL, &addresses.list[0], DX_REACTOR_NODELAY, 0, &h->listener, &bound)) {
         errno = os_socket_errno();
         prog_fail_errno("%s: cannot listen", desc->address);
         return PROG_SYSTEM;

@@ -9,7 +9,7 @@ typedef struct dxup_http dxup_http;
 
 typedef struct dxup_http_desc {
     const char   *store;   /* the folder */
-    const char   *address; /* ADDR:PORT */
+    const char   *address; /* HOST:PORT */
     const char   *backend; /* of the event loop; NULL: automatic */
     dxup_patches *patches;
 } dxup_http_desc;
@@ -17,7 +17,7 @@ typedef struct dxup_http_desc {
 /* Serve on a thread of its own. What desc points to stays until the end. *h is to be stopped
    also after an error. */
 int dxup_http_start(dxup_http **h, const dxup_http_desc *desc);
-/* ADDR:PORT that it listens on. */
+/* HOST:PORT that it listens on. */
 const char *dxup_http_address(const dxup_http *h);
 /* One more patch is known; from any thread. h may be NULL. */
 void dxup_http_ready(dxup_http *h);

@@ -1,0 +1,52 @@
+/* Addresses of servers. See address.h. */
+#include "address.h"
+#include "../../common/os.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { HOST_SIZE_MAX = 256, PORT_DIGITS_MAX = 5 };
+
+static void take(void *user, const void *address, size_t size)
+{
+    dxup_addresses *a = user;
+    dx_reactor_address *to = &a->list[a->count];
+    if (a->count == DXUP_ADDRESSES_MAX || size > sizeof to->bytes) return;
+    memset(to, 0, sizeof *to);
+    memcpy(to->bytes, address, size);
+    to->size = (uint32_t)size;
+    a->count++;
+}
+
+/* HOST:PORT into its halves, where it can be that. */
+static bool split(const char *text, char host[HOST_SIZE_MAX], const char **port)
+{
+    const char *colon = strrchr(text, ':');
+    size_t digits, size;
+    if (!colon) return false;
+    *port = colon + 1;
+    digits = strspn(*port, "0123456789");
+    size = (size_t)(colon - text);
+    if (!digits || digits > PORT_DIGITS_MAX || (*port)[digits] || atoi(*port) > 65535) return false;
+    if (!size || size >= HOST_SIZE_MAX || memchr(text, ':', size)) return false;
+    memcpy(host, text, size);
+    host[size] = 0;
+    return true;
+}
+
+int dxup_addresses_find(dxup_addresses *a, const char *text, const char *what)
+{
+    char host[HOST_SIZE_MAX];
+    const char *port;
+    a->count = 0;
+    if (text && !dx_reactor_address_parse(&a->list[0], text)) {
+        a->count = 1;
+        return PROG_OK;
+    }
+    if (!text || !strncmp(text, "unix:", 5) || !split(text, host, &port))
+        return prog_fail(PROG_USAGE, "%s must be HOST:PORT, such as 127.0.0.1:7000 or "
+                         "example.org:7000, or unix:PATH", what);
+    const char *why = os_look_up(host, port, take, a);
+    if (why) return prog_fail(PROG_NETWORK, "%s: %s", text, why);
+    return a->count ? PROG_OK : prog_fail(PROG_NETWORK, "%s: it has no address", text);
+}
