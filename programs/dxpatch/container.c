@@ -100,13 +100,17 @@ static reader take_part(reader *r)
 
 /* Members of a layer are counted: each costs the time to set up a library, whatever its size. */
 typedef struct tally {
+    unsigned kinds; /* others are refused: a bit (1 << kind) for each */
     unsigned members;
     unsigned heavy;
 } tally;
 
+enum { ALL_KINDS = (1 << CONTAINER_KINDS) - 2 };
+
 static bool has_room(tally *t, unsigned kind)
 {
     bool heavy = kind == CONTAINER_XZ || kind == CONTAINER_ZSTD;
+    if (kind >= CONTAINER_KINDS || !(t->kinds >> kind & 1)) return false;
     if (t->members == MEMBERS_MAX || (heavy && t->heavy == HEAVY_MAX)) return false;
     t->members++;
     t->heavy += heavy;
@@ -189,7 +193,7 @@ static void take_way(reader *recipe, container_way *way, correction *c)
         c->cut = (size_t)cut;
         c->size = recipe->error ? 0 : (size_t)size;
     }
-    if (!way->kind || way->kind >= CONTAINER_KINDS) recipe->error = DX_PATCH_ECORRUPT;
+    if (!container_is_way(way) && !recipe->error) recipe->error = DX_PATCH_ECORRUPT;
 }
 
 /* Pack a content and correct what came out. */
@@ -215,13 +219,13 @@ static int pack_corrected(const container_way *way, const correction *c, const u
 }
 
 /* One layer of NEW out of its form. */
-static int rebuild_layer(const uint8_t *form, size_t size, uint64_t memory_max,
+static int rebuild_layer(const uint8_t *form, size_t size, unsigned kinds, uint64_t memory_max,
                          container_bytes *out)
 {
     reader r = {form, size, DX_PATCH_OK};
     reader recipe = take_part(&r);
     container_way way = {0};
-    tally members = {0};
+    tally members = {.kinds = kinds};
     while (recipe.left && !recipe.error && !r.error && !out->error) {
         correction c;
         uint64_t gap = take_number(&recipe), content_size = take_number(&recipe);
@@ -260,7 +264,8 @@ static bool find_correction(const container_way *way, const uint8_t *want, size_
                             correction *c)
 {
     container_bytes got = {.max = 2 * size + 1024};
-    bool near = container_pack(way, content, content_size, memory_max, &got) == DX_PATCH_OK;
+    bool near = container_is_way(way) && /* not of a png whose first chunk is empty */
+                container_pack(way, content, content_size, memory_max, &got) == DX_PATCH_OK;
     size_t shorter = got.size < size ? got.size : size, same = 0, tail = 0;
     while (near && same < shorter && got.bytes[same] == want[same]) same++;
     while (near && tail < shorter - same && got.bytes[got.size - 1 - tail] == want[size - 1 - tail])
@@ -281,7 +286,7 @@ static int add_member(making *k, container_member *m)
     correction c = {0};
     size_t taken;
     bool near = false;
-    int error = container_inflate(m->kind, in, m->size, &content, &taken, &stream);
+    int error = container_inflate(m->kind, in, m->size, k->memory_max, &content, &taken, &stream);
     bool found = !error && container_try(m->kind, stream.bytes, stream.size, content.bytes,
                                          content.size, k->hopeless < HOPELESS, k->memory_max, &way,
                                          &near);
@@ -320,6 +325,7 @@ static int make_to(const uint8_t *bytes, size_t size, container_members *members
     int error = DX_PATCH_OK;
     k->bytes = bytes;
     k->memory_max = memory_max;
+    k->members.kinds = ALL_KINDS;
     k->form.max = k->recipe.max = form->max;
     for (size_t i = 0; !error && i < members->count; i++) {
         container_member *m = &members->items[i];
@@ -344,7 +350,7 @@ static int make_to(const uint8_t *bytes, size_t size, container_members *members
 static int add_list(container_bytes *lists, const container_members *members, unsigned *kinds)
 {
     container_bytes list = {.max = lists->max};
-    tally room = {0};
+    tally room = {.kinds = ALL_KINDS};
     size_t end = 0;
     for (size_t i = 0; i < members->count; i++) {
         const container_member *m = &members->items[i];
@@ -365,10 +371,12 @@ static int add_list(container_bytes *lists, const container_members *members, un
 }
 
 /* The form of a layer of OLD, by the next list. */
-static int unpack_layer(reader *lists, const uint8_t *bytes, size_t size, container_bytes *form)
+static int unpack_layer(reader *lists, const uint8_t *bytes, size_t size, unsigned kinds,
+                        uint64_t memory_max, container_bytes *form)
 {
-    reader list = take_part(lists), r = {bytes, size, DX_PATCH_OK};
-    tally members = {0};
+    static const uint8_t nothing = 0; /* an empty form has no bytes, but reading starts somewhere */
+    reader list = take_part(lists), r = {bytes ? bytes : &nothing, size, DX_PATCH_OK};
+    tally members = {.kinds = kinds};
     while (list.left && !list.error) {
         size_t taken;
         uint64_t gap = take_number(&list);
@@ -377,7 +385,7 @@ static int unpack_layer(reader *lists, const uint8_t *bytes, size_t size, contai
         if (!list.error && !has_room(&members, kind)) list.error = DX_PATCH_ECORRUPT;
         if (list.error || r.error) break;
         container_add(form, between, (size_t)gap);
-        int error = container_inflate(kind, r.at, r.left, form, &taken, NULL);
+        int error = container_inflate(kind, r.at, r.left, memory_max, form, &taken, NULL);
         if (error) return error;
         take(&r, taken);
     }
@@ -420,15 +428,15 @@ static int make_layer(container_forms *forms, const uint8_t *from, size_t from_s
     size_t lists_before = forms->lists.size;
     unsigned kinds = forms->kinds;
     int error = from_size > room || to_size > room ? DX_PATCH_EINVAL : DX_PATCH_OK;
-    if (!error) error = container_find(to, to_size, room - to_size, &of_to);
-    if (!error) error = container_find(from, from_size, room - from_size, &of_from);
+    if (!error) error = container_find(to, to_size, room - to_size, memory_max, &of_to);
+    if (!error) error = container_find(from, from_size, room - from_size, memory_max, &of_from);
     if (!error) error = leave_same(&of_to, &of_from);
     if (!error) error = leave_same(&of_from, &of_to);
     if (!error) error = make_to(to, to_size, &of_to, memory_max, &to_form, &kinds);
     if (!error) error = add_list(&forms->lists, &of_from, &kinds);
     if (!error) {
         reader list = {forms->lists.bytes + lists_before, forms->lists.size - lists_before, 0};
-        error = unpack_layer(&list, from, from_size, &from_form);
+        error = unpack_layer(&list, from, from_size, ALL_KINDS, memory_max, &from_form);
     }
     if (!error) {
         container_drop(&forms->from);
@@ -526,6 +534,8 @@ int container_open(const uint8_t *bytes, size_t size, container_patch *p)
         p->kinds >> CONTAINER_KINDS || load64(h + 40))
         return DX_PATCH_EVERSION;
     if (h[7] > CONTAINER_TEXT_MAX) return DX_PATCH_EHEADER;
+    for (unsigned i = 0; i < h[7]; i++) /* it is shown: nothing that steers a terminal */
+        if (text[i] < ' ' || text[i] > '~') return DX_PATCH_EHEADER;
     memcpy(p->libraries, text, h[7]);
     p->base_size = load64(h + 8);
     p->target_size = load64(h + 16);
@@ -541,7 +551,7 @@ int container_open(const uint8_t *bytes, size_t size, container_patch *p)
 
 /* >>applying ------------------------------------------------------------- */
 int container_unpack(const container_patch *p, const uint8_t *from, size_t from_size,
-                     container_bytes *form)
+                     uint64_t memory_max, container_bytes *form)
 {
     uint8_t hash[DX_PATCH_HASH_SIZE];
     reader lists = {p->lists, p->lists_size, DX_PATCH_OK};
@@ -554,7 +564,8 @@ int container_unpack(const container_patch *p, const uint8_t *from, size_t from_
     assert(!form->bytes && p->layers);
     for (unsigned i = 0; !error && i < p->layers; i++) {
         container_bytes next = {.max = (size_t)p->form_max};
-        error = unpack_layer(&lists, i ? form->bytes : from, i ? form->size : from_size, &next);
+        error = unpack_layer(&lists, i ? form->bytes : from, i ? form->size : from_size, p->kinds,
+                             memory_max, &next);
         container_drop(form);
         *form = next;
     }
@@ -571,7 +582,8 @@ int container_rebuild(const container_patch *p, const uint8_t *form, size_t form
     for (unsigned i = 0; !error && i < p->layers; i++) {
         bool last = i + 1 == p->layers;
         container_bytes next = {.max = (size_t)(last ? p->target_size : p->form_max)};
-        error = rebuild_layer(i ? out->bytes : form, i ? out->size : form_size, memory_max, &next);
+        error = rebuild_layer(i ? out->bytes : form, i ? out->size : form_size, p->kinds,
+                              memory_max, &next);
         container_drop(out);
         *out = next;
     }

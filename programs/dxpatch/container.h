@@ -104,10 +104,13 @@ const char *container_libraries(void);
 const char *container_library(unsigned kind);
 bool container_has(unsigned kind);
 /* Unpack the member at the front of `in`, behind what is in `out`. *taken: its size there.
+   ENOMEM: that takes more than memory_max bytes.
    stream: NULL, or receives what container_try() compares: of a png the deflate data without chunks
    and wrapping. */
-int container_inflate(unsigned kind, const uint8_t *in, size_t size, container_bytes *out,
-                      size_t *taken, container_bytes *stream);
+int container_inflate(unsigned kind, const uint8_t *in, size_t size, uint64_t memory_max,
+                      container_bytes *out, size_t *taken, container_bytes *stream);
+/* Is it one of those in docs/formats/container.md, section 4? Only these can be packed. */
+bool container_is_way(const container_way *way);
 /* Pack a content into out. ENOMEM: that takes more than memory_max bytes. */
 int container_pack(const container_way *way, const uint8_t *content, size_t size,
                    uint64_t memory_max, container_bytes *out);
@@ -123,7 +126,8 @@ void container_read_wrapping(const uint8_t *in, container_way *way);
 
 /* >>container_find.c ---- */
 /* Find what can be unpacked, in the order of the file. At most form_max bytes of content. */
-int container_find(const uint8_t *bytes, size_t size, size_t form_max, container_members *found);
+int container_find(const uint8_t *bytes, size_t size, size_t form_max, uint64_t memory_max,
+                   container_members *found);
 
 /* >>container.c ---- */
 /* The forms of OLD and NEW between which a patch is to be made. The caller drops them, also after
@@ -152,7 +156,7 @@ int  container_open(const uint8_t *bytes, size_t size, container_patch *p);
    p->form_max and p->target_size against a limit first. The caller drops what was made, also after
    an error. */
 int  container_unpack(const container_patch *p, const uint8_t *from, size_t from_size,
-                      container_bytes *form);
+                      uint64_t memory_max, container_bytes *form);
 /* NEW out of its form, checked against its hash: ETARGET. */
 int  container_rebuild(const container_patch *p, const uint8_t *form, size_t form_size,
                        uint64_t memory_max, container_bytes *out);

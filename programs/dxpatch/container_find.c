@@ -9,7 +9,8 @@
 
 enum {
     CONTENT_MIN  = 32, /* bytes: a smaller content is not worth a line in a recipe */
-    WORK_TIMES   = 4,  /* the search ends when it has unpacked so many times form_max */
+    WORK_TIMES   = 4,  /* the search ends when it has looked at so many times form_max */
+    WORK_SETUP   = 4096, /* bytes that could be looked at while a library is set up */
     ZIP_HEAD     = 30, /* bytes of a local header, without name and extra field */
     GZIP_HEAD    = 10,
     PNG_TYPE_AT  = 4   /* of IDAT in its chunk */
@@ -117,7 +118,17 @@ static int keep(container_members *found, const uint8_t *bytes, const candidate 
     return DX_PATCH_OK;
 }
 
-int container_find(const uint8_t *bytes, size_t size, size_t form_max, container_members *found)
+/* Bytes of the chunk behind a png, or behind what began like one: its check was calculated, and is
+   wrong. */
+static size_t chunk_work(const uint8_t *p, size_t left)
+{
+    if (left < 8 || memcmp(p + PNG_TYPE_AT, "IDAT", 4) != 0) return 0;
+    uint32_t count = (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+    return count < left ? count : left;
+}
+
+int container_find(const uint8_t *bytes, size_t size, size_t form_max, uint64_t memory_max,
+                   container_members *found)
 {
     uint64_t work = 0, work_max = (uint64_t)form_max * WORK_TIMES;
     size_t at = 0, end = 0; /* end: of the last member */
@@ -126,18 +137,23 @@ int container_find(const uint8_t *bytes, size_t size, size_t form_max, container
     while (!error && at < size && work < work_max) {
         candidate c = look(bytes, at, size);
         at++;
-        if (!c.kind || c.at < end || c.at >= size || !container_has(c.kind)) continue;
+        if (!c.kind) continue;
+        work += WORK_SETUP + (c.at > at ? c.at - at : 0); /* names of gzip end anywhere */
+        if (c.at < end || c.at >= size || !container_has(c.kind)) continue;
         size_t taken;
         content.size = 0;
         content.error = DX_PATCH_OK;
         content.max = form_max;
-        int failed = container_inflate(c.kind, bytes + c.at, size - c.at, &content, &taken, NULL);
+        int failed = container_inflate(c.kind, bytes + c.at, size - c.at, memory_max, &content,
+                                       &taken, NULL);
+        size_t behind = c.at + taken;
         work += content.size + taken;
+        if (c.kind == CONTAINER_PNG) work += chunk_work(bytes + behind, size - behind);
         if (failed == DX_PATCH_ENOMEM) error = failed;
         if (failed || content.size < CONTENT_MIN) continue;
         form_max -= content.size;
         error = keep(found, bytes, &c, taken);
-        at = end = c.at + taken;
+        at = end = behind;
     }
     container_drop(&content);
     return error;

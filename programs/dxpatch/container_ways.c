@@ -13,12 +13,16 @@
 #endif
 #ifdef DXUP_ZSTD_LIBRARY
   #include <zstd.h>
+  #include <zstd_errors.h>
 #endif
 #ifdef DXPATCH_LZMA
   #include <lzma.h>
 #endif
 
-enum { PIECE = 65536 }; /* bytes of output that a library makes at a time */
+enum {
+    PIECE        = 65536, /* bytes of output that a library makes at a time */
+    LZMA_EXTREME = 32     /* bit of a level of xz */
+};
 
 /* >>bytes ---------------------------------------------------------------- */
 bool container_add(container_bytes *b, const void *bytes, size_t size)
@@ -139,9 +143,6 @@ static int deflate_raw(const container_way *way, const uint8_t *content, size_t 
     uint8_t piece[PIECE];
     size_t at = 0;
     memset(&z, 0, sizeof z);
-    /* Level 0 cuts its blocks where its buffers end: it is never found, and never accepted. */
-    if (way->level < 1 || way->level > 9 || way->window < 9 || way->window > MAX_WBITS)
-        return DX_PATCH_ECORRUPT;
     int got = deflateInit2(&z, way->level, Z_DEFLATED, -(int)way->window, way->variant,
                            way->strategy);
     if (got != Z_OK) return got == Z_MEM_ERROR ? DX_PATCH_ENOMEM : DX_PATCH_ECORRUPT;
@@ -207,7 +208,7 @@ static int pack_png(const container_way *way, const uint8_t *content, size_t siz
 {
     container_bytes joined = {.max = out->max};
     uint8_t four[4], head[8] = {0, 0, 0, 0, 'I', 'D', 'A', 'T'};
-    if (!way->chunk) return DX_PATCH_ECORRUPT;
+    assert(way->chunk);
     container_add(&joined, way->head, ZLIB_HEAD);
     int error = deflate_raw(way, content, size, sink_into_bytes, &joined);
     store_be32(four, (uint32_t)adler32_z(1, content, size));
@@ -231,17 +232,31 @@ static int pack_png(const container_way *way, const uint8_t *content, size_t siz
 
 #ifdef DXUP_ZSTD_LIBRARY
 /* >>zstd ----------------------------------------------------------------- */
-enum { ZSTD_WINDOW_MAX = 27, HAS_CHECKSUM = 1, HAS_SIZE = 2 };
-/* Bytes that an encoder takes at most: up to this level, and above it. */
-enum { ZSTD_LEVEL_SMALL = 19, ZSTD_MEMORY_SMALL = 128 << 20, ZSTD_MEMORY_LARGE = 1 << 30 };
+enum { ZSTD_WINDOW_MIN = 10, ZSTD_WINDOW_MAX = 27, HAS_CHECKSUM = 1, HAS_SIZE = 2 };
+enum { ZSTD_DECODER = 1 << 20 }; /* bytes that a decoder takes at most, without its window */
+enum { ZSTD_LEVEL_SMALL = 19 };  /* the last one that takes little memory */
 
-static int inflate_zstd(const uint8_t *in, size_t size, container_bytes *out, size_t *taken)
+/* Bytes that an encoder takes at most. One with a worker holds what that works on, too: four
+   windows of content, and the packed bytes of them. */
+static uint64_t zstd_memory(const container_way *way)
 {
+    uint64_t alone = (uint64_t)(way->level > ZSTD_LEVEL_SMALL ? 1024 : 128) << 20;
+    return !way->variant ? alone : way->level > ZSTD_LEVEL_SMALL ? 4 * alone : 2 * alone;
+}
+
+static int inflate_zstd(const uint8_t *in, size_t size, uint64_t memory_max, container_bytes *out,
+                        size_t *taken)
+{
+    static const uint8_t magic[4] = {0x28, 0xb5, 0x2f, 0xfd}; /* others: skippable, old formats */
     uint8_t piece[PIECE];
+    int window = ZSTD_WINDOW_MAX;
+    if (size < sizeof magic || memcmp(in, magic, sizeof magic) != 0) return DX_PATCH_ECORRUPT;
+    while (window > ZSTD_WINDOW_MIN && ((uint64_t)1 << window) + ZSTD_DECODER > memory_max)
+        window--;
     ZSTD_DCtx *d = ZSTD_createDCtx();
     if (!d) return DX_PATCH_ENOMEM;
     ZSTD_inBuffer from = {in, size, 0};
-    size_t left = ZSTD_DCtx_setParameter(d, ZSTD_d_windowLogMax, ZSTD_WINDOW_MAX);
+    size_t left = ZSTD_DCtx_setParameter(d, ZSTD_d_windowLogMax, window);
     if (!ZSTD_isError(left)) left = 1;
     while (left && !ZSTD_isError(left)) {
         ZSTD_outBuffer to = {piece, sizeof piece, 0};
@@ -253,6 +268,9 @@ static int inflate_zstd(const uint8_t *in, size_t size, container_bytes *out, si
     ZSTD_freeDCtx(d);
     *taken = from.pos;
     if (out->error) return out->error;
+    if (ZSTD_getErrorCode(left) == ZSTD_error_frameParameter_windowTooLarge &&
+        window < ZSTD_WINDOW_MAX)
+        return DX_PATCH_ENOMEM;
     return left ? DX_PATCH_ECORRUPT : DX_PATCH_OK;
 }
 
@@ -260,9 +278,7 @@ static int pack_zstd(const container_way *way, const uint8_t *content, size_t si
                      uint64_t memory_max, packed_sink *sink, void *user)
 {
     uint8_t piece[PIECE];
-    if (way->level < 1 || way->level > 22 || way->variant > 1) return DX_PATCH_ECORRUPT;
-    if (memory_max < (way->level > ZSTD_LEVEL_SMALL ? ZSTD_MEMORY_LARGE : ZSTD_MEMORY_SMALL))
-        return DX_PATCH_ENOMEM;
+    if (zstd_memory(way) > memory_max) return DX_PATCH_ENOMEM;
     ZSTD_CCtx *c = ZSTD_createCCtx();
     if (!c) return DX_PATCH_ENOMEM;
     ZSTD_inBuffer from = {content, size, 0};
@@ -292,14 +308,16 @@ static int pack_zstd(const container_way *way, const uint8_t *content, size_t si
 
 #ifdef DXPATCH_LZMA
 /* >>xz ------------------------------------------------------------------- */
-enum { LZMA_EXTREME = 32 };
 #define LZMA_MEMORY_MAX ((uint64_t)128 << 20) /* of a decoder: presets up to -9 take 65 MiB */
 
-static int inflate_xz(const uint8_t *in, size_t size, container_bytes *out, size_t *taken)
+static int inflate_xz(const uint8_t *in, size_t size, uint64_t memory_max, container_bytes *out,
+                      size_t *taken)
 {
     uint8_t piece[PIECE];
     lzma_stream z = LZMA_STREAM_INIT;
-    if (lzma_stream_decoder(&z, LZMA_MEMORY_MAX, 0) != LZMA_OK) return DX_PATCH_ENOMEM;
+    bool less = memory_max < LZMA_MEMORY_MAX;
+    if (lzma_stream_decoder(&z, less ? memory_max : LZMA_MEMORY_MAX, 0) != LZMA_OK)
+        return DX_PATCH_ENOMEM;
     z.next_in = in;
     z.avail_in = size;
     lzma_ret got = LZMA_OK;
@@ -312,6 +330,7 @@ static int inflate_xz(const uint8_t *in, size_t size, container_bytes *out, size
     *taken = size - z.avail_in;
     lzma_end(&z);
     if (out->error) return out->error;
+    if (got == LZMA_MEM_ERROR || (got == LZMA_MEMLIMIT_ERROR && less)) return DX_PATCH_ENOMEM;
     return got == LZMA_STREAM_END ? DX_PATCH_OK : DX_PATCH_ECORRUPT;
 }
 
@@ -326,8 +345,6 @@ static int open_xz(lzma_stream *z, const container_way *way, uint64_t memory_max
     uint32_t preset = lzma_preset_of(way);
     uint64_t need;
     lzma_ret got;
-    if ((way->level & ~LZMA_EXTREME) > 9 || way->variant > 1 || way->strategy > LZMA_CHECK_ID_MAX)
-        return DX_PATCH_ECORRUPT;
     if (way->variant) {
         /* Blocks of the default size: any number of threads writes the same bytes. */
         lzma_mt mt = {.threads = 1, .preset = preset, .check = (lzma_check)way->strategy};
@@ -366,23 +383,44 @@ static int pack_xz(const container_way *way, const uint8_t *content, size_t size
 #endif
 
 /* >>both ways ------------------------------------------------------------ */
-int container_inflate(unsigned kind, const uint8_t *in, size_t size, container_bytes *out,
-                      size_t *taken, container_bytes *stream)
+bool container_is_way(const container_way *way)
+{
+    unsigned preset = way->level & ~(unsigned)LZMA_EXTREME;
+    switch (way->kind) {
+    case CONTAINER_PNG:
+        if (!way->chunk) return false;
+        /* fall through */
+    case CONTAINER_DEFLATE: /* zlib cuts blocks of level 0 where its buffers end */
+        return way->level >= 1 && way->level <= 9 && way->variant >= 1 && way->variant <= 9 &&
+               way->window >= 9 && way->window <= 15 && way->strategy <= 4;
+    case CONTAINER_ZSTD:
+        return way->level >= 1 && way->level <= 22 && way->variant <= 1 && !way->window &&
+               way->strategy <= 3;
+    case CONTAINER_XZ: /* CRC-32, CRC-64, SHA-256 */
+        return preset <= 9 && way->variant <= 1 && !way->window &&
+               (way->strategy <= 1 || way->strategy == 4 || way->strategy == 10);
+    default: return false;
+    }
+}
+
+int container_inflate(unsigned kind, const uint8_t *in, size_t size, uint64_t memory_max,
+                      container_bytes *out, size_t *taken, container_bytes *stream)
 {
     int error = DX_PATCH_ENOTSUP;
     *taken = 0;
     (void)in;
     (void)size;
+    (void)memory_max;
     if (!container_has(kind)) return error;
 #ifdef DXPATCH_ZLIB
     if (kind == CONTAINER_PNG) return inflate_png(in, size, out, taken, stream);
     if (kind == CONTAINER_DEFLATE) error = inflate_raw(in, size, out, taken);
 #endif
 #ifdef DXUP_ZSTD_LIBRARY
-    if (kind == CONTAINER_ZSTD) error = inflate_zstd(in, size, out, taken);
+    if (kind == CONTAINER_ZSTD) error = inflate_zstd(in, size, memory_max, out, taken);
 #endif
 #ifdef DXPATCH_LZMA
-    if (kind == CONTAINER_XZ) error = inflate_xz(in, size, out, taken);
+    if (kind == CONTAINER_XZ) error = inflate_xz(in, size, memory_max, out, taken);
 #endif
     if (!error && stream) container_add(stream, in, *taken);
     return error ? error : out->error;
@@ -397,7 +435,7 @@ static int pack_stream(const container_way *way, const uint8_t *content, size_t 
     (void)memory_max;
     (void)sink;
     (void)user;
-    if (!way->kind || way->kind >= CONTAINER_KINDS) return DX_PATCH_ECORRUPT;
+    assert(way->kind == CONTAINER_PNG || container_is_way(way));
 #ifdef DXPATCH_ZLIB
     if (way->kind == CONTAINER_DEFLATE || way->kind == CONTAINER_PNG)
         return deflate_raw(way, content, size, sink, user);
@@ -415,6 +453,7 @@ static int pack_stream(const container_way *way, const uint8_t *content, size_t 
 int container_pack(const container_way *way, const uint8_t *content, size_t size,
                    uint64_t memory_max, container_bytes *out)
 {
+    assert(container_is_way(way));
 #ifdef DXPATCH_ZLIB
     if (way->kind == CONTAINER_PNG) return pack_png(way, content, size, out);
 #endif

@@ -93,6 +93,27 @@ static int fail_container(int error, const container_patch *p, const char *from_
     return dxpatch_fail(error, base ? from_path : path);
 }
 
+/* What the inner patch asks for is refused before anything is unpacked for it. */
+static int check_inner(const dxpatch_content *inner, uint64_t memory_max, uint64_t form_max)
+{
+    dx_patch_header h;
+    int error = dx_patch_info(inner->bytes, inner->size, &h);
+    if (error) return error;
+    if (h.kind != DX_PATCH_KIND_DELTA) return DX_PATCH_ECORRUPT;
+    if (h.memory_size > memory_max) return DX_PATCH_ENOMEM;
+    return h.target_size > form_max ? DX_PATCH_ETOOBIG : DX_PATCH_OK;
+}
+
+static int run_inner(const container_bytes *form, const dxpatch_content *inner, uint64_t memory_max,
+                     uint64_t form_max, dxpatch_content *to)
+{
+    dxpatch_content from = {.bytes = form->bytes, .size = form->size};
+    int error = run_patch(&from, inner, memory_max, form_max, to);
+    /* The form of the right OLD that is not the right form: a library unpacked it otherwise, or
+       whoever made the patch lies. */
+    return error == DX_PATCH_EBASE || error == DX_PATCH_EAPPLIED ? DX_PATCH_ECORRUPT : error;
+}
+
 /* Run a patch between containers: OLD to its form, the inner patch, NEW out of its form. */
 static int run_container(const dxpatch_content *from, const char *from_path,
                          const dxpatch_content *patch, const char *path, uint64_t memory_max,
@@ -107,13 +128,11 @@ static int run_container(const dxpatch_content *from, const char *from_path,
     if (status) return status;
     if (p.form_max > target_max || p.target_size > target_max)
         return dxpatch_fail_target(path, target_max);
-    error = container_unpack(&p, from->bytes, from->size, &form);
-    dxpatch_content old_form = {.bytes = form.bytes, .size = form.size};
     inner.bytes = (uint8_t *)(uintptr_t)p.inner;
     inner.size = p.inner_size;
-    if (!error) error = run_patch(&old_form, &inner, memory_max, p.form_max, &new_form);
-    /* The form of the right OLD that is not the right form: a library unpacked it otherwise. */
-    if (error == DX_PATCH_EBASE && form.bytes) error = DX_PATCH_ECORRUPT;
+    error = check_inner(&inner, memory_max, p.form_max);
+    if (!error) error = container_unpack(&p, from->bytes, from->size, memory_max, &form);
+    if (!error) error = run_inner(&form, &inner, memory_max, p.form_max, &new_form);
     container_drop(&form);
     if (!error) error = container_rebuild(&p, new_form.bytes, new_form.size, memory_max, &made);
     free(new_form.bytes);

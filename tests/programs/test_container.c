@@ -19,6 +19,14 @@ static container_bytes seal(const container_forms *forms, size_t from_size, size
     return sealed;
 }
 
+/* The check of header, text and lists, which are `head` bytes. */
+static void seal_again(uint8_t *bytes, size_t head)
+{
+    uint8_t hash[DX_PATCH_HASH_SIZE];
+    dx_patch_hash(bytes, head, hash);
+    memcpy(bytes + head, hash, CONTAINER_CHECK_SIZE);
+}
+
 /* A header that says less or more than there is. */
 DX_PROPERTY(ct_3_headers_are_refused, 2000)
 {
@@ -57,15 +65,80 @@ DX_TEST(ct_3_fields_that_are_not_known)
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         container_forms forms = {.layers = 1, .kinds = 2, .form_max = 100};
         container_patch p;
-        uint8_t hash[DX_PATCH_HASH_SIZE];
         container_bytes sealed = seal(&forms, 0, 0);
-        size_t head = sealed.size - 5 - CONTAINER_CHECK_SIZE;
         sealed.bytes[wrong[i].at] = wrong[i].value;
-        dx_patch_hash(sealed.bytes, head, hash);
-        memcpy(sealed.bytes + head, hash, CONTAINER_CHECK_SIZE);
+        seal_again(sealed.bytes, sealed.size - 5 - CONTAINER_CHECK_SIZE);
         DX_CHECK_EQ(container_open(sealed.bytes, sealed.size, &p), wrong[i].error);
         container_drop(&sealed);
     }
+}
+
+/* The text is shown to people: what steers a terminal is refused. */
+DX_TEST(ct_3_texts_that_steer_a_terminal)
+{
+    static const uint8_t wrong[] = {0, 7, '\n', '\r', 27, 31, 127, 128, 155, 255};
+    for (size_t i = 0; i < sizeof wrong; i++) {
+        container_forms forms = {.layers = 1, .kinds = 2, .form_max = 100};
+        container_patch p;
+        container_bytes sealed = seal(&forms, 0, 0);
+        sealed.bytes[CONTAINER_HEADER_SIZE + i] = wrong[i];
+        seal_again(sealed.bytes, sealed.size - 5 - CONTAINER_CHECK_SIZE);
+        DX_CHECK_EQ(container_open(sealed.bytes, sealed.size, &p), DX_PATCH_EHEADER);
+        container_drop(&sealed);
+    }
+}
+
+/* Parameters that the table of the format does not have: refused, whatever libraries there are. */
+DX_TEST(ct_3_ways_that_are_not_of_the_table)
+{
+    static const container_way wrong[] = {
+        {.kind = 0, .level = 6, .variant = 8, .window = 15},
+        {.kind = CONTAINER_KINDS, .level = 6, .variant = 8, .window = 15},
+        {.kind = CONTAINER_DEFLATE, .level = 0, .variant = 8, .window = 15},
+        {.kind = CONTAINER_DEFLATE, .level = 10, .variant = 8, .window = 15},
+        {.kind = CONTAINER_DEFLATE, .level = 6, .variant = 0, .window = 15},
+        {.kind = CONTAINER_DEFLATE, .level = 6, .variant = 10, .window = 15},
+        {.kind = CONTAINER_DEFLATE, .level = 6, .variant = 8, .window = 8},
+        {.kind = CONTAINER_DEFLATE, .level = 6, .variant = 8, .window = 16},
+        {.kind = CONTAINER_DEFLATE, .level = 6, .variant = 8, .window = 15, .strategy = 5},
+        {.kind = CONTAINER_PNG, .level = 6, .variant = 8, .window = 15, .chunk = 0},
+        {.kind = CONTAINER_ZSTD, .level = 0},
+        {.kind = CONTAINER_ZSTD, .level = 23},
+        {.kind = CONTAINER_ZSTD, .level = 3, .variant = 2},
+        {.kind = CONTAINER_ZSTD, .level = 3, .window = 9},
+        {.kind = CONTAINER_ZSTD, .level = 3, .strategy = 0xf0},
+        {.kind = CONTAINER_XZ, .level = 10, .strategy = 4},
+        {.kind = CONTAINER_XZ, .level = 64, .strategy = 4},
+        {.kind = CONTAINER_XZ, .level = 6, .variant = 2, .strategy = 4},
+        {.kind = CONTAINER_XZ, .level = 6, .window = 7, .strategy = 4},
+        {.kind = CONTAINER_XZ, .level = 6, .strategy = 2},
+        {.kind = CONTAINER_XZ, .level = 6, .strategy = 11}};
+    container_way none = {0}, unknown = {.kind = 77};
+    correction nothing = {0};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        container_bytes recipe = {.max = 100}, form = {.max = 100}, out = {.max = 1000};
+        add_number(&recipe, 0);
+        add_number(&recipe, 3);
+        add_way(&recipe, &wrong[i], i ? &none : &unknown, &nothing);
+        add_number(&form, recipe.size);
+        container_add(&form, recipe.bytes, recipe.size);
+        container_add(&form, "abc", 3);
+        DX_CHECK_EQ(rebuild_layer(form.bytes, form.size, ALL_KINDS, MEMORY_MAX, &out), DX_PATCH_ECORRUPT);
+        container_drop(&recipe);
+        container_drop(&form);
+        container_drop(&out);
+    }
+}
+
+/* Kinds that the header does not name, in a recipe and in a list. */
+DX_TEST(ct_3_kinds_that_the_header_hides)
+{
+    container_bytes out = {.max = 1000};
+    uint8_t form[] = {7, 0, 3, CONTAINER_DEFLATE, 6, 8, 15, 0, 'a', 'b', 'c'}, list[] = {2, 0, CONTAINER_DEFLATE};
+    DX_CHECK_EQ(rebuild_layer(form, sizeof form, 1u << CONTAINER_PNG, MEMORY_MAX, &out), DX_PATCH_ECORRUPT);
+    reader lists = {list, sizeof list, DX_PATCH_OK};
+    DX_CHECK_EQ(unpack_layer(&lists, (const uint8_t *)"\3\0", 2, 1u << CONTAINER_PNG, MEMORY_MAX, &out), DX_PATCH_ECORRUPT);
+    container_drop(&out);
 }
 
 /* Bytes that are no recipe: refused, or something no larger than the limit. */
@@ -77,11 +150,11 @@ DX_PROPERTY(ct_3_recipes_of_noise, 4000)
     for (size_t i = 0; i < size; i++) noise[i] = (uint8_t)dx_choose(c, i < 12 ? 9 : 255);
     uint8_t *copy = malloc(size + 1);
     memcpy(copy, noise, size);
-    rebuild_layer(copy, size, MEMORY_MAX, &out);
+    rebuild_layer(copy, size, ALL_KINDS, MEMORY_MAX, &out);
     DX_CHECK(out.size <= 300);
     container_drop(&out);
     reader lists = {copy, size, DX_PATCH_OK};
-    unpack_layer(&lists, copy, size, &out);
+    unpack_layer(&lists, copy, size, ALL_KINDS, MEMORY_MAX, &out);
     DX_CHECK(out.size <= 300);
     container_drop(&out);
     free(copy);
@@ -94,7 +167,7 @@ DX_TEST(ct_3_without_zlib)
     container_way way = {.kind = CONTAINER_DEFLATE, .level = 6, .variant = 8, .window = 15};
     size_t taken;
     DX_CHECK(!container_has(CONTAINER_DEFLATE) && !container_has(CONTAINER_PNG));
-    DX_CHECK_EQ(container_inflate(CONTAINER_DEFLATE, (const uint8_t *)"\3\0", 2, &out, &taken, NULL), DX_PATCH_ENOTSUP);
+    DX_CHECK_EQ(container_inflate(CONTAINER_DEFLATE, (const uint8_t *)"\3\0", 2, MEMORY_MAX, &out, &taken, NULL), DX_PATCH_ENOTSUP);
     DX_CHECK_EQ(container_pack(&way, (const uint8_t *)"x", 1, MEMORY_MAX, &out), DX_PATCH_ENOTSUP);
     DX_SKIP("what is unpacked and packed again: built without zlib");
 }
@@ -213,7 +286,7 @@ DX_PROPERTY(ct_1_files_are_rebuilt, 40)
         container_patch p;
         container_bytes sealed = seal(&forms, from_size, to_size), form = {0}, out = {0};
         DX_CHECK_EQ(container_open(sealed.bytes, sealed.size, &p), 0);
-        DX_CHECK_EQ(container_unpack(&p, old_file, from_size, &form), 0);
+        DX_CHECK_EQ(container_unpack(&p, old_file, from_size, MEMORY_MAX, &form), 0);
         DX_CHECK_EQ(form.size, forms.from.size);
         DX_CHECK_MEM(form.bytes, forms.from.bytes, form.size);
         DX_CHECK_EQ(container_rebuild(&p, forms.to.bytes, forms.to.size, MEMORY_MAX, &out), 0);
@@ -222,9 +295,9 @@ DX_PROPERTY(ct_1_files_are_rebuilt, 40)
         container_drop(&form);
         if (from_size) { /* another base */
             old_file[dx_choose(c, from_size - 1)] ^= 1;
-            DX_CHECK_EQ(container_unpack(&p, old_file, from_size, &form), DX_PATCH_EBASE);
+            DX_CHECK_EQ(container_unpack(&p, old_file, from_size, MEMORY_MAX, &form), DX_PATCH_EBASE);
         }
-        DX_CHECK_EQ(container_unpack(&p, new_file, to_size, &form), DX_PATCH_EAPPLIED);
+        DX_CHECK_EQ(container_unpack(&p, new_file, to_size, MEMORY_MAX, &form), DX_PATCH_EAPPLIED);
         container_drop(&form);
         container_drop(&out);
         container_drop(&sealed);
@@ -266,7 +339,7 @@ DX_TEST(ct_1_near_misses_are_corrected)
     DX_CHECK_EQ(container_make(old_file, 0, new_file, at, MEMORY_MAX, &forms), 0);
     DX_CHECK(forms.to.size > sizeof content && forms.to.size < sizeof content + 12000);
     container_bytes out = {.max = FORM_MAX};
-    DX_CHECK_EQ(rebuild_layer(forms.to.bytes, forms.to.size, MEMORY_MAX, &out), 0);
+    DX_CHECK_EQ(rebuild_layer(forms.to.bytes, forms.to.size, ALL_KINDS, MEMORY_MAX, &out), 0);
     DX_CHECK_EQ(out.size, at);
     DX_CHECK_MEM(out.bytes, new_file, at);
     container_drop(&out);
@@ -336,7 +409,7 @@ DX_PROPERTY(ct_3_damaged_forms_and_lists, 30)
         container_drop(&out);
         forms.lists.bytes[dx_choose(c, forms.lists.size - 1)] = (uint8_t)dx_choose(c, 255);
         dx_patch_hash(old_file, from_size, p.base_hash);
-        container_unpack(&p, old_file, from_size, &out);
+        container_unpack(&p, old_file, from_size, MEMORY_MAX, &out);
         DX_CHECK(out.size <= p.form_max);
         container_drop(&out);
     }
@@ -358,11 +431,63 @@ DX_TEST(ct_3_bombs)
     container_drop_forms(&forms);
     uint8_t list[] = {2, 10, CONTAINER_DEFLATE};
     reader lists = {list, sizeof list, DX_PATCH_OK};
-    DX_CHECK_EQ(unpack_layer(&lists, new_file, at, &out), DX_PATCH_ETOOBIG);
+    DX_CHECK_EQ(unpack_layer(&lists, new_file, at, ALL_KINDS, MEMORY_MAX, &out), DX_PATCH_ETOOBIG);
     DX_CHECK(out.size <= FORM_MAX);
     container_drop(&out);
     container_drop(&packed);
     free(zeros);
+}
+
+/* Files that ask for work without end from who looks for members in them: a name that every header of gzip starts anew,
+   and a chunk of png whose check is wrong, of nearly the whole file, behind each small one. The search ends before what
+   stands behind them. */
+DX_TEST(ct_3_the_search_ends)
+{
+    enum { LIMIT = 1 << 16, ROOM = 32 << 10, NOISE = FILE_MAX - ROOM };
+    static uint8_t content[200];
+    container_way way = {.kind = CONTAINER_PNG, .level = 6, .variant = 8, .window = 15, .head = {0x78, 0x9c}, .chunk = 9000};
+    container_bytes png = {.max = ROOM};
+    memset(content, 'x', sizeof content);
+    DX_CHECK_EQ(container_pack(&way, content, sizeof content, MEMORY_MAX, &png), 0);
+    for (int what = 0; what < 3; what++) {
+        container_members found = {0};
+        size_t at = 0, count = 0;
+        while (what == 0 && at < NOISE) put(old_file, &at, "\x1f\x8b\10\10", 4);
+        while (what == 1 && at < NOISE) put(old_file, &at, "\0\1\0\0IDAT", 8);
+        for (; what == 2 && at < NOISE; count++) {
+            put(old_file, &at, png.bytes, png.size);
+            put(old_file, &at, "\0\0\x70\0IDAT", 8);
+        }
+        put(old_file, &at, png.bytes, png.size);
+        DX_CHECK_EQ(container_find(old_file, at, LIMIT, MEMORY_MAX, &found), 0);
+        if (what < 2) DX_CHECK_EQ(found.count, 0);
+        DX_CHECK(found.count * sizeof content <= LIMIT && (what < 2 || (found.count > 3 && found.count < 12)));
+        free(found.items);
+        found = (container_members){0};
+        DX_CHECK_EQ(container_find(old_file + at - png.size, png.size, LIMIT, MEMORY_MAX, &found), 0);
+        DX_CHECK_EQ(found.count, 1);
+        free(found.items);
+    }
+    container_drop(&png);
+}
+
+/* A png whose first chunk is empty cannot be told by a recipe: it stays packed. */
+DX_TEST(ct_1_png_with_an_empty_first_chunk)
+{
+    static uint8_t content[3000];
+    container_way way = {.kind = CONTAINER_PNG, .level = 6, .variant = 8, .window = 15, .head = {0x78, 0x9c}, .chunk = 9000};
+    container_bytes png = {.max = FILE_MAX};
+    container_forms forms = {.form_max = FORM_MAX};
+    uint64_t state = 1;
+    size_t at = 0;
+    for (size_t i = 0; i < sizeof content; i++) content[i] = (uint8_t)dx_test_below(&state, 4);
+    DX_CHECK_EQ(container_pack(&way, content, sizeof content, MEMORY_MAX, &png), 0);
+    put(new_file, &at, "\0\0\0\0IDAT\x35\xaf\x06\x1e", 12);
+    put(new_file, &at, png.bytes, png.size);
+    DX_CHECK_EQ(chunk_size(new_file, at), 0);
+    DX_CHECK_EQ(container_make(old_file, 0, new_file, at, MEMORY_MAX, &forms), DX_PATCH_EINVAL);
+    container_drop_forms(&forms);
+    container_drop(&png);
 }
 
 /* So many members that setting up the library would take minutes. */
@@ -379,9 +504,277 @@ DX_TEST(ct_3_members_are_counted)
     }
     add_number(&form, recipe.size);
     container_add(&form, recipe.bytes, recipe.size);
-    DX_CHECK_EQ(rebuild_layer(form.bytes, form.size, MEMORY_MAX, &out), DX_PATCH_ECORRUPT);
+    DX_CHECK_EQ(rebuild_layer(form.bytes, form.size, ALL_KINDS, MEMORY_MAX, &out), DX_PATCH_ECORRUPT);
     DX_CHECK_EQ(out.size, 2 * MEMBERS_MAX);
     container_drop(&recipe);
+    container_drop(&form);
+    container_drop(&out);
+}
+
+#if defined(DXPATCH_LZMA) && defined(DXUP_ZSTD_LIBRARY)
+/* Windows and dictionaries of more memory than the reader allows are refused as too large, not as damaged; a frame that is
+   skipped has no content, and is no member. */
+DX_TEST(ct_3_memory_of_decoders)
+{
+    static const uint8_t frame[] = {0x28, 0xb5, 0x2f, 0xfd, 0, 13 << 3, 1, 0, 0}, skipped[] = {0x50, 0x2a, 0x4d, 0x18, 1, 0, 0, 0, 9};
+    container_way way = {.kind = CONTAINER_XZ, .level = 6, .strategy = 4};
+    container_bytes packed = {.max = 1000}, out = {.max = 1000};
+    size_t taken;
+    DX_CHECK_EQ(container_inflate(CONTAINER_ZSTD, frame, sizeof frame, 10 << 20, &out, &taken, NULL), 0);
+    DX_CHECK_EQ(taken, sizeof frame);
+    DX_CHECK_EQ(container_inflate(CONTAINER_ZSTD, frame, sizeof frame, 1 << 20, &out, &taken, NULL), DX_PATCH_ENOMEM);
+    DX_CHECK_EQ(container_inflate(CONTAINER_ZSTD, skipped, sizeof skipped, MEMORY_MAX, &out, &taken, NULL), DX_PATCH_ECORRUPT);
+    DX_CHECK_EQ(container_pack(&way, (const uint8_t *)"xyz", 3, MEMORY_MAX, &packed), 0);
+    DX_CHECK_EQ(container_inflate(CONTAINER_XZ, packed.bytes, packed.size, 10 << 20, &out, &taken, NULL), 0);
+    DX_CHECK_EQ(container_inflate(CONTAINER_XZ, packed.bytes, packed.size, 1 << 20, &out, &taken, NULL), DX_PATCH_ENOMEM);
+    container_drop(&packed);
+    container_drop(&out);
+}
+
+/* What an encoder of zstd takes is within what is counted for it, with a worker, too. */
+DX_TEST(ct_3_memory_of_zstd)
+{
+    static const uint8_t zeros[1 << 16];
+    for (int level = 1; level <= 19; level += 9)
+        for (int workers = 0; workers <= 1; workers++) {
+            container_way way = {.kind = CONTAINER_ZSTD, .level = (uint8_t)level, .variant = (uint8_t)workers};
+            ZSTD_CCtx *z = ZSTD_createCCtx();
+            ZSTD_inBuffer from = {zeros, sizeof zeros, 0};
+            static uint8_t packed[1 << 16];
+            ZSTD_outBuffer to = {packed, sizeof packed, 0};
+            ZSTD_CCtx_setParameter(z, ZSTD_c_compressionLevel, level);
+            bool supported = !workers || !ZSTD_isError(ZSTD_CCtx_setParameter(z, ZSTD_c_nbWorkers, workers));
+            ZSTD_CCtx_setPledgedSrcSize(z, (unsigned long long)1 << 30);
+            DX_CHECK(!ZSTD_isError(ZSTD_compressStream2(z, &to, &from, ZSTD_e_continue)));
+            if (supported) DX_CHECK(ZSTD_sizeof_CCtx(z) <= zstd_memory(&way));
+            ZSTD_freeCCtx(z);
+        }
+}
+#endif
+
+/* >>patches from outside ------------------------------------------------------ */
+enum { WORLD_MAX = 4096, RESULT_MAX = 1 << 16 };
+
+/* A whole patch of which everything is drawn, for an OLD that is. */
+typedef struct world {
+    container_bytes from;
+    container_bytes lists;
+    container_bytes form; /* of NEW */
+    container_bytes patch;
+    size_t head;          /* bytes in front of the check */
+} world;
+
+static void put_byte(container_bytes *b, uint64_t v) { add_byte(b, (unsigned)v); }
+
+/* Mostly what makes sense, so that more than the first line of a recipe is reached. */
+static uint64_t nearly(dx_choices *c, uint64_t right) { return dx_choose(c, 31) ? right : dx_choose(c, 255); }
+
+static container_way draw_any_way(dx_choices *c)
+{
+    container_way way = draw_way(c);
+    uint64_t kind = dx_choose(c, 9);
+    if (kind == 1) {
+        way.kind = CONTAINER_PNG;
+        way.chunk = 1 + (uint32_t)dx_choose(c, 300);
+    } else if (kind == 2) {
+        way = (container_way){.kind = CONTAINER_ZSTD, .level = (uint8_t)(1 + dx_choose(c, 2)), .strategy = (uint8_t)dx_choose(c, 3)};
+    } else if (kind == 3) {
+        way = (container_way){.kind = CONTAINER_XZ, .variant = (uint8_t)dx_choose(c, 1), .strategy = 4};
+    }
+    return way;
+}
+
+/* A member in OLD, or bytes, and a line for it in its list. */
+static void draw_old(dx_choices *c, world *w)
+{
+    static uint8_t content[300];
+    container_bytes list = {.max = WORLD_MAX};
+    size_t end = 0;
+    for (uint64_t members = dx_choose(c, 3); members; members--) {
+        size_t size = draw_content(c, content, sizeof content);
+        container_way way = draw_any_way(c);
+        container_add(&w->from, content, (size_t)dx_choose(c, 12));
+        if (container_has(way.kind) && dx_choose(c, 7)) {
+            size_t at = w->from.size;
+            DX_CHECK_EQ(container_pack(&way, content, size, MEMORY_MAX, &w->from), 0);
+            add_number(&list, nearly(c, at - end));
+            put_byte(&list, nearly(c, way.kind));
+            end = w->from.size;
+        }
+    }
+    if (w->from.size && dx_choose(c, 3) == 0) w->from.bytes[dx_choose(c, w->from.size - 1)] ^= (uint8_t)(1 << dx_choose(c, 7));
+    add_number(&w->lists, nearly(c, list.size));
+    container_add(&w->lists, list.bytes, list.size);
+    container_drop(&list);
+}
+
+/* Recipe, what stands between, contents. A second layer has the first form as what stands between. */
+static void draw_form(dx_choices *c, container_bytes *form, const container_bytes *within)
+{
+    static uint8_t content[300];
+    container_bytes recipe = {.max = WORLD_MAX}, rest = {.max = WORLD_MAX};
+    container_way last = {.kind = 77};
+    if (within) container_add(&rest, within->bytes, within->size);
+    for (uint64_t members = dx_choose(c, 3); members; members--) {
+        size_t size = draw_content(c, content, sizeof content), gap = within ? rest.size : (size_t)dx_choose(c, 12);
+        container_way way = draw_any_way(c);
+        correction fix = {0};
+        if (dx_choose(c, 3) == 0) {
+            fix = (correction){(size_t)dx_choose(c, 5), (size_t)dx_choose(c, 4), content, (size_t)dx_choose(c, 9)};
+        }
+        add_number(&recipe, nearly(c, gap));
+        add_number(&recipe, nearly(c, size));
+        way.level = (uint8_t)nearly(c, way.level);
+        add_way(&recipe, &way, &last, &fix);
+        last = way;
+        if (!within) container_add(&rest, content, gap);
+        container_add(&rest, content, size);
+        within = NULL;
+    }
+    if (recipe.size && dx_choose(c, 7) == 0) recipe.bytes[dx_choose(c, recipe.size - 1)] = (uint8_t)dx_choose(c, 255);
+    add_number(form, nearly(c, recipe.size));
+    container_add(form, recipe.bytes, recipe.size);
+    container_add(form, rest.bytes, rest.size);
+    container_drop(&recipe);
+    container_drop(&rest);
+}
+
+/* The inner patch, plain, between the form that OLD has, if its lists can be used, and that of NEW. */
+static void add_inner(world *w, const container_patch *p)
+{
+    static uint8_t memory[1 << 18], inner[4 * WORLD_MAX];
+    dx_patch_create_desc desc = {.memory = memory, .memory_size = sizeof memory, .codings = 1u << DX_PATCH_CODING_PLAIN};
+    container_bytes from = {0};
+    size_t size = 0;
+    container_unpack(p, w->from.bytes, w->from.size, MEMORY_MAX, &from);
+    if (dx_patch_bound(&desc, from.size, w->form.size) <= sizeof inner)
+        DX_CHECK_EQ(dx_patch_create(&desc, from.bytes, from.size, w->form.bytes, w->form.size, inner, sizeof inner, &size), 0);
+    container_add(&w->patch, inner, size);
+    container_drop(&from);
+}
+
+static void draw_patch(dx_choices *c, world *w)
+{
+    uint8_t h[CONTAINER_HEADER_SIZE] = {'D', 'X', 'C', '1', VERSION};
+    container_bytes first = {.max = WORLD_MAX};
+    container_patch p;
+    draw_old(c, w);
+    bool twice = dx_choose(c, 3) == 0;
+    draw_form(c, twice ? &first : &w->form, NULL);
+    if (twice) draw_form(c, &w->form, &first);
+    if (twice) add_number(&w->lists, 0);
+    container_drop(&first);
+    h[5] = (uint8_t)(1 + twice);
+    h[6] = (uint8_t)nearly(c, ALL_KINDS);
+    h[7] = (uint8_t)dx_choose(c, 3);
+    store64(h + 8, w->from.size);
+    store64(h + 16, dx_choose(c, RESULT_MAX));
+    store64(h + 24, dx_choose(c, 7) ? RESULT_MAX : dx_choose(c, 500));
+    store64(h + 32, w->lists.size);
+    dx_patch_hash(w->from.bytes, w->from.size, h + 48);
+    container_add(&w->patch, h, sizeof h);
+    container_add(&w->patch, "abc", h[7]);
+    container_add(&w->patch, w->lists.bytes, w->lists.size);
+    w->head = w->patch.size;
+    container_add(&w->patch, h, CONTAINER_CHECK_SIZE);
+    seal_again(w->patch.bytes, w->head);
+    if (!container_open(w->patch.bytes, w->patch.size, &p)) add_inner(w, &p);
+    for (uint64_t edits = dx_choose(c, 7) ? 0 : 1 + dx_choose(c, 2); edits; edits--)
+        w->patch.bytes[dx_choose(c, w->patch.size - 1)] ^= (uint8_t)(1 << dx_choose(c, 7));
+    seal_again(w->patch.bytes, w->head);
+}
+
+/* Apply it as dxpatch does. out: also what has another hash than the patch says. */
+static int run_world(const world *w, uint64_t memory_max, container_bytes *out)
+{
+    container_patch p;
+    container_bytes form = {0};
+    uint8_t *patch = malloc(w->patch.size), *from = malloc(w->from.size + !w->from.size), *made = NULL, *memory = NULL;
+    dx_patch_header h;
+    size_t size = 0;
+    memcpy(patch, w->patch.bytes, w->patch.size); /* the sanitizers see their ends */
+    if (w->from.size) memcpy(from, w->from.bytes, w->from.size);
+    int error = container_open(patch, w->patch.size, &p);
+    if (!error && (p.form_max > RESULT_MAX || p.target_size > RESULT_MAX)) error = DX_PATCH_ETOOBIG;
+    if (!error) error = container_unpack(&p, from, w->from.size, memory_max, &form);
+    if (!error || form.bytes) DX_CHECK(form.size <= p.form_max);
+    if (!error) error = dx_patch_info(p.inner, p.inner_size, &h);
+    if (!error && (h.target_size > p.form_max || h.memory_size > 1 << 18)) error = DX_PATCH_ETOOBIG;
+    if (!error) {
+        made = malloc((size_t)h.target_size + 1);
+        memory = malloc((size_t)h.memory_size);
+        error = dx_patch_apply(form.bytes, form.size, p.inner, p.inner_size, made, (size_t)h.target_size, &size, memory, (size_t)h.memory_size);
+    }
+    if (!error) error = container_rebuild(&p, made, size, memory_max, out);
+    if (out->bytes) DX_CHECK(out->size <= p.form_max || out->size <= p.target_size);
+    if (!error) {
+        uint8_t hash[DX_PATCH_HASH_SIZE];
+        dx_patch_hash(out->bytes, out->size, hash);
+        DX_CHECK_MEM(hash, p.target_hash, sizeof hash);
+        DX_CHECK_EQ(out->size, p.target_size);
+    }
+    container_drop(&form);
+    free(patch);
+    free(from);
+    free(made);
+    free(memory);
+    return error;
+}
+
+/* Whatever a patch says: refused, or what it promised; with less memory the same, or refused for it. What differs only in
+   the hash is accepted once it has the right one, so nothing else is wrong with it. */
+DX_PROPERTY(fuzz_container, 300)
+{
+    world w = {.from.max = WORLD_MAX, .lists.max = WORLD_MAX, .form.max = WORLD_MAX, .patch.max = 6 * WORLD_MAX};
+    container_bytes out = {0}, less = {0};
+    draw_patch(c, &w);
+    int error = run_world(&w, MEMORY_MAX, &out);
+    if (error == DX_PATCH_ETARGET) {
+        store64(w.patch.bytes + 16, out.size);
+        dx_patch_hash(out.bytes, out.size, w.patch.bytes + 80);
+        seal_again(w.patch.bytes, w.head);
+        container_drop(&out);
+        error = run_world(&w, MEMORY_MAX, &out);
+        DX_CHECK(error == 0 || error == DX_PATCH_EAPPLIED);
+    }
+    int again = run_world(&w, 1 << 20, &less);
+    DX_CHECK(again == error || again == DX_PATCH_ENOMEM);
+    if (!again) DX_CHECK_EQ(less.size, out.size);
+    if (!again && out.size) DX_CHECK_MEM(less.bytes, out.bytes, out.size);
+    container_drop(&out);
+    container_drop(&less);
+    container_drop(&w.from);
+    container_drop(&w.lists);
+    container_drop(&w.form);
+    container_drop(&w.patch);
+}
+
+/* >>vector -------------------------------------------------------------------- */
+DX_TEST(ct_4_vector)
+{
+    static uint8_t patch[1000], from[200], to[200], made[1000], memory[1 << 18], inner[1000];
+    size_t patch_size = dx_test_vector("docs/formats/container.md", "container", patch, sizeof patch), size;
+    size_t from_size = dx_test_vector("docs/formats/container.md", "container-old", from, sizeof from);
+    size_t to_size = dx_test_vector("docs/formats/container.md", "container-new", to, sizeof to);
+    container_patch p;
+    container_bytes form = {0}, out = {0};
+    DX_CHECK_EQ(container_open(patch, patch_size, &p), 0);
+    DX_CHECK_EQ(container_unpack(&p, from, from_size, MEMORY_MAX, &form), 0);
+    DX_CHECK_EQ(dx_patch_apply(form.bytes, form.size, p.inner, p.inner_size, made, sizeof made, &size, memory, sizeof memory), 0);
+    DX_CHECK_EQ(container_rebuild(&p, made, size, MEMORY_MAX, &out), 0);
+    DX_CHECK_EQ(out.size, to_size);
+    DX_CHECK_MEM(out.bytes, to, to_size);
+    /* and what is written, but for the names of the libraries here */
+    container_forms forms = {.form_max = FORM_MAX};
+    dx_patch_create_desc desc = {.memory = memory, .memory_size = sizeof memory, .codings = 1u << DX_PATCH_CODING_PLAIN};
+    DX_CHECK_EQ(container_make(from, from_size, to, to_size, MEMORY_MAX, &forms), 0);
+    DX_CHECK(forms.layers == p.layers && forms.kinds == p.kinds && forms.largest == p.form_max);
+    DX_CHECK_EQ(forms.lists.size, p.lists_size);
+    DX_CHECK_MEM(forms.lists.bytes, p.lists, p.lists_size);
+    DX_CHECK_EQ(dx_patch_create(&desc, forms.from.bytes, forms.from.size, forms.to.bytes, forms.to.size, inner, sizeof inner, &size), 0);
+    DX_CHECK_EQ(size, p.inner_size);
+    DX_CHECK_MEM(inner, p.inner, size);
+    container_drop_forms(&forms);
     container_drop(&form);
     container_drop(&out);
 }

@@ -482,6 +482,30 @@ containers_that_are_damaged() {
     same bomb2 out
     [ "$(head -c 4 patch)" != DXC1 ] || { printf '\377' | dd of=patch bs=1 seek=28 conv=notrunc status=none; expect 4 apply bomb patch out; }
 }
+containers_around_other_patches() { # what stands inside is a delta for the form of OLD, or the patch is damaged
+    command -v python3 >/dev/null || { skip "no python3 here"; return; }
+    make_containers
+    expect 0 diff old.gz new.gz patch
+    [ "$(head -c 4 patch)" = DXC1 ] || { skip "built without zlib"; return; }
+    python3 "$top/tests/readers/container.py" form old.gz patch form || fail "no form"
+    for kind in flash blocks hde vcdiff; do
+        expect 0 diff form new.gz inner --kind $kind
+        python3 "$top/tests/readers/container.py" around patch inner other || fail "no patch around $kind"
+        expect 4 apply old.gz other out
+    done
+    expect 0 diff new.gz form inner --kind delta # for a base that is made already, although OLD is not
+    python3 "$top/tests/readers/container.py" around patch inner other || fail "no patch around a delta"
+    expect 4 apply old.gz other out
+    says "damaged"
+    python3 "$top/tests/readers/container.py" around patch patch other || fail "no patch around a patch"
+    expect 4 apply old.gz other out
+    [ ! -e out ] || fail "something was written"
+    expect 0 diff old.tar.xz new.tar.xz patch
+    [ "$(head -c 4 patch)" = DXC1 ] || return # built without liblzma
+    expect 5 apply old.tar.xz patch out --memory-max 1
+    says "needs more memory"
+    [ ! -e out ] || fail "something was written"
+}
 vcdiff_with_xdelta3() {
     command -v xdelta3 >/dev/null || { skip "no xdelta3 here"; return; }
     bytes 3000000 >old
@@ -784,7 +808,7 @@ two_at_once() {
 }
 
 for case in a_delta blocks_and_undo sizes_that_change one_way a_delta_in_place levels_from_fast_to_small formats_of_deltas \
-    info_shows_every_field modes_and_links_stay names_that_look_like_options bounded_memory large_files_are_mapped_and_made_in_little_memory a_patch_of_two flash_patches vcdiff_here records vcdiff_with_xdelta3 containers containers_that_are_damaged bad_command_lines \
+    info_shows_every_field modes_and_links_stay names_that_look_like_options bounded_memory large_files_are_mapped_and_made_in_little_memory a_patch_of_two flash_patches vcdiff_here records vcdiff_with_xdelta3 containers containers_that_are_damaged containers_around_other_patches bad_command_lines \
     limits_of_memory_and_output missing_and_strange_files nothing_overwrites_its_source a_wrong_base applied_twice a_truncated_patch a_flipped_bit \
     no_patch_at_all a_full_disk a_read_only_disk_and_a_size_limit killed_at_any_moment two_at_once; do
     case $dxpatch:$case in *asan*:bounded_memory) continue ;; esac # the sanitizers' own memory has no bound

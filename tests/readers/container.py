@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """A second reader of docs/formats/container.md, written from that document alone; the inner patch is applied by dxpatch.
 usage: container.py apply DXPATCH OLD PATCH NEW      the patch gives NEW from OLD
-       container.py foreign PATCH OUT                the patch as one that was made with a zlib that packs to other bytes"""
+       container.py foreign PATCH OUT                the patch as one that was made with a zlib that packs to other bytes
+       container.py form OLD PATCH OUT               what its inner patch has as a base
+       container.py around PATCH INNER OUT           the patch with another inner patch"""
 import lzma, os, subprocess, sys, tempfile, zlib
 
 import bao
@@ -44,6 +46,7 @@ def open_patch(patch):
     b = Bytes(patch[HEADER:])
     text, lists = b.take(head[7]), b.take(lists_size)
     assert b.take(CHECK) == hash_of(head + text + lists)[:CHECK], "the check"
+    assert all(32 <= c < 127 for c in text), "the text"
     return head, text, lists, b.rest()
 
 def raw_inflate(data, wrapping=-15):
@@ -91,23 +94,27 @@ def pack(way, content):
         out += (len(part) - 4).to_bytes(4, "big") + part + zlib.crc32(part).to_bytes(4, "big")
     return out
 
-def form_of_old(lists, data):
+def known(kind, kinds):
+    assert kinds >> kind & 1, "a kind that the header hides"
+    return kind
+
+def form_of_old(lists, data, kinds):
     entries, b, out = lists.part(), Bytes(data), b""
     while entries.left():
         out += b.take(entries.number())
-        content, size = unpack(entries.byte(), data[b.at:])
+        content, size = unpack(known(entries.byte(), kinds), data[b.at:])
         b.take(size)
         out += content
     return out + b.rest()
 
-def rebuild(form):
+def rebuild(form, kinds):
     b = Bytes(form)
     recipe, out, way = b.part(), b"", None
     while recipe.left():
         gap, size, kind = recipe.number(), recipe.number(), recipe.byte()
         same = cut = None
         if kind:
-            way = (kind & 127, *recipe.take(4))
+            way = (known(kind & 127, kinds), *recipe.take(4))
             way += (recipe.take(2), recipe.number()) if kind & 127 == PNG else (b"", 0)
         if kind & 128:
             same, cut = recipe.number(), recipe.number()
@@ -120,13 +127,19 @@ def rebuild(form):
         out += packed
     return out + b.rest()
 
-def apply(dxpatch, old, patch):
-    head, _, lists, inner = open_patch(patch)
+def base_form(old, patch):
+    head, _, lists, _ = open_patch(patch)
     assert int.from_bytes(head[8:16], "little") == len(old) and head[48:80] == hash_of(old), "another base"
     lists = Bytes(lists)
     for _ in range(head[5]):
-        old = form_of_old(lists, old)
+        old = form_of_old(lists, old, head[6])
     assert not lists.left()
+    return old
+
+def apply(dxpatch, old, patch):
+    head, _, _, inner = open_patch(patch)
+    old = base_form(old, patch)
+    assert inner[5] == 2, "the inner patch is no delta"
     with tempfile.TemporaryDirectory() as work:
         paths = [os.path.join(work, name) for name in ("form", "inner", "made")]
         for path, data in zip(paths, (old, inner)):
@@ -135,7 +148,7 @@ def apply(dxpatch, old, patch):
         subprocess.run([dxpatch, "apply", *paths, "--quiet"], check=True)
         new = open(paths[2], "rb").read()
     for _ in range(head[5]):
-        new = rebuild(new)
+        new = rebuild(new, head[6])
     assert len(new) == int.from_bytes(head[16:24], "little") and head[80:112] == hash_of(new), "another result"
     return new
 
@@ -150,10 +163,18 @@ def read(path):
     with open(path, "rb") as f:
         return f.read()
 
+def write(path, data):
+    with open(path, "wb") as f:
+        f.write(data)
+
 if sys.argv[1:2] == ["apply"] and len(sys.argv) == 6:
     assert apply(sys.argv[2], read(sys.argv[3]), read(sys.argv[4])) == read(sys.argv[5])
 elif sys.argv[1:2] == ["foreign"] and len(sys.argv) == 4:
-    with open(sys.argv[3], "wb") as f:
-        f.write(foreign(read(sys.argv[2])))
+    write(sys.argv[3], foreign(read(sys.argv[2])))
+elif sys.argv[1:2] == ["form"] and len(sys.argv) == 5:
+    write(sys.argv[4], base_form(read(sys.argv[2]), read(sys.argv[3])))
+elif sys.argv[1:2] == ["around"] and len(sys.argv) == 5:
+    patch = read(sys.argv[2])
+    write(sys.argv[4], patch[:len(patch) - len(open_patch(patch)[3])] + read(sys.argv[3]))
 else:
     sys.exit(__doc__)
