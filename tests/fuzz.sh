@@ -11,9 +11,13 @@ cd "$(dirname "$0")/.." || exit 1
 targets() { sed -nE 's/^DX_PROPERTY\((fuzz_[a-z0-9_]*),.*/\1/p' "$@"; }
 file_of() { grep -lE "^DX_PROPERTY\($1," tests/*/test_*.c; }
 build() { # TARGET
+    local libraries=
+    case $(file_of "$1") in # the only suite that needs any
+    */test_container.c) libraries="-DDXPATCH_ZLIB -DDXUP_ZSTD_LIBRARY -DDXPATCH_LZMA -lz -lzstd -llzma" ;;
+    esac
     mkdir -p "build/fuzz/$1"
     "${CLANG:-clang}" -std=c11 -O1 -g -Wall -Wextra -Wno-unused-function -fsanitize=fuzzer,address,undefined -fno-sanitize-coverage=trace-cmp \
-        -fno-sanitize-recover=undefined -DDX_TEST_FUZZ="$1" "$(file_of "$1")" -o "build/fuzz/$1.run" -lpthread
+        -fno-sanitize-recover=undefined -DDX_TEST_FUZZ="$1" "$(file_of "$1")" -o "build/fuzz/$1.run" $libraries -lpthread
 }
 hash_of() { sha256sum <"$1" | cut -c 1-8; }
 
