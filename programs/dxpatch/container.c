@@ -23,6 +23,12 @@ enum {
     CORRECTION_MAX = 4    /* a member is packed again if its correction is at most its 1/4 */
 };
 
+/* What is corrected may be longer than what it is corrected to, even if that is all of NEW. */
+static size_t uncorrected_max(size_t size)
+{
+    return size > SIZE_MAX / 4 ? SIZE_MAX / 2 : 2 * size + 1024;
+}
+
 /* >>numbers: LEB128 and little-endian ---------------------------------------- */
 static void add_number(container_bytes *b, uint64_t v)
 {
@@ -202,7 +208,7 @@ static int pack_corrected(const container_way *way, const correction *c, const u
 {
     size_t before = out->size;
     if (!c->cut && !c->size) return container_pack(way, content, size, memory_max, out);
-    container_bytes packed = {.max = out->max};
+    container_bytes packed = {.max = uncorrected_max(out->max)};
     int error = container_pack(way, content, size, memory_max, &packed);
     assert(out->size == before);
     if (!error && (c->same > packed.size || c->cut > packed.size - c->same))
@@ -263,7 +269,7 @@ static bool find_correction(const container_way *way, const uint8_t *want, size_
                             const uint8_t *content, size_t content_size, uint64_t memory_max,
                             correction *c)
 {
-    container_bytes got = {.max = 2 * size + 1024};
+    container_bytes got = {.max = uncorrected_max(size)};
     bool near = container_is_way(way) && /* not of a png whose first chunk is empty */
                 container_pack(way, content, content_size, memory_max, &got) == DX_PATCH_OK;
     size_t shorter = got.size < size ? got.size : size, same = 0, tail = 0;

@@ -194,9 +194,10 @@ static int inflate_png(const uint8_t *in, size_t size, container_bytes *out, siz
     if (!error)
         error = inflate_raw(joined.bytes + ZLIB_HEAD, joined.size - ZLIB_WRAPPING, out, &used);
     if (!error && used != joined.size - ZLIB_WRAPPING) error = DX_PATCH_ECORRUPT;
-    if (!error && load_be32(joined.bytes + joined.size - 4) !=
-                      (uint32_t)adler32_z(1, out->bytes + before, out->size - before))
-        error = DX_PATCH_ECORRUPT;
+    uint32_t sum = 1; /* Adler-32 of no bytes: `out` may have none */
+    if (out->size > before)
+        sum = (uint32_t)adler32_z(sum, out->bytes + before, out->size - before);
+    if (!error && load_be32(joined.bytes + joined.size - 4) != sum) error = DX_PATCH_ECORRUPT;
     if (!error && stream) container_add(stream, joined.bytes + ZLIB_HEAD, used);
     container_drop(&joined);
     *taken = at;
