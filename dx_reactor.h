@@ -703,7 +703,9 @@ DX_REACTOR_API uint32_t dx_reactor_errno(const dx_completion *c);
           ^                                              |
           +------ completions of what it started --------+
 
-   All of it on the reactor's thread only. */
+   dx_reactor_close() flushes each once, whether it asked or not: what has an operation is told by
+   that, what has none ends there. All of it on the reactor's thread only; a flush may not wait, run
+   or close the reactor. */
 typedef struct dx_reactor_extension dx_reactor_extension;
 struct dx_reactor_extension { /* caller-allocated; not to be moved until dx_reactor_close() */
     void (*flush)(dx_reactor *r, dx_reactor_extension *extension); /* may start operations */
@@ -2064,11 +2066,13 @@ static void dx_reactor_p_flush(dx_reactor *r)
     dx_reactor_extension *x;
     DX_REACTOR_ASSERT(r->flush_due_);
     r->flush_due_ = false;
+    r->in_callback_ = true;
     for (x = r->extensions_; x; x = x->next_) {
         if (!x->due_) continue;
         x->due_ = false;
         x->flush(r, x);
     }
+    r->in_callback_ = false;
 }
 
 /* Issue again what found no room: entries of a full queue, accepts and sends that took their
@@ -4567,11 +4571,14 @@ static void dx_reactor_p_cancel_all(dx_reactor *r)
 
 DX_REACTOR_API int dx_reactor_close(dx_reactor *r)
 {
+    dx_reactor_extension *x;
     int error = DX_REACTOR_OK;
     if (!r || !r->open_) return r ? DX_REACTOR_OK : DX_REACTOR_EINVAL;
     if (r->in_callback_) return DX_REACTOR_EREENTRY;
     r->closing_ = true;
     dx_reactor_p_cancel_all(r);
+    for (x = r->extensions_; x; x = x->next_) dx_reactor_ext_flush_later(r, x);
+    if (r->flush_due_) dx_reactor_p_flush(r);
     while (r->pending_ || r->more_count_) {
         int code = dx_reactor_p_round(r, 1, DX_REACTOR_FOREVER);
         dx_reactor_p_deliver(r, NULL, UINT32_MAX);
@@ -4661,6 +4668,7 @@ DX_REACTOR_API int dx_reactor_run(dx_reactor *r)
     if (!r || !r->open_) return DX_REACTOR_EINVAL;
     if (r->in_callback_) return DX_REACTOR_EREENTRY;
     while (!(__atomic_load_n(&r->wake_, __ATOMIC_SEQ_CST) & 2)) {
+        if (!r->pending_ && r->flush_due_) dx_reactor_p_flush(r);
         if (!r->pending_) return DX_REACTOR_OK;
         count = dx_reactor_run_once(r, DX_REACTOR_FOREVER);
         if (count < 0) return count;

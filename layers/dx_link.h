@@ -931,8 +931,8 @@ static void dx_link_p_opened(dx_peers *peers, dx_peers_id id)
     slot->until_ns = UINT64_MAX;
     dx_link_p_set_due(slot, UINT64_MAX);
     if (accepted && l->desc.hello && l->desc.hello->needs) dx_hbtp_require_hello(&slot->session);
+    if (l->desc.opened) l->desc.opened(l, id);
     if (l->drain_ns_) (void)dx_link_close(l, id, DX_HBTP_STATUS_UNAVAILABLE, NULL);
-    else if (l->desc.opened) l->desc.opened(l, id);
     dx_link_p_soon(slot);
 }
 

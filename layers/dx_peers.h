@@ -567,7 +567,8 @@ static void dx_peers_p_clock(dx_peers *s)
         dx_reactor_timer(s->reactor, &s->tick_op_, s->tick_ns_);
 }
 
-/* After output has gone or an end was reached: send our end, close when both have ended. */
+/* After output has gone or an end was reached: send our end, close when both have ended, or when
+   the reactor is being closed: no operation follows that would be cancelled. */
 static void dx_peers_p_conclude(dx_peers *s, dx_peers_p_peer *p)
 {
     const uint32_t ours = DX_PEERS_P_IS_LAST | DX_PEERS_P_IS_SHUT;
@@ -583,6 +584,7 @@ static void dx_peers_p_conclude(dx_peers *s, dx_peers_p_peer *p)
     }
     DX_PEERS_ASSERT((p->flags & both) != both || !p->out);
     if ((p->flags & both) == both) dx_peers_p_abort(s, p, 0);
+    else if (dx_reactor_ext_is_closing(s->reactor)) dx_peers_p_abort(s, p, -ECANCELED);
 }
 
 /* >>input --------------------------------------------------------------
@@ -688,6 +690,7 @@ static void dx_peers_p_ended(dx_peers *s, dx_peers_p_peer *p, int32_t result)
     } else if (result == 0) {
         p->flags |= DX_PEERS_P_IS_ENDED;
         dx_peers_p_digest(s, p);
+        dx_peers_p_conclude(s, p);
     } else if (result == -ECANCELED && !dx_reactor_ext_is_closing(s->reactor)) {
         dx_peers_p_receive(s, p); /* it was paused, and may have been resumed meanwhile */
     } else {
@@ -762,11 +765,19 @@ static void dx_peers_p_flush(dx_peers *s)
     }
 }
 
-/* The reactor's call before it waits: dx_reactor_extension.flush. */
+/* The reactor's call before it waits, and when it is closed: dx_reactor_extension.flush. Then a
+   peer that has no operation, because it is held, say, would hear of nothing. */
 static void dx_peers_p_flush_all(dx_reactor *r, dx_reactor_extension *extension)
 {
-    (void)r;
-    dx_peers_p_flush((dx_peers *)extension->user);
+    dx_peers *s = (dx_peers *)extension->user;
+    uint32_t slot;
+    dx_peers_p_flush(s);
+    if (!dx_reactor_ext_is_closing(r)) return;
+    for (slot = 0; slot < s->peers_used_; slot++) {
+        dx_peers_p_peer *p = dx_peers_p_peer_at(s, slot);
+        if ((p->flags & DX_PEERS_P_IS_OPEN) && !dx_reactor_op_pending(&p->op))
+            dx_peers_p_abort(s, p, -ECANCELED);
+    }
 }
 
 /* Output of an open peer has gone. */

@@ -726,6 +726,38 @@ EVERY(extensions_are_flushed_before_a_wait)
     loop_close(&l);
 }
 
+/* Whoever is called from a flush may not wait, and a run does not end before a flush that was asked for, even where nothing
+   is pending. When the reactor is closed each layer is flushed once more: what it has without an operation ends there. */
+static void eager_flush(dx_reactor *r, dx_reactor_extension *extension)
+{
+    dx_completion c;
+    DX_CHECK_EQ(dx_reactor_run_once(r, 0), DX_REACTOR_EREENTRY);
+    DX_CHECK_EQ(dx_reactor_wait(r, &c, 1, 0), DX_REACTOR_EREENTRY);
+    DX_CHECK_EQ(dx_reactor_run(r), DX_REACTOR_EREENTRY);
+    DX_CHECK_EQ(dx_reactor_close(r), DX_REACTOR_EREENTRY);
+    if (dx_reactor_ext_is_closing(r)) note('c');
+    layer_flush(r, extension);
+}
+
+EVERY(extensions_are_flushed_before_a_run_ends_and_when_the_reactor_is_closed)
+{
+    loop l = {0};
+    static layer one;
+    memset(&one, 0, sizeof one);
+    memset(order, 0, sizeof order);
+    loop_open(&l, backend);
+    one.extension.flush = eager_flush;
+    one.extension.user = &one;
+    DX_CHECK_EQ(dx_reactor_ext_attach(&l.r, &one.extension), 0);
+    dx_reactor_ext_op_init(&one.ops[1], plain, -1);
+    one.starts = true;
+    dx_reactor_ext_flush_later(&l.r, &one.extension);
+    DX_CHECK_EQ(dx_reactor_run(&l.r), 0); /* nothing was pending before */
+    DX_CHECK_STR(order, "fb");
+    loop_close(&l);
+    DX_CHECK_STR(order, "fbcf");
+}
+
 /* The end of data goes out past a receive that is pending; a descriptor of no operation is closed at once. */
 EVERY(extensions_shut_and_close_at_once)
 {

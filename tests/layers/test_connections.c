@@ -871,6 +871,54 @@ EVERY(the_reactor_is_closed_with_connections_open)
     (void)end;
 }
 
+/* The same while peers wait for nothing but the program: those that are held, and those that have ended and are kept. */
+EVERY(the_reactor_is_closed_while_peers_wait_for_the_program)
+{
+    world w = {0};
+    char end[8];
+    int fds[3];
+    w.keeps = true;
+    world_open(&w, backend);
+    for (int i = 0; i < 3; i++) {
+        fds[i] = dial(&w);
+        UNTIL(w.opened == (uint32_t)i + 1);
+        if (i == 0) DX_CHECK_EQ(dx_peers_hold(&w.s, w.id, true), 0);
+        if (i == 0) DX_CHECK_EQ(send(fds[i], "hello", 5, 0), 5);
+        if (i < 2) DX_CHECK_EQ(shutdown(fds[i], SHUT_WR), 0);
+    }
+    UNTIL(w.ends == 1);
+    turn(&w, 10);
+    world_close(&w);
+    DX_CHECK(w.closed == 3 && w.reason == -ECANCELED);
+    for (int i = 0; i < 3; i++) {
+        const ssize_t n = recv(fds[i], end, sizeof end, 0);
+        DX_CHECK(n == 0 || (n < 0 && errno == ECONNRESET));
+    }
+}
+
+/* More peers than operations: those for whom there is none are closed, although a close is one, too. */
+EVERY(e_05_no_operation_for_a_peer_closes_it_and_the_others_go_on)
+{
+    enum { FIT = 5, CAME = 9 };
+    world w = {0};
+    char back[8];
+    int fds[CAME];
+    w.l.desc.pending_max = 1 + FIT; /* an accept, and a receive for each */
+    w.d.peers_max = CAME;
+    w.d.block_count = 16;
+    world_open(&w, backend);
+    for (int i = 0; i < CAME; i++) fds[i] = dial(&w);
+    UNTIL(w.closed == CAME - FIT);
+    DX_CHECK(w.opened == CAME && w.reason == -ENOBUFS && w.s.count == FIT);
+    for (int i = FIT; i < CAME; i++) DX_CHECK_EQ(recv(fds[i], back, sizeof back, 0), 0);
+    for (int i = 0; i < FIT; i++) shut(fds[i]);
+    UNTIL(w.s.count == 0);
+    fds[0] = dial(&w);
+    DX_CHECK_EQ(send(fds[0], "hello", 5, 0), 5);
+    UNTIL(look(fds[0], back, sizeof back) == 5);
+    world_close(&w);
+}
+
 /* >>cost --------------------------------------------------------------- */
 EVERY(re_6_nothing_is_allocated_and_an_idle_connection_is_small)
 {
@@ -947,6 +995,7 @@ typedef struct talk { /* the connecting end */
     dx_peers_id id;
     uint64_t sent, back;
     bool     live, finished, ended;
+    bool     held;
 } talk;
 
 static struct model {
@@ -958,6 +1007,9 @@ static struct model {
     uint32_t cut; /* by the server, before all was answered: then an end says nothing */
     uint64_t random, moved, whole;
     bool     faults;
+    bool     keeps; /* the connecting end stays when the other has ended */
+    bool     calm;  /* all comes to its end */
+    bool     cut_short; /* the reactor is closed in the middle of it, and may have too few operations */
 } m;
 
 static uint32_t some_number(uint32_t below)
@@ -1003,7 +1055,7 @@ static size_t model_received(dx_peers *s, dx_peers_id id, const uint8_t *bytes, 
     m.moved += used;
     if (last) {
         t->ended = true;
-        dx_peers_close(s, id, false);
+        if (!m.keeps || m.calm) dx_peers_close(s, id, false);
     }
     return used;
 }
@@ -1016,7 +1068,7 @@ static void model_hung_up(dx_peers *s, dx_peers_id id, int32_t reason)
         m.lacking += t->back != t->sent;
         m.whole += t->back == t->sent;
     }
-    if (reason && !m.faults) DX_CHECK(reason == -ECONNRESET || reason == -EPIPE || reason == -ENOBUFS || reason == -EMSGSIZE);
+    if (reason && !m.faults && !m.cut_short) DX_CHECK(reason == -ECONNRESET || reason == -EPIPE || reason == -ENOBUFS || reason == -EMSGSIZE);
     t->live = false;
     m.hung++;
 }
@@ -1041,6 +1093,9 @@ static void model_act(const dx_reactor_address *at)
         int error = dx_peers_close(&m.client, t->id, false);
         DX_CHECK(error == 0 || error == DX_REACTOR_ENOTFOUND);
         if (!error) t->finished = true;
+    } else if (some_number(20) == 0) {
+        t->held = !t->held;
+        DX_CHECK(dx_peers_hold(&m.client, t->id, t->held) != DX_PEERS_EINVAL);
     } else if (some_number(40) == 0) {
         int error = dx_peers_close(&m.client, t->id, true);
         DX_CHECK(error == 0 || error == DX_REACTOR_ENOTFOUND);
@@ -1072,6 +1127,17 @@ static void model_set(dx_peers *s, bool server, uint64_t idle_ns)
     DX_CHECK_EQ(dx_peers_open(s, &m.r, &d), 0);
 }
 
+/* Nobody holds or keeps anything any more, and all say that they have ended. */
+static void model_settle(void)
+{
+    m.calm = true;
+    for (int i = 0; i < MOST; i++) {
+        talk *t = &m.talks[i];
+        if (t->live && dx_peers_close(&m.client, t->id, false) == 0) t->finished = true;
+        if (t->live && t->held) (void)dx_peers_hold(&m.client, t->id, false);
+    }
+}
+
 /* `acts` random acts, then an end. */
 static void model_run(int backend, dx_reactor_sim *sim, uint32_t acts, uint64_t seed)
 {
@@ -1083,10 +1149,12 @@ static void model_run(int backend, dx_reactor_sim *sim, uint32_t acts, uint64_t 
     memset(&m, 0, sizeof m);
     m.random = seed;
     m.faults = sim != NULL;
+    m.keeps = some_number(2) != 0;
+    m.cut_short = some_number(4) == 0;
     desc.backend = backend;
     desc.simulator = sim ? &sim->base : NULL;
     desc.memory = memory;
-    desc.pending_max = 200;
+    desc.pending_max = m.cut_short ? 10 + some_number(40) : 200;
     desc.descriptors_max = 64;
     desc.queue_entries = 16;
     desc.completion_entries = 32;
@@ -1105,12 +1173,14 @@ static void model_run(int backend, dx_reactor_sim *sim, uint32_t acts, uint64_t 
         model_act(&at);
         if (some_number(3) == 0) DX_CHECK(dx_reactor_run_once(&m.r, 0) >= 0);
     }
-    for (int i = 0; i < MOST; i++)
-        if (m.talks[i].live && dx_peers_close(&m.client, m.talks[i].id, false) == 0) m.talks[i].finished = true;
-    for (int i = 0; i < 20000 && m.client.count; i++) dx_reactor_run_once(&m.r, sim ? (int64_t)S : (int64_t)MS);
-    DX_CHECK_EQ(m.client.count, 0); /* each conversation has an end */
-    DX_CHECK_EQ(m.hung, m.dialled);
+    if (!m.cut_short) {
+        model_settle();
+        for (int i = 0; i < 20000 && m.client.count; i++) dx_reactor_run_once(&m.r, sim ? (int64_t)S : (int64_t)MS);
+        DX_CHECK_EQ(m.client.count, 0); /* each conversation has an end */
+    }
     DX_CHECK_EQ(dx_reactor_close(&m.r), 0);
+    DX_CHECK_EQ(m.client.count, 0);
+    DX_CHECK_EQ(m.hung, m.dialled);
     DX_CHECK_EQ(m.server.count, 0);
     DX_CHECK_EQ(m.closed, m.opened);
     if (!m.cut) DX_CHECK_EQ(m.lacking, 0);

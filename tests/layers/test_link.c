@@ -751,6 +751,29 @@ EVERY(li_4_a_drain_ends_in_time_whatever_the_peers_do)
     world_close(&w);
 }
 
+static uint32_t came; /* links of either side */
+
+static void count_opened(dx_link *l, dx_link_id id)
+{
+    came++;
+    note_opened(l, id);
+}
+
+/* Whoever hears of the end of a link has heard of its beginning, if it came about. */
+EVERY(li_4_a_link_that_comes_about_during_a_drain_is_opened_and_closed)
+{
+    static world w;
+    dx_link_id id;
+    world_new(&w, backend);
+    came = 0;
+    w.client.desc.opened = count_opened;
+    dial(&w, &id);
+    dx_link_drain(&w.client, 60 * S);
+    UNTIL(w.hung == 1 && w.closed == 1);
+    DX_CHECK(came == 1 && w.client_reason == 0 && w.opened == 1);
+    world_close(&w);
+}
+
 static bool is_busy(dx_link *l, dx_link_id id)
 {
     world *w = (world *)l->desc.user;
@@ -1662,7 +1685,7 @@ static void model_run(int backend, dx_reactor_sim *sim, uint32_t acts, uint64_t 
     for (int i = 0; i < 20000 && (m.sets[0].count || m.sets[1].count); i++)
         DX_CHECK(dx_reactor_run_once(&m.r, sim ? (int64_t)S : (int64_t)MS) >= 0);
     DX_CHECK_EQ(m.sets[0].count + m.sets[1].count, 0);
-    DX_CHECK(m.closed[0] >= m.opened && m.closed[1] == m.dialled);
+    DX_CHECK(m.closed[0] == m.opened && m.closed[1] == m.dialled);
     DX_CHECK_EQ(m.sets[0].heap_count_ + m.sets[1].heap_count_, 0);
     DX_CHECK_EQ(m.sets[0].dirty_ + m.sets[1].dirty_, 0);
     DX_CHECK_EQ(m.sets[0].peers_.blocks_left_, MODEL_BLOCKS);
