@@ -35,6 +35,9 @@ _dxup() {
     --http)
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
+    --status)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
     --patch-max)
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
@@ -47,7 +50,7 @@ _dxup() {
     esac
     for ((i = 2; i < ${#words[@]} - 1; i++)); do
         case ${words[i]} in
-        --workers | --exclude | --include | --keep | --listen | --http | --patch-max | --connections | --backend | --as) ((i++)) ;;
+        --workers | --exclude | --include | --keep | --listen | --http | --status | --patch-max | --connections | --backend | --as) ((i++)) ;;
         -*) ;;
         *) ((plain++)) || store=${words[i]} ;;
         esac
@@ -146,7 +149,7 @@ _dxup() {
         }
         ;;
     serve)
-        options='--workers --listen --http --patch-max --connections --backend --help'
+        options='--workers --listen --http --status --patch-max --connections --backend --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;

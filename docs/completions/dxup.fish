@@ -68,6 +68,7 @@ complete -c dxup -n '__fish_seen_subcommand_from gc' -l quiet -d 'print no summa
 complete -c dxup -n '__fish_seen_subcommand_from serve' -l workers -x -d 'threads (default: one for each processor)'
 complete -c dxup -n '__fish_seen_subcommand_from serve' -l listen -x -d 'where to answer dxup pull'
 complete -c dxup -n '__fish_seen_subcommand_from serve' -l http -x -d 'also for browsers and curl: GET /NAME, ETags,'
+complete -c dxup -n '__fish_seen_subcommand_from serve' -l status -x -d 'also a page about the server, /status.json,'
 complete -c dxup -n '__fish_seen_subcommand_from serve' -l patch-max -x -d 'larger versions are patched by chunks'
 complete -c dxup -n '__fish_seen_subcommand_from serve' -l connections -x -d 'serve: limit for each worker (default 4096);'
 complete -c dxup -n '__fish_seen_subcommand_from serve' -l backend -x -a 'auto io_uring epoll kqueue iocp' -d 'of the event loop: auto, io_uring, epoll,'

@@ -121,6 +121,26 @@ void prog_json_array_end(prog_json *j)
     j->any = true;
 }
 
+void prog_json_object_begin(prog_json *j)
+{
+    begin_member(j, NULL, "");
+    prog_line_put_text(&j->line, "{");
+    j->any = false;
+}
+
+void prog_json_object_end(prog_json *j)
+{
+    prog_line_put_text(&j->line, "}");
+    j->any = true;
+}
+
+void prog_json_end_into(prog_json *j, prog_line *to)
+{
+    prog_line_put_text(&j->line, "}\n");
+    prog_line_put(to, j->line.bytes, j->line.size);
+    prog_line_free(&j->line);
+}
+
 void prog_json_end(prog_json *j)
 {
     prog_line_put_text(&j->line, "}\n");

@@ -25,7 +25,12 @@ void prog_json_time(prog_json *j, const char *name, int64_t time_ns);
 /* Between these, prog_json_text() with a name of NULL adds an element. */
 void prog_json_array_begin(prog_json *j, const char *name);
 void prog_json_array_end(prog_json *j);
+/* Between these, an element of the array that is an object. */
+void prog_json_object_begin(prog_json *j);
+void prog_json_object_end(prog_json *j);
 /* Print it. */
 void prog_json_end(prog_json *j);
+/* Append it to a line instead, which was begun. */
+void prog_json_end_into(prog_json *j, prog_line *to);
 
 #endif

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The HTTP side of `dxup serve`: what curl and browsers send, and what they do not; and a burst of frames on the other side.
 DXUP=build/dxup, DX_FUZZ=n connections with anything"""
-import http.client, os, random, re, shutil, signal, socket, struct, subprocess, sys, tempfile, threading, time
+import http.client, json, os, random, re, shutil, signal, socket, struct, subprocess, sys, tempfile, threading, time
 
 DXUP = os.environ.get("DXUP", "build/dxup")
 FUZZ = int(os.environ.get("DX_FUZZ", "1500"))
@@ -32,19 +32,21 @@ new_tag = publish("app.bin", new)
 publish("index.html", b"<p>page")
 publish("a name.txt", b"text")
 publish("empty", b"")
-server = subprocess.Popen([DXUP, "serve", store, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--workers", "1"], stdout=subprocess.PIPE)
-port = frames_port = 0
-while not port:
+server = subprocess.Popen([DXUP, "serve", store, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--status", "127.0.0.1:0", "--workers", "1"], stdout=subprocess.PIPE)
+port = frames_port = status_port = 0
+while not status_port:
     line = server.stdout.readline().decode()
     assert line, "dxup does not serve"
     found = re.search(r":(\d+) for HTTP", line)
-    port = int(found.group(1)) if found else 0
+    port = int(found.group(1)) if found else port
+    found = re.search(r":(\d+) for status", line)
+    status_port = int(found.group(1)) if found else 0
     found = re.search(r":(\d+) with", line)
     frames_port = int(found.group(1)) if found else frames_port
 
 
-def get(path, method="GET", **fields):
-    c = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
+def get(path, method="GET", to=0, **fields):
+    c = http.client.HTTPConnection("127.0.0.1", to or port, timeout=300)
     c.request(method, path, headers={name.replace("_", "-"): value for name, value in fields.items()})
     r = c.getresponse()
     body = r.read()
@@ -52,9 +54,9 @@ def get(path, method="GET", **fields):
     return r, body
 
 
-def raw(data, shut=False):
+def raw(data, shut=False, to=0):
     """Everything that comes back until the server closes."""
-    s = socket.create_connection(("127.0.0.1", port), timeout=300)
+    s = socket.create_connection(("127.0.0.1", to or port), timeout=300)
     s.sendall(data)
     if shut:
         s.shutdown(socket.SHUT_WR)
@@ -330,6 +332,45 @@ def any_request_for_a_range():
     assert get("/app.bin")[1] == new
 
 
+def metrics():
+    r, body = get("/metrics", to=status_port)
+    assert r.status == 200 and r.headers["Content-Type"] == "text/plain; version=0.0.4", r.status
+    lines = body.decode().splitlines()
+    rows = [re.fullmatch(r'([a-z_]+(?:\{[a-z]+="[a-z0-9]+"\})?) (\d+)', line) for line in lines if not line.startswith("#")]
+    assert all(rows) and len(rows) == sum(1 for line in lines if not line.startswith("#")), body
+    kinds = dict(line.split()[2:4] for line in lines if line.startswith("# TYPE "))
+    assert all(row.group(1).split("{")[0] in kinds for row in rows) and all(f"# HELP {kind} " in body.decode() for kind in kinds), kinds
+    return {row.group(1): int(row.group(2)) for row in rows}
+
+
+def status_counts_what_was_served():
+    assert get("/healthz", to=status_port)[1] == b"ok\n" and get("/healthz", to=status_port)[0].status == 200
+    before = metrics()
+    get("/app.bin")
+    get("/app.bin", If_None_Match=f'"{new_tag}"')
+    get("/nothing")
+    dxup("pull", f"127.0.0.1:{frames_port}", "app.bin", f"{work}/status", "--quiet")
+    dxup("pull", f"127.0.0.1:{frames_port}", "app.bin", f"{work}/status", "--quiet")
+    refused = subprocess.run([DXUP, "pull", f"127.0.0.1:{frames_port}", "nothing", f"{work}/nothing"], stderr=subprocess.DEVNULL)
+    assert refused.returncode == 2
+    now = metrics()
+    for deadline in range(600): # a connection is gone a moment after its client
+        if now["dxup_connections"] == 0:
+            break
+        time.sleep(0.05)
+        now = metrics()
+    more = {name: now[name] - before[name] for name in now if now[name] != before[name]}
+    assert more == {'dxup_pulls_total{outcome="unchanged"}': 1, 'dxup_pulls_total{outcome="full"}': 1, "dxup_pulls_refused_total": 1,
+                    'dxup_http_answers_total{status="2xx"}': 1, 'dxup_http_answers_total{status="3xx"}': 1, 'dxup_http_answers_total{status="4xx"}': 1,
+                    "dxup_sent_bytes_total": 2 * len(new), "dxup_spared_bytes_total": 2 * len(new), "dxup_connections_total": 3}, more
+    r, body = get("/status.json", to=status_port)
+    said = json.loads(body)
+    assert said["sent"] == now["dxup_sent_bytes_total"] and said["names_left_out"] == 0, said
+    assert [(n["name"], n["version"], n["size"]) for n in said["names"] if n["name"] == "app.bin"] == [("app.bin", 2, len(new))], said
+    assert get("/", to=status_port)[1].startswith(b"<!doctype html>") and get("/", method="HEAD", to=status_port)[1] == b""
+    assert get("/app.bin", to=status_port)[0].status == 404 and get("/metrics")[0].status == 404
+
+
 def any_bytes_at_all():
     parts = [b"GET ", b"HEAD ", b"/", b"/app.bin", b" HTTP/1.1\r\n", b"\r\n", b"If-None-Match: ", b'"' + old_tag.encode() + b'"', b"A-IM: dx-patch\r\n", b"%", b"%4", b":",
              b"\0", b"\xff" * 20, b"Connection: close\r\n", b"Host: a\r\n", b"," * 50, b"\n"]
@@ -337,7 +378,7 @@ def any_bytes_at_all():
         data = b"".join(dice.choice(parts) for _ in range(dice.randrange(1, 14)))
         if dice.random() < 0.3:
             data = dice.randbytes(dice.randrange(1, 300))
-        answer = raw(data, shut=True)
+        answer = raw(data, shut=True, to=dice.choice((port, port, status_port)))
         assert not answer or re.match(rb"HTTP/1\.1 (200|226|304|400|404|405|413|431|501|505) ", answer), (data, answer[:60])
     assert get("/app.bin")[1] == new
 
@@ -370,7 +411,7 @@ def ended_in_the_middle_of_an_answer():
 
 
 for test in [f for name, f in list(globals().items()) if callable(f) and getattr(f, "__module__", "") == "__main__"
-             and name not in ("dxup", "publish", "get", "raw", "attempt", "Frames", "ended_in_the_middle_of_an_answer")]:
+             and name not in ("dxup", "publish", "get", "raw", "attempt", "metrics", "Frames", "ended_in_the_middle_of_an_answer")]:
     attempt(test)
 attempt(ended_in_the_middle_of_an_answer) # the last: it ends the server
 if server.poll() is None:

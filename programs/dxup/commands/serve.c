@@ -96,6 +96,8 @@ struct server {
     const dxup_options *o;
     dxup_patches       *patches;
     dxup_http          *http; /* NULL: none was asked for; guarded by lock */
+    dxup_http          *status; /* the same, of --status */
+    dxup_metrics        metrics;
     unsigned            worker_count;
     worker             *workers;
     bool                ending; /* guarded by lock */
@@ -109,7 +111,16 @@ static void end_transfer(connection *c)
     dxup_patches_release(c->worker->server->patches, &c->patch);
     dxup_content_close(c->content);
     c->content = NULL;
+    if (c->active) dxup_count_down(&c->worker->server->metrics.transfers);
     c->active = c->waiting = false;
+}
+
+/* A pull is answered. */
+static void count_pull(const connection *c, int outcome, uint64_t wire_size)
+{
+    dxup_metrics *m = &c->worker->server->metrics;
+    dxup_count(&m->pulls[outcome], 1);
+    if (wire_size < c->target.size) dxup_count(&m->spared, c->target.size - wire_size);
 }
 
 /* The reply of pull; that of a range is empty. A reply to a waiting request goes through the
@@ -137,6 +148,7 @@ static int reply_outcome(connection *c, uint16_t sequence, int outcome, bool kno
     pull_reply_set_hash(&w, c->target.hash);
     int error = pull_reply_finish(&w, &size);
     if (error) return DX_HBTP_STATUS_INTERNAL;
+    count_pull(c, outcome, wire_size);
     return c->waiting ? dx_hbtp_reply(c->session, sequence, bytes, size)
                       : dx_hbtp_write_rpc_response(c->session->desc.out, sequence,
                                                    bytes, size);
@@ -197,6 +209,7 @@ static int begin_transfer(connection *c, int result)
     c->at = c->from;
     c->active = true;
     c->waiting = false;
+    dxup_count(&c->worker->server->metrics.transfers, 1);
     if (c->range) c->size = c->from + c->range;
     else if (c->ranges && c->size >= DXUP_RANGES_FROM) end_transfer(c);
     if (c->active) (void)dx_link_call_writable(&c->worker->links, c->id); /* behind the reply */
@@ -257,6 +270,14 @@ static int on_pull(const dx_hbtp_context *context)
     int result = begin_transfer(c, start_from_base(c, sequence));
     c->waiting = result == DX_HBTP_LATER;
     c->sequence = sequence;
+    return result;
+}
+
+static int on_pull_counted(const dx_hbtp_context *context)
+{
+    const connection *c = context->session->desc.user;
+    const int result = on_pull(context);
+    if (result >= DX_HBTP_STATUS_BAD_REQUEST) dxup_count(&c->worker->server->metrics.refused, 1);
     return result;
 }
 
@@ -396,6 +417,7 @@ static void fill(connection *c)
         dx_hbtp_file_chunk chunk = {c->transfer, c->at, data, (uint32_t)n, final};
         const bool good = !read_piece(c, data, n);
         if (good) (void)dx_hbtp_write_file_chunk(&out, c->sequence, &chunk);
+        dxup_count(&c->worker->server->metrics.sent, n);
         (void)dx_link_commit(l, c->id, &out);
         c->at += n;
         if (!good || final) end_transfer(c);
@@ -427,6 +449,8 @@ static void on_opened(dx_link *l, dx_link_id id)
     if (c->next) c->next->previous = c;
     w->connections = c;
     w->connection_count++;
+    dxup_count(&w->server->metrics.connections, 1);
+    dxup_count(&w->server->metrics.connected, 1);
 }
 
 static void on_writable(dx_link *l, dx_link_id id)
@@ -452,6 +476,7 @@ static void on_closed(dx_link *l, dx_link_id id, int32_t reason)
     if (c->next) c->next->previous = c->previous;
     assert(w->connection_count > 0);
     w->connection_count--;
+    dxup_count_down(&w->server->metrics.connections);
     end_transfer(c);
     free(c);
     if (w->draining && !w->connection_count) dx_reactor_stop(&w->reactor);
@@ -519,7 +544,7 @@ static int open_links(worker *w)
     dx_link_desc desc = {0};
     dx_hbtp_router_init(&w->router);
     dx_hbtp_router_set(&w->router, DX_HBTP_OP_HELLO, on_hello, (void *)&dxup_hello);
-    dx_hbtp_router_set_method(&w->router, DXUP_RPC_PULL, on_pull, NULL);
+    dx_hbtp_router_set_method(&w->router, DXUP_RPC_PULL, on_pull_counted, NULL);
     dx_hbtp_router_set_method(&w->router, DXUP_RPC_RANGE, on_range, NULL);
     dx_hbtp_router_set_method(&w->router, DXUP_RPC_DETAILS, on_details, NULL);
     desc.links_max = (uint32_t)w->connections_max + REFUSED_AT_ONCE;
@@ -638,6 +663,7 @@ static int run_workers(server *s, const dx_reactor_address *address)
                  s->worker_count == 1 ? "worker" : "workers",
                  dx_reactor_backend_name(&s->workers[0].reactor));
         if (s->http) prog_say("listening on %s for HTTP\n", dxup_http_address(s->http));
+        if (s->status) prog_say("listening on %s for status\n", dxup_http_address(s->status));
         fflush(stdout);
         os_end_wait();
     }
@@ -651,6 +677,34 @@ static int run_workers(server *s, const dx_reactor_address *address)
         if (!status) status = s->workers[i].status;
     }
     return status;
+}
+
+static void set_http(server *s, dxup_http *http)
+{
+    pthread_mutex_lock(&s->lock);
+    s->http = http;
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* The sides that were asked for, until the signal to end. */
+static int serve_all(server *s, const dx_reactor_address *address)
+{
+    const dxup_options *o = s->o;
+    dxup_http *http = NULL;
+    int status = PROG_OK;
+    dxup_http_desc desc = {.store = o->store, .address = o->http, .backend = o->backend,
+                           .patches = s->patches, .metrics = &s->metrics};
+    if (o->http) status = dxup_http_start(&http, &desc);
+    set_http(s, http);
+    desc.address = o->status;
+    desc.status = true;
+    if (!status && o->status) status = dxup_http_start(&s->status, &desc);
+    if (!status) status = run_workers(s, address);
+    set_http(s, NULL);
+    int error = dxup_http_stop(http);
+    if (!status) status = error;
+    error = dxup_http_stop(s->status);
+    return status ? status : error;
 }
 
 int dxup_serve(const dxup_options *o)
@@ -670,19 +724,7 @@ int dxup_serve(const dxup_options *o)
     int status = listen_all(&s, &address);
     if (!status) status = dxup_patches_start(&s.patches, o->store, o->patch_max, patch_ready, &s);
     if (!status) {
-        dxup_http *http = NULL;
-        const dxup_http_desc desc = {
-            .store = o->store, .address = o->http, .backend = o->backend, .patches = s.patches};
-        if (o->http) status = dxup_http_start(&http, &desc);
-        pthread_mutex_lock(&s.lock);
-        s.http = http;
-        pthread_mutex_unlock(&s.lock);
-        if (!status) status = run_workers(&s, &address);
-        pthread_mutex_lock(&s.lock);
-        s.http = NULL;
-        pthread_mutex_unlock(&s.lock);
-        int error = dxup_http_stop(http);
-        if (!status) status = error;
+        status = serve_all(&s, &address);
         dxup_patches_stop(s.patches);
     }
     for (unsigned i = 0; i < s.worker_count; i++)

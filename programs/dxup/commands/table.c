@@ -190,6 +190,8 @@ static const prog_option options[] = {
      .help = "where to answer dxup pull"},
     {"--http", PROG_OPTION_TEXT, FIELD(http), .commands = SERVE, .value = "HOST:PORT",
      .help = "also for browsers and curl: GET /NAME, ETags,\nA-IM: dx-patch"},
+    {"--status", PROG_OPTION_TEXT, FIELD(status), .commands = SERVE, .value = "HOST:PORT",
+     .help = "also a page about the server, /status.json,\n/metrics (Prometheus) and /healthz"},
     {"--patch-max", PROG_OPTION_NUMBER, FIELD(patch_max), .max = 1u << 30, .commands = SERVE | DIFF,
      .value = "BYTES", .help = "larger versions are patched by chunks\n(default 64 MiB)"},
     {"--connections", PROG_OPTION_NUMBER, FIELD(connections), .min = 1, .max = 4096,

@@ -16,6 +16,7 @@
 #include "../../common/os.h"
 #include "address.h"
 #include "loop.h"
+#include "status.h"
 
 #include "../../../layers/dx_edge.h"
 #include "../../../layers/dx_peers.h"
@@ -54,6 +55,7 @@ typedef struct client {
     dxup_patch     patch;
     dxup_content  *content;
     dxup_plan_cursor cursor;
+    prog_line      text;     /* the body, where it is neither of these */
     uint64_t       at, size; /* of the body; equal: nothing is being answered */
 
     /* inside of received(): input[taken..input_size) is to be answered */
@@ -185,6 +187,7 @@ static const char *reason_of(int status)
     case 413: return "Content Too Large";
     case 431: return "Request Header Fields Too Large";
     case 501: return "Not Implemented";
+    case 503: return "Service Unavailable";
     case 505: return "HTTP Version Not Supported";
     default: return "Internal Server Error";
     }
@@ -200,6 +203,7 @@ static void put_head(client *c, int status, const char *fields, uint64_t size)
                      c->last ? "Connection: close\r\n" : "");
     assert(n > 0 && n < HEAD_SIZE);
     c->out_size += (size_t)n;
+    if (!c->http->d.status) dxup_count(&c->http->d.metrics->http[status / 100], 1);
 }
 
 static void end_body(client *c)
@@ -207,6 +211,8 @@ static void end_body(client *c)
     dxup_patches_release(c->http->d.patches, &c->patch);
     dxup_content_close(c->content);
     c->content = NULL;
+    prog_line_free(&c->text);
+    prog_line_begin(&c->text);
     c->at = c->size = 0;
 }
 
@@ -250,6 +256,13 @@ static dx_edge_server edge_of(client *c)
                             .immutable = c->fixed, .known = is_known, .user = c};
 }
 
+static void count_body(client *c, bool patch, uint64_t size)
+{
+    dxup_metrics *m = c->http->d.metrics;
+    dxup_count(&m->sent, size);
+    if (patch && size < c->target.size) dxup_count(&m->spared, c->target.size - size);
+}
+
 /* A body of this many bytes follows, from c->content or c->patch. */
 static void begin_body(client *c, int status, uint64_t size)
 {
@@ -263,6 +276,7 @@ static void begin_body(client *c, int status, uint64_t size)
     put_head(c, status, fields, size);
     if (c->head || !size) end_body(c);
     else c->size = size;
+    if (!c->head) count_body(c, status == 226, size);
 }
 
 static void answer_whole(client *c)
@@ -296,6 +310,8 @@ static void put_unchanged(client *c)
     dx_edge_server edge = edge_of(c);
     assert(OUT_SIZE - c->out_size >= HEAD_SIZE);
     dx_edge_fields(&edge, DX_EDGE_FRESH, NULL, fields);
+    dxup_count(&c->http->d.metrics->http[3], 1);
+    dxup_count(&c->http->d.metrics->spared, c->target.size);
     c->out_size += (size_t)snprintf((char *)c->out + c->out_size, HEAD_SIZE,
                                     "HTTP/1.1 304 %s\r\n%s%s\r\n", reason_of(304), fields,
                                     c->last ? "Connection: close\r\n" : "");
@@ -314,6 +330,24 @@ static int find(client *c, const uint8_t *request, size_t size)
     error = dxup_content_find(c->http->store, name, version, &c->target);
     if (error && error != PROG_NOT_FOUND) return 500;
     return error || c->target.kind != PROG_FILE ? 404 : 200;
+}
+
+/* What --status answers. */
+static void answer_status(client *c, const uint8_t *request, size_t size)
+{
+    char path[PROG_NAME_SIZE_MAX + 1];
+    const char *fields;
+    int status = parse_target(request, size, path) ? 200 : 400;
+    assert(c->at == c->size && !c->text.size);
+    if (status == 200)
+        status = dxup_status_answer(&c->http->store, c->http->d.metrics, path, &c->text, &fields);
+    if (!c->text.size) {
+        refuse(c, status);
+        return;
+    }
+    put_head(c, status, fields, c->text.size);
+    if (c->head) end_body(c);
+    else c->size = c->text.size;
 }
 
 /* What the client has, by its ETags: the current version, or one that a patch can start from? */
@@ -355,7 +389,8 @@ static bool fill(client *c)
         if (c->patch.plan)
             error = dxup_plan_read(c->patch.plan, &c->cursor, c->content, c->out + c->out_size, n);
         else if (c->content) error = dxup_content_read(c->content, c->at, c->out + c->out_size, n);
-        else memcpy(c->out + c->out_size, c->patch.bytes + c->at, n);
+        else memcpy(c->out + c->out_size,
+                    c->text.size ? (const uint8_t *)c->text.bytes + c->at : c->patch.bytes + c->at, n);
         if (error) return false;
         c->out_size += n;
         c->at += n;
@@ -376,8 +411,9 @@ static bool dispatch(client *c)
         if (!used) return true;
         c->last = q.close;
         c->head = q.head;
-        if (q.status == 200) answer(c, c->input + c->taken, used);
-        else refuse(c, q.status);
+        if (q.status != 200) refuse(c, q.status);
+        else if (c->http->d.status) answer_status(c, c->input + c->taken, used);
+        else answer(c, c->input + c->taken, used);
         c->taken += used;
         if (!fill(c)) return false;
     }
@@ -427,6 +463,7 @@ static void opened(dx_peers *s, dx_peers_id id)
         return;
     }
     memset(c, 0, sizeof *c);
+    prog_line_begin(&c->text);
     c->http = h;
     c->id = id;
     c->active_ns = prog_now_ns();
@@ -624,7 +661,8 @@ int dxup_http_start(dxup_http **out, const dxup_http_desc *desc)
     h->listener = -1;
     pthread_mutex_init(&h->lock, NULL);
     sem_init(&h->started, 0, 0);
-    int status = dxup_addresses_find(&addresses, desc->address, "--http");
+    int status = dxup_addresses_find(&addresses, desc->address,
+                                     desc->status ? "--status" : "--http");
     if (status) return status;
     if (dx_reactor_listen(NULL, &addresses.list[0], DX_REACTOR_NODELAY, 0, &h->listener, &bound)) {
         errno = os_socket_errno();

@@ -3,6 +3,7 @@
 #define DXUP_HTTP_H
 
 #include "../../common/common.h"
+#include "metrics.h"
 #include "patches.h"
 
 typedef struct dxup_http dxup_http;
@@ -12,6 +13,8 @@ typedef struct dxup_http_desc {
     const char   *address; /* HOST:PORT */
     const char   *backend; /* of the event loop; NULL: automatic */
     dxup_patches *patches;
+    dxup_metrics *metrics;
+    bool          status;  /* answer with the status of the server (status.h), not with versions */
 } dxup_http_desc;
 
 /* Serve on a thread of its own. What desc points to stays until the end. *h is to be stopped

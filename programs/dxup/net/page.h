@@ -1,0 +1,7 @@
+/* The page of `dxup serve --status`: pieces of HTML in UTF-8, NULL behind the last. */
+#ifndef DXUP_PAGE_H
+#define DXUP_PAGE_H
+
+extern const char *const dxup_page[];
+
+#endif
