@@ -19,7 +19,7 @@ enum {
     SAME_WAY       = 0,   /* instead of a kind: the way of the member before */
     MEMBERS_MAX    = 65536,
     HEAVY_MAX      = 256, /* those of zstd and xz */
-    HOPELESS       = 4,   /* members without a way, after which rare parameters are not tried */
+    HOPELESS       = 4,   /* members of a kind without a way, after which rare ones are not tried */
     CORRECTION_MAX = 4    /* a member is packed again if its correction is at most its 1/4 */
 };
 
@@ -113,9 +113,12 @@ typedef struct tally {
 
 enum { ALL_KINDS = (1 << CONTAINER_KINDS) - 2 };
 
+static bool is_heavy(unsigned kind) { return kind == CONTAINER_XZ || kind == CONTAINER_ZSTD; }
+
+/* Count one more, if it is allowed. */
 static bool has_room(tally *t, unsigned kind)
 {
-    bool heavy = kind == CONTAINER_XZ || kind == CONTAINER_ZSTD;
+    bool heavy = is_heavy(kind);
     if (kind >= CONTAINER_KINDS || !(t->kinds >> kind & 1)) return false;
     if (t->members == MEMBERS_MAX || (heavy && t->heavy == HEAVY_MAX)) return false;
     t->members++;
@@ -259,8 +262,8 @@ typedef struct making {
     container_bytes form;
     container_way   last;       /* as in the recipe */
     container_way   worked[CONTAINER_KINDS]; /* the last one of each kind */
-    unsigned        hopeless;
-    tally           members;
+    unsigned        hopeless[CONTAINER_KINDS]; /* since one had a way; of heavy kinds: at all */
+    tally           members;    /* those that were tried */
     uint64_t        memory_max; /* bytes that packing may take */
 } making;
 
@@ -287,6 +290,9 @@ static bool find_correction(const container_way *way, const uint8_t *want, size_
 static int add_member(making *k, container_member *m)
 {
     const uint8_t *in = k->bytes + m->at;
+    unsigned *hopeless = &k->hopeless[m->kind];
+    m->packed = !has_room(&k->members, m->kind); /* a trial costs as much as a member */
+    if (m->packed) return DX_PATCH_OK;
     container_bytes content = {.max = k->form.max}, stream = {.max = m->size};
     container_way way = k->worked[m->kind];
     correction c = {0};
@@ -294,7 +300,7 @@ static int add_member(making *k, container_member *m)
     bool near = false;
     int error = container_inflate(m->kind, in, m->size, k->memory_max, &content, &taken, &stream);
     bool found = !error && container_try(m->kind, stream.bytes, stream.size, content.bytes,
-                                         content.size, k->hopeless < HOPELESS, k->memory_max, &way,
+                                         content.size, *hopeless < HOPELESS, k->memory_max, &way,
                                          &near);
     if (found) k->worked[m->kind] = way;
     if (m->kind == CONTAINER_PNG && (found || near)) {
@@ -304,9 +310,9 @@ static int add_member(making *k, container_member *m)
     if (near) {
         found = find_correction(&way, in, m->size, content.bytes, content.size, k->memory_max, &c);
     }
-    if (found) found = has_room(&k->members, m->kind);
     m->packed = !found;
-    k->hopeless = found ? 0 : k->hopeless + 1;
+    if (!found) ++*hopeless;
+    else if (!is_heavy(m->kind)) *hopeless = 0;
     if (found) {
         add_number(&k->recipe, m->at - k->end);
         add_number(&k->recipe, content.size);

@@ -116,7 +116,7 @@ int container_pack(const container_way *way, const uint8_t *content, size_t size
                    uint64_t memory_max, container_bytes *out);
 /* Find the way that packs content into exactly these bytes, or nearly: then *near_miss is true and
    the caller finds out where. `way` begins as the one that worked last, with kind 0 if none has.
-   thorough: try rare parameters, too. Nothing is tried that takes more than memory_max bytes. */
+   thorough: try rare parameters, too, and of zstd and xz any others at all. Nothing is tried that takes more than memory_max bytes. */
 bool container_try(unsigned kind, const uint8_t *stream, size_t stream_size,
                    const uint8_t *content, size_t size, bool thorough, uint64_t memory_max,
                    container_way *way, bool *near_miss);

@@ -611,10 +611,10 @@ bool container_try(unsigned kind, const uint8_t *stream, size_t stream_size,
     if (kind == CONTAINER_DEFLATE || kind == CONTAINER_PNG) found = try_deflate(&t, way, thorough);
 #endif
 #ifdef DXUP_ZSTD_LIBRARY
-    if (kind == CONTAINER_ZSTD) found = try_zstd(&t, way);
+    if (kind == CONTAINER_ZSTD && thorough) found = try_zstd(&t, way);
 #endif
 #ifdef DXPATCH_LZMA
-    if (kind == CONTAINER_XZ) found = try_xz(&t, way);
+    if (kind == CONTAINER_XZ && thorough) found = try_xz(&t, way);
 #endif
     if (!found && t.best_at) {
         *way = t.best;

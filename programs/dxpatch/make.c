@@ -24,9 +24,9 @@ static int try_flash(const dxpatch_content *from, const dxpatch_content *to, con
     return error;
 }
 
-/* A kind of dx_patch.h. */
-static int make_patch(const dxpatch_options *o, const dxpatch_content *from,
-                      const dxpatch_content *to, uint8_t **out, size_t *size)
+/* A kind of dx_patch.h. Returns an error of it, and prints nothing. */
+static int create(const dxpatch_options *o, const dxpatch_content *from, const dxpatch_content *to,
+                  uint8_t **out, size_t *size)
 {
     dx_patch_create_desc desc = {0};
     desc.kind = o->kind ? (dx_patch_kind)o->kind : DX_PATCH_KIND_DELTA;
@@ -41,7 +41,7 @@ static int make_patch(const dxpatch_options *o, const dxpatch_content *from,
     uint64_t memory_max = o->memory_size ? o->memory_size : DXPATCH_MEMORY_MAKING;
     if (desc.kind == DX_PATCH_KIND_DELTA && desc.memory_size > memory_max)
         desc.memory_size = (size_t)memory_max;
-    if (!capacity || !desc.memory_size) return dxpatch_fail(DX_PATCH_ETOOBIG, o->new_path);
+    if (!capacity || !desc.memory_size) return DX_PATCH_ETOOBIG;
     *out = malloc(capacity);
     desc.memory = malloc(desc.memory_size);
     int error = DX_PATCH_ENOMEM;
@@ -50,17 +50,24 @@ static int make_patch(const dxpatch_options *o, const dxpatch_content *from,
                                 size);
     free(desc.memory);
     assert(error || *size <= capacity);
+    return error;
+}
+
+static int make_patch(const dxpatch_options *o, const dxpatch_content *from,
+                      const dxpatch_content *to, uint8_t **out, size_t *size)
+{
+    int error = create(o, from, to, out, size);
     if (error == DX_PATCH_EINVAL && o->slot_size)
         return prog_fail(PROG_USAGE, "a slot of %llu bytes is too small",
                          (unsigned long long)o->slot_size);
-    if (!error && desc.kind == DX_PATCH_KIND_FLASH) error = try_flash(from, to, *out, *size);
+    if (!error && o->kind == DX_PATCH_KIND_FLASH) error = try_flash(from, to, *out, *size);
     return error ? dxpatch_fail(error, o->new_path) : PROG_OK;
 }
 
 /* Make the patch between what is compressed in both files, too, and keep it if it is smaller.
    Whatever fails here, the patch that there is stays. */
-static int try_container(const dxpatch_options *o, const dxpatch_content *from,
-                         const dxpatch_content *to, uint8_t **out, size_t *size)
+static void try_container(const dxpatch_options *o, const dxpatch_content *from,
+                          const dxpatch_content *to, uint8_t **out, size_t *size)
 {
     container_forms forms = {.form_max = (size_t)DXPATCH_TARGET_MAX};
     container_bytes sealed = {.max = *size}, check = {0};
@@ -69,19 +76,18 @@ static int try_container(const dxpatch_options *o, const dxpatch_content *from,
     size_t inner_size = 0;
     int error = container_make(from->bytes, from->size, to->bytes, to->size, DXPATCH_MEMORY_MAX,
                                &forms);
-    int status = PROG_OK;
     if (!error) {
         dxpatch_content a = {.bytes = forms.from.bytes, .size = forms.from.size};
         dxpatch_content b = {.bytes = forms.to.bytes, .size = forms.to.size};
-        status = make_patch(o, &a, &b, &inner, &inner_size);
+        error = create(o, &a, &b, &inner, &inner_size);
     }
-    if (!error && !status)
+    if (!error)
         error = container_seal(&forms, from->bytes, from->size, to->bytes, to->size, inner,
                                inner_size, &sealed);
-    if (!error && !status) error = container_open(sealed.bytes, sealed.size, &p);
-    if (!error && !status)
+    if (!error) error = container_open(sealed.bytes, sealed.size, &p);
+    if (!error)
         error = container_rebuild(&p, forms.to.bytes, forms.to.size, DXPATCH_MEMORY_MAX, &check);
-    if (!error && !status && sealed.size < *size) {
+    if (!error && sealed.size < *size) {
         free(*out);
         *out = sealed.bytes;
         *size = sealed.size;
@@ -91,7 +97,6 @@ static int try_container(const dxpatch_options *o, const dxpatch_content *from,
     container_drop_forms(&forms);
     container_drop(&sealed);
     container_drop(&check);
-    return status;
 }
 
 int dxpatch_make(const dxpatch_options *o, const dxpatch_content *from, const dxpatch_content *to,
@@ -102,8 +107,9 @@ int dxpatch_make(const dxpatch_options *o, const dxpatch_content *from, const dx
     if (o->kind == DXPATCH_KIND_HDE) return dxpatch_make_record(o, from, to, out, size);
     if (o->kind != DXPATCH_KIND_VCDIFF) {
         int status = make_patch(o, from, to, out, size);
-        if (status || o->kind || o->format == DXPATCH_FORMAT_OLD) return status;
-        return try_container(o, from, to, out, size);
+        if (!status && !o->kind && o->format != DXPATCH_FORMAT_OLD)
+            try_container(o, from, to, out, size);
+        return status;
     }
     int error = vcdiff_encode(from->bytes, from->size, to->bytes, to->size, out, size);
     return error ? dxpatch_fail_vcdiff(error, o->new_path) : PROG_OK;

@@ -543,6 +543,51 @@ DX_TEST(ct_3_memory_of_decoders)
     container_drop(&out);
 }
 
+/* Frames that no way makes: a few are searched for, not each, although members between them are found. */
+DX_TEST(ct_3_hopeless_members_are_few)
+{
+    enum { FRAMES = 40, CONTENT = 400 };
+    static uint8_t content[CONTENT], packed[1000];
+    container_members members = {0};
+    uint64_t state = 1;
+    size_t at = 0, found = 0;
+    making *k = calloc(1, sizeof *k);
+    for (int i = 0; i < FRAMES; i++) {
+        for (size_t n = 0; n < CONTENT; n++) content[n] = (uint8_t)("abcdefgh"[dx_test_below(&state, 8)]);
+        ZSTD_CCtx *z = ZSTD_createCCtx();
+        if (i % 2 == 0) { /* a window that no level has */
+            ZSTD_CCtx_setParameter(z, ZSTD_c_contentSizeFlag, 0);
+            ZSTD_CCtx_setParameter(z, ZSTD_c_windowLog, 12);
+        }
+        size_t packed_size = ZSTD_compress2(z, packed, sizeof packed, content, CONTENT);
+        ZSTD_freeCCtx(z);
+        DX_CHECK(!ZSTD_isError(packed_size));
+        put(new_file, &at, packed, packed_size);
+    }
+    DX_CHECK_EQ(container_find(new_file, at, FORM_MAX, MEMORY_MAX, &members), 0);
+    DX_CHECK_EQ(members.count, FRAMES);
+    k->bytes = new_file;
+    k->memory_max = MEMORY_MAX;
+    k->members.kinds = ALL_KINDS;
+    k->form.max = k->recipe.max = FORM_MAX;
+    for (size_t i = 0; i < members.count; i++) {
+        DX_CHECK_EQ(add_member(k, &members.items[i]), 0);
+        found += !members.items[i].packed;
+    }
+    DX_CHECK_EQ(found, FRAMES / 2);
+    DX_CHECK_EQ(k->hopeless[CONTAINER_ZSTD], FRAMES / 2); /* more than HOPELESS: the last ones were not searched for */
+    container_way none = {0};
+    bool near;
+    size_t last_size = members.items[FRAMES - 1].size;
+    DX_CHECK(!container_try(CONTAINER_ZSTD, packed, last_size, content, CONTENT, false, MEMORY_MAX, &none, &near));
+    none = (container_way){0};
+    DX_CHECK(container_try(CONTAINER_ZSTD, packed, last_size, content, CONTENT, true, MEMORY_MAX, &none, &near));
+    container_drop(&k->form);
+    container_drop(&k->recipe);
+    free(k);
+    free(members.items);
+}
+
 /* What an encoder of zstd takes is within what is counted for it, with a worker, too. */
 DX_TEST(ct_3_memory_of_zstd)
 {
