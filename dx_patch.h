@@ -2092,6 +2092,19 @@ static bool dx_patch_p_read_stream(dx_patch_p_streams *s, dx_patch_p_span *out)
 
 #endif /* DX_PATCH_NO_STREAMS */
 
+/* How many bytes are below the lowest bit that is set. */
+static uint32_t dx_patch_p_bytes_below(uint64_t bits)
+{
+    uint32_t bytes = 0;
+    DX_PATCH_ASSERT(bits);
+#ifdef __GNUC__
+    bytes = (uint32_t)__builtin_ctzll(bits) / 8;
+#else
+    for (; !(bits & 255); bits >>= 8) bytes++;
+#endif
+    return bytes;
+}
+
 /* >>predict: references follow what they point to ---------------------------
    When code moves, references to it change: a call in old code at X to a function at Y becomes a
    call at X' to Y'. The matches say where X and Y went, so the new reference can be computed, and
@@ -2475,19 +2488,6 @@ static uint64_t dx_patch_p_zeros(uint64_t bytes)
     return (bytes - DX_PATCH_P_ONES) & ~bytes & DX_PATCH_P_ONES << 7;
 }
 
-/* How many bytes are below the lowest bit that is set. */
-static int32_t dx_patch_p_bytes_below(uint64_t bits)
-{
-    int32_t bytes = 0;
-    DX_PATCH_ASSERT(bits);
-#ifdef __GNUC__
-    bytes = __builtin_ctzll(bits) / 8;
-#else
-    for (; !(bits & 255); bits >>= 8) bytes++;
-#endif
-    return bytes;
-}
-
 /* Which of eight bytes end an opcode of x86-64, as is_x86() has it; the one in front of them may be
    looked at, too. */
 static uint64_t dx_patch_p_x86_eight(const uint8_t *p)
@@ -2543,7 +2543,7 @@ static uint32_t dx_patch_p_next_opcode(const dx_patch_p_block *b, uint32_t at, i
         if (i > from + 1 && size - i >= 8) { /* two bytes in front may be looked at */
             const uint8_t *last = p + i - 1;
             uint64_t found = wasm ? dx_patch_p_wasm_eight(last) : dx_patch_p_x86_eight(last);
-            if (found) return (uint32_t)(i + dx_patch_p_bytes_below(found));
+            if (found) return (uint32_t)i + dx_patch_p_bytes_below(found);
             i += 7;
             continue;
         }
@@ -2838,9 +2838,7 @@ static size_t dx_patch_p_same(const uint8_t *a, const uint8_t *b, size_t size)
     size_t i = 0;
     for (; size - i >= 8; i += 8) {
         uint64_t x = dx_patch_p_load64(a + i) ^ dx_patch_p_load64(b + i);
-        if (!x) continue;
-        for (; !(x & 255); x >>= 8) i++;
-        return i;
+        if (x) return i + dx_patch_p_bytes_below(x);
     }
     while (i < size && a[i] == b[i]) i++;
     return i;
@@ -5484,8 +5482,11 @@ static void dx_patch_p_sink_end(dx_patch_p_sink *s)
 static uint32_t dx_patch_p_length(uint64_t v)
 {
     uint32_t bits = 0;
-    for (; v >> 8; v >>= 8) bits += 8;
+#ifdef __GNUC__
+    if (v) bits = 64 - (uint32_t)__builtin_clzll(v);
+#else
     for (; v; v >>= 1) bits++;
+#endif
     return bits;
 }
 
@@ -6791,6 +6792,9 @@ static int dx_patch_p_make_range(dx_patch_p_job *j, dx_patch_p_maker *m, uint8_t
    A delta may have no matches at all, and then is copies from its start to its end. That is best
    for text and tables, matches for programs; where the choice is not clear both are made. */
 #define DX_PATCH_P_MARKS 64u         /* equal parts of a target */
+#define DX_PATCH_P_PROBE 16u         /* so many parts of a target, of which one shows how it goes */
+#define DX_PATCH_P_SAMPLE 16384u     /* bytes of a gap that show what its symbols cost, */
+#define DX_PATCH_P_SAMPLE_EVERY 8u   /* of so many times as many */
 #define DX_PATCH_P_SINK_MAX 262144u  /* bytes of a kind in a section, about */
 #define DX_PATCH_P_BLOCK_ROOM 12288u /* a block writes no more than this to a sink */
 #define DX_PATCH_P_SHARE_MIN 512u    /* literals that are worth being shared out */
@@ -6829,6 +6833,9 @@ typedef struct dx_patch_p_writer {
     uint64_t match_left;    /* bytes of the last of these */
     uint64_t marks[DX_PATCH_P_MARKS + 1]; /* bytes of the first body, where so many parts of the */
     uint64_t rival;                       /* target were made, and as a whole; 0: there is none */
+    size_t probe_at;        /* where the first body was looked at, if it was, */
+    uint64_t probe_size;    /* and how large it was, about */
+    bool hopeless;          /* the second body will be larger than the first one */
     uint32_t section_max;
     uint32_t decoded_max;
 } dx_patch_p_writer;
@@ -7007,14 +7014,68 @@ static void dx_patch_p_walk_match(dx_patch_p_writer *w)
     }
 }
 
+/* How much of a gap up to `end` is made at once: of all but small ones a sample shows the prices; a
+   rival is looked at once it is so far that it can be judged. */
+static size_t dx_patch_p_walk_to(const dx_patch_p_writer *w, size_t end, bool prices_only)
+{
+    size_t left = end - w->at;
+    DX_PATCH_ASSERT(w->at <= end);
+    if (prices_only) return left > DX_PATCH_P_SAMPLE ? w->at + DX_PATCH_P_SAMPLE : end;
+    return w->rival && w->at < w->probe_at ? w->probe_at : end;
+}
+
+/* Where the next sample of a gap starts. */
+static size_t dx_patch_p_walk_past(size_t at, size_t end)
+{
+    const size_t skip = (DX_PATCH_P_SAMPLE_EVERY - 1) * DX_PATCH_P_SAMPLE;
+    DX_PATCH_ASSERT(at <= end);
+    return end - at > skip ? at + skip : end;
+}
+
+/* What a stream takes, about, but for what comes again in it. */
+static uint64_t dx_patch_p_plain_size(const dx_patch_p_sink *s)
+{
+    dx_patch_p_table t;
+    uint32_t chunk, log;
+    size_t size = dx_patch_p_sink_size(s);
+    uint64_t price = size ? dx_patch_p_coded_price(&t, s->start, size, &chunk, &log) : 0;
+    return price / 128 < size ? price / 128 : size;
+}
+
+/* The first section as far as it is written, about. */
+static uint64_t dx_patch_p_section_size(const dx_patch_p_writer *w)
+{
+    const dx_patch_p_parser *p = &w->parser;
+    uint64_t size = dx_patch_p_plain_size(&p->runs) + dx_patch_p_plain_size(&p->sources) +
+                    dx_patch_p_plain_size(&p->sizes) + dx_patch_p_plain_size(&p->literals) +
+                    dx_patch_p_plain_size(&p->hinted) + dx_patch_p_sink_size(&p->bits);
+    uint32_t i;
+    for (i = 0; i < DX_PATCH_P_SINKS && w->maker->delta.map_; i++)
+        if (i != DX_PATCH_P_S_BOTH) size += dx_patch_p_plain_size(w->sinks + i);
+    return size;
+}
+
+/* A body with matches is judged by its first part, as a rival will be. */
+static void dx_patch_p_probe(dx_patch_p_writer *w)
+{
+    size_t probe = w->parser.target_size / DX_PATCH_P_PROBE;
+    if (w->rival || !w->maker->delta.map_ || w->probe_at || w->at < probe) return;
+    if (probe < DX_PATCH_P_SINK_MAX || w->marks[1]) return; /* small; or another section */
+    w->probe_at = w->at;
+    w->probe_size = dx_patch_p_section_size(w) + /* and its part of the map */
+                    dx_patch_p_sink_size(&w->body) * w->match / w->maker->finder.match_count;
+    DX_PATCH_ASSERT(w->probe_at <= w->parser.target_size);
+}
+
 /* Gaps and matches, until a section is full. prices_only: gaps alone, to see what is in them. */
 static void dx_patch_p_walk(dx_patch_p_writer *w, bool prices_only)
 {
     const dx_patch_p_finder *f = &w->maker->finder;
-    size_t count = w->maker->delta.map_ ? f->match_count : 0, end;
+    size_t count = w->maker->delta.map_ ? f->match_count : 0, end, stop;
     DX_PATCH_ASSERT(w->match <= f->match_count);
-    while (w->at < f->target_size) {
+    while (w->at < f->target_size && !w->hopeless) {
         const dx_patch_p_match *next = f->matches + w->match;
+        if (!prices_only) dx_patch_p_probe(w);
         if (w->match_left && prices_only) {
             w->at += (size_t)w->match_left;
             w->match_left = 0;
@@ -7027,8 +7088,12 @@ static void dx_patch_p_walk(dx_patch_p_writer *w, bool prices_only)
             w->match++;
         } else {
             end = w->match < count ? (size_t)next->new_at : f->target_size;
-            w->at = dx_patch_p_parse(&w->parser, w->at, end);
-            if (w->at < end) return;
+            stop = dx_patch_p_walk_to(w, end, prices_only);
+            w->at = dx_patch_p_parse(&w->parser, w->at, stop);
+            if (w->at < stop) return;
+            if (prices_only) w->at = dx_patch_p_walk_past(stop, end);
+            else if (stop < end && dx_patch_p_section_size(w) > w->probe_size + w->probe_size / 16)
+                w->hopeless = true;
         }
     }
 }
@@ -7402,6 +7467,7 @@ static bool dx_patch_p_make_section_streams(dx_patch_p_writer *w)
     bool map = w->maker->delta.map_;
     if (!dx_patch_p_start_section(w, &store)) return false;
     dx_patch_p_walk(w, false);
+    if (w->hopeless) return false;
     DX_PATCH_ASSERT(w->at > start);
     dx_patch_p_sink_end(&p->bits);
     dx_patch_p_set_prices(p);
