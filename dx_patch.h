@@ -5740,6 +5740,10 @@ static void dx_patch_p_put_plain(dx_patch_p_sink *sink, const uint8_t *p, size_t
 #define DX_PATCH_P_WAY_ROOM (DX_PATCH_P_STEPS + DX_PATCH_P_STEPS_MORE + 1u) /* literals of a way */
 #define DX_PATCH_P_NICE 96u         /* bytes of a copy that needs no other to be tried */
 #define DX_PATCH_P_LONG 1024u       /* of one that is taken although others might be longer */
+#define DX_PATCH_P_SOUGHT_LOG 22u /* log of the bits of a map of seeds that are looked for */
+#define DX_PATCH_P_SOUGHT_MIN 65536u /* bytes of a base that is worth such a map */
+#define DX_PATCH_P_LOT_SEEDS 16u /* that are indexed together */
+#define DX_PATCH_P_AHEAD 8u      /* places, whose lists are fetched already */
 #define DX_PATCH_P_OTHER_SEEDS 8u   /* so many places of other seeds count as a candidate */
 #define DX_PATCH_P_HEADS_LOG 16u    /* hashes of four bytes */
 #define DX_PATCH_P_LINKS_MAX 23u    /* log: how far back copies are looked for */
@@ -5750,6 +5754,12 @@ typedef struct dx_patch_p_seeds { /* places of the base by the hash of the bytes
     uint32_t log;
     uint32_t size; /* bytes of a seed: 32 or 8 */
 } dx_patch_p_seeds;
+
+typedef struct dx_patch_p_places { /* of the base, that are indexed */
+    const uint32_t *list; /* ascending; NULL: every so many bytes */
+    size_t count;
+    size_t stride;
+} dx_patch_p_places;
 
 typedef struct dx_patch_p_prices { /* in sixteenths of a bit, even bits included */
     uint32_t literals[256];
@@ -5934,6 +5944,20 @@ static uint64_t dx_patch_p_seed_hash(const uint8_t *p, uint32_t size)
         h ^= h >> 29;
     }
     return h * 0xbf58476d1ce4e5b9u;
+}
+
+/* The lists that a place further on needs are fetched. */
+static void dx_patch_p_fetch_lists(const dx_patch_p_parser *p, size_t at)
+{
+    uint32_t i;
+    DX_PATCH_ASSERT(at <= p->target_size);
+    if (p->target_size - at < 32) return;
+    DX_PATCH_P_PREFETCH(p->heads + dx_patch_p_four_hash(p->target + at));
+    for (i = 0; i < 2 && p->seeds[i].starts; i++) {
+        const dx_patch_p_seeds *s = p->seeds + i;
+        uint64_t hash = dx_patch_p_seed_hash(p->target + at, s->size) >> (64 - s->log);
+        DX_PATCH_P_PREFETCH(s->starts + hash);
+    }
 }
 
 /* Candidates of the base with this seed, those nearest to a place first, each better than the last:
@@ -6157,6 +6181,8 @@ static size_t dx_patch_p_parse(dx_patch_p_parser *p, size_t from, size_t to)
                 next->size = 0;
                 next->run++;
             }
+            if (to - at > place + DX_PATCH_P_AHEAD)
+                dx_patch_p_fetch_lists(p, at + place + DX_PATCH_P_AHEAD);
             run = dx_patch_p_try_all(p, at, place, to - at - place);
             dx_patch_p_note_place(p, at + place);
             if (run < DX_PATCH_P_NICE) continue;
@@ -6825,7 +6851,8 @@ typedef struct dx_patch_p_writer {
     dx_patch_p_parser inner; /* of repeats in streams; in turns with the other one */
     dx_patch_p_sink sinks[DX_PATCH_P_SINKS];
     dx_patch_p_sink body;
-    dx_patch_p_store store; /* memory for a section */
+    dx_patch_p_store memory; /* for indexes and sections, */
+    dx_patch_p_store store;  /* and what indexes leave of it */
     uint32_t *table;        /* of rANS, to read sections again */
     uint64_t right;         /* fields that were right since the last wrong one */
     size_t at;              /* bytes of the target that are written */
@@ -6835,6 +6862,7 @@ typedef struct dx_patch_p_writer {
     uint64_t rival;                       /* target were made, and as a whole; 0: there is none */
     size_t probe_at;        /* where the first body was looked at, if it was, */
     uint64_t probe_size;    /* and how large it was, about */
+    bool indexed_all;       /* and not only places that one body looks for */
     bool hopeless;          /* the second body will be larger than the first one */
     uint32_t section_max;
     uint32_t decoded_max;
@@ -7534,36 +7562,99 @@ static uint64_t dx_patch_p_seeds_memory(uint64_t base_size, uint64_t stride)
 {
     uint64_t count = base_size / stride + 1;
     DX_PATCH_ASSERT(stride > 0);
-    return 8 * (count + ((uint64_t)1 << dx_patch_p_seeds_log(count)) + 2);
+    return 8 * (count + ((uint64_t)1 << dx_patch_p_seeds_log(count)) + 2) ;
+}
+
+/* The bit of eight bytes, in the map of those that are looked for. */
+static bool dx_patch_p_is_sought(uint8_t *sought, const uint8_t *p, bool note)
+{
+    uint64_t bit = dx_patch_p_load64(p) * 0x9e3779b97f4a7c15u >> (64 - DX_PATCH_P_SOUGHT_LOG);
+    uint8_t *byte = sought + (size_t)(bit >> 3), mask = (uint8_t)(1u << (bit & 7));
+    DX_PATCH_ASSERT(sought);
+    if (note) *byte = (uint8_t)(*byte | mask);
+    return (*byte & mask) != 0;
+}
+
+/* Note these places of the target; returns how many there are. */
+static size_t dx_patch_p_seek(const dx_patch_p_parser *p, uint8_t *sought, size_t from, size_t to)
+{
+    size_t at = from;
+    DX_PATCH_ASSERT(from <= to && to <= p->target_size);
+    for (; at < to && p->target_size - at >= 8; at++)
+        (void)dx_patch_p_is_sought(sought, p->target + at, true);
+    return at - from;
+}
+
+/* With a map seeds are looked for in gaps. Without one, where the target is not in line with a
+   match, and where it gets there: a copy that is found then goes on to the end of its line. */
+static size_t dx_patch_p_seek_all(const dx_patch_p_writer *w, uint8_t *sought)
+{
+    const dx_patch_p_parser *p = &w->parser;
+    const dx_patch_p_finder *f = &w->maker->finder;
+    size_t count = 0, at = 0, i;
+    DX_PATCH_MEMSET(sought, 0, (size_t)1 << (DX_PATCH_P_SOUGHT_LOG - 3));
+    for (i = 0; i < f->match_count; i++) {
+        const dx_patch_p_match *c = f->matches + i;
+        size_t from = (size_t)c->new_at, end = from + (size_t)c->size, run;
+        if (w->maker->delta.map_) {
+            count += dx_patch_p_seek(p, sought, at, from);
+            at = end;
+            continue;
+        }
+        for (; from < end; from += run + 1) {
+            size_t old_at = (size_t)c->old_at + (from - (size_t)c->new_at);
+            run = dx_patch_p_same(p->target + from, p->base + old_at, end - from);
+            if (run < 2 * DX_PATCH_P_NICE) continue;
+            count += dx_patch_p_seek(p, sought, at, from + DX_PATCH_P_NICE);
+            at = from + run;
+        }
+    }
+    return count + dx_patch_p_seek(p, sought, at, p->target_size);
+}
+
+/* The lists of some places: at most DX_PATCH_P_LOT_SEEDS, from this one on, of a list or of all. The
+   memory for them is fetched meanwhile. Returns how many these are; 0 at the end of the base. */
+static size_t dx_patch_p_next_seeds(const dx_patch_p_parser *p, const dx_patch_p_seeds *s,
+                                    const dx_patch_p_places *all, size_t from, uint32_t *places,
+                                    uint32_t *hashes)
+{
+    size_t end = p->base_size < s->size ? 0 : p->base_size - s->size + 1, n = 0;
+    DX_PATCH_ASSERT(s->size % 8 == 0 && all->stride > 0);
+    for (; n < DX_PATCH_P_LOT_SEEDS && from + n < all->count; n++) {
+        size_t at = all->list ? all->list[from + n] : (from + n) * all->stride;
+        if (at >= end) break;
+        places[n] = (uint32_t)at;
+        hashes[n] = (uint32_t)(dx_patch_p_seed_hash(p->base + at, s->size) >> (64 - s->log));
+        DX_PATCH_P_PREFETCH(s->starts + hashes[n] + 1);
+    }
+    return n;
 }
 
 /* The places of the base, by their seeds. Without memory for them there are none. */
 static void dx_patch_p_index_seeds(dx_patch_p_parser *p, dx_patch_p_seeds *s,
-                                   dx_patch_p_store *store, uint32_t size, size_t stride)
+                                   dx_patch_p_store *store, const dx_patch_p_places *all)
 {
-    size_t count = p->base_size < size ? 0 : (p->base_size - size) / stride + 1, i;
-    uint32_t lists, hash;
+    uint32_t lists = (1u << s->log) + 2, hashes[DX_PATCH_P_LOT_SEEDS], i;
+    uint32_t places[DX_PATCH_P_LOT_SEEDS];
+    size_t at, n;
     dx_patch_p_store before = *store;
-    DX_PATCH_ASSERT(stride > 0 && size % 8 == 0);
-    s->size = size;
-    s->log = dx_patch_p_seeds_log(count);
-    lists = (1u << s->log) + 2;
     s->starts = (uint32_t *)(void *)dx_patch_p_store_take(store, 4 * (uint64_t)lists);
-    s->places = (uint32_t *)(void *)dx_patch_p_store_take(store, 4 * (uint64_t)count);
-    if (!s->starts || !s->places) {
+    if (!s->starts) return;
+    DX_PATCH_MEMSET(s->starts, 0, 4 * (size_t)lists);
+    for (at = 0; (n = dx_patch_p_next_seeds(p, s, all, at, places, hashes)) > 0; at += n)
+        for (i = 0; i < n; i++) s->starts[hashes[i] + 2]++; /* how many there are, two further on */
+    DX_PATCH_ASSERT(at <= all->count);
+    s->places = (uint32_t *)(void *)dx_patch_p_store_take(store, 4 * (uint64_t)at);
+    if (!s->places) {
         s->starts = NULL;
         *store = before;
         return;
     }
-    DX_PATCH_MEMSET(s->starts, 0, 4 * (size_t)lists);
-    for (i = 0; i < count; i++) { /* how many there are of each hash, two further on */
-        hash = (uint32_t)(dx_patch_p_seed_hash(p->base + i * stride, size) >> (64 - s->log));
-        s->starts[hash + 2]++;
-    }
     for (i = 2; i < lists; i++) s->starts[i] += s->starts[i - 1];
-    for (i = 0; i < count; i++) { /* starts[h + 1] moves from the start of list h to its end */
-        hash = (uint32_t)(dx_patch_p_seed_hash(p->base + i * stride, size) >> (64 - s->log));
-        s->places[s->starts[hash + 1]++] = (uint32_t)(i * stride);
+    for (at = 0; (n = dx_patch_p_next_seeds(p, s, all, at, places, hashes)) > 0; at += n) {
+        for (i = 0; i < n; i++) DX_PATCH_P_PREFETCH(s->places + s->starts[hashes[i] + 1]);
+        for (i = 0; i < n; i++) /* starts[h + 1] moves from the start of list h to its end */
+            s->places[s->starts[hashes[i] + 1]++] = places[i];
     }
 }
 
@@ -7627,8 +7718,8 @@ static dx_patch_p_writer *dx_patch_p_writer_start(dx_patch_p_job *j, dx_patch_p_
     w->inner.links =
         (uint32_t *)dx_patch_p_cut_memory(at, left, (uint64_t)4 << w->inner.links_log);
     if (!w->inner.heads || !w->inner.links) return NULL;
-    w->store = dx_patch_p_store_of(*at, *left);
-    (void)dx_patch_p_store_take(&w->store, (0 - (uintptr_t)*at) & 7);
+    w->memory = dx_patch_p_store_of(*at, *left);
+    (void)dx_patch_p_store_take(&w->memory, (0 - (uintptr_t)*at) & 7);
     return w;
 }
 
@@ -7639,22 +7730,58 @@ static uint64_t dx_patch_p_sections_memory(uint64_t target_size)
     return 48 * sink + ((uint64_t)2 << 20);
 }
 
-/* The indexes of the base take what sections do not, or half of the memory if that is little. */
+/* The places of the base that are looked for, if they are few. A third of the memory is for them,
+   as it will be for each index. */
+static bool dx_patch_p_list_sought(const dx_patch_p_writer *w, dx_patch_p_store *store,
+                                   dx_patch_p_places *all)
+{
+    const dx_patch_p_parser *p = &w->parser;
+    dx_patch_p_store before = *store;
+    uint8_t *sought = dx_patch_p_store_take(store, (uint64_t)1 << (DX_PATCH_P_SOUGHT_LOG - 3));
+    uint32_t *list = (uint32_t *)(void *)store->at;
+    size_t i, room = store->left / 12;
+    if (sought && dx_patch_p_seek_all(w, sought) <= (size_t)1 << (DX_PATCH_P_SOUGHT_LOG - 1)) {
+        for (i = 0; i + 8 <= p->base_size && all->count < room; i++) {
+            list[all->count] = (uint32_t)i;
+            all->count += dx_patch_p_is_sought(sought, p->base + i, false);
+        }
+        all->list = list;
+        DX_PATCH_ASSERT(all->count <= room);
+        if (all->count < room)
+            return dx_patch_p_store_take(store, 4 * ((uint64_t)all->count + (all->count & 1)));
+    }
+    *store = before;
+    return false;
+}
+
+/* The indexes of the base, for a body with or without a map. They take what sections do not, or half
+   of the memory if that is little. */
 static void dx_patch_p_writer_index(dx_patch_p_writer *w)
 {
-    uint64_t sections = dx_patch_p_sections_memory(w->parser.target_size);
-    size_t left = w->store.left, stride = 1;
+    dx_patch_p_parser *p = &w->parser;
+    uint64_t sections = dx_patch_p_sections_memory(p->target_size), used;
+    size_t left = w->memory.left;
     dx_patch_p_store part;
-    uint64_t used;
+    dx_patch_p_places all = {NULL, 0, 1};
+    uint32_t i;
     left = left > 2 * sections ? left - (size_t)sections : left / 2;
+    if (w->indexed_all) return; /* for another body */
+    w->store = w->memory;
     part = dx_patch_p_store_of(w->store.at, left & ~(size_t)7);
-    while (dx_patch_p_seeds_memory(w->parser.base_size, stride) > part.left) {
-        if (stride > w->parser.base_size) return; /* not even a single place */
-        stride += stride / 8 + 1;
+    if (p->base_size < DX_PATCH_P_SOUGHT_MIN || !dx_patch_p_list_sought(w, &part, &all)) {
+        all.list = NULL;
+        while (dx_patch_p_seeds_memory(p->base_size, all.stride) > part.left &&
+               all.stride <= p->base_size)
+            all.stride += all.stride / 8 + 1;
+        all.count = p->base_size / all.stride + 1;
+        w->indexed_all = true;
     }
     DX_PATCH_ASSERT(part.left <= w->store.left);
-    dx_patch_p_index_seeds(&w->parser, w->parser.seeds + 1, &part, 8, stride);
-    dx_patch_p_index_seeds(&w->parser, w->parser.seeds, &part, 32, stride);
+    for (i = 2; i-- > 0;) {
+        p->seeds[i].size = i ? 8 : 32;
+        p->seeds[i].log = dx_patch_p_seeds_log(all.count);
+        dx_patch_p_index_seeds(p, p->seeds + i, &part, &all);
+    }
     used = (uint64_t)(part.at - w->store.at);
     (void)dx_patch_p_store_take(&w->store, (used + 7) & ~(uint64_t)7);
 }
@@ -7674,6 +7801,7 @@ static bool dx_patch_p_write_body(dx_patch_p_writer *w, uint8_t *to, uint8_t *en
     bool made = true;
     DX_PATCH_ASSERT(to <= end && (!map || d->predictor_.matches_));
     w->maker->delta.map_ = map;
+    dx_patch_p_writer_index(w);
     w->section_max = 0;
     w->decoded_max = 0;
     w->parser.back_max = 0;
@@ -7718,7 +7846,6 @@ static int dx_patch_p_make_streams(dx_patch_p_job *j, dx_patch_p_maker *m, uint8
     dx_patch_p_first_block_prices(m);
     w = dx_patch_p_writer_start(j, m, &at, &left);
     if (!w) return dx_patch_p_make_plain(j);
-    dx_patch_p_writer_index(w);
     DX_PATCH_MEMSET(&needs, 0, sizeof needs);
     if (map && dx_patch_p_write_body(w, j->out, end, true)) {
         used = dx_patch_p_sink_size(&w->body);
