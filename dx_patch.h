@@ -5738,7 +5738,8 @@ static void dx_patch_p_put_plain(dx_patch_p_sink *sink, const uint8_t *p, size_t
 #define DX_PATCH_P_STEPS 2048u
 #define DX_PATCH_P_STEPS_MORE 1024u /* a copy may end so far behind them */
 #define DX_PATCH_P_WAY_ROOM (DX_PATCH_P_STEPS + DX_PATCH_P_STEPS_MORE + 1u) /* literals of a way */
-#define DX_PATCH_P_NICE 96u         /* bytes of a copy that needs no other to be tried */
+#define DX_PATCH_P_NICE 96u         /* bytes of a copy that needs no other to be tried, */
+#define DX_PATCH_P_NICE_FAST 16u    /* at low levels */
 #define DX_PATCH_P_LONG 1024u       /* of one that is taken although others might be longer */
 #define DX_PATCH_P_SOUGHT_LOG 22u /* log of the bits of a map of seeds that are looked for */
 #define DX_PATCH_P_SOUGHT_MIN 65536u /* bytes of a base that is worth such a map */
@@ -5786,6 +5787,7 @@ typedef struct dx_patch_p_parser {
     dx_patch_p_seeds seeds[2]; /* of 32 and of 8 bytes */
     uint32_t depth;            /* of these, candidates that are compared */
     uint32_t chain;            /* of the target's */
+    uint32_t nice;             /* bytes of a copy that needs no other to be tried */
     uint32_t *heads;           /* by hash of four bytes of the target: the last place + 1, */
     uint32_t *links;           /* and of each place, the place + 1 before it: of the last 2^log */
     uint32_t links_log;
@@ -6029,19 +6031,19 @@ static size_t dx_patch_p_try_all(dx_patch_p_parser *p, size_t start, uint32_t pl
     sources[1] = from->lines.old_end;
     sources[2] = at + from->lines.shifts[1];
     sources[3] = at + from->lines.shifts[2];
-    for (i = 0; i < 4 && best < DX_PATCH_P_NICE; i++) {
+    for (i = 0; i < 4 && best < p->nice; i++) {
         run = dx_patch_p_base_run(p, at, left, sources[i]);
         if (run < (i ? 2u : 1u)) continue;
         dx_patch_p_try_copy(p, start, place, sources[i], false, (uint32_t)run, i ? 2 : 1);
         if (run > best) best = run;
     }
-    if (from->lines.back && from->lines.back <= at && best < DX_PATCH_P_NICE) {
+    if (from->lines.back && from->lines.back <= at && best < p->nice) {
         size_t source = at - (size_t)from->lines.back;
         run = dx_patch_p_same(p->target + at, p->target + source, left);
         if (run) dx_patch_p_try_copy(p, start, place, source, true, (uint32_t)run, 1);
         if (run > best) best = run;
     }
-    if (best >= DX_PATCH_P_NICE) return best;
+    if (best >= p->nice) return best;
     if (p->misses > 512 && (at & (p->misses < 2048 ? 1u : 7u))) return best; /* noise: be quick */
     found = dx_patch_p_try_seeds(p, p->seeds, start, place, left, sources[0], 31);
     if (found < 64) found = dx_patch_p_try_seeds(p, p->seeds + 1, start, place, left, sources[0],
@@ -6152,11 +6154,11 @@ static size_t dx_patch_p_parse(dx_patch_p_parser *p, size_t from, size_t to)
 {
     size_t at = from;
     dx_patch_p_way *steps = p->steps;
-    DX_PATCH_ASSERT(from <= to && to <= p->target_size);
+    DX_PATCH_ASSERT(from <= to && to <= p->target_size && p->nice > 0);
     while (at < to && dx_patch_p_parser_has_room(p)) {
         uint32_t place = 0, end = 0;
         size_t run = dx_patch_p_base_run(p, at, to - at, at + p->lines.shifts[0]);
-        if (run >= DX_PATCH_P_NICE || run == to - at) {
+        if (run >= p->nice || run == to - at) {
             dx_patch_p_write_copy(p, at, at + p->lines.shifts[0], false, run);
             at += run;
             continue;
@@ -6185,7 +6187,7 @@ static size_t dx_patch_p_parse(dx_patch_p_parser *p, size_t from, size_t to)
                 dx_patch_p_fetch_lists(p, at + place + DX_PATCH_P_AHEAD);
             run = dx_patch_p_try_all(p, at, place, to - at - place);
             dx_patch_p_note_place(p, at + place);
-            if (run < DX_PATCH_P_NICE) continue;
+            if (run < p->nice) continue;
             end = place + (uint32_t)(run < UINT32_MAX / 2 ? run : UINT32_MAX / 2);
             if (end > p->steps_end) end = p->steps_end;
         }
@@ -7687,8 +7689,9 @@ static dx_patch_p_writer *dx_patch_p_writer_start(dx_patch_p_job *j, dx_patch_p_
     w->maker = m;
     p->shares = true;
     p->links_log = log;
-    p->depth = m->level < 4 ? 4 : 4 * (m->level - 2);
+    p->depth = m->level < 3 ? 2 : m->level < 4 ? 4 : 4 * (m->level - 2);
     p->chain = p->depth;
+    p->nice = m->level < 3 ? DX_PATCH_P_NICE_FAST : DX_PATCH_P_NICE;
     p->base = j->base;
     p->base_size = j->base_size;
     p->target = j->target;
@@ -7712,6 +7715,7 @@ static dx_patch_p_writer *dx_patch_p_writer_start(dx_patch_p_job *j, dx_patch_p_
     if (m->delta.map_ && !x->memory_) return NULL;
     w->inner.steps = p->steps;
     w->inner.chain = p->chain;
+    w->inner.nice = p->nice;
     w->inner.links_log = log < DX_PATCH_P_REPEAT_LINKS ? log : DX_PATCH_P_REPEAT_LINKS;
     w->inner.heads =
         (uint32_t *)dx_patch_p_cut_memory(at, left, (uint64_t)4 << DX_PATCH_P_HEADS_LOG);
@@ -7730,8 +7734,8 @@ static uint64_t dx_patch_p_sections_memory(uint64_t target_size)
     return 48 * sink + ((uint64_t)2 << 20);
 }
 
-/* The places of the base that are looked for, if they are few. A third of the memory is for them,
-   as it will be for each index. */
+/* The places of the base that are looked for, if they are few, and there is memory for them and as
+   much for each index. */
 static bool dx_patch_p_list_sought(const dx_patch_p_writer *w, dx_patch_p_store *store,
                                    dx_patch_p_places *all)
 {
@@ -7739,8 +7743,8 @@ static bool dx_patch_p_list_sought(const dx_patch_p_writer *w, dx_patch_p_store 
     dx_patch_p_store before = *store;
     uint8_t *sought = dx_patch_p_store_take(store, (uint64_t)1 << (DX_PATCH_P_SOUGHT_LOG - 3));
     uint32_t *list = (uint32_t *)(void *)store->at;
-    size_t i, room = store->left / 12;
-    if (sought && dx_patch_p_seek_all(w, sought) <= (size_t)1 << (DX_PATCH_P_SOUGHT_LOG - 1)) {
+    size_t i, room = p->base_size / 2;
+    if (sought && store->left / 16 > room && dx_patch_p_seek_all(w, sought) <= (size_t)1 << (DX_PATCH_P_SOUGHT_LOG - 1)) {
         for (i = 0; i + 8 <= p->base_size && all->count < room; i++) {
             list[all->count] = (uint32_t)i;
             all->count += dx_patch_p_is_sought(sought, p->base + i, false);

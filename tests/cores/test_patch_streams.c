@@ -665,6 +665,7 @@ DX_PROPERTY(p_streams_of_every_form, 600)
     p.links = links;
     p.steps = ways;
     p.chain = 8;
+    p.nice = DX_PATCH_P_NICE;
     p.links_log = DX_PATCH_P_REPEAT_LINKS;
     memset(&to, 0, sizeof to);
     to.start = to.at = patch;
