@@ -7614,7 +7614,7 @@ static size_t dx_patch_p_seek_all(const dx_patch_p_writer *w, uint8_t *sought)
     return count + dx_patch_p_seek(p, sought, at, p->target_size);
 }
 
-/* The lists of some places: at most DX_PATCH_P_LOT_SEEDS, from this one on, of a list or of all. The
+/* The lists of some places: at most DX_PATCH_P_LOT_SEEDS, from this one on, of those given. The
    memory for them is fetched meanwhile. Returns how many these are; 0 at the end of the base. */
 static size_t dx_patch_p_next_seeds(const dx_patch_p_parser *p, const dx_patch_p_seeds *s,
                                     const dx_patch_p_places *all, size_t from, uint32_t *places,
@@ -7743,23 +7743,25 @@ static bool dx_patch_p_list_sought(const dx_patch_p_writer *w, dx_patch_p_store 
     dx_patch_p_store before = *store;
     uint8_t *sought = dx_patch_p_store_take(store, (uint64_t)1 << (DX_PATCH_P_SOUGHT_LOG - 3));
     uint32_t *list = (uint32_t *)(void *)store->at;
-    size_t i, room = p->base_size / 2;
-    if (sought && store->left / 16 > room && dx_patch_p_seek_all(w, sought) <= (size_t)1 << (DX_PATCH_P_SOUGHT_LOG - 1)) {
+    size_t i, room = p->base_size / 2, sought_max = (size_t)1 << (DX_PATCH_P_SOUGHT_LOG - 1);
+    if (sought && store->left / 16 > room && dx_patch_p_seek_all(w, sought) <= sought_max) {
         for (i = 0; i + 8 <= p->base_size && all->count < room; i++) {
             list[all->count] = (uint32_t)i;
             all->count += dx_patch_p_is_sought(sought, p->base + i, false);
         }
         all->list = list;
         DX_PATCH_ASSERT(all->count <= room);
-        if (all->count < room)
-            return dx_patch_p_store_take(store, 4 * ((uint64_t)all->count + (all->count & 1)));
+        if (all->count < room) {
+            (void)dx_patch_p_store_take(store, 4 * ((uint64_t)all->count + (all->count & 1)));
+            return true;
+        }
     }
     *store = before;
     return false;
 }
 
-/* The indexes of the base, for a body with or without a map. They take what sections do not, or half
-   of the memory if that is little. */
+/* The indexes of the base, for a body with or without a map. They take what sections do not, or
+   half of the memory if that is little. */
 static void dx_patch_p_writer_index(dx_patch_p_writer *w)
 {
     dx_patch_p_parser *p = &w->parser;
