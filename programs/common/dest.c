@@ -104,11 +104,11 @@ int prog_dest_find_staging(prog_dest *d, const char *path, bool *there)
 /* >>record: .NAME.dxup beside the destination says which version was pulled last --------- */
 enum { RECORD_SIZE_MAX = 20 + 1 + 2 * PROG_HASH_SIZE + 1 + PROG_NAME_SIZE_MAX };
 
-static void record_path(const prog_dest *d, char out[PROG_PATH_SIZE_MAX + 64])
+void prog_dest_beside(const prog_dest *d, const char *suffix, char out[PROG_PATH_SIZE_MAX + 64])
 {
-    assert(strlen(d->staging) > strlen("-part"));
-    snprintf(out, PROG_PATH_SIZE_MAX + 64, "%.*s", (int)(strlen(d->staging) - strlen("-part")),
-             d->staging);
+    assert(strlen(d->staging) > strlen("-part") && strlen(suffix) <= strlen("-part"));
+    snprintf(out, PROG_PATH_SIZE_MAX + 64, "%.*s%s", (int)(strlen(d->staging) - strlen("-part")),
+             d->staging, suffix);
 }
 
 /* VERSION HASH NAME */
@@ -126,7 +126,7 @@ int prog_dest_record(const prog_dest *d, const char *name, uint64_t version, con
 {
     char path[PROG_PATH_SIZE_MAX + 64], made[PROG_PATH_SIZE_MAX + 68], text[RECORD_SIZE_MAX + 1];
     size_t size = record_text(text, name, version, hash);
-    record_path(d, path);
+    prog_dest_beside(d, "", path);
     snprintf(made, sizeof made, "%s-new", path);
     int file = os_open_staging(made, false);
     if (file < 0) return prog_fail_errno("%s", made);
@@ -141,7 +141,7 @@ int prog_dest_record(const prog_dest *d, const char *name, uint64_t version, con
 bool prog_dest_recorded(const prog_dest *d, const char *name, uint64_t *version, uint8_t *hash)
 {
     char path[PROG_PATH_SIZE_MAX + 64], text[RECORD_SIZE_MAX + 1], again[RECORD_SIZE_MAX + 1];
-    record_path(d, path);
+    prog_dest_beside(d, "", path);
     int file = os_open(path);
     if (file < 0) return false;
     int64_t size = os_read(file, text, sizeof text);

@@ -5,6 +5,7 @@
        DIR/.NAME.dxup-part     the staging file or directory
        DIR/.NAME.dxup-part-of  the hash of the file that the staging file is the front of
        DIR/.NAME.dxup          which version was pulled last
+       DIR/.NAME.dxup-sync     what a pull of a snapshot has fetched so far
 
    A staging file that a killed process left is resumed if it is of the same content, and emptied
    otherwise, so nothing piles up. */
@@ -46,6 +47,8 @@ int prog_dest_open(prog_dest *d, const char *path, int kind, unsigned mode, cons
    prog_dest_find_staging(). */
 int  prog_dest_record(const prog_dest *d, const char *name, uint64_t version, const uint8_t *hash);
 bool prog_dest_recorded(const prog_dest *d, const char *name, uint64_t *version, uint8_t *hash);
+/* Another name beside the destination: DIR/.NAME.dxup and the suffix. */
+void prog_dest_beside(const prog_dest *d, const char *suffix, char out[PROG_PATH_SIZE_MAX + 64]);
 /* Do not resume: empty the staging file. */
 int  prog_dest_restart(prog_dest *d);
 /* The next bytes: content of a file, or stream of a tree, which is checked and unpacked. */

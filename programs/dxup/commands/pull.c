@@ -1,7 +1,8 @@
 /* dxup pull: the client.
 
        look_at_destination()   hash what is there
-       send_request()          name and hash
+       send_sync_request()     name and hash: is it a snapshot?
+       send_request()          else, or where the server is an older one: name and hash
        take_reply()            unchanged, patch or full; refuse what would lose something
        start_transfer()        open the staging file, resume what an earlier pull left
          on_file_chunk()       the bytes over this connection, or
@@ -9,7 +10,9 @@
            take_patch()        through the applier, or
            write_target()      directly into the staging file, hashed on the way
        finish_transfer()       compare the hash
-       restore_details()       of a directory: pull what it has besides content, in the same way,
+       fetch_snapshot()        of a snapshot: what is lacking of it (net/sync.c), into a store
+                               beside the destination, and from that the staging directory
+       restore_details()       of a directory that came otherwise: pull what it has besides content, in the same way,
                                into a file beside it, and give it that (tree/settle.c)
        replace()               replace the destination atomically
        record_version()        remember the version, so that no older one replaces it
@@ -24,8 +27,10 @@
 #include "../net/address.h"
 #include "../net/loop.h"
 #include "../net/ranges.h"
+#include "../net/sync.h"
 #include "../net/wire.h"
 #include "../tree/details.h"
+#include "../tree/seeds.h"
 
 #include "../../../dx_cas.h"
 #include "../../../dx_patch.h"
@@ -70,6 +75,8 @@ typedef struct pull {
     const struct pull  *of;         /* that of the content, or NULL: this is one of content */
     uint64_t            from;       /* number of the version whose details are there, or 0 */
     bool                none;       /* the server has none */
+    bool                asks_sync;  /* the request was one for a snapshot */
+    uint8_t             root[PROG_HASH_SIZE]; /* of the snapshot, if outcome is DXUP_SYNCED */
 
     /* what we have */
     int                 have_kind; /* 0: nothing */
@@ -150,23 +157,22 @@ static int open_unnamed(const char *path)
     return os_open_unnamed(name);
 }
 
-/* Hash the destination. A tree is also written out as a stream, because a patch reads its base at
-   any offset. */
-static int look_at_destination(pull *p)
+/* Hash the destination. copied: a tree is also written out as a stream, because a patch reads its
+   base at any offset. */
+static int look_at_destination(pull *p, bool copied)
 {
     measure m = {.copy_fd = -1};
     unsigned mode;
-    assert(p->base_fd < 0 && !p->have_size);
+    assert(p->base_fd < 0);
+    p->have_size = 0;
     os_replace_recover(p->o->path);
     int status = prog_image_stat(p->o->path, &p->have_kind, &mode);
     if (status == PROG_NOT_FOUND) return PROG_OK;
     if (status) return status;
-    if (p->have_kind == PROG_TREE) {
-        m.copy_fd = p->base_fd = open_unnamed(p->o->path);
-    } else {
-        p->base_fd = os_open(p->o->path);
-    }
-    if (p->base_fd < 0) return prog_fail_errno("%s", p->o->path);
+    bool tree = p->have_kind == PROG_TREE;
+    if (tree && copied) m.copy_fd = p->base_fd = open_unnamed(p->o->path);
+    else if (!tree) p->base_fd = os_open(p->o->path);
+    if (p->base_fd < 0 && (copied || !tree)) return prog_fail_errno("%s", p->o->path);
     dx_cas_blake3_init(&m.hasher);
     status = prog_image_read(p->o->path, p->have_kind, measure_bytes, &m);
     if (status) return status;
@@ -435,6 +441,37 @@ static int record_version(const pull *p)
     return prog_dest_record(&p->dest, p->o->name, p->version, p->hash);
 }
 
+/* The reply says that the destination is up to date. */
+static int take_unchanged(pull *p, bool same)
+{
+    if (!same) return prog_fail(PROG_DAMAGED, "the server says unchanged, but the hashes differ");
+    if (p->kind == PROG_FILE && os_set_mode(p->o->path, p->mode & 0777) < 0)
+        return prog_fail_errno("%s", p->o->path);
+    /* The staging file is useless now: opening and abandoning removes it. */
+    if (p->has_staging && p->kind == PROG_FILE)
+        p->dest_open = !prog_dest_open(&p->dest, p->o->path, p->kind, p->mode, NULL);
+    p->done = true;
+    dx_reactor_stop(&p->reactor);
+    return PROG_OK;
+}
+
+/* Would the announced version take away what is nowhere else? */
+static int refuse_losses(const pull *p, bool known_base)
+{
+    int status = refuse_older(p);
+    if (status) return status;
+    if (p->have_kind == PROG_TREE && !known_base && !p->o->force && prog_has_entries(p->o->path))
+        return prog_fail(PROG_REFUSED, "%s was changed locally: it is no version of '%s' that the "
+                         "server knows; --force replaces it", p->o->path, p->o->name);
+    return PROG_OK;
+}
+
+static bool have_it(const pull *p)
+{
+    return p->have_kind && !memcmp(p->have, p->hash, sizeof p->hash) && p->have_size == p->size &&
+           p->have_kind == p->kind;
+}
+
 /* Check the reply, and begin what it announces. */
 static int take_reply(pull *p, const dx_hbtp_result *r)
 {
@@ -450,43 +487,39 @@ static int take_reply(pull *p, const dx_hbtp_result *r)
     p->mode = pull_reply_get_mode(&v);
     p->transfer = pull_reply_get_transfer(&v);
     pull_reply_copy_hash(&v, 0, p->hash, sizeof p->hash);
-    bool same = p->have_kind && !memcmp(p->have, p->hash, sizeof p->hash) &&
-                p->have_size == p->size && p->have_kind == p->kind;
     if (p->kind != PROG_FILE && p->kind != PROG_TREE)
         return prog_fail(PROG_NETWORK, "the reply names an unknown kind");
-    if (p->outcome == DXUP_UNCHANGED) {
-        if (!same)
-            return prog_fail(PROG_DAMAGED, "the server says unchanged, but the hashes differ");
-        if (p->kind == PROG_FILE && os_set_mode(p->o->path, p->mode & 0777) < 0)
-            return prog_fail_errno("%s", p->o->path);
-        /* The staging file is useless now: opening and abandoning removes it. */
-        if (p->has_staging && p->kind == PROG_FILE)
-            p->dest_open = !prog_dest_open(&p->dest, p->o->path, p->kind, p->mode, NULL);
-        p->done = true;
-        dx_reactor_stop(&p->reactor);
-        return PROG_OK;
-    }
+    if (p->outcome == DXUP_UNCHANGED) return take_unchanged(p, have_it(p));
     if (p->of && !pull_reply_get_known_base(&v)) p->have_size = 0; /* a patch of nothing */
     if (p->outcome == DXUP_PATCHED && !p->have_kind && !p->of)
         return prog_fail(PROG_DAMAGED, "the server sends a patch, but there is no base");
     if (p->outcome == DXUP_FULL && p->wire_size != p->size)
         return prog_fail(PROG_DAMAGED, "the reply contradicts itself");
-    int status = refuse_older(p);
-    if (status) return status;
-    if (p->have_kind == PROG_TREE && !pull_reply_get_known_base(&v) && !p->o->force &&
-        prog_has_entries(p->o->path))
-        return prog_fail(PROG_REFUSED, "%s was changed locally: it is no version of '%s' that the "
-                         "server knows; --force replaces it", p->o->path, p->o->name);
-    return start_transfer(p);
+    int status = refuse_losses(p, pull_reply_get_known_base(&v));
+    return status ? status : start_transfer(p);
 }
 
-static void on_result(dx_hbtp_session *session, const dx_hbtp_result *r)
+/* The same of a snapshot; what is lacking is fetched afterwards. */
+static int take_sync_reply(pull *p, const dx_hbtp_result *r)
 {
-    pull *p = session->desc.user;
-    if (p->done || r->error == DX_HBTP_ECANCELED) return; /* on_event() says why */
-    p->moved_ns = dx_reactor_now_ns(&p->reactor);
-    int status = r->error ? remote_failed(p, r) : take_reply(p, r);
-    if (status) fail(p, status);
+    sync_reply_view v;
+    int error = sync_reply_open_bare(&v, r->payload, r->payload_size, DXUP_WIRE_VERSION);
+    if (error) return prog_fail(PROG_NETWORK, "malformed reply: field %s: %s",
+                                sync_reply_fault(&v)->field, dx_teleport_error_name(error));
+    p->outcome = sync_reply_get_outcome(&v);
+    p->kind = PROG_TREE;
+    p->version = sync_reply_get_version(&v);
+    p->size = sync_reply_get_size(&v);
+    p->mode = sync_reply_get_mode(&v);
+    sync_reply_copy_hash(&v, 0, p->hash, sizeof p->hash);
+    sync_reply_copy_root(&v, 0, p->root, sizeof p->root);
+    if (p->outcome == DXUP_UNCHANGED) return take_unchanged(p, have_it(p));
+    if (p->outcome != DXUP_SYNCED)
+        return prog_fail(PROG_NETWORK, "the reply names an unknown outcome");
+    int status = refuse_losses(p, sync_reply_get_known_base(&v));
+    p->done = !status;
+    dx_reactor_stop(&p->reactor);
+    return status;
 }
 
 static int send_details_request(pull *p)
@@ -524,6 +557,51 @@ static int send_request(pull *p)
     return error ? prog_fail(PROG_NETWORK, "%s", dx_hbtp_error_name(error)) : PROG_OK;
 }
 
+/* A transfer over several connections is of the stream. */
+static bool can_sync(const pull *p)
+{
+    return DXUP_HAS_SNAPSHOTS && !p->of && p->have_kind != PROG_FILE && p->o->connections <= 1;
+}
+
+/* Ask for a snapshot. A server that has none of that name, or is an older one, answers 404. */
+static int send_sync_request(pull *p)
+{
+    uint8_t request[512];
+    sync_request_writer w;
+    size_t size = 0;
+    p->asks_sync = true;
+    sync_request_begin(&w, request, sizeof request, DX_TELEPORT_BARE);
+    sync_request_set_flags(&w, p->have_kind ? DXUP_HAVE : 0);
+    sync_request_set_have(&w, p->have);
+    sync_request_put_name(&w, p->o->name, strlen(p->o->name));
+    int error = sync_request_finish(&w, &size);
+    if (error) return prog_fail(PROG_USAGE, "'%s': %s", p->o->name, dx_teleport_error_name(error));
+    error = dx_hbtp_call(dx_link_session(&p->links, p->id), DXUP_RPC_SYNC, request, size,
+                         UINT64_MAX, NULL, NULL);
+    return error ? prog_fail(PROG_NETWORK, "%s", dx_hbtp_error_name(error)) : PROG_OK;
+}
+
+/* A file, or a server that knows no objects: patches and streams. */
+static int pull_the_old_way(pull *p)
+{
+    p->asks_sync = false;
+    int status = p->have_kind == PROG_TREE ? look_at_destination(p, true) : PROG_OK;
+    return status ? status : send_request(p);
+}
+
+static void on_result(dx_hbtp_session *session, const dx_hbtp_result *r)
+{
+    pull *p = session->desc.user;
+    if (p->done || r->error == DX_HBTP_ECANCELED) return; /* on_event() says why */
+    p->moved_ns = dx_reactor_now_ns(&p->reactor);
+    int status;
+    if (p->asks_sync && r->error == DX_HBTP_EREMOTE && r->status == DX_HBTP_STATUS_NOT_FOUND)
+        status = pull_the_old_way(p);
+    else if (r->error) status = remote_failed(p, r);
+    else status = p->asks_sync ? take_sync_reply(p, r) : take_reply(p, r);
+    if (status) fail(p, status);
+}
+
 /* >>connection --------------------------------------------------------- */
 /* Print that the connection ended too early. */
 static int lost(pull *p, const char *why)
@@ -542,7 +620,10 @@ static void on_opened(dx_link *l, dx_link_id id)
     assert(id == p->id && !p->opened);
     p->opened = true;
     p->moved_ns = dx_reactor_now_ns(&p->reactor);
-    int status = p->of ? send_details_request(p) : send_request(p);
+    int status;
+    if (p->of) status = send_details_request(p);
+    else if (can_sync(p)) status = send_sync_request(p);
+    else status = send_request(p);
     if (status) fail(p, status);
 }
 
@@ -659,7 +740,7 @@ static int transfer(pull *p)
 
 static void print_summary(const pull *p)
 {
-    static const char *const outcomes[] = {"unchanged", "patch", "full"};
+    static const char *const outcomes[] = {"unchanged", "patch", "full", "sync"};
     char size[32], wire[32], hash[65];
     uint64_t bytes = p->sent + p->received;
     double ms = (double)(prog_now_ns() - p->started_ns) / 1e6;
@@ -710,6 +791,69 @@ static int replace(pull *p)
     return prog_dest_commit(&p->dest);
 }
 
+/* What a directory is not given: its owners unless they are asked for. */
+static dxup_leave leaves(const pull *p)
+{
+    dxup_leave leave = p->o->leave;
+    leave.owner = !p->o->owner;
+    return leave;
+}
+
+/* >>snapshots ---------------------------------------------------------- */
+#ifndef DXUP_NO_SNAPSHOTS
+/* Fetch into the store, and restore from there. */
+static int fetch_into(pull *p, dxup_store *s)
+{
+    dxup_seeds *seeds = NULL;
+    uint8_t old[PROG_HASH_SIZE];
+    const dxup_leave leave = leaves(p);
+    const bool updates = p->have_kind == PROG_TREE;
+    int status = updates ? dxup_seeds_open(&seeds, s, p->o->path, &leave, old) : PROG_OK;
+    const dxup_sync_desc fetch = {.address = &p->address, .address_text = p->o->address,
+                                  .name = p->o->name, .backend = p->o->backend, .store = s,
+                                  .root = p->root, .old = updates ? old : NULL, .sent = &p->sent,
+                                  .received = &p->received};
+    if (!status) status = dxup_sync_fetch(&fetch);
+    if (!status) {
+        const dxup_tree_restore_desc restore = {.root = p->root, .dest = &p->dest, .leave = leave,
+                                                .report = dxup_report_open()};
+        status = dxup_tree_restore(s, &restore);
+        p->partial = dxup_report_close(restore.report, p->o->path);
+    }
+    dxup_store_set_seed(s, NULL, NULL);
+    dxup_seeds_close(seeds);
+    return status;
+}
+
+/* A store beside the destination takes what arrives: whoever is killed finds it there again. It is
+   removed when the destination is replaced. */
+static int fetch_snapshot(pull *p)
+{
+    dxup_store *s = NULL;
+    char path[PROG_PATH_SIZE_MAX + 64];
+    int status = prog_dest_open(&p->dest, p->o->path, PROG_TREE, p->mode, NULL);
+    p->dest_open = !status;
+    if (status) return status;
+    prog_dest_beside(&p->dest, "-sync", path);
+    status = dxup_store_open(&s, path, DXUP_CREATE);
+    if (status == PROG_DAMAGED) { /* of no use, and of no other's */
+        status = prog_remove_all(path);
+        if (!status) status = dxup_store_open(&s, path, DXUP_CREATE);
+    }
+    if (status) return status;
+    status = fetch_into(p, s);
+    dxup_store_close(s);
+    p->complete = !status;
+    return status ? status : prog_remove_all(path);
+}
+#else
+static int fetch_snapshot(pull *p)
+{
+    (void)p;
+    return PROG_OK;
+}
+#endif
+
 /* >>details ------------------------------------------------------------ */
 #ifndef DXUP_NO_SNAPSHOTS
 /* Give the directory what the file of details says. live: the destination itself. */
@@ -723,8 +867,7 @@ static int settle(pull *p, const char *path, bool live)
     if (!bytes) return prog_fail(PROG_SYSTEM, "%s: cannot be read", path);
     dxup_settle_desc desc = {.bytes = bytes, .size = (size_t)info.size, .live = live,
                              .folder = live ? os_open_folder(p->o->path) : p->dest.fd,
-                             .leave = p->o->leave, .report = dxup_report_open()};
-    desc.leave.owner = !p->o->owner;
+                             .leave = leaves(p), .report = dxup_report_open()};
     int status = dxup_settle(&desc);
     if (live) os_close(desc.folder);
     else if (!status) status = prog_dest_filled(&p->dest, desc.mode);
@@ -744,7 +887,7 @@ static int pull_details(pull *of, const char *path, uint64_t base, bool *changed
     p->from = base;
     p->addresses = of->addresses;
     p->address_at = of->address_at;
-    int status = look_at_destination(p);
+    int status = look_at_destination(p, true);
     if (!status) status = prog_dest_find_staging(&p->dest, path, &p->has_staging);
     p->has_staging = false; /* what a killed pull left of them is not worth resuming */
     if (!status) status = transfer(p);
@@ -794,10 +937,11 @@ static int pull_once(const dxup_options *o, bool *again)
     pull *p = open_pull(o);
     int status = PROG_OK;
     status = dxup_addresses_find(&p->addresses, o->address, "the address");
-    if (!status) status = look_at_destination(p);
+    if (!status) status = look_at_destination(p, !can_sync(p));
     if (!status) status = prog_dest_find_staging(&p->dest, o->path, &p->has_staging);
     if (!status) status = transfer(p);
-    if (!status && p->kind == PROG_TREE) status = restore_details(p);
+    if (!status && p->outcome == DXUP_SYNCED) status = fetch_snapshot(p);
+    else if (!status && p->kind == PROG_TREE) status = restore_details(p);
     if (!status && p->complete) status = replace(p);
     if (!status) status = record_version(p);
     if (!status) print_summary(p);

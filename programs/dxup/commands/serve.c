@@ -18,6 +18,7 @@
 
 #include "../../common/os.h"
 #include "../net/address.h"
+#include "../net/bundle.h"
 #include "../net/http.h"
 #include "../net/loop.h"
 #include "../net/patches.h"
@@ -41,6 +42,7 @@ enum {
     CONNECTIONS_MAX  = 4096, /* default limit of a worker */
     REFUSED_AT_ONCE  = 16,   /* links beyond it that are about to be closed */
     SILENCE_LIMIT_S  = 60,
+    ANSWERS_MAX      = 128,  /* of a worker: answers with objects, under 500 KiB each */
     REQUESTS_PENDING = 2     /* a connection: one whose patch is being made, one more */
 };
 
@@ -69,6 +71,7 @@ typedef struct connection {
     bool               ranges;      /* the client asks for ranges of a large transfer itself */
     uint64_t           from;        /* the range that was asked for */
     uint64_t           range;       /* its size; 0: everything is sent */
+    uint8_t           *answer;      /* objects that were asked for: then nothing else is sent */
 } connection;
 
 struct worker {
@@ -82,6 +85,8 @@ struct worker {
     void           *links_memory;
     int             listener;
     dxup_store     *store;
+    dxup_bundler   *bundler;
+    size_t          answer_count; /* of connections that send one */
     dx_hbtp_router  router;
     connection     *connections;
     size_t          connection_count;
@@ -112,6 +117,9 @@ static void end_transfer(connection *c)
     dxup_content_close(c->content);
     c->content = NULL;
     if (c->active) dxup_count_down(&c->worker->server->metrics.transfers);
+    if (c->answer) c->worker->answer_count--;
+    free(c->answer);
+    c->answer = NULL;
     c->active = c->waiting = false;
 }
 
@@ -234,6 +242,16 @@ static int on_hello(const dx_hbtp_context *context)
     return error;
 }
 
+/* The name of a request, with its zero; false: it is none. */
+static bool copy_name(char name[PROG_NAME_SIZE_MAX + 1], dx_teleport_string text)
+{
+    if (!text.size || text.size > PROG_NAME_SIZE_MAX || memchr(text.data, 0, text.size))
+        return false;
+    memcpy(name, text.data, text.size);
+    name[text.size] = 0;
+    return true;
+}
+
 /* Which version does the client have, and which is the latest? */
 static int on_pull(const dx_hbtp_context *context)
 {
@@ -245,11 +263,7 @@ static int on_pull(const dx_hbtp_context *context)
     pull_request_view v;
     if (pull_request_open_bare(&v, context->payload, context->payload_size, DXUP_WIRE_VERSION))
         return DX_HBTP_STATUS_BAD_REQUEST;
-    dx_teleport_string text = pull_request_get_name(&v);
-    if (!text.size || text.size > PROG_NAME_SIZE_MAX || memchr(text.data, 0, text.size))
-        return DX_HBTP_STATUS_BAD_REQUEST;
-    memcpy(name, text.data, text.size);
-    name[text.size] = 0;
+    if (!copy_name(name, pull_request_get_name(&v))) return DX_HBTP_STATUS_BAD_REQUEST;
     if (c->active || c->waiting) return 409;
     c->from = c->range = 0;
     if (dxup_store_refresh(&w->store)) return DX_HBTP_STATUS_INTERNAL;
@@ -315,11 +329,7 @@ static int on_details(const dx_hbtp_context *context)
     if (c->active || c->waiting) return DX_HBTP_EAGAIN;
     if (range_request_open_bare(&v, context->payload, context->payload_size, DXUP_WIRE_VERSION))
         return DX_HBTP_STATUS_BAD_REQUEST;
-    dx_teleport_string text = range_request_get_name(&v);
-    if (!text.size || text.size > PROG_NAME_SIZE_MAX || memchr(text.data, 0, text.size))
-        return DX_HBTP_STATUS_BAD_REQUEST;
-    memcpy(name, text.data, text.size);
-    name[text.size] = 0;
+    if (!copy_name(name, range_request_get_name(&v))) return DX_HBTP_STATUS_BAD_REQUEST;
     if (dxup_store_refresh(&w->store)) return DX_HBTP_STATUS_INTERNAL;
     range_request_copy_target(&v, 0, target, sizeof target);
     range_request_copy_have(&v, 0, have, sizeof have);
@@ -345,12 +355,8 @@ static int on_range(const dx_hbtp_context *context)
     if (c->active || c->waiting) return DX_HBTP_EAGAIN;
     if (range_request_open_bare(&v, context->payload, context->payload_size, DXUP_WIRE_VERSION))
         return DX_HBTP_STATUS_BAD_REQUEST;
-    dx_teleport_string text = range_request_get_name(&v);
-    if (!text.size || text.size > PROG_NAME_SIZE_MAX || memchr(text.data, 0, text.size) ||
-        !range_request_get_size(&v))
+    if (!copy_name(name, range_request_get_name(&v)) || !range_request_get_size(&v))
         return DX_HBTP_STATUS_BAD_REQUEST;
-    memcpy(name, text.data, text.size);
-    name[text.size] = 0;
     if (dxup_store_refresh(&w->store)) return DX_HBTP_STATUS_INTERNAL;
     range_request_copy_target(&v, 0, target, sizeof target);
     range_request_copy_have(&v, 0, have, sizeof have);
@@ -370,6 +376,68 @@ static int on_range(const dx_hbtp_context *context)
     return result;
 }
 
+/* >>objects: docs/formats/sync.md ------------------------------------------ */
+/* Which snapshot is the version? A version that is none is pulled the other way. */
+static int on_sync(const dx_hbtp_context *context)
+{
+    connection *c = context->session->desc.user;
+    worker *w = c->worker;
+    uint8_t have[PROG_HASH_SIZE], bytes[256];
+    char name[PROG_NAME_SIZE_MAX + 1];
+    dxup_version target, base;
+    sync_request_view v;
+    sync_reply_writer reply;
+    size_t size = 0;
+    if (c->active || c->waiting) return DX_HBTP_EAGAIN;
+    if (sync_request_open_bare(&v, context->payload, context->payload_size, DXUP_WIRE_VERSION) ||
+        !copy_name(name, sync_request_get_name(&v)))
+        return DX_HBTP_STATUS_BAD_REQUEST;
+    if (dxup_store_refresh(&w->store)) return DX_HBTP_STATUS_INTERNAL;
+    int status = dxup_content_find(w->store, name, sync_request_get_version(&v), &target);
+    if (status == PROG_NOT_FOUND || (!status && !target.snapshot)) return DX_HBTP_STATUS_NOT_FOUND;
+    if (status) return DX_HBTP_STATUS_INTERNAL;
+    sync_request_copy_have(&v, 0, have, sizeof have);
+    bool known = sync_request_get_flags(&v) & DXUP_HAVE &&
+                 !dxup_content_find_hash(w->store, name, have, &base);
+    bool same = known && base.kind == target.kind &&
+                !memcmp(base.hash, target.hash, PROG_HASH_SIZE);
+    sync_reply_begin(&reply, bytes, sizeof bytes, DX_TELEPORT_BARE);
+    sync_reply_set_version(&reply, target.version);
+    sync_reply_set_size(&reply, target.size);
+    sync_reply_set_mode(&reply, (uint16_t)target.mode);
+    sync_reply_set_outcome(&reply, same ? DXUP_UNCHANGED : DXUP_SYNCED);
+    sync_reply_set_known_base(&reply, known);
+    sync_reply_set_hash(&reply, target.hash);
+    sync_reply_set_root(&reply, target.root);
+    if (sync_reply_finish(&reply, &size)) return DX_HBTP_STATUS_INTERNAL;
+    return dx_hbtp_write_rpc_response(c->session->desc.out, context->frame->sequence, bytes, size);
+}
+
+/* Objects by their ids, in one answer. */
+static int on_objects(const dx_hbtp_context *context)
+{
+    connection *c = context->session->desc.user;
+    worker *w = c->worker;
+    dxup_bundle_request request;
+    size_t size = 0;
+    if (c->active || c->waiting) return DX_HBTP_EAGAIN;
+    if (!dxup_bundle_read_request(&request, context->payload, context->payload_size))
+        return DX_HBTP_STATUS_BAD_REQUEST;
+    if (w->answer_count >= ANSWERS_MAX) return DX_HBTP_STATUS_UNAVAILABLE;
+    if (dxup_store_refresh(&w->store) ||
+        dxup_bundle_make(w->bundler, w->store, &request, &c->answer, &size))
+        return DX_HBTP_STATUS_INTERNAL;
+    w->answer_count++;
+    c->from = c->range = 0;
+    c->ranges = false;
+    c->size = size;
+    c->transfer = request.transfer;
+    int result = dx_hbtp_write_rpc_response(c->session->desc.out, context->frame->sequence, NULL,
+                                            0);
+    if (result) end_transfer(c);
+    return begin_transfer(c, result);
+}
+
 /* A patch has become ready, perhaps the one that c waits for. */
 static void retry_waiting(connection *c)
 {
@@ -386,6 +454,10 @@ static void retry_waiting(connection *c)
 static int read_piece(connection *c, void *out, size_t size)
 {
     assert(size <= c->size - c->at);
+    if (c->answer) {
+        memcpy(out, c->answer + c->at, size);
+        return PROG_OK;
+    }
     if (c->patch.plan) return dxup_plan_read(c->patch.plan, &c->cursor, c->content, out, size);
     if (c->content) return dxup_content_read(c->content, c->at, out, size);
     memcpy(out, c->patch.bytes + c->at, size);
@@ -547,6 +619,8 @@ static int open_links(worker *w)
     dx_hbtp_router_set_method(&w->router, DXUP_RPC_PULL, on_pull_counted, NULL);
     dx_hbtp_router_set_method(&w->router, DXUP_RPC_RANGE, on_range, NULL);
     dx_hbtp_router_set_method(&w->router, DXUP_RPC_DETAILS, on_details, NULL);
+    dx_hbtp_router_set_method(&w->router, DXUP_RPC_SYNC, on_sync, NULL);
+    dx_hbtp_router_set_method(&w->router, DXUP_RPC_OBJECTS, on_objects, NULL);
     desc.links_max = (uint32_t)w->connections_max + REFUSED_AT_ONCE;
     desc.out_size = OUT_SIZE;
     desc.block_count = desc.links_max < BLOCKS_MAX / 2 ? 2 * desc.links_max : BLOCKS_MAX;
@@ -593,6 +667,7 @@ static void *run_worker(void *user)
     desc.descriptors_max = (uint32_t)w->connections_max + REFUSED_AT_ONCE + 16;
     desc.pending_max = 3 * desc.descriptors_max;
     desc.buffer_count = INPUT_BUFFERS;
+    w->bundler = dxup_bundler_open();
     w->status = dxup_store_open(&w->store, w->server->o->store, DXUP_READ);
     if (!w->status)
         w->status = dxup_loop_open(&w->reactor, &desc, w->server->o->backend, &w->reactor_memory);
@@ -605,6 +680,7 @@ static void *run_worker(void *user)
         sem_post(&w->server->started);
     }
     dxup_store_close(w->store);
+    dxup_bundler_close(w->bundler);
     free(w->links_memory);
     free(w->reactor_memory);
     return NULL;

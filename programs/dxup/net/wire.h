@@ -18,14 +18,21 @@ enum {
 };
 
 /* numbers of RPC methods; that of details takes a range request, and answers like pull */
-enum { DXUP_RPC_PULL = 1, DXUP_RPC_RANGE = 2, DXUP_RPC_DETAILS = 3 };
+enum {
+    DXUP_RPC_PULL    = 1,
+    DXUP_RPC_RANGE   = 2,
+    DXUP_RPC_DETAILS = 3,
+    DXUP_RPC_SYNC    = 4, /* docs/formats/sync.md */
+    DXUP_RPC_OBJECTS = 5
+};
 
 enum { DXUP_RANGE_SIZE = 1 << 20, DXUP_RANGES_FROM = 4 << 20 };
 
 enum dxup_outcome {
     DXUP_UNCHANGED = 0, /* nothing follows */
     DXUP_PATCHED   = 1, /* a patch of wire_size bytes follows */
-    DXUP_FULL      = 2  /* the image itself follows */
+    DXUP_FULL      = 2, /* the image itself follows */
+    DXUP_SYNCED    = 3  /* the client asks for objects */
 };
 
 #define DXUP_PULL_REQUEST(F, S, A, ...) \
@@ -60,6 +67,25 @@ enum dxup_outcome {
     A(u8, have, 32)                      \
     S(name)
 
+/* version 0: the latest. */
+#define DXUP_SYNC_REQUEST(F, S, A, ...) \
+    F(u64, version)                     \
+    F(u32, flags)                       \
+    A(u8, have, 32)                     \
+    S(name)
+
+/* What a pull replies, and the snapshot. */
+#define DXUP_SYNC_REPLY(F, S, A, L, E, ...) \
+    F(u64, version)                         \
+    F(u64, size)                            \
+    F(u16, mode)                            \
+    E(u8, outcome, 4)                       \
+    F(bool, known_base)                     \
+    A(u8, hash, 32)                         \
+    A(u8, root, 32)
+
+DX_TELEPORT_DEFINE(sync_request, DXUP_SYNC_REQUEST)
+DX_TELEPORT_DEFINE(sync_reply, DXUP_SYNC_REPLY)
 DX_TELEPORT_DEFINE(pull_request, DXUP_PULL_REQUEST)
 DX_TELEPORT_DEFINE(range_request, DXUP_RANGE_REQUEST)
 DX_TELEPORT_DEFINE(pull_reply, DXUP_PULL_REPLY)

@@ -15,7 +15,7 @@
 #ifdef DXUP_ZSTD_LIBRARY
 #include <zstd.h>
 
-enum { LEVEL = 3, HARD_LEVEL = 12 };
+enum { LEVEL = 3, HARD_LEVEL = 12, BEHIND_LEVEL = 6 };
 
 struct dxup_packer {
     int        level;
@@ -59,6 +59,37 @@ size_t dxup_unpack(dxup_packer *p, void *out, size_t capacity, const void *in, s
     size_t got = p->unpack ? ZSTD_decompressDCtx(p->unpack, out, capacity, in, size) : 0;
     return ZSTD_isError(got) ? 0 : got;
 }
+/* Compress with the base as a prefix. 0: it does not fit. */
+static size_t pack_behind(ZSTD_CCtx *pack, int level, void *out, size_t capacity, const void *base,
+                          size_t base_size, const void *in, size_t n)
+{
+    ZSTD_CCtx_reset(pack, ZSTD_reset_session_and_parameters);
+    ZSTD_CCtx_setParameter(pack, ZSTD_c_compressionLevel, level);
+    ZSTD_CCtx_setParameter(pack, ZSTD_c_contentSizeFlag, 0);
+    ZSTD_CCtx_setParameter(pack, ZSTD_c_windowLog, 20); /* both are within */
+    ZSTD_CCtx_refPrefix(pack, base, base_size);
+    size_t got = ZSTD_compress2(pack, out, capacity, in, n);
+    return ZSTD_isError(got) ? 0 : got;
+}
+
+size_t dxup_pack_behind(dxup_packer *p, void *out, size_t capacity, const void *prefix,
+                        size_t prefix_size, const void *in, size_t size)
+{
+    if (!p->pack) p->pack = ZSTD_createCCtx();
+    if (!p->pack) return 0;
+    return pack_behind(p->pack, BEHIND_LEVEL, out, capacity, prefix, prefix_size, in, size);
+}
+
+size_t dxup_unpack_behind(dxup_packer *p, void *out, size_t capacity, const void *prefix,
+                          size_t prefix_size, const void *in, size_t size)
+{
+    if (!p->unpack) p->unpack = ZSTD_createDCtx();
+    if (!p->unpack) return 0;
+    ZSTD_DCtx_reset(p->unpack, ZSTD_reset_session_and_parameters);
+    ZSTD_DCtx_refPrefix(p->unpack, prefix, prefix_size);
+    size_t got = ZSTD_decompressDCtx(p->unpack, out, capacity, in, size);
+    return ZSTD_isError(got) ? 0 : got;
+}
 #else
 dxup_packer *dxup_packer_open(void) { return NULL; }
 void dxup_packer_close(dxup_packer *p) { (void)p; }
@@ -73,6 +104,20 @@ size_t dxup_pack(dxup_packer *p, void *out, size_t capacity, const void *in, siz
 size_t dxup_unpack(dxup_packer *p, void *out, size_t capacity, const void *in, size_t size)
 {
     (void)p, (void)out, (void)capacity, (void)in, (void)size;
+    return 0;
+}
+
+size_t dxup_pack_behind(dxup_packer *p, void *out, size_t capacity, const void *prefix,
+                        size_t prefix_size, const void *in, size_t size)
+{
+    (void)p, (void)out, (void)capacity, (void)prefix, (void)prefix_size, (void)in, (void)size;
+    return 0;
+}
+
+size_t dxup_unpack_behind(dxup_packer *p, void *out, size_t capacity, const void *prefix,
+                          size_t prefix_size, const void *in, size_t size)
+{
+    (void)p, (void)out, (void)capacity, (void)prefix, (void)prefix_size, (void)in, (void)size;
     return 0;
 }
 #endif
@@ -123,19 +168,6 @@ void dxup_differ_close(dxup_differ *d)
 }
 
 #ifdef DXUP_ZSTD_LIBRARY
-/* Compress with the base as a prefix. 0: it does not fit. */
-static size_t pack_behind(ZSTD_CCtx *pack, int level, void *out, size_t capacity, const void *base,
-                          size_t base_size, const void *in, size_t n)
-{
-    ZSTD_CCtx_reset(pack, ZSTD_reset_session_and_parameters);
-    ZSTD_CCtx_setParameter(pack, ZSTD_c_compressionLevel, level);
-    ZSTD_CCtx_setParameter(pack, ZSTD_c_contentSizeFlag, 0);
-    ZSTD_CCtx_setParameter(pack, ZSTD_c_windowLog, 20); /* both are within */
-    ZSTD_CCtx_refPrefix(pack, base, base_size);
-    size_t got = ZSTD_compress2(pack, out, capacity, in, n);
-    return ZSTD_isError(got) ? 0 : got;
-}
-
 /* The first coder: tells the others whether a delta gains anything. */
 static int zstd_quick(void *user, void *out, size_t capacity, const void *base, size_t base_size,
                       const void *in, size_t n, size_t *got)
@@ -163,13 +195,8 @@ static int zstd_best(void *user, void *out, size_t capacity, const void *base, s
 static int zstd_decode(void *user, void *out, size_t capacity, const void *base, size_t base_size,
                        const void *in, size_t n, size_t *got)
 {
-    dxup_packer *p = ((dxup_differ *)user)->packer;
-    if (!p->unpack) p->unpack = ZSTD_createDCtx();
-    if (!p->unpack) return DX_CAS_ECORRUPT;
-    ZSTD_DCtx_reset(p->unpack, ZSTD_reset_session_and_parameters);
-    ZSTD_DCtx_refPrefix(p->unpack, base, base_size);
-    *got = ZSTD_decompressDCtx(p->unpack, out, capacity, in, n);
-    return ZSTD_isError(*got) ? DX_CAS_ECORRUPT : DX_CAS_OK;
+    *got = dxup_unpack_behind(((dxup_differ *)user)->packer, out, capacity, base, base_size, in, n);
+    return *got ? DX_CAS_OK : DX_CAS_ECORRUPT;
 }
 #endif
 

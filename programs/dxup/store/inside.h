@@ -26,6 +26,8 @@ struct dxup_store {
     char         objects[PROG_PATH_SIZE_MAX + 32];
     char         index_path[PROG_PATH_SIZE_MAX + 32];
     bool         has_index;
+    dxup_seed_fn *seed;        /* NULL: what is not in the log is not there */
+    void         *seed_user;
 };
 
 /* Print what an error of dx_cas.h means for `what` (a name, a path); returns the status for it. */

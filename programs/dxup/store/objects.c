@@ -48,11 +48,43 @@ int dxup_object_put_packed(dxup_store *s, const void *data, size_t size, const v
     return status;
 }
 
-bool dxup_object_has(dxup_store *s, const uint8_t id[PROG_HASH_SIZE], uint64_t size)
+void dxup_store_set_seed(dxup_store *s, dxup_seed_fn *seed, void *user)
+{
+    s->seed = seed;
+    s->seed_user = user;
+}
+
+void dxup_store_share_seed(dxup_store *s, const dxup_store *with)
+{
+    dxup_store_set_seed(s, with->seed, with->seed_user);
+}
+
+bool dxup_object_size(dxup_store *s, const uint8_t id[PROG_HASH_SIZE], uint64_t *size)
 {
     dx_cas_id wanted = id_of(id);
+    size_t is = 0;
+    if (!dx_cas_object_size(&s->cas, &wanted, size)) return true;
+    if (!s->seed || s->seed(s->seed_user, id, NULL, 0, &is)) return false;
+    *size = is;
+    return true;
+}
+
+bool dxup_object_has(dxup_store *s, const uint8_t id[PROG_HASH_SIZE], uint64_t size)
+{
     uint64_t is = 0;
-    return !dx_cas_object_size(&s->cas, &wanted, &is) && (!size || is == size);
+    return dxup_object_size(s, id, &is) && (!size || is == size);
+}
+
+/* From a file, which may have changed since it was looked at. */
+static int get_from_seed(dxup_store *s, const dx_cas_id *id, void *out, size_t capacity,
+                         size_t *size)
+{
+    dx_cas_id is;
+    int status = s->seed(s->seed_user, id->bytes, out, capacity, size);
+    if (status) return status;
+    dx_cas_hash(out, *size, &is);
+    if (!memcmp(is.bytes, id->bytes, sizeof is.bytes)) return PROG_OK;
+    return prog_fail(PROG_REFUSED, "the destination changed while it was read; try again");
 }
 
 int dxup_object_get(dxup_store *s, const uint8_t id[PROG_HASH_SIZE], void *out, size_t capacity,
@@ -60,6 +92,10 @@ int dxup_object_get(dxup_store *s, const uint8_t id[PROG_HASH_SIZE], void *out, 
 {
     dx_cas_id wanted = id_of(id);
     int error = dx_cas_get(&s->cas, &wanted, out, capacity, size);
+    if (error == DX_CAS_ENOTFOUND && s->seed) {
+        int status = get_from_seed(s, &wanted, out, capacity, size);
+        if (status != PROG_NOT_FOUND) return status;
+    }
     if (error == DX_CAS_ENOTFOUND || error == DX_CAS_ENOSPACE) error = DX_CAS_ECORRUPT;
     return error ? dxup_store_fail(s, error, "a snapshot") : PROG_OK;
 }

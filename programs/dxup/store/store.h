@@ -117,8 +117,18 @@ int dxup_object_put_packed(dxup_store *s, const void *data, size_t size, const v
                            size_t packed_size, const uint8_t *base, uint8_t id[PROG_HASH_SIZE]);
 /* Is it there, with that size (0: of any)? */
 bool dxup_object_has(dxup_store *s, const uint8_t id[PROG_HASH_SIZE], uint64_t size);
+bool dxup_object_size(dxup_store *s, const uint8_t id[PROG_HASH_SIZE], uint64_t *size);
 /* Verified. What is larger than capacity is damage. */
 int dxup_object_get(dxup_store *s, const uint8_t id[PROG_HASH_SIZE], void *out, size_t capacity,
                     size_t *size);
+
+/* What is not in the store may be elsewhere, in files: objects are read from there as if they were
+   in it, and verified like them. PROG_NOT_FOUND: it is not there either. out NULL: only its size. */
+typedef int dxup_seed_fn(void *user, const uint8_t id[PROG_HASH_SIZE], void *out, size_t capacity,
+                         size_t *size);
+/* seed may be called on any thread, by any handle that has it. */
+void dxup_store_set_seed(dxup_store *s, dxup_seed_fn *seed, void *user);
+/* The same as another handle has. */
+void dxup_store_share_seed(dxup_store *s, const dxup_store *with);
 
 #endif

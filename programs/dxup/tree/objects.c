@@ -209,6 +209,13 @@ static void known_add(dxup_known *k, const uint8_t id[32])
     assert(k->used <= k->mask);
 }
 
+bool dxup_known_put(dxup_known *k, const uint8_t id[32])
+{
+    if (known_has(k, id)) return false;
+    known_add(k, id);
+    return true;
+}
+
 void dxup_known_free(dxup_known *k)
 {
     free(k->ids);

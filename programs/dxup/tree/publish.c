@@ -75,6 +75,8 @@ typedef struct publisher {
     dxup_parts        old_parts;
     dxup_follow       follow;
     const uint8_t    *list_base; /* of a list that is made, or NULL */
+    const dxup_tree_publish_desc *locates; /* chunks are only located; NULL: they are stored */
+    char              located[PROG_PATH_SIZE_MAX + DX_TREE_NAME_MAX + 2]; /* the file in progress */
 } publisher;
 
 /* >>old: what the last version has in the same place, for deltas --------------
@@ -336,6 +338,21 @@ static int take_zeros(publisher *p, const dxup_event *e)
     return status < 0 ? bad_entry("a file", status) : status;
 }
 
+/* The path of a file whose chunks are to be located; the walk has seen that it is short enough. */
+static void locate_file(publisher *p, const uint8_t *name, size_t size)
+{
+    size_t at = 0;
+    for (size_t i = 1; i < p->level_count; i++) {
+        const dx_tree_entry *dir = &p->levels[i]->entry;
+        assert(at + dir->name_size + size + 2 <= sizeof p->located);
+        memcpy(p->located + at, p->levels[i]->name, dir->name_size);
+        at += dir->name_size;
+        p->located[at++] = '/';
+    }
+    memcpy(p->located + at, name, size);
+    p->located[at + size] = 0;
+}
+
 static int take_chunk(publisher *p, const dxup_batch *b, const dxup_chunk *c)
 {
     uint8_t id[32];
@@ -344,6 +361,8 @@ static int take_chunk(publisher *p, const dxup_batch *b, const dxup_chunk *c)
     uint64_t at = p->list_size;
     const uint8_t *base = NULL;
     p->list_size += c->size;
+    if (p->locates)
+        p->locates->locate(p->locates->locate_user, p->located, c->id, at, c->size);
     if (c->known) dxup_follow_note(&p->follow, c->id, at, c->size);
     else base = dxup_follow_base(&p->follow, at, c->size);
     if (!c->known)
@@ -362,7 +381,10 @@ static int retire(void *user, dxup_batch *b)
         switch (e->kind) {
         case A_DIR: begin_level(p, b, e); break;
         case A_DIR_END: status = end_level(p); break;
-        case AN_OPEN: find_old_file(p, b->text + e->text, e->name_size); break;
+        case AN_OPEN:
+            find_old_file(p, b->text + e->text, e->name_size);
+            if (p->locates) locate_file(p, b->text + e->text, e->name_size);
+            break;
         case A_CHUNK: status = take_chunk(p, b, &b->chunks[e->chunk]); break;
         case ZEROS: status = take_zeros(p, e); break;
         case A_NAME: status = end_name(p, b, e); break;
@@ -381,7 +403,8 @@ static void look_up(void *user, dxup_batch *b)
 {
     publisher *p = user;
     for (size_t i = 0; i < b->chunk_count; i++)
-        b->chunks[i].known = dxup_object_has(p->store, b->chunks[i].id, b->chunks[i].size);
+        b->chunks[i].known =
+            p->locates || dxup_object_has(p->store, b->chunks[i].id, b->chunks[i].size);
 }
 
 /* >>batches, filled ----------------------------------------------------- */
@@ -605,7 +628,7 @@ static int read_file(publisher *p, int dir, dxup_found *f, bool *changed)
     if (fd < 0) return prog_fail_errno("%s", p->path);
     bool in_line = f->file.size <= DX_TREE_INLINE_MAX;
     int status = need(p, DX_TREE_NAME_MAX + DX_TREE_INLINE_MAX + p->extras.size);
-    if (!status && !in_line && p->has_last)
+    if (!status && !in_line && (p->has_last || p->locates))
         new_event(p, AN_OPEN, DX_TREE_FILE, f->name, NULL, 0, NULL);
     size_t events = p->batch->event_count;
     if (!status && in_line) status = read_inline(p, fd, f, &total, now_ns);
@@ -827,6 +850,7 @@ int dxup_tree_publish(dxup_store *s, const dxup_tree_publish_desc *o, dxup_publi
     p->name = o->name;
     p->out = out;
     p->leave = o->leave;
+    p->locates = o->locate ? o : NULL;
     dxup_extras_open(&p->extras, s, &p->leave, &out->lost);
     p->ring.look_up = look_up;
     p->ring.retire = retire;

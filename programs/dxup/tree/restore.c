@@ -234,6 +234,7 @@ static void *run(void *user)
     uint8_t *buffer = prog_alloc(DXUP_CHUNK_MAX);
     job *mine = prog_alloc(sizeof *mine);
     int status = dxup_store_open(&s, r->store_path, DXUP_READ);
+    if (!status) dxup_store_share_seed(s, r->store);
     pthread_mutex_lock(&r->lock);
     for (;;) {
         if (status && !r->status) r->status = status;

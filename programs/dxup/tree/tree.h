@@ -110,6 +110,8 @@ typedef int dxup_visit(void *user, const uint8_t id[32]);
 int  dxup_snapshot_visit(dxup_store *s, const uint8_t root[32], dxup_known *known,
                          dxup_visit *visit, void *user);
 void dxup_known_free(dxup_known *known);
+/* false: it was in the set already. */
+bool dxup_known_put(dxup_known *known, const uint8_t id[32]);
 
 /* >>stream.c ---- */
 typedef struct dxup_stream dxup_stream;
@@ -167,6 +169,11 @@ typedef struct dxup_tree_publish_desc {
     const prog_list *rules; /* which paths are left out */
     unsigned       workers; /* threads; 0: one for each core */
     dxup_leave     leave;
+    /* Chunks of files are not put into the store: this is told where they are, in the order of the
+       walk. NULL: they are. path: of the file, relative to the directory. */
+    void         (*locate)(void *user, const char *path, const uint8_t id[32], uint64_t at,
+                           uint32_t size);
+    void          *locate_user;
 } dxup_tree_publish_desc;
 int dxup_tree_publish(dxup_store *s, const dxup_tree_publish_desc *desc, dxup_published *out);
 

@@ -1,0 +1,53 @@
+/* Objects of a store, asked for by their ids and answered in one piece: docs/formats/sync.md,
+   sections 3 and 4. */
+#ifndef DXUP_BUNDLE_H
+#define DXUP_BUNDLE_H
+
+#include "../../common/common.h"
+#include "../store/codec.h"
+#include "../store/store.h"
+
+enum {
+    DXUP_BUNDLE_IDS_MAX     = 120, /* wanted and bases, in one request */
+    DXUP_BUNDLE_REQUEST_MAX = 12 + DXUP_BUNDLE_IDS_MAX * PROG_HASH_SIZE,
+    DXUP_BUNDLE_BYTES_MAX   = 480 << 10, /* of the objects of an answer, and of its bases */
+    DXUP_BUNDLE_HEAD        = 24,
+    DXUP_BUNDLE_ANSWER_MAX  = DXUP_BUNDLE_HEAD + 4 * DXUP_BUNDLE_IDS_MAX + DXUP_BUNDLE_BYTES_MAX
+};
+
+typedef struct dxup_bundle_request {
+    uint32_t transfer;   /* number of the FileChunks that answer */
+    bool     zstd;       /* the client can unpack it */
+    uint32_t want_count; /* at least 1 */
+    uint32_t base_count;
+    uint8_t  ids[DXUP_BUNDLE_IDS_MAX][PROG_HASH_SIZE]; /* wanted, then bases */
+} dxup_bundle_request;
+
+/* Returns its size. */
+size_t dxup_bundle_write_request(const dxup_bundle_request *r,
+                                 uint8_t out[DXUP_BUNDLE_REQUEST_MAX]);
+bool   dxup_bundle_read_request(dxup_bundle_request *r, const uint8_t *bytes, size_t size);
+
+/* Makes answers, and reads them. One for each thread. */
+typedef struct dxup_bundler dxup_bundler;
+dxup_bundler *dxup_bundler_open(void);
+/* NULL is fine. */
+void dxup_bundler_close(dxup_bundler *b);
+/* Can it unpack zstd? */
+bool dxup_bundler_has_zstd(const dxup_bundler *b);
+/* *answer is to be freed. */
+int  dxup_bundle_make(dxup_bundler *b, dxup_store *s, const dxup_bundle_request *r,
+                      uint8_t **answer, size_t *size);
+
+/* What an answer brings: the first `count` objects that were wanted, one behind another. */
+typedef struct dxup_bundle {
+    uint32_t       count;
+    uint32_t       sizes[DXUP_BUNDLE_IDS_MAX]; /* DXUP_BUNDLE_MISSING: the server has it not */
+    const uint8_t *bytes;                      /* until the bundler is used again */
+} dxup_bundle;
+#define DXUP_BUNDLE_MISSING UINT32_MAX
+/* s has the bases. The objects are not verified yet. */
+int  dxup_bundle_open(dxup_bundler *b, dxup_store *s, const dxup_bundle_request *r,
+                      const uint8_t *answer, size_t size, dxup_bundle *out);
+
+#endif

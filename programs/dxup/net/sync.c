@@ -1,0 +1,318 @@
+/* Asks for what tree/lack.c hands out, some requests ahead of the answers, on one connection:
+
+       lack --> ask() --> request --> server --> FileChunks --> on_file_chunk() --> lack
+
+   What has come is committed every COMMIT_BYTES, so whoever is killed asks for no more than that
+   again. A connection that is lost is opened again, as long as each brings something. */
+#include "sync.h"
+
+#include "../tree/lack.h"
+#include "bundle.h"
+#include "loop.h"
+#include "ranges.h"
+#include "wire.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    PAYLOAD_MAX     = 2 * 65536, /* of a frame; servers send half of it */
+    ASKED_AT_ONCE   = 2,         /* as many as servers let wait */
+    OUT_SIZE        = 32768,     /* so many requests, and Pongs */
+    WANTED_BYTES    = 384 << 10, /* of a request, as far as sizes are known */
+    COMMIT_BYTES    = 1 << 20,
+    FAILURES_MAX    = 3,         /* connections in a row that brought nothing */
+    SILENCE_LIMIT_S = 60,
+    STALL_LIMIT_S   = 120        /* a server that answers Pings and sends nothing */
+};
+
+typedef struct question { /* a request whose answer has not come */
+    dxup_bundle_request request;
+    uint32_t            tickets[DXUP_BUNDLE_IDS_MAX];
+} question;
+
+typedef struct sync {
+    const dxup_sync_desc *d;
+    dx_reactor      reactor;
+    dx_op           timer_op;
+    void           *reactor_memory, *links_memory;
+    dx_link         links;
+    dx_link_id      id;
+    dx_hbtp_router  router;
+    dxup_lack      *lack;
+    dxup_bundler   *bundler;
+    bool            open, over;
+    int             status;      /* the first failure */
+    unsigned        failures;    /* connections in a row that brought nothing */
+    uint64_t        moved_ns;    /* when the last bytes came */
+    uint64_t        fresh;       /* bytes since the last commit */
+    uint64_t        got;         /* bytes of objects in all */
+    uint32_t        transfer;    /* number of the last request */
+    question        asked[ASKED_AT_ONCE]; /* in the order of their answers */
+    unsigned        asked_count;
+    size_t          answer_size;
+    uint8_t         answer[DXUP_BUNDLE_ANSWER_MAX];
+} sync;
+
+static void end(sync *s, int status)
+{
+    if (s->over) return;
+    s->over = true;
+    s->status = status;
+    dx_reactor_stop(&s->reactor);
+}
+
+/* >>asking ------------------------------------------------------------- */
+/* Bases that the request has already are not said again. */
+static void add_bases(dxup_bundle_request *r, uint8_t (*bases)[PROG_HASH_SIZE],
+                      const dxup_lacking *object)
+{
+    for (unsigned k = 0; k < object->base_count; k++) {
+        uint32_t i = 0;
+        while (i < r->base_count && memcmp(bases[i], object->bases[k], PROG_HASH_SIZE)) i++;
+        if (i == r->base_count) memcpy(bases[r->base_count++], object->bases[k], PROG_HASH_SIZE);
+    }
+}
+
+/* Fill a request; *none: there is nothing to ask for now. */
+static int fill_request(sync *s, question *q, bool *none)
+{
+    uint8_t bases[DXUP_BUNDLE_IDS_MAX][PROG_HASH_SIZE];
+    dxup_bundle_request *r = &q->request;
+    dxup_lacking object;
+    uint64_t bytes = 0;
+    bool end_of_list = false;
+    r->want_count = r->base_count = 0;
+    while (!end_of_list && bytes < WANTED_BYTES &&
+           r->want_count + r->base_count + 1 + DXUP_LACK_BASES_MAX <= DXUP_BUNDLE_IDS_MAX) {
+        int status = dxup_lack_next(s->lack, &object, &q->tickets[r->want_count], &end_of_list);
+        if (status) return status;
+        if (end_of_list) break;
+        memcpy(r->ids[r->want_count++], object.id, PROG_HASH_SIZE);
+        add_bases(r, bases, &object);
+        bytes += object.size;
+    }
+    *none = !r->want_count;
+    if (*none) return PROG_OK;
+    memcpy(r->ids[r->want_count], bases, (size_t)r->base_count * PROG_HASH_SIZE);
+    r->transfer = ++s->transfer;
+    r->zstd = dxup_bundler_has_zstd(s->bundler);
+    return PROG_OK;
+}
+
+static void ask(sync *s)
+{
+    uint8_t bytes[DXUP_BUNDLE_REQUEST_MAX];
+    bool none = false;
+    while (s->open && !s->over && !none && s->asked_count < ASKED_AT_ONCE) {
+        question *q = &s->asked[s->asked_count];
+        int status = fill_request(s, q, &none);
+        if (!status && none) break;
+        if (!status) {
+            s->asked_count++;
+            size_t size = dxup_bundle_write_request(&q->request, bytes);
+            int error = dx_hbtp_call(dx_link_session(&s->links, s->id), DXUP_RPC_OBJECTS, bytes,
+                                     size, UINT64_MAX, NULL, NULL);
+            if (error) status = prog_fail(PROG_NETWORK, "%s", dx_hbtp_error_name(error));
+        }
+        if (status) end(s, status);
+    }
+    if (!s->over && dxup_lack_is_done(s->lack)) end(s, PROG_OK);
+}
+
+/* >>answers ------------------------------------------------------------ */
+static int take_objects(sync *s, const question *q, const dxup_bundle *b)
+{
+    const uint8_t *at = b->bytes;
+    int status = PROG_OK;
+    for (uint32_t i = 0; !status && i < b->count; i++) {
+        if (b->sizes[i] == DXUP_BUNDLE_MISSING)
+            return prog_fail(PROG_NETWORK, "the server has no more all of this version of '%s'; "
+                             "pull again", s->d->name);
+        status = dxup_lack_take(s->lack, q->tickets[i], at, b->sizes[i]);
+        at += b->sizes[i];
+        s->got += b->sizes[i];
+    }
+    for (uint32_t i = q->request.want_count; !status && i-- > b->count;)
+        dxup_lack_return(s->lack, q->tickets[i]);
+    return status;
+}
+
+/* An answer is complete. */
+static int take_answer(sync *s)
+{
+    dxup_bundle b;
+    question *q = &s->asked[0];
+    int status = dxup_bundle_open(s->bundler, s->d->store, &q->request, s->answer, s->answer_size,
+                                  &b);
+    if (!status) status = take_objects(s, q, &b);
+    s->fresh += s->answer_size;
+    s->answer_size = 0;
+    s->failures = 0;
+    memmove(s->asked, s->asked + 1, --s->asked_count * sizeof *s->asked);
+    if (!status && s->fresh >= COMMIT_BYTES) {
+        status = dxup_store_commit(s->d->store);
+        s->fresh = 0;
+    }
+    prog_progress(s->d->name, s->got, 0, false);
+    return status;
+}
+
+static int on_file_chunk(const dx_hbtp_context *context)
+{
+    sync *s = context->session->desc.user;
+    dx_hbtp_file_chunk chunk;
+    if (s->over) return 0;
+    int error = dx_hbtp_parse_file_chunk(context->frame, &chunk);
+    if (error || !s->asked_count || chunk.transfer != s->asked[0].request.transfer ||
+        chunk.offset != s->answer_size || !chunk.data_size ||
+        chunk.data_size > sizeof s->answer - s->answer_size) {
+        end(s, prog_fail(PROG_DAMAGED, "a chunk of the transfer is wrong: %s",
+                         dx_hbtp_error_name(error ? error : DX_HBTP_ECORRUPT)));
+        return 0;
+    }
+    memcpy(s->answer + s->answer_size, chunk.data, chunk.data_size);
+    s->answer_size += chunk.data_size;
+    s->moved_ns = dx_reactor_now_ns(&s->reactor);
+    if (!chunk.final) return 0;
+    int status = take_answer(s);
+    if (status) end(s, status);
+    else ask(s);
+    return 0;
+}
+
+static void on_result(dx_hbtp_session *session, const dx_hbtp_result *r)
+{
+    sync *s = session->desc.user;
+    if (s->over || !r->error || r->error == DX_HBTP_ECANCELED) return;
+    end(s, prog_fail(PROG_NETWORK, "the server refused a request: %u", r->status));
+}
+
+/* >>connection --------------------------------------------------------- */
+static void connect_once(sync *s)
+{
+    if (!dx_link_connect(&s->links, s->d->address, &s->id)) {
+        dx_link_session(&s->links, s->id)->desc.user = s;
+        return;
+    }
+    s->id = 0;
+    s->failures++;
+}
+
+/* What was asked for has not come, and is lacking again. */
+static void lose(sync *s)
+{
+    s->open = false;
+    s->answer_size = 0;
+    s->failures++;
+    while (s->asked_count) {
+        const question *q = &s->asked[--s->asked_count];
+        for (uint32_t i = q->request.want_count; i--;) dxup_lack_return(s->lack, q->tickets[i]);
+    }
+}
+
+static void on_opened(dx_link *l, dx_link_id id)
+{
+    sync *s = dx_link_session(l, id)->desc.user;
+    s->open = true;
+    s->moved_ns = dx_reactor_now_ns(&s->reactor);
+    ask(s);
+}
+
+static void on_event(dx_hbtp_session *session, dx_hbtp_event event, const dx_hbtp_frame *frame)
+{
+    sync *s = session->desc.user;
+    (void)frame;
+    if (event == DX_HBTP_EVENT_CLOSED && !s->over && s->open) lose(s);
+}
+
+static void on_closed(dx_link *l, dx_link_id id, int32_t reason)
+{
+    sync *s = dx_link_session(l, id)->desc.user;
+    (void)reason;
+    if (s->over) return;
+    if (s->open || s->id) lose(s);
+    s->id = 0;
+}
+
+static void on_timer(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
+{
+    sync *s = dx_reactor_op_user(op);
+    (void)flags;
+    if (result < 0 || s->over) return;
+    if (!s->id && s->failures < FAILURES_MAX) connect_once(s);
+    if (!s->id && s->failures >= FAILURES_MAX)
+        end(s, prog_fail(PROG_NETWORK, "%s: the connection was lost; the next pull goes on from "
+                         "here", s->d->address_text));
+    else if (dx_reactor_now_ns(r) - s->moved_ns > (uint64_t)STALL_LIMIT_S * 1000000000)
+        end(s, prog_fail(PROG_NETWORK, "the server sent no more content"));
+    else dx_reactor_timer(r, op, 1000000000);
+}
+
+static int open_links(sync *s)
+{
+    dx_link_desc desc = {0};
+    dx_hbtp_router_init(&s->router);
+    dx_hbtp_router_set(&s->router, DX_HBTP_OP_FILE_CHUNK, on_file_chunk, NULL);
+    desc.links_max = 2; /* one may still be closing */
+    desc.out_size = OUT_SIZE;
+    desc.block_count = 2 * DXUP_INPUT_BLOCKS;
+    desc.session.router = &s->router;
+    desc.session.on_result = on_result;
+    desc.session.on_event = on_event;
+    desc.session.user = s;
+    desc.session.payload_max = PAYLOAD_MAX;
+    desc.session.outstanding_max = ASKED_AT_ONCE + 1; /* and Hello */
+    desc.session.pending_max = 1;
+    desc.session.keepalive_ns = (uint64_t)SILENCE_LIMIT_S / 2 * 1000000000;
+    desc.opened = on_opened;
+    desc.closed = on_closed;
+    desc.user = s;
+    return dxup_links_open(&s->links, &s->reactor, &desc, &s->links_memory);
+}
+
+static int run(sync *s)
+{
+    dx_reactor_desc desc = {0};
+    desc.pending_max = 64;
+    desc.descriptors_max = 16;
+    desc.queue_entries = 8;
+    desc.buffer_count = DXUP_INPUT_BUFFERS;
+    desc.buffer_size = DXUP_INPUT_SIZE;
+    int status = dxup_loop_open(&s->reactor, &desc, s->d->backend, &s->reactor_memory);
+    if (status) return status;
+    dx_reactor_op_init(&s->timer_op, on_timer, s);
+    status = open_links(s);
+    if (!status) {
+        s->moved_ns = dx_reactor_now_ns(&s->reactor);
+        connect_once(s);
+        dx_reactor_timer(&s->reactor, &s->timer_op, 1000000000);
+        int error = dx_reactor_run(&s->reactor);
+        if (error)
+            status = prog_fail(PROG_SYSTEM, "the event loop: %s", dx_reactor_error_name(error));
+    }
+    s->over = true;
+    dx_reactor_close(&s->reactor);
+    *s->d->sent += s->links.sent;
+    *s->d->received += s->links.received;
+    return status ? status : s->status;
+}
+
+int dxup_sync_fetch(const dxup_sync_desc *desc)
+{
+    sync *s = prog_alloc(sizeof *s);
+    memset(s, 0, sizeof *s);
+    s->d = desc;
+    s->lack = dxup_lack_open(desc->store, desc->root, desc->old);
+    s->bundler = dxup_bundler_open();
+    int status = run(s);
+    prog_progress(NULL, 0, 0, true);
+    int kept = dxup_store_commit(desc->store);
+    dxup_lack_close(s->lack);
+    dxup_bundler_close(s->bundler);
+    free(s->links_memory);
+    free(s->reactor_memory);
+    free(s);
+    return status ? status : kept;
+}

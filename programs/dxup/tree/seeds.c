@@ -1,0 +1,135 @@
+/* A table of the chunks of a directory: a publish that stores none of them says where they are.
+   Several threads read from them; each read opens the file again, and what it brings is verified
+   by its caller, because the file may have changed. */
+#include "seeds.h"
+
+#ifndef DXUP_NO_SNAPSHOTS
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef struct place {
+    uint8_t  id[32];
+    uint64_t offset;
+    uint32_t size;   /* 0: a free slot */
+    uint32_t path;   /* its file's, in paths */
+} place;
+
+struct dxup_seeds {
+    int            folder;
+    place         *places; /* open addressing; one slot at least is free */
+    size_t         mask, used;
+    dxup_slots_key key;
+    char          *paths;  /* one behind another, each with its zero */
+    size_t         paths_size, paths_room;
+    size_t         last;   /* the path that was added last */
+};
+
+static place *find_place(const dxup_seeds *d, const uint8_t id[32])
+{
+    assert(d->used <= d->mask);
+    for (size_t at = dxup_slot_of(&d->key, id, d->mask);; at = (at + 1) & d->mask) {
+        place *found = &d->places[at];
+        if (!found->size || !memcmp(found->id, id, sizeof found->id)) return found;
+    }
+}
+
+static void grow(dxup_seeds *d)
+{
+    place *old = d->places;
+    size_t count = old ? d->mask + 1 : 0;
+    d->mask = count ? 2 * count - 1 : 1023;
+    d->places = prog_alloc((d->mask + 1) * sizeof *d->places);
+    memset(d->places, 0, (d->mask + 1) * sizeof *d->places);
+    for (size_t i = 0; i < count; i++)
+        if (old[i].size) *find_place(d, old[i].id) = old[i];
+    free(old);
+}
+
+/* Chunks come file by file, so only the last path can be the same. */
+static uint32_t keep_path(dxup_seeds *d, const char *path)
+{
+    size_t size = strlen(path) + 1;
+    if (d->paths_size && !strcmp(d->paths + d->last, path)) return (uint32_t)d->last;
+    if (d->paths_room - d->paths_size < size) {
+        d->paths_room = 2 * d->paths_room + size + 4096;
+        d->paths = realloc(d->paths, d->paths_room);
+        if (!d->paths) abort();
+    }
+    d->last = d->paths_size;
+    memcpy(d->paths + d->last, path, size);
+    d->paths_size += size;
+    return (uint32_t)d->last;
+}
+
+/* Beyond 4 GiB of paths chunks are forgotten, and fetched once more. */
+static void add(void *user, const char *path, const uint8_t id[32], uint64_t at, uint32_t size)
+{
+    dxup_seeds *d = user;
+    if (2 * d->used >= d->mask) grow(d);
+    place *p = find_place(d, id);
+    if (p->size || d->paths_size > UINT32_MAX - PROG_PATH_SIZE_MAX) return;
+    memcpy(p->id, id, sizeof p->id);
+    p->offset = at;
+    p->size = size;
+    p->path = keep_path(d, path);
+    d->used++;
+}
+
+/* dxup_seed_fn */
+static int read_seed(void *user, const uint8_t id[32], void *out, size_t capacity, size_t *size)
+{
+    const dxup_seeds *d = user;
+    const place *p = find_place(d, id);
+    size_t done = 0;
+    if (!p->size) return PROG_NOT_FOUND;
+    *size = p->size;
+    if (!out) return PROG_OK;
+    const char *path = d->paths + p->path;
+    if (p->size > capacity) return prog_fail(PROG_DAMAGED, "%s: a part is too large", path);
+    int fd = openat(d->folder, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    while (fd >= 0 && done < p->size) {
+        int64_t n = os_read_at(fd, p->offset + done, (uint8_t *)out + done, p->size - done);
+        if (n <= 0) break;
+        done += (size_t)n;
+    }
+    if (fd >= 0) close(fd);
+    if (done == p->size) return PROG_OK;
+    return prog_fail(PROG_REFUSED, "%s changed while it was read; try again", path);
+}
+
+int dxup_seeds_open(dxup_seeds **out, dxup_store *s, const char *path, const dxup_leave *leave,
+                    uint8_t root[32])
+{
+    static const prog_list all = {0}; /* nothing is left out */
+    dxup_published seen;
+    dxup_seeds *d = prog_alloc(sizeof *d);
+    memset(d, 0, sizeof *d);
+    dxup_slots_key_make(&d->key);
+    grow(d);
+    *out = d;
+    d->folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (d->folder < 0) return prog_fail_errno("%s", path);
+    dxup_seen *nothing = dxup_seen_open(dxup_store_path(s), "seeds");
+    const dxup_tree_publish_desc desc = {.path = path, .name = "looking", .seen = nothing,
+                                         .rules = &all, .leave = *leave, .locate = add, .locate_user = d};
+    int status = dxup_tree_publish(s, &desc, &seen);
+    dxup_seen_close(nothing);
+    if (status) return status;
+    memcpy(root, seen.root, sizeof seen.root);
+    dxup_store_set_seed(s, read_seed, d);
+    return PROG_OK;
+}
+
+void dxup_seeds_close(dxup_seeds *d)
+{
+    if (!d) return;
+    if (d->folder >= 0) close(d->folder);
+    free(d->places);
+    free(d->paths);
+    free(d);
+}
+#endif

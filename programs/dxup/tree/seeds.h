@@ -1,0 +1,16 @@
+/* The chunks of a directory's files where they lie: what a store lacks is read from there. */
+#ifndef DXUP_TREE_SEEDS_H
+#define DXUP_TREE_SEEDS_H
+
+#include "tree.h"
+
+typedef struct dxup_seeds dxup_seeds;
+
+/* Look at the directory, and have s read from it what it lacks (dxup_store_set_seed). Its pieces
+   and lists go into s, which is opened for writing: root is the snapshot of the directory. */
+int  dxup_seeds_open(dxup_seeds **out, dxup_store *s, const char *path, const dxup_leave *leave,
+                     uint8_t root[32]);
+/* After every handle that reads from them. NULL is fine. */
+void dxup_seeds_close(dxup_seeds *seeds);
+
+#endif
