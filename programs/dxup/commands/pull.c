@@ -76,7 +76,8 @@ typedef struct pull {
     uint64_t            from;       /* number of the version whose details are there, or 0 */
     bool                none;       /* the server has none */
     bool                asks_sync;  /* the request was one for a snapshot */
-    uint8_t             root[PROG_HASH_SIZE]; /* of the snapshot, if outcome is DXUP_SYNCED */
+    bool                syncs;      /* the snapshot is to be fetched */
+    uint8_t             root[PROG_HASH_SIZE]; /* of it */
 
     /* what we have */
     int                 have_kind; /* 0: nothing */
@@ -455,6 +456,15 @@ static int take_unchanged(pull *p, bool same)
     return PROG_OK;
 }
 
+/* The content is the same: may the rest have changed since the version that was pulled last? */
+static bool is_another(const pull *p)
+{
+    uint8_t hash[PROG_HASH_SIZE];
+    uint64_t pulled;
+    if (!prog_dest_recorded(&p->dest, p->o->name, &pulled, hash)) return true;
+    return pulled < p->version || (pulled > p->version && p->o->force);
+}
+
 /* Would the announced version take away what is nowhere else? */
 static int refuse_losses(const pull *p, bool known_base)
 {
@@ -513,9 +523,10 @@ static int take_sync_reply(pull *p, const dx_hbtp_result *r)
     p->mode = sync_reply_get_mode(&v);
     sync_reply_copy_hash(&v, 0, p->hash, sizeof p->hash);
     sync_reply_copy_root(&v, 0, p->root, sizeof p->root);
-    if (p->outcome == DXUP_UNCHANGED) return take_unchanged(p, have_it(p));
-    if (p->outcome != DXUP_SYNCED)
+    if (p->outcome != DXUP_UNCHANGED && p->outcome != DXUP_SYNCED)
         return prog_fail(PROG_NETWORK, "the reply names an unknown outcome");
+    p->syncs = p->outcome == DXUP_SYNCED || is_another(p);
+    if (!p->syncs) return take_unchanged(p, have_it(p));
     int status = refuse_losses(p, sync_reply_get_known_base(&v));
     p->done = !status;
     dx_reactor_stop(&p->reactor);
@@ -740,21 +751,23 @@ static int transfer(pull *p)
 
 static void print_summary(const pull *p)
 {
-    static const char *const outcomes[] = {"unchanged", "patch", "full", "sync"};
+    static const char *const outcomes[] = {"unchanged", "patch", "full"};
+    int outcome = p->outcome;
     char size[32], wire[32], hash[65];
     uint64_t bytes = p->sent + p->received;
+    if (outcome == DXUP_SYNCED) outcome = p->have_kind ? DXUP_PATCHED : DXUP_FULL;
     double ms = (double)(prog_now_ns() - p->started_ns) / 1e6;
     prog_progress(NULL, 0, 0, true);
     prog_hash_text(p->hash, hash);
     if (p->o->report) {
         prog_say("name=%s version=%llu outcome=%s wire=%llu size=%llu ms=%.1f rss_kb=%llu "
                  "kept=%llu hash=%s\n",
-                 p->o->name, (unsigned long long)p->version, outcomes[p->outcome],
+                 p->o->name, (unsigned long long)p->version, outcomes[outcome],
                  (unsigned long long)bytes, (unsigned long long)p->size, ms,
                  (unsigned long long)os_memory_peak() / 1024, (unsigned long long)p->kept, hash);
     } else if (!p->o->quiet) {
         prog_say("%s@%llu %s: %s bytes on the wire for %s, %.1f ms, BLAKE3 %.16s... verified\n",
-                 p->o->name, (unsigned long long)p->version, outcomes[p->outcome],
+                 p->o->name, (unsigned long long)p->version, outcomes[outcome],
                  prog_count_text(bytes, wire), prog_count_text(p->size, size), ms, hash);
     }
 }
@@ -816,7 +829,9 @@ static int fetch_into(pull *p, dxup_store *s)
     if (!status) status = dxup_sync_fetch(&fetch);
     if (!status) {
         const dxup_tree_restore_desc restore = {.root = p->root, .dest = &p->dest, .leave = leave,
-                                                .report = dxup_report_open()};
+                                                .report = dxup_report_open(),
+                                                .old_path = updates ? p->o->path : NULL,
+                                                .old_root = old};
         status = dxup_tree_restore(s, &restore);
         p->partial = dxup_report_close(restore.report, p->o->path);
     }
@@ -909,15 +924,14 @@ static int restore_details(pull *p)
 {
     char path[PROG_PATH_SIZE_MAX + 64];
     uint8_t hash[PROG_HASH_SIZE];
-    uint64_t base = 0;
+    uint64_t base;
     bool changed = false;
     const char *slash = strrchr(p->dest.path, '/');
     int front = slash ? (int)(slash + 1 - p->dest.path) : 0;
     snprintf(path, sizeof path, "%.*s.%s.dxup.details", front, p->dest.path,
              p->dest.path + front);
+    if (!p->complete && !is_another(p)) return PROG_OK;
     if (!prog_dest_recorded(&p->dest, p->o->name, &base, hash)) base = 0;
-    if (!p->complete && (base == p->version || (base > p->version && !p->o->force)))
-        return PROG_OK;
     int status = pull_details(p, path, base, &changed);
     os_info info;
     if (status || (!p->complete && !changed) || os_look(path, false, &info) < 0) return status;
@@ -940,8 +954,8 @@ static int pull_once(const dxup_options *o, bool *again)
     if (!status) status = look_at_destination(p, !can_sync(p));
     if (!status) status = prog_dest_find_staging(&p->dest, o->path, &p->has_staging);
     if (!status) status = transfer(p);
-    if (!status && p->outcome == DXUP_SYNCED) status = fetch_snapshot(p);
-    else if (!status && p->kind == PROG_TREE) status = restore_details(p);
+    if (!status && p->syncs) status = fetch_snapshot(p);
+    else if (!status && p->kind == PROG_TREE && !p->asks_sync) status = restore_details(p);
     if (!status && p->complete) status = replace(p);
     if (!status) status = record_version(p);
     if (!status) print_summary(p);

@@ -88,6 +88,8 @@ int  dxup_same_path(const dx_tree_entry *e, const char *name, char path[PROG_PAT
 /* The same, checked to be the same file. */
 int  dxup_finder_same(dxup_finder *f, const dx_tree_entry *e, const char *name,
                       char path[PROG_PATH_SIZE_MAX + 1]);
+/* The same in all that names of one file share. */
+bool dxup_same_entry(const dx_tree_entry *a, const dx_tree_entry *b);
 /* Make dir/name another name of the file at path below the directory root, without following a
    link. -1 and errno. */
 int  dxup_same_link(int root, const char *path, int dir, const char *name);

@@ -130,17 +130,6 @@ static int visit_list(dxup_lack *l, const item *of, const uint8_t *bytes, size_t
     return PROG_OK;
 }
 
-/* Go on in the old directory to that name. */
-static bool find_old(dxup_listing *old, dx_tree_entry *at, bool *end, const dx_tree_entry *e)
-{
-    int order = -1;
-    while (!*end && (!at->name ||
-                     (order = dx_tree_compare_names(at->name, at->name_size, e->name,
-                                                    e->name_size)) < 0))
-        if (dxup_listing_next(old, at, end)) *end = true;
-    return !*end && !order && at->type == e->type;
-}
-
 static int visit_piece(dxup_lack *l, const item *of, const uint8_t *bytes, size_t size)
 {
     dx_tree_reader reader;
@@ -160,7 +149,9 @@ static int visit_piece(dxup_lack *l, const item *of, const uint8_t *bytes, size_
     dx_tree_reader_feed(&reader, bytes, size);
     while ((got = dx_tree_reader_next(&reader, &e)) == 1) {
         origin was = {.known = false};
-        if (e.level != DX_TREE_INLINE && find_old(&old, &at, &end, &e)) was = origin_of(&at);
+        if (e.level != DX_TREE_INLINE && dxup_listing_find(&old, &at, &end, &e) &&
+            at.type == e.type)
+            was = origin_of(&at);
         push_entry(l, &e, of->depth + 1u, &was);
     }
     if (of->old.known) dxup_listing_close(&old);

@@ -140,6 +140,18 @@ int dxup_listing_next(dxup_listing *l, dx_tree_entry *out, bool *end)
     return got < 0 ? damaged(got) : PROG_OK;
 }
 
+bool dxup_listing_find(dxup_listing *l, dx_tree_entry *at, bool *end, const dx_tree_entry *e)
+{
+    int order = -1;
+    while (!*end) {
+        if (at->name)
+            order = dx_tree_compare_names(at->name, at->name_size, e->name, e->name_size);
+        if (order >= 0) break;
+        if (dxup_listing_next(l, at, end)) *end = true;
+    }
+    return !*end && !order;
+}
+
 int dxup_snapshot_root(dxup_store *s, const uint8_t id[32], dx_tree_entry *out, uint8_t *extras)
 {
     uint8_t bytes[DX_TREE_SNAPSHOT_SIZE_MAX];

@@ -2,11 +2,13 @@
    descriptors of their parents; all cores write files, each with its own handle of the store.
    Links are never followed: one that is swapped in meanwhile makes the restore fail, and nothing
    is written outside the staging directory. apply.c gives each entry what it has besides content;
-   a file with several names is written under the first one, and linked when that is complete. */
+   a file with several names is written under the first one, and linked when that is complete. Where
+   the old directory has the same file it is not written: it gets its second name here. */
 #include "tree.h"
 
 #ifndef DXUP_NO_SNAPSHOTS
 #include "extras.h"
+#include "scan.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -25,11 +27,17 @@ typedef struct folder { /* a directory that is being filled */
     dx_tree_entry entry; /* its extras are its own */
     dxup_belongs  belongs;
     char         *path;
+    bool          has_old; /* there was a directory of that name: */
+    int           old_fd;
+    dx_tree_entry old_at;  /* in its listing, which goes along with the walk */
+    bool          old_end;
+    dxup_listing  old;
 } folder;
 
 typedef struct file {
     dx_tree_entry entry; /* its extras are its own; name and data are here: */
     dxup_belongs  belongs;
+    bool          unchanged; /* the old directory has the same */
     char          name[DX_TREE_NAME_MAX + 1];
     uint8_t       data[DX_TREE_INLINE_MAX];
 } file;
@@ -172,9 +180,27 @@ static int write_chunks(dxup_store *s, const dx_tree_entry *e, bool sparse, int 
     return status;
 }
 
+/* Give the file of the old directory its name here. false: it is to be written, because somebody
+   has changed it since, it has other names that are not ours, or the system refuses. */
+static bool link_unchanged(const restorer *r, const folder *in, const file *f)
+{
+    struct stat st;
+    const dx_tree_entry *e = &f->entry;
+    if (fstatat(in->old_fd, f->name, &st, AT_SYMLINK_NOFOLLOW) < 0) return false;
+    if (!S_ISREG(st.st_mode) || st.st_nlink != 1 || (uint64_t)st.st_size != e->size) return false;
+    dxup_found now = {.name = f->name};
+    dxup_found_take(&now, &st);
+    if (now.file.mtime_ns != e->mtime_ns || (st.st_mode & 07777) != e->mode) return false;
+    if (!r->leave.owner && f->belongs.known &&
+        (st.st_uid != f->belongs.user || st.st_gid != f->belongs.group))
+        return false;
+    return linkat(in->old_fd, f->name, in->fd, f->name, 0) == 0;
+}
+
 static int write_file(restorer *r, dxup_store *s, const folder *in, const file *f, uint8_t *buffer)
 {
     const dx_tree_entry *e = &f->entry;
+    if (f->unchanged && link_unchanged(r, in, f)) return PROG_OK;
     const dxup_target target = {.dir = in->fd, .name = f->name, .path = in->path};
     dxup_target made = target;
     /* what is to be changed first is nobody's business until then */
@@ -204,6 +230,7 @@ static int leave(restorer *r, dxup_store *s, folder *f)
     struct stat st;
     if (!*f->path && fstat(f->fd, &st) == 0) r->root_mode = st.st_mode & 07777;
     close(f->fd);
+    if (f->has_old) close(f->old_fd);
     free_extras(&f->entry);
     free(f->path);
     free(f);
@@ -298,6 +325,13 @@ static int drain(restorer *r, folder *f)
     return status;
 }
 
+/* The old directory's entry of that name becomes old_at. */
+static bool find_old(folder *f, const dx_tree_entry *e)
+{
+    return f->has_old && dxup_listing_find(&f->old, &f->old_at, &f->old_end, e) &&
+           f->old_at.type == e->type;
+}
+
 static void send_file(restorer *r, folder *f, const dx_tree_entry *e, const dxup_belongs *belongs)
 {
     job *j = &r->jobs[r->next];
@@ -308,6 +342,9 @@ static void send_file(restorer *r, folder *f, const dx_tree_entry *e, const dxup
     to->entry.extra = own_extras(e);
     to->belongs = *belongs;
     dxup_owner_of(e, r->leave.numeric, &to->belongs);
+    to->unchanged = find_old(f, e) && dxup_same_entry(&f->old_at, e) &&
+                    f->old_at.extra_size == e->extra_size &&
+                    !memcmp(f->old_at.extra, e->extra, e->extra_size);
     memcpy(to->name, e->name, e->name_size);
     to->name[e->name_size] = 0;
     if (e->level == DX_TREE_INLINE) memcpy(to->data, e->data, (size_t)e->size);
@@ -382,9 +419,10 @@ static int make_name(restorer *r, folder *f, const char *name, const dx_tree_ent
     return make_plain(r, f, name, &first, &belongs);
 }
 
-static int fill(restorer *r, int fd, const dx_tree_entry *dir, const dxup_belongs *belongs);
+static int fill(restorer *r, int fd, const dx_tree_entry *dir, const dxup_belongs *belongs,
+                const dx_tree_entry *old, int old_fd);
 
-static int make_dir(restorer *r, const folder *f, const char *name, const dx_tree_entry *e)
+static int make_dir(restorer *r, folder *f, const char *name, const dx_tree_entry *e)
 {
     int dir = f->fd;
     if (r->depth >= PROG_DEPTH_MAX)
@@ -394,8 +432,11 @@ static int make_dir(restorer *r, const folder *f, const char *name, const dx_tre
     int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0) return prog_fail_errno("%s", r->path);
     assert(r->depth < PROG_DEPTH_MAX);
+    int old_fd = -1;
+    if (find_old(f, e))
+        old_fd = openat(f->old_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     r->depth++;
-    int status = fill(r, fd, e, &f->belongs);
+    int status = fill(r, fd, e, &f->belongs, old_fd < 0 ? NULL : &f->old_at, old_fd);
     r->depth--;
     return status;
 }
@@ -424,9 +465,10 @@ static int make_entry(restorer *r, folder *f, const dx_tree_entry *e)
     return status;
 }
 
-/* Fill the directory fd, which is closed in the end. Depth is limited to PROG_DEPTH_MAX, so this
-   recursion is too. */
-static int fill(restorer *r, int fd, const dx_tree_entry *dir, const dxup_belongs *belongs)
+/* Fill the directory fd, which is closed in the end; old_fd, too, which is that of `old`, unless
+   that is NULL. Depth is limited to PROG_DEPTH_MAX, so this recursion is too. */
+static int fill(restorer *r, int fd, const dx_tree_entry *dir, const dxup_belongs *belongs,
+                const dx_tree_entry *old, int old_fd)
 {
     dx_tree_entry e;
     dxup_listing l;
@@ -434,6 +476,9 @@ static int fill(restorer *r, int fd, const dx_tree_entry *dir, const dxup_belong
     int status;
     folder *f = prog_alloc(sizeof *f);
     *f = (folder){.fd = fd, .users = 1, .entry = *dir, .belongs = *belongs};
+    f->has_old = old != NULL;
+    f->old_fd = old_fd;
+    if (old) dxup_listing_open(&f->old, r->store, old);
     f->entry.extra = own_extras(dir);
     f->path = strcpy(prog_alloc(r->path_size + 1), r->path);
     dxup_owner_of(dir, r->leave.numeric, &f->belongs);
@@ -444,16 +489,20 @@ static int fill(restorer *r, int fd, const dx_tree_entry *dir, const dxup_belong
         if (status) break;
     }
     dxup_listing_close(&l);
+    if (old) dxup_listing_close(&f->old);
     send_job(r, NULL);
     int left = leave(r, r->store, f);
     return status ? status : left;
 }
 
 /* >>restore ------------------------------------------------------------ */
-static int fill_all(restorer *r, const dx_tree_entry *root, int fd, unsigned workers)
+static int fill_all(restorer *r, const dx_tree_entry *root, int fd,
+                    const dxup_tree_restore_desc *desc)
 {
+    dx_tree_entry old;
+    int old_fd = -1;
     pthread_t threads[THREADS_MAX];
-    unsigned count = 0, want = prog_thread_count(workers, THREADS_MAX);
+    unsigned count = 0, want = prog_thread_count(desc->workers, THREADS_MAX);
     int error = 0;
     while (count < want && !(error = pthread_create(&threads[count], NULL, run, r))) count++;
     if (!count) {
@@ -461,7 +510,9 @@ static int fill_all(restorer *r, const dx_tree_entry *root, int fd, unsigned wor
         return prog_fail(PROG_SYSTEM, "cannot start a thread: %s", strerror(error));
     }
     const dxup_belongs nobody = {.known = false};
-    int status = fill(r, fd, root, &nobody);
+    if (desc->old_path && !dxup_snapshot_root(r->store, desc->old_root, &old, NULL))
+        old_fd = open(desc->old_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int status = fill(r, fd, root, &nobody, old_fd < 0 ? NULL : &old, old_fd);
     pthread_mutex_lock(&r->lock);
     r->stopping = true;
     pthread_cond_broadcast(&r->work);
@@ -494,7 +545,7 @@ int dxup_tree_restore(dxup_store *s, const dxup_tree_restore_desc *desc)
     pthread_cond_init(&r->work, NULL);
     pthread_cond_init(&r->room, NULL);
     mode_t mask = umask(0); /* files are made with the modes that they had */
-    status = fill_all(r, &e, fd, desc->workers);
+    status = fill_all(r, &e, fd, desc);
     umask(mask);
     prog_progress(NULL, 0, 0, true);
     pthread_mutex_destroy(&r->lock);

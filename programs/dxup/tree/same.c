@@ -100,8 +100,7 @@ int dxup_finder_find(dxup_finder *f, const char *path, dx_tree_entry *out)
     return status;
 }
 
-/* The same in all that a name shares with the file. */
-static bool is_same(const dx_tree_entry *a, const dx_tree_entry *b)
+bool dxup_same_entry(const dx_tree_entry *a, const dx_tree_entry *b)
 {
     if (a->type != b->type || a->mode != b->mode || a->mtime_ns != b->mtime_ns ||
         a->size != b->size || a->level != b->level)
@@ -141,7 +140,7 @@ int dxup_finder_same(dxup_finder *f, const dx_tree_entry *e, const char *name,
     if (status) return status;
     status = dxup_finder_find(f, path, &first);
     if (status) return status;
-    if (dx_tree_find_extra(&first, DX_TREE_SAME, &size) || !is_same(&first, e))
+    if (dx_tree_find_extra(&first, DX_TREE_SAME, &size) || !dxup_same_entry(&first, e))
         return prog_fail(PROG_DAMAGED, "a snapshot in the store is malformed: %s is another file",
                          path);
     return PROG_OK;

@@ -88,6 +88,9 @@ void dxup_listing_open(dxup_listing *l, dxup_store *s, const dx_tree_entry *dir)
 void dxup_listing_close(dxup_listing *l);
 /* PROG_OK and an entry, or *end; the entry's name and data hold until the next call. */
 int  dxup_listing_next(dxup_listing *l, dx_tree_entry *out, bool *end);
+/* Go on to the entry with the name of e, when names are asked for in order: *at is where the listing
+   is, zero at first. false: it has none, or it cannot be read. */
+bool dxup_listing_find(dxup_listing *l, dx_tree_entry *at, bool *end, const dx_tree_entry *e);
 /* Read and check the snapshot's root. extras: DX_TREE_EXTRAS_MAX bytes for those of the root, or
    NULL, and then it comes without. */
 int  dxup_snapshot_root(dxup_store *s, const uint8_t id[32], dx_tree_entry *out, uint8_t *extras);
@@ -193,6 +196,10 @@ typedef struct dxup_tree_restore_desc {
     unsigned       workers; /* threads; 0: one for each core */
     dxup_leave     leave;
     dxup_report   *report;
+    /* A directory, and a snapshot of it: files that are the same in the other snapshot get one more
+       name instead of being written. NULL: none. */
+    const char    *old_path;
+    const uint8_t *old_root;
 } dxup_tree_restore_desc;
 int dxup_tree_restore(dxup_store *s, const dxup_tree_restore_desc *desc);
 
