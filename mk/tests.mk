@@ -21,7 +21,7 @@ build/asan/hbtp_peer: tests/readers/hbtp_peer.c build/flags
 build/dxup_evil: tests/programs/dxup_evil.c build/obj/programs/dxup/dx.o build/obj/programs/dxpatch/dx_patch.o build/flags
 	$(call TEST_BUILD,$(CFLAGS) $(ZSTD_CFLAGS),$(filter %.o,$^) $(ZSTD_LIBS))
 
-build/dxup_craft: tests/programs/dxup_craft.c $(patsubst %.c,build/obj/%.o,$(filter-out %/dxup/main.c,$(DXUP))) build/flags
+build/dxup_craft build/dxup_evil_sync: build/%: tests/programs/%.c $(patsubst %.c,build/obj/%.o,$(filter-out %/dxup/main.c,$(DXUP))) build/flags
 	$(call TEST_BUILD,$(CFLAGS) $(ZSTD_CFLAGS),$(filter %.o,$^) $(ZSTD_LIBS))
 
 # Other choices of a header, tested like the first: another backend, codecs, the path for big-endian machines on this one.

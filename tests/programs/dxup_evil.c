@@ -90,6 +90,9 @@ static void say_hello_of_version_3(void)
     send_frames(&out);
 }
 
+/* As one does that knows no objects: 404, and the pull comes. */
+static void refuse_sync(uint16_t sync) { refuse_hello(sync, DX_HBTP_STATUS_NOT_FOUND); }
+
 static void reply(int outcome, uint64_t size, uint64_t wire_size, const uint8_t hash[32])
 {
     static uint8_t memory[4096];
@@ -325,6 +328,12 @@ int main(int argc, char **argv)
             ssize_t n = recv(connection, request + used, sizeof request - used, 0);
             if (n <= 0) return 2;
             used += (size_t)n;
+        }
+        if (frame.opcode == DX_HBTP_OP_RPC_CALL && frame.payload[0] == DXUP_RPC_SYNC) {
+            refuse_sync(frame.sequence);
+            used -= (size_t)whole;
+            memmove(request, request + whole, used);
+            continue;
         }
         if (frame.opcode != DX_HBTP_OP_HELLO) break;
         if (frames || !strncmp(argv[1], "hello-", 6)) break;

@@ -41,9 +41,11 @@ def field(tag, value):
 
 
 def what_dxup_asks():
-    """Its Hello and its request, which it sends without waiting."""
+    """Its Hello and its request, which it sends without waiting; over a file, or it would ask for a snapshot first."""
+    with open("over", "w") as over:
+        over.write("a file")
     listener = socket.create_server(("127.0.0.1", 0))
-    pull = subprocess.Popen([dxup, "pull", "127.0.0.1:%d" % listener.getsockname()[1], name, "/nonexistent-file"], stderr=subprocess.DEVNULL)
+    pull = subprocess.Popen([dxup, "pull", "127.0.0.1:%d" % listener.getsockname()[1], name, "over"], stderr=subprocess.DEVNULL)
     s, _ = listener.accept()
     hello, call = read(s), read(s)
     s.close()

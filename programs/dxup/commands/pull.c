@@ -12,8 +12,9 @@
        finish_transfer()       compare the hash
        fetch_snapshot()        of a snapshot: what is lacking of it (net/sync.c), into a store
                                beside the destination, and from that the staging directory
-       restore_details()       of a directory that came otherwise: pull what it has besides content, in the same way,
-                               into a file beside it, and give it that (tree/settle.c)
+       restore_details()       of a directory that came otherwise: pull what it has besides content,
+                               in the same way, into a file beside it, and give it that
+                               (tree/settle.c)
        replace()               replace the destination atomically
        record_version()        remember the version, so that no older one replaces it
 
@@ -49,6 +50,8 @@ enum {
     STALL_LIMIT_S    = 600, /* a server that answers Pings may be making a patch for so long */
     APPLY_MEMORY_MAX = 256 << 20
 };
+
+#define FETCHED "-sync" /* of the store with what has been fetched of a snapshot */
 
 typedef struct pull {
     const dxup_options *o;
@@ -849,7 +852,7 @@ static int fetch_snapshot(pull *p)
     int status = prog_dest_open(&p->dest, p->o->path, PROG_TREE, p->mode, NULL);
     p->dest_open = !status;
     if (status) return status;
-    prog_dest_beside(&p->dest, "-sync", path);
+    prog_dest_beside(&p->dest, FETCHED, path);
     status = dxup_store_open(&s, path, DXUP_CREATE);
     if (status == PROG_DAMAGED) { /* of no use, and of no other's */
         status = prog_remove_all(path);
@@ -859,7 +862,7 @@ static int fetch_snapshot(pull *p)
     status = fetch_into(p, s);
     dxup_store_close(s);
     p->complete = !status;
-    return status ? status : prog_remove_all(path);
+    return status;
 }
 #else
 static int fetch_snapshot(pull *p)
@@ -945,6 +948,15 @@ static int restore_details(pull *p)
 }
 #endif
 
+/* What was fetched for the directory is of no use: it is there, or can never be, or the disk is
+   full. */
+static int forget_fetched(const pull *p)
+{
+    char path[PROG_PATH_SIZE_MAX + 64];
+    prog_dest_beside(&p->dest, FETCHED, path);
+    return prog_remove_all(path);
+}
+
 /* *again: the staging file of an earlier pull was damaged; it is removed, so try once more. */
 static int pull_once(const dxup_options *o, bool *again)
 {
@@ -958,6 +970,10 @@ static int pull_once(const dxup_options *o, bool *again)
     else if (!status && p->kind == PROG_TREE && !p->asks_sync) status = restore_details(p);
     if (!status && p->complete) status = replace(p);
     if (!status) status = record_version(p);
+    if (p->asks_sync && status != PROG_NETWORK) {
+        int forgotten = forget_fetched(p);
+        if (!status) status = forgotten;
+    }
     if (!status) print_summary(p);
     *again = status == PROG_DAMAGED && p->kept;
     p->dest.keep = status == PROG_NETWORK && keeps(p) && p->next;

@@ -33,7 +33,7 @@
 #include <string.h>
 
 enum {
-    PAYLOAD_MAX      = 4096, /* of a request */
+    PAYLOAD_MAX      = 8192, /* of a request */
     OUT_SIZE         = 4096, /* replies of a connection */
     PIECE_SIZE       = 65536,
     BLOCK_SIZE       = PIECE_SIZE + DX_HBTP_FILE_CHUNK_OVERHEAD,
@@ -42,7 +42,7 @@ enum {
     CONNECTIONS_MAX  = 4096, /* default limit of a worker */
     REFUSED_AT_ONCE  = 16,   /* links beyond it that are about to be closed */
     SILENCE_LIMIT_S  = 60,
-    ANSWERS_MAX      = 128,  /* of a worker: answers with objects, under 500 KiB each */
+    ANSWERS_MAX      = 64,   /* of a worker: answers with objects, of 961 KiB at most */
     REQUESTS_PENDING = 2     /* a connection: one whose patch is being made, one more */
 };
 

@@ -85,8 +85,8 @@ bool dxup_bundler_has_zstd(const dxup_bundler *b) { return b->packer != NULL; }
 
 /* Read the bases that are there and for which there is room. mask: those that count; it is what was
    read in the end. */
-static int read_bases(dxup_bundler *b, dxup_store *s, const dxup_bundle_request *r, uint8_t mask[16],
-                      size_t *size)
+static int read_bases(dxup_bundler *b, dxup_store *s, const dxup_bundle_request *r,
+                      uint8_t mask[DXUP_BUNDLE_MASK], size_t *size)
 {
     *size = 0;
     for (uint32_t i = 0; i < r->base_count; i++) {
@@ -138,7 +138,7 @@ static int read_wanted(dxup_bundler *b, dxup_store *s, const dxup_bundle_request
 int dxup_bundle_make(dxup_bundler *b, dxup_store *s, const dxup_bundle_request *r,
                      uint8_t **answer, size_t *size)
 {
-    uint8_t mask[16];
+    uint8_t mask[DXUP_BUNDLE_MASK];
     uint32_t count;
     size_t bases = 0, body = 0, packed = 0;
     bool zstd = r->zstd && b->packer;
@@ -181,7 +181,7 @@ static bool read_sizes(const uint8_t *body, size_t size, dxup_bundle *out)
 int dxup_bundle_open(dxup_bundler *b, dxup_store *s, const dxup_bundle_request *r,
                      const uint8_t *answer, size_t size, dxup_bundle *out)
 {
-    uint8_t mask[16], said[16];
+    uint8_t mask[DXUP_BUNDLE_MASK], said[DXUP_BUNDLE_MASK];
     if (size < DXUP_BUNDLE_HEAD || answer[1] || answer[0] > CODING_ZSTD) return bad_answer();
     size_t body = load_number(answer + 4, 4), bases = 0, left = size - DXUP_BUNDLE_HEAD;
     out->count = load_number(answer + 2, 2);

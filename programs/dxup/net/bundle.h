@@ -8,10 +8,11 @@
 #include "../store/store.h"
 
 enum {
-    DXUP_BUNDLE_IDS_MAX     = 120, /* wanted and bases, in one request */
+    DXUP_BUNDLE_IDS_MAX     = 248, /* wanted and bases, in one request */
     DXUP_BUNDLE_REQUEST_MAX = 12 + DXUP_BUNDLE_IDS_MAX * PROG_HASH_SIZE,
-    DXUP_BUNDLE_BYTES_MAX   = 480 << 10, /* of the objects of an answer, and of its bases */
-    DXUP_BUNDLE_HEAD        = 24,
+    DXUP_BUNDLE_BYTES_MAX   = 960 << 10, /* of the objects of an answer, and of its bases */
+    DXUP_BUNDLE_MASK        = 32, /* bytes: a bit for each base */
+    DXUP_BUNDLE_HEAD        = 8 + DXUP_BUNDLE_MASK,
     DXUP_BUNDLE_ANSWER_MAX  = DXUP_BUNDLE_HEAD + 4 * DXUP_BUNDLE_IDS_MAX + DXUP_BUNDLE_BYTES_MAX
 };
 

@@ -20,7 +20,7 @@ enum {
     PAYLOAD_MAX     = 2 * 65536, /* of a frame; servers send half of it */
     ASKED_AT_ONCE   = 2,         /* as many as servers let wait */
     OUT_SIZE        = 32768,     /* so many requests, and Pongs */
-    WANTED_BYTES    = 384 << 10, /* of a request, as far as sizes are known */
+    WANTED_BYTES    = 800 << 10, /* of a request, as far as sizes are known */
     COMMIT_BYTES    = 1 << 20,
     FAILURES_MAX    = 3,         /* connections in a row that brought nothing */
     SILENCE_LIMIT_S = 60,
@@ -186,6 +186,10 @@ static void on_result(dx_hbtp_session *session, const dx_hbtp_result *r)
 {
     sync *s = session->desc.user;
     if (s->over || !r->error || r->error == DX_HBTP_ECANCELED) return;
+    if (r->error == DX_HBTP_EREMOTE && r->status == DX_HBTP_STATUS_UNAVAILABLE) {
+        (void)dx_link_abort(&s->links, s->id); /* it ends, or has too much to do: a second later */
+        return;
+    }
     end(s, prog_fail(PROG_NETWORK, "the server refused a request: %u", r->status));
 }
 
@@ -220,20 +224,13 @@ static void on_opened(dx_link *l, dx_link_id id)
     ask(s);
 }
 
-static void on_event(dx_hbtp_session *session, dx_hbtp_event event, const dx_hbtp_frame *frame)
-{
-    sync *s = session->desc.user;
-    (void)frame;
-    if (event == DX_HBTP_EVENT_CLOSED && !s->over && s->open) lose(s);
-}
-
 static void on_closed(dx_link *l, dx_link_id id, int32_t reason)
 {
     sync *s = dx_link_session(l, id)->desc.user;
     (void)reason;
     if (s->over) return;
-    if (s->open || s->id) lose(s);
     s->id = 0;
+    lose(s);
 }
 
 static void on_timer(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
@@ -260,7 +257,6 @@ static int open_links(sync *s)
     desc.block_count = 2 * DXUP_INPUT_BLOCKS;
     desc.session.router = &s->router;
     desc.session.on_result = on_result;
-    desc.session.on_event = on_event;
     desc.session.user = s;
     desc.session.payload_max = PAYLOAD_MAX;
     desc.session.outstanding_max = ASKED_AT_ONCE + 1; /* and Hello */

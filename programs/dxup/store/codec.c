@@ -15,7 +15,7 @@
 #ifdef DXUP_ZSTD_LIBRARY
 #include <zstd.h>
 
-enum { LEVEL = 3, HARD_LEVEL = 12, BEHIND_LEVEL = 6 };
+enum { LEVEL = 3, HARD_LEVEL = 12, BEHIND_LEVEL = 9, BEHIND_WINDOW = 21 };
 
 struct dxup_packer {
     int        level;
@@ -59,14 +59,14 @@ size_t dxup_unpack(dxup_packer *p, void *out, size_t capacity, const void *in, s
     size_t got = p->unpack ? ZSTD_decompressDCtx(p->unpack, out, capacity, in, size) : 0;
     return ZSTD_isError(got) ? 0 : got;
 }
-/* Compress with the base as a prefix. 0: it does not fit. */
-static size_t pack_behind(ZSTD_CCtx *pack, int level, void *out, size_t capacity, const void *base,
-                          size_t base_size, const void *in, size_t n)
+/* Compress with the base as a prefix, both within the window. 0: it does not fit. */
+static size_t pack_behind(ZSTD_CCtx *pack, int level, int window_log, void *out, size_t capacity,
+                          const void *base, size_t base_size, const void *in, size_t n)
 {
     ZSTD_CCtx_reset(pack, ZSTD_reset_session_and_parameters);
     ZSTD_CCtx_setParameter(pack, ZSTD_c_compressionLevel, level);
     ZSTD_CCtx_setParameter(pack, ZSTD_c_contentSizeFlag, 0);
-    ZSTD_CCtx_setParameter(pack, ZSTD_c_windowLog, 20); /* both are within */
+    ZSTD_CCtx_setParameter(pack, ZSTD_c_windowLog, window_log);
     ZSTD_CCtx_refPrefix(pack, base, base_size);
     size_t got = ZSTD_compress2(pack, out, capacity, in, n);
     return ZSTD_isError(got) ? 0 : got;
@@ -77,7 +77,8 @@ size_t dxup_pack_behind(dxup_packer *p, void *out, size_t capacity, const void *
 {
     if (!p->pack) p->pack = ZSTD_createCCtx();
     if (!p->pack) return 0;
-    return pack_behind(p->pack, BEHIND_LEVEL, out, capacity, prefix, prefix_size, in, size);
+    return pack_behind(p->pack, BEHIND_LEVEL, BEHIND_WINDOW, out, capacity, prefix, prefix_size,
+                       in, size);
 }
 
 size_t dxup_unpack_behind(dxup_packer *p, void *out, size_t capacity, const void *prefix,
@@ -128,6 +129,7 @@ enum {
     QUICK_LEVEL   = 3,   /* levels of zstd, */
     BEST_LEVEL    = 12,
     HARDEST_LEVEL = 19,
+    WINDOW        = 20,  /* its logarithm: holds an object and its base */
     PATCH_LEVEL   = 5,   /* and of dx_patch */
     PATCH_HEAD    = 5,   /* coding and memory of the patch, instead of its header */
 #ifdef DXUP_ZSTD_LIBRARY
@@ -177,7 +179,7 @@ static int zstd_quick(void *user, void *out, size_t capacity, const void *base, 
     d->quick = 0;
     if (!p->pack) p->pack = ZSTD_createCCtx();
     if (!p->pack) return DX_CAS_ENOSPACE;
-    *got = pack_behind(p->pack, QUICK_LEVEL, out, capacity, base, base_size, in, n);
+    *got = pack_behind(p->pack, QUICK_LEVEL, WINDOW, out, capacity, base, base_size, in, n);
     d->quick = *got;
     return *got ? DX_CAS_OK : DX_CAS_ENOSPACE;
 }
@@ -188,7 +190,7 @@ static int zstd_best(void *user, void *out, size_t capacity, const void *base, s
 {
     dxup_differ *d = user;
     if (d->quick <= SMALL || d->quick > capacity + capacity / 4) return DX_CAS_ENOSPACE;
-    *got = pack_behind(d->packer->pack, d->level, out, capacity, base, base_size, in, n);
+    *got = pack_behind(d->packer->pack, d->level, WINDOW, out, capacity, base, base_size, in, n);
     return *got ? DX_CAS_OK : DX_CAS_ENOSPACE;
 }
 

@@ -20,7 +20,7 @@ void         dxup_packer_try_hard(dxup_packer *p);
 size_t       dxup_pack(dxup_packer *p, void *out, size_t capacity, const void *in, size_t size);
 /* The size of what the frame holds; 0: damaged, or larger than capacity. */
 size_t       dxup_unpack(dxup_packer *p, void *out, size_t capacity, const void *in, size_t size);
-/* The same for what stands behind a prefix that the other side has too: both within 1 MiB. */
+/* The same for what stands behind a prefix that the other side has too: both within 2 MiB. */
 size_t       dxup_pack_behind(dxup_packer *p, void *out, size_t capacity, const void *prefix,
                               size_t prefix_size, const void *in, size_t size);
 size_t       dxup_unpack_behind(dxup_packer *p, void *out, size_t capacity, const void *prefix,

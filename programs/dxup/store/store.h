@@ -123,7 +123,8 @@ int dxup_object_get(dxup_store *s, const uint8_t id[PROG_HASH_SIZE], void *out, 
                     size_t *size);
 
 /* What is not in the store may be elsewhere, in files: objects are read from there as if they were
-   in it, and verified like them. PROG_NOT_FOUND: it is not there either. out NULL: only its size. */
+   in it, and verified like them. PROG_NOT_FOUND: it is not there either. out NULL: only its
+   size. */
 typedef int dxup_seed_fn(void *user, const uint8_t id[PROG_HASH_SIZE], void *out, size_t capacity,
                          size_t *size);
 /* seed may be called on any thread, by any handle that has it. */

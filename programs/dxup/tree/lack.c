@@ -203,6 +203,28 @@ static void add_base(dxup_lack *l, dxup_lacking *out, const uint8_t *id)
     memcpy(out->bases[out->base_count++], id, 32);
 }
 
+/* The list of the old file or directory that stands where this one does. */
+static void find_list(dxup_lack *l, const item *i, dxup_lacking *out)
+{
+    uint8_t id[32];
+    uint64_t total = DX_TREE_ANY_SIZE, at = i->start;
+    dx_tree_list_view view;
+    size_t size;
+    memcpy(id, i->old.id, sizeof id);
+    for (unsigned level = i->old.level; level > i->level; level--) {
+        const uint8_t *child = NULL;
+        if (dxup_object_get(l->store, id, l->bytes, DXUP_OBJECT_MAX, &size) ||
+            dx_tree_list_open(&view, l->bytes, size, level, total))
+            return;
+        for (uint32_t c = 0; c < view.count && (!c || at >= total); c++) {
+            if (c) at -= total;
+            child = dx_tree_list_child(&view, c, &total);
+        }
+        memcpy(id, child, sizeof id);
+    }
+    if (i->old.level >= i->level) add_base(l, out, id);
+}
+
 /* The parts of the old file or directory that stand where this one does. */
 static void find_bases(dxup_lack *l, const item *i, dxup_lacking *out)
 {
@@ -210,7 +232,7 @@ static void find_bases(dxup_lack *l, const item *i, dxup_lacking *out)
     uint64_t start, size, last = i->start;
     if (!i->old.known || i->kind == A_SNAPSHOT || i->kind == AN_EXTRA) return;
     if (i->level) {
-        if (i->old.level) add_base(l, out, i->old.id);
+        find_list(l, i, out);
         return;
     }
     if (!l->parts_open || memcmp(l->parts_of, i->old.id, sizeof l->parts_of) != 0) {

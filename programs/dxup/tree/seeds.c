@@ -115,7 +115,8 @@ int dxup_seeds_open(dxup_seeds **out, dxup_store *s, const char *path, const dxu
     if (d->folder < 0) return prog_fail_errno("%s", path);
     dxup_seen *nothing = dxup_seen_open(dxup_store_path(s), "seeds");
     const dxup_tree_publish_desc desc = {.path = path, .name = "looking", .seen = nothing,
-                                         .rules = &all, .leave = *leave, .locate = add, .locate_user = d};
+                                         .rules = &all, .leave = *leave, .locate = add,
+                                         .locate_user = d};
     int status = dxup_tree_publish(s, &desc, &seen);
     dxup_seen_close(nothing);
     if (status) return status;

@@ -9,6 +9,7 @@
    scan.c     scans directories ahead of publish.c    batch.c  hashes and compresses on all cores
    extras.c   owners, holes, attributes, read         links.c  files with several names
    restore.c  writes a snapshot as a directory        apply.c  owners, attributes, modes, times
+   lack.c     finds what is lacking of a snapshot     seeds.c  chunks read from a directory's files
    same.c     finds the earlier name of a file        report.c lists what could not be restored
    none.c     replaces these where impossible
 
@@ -88,8 +89,8 @@ void dxup_listing_open(dxup_listing *l, dxup_store *s, const dx_tree_entry *dir)
 void dxup_listing_close(dxup_listing *l);
 /* PROG_OK and an entry, or *end; the entry's name and data hold until the next call. */
 int  dxup_listing_next(dxup_listing *l, dx_tree_entry *out, bool *end);
-/* Go on to the entry with the name of e, when names are asked for in order: *at is where the listing
-   is, zero at first. false: it has none, or it cannot be read. */
+/* Go on to the entry with the name of e, when names are asked for in order: *at is where the
+   listing is, zero at first. false: it has none, or it cannot be read. */
 bool dxup_listing_find(dxup_listing *l, dx_tree_entry *at, bool *end, const dx_tree_entry *e);
 /* Read and check the snapshot's root. extras: DX_TREE_EXTRAS_MAX bytes for those of the root, or
    NULL, and then it comes without. */

@@ -1,0 +1,206 @@
+/* A server of snapshots that misbehaves in one way of many, to see that a pull brings the old
+   directory or the new one, whatever comes. docs/formats/sync.md says what it should do.
+   usage: dxup_evil_sync STORE NAME SEED       prints "listening on ADDR:PORT" */
+#define _GNU_SOURCE
+#include "../../dx_hbtp.h"
+#include "../../programs/dxup/net/bundle.h"
+#include "../../programs/dxup/net/wire.h"
+#include "../../programs/dxup/tree/content.h"
+
+#include <arpa/inet.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum way {
+    FLIP_A_BIT, OTHER_OBJECTS, MISSING, CUT_SHORT, ENDLESS, COUNT_LIES, SIZE_LIES, OTHER_BASES,
+    OTHER_TRANSFER, OTHER_OFFSET, CLOSE_ONCE, OTHER_ROOT, UNCHANGED_LIE, NOISE, REFUSE_ONCE,
+    ONE_BY_ONE, HONEST, WAYS
+};
+
+static enum way way;
+static uint64_t chance;
+static unsigned turn;  /* of the answer that is wrong */
+static unsigned answers;
+static int connection;
+static dxup_store *store;
+static dxup_version version;
+static dxup_bundler *bundler;
+
+static uint32_t below(uint32_t limit)
+{
+    chance = chance * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(chance >> 33) % limit;
+}
+
+static bool send_out(const void *bytes, size_t size)
+{
+    const char *p = bytes;
+    while (size) {
+        ssize_t n = send(connection, p, size, MSG_NOSIGNAL);
+        if (n <= 0) return false;
+        p += n;
+        size -= (size_t)n;
+    }
+    return true;
+}
+
+static bool send_frames(dx_hbtp_out *out)
+{
+    size_t size;
+    const uint8_t *bytes = dx_hbtp_out_data(out, &size);
+    bool sent = send_out(bytes, size);
+    dx_hbtp_out_consume(out, size);
+    return sent;
+}
+
+static bool respond(uint16_t sequence, uint16_t status, const void *bytes, size_t size)
+{
+    static uint8_t memory[1024];
+    dx_hbtp_out out;
+    dx_hbtp_out_init(&out, memory, sizeof memory);
+    if (status) dx_hbtp_write_rpc_error(&out, sequence, status, NULL);
+    else dx_hbtp_write_rpc_response(&out, sequence, bytes, size);
+    return send_frames(&out);
+}
+
+static bool answer_sync(uint16_t sequence)
+{
+    uint8_t bytes[256], root[32];
+    sync_reply_writer w;
+    size_t size = 0;
+    memcpy(root, version.root, sizeof root);
+    if (way == OTHER_ROOT) root[below(32)] ^= (uint8_t)(1 + below(255));
+    sync_reply_begin(&w, bytes, sizeof bytes, DX_TELEPORT_BARE);
+    sync_reply_set_version(&w, version.version);
+    sync_reply_set_size(&w, version.size);
+    sync_reply_set_mode(&w, (uint16_t)version.mode);
+    sync_reply_set_outcome(&w, way == UNCHANGED_LIE ? DXUP_UNCHANGED : DXUP_SYNCED);
+    sync_reply_set_known_base(&w, true);
+    sync_reply_set_hash(&w, version.hash);
+    sync_reply_set_root(&w, root);
+    if (sync_reply_finish(&w, &size)) exit(2);
+    return respond(sequence, 0, bytes, size);
+}
+
+/* What is asked for, changed before it is answered. */
+static void spoil_request(dxup_bundle_request *r)
+{
+    uint32_t i = below(r->want_count);
+    if (way == MISSING) r->ids[i][below(32)] ^= 1;
+    if (way == OTHER_OBJECTS) memcpy(r->ids[i], version.root, 32);
+    if (way == OTHER_TRANSFER) r->transfer += 1 + below(9);
+}
+
+/* The answer, before it goes into frames. */
+static void spoil_answer(uint8_t *bytes, size_t *size)
+{
+    if (way == FLIP_A_BIT) bytes[below((uint32_t)*size)] ^= (uint8_t)(1 << below(8));
+    if (way == CUT_SHORT) *size = 1 + below((uint32_t)*size);
+    if (way == COUNT_LIES) bytes[2 + below(2)] = (uint8_t)below(256);
+    if (way == SIZE_LIES) bytes[4 + below(4)] ^= (uint8_t)(1 + below(255));
+    if (way == OTHER_BASES) bytes[8 + below(16)] ^= (uint8_t)(1 + below(255));
+    if (way == NOISE)
+        for (size_t i = 0; i < *size; i++) bytes[i] = (uint8_t)below(256);
+}
+
+static bool send_answer(uint16_t sequence, uint32_t transfer, const uint8_t *bytes, size_t size,
+                        bool wrong)
+{
+    static uint8_t memory[80000];
+    dx_hbtp_out out;
+    size_t stop = wrong && way == CLOSE_ONCE ? below((uint32_t)size) : size;
+    dx_hbtp_out_init(&out, memory, sizeof memory);
+    for (size_t at = 0, sent = 0; sent < (way == ENDLESS && wrong ? 2u << 20 : stop);) {
+        size_t n = size - at < 60000 ? size - at : 60000;
+        if (stop - at < n && stop > at) n = stop - at;
+        uint64_t offset = sent + (wrong && way == OTHER_OFFSET ? 1 + below(99) : 0);
+        dx_hbtp_file_chunk chunk = {transfer, offset, bytes + at, (uint32_t)n, at + n == size};
+        if (wrong && way == ENDLESS) chunk.final = false;
+        if (dx_hbtp_write_file_chunk(&out, sequence, &chunk) || !send_frames(&out)) return false;
+        sent += n;
+        at = at + n == size ? 0 : at + n;
+    }
+    return stop == size;
+}
+
+static bool answer_objects(const dx_hbtp_frame *frame)
+{
+    dxup_bundle_request r;
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    bool wrong = answers++ == turn;
+    if (!dxup_bundle_read_request(&r, frame->payload + 1, frame->payload_size - 1)) exit(2);
+    if (wrong && way == REFUSE_ONCE)
+        return respond(frame->sequence, DX_HBTP_STATUS_UNAVAILABLE, NULL, 0);
+    if (wrong) spoil_request(&r);
+    if (way == ONE_BY_ONE && r.want_count > 1) { /* allowed: the rest is asked for again */
+        memmove(r.ids[1], r.ids[r.want_count], r.base_count * sizeof *r.ids);
+        r.want_count = 1;
+    }
+    if (dxup_bundle_make(bundler, store, &r, &bytes, &size)) exit(2);
+    if (wrong) spoil_answer(bytes, &size);
+    bool good = respond(frame->sequence, 0, NULL, 0) &&
+                send_answer(frame->sequence, r.transfer, bytes, size, wrong);
+    free(bytes);
+    return good;
+}
+
+static bool answer(const dx_hbtp_frame *frame)
+{
+    if (frame->opcode == DX_HBTP_OP_HELLO) return respond(frame->sequence, 404, NULL, 0);
+    if (frame->opcode != DX_HBTP_OP_RPC_CALL) return true;
+    if (frame->payload[0] == DXUP_RPC_SYNC) return answer_sync(frame->sequence);
+    if (frame->payload[0] == DXUP_RPC_OBJECTS) return answer_objects(frame);
+    return respond(frame->sequence, 404, NULL, 0);
+}
+
+static void serve(void)
+{
+    static uint8_t input[16384];
+    size_t used = 0;
+    for (;;) {
+        dx_hbtp_frame frame;
+        int64_t whole = dx_hbtp_parse(input, used, sizeof input, &frame);
+        if (whole < 0) return;
+        if (!whole) {
+            ssize_t n = recv(connection, input + used, sizeof input - used, 0);
+            if (n <= 0) return;
+            used += (size_t)n;
+            continue;
+        }
+        if (!answer(&frame)) return;
+        used -= (size_t)whole;
+        memmove(input, input + whole, used);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    socklen_t size = sizeof address;
+    if (argc != 4) return 2;
+    signal(SIGPIPE, SIG_IGN);
+    chance = strtoull(argv[3], NULL, 10);
+    way = (enum way)(chance % WAYS);
+    turn = (unsigned)(chance / WAYS % 4);
+    below(2);
+    if (dxup_store_open(&store, argv[1], DXUP_READ) ||
+        dxup_content_find(store, argv[2], 0, &version))
+        return 2;
+    bundler = dxup_bundler_open();
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int listener = socket(AF_INET, SOCK_STREAM, 0);
+    if (listener < 0 || bind(listener, (struct sockaddr *)&address, sizeof address) ||
+        listen(listener, 4) || getsockname(listener, (struct sockaddr *)&address, &size))
+        return 2;
+    printf("listening on 127.0.0.1:%u\n", ntohs(address.sin_port));
+    fflush(stdout);
+    while ((connection = accept(listener, NULL, NULL)) >= 0) {
+        serve();
+        close(connection);
+    }
+    return 0;
+}

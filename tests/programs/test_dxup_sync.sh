@@ -1,0 +1,258 @@
+#!/bin/bash
+# Pulls of snapshots (docs/formats/sync.md): what crosses the wire, what a kill leaves, what servers may do.
+# usage: test_dxup_sync.sh [FILTER...]      runs the cases whose name contains one of the filters
+#        DXUP=path                          tests that program instead of build/dxup
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+evil=$PWD/build/dxup_evil_sync
+. tests/programs/kit.sh
+
+sources() { # DIR COUNT      files of text that look alike, as those of a project do
+    python3 -I -S -c '
+import os, random, sys
+r = random.Random(int(sys.argv[2]))
+words = ["alpha", "buffer", "count", "delta", "entry", "fetch", "group", "hash", "index", "join", "kept", "level", "merge", "node", "offset", "piece"]
+for i in range(int(sys.argv[2])):
+    d = "%s/dir%d" % (sys.argv[1], i % 20)
+    os.makedirs(d, exist_ok=True)
+    with open("%s/file%d.c" % (d, i), "w") as f:
+        for line in range(r.randrange(20, 200)):
+            f.write("    %s = %s(%s, %d);\n" % (r.choice(words), r.choice(words), r.choice(words), r.randrange(10000)))' "$1" "$2"
+}
+packed() { tar -C "$1" -cf - . | gzip -6 | wc -c; } # bytes of the directory, compressed as one
+pull_to() { # DIR MOST      the pull brings what is in v with at most so many bytes on the wire
+    expect 0 "$dxup" pull "$address" t "$1" --report
+    same_tree v "$1"
+    [ "$(get wire)" -le "$2" ] || fail "$(get wire) bytes instead of $2: $out"
+    [ -z "$(find . -maxdepth 1 -name '*dxup-*')" ] || fail "something was left behind"
+}
+publish() { expect 0 "$dxup" publish store t v; }
+
+# >>bytes on the wire
+a_first_pull_is_compressed() { # across files, so like a packed archive, and an id on the way here and there for each
+    sources v 1000
+    publish
+    start_server store
+    pull_to out $(($(packed v) + 1000 * 64))
+    [ "$(get wire)" -le $(($(stat -c %s store/objects) * 3 / 4)) ] || fail "more than the store holds: $out"
+}
+one_changed_line_in_a_large_file() {
+    sources v 20
+    for i in $(seq 100000); do echo "line $i of a file with many lines, $((i * i % 10007))"; done >v/large
+    bytes 5000000 >>v/large
+    publish
+    start_server store
+    pull_to out 6500000
+    sed -i '50000s/line/LINE/' v/large
+    publish
+    pull_to out 3000
+}
+one_changed_file_of_many() {
+    sources v 3000
+    publish
+    start_server store
+    expect 0 "$dxup" pull "$address" t out
+    echo "one more line" >>v/dir7/file7.c
+    publish
+    pull_to out 3000
+}
+what_is_renamed_is_not_sent() {
+    sources v 500
+    bytes 3000000 >v/dir3/random
+    publish
+    start_server store
+    expect 0 "$dxup" pull "$address" t out
+    mv v/dir3/random v/dir4/moved
+    mv v/dir5 v/elsewhere
+    publish
+    pull_to out 5000
+}
+a_sparse_image_is_sent_as_its_data() {
+    mkdir v
+    truncate -s 200M v/image
+    bytes 100000 | dd of=v/image bs=4096 seek=20000 conv=notrunc status=none
+    publish
+    start_server store
+    pull_to out 330000
+    [ "$(du -k out/image | cut -f 1)" -lt 1000 ] || fail "the holes were filled: $(du -k out/image)"
+}
+times_alone_cost_little() {
+    sources v 500
+    publish
+    start_server store
+    expect 0 "$dxup" pull "$address" t out
+    touch -d '2001-02-03 04:05:06' v/dir2/file2.c
+    publish
+    expect 0 "$dxup" pull "$address" t out --report
+    [ "$(get outcome)" = unchanged ] && [ "$(get wire)" -lt 3000 ] || fail "$out"
+    [ v/dir2/file2.c -nt out/dir2/file2.c ] || [ v/dir2/file2.c -ot out/dir2/file2.c ] && fail "its time was not set"
+    [ -z "$(find . -maxdepth 1 -name '*dxup-*')" ] || fail "something was left behind"
+}
+
+# >>what is on the disk
+unchanged_files_are_not_written() {
+    sources v 200
+    publish
+    start_server store
+    expect 0 "$dxup" pull "$address" t out
+    before=$(cd out && find . -type f ! -name file7.c -printf '%P %i\n' | sort)
+    cp -al out mine # names of somebody else: what is not ours alone is written anew
+    rm -r mine/dir9 mine/dir1*
+    echo more >>v/dir7/file7.c
+    publish
+    pull_to out 3000
+    shared=$(cd out && find . -type f -links +1 | wc -l)
+    [ "$shared" = 0 ] || fail "$shared files have names outside"
+    kept=$(comm -12 <(echo "$before") <(cd out && find . -type f -printf '%P %i\n' | sort) | grep -c '^dir9/\|^dir1[0-9]*/')
+    [ "$kept" = "$(find v/dir9 v/dir1 v/dir1? -type f | wc -l)" ] || fail "$kept files were kept"
+}
+a_file_that_changes_unseen_is_not_mixed() { # same size and time, other content: found by reading, not by a look
+    sources v 100
+    publish
+    start_server store
+    expect 0 "$dxup" pull "$address" t out
+    touch -r out/dir3/file3.c time
+    printf X | dd of=out/dir3/file3.c conv=notrunc status=none
+    touch -r time out/dir3/file3.c
+    echo more >>v/dir4/file4.c
+    publish
+    expect 6 "$dxup" pull "$address" t out
+    expect 0 "$dxup" pull "$address" t out --force
+    same_tree v out
+}
+
+# >>kills
+a_killed_pull_goes_on_where_it_was() {
+    mkdir v
+    for i in $(seq 40); do bytes 250000 >"v/f$i"; done
+    publish
+    start_server store
+    local kept=0
+    for after in 0.04 0.07 0.1 0.15; do
+        "$dxup" pull "$address" t out >/dev/null 2>&1 </dev/null &
+        sleep "$after"
+        kill -9 $! 2>/dev/null
+        wait $! 2>/dev/null
+        [ -e out ] && break # it was faster
+        [ -e .out.dxup-sync/objects ] && kept=$(stat -c %s .out.dxup-sync/objects)
+    done
+    expect 0 "$dxup" pull "$address" t out --report
+    same_tree v out
+    [ -e .out.dxup-sync ] && fail "what was fetched was left behind"
+    # what was committed is not sent again; the last MiB and a half may not have been
+    [ "$(get outcome)" = unchanged ] || [ "$(get wire)" -le $((10100000 - kept + 1600000)) ] || fail "kept $kept: $out"
+
+}
+a_killed_update_leaves_old_or_new() {
+    sources v 300
+    bytes 2000000 >v/random
+    publish
+    start_server store
+    expect 0 "$dxup" pull "$address" t out
+    cp -a v old
+    local round
+    for round in 1 2 3 4 5 6 7 8 9 10; do
+        echo "$round" >>v/dir1/file1.c
+        bytes 300000 >>v/random
+        publish
+        "$dxup" pull "$address" t out >/dev/null 2>&1 </dev/null &
+        moment 150
+        kill -9 $! 2>/dev/null
+        wait $! 2>/dev/null
+        if diff -r v out >/dev/null; then same_tree v out; else same_tree old out; fi
+        expect 0 "$dxup" pull "$address" t out
+        same_tree v out
+        rm -rf old
+        cp -a v old
+    done
+    [ -z "$(find . -maxdepth 1 -name '*dxup-*')" ] || fail "something was left behind"
+}
+a_killed_server_is_waited_for() { # and the pull goes on with the one that comes in its place
+    mkdir v
+    for i in $(seq 60); do bytes 250000 >"v/f$i"; done
+    publish
+    start_server store
+    "$dxup" pull "$address" t out >said 2>&1 </dev/null &
+    local client=$!
+    sleep 0.06
+    kill -9 "$server" 2>/dev/null
+    wait "$server" 2>/dev/null
+    "$dxup" serve store --listen "$address" >"$work/serve.log" 2>&1 </dev/null &
+    server=$!
+    wait $client
+    local status=$?
+    case $status in
+        0) same_tree v out ;;
+        3) [ ! -e out ] || fail "half a directory"; expect 0 "$dxup" pull "$address" t out; same_tree v out ;;
+        *) fail "status $status: $(cat said)" ;;
+    esac
+}
+a_full_disk_leaves_the_old_tree() {
+    [ "$(id -u)" = 0 ] || { skip "needs root"; return; }
+    sources v 50
+    publish
+    start_server store
+    mkdir "$work/mnt1"
+    mount -t tmpfs -o size=6m none "$work/mnt1" 2>/dev/null || { skip "no tmpfs"; return; }
+    expect 0 "$dxup" pull "$address" t "$work/mnt1/out"
+    cp -a v old
+    bytes 8000000 >v/large
+    publish
+    expect 5 "$dxup" pull "$address" t "$work/mnt1/out"
+    same_tree old "$work/mnt1/out"
+    rm v/large
+    echo less >v/small
+    publish
+    expect 0 "$dxup" pull "$address" t "$work/mnt1/out"
+    same_tree v "$work/mnt1/out"
+    umount "$work/mnt1"
+}
+
+# >>servers
+a_server_that_lies() { # in every way of dxup_evil_sync, at several answers
+    sources v 400
+    bytes 1500000 >v/random
+    publish
+    cp -a v old
+    start_server store
+    expect 0 "$dxup" pull "$address" t start
+    stop_server
+    echo more >>v/dir1/file1.c
+    { bytes 700000; cat v/random; } >v/random2
+    for i in $(seq 0 5 395); do echo more >>v/dir$((i % 20))/file$i.c; done
+    publish
+    local way seed lied
+    for seed in $(seq 0 $((${LIES:-2} * 17 - 1))); do
+        cp -a start out
+        cp start/../.start.dxup .out.dxup
+        rm -f evil.log
+        "$evil" store t "$seed" >evil.log 2>&1 </dev/null &
+        server=$!
+        for way in $(seq 400); do
+            address=$(sed -n 's/^listening on //p' evil.log)
+            [ -n "$address" ] && break
+            sleep 0.02
+        done
+        "$dxup" pull "$address" t out >said 2>&1 </dev/null
+        lied=$?
+        case $lied in
+            0) same_tree v out ;;
+            3 | 4 | 5 | 6) same_tree old out ;;
+            *) fail "seed $seed: status $lied: $(cat said)" ;;
+        esac
+        case $((seed % 17)) in 10 | 14 | 15 | 16) [ $lied = 0 ] || fail "seed $seed: status $lied: $(cat said)" ;; esac
+        [ "$bad" = 0 ] || { fail "seed $seed: $(cat said)"; return; }
+        kill "$server" 2>/dev/null
+        wait "$server" 2>/dev/null
+        server=
+        rm -rf out .out.dxup .out.dxup-sync
+    done
+}
+
+for case in a_first_pull_is_compressed one_changed_line_in_a_large_file one_changed_file_of_many what_is_renamed_is_not_sent \
+    a_sparse_image_is_sent_as_its_data times_alone_cost_little unchanged_files_are_not_written a_file_that_changes_unseen_is_not_mixed \
+    a_killed_pull_goes_on_where_it_was a_killed_update_leaves_old_or_new a_killed_server_is_waited_for a_full_disk_leaves_the_old_tree \
+    a_server_that_lies; do
+    run $case
+done
+finish
