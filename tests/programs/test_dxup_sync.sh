@@ -183,7 +183,10 @@ a_killed_server_is_waited_for() { # and the pull goes on with the one that comes
     local status=$?
     case $status in
         0) same_tree v out ;;
-        3) [ ! -e out ] || fail "half a directory"; expect 0 "$dxup" pull "$address" t out; same_tree v out ;;
+        3) [ ! -e out ] || fail "half a directory"
+            for i in $(seq 200); do grep -q listening "$work/serve.log" && break; sleep 0.05; done
+            expect 0 "$dxup" pull "$address" t out
+            same_tree v out ;;
         *) fail "status $status: $(cat said)" ;;
     esac
 }

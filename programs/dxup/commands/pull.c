@@ -807,6 +807,8 @@ static int replace(pull *p)
     return prog_dest_commit(&p->dest);
 }
 
+/* >>snapshots ---------------------------------------------------------- */
+#ifndef DXUP_NO_SNAPSHOTS
 /* What a directory is not given: its owners unless they are asked for. */
 static dxup_leave leaves(const pull *p)
 {
@@ -815,8 +817,6 @@ static dxup_leave leaves(const pull *p)
     return leave;
 }
 
-/* >>snapshots ---------------------------------------------------------- */
-#ifndef DXUP_NO_SNAPSHOTS
 /* Fetch into the store, and restore from there. */
 static int fetch_into(pull *p, dxup_store *s)
 {
@@ -825,9 +825,10 @@ static int fetch_into(pull *p, dxup_store *s)
     const dxup_leave leave = leaves(p);
     const bool updates = p->have_kind == PROG_TREE;
     int status = updates ? dxup_seeds_open(&seeds, s, p->o->path, &leave, old) : PROG_OK;
-    const dxup_sync_desc fetch = {.address = &p->address, .address_text = p->o->address,
-                                  .name = p->o->name, .backend = p->o->backend, .store = s,
-                                  .root = p->root, .old = updates ? old : NULL, .sent = &p->sent,
+    const dxup_sync_desc fetch = {.address = &p->addresses.list[p->address_at],
+                                  .address_text = p->o->address, .name = p->o->name,
+                                  .backend = p->o->backend, .store = s, .root = p->root,
+                                  .old = updates ? old : NULL, .sent = &p->sent,
                                   .received = &p->received};
     if (!status) status = dxup_sync_fetch(&fetch);
     if (!status) {
