@@ -384,7 +384,7 @@ static int on_sync(const dx_hbtp_context *context)
     worker *w = c->worker;
     uint8_t have[PROG_HASH_SIZE], bytes[256];
     char name[PROG_NAME_SIZE_MAX + 1];
-    dxup_version target, base;
+    dxup_version base;
     sync_request_view v;
     sync_reply_writer reply;
     size_t size = 0;
@@ -393,22 +393,24 @@ static int on_sync(const dx_hbtp_context *context)
         !copy_name(name, sync_request_get_name(&v)))
         return DX_HBTP_STATUS_BAD_REQUEST;
     if (dxup_store_refresh(&w->store)) return DX_HBTP_STATUS_INTERNAL;
-    int status = dxup_content_find(w->store, name, sync_request_get_version(&v), &target);
-    if (status == PROG_NOT_FOUND || (!status && !target.snapshot)) return DX_HBTP_STATUS_NOT_FOUND;
+    int status = dxup_content_find(w->store, name, sync_request_get_version(&v), &c->target);
+    if (status == PROG_NOT_FOUND || (!status && !c->target.snapshot)) return DX_HBTP_STATUS_NOT_FOUND;
     if (status) return DX_HBTP_STATUS_INTERNAL;
     sync_request_copy_have(&v, 0, have, sizeof have);
     bool known = sync_request_get_flags(&v) & DXUP_HAVE &&
                  !dxup_content_find_hash(w->store, name, have, &base);
-    bool same = known && base.kind == target.kind &&
-                !memcmp(base.hash, target.hash, PROG_HASH_SIZE);
+    bool same = known && base.kind == c->target.kind &&
+                !memcmp(base.hash, c->target.hash, PROG_HASH_SIZE);
+    if (same) count_pull(c, DXUP_UNCHANGED, 0);
+    else count_pull(c, known ? DXUP_PATCHED : DXUP_FULL, c->target.size); /* sent: not known yet */
     sync_reply_begin(&reply, bytes, sizeof bytes, DX_TELEPORT_BARE);
-    sync_reply_set_version(&reply, target.version);
-    sync_reply_set_size(&reply, target.size);
-    sync_reply_set_mode(&reply, (uint16_t)target.mode);
+    sync_reply_set_version(&reply, c->target.version);
+    sync_reply_set_size(&reply, c->target.size);
+    sync_reply_set_mode(&reply, (uint16_t)c->target.mode);
     sync_reply_set_outcome(&reply, same ? DXUP_UNCHANGED : DXUP_SYNCED);
     sync_reply_set_known_base(&reply, known);
-    sync_reply_set_hash(&reply, target.hash);
-    sync_reply_set_root(&reply, target.root);
+    sync_reply_set_hash(&reply, c->target.hash);
+    sync_reply_set_root(&reply, c->target.root);
     if (sync_reply_finish(&reply, &size)) return DX_HBTP_STATUS_INTERNAL;
     return dx_hbtp_write_rpc_response(c->session->desc.out, context->frame->sequence, bytes, size);
 }
