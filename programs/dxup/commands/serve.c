@@ -394,8 +394,8 @@ static int on_sync(const dx_hbtp_context *context)
         return DX_HBTP_STATUS_BAD_REQUEST;
     if (dxup_store_refresh(&w->store)) return DX_HBTP_STATUS_INTERNAL;
     int status = dxup_content_find(w->store, name, sync_request_get_version(&v), &c->target);
-    if (status == PROG_NOT_FOUND || (!status && !c->target.snapshot)) return DX_HBTP_STATUS_NOT_FOUND;
-    if (status) return DX_HBTP_STATUS_INTERNAL;
+    if (status && status != PROG_NOT_FOUND) return DX_HBTP_STATUS_INTERNAL;
+    if (status || !c->target.snapshot) return DX_HBTP_STATUS_NOT_FOUND;
     sync_request_copy_have(&v, 0, have, sizeof have);
     bool known = sync_request_get_flags(&v) & DXUP_HAVE &&
                  !dxup_content_find_hash(w->store, name, have, &base);
