@@ -2738,6 +2738,44 @@ DX_TEST(w_75_ids_that_meet_and_cannot_be_unpacked_are_left_out)
     }
 }
 
+/* Both copies of a commit say something, and not the same: the chain proves which is right, and the other one is written again. */
+DX_TEST(w_77_of_two_copies_of_a_commit_the_one_that_the_chain_proves_stays)
+{
+    for (unsigned round = 0; round < 6; round++) {
+        const unsigned copy = round % 2, damaged = round / 2; /* the first commit, one in the middle, the last */
+        dx_cas_store s;
+        dx_cas_desc desc = {0};
+        dx_cas_repair_report report;
+        uint8_t wrong[128];
+        sim *d = sim_new(1 << 16), *was = sim_new(1 << 16);
+        uint64_t place = 0;
+        OK(open_roomy(&s, d, DX_CAS_WRITE | DX_CAS_CREATE, store_memory));
+        for (unsigned t = 0; t < 3; t++) {
+            OK(transaction(&s, t + 1));
+            if (t != damaged) continue;
+            dx_cas_id id = s.tip_.id;
+            id.bytes[5] ^= 1;
+            place = s.tip_.end - sizeof wrong;
+            DX_CHECK_EQ(dx_cas_p_encode_commit(&s, place, s.tip_.sequence, s.tip_.marks, &id, wrong), sizeof wrong);
+        }
+        dx_cas_close(&s);
+        memcpy(was->data, d->data, was->size = d->size);
+        DX_CHECK(memcmp(d->data + place + 64 * copy, wrong + 64 * copy, 64) != 0);
+        memcpy(d->data + place + 64 * copy, wrong + 64 * copy, 64);
+        desc.device = sim_device(d);
+        desc.memory = store_memory;
+        desc.memory_size = 64 * 1024;
+        OK(dx_cas_repair(&s, &desc, NULL, NULL, NULL, &report));
+        DX_CHECK_EQ(report.repaired, 1);
+        DX_CHECK_EQ(report.lost, 0);
+        DX_CHECK_EQ(d->size, was->size);
+        DX_CHECK_MEM(d->data, was->data, was->size);
+        dx_cas_close(&s);
+        sim_free(was);
+        sim_free(d);
+    }
+}
+
 /* Two stores that were one, and went on apart with the same objects. The log of one is damaged where they parted: what stands behind
    the damage is another branch, whose commits follow from each other, so nothing of the other store takes its place. */
 DX_TEST(w_77_repair_leaves_another_branch_of_the_history_alone)

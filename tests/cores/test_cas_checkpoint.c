@@ -286,6 +286,35 @@ DX_TEST(ca_1_every_flipped_bit_and_every_length_is_ignored_and_named)
     kit_end(&k);
 }
 
+/* A repair of the store cuts a checkpoint off where it does not fit, and says that all is well: nothing was lost. */
+DX_TEST(w_77_repair_cuts_off_what_is_wrong_of_a_checkpoint)
+{
+    kit k;
+    small_store(&k);
+    size_t size = k.side.ram.size;
+    uint8_t *bytes = (uint8_t *)k.side.ram.data, *was = (uint8_t *)malloc(size);
+    memcpy(was, bytes, size);
+    for (size_t i = 0; i < size; i += 7) {
+        dx_cas_repair_report report;
+        heard h;
+        memset(&h, 0, sizeof h);
+        bytes[i] ^= 16;
+        dx_cas_close(&k.s);
+        k.desc.mode = DX_CAS_READ;
+        OK(dx_cas_repair(&k.s, &k.desc, NULL, hear, &h, &report));
+        DX_CHECK_EQ(report.lost, 0);
+        DX_CHECK_EQ(report.repaired, 1);
+        DX_CHECK_EQ(h.index + h.ahead + h.others, 0);
+        DX_CHECK(k.side.ram.size <= i);
+        OK(dx_cas_verify(&k.s, NULL, NULL, NULL));
+        small_store_holds(&k);
+        k.side.ram.size = size;
+        memcpy(bytes, was, size);
+    }
+    free(was);
+    kit_end(&k);
+}
+
 /* Of another store, of an older state, of a state that the log lost again. */
 DX_TEST(ca_1_a_checkpoint_of_another_log_is_ignored)
 {

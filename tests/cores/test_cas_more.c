@@ -81,6 +81,54 @@ DX_TEST(ca_file_device_reports_what_the_system_refuses)
     DX_CHECK_EQ(dx_cas_file_sync_folder("no_folder_in_front"), DX_CAS_OK);
 }
 
+/* A write that the system does in parts, as it may: here at most so many bytes at a time. */
+static size_t write_max = SIZE_MAX;
+ssize_t pwrite64(int fd, const void *in, size_t n, off64_t at)
+{
+    if (lseek64(fd, at, SEEK_SET) < 0) return -1;
+    return write(fd, in, n < write_max ? n : write_max);
+}
+
+DX_TEST(ca_file_device_goes_on_where_a_write_ended)
+{
+    dx_cas_file f;
+    uint8_t bytes[1000], out[1000];
+    size_t got;
+    const char *path = temp_path("parts");
+    for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = (uint8_t)(i * 7);
+    DX_CHECK_EQ(dx_cas_file_open(&f, path, DX_CAS_WRITE | DX_CAS_CREATE), DX_CAS_OK);
+    dx_cas_device d = dx_cas_file_device(&f);
+    write_max = 300;
+    DX_CHECK_EQ(d.write(d.user, 10, bytes, sizeof bytes), DX_CAS_OK);
+    write_max = SIZE_MAX;
+    DX_CHECK_EQ(d.read(d.user, 10, out, sizeof out, &got), DX_CAS_OK);
+    DX_CHECK_EQ(got, sizeof out);
+    DX_CHECK_MEM(out, bytes, sizeof bytes);
+    dx_cas_file_close(&f);
+    DX_CHECK_EQ(unlink(path), 0);
+}
+
+/* A path that leads nowhere any more is no sign of a file that was moved, when it is gone; it is one, when something else is in its way. */
+DX_TEST(ca_a_file_is_moved_when_its_path_cannot_be_followed)
+{
+    dx_cas_file f;
+    char path[300], below[320];
+    snprintf(path, sizeof path, "%s", temp_path("moved"));
+    snprintf(below, sizeof below, "%s/file", path);
+    DX_CHECK_EQ(mkdir(path, 0700), 0);
+    DX_CHECK_EQ(dx_cas_file_open(&f, below, DX_CAS_WRITE | DX_CAS_CREATE), DX_CAS_OK);
+    DX_CHECK(!dx_cas_file_moved(&f, below));
+    DX_CHECK_EQ(unlink(below), 0);
+    DX_CHECK(!dx_cas_file_moved(&f, below));
+    DX_CHECK_EQ(rmdir(path), 0);
+    int other = open(path, O_CREAT | O_WRONLY, 0600);
+    DX_CHECK(other >= 0);
+    DX_CHECK(dx_cas_file_moved(&f, below)); /* ENOTDIR */
+    close(other);
+    DX_CHECK_EQ(unlink(path), 0);
+    dx_cas_file_close(&f);
+}
+
 /* >>what counts as a record ---------------------------------------------- */
 #define OK(call) DX_CHECK_EQ(call, DX_CAS_OK)
 
