@@ -28,8 +28,9 @@
                           sending  receiving  connections  turns  license
 
     GUARANTEES  No globals; no recursion; nothing is printed. No signal for a peer that went away.
-    LIMITS      256 connections a transfer; IPv4; an object that is received in place lies in
-                memory. Memory for connections comes from malloc.
+    LIMITS      256 connections a transfer; IPv4; an object that is sent, or received in place, lies
+                in memory (what read() gives stays until dx_bulk_net_close()). Memory for
+                connections comes from malloc.
     CONFIG      DX_BULK_NET_STATIC, DX_BULK_NET_API, DX_BULK_NET_ASSERT(c), DX_BULK_NET_MEMCPY,
                 DX_BULK_NET_MEMMOVE, DX_BULK_NET_MEMSET
     ERRORS      dx_bulk_net_error: 0 = ok, negative = reason, by dx_bulk.h's values; errno says more
@@ -130,7 +131,7 @@ typedef struct dx_bulk_net_link {
 } dx_bulk_net_link;
 
 typedef struct dx_bulk_net {       /* zero it, then set listener, or host and port, and options */
-    int                 listener;  /* of the side that is connected to; else -1 */
+    int                 listener;  /* of the side that is connected to; of the other start sets -1 */
     uint32_t            host;      /* of the side that connects */
     uint16_t            port;
     dx_bulk_net_options options;
@@ -145,13 +146,16 @@ typedef struct dx_bulk_net {       /* zero it, then set listener, or host and po
     bool                gave_up;   /* the side that connects: no connection, and none to be had */
     dx_bulk_net_paths   paths;     /* of all connections, looked at every 100 ms */
     uint64_t            looked_ns;
+    uint64_t            deaf_ns_;  /* accepts nobody before this time: the system could not */
     void               *memory_;   /* of the transfer */
     size_t              in_capacity_;
     bool                receives_;
 } dx_bulk_net;
 
-/* desc without memory. connections 0: listen (net->listener), else connect to host and port with so
-   many. ENOMEM; EINVAL: as dx_bulk_init(). */
+/* desc without memory; its read() differs from that of dx_bulk.h: pieces of all connections are on
+   their way at once, so what it gives must stay until dx_bulk_net_close(), as a mapped file does.
+   connections 0: listen (net->listener), else connect to host and port with so many. ENOMEM;
+   EINVAL: as dx_bulk_init(). */
 DX_BULK_NET_API int  dx_bulk_net_start(dx_bulk_net *n, dx_bulk_desc *desc, uint32_t connections);
 /* The side that connects: open as many connections as there should be. A turn ends with it. */
 DX_BULK_NET_API void dx_bulk_net_dial(dx_bulk_net *n, uint64_t now_ns);
@@ -260,9 +264,11 @@ static void dx_bulk_net_p_set(int fd, int level, int option, int value)
     (void)setsockopt(fd, level, option, &value, sizeof value); /* a wish, not a condition */
 }
 
-static void dx_bulk_net_p_unblock(int fd)
+/* Calls on it do not wait, and programs that are started do not get it. */
+static void dx_bulk_net_p_prepare(int fd)
 {
     (void)fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+    (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
 }
 
 /* Ask for an algorithm, and learn which one is in use. */
@@ -290,7 +296,7 @@ DX_BULK_NET_API bool dx_bulk_net_set_options(int fd, const dx_bulk_net_options *
         dx_bulk_net_p_set(fd, SOL_SOCKET, SO_SNDBUF, options->buffer_size);
         dx_bulk_net_p_set(fd, SOL_SOCKET, SO_RCVBUF, options->buffer_size);
     }
-    dx_bulk_net_p_unblock(fd);
+    dx_bulk_net_p_prepare(fd);
 #ifdef TCP_KEEPIDLE
     dx_bulk_net_p_set(fd, IPPROTO_TCP, TCP_KEEPIDLE, 30);
 #endif
@@ -350,7 +356,7 @@ DX_BULK_NET_API int dx_bulk_net_listen(uint32_t host, uint16_t *port)
         return DX_BULK_NET_ESYS;
     }
     *port = ntohs(a.sin_port);
-    dx_bulk_net_p_unblock(fd);
+    dx_bulk_net_p_prepare(fd);
     return fd;
 }
 
@@ -613,7 +619,11 @@ static void dx_bulk_net_p_accept(dx_bulk_net *n, uint64_t now_ns)
     while (n->count < DX_BULK_NET_CONNECTIONS_MAX) {
         const int fd = accept(n->listener, NULL, NULL);
         int number;
-        if (fd < 0) return;
+        if (fd < 0) {
+            /* Without a descriptor, say, it stays in the queue, and poll() would not wait. */
+            if (errno != EAGAIN && errno != EINTR) n->deaf_ns_ = now_ns + DX_BULK_NET_P_LOOK_NS;
+            return;
+        }
         number = dx_bulk_open(&n->bulk, now_ns);
         if (number < 0) { /* as many as the transfer was set up for */
             close(fd);
@@ -622,6 +632,12 @@ static void dx_bulk_net_p_accept(dx_bulk_net *n, uint64_t now_ns)
         (void)dx_bulk_net_set_options(fd, &n->options, n->congestion);
         (void)dx_bulk_net_p_add(n, fd, number, now_ns);
     }
+}
+
+/* Would whoever waits in the queue be accepted now? */
+static bool dx_bulk_net_p_accepts(const dx_bulk_net *n)
+{
+    return n->count < DX_BULK_NET_CONNECTIONS_MAX && dx_bulk_net_now_ns() >= n->deaf_ns_;
 }
 
 /* Has a connect come to an end? False: it has failed, or takes too long. */
@@ -675,7 +691,7 @@ DX_BULK_NET_API void dx_bulk_net_turn(dx_bulk_net *n)
         p[i].events = l->full || l->number < 0 ? POLLIN | POLLOUT : POLLIN;
         p[i].revents = 0;
     }
-    p[count].fd = n->listener;
+    p[count].fd = dx_bulk_net_p_accepts(n) ? n->listener : -1; /* poll() passes over -1 */
     p[count].events = POLLIN;
     p[count].revents = 0;
     (void)poll(p, count + 1, dx_bulk_net_p_patience_ms(n));
@@ -710,6 +726,7 @@ DX_BULK_NET_API int dx_bulk_net_start(dx_bulk_net *n, dx_bulk_desc *desc, uint32
     desc->memory = n->memory_;
     desc->memory_size = size;
     n->receives_ = desc->write != NULL;
+    if (connections) n->listener = -1;
     n->in_capacity_ = DX_BULK_NET_P_SMALL;
     if (n->receives_) n->in_capacity_ = (size_t)DX_BULK_CHUNK_SIZE_MAX + DX_BULK_NET_P_HEADS;
     n->control.count_min = n->adaptive ? 1 : connections;

@@ -11,6 +11,7 @@
 #define DX_TEST_MAIN
 #include "../dx_test.h"
 #include <pthread.h>
+#include <sys/resource.h>
 
 #define S UINT64_C(1000000000)
 enum { MOST = 6000000 };
@@ -33,6 +34,7 @@ typedef struct side {
 
 static side sender, receiver, stranger;
 static bool through_write;
+static bool sender_listens_nowhere = true; /* it says so itself */
 static uint8_t source[MOST], target[MOST];
 
 static void hash(const uint8_t *p, uint64_t size, uint8_t out[32])
@@ -142,7 +144,7 @@ static void be_sender(side *s, uint64_t size, uint32_t transfer, uint32_t connec
     s->desc.connections_max = DX_BULK_NET_CONNECTIONS_MAX;
     s->bytes = source;
     s->until_ns = dx_bulk_net_now_ns() + 120 * S;
-    s->net.listener = -1;
+    if (sender_listens_nowhere) s->net.listener = -1;
     s->net.host = INADDR_LOOPBACK;
     s->net.port = receiver.net.port;
     DX_CHECK_EQ(dx_bulk_net_start(&s->net, &s->desc, connections), 0);
@@ -183,6 +185,52 @@ DX_TEST(am_1_am_4_objects_arrive_over_1_4_16_and_64_connections)
             through_write = false;
         }
     }
+}
+
+/* A sender sets host and port. A zero that it leaves in `listener` is not the standard input. */
+DX_TEST(am_1_a_sender_is_zeroed_and_told_where_to_connect_to)
+{
+    if (fcntl(0, F_GETFD) < 0) DX_CHECK_EQ(dup2(1, 0), 0);
+    be_receiver(&receiver);
+    sender_listens_nowhere = false;
+    be_sender(&sender, 100001, 1, 2);
+    sender_listens_nowhere = true;
+    run();
+    check_done(100001);
+    DX_CHECK(fcntl(0, F_GETFD) >= 0);
+}
+
+/* Turns that have nothing to do wait, also when somebody wants to connect who cannot be served: 100 ms and less each. */
+static void check_that_turns_wait(dx_bulk_net *n, int turns)
+{
+    const uint64_t begin = dx_bulk_net_now_ns();
+    while (turns--) dx_bulk_net_turn(n);
+    DX_CHECK(dx_bulk_net_now_ns() - begin > S / 4);
+}
+
+DX_TEST(am_3_who_cannot_be_accepted_does_not_keep_the_loop_busy)
+{
+    struct rlimit few, before;
+    int waiting[DX_BULK_NET_CONNECTIONS_MAX + 1];
+    char used[16];
+    be_receiver(&receiver);
+    for (int i = 0; i <= DX_BULK_NET_CONNECTIONS_MAX; i++) {
+        waiting[i] = dx_bulk_net_connect(INADDR_LOOPBACK, receiver.net.port, &receiver.net.options, used);
+        if (i) continue;
+        DX_CHECK(fcntl(waiting[i], F_GETFD) & FD_CLOEXEC);
+        DX_CHECK_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+        few = before;
+        few.rlim_cur = 3; /* no descriptor for it */
+        DX_CHECK_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
+        check_that_turns_wait(&receiver.net, 8);
+        DX_CHECK_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+        DX_CHECK_EQ(receiver.net.count, 0);
+    }
+    for (int i = 0; i < 400 && receiver.net.count < DX_BULK_NET_CONNECTIONS_MAX; i++) dx_bulk_net_turn(&receiver.net);
+    DX_CHECK_EQ(receiver.net.count, DX_BULK_NET_CONNECTIONS_MAX);
+    check_that_turns_wait(&receiver.net, 8);
+    dx_bulk_net_close(&receiver.net);
+    for (int i = 0; i <= DX_BULK_NET_CONNECTIONS_MAX; i++) close(waiting[i]);
 }
 
 DX_TEST(am_7_options_are_set_and_read_back)
