@@ -131,7 +131,7 @@ typedef struct dx_bulk_net_link {
 } dx_bulk_net_link;
 
 typedef struct dx_bulk_net {       /* zero it, then set listener, or host and port, and options */
-    int                 listener;  /* of the side that is connected to; of the other start sets -1 */
+    int                 listener;  /* of the side that is connected to; else start sets -1 */
     uint32_t            host;      /* of the side that connects */
     uint16_t            port;
     dx_bulk_net_options options;
