@@ -10,7 +10,7 @@ complete -c dxup -f -n __fish_use_subcommand -a rm -d 'Remove a name with all it
 complete -c dxup -f -n __fish_use_subcommand -a verify -d 'Read and hash everything in a store again'
 complete -c dxup -f -n __fish_use_subcommand -a gc -d 'Reclaim the space of what no version needs any more'
 complete -c dxup -f -n __fish_use_subcommand -a serve -d 'Serve a store to dxup pull, and to browsers with --http'
-complete -c dxup -f -n __fish_use_subcommand -a pull -d 'Bring DEST to the latest version that a server has'
+complete -c dxup -f -n __fish_use_subcommand -a pull -d 'Bring DEST to a version that a server has, by default the latest'
 complete -c dxup -n '__fish_seen_subcommand_from publish' -l workers -x -d 'threads (default: one for each processor)'
 complete -c dxup -n '__fish_seen_subcommand_from publish' -l no-owner -d 'leave out owners, and with them setuid and'
 complete -c dxup -n '__fish_seen_subcommand_from publish' -l no-xattrs -d 'leave out extended attributes and access'

@@ -251,6 +251,7 @@ def dxup(folder):
              "dxup verify store", "dxup verify store --quiet", "dxup gc store --keep 1 --pack", "dxup gc store --quiet",
              "dxup serve store --listen 127.0.0.1:7001 --http 127.0.0.1:7002 --status 127.0.0.1:7005 --workers 2 --backend epoll --patch-max 1000000 --connections 9",
              f"dxup pull 127.0.0.1:7001 tree got-less --owner {pulled}",
+             "dxup pull 127.0.0.1:7001 tree@1 got-first",
              "dxup pull 127.0.0.1:7001 tree got --force --connections 2 --backend epoll --report", "dxup pull 127.0.0.1:7001 file got-file --quiet", "dxup help", "dxup help pull", "dxup --version"]
     calls_of("dxup", folder, calls)
     for call in calls:

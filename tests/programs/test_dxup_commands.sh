@@ -220,6 +220,8 @@ drwxr-xr-x sub/
     [ "$(echo "$out" | wc -l)" = 1 ] || fail "one file: $out"
     expect 0 "$dxup" ls store app --json
     json 'len(o) == 2' 'o[0]["version"] == 2' 'o[1]["kind"] == "tree"' 'len(o[0]["hash"]) == 64' 'o[0]["time"].endswith("Z")'
+    expect 0 "$dxup" ls store app --recursive --json
+    json 'len(o) == 10' # what is in its latest version, and not its versions
     expect 0 "$dxup" ls store app: --recursive --json
     json 'len(o) == 10' '{x["path"]: x for x in o}["sub/link"]["target"] == "../data"' '{x["path"]: x for x in o}["data"]["mode"] == "0600"' \
         'sum(x["type"] == "directory" for x in o) == 3' '{x["path"]: x for x in o}["large"]["size"] == 200000'
@@ -317,6 +319,41 @@ names_that_nobody_should_print() {
     json 'any(x["name"] == "na\"me:with\\a:colon" for x in o)'
     expect 2 "$dxup" cat store $'gone\e[31m:x'
     says 'gone\x1b[31m'
+}
+a_version_is_pulled_by_its_number() {
+    make_app
+    cp -a tree new
+    expect 0 "$dxup" checkout store app@1 old --quiet
+    printf 'content of 1\n' >file
+    expect 0 "$dxup" publish store file file --quiet
+    printf 'content of 2\n' >file
+    expect 0 "$dxup" publish store file file --quiet
+    start_server store
+    expect 0 "$dxup" pull "$address" app@1 pulled
+    says "app@1 full: "
+    diff -r --no-dereference old pulled || fail "pull of app@1"
+    expect 0 "$dxup" pull "$address" app@1 pulled --report
+    says "name=app version=1 outcome=unchanged "
+    expect 0 "$dxup" pull "$address" app pulled
+    says "app@2 "
+    diff -r --no-dereference new pulled || fail "pull of the latest behind app@1"
+    expect 0 "$dxup" pull "$address" app@1 pulled # back: the number says so
+    diff -r --no-dereference old pulled || fail "pull of app@1 where app@2 is"
+    expect 0 "$dxup" pull "$address" file@1 got --connections 2
+    [ "$(cat got)" = "content of 1" ] || fail "pull of file@1"
+    expect 2 "$dxup" pull "$address" app@3 pulled
+    says "the server has no 'app@3'"
+    diff -r --no-dereference old pulled || fail "a version that is not there"
+    stop_server
+}
+errors_name_the_top_of_a_tree() { # where no directory can be opened any more
+    make_app
+    local limit
+    for limit in 4 5 6 7 8 9 10; do
+        out=$( (ulimit -n $limit && "$dxup" publish store few tree) 2>&1)
+        case $out in *"dxup: : "*) fail "$limit files: $out" ;; esac
+    done
+    expect 0 "$dxup" verify store
 }
 tags_are_moved_and_taken_away() {
     make_app
@@ -640,7 +677,7 @@ a_full_disk_keeps_names() {
 for case in versions_in_the_same_words help_of_each_command questions_that_have_no_answer examples_of_the_help_work \
     manual_pages_are_clean completions_are_scripts committed_texts_are_current \
     completion_in_bash completion_in_fish completion_in_zsh \
-    names_versions_and_entries files_of_a_version paths_that_lead_elsewhere names_that_nobody_should_print tags_are_moved_and_taken_away \
+    names_versions_and_entries files_of_a_version paths_that_lead_elsewhere names_that_nobody_should_print a_version_is_pulled_by_its_number errors_name_the_top_of_a_tree tags_are_moved_and_taken_away \
     tags_that_are_refused tag_killed_at_any_moment names_and_versions_are_removed what_changed_between_versions \
     what_would_be_done paths_that_are_left_out json_of_all_commands progress_at_a_terminal stores_of_another_format a_full_disk_keeps_names; do
     run $case

@@ -165,7 +165,8 @@ static int list(dxup_store *s, const dxup_names *n, const dxup_options *o)
     }
     int status = dxup_find_path(s, o->name, &v, &path);
     if (status) return status;
-    if (!path && !strcmp(o->name, v.name)) return list_versions(s, n, v.name, o->json);
+    const bool versions = !path && !o->recursive && !strcmp(o->name, v.name);
+    if (versions) return list_versions(s, n, v.name, o->json);
     if (v.kind == PROG_TREE) return list_tree(s, &v, path ? path : "", o);
     return list_file(&v, path, o->json);
 }

@@ -413,6 +413,17 @@ static int remote_failed(pull *p, const dx_hbtp_result *r)
     return prog_fail(PROG_NETWORK, "no answer: %s", dx_hbtp_error_name(r->error));
 }
 
+/* Where the name says which version, no other will do. */
+static int refuse_another(const pull *p)
+{
+    char name[PROG_NAME_SIZE_MAX + 1];
+    uint64_t asked;
+    dxup_split_version(p->o->name, name, &asked);
+    if (!asked || p->version == asked) return PROG_OK;
+    return prog_fail(PROG_DAMAGED, "the server sends version %llu in place of '%s'",
+                     (unsigned long long)p->version, p->o->name);
+}
+
 /* A server with an older copy of the store, or another store, would roll us back. */
 static int refuse_older(const pull *p)
 {
@@ -502,13 +513,15 @@ static int take_reply(pull *p, const dx_hbtp_result *r)
     pull_reply_copy_hash(&v, 0, p->hash, sizeof p->hash);
     if (p->kind != PROG_FILE && p->kind != PROG_TREE)
         return prog_fail(PROG_NETWORK, "the reply names an unknown kind");
+    int status = refuse_another(p);
+    if (status) return status;
     if (p->outcome == DXUP_UNCHANGED) return take_unchanged(p, have_it(p));
     if (p->of && !pull_reply_get_known_base(&v)) p->have_size = 0; /* a patch of nothing */
     if (p->outcome == DXUP_PATCHED && !p->have_kind && !p->of)
         return prog_fail(PROG_DAMAGED, "the server sends a patch, but there is no base");
     if (p->outcome == DXUP_FULL && p->wire_size != p->size)
         return prog_fail(PROG_DAMAGED, "the reply contradicts itself");
-    int status = refuse_losses(p, pull_reply_get_known_base(&v));
+    status = refuse_losses(p, pull_reply_get_known_base(&v));
     return status ? status : start_transfer(p);
 }
 
@@ -528,9 +541,11 @@ static int take_sync_reply(pull *p, const dx_hbtp_result *r)
     sync_reply_copy_root(&v, 0, p->root, sizeof p->root);
     if (p->outcome != DXUP_UNCHANGED && p->outcome != DXUP_SYNCED)
         return prog_fail(PROG_NETWORK, "the reply names an unknown outcome");
+    int status = refuse_another(p);
+    if (status) return status;
     p->syncs = p->outcome == DXUP_SYNCED || is_another(p);
     if (!p->syncs) return take_unchanged(p, have_it(p));
-    int status = refuse_losses(p, sync_reply_get_known_base(&v));
+    status = refuse_losses(p, sync_reply_get_known_base(&v));
     p->done = !status;
     dx_reactor_stop(&p->reactor);
     return status;
@@ -756,21 +771,23 @@ static void print_summary(const pull *p)
 {
     static const char *const outcomes[] = {"unchanged", "patch", "full"};
     int outcome = p->outcome;
-    char size[32], wire[32], hash[65];
+    char size[32], wire[32], hash[65], name[PROG_NAME_SIZE_MAX + 1];
+    uint64_t asked;
     uint64_t bytes = p->sent + p->received;
     if (outcome == DXUP_SYNCED) outcome = p->have_kind ? DXUP_PATCHED : DXUP_FULL;
     double ms = (double)(prog_now_ns() - p->started_ns) / 1e6;
     prog_progress(NULL, 0, 0, true);
     prog_hash_text(p->hash, hash);
+    dxup_split_version(p->o->name, name, &asked); /* the version is said in any case */
     if (p->o->report) {
         prog_say("name=%s version=%llu outcome=%s wire=%llu size=%llu ms=%.1f rss_kb=%llu "
                  "kept=%llu hash=%s\n",
-                 p->o->name, (unsigned long long)p->version, outcomes[outcome],
+                 name, (unsigned long long)p->version, outcomes[outcome],
                  (unsigned long long)bytes, (unsigned long long)p->size, ms,
                  (unsigned long long)os_memory_peak() / 1024, (unsigned long long)p->kept, hash);
     } else if (!p->o->quiet) {
         prog_say("%s@%llu %s: %s bytes on the wire for %s, %.1f ms, BLAKE3 %.16s... verified\n",
-                 p->o->name, (unsigned long long)p->version, outcomes[outcome],
+                 name, (unsigned long long)p->version, outcomes[outcome],
                  prog_count_text(bytes, wire), prog_count_text(p->size, size), ms, hash);
     }
 }

@@ -242,17 +242,20 @@ static int on_hello(const dx_hbtp_context *context)
     return error;
 }
 
-/* The name of a request, with its zero; false: it is none. */
-static bool copy_name(char name[PROG_NAME_SIZE_MAX + 1], dx_teleport_string text)
+/* NAME or NAME@VERSION of a request; without a version it is 0, the latest. False: it is none. */
+static bool take_name(dx_teleport_string text, char name[PROG_NAME_SIZE_MAX + 1],
+                      uint64_t *version)
 {
+    char asked[PROG_NAME_SIZE_MAX + 1];
     if (!text.size || text.size > PROG_NAME_SIZE_MAX || memchr(text.data, 0, text.size))
         return false;
-    memcpy(name, text.data, text.size);
-    name[text.size] = 0;
+    memcpy(asked, text.data, text.size);
+    asked[text.size] = 0;
+    dxup_split_version(asked, name, version);
     return true;
 }
 
-/* Which version does the client have, and which is the latest? */
+/* Which version does the client have, and which does it want? */
 static int on_pull(const dx_hbtp_context *context)
 {
     connection *c = context->session->desc.user;
@@ -260,14 +263,15 @@ static int on_pull(const dx_hbtp_context *context)
     uint16_t sequence = context->frame->sequence;
     uint8_t have[PROG_HASH_SIZE];
     char name[PROG_NAME_SIZE_MAX + 1];
+    uint64_t version;
     pull_request_view v;
     if (pull_request_open_bare(&v, context->payload, context->payload_size, DXUP_WIRE_VERSION))
         return DX_HBTP_STATUS_BAD_REQUEST;
-    if (!copy_name(name, pull_request_get_name(&v))) return DX_HBTP_STATUS_BAD_REQUEST;
+    if (!take_name(pull_request_get_name(&v), name, &version)) return DX_HBTP_STATUS_BAD_REQUEST;
     if (c->active || c->waiting) return 409;
     c->from = c->range = 0;
     if (dxup_store_refresh(&w->store)) return DX_HBTP_STATUS_INTERNAL;
-    int status = dxup_content_find(w->store, name, 0, &c->target);
+    int status = dxup_content_find(w->store, name, version, &c->target);
     if (status)
         return status == PROG_NOT_FOUND ? DX_HBTP_STATUS_NOT_FOUND : DX_HBTP_STATUS_INTERNAL;
     uint32_t flags = pull_request_get_flags(&v);
@@ -325,15 +329,16 @@ static int on_details(const dx_hbtp_context *context)
     worker *w = c->worker;
     uint8_t target[PROG_HASH_SIZE], have[PROG_HASH_SIZE];
     char name[PROG_NAME_SIZE_MAX + 1];
+    uint64_t version;
     range_request_view v;
     if (c->active || c->waiting) return DX_HBTP_EAGAIN;
     if (range_request_open_bare(&v, context->payload, context->payload_size, DXUP_WIRE_VERSION))
         return DX_HBTP_STATUS_BAD_REQUEST;
-    if (!copy_name(name, range_request_get_name(&v))) return DX_HBTP_STATUS_BAD_REQUEST;
+    if (!take_name(range_request_get_name(&v), name, &version)) return DX_HBTP_STATUS_BAD_REQUEST;
     if (dxup_store_refresh(&w->store)) return DX_HBTP_STATUS_INTERNAL;
     range_request_copy_target(&v, 0, target, sizeof target);
     range_request_copy_have(&v, 0, have, sizeof have);
-    int status = dxup_content_find(w->store, name, 0, &c->target);
+    int status = dxup_content_find(w->store, name, version, &c->target);
     if (!status && memcmp(c->target.hash, target, sizeof target) != 0)
         status = dxup_content_find_hash(w->store, name, target, &c->target);
     if (status || !c->target.snapshot) return DX_HBTP_STATUS_NOT_FOUND;
@@ -351,11 +356,12 @@ static int on_range(const dx_hbtp_context *context)
     worker *w = c->worker;
     uint8_t target[PROG_HASH_SIZE], have[PROG_HASH_SIZE];
     char name[PROG_NAME_SIZE_MAX + 1];
+    uint64_t version;
     range_request_view v;
     if (c->active || c->waiting) return DX_HBTP_EAGAIN;
     if (range_request_open_bare(&v, context->payload, context->payload_size, DXUP_WIRE_VERSION))
         return DX_HBTP_STATUS_BAD_REQUEST;
-    if (!copy_name(name, range_request_get_name(&v)) || !range_request_get_size(&v))
+    if (!take_name(range_request_get_name(&v), name, &version) || !range_request_get_size(&v))
         return DX_HBTP_STATUS_BAD_REQUEST;
     if (dxup_store_refresh(&w->store)) return DX_HBTP_STATUS_INTERNAL;
     range_request_copy_target(&v, 0, target, sizeof target);
@@ -384,16 +390,18 @@ static int on_sync(const dx_hbtp_context *context)
     worker *w = c->worker;
     uint8_t have[PROG_HASH_SIZE], bytes[256];
     char name[PROG_NAME_SIZE_MAX + 1];
+    uint64_t version;
     dxup_version base;
     sync_request_view v;
     sync_reply_writer reply;
     size_t size = 0;
     if (c->active || c->waiting) return DX_HBTP_EAGAIN;
     if (sync_request_open_bare(&v, context->payload, context->payload_size, DXUP_WIRE_VERSION) ||
-        !copy_name(name, sync_request_get_name(&v)))
+        !take_name(sync_request_get_name(&v), name, &version))
         return DX_HBTP_STATUS_BAD_REQUEST;
     if (dxup_store_refresh(&w->store)) return DX_HBTP_STATUS_INTERNAL;
-    int status = dxup_content_find(w->store, name, sync_request_get_version(&v), &c->target);
+    if (sync_request_get_version(&v)) version = sync_request_get_version(&v);
+    int status = dxup_content_find(w->store, name, version, &c->target);
     if (status && status != PROG_NOT_FOUND) return DX_HBTP_STATUS_INTERNAL;
     if (status || !c->target.snapshot) return DX_HBTP_STATUS_NOT_FOUND;
     sync_request_copy_have(&v, 0, have, sizeof have);

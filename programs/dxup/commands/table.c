@@ -129,11 +129,15 @@ static const prog_command commands[DXUP_COMMANDS] = {
          .examples = "dxup serve store --listen 127.0.0.1:7000"},
     [DXUP_PULL] =
         {.name = "pull",
-         .arguments = "HOST:PORT NAME DEST",
-         .summary = "Bring DEST to the latest version that a server has",
-         .details = "It receives a patch where DEST is an older version, verifies all of it by\n"
+         .arguments = "HOST:PORT NAME[@VERSION] DEST",
+         .summary = "Bring DEST to a version that a server has, by default the latest",
+         .details = "HOST is a name or an address, or unix:PATH stands in place of HOST:PORT.\n"
+                    "NAME@TAG follows a tag. A version that is named is pulled even where DEST is\n"
+                    "newer; of a name alone, DEST goes back to an older one only with --force.\n\n"
+                    "It receives a patch where DEST is an older version, verifies all of it by\n"
                     "hash, and replaces DEST atomically. The next pull resumes an interrupted one.",
-         .examples = "dxup pull 127.0.0.1:7000 app ./app"},
+         .examples = "dxup pull 127.0.0.1:7000 app ./app\n"
+                     "dxup pull 127.0.0.1:7000 app@1 ./before"},
 };
 
 #define FIELD(name) PROG_FIELD(dxup_options, name)

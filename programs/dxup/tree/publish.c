@@ -48,6 +48,7 @@ typedef struct publisher {
     dxup_seen        *seen;
     bool              all_stored; /* what was seen is in the last version */
     const char       *name;
+    const char       *top; /* path of the tree; all others are below it */
     dxup_published   *out;
     dxup_ring         ring;
     dxup_ahead        ahead; /* of the walk */
@@ -790,7 +791,7 @@ static int send_dir(publisher *p, dxup_scan *scan, const dxup_found *folder)
         status = prog_fail(PROG_REFUSED, "%s: more than %d directories deep", p->path,
                            PROG_DEPTH_MAX);
     if (!status && (errno = dxup_ahead_enter(&p->ahead, scan)) != 0)
-        status = prog_fail_errno("%s", p->path);
+        status = prog_fail_errno("%s", *p->path ? p->path : p->top);
     if (status) return status;
     const dxup_found *self = dxup_scan_self(scan);
     dxup_found *list = dxup_scan_list(scan, &count);
@@ -848,6 +849,7 @@ int dxup_tree_publish(dxup_store *s, const dxup_tree_publish_desc *o, dxup_publi
     p->all_stored = o->last && dxup_seen_is_of(o->seen, o->last) && is_whole(s, o->last);
     p->has_last = o->last && !dxup_snapshot_root(s, o->last, &p->last, NULL);
     p->name = o->name;
+    p->top = o->path;
     p->out = out;
     p->leave = o->leave;
     p->locates = o->locate ? o : NULL;
