@@ -795,9 +795,11 @@ a_server_that_lies() { # every way in which the bytes can be wrong
     make_versions
     chmod 600 old
     for how in garbage silent-close truncate wrong-hash wrong-base wrong-size bad-offset bad-crc too-much \
-        patch-for-nothing unchanged-lie huge-frame half-frame bad-tree empty-pieces ping-flood escapes small-pieces hello-refused hello-of-3; do
+        patch-for-nothing unchanged-lie huge-frame half-frame bad-tree empty-pieces ping-flood escapes small-pieces another-version hello-refused hello-of-3; do
         rm -f evil.log # the address in it is of the one before
-        "$evil" $how old new >evil.log 2>&1 &
+        asked=app # of which it sends version 2
+        [ $how = another-version ] && asked=app@1
+        "$evil" ${how/another-version/small-pieces} old new >evil.log 2>&1 &
         server=$!
         for i in $(seq 1200); do
             address=$(sed -n "s/^listening on //p" evil.log 2>/dev/null)
@@ -806,13 +808,14 @@ a_server_that_lies() { # every way in which the bytes can be wrong
         done
         cp old a
         [ $how = patch-for-nothing ] && rm a
-        out=$("$dxup" pull "$address" app a 2>&1 </dev/null)
+        out=$("$dxup" pull "$address" $asked a 2>&1 </dev/null)
         got=$?
         case $how:$got in small-pieces:0 | [!s]*:[346] | silent-close:3) ;; *) fail "$how: status $got: $out" ;; esac
         case $how:$out in # what it does wrong is what is said
             wrong-hash:*"is not what the server announced"* | bad-crc:*ECORRUPT* | empty-pieces:*"a chunk of the transfer is wrong"*) ;;
+            another-version:*"sends version 2 in place of 'app@1'"*) ;;
             hello-*:*"install the same dxup on both sides"*) ;;
-            wrong-hash:* | bad-crc:* | empty-pieces:* | hello-*:* | *$'\033'*) fail "$how: $out" ;;
+            wrong-hash:* | bad-crc:* | empty-pieces:* | another-version:* | hello-*:* | *$'\033'*) fail "$how: $out" ;;
         esac
         [ -n "$out" ] || fail "$how: no message"
         case $how in
