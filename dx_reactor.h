@@ -577,12 +577,12 @@ DX_REACTOR_API uint16_t dx_reactor_address_port(const dx_reactor_address *addres
 
 /* A listening socket of streams in *fd (SO_REUSEADDR). flags: REUSEPORT (not with a unix address),
    V6ONLY, NODELAY (accepted sockets inherit it). backlog 0 = 1024. *bound (may be NULL) receives
-   the address with the port that the system chose for port 0. The file of a unix address is
-   replaced where nobody listens on it any more, and stays after the end. EINVAL, ESYS. */
+   the address with the port that the system chose for port 0. The file of a unix address must not
+   be there, and stays after the end: the program removes it. EINVAL, ESYS. */
 DX_REACTOR_API int dx_reactor_listen(dx_reactor *r, const dx_reactor_address *address,
                                      uint32_t flags, int backlog, int *fd,
                                      dx_reactor_address *bound);
-/* A datagram socket bound to *address; flags: REUSEPORT, V6ONLY. */
+/* A datagram socket bound to *address; flags: REUSEPORT, V6ONLY, as above. */
 DX_REACTOR_API int dx_reactor_bind_udp(dx_reactor *r, const dx_reactor_address *address,
                                        uint32_t flags, int *fd, dx_reactor_address *bound);
 /* A socket of streams that dx_reactor_connect() may connect to *address. flags: NODELAY. EINVAL,
@@ -4976,18 +4976,27 @@ static size_t dx_reactor_p_host_at(bool six)
     return six ? offsetof(struct sockaddr_in6, sin6_addr) : offsetof(struct sockaddr_in, sin_addr);
 }
 
+static int dx_reactor_p_family(const dx_reactor_address *address)
+{
+    struct sockaddr a;
+    if (!address || address->size < offsetof(struct sockaddr, sa_data)) return 0;
+    DX_REACTOR_MEMCPY(&a, address->bytes, sizeof a);
+    return a.sa_family;
+}
+
+static void dx_reactor_p_family_set(dx_reactor_address *address, int family)
+{
+    struct sockaddr a;
+    DX_REACTOR_MEMSET(&a, 0, sizeof a);
+    a.sa_family = (unsigned char)family; /* all are small, and macOS has a byte for them */
+    DX_REACTOR_MEMCPY(address->bytes, &a, sizeof a);
+}
+
 /* Unix addresses ("unix:" and a path) on systems that have them: the family, then the path.
 
        family | path ... 0           a file; the size counts the zero
        family | 0 | name ...         no file, Linux alone; the size ends with the name          */
 static const char dx_reactor_p_unix[] = "unix:";
-
-static bool dx_reactor_p_is_unix(const char *text)
-{
-    size_t i = 0;
-    while (dx_reactor_p_unix[i] && text[i] == dx_reactor_p_unix[i]) i++;
-    return !dx_reactor_p_unix[i];
-}
 
 #if defined(_WIN32)
 static int dx_reactor_p_unix_parse(dx_reactor_address *address, const char *path)
@@ -5006,26 +5015,22 @@ static size_t dx_reactor_p_unix_path(const dx_reactor_address *address, char *pa
 #else
 static int dx_reactor_p_unix_parse(dx_reactor_address *address, const char *path)
 {
-    const size_t at = offsetof(struct sockaddr_un, sun_path);
-    struct sockaddr_un a;
-    size_t size = 0;
-    DX_REACTOR_MEMSET(&a, 0, sizeof a);
-    while (size < sizeof a.sun_path && path[size]) size++;
-    if (!size || size == sizeof a.sun_path) return DX_REACTOR_EINVAL;
-    a.sun_family = AF_UNIX;
-    DX_REACTOR_MEMCPY(a.sun_path, path, size);
-    if (*path == '@') {
-  #if defined(__linux__)
-        a.sun_path[0] = 0;
-        size--; /* no zero behind it */
-        if (!size) return DX_REACTOR_EINVAL;
-  #else
-        return DX_REACTOR_EINVAL;
+    uint8_t *to = address->bytes + offsetof(struct sockaddr_un, sun_path);
+    const uint8_t *end = address->bytes + sizeof(struct sockaddr_un);
+    const bool name = *path == '@';
+    DX_REACTOR_ASSERT(!*to);
+  #if !defined(__linux__)
+    if (name) return DX_REACTOR_EINVAL;
   #endif
+    dx_reactor_p_family_set(address, AF_UNIX);
+    if (name) {
+        to++; /* behind a zero */
+        path++;
     }
-    DX_REACTOR_MEMSET(address, 0, sizeof *address);
-    DX_REACTOR_MEMCPY(address->bytes, &a, sizeof a);
-    address->size = (uint32_t)(at + size + 1);
+    if (!*path) return DX_REACTOR_EINVAL;
+    while (*path && to < end) *to++ = (uint8_t)*path++;
+    if (to == end) return DX_REACTOR_EINVAL;
+    address->size = (uint32_t)(to - address->bytes) + !name; /* a zero ends the path of a file */
     return DX_REACTOR_OK;
 }
 
@@ -5036,63 +5041,36 @@ static size_t dx_reactor_p_unix_path(const dx_reactor_address *address,
     const size_t at = offsetof(struct sockaddr_un, sun_path);
     size_t room;
     size_t size = 0;
-    if (address->size <= at || address->size > sizeof(struct sockaddr_un)) return 0;
+    if (dx_reactor_p_family(address) != AF_UNIX || address->size <= at ||
+        address->size > sizeof(struct sockaddr_un))
+        return 0;
     room = address->size - at;
-    if (!address->bytes[at]) { /* a name without a file */
-        path[size++] = '@';
-        if (room < 2) return 0;
-    }
+    if (!address->bytes[at]) path[size++] = '@'; /* a name without a file */
+    if (size == room) return 0;
     for (; size < room && address->bytes[at + size]; size++)
         path[size] = (char)address->bytes[at + size];
     path[size] = 0;
     return path[0] == '@' && size < room ? 0 : size; /* a zero within the name */
 }
-
-/* The file of a socket that nobody has any more: its program was killed. A datagram socket asks, as
-   a listener of streams that is there refuses it, and has no connection to accept. */
-static bool dx_reactor_p_unix_is_left(const dx_reactor_address *address, const char *path)
-{
-    const struct sockaddr *a = (const struct sockaddr *)(const void *)address->bytes;
-    struct stat file;
-    int probe;
-    bool left;
-    if (*path == '@' || stat(path, &file) != 0) return false;
-    if (S_ISREG(file.st_mode) || S_ISDIR(file.st_mode) || S_ISCHR(file.st_mode) ||
-        S_ISBLK(file.st_mode) || S_ISFIFO(file.st_mode))
-        return false;
-    probe = dx_reactor_p_make_socket(AF_UNIX, SOCK_DGRAM, 0);
-    if (probe < 0) return false;
-    left = connect(probe, a, (socklen_t)address->size) != 0 && errno == ECONNREFUSED;
-    close(probe);
-    return left;
-}
 #endif
-
-static int dx_reactor_p_family(const dx_reactor_address *address)
-{
-    struct sockaddr a;
-    if (!address || address->size < offsetof(struct sockaddr, sa_data)) return 0;
-    DX_REACTOR_MEMCPY(&a, address->bytes, sizeof a);
-    return a.sa_family;
-}
 
 DX_REACTOR_API int dx_reactor_address_parse(dx_reactor_address *address, const char *text)
 {
-    struct sockaddr a;
     char host[46];
     uint32_t port;
+    size_t i = 0;
+    int family;
     bool six;
     if (!address || !text) return DX_REACTOR_EINVAL;
-    if (dx_reactor_p_is_unix(text))
-        return dx_reactor_p_unix_parse(address, text + sizeof dx_reactor_p_unix - 1);
-    if (!dx_reactor_p_split(text, host, &port, &six)) return DX_REACTOR_EINVAL;
     DX_REACTOR_MEMSET(address, 0, sizeof *address);
-    DX_REACTOR_MEMSET(&a, 0, sizeof a);
-    a.sa_family = six ? AF_INET6 : AF_INET;
-    DX_REACTOR_MEMCPY(address->bytes, &a, sizeof a);
+    while (dx_reactor_p_unix[i] && text[i] == dx_reactor_p_unix[i]) i++;
+    if (!dx_reactor_p_unix[i]) return dx_reactor_p_unix_parse(address, text + i);
+    if (!dx_reactor_p_split(text, host, &port, &six)) return DX_REACTOR_EINVAL;
+    family = six ? AF_INET6 : AF_INET;
+    dx_reactor_p_family_set(address, family);
     address->bytes[2] = (uint8_t)(port >> 8);
     address->bytes[3] = (uint8_t)port;
-    if (inet_pton(a.sa_family, host, address->bytes + dx_reactor_p_host_at(six)) != 1)
+    if (inet_pton(family, host, address->bytes + dx_reactor_p_host_at(six)) != 1)
         return DX_REACTOR_EINVAL;
     address->size = (uint32_t)(six ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in));
     return DX_REACTOR_OK;
@@ -5121,8 +5099,7 @@ DX_REACTOR_API int dx_reactor_address_format(const dx_reactor_address *address, 
     int family = dx_reactor_p_address_parts(address, &port, &bytes);
     if (!text) return DX_REACTOR_EINVAL;
     if (!family) {
-        if (dx_reactor_p_family(address) != AF_UNIX || !dx_reactor_p_unix_path(address, host))
-            return DX_REACTOR_EINVAL;
+        if (!dx_reactor_p_unix_path(address, host)) return DX_REACTOR_EINVAL;
         used = dx_reactor_p_append(whole, used, sizeof whole, dx_reactor_p_unix);
         used = dx_reactor_p_append(whole, used, sizeof whole, host);
     } else {
@@ -5161,34 +5138,15 @@ static int dx_reactor_p_bind_options(int fd, int family, uint32_t flags, int bac
     return 0;
 }
 
-/* bind(2), for a unix address also where a killed program has left its file. */
-static int dx_reactor_p_bind_to(int fd, int family, const dx_reactor_address *address)
-{
-    const dx_reactor_p_system_socket s = dx_reactor_p_socket_of(fd);
-    const struct sockaddr *a = (const struct sockaddr *)(const void *)address->bytes;
-    const int result = bind(s, a, (socklen_t)address->size);
-#if defined(_WIN32)
-    (void)family;
-#else
-    char path[DX_REACTOR_ADDRESS_TEXT_SIZE];
-    if (result != 0 && errno == EADDRINUSE && family == AF_UNIX) {
-        if (dx_reactor_p_unix_path(address, path) && dx_reactor_p_unix_is_left(address, path) &&
-            unlink(path) == 0)
-            return bind(s, a, (socklen_t)address->size);
-        errno = EADDRINUSE;
-    }
-#endif
-    return result;
-}
-
 /* Options, bind, listen, and what it was bound to. 0 or -1: dx_reactor_p_last_errno(). */
 static int dx_reactor_p_bind(int fd, int family, const dx_reactor_address *address, uint32_t flags,
                              int backlog, dx_reactor_address *bound)
 {
     const dx_reactor_p_system_socket s = dx_reactor_p_socket_of(fd);
+    const struct sockaddr *a = (const struct sockaddr *)(const void *)address->bytes;
     socklen_t size = sizeof address->bytes;
     if (family != AF_UNIX && dx_reactor_p_bind_options(fd, family, flags, backlog) != 0) return -1;
-    if (dx_reactor_p_bind_to(fd, family, address) != 0) return -1;
+    if (bind(s, a, (socklen_t)address->size) != 0) return -1;
     if (backlog > 0 && listen(s, backlog) != 0) return -1;
     if (!bound) return 0;
     DX_REACTOR_MEMSET(bound, 0, sizeof *bound);
@@ -5198,22 +5156,19 @@ static int dx_reactor_p_bind(int fd, int family, const dx_reactor_address *addre
 }
 
 /* Whether a socket can be made for this address: its family, or 0. */
-static int dx_reactor_p_usable(const dx_reactor_address *address, uint32_t flags, int backlog)
+static int dx_reactor_p_usable(const dx_reactor_address *address, uint32_t flags)
 {
-    const uint8_t *host;
-    uint16_t port;
-    char path[DX_REACTOR_ADDRESS_TEXT_SIZE];
-    const int family = dx_reactor_p_address_parts(address, &port, &host);
-    if (family) return address->size > sizeof(struct sockaddr_in6) ? 0 : family;
-    if (dx_reactor_p_family(address) != AF_UNIX || !dx_reactor_p_unix_path(address, path)) return 0;
-    return backlog < 0 || (flags & DX_REACTOR_REUSEPORT) ? 0 : AF_UNIX;
+    const int family = dx_reactor_p_family(address);
+    if (family == AF_UNIX) return flags & DX_REACTOR_REUSEPORT ? 0 : family;
+    if (family == AF_INET && address->size == sizeof(struct sockaddr_in)) return family;
+    return family == AF_INET6 && address->size == sizeof(struct sockaddr_in6) ? family : 0;
 }
 
 /* A socket of streams; it listens where backlog > 0, and is one of datagrams where backlog < 0. */
 static int dx_reactor_p_socket(dx_reactor *r, const dx_reactor_address *address, uint32_t flags,
                                int backlog, int *fd, dx_reactor_address *bound)
 {
-    const int family = dx_reactor_p_usable(address, flags, backlog);
+    const int family = dx_reactor_p_usable(address, flags);
     const bool no_delay = (flags & DX_REACTOR_NODELAY) && family != AF_UNIX; /* has no such thing */
     int made;
     int error;

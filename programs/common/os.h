@@ -91,6 +91,9 @@ int  os_close_socket(int socket);
 /* A listening socket owns its port. From here on this process may open more sockets on it, with
    SO_REUSEPORT. */
 int  os_share_port(int socket);
+/* Remove the file of a unix socket that nobody has any more, as its program was killed; nothing
+   else. */
+void os_remove_left_socket(const char *path);
 int  os_socket_errno(void); /* of the last call about a socket that failed */
 /* Call each() with the socket addresses of a host and a port in numbers, the best one first. NULL,
    or a text that says why there are none. It may wait for the network. */

@@ -23,6 +23,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -333,6 +334,20 @@ int os_share_port(int socket)
 {
     int on = 1;
     return setsockopt(socket, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+}
+
+/* A datagram socket asks: a listener of streams that is there refuses it, and has no connection to
+   accept. */
+void os_remove_left_socket(const char *path)
+{
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    struct stat info;
+    if (strlen(path) >= sizeof a.sun_path || lstat(path, &info) || !S_ISSOCK(info.st_mode)) return;
+    strcpy(a.sun_path, path);
+    int probe = socket(AF_UNIX, SOCK_DGRAM, 0);
+    if (probe < 0) return;
+    if (connect(probe, (struct sockaddr *)&a, sizeof a) && errno == ECONNREFUSED) unlink(path);
+    close(probe);
 }
 
 int os_socket_errno(void) { return errno; }

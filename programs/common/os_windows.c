@@ -358,6 +358,8 @@ const char *os_look_up(const char *host, const char *port,
     return NULL;
 }
 
+void os_remove_left_socket(const char *path) { (void)path; }
+
 int os_share_port(int socket) /* there is one worker, and one listener */
 {
     (void)socket;

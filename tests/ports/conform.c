@@ -1770,8 +1770,7 @@ static void number_comes_back_unsaid(world *w)
     close(fds[1]);
 }
 
-/* Streams through a file: one program listens on it at a time, and one that has ended leaves a file
-   that the next one takes over. */
+/* Streams through a file: one program listens on it at a time, and one that has ended leaves it. */
 static void unix_streams(world *w)
 {
     char name[64];
@@ -1796,6 +1795,7 @@ static void unix_streams(world *w)
     keep(w, a);
     started(w, 'f', dx_reactor_connect(&w->r, op(w, 'f'), a, &at));
     await(w, "f");
+    MUST(unlink(name + 5) == 0);
     MUST(dx_reactor_listen(&w->r, &at, 0, 0, &w->listener, &w->at) == 0);
     keep(w, w->listener);
     tcp(w, &a, &b);

@@ -710,7 +710,7 @@ static bool is_local(const dxup_options *o)
 static int listen_all(server *s, dx_reactor_address *address)
 {
     dxup_addresses found;
-    int status = dxup_addresses_find(&found, s->o->address, "--listen");
+    int status = dxup_addresses_find_mine(&found, s->o->address, "--listen");
     if (status) return status;
     *address = found.list[0];
     for (unsigned i = 0; i < s->worker_count; i++) {

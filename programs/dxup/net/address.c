@@ -50,3 +50,10 @@ int dxup_addresses_find(dxup_addresses *a, const char *text, const char *what)
     if (why) return prog_fail(PROG_NETWORK, "%s: %s", text, why);
     return a->count ? PROG_OK : prog_fail(PROG_NETWORK, "%s: it has no address", text);
 }
+
+int dxup_addresses_find_mine(dxup_addresses *a, const char *text, const char *what)
+{
+    int status = dxup_addresses_find(a, text, what);
+    if (!status && !strncmp(text, "unix:", 5)) os_remove_left_socket(text + 5);
+    return status;
+}

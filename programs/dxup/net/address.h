@@ -17,5 +17,8 @@ typedef struct dxup_addresses {
 /* "127.0.0.1:7000", "[::1]:7000", "example.org:7000" or "unix:PATH"; what: the option or argument,
    for messages. PROG_USAGE; PROG_NETWORK: nobody knows the name. */
 int dxup_addresses_find(dxup_addresses *a, const char *text, const char *what);
+/* The same for a server, who is about to listen on the first of them: what a killed one has left of
+   a unix socket goes. */
+int dxup_addresses_find_mine(dxup_addresses *a, const char *text, const char *what);
 
 #endif

@@ -661,8 +661,8 @@ int dxup_http_start(dxup_http **out, const dxup_http_desc *desc)
     h->listener = -1;
     pthread_mutex_init(&h->lock, NULL);
     sem_init(&h->started, 0, 0);
-    int status = dxup_addresses_find(&addresses, desc->address,
-                                     desc->status ? "--status" : "--http");
+    int status = dxup_addresses_find_mine(&addresses, desc->address,
+                                          desc->status ? "--status" : "--http");
     if (status) return status;
     if (dx_reactor_listen(NULL, &addresses.list[0], DX_REACTOR_NODELAY, 0, &h->listener, &bound)) {
         errno = os_socket_errno();
