@@ -149,7 +149,7 @@ _dxup() {
         }
         ;;
     serve)
-        options='--workers --listen --http --status --patch-max --connections --backend --help'
+        options='--workers --json --listen --http --status --patch-max --connections --backend --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
@@ -157,7 +157,7 @@ _dxup() {
         }
         ;;
     pull)
-        options='--owner --no-times --no-xattrs --no-hard-links --no-sparse --no-specials --numeric-owner --force --connections --backend --report --quiet --help'
+        options='--owner --no-times --no-xattrs --no-hard-links --no-sparse --no-specials --numeric-owner --force --json --connections --backend --report --quiet --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;

@@ -604,6 +604,7 @@ print(" ".join(sorted(json.loads(l)["path"] for l in sys.stdin)))'; }
     expect 0 "$dxup" verify store
 }
 json_of_all_commands() {
+    local i
     make_tree tree
     expect 0 "$dxup" publish store $'odd\\"name' tree --json
     json 'o == [{**o[0], "name": "odd\\\"name", "version": 1, "unchanged": False, "files": 4, "dry_run": False}]'
@@ -620,6 +621,20 @@ json_of_all_commands() {
     expect 0 "$dxup" tag store file stable --json
     expect 0 "$dxup" log store --json
     json 'len(o) == 3'
+    "$dxup" serve store --listen 127.0.0.1:0 --http 127.0.0.1:0 --status 127.0.0.1:0 --workers 1 --json >said 2>&1 </dev/null &
+    server=$!
+    for i in $(seq 1200); do
+        [ -s said ] && break
+        sleep 0.05
+    done
+    out=$(cat said)
+    json 'o[0]["workers"] == 1' 'all(o[0][side].startswith("127.0.0.1:") for side in ("listening", "http", "status"))'
+    address=$(sed 's/.*"listening":"\([^"]*\)".*/\1/' said)
+    expect 0 "$dxup" pull "$address" file pulled --json
+    json 'o[0]["outcome"] == "full" and o[0]["size"] == 50000 and o[0]["received"] > 1000' '(o[0]["name"], o[0]["version"], o[0]["path"]) == ("file", 1, "pulled")'
+    expect 0 "$dxup" pull "$address" file pulled --json --quiet
+    json 'o[0]["outcome"] == "unchanged"'
+    stop_server
     flip store/objects $(($(stat -c %s store/objects) / 2))
     expect 4 "$dxup" verify store --json
     out=$("$dxup" verify store --json 2>/dev/null)

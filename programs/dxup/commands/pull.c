@@ -23,6 +23,7 @@
 
 #include "../../common/dest.h"
 #include "../../common/image.h"
+#include "../../common/json.h"
 #include "../../common/os.h"
 #include "../../common/window.h"
 #include "../net/address.h"
@@ -779,7 +780,21 @@ static void print_summary(const pull *p)
     prog_progress(NULL, 0, 0, true);
     prog_hash_text(p->hash, hash);
     dxup_split_version(p->o->name, name, &asked); /* the version is said in any case */
-    if (p->o->report) {
+    if (p->o->json) {
+        prog_json j;
+        prog_json_begin(&j);
+        prog_json_text(&j, "name", name);
+        prog_json_number(&j, "version", p->version);
+        prog_json_text(&j, "path", p->o->path);
+        prog_json_text(&j, "outcome", outcomes[outcome]);
+        prog_json_number(&j, "sent", p->sent);
+        prog_json_number(&j, "received", p->received);
+        prog_json_number(&j, "kept", p->kept);
+        prog_json_number(&j, "size", p->size);
+        prog_json_hash(&j, "hash", p->hash);
+        prog_json_number(&j, "time_us", (uint64_t)(ms * 1000));
+        prog_json_end(&j);
+    } else if (p->o->report) {
         prog_say("name=%s version=%llu outcome=%s wire=%llu size=%llu ms=%.1f rss_kb=%llu "
                  "kept=%llu hash=%s\n",
                  name, (unsigned long long)p->version, outcomes[outcome],

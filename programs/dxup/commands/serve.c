@@ -16,6 +16,7 @@
    on for DXUP_DRAIN_S, what is asked meanwhile gets 503. */
 #include "commands.h"
 
+#include "../../common/json.h"
 #include "../../common/os.h"
 #include "../net/address.h"
 #include "../net/bundle.h"
@@ -727,6 +728,28 @@ static int listen_all(server *s, dx_reactor_address *address)
     return PROG_OK;
 }
 
+/* That it listens, and where, for whoever has started it. */
+static void say_where(const server *s, const char *address)
+{
+    if (s->o->json) {
+        prog_json j;
+        prog_json_begin(&j);
+        prog_json_text(&j, "listening", address);
+        if (s->http) prog_json_text(&j, "http", dxup_http_address(s->http));
+        if (s->status) prog_json_text(&j, "status", dxup_http_address(s->status));
+        prog_json_number(&j, "workers", s->worker_count);
+        prog_json_text(&j, "backend", dx_reactor_backend_name(&s->workers[0].reactor));
+        prog_json_end(&j);
+    } else {
+        prog_say("listening on %s with %u %s on %s\n", address, s->worker_count,
+                 s->worker_count == 1 ? "worker" : "workers",
+                 dx_reactor_backend_name(&s->workers[0].reactor));
+        if (s->http) prog_say("listening on %s for HTTP\n", dxup_http_address(s->http));
+        if (s->status) prog_say("listening on %s for status\n", dxup_http_address(s->status));
+    }
+    fflush(stdout);
+}
+
 /* Start all workers, wait for the signal to end, and have them finish. */
 static int run_workers(server *s, const dx_reactor_address *address)
 {
@@ -745,12 +768,7 @@ static int run_workers(server *s, const dx_reactor_address *address)
         status = prog_fail(PROG_SYSTEM, "cannot start %u threads", s->worker_count);
     if (!status) {
         dx_reactor_address_format(address, text, sizeof text);
-        prog_say("listening on %s with %u %s on %s\n", text, s->worker_count,
-                 s->worker_count == 1 ? "worker" : "workers",
-                 dx_reactor_backend_name(&s->workers[0].reactor));
-        if (s->http) prog_say("listening on %s for HTTP\n", dxup_http_address(s->http));
-        if (s->status) prog_say("listening on %s for status\n", dxup_http_address(s->status));
-        fflush(stdout);
+        say_where(s, text);
         os_end_wait();
     }
     pthread_mutex_lock(&s->lock);

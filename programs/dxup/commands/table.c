@@ -184,7 +184,8 @@ static const prog_option options[] = {
     {"--dry-run", PROG_OPTION_FLAG, FIELD(dry_run), .commands = PUBLISH | CHECKOUT | RM | GC,
      .help = "say what would be done, and do nothing"},
     {"--json", PROG_OPTION_FLAG, FIELD(json),
-     .commands = PUBLISH | LOG | LS | CHECKOUT | DIFF | TAG | RM | VERIFY | GC,
+     .commands = PUBLISH | LOG | LS | CHECKOUT | DIFF | TAG | RM | VERIFY | GC | SERVE |
+                 PULL,
      .help = "print JSON, one object a line"},
     {"--keep", PROG_OPTION_NUMBER, FIELD(keep), .min = 1, .max = UINT32_MAX, .commands = GC,
      .value = "N", .help = "keep the last N versions of each name\n(default: all)"},
