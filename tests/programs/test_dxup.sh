@@ -132,6 +132,8 @@ bad_command_lines() {
     expect 1 "$dxup" publish store a f extra
     expect 1 "$dxup" publish store "" f
     expect 1 "$dxup" publish store a@3 f
+    expect 1 "$dxup" serve store
+    says "needs --listen"
     expect 1 "$dxup" serve store --listen nonsense
     expect 1 "$dxup" serve store --workers 0
     expect 1 "$dxup" serve store --connections 0

@@ -711,6 +711,9 @@ static bool is_local(const dxup_options *o)
 static int listen_all(server *s, dx_reactor_address *address)
 {
     dxup_addresses found;
+    if (!s->o->address)
+        return prog_fail(PROG_USAGE, "serve needs --listen HOST:PORT, such as --listen "
+                                     "127.0.0.1:7000");
     int status = dxup_addresses_find_mine(&found, s->o->address, "--listen");
     if (status) return status;
     *address = found.list[0];
