@@ -310,6 +310,36 @@ DX_TEST(dk_6_a_base_that_is_missing_or_damaged_is_named)
     kit_end(&k);
 }
 
+/* A device that fails is said to fail, wherever in a chain: nothing is known to be damaged. */
+static uint64_t unreadable;
+static int (*read_of_ram)(void *user, uint64_t offset, void *out, size_t size, size_t *got);
+static int read_or_fail(void *user, uint64_t offset, void *out, size_t size, size_t *got)
+{
+    if (unreadable >= offset && unreadable - offset < size) return DX_CAS_ESYS;
+    return read_of_ram(user, offset, out, size, got);
+}
+
+DX_TEST(dk_6_a_device_that_fails_below_a_delta_is_no_missing_base)
+{
+    kit k;
+    dx_cas_id a, b;
+    dx_cas_ext_record r;
+    kit_begin(&k);
+    put_version(&k, 0, NULL, &a);
+    put_version(&k, 1, &a, &b);
+    OK(dx_cas_commit(&k.s));
+    OK(dx_cas_p_find(&k.s, &a, &r, NULL));
+    unreadable = r.place + 100;
+    read_of_ram = k.s.desc_.device.read;
+    k.s.desc_.device.read = read_or_fail;
+    DX_CHECK_EQ(get_version(&k, 0, &a), DX_CAS_ESYS);
+    DX_CHECK_EQ(get_version(&k, 1, &b), DX_CAS_ESYS);
+    unreadable = 0;
+    k.s.desc_.device.read = read_of_ram;
+    OK(get_version(&k, 1, &b));
+    kit_end(&k);
+}
+
 DX_TEST(dk_6_every_flipped_bit_of_a_delta)
 {
     kit k;

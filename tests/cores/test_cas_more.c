@@ -6,6 +6,7 @@
 #include "../../layers/dx_devices.h"
 #define DX_TEST_MAIN
 #include "../dx_test.h"
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 static const char *temp_path(const char *name)
@@ -104,6 +105,38 @@ DX_TEST(ca_file_device_goes_on_where_a_write_ended)
     DX_CHECK_EQ(d.read(d.user, 10, out, sizeof out, &got), DX_CAS_OK);
     DX_CHECK_EQ(got, sizeof out);
     DX_CHECK_MEM(out, bytes, sizeof bytes);
+    dx_cas_file_close(&f);
+    DX_CHECK_EQ(unlink(path), 0);
+}
+
+/* A store that is collected between open and lock: what the path leads to now is opened. */
+static const char *renamed_from, *renamed_to;
+int flock(int fd, int operation)
+{
+    if (renamed_from) DX_CHECK_EQ(rename(renamed_from, renamed_to), 0);
+    renamed_from = NULL;
+    return (int)syscall(SYS_flock, fd, operation);
+}
+
+DX_TEST(ca_the_file_that_is_locked_is_the_one_at_its_path)
+{
+    dx_cas_file f;
+    dx_cas_device d = dx_cas_file_device(&f);
+    char path[300], next[300];
+    uint8_t byte = 1;
+    size_t got;
+    snprintf(path, sizeof path, "%s", temp_path("locked"));
+    snprintf(next, sizeof next, "%s", temp_path("next"));
+    for (; byte < 3; byte++) {
+        DX_CHECK_EQ(dx_cas_file_open(&f, byte == 1 ? path : next, DX_CAS_WRITE | DX_CAS_CREATE), DX_CAS_OK);
+        DX_CHECK_EQ(d.write(d.user, 0, &byte, 1), DX_CAS_OK);
+        dx_cas_file_close(&f);
+    }
+    renamed_to = path;
+    renamed_from = next;
+    DX_CHECK_EQ(dx_cas_file_open(&f, path, DX_CAS_WRITE), DX_CAS_OK);
+    DX_CHECK_EQ(d.read(d.user, 0, &byte, 1, &got), DX_CAS_OK);
+    DX_CHECK_EQ(byte, 2);
     dx_cas_file_close(&f);
     DX_CHECK_EQ(unlink(path), 0);
 }
