@@ -45,7 +45,7 @@
                 refused (ENOTSUP), for 8 KB of code less. DX_PATCH_STATIC, DX_PATCH_API (extern),
                 DX_PATCH_ASSERT(c) (assert),
                 DX_PATCH_MEMCPY, DX_PATCH_MEMMOVE, DX_PATCH_MEMSET, DX_PATCH_MEMCMP,
-                DX_PATCH_CRC32C(crc, p, size) (a nibble at a time; layers/dx_crc32c.h is faster)
+                DX_PATCH_CRC32C(crc, p, size) (a nibble at a time)
     ERRORS      dx_patch_error: 0 = ok, negative = reason; dx_patch_error_name()
     OWNERSHIP   the caller owns every buffer; a parameter that is kept says "borrowed until"
     FORMAT      docs/formats/patch.md (normative)
@@ -2565,9 +2565,9 @@ static bool dx_patch_p_is_long_branch(uint32_t word) { return (word & 0x9000f800
 /* How far apart the places are where a field of a predictor may stand. */
 static uint32_t dx_patch_p_align(uint32_t id)
 {
-    static const uint8_t aligns[DX_PATCH_P_IDS] = {0, 1, 8, 4, 4, 4, 1, 2, 4, 2, 1, 4, 8};
+    static const uint8_t aligns[16] = {0, 1, 8, 4, 4, 4, 1, 2, 4, 2, 1, 4, 8};
     DX_PATCH_ASSERT(id < DX_PATCH_P_IDS);
-    return aligns[id];
+    return aligns[id & 15]; /* so that a compiler sees where it ends */
 }
 
 #ifdef DX_PATCH_P_EIGHTS

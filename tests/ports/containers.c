@@ -9,7 +9,8 @@
 #include <stdio.h>
 
 enum { KINDS_MAX = 16, PATH_SIZE = 4096 };
-#define FORM_MAX ((size_t)256 << 20)
+#define FORM_MAX   ((size_t)256 << 20)
+#define MEMORY_MAX ((uint64_t)256 << 20)
 
 typedef struct counts {
     char     kind[8]; /* the end of the name */
@@ -59,12 +60,12 @@ static void work(const uint8_t *bytes, size_t size, counts *c)
     container_patch p = {.form_max = FORM_MAX, .target_size = size};
     container_bytes out = {0};
     c->files++;
-    container_find(bytes, size, FORM_MAX, &found);
-    int error = container_make(nothing, 0, bytes, size, (uint64_t)256 << 20, &forms);
+    int error = container_find(bytes, size, FORM_MAX, MEMORY_MAX, &found);
+    if (!error) error = container_make(nothing, 0, bytes, size, MEMORY_MAX, &forms);
     if (!error) {
         p.layers = forms.layers;
         dx_patch_hash(bytes, size, p.target_hash);
-        error = container_rebuild(&p, forms.to.bytes, forms.to.size, (uint64_t)256 << 20, &out);
+        error = container_rebuild(&p, forms.to.bytes, forms.to.size, MEMORY_MAX, &out);
         if (error || out.size != size || memcmp(out.bytes, bytes, size) != 0) c->wrong++;
         else c->unpacked++;
         /* the members of the last layer; of an archive in an archive, the inner one's */
