@@ -1,18 +1,34 @@
 /* Counters of a server. See metrics.h. */
 #include "metrics.h"
 
+#include <assert.h>
+#include <pthread.h>
 #include <stdio.h>
+
+/* Of all counters: not every machine of 32 bits changes 64 at once. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 void dxup_count(uint64_t *counter, uint64_t more)
 {
-    __atomic_fetch_add(counter, more, __ATOMIC_RELAXED);
+    pthread_mutex_lock(&lock);
+    *counter += more;
+    pthread_mutex_unlock(&lock);
 }
 
-void dxup_count_down(uint64_t *counter) { __atomic_fetch_sub(counter, 1, __ATOMIC_RELAXED); }
+void dxup_count_down(uint64_t *counter)
+{
+    pthread_mutex_lock(&lock);
+    assert(*counter > 0);
+    *counter -= 1;
+    pthread_mutex_unlock(&lock);
+}
 
 uint64_t dxup_counted(const uint64_t *counter)
 {
-    return __atomic_load_n(counter, __ATOMIC_RELAXED);
+    pthread_mutex_lock(&lock);
+    const uint64_t count = *counter;
+    pthread_mutex_unlock(&lock);
+    return count;
 }
 
 /* NULL for the help: one more row of the metric before. */
