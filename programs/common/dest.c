@@ -41,15 +41,19 @@ static int staging_path(prog_dest *d, const char *path)
     return PROG_OK;
 }
 
+static int cannot_lock(const prog_dest *d)
+{
+    if (errno == ENOENT) return prog_fail(PROG_NOT_FOUND, "there is no folder for %s", d->path);
+    if (errno != EWOULDBLOCK) return prog_fail_errno("%s", d->staging);
+    return prog_fail(PROG_REFUSED, "%s is being updated by another process", d->path);
+}
+
 /* Create and lock the staging file or directory. */
 static int staging_lock(prog_dest *d)
 {
     assert(d->fd < 0 && d->staging[0]);
     d->fd = os_open_staging(d->staging, d->kind == PROG_TREE);
-    if (d->fd >= 0) return PROG_OK;
-    if (errno == ENOENT) return prog_fail(PROG_NOT_FOUND, "there is no folder for %s", d->path);
-    if (errno != EWOULDBLOCK) return prog_fail_errno("%s", d->staging);
-    return prog_fail(PROG_REFUSED, "%s is being updated by another process", d->path);
+    return d->fd < 0 ? cannot_lock(d) : PROG_OK;
 }
 
 /* A staging file that can be resumed has a note beside it: the hash of the whole file. */
@@ -176,13 +180,33 @@ static int staging_begin(prog_dest *d, const uint8_t *content)
     return status || !content ? status : note_write(d, content);
 }
 
-/* Remove a staging file or directory of the other kind that a killed process left. */
-static int staging_clear(prog_dest *d)
+/* Remove what a killed process left, but for a file that can be resumed. It is locked first: where
+   that fails, its process is at work. */
+static int staging_clear(const prog_dest *d)
 {
     os_info info;
     if (os_look(d->staging, false, &info) < 0) return PROG_OK;
     if (d->kind == PROG_FILE && info.kind == OS_FILE) return PROG_OK;
-    return prog_remove_all(d->staging);
+    if (info.kind != OS_FILE && info.kind != OS_FOLDER) return prog_remove_all(d->staging);
+    int fd = os_open_staging(d->staging, info.kind == OS_FOLDER);
+    if (fd < 0) return cannot_lock(d);
+    return os_drop_staging(fd, d->staging) < 0
+               ? prog_fail_errno("%s: cannot be removed", d->staging) : PROG_OK;
+}
+
+int prog_dest_remove_beside(const prog_dest *d, const char *suffix)
+{
+    char path[PROG_PATH_SIZE_MAX + 64];
+    os_info info;
+    prog_dest_beside(d, suffix, path);
+    if (os_look(path, false, &info) < 0) return PROG_OK;
+    if (d->fd >= 0) return prog_remove_all(path);
+    int fd = os_open_staging(d->staging, true);
+    if (fd < 0) return PROG_OK; /* another process is at work, and this is its business */
+    int status = prog_remove_all(path);
+    if (os_drop_staging(fd, d->staging) < 0 && !status)
+        status = prog_fail_errno("%s: cannot be removed", d->staging);
+    return status;
 }
 
 int prog_dest_open(prog_dest *d, const char *path, int kind, unsigned mode, const uint8_t *content)
@@ -481,15 +505,20 @@ int prog_dest_commit(prog_dest *d)
     int status = make_durable(d);
     if (status) return status;
     bool replaces_tree = d->kind == PROG_TREE && os_look(d->path, false, &info) == 0;
-    if (os_replace(d->fd, d->staging, d->path, d->kind == PROG_TREE) < 0)
-        return prog_fail_errno("%s", d->path);
+    /* The old tree gets the name of the staging directory: it is no other process's. */
+    int old = replaces_tree ? os_lock_folder(d->path) : -1;
+    if (os_replace(d->fd, d->staging, d->path, d->kind == PROG_TREE) < 0) {
+        status = prog_fail_errno("%s", d->path);
+        if (old >= 0) os_close(old);
+        return status;
+    }
     if (d->kind == PROG_FILE) note_remove(d);
     os_close(d->fd);
     d->fd = -1;
     status = prog_sync_parent(d->path);
-    if (replaces_tree) {
-        int removed = prog_remove_all(d->staging); /* the old tree: both were exchanged */
-        if (!status) status = removed;
+    if (replaces_tree) { /* both were exchanged */
+        int removed = old < 0 ? os_remove_tree(d->staging) : os_drop_staging(old, d->staging);
+        if (removed < 0 && !status) status = prog_fail_errno("%s: cannot be removed", d->staging);
     }
     return status;
 }

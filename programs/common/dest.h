@@ -49,6 +49,8 @@ int  prog_dest_record(const prog_dest *d, const char *name, uint64_t version, co
 bool prog_dest_recorded(const prog_dest *d, const char *name, uint64_t *version, uint8_t *hash);
 /* Another name beside the destination: DIR/.NAME.dxup and the suffix. */
 void prog_dest_beside(const prog_dest *d, const char *suffix, char out[PROG_PATH_SIZE_MAX + 64]);
+/* Remove what has that name, unless another process is about to replace the destination. */
+int  prog_dest_remove_beside(const prog_dest *d, const char *suffix);
 /* Do not resume: empty the staging file. */
 int  prog_dest_restart(prog_dest *d);
 /* The next bytes: content of a file, or stream of a tree, which is checked and unpacked. */

@@ -84,6 +84,9 @@ int  os_open_unnamed(const char *path);
 int  os_open_lock(const char *path); /* created if missing; EWOULDBLOCK: locked */
 /* Create or open a staging file or folder and lock it. EWOULDBLOCK: another process has it. */
 int  os_open_staging(const char *path, bool folder);
+/* Lock a folder that os_replace() is about to give the name of the staging folder. -1: it is locked
+   already, or this system needs none. */
+int  os_lock_folder(const char *path);
 /* Remove what os_open_staging() made, and close it. */
 int  os_drop_staging(int file, const char *path);
 int  os_close(int file);

@@ -316,6 +316,11 @@ int os_open_staging(const char *path, bool folder)
     return -1;
 }
 
+int os_lock_folder(const char *path)
+{
+    return lock(open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+}
+
 int os_drop_staging(int file, const char *path)
 {
     assert(file >= 0);

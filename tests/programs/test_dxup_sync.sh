@@ -212,6 +212,82 @@ a_full_disk_leaves_the_old_tree() {
     umount "$work/mnt1"
 }
 
+# >>what stands beside the destination
+another_pull_is_at_work() { # it has locked its staging directory: neither that nor what it fetched is touched
+    sources v 20
+    publish
+    start_server store
+    expect 0 "$dxup" pull "$address" t out
+    cp -a v old
+    echo more >>v/dir1/file1.c
+    mkdir .out.dxup-part
+    echo half >.out.dxup-part/half
+    cp -a store .out.dxup-sync
+    exec 9<.out.dxup-part
+    flock -n 9 || fail "no lock"
+    expect 0 "$dxup" pull "$address" t out # there is nothing to do
+    publish
+    expect 6 "$dxup" pull "$address" t out
+    says "another process"
+    same_tree old out
+    [ -e .out.dxup-part/half ] || fail "the staging directory of another process was removed"
+    [ -e .out.dxup-sync/objects ] || fail "what another process has fetched was removed"
+    exec 9<&-
+    pull_to out 100000
+}
+pulls_at_once_bring_one_or_the_other() { # some are refused, none is mixed
+    sources v 200
+    publish
+    start_server store
+    expect 0 "$dxup" pull "$address" t out
+    local round i status
+    for round in 1 2 3; do
+        for i in $(seq 0 3 199); do echo "$round" >>v/dir$((i % 20))/file$i.c; done
+        publish
+        local pids=
+        for i in 1 2 3 4; do
+            "$dxup" pull "$address" t out >"said$i" 2>&1 </dev/null &
+            pids="$pids $!"
+        done
+        for i in $pids; do
+            wait "$i"
+            status=$?
+            case $status in 0 | 6) ;; *) fail "status $status: $(cat said?)" ;; esac
+        done
+        same_tree v out
+        [ "$bad" = 0 ] || return
+    done
+    [ -z "$(find . -maxdepth 1 -name '*dxup-*')" ] || fail "something was left behind"
+}
+what_was_left_is_damaged() { # then everything is fetched anew, at once
+    sources v 100
+    bytes 1000000 >v/random
+    publish
+    start_server store
+    local round
+    for round in 1 2 3 4 5; do
+        cp -a store .out.dxup-sync
+        rm -f .out.dxup-sync/index
+        flip_anywhere .out.dxup-sync/objects
+        expect 0 "$dxup" pull "$address" t out
+        same_tree v out
+        [ -e .out.dxup-sync ] && fail "it was left behind"
+        rm -rf out .out.dxup
+    done
+}
+a_link_in_place_of_the_store_is_not_followed() {
+    sources v 20
+    publish
+    start_server store
+    mkdir other
+    echo mine >other/file
+    expect 0 "$dxup" publish mine u other
+    cp -a mine before
+    ln -s mine .out.dxup-sync
+    pull_to out 200000
+    same mine/objects before/objects
+}
+
 # >>servers
 a_server_that_lies() { # in every way of dxup_evil_sync, at several answers
     sources v 400
@@ -256,6 +332,7 @@ a_server_that_lies() { # in every way of dxup_evil_sync, at several answers
 for case in a_first_pull_is_compressed one_changed_line_in_a_large_file one_changed_file_of_many what_is_renamed_is_not_sent \
     a_sparse_image_is_sent_as_its_data times_alone_cost_little unchanged_files_are_not_written a_file_that_changes_unseen_is_not_mixed \
     a_killed_pull_goes_on_where_it_was a_killed_update_leaves_old_or_new a_killed_server_is_waited_for a_full_disk_leaves_the_old_tree \
+    another_pull_is_at_work pulls_at_once_bring_one_or_the_other what_was_left_is_damaged a_link_in_place_of_the_store_is_not_followed \
     a_server_that_lies; do
     run $case
 done

@@ -80,7 +80,8 @@ typedef struct pull {
     uint64_t            from;       /* number of the version whose details are there, or 0 */
     bool                none;       /* the server has none */
     bool                asks_sync;  /* the request was one for a snapshot */
-    bool                syncs;      /* the snapshot is to be fetched */
+    bool                syncs;      /* the snapshot is to be fetched, */
+    bool                resumes;    /* and an earlier pull has left some of it */
     uint8_t             root[PROG_HASH_SIZE]; /* of it */
 
     /* what we have */
@@ -544,8 +545,9 @@ static int take_sync_reply(pull *p, const dx_hbtp_result *r)
         return prog_fail(PROG_NETWORK, "the reply names an unknown outcome");
     int status = refuse_another(p);
     if (status) return status;
+    if (p->outcome == DXUP_UNCHANGED && !have_it(p)) return take_unchanged(p, false);
     p->syncs = p->outcome == DXUP_SYNCED || is_another(p);
-    if (!p->syncs) return take_unchanged(p, have_it(p));
+    if (!p->syncs) return take_unchanged(p, true);
     status = refuse_losses(p, sync_reply_get_known_base(&v));
     p->done = !status;
     dx_reactor_stop(&p->reactor);
@@ -881,19 +883,29 @@ static int fetch_into(pull *p, dxup_store *s)
 static int fetch_snapshot(pull *p)
 {
     dxup_store *s = NULL;
+    os_info info;
     char path[PROG_PATH_SIZE_MAX + 64];
     int status = prog_dest_open(&p->dest, p->o->path, PROG_TREE, p->mode, NULL);
     p->dest_open = !status;
     if (status) return status;
     prog_dest_beside(&p->dest, FETCHED, path);
+    p->resumes = os_look(path, false, &info) == 0;
+    if (p->resumes && info.kind != OS_FOLDER) { /* a link leads to what is no business of ours */
+        status = prog_remove_all(path);
+        if (status) return status;
+        p->resumes = false;
+    }
     status = dxup_store_open(&s, path, DXUP_CREATE);
     if (status == PROG_DAMAGED) { /* of no use, and of no other's */
+        p->resumes = false;
         status = prog_remove_all(path);
         if (!status) status = dxup_store_open(&s, path, DXUP_CREATE);
     }
     if (status) return status;
     status = fetch_into(p, s);
     dxup_store_close(s);
+    if (status == PROG_DAMAGED && p->resumes)
+        prog_warn("what an earlier pull left may be damaged; fetching everything again");
     p->complete = !status;
     return status;
 }
@@ -981,16 +993,7 @@ static int restore_details(pull *p)
 }
 #endif
 
-/* What was fetched for the directory is of no use: it is there, or can never be, or the disk is
-   full. */
-static int forget_fetched(const pull *p)
-{
-    char path[PROG_PATH_SIZE_MAX + 64];
-    prog_dest_beside(&p->dest, FETCHED, path);
-    return prog_remove_all(path);
-}
-
-/* *again: the staging file of an earlier pull was damaged; it is removed, so try once more. */
+/* *again: what an earlier pull left was damaged, perhaps; it is removed, so try once more. */
 static int pull_once(const dxup_options *o, bool *again)
 {
     pull *p = open_pull(o);
@@ -1003,12 +1006,13 @@ static int pull_once(const dxup_options *o, bool *again)
     else if (!status && p->kind == PROG_TREE && !p->asks_sync) status = restore_details(p);
     if (!status && p->complete) status = replace(p);
     if (!status) status = record_version(p);
+    /* What was fetched is of no use: it is there, or can never be, or the disk is full. */
     if (p->asks_sync && status != PROG_NETWORK) {
-        int forgotten = forget_fetched(p);
+        int forgotten = prog_dest_remove_beside(&p->dest, FETCHED);
         if (!status) status = forgotten;
     }
     if (!status) print_summary(p);
-    *again = status == PROG_DAMAGED && p->kept;
+    *again = status == PROG_DAMAGED && (p->kept || p->resumes);
     p->dest.keep = status == PROG_NETWORK && keeps(p) && p->next;
     if (!status) status = p->partial;
     close_pull(p);
