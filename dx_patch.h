@@ -809,7 +809,7 @@ static size_t dx_patch_p_hash_fast(dx_patch_p_blake3 *h, const uint8_t *p, size_
         uint8_t values[64 * 32]; /* of a subtree's chunks, then of their parents */
         unsigned log = 6;
         unsigned i;
-        while ((h->chunk_ & ((1u << log) - 1)) || (size_t)1024 << log > size - done) log--;
+        while ((h->chunk_ & (((uint32_t)1 << log) - 1)) || (size_t)1024 << log > size - done) log--;
         DX_PATCH_ASSERT(log >= 3);
         dx_patch_p_subtree(p + done, h->chunk_, (size_t)1 << log, values);
         dx_patch_p_hash_merge(h);
@@ -1232,7 +1232,7 @@ static uint64_t dx_patch_p_even(dx_patch_p_coder *c, uint32_t bits, uint64_t v)
     }
     while (bits) {
         uint32_t part = bits < 8 ? bits : 8; /* bits of this step */
-        uint32_t range = c->range_ >> part, mask = (1u << part) - 1, x;
+        uint32_t range = c->range_ >> part, mask = ((uint32_t)1 << part) - 1, x;
         bits -= part;
         if (DX_PATCH_P_MODE(c) == DX_PATCH_P_READ) x = c->code_ / range;
         else x = (uint32_t)(v >> bits & mask);
@@ -1501,7 +1501,7 @@ DX_PATCH_P_WIDE(dx_patch_p_mix, (dx_patch_p_delta *d, uint32_t row, uint32_t v,
    heads_ knows one, may start another. */
 static void dx_patch_p_note_literal(dx_patch_p_delta *d, uint32_t v)
 {
-    uint32_t mask = (1u << d->history_log_) - 1, *head;
+    uint32_t mask = ((uint32_t)1 << d->history_log_) - 1, *head;
     DX_PATCH_ASSERT(v < 256);
     d->past_ = d->past_ << 8 | v;
     if (!d->mixer_) return;
@@ -1535,7 +1535,7 @@ static uint32_t dx_patch_p_literal(dx_patch_p_delta *d, uint32_t hint, uint32_t 
 {
     uint32_t past = (uint32_t)(d->past_ & 0xffffffffu), size = d->repeat_size_, expected = 0;
     uint32_t context = (past & 255) >> (8 - d->literal_bits_);
-    uint32_t row = DX_PATCH_P_M_BYTE + DX_PATCH_P_BYTE * ((1u << d->diff_bits_) + context);
+    uint32_t row = DX_PATCH_P_M_BYTE + DX_PATCH_P_BYTE * (((uint32_t)1 << d->diff_bits_) + context);
     DX_PATCH_ASSERT(hint < 256);
     if (d->raw_) {
         v = (uint32_t)dx_patch_p_even(&d->coder_, 8, v);
@@ -1548,7 +1548,8 @@ static uint32_t dx_patch_p_literal(dx_patch_p_delta *d, uint32_t hint, uint32_t 
             hint | d->hint_ << 16,   /* the base, and whether it was right */
             past,                    /* the last four */
             past >> 8 & 0xffff};     /* two, but for the last one */
-        if (size) expected = 256u + d->history_[d->repeat_at_ & ((1u << d->history_log_) - 1)];
+        const uint32_t mask = ((uint32_t)1 << d->history_log_) - 1;
+        if (size) expected = 256u + d->history_[d->repeat_at_ & mask];
         v = dx_patch_p_mix(d, row, v, contexts, d->rich_ ? 5 : 2, expected,
                            dx_patch_p_repeat_kind(size));
     }
@@ -1746,7 +1747,7 @@ static bool dx_patch_p_read_table(dx_patch_p_bits *b, uint16_t *slots, uint32_t 
     uint32_t top = dx_patch_p_bits_take(b, 8);
     uint32_t left, s = 0, length = 1, count, value, known;
     *log = dx_patch_p_bits_take(b, 3) + DX_PATCH_P_TABLE_MIN;
-    left = 1u << *log;
+    left = (uint32_t)1 << *log;
     DX_PATCH_ASSERT(*log <= DX_PATCH_P_TABLE_MAX);
     count = dx_patch_p_bits_take(b, 9);
     DX_PATCH_MEMSET(slots, 0, 256 * sizeof *slots);
@@ -1763,14 +1764,14 @@ static bool dx_patch_p_read_table(dx_patch_p_bits *b, uint16_t *slots, uint32_t 
             while (change < 16 && dx_patch_p_bits_take(b, 1)) change++;
             if (none) { /* change is the length of the number behind its highest bit */
                 if (change > 7) return false;
-                s += (1u << change) + dx_patch_p_bits_take(b, change);
+                s += ((uint32_t)1 << change) + dx_patch_p_bits_take(b, change);
                 continue;
             }
             length = shorter ? length - change : length + change;
             if (length - 1 >= DX_PATCH_P_TABLE_MAX) return false;
         }
         known = length - 1 < 3 ? length - 1 : 3;
-        value = (1u << known | dx_patch_p_bits_take(b, known)) << (length - 1 - known);
+        value = ((uint32_t)1 << known | dx_patch_p_bits_take(b, known)) << (length - 1 - known);
         if (value >= left) return false;
         left -= value;
         slots[s++] = (uint16_t)value;
@@ -1785,7 +1786,7 @@ static void dx_patch_p_spread_table(const uint16_t *slots, uint32_t *table, uint
     uint32_t s, i, at = 0;
     for (s = 0; s < 256; s++)
         for (i = 0; i < slots[s]; i++) table[at++] = s | (slots[s] - 1u) << 8 | i << 20;
-    DX_PATCH_ASSERT(at == 1u << log);
+    DX_PATCH_ASSERT(at == (uint32_t)1 << log);
     (void)log;
 }
 
@@ -1811,7 +1812,7 @@ static bool dx_patch_p_read_rans(const dx_patch_p_span *in, const uint32_t *tabl
     uint32_t x[DX_PATCH_P_STATES] = {DX_PATCH_P_STATE_MIN, DX_PATCH_P_STATE_MIN,
                                      DX_PATCH_P_STATE_MIN, DX_PATCH_P_STATE_MIN};
     uint32_t states = size < DX_PATCH_P_STATES_MIN ? 1 : DX_PATCH_P_STATES;
-    uint32_t mask = (1u << log) - 1, k;
+    uint32_t mask = ((uint32_t)1 << log) - 1, k;
     const uint8_t *p = in->at;
     size_t i = 0;
     if ((size_t)(in->end - p) < 4 * (size_t)states) return false;
@@ -2209,7 +2210,7 @@ typedef struct dx_patch_p_field {
     X(29, 2, 0) X(5, 19, 2) X(0, 5, 21) X(24, 5, 26) X(31, 1, 31)
 #define DX_PATCH_P_BITS_LOW(X) /* ADD, LDR, STR: imm12 */ \
     X(10, 12, 0) X(0, 10, 12) X(22, 10, 22)
-#define DX_PATCH_P_FORTH(from, count, to) | (w >> (from) & ((1u << (count)) - 1)) << (to)
+#define DX_PATCH_P_FORTH(from, count, to) | (w >> (from) & (((uint32_t)1 << (count)) - 1)) << (to)
 #define DX_PATCH_P_BACK(from, count, to) DX_PATCH_P_FORTH(to, count, from)
 
 /* Bits of a word brought together, or back where they were. */
@@ -2854,7 +2855,7 @@ static uint32_t dx_patch_p_code_wrong(dx_patch_p_delta *d, uint32_t before, uint
     uint32_t context = alone | (last & 128 ? 4u : 0u), row;
     DX_PATCH_ASSERT(before < 256 && old < 256 && last < 256);
     if (last == 0 || last == 1 || last == 255) context |= 2;
-    row = DX_PATCH_P_M_BYTE + DX_PATCH_P_BYTE * (context & ((1u << d->diff_bits_) - 1));
+    row = DX_PATCH_P_M_BYTE + DX_PATCH_P_BYTE * (context & (((uint32_t)1 << d->diff_bits_) - 1));
     if (!d->mixer_ || DX_PATCH_P_MODE(&d->coder_) == DX_PATCH_P_COUNT) {
         v = dx_patch_p_byte(&d->coder_, row, v);
     } else {
@@ -4686,7 +4687,7 @@ typedef char dx_patch_p_flash_memory[32 * DX_PATCH_P_F_ROWS == DX_PATCH_P_FLASH_
 static uint32_t dx_patch_p_pages(uint64_t size, uint32_t bits)
 {
     DX_PATCH_ASSERT(bits < 32 && size >> bits < UINT32_MAX);
-    return (uint32_t)((size + (1u << bits) - 1) >> bits);
+    return (uint32_t)((size + ((uint32_t)1 << bits) - 1) >> bits);
 }
 
 /* The first error stays; everything stops at it. */
@@ -4718,7 +4719,7 @@ static void dx_patch_p_f_put(dx_patch_flash *f, uint32_t n, uint32_t byte)
     if (i != DX_PATCH_P_F_UNIT - 1 && n + 1 < f->target_size_) return;
     if (page >= f->first_page_) {
         if (n - i == page << f->bits_)
-            dx_patch_p_f_do(f, DX_PATCH_FLASH_ERASE, n - i, NULL, 1u << f->bits_);
+            dx_patch_p_f_do(f, DX_PATCH_FLASH_ERASE, n - i, NULL, (uint32_t)1 << f->bits_);
         dx_patch_p_f_do(f, DX_PATCH_FLASH_WRITE, n - i, f->out_, DX_PATCH_P_F_UNIT);
     }
     DX_PATCH_MEMSET(f->out_, 255, sizeof f->out_);
@@ -4844,7 +4845,7 @@ static bool dx_patch_p_f_pages_hold(dx_patch_flash *f, bool target, uint32_t fro
     if (target) sums += 4 * (size_t)f->pages_; /* those of the base come first */
     for (; from < to && !f->error_; from++) {
         uint32_t size = all - (from << f->bits_), crc;
-        if (size > 1u << f->bits_) size = 1u << f->bits_;
+        if (size > (uint32_t)1 << f->bits_) size = (uint32_t)1 << f->bits_;
         crc = dx_patch_p_f_sum(f, (uint64_t)(from + further) << f->bits_, size, NULL);
         if (crc != dx_patch_p_load32(sums + 4 * (size_t)from)) return false;
     }
@@ -4857,7 +4858,7 @@ static void dx_patch_p_f_go_on(dx_patch_flash *f, uint32_t page, uint32_t first)
     DX_PATCH_ASSERT(page <= f->pages_ && f->gap_ > 0);
     while (page-- > 0 && !f->error_) {
         uint64_t from = (uint64_t)page << f->bits_, to = from + ((uint64_t)f->gap_ << f->bits_);
-        dx_patch_p_f_do(f, DX_PATCH_FLASH_ERASE, to, NULL, 1u << f->bits_);
+        dx_patch_p_f_do(f, DX_PATCH_FLASH_ERASE, to, NULL, (uint32_t)1 << f->bits_);
         for (; from >> f->bits_ == page; from += DX_PATCH_P_F_UNIT, to += DX_PATCH_P_F_UNIT) {
             dx_patch_p_f_do(f, DX_PATCH_FLASH_READ, from, f->out_, DX_PATCH_P_F_UNIT);
             dx_patch_p_f_do(f, DX_PATCH_FLASH_WRITE, to, f->out_, DX_PATCH_P_F_UNIT);
@@ -4899,7 +4900,7 @@ static int dx_patch_p_f_open(dx_patch_flash *f)
     f->target_size_ = (uint32_t)h->target_size;
     f->gap_ = dx_patch_p_load32(patch + DX_PATCH_HEADER_SIZE);
     while (h->block_size >> f->bits_ > 1) f->bits_++;
-    DX_PATCH_ASSERT(1u << f->bits_ == h->block_size);
+    DX_PATCH_ASSERT((uint32_t)1 << f->bits_ == h->block_size);
     f->pages_ = dx_patch_p_pages(h->base_size, f->bits_);
     target_pages = dx_patch_p_pages(h->target_size, f->bits_);
     f->stream_at_ = DX_PATCH_HEADER_SIZE + 4 * (1 + f->pages_ + (uint32_t)target_pages);
@@ -5516,7 +5517,7 @@ typedef struct dx_patch_p_table { /* of rANS, as it is written */
    they save. The most frequent byte gets what is left, which is why it must not be too little. */
 static bool dx_patch_p_share_slots(dx_patch_p_table *t, uint32_t size)
 {
-    uint32_t total = 1u << t->log, used = 0, s, largest, length;
+    uint32_t total = (uint32_t)1 << t->log, used = 0, s, largest, length;
     t->top = 0;
     for (s = 0; s < 256; s++) {
         if (t->counts[s] > t->counts[t->top]) t->top = s;
@@ -5540,7 +5541,7 @@ static bool dx_patch_p_share_slots(dx_patch_p_table *t, uint32_t size)
             if (s != t->top && t->slots[s] > t->slots[largest]) largest = s;
         length = dx_patch_p_length(t->slots[largest]);
         DX_PATCH_ASSERT(length > 1); /* else there were more bytes in use than slots */
-        s = length > 4 ? 1u << (length - 4) : 1;
+        s = length > 4 ? (uint32_t)1 << (length - 4) : 1;
         t->slots[largest] = (uint16_t)(t->slots[largest] - s);
         used -= s;
     }
@@ -5579,14 +5580,14 @@ static void dx_patch_p_put_table(dx_patch_p_sink *sink, const dx_patch_p_table *
             for (none = 0; s < count && (s == t->top || !t->slots[s]); s++) none++;
             change = dx_patch_p_length(none) - 1;
             dx_patch_p_sink_bits(sink, 3, 2);
-            dx_patch_p_sink_bits(sink, (1u << change) - 1, change + 1);
+            dx_patch_p_sink_bits(sink, ((uint32_t)1 << change) - 1, change + 1);
             dx_patch_p_sink_bits(sink, none, change);
             continue;
         }
         change = length > last ? length - last : last - length;
         if (!change) dx_patch_p_sink_bits(sink, 0, 1);
         else dx_patch_p_sink_bits(sink, 1 | (length < last ? 4u : 0u), 3);
-        if (change) dx_patch_p_sink_bits(sink, (1u << (change - 1)) - 1, change);
+        if (change) dx_patch_p_sink_bits(sink, ((uint32_t)1 << (change - 1)) - 1, change);
         known = length - 1 < 3 ? length - 1 : 3;
         dx_patch_p_sink_bits(sink, (uint32_t)t->slots[s] >> (length - 1 - known), known);
         last = length;
@@ -7571,7 +7572,7 @@ static uint64_t dx_patch_p_seeds_memory(uint64_t base_size, uint64_t stride)
 static bool dx_patch_p_is_sought(uint8_t *sought, const uint8_t *p, bool note)
 {
     uint64_t bit = dx_patch_p_load64(p) * 0x9e3779b97f4a7c15u >> (64 - DX_PATCH_P_SOUGHT_LOG);
-    uint8_t *byte = sought + (size_t)(bit >> 3), mask = (uint8_t)(1u << (bit & 7));
+    uint8_t *byte = sought + (size_t)(bit >> 3), mask = (uint8_t)((uint32_t)1 << (bit & 7));
     DX_PATCH_ASSERT(sought);
     if (note) *byte = (uint8_t)(*byte | mask);
     return (*byte & mask) != 0;
@@ -7636,7 +7637,7 @@ static size_t dx_patch_p_next_seeds(const dx_patch_p_parser *p, const dx_patch_p
 static void dx_patch_p_index_seeds(dx_patch_p_parser *p, dx_patch_p_seeds *s,
                                    dx_patch_p_store *store, const dx_patch_p_places *all)
 {
-    uint32_t lists = (1u << s->log) + 2, hashes[DX_PATCH_P_LOT_SEEDS], i;
+    uint32_t lists = ((uint32_t)1 << s->log) + 2, hashes[DX_PATCH_P_LOT_SEEDS], i;
     uint32_t places[DX_PATCH_P_LOT_SEEDS];
     size_t at, n;
     dx_patch_p_store before = *store;

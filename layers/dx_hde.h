@@ -759,7 +759,7 @@ static uint32_t dx_hde_p_split(dx_hde_p_coder *c, uint32_t bound, uint32_t bit)
     c->low += bound & zero;
     c->code -= bound & zero;
     range = (bound & ~zero) | ((range - bound) & zero);
-    for (c->range = range; range < 1u << 24; c->range = range) {
+    for (c->range = range; range < (uint32_t)1 << 24; c->range = range) {
         range <<= 8;
         if (c->writing) dx_hde_p_shift(c);
         else dx_hde_p_get(c);

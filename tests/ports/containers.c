@@ -64,6 +64,7 @@ static void work(const uint8_t *bytes, size_t size, counts *c)
     if (!error) error = container_make(nothing, 0, bytes, size, MEMORY_MAX, &forms);
     if (!error) {
         p.layers = forms.layers;
+        p.kinds = forms.kinds;
         dx_patch_hash(bytes, size, p.target_hash);
         error = container_rebuild(&p, forms.to.bytes, forms.to.size, MEMORY_MAX, &out);
         if (error || out.size != size || memcmp(out.bytes, bytes, size) != 0) c->wrong++;
