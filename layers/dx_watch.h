@@ -434,6 +434,7 @@ static void dx_watch_p_cell_give(dx_watch *w, uint32_t i)
 
 static dx_watch_p_more *dx_watch_p_more_of(dx_watch *w, uint32_t i)
 {
+    DX_WATCH_ASSERT(i > DX_WATCH_P_ROOT && i < w->fresh_);
     return (dx_watch_p_more *)(void *)&w->cells_[i];
 }
 
@@ -454,6 +455,7 @@ static void dx_watch_p_name_read(dx_watch *w, uint32_t i, char *out)
     const dx_watch_cell *const c = &w->cells_[i];
     size_t left = c->name_size, part = left < DX_WATCH_P_NAME ? left : (size_t)DX_WATCH_P_NAME;
     uint32_t more = c->more;
+    DX_WATCH_ASSERT(left > 0 && left < 256);
     DX_WATCH_MEMCPY(out, c->name, part);
     while (left -= part) {
         const dx_watch_p_more *const m = dx_watch_p_more_of(w, more);
@@ -491,6 +493,7 @@ static uint32_t dx_watch_p_add(dx_watch *w, uint32_t parent, const char *name, s
     dx_watch_cell *c = &w->cells_[i];
     uint32_t *link = &c->more, *chain;
     size_t part = size < DX_WATCH_P_NAME ? size : (size_t)DX_WATCH_P_NAME, at;
+    DX_WATCH_ASSERT(size > 0 && size < 256 && w->cells_[parent].kind == DX_WATCH_P_DIRECTORY);
     if (!i) return 0;
     DX_WATCH_MEMCPY(c->name, name, part);
     for (at = part; at < size; at += part) {
@@ -522,6 +525,7 @@ static void dx_watch_p_unlink(dx_watch *w, uint32_t i)
     dx_watch_cell *const c = &w->cells_[i];
     char name[256];
     uint32_t *chain;
+    DX_WATCH_ASSERT(i != DX_WATCH_P_ROOT && w->cells_[c->parent].kind == DX_WATCH_P_DIRECTORY);
     dx_watch_p_name_read(w, i, name);
     chain = dx_watch_p_names_of(w, c->parent, name, c->name_size,
                                 c->kind != DX_WATCH_P_DIRECTORY);
@@ -555,12 +559,14 @@ static const char *dx_watch_p_path(dx_watch *w, uint32_t i, char text[DX_WATCH_P
        heap_   [ 12 | 15 | 13 | 20 | 16 ]      due;  children of place n: 2n + 1 and 2n + 2    */
 static uint64_t dx_watch_p_due_at(const dx_watch *w, uint32_t place)
 {
+    DX_WATCH_ASSERT(place < w->stats_.pending);
     return w->cells_[w->heap_[place]].u.wait.due;
 }
 
 static void dx_watch_p_swap(dx_watch *w, uint32_t a, uint32_t b)
 {
     const uint32_t i = w->heap_[a];
+    DX_WATCH_ASSERT(a < w->stats_.pending && b < w->stats_.pending);
     w->heap_[a] = w->heap_[b];
     w->heap_[b] = i;
     w->cells_[w->heap_[a]].u.wait.place = a;
@@ -631,6 +637,7 @@ static void dx_watch_p_touch(dx_watch *w, uint32_t parent, const char *name, siz
     }
     c = &w->cells_[i];
     if (kind == DX_WATCH_P_ALL_BELOW) c->kind = (uint8_t)kind;
+    DX_WATCH_ASSERT(w->heap_[c->u.wait.place] == i);
     c->u.wait.due = now + quiet_ns;
     if (c->u.wait.due > c->u.wait.first + w->desc_.hold_ns)
         c->u.wait.due = c->u.wait.first + w->desc_.hold_ns;
@@ -678,6 +685,7 @@ static void dx_watch_p_unwatch(dx_watch *w, uint32_t i, bool tell)
 {
     const int32_t watch = w->cells_[i].u.dir.watch;
     uint32_t *chain;
+    DX_WATCH_ASSERT(w->cells_[i].kind == DX_WATCH_P_DIRECTORY);
     if (watch < 0) return;
     chain = dx_watch_p_watches_of(w, watch);
     while (*chain != i) chain = &w->cells_[*chain].u.dir.watch_chain;
@@ -745,6 +753,7 @@ static int dx_watch_p_open_directory(dx_watch *w, uint32_t i)
     uint32_t way[DX_WATCH_DEPTH_MAX];
     uint32_t count = 0;
     int fd;
+    DX_WATCH_ASSERT(w->cells_[i].kind == DX_WATCH_P_DIRECTORY);
     for (; i != DX_WATCH_P_ROOT; i = w->cells_[i].parent) {
         if (count == DX_WATCH_DEPTH_MAX) {
             errno = ENAMETOOLONG;
@@ -793,6 +802,7 @@ static void dx_watch_p_proc_path(int fd, char text[40])
     char digits[12];
     size_t count = 0;
     size_t at = sizeof "/proc/self/fd/" - 1;
+    DX_WATCH_ASSERT(fd >= 0);
     DX_WATCH_MEMCPY(text, "/proc/self/fd/", at);
     do {
         digits[count++] = (char)('0' + fd % 10);
@@ -811,6 +821,7 @@ static uint32_t dx_watch_p_directory_of(dx_watch *w, int32_t watch)
 
 static bool dx_watch_p_is_above(const dx_watch *w, uint32_t above, uint32_t i)
 {
+    DX_WATCH_ASSERT(above && i);
     while (i && i != above) i = w->cells_[i].parent;
     return i != 0;
 }
@@ -844,6 +855,7 @@ static bool dx_watch_p_watch(dx_watch *w, uint32_t i, int fd)
         dx_watch_p_unwatch(w, i, true);
         dx_watch_p_empty(w, i);
     }
+    DX_WATCH_ASSERT(w->cells_[i].u.dir.watch < 0);
     w->cells_[i].u.dir.watch = watch;
     chain = dx_watch_p_watches_of(w, watch);
     w->cells_[i].u.dir.watch_chain = *chain;
@@ -863,7 +875,7 @@ static bool dx_watch_p_list_one(dx_watch *w, uint32_t i, int fd, const char *nam
     uint32_t child;
     if (name[0] == '.' && (!name[1] || (name[1] == '.' && !name[2]))) return true;
     if (type != DIRECTORY && type != UNKNOWN) return true;
-    if (size > 255) return false;
+    if (!size || size > 255) return false;
     if (type == UNKNOWN) { /* some file systems do not say */
         const int below = DX_WATCH_SYS_OPEN(fd, name, DX_WATCH_P_OPEN);
         if (below < 0 && errno != EACCES) return errno == ENOTDIR || errno == ENOENT ||
@@ -1105,6 +1117,7 @@ static void dx_watch_p_call(dx_watch *w, dx_watch_kind kind, const char *path)
 /* Forget all and begin again, after the system's queue was full. */
 static void dx_watch_p_rebuild(dx_watch *w)
 {
+    DX_WATCH_ASSERT(w->rebuild_);
     w->rebuild_ = false;
     dx_watch_p_name_all(w);
     dx_watch_p_empty(w, DX_WATCH_P_ROOT);
@@ -1164,6 +1177,7 @@ static void dx_watch_p_poll_all(dx_watch *w)
     while (left && w->polled_first_) {
         const uint32_t i = w->polled_first_;
         char name[256];
+        DX_WATCH_ASSERT(w->cells_[i].flags & DX_WATCH_P_POLLED);
         left--;
         if (i == DX_WATCH_P_ROOT) {
             dx_watch_p_name_all(w);
@@ -1208,6 +1222,7 @@ static void dx_watch_p_due(dx_reactor *r, dx_op *op, int32_t result, uint32_t fl
 /* The queue's descriptor, after the poll on it has ended. */
 static void dx_watch_p_release(dx_watch *w)
 {
+    DX_WATCH_ASSERT(!w->open_);
     if (w->fd_ < 0 || dx_reactor_op_pending(&w->readable_)) return;
     dx_reactor_forget(w->desc_.reactor, w->fd_);
     dx_watch_p_close_queue(w);
@@ -1264,6 +1279,7 @@ static void dx_watch_p_divide(dx_watch *w)
 
 static void dx_watch_p_defaults(dx_watch_desc *d)
 {
+    DX_WATCH_ASSERT(d->reactor && d->fn);
     if (!d->debounce_ns) d->debounce_ns = 100000000u;
     if (!d->hold_ns) d->hold_ns = 1000000000u;
     if (!d->poll_ns) d->poll_ns = 2000000000u;
