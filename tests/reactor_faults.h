@@ -28,12 +28,12 @@
 #include <unistd.h>
 
 enum {
-    FAULT_LATE, FAULT_SHORT, FAULT_SHORT_RECEIVE, FAULT_CANCELED, FAULT_INTERRUPTED, FAULT_AGAIN, FAULT_CONNECT,
+    FAULT_LATE, FAULT_SHORT, FAULT_SHORT_RECEIVE, FAULT_CANCELED, FAULT_INTERRUPTED, FAULT_AGAIN, FAULT_ABORTED, FAULT_CONNECT,
     FAULT_CALL_EINTR, FAULT_CALL_BUSY, FAULT_FEWER, FAULT_OVERFLOW, FAULT_NOTIFY, FAULT_KINDS
 };
 
 static const char *const faults_names[] = {
-    "late or out of order", "short counts", "short receives", "unasked ECANCELED", "EINTR", "EAGAIN",
+    "late or out of order", "short counts", "short receives", "unasked ECANCELED", "EINTR", "EAGAIN", "ECONNABORTED",
     "interrupted connects", "calls with EINTR", "calls with EAGAIN or EBUSY", "fewer entries taken",
     "overflows", "notifications held back"};
 
@@ -241,6 +241,8 @@ static inline bool faults_pass(faults_ring *g, faults_sqe *s)
         if (faults_strike(g, FAULT_CANCELED)) cqe.result = -ECANCELED;
         else if (faults_strike(g, FAULT_INTERRUPTED)) cqe.result = -EINTR;
         else if (waits && faults_strike(g, FAULT_AGAIN)) cqe.result = -EAGAIN;
+        else if (s->opcode == FAULTS_OP_ACCEPT && faults_listens(s->fd) && faults_strike(g, FAULT_ABORTED))
+            cqe.result = -ECONNABORTED; /* who knocked has gone */
     }
     if (cqe.result) {
         faults_hold(g, &cqe);

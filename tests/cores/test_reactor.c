@@ -7,6 +7,7 @@
 
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -1056,6 +1057,63 @@ DX_TEST(e08_stale_events_of_a_duplicate_are_dropped_epoll)
     loop_close(&l);
 }
 
+DX_TEST(e08_a_forgotten_descriptor_has_no_events_at_all_epoll)
+{
+    loop l = {0};
+    dx_op a = tagged(1);
+    dx_reactor_stats stats;
+    int fds[2], copy;
+    char buffer[8];
+    clean();
+    loop_open(&l, DX_REACTOR_BACKEND_EPOLL);
+    pair(fds);
+    DX_CHECK_EQ(dx_reactor_recv(&l.r, &a, fds[0], buffer, 8), 0);
+    DX_CHECK_EQ(dx_reactor_cancel(&l.r, &a), 0);
+    DX_CHECK_EQ(want(&l, &a), -ECANCELED);
+    copy = keep(dup(fds[0])); /* would keep the registration alive */
+    DX_CHECK_EQ(dx_reactor_forget(&l.r, fds[0]), 0);
+    shut(fds[0]);
+    DX_CHECK_EQ(write(fds[1], "late", 4), 4);
+    nothing(&l);
+    dx_reactor_get_stats(&l.r, &stats);
+    DX_CHECK_EQ(stats.stale_events, 0);
+    (void)copy;
+    loop_close(&l);
+}
+
+/* Does a socket send small pieces at once? */
+static int no_delay_of(int fd)
+{
+    int on = -1;
+    socklen_t size = sizeof on;
+    DX_CHECK_EQ(getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, &size), 0);
+    return on != 0;
+}
+
+EVERY(small_pieces_go_at_once_where_that_was_asked_for)
+{
+    loop l = {0};
+    dx_reactor_address any, at;
+    dx_op in = tagged(1), out = tagged(2);
+    loop_open(&l, backend);
+    DX_CHECK_EQ(dx_reactor_address_parse(&any, "127.0.0.1:0"), 0);
+    for (int asked = 0; asked < 2; asked++) {
+        const uint32_t flags = asked ? DX_REACTOR_NODELAY : 0;
+        int listening, fd, accepted;
+        DX_CHECK_EQ(dx_reactor_listen(&l.r, &any, flags, 0, &listening, &at), 0);
+        keep(listening);
+        DX_CHECK_EQ(dx_reactor_socket(&l.r, &at, flags, &fd), 0);
+        keep(fd);
+        DX_CHECK_EQ(no_delay_of(fd), asked);
+        DX_CHECK_EQ(dx_reactor_connect(&l.r, &out, fd, &at), 0);
+        DX_CHECK_EQ(want(&l, &out), 0);
+        DX_CHECK_EQ(dx_reactor_accept(&l.r, &in, listening), 0);
+        accepted = keep(want(&l, &in));
+        DX_CHECK_EQ(no_delay_of(accepted), asked);
+    }
+    loop_close(&l);
+}
+
 EVERY(deadlines_have_one_outcome)
 {
     loop l = {0};
@@ -1330,6 +1388,8 @@ DX_TEST(files_never_block_an_epoll_loop_silently)
     nothing(&l);
     DX_CHECK_EQ(write(fds[1], "ab", 2), 2);
     DX_CHECK_EQ(want(&l, &op), 2);
+    DX_CHECK_EQ(dx_reactor_fsync(&l.r, &op, fds[0], false), 0); /* its flags are 0 */
+    DX_CHECK_EQ(want(&l, &op), -ENOTSUP);
     loop_close(&l);
 }
 
