@@ -228,6 +228,7 @@ static verdict apply(const uint8_t *base, size_t base_size, size_t capacity, way
     if (!v.error) v.error = dx_patch_applier_finish(&a);
     if (!how.write && !v.error) v.size = (size_t)a.produced_;
     if (!v.error) DX_CHECK(v.size == capacity && v.size == a.produced_);
+    if (v.error) DX_CHECK(strcmp(dx_patch_error_name(v.error), "unknown error") != 0);
     /* Work: each byte of the base once for its hash, and once to see that what a shrinking cuts off becomes zero; then,
        for a byte of the target, at most one as a hint or of its cover, and, for each block of a cover, of which all may
        have one byte, twelve around it. */

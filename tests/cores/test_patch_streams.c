@@ -166,6 +166,7 @@ static int both_ways(dx_choices *c, size_t base_size, size_t size, size_t memory
     int error = at_once(base_size, size, memory_size, unhashed, got);
     int error_other = arrive(base_size, size, 1 + (size_t)dx_choose(c, 200), memory_size, unhashed, &got_other);
     DX_CHECK_EQ(error, error_other);
+    if (error) DX_CHECK(strcmp(dx_patch_error_name(error), "unknown error") != 0);
     if (error) return error;
     DX_CHECK_EQ(*got, got_other);
     DX_CHECK_MEM(out, other, *got);
