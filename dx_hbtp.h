@@ -638,6 +638,7 @@ struct dx_hbtp_session { /* caller-allocated; without "_": to be read */
     uint64_t                 flood_ns_;     /* when all cancelled streams are forgotten */
     uint64_t                 begun_ns_;     /* when the frame that is not whole began */
     uint32_t                 slot_count_;   /* a power of two */
+    uint32_t                 lost_;         /* own requests that were given up, and not answered */
     uint32_t                 pending_;      /* the peer's requests that wait for dx_hbtp_reply() */
     uint32_t                 stream_count_;
     uint32_t                 subscribed_;   /* entries in the hub ... */
@@ -679,8 +680,9 @@ DX_HBTP_API uint64_t dx_hbtp_tick(dx_hbtp_session *s, uint64_t now_ns);
 /* Send a request and remember it until it is answered or deadline_ns comes (UINT64_MAX: never).
    *sequence (may be NULL) gets its number, 1..65535. on_result hears of it exactly once. Any opcode
    (EXPECTS_RESPONSE is added): a Ping is answered by a Pong, all others by an RpcResponse or
-   RpcError. EAGAIN: outstanding_max wait already, or no number is free; ECANCELED: closed; as
-   writers. */
+   RpcError. EAGAIN: outstanding_max wait already, or as many as the peer lets wait (those that were
+   given up and that it has not answered yet are among them), or no number is free; ECANCELED:
+   closed; as writers. */
 DX_HBTP_API int dx_hbtp_request(dx_hbtp_session *s, uint16_t opcode, uint8_t flags,
                                 const void *payload, size_t size, uint64_t deadline_ns,
                                 void *user, uint16_t *sequence);
@@ -2336,7 +2338,9 @@ DX_HBTP_API int dx_hbtp_reset(dx_hbtp_session *s, uint32_t stream, uint16_t stat
    nothing is told from one that is waited for:
 
        FREE -> WAITING -> ANSWERED (a second one: DUPLICATE)
-                     \--> GIVEN_UP -> (an answer: LATE) -> ANSWERED */
+                     \--> GIVEN_UP -> (an answer: LATE) -> ANSWERED
+
+   What was given up is on the peer's mind until it has answered, and counts against its limit. */
 /* Count, and report. */
 static void dx_hbtp_p_event(dx_hbtp_session *s, dx_hbtp_event event, const dx_hbtp_frame *frame)
 {
@@ -2395,6 +2399,7 @@ static void dx_hbtp_p_give_up(dx_hbtp_session *s, struct dx_hbtp_p_slot *slot, i
     DX_HBTP_ASSERT(error == DX_HBTP_ECANCELED || error == DX_HBTP_ETIMEDOUT);
     DX_HBTP_MEMSET(&result, 0, sizeof result);
     result.error = error;
+    s->lost_++;
     dx_hbtp_p_end(s, slot, DX_HBTP_P_GIVEN_UP, &result);
 }
 
@@ -2503,11 +2508,13 @@ static int dx_hbtp_p_on_answer(const dx_hbtp_context *c)
     if (dx_hbtp_p_stream_refused(s, f)) return DX_HBTP_OK;
     if (slot->sequence != f->sequence || slot->state == DX_HBTP_P_FREE ||
         (f->opcode != DX_HBTP_OP_RPC_ERROR && slot->ping != (f->opcode == DX_HBTP_OP_PONG))) {
+        if (s->lost_) s->lost_--; /* of one, it may be, whose slot was used again */
         dx_hbtp_p_event(s, DX_HBTP_EVENT_UNASKED, f);
     } else if (slot->state == DX_HBTP_P_ANSWERED) {
         dx_hbtp_p_event(s, DX_HBTP_EVENT_DUPLICATE, f);
     } else if (slot->state == DX_HBTP_P_GIVEN_UP) {
         slot->state = DX_HBTP_P_ANSWERED;
+        if (s->lost_) s->lost_--;
         dx_hbtp_p_event(s, DX_HBTP_EVENT_LATE, f);
     } else {
         dx_hbtp_p_end_answered(s, slot, f);
@@ -2527,7 +2534,7 @@ static int dx_hbtp_p_request(dx_hbtp_session *s, uint32_t word, const uint8_t *h
     if (s->state == DX_HBTP_CLOSED) return DX_HBTP_ECANCELED;
     if (s->peer.drains && (word & 0xff) != DX_HBTP_OP_DRAIN) return DX_HBTP_ECANCELED;
     if (s->waiting >= s->desc.outstanding_max ||
-        (s->peer.requests_max && s->waiting >= s->peer.requests_max))
+        (s->peer.requests_max && s->waiting + s->lost_ >= s->peer.requests_max))
         return DX_HBTP_EAGAIN;
     number = dx_hbtp_p_next(s);
     if (!number) return DX_HBTP_EAGAIN;

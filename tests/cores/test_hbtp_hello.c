@@ -721,6 +721,60 @@ DX_TEST(hb_25_a_drain_is_heard_by_a_side_with_as_many_requests_as_it_takes)
     DX_CHECK(ends[1].handled == 2 && ends[1].s.peer.drains && ends[0].s.waiting == 2);
 }
 
+DX_TEST(hb_23_what_was_given_up_counts_until_the_peer_has_answered)
+{
+    dx_hbtp_session_desc d;
+    uint16_t sequence[3];
+    both_open(true, true);
+    end_desc(&ends[1], &d);
+    d.pending_max = 2;
+    end_open(&ends[1], true, &d);
+    ends[1].puts_off = true;
+    greet();
+    for (int i = 0; i < 2; i++) DX_CHECK_EQ(dx_hbtp_call(&ends[0].s, 1, "1", 1, i ? now + MS : UINT64_MAX, NULL, &sequence[i]), 0);
+    settle();
+    DX_CHECK_EQ(dx_hbtp_cancel(&ends[0].s, sequence[0]), 0);
+    now += 2 * MS;
+    (void)dx_hbtp_tick(&ends[0].s, now);
+    settle();
+    DX_CHECK(ends[0].s.waiting == 0 && ends[0].results == 2);
+    DX_CHECK_EQ(dx_hbtp_call(&ends[0].s, 1, "1", 1, UINT64_MAX, NULL, NULL), DX_HBTP_EAGAIN); /* it would get 429 */
+    DX_CHECK_EQ(dx_hbtp_reply(&ends[1].s, sequence[0], "1", 1), 0);
+    settle();
+    DX_CHECK_EQ(ends[0].events[DX_HBTP_EVENT_LATE], 1);
+    DX_CHECK_EQ(dx_hbtp_call(&ends[0].s, 1, "1", 1, UINT64_MAX, NULL, &sequence[2]), 0);
+    DX_CHECK_EQ(dx_hbtp_call(&ends[0].s, 1, "1", 1, UINT64_MAX, NULL, NULL), DX_HBTP_EAGAIN);
+    settle();
+    for (int i = 1; i < 3; i++) DX_CHECK_EQ(dx_hbtp_reply(&ends[1].s, sequence[i], "1", 1), 0);
+    settle();
+    DX_CHECK(ends[1].handled == 3 && !ends[1].events[DX_HBTP_EVENT_REFUSED] && ends[0].results == 3);
+    for (int i = 0; i < 2; i++) DX_CHECK_EQ(dx_hbtp_call(&ends[0].s, 1, "1", 1, UINT64_MAX, NULL, NULL), 0);
+}
+
+DX_TEST(hb_23_an_answer_of_a_slot_that_was_used_again_gives_its_room_back)
+{
+    dx_hbtp_session_desc d;
+    uint16_t first = 0, last = 0;
+    both_open(true, true);
+    end_desc(&ends[0], &d);
+    d.outstanding_max = 1;
+    end_open(&ends[0], true, &d);
+    end_desc(&ends[1], &d);
+    d.pending_max = 2;
+    end_open(&ends[1], true, &d);
+    ends[1].puts_off = true;
+    greet();
+    DX_CHECK_EQ(dx_hbtp_call(&ends[0].s, 1, "1", 1, UINT64_MAX, NULL, &first), 0);
+    DX_CHECK_EQ(dx_hbtp_cancel(&ends[0].s, first), 0);
+    DX_CHECK_EQ(dx_hbtp_call(&ends[0].s, 1, "1", 1, UINT64_MAX, NULL, &last), 0); /* in the only slot */
+    DX_CHECK_EQ(dx_hbtp_cancel(&ends[0].s, last), 0);
+    settle();
+    DX_CHECK_EQ(dx_hbtp_call(&ends[0].s, 1, "1", 1, UINT64_MAX, NULL, NULL), DX_HBTP_EAGAIN);
+    DX_CHECK_EQ(dx_hbtp_reply(&ends[1].s, first, "1", 1), 0);
+    settle();
+    DX_CHECK_EQ(dx_hbtp_call(&ends[0].s, 1, "1", 1, UINT64_MAX, NULL, NULL), 0);
+}
+
 DX_TEST(hb_25_nothing_is_written_behind_a_close_that_a_drain_is_answered_by)
 {
     size_t size;
