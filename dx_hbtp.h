@@ -458,7 +458,7 @@ enum { DX_HBTP_LATER = 1 }; /* a handler's result: dx_hbtp_reply() will answer *
    Only requests are answered: Ping, RpcCall, RpcStreamStart and what has EXPECTS_RESPONSE. With
    another frame, a failure is counted and reported (DX_HBTP_EVENT_FAILED), the peer hears nothing.
    What cannot be undone is not dropped. Once a handler has called what changes more than the buffer
-   (dx_hbtp_call, request, reply, open, send, grant, finish, reset, publish, catch_up, or
+   (dx_hbtp_call, request, notify, reply, open, send, grant, finish, reset, publish, catch_up, or
    dx_hbtp_out_consume), all that it wrote stays, before and after that call; an error then adds an
    RpcError, unless it had answered already, and ENOSPACE and EAGAIN call it again only if not. */
 typedef int dx_hbtp_handler_fn(const dx_hbtp_context *context);
@@ -692,6 +692,13 @@ DX_HBTP_API int dx_hbtp_call(dx_hbtp_session *s, uint8_t method, const void *arg
    there is room. ENOTFOUND. */
 DX_HBTP_API int dx_hbtp_cancel(dx_hbtp_session *s, uint16_t sequence);
 
+/* Send a frame that is neither a request nor an answer: a state, an event. It stays, also when the
+   handler that calls it fails later, and leaves the room of answers to them. flags: FINAL, EXTRA
+   (version 2), COMPRESSED; the rest is added. EINVAL: a request, or an opcode of answers, streams
+   or the session itself; ECANCELED: closed; as writers. */
+DX_HBTP_API int dx_hbtp_notify(dx_hbtp_session *s, uint16_t opcode, uint8_t flags,
+                               const void *payload, size_t size);
+
 /* Answer a request whose handler returned DX_HBTP_LATER, each exactly once: an RpcResponse, or with
    a status an RpcError. As the writers; ECANCELED: closed; ENOTFOUND: no request is pending. */
 DX_HBTP_API int dx_hbtp_reply(dx_hbtp_session *s, uint16_t sequence, const void *result,
@@ -719,7 +726,8 @@ typedef enum dx_hbtp_feature {
     DX_HBTP_FEATURE_CANCEL   = 2, /* dx_hbtp_cancel() tells the peer: desc.on_cancel */
     DX_HBTP_FEATURE_DRAIN    = 4, /* dx_hbtp_drain() tells the peer: DX_HBTP_EVENT_DRAIN */
     DX_HBTP_FEATURE_SPLIT    = 8, /* chunks of streams fit into the other's payload_max */
-    DX_HBTP_FEATURES_KNOWN   = 15
+    DX_HBTP_FEATURE_RESUME   = 16, /* subscriptions go on from a version: layers/dx_states.h */
+    DX_HBTP_FEATURES_KNOWN   = 15 /* by every session; the rest: see dx_hbtp_hello.features */
 } dx_hbtp_feature;
 
 typedef struct dx_hbtp_text { /* borrowed, not terminated; any bytes */
@@ -745,6 +753,7 @@ typedef struct dx_hbtp_offer { /* what a Hello has said; valid during admit */
 
 typedef struct dx_hbtp_hello { /* what we say; zero: nothing. Limits are those of the session */
     uint32_t     needs;    /* dx_hbtp_feature; not 0: version 1 is refused */
+    uint32_t     features; /* of those that the program understands, or a layer for it */
     uint32_t     credit;   /* bytes that we take in on each stream before we have granted any; less
                               than 2^31 */
     dx_hbtp_who  who;
@@ -2579,6 +2588,19 @@ DX_HBTP_API int dx_hbtp_request(dx_hbtp_session *s, uint16_t opcode, uint8_t fla
                              size, deadline_ns, user, sequence);
 }
 
+DX_HBTP_API int dx_hbtp_notify(dx_hbtp_session *s, uint16_t opcode, uint8_t flags,
+                               const void *payload, size_t size)
+{
+    const uint32_t word = dx_hbtp_p_word(opcode, flags, 0);
+    const bool is_own = opcode < DX_HBTP_OP_STATE_SYNC || /* Ping to Drain */
+                        (opcode >= DX_HBTP_OP_RPC_CALL && opcode <= DX_HBTP_OP_RPC_CANCEL);
+    uint8_t real[2];
+    if (!s || is_own || (flags & DX_HBTP_FLAG_EXPECTS_RESPONSE)) return DX_HBTP_EINVAL;
+    if (s->state == DX_HBTP_CLOSED) return DX_HBTP_ECANCELED;
+    dx_hbtp_p_store16(real, opcode);
+    return dx_hbtp_p_say(s, word, real, opcode < DX_HBTP_OP_EXTENDED_FIRST ? 0 : 2, payload, size);
+}
+
 DX_HBTP_API int dx_hbtp_cancel(dx_hbtp_session *s, uint16_t sequence)
 {
     struct dx_hbtp_p_slot *slot = s ? dx_hbtp_p_slot_at(s, sequence) : NULL;
@@ -3085,6 +3107,12 @@ static dx_hbtp_text *dx_hbtp_p_text(dx_hbtp_who *who, uint8_t tag)
     }
 }
 
+/* All that is understood here. */
+static uint32_t dx_hbtp_p_features(const dx_hbtp_hello *mine)
+{
+    return mine->features | (uint32_t)DX_HBTP_FEATURES_KNOWN;
+}
+
 /* Write our Hello as a payload. Returns its size, 0: no room. */
 static size_t dx_hbtp_p_put_hello(const dx_hbtp_session *s, const dx_hbtp_hello *h, uint8_t *p,
                                   size_t capacity)
@@ -3102,7 +3130,7 @@ static size_t dx_hbtp_p_put_hello(const dx_hbtp_session *s, const dx_hbtp_hello 
     dx_hbtp_p_store32(limits + 12, h->credit);
     n = dx_hbtp_p_put_field(p, 0, capacity, DX_HBTP_P_TAG_VERSIONS, versions, sizeof versions);
     if (n) n = dx_hbtp_p_put_field(p, n, capacity, DX_HBTP_P_TAG_LIMITS, limits, sizeof limits);
-    dx_hbtp_p_store32(word, DX_HBTP_FEATURES_KNOWN);
+    dx_hbtp_p_store32(word, dx_hbtp_p_features(h));
     if (n) n = dx_hbtp_p_put_field(p, n, capacity, DX_HBTP_P_TAG_FEATURES, word, sizeof word);
     dx_hbtp_p_store32(word, h->needs);
     if (n && h->needs)
@@ -3167,7 +3195,7 @@ static uint16_t dx_hbtp_p_read_hello(const dx_hbtp_hello *mine, const uint8_t *l
         return DX_HBTP_STATUS_BAD_REQUEST;
     if (o->version_min > DX_HBTP_P_VERSION || (mine->needs && o->version_max < DX_HBTP_P_VERSION))
         return DX_HBTP_STATUS_OTHER_VERSION;
-    if ((o->needs & ~(uint32_t)DX_HBTP_FEATURES_KNOWN) || (mine->needs & ~o->features))
+    if ((o->needs & ~dx_hbtp_p_features(mine)) || (mine->needs & ~o->features))
         return DX_HBTP_STATUS_NOT_KNOWN;
     return DX_HBTP_STATUS_NONE;
 }
@@ -3185,7 +3213,7 @@ static void dx_hbtp_p_agree(dx_hbtp_session *s, const dx_hbtp_hello *mine, const
     s->peer = o->limits;
     s->peer.drains = drains;
     s->peer.version = DX_HBTP_P_VERSION;
-    s->peer.features = o->features & DX_HBTP_FEATURES_KNOWN;
+    s->peer.features = o->features & dx_hbtp_p_features(mine);
     if (s->peer.payload_max) (void)dx_hbtp_out_set_payload_max(s->desc.out, s->peer.payload_max);
     s->credit_ = mine->credit;
     s->second_ = &dx_hbtp_p_second_version;

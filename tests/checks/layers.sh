@@ -26,6 +26,7 @@ dx_peers hosted
 dx_queries freestanding
 dx_ring freestanding
 dx_sha256 freestanding -DDX_SHA256_PORTABLE
+dx_states freestanding
 dx_token freestanding
 dx_tree freestanding
 dx_versions freestanding
