@@ -612,7 +612,8 @@ struct dx_hbtp_session { /* caller-allocated; without "_": to be read */
     int                      error;         /* why it is closed: OK (orderly, or still open),
                                                ETOOBIG, EHEADER, ECORRUPT, ETIMEDOUT, EFLOOD,
                                                EVERSION (a Hello was refused) */
-    uint32_t                 waiting;       /* own requests without an answer */
+    uint32_t                 waiting;       /* own requests without an answer, */
+    uint32_t                 given_up;      /* and those that the peer may still answer in vain */
     uint64_t                 need;          /* size of the frame that it waits for, as far as known;
                                                in_place: your buffer must be able to hold this many
                                                bytes from the first unconsumed one on */
@@ -638,7 +639,6 @@ struct dx_hbtp_session { /* caller-allocated; without "_": to be read */
     uint64_t                 flood_ns_;     /* when all cancelled streams are forgotten */
     uint64_t                 begun_ns_;     /* when the frame that is not whole began */
     uint32_t                 slot_count_;   /* a power of two */
-    uint32_t                 lost_;         /* own requests that were given up, and not answered */
     uint32_t                 pending_;      /* the peer's requests that wait for dx_hbtp_reply() */
     uint32_t                 stream_count_;
     uint32_t                 subscribed_;   /* entries in the hub ... */
@@ -726,7 +726,7 @@ typedef enum dx_hbtp_feature {
     DX_HBTP_FEATURE_CANCEL   = 2, /* dx_hbtp_cancel() tells the peer: desc.on_cancel */
     DX_HBTP_FEATURE_DRAIN    = 4, /* dx_hbtp_drain() tells the peer: DX_HBTP_EVENT_DRAIN */
     DX_HBTP_FEATURE_SPLIT    = 8, /* chunks of streams fit into the other's payload_max */
-    DX_HBTP_FEATURE_RESUME   = 16, /* subscriptions go on from a version: layers/dx_states.h */
+    DX_HBTP_FEATURE_RESUME   = 16, /* subscriptions go on from a version */
     DX_HBTP_FEATURES_KNOWN   = 15 /* by every session; the rest: see dx_hbtp_hello.features */
 } dx_hbtp_feature;
 
@@ -2395,6 +2395,7 @@ static void dx_hbtp_p_end(dx_hbtp_session *s, struct dx_hbtp_p_slot *slot, uint8
     DX_HBTP_ASSERT(slot->state == DX_HBTP_P_WAITING && s->waiting > 0);
     slot->state = state;
     s->waiting--;
+    s->given_up += state == DX_HBTP_P_GIVEN_UP;
     result->sequence = slot->sequence;
     result->user = slot->user;
     if (s->second_ && s->second_->answered(s, result)) return;
@@ -2408,7 +2409,6 @@ static void dx_hbtp_p_give_up(dx_hbtp_session *s, struct dx_hbtp_p_slot *slot, i
     DX_HBTP_ASSERT(error == DX_HBTP_ECANCELED || error == DX_HBTP_ETIMEDOUT);
     DX_HBTP_MEMSET(&result, 0, sizeof result);
     result.error = error;
-    s->lost_++;
     dx_hbtp_p_end(s, slot, DX_HBTP_P_GIVEN_UP, &result);
 }
 
@@ -2513,21 +2513,22 @@ static int dx_hbtp_p_on_answer(const dx_hbtp_context *c)
     dx_hbtp_session *s = c->session;
     const dx_hbtp_frame *f = c->frame;
     struct dx_hbtp_p_slot *slot = dx_hbtp_p_slot_at(s, f->sequence);
+    dx_hbtp_event event = DX_HBTP_EVENT_LATE;
     if (!f->sequence && f->opcode == DX_HBTP_OP_PONG) return DX_HBTP_OK; /* keepalive */
     if (dx_hbtp_p_stream_refused(s, f)) return DX_HBTP_OK;
     if (slot->sequence != f->sequence || slot->state == DX_HBTP_P_FREE ||
         (f->opcode != DX_HBTP_OP_RPC_ERROR && slot->ping != (f->opcode == DX_HBTP_OP_PONG))) {
-        if (s->lost_) s->lost_--; /* of one, it may be, whose slot was used again */
-        dx_hbtp_p_event(s, DX_HBTP_EVENT_UNASKED, f);
-    } else if (slot->state == DX_HBTP_P_ANSWERED) {
-        dx_hbtp_p_event(s, DX_HBTP_EVENT_DUPLICATE, f);
-    } else if (slot->state == DX_HBTP_P_GIVEN_UP) {
-        slot->state = DX_HBTP_P_ANSWERED;
-        if (s->lost_) s->lost_--;
-        dx_hbtp_p_event(s, DX_HBTP_EVENT_LATE, f);
-    } else {
+        event = DX_HBTP_EVENT_UNASKED; /* its slot may have been used again */
+    } else if (slot->state == DX_HBTP_P_WAITING) {
         dx_hbtp_p_end_answered(s, slot, f);
+        return DX_HBTP_OK;
+    } else if (slot->state == DX_HBTP_P_ANSWERED) {
+        event = DX_HBTP_EVENT_DUPLICATE;
+    } else {
+        slot->state = DX_HBTP_P_ANSWERED;
     }
+    s->given_up -= s->given_up > 0; /* a duplicate counts, too: its sender did not keep the rules */
+    dx_hbtp_p_event(s, event, f);
     return DX_HBTP_OK;
 }
 
@@ -2543,7 +2544,7 @@ static int dx_hbtp_p_request(dx_hbtp_session *s, uint32_t word, const uint8_t *h
     if (s->state == DX_HBTP_CLOSED) return DX_HBTP_ECANCELED;
     if (s->peer.drains && (word & 0xff) != DX_HBTP_OP_DRAIN) return DX_HBTP_ECANCELED;
     if (s->waiting >= s->desc.outstanding_max ||
-        (s->peer.requests_max && s->waiting + s->lost_ >= s->peer.requests_max))
+        (s->peer.requests_max && s->waiting + s->given_up >= s->peer.requests_max))
         return DX_HBTP_EAGAIN;
     number = dx_hbtp_p_next(s);
     if (!number) return DX_HBTP_EAGAIN;

@@ -653,7 +653,7 @@ static int dx_states_p_write(dx_states *st, dx_states_state *state, uint64_t fro
 /* Send to one who is behind. True: it has everything. */
 static bool dx_states_p_send_one(dx_states *st, struct dx_states_p_entry *it)
 {
-    const size_t free_bytes = dx_hbtp_out_room(it->session->desc.out);
+    const uint64_t free_bytes = dx_hbtp_out_room(it->session->desc.out);
     const uint32_t room = free_bytes < DX_STATES_P_NONE ? (uint32_t)free_bytes : DX_STATES_P_NONE;
     dx_states_state *const state = it->state;
     uint8_t *head = st->desc_.scratch;

@@ -11,6 +11,7 @@ SHAPES = {0x12: [("state", "I")], 0x13: [("state", "I")], 0x30: [("method", "B")
           0x34: [("credit", "I"), ("rest", "")], 0x35: [("status", "H"), ("zero", "H"), ("rest", "")],
           0x51: [("transfer", "I"), ("crc", "I"), ("offset", "Q"), ("rest", "")], 0xff: [("opcode", "H"), ("rest", "")]}
 SHAPES[0x02] = SHAPES[0x32]
+FROM_VERSION = [("state", "I"), ("epoch", "Q"), ("version", "Q")]  # a StateSubscribe of 20 bytes
 
 def crc32c(data):
     crc = 0xffffffff
@@ -21,6 +22,8 @@ def crc32c(data):
     return crc ^ 0xffffffff
 
 def shape(opcode, flags, size):  # an opaque payload has none, an empty Close or End neither
+    if opcode == 0x12 and size == 20 and not flags & 3:
+        return FROM_VERSION
     return [("rest", "")] if flags & 3 or opcode not in SHAPES or (opcode in (0x02, 0x35) and not size) else SHAPES[opcode]
 
 def describe(frame):
@@ -44,7 +47,7 @@ def encode(text):
     fields = dict(word.split("=") for word in words)
     opcode, flags = {n: v for v, n in OPCODES.items()}[name], int(fields["flags"])
     rest, payload = bytes.fromhex(fields["rest"]) if "rest" in fields else b"", b""
-    for key, kind in shape(opcode, flags, "status" in fields):
+    for key, kind in shape(opcode, flags, 20 if "epoch" in fields else "status" in fields):
         value = crc32c(rest) if key == "crc" else (b"\0" * 3 if kind == "3s" else 0) if key == "zero" else int(fields[key]) if kind else rest
         payload += struct.pack("<" + kind, value) if kind else value
     frame = struct.pack("<BBHI", opcode, flags, int(fields["sequence"]), len(payload)) + payload
