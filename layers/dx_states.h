@@ -793,7 +793,8 @@ DX_STATES_API bool dx_states_answered(dx_states_views *views, const dx_hbtp_sess
     view->sequence_ = 0;
     if (result->error == DX_HBTP_ECANCELED) {
         view->session_ = NULL; /* with the session */
-    } else if (result->error || (view->has_versions_ && result->payload_size < DX_STATES_P_ANSWER_SIZE)) {
+    } else if (result->error ||
+               (view->has_versions_ && result->payload_size < DX_STATES_P_ANSWER_SIZE)) {
         dx_states_p_lose(view);
     } else if (view->has_versions_) {
         const uint64_t epoch = dx_states_p_load64(result->payload);
