@@ -1,7 +1,9 @@
-/* Puts snapshots into a store that `dxup publish` would never make.
+/* Puts snapshots into a store that `dxup publish` would never make: of entries that belong to no
+   such directory (make), and of bytes that are no snapshot at all (make_raw).
    usage: dxup_craft STORE NAME CASE */
 #include "../../programs/dxup/tree/tree.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 enum { ENTRIES_MAX = 8, CHUNK = 65536 };
@@ -118,6 +120,174 @@ static int make(const char *what)
     return PROG_OK;
 }
 
+/* >>raw: byte by byte, because dx_tree.h writes nothing of the kind ------------ */
+static uint8_t piece[32768];
+static size_t piece_size;
+
+static void number(uint8_t *at, uint64_t v, unsigned size)
+{
+    for (unsigned i = 0; i < size; i++) at[i] = (uint8_t)(v >> (8 * i) & 0xff);
+}
+
+static void append(const void *bytes, size_t size)
+{
+    memcpy(piece + piece_size, bytes, size);
+    piece_size += size;
+}
+
+/* One more entry of the piece. tail: what follows the name, and the count of a directory. */
+static void raw(int type, int level, unsigned mode, const char *name, size_t name_size,
+                uint64_t size, const void *tail, size_t tail_size)
+{
+    uint8_t head[24] = {(uint8_t)type, (uint8_t)level};
+    const uint8_t none[8] = {0};
+    number(head + 2, mode, 2);
+    number(head + 4, name_size, 2);
+    number(head + 16, size, 8);
+    append(head, sizeof head);
+    append(name, name_size);
+    if (type == DX_TREE_DIR) append(none, sizeof none);
+    append(tail, tail_size);
+}
+
+static void raw_file(const char *name, size_t name_size)
+{
+    raw(DX_TREE_FILE, DX_TREE_INLINE, 0644, name, name_size, 3, "one", 3);
+}
+
+/* A list of two children of the same id. */
+static void raw_list(int level, const uint8_t child[32], uint64_t each, uint64_t total,
+                     uint8_t id[32])
+{
+    uint8_t list[96] = {(uint8_t)level};
+    number(list + 4, 2, 4);
+    number(list + 8, total, 8);
+    for (unsigned i = 0; i < 2; i++) {
+        memcpy(list + 16 + 40 * i, child, 32);
+        number(list + 48 + 40 * i, each, 8);
+    }
+    if (dxup_object_put(store, list, sizeof list, id)) abort();
+}
+
+/* Names, and entries that say what they may not. */
+static bool make_names(const char *what)
+{
+    if (!strcmp(what, "name-up")) raw_file("..", 2);
+    else if (!strcmp(what, "name-dot")) raw_file(".", 1);
+    else if (!strcmp(what, "name-slash")) raw_file("../outside/secret", 17);
+    else if (!strcmp(what, "name-root")) raw_file("/tmp/dxup-was-here", 18);
+    else if (!strcmp(what, "name-zero")) raw_file("a\0b", 3);
+    else if (!strcmp(what, "name-empty")) raw_file("", 0);
+    else if (!strcmp(what, "name-long")) raw_file((const char *)memset(extras, 'n', 300), 300);
+    else if (!strcmp(what, "type-9")) raw(9, DX_TREE_INLINE, 0644, "a", 1, 3, "one", 3);
+    else if (!strcmp(what, "mode-high")) raw(1, DX_TREE_INLINE, 0100644, "a", 1, 3, "one", 3);
+    else if (!strcmp(what, "link-empty")) raw(DX_TREE_LINK, DX_TREE_INLINE, 0777, "a", 1, 0, "", 0);
+    else if (!strcmp(what, "link-zero"))
+        raw(DX_TREE_LINK, DX_TREE_INLINE, 0777, "a", 1, 3, "a\0b", 3);
+    else if (!strcmp(what, "inline-long"))
+        raw(DX_TREE_FILE, DX_TREE_INLINE, 0644, "a", 1, 100, extras, 100);
+    else if (!strcmp(what, "cut")) raw(DX_TREE_FILE, DX_TREE_INLINE, 0644, "a", 1, 30, "one", 3);
+    else return false;
+    return true;
+}
+
+/* Entries that do not stand beside each other. */
+static bool make_pairs(const char *what)
+{
+    if (!strcmp(what, "name-twice")) {
+        raw_file("a", 1);
+        raw_file("a", 1);
+    } else if (!strcmp(what, "names-descend")) {
+        raw_file("b", 1);
+        raw_file("a", 1);
+    } else if (!strcmp(what, "link-and-dir")) { /* through which the second would be written */
+        uint8_t id[32];
+        raw_file("secret", 6);
+        if (dxup_object_put(store, piece, piece_size, id)) abort();
+        piece_size = 0;
+        raw(DX_TREE_LINK, DX_TREE_INLINE, 0777, "a", 1, 10, "../outside", 10);
+        raw(DX_TREE_DIR, 0, 0755, "a", 1, 25, id, 32);
+    } else {
+        return false;
+    }
+    return true;
+}
+
+/* Contents that are something else than their entry says. */
+static bool make_contents(const char *what)
+{
+    static uint8_t bytes[200000];
+    uint8_t chunk[32], large[32], list[32];
+    memset(bytes, 'x', sizeof bytes);
+    if (dxup_object_put(store, bytes, CHUNK, chunk) ||
+        dxup_object_put(store, bytes, sizeof bytes, large))
+        abort();
+    raw_list(1, chunk, CHUNK, 2 * CHUNK, list);
+    if (!strcmp(what, "dir-is-chunk")) raw(DX_TREE_DIR, 0, 0755, "a", 1, 20, chunk, 32);
+    else if (!strcmp(what, "dir-is-list")) raw(DX_TREE_DIR, 0, 0755, "a", 1, 20, list, 32);
+    else if (!strcmp(what, "list-is-chunk")) raw(DX_TREE_FILE, 1, 0644, "a", 1, CHUNK, chunk, 32);
+    else if (!strcmp(what, "list-is-lower")) /* level 2, and its children are chunks */
+        raw(DX_TREE_FILE, 2, 0644, "a", 1, 2 * CHUNK, list, 32);
+    else if (!strcmp(what, "level-9")) raw(DX_TREE_FILE, 9, 0644, "a", 1, 2 * CHUNK, list, 32);
+    else if (!strcmp(what, "file-size")) raw(DX_TREE_FILE, 1, 0644, "a", 1, CHUNK, list, 32);
+    else if (!strcmp(what, "chunk-size")) raw(DX_TREE_FILE, 0, 0644, "a", 1, 100, chunk, 32);
+    else if (!strcmp(what, "chunk-large"))
+        raw(DX_TREE_FILE, 0, 0644, "a", 1, sizeof bytes, large, 32);
+    else if (!strcmp(what, "file-small")) raw(DX_TREE_FILE, 0, 0644, "a", 1, 5, chunk, 32);
+    else if (!strncmp(what, "sum-", 4)) {
+        if (!strcmp(what, "sum-children")) raw_list(1, chunk, 100, 200, list);
+        else if (!strcmp(what, "sum-total")) raw_list(1, chunk, CHUNK, CHUNK, list);
+        else if (!strcmp(what, "sum-around")) raw_list(1, chunk, UINT64_C(1) << 63, 0, list);
+        else if (!strcmp(what, "sum-below")) /* lists of less than the list above says */
+            raw_list(2, list, 100000, 200000, list);
+        else return false;
+        uint64_t size = !strcmp(what, "sum-total") ? CHUNK
+                        : !strcmp(what, "sum-around") ? 0 : !strcmp(what, "sum-below") ? 200000
+                                                                                      : 200;
+        raw(DX_TREE_FILE, !strcmp(what, "sum-below") ? 2 : 1, 0644, "a", 1, size, list, 32);
+    } else {
+        return false;
+    }
+    return true;
+}
+
+/* Directories below each other, more than can be made; their sums are right. */
+static void make_deep(dx_tree_entry *root)
+{
+    dx_tree_entry dir = {.type = DX_TREE_DIR, .mode = 0755, .name = "d", .name_size = 1};
+    for (unsigned i = 0; i < 300; i++) {
+        size_t size = 0;
+        dx_tree_entry above = {.type = DX_TREE_DIR, .mode = 0755, .name = "d", .name_size = 1};
+        if (i && dx_tree_write_entry(&dir, piece, sizeof piece, &size)) abort();
+        if (i) dx_tree_add_up(&above, &dir);
+        if (dxup_object_put(store, piece, size, above.id)) abort();
+        dir = above;
+    }
+    *root = dir;
+    root->name = "";
+    root->name_size = 0;
+}
+
+/* The version's hash is not that of anything: servers that compute it would refuse to. */
+static bool make_raw(const char *what, dxup_version *v)
+{
+    dx_tree_entry root = {.type = DX_TREE_DIR, .mode = 0755, .size = 20, .count = 1};
+    uint8_t bytes[8192];
+    size_t size = 0;
+    if (!strcmp(what, "deep")) make_deep(&root);
+    else if (!strcmp(what, "dir-size") || !strcmp(what, "dir-count")) raw_file("a", 1);
+    else if (!make_names(what) && !make_pairs(what) && !make_contents(what)) return false;
+    if (!strcmp(what, "dir-count")) root.count = 2;
+    if (!strcmp(what, "dir-size")) root.size = 21;
+    if (strcmp(what, "deep") != 0 && dxup_object_put(store, piece, piece_size, root.id)) abort();
+    if (dx_tree_write_snapshot(&root, false, bytes, sizeof bytes, &size) ||
+        dxup_object_put(store, bytes, size, v->root))
+        abort();
+    v->size = root.size + DXUP_STREAM_EXTRA;
+    memset(v->hash, 0x11, sizeof v->hash);
+    return true;
+}
+
 static int put(dxup_version *v)
 {
     uint8_t bytes[8192];
@@ -145,8 +315,12 @@ int main(int argc, char **argv)
     if (argc != 4) return PROG_USAGE;
     snprintf(v.name, sizeof v.name, "%s", argv[2]);
     int status = dxup_store_open(&store, argv[1], DXUP_CREATE);
-    if (!status) status = make(argv[3]);
-    if (!status) status = put(&v);
+    if (!status && make_raw(argv[3], &v)) {
+        status = dxup_version_add(store, &v);
+    } else if (!status) {
+        status = make(argv[3]);
+        if (!status) status = put(&v);
+    }
     dxup_store_close(store);
     return prog_end(status);
 }

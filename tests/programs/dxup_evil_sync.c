@@ -17,7 +17,7 @@
 enum way {
     FLIP_A_BIT, OTHER_OBJECTS, MISSING, CUT_SHORT, ENDLESS, COUNT_LIES, SIZE_LIES, OTHER_BASES,
     OTHER_TRANSFER, OTHER_OFFSET, CLOSE_ONCE, OTHER_ROOT, UNCHANGED_LIE, NOISE, REFUSE_ONCE,
-    ONE_BY_ONE, HONEST, WAYS
+    ONE_BY_ONE, TWICE, DRIBBLE, HONEST, WAYS
 };
 
 static enum way way;
@@ -114,7 +114,8 @@ static bool send_answer(uint16_t sequence, uint32_t transfer, const uint8_t *byt
     size_t stop = wrong && way == CLOSE_ONCE ? below((uint32_t)size) : size;
     dx_hbtp_out_init(&out, memory, sizeof memory);
     for (size_t at = 0, sent = 0; sent < (way == ENDLESS && wrong ? 2u << 20 : stop);) {
-        size_t n = size - at < 60000 ? size - at : 60000;
+        const size_t most = wrong && way == DRIBBLE ? 1 + below(40) : 60000;
+        size_t n = size - at < most ? size - at : most;
         if (stop - at < n && stop > at) n = stop - at;
         uint64_t offset = sent + (wrong && way == OTHER_OFFSET ? 1 + below(99) : 0);
         dx_hbtp_file_chunk chunk = {transfer, offset, bytes + at, (uint32_t)n, at + n == size};
@@ -144,6 +145,8 @@ static bool answer_objects(const dx_hbtp_frame *frame)
     if (wrong) spoil_answer(bytes, &size);
     bool good = respond(frame->sequence, 0, NULL, 0) &&
                 send_answer(frame->sequence, r.transfer, bytes, size, wrong);
+    if (good && wrong && way == TWICE)
+        good = send_answer(frame->sequence, r.transfer, bytes, size, false);
     free(bytes);
     return good;
 }

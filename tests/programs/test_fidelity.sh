@@ -424,6 +424,26 @@ snapshots_that_nobody_publishes() {
     expect 0 "$dxup" checkout store bits out --force --no-owner
     [ "$(stat -c %a out/a)" = 755 ] || fail "mode $(stat -c %a out/a)"
 }
+bytes_that_are_no_snapshot() { # names that lead elsewhere, sums that lie, objects of another type: checkout and pull refuse them
+    local case cases="name-up name-dot name-slash name-root name-zero name-empty name-long type-9 mode-high link-empty link-zero inline-long cut
+        name-twice names-descend link-and-dir dir-is-chunk dir-is-list list-is-chunk list-is-lower level-9 file-size chunk-size chunk-large
+        file-small sum-children sum-total sum-around sum-below dir-size dir-count deep"
+    mkdir outside
+    echo mine >outside/secret
+    for case in $cases; do "$craft" store $case $case || fail "$case cannot be made"; done
+    start_server store
+    for case in $cases; do
+        "$dxup" checkout store $case out >said 2>&1
+        case $?$case in 4* | 6deep) ;; *) fail "$case: $(cat said)" ;; esac
+        expect 4 "$dxup" pull "$address" $case out
+        "$dxup" pull "$address" $case out --connections 2 >said 2>&1
+        case $? in 3 | 4) ;; *) fail "$case as a stream: $(cat said)" ;; esac
+        [ -z "$(find . -maxdepth 1 -name '*out' ! -name outside)" ] || fail "$case: something was left"
+        rm -f .out*
+    done
+    [ "$(ls outside) $(cat outside/secret)" = "secret mine" ] || fail "something outside changed"
+    [ ! -e /tmp/dxup-was-here ] || fail "something far away was made"
+}
 a_destination_without_attributes() {
     [ "$root" ] && mkdir "$work/mnt" 2>/dev/null && mount -t ramfs none "$work/mnt" 2>/dev/null || { skip "no ramfs"; return; }
     make_rich in
@@ -438,7 +458,7 @@ a_destination_without_attributes() {
 
 for case in a_directory_with_everything_as_root a_directory_with_everything_as_a_user what_only_root_can_is_listed each_kind_can_be_left_out \
     a_pulled_directory_has_everything what_a_server_may_do details_that_nobody_publishes names_of_owners_count_before_numbers a_sparse_image_is_not_read holes_do_not_change_content very_many_holes_and_attributes \
-    directories_of_version_1_are_as_they_were snapshots_that_nobody_publishes a_destination_without_attributes; do
+    directories_of_version_1_are_as_they_were snapshots_that_nobody_publishes bytes_that_are_no_snapshot a_destination_without_attributes; do
     run $case
 done
 finish
