@@ -121,6 +121,17 @@ a_file_that_changes_unseen_is_not_mixed() { # same size and time, other content:
     same_tree v out
 }
 
+what_is_verified_is_said() { # the snapshot, as by log and checkout: the hash of its stream is what the server says
+    sources v 20
+    publish
+    start_server store
+    expect 0 "$dxup" checkout store t there
+    local id
+    id=$(echo "$out" | sed 's/.*BLAKE3 \(.\{16\}\).*/\1/')
+    expect 0 "$dxup" pull "$address" t out
+    says "BLAKE3 $id... verified"
+}
+
 # >>kills
 a_killed_pull_goes_on_where_it_was() {
     mkdir v
@@ -330,7 +341,7 @@ a_server_that_lies() { # in every way of dxup_evil_sync, at several answers
 }
 
 for case in a_first_pull_is_compressed one_changed_line_in_a_large_file one_changed_file_of_many what_is_renamed_is_not_sent \
-    a_sparse_image_is_sent_as_its_data times_alone_cost_little unchanged_files_are_not_written a_file_that_changes_unseen_is_not_mixed \
+    a_sparse_image_is_sent_as_its_data times_alone_cost_little unchanged_files_are_not_written a_file_that_changes_unseen_is_not_mixed what_is_verified_is_said \
     a_killed_pull_goes_on_where_it_was a_killed_update_leaves_old_or_new a_killed_server_is_waited_for a_full_disk_leaves_the_old_tree \
     another_pull_is_at_work pulls_at_once_bring_one_or_the_other what_was_left_is_damaged a_link_in_place_of_the_store_is_not_followed \
     a_server_that_lies; do

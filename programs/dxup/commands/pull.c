@@ -774,13 +774,15 @@ static void print_summary(const pull *p)
 {
     static const char *const outcomes[] = {"unchanged", "patch", "full"};
     int outcome = p->outcome;
-    char size[32], wire[32], hash[65], name[PROG_NAME_SIZE_MAX + 1];
+    char size[32], wire[32], hash[65], verified[65], name[PROG_NAME_SIZE_MAX + 1];
     uint64_t asked;
     uint64_t bytes = p->sent + p->received;
     if (outcome == DXUP_SYNCED) outcome = p->have_kind ? DXUP_PATCHED : DXUP_FULL;
     double ms = (double)(prog_now_ns() - p->started_ns) / 1e6;
     prog_progress(NULL, 0, 0, true);
     prog_hash_text(p->hash, hash);
+    if (p->syncs) prog_hash_text(p->root, verified); /* the other one the server only says */
+    else memcpy(verified, hash, sizeof verified);
     dxup_split_version(p->o->name, name, &asked); /* the version is said in any case */
     if (p->o->json) {
         prog_json j;
@@ -805,7 +807,7 @@ static void print_summary(const pull *p)
     } else if (!p->o->quiet) {
         prog_say("%s@%llu %s: %s bytes on the wire for %s, %.1f ms, BLAKE3 %.16s... verified\n",
                  name, (unsigned long long)p->version, outcomes[outcome],
-                 prog_count_text(bytes, wire), prog_count_text(p->size, size), ms, hash);
+                 prog_count_text(bytes, wire), prog_count_text(p->size, size), ms, verified);
     }
 }
 
