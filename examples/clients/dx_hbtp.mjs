@@ -6,6 +6,7 @@
 //   await stream.write(bytes); stream.finish();
 //   for await (const piece of stream) ...                     // what the peer sends, until it ends
 //   await client.subscribe(42, (whole, data) => ...);         // whole: all of the state, else a change
+//   const since = client.versionOf(42);                       // on another connection: subscribe(..., USUAL_MS, since)
 //   client.end();
 //
 // The peer may ask, too: connect(host, port, {methods: {3: async (request) => bytes}, streamMethods: {...}}); an exception answers
@@ -16,7 +17,7 @@
 const PING = 0, PONG = 1, CLOSE = 2, HELLO = 3, DRAIN = 4, STATE_SYNC = 0x10, STATE_DELTA = 0x11, SUBSCRIBE = 0x12, UNSUBSCRIBE = 0x13;
 const CALL = 0x30, RESPONSE = 0x31, ERROR = 0x32, START = 0x33, CHUNK = 0x34, END = 0x35, CANCEL = 0x36, EXTENDED = 0xff;
 const OPAQUE = 3, EXPECTS_RESPONSE = 4, FINAL = 8, HAS_CHECKSUM = 16, EXTRA = 32;
-const KNOWS_DEADLINE = 1, KNOWS_CANCEL = 2, KNOWS_DRAIN = 4, KNOWS_ALL = 15;
+const KNOWS_DEADLINE = 1, KNOWS_CANCEL = 2, KNOWS_DRAIN = 4, KNOWS_ALL = 15, KNOWS_RESUME = 16; // the last is said by publishers
 const CHUNK_MAX = 16384, PAYLOAD_MIN = 256, FRAME_MS = 60000, KEEPALIVE_MS = 30000, USUAL_MS = 30000;
 const OUT_MAX = 1 << 18; // bytes that wait to be sent, from where on nothing but answers is added
 const TEXTS = {400: "bad request", 401: "unauthorized", 404: "not found", 408: "timeout", 413: "too big", 415: "unsupported",
@@ -36,6 +37,8 @@ const asError = (error) => error instanceof HbtpError ? error : new HbtpError(50
 const u16 = (bytes, at = 0) => bytes[at] | bytes[at + 1] << 8;
 const u32 = (bytes, at = 0) => (u16(bytes, at) | u16(bytes, at + 2) << 16) >>> 0;
 const put16 = (...values) => Uint8Array.from(values.flatMap((v) => [v & 255, v >>> 8 & 255]));
+const u64 = (bytes, at = 0) => BigInt(u32(bytes, at)) | BigInt(u32(bytes, at + 4)) << 32n;
+const put64 = (...values) => put32(...values.flatMap((v) => [Number(v & 0xffffffffn), Number(v >> 32n)]));
 const put32 = (...values) => put16(...values.flatMap((v) => [v & 65535, v >>> 16]));
 function join(...parts) {
   const out = new Uint8Array(parts.reduce((size, part) => size + part.length, 0));
@@ -263,11 +266,11 @@ export class Session {
     return sequence;
   }
   /** A request and its answer. Nobody waits for it any more when the time is over. */
-  async ask(opcode, payload, timeout = USUAL_MS) {
+  async ask(opcode, payload, timeout = USUAL_MS, then = () => {}) {
     const until = now() + timeout;
     let error = null, result = null;
     await this.wait(() => this.mayAsk(), until);
-    const sequence = this.request(opcode, payload, (why, what) => { error = why; result = what; this.changed(); }, until - now());
+    const sequence = this.request(opcode, payload, (why, what) => { error = why; result = what; then(why, what); this.changed(); }, until - now());
     await this.wait(() => error || result, until).catch((late) => { this.cancel(sequence); throw late; });
     if (error) throw error;
     return result;
@@ -293,11 +296,24 @@ export class Session {
     stream.frame(START, 0, payload);
     return stream;
   }
-  /** @param {number} state @param {(whole: boolean, data: Uint8Array) => void} changed */
-  async subscribe(state, changed, timeout = USUAL_MS) {
-    this.states.set(state, {changed, whole: false});
-    await this.ask(SUBSCRIBE, put32(state), timeout).catch((error) => { this.states.delete(state); throw error; });
+  /** @param {number} state @param {(whole: boolean, data: Uint8Array) => void} changed
+   *  @param {{epoch: bigint, version: bigint} | null} [since] versionOf() what `changed` has already, from a connection that was lost, say */
+  async subscribe(state, changed, timeout = USUAL_MS, since = null) {
+    const ofVersions = Boolean(this.features & KNOWS_RESUME), applied = ofVersions ? since : null, has = applied ?? {epoch: 0n, version: 0n};
+    this.states.set(state, {changed, ofVersions, applied, ...has, whole: false, answered: false});
+    await this.ask(SUBSCRIBE, ofVersions ? join(put32(state), put64(has.epoch, has.version)) : put32(state), timeout, (error, result) => this.onSubscribed(this.states.get(state), error, result))
+      .catch((error) => { this.states.delete(state); throw error; });
   }
+  /** What comes from here on is for this subscription. */
+  onSubscribed(entry, error, result) {
+    if (!entry) return;
+    entry.answered = true;
+    const [epoch, latest] = result?.length >= 16 ? [u64(result), u64(result, 8)] : [0n, 0n];
+    if (!error && (epoch !== entry.epoch || latest < entry.version)) entry.version = 0n; // of what we have the publisher knows nothing
+  }
+  /** Of what `changed` was given last; null: the publisher counts none, or `changed` failed. It stays when the connection has ended.
+   *  @param {number} state @returns {{epoch: bigint, version: bigint} | null} */
+  versionOf(state) { return this.states.get(state)?.applied ?? null; }
   async unsubscribe(state, timeout = USUAL_MS) {
     this.states.delete(state);
     await this.ask(UNSUBSCRIBE, put32(state), timeout);
@@ -365,7 +381,7 @@ export class Session {
     if (needs & ~KNOWS_ALL || this.needs & ~features) throw new HbtpError(501);
     const status = this.admit(found);
     if (status) throw new HbtpError(status);
-    if (high >= 2) Object.assign(this, {version: 2, features: features & KNOWS_ALL, peer});
+    if (high >= 2) Object.assign(this, {version: 2, features: features & (KNOWS_ALL | KNOWS_RESUME), peer});
   }
   onHello(sequence, payload) {
     try {
@@ -489,9 +505,23 @@ export class Session {
   }
   onState(whole, state, data) {
     const entry = this.states.get(state);
-    if (!entry || !(whole || entry.whole)) return this.ignored++;
+    if (!entry || entry.ofVersions && !entry.answered || !entry.ofVersions && !(whole || entry.whole)) return this.ignored++;
+    let applied = null;
+    if (entry.ofVersions) {
+      const [first, to] = data.length >= 16 ? [u64(data), u64(data, 8)] : [0n, 0n];
+      const fits = whole ? first && to && (first !== entry.epoch || to >= entry.version) : entry.version && first === entry.version && to > first;
+      if (!fits) return this.end(400); // a publisher that sends what cannot be applied
+      applied = {epoch: whole ? first : entry.epoch, version: to};
+      Object.assign(entry, applied);
+      data = data.subarray(16);
+    }
     entry.whole = true;
-    return this.run(entry.changed, [whole, data], (_, error) => error && console.error("a state's callback failed", error));
+    const base = whole || entry.applied; // where a change failed, nobody knows what the program has
+    entry.applied = null;
+    return this.run(entry.changed, [whole, data], (_, error) => {
+      if (error) console.error("a state's callback failed", error);
+      else if (base) entry.applied = applied;
+    });
   }
   /** Call what the program gave, at once; done(result, error) when it has ended, which may be later. */
   run(handler, args, done) {

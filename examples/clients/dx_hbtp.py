@@ -7,6 +7,7 @@
         stream.finish()
         for piece in stream: ...                 # what the peer sends, until it ends
         client.subscribe(42, lambda whole, data: ...)   # whole: all of the state, else a change
+        since = client.version_of(42)            # of another client: subscribe(..., since=since)
 
 The peer may ask, too: Client(..., methods={3: function}, stream_methods={4: function}). What a
 method returns for request.arguments is the answer; an exception answers 500, HbtpError its status.
@@ -24,6 +25,7 @@ EXTENDED = 0xff
 ANSWERS = (PONG, RESPONSE, ERROR)
 OPAQUE, EXPECTS_RESPONSE, FINAL, HAS_CHECKSUM, EXTRA = 1 | 2, 4, 8, 16, 32
 KNOWS_DEADLINE, KNOWS_CANCEL, KNOWS_DRAIN, KNOWS_SPLIT, KNOWS_ALL = 1, 2, 4, 8, 15
+KNOWS_RESUME = 16          # publishers say it: they count the versions of states
 CHUNK_MAX, PAYLOAD_MIN = 16384, 256
 OUT_MAX = 1 << 18          # bytes to be sent, from where on nothing but answers is added
 FRAME_S, KEEPALIVE_S, LINGER_S = 60, 30, 5
@@ -109,6 +111,36 @@ class Request:
     def __init__(self, sequence, arguments, until):
         self.sequence, self.arguments, self.until = sequence, arguments, until
         self.cancelled = threading.Event()
+
+
+class Watched:
+    """A state that is subscribed to. epoch, version: of what has come; applied: of what the program
+    has taken in. of_versions: the publisher counts them."""
+
+    def __init__(self, changed, of_versions, since):
+        self.changed, self.of_versions, self.applied = changed, of_versions, since
+        self.epoch, self.version = since or (0, 0)
+        self.answered = self.has_base = False
+
+    def on_answer(self, error, result):
+        """What comes from here on is for this subscription."""
+        self.answered = True
+        if self.of_versions and not error:
+            epoch, latest = struct.unpack_from("<QQ", result) if len(result) >= 16 else (0, 0)
+            if epoch != self.epoch or latest < self.version:
+                self.version = 0           # of what we have the publisher knows nothing
+
+    def fits(self, whole, first, to):
+        """May what comes be applied to what we have?"""
+        if whole:
+            return first and to and (first != self.epoch or to >= self.version)
+        return self.version and first == self.version and to > first
+
+    def deliver(self, whole, data, applied):
+        """Let the program take it in. Where it fails, nobody knows what it has."""
+        before, self.applied = self.applied, None
+        self.changed(whole, data)
+        self.applied = applied if whole or before or not applied else None
 
 
 class Stream:
@@ -252,7 +284,7 @@ class Session:
         self.pending = {}                  # sequence -> Request; of the peer's, not answered yet
         self.serving = 0                   # handlers of streams that run
         self.streams = {}                  # (number, ours) -> Stream
-        self.states = {}                   # state -> [callback(whole, data), a StateSync has come]
+        self.states = {}                   # state -> Watched
         self.callbacks = collections.deque()
         self.version, self.features, self.last, self.ignored = 1, 0, 0, 0
         self.peer_payload_max = self.peer_requests = self.peer_streams = self.peer_credit = 0
@@ -318,12 +350,12 @@ class Session:
         if self.peer_payload_max and len(payload) > self.peer_payload_max:
             raise HbtpError(413)
 
-    def ask(self, opcode, payload=b"", timeout=30.0):
+    def ask(self, opcode, payload=b"", timeout=30.0, then=None):
         """A request and its answer. Nobody waits for it any more when the time is over."""
         until = time.monotonic() + timeout
         with self.lock:
             self.wait(self.may_ask, until)
-            asked = self.request(opcode, payload, until - time.monotonic())
+            asked = self.request(opcode, payload, until - time.monotonic(), then)
             try:
                 self.wait(lambda: asked.done, until)
             except TimeoutError:
@@ -356,14 +388,25 @@ class Session:
             stream.frame(START, 0, payload)
             return stream
 
-    def subscribe(self, state, changed, timeout=30.0):
-        """changed(whole, data) runs where input is read: it must not wait."""
-        self.states[state] = [changed, False]
+    def subscribe(self, state, changed, timeout=30.0, since=None):
+        """changed(whole, data) runs where input is read: it must not wait. since: the version_of()
+        what `changed` has already, from a connection that was lost, say."""
+        of_versions = bool(self.features & KNOWS_RESUME)
+        watched = self.states[state] = Watched(changed, of_versions, since if of_versions else None)
+        payload = struct.pack("<I", state)
+        if of_versions:
+            payload += struct.pack("<QQ", watched.epoch, watched.version)
         try:
-            self.ask(STATE_SUBSCRIBE, struct.pack("<I", state), timeout)
+            self.ask(STATE_SUBSCRIBE, payload, timeout, watched.on_answer)
         except Exception:
             self.states.pop(state, None)
             raise
+
+    def version_of(self, state):
+        """(epoch, version) of what `changed` was given last; None: the publisher counts none, or
+        `changed` failed. It stays when the connection has ended."""
+        watched = self.states.get(state)
+        return watched.applied if watched else None
 
     def unsubscribe(self, state, timeout=30.0):
         self.states.pop(state, None)
@@ -449,7 +492,7 @@ class Session:
         if status:
             raise HbtpError(status)
         if high >= 2:
-            self.version, self.features = 2, features & KNOWS_ALL
+            self.version, self.features = 2, features & (KNOWS_ALL | KNOWS_RESUME)
             self.peer_payload_max, self.peer_requests, self.peer_streams, self.peer_credit = limits
 
     def on_hello(self, sequence, payload):
@@ -610,12 +653,21 @@ class Session:
             raise HbtpError(404)
 
     def on_state(self, whole, state, data):
-        entry = self.states.get(state)
-        if not entry or not (whole or entry[1]):
+        watched, applied = self.states.get(state), None
+        if not watched or watched.of_versions and not watched.answered:
             self.ignored += 1
             return
-        entry[1] = True
-        self.callbacks.append((entry[0], (whole, data)))
+        if watched.of_versions:
+            first, to = struct.unpack_from("<QQ", data) if len(data) >= 16 else (0, 0)
+            if not watched.fits(whole, first, to):
+                return self.end(400)       # a publisher that sends what cannot be applied
+            watched.epoch, watched.version = first if whole else watched.epoch, to
+            applied, data = (watched.epoch, to), data[16:]
+        elif not (whole or watched.has_base):
+            self.ignored += 1
+            return
+        watched.has_base = True
+        self.callbacks.append((watched.deliver, (whole, data, applied)))
 
     def on_call(self, sequence, payload, until):
         if len(self.pending) >= self.requests_max:

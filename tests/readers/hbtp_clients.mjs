@@ -7,7 +7,7 @@ import {connect, HbtpError, serveSocket, Session} from "../../examples/clients/d
 
 const [vectorsFile, peerProgram, seed, operations, filter = ""] = process.argv.slice(2);
 const WAIT = 20000; // long enough for a slow machine; nothing waits so long where all is well
-const [M_ECHO, M_FAIL, M_SLOW, M_PUBLISH, M_DRAIN, M_CUT, M_RAW, M_CANCELS] = [1, 2, 3, 5, 6, 7, 8, 9];
+const [M_ECHO, M_FAIL, M_SLOW, M_PUBLISH, M_DRAIN, M_CUT, M_RAW, M_CANCELS, M_APPEND, M_RESTART] = [1, 2, 3, 5, 6, 7, 8, 9, 10, 11];
 const [S_ECHO, S_SOURCE, S_SINK, S_FAIL, S_CANCEL] = [1, 2, 3, 4, 5];
 const hexBytes = (words) => Buffer.concat(words.map((word) => {
   const [byte, times = "1"] = word.split("*");
@@ -108,8 +108,8 @@ async function all(stream) {
   for await (const piece of stream) pieces.push(piece);
   return Buffer.concat(pieces);
 }
-async function withPeer(run) {
-  const peer = spawn(peerProgram, ["serve"], {stdio: ["ignore", "pipe", "inherit"]}), clients = [];
+async function withPeer(run, mode = "serve") {
+  const peer = spawn(peerProgram, [mode], {stdio: ["ignore", "pipe", "inherit"]}), clients = [];
   const port = await new Promise((resolve) => peer.stdout.once("data", (data) => resolve(Number(String(data).trim().split(":").pop()))));
   try {
     return await run(async (options) => {
@@ -156,6 +156,47 @@ async function states(client) {
   check(heard.join() === "true one,false +two,true end", heard.join());
   await c.unsubscribe(42);
   check(await statusOf(c.unsubscribe(42)) === 404, "not subscribed any more");
+}
+/** A subscription goes on where it was on another connection; what was forgotten comes as a whole. */
+async function versions(client) {
+  const heard = [], epoch = 0xfedcba9876543210n, other = await client({hello: false});
+  let text = "";
+  const changed = (whole, data) => {
+    heard.push(whole);
+    text = (whole ? "" : text) + Buffer.from(data);
+  };
+  const subscribed = async (since) => {
+    const c = await client();
+    await c.subscribe(42, changed, WAIT, since);
+    return c;
+  };
+  const append = (word) => other.call(M_APPEND, Buffer.from(word));
+  const ends = (c, word) => c.wait(() => text.endsWith(word) && heard.length, performance.now() + WAIT);
+  let c = await subscribed();
+  await c.wait(() => heard.length === 1, performance.now() + WAIT);
+  for (const word of ["one ", "two ", "three "]) { await append(word); await ends(c, word); }
+  check(heard.join() === "true,false,false,false" && c.versionOf(42).epoch === epoch && c.versionOf(42).version === 4n, heard.join());
+  for (const words of [2, 0, 5]) { // as many as it keeps, and none
+    heard.length = 0;
+    c.end();
+    for (let word = 0; word < words; word++) await append(`${word}, `);
+    c = await subscribed(c.versionOf(42));
+    await append("last ");
+    await ends(c, "last ");
+    check(!heard.includes(true), "whole states");
+  }
+  c.end();
+  for (let word = 0; word < 6; word++) await append("x");
+  heard.length = 0;
+  c = await subscribed(c.versionOf(42)); // away for too long
+  await ends(c, "x");
+  check(heard.join() === "true", heard.join());
+  c.end();
+  await other.call(M_RESTART);
+  c = await subscribed(c.versionOf(42)); // of another epoch
+  await c.wait(() => heard.length === 2, performance.now() + WAIT);
+  check(heard.join() === "true,true" && c.versionOf(42).epoch === epoch + 1n && c.versionOf(42).version === 1n, heard.join());
+  check(text === "one two three 0, 1, last last 0, 1, 2, 3, 4, last xxxxxx", text);
 }
 async function drains(client) {
   const c = await client(), slow = c.call(M_SLOW, [200]), own = await client(), last = own.call(M_SLOW, [50]);
@@ -262,5 +303,6 @@ for (const vector of vectors) {
   await run(name, async () => await runVector(steps, 1 << 20) ?? runVector(steps, 1));
 }
 for (const test of [calls, streams, states, drains, atItsWorst, anything]) await run(test.name, () => withPeer(test));
+await run("versions", () => withPeer(versions, "publish"));
 await run("server", server);
 process.exit(0); // whatever a test has left behind

@@ -181,7 +181,7 @@ def case(name, run, *arguments):
 
 # ---- the C side over real sockets
 WAIT = 20.0  # long enough for a slow machine; nothing waits so long where all is well
-M_ECHO, M_FAIL, M_SLOW, M_PUBLISH, M_DRAIN, M_CUT, M_RAW, M_CANCELS = 1, 2, 3, 5, 6, 7, 8, 9
+M_ECHO, M_FAIL, M_SLOW, M_PUBLISH, M_DRAIN, M_CUT, M_RAW, M_CANCELS, M_APPEND, M_RESTART = 1, 2, 3, 5, 6, 7, 8, 9, 10, 11
 S_ECHO, S_SOURCE, S_SINK, S_FAIL, S_CANCEL = 1, 2, 3, 4, 5
 
 
@@ -192,8 +192,11 @@ def pattern(first, size):
 class Peer:
     """A C server of its own for a test."""
 
+    def __init__(self, mode="serve"):
+        self.mode = mode
+
     def __enter__(self):
-        self.process = subprocess.Popen([PEER, "serve"], stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen([PEER, self.mode], stdout=subprocess.PIPE, text=True)
         self.port = int(self.process.stdout.readline().rsplit(":", 1)[1])
         self.clients = []
         return self
@@ -290,6 +293,67 @@ def states():
         expect(client.call(M_ECHO, b"x"), b"x")
         expect(len(heard), 3)
         expect(status_of(client.unsubscribe, 42), 404)
+    return None
+
+
+def versions():
+    """A subscription goes on where it was on another connection; what was forgotten comes as a whole."""
+    heard, text = [], bytearray()
+
+    def changed(whole, data):
+        heard.append((whole, data))
+        text[0 if whole else len(text):] = data
+
+    def subscribed(peer, since=None):
+        client = peer.client()
+        client.subscribe(42, changed, WAIT, since)
+        return client
+
+    def comes(ready):
+        until = time.monotonic() + WAIT
+        while not ready() and time.monotonic() < until:
+            time.sleep(0.001)
+        assert ready(), "it comes: %r" % heard
+
+    def hears(count):
+        comes(lambda: len(heard) >= count)
+        expect(len(heard), count)
+    with Peer("publish") as peer:
+        other, client = peer.client(hello=False), subscribed(peer)
+        for index, word in enumerate((b"one ", b"two ", b"three ")):
+            hears(index + 1)
+            other.call(M_APPEND, word)
+        hears(4)
+        expect(heard, [(True, b""), (False, b"one "), (False, b"two "), (False, b"three ")])
+        comes(lambda: client.version_of(42) == (0xfedcba9876543210, 4))
+        expect(client.version_of(43), None)
+        for count, words in ((1, 2), (2, 0), (3, 5)):      # as many as it keeps, and none
+            del heard[:]
+            client.close()
+            for word in range(words):
+                other.call(M_APPEND, b"%d, " % word)
+            client = subscribed(peer, client.version_of(42))
+            other.call(M_APPEND, b"last ")
+            comes(lambda: heard and text.endswith(b"last "))
+            assert not any(whole for whole, _ in heard), "whole states: %r" % heard
+        client.close()
+        before = client.version_of(42)
+        for word in range(6):
+            other.call(M_APPEND, b"x")
+        del heard[:]
+        client = subscribed(peer, before)                  # away for too long
+        hears(1)
+        expect(heard[0][0], True)
+        client.close()
+        other.call(M_RESTART)
+        client = subscribed(peer, client.version_of(42))   # of another epoch
+        hears(2)
+        comes(lambda: client.version_of(42) == (0xfedcba9876543211, 1))
+        expect(bytes(text), b"one two three 0, 1, last last 0, 1, 2, 3, 4, last xxxxxx")
+        old = peer.client(hello=False)                     # of version 1: a whole state, without versions
+        old.subscribe(42, changed, WAIT)
+        hears(3)
+        expect((heard[2], old.version_of(42)), ((True, bytes(text)), None))
     return None
 
 
@@ -506,7 +570,7 @@ def main():
     for name, steps in vectors():
         if wanted in name:
             case(name, lambda: run_vector(steps, 1 << 20) or run_vector(steps, 1))
-    for run in (any_frames, time_passes, calls, streams, states, drains, at_its_worst, server, anything):
+    for run in (any_frames, time_passes, calls, streams, states, versions, drains, at_its_worst, server, anything):
         if wanted in run.__name__:
             case(run.__name__, run)
     javascript(wanted)

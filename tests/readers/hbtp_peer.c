@@ -1,10 +1,12 @@
 /* The other side for clients of HBTP in other languages: dx_link.h over real sockets, at its best and at its worst.
    usage: hbtp_peer serve          prints its port; ends a minute after the start, or when it was drained
+          hbtp_peer publish        the same, and its states have versions
           hbtp_peer dial PORT      asks a server that is written in another language, and says what is wrong with its answers */
 #define DX_IMPLEMENTATION
 #include "../../dx_reactor.h"
 #include "../../dx_hbtp.h"
 #include "../../layers/dx_link.h"
+#include "../../layers/dx_states.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -14,9 +16,10 @@
 #include <unistd.h>
 
 #define MS UINT64_C(1000000)
-enum { ECHO = 1, FAIL = 2, SLOW = 3, PUBLISH = 5, DRAIN = 6, CUT = 7, RAW = 8, CANCELS = 9 };    /* methods */
+enum { ECHO = 1, FAIL = 2, SLOW = 3, PUBLISH = 5, DRAIN = 6, CUT = 7, RAW = 8, CANCELS = 9, APPEND = 10, RESTART = 11 }; /* methods */
 enum { S_ECHO = 1, S_SOURCE = 2, S_SINK = 3, S_FAIL = 4, S_CANCEL = 5 };                         /* of streams */
-enum { WINDOW = 6000, CREDIT = 2000, STREAMS = 64, SLOW_MAX = 256, STATE = 42, DIAL_BYTES = 300000, DIAL_CALLS = 50 };
+enum { WINDOW = 6000, CREDIT = 2000, STREAMS = 64, SLOW_MAX = 256, STATE = 42, DIAL_BYTES = 300000, DIAL_CALLS = 50,
+       LOG_MAX = 2000, LOG_KEPT = 5, LOG_VERSIONS = 256 };
 
 typedef struct stream { /* in use where `stream` is not 0 */
     dx_hbtp_session *session;
@@ -44,6 +47,10 @@ static dx_hbtp_hub    hub;
 static dx_hbtp_hello  hello;
 static stream         streams[STREAMS];
 static slow           slows[SLOW_MAX];
+static dx_states      states;
+static dx_states_state journal;    /* of text that only grows, its versions LOG_KEPT back are known */
+static char           journal_text[LOG_MAX];
+static size_t         journal_end[LOG_VERSIONS]; /* of each version */
 static uint32_t       cancels;
 static bool           drains;  /* the program ends when its links have */
 static uint32_t       good, wrong; /* of a dialer */
@@ -94,6 +101,51 @@ static int on_publish(const dx_hbtp_context *c)
     const bool change = c->payload_size && c->payload[0] == '+';
     (void)dx_hbtp_publish(&hub, STATE, change ? DX_HBTP_OP_STATE_DELTA : DX_HBTP_OP_STATE_SYNC, c->payload, c->payload_size);
     return dx_hbtp_write_rpc_response(c->out, c->frame->sequence, NULL, 0);
+}
+
+/* Its argument is put behind the text of the state 42, which has another version then. */
+static int on_append(const dx_hbtp_context *c)
+{
+    const size_t end = journal_end[journal.version];
+    if (c->payload_size > LOG_MAX - end || journal.version + 1 >= LOG_VERSIONS) return DX_HBTP_STATUS_TOO_BIG;
+    memcpy(journal_text + end, c->payload, c->payload_size);
+    journal_end[journal.version + 1] = end + c->payload_size;
+    dx_states_change(&states, &journal);
+    (void)dx_states_send(&states, NULL);
+    return dx_hbtp_write_rpc_response(c->out, c->frame->sequence, NULL, 0);
+}
+
+/* As after a restart: the text is there, but nothing of its history. */
+static int on_restart(const dx_hbtp_context *c)
+{
+    journal_end[1] = journal_end[journal.version];
+    dx_states_end(&states, &journal);
+    dx_states_begin(&journal, STATE, journal.epoch + 1, 1);
+    return dx_hbtp_write_rpc_response(c->out, c->frame->sequence, NULL, 0);
+}
+
+static int find_state(void *user, dx_hbtp_session *s, uint32_t number, dx_states_state **state)
+{
+    (void)user, (void)s;
+    *state = &journal;
+    return number == STATE ? 0 : DX_HBTP_STATUS_NOT_FOUND;
+}
+
+static int write_state(void *user, dx_states_state *state, uint64_t from, uint8_t *out, size_t capacity, size_t *size)
+{
+    const bool is_known = from && state->version - from <= LOG_KEPT;
+    const size_t begin = is_known ? journal_end[from] : 0;
+    (void)user;
+    *size = journal_end[state->version] - begin;
+    if (*size > capacity) return DX_STATES_ENOSPACE;
+    memcpy(out, journal_text + begin, *size);
+    return is_known ? DX_STATES_OK : DX_STATES_WHOLE;
+}
+
+static void on_wake(void *user, dx_hbtp_session *s)
+{
+    (void)user;
+    (void)dx_link_call_writable(dx_link_of(s), dx_link_id_of(s));
 }
 
 static int on_drain(const dx_hbtp_context *c)
@@ -207,7 +259,8 @@ static int on_stream(dx_hbtp_session *s, dx_hbtp_stream_event *e)
 
 static void on_writable(dx_link *l, dx_link_id id)
 {
-    const dx_hbtp_session *s = dx_link_session(l, id);
+    dx_hbtp_session *s = dx_link_session(l, id);
+    if (journal.epoch) (void)dx_states_send(&states, s);
     for (unsigned i = 0; i < STREAMS; i++)
         if (streams[i].stream && streams[i].session == s) pump(&streams[i]);
 }
@@ -283,7 +336,8 @@ static void on_event(dx_hbtp_session *s, dx_hbtp_event event, const dx_hbtp_fram
 /* >>main --------------------------------------------------------------- */
 static void on_closed(dx_link *l, dx_link_id id, int32_t reason)
 {
-    (void)id, (void)reason;
+    (void)reason;
+    if (journal.epoch) dx_states_leave(&states, dx_link_session(l, id));
     if ((drains && l->count == 1) || l->desc.hello) dx_reactor_stop(&reactor); /* the last, which still counts */
 }
 
@@ -308,6 +362,29 @@ static void set_routes(void)
     (void)dx_hbtp_router_set_method(&router, CANCELS, on_cancels, NULL);
 }
 
+/* States have versions. */
+static void publish(void)
+{
+    static uint64_t memory[56 / 8 * 64];
+    static uint8_t scratch[LOG_MAX + DX_STATES_HEAD_SIZE];
+    dx_states_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.memory = memory;
+    desc.memory_size = sizeof memory;
+    desc.scratch = scratch;
+    desc.scratch_size = sizeof scratch;
+    desc.find = find_state;
+    desc.write = write_state;
+    desc.wake = on_wake;
+    if (dx_states_init(&states, &desc)) abort();
+    dx_states_begin(&journal, STATE, UINT64_C(0xfedcba9876543210), 1);
+    hello.features = DX_HBTP_FEATURE_RESUME;
+    (void)dx_hbtp_router_set(&router, DX_HBTP_OP_STATE_SUBSCRIBE, dx_states_handler, &states);
+    (void)dx_hbtp_router_set(&router, DX_HBTP_OP_STATE_UNSUBSCRIBE, dx_states_handler, &states);
+    (void)dx_hbtp_router_set_method(&router, APPEND, on_append, NULL);
+    (void)dx_hbtp_router_set_method(&router, RESTART, on_restart, NULL);
+}
+
 int main(int argc, char **argv)
 {
     static uint64_t memory[1 << 16];
@@ -318,7 +395,8 @@ int main(int argc, char **argv)
     dx_link_desc d;
     dx_link_id id;
     int listening;
-    if (!dials && !(argc == 2 && !strcmp(argv[1], "serve"))) return 2;
+    const bool publishes = argc == 2 && !strcmp(argv[1], "publish");
+    if (!dials && !publishes && !(argc == 2 && !strcmp(argv[1], "serve"))) return 2;
     alarm(60);
     (void)signal(SIGPIPE, SIG_IGN);
     memset(&desc, 0, sizeof desc);
@@ -328,6 +406,7 @@ int main(int argc, char **argv)
     desc.pending_max = 1024;
     memset(&d, 0, sizeof d);
     set_routes();
+    if (publishes) publish();
     hello.credit = CREDIT;
     d.links_max = 8;
     d.block_count = 64;
