@@ -1634,6 +1634,8 @@ static dx_patch_p_store dx_patch_p_store_of(uint8_t *at, size_t size)
     return s;
 }
 
+/* The next bytes of a store, or NULL: there are fewer, which is remembered. Nothing is given back one
+   by one; whoever needs memory for a while takes it from a copy of the store. */
 static uint8_t *dx_patch_p_store_take(dx_patch_p_store *s, uint64_t size)
 {
     uint8_t *p = s->at;
@@ -1648,6 +1650,7 @@ static uint8_t *dx_patch_p_store_take(dx_patch_p_store *s, uint64_t size)
     return p;
 }
 
+/* A varint, seven bits a byte, the lowest first. False: it is cut off, or longer than 64 bits. */
 static bool dx_patch_p_span_number(dx_patch_p_span *in, uint64_t *v)
 {
     uint32_t shift = 0, byte = 128;
@@ -1674,6 +1677,7 @@ static bool dx_patch_p_span_cut(dx_patch_p_span *in, uint64_t size, dx_patch_p_s
     return true;
 }
 
+/* At least 56 bits, as long as the span has so many: then most calls of bits_take() need no other. */
 static void dx_patch_p_bits_fill(dx_patch_p_bits *b)
 {
     DX_PATCH_ASSERT(b->count < 32);
@@ -1687,6 +1691,7 @@ static void dx_patch_p_bits_fill(dx_patch_p_bits *b)
         b->held |= (uint64_t)*b->in.at++ << b->count;
         b->count += 8;
     }
+    DX_PATCH_ASSERT(b->count > 56 || b->in.at == b->in.end);
 }
 
 static uint32_t dx_patch_p_bits_take(dx_patch_p_bits *b, uint32_t count)
@@ -1730,6 +1735,7 @@ static uint64_t dx_patch_p_bits_number(dx_patch_p_bits *b, uint32_t code)
     v = (uint64_t)(2 + (code & 1)) << bits;
     low = dx_patch_p_bits_take(b, bits < 32 ? bits : 32);
     if (bits > 32) low |= (uint64_t)dx_patch_p_bits_take(b, bits - 32) << 32;
+    DX_PATCH_ASSERT(!(v & low)); /* the even bits are all behind the two that the code says */
     return v | low;
 }
 
@@ -1776,6 +1782,7 @@ static bool dx_patch_p_read_table(dx_patch_p_bits *b, uint16_t *slots, uint32_t 
         left -= value;
         slots[s++] = (uint16_t)value;
     }
+    DX_PATCH_ASSERT(!slots[top]); /* it was passed over, wherever among the others it is */
     slots[top] = (uint16_t)left;
     return !b->overrun && left > 0;
 }
@@ -1842,6 +1849,7 @@ static bool dx_patch_p_read_rans(const dx_patch_p_span *in, const uint32_t *tabl
         if (in->end - p < 2) return false;
         DX_PATCH_P_RANS_MORE(*one);
     }
+    DX_PATCH_ASSERT(p <= in->end);
     for (k = 0; k < DX_PATCH_P_STATES; k++)
         if (x[k] != DX_PATCH_P_STATE_MIN) return false;
     return p == in->end;
@@ -1865,6 +1873,7 @@ static bool dx_patch_p_read_coded(dx_patch_p_span *in, uint8_t *out, size_t size
         bits.in = *in;
         if (!dx_patch_p_read_table(&bits, slots, &log)) return false;
         if (log > DX_PATCH_P_TABLE_MAX) return false;
+        DX_PATCH_ASSERT((size_t)(bits.in.at - in->at) >= bits.count / 8); /* all that is held */
         in->at = bits.in.at - bits.count / 8; /* back to the byte behind the table */
         dx_patch_p_spread_table(slots, table, log);
         if (!dx_patch_p_span_number(in, &payload_size)) return false;
@@ -2060,10 +2069,10 @@ static bool dx_patch_p_read_repeats(dx_patch_p_streams *s, uint64_t size, dx_pat
     dx_patch_p_copier c;
     dx_patch_p_copy copy;
     uint8_t *to = dx_patch_p_store_take(&s->store, size);
-    size_t at = 0, literals, used = s->store.left;
+    size_t at = 0, literals, left = s->store.left; /* behind the stream itself */
     if (!to || !dx_patch_p_read_codes(s, &c, dx_patch_p_read_inner)) return false;
     if (!dx_patch_p_read_inner(s, &c.literals)) return false;
-    DX_PATCH_ASSERT(used - s->store.left == (size_t)(s->store.at - to) - (size_t)size);
+    DX_PATCH_ASSERT(left - s->store.left == (size_t)(s->store.at - to) - (size_t)size);
     while (at < size) {
         if (!dx_patch_p_next_copy(&c, at, size - at, 0, &copy)) return false;
         literals = (size_t)copy.literals;
@@ -2072,13 +2081,15 @@ static bool dx_patch_p_read_repeats(dx_patch_p_streams *s, uint64_t size, dx_pat
         c.literals.at += literals;
         at += literals;
         if (copy.size && !copy.own) return false; /* there is no base: a copy of no bytes */
+        DX_PATCH_ASSERT(copy.size <= size - at);
         if (copy.size) dx_patch_p_copy_back(to + at, (size_t)c.lines.back, (size_t)copy.size);
         at += (size_t)copy.size;
     }
+    DX_PATCH_ASSERT(at == size);
     out->at = to;
     out->end = to + (size_t)size;
     s->store.at = to + (size_t)size;
-    s->store.left = used;
+    s->store.left = left;
     return dx_patch_p_copier_done(&c) && c.literals.at == c.literals.end;
 }
 
@@ -3699,6 +3710,7 @@ static bool dx_patch_p_wants_map(const dx_patch_applier *a)
     return a->delta_.map_ && !a->setup_side_;
 }
 
+/* How many bytes a section has, and how many of the target it makes. */
 static int dx_patch_p_take_section_head(dx_patch_applier *a)
 {
     dx_patch_p_coder *c = &a->delta_.coder_;
@@ -3726,6 +3738,7 @@ static int dx_patch_p_streams_error(const dx_patch_p_streams *s)
 
 static void dx_patch_p_open_streams(const dx_patch_applier *a, dx_patch_p_streams *s)
 {
+    DX_PATCH_ASSERT(a->section_at_ == a->section_size_); /* it is there as a whole */
     DX_PATCH_MEMSET(s, 0, sizeof *s);
     s->in.at = a->section_;
     s->in.end = a->section_ + a->section_size_;
@@ -3749,6 +3762,7 @@ static bool dx_patch_p_read_setup(dx_patch_p_predictor *x, dx_patch_p_span *numb
             if (setup[i] > DX_PATCH_P_SEGMENTS) return false;
             words += DX_PATCH_P_SEG_WORDS * (uint32_t)setup[i];
         }
+        DX_PATCH_ASSERT(words <= DX_PATCH_P_SETUP_SIZE);
     }
     return dx_patch_p_span_empty(numbers);
 }
@@ -3779,6 +3793,7 @@ static int dx_patch_p_apply_map(dx_patch_applier *a)
     if (!dx_patch_p_span_empty(&gaps) || !dx_patch_p_span_empty(&sizes) ||
         !dx_patch_p_span_empty(&jumps))
         return DX_PATCH_ECORRUPT;
+    DX_PATCH_ASSERT(a->match_at_ == x->count_ && a->new_end_ <= a->to_size_);
     dx_patch_p_sort_map(x);
     if (x->index_) dx_patch_p_index_map(x);
     a->match_at_ = 0;
@@ -3851,9 +3866,11 @@ static bool dx_patch_p_read_planes(dx_patch_p_streams *s, dx_patch_p_planes *p)
             if (!dx_patch_p_read_stream(s, plane)) return false;
             if ((size_t)(plane->end - plane->at) != counts[length]) return false;
         }
+    DX_PATCH_ASSERT(plane == p->planes + DX_PATCH_P_PLANES);
     return true;
 }
 
+/* The next number of planes, or of the one stream that has them all. */
 static bool dx_patch_p_planes_number(dx_patch_p_planes *p, uint64_t *v)
 {
     uint32_t length, i;
@@ -3861,6 +3878,7 @@ static bool dx_patch_p_planes_number(dx_patch_p_planes *p, uint64_t *v)
     if (!p->split) return dx_patch_p_span_number(&p->lengths, v);
     if (dx_patch_p_span_empty(&p->lengths)) return false;
     length = *p->lengths.at++;
+    DX_PATCH_ASSERT(length >= 1 && length <= 4); /* all were looked at as they were read */
     plane = p->planes + length * (length - 1) / 2;
     *v = 0;
     for (i = 0; i < length; i++, plane++) { /* each has as many bytes as there are such lengths */
@@ -3936,6 +3954,7 @@ static int dx_patch_p_emit_past(dx_patch_applier *a, uint64_t back, uint64_t siz
             uint64_t at = (a->produced_ - back) & (window - 1), have = part < back ? part : back;
             if (have > window - at) part = have = window - at;
             DX_PATCH_MEMCPY(to, a->window_ + (size_t)at, (size_t)have);
+            DX_PATCH_ASSERT(have == part || have == back);
             if (have < part) /* the bytes behind these repeat them */
                 dx_patch_p_copy_back(to + have, (size_t)back, (size_t)(part - have));
         }
@@ -3965,6 +3984,7 @@ static int dx_patch_p_emit_hinted(dx_patch_applier *a, dx_patch_p_section *s, ui
     return dx_patch_p_emit(a, to, size);
 }
 
+/* Literals that are in line with no copy: each stream of their shelf has its own in order. */
 static int dx_patch_p_emit_literals(dx_patch_applier *a, dx_patch_p_section *s, uint64_t size)
 {
     dx_patch_p_shelf *shelf = &s->literals;
@@ -4017,6 +4037,7 @@ static int dx_patch_p_apply_gap(dx_patch_applier *a, dx_patch_p_section *s, uint
         if (copy.own) error = dx_patch_p_emit_past(a, c->lines.back, copy.size);
         else error = dx_patch_p_emit_base(a, copy.source, copy.size);
     }
+    DX_PATCH_ASSERT(error || a->produced_ == end);
     return error;
 }
 
@@ -4207,6 +4228,7 @@ static int dx_patch_p_apply_match(dx_patch_applier *a, dx_patch_p_section *s, ui
         size -= equal;
         if (error || !size) break;
         error = dx_patch_p_apply_block(a, s, size, wrong, &made);
+        DX_PATCH_ASSERT(made <= size);
         a->match_old_ += made;
         size -= made;
     }
@@ -4232,6 +4254,7 @@ static uint64_t dx_patch_p_next_part(dx_patch_applier *a, dx_patch_p_section *s)
     return a->match_left_;
 }
 
+/* A section that is there: gaps and parts of matches, in the order of the target. */
 static int dx_patch_p_apply_section(dx_patch_applier *a)
 {
     dx_patch_p_section s;
@@ -5438,6 +5461,7 @@ typedef struct dx_patch_p_sink { /* where bytes and bits are written */
     bool full; /* there was no room; nothing was written beyond the end */
 } dx_patch_p_sink;
 
+/* Who writes need not look whether there is room: `full` is looked at once, when all is written. */
 static void dx_patch_p_sink_byte(dx_patch_p_sink *s, uint32_t byte)
 {
     DX_PATCH_ASSERT(byte < 256);
@@ -5447,6 +5471,7 @@ static void dx_patch_p_sink_byte(dx_patch_p_sink *s, uint32_t byte)
 
 static void dx_patch_p_sink_bytes(dx_patch_p_sink *s, const uint8_t *p, size_t size)
 {
+    DX_PATCH_ASSERT(!s->count); /* or the bits that wait would come behind these bytes */
     if (size > (size_t)(s->end - s->at)) {
         s->full = true;
         return;
@@ -5457,6 +5482,7 @@ static void dx_patch_p_sink_bytes(dx_patch_p_sink *s, const uint8_t *p, size_t s
 
 static void dx_patch_p_sink_number(dx_patch_p_sink *s, uint64_t v)
 {
+    DX_PATCH_ASSERT(!s->count);
     for (; v > 127; v >>= 7) dx_patch_p_sink_byte(s, (uint32_t)(v & 127) | 128u);
     dx_patch_p_sink_byte(s, (uint32_t)v);
 }
@@ -5502,6 +5528,7 @@ static uint32_t dx_patch_p_log2(uint32_t v)
         log = log << 1 | (uint32_t)(part >> 32);
         part >>= part >> 32;
     }
+    DX_PATCH_ASSERT(part >> 31 == 1);
     return log;
 }
 
@@ -5589,6 +5616,7 @@ static void dx_patch_p_put_table(dx_patch_p_sink *sink, const dx_patch_p_table *
         else dx_patch_p_sink_bits(sink, 1 | (length < last ? 4u : 0u), 3);
         if (change) dx_patch_p_sink_bits(sink, ((uint32_t)1 << (change - 1)) - 1, change);
         known = length - 1 < 3 ? length - 1 : 3;
+        DX_PATCH_ASSERT(!(t->slots[s] & ((1u << (length - 1 - known)) - 1))); /* unsaid bits */
         dx_patch_p_sink_bits(sink, (uint32_t)t->slots[s] >> (length - 1 - known), known);
         last = length;
         s++;
@@ -5621,12 +5649,13 @@ static void dx_patch_p_put_rans(dx_patch_p_sink *sink, const dx_patch_p_table *t
 {
     uint32_t x[DX_PATCH_P_STATES], k;
     uint32_t states = size < DX_PATCH_P_STATES_MIN ? 1 : DX_PATCH_P_STATES;
-    uint8_t *to = sink->end, *to_min = sink->at + 4 * (size_t)states + 16;
+    uint8_t *to = sink->end, *to_min;
     size_t i = size, payload;
     if ((size_t)(sink->end - sink->at) < 4 * (size_t)states + 16) {
         sink->full = true;
         return;
     }
+    to_min = sink->at + 4 * (size_t)states + 16;
     for (k = 0; k < DX_PATCH_P_STATES; k++) x[k] = DX_PATCH_P_STATE_MIN;
     while (i-- > 0) {
         uint32_t *one = x + i % states, slots = t->slots[p[i]];
@@ -5650,11 +5679,12 @@ static void dx_patch_p_put_rans(dx_patch_p_sink *sink, const dx_patch_p_table *t
         dx_patch_p_store32(bytes, x[k]);
         dx_patch_p_sink_bytes(sink, bytes, 4);
     }
+    DX_PATCH_ASSERT(sink->at <= to); /* what is in front did not grow into the payload */
     dx_patch_p_sink_bytes(sink, to, payload);
 }
 
 /* How the bytes are best coded, in blocks of 1 << *chunk bytes, with tables of 1 << *log slots; the
-   price, or UINT64_MAX: not at all. */
+   price. Small tables may have too few slots for all byte values, the largest never has. */
 static uint64_t dx_patch_p_coded_price(dx_patch_p_table *t, const uint8_t *p, size_t size,
                                        uint32_t *chunk, uint32_t *log)
 {
@@ -5682,6 +5712,7 @@ static uint64_t dx_patch_p_coded_price(dx_patch_p_table *t, const uint8_t *p, si
         }
         if (size >> c == 0 && size >> (c - 2) == 0) break; /* a single block all the same */
     }
+    DX_PATCH_ASSERT(best < UINT64_MAX / 2);
     return best;
 }
 
@@ -5708,10 +5739,13 @@ static void dx_patch_p_put_plain(dx_patch_p_sink *sink, const uint8_t *p, size_t
     dx_patch_p_sink_number(sink, 4 * (uint64_t)size + DX_PATCH_P_STREAM_CODED);
     dx_patch_p_sink_byte(sink, chunk);
     for (at = 0; at < size; at += part) {
+        bool shared;
         part = size - at < (size_t)1 << chunk ? size - at : (size_t)1 << chunk;
         dx_patch_p_count_bytes(&t, p + at, part);
         t.log = log;
-        (void)dx_patch_p_share_slots(&t, (uint32_t)part);
+        shared = dx_patch_p_share_slots(&t, (uint32_t)part);
+        DX_PATCH_ASSERT(shared); /* the same blocks have a price */
+        (void)shared;
         dx_patch_p_put_table(sink, &t);
         dx_patch_p_put_rans(sink, &t, p + at, part);
     }
