@@ -1634,8 +1634,8 @@ static dx_patch_p_store dx_patch_p_store_of(uint8_t *at, size_t size)
     return s;
 }
 
-/* The next bytes of a store, or NULL: there are fewer, which is remembered. Nothing is given back one
-   by one; whoever needs memory for a while takes it from a copy of the store. */
+/* The next bytes of a store, or NULL: there are fewer, which is remembered. Nothing is given back;
+   whoever needs memory for a while takes it from a copy of the store. */
 static uint8_t *dx_patch_p_store_take(dx_patch_p_store *s, uint64_t size)
 {
     uint8_t *p = s->at;
@@ -1677,7 +1677,7 @@ static bool dx_patch_p_span_cut(dx_patch_p_span *in, uint64_t size, dx_patch_p_s
     return true;
 }
 
-/* At least 56 bits, as long as the span has so many: then most calls of bits_take() need no other. */
+/* At least 56 bits, as long as there are so many: then most calls of bits_take() need no other. */
 static void dx_patch_p_bits_fill(dx_patch_p_bits *b)
 {
     DX_PATCH_ASSERT(b->count < 32);
@@ -5853,6 +5853,7 @@ static uint32_t dx_patch_p_number_code(uint64_t v, uint32_t *bits)
     uint32_t length = dx_patch_p_length(v);
     *bits = 0;
     if (v < DX_PATCH_P_CODE_DIRECT) return (uint32_t)v;
+    DX_PATCH_ASSERT(length < 64); /* no reader takes the code of a longer one */
     *bits = length - 2;
     return DX_PATCH_P_CODE_DIRECT + (length - 1 - DX_PATCH_P_CODE_BITS) * 2 +
            (uint32_t)(v >> (length - 2) & 1);
@@ -5885,6 +5886,8 @@ static uint32_t dx_patch_p_source_code(const dx_patch_p_lines *l, uint64_t at, u
     return DX_PATCH_P_FROM_JUMP + 2 * (dx_patch_p_length(*distance) - 1) + (less ? 1u : 0u);
 }
 
+/* What each of these costs by how often it came, as -log2 of its share. One that never came counts
+   as an eighth of a time: it is dear, and not impossible. */
 static void dx_patch_p_price_list(uint32_t *prices, const uint32_t *counts, uint32_t count)
 {
     uint32_t i, total = 0;
@@ -5959,6 +5962,7 @@ static void dx_patch_p_try_copy(dx_patch_p_parser *p, size_t start, uint32_t pla
         if (own) to->lines.back = at - source;
         else dx_patch_p_move_lines(&to->lines, at, source, n);
     }
+    DX_PATCH_ASSERT(p->steps_end < DX_PATCH_P_WAY_ROOM);
 }
 
 /* How many bytes from target offset `at` on are as in the base from `source` on. */
@@ -6016,6 +6020,8 @@ static size_t dx_patch_p_try_seeds(dx_patch_p_parser *p, const dx_patch_p_seeds 
         if (s->places[middle] < nearest) low = middle + 1;
         else high = middle;
     }
+    DX_PATCH_ASSERT(low == first || s->places[low - 1] < nearest);
+    DX_PATCH_ASSERT(low == last || s->places[low] >= nearest); /* else the list is in no order */
     while (work && (low > first || high < last)) {
         bool before = low > first;
         uint32_t source;
@@ -6042,6 +6048,7 @@ static size_t dx_patch_p_try_past(dx_patch_p_parser *p, size_t start, uint32_t p
     if (p->target_size - at < 4) return 0;
     for (link = p->heads[dx_patch_p_four_hash(p->target + at)]; link && tries; tries--) {
         size_t source = link - 1, run;
+        DX_PATCH_ASSERT(source < at); /* at is noted once all ways on from it are known */
         if (at - source >= window) break;
         link = p->links[source & (window - 1)];
         if (best < left && p->target[source + best] != p->target[at + best]) continue;
@@ -6085,6 +6092,7 @@ static size_t dx_patch_p_try_all(dx_patch_p_parser *p, size_t start, uint32_t pl
                                                  found > 31 ? found : 7);
     if (found > 7 && found > best) best = found;
     run = dx_patch_p_try_past(p, start, place, left);
+    DX_PATCH_ASSERT(best <= left && run <= left);
     p->misses = found > 7 || run ? 0 : p->misses + 1;
     return run > best ? run : best;
 }
@@ -6095,6 +6103,9 @@ static void dx_patch_p_write_run(dx_patch_p_parser *p, size_t at, bool hinted)
     uint32_t bits, code = dx_patch_p_number_code(p->run, &bits);
     size_t i;
     DX_PATCH_ASSERT(p->run <= at);
+    /* Old bytes are in the base, from the first one on: a reader takes them all at once, and of a
+       place in front of the base it has nothing but zeros. */
+    DX_PATCH_ASSERT(!hinted || at + p->lines.shifts[0] >= p->run);
     dx_patch_p_sink_byte(&p->runs, code);
     dx_patch_p_sink_bits(&p->bits, p->run, bits);
     p->counts.runs[code]++;
@@ -6114,6 +6125,8 @@ static void dx_patch_p_write_run(dx_patch_p_parser *p, size_t at, bool hinted)
     p->run = 0;
 }
 
+/* A copy, and the literals in front of it: codes and bits in the order in which next_copy() takes
+   them, and what the reader will know of the past from now on. */
 static void dx_patch_p_write_copy(dx_patch_p_parser *p, uint64_t at, uint64_t source, bool own,
                                   size_t size)
 {
@@ -6161,6 +6174,7 @@ static size_t dx_patch_p_write_way(dx_patch_p_parser *p, size_t start, uint32_t 
             if (steps[then].own != s->own || steps[then].source != s->source + size) break;
             size += steps[then].size;
         }
+        DX_PATCH_ASSERT(s->size <= next); /* it starts within the way, too */
         at = next - s->size;
         if (!then && s->own)
             more = dx_patch_p_same(p->target + start + place, p->target + s->source + size, left);
@@ -6230,6 +6244,8 @@ static size_t dx_patch_p_parse(dx_patch_p_parser *p, size_t from, size_t to)
         at += end + dx_patch_p_write_way(p, at, end, to - at - end);
     }
     if (p->run) dx_patch_p_write_run(p, at, false);
+    DX_PATCH_ASSERT(!p->runs.full && !p->sources.full && !p->sizes.full); /* there was room */
+    DX_PATCH_ASSERT(at <= to && !p->literals.full && !p->bits.full);
     return at;
 }
 
@@ -6323,6 +6339,7 @@ static void dx_patch_p_put_stream(dx_patch_p_sink *sink, dx_patch_p_parser *p,
         if (dx_patch_p_put_repeats(&repeats, p, store, bytes, size) &&
             repeats.at - start < plain.at - sink->at) {
             dx_patch_p_sink_bytes(sink, start, (size_t)(repeats.at - start));
+            DX_PATCH_ASSERT(!sink->full); /* what is larger had room here */
             return;
         }
     }
@@ -6371,6 +6388,7 @@ typedef struct dx_patch_p_maker {
     uint8_t now[DX_PATCH_P_LONGEST]; /* a block as it is once its fields are known */
 } dx_patch_p_maker;
 
+/* A block with this predictor, by the coder's mode written, or only its cost counted. */
 static void dx_patch_p_put_block(dx_patch_p_maker *m, uint32_t id, dx_patch_p_block *b)
 {
     dx_patch_p_delta *d = &m->delta;
@@ -6499,6 +6517,8 @@ static uint64_t dx_patch_p_find_address(dx_patch_p_maker *m)
     return best;
 }
 
+/* Where match i is: after how many literals, how long, and how far from where the last one would
+   go on if as many bytes of the base were left out. */
 static void dx_patch_p_put_match(dx_patch_p_maker *m, size_t i)
 {
     const dx_patch_p_match *c = m->finder.matches + i, *last = i ? c - 1 : NULL;
@@ -6585,6 +6605,7 @@ static void dx_patch_p_put_map(dx_patch_p_maker *m)
     for (side = 0; side < 2; side++) {
         uint64_t words = DX_PATCH_P_SETUP_SEGMENT +
                          DX_PATCH_P_SEG_WORDS * setup[side][DX_PATCH_P_SETUP_COUNT];
+        DX_PATCH_ASSERT(words <= DX_PATCH_P_SETUP_SIZE);
         for (i = 0; i < words; i++) {
             uint64_t v = setup[side][i] - (side ? setup[0][i] : 0);
             (void)dx_patch_p_number(coder, DX_PATCH_P_N_SETUP, dx_patch_p_zigzag(v));
@@ -6651,6 +6672,7 @@ static int dx_patch_p_finder_start(dx_patch_p_maker *m, const dx_patch_p_job *j,
     size_t half = budget / 2 / sizeof *f->matches - 1, size, rest, thinner = 0;
     uint8_t *from;
     DX_PATCH_ASSERT(m->level >= 1 && m->level <= 9);
+    DX_PATCH_ASSERT(budget >= DX_PATCH_P_MAKER_MIN - DX_PATCH_P_FIXED); /* `half` does not wrap */
     f->base = j->base;
     f->base_size = j->base_size;
     f->target = j->target;
@@ -6672,6 +6694,7 @@ static int dx_patch_p_finder_start(dx_patch_p_maker *m, const dx_patch_p_job *j,
     f->lines = (uint32_t *)dx_patch_p_cut_memory(&from, &rest, size);
     if (!f->lines) return DX_PATCH_ENOMEM;
     f->lines += (64 - (uintptr_t)f->lines % 64) % 64 / sizeof *f->lines;
+    DX_PATCH_ASSERT((uintptr_t)f->lines % 64 == 0); /* a line of the table is one of the cache */
     if (f->stride <= 2 && (uint64_t)j->base_size >> 20)
         f->wanted = (uint64_t *)dx_patch_p_cut_memory(&from, &rest, DX_PATCH_P_WANTED / 8);
     return DX_PATCH_OK;
@@ -6696,7 +6719,13 @@ static int dx_patch_p_make_matches(dx_patch_p_maker *m, const dx_patch_p_job *j,
     DX_PATCH_ASSERT(f->match_count <= f->match_capacity);
     if (m->level > 2) dx_patch_p_join_numbers(f);
     m->literals = j->target_size;
-    for (i = 0; i < f->match_count; i++) m->literals -= f->matches[i].size;
+    for (i = 0; i < f->match_count; i++) {
+        const dx_patch_p_match *c = f->matches + i;
+        DX_PATCH_ASSERT(!i || c->new_at >= c[-1].new_at + c[-1].size);
+        DX_PATCH_ASSERT(c->size > 0 && c->old_at + c->size <= f->base_size);
+        m->literals -= c->size;
+    }
+    DX_PATCH_ASSERT(m->literals <= j->target_size);
     return DX_PATCH_OK;
 }
 
@@ -6820,6 +6849,7 @@ static int dx_patch_p_make_range(dx_patch_p_job *j, dx_patch_p_maker *m, uint8_t
     size_t budget = j->desc->memory_size - DX_PATCH_P_FIXED;
     int error = dx_patch_p_make_matches(m, j, &at, &left, budget);
     if (error) return error;
+    DX_PATCH_ASSERT(budget / sizeof *m->finder.matches > m->finder.match_capacity);
     budget -= (m->finder.match_capacity + 1) * sizeof *m->finder.matches;
     dx_patch_p_make_map(m, j, &at, &left, &budget, limit);
     if (m->literals > DX_PATCH_P_LITERALS_RICH && d->literal_bits_ && limit >> 22 &&
@@ -6907,9 +6937,11 @@ typedef struct dx_patch_p_writer {
 
 static size_t dx_patch_p_sink_size(const dx_patch_p_sink *s) { return (size_t)(s->at - s->start); }
 
+/* What a sink has, as a stream in its smallest form. */
 static void dx_patch_p_put_sink(dx_patch_p_writer *w, dx_patch_p_sink *to,
                                 dx_patch_p_store store, const dx_patch_p_sink *from)
 {
+    DX_PATCH_ASSERT(!from->full && !from->count); /* a section ends before a sink is full */
     dx_patch_p_put_stream(to, &w->inner, store, from->start, dx_patch_p_sink_size(from));
 }
 
@@ -7057,6 +7089,7 @@ static void dx_patch_p_walk_match(dx_patch_p_writer *w)
         const uint8_t *p = f->base + old_at, *q = f->target + w->at;
         uint64_t size = 0, done = 0;
         dx_patch_p_block b;
+        DX_PATCH_ASSERT(w->at + left == c->new_at + c->size);
         for (; done < left; done += size, equal++) {
             size = left - done < DX_PATCH_P_BLOCK ? left - done : DX_PATCH_P_BLOCK;
             if (DX_PATCH_MEMCMP(p + done, q + done, (size_t)size) != 0) break;
@@ -7126,6 +7159,7 @@ static void dx_patch_p_probe(dx_patch_p_writer *w)
     size_t probe = w->parser.target_size / DX_PATCH_P_PROBE;
     if (w->rival || !w->maker->delta.map_ || w->probe_at || w->at < probe) return;
     if (probe < DX_PATCH_P_SINK_MAX || w->marks[1]) return; /* small; or another section */
+    DX_PATCH_ASSERT(w->maker->finder.match_count > 0); /* there is a map */
     w->probe_at = w->at;
     w->probe_size = dx_patch_p_section_size(w) + /* and its part of the map */
                     dx_patch_p_sink_size(&w->body) * w->match / w->maker->finder.match_count;
@@ -7187,6 +7221,7 @@ typedef struct dx_patch_p_groups { /* literals by context, contexts in groups */
     uint32_t count;                         /* groups */
 } dx_patch_p_groups;
 
+/* What is saved when two groups share a table, in sixteenths of a bit; below 0: they differ. */
 static int64_t dx_patch_p_join_gain(const dx_patch_p_groups *g, uint32_t a, uint32_t b)
 {
     static const uint32_t none[256] = {0};
@@ -7276,6 +7311,7 @@ static dx_patch_p_groups *dx_patch_p_group(dx_patch_p_store *store,
     (void)dx_patch_p_store_take(store, (0 - (uintptr_t)store->at) & 7); /* it is aligned */
     g = (dx_patch_p_groups *)(void *)dx_patch_p_store_take(store, sizeof *g);
     if (!g) return NULL;
+    DX_PATCH_ASSERT(((uintptr_t)g & 7) == 0);
     DX_PATCH_MEMSET(g, 0, sizeof *g);
     for (i = 0; i < size; i++) {
         g->counts[contexts->start[i]][literals->start[i]]++;
@@ -7295,7 +7331,7 @@ static void dx_patch_p_put_shared(dx_patch_p_writer *w, dx_patch_p_sink *to,
                                   const dx_patch_p_sink *contexts, const dx_patch_p_groups *groups,
                                   bool hinted)
 {
-    size_t size = dx_patch_p_sink_size(literals), i;
+    size_t size = dx_patch_p_sink_size(literals), i, shared = 0;
     uint8_t *part = dx_patch_p_store_take(&store, size);
     uint32_t stream, mode = groups ? DX_PATCH_P_SHELF_BYTE : DX_PATCH_P_SHELF_PLACE;
     uint32_t count = groups ? groups->count : hinted ? 1u : 4u;
@@ -7312,7 +7348,10 @@ static void dx_patch_p_put_shared(dx_patch_p_writer *w, dx_patch_p_sink *to,
             if (context == stream || (hinted && !groups)) part[used++] = (uint8_t)byte;
         }
         dx_patch_p_put_plain(to, part, used);
+        shared += used;
     }
+    DX_PATCH_ASSERT(!part || shared == size); /* each literal is in one of the streams */
+    (void)shared;
 }
 
 /* Literals, in the way that makes them smallest. `contexts` is the byte before each or, hinted, the
@@ -7397,6 +7436,9 @@ static void dx_patch_p_put_match_streams(dx_patch_p_writer *w, dx_patch_p_sink *
     const dx_patch_p_sink *s = w->sinks;
     dx_patch_p_sink apart, turns;
     uint32_t i;
+    DX_PATCH_ASSERT(dx_patch_p_sink_size(s + DX_PATCH_P_S_BOTH) ==
+                    dx_patch_p_sink_size(s + DX_PATCH_P_S_RUNS) +
+                        dx_patch_p_sink_size(s + DX_PATCH_P_S_WRONG));
     for (i = DX_PATCH_P_S_EQUAL; i <= DX_PATCH_P_S_RIGHT; i++)
         dx_patch_p_put_sink(w, to, store, s + i);
     apart = *to;
@@ -7477,6 +7519,7 @@ static bool dx_patch_p_put_map_section(dx_patch_p_writer *w)
     for (side = 0; side < 2; side++) {
         uint64_t words = DX_PATCH_P_SETUP_SEGMENT +
                          DX_PATCH_P_SEG_WORDS * setup[side][DX_PATCH_P_SETUP_COUNT];
+        DX_PATCH_ASSERT(words <= DX_PATCH_P_SETUP_SIZE);
         for (i = 0; i < words; i++) {
             uint64_t v = setup[side][i] - (side ? setup[0][i] : 0);
             dx_patch_p_sink_number(s + DX_PATCH_P_S_SETUP, dx_patch_p_zigzag(v));
@@ -7492,6 +7535,7 @@ static bool dx_patch_p_put_map_section(dx_patch_p_writer *w)
         new_end = c->new_at + c->size;
         old_end = c->old_at + c->size;
     }
+    DX_PATCH_ASSERT(new_end <= f->target_size);
     if (!dx_patch_p_start_output(&section, &store)) return false;
     for (i = 0; i < DX_PATCH_P_MAP_SINKS; i++) dx_patch_p_put_sink(w, &section, store, s + i);
     dx_patch_p_put_section(w, &section, 0, dx_patch_p_decoded_size(w, &section, true));
@@ -7583,6 +7627,7 @@ static bool dx_patch_p_make_sections(dx_patch_p_writer *w)
         size_t before = w->at;
         made = dx_patch_p_make_section_streams(w) && dx_patch_p_keeps_up(w, before);
     }
+    DX_PATCH_ASSERT(!made || (w->at == w->maker->finder.target_size && !w->match_left));
     return made;
 }
 
@@ -7633,6 +7678,7 @@ static size_t dx_patch_p_seek_all(const dx_patch_p_writer *w, uint8_t *sought)
     for (i = 0; i < f->match_count; i++) {
         const dx_patch_p_match *c = f->matches + i;
         size_t from = (size_t)c->new_at, end = from + (size_t)c->size, run;
+        DX_PATCH_ASSERT(at <= from && end <= p->target_size);
         if (w->maker->delta.map_) {
             count += dx_patch_p_seek(p, sought, at, from);
             at = end;
@@ -7675,6 +7721,7 @@ static void dx_patch_p_index_seeds(dx_patch_p_parser *p, dx_patch_p_seeds *s,
     uint32_t places[DX_PATCH_P_LOT_SEEDS];
     size_t at, n;
     dx_patch_p_store before = *store;
+    DX_PATCH_ASSERT(((uintptr_t)store->at & 3) == 0);
     s->starts = (uint32_t *)(void *)dx_patch_p_store_take(store, 4 * (uint64_t)lists);
     if (!s->starts) return;
     DX_PATCH_MEMSET(s->starts, 0, 4 * (size_t)lists);
@@ -7693,6 +7740,7 @@ static void dx_patch_p_index_seeds(dx_patch_p_parser *p, dx_patch_p_seeds *s,
         for (i = 0; i < n; i++) /* starts[h + 1] moves from the start of list h to its end */
             s->places[s->starts[hashes[i] + 1]++] = places[i];
     }
+    DX_PATCH_ASSERT(s->starts[lists - 2] == at); /* the last list ends where the places do */
 }
 
 /* The log of how far back copies from the target are looked for: not as far as a quarter of what
@@ -7824,6 +7872,7 @@ static void dx_patch_p_writer_index(dx_patch_p_writer *w)
         dx_patch_p_index_seeds(p, p->seeds + i, &part, &all);
     }
     used = (uint64_t)(part.at - w->store.at);
+    DX_PATCH_ASSERT(((used + 7) & ~(uint64_t)7) <= w->store.left); /* sections start behind them */
     (void)dx_patch_p_store_take(&w->store, (used + 7) & ~(uint64_t)7);
 }
 
@@ -7879,6 +7928,7 @@ static int dx_patch_p_make_streams(dx_patch_p_job *j, dx_patch_p_maker *m, uint8
     bool map;
     int error = dx_patch_p_make_matches(m, j, &at, &left, budget);
     if (error) return error;
+    DX_PATCH_ASSERT(budget / sizeof *m->finder.matches > m->finder.match_capacity);
     budget -= (m->finder.match_capacity + 1) * sizeof *m->finder.matches;
     dx_patch_p_make_map(m, j, &at, &left, &budget, limit);
     map = m->delta.map_;
@@ -7906,6 +7956,7 @@ static int dx_patch_p_make_streams(dx_patch_p_job *j, dx_patch_p_maker *m, uint8
         needs.section_max_ = w->section_max;
         needs.decoded_max_ = w->decoded_max;
     }
+    DX_PATCH_ASSERT(used <= j->capacity);
     if (used) needs.window_log_ = j->out[2];
     j->header.coding = DX_PATCH_CODING_STREAMS;
     j->header.memory_size = dx_patch_p_streams_memory(&needs, m->finder.match_count);
@@ -8155,6 +8206,7 @@ static void dx_patch_p_put_pieces(dx_patch_p_maker *m, uint32_t gap_pages, uint3
         n += c.size;
         old_end = c.old_at + c.size;
     }
+    DX_PATCH_ASSERT(n == f->target_size);
     dx_patch_p_finish_writing(o);
 }
 
@@ -8264,6 +8316,7 @@ static int dx_patch_p_check_patch(dx_patch_p_job *j, const uint8_t *patch, size_
     if (!error) error = dx_patch_applier_feed(&a, patch, size);
     if (!error) error = dx_patch_applier_finish(&a);
     DX_PATCH_ASSERT(!error || error == DX_PATCH_ENOMEM);
+    DX_PATCH_ASSERT(error || j->checked == j->target_size);
     return error == DX_PATCH_ESYS ? DX_PATCH_ETARGET : error;
 }
 
