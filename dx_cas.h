@@ -1621,6 +1621,7 @@ static void dx_cas_p_b3_batch(dx_cas_blake3 *h, const uint8_t *p, size_t chunks)
                                DX_CAS_P_B3_LAST(DX_CAS_P_B3_CHUNK_END),
                            false, chunks == DX_CAS_P_B3_BATCH};
     size_t count = chunks, first = 1, level = 0, odd = 0;
+    uint64_t end = h->chunk_index_ + chunks;
     DX_CAS_ASSERT(chunks > 0 && chunks <= DX_CAS_P_B3_BATCH);
     DX_CAS_ASSERT(h->blocks_ == 0 && h->block_size_ == 0);
     dx_cas_p_b3_many(&job, p, 1024, count, cvs[1]);
@@ -1630,6 +1631,7 @@ static void dx_cas_p_b3_batch(dx_cas_blake3 *h, const uint8_t *p, size_t chunks)
     job.flags = h->flags_ | (uint32_t)DX_CAS_P_B3_PARENT;
     job.fetch = false;
     while (count > 2 || (count == 2 && (h->chunk_index_ > 0 || odd > 0))) {
+        DX_CAS_ASSERT(level < sizeof ends / sizeof ends[0]);
         first = 1;
         if (h->chunk_index_ >> level & 1) {
             first = 0;
@@ -1648,6 +1650,8 @@ static void dx_cas_p_b3_batch(dx_cas_blake3 *h, const uint8_t *p, size_t chunks)
     while (level-- > 0) {
         if (odd >> level & 1) dx_cas_p_b3_push(h, ends[level], (uint64_t)1 << level);
     }
+    DX_CAS_ASSERT(h->chunk_index_ == end); /* what came down from the stack is part of that again */
+    (void)end;
 }
 #endif
 
@@ -1674,8 +1678,8 @@ static size_t dx_cas_p_b3_subtree(dx_cas_blake3 *h, const uint8_t *p, size_t siz
 DX_CAS_API void dx_cas_blake3_update(dx_cas_blake3 *h, const void *data, size_t size)
 {
     const uint8_t *p = (const uint8_t *)data;
-    DX_CAS_ASSERT(h->block_size_ <= 64 && h->blocks_ < 16);
     DX_CAS_ASSERT(h && (data || size == 0));
+    DX_CAS_ASSERT(h->block_size_ <= 64 && h->blocks_ < 16);
     while (size > 0) {
         size_t take = 0;
         if (h->block_size_ == 64) { /* it is not the last block: more follows */
@@ -1694,6 +1698,7 @@ DX_CAS_API void dx_cas_blake3_update(dx_cas_blake3 *h, const void *data, size_t 
             DX_CAS_MEMCPY(h->block_ + h->block_size_, p, take);
             h->block_size_ = (uint8_t)(h->block_size_ + take);
         }
+        DX_CAS_ASSERT(take > 0 && take <= size);
         p += take;
         size -= take;
     }
