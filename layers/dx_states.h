@@ -580,6 +580,7 @@ static int dx_states_p_subscribe(dx_states *st, dx_hbtp_session *session, dx_sta
     it = &st->entries_[i];
     it->has_versions = versions != NULL;
     it->was_tried = false;
+    it->room = 0;
     if (versions && dx_states_p_load64(versions) == state->epoch)
         has = dx_states_p_load64(versions + 8);
     it->sent = has <= state->version ? has : 0; /* it knows more than we do: it begins again */
@@ -650,6 +651,17 @@ static int dx_states_p_write(dx_states *st, dx_states_state *state, uint64_t fro
     return DX_STATES_OK;
 }
 
+/* One subscription of a session took room that others of it may have waited for: nobody tells them
+   when there is some again, unless they try now, and fail. */
+static void dx_states_p_try_again(dx_states *st, const dx_hbtp_session *session)
+{
+    uint32_t i = *dx_states_p_bucket(st, session);
+    for (; i != DX_STATES_P_NONE; i = st->entries_[i].chain) {
+        struct dx_states_p_entry *const it = &st->entries_[i];
+        if (it->session == session && it->room != DX_STATES_P_NONE) it->was_tried = false;
+    }
+}
+
 /* Send to one who is behind. True: it has everything. */
 static bool dx_states_p_send_one(dx_states *st, struct dx_states_p_entry *it)
 {
@@ -684,6 +696,7 @@ static bool dx_states_p_send_one(dx_states *st, struct dx_states_p_entry *it)
         return false;
     }
     it->sent = state->version;
+    dx_states_p_try_again(st, it->session);
     st->sent_wholes += st->written_whole_;
     st->sent_changes += !st->written_whole_;
     return true;
