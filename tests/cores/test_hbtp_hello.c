@@ -268,7 +268,7 @@ DX_TEST(hb_20_the_captures_of_the_document_are_what_their_comments_say)
         }
     }
     fclose(f);
-    DX_CHECK(captures == 2 && frames == 31);
+    DX_CHECK(captures == 3 && frames == 39);
 }
 
 /* >>ages --------------------------------------------------------------- */

@@ -39,6 +39,8 @@ local f = {
     status     = ProtoField.uint16("hbtp.status", "Status"),
     text       = ProtoField.string("hbtp.text", "Text"),
     state      = ProtoField.uint32("hbtp.state", "State"),
+    epoch      = ProtoField.uint64("hbtp.epoch", "Epoch", base.HEX),
+    version    = ProtoField.uint64("hbtp.version", "Version"),
     credit     = ProtoField.uint32("hbtp.credit", "Credit"),
     data       = ProtoField.bytes("hbtp.data", "Data"),
     transfer   = ProtoField.uint32("hbtp.transfer", "Transfer"),
@@ -120,11 +122,21 @@ local function state_of(range, tree)
     return true
 end
 
+local function subscription_of(range, tree) -- with the version that the subscriber has, or without
+    if range:len() ~= 4 and range:len() ~= 20 then return false end
+    tree:add_le(f.state, range(0, 4))
+    if range:len() == 20 then
+        tree:add_le(f.epoch, range(4, 8))
+        tree:add_le(f.version, range(12, 8))
+    end
+    return true
+end
+
 local readers = {
     [0x02] = status_of,
     [0x03] = function(range, tree) return fields_of(range, tree, hello_tags, hello_field) end,
     [0x04] = status_of,
-    [0x10] = state_of, [0x11] = state_of, [0x12] = state_of, [0x13] = state_of,
+    [0x10] = state_of, [0x11] = state_of, [0x12] = subscription_of, [0x13] = state_of,
     [0x30] = function(range, tree)
         if range:len() < 1 then return false end
         tree:add(f.method, range(0, 1))
