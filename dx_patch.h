@@ -4972,7 +4972,8 @@ DX_PATCH_API int dx_patch_flash_apply(dx_patch_flash *f, const dx_patch_flash_de
    is there, two passes find more in less: the first one, with few seeds, only notes which hashes
    the target looks for (wanted); the second index has all of the seeds that are wanted. */
 #define DX_PATCH_P_SEED 8u     /* bytes that a hash covers */
-#define DX_PATCH_P_LINE 16u    /* seeds of a line */
+#define DX_PATCH_P_LINE 16u    /* seeds of a line, */
+#define DX_PATCH_P_LINE_USED 13u /* on average: few lines overflow then */
 #define DX_PATCH_P_LOOK 128u   /* compare no more bytes of a candidate than this */
 #define DX_PATCH_P_REACH 65536u /* extend so far at a time: what is cut again soon costs no more */
 #define DX_PATCH_P_SAME 4      /* bytes that a match must save when it goes on as the last one, */
@@ -4997,6 +4998,7 @@ typedef struct dx_patch_p_finder {
     size_t stride;    /* seeds are at multiples of it */
     uint32_t *lines;  /* of seeds: old offset / stride + 1, above it (mask) more of the hash */
     size_t line_count;
+    size_t line_max;  /* lines that there is memory for */
     uint64_t *wanted; /* bits, by hash: what a first pass looked for; or NULL */
     size_t wanted_count; /* bits that are set */
     dx_patch_p_match *matches; /* there is room for one in front of the first */
@@ -5047,7 +5049,8 @@ static void dx_patch_p_index(dx_patch_p_finder *f, bool all)
         seeds_max = f->base_size / 16 + (count / DX_PATCH_P_WANTED + 1) * f->wanted_count;
         if (seeds_max > count) seeds_max = count;
     }
-    f->line_count = seeds_max / 13 + 1; /* 13 of 16 on average: few lines overflow */
+    f->line_count = seeds_max / DX_PATCH_P_LINE_USED + 1;
+    DX_PATCH_ASSERT(f->line_count <= f->line_max);
     DX_PATCH_MEMSET(f->lines, 0, 4 * DX_PATCH_P_LINE * f->line_count);
     for (f->mask = 0; f->mask < count;) f->mask = 2 * f->mask + 1;
     while (at < count) {
@@ -6690,7 +6693,8 @@ static int dx_patch_p_finder_start(dx_patch_p_maker *m, const dx_patch_p_job *j,
     f->stride += thinner + (size_t)((uint64_t)j->base_size >> 27);
     from = *at; /* the table is needed no longer than the search: the next parts take its place */
     rest = *left;
-    size = 64 * (j->base_size / f->stride / 13 + 1) + 63;
+    f->line_max = (j->base_size / f->stride + 1) / DX_PATCH_P_LINE_USED + 1;
+    size = 64 * f->line_max + 63;
     f->lines = (uint32_t *)dx_patch_p_cut_memory(&from, &rest, size);
     if (!f->lines) return DX_PATCH_ENOMEM;
     f->lines += (64 - (uintptr_t)f->lines % 64) % 64 / sizeof *f->lines;

@@ -970,6 +970,25 @@ DX_TEST(pt_create_of_large_files_with_little_memory)
     free(made);
 }
 
+/* The table of seeds has memory for all of its lines, however many seeds a base has, and whatever is left of it
+   behind the last one (asserted where the table is made). */
+DX_TEST(pt_create_of_bases_of_any_size)
+{
+    enum { SIZE = 20000, MORE = 800 };
+    static uint8_t from[SIZE + MORE], made[1000];
+    for (size_t i = 0; i < sizeof from; i++) from[i] = (uint8_t)(i * i >> 7);
+    for (size_t more = 0; more <= MORE; more++) {
+        dx_patch_create_desc d;
+        size_t got;
+        memset(&d, 0, sizeof d);
+        d.codings = 1u << DX_PATCH_CODING_RANGE;
+        d.memory_size = 68 << 10;
+        d.memory = malloc(d.memory_size);
+        DX_CHECK_EQ(dx_patch_create(&d, from, SIZE + more, from + more, 200, made, sizeof made, &got), 0);
+        free(d.memory);
+    }
+}
+
 /* Hashing in pieces, each in memory of just its size. */
 DX_PROPERTY(pt_hash_reads_no_further, 60)
 {
