@@ -18,6 +18,10 @@ build/ledger: tests/ports/ledger.c build/flags
 	$(call TEST_BUILD,$(CFLAGS))
 build/asan/ledger: tests/ports/ledger.c build/flags
 	$(call TEST_BUILD,$(SANITIZE))
+build/chaos: tests/ports/chaos.c build/flags
+	$(call TEST_BUILD,$(CFLAGS))
+build/asan/chaos: tests/ports/chaos.c build/flags
+	$(call TEST_BUILD,$(SANITIZE))
 build/asan/hbtp_peer: tests/readers/hbtp_peer.c build/flags
 	$(call TEST_BUILD,$(SANITIZE))
 build/dxup_evil: tests/programs/dxup_evil.c build/obj/programs/dxup/dx.o build/obj/programs/dxpatch/dx_patch.o build/flags
