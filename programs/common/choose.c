@@ -4,7 +4,10 @@
 
 #include <string.h>
 
-static bool is_help(const char *text) { return !strcmp(text, "help") || !strcmp(text, "--help"); }
+static bool is_help_option(const char *text)
+{
+    return strcmp(text, "--help") == 0 || strcmp(text, "-h") == 0;
+}
 
 /* The place of a command, or -1. */
 static int find_command(const prog_program *p, const char *name)
@@ -43,7 +46,8 @@ int prog_choose(const prog_program *p, int argc, char **argv, int *command)
         prog_print_help(p, -1);
         return PROG_USAGE;
     }
-    if (is_help(argv[1])) return help(p, argc - 2, argv + 2);
+    if (strcmp(argv[1], "help") == 0 || is_help_option(argv[1]))
+        return help(p, argc - 2, argv + 2);
     if (!strcmp(argv[1], "--version")) {
         prog_print_version(p);
         return PROG_OK;
@@ -53,7 +57,7 @@ int prog_choose(const prog_program *p, int argc, char **argv, int *command)
         return prog_fail(PROG_USAGE, "there is no command '%s'; '%s help' lists them", argv[1],
                          p->name);
     for (int i = 2; i < argc && strcmp(argv[i], "--") != 0; i++) {
-        if (strcmp(argv[i], "--help") != 0) continue;
+        if (!is_help_option(argv[i])) continue;
         prog_print_help(p, chosen);
         return PROG_OK;
     }

@@ -94,6 +94,20 @@ static void say_command(const prog_program *p, size_t command)
     say_options(p, command);
 }
 
+/* What choose.c knows without the table. */
+static void say_help(const prog_program *p)
+{
+    if (p->commands[0].name) {
+        prog_say(".SS \\fB%s help\\fR [COMMAND]\n", p->name);
+        prog_say("Explain all commands, or one with its options.\n");
+    }
+    say_item("-h, --help", NULL);
+    prog_say(p->commands[0].name ? "the same; behind a command, about that one\n"
+                                 : "explain the options and exit\n");
+    say_item("--version", NULL);
+    prog_say("print the version and exit\n");
+}
+
 /* Statuses with what they mean for any command that ends so. */
 static void say_exits(const prog_program *p)
 {
@@ -127,6 +141,7 @@ void prog_print_manual(const prog_program *p)
     if (p->commands[0].name) say_section("COMMANDS");
     else say_section("OPTIONS");
     for (size_t i = 0; i < p->command_count; i++) say_command(p, i);
+    say_help(p);
     say_exits(p);
     say_section("EXAMPLES");
     for (size_t i = 0; i < p->command_count; i++) {

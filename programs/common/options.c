@@ -52,15 +52,20 @@ int prog_plain_min(const prog_command *c)
 }
 
 /* >>options ------------------------------------------------------------ */
-/* The option of that name that this command knows, or NULL. */
-static const prog_option *find(const prog_program *p, int command, const char *name)
+/* The option that this command knows by that argument, "--name" or "--name=value", or NULL. */
+static const prog_option *find(const prog_program *p, int command, const char *text)
 {
-    assert(name[0] == '-');
-    bool digit = name[1] >= '1' && name[1] <= '9' && !name[2];
+    assert(text[0] == '-');
+    bool   digit = text[1] >= '1' && text[1] <= '9' && !text[2];
+    size_t size = strcspn(text, "=");
     for (size_t i = 0; i < p->option_count; i++) {
         const prog_option *o = &p->options[i];
         if (!prog_knows(o->commands, (size_t)command)) continue;
-        if (o->kind == PROG_OPTION_DIGIT ? digit : !strcmp(o->name, name)) return o;
+        if (o->kind == PROG_OPTION_DIGIT) {
+            if (digit) return o;
+        } else if (strlen(o->name) == size && memcmp(o->name, text, size) == 0) {
+            return o;
+        }
     }
     return NULL;
 }
@@ -87,29 +92,32 @@ static int append(const char *name, const char *value, prog_list *list)
     return PROG_OK;
 }
 
-/* Store the value of an option. value: the next argument, or NULL; *used: arguments consumed, 1 or
-   2. */
-static int take(const prog_option *o, void *field, const char *name, const char *value, int *used)
+/* Store the value of an option. text: the argument; next: the one behind it, or NULL; *used:
+   arguments consumed, 1 or 2. */
+static int take(const prog_option *o, void *field, const char *text, const char *next, int *used)
 {
     uint64_t number = 0, unit = o->unit ? o->unit : 1;
     *used = 1;
+    if (o->kind == PROG_OPTION_DIGIT) {
+        store_number(o, field, (uint64_t)(text[1] - '0'));
+        return PROG_OK;
+    }
+    const char *joined = strchr(text, '=');
     if (o->kind == PROG_OPTION_FLAG) {
+        if (joined) return prog_fail(PROG_USAGE, "%s takes no value", o->name);
         *(bool *)field = true;
         return PROG_OK;
     }
-    if (o->kind == PROG_OPTION_DIGIT) {
-        store_number(o, field, (uint64_t)(name[1] - '0'));
-        return PROG_OK;
-    }
-    *used = 2;
-    if (!value) return prog_fail(PROG_USAGE, "%s needs a value", name);
-    if (o->kind == PROG_OPTION_LIST) return append(name, value, field);
+    const char *value = joined ? joined + 1 : next;
+    *used = joined ? 1 : 2;
+    if (!value) return prog_fail(PROG_USAGE, "%s needs a value", o->name);
+    if (o->kind == PROG_OPTION_LIST) return append(o->name, value, field);
     if (o->kind == PROG_OPTION_TEXT) {
         *(const char **)field = value;
         return PROG_OK;
     }
     assert(o->max <= UINT64_MAX / unit);
-    int status = prog_parse_number(name, value, o->min, o->max, &number);
+    int status = prog_parse_number(o->name, value, o->min, o->max, &number);
     if (!status) store_number(o, field, number * unit);
     return status;
 }

@@ -1,7 +1,8 @@
 /* The command line of a program: one table of its commands and options, from which it is parsed
    (options.c), explained (help.c), and given to shells and to man (manual.c, complete.c); choose.c
    finds out which of these is asked for.
-   Everything that begins with '-' is an option, until `--`. */
+   Everything that begins with '-' is an option, until `--`. Its value is the next argument, or
+   follows a '=': `--kind blocks`, `--kind=blocks`. */
 #ifndef OPTIONS_H
 #define OPTIONS_H
 

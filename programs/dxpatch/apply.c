@@ -12,6 +12,7 @@
 
 #include "../common/dest.h"
 #include "../common/window.h"
+#include "vcdiff.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -187,7 +188,9 @@ static int apply_whole(const dxpatch_options *o, const char *new_path)
     dxpatch_drop(&from); /* new_path may be the same file */
     if (!status) status = dxpatch_save(new_path, to.bytes, to.size, from.st.mode);
     prog_progress(NULL, 0, 0, true);
-    if (!status && !o->quiet) prog_say("%s: %s bytes\n", new_path, prog_count_text(to.size, text));
+    if (!status && !o->quiet) /* VCDIFF has no hash, and need not have checksums */
+        prog_say("%s: %s bytes%s\n", new_path, prog_count_text(to.size, text),
+                 vcdiff_is(patch.bytes, patch.size) ? "" : ", verified");
     dxpatch_drop(&from);
     dxpatch_drop(&patch);
     dxpatch_drop(&to);

@@ -10,7 +10,7 @@ int dxpatch_compose(const dxpatch_options *o)
     dxpatch_content from = {0}, first = {0}, second = {0}, between = {0}, to = {0};
     uint8_t *patch = NULL;
     size_t size = 0;
-    char text[32];
+    char text[32], made[PROG_PATH_SIZE_MAX + 32];
     int status = dxpatch_load(&from, o->old_path);
     if (!status) status = dxpatch_load(&first, o->patch_path);
     if (!status) status = dxpatch_load(&second, o->second_path);
@@ -20,7 +20,8 @@ int dxpatch_compose(const dxpatch_options *o)
         status = prog_fail(PROG_REFUSED, "%s would be overwritten by the merged patch",
                            o->new_path);
     if (!status) status = dxpatch_run(o, &from, o->old_path, &first, o->patch_path, &between);
-    if (!status) status = dxpatch_run(o, &between, o->patch_path, &second, o->second_path, &to);
+    snprintf(made, sizeof made, "the result of %s", o->patch_path);
+    if (!status) status = dxpatch_run(o, &between, made, &second, o->second_path, &to);
     if (!status) status = dxpatch_make(o, &from, &to, &patch, &size);
     if (!status) status = dxpatch_save(o->new_path, patch, size, os_new_mode());
     prog_progress(NULL, 0, 0, true);

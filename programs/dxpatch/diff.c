@@ -17,9 +17,12 @@ int dxpatch_diff(const dxpatch_options *o)
     if (!status) status = dxpatch_make(o, &from, &to, &patch, &size);
     if (!status) status = dxpatch_save(o->patch_path, patch, size, os_new_mode());
     prog_progress(NULL, 0, 0, true);
-    if (!status && !o->quiet)
-        prog_say("%s: %s bytes, %.2f %% of %s\n", o->patch_path, prog_count_text(size, text),
-                 to.size ? 100.0 * (double)size / (double)to.size : 100.0, o->new_path);
+    if (!status && !o->quiet) {
+        prog_say("%s: %s bytes", o->patch_path, prog_count_text(size, text));
+        if (to.size)
+            prog_say(", %.2f %% of %s", 100.0 * (double)size / (double)to.size, o->new_path);
+        prog_say("\n");
+    }
     free(patch);
     dxpatch_drop(&from);
     dxpatch_drop(&to);

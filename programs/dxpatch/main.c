@@ -127,7 +127,7 @@ static const prog_exit exits[] = {
     {PROG_SYSTEM, 0, "system error: disk full, permission, memory, a format that this build lacks"},
     {PROG_REFUSED, 0,
      "refused: the patch is for another file, already applied, cannot be undone, or would\n"
-     "overwrite a file that it needs"},
+     "overwrite a file that it needs; or a name is a directory, a pipe or a device"},
 };
 
 static const prog_program program = {

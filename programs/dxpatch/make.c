@@ -58,7 +58,9 @@ static int make_patch(const dxpatch_options *o, const dxpatch_content *from,
 {
     int error = create(o, from, to, out, size);
     if (error == DX_PATCH_EINVAL && o->slot_size)
-        return prog_fail(PROG_USAGE, "a slot of %llu bytes is too small",
+        return prog_fail(PROG_USAGE,
+                         "a slot of %llu bytes is too small: it must hold one page more than OLD, "
+                         "and NEW",
                          (unsigned long long)o->slot_size);
     if (!error && o->kind == DX_PATCH_KIND_FLASH) error = try_flash(from, to, *out, *size);
     return error ? dxpatch_fail(error, o->new_path) : PROG_OK;

@@ -27,7 +27,7 @@ static const reason reasons[] = {
     {DX_PATCH_EVERSION, PROG_SYSTEM, "this dxpatch does not support the version of the format"},
     {DX_PATCH_ENOTSUP, PROG_SYSTEM, "this dxpatch does not support the coding of the patch"},
     {DX_PATCH_ENOMEM, PROG_SYSTEM, "not enough memory"},
-    {DX_PATCH_ETOOBIG, PROG_SYSTEM, "it is too large"},
+    {DX_PATCH_ETOOBIG, PROG_SYSTEM, "too large for a patch of this kind"},
     {DX_PATCH_EBASE, PROG_REFUSED, "this is not the file that the patch was made for"},
     {DX_PATCH_EAPPLIED, PROG_REFUSED, "the patch is already applied to this file"},
 };

@@ -203,8 +203,19 @@ DX_TEST(options_and_plain_arguments)
     DX_CHECK_STR(plain[0], "x");
     DX_CHECK_STR(plain[1], "--y");
     DX_CHECK(!plain[2]);
+    char *joined[] = {"--memory=4", "x", "--kind=a=b", "--out=", "--force"};
+    memset(&o, 0, sizeof o);
+    DX_CHECK_EQ(prog_arguments_parse(&p, 0, 5, joined, &o, plain), PROG_OK);
+    DX_CHECK(o.force);
+    DX_CHECK_EQ(o.memory, 4 << 20);
+    DX_CHECK_STR(o.kind, "a=b");
+    DX_CHECK_STR(o.rules.items[0].option, "--out");
+    DX_CHECK_STR(o.rules.items[0].value, "");
+    DX_CHECK_STR(plain[0], "x");
     char *bad[][3] = {{"--none", "x", ""}, {"x", "--workers", "0"}, {"x", "--workers", "257"}, {"x", "y", "z"},
-                      {"x", "y", "--kind"}, {"x", "y", "-0"}, {"x", "y", "-x"}, {"--force", "--force", "--force"}};
+                      {"x", "y", "--kind"}, {"x", "y", "-0"}, {"x", "y", "-x"}, {"--force", "--force", "--force"},
+                      {"x", "--force=1", "y"}, {"x", "--workers=", "3"}, {"x", "--workers=0", "3"}, {"x", "--work=3", "y"},
+                      {"x", "-7=7", "y"}, {"x", "-=7", "y"}, {"x", "--=7", "y"}};
     quiet(true);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         DX_CHECK_EQ(prog_arguments_parse(&p, 0, 3, bad[i], &o, plain), PROG_USAGE);

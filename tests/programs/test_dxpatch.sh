@@ -276,6 +276,7 @@ a_patch_of_two() {
     expect 6 compose new first second both
     expect 4 compose old second second both
     expect 6 compose old first first both
+    says "the result of first"
     expect 6 compose old first second first
     head -c 20 second >cut
     expect 4 compose old first cut both
@@ -560,9 +561,22 @@ bad_command_lines() {
     expect 1 apply old patch out --kind delta
     expect 1 undo old
     expect 1 info
+    expect 1 diff old new patch --kind flash --slot-size 4096
+    says "one page more than OLD"
     expect 0 help
     says "Exit status"
+    for n in --help -h; do
+        expect 0 $n
+        says "Exit status"
+        expect 0 apply $n
+        says "usage: dxpatch apply"
+    done
     alone new old
+    expect 0 diff --kind=blocks --block-size=64 old new patch --quiet
+    expect 0 info patch
+    [ "$(get block_size)" = 64 ] || fail "$out"
+    expect 1 diff old new patch --quiet=1
+    says "takes no value"
 }
 missing_and_strange_files() {
     make_versions
@@ -584,6 +598,23 @@ missing_and_strange_files() {
     expect 6 apply old pipe out
     expect 2 apply old patch nowhere/out
     alone dir new old patch pipe
+}
+summaries() { # what was checked is said, and a share only of something
+    : >empty
+    make_versions
+    for kind in delta blocks flash hde; do
+        expect 0 diff old new patch --kind $kind
+        says "% of new"
+        expect 0 apply old patch out
+        says "bytes, verified"
+    done
+    expect 0 diff old new patch --kind vcdiff
+    expect 0 apply old patch out
+    [ "$out" = "out: $(wc -c <new | sed ':a; s/\B[0-9]\{3\}\>/,&/; ta') bytes" ] || fail "$out"
+    expect 0 diff old empty patch
+    case "$out" in *%*) fail "$out" ;; esac
+    expect 0 apply old patch out
+    same empty out
 }
 nothing_overwrites_its_source() {
     make_versions
@@ -819,7 +850,7 @@ two_at_once() {
 
 for case in a_delta blocks_and_undo sizes_that_change one_way a_delta_in_place levels_from_fast_to_small formats_of_deltas \
     info_shows_every_field modes_and_links_stay names_that_look_like_options bounded_memory bounded_memory_of_containers large_files_are_mapped_and_made_in_little_memory a_patch_of_two flash_patches vcdiff_here records vcdiff_with_xdelta3 containers containers_that_are_damaged containers_around_other_patches bad_command_lines \
-    limits_of_memory_and_output missing_and_strange_files nothing_overwrites_its_source a_wrong_base applied_twice a_truncated_patch a_flipped_bit \
+    limits_of_memory_and_output missing_and_strange_files summaries nothing_overwrites_its_source a_wrong_base applied_twice a_truncated_patch a_flipped_bit \
     no_patch_at_all a_full_disk a_read_only_disk_and_a_size_limit killed_at_any_moment two_at_once; do
     case $dxpatch:$case in *asan*:bounded_memory*) continue ;; esac # the sanitizers' own memory has no bound
     run $case
