@@ -67,7 +67,8 @@ mapfile -t lines < <(suites "${1:-test}")
 logs=${LOGS:-build/log}
 rm -rf "$logs"
 mkdir -p "$logs"
-jobs=${JOBS:-$(getconf _NPROCESSORS_ONLN)}
+# One more than there are processors: servers, clients and timers mostly wait.
+jobs=${JOBS:-$(($(getconf _NPROCESSORS_ONLN) + 1))}
 TIMEFORMAT='%R %U %S'
 
 attempt() { # NAME SECONDS COMMAND LOG      runs it once: sets passed, failed, skipped, and status
