@@ -337,8 +337,8 @@ typedef struct dx_patch_applier { /* caller-allocated, stays where it is; fields
 
 /* What a flash patch asks of the device, at an offset of the slot. */
 typedef enum {
-    DX_PATCH_FLASH_READ,
-    DX_PATCH_FLASH_WRITE, /* 256 bytes within an erased page, all 0xFF */
+    DX_PATCH_FLASH_READ,  /* up to 256 bytes */
+    DX_PATCH_FLASH_WRITE, /* 256 bytes at a multiple of 256, each place once after its erase */
     DX_PATCH_FLASH_ERASE  /* a page of the patch's page size; no data */
 } dx_patch_flash_io;
 
