@@ -121,7 +121,8 @@ typedef struct dx_limiter_quota {
 DX_LIMITER_API int dx_limiter_init(dx_limiter *l, const dx_limiter_desc *desc);
 /* Count one request of `key` (a hash of who asks; 0 for all). Returns 0, or DX_LIMITER_TOO_MANY for
    a request that is over the limit, which then is not counted. A key that finds no free meter takes
-   over the least busy one of its set together with what that has used. *quota may be NULL. O(8). */
+   over the least busy one of its set together with what that has used. A clock above 2^63 stands
+   still there. *quota may be NULL. O(8). */
 DX_LIMITER_API int dx_limiter_take(dx_limiter *l, uint64_t key, uint64_t now_ns,
                                    dx_limiter_quota *quota);
 
@@ -155,8 +156,10 @@ DX_LIMITER_API int dx_limiter_take(dx_limiter *l, uint64_t key, uint64_t now_ns,
 
 enum { DX_LIMITER_P_WAYS = 8 }; /* meters of a set */
 
-/* Times are added up to 2^62 so that no sum of two of them overflows. */
+/* Times are added up to 2^62, and clocks count to 2^63, so that no sum of a clock and two times
+   overflows: with one that did, what was taken would be forgotten. */
 #define DX_LIMITER_P_NS_MAX (UINT64_MAX / 4)
+#define DX_LIMITER_P_CLOCK_MAX ((uint64_t)1 << 63)
 
 typedef char dx_limiter_p_meter_is_24[sizeof(dx_limiter_meter) == 24 ? 1 : -1];
 
@@ -306,7 +309,9 @@ DX_LIMITER_API int dx_limiter_init(dx_limiter *l, const dx_limiter_desc *desc)
 DX_LIMITER_API int dx_limiter_take(dx_limiter *l, uint64_t key, uint64_t now_ns,
                                    dx_limiter_quota *quota)
 {
-    dx_limiter_meter *const m = dx_limiter_p_meter_of(l, key, now_ns);
+    dx_limiter_meter *m;
+    if (now_ns > DX_LIMITER_P_CLOCK_MAX) now_ns = DX_LIMITER_P_CLOCK_MAX;
+    m = dx_limiter_p_meter_of(l, key, now_ns);
     if (quota) {
         quota->limit = l->limit_;
         quota->remaining = 0;

@@ -62,6 +62,22 @@ DX_TEST(mw_6_the_bucket_is_exact_and_never_gives_more)
     DX_CHECK_EQ(q.remaining, 1);
 }
 
+DX_TEST(mw_6_a_clock_at_its_end_forgets_nothing)
+{
+    const uint64_t clocks[] = {UINT64_MAX, UINT64_MAX - 1, UINT64_MAX - 999, (uint64_t)1 << 63};
+    for (size_t i = 0; i < 4; i++) {
+        for (int window = 0; window <= 1; window++) {
+            dx_limiter l = limiter(3, UINT64_MAX / 4, 3, window != 0, NULL, 0);
+            dx_limiter_quota q;
+            if (!window) l = limiter(3, 3000, 3, false, NULL, 0);
+            for (int k = 0; k < 6; k++) {
+                DX_CHECK_EQ(dx_limiter_take(&l, 0, clocks[i], &q), k < 3 ? 0 : 429);
+                DX_CHECK(k < 3 || (q.retry_ns > 0 && q.retry_ns <= UINT64_MAX / 4));
+            }
+        }
+    }
+}
+
 DX_PROPERTY(p17_mw_6_no_stretch_of_time_holds_more_than_the_limit, 300)
 {
     static uint64_t taken[400];
