@@ -749,6 +749,47 @@ EVERY(emfile_ends_an_accept_and_it_can_be_started_again)
     loop_close(&l);
 }
 
+/* What was accepted and what has ended take turns, whichever was there first. */
+DX_TEST(connections_and_ends_take_turns_epoll)
+{
+    enum { COUNT = 4 };
+    loop l = {0};
+    dx_reactor_address at;
+    dx_op accept_op = tagged(99), ops[COUNT];
+    dx_completion out[2 * COUNT];
+    struct sockaddr_storage address;
+    char bytes[COUNT];
+    int listening, count = 0, in_a_row = 0;
+    clean();
+    loop_open(&l, DX_REACTOR_BACKEND_EPOLL);
+    listening = listener(&l, &at);
+    memset(&address, 0, sizeof address);
+    memcpy(&address, at.bytes, at.size);
+    for (int i = 0; i < COUNT; i++) {
+        int fds[2], client = keep(socket(AF_INET, SOCK_STREAM, 0));
+        DX_CHECK_EQ(connect(client, (struct sockaddr *)&address, at.size), 0);
+        pair(fds);
+        DX_CHECK_EQ(write(fds[1], "x", 1), 1);
+        ops[i] = tagged((uint64_t)i);
+        DX_CHECK_EQ(dx_reactor_recv(&l.r, &ops[i], fds[0], bytes + i, 1), 0);
+    }
+    DX_CHECK_EQ(dx_reactor_accept_multishot(&l.r, &accept_op, listening), 0);
+    while (count < 2 * COUNT) {
+        int n = dx_reactor_submit_and_wait(&l.r, out + count, (uint32_t)(2 * COUNT - count), 1, LONG);
+        DX_CHECK(n > 0);
+        count += n;
+    }
+    for (int i = 0; i < 2 * COUNT; i++) {
+        DX_CHECK(out[i].result >= 0);
+        if (out[i].user_data == 99) keep(out[i].result);
+        in_a_row = i && (out[i].user_data == 99) == (out[i - 1].user_data == 99) ? in_a_row + 1 : 1;
+        DX_CHECK(in_a_row <= 2);
+    }
+    DX_CHECK_EQ(dx_reactor_cancel(&l.r, &accept_op), 0);
+    DX_CHECK_EQ(want(&l, &accept_op), -ECANCELED);
+    loop_close(&l);
+}
+
 EVERY(connect_refused_and_unreachable_are_results)
 {
     loop l = {0};
