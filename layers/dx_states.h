@@ -680,7 +680,7 @@ static bool dx_states_p_send_one(dx_states *st, struct dx_states_p_entry *it)
     }
     if (!it->has_versions) {
         head_size = DX_STATES_P_SHORT_HEAD;
-        head += DX_STATES_HEAD_SIZE - DX_STATES_P_SHORT_HEAD;
+        head += (size_t)DX_STATES_HEAD_SIZE - DX_STATES_P_SHORT_HEAD;
     } else {
         dx_states_p_store64(head + DX_STATES_P_FROM, st->written_whole_ ? state->epoch : it->sent);
         dx_states_p_store64(head + DX_STATES_P_TO, state->version);

@@ -89,7 +89,7 @@ while read -r name most1 most2 compiler flags; do
     try "code on $name" small "$name" "$most1" "$most2" "$compiler" $flags
 done <<END
 Cortex-M0 512 7100 arm-none-eabi-gcc -mcpu=cortex-m0 -mthumb
-Cortex-M3 512 6650 arm-none-eabi-gcc -mcpu=cortex-m3 -mthumb
+Cortex-M3 512 6700 arm-none-eabi-gcc -mcpu=cortex-m3 -mthumb
 rv32imc 512 7800 riscv64-unknown-elf-gcc -march=rv32imc -mabi=ilp32
 END
 wait
