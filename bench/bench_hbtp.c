@@ -4,7 +4,7 @@
    Every case works on a buffer of pipelined messages, 1 MiB or 2,000 messages, until half a millisecond or more has
    gone by; all cases run in turn, ROUNDS times, so that a slow spell hits all of them; medians are printed. */
 #define _GNU_SOURCE
-#define DX_HBTP_IMPLEMENTATION
+#define DX_IMPLEMENTATION
 #define DX_HBTP_STATIC
 #define NDEBUG
 #include "../dx_hbtp.h"
@@ -212,7 +212,7 @@ static size_t dx_reply(void *user)
     size_t at = 0, n = 0;
     int64_t used;
     while ((used = dx_hbtp_parse(f->p + at, f->size - at, 65536, &frame)) > 0) {
-        dx_hbtp_context c = {&session, &out, &frame, frame.payload + 1, frame.payload_size - 1, 0, NULL};
+        dx_hbtp_context c = {&session, &out, &frame, frame.payload + 1, frame.payload_size - 1, 0, NULL, UINT64_MAX};
         if (dx_hbtp_out_room(&out) < 64) dx_hbtp_out_reset(&out);
         router.methods_[frame.payload[0]].fn(&c);
         at += (size_t)used;
@@ -323,10 +323,10 @@ static size_t run_hooks(void *user)
 static dx_hbtp_handler_fn *const hook_fns[4] = {bare, by_hand, chained, by_pointer};
 
 /* >>peers -------------------------------------------------------------- */
+#ifdef HAS_WSLAY
 static uint8_t *peer_bytes;
 static size_t   peer_size, peer_at;
 
-#ifdef HAS_WSLAY
 static ssize_t ws_recv(wslay_event_context_ptr ctx, uint8_t *buf, size_t len, int flags, void *user)
 {
     (void)flags; (void)user;
@@ -395,7 +395,9 @@ static size_t hiredis_reader(void *user)
 }
 #endif
 
+#if defined(HAS_PICO) || defined(HAS_HTTP_PARSER)
 static const char http_get[] = "GET /a HTTP/1.1\r\nHost: a\r\n\r\n"; /* 28 bytes */
+#endif
 
 #ifdef HAS_PICO
 /* picohttpparser, as libh2o carries it; its header is not installed by that package. */

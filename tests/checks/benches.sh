@@ -1,0 +1,23 @@
+#!/bin/bash
+# Each bench is built as `make bench-...` builds it where no peer is installed: a bench that only its peers' users can build
+# is found by nobody else. What needs a peer to be built at all, or is a part of another bench, is named here.
+. "$(dirname "$0")/lib.sh"
+
+needs_a_peer="bench_reactor_libev bench_teleport_nanopb"
+for source in bench/bench_*.c bench/bench_*.cc; do
+    name=$(basename "$source")
+    stem=${name%.*}
+    case " $needs_a_peer " in *" $stem "*) continue ;; esac
+    case $name in
+        bench_teleport_m4.c) try "$name" "$CC" -std=c11 -O0 -Wall -Wextra -Werror -DPARTS=3 -c "$source" -o "$work/$stem.o" ;;
+        *.cc)
+            if has g++; then
+                try "$name" g++ -std=c++17 -O0 -Wall -Wextra -Werror "$source" -o "$work/$stem" -lpthread
+            else
+                skip "$name" "no g++"
+            fi
+            ;;
+        *) try "$name" "$CC" -std=gnu11 -O0 -Wall -Wextra -Wno-unused-function -Werror "$source" -o "$work/$stem" -ldl -lpthread ;;
+    esac
+done
+finish
