@@ -435,7 +435,8 @@ DX_RING_API int dx_ring_attach_consumer(dx_ring_consumer *c, void *memory, size_
    The consumer's index is loaded only when the ring seems full, because each load of it takes the
    cache line away from the other core:
 
-        write_ - read_ <= capacity_     holds always, with the read_ that we last saw
+        write_ - read_ <= capacity_     holds always, with the read_ that we last saw,
+                                        which only ever comes nearer to write_
 */
 static int dx_ring_p_find_room(dx_ring_producer *p, uint32_t need)
 {
@@ -443,7 +444,8 @@ static int dx_ring_p_find_room(dx_ring_producer *p, uint32_t need)
     DX_RING_ASSERT(p->write_ - p->read_ <= p->capacity_);
     if (need <= p->capacity_ - (p->write_ - p->read_)) return DX_RING_OK;
     read = dx_ring_p_load(p->ring_, DX_RING_P_AT_READ);
-    if (!dx_ring_p_is_possible(p->record_size_, p->capacity_, p->write_, read))
+    if (!dx_ring_p_is_possible(p->record_size_, p->capacity_, p->write_, read) ||
+        p->write_ - read > p->write_ - p->read_) /* it went back: into room that was claimed, say */
         return DX_RING_ECORRUPT;
     p->read_ = read;
     return need <= p->capacity_ - (p->write_ - p->read_) ? DX_RING_OK : DX_RING_EAGAIN;

@@ -292,6 +292,43 @@ DX_TEST(rb_5_consumer_believes_nothing)
     free(r.memory);
 }
 
+/* Room that the reader gave back stays the producer's: a reader's index that goes back is refused, and what was claimed can
+   still be committed. */
+DX_TEST(rb_5_a_reader_that_goes_back_is_refused)
+{
+    const uint8_t record[16] = "sixteen bytes...";
+    uint8_t records[64] = {0};
+    uint8_t out[64];
+    size_t size, done;
+    void *where;
+    for (uint32_t back = 1; back <= 3; back++) {
+        ring r = make_ring(16, 4);
+        for (int i = 0; i < 4; i++) DX_CHECK_EQ(dx_ring_push(&r.p, records, 16), 0);
+        for (int i = 0; i < 3; i++) DX_CHECK_EQ(dx_ring_pop(&r.c, out, sizeof out, &size), 0);
+        DX_CHECK_EQ(dx_ring_claim(&r.p, 16, &where), 0);
+        memcpy(where, record, 16);
+        set_indices(&r, 4, 3 - back);
+        DX_CHECK_EQ(dx_ring_push_many(&r.p, records, 4, &done), DX_RING_ECORRUPT);
+        DX_CHECK_EQ(done, 0);
+        DX_CHECK_EQ(dx_ring_commit(&r.p), 0);
+        set_indices(&r, 5, 3); /* as it was: the same producer goes on */
+        DX_CHECK_EQ(dx_ring_push_many(&r.p, records, 4, &done), 0);
+        DX_CHECK_EQ(done, 2);
+        for (int i = 0; i < 2; i++) DX_CHECK_EQ(dx_ring_pop(&r.c, out, sizeof out, &size), 0);
+        DX_CHECK_MEM(out, record, 16);
+        free(r.memory);
+        r = make_ring(0, 64);
+        for (int i = 0; i < 4; i++) DX_CHECK_EQ(dx_ring_push(&r.p, records, 8), 0);
+        for (int i = 0; i < 3; i++) DX_CHECK_EQ(dx_ring_pop(&r.c, out, sizeof out, &size), 0);
+        for (int i = 0; i < 2; i++) DX_CHECK_EQ(dx_ring_push(&r.p, records, 8), 0);
+        set_indices(&r, 96, 48 - 8 * back);
+        DX_CHECK_EQ(dx_ring_push(&r.p, records, 24), DX_RING_ECORRUPT);
+        set_indices(&r, 96, 48);
+        DX_CHECK_EQ(dx_ring_push(&r.p, records, 24), DX_RING_EAGAIN);
+        free(r.memory);
+    }
+}
+
 DX_TEST(rb_4_variable_ring_uses_its_last_byte)
 {
     ring r = make_ring(0, 64);

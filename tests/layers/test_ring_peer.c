@@ -65,13 +65,16 @@ static void produce(dx_choices *c, dx_ring_producer *r)
     const size_t size = r->record_size_ ? r->record_size_ : peer_below(r->capacity_ % 4096 + 1);
     void *where;
     size_t done;
+    bool replaced;
     switch (dx_choose(c, 3)) {
     case 0: dx_ring_push(r, bytes, size); break;
     case 1:
         if (dx_ring_claim(r, size, &where)) break;
         check_place(r->record_size_, where, size);
         memset(where, 8, size);
-        DX_CHECK_EQ(dx_ring_commit(r), 0);
+        /* What fails in between leaves the claim; what succeeds takes its place. */
+        replaced = r->record_size_ && dx_choose(c, 1) && dx_ring_push_many(r, bytes, 3, &done) == 0;
+        DX_CHECK_EQ(dx_ring_commit(r), replaced ? DX_RING_EINVAL : DX_RING_OK);
         break;
     case 2:
         if (r->record_size_ == 0) break;
