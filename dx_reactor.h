@@ -206,7 +206,7 @@ typedef struct dx_reactor_desc {
     void    *memory;          /* required, any alignment; borrowed until dx_reactor_close() */
     size_t   memory_size;     /* bytes; at least dx_reactor_memory_size() */
     int      backend;         /* dx_reactor_backend; a specific one is used or refused: ENOTSUP */
-    uint32_t pending_max;     /* operations at a time; 0 = 16384 */
+    uint32_t pending_max;     /* operations at a time, closes aside; 0 = 16384 */
     uint32_t descriptors_max; /* in use at a time: from the first operation on one until it is
                                  closed or forgotten; 0 = 1024; at most 2^24 */
     uint32_t posts_max;       /* undelivered messages; 0 = 256; rounded up to 2, 4, 8, ... */
@@ -333,6 +333,7 @@ struct dx_reactor { /* caller-allocated; every field is private; not to be moved
     uint32_t changes_;                  /* kqueue: collected for the next wait */
     uint32_t waiting_count_;            /* operations in DX_REACTOR_P_WAITING */
     uint64_t patience_ns_;              /* io_uring: a wait for several completions looks so soon */
+    uint32_t closes_pending_;           /* closes in pending_, which pending_max_ does not limit */
     uint32_t closes_queued_;            /* terminal completions of closes in done_ */
     uint32_t post_mask_;
     uint32_t post_head_;                /* messages taken */
@@ -4109,7 +4110,8 @@ static int dx_reactor_p_prepare(dx_reactor *r, dx_op *op, int kind, int fd, cons
 {
     if (!r || !r->open_ || !op || op->state_ != DX_REACTOR_P_IDLE) return DX_REACTOR_EINVAL;
     if (r->closing_ && kind != DX_REACTOR_P_CLOSE) return DX_REACTOR_ECANCELED;
-    if (r->pending_ >= r->pending_max_ && kind != DX_REACTOR_P_CLOSE) return DX_REACTOR_EAGAIN;
+    if (kind == DX_REACTOR_P_CLOSE) r->closes_pending_++;
+    else if (r->pending_ - r->closes_pending_ >= r->pending_max_) return DX_REACTOR_EAGAIN;
     op->buffer_ = (void *)(uintptr_t)buffer;
     op->offset_ = 0;
     op->u_.bytes.size = size;
@@ -4119,6 +4121,7 @@ static int dx_reactor_p_prepare(dx_reactor *r, dx_op *op, int kind, int fd, cons
     op->flags_ = (uint16_t)(kind >> 8);
     op->state_ = DX_REACTOR_P_WAITING;
     r->pending_++;
+    DX_REACTOR_ASSERT(r->closes_pending_ <= r->pending_);
     return DX_REACTOR_OK;
 }
 
@@ -4391,6 +4394,7 @@ static bool dx_reactor_p_next(dx_reactor *r, dx_op **op, int32_t *result, uint32
     DX_REACTOR_ASSERT((*op)->state_ == DX_REACTOR_P_DONE && r->pending_ > 0);
     dx_reactor_p_list_remove(&r->done_, *op);
     r->closes_queued_ -= (*op)->kind_ == DX_REACTOR_P_CLOSE;
+    r->closes_pending_ -= (*op)->kind_ == DX_REACTOR_P_CLOSE;
     (*op)->state_ = DX_REACTOR_P_IDLE;
     r->pending_--;
     r->stats_.completed++;

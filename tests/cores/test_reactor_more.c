@@ -640,6 +640,43 @@ EVERY(descriptors_and_addresses_at_their_limits)
     loop_close(&l);
 }
 
+/* Its function starts an operation again at pending_max, too, and while closes are pending beyond that. */
+static int again_error;
+static uint32_t again_count;
+static void start_again(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
+{
+    (void)result, (void)flags;
+    if (again_count++ < 3) again_error |= dx_reactor_timer(r, op, again_count == 3 ? 3600 * S : 0);
+}
+EVERY(an_operation_that_has_ended_can_be_started_again)
+{
+    enum { CLOSES = 5 };
+    loop l = {0};
+    dx_op timer, other, closes[CLOSES];
+    int fds[2];
+    l.desc.pending_max = 1;
+    loop_open(&l, backend);
+    again_error = 0;
+    again_count = 0;
+    dx_reactor_op_init(&timer, start_again, NULL);
+    dx_reactor_op_init(&other, NULL, NULL);
+    DX_CHECK_EQ(dx_reactor_timer(&l.r, &timer, 3600 * S), 0);
+    DX_CHECK_EQ(dx_reactor_cancel(&l.r, &timer), 0);
+    for (int i = 0; i < CLOSES; i++) {
+        DX_CHECK_EQ(pipe(fds), 0);
+        keep(fds[1]);
+        dx_reactor_op_init(&closes[i], NULL, NULL);
+        DX_CHECK_EQ(dx_reactor_close_fd(&l.r, &closes[i], fds[0]), 0);
+    }
+    for (uint64_t end = now_ns() + LONG; (again_count < 3 || dx_reactor_pending(&l.r) > 1) && now_ns() < end;)
+        DX_CHECK(dx_reactor_run_once(&l.r, 5 * (int64_t)MS) >= 0);
+    DX_CHECK_EQ(again_error, 0);
+    DX_CHECK_EQ(again_count, 3);
+    DX_CHECK_EQ(dx_reactor_pending(&l.r), 1);
+    DX_CHECK_EQ(dx_reactor_timer(&l.r, &other, 0), DX_REACTOR_EAGAIN); /* the limit is what it was */
+    loop_close(&l);
+}
+
 /* >>extension ---------------------------------------------------------- */
 typedef struct layer { /* what it was asked, in one list with the completions */
     dx_reactor_extension extension;
