@@ -56,8 +56,8 @@
             if (dx_reactor_open(&r, &desc) != DX_REACTOR_OK) return 1;
             if (dx_reactor_listen(&r, &at, 0, 0, &listening, &at) != DX_REACTOR_OK) return 2;
             if (dx_link_open(&links, &r, &link) != DX_LINK_OK) return 3;
-            dx_link_listen(&links, listening);
-            if (dx_link_connect(&links, &at, &id) != DX_LINK_OK) return 4;
+            if (dx_link_listen(&links, listening) != DX_LINK_OK) return 4;
+            if (dx_link_connect(&links, &at, &id) != DX_LINK_OK) return 5;
             dx_hbtp_call(dx_link_session(&links, id), 1, "hello", 5, UINT64_MAX, NULL, NULL);
             dx_reactor_run(&r);
             return dx_reactor_close(&r);
@@ -126,7 +126,7 @@ extern "C" {
     X(0, OK)                                                                                       \
     X(-1, EINVAL)     /* an argument breaks its documented contract */                             \
     X(-2, ENOMEM)     /* desc.memory is missing or too small */                                    \
-    X(-6, EAGAIN)     /* there are links_max */                                                    \
+    X(-6, EAGAIN)     /* there are links_max; full at the moment */                                \
     X(-7, ESYS)       /* the system refused: dx_reactor_sys_errno() */                             \
     X(-9, ENOTFOUND)  /* the link is closed, or about to be */                                     \
     X(-10, ECANCELED) /* the links are being drained, or the reactor closed */
@@ -230,7 +230,8 @@ struct dx_link { /* caller-allocated, not to be moved; the first fields may be r
 DX_LINK_API size_t dx_link_memory_size(const dx_link_desc *desc);
 /* *l is used until dx_reactor_close(), which closes its links. EINVAL, ENOMEM. */
 DX_LINK_API int dx_link_open(dx_link *l, dx_reactor *r, const dx_link_desc *desc);
-/* Accept on fd, which stays the caller's. Once for each *l. EINVAL. */
+/* Accept on fd, which stays the caller's. Once for each *l. EINVAL. Nothing has begun and it may be
+   tried again: EAGAIN, the reactor has no operation left; ECANCELED, it is being closed. */
 DX_LINK_API int dx_link_listen(dx_link *l, int fd);
 /* A link to *address, which is copied. Its session can be used at once: what is written goes out
    when the connection has come about. EINVAL: also a Hello that does not fit into out_size; EAGAIN,

@@ -45,7 +45,7 @@
             if (dx_reactor_open(&r, &desc) != DX_REACTOR_OK) return 1;
             if (dx_reactor_listen(&r, &any, 0, 0, &listening, NULL) != DX_REACTOR_OK) return 2;
             if (dx_peers_open(&server, &r, &peers) != DX_PEERS_OK) return 3;
-            dx_peers_listen(&server, listening);
+            if (dx_peers_listen(&server, listening) != DX_PEERS_OK) return 4;
             dx_reactor_run_once(&r, 0);                  // a server: dx_reactor_run(&r)
             return dx_reactor_close(&r);
         }
@@ -105,9 +105,9 @@ extern "C" {
     X(-2, ENOMEM)     /* desc.memory is missing or too small */                                    \
     X(-3, ENOSPACE)   /* others have all blocks; the peer is closed with -ENOBUFS */               \
     X(-4, ETOOBIG)    /* more bytes than there ever is room for */                                 \
-    X(-6, EAGAIN)     /* full at the moment: desc.drained will be called */                        \
+    X(-6, EAGAIN)     /* full at the moment: see the function that says it */                      \
     X(-9, ENOTFOUND)  /* the peer is closed, or about to be */                                     \
-    X(-10, ECANCELED) /* output after dx_peers_close() */
+    X(-10, ECANCELED) /* output after dx_peers_close(), or the reactor is being closed */
 
 typedef enum dx_peers_error {
 #define DX_PEERS_P_ENUM(value, name) DX_PEERS_##name = (value),
@@ -178,7 +178,7 @@ struct dx_peers { /* caller-allocated, not to be moved; the first fields may be 
     uint64_t  tick_ns_;
     uint64_t  backoff_ns_;      /* after the last failed accept; 0: it did not fail */
     dx_op     accept_op_;
-    dx_op     retry_op_;        /* a timer: accept again */
+    dx_op     retry_op_;        /* a timer: accept again; at peers_max it only waits */
     dx_op     tick_op_;         /* a timer: look for idle peers */
     dx_op     drain_op_;        /* a timer: abort whatever is left */
     int       listening_;       /* -1: dx_peers_listen() was not called */
@@ -191,7 +191,8 @@ struct dx_peers { /* caller-allocated, not to be moved; the first fields may be 
 DX_PEERS_API size_t dx_peers_memory_size(const dx_peers_desc *desc);
 /* *s is used until dx_reactor_close(), which closes its peers. EINVAL, ENOMEM. */
 DX_PEERS_API int dx_peers_open(dx_peers *s, dx_reactor *r, const dx_peers_desc *desc);
-/* Accept on fd, which stays the caller's. Once for each *s. EINVAL. */
+/* Accept on fd, which stays the caller's. Once for each *s. EINVAL. Nothing has begun and it may be
+   tried again: EAGAIN, the reactor has no operation left; ECANCELED, it is being closed. */
 DX_PEERS_API int dx_peers_listen(dx_peers *s, int fd);
 /* Accept no more. Those that are open go on. */
 DX_PEERS_API void dx_peers_listen_end(dx_peers *s);
@@ -500,13 +501,26 @@ static uint32_t dx_peers_p_queued(const dx_peers *s, const dx_peers_p_peer *p)
 /* >>ends ---------------------------------------------------------------
    How a peer ends: see the picture in >>slots. */
 
-/* Keep accepting as long as there is room. */
-static void dx_peers_p_accept(dx_peers *s)
+/* Accept while there is room for a peer, wait for room while there is none. Either takes one of the
+   reactor's operations, which is kept until accepting ends: others could take what was let go of
+   for a moment, and nothing would tell when there is one again. OK, EAGAIN, ECANCELED. */
+static int dx_peers_p_accept(dx_peers *s)
 {
     DX_PEERS_ASSERT(s->count <= s->desc.peers_max);
-    if (s->listening_ < 0 || s->draining_ || s->count == s->desc.peers_max) return;
-    if (dx_reactor_op_pending(&s->accept_op_) || dx_reactor_op_pending(&s->retry_op_)) return;
-    dx_reactor_accept_multishot(s->reactor, &s->accept_op_, s->listening_);
+    if (s->listening_ < 0 || s->draining_) return DX_PEERS_OK;
+    if (dx_reactor_op_pending(&s->accept_op_) || dx_reactor_op_pending(&s->retry_op_))
+        return DX_PEERS_OK;
+    if (s->count == s->desc.peers_max) /* the end of time: a peer that closes cancels it */
+        return dx_reactor_timer_at(s->reactor, &s->retry_op_, UINT64_MAX);
+    return dx_reactor_accept_multishot(s->reactor, &s->accept_op_, s->listening_);
+}
+
+/* The same where one of the two has just ended: there is an operation for the other. */
+static void dx_peers_p_accept_on(dx_peers *s)
+{
+    const int error = dx_peers_p_accept(s);
+    DX_PEERS_ASSERT(!error || dx_reactor_ext_is_closing(s->reactor));
+    (void)error;
 }
 
 static void dx_peers_p_flush(dx_peers *s);
@@ -525,9 +539,8 @@ static void dx_peers_p_free(dx_peers *s, dx_peers_p_peer *p)
     s->peer_free_ = dx_peers_p_slot(s, p) + 1;
     s->count--;
     if (s->count == 0 && s->draining_) dx_reactor_cancel(s->reactor, &s->drain_op_);
-    /* There is a descriptor again: no need to wait for the end of the back-off. */
-    if (dx_reactor_op_pending(&s->retry_op_)) dx_reactor_cancel(s->reactor, &s->retry_op_);
-    else dx_peers_p_accept(s);
+    /* There is room and a descriptor again: no need to wait for the end of the back-off. */
+    dx_reactor_cancel(s->reactor, &s->retry_op_);
 }
 
 /* Close the descriptor of a closing peer when op is not pending any more. */
@@ -894,17 +907,17 @@ static void dx_peers_p_accepted(dx_reactor *r, dx_op *op, int32_t result, uint32
     } else if (result != -ECANCELED) {
         dx_peers_p_back_off(s, result);
     }
-    if (!(flags & DX_REACTOR_F_MORE)) dx_peers_p_accept(s);
+    if (!(flags & DX_REACTOR_F_MORE)) dx_peers_p_accept_on(s);
     else if (s->count == s->desc.peers_max) dx_reactor_cancel(r, op);
 }
 
-/* The end of a back-off. */
+/* The end of a back-off, or of a wait for room. */
 static void dx_peers_p_retry(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
 {
     (void)r;
     (void)result; /* -ECANCELED: a peer has closed */
     (void)flags;
-    dx_peers_p_accept((dx_peers *)dx_reactor_op_user(op));
+    dx_peers_p_accept_on((dx_peers *)dx_reactor_op_user(op));
 }
 
 /* >>timeouts -----------------------------------------------------------
@@ -1035,10 +1048,12 @@ DX_PEERS_API int dx_peers_open(dx_peers *s, dx_reactor *r, const dx_peers_desc *
 
 DX_PEERS_API int dx_peers_listen(dx_peers *s, int fd)
 {
+    int error;
     if (!s || fd < 0 || s->listening_ >= 0) return DX_PEERS_EINVAL;
     s->listening_ = fd;
-    dx_peers_p_accept(s);
-    return DX_PEERS_OK;
+    error = dx_peers_p_accept(s);
+    if (error) s->listening_ = -1;
+    return error;
 }
 
 DX_PEERS_API void dx_peers_listen_end(dx_peers *s)

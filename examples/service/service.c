@@ -194,7 +194,7 @@ int main(void)
     dx_reactor_address_parse(&at, "127.0.0.1:0");
     if (dx_peers_open(&server, &r, &peers)) return 2;
     if (dx_reactor_listen(&r, &at, 0, 0, &listening, &at)) return 3;
-    dx_peers_listen(&server, listening);
+    if (dx_peers_listen(&server, listening)) return 3;
 
     peers.memory = memory[2];
     peers.opened = NULL;

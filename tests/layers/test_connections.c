@@ -641,6 +641,131 @@ EVERY(accepting_pauses_at_connections_max)
     world_close(&w);
 }
 
+/* While accepting pauses, and nobody else has an operation, the program takes every one that there is. When the peer
+   has gone the next one comes all the same. */
+EVERY(accepting_goes_on_when_others_have_all_operations)
+{
+    enum { ALL = 4 };
+    world w = {0};
+    dx_op timers[ALL];
+    char back[8];
+    int fds[2], taken = 0;
+    w.l.desc.pending_max = ALL;
+    w.d.peers_max = 1;
+    world_open(&w, backend);
+    for (int round = 0; round < 3; round++) {
+        fds[0] = dial(&w);
+        UNTIL(w.opened == 2 * (uint32_t)round + 1);
+        DX_CHECK_EQ(dx_peers_hold(&w.s, w.id, true), 0);
+        turn(&w, 3);
+        for (taken = 0; taken < ALL; taken++) {
+            dx_reactor_op_init(&timers[taken], NULL, NULL);
+            if (dx_reactor_timer(&w.l.r, &timers[taken], 3600 * S) != 0) break;
+        }
+        DX_CHECK_EQ(taken, ALL - 1); /* one is kept to accept with */
+        DX_CHECK_EQ(dx_peers_close(&w.s, w.id, true), 0);
+        UNTIL(w.closed == 2 * (uint32_t)round + 1);
+        turn(&w, 3);
+        for (int i = 0; i < taken; i++) DX_CHECK_EQ(dx_reactor_cancel(&w.l.r, &timers[i]), 0);
+        turn(&w, 3);
+        fds[1] = dial(&w);
+        DX_CHECK_EQ(send(fds[1], "hello", 5, 0), 5);
+        UNTIL(look(fds[1], back, sizeof back) == 5);
+        shut(fds[0]);
+        shut(fds[1]);
+        UNTIL(w.closed == 2 * (uint32_t)round + 2);
+    }
+    DX_CHECK_EQ(w.s.refused, 0);
+    world_close(&w);
+}
+
+/* The same while more is being closed than there are operations, between the last accept and its end. */
+enum { CLOSES = 6 };
+static dx_op closes[CLOSES];
+static void close_many(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
+{
+    world *w = (world *)dx_reactor_op_user(op);
+    (void)result, (void)flags;
+    if (!w->opened) dx_reactor_timer(r, op, 0);
+    for (int i = 0; i < CLOSES && w->opened; i++) {
+        dx_reactor_op_init(&closes[i], NULL, NULL);
+        DX_CHECK_EQ(dx_reactor_close_fd(r, &closes[i], dup(w->listening)), 0);
+    }
+}
+EVERY(accepting_goes_on_behind_closes_of_the_program)
+{
+    world w = {0};
+    dx_op timer;
+    char back[8];
+    int fds[2];
+    w.l.desc.pending_max = 3; /* an accept, a receive, a send or the timer */
+    w.d.peers_max = 1;
+    world_open(&w, backend);
+    turn(&w, 1);
+    dx_reactor_op_init(&timer, close_many, &w);
+    DX_CHECK_EQ(dx_reactor_timer(&w.l.r, &timer, 0), 0);
+    fds[0] = dial(&w);
+    UNTIL(w.opened == 1 && !dx_reactor_op_pending(&timer));
+    DX_CHECK_EQ(dx_peers_close(&w.s, w.id, true), 0);
+    UNTIL(w.closed == 1);
+    fds[1] = dial(&w);
+    DX_CHECK_EQ(send(fds[1], "hello", 5, 0), 5);
+    UNTIL(look(fds[1], back, sizeof back) == 5);
+    world_close(&w);
+}
+
+/* What keeps dx_peers_listen() from accepting is its result, and it may be called again. */
+EVERY(listening_says_that_there_is_no_operation)
+{
+    world w = {0};
+    dx_op timers[3];
+    char back[8];
+    int fd;
+    w.l.desc.pending_max = 3;
+    w.l.desc.buffer_count = 4;
+    loop_open(&w.l, backend);
+    world_set(&w, &w.l.r);
+    w.listening = listener(&w.l, &w.at);
+    for (int i = 0; i < 3; i++) {
+        dx_reactor_op_init(&timers[i], NULL, NULL);
+        DX_CHECK_EQ(dx_reactor_timer(&w.l.r, &timers[i], 3600 * S), 0);
+    }
+    DX_CHECK_EQ(dx_peers_listen(&w.s, w.listening), DX_PEERS_EAGAIN);
+    DX_CHECK_EQ(dx_peers_listen(&w.s, w.listening), DX_PEERS_EAGAIN);
+    for (int i = 0; i < 3; i++) DX_CHECK_EQ(dx_reactor_cancel(&w.l.r, &timers[i]), 0);
+    turn(&w, 2);
+    DX_CHECK_EQ(dx_peers_listen(&w.s, w.listening), 0);
+    DX_CHECK_EQ(dx_peers_listen(&w.s, w.listening), DX_PEERS_EINVAL);
+    fd = dial(&w);
+    DX_CHECK_EQ(send(fd, "hello", 5, 0), 5);
+    UNTIL(look(fd, back, sizeof back) == 5);
+    world_close(&w);
+}
+
+/* A reactor that is being closed accepts no more. */
+static int listen_error;
+static void listen_late(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
+{
+    world *w = (world *)dx_reactor_op_user(op);
+    (void)r, (void)flags;
+    DX_CHECK_EQ(result, -ECANCELED);
+    listen_error = dx_peers_listen(&w->s, w->listening);
+}
+EVERY(listening_while_the_reactor_is_closed)
+{
+    world w = {0};
+    dx_op timer;
+    w.l.desc.buffer_count = 4;
+    loop_open(&w.l, backend);
+    world_set(&w, &w.l.r);
+    w.listening = listener(&w.l, &w.at);
+    dx_reactor_op_init(&timer, listen_late, &w);
+    DX_CHECK_EQ(dx_reactor_timer(&w.l.r, &timer, 3600 * S), 0);
+    listen_error = 0;
+    world_close(&w);
+    DX_CHECK_EQ(listen_error, DX_PEERS_ECANCELED);
+}
+
 /* >>time --------------------------------------------------------------- */
 /* False: the machine was away for so long that the busy one may have looked idle. */
 static bool idle_and_busy(int backend, uint64_t limit)

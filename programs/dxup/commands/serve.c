@@ -649,8 +649,9 @@ static int open_links(worker *w)
     desc.closed = on_closed;
     desc.user = w;
     int status = dxup_links_open(&w->links, &w->reactor, &desc, &w->links_memory);
-    if (!status) dx_link_listen(&w->links, w->listener);
-    return status;
+    if (status) return status;
+    int error = dx_link_listen(&w->links, w->listener);
+    return error ? prog_fail(PROG_SYSTEM, "listening: %s", dx_link_error_name(error)) : PROG_OK;
 }
 
 /* The life of a worker between opening and closing its reactor. */
