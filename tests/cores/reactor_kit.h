@@ -1,12 +1,40 @@
 /* What the tests of dx_reactor.h share: loops that are closed behind a failed test, sockets, and
-   EVERY: a test on every backend. Include after dx_test.h. With REACTOR_KIT_SYSTEM defined: only
-   what asks the system, for programs without dx_test.h. */
-#if defined(__linux__)
+   EVERY: a test on every backend. Include after dx_reactor.h and dx_test.h. With REACTOR_KIT_SYSTEM
+   defined: only what asks the system, for programs without the tests' main. */
 /* >>system ------------------------------------------------------------- */
+#if defined(__linux__)
 #include <netinet/in.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
+
+/* Does this kernel have what io_uring of 5.7 has, and may it be used here? pool: receives into
+   buffers that the kernel chooses, 6.0. Asked with the numbers of the kernel, behind the back of
+   dx_reactor.h: a reactor that refuses what is there must not look like a system that lacks it.
+   As many entries as most tests take, lest a limit on locked memory makes a difference. */
+static inline bool system_has_io_uring(bool pool)
+{
+    enum { SETUP = 425, ENTER = 426, REGISTER = 427, REGISTER_PROBE = 8, ENTRIES = 256 };
+    enum { FAST_POLL = 1 << 5, SEND_ZC = 47, KNOWN = 1, HEAD = 8, EACH = 4, FLAGS = 1, OPCODES = 64 };
+    uint32_t parameters[30] = {0}; /* [5]: features */
+    uint16_t probe[HEAD + EACH * OPCODES] = {0};
+    const int ring = (int)(syscall)(SETUP, (long)ENTRIES, parameters);
+    bool has = ring >= 0 && (parameters[5] & FAST_POLL) && (syscall)(ENTER, (long)ring, 0L, 0L, 0L, NULL, 0L) == 0;
+    if (has && pool)
+        has = (syscall)(REGISTER, (long)ring, (long)REGISTER_PROBE, probe, (long)OPCODES) == 0 &&
+              (probe[HEAD + EACH * SEND_ZC + FLAGS] & KNOWN);
+    if (ring >= 0) close(ring);
+    return has;
+}
+
+static inline bool system_has_epoll(void)
+{
+    const int fd = epoll_create1(EPOLL_CLOEXEC);
+    if (fd >= 0) close(fd);
+    return fd >= 0;
+}
 
 /* Do plain sockets get datagrams joined (UDP_GRO), in one piece and with the size of its parts? Linux
    5.10 cuts them on the loopback device; an emulator may hand the size on in the byte order of the
@@ -51,7 +79,33 @@ static inline bool system_joins_datagrams(void)
     close(from);
     return got == (ssize_t)sizeof bytes && told == PART;
 }
+#else
+static inline bool system_has_io_uring(bool pool)
+{
+    return pool && false;
+}
+
+static inline bool system_has_epoll(void)
+{
+    return false;
+}
 #endif
+
+/* Must dx_reactor_open() grant this backend? pool: with buffers. */
+static inline bool system_has(int backend, bool pool)
+{
+    switch (backend) {
+    case DX_REACTOR_BACKEND_IO_URING: return system_has_io_uring(pool);
+    case DX_REACTOR_BACKEND_EPOLL: return system_has_epoll();
+#if defined(DX_REACTOR_KQUEUE) || (!defined(__linux__) && !defined(_WIN32))
+    case DX_REACTOR_BACKEND_KQUEUE: return true;
+#endif
+#if defined(_WIN32)
+    case DX_REACTOR_BACKEND_IOCP: return true;
+#endif
+    default: return backend == DX_REACTOR_BACKEND_AUTO || backend == DX_REACTOR_BACKEND_SIMULATED;
+    }
+}
 
 #if !defined(REACTOR_KIT_SYSTEM)
 /* >>kit ---------------------------------------------------------------- */
@@ -116,9 +170,16 @@ static bool loop_try(loop *l, int backend)
     return true;
 }
 
+/* The reactor has refused a backend: the system must lack it. */
+static inline void skip_refused(const dx_reactor *r, const dx_reactor_desc *d)
+{
+    DX_CHECK(!system_has(d->backend, d->buffer_count != 0));
+    DX_SKIP(dx_reactor_refusal(r, d->backend));
+}
+
 static void loop_open(loop *l, int backend)
 {
-    if (!loop_try(l, backend)) DX_SKIP(dx_reactor_refusal(&l->r, backend));
+    if (!loop_try(l, backend)) skip_refused(&l->r, &l->desc);
 }
 
 static void loop_close(loop *l)

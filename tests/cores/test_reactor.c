@@ -227,6 +227,22 @@ EVERY(rx_9_explicit_backend_is_honoured)
     loop_close(&l);
 }
 
+/* Found out without the reactor: else one that refuses everything would be a system that has nothing. */
+DX_TEST(rx_9_what_the_system_has_is_granted)
+{
+    clean();
+    for (int backend = DX_REACTOR_BACKEND_AUTO; backend < DX_REACTOR_BACKEND_SIMULATED; backend++)
+        for (uint32_t buffers = 0; buffers <= 8; buffers += 8) {
+            loop l = {0};
+            l.desc.buffer_count = buffers;
+            if (!system_has(backend, buffers != 0)) continue;
+            DX_CHECK(loop_try(&l, backend));
+            loop_close(&l);
+        }
+    DX_CHECK(system_has(DX_REACTOR_BACKEND_EPOLL, true));
+    if (system_has(DX_REACTOR_BACKEND_IO_URING, false)) DX_CHECK_STR(dx_reactor_best_available(), "io_uring");
+}
+
 static int forbid_io_uring(uint32_t number)
 {
     struct sock_filter code[] = {

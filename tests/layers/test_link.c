@@ -1658,7 +1658,7 @@ static void model_run(int backend, dx_reactor_sim *sim, uint32_t acts, uint64_t 
     desc.buffer_size = 512;
     desc.memory_size = dx_reactor_memory_size(&desc);
     DX_CHECK(desc.memory_size && desc.memory_size <= sizeof memory);
-    if (dx_reactor_open(&m.r, &desc) != 0) DX_SKIP(dx_reactor_refusal(&m.r, backend));
+    if (dx_reactor_open(&m.r, &desc) != 0) skip_refused(&m.r, &desc);
     open_before = sim ? sim->open : 0;
     DX_CHECK_EQ(dx_hbtp_router_init(&m.router), 0);
     DX_CHECK_EQ(dx_hbtp_router_set_method(&m.router, 1, model_handler, NULL), 0);

@@ -2256,7 +2256,7 @@ static void run_one(const trace *t, const char *name, uint64_t seed, const char 
     if (simulated()) w->sim_desc.seed = seed;
     open_world(w);
     if (w->wrong && w->desc.buffer_count && backend == DX_REACTOR_BACKEND_IO_URING &&
-        strstr(dx_reactor_refusal(&w->r, backend), "pool")) { /* a kernel before 6.0 */
+        !system_has(backend, true)) { /* a kernel before 6.0 */
         free(w->desc.memory);
         free(w);
         return;
@@ -2334,8 +2334,9 @@ int main(int count, char **arguments)
     desc.memory_size = dx_reactor_memory_size(&desc);
     desc.memory = malloc(desc.memory_size);
     if (dx_reactor_open(&r, &desc) != DX_REACTOR_OK) {
-        printf("skip %s: %s\n", arguments[1], dx_reactor_refusal(&r, backend));
-        return 77;
+        const bool has = system_has(backend, false);
+        printf("%s %s: %s\n", has ? "FAIL refused:" : "skip", arguments[1], dx_reactor_refusal(&r, backend));
+        return has ? 1 : 77;
     }
     if (backend == DX_REACTOR_BACKEND_AUTO)
         printf("granted: %s; io_uring refused: %s\n", dx_reactor_backend_name(&r),
