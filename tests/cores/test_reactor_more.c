@@ -640,6 +640,303 @@ EVERY(descriptors_and_addresses_at_their_limits)
     loop_close(&l);
 }
 
+/* >>cancelled sends ---------------------------------------------------- */
+/* Read what there is; each byte is the next of the pattern that fill_sent() makes. Returns how many. */
+static uint64_t drain_sent(int fd, uint64_t at)
+{
+    static uint8_t b[65536];
+    const uint64_t begin = at;
+    for (ssize_t n; (n = recv(fd, b, sizeof b, MSG_DONTWAIT)) > 0;)
+        for (ssize_t i = 0; i < n; i++, at++) DX_CHECK_EQ(b[i], (uint8_t)(at * 7 + at / 251));
+    return at - begin;
+}
+
+static void fill_sent(uint8_t *data, size_t size, uint64_t at)
+{
+    for (size_t i = 0; i < size; i++, at++) data[i] = (uint8_t)(at * 7 + at / 251);
+}
+
+/* The peer reads a part and stops, again and again; each send is ended in the middle, by a cancel or a deadline. What
+   is said to be sent is what the peer gets, and the next send goes on there, also one that waited behind it. */
+static void cancel_sends(loop *l, const int *ends, bool zero_copy)
+{
+    enum { SIZE = 3 << 20, ROUNDS = 12, TAIL = 1000 };
+    static uint8_t data[SIZE], tail[TAIL];
+    uint64_t said = 0, got = 0;
+    for (int round = 0; round < ROUNDS; round++) {
+        dx_op op = tagged(1), behind = tagged(2), limit = tagged(3);
+        dx_completion c;
+        const bool waits = round % 3 == 2; /* another send is cancelled before it has begun */
+        bool cut = false;
+        int left = 1 + waits + (round & 1);
+        fill_sent(data, SIZE, said);
+        if (zero_copy) DX_CHECK_EQ(dx_reactor_send_zero_copy(&l->r, &op, ends[0], data, SIZE), 0);
+        else DX_CHECK_EQ(dx_reactor_send(&l->r, &op, ends[0], data, SIZE), 0);
+        if (waits) DX_CHECK_EQ(dx_reactor_send(&l->r, &behind, ends[0], tail, TAIL), 0);
+        nothing(l);
+        for (int i = 0; i < round % 4; i++) { /* it goes on for a while */
+            got += drain_sent(ends[1], got);
+            DX_CHECK_EQ(dx_reactor_wait(&l->r, &c, 1, (int64_t)MS), 0);
+        }
+        if (waits) DX_CHECK_EQ(dx_reactor_cancel(&l->r, &behind), 0);
+        if (round & 1) DX_CHECK_EQ(dx_reactor_deadline(&l->r, &limit, &op, MS / 2), 0);
+        else DX_CHECK_EQ(dx_reactor_cancel(&l->r, &op), 0);
+        while (left--) {
+            DX_CHECK_EQ(some(l, &c, 1), 1);
+            if (c.user_data == 1) cut = c.result == (round & 1 ? -ETIMEDOUT : -ECANCELED);
+            if (c.user_data == 2) DX_CHECK_EQ(c.result, -ECANCELED);
+            if (c.user_data == 3) DX_CHECK_EQ(c.result, 0);
+        }
+        DX_CHECK(cut);
+        DX_CHECK_EQ(dx_reactor_op_transferred(&behind), 0);
+        DX_CHECK(dx_reactor_op_transferred(&op) < SIZE);
+        said += dx_reactor_op_transferred(&op);
+        if (round % 2 == 0) { /* now and then a whole one */
+            fill_sent(tail, TAIL, said);
+            DX_CHECK_EQ(dx_reactor_send(&l->r, &op, ends[0], tail, TAIL), 0);
+            for (int i = 0; dx_reactor_op_pending(&op); i++) {
+                DX_CHECK(i < 10000);
+                got += drain_sent(ends[1], got);
+                if (dx_reactor_wait(&l->r, &c, 1, (int64_t)MS) == 1) DX_CHECK_EQ(c.result, TAIL);
+            }
+            said += TAIL;
+        }
+    }
+    for (uint64_t end = now_ns() + LONG; got < said && now_ns() < end;) got += drain_sent(ends[1], got);
+    DX_CHECK_EQ(got, said);
+    DX_CHECK(said > 100000);
+    usleep(2000);
+    DX_CHECK_EQ(drain_sent(ends[1], got), 0); /* and no more than that */
+}
+
+EVERY(cancelled_sends_say_what_went_and_later_ones_go_on)
+{
+    for (int tcp = 0; tcp < 2; tcp++) {
+        loop l = {0};
+        int ends[2];
+        const int small = 100000;
+        loop_open(&l, backend);
+        if (tcp) tcp_pair(&l, ends);
+        else pair(ends);
+        for (int i = 0; i < 2; i++) {
+            DX_CHECK_EQ(setsockopt(ends[i], SOL_SOCKET, SO_SNDBUF, &small, sizeof small), 0);
+            DX_CHECK_EQ(setsockopt(ends[i], SOL_SOCKET, SO_RCVBUF, &small, sizeof small), 0);
+        }
+        cancel_sends(&l, ends, false);
+        if (!tcp) cancel_sends(&l, (int[2]){ends[1], ends[0]}, true); /* on TCP it would be reset */
+        loop_close(&l);
+        clean();
+    }
+}
+
+/* >>descriptor 0 -------------------------------------------------------
+   A program without a standard input gets number 0 for whatever it opens next. */
+static int standard_input = -1;
+
+/* Before anything else is opened. */
+static void hold_number_0(void)
+{
+    if (fcntl(0, F_GETFD) < 0) DX_CHECK_EQ(open("/dev/null", O_RDONLY), 0);
+    if (standard_input < 0) standard_input = fcntl(0, F_DUPFD_CLOEXEC, 3);
+}
+
+static void restore_number_0(void)
+{
+    DX_CHECK_EQ(fcntl(0, F_GETFD), -1); /* whoever had it has closed it */
+    DX_CHECK_EQ(errno, EBADF);
+    DX_CHECK_EQ(dup2(standard_input, 0), 0);
+}
+
+static void close_0(loop *l)
+{
+    dx_op op = tagged(77);
+    forget_fd(0);
+    DX_CHECK_EQ(dx_reactor_close_fd(&l->r, &op, 0), 0);
+    DX_CHECK_EQ(want(l, &op), 0);
+}
+
+/* What can be done with a connected stream, done with number 0. */
+static void use_stream_0(loop *l, int other)
+{
+    dx_op op = tagged(1), limit = tagged(2);
+    dx_completion c[2];
+    char b[8] = "";
+    DX_CHECK_EQ(dx_reactor_recv(&l->r, &op, 0, b, 8), 0);
+    nothing(l);
+    DX_CHECK_EQ(dx_reactor_cancel(&l->r, &op), 0);
+    DX_CHECK_EQ(want(l, &op), -ECANCELED);
+    DX_CHECK_EQ(dx_reactor_recv(&l->r, &op, 0, b, 8), 0);
+    DX_CHECK_EQ(dx_reactor_deadline(&l->r, &limit, &op, MS), 0);
+    for (int got = 0; got < 2;) got += dx_reactor_wait(&l->r, c + got, (uint32_t)(2 - got), LONG);
+    DX_CHECK(c[0].result == -ETIMEDOUT && c[1].result == 0);
+    DX_CHECK_EQ(dx_reactor_poll(&l->r, &op, 0, DX_REACTOR_READABLE), 0);
+    nothing(l);
+    DX_CHECK_EQ(write(other, "hello", 5), 5);
+    DX_CHECK_EQ(want(l, &op) & DX_REACTOR_READABLE, DX_REACTOR_READABLE);
+    DX_CHECK_EQ(dx_reactor_recv(&l->r, &op, 0, b, 8), 0);
+    DX_CHECK_EQ(want(l, &op), 5);
+    DX_CHECK_MEM(b, "hello", 5);
+    DX_CHECK_EQ(write(other, "again", 5), 5);
+    DX_CHECK_EQ(dx_reactor_recv_multishot(&l->r, &op, 0), 0);
+    DX_CHECK_EQ(some(l, c, 1), 1);
+    DX_CHECK_EQ(c[0].result, 5);
+    DX_CHECK_MEM(dx_reactor_buffer(&l->r, c[0].flags), "again", 5);
+    DX_CHECK_EQ(dx_reactor_return_buffer(&l->r, c[0].flags), 0);
+    DX_CHECK_EQ(dx_reactor_cancel(&l->r, &op), 0);
+    DX_CHECK_EQ(want(l, &op), -ECANCELED);
+    DX_CHECK_EQ(dx_reactor_send(&l->r, &op, 0, "there", 5), 0);
+    DX_CHECK_EQ(want(l, &op), 5);
+    DX_CHECK_EQ(dx_reactor_send_zero_copy(&l->r, &op, 0, "again", 5), 0);
+    DX_CHECK_EQ(want(l, &op), 5);
+    DX_CHECK_EQ(dx_reactor_shutdown(&l->r, &op, 0), 0);
+    DX_CHECK_EQ(want(l, &op), 0);
+    for (int got = 0; got < 10;) {
+        const ssize_t n = recv(other, b, sizeof b, 0);
+        DX_CHECK(n > 0);
+        got += (int)n;
+    }
+    DX_CHECK_EQ(recv(other, b, sizeof b, 0), 0);
+}
+
+EVERY(descriptor_0_is_a_socket_like_others)
+{
+    loop l;
+    dx_op op = tagged(1), accept_op = tagged(2);
+    dx_reactor_address at;
+    dx_completion c;
+    int fds[2], client, listening, fd = -1;
+    hold_number_0();
+    pool_open(&l, backend, 8, 64, 0);
+    close(0);
+    pair(fds);
+    DX_CHECK_EQ(fds[0], 0);
+    DX_CHECK_EQ(fcntl(fds[1], F_SETFL, 0), 0);
+    use_stream_0(&l, fds[1]);
+    close_0(&l);
+    listening = listener(&l, &at); /* the listener */
+    DX_CHECK_EQ(listening, 0);
+    client = keep(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    DX_CHECK_EQ(dx_reactor_accept(&l.r, &accept_op, 0), 0);
+    DX_CHECK_EQ(connect(client, (struct sockaddr *)at.bytes, at.size), 0);
+    fd = want(&l, &accept_op);
+    DX_CHECK(fd > 0);
+    shut(fd);
+    shut(client);
+    for (int multishot = 0; multishot < 2; multishot++) { /* what it accepts */
+        listening = fcntl(0, F_DUPFD_CLOEXEC, 3);
+        close_0(&l);
+        client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        DX_CHECK_EQ(client, 0);
+        client = keep(fcntl(0, F_DUPFD_CLOEXEC, 3));
+        close(0);
+        DX_CHECK_EQ(multishot ? dx_reactor_accept_multishot(&l.r, &accept_op, listening)
+                              : dx_reactor_accept(&l.r, &accept_op, listening), 0);
+        DX_CHECK_EQ(connect(client, (struct sockaddr *)at.bytes, at.size), 0);
+        DX_CHECK_EQ(some(&l, &c, 1), 1);
+        DX_CHECK_EQ(c.user_data, 2);
+        DX_CHECK_EQ(c.result, 0);
+        DX_CHECK_EQ(c.flags, multishot ? DX_REACTOR_F_MORE : 0);
+        use_stream_0(&l, client);
+        close_0(&l);
+        shut(client);
+        if (multishot) DX_CHECK_EQ(dx_reactor_cancel(&l.r, &accept_op), 0);
+        if (multishot) DX_CHECK_EQ(want(&l, &accept_op), -ECANCELED);
+        DX_CHECK_EQ(dx_reactor_forget(&l.r, listening), 0);
+        DX_CHECK_EQ(dup2(listening, 0), 0);
+        close(listening);
+    }
+    listening = keep(fcntl(0, F_DUPFD_CLOEXEC, 3));
+    close(0);
+    DX_CHECK_EQ(dx_reactor_socket(&l.r, &at, 0, &fd), 0); /* what connects */
+    DX_CHECK_EQ(fd, 0);
+    DX_CHECK_EQ(dx_reactor_connect(&l.r, &op, 0, &at), 0);
+    DX_CHECK_EQ(want(&l, &op), 0);
+    client = keep(accept(listening, NULL, NULL));
+    use_stream_0(&l, client);
+    DX_CHECK_EQ(dx_reactor_forget(&l.r, 0), 0);
+    close(0);
+    loop_close(&l);
+    restore_number_0();
+}
+
+EVERY(descriptor_0_is_a_file_a_pipe_or_takes_datagrams)
+{
+    loop l = {0};
+    dx_op op = tagged(1), other = tagged(2);
+    dx_reactor_address here;
+    dx_reactor_datagram d = {0};
+    char b[8];
+    char name[] = "/tmp/dx_number_0_XXXXXX";
+    int fds[2];
+    hold_number_0();
+    loop_open(&l, backend);
+    close(0);
+    DX_CHECK_EQ(mkstemp(name), 0);
+    unlink(name);
+    DX_CHECK_EQ(dx_reactor_write(&l.r, &op, 0, "hello", 5, 3), 0);
+    DX_CHECK_EQ(want(&l, &op), 5);
+    DX_CHECK_EQ(dx_reactor_fsync(&l.r, &op, 0, true), 0);
+    DX_CHECK_EQ(want(&l, &op), 0);
+    DX_CHECK_EQ(dx_reactor_read(&l.r, &op, 0, b, 8, 3), 0);
+    DX_CHECK_EQ(want(&l, &op), 5);
+    DX_CHECK_MEM(b, "hello", 5);
+    close_0(&l);
+    DX_CHECK_EQ(pipe(fds), 0);
+    DX_CHECK_EQ(fds[0], 0);
+    DX_CHECK_EQ(dx_reactor_read(&l.r, &op, 0, b, 8, DX_REACTOR_NO_OFFSET), 0);
+    nothing(&l);
+    DX_CHECK_EQ(write(fds[1], "piped", 5), 5);
+    DX_CHECK_EQ(want(&l, &op), 5);
+    close_0(&l);
+    close(fds[1]);
+    DX_CHECK_EQ(udp(&l, &here), 0);
+    d.data = b;
+    d.size = sizeof b;
+    DX_CHECK_EQ(dx_reactor_recvfrom(&l.r, &op, 0, &d), 0);
+    nothing(&l);
+    dx_reactor_datagram out = {0};
+    out.data = b + 4;
+    out.size = 2;
+    out.address = here;
+    memcpy(b, "....42..", 8);
+    DX_CHECK_EQ(dx_reactor_sendto(&l.r, &other, 0, &out), 0);
+    for (int got = 0; got < 2; got++) {
+        dx_completion c;
+        DX_CHECK_EQ(some(&l, &c, 1), 1);
+        DX_CHECK_EQ(c.result, 2);
+    }
+    DX_CHECK_MEM(b, "42", 2);
+    close_0(&l);
+    loop_close(&l);
+    restore_number_0();
+}
+
+/* The reactor's own: it works, and gives the number back. */
+EVERY(descriptor_0_is_the_reactors)
+{
+    loop l = {0};
+    dx_op op = tagged(1);
+    dx_completion c;
+    char b[8];
+    int fds[2];
+    hold_number_0();
+    close(0);
+    loop_open(&l, backend);
+    DX_CHECK(l.r.poll_fd_ == 0 || l.r.wake_fd_ == 0);
+    pair(fds);
+    DX_CHECK_EQ(dx_reactor_recv(&l.r, &op, fds[0], b, 8), 0);
+    nothing(&l);
+    DX_CHECK_EQ(write(fds[1], "hello", 5), 5);
+    DX_CHECK_EQ(want(&l, &op), 5);
+    dx_reactor_wake(&l.r);
+    DX_CHECK_EQ(dx_reactor_wait(&l.r, &c, 1, LONG), 0);
+    DX_CHECK_EQ(dx_reactor_timer(&l.r, &op, MS), 0);
+    DX_CHECK_EQ(want(&l, &op), 0);
+    loop_close(&l);
+    restore_number_0();
+}
+
+/* >>limits ------------------------------------------------------------- */
 /* Its function starts an operation again at pending_max, too, and while closes are pending beyond that. */
 static int again_error;
 static uint32_t again_count;
