@@ -5,17 +5,20 @@
 
 #include <poll.h>
 #include <pthread.h>
+#include <sys/epoll.h>
 
 static long script_syscall(long number, ...);
 static void *script_mmap(void *at, size_t size, int protection, int flags, int fd, off_t offset);
 static ssize_t script_write(int fd, const void *data, size_t size);
 static int script_pthread_create(pthread_t *thread, const pthread_attr_t *how, void *(*run)(void *), void *user);
+static int script_epoll_ctl(int epoll, int what, int fd, struct epoll_event *event);
 #undef syscall
 #undef mmap
 #define syscall script_syscall
 #define mmap    script_mmap
 #define write   script_write
 #define pthread_create script_pthread_create
+#define epoll_ctl script_epoll_ctl
 
 #define DX_IMPLEMENTATION
 #include "../../dx_reactor.h"
@@ -24,6 +27,7 @@ static int script_pthread_create(pthread_t *thread, const pthread_attr_t *how, v
 #undef mmap
 #undef write
 #undef pthread_create
+#undef epoll_ctl
 
 #define DX_TEST_MAIN
 #include "../dx_test.h"
@@ -55,6 +59,7 @@ static struct {
     faults_sqe entry[ENTRIES_MAX];    /* what was submitted, in order */
     int        count;
     uint32_t   writes[FAULTS_FDS];    /* of eight bytes, by descriptor */
+    uint32_t   controls;              /* calls of epoll_ctl */
 } script;
 
 static void script_start(void)
@@ -101,6 +106,12 @@ static int script_pthread_create(pthread_t *thread, const pthread_attr_t *how, v
 {
     if (script.threads && --script.threads == 0) return EAGAIN;
     return pthread_create(thread, how, run, user);
+}
+
+static int script_epoll_ctl(int epoll, int what, int fd, struct epoll_event *event)
+{
+    script.controls++;
+    return epoll_ctl(epoll, what, fd, event);
 }
 
 /* The answer that the script has for an entry; false: the kernel is to do it. */
@@ -890,6 +901,54 @@ DX_TEST(a_push_wakes_one_worker)
     DX_CHECK_EQ(dx_reactor_group_join(&g), 0);
     DX_CHECK(woke);
     free(desc.memory);
+}
+
+/* >>calls ------------------------------------------------------------------ */
+/* On epoll what waits is registered once, and looked at again only where the number may be another's by now. */
+DX_TEST(what_waits_costs_one_epoll_ctl)
+{
+    loop l = {0};
+    dx_op in = tagged(1), ready = tagged(2);
+    dx_completion ended;
+    char bytes[8];
+    int fds[2];
+    uint32_t before;
+    script_start();
+    loop_open(&l, DX_REACTOR_BACKEND_EPOLL);
+    pair(fds);
+    before = script.controls;
+    for (uint32_t round = 0; round < 3; round++) {
+        DX_CHECK_EQ(dx_reactor_recv(&l.r, &in, fds[0], bytes, 8), 0);
+        nothing(&l);
+        DX_CHECK_EQ(script.controls, before + round + 1); /* nothing was pending on it: is it the same? */
+        DX_CHECK_EQ(dx_reactor_poll(&l.r, &ready, fds[0], DX_REACTOR_READABLE), 0);
+        nothing(&l);
+        DX_CHECK_EQ(script.controls, before + round + 1); /* something was: it is */
+        DX_CHECK_EQ(write(fds[1], "bytes", 5), 5);
+        for (int i = 0; i < 2; i++) DX_CHECK_EQ(some(&l, &ended, 1), 1);
+        DX_CHECK_EQ(script.controls, before + round + 1);
+    }
+    loop_close(&l);
+}
+
+/* A system that ends a cancelled operation by itself may have moved a part of it (IOCP, io_uring): it has ended with
+   that, and nothing more is sent or read. */
+DX_TEST(a_cancelled_operation_has_ended_with_the_part_that_it_moved)
+{
+    static const struct { uint8_t kind; int32_t result; uint32_t done; } cases[] = {
+        {DX_REACTOR_P_SEND, 4, 4},  {DX_REACTOR_P_WRITE, 4, 4},       {DX_REACTOR_P_PREAD, 4, 4},
+        {DX_REACTOR_P_PWRITE, 4, 4}, {DX_REACTOR_P_RECV, -EINTR, 0}, {DX_REACTOR_P_ACCEPT, -ECONNABORTED, 0}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (int cancelled = 0; cancelled < 2; cancelled++) {
+            dx_op op = tagged(1);
+            int32_t result = cases[i].result;
+            op.kind_ = cases[i].kind;
+            op.u_.bytes.size = 10;
+            op.flags_ = cancelled ? DX_REACTOR_P_F_CANCEL : 0;
+            DX_CHECK_EQ(dx_reactor_p_progress(&op, &result), cancelled);
+            if (cancelled) DX_CHECK_EQ(result, -ECANCELED);
+            DX_CHECK_EQ(dx_reactor_op_transferred(&op), cases[i].done);
+        }
 }
 
 /* Threads that cannot be made: the group does not start, and those that were made have ended. */
