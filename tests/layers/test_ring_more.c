@@ -349,6 +349,28 @@ DX_TEST(rb_4_variable_ring_uses_its_last_byte)
     free(r.memory);
 }
 
+/* The words of docs/formats/ring.md, section 3, whatever was there before. */
+DX_TEST(rb_4_a_prefix_is_the_size_and_0)
+{
+    ring r = make_ring(0, 64);
+    uint8_t *records = (uint8_t *)r.memory + 384;
+    uint32_t words[2];
+    char out[24];
+    size_t size;
+    memset(records, 0xee, 64);
+    for (uint32_t i = 0; i < 20; i++) {
+        const uint32_t length = i % 3 * 7 + 3; /* 16, 24 or 32 bytes with the prefix */
+        DX_CHECK_EQ(dx_ring_push(&r.p, "seventeen bytes, yes...", length), 0);
+        memcpy(words, records + (r.p.write_ - (8 + (length + 7) / 8 * 8)) % 64, 8);
+        DX_CHECK_EQ(words[0], length);
+        DX_CHECK_EQ(words[1], 0);
+        DX_CHECK_EQ(dx_ring_pop(&r.c, out, sizeof out, &size), 0);
+        DX_CHECK_EQ(size, length);
+        memset(records, 0xee, 64);
+    }
+    free(r.memory);
+}
+
 /* Any bytes as prefixes, any indices: nothing outside the ring is touched. */
 DX_PROPERTY(rb_5_arbitrary_ring_bytes, 1500)
 {
