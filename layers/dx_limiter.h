@@ -117,7 +117,7 @@ typedef struct dx_limiter_quota {
     uint64_t retry_ns;  /* refused: after this time there may be room; else 0 */
 } dx_limiter_quota;
 
-/* EINVAL: under 192 bytes or not aligned; period / limit * burst above 2^62 ns. */
+/* EINVAL: under 192 bytes or not aligned; period, or period / limit * burst, above 2^62 ns. */
 DX_LIMITER_API int dx_limiter_init(dx_limiter *l, const dx_limiter_desc *desc);
 /* Count one request of `key` (a hash of who asks; 0 for all). Returns 0, or DX_LIMITER_TOO_MANY for
    a request that is over the limit, which then is not counted. A key that finds no free meter takes

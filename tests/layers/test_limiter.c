@@ -150,6 +150,12 @@ DX_TEST(mw_6_keys_have_counts_of_their_own)
     d.period_ns++;
     d.burst = 1;
     DX_CHECK_EQ(dx_limiter_init(&l, &d), DX_LIMITER_EINVAL);
+    d.limit = 1000; /* so long a period is too long for its sums, however little a request costs */
+    DX_CHECK_EQ(dx_limiter_init(&l, &d), DX_LIMITER_EINVAL);
+    d.period_ns = UINT64_MAX;
+    DX_CHECK_EQ(dx_limiter_init(&l, &d), DX_LIMITER_EINVAL);
+    d.period_ns = UINT64_MAX / 4;
+    DX_CHECK_EQ(dx_limiter_init(&l, &d), 0);
 }
 
 /* Keys that an adversary chose for one seed: they share a set there, and none with another seed. */
