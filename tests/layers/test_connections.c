@@ -641,6 +641,32 @@ EVERY(accepting_pauses_at_connections_max)
     world_close(&w);
 }
 
+/* A program without a standard input gives number 0 to the first peer. */
+EVERY(a_peer_may_have_descriptor_0)
+{
+    world w = {0};
+    struct sockaddr_in a;
+    char back[8];
+    int saved, fd;
+    if (fcntl(0, F_GETFD) < 0) DX_CHECK_EQ(open("/dev/null", O_RDONLY), 0);
+    saved = keep(fcntl(0, F_DUPFD_CLOEXEC, 3));
+    world_open(&w, backend);
+    fd = keep(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    close(0);
+    memcpy(&a, w.at.bytes, sizeof a);
+    DX_CHECK_EQ(connect(fd, (struct sockaddr *)&a, sizeof a), 0);
+    UNTIL(w.opened == 1);
+    DX_CHECK_EQ(dx_peers_fd(&w.s, w.id), 0);
+    DX_CHECK_EQ(send(fd, "hello", 5, 0), 5);
+    UNTIL(look(fd, back, sizeof back) == 5);
+    shut(fd);
+    UNTIL(w.closed == 1);
+    DX_CHECK_EQ(fcntl(0, F_GETFD), -1);
+    DX_CHECK_EQ(dup2(saved, 0), 0);
+    shut(saved);
+    world_close(&w);
+}
+
 /* While accepting pauses, and nobody else has an operation, the program takes every one that there is. When the peer
    has gone the next one comes all the same. */
 EVERY(accepting_goes_on_when_others_have_all_operations)
