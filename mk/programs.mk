@@ -3,8 +3,10 @@
 
 HELLO  := $(patsubst examples/hello/%.c,build/%,$(wildcard examples/hello/hello_*.c))
 COMMON := $(wildcard programs/common/*.c)
+# Rooms for more than one program: stores of versions, and directories in them.
+ROOMS   := $(wildcard programs/common/store/*.c programs/common/tree/*.c)
 # The files of dxup lie in rooms.
-DXUP    := $(sort $(shell find programs/dxup -name '*.c' 2>/dev/null)) programs/dxpatch/dx_patch.c $(COMMON)
+DXUP    := $(sort $(shell find programs/dxup -name '*.c' 2>/dev/null)) programs/dxpatch/dx_patch.c $(ROOMS) $(COMMON)
 DXPATCH := $(sort $(shell find programs/dxpatch -name '*.c' 2>/dev/null)) $(COMMON)
 
 .PHONY: all hello

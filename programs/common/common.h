@@ -12,7 +12,8 @@
    modes.c    permission bits where the file system has none
    image.c    reads a file or a tree as one stream
    dest.c     writes such a stream to a staging file, and replaces the destination atomically
-   http.h     parser for the heads of HTTP requests */
+   http.h     parser for the heads of HTTP requests
+   store/     a store of versions         tree/       directories in it, for dxup and dxkeep */
 #ifndef COMMON_H
 #define COMMON_H
 

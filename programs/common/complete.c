@@ -1,8 +1,8 @@
 /* Completion for bash, zsh and fish, written from the table of a program. See options.h.
 
    All three complete the same: the command, its options, the values of those that have a list of
-   choices, and its plain arguments by their names in the table: STORE is a directory, NAME and what
-   begins with it are asked of `dxup ls STORE`, all others are files. */
+   choices, and its plain arguments by their names in the table: STORE and DIR are directories, NAME
+   and what begins with it are asked of `dxup ls STORE`, all others are files. */
 #include "options.h"
 
 #include <assert.h>
@@ -29,9 +29,10 @@ static bool begins(const char *text, size_t size, const char *with)
 
 static word_kind kind_of(const char *text, size_t size)
 {
-    if (begins(text, size, "STORE")) return WORD_FOLDER;
+    if (begins(text, size, "STORE") || begins(text, size, "DIR")) return WORD_FOLDER;
     if (begins(text, size, "NAME")) return WORD_NAME;
-    if (begins(text, size, "ADDR") || begins(text, size, "TAG") || begins(text, size, "PORT"))
+    if (begins(text, size, "ADDR") || begins(text, size, "TAG") || begins(text, size, "PORT") ||
+        begins(text, size, "MOMENT"))
         return WORD_FREE;
     return WORD_FILE;
 }

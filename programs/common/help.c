@@ -79,17 +79,19 @@ static void say_exits(const prog_program *p, int command)
     }
 }
 
-static void say_usage(const prog_program *p, const prog_command *c, const char *before)
+static void say_usage(const prog_program *p, const prog_command *c, const char *before,
+                      const char *options)
 {
-    prog_say("%s%s%s%s%s%s", before, p->name, c->name ? " " : "", c->name ? c->name : "",
-             *c->arguments ? " " : "", c->arguments);
+    const char *end = prog_plain_end(c);
+    prog_say("%s%s%s%s%s%.*s%s%s", before, p->name, c->name ? " " : "", c->name ? c->name : "",
+             *c->arguments ? " " : "", (int)(end - c->arguments), c->arguments, options, end);
 }
 
 static void say_command(const prog_program *p, size_t command)
 {
     const prog_command *c = &p->commands[command];
-    say_usage(p, c, "usage: ");
-    prog_say(" [OPTION ...]\n\n");
+    say_usage(p, c, "usage: ", " [OPTION ...]");
+    prog_say("\n\n");
     prog_say("%s.\n", c->summary);
     if (c->details) {
         prog_say("\n");
@@ -110,7 +112,7 @@ void prog_print_help(const prog_program *p, int command)
     say_lines(p->about, 0, 0);
     prog_say("\n");
     for (size_t i = 0; i < p->command_count; i++) {
-        say_usage(p, &p->commands[i], "  ");
+        say_usage(p, &p->commands[i], "  ", "");
         prog_say("\n");
         prog_say("      %s\n", p->commands[i].summary);
     }

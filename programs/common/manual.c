@@ -64,8 +64,11 @@ static void say_item(const char *head, const char *value)
 static void say_usage(const prog_program *p, const prog_command *c)
 {
     prog_say("\\fB%s%s%s\\fR ", p->name, c->name ? " " : "", c->name ? c->name : "");
-    say_text(c->arguments, strlen(c->arguments));
-    prog_say(" [\\fIoption\\fR ...]\n");
+    const char *end = prog_plain_end(c);
+    say_text(c->arguments, (size_t)(end - c->arguments));
+    prog_say(" [\\fIoption\\fR ...]");
+    say_text(end, strlen(end));
+    prog_say("\n");
 }
 
 static void say_options(const prog_program *p, size_t command)

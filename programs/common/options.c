@@ -35,10 +35,16 @@ bool prog_knows(unsigned commands, size_t command)
     return !commands || commands >> command & 1;
 }
 
+const char *prog_plain_end(const prog_command *c)
+{
+    const char *end = strstr(c->arguments, " -- ");
+    return end ? end : c->arguments + strlen(c->arguments);
+}
+
 int prog_plain_max(const prog_command *c)
 {
     int count = *c->arguments != 0;
-    for (const char *at = c->arguments; *at; at++) count += *at == ' ';
+    for (const char *at = c->arguments; at < prog_plain_end(c); at++) count += *at == ' ';
     assert(count <= PROG_PLAIN_MAX);
     return count;
 }
@@ -46,7 +52,7 @@ int prog_plain_max(const prog_command *c)
 int prog_plain_min(const prog_command *c)
 {
     int optional = 0;
-    for (const char *at = c->arguments; *at; at++)
+    for (const char *at = c->arguments; at < prog_plain_end(c); at++)
         optional += *at == '[' && (at == c->arguments || at[-1] == ' ');
     return prog_plain_max(c) - optional;
 }

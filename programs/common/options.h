@@ -44,7 +44,9 @@ typedef struct prog_list {
 
 typedef struct prog_command {
     const char *name;      /* NULL: the program has only this one, which has no name */
-    const char *arguments; /* "STORE [NAME]": those in brackets may be left out */
+    /* "STORE [NAME]": those in brackets may be left out; what follows " -- " is for another program,
+       and the caller takes it off before it parses the rest */
+    const char *arguments;
     const char *summary;   /* a line without a full stop */
     const char *details;   /* lines; NULL: the summary says all */
     const char *examples;  /* command lines, one a line, which a test runs in their order */
@@ -88,6 +90,8 @@ int  prog_parse_number(const char *what, const char *text, uint64_t min, uint64_
    arguments. */
 int  prog_arguments_parse(const prog_program *p, int command, int argc, char **argv, void *options,
                           char *plain[PROG_PLAIN_MAX]);
+/* Where they end in the text of a command's arguments: at its end, or at " -- ". */
+const char *prog_plain_end(const prog_command *c);
 /* Plain arguments of a command: how many there may be, and must be. */
 int  prog_plain_max(const prog_command *c);
 int  prog_plain_min(const prog_command *c);

@@ -1,13 +1,13 @@
 /* dxup: the command line. The floors below, from the top:
 
-       commands/   publish log ls cat checkout diff tag rm verify gc serve
-                   pull; the table of all
+       commands/          publish log ls cat checkout diff tag rm verify gc serve
+                          pull; the table of all
           |
-         net/      wire, event loop, ranges of a transfer, HTTP, patches made for clients
+         net/             wire, event loop, ranges of a transfer, HTTP, patches made for clients
           |
-         tree/     directories as snapshots; the content of any version
+       ../common/tree/    directories as snapshots; the content of any version
           |
-         store/    versions of names, objects by their hash
+       ../common/store/   versions of names, objects by their hash
 
    Nothing calls or includes what stands above it. All stand on ../common/. */
 #include "commands/commands.h"

@@ -1,7 +1,7 @@
 /* Puts snapshots into a store that `dxup publish` would never make: of entries that belong to no
    such directory (make), and of bytes that are no snapshot at all (make_raw).
    usage: dxup_craft STORE NAME CASE */
-#include "../../programs/dxup/tree/tree.h"
+#include "../../programs/common/tree/tree.h"
 
 #include <stdlib.h>
 #include <string.h>

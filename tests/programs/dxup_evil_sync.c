@@ -5,7 +5,7 @@
 #include "../../dx_hbtp.h"
 #include "../../programs/dxup/net/bundle.h"
 #include "../../programs/dxup/net/wire.h"
-#include "../../programs/dxup/tree/content.h"
+#include "../../programs/common/tree/content.h"
 
 #include <arpa/inet.h>
 #include <signal.h>

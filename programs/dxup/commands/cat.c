@@ -3,8 +3,8 @@
 #include "commands.h"
 #include "names.h"
 
-#include "../tree/content.h"
-#include "../tree/entries.h"
+#include "../../common/tree/content.h"
+#include "../../common/tree/entries.h"
 
 #include <stdlib.h>
 

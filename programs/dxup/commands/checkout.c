@@ -6,9 +6,9 @@
 #include "names.h"
 
 #include "../../common/dest.h"
-#include "../store/store.h"
-#include "../tree/content.h"
-#include "../tree/tree.h"
+#include "../../common/store/store.h"
+#include "../../common/tree/content.h"
+#include "../../common/tree/tree.h"
 
 #include "../../../dx_cas.h"
 

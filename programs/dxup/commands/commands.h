@@ -4,7 +4,7 @@
 #define DXUP_COMMANDS_H
 
 #include "../../common/options.h"
-#include "../tree/tree.h"
+#include "../../common/tree/tree.h"
 
 typedef struct dxup_options {
     const char *store;       /* the folder of the store */

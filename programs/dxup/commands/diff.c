@@ -10,8 +10,8 @@
 #include "names.h"
 
 #include "../net/patches.h"
-#include "../tree/content.h"
-#include "../tree/entries.h"
+#include "../../common/tree/content.h"
+#include "../../common/tree/entries.h"
 
 #include "../../../dx_cas.h"
 

@@ -7,10 +7,10 @@
 #include "commands.h"
 
 #include "../../common/json.h"
-#include "../store/copy.h"
-#include "../store/store.h"
-#include "../tree/content.h"
-#include "../tree/tree.h"
+#include "../../common/store/copy.h"
+#include "../../common/store/store.h"
+#include "../../common/tree/content.h"
+#include "../../common/tree/tree.h"
 
 #include <assert.h>
 #include <stdlib.h>

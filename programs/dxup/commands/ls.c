@@ -4,7 +4,7 @@
 #include "names.h"
 
 #include "../../common/os.h"
-#include "../tree/entries.h"
+#include "../../common/tree/entries.h"
 
 #include <stdlib.h>
 #include <string.h>

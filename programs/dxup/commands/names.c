@@ -1,7 +1,7 @@
 /* Names and versions as the command line gives them. See names.h. */
 #include "names.h"
 
-#include "../tree/tree.h"
+#include "../../common/tree/tree.h"
 
 #include <assert.h>
 #include <stdlib.h>

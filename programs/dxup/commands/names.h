@@ -3,7 +3,7 @@
 #define DXUP_NAMES_H
 
 #include "../../common/json.h"
-#include "../store/store.h"
+#include "../../common/store/store.h"
 
 /* Find NAME, NAME@VERSION or NAME@TAG; of a tag *out is the version that it stands for.
    PROG_NOT_FOUND comes with a message that says what there is. */

@@ -12,10 +12,10 @@
 #include "../../common/image.h"
 #include "../../common/json.h"
 #include "../../common/os.h"
-#include "../store/file.h"
-#include "../store/store.h"
-#include "../tree/content.h"
-#include "../tree/tree.h"
+#include "../../common/store/file.h"
+#include "../../common/store/store.h"
+#include "../../common/tree/content.h"
+#include "../../common/tree/tree.h"
 
 #include <assert.h>
 #include <stdlib.h>

@@ -31,8 +31,8 @@
 #include "../net/ranges.h"
 #include "../net/sync.h"
 #include "../net/wire.h"
-#include "../tree/details.h"
-#include "../tree/seeds.h"
+#include "../../common/tree/details.h"
+#include "../../common/tree/seeds.h"
 
 #include "../../../dx_cas.h"
 #include "../../../dx_patch.h"

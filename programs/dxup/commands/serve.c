@@ -24,7 +24,7 @@
 #include "../net/loop.h"
 #include "../net/patches.h"
 #include "../net/wire.h"
-#include "../tree/content.h"
+#include "../../common/tree/content.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -4,8 +4,8 @@
 #define DXUP_BUNDLE_H
 
 #include "../../common/common.h"
-#include "../store/codec.h"
-#include "../store/store.h"
+#include "../../common/store/codec.h"
+#include "../../common/store/store.h"
 
 enum {
     DXUP_BUNDLE_IDS_MAX     = 248, /* wanted and bases, in one request */

@@ -5,7 +5,7 @@
 
 #include "plan.h"
 #include "../../common/common.h"
-#include "../tree/content.h"
+#include "../../common/tree/content.h"
 
 typedef struct dxup_patches dxup_patches;
 

@@ -2,7 +2,7 @@
    (docs/formats/patch.md, section 3): the receiver applies it as any other patch. The sender
    walks the lists of chunks and reads only what is new. */
 #include "plan.h"
-#include "../store/slots.h"
+#include "../../common/store/slots.h"
 
 #include "../../../dx_patch.h"
 #include "../../../layers/dx_crc32c.h"

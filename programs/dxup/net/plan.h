@@ -4,7 +4,7 @@
 #define DXUP_PLAN_H
 
 #include "../../common/common.h"
-#include "../tree/content.h"
+#include "../../common/tree/content.h"
 
 typedef struct dxup_plan dxup_plan; /* immutable once made: shared by threads */
 

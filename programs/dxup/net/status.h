@@ -7,7 +7,7 @@
 #ifndef DXUP_STATUS_H
 #define DXUP_STATUS_H
 
-#include "../store/store.h"
+#include "../../common/store/store.h"
 #include "metrics.h"
 
 enum { DXUP_STATUS_NAMES_MAX = 1000 }; /* in status.json; `names_left_out` counts the rest */

@@ -6,7 +6,7 @@
    again. A connection that is lost is opened again, as long as each brings something. */
 #include "sync.h"
 
-#include "../tree/lack.h"
+#include "../../common/tree/lack.h"
 #include "bundle.h"
 #include "loop.h"
 #include "ranges.h"

@@ -2,7 +2,7 @@
 #ifndef DXUP_SYNC_H
 #define DXUP_SYNC_H
 
-#include "../store/store.h"
+#include "../../common/store/store.h"
 
 #include "../../../dx_reactor.h"
 

@@ -1,6 +1,6 @@
 /* The store: a folder with one dx_cas log in it. It knows versions of names, and objects by their
-   hash. What the objects of a directory mean is known one floor above (tree/). This is the lowest
-   floor of dxup.
+   hash. What the objects of a directory mean is known one floor above (tree/). dxup and dxkeep keep
+   their versions in it, in the same format.
 
    store.c     opens and locks the folder, compaction, error messages
    versions.c  names and their versions
@@ -14,7 +14,7 @@
 #ifndef DXUP_STORE_H
 #define DXUP_STORE_H
 
-#include "../../common/common.h"
+#include "../common.h"
 
 #include "../../../dx_cas.h"
 
@@ -65,6 +65,7 @@ typedef struct dxup_version {
     /* BLAKE3-256 of the content; zeros: not computed yet (tree/content.h does) */
     uint8_t  hash[PROG_HASH_SIZE];
     bool     snapshot;             /* a tree whose root is a snapshot */
+    uint32_t torn;                 /* files in it that changed during every read */
     bool     details;              /* not its content, but what it has besides (tree/details.h) */
     uint64_t tagged;               /* of a tag, NAME@TAG: the version of NAME; else 0 */
 } dxup_version;

@@ -3,7 +3,7 @@
 #ifndef DXUP_ENTRIES_H
 #define DXUP_ENTRIES_H
 
-#include "../../common/image.h"
+#include "../image.h"
 #include "../store/store.h"
 
 #include "../../../layers/dx_tree.h"

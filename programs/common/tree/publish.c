@@ -24,6 +24,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum {
+    TRIES = 3,      /* of a file that changes while it is read */
+    LIVE_TRIES = 32 /* where after TRIES it must only not be replaced or get shorter */
+};
+
 /* dxup_event.kind */
 enum { A_DIR, A_DIR_END, AN_ENTRY, AN_OPEN, A_CHUNK, ZEROS, A_FILE, A_NAME, A_DROP };
 
@@ -77,6 +82,7 @@ typedef struct publisher {
     dxup_follow       follow;
     const uint8_t    *list_base; /* of a list that is made, or NULL */
     const dxup_tree_publish_desc *locates; /* chunks are only located; NULL: they are stored */
+    const dxup_tree_publish_desc *live;    /* the tree changes meanwhile; NULL: it must not */
     char              located[PROG_PATH_SIZE_MAX + DX_TREE_NAME_MAX + 2]; /* the file in progress */
 } publisher;
 
@@ -553,12 +559,13 @@ static int send_hole(publisher *p, uint64_t left, size_t room, bool small, uint6
     return small ? PROG_OK : cut(p, at);
 }
 
-/* Read size bytes and one more, which is not there, into chunks; holes are not read. *total = how
-   many there were. */
-static int read_chunks(publisher *p, int fd, uint64_t size, uint64_t *total)
+/* Read size bytes and one more, which is not there, into chunks; holes are not read. exact: not
+   that one. *total = how many there were. */
+static int read_chunks(publisher *p, int fd, uint64_t size, bool exact, uint64_t *total)
 {
     dx_tree_holes holes;
     uint64_t hole = UINT64_MAX, hole_size = 0; /* the next one */
+    const uint64_t last = size + !exact;
     int status = PROG_OK;
     bool small = size <= DXUP_CHUNK_MIN; /* one chunk whatever is in it */
     *total = 0;
@@ -566,7 +573,7 @@ static int read_chunks(publisher *p, int fd, uint64_t size, uint64_t *total)
     if (p->extras.map_size && !small) status = make_zeros(p);
     if (p->extras.map_size) dx_tree_holes_next(&holes, &hole, &hole_size);
     if (!small) dx_cas_chunker_reset(&p->chunker);
-    while (!status && *total <= size) {
+    while (!status && *total < last) {
         size_t room = DXUP_BATCH_BYTES - p->batch->size;
         uint64_t n = 0;
         if (room < DXUP_CHUNK_MIN + 1) {
@@ -580,7 +587,7 @@ static int read_chunks(publisher *p, int fd, uint64_t size, uint64_t *total)
                 dx_tree_holes_next(&holes, &hole, &hole_size) != 1) hole = UINT64_MAX;
             continue;
         }
-        uint64_t end = hole == UINT64_MAX ? size + 1 : hole;
+        uint64_t end = hole == UINT64_MAX ? last : hole;
         size_t want = end - *total < room ? (size_t)(end - *total) : room, at = p->batch->size;
         int64_t got = os_read_at(fd, *total, p->batch->bytes + at, want);
         if (got < 0) return prog_fail_errno("%s: reading", p->path);
@@ -593,12 +600,14 @@ static int read_chunks(publisher *p, int fd, uint64_t size, uint64_t *total)
     return status;
 }
 
-static int read_inline(publisher *p, int fd, const dxup_found *f, uint64_t *total, int64_t now_ns)
+static int read_inline(publisher *p, int fd, const dxup_found *f, bool exact, uint64_t *total,
+                       int64_t now_ns)
 {
     uint8_t bytes[DX_TREE_INLINE_MAX + 1];
+    const size_t last = exact ? (size_t)f->file.size : sizeof bytes;
     size_t have = 0;
     int64_t n = 0;
-    while (have < sizeof bytes && (n = os_read(fd, bytes + have, sizeof bytes - have)) > 0)
+    while (have < last && (n = os_read(fd, bytes + have, last - have)) > 0)
         have += (size_t)n;
     if (n < 0) return prog_fail_errno("%s: reading", p->path);
     *total = have;
@@ -618,27 +627,79 @@ static int drop(publisher *p)
     return status;
 }
 
-/* Read a file once. *changed: it was another before, or changed while it was read. */
-static int read_file(publisher *p, int dir, dxup_found *f, bool *changed)
+/* >>live: what is published changes meanwhile ------------------------------ */
+/* What cannot be looked at, for that reason: is the entry left out? */
+static bool is_left_out(publisher *p, int error)
+{
+    dxup_losses *lost = &p->out->lost;
+    if (!p->live) return false;
+    if (error == ENOENT) return true; /* it has gone */
+    if (error == EACCES || error == EPERM) {
+        if (!lost->closed++) snprintf(lost->shut, sizeof lost->shut, "%s", p->path);
+        return true;
+    }
+    /* it is another now than it was when its directory was listed */
+    const bool other = error == ELOOP || error == ENOTDIR || error == EINVAL || error == ESTALE;
+    p->out->missed += other;
+    return other;
+}
+
+/* A store to a mapped file changes the file's time only when it reaches a clean page. So pages are
+   cleaned before they are read: no later store goes unnoticed. Where the system does not have this
+   call, or the file system ignores it, such stores are found once they are written back. */
+static void clean_pages(const publisher *p, int fd)
+{
+#if defined(SYNC_FILE_RANGE_WRITE)
+    if (p->live) sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE);
+#else
+    (void)p;
+    (void)fd;
+#endif
+}
+
+/* A file that changed during every read is published as the last one found it, if that is possible:
+   it is the same file, and no shorter than it was. *f: as it is now. */
+static bool is_torn(publisher *p, const dxup_found *before, dxup_found *f, uint64_t total)
+{
+    if (total != before->file.size || f->file.device != before->file.device ||
+        f->file.inode != before->file.inode)
+        return false;
+    *f = *before;
+    p->out->torn++;
+    p->live->torn(p->live->torn_user, p->path);
+    return true;
+}
+
+/* Read a file once. *changed: it was another before, or changed while it was read. last: it is
+   published nevertheless, if that is possible. */
+static int read_file(publisher *p, int dir, dxup_found *f, bool last, bool *changed)
 {
     struct stat st;
     dxup_found before = *f;
     uint64_t total = 0;
     int64_t now_ns = prog_time_ns();
+    *changed = false;
     int fd = openat(dir, f->name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0 && is_left_out(p, errno)) return PROG_OK;
     if (fd < 0) return prog_fail_errno("%s", p->path);
+    clean_pages(p, fd);
     bool in_line = f->file.size <= DX_TREE_INLINE_MAX;
     int status = need(p, DX_TREE_NAME_MAX + DX_TREE_INLINE_MAX + p->extras.size);
     if (!status && !in_line && (p->has_last || p->locates))
         new_event(p, AN_OPEN, DX_TREE_FILE, f->name, NULL, 0, NULL);
     size_t events = p->batch->event_count;
-    if (!status && in_line) status = read_inline(p, fd, f, &total, now_ns);
-    else if (!status) status = read_chunks(p, fd, f->file.size, &total);
+    if (!status && in_line) status = read_inline(p, fd, f, last, &total, now_ns);
+    else if (!status) status = read_chunks(p, fd, f->file.size, last, &total);
     if (!status && fstat(fd, &st) < 0) status = prog_fail_errno("%s", p->path);
     close(fd);
     if (status) return status;
     dxup_found_take(f, &st);
     *changed = total != before.file.size || !dxup_found_same(&before, f);
+    if (last && *changed && is_torn(p, &before, f, total)) {
+        *changed = false;
+        now_ns = INT64_MIN / 2; /* no cache may take it for what the file is */
+        if (in_line) p->batch->events[p->batch->event_count - 1].now_ns = now_ns;
+    }
     if (*changed && !in_line) return drop(p);
     if (*changed) p->batch->event_count = events;
     if (in_line) return PROG_OK;
@@ -690,16 +751,19 @@ static int send_seen(publisher *p, const dxup_found *f)
 
 static int send_file(publisher *p, int dir, dxup_found *f, const dxup_found *folder)
 {
+    const int tries_max = p->live ? LIVE_TRIES : TRIES;
     bool changed = false;
     int status = dxup_extras_take(&p->extras, dir, f, folder);
     if (status) return status;
     if (f->seen && is_stored(p, &f->file)) return send_seen(p, f);
-    for (int tries = 0; tries < 3; tries++) {
+    for (int tries = 0; tries < tries_max; tries++) {
         if (tries) status = dxup_extras_take(&p->extras, dir, f, folder); /* they changed, too */
-        if (!status) status = read_file(p, dir, f, &changed);
+        if (!status) status = read_file(p, dir, f, tries >= TRIES, &changed);
         if (status || !changed) return status;
         if (!S_ISREG(f->mode)) break;
     }
+    p->out->missed++;
+    if (p->live) return PROG_OK;
     return prog_fail(PROG_REFUSED, "%s changed while it was read; try again", p->path);
 }
 
@@ -707,6 +771,7 @@ static int send_link(publisher *p, int dir, const dxup_found *f)
 {
     char target[PROG_PATH_SIZE_MAX + 1];
     ssize_t n = readlinkat(dir, f->name, target, sizeof target);
+    if (n < 0 && is_left_out(p, errno)) return PROG_OK;
     if (n < 0) return prog_fail_errno("%s", p->path);
     if (n == 0 || n > DX_TREE_TARGET_MAX)
         return prog_fail(PROG_REFUSED, "%s: the link's target is too long", p->path);
@@ -769,7 +834,9 @@ static int send_any(publisher *p, int dir, dxup_found *f, const dxup_found *fold
     memcpy(p->path + p->path_size, f->name, size + 1);
     p->path_size += size;
     int status = PROG_OK;
-    if (f->error) {
+    if (f->error && is_left_out(p, f->error)) {
+        status = PROG_OK;
+    } else if (f->error) {
         errno = f->error;
         status = prog_fail_errno("%s", p->path);
     } else if (S_ISDIR(f->mode)) {
@@ -790,8 +857,14 @@ static int send_dir(publisher *p, dxup_scan *scan, const dxup_found *folder)
     if (p->depth++ >= PROG_DEPTH_MAX)
         status = prog_fail(PROG_REFUSED, "%s: more than %d directories deep", p->path,
                            PROG_DEPTH_MAX);
-    if (!status && (errno = dxup_ahead_enter(&p->ahead, scan)) != 0)
+    if (!status && (errno = dxup_ahead_enter(&p->ahead, scan)) != 0) {
+        if (*p->path && is_left_out(p, errno)) {
+            p->depth--;
+            dxup_ahead_leave(&p->ahead, scan);
+            return PROG_OK;
+        }
         status = prog_fail_errno("%s", *p->path ? p->path : p->top);
+    }
     if (status) return status;
     const dxup_found *self = dxup_scan_self(scan);
     dxup_found *list = dxup_scan_list(scan, &count);
@@ -853,6 +926,7 @@ int dxup_tree_publish(dxup_store *s, const dxup_tree_publish_desc *o, dxup_publi
     p->out = out;
     p->leave = o->leave;
     p->locates = o->locate ? o : NULL;
+    p->live = o->torn ? o : NULL;
     dxup_extras_open(&p->extras, s, &p->leave, &out->lost);
     p->ring.look_up = look_up;
     p->ring.retire = retire;

@@ -11,16 +11,16 @@
    restore.c  writes a snapshot as a directory        apply.c  owners, attributes, modes, times
    lack.c     finds what is lacking of a snapshot     seeds.c  chunks read from a directory's files
    same.c     finds the earlier name of a file        report.c lists what could not be restored
-   none.c     replaces these where impossible
+   verify.c   checks a store, and all that it holds   none.c   replaces these where impossible
 
    Publishing and restoring need POSIX descriptors of directories; where there are none
    (DXUP_NO_SNAPSHOTS) directories are published as streams, and snapshots are still read. */
 #ifndef DXUP_TREE_H
 #define DXUP_TREE_H
 
-#include "../../common/common.h" /* first: it asks for _GNU_SOURCE */
-#include "../../common/dest.h"
-#include "../../common/options.h"
+#include "../common.h" /* first: it asks for _GNU_SOURCE */
+#include "../dest.h"
+#include "../options.h"
 #include "../store/slots.h"
 #include "../store/store.h"
 
@@ -156,12 +156,16 @@ typedef struct dxup_losses {
     uint64_t xattrs;  /* attributes that cannot be read, or are too large */
     uint64_t sockets; /* the first of them: */
     char     socket[PROG_PATH_SIZE_MAX + 1];
+    uint64_t closed;  /* live: entries that could not be read for lack of permission; the first: */
+    char     shut[PROG_PATH_SIZE_MAX + 1];
 } dxup_losses;
 
 typedef struct dxup_published {
     uint8_t  root[32];
     uint64_t size;                  /* of the stream */
     uint64_t files, read_files, read_bytes;
+    uint64_t torn;   /* live: files that changed during every read */
+    uint64_t missed; /* live: entries that became others meanwhile, and are not in it */
     dxup_losses lost;
 } dxup_published;
 typedef struct dxup_tree_publish_desc {
@@ -178,6 +182,12 @@ typedef struct dxup_tree_publish_desc {
     void         (*locate)(void *user, const char *path, const uint8_t id[32], uint64_t at,
                            uint32_t size);
     void          *locate_user;
+    /* Live: the directory changes meanwhile. What vanishes is left out; a file that changes during
+       each of several reads is published as the last one found it (its size and time are those
+       from before, what it holds may be of several moments), and this is told its path. NULL: that
+       is an error, and so is what vanishes. */
+    void         (*torn)(void *user, const char *path);
+    void          *torn_user;
 } dxup_tree_publish_desc;
 int dxup_tree_publish(dxup_store *s, const dxup_tree_publish_desc *desc, dxup_published *out);
 
@@ -203,5 +213,9 @@ typedef struct dxup_tree_restore_desc {
     const uint8_t *old_root;
 } dxup_tree_restore_desc;
 int dxup_tree_restore(dxup_store *s, const dxup_tree_restore_desc *desc);
+
+/* >>verify.c ---- */
+/* Read and hash everything in the store at path again, and print what is damaged. */
+int dxup_store_check(const char *path, bool json, bool quiet);
 
 #endif

@@ -2,7 +2,7 @@
 #ifndef DXUP_SIMILAR_H
 #define DXUP_SIMILAR_H
 
-#include "../../common/common.h"
+#include "../common.h"
 
 enum { DXUP_SIMILAR_MAX = 4 };
 

@@ -3,7 +3,7 @@
 #ifndef DXUP_CONTENT_H
 #define DXUP_CONTENT_H
 
-#include "../../common/image.h"
+#include "../image.h"
 #include "../store/store.h"
 
 typedef struct dxup_content dxup_content;

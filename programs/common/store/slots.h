@@ -4,7 +4,7 @@
 #ifndef DXUP_SLOTS_H
 #define DXUP_SLOTS_H
 
-#include "../../common/os.h"
+#include "../os.h"
 
 #include "../../../dx_cas.h"
 

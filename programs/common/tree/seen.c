@@ -11,7 +11,7 @@
 #include "tree.h"
 
 #ifndef DXUP_NO_SNAPSHOTS
-#include "../../common/os.h"
+#include "../os.h"
 #include "../../../dx_cas.h"
 
 #include <assert.h>

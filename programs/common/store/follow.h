@@ -2,7 +2,7 @@
 #ifndef DXUP_FOLLOW_H
 #define DXUP_FOLLOW_H
 
-#include "../../common/common.h"
+#include "../common.h"
 
 typedef struct dxup_follow { /* zero: there is no version before */
     /* The part that holds the byte at offset; *size 0: unknown, it is the only one. */

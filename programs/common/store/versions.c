@@ -1,11 +1,12 @@
 /* Names and their versions: references of dx_cas, as dxup reads and writes them.
 
    A reference has the root of the content, its size, time and hash, a kind (file, tree as a stream,
-   snapshot), and the permission bits in two bytes of `info`. dx_cas numbers the versions of a name
+   snapshot), and in `info` two bytes of permission bits. If files in it changed during every read,
+   a 'T' follows, and their number in four bytes. dx_cas numbers the versions of a name
    from 1 on and keeps them in a chain, newest first. */
 #include "inside.h"
 
-#include "../../common/os.h"
+#include "../os.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -18,7 +19,7 @@
        info  | permission bits, ... | '@' | version, 8 bytes |
 
    What a release that knows no tags publishes as NAME@TAG has no mark, and is a plain name. */
-enum { TAG_MARK = '@', TAG_INFO_SIZE = 9, MODE_SIZE = 2 };
+enum { TAG_MARK = '@', TAG_INFO_SIZE = 9, MODE_SIZE = 2, TORN_MARK = 'T', TORN_INFO_SIZE = 5 };
 
 static bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 
@@ -62,6 +63,17 @@ static void take_ref(dxup_version *v, const dx_cas_ref *ref)
     memcpy(v->root, ref->root.bytes, sizeof v->root);
     memcpy(v->hash, ref->content.bytes, sizeof v->hash);
     v->tagged = tagged_version(ref);
+    if (ref->info_size < MODE_SIZE + TORN_INFO_SIZE || ref->info[MODE_SIZE] != TORN_MARK) return;
+    for (int i = 0; i < 4; i++) v->torn |= (uint32_t)ref->info[MODE_SIZE + 1 + i] << (8 * i);
+}
+
+static void put_torn(dx_cas_ref *ref, uint32_t torn)
+{
+    assert(ref->info_size == MODE_SIZE);
+    if (!torn) return;
+    ref->info[MODE_SIZE] = TORN_MARK;
+    for (int i = 0; i < 4; i++) ref->info[MODE_SIZE + 1 + i] = (uint8_t)(torn >> (8 * i) & 0xff);
+    ref->info_size += TORN_INFO_SIZE;
 }
 
 void dxup_split_version(const char *text, char name[PROG_NAME_SIZE_MAX + 1], uint64_t *version)
@@ -137,6 +149,7 @@ int dxup_version_add(dxup_store *s, dxup_version *v)
     ref.info_size = 2;
     ref.info[0] = (uint8_t)(v->mode & 0xff);
     ref.info[1] = (uint8_t)(v->mode >> 8);
+    put_torn(&ref, v->torn);
     int error = dx_cas_ref_set(&s->cas, &ref, DX_CAS_ANY_VERSION, &v->version);
     return error ? dxup_store_fail(s, error, v->name) : dxup_store_commit(s);
 }

@@ -3,7 +3,7 @@
    Contexts are reused: making one costs more than compressing a small object. */
 #include "codec.h"
 
-#include "../../common/common.h"
+#include "../common.h"
 
 #include "../../../dx_patch.h"
 #include "../../../layers/dx_crc32c.h"

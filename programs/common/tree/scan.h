@@ -3,8 +3,8 @@
 #ifndef DXUP_TREE_SCAN_H
 #define DXUP_TREE_SCAN_H
 
-#include "../../common/filter.h"
-#include "../../common/os.h"
+#include "../filter.h"
+#include "../os.h"
 #include "tree.h"
 
 #include <pthread.h>

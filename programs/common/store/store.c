@@ -7,7 +7,7 @@
        STORE/seen-NAME   caches of tree/seen.c */
 #include "inside.h"
 
-#include "../../common/os.h"
+#include "../os.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* What of a tree could not be restored, as a list that is printed at the end. See tree.h. */
 #include "tree.h"
 
-#include "../../common/os.h"
+#include "../os.h"
 
 #include <assert.h>
 #include <pthread.h>
