@@ -3,14 +3,15 @@
 
 HELLO  := $(patsubst examples/hello/%.c,build/%,$(wildcard examples/hello/hello_*.c))
 COMMON := $(wildcard programs/common/*.c)
-# Rooms for more than one program: stores of versions, and directories in them.
+# What dxup and dxkeep share: stores of versions, and directories in them.
 ROOMS   := $(wildcard programs/common/store/*.c programs/common/tree/*.c)
 # The files of dxup lie in rooms.
 DXUP    := $(sort $(shell find programs/dxup -name '*.c' 2>/dev/null)) programs/dxpatch/dx_patch.c $(ROOMS) $(COMMON)
+DXKEEP  := $(wildcard programs/dxkeep/*.c) programs/dxpatch/dx_patch.c $(ROOMS) $(COMMON)
 DXPATCH := $(sort $(shell find programs/dxpatch -name '*.c' 2>/dev/null)) $(COMMON)
 
 .PHONY: all hello
-all: hello build/dxup build/dxpatch build/dxecho ## the hello programs, dxup, dxpatch and dxecho, into build/
+all: hello build/dxup build/dxpatch build/dxecho build/dxkeep ## the hello programs, dxup, dxpatch, dxecho and dxkeep, into build/
 
 hello: $(HELLO) ## one small program for each header
 
@@ -28,6 +29,11 @@ build/asan/obj/%.o: %.c build/flags
 build/dxup: $(DXUP:%.c=build/obj/%.o)
 	$(CC) $(CFLAGS) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) -lpthread
 build/asan/dxup: $(DXUP:%.c=build/asan/obj/%.o)
+	$(CC) $(CFLAGS) $(SANITIZE) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) -lpthread
+
+build/dxkeep: $(DXKEEP:%.c=build/obj/%.o)
+	$(CC) $(CFLAGS) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) -lpthread
+build/asan/dxkeep: $(DXKEEP:%.c=build/asan/obj/%.o)
 	$(CC) $(CFLAGS) $(SANITIZE) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) -lpthread
 
 build/dxpatch: $(DXPATCH:%.c=build/obj/%.o)

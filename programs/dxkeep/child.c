@@ -1,0 +1,152 @@
+/* Runs a program as a child. See child.h. */
+#include "child.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { CANNOT_EXECUTE = 126, NO_PROGRAM = 127, KILLED = 128 };
+
+/* >>signals ------------------------------------------------------------ */
+static const int passed_on[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
+enum { PASSED_ON = sizeof passed_on / sizeof *passed_on };
+
+static dx_reactor *volatile waked;
+static volatile sig_atomic_t pending[PASSED_ON];  /* to be passed on */
+static volatile sig_atomic_t came[PASSED_ON];     /* also those that the program got by itself */
+static volatile sig_atomic_t child_ended;
+
+/* What is typed at a terminal (Ctrl-C) goes to the program as well as to dxkeep. */
+static bool is_from_terminal(const siginfo_t *info)
+{
+#if defined(SI_KERNEL)
+    return info->si_code == SI_KERNEL;
+#else
+    return info->si_pid == 0;
+#endif
+}
+
+static void on_signal(int number, siginfo_t *info, void *context)
+{
+    const int saved = errno;
+    (void)context;
+    if (number == SIGCHLD) child_ended = 1;
+    for (int i = 0; i < PASSED_ON; i++) {
+        if (passed_on[i] != number) continue;
+        came[i] = 1;
+        if (!is_from_terminal(info)) pending[i] = 1;
+    }
+    dx_reactor *r = waked;
+    if (r) dx_reactor_wake(r);
+    errno = saved;
+}
+
+static void handle(int number)
+{
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_sigaction = on_signal;
+    action.sa_flags = SA_SIGINFO | SA_RESTART;
+    sigemptyset(&action.sa_mask);
+    sigaction(number, &action, NULL);
+}
+
+void keep_signals_begin(dx_reactor *r)
+{
+    assert(!waked);
+    waked = r;
+    for (int i = 0; i < PASSED_ON; i++) handle(passed_on[i]);
+    handle(SIGCHLD);
+}
+
+void keep_signals_end(void) { waked = NULL; }
+
+/* >>start -------------------------------------------------------------- */
+/* In the child. exec() gives signals that are handled their defaults, but those that os_begin()
+   ignores stay ignored. */
+static void execute(char **program, int tell)
+{
+    signal(SIGPIPE, SIG_DFL);
+#if defined(SIGXFSZ)
+    signal(SIGXFSZ, SIG_DFL);
+#endif
+    execvp(program[0], program);
+    const int error = errno;
+    ssize_t n = write(tell, &error, sizeof error);
+    _exit(n < 0 ? NO_PROGRAM : CANNOT_EXECUTE);
+}
+
+/* errno of exec(), or 0: the pipe is closed by a successful one. */
+static int wait_for_exec(int pipe_end)
+{
+    int error = 0;
+    ssize_t n;
+    do {
+        n = read(pipe_end, &error, sizeof error);
+    } while (n < 0 && errno == EINTR);
+    return n == (ssize_t)sizeof error ? error : 0;
+}
+
+int keep_child_start(keep_child *c, char **program)
+{
+    int ends[2];
+    if (pipe(ends) < 0) return prog_fail_errno("%s", program[0]);
+    fcntl(ends[0], F_SETFD, FD_CLOEXEC);
+    fcntl(ends[1], F_SETFD, FD_CLOEXEC);
+    const pid_t pid = fork();
+    if (pid == 0) execute(program, ends[1]);
+    const int fork_error = errno;
+    close(ends[1]);
+    const int error = pid < 0 ? 0 : wait_for_exec(ends[0]);
+    close(ends[0]);
+    if (pid < 0) {
+        errno = fork_error;
+        return prog_fail_errno("%s", program[0]);
+    }
+    c->pid = (int)pid;
+    if (!error) return PROG_OK;
+    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) continue;
+    c->ended = true;
+    c->status = error == ENOENT ? NO_PROGRAM : CANNOT_EXECUTE;
+    prog_warn("%s: %s", program[0], strerror(error));
+    return PROG_OK;
+}
+
+/* >>tend --------------------------------------------------------------- */
+static void reap(keep_child *c)
+{
+    int status;
+    pid_t pid;
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+        if (pid != c->pid || c->ended) continue;
+        c->ended = true;
+        c->status = WIFSIGNALED(status) ? KILLED + WTERMSIG(status) : WEXITSTATUS(status);
+    }
+}
+
+static bool ends_dxkeep(int number)
+{
+    return number == SIGHUP || number == SIGINT || number == SIGQUIT || number == SIGTERM;
+}
+
+bool keep_child_tend(keep_child *c)
+{
+    bool end = false;
+    if (child_ended) {
+        child_ended = 0;
+        reap(c);
+    }
+    for (int i = 0; i < PASSED_ON; i++) {
+        if (!came[i]) continue;
+        const bool pass = pending[i];
+        came[i] = 0;
+        pending[i] = 0;
+        end |= !c->pid && ends_dxkeep(passed_on[i]);
+        if (pass && c->pid && !c->ended) kill((pid_t)c->pid, passed_on[i]);
+    }
+    return end;
+}

@@ -1,0 +1,66 @@
+/* dxkeep: the command line. See keep.h for what is where. */
+#include "keep.h"
+
+#include "../common/filter.h"
+#include "../common/os.h"
+
+#include <string.h>
+
+static int verify(const keep_options *o) { return dxup_store_check(o->store, o->json, o->quiet); }
+
+static int (*const runs[KEEP_COMMANDS])(const keep_options *o) = {
+    [KEEP_RUN] = keep_run, [KEEP_DAEMON] = keep_run,      [KEEP_CAPTURE] = keep_capture_once,
+    [KEEP_LOG] = keep_log, [KEEP_RESTORE] = keep_restore, [KEEP_VERIFY] = verify,
+};
+
+/* What follows "--" is the program that is run. Returns how many arguments are before it. */
+static int take_program(keep_options *o, int argc, char **argv)
+{
+    for (int i = 0; i < argc; i++) {
+        if (strcmp(argv[i], "--") != 0) continue;
+        if (i + 1 < argc) o->program = argv + i + 1;
+        return i;
+    }
+    return argc;
+}
+
+/* Fill *o. argv begins after the command, and has a NULL behind its end. */
+static int parse(keep_options *o, int command, int argc, char **argv)
+{
+    char *plain[PROG_PLAIN_MAX];
+    uint64_t version;
+    char name[PROG_NAME_SIZE_MAX + 1];
+    if (command == KEEP_RUN) argc = take_program(o, argc, argv);
+    int status = prog_arguments_parse(&keep_program, command, argc, argv, o, plain);
+    if (status) return status;
+    if (command == KEEP_RUN && !o->program)
+        return prog_fail(PROG_USAGE, "run needs a program: dxkeep run STORE DIR -- PROGRAM");
+    if (strlen(o->name) <= PROG_NAME_SIZE_MAX) dxup_split_version(o->name, name, &version);
+    else version = 1;
+    if (version || !*o->name || dxup_tag_in(o->name))
+        return prog_fail(PROG_USAGE, "'%s' is not a valid name", o->name);
+    o->store = os_path(plain[0]);
+    if (command == KEEP_RESTORE) {
+        o->moment = plain[1];
+        o->target = os_path(plain[2]);
+    } else {
+        o->directory = os_path(plain[1]);
+    }
+    if (command == KEEP_RUN || command == KEEP_DAEMON || o->quiet || o->json) prog_progress_off();
+    /* Each version would hold all versions before it. */
+    if (o->directory && prog_lies_in(o->store, o->directory))
+        return prog_fail(PROG_REFUSED, "%s holds the store %s", o->directory, o->store);
+    return prog_filter_check(&o->rules);
+}
+
+int main(int argc, char **argv)
+{
+    keep_options o = {.name = "dir", .quiet_ns = 100000000, .hold_ns = 1000000000,
+                      .scan_ns = 60000000000};
+    int command;
+    prog_begin("dxkeep", &argc, &argv);
+    int status = prog_choose(&keep_program, argc, argv, &command);
+    if (!status && command >= 0) status = parse(&o, command, argc - 2, argv + 2);
+    if (!status && command >= 0) status = runs[command](&o);
+    return prog_end(status);
+}

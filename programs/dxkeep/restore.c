@@ -1,0 +1,72 @@
+/* dxkeep restore: writes the directory as it was at a moment. It goes to a staging directory beside
+   the target, every object is verified by its hash, and the target is replaced atomically. */
+#include "keep.h"
+
+#include "../common/json.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+int keep_restore_to(dxup_store *s, const dxup_version *v, const char *target,
+                    const keep_options *o, int *partial)
+{
+    *partial = PROG_OK;
+    if (!v->snapshot)
+        return prog_fail(PROG_REFUSED, "%s: version %llu is not a directory that dxkeep captured",
+                         o->store, (unsigned long long)v->version);
+    if (prog_lies_in(o->store, target) || prog_lies_in(target, o->store))
+        return prog_fail(PROG_REFUSED, "%s holds the store %s, or is in it, and is not replaced",
+                         target, o->store);
+    prog_dest *dest = prog_alloc(sizeof *dest);
+    int status = prog_dest_open(dest, target, v->kind, v->mode, NULL);
+    dxup_report *report = dxup_report_open();
+    dxup_tree_restore_desc desc = {.root = v->root, .dest = dest, .workers = o->workers,
+                                   .leave = o->leave, .report = report};
+    if (!status) {
+        status = dxup_tree_restore(s, &desc);
+        if (!status) status = prog_dest_commit(dest);
+        prog_dest_abandon(dest);
+    }
+    free(dest);
+    *partial = dxup_report_close(report, target);
+    return status;
+}
+
+static void print_summary(const keep_options *o, const dxup_version *v)
+{
+    char size[32], when[40];
+    prog_json j;
+    if (o->json) {
+        prog_json_begin(&j);
+        prog_json_number(&j, "version", v->version);
+        prog_json_time(&j, "time", v->time_ns);
+        prog_json_text(&j, "path", o->target);
+        prog_json_number(&j, "size", v->size);
+        prog_json_number(&j, "torn", v->torn);
+        prog_json_hash(&j, "root", v->root);
+        prog_json_end(&j);
+        return;
+    }
+    keep_moment_text(v->time_ns, when);
+    prog_say("%s is as it was at %s (version %llu): %s bytes, verified\n", o->target, when,
+             (unsigned long long)v->version, prog_count_text(v->size, size));
+    if (v->torn) prog_say("%u files in it changed during their capture\n", v->torn);
+}
+
+int keep_restore(const keep_options *o)
+{
+    dxup_store *s;
+    dxup_version v;
+    int partial = PROG_OK;
+    assert(o->moment && o->target);
+    int status = dxup_store_open(&s, o->store, DXUP_READ);
+    if (status) return status;
+    status = keep_moment_find(s, o, &v);
+    if (!status && !o->force && prog_has_entries(o->target))
+        status = prog_fail(PROG_REFUSED, "%s is a directory and not empty; --force replaces it",
+                           o->target);
+    if (!status) status = keep_restore_to(s, &v, o->target, o, &partial);
+    if (!status && !o->quiet) print_summary(o, &v);
+    dxup_store_close(s);
+    return status ? status : partial;
+}

@@ -1,0 +1,224 @@
+/* dxkeep run, dxkeep daemon: one thread waits for changes of the directory (dx_watch.h), the end of
+   the program, and signals; between these it captures. While a capture runs, changes gather in the
+   system's queue, and if that overflows, everything is looked at: nothing is lost.
+
+       directory --events--> dx_watch (waits until a path is quiet) --> capture --> store */
+#include "child.h"
+#include "keep.h"
+
+#include "../../layers/dx_watch.h"
+#include "../common/os.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    REACTOR_PENDING = 16,
+    WATCH_MEMORY = 16 << 20 /* 100,000 directories and more; the others are polled */
+};
+#define RETRY_MIN_NS INT64_C(1000000000)
+#define RETRY_MAX_NS INT64_C(30000000000)
+
+typedef struct keeper {
+    const keep_options *o;
+    keep_capture capture;
+    keep_child   child;
+    dx_reactor   reactor;
+    dx_watch     watch;
+    void        *reactor_memory;
+    void        *watch_memory;
+    bool         open;     /* reactor and watch are */
+    bool         dirty;    /* something has changed since the last capture */
+    bool         gone;     /* the directory is not there, which was said */
+    int64_t      due_ns;   /* after a failure: not before */
+    int64_t      retry_ns; /* the pause after the next failure */
+    int64_t      scan_ns;  /* when everything is looked at again */
+    int          status;   /* of the last capture */
+} keeper;
+
+/* >>capture ------------------------------------------------------------ */
+static void say_version(const keep_capture *c)
+{
+    char when[40], size[32], read[32], grown[32];
+    keep_moment_text(c->last.time_ns, when);
+    prog_warn("version %llu at %s: %s bytes, %s files read, the store grew by %s",
+              (unsigned long long)c->last.version, when, prog_count_text(c->last.size, size),
+              prog_count_text(c->found.read_files, read), prog_count_text(c->grown, grown));
+}
+
+/* After a failure it stays dirty, and is tried again later: a full disk may be emptied. */
+static void capture(keeper *k)
+{
+    const int64_t now = prog_now_ns();
+    k->dirty = false;
+    k->status = keep_capture_now(&k->capture);
+    k->scan_ns = now + (int64_t)k->o->scan_ns;
+    if (k->status == PROG_NOT_FOUND) {
+        if (!k->gone) prog_warn("%s is gone: it is not captured until it is back", k->o->directory);
+        k->gone = true;
+        return; /* dx_watch tells when there is one again */
+    }
+    k->gone = false;
+    if (k->status) {
+        k->dirty = true;
+        k->due_ns = now + k->retry_ns;
+        k->retry_ns = k->retry_ns * 2 < RETRY_MAX_NS ? k->retry_ns * 2 : RETRY_MAX_NS;
+        return;
+    }
+    k->retry_ns = RETRY_MIN_NS;
+    k->dirty = k->capture.found.missed > 0;
+    if (k->capture.added && k->o->verbose) say_version(&k->capture);
+}
+
+/* >>watch -------------------------------------------------------------- */
+static void changed(void *user, dx_watch *w, dx_watch_kind kind, const char *path)
+{
+    keeper *k = user;
+    (void)w;
+    (void)kind;
+    (void)path;
+    k->dirty = true;
+}
+
+static int open_reactor(keeper *k)
+{
+    dx_reactor_desc desc = {.pending_max = REACTOR_PENDING, .descriptors_max = REACTOR_PENDING,
+                            .queue_entries = REACTOR_PENDING, .posts_max = REACTOR_PENDING,
+                            .file_threads = DX_REACTOR_NO_THREADS};
+    desc.memory_size = dx_reactor_memory_size(&desc);
+    k->reactor_memory = prog_alloc(desc.memory_size);
+    desc.memory = k->reactor_memory;
+    int error = dx_reactor_open(&k->reactor, &desc);
+    if (error)
+        return prog_fail(PROG_SYSTEM, "the event loop: %s", dx_reactor_error_name(error));
+    return PROG_OK;
+}
+
+static int open_watch(keeper *k)
+{
+    dx_watch_desc desc = {.reactor = &k->reactor, .path = k->o->directory, .fn = changed, .user = k,
+                          .debounce_ns = k->o->quiet_ns, .hold_ns = k->o->hold_ns,
+                          .memory_size = WATCH_MEMORY};
+    if (!os_random(desc.seed, sizeof desc.seed))
+        return prog_fail(PROG_SYSTEM, "the system gives no random numbers");
+    k->watch_memory = prog_alloc(WATCH_MEMORY);
+    desc.memory = k->watch_memory;
+    int error = dx_watch_open(&k->watch, &desc);
+    if (!error) return PROG_OK;
+    return prog_fail(error == DX_WATCH_ESYS ? PROG_NOT_FOUND : PROG_SYSTEM,
+                     "%s cannot be watched: %s", k->o->directory,
+                     error == DX_WATCH_ESYS ? os_error_text(dx_watch_sys_errno(&k->watch))
+                                            : dx_watch_error_name(error));
+}
+
+static int open_all(keeper *k)
+{
+    int status = open_reactor(k);
+    if (status) return status;
+    keep_signals_begin(&k->reactor);
+    status = open_watch(k);
+    if (status) {
+        keep_signals_end();
+        dx_reactor_close(&k->reactor);
+    }
+    k->open = !status;
+    return status;
+}
+
+static void close_all(keeper *k)
+{
+    if (k->open) {
+        dx_watch_close(&k->watch);
+        while (!dx_watch_is_closed(&k->watch)) dx_reactor_run_once(&k->reactor, 1000000);
+        keep_signals_end();
+        dx_reactor_close(&k->reactor);
+    }
+    free(k->watch_memory);
+    free(k->reactor_memory);
+    keep_capture_close(&k->capture);
+}
+
+/* >>loop --------------------------------------------------------------- */
+/* What a missing or empty directory was at last. */
+static int restore_latest(const keep_options *o)
+{
+    dxup_store *s;
+    dxup_version v;
+    os_info info;
+    int partial = PROG_OK;
+    if (o->fresh || prog_has_entries(o->directory) || os_look(o->store, true, &info) < 0)
+        return PROG_OK;
+    int status = dxup_store_open(&s, o->store, DXUP_WRITE);
+    if (status) return status == PROG_NOT_FOUND ? PROG_OK : status;
+    status = dxup_version_find(s, o->name, 0, &v);
+    if (!status) status = keep_restore_to(s, &v, o->directory, o, &partial);
+    dxup_store_close(s);
+    if (status == PROG_NOT_FOUND) return PROG_OK; /* no version so far */
+    if (!status && o->verbose)
+        prog_warn("%s is restored: version %llu", o->directory, (unsigned long long)v.version);
+    return status;
+}
+
+/* How long to wait for events; DX_REACTOR_FOREVER: until there is one. */
+static int64_t wait_ns(const keeper *k, int64_t now)
+{
+    int64_t until = INT64_MAX;
+    if (k->dirty) until = k->due_ns;
+    if (k->o->scan_ns && k->scan_ns < until) until = k->scan_ns;
+    if (until == INT64_MAX) return DX_REACTOR_FOREVER;
+    return until > now ? until - now : 0;
+}
+
+/* Until the program has ended, or without one a signal says so. */
+static void watch(keeper *k)
+{
+    while (!k->child.ended && !keep_child_tend(&k->child)) {
+        dx_reactor_run_once(&k->reactor, wait_ns(k, prog_now_ns()));
+        const int64_t now = prog_now_ns();
+        const bool scan = k->o->scan_ns && now >= k->scan_ns;
+        if (k->child.ended || !((k->dirty && now >= k->due_ns) || scan)) continue;
+        capture(k);
+    }
+}
+
+/* Then everything is looked at once more, so that the last version is what the program left. */
+static void finish(keeper *k)
+{
+    for (int tries = 0; tries < 3; tries++) {
+        capture(k);
+        if (!k->status && !k->dirty) break;
+    }
+    if (k->status == PROG_NOT_FOUND)
+        prog_fail(k->status, "%s is gone: its end was not captured", k->o->directory);
+    if (!k->status) dxup_store_save_index(k->capture.store);
+}
+
+static int run(keeper *k)
+{
+    const keep_options *o = k->o;
+    int status = restore_latest(o);
+    if (!status) status = open_all(k);
+    if (status) return status;
+    capture(k);
+    if (k->status) return k->status;
+    if (o->verbose) prog_warn("watching %s", o->directory);
+    if (o->program) status = keep_child_start(&k->child, o->program);
+    if (status) return status;
+    watch(k);
+    finish(k);
+    return k->child.status ? k->child.status : k->status;
+}
+
+int keep_run(const keep_options *o)
+{
+    keeper *k = prog_alloc(sizeof *k);
+    memset(k, 0, sizeof *k);
+    k->o = o;
+    k->capture.o = o;
+    k->retry_ns = RETRY_MIN_NS;
+    const int status = run(k);
+    close_all(k);
+    free(k);
+    return status;
+}
