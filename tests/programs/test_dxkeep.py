@@ -1,0 +1,694 @@
+#!/usr/bin/env python3
+"""dxkeep against a model: a writer changes a directory at random and keeps its own record of what is in it; what dxkeep
+restores, now and later, must be that record. dxkeep is killed, stopped, denied room, and run as the first process.
+usage: test_dxkeep.py [FILTER...]     runs the cases whose name contains one of the filters
+       DXKEEP=path DX_TEST_SEED=n DX_ROUNDS=n"""
+import contextlib, ctypes, hashlib, json, mmap, os, random, re, shutil, signal, stat, subprocess, sys, tempfile, threading, time
+
+top = os.getcwd()
+DXKEEP = os.path.abspath(os.environ.get("DXKEEP", "build/dxkeep"))
+SEED = os.environ.get("DX_TEST_SEED", "1")
+ROUNDS = int(os.environ.get("DX_ROUNDS", "12"))
+PATIENCE = 60  # seconds that a capture may take on a machine that does other things, too
+counts = {"passed": 0, "failed": 0, "skipped": 0}
+
+
+class Skip(Exception):
+    pass
+
+
+def keep(*arguments, status=0, **more):
+    done = subprocess.run([DXKEEP, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, **more)
+    out = done.stdout.decode(errors="replace")
+    assert done.returncode == status, "status %d instead of %d: dxkeep %s\n%s" % (done.returncode, status, " ".join(arguments), out)
+    return out
+
+
+def versions(limit=None):
+    done = subprocess.run([DXKEEP, "log", "store", "--json", *(["--limit", str(limit)] if limit else [])], stdout=subprocess.PIPE,
+                          stderr=subprocess.DEVNULL)
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def latest():
+    found = versions(1)
+    return found[0]["version"] if found else 0
+
+
+# ---- what is in a directory, as seen by reading it, and as the model says
+def seen(path):
+    """{path: (type, mode, content or target, group)}; names of the same file have the same group, that of the first."""
+    found, groups = {}, {}
+
+    def look(name):
+        full = os.path.join(path, name) if name else path
+        info = os.lstat(full)
+        kind, what, group = stat.S_IFMT(info.st_mode), b"", ""
+        if stat.S_ISREG(info.st_mode):
+            with open(full, "rb") as f:
+                what = hashlib.sha256(f.read()).digest()
+            group = groups.setdefault((info.st_dev, info.st_ino), name)
+        elif stat.S_ISLNK(info.st_mode):
+            what = os.readlink(os.fsencode(full))
+        found[name] = (kind, 0 if stat.S_ISLNK(info.st_mode) else stat.S_IMODE(info.st_mode), what, group)
+        if stat.S_ISDIR(info.st_mode):
+            for one in sorted(os.listdir(full)):
+                look(os.path.join(name, one))
+
+    look("")
+    return found
+
+
+class File:
+    def __init__(self, content, mode):
+        self.content, self.mode = bytearray(content), mode
+
+
+class Model:
+    """A directory, and what is in it by its own record. Every operation does the same to both."""
+
+    def __init__(self, path, dice):
+        self.path, self.dice, self.serial = path, dice, 0
+        self.entries = {"": 0o755}  # a directory: its mode; a File; bytes: the target of a link
+        os.makedirs(path, exist_ok=True)
+        os.chmod(path, 0o755)
+
+    def real(self, name):
+        return os.path.join(self.path, name) if name else self.path
+
+    def of(self, kind):
+        return [n for n in sorted(self.entries) if isinstance(self.entries[n], kind)]
+
+    def fresh_name(self):
+        self.serial += 1
+        name = self.dice.choice(["n%d", "a name %d", "\u00fcber%d", "%d.log", ".h%d"]) % self.serial
+        return os.path.join(self.dice.choice(self.of(int)), name)
+
+    def some_bytes(self, largest=200000):
+        size = self.dice.choice([0, 1, 31, 32, 33, 4096, self.dice.randrange(1, largest)])
+        return self.dice.randbytes(size)
+
+    def expected(self):
+        found, groups = {}, {}
+
+        def order(name):  # the order in which seen() looks
+            return name.split("/") if name else []
+
+        for name in sorted(self.entries, key=order):
+            e = self.entries[name]
+            if isinstance(e, int):
+                found[name] = (stat.S_IFDIR, e, b"", "")
+            elif isinstance(e, bytes):
+                found[name] = (stat.S_IFLNK, 0, e, "")
+            else:
+                found[name] = (stat.S_IFREG, e.mode, hashlib.sha256(e.content).digest(), groups.setdefault(id(e), name))
+        return found
+
+    # -- operations
+    def create(self):
+        name, content, mode = self.fresh_name(), self.some_bytes(), self.dice.choice([0o644, 0o600, 0o755, 0o444])
+        with open(self.real(name), "wb") as f:
+            f.write(content)
+        os.chmod(self.real(name), mode)
+        self.entries[name] = File(content, mode)
+
+    def append(self):
+        name, content = self.dice.choice(self.of(File)), self.some_bytes(50000)
+        with open(self.real(name), "ab") as f:
+            f.write(content)
+        self.entries[name].content += content
+
+    def overwrite(self):
+        e = self.entries[name := self.dice.choice(self.of(File))]
+        if not e.content:
+            return
+        at, content = self.dice.randrange(len(e.content)), self.some_bytes(3000)
+        with open(self.real(name), "r+b") as f:
+            f.seek(at)
+            f.write(content)
+        e.content[at:at + len(content)] = content
+
+    def truncate(self):
+        e = self.entries[name := self.dice.choice(self.of(File))]
+        size = self.dice.choice([0, len(e.content) // 2, len(e.content) + self.dice.randrange(300000)])
+        os.truncate(self.real(name), size)
+        e.content[size:] = b""
+        e.content += bytes(size - len(e.content))
+
+    def store_mapped(self):
+        e = self.entries[name := self.dice.choice(self.of(File))]
+        if not e.content:
+            return
+        with open(self.real(name), "r+b") as f, mmap.mmap(f.fileno(), 0) as m:
+            os_at = self.dice.randrange(len(e.content))
+            m[os_at] = e.content[os_at] = self.dice.randrange(256)
+            m.flush()
+
+    def replace(self):  # as programs save: a new file takes the name
+        e = self.entries[name := self.dice.choice(self.of(File))]
+        content = self.some_bytes()
+        with open(self.real(name) + "~", "wb") as f:
+            f.write(content)
+        os.chmod(self.real(name) + "~", e.mode)
+        os.replace(self.real(name) + "~", self.real(name))
+        self.entries[name] = File(content, e.mode)
+
+    def rename(self):
+        old, new = self.dice.choice([n for n in sorted(self.entries) if n]), self.fresh_name()
+        if new.startswith(old + "/"):
+            return
+        os.rename(self.real(old), self.real(new))
+        for name in [n for n in self.entries if n == old or n.startswith(old + "/")]:
+            self.entries[new + name[len(old):]] = self.entries.pop(name)
+
+    def link(self):
+        old, new = self.dice.choice(self.of(File)), self.fresh_name()
+        os.link(self.real(old), self.real(new))
+        self.entries[new] = self.entries[old]
+
+    def symlink(self):
+        name, target = self.fresh_name(), self.dice.choice([b"n1", b"../nowhere", b"/etc"])
+        os.symlink(target, os.fsencode(self.real(name)))
+        self.entries[name] = target
+
+    def remove(self):
+        name = self.dice.choice([n for n in sorted(self.entries) if n])
+        if isinstance(self.entries[name], int):
+            shutil.rmtree(self.real(name))
+        else:
+            os.unlink(self.real(name))
+        for gone in [n for n in self.entries if n == name or n.startswith(name + "/")]:
+            del self.entries[gone]
+
+    def mkdir(self):
+        name = self.fresh_name()
+        os.makedirs(self.real(os.path.join(name, "deep")))
+        with open(self.real(os.path.join(name, "deep", "first")), "wb") as f:  # before anybody can watch it
+            f.write(b"first")
+        for one in (name, os.path.join(name, "deep")):
+            os.chmod(self.real(one), 0o755)
+            self.entries[one] = 0o755
+        os.chmod(self.real(os.path.join(name, "deep", "first")), 0o644)
+        self.entries[os.path.join(name, "deep", "first")] = File(b"first", 0o644)
+
+    def chmod(self):
+        name = self.dice.choice([n for n in sorted(self.entries) if n and not isinstance(self.entries[n], bytes)])
+        e, mode = self.entries[name], self.dice.choice([0o700, 0o755, 0o711])
+        os.chmod(self.real(name), mode)
+        if isinstance(e, int):
+            self.entries[name] = mode
+        else:
+            e.mode = mode
+
+    def some(self, count, mapped=True):
+        for _ in range(count):
+            if not self.of(File) or len(self.entries) < 4:
+                self.create()
+            else:
+                self.dice.choice([self.create, self.create, self.append, self.append, self.overwrite, self.overwrite, self.truncate, self.replace,
+                                  self.replace, self.rename, self.rename, self.link, self.symlink, self.remove, self.mkdir,
+                                  self.chmod] + [self.store_mapped] * (2 * mapped))()
+
+
+# ---- dxkeep at work
+def start(*more, command="daemon", program=(), **how):
+    process = subprocess.Popen([DXKEEP, command, "store", "data", "--verbose", *more, *program], stdin=subprocess.DEVNULL,
+                               stderr=open("log", "ab"), **how)
+    return process
+
+
+def wait_for(what, condition, process=None):
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end, "%s did not come in %d s; dxkeep says:\n%s" % (what, PATIENCE, the_log())
+        assert process is None or process.poll() is None, "dxkeep has ended:\n" + the_log()
+        time.sleep(0.05)
+
+
+def the_log():
+    return open("log", errors="replace").read()[-2000:] if os.path.exists("log") else ""
+
+
+def said(text):
+    return os.path.exists("log") and text in open("log", errors="replace").read()
+
+
+def stop(process, how=signal.SIGTERM, status=0):
+    process.send_signal(how)
+    assert process.wait(PATIENCE) == status, "dxkeep ended with %s:\n%s" % (process.returncode, the_log())
+
+
+def restored(version, target="back"):
+    keep("restore", "store", str(version), target, "--force", "--quiet")
+    return seen(target)
+
+
+def difference(a, b):
+    lines = ["%r: %r, %r" % (n, a.get(n), b.get(n)) for n in sorted(set(a) | set(b)) if a.get(n) != b.get(n)]
+    return "\n".join(lines[:10])
+
+
+def captured(model, process):
+    """Waits until the latest version is what the model says, and returns its number."""
+    assert not difference(seen(model.path), model.expected()), "the model is wrong:\n" + difference(seen(model.path), model.expected())
+    looked_at, state = 0, ""
+
+    def is_there():
+        nonlocal looked_at, state
+        version = latest()
+        if version != looked_at:
+            looked_at = version
+            state = difference(model.expected(), restored(version)) if version else "nothing"
+        return version and not state
+
+    try:
+        wait_for("the state of the model", is_there, process)
+    except AssertionError as e:
+        raise AssertionError("%s\nversion %d differs:\n%s" % (e, looked_at, state)) from None
+    return looked_at
+
+
+def all_as_noted(noted):
+    for version, state in noted.items():
+        assert not difference(state, restored(version)), "version %d is another now:\n%s" % (version, difference(state, restored(version)))
+    assert "is sound" in keep("verify", "store")
+
+
+# ---- cases
+def any_version_is_what_the_directory_was(dice):
+    """Random operations; the state after each batch is captured, and each version stays what it was."""
+    model, noted = Model("data", dice), {}
+    process = start("--scan-s", "1")
+    wait_for("the start", lambda: said("watching"), process)
+    for _ in range(ROUNDS):
+        model.some(dice.choice([1, 1, 3, 10, 40]))
+        noted[captured(model, process)] = model.expected()
+    stop(process)
+    model.some(5)
+    process = start("--scan-s", "0")
+    noted[captured(model, process)] = model.expected()
+    stop(process)
+    all_as_noted(noted)
+
+
+def notified_changes_need_no_scan(dice):
+    """The same without scans, and without what is not notified."""
+    model, noted = Model("data", dice), {}
+    process = start("--scan-s", "0")
+    wait_for("the start", lambda: said("watching"), process)
+    for _ in range(ROUNDS):
+        model.some(dice.choice([1, 2, 5, 20]), mapped=False)
+        noted[captured(model, process)] = model.expected()
+    stop(process)
+    all_as_noted(noted)
+
+
+def killed_at_any_moment(dice):
+    """SIGKILL between and in captures: what was noted stays, nothing is half, and the next one goes on."""
+    model, noted = Model("data", dice), {}
+    for turn in range(ROUNDS):
+        process = start("--scan-s", "1", "--quiet-ms", "1", "--hold-ms", "10")
+        for _ in range(dice.randrange(4)):
+            model.some(dice.randrange(1, 8))
+            time.sleep(dice.random() * 0.05)
+        if turn % 3 == 0:
+            noted[captured(model, process)] = model.expected()
+            model.some(3)
+            time.sleep(dice.random() * 0.1)
+        process.kill()
+        process.wait()
+        keep("verify", "store", "--quiet", status=0 if os.path.exists("store/objects") else 2)
+        model.some(2)
+    process = start("--scan-s", "0")
+    noted[captured(model, process)] = model.expected()
+    stop(process)
+    all_as_noted(noted)
+
+
+def mapped_files_are_found(dice):
+    """A mapping that stays open, and is written without msync: no notification, and the time changes only at clean pages."""
+    os.makedirs("data")
+    content = bytearray(dice.randbytes(300000))
+    with open("data/map", "wb") as f:
+        f.write(content)
+    process = start("--scan-s", "1")
+    wait_for("the start", lambda: said("watching"), process)
+    with open("data/map", "r+b") as f, mmap.mmap(f.fileno(), 0) as m:
+        for _ in range(6):
+            at = 5000 + dice.randrange(100)  # of one page, which only a capture makes clean
+            m[at] = content[at] = content[at] ^ 1
+            last = [0]
+
+            def is_there():
+                if latest() == last[0]:
+                    return False
+                last[0] = latest()
+                keep("restore", "store", str(last[0]), "back", "--force", "--quiet")
+                return open("back/map", "rb").read() == bytes(content)
+
+            wait_for("the store to the map", is_there, process)
+    stop(process)
+
+
+def a_file_that_never_rests_is_marked(dice):
+    """It changes during every read: the version has it, says so, and the next one is exact."""
+    os.makedirs("data")
+    size, stop_now = 60 << 20, threading.Event()
+    with open("data/busy", "wb") as f:
+        f.write(dice.randbytes(1 << 20) * 60)
+    with open("data/calm", "wb") as f:
+        f.write(b"calm")
+    keep("capture", "store", "data")
+    writer = subprocess.Popen([sys.executable, "-c", "import os\nf = os.open('data/busy', os.O_RDWR)\n"
+                               "while True: os.pwrite(f, os.urandom(8), int.from_bytes(os.urandom(4), 'little') %% %d)" % (size - 8)])
+    try:
+        before = os.stat("data/busy").st_mtime_ns
+        wait_for("the writer", lambda: os.stat("data/busy").st_mtime_ns != before)
+        out = keep("capture", "store", "data")
+    finally:
+        writer.kill()
+        writer.wait()
+    assert "busy changed during every read" in out, out
+    marked = versions(1)[0]
+    assert marked["torn"] == 1, marked
+    assert "1 files changed" in keep("log", "store")
+    assert restored(marked["version"])["calm"] == seen("data")["calm"]
+    keep("capture", "store", "data")
+    assert versions(1)[0]["torn"] == 0 and versions(1)[0]["version"] == marked["version"] + 1
+    assert not difference(seen("data"), restored("latest"))
+
+
+def a_writer_at_full_speed(dice):
+    """Files come, go, grow and shrink while they are read: no capture fails, and the last one is exact."""
+    os.makedirs("data")
+    writer = subprocess.Popen([sys.executable, "-c", """
+import os, random, shutil
+dice = random.Random(%r)
+os.chdir("data")
+while True:
+    name = "d%%d/f%%d" %% (dice.randrange(8), dice.randrange(20))
+    what = dice.randrange(8)
+    try:
+        if what < 4:
+            os.makedirs(os.path.dirname(name), exist_ok=True)
+            with open(name, "r+b" if what == 1 and os.path.exists(name) else "wb") as f: f.write(os.urandom(dice.randrange(100000)))
+        elif what == 4: os.truncate(name, dice.randrange(1000))
+        elif what == 5: os.rename(name, name + "x")
+        elif what == 6: os.unlink(name); os.symlink("nowhere", name)
+        elif dice.randrange(4) == 0: shutil.rmtree(os.path.dirname(name))
+    except OSError: pass
+""" % dice.random()])
+    try:
+        process = start("--quiet-ms", "1", "--hold-ms", "20", "--quiet")
+        time.sleep(6)
+    finally:
+        writer.kill()
+        writer.wait()
+    stop(process)
+    assert latest() > 3, "only %d versions:\n%s" % (latest(), open("log").read()[-1000:])
+    assert not difference(seen("data"), restored("latest"))
+    keep("verify", "store")
+
+
+def what_is_unchanged_is_not_read(dice):
+    os.makedirs("data/d")
+    for i in range(50):
+        with open("data/d/%d" % i, "wb") as f:
+            f.write(dice.randbytes(1000))
+        os.utime("data/d/%d" % i)
+    time.sleep(2.2)  # a file is trusted when its time is two seconds old
+    first = json.loads(keep("capture", "store", "data", "--json"))
+    assert first["files_read"] == 50, first
+    again = json.loads(keep("capture", "store", "data", "--json"))
+    assert again["files_read"] == 0 and again["unchanged"], again
+    with open("data/d/7", "ab") as f:
+        f.write(b"x")
+    again = json.loads(keep("capture", "store", "data", "--json"))
+    assert again["files_read"] == 1 and not again["unchanged"], again
+
+
+def events_that_were_lost_lead_to_a_scan(dice):
+    """dxkeep is stopped until the system's queue is full."""
+    os.makedirs("data/d")
+    process = start("--scan-s", "0")
+    wait_for("the start", lambda: said("watching"), process)
+    process.send_signal(signal.SIGSTOP)
+    limit = int(open("/proc/sys/fs/inotify/max_queued_events").read())
+    if limit > 40000:
+        process.kill()
+        raise Skip("the queue has room for %d events" % limit)
+    for i in range(limit // 3 + 1000):
+        os.close(os.open("data/d/%d" % (i % 3000), os.O_CREAT | os.O_WRONLY))
+        os.utime("data/d/%d" % (i % 3000))
+    with open("data/last", "w") as f:
+        f.write("last")
+    expected = seen("data")
+    process.send_signal(signal.SIGCONT)
+    wait_for("everything", lambda: latest() and not difference(expected, restored(latest())), process)
+    stop(process)
+
+
+def the_program_and_its_status(dice):
+    os.makedirs("data")
+    keep("run", "store", "data", "--", "sh", "-c", "echo 1 >data/a; exit 7", status=7)
+    assert restored("latest")["a"] == seen("data")["a"], "its end was not captured"
+    keep("run", "store", "data", "--", "sh", "-c", "kill -9 $$", status=137)
+    out = keep("run", "store", "data", "--", "./nothing", status=127)
+    assert "nothing" in out, out
+    keep("run", "store", "data", "--", "data", status=127)
+    keep("run", "store", "data", "--", "./data", status=126)
+    keep("run", "store", "data", status=1)
+    # SIGPIPE has its default again
+    keep("run", "store", "data", "--", "sh", "-c", "{ while :; do echo y || exit 3; done; } | head -1; exit 0")
+    assert keep("run", "store", "data", "--", "sh", "-c", 'echo "$@"', "sh", "--help", "-x").strip() == "--help -x"
+
+
+def signals_are_passed_on(dice):
+    os.makedirs("data")
+    for number, name in ((signal.SIGTERM, "TERM"), (signal.SIGHUP, "HUP"), (signal.SIGUSR1, "USR1"), (signal.SIGINT, "INT")):
+        process = start(command="run", program=("--", "sh", "-c", "trap 'echo %s >data/got; exit 9' %s; echo ready >data/r; while :; do sleep 0.05; done"
+                                                 % (name, name)))
+        wait_for("the program", lambda: os.path.exists("data/r"), process)
+        stop(process, number, 9)
+        assert open("data/got").read().strip() == name
+        assert restored("latest")["got"] == seen("data")["got"], "what it did last was not captured"
+        os.unlink("data/r")
+
+
+def as_the_first_process(dice):
+    """In a process namespace of its own: orphans become children of dxkeep, and are reaped."""
+    if os.geteuid() or subprocess.run(["unshare", "--pid", "--fork", "true"], stderr=subprocess.DEVNULL).returncode:
+        raise Skip("no process namespaces")
+    os.makedirs("data")
+    script = ("for i in 1 2 3 4 5; do (sleep 0.2 & ); done; sleep 1; "
+              "for f in /proc/[0-9]*/stat; do read -r pid name state rest <$f && echo $state; done >data/states; exit 4")
+    done = subprocess.run(["unshare", "--pid", "--fork", "--mount-proc", DXKEEP, "run", "store", "data", "--", "sh", "-c", script])
+    assert done.returncode == 4, done.returncode
+    assert "Z" not in open("data/states").read().split(), open("data/states").read()
+
+
+def a_missing_directory_is_restored(dice):
+    model = Model("data", dice)
+    model.some(30)
+    keep("capture", "store", "data")
+    for clear in (lambda: shutil.rmtree("data"), lambda: (shutil.rmtree("data"), os.makedirs("data"))):
+        clear()
+        keep("run", "store", "data", "--", "true")
+        assert not difference(model.expected(), seen("data"))
+    assert latest() == 1, "what was restored is another version"
+    shutil.rmtree("data")
+    os.makedirs("data")
+    keep("run", "store", "data", "--no-restore", "--", "true")
+    assert os.listdir("data") == [] and latest() == 2
+    os.makedirs("other/d")
+    keep("run", "store", "other", "--", "true")  # it is not empty: it is captured as it is
+    assert os.listdir("other") == ["d"] and latest() == 3
+
+
+def moments(dice):
+    os.makedirs("data")
+    times = []
+    for i in range(4):
+        with open("data/f", "w") as f:
+            f.write("%d" % i)
+        keep("capture", "store", "data")
+        times.append(versions(1)[0]["time_ns"])
+        time.sleep(1.1)
+
+    def at(moment):
+        keep("restore", "store", moment, "back", "--force")
+        return open("back/f").read()
+
+    def text(ns, digits):
+        return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(ns // 10**9)) + (".%09d" % (ns % 10**9))[:digits + 1] * bool(digits)
+
+    for i, ns in enumerate(times):
+        assert at(str(i + 1)) == "%d" % i
+        assert at(text(ns, 0)) == "%d" % i, "a second has all that is in it"
+        assert at(text(ns, 3)) == "%d" % i and at(text(ns, 9)) == "%d" % i
+        assert at(text(ns, 9).replace(" ", "T") + "Z") == "%d" % i
+        if i:
+            assert at(text(ns - 1, 9)) == "%d" % (i - 1)
+    assert at("latest") == "3" and at("0s") == "3" and at("1s") == "3"
+    printed = [" ".join(line.split()[1:3]) for line in keep("log", "store").splitlines()]
+    assert [at(p) for p in printed] == ["3", "2", "1", "0"], "what log prints is a moment"
+    for wrong in ("", "yesterday", "2026-13-01 00:00:00", "2026-01-01", "5x", "-1", "1.5", "2026-01-01 00:00:00 x"):
+        assert "no moment" in keep("restore", "store", "--force", "--", wrong, "back", status=1), wrong
+    for missing in ("5", "2h", "1999-01-01 00:00:00", "99999999999"):
+        keep("restore", "store", missing, "back", "--force", status=2)
+
+
+def what_is_refused(dice):
+    os.makedirs("data/in")
+    open("data/f", "w").close()
+    assert "holds the store" in keep("capture", "data/in/store", "data", status=6)
+    assert "holds the store" in keep("run", "data/store", "data", "--", "true", status=6)
+    keep("capture", "store", "nothing", status=2)
+    keep("capture", "store", "data/f", status=2)
+    keep("capture", "store", "data")
+    os.makedirs("full/x")
+    keep("restore", "store", "latest", "full", status=6)
+    assert os.listdir("full") == ["x"]
+    keep("restore", "store", "latest", ".", "--force", status=6)
+    keep("log", "store", "--name", "other", status=2)
+    keep("log", "nowhere", status=2)
+    process = start()
+    wait_for("the start", lambda: said("watching"), process)
+    assert "another process" in keep("capture", "store", "data", status=6)
+    keep("log", "store")  # readers do not mind
+    keep("restore", "store", "latest", "free")
+    stop(process)
+
+
+def damage_is_found(dice):
+    os.makedirs("data")
+    with open("data/f", "wb") as f:
+        f.write(dice.randbytes(100000))
+    keep("capture", "store", "data")
+    with open("store/objects", "r+b") as f:
+        f.seek(50000)
+        byte = f.read(1)
+        f.seek(50000)
+        f.write(bytes([byte[0] ^ 4]))
+    keep("verify", "store", status=4)
+    keep("restore", "store", "latest", "back", status=4)
+    assert not os.path.exists("back")
+
+
+def a_full_disk(dice):
+    """The store may not grow any more: captures fail and are tried again, the program does not notice, old versions stay."""
+    os.makedirs("data")
+    open("data/f", "w").close()
+    keep("capture", "store", "data")
+    before = seen("data")
+
+    def limit():
+        import resource
+        resource.setrlimit(resource.RLIMIT_FSIZE, (400000, resource.RLIM_INFINITY))
+
+    with open("random", "wb") as f:
+        f.write(dice.randbytes(3000000))
+    out = keep("run", "store", "data", "--", sys.executable, "-c",
+               "import resource, shutil, time\nresource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)\n"
+               "shutil.copy('random', 'data/big'); time.sleep(0.7)", status=5, preexec_fn=limit)
+    assert "store" in out, out
+    assert not difference(before, restored(1))
+    keep("verify", "store")
+    keep("capture", "store", "data")
+    assert not difference(seen("data"), restored("latest"))
+
+
+def what_must_not_be_read(dice):
+    """It is left out and named; the rest is captured."""
+    if os.geteuid() != 0:
+        prefix = []
+    elif shutil.which("setpriv"):
+        prefix = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
+    else:
+        raise Skip("setpriv is not installed")
+    os.makedirs("data/closed")
+    for name in ("data/shut", "data/open", "data/closed/f"):
+        open(name, "w").close()
+    os.makedirs("mine")
+    os.chmod(os.path.dirname(os.getcwd()), 0o755)
+    for name in (".", "mine", "data"):
+        os.chmod(name, 0o777)
+    os.chmod("data/shut", 0)
+    os.chmod("data/closed", 0)
+    program = shutil.copy(DXKEEP, "mine/dxkeep")
+    done = subprocess.run([*prefix, program, "capture", "mine/store", "data"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    out = done.stdout.decode()
+    assert done.returncode == 0 and "2 entries that must not be read" in out, out
+    keep("restore", "mine/store", "latest", "back")
+    assert sorted(os.listdir("back")) == ["open"]
+
+
+def the_directory_goes_and_comes_back(dice):
+    os.makedirs("data")
+    with open("data/f", "w") as f:
+        f.write("1")
+    process = start("--scan-s", "1")
+    wait_for("the start", lambda: said("watching"), process)
+    shutil.rmtree("data")
+    wait_for("the message", lambda: said("is gone"), process)
+    assert latest() == 1
+    os.makedirs("new")
+    with open("new/f", "w") as f:
+        f.write("2")
+    os.rename("new", "data")
+    wait_for("the new one", lambda: latest() == 2, process)
+    stop(process)
+    assert not difference(seen("data"), restored("latest"))
+
+
+def examples_of_the_help(dice):
+    os.makedirs("data")
+    open("data/first", "w").close()
+    lines = []
+    for command in re.findall(r"^  dxkeep (\w+)", keep("help"), re.M):
+        text = keep("help", command)
+        lines += re.findall(r"^  (dxkeep .*)", text.split("\nExamples:\n")[1].split("\nExit")[0], re.M) if "\nExamples:\n" in text else []
+    assert len(lines) >= 6, lines
+    os.makedirs("bin")
+    os.symlink(DXKEEP, "bin/dxkeep")
+    for line in lines:
+        done = subprocess.run(line, shell=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              env={**os.environ, "PATH": os.path.abspath("bin") + ":" + os.environ["PATH"]})
+        assert done.returncode == 0, line + "\n" + done.stdout.decode()
+
+
+CASES = [the_program_and_its_status, signals_are_passed_on, as_the_first_process, a_missing_directory_is_restored, moments, what_is_refused,
+         damage_is_found, a_full_disk, what_must_not_be_read, the_directory_goes_and_comes_back, what_is_unchanged_is_not_read,
+         events_that_were_lost_lead_to_a_scan, mapped_files_are_found, a_file_that_never_rests_is_marked, a_writer_at_full_speed,
+         any_version_is_what_the_directory_was, notified_changes_need_no_scan, killed_at_any_moment, examples_of_the_help]
+
+
+def main():
+    work = tempfile.mkdtemp()
+    try:
+        for case in CASES:
+            name = case.__name__
+            if sys.argv[1:] and not any(f in name for f in sys.argv[1:]):
+                continue
+            place = os.path.join(work, name)
+            os.mkdir(place)
+            os.chdir(place)
+            result, why = "passed", ""
+            try:
+                case(random.Random("%s %s" % (SEED, name)))
+            except Skip as e:
+                result, why = "skipped", ": %s" % e
+            except (AssertionError, OSError, subprocess.TimeoutExpired) as e:
+                result, why = "failed", ": line %d: %s" % (e.__traceback__.tb_next.tb_lineno, e)
+            counts[result] += 1
+            print("%-4s %s%s" % ({"passed": "ok", "failed": "FAIL", "skipped": "skip"}[result], name, why), flush=True)
+            os.chdir(top)
+            subprocess.run(["chmod", "-R", "u+rwX", place])
+            shutil.rmtree(place, ignore_errors=True)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    print("test_dxkeep: %(passed)d passed, %(failed)d failed, %(skipped)d skipped" % counts)
+    return counts["failed"] > 0
+
+
+sys.exit(main())
