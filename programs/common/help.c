@@ -98,10 +98,8 @@ static void say_command(const prog_program *p, size_t command)
         say_lines(c->details, 0, 0);
     }
     say_options(p, command);
-    if (c->examples) {
-        say_title("Examples");
-        say_lines(c->examples, 0, 2);
-    }
+    say_title("Examples");
+    say_lines(c->examples, 0, 2);
     say_exits(p, (int)command);
 }
 

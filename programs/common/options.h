@@ -49,7 +49,7 @@ typedef struct prog_command {
     const char *arguments;
     const char *summary;   /* a line without a full stop */
     const char *details;   /* lines; NULL: the summary says all */
-    const char *examples;  /* command lines, one a line, which a test runs in their order; or NULL */
+    const char *examples;  /* command lines, one a line, which a test runs in their order */
 } prog_command;
 
 typedef struct prog_exit {

@@ -23,7 +23,7 @@ def say(what, text):
 
 
 # ---- what is shown
-PROGRAMS = {"dxup", "dxpatch", "dxecho", "make", "cc"}
+PROGRAMS = {"dxup", "dxpatch", "dxecho", "dxkeep", "make", "cc"}
 
 
 def is_command(text):
@@ -171,7 +171,7 @@ def help_and_suites(folder):
 
 
 def everything(folder):
-    run(folder, "make all && test -x build/dxup -a -x build/dxpatch -a -x build/dxecho")
+    run(folder, "make all && test -x build/dxup -a -x build/dxpatch -a -x build/dxecho -a -x build/dxkeep")
     run(folder, "make hello && build/hello_cas")
 
 
@@ -295,6 +295,25 @@ def dxecho(folder):
     stop()
 
 
+def dxkeep(folder):
+    inside = os.path.join(folder, "kept")
+    os.makedirs(os.path.join(inside, "data"))
+    os.symlink(os.path.join(folder, "build"), os.path.join(inside, "build"))
+    watched = "--name app --quiet-ms 10 --hold-ms 100 --scan-s 5 --exclude '*.o' --include '*.c' --no-owner --no-xattrs --no-restore --workers 2"
+    calls = [f"dxkeep run store data {watched} --verbose --quiet -- sh -c 'echo 1 >data/a'",
+             "dxkeep capture store data --name app --exclude '*.o' --include '*.c' --no-owner --no-xattrs --workers 2 --json --quiet",
+             "dxkeep log store --name app --limit 1 --json",
+             "dxkeep restore store latest copy --name app --no-owner --no-xattrs --workers 2 --force --json --quiet",
+             "dxkeep verify store --json --quiet"]
+    endless = f"dxkeep daemon store data {watched} --verbose --quiet"
+    calls_of("dxkeep", folder, calls + [endless])
+    for call in calls:
+        run(inside, call)
+    run(inside, "cmp data/a copy/a")
+    start(inside, endless, "watching")
+    stop()
+
+
 def called(text):
     """The program and its command."""
     words = text.split()
@@ -328,7 +347,7 @@ RUN = {
     "make demo": demo, "make demo OLD=app-1.0 NEW=app-1.1": own_files, "cc -o example example.c": example,
     "make help": help_and_suites, "make suites": help_and_suites, "make all": everything, "make hello": everything,
     "dxup publish store app ./build/app": readme_dxup, "dxup serve store --listen 127.0.0.1:7000": readme_dxup,
-    "dxup pull 127.0.0.1:7000 app ./app": readme_dxup, "dxup --version": dxup, "--help of dxup": dxup, "--help of dxpatch": dxpatch, "usage of dxecho": dxecho,
+    "dxup pull 127.0.0.1:7000 app ./app": readme_dxup, "dxup --version": dxup, "--help of dxup": dxup, "--help of dxpatch": dxpatch, "usage of dxecho": dxecho, "--help of dxkeep": dxkeep,
     "make install PREFIX=/usr/local": install, "make install": install, "make texts": install, "make clean": clean,
     "examples/feed/build.sh build/feed": feed, "build/feed/consumer build/feed/ticks create": feed,
     "build/feed/producer build/feed/ticks 1000000 & build/feed/consumer build/feed/ticks 1000000": feed,
@@ -336,7 +355,7 @@ RUN = {
     "make run-firmware": firmware, "make run-www": www, "make windows": windows,
     "make windows WINDOWS_CC=i686-w64-mingw32-gcc": windows_32, "make size": size,
 }
-SHARED = [demo, own_files, example, help_and_suites, everything, readme_dxup, dxup, dxpatch, dxecho, install, clean]
+SHARED = [demo, own_files, example, help_and_suites, everything, readme_dxup, dxup, dxpatch, dxecho, dxkeep, install, clean]
 NEEDS = {feed: ["g++"], firmware: ["arm-none-eabi-gcc", "qemu-system-arm", "riscv64-unknown-elf-gcc", "qemu-system-riscv32"],
          www: ["clang", "wasm-ld"], windows: ["x86_64-w64-mingw32-gcc"], windows_32: ["i686-w64-mingw32-gcc"],
          size: ["arm-none-eabi-gcc"]}
@@ -349,7 +368,7 @@ NOT_RUN = {
     "make bench-patch PAIRS=folder": measures, "make bench-blocks PAIRS='OLD NEW ...'": measures,
     "make bench-hde PAIRS='ID OLD NEW ...'": measures, "bench/bench_bulk.sh uml": measures,
 }
-SYNOPSIS = re.compile(r"^(dxup|dxpatch|dxecho) .*[A-Z]{3}") # checked with the help texts
+SYNOPSIS = re.compile(r"^(dxup|dxpatch|dxecho|dxkeep) .*[A-Z]{3}") # checked with the help texts
 
 
 def check_documents():
@@ -360,7 +379,7 @@ def check_documents():
             if kind == "path":
                 if not os.path.exists(os.path.join(TOP, text)):
                     say("FAIL", f"{where}: there is no {text}")
-            elif kind == "inline" and text.split()[0] in ("dxup", "dxpatch", "dxecho"):
+            elif kind == "inline" and text.split()[0] in ("dxup", "dxpatch", "dxecho", "dxkeep"):
                 pass # a word about a command: its name and options stand in the synopsis
             elif kind == "inline" and text.split()[0].startswith(("build/", "examples/", "programs/", "layers/", "tests/")):
                 pass

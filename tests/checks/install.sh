@@ -2,7 +2,7 @@
 # `make install` puts everything where a program finds it through pkg-config, and nothing elsewhere.
 . "$(dirname "$0")/lib.sh"
 root=$work/root
-programs="dxup dxpatch dxecho"
+programs="dxup dxpatch dxecho dxkeep"
 layers=$(cd layers 2>/dev/null && echo dx_*.h)
 installed() {
     make -s install DESTDIR="$root" PREFIX=/opt/dx CC="$CC" || return

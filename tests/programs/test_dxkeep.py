@@ -648,10 +648,15 @@ def examples_of_the_help(dice):
     for command in re.findall(r"^  dxkeep (\w+)", keep("help"), re.M):
         text = keep("help", command)
         lines += re.findall(r"^  (dxkeep .*)", text.split("\nExamples:\n")[1].split("\nExit")[0], re.M) if "\nExamples:\n" in text else []
-    assert len(lines) >= 6, lines
+    assert len(lines) >= 7, lines
     os.makedirs("bin")
     os.symlink(DXKEEP, "bin/dxkeep")
     for line in lines:
+        if "daemon" in line:
+            process = subprocess.Popen([DXKEEP, *line.split()[1:]], stderr=open("log", "wb"))
+            wait_for("the start", lambda: said("watching"), process)
+            stop(process)
+            continue
         done = subprocess.run(line, shell=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                               env={**os.environ, "PATH": os.path.abspath("bin") + ":" + os.environ["PATH"]})
         assert done.returncode == 0, line + "\n" + done.stdout.decode()
