@@ -1,0 +1,108 @@
+# Completion of dxkeep for bash: made by `dxkeep help --as bash`.
+_dxkeep() {
+    local line=${COMP_LINE:0:COMP_POINT}
+    local words word last plain=0 store= options= i
+    read -ra words <<<"$line"
+    [[ $line != *' ' ]] || words+=('')
+    word=${words[${#words[@]} - 1]} last=${words[${#words[@]} - 2]}
+    COMPREPLY=()
+    if ((${#words[@]} == 2)); then
+        mapfile -t COMPREPLY < <(compgen -W 'run daemon capture log restore verify help --version' -- "$word")
+        return
+    fi
+    case $last in
+    --name)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
+    --quiet-ms)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
+    --hold-ms)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
+    --scan-s)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
+    --exclude)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
+    --include)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
+    --workers)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
+    --limit)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
+    esac
+    for ((i = 2; i < ${#words[@]} - 1; i++)); do
+        case ${words[i]} in
+        --name | --quiet-ms | --hold-ms | --scan-s | --exclude | --include | --workers | --limit | --as) ((i++)) ;;
+        -*) ;;
+        *) ((plain++)) || store=${words[i]} ;;
+        esac
+    done
+    case ${words[1]} in
+    run)
+        options='--name --quiet-ms --hold-ms --scan-s --exclude --include --no-owner --no-xattrs --no-restore --workers --verbose --quiet --help'
+        [[ $word == -* ]] || {
+        case $plain in
+        0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
+        1) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
+        2) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+        3) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+        4) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+        esac
+        }
+        ;;
+    daemon)
+        options='--name --quiet-ms --hold-ms --scan-s --exclude --include --no-owner --no-xattrs --no-restore --workers --verbose --quiet --help'
+        [[ $word == -* ]] || {
+        case $plain in
+        0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
+        1) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
+        esac
+        }
+        ;;
+    capture)
+        options='--name --exclude --include --no-owner --no-xattrs --workers --json --quiet --help'
+        [[ $word == -* ]] || {
+        case $plain in
+        0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
+        1) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
+        esac
+        }
+        ;;
+    log)
+        options='--name --limit --json --help'
+        [[ $word == -* ]] || {
+        case $plain in
+        0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
+        esac
+        }
+        ;;
+    restore)
+        options='--name --no-owner --no-xattrs --workers --force --json --quiet --help'
+        [[ $word == -* ]] || {
+        case $plain in
+        0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
+        1) mapfile -t COMPREPLY < <(:) ;;
+        2) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+        esac
+        }
+        ;;
+    verify)
+        options='--json --quiet --help'
+        [[ $word == -* ]] || {
+        case $plain in
+        0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
+        esac
+        }
+        ;;
+    esac
+    [[ $word != -* ]] ||
+        mapfile -t COMPREPLY < <(compgen -W "$options" -- "$word")
+    COMPREPLY=("${COMPREPLY[@]#"${word%"$2"}"}")
+}
+complete -o filenames -F _dxkeep dxkeep
