@@ -1,7 +1,8 @@
-/* One capture. The directory is published as a snapshot (tree/publish.c) while it changes: files
-   that are as the last capture saw them are not read, those that change while they are read are
-   read again. The version is added by one commit, so a capture is there as a whole or not at
-   all. */
+/* One capture. The directory is published as a snapshot (tree/publish.c) while it changes. Either
+   everything is looked at, and files that are as the last such capture saw them are not read; or
+   only the paths that were noted, and the others are taken from the last version. Files that change
+   while they are read are read again. The version is added by one commit, so a capture is there as
+   a whole or not at all. */
 #include "keep.h"
 
 #include "../common/json.h"
@@ -10,6 +11,52 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { CHANGED_MAX = 16384 }; /* of more paths it is not told apart which they are */
+
+/* >>changes ------------------------------------------------------------ */
+static void forget_changes(keep_capture *c)
+{
+    for (size_t i = 0; i < c->changed_count; i++) free(c->changed[i]);
+    c->changed_count = 0;
+}
+
+void keep_capture_note(keep_capture *c, const char *path)
+{
+    if (!*path || c->changed_count == CHANGED_MAX) c->all = true;
+    if (c->all) {
+        forget_changes(c);
+        return;
+    }
+    if (c->changed_count == c->changed_room) {
+        c->changed_room = c->changed_room * 2 + 64;
+        char **larger = realloc(c->changed, c->changed_room * sizeof *larger);
+        if (!larger) abort();
+        c->changed = larger;
+    }
+    const size_t size = strlen(path) + 1;
+    c->changed[c->changed_count] = prog_alloc(size);
+    memcpy(c->changed[c->changed_count++], path, size);
+}
+
+bool keep_capture_is_due(const keep_capture *c) { return c->all || c->changed_count > 0; }
+
+static int compare_paths(const void *a, const void *b)
+{
+    return prog_compare_paths(*(char *const *)a, *(char *const *)b);
+}
+
+/* In the order of a walk, each once. */
+static void sort_changes(keep_capture *c)
+{
+    size_t kept = 0;
+    if (c->changed_count) qsort(c->changed, c->changed_count, sizeof *c->changed, compare_paths);
+    for (size_t i = 0; i < c->changed_count; i++) {
+        if (kept && !strcmp(c->changed[kept - 1], c->changed[i])) free(c->changed[i]);
+        else c->changed[kept++] = c->changed[i];
+    }
+    c->changed_count = kept;
+}
 
 /* >>store -------------------------------------------------------------- */
 static int open_store(keep_capture *c)
@@ -20,10 +67,23 @@ static int open_store(keep_capture *c)
     return status;
 }
 
-void keep_capture_close(keep_capture *c)
+/* What was noted, and seen, is of the store as it was. */
+static void drop_store(keep_capture *c)
 {
     if (c->store) dxup_store_close(c->store);
     c->store = NULL;
+    dxup_seen_close(c->seen);
+    c->seen = NULL;
+    c->all = true;
+    forget_changes(c);
+}
+
+void keep_capture_close(keep_capture *c)
+{
+    drop_store(c);
+    free(c->changed);
+    c->changed = NULL;
+    c->changed_room = 0;
 }
 
 /* >>capture ------------------------------------------------------------ */
@@ -54,13 +114,18 @@ static void warn_of_losses(keep_capture *c)
                   prog_count_text(lost->holes, count));
 }
 
-static int publish(keep_capture *c, dxup_seen *seen)
+static int publish(keep_capture *c, bool all)
 {
     const keep_options *o = c->o;
     dxup_tree_publish_desc desc = {
-        .path = o->directory, .name = o->directory, .seen = seen, .rules = &o->rules,
+        .path = o->directory, .name = o->directory, .seen = c->seen, .rules = &o->rules,
         .workers = o->workers, .leave = o->leave, .torn = warn_of_torn, .torn_user = c};
     if (c->has_last && c->last.snapshot) desc.last = c->last.root;
+    if (!all) {
+        assert(desc.last);
+        desc.changed = (const char *const *)c->changed;
+        desc.changed_count = c->changed_count;
+    }
     return dxup_tree_publish(c->store, &desc, &c->found);
 }
 
@@ -82,35 +147,58 @@ static int add_version(keep_capture *c, unsigned mode)
 }
 
 /* What was seen is saved after the version is committed: losing it costs time only. */
+static int capture_all(keep_capture *c, unsigned mode)
+{
+    dxup_seen_close(c->seen);
+    c->seen = dxup_seen_open(dxup_store_path(c->store), c->o->name);
+    int status = publish(c, true);
+    if (!status) status = add_version(c, mode);
+    if (status) return status;
+    dxup_seen_save(c->seen, c->found.root);
+    dxup_seen_close(c->seen);
+    c->seen = dxup_seen_open(dxup_store_path(c->store), c->o->name);
+    c->linked = c->found.linked;
+    return PROG_OK;
+}
+
+/* The store is this process's alone since the last version was captured, so that is still the
+   latest, and all that it names is there. */
 static int capture(keep_capture *c, unsigned mode)
 {
     int status = dxup_version_find(c->store, c->o->name, 0, &c->last);
     if (status && status != PROG_NOT_FOUND) return status;
     c->has_last = !status;
-    dxup_seen *seen = dxup_seen_open(dxup_store_path(c->store), c->o->name);
-    status = publish(c, seen);
-    if (!status) status = add_version(c, mode);
-    if (!status) dxup_seen_save(seen, c->found.root);
-    dxup_seen_close(seen);
-    return status;
+    sort_changes(c);
+    if (!c->all && c->changed_count && !c->linked && c->has_last) {
+        status = publish(c, false);
+        if (!status && !c->found.needs_all) return add_version(c, mode);
+        if (status) return status;
+    }
+    return capture_all(c, mode);
 }
 
 int keep_capture_now(keep_capture *c)
 {
     os_info info;
     c->added = false;
-    if (os_look(c->o->directory, true, &info) < 0 || info.kind != OS_FOLDER) return PROG_NOT_FOUND;
+    if (os_look(c->o->directory, true, &info) < 0 || info.kind != OS_FOLDER) {
+        forget_changes(c); /* when there is one again, everything in it is looked at */
+        c->all = false;
+        return PROG_NOT_FOUND;
+    }
     int status = open_store(c);
     if (status) return status;
     const uint64_t before = dxup_store_size(c->store);
     status = capture(c, info.mode);
-    if (!status) {
-        c->grown = dxup_store_size(c->store) - before;
-        warn_of_losses(c);
-        return PROG_OK;
+    if (status) {
+        drop_store(c); /* what was appended is not committed: the next writer cuts it off */
+        return status;
     }
-    keep_capture_close(c); /* what it has appended is not committed: the next one cuts it off */
-    return status;
+    c->grown = dxup_store_size(c->store) - before;
+    warn_of_losses(c);
+    forget_changes(c);
+    c->all = c->found.missed > 0;
+    return PROG_OK;
 }
 
 /* >>command ------------------------------------------------------------ */
@@ -142,11 +230,11 @@ void keep_capture_print(const keep_capture *c)
 
 int keep_capture_once(const keep_options *o)
 {
-    keep_capture c = {.o = o};
+    keep_capture c = {.o = o, .all = true};
     int status;
     do {
         status = keep_capture_now(&c);
-    } while (!status && c.found.missed && c.added);
+    } while (!status && c.all && c.added);
     if (status == PROG_NOT_FOUND)
         status = prog_fail(status, "%s: no such directory", o->directory);
     if (!status && !o->quiet) keep_capture_print(&c);

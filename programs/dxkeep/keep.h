@@ -39,8 +39,8 @@ typedef struct keep_options {
 } keep_options;
 
 /* >>capture.c ---- */
-/* Captures one after another. Zero it, set o; the store is opened when it is needed, and again
-   after a failure. */
+/* Captures one after another. Zero it, set o and all; the store is opened when it is needed, and
+   again after a failure. */
 typedef struct keep_capture {
     const keep_options *o;
     dxup_store         *store;
@@ -48,15 +48,24 @@ typedef struct keep_capture {
     bool                has_last;
     bool                added;    /* it was added by the last call */
     bool                warned;   /* of what versions do not keep */
+    bool                linked;   /* a file has several names: everything is looked at each time */
+    bool                all;      /* the next one has to look at everything, not only at: */
+    char              **changed;  /* paths, in no order */
+    size_t              changed_count, changed_room;
+    dxup_seen          *seen;     /* by the last one that has looked at everything */
     uint64_t            grown;    /* bytes by which that made the store larger */
     dxup_published      found;    /* by the last call */
 } keep_capture;
 
 /* Make the directory as it is the next version, unless it equals the latest one. Killed at any
    moment, the store has all versions up to the one before or up to this one. PROG_NOT_FOUND: there
-   is no such directory now. found.missed says that another capture has to follow. */
+   is no such directory now. */
 int  keep_capture_now(keep_capture *c);
 void keep_capture_close(keep_capture *c);
+/* The next capture has to look at this path of the directory, and below it; "": at everything. */
+void keep_capture_note(keep_capture *c, const char *path);
+/* Has something been noted since the last successful one? */
+bool keep_capture_is_due(const keep_capture *c);
 /* The line, or the object, that says what the last call has done. */
 void keep_capture_print(const keep_capture *c);
 /* The command. */

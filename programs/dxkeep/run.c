@@ -29,7 +29,6 @@ typedef struct keeper {
     void        *reactor_memory;
     void        *watch_memory;
     bool         open;     /* reactor and watch are */
-    bool         dirty;    /* something has changed since the last capture */
     bool         gone;     /* the directory is not there, which was said */
     int64_t      due_ns;   /* after a failure: not before */
     int64_t      retry_ns; /* the pause after the next failure */
@@ -47,27 +46,36 @@ static void say_version(const keep_capture *c)
               prog_count_text(c->found.read_files, read), prog_count_text(c->grown, grown));
 }
 
-/* After a failure it stays dirty, and is tried again later: a full disk may be emptied. */
+/* So that captures take at most a tenth of the time, and scans a hundredth. */
+static void pace(keeper *k, int64_t began, bool all)
+{
+    const int64_t now = prog_now_ns(), taken = now - began;
+    k->due_ns = now + 9 * taken;
+    if (!all) return;
+    k->scan_ns = now + (int64_t)k->o->scan_ns;
+    if (k->scan_ns < now + 99 * taken) k->scan_ns = now + 99 * taken;
+}
+
+/* After a failure it stays due, and is tried again later: a full disk may be emptied. */
 static void capture(keeper *k)
 {
     const int64_t now = prog_now_ns();
-    k->dirty = false;
+    if (k->open) dx_watch_flush(&k->watch); /* what has happened by now belongs to it */
+    const bool all = k->capture.all;
     k->status = keep_capture_now(&k->capture);
-    k->scan_ns = now + (int64_t)k->o->scan_ns;
-    if (k->status == PROG_NOT_FOUND) {
+    pace(k, now, all);
+    if (k->status == PROG_NOT_FOUND) { /* dx_watch says when there is one again */
         if (!k->gone) prog_warn("%s is gone: it is not captured until it is back", k->o->directory);
         k->gone = true;
-        return; /* dx_watch tells when there is one again */
+        return;
     }
     k->gone = false;
     if (k->status) {
-        k->dirty = true;
-        k->due_ns = now + k->retry_ns;
+        k->due_ns = prog_now_ns() + k->retry_ns;
         k->retry_ns = k->retry_ns * 2 < RETRY_MAX_NS ? k->retry_ns * 2 : RETRY_MAX_NS;
         return;
     }
     k->retry_ns = RETRY_MIN_NS;
-    k->dirty = k->capture.found.missed > 0;
     if (k->capture.added && k->o->verbose) say_version(&k->capture);
 }
 
@@ -76,9 +84,7 @@ static void changed(void *user, dx_watch *w, dx_watch_kind kind, const char *pat
 {
     keeper *k = user;
     (void)w;
-    (void)kind;
-    (void)path;
-    k->dirty = true;
+    keep_capture_note(&k->capture, kind == DX_WATCH_GONE ? "" : path);
 }
 
 static int open_reactor(keeper *k)
@@ -163,10 +169,9 @@ static int restore_latest(const keep_options *o)
 /* How long to wait for events; DX_REACTOR_FOREVER: until there is one. */
 static int64_t wait_ns(const keeper *k, int64_t now)
 {
-    int64_t until = INT64_MAX;
-    if (k->dirty) until = k->due_ns;
-    if (k->o->scan_ns && k->scan_ns < until) until = k->scan_ns;
-    if (until == INT64_MAX) return DX_REACTOR_FOREVER;
+    int64_t until = k->scan_ns;
+    if (keep_capture_is_due(&k->capture)) until = k->due_ns;
+    else if (!k->o->scan_ns) return DX_REACTOR_FOREVER;
     return until > now ? until - now : 0;
 }
 
@@ -177,7 +182,8 @@ static void watch(keeper *k)
         dx_reactor_run_once(&k->reactor, wait_ns(k, prog_now_ns()));
         const int64_t now = prog_now_ns();
         const bool scan = k->o->scan_ns && now >= k->scan_ns;
-        if (k->child.ended || !((k->dirty && now >= k->due_ns) || scan)) continue;
+        if (scan) keep_capture_note(&k->capture, "");
+        if (k->child.ended || now < k->due_ns || !keep_capture_is_due(&k->capture)) continue;
         capture(k);
     }
 }
@@ -186,8 +192,9 @@ static void watch(keeper *k)
 static void finish(keeper *k)
 {
     for (int tries = 0; tries < 3; tries++) {
+        keep_capture_note(&k->capture, "");
         capture(k);
-        if (!k->status && !k->dirty) break;
+        if (!k->status && !k->capture.all) break;
     }
     if (k->status == PROG_NOT_FOUND)
         prog_fail(k->status, "%s is gone: its end was not captured", k->o->directory);
@@ -216,6 +223,7 @@ int keep_run(const keep_options *o)
     memset(k, 0, sizeof *k);
     k->o = o;
     k->capture.o = o;
+    k->capture.all = true;
     k->retry_ns = RETRY_MIN_NS;
     const int status = run(k);
     close_all(k);

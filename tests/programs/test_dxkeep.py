@@ -200,14 +200,14 @@ class Model:
         else:
             e.mode = mode
 
-    def some(self, count, mapped=True):
+    def some(self, count, mapped=True, linked=True):
         for _ in range(count):
             if not self.of(File) or len(self.entries) < 4:
                 self.create()
             else:
                 self.dice.choice([self.create, self.create, self.append, self.append, self.overwrite, self.overwrite, self.truncate, self.replace,
-                                  self.replace, self.rename, self.rename, self.link, self.symlink, self.remove, self.mkdir,
-                                  self.chmod] + [self.store_mapped] * (2 * mapped))()
+                                  self.replace, self.rename, self.rename, self.symlink, self.remove, self.mkdir,
+                                  self.chmod] + [self.store_mapped] * (2 * mapped) + [self.link] * linked)()
 
 
 # ---- dxkeep at work
@@ -296,9 +296,15 @@ def notified_changes_need_no_scan(dice):
     model, noted = Model("data", dice), {}
     process = start("--scan-s", "0")
     wait_for("the start", lambda: said("watching"), process)
-    for _ in range(ROUNDS):
-        model.some(dice.choice([1, 2, 5, 20]), mapped=False)
+    for _ in range(2 * ROUNDS):
+        model.some(dice.choice([1, 1, 2, 5, 20]), mapped=False, linked=dice.randrange(6) == 0)
         noted[captured(model, process)] = model.expected()
+        if dice.randrange(5) == 0:  # what was told of changes is what a look at everything finds, to the last byte
+            before = latest()
+            stop(process)
+            assert latest() == before, "the last capture found what no notification said: %r" % versions(2)
+            process = start("--scan-s", "0")
+            wait_for("the start", lambda: the_log().rstrip().endswith("watching data"), process)
     stop(process)
     all_as_noted(noted)
 
@@ -425,6 +431,80 @@ def what_is_unchanged_is_not_read(dice):
         f.write(b"x")
     again = json.loads(keep("capture", "store", "data", "--json"))
     assert again["files_read"] == 1 and not again["unchanged"], again
+
+
+def only_what_changed_is_looked_at(dice):
+    """New files, that no cache trusts yet, are not read again because of others."""
+    os.makedirs("data/d/e")
+    os.makedirs("data/f")
+    for i in range(30):
+        for name in ("data/d/%d", "data/d/e/%d", "data/f/%d"):
+            with open(name % i, "wb") as f:
+                f.write(dice.randbytes(5000))
+    process = start("--scan-s", "0", "--exclude", "*.o")
+    wait_for("the start", lambda: said("watching"), process)
+
+    def change(what, files, read):
+        before = latest()
+        what()
+        wait_for("the version", lambda: said("version %d at" % (before + 1)), process)
+        line = next(l for l in the_log().splitlines() if "version %d at" % (before + 1) in l)
+        assert ", %d files read" % read in line, line
+        assert not difference(files or seen("data"), restored(before + 1))
+
+    def touch(name, content=b"more"):
+        with open(name, "ab") as f:
+            f.write(content)
+
+    change(lambda: touch("data/d/e/7"), None, 1)
+    change(lambda: touch("data/d/e/7", b"."), None, 1)
+    change(lambda: touch("data/new"), None, 1)
+    change(lambda: os.unlink("data/d/5"), None, 0)
+    change(lambda: os.rename("data/d/6", "data/f/moved"), None, 1)
+    change(lambda: shutil.rmtree("data/d/e"), None, 0)
+    change(lambda: os.symlink("x", "data/f/a link"), None, 0)
+    change(lambda: os.chmod("data/d/7", 0o600), None, 1)
+    os.makedirs("made/a/b")
+    touch("made/a/b/c")
+    touch("made/a/x.o")
+    change(lambda: os.rename("made", "data/made"), {**seen("data"), **{os.path.join("made", n) if n else "made": (*w[:3], os.path.join("made", n) if w[3] else "")
+                                                       for n, w in seen("made").items() if n != "a/x.o"}}, 1)
+    before = latest()
+    touch("data/d/object.o")  # it is left out, but its directory has another time
+    wait_for("the version", lambda: latest() == before + 1, process)
+    assert "d/object.o" not in restored("latest")
+    before = latest()
+    stop(process)
+    assert latest() == before, "the last capture found what no notification said: %r" % versions(2)
+
+
+def owners_are_kept(dice):
+    """Entries inherit the owner of their directory: when that changes, they must not."""
+    if os.geteuid():
+        raise Skip("only root can give files away")
+    os.makedirs("data/d/e")
+    for name in ("data/d/a", "data/d/e/b", "data/c"):
+        open(name, "w").close()
+    os.chown("data/d/e/b", 5, 6)
+
+    def owners(path):
+        return {os.path.join(where, n)[len(path):]: (os.lstat(os.path.join(where, n)).st_uid, os.lstat(os.path.join(where, n)).st_gid)
+                for where, folders, files in os.walk(path) for n in folders + files + ["."]}
+
+    process = start("--scan-s", "0")
+    wait_for("the start", lambda: said("watching"), process)
+    for name, user in (("data/d", 7), ("data/d/e", 8), ("data/d/a", 9), ("data", 10), ("data/d", 0)):
+        os.chown(name, user, user)
+        with open("data/d/e/b", "a") as f:  # at the same time, so that both are in one capture
+            f.write("x")
+
+        def is_there():
+            return os.path.exists("back") and owners("back") == owners("data") if restored("latest") else False
+
+        wait_for("the owners", is_there, process)
+    before = latest()
+    stop(process)
+    assert latest() == before
 
 
 def events_that_were_lost_lead_to_a_scan(dice):
@@ -664,7 +744,7 @@ def examples_of_the_help(dice):
 
 CASES = [the_program_and_its_status, signals_are_passed_on, as_the_first_process, a_missing_directory_is_restored, moments, what_is_refused,
          damage_is_found, a_full_disk, what_must_not_be_read, the_directory_goes_and_comes_back, what_is_unchanged_is_not_read,
-         events_that_were_lost_lead_to_a_scan, mapped_files_are_found, a_file_that_never_rests_is_marked, a_writer_at_full_speed,
+         only_what_changed_is_looked_at, owners_are_kept, events_that_were_lost_lead_to_a_scan, mapped_files_are_found, a_file_that_never_rests_is_marked, a_writer_at_full_speed,
          any_version_is_what_the_directory_was, notified_changes_need_no_scan, killed_at_any_moment, examples_of_the_help]
 
 

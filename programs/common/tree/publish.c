@@ -30,7 +30,7 @@ enum {
 };
 
 /* dxup_event.kind */
-enum { A_DIR, A_DIR_END, AN_ENTRY, AN_OPEN, A_CHUNK, ZEROS, A_FILE, A_NAME, A_DROP };
+enum { A_DIR, A_DIR_END, AN_ENTRY, AN_OLD, AN_OPEN, A_CHUNK, ZEROS, A_FILE, A_NAME, A_DROP };
 
 typedef struct level { /* a directory being put together */
     dx_tree_entry entry;
@@ -50,7 +50,7 @@ typedef struct level { /* a directory being put together */
 
 typedef struct publisher {
     dxup_store       *store;
-    dxup_seen        *seen;
+    dxup_seen        *seen; /* NULL: nothing is added to it */
     bool              all_stored; /* what was seen is in the last version */
     const char       *name;
     const char       *top; /* path of the tree; all others are below it */
@@ -312,13 +312,21 @@ static int end_file(publisher *p, const dxup_batch *b, const dxup_event *e)
         memcpy(seen.id, entry.id, 32);
         if (e->level == DX_TREE_INLINE) memcpy(seen.id, entry.data, (size_t)e->size);
         seen.level = entry.level;
-        dxup_seen_add(p->seen, &seen, e->now_ns, e->fresh);
+        if (p->seen) dxup_seen_add(p->seen, &seen, e->now_ns, e->fresh);
         p->out->files++;
         p->out->read_files += e->fresh;
         p->out->read_bytes += e->fresh ? e->size : 0;
     }
     if (e->link) dxup_links_note(&p->links, e->link - 1, &entry);
     return add_entry(p, &entry);
+}
+
+/* What nothing has happened to, as the last version has it. */
+static int end_old(publisher *p, const dxup_batch *b, const dxup_event *e)
+{
+    dx_tree_entry entry;
+    int error = dx_tree_read_entry(b->text + e->text, (size_t)e->size, &entry);
+    return error < 0 ? bad_entry("a directory", error) : add_entry(p, &entry);
 }
 
 /* Another name: all that the first one has, but for what that one says for both. */
@@ -395,6 +403,7 @@ static int retire(void *user, dxup_batch *b)
         case A_CHUNK: status = take_chunk(p, b, &b->chunks[e->chunk]); break;
         case ZEROS: status = take_zeros(p, e); break;
         case A_NAME: status = end_name(p, b, e); break;
+        case AN_OLD: status = end_old(p, b, e); break;
         case A_DROP:
             p->list_size = 0;
             forget_old_file(p);
@@ -815,6 +824,7 @@ static int send_content(publisher *p, int dir, dxup_found *f, const dxup_found *
         return PROG_OK;
     }
     if (special && p->leave.specials) return PROG_OK;
+    p->out->linked |= f->linked;
     p->link = 0;
     if (f->linked && !p->leave.hard_links)
         p->link = (uint32_t)dxup_links_find(&p->links, f, p->path, &known) + 1;
@@ -825,15 +835,36 @@ static int send_content(publisher *p, int dir, dxup_found *f, const dxup_found *
     return special ? send_entry(p, type_of(f->mode), f, "", 0, 0) : send_link(p, dir, f);
 }
 
+/* Go down to a name; leave_path() returns. */
+static int enter_path(publisher *p, const char *name)
+{
+    size_t size = strlen(name);
+    if (size + 1 > PROG_PATH_SIZE_MAX - p->path_size)
+        return prog_fail(PROG_REFUSED, "%s/%s: the path is too long", p->path, name);
+    if (p->path_size) p->path[p->path_size++] = '/';
+    memcpy(p->path + p->path_size, name, size + 1);
+    p->path_size += size;
+    return PROG_OK;
+}
+
+static void leave_path(publisher *p, size_t before)
+{
+    assert(before <= p->path_size);
+    p->path_size = before;
+    p->path[before] = 0;
+}
+
+static const char *last_name(const publisher *p)
+{
+    const char *slash = strrchr(p->path, '/');
+    return slash ? slash + 1 : p->path;
+}
+
 static int send_any(publisher *p, int dir, dxup_found *f, const dxup_found *folder)
 {
-    size_t size = strlen(f->name), before = p->path_size;
-    if (size + 1 > PROG_PATH_SIZE_MAX - before)
-        return prog_fail(PROG_REFUSED, "%s/%s: the path is too long", p->path, f->name);
-    if (before) p->path[p->path_size++] = '/';
-    memcpy(p->path + p->path_size, f->name, size + 1);
-    p->path_size += size;
-    int status = PROG_OK;
+    const size_t before = p->path_size;
+    int status = enter_path(p, f->name);
+    if (status) return status;
     if (f->error && is_left_out(p, f->error)) {
         status = PROG_OK;
     } else if (f->error) {
@@ -844,8 +875,7 @@ static int send_any(publisher *p, int dir, dxup_found *f, const dxup_found *fold
     } else {
         status = send_content(p, dir, f, folder);
     }
-    p->path_size = before;
-    p->path[before] = 0;
+    leave_path(p, before);
     return status;
 }
 
@@ -873,7 +903,7 @@ static int send_dir(publisher *p, dxup_scan *scan, const dxup_found *folder)
     p->link = 0;
     status = dxup_extras_take(&p->extras, dxup_scan_fd(scan), &here, folder);
     if (!status) status = need(p, DX_TREE_NAME_MAX + p->extras.size);
-    if (!status) new_event(p, A_DIR, DX_TREE_DIR, self->name, NULL, 0, self);
+    if (!status) new_event(p, A_DIR, DX_TREE_DIR, last_name(p), NULL, 0, self);
     for (size_t i = 0; !status && i < count; i++)
         status = send_any(p, dxup_scan_fd(scan), &list[i], self);
     assert(p->depth > 0);
@@ -883,6 +913,176 @@ static int send_dir(publisher *p, dxup_scan *scan, const dxup_found *folder)
     new_event(p, A_DIR_END, DX_TREE_DIR, "", NULL, 0, NULL);
     dxup_ahead_leave(&p->ahead, scan);
     return PROG_OK;
+}
+
+/* >>changes: only what has changed is looked at -----------------------------
+   The walk goes down to the changed paths, beside the last version. In each directory on the way the
+   entries of the last version and the changed names are merged:
+
+       last version   a     b     c/       e        b  did not change, nor did a: taken as they are
+       changed              .     c/x  d            c  is entered, d is new, e stays
+       directory            b     c/   d   e        what is gone (a, had it changed) has no entry */
+typedef struct changes { /* some of desc.changed: those below the directory of p->path */
+    const char *const *paths;
+    size_t             count;
+} changes;
+
+static int send_changes(publisher *p, int fd, const dx_tree_entry *old, const dxup_found *folder,
+                        changes c);
+
+static int send_old(publisher *p, const dx_tree_entry *e)
+{
+    uint8_t bytes[DX_TREE_ENTRY_MAX];
+    size_t size = 0;
+    int status = need(p, DX_TREE_ENTRY_MAX);
+    if (status) return status;
+    int error = dx_tree_write_entry(e, bytes, sizeof bytes, &size);
+    if (error) return bad_entry(p->path, error);
+    new_event(p, AN_OLD, 0, "", bytes, size, NULL)->size = size;
+    return PROG_OK;
+}
+
+/* A directory that is new, or that something has happened to itself. */
+static int send_whole(publisher *p, int fd, const dxup_found *folder)
+{
+    char path[PROG_PATH_SIZE_MAX + 1];
+    memcpy(path, p->path, p->path_size + 1);
+    int status = send_dir(p, dxup_ahead_open(&p->ahead, fd, path, p->live->seen, p->live->rules, 1),
+                          folder);
+    dxup_ahead_close(&p->ahead);
+    return status;
+}
+
+/* The directory at p->path, which is `name` in dir. old: what it was, or NULL. */
+static int send_changed_dir(publisher *p, int dir, const char *name, const dx_tree_entry *old,
+                            const dxup_found *folder, changes c)
+{
+    const bool itself = strlen(c.paths[0]) == p->path_size;
+    int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 && is_left_out(p, errno)) return PROG_OK;
+    if (fd < 0) return prog_fail_errno("%s", p->path);
+    if (itself || !old || old->type != DX_TREE_DIR) return send_whole(p, fd, folder);
+    int status = send_changes(p, fd, old, folder, c);
+    close(fd);
+    return status;
+}
+
+/* One changed name, or one on the way to changed paths. */
+static int send_changed(publisher *p, int dir, const char *name, const dx_tree_entry *old,
+                        const dxup_found *folder, changes c)
+{
+    struct stat st;
+    dxup_found f = {.name = name, .now_ns = prog_time_ns()};
+    if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return is_left_out(p, errno) ? PROG_OK : prog_fail_errno("%s", p->path);
+    dxup_found_take(&f, &st);
+    if (!prog_filter_takes(p->live->rules, p->path, S_ISDIR(f.mode))) return PROG_OK;
+    if (S_ISDIR(f.mode)) return send_changed_dir(p, dir, name, old, folder, c);
+    f.seen = S_ISREG(f.mode) && dxup_seen_find(p->live->seen, &f.file);
+    return send_content(p, dir, &f, folder);
+}
+
+/* How many of the paths go through the first one's next name, which is copied. */
+static size_t take_name(const publisher *p, changes c, char name[DX_TREE_NAME_MAX + 1])
+{
+    const size_t skip = p->path_size ? p->path_size + 1 : 0;
+    const char *first = c.paths[0] + skip;
+    const size_t size = strcspn(first, "/");
+    size_t count = 1;
+    assert(size && size <= DX_TREE_NAME_MAX);
+    memcpy(name, first, size);
+    name[size] = 0;
+    while (count < c.count) {
+        const char *other = c.paths[count] + skip;
+        if (strcspn(other, "/") != size || memcmp(other, first, size) != 0) break;
+        count++;
+    }
+    return count;
+}
+
+static int send_merged(publisher *p, int fd, dxup_listing *l, const dxup_found *here, changes c)
+{
+    char name[DX_TREE_NAME_MAX + 1];
+    dx_tree_entry e;
+    bool has = false, end = false;
+    const size_t before = p->path_size;
+    int status = PROG_OK;
+    while (!status) {
+        if (!has && !end) status = dxup_listing_next(l, &e, &end);
+        has = !end;
+        if (status || (!has && !c.count)) break;
+        const size_t count = c.count ? take_name(p, c, name) : 0;
+        int order = !has ? 1 : -1;
+        if (has && count) order = dx_tree_compare_names(e.name, e.name_size, name, strlen(name));
+        if (order < 0) {
+            status = send_old(p, &e);
+            has = false;
+            continue;
+        }
+        status = enter_path(p, name);
+        if (!status)
+            status = send_changed(p, fd, name, order ? NULL : &e, here, (changes){c.paths, count});
+        leave_path(p, before);
+        c.paths += count;
+        c.count -= count;
+        has = has && order;
+    }
+    return status;
+}
+
+/* A directory of which only entries have changed: it is the open fd, and was old. It keeps its
+   owner and attributes: when these change, its own path is a changed one. folder: what holds it. */
+static int send_changes(publisher *p, int fd, const dx_tree_entry *old, const dxup_found *folder,
+                        changes c)
+{
+    struct stat st;
+    dxup_found self = {.name = ""};
+    dx_tree_owner owner;
+    dxup_listing listing;
+    if (p->depth >= PROG_DEPTH_MAX)
+        return prog_fail(PROG_REFUSED, "%s: more than %d directories deep", p->path,
+                         PROG_DEPTH_MAX);
+    if (fstat(fd, &st) < 0) return prog_fail_errno("%s", p->path);
+    dxup_found_take(&self, &st);
+    const bool own = dx_tree_read_owner(old, &owner);
+    if (!p->leave.owner && (own || folder) &&
+        ((own ? owner.user : folder->user) != self.user ||
+         (own ? owner.group : folder->group) != self.group))
+        p->out->needs_all = true;
+    int status = need(p, DX_TREE_NAME_MAX + DX_TREE_EXTRAS_MAX);
+    if (status) return status;
+    p->link = 0;
+    p->extras.size = old->extra_size;
+    if (old->extra_size) memcpy(p->extras.bytes, old->extra, old->extra_size);
+    new_event(p, A_DIR, DX_TREE_DIR, last_name(p), NULL, 0, &self);
+    p->depth++;
+    dxup_listing_open(&listing, p->store, old);
+    status = send_merged(p, fd, &listing, &self, c);
+    dxup_listing_close(&listing);
+    p->depth--;
+    if (!status) status = need(p, 0);
+    if (!status) new_event(p, A_DIR_END, DX_TREE_DIR, "", NULL, 0, NULL);
+    return status;
+}
+
+/* All of it, from the open directory on, which is closed. */
+static int send_tree(publisher *p, int fd, const dxup_tree_publish_desc *o)
+{
+    dx_tree_entry old;
+    uint8_t extras[DX_TREE_EXTRAS_MAX];
+    if (o->changed) {
+        assert(p->live && o->last && o->changed_count);
+        int status = dxup_snapshot_root(p->store, o->last, &old, extras);
+        if (!status)
+            status = send_changes(p, fd, &old, NULL, (changes){o->changed, o->changed_count});
+        close(fd);
+        p->out->needs_all |= p->out->linked;
+        return status;
+    }
+    int status = send_dir(p, dxup_ahead_open(&p->ahead, fd, "", o->seen, o->rules, o->workers),
+                          NULL);
+    dxup_ahead_close(&p->ahead);
+    return status;
 }
 
 /* >>publish ------------------------------------------------------------ */
@@ -918,8 +1118,9 @@ int dxup_tree_publish(dxup_store *s, const dxup_tree_publish_desc *o, dxup_publi
     memset(p, 0, sizeof *p);
     memset(out, 0, sizeof *out);
     p->store = s;
-    p->seen = o->seen;
-    p->all_stored = o->last && dxup_seen_is_of(o->seen, o->last) && is_whole(s, o->last);
+    p->seen = o->changed ? NULL : o->seen;
+    p->all_stored = o->last && (o->changed || dxup_seen_is_of(o->seen, o->last)) &&
+                    is_whole(s, o->last);
     p->has_last = o->last && !dxup_snapshot_root(s, o->last, &p->last, NULL);
     p->name = o->name;
     p->top = o->path;
@@ -935,8 +1136,7 @@ int dxup_tree_publish(dxup_store *s, const dxup_tree_publish_desc *o, dxup_publi
     dx_cas_chunker_init(&p->chunker, &desc);
     dxup_ring_open(&p->ring, o->workers);
     p->batch = dxup_ring_fill(&p->ring);
-    int status = send_dir(p, dxup_ahead_open(&p->ahead, fd, o->seen, o->rules, o->workers), NULL);
-    dxup_ahead_close(&p->ahead);
+    int status = send_tree(p, fd, o);
     if (!status) status = dxup_ring_submit(&p->ring);
     if (!status) status = dxup_ring_drain(&p->ring);
     if (!status) status = put_root(p);

@@ -156,13 +156,14 @@ static void look_at(const dxup_ahead *a, dxup_scan *s, size_t from, size_t count
 }
 
 /* >>order: the lock is held ---------------------------------------------- */
-/* The path of a name in s, from the root of the walk on; false: it is too long. */
+/* The path of a name in s, from the top of the tree on; false: it is too long. */
 static bool path_of(const dxup_scan *s, const char *name, char path[PROG_PATH_SIZE_MAX + 1])
 {
     size_t start = PROG_PATH_SIZE_MAX;
     path[start] = 0;
-    for (; s; name = s->self.name, s = s->parent) {
+    for (; name; name = s ? s->self.name : NULL, s = s ? s->parent : NULL) {
         const size_t size = strlen(name);
+        if (!size) break; /* the walk begins at the top */
         if (size + 1 > start) return false;
         if (path[start]) path[--start] = '/';
         start -= size;
@@ -275,8 +276,8 @@ static void *run(void *user)
 }
 
 /* >>public ------------------------------------------------------------- */
-dxup_scan *dxup_ahead_open(dxup_ahead *a, int fd, const dxup_seen *seen, const prog_list *rules,
-                           unsigned workers)
+dxup_scan *dxup_ahead_open(dxup_ahead *a, int fd, const char *path, const dxup_seen *seen,
+                           const prog_list *rules, unsigned workers)
 {
     long files = sysconf(_SC_OPEN_MAX);
     workers = prog_thread_count(workers, DXUP_SCANNERS_MAX);
@@ -287,7 +288,7 @@ dxup_scan *dxup_ahead_open(dxup_ahead *a, int fd, const dxup_seen *seen, const p
     a->first = prog_alloc(sizeof *a->first);
     memset(a->first, 0, sizeof *a->first);
     a->first->fd = fd;
-    a->first->self.name = "";
+    a->first->self.name = path;
     pthread_mutex_init(&a->lock, NULL);
     pthread_cond_init(&a->work, NULL);
     pthread_cond_init(&a->done, NULL);

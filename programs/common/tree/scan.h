@@ -43,10 +43,10 @@ typedef struct dxup_ahead {
     pthread_cond_t   work, done;
 } dxup_ahead;
 
-/* From the directory fd on, which is the root's now. workers 0: one for each core. seen is only
-   read, until dxup_ahead_close(). */
-dxup_scan *dxup_ahead_open(dxup_ahead *a, int fd, const dxup_seen *seen, const prog_list *rules,
-                           unsigned workers);
+/* From the directory fd on, which is the root's now. path: of that directory, for the rules; it
+   stays as it is. workers 0: one for each core. seen is only read, until dxup_ahead_close(). */
+dxup_scan *dxup_ahead_open(dxup_ahead *a, int fd, const char *path, const dxup_seen *seen,
+                           const prog_list *rules, unsigned workers);
 /* Wait until all that is in the directory was looked at. 0, or errno. */
 int        dxup_ahead_enter(dxup_ahead *a, dxup_scan *s);
 /* Its descriptor, what it is itself, and what is in it; until it is left. */

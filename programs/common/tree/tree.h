@@ -166,6 +166,8 @@ typedef struct dxup_published {
     uint64_t files, read_files, read_bytes;
     uint64_t torn;   /* live: files that changed during every read */
     uint64_t missed; /* live: entries that became others meanwhile, and are not in it */
+    bool     linked; /* a file in it has several names */
+    bool     needs_all; /* of `changed`: that was not enough, and this must not become a version */
     dxup_losses lost;
 } dxup_published;
 typedef struct dxup_tree_publish_desc {
@@ -188,6 +190,11 @@ typedef struct dxup_tree_publish_desc {
        is an error, and so is what vanishes. */
     void         (*torn)(void *user, const char *path);
     void          *torn_user;
+    /* Live: only these paths and what is below them are looked at; everything else is taken from
+       `last`, which has no file with several names. Sorted by prog_compare_paths(), each once, none
+       empty. seen is only read. NULL: all is looked at. */
+    const char *const *changed;
+    size_t         changed_count;
 } dxup_tree_publish_desc;
 int dxup_tree_publish(dxup_store *s, const dxup_tree_publish_desc *desc, dxup_published *out);
 
