@@ -846,6 +846,71 @@ DX_PROPERTY(sd_3_nothing_is_lost_and_nobody_starves, 200)
     for (uint32_t i = 0; i < used; i++) DX_CHECK_EQ(t[i].ran, 1);
 }
 
+/* A level that others keep waiting has one task after each `patience` frames, not sooner and not more. */
+DX_TEST(sd_3_patience_is_counted_in_frames)
+{
+    dx_frames_desc desc;
+    dx_frames f;
+    timed busy[10], idle[3];
+    memset(&desc, 0, sizeof desc);
+    desc.clock = fake_clock;
+    desc.patience = 3;
+    log_text[0] = 0;
+    DX_CHECK_EQ(dx_frames_init(&f, &desc), 0);
+    for (int i = 0; i < 3; i++) {
+        timed_init(&idle[i], 1, "x");
+        DX_CHECK_EQ(dx_frames_push(&f, DX_FRAMES_IDLE, &idle[i].task), 0);
+    }
+    for (int i = 0; i < 10; i++) {
+        timed_init(&busy[i], 4 * MS, "i"); /* the whole frame */
+        DX_CHECK_EQ(dx_frames_push(&f, DX_FRAMES_IMMEDIATE, &busy[i].task), 0);
+        dx_frames_run(&f);
+    }
+    DX_CHECK_STR(log_text, "iiiixiiiixii");
+}
+
+/* Frames that are late by more than a period are left out, and the rhythm goes on from there. */
+enum { FRAMES_SEEN = 4 };
+static uint64_t frame_times[FRAMES_SEEN];
+static uint32_t frames_seen;
+static void note_frame(dx_reactor_task *task, dx_reactor_worker *w)
+{
+    (void)w;
+    if (frames_seen == 0) usleep(50000);
+    if (frames_seen < FRAMES_SEEN) frame_times[frames_seen++] = now_ns();
+    dx_frames_push(pushing_to, DX_FRAMES_IMMEDIATE, task);
+}
+DX_TEST(sd_4_late_frames_are_left_out)
+{
+    static uint64_t memory[65536];
+    const uint64_t begin = now_ns();
+    dx_reactor r;
+    dx_reactor_desc desc;
+    dx_frames f;
+    dx_frames_desc every;
+    dx_reactor_task task;
+    memset(&desc, 0, sizeof desc);
+    memset(&every, 0, sizeof every);
+    memset(&task, 0, sizeof task);
+    desc.memory = memory;
+    desc.memory_size = sizeof memory;
+    DX_CHECK_EQ(dx_reactor_open(&r, &desc), 0);
+    every.period_ns = 10 * MS;
+    every.budget_ns = 8; /* one task a frame */
+    DX_CHECK_EQ(dx_frames_init(&f, &every), 0);
+    task.fn = note_frame;
+    pushing_to = &f;
+    frames_seen = 0;
+    DX_CHECK_EQ(dx_frames_push(&f, DX_FRAMES_IMMEDIATE, &task), 0);
+    DX_CHECK_EQ(dx_frames_start(&f, &r), 0);
+    while (frames_seen < FRAMES_SEEN && now_ns() < begin + 60000 * MS)
+        DX_CHECK(dx_reactor_run_once(&r, (int64_t)(20 * MS)) >= 0);
+    dx_frames_stop(&f);
+    DX_CHECK_EQ(dx_reactor_close(&r), 0);
+    DX_CHECK_EQ(frames_seen, FRAMES_SEEN);
+    for (uint32_t i = 2; i < FRAMES_SEEN; i++) DX_CHECK(frame_times[i] >= frame_times[0] + (i - 1) * every.period_ns);
+}
+
 DX_TEST(sd_4_stats_of_sixty_frames)
 {
     dx_frames f;
