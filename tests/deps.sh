@@ -94,6 +94,10 @@ need_for_all() {
     need gcc-avr has avr-gcc
     need avr-libc test -e /usr/lib/avr/include/stdio.h
     need gcc-mingw-w64-x86-64-win32 has x86_64-w64-mingw32-gcc
+    need gcc-mingw-w64-i686-win32 has i686-w64-mingw32-gcc
+    need cmake has cmake
+    need zsh has zsh
+    need fish has fish
     need tshark has tshark
     need wine has wine
     need wine64 test -e /usr/lib/wine/wine64

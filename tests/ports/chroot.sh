@@ -34,7 +34,7 @@ trap finish EXIT
 megabytes() { du -sxm --exclude="$1/tmp" --exclude="$1/var/cache/apt" --exclude="$1/var/lib/apt/lists" "$1" | cut -f 1; }
 
 machine() { # SUITE
-    local root=$folder/$1.run base=$folder/$1 began before after status goal
+    local root=$folder/$1.run base=$folder/$1 began before after status goal registry
     [ -x "$base/usr/bin/make" ] ||
         debootstrap --variant=minbase --include=make "$1" "$base" "$mirror" >"$folder/$1.log" 2>&1 ||
         { echo "skip $1: $(tail -n 1 "$folder/$1.log")"; return; }
@@ -48,10 +48,12 @@ machine() { # SUITE
     cp /etc/hosts "$root/etc/" 2>/dev/null
     # What this machine needs to reach its mirror, the clean one has not: proxies, certificates.
     cp -r /etc/apt/apt.conf.d/*proxy* "$root/etc/apt/apt.conf.d/" 2>/dev/null
+    registry=$(npm config get registry 2>/dev/null)
     before=$(megabytes "$root")
     for goal in ${GOALS:-demo test}; do
         began=$SECONDS
         env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=dumb ${http_proxy:+http_proxy=$http_proxy} \
+            ${registry:+npm_config_registry=$registry} \
             chroot "$root" sh -c "cd /tmp/dx && make $goal" >"$folder/$1.$goal.log" 2>&1 </dev/null
         status=$?
         after=$(megabytes "$root")
