@@ -7760,6 +7760,29 @@ static uint32_t dx_patch_p_links_log(const dx_patch_create_desc *desc, uint64_t 
     return log;
 }
 
+/* What the maker's structures are counted as, in bytes: at least what they take on any machine. How
+   much memory is left decides what is indexed and how much is looked at, and must not depend on the
+   size of a pointer: patches are the same on every machine. */
+#define DX_PATCH_P_STRUCTURES (32768u + 80u * DX_PATCH_P_WAY_ROOM)
+/* What they take here. Each begins at a multiple of 8. */
+#define DX_PATCH_P_STRUCTURES_HERE                                                  \
+    (((sizeof(dx_patch_p_maker) + 7) & ~(size_t)7) +                                \
+     ((sizeof(dx_patch_p_writer) + 7) & ~(size_t)7) +                               \
+     (((DX_PATCH_P_WAY_ROOM + 1) * sizeof(dx_patch_p_way) + 7) & ~(size_t)7))
+typedef char dx_patch_p_structures_fit[DX_PATCH_P_STRUCTURES_HERE <= DX_PATCH_P_STRUCTURES ? 1 : -1];
+
+/* The memory from `at` on, as much of it as there is on every machine, wherever the caller's memory
+   begins: | up to 7 | structures | ... | at, left | */
+static dx_patch_p_store dx_patch_p_same_memory(const dx_patch_p_job *j, uint8_t *at, size_t left)
+{
+    const size_t first = (size_t)(0 - (uintptr_t)j->desc->memory) & 7;
+    const size_t skip = (size_t)(0 - (uintptr_t)at) & 7;
+    const size_t spare = skip + (7 - first) + DX_PATCH_P_STRUCTURES - DX_PATCH_P_STRUCTURES_HERE;
+    DX_PATCH_ASSERT(at >= (uint8_t *)j->desc->memory + first);
+    if (left < spare) return dx_patch_p_store_of(at, 0);
+    return dx_patch_p_store_of(at + skip, left - spare);
+}
+
 /* The writer and its memory. Places are stored as four bytes, so it is for files below 4 GiB. */
 static dx_patch_p_writer *dx_patch_p_writer_start(dx_patch_p_job *j, dx_patch_p_maker *m,
                                                   uint8_t **at, size_t *left)
@@ -7809,8 +7832,7 @@ static dx_patch_p_writer *dx_patch_p_writer_start(dx_patch_p_job *j, dx_patch_p_
     w->inner.links =
         (uint32_t *)dx_patch_p_cut_memory(at, left, (uint64_t)4 << w->inner.links_log);
     if (!w->inner.heads || !w->inner.links) return NULL;
-    w->memory = dx_patch_p_store_of(*at, *left);
-    (void)dx_patch_p_store_take(&w->memory, (0 - (uintptr_t)*at) & 7);
+    w->memory = dx_patch_p_same_memory(j, *at, *left);
     return w;
 }
 

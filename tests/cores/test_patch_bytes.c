@@ -8,7 +8,7 @@
 #include "../dx_test.h"
 #include "../patch_pairs.h"
 
-enum { ROOM = 4 << 20 };
+enum { ROOM = 16 << 20 };
 
 /* How a patch is made. */
 typedef struct way {
@@ -22,7 +22,8 @@ typedef struct way {
     bool          one_way;
 } way;
 
-enum { PLAIN = 1u << DX_PATCH_CODING_PLAIN, RANGE = 1u << DX_PATCH_CODING_RANGE, BRIEF = 1u << DX_PATCH_CODING_BRIEF };
+enum { PLAIN = 1u << DX_PATCH_CODING_PLAIN, RANGE = 1u << DX_PATCH_CODING_RANGE, BRIEF = 1u << DX_PATCH_CODING_BRIEF,
+       STREAMS = 1u << DX_PATCH_CODING_STREAMS };
 
 static const way ways[] = {
     {"plain", DX_PATCH_KIND_DELTA, PLAIN, 6, 0, 24576, 0, false},
@@ -40,6 +41,14 @@ static const way ways[] = {
     {"blocks", DX_PATCH_KIND_BLOCKS, PLAIN, 0, 256, 24576, 0, false},
     {"brief blocks", DX_PATCH_KIND_BLOCKS, BRIEF, 0, 64, 24576, 0, true},
     {"flash", DX_PATCH_KIND_FLASH, 0, 0, 4096, 24576, 0, false},
+    {"streams, level 1", DX_PATCH_KIND_DELTA, STREAMS, 1, 0, 40960, 0, false},
+    {"streams, level 3", DX_PATCH_KIND_DELTA, STREAMS, 3, 0, 40960, 0, false},
+    {"streams, level 5", DX_PATCH_KIND_DELTA, STREAMS, 5, 0, 40960, 0, false},
+    {"streams, level 6", DX_PATCH_KIND_DELTA, STREAMS, 6, 0, 40960, 0, false},
+    {"streams, level 9", DX_PATCH_KIND_DELTA, STREAMS, 9, 0, 40960, 0, false},
+    {"streams, large", DX_PATCH_KIND_DELTA, STREAMS, 6, 0, 327680, 0, false},
+    {"streams, little memory", DX_PATCH_KIND_DELTA, STREAMS, 6, 0, 131072, 6000000, false},
+    {"what is smaller", DX_PATCH_KIND_DELTA, STREAMS | RANGE, 8, 0, 40960, 0, false},
 };
 
 enum { WAYS = sizeof ways / sizeof *ways };
@@ -169,6 +178,70 @@ static const struct {
         {UINT64_C(0xe49974050f2f4734), 308},
         {UINT64_C(0x3bf84a58aa0b6bee), 323},
     },
+    { /* streams, level 1 */
+        {UINT64_C(0x6086c4c0c685301f), 230},
+        {UINT64_C(0x3db11e820cdbfcbe), 216},
+        {UINT64_C(0x2b28cf8a591eeaeb), 231},
+        {UINT64_C(0x21fa646f1a6dd892), 424},
+        {UINT64_C(0x1ff01e640ad95153), 435},
+        {UINT64_C(0xb512fedf42ee13ad), 429},
+    },
+    { /* streams, level 3 */
+        {UINT64_C(0x6086c4c0c685301f), 230},
+        {UINT64_C(0x3db11e820cdbfcbe), 216},
+        {UINT64_C(0xa7dabc82dd86e49e), 230},
+        {UINT64_C(0x48a5edd23f4fc836), 421},
+        {UINT64_C(0x499432a151da8430), 431},
+        {UINT64_C(0xd14e6b63b8d770e5), 426},
+    },
+    { /* streams, level 5 */
+        {UINT64_C(0x6086c4c0c685301f), 230},
+        {UINT64_C(0x3db11e820cdbfcbe), 216},
+        {UINT64_C(0xa7dabc82dd86e49e), 230},
+        {UINT64_C(0x48a5edd23f4fc836), 421},
+        {UINT64_C(0x499432a151da8430), 431},
+        {UINT64_C(0xd14e6b63b8d770e5), 426},
+    },
+    { /* streams, level 6 */
+        {UINT64_C(0x6086c4c0c685301f), 230},
+        {UINT64_C(0x3db11e820cdbfcbe), 216},
+        {UINT64_C(0xa7dabc82dd86e49e), 230},
+        {UINT64_C(0x48a5edd23f4fc836), 421},
+        {UINT64_C(0x499432a151da8430), 431},
+        {UINT64_C(0xd14e6b63b8d770e5), 426},
+    },
+    { /* streams, level 9 */
+        {UINT64_C(0x6086c4c0c685301f), 230},
+        {UINT64_C(0x3db11e820cdbfcbe), 216},
+        {UINT64_C(0xa7dabc82dd86e49e), 230},
+        {UINT64_C(0x48a5edd23f4fc836), 421},
+        {UINT64_C(0x499432a151da8430), 431},
+        {UINT64_C(0xd14e6b63b8d770e5), 426},
+    },
+    { /* streams, large */
+        {UINT64_C(0x02c41e8a7640c267), 231},
+        {UINT64_C(0x3318a33beb9430fe), 223},
+        {UINT64_C(0xa09ac5dfd2164581), 252},
+        {UINT64_C(0x08c83ea5efc20281), 1537},
+        {UINT64_C(0x15302a8308b12867), 1610},
+        {UINT64_C(0xde7b90597ac04753), 1503},
+    },
+    { /* streams, little memory */
+        {UINT64_C(0x5d9e9c27191e7e55), 231},
+        {UINT64_C(0x796cc75918b99794), 224},
+        {UINT64_C(0x09b354bb8fe06e0c), 233},
+        {UINT64_C(0xe7e4875dc0d44c4b), 863},
+        {UINT64_C(0xcf1009d1c00c8979), 908},
+        {UINT64_C(0xa37fa2c2e3398db7), 836},
+    },
+    { /* what is smaller */
+        {UINT64_C(0x6086c4c0c685301f), 230},
+        {UINT64_C(0x1d17a242419de963), 161},
+        {UINT64_C(0xa7dabc82dd86e49e), 230},
+        {UINT64_C(0x9d83ed6f37162036), 361},
+        {UINT64_C(0xcb2df20230ab6cd5), 370},
+        {UINT64_C(0x2f840f00c92aa3a2), 369},
+    },
 };
 
 /* A patch made as `w` says of these files, hashed. What stands in the memory before must not matter. */
@@ -221,6 +294,46 @@ DX_TEST(p_patches_are_the_same_to_the_byte)
             DX_CHECK_EQ(hash, expected[i][sort].hash);
         }
         if (getenv("DX_TEST_SHOW")) printf("    },\n");
+        free(from);
+        free(to);
+    }
+}
+
+/* The least memory, found by halving, from which on a patch is another one than at `low` bytes of memory. */
+static size_t memory_that_matters(way *w, const uint8_t *from, const uint8_t *to, size_t low, size_t high)
+{
+    size_t size;
+    w->memory = low;
+    const uint64_t first = hash_of(w, from, to, 0, &size);
+    while (high - low > 1) {
+        w->memory = low + (high - low) / 2;
+        if (hash_of(w, from, to, 0, &size) == first) low = w->memory;
+        else high = w->memory;
+    }
+    return high;
+}
+
+/* How much memory is left decides whether streams are made at all, what is indexed and how much is tried. Where that changes must not
+   depend on the size of a pointer, nor on where the memory begins. */
+DX_TEST(p_the_same_memory_gives_the_same_patch_on_every_machine)
+{
+    static const struct { int sort; size_t size, low, high, matters; } expected_at[] = {
+        {SORT_EDITS, 98304, 3000000, 16000000, 4501397},
+        {SORT_CALLS, 98304, 3000000, 16000000, 4495745},
+        {SORT_EDITS, 524288, 3000000, 24000000, 13058703},
+        {SORT_EDITS, 524288, 6500000, 24000000, 11615841},
+        {SORT_EDITS, 524288, 8500000, 24000000, 13058703},
+        {SORT_TEXT, 524288, 6500000, 24000000, 11615695},
+        {SORT_TEXT, 524288, 8500000, 24000000, 13058439},
+    };
+    for (size_t i = 0; i < sizeof expected_at / sizeof *expected_at; i++) {
+        const size_t size = expected_at[i].size;
+        uint8_t *from = (uint8_t *)malloc(size), *to = (uint8_t *)malloc(size);
+        way w = {"", DX_PATCH_KIND_DELTA, STREAMS, 6, 0, size, 0, false};
+        fill_pair(expected_at[i].sort, from, to, size);
+        const size_t matters = memory_that_matters(&w, from, to, expected_at[i].low, expected_at[i].high);
+        if (getenv("DX_TEST_SHOW")) printf("        {.., %lu}\n", (unsigned long)matters);
+        else DX_CHECK_EQ(matters, expected_at[i].matters);
         free(from);
         free(to);
     }
