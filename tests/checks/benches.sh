@@ -5,6 +5,7 @@
 
 needs_a_peer="bench_reactor_libev bench_teleport_nanopb"
 for source in bench/bench_*.c bench/bench_*.cc; do
+    [ -e "$source" ] || continue # a house without one in C++
     name=$(basename "$source")
     stem=${name%.*}
     case " $needs_a_peer " in *" $stem "*) continue ;; esac

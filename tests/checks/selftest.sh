@@ -3,7 +3,7 @@
 . "$(dirname "$0")/lib.sh"
 export JOBS=2
 
-house() { # FOLDER       a sound house: two headers, a hello program for each, documents, a Makefile that installs
+house() { # FOLDER       a sound house: two headers, a hello program for each, a bench, documents, a Makefile that installs
     mkdir -p "$1/examples/hello" "$1/bin" && cp "$checks/dx_sample.h" "$1" && cp LICENSE "$1" || return
     (
         cd "$1" || exit
@@ -15,6 +15,7 @@ house() { # FOLDER       a sound house: two headers, a hello program for each, d
         done
         printf 'make demo, make test\n```c\nint main(void)\n{\n    return 0;\n}\n```\n' >README.md
         printf '## 0.1.0\n' >CHANGELOG.md
+        mkdir bench && printf '#include "../dx_sample.h"\nint main(void) { return 0; }\n' >bench/bench_sample.c
         # The install recipe is the project's own, with the two headers of this house and programs that do nothing.
         cp -r "$top/dx.pc.in" "$top/Makefile" "$top/mk" .
         mkdir docs && cp -r "$top/docs/man" "$top/docs/completions" docs
@@ -80,6 +81,8 @@ strict|a missing prototype|$(code 'int dx_sample_f(void) { return 1; }')
 strict|a static mode half done|sed -i 's/^DX_SAMPLE_API int         dx_sample_init/int dx_sample_init/' dx_sample.h
 cxx|a pointer without a cast|$(code 'static void *dx_sample_p_v(void *p) { char *q = p; return q; }')
 cxx|a word of C++|sed -i 's/uint32_t value)/uint32_t class)/' dx_sample.h
+benches|a header that only users of a peer have|echo '#include <peer/peer.h>' >>bench/bench_sample.c
+benches|a warning|echo 'void f(void) { int unused; }' >>bench/bench_sample.c
 orders|a need for another header|sed -i 's/^typedef struct dx_sample {/typedef dx_second_error dx_sample_e;\n&/' dx_sample.h
 orders|a missing guard|sed -i 's/^#ifndef DX_SAMPLE_H/#if 1/' dx_sample.h
 renamed|a name without prefix|sed -i '/>>types/a typedef struct point { int x; } point;' dx_sample.h
