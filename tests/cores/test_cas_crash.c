@@ -612,3 +612,37 @@ DX_TEST(w_76_a_million_seeded_runs_with_power_cuts_errors_full_disks_and_damage)
     DX_CHECK_EQ(bad, 0);
     DX_CHECK_EQ(total[0], runs);
 }
+
+/* A writer that cannot read what it must complete says so, and does not write over it. */
+DX_TEST(w_76_a_writer_says_what_it_could_not_read)
+{
+    static sim_disk disk;
+    static uint64_t memory[6000];
+    static dx_cas_store s;
+    dx_cas_desc d;
+    dx_cas_id id;
+    int failures = 0;
+    memset(&d, 0, sizeof d);
+    sim_disk_reset(&disk, 1, 512);
+    d.device = sim_disk_device(&disk, false);
+    d.memory = memory;
+    d.memory_size = sizeof memory;
+    for (int commits = 0; commits < 3; commits++) {
+        bool failed = true;
+        d.mode = DX_CAS_CREATE | DX_CAS_WRITE;
+        sim_disk_rest(&disk);
+        DX_CHECK_EQ(dx_cas_open(&s, &d), DX_CAS_OK);
+        if (commits) DX_CHECK_EQ(dx_cas_put(&s, &commits, sizeof commits, &id), DX_CAS_OK);
+        DX_CHECK_EQ(dx_cas_commit(&s), DX_CAS_OK);
+        dx_cas_close(&s);
+        for (long at = 1; failed; at++) {
+            sim_disk_arm(&disk, SIM_FAIL_ONCE, at);
+            const int error = dx_cas_open(&s, &d);
+            failed = disk.failed;
+            failures += failed;
+            DX_CHECK_EQ(error != DX_CAS_OK, failed);
+            dx_cas_close(&s);
+        }
+    }
+    DX_CHECK(failures > 20);
+}

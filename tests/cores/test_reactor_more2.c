@@ -12,6 +12,7 @@ static void *script_mmap(void *at, size_t size, int protection, int flags, int f
 static ssize_t script_write(int fd, const void *data, size_t size);
 static int script_pthread_create(pthread_t *thread, const pthread_attr_t *how, void *(*run)(void *), void *user);
 static int script_epoll_ctl(int epoll, int what, int fd, struct epoll_event *event);
+static ssize_t script_send(int fd, const void *data, size_t size, int flags);
 #undef syscall
 #undef mmap
 #define syscall script_syscall
@@ -19,6 +20,8 @@ static int script_epoll_ctl(int epoll, int what, int fd, struct epoll_event *eve
 #define write   script_write
 #define pthread_create script_pthread_create
 #define epoll_ctl script_epoll_ctl
+#undef send
+#define send(fd, data, size, flags) script_send(fd, data, size, flags)
 
 #define DX_IMPLEMENTATION
 #include "../../dx_reactor.h"
@@ -28,6 +31,7 @@ static int script_epoll_ctl(int epoll, int what, int fd, struct epoll_event *eve
 #undef write
 #undef pthread_create
 #undef epoll_ctl
+#undef send
 
 #define DX_TEST_MAIN
 #include "../dx_test.h"
@@ -60,6 +64,9 @@ static struct {
     int        count;
     uint32_t   writes[FAULTS_FDS];    /* of eight bytes, by descriptor */
     uint32_t   controls;              /* calls of epoll_ctl */
+    size_t     sends_most;            /* a send takes so many bytes; 0: as the kernel likes */
+    int        pwaits;                /* calls of epoll_pwait2 */
+    int        pwait_error;           /* what the next one says; 0: what the kernel says */
 } script;
 
 static void script_start(void)
@@ -112,6 +119,12 @@ static int script_epoll_ctl(int epoll, int what, int fd, struct epoll_event *eve
 {
     script.controls++;
     return epoll_ctl(epoll, what, fd, event);
+}
+
+static ssize_t script_send(int fd, const void *data, size_t size, int flags)
+{
+    if (script.sends_most && size > script.sends_most) size = script.sends_most;
+    return (send)(fd, data, size, flags);
 }
 
 /* The answer that the script has for an entry; false: the kernel is to do it. */
@@ -167,6 +180,12 @@ static long script_syscall(long number, ...)
         result = syscall(number, a[0], a[1], a[2], a[3]);
         if (script.opcode_missing >= 0) ((uint16_t *)(uintptr_t)a[2])[8 + 4 * script.opcode_missing + 1] = 0;
         return result;
+    }
+    if (number == FAULTS_PWAIT2) {
+        script.pwaits++;
+        errno = script.pwait_error;
+        script.pwait_error = 0;
+        if (errno) return -1;
     }
     g = number == FAULTS_ENTER ? faults_of(a[0]) : NULL;
     if (g && a[1] && script.busy) {
@@ -719,6 +738,30 @@ EVERY(a_cancel_of_what_has_had_its_share)
     loop_close(&l);
 }
 
+/* What waits behind a send that had its share of a round begins when that one has ended in a later round. */
+DX_TEST(what_waits_behind_a_send_that_had_its_share_begins)
+{
+    enum { LARGE = DX_REACTOR_P_TRIES * 3 / 2 };
+    loop l = {0};
+    dx_op first = tagged(1), second = tagged(2), closing = tagged(3);
+    char bytes[LARGE] = {0}, got[LARGE + 1];
+    int fds[2];
+    for (int closes = 0; closes < 2; closes++) {
+        script_start();
+        loop_open(&l, DX_REACTOR_BACKEND_EPOLL);
+        pair(fds);
+        script.sends_most = 1;
+        DX_CHECK_EQ(dx_reactor_send(&l.r, &first, fds[0], bytes, LARGE), 0);
+        if (closes) DX_CHECK_EQ(dx_reactor_close_fd(&l.r, &closing, fds[0]), 0);
+        else DX_CHECK_EQ(dx_reactor_send(&l.r, &second, fds[0], "x", 1), 0);
+        DX_CHECK_EQ(want(&l, &first), closes ? -ECANCELED : LARGE);
+        DX_CHECK_EQ(want(&l, closes ? &closing : &second), !closes);
+        if (closes) forget_fd(fds[0]);
+        else DX_CHECK_EQ(recv(fds[1], got, sizeof got, MSG_DONTWAIT), LARGE + 1);
+        loop_close(&l);
+    }
+}
+
 /* The same of a receive that rests because the caller has its share of the buffers. */
 EVERY(a_cancel_of_what_rests)
 {
@@ -751,7 +794,87 @@ EVERY(a_cancel_of_what_rests)
     loop_close(&l);
 }
 
+/* A descriptor of the caller's that blocks goes on blocking: others may have it, too. */
+EVERY(a_socket_that_blocks_is_left_so)
+{
+    loop l = {0};
+    dx_op in = tagged(1), out = tagged(2);
+    char bytes[4];
+    int fds[2];
+    script_start();
+    loop_open(&l, backend);
+    DX_CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+    keep(fds[0]);
+    keep(fds[1]);
+    DX_CHECK_EQ(dx_reactor_recv(&l.r, &in, fds[0], bytes, 4), 0);
+    nothing(&l);
+    DX_CHECK_EQ(dx_reactor_send(&l.r, &out, fds[1], "abcd", 4), 0);
+    for (int i = 0; i < 2; i++) {
+        dx_completion c;
+        DX_CHECK_EQ(some(&l, &c, 1), 1);
+        DX_CHECK_EQ(c.result, 4);
+    }
+    DX_CHECK_EQ(fcntl(fds[0], F_GETFL) & O_NONBLOCK, 0);
+    DX_CHECK_EQ(fcntl(fds[1], F_GETFL) & O_NONBLOCK, 0);
+    loop_close(&l);
+}
+
+/* The last byte of the largest file has offset 2^63 - 2; what would lie beyond is refused. */
+EVERY(offsets_end_where_those_of_the_system_end)
+{
+    const uint64_t end = INT64_MAX;
+    loop l = {0};
+    dx_op op = tagged(1);
+    char byte[2];
+    FILE *file = tmpfile();
+    script_start();
+    loop_open(&l, backend);
+    DX_CHECK(file != NULL);
+    DX_CHECK_EQ(dx_reactor_read(&l.r, &op, fileno(file), byte, 1, end - 1), 0);
+    DX_CHECK_EQ(want(&l, &op), 0);
+    DX_CHECK_EQ(dx_reactor_read(&l.r, &op, fileno(file), byte, 1, end), DX_REACTOR_EINVAL);
+    DX_CHECK_EQ(dx_reactor_read(&l.r, &op, fileno(file), byte, 2, end - 1), DX_REACTOR_EINVAL);
+    loop_close(&l);
+    fclose(file);
+}
+
+/* More threads for files than there may be are refused, and so many are not. */
+EVERY(threads_for_files_have_a_limit)
+{
+    loop l = {0};
+    script_start();
+    l.desc.file_threads = DX_REACTOR_FILE_THREADS + 1;
+    l.desc.backend = backend;
+    l.desc.memory_size = dx_reactor_memory_size(&(dx_reactor_desc){0});
+    l.desc.memory = malloc(l.desc.memory_size);
+    DX_CHECK_EQ(dx_reactor_memory_size(&l.desc), 0);
+    DX_CHECK_EQ(dx_reactor_open(&l.r, &l.desc), DX_REACTOR_EINVAL);
+    free(l.desc.memory);
+    l.desc.file_threads = DX_REACTOR_FILE_THREADS;
+    loop_open(&l, backend);
+    loop_close(&l);
+}
+
 /* >>waiting ------------------------------------------------------------------ */
+/* epoll_pwait2 is given up where the system lacks it or a filter refuses it, without an error, and at once; not for a
+   signal. */
+DX_TEST(short_sleeps_of_epoll_where_the_system_has_none)
+{
+    static const struct { int error, calls; } cases[] = {{0, 3}, {EINTR, 3}, {ENOSYS, 1}, {EPERM, 1}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        loop l = {0};
+        script_start();
+        loop_open(&l, DX_REACTOR_BACKEND_EPOLL);
+        script.pwait_error = cases[i].error;
+        for (int n = 0; n < 3; n++) {
+            dx_completion c;
+            DX_CHECK_EQ(dx_reactor_wait(&l.r, &c, 1, (int64_t)MS), 0);
+        }
+        DX_CHECK_EQ(script.pwaits, cases[i].calls);
+        loop_close(&l);
+    }
+}
+
 /* A wait with a timeout of 0 looks once, also where others look for a while before they sleep; and where what a wait is
    for is found by looking, there is no call more. */
 EVERY(a_wait_that_need_not_sleep_looks_once)
