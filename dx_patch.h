@@ -7769,7 +7769,8 @@ static uint32_t dx_patch_p_links_log(const dx_patch_create_desc *desc, uint64_t 
     (((sizeof(dx_patch_p_maker) + 7) & ~(size_t)7) +                                \
      ((sizeof(dx_patch_p_writer) + 7) & ~(size_t)7) +                               \
      (((DX_PATCH_P_WAY_ROOM + 1) * sizeof(dx_patch_p_way) + 7) & ~(size_t)7))
-typedef char dx_patch_p_structures_fit[DX_PATCH_P_STRUCTURES_HERE <= DX_PATCH_P_STRUCTURES ? 1 : -1];
+typedef char
+    dx_patch_p_structures_fit[DX_PATCH_P_STRUCTURES_HERE <= DX_PATCH_P_STRUCTURES ? 1 : -1];
 
 /* The memory from `at` on, as much of it as there is on every machine, wherever the caller's memory
    begins: | up to 7 | structures | ... | at, left | */
