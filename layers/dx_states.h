@@ -420,7 +420,7 @@ static void dx_states_p_leave_behind(dx_states *st, uint32_t i)
 {
     struct dx_states_p_entry *const e = st->entries_;
     if (e[i].behind == DX_STATES_P_NONE) return;
-    DX_STATES_ASSERT(st->behind_count_ > 0);
+    DX_STATES_ASSERT(st->behind_count_ > 0 && e[e[i].behind].behind_before == i);
     e[e[i].behind].behind_before = e[i].behind_before;
     e[e[i].behind_before].behind = e[i].behind;
     if (st->behind_ == i) st->behind_ = e[i].behind;
@@ -658,6 +658,7 @@ static void dx_states_p_try_again(dx_states *st, const dx_hbtp_session *session)
     uint32_t i = *dx_states_p_bucket(st, session);
     for (; i != DX_STATES_P_NONE; i = st->entries_[i].chain) {
         struct dx_states_p_entry *const it = &st->entries_[i];
+        DX_STATES_ASSERT(it->state != NULL);
         if (it->session == session && it->room != DX_STATES_P_NONE) it->was_tried = false;
     }
 }
@@ -821,6 +822,7 @@ DX_STATES_API bool dx_states_answered(dx_states_views *views, const dx_hbtp_sess
 /* Read the head of a frame with versions. False: it is not what the view can go on with. */
 static bool dx_states_p_fits(const dx_states_view *view, bool whole, uint64_t from, uint64_t to)
 {
+    DX_STATES_ASSERT(view->has_versions_);
     if (whole) return from && to && (from != view->epoch || to >= view->version);
     return view->version && from == view->version && to > from;
 }
@@ -832,6 +834,7 @@ static int dx_states_p_take(dx_states_view *view, bool whole, const uint8_t *pay
                                                  : (size_t)DX_STATES_P_SHORT_HEAD;
     uint64_t from = 0;
     uint64_t to = 0;
+    DX_STATES_ASSERT(view->apply && !view->sequence_ && !view->is_lost);
     if (size < head_size) return DX_STATES_ETRUNCATED;
     if (view->has_versions_) {
         from = dx_states_p_load64(payload + DX_STATES_P_FROM);
