@@ -905,7 +905,7 @@ a_server_that_is_ended() { # finishes what is begun; who comes meanwhile is refu
         if [ $connections = 2 ]; then # another takes its place, and sends the rest
             "$dxup" serve store --listen "$address" >another.log 2>&1 &
             another=$!
-            until grep -q listen another.log; do sleep 0.05; kill -0 $another || break; done
+            until grep -q "^listening on" another.log; do sleep 0.05; kill -0 $another || break; done
         fi
         kill -CONT $client
         wait $client

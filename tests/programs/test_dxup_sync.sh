@@ -202,6 +202,58 @@ a_killed_server_is_waited_for() { # and the pull goes on with the one that comes
         *) fail "status $status: $(cat said)" ;;
     esac
 }
+has_fetched() { # BYTES      out's objects, so far
+    [ "$(stat -c %s .out.dxup-sync/objects 2>/dev/null || echo 0)" -ge "$1" ]
+}
+a_server_that_ends_is_left() { # what it has begun it answers; the rest comes from the one in its place, or with the next pull
+    mkdir v
+    for i in $(seq 100); do bytes 250000 >"v/f$i"; done
+    publish
+    local another client status try in_place
+    for in_place in yes no; do
+        for try in $(seq 40); do # until the signal is neither too early nor too late
+            rm -rf out .out.dxup*
+            start_server store
+            "$dxup" pull "$address" t out >said 2>&1 </dev/null &
+            client=$!
+            while kill -0 $client 2>/dev/null && ! has_fetched 3000000; do :; done
+            sleep "0.0$((try % 5))"
+            kill -STOP $client 2>/dev/null
+            kill "$server"
+            [ -e out ] || ! has_fetched 3000000 || break
+            kill -CONT $client 2>/dev/null
+            wait $client
+            wait "$server"
+        done
+        another=
+        if [ $in_place = yes ]; then
+            for i in $(seq 200); do # the listeners of the one that ends are closed soon
+                "$dxup" serve store --listen "$address" >another.log 2>&1 </dev/null &
+                another=$!
+                until grep -q "^listening on" another.log; do sleep 0.02; kill -0 $another 2>/dev/null || break; done
+                kill -0 $another 2>/dev/null && break
+                wait $another
+            done
+        fi
+        kill -CONT $client
+        wait $client
+        status=$?
+        wait "$server" || fail "the server ended with status $?: $(cat "$work/serve.log")"
+        server=
+        if [ $in_place = yes ]; then
+            [ $status = 0 ] || fail "status $status: $(cat said)"
+        elif [ $status != 0 ]; then # it may have had all
+            [ $status = 3 ] || fail "status $status: $(cat said)"
+            [ ! -e out ] || fail "half a directory"
+            grep -q "the next pull goes on" said || fail "$(cat said)"
+            start_server store
+            expect 0 "$dxup" pull "$address" t out --report
+            [ "$(get wire)" -lt 25000000 ] || fail "all was sent again: $out"
+        fi
+        same_tree v out
+        [ -z "$another" ] || { kill $another && wait $another; } || fail "the other one: $(cat another.log)"
+    done
+}
 a_full_disk_leaves_the_old_tree() {
     [ "$(id -u)" = 0 ] || { skip "needs root"; return; }
     sources v 50
@@ -342,7 +394,7 @@ a_server_that_lies() { # in every way of dxup_evil_sync, at several answers
 
 for case in a_first_pull_is_compressed one_changed_line_in_a_large_file one_changed_file_of_many what_is_renamed_is_not_sent \
     a_sparse_image_is_sent_as_its_data times_alone_cost_little unchanged_files_are_not_written a_file_that_changes_unseen_is_not_mixed what_is_verified_is_said \
-    a_killed_pull_goes_on_where_it_was a_killed_update_leaves_old_or_new a_killed_server_is_waited_for a_full_disk_leaves_the_old_tree \
+    a_killed_pull_goes_on_where_it_was a_killed_update_leaves_old_or_new a_killed_server_is_waited_for a_server_that_ends_is_left a_full_disk_leaves_the_old_tree \
     another_pull_is_at_work pulls_at_once_bring_one_or_the_other what_was_left_is_damaged a_link_in_place_of_the_store_is_not_followed \
     a_server_that_lies; do
     run $case

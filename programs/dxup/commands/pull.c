@@ -401,6 +401,14 @@ static int on_file_chunk(const dx_hbtp_context *context)
 }
 
 /* >>request and reply -------------------------------------------------- */
+/* A request could not be written. */
+static int cannot_ask(const pull *p, int error)
+{
+    if (error == DX_HBTP_ECANCELED)
+        return prog_fail(PROG_NETWORK, "%s: the server ends; pull again later", p->o->address);
+    return prog_fail(PROG_NETWORK, "%s: %s", p->o->address, dx_hbtp_error_name(error));
+}
+
 /* Print why the request failed. */
 static int remote_failed(pull *p, const dx_hbtp_result *r)
 {
@@ -568,7 +576,7 @@ static int send_details_request(pull *p)
     if (error) return prog_fail(PROG_USAGE, "'%s': %s", p->o->name, dx_teleport_error_name(error));
     error = dx_hbtp_call(dx_link_session(&p->links, p->id), DXUP_RPC_DETAILS, request, size,
                          UINT64_MAX, NULL, NULL);
-    return error ? prog_fail(PROG_NETWORK, "%s", dx_hbtp_error_name(error)) : PROG_OK;
+    return error ? cannot_ask(p, error) : PROG_OK;
 }
 
 static int send_request(pull *p)
@@ -586,7 +594,7 @@ static int send_request(pull *p)
     if (error) return prog_fail(PROG_USAGE, "'%s': %s", p->o->name, dx_teleport_error_name(error));
     error = dx_hbtp_call(dx_link_session(&p->links, p->id), DXUP_RPC_PULL, request, size,
                          UINT64_MAX, NULL, NULL);
-    return error ? prog_fail(PROG_NETWORK, "%s", dx_hbtp_error_name(error)) : PROG_OK;
+    return error ? cannot_ask(p, error) : PROG_OK;
 }
 
 /* A transfer over several connections is of the stream. */
@@ -610,7 +618,7 @@ static int send_sync_request(pull *p)
     if (error) return prog_fail(PROG_USAGE, "'%s': %s", p->o->name, dx_teleport_error_name(error));
     error = dx_hbtp_call(dx_link_session(&p->links, p->id), DXUP_RPC_SYNC, request, size,
                          UINT64_MAX, NULL, NULL);
-    return error ? prog_fail(PROG_NETWORK, "%s", dx_hbtp_error_name(error)) : PROG_OK;
+    return error ? cannot_ask(p, error) : PROG_OK;
 }
 
 /* A file, or a server that knows no objects: patches and streams. */

@@ -3,7 +3,8 @@
        lack --> ask() --> request --> server --> FileChunks --> on_file_chunk() --> lack
 
    What has come is committed every COMMIT_BYTES, so whoever is killed asks for no more than that
-   again. A connection that is lost is opened again, as long as each brings something. */
+   again. A connection that is lost is opened again, as long as each brings something. A server that
+   says that it ends answers what it has begun; the rest is asked of the one in its place. */
 #include "sync.h"
 
 #include "../../common/tree/lack.h"
@@ -42,7 +43,9 @@ typedef struct sync {
     dx_hbtp_router  router;
     dxup_lack      *lack;
     dxup_bundler   *bundler;
-    bool            open, over;
+    bool            open;        /* more may be asked on this connection */
+    bool            over;
+    bool            drains;      /* the server of the last connection has said that it ends */
     int             status;      /* the first failure */
     unsigned        failures;    /* connections in a row that brought nothing */
     uint64_t        moved_ns;    /* when the last bytes came */
@@ -113,7 +116,7 @@ static void ask(sync *s)
             s->asked_count++;
             size_t size = dxup_bundle_write_request(&q->request, bytes);
             int error = dx_hbtp_call(dx_link_session(&s->links, s->id), DXUP_RPC_OBJECTS, bytes,
-                                     size, UINT64_MAX, NULL, NULL);
+                                     size, UINT64_MAX, (void *)(uintptr_t)s->transfer, NULL);
             if (error) status = prog_fail(PROG_NETWORK, "%s", dx_hbtp_error_name(error));
         }
         if (status) end(s, status);
@@ -137,6 +140,22 @@ static int take_objects(sync *s, const question *q, const dxup_bundle *b)
     for (uint32_t i = q->request.want_count; !status && i-- > b->count;)
         dxup_lack_return(s->lack, q->tickets[i]);
     return status;
+}
+
+/* What question k asked for is lacking again. */
+static void return_tickets(sync *s, unsigned k)
+{
+    const question *q = &s->asked[k];
+    assert(k < s->asked_count);
+    for (uint32_t i = q->request.want_count; i--;) dxup_lack_return(s->lack, q->tickets[i]);
+    memmove(s->asked + k, s->asked + k + 1, (--s->asked_count - k) * sizeof *s->asked);
+}
+
+/* Nothing more is asked here: when all answers have come, another connection takes its place. */
+static void leave(sync *s)
+{
+    s->open = false;
+    if (!s->asked_count && s->id) (void)dx_link_abort(&s->links, s->id);
 }
 
 /* An answer is complete. */
@@ -179,6 +198,7 @@ static int on_file_chunk(const dx_hbtp_context *context)
     int status = take_answer(s);
     if (status) end(s, status);
     else ask(s);
+    if (!s->over && !s->open) leave(s);
     return 0;
 }
 
@@ -187,10 +207,22 @@ static void on_result(dx_hbtp_session *session, const dx_hbtp_result *r)
     sync *s = session->desc.user;
     if (s->over || !r->error || r->error == DX_HBTP_ECANCELED) return;
     if (r->error == DX_HBTP_EREMOTE && r->status == DX_HBTP_STATUS_UNAVAILABLE) {
-        (void)dx_link_abort(&s->links, s->id); /* it ends, or has too much to do: a second later */
+        unsigned k = 0; /* it ends, or has too much to do: a second later */
+        while (k < s->asked_count && s->asked[k].request.transfer != (uintptr_t)r->user) k++;
+        if (k < s->asked_count) return_tickets(s, k);
+        leave(s);
         return;
     }
     end(s, prog_fail(PROG_NETWORK, "the server refused a request: %u", r->status));
+}
+
+static void on_event(dx_hbtp_session *session, dx_hbtp_event event, const dx_hbtp_frame *frame)
+{
+    sync *s = session->desc.user;
+    (void)frame;
+    if (s->over || event != DX_HBTP_EVENT_DRAIN) return;
+    s->drains = true;
+    leave(s);
 }
 
 /* >>connection --------------------------------------------------------- */
@@ -210,16 +242,14 @@ static void lose(sync *s)
     s->open = false;
     s->answer_size = 0;
     s->failures++;
-    while (s->asked_count) {
-        const question *q = &s->asked[--s->asked_count];
-        for (uint32_t i = q->request.want_count; i--;) dxup_lack_return(s->lack, q->tickets[i]);
-    }
+    while (s->asked_count) return_tickets(s, s->asked_count - 1);
 }
 
 static void on_opened(dx_link *l, dx_link_id id)
 {
     sync *s = dx_link_session(l, id)->desc.user;
     s->open = true;
+    s->drains = false;
     s->moved_ns = dx_reactor_now_ns(&s->reactor);
     ask(s);
 }
@@ -240,8 +270,8 @@ static void on_timer(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
     if (result < 0 || s->over) return;
     if (!s->id && s->failures < FAILURES_MAX) connect_once(s);
     if (!s->id && s->failures >= FAILURES_MAX)
-        end(s, prog_fail(PROG_NETWORK, "%s: the connection was lost; the next pull goes on from "
-                         "here", s->d->address_text));
+        end(s, prog_fail(PROG_NETWORK, "%s: %s; the next pull goes on from here", s->d->address_text,
+                         s->drains ? "the server ends" : "the connection was lost"));
     else if (dx_reactor_now_ns(r) - s->moved_ns > (uint64_t)STALL_LIMIT_S * 1000000000)
         end(s, prog_fail(PROG_NETWORK, "the server sent no more content"));
     else dx_reactor_timer(r, op, 1000000000);
@@ -257,6 +287,7 @@ static int open_links(sync *s)
     desc.block_count = 2 * DXUP_INPUT_BLOCKS;
     desc.session.router = &s->router;
     desc.session.on_result = on_result;
+    desc.session.on_event = on_event;
     desc.session.user = s;
     desc.session.payload_max = PAYLOAD_MAX;
     desc.session.outstanding_max = ASKED_AT_ONCE + 1; /* and Hello */
