@@ -305,7 +305,9 @@ DX_NOR_API int dx_nor_verify(dx_nor *n, dx_cas_damage_fn *callback, void *user,
                              dx_cas_report *report);
 /* Commit, then copy what the names reach into the blocks behind the log, which then are the store.
    What no name reaches is gone, and so are older versions of names. After an error the store is as
-   before. DX_NOR_ENOSPACE: names reach more than dx_nor_put() lets in (imported stores can). */
+   before. DX_NOR_ENOSPACE: names reach more than dx_nor_put() lets in (imported stores can).
+   DX_NOR_ETOOBIG: a block of the area has the last number of a generation, 2^32 - 1; import and
+   create answer the same. */
 DX_NOR_API int dx_nor_collect(dx_nor *n);
 /* Take the place of what is there: the first size bytes of a store of dx_cas.h (its
    dx_cas_stats.device_bytes), which must end with a commit. Atomic. Where the store's align is less
@@ -1032,16 +1034,20 @@ static void dx_nor_p_tip_first(dx_nor *n, dx_nor_log_ *g, const uint8_t *head)
 }
 
 /* A new generation, which begins in block number first of the ring. Nothing is written yet, and the
-   old one stays the store until dx_nor_p_finish(). */
-static void dx_nor_p_prepare(dx_nor *n, dx_nor_log_ *g, uint32_t first)
+   old one stays the store until dx_nor_p_finish(). DX_NOR_ETOOBIG: the area has the last number
+   that there is. No flash lives so long, but a forged header may say so, and behind it would come
+   0, which no reader takes for a generation. */
+static int dx_nor_p_prepare(dx_nor *n, dx_nor_log_ *g, uint32_t first)
 {
     DX_NOR_ASSERT(g != &n->log_);
+    if (n->generations_ == UINT32_MAX) return DX_NOR_ETOOBIG;
     DX_NOR_MEMSET(g, 0, sizeof *g);
     g->generation = ++n->generations_;
     g->first = first % n->flash_.block_count;
     g->align = n->flash_.unit > 8 ? n->flash_.unit : 8;
     dx_nor_p_store_header(g, n->store_id_, 0, n->io_);
     dx_nor_p_tip_first(n, g, n->io_);
+    return DX_NOR_OK;
 }
 
 /* Erase the first block of a new generation and write its store header. */
@@ -1776,7 +1782,7 @@ DX_NOR_API int dx_nor_collect(dx_nor *n)
     if (error != DX_NOR_OK && (error != DX_NOR_ECORRUPT || !(n->mode_ & DX_CAS_ACCEPT_DAMAGE))) {
         return error;
     }
-    dx_nor_p_prepare(n, &to, n->log_.first + n->log_.blocks);
+    DX_NOR_P_TRY(dx_nor_p_prepare(n, &to, n->log_.first + n->log_.blocks));
     DX_NOR_P_TRY(dx_nor_p_mark_all(n, error != DX_NOR_OK, &bytes));
     if (to.align != n->log_.align) bytes += n->log_.records * to.align;
     if (dx_nor_p_blocks_of(n, bytes) > n->flash_.block_count - n->log_.blocks) {
@@ -1803,7 +1809,7 @@ DX_NOR_API int dx_nor_import(dx_nor *n, const dx_cas_device *from, uint32_t size
     if (dx_nor_p_blocks_of(n, size) > n->flash_.block_count - n->log_.blocks) {
         return DX_NOR_ENOSPACE;
     }
-    dx_nor_p_prepare(n, &to, n->log_.first + n->log_.blocks);
+    DX_NOR_P_TRY(dx_nor_p_prepare(n, &to, n->log_.first + n->log_.blocks));
     n->at_ = n->fill_ = 0;
     DX_NOR_P_TRY(dx_nor_p_enter(n, &to, 0, 0));
     for (done = 0; done < size; done += part) {
@@ -1906,7 +1912,7 @@ DX_NOR_API int dx_nor_create(dx_nor *n, const dx_nor_desc *desc)
     }
     if (error != DX_NOR_ENOTFOUND) return error;
     DX_NOR_MEMCPY(n->store_id_, desc->store_id, sizeof n->store_id_);
-    dx_nor_p_prepare(n, &g, 0);
+    DX_NOR_P_TRY(dx_nor_p_prepare(n, &g, 0));
     DX_NOR_P_TRY(dx_nor_p_begin(n, &g));
     DX_NOR_P_TRY(dx_nor_p_write_commit(n, &g));
     DX_NOR_P_TRY(dx_nor_p_finish(n, &g));

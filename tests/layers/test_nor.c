@@ -933,6 +933,59 @@ DX_TEST(nor_heals)
     DX_CHECK(ref.version == 1 && dx_cas_id_equal(&ref.root, &id));
 }
 
+/* Write both copies of the header of a block, with fitting CRCs. */
+static void forge_block(sim *s, uint32_t block, uint32_t generation, uint32_t ordinal, uint32_t start)
+{
+    for (uint32_t copy = 0; copy < 2; copy++) {
+        uint32_t at = block * s->block + copy * DX_NOR_P_COPY;
+        uint8_t *p = s->bytes + at;
+        dx_nor_p_store32(p, DX_NOR_P_MAGIC);
+        dx_nor_p_store32(p + 4, 1);
+        dx_nor_p_store32(p + 8, generation);
+        dx_nor_p_store32(p + 12, ordinal);
+        dx_nor_p_store32(p + 16, start);
+        dx_nor_p_store32(p + 20, 1);
+        dx_nor_p_store32(p + 24, s->block);
+        dx_nor_p_store32(p + 28, dx_nor_p_crc(at, p));
+    }
+}
+
+/* A block claims the last number of a generation that there is: no other can follow, and the store that is there keeps its
+   content and takes more. */
+DX_TEST(nor_generations_end)
+{
+    static run r;
+    dx_nor *n = &r.nor;
+    dx_nor_stats stats;
+    begin_run(&r, 1024, 16, 8);
+    forge_block(&r.flash, 9, UINT32_MAX, 5, 7000);
+    DX_CHECK_EQ(open_nor(n, &r.flash, DX_CAS_WRITE | DX_CAS_CREATE), DX_NOR_ETOOBIG);
+    DX_CHECK_EQ(open_nor(n, &r.flash, DX_CAS_WRITE), DX_NOR_ENOTFOUND);
+
+    begin_run(&r, 1024, 16, 8);
+    DX_CHECK_EQ(open_nor(n, &r.flash, DX_CAS_WRITE | DX_CAS_CREATE), 0);
+    DX_CHECK_EQ(step_put(&r, 5), 0);
+    DX_CHECK_EQ(step_set(&r, 0, 5), 0);
+    DX_CHECK_EQ(step_commit(&r), 0);
+    forge_block(&r.flash, 9, UINT32_MAX - 1, 5, 7000);
+    DX_CHECK_EQ(open_nor(n, &r.flash, DX_CAS_WRITE), 0);
+    DX_CHECK_EQ(step_collect(&r), 0);
+    DX_CHECK_EQ(dx_nor_get_stats(n, &stats), 0);
+    DX_CHECK_EQ(stats.generation, UINT32_MAX);
+    for (unsigned i = 0; i < 2; i++) {
+        dx_cas_device device = dx_nor_device(n);
+        DX_CHECK_EQ(step_put(&r, 6 + i), 0);
+        DX_CHECK_EQ(step_set(&r, 1, 6 + i), 0);
+        DX_CHECK_EQ(step_commit(&r), 0);
+        DX_CHECK_EQ(dx_nor_collect(n), DX_NOR_ETOOBIG);
+        DX_CHECK_EQ(dx_nor_import(n, &device, n->log_.committed), DX_NOR_ETOOBIG);
+        DX_CHECK(holds(n, &r.before));
+        DX_CHECK_EQ(open_nor(n, &r.flash, DX_CAS_WRITE), 0);
+        DX_CHECK(holds(n, &r.before));
+        DX_CHECK_EQ(dx_nor_verify(n, NULL, NULL, NULL), 0);
+    }
+}
+
 /* >>interface --------------------------------------------------------------- */
 static int bad_source(void *user, uint32_t offset, void *out, size_t size)
 {
