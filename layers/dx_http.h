@@ -114,7 +114,7 @@ typedef struct dx_http_cors {   /* constant: may stand in flash */
 
 /* CORS (the Fetch standard): adds Vary, and Access-Control-* where the request's Origin is in the
    list. Returns 0; DX_HTTP_STOP: a preflight, answer it with status 204 and these fields; ENOSPACE,
-   EINVAL. */
+   EINVAL. All or nothing. */
 DX_HTTP_API int dx_http_cors_before(const dx_http_cors *cors, const char *method,
                                     const dx_http_fields *request, dx_http_fields *response);
 
@@ -392,8 +392,10 @@ DX_HTTP_API int dx_http_cors_before(const dx_http_cors *cors, const char *method
     const char *sent;
     const char *allowed;
     bool preflight;
+    size_t size_before;
     int error;
     if (!cors || !method || !request || !response) return DX_HTTP_EINVAL;
+    size_before = response->size;
     error = dx_http_add_field(response, "Vary", "Origin");
     sent = dx_http_find_field(request, "Origin", &size);
     if (error || !sent) return error;
@@ -401,7 +403,10 @@ DX_HTTP_API int dx_http_cors_before(const dx_http_cors *cors, const char *method
     allowed = dx_http_p_find_origin(cors, sent, size);
     if (allowed) error = dx_http_p_allow_origin(cors, allowed, response);
     if (allowed && !error && preflight) error = dx_http_p_answer_preflight(cors, response);
-    if (error) return error;
+    if (error) {
+        response->size = size_before;
+        return error;
+    }
     return preflight ? DX_HTTP_STOP : DX_HTTP_OK;
 }
 
