@@ -363,7 +363,8 @@ DX_CACHE_API int dx_cache_key_add(void *key, size_t capacity, size_t *key_size, 
 
 /* Into an empty cache, before other threads use it: what was saved, least recently stored first.
    Entries that are damaged, or find no room, are dropped. A store without a cache of this name: OK.
-   ECORRUPT, EVERSION: its epochs cannot be read; errors of dx_cas.h. */
+   ECORRUPT, EVERSION: its epochs cannot be read; errors of dx_cas.h. After an error the cache is
+   empty: load again, or go on without. Then the next save forgets what the store has of it. */
 DX_CACHE_API int dx_cache_load(dx_cache *c, dx_cas_store *store);
 /* Write all that changed since into the store that was loaded from (or is new), and commit:
    everything put, removed or invalidated before this call is durable when it returns 0, all or
@@ -2129,7 +2130,8 @@ static void dx_cache_p_sort(dx_cache *c)
     c->entries_[head].newer = n;
 }
 
-DX_CACHE_API int dx_cache_load(dx_cache *c, dx_cas_store *store)
+/* All that the store has. After an error some of it is there, and the lists are not in order. */
+static int dx_cache_p_load(dx_cache *c, dx_cas_store *store)
 {
     char name[DX_CACHE_P_SLOT_NAME];
     dx_cas_ref ref;
@@ -2137,7 +2139,7 @@ DX_CACHE_API int dx_cache_load(dx_cache *c, dx_cas_store *store)
     uint8_t *block = NULL;
     uint32_t i;
     int error;
-    if (!c || !store || c->sequence_ || c->epoch_) return DX_CACHE_EINVAL;
+    DX_CACHE_ASSERT(c->sequence_ == 0 && c->epoch_ == 0 && c->stats_.entries == 0);
     dx_cache_p_name(c, DX_CACHE_P_NONE, name);
     error = dx_cas_ref_get(store, name, 0, &ref);
     if (error == DX_CAS_ENOTFOUND) return DX_CACHE_OK;
@@ -2162,6 +2164,29 @@ DX_CACHE_API int dx_cache_load(dx_cache *c, dx_cas_store *store)
     c->sequence_ += (uint64_t)1 << 32;
     c->stats_.removed = 0;
     return DX_CACHE_OK;
+}
+
+/* Begin anew with nothing, after a load that failed: what it left could be entered, but neither
+   freed nor trusted. The store may have something under each name, and its epochs are not known
+   here, so an entry that stayed there could outlive an invalidation: the next save deletes them. */
+static void dx_cache_p_abandon(dx_cache *c)
+{
+    const dx_cache_desc desc = c->desc_;
+    const int error = dx_cache_init(c, &desc);
+    uint32_t i;
+    DX_CACHE_ASSERT(error == DX_CACHE_OK); /* it was before, with the same memory */
+    (void)error;
+    for (i = 0; i < c->slots_; i++) c->entries_[i].saved = c->entries_[i].dirty = true;
+    c->foreign_ = true;
+}
+
+DX_CACHE_API int dx_cache_load(dx_cache *c, dx_cas_store *store)
+{
+    int error;
+    if (!c || !store || c->sequence_ || c->epoch_) return DX_CACHE_EINVAL;
+    error = dx_cache_p_load(c, store);
+    if (error != DX_CACHE_OK) dx_cache_p_abandon(c);
+    return error;
 }
 
 /* >>layers --------------------------------------------------------------

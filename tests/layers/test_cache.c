@@ -1045,6 +1045,7 @@ typedef struct disk { /* a memory device whose power fails before call number cu
     dx_devices_memory memory;
     dx_cas_device inner;
     long          calls, cut_at;
+    long          reads, fail_at; /* this read fails; 0 = none does */
     uint8_t       bytes[1 << 18];
 } disk;
 
@@ -1052,6 +1053,7 @@ static bool disk_is_off(disk *d) { return d->cut_at && ++d->calls >= d->cut_at; 
 static int disk_read(void *user, uint64_t at, void *out, size_t size, size_t *got)
 {
     disk *d = (disk *)user;
+    if (++d->reads == d->fail_at) return DX_CAS_ESYS;
     return d->inner.read(d->inner.user, at, out, size, got);
 }
 static int disk_write(void *user, uint64_t at, const void *data, size_t size)
@@ -1295,13 +1297,87 @@ DX_PROPERTY(ec_13_hostile_records_never_harm, 1000)
             DX_CHECK_MEM(hash, v.hash, 32);
             dx_cache_release(k, &v);
         }
-        OK(put(k, "key", "new", "tag", NULL, 6));
-        OK(get(k, "key", "new", 6));
-        OK(dx_cache_save(k, &s));
+    } else {
+        DX_CHECK_EQ(stats(k).entries, 0);
     }
+    OK(put(k, "key", "new", "tag", NULL, 6));
+    OK(get(k, "key", "new", 6));
+    OK(dx_cache_save(k, &s));
+    check_arena(k);
+    drop(k);
+    k = make_small(1 << 16, 4);
+    OK(dx_cache_load(k, &s)); /* nothing hostile is left */
+    OK(get(k, "key", "new", 6));
     check_arena(k);
     drop(k);
     dx_cas_close(&s);
+}
+
+/* A load that fails at any read leaves an empty cache, which loads all of it the next time. If it goes on without, nothing of
+   what the store has comes back: that store knows nothing of the invalidations since. */
+DX_TEST(ec_1_dt_5_a_load_that_fails_leaves_an_empty_cache)
+{
+    static disk d, whole;
+    char key[8];
+    unsigned failures = 0;
+    for (long at = 1, over = 0; !over; at++) {
+        for (unsigned again = 0; again < 2; again++) {
+            dx_cas_store s;
+            if (at == 1) {
+                memset(&d, 0, sizeof d);
+                OK(open_disk(&s, &d));
+                dx_cache *k = make_small(0, 12);
+                dx_cache_invalidate(k, "other", 5);
+                for (unsigned i = 0; i < 8; i++) {
+                    snprintf(key, sizeof key, "%u", i);
+                    OK(put(k, key, key, "tag", NULL, 0));
+                }
+                OK(dx_cache_save(k, &s));
+                drop(k);
+                dx_cas_close(&s);
+                memcpy(&whole, &d, sizeof d);
+            }
+            memcpy(&d, &whole, sizeof d);
+            OK(open_disk(&s, &d));
+            dx_cache *k = make_small(0, again ? 12 : 4);
+            d.reads = 0;
+            d.fail_at = at;
+            int error = dx_cache_load(k, &s);
+            d.fail_at = 0;
+            over = error == DX_CACHE_OK;
+            if (!over) {
+                DX_CHECK_EQ(error, DX_CAS_ESYS);
+                DX_CHECK_EQ(stats(k).entries, 0);
+                check_arena(k);
+                failures++;
+            }
+            if (!over && again) {
+                OK(dx_cache_load(k, &s));
+                for (unsigned i = 0; i < 8; i++) {
+                    snprintf(key, sizeof key, "%u", i);
+                    OK(get(k, key, key, 1));
+                }
+            } else if (!over) {
+                for (unsigned i = 0; i < 6; i++) {
+                    snprintf(key, sizeof key, "n%u", i);
+                    OK(put(k, key, key, "tag", NULL, 0));
+                }
+                DX_CHECK_EQ(stats(k).entries, 4);
+                dx_cache_invalidate(k, "tag", 3);
+                OK(put(k, "last", "x", NULL, NULL, 0));
+                OK(dx_cache_save(k, &s));
+                drop(k);
+                k = make_small(0, 12);
+                OK(dx_cache_load(k, &s));
+                DX_CHECK_EQ(stats(k).entries, 1);
+                OK(get(k, "last", "x", 1));
+            }
+            check_arena(k);
+            drop(k);
+            dx_cas_close(&s);
+        }
+    }
+    DX_CHECK(failures > 16);
 }
 
 /* What the cache holds, as a number: the sum over its entries. */
