@@ -21,6 +21,15 @@
 enum { AT_MAGIC, AT_HEAD, AT_PATH, AT_DATA, AT_LINK, AT_END };
 
 /* >>staging ------------------------------------------------------------ */
+/* A link that cannot be followed. Renaming over it would replace the link itself, where every other
+   link stays and its target is replaced. */
+static bool is_dangling(const char *path)
+{
+    os_info info;
+    return os_look(path, false, &info) == 0 && info.kind == OS_LINK &&
+           os_look(path, true, &info) < 0;
+}
+
 /* The name of the staging file: DIR/.NAME.dxup-part. */
 static int staging_path(prog_dest *d, const char *path)
 {
@@ -32,6 +41,9 @@ static int staging_path(prog_dest *d, const char *path)
     size_t size = strlen(d->path);
     while (size > 1 && d->path[size - 1] == '/') size--;
     d->path[size] = 0;
+    if (is_dangling(d->path))
+        return prog_fail(PROG_REFUSED, "%s is a symbolic link to nothing: it cannot be replaced",
+                         d->path);
     slash = strrchr(d->path, '/');
     const char *name = slash ? slash + 1 : d->path;
     if (!*name || !strcmp(name, ".") || !strcmp(name, ".."))

@@ -213,6 +213,26 @@ modes_and_links_stay() {
     (umask 027 && "$dxpatch" diff old new masked >/dev/null)
     [ "$(stat -c %a masked)" = 640 ] || fail "mode $(stat -c %a masked)"
 }
+a_dangling_link_is_not_replaced() {
+    make_versions
+    expect 0 diff old new patch
+    mkdir real
+    ln -s real/later out
+    ln -s loop loop
+    for link in out loop; do
+        expect 6 apply old patch $link
+        says "symbolic link"
+        expect 6 diff old new $link
+        says "symbolic link"
+        [ -L $link ] || fail "$link was replaced"
+    done
+    [ -z "$(ls -A real)" ] || fail "in real: $(ls -A real)"
+    alone loop new old out patch real
+    : >real/later
+    expect 0 apply old patch out
+    [ -L out ] || fail "the link was replaced"
+    same new real/later
+}
 names_that_look_like_options() {
     make_versions
     cp -- old --old
@@ -849,7 +869,7 @@ two_at_once() {
 }
 
 for case in a_delta blocks_and_undo sizes_that_change one_way a_delta_in_place levels_from_fast_to_small formats_of_deltas \
-    info_shows_every_field modes_and_links_stay names_that_look_like_options bounded_memory bounded_memory_of_containers large_files_are_mapped_and_made_in_little_memory a_patch_of_two flash_patches vcdiff_here records vcdiff_with_xdelta3 containers containers_that_are_damaged containers_around_other_patches bad_command_lines \
+    info_shows_every_field modes_and_links_stay a_dangling_link_is_not_replaced names_that_look_like_options bounded_memory bounded_memory_of_containers large_files_are_mapped_and_made_in_little_memory a_patch_of_two flash_patches vcdiff_here records vcdiff_with_xdelta3 containers containers_that_are_damaged containers_around_other_patches bad_command_lines \
     limits_of_memory_and_output missing_and_strange_files summaries nothing_overwrites_its_source a_wrong_base applied_twice a_truncated_patch a_flipped_bit \
     no_patch_at_all a_full_disk a_read_only_disk_and_a_size_limit killed_at_any_moment two_at_once; do
     case $dxpatch:$case in *asan*:bounded_memory*) continue ;; esac # the sanitizers' own memory has no bound

@@ -291,6 +291,29 @@ a_link_stays_a_link() {
     [ -L link ] || fail "the link was replaced"
     same new real/a
 }
+a_dangling_link_is_not_replaced() {
+    make_versions
+    make_tree tree
+    expect 0 "$dxup" publish store app new
+    expect 0 "$dxup" publish store dir tree
+    mkdir real
+    ln -s real/later link
+    start_server store
+    for version in app dir; do
+        for force in "" --force; do
+            expect 6 "$dxup" pull "$address" $version link $force
+            says "symbolic link"
+            expect 6 "$dxup" checkout store $version link $force
+            says "symbolic link"
+        done
+    done
+    [ "$(readlink link)" = real/later ] || fail "the link was replaced"
+    [ -z "$(ls -A real)" ] && [ -z "$(ls -A | grep '^\.')" ] || fail "left: $(ls -A . real)"
+    mkdir real/later
+    expect 0 "$dxup" checkout store dir link --force
+    [ -L link ] || fail "the link was replaced"
+    same_tree tree real/later
+}
 large_versions_are_patched_by_chunks() {
     bytes 8000000 >old
     { bytes 100; head -c 3000000 old; echo "inserted here"; tail -c 4000000 old; head -c 500000 old; bytes 777; } >new
@@ -1554,7 +1577,7 @@ two_servers_on_one_port() { # one of them, whatever the number of threads that l
 for case in publish_and_checkout_a_file unchanged_content_adds_nothing publish_and_checkout_a_tree a_store_is_neither_replaced_nor_published readers_open_a_store_that_is_being_written \
     an_empty_file_and_an_empty_tree a_file_becomes_a_tree_only_by_hand bad_command_lines options_that_a_command_does_not_know missing_things \
     pull_full_patch_unchanged pull_a_tree pull_sees_what_is_published_meanwhile \
-    pull_over_a_file_the_server_does_not_know many_clients_at_once modes_are_kept a_link_stays_a_link large_versions_are_patched_by_chunks \
+    pull_over_a_file_the_server_does_not_know many_clients_at_once modes_are_kept a_link_stays_a_link a_dangling_link_is_not_replaced large_versions_are_patched_by_chunks \
     a_gigabyte_in_64_megabytes a_big_endian_machine a_big_endian_machine_of_32_bits an_arm_of_32_bits a_pc_of_32_bits \
     a_tree_is_read_once a_tree_is_looked_at_on_all_cores what_was_seen_is_only_a_hint trees_of_every_shape trees_that_cannot_be_published \
     links_swapped_in_while_a_tree_is_restored a_tree_publish_killed_at_any_moment a_flipped_byte_in_a_tree versions_of_a_tree_as_deltas versions_of_a_file_as_deltas a_packed_store trees_as_streams_in_the_same_store \
