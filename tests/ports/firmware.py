@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The updater of examples/firmware on two emulated boards: an update over the UART, bad input, and the power cut at random moments.
 usage: firmware.py [mps2|virt]      DX_KILLS=n: so many interrupted updates; DX_TEST_SEED=n"""
-import hashlib, os, random, shutil, signal, socket, struct, subprocess, sys, time
+import hashlib, os, random, re, shutil, signal, socket, struct, subprocess, sys, time
 
 TOP = os.path.abspath(os.path.join(os.path.dirname(__file__), "../.."))
 WORK = os.path.join(TOP, "build/firmware")
@@ -268,7 +268,7 @@ def settings_kept(board):
     """Settings are set one after the other, and the power is cut at any moment, while the store moves on as well. After each cut what
     was answered is there, or what was on its way; nothing is damaged; and the blocks wear alike."""
     dice = random.Random(SEED)
-    size = int(subprocess.run(["size", "-A", board.path("settings.elf")], stdout=subprocess.PIPE, check=True).stdout.split(b".text")[1].split()[0])
+    size = sections(board.path("settings.elf"))[".text"]
     assert size <= 20 * 1024, f"{size} bytes of code"
     names = [b"name %d" % k for k in range(12)]
     kept, starts, cuts, sets, half_s = {}, 0, 0, 0, 0.02
@@ -316,6 +316,35 @@ def settings_kept(board):
     return f"{size} bytes of code; {cuts} cuts in {sets} settings and {collections} collections, a block was erased {most} times at most, {mean / 100} in the mean"
 
 
+def sections(path):
+    """The bytes of each section of a program."""
+    lines = subprocess.run(["size", "-A", path], stdout=subprocess.PIPE, check=True).stdout.decode().splitlines()
+    return {fields[0]: int(fields[1]) for fields in map(str.split, lines) if len(fields) == 3 and fields[0][0] == "."}
+
+
+def sizes_shown(board):
+    """What README.md shows of this board: memory to the byte, code within 2 %, or 10 % where the compiler is not the one that it names."""
+    with open(f"{TOP}/examples/firmware/README.md") as f:
+        text = f.read()
+    compiler = int(re.search(r"^## Size \(gcc (\d+),", text, re.M)[1])
+    here = int(subprocess.run([board.needs[0], "-dumpversion"], stdout=subprocess.PIPE, check=True).stdout.split(b".")[0])
+    row = board.name.split(" (")[0]
+    said = []
+    for program in ("updater", "settings"):
+        match = re.search(rf"^\| {re.escape(row)} \| {program} \| ([\d,]+) bytes \| ([\d,]+) bytes \| ([\d,]+) bytes \|$", text, re.M)
+        assert match, f"no row of {row}, {program}"
+        code, memory, stack = (int(field.replace(",", "")) for field in match.groups())
+        made = sections(board.path(f"{program}.elf"))
+        is_now = f"| {row} | {program} | {made['.text']:,} bytes | {made['.bss']:,} bytes | {made['.stack']:,} bytes |"
+        assert (memory, stack) == (made[".bss"], made[".stack"]), f"README.md shows {memory} and {stack}: {is_now}"
+        assert abs(made[".text"] - code) * 100 <= code * (2 if here == compiler else 10), f"README.md shows {code}: {is_now}"
+        said.append(f"{program} {made['.text']} bytes")
+    with open(f"{TOP}/dx_patch.h") as f:
+        rows = int(re.search(r"^#define DX_PATCH_P_FLASH_ROWS (\d+)u", f.read(), re.M)[1])
+    assert f"{rows * 16 * 2:,} bytes of the RAM are the models" in text, f"the models take {rows * 16 * 2:,} bytes"
+    return ", ".join(said)
+
+
 def attempt(name, test, board):
     try:
         said = test(board)
@@ -348,6 +377,7 @@ def main():
             f.write(random.Random(SEED).randbytes(2000) + board.app[2]) # so that its patch has several chunks
         subprocess.check_call([f"{WORK}/dxflash", "-", "patch", str(board.page), str(board.slot), board.path("app-2.bin"),
                                board.path("other.bin"), board.path("wrong.patch")])
+        attempt("the sizes in README.md", sizes_shown, board)
         attempt("an update over the UART, and the application runs from flash", update, board)
         attempt("bad input is refused and changes nothing", strangers, board)
         attempt("the power is cut at random moments", kills, board)
