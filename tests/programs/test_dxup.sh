@@ -1245,6 +1245,76 @@ a_truncated_store() {
     expect 0 "$dxup" checkout store two out2
     same two out2
 }
+ended_by_ctrl_c() { # FILE COMMAND...      SIGINT when FILE has content, as from a terminal: the shell's own background jobs ignore it
+    python3 - "$@" <<'END'
+import os, signal, subprocess, sys, time
+p = subprocess.Popen(sys.argv[2:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                     preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+def size(path):
+    try:
+        with os.scandir(path) as entries:
+            return sum(size(e.path) for e in entries)
+    except NotADirectoryError:
+        return os.stat(path).st_size
+    except FileNotFoundError:
+        return 0
+while p.poll() is None and size(sys.argv[1]) < 1:
+    time.sleep(0.001)
+p.send_signal(signal.SIGINT)
+sys.exit(p.wait() != -signal.SIGINT)
+END
+}
+interrupt_each() {
+    bytes 60000000 >big
+    mkdir tree
+    bytes 60000000 | split -b 10000000 - tree/f
+    echo before >out
+    ended_by_ctrl_c store/objects "$dxup" publish store big big || return
+    expect 0 "$dxup" verify store
+    says "0 versions"
+    echo small >small
+    expect 0 "$dxup" publish store small small
+    [ "$(du -sb store | cut -f1)" -lt 100000 ] || fail "what publish left is still there: $(du -sb store)"
+    expect 0 "$dxup" publish store big big
+    expect 0 "$dxup" publish store tree tree
+    ended_by_ctrl_c .out.dxup-part "$dxup" checkout store big out || return
+    [ "$(cat out)" = before ] || fail "out is half"
+    expect 0 "$dxup" checkout store big out
+    same big out
+    ended_by_ctrl_c .there.dxup-part "$dxup" checkout store tree there || return
+    [ ! -e there ] || fail "there is half"
+    expect 0 "$dxup" checkout store tree there
+    same_tree tree there
+    start_server store
+    rm -rf out there
+    ended_by_ctrl_c .out.dxup-part "$dxup" pull "$address" big out || return
+    [ ! -e out ] || fail "out is half"
+    expect 0 "$dxup" pull "$address" big out --report
+    [ "$(get kept)" -gt 0 ] || fail "it did not go on: $out"
+    same big out
+    ended_by_ctrl_c .there.dxup-sync "$dxup" pull "$address" tree there || return
+    [ ! -e there ] || fail "there is half"
+    expect 0 "$dxup" pull "$address" tree there
+    same_tree tree there
+    [ -z "$(find . -name '*dxup-*')" ] || fail "left: $(find . -name '*dxup-*')"
+    ended_by_ctrl_c store/objects.new "$dxup" gc store --keep 1 || return
+    expect 0 "$dxup" verify store
+    says "3 versions"
+    expect 0 "$dxup" gc store --keep 1
+    [ ! -e store/objects.new ] || fail "what gc left is still there"
+    interrupted=1
+}
+ctrl_c_and_again() { # what README.md says of it: nothing is half, and the command can be repeated
+    local try interrupted=0
+    command -v python3 >/dev/null || { skip "no python3"; return; }
+    for try in $(seq 5); do # until no command is faster than its signal
+        interrupt_each
+        [ $interrupted = 0 ] && [ "$bad" = 0 ] || return
+        stop_server
+        rm -rf store big small tree out there .??*
+    done
+    fail "the commands were not ended by the signal"
+}
 publish_killed_at_any_moment() {
     bytes 2000000 >base
     expect 0 "$dxup" publish store f base
@@ -1583,7 +1653,7 @@ for case in publish_and_checkout_a_file unchanged_content_adds_nothing publish_a
     links_swapped_in_while_a_tree_is_restored a_tree_publish_killed_at_any_moment a_flipped_byte_in_a_tree versions_of_a_tree_as_deltas versions_of_a_file_as_deltas a_packed_store trees_as_streams_in_the_same_store \
     no_server_and_no_such_name two_servers_on_one_port names_of_hosts a_unix_socket what_is_not_kept_is_said a_server_that_is_behind names_that_a_terminal_would_obey a_server_that_lies peers_of_other_versions_of_the_protocol a_flood_of_pings_on_every_connection a_killed_server a_server_that_is_ended a_killed_client many_connections \
     connections_are_cut_in_the_middle a_pull_goes_on_where_it_was_cut what_a_cut_pull_left_is_not_trusted a_server_with_few_connections a_killed_client_of_many_connections \
-    a_full_disk a_read_only_target a_flipped_byte_anywhere a_truncated_store publish_killed_at_any_moment \
+    a_full_disk a_read_only_target a_flipped_byte_anywhere a_truncated_store ctrl_c_and_again publish_killed_at_any_moment \
     two_writers collection gc_killed_at_any_moment a_hostile_tree_in_the_store the_demo; do
     # With sanitizers these are slow, and their memory says nothing.
     case $dxup:$case in *asan*:a_gigabyte* | *asan*:a_big_endian* | *asan*:an_arm* | *asan*:a_pc* | *asan*:the_demo) continue ;; esac

@@ -31,7 +31,8 @@ static const prog_command commands[DXUP_COMMANDS] = {
          .arguments = "STORE NAME PATH",
          .summary = "Add a file or a tree as the next version of NAME",
          .details = "The store is made if there is none. Content that equals the latest version\n"
-                    "adds no version. A publish that is killed leaves the store as it was.\n"
+                    "adds no version. A publish that is killed, or ended by Ctrl-C, leaves the\n"
+                    "versions as they were; the next one reuses its room.\n"
                     "\n"
                     "Patterns are a subset of rsync's: `?` is one character, `*` any number of\n"
                     "them, both but for a slash; `**` is any text; a backslash takes the next\n"
@@ -74,7 +75,7 @@ static const prog_command commands[DXUP_COMMANDS] = {
          .arguments = "STORE NAME[@VERSION] DEST",
          .summary = "Write a version to DEST, by default the latest",
          .details = "VERSION is a number or a tag. DEST is replaced atomically, after everything\n"
-                    "was verified by hash.",
+                    "was verified by hash. Ctrl-C leaves DEST as it was.",
          .examples = "dxup checkout store app ./app\n"
                      "dxup checkout store app@1 ./app --force"},
     [DXUP_DIFF] =
@@ -117,7 +118,7 @@ static const prog_command commands[DXUP_COMMANDS] = {
          .arguments = "STORE",
          .summary = "Reclaim the space of what no version needs any more",
          .details = "The store is written anew beside itself and replaced atomically, so it takes\n"
-                    "room for both.",
+                    "room for both. Ctrl-C leaves the old store.",
          .examples = "dxup gc store --keep 5"},
     [DXUP_SERVE] =
         {.name = "serve",
@@ -135,7 +136,8 @@ static const prog_command commands[DXUP_COMMANDS] = {
                     "NAME@TAG follows a tag. A version that is named is pulled even where DEST is\n"
                     "newer; of a name alone, DEST goes back to an older one only with --force.\n\n"
                     "It receives a patch where DEST is an older version, verifies all of it by\n"
-                    "hash, and replaces DEST atomically. The next pull resumes an interrupted one.",
+                    "hash, and replaces DEST atomically. Ctrl-C leaves DEST as it was. The next\n"
+                    "pull resumes an interrupted one.",
          .examples = "dxup pull 127.0.0.1:7000 app ./app\n"
                      "dxup pull 127.0.0.1:7000 app@1 ./before"},
 };
