@@ -30,7 +30,8 @@ dx_states freestanding
 dx_token freestanding
 dx_tree freestanding
 dx_versions freestanding
-dx_watch hosted"
+dx_watch hosted
+dx_window freestanding"
 # Not products yet.
 pending=""
 # LAYERS="dx_nor dx_tree": only these.

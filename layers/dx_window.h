@@ -1,0 +1,291 @@
+/*  dx_window.h - v0.2.0 - receive windows that grow with what the reader takes in a round trip
+                - MIT-0 or public domain, see end of file
+
+    Do this in ONE C or C++ file:
+
+        #define DX_WINDOW_IMPLEMENTATION      (or DX_IMPLEMENTATION for every dx_ header)
+        #include "dx_window.h"
+
+    and include it elsewhere without the define. C99; also builds as C++11. No other
+    header is needed.
+
+    QUICK EXAMPLE
+
+        dx_window w;
+        if (dx_window_init(&w, 4096, 1 << 20)) return 1;  // the peer may send 4096 bytes
+        // bytes have come, and a while later they were read:
+        if (dx_window_arrived(&w, 4096, 1000000)) return 1; // more than was promised
+        uint32_t bytes = dx_window_consumed(&w, 4096, 1000000);
+        printf("the peer may send %u bytes more\n", (unsigned)bytes);
+
+    CONTENTS (search >>)  config  errors  window  platform  names  rounds  license
+
+    HOW IT WORKS
+        A sender with a window of w bytes and a round trip of t seconds sends w / t bytes a second
+        at most, however fast the path is. So the window becomes twice what the reader has consumed
+        within a round trip, and the largest piece, where that is more than it was. The round trip
+        is measured by the stream itself: the first byte behind what had been promised can only be
+        sent when the next promise has arrived, so it comes a round trip after that, or later. The
+        shortest counts.
+
+    GUARANTEES  Never allocates; no globals; no recursion; every call is O(1). What is promised and
+                not consumed is never above the limit, and a promise is never taken back.
+    LIMITS      Windows below 2^31. The shortest round trip ever seen counts: on a path that becomes
+                more than twice as long later, call dx_window_set_round_trip(). One thread per
+                object.
+    CONFIG      DX_WINDOW_STATIC, DX_WINDOW_API, DX_WINDOW_ASSERT(c), DX_WINDOW_MEMSET
+    ERRORS      dx_window_error: 0 = ok, negative = reason.
+    OWNERSHIP   The caller owns the object. It holds no pointer.
+*/
+#ifndef DX_WINDOW_H
+#define DX_WINDOW_H
+
+#define DX_WINDOW_VERSION 0x000200 /* 0xMMmmpp */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* >>config ------------------------------------------------------------- */
+#ifndef DX_WINDOW_API
+  #ifdef DX_WINDOW_STATIC
+    #if defined(__GNUC__) || defined(__clang__)
+      #define DX_WINDOW_API static __attribute__((unused))
+    #else
+      #define DX_WINDOW_API static
+    #endif
+  #else
+    #define DX_WINDOW_API extern
+  #endif
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* >>errors ------------------------------------------------------------- */
+#define DX_WINDOW_ERRORS(X) \
+    X(0, OK)                                                        \
+    X(-1, EINVAL)  /* an argument breaks its documented contract */ \
+    X(-4, ETOOBIG) /* more bytes than were promised */
+
+typedef enum dx_window_error {
+#define DX_WINDOW_P_ERROR_IS(value, constant) DX_WINDOW_##constant = value,
+    DX_WINDOW_ERRORS(DX_WINDOW_P_ERROR_IS)
+#undef DX_WINDOW_P_ERROR_IS
+} dx_window_error;
+
+/* "DX_WINDOW_EINVAL" and so on; "unknown error" for anything else. */
+DX_WINDOW_API const char *dx_window_error_name(int error);
+
+/* >>window ------------------------------------------------------------- */
+typedef struct dx_window { /* caller-allocated; the first fields may be read */
+    uint32_t size;          /* what the peer may have sent and the reader not consumed */
+    uint32_t limit;         /* the most that it becomes */
+    uint32_t promised;      /* that the peer may still send */
+    uint32_t unread;        /* arrived, not consumed */
+    uint64_t round_trip_ns; /* the shortest; 0: not known yet */
+
+    uint64_t began_ns_;     /* when consuming was counted from */
+    uint64_t consumed_;     /* since then */
+    uint64_t marked_ns_;    /* when the promise was made that is timed */
+    uint32_t mark_;         /* arriving bytes until the first one that it allowed */
+    uint32_t piece_;        /* the most that arrived at once, since then */
+    bool     is_timing_;
+} dx_window;
+
+/* The peer was told that it may send `promised` bytes, perhaps 0: then dx_window_consumed() of no
+   byte says how many to begin with, 4096 or the limit. From there on the window grows up to
+   `limit`. A promise above that holds. EINVAL: limit is 0, one of both is 2^31 or more. */
+DX_WINDOW_API int dx_window_init(dx_window *w, uint32_t promised, uint32_t limit);
+/* Bytes have come from the peer. ETOOBIG: more than was promised; nothing has changed. */
+DX_WINDOW_API int dx_window_arrived(dx_window *w, uint32_t bytes, uint64_t now_ns);
+/* The reader needs the memory of so many bytes no more, at most w->unread count. Returns how many
+   more the peer may send: promise them to it. 0: not worth a frame yet. */
+DX_WINDOW_API uint32_t dx_window_consumed(dx_window *w, uint32_t bytes, uint64_t now_ns);
+/* Another limit; what was promised holds, above it nothing is promised any more. EINVAL. */
+DX_WINDOW_API int dx_window_set_limit(dx_window *w, uint32_t limit);
+/* The round trip as the caller has measured it: it takes the place of the shortest seen. */
+DX_WINDOW_API void dx_window_set_round_trip(dx_window *w, uint64_t round_trip_ns);
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* DX_WINDOW_H */
+
+#if (defined(DX_WINDOW_IMPLEMENTATION) || defined(DX_IMPLEMENTATION)) && \
+    !defined(DX_WINDOW_IMPLEMENTED)
+#define DX_WINDOW_IMPLEMENTED
+
+/* >>platform ----------------------------------------------------------- */
+#ifndef DX_WINDOW_ASSERT
+  #if defined(__STDC_HOSTED__) && __STDC_HOSTED__ == 1 && !defined(NDEBUG)
+    #include <assert.h>
+    #define DX_WINDOW_ASSERT(c) assert(c)
+  #else
+    #define DX_WINDOW_ASSERT(c) ((void)sizeof((c) ? 1 : 0))
+  #endif
+#endif
+#if defined(__GNUC__) || defined(__clang__)
+  #define DX_WINDOW_P_MEM(name) __builtin_##name
+#else
+  #include <string.h>
+  #define DX_WINDOW_P_MEM(name) name
+#endif
+#ifndef DX_WINDOW_MEMSET
+  #define DX_WINDOW_MEMSET DX_WINDOW_P_MEM(memset)
+#endif
+
+enum {
+    DX_WINDOW_P_FIRST      = 4096, /* bytes, where the peer was promised less */
+    DX_WINDOW_P_STEPS      = 16,   /* a window is promised in so many steps ... */
+    DX_WINDOW_P_STEP_LEAST = 1024 /* ... of at least so many bytes, or half of it */
+};
+
+/* >>names -------------------------------------------------------------- */
+DX_WINDOW_API const char *dx_window_error_name(int error)
+{
+    switch (error) {
+#define DX_WINDOW_P_CASE(value, name)                                                              \
+    case value: return "DX_WINDOW_" #name;
+    DX_WINDOW_ERRORS(DX_WINDOW_P_CASE)
+#undef DX_WINDOW_P_CASE
+    default: return "unknown error";
+    }
+}
+
+/* >>rounds --------------------------------------------------------------
+   Where the bytes of a stream are:
+
+       consumed | unread |          promised          | what the next promise allows
+                         ^ arrived so far              ^ mark_ bytes from there: its first byte
+                |<------------- size, at most -------->| */
+static bool dx_window_p_is_size(uint32_t bytes) { return bytes <= INT32_MAX; }
+
+/* What the peer could be told to send more. */
+static uint32_t dx_window_p_room(const dx_window *w)
+{
+    const uint64_t held = (uint64_t)w->promised + w->unread;
+    DX_WINDOW_ASSERT(w->size <= w->limit);
+    return held < w->size ? (uint32_t)(w->size - held) : 0;
+}
+
+/* What the promise had allowed begins to come. A clock that went back has measured nothing. */
+static void dx_window_p_time(dx_window *w, uint64_t now_ns)
+{
+    uint64_t took;
+    w->is_timing_ = false;
+    if (now_ns < w->marked_ns_) return;
+    took = now_ns - w->marked_ns_;
+    if (!took) took = 1; /* a coarse clock */
+    if (!w->round_trip_ns || took < w->round_trip_ns) w->round_trip_ns = took;
+}
+
+/* A round trip has passed: is the window twice what was consumed in it, and one piece? Pieces come
+   and are read as a whole: where one takes the path longer than a round trip, two windows of what
+   is consumed in that time are too small. */
+static void dx_window_p_grow(dx_window *w, uint64_t now_ns)
+{
+    uint64_t size;
+    if (!w->round_trip_ns) return;
+    if (now_ns < w->began_ns_) w->began_ns_ = now_ns; /* a clock that went back */
+    if (now_ns - w->began_ns_ < w->round_trip_ns) return;
+    size = w->consumed_ < w->limit ? 2 * (w->consumed_ + w->piece_) : w->limit;
+    if (size > w->limit) size = w->limit;
+    if (size > w->size) w->size = (uint32_t)size;
+    w->began_ns_ = now_ns;
+    w->consumed_ = 0;
+    w->piece_ = 0;
+}
+
+DX_WINDOW_API int dx_window_init(dx_window *w, uint32_t promised, uint32_t limit)
+{
+    if (!w || !limit || !dx_window_p_is_size(promised) || !dx_window_p_is_size(limit))
+        return DX_WINDOW_EINVAL;
+    DX_WINDOW_MEMSET(w, 0, sizeof *w);
+    w->size = promised < DX_WINDOW_P_FIRST ? (uint32_t)DX_WINDOW_P_FIRST : promised;
+    if (w->size > limit) w->size = limit;
+    w->promised = promised;
+    w->limit = limit;
+    return DX_WINDOW_OK;
+}
+
+DX_WINDOW_API int dx_window_arrived(dx_window *w, uint32_t bytes, uint64_t now_ns)
+{
+    if (bytes > w->promised) return DX_WINDOW_ETOOBIG;
+    w->promised -= bytes;
+    w->unread += bytes;
+    if (bytes > w->piece_) w->piece_ = bytes;
+    DX_WINDOW_ASSERT(dx_window_p_is_size(w->unread));
+    if (w->is_timing_ && bytes > w->mark_) {
+        dx_window_p_time(w, now_ns);
+    } else if (w->is_timing_) {
+        w->mark_ -= bytes;
+    }
+    return DX_WINDOW_OK;
+}
+
+DX_WINDOW_API uint32_t dx_window_consumed(dx_window *w, uint32_t bytes, uint64_t now_ns)
+{
+    uint32_t step;
+    uint32_t room;
+    if (bytes > w->unread) bytes = w->unread;
+    w->unread -= bytes;
+    if (!w->consumed_ && !w->round_trip_ns) w->began_ns_ = now_ns;
+    w->consumed_ += bytes;
+    dx_window_p_grow(w, now_ns);
+    room = dx_window_p_room(w);
+    step = w->size / DX_WINDOW_P_STEPS;
+    if (step < DX_WINDOW_P_STEP_LEAST) step = DX_WINDOW_P_STEP_LEAST;
+    if (step > w->size / 2) step = w->size / 2;
+    if (!room || (room < step && room < w->promised)) return 0;
+    if (!w->is_timing_) {
+        w->is_timing_ = true;
+        w->mark_ = w->promised;
+        w->marked_ns_ = now_ns;
+    }
+    w->promised += room;
+    DX_WINDOW_ASSERT((uint64_t)w->promised + w->unread <= w->limit);
+    return room;
+}
+
+DX_WINDOW_API int dx_window_set_limit(dx_window *w, uint32_t limit)
+{
+    if (!w || !limit || !dx_window_p_is_size(limit)) return DX_WINDOW_EINVAL;
+    w->limit = limit;
+    if (w->size > limit) w->size = limit;
+    return DX_WINDOW_OK;
+}
+
+DX_WINDOW_API void dx_window_set_round_trip(dx_window *w, uint64_t round_trip_ns)
+{
+    w->round_trip_ns = round_trip_ns;
+}
+
+#endif /* DX_WINDOW_IMPLEMENTATION */
+
+/* >>license -------------------------------------------------------------
+   Choose whichever you prefer:
+
+   ALTERNATIVE A - MIT No Attribution (MIT-0)
+   Copyright (c) 2026 dx authors
+   Permission is hereby granted, free of charge, to any person obtaining a copy of this software and
+   associated documentation files (the "Software"), to deal in the Software without restriction,
+   including without limitation the rights to use, copy, modify, merge, publish, distribute,
+   sublicense, and/or sell copies of the Software, and to permit persons to whom the Software is
+   furnished to do so. THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR
+   IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR
+   PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY
+   CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING
+   FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
+
+   ALTERNATIVE B - Public domain (Unlicense)
+   This is free and unencumbered software released into the public domain. Anyone is free to copy,
+   modify, publish, use, compile, sell, or distribute this software, either in source code form or
+   as a compiled binary, for any purpose, commercial or non-commercial, and by any means. In
+   jurisdictions that recognize copyright laws, the author or authors of this software dedicate any
+   and all copyright interest in the software to the public domain. THE SOFTWARE IS PROVIDED "AS
+   IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED. IN NO EVENT SHALL THE AUTHORS BE LIABLE
+   FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY ARISING FROM THE SOFTWARE OR ITS USE.
+   See unlicense.org.
+*/
