@@ -1,7 +1,7 @@
 /*  dx_link.h - v0.2.0 - HBTP over the reactor: sessions with their connections, by handle
               - MIT-0 or public domain, see end of file
 
-    A layer on dx_hbtp.h and dx_peers.h, and so on dx_reactor.h. A "link" is a connection and the
+    A layer on dx_hbtp.h, dx_peers.h and dx_window.h, and so on dx_reactor.h. A "link" is a connection and the
     HBTP session on it. The layer receives, feeds, keeps what could not be dispatched, sends, tells
     a peer that does not read from one that is silent, connects, drains and closes; what is left to
     the program is what its messages mean.
@@ -9,7 +9,7 @@
     Do this in ONE C or C++ file:
 
         #define DX_IMPLEMENTATION             (or DX_LINK_IMPLEMENTATION, and those of dx_hbtp.h,
-        #include "layers/dx_link.h"            dx_peers.h and dx_reactor.h)
+        #include "layers/dx_link.h"            dx_peers.h, dx_window.h and dx_reactor.h)
 
     and include it elsewhere without the define. Where dx_hbtp.h and dx_reactor.h are not one folder
     up, include them first.
@@ -102,6 +102,9 @@
 #endif
 #ifndef DX_PEERS_H
   #include "dx_peers.h"
+#endif
+#ifndef DX_WINDOW_H
+  #include "dx_window.h"
 #endif
 
 /* >>config ------------------------------------------------------------- */
@@ -279,6 +282,21 @@ DX_LINK_API int dx_link_commit(dx_link *l, dx_link_id id, const dx_hbtp_out *out
 /* Have `writable` called before the reactor waits next: a handler that begins a transfer lets it go
    on there, behind the answer that it has just written. ENOTFOUND. */
 DX_LINK_API int dx_link_call_writable(dx_link *l, dx_link_id id);
+
+/* A window for what comes on a stream, which grows as dx_window.h says, in place of calls of
+   dx_hbtp_grant(): in on_stream for OPENED, or behind dx_hbtp_open(). *w is the caller's, one for
+   each stream. promised: what the peer may send already, so the credit that it got by our Hello, or
+   by dx_hbtp_open(). limit: bytes that the program keeps of it at most; without
+   DX_HBTP_FEATURE_SPLIT, with a payload_max under 16388, at most that less 4. EINVAL: as
+   dx_window_init(). As dx_hbtp_grant(). */
+DX_LINK_API int dx_link_window(dx_hbtp_session *session, uint32_t stream, dx_window *w,
+                               uint32_t promised, uint32_t limit);
+/* A chunk of so many bytes has come: in on_stream, before dx_link_consumed(). 0, or what on_stream
+   is to return: DX_HBTP_ETOOBIG, more than was promised. */
+DX_LINK_API int dx_link_arrived(const dx_hbtp_session *session, dx_window *w, size_t bytes);
+/* The program needs the memory of so many bytes no more; at any time. As dx_hbtp_grant(). */
+DX_LINK_API int dx_link_consumed(dx_hbtp_session *session, uint32_t stream, dx_window *w,
+                                 uint32_t bytes);
 
 /* Send a Close behind what is queued, and end: `closed` is called later. A peer that takes neither
    is cut off after linger_ns. ENOTFOUND. */
@@ -1281,6 +1299,31 @@ DX_LINK_API int dx_link_call_writable(dx_link *l, dx_link_id id)
     slot->flags |= DX_LINK_P_IS_TAKEN;
     dx_link_p_soon(slot);
     return DX_LINK_OK;
+}
+
+DX_LINK_API int dx_link_window(dx_hbtp_session *session, uint32_t stream, dx_window *w,
+                               uint32_t promised, uint32_t limit)
+{
+    const uint32_t chunk = session->desc.payload_max - 4; /* its credit takes the rest */
+    const bool is_whole = !(session->peer.features & DX_HBTP_FEATURE_SPLIT) &&
+                          session->desc.payload_max < DX_HBTP_STREAM_CHUNK_MAX + 4;
+    DX_LINK_ASSERT(session->desc.payload_max > 4);
+    if (is_whole && limit > chunk) limit = chunk; /* one chunk must hold all of the credit */
+    if (dx_window_init(w, promised, limit)) return DX_LINK_EINVAL;
+    return dx_link_consumed(session, stream, w, 0);
+}
+
+DX_LINK_API int dx_link_arrived(const dx_hbtp_session *session, dx_window *w, size_t bytes)
+{
+    if (bytes > w->promised) return DX_HBTP_ETOOBIG;
+    return dx_window_arrived(w, (uint32_t)bytes, dx_link_p_now(session));
+}
+
+DX_LINK_API int dx_link_consumed(dx_hbtp_session *session, uint32_t stream, dx_window *w,
+                                 uint32_t bytes)
+{
+    const uint32_t more = dx_window_consumed(w, bytes, dx_link_p_now(session));
+    return more ? dx_hbtp_grant(session, stream, more) : (int)DX_HBTP_OK;
 }
 
 DX_LINK_API int dx_link_close(dx_link *l, dx_link_id id, uint16_t status, const char *text)

@@ -48,6 +48,9 @@ typedef struct world {
     uint32_t           events[2][16];    /* of the server, of the client */
     uint32_t           finished;
     void             (*opening)(dx_link *l, dx_link_id id); /* NULL: note_opened */
+    uint32_t           limit;            /* of a window that grows; 0: on_stream grants by itself */
+    uint32_t           stream, unread;   /* of it; the test reads */
+    dx_window          window;
 } world;
 
 static world *now_open; /* a test that fails leaves by longjmp */
@@ -85,10 +88,18 @@ static uint8_t pattern(uint64_t i) { return (uint8_t)(i * 31 + (i >> 8)); }
 static int on_stream(dx_hbtp_session *s, dx_hbtp_stream_event *e)
 {
     world *w = world_of(s);
+    if (e->kind == DX_HBTP_STREAM_OPENED && w->limit) {
+        w->stream = e->stream;
+        return dx_link_window(s, e->stream, &w->window, w->hello.credit, w->limit);
+    }
     if (e->kind == DX_HBTP_STREAM_OPENED) return dx_hbtp_grant(s, e->stream, 4000);
     if (e->kind == DX_HBTP_STREAM_CHUNK && e->size) {
         for (size_t i = 0; i < e->size; i++) DX_CHECK_EQ(e->data[i], pattern(w->received + i));
         w->received += e->size;
+        if (w->limit) {
+            w->unread += (uint32_t)e->size;
+            return dx_link_arrived(s, &w->window, e->size);
+        }
         return dx_hbtp_grant(s, e->stream, (uint32_t)e->size);
     }
     if (e->kind == DX_HBTP_STREAM_FINISHED) w->finished++;
@@ -532,6 +543,58 @@ EVERY(li_3_a_stream_fills_the_line_and_every_byte_arrives)
     DX_CHECK_EQ(w.received, ALL);
     world_close(&w);
 }
+
+/* Send all that there is room and credit for. */
+static void send_all(world *w, dx_hbtp_session *s, uint32_t stream)
+{
+    uint8_t data[200];
+    int64_t n;
+    do {
+        for (size_t i = 0; i < sizeof data; i++) data[i] = pattern(w->sent + i);
+        n = dx_hbtp_send(s, stream, data, sizeof data);
+        DX_CHECK(n >= 0);
+        w->sent += (uint64_t)n;
+    } while (n);
+}
+
+/* Payloads of 256 bytes: one chunk was all that a round trip could carry. */
+static void windows_grow(int backend, bool greets, uint32_t limit, uint32_t most)
+{
+    static world w;
+    dx_link_id id;
+    dx_hbtp_session *s;
+    uint32_t stream;
+    memset(&w, 0, sizeof w);
+    w.limit = limit;
+    w.d.session.payload_max = 256;
+    if (greets) {
+        world_of_version_2(&w);
+        w.limit = limit;
+        w.d.session.payload_max = 256;
+        w.hello.credit = 100;
+    }
+    world_open(&w, backend);
+    s = dial(&w, &id);
+    if (greets) UNTIL(w.events[1][DX_HBTP_EVENT_HELLO] == 1);
+    DX_CHECK_EQ(dx_hbtp_open(s, ECHO, NULL, 0, 0, NULL, &stream), 0);
+    for (uint64_t turn = 0; turn < 200000 && w.received < 20000 * (most > 1000 ? 100 : 1); turn++) {
+        dx_hbtp_session *reader = dx_link_session(&w.server, w.id);
+        send_all(&w, s, stream);
+        DX_CHECK(dx_reactor_run_once(&w.l.r, (int64_t)MS) >= 0);
+        DX_CHECK(w.unread <= most);
+        if (!w.stream || !w.unread || turn % 4) continue;
+        DX_CHECK_EQ(dx_link_consumed(reader, w.stream, &w.window, w.unread), 0);
+        w.unread = 0;
+    }
+    DX_CHECK(w.window.round_trip_ns > 0);
+    DX_CHECK(w.received >= 20000 && w.server.count == 1);
+    if (most > 4096) DX_CHECK(w.window.size > 4096);
+    DX_CHECK(w.window.size <= most);
+    world_close(&w);
+}
+
+EVERY(li_3_the_window_of_a_stream_grows_up_to_its_limit) { windows_grow(backend, true, 50000, 50000); }
+EVERY(li_3_a_window_without_split_chunks_is_one_chunk) { windows_grow(backend, false, 50000, 252); }
 
 /* Large frames that the program writes where they are sent from, between answers of the session. */
 typedef struct shipment {
