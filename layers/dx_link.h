@@ -147,6 +147,20 @@ DX_LINK_API const char *dx_link_error_name(int error);
 typedef struct dx_link dx_link;
 typedef uint64_t dx_link_id; /* names one link, and no later one; 0: none */
 
+typedef struct dx_link_counters { /* of all links of a set; the caller sets it to zero */
+    uint64_t accepted;       /* links, */
+    uint64_t connected;      /* those that have come about, */
+    uint64_t closed;         /* those that ended, */
+    uint64_t lost;           /* and those of them that ended without a Close */
+    uint64_t frames;         /* dispatched */
+    uint64_t results;        /* of requests of ours, */
+    uint64_t deadlines;      /* and those of them that came to nothing in time */
+    uint64_t held;           /* times when input waited: for room, a turn or a handler */
+    uint64_t full;           /* times when a connection took no more output */
+    uint64_t credit_stalls;  /* times when a peer had used up all of a dx_link_window() */
+    uint64_t round_trip_ns;  /* the shortest of the window that was last asked; 0: none yet */
+} dx_link_counters;
+
 typedef struct dx_link_desc { /* zero = the default written behind each field */
     void    *memory;      /* required, any alignment; borrowed until dx_reactor_close() */
     size_t   memory_size; /* bytes; at least dx_link_memory_size() */
@@ -173,6 +187,7 @@ typedef struct dx_link_desc { /* zero = the default written behind each field */
     const dx_hbtp_hello *hello; /* what links that connect say first; borrowed. NULL: nothing, they
                                    are of version 1. Those that were accepted answer by the route
                                    for DX_HBTP_OP_HELLO; with hello->needs they insist on it */
+    dx_link_counters *counters; /* borrowed, beside `sent` and `received`; NULL: nothing counts */
     void    *user;        /* the caller's */
 
     /* They may be NULL, and may call everything below. */
@@ -226,6 +241,7 @@ struct dx_link { /* caller-allocated, not to be moved; the first fields may be r
     dx_link_dialer *dialers_;
     uint64_t     dial_ns_;   /* when the first of them connects again */
     dx_hbtp_event_fn *on_event_; /* the caller's */
+    dx_hbtp_result_fn *on_result_; /* the caller's, with counters */
 };
 
 /* >>api ---------------------------------------------------------------- */
@@ -616,6 +632,15 @@ static void dx_link_p_set_due(dx_link_p_slot *slot, uint64_t due_ns)
                   out_size      high_water: above it the connection is FULL, out fills up, and
                                 requests wait in the input until it is drained */
 
+/* The connection takes no more; it will say when. */
+static void dx_link_p_fill(dx_link_p_slot *slot)
+{
+    dx_link_counters *counters = slot->all->desc.counters;
+    DX_LINK_ASSERT(slot->id);
+    slot->flags |= DX_LINK_P_IS_FULL;
+    if (counters) counters->full++;
+}
+
 /* Hand output to the connection. True: the session has more room now. */
 static bool dx_link_p_pump(dx_link_p_slot *slot)
 {
@@ -630,7 +655,7 @@ static bool dx_link_p_pump(dx_link_p_slot *slot)
         if (size >= l->desc.out_size / 2) slot->flags |= DX_LINK_P_IS_TAKEN;
         error = dx_peers_send(&l->peers_, slot->id, bytes, (uint32_t)size);
         if (error == DX_PEERS_EAGAIN) {
-            slot->flags |= DX_LINK_P_IS_FULL;
+            dx_link_p_fill(slot);
         } else {
             (void)dx_hbtp_out_consume(&slot->out, size);
             if (!error) l->sent += size;
@@ -696,6 +721,7 @@ static void dx_link_p_hold(dx_link_p_slot *slot)
 {
     DX_LINK_ASSERT(!(slot->flags & DX_LINK_P_IS_LEAVING));
     slot->flags |= DX_LINK_P_IS_HELD;
+    if (slot->all->desc.counters) slot->all->desc.counters->held++;
     (void)dx_peers_hold(&slot->all->peers_, slot->id, true);
 }
 
@@ -718,6 +744,7 @@ static size_t dx_link_p_feed(dx_link_p_slot *slot, const uint8_t *bytes, size_t 
         if (s->state != DX_HBTP_WANTS_OUTPUT || !moved || (slot->flags & DX_LINK_P_IS_LEAVING))
             break;
     }
+    if (slot->all->desc.counters) slot->all->desc.counters->frames += s->counters.frames - before;
     if (s->state == DX_HBTP_CLOSED || (slot->flags & DX_LINK_P_IS_LEAVING)) return size;
     if (s->state == DX_HBTP_WANTS_TURN) { /* its share was used up, or a handler waits for others */
         const bool share = s->counters.frames - frames >= s->desc.frames_max;
@@ -914,6 +941,16 @@ static void dx_link_p_on_event(dx_hbtp_session *s, dx_hbtp_event event, const dx
     if (slot->all->on_event_) slot->all->on_event_(s, event, frame);
 }
 
+/* What became of a request of ours, where that counts. */
+static void dx_link_p_on_result(dx_hbtp_session *s, const dx_hbtp_result *result)
+{
+    dx_link *l = ((dx_link_p_slot *)(void *)s)->all; /* its first field */
+    DX_LINK_ASSERT(l->desc.counters && l->on_result_);
+    l->desc.counters->results++;
+    if (result->error == DX_HBTP_ETIMEDOUT) l->desc.counters->deadlines++;
+    l->on_result_(s, result);
+}
+
 /* The reactor's call before it waits: dx_reactor_extension.flush. */
 static void dx_link_p_flush(dx_reactor *r, dx_reactor_extension *extension)
 {
@@ -950,6 +987,8 @@ static void dx_link_p_opened(dx_peers *peers, dx_peers_id id)
     slot->until_ns = UINT64_MAX;
     dx_link_p_set_due(slot, UINT64_MAX);
     if (accepted && l->desc.hello && l->desc.hello->needs) dx_hbtp_require_hello(&slot->session);
+    if (l->desc.counters && accepted) l->desc.counters->accepted++;
+    else if (l->desc.counters) l->desc.counters->connected++;
     if (l->desc.opened) l->desc.opened(l, id);
     if (l->drain_ns_) (void)dx_link_close(l, id, DX_HBTP_STATUS_UNAVAILABLE, NULL);
     dx_link_p_soon(slot);
@@ -997,6 +1036,8 @@ static void dx_link_p_closed(dx_peers *peers, dx_peers_id id, int32_t reason)
     slot->flags |= DX_LINK_P_IS_ENDING | DX_LINK_P_IS_LEAVING;
     dx_hbtp_abort(&slot->session);
     dx_link_p_undial(slot, slot->reason);
+    if (l->desc.counters) l->desc.counters->closed++;
+    if (l->desc.counters && slot->reason) l->desc.counters->lost++;
     if (l->desc.closed) l->desc.closed(l, id, slot->reason);
     dx_link_p_set_due(slot, UINT64_MAX);
     dx_link_p_free(slot);
@@ -1033,6 +1074,7 @@ static bool dx_link_p_defaults(dx_link_desc *d)
     s->on_output = dx_link_p_on_output;
     s->now_ns = dx_link_p_now;
     s->on_event = dx_link_p_on_event;
+    if (d->counters && s->on_result) s->on_result = dx_link_p_on_result;
     return (!s->in_place || s->payload_max <= d->block_size - DX_LINK_P_FRAME_EXTRA) &&
            (uint64_t)d->block_count * d->block_size >= d->out_size;
 }
@@ -1066,6 +1108,7 @@ static size_t dx_link_p_plan(dx_link *l, const dx_link_desc *desc, size_t *front
     DX_LINK_MEMSET(l, 0, sizeof *l);
     l->desc = *desc;
     l->on_event_ = desc->session.on_event;
+    l->on_result_ = desc->session.on_result;
     l->dial_ns_ = UINT64_MAX;
     if (!dx_link_p_defaults(&l->desc)) return 0;
     peers = dx_link_p_peers_desc(&l->desc);
@@ -1274,7 +1317,7 @@ DX_LINK_API int dx_link_reserve(dx_link *l, dx_link_id id, uint32_t size, dx_hbt
         return DX_LINK_EAGAIN;
     }
     error = dx_peers_reserve(&l->peers_, id, size, &bytes);
-    if (error == DX_PEERS_EAGAIN) slot->flags |= DX_LINK_P_IS_FULL;
+    if (error == DX_PEERS_EAGAIN) dx_link_p_fill(slot);
     if (error) return error == DX_PEERS_EAGAIN ? DX_LINK_EAGAIN : DX_LINK_ENOTFOUND;
     slot->retries = 0;
     if (dx_hbtp_out_init(out, bytes, size)) return DX_LINK_EINVAL;
@@ -1315,8 +1358,12 @@ DX_LINK_API int dx_link_window(dx_hbtp_session *session, uint32_t stream, dx_win
 
 DX_LINK_API int dx_link_arrived(const dx_hbtp_session *session, dx_window *w, size_t bytes)
 {
+    dx_link_counters *counters = dx_link_of(session)->desc.counters;
     if (bytes > w->promised) return DX_HBTP_ETOOBIG;
-    return dx_window_arrived(w, (uint32_t)bytes, dx_link_p_now(session));
+    (void)dx_window_arrived(w, (uint32_t)bytes, dx_link_p_now(session));
+    if (counters && !w->promised) counters->credit_stalls++;
+    if (counters) counters->round_trip_ns = w->round_trip_ns;
+    return DX_HBTP_OK;
 }
 
 DX_LINK_API int dx_link_consumed(dx_hbtp_session *session, uint32_t stream, dx_window *w,

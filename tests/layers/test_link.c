@@ -544,6 +544,45 @@ EVERY(li_3_a_stream_fills_the_line_and_every_byte_arrives)
     world_close(&w);
 }
 
+EVERY(li_6_what_happens_is_counted_where_that_was_asked_for)
+{
+    static world w;
+    static dx_link_counters k; /* of both sides */
+    dx_link_id id;
+    dx_hbtp_session *s;
+    uint32_t stream;
+    memset(&w, 0, sizeof w);
+    memset(&k, 0, sizeof k);
+    w.d.counters = &k;
+    w.limit = 1000;
+    w.d.session.frames_max = 2;
+    world_open(&w, backend);
+    s = dial(&w, &id);
+    for (int i = 0; i < 10; i++) DX_CHECK_EQ(dx_hbtp_call(s, ECHO, "1", 1, UINT64_MAX, NULL, NULL), 0);
+    UNTIL(w.results == 10);
+    DX_CHECK(k.accepted == 1 && k.connected == 1 && k.closed == 0);
+    DX_CHECK(k.frames == 20 && k.results == 10 && k.deadlines == 0); /* calls there, answers here */
+    DX_CHECK(k.held > 0); /* ten do not fit into a turn of two */
+    DX_CHECK_EQ(dx_hbtp_call(s, LATER, "2", 1, dx_reactor_now_ns(&w.l.r) + 20 * MS, NULL, NULL), 0);
+    UNTIL(w.results == 11);
+    DX_CHECK(k.results == 11 && k.deadlines == 1 && k.credit_stalls == 0);
+    DX_CHECK_EQ(dx_hbtp_open(s, ECHO, NULL, 0, 0, NULL, &stream), 0);
+    while (w.received < 1000) {
+        uint8_t data[100];
+        int64_t n;
+        for (size_t i = 0; i < sizeof data; i++) data[i] = pattern(w.sent + i);
+        n = dx_hbtp_send(s, stream, data, sizeof data);
+        DX_CHECK(n >= 0);
+        w.sent += (uint64_t)n;
+        DX_CHECK(dx_reactor_run_once(&w.l.r, (int64_t)MS) >= 0);
+    }
+    DX_CHECK_EQ(k.credit_stalls, 1); /* nobody has read */
+    DX_CHECK_EQ(dx_link_abort(&w.client, id), 0);
+    UNTIL(w.hung == 1 && w.closed == 1);
+    DX_CHECK(k.closed == 2 && k.lost == 2);
+    world_close(&w);
+}
+
 /* Send all that there is room and credit for. */
 static void send_all(world *w, dx_hbtp_session *s, uint32_t stream)
 {
