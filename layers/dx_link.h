@@ -1,10 +1,10 @@
 /*  dx_link.h - v0.2.0 - HBTP over the reactor: sessions with their connections, by handle
               - MIT-0 or public domain, see end of file
 
-    A layer on dx_hbtp.h, dx_peers.h and dx_window.h, and so on dx_reactor.h. A "link" is a connection and the
-    HBTP session on it. The layer receives, feeds, keeps what could not be dispatched, sends, tells
-    a peer that does not read from one that is silent, connects, drains and closes; what is left to
-    the program is what its messages mean.
+    A layer on dx_hbtp.h, dx_peers.h and dx_window.h, and so on dx_reactor.h. A "link" is a
+    connection and the HBTP session on it. The layer receives, feeds, keeps what could not be
+    dispatched, sends, tells a peer that does not read from one that is silent, connects, drains and
+    closes; what is left to the program is what its messages mean.
 
     Do this in ONE C or C++ file:
 

@@ -1,7 +1,7 @@
 # Measurements, beside the best form of the peers. They take minutes to hours and want a machine that has nothing else to do;
 # results go to bench/results, what was tried to bench/log.md.
 
-.PHONY: bench-blocks bench-inputs bench-patch bench-hde bench-hbtp bench-bulk bench-cas bench-trees bench-reactor bench-teleport bench-cache
+.PHONY: bench-blocks bench-inputs bench-patch bench-hde bench-hbtp bench-bulk bench-cas bench-trees bench-reactor bench-teleport bench-cache bench-link
 
 build/bench_patch: bench/bench_patch.c dx_patch.h build/flags
 	$(CC) -std=c11 $(WARN) $(CFLAGS) $< -o $@ $(LDFLAGS)
@@ -44,8 +44,12 @@ bench-reactor: build/dxecho $(REACTOR_BENCHES) ## dx_reactor.h beside other even
 bench-teleport: ## dx_teleport.h beside memcpy and other formats, into bench/results/teleport.csv
 	@bench/bench_teleport.sh
 
-build/bench_link: bench/bench_link.c layers/dx_link.h layers/dx_peers.h dx_hbtp.h dx_reactor.h build/flags
+build/bench_link: bench/bench_link.c layers/dx_link.h layers/dx_peers.h layers/dx_window.h dx_hbtp.h dx_reactor.h build/flags
 	$(CC) -std=gnu11 $(WARN) -Wno-unused-function $(CFLAGS) -DNDEBUG $< -o $@ $(LDFLAGS)
+build/bench_nats: bench/bench_nats.c build/flags
+	$(CC) -std=gnu11 $(WARN) $(CFLAGS) $< -o $@ $(LDFLAGS)
+bench-link: build/bench_link build/bench_nats ## calls over layers/dx_link.h beside NATS, into bench/results/link.csv
+	@bench/bench_link.sh $(SECONDS) $(ROUNDS)
 
 build/bench_bulk: bench/bench_bulk.c layers/dx_bulk.h layers/dx_bulk_net.h layers/dx_crc32c.h dx_hbtp.h build/flags
 	$(CC) -std=c11 $(WARN) $(CFLAGS) $< -o $@ $(LDFLAGS)
