@@ -215,6 +215,29 @@ static uint64_t log_scale(dx_choices *c, uint32_t least, uint32_t most)
     return power + dx_choose(c, power - 1);
 }
 
+/* Payloads of 256 bytes over 50 ms: a window of one chunk gives 5 KB/s, one that may grow fills the path. */
+DX_TEST(wi_3_small_payloads_fill_a_long_path)
+{
+    const uint32_t limits[2] = {252, 1 << 18};
+    uint64_t rates[2];
+    for (int i = 0; i < 2; i++) {
+        memset(&m, 0, sizeof m);
+        m.half_ns = 25 * millisecond;
+        m.rate = 1000000;
+        m.read_rate = 100000000;
+        m.chunk = 252;
+        m.limit = m.most = limits[i];
+        m.w = window_of(0, m.limit);
+        grant(dx_window_consumed(&m.w, 0, 0));
+        while (m.now < 2 * second) step();
+        rates[i] = m.consumed;
+        while (m.now < 4 * second) step();
+        rates[i] = (m.consumed - rates[i]) / 2; /* bytes a second */
+    }
+    DX_CHECK(rates[0] > 4000 && rates[0] < 6000);
+    DX_CHECK(rates[1] > 900000 && rates[1] <= m.rate + m.chunk); /* one more may end in the time */
+}
+
 static uint64_t model_runs, model_limited;
 DX_PROPERTY(wi_3_the_path_is_full_after_some_round_trips_and_memory_bounded, 400)
 {
