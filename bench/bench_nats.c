@@ -196,6 +196,7 @@ int main(int count, char **words)
     kept = answered < TIMES ? answered : TIMES;
     if (!kept) die("nobody answers");
     qsort(took, kept, sizeof *took, compare);
-    printf("calls/s %.0f p50 %.1f p99 %.1f us\n", (double)answered / seconds, took[kept / 2] / 1e3, took[kept - 1 - kept / 100] / 1e3);
+    printf("calls/s %.0f p50 %.1f p99 %.1f us\n", (double)answered / seconds,
+           took[kept / 2] / 1e3, took[kept - 1 - kept / 100] / 1e3);
     return 0;
 }
