@@ -19,12 +19,14 @@ static void check(const char *what, int error)
 /* Put a version of `text` under its name. */
 static void publish(dx_cas_store *store, const char *text, size_t size)
 {
-    dx_cas_writer_desc desc = {0};
+    dx_cas_writer_desc desc;
     dx_cas_writer writer;
     dx_cas_content content;
-    dx_cas_ref ref = {0};
+    dx_cas_ref ref;
     dx_cas_stats before, after;
     uint64_t version = 0;
+    memset(&desc, 0, sizeof desc);
+    memset(&ref, 0, sizeof ref);
     desc.store = store;
     desc.chunker.size_avg = 1024; /* small chunks for a small text */
     desc.memory_size = dx_cas_writer_memory_size(&desc);
@@ -68,10 +70,11 @@ int main(void)
     static uint64_t memory[1 << 15];
     const char *path = "hello_cas.store";
     dx_cas_file file;
-    dx_cas_desc desc = {0};
+    dx_cas_desc desc;
     dx_cas_store store;
     size_t i, n = 0;
     int error;
+    memset(&desc, 0, sizeof desc);
     for (i = 0; n + 20 < sizeof one; i++) n += (size_t)sprintf(one + n, "line %d of a text\n", (int)i);
     memcpy(two, one, 5000);
     two[5000] = '!'; /* one byte more, somewhere */

@@ -87,8 +87,9 @@ int main(void)
     static uint8_t out_memory[2][DX_HBTP_OUT_SIZE];
     dx_hbtp_out out[2];
     dx_hbtp_session server, client;
-    dx_hbtp_session_desc desc = {0};
+    dx_hbtp_session_desc desc;
 
+    memset(&desc, 0, sizeof desc);
     dx_hbtp_router_init(&server_routes);
     dx_hbtp_router_set_method(&server_routes, METHOD_REVERSE, on_reverse, NULL);
     dx_hbtp_router_set_method(&server_routes, METHOD_FETCH, on_fetch, NULL);

@@ -32,7 +32,8 @@ static int write_new(void *user, const void *data, size_t size)
 static int stream(void *base, size_t base_size, size_t patch_size)
 {
     dx_patch_applier applier;
-    dx_patch_applier_desc desc = {0};
+    dx_patch_applier_desc desc;
+    memset(&desc, 0, sizeof desc);
     desc.user = base;
     desc.read = read_old;
     desc.write = write_new;
@@ -52,8 +53,9 @@ int main(void)
 {
     char base[sizeof old_text];
     size_t patch_size, size, old_size = sizeof old_text - 1, new_size = sizeof new_text - 1;
-    dx_patch_create_desc desc = {0};
+    dx_patch_create_desc desc;
     dx_patch_header header;
+    memset(&desc, 0, sizeof desc);
     memcpy(base, old_text, sizeof base);
     desc.memory = work;
     desc.memory_size = sizeof work;

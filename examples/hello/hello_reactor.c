@@ -89,9 +89,10 @@ int main(void)
 {
     static uint64_t memory[16384];
     static dx_reactor r;
-    dx_reactor_desc desc = {0};
+    dx_reactor_desc desc;
     dx_reactor_address any, at;
     int listening = -1, failures = 0, i;
+    memset(&desc, 0, sizeof desc);
     desc.memory = memory;
     desc.memory_size = sizeof memory;
     if (dx_reactor_open(&r, &desc) != DX_REACTOR_OK) return 1;

@@ -947,6 +947,7 @@ static unsigned    owed_count[2];
 static uint8_t     lines[2][1 << 15]; /* what side x has sent, and the other has not taken */
 static size_t      line_size[2];
 static bool        told[2], closed_v2[2];
+static bool        patient; /* handlers may ask to be called again: not for ever */
 
 static int cross_call(const dx_hbtp_context *c)
 {
@@ -955,7 +956,7 @@ static int cross_call(const dx_hbtp_context *c)
     asked *a = &asks[c->payload[0]];
     DX_CHECK_EQ(a->from, !me);
     a->begun = 1;
-    if (dx_choose(luck, 5) == 1) return DX_HBTP_EAGAIN;
+    if (dx_choose(luck, 5) == 1 && patient) return DX_HBTP_EAGAIN;
     if (dx_choose(luck, 2) != 1) return dx_hbtp_write_rpc_response(c->out, c->frame->sequence, c->payload, 1);
     owed_name[me][owed_count[me]] = c->payload[0];
     owed[me][owed_count[me]++] = c->frame->sequence;
@@ -1041,6 +1042,7 @@ DX_PROPERTY(hb_26_hello_drain_cancel_and_close_cross_in_every_order, 4000)
     bool said = false;
     both_open(true, ages >= 2);
     luck = c;
+    patient = true;
     ask_count = 0;
     memset(owed_count, 0, sizeof owed_count);
     memset(line_size, 0, sizeof line_size);
@@ -1069,6 +1071,7 @@ DX_PROPERTY(hb_26_hello_drain_cancel_and_close_cross_in_every_order, 4000)
         default: cross_move(me, (size_t)dx_choose(c, 60), (size_t)dx_choose(c, 60));
         }
     }
+    patient = false;
     for (int quiet = 0; quiet < 20;) { /* and then everything comes to its end */
         bool moved = false;
         for (int i = 0; i < 2; i++) {

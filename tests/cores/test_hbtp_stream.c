@@ -727,6 +727,7 @@ DX_PROPERTY(hb_14_nobody_applies_a_delta_to_a_wrong_base, 200)
     DX_CHECK_EQ(start_hub(&hub, memory, sizeof memory, 0), 0);
     for (int i = 0; i < 5; i++) {
         side *x = start(5, 0, LIMIT, (size_t)dx_choose_range(c, DX_HBTP_OUT_MIN, 400), NULL);
+        free(line[i].memory);
         line[i] = *x; /* a session that only writes: its memory is not used */
         x->memory = NULL;
         line[i].s.desc.out = &line[i].out;
