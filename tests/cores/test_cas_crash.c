@@ -646,3 +646,38 @@ DX_TEST(w_76_a_writer_says_what_it_could_not_read)
     }
     DX_CHECK(failures > 20);
 }
+
+/* Of five versions of a name the third cannot be read: the others are found, also those behind it. */
+DX_TEST(w_75_versions_behind_a_damaged_one_are_found)
+{
+    static sim_disk disk;
+    static uint64_t memory[6000];
+    static dx_cas_store s;
+    dx_cas_desc d;
+    dx_cas_ref ref;
+    dx_cas_id ids[6];
+    size_t at = 0, seen = 0;
+    memset(&d, 0, sizeof d);
+    sim_disk_reset(&disk, 1, 512);
+    d.device = sim_disk_device(&disk, false);
+    d.memory = memory;
+    d.memory_size = sizeof memory;
+    d.mode = DX_CAS_CREATE | DX_CAS_WRITE;
+    DX_CHECK_EQ(dx_cas_open(&s, &d), DX_CAS_OK);
+    for (int version = 1; version <= 5; version++) {
+        memset(&ref, 0, sizeof ref);
+        strcpy(ref.name, "a name");
+        DX_CHECK_EQ(dx_cas_put(&s, &version, sizeof version, &ids[version]), DX_CAS_OK);
+        ref.root = ids[version];
+        DX_CHECK_EQ(dx_cas_ref_set(&s, &ref, DX_CAS_ANY_VERSION, NULL), DX_CAS_OK);
+        DX_CHECK_EQ(dx_cas_commit(&s), DX_CAS_OK);
+    }
+    for (; seen < 3; at++) seen += memcmp(disk.now + at, "a name", 6) == 0;
+    disk.now[at - 1] ^= 1; /* the third of them, in its payload */
+    for (uint64_t version = 1; version <= 5; version++) {
+        const int error = dx_cas_ref_get(&s, "a name", version, &ref);
+        DX_CHECK_EQ(error, version == 3 ? DX_CAS_ECORRUPT : DX_CAS_OK);
+        if (version != 3) DX_CHECK(ref.version == version && dx_cas_id_equal(&ref.root, &ids[version]));
+    }
+    dx_cas_close(&s);
+}
