@@ -2080,7 +2080,7 @@ static bool dx_patch_p_read_repeats(dx_patch_p_streams *s, uint64_t size, dx_pat
         if (literals) DX_PATCH_MEMCPY(to + at, c.literals.at, literals);
         c.literals.at += literals;
         at += literals;
-        if (copy.size && !copy.own) return false; /* there is no base: a copy of no bytes */
+        DX_PATCH_ASSERT(!copy.size || copy.own); /* no copy fits into a base of no bytes */
         DX_PATCH_ASSERT(copy.size <= size - at);
         if (copy.size) dx_patch_p_copy_back(to + at, (size_t)c.lines.back, (size_t)copy.size);
         at += (size_t)copy.size;
@@ -5893,11 +5893,14 @@ static uint32_t dx_patch_p_source_code(const dx_patch_p_lines *l, uint64_t at, u
    as an eighth of a time: it is dear, and not impossible. */
 static void dx_patch_p_price_list(uint32_t *prices, const uint32_t *counts, uint32_t count)
 {
-    uint32_t i, total = 0;
-    for (i = 0; i < count; i++) total += 8 * counts[i] + 1;
-    DX_PATCH_ASSERT(total > 0);
+    uint64_t sum = 0;
+    uint32_t i, total = 0, shift = 0;
+    for (i = 0; i < count; i++) sum += counts[i];
+    while (sum >> shift > (UINT32_MAX - count) / 8) shift++; /* the total has 32 bits */
+    for (i = 0; i < count; i++) total += 8 * (counts[i] >> shift) + 1;
+    DX_PATCH_ASSERT(total > 0 && total >= count); /* it did not wrap */
     for (i = 0; i < count; i++)
-        prices[i] = dx_patch_p_log2(total) - dx_patch_p_log2(8 * counts[i] + 1);
+        prices[i] = dx_patch_p_log2(total) - dx_patch_p_log2(8 * (counts[i] >> shift) + 1);
 }
 
 /* From what was written: prices for the next time round. */

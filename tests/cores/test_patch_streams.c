@@ -649,6 +649,22 @@ DX_TEST(streams_what_was_done)
     DX_CHECK(had.refused > 0 && had.accepted > 0);
 }
 
+/* Of a target of gigabytes a symbol may come more than 2^29 times: it is still the cheapest, and prices are those of the same shares. */
+DX_TEST(p_prices_of_counts_beyond_what_a_total_holds)
+{
+    static const uint32_t few[5] = {1u << 17, 1u << 16, 3u << 13, 1u << 12, 1u << 12};
+    uint32_t counts[5], of_few[5], prices[5], all[256], each[256];
+    dx_patch_p_price_list(of_few, few, 5);
+    for (uint32_t shift = 0; shift <= 14; shift++) {
+        for (int i = 0; i < 5; i++) counts[i] = few[i] << shift;
+        dx_patch_p_price_list(prices, counts, 5);
+        for (int i = 0; i < 5; i++) DX_CHECK_EQ(prices[i], of_few[i]);
+    }
+    for (int i = 0; i < 256; i++) all[i] = UINT32_MAX;
+    dx_patch_p_price_list(each, all, 256);
+    for (int i = 0; i < 256; i++) DX_CHECK_EQ(each[i], 8 * 16);
+}
+
 /* A stream in its smallest form is read again as it was, from its bytes alone, in no more memory than was counted. */
 DX_PROPERTY(p_streams_of_every_form, 600)
 {
