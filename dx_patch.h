@@ -649,6 +649,40 @@ typedef uint8_t dx_patch_p_v32 __attribute__((vector_size(32)));
 #define DX_PATCH_P_LOW(a, b) __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11)
 #define DX_PATCH_P_HIGH(a, b) __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15)
 
+/* The rows t become the columns of m: squares of eight words. */
+#define DX_PATCH_P_TURN(m, t)                                                                      \
+    DX_PATCH_P_UNROLL for (j = 0; j < 3; j++) {                                                    \
+        DX_PATCH_MEMCPY(t, m, sizeof t);                                                           \
+        DX_PATCH_P_UNROLL for (i = 0; i < 4; i++) {                                                \
+            (m)[2 * i] = DX_PATCH_P_LOW(t[i], t[i + 4]);                                           \
+            (m)[2 * i + 1] = DX_PATCH_P_HIGH(t[i], t[i + 4]);                                      \
+        }                                                                                          \
+    }
+/* Of a vector of any width: what the lanes start with, and a block of each of them. */
+#define DX_PATCH_P_LANES_START(lanes)                                                              \
+    dx_patch_p_blake3_iv(cv);                                                                      \
+    for (i = 0; i < 8; i++) h[i] = none + cv[i];                                                   \
+    for (i = 0; i < lanes && blocks > 1; i++) {                                                    \
+        low[i] = (uint32_t)(number & 0xffffffffu) + i;                                             \
+        high[i] = (uint32_t)(number >> 32);                                                        \
+    }
+#define DX_PATCH_P_LANES_BLOCK(vector)                                                             \
+    vector v0 = h[0], v1 = h[1], v2 = h[2], v3 = h[3], v4 = h[4], v5 = h[5], v6 = h[6], v7 = h[7], \
+           v8 = none + 0x6a09e667u, v9 = none + 0xbb67ae85u, va = none + 0x3c6ef372u,              \
+           vb = none + 0xa54ff53au, vc = low, vd = high, ve = none + 64u, vf = none;               \
+    if (blocks == 1) vf += (uint32_t)DX_PATCH_P_B3_PARENT;                                         \
+    else if (block == 0) vf += (uint32_t)DX_PATCH_P_B3_CHUNK_START;                                \
+    else if (block == 15) vf += (uint32_t)DX_PATCH_P_B3_CHUNK_END;                                 \
+    DX_PATCH_P_B3_ROUND(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);                     \
+    DX_PATCH_P_B3_ROUND(2, 6, 3, 10, 7, 0, 4, 13, 1, 11, 12, 5, 9, 14, 15, 8);                     \
+    DX_PATCH_P_B3_ROUND(3, 4, 10, 12, 13, 2, 7, 14, 6, 5, 9, 0, 11, 15, 8, 1);                     \
+    DX_PATCH_P_B3_ROUND(10, 7, 12, 9, 14, 3, 13, 15, 4, 0, 11, 2, 5, 8, 1, 6);                     \
+    DX_PATCH_P_B3_ROUND(12, 13, 9, 11, 15, 10, 14, 8, 7, 2, 5, 3, 0, 1, 6, 4);                     \
+    DX_PATCH_P_B3_ROUND(9, 14, 11, 5, 8, 12, 15, 1, 13, 3, 0, 10, 2, 6, 4, 7);                     \
+    DX_PATCH_P_B3_ROUND(11, 15, 5, 0, 1, 9, 8, 6, 14, 10, 2, 12, 3, 4, 7, 13);                     \
+    h[0] = v0 ^ v8, h[1] = v1 ^ v9, h[2] = v2 ^ va, h[3] = v3 ^ vb;                                \
+    h[4] = v4 ^ vc, h[5] = v5 ^ vd, h[6] = v6 ^ ve, h[7] = v7 ^ vf
+
 /* Compress the blocks of eight inputs, which lie stride bytes apart, into eight chaining values;
    out may be in. Inputs are chunks of 16 blocks, the first one with this number, or pairs of
    children, one block each. The words are gathered as 8x8 squares and transposed, so that lane i
@@ -659,46 +693,14 @@ typedef uint8_t dx_patch_p_v32 __attribute__((vector_size(32)));
     {                                                                                              \
         dx_patch_p_v8 h[8], m[16], t[8], low = {0}, high = {0}, none = {0};                        \
         uint32_t cv[8], i, j, k, block;                                                            \
-        dx_patch_p_blake3_iv(cv);                                                                  \
-        for (i = 0; i < 8; i++) {                                                                  \
-            h[i] = none + cv[i];                                                                   \
-            if (blocks > 1) low[i] = (uint32_t)(number & 0xffffffffu) + i;                         \
-            if (blocks > 1) high[i] = (uint32_t)(number >> 32);                                    \
-        }                                                                                          \
+        DX_PATCH_P_LANES_START(8)                                                                  \
         for (block = 0; block < blocks; block++) {                                                 \
-            dx_patch_p_v8 v0 = h[0], v1 = h[1], v2 = h[2], v3 = h[3], v4 = h[4], v5 = h[5],        \
-                          v6 = h[6], v7 = h[7], v8 = none + 0x6a09e667u, v9 = none + 0xbb67ae85u,  \
-                          va = none + 0x3c6ef372u, vb = none + 0xa54ff53au, vc = low, vd = high,   \
-                          ve = none + 64u, vf = none;                                              \
-            if (blocks == 1) vf += (uint32_t)DX_PATCH_P_B3_PARENT;                                 \
-            else if (block == 0) vf += (uint32_t)DX_PATCH_P_B3_CHUNK_START;                        \
-            else if (block == 15) vf += (uint32_t)DX_PATCH_P_B3_CHUNK_END;                         \
             DX_PATCH_P_UNROLL for (k = 0; k < 16; k += 8) {                                        \
                 DX_PATCH_P_UNROLL for (i = 0; i < 8; i++)                                          \
                     DX_PATCH_MEMCPY(&m[k + i], in + i * stride + 64 * block + 4 * k, 32);          \
-                DX_PATCH_P_UNROLL for (j = 0; j < 3; j++) { /* rows become columns */              \
-                    DX_PATCH_MEMCPY(t, &m[k], sizeof t);                                           \
-                    DX_PATCH_P_UNROLL for (i = 0; i < 4; i++) {                                    \
-                        m[k + 2 * i] = DX_PATCH_P_LOW(t[i], t[i + 4]);                             \
-                        m[k + 2 * i + 1] = DX_PATCH_P_HIGH(t[i], t[i + 4]);                        \
-                    }                                                                              \
-                }                                                                                  \
+                DX_PATCH_P_TURN(m + k, t)                                                          \
             }                                                                                      \
-            DX_PATCH_P_B3_ROUND(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);             \
-            DX_PATCH_P_B3_ROUND(2, 6, 3, 10, 7, 0, 4, 13, 1, 11, 12, 5, 9, 14, 15, 8);             \
-            DX_PATCH_P_B3_ROUND(3, 4, 10, 12, 13, 2, 7, 14, 6, 5, 9, 0, 11, 15, 8, 1);             \
-            DX_PATCH_P_B3_ROUND(10, 7, 12, 9, 14, 3, 13, 15, 4, 0, 11, 2, 5, 8, 1, 6);             \
-            DX_PATCH_P_B3_ROUND(12, 13, 9, 11, 15, 10, 14, 8, 7, 2, 5, 3, 0, 1, 6, 4);             \
-            DX_PATCH_P_B3_ROUND(9, 14, 11, 5, 8, 12, 15, 1, 13, 3, 0, 10, 2, 6, 4, 7);             \
-            DX_PATCH_P_B3_ROUND(11, 15, 5, 0, 1, 9, 8, 6, 14, 10, 2, 12, 3, 4, 7, 13);             \
-            h[0] = v0 ^ v8;                                                                        \
-            h[1] = v1 ^ v9;                                                                        \
-            h[2] = v2 ^ va;                                                                        \
-            h[3] = v3 ^ vb;                                                                        \
-            h[4] = v4 ^ vc;                                                                        \
-            h[5] = v5 ^ vd;                                                                        \
-            h[6] = v6 ^ ve;                                                                        \
-            h[7] = v7 ^ vf;                                                                        \
+            DX_PATCH_P_LANES_BLOCK(dx_patch_p_v8);                                                 \
         }                                                                                          \
         for (i = 0; i < 64; i++) dx_patch_p_store32(out + 4 * i, h[i % 8][i / 8]);                 \
     }
@@ -717,6 +719,32 @@ DX_PATCH_P_KERNEL(dx_patch_p_eight_avx2, DX_PATCH_P_AVX2)
   #undef DX_PATCH_P_B3_ROTR
   #define DX_PATCH_P_B3_ROTR(x, n) DX_PATCH_P_SHIFTED(x, n) /* an instruction of its own there */
 DX_PATCH_P_KERNEL(dx_patch_p_eight_avx512, DX_PATCH_P_AVX512)
+typedef uint32_t dx_patch_p_lanes16 __attribute__((vector_size(64)));
+  #define DX_PATCH_P_BESIDE(a, b) \
+      __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
+
+/* Sixteen chunks, one behind the other: two squares beside each other for each eight words. */
+DX_PATCH_P_AVX512 static void dx_patch_p_sixteen(const uint8_t *in, uint64_t number, uint8_t *out)
+{
+    dx_patch_p_lanes16 h[8], m[16], low = {0}, high = {0}, none = {0};
+    dx_patch_p_v8 left[8], right[8], t[8];
+    uint32_t cv[8], i, j, k, block, blocks = DX_PATCH_P_B3_BLOCKS;
+    DX_PATCH_P_LANES_START(16)
+    for (block = 0; block < blocks; block++) {
+        for (k = 0; k < 16; k += 8) {
+            const uint8_t *from = in + 64 * block + 4 * k;
+            for (i = 0; i < 8; i++) {
+                DX_PATCH_MEMCPY(&left[i], from + (size_t)1024 * i, 32);
+                DX_PATCH_MEMCPY(&right[i], from + (size_t)1024 * (i + 8), 32);
+            }
+            DX_PATCH_P_TURN(left, t)
+            DX_PATCH_P_TURN(right, t)
+            for (i = 0; i < 8; i++) m[k + i] = DX_PATCH_P_BESIDE(left[i], right[i]);
+        }
+        DX_PATCH_P_LANES_BLOCK(dx_patch_p_lanes16);
+    }
+    for (i = 0; i < 128; i++) dx_patch_p_store32(out + 4 * i, h[i % 8][i / 8]);
+}
 #endif
 
 /* Hash a subtree of whole chunks, a power of two from 8 to 64 of them, but for its top: values gets
@@ -724,14 +752,16 @@ DX_PATCH_P_KERNEL(dx_patch_p_eight_avx512, DX_PATCH_P_AVX512)
 static void dx_patch_p_subtree(const uint8_t *p, uint64_t number, size_t chunks, uint8_t *values)
 {
     void (*eight)(const uint8_t *, size_t, uint32_t, uint64_t, uint8_t *) = dx_patch_p_eight;
-    size_t i;
+    size_t i, done = 0;
     DX_PATCH_ASSERT(chunks >= 8 && chunks <= 64 && !(chunks & (chunks - 1)));
     DX_PATCH_ASSERT(number % chunks == 0);
 #ifdef DX_PATCH_P_AVX2
     if (__builtin_cpu_supports("avx2")) eight = dx_patch_p_eight_avx2;
     if (__builtin_cpu_supports("avx512vl")) eight = dx_patch_p_eight_avx512;
+    for (; eight == dx_patch_p_eight_avx512 && chunks - done >= 16; done += 16)
+        dx_patch_p_sixteen(p + 1024 * done, number + done, values + 32 * done);
 #endif
-    for (i = 0; i < chunks; i += 8) eight(p + 1024 * i, 1024, 16, number + i, values + 32 * i);
+    for (i = done; i < chunks; i += 8) eight(p + 1024 * i, 1024, 16, number + i, values + 32 * i);
     while ((chunks /= 2) > 1)
         for (i = 0; i < chunks; i += 8) eight(values + 64 * i, 64, 1, 0, values + 32 * i);
 }
@@ -2504,7 +2534,7 @@ static uint64_t dx_patch_p_zeros(uint64_t bytes)
    looked at, too. */
 static uint64_t dx_patch_p_x86_eight(const uint8_t *p)
 {
-    uint64_t last = dx_patch_p_load64(p), before = dx_patch_p_load64(p - 1);
+    uint64_t last = dx_patch_p_load64(p), before = last << 8 | p[-1];
     return dx_patch_p_zeros((last & DX_PATCH_P_ONES * 0xfe) ^ DX_PATCH_P_ONES * 0xe8) |
            dx_patch_p_zeros((last & DX_PATCH_P_ONES * 0xc7) ^ DX_PATCH_P_ONES * 0x05) |
            dx_patch_p_zeros(((last & DX_PATCH_P_ONES * 0xf0) ^ DX_PATCH_P_ONES * 0x80) |
