@@ -144,7 +144,7 @@ static int at_once(size_t base_size, size_t size, size_t memory_size, bool unhas
     return error;
 }
 
-DX_PROPERTY(pt_4_streams_round_trip, 600)
+static void round_trip(dx_choices *c)
 {
     size_t base_size, target_size, size, got;
     dx_patch_header h;
@@ -158,6 +158,10 @@ DX_PROPERTY(pt_4_streams_round_trip, 600)
     DX_CHECK_EQ(got, target_size);
     DX_CHECK_MEM(other, target, got);
 }
+
+DX_PROPERTY(pt_4_streams_round_trip, 600) { round_trip(c); }
+/* The same, with pairs and settings that a fuzzer looks for. */
+DX_PROPERTY(fuzz_streams_created, 60) { round_trip(c); }
 
 /* Both ways of applying, with so much memory, say the same; and write the same bytes. Returns what they say. */
 static int both_ways(dx_choices *c, size_t base_size, size_t size, size_t memory_size, bool unhashed, size_t *got)
