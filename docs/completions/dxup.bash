@@ -47,10 +47,13 @@ _dxup() {
     --backend)
         mapfile -t COMPREPLY < <(compgen -W 'auto io_uring epoll kqueue iocp' -- "$word")
         return ;;
+    --seed)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
     esac
     for ((i = 2; i < ${#words[@]} - 1; i++)); do
         case ${words[i]} in
-        --workers | --exclude | --include | --keep | --listen | --http | --status | --patch-max | --connections | --backend | --as) ((i++)) ;;
+        --workers | --exclude | --include | --keep | --listen | --http | --status | --patch-max | --connections | --backend | --seed | --as) ((i++)) ;;
         -*) ;;
         *) ((plain++)) || store=${words[i]} ;;
         esac
@@ -157,7 +160,7 @@ _dxup() {
         }
         ;;
     pull)
-        options='--owner --no-times --no-xattrs --no-hard-links --no-sparse --no-specials --numeric-owner --force --json --connections --backend --report --quiet --help'
+        options='--owner --no-times --no-xattrs --no-hard-links --no-sparse --no-specials --numeric-owner --force --json --connections --backend --seed --report --quiet --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;

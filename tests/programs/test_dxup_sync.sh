@@ -67,6 +67,39 @@ what_is_renamed_is_not_sent() {
     publish
     pull_to out 5000
 }
+a_seed_spares_what_it_has() { # whatever it is: another directory, that is only read
+    sources v 300
+    bytes 3000000 >v/random
+    publish
+    start_server store
+    cp -a v other
+    rm -r other/dir3
+    mv other/random other/renamed
+    echo more >>other/dir1/file1.c
+    printf x | dd of=other/renamed bs=1 seek=100000 conv=notrunc 2>/dev/null
+    cp -a other before
+    expect 0 "$dxup" pull "$address" t out --seed other --report # nothing there yet
+    same_tree v out
+    [ "$(get wire)" -le 120000 ] || fail "$(get wire) bytes: $out"
+    [ "$(get outcome)" = patch ] || fail "$out"
+    same_tree before other
+    rm -rf v/dir5 && sources w 40 && mv w v/new && bytes 900000 >v/more # and beside what is there
+    publish
+    cp -a v/more before/more
+    expect 0 "$dxup" pull "$address" t out --seed before --report
+    same_tree v out
+    [ "$(get wire)" -le 120000 ] || fail "$(get wire) bytes: $out"
+    expect 2 "$dxup" pull "$address" t out --seed nowhere
+    expect 1 "$dxup" pull "$address" t out --seed v/more
+    rm -rf out
+    expect 0 "$dxup" pull "$address" t out --seed other --connections 2
+    says "--seed is of no use"
+    same_tree v out
+    expect 0 "$dxup" publish store f v/more
+    expect 0 "$dxup" pull "$address" f file --seed other
+    says "--seed is of no use"
+    cmp v/more file || fail "the file differs"
+}
 a_sparse_image_is_sent_as_its_data() {
     mkdir v
     truncate -s 200M v/image
@@ -393,7 +426,7 @@ a_server_that_lies() { # in every way of dxup_evil_sync, at several answers
 }
 
 for case in a_first_pull_is_compressed one_changed_line_in_a_large_file one_changed_file_of_many what_is_renamed_is_not_sent \
-    a_sparse_image_is_sent_as_its_data times_alone_cost_little unchanged_files_are_not_written a_file_that_changes_unseen_is_not_mixed what_is_verified_is_said \
+    a_seed_spares_what_it_has a_sparse_image_is_sent_as_its_data times_alone_cost_little unchanged_files_are_not_written a_file_that_changes_unseen_is_not_mixed what_is_verified_is_said \
     a_killed_pull_goes_on_where_it_was a_killed_update_leaves_old_or_new a_killed_server_is_waited_for a_server_that_ends_is_left a_full_disk_leaves_the_old_tree \
     another_pull_is_at_work pulls_at_once_bring_one_or_the_other what_was_left_is_damaged a_link_in_place_of_the_store_is_not_followed \
     a_server_that_lies; do

@@ -1,4 +1,4 @@
-/* A table of the chunks of a directory: a publish that stores none of them says where they are.
+/* A table of the chunks of directories: a publish that stores none of them says where they are.
    Several threads read from them; each read opens the file again, and what it brings is verified
    by its caller, because the file may have changed. */
 #include "seeds.h"
@@ -11,6 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { FOLDERS_MAX = 2 };
+
 typedef struct place {
     uint8_t  id[32];
     uint64_t offset;
@@ -19,11 +21,12 @@ typedef struct place {
 } place;
 
 struct dxup_seeds {
-    int            folder;
+    int            folders[FOLDERS_MAX];
+    uint8_t        folder_count;
     place         *places; /* open addressing; one slot at least is free */
     size_t         mask, used;
     dxup_slots_key key;
-    char          *paths;  /* one behind another, each with its zero */
+    char          *paths;  /* one behind another: which folder, the path in it, a zero */
     size_t         paths_size, paths_room;
     size_t         last;   /* the path that was added last */
 };
@@ -52,15 +55,18 @@ static void grow(dxup_seeds *d)
 /* Chunks come file by file, so only the last path can be the same. */
 static uint32_t keep_path(dxup_seeds *d, const char *path)
 {
-    size_t size = strlen(path) + 1;
-    if (d->paths_size && !strcmp(d->paths + d->last, path)) return (uint32_t)d->last;
+    const char folder = (char)(d->folder_count - 1);
+    size_t size = strlen(path) + 2;
+    if (d->paths_size && d->paths[d->last] == folder && !strcmp(d->paths + d->last + 1, path))
+        return (uint32_t)d->last;
     if (d->paths_room - d->paths_size < size) {
         d->paths_room = 2 * d->paths_room + size + 4096;
         d->paths = realloc(d->paths, d->paths_room);
         if (!d->paths) abort();
     }
     d->last = d->paths_size;
-    memcpy(d->paths + d->last, path, size);
+    d->paths[d->last] = folder;
+    memcpy(d->paths + d->last + 1, path, size - 1);
     d->paths_size += size;
     return (uint32_t)d->last;
 }
@@ -88,9 +94,9 @@ static int read_seed(void *user, const uint8_t id[32], void *out, size_t capacit
     if (!p->size) return PROG_NOT_FOUND;
     *size = p->size;
     if (!out) return PROG_OK;
-    const char *path = d->paths + p->path;
+    const char *path = d->paths + p->path + 1;
     if (p->size > capacity) return prog_fail(PROG_DAMAGED, "%s: a part is too large", path);
-    int fd = openat(d->folder, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    int fd = openat(d->folders[(uint8_t)path[-1]], path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
     while (fd >= 0 && done < p->size) {
         int64_t n = os_read_at(fd, p->offset + done, (uint8_t *)out + done, p->size - done);
         if (n <= 0) break;
@@ -104,15 +110,23 @@ static int read_seed(void *user, const uint8_t id[32], void *out, size_t capacit
 int dxup_seeds_open(dxup_seeds **out, dxup_store *s, const char *path, const dxup_leave *leave,
                     uint8_t root[32])
 {
-    static const prog_list all = {0}; /* nothing is left out */
-    dxup_published seen;
     dxup_seeds *d = prog_alloc(sizeof *d);
     memset(d, 0, sizeof *d);
     dxup_slots_key_make(&d->key);
     grow(d);
     *out = d;
-    d->folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (d->folder < 0) return prog_fail_errno("%s", path);
+    return dxup_seeds_add(d, s, path, leave, root);
+}
+
+int dxup_seeds_add(dxup_seeds *d, dxup_store *s, const char *path, const dxup_leave *leave,
+                   uint8_t root[32])
+{
+    static const prog_list all = {0}; /* nothing is left out */
+    dxup_published seen;
+    int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert(d->folder_count < FOLDERS_MAX);
+    if (folder < 0) return prog_fail_errno("%s", path);
+    d->folders[d->folder_count++] = folder;
     dxup_seen *nothing = dxup_seen_open(dxup_store_path(s), "seeds");
     const dxup_tree_publish_desc desc = {.path = path, .name = "looking", .seen = nothing,
                                          .rules = &all, .leave = *leave, .locate = add,
@@ -128,7 +142,7 @@ int dxup_seeds_open(dxup_seeds **out, dxup_store *s, const char *path, const dxu
 void dxup_seeds_close(dxup_seeds *d)
 {
     if (!d) return;
-    if (d->folder >= 0) close(d->folder);
+    while (d->folder_count) close(d->folders[--d->folder_count]);
     free(d->places);
     free(d->paths);
     free(d);

@@ -1,4 +1,5 @@
-/* The chunks of a directory's files where they lie: what a store lacks is read from there. */
+/* The chunks of the files of one or two directories where they lie: what a store lacks is read
+   from there. */
 #ifndef DXUP_TREE_SEEDS_H
 #define DXUP_TREE_SEEDS_H
 
@@ -10,6 +11,9 @@ typedef struct dxup_seeds dxup_seeds;
    and lists go into s, which is opened for writing: root is the snapshot of the directory. */
 int  dxup_seeds_open(dxup_seeds **out, dxup_store *s, const char *path, const dxup_leave *leave,
                      uint8_t root[32]);
+/* Look at another directory as well. */
+int  dxup_seeds_add(dxup_seeds *seeds, dxup_store *s, const char *path, const dxup_leave *leave,
+                    uint8_t root[32]);
 /* After every handle that reads from them. NULL is fine. */
 void dxup_seeds_close(dxup_seeds *seeds);
 

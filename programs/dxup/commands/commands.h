@@ -14,6 +14,7 @@ typedef struct dxup_options {
     const char *address;     /* HOST:PORT */
     const char *http;        /* serve: HOST:PORT, or NULL */
     const char *status;      /* the same */
+    const char *seed;        /* pull: a directory that may have parts of it, or NULL */
     const char *backend;     /* serve, pull: of the event loop; NULL: automatic */
     unsigned    workers;     /* publish, checkout, serve: threads; 0: one per processor */
     unsigned    connections; /* pull: 1 to 256, 0: 1; serve: limit of each worker, 0: 4096 */

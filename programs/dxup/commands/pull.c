@@ -785,7 +785,8 @@ static void print_summary(const pull *p)
     char size[32], wire[32], hash[65], verified[65], name[PROG_NAME_SIZE_MAX + 1];
     uint64_t asked;
     uint64_t bytes = p->sent + p->received;
-    if (outcome == DXUP_SYNCED) outcome = p->have_kind ? DXUP_PATCHED : DXUP_FULL;
+    if (outcome == DXUP_SYNCED)
+        outcome = p->have_kind || p->o->seed ? DXUP_PATCHED : DXUP_FULL;
     double ms = (double)(prog_now_ns() - p->started_ns) / 1e6;
     prog_progress(NULL, 0, 0, true);
     prog_hash_text(p->hash, hash);
@@ -865,14 +866,18 @@ static dxup_leave leaves(const pull *p)
 static int fetch_into(pull *p, dxup_store *s)
 {
     dxup_seeds *seeds = NULL;
-    uint8_t old[PROG_HASH_SIZE];
+    uint8_t old[PROG_HASH_SIZE], of_seed[PROG_HASH_SIZE];
     const dxup_leave leave = leaves(p);
     const bool updates = p->have_kind == PROG_TREE;
-    int status = updates ? dxup_seeds_open(&seeds, s, p->o->path, &leave, old) : PROG_OK;
+    const char *seed = p->o->seed;
+    int status = PROG_OK;
+    if (updates || seed)
+        status = dxup_seeds_open(&seeds, s, updates ? p->o->path : seed, &leave, old);
+    if (!status && updates && seed) status = dxup_seeds_add(seeds, s, seed, &leave, of_seed);
     const dxup_sync_desc fetch = {.address = &p->addresses.list[p->address_at],
                                   .address_text = p->o->address, .name = p->o->name,
                                   .backend = p->o->backend, .store = s, .root = p->root,
-                                  .old = updates ? old : NULL, .sent = &p->sent,
+                                  .old = seeds ? old : NULL, .sent = &p->sent,
                                   .received = &p->received};
     if (!status) status = dxup_sync_fetch(&fetch);
     if (!status) {
@@ -1012,6 +1017,8 @@ static int pull_once(const dxup_options *o, bool *again)
     if (!status) status = look_at_destination(p, !can_sync(p));
     if (!status) status = prog_dest_find_staging(&p->dest, o->path, &p->has_staging);
     if (!status) status = transfer(p);
+    if (!status && p->o->seed && p->next && !p->syncs)
+        prog_warn("--seed is of no use for what is not pulled as a directory over one connection");
     if (!status && p->syncs) status = fetch_snapshot(p);
     else if (!status && p->kind == PROG_TREE && !p->asks_sync) status = restore_details(p);
     if (!status && p->complete) status = replace(p);
@@ -1032,6 +1039,10 @@ static int pull_once(const dxup_options *o, bool *again)
 int dxup_pull(const dxup_options *o)
 {
     bool again = false;
+    os_info seed;
+    if (o->seed && os_look(o->seed, true, &seed) < 0) return prog_fail_errno("%s", o->seed);
+    if (o->seed && seed.kind != OS_FOLDER)
+        return prog_fail(PROG_USAGE, "--seed %s: not a directory", o->seed);
     if (o->connections > CONNECTIONS_MAX)
         return prog_fail(PROG_USAGE, "pull uses at most %d connections", CONNECTIONS_MAX);
     int status = pull_once(o, &again);

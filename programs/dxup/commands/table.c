@@ -207,6 +207,8 @@ static const prog_option options[] = {
              "pull: transfer 4 MiB or more over N connections\n(1 to 256)"},
     {"--backend", PROG_OPTION_TEXT, FIELD(backend), .commands = SERVE | PULL, .value = "NAME",
      .choices = BACKENDS, .help = "of the event loop: auto, io_uring, epoll,\nkqueue, iocp"},
+    {"--seed", PROG_OPTION_TEXT, FIELD(seed), .commands = PULL, .value = "DIR",
+     .help = "also take parts of a directory from DIR, which\nis only read"},
     {"--report", PROG_OPTION_FLAG, FIELD(report), .commands = PULL,
      .help = "print the summary as key=value"},
     {"--quiet", PROG_OPTION_FLAG, FIELD(quiet),
