@@ -580,8 +580,8 @@ def signals_are_passed_on(dice):
 
 def as_the_first_process(dice):
     """In a process namespace of its own: orphans become children of dxkeep, and are reaped."""
-    if os.geteuid() or subprocess.run(["unshare", "--pid", "--fork", "true"], stderr=subprocess.DEVNULL).returncode:
-        raise Skip("no process namespaces")
+    if os.geteuid() or subprocess.run(["unshare", "--pid", "--fork", "--mount-proc", "true"], stderr=subprocess.DEVNULL).returncode:
+        raise Skip("no process namespace with a /proc of its own, as in a chroot")
     os.makedirs("data")
     script = ("for i in 1 2 3 4 5; do (sleep 0.2 & ); done; sleep 1; "
               "for f in /proc/[0-9]*/stat; do read -r pid name state rest <$f && echo $state; done >data/states; exit 4")
