@@ -860,7 +860,8 @@ EVERY(threads_for_files_have_a_limit)
    signal. */
 DX_TEST(short_sleeps_of_epoll_where_the_system_has_none)
 {
-    static const struct { int error, calls; } cases[] = {{0, 3}, {EINTR, 3}, {ENOSYS, 1}, {EPERM, 1}};
+    static const struct { int error, calls, calls_without; } cases[] = {{0, 3, 1}, {EINTR, 3, 2}, {ENOSYS, 1, 1}, {EPERM, 1, 1}};
+    const bool lacks = (syscall)(FAULTS_PWAIT2, -1L, NULL, 1L, NULL, NULL, 0L) < 0 && (errno == ENOSYS || errno == EPERM);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         loop l = {0};
         script_start();
@@ -870,7 +871,7 @@ DX_TEST(short_sleeps_of_epoll_where_the_system_has_none)
             dx_completion c;
             DX_CHECK_EQ(dx_reactor_wait(&l.r, &c, 1, (int64_t)MS), 0);
         }
-        DX_CHECK_EQ(script.pwaits, cases[i].calls);
+        DX_CHECK_EQ(script.pwaits, lacks ? cases[i].calls_without : cases[i].calls);
         loop_close(&l);
     }
 }
