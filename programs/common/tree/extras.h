@@ -44,6 +44,8 @@ int  dxup_extras_take_same(dxup_extras *x, const char *path, const char *first);
 typedef struct dxup_first { /* the name that came first */
     uint64_t      device, inode;
     char         *path;
+    int           type;
+    bool          lost;  /* it was left out after all: the next name is the first */
     dx_tree_entry entry; /* as it was written, when it was; data is its own */
 } dxup_first;
 
@@ -55,7 +57,8 @@ typedef struct dxup_links {
 } dxup_links;
 
 /* The index of the file; *known: another name came before. */
-size_t dxup_links_find(dxup_links *l, const dxup_found *f, const char *path, bool *known);
+size_t dxup_links_find(dxup_links *l, const dxup_found *f, int type, const char *path,
+                       bool *known);
 void   dxup_links_note(dxup_links *l, size_t index, const dx_tree_entry *e);
 void   dxup_links_free(dxup_links *l);
 

@@ -33,19 +33,26 @@ static void grow(dxup_links *l)
         l->slots[slot_of(l, l->list[i].device, l->list[i].inode)] = (uint32_t)i + 1;
 }
 
-size_t dxup_links_find(dxup_links *l, const dxup_found *f, const char *path, bool *known)
+static char *copy_of(const char *path)
+{
+    return strcpy(prog_alloc(strlen(path) + 1), path);
+}
+
+size_t dxup_links_find(dxup_links *l, const dxup_found *f, int type, const char *path, bool *known)
 {
     if (l->count == l->room) grow(l);
     size_t at = slot_of(l, f->file.device, f->file.inode);
-    *known = l->slots[at] != 0;
+    dxup_first *first = l->slots[at] ? &l->list[l->slots[at] - 1] : &l->list[l->count];
+    *known = l->slots[at] && !first->lost;
     if (*known) return l->slots[at] - 1;
-    dxup_first *first = &l->list[l->count++];
+    if (l->slots[at]) free(first->path);
+    else l->slots[at] = (uint32_t)++l->count;
     memset(first, 0, sizeof *first);
     first->device = f->file.device;
     first->inode = f->file.inode;
-    first->path = strcpy(prog_alloc(strlen(path) + 1), path);
-    l->slots[at] = (uint32_t)l->count;
-    return l->count - 1;
+    first->type = type;
+    first->path = copy_of(path);
+    return l->slots[at] - 1;
 }
 
 void dxup_links_note(dxup_links *l, size_t index, const dx_tree_entry *e)

@@ -62,6 +62,7 @@ typedef struct publisher {
     dx_cas_chunker    chunker;
     dxup_extras       extras; /* of the entry of the walk */
     dxup_links        links;
+    bool              link_sent; /* what p->link is the first name of */
     uint32_t          link;   /* of that entry: index + 1, or 0 */
     dxup_leave        leave;
     bool              extended; /* an entry is (dx_tree_is_extended) */
@@ -477,6 +478,7 @@ static dxup_event *new_event(publisher *p, int kind, int type, const char *name,
     e->ctime_ns = f->file.ctime_ns;
     e->plain = p->extras.plain;
     e->link = p->link;
+    p->link_sent = true;
     e->extra = (uint32_t)b->text_size;
     e->extra_size = (uint16_t)p->extras.size;
     assert(p->extras.size <= DXUP_BATCH_TEXT - b->text_size);
@@ -710,7 +712,10 @@ static int read_file(publisher *p, int dir, dxup_found *f, bool last, bool *chan
         if (in_line) p->batch->events[p->batch->event_count - 1].now_ns = now_ns;
     }
     if (*changed && !in_line) return drop(p);
-    if (*changed) p->batch->event_count = events;
+    if (*changed) {
+        p->batch->event_count = events;
+        p->link_sent = false;
+    }
     if (in_line) return PROG_OK;
     status = need(p, DX_TREE_NAME_MAX + p->extras.size);
     if (status) return status;
@@ -814,25 +819,40 @@ static void skip_socket(publisher *p)
 
 static int send_dir(publisher *p, dxup_scan *scan, const dxup_found *folder);
 
-/* Anything but a directory. */
-static int send_content(publisher *p, int dir, dxup_found *f, const dxup_found *folder)
+/* Anything but a directory, under its first name. */
+static int send_first(publisher *p, int dir, dxup_found *f, const dxup_found *folder)
 {
-    bool known = false;
     bool special = !S_ISREG(f->mode) && !S_ISLNK(f->mode);
-    if (S_ISSOCK(f->mode)) {
-        skip_socket(p);
-        return PROG_OK;
-    }
-    if (special && p->leave.specials) return PROG_OK;
-    p->out->linked |= f->linked;
-    p->link = 0;
-    if (f->linked && !p->leave.hard_links)
-        p->link = (uint32_t)dxup_links_find(&p->links, f, p->path, &known) + 1;
-    if (known) return send_name(p, f);
     if (S_ISREG(f->mode)) return send_file(p, dir, f, folder);
     int status = dxup_extras_take(&p->extras, dir, f, folder);
     if (status) return status;
     return special ? send_entry(p, type_of(f->mode), f, "", 0, 0) : send_link(p, dir, f);
+}
+
+/* Anything but a directory. */
+static int send_content(publisher *p, int dir, dxup_found *f, const dxup_found *folder)
+{
+    const int type = type_of(f->mode);
+    bool known = false;
+    if (S_ISSOCK(f->mode)) {
+        skip_socket(p);
+        return PROG_OK;
+    }
+    if (type != DX_TREE_FILE && type != DX_TREE_LINK && p->leave.specials) return PROG_OK;
+    p->out->linked |= f->linked;
+    p->link = 0;
+    if (!f->linked || p->leave.hard_links) return send_first(p, dir, f, folder);
+    const size_t index = dxup_links_find(&p->links, f, type, p->path, &known);
+    if (known && p->links.list[index].type == type) {
+        p->link = (uint32_t)index + 1;
+        return send_name(p, f);
+    }
+    if (known) return send_first(p, dir, f, folder); /* its number was another's a moment ago */
+    p->link = (uint32_t)index + 1;
+    p->link_sent = false;
+    const int status = send_first(p, dir, f, folder);
+    if (!p->link_sent) p->links.list[index].lost = true;
+    return status;
 }
 
 /* Go down to a name; leave_path() returns. */
