@@ -124,13 +124,21 @@ void dxup_ring_close(dxup_ring *r)
     pthread_cond_destroy(&r->done);
 }
 
-/* Which chunks does the store have? Answers what the first pass found, in order. */
+static dxup_batch *oldest_hashed(dxup_ring *r)
+{
+    for (unsigned i = 0; i < r->count; i++)
+        if (nth(r, i)->state == HASHED) return nth(r, i);
+    return NULL;
+}
+
+/* Which chunks does the store have? Answers what the first pass found. The lock is let go meanwhile, and an older
+   batch may become HASHED then, which tells this thread while it does not wait: it looks at all of them again, and
+   when it returns, with the lock held, none is left. */
 static void look_up(dxup_ring *r)
 {
-    for (unsigned i = 0; i < r->count; i++) {
-        dxup_batch *b = nth(r, i);
+    dxup_batch *b;
+    while ((b = oldest_hashed(r))) {
         bool pack = false;
-        if (b->state != HASHED) continue;
         b->state = BUSY;
         pthread_mutex_unlock(&r->lock);
         r->look_up(r->user, b);
