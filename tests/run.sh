@@ -7,8 +7,8 @@
 # crashes or takes longer than its limit has failed, and so has one that skips without a line "skip WHAT: REASON" for each.
 # Output goes to build/log/NAME.log (LOGS: another folder); what failed is shown, with CI=true everything. What failed is run
 # again, to tell how it fails: it has failed all the same, unless its name is marked unsteady ("~", see tests/suites.txt) and
-# the second run passes. At the end stands what was unsteady, and what was skipped and why; the last line is the sum of all;
-# status 0 when nothing failed.
+# the second run passes. At the end stands what was unsteady, what was skipped and why, and what failed; the last line is the
+# sum of all; status 0 when nothing failed.
 set -u
 unset MAKEFLAGS MFLAGS MAKELEVEL # a suite that calls make is no part of the make that called this
 cd "$(dirname "$0")/.." || exit 1
@@ -150,6 +150,12 @@ if grep -aqs '^skip ' -- *.log; then
 fi
 echo "the slowest, in seconds (of processors): $(sort -rn -- *.seconds | head -n 10 |
     awk '{ printf "%s%s %s (%s)", NR == 1 ? "" : ", ", $3, $1, $2 }')"
+# Last, since of a long output often only the end is kept.
+quoted FAIL *.log >failed
+if [ -s failed ]; then
+    echo "failed:"
+    cat failed
+fi
 cat -- *.counts | awk '{ p += $1; f += $2; s += $3 }
     END { printf "%d passed, %d failed, %d skipped\n", p, f, s; exit f > 0 || p == 0 }' | tee total
 exit "${PIPESTATUS[1]}"

@@ -173,9 +173,10 @@ shown() { # TEXT SUITE...      stands in the summary, behind all suites
     shift
     folder=$(mktemp -d -p "$work")
     printf 'some %s\n' "$@" >"$folder/suites.txt"
-    CI='' LOGS=$folder/log SUITES=$folder/suites.txt "$top/tests/run.sh" some 2>/dev/null | sed -n '/^\(skipped\|unsteady\):/,$p' | grep -qaF "$text" || echo "'$text' is not in the summary"
+    CI='' LOGS=$folder/log SUITES=$folder/suites.txt "$top/tests/run.sh" some 2>/dev/null | sed -n '/^\(skipped\|unsteady\|failed\):/,$p' | grep -qaF "$text" || echo "'$text' is not in the summary"
 }
 try "run.sh shows reasons" shown "a: part 2: no tool" "a 60 $good"
+try "run.sh shows at its end what failed" shown "b: part 3: bad" "a 60 $good" "b 60 echo FAIL part 3: bad; seq 200; echo 5 passed, 1 failed, 0 skipped"
 try "run.sh shows reasons that quote raw bytes" shown "a: all: it said [31mx" "a 60 printf 'skip all: it said \\033[31mx\\000\\n0 passed, 0 failed, 1 skipped\\n'"
 # The second run of a suite under an emulator counts, when it passes; that of any other does not.
 twice='echo more >>$LOGS/../runs; runs=$(wc -l <$LOGS/../runs)' # how often it was run
