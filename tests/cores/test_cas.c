@@ -2817,6 +2817,45 @@ DX_TEST(w_77_repair_leaves_another_branch_of_the_history_alone)
     sim_free(e);
 }
 
+/* The same, and all that this branch has of its own is a name. */
+DX_TEST(w_77_repair_leaves_a_name_that_only_another_branch_has_alone)
+{
+    uint8_t objects[2][400];
+    static const size_t sizes[2] = {300, 400}; /* that of the other store does not fit into the gap */
+    dx_cas_store s, other;
+    dx_cas_desc desc = {0};
+    dx_cas_repair_report report;
+    dx_cas_id id;
+    sim *d = sim_new(1 << 16), *e = sim_new(1 << 16);
+    for (unsigned i = 0; i < 2; i++) fill(objects[i], sizeof objects[i], 70 + i);
+    OK(open_roomy(&s, d, DX_CAS_WRITE | DX_CAS_CREATE, store_memory));
+    OK(transaction(&s, 1));
+    size_t parted = d->size;
+    memcpy(e->data, d->data, e->size = parted);
+    OK(dx_cas_put(&s, objects[0], sizes[0], &id));
+    dx_cas_ref name = make_ref("only here", &id, sizes[0]);
+    OK(dx_cas_ref_set(&s, &name, 0, NULL));
+    OK(dx_cas_commit(&s));
+    dx_cas_close(&s);
+    OK(open_roomy(&other, e, DX_CAS_WRITE, store_memory2));
+    OK(dx_cas_put(&other, objects[1], sizes[1], &id));
+    OK(dx_cas_commit(&other));
+    memset(d->data + parted, 0, 64); /* the header of the object */
+    sim *was = sim_new(1 << 16);
+    memcpy(was->data, d->data, was->size = d->size);
+    desc.device = sim_device(d);
+    desc.memory = store_memory;
+    desc.memory_size = 64 * 1024;
+    DX_CHECK_EQ(dx_cas_repair(&s, &desc, &other, NULL, NULL, &report), DX_CAS_ECORRUPT);
+    dx_cas_close(&s);
+    DX_CHECK_EQ(d->size, was->size);
+    DX_CHECK_MEM(d->data, was->data, was->size);
+    dx_cas_close(&other);
+    sim_free(was);
+    sim_free(d);
+    sim_free(e);
+}
+
 /* A record of old has come back in one of the two, the store or its backup, and the other one is damaged behind it. Neither is right
    everywhere, and together they are. */
 DX_TEST(w_77_a_record_of_old_on_either_side_hinders_no_repair)
@@ -2892,6 +2931,48 @@ DX_TEST(w_77_repair_counts_nothing_that_it_could_not_write)
     DX_CHECK_EQ(report.repaired, 0);
     DX_CHECK_EQ(report.lost, 1);
     DX_CHECK_EQ(dx_cas_get(&s, &id, out, sizeof out, &got), DX_CAS_ECORRUPT);
+    dx_cas_close(&s);
+    dx_cas_close(&other);
+    sim_free(d);
+    sim_free(e);
+}
+
+/* The record of the other store says another size of the same object, and its checksum fits: one of them lies, so nothing is taken. */
+DX_TEST(w_77_repair_takes_no_object_of_another_size)
+{
+    static uint8_t zeros[9000];
+    static const dx_cas_codec codec = {200, rle_pack, rle_unpack, NULL, NULL};
+    dx_cas_store s, other;
+    dx_cas_desc desc = {0};
+    dx_cas_repair_report report;
+    dx_cas_id id;
+    sim *d = sim_new(1 << 16), *e = sim_new(1 << 16);
+    desc.device = sim_device(d);
+    desc.mode = DX_CAS_WRITE | DX_CAS_CREATE;
+    desc.memory = store_memory;
+    desc.memory_size = 256 * 1024;
+    desc.object_size_max = sizeof zeros;
+    desc.codecs = &codec;
+    desc.codec_count = 1;
+    OK(dx_cas_open(&s, &desc));
+    OK(dx_cas_put(&s, zeros, sizeof zeros, &id));
+    OK(dx_cas_commit(&s));
+    memcpy(e->data, d->data, e->size = d->size);
+    DX_CHECK_EQ(dx_cas_p_load32(e->data + 128 + 16), sizeof zeros);
+    dx_cas_p_store32(e->data + 128 + 16, sizeof zeros - 1);
+    mend_headers(&s, e);
+    dx_cas_close(&s);
+    dx_cas_desc backup = desc;
+    backup.device = sim_device(e);
+    backup.mode = DX_CAS_READ | DX_CAS_ACCEPT_DAMAGE;
+    backup.memory = store_memory2;
+    backup.memory_size = 128 * 1024;
+    OK(dx_cas_open(&other, &backup));
+    OK(dx_cas_has(&other, &id));
+    d->data[128 + 64] ^= 1; /* the compressed payload */
+    DX_CHECK_EQ(dx_cas_repair(&s, &desc, &other, NULL, NULL, &report), DX_CAS_ECORRUPT);
+    DX_CHECK_EQ(report.repaired, 0);
+    DX_CHECK_EQ(report.lost, 1);
     dx_cas_close(&s);
     dx_cas_close(&other);
     sim_free(d);

@@ -82,6 +82,35 @@ DX_TEST(ca_file_device_reports_what_the_system_refuses)
     DX_CHECK_EQ(dx_cas_file_sync_folder("no_folder_in_front"), DX_CAS_OK);
 }
 
+/* A sync that the system refuses. Some file systems cannot sync a folder, and say EINVAL: their entries need none. */
+static int sync_error;
+int fdatasync(int fd)
+{
+    if (!sync_error) return (int)syscall(SYS_fdatasync, fd);
+    errno = sync_error;
+    return -1;
+}
+
+DX_TEST(ca_file_device_reports_a_sync_that_fails)
+{
+    dx_cas_file f;
+    const char *path = temp_path("sync");
+    DX_CHECK_EQ(dx_cas_file_open(&f, path, DX_CAS_WRITE | DX_CAS_CREATE), DX_CAS_OK);
+    dx_cas_device d = dx_cas_file_device(&f);
+    static const int errors[] = {EIO, ENOSPC, EINVAL};
+    for (size_t i = 0; i < sizeof errors / sizeof *errors; i++) {
+        sync_error = errors[i];
+        DX_CHECK_EQ(d.sync(d.user), errors[i] == ENOSPC ? DX_CAS_ENOSPACE : DX_CAS_ESYS);
+        DX_CHECK_EQ(f.system_error, errors[i]);
+        DX_CHECK_EQ(dx_cas_file_sync_folder(path), errors[i] == EINVAL ? DX_CAS_OK : DX_CAS_ESYS);
+    }
+    sync_error = 0;
+    DX_CHECK_EQ(d.sync(d.user), DX_CAS_OK);
+    DX_CHECK_EQ(dx_cas_file_sync_folder(path), DX_CAS_OK);
+    dx_cas_file_close(&f);
+    DX_CHECK_EQ(unlink(path), 0);
+}
+
 /* A write that the system does in parts, as it may: here at most so many bytes at a time. */
 static size_t write_max = SIZE_MAX;
 ssize_t pwrite64(int fd, const void *in, size_t n, off64_t at)
@@ -703,6 +732,11 @@ DX_TEST(ca_each_required_pointer_alone)
     }
     NOT_WITH(dx_cas_delta_init(NULL, &how));
     NOT_WITH(dx_cas_delta_init(&delta, NULL));
+    dx_cas_delta_desc tight = how;
+    tight.memory_size = dx_cas_delta_memory_size(&how);
+    OK(dx_cas_delta_init(&delta, &tight));
+    tight.memory_size--;
+    DX_CHECK_EQ(dx_cas_delta_init(&delta, &tight), DX_CAS_ENOMEM);
     OK(dx_cas_delta_init(&delta, &how));
     OK(dx_cas_commit(&s));
     dx_cas_codec codec = dx_cas_delta_codec(&delta);
