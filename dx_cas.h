@@ -1493,6 +1493,11 @@ static void dx_cas_p_b3_blocks(uint32_t out[16], const uint32_t cv[8], const uin
 {
 #ifdef DX_CAS_P_SIMD
     dx_cas_p_b3_job job;
+    unsigned level = dx_cas_p_b3_level();
+    if (level == DX_CAS_P_B3_BASE || level == DX_CAS_P_B3_ZEN5) { /* without the job */
+        dx_cas_p_b3_chain(out, cv, in, blocks, size, counter, flags);
+        return;
+    }
     job.in[0] = in;
     job.key = cv;
     job.out = (uint8_t *)out;
@@ -1784,15 +1789,22 @@ DX_CAS_API void dx_cas_blake3_join(const dx_cas_blake3 *mode, const uint8_t part
 static void dx_cas_p_b3_chunk(const uint8_t *p, size_t size, uint8_t out[32])
 {
     uint32_t words[16], flags = (uint32_t)DX_CAS_P_B3_CHUNK_END | (uint32_t)DX_CAS_P_B3_ROOT;
-    uint8_t block[64] = {0};
-    size_t whole = size > 64 ? (size - 1) / 64 : 0;
+    uint8_t block[64];
+    const uint8_t *last = p; /* the last block: where it stands, or filled up with zeros */
+    size_t whole = size > 64 ? (size - 1) / 64 : 0, rest = size - 64 * whole;
     DX_CAS_ASSERT(size <= 1024 && (p || size == 0));
+    DX_CAS_ASSERT(rest <= 64);
     dx_cas_p_blake3_iv(words);
     if (whole == 0) flags |= (uint32_t)DX_CAS_P_B3_CHUNK_START;
     else dx_cas_p_b3_blocks(words, words, p, whole, 64, 0,
                             DX_CAS_P_B3_FIRST(DX_CAS_P_B3_CHUNK_START));
-    if (size) DX_CAS_MEMCPY(block, p + 64 * whole, size - 64 * whole);
-    dx_cas_p_b3_blocks(words, words, block, 1, (uint32_t)(size - 64 * whole), 0, flags);
+    if (whole) last += 64 * whole;
+    if (rest < 64) {
+        if (rest) DX_CAS_MEMCPY(block, last, rest);
+        DX_CAS_MEMSET(block + rest, 0, sizeof block - rest);
+        last = block;
+    }
+    dx_cas_p_b3_blocks(words, words, last, 1, (uint32_t)rest, 0, flags);
     dx_cas_p_store_words(out, words, 8);
 }
 
