@@ -495,7 +495,7 @@ static int parse_backend(const char *name)
 
 static const prog_command command = {
     .arguments = "PORT",
-    .summary = "Answer every request, on all cores, for load generators and tests",
+    .summary = "Answer every request, for load generators and tests",
     .details = "It answers HBTP, or HTTP/1.1 with --http, or sends back every byte with --plain.\n"
                "Port 0 takes a free one; the first line says which.",
     .examples = "dxecho 7003 --http --workers 2",
