@@ -47,6 +47,8 @@ enum {
     PROG_DEPTH_MAX      = 256, /* directories below each other */
     PROG_IO_SIZE        = 65536 /* bytes of a read or write */
 };
+/* Behind the name that a message refuses. */
+#define PROG_NAME_RULE "a name is 1 to 255 bytes of UTF-8, without control characters"
 
 /* >>base.c ---- */
 /* malloc() that ends the program with a message when memory runs out. */

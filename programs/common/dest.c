@@ -221,9 +221,17 @@ int prog_dest_remove_beside(const prog_dest *d, const char *suffix)
     return status;
 }
 
-int prog_dest_open(prog_dest *d, const char *path, int kind, unsigned mode, const uint8_t *content)
+int prog_dest_check(const char *path, int kind)
 {
     os_info info;
+    const bool tree = kind == PROG_TREE;
+    if (os_look(path, true, &info) < 0 || info.kind == (tree ? OS_FOLDER : OS_FILE)) return PROG_OK;
+    return prog_fail(PROG_REFUSED, "%s exists and is not a %s: remove it first, or name another "
+                     "destination", path, tree ? "directory" : "file");
+}
+
+int prog_dest_open(prog_dest *d, const char *path, int kind, unsigned mode, const uint8_t *content)
+{
     memset(d, 0, sizeof *d);
     d->fd = d->entry_fd = -1;
     d->kind = kind;
@@ -231,13 +239,8 @@ int prog_dest_open(prog_dest *d, const char *path, int kind, unsigned mode, cons
     int status = staging_path(d, path);
     if (status) return status;
     os_replace_recover(d->path);
-    if (os_look(d->path, true, &info) == 0) {
-        if (kind == PROG_FILE && info.kind != OS_FILE)
-            return prog_fail(PROG_REFUSED, "%s exists and is not a file", d->path);
-        if (kind == PROG_TREE && info.kind != OS_FOLDER)
-            return prog_fail(PROG_REFUSED, "%s exists and is not a directory", d->path);
-    }
-    status = staging_clear(d);
+    status = prog_dest_check(d->path, kind);
+    if (!status) status = staging_clear(d);
     if (!status) status = staging_lock(d);
     if (!status && kind == PROG_TREE && !OS_KEEPS_MODES) {
         d->modes = prog_alloc(sizeof *d->modes);

@@ -39,6 +39,9 @@ typedef struct prog_dest {
 
 /* Did an interrupted process leave a staging file beside path that can be resumed? */
 int  prog_dest_find_staging(prog_dest *d, const char *path, bool *there);
+/* Refuse a path where something of another kind is: a directory is not replaced by a file, nor a
+   file by a directory. */
+int prog_dest_check(const char *path, int kind);
 /* Open the staging file or directory beside path. path does not change before commit. content:
    NULL, or the hash of the file to be written; a staging file of the same content is resumed
    (d->kept), and this one can be. */

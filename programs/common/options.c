@@ -149,7 +149,8 @@ int prog_arguments_parse(const prog_program *p, int command, int argc, char **ar
                               i + 1 < argc ? argv[i + 1] : NULL, &used);
             if (status) return status;
         } else if (count == prog_plain_max(c)) {
-            return prog_fail(PROG_USAGE, "one argument too many: %s", argv[i]);
+            return prog_fail(PROG_USAGE, "one argument too many: '%s'; usage: %s%s%s %s", argv[i],
+                             p->name, c->name ? " " : "", c->name ? c->name : "", c->arguments);
         } else {
             plain[count++] = argv[i];
         }

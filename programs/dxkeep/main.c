@@ -38,7 +38,8 @@ static int parse(keep_options *o, int command, int argc, char **argv)
     if (strlen(o->name) <= PROG_NAME_SIZE_MAX) dxup_split_version(o->name, name, &version);
     else version = 1;
     if (version || !*o->name || dxup_tag_in(o->name))
-        return prog_fail(PROG_USAGE, "'%s' is not a valid name", o->name);
+        return prog_fail(PROG_USAGE, "'%s' is not a valid name: %s, and what follows an @ would be "
+                         "a version or a tag", o->name, PROG_NAME_RULE);
     o->store = os_path(plain[0]);
     if (command == KEEP_RESTORE) {
         o->moment = plain[1];

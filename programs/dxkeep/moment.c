@@ -93,7 +93,8 @@ static int find_at(dxup_store *s, const keep_options *o, int64_t time_ns, dxup_v
     while (!(status = dxup_history_next(&history, s, o->name, out)))
         if (out->time_ns <= time_ns) return PROG_OK;
     if (status != PROG_NOT_FOUND) return status;
-    return prog_fail(status, "%s: the first version is later than %s", o->store, o->moment);
+    return prog_fail(status, "%s has no version from '%s' or before; 'dxkeep log %s' lists them",
+                     o->store, o->moment, o->store);
 }
 
 int keep_moment_find(dxup_store *s, const keep_options *o, dxup_version *out)

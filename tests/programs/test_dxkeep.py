@@ -638,7 +638,7 @@ def moments(dice):
     for wrong in ("", "yesterday", "2026-13-01 00:00:00", "2026-01-01", "5x", "-1", "1.5", "2026-01-01 00:00:00 x"):
         assert "no moment" in keep("restore", "store", "--force", "--", wrong, "back", status=1), wrong
     for missing in ("5", "2h", "1999-01-01 00:00:00", "99999999999"):
-        keep("restore", "store", missing, "back", "--force", status=2)
+        assert "'dxkeep log store'" in keep("restore", "store", missing, "back", "--force", status=2), missing
 
 
 def what_is_refused(dice):

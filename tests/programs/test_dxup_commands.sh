@@ -55,6 +55,42 @@ questions_that_have_no_answer() {
     expect 2 "$dxup" publish store app -- --help # behind -- nothing is an option
     says "--help: no such file"
 }
+errors_say_what_to_do() {
+    local command long wrong
+    long=$(printf 'n%.0s' $(seq 256))
+    mkdir tree full
+    echo a >tree/a
+    echo b >full/b
+    echo f >f
+    expect 0 "$dxup" publish store tree tree
+    expect 0 "$dxup" publish store file f
+    for wrong in '' "$long" $'a\nb' $'a\xff'; do
+        expect 1 "$dxup" publish store "$wrong" f
+        says "a name is 1 to 255 bytes of UTF-8, without control characters"
+    done
+    expect 1 "$dxup" publish store file@2 f
+    says "publish the name alone"
+    expect 1 "$dxup" publish store file f more
+    says "'more'; usage: dxup publish STORE NAME PATH"
+    expect 1 "$dxkeep" run store tree true # where there is no --
+    says "'true'; usage: dxkeep run STORE DIR -- PROGRAM"
+    # Once, and not by each worker.
+    expect 2 "$dxup" serve nowhere --listen 127.0.0.1:0 --workers 4
+    [ "$(echo "$out" | grep -c "there is no store at nowhere")" = 1 ] || fail "said more than once: $out"
+    # A directory does not become a file, nor a file a directory, by --force: it is not advised.
+    start_server store
+    for command in "checkout store" "pull $address" "checkout --dry-run store"; do
+        for force in '' --force; do
+            expect 6 "$dxup" $command file full $force
+            says "full exists and is not a file: remove it first"
+            expect 6 "$dxup" $command tree f $force
+            says "f exists and is not a directory: remove it first"
+        done
+    done
+    stop_server
+    [ "$(cat full/b f)" = "b
+f" ] || fail "something was replaced"
+}
 # The examples of a program, of all its commands in their order.
 examples() { # PROGRAM
     local command
@@ -689,7 +725,7 @@ a_full_disk_keeps_names() {
     [ $? = 5 ] || fail "cat to a full device"
 }
 
-for case in versions_in_the_same_words help_of_each_command questions_that_have_no_answer examples_of_the_help_work \
+for case in versions_in_the_same_words help_of_each_command questions_that_have_no_answer errors_say_what_to_do examples_of_the_help_work \
     manual_pages_are_clean completions_are_scripts committed_texts_are_current \
     completion_in_bash completion_in_fish completion_in_zsh \
     names_versions_and_entries files_of_a_version paths_that_lead_elsewhere names_that_nobody_should_print a_version_is_pulled_by_its_number errors_name_the_top_of_a_tree tags_are_moved_and_taken_away \

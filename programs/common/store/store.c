@@ -40,7 +40,8 @@ int dxup_store_fail(dxup_store *s, int error, const char *what)
         if (s->file.system_error)
             return prog_fail(PROG_SYSTEM, "%s: %s", what, os_cas_error_text(s->file.system_error));
         break;
-    case DX_CAS_EINVAL: return prog_fail(PROG_USAGE, "%s: not a valid name", what);
+    case DX_CAS_EINVAL:
+        return prog_fail(PROG_USAGE, "'%s' is not a valid name: %s", what, PROG_NAME_RULE);
     case DX_CAS_EFAILED:
         return prog_fail(PROG_SYSTEM, "%s: an earlier write failed, so nothing more is written",
                          what);

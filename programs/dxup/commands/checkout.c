@@ -74,12 +74,13 @@ static int checkout_snapshot(dxup_store *s, const dxup_version *v, const dxup_op
 
 /* A directory with content is replaced only with --force; what the store is in, or what is in the
    store, never: all versions would be lost. */
-static int check_replaced(const dxup_options *o)
+static int check_replaced(const dxup_options *o, int kind)
 {
     if (prog_lies_in(o->store, o->path) || prog_lies_in(o->path, o->store))
         return prog_fail(PROG_REFUSED, "%s holds the store %s, or is in it, and is not replaced",
                          o->path, o->store);
-    if (o->force || !prog_has_entries(o->path)) return PROG_OK;
+    int status = prog_dest_check(o->path, kind);
+    if (status || o->force || !prog_has_entries(o->path)) return status;
     return prog_fail(PROG_REFUSED, "%s is a directory and not empty; --force replaces it", o->path);
 }
 
@@ -122,7 +123,7 @@ int dxup_checkout(const dxup_options *o)
     int status = dxup_store_open(&s, o->store, DXUP_READ);
     if (status) return status;
     status = dxup_find(s, o->name, &v);
-    if (!status) status = check_replaced(o);
+    if (!status) status = check_replaced(o, v.kind);
     if (!status && !o->dry_run) status = write_version(s, &v, o, &partial);
     if (!status && (!o->quiet || o->dry_run)) print_summary(o, &v);
     dxup_store_close(s);

@@ -226,8 +226,11 @@ int dxup_publish(const dxup_options *o)
     uint64_t version;
     char name[PROG_NAME_SIZE_MAX + 1];
     dxup_split_version(o->name, name, &version);
-    if (version || strlen(o->name) > PROG_NAME_SIZE_MAX || !*o->name)
-        return prog_fail(PROG_USAGE, "'%s' is not a valid name", o->name);
+    if (strlen(o->name) > PROG_NAME_SIZE_MAX || !*o->name)
+        return prog_fail(PROG_USAGE, "'%s' is not a valid name: %s", o->name, PROG_NAME_RULE);
+    if (version)
+        return prog_fail(PROG_USAGE, "'%s' would be a version: publish the name alone, its next "
+                         "version has the next number", o->name);
     if (dxup_tag_in(o->name))
         return prog_fail(PROG_USAGE,
                          "'%s' would be a tag: publish the name, and move the tag with dxup tag",

@@ -493,6 +493,7 @@ static bool is_another(const pull *p)
 static int refuse_losses(const pull *p, bool known_base)
 {
     int status = refuse_older(p);
+    if (!status) status = prog_dest_check(p->o->path, p->kind);
     if (status) return status;
     if (p->have_kind == PROG_TREE && !known_base && !p->o->force && prog_has_entries(p->o->path))
         return prog_fail(PROG_REFUSED, "%s was changed locally: it is no version of '%s' that the "

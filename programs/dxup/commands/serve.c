@@ -764,8 +764,13 @@ static int run_workers(server *s, const dx_reactor_address *address)
     for (; running < s->worker_count; running++) {
         worker *w = &s->workers[running];
         if (pthread_create(&w->thread, NULL, run_worker, w)) break;
+        /* The others follow once the first runs: what is wrong with a store is said once. */
+        sem_wait(&s->started);
+        if (w->status) {
+            running++;
+            break;
+        }
     }
-    for (unsigned i = 0; i < running; i++) sem_wait(&s->started);
     for (unsigned i = 0; i < running; i++)
         if (!status) status = s->workers[i].status;
     if (!status && running < s->worker_count)
