@@ -163,6 +163,12 @@ what_is_verified_is_said() { # the snapshot, as by log and checkout: the hash of
     id=$(echo "$out" | sed 's/.*BLAKE3 \(.\{16\}\).*/\1/')
     expect 0 "$dxup" pull "$address" t out
     says "BLAKE3 $id... verified"
+    # Without a snapshot the content was verified: its hash is not the one of the log, and is named.
+    expect 0 "$dxup" pull "$address" t out
+    says "unchanged"
+    says "content's BLAKE3 "
+    expect 0 "$dxup" pull "$address" t other --connections 2
+    says "content's BLAKE3 "
 }
 
 # >>kills

@@ -791,8 +791,10 @@ static void print_summary(const pull *p)
     double ms = (double)(prog_now_ns() - p->started_ns) / 1e6;
     prog_progress(NULL, 0, 0, true);
     prog_hash_text(p->hash, hash);
-    if (p->syncs) prog_hash_text(p->root, verified); /* the other one the server only says */
-    else memcpy(verified, hash, sizeof verified);
+    /* Of a snapshot that was fetched the server only says the content's hash; where none was, the
+       content's is what was verified, and it is not the one that `dxup log` shows. */
+    const bool content = p->kind == PROG_TREE && !p->syncs;
+    prog_hash_text(p->syncs ? p->root : p->hash, verified);
     dxup_split_version(p->o->name, name, &asked); /* the version is said in any case */
     if (p->o->json) {
         prog_json j;
@@ -815,9 +817,10 @@ static void print_summary(const pull *p)
                  (unsigned long long)bytes, (unsigned long long)p->size, ms,
                  (unsigned long long)os_memory_peak() / 1024, (unsigned long long)p->kept, hash);
     } else if (!p->o->quiet) {
-        prog_say("%s@%llu %s: %s bytes on the wire for %s, %.1f ms, BLAKE3 %.16s... verified\n",
+        prog_say("%s@%llu %s: %s bytes on the wire for %s, %.1f ms, %sBLAKE3 %.16s... verified\n",
                  name, (unsigned long long)p->version, outcomes[outcome],
-                 prog_count_text(bytes, wire), prog_count_text(p->size, size), ms, verified);
+                 prog_count_text(bytes, wire), prog_count_text(p->size, size), ms,
+                 content ? "content's " : "", verified);
     }
 }
 
