@@ -56,7 +56,7 @@ questions_that_have_no_answer() {
     says "--help: no such file"
 }
 errors_say_what_to_do() {
-    local command long wrong
+    local command long wrong program
     long=$(printf 'n%.0s' $(seq 256))
     mkdir tree full
     echo a >tree/a
@@ -74,6 +74,19 @@ errors_say_what_to_do() {
     says "'more'; usage: dxup publish STORE NAME PATH"
     expect 1 "$dxkeep" run store tree true # where there is no --
     says "'true'; usage: dxkeep run STORE DIR -- PROGRAM"
+    for program in "$dxup publish" "$dxkeep capture"; do # a slip: the store is not put among files
+        mkdir -p found empty/lost+found
+        echo here >found/file
+        if [ "$program" = "$dxup publish" ]; then set -- app tree; else set -- tree; fi
+        expect 6 $program found "$@"
+        says "found has other files and is not a store"
+        [ "$(ls -A found)" = file ] || fail "left in found: $(ls -A found)"
+        expect 0 $program empty "$@"
+        expect 0 $program empty "$@"
+        rm empty/index empty/objects # as if it was killed behind its first file
+        expect 0 $program empty "$@"
+        rm -rf empty
+    done
     # Once, and not by each worker.
     expect 2 "$dxup" serve nowhere --listen 127.0.0.1:0 --workers 4
     [ "$(echo "$out" | grep -c "there is no store at nowhere")" = 1 ] || fail "said more than once: $out"

@@ -235,6 +235,30 @@ static dxup_store *new_handle(const char *path, const char *suffix)
     return s;
 }
 
+/* For os_list(): 1 ends it. *user: is there a name that no store has made? */
+static int look_at_name(void *user, const char *name)
+{
+    bool *others = user;
+    if (!strcmp(name, "lock") || !strcmp(name, "objects")) {
+        *others = false;
+        return 1;
+    }
+    if (strcmp(name, "lost+found") != 0) *others = true; /* at the top of a file system */
+    return 0;
+}
+
+/* Are there files that no store has made? A slip of the command line would put a store among them.
+   What a store makes first is its lock. */
+static bool is_of_others(const char *path)
+{
+    bool others = false;
+    int folder = os_open_folder(path);
+    if (folder < 0) return false;
+    (void)os_list(folder, look_at_name, &others);
+    os_close(folder);
+    return others;
+}
+
 /* Is path a store? DXUP_CREATE makes one. */
 static int find_folder(const char *path, enum dxup_store_mode mode)
 {
@@ -252,6 +276,9 @@ static int find_folder(const char *path, enum dxup_store_mode mode)
         return prog_fail_errno("%s", path);
     }
     if (info.kind != OS_FOLDER) return prog_fail(PROG_NOT_FOUND, "%s is not a store", path);
+    if (mode == DXUP_CREATE && is_of_others(path))
+        return prog_fail(PROG_REFUSED, "%s has other files and is not a store: a new store needs a "
+                         "new or empty directory", path);
     return PROG_OK;
 }
 

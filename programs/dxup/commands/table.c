@@ -30,9 +30,9 @@ static const prog_command commands[DXUP_COMMANDS] = {
         {.name = "publish",
          .arguments = "STORE NAME PATH",
          .summary = "Add a file or a tree as the next version of NAME",
-         .details = "The store is made if there is none. Content that equals the latest version\n"
-                    "adds no version. A publish that is killed, or ended by Ctrl-C, leaves the\n"
-                    "versions as they were; the next one reuses its room.\n"
+         .details = "The store is made if there is none, in a new or empty directory. Content that\n"
+                    "equals the latest version adds no version. A publish that is killed, or ended\n"
+                    "by Ctrl-C, leaves the versions as they were; the next one reuses its room.\n"
                     "\n"
                     "Patterns are a subset of rsync's: `?` is one character, `*` any number of\n"
                     "them, both but for a slash; `**` is any text; a backslash takes the next\n"
