@@ -513,6 +513,43 @@ static int make_durable(prog_dest *d)
     return os_sync_tree(d->fd) < 0 ? prog_fail_errno("%s: sync", d->staging) : PROG_OK;
 }
 
+/* The staging directory and one of the old tree were exchanged: remove that one. old: it, locked,
+   or -1. */
+static int drop_old(const prog_dest *d, int old)
+{
+    int removed = old < 0 ? os_remove_tree(d->staging) : os_drop_staging(old, d->staging);
+    return removed < 0 ? prog_fail_errno("%s: cannot be removed", d->staging) : PROG_OK;
+}
+
+/* A folder that is moved to another one must be writable, both must be on one mount. */
+static bool is_refusal(int error)
+{
+    return error == EACCES || error == EPERM || error == EXDEV || error == EBUSY;
+}
+
+int prog_dest_commit_in(prog_dest *d, int folder, const char *name, const int64_t *mtime_ns,
+                        bool *refused)
+{
+    assert(d->fd >= 0 && d->kind == PROG_TREE);
+    *refused = false;
+    int status = make_durable(d);
+    if (status) return status;
+    int old = os_lock_folder_in(folder, name);
+    if (os_replace_in(folder, name, d->staging) < 0) {
+        *refused = is_refusal(errno);
+        status = *refused ? PROG_REFUSED : prog_fail_errno("%s in %s", name, d->path);
+        if (old >= 0) os_close(old);
+        return status;
+    }
+    os_close(d->fd);
+    d->fd = -1;
+    if (mtime_ns && os_set_time(folder, *mtime_ns) < 0)
+        status = prog_fail_errno("%s: the time of a directory cannot be set", d->path);
+    if (os_sync(folder) < 0 && !status) status = prog_fail_errno("%s: sync", d->path);
+    int dropped = drop_old(d, old);
+    return status ? status : dropped;
+}
+
 int prog_dest_commit(prog_dest *d)
 {
     os_info info;
@@ -532,8 +569,8 @@ int prog_dest_commit(prog_dest *d)
     d->fd = -1;
     status = prog_sync_parent(d->path);
     if (replaces_tree) { /* both were exchanged */
-        int removed = old < 0 ? os_remove_tree(d->staging) : os_drop_staging(old, d->staging);
-        if (removed < 0 && !status) status = prog_fail_errno("%s: cannot be removed", d->staging);
+        int dropped = drop_old(d, old);
+        if (!status) status = dropped;
     }
     return status;
 }

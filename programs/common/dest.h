@@ -65,6 +65,12 @@ int  prog_compare_paths(const char *a, const char *b);
 int  prog_dest_filled(prog_dest *d, unsigned mode);
 /* Sync it and replace path atomically. After an error path is as before. */
 int  prog_dest_commit(prog_dest *d);
+/* Sync it and put it in the place of a directory of the old tree, `name` in the open folder: all
+   else of that tree stays. mtime_ns: the time of the folder, which does not change; NULL: it does.
+   *refused: the system does not allow that there, so nothing has changed and nothing was said; the
+   whole tree may still be replaced. POSIX only. */
+int  prog_dest_commit_in(prog_dest *d, int folder, const char *name, const int64_t *mtime_ns,
+                         bool *refused);
 /* Remove the staging file or directory, unless d->keep. Safe after commit. */
 void prog_dest_abandon(prog_dest *d);
 

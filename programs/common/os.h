@@ -73,6 +73,11 @@ int  os_remove_tree(const char *path);
 int  os_replace(int file, const char *from, const char *to, bool folder);
 /* Complete an interrupted replacement of `path`, on systems where it takes several steps. */
 void os_replace_recover(const char *path);
+/* The same for the folder `name` of an open one, which must be there; a link is not followed. POSIX
+   only. */
+int  os_replace_in(int folder, const char *name, const char *from);
+/* The modification time of an open file or folder. POSIX only. */
+int  os_set_time(int file, int64_t mtime_ns);
 /* Make renames in path's folder durable. */
 int  os_sync_parent(const char *path);
 
@@ -87,6 +92,7 @@ int  os_open_staging(const char *path, bool folder);
 /* Lock a folder that os_replace() is about to give the name of the staging folder. -1: it is locked
    already, or this system needs none. */
 int  os_lock_folder(const char *path);
+int  os_lock_folder_in(int folder, const char *name);
 /* Remove what os_open_staging() made, and close it. */
 int  os_drop_staging(int file, const char *path);
 int  os_close(int file);

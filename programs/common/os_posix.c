@@ -229,26 +229,31 @@ int os_remove_tree(const char *path)
     return fd < 0 || !remove_children(fd) ? -1 : rmdir(path);
 }
 
-int os_replace(int file, const char *from, const char *to, bool folder)
+int os_replace_in(int folder, const char *name, const char *from)
 {
-    struct stat st;
     char old[PATH_MAX + 128];
-    (void)file;
-    assert(strcmp(from, to) != 0);
-    if (!folder || lstat(to, &st) < 0) return rename(from, to);
+    assert(strcmp(from, name) != 0);
 #ifdef SYS_renameat2
-    if (syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 2u /* EXCHANGE */) == 0) return 0;
+    if (syscall(SYS_renameat2, AT_FDCWD, from, folder, name, 2u /* EXCHANGE */) == 0) return 0;
     if (errno != EINVAL && errno != ENOSYS) return -1;
 #endif
     snprintf(old, sizeof old, "%s-old", from); /* kept until the second rename has succeeded */
-    if (os_remove_tree(old) < 0 || rename(to, old) < 0) return -1;
-    if (rename(from, to) < 0) {
+    if (os_remove_tree(old) < 0 || renameat(folder, name, AT_FDCWD, old) < 0) return -1;
+    if (renameat(AT_FDCWD, from, folder, name) < 0) {
         int error = errno;
-        rename(old, to);
+        renameat(AT_FDCWD, old, folder, name);
         errno = error;
         return -1;
     }
     return rename(old, from);
+}
+
+int os_replace(int file, const char *from, const char *to, bool folder)
+{
+    struct stat st;
+    (void)file;
+    if (!folder || lstat(to, &st) < 0) return rename(from, to);
+    return os_replace_in(AT_FDCWD, to, from);
 }
 
 void os_replace_recover(const char *path) { (void)path; }
@@ -316,10 +321,12 @@ int os_open_staging(const char *path, bool folder)
     return -1;
 }
 
-int os_lock_folder(const char *path)
+int os_lock_folder_in(int folder, const char *name)
 {
-    return lock(open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    return lock(openat(folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
 }
+
+int os_lock_folder(const char *path) { return os_lock_folder_in(AT_FDCWD, path); }
 
 int os_drop_staging(int file, const char *path)
 {
@@ -437,6 +444,15 @@ int os_empty(int file) { return ftruncate(file, 0); }
 int os_set_open_mode(int file, unsigned mode) { return fchmod(file, (mode_t)mode); }
 
 int os_sync(int file) { return fsync(file); }
+
+int os_set_time(int file, int64_t mtime_ns)
+{
+    const int64_t second_ns = 1000000000, rest = mtime_ns % second_ns;
+    struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}};
+    times[1].tv_sec = (time_t)(mtime_ns / second_ns - (rest < 0));
+    times[1].tv_nsec = (long)(rest + (rest < 0 ? second_ns : 0));
+    return futimens(file, times);
+}
 
 int os_sync_tree(int folder)
 {

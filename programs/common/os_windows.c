@@ -321,6 +321,30 @@ int os_lock_folder(const char *path)
     return -1;
 }
 
+int os_lock_folder_in(int folder, const char *name)
+{
+    (void)folder;
+    (void)name;
+    return -1;
+}
+
+int os_set_time(int file, int64_t mtime_ns)
+{
+    (void)file;
+    (void)mtime_ns;
+    errno = ENOSYS;
+    return -1;
+}
+
+int os_replace_in(int folder, const char *name, const char *from)
+{
+    (void)folder;
+    (void)name;
+    (void)from;
+    errno = ENOSYS;
+    return -1;
+}
+
 int os_open_in(int folder, const char *name, int kind)
 {
     request q = kind == OS_FOLDER ? to_list_no_link : to_read;

@@ -139,6 +139,69 @@ unchanged_files_are_not_written() {
     kept=$(comm -12 <(echo "$before") <(cd out && find . -type f -printf '%P %i\n' | sort) | grep -c '^dir9/\|^dir1[0-9]*/')
     [ "$kept" = "$(find v/dir9 v/dir1 v/dir1? -type f | wc -l)" ] || fail "$kept files were kept"
 }
+directories() { (cd "$1" && find . -type d -printf "%P $2\n" | sort); }
+only_what_has_all_changes_is_replaced() { # the smallest directory; those above it keep even their times
+    sources v 200
+    mkdir -p v/deep/er/est v/deep/other
+    echo one | tee v/deep/er/est/{a,b} v/deep/er/c v/deep/other/d >/dev/null
+    chmod 750 v/deep/er/est
+    publish
+    start_server store
+    expect 0 "$dxup" pull "$address" t out
+    local round before
+    for round in a_file a_name an_attribute below; do
+        before=$(directories out %i)
+        case $round in
+            a_file) echo "$round" >>v/deep/er/est/a ;;
+            a_name) mv v/deep/er/est/b v/deep/er/est/b2 ;;
+            an_attribute) chmod 755 v/deep/er/est ;;
+            below) mkdir -p v/deep/er/est/x/y && echo new >v/deep/er/est/x/y/z ;;
+        esac
+        publish
+        pull_to out 3000
+        local changed
+        changed=$(comm -13 <(echo "$before") <(directories out %i) | cut -d ' ' -f 1 | paste -sd ' ')
+        case $changed in
+            "deep/er/est" | "deep/er/est deep/er/est/x deep/er/est/x/y") ;;
+            *) [ $round = an_attribute ] && [ "$changed" = deep/er/est ] || fail "$round: $changed was replaced" ;;
+        esac
+        [ "$(directories out %T@)" = "$(directories v %T@)" ] || fail "$round: other times"
+    done
+    before=$(directories out %i)
+    echo two | tee -a v/deep/er/c v/dir0/file0.c >/dev/null # only the root has both
+    publish
+    pull_to out 4000
+    [ -z "$(comm -12 <(echo "$before") <(directories out %i))" ] || fail "not all was replaced"
+}
+what_cannot_be_replaced_alone() { # names of a file on both sides; a directory that must not be moved
+    sources v 40
+    mkdir -p v/in/side
+    echo one | tee v/in/side/{a,b} >/dev/null
+    ln v/in/side/a v/dir0/a
+    publish
+    start_server store
+    expect 0 "$dxup" pull "$address" t out
+    echo two >>v/in/side/b
+    publish
+    pull_to out 3000
+    [ "$(stat -c %i out/in/side/a)" = "$(stat -c %i out/dir0/a)" ] || fail "two names became two files"
+    rm -r v/dir0/a out
+    chmod 555 v/in/side
+    publish
+    local user=
+    [ "$(id -u)" != 0 ] || user="setpriv --reuid=65534 --clear-groups"
+    mkdir own && chmod 777 own . && chmod 755 "$work"
+    $user true 2>/dev/null && $user test -x "$dxup" || { chmod -R u+w v; skip "no other user who may run it"; return; }
+    expect 0 $user "$dxup" pull "$address" t own/out
+    chmod 755 v/in/side
+    echo three >>v/in/side/b
+    chmod 555 v/in/side
+    publish
+    expect 0 $user "$dxup" pull "$address" t own/out
+    same_tree v own/out
+    [ -z "$(find own -maxdepth 1 -name '*dxup-*')" ] || fail "something was left behind"
+    chmod -R u+w v own
+}
 a_file_that_changes_unseen_is_not_mixed() { # same size and time, other content: found by reading, not by a look
     sources v 100
     publish
@@ -432,7 +495,7 @@ a_server_that_lies() { # in every way of dxup_evil_sync, at several answers
 }
 
 for case in a_first_pull_is_compressed one_changed_line_in_a_large_file one_changed_file_of_many what_is_renamed_is_not_sent \
-    a_seed_spares_what_it_has a_sparse_image_is_sent_as_its_data times_alone_cost_little unchanged_files_are_not_written a_file_that_changes_unseen_is_not_mixed what_is_verified_is_said \
+    a_seed_spares_what_it_has a_sparse_image_is_sent_as_its_data times_alone_cost_little unchanged_files_are_not_written only_what_has_all_changes_is_replaced what_cannot_be_replaced_alone a_file_that_changes_unseen_is_not_mixed what_is_verified_is_said \
     a_killed_pull_goes_on_where_it_was a_killed_update_leaves_old_or_new a_killed_server_is_waited_for a_server_that_ends_is_left a_full_disk_leaves_the_old_tree \
     another_pull_is_at_work pulls_at_once_bring_one_or_the_other what_was_left_is_damaged a_link_in_place_of_the_store_is_not_followed \
     a_server_that_lies; do

@@ -8,6 +8,7 @@
 
 #ifndef DXUP_NO_SNAPSHOTS
 #include "extras.h"
+#include "part.h"
 #include "scan.h"
 
 #include <assert.h>
@@ -27,6 +28,7 @@ typedef struct folder { /* a directory that is being filled */
     dx_tree_entry entry; /* its extras are its own */
     dxup_belongs  belongs;
     char         *path;
+    bool          top;     /* it is the staging directory itself */
     bool          has_old; /* there was a directory of that name: */
     int           old_fd;
     dx_tree_entry old_at;  /* in its listing, which goes along with the walk */
@@ -64,6 +66,7 @@ typedef struct restorer {
     unsigned        next;   /* the job that is being filled, by the walk alone */
     bool            stopping, failed; /* failed: status, as the walk has seen it */
     uint64_t        filling_bytes;
+    unsigned        filling; /* directories that were begun */
     pthread_mutex_t lock;
     pthread_cond_t  work, room;
     size_t          path_size, depth; /* of the walk, for messages */
@@ -228,7 +231,7 @@ static int leave(restorer *r, dxup_store *s, folder *f)
     const dxup_target target = {.fd = f->fd, .dir = -1, .name = "", .path = f->path};
     int status = dxup_apply(r->report, s, &r->leave, &target, &f->entry, &f->belongs);
     struct stat st;
-    if (!*f->path && fstat(f->fd, &st) == 0) r->root_mode = st.st_mode & 07777;
+    if (f->top && fstat(f->fd, &st) == 0) r->root_mode = st.st_mode & 07777;
     close(f->fd);
     if (f->has_old) close(f->old_fd);
     free_extras(&f->entry);
@@ -475,7 +478,7 @@ static int fill(restorer *r, int fd, const dx_tree_entry *dir, const dxup_belong
     bool end = false;
     int status;
     folder *f = prog_alloc(sizeof *f);
-    *f = (folder){.fd = fd, .users = 1, .entry = *dir, .belongs = *belongs};
+    *f = (folder){.fd = fd, .users = 1, .entry = *dir, .belongs = *belongs, .top = !r->filling++};
     f->has_old = old != NULL;
     f->old_fd = old_fd;
     if (old) dxup_listing_open(&f->old, r->store, old);
@@ -496,9 +499,30 @@ static int fill(restorer *r, int fd, const dx_tree_entry *dir, const dxup_belong
 }
 
 /* >>restore ------------------------------------------------------------ */
+static int open_old_part(const dxup_part *part, const char *top)
+{
+    const char *name;
+    int folder = dxup_part_open(part, top, &name);
+    if (folder < 0) return -1;
+    int fd = openat(folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    close(folder);
+    return fd;
+}
+
+/* The walk begins there. */
+static void begin_in_part(restorer *r, const dxup_part *part)
+{
+    r->path_size = strlen(part->path);
+    assert(r->path_size < sizeof r->path);
+    memcpy(r->path, part->path, r->path_size + 1);
+    for (const char *c = part->path; c; c = strchr(c + 1, '/')) r->depth++;
+    assert(r->depth <= PROG_DEPTH_MAX);
+}
+
 static int fill_all(restorer *r, const dx_tree_entry *root, int fd,
                     const dxup_tree_restore_desc *desc)
 {
+    const dxup_part *part = desc->part && *desc->part->path ? desc->part : NULL;
     dx_tree_entry old;
     int old_fd = -1;
     pthread_t threads[THREADS_MAX];
@@ -510,9 +534,13 @@ static int fill_all(restorer *r, const dx_tree_entry *root, int fd,
         return prog_fail(PROG_SYSTEM, "cannot start a thread: %s", strerror(error));
     }
     const dxup_belongs nobody = {.known = false};
-    if (desc->old_path && !dxup_snapshot_root(r->store, desc->old_root, &old, NULL))
+    if (part) {
+        old = part->old;
+        old_fd = open_old_part(part, desc->old_path);
+    } else if (desc->old_path && !dxup_snapshot_root(r->store, desc->old_root, &old, NULL)) {
         old_fd = open(desc->old_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int status = fill(r, fd, root, &nobody, old_fd < 0 ? NULL : &old, old_fd);
+    }
+    int status = fill(r, fd, root, part ? &part->belongs : &nobody, old_fd < 0 ? NULL : &old, old_fd);
     pthread_mutex_lock(&r->lock);
     r->stopping = true;
     pthread_cond_broadcast(&r->work);
@@ -526,7 +554,9 @@ int dxup_tree_restore(dxup_store *s, const dxup_tree_restore_desc *desc)
     dx_tree_entry e;
     uint8_t extras[DX_TREE_EXTRAS_MAX];
     prog_dest *dest = desc->dest;
+    const dxup_part *part = desc->part && *desc->part->path ? desc->part : NULL;
     int status = dxup_snapshot_root(s, desc->root, &e, extras);
+    if (part) e = part->entry;
     int fd = status ? -1 : fcntl(dest->fd, F_DUPFD_CLOEXEC, 0);
     if (status) return status;
     if (fd < 0) return prog_fail_errno("%s", dest->path);
@@ -539,6 +569,7 @@ int dxup_tree_restore(dxup_store *s, const dxup_tree_restore_desc *desc)
     r->root_fd = dest->fd;
     r->root_mode = e.mode;
     dxup_finder_open(&r->finder, s, &e);
+    if (part) begin_in_part(r, part);
     r->jobs = prog_alloc(JOBS * sizeof *r->jobs);
     r->jobs[0].count = 0;
     pthread_mutex_init(&r->lock, NULL);

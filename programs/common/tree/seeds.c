@@ -23,6 +23,7 @@ typedef struct place {
 struct dxup_seeds {
     int            folders[FOLDERS_MAX];
     uint8_t        folder_count;
+    bool           linked; /* a file of the first has several names */
     place         *places; /* open addressing; one slot at least is free */
     size_t         mask, used;
     dxup_slots_key key;
@@ -135,9 +136,12 @@ int dxup_seeds_add(dxup_seeds *d, dxup_store *s, const char *path, const dxup_le
     dxup_seen_close(nothing);
     if (status) return status;
     memcpy(root, seen.root, sizeof seen.root);
+    if (d->folder_count == 1) d->linked = seen.linked;
     dxup_store_set_seed(s, read_seed, d);
     return PROG_OK;
 }
+
+bool dxup_seeds_linked(const dxup_seeds *d) { return d->linked; }
 
 void dxup_seeds_close(dxup_seeds *d)
 {

@@ -11,6 +11,8 @@ typedef struct dxup_seeds dxup_seeds;
    and lists go into s, which is opened for writing: root is the snapshot of the directory. */
 int  dxup_seeds_open(dxup_seeds **out, dxup_store *s, const char *path, const dxup_leave *leave,
                      uint8_t root[32]);
+/* Has a file of the first directory several names in it? */
+bool dxup_seeds_linked(const dxup_seeds *seeds);
 /* Look at another directory as well. */
 int  dxup_seeds_add(dxup_seeds *seeds, dxup_store *s, const char *path, const dxup_leave *leave,
                     uint8_t root[32]);

@@ -11,6 +11,7 @@
    restore.c  writes a snapshot as a directory        apply.c  owners, attributes, modes, times
    lack.c     finds what is lacking of a snapshot     seeds.c  chunks read from a directory's files
    same.c     finds the earlier name of a file        report.c lists what could not be restored
+   part.c     finds how much has to be replaced (part.h)
    verify.c   checks a store, and all that it holds   none.c   replaces these where impossible
 
    Publishing and restoring need POSIX descriptors of directories; where there are none
@@ -218,6 +219,8 @@ typedef struct dxup_tree_restore_desc {
        name instead of being written. NULL: none. */
     const char    *old_path;
     const uint8_t *old_root;
+    /* Only this part of it, of the two roots, is written (part.h). NULL, or its path is "": all. */
+    const struct dxup_part *part;
 } dxup_tree_restore_desc;
 int dxup_tree_restore(dxup_store *s, const dxup_tree_restore_desc *desc);
 

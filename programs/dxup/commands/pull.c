@@ -33,6 +33,9 @@
 #include "../net/wire.h"
 #include "../../common/tree/details.h"
 #include "../../common/tree/seeds.h"
+#ifndef DXUP_NO_SNAPSHOTS
+#include "../../common/tree/part.h"
+#endif
 
 #include "../../../dx_cas.h"
 #include "../../../dx_patch.h"
@@ -83,6 +86,10 @@ typedef struct pull {
     bool                syncs;      /* the snapshot is to be fetched, */
     bool                resumes;    /* and an earlier pull has left some of it */
     uint8_t             root[PROG_HASH_SIZE]; /* of it */
+    bool                whole;      /* no part of the directory can be replaced by itself */
+#ifndef DXUP_NO_SNAPSHOTS
+    dxup_part           part;       /* what is replaced; its path is "": all of it */
+#endif
 
     /* what we have */
     int                 have_kind; /* 0: nothing */
@@ -848,14 +855,6 @@ static void close_pull(pull *p)
 }
 
 /* Replace the destination. */
-static int replace(pull *p)
-{
-    assert(p->complete && p->dest_open);
-    if (p->base_fd >= 0) os_close(p->base_fd); /* Windows cannot replace an open file */
-    p->base_fd = -1;
-    return prog_dest_commit(&p->dest);
-}
-
 /* >>snapshots ---------------------------------------------------------- */
 #ifndef DXUP_NO_SNAPSHOTS
 /* What a directory is not given: its owners unless they are asked for. */
@@ -884,11 +883,13 @@ static int fetch_into(pull *p, dxup_store *s)
                                   .old = seeds ? old : NULL, .sent = &p->sent,
                                   .received = &p->received};
     if (!status) status = dxup_sync_fetch(&fetch);
+    if (!status && updates && !p->whole && !dxup_seeds_linked(seeds))
+        status = dxup_part_find(&p->part, s, old, p->root, &leave);
     if (!status) {
         const dxup_tree_restore_desc restore = {.root = p->root, .dest = &p->dest, .leave = leave,
                                                 .report = dxup_report_open(),
                                                 .old_path = updates ? p->o->path : NULL,
-                                                .old_root = old};
+                                                .old_root = old, .part = &p->part};
         status = dxup_tree_restore(s, &restore);
         p->partial = dxup_report_close(restore.report, p->o->path);
     }
@@ -936,6 +937,20 @@ static int fetch_snapshot(pull *p)
 }
 #endif
 
+/* *again: the system does not let a part of the directory be replaced; then all of it is. */
+static int replace(pull *p, bool *again)
+{
+    assert(p->complete && p->dest_open);
+    if (p->base_fd >= 0) os_close(p->base_fd); /* Windows cannot replace an open file */
+    p->base_fd = -1;
+#ifndef DXUP_NO_SNAPSHOTS
+    const dxup_leave leave = leaves(p);
+    if (*p->part.path) return dxup_part_commit(&p->part, &p->dest, &leave, again);
+#endif
+    (void)again;
+    return prog_dest_commit(&p->dest);
+}
+
 /* >>details ------------------------------------------------------------ */
 #ifndef DXUP_NO_SNAPSHOTS
 /* Give the directory what the file of details says. live: the destination itself. */
@@ -973,7 +988,7 @@ static int pull_details(pull *of, const char *path, uint64_t base, bool *changed
     if (!status) status = prog_dest_find_staging(&p->dest, path, &p->has_staging);
     p->has_staging = false; /* what a killed pull left of them is not worth resuming */
     if (!status) status = transfer(p);
-    if (!status && p->complete) status = replace(p);
+    if (!status && p->complete) status = replace(p, changed); /* a file: the whole */
     *changed = p->complete;
     of->sent += p->sent;
     of->received += p->received;
@@ -1012,11 +1027,14 @@ static int restore_details(pull *p)
 }
 #endif
 
-/* *again: what an earlier pull left was damaged, perhaps; it is removed, so try once more. */
-static int pull_once(const dxup_options *o, bool *again)
+/* *again: what an earlier pull left was damaged, perhaps, and is removed; or a part of the directory
+   cannot be replaced by itself. So try once more, and replace the whole. */
+static int pull_once(const dxup_options *o, bool whole, bool *again)
 {
     pull *p = open_pull(o);
     int status = PROG_OK;
+    bool refused = false;
+    p->whole = whole;
     status = dxup_addresses_find(&p->addresses, o->address, "the address");
     if (!status) status = look_at_destination(p, !can_sync(p));
     if (!status) status = prog_dest_find_staging(&p->dest, o->path, &p->has_staging);
@@ -1025,15 +1043,15 @@ static int pull_once(const dxup_options *o, bool *again)
         prog_warn("--seed is of no use for what is not pulled as a directory over one connection");
     if (!status && p->syncs) status = fetch_snapshot(p);
     else if (!status && p->kind == PROG_TREE && !p->asks_sync) status = restore_details(p);
-    if (!status && p->complete) status = replace(p);
+    if (!status && p->complete) status = replace(p, &refused);
     if (!status) status = record_version(p);
     /* What was fetched is of no use: it is there, or can never be, or the disk is full. */
-    if (p->asks_sync && status != PROG_NETWORK) {
+    if (p->asks_sync && status != PROG_NETWORK && !refused) {
         int forgotten = prog_dest_remove_beside(&p->dest, FETCHED);
         if (!status) status = forgotten;
     }
     if (!status) print_summary(p);
-    *again = status == PROG_DAMAGED && (p->kept || p->resumes);
+    *again = refused || (status == PROG_DAMAGED && (p->kept || p->resumes));
     p->dest.keep = status == PROG_NETWORK && keeps(p) && p->next;
     if (!status) status = p->partial;
     close_pull(p);
@@ -1049,6 +1067,6 @@ int dxup_pull(const dxup_options *o)
         return prog_fail(PROG_USAGE, "--seed %s: not a directory", o->seed);
     if (o->connections > CONNECTIONS_MAX)
         return prog_fail(PROG_USAGE, "pull uses at most %d connections", CONNECTIONS_MAX);
-    int status = pull_once(o, &again);
-    return again ? pull_once(o, &again) : status;
+    int status = pull_once(o, false, &again);
+    return again ? pull_once(o, true, &again) : status;
 }

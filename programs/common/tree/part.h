@@ -1,0 +1,30 @@
+/* The smallest directory of a tree that contains all that an update changes. */
+#ifndef DXUP_TREE_PART_H
+#define DXUP_TREE_PART_H
+
+#include "tree.h"
+#include "extras.h"
+
+typedef struct dxup_part {
+    char          path[PROG_PATH_SIZE_MAX + 1]; /* "": the whole tree */
+    dx_tree_entry old, entry;      /* the directory as it is, and as it shall be; without a name */
+    dxup_belongs  belongs;         /* what it has from the directories above it */
+    int64_t       folder_mtime_ns; /* of the directory that it is in */
+    uint8_t       old_extras[DX_TREE_EXTRAS_MAX], extras[DX_TREE_EXTRAS_MAX];
+    /* private: one level further down */
+    dx_tree_entry next_old, next;
+    uint8_t       next_old_extras[DX_TREE_EXTRAS_MAX], next_extras[DX_TREE_EXTRAS_MAX];
+    char          next_name[DX_TREE_NAME_MAX + 1];
+} dxup_part;
+
+/* old_root: a snapshot of the directory in which no file has several names. root: of what it shall
+   become. Both trees are in the store. */
+int dxup_part_find(dxup_part *p, dxup_store *s, const uint8_t old_root[32], const uint8_t root[32],
+                   const dxup_leave *leave);
+/* Open the directory that the part is in, below the directory `top`; links are not followed. *name:
+   that of the part in it. -1 and errno. */
+int dxup_part_open(const dxup_part *p, const char *top, const char **name);
+/* Put what is in the staging directory in the place of the part, as prog_dest_commit_in() does. */
+int dxup_part_commit(const dxup_part *p, prog_dest *d, const dxup_leave *leave, bool *refused);
+
+#endif
