@@ -85,6 +85,7 @@ complete -c dxup -n '__fish_seen_subcommand_from pull' -l json -d 'print JSON, o
 complete -c dxup -n '__fish_seen_subcommand_from pull' -l connections -x -d 'serve: limit for each worker (default 4096);'
 complete -c dxup -n '__fish_seen_subcommand_from pull' -l backend -x -a 'auto io_uring epoll kqueue iocp' -d 'of the event loop: auto, io_uring, epoll,'
 complete -c dxup -n '__fish_seen_subcommand_from pull' -l seed -x -d 'also take parts of a directory from DIR, which'
+complete -c dxup -n '__fish_seen_subcommand_from pull' -l checksum -d 'read all files of a directory again, also those'
 complete -c dxup -n '__fish_seen_subcommand_from pull' -l report -d 'print the summary as key=value'
 complete -c dxup -n '__fish_seen_subcommand_from pull' -l quiet -d 'print no summary'
 complete -c dxup -n '__fish_seen_subcommand_from pull' -a '(dxup ls (commandline -opc)[3] 2>/dev/null | string replace -r " -> .*" "")'

@@ -6,6 +6,7 @@
        DIR/.NAME.dxup-part-of  the hash of the file that the staging file is the front of
        DIR/.NAME.dxup          which version was pulled last
        DIR/.NAME.dxup-sync     what a pull of a snapshot has fetched so far
+       DIR/.NAME.dxup-seen     sizes, times and hashes of its files after the last pull (seen.c)
 
    A staging file that a killed process left is resumed if it is of the same content, and emptied
    otherwise, so nothing piles up. */

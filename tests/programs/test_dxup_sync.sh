@@ -202,6 +202,66 @@ what_cannot_be_replaced_alone() { # names of a file on both sides; a directory t
     [ -z "$(find own -maxdepth 1 -name '*dxup-*')" ] || fail "something was left behind"
     chmod -R u+w v own
 }
+files_opened() { # DIR COMMAND...     how many files of the directory were opened meanwhile, in $opened
+    opened=$(python3 -I -S -c '
+import ctypes, os, struct, subprocess, sys
+libc = ctypes.CDLL(None, use_errno=True)
+fd = libc.inotify_init1(os.O_NONBLOCK)
+for folder, _, _ in os.walk(sys.argv[1]):
+    assert libc.inotify_add_watch(fd, folder.encode(), 0x20) >= 0
+done = subprocess.run(sys.argv[2:], stdin=subprocess.DEVNULL, stdout=sys.stderr)
+count = 0
+try:
+    while True:
+        events, at = os.read(fd, 1 << 20), 0
+        while at < len(events):
+            _, mask, _, size = struct.unpack_from("iIII", events, at)
+            count += not mask & 0x40000000
+            at += 16 + size
+except BlockingIOError:
+    pass
+print(count)
+sys.exit(done.returncode)' "$@" 2>files_opened.log) || fail "status $?: $(tail -3 files_opened.log)"
+}
+what_was_left_alone_is_not_read_again() { # of the second update on: then it is known what the first has left
+    sources v 400
+    publish
+    start_server store
+    expect 0 "$dxup" pull "$address" t out
+    sleep 2.2 # a file is trusted when it is two seconds old
+    local i
+    for i in 1 2 3; do
+        echo $i >>v/dir7/file7.c
+        publish
+        files_opened out "$dxup" pull "$address" t out
+        same_tree v out
+        [ -z "$(find . -maxdepth 1 -name '*dxup-part*' -o -maxdepth 1 -name '*dxup-sync')" ] || fail "something was left behind"
+        [ $i = 1 ] || [ "$opened" -le 60 ] || fail "update $i opened $opened files"
+    done
+    files_opened out "$dxup" pull "$address" t out --report
+    [ "$opened" -le 60 ] || fail "nothing new opened $opened files"
+    files_opened out "$dxup" pull "$address" t out --checksum
+    [ "$opened" -ge 400 ] || fail "--checksum opened $opened files"
+    # What somebody else has changed is seen, also where it has the same size and time; and a cache that is damaged is none.
+    echo 4 >>v/dir7/file7.c
+    publish
+    touch -r out/dir3/file3.c time
+    printf X | dd of=out/dir3/file3.c conv=notrunc status=none
+    touch -r time out/dir3/file3.c
+    expect 6 "$dxup" pull "$address" t out
+    expect 0 "$dxup" pull "$address" t out --force
+    same_tree v out
+    for i in 5 6; do
+        echo $i >>v/dir7/file7.c
+        publish
+        expect 0 "$dxup" pull "$address" t out
+        [ $i = 5 ] || printf YYYY | dd of=.out.dxup-seen bs=1 seek=$((48 + 80 * 7 + 50)) conv=notrunc status=none
+    done
+    echo 7 >>v/dir9/file9.c
+    publish
+    expect 0 "$dxup" pull "$address" t out
+    same_tree v out
+}
 a_file_that_changes_unseen_is_not_mixed() { # same size and time, other content: found by reading, not by a look
     sources v 100
     publish
@@ -495,7 +555,7 @@ a_server_that_lies() { # in every way of dxup_evil_sync, at several answers
 }
 
 for case in a_first_pull_is_compressed one_changed_line_in_a_large_file one_changed_file_of_many what_is_renamed_is_not_sent \
-    a_seed_spares_what_it_has a_sparse_image_is_sent_as_its_data times_alone_cost_little unchanged_files_are_not_written only_what_has_all_changes_is_replaced what_cannot_be_replaced_alone a_file_that_changes_unseen_is_not_mixed what_is_verified_is_said \
+    a_seed_spares_what_it_has a_sparse_image_is_sent_as_its_data times_alone_cost_little unchanged_files_are_not_written only_what_has_all_changes_is_replaced what_cannot_be_replaced_alone what_was_left_alone_is_not_read_again a_file_that_changes_unseen_is_not_mixed what_is_verified_is_said \
     a_killed_pull_goes_on_where_it_was a_killed_update_leaves_old_or_new a_killed_server_is_waited_for a_server_that_ends_is_left a_full_disk_leaves_the_old_tree \
     another_pull_is_at_work pulls_at_once_bring_one_or_the_other what_was_left_is_damaged a_link_in_place_of_the_store_is_not_followed \
     a_server_that_lies; do

@@ -27,6 +27,12 @@ dxup_seen *dxup_seen_open(const char *store, const char *name)
     abort();
 }
 
+dxup_seen *dxup_seen_open_at(const char *path)
+{
+    (void)path;
+    abort();
+}
+
 void dxup_seen_save(dxup_seen *seen, const uint8_t root[32])
 {
     (void)seen;

@@ -285,6 +285,21 @@ static int end_level(publisher *p)
     return !status && p->level_count ? add_entry(p, &l->entry) : status;
 }
 
+/* The path of a file whose chunks are to be located; the walk has seen that it is short enough. */
+static void locate_file(publisher *p, const uint8_t *name, size_t size)
+{
+    size_t at = 0;
+    for (size_t i = 1; i < p->level_count; i++) {
+        const dx_tree_entry *dir = &p->levels[i]->entry;
+        assert(at + dir->name_size + size + 2 <= sizeof p->located);
+        memcpy(p->located + at, p->levels[i]->name, dir->name_size);
+        at += dir->name_size;
+        p->located[at++] = '/';
+    }
+    memcpy(p->located + at, name, size);
+    p->located[at + size] = 0;
+}
+
 static int end_file(publisher *p, const dxup_batch *b, const dxup_event *e)
 {
     dx_tree_entry entry = {0};
@@ -308,6 +323,10 @@ static int end_file(publisher *p, const dxup_batch *b, const dxup_event *e)
         if (error) return bad_entry("a file", error);
         p->list_size = 0;
         forget_old_file(p);
+    }
+    if (p->locates && e->kind == AN_ENTRY && e->type == DX_TREE_FILE && !e->level) {
+        locate_file(p, b->text + e->text, e->name_size); /* it was not read: it is one chunk */
+        p->locates->locate(p->locates->locate_user, p->located, e->id, 0, (uint32_t)e->size);
     }
     if (e->type == DX_TREE_FILE) {
         memcpy(seen.id, entry.id, 32);
@@ -352,21 +371,6 @@ static int take_zeros(publisher *p, const dxup_event *e)
     for (uint64_t i = 0; !status && i < e->size; i++)
         status = dx_tree_list_add(&p->list, p->zeros_id, p->zeros_size);
     return status < 0 ? bad_entry("a file", status) : status;
-}
-
-/* The path of a file whose chunks are to be located; the walk has seen that it is short enough. */
-static void locate_file(publisher *p, const uint8_t *name, size_t size)
-{
-    size_t at = 0;
-    for (size_t i = 1; i < p->level_count; i++) {
-        const dx_tree_entry *dir = &p->levels[i]->entry;
-        assert(at + dir->name_size + size + 2 <= sizeof p->located);
-        memcpy(p->located + at, p->levels[i]->name, dir->name_size);
-        at += dir->name_size;
-        p->located[at++] = '/';
-    }
-    memcpy(p->located + at, name, size);
-    p->located[at + size] = 0;
 }
 
 static int take_chunk(publisher *p, const dxup_batch *b, const dxup_chunk *c)
@@ -735,7 +739,7 @@ static bool is_stored(publisher *p, const dxup_seen_file *f)
     bool good;
     if (p->all_stored) return true;
     if (f->level == DX_TREE_INLINE) return f->size <= DX_TREE_INLINE_MAX;
-    if (!f->level) return dxup_object_has(p->store, f->id, f->size);
+    if (!f->level) return p->locates || dxup_object_has(p->store, f->id, f->size);
     e.type = DX_TREE_FILE;
     e.level = f->level;
     e.size = f->size;

@@ -108,37 +108,81 @@ static int read_seed(void *user, const uint8_t id[32], void *out, size_t capacit
     return prog_fail(PROG_REFUSED, "%s changed while it was read; try again", path);
 }
 
-int dxup_seeds_open(dxup_seeds **out, dxup_store *s, const char *path, const dxup_leave *leave,
-                    uint8_t root[32])
+static const prog_list all = {0}; /* nothing is left out */
+
+static int look(dxup_seeds *d, dxup_store *s, const char *path, const dxup_leave *leave,
+                dxup_seen *seen, dxup_published *out)
 {
+    int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert(d->folder_count < FOLDERS_MAX);
+    if (folder < 0) return prog_fail_errno("%s", path);
+    d->folders[d->folder_count++] = folder;
+    const dxup_tree_publish_desc desc = {.path = path, .name = "looking", .seen = seen,
+                                         .rules = &all, .leave = *leave, .locate = add,
+                                         .locate_user = d};
+    int status = dxup_tree_publish(s, &desc, out);
+    if (!status) dxup_store_set_seed(s, read_seed, d);
+    return status;
+}
+
+int dxup_seeds_open(dxup_seeds **out, dxup_store *s, const char *path, const dxup_leave *leave,
+                    dxup_seen *seen, uint8_t root[32], uint64_t *size)
+{
+    dxup_published found;
     dxup_seeds *d = prog_alloc(sizeof *d);
     memset(d, 0, sizeof *d);
     dxup_slots_key_make(&d->key);
     grow(d);
     *out = d;
-    return dxup_seeds_add(d, s, path, leave, root);
+    dxup_seen *nothing = seen ? NULL : dxup_seen_open(dxup_store_path(s), "seeds");
+    int status = look(d, s, path, leave, seen ? seen : nothing, &found);
+    dxup_seen_close(nothing);
+    if (status) return status;
+    memcpy(root, found.root, sizeof found.root);
+    if (size) *size = found.size;
+    d->linked = found.linked;
+    return PROG_OK;
 }
 
 int dxup_seeds_add(dxup_seeds *d, dxup_store *s, const char *path, const dxup_leave *leave,
                    uint8_t root[32])
 {
-    static const prog_list all = {0}; /* nothing is left out */
-    dxup_published seen;
-    int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    assert(d->folder_count < FOLDERS_MAX);
-    if (folder < 0) return prog_fail_errno("%s", path);
-    d->folders[d->folder_count++] = folder;
+    dxup_published found;
     dxup_seen *nothing = dxup_seen_open(dxup_store_path(s), "seeds");
-    const dxup_tree_publish_desc desc = {.path = path, .name = "looking", .seen = nothing,
-                                         .rules = &all, .leave = *leave, .locate = add,
-                                         .locate_user = d};
-    int status = dxup_tree_publish(s, &desc, &seen);
+    int status = look(d, s, path, leave, nothing, &found);
     dxup_seen_close(nothing);
-    if (status) return status;
-    memcpy(root, seen.root, sizeof seen.root);
-    if (d->folder_count == 1) d->linked = seen.linked;
-    dxup_store_set_seed(s, read_seed, d);
-    return PROG_OK;
+    if (!status) memcpy(root, found.root, sizeof found.root);
+    return status;
+}
+
+static void forget(void *user, const char *path, const uint8_t id[32], uint64_t at, uint32_t size)
+{
+    (void)user;
+    (void)path;
+    (void)id;
+    (void)at;
+    (void)size;
+}
+
+static void note_torn(void *user, const char *path)
+{
+    (void)path;
+    *(bool *)user = true;
+}
+
+bool dxup_seeds_again(const dxup_seeds *d, dxup_store *s, const char *path,
+                      const dxup_leave *leave, dxup_seen *seen, const char *changed,
+                      uint8_t root[32])
+{
+    bool torn = false;
+    dxup_published found;
+    const dxup_tree_publish_desc desc = {.path = path, .name = "looking", .seen = seen,
+                                         .rules = &all, .leave = *leave, .locate = forget,
+                                         .torn = note_torn, .torn_user = &torn, .last = root,
+                                         .changed = &changed, .changed_count = 1};
+    if (d->linked || dxup_tree_publish(s, &desc, &found)) return false;
+    memcpy(root, found.root, sizeof found.root);
+    return !torn && !found.missed && !found.needs_all && !found.linked;
 }
 
 bool dxup_seeds_linked(const dxup_seeds *d) { return d->linked; }

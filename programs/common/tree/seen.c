@@ -98,17 +98,27 @@ static void load(dxup_seen *s)
     index_rows(s);
 }
 
-dxup_seen *dxup_seen_open(const char *store, const char *name)
+dxup_seen *dxup_seen_open_at(const char *path)
 {
     dxup_seen *s = prog_alloc(sizeof *s);
-    uint8_t hash[32];
     memset(s, 0, sizeof *s);
-    hash_rows((const uint8_t *)name, strlen(name), hash);
-    snprintf(s->path, sizeof s->path, "%s/seen-%02x%02x%02x%02x%02x%02x%02x%02x", store, hash[0],
-             hash[1], hash[2], hash[3], hash[4], hash[5], hash[6], hash[7]);
+    assert(strlen(path) < sizeof s->path);
+    memcpy(s->path, path, strlen(path) + 1);
     load(s);
     return s;
 }
+
+dxup_seen *dxup_seen_open(const char *store, const char *name)
+{
+    char path[PROG_PATH_SIZE_MAX + 64];
+    uint8_t hash[32];
+    hash_rows((const uint8_t *)name, strlen(name), hash);
+    snprintf(path, sizeof path, "%s/seen-%02x%02x%02x%02x%02x%02x%02x%02x", store, hash[0], hash[1],
+             hash[2], hash[3], hash[4], hash[5], hash[6], hash[7]);
+    return dxup_seen_open_at(path);
+}
+
+bool dxup_seen_any(const dxup_seen *s) { return s->before.count > 0; }
 
 bool dxup_seen_find(const dxup_seen *s, dxup_seen_file *f)
 {

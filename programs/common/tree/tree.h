@@ -138,6 +138,10 @@ typedef struct dxup_seen_file {
 typedef struct dxup_seen dxup_seen;
 /* What was seen when name was last published into the store; empty when that cannot be read. */
 dxup_seen *dxup_seen_open(const char *store, const char *name);
+/* The same, in the file at path. */
+dxup_seen *dxup_seen_open_at(const char *path);
+/* Was anything seen? */
+bool       dxup_seen_any(const dxup_seen *seen);
 /* Fill in id and level of a file that is unchanged. May be called on any thread. */
 bool       dxup_seen_find(const dxup_seen *seen, dxup_seen_file *file);
 /* Add a file as it is now; fresh: it was read. Files that could still change within the same time
@@ -145,7 +149,8 @@ bool       dxup_seen_find(const dxup_seen *seen, dxup_seen_file *file);
 void       dxup_seen_add(dxup_seen *seen, const dxup_seen_file *file, int64_t now_ns, bool fresh);
 /* Save it for the next publish. A failure only makes that one slower. */
 void       dxup_seen_save(dxup_seen *seen, const uint8_t root[32]);
-/* Was it saved with this snapshot? Then the snapshot has every object that it names. */
+/* Was it saved with this snapshot? Then the snapshot has every object that it names. (A pull saves
+   a hash of more than that.) */
 bool       dxup_seen_is_of(const dxup_seen *seen, const uint8_t root[32]);
 void       dxup_seen_close(dxup_seen *seen);
 

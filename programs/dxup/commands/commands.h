@@ -21,6 +21,7 @@ typedef struct dxup_options {
     uint64_t    keep;        /* gc: versions to keep of each name; 0 = all */
     uint64_t    patch_max;   /* serve: larger versions are patched by chunks */
     bool        force;       /* checkout, pull: replace what would be refused */
+    bool        checksum;    /* pull: read every file of the destination again */
     bool        quiet;       /* no summary */
     bool        report;      /* pull: the summary as key=value */
     bool        pack;        /* gc: recompress; slow */

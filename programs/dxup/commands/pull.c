@@ -56,6 +56,7 @@ enum {
 };
 
 #define FETCHED "-sync" /* of the store with what has been fetched of a snapshot */
+#define SEEN "-seen"    /* of the cache of what the destination held after the last pull */
 
 typedef struct pull {
     const dxup_options *o;
@@ -86,6 +87,10 @@ typedef struct pull {
     bool                syncs;      /* the snapshot is to be fetched, */
     bool                resumes;    /* and an earlier pull has left some of it */
     uint8_t             root[PROG_HASH_SIZE]; /* of it */
+    dxup_store         *fetched;    /* takes what is fetched, and of what the destination consists */
+    dxup_seeds         *seeds;      /* the destination, and --seed */
+    dxup_seen          *seen;       /* of the destination */
+    uint8_t             old[PROG_HASH_SIZE]; /* the destination as a snapshot */
     bool                whole;      /* no part of the directory can be replaced by itself */
 #ifndef DXUP_NO_SNAPSHOTS
     dxup_part           part;       /* what is replaced; its path is "": all of it */
@@ -193,6 +198,134 @@ static int look_at_destination(pull *p, bool copied)
     p->have_size = m.size;
     return PROG_OK;
 }
+
+/* >>snapshots: before the server is asked ------------------------------- */
+#ifndef DXUP_NO_SNAPSHOTS
+/* What a directory is not given: its owners unless they are asked for. */
+static dxup_leave leaves(const pull *p)
+{
+    dxup_leave leave = p->o->leave;
+    leave.owner = !p->o->owner;
+    return leave;
+}
+
+/* A store beside the destination takes what arrives: whoever is killed finds it there again. It is
+   removed when the destination is replaced. */
+static int begin_fetch(pull *p)
+{
+    os_info info;
+    char path[PROG_PATH_SIZE_MAX + 64];
+    if (p->fetched) return PROG_OK;
+    assert(!p->dest_open);
+    int status = prog_dest_open(&p->dest, p->o->path, PROG_TREE, p->mode, NULL);
+    p->dest_open = !status;
+    if (status) return status;
+    prog_dest_beside(&p->dest, FETCHED, path);
+    p->resumes = os_look(path, false, &info) == 0;
+    if (p->resumes && info.kind != OS_FOLDER) { /* a link leads to what is no business of ours */
+        status = prog_remove_all(path);
+        if (status) return status;
+        p->resumes = false;
+    }
+    status = dxup_store_open(&p->fetched, path, DXUP_CREATE);
+    if (status == PROG_DAMAGED) { /* of no use, and of no other's */
+        p->resumes = false;
+        status = prog_remove_all(path);
+        if (!status) status = dxup_store_open(&p->fetched, path, DXUP_CREATE);
+    }
+    return status;
+}
+
+static void end_fetch(pull *p)
+{
+    if (p->fetched) {
+        dxup_store_set_seed(p->fetched, NULL, NULL);
+        dxup_seeds_close(p->seeds);
+        dxup_store_close(p->fetched);
+    }
+    dxup_seen_close(p->seen);
+    p->fetched = NULL;
+    p->seeds = NULL;
+    p->seen = NULL;
+}
+
+/* Look at the destination, which is a directory. */
+static int scan(pull *p, uint64_t *size)
+{
+    char path[PROG_PATH_SIZE_MAX + 64];
+    const dxup_leave leave = leaves(p);
+    int status = begin_fetch(p);
+    if (status || p->seeds) return status;
+    if (!p->seen) {
+        if (p->o->checksum) (void)prog_dest_remove_beside(&p->dest, SEEN);
+        prog_dest_beside(&p->dest, SEEN, path);
+        p->seen = dxup_seen_open_at(path);
+    }
+    return dxup_seeds_open(&p->seeds, p->fetched, p->o->path, &leave, p->seen, p->old, size);
+}
+
+/* What the cache is of: a snapshot of the destination, and the hash of its stream. */
+static void cache_key(const uint8_t root[32], const uint8_t hash[32], uint8_t out[32])
+{
+    dx_cas_blake3 h;
+    dx_cas_blake3_init(&h);
+    dx_cas_blake3_update(&h, root, 32);
+    dx_cas_blake3_update(&h, hash, 32);
+    dx_cas_blake3_final(&h, out, 32);
+}
+
+/* Is the destination what the last pull has left there? Then its hash is known, and only what a look
+   shows to have changed is read. *known: it is. */
+static int look_by_cache(pull *p, bool *known)
+{
+    char path[PROG_PATH_SIZE_MAX + 64];
+    uint8_t hash[PROG_HASH_SIZE], key[PROG_HASH_SIZE];
+    uint64_t version, size = 0;
+    unsigned mode;
+    bool there;
+    *known = false;
+    int status = prog_dest_find_staging(&p->dest, p->o->path, &there);
+    if (status) return status;
+    prog_dest_beside(&p->dest, SEEN, path);
+    p->seen = dxup_seen_open_at(path);
+    if (!dxup_seen_any(p->seen) ||
+        !prog_dest_recorded(&p->dest, p->o->name, &version, hash) ||
+        prog_image_stat(p->o->path, &p->have_kind, &mode) || p->have_kind != PROG_TREE)
+        return PROG_OK;
+    status = scan(p, &size);
+    cache_key(p->old, hash, key);
+    *known = !status && dxup_seen_is_of(p->seen, key);
+    if (!*known) return status;
+    memcpy(p->have, hash, sizeof p->have);
+    p->have_size = size;
+    return PROG_OK;
+}
+
+/* A part of the destination has been replaced: save what the rest of it is. */
+static void remember(pull *p)
+{
+    uint8_t key[PROG_HASH_SIZE];
+    const dxup_leave leave = leaves(p);
+    bool good = *p->part.path && dxup_seeds_again(p->seeds, p->fetched, p->o->path, &leave, p->seen,
+                                                  p->part.path, p->old);
+    if (!good) {
+        (void)prog_dest_remove_beside(&p->dest, SEEN);
+        return;
+    }
+    cache_key(p->old, p->hash, key);
+    dxup_seen_save(p->seen, key);
+}
+#else
+static void end_fetch(pull *p) { (void)p; }
+static void remember(pull *p) { (void)p; }
+
+static int look_by_cache(pull *p, bool *known)
+{
+    (void)p;
+    *known = false;
+    return PROG_OK;
+}
+#endif
 
 /* >>receiving ---------------------------------------------------------- */
 /* The next bytes of the target, from the wire or from the applier. */
@@ -633,6 +766,9 @@ static int send_sync_request(pull *p)
 static int pull_the_old_way(pull *p)
 {
     p->asks_sync = false;
+    end_fetch(p); /* nothing is */
+    if (p->dest_open) prog_dest_abandon(&p->dest);
+    p->dest_open = false;
     int status = p->have_kind == PROG_TREE ? look_at_destination(p, true) : PROG_OK;
     return status ? status : send_request(p);
 }
@@ -655,7 +791,7 @@ static void on_result(dx_hbtp_session *session, const dx_hbtp_result *r)
 static int lost(pull *p, const char *why)
 {
     char done[32], total[32];
-    if (p->dest_open)
+    if (p->dest_open && !p->seeds)
         return prog_fail(PROG_NETWORK, "%s after %s of %s bytes; %s is unchanged%s", why,
                          prog_count_text(p->next, done), prog_count_text(p->wire_size, total),
                          p->o->path, keeps(p) ? "; the next pull resumes here" : "");
@@ -845,6 +981,7 @@ static pull *open_pull(const dxup_options *o)
 
 static void close_pull(pull *p)
 {
+    end_fetch(p);
     if (p->dest_open) prog_dest_abandon(&p->dest);
     if (p->base_fd >= 0) os_close(p->base_fd);
     prog_windows_close(&p->base);
@@ -857,73 +994,40 @@ static void close_pull(pull *p)
 /* Replace the destination. */
 /* >>snapshots ---------------------------------------------------------- */
 #ifndef DXUP_NO_SNAPSHOTS
-/* What a directory is not given: its owners unless they are asked for. */
-static dxup_leave leaves(const pull *p)
-{
-    dxup_leave leave = p->o->leave;
-    leave.owner = !p->o->owner;
-    return leave;
-}
-
 /* Fetch into the store, and restore from there. */
 static int fetch_into(pull *p, dxup_store *s)
 {
-    dxup_seeds *seeds = NULL;
-    uint8_t old[PROG_HASH_SIZE], of_seed[PROG_HASH_SIZE];
+    uint8_t of_seed[PROG_HASH_SIZE];
     const dxup_leave leave = leaves(p);
     const bool updates = p->have_kind == PROG_TREE;
     const char *seed = p->o->seed;
     int status = PROG_OK;
-    if (updates || seed)
-        status = dxup_seeds_open(&seeds, s, updates ? p->o->path : seed, &leave, old);
-    if (!status && updates && seed) status = dxup_seeds_add(seeds, s, seed, &leave, of_seed);
+    if (updates) status = scan(p, NULL);
+    else if (seed) status = dxup_seeds_open(&p->seeds, s, seed, &leave, NULL, p->old, NULL);
+    if (!status && updates && seed) status = dxup_seeds_add(p->seeds, s, seed, &leave, of_seed);
     const dxup_sync_desc fetch = {.address = &p->addresses.list[p->address_at],
                                   .address_text = p->o->address, .name = p->o->name,
                                   .backend = p->o->backend, .store = s, .root = p->root,
-                                  .old = seeds ? old : NULL, .sent = &p->sent,
+                                  .old = p->seeds ? p->old : NULL, .sent = &p->sent,
                                   .received = &p->received};
     if (!status) status = dxup_sync_fetch(&fetch);
-    if (!status && updates && !p->whole && !dxup_seeds_linked(seeds))
-        status = dxup_part_find(&p->part, s, old, p->root, &leave);
+    if (!status && updates && !p->whole && !dxup_seeds_linked(p->seeds))
+        status = dxup_part_find(&p->part, s, p->old, p->root, &leave);
     if (!status) {
         const dxup_tree_restore_desc restore = {.root = p->root, .dest = &p->dest, .leave = leave,
                                                 .report = dxup_report_open(),
                                                 .old_path = updates ? p->o->path : NULL,
-                                                .old_root = old, .part = &p->part};
+                                                .old_root = p->old, .part = &p->part};
         status = dxup_tree_restore(s, &restore);
         p->partial = dxup_report_close(restore.report, p->o->path);
     }
-    dxup_store_set_seed(s, NULL, NULL);
-    dxup_seeds_close(seeds);
     return status;
 }
 
-/* A store beside the destination takes what arrives: whoever is killed finds it there again. It is
-   removed when the destination is replaced. */
 static int fetch_snapshot(pull *p)
 {
-    dxup_store *s = NULL;
-    os_info info;
-    char path[PROG_PATH_SIZE_MAX + 64];
-    int status = prog_dest_open(&p->dest, p->o->path, PROG_TREE, p->mode, NULL);
-    p->dest_open = !status;
-    if (status) return status;
-    prog_dest_beside(&p->dest, FETCHED, path);
-    p->resumes = os_look(path, false, &info) == 0;
-    if (p->resumes && info.kind != OS_FOLDER) { /* a link leads to what is no business of ours */
-        status = prog_remove_all(path);
-        if (status) return status;
-        p->resumes = false;
-    }
-    status = dxup_store_open(&s, path, DXUP_CREATE);
-    if (status == PROG_DAMAGED) { /* of no use, and of no other's */
-        p->resumes = false;
-        status = prog_remove_all(path);
-        if (!status) status = dxup_store_open(&s, path, DXUP_CREATE);
-    }
-    if (status) return status;
-    status = fetch_into(p, s);
-    dxup_store_close(s);
+    int status = begin_fetch(p);
+    if (!status) status = fetch_into(p, p->fetched);
     if (status == PROG_DAMAGED && p->resumes)
         prog_warn("what an earlier pull left may be damaged; fetching everything again");
     p->complete = !status;
@@ -1027,6 +1131,16 @@ static int restore_details(pull *p)
 }
 #endif
 
+/* What is there? */
+static int look(pull *p)
+{
+    bool known = false;
+    int status = PROG_OK;
+    if (!can_sync(p)) return look_at_destination(p, true);
+    if (!p->o->checksum) status = look_by_cache(p, &known);
+    return status || known ? status : look_at_destination(p, false);
+}
+
 /* *again: what an earlier pull left was damaged, perhaps, and is removed; or a part of the directory
    cannot be replaced by itself. So try once more, and replace the whole. */
 static int pull_once(const dxup_options *o, bool whole, bool *again)
@@ -1036,7 +1150,7 @@ static int pull_once(const dxup_options *o, bool whole, bool *again)
     bool refused = false;
     p->whole = whole;
     status = dxup_addresses_find(&p->addresses, o->address, "the address");
-    if (!status) status = look_at_destination(p, !can_sync(p));
+    if (!status) status = look(p);
     if (!status) status = prog_dest_find_staging(&p->dest, o->path, &p->has_staging);
     if (!status) status = transfer(p);
     if (!status && p->o->seed && p->next && !p->syncs)
@@ -1044,7 +1158,11 @@ static int pull_once(const dxup_options *o, bool whole, bool *again)
     if (!status && p->syncs) status = fetch_snapshot(p);
     else if (!status && p->kind == PROG_TREE && !p->asks_sync) status = restore_details(p);
     if (!status && p->complete) status = replace(p, &refused);
+    if (!status && p->complete && p->syncs) remember(p);
     if (!status) status = record_version(p);
+    if (status && status != PROG_NETWORK && p->syncs && !refused) /* the cache may be the reason */
+        (void)prog_dest_remove_beside(&p->dest, SEEN);
+    end_fetch(p);
     /* What was fetched is of no use: it is there, or can never be, or the disk is full. */
     if (p->asks_sync && status != PROG_NETWORK && !refused) {
         int forgotten = prog_dest_remove_beside(&p->dest, FETCHED);

@@ -209,6 +209,8 @@ static const prog_option options[] = {
      .choices = BACKENDS, .help = "of the event loop: auto, io_uring, epoll,\nkqueue, iocp"},
     {"--seed", PROG_OPTION_TEXT, FIELD(seed), .commands = PULL, .value = "DIR",
      .help = "also take parts of a directory from DIR, which\nis only read"},
+    {"--checksum", PROG_OPTION_FLAG, FIELD(checksum), .commands = PULL,
+     .help = "read all files of a directory again, also those\nwhose size, times and inode have not changed"},
     {"--report", PROG_OPTION_FLAG, FIELD(report), .commands = PULL,
      .help = "print the summary as key=value"},
     {"--quiet", PROG_OPTION_FLAG, FIELD(quiet),
