@@ -72,7 +72,7 @@ typedef struct prog_program {
     size_t              exit_count;
 } prog_program;
 
-#ifdef DXUP_ZSTD_LIBRARY
+#ifdef VERSIONS_ZSTD_LIBRARY
 enum { PROG_HAS_ZSTD = 1 };
 #else
 enum { PROG_HAS_ZSTD = 0 };
