@@ -371,6 +371,35 @@ def status_counts_what_was_served():
     assert get("/app.bin", to=status_port)[0].status == 404 and get("/metrics")[0].status == 404
 
 
+def status_counts_what_a_directory_spares():
+    """An update of a directory transfers the objects that changed; the rest of its size is spared."""
+    tree, dest = f"{work}/tree", f"{work}/tree-out"
+    os.makedirs(tree)
+    for i in range(40):
+        with open(f"{tree}/f{i}", "wb") as f:
+            f.write(dice.randbytes(20000))
+    dxup("publish", store, "tree", tree, "--quiet")
+    sent = []
+    for round in range(3): # all of it, one changed file, nothing
+        if round == 1:
+            with open(f"{tree}/f7", "ab") as f:
+                f.write(b"more")
+            dxup("publish", store, "tree", tree, "--quiet")
+        before = metrics()
+        dxup("pull", f"127.0.0.1:{frames_port}", "tree", dest, "--quiet")
+        now = metrics()
+        for deadline in range(600):
+            if now["dxup_connections"] == 0:
+                break
+            time.sleep(0.05)
+            now = metrics()
+        sent.append(now["dxup_sent_bytes_total"] - before["dxup_sent_bytes_total"])
+        spared = now["dxup_spared_bytes_total"] - before["dxup_spared_bytes_total"]
+        size = next(n["size"] for n in json.loads(get("/status.json", to=status_port)[1])["names"] if n["name"] == "tree")
+        assert size >= 40 * 20000 and spared == max(size - sent[-1], 0), (round, size, sent, spared)
+    assert sent[0] > 700000 and sent[1] < 60000 and sent[2] == 0, sent
+
+
 def any_bytes_at_all():
     parts = [b"GET ", b"HEAD ", b"/", b"/app.bin", b" HTTP/1.1\r\n", b"\r\n", b"If-None-Match: ", b'"' + old_tag.encode() + b'"', b"A-IM: dx-patch\r\n", b"%", b"%4", b":",
              b"\0", b"\xff" * 20, b"Connection: close\r\n", b"Host: a\r\n", b"," * 50, b"\n"]

@@ -44,7 +44,8 @@ enum {
     REFUSED_AT_ONCE  = 16,   /* links beyond it that are about to be closed */
     SILENCE_LIMIT_S  = 60,
     ANSWERS_MAX      = 64,   /* of a worker: answers with objects, of 961 KiB at most */
-    REQUESTS_PENDING = 2     /* a connection: one whose patch is being made, one more */
+    REQUESTS_PENDING = 2,    /* a connection: one whose patch is being made, one more */
+    ANNOUNCED_MAX    = 64    /* snapshots whose objects nobody has asked for yet */
 };
 
 typedef struct worker     worker;
@@ -73,6 +74,8 @@ typedef struct connection {
     uint64_t          from;        /* the range that was asked for */
     uint64_t          range;       /* its size; 0: everything is sent */
     uint8_t          *answer;      /* objects that were asked for: then nothing else is sent */
+    uint64_t          synced_size; /* of the version whose objects it fetches; 0: none known */
+    uint64_t          synced_sent; /* bytes of these objects so far */
 } connection;
 
 struct worker {
@@ -98,8 +101,17 @@ struct worker {
     dx_reactor_message messages[16];
 };
 
+/* A snapshot that a client was told of. It fetches the objects over another connection, of any
+   worker, and asks for the root first: then that connection is known to fetch this version. */
+typedef struct announced {
+    uint8_t  root[PROG_HASH_SIZE];
+    uint64_t size; /* of the version; 0: the place is free */
+} announced;
+
 struct server {
     const dxup_options *o;
+    announced           announced[ANNOUNCED_MAX]; /* guarded by lock; the oldest is overwritten */
+    unsigned            announced_next;
     dxup_patches       *patches;
     dxup_http          *http; /* NULL: none was asked for; guarded by lock */
     dxup_http          *status; /* the same, of --status */
@@ -384,6 +396,39 @@ static int on_range(const dx_hbtp_context *context)
 }
 
 /* >>objects: docs/formats/sync.md ------------------------------------------ */
+static void announce(server *s, const versions_version *v)
+{
+    pthread_mutex_lock(&s->lock);
+    announced *a = &s->announced[s->announced_next++ % ANNOUNCED_MAX];
+    memcpy(a->root, v->root, sizeof a->root);
+    a->size = v->size;
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* The size of the version whose root is asked for, once for each client that was told of it; 0:
+   nobody was. */
+static uint64_t take_announced(server *s, const dxup_bundle_request *request)
+{
+    uint64_t size = 0;
+    pthread_mutex_lock(&s->lock);
+    for (unsigned i = 0; !size && request->want_count && i < ANNOUNCED_MAX; i++) {
+        announced *a = &s->announced[i];
+        if (!a->size || memcmp(a->root, request->ids[0], sizeof a->root) != 0) continue;
+        size = a->size;
+        a->size = 0;
+    }
+    pthread_mutex_unlock(&s->lock);
+    return size;
+}
+
+/* The connection ends. A client that has all objects asks for no more; one that is cut off waits
+   for an answer, and has not been spared anything yet. */
+static void count_synced(const connection *c)
+{
+    if (c->active || c->synced_size <= c->synced_sent) return;
+    dxup_count(&c->worker->server->metrics.spared, c->synced_size - c->synced_sent);
+}
+
 /* Which snapshot is the version? A version that is none is pulled the other way. */
 static int on_sync(const dx_hbtp_context *context)
 {
@@ -411,7 +456,8 @@ static int on_sync(const dx_hbtp_context *context)
     bool same = known && base.kind == c->target.kind &&
                 !memcmp(base.hash, c->target.hash, PROG_HASH_SIZE);
     if (same) count_pull(c, DXUP_UNCHANGED, 0);
-    else count_pull(c, known ? DXUP_PATCHED : DXUP_FULL, c->target.size); /* sent: not known yet */
+    else count_pull(c, known ? DXUP_PATCHED : DXUP_FULL, c->target.size); /* see count_synced() */
+    if (!same) announce(w->server, &c->target);
     sync_reply_begin(&reply, bytes, sizeof bytes, DX_TELEPORT_BARE);
     sync_reply_set_version(&reply, c->target.version);
     sync_reply_set_size(&reply, c->target.size);
@@ -439,6 +485,8 @@ static int on_objects(const dx_hbtp_context *context)
         dxup_bundle_make(w->bundler, w->store, &request, &c->answer, &size))
         return DX_HBTP_STATUS_INTERNAL;
     w->answer_count++;
+    if (!c->synced_size) c->synced_size = take_announced(w->server, &request);
+    c->synced_sent += size;
     c->from = c->range = 0;
     c->ranges = false;
     c->size = size;
@@ -560,6 +608,7 @@ static void on_closed(dx_link *l, dx_link_id id, int32_t reason)
     assert(w->connection_count > 0);
     w->connection_count--;
     dxup_count_down(&w->server->metrics.connections);
+    count_synced(c);
     end_transfer(c);
     free(c);
     if (w->draining && !w->connection_count) dx_reactor_stop(&w->reactor);
