@@ -32,6 +32,7 @@ typedef struct dxup_options {
     bool          no_cost;     /* diff: do not make a patch to see how large it is */
     bool          older;       /* rm: the versions before, too */
     prog_list     rules;       /* publish: --include and --exclude, in their order */
+    versions_limits limits;    /* checkout, pull: of a snapshot */
     versions_omit omit;        /* publish, checkout, pull: what is left out of directories */
     bool          owner;       /* pull: owners, and what they give, are not left out */
 } dxup_options;
