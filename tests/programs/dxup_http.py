@@ -371,6 +371,74 @@ def status_counts_what_was_served():
     assert get("/app.bin", to=status_port)[0].status == 404 and get("/metrics")[0].status == 404
 
 
+def dribblers_keep_nobody_out():
+    """Connections that send half a frame and reconnect when they are closed, from one address and from many: pulls come through."""
+    import errno, resource, selectors
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    many = int(os.environ.get("DX_DRIBBLERS", "1500"))
+    if hard != resource.RLIM_INFINITY and hard < many + 200:
+        many = hard - 200
+    old_limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard if hard != resource.RLIM_INFINITY else many + 200, hard))
+    half = struct.pack("<BBHI", 0x30, 4, 1, 4000) + b"\2half"
+    slots = 400
+    own = subprocess.Popen([DXUP, "serve", store, "--listen", "0.0.0.0:0", "--workers", "1", "--connections", str(slots), "--connections-per-address", "100"], stdout=subprocess.PIPE)
+    to = int(re.search(r":(\d+) with", own.stdout.readline().decode()).group(1))
+    try:
+        for addresses in (["127.0.0.1"], [f"127.0.0.{i}" for i in range(1, 41)]):
+            selector, stop, closed = selectors.DefaultSelector(), threading.Event(), [0]
+            held = []
+
+            def connect(i):
+                s = socket.socket()
+                s.setblocking(False)
+                s.bind((addresses[i % len(addresses)], 0))
+                s.connect_ex(("127.0.0.1", to))
+                held.append(s)
+                selector.register(s, selectors.EVENT_READ | selectors.EVENT_WRITE, i)
+
+            def attack():
+                for i in range(many):
+                    connect(i)
+                while not stop.is_set():
+                    for key, events in selector.select(0.1):
+                        try:
+                            if events & selectors.EVENT_READ and not key.fileobj.recv(100):
+                                raise ConnectionResetError
+                            key.fileobj.send(half)
+                            selector.modify(key.fileobj, selectors.EVENT_READ, key.data)
+                        except BlockingIOError:
+                            pass
+                        except OSError:
+                            closed[0] += 1
+                            selector.unregister(key.fileobj)
+                            held.remove(key.fileobj)
+                            key.fileobj.close()
+                            if not stop.is_set():
+                                connect(key.data)
+                    time.sleep(0.02)
+
+            attacker = threading.Thread(target=attack)
+            attacker.start()
+            time.sleep(2)
+            slowest = 0
+            for k in range(5):
+                begun = time.time()
+                done = subprocess.run([DXUP, "pull", f"127.0.0.1:{to}", "app.bin", f"{work}/dribbled{k}", "--quiet"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=100)
+                assert done.returncode == 0, (len(addresses), k, done.stdout)
+                slowest = max(slowest, time.time() - begun)
+            stop.set()
+            attacker.join()
+            for s in held:
+                s.close()
+            assert closed[0] > many - slots - 100 and slowest < 10, (closed, slowest)
+            print(f"         {many} dribblers from {len(addresses)}: {closed[0]} gave way, slowest pull {slowest:.2f} s")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, old_limits)
+        own.send_signal(signal.SIGTERM)
+        assert own.wait(60) == 0
+
+
 def status_counts_what_a_directory_spares():
     """An update of a directory transfers the objects that changed; the rest of its size is spared."""
     tree, dest = f"{work}/tree", f"{work}/tree-out"

@@ -20,6 +20,7 @@
 #include "../../common/os.h"
 #include "../net/address.h"
 #include "../net/bundle.h"
+#include "../net/guests.h"
 #include "../net/http.h"
 #include "../net/loop.h"
 #include "../net/patches.h"
@@ -41,7 +42,8 @@ enum {
     BLOCKS_MAX       = 1024, /* of a worker */
     INPUT_BUFFERS    = 128,  /* of a worker, 4 KiB each */
     CONNECTIONS_MAX  = 4096, /* default limit of a worker */
-    REFUSED_AT_ONCE  = 16,   /* links beyond it that are about to be closed */
+    NETWORK_MAX      = 512,  /* default limit for one network: two pulls over 256 connections */
+    REFUSED_AT_ONCE  = 64,   /* links beyond it that are about to be closed */
     SILENCE_LIMIT_S  = 60,
     ANSWERS_MAX      = 64,   /* of a worker: answers with objects, of 961 KiB at most */
     REQUESTS_PENDING = 2,    /* a connection: one whose patch is being made, one more */
@@ -53,6 +55,7 @@ typedef struct server     server;
 
 typedef struct connection {
     struct connection *next, *previous;
+    dxup_guest         guest;
     worker            *worker;
     dx_link_id         id;
     dx_hbtp_session   *session;
@@ -95,6 +98,7 @@ struct worker {
     connection     *connections;
     size_t          connection_count;
     size_t          connections_max;
+    dxup_guests    *guests;
     int             status;
     bool            draining;
     bool            open; /* guarded by server.lock: messages may be posted */
@@ -280,6 +284,7 @@ static int on_pull(const dx_hbtp_context *context)
     pull_request_view v;
     if (pull_request_open_bare(&v, context->payload, context->payload_size, DXUP_WIRE_VERSION))
         return DX_HBTP_STATUS_BAD_REQUEST;
+    dxup_guests_prove(w->guests, &c->guest);
     if (!take_name(pull_request_get_name(&v), name, &version)) return DX_HBTP_STATUS_BAD_REQUEST;
     if (c->active || c->waiting) return 409;
     c->from = c->range = 0;
@@ -347,6 +352,7 @@ static int on_details(const dx_hbtp_context *context)
     if (c->active || c->waiting) return DX_HBTP_EAGAIN;
     if (range_request_open_bare(&v, context->payload, context->payload_size, DXUP_WIRE_VERSION))
         return DX_HBTP_STATUS_BAD_REQUEST;
+    dxup_guests_prove(w->guests, &c->guest);
     if (!take_name(range_request_get_name(&v), name, &version)) return DX_HBTP_STATUS_BAD_REQUEST;
     if (versions_store_refresh(&w->store)) return DX_HBTP_STATUS_INTERNAL;
     range_request_copy_target(&v, 0, target, sizeof target);
@@ -374,6 +380,7 @@ static int on_range(const dx_hbtp_context *context)
     if (c->active || c->waiting) return DX_HBTP_EAGAIN;
     if (range_request_open_bare(&v, context->payload, context->payload_size, DXUP_WIRE_VERSION))
         return DX_HBTP_STATUS_BAD_REQUEST;
+    dxup_guests_prove(w->guests, &c->guest);
     if (!take_name(range_request_get_name(&v), name, &version) || !range_request_get_size(&v))
         return DX_HBTP_STATUS_BAD_REQUEST;
     if (versions_store_refresh(&w->store)) return DX_HBTP_STATUS_INTERNAL;
@@ -445,6 +452,7 @@ static int on_sync(const dx_hbtp_context *context)
     if (sync_request_open_bare(&v, context->payload, context->payload_size, DXUP_WIRE_VERSION) ||
         !take_name(sync_request_get_name(&v), name, &version))
         return DX_HBTP_STATUS_BAD_REQUEST;
+    dxup_guests_prove(w->guests, &c->guest);
     if (versions_store_refresh(&w->store)) return DX_HBTP_STATUS_INTERNAL;
     if (sync_request_get_version(&v)) version = sync_request_get_version(&v);
     int status = versions_content_find(w->store, name, version, &c->target);
@@ -480,6 +488,7 @@ static int on_objects(const dx_hbtp_context *context)
     if (c->active || c->waiting) return DX_HBTP_EAGAIN;
     if (!dxup_bundle_read_request(&request, context->payload, context->payload_size))
         return DX_HBTP_STATUS_BAD_REQUEST;
+    dxup_guests_prove(w->guests, &c->guest);
     if (w->answer_count >= ANSWERS_MAX) return DX_HBTP_STATUS_UNAVAILABLE;
     if (versions_store_refresh(&w->store) ||
         dxup_bundle_make(w->bundler, w->store, &request, &c->answer, &size))
@@ -561,17 +570,21 @@ static void fill(connection *c)
 }
 
 /* >>connection --------------------------------------------------------- */
-/* Beyond the limit, or without memory, a connection is closed at once: its client goes on with
-   those that it has. */
+/* The oldest that has asked for nothing yet gives way to another (net/guests.h). Where there is none,
+   or no memory, the new one is closed at once: its client goes on with those that it has. */
 static void on_opened(dx_link *l, dx_link_id id)
 {
     worker *w = l->desc.user;
-    connection *c = w->connection_count < w->connections_max ? malloc(sizeof *c) : NULL;
-    if (!c) {
+    connection *c = malloc(sizeof *c);
+    dxup_guest *leaves = NULL;
+    if (c) memset(c, 0, sizeof *c);
+    if (!c || !dxup_guests_enter(w->guests, &c->guest, dx_link_fd(l, id), &leaves)) {
+        free(c);
         (void)dx_link_abort(l, id);
         return;
     }
-    memset(c, 0, sizeof *c);
+    if (leaves)
+        (void)dx_link_abort(l, ((connection *)((char *)leaves - offsetof(connection, guest)))->id);
     c->worker = w;
     c->id = id;
     c->session = dx_link_session(l, id);
@@ -609,6 +622,7 @@ static void on_closed(dx_link *l, dx_link_id id, int32_t reason)
     w->connection_count--;
     dxup_count_down(&w->server->metrics.connections);
     count_synced(c);
+    dxup_guests_leave(w->guests, &c->guest);
     end_transfer(c);
     free(c);
     if (w->draining && !w->connection_count) dx_reactor_stop(&w->reactor);
@@ -719,12 +733,18 @@ static void serve_until_stopped(worker *w)
     set_open(w, false);
 }
 
+static size_t network_max(const dxup_options *o)
+{
+    return o->network_max ? o->network_max : NETWORK_MAX;
+}
+
 /* The thread of a worker. The thread that opens a reactor owns it, so it also closes it. */
 static void *run_worker(void *user)
 {
     worker *w = user;
     dx_reactor_desc desc = {0};
     w->connections_max = w->server->o->connections ? w->server->o->connections : CONNECTIONS_MAX;
+    w->guests = dxup_guests_open(w->connections_max, network_max(w->server->o));
     desc.descriptors_max = (uint32_t)w->connections_max + REFUSED_AT_ONCE + 16;
     desc.pending_max = 3 * desc.descriptors_max;
     desc.buffer_count = INPUT_BUFFERS;
@@ -742,6 +762,7 @@ static void *run_worker(void *user)
     }
     versions_store_close(w->store);
     dxup_bundler_close(w->bundler);
+    dxup_guests_close(w->guests);
     free(w->links_memory);
     free(w->reactor_memory);
     return NULL;

@@ -211,6 +211,9 @@ static const prog_option options[] = {
      .commands = SERVE | PULL, .value = "N",
      .help = "serve: limit for each worker (default 4096);\n"
              "pull: transfer 4 MiB or more over N connections\n(1 to 256)"},
+    {"--connections-per-address", PROG_OPTION_NUMBER, FIELD(network_max), .min = 1, .max = 4096,
+     .commands = SERVE, .value = "N",
+     .help = "limit for each worker of one IPv4 address or\nIPv6 network of 64 bits (default 512)"},
     {"--backend", PROG_OPTION_TEXT, FIELD(backend), .commands = SERVE | PULL, .value = "NAME",
      .choices = BACKENDS, .help = "of the event loop: auto, io_uring, epoll,\nkqueue, iocp"},
     {"--seed", PROG_OPTION_TEXT, FIELD(seed), .commands = PULL, .value = "DIR",
