@@ -228,6 +228,10 @@ DX_PEERS_API uint32_t dx_peers_queued(const dx_peers *s, dx_peers_id id);
 /* Bytes of blocks that nobody has. A peer with output under way is told EAGAIN when they run out,
    one without is closed: who would rather wait looks here first. */
 DX_PEERS_API uint64_t dx_peers_room(const dx_peers *s);
+/* After a rush: when no peer has a block, *memory is set to the *size bytes that blocks have used so
+   far. Their content means nothing any more, and they are not read until they have been written
+   again, so the system may have the pages back. False: some peer has a block, or none was used. */
+DX_PEERS_API bool dx_peers_unused(dx_peers *s, void **memory, size_t *size);
 
 #ifdef __cplusplus
 }
@@ -1178,6 +1182,18 @@ DX_PEERS_API uint32_t dx_peers_queued(const dx_peers *s, dx_peers_id id)
 {
     const dx_peers_p_peer *p = dx_peers_p_peer_find(s, id, 0);
     return p ? dx_peers_p_queued(s, p) : 0;
+}
+
+DX_PEERS_API bool dx_peers_unused(dx_peers *s, void **memory, size_t *size)
+{
+    if (!s || !memory || !size || !s->blocks_used_) return false;
+    if (s->blocks_left_ != s->desc.block_count) return false;
+    DX_PEERS_ASSERT(!s->dirty_first_);
+    *memory = s->blocks_;
+    *size = s->blocks_used_ * s->stride_;
+    s->blocks_used_ = 0; /* as in the beginning: no block is in a list, each is set up when it is */
+    s->block_free_ = 0;  /* taken first */
+    return true;
 }
 
 DX_PEERS_API uint64_t dx_peers_room(const dx_peers *s)

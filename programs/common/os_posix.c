@@ -11,6 +11,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <netdb.h>
 #include <pthread.h>
 #include <sched.h>
@@ -341,6 +344,21 @@ int os_drop_staging(int file, const char *path)
 int os_close(int file) { return close(file); }
 
 int os_close_socket(int socket) { return close(socket); }
+
+void os_memory_unused(void *memory, size_t size)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    const uintptr_t skip = (0 - (uintptr_t)memory) % page; /* only pages that lie wholly inside */
+    if (size <= skip) return;
+    (void)madvise((char *)memory + skip, (size - skip) / page * page, MADV_DONTNEED);
+}
+
+void os_heap_unused(void)
+{
+#ifdef __GLIBC__
+    (void)malloc_trim(0);
+#endif
+}
 
 static bool network_of(const struct sockaddr *address, uint8_t network[16])
 {

@@ -391,6 +391,13 @@ const char *os_look_up(const char *host, const char *port,
 
 void os_remove_left_socket(const char *path) { (void)path; }
 
+void os_memory_unused(void *memory, size_t size)
+{
+    (void)VirtualAlloc(memory, size, MEM_RESET, PAGE_READWRITE); /* advice, as madvise() */
+}
+
+void os_heap_unused(void) { (void)HeapCompact(GetProcessHeap(), 0); }
+
 static bool network_of(const struct sockaddr *address, uint8_t network[16])
 {
     static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};

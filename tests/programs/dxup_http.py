@@ -439,6 +439,41 @@ def dribblers_keep_nobody_out():
         assert own.wait(60) == 0
 
 
+def memory_of_a_flood_is_bounded_and_given_back():
+    """1,000 connections ask for much and read nothing, three times over; each holds little, and nothing is left of it."""
+    import resource
+    if not os.path.exists(f"/proc/{server.pid}/status"):
+        raise AssertionError("no /proc")
+    if "asan" in DXUP:
+        print("         skip: the sanitizer's memory would be measured")
+        return
+    def resident():
+        return int(re.search(r"VmRSS:\s+(\d+)", open(f"/proc/{server.pid}/status").read()).group(1)) / 1024
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, limits[1]), limits[1]))
+    publish("flood", dice.randbytes(3000000))
+    before = top = resident()
+    for _ in range(3):
+        clients = [socket.create_connection(("127.0.0.1", port), timeout=300) for _ in range(1000)]
+        for s in clients:
+            s.setblocking(False)
+            try:
+                s.send(b"GET /flood HTTP/1.1\r\nHost: a\r\n\r\n" * 20)
+            except OSError:
+                pass
+        time.sleep(0.5)
+        top = max(top, resident())
+        for s in clients:
+            s.close()
+    resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    deadline = time.time() + 20
+    while resident() > before + 8 and time.time() < deadline:
+        time.sleep(0.1)
+    print(f"         {before:.1f} MiB before, {top:.1f} during, {resident():.1f} after")
+    assert top < before + 64 and resident() <= before + 8, (before, top, resident())
+    assert get("/app.bin")[1] == new
+
+
 def status_counts_what_a_directory_spares():
     """An update of a directory transfers the objects that changed; the rest of its size is spared."""
     tree, dest = f"{work}/tree", f"{work}/tree-out"
