@@ -302,9 +302,8 @@ DX_LINK_API int dx_link_call_writable(dx_link *l, dx_link_id id);
 /* A window for what comes on a stream, which grows as dx_window.h says, in place of calls of
    dx_hbtp_grant(): in on_stream for OPENED, or behind dx_hbtp_open(). *w is the caller's, one for
    each stream. promised: what the peer may send already, so the credit that it got by our Hello, or
-   by dx_hbtp_open(). limit: bytes that the program keeps of it at most; without
-   DX_HBTP_FEATURE_SPLIT, with a payload_max under 16388, at most that less 4. EINVAL: as
-   dx_window_init(). As dx_hbtp_grant(). */
+   by dx_hbtp_open(). limit: bytes that the program keeps of it at most;
+   dx_hbtp_credit_max() limits it, too. EINVAL: as dx_window_init(). As dx_hbtp_grant(). */
 DX_LINK_API int dx_link_window(dx_hbtp_session *session, uint32_t stream, dx_window *w,
                                uint32_t promised, uint32_t limit);
 /* A chunk of so many bytes has come: in on_stream, before dx_link_consumed(). 0, or what on_stream
@@ -1347,11 +1346,9 @@ DX_LINK_API int dx_link_call_writable(dx_link *l, dx_link_id id)
 DX_LINK_API int dx_link_window(dx_hbtp_session *session, uint32_t stream, dx_window *w,
                                uint32_t promised, uint32_t limit)
 {
-    const uint32_t chunk = session->desc.payload_max - 4; /* its credit takes the rest */
-    const bool is_whole = !(session->peer.features & DX_HBTP_FEATURE_SPLIT) &&
-                          session->desc.payload_max < DX_HBTP_STREAM_CHUNK_MAX + 4;
+    const uint32_t most = dx_hbtp_credit_max(session);
     DX_LINK_ASSERT(session->desc.payload_max > 4);
-    if (is_whole && limit > chunk) limit = chunk; /* one chunk must hold all of the credit */
+    if (limit > most) limit = most;
     if (dx_window_init(w, promised, limit)) return DX_LINK_EINVAL;
     return dx_link_consumed(session, stream, w, 0);
 }
