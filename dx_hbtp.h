@@ -25,8 +25,8 @@
 
     CONTENTS (search >>)
         config  opcodes  errors  frame  codecs  out  router  session  hello  streams
-        subscriptions  middleware  platform  shared  names  codec  writers  voice  hub  streams
-        requests  routes  hello  dispatch  feed  license
+        subscriptions  middleware  platform  shared  names  codec  writers  voice  hub  flow
+        requests  routes  agreement  dispatch  feed  license
 
     HOW A SESSION IS DRIVEN
         bytes arrived      n = dx_hbtp_feed(s, bytes, size, now). n < 0: send what is in the
@@ -687,12 +687,13 @@ DX_HBTP_API int64_t dx_hbtp_feed(dx_hbtp_session *s, const void *bytes, size_t s
    latest; UINT64_MAX: never. */
 DX_HBTP_API uint64_t dx_hbtp_tick(dx_hbtp_session *s, uint64_t now_ns);
 
-/* Send a request and remember it until it is answered or deadline_ns comes (UINT64_MAX: never).
-   *sequence (may be NULL) gets its number, 1..65535. on_result hears of it exactly once. Any opcode
-   (EXPECTS_RESPONSE is added): a Ping is answered by a Pong, all others by an RpcResponse or
-   RpcError. EAGAIN: outstanding_max wait already, or as many as the peer lets wait (those that were
-   given up and that it has not answered yet are among them), or no number is free; ECANCELED:
-   closed; as writers. */
+/* Send a request and remember it until it is answered or deadline_ns comes: an instant of the clock
+   whose now_ns dx_hbtp_feed() and dx_hbtp_tick() are given, so now_ns + 2000000000 for two seconds;
+   UINT64_MAX: never. One that has passed ends with ETIMEDOUT at the next tick. *sequence (may be
+   NULL) gets its number, 1..65535. on_result hears of it exactly once. Any opcode (EXPECTS_RESPONSE
+   is added): a Ping is answered by a Pong, all others by an RpcResponse or RpcError. EAGAIN:
+   outstanding_max wait already, or as many as the peer lets wait (those that were given up and that
+   it has not answered yet are among them), or no number is free; ECANCELED: closed; as writers. */
 DX_HBTP_API int dx_hbtp_request(dx_hbtp_session *s, uint16_t opcode, uint8_t flags,
                                 const void *payload, size_t size, uint64_t deadline_ns,
                                 void *user, uint16_t *sequence);
@@ -776,9 +777,9 @@ typedef struct dx_hbtp_hello { /* what we say; zero: nothing. Limits are those o
 } dx_hbtp_hello;
 
 /* Say it, once. *hello is borrowed until DX_HBTP_EVENT_HELLO, or the end of the session where the
-   peer is refused, or has not answered by deadline_ns (ETIMEDOUT). on_result does not hear of it.
-   As dx_hbtp_request(); EINVAL: said before, or there is a stream already; a payload_max under 256;
-   a credit of 2^31 or more. */
+   peer is refused, or has not answered by deadline_ns of the same clock (ETIMEDOUT). on_result does
+   not hear of it. As dx_hbtp_request(); EINVAL: said before, or there is a stream already; a
+   payload_max under 256; a credit of 2^31 or more. */
 DX_HBTP_API int dx_hbtp_say_hello(dx_hbtp_session *s, const dx_hbtp_hello *hello,
                                   uint64_t deadline_ns);
 /* The handler for Hello, with a const dx_hbtp_hello as the route's user. */
@@ -983,7 +984,7 @@ enum {
 #define DX_HBTP_P_SECOND 1000000000u  /* ns */
 #define DX_HBTP_P_MS 1000000u         /* ns */
 
-/* Fields: tag u8, size u16, value; see >>hello. */
+/* Fields: tag u8, size u16, value; see >>agreement. */
 enum {
     DX_HBTP_P_FIELD_HEAD     = 3,
     DX_HBTP_P_EXTRA_DEADLINE = 1,
@@ -2100,7 +2101,7 @@ DX_HBTP_API bool dx_hbtp_hub_behind(const dx_hbtp_hub *hub, uint32_t *state)
     return true;
 }
 
-/* >>streams ------------------------------------------------------------
+/* >>flow ---------------------------------------------------------------
    What a stream has to tell the peer beside data, credit and a cancellation, is kept in the stream
    until there is room for it (dx_hbtp_p_tell_peer). So a chunk, or the end of a stream, can be
    taken in however full the response buffer is.
@@ -2282,6 +2283,15 @@ static void dx_hbtp_p_cancel_stream(dx_hbtp_session *s, struct dx_hbtp_p_stream 
         dx_hbtp_p_set_owes(s, true);
     }
     dx_hbtp_p_end_stream(s, st, DX_HBTP_ECANCELED, status, NULL, 0);
+}
+
+/* Cancel a stream because of what the program said to it; 0: no reason. */
+static void dx_hbtp_p_judge(dx_hbtp_session *s, uint32_t id, int result)
+{
+    struct dx_hbtp_p_stream *st = result ? dx_hbtp_p_find_stream(s, id) : NULL;
+    if (!st) return;
+    s->counters.events[DX_HBTP_EVENT_FAILED]++;
+    dx_hbtp_p_cancel_stream(s, st, dx_hbtp_p_status(result), NULL);
 }
 
 /* Can it hand out a chunk before all of it is there? Not what must be opened, unpacked or verified
@@ -2791,15 +2801,6 @@ static void dx_hbtp_p_count_flood(dx_hbtp_session *s)
     if (s->flood_ns_ - s->now_ns_ > ahead_max) (void)dx_hbtp_p_fail(s, DX_HBTP_EFLOOD, NULL);
 }
 
-/* Cancel a stream because of what the program said to it; 0: no reason. */
-static void dx_hbtp_p_judge(dx_hbtp_session *s, uint32_t id, int result)
-{
-    struct dx_hbtp_p_stream *st = result ? dx_hbtp_p_find_stream(s, id) : NULL;
-    if (!st) return;
-    s->counters.events[DX_HBTP_EVENT_FAILED]++;
-    dx_hbtp_p_cancel_stream(s, st, dx_hbtp_p_status(result), NULL);
-}
-
 /* Cancel a stream because of what the peer sent, and count that against it; 0: no reason. */
 static void dx_hbtp_p_blame(dx_hbtp_session *s, uint32_t id, int result)
 {
@@ -2983,7 +2984,7 @@ DX_HBTP_API int dx_hbtp_router_set_method(dx_hbtp_router *router, uint8_t method
     return dx_hbtp_p_set_route(&router->methods_[method], fn ? fn : dx_hbtp_p_on_no_route, user);
 }
 
-/* >>hello ---------------------------------------------------------------
+/* >>agreement -----------------------------------------------------------
    Both Hellos are lists of fields, and so is what precedes a payload with EXTRA:
 
        | tag | size | value ... | tag | size | value ... |        tags ascend

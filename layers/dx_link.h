@@ -321,9 +321,9 @@ DX_LINK_API int dx_link_close(dx_link *l, dx_link_id id, uint16_t status, const 
 DX_LINK_API int dx_link_abort(dx_link *l, dx_link_id id);
 /* Accept and connect no more. Tell the peers that understand it, answer new requests with 503, and
    close each link when no request of either side waits on it, no stream is open and it is not
-   `busy`; within_ns later, those that are left (status 503). Done when count is 0, at the latest
-   linger_ns after that. Called again it sets another time. */
-DX_LINK_API void dx_link_drain(dx_link *l, uint64_t within_ns);
+   `busy`; when timeout_ns have passed, those that are left (503). Done when count is 0, at the
+   latest linger_ns after that. Called again it sets another time. */
+DX_LINK_API void dx_link_drain(dx_link *l, uint64_t timeout_ns);
 
 #ifdef __cplusplus
 }
@@ -1394,13 +1394,13 @@ DX_LINK_API int dx_link_abort(dx_link *l, dx_link_id id)
     return DX_LINK_OK;
 }
 
-DX_LINK_API void dx_link_drain(dx_link *l, uint64_t within_ns)
+DX_LINK_API void dx_link_drain(dx_link *l, uint64_t timeout_ns)
 {
     uint32_t number;
     const uint64_t now = dx_reactor_now_ns(l->reactor);
     dx_peers_listen_end(&l->peers_);
     l->dial_ns_ = UINT64_MAX; /* nobody connects any more */
-    l->drain_ns_ = within_ns > UINT64_MAX - 1 - now ? UINT64_MAX - 1 : now + within_ns;
+    l->drain_ns_ = timeout_ns > UINT64_MAX - 1 - now ? UINT64_MAX - 1 : now + timeout_ns;
     if (!l->drain_ns_) l->drain_ns_ = 1; /* a clock that begins at 0 */
     for (number = 0; number < l->slots_used_; number++) {
         dx_link_p_slot *slot = dx_link_p_slot_at(l, number);
