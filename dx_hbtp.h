@@ -1474,7 +1474,7 @@ DX_HBTP_API void dx_hbtp_out_set_checksum(dx_hbtp_out *out, bool on)
 
 DX_HBTP_API int dx_hbtp_out_set_payload_max(dx_hbtp_out *out, uint32_t payload_max)
 {
-    if (payload_max && payload_max < DX_HBTP_P_PAYLOAD_MIN) return DX_HBTP_EINVAL;
+    if (!out || (payload_max && payload_max < DX_HBTP_P_PAYLOAD_MIN)) return DX_HBTP_EINVAL;
     out->payload_over_ = payload_max ? payload_max + 1 : 0; /* of 2^32 - 1: 0, too */
     return DX_HBTP_OK;
 }
@@ -2095,7 +2095,7 @@ DX_HBTP_API int64_t dx_hbtp_catch_up(dx_hbtp_hub *hub, uint32_t state, const voi
 
 DX_HBTP_API bool dx_hbtp_hub_behind(const dx_hbtp_hub *hub, uint32_t *state)
 {
-    if (hub->ready_ == DX_HBTP_P_NONE) return false;
+    if (!hub || !state || hub->ready_ == DX_HBTP_P_NONE) return false;
     DX_HBTP_ASSERT(hub->entries_[hub->ready_].place == DX_HBTP_P_READY);
     *state = hub->entries_[hub->ready_].state;
     return true;
@@ -3391,6 +3391,7 @@ DX_HBTP_API int dx_hbtp_hello_handler(const dx_hbtp_context *c)
 
 DX_HBTP_API void dx_hbtp_require_hello(dx_hbtp_session *s)
 {
+    if (!s) return;
     s->second_ = &dx_hbtp_p_second_version;
     s->hello_first_ = true;
     s->budget_ = 0; /* a feed that runs ends behind this frame: the next look is another */

@@ -4888,27 +4888,31 @@ DX_REACTOR_API int dx_reactor_forget(dx_reactor *r, int fd)
 
 DX_REACTOR_API uint64_t dx_reactor_now_ns(const dx_reactor *r)
 {
-    return r->now_;
+    return r ? r->now_ : 0;
 }
 
 DX_REACTOR_API uint64_t dx_reactor_refresh_now_ns(dx_reactor *r)
 {
+    if (!r) return 0;
     r->now_ = dx_reactor_p_clock(r);
     return r->now_;
 }
 
 DX_REACTOR_API uint32_t dx_reactor_pending(const dx_reactor *r)
 {
-    return r->pending_;
+    return r ? r->pending_ : 0;
 }
 
 DX_REACTOR_API int dx_reactor_sys_errno(const dx_reactor *r)
 {
-    return r->sys_errno_;
+    return r ? r->sys_errno_ : 0;
 }
 
 DX_REACTOR_API void dx_reactor_get_stats(const dx_reactor *r, dx_reactor_stats *stats)
 {
+    if (!stats) return;
+    DX_REACTOR_MEMSET(stats, 0, sizeof *stats);
+    if (!r) return;
     *stats = r->stats_;
     stats->started = stats->completed + r->pending_;
 }
@@ -4941,12 +4945,14 @@ DX_REACTOR_API int dx_reactor_post(dx_reactor *r, const dx_reactor_message *mess
 
 DX_REACTOR_API void dx_reactor_wake(dx_reactor *r)
 {
+    if (!r) return;
     __atomic_fetch_or(&r->wake_, 1, __ATOMIC_SEQ_CST);
     dx_reactor_p_notify(r);
 }
 
 DX_REACTOR_API void dx_reactor_stop(dx_reactor *r)
 {
+    if (!r) return;
     __atomic_fetch_or(&r->wake_, 3, __ATOMIC_SEQ_CST);
     dx_reactor_p_notify(r);
 }
@@ -5329,7 +5335,7 @@ enum {
 
 DX_REACTOR_API dx_reactor_worker *dx_reactor_group_worker(const dx_reactor_group *g, uint32_t i)
 {
-    return (dx_reactor_worker *)(void *)(g->workers_ + i * g->stride_);
+    return g ? (dx_reactor_worker *)(void *)(g->workers_ + i * g->stride_) : NULL;
 }
 
 #if defined(__linux__)
