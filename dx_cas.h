@@ -1,4 +1,4 @@
-/*  dx_cas.h - v0.2.0 - keeps content under its hash: BLAKE3, chunking, a crash-safe store
+/*  dx_cas.h - v0.3.0 - keeps content under its hash: BLAKE3, chunking, a crash-safe store
                        - MIT-0 or public domain, see end of file
 
     Do this in ONE C or C++ file:
@@ -82,7 +82,7 @@
 #ifndef DX_CAS_H
 #define DX_CAS_H
 
-#define DX_CAS_VERSION 0x000200 /* 0xMMmmpp */
+#define DX_CAS_VERSION 0x000300 /* 0xMMmmpp */
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/*  dx_hbtp.h - v0.2.0 - binary frames and sessions; bytes in, bytes out
+/*  dx_hbtp.h - v0.3.0 - binary frames and sessions; bytes in, bytes out
                          - MIT-0 or public domain, see end of file
 
     Do this in ONE C or C++ file:
@@ -66,7 +66,7 @@
 #ifndef DX_HBTP_H
 #define DX_HBTP_H
 
-#define DX_HBTP_VERSION 0x000200 /* 0xMMmmpp */
+#define DX_HBTP_VERSION 0x000300 /* 0xMMmmpp */
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/*  dx_patch.h - v0.2.0 - turns version A of some bytes into version B - MIT-0 or public domain
+/*  dx_patch.h - v0.3.0 - turns version A of some bytes into version B - MIT-0 or public domain
 
     Do this in ONE C or C++ file:
 
@@ -53,7 +53,7 @@
 #ifndef DX_PATCH_H
 #define DX_PATCH_H
 
-#define DX_PATCH_VERSION 0x000200 /* 0xMMmmpp */
+#define DX_PATCH_VERSION 0x000300 /* 0xMMmmpp */
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/*  dx_reactor.h - v0.2.0 - completion-based event loop: io_uring, epoll, kqueue, IOCP behind one
+/*  dx_reactor.h - v0.3.0 - completion-based event loop: io_uring, epoll, kqueue, IOCP behind one
                             interface - MIT-0 or public domain, see end of file
 
     Do this in ONE C or C++ file:
@@ -65,7 +65,7 @@
 #ifndef DX_REACTOR_H
 #define DX_REACTOR_H
 
-#define DX_REACTOR_VERSION 0x000200 /* 0xMMmmpp */
+#define DX_REACTOR_VERSION 0x000300 /* 0xMMmmpp */
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/*  dx_bulk.h - v0.2.0 - one object over 1 to 256 connections, any of which may fail
+/*  dx_bulk.h - v0.3.0 - one object over 1 to 256 connections, any of which may fail
               - MIT-0 or public domain, see end of file
 
     Do this in ONE C or C++ file:
@@ -89,7 +89,7 @@
 #ifndef DX_BULK_H
 #define DX_BULK_H
 
-#define DX_BULK_VERSION 0x000200 /* 0xMMmmpp */
+#define DX_BULK_VERSION 0x000300 /* 0xMMmmpp */
 
 #include <stdbool.h>
 #include <stddef.h>

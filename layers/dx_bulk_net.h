@@ -1,4 +1,4 @@
-/*  dx_bulk_net.h - v0.2.0 - the transfers of dx_bulk.h on TCP sockets: one poll loop for both sides
+/*  dx_bulk_net.h - v0.3.0 - the transfers of dx_bulk.h on TCP sockets: one poll loop for both sides
                   - MIT-0 or public domain, see end of file
 
     Do this in ONE C or C++ file of a POSIX program:
@@ -40,7 +40,7 @@
 #ifndef DX_BULK_NET_H
 #define DX_BULK_NET_H
 
-#define DX_BULK_NET_VERSION 0x000200 /* 0xMMmmpp */
+#define DX_BULK_NET_VERSION 0x000300 /* 0xMMmmpp */
 
 #include <stdbool.h>
 #include <stddef.h>

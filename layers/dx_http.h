@@ -1,4 +1,4 @@
-/*  dx_http.h - v0.2.0 - header fields for HTTP middleware: CORS, rate limits, response times
+/*  dx_http.h - v0.3.0 - header fields for HTTP middleware: CORS, rate limits, response times
               - MIT-0 or public domain, see end of file
 
     Do this in ONE C or C++ file:
@@ -40,7 +40,7 @@
 #ifndef DX_HTTP_H
 #define DX_HTTP_H
 
-#define DX_HTTP_VERSION 0x000200 /* 0xMMmmpp */
+#define DX_HTTP_VERSION 0x000300 /* 0xMMmmpp */
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/*  dx_limiter.h - v0.2.0 - rate limits for any number of keys in fixed memory
+/*  dx_limiter.h - v0.3.0 - rate limits for any number of keys in fixed memory
                  - MIT-0 or public domain, see end of file
 
     Do this in ONE C or C++ file:
@@ -39,7 +39,7 @@
 #ifndef DX_LIMITER_H
 #define DX_LIMITER_H
 
-#define DX_LIMITER_VERSION 0x000200 /* 0xMMmmpp */
+#define DX_LIMITER_VERSION 0x000300 /* 0xMMmmpp */
 
 #include <stdbool.h>
 #include <stddef.h>

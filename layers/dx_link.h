@@ -1,4 +1,4 @@
-/*  dx_link.h - v0.2.0 - HBTP over the reactor: sessions with their connections, by handle
+/*  dx_link.h - v0.3.0 - HBTP over the reactor: sessions with their connections, by handle
               - MIT-0 or public domain, see end of file
 
     A layer on dx_hbtp.h, dx_peers.h and dx_window.h, and so on dx_reactor.h. A "link" is a
@@ -91,7 +91,7 @@
 #ifndef DX_LINK_H
 #define DX_LINK_H
 
-#define DX_LINK_VERSION 0x000200 /* 0xMMmmpp */
+#define DX_LINK_VERSION 0x000300 /* 0xMMmmpp */
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/*  dx_peers.h - v0.2.0 - connections for servers: handles, shared buffers, output queues, timeouts
+/*  dx_peers.h - v0.3.0 - connections for servers: handles, shared buffers, output queues, timeouts
                - MIT-0 or public domain, see end of file
 
     A layer on dx_reactor.h. A "peer" is the other end of a stream. Input arrives in buffers of the
@@ -71,7 +71,7 @@
 #ifndef DX_PEERS_H
 #define DX_PEERS_H
 
-#define DX_PEERS_VERSION 0x000200 /* 0xMMmmpp */
+#define DX_PEERS_VERSION 0x000300 /* 0xMMmmpp */
 
 #include <stdbool.h>
 #include <stddef.h>

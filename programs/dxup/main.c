@@ -5,9 +5,9 @@
           |
          net/             wire, event loop, ranges of a transfer, HTTP, patches made for clients
           |
-       ../common/tree/    directories as snapshots; the content of any version
+       ../versions/tree/    directories as snapshots; the content of any version
           |
-       ../common/store/   versions of names, objects by their hash
+       ../versions/store/   versions of names, objects by their hash
 
    Nothing calls or includes what stands above it. All stand on ../common/. */
 #include "commands/commands.h"

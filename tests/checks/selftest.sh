@@ -130,6 +130,7 @@ floors|a program that includes another|mkdir -p programs/a programs/b && touch p
 floors|files that call each other|mkdir -p programs/a && echo 'int f(int x) { return g(x); }' >programs/a/f.c && echo 'int g(int x) { return f(x); }' >programs/a/g.c
 floors|rooms that call each other|mkdir -p programs/a/x programs/a/y && echo 'int f(int x) { return g(x); }' >programs/a/x/f.c && echo 'int g(int x) { return x; } int h(int x) { return x; }' | sed 's/ int h/\nint h/' >programs/a/y/g.c && echo 'int i(int x) { return k(x); }' >programs/a/y/i.c && echo 'int k(int x) { return x; }' >programs/a/x/k.c
 floors|common files that call a program|mkdir -p programs/a programs/common && echo 'int f(int x) { return x; }' >programs/a/f.c && echo 'int g(int x) { return f(x); }' >programs/common/g.c
+floors|common files that call the versions|mkdir -p programs/b programs/common programs/versions && echo 'int h(void);' >programs/b/h.c && echo 'int f(int x) { return x; }' >programs/versions/f.c && echo 'int g(int x) { return f(x); }' >programs/common/g.c
 floors|a private name in a layer|mkdir layers && echo 'static inline int dx_up_f(int x) { return dx_sample_p_fits(x); }' >layers/dx_up.h
 floors|a private field in a program|mkdir -p programs/a && echo 'int f(dx_sample *s) { return (int)s->size_; }' >programs/a/f.c
 layers|a layer that the table does not know|cp layers/dx_storey.h layers/dx_unknown.h

@@ -5,7 +5,7 @@
 #include "../../dx_hbtp.h"
 #include "../../programs/dxup/net/bundle.h"
 #include "../../programs/dxup/net/wire.h"
-#include "../../programs/common/tree/content.h"
+#include "../../programs/versions/tree/content.h"
 
 #include <arpa/inet.h>
 #include <signal.h>
@@ -25,8 +25,8 @@ static uint64_t chance;
 static unsigned turn;  /* of the answer that is wrong */
 static unsigned answers;
 static int connection;
-static dxup_store *store;
-static dxup_version version;
+static versions_store *store;
+static versions_version version;
 static dxup_bundler *bundler;
 
 static uint32_t below(uint32_t limit)
@@ -190,8 +190,8 @@ int main(int argc, char **argv)
     way = (enum way)(chance % WAYS);
     turn = (unsigned)(chance / WAYS % 4);
     below(2);
-    if (dxup_store_open(&store, argv[1], DXUP_READ) ||
-        dxup_content_find(store, argv[2], 0, &version))
+    if (versions_store_open(&store, argv[1], VERSIONS_READ) ||
+        versions_content_find(store, argv[2], 0, &version))
         return 2;
     bundler = dxup_bundler_open();
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);

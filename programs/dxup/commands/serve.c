@@ -24,7 +24,7 @@
 #include "../net/loop.h"
 #include "../net/patches.h"
 #include "../net/wire.h"
-#include "../../common/tree/content.h"
+#include "../../versions/tree/content.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -57,22 +57,22 @@ typedef struct connection {
     dx_hbtp_session   *session;
 
     /* the transfer */
-    bool               waiting;     /* for a patch from base to target */
-    bool               active;      /* at..size is still to be sent */
-    uint16_t           sequence;    /* of the request */
-    uint32_t           transfer;    /* number of the transfer, in its chunks */
-    dxup_version       base;
-    bool               known;       /* it is what the client has */
-    dxup_version       target;
-    dxup_patch         patch;       /* the source of the bytes: a patch in memory, or its plan */
-    dxup_content      *content;     /* the target, if it is sent whole or a plan copies from it */
-    dxup_plan_cursor   cursor;      /* in the plan */
-    uint64_t           at;
-    uint64_t           size;
-    bool               ranges;      /* the client asks for ranges of a large transfer itself */
-    uint64_t           from;        /* the range that was asked for */
-    uint64_t           range;       /* its size; 0: everything is sent */
-    uint8_t           *answer;      /* objects that were asked for: then nothing else is sent */
+    bool              waiting;     /* for a patch from base to target */
+    bool              active;      /* at..size is still to be sent */
+    uint16_t          sequence;    /* of the request */
+    uint32_t          transfer;    /* number of the transfer, in its chunks */
+    versions_version  base;
+    bool              known;  /* it is what the client has */
+    versions_version  target;
+    dxup_patch        patch;       /* the source of the bytes: a patch in memory, or its plan */
+    versions_content *content;     /* the target, if it is sent whole or a plan copies from it */
+    dxup_plan_cursor  cursor;      /* in the plan */
+    uint64_t          at;
+    uint64_t          size;
+    bool              ranges;      /* the client asks for ranges of a large transfer itself */
+    uint64_t          from;        /* the range that was asked for */
+    uint64_t          range;       /* its size; 0: everything is sent */
+    uint8_t          *answer;      /* objects that were asked for: then nothing else is sent */
 } connection;
 
 struct worker {
@@ -85,7 +85,7 @@ struct worker {
     dx_link         links;
     void           *links_memory;
     int             listener;
-    dxup_store     *store;
+    versions_store *store;
     dxup_bundler   *bundler;
     size_t          answer_count; /* of connections that send one */
     dx_hbtp_router  router;
@@ -115,7 +115,7 @@ struct server {
 static void end_transfer(connection *c)
 {
     dxup_patches_release(c->worker->server->patches, &c->patch);
-    dxup_content_close(c->content);
+    versions_content_close(c->content);
     c->content = NULL;
     if (c->active) dxup_count_down(&c->worker->server->metrics.transfers);
     if (c->answer) c->worker->answer_count--;
@@ -173,7 +173,7 @@ static bool has_range(const connection *c, uint64_t size)
 static int start_full(connection *c, uint16_t sequence, bool known_base)
 {
     if (!has_range(c, c->target.size)) return DX_HBTP_STATUS_BAD_REQUEST;
-    if (dxup_content_open(&c->content, c->worker->store, &c->target))
+    if (versions_content_open(&c->content, c->worker->store, &c->target))
         return DX_HBTP_STATUS_INTERNAL;
     int result = reply_outcome(c, sequence, DXUP_FULL, known_base, c->target.size);
     if (result) {
@@ -197,7 +197,7 @@ static int start_from_base(connection *c, uint16_t sequence)
     int result = 0;
     if (!has_range(c, c->patch.size))
         result = DX_HBTP_STATUS_BAD_REQUEST;
-    else if (c->patch.plan && dxup_content_open(&c->content, c->worker->store, &c->target))
+    else if (c->patch.plan && versions_content_open(&c->content, c->worker->store, &c->target))
         result = DX_HBTP_STATUS_INTERNAL;
     if (!result) result = reply_outcome(c, sequence, DXUP_PATCHED, c->known, c->patch.size);
     /* A plan is read from its front on: pass what is before the range. */
@@ -252,7 +252,7 @@ static bool take_name(dx_teleport_string text, char name[PROG_NAME_SIZE_MAX + 1]
         return false;
     memcpy(asked, text.data, text.size);
     asked[text.size] = 0;
-    dxup_split_version(asked, name, version);
+    versions_split_version(asked, name, version);
     return true;
 }
 
@@ -271,14 +271,14 @@ static int on_pull(const dx_hbtp_context *context)
     if (!take_name(pull_request_get_name(&v), name, &version)) return DX_HBTP_STATUS_BAD_REQUEST;
     if (c->active || c->waiting) return 409;
     c->from = c->range = 0;
-    if (dxup_store_refresh(&w->store)) return DX_HBTP_STATUS_INTERNAL;
-    int status = dxup_content_find(w->store, name, version, &c->target);
+    if (versions_store_refresh(&w->store)) return DX_HBTP_STATUS_INTERNAL;
+    int status = versions_content_find(w->store, name, version, &c->target);
     if (status)
         return status == PROG_NOT_FOUND ? DX_HBTP_STATUS_NOT_FOUND : DX_HBTP_STATUS_INTERNAL;
     uint32_t flags = pull_request_get_flags(&v);
     c->ranges = flags & DXUP_RANGES;
     pull_request_copy_have(&v, 0, have, sizeof have);
-    bool known = flags & DXUP_HAVE && !dxup_content_find_hash(w->store, name, have, &c->base);
+    bool known = flags & DXUP_HAVE && !versions_content_find_hash(w->store, name, have, &c->base);
     c->known = known;
     if (known && !memcmp(c->base.hash, c->target.hash, PROG_HASH_SIZE) &&
         c->base.kind == c->target.kind)
@@ -305,10 +305,10 @@ static int on_pull_counted(const dx_hbtp_context *context)
 static int start_details(connection *c, const char *name, uint64_t base, const uint8_t *have)
 {
     worker *w = c->worker;
-    bool known = base && !dxup_version_find(w->store, name, base, &c->base) && c->base.snapshot &&
-                 !dxup_content_details(w->store, &c->base) &&
+    bool known = base && !versions_version_find(w->store, name, base, &c->base) &&
+                 c->base.snapshot && !versions_content_details(w->store, &c->base) &&
                  !memcmp(c->base.hash, have, PROG_HASH_SIZE);
-    if (dxup_content_details(w->store, &c->target)) return DX_HBTP_STATUS_INTERNAL;
+    if (versions_content_details(w->store, &c->target)) return DX_HBTP_STATUS_INTERNAL;
     if (known && !memcmp(c->target.hash, have, PROG_HASH_SIZE))
         return reply_outcome(c, c->sequence, DXUP_UNCHANGED, true, 0);
     if (!known) {
@@ -336,12 +336,12 @@ static int on_details(const dx_hbtp_context *context)
     if (range_request_open_bare(&v, context->payload, context->payload_size, DXUP_WIRE_VERSION))
         return DX_HBTP_STATUS_BAD_REQUEST;
     if (!take_name(range_request_get_name(&v), name, &version)) return DX_HBTP_STATUS_BAD_REQUEST;
-    if (dxup_store_refresh(&w->store)) return DX_HBTP_STATUS_INTERNAL;
+    if (versions_store_refresh(&w->store)) return DX_HBTP_STATUS_INTERNAL;
     range_request_copy_target(&v, 0, target, sizeof target);
     range_request_copy_have(&v, 0, have, sizeof have);
-    int status = dxup_content_find(w->store, name, version, &c->target);
+    int status = versions_content_find(w->store, name, version, &c->target);
     if (!status && memcmp(c->target.hash, target, sizeof target) != 0)
-        status = dxup_content_find_hash(w->store, name, target, &c->target);
+        status = versions_content_find_hash(w->store, name, target, &c->target);
     if (status || !c->target.snapshot) return DX_HBTP_STATUS_NOT_FOUND;
     c->from = c->range = 0;
     c->ranges = false;
@@ -364,13 +364,13 @@ static int on_range(const dx_hbtp_context *context)
         return DX_HBTP_STATUS_BAD_REQUEST;
     if (!take_name(range_request_get_name(&v), name, &version) || !range_request_get_size(&v))
         return DX_HBTP_STATUS_BAD_REQUEST;
-    if (dxup_store_refresh(&w->store)) return DX_HBTP_STATUS_INTERNAL;
+    if (versions_store_refresh(&w->store)) return DX_HBTP_STATUS_INTERNAL;
     range_request_copy_target(&v, 0, target, sizeof target);
     range_request_copy_have(&v, 0, have, sizeof have);
     uint32_t flags = range_request_get_flags(&v);
     bool patched = flags & DXUP_RANGES;
-    if (dxup_content_find_hash(w->store, name, target, &c->target) ||
-        (patched && dxup_content_find_hash(w->store, name, have, &c->base)))
+    if (versions_content_find_hash(w->store, name, target, &c->target) ||
+        (patched && versions_content_find_hash(w->store, name, have, &c->base)))
         return DX_HBTP_STATUS_NOT_FOUND;
     c->known = patched;
     c->from = range_request_get_offset(&v);
@@ -392,7 +392,7 @@ static int on_sync(const dx_hbtp_context *context)
     uint8_t have[PROG_HASH_SIZE], bytes[256];
     char name[PROG_NAME_SIZE_MAX + 1];
     uint64_t version;
-    dxup_version base;
+    versions_version base;
     sync_request_view v;
     sync_reply_writer reply;
     size_t size = 0;
@@ -400,14 +400,14 @@ static int on_sync(const dx_hbtp_context *context)
     if (sync_request_open_bare(&v, context->payload, context->payload_size, DXUP_WIRE_VERSION) ||
         !take_name(sync_request_get_name(&v), name, &version))
         return DX_HBTP_STATUS_BAD_REQUEST;
-    if (dxup_store_refresh(&w->store)) return DX_HBTP_STATUS_INTERNAL;
+    if (versions_store_refresh(&w->store)) return DX_HBTP_STATUS_INTERNAL;
     if (sync_request_get_version(&v)) version = sync_request_get_version(&v);
-    int status = dxup_content_find(w->store, name, version, &c->target);
+    int status = versions_content_find(w->store, name, version, &c->target);
     if (status && status != PROG_NOT_FOUND) return DX_HBTP_STATUS_INTERNAL;
     if (status || !c->target.snapshot) return DX_HBTP_STATUS_NOT_FOUND;
     sync_request_copy_have(&v, 0, have, sizeof have);
     bool known = sync_request_get_flags(&v) & DXUP_HAVE &&
-                 !dxup_content_find_hash(w->store, name, have, &base);
+                 !versions_content_find_hash(w->store, name, have, &base);
     bool same = known && base.kind == c->target.kind &&
                 !memcmp(base.hash, c->target.hash, PROG_HASH_SIZE);
     if (same) count_pull(c, DXUP_UNCHANGED, 0);
@@ -435,7 +435,7 @@ static int on_objects(const dx_hbtp_context *context)
     if (!dxup_bundle_read_request(&request, context->payload, context->payload_size))
         return DX_HBTP_STATUS_BAD_REQUEST;
     if (w->answer_count >= ANSWERS_MAX) return DX_HBTP_STATUS_UNAVAILABLE;
-    if (dxup_store_refresh(&w->store) ||
+    if (versions_store_refresh(&w->store) ||
         dxup_bundle_make(w->bundler, w->store, &request, &c->answer, &size))
         return DX_HBTP_STATUS_INTERNAL;
     w->answer_count++;
@@ -470,7 +470,7 @@ static int read_piece(connection *c, void *out, size_t size)
         return PROG_OK;
     }
     if (c->patch.plan) return dxup_plan_read(c->patch.plan, &c->cursor, c->content, out, size);
-    if (c->content) return dxup_content_read(c->content, c->at, out, size);
+    if (c->content) return versions_content_read(c->content, c->at, out, size);
     memcpy(out, c->patch.bytes + c->at, size);
     return PROG_OK;
 }
@@ -680,7 +680,7 @@ static void *run_worker(void *user)
     desc.pending_max = 3 * desc.descriptors_max;
     desc.buffer_count = INPUT_BUFFERS;
     w->bundler = dxup_bundler_open();
-    w->status = dxup_store_open(&w->store, w->server->o->store, DXUP_READ);
+    w->status = versions_store_open(&w->store, w->server->o->store, VERSIONS_READ);
     if (!w->status)
         w->status = dxup_loop_open(&w->reactor, &desc, w->server->o->backend, &w->reactor_memory);
     if (!w->status) {
@@ -691,7 +691,7 @@ static void *run_worker(void *user)
     } else {
         sem_post(&w->server->started);
     }
-    dxup_store_close(w->store);
+    versions_store_close(w->store);
     dxup_bundler_close(w->bundler);
     free(w->links_memory);
     free(w->reactor_memory);

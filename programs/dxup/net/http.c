@@ -51,9 +51,9 @@ typedef struct client {
     bool           fixed;   /* this version was asked for, not the latest one */
     int64_t        active_ns;
 
-    dxup_version   base, target;
-    dxup_patch     patch;
-    dxup_content  *content;
+    versions_version  base, target;
+    dxup_patch        patch;
+    versions_content *content;
     dxup_plan_cursor cursor;
     prog_line      text;     /* the body, where it is neither of these */
     uint64_t       at, size; /* of the body; equal: nothing is being answered */
@@ -68,7 +68,7 @@ typedef struct client {
 
 struct dxup_http {
     dxup_http_desc  d;
-    dxup_store     *store;
+    versions_store *store;
     pthread_t       thread;
     pthread_mutex_t lock;
     sem_t           started;
@@ -209,7 +209,7 @@ static void put_head(client *c, int status, const char *fields, uint64_t size)
 static void end_body(client *c)
 {
     dxup_patches_release(c->http->d.patches, &c->patch);
-    dxup_content_close(c->content);
+    versions_content_close(c->content);
     c->content = NULL;
     prog_line_free(&c->text);
     prog_line_begin(&c->text);
@@ -229,7 +229,7 @@ static void refuse(client *c, int status)
     if (!c->head) c->out_size += (size_t)n;
 }
 
-static dx_edge_version edge_version(const dxup_version *v)
+static dx_edge_version edge_version(const versions_version *v)
 {
     dx_edge_version e = {.number = v->version};
     memcpy(e.hash, v->hash, sizeof e.hash);
@@ -242,8 +242,8 @@ static bool is_known(void *user, const uint8_t *hash, size_t size, uint64_t numb
 {
     client *c = user;
     int status = size == PROG_HASH_SIZE
-                     ? dxup_content_find_hash(c->http->store, c->target.name, hash, &c->base)
-                     : dxup_content_find(c->http->store, c->target.name, number, &c->base);
+                     ? versions_content_find_hash(c->http->store, c->target.name, hash, &c->base)
+                     : versions_content_find(c->http->store, c->target.name, number, &c->base);
     if (status || c->base.kind != PROG_FILE || memcmp(c->base.hash, hash, size) != 0) return false;
     *out = edge_version(&c->base);
     return true;
@@ -281,7 +281,7 @@ static void begin_body(client *c, int status, uint64_t size)
 
 static void answer_whole(client *c)
 {
-    if (dxup_content_open(&c->content, c->http->store, &c->target)) refuse(c, 500);
+    if (versions_content_open(&c->content, c->http->store, &c->target)) refuse(c, 500);
     else begin_body(c, 200, c->target.size);
 }
 
@@ -296,7 +296,7 @@ static void answer_from_base(client *c)
     case DXUP_PATCH_NONE: answer_whole(c); return;
     case DXUP_PATCH_READY: break;
     }
-    if (c->patch.plan && dxup_content_open(&c->content, c->http->store, &c->target)) {
+    if (c->patch.plan && versions_content_open(&c->content, c->http->store, &c->target)) {
         end_body(c);
         refuse(c, 500);
     } else {
@@ -324,10 +324,10 @@ static int find(client *c, const uint8_t *request, size_t size)
     uint64_t version;
     int error;
     if (!parse_target(request, size, asked)) return 400;
-    dxup_split_version(asked, name, &version);
+    versions_split_version(asked, name, &version);
     c->fixed = version != 0;
-    if (dxup_store_refresh(&c->http->store)) return 500;
-    error = dxup_content_find(c->http->store, name, version, &c->target);
+    if (versions_store_refresh(&c->http->store)) return 500;
+    error = versions_content_find(c->http->store, name, version, &c->target);
     if (error && error != PROG_NOT_FOUND) return 500;
     return error || c->target.kind != PROG_FILE ? 404 : 200;
 }
@@ -388,7 +388,8 @@ static bool fill(client *c)
         int error = PROG_OK;
         if (c->patch.plan)
             error = dxup_plan_read(c->patch.plan, &c->cursor, c->content, c->out + c->out_size, n);
-        else if (c->content) error = dxup_content_read(c->content, c->at, c->out + c->out_size, n);
+        else if (c->content)
+            error = versions_content_read(c->content, c->at, c->out + c->out_size, n);
         else memcpy(c->out + c->out_size,
                     c->text.size ? (const uint8_t *)c->text.bytes + c->at : c->patch.bytes + c->at, n);
         if (error) return false;
@@ -633,7 +634,7 @@ static void *run(void *user)
     dx_reactor_desc desc = {0};
     desc.descriptors_max = CLIENTS_MAX + REFUSED_AT_ONCE + 16;
     desc.buffer_count = INPUT_BUFFERS;
-    h->status = dxup_store_open(&h->store, h->d.store, DXUP_READ);
+    h->status = versions_store_open(&h->store, h->d.store, VERSIONS_READ);
     if (!h->status)
         h->status = dxup_loop_open(&h->reactor, &desc, h->d.backend, &h->reactor_memory);
     if (!h->status) {
@@ -644,7 +645,7 @@ static void *run(void *user)
     } else {
         sem_post(&h->started);
     }
-    dxup_store_close(h->store);
+    versions_store_close(h->store);
     free(h->peers_memory);
     free(h->reactor_memory);
     return NULL;
