@@ -1076,10 +1076,16 @@ enum {
 #define DX_PATCH_P_N_FIX 9u    /* 9..12: by how much a predicted field is wrong */
 #define DX_PATCH_P_NUMBERS 13u
 #define DX_PATCH_P_BYTE 17u /* rows of a byte: its upper half, and its lower half by that */
+#define DX_PATCH_P_ID_ROWS 13u  /* one for each predictor; */
+#define DX_PATCH_P_FLAG_SURE 2u /* flags: by whether the target of the field lies in a match, */
+#define DX_PATCH_P_FLAG_ROWS 4u /* and whether the last two fields were wrong; */
+#define DX_PATCH_P_RAW_ROWS 2u  /* by whether the last literals were copied */
 #define DX_PATCH_P_M_ID (DX_PATCH_P_NUMBERS * DX_PATCH_P_NUMBER)
-#define DX_PATCH_P_M_FLAG (DX_PATCH_P_M_ID + 13u)   /* is a predicted field wrong? */
-#define DX_PATCH_P_M_RAW (DX_PATCH_P_M_FLAG + 104u) /* are the next literals copied? */
-#define DX_PATCH_P_M_BYTE (DX_PATCH_P_M_RAW + 2u)   /* wrong bytes, then literal bytes */
+#define DX_PATCH_P_M_FLAG (DX_PATCH_P_M_ID + DX_PATCH_P_ID_ROWS) /* is a predicted field wrong? */
+#define DX_PATCH_P_M_RAW /* are the next literals copied? */ \
+    (DX_PATCH_P_M_FLAG + DX_PATCH_P_ID_ROWS * DX_PATCH_P_FLAG_SURE * DX_PATCH_P_FLAG_ROWS)
+#define DX_PATCH_P_M_BYTE /* wrong bytes, then literal bytes */ \
+    (DX_PATCH_P_M_RAW + DX_PATCH_P_RAW_ROWS)
 
 static uint32_t dx_patch_p_row_count(uint32_t literal_bits, uint32_t diff_bits)
 {
@@ -1416,6 +1422,7 @@ static uint64_t dx_patch_p_unzigzag(uint64_t v) { return v >> 1 ^ (v & 1 ? UINT6
 #define DX_PATCH_P_SETS 6u   /* of weights, by kind: 0..3 literals, by the length of a repeat; */
 #define DX_PATCH_P_SET_WRONG 4u /* 4..5 wrong bytes, behind right ones, behind another wrong one */
 #define DX_PATCH_P_SET 32u /* sets of each kind: 4 x 4 by how often contexts were seen, halves */
+#define DX_PATCH_P_OFTEN 4u /* classes of how often a context was seen */
 #define DX_PATCH_P_REPEAT_MAX 15u /* literals; longer ones are as sure */
 
 struct dx_patch_p_mixer {
@@ -1473,14 +1480,20 @@ DX_PATCH_P_INLINE uint16_t *dx_patch_p_find_row(const dx_patch_p_delta *d, uint3
     return p;
 }
 
+/* The class of a row by how many symbols it has seen: none, one, two to four, more. */
+DX_PATCH_P_INLINE uint32_t dx_patch_p_often(const uint16_t *row)
+{
+    uint32_t seen = row[15] & DX_PATCH_P_SEEN;
+    if (seen < 2) return seen;
+    return seen < 5 ? 2 : DX_PATCH_P_OFTEN - 1;
+}
+
 /* A byte, by the rows from `row` on and in so many contexts, the two best ones first. `expected`:
    256 + the byte that a repeat would make it, or 0; `kind` chooses weights, and rows of repeats. */
 DX_PATCH_P_INLINE uint32_t dx_patch_p_mix_body(dx_patch_p_delta *d, uint32_t row, uint32_t v,
                                                const uint32_t *contexts, uint32_t count,
                                                uint32_t expected, uint32_t kind)
 {
-    /* Digits: a row that has seen no symbol, one, two, or more. */
-    static const char often[] = "01222333333333333333333333333333";
     dx_patch_p_mixer *m = d->mixer_;
     uint16_t rows[DX_PATCH_P_INPUTS][16], *places[DX_PATCH_P_INPUTS], mix[16], i, *weights;
     uint32_t half, high = 0, k, inputs, set, node, weight, symbol;
@@ -1491,9 +1504,8 @@ DX_PATCH_P_INLINE uint32_t dx_patch_p_mix_body(dx_patch_p_delta *d, uint32_t row
         DX_PATCH_P_COPY_ROW(rows[0], places[0]);
         for (k = 0; k < count; k++)
             places[k + 1] = dx_patch_p_find_row(d, contexts[k], k, node, rows[0], rows[k + 1]);
-        set = (uint32_t)(often[rows[1][15] & DX_PATCH_P_SEEN] * 2 +
-                         often[rows[2][15] & DX_PATCH_P_SEEN] * 8);
-        set = kind * DX_PATCH_P_SET + (set - '0' * 10) + half;
+        set = kind * DX_PATCH_P_SET + half;
+        set += 2 * (dx_patch_p_often(rows[1]) + DX_PATCH_P_OFTEN * dx_patch_p_often(rows[2]));
         inputs = 1 + count;
         if (expected && (!half || (expected >> 4 & 15) == high)) {
             k = kind * 32 + half * 16 + (half ? expected : expected >> 4) % 16;
@@ -2217,6 +2229,7 @@ enum { /* predictors */
     DX_PATCH_P_ID_DOUBLES,
     DX_PATCH_P_IDS
 };
+typedef char dx_patch_p_id_rows_fit[DX_PATCH_P_ID_ROWS == (int)DX_PATCH_P_IDS ? 1 : -1];
 
 enum { /* how the bytes of a field make up a number; the first four rearrange the bits of a word */
     DX_PATCH_P_FORM_BL,
@@ -2728,8 +2741,10 @@ static dx_patch_p_field dx_patch_p_predict(const dx_patch_p_predictor *x, uint32
                                            const dx_patch_p_block *b, uint32_t at, int32_t from)
 {
     dx_patch_p_field f = dx_patch_p_locate(id, b, at, from);
-    uint64_t target = f.number, mask = UINT64_MAX >> (64 - f.bits) % 64;
+    uint64_t target = f.number, mask;
     if (!f.size || id > DX_PATCH_P_ID_WASM) return f; /* numbers stay as they are, about */
+    DX_PATCH_ASSERT(f.bits >= 1 && f.bits <= 64);
+    mask = UINT64_MAX >> (64 - f.bits);
     if (id != DX_PATCH_P_ID_WASM && !dx_patch_p_map_address(x, f.target, &target, &f.sure))
         f.size = 0;
     f.slot = (uint32_t)(((f.target >> x->region_bits_) * 0x9e3779b97f4a7c15u) >> 54);
@@ -2860,7 +2875,8 @@ static uint64_t dx_patch_p_code_field(dx_patch_p_delta *d, const dx_patch_p_fiel
 {
     dx_patch_p_predictor *x = &d->predictor_;
     uint64_t error = dx_patch_p_sign(value - f->value, 8 * f->size);
-    uint32_t flag = DX_PATCH_P_M_FLAG + (d->id_ * 2 + f->sure) * 4 + x->flags_;
+    uint32_t rows = d->id_ * DX_PATCH_P_FLAG_SURE + f->sure;
+    uint32_t flag = DX_PATCH_P_M_FLAG + rows * DX_PATCH_P_FLAG_ROWS + x->flags_;
     uint32_t fix = DX_PATCH_P_N_FIX + dx_patch_p_fix_kind(d->id_);
     DX_PATCH_ASSERT(d->id_ != DX_PATCH_P_ID_NONE && f->size && x->flags_ < 4);
     if (dx_patch_p_flag(&d->coder_, flag, error != 0)) {
@@ -5809,6 +5825,8 @@ static void dx_patch_p_put_plain(dx_patch_p_sink *sink, const uint8_t *p, size_t
 #define DX_PATCH_P_NICE 96u         /* bytes of a copy that needs no other to be tried, */
 #define DX_PATCH_P_NICE_FAST 16u    /* at low levels */
 #define DX_PATCH_P_LONG 1024u       /* of one that is taken although others might be longer */
+#define DX_PATCH_P_SIZES_EVERY 64u  /* a copy is weighed in every size up to this, */
+#define DX_PATCH_P_SIZES_SKIP 8u    /* in its own, and in steps of so many bytes between */
 #define DX_PATCH_P_SOUGHT_LOG 22u /* log of the bits of a map of seeds that are looked for */
 #define DX_PATCH_P_SOUGHT_MIN 65536u /* bytes of a base that is worth such a map */
 #define DX_PATCH_P_LOT_SEEDS 16u /* that are indexed together */
@@ -5977,15 +5995,18 @@ static void dx_patch_p_try_copy(dx_patch_p_parser *p, size_t start, uint32_t pla
 {
     const dx_patch_p_way *from = p->steps + place;
     uint64_t at = start + place, distance;
-    uint32_t room = DX_PATCH_P_STEPS + DX_PATCH_P_STEPS_MORE - 1 - place, n, code;
+    uint32_t room = DX_PATCH_P_STEPS + DX_PATCH_P_STEPS_MORE - 1 - place, n, skip, code;
     uint32_t price = from->price + dx_patch_p_number_price(p->prices.runs, from->run);
     code = dx_patch_p_source_code(&from->lines, at, source, own, &distance);
     price += p->prices.sources[code] + (distance ? 16 * (dx_patch_p_length(distance) - 1) : 0);
     if (size > room) size = room;
     DX_PATCH_ASSERT(from->price < UINT32_MAX && room >= DX_PATCH_P_STEPS_MORE - 1);
-    for (n = size; n >= size_min; n -= n > 64 && n - 8 >= size_min && n < size ? 8 : 1) {
+    for (n = size; n >= size_min; n -= skip) {
+        bool every = n == size || n <= DX_PATCH_P_SIZES_EVERY ||
+                     n - DX_PATCH_P_SIZES_SKIP < size_min;
         uint32_t total = price + dx_patch_p_number_price(p->prices.sizes, n - 1);
         dx_patch_p_way *to = p->steps + place + n;
+        skip = every ? 1 : DX_PATCH_P_SIZES_SKIP;
         while (p->steps_end < place + n) p->steps[++p->steps_end].price = UINT32_MAX;
         if (total >= to->price) continue;
         *to = *from;
