@@ -1838,6 +1838,7 @@ static void dx_cas_p_b3_side_by_side(const void *const *data, size_t size, size_
     size_t at, high = 0, low, i;
     DX_CAS_ASSERT(size > 0 && size <= 16384 && size % 64 == 0);
     DX_CAS_ASSERT(count > 0 && count <= lanes);
+    (void)lanes;
     dx_cas_p_blake3_iv(key);
     if (size <= 1024) leaf.flags |= root;
     for (at = 0; at < size; at += 1024, leaf.counter++) {

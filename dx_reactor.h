@@ -1880,16 +1880,27 @@ static void dx_reactor_p_address_message(dx_reactor_datagram *d, bool receiving)
 }
 
 #if defined(__linux__)
-/* The segment size among the control messages that came; 0: none. */
-static uint32_t dx_reactor_p_gro_segment(struct msghdr *m)
+/* The segment size among the control messages that came; 0: none. They are aligned to a long, which
+   is a size_t; the macro that steps over them mixes signs in some C libraries. */
+static uint32_t dx_reactor_p_gro_segment(const struct msghdr *m)
 {
-    struct cmsghdr *c = CMSG_FIRSTHDR(m);
-    for (; c; c = CMSG_NXTHDR(m, c)) {
+    const uint8_t *const p = (const uint8_t *)m->msg_control;
+    size_t at = 0;
+    while (m->msg_controllen - at >= sizeof(struct cmsghdr)) {
+        const size_t room = m->msg_controllen - at;
+        struct cmsghdr c;
+        size_t step;
         int size = 0;
-        if (c->cmsg_level != IPPROTO_UDP || c->cmsg_type != 104 /* UDP_GRO */) continue;
-        if (c->cmsg_len < CMSG_LEN(sizeof size)) continue;
-        DX_REACTOR_MEMCPY(&size, CMSG_DATA(c), sizeof size);
-        return size > 0 ? (uint32_t)size : 0;
+        DX_REACTOR_MEMCPY(&c, p + at, sizeof c);
+        if (c.cmsg_len < sizeof c || c.cmsg_len > room) return 0;
+        if (c.cmsg_level == IPPROTO_UDP && c.cmsg_type == 104 /* UDP_GRO */ &&
+            c.cmsg_len >= CMSG_LEN(sizeof size)) {
+            DX_REACTOR_MEMCPY(&size, p + at + CMSG_LEN(0), sizeof size);
+            return size > 0 ? (uint32_t)size : 0;
+        }
+        step = (c.cmsg_len + sizeof(size_t) - 1) / sizeof(size_t) * sizeof(size_t);
+        if (step > room) return 0;
+        at += step;
     }
     return 0;
 }
@@ -3754,7 +3765,8 @@ static int32_t dx_reactor_p_iocp_attach(dx_reactor *r, dx_reactor_p_fd *e)
         e->flags |= DX_REACTOR_P_FD_SOCKET;
     else if (!GetHandleInformation(handle, &information))
         return -EBADF;
-    if (e->flags & DX_REACTOR_P_FD_SOCKET) ioctlsocket(dx_reactor_p_socket_of(e->fd), FIONBIO, &on);
+    if (e->flags & DX_REACTOR_P_FD_SOCKET)
+        ioctlsocket(dx_reactor_p_socket_of(e->fd), (long)FIONBIO, &on);
     if (!CreateIoCompletionPort(handle, dx_reactor_p_handle(r->poll_fd_), 0, 0)) {
         if (GetLastError() != ERROR_INVALID_PARAMETER) return -dx_reactor_p_last_errno();
         /* Bound before, or forgotten and come back; else a handle that is not overlapped. */
