@@ -1,8 +1,17 @@
 /* The implementation of dx_patch.h, once for all programs: it takes longest to compile. Its own
-   CRC-32C is small, not fast. */
+   CRC-32C and BLAKE3 are small, not fast; dx_cas.h is only declared: its implementation is
+   programs/dxup/dx.c and the like, for dxpatch dx_cas.c here. */
 #define DX_CRC32C_STATIC
 #define DX_CRC32C_IMPLEMENTATION
+#include "../../dx_cas.h"
 #include "../../layers/dx_crc32c.h"
+static void hash_part(uint64_t offset, const uint8_t *p, size_t size, uint8_t *value)
+{
+    dx_cas_blake3 plain;
+    dx_cas_blake3_init(&plain);
+    (void)dx_cas_blake3_part(&plain, offset, p, size, value); /* it refuses other sizes only */
+}
+#define DX_PATCH_BLAKE3 hash_part
 #define DX_PATCH_CRC32C dx_crc32c_update
 #define DX_PATCH_IMPLEMENTATION
 #include "../../dx_patch.h"
