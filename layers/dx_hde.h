@@ -1235,38 +1235,58 @@ static void dx_hde_p_index(dx_hde_p_baseline *b)
     b->indexed = true;
 }
 
-/* Keep a copy of the state that was hashed last; the oldest ones make room. */
-static dx_hde_p_baseline *dx_hde_p_add(dx_hde *h, uint64_t key, uint64_t now_ms, const uint8_t *p,
-                                       uint32_t size, const uint8_t *hash)
+/* A free baseline with `need` bytes of the room, from *at on; the oldest ones make room. It stands
+   in the order of places. */
+static uint32_t dx_hde_p_take_room(dx_hde *h, uint64_t need, uint64_t *at)
 {
-    uint64_t at, need = dx_hde_p_room(size);
-    uint32_t place, i, k, *head = dx_hde_p_head(h, key);
-    dx_hde_p_baseline *b;
-    uint8_t *to;
-    while (h->stats_.baselines == h->desc_.baselines_max || !dx_hde_p_gap(h, need, &at, &place))
+    uint32_t place, i, k;
+    while (h->stats_.baselines == h->desc_.baselines_max || !dx_hde_p_gap(h, need, at, &place))
         dx_hde_p_evict(h);
     for (k = 0; h->kept_[k].used; k++) continue;
-    DX_HDE_ASSERT(k < h->desc_.baselines_max && at + need <= h->room_size_);
+    DX_HDE_ASSERT(k < h->desc_.baselines_max && *at + need <= h->room_size_);
     for (i = h->stats_.baselines++; i > place; i--) h->order_[i] = h->order_[i - 1];
     h->order_[place] = k;
-    b = h->kept_ + k;
-    DX_HDE_MEMSET(b, 0, sizeof *b);
-    to = h->room_ + (size_t)at;
+    return k;
+}
+
+/* Fill the baseline's bytes: the state, from a multiple of 8 the values of its subtrees, the table
+   of its blocks, which dx_hde_p_index() makes. */
+static void dx_hde_p_fill(const dx_hde *h, dx_hde_p_baseline *b, uint8_t *to, const uint8_t *p,
+                          uint32_t size)
+{
     b->data = to;
+    b->size = size;
     if (size) DX_HDE_MEMCPY(to, p, size);
     to += ((size_t)size + 7) & ~(size_t)7;
     b->values = to;
     DX_HDE_MEMCPY(to, h->values_, dx_hde_p_value_size(size));
     b->table = (uint32_t *)(void *)(to + dx_hde_p_value_size(size));
     b->table_log = dx_hde_p_log(size / dx_hde_p_step(size), 6, 26);
-    DX_HDE_MEMCPY(b->hash, hash, 32);
-    b->key = key;
+}
+
+/* A baseline is born now: dx_hde_prune() has nothing to do before the oldest one is too old. */
+static void dx_hde_p_date(dx_hde *h, dx_hde_p_baseline *b, uint64_t now_ms)
+{
     b->born_ms = b->whole_ms = now_ms;
     if (h->due_ms_ - h->desc_.age_max_ms > now_ms) h->due_ms_ = now_ms + h->desc_.age_max_ms;
+}
+
+/* Keep a copy of the state that was hashed last; the oldest ones make room. */
+static dx_hde_p_baseline *dx_hde_p_add(dx_hde *h, uint64_t key, uint64_t now_ms, const uint8_t *p,
+                                       uint32_t size, const uint8_t *hash)
+{
+    uint64_t at, need = dx_hde_p_room(size);
+    uint32_t *head = dx_hde_p_head(h, key);
+    uint32_t k = dx_hde_p_take_room(h, need, &at);
+    dx_hde_p_baseline *b = h->kept_ + k;
+    DX_HDE_MEMSET(b, 0, sizeof *b);
+    dx_hde_p_fill(h, b, h->room_ + (size_t)at, p, size);
+    dx_hde_p_date(h, b, now_ms);
+    DX_HDE_MEMCPY(b->hash, hash, 32);
+    b->key = key;
     b->serial = h->serial_++;
     b->at = at;
     b->room = need;
-    b->size = size;
     b->used = true;
     b->next = *head;
     *head = k;
