@@ -94,6 +94,8 @@ need_for_all() {
     need gcc-avr has avr-gcc
     need avr-libc test -e /usr/lib/avr/include/stdio.h
     need gcc-mingw-w64-x86-64-win32 has x86_64-w64-mingw32-gcc
+    need g++-mingw-w64-x86-64-win32 has x86_64-w64-mingw32-g++
+    need musl-tools has musl-gcc
     need gcc-mingw-w64-i686-win32 has i686-w64-mingw32-gcc
     need cmake has cmake
     need zsh has zsh
