@@ -44,6 +44,8 @@ typedef struct keep_options {
 typedef struct keep_capture {
     const keep_options  *o;
     versions_store      *store;
+    int                  mark;  /* by which the store is recognized when it is opened again, or 0 */
+    bool                 lost;  /* its path does not lead to it any more: nothing is captured */
     versions_version     last;  /* the latest version, if has_last */
     bool                 has_last;
     bool                 added;    /* it was added by the last call */

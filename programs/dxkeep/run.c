@@ -179,6 +179,7 @@ static int64_t wait_ns(const keeper *k, int64_t now)
 static void watch(keeper *k)
 {
     while (!k->child.ended && !keep_child_tend(&k->child)) {
+        if (k->capture.lost && !k->child.pid) return; /* whoever started it is to know */
         dx_reactor_run_once(&k->reactor, wait_ns(k, prog_now_ns()));
         const int64_t now = prog_now_ns();
         const bool scan = k->o->scan_ns && now >= k->scan_ns;

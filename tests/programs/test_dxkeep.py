@@ -727,6 +727,66 @@ def what_must_not_be_read(dice):
     assert sorted(os.listdir("back")) == ["open"]
 
 
+def the_store_is_taken_away(dice):
+    """Removed, renamed, or another one in its place: no version is said to be there that nobody finds, and the program goes on."""
+    def remove():
+        shutil.rmtree("store")
+
+    def rename():
+        os.rename("store", "elsewhere")
+
+    def replace():
+        os.rename("store", "elsewhere")
+        os.makedirs("other")
+        keep("capture", "store", "other")
+
+    def remove_the_log():
+        os.unlink("store/objects")
+
+    def remove_the_lock():
+        os.unlink("store/lock")
+
+    for how in (remove, rename, replace, remove_the_log, remove_the_lock):
+        for command in ("daemon", "run"):
+            for left in ("data", "store", "elsewhere", "other", "log"):
+                shutil.rmtree(left, ignore_errors=True)
+            if os.path.exists("log"):
+                os.unlink("log")
+            os.makedirs("data")
+            program = ("--", "sh", "-c", "while [ ! -e data/end ]; do sleep 0.02; done; echo last >data/last") if command == "run" else ()
+            process = start("--quiet-ms", "1", "--scan-s", "0", command=command, program=program)
+            wait_for("the start", lambda: said("watching"), process)
+            open("data/first", "w").close()
+            wait_for("a version", lambda: said("version 2"), process)
+            how()
+            open("data/second", "w").close()
+            if command == "run":
+                wait_for("the message", lambda: said("was removed, renamed or replaced"), process)
+                open("data/end", "w").close()
+            assert process.wait(PATIENCE) == 5, "%s, %s: status %d:\n%s" % (how.__name__, command, process.returncode, the_log())
+            assert said("was removed, renamed or replaced") and not said("version 3"), the_log()
+            assert os.path.exists("data/last") == (command == "run"), "the program was stopped"
+            if how is not replace:
+                assert how in (remove_the_log, remove_the_lock) or not os.path.exists("store"), "a store was made in its place"
+            else:
+                assert restored("latest") == seen("other"), "the other store was written"
+
+
+def a_store_that_comes_back(dice):
+    """It was only renamed for a while: what happened meanwhile is captured then."""
+    os.makedirs("data")
+    process = start("--quiet-ms", "1", command="run", program=("--", "sh", "-c", "while [ ! -e data/end ]; do sleep 0.02; done"))
+    wait_for("the start", lambda: said("watching"), process)
+    os.rename("store", "elsewhere")
+    open("data/second", "w").close()
+    wait_for("the message", lambda: said("was removed, renamed or replaced"), process)
+    os.rename("elsewhere", "store")
+    wait_for("the change", lambda: "second" in restored("latest"), process)
+    open("data/end", "w").close()
+    assert process.wait(PATIENCE) == 0, the_log()
+    assert not difference(seen("data"), restored("latest"))
+
+
 def the_directory_goes_and_comes_back(dice):
     os.makedirs("data")
     with open("data/f", "w") as f:
@@ -767,7 +827,7 @@ def examples_of_the_help(dice):
 
 
 CASES = [the_program_and_its_status, signals_are_passed_on, as_the_first_process, a_missing_directory_is_restored, moments, what_is_refused,
-         damage_is_found, a_full_disk, what_must_not_be_read, the_directory_goes_and_comes_back, what_is_unchanged_is_not_read,
+         damage_is_found, the_store_is_taken_away, a_store_that_comes_back, a_full_disk, what_must_not_be_read, the_directory_goes_and_comes_back, what_is_unchanged_is_not_read,
          only_what_changed_is_looked_at, a_version_has_all_that_came_before_it, owners_are_kept, events_that_were_lost_lead_to_a_scan, mapped_files_are_found, a_file_that_never_rests_is_marked, a_writer_at_full_speed,
          any_version_is_what_the_directory_was, notified_changes_need_no_scan, killed_at_any_moment, examples_of_the_help]
 
