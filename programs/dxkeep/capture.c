@@ -169,6 +169,7 @@ static int add_version(keep_capture *c, unsigned mode)
         return PROG_OK;
     snprintf(v.name, sizeof v.name, "%s", c->o->name);
     memcpy(v.root, c->found.root, sizeof v.root);
+    v.content_ns = c->began_ns;
     v.torn = c->found.torn < UINT32_MAX ? (uint32_t)c->found.torn : UINT32_MAX;
     int status = versions_version_add(c->store, &v);
     if (status) return status;
@@ -220,6 +221,7 @@ int keep_capture_now(keep_capture *c)
     int status = open_store(c);
     if (status) return status;
     const uint64_t before = versions_store_size(c->store);
+    c->began_ns = prog_time_ns();
     status = capture(c, info.mode);
     /* A version counts when it can be found. The handle stays open: the store may come back. */
     if (!status && !versions_store_in_place(c->store)) {

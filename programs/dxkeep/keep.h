@@ -56,6 +56,7 @@ typedef struct keep_capture {
     size_t               changed_count, changed_room;
     versions_stat_cache *seen;     /* by the last one that has looked at everything */
     uint64_t             grown;    /* bytes by which that made the store larger */
+    int64_t              began_ns; /* when the last call began to read: the time of its version */
     versions_published   found;    /* by the last call */
 } keep_capture;
 

@@ -74,6 +74,7 @@ typedef struct versions_version {
     uint64_t version;              /* from 1 on */
     uint64_t size;                 /* bytes of the content */
     int64_t  time_ns;              /* of its publication, since 1970 */
+    int64_t  content_ns;           /* to be added: the time of its content instead; 0: now */
     int      kind;                 /* PROG_FILE, PROG_TREE */
     unsigned mode;
     uint8_t  root[PROG_HASH_SIZE]; /* the object from which the others are found */
