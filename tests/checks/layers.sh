@@ -16,6 +16,7 @@ dx_dump freestanding
 dx_edge freestanding
 dx_frames hosted
 dx_hde freestanding -DDX_HDE_ZSTD -DDX_PATCH_NO_CREATE
+dx_htip freestanding
 dx_http freestanding
 dx_json freestanding
 dx_limiter freestanding
