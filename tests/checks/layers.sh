@@ -23,6 +23,7 @@ dx_limiter freestanding
 dx_link hosted
 dx_merkle freestanding
 dx_nor freestanding
+dx_page freestanding
 dx_peers hosted
 dx_queries freestanding
 dx_ring freestanding
