@@ -10,15 +10,16 @@ export function pageOps(root, templates, names) {
     for (const [id, html] of Object.entries(templates)) {
         const holder = document.createElement('template');
         holder.innerHTML = html; // dx_page_add_template() has checked it: one element of the subset of docs/formats/htip.md
-        const element = holder.content.firstChild, paths = [[]];
+        const element = holder.content.firstChild, paths = [[]], plain = [false];
         for (const slot of element.querySelectorAll('[data-slot]')) {
             const path = [];
             for (let at = slot; at != element; at = at.parentNode) path.unshift([...at.parentNode.childNodes].indexOf(at));
             slot.removeAttribute('data-slot');
             if (!slot.firstChild) slot.appendChild(document.createTextNode(''));
             paths.push(path);
+            plain.push(slot.childNodes.length == 1 && slot.firstChild.nodeType == 3);
         }
-        made[id] = { element, paths, blocks: new Map() };
+        made[id] = { element, paths, plain, blocks: new Map() };
     }
     const walk = (at, path) => {
         for (let i = 0; i < path.length; i++) {
@@ -29,9 +30,10 @@ export function pageOps(root, templates, names) {
     };
     const template = []; // of each node, for its slots
     const slotOf = (node, slot) => slot && node ? walk(of[node], made[template[node]].paths[slot]) : of[node];
-    const setText = (element, text) => {
-        const first = element.firstChild;
-        if (first && first.nodeType == 3 && !first.nextSibling) first.data = text;
+    // A slot with one text and nothing else, where no clone ever went, keeps its text node.
+    const setText = (node, slot, text) => {
+        const element = slotOf(node, slot), first = slot && made[template[node]].plain[slot] ? element.firstChild : null;
+        if (first) first.data = text;
         else element.textContent = text;
     };
     // `size` rows side by side and the text nodes of their slots: they are filled, and cloned together.
@@ -103,8 +105,11 @@ export function pageOps(root, templates, names) {
             const p = (i & mask) * 4, head = ops[p], node = ops[p + 1], slot = head >> 8 & 255, name = head >>> 16;
             i = i + 1 >>> 0;
             switch (head & 255) {
-                case CLONE: i = clone(i, name, slotOf(node, slot), ops[p + 2], ops[p + 3]); break;
-                case TEXT: setText(slotOf(node, slot), slice(p)); break;
+                case CLONE:
+                    if (slot) made[template[node]].plain[slot] = false;
+                    i = clone(i, name, slotOf(node, slot), ops[p + 2], ops[p + 3]);
+                    break;
+                case TEXT: setText(node, slot, slice(p)); break;
                 case ATTR: slotOf(node, slot).setAttribute(names[name], slice(p)); break;
                 case REMOVE: of[node].remove(); break;
                 case CLASS: slotOf(node, slot).classList.toggle(names[name], ops[p + 2] == 1); break;
