@@ -1,7 +1,7 @@
 # What README shows first: the demo, and the examples that need more than a compiler.
 
 # The older of the demo's two versions is dxup with one source file optimised for size.
-DEMO_OLD := programs/common/store/store.c
+DEMO_OLD := programs/versions/store/store.c
 build/old/%.o: %.c build/flags
 	@mkdir -p $(@D)
 	$(PROGRAM_CC) -Os -c $< -o $@

@@ -12,7 +12,7 @@ ifndef ZSTD
             $(CC) $(CFLAGS) -x c - -o /dev/null -lzstd 2>/dev/null && echo 1 || echo 0)
 endif
 ifeq ($(ZSTD),1)
-  ZSTD_CFLAGS := -DDXUP_ZSTD_LIBRARY
+  ZSTD_CFLAGS := -DVERSIONS_ZSTD_LIBRARY
   ZSTD_LIBS   := -lzstd
 endif
 

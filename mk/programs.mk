@@ -2,13 +2,17 @@
 # sanitizers below build/asan/obj. What an object was made of is in its .d file, which the compiler writes.
 
 HELLO  := $(patsubst examples/hello/%.c,build/%,$(wildcard examples/hello/hello_*.c))
-COMMON := $(wildcard programs/common/*.c)
-# What dxup and dxkeep share: stores of versions, and directories in them.
-ROOMS   := $(wildcard programs/common/store/*.c programs/common/tree/*.c)
+# What any program needs. The implementation of each header is a file of its own, and a program names those it uses.
+COMMON   := $(filter-out %_impl.c,$(wildcard programs/common/*.c))
+HEADER    = $(1:%=programs/common/dx_%_impl.c)
+# A store of versions, and the directories in it.
+VERSIONS := $(wildcard programs/versions/*.c programs/versions/store/*.c programs/versions/tree/*.c)
 # The files of dxup lie in rooms.
-DXUP    := $(sort $(shell find programs/dxup -name '*.c' 2>/dev/null)) programs/dxpatch/dx_patch.c $(ROOMS) $(COMMON)
-DXKEEP  := $(wildcard programs/dxkeep/*.c) programs/dxpatch/dx_patch.c $(ROOMS) $(COMMON)
-DXPATCH := $(sort $(shell find programs/dxpatch -name '*.c' 2>/dev/null)) $(COMMON)
+DXUP     := $(sort $(shell find programs/dxup -name '*.c' 2>/dev/null)) $(VERSIONS) $(COMMON) \
+            $(call HEADER,cas crc32c hbtp patch reactor teleport cache edge link tree)
+DXKEEP   := $(wildcard programs/dxkeep/*.c) $(VERSIONS) $(COMMON) $(call HEADER,cas crc32c patch reactor tree watch)
+DXPATCH  := $(sort $(shell find programs/dxpatch -name '*.c' 2>/dev/null)) $(wildcard programs/versions/*.c) $(COMMON) \
+            $(call HEADER,crc32c patch)
 
 .PHONY: all hello
 all: hello build/dxup build/dxpatch build/dxecho build/dxkeep ## the hello programs, dxup, dxpatch, dxecho and dxkeep, into build/

@@ -149,17 +149,17 @@ static void close_all(keeper *k)
 /* What a missing or empty directory was at last. */
 static int restore_latest(const keep_options *o)
 {
-    dxup_store *s;
-    dxup_version v;
+    versions_store *s;
+    versions_version v;
     os_info info;
     int partial = PROG_OK;
     if (o->fresh || prog_has_entries(o->directory) || os_look(o->store, true, &info) < 0)
         return PROG_OK;
-    int status = dxup_store_open(&s, o->store, DXUP_WRITE);
+    int status = versions_store_open(&s, o->store, VERSIONS_WRITE);
     if (status) return status == PROG_NOT_FOUND ? PROG_OK : status;
-    status = dxup_version_find(s, o->name, 0, &v);
+    status = versions_version_find(s, o->name, 0, &v);
     if (!status) status = keep_restore_to(s, &v, o->directory, o, &partial);
-    dxup_store_close(s);
+    versions_store_close(s);
     if (status == PROG_NOT_FOUND) return PROG_OK; /* no version so far */
     if (!status && o->verbose)
         prog_warn("%s is restored: version %llu", o->directory, (unsigned long long)v.version);
@@ -198,7 +198,7 @@ static void finish(keeper *k)
     }
     if (k->status == PROG_NOT_FOUND)
         prog_fail(k->status, "%s is gone: its end was not captured", k->o->directory);
-    if (!k->status) dxup_store_save_index(k->capture.store);
+    if (!k->status) versions_store_save_index(k->capture.store);
 }
 
 static int run(keeper *k)

@@ -14,15 +14,15 @@
                                beside the destination, and from that the staging directory
        restore_details()       of a directory that came otherwise: pull what it has besides content,
                                in the same way, into a file beside it, and give it that
-                               (tree/settle.c)
+                               (tree/details_apply.c)
        replace()               replace the destination atomically
        record_version()        remember the version, so that no older one replaces it
 
    The first failure sets p->status and stops the event loop. */
 #include "commands.h"
 
-#include "../../common/dest.h"
-#include "../../common/image.h"
+#include "../../versions/dest.h"
+#include "../../versions/image.h"
 #include "../../common/json.h"
 #include "../../common/os.h"
 #include "../../common/window.h"
@@ -31,10 +31,10 @@
 #include "../net/ranges.h"
 #include "../net/sync.h"
 #include "../net/wire.h"
-#include "../../common/tree/details.h"
-#include "../../common/tree/seeds.h"
-#ifndef DXUP_NO_SNAPSHOTS
-#include "../../common/tree/part.h"
+#include "../../versions/tree/details.h"
+#include "../../versions/tree/seeds.h"
+#ifndef VERSIONS_NO_SNAPSHOTS
+#include "../../versions/tree/scope.h"
 #endif
 
 #include "../../../dx_cas.h"
@@ -80,20 +80,20 @@ typedef struct pull {
     dx_hbtp_router      router;
 
     /* of a pull of details (tree/details.h) */
-    const struct pull  *of;         /* that of the content, or NULL: this is one of content */
-    uint64_t            from;       /* number of the version whose details are there, or 0 */
-    bool                none;       /* the server has none */
-    bool                asks_sync;  /* the request was one for a snapshot */
-    bool                syncs;      /* the snapshot is to be fetched, */
-    bool                resumes;    /* and an earlier pull has left some of it */
-    uint8_t             root[PROG_HASH_SIZE]; /* of it */
-    dxup_store         *fetched;    /* takes what is fetched, and of what the destination consists */
-    dxup_seeds         *seeds;      /* the destination, and --seed */
-    dxup_seen          *seen;       /* of the destination */
-    uint8_t             old[PROG_HASH_SIZE]; /* the destination as a snapshot */
-    bool                whole;      /* no part of the directory can be replaced by itself */
-#ifndef DXUP_NO_SNAPSHOTS
-    dxup_part           part;       /* what is replaced; its path is "": all of it */
+    const struct pull   *of;         /* that of the content, or NULL: this is one of content */
+    uint64_t             from;       /* number of the version whose details are there, or 0 */
+    bool                 none;       /* the server has none */
+    bool                 asks_sync;  /* the request was one for a snapshot */
+    bool                 syncs;      /* the snapshot is to be fetched, */
+    bool                 resumes;    /* and an earlier pull has left some of it */
+    uint8_t              root[PROG_HASH_SIZE]; /* of it */
+    versions_store *fetched; /* takes what is fetched, and of what the destination consists */
+    versions_seeds      *seeds;      /* the destination, and --seed */
+    versions_stat_cache *seen;       /* of the destination */
+    uint8_t              old[PROG_HASH_SIZE]; /* the destination as a snapshot */
+    bool                 whole;  /* no part of the directory can be replaced by itself */
+#ifndef VERSIONS_NO_SNAPSHOTS
+    versions_scope part;  /* what is replaced; its path is "": all of it */
 #endif
 
     /* what we have */
@@ -114,20 +114,20 @@ typedef struct pull {
     uint8_t             hash[PROG_HASH_SIZE];
 
     /* the transfer */
-    uint64_t            next;      /* offset of the next chunk */
-    uint64_t            written;   /* bytes of the target */
-    uint64_t            kept;      /* of these, bytes that an earlier pull has left */
-    prog_dest           dest;
-    bool                dest_open;
-    bool                complete;  /* it is there, and has the right hash */
-    int                 partial;   /* PROG_PARTIAL: something could not be restored */
-    bool                has_staging; /* an earlier pull left a staging file, of any version */
-    dx_cas_blake3       hasher;    /* of the target */
-    dx_patch_applier    applier;
-    bool                applying;
-    uint8_t             head[DX_PATCH_HEADER_SIZE]; /* of the patch: says what memory it needs */
-    void               *apply_memory;
-    dxup_ranges        *ranges;    /* not NULL: the rest is transferred by these */
+    uint64_t         next;      /* offset of the next chunk */
+    uint64_t         written;   /* bytes of the target */
+    uint64_t         kept;      /* of these, bytes that an earlier pull has left */
+    versions_dest    dest;
+    bool             dest_open;
+    bool             complete;  /* it is there, and has the right hash */
+    int              partial;   /* PROG_PARTIAL: something could not be restored */
+    bool             has_staging; /* an earlier pull left a staging file, of any version */
+    dx_cas_blake3    hasher;  /* of the target */
+    dx_patch_applier applier;
+    bool             applying;
+    uint8_t          head[DX_PATCH_HEADER_SIZE]; /* of the patch: says what memory it needs */
+    void            *apply_memory;
+    dxup_ranges     *ranges;  /* not NULL: the rest is transferred by these */
 } pull;
 
 /* The first failure decides the status; later ones are its consequences. PROG_OK just ends. */
@@ -184,7 +184,7 @@ static int look_at_destination(pull *p, bool copied)
     assert(p->base_fd < 0);
     p->have_size = 0;
     os_replace_recover(p->o->path);
-    int status = prog_image_stat(p->o->path, &p->have_kind, &mode);
+    int status = versions_image_stat(p->o->path, &p->have_kind, &mode);
     if (status == PROG_NOT_FOUND) return PROG_OK;
     if (status) return status;
     bool tree = p->have_kind == PROG_TREE;
@@ -192,7 +192,7 @@ static int look_at_destination(pull *p, bool copied)
     else if (!tree) p->base_fd = os_open(p->o->path);
     if (p->base_fd < 0 && (copied || !tree)) return prog_fail_errno("%s", p->o->path);
     dx_cas_blake3_init(&m.hasher);
-    status = prog_image_read(p->o->path, p->have_kind, measure_bytes, &m);
+    status = versions_image_read(p->o->path, p->have_kind, measure_bytes, &m);
     if (status) return status;
     dx_cas_blake3_final(&m.hasher, p->have, sizeof p->have);
     p->have_size = m.size;
@@ -200,13 +200,13 @@ static int look_at_destination(pull *p, bool copied)
 }
 
 /* >>snapshots: before the server is asked ------------------------------- */
-#ifndef DXUP_NO_SNAPSHOTS
+#ifndef VERSIONS_NO_SNAPSHOTS
 /* What a directory is not given: its owners unless they are asked for. */
-static dxup_leave leaves(const pull *p)
+static versions_omit leaves(const pull *p)
 {
-    dxup_leave leave = p->o->leave;
-    leave.owner = !p->o->owner;
-    return leave;
+    versions_omit omit = p->o->omit;
+    omit.owner = !p->o->owner;
+    return omit;
 }
 
 /* A store beside the destination takes what arrives: whoever is killed finds it there again. It is
@@ -217,21 +217,21 @@ static int begin_fetch(pull *p)
     char path[PROG_PATH_SIZE_MAX + 64];
     if (p->fetched) return PROG_OK;
     assert(!p->dest_open);
-    int status = prog_dest_open(&p->dest, p->o->path, PROG_TREE, p->mode, NULL);
+    int status = versions_dest_open(&p->dest, p->o->path, PROG_TREE, p->mode, NULL);
     p->dest_open = !status;
     if (status) return status;
-    prog_dest_beside(&p->dest, FETCHED, path);
+    versions_dest_beside(&p->dest, FETCHED, path);
     p->resumes = os_look(path, false, &info) == 0;
     if (p->resumes && info.kind != OS_FOLDER) { /* a link leads to what is no business of ours */
         status = prog_remove_all(path);
         if (status) return status;
         p->resumes = false;
     }
-    status = dxup_store_open(&p->fetched, path, DXUP_CREATE);
+    status = versions_store_open(&p->fetched, path, VERSIONS_CREATE);
     if (status == PROG_DAMAGED) { /* of no use, and of no other's */
         p->resumes = false;
         status = prog_remove_all(path);
-        if (!status) status = dxup_store_open(&p->fetched, path, DXUP_CREATE);
+        if (!status) status = versions_store_open(&p->fetched, path, VERSIONS_CREATE);
     }
     return status;
 }
@@ -239,11 +239,11 @@ static int begin_fetch(pull *p)
 static void end_fetch(pull *p)
 {
     if (p->fetched) {
-        dxup_store_set_seed(p->fetched, NULL, NULL);
-        dxup_seeds_close(p->seeds);
-        dxup_store_close(p->fetched);
+        versions_store_set_seed(p->fetched, NULL, NULL);
+        versions_seeds_close(p->seeds);
+        versions_store_close(p->fetched);
     }
-    dxup_seen_close(p->seen);
+    versions_stat_cache_close(p->seen);
     p->fetched = NULL;
     p->seeds = NULL;
     p->seen = NULL;
@@ -253,15 +253,15 @@ static void end_fetch(pull *p)
 static int scan(pull *p, uint64_t *size)
 {
     char path[PROG_PATH_SIZE_MAX + 64];
-    const dxup_leave leave = leaves(p);
+    const versions_omit omit = leaves(p);
     int status = begin_fetch(p);
     if (status || p->seeds) return status;
     if (!p->seen) {
-        if (p->o->checksum) (void)prog_dest_remove_beside(&p->dest, SEEN);
-        prog_dest_beside(&p->dest, SEEN, path);
-        p->seen = dxup_seen_open_at(path);
+        if (p->o->checksum) (void)versions_dest_remove_beside(&p->dest, SEEN);
+        versions_dest_beside(&p->dest, SEEN, path);
+        p->seen = versions_stat_cache_open_at(path);
     }
-    return dxup_seeds_open(&p->seeds, p->fetched, p->o->path, &leave, p->seen, p->old, size);
+    return versions_seeds_open(&p->seeds, p->fetched, p->o->path, &omit, p->seen, p->old, size);
 }
 
 /* What the cache is of: a snapshot of the destination, and the hash of its stream. */
@@ -284,17 +284,17 @@ static int look_by_cache(pull *p, bool *known)
     unsigned mode;
     bool there;
     *known = false;
-    int status = prog_dest_find_staging(&p->dest, p->o->path, &there);
+    int status = versions_dest_find_staging(&p->dest, p->o->path, &there);
     if (status) return status;
-    prog_dest_beside(&p->dest, SEEN, path);
-    p->seen = dxup_seen_open_at(path);
-    if (!dxup_seen_any(p->seen) ||
-        !prog_dest_recorded(&p->dest, p->o->name, &version, hash) ||
-        prog_image_stat(p->o->path, &p->have_kind, &mode) || p->have_kind != PROG_TREE)
+    versions_dest_beside(&p->dest, SEEN, path);
+    p->seen = versions_stat_cache_open_at(path);
+    if (!versions_stat_cache_any(p->seen) ||
+        !versions_dest_recorded(&p->dest, p->o->name, &version, hash) ||
+        versions_image_stat(p->o->path, &p->have_kind, &mode) || p->have_kind != PROG_TREE)
         return PROG_OK;
     status = scan(p, &size);
     cache_key(p->old, hash, key);
-    *known = !status && dxup_seen_is_of(p->seen, key);
+    *known = !status && versions_stat_cache_is_of(p->seen, key);
     if (!*known) return status;
     memcpy(p->have, hash, sizeof p->have);
     p->have_size = size;
@@ -305,15 +305,15 @@ static int look_by_cache(pull *p, bool *known)
 static void remember(pull *p)
 {
     uint8_t key[PROG_HASH_SIZE];
-    const dxup_leave leave = leaves(p);
-    bool good = *p->part.path && dxup_seeds_again(p->seeds, p->fetched, p->o->path, &leave, p->seen,
-                                                  p->part.path, p->old);
+    const versions_omit omit = leaves(p);
+    bool good = *p->part.path && versions_seeds_again(p->seeds, p->fetched, p->o->path, &omit,
+                                                      p->seen, p->part.path, p->old);
     if (!good) {
-        (void)prog_dest_remove_beside(&p->dest, SEEN);
+        (void)versions_dest_remove_beside(&p->dest, SEEN);
         return;
     }
     cache_key(p->old, p->hash, key);
-    dxup_seen_save(p->seen, key);
+    versions_stat_cache_save(p->seen, key);
 }
 #else
 static void end_fetch(pull *p) { (void)p; }
@@ -336,7 +336,7 @@ static int write_target(void *user, const void *bytes, size_t size)
     dx_cas_blake3_update(&p->hasher, bytes, size);
     p->written += size;
     prog_progress(p->o->name, p->written, p->size, false);
-    return prog_dest_write(&p->dest, bytes, size);
+    return versions_dest_write(&p->dest, bytes, size);
 }
 
 /* A window of the base, from the file. */
@@ -501,11 +501,12 @@ static int start_transfer(pull *p)
     assert(!p->dest_open);
     bool parts = (p->o->connections > 1 || p->has_staging) && !p->transfer &&
                  p->wire_size >= DXUP_RANGES_FROM;
-    int status = prog_dest_open(&p->dest, p->o->path, p->kind, p->mode, keeps(p) ? p->hash : NULL);
+    int status =
+        versions_dest_open(&p->dest, p->o->path, p->kind, p->mode, keeps(p) ? p->hash : NULL);
     p->dest_open = !status;
     dx_cas_blake3_init(&p->hasher);
     if (!status && (!parts || p->dest.kept > p->size))
-        status = p->kind == PROG_FILE ? prog_dest_restart(&p->dest) : 0;
+        status = p->kind == PROG_FILE ? versions_dest_restart(&p->dest) : 0;
     if (!status && p->dest.kept) status = take_kept(p);
     if (status || !parts) return status;
     if (p->next < p->wire_size) return start_ranges(p);
@@ -568,7 +569,7 @@ static int refuse_another(const pull *p)
 {
     char name[PROG_NAME_SIZE_MAX + 1];
     uint64_t asked;
-    dxup_split_version(p->o->name, name, &asked);
+    versions_split_version(p->o->name, name, &asked);
     if (!asked || p->version == asked) return PROG_OK;
     return prog_fail(PROG_DAMAGED, "the server sends version %llu in place of '%s'",
                      (unsigned long long)p->version, p->o->name);
@@ -580,7 +581,7 @@ static int refuse_older(const pull *p)
     uint8_t hash[PROG_HASH_SIZE];
     uint64_t pulled;
     if (p->o->force || p->of || !p->have_kind) return PROG_OK;
-    if (!prog_dest_recorded(&p->dest, p->o->name, &pulled, hash)) return PROG_OK;
+    if (!versions_dest_recorded(&p->dest, p->o->name, &pulled, hash)) return PROG_OK;
     if (p->version < pulled)
         return prog_fail(
             PROG_REFUSED,
@@ -601,9 +602,10 @@ static int record_version(const pull *p)
 {
     uint8_t hash[PROG_HASH_SIZE];
     uint64_t pulled;
-    bool newest = !prog_dest_recorded(&p->dest, p->o->name, &pulled, hash) || p->version > pulled;
+    bool newest =
+        !versions_dest_recorded(&p->dest, p->o->name, &pulled, hash) || p->version > pulled;
     if (p->outcome == DXUP_UNCHANGED && !newest) return PROG_OK;
-    return prog_dest_record(&p->dest, p->o->name, p->version, p->hash);
+    return versions_dest_record(&p->dest, p->o->name, p->version, p->hash);
 }
 
 /* The reply says that the destination is up to date. */
@@ -614,7 +616,7 @@ static int take_unchanged(pull *p, bool same)
         return prog_fail_errno("%s", p->o->path);
     /* The staging file is useless now: opening and abandoning removes it. */
     if (p->has_staging && p->kind == PROG_FILE)
-        p->dest_open = !prog_dest_open(&p->dest, p->o->path, p->kind, p->mode, NULL);
+        p->dest_open = !versions_dest_open(&p->dest, p->o->path, p->kind, p->mode, NULL);
     p->done = true;
     dx_reactor_stop(&p->reactor);
     return PROG_OK;
@@ -625,7 +627,7 @@ static bool is_another(const pull *p)
 {
     uint8_t hash[PROG_HASH_SIZE];
     uint64_t pulled;
-    if (!prog_dest_recorded(&p->dest, p->o->name, &pulled, hash)) return true;
+    if (!versions_dest_recorded(&p->dest, p->o->name, &pulled, hash)) return true;
     return pulled < p->version || (pulled > p->version && p->o->force);
 }
 
@@ -633,7 +635,7 @@ static bool is_another(const pull *p)
 static int refuse_losses(const pull *p, bool known_base)
 {
     int status = refuse_older(p);
-    if (!status) status = prog_dest_check(p->o->path, p->kind);
+    if (!status) status = versions_dest_check(p->o->path, p->kind);
     if (status) return status;
     if (p->have_kind == PROG_TREE && !known_base && !p->o->force && prog_has_entries(p->o->path))
         return prog_fail(PROG_REFUSED, "%s was changed locally: it is no version of '%s' that the "
@@ -741,7 +743,7 @@ static int send_request(pull *p)
 /* A transfer over several connections is of the stream. */
 static bool can_sync(const pull *p)
 {
-    return DXUP_HAS_SNAPSHOTS && !p->of && p->have_kind != PROG_FILE && p->o->connections <= 1;
+    return VERSIONS_HAS_SNAPSHOTS && !p->of && p->have_kind != PROG_FILE && p->o->connections <= 1;
 }
 
 /* Ask for a snapshot. A server that has none of that name, or is an older one, answers 404. */
@@ -767,7 +769,7 @@ static int pull_the_old_way(pull *p)
 {
     p->asks_sync = false;
     end_fetch(p); /* nothing is */
-    if (p->dest_open) prog_dest_abandon(&p->dest);
+    if (p->dest_open) versions_dest_abandon(&p->dest);
     p->dest_open = false;
     int status = p->have_kind == PROG_TREE ? look_at_destination(p, true) : PROG_OK;
     return status ? status : send_request(p);
@@ -938,7 +940,7 @@ static void print_summary(const pull *p)
        content's is what was verified, and it is not the one that `dxup log` shows. */
     const bool content = p->kind == PROG_TREE && !p->syncs;
     prog_hash_text(p->syncs ? p->root : p->hash, verified);
-    dxup_split_version(p->o->name, name, &asked); /* the version is said in any case */
+    versions_split_version(p->o->name, name, &asked); /* the version is said in any case */
     if (p->o->json) {
         prog_json j;
         prog_json_begin(&j);
@@ -982,7 +984,7 @@ static pull *open_pull(const dxup_options *o)
 static void close_pull(pull *p)
 {
     end_fetch(p);
-    if (p->dest_open) prog_dest_abandon(&p->dest);
+    if (p->dest_open) versions_dest_abandon(&p->dest);
     if (p->base_fd >= 0) os_close(p->base_fd);
     prog_windows_close(&p->base);
     free(p->apply_memory);
@@ -993,33 +995,35 @@ static void close_pull(pull *p)
 
 /* Replace the destination. */
 /* >>snapshots ---------------------------------------------------------- */
-#ifndef DXUP_NO_SNAPSHOTS
+#ifndef VERSIONS_NO_SNAPSHOTS
 /* Fetch into the store, and restore from there. */
-static int fetch_into(pull *p, dxup_store *s)
+static int fetch_into(pull *p, versions_store *s)
 {
     uint8_t of_seed[PROG_HASH_SIZE];
-    const dxup_leave leave = leaves(p);
+    const versions_omit omit = leaves(p);
     const bool updates = p->have_kind == PROG_TREE;
     const char *seed = p->o->seed;
     int status = PROG_OK;
     if (updates) status = scan(p, NULL);
-    else if (seed) status = dxup_seeds_open(&p->seeds, s, seed, &leave, NULL, p->old, NULL);
-    if (!status && updates && seed) status = dxup_seeds_add(p->seeds, s, seed, &leave, of_seed);
+    else if (seed) status = versions_seeds_open(&p->seeds, s, seed, &omit, NULL, p->old, NULL);
+    if (!status && updates && seed) status = versions_seeds_add(p->seeds, s, seed, &omit, of_seed);
     const dxup_sync_desc fetch = {.address = &p->addresses.list[p->address_at],
                                   .address_text = p->o->address, .name = p->o->name,
                                   .backend = p->o->backend, .store = s, .root = p->root,
-                                  .old = p->seeds ? p->old : NULL, .sent = &p->sent,
+                                  .old = p->seeds ? p->old : NULL, .limits = &p->o->limits,
+                                  .sent = &p->sent,
                                   .received = &p->received};
     if (!status) status = dxup_sync_fetch(&fetch);
-    if (!status && updates && !p->whole && !dxup_seeds_linked(p->seeds))
-        status = dxup_part_find(&p->part, s, p->old, p->root, &leave);
+    if (!status && updates && !p->whole && !versions_seeds_linked(p->seeds))
+        status = versions_scope_find(&p->part, s, p->old, p->root, &omit);
     if (!status) {
-        const dxup_tree_restore_desc restore = {.root = p->root, .dest = &p->dest, .leave = leave,
-                                                .report = dxup_report_open(),
+        const versions_tree_restore_desc restore = {.root = p->root, .dest = &p->dest, .omit = omit,
+                                                .limits = p->o->limits,
+                                                .report = versions_report_open(),
                                                 .old_path = updates ? p->o->path : NULL,
                                                 .old_root = p->old, .part = &p->part};
-        status = dxup_tree_restore(s, &restore);
-        p->partial = dxup_report_close(restore.report, p->o->path);
+        status = versions_tree_restore(s, &restore);
+        p->partial = versions_report_close(restore.report, p->o->path);
     }
     return status;
 }
@@ -1047,32 +1051,32 @@ static int replace(pull *p, bool *again)
     assert(p->complete && p->dest_open);
     if (p->base_fd >= 0) os_close(p->base_fd); /* Windows cannot replace an open file */
     p->base_fd = -1;
-#ifndef DXUP_NO_SNAPSHOTS
-    const dxup_leave leave = leaves(p);
-    if (*p->part.path) return dxup_part_commit(&p->part, &p->dest, &leave, again);
+#ifndef VERSIONS_NO_SNAPSHOTS
+    const versions_omit omit = leaves(p);
+    if (*p->part.path) return versions_scope_commit(&p->part, &p->dest, &omit, again);
 #endif
     (void)again;
-    return prog_dest_commit(&p->dest);
+    return versions_dest_commit(&p->dest);
 }
 
 /* >>details ------------------------------------------------------------ */
-#ifndef DXUP_NO_SNAPSHOTS
+#ifndef VERSIONS_NO_SNAPSHOTS
 /* Give the directory what the file of details says. live: the destination itself. */
 static int settle(pull *p, const char *path, bool live)
 {
     os_info info;
     int file = os_open(path);
     if (file < 0 || os_info_of(file, &info) < 0) return prog_fail_errno("%s", path);
-    const void *bytes = info.size <= DXUP_DETAILS_MAX ? os_map(file, (size_t)info.size) : NULL;
+    const void *bytes = info.size <= VERSIONS_DETAILS_MAX ? os_map(file, (size_t)info.size) : NULL;
     os_close(file);
     if (!bytes) return prog_fail(PROG_SYSTEM, "%s: cannot be read", path);
-    dxup_settle_desc desc = {.bytes = bytes, .size = (size_t)info.size, .live = live,
+    versions_details_apply_desc desc = {.bytes = bytes, .size = (size_t)info.size, .live = live,
                              .folder = live ? os_open_folder(p->o->path) : p->dest.fd,
-                             .leave = leaves(p), .report = dxup_report_open()};
-    int status = dxup_settle(&desc);
+                             .omit = leaves(p), .report = versions_report_open()};
+    int status = versions_details_apply(&desc);
     if (live) os_close(desc.folder);
-    else if (!status) status = prog_dest_filled(&p->dest, desc.mode);
-    p->partial = dxup_report_close(desc.report, p->o->path);
+    else if (!status) status = versions_dest_filled(&p->dest, desc.mode);
+    p->partial = versions_report_close(desc.report, p->o->path);
     os_unmap(bytes, (size_t)info.size);
     return status;
 }
@@ -1089,7 +1093,7 @@ static int pull_details(pull *of, const char *path, uint64_t base, bool *changed
     p->addresses = of->addresses;
     p->address_at = of->address_at;
     int status = look_at_destination(p, true);
-    if (!status) status = prog_dest_find_staging(&p->dest, path, &p->has_staging);
+    if (!status) status = versions_dest_find_staging(&p->dest, path, &p->has_staging);
     p->has_staging = false; /* what a killed pull left of them is not worth resuming */
     if (!status) status = transfer(p);
     if (!status && p->complete) status = replace(p, changed); /* a file: the whole */
@@ -1117,7 +1121,7 @@ static int restore_details(pull *p)
     snprintf(path, sizeof path, "%.*s.%s.dxup.details", front, p->dest.path,
              p->dest.path + front);
     if (!p->complete && !is_another(p)) return PROG_OK;
-    if (!prog_dest_recorded(&p->dest, p->o->name, &base, hash)) base = 0;
+    if (!versions_dest_recorded(&p->dest, p->o->name, &base, hash)) base = 0;
     int status = pull_details(p, path, base, &changed);
     os_info info;
     if (status || (!p->complete && !changed) || os_look(path, false, &info) < 0) return status;
@@ -1151,7 +1155,7 @@ static int pull_once(const dxup_options *o, bool whole, bool *again)
     p->whole = whole;
     status = dxup_addresses_find(&p->addresses, o->address, "the address");
     if (!status) status = look(p);
-    if (!status) status = prog_dest_find_staging(&p->dest, o->path, &p->has_staging);
+    if (!status) status = versions_dest_find_staging(&p->dest, o->path, &p->has_staging);
     if (!status) status = transfer(p);
     if (!status && p->o->seed && p->next && !p->syncs)
         prog_warn("--seed is of no use for what is not pulled as a directory over one connection");
@@ -1161,11 +1165,11 @@ static int pull_once(const dxup_options *o, bool whole, bool *again)
     if (!status && p->complete && p->syncs) remember(p);
     if (!status) status = record_version(p);
     if (status && status != PROG_NETWORK && p->syncs && !refused) /* the cache may be the reason */
-        (void)prog_dest_remove_beside(&p->dest, SEEN);
+        (void)versions_dest_remove_beside(&p->dest, SEEN);
     end_fetch(p);
     /* What was fetched is of no use: it is there, or can never be, or the disk is full. */
     if (p->asks_sync && status != PROG_NETWORK && !refused) {
-        int forgotten = prog_dest_remove_beside(&p->dest, FETCHED);
+        int forgotten = versions_dest_remove_beside(&p->dest, FETCHED);
         if (!status) status = forgotten;
     }
     if (!status) print_summary(p);

@@ -1,8 +1,0 @@
-/* The implementation of dx_patch.h, once for all programs: it takes longest to compile. Its own
-   CRC-32C is small, not fast. */
-#define DX_CRC32C_STATIC
-#define DX_CRC32C_IMPLEMENTATION
-#include "../../layers/dx_crc32c.h"
-#define DX_PATCH_CRC32C dx_crc32c_update
-#define DX_PATCH_IMPLEMENTATION
-#include "../../dx_patch.h"
