@@ -157,6 +157,20 @@ static void ask_look(dxdb_catalog *c)
     ask_with_oids(c, look, &list);
 }
 
+/* Ask again for the next query that was refused; none: nothing. */
+static void ask_probe(dxdb_catalog *c)
+{
+    const uint32_t count = c->config->query_count;
+    for (uint32_t i = 1; i <= count; i++) {
+        const uint32_t query = (c->query + i) % count;
+        if (!c->queries[query].is_refused) continue;
+        c->query = query;
+        c->probes = dxdb_connection_prepare(&c->connection, "", c->config->queries[query].sql) &&
+                    dxdb_connection_sync(&c->connection);
+        return;
+    }
+}
+
 /* >>what is known -------------------------------------------------------------- */
 static void forget(dxdb_catalog *c)
 {
@@ -271,9 +285,14 @@ static void take_query(dxdb_catalog *c, PGresult *result)
         d->is_ready = true;
         d->is_timed = c->config->queries[c->query].ttl_ms > 0;
     }
-    if (status == PGRES_FATAL_ERROR) blame(d, PQresultErrorMessage(result));
-    else if (status == PGRES_COMMAND_OK && place == 2) take_description(c, d, result);
-    else if (status == PGRES_TUPLES_OK && place == 3) take_tables(c, d, result);
+    if (status == PGRES_FATAL_ERROR) {
+        blame(d, PQresultErrorMessage(result));
+        d->is_refused = place == 1;
+    } else if (status == PGRES_COMMAND_OK && place == 2) {
+        take_description(c, d, result);
+    } else if (status == PGRES_TUPLES_OK && place == 3) {
+        take_tables(c, d, result);
+    }
     if (c->answer < QUERY_ANSWERS) return;
     if (++c->query < c->config->query_count) ask_query(c);
     else ask_types(c);
@@ -335,6 +354,14 @@ static void take_types(dxdb_catalog *c, const PGresult *result)
 static void take_look(dxdb_catalog *c, const PGresult *result)
 {
     const char *now;
+    if (c->probes) {
+        if (PQresultStatus(result) == PGRES_COMMAND_OK) {
+            go_down(c, "a query that was refused is a good one now");
+            c->reload = true;
+        }
+        c->probes = PQresultStatus(result) != PGRES_PIPELINE_SYNC;
+        return;
+    }
     if (c->answer++ > 0) { /* the sync */
         if (c->phase == LOOK) {
             c->phase = UP;
@@ -397,6 +424,7 @@ static void on_lost(dxdb_connection *connection, const char *why)
     dxdb_catalog *c = connection->user;
     c->phase = AWAY;
     c->stuck = 0;
+    c->probes = false;
     go_down(c, why);
     if (connection->failures <= 1) prog_warn("the database is away: %s\n", why);
 }
@@ -418,6 +446,7 @@ static void on_heartbeat(dx_reactor *r, dx_op *op, int32_t result, uint32_t flag
         dxdb_connection_drop(&c->connection, "the database does not answer");
         go_down(c, "the database does not answer");
     } else if (c->phase == UP) {
+        ask_probe(c);
         ask_look(c);
     }
 }

@@ -1,6 +1,7 @@
 /* What the database says of the queries, and when what they read changes: one connection that
    describes each query, hears the notifications of the triggers (triggers.c), and looks every
-   heartbeat whether tables and triggers are still those that it knows. */
+   heartbeat whether tables and triggers are still those that it knows, and whether a query that was
+   refused is a good one now. */
 #ifndef DXDB_CATALOG_H
 #define DXDB_CATALOG_H
 
@@ -12,6 +13,7 @@
 #define DXDB_CHANNEL "dxdb"
 
 typedef struct dxdb_described { /* a query */
+    bool      is_refused;    /* by the database: looked at again every heartbeat */
     bool      is_ready;      /* else why says what is wrong */
     bool      is_tracked;    /* every table that it reads tells of its changes */
     bool      is_timed;      /* it may be kept for its ttl, whether they do or not */
@@ -57,6 +59,7 @@ struct dxdb_catalog { /* the first fields may be read */
     uint32_t        member_count;
     uint32_t        member_capacity;
     uint32_t        stuck;      /* heartbeats in a row without an answer that is due */
+    bool            probes;     /* the next answers are those of a query that was refused */
     bool            reload;     /* wanted, when what was asked is answered */
     char            fingerprint[64];
 };

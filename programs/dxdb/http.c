@@ -83,7 +83,7 @@ static int on_field(http_parser *p, const char *at, size_t size)
 {
     head *h = p->data;
     extend(&h->field, at, size);
-    return 0;
+    return memchr(at, ' ', size) != NULL; /* the parser takes it, RFC 9112 does not */
 }
 
 static int on_value(http_parser *p, const char *at, size_t size)

@@ -117,6 +117,15 @@ static int make_script(PGconn *pg, const dxdb_config *config, dxdb_text *script)
     return count;
 }
 
+static void print_lines(const char *text)
+{
+    while (*text) {
+        const size_t size = strcspn(text, "\n");
+        prog_say("%.*s\n", (int)size, text);
+        text += size + (text[size] != 0);
+    }
+}
+
 int dxdb_install_triggers(const dxdb_options *o)
 {
     dxdb_config config;
@@ -134,7 +143,7 @@ int dxdb_install_triggers(const dxdb_options *o)
     } else {
         const int count = make_script(pg, &config, &script);
         if (count < 0) status = PROG_REFUSED;
-        else if (o->print) prog_say("%s", script.bytes);
+        else if (o->print) print_lines(script.bytes);
         else if (!do_sql(pg, "triggers", script.bytes)) status = PROG_REFUSED;
         else prog_say("triggers on %d table%s\n", count, count == 1 ? "" : "s");
     }
