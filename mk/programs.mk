@@ -56,6 +56,9 @@ build/obj/programs/dxdb/toml.o: programs/dxdb/toml.cpp build/flags
 build/asan/obj/programs/dxdb/toml.o: programs/dxdb/toml.cpp build/flags
 	@mkdir -p $(@D)
 	$(DXDB_CXX) $(SANITIZE) -c $< -o $@
+.PHONY: has-dxdb
+has-dxdb:
+	@echo $(DXDB)
 ifeq ($(DXDB),1)
 build/dxdb: $(call DXDB_OBJECTS,)
 	$(CXX) $(CFLAGS) $^ -o $@ $(LDFLAGS) -lpq -lhttp_parser -lm -lpthread

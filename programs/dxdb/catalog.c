@@ -261,7 +261,7 @@ static void take_tables(dxdb_catalog *c, dxdb_described *d, const PGresult *resu
         }
         if (d->is_tracked && strcmp(PQgetvalue(result, i, 3), "t")) {
             d->is_tracked = false;
-            if (!d->is_timed)
+            if (!d->is_timed && !c->is_quiet)
                 prog_warn("query %s is not cached: %s has no trigger (dxdb install-triggers)\n",
                           c->config->queries[c->query].name, name);
         }
@@ -345,7 +345,7 @@ static void take_types(dxdb_catalog *c, const PGresult *result)
         return;
     }
     for (uint32_t i = 0; i < c->config->query_count; i++)
-        if (!c->queries[i].is_ready)
+        if (!c->queries[i].is_ready && !c->is_quiet)
             prog_warn("query %s: %s\n", c->config->queries[i].name, c->queries[i].why);
     c->phase = LOOK;
     ask_look(c);
@@ -426,7 +426,7 @@ static void on_lost(dxdb_connection *connection, const char *why)
     c->stuck = 0;
     c->probes = false;
     go_down(c, why);
-    if (connection->failures <= 1) prog_warn("the database is away: %s\n", why);
+    if (connection->failures <= 1 && !c->is_quiet) prog_warn("the database is away: %s\n", why);
 }
 
 static const dxdb_connection_calls calls = {on_opened, on_answered, on_notified, on_lost};

@@ -42,6 +42,7 @@ struct dxdb_catalog { /* the first fields may be read */
     uint32_t        generation; /* how often it was up */
     dxdb_described *queries;
     uint64_t        notifications;
+    bool            is_quiet;   /* set it: another catalog says the same */
     void           *user;
 
     const dxdb_config        *config;

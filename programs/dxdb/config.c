@@ -37,6 +37,12 @@ static const key keys[] = {
     NUMBER("server", "connections", connections, 1, 1u << 20, 1),
     NUMBER("server", "result_max", result_max, 1024, 64u << 20, 1),
     NUMBER("server", "request_ms", request_ms, 10, 600000, 1),
+    NUMBER("server", "workers", workers, 0, 256, 1),
+    TEXT("auth", "secret_file", secret_file),
+    TEXT("auth", "issuer", issuer),
+    TEXT("auth", "audience", audience),
+    NUMBER("limit", "rate", rate, 1, 1000000, 1),
+    NUMBER("limit", "burst", burst, 1, 1000000, 1),
     TEXT("database", "url", url),
     NUMBER("database", "pool", pool, 1, 256, 1),
     NUMBER("database", "waiting_max", waiting_max, 1, 1u << 20, 1),
@@ -134,6 +140,8 @@ static int take(void *user, const dxdb_toml_value *v)
     const reading *r = user;
     if (v->kind == DXDB_TOML_OTHER) return refuse(r, v, "must be a text or a whole number");
     if (v->depth == 2 && !strcmp(v->keys[0], "query")) return take_query(r, v);
+    if (v->depth == 2 && !strcmp(v->keys[0], "server") && !strcmp(v->keys[1], "origins"))
+        return take_item(r, v, r->config->origins, DXDB_ORIGINS_MAX, &r->config->origin_count);
     for (size_t i = 0; v->depth == 2 && i < sizeof keys / sizeof *keys; i++)
         if (!strcmp(keys[i].table, v->keys[0]) && !strcmp(keys[i].name, v->keys[1]))
             return take_key(r, v, &keys[i]);
@@ -188,6 +196,9 @@ static int check(dxdb_config *c, const char *path)
     if (!c->url) return prog_fail(PROG_USAGE, "%s: [database] has no url", path);
     if (!c->hbtp && !c->http)
         return prog_fail(PROG_USAGE, "%s: [server] has neither hbtp nor http", path);
+    if ((c->issuer || c->audience) && !c->secret_file)
+        return prog_fail(PROG_USAGE, "%s: [auth] has no secret_file", path);
+    if (c->burst && !c->rate) return prog_fail(PROG_USAGE, "%s: [limit] has no rate", path);
     if (!c->query_count) return prog_fail(PROG_USAGE, "%s: there is no [[query]]", path);
     for (uint32_t i = 0; i < c->query_count; i++) {
         int status = check_query(c, i, path);
@@ -223,6 +234,7 @@ int dxdb_config_read(dxdb_config *c, const char *path)
     size_t size;
     memset(c, 0, sizeof *c);
     c->connections = 1024;
+    c->workers = 1;
     c->result_max = 1u << 20;
     c->request_ms = 5000;
     c->pool = 4;
@@ -250,6 +262,10 @@ void dxdb_config_free(dxdb_config *c)
         free(q->name);
         free(q->sql);
     }
+    for (uint32_t i = 0; i < c->origin_count; i++) free(c->origins[i]);
+    free(c->secret_file);
+    free(c->issuer);
+    free(c->audience);
     free(c->hbtp);
     free(c->http);
     free(c->url);

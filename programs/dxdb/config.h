@@ -15,6 +15,8 @@ typedef struct dxdb_query_config {
     uint8_t  method; /* of HBTP; 0: its place, from 1 on */
 } dxdb_query_config;
 
+enum { DXDB_ORIGINS_MAX = 16 };
+
 typedef struct dxdb_config {
     /* [server] */
     char    *hbtp;           /* HOST:PORT; NULL: not served */
@@ -22,6 +24,16 @@ typedef struct dxdb_config {
     uint32_t connections;    /* of each protocol and worker */
     uint32_t result_max;     /* bytes of a record */
     uint64_t request_ms;     /* from a request to its answer, or the refusal */
+    uint32_t workers;        /* 0: one for each processor */
+    char    *origins[DXDB_ORIGINS_MAX]; /* whose pages may read answers of HTTP; "*": all */
+    uint32_t origin_count;
+    /* [auth] */
+    char    *secret_file;    /* NULL: nobody needs a token */
+    char    *issuer;         /* NULL: any */
+    char    *audience;
+    /* [limit] */
+    uint32_t rate;           /* requests a second of a subject; 0: any number */
+    uint32_t burst;          /* 0: rate */
     /* [database] */
     char    *url;            /* what libpq takes */
     uint32_t pool;           /* connections of a worker that run queries */

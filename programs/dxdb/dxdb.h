@@ -10,6 +10,7 @@
    pool.c          connections that run queries, and the requests that wait for one
    results.c       queries' results: out of the cache, or from the database once for all who ask
    metrics.c       counters
+   guard.c         tokens, rates, origins
    hbtp.c http.c   what clients speak
    worker.c        all of that on one event loop
    triggers.c      `dxdb install-triggers`

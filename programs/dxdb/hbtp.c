@@ -26,13 +26,20 @@ typedef struct dxdb_call {
     dxdb_text    kept;      /* a record, or a text with its end */
 } dxdb_call;
 
-static dxdb_call *first_of(const dx_hbtp_session *s) { return s->desc.user; }
+/* A link, as its session knows it. */
+typedef struct dxdb_peer {
+    dxdb_call   *calls; /* the newest */
+    dxdb_subject subject;
+} dxdb_peer;
+
+static dxdb_peer *peer_of(const dx_hbtp_session *s) { return s->desc.user; }
+static dxdb_call *first_of(const dx_hbtp_session *s) { return peer_of(s)->calls; }
 
 static void end_call(dxdb_call *call, dx_hbtp_session *s)
 {
     dxdb_results_forget(&call->request);
     if (call->prev) call->prev->next = call->next;
-    else s->desc.user = call->next;
+    else peer_of(s)->calls = call->next;
     if (call->next) call->next->prev = call->prev;
     dxdb_text_free(&call->kept);
     free(call);
@@ -143,7 +150,7 @@ static int on_query(const dx_hbtp_context *c)
     call->sequence = c->frame->sequence;
     call->next = first_of(c->session);
     if (call->next) call->next->prev = call;
-    c->session->desc.user = call;
+    peer_of(c->session)->calls = call;
     call->is_inside = true;
     dxdb_results_load(h->results, m->query, values, &call->request);
     call->is_inside = false;
@@ -156,9 +163,46 @@ static int on_query(const dx_hbtp_context *c)
     return error;
 }
 
-static int on_describe(const dx_hbtp_context *c)
+/* >>middleware, inlined by DX_HBTP_CHAIN: a token that has expired since the Hello, the rate of the
+   subject, and how long handlers take ------------------------------------------------------- */
+static dxdb_hbtp *hbtp_of(const dx_hbtp_context *c)
 {
-    dxdb_hbtp *h = c->user;
+    return ((const dxdb_method *)c->user)->hbtp;
+}
+
+static inline int auth_before(const dx_hbtp_context *c)
+{
+    dxdb_hbtp *h = hbtp_of(c);
+    const uint16_t status = dxdb_guard_check(h->guard, &peer_of(c->session)->subject);
+    return status ? count(h, status) : 0;
+}
+
+static inline int auth_after(const dx_hbtp_context *c, int result)
+{
+    (void)c;
+    return result;
+}
+
+static inline int rate_before(const dx_hbtp_context *c)
+{
+    dxdb_hbtp *h = hbtp_of(c);
+    dx_limiter_quota quota;
+    const uint16_t status = dxdb_guard_take(h->guard, &peer_of(c->session)->subject, c->now_ns,
+                                            &quota);
+    return status ? count(h, status) : 0;
+}
+
+static inline int rate_after(const dx_hbtp_context *c, int result)
+{
+    (void)c;
+    return result;
+}
+
+DX_HBTP_CHAIN(guarded_query, on_query, auth, rate)
+
+static int describe(const dx_hbtp_context *c)
+{
+    dxdb_hbtp *h = hbtp_of(c);
     const int query = dxdb_config_find(h->results->config, (const char *)c->payload,
                                        c->payload_size);
     dxdb_text text = {0};
@@ -176,6 +220,17 @@ static int on_describe(const dx_hbtp_context *c)
     return result;
 }
 
+DX_HBTP_CHAIN(guarded_describe, describe, auth, rate)
+
+/* A Hello: who is it? */
+static int on_admit(void *user, dx_hbtp_session *session, const dx_hbtp_offer *offer)
+{
+    dxdb_hbtp *h = user;
+    const dx_hbtp_text *token = &offer->who.token;
+    return dxdb_guard_admit(h->guard, token->size ? token->bytes : NULL, token->size,
+                            &peer_of(session)->subject);
+}
+
 /* The peer does not wait for it any more. */
 static void on_cancel(dx_hbtp_session *s, uint16_t sequence)
 {
@@ -189,7 +244,10 @@ static void on_cancel(dx_hbtp_session *s, uint16_t sequence)
 static void on_opened(dx_link *l, dx_link_id id)
 {
     dxdb_hbtp *h = l->desc.user;
-    dx_link_session(l, id)->desc.user = NULL;
+    dxdb_peer *peer = prog_alloc(sizeof *peer);
+    memset(peer, 0, sizeof *peer);
+    dxdb_guard_name(h->guard, dx_link_fd(l, id), &peer->subject);
+    dx_link_session(l, id)->desc.user = peer;
     h->results->metrics.hbtp_links++;
 }
 
@@ -198,26 +256,35 @@ static void on_closed(dx_link *l, dx_link_id id, int32_t reason)
     dxdb_hbtp *h = l->desc.user;
     dx_hbtp_session *s = dx_link_session(l, id);
     (void)reason;
-    while (s && first_of(s)) end_call(first_of(s), s);
+    assert(s);
+    while (first_of(s)) end_call(first_of(s), s);
+    free(peer_of(s));
+    s->desc.user = NULL;
     h->results->metrics.hbtp_links--;
 }
 
-int dxdb_hbtp_begin(dxdb_hbtp *h, dx_reactor *r, dxdb_results *results, int listening)
+int dxdb_hbtp_begin(dxdb_hbtp *h, dx_reactor *r, dxdb_results *results, dxdb_guard *guard,
+                    int listening)
 {
     static const char agent[] = "dxdb 0.2.0";
     const dxdb_config *config = results->config;
     dx_link_desc desc;
     memset(h, 0, sizeof *h);
     h->results = results;
+    h->guard = guard;
+    h->hello.admit = on_admit;
+    h->hello.user = h;
     h->hello.who.agent.bytes = agent;
     h->hello.who.agent.size = sizeof agent - 1;
     dx_hbtp_router_init(&h->router);
     dx_hbtp_router_set(&h->router, DX_HBTP_OP_HELLO, dx_hbtp_hello_handler, &h->hello);
-    dx_hbtp_router_set_method(&h->router, 0, on_describe, h);
+    h->describe.hbtp = h;
+    dx_hbtp_router_set_method(&h->router, 0, guarded_describe, &h->describe);
     for (uint32_t i = 0; i < config->query_count; i++) {
         h->methods[i].hbtp = h;
         h->methods[i].query = i;
-        dx_hbtp_router_set_method(&h->router, config->queries[i].method, on_query, &h->methods[i]);
+        dx_hbtp_router_set_method(&h->router, config->queries[i].method, guarded_query,
+                                  &h->methods[i]);
     }
     memset(&desc, 0, sizeof desc);
     desc.links_max = config->connections;

@@ -36,6 +36,9 @@ typedef struct dxdb_client {
     bool         keeps;     /* the connection, after the answer */
     bool         is_head;   /* HEAD */
     bool         wants_record;
+    uint64_t     asked_ns;  /* when the head was there */
+    char         extra[768]; /* more fields of the answer: CORS, the rate */
+    size_t       extra_size;
     char         matches[256]; /* If-None-Match */
     dxdb_text    unsent;    /* what found no room yet */
     size_t       sent;      /* of it */
@@ -52,6 +55,7 @@ typedef struct head {
     text_range field; /* the name of the field whose value comes next */
     text_range accept;
     text_range match;
+    text_range authorization;
     bool       is_complete;
 } head;
 
@@ -90,6 +94,7 @@ static int on_value(http_parser *p, const char *at, size_t size)
 {
     head *h = p->data;
     if (is_word(&h->field, "accept")) extend(&h->accept, at, size);
+    if (is_word(&h->field, "authorization")) extend(&h->authorization, at, size);
     if (is_word(&h->field, "if-none-match")) extend(&h->match, at, size);
     return 0;
 }
@@ -145,12 +150,15 @@ static const char *reason_of(uint16_t status)
 {
     switch (status) {
     case 200: return "OK";
+    case 204: return "No Content";
     case 304: return "Not Modified";
     case 400: return "Bad Request";
+    case 401: return "Unauthorized";
     case 404: return "Not Found";
     case 405: return "Method Not Allowed";
     case 408: return "Request Timeout";
     case 413: return "Content Too Large";
+    case 429: return "Too Many Requests";
     case 503: return "Service Unavailable";
     case 504: return "Gateway Timeout";
     default: return "Internal Server Error";
@@ -173,6 +181,17 @@ static void push(dxdb_client *c)
     if (!c->keeps) (void)dx_peers_close(peers, c->id, false);
 }
 
+/* CORS, the rate, and how long it has taken. */
+static void put_extra(dxdb_client *c, dxdb_text *t)
+{
+    const uint64_t now = dx_reactor_refresh_now_ns(c->http->peers.reactor);
+    dx_http_fields fields = {c->extra, c->extra_size, sizeof c->extra};
+    if (c->asked_ns) (void)dx_http_add_response_time(&fields, c->asked_ns, now);
+    dxdb_text_put(t, fields.text, fields.size);
+    c->extra_size = 0;
+    c->asked_ns = 0;
+}
+
 /* fields: more of the head, each with its end of line. */
 static void respond(dxdb_client *c, uint16_t status, const char *type, const char *fields,
                     const void *body, size_t size)
@@ -181,9 +200,10 @@ static void respond(dxdb_client *c, uint16_t status, const char *type, const cha
     assert(!t->size);
     dxdb_metrics_count(c->http->results->metrics.http, status);
     dxdb_text_format(t, "HTTP/1.1 %u %s\r\n", (unsigned)status, reason_of(status));
-    if (status != 304)
+    if (status != 304 && status != 204)
         dxdb_text_format(t, "Content-Type: %s\r\nContent-Length: %zu\r\n", type, size);
     dxdb_text_add(t, fields);
+    put_extra(c, t);
     dxdb_text_add(t, c->keeps ? "\r\n" : "Connection: close\r\n\r\n");
     if (!c->is_head && status != 304) dxdb_text_put(t, body, size);
     push(c);
@@ -196,7 +216,8 @@ static void refuse(dxdb_client *c, uint16_t status, const char *why)
     dxdb_text_quote(&body, why, strlen(why));
     dxdb_text_add(&body, "}\n");
     respond(c, status, json_type, status == 405 ? "Allow: GET, HEAD\r\n" :
-            status == DXDB_UNAVAILABLE ? "Retry-After: 1\r\n" : "", body.bytes, body.size);
+            status == DXDB_UNAVAILABLE ? "Retry-After: 1\r\n" :
+            status == 401 ? "WWW-Authenticate: Bearer\r\n" : "", body.bytes, body.size);
     dxdb_text_free(&body);
 }
 
@@ -314,7 +335,10 @@ static void show_page(dxdb_client *c)
 static void show_metrics(dxdb_client *c)
 {
     dxdb_text t = {0};
-    dxdb_results_put_metrics(c->http->results, &t);
+    dxdb_metrics sum;
+    dxdb_metrics_publish(c->http->index, dxdb_results_measure(c->http->results));
+    dxdb_metrics_sum(&sum);
+    dxdb_metrics_put_all(&t, &sum);
     respond(c, DXDB_OK, "text/plain; version=0.0.4", "", t.bytes, t.size);
     dxdb_text_free(&t);
 }
@@ -323,6 +347,31 @@ static void show_health(dxdb_client *c)
 {
     if (!dxdb_results_healthy(c->http->results)) refuse(c, DXDB_UNAVAILABLE, "the database is away");
     else respond(c, DXDB_OK, "text/plain", "", "ok\n", 3);
+}
+
+/* Who asks, and how often. True: it may; else it is refused. */
+static bool is_let_in(dxdb_client *c, const head *h)
+{
+    static const char scheme[] = "Bearer ";
+    const text_range *a = &h->authorization;
+    dxdb_guard *g = c->http->guard;
+    dx_http_fields fields = {c->extra, c->extra_size, sizeof c->extra};
+    dx_limiter_quota quota;
+    dxdb_subject subject;
+    const bool bears = a->size > sizeof scheme - 1 &&
+                       !strncasecmp(a->text, scheme, sizeof scheme - 1);
+    const char *token = bears ? a->text + sizeof scheme - 1 : NULL;
+    uint16_t status = dxdb_guard_admit(g, token, bears ? a->size - (sizeof scheme - 1) : 0,
+                                       &subject);
+    if (!status) {
+        dxdb_guard_name(g, dx_peers_fd(&c->http->peers, c->id), &subject);
+        status = dxdb_guard_take(g, &subject, dx_reactor_now_ns(c->http->peers.reactor), &quota);
+        if (quota.limit)
+            (void)dx_http_add_rate_limit(&fields, quota.limit, quota.remaining, quota.retry_ns);
+        c->extra_size = fields.size;
+    }
+    if (status) refuse(c, status, status == 401 ? "a token is needed" : "too many requests");
+    return !status;
 }
 
 /* What stands behind /q/. */
@@ -358,7 +407,7 @@ static void route(dxdb_client *c, const head *h)
     if (path.size > 3 && !memcmp(path.text, "/q/", 3)) {
         path.text += 3;
         path.size -= 3;
-        show_query(c, path, query);
+        if (is_let_in(c, h)) show_query(c, path, query);
     } else if (is_word(&path, "/")) {
         show_page(c);
     } else if (is_word(&path, "/metrics")) {
@@ -379,6 +428,27 @@ static size_t find_head(const uint8_t *bytes, size_t size)
     return 0;
 }
 
+/* CORS. True: it was a preflight, and is answered. bytes: the head. */
+static bool is_preflight(dxdb_client *c, const http_parser *parser, const uint8_t *bytes,
+                         size_t size)
+{
+    const char *line = memchr(bytes, '\n', size);
+    char copy[HEAD_MAX + 1];
+    dx_http_fields response = {c->extra, 0, sizeof c->extra};
+    dx_http_fields request = {copy, 0, sizeof copy};
+    if (!c->http->guard->cors.origin_count || !line) return false;
+    line++;
+    request.size = size - (size_t)(line - (const char *)bytes);
+    memcpy(copy, line, request.size);
+    const int result = dx_http_cors_before(&c->http->guard->cors,
+                                           http_method_str((enum http_method)parser->method),
+                                           &request, &response);
+    if (result < 0) return false;
+    c->extra_size = response.size;
+    if (result == DX_HTTP_STOP) respond(c, 204, NULL, "", NULL, 0);
+    return result == DX_HTTP_STOP;
+}
+
 /* A whole head: answer it, or begin to. Returns the bytes that it has taken. */
 static size_t serve(dxdb_client *c, const uint8_t *bytes, size_t size)
 {
@@ -392,10 +462,14 @@ static size_t serve(dxdb_client *c, const uint8_t *bytes, size_t size)
     c->keeps = !error || error == HPE_PAUSED ? http_should_keep_alive(&parser) != 0 : false;
     if (c->http->drains) c->keeps = false;
     c->is_head = parser.method == HTTP_HEAD;
+    c->asked_ns = dx_reactor_now_ns(c->http->peers.reactor);
+    c->extra_size = 0;
     if (error != HPE_PAUSED || !h.is_complete) {
         c->keeps = false; /* malformed; or with a body, which no request here has */
         refuse(c, DXDB_BAD_REQUEST, error && error != HPE_PAUSED ? "the request is malformed"
                                                                   : "a request has no body");
+    } else if (is_preflight(c, &parser, bytes, size)) {
+        return used;
     } else if (parser.method != HTTP_GET && parser.method != HTTP_HEAD) {
         refuse(c, 405, "only GET and HEAD");
     } else {
@@ -474,11 +548,13 @@ static void on_closed(dx_peers *peers, dx_peers_id id, int32_t reason)
     free(c);
 }
 
-int dxdb_http_begin(dxdb_http *h, dx_reactor *r, dxdb_results *results, int listening)
+int dxdb_http_begin(dxdb_http *h, dx_reactor *r, dxdb_results *results, dxdb_guard *guard,
+                    int listening)
 {
     dx_peers_desc desc;
     memset(h, 0, sizeof *h);
     h->results = results;
+    h->guard = guard;
     memset(&desc, 0, sizeof desc);
     desc.peers_max = results->config->connections;
     desc.block_size = BLOCK_SIZE;

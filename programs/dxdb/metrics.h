@@ -1,4 +1,4 @@
-/* Counters of a worker, as Prometheus reads them. */
+/* Counters of the workers, as Prometheus reads them. All fields are numbers that may be added. */
 #ifndef DXDB_METRICS_H
 #define DXDB_METRICS_H
 
@@ -16,12 +16,25 @@ typedef struct dxdb_metrics {
     uint64_t http[6];
     uint64_t hbtp_links;    /* open now */
     uint64_t http_links;
+    uint64_t entries;       /* in the cache now, */
+    uint64_t bytes;         /* of them */
+    uint64_t evicted;
+    uint64_t notifications;
+    uint64_t queries;       /* that were sent to the database */
+    uint64_t open;          /* connections that run queries, now */
+    uint64_t running;       /* queries, now */
+    uint64_t waiting;
+    uint64_t up;            /* workers that hear of every change */
 } dxdb_metrics;
 
 /* Count an answer in hbtp or http. */
 void dxdb_metrics_count(uint64_t classes[6], uint16_t status);
-void dxdb_metrics_put(dxdb_text *t, const char *name, const char *kind, const char *help,
-                      uint64_t value);
+/* Those of worker `index` are these from here on, for the others to read. A worker publishes its own
+   several times a second, and before it puts all. Any thread. */
+void dxdb_metrics_publish(uint32_t index, const dxdb_metrics *m);
+/* The sum of all that were published. */
+void dxdb_metrics_sum(dxdb_metrics *sum);
+enum { DXDB_WORKERS_MAX = 256 };
 void dxdb_metrics_put_all(dxdb_text *t, const dxdb_metrics *m);
 
 #endif

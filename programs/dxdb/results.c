@@ -329,7 +329,7 @@ static void reset(dxdb_results *r)
 static void on_down(dxdb_catalog *c, const char *why)
 {
     dxdb_results *r = c->user;
-    prog_warn("nothing is cached for now: %s\n", why);
+    if (!r->is_quiet) prog_warn("nothing is cached for now: %s\n", why);
     dxdb_pool_pause(&r->pool);
     reset(r);
 }
@@ -364,13 +364,15 @@ static void on_up(dxdb_catalog *c)
 static const dxdb_catalog_calls calls = {on_up, on_down, on_changed};
 
 /* >>all of it ---------------------------------------------------------------------------- */
-int dxdb_results_begin(dxdb_results *r, dx_reactor *reactor, const dxdb_config *config)
+int dxdb_results_begin(dxdb_results *r, dx_reactor *reactor, const dxdb_config *config,
+                       bool is_quiet)
 {
     dx_cache_desc desc;
     uint64_t seeds[4];
     memset(r, 0, sizeof *r);
     r->reactor = reactor;
     r->config = config;
+    r->is_quiet = is_quiet;
     if (!os_random(seeds, sizeof seeds)) return prog_fail_errno("random numbers");
     memset(&desc, 0, sizeof desc);
     desc.bytes_max = config->cache_bytes;
@@ -392,6 +394,7 @@ int dxdb_results_begin(dxdb_results *r, dx_reactor *reactor, const dxdb_config *
     dx_queries_init(&r->queries, &r->cache);
     dxdb_pool_begin(&r->pool, reactor, config, seeds[2]);
     dxdb_catalog_begin(&r->catalog, reactor, config, &calls, r, seeds[3]);
+    r->catalog.is_quiet = is_quiet;
     return PROG_OK;
 }
 
@@ -424,27 +427,20 @@ uint16_t dxdb_results_describe(const dxdb_results *r, uint32_t query, dxdb_text 
 
 bool dxdb_results_healthy(const dxdb_results *r) { return r->catalog.is_up && r->pool.open > 0; }
 
-void dxdb_results_put_metrics(dxdb_results *r, dxdb_text *t)
+const dxdb_metrics *dxdb_results_measure(dxdb_results *r)
 {
     dx_cache_stats stats;
     dx_cache_get_stats(&r->cache, &stats);
-    dxdb_metrics_put_all(t, &r->metrics);
-    dxdb_metrics_put(t, "dxdb_cache_entries", "gauge", "Results in the cache, with those that are "
-                     "invalid and not swept yet.", stats.entries);
-    dxdb_metrics_put(t, "dxdb_cache_bytes", "gauge", "Bytes of them.", stats.bytes);
-    dxdb_metrics_put(t, "dxdb_cache_evicted_total", "counter", "Results that went for room.",
-                     stats.evicted);
-    dxdb_metrics_put(t, "dxdb_notifications_total", "counter", "Notifications of the database.",
-                     r->catalog.notifications);
-    dxdb_metrics_put(t, "dxdb_queries_total", "counter", "Queries that were sent to the database.",
-                     r->pool.executed);
-    dxdb_metrics_put(t, "dxdb_pool_connections", "gauge", "Connections that run queries, open.",
-                     r->pool.open);
-    dxdb_metrics_put(t, "dxdb_pool_running", "gauge", "Queries that run now.", r->pool.running);
-    dxdb_metrics_put(t, "dxdb_pool_waiting", "gauge", "Queries that wait for a connection.",
-                     r->pool.waiting);
-    dxdb_metrics_put(t, "dxdb_up", "gauge", "1: every change of a table is told.",
-                     r->catalog.is_up);
+    r->metrics.entries = stats.entries;
+    r->metrics.bytes = stats.bytes;
+    r->metrics.evicted = stats.evicted;
+    r->metrics.notifications = r->catalog.notifications;
+    r->metrics.queries = r->pool.executed;
+    r->metrics.open = r->pool.open;
+    r->metrics.running = r->pool.running;
+    r->metrics.waiting = r->pool.waiting;
+    r->metrics.up = r->catalog.is_up;
+    return &r->metrics;
 }
 
 void dxdb_results_end(dxdb_results *r)

@@ -38,6 +38,7 @@ struct dxdb_results {
     dx_cache     cache;
     dx_queries   queries;
     dxdb_metrics metrics;
+    bool         is_quiet;  /* another worker says the same */
     dx_reactor  *reactor;
     const dxdb_config *config;
     struct dxdb_flight *flights;
@@ -47,7 +48,8 @@ struct dxdb_results {
 };
 
 /* PROG_OK, or a message. */
-int  dxdb_results_begin(dxdb_results *r, dx_reactor *reactor, const dxdb_config *config);
+int  dxdb_results_begin(dxdb_results *r, dx_reactor *reactor, const dxdb_config *config,
+                        bool is_quiet);
 /* Is it in the cache? True: *result, until dxdb_results_release(), which must follow before anything
    else is asked. values: config->queries[query].parameter_count of them; NULL in it: NULL. */
 bool dxdb_results_get(dxdb_results *r, uint32_t query, const char *const *values,
@@ -64,7 +66,8 @@ void dxdb_results_forget(dxdb_request *request);
 uint16_t dxdb_results_describe(const dxdb_results *r, uint32_t query, dxdb_text *t);
 /* Can queries be answered at the moment? */
 bool dxdb_results_healthy(const dxdb_results *r);
-void dxdb_results_put_metrics(dxdb_results *r, dxdb_text *t);
+/* Its counters and states, filled into metrics. */
+const dxdb_metrics *dxdb_results_measure(dxdb_results *r);
 void dxdb_results_end(dxdb_results *r);
 bool dxdb_results_is_ended(const dxdb_results *r);
 

@@ -3,7 +3,7 @@
 the database's log; records are read by tests/readers/read.py from what dxdb says of them.
 usage: test_dxdb.py [FILTER...]     runs the cases whose name contains one of the filters
        DXDB=path"""
-import contextlib, glob, http.client, json, os, pwd, re, shutil, signal, socket, struct, subprocess, sys, tempfile, threading, time
+import base64, contextlib, glob, hmac, http.client, json, os, pwd, re, shutil, signal, socket, struct, subprocess, sys, tempfile, threading, time
 import urllib.parse
 
 top = os.getcwd()
@@ -235,9 +235,9 @@ def a_result_is_kept_until_its_table_changes():
                              ("TRUNCATE users", []),
                              ("BEGIN; INSERT INTO users VALUES (7, 'z'); ROLLBACK; BEGIN; INSERT INTO users VALUES (7, 'w'); COMMIT",
                               [{"id": 7, "name": "w"}])):
-            told = s.metrics()["dxdb_invalidations_total"]
+            told = s.metrics()["dxdb_notifications_total"]
             postgres.sql(change)
-            until(lambda: s.metrics()["dxdb_invalidations_total"] > told)
+            until(lambda: s.metrics()["dxdb_notifications_total"] > told)
             assert s.get("user", id=7) == want, change
         runs = postgres.runs("others")
         assert s.get("other") == [{"n": 0}]
@@ -482,9 +482,9 @@ def views_partitions_and_children_are_followed():
         for change, want in (("INSERT INTO p VALUES (1, 1)", [1, 1, 0, 1, 1]), ("INSERT INTO p2 VALUES (2, 1)", [2, 1, 0, 1, 2]),
                              ("INSERT INTO child VALUES (1, 1)", [2, 1, 1, 1, 2]), ("DELETE FROM master", [2, 1, 1, 0, 2]),
                              ("DELETE FROM p1", [1, 0, 1, 0, 1])):
-            told = s.metrics()["dxdb_invalidations_total"]
+            told = s.metrics()["dxdb_notifications_total"]
             postgres.sql(change)
-            until(lambda: s.metrics()["dxdb_invalidations_total"] > told)
+            until(lambda: s.metrics()["dxdb_notifications_total"] > told)
             assert all_() == want, change
 
 
@@ -577,7 +577,8 @@ def failures_are_not_kept():
             assert "division" in s.get("f", 400)["error"]
         assert postgres.runs("failing") == before + 3
         postgres.sql("ALTER TABLE t DISABLE TRIGGER dxdb_changed; UPDATE t SET v = 1; ALTER TABLE t ENABLE TRIGGER dxdb_changed")
-        assert s.get("f") == [{"x": 1}]
+        before = postgres.runs("failing")
+        assert s.get("f") == [{"x": 1}] and s.get("f") == [{"x": 1}] and postgres.runs("failing") == before + 1
 
 
 def nothing_is_injected_and_nothing_written():
@@ -677,6 +678,117 @@ def a_client_that_does_not_read_holds_up_nobody():
         web.close()
 
 
+def hbtp_as(server, text):
+    """A client whose Hello has a token."""
+    return dx_hbtp.Client(*server.at["hbtp"], token=text.encode())
+
+
+def refused(status, client, method, data):
+    try:
+        client.call(method, data)
+    except dx_hbtp.HbtpError as e:
+        assert e.status == status, "status %d instead of %d" % (e.status, status)
+        return
+    raise AssertionError("it is answered")
+
+
+def token(secret, alg="HS256", **claims):
+    def part(data):
+        return base64.urlsafe_b64encode(data).rstrip(b"=")
+    signed = part(json.dumps({"alg": alg}).encode()) + b"." + part(json.dumps(claims).encode())
+    return (signed + b"." + part(hmac.new(secret.encode(), signed, "sha256").digest())).decode()
+
+
+def only_who_has_a_token_is_answered():
+    postgres.fresh(USERS)
+    secret = "a secret of thirty-two bytes or more"
+    with open("secret", "w") as f:
+        f.write(secret + "\n")
+    auth = '[auth]\nsecret_file = "secret"\naudience = "dxdb"\n[limit]\nrate = 5\n'
+    with Server({"user": ONE_USER}, server=auth) as s:
+        now = int(time.time())
+        good = token(secret, sub="ann", aud="dxdb", exp=now + 100)
+        bad = [None, "", "x", good[:-2] + "AA", token("another secret of thirty-two bytes..", aud="dxdb", exp=now + 100),
+               token(secret, aud="other", exp=now + 100), token(secret, aud="dxdb", exp=now - 1), token(secret, aud="dxdb"),
+               token(secret, alg="none", aud="dxdb", exp=now + 100)[:-43], token(secret, aud="dxdb", exp=now + 100, nbf=now + 50)]
+        for one in bad:
+            answer = s.fetch("/q/user?id=1", {"Authorization": "Bearer " + one} if one is not None else {})
+            assert answer[0] == 401 and answer[1]["WWW-Authenticate"] == "Bearer", one
+            try:
+                hbtp_as(s, one or "").close()
+                raise AssertionError("the Hello is accepted: %s" % one)
+            except dx_hbtp.HbtpError as e:
+                assert "401" in str(e), e
+        with dx_hbtp.Client(*s.at["hbtp"], hello=False) as client:
+            refused(401, client, 1, arguments("1"))
+            refused(401, client, 0, b"user")
+        assert s.fetch("/healthz")[0] == 200 and s.fetch("/metrics")[0] == 200
+        answer = s.fetch("/q/user?id=1", {"authorization": "bearer " + good})
+        assert answer[0] == 200 and answer[1]["X-RateLimit-Limit"] == "5" and answer[1]["X-RateLimit-Remaining"] == "4"
+        assert re.fullmatch(r"\d+\.\d{3}ms", answer[1]["X-Response-Time"])
+        found = [s.fetch("/q/user?id=1", {"Authorization": "Bearer " + good}) for _ in range(12)]
+        assert found[-1][0] == 429 and found[-1][1]["Retry-After"] == "1", found[-1][0]
+        # The limit is one of the subject, whatever it speaks, and not of another.
+        other = token(secret, sub="bob", aud="dxdb", exp=now + 100)
+        with hbtp_as(s, good) as client:
+            refused(429, client, 1, arguments("1"))
+        with hbtp_as(s, other) as client:
+            assert client.call(1, arguments("1"))
+        # It holds for a connection no longer than the token does.
+        short = token(secret, sub="cat", aud="dxdb", exp=int(time.time()) + 2)
+        with hbtp_as(s, short) as client:
+            assert client.call(1, arguments("1"))
+            time.sleep(2.1)
+            refused(401, client, 1, arguments("1"))
+    with open("secret", "w") as f:
+        f.write("short")
+    done = subprocess.run([DXDB, "serve", "dxdb.toml"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=PATIENCE)
+    assert done.returncode == 1 and b"a secret has 32 bytes" in done.stderr, done.stderr
+
+
+def the_chain_has_no_indirect_call():
+    object_file = os.path.join(top, "build/obj/programs/dxdb/hbtp.o")
+    if not shutil.which("objdump") or not os.path.exists(object_file):
+        raise Skip("needs objdump and build/dxdb")
+    code = subprocess.run(["objdump", "-d", "--no-show-raw-insn", object_file], stdout=subprocess.PIPE, check=True).stdout.decode()
+    for name in ("guarded_query", "guarded_describe"):
+        body = re.search(r"<%s>:\n(.*?)\n\n" % name, code + "\n\n", flags=re.S)
+        assert body, "there is no function %s" % name
+        assert not re.search(r"\b(call|jmp)q? +\*", body[1]) and "guarded" not in re.sub(r"<guarded_\w+\+0x\w+>", "", body[1]), name
+        assert not re.search(r"<(auth|rate)_(before|after)", body[1]), name
+
+
+def pages_of_other_origins_may_read():
+    postgres.fresh(USERS)
+    with Server({"user": ONE_USER}, server='origins = ["https://app.example"]\n[limit]\nrate = 1000') as s:
+        for origin, allowed in (("https://app.example", "https://app.example"), ("https://evil.example", None), (None, None)):
+            fields = s.fetch("/q/user?id=1", {"Origin": origin} if origin else {})[1]
+            assert fields["Access-Control-Allow-Origin"] == allowed and "Origin" in ", ".join(fields.get_all("Vary")), origin
+        asked = {"Origin": "https://app.example", "Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "authorization"}
+        status, fields, body = s.fetch("/q/user?id=1", asked, method="OPTIONS")
+        assert status == 204 and body == b"" and "GET" in fields["Access-Control-Allow-Methods"] and fields["Access-Control-Max-Age"] == "600"
+        assert s.fetch("/q/user?id=1", {"Origin": "https://evil.example"}, method="OPTIONS")[0] == 405
+
+
+def several_workers_are_one_server():
+    postgres.fresh(USERS)
+    with Server({"user": ONE_USER}, server="workers = 3") as s:
+        until(lambda: s.metrics()["dxdb_up"] == 3)
+        assert s.metrics()["dxdb_pool_connections"] == 12
+        for v in range(3):
+            for _ in range(20): # each on a connection, and so on a worker, of its own
+                assert s.get("user", id=1) == [{"id": 1, "name": "user 1" if not v else "v%d" % v}]
+            told = s.metrics()["dxdb_notifications_total"]
+            postgres.sql("UPDATE users SET name = 'v%d' WHERE id = 1" % (v + 1))
+            until(lambda: s.metrics()["dxdb_notifications_total"] == told + 3)
+        m = s.metrics()
+        assert 3 <= m["dxdb_loads_total"] <= 9 and m["dxdb_loads_total"] + m["dxdb_hits_total"] == 60, m
+        postgres.stop()
+        postgres.start()
+        until(lambda: s.metrics()["dxdb_up"] == 3)
+        assert s.get("user", id=1) == [{"id": 1, "name": "v3"}]
+
+
 def a_configuration_is_checked():
     good = '[server]\nhttp = "127.0.0.1:0"\n[database]\nurl = "x"\n[[query]]\nname = "a"\nsql = "b"\n'
     for text, want in (("[server\n", ":1:"), (good + "foo = 1\n", ":8: foo: no such key in [[query]]"), (good.replace("url", "uri"), "uri: no such key"),
@@ -726,6 +838,8 @@ CASES = [a_result_is_kept_until_its_table_changes, hbtp_and_http_give_the_same, 
          a_database_that_restarts_is_come_back_to, a_change_while_nobody_listens_is_not_missed, a_database_that_hangs_is_noticed,
          it_starts_before_its_database, failures_are_not_kept, nothing_is_injected_and_nothing_written,
          a_full_pool_queues_until_the_deadline, http_keeps_to_its_rules, a_client_that_does_not_read_holds_up_nobody,
+         only_who_has_a_token_is_answered, the_chain_has_no_indirect_call,
+         pages_of_other_origins_may_read, several_workers_are_one_server,
          a_configuration_is_checked, the_examples_of_the_help_work]
 
 
