@@ -15,7 +15,7 @@ DXPATCH  := $(sort $(shell find programs/dxpatch -name '*.c' 2>/dev/null)) $(wil
             $(call HEADER,crc32c patch)
 
 .PHONY: all hello
-all: hello build/dxup build/dxpatch build/dxecho build/dxkeep ## the hello programs, dxup, dxpatch, dxecho and dxkeep, into build/
+all: hello build/dxup build/dxpatch build/dxecho build/dxkeep $(if $(filter 1,$(DXDB)),build/dxdb) ## the hello programs, dxup, dxpatch, dxecho, dxkeep and (with its libraries) dxdb, into build/
 
 hello: $(HELLO) ## one small program for each header
 

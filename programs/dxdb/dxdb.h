@@ -11,6 +11,7 @@
    results.c       queries' results: out of the cache, or from the database once for all who ask
    metrics.c       counters
    guard.c         tokens, rates, origins
+   page.c          the page of the server
    hbtp.c http.c   what clients speak
    worker.c        all of that on one event loop
    triggers.c      `dxdb install-triggers`

@@ -5,6 +5,7 @@
    waits for the database, the connection is held, and what follows waits in the socket. */
 #include "http.h"
 
+#include "page.h"
 #include "text.h"
 
 #include <assert.h>
@@ -316,19 +317,23 @@ static void describe(dxdb_client *c, uint32_t query)
 
 static void show_page(dxdb_client *c)
 {
+    respond(c, DXDB_OK, "text/html; charset=utf-8", "", dxdb_page, strlen(dxdb_page));
+}
+
+/* Names of queries, and of their parameters: letters, digits, _ and -. */
+static void show_queries(dxdb_client *c)
+{
     const dxdb_config *config = c->http->results->config;
     dxdb_text t = {0};
-    dxdb_text_add(&t, "<!doctype html><html lang=en><meta charset=utf-8><title>dxdb</title>"
-                      "<h1>dxdb</h1><ul>\n");
     for (uint32_t i = 0; i < config->query_count; i++) {
         const dxdb_query_config *q = &config->queries[i];
-        dxdb_text_format(&t, "<li><a href=\"/q/%s/describe\">%s</a>", q->name, q->name);
+        dxdb_text_format(&t, "%s{\"name\":\"%s\",\"parameters\":[", i ? ",\n" : "[", q->name);
         for (uint32_t k = 0; k < q->parameter_count; k++)
-            dxdb_text_format(&t, " %s", q->parameters[k]);
-        dxdb_text_add(&t, "\n");
+            dxdb_text_format(&t, "%s\"%s\"", k ? "," : "", q->parameters[k]);
+        dxdb_text_add(&t, "]}");
     }
-    dxdb_text_add(&t, "</ul><a href=/metrics>metrics</a> <a href=/healthz>healthz</a></html>\n");
-    respond(c, DXDB_OK, "text/html; charset=utf-8", "", t.bytes, t.size);
+    dxdb_text_add(&t, "]\n");
+    respond(c, DXDB_OK, json_type, "", t.bytes, t.size);
     dxdb_text_free(&t);
 }
 
@@ -410,6 +415,8 @@ static void route(dxdb_client *c, const head *h)
         if (is_let_in(c, h)) show_query(c, path, query);
     } else if (is_word(&path, "/")) {
         show_page(c);
+    } else if (is_word(&path, "/queries")) {
+        show_queries(c);
     } else if (is_word(&path, "/metrics")) {
         show_metrics(c);
     } else if (is_word(&path, "/healthz")) {

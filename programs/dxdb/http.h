@@ -3,7 +3,7 @@
        GET /q/QUERY?PARAMETER=VALUE&...   an array of objects, with an ETag where the result is kept;
                                           Accept: application/x-dx-teleport: the record
        GET /q/QUERY/describe              what the query is, and its columns
-       GET /                              a page that lists the queries
+       GET /  /queries                    a page that follows the queries; their names
        GET /metrics  /healthz             for Prometheus, for whoever restarts it
 
    A parameter that the request lacks is refused, and one without "=" is NULL. Errors are JSON:
