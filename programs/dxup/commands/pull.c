@@ -1010,13 +1010,15 @@ static int fetch_into(pull *p, versions_store *s)
     const dxup_sync_desc fetch = {.address = &p->addresses.list[p->address_at],
                                   .address_text = p->o->address, .name = p->o->name,
                                   .backend = p->o->backend, .store = s, .root = p->root,
-                                  .old = p->seeds ? p->old : NULL, .sent = &p->sent,
+                                  .old = p->seeds ? p->old : NULL, .limits = &p->o->limits,
+                                  .sent = &p->sent,
                                   .received = &p->received};
     if (!status) status = dxup_sync_fetch(&fetch);
     if (!status && updates && !p->whole && !versions_seeds_linked(p->seeds))
         status = versions_scope_find(&p->part, s, p->old, p->root, &omit);
     if (!status) {
         const versions_tree_restore_desc restore = {.root = p->root, .dest = &p->dest, .omit = omit,
+                                                .limits = p->o->limits,
                                                 .report = versions_report_open(),
                                                 .old_path = updates ? p->o->path : NULL,
                                                 .old_root = p->old, .part = &p->part};
