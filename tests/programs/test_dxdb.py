@@ -100,13 +100,13 @@ def write_config(path, queries, server="", database="", cache="", url=None):
 
 
 class Server:
-    def __init__(self, queries, install=True, ready=True, **config):
+    def __init__(self, queries, install=True, ready=True, options=(), **config):
         write_config("dxdb.toml", queries, **config)
         self.methods = {name: place for place, name in enumerate(queries, 1)}
         if install:
             subprocess.run([DXDB, "install-triggers", "dxdb.toml"], check=True, stdout=subprocess.DEVNULL)
         self.log = open("dxdb.log", "wb+")
-        self.process = subprocess.Popen([DXDB, "serve", "dxdb.toml"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.log)
+        self.process = subprocess.Popen([DXDB, "serve", "dxdb.toml", *options], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.log)
         self.at = {}
         for _ in range(2):
             protocol, _, address = self.process.stdout.readline().decode().strip().partition(" on ")
@@ -793,6 +793,25 @@ def several_workers_are_one_server():
         assert s.get("user", id=1) == [{"id": 1, "name": "v3"}]
 
 
+def each_backend_does_it():
+    postgres.fresh(USERS)
+    for backend in ("epoll", "io_uring"):
+        try:
+            s = Server({"user": ONE_USER}, options=("--backend", backend), ready=False)
+        except (IndexError, ValueError):
+            with open("dxdb.log") as f:
+                raise Skip("%s: %s" % (backend, f.read().strip()))
+        with s:
+            until(lambda: s.fetch("/healthz")[0] == 200)
+            assert s.get("user", id=1) == s.get("user", id=1) == [{"id": 1, "name": backend if backend != "epoll" else "user 1"}]
+            postgres.sql("UPDATE users SET name = 'io_uring' WHERE id = 1")
+            until(lambda: s.get("user", id=1) == [{"id": 1, "name": "io_uring"}])
+            postgres.stop()
+            until(lambda: s.fetch("/healthz")[0] == 503)
+            postgres.start()
+            until(lambda: s.fetch("/healthz")[0] == 200)
+
+
 def a_configuration_is_checked():
     good = '[server]\nhttp = "127.0.0.1:0"\n[database]\nurl = "x"\n[[query]]\nname = "a"\nsql = "b"\n'
     for text, want in (("[server\n", ":1:"), (good + "foo = 1\n", ":8: foo: no such key in [[query]]"), (good.replace("url", "uri"), "uri: no such key"),
@@ -883,7 +902,7 @@ CASES = [a_result_is_kept_until_its_table_changes, hbtp_and_http_give_the_same, 
          it_starts_before_its_database, failures_are_not_kept, nothing_is_injected_and_nothing_written,
          a_full_pool_queues_until_the_deadline, http_keeps_to_its_rules, a_client_that_does_not_read_holds_up_nobody,
          only_who_has_a_token_is_answered, the_chain_has_no_indirect_call,
-         pages_of_other_origins_may_read, several_workers_are_one_server,
+         pages_of_other_origins_may_read, several_workers_are_one_server, each_backend_does_it,
          a_configuration_is_checked, the_examples_of_the_help_work, manual_and_completions_are_those_of_the_program, the_demonstration_runs]
 
 
