@@ -372,7 +372,8 @@ static bool is_let_in(dxdb_client *c, const head *h)
         dxdb_guard_name(g, dx_peers_fd(&c->http->peers, c->id), &subject);
         status = dxdb_guard_take(g, &subject, dx_reactor_now_ns(c->http->peers.reactor), &quota);
         if (quota.limit)
-            (void)dx_http_add_rate_limit(&fields, quota.limit, quota.remaining, quota.retry_ns);
+            (void)dx_http_add_rate_limit(&fields, quota.limit, quota.remaining,
+                                         quota.retry_delay_ns);
         c->extra_size = fields.size;
     }
     if (status) refuse(c, status, status == 401 ? "a token is needed" : "too many requests");
