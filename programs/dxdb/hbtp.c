@@ -266,7 +266,7 @@ static void on_closed(dx_link *l, dx_link_id id, int32_t reason)
 int dxdb_hbtp_begin(dxdb_hbtp *h, dx_reactor *r, dxdb_results *results, dxdb_guard *guard,
                     int listening)
 {
-    static const char agent[] = "dxdb 0.2.0";
+    static const char agent[] = "dxdb 0.3.0";
     const dxdb_config *config = results->config;
     dx_link_desc desc;
     memset(h, 0, sizeof *h);
