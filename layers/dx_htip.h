@@ -1,4 +1,4 @@
-/*  dx_htip.h - v0.2.0 - changes of a page as a stream of operations: reader and writer
+/*  dx_htip.h - v0.3.0 - changes of a page as a stream of operations: reader and writer
               - MIT-0 or public domain, see end of file
 
     Do this in ONE C or C++ file:
@@ -49,7 +49,7 @@
 #ifndef DX_HTIP_H
 #define DX_HTIP_H
 
-#define DX_HTIP_VERSION 0x000200 /* 0xMMmmpp */
+#define DX_HTIP_VERSION 0x000300 /* 0xMMmmpp */
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/*  dx_page.h - v0.2.0 - a page's components, bindings and lists, as operations for its document
+/*  dx_page.h - v0.3.0 - a page's components, bindings and lists, as operations for its document
               - MIT-0 or public domain, see end of file
 
     The half of a browser runtime that needs no browser: state that says what has changed, bindings
@@ -69,7 +69,7 @@
 #ifndef DX_PAGE_H
 #define DX_PAGE_H
 
-#define DX_PAGE_VERSION 0x000200 /* 0xMMmmpp */
+#define DX_PAGE_VERSION 0x000300 /* 0xMMmmpp */
 
 #include <stdbool.h>
 #include <stddef.h>

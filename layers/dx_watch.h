@@ -729,6 +729,7 @@ static void dx_watch_p_empty(dx_watch *w, uint32_t top)
     }
 }
 
+#if defined(__linux__)
 static void dx_watch_p_forget(dx_watch *w, uint32_t i)
 {
     DX_WATCH_ASSERT(w->cells_[i].kind == DX_WATCH_P_DIRECTORY && i != DX_WATCH_P_ROOT);
@@ -736,7 +737,6 @@ static void dx_watch_p_forget(dx_watch *w, uint32_t i)
     dx_watch_p_directory_end(w, i);
 }
 
-#if defined(__linux__)
 /* >>system -------------------------------------------------------------
    Directories are opened a name at a time, so that paths may be of any length and a link that takes
    the place of a directory meanwhile leads nowhere. A watch is asked for by /proc/self/fd/N: it is

@@ -58,20 +58,49 @@ static void sort_changes(keep_capture *c)
     c->changed_count = kept;
 }
 
-/* >>store -------------------------------------------------------------- */
+/* >>store --------------------------------------------------------------
+   The store is found by its path once. From then on it is this store or none: what is committed to
+   one that was removed or renamed, nobody finds, and one that took its place is somebody else's. */
+static int lose_store(keep_capture *c)
+{
+    const bool again = c->lost;
+    c->lost = true;
+    if (again) return PROG_SYSTEM; /* it was said */
+    return prog_fail(PROG_SYSTEM, "the store %s was removed, renamed or replaced: nothing is "
+                     "captured until it is back", c->o->store);
+}
+
+static void close_store(keep_capture *c)
+{
+    if (c->store) versions_store_close(c->store);
+    c->store = NULL;
+}
+
 static int open_store(keep_capture *c)
 {
-    if (c->store) return PROG_OK;
-    int status = versions_store_open(&c->store, c->o->store, VERSIONS_CREATE);
-    if (status) c->store = NULL;
-    return status;
+    if (!c->store) {
+        int status = versions_store_open(&c->store, c->o->store,
+                                         c->mark ? VERSIONS_WRITE : VERSIONS_CREATE);
+        if (status) c->store = NULL;
+        if (status == PROG_NOT_FOUND && c->mark) return lose_store(c);
+        if (status) return status;
+        if (!c->mark) c->mark = versions_store_mark(c->store);
+        if (c->mark < 0) {
+            c->mark = 0;
+            close_store(c);
+            return prog_fail_errno("%s", c->o->store);
+        }
+        if (!versions_store_has_mark(c->store, c->mark)) close_store(c);
+    }
+    if (!c->store || !versions_store_in_place(c->store)) return lose_store(c);
+    c->lost = false;
+    return PROG_OK;
 }
 
 /* What was noted, and seen, is of the store as it was. */
 static void drop_store(keep_capture *c)
 {
-    if (c->store) versions_store_close(c->store);
-    c->store = NULL;
+    close_store(c);
     versions_stat_cache_close(c->seen);
     c->seen = NULL;
     c->all = true;
@@ -81,6 +110,8 @@ static void drop_store(keep_capture *c)
 void keep_capture_close(keep_capture *c)
 {
     drop_store(c);
+    if (c->mark > 0) os_close(c->mark);
+    c->mark = 0;
     free(c->changed);
     c->changed = NULL;
     c->changed_room = 0;
@@ -138,6 +169,7 @@ static int add_version(keep_capture *c, unsigned mode)
         return PROG_OK;
     snprintf(v.name, sizeof v.name, "%s", c->o->name);
     memcpy(v.root, c->found.root, sizeof v.root);
+    v.content_ns = c->began_ns;
     v.torn = c->found.torn < UINT32_MAX ? (uint32_t)c->found.torn : UINT32_MAX;
     int status = versions_version_add(c->store, &v);
     if (status) return status;
@@ -189,7 +221,14 @@ int keep_capture_now(keep_capture *c)
     int status = open_store(c);
     if (status) return status;
     const uint64_t before = versions_store_size(c->store);
+    c->began_ns = prog_time_ns();
     status = capture(c, info.mode);
+    /* A version counts when it can be found. The handle stays open: the store may come back. */
+    if (!status && !versions_store_in_place(c->store)) {
+        c->added = false;
+        c->all = true;
+        return lose_store(c);
+    }
     if (status) {
         drop_store(c); /* what was appended is not committed: the next writer cuts it off */
         return status;

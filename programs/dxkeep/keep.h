@@ -44,6 +44,8 @@ typedef struct keep_options {
 typedef struct keep_capture {
     const keep_options  *o;
     versions_store      *store;
+    int                  mark;  /* by which the store is recognized when it is opened again, or 0 */
+    bool                 lost;  /* its path does not lead to it any more: nothing is captured */
     versions_version     last;  /* the latest version, if has_last */
     bool                 has_last;
     bool                 added;    /* it was added by the last call */
@@ -54,6 +56,7 @@ typedef struct keep_capture {
     size_t               changed_count, changed_room;
     versions_stat_cache *seen;     /* by the last one that has looked at everything */
     uint64_t             grown;    /* bytes by which that made the store larger */
+    int64_t              began_ns; /* when the last call began to read: the time of its version */
     versions_published   found;    /* by the last call */
 } keep_capture;
 

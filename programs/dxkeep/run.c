@@ -10,6 +10,7 @@
 #include "../common/os.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -166,6 +167,15 @@ static int restore_latest(const keep_options *o)
     return status;
 }
 
+/* There may be neither store nor directory yet: then the program finds an empty one. */
+static int make_directory(const keep_options *o)
+{
+    os_info info;
+    if (os_look(o->directory, true, &info) == 0) return PROG_OK;
+    if (os_make_folder(o->directory, 0777) == 0 || errno == EEXIST) return PROG_OK;
+    return prog_fail_errno("%s", o->directory);
+}
+
 /* How long to wait for events; DX_REACTOR_FOREVER: until there is one. */
 static int64_t wait_ns(const keeper *k, int64_t now)
 {
@@ -179,6 +189,7 @@ static int64_t wait_ns(const keeper *k, int64_t now)
 static void watch(keeper *k)
 {
     while (!k->child.ended && !keep_child_tend(&k->child)) {
+        if (k->capture.lost && !k->child.pid) return; /* whoever started it is to know */
         dx_reactor_run_once(&k->reactor, wait_ns(k, prog_now_ns()));
         const int64_t now = prog_now_ns();
         const bool scan = k->o->scan_ns && now >= k->scan_ns;
@@ -205,6 +216,7 @@ static int run(keeper *k)
 {
     const keep_options *o = k->o;
     int status = restore_latest(o);
+    if (!status) status = make_directory(o);
     if (!status) status = open_all(k);
     if (status) return status;
     capture(k);

@@ -140,7 +140,7 @@ int versions_version_add(versions_store *s, versions_version *v)
 {
     dx_cas_ref ref = {0};
     assert(v->kind == PROG_FILE || v->kind == PROG_TREE);
-    v->time_ns = prog_time_ns();
+    v->time_ns = v->content_ns ? v->content_ns : prog_time_ns();
     assert(!v->snapshot || v->kind == PROG_TREE);
     snprintf(ref.name, sizeof ref.name, "%s", v->name);
     memcpy(ref.root.bytes, v->root, sizeof v->root);
