@@ -386,7 +386,7 @@ typedef enum dx_page_priority {
 DX_PAGE_API int      dx_page_push(dx_page *p, dx_page_priority priority, dx_page_task *task);
 /* Runs tasks for a frame that begins now; how many. The clock is read only between two tasks. A
    level that had work but no turn in `patience` frames gets one task. */
-DX_PAGE_API uint32_t dx_page_run(dx_page *p, uint64_t now_ns, uint64_t (*clock_ns)(void *user),
+DX_PAGE_API uint32_t dx_page_run(dx_page *p, uint64_t now_ns, uint64_t (*clock)(void *user),
                                  void *user);
 
 #ifdef __cplusplus
@@ -1731,7 +1731,7 @@ static void dx_page_p_run_one(dx_page *p, unsigned level)
     task->fn(task->user); /* which may push it again */
 }
 
-DX_PAGE_API uint32_t dx_page_run(dx_page *p, uint64_t now_ns, uint64_t (*clock_ns)(void *user),
+DX_PAGE_API uint32_t dx_page_run(dx_page *p, uint64_t now_ns, uint64_t (*clock)(void *user),
                                  void *user)
 {
     dx_page_task *last[DX_PAGE_LEVELS]; /* what is pushed meanwhile waits for the next frame */
@@ -1745,7 +1745,7 @@ DX_PAGE_API uint32_t dx_page_run(dx_page *p, uint64_t now_ns, uint64_t (*clock_n
     for (level = 0; level < DX_PAGE_LEVELS; level++) {
         while (last[level]) {
             const dx_page_task *task = p->first_[level];
-            const uint64_t      used = executed ? clock_ns(user) - now_ns : 0;
+            const uint64_t      used = executed ? clock(user) - now_ns : 0;
             const bool          starved = !had_turn[level] && p->waiting_[level] >= p->patience_;
             if (used >= p->limit_ns_[level] && !starved) break;
             if (task == last[level]) last[level] = NULL;
