@@ -1,4 +1,4 @@
-/*  dx_cas.h - v0.2.0 - keeps content under its hash: BLAKE3, chunking, a crash-safe store
+/*  dx_cas.h - v0.3.0 - keeps content under its hash: BLAKE3, chunking, a crash-safe store
                        - MIT-0 or public domain, see end of file
 
     Do this in ONE C or C++ file:
@@ -82,7 +82,7 @@
 #ifndef DX_CAS_H
 #define DX_CAS_H
 
-#define DX_CAS_VERSION 0x000200 /* 0xMMmmpp */
+#define DX_CAS_VERSION 0x000300 /* 0xMMmmpp */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -4532,9 +4532,11 @@ DX_CAS_API int dx_cas_checkpoint(dx_cas_store *s)
    that failed has kept is unknown, and nothing may be written on top of that. */
 DX_CAS_API size_t dx_cas_memory_size(const dx_cas_desc *desc)
 {
-    uint64_t objects = desc->objects_max ? desc->objects_max : 65536;
-    uint64_t size = dx_cas_p_memory_for(dx_cas_p_work_size(desc), objects);
-    DX_CAS_ASSERT(desc);
+    uint64_t objects;
+    uint64_t size;
+    if (!desc) return 0;
+    objects = desc->objects_max ? desc->objects_max : 65536;
+    size = dx_cas_p_memory_for(dx_cas_p_work_size(desc), objects);
     return objects > (uint64_t)1 << 40 || size > SIZE_MAX ? 0 : (size_t)size;
 }
 
@@ -4645,19 +4647,20 @@ DX_CAS_API int dx_cas_grow(dx_cas_store *s, void *memory, size_t memory_size)
 
 DX_CAS_API size_t dx_cas_memory_needed(const dx_cas_store *s)
 {
-    DX_CAS_ASSERT(s);
+    if (!s) return 0;
     return s->memory_needed_ > SIZE_MAX ? 0 : (size_t)s->memory_needed_;
 }
 
 DX_CAS_API uint64_t dx_cas_damage_offset(const dx_cas_store *s)
 {
-    DX_CAS_ASSERT(s);
-    return s->damage_offset_;
+    return s ? s->damage_offset_ : 0;
 }
 
 DX_CAS_API void dx_cas_get_stats(const dx_cas_store *s, dx_cas_stats *out)
 {
-    DX_CAS_ASSERT(s && out);
+    if (!out) return;
+    DX_CAS_MEMSET(out, 0, sizeof *out);
+    if (!s) return;
     *out = s->stats_;
     out->commits = s->tip_.sequence;
     out->device_bytes = s->end_;

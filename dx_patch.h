@@ -1,4 +1,4 @@
-/*  dx_patch.h - v0.2.0 - turns version A of some bytes into version B - MIT-0 or public domain
+/*  dx_patch.h - v0.3.0 - turns version A of some bytes into version B - MIT-0 or public domain
 
     Do this in ONE C or C++ file:
 
@@ -57,7 +57,7 @@
 #ifndef DX_PATCH_H
 #define DX_PATCH_H
 
-#define DX_PATCH_VERSION 0x000200 /* 0xMMmmpp */
+#define DX_PATCH_VERSION 0x000300 /* 0xMMmmpp */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -404,7 +404,10 @@ DX_PATCH_API size_t dx_patch_create_memory_size(const dx_patch_create_desc *desc
 /* Make the patch that turns base into target (NULL when empty), and apply it once to check it. out
    (out_capacity bytes) receives header and body, *out_size bytes; desc->trailer_size bytes are then
    the caller's to append. EINVAL, ENOMEM, ENOSPACE, ENOTSUP (no coding allowed suits the kind),
-   ETOOBIG (applying takes more than apply_memory_max; flash: 1 GiB and more). */
+   ETOOBIG (applying takes more than apply_memory_max; flash: 1 GiB and more; streams alone: 4 GiB
+   and more), ETARGET (the patch made does not give the target: a defect of this file; there is no
+   patch then, and another coding may give one). Copies of streams are checked with skip_check, too.
+   A delta that no coding makes smaller is plain, whatever is allowed. */
 DX_PATCH_API int dx_patch_create(const dx_patch_create_desc *desc, const void *base,
                                  size_t base_size, const void *target, size_t target_size,
                                  void *out, size_t out_capacity, size_t *out_size);
@@ -973,10 +976,16 @@ enum {
 #define DX_PATCH_P_N_FIX 9u    /* 9..12: by how much a predicted field is wrong */
 #define DX_PATCH_P_NUMBERS 13u
 #define DX_PATCH_P_BYTE 17u /* rows of a byte: its upper half, and its lower half by that */
+#define DX_PATCH_P_ID_ROWS 13u  /* one for each predictor; */
+#define DX_PATCH_P_FLAG_SURE 2u /* flags: by whether the target of the field lies in a match, */
+#define DX_PATCH_P_FLAG_ROWS 4u /* and whether the last two fields were wrong; */
+#define DX_PATCH_P_RAW_ROWS 2u  /* by whether the last literals were copied */
 #define DX_PATCH_P_M_ID (DX_PATCH_P_NUMBERS * DX_PATCH_P_NUMBER)
-#define DX_PATCH_P_M_FLAG (DX_PATCH_P_M_ID + 13u)   /* is a predicted field wrong? */
-#define DX_PATCH_P_M_RAW (DX_PATCH_P_M_FLAG + 104u) /* are the next literals copied? */
-#define DX_PATCH_P_M_BYTE (DX_PATCH_P_M_RAW + 2u)   /* wrong bytes, then literal bytes */
+#define DX_PATCH_P_M_FLAG (DX_PATCH_P_M_ID + DX_PATCH_P_ID_ROWS) /* is a predicted field wrong? */
+#define DX_PATCH_P_M_RAW /* are the next literals copied? */ \
+    (DX_PATCH_P_M_FLAG + DX_PATCH_P_ID_ROWS * DX_PATCH_P_FLAG_SURE * DX_PATCH_P_FLAG_ROWS)
+#define DX_PATCH_P_M_BYTE /* wrong bytes, then literal bytes */ \
+    (DX_PATCH_P_M_RAW + DX_PATCH_P_RAW_ROWS)
 
 static uint32_t dx_patch_p_row_count(uint32_t literal_bits, uint32_t diff_bits)
 {
@@ -1313,6 +1322,7 @@ static uint64_t dx_patch_p_unzigzag(uint64_t v) { return v >> 1 ^ (v & 1 ? UINT6
 #define DX_PATCH_P_SETS 6u   /* of weights, by kind: 0..3 literals, by the length of a repeat; */
 #define DX_PATCH_P_SET_WRONG 4u /* 4..5 wrong bytes, behind right ones, behind another wrong one */
 #define DX_PATCH_P_SET 32u /* sets of each kind: 4 x 4 by how often contexts were seen, halves */
+#define DX_PATCH_P_OFTEN 4u /* classes of how often a context was seen */
 #define DX_PATCH_P_REPEAT_MAX 15u /* literals; longer ones are as sure */
 
 struct dx_patch_p_mixer {
@@ -1370,14 +1380,20 @@ DX_PATCH_P_INLINE uint16_t *dx_patch_p_find_row(const dx_patch_p_delta *d, uint3
     return p;
 }
 
+/* The class of a row by how many symbols it has seen: none, one, two to four, more. */
+DX_PATCH_P_INLINE uint32_t dx_patch_p_often(const uint16_t *row)
+{
+    uint32_t seen = row[15] & DX_PATCH_P_SEEN;
+    if (seen < 2) return seen;
+    return seen < 5 ? 2 : DX_PATCH_P_OFTEN - 1;
+}
+
 /* A byte, by the rows from `row` on and in so many contexts, the two best ones first. `expected`:
    256 + the byte that a repeat would make it, or 0; `kind` chooses weights, and rows of repeats. */
 DX_PATCH_P_INLINE uint32_t dx_patch_p_mix_body(dx_patch_p_delta *d, uint32_t row, uint32_t v,
                                                const uint32_t *contexts, uint32_t count,
                                                uint32_t expected, uint32_t kind)
 {
-    /* Digits: a row that has seen no symbol, one, two, or more. */
-    static const char often[] = "01222333333333333333333333333333";
     dx_patch_p_mixer *m = d->mixer_;
     uint16_t rows[DX_PATCH_P_INPUTS][16], *places[DX_PATCH_P_INPUTS], mix[16], i, *weights;
     uint32_t half, high = 0, k, inputs, set, node, weight, symbol;
@@ -1388,9 +1404,8 @@ DX_PATCH_P_INLINE uint32_t dx_patch_p_mix_body(dx_patch_p_delta *d, uint32_t row
         DX_PATCH_P_COPY_ROW(rows[0], places[0]);
         for (k = 0; k < count; k++)
             places[k + 1] = dx_patch_p_find_row(d, contexts[k], k, node, rows[0], rows[k + 1]);
-        set = (uint32_t)(often[rows[1][15] & DX_PATCH_P_SEEN] * 2 +
-                         often[rows[2][15] & DX_PATCH_P_SEEN] * 8);
-        set = kind * DX_PATCH_P_SET + (set - '0' * 10) + half;
+        set = kind * DX_PATCH_P_SET + half;
+        set += 2 * (dx_patch_p_often(rows[1]) + DX_PATCH_P_OFTEN * dx_patch_p_often(rows[2]));
         inputs = 1 + count;
         if (expected && (!half || (expected >> 4 & 15) == high)) {
             k = kind * 32 + half * 16 + (half ? expected : expected >> 4) % 16;
@@ -2114,6 +2129,7 @@ enum { /* predictors */
     DX_PATCH_P_ID_DOUBLES,
     DX_PATCH_P_IDS
 };
+typedef char dx_patch_p_id_rows_fit[DX_PATCH_P_ID_ROWS == (int)DX_PATCH_P_IDS ? 1 : -1];
 
 enum { /* how the bytes of a field make up a number; the first four rearrange the bits of a word */
     DX_PATCH_P_FORM_BL,
@@ -2625,8 +2641,10 @@ static dx_patch_p_field dx_patch_p_predict(const dx_patch_p_predictor *x, uint32
                                            const dx_patch_p_block *b, uint32_t at, int32_t from)
 {
     dx_patch_p_field f = dx_patch_p_locate(id, b, at, from);
-    uint64_t target = f.number, mask = UINT64_MAX >> (64 - f.bits) % 64;
+    uint64_t target = f.number, mask;
     if (!f.size || id > DX_PATCH_P_ID_WASM) return f; /* numbers stay as they are, about */
+    DX_PATCH_ASSERT(f.bits >= 1 && f.bits <= 64);
+    mask = UINT64_MAX >> (64 - f.bits);
     if (id != DX_PATCH_P_ID_WASM && !dx_patch_p_map_address(x, f.target, &target, &f.sure))
         f.size = 0;
     f.slot = (uint32_t)(((f.target >> x->region_bits_) * 0x9e3779b97f4a7c15u) >> 54);
@@ -2757,7 +2775,8 @@ static uint64_t dx_patch_p_code_field(dx_patch_p_delta *d, const dx_patch_p_fiel
 {
     dx_patch_p_predictor *x = &d->predictor_;
     uint64_t error = dx_patch_p_sign(value - f->value, 8 * f->size);
-    uint32_t flag = DX_PATCH_P_M_FLAG + (d->id_ * 2 + f->sure) * 4 + x->flags_;
+    uint32_t rows = d->id_ * DX_PATCH_P_FLAG_SURE + f->sure;
+    uint32_t flag = DX_PATCH_P_M_FLAG + rows * DX_PATCH_P_FLAG_ROWS + x->flags_;
     uint32_t fix = DX_PATCH_P_N_FIX + dx_patch_p_fix_kind(d->id_);
     DX_PATCH_ASSERT(d->id_ != DX_PATCH_P_ID_NONE && f->size && x->flags_ < 4);
     if (dx_patch_p_flag(&d->coder_, flag, error != 0)) {
@@ -5700,19 +5719,23 @@ static void dx_patch_p_put_plain(dx_patch_p_sink *sink, const uint8_t *p, size_t
 
         starts     | 0 | 0 | 3 | 4 | ..              starts[h] .. starts[h + 1]: where those with
         places     | 17  93  4000 | 64 | ..          hash h are, in the order of the base */
-#define DX_PATCH_P_STEPS 2048u
-#define DX_PATCH_P_STEPS_MORE 1024u /* a copy may end so far behind them */
+#ifndef DX_PATCH_P_STEPS /* a test makes these small, so that small files reach all limits */
+  #define DX_PATCH_P_STEPS 2048u
+  #define DX_PATCH_P_STEPS_MORE 1024u /* a copy may end so far behind them */
+  #define DX_PATCH_P_NICE 96u         /* bytes of a copy that needs no other to be tried */
+  #define DX_PATCH_P_LONG 1024u       /* of one that is taken although others might be longer */
+  #define DX_PATCH_P_SOUGHT_LOG 22u   /* log of the bits of a map of seeds that are looked for */
+  #define DX_PATCH_P_SOUGHT_MIN 65536u /* bytes of a base that is worth such a map */
+  #define DX_PATCH_P_HEADS_LOG 16u    /* hashes of four bytes */
+  #define DX_PATCH_P_LINKS_MAX 23u    /* log: how far back copies are looked for */
+#endif
 #define DX_PATCH_P_WAY_ROOM (DX_PATCH_P_STEPS + DX_PATCH_P_STEPS_MORE + 1u) /* literals of a way */
-#define DX_PATCH_P_NICE 96u         /* bytes of a copy that needs no other to be tried, */
-#define DX_PATCH_P_NICE_FAST 16u    /* at low levels */
-#define DX_PATCH_P_LONG 1024u       /* of one that is taken although others might be longer */
-#define DX_PATCH_P_SOUGHT_LOG 22u /* log of the bits of a map of seeds that are looked for */
-#define DX_PATCH_P_SOUGHT_MIN 65536u /* bytes of a base that is worth such a map */
+#define DX_PATCH_P_NICE_FAST 16u    /* as NICE, at low levels */
+#define DX_PATCH_P_SIZES_EVERY 64u  /* a copy is weighed in every size up to this, */
+#define DX_PATCH_P_SIZES_SKIP 8u    /* in its own, and in steps of so many bytes between */
 #define DX_PATCH_P_LOT_SEEDS 16u /* that are indexed together */
 #define DX_PATCH_P_AHEAD 8u      /* places, whose lists are fetched already */
 #define DX_PATCH_P_OTHER_SEEDS 8u   /* so many places of other seeds count as a candidate */
-#define DX_PATCH_P_HEADS_LOG 16u    /* hashes of four bytes */
-#define DX_PATCH_P_LINKS_MAX 23u    /* log: how far back copies are looked for */
 
 typedef struct dx_patch_p_seeds { /* places of the base by the hash of the bytes there */
     uint32_t *starts; /* 2 + 2^log of them while they are counted, one less then */
@@ -5874,15 +5897,18 @@ static void dx_patch_p_try_copy(dx_patch_p_parser *p, size_t start, uint32_t pla
 {
     const dx_patch_p_way *from = p->steps + place;
     uint64_t at = start + place, distance;
-    uint32_t room = DX_PATCH_P_STEPS + DX_PATCH_P_STEPS_MORE - 1 - place, n, code;
+    uint32_t room = DX_PATCH_P_STEPS + DX_PATCH_P_STEPS_MORE - 1 - place, n, skip, code;
     uint32_t price = from->price + dx_patch_p_number_price(p->prices.runs, from->run);
     code = dx_patch_p_source_code(&from->lines, at, source, own, &distance);
     price += p->prices.sources[code] + (distance ? 16 * (dx_patch_p_length(distance) - 1) : 0);
     if (size > room) size = room;
     DX_PATCH_ASSERT(from->price < UINT32_MAX && room >= DX_PATCH_P_STEPS_MORE - 1);
-    for (n = size; n >= size_min; n -= n > 64 && n - 8 >= size_min && n < size ? 8 : 1) {
+    for (n = size; n >= size_min; n -= skip) {
+        bool every = n == size || n <= DX_PATCH_P_SIZES_EVERY ||
+                     n - DX_PATCH_P_SIZES_SKIP < size_min;
         uint32_t total = price + dx_patch_p_number_price(p->prices.sizes, n - 1);
         dx_patch_p_way *to = p->steps + place + n;
+        skip = every ? 1 : DX_PATCH_P_SIZES_SKIP;
         while (p->steps_end < place + n) p->steps[++p->steps_end].price = UINT32_MAX;
         if (total >= to->price) continue;
         *to = *from;
@@ -6131,8 +6157,10 @@ static bool dx_patch_p_parser_has_room(const dx_patch_p_parser *p)
 }
 
 /* Copies and literals for these bytes of the target, or for as many as there is room for. Returns
-   up to where. */
-static size_t dx_patch_p_parse(dx_patch_p_parser *p, size_t from, size_t to)
+   up to where. `ends`: the gap ends there, and so does its last run of literals, which has no copy
+   behind it. Else the gap has more bytes: literals at the end wait for the copy that comes with
+   them, as a reader takes a run that does not complete its gap to have one. */
+static size_t dx_patch_p_parse(dx_patch_p_parser *p, size_t from, size_t to, bool ends)
 {
     size_t at = from;
     dx_patch_p_way *steps = p->steps;
@@ -6176,7 +6204,7 @@ static size_t dx_patch_p_parse(dx_patch_p_parser *p, size_t from, size_t to)
         DX_PATCH_ASSERT(end <= to - at);
         at += end + dx_patch_p_write_way(p, at, end, to - at - end);
     }
-    if (p->run) dx_patch_p_write_run(p, at, false);
+    if (p->run && (ends || at < to)) dx_patch_p_write_run(p, at, false);
     DX_PATCH_ASSERT(!p->runs.full && !p->sources.full && !p->sizes.full); /* there was room */
     DX_PATCH_ASSERT(at <= to && !p->literals.full && !p->bits.full);
     return at;
@@ -6184,7 +6212,9 @@ static size_t dx_patch_p_parse(dx_patch_p_parser *p, size_t from, size_t to)
 
 /* What making a stream with repeats takes besides the parser: memory for the codes. */
 #define DX_PATCH_P_REPEATS_MIN 48u /* bytes of a stream that may have them */
-#define DX_PATCH_P_REPEAT_LINKS 16u /* log: how far back they are looked for */
+#ifndef DX_PATCH_P_REPEAT_LINKS
+  #define DX_PATCH_P_REPEAT_LINKS 16u /* log: how far back they are looked for */
+#endif
 
 static bool dx_patch_p_sink_start(dx_patch_p_sink *s, dx_patch_p_store *store, uint64_t size)
 {
@@ -6242,7 +6272,7 @@ static bool dx_patch_p_put_repeats(dx_patch_p_sink *sink, dx_patch_p_parser *p,
         sizes = p->sizes.at;
         literals = p->literals.at;
         bits.at = p->bits.at;
-        if (dx_patch_p_parse(p, 0, size) < size) return false;
+        if (dx_patch_p_parse(p, 0, size, true) < size) return false;
         dx_patch_p_sink_end(&p->bits);
         dx_patch_p_set_prices(p);
         if (!round) continue;
@@ -6820,14 +6850,16 @@ static int dx_patch_p_make_range(dx_patch_p_job *j, dx_patch_p_maker *m, uint8_t
    for text and tables, matches for programs; where the choice is not clear both are made. */
 #define DX_PATCH_P_MARKS 64u         /* equal parts of a target */
 #define DX_PATCH_P_PROBE 16u         /* so many parts of a target, of which one shows how it goes */
-#define DX_PATCH_P_SAMPLE 16384u     /* bytes of a gap that show what its symbols cost, */
-#define DX_PATCH_P_SAMPLE_EVERY 8u   /* of so many times as many */
-#define DX_PATCH_P_SINK_MAX 262144u  /* bytes of a kind in a section, about */
+#define DX_PATCH_P_SAMPLE_EVERY 8u   /* of so many times as many bytes a SAMPLE is looked at */
+#ifndef DX_PATCH_P_SINK_MAX /* a test makes these small */
+  #define DX_PATCH_P_SAMPLE 16384u     /* bytes of a gap that show what its symbols cost */
+  #define DX_PATCH_P_SINK_MAX 262144u  /* bytes of a kind in a section, about */
+  #define DX_PATCH_P_INDEX_MIN 64u     /* matches that are worth an index of the map */
+  #define DX_PATCH_P_JOINED 64u        /* contexts that groups are made of; others follow these */
+#endif
 #define DX_PATCH_P_BLOCK_ROOM 12288u /* a block writes no more than this to a sink */
 #define DX_PATCH_P_SHARE_MIN 512u    /* literals that are worth being shared out */
-#define DX_PATCH_P_JOINED 64u        /* contexts that groups are made of; others follow these */
-#define DX_PATCH_P_INDEX_LOG 9u      /* of the granules of an index of the map, */
-#define DX_PATCH_P_INDEX_MIN 64u     /* of so many matches */
+#define DX_PATCH_P_INDEX_LOG 9u      /* of the granules of an index of the map */
 
 enum { /* sinks of matches, */
     DX_PATCH_P_S_EQUAL,
@@ -6846,6 +6878,13 @@ enum { /* sinks of matches, */
     DX_PATCH_P_MAP_SINKS
 };
 
+typedef struct dx_patch_p_start { /* what goes on from one section to the next */
+    size_t at;
+    size_t match;
+    uint64_t match_left;
+    dx_patch_p_lines lines;
+} dx_patch_p_start;
+
 typedef struct dx_patch_p_writer {
     dx_patch_p_maker *maker;
     dx_patch_p_parser parser;
@@ -6863,8 +6902,11 @@ typedef struct dx_patch_p_writer {
     uint64_t rival;                       /* target were made, and as a whole; 0: there is none */
     size_t probe_at;        /* where the first body was looked at, if it was, */
     uint64_t probe_size;    /* and how large it was, about */
+    dx_patch_p_start start; /* of the section */
     bool indexed_all;       /* and not only places that one body looks for */
     bool hopeless;          /* the second body will be larger than the first one */
+    bool starved;           /* a body was given up as there was too little memory */
+    bool wrong;             /* a section does not make its part of the target */
     uint32_t section_max;
     uint32_t decoded_max;
 } dx_patch_p_writer;
@@ -7122,7 +7164,7 @@ static void dx_patch_p_walk(dx_patch_p_writer *w, bool prices_only)
         } else {
             end = w->match < count ? (size_t)next->new_at : f->target_size;
             stop = dx_patch_p_walk_to(w, end, prices_only);
-            w->at = dx_patch_p_parse(&w->parser, w->at, stop);
+            w->at = dx_patch_p_parse(&w->parser, w->at, stop, prices_only || stop == end);
             if (w->at < stop) return;
             if (prices_only) w->at = dx_patch_p_walk_past(stop, end);
             else if (stop < end && dx_patch_p_section_size(w) > w->probe_size + w->probe_size / 16)
@@ -7399,12 +7441,47 @@ static void dx_patch_p_put_section(dx_patch_p_writer *w, const dx_patch_p_sink *
 {
     size_t size = dx_patch_p_sink_size(section);
     DX_PATCH_ASSERT(decoded <= UINT32_MAX);
-    if (section->full) w->body.full = true;
     dx_patch_p_sink_number(&w->body, size);
     dx_patch_p_sink_number(&w->body, made);
     dx_patch_p_sink_bytes(&w->body, section->start, size);
     if (size > w->section_max) w->section_max = (uint32_t)size;
     if (decoded > w->decoded_max) w->decoded_max = (uint32_t)decoded;
+}
+
+/* Do the copies of a section that was read again make their bytes of the target? They are walked as
+   a reader walks them: what it would refuse is a defect of this file, and never becomes a patch. */
+static bool dx_patch_p_copies_right(const dx_patch_p_writer *w, dx_patch_p_section *s)
+{
+    const dx_patch_p_finder *f = &w->maker->finder;
+    const size_t count = w->maker->delta.map_ ? f->match_count : 0;
+    uint64_t at = w->start.at, match_left = w->start.match_left;
+    size_t match = w->start.match;
+    s->copier.lines = w->start.lines;
+    DX_PATCH_ASSERT(at <= w->at && match <= f->match_count);
+    while (at < w->at) {
+        const dx_patch_p_match *next = f->matches + match;
+        uint64_t end = match < count && next->new_at < w->at ? next->new_at : w->at;
+        dx_patch_p_copy copy;
+        if (match_left) {
+            uint64_t part = match_left < w->at - at ? match_left : w->at - at;
+            at += part;
+            match_left -= part;
+            continue;
+        }
+        if (match < count && next->new_at == at) {
+            dx_patch_p_move_lines(&s->copier.lines, at, next->old_at, next->size);
+            match_left = next->size;
+            match++;
+            continue;
+        }
+        if (!dx_patch_p_next_copy(&s->copier, at, end - at, f->base_size, &copy)) return false;
+        at += copy.literals;
+        if (copy.size && DX_PATCH_MEMCMP((copy.own ? f->target : f->base) + copy.source,
+                                         f->target + at, (size_t)copy.size) != 0)
+            return false;
+        at += copy.size;
+    }
+    return dx_patch_p_copier_done(&s->copier);
 }
 
 /* How much memory the streams of a section take, found by reading them: over the sinks that they
@@ -7427,7 +7504,8 @@ static uint64_t dx_patch_p_decoded_size(dx_patch_p_writer *w, const dx_patch_p_s
         read = dx_patch_p_read_stream(&s.streams, &span);
     if (!map && read) read = dx_patch_p_read_section(&s, w->maker->delta.map_);
     DX_PATCH_ASSERT(read || section->full || s.streams.store.full);
-    if (!read) w->body.full = true;
+    if (!read) w->starved = true;
+    else if (!map && !dx_patch_p_copies_right(w, &s)) w->wrong = true;
     return size - s.streams.store.left_min;
 }
 
@@ -7473,7 +7551,7 @@ static bool dx_patch_p_put_map_section(dx_patch_p_writer *w)
     if (!dx_patch_p_start_output(&section, &store)) return false;
     for (i = 0; i < DX_PATCH_P_MAP_SINKS; i++) dx_patch_p_put_sink(w, &section, store, s + i);
     dx_patch_p_put_section(w, &section, 0, dx_patch_p_decoded_size(w, &section, true));
-    return !w->body.full;
+    return !w->body.full && !w->starved;
 }
 
 /* Sinks for a section, in memory that is anew each time. */
@@ -7509,6 +7587,10 @@ static bool dx_patch_p_make_section_streams(dx_patch_p_writer *w)
     size_t start = w->at;
     bool map = w->maker->delta.map_;
     if (!dx_patch_p_start_section(w, &store)) return false;
+    w->start.at = w->at;
+    w->start.match = w->match;
+    w->start.match_left = w->match_left;
+    w->start.lines = p->lines;
     dx_patch_p_walk(w, false);
     if (w->hopeless) return false;
     DX_PATCH_ASSERT(w->at > start);
@@ -7524,7 +7606,7 @@ static bool dx_patch_p_make_section_streams(dx_patch_p_writer *w)
     dx_patch_p_put_shelf(w, &section, store, &p->hinted, &p->olds, NULL);
     if (map) dx_patch_p_put_match_streams(w, &section, store);
     dx_patch_p_put_section(w, &section, w->at - start, dx_patch_p_decoded_size(w, &section, false));
-    return !w->body.full;
+    return !w->body.full && !w->starved && !w->wrong;
 }
 
 /* How large the body is, as far as the target is made: of the first one that is noted; a second one
@@ -7851,6 +7933,7 @@ static bool dx_patch_p_write_body(dx_patch_p_writer *w, uint8_t *to, uint8_t *en
     dx_patch_p_writer_index(w);
     w->section_max = 0;
     w->decoded_max = 0;
+    w->starved = false;
     w->parser.back_max = 0;
     DX_PATCH_MEMSET(&w->body, 0, sizeof w->body);
     w->body.start = to;
@@ -7860,6 +7943,7 @@ static bool dx_patch_p_write_body(dx_patch_p_writer *w, uint8_t *to, uint8_t *en
     w->body.at += DX_PATCH_P_STREAM_PARAMETERS_SIZE;
     if (map && w->maker->finder.target_size) made = dx_patch_p_put_map_section(w);
     if (made) made = dx_patch_p_make_sections(w);
+    if (!made && !w->body.full && !w->hopeless) w->starved = true;
     to[0] = map;
     to[1] = map ? (uint8_t)d->predictor_.region_bits_ : 0;
     if (w->parser.back_max > 1) window_log = dx_patch_p_length(w->parser.back_max - 1);
@@ -7874,7 +7958,16 @@ static bool dx_patch_p_write_body(dx_patch_p_writer *w, uint8_t *to, uint8_t *en
     return made && !w->body.full;
 }
 
-/* A delta of streams; if there is too little memory, or nothing is gained, a plain one. */
+/* No streams, as there is too little memory for them, or applying takes too much: another coding,
+   which the caller has allowed, or the error that says why. */
+static int dx_patch_p_no_streams(dx_patch_p_job *j, int error)
+{
+    DX_PATCH_ASSERT(error);
+    if (j->desc->codings == 1u << DX_PATCH_CODING_STREAMS) return error;
+    return dx_patch_p_make_plain(j);
+}
+
+/* A delta of streams; if nothing is gained, a plain one. */
 static int dx_patch_p_make_streams(dx_patch_p_job *j, dx_patch_p_maker *m, uint8_t *at,
                                    size_t left, uint64_t limit)
 {
@@ -7893,7 +7986,9 @@ static int dx_patch_p_make_streams(dx_patch_p_job *j, dx_patch_p_maker *m, uint8
     m->streams = true;
     dx_patch_p_first_block_prices(m);
     w = dx_patch_p_writer_start(j, m, &at, &left);
-    if (!w) return dx_patch_p_make_plain(j);
+    if (!w && ((uint64_t)j->base_size | j->target_size) >> 32)
+        return dx_patch_p_no_streams(j, DX_PATCH_ETOOBIG);
+    if (!w) return dx_patch_p_no_streams(j, DX_PATCH_ENOMEM);
     DX_PATCH_MEMSET(&needs, 0, sizeof needs);
     if (map && dx_patch_p_write_body(w, j->out, end, true)) {
         used = dx_patch_p_sink_size(&w->body);
@@ -7918,8 +8013,10 @@ static int dx_patch_p_make_streams(dx_patch_p_job *j, dx_patch_p_maker *m, uint8
     j->header.coding = DX_PATCH_CODING_STREAMS;
     j->header.memory_size = dx_patch_p_streams_memory(&needs, m->finder.match_count);
     j->used = used;
-    if (!used || used >= j->target_size || j->header.memory_size > limit)
-        return dx_patch_p_make_plain(j);
+    if (w->wrong) return DX_PATCH_ETARGET;
+    if (!used && w->starved) return dx_patch_p_no_streams(j, DX_PATCH_ENOMEM);
+    if (!used || used >= j->target_size) return dx_patch_p_make_plain(j);
+    if (j->header.memory_size > limit) return dx_patch_p_no_streams(j, DX_PATCH_ETOOBIG);
     return DX_PATCH_OK;
 }
 
@@ -8272,9 +8369,9 @@ static int dx_patch_p_check_patch(dx_patch_p_job *j, const uint8_t *patch, size_
     error = dx_patch_applier_init(&a, &d);
     if (!error) error = dx_patch_applier_feed(&a, patch, size);
     if (!error) error = dx_patch_applier_finish(&a);
-    DX_PATCH_ASSERT(!error || error == DX_PATCH_ENOMEM);
-    DX_PATCH_ASSERT(error || j->checked == j->target_size);
-    return error == DX_PATCH_ESYS ? DX_PATCH_ETARGET : error;
+    if (!error && j->checked < j->target_size) error = DX_PATCH_ETARGET;
+    /* Whatever the applier calls it: this file has made a patch that it does not take back. */
+    return !error || error == DX_PATCH_ENOMEM ? error : DX_PATCH_ETARGET;
 }
 
 static int dx_patch_p_make_body(dx_patch_p_job *j)

@@ -1,4 +1,4 @@
-/*  dx_reactor.h - v0.2.0 - completion-based event loop: io_uring, epoll, kqueue, IOCP behind one
+/*  dx_reactor.h - v0.3.0 - completion-based event loop: io_uring, epoll, kqueue, IOCP behind one
                             interface - MIT-0 or public domain, see end of file
 
     Do this in ONE C or C++ file:
@@ -34,7 +34,7 @@
         config  errors  op  descriptor  lifetime  consuming  operations  control  threads
         sockets  tasks  workers  results  extension  platform  atomics  helpers  memory  table
         queues  timers  pool  finish  io_uring  readiness  files  epoll  kqueue  IOCP  backends
-        start  posts  round  public  extension  workers  license
+        start  posts  round  public  extensions  groups  license
 
     HOW IT WORKS
         The caller owns every dx_op (64 bytes; 128 on Windows), fills in fn and user_data, and
@@ -66,7 +66,7 @@
 #ifndef DX_REACTOR_H
 #define DX_REACTOR_H
 
-#define DX_REACTOR_VERSION 0x000200 /* 0xMMmmpp */
+#define DX_REACTOR_VERSION 0x000300 /* 0xMMmmpp */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -509,18 +509,20 @@ DX_REACTOR_API int dx_reactor_close_fd(dx_reactor *r, dx_op *op, int fd);
 /* Result 0 after delay_ns of the monotonic clock, never earlier. Equal times fire in the order of
    their start. */
 DX_REACTOR_API int dx_reactor_timer(dx_reactor *r, dx_op *op, uint64_t delay_ns);
-/* The same at an absolute time of dx_reactor_now_ns(), without reading the clock. A time in the
-   past fires at once. */
-DX_REACTOR_API int dx_reactor_timer_at(dx_reactor *r, dx_op *op, uint64_t when_ns);
-/* Move a pending timer or deadline. A move to a later time costs a compare and a store, so every
-   message can push a timeout back. Among equal times it comes last. ENOTFOUND. */
-DX_REACTOR_API int dx_reactor_timer_move(dx_reactor *r, dx_op *op, uint64_t when_ns);
+/* The same at deadline_ns, an instant of the clock dx_reactor_now_ns(), without reading it. One in
+   the past fires at once. */
+DX_REACTOR_API int dx_reactor_timer_at(dx_reactor *r, dx_op *op, uint64_t deadline_ns);
+/* Move a pending timer or deadline to deadline_ns of the same clock. A move to a later time costs a
+   compare and a store, so every message can push a timeout back. Among equal times it comes last.
+   ENOTFOUND. */
+DX_REACTOR_API int dx_reactor_timer_move(dx_reactor *r, dx_op *op, uint64_t deadline_ns);
 /* Limit a pending accept (one-shot), connect, recv, send, stream read or write, poll or receive:
-   after delay_ns it is cancelled, and ends with -ETIMEDOUT instead of -ECANCELED. `op` is an
-   operation of its own and ends right after its target; result 0: the target timed out, -ECANCELED:
-   it ended otherwise. One per target; EINVAL for other targets, ENOTFOUND when the target is not
-   pending any more. */
-DX_REACTOR_API int dx_reactor_deadline(dx_reactor *r, dx_op *op, dx_op *target, uint64_t delay_ns);
+   when timeout_ns have passed it is cancelled, and ends with -ETIMEDOUT instead of -ECANCELED. `op`
+   is an operation of its own and ends right after its target; result 0: the target timed out,
+   -ECANCELED: it ended otherwise. One per target; EINVAL for other targets, ENOTFOUND when the
+   target is not pending any more. */
+DX_REACTOR_API int dx_reactor_deadline(dx_reactor *r, dx_op *op, dx_op *target,
+                                       uint64_t timeout_ns);
 /* Receive up to `count` messages of dx_reactor_post(). Result: how many are in messages[]. */
 DX_REACTOR_API int dx_reactor_receive(dx_reactor *r, dx_op *op, dx_reactor_message *messages,
                                       uint32_t count);
@@ -5009,10 +5011,10 @@ DX_REACTOR_API int dx_reactor_close_fd(dx_reactor *r, dx_op *op, int fd)
     return dx_reactor_p_transfer(r, op, DX_REACTOR_P_CLOSE, fd, NULL, 0, 0);
 }
 
-DX_REACTOR_API int dx_reactor_timer_at(dx_reactor *r, dx_op *op, uint64_t when_ns)
+DX_REACTOR_API int dx_reactor_timer_at(dx_reactor *r, dx_op *op, uint64_t deadline_ns)
 {
     int error = dx_reactor_p_prepare(r, op, DX_REACTOR_P_TIMER, -1, NULL, 0);
-    if (!error) dx_reactor_p_timer_insert(r, op, when_ns);
+    if (!error) dx_reactor_p_timer_insert(r, op, deadline_ns);
     return error;
 }
 
@@ -5022,20 +5024,20 @@ DX_REACTOR_API int dx_reactor_timer(dx_reactor *r, dx_op *op, uint64_t delay_ns)
     return dx_reactor_timer_at(r, op, dx_reactor_p_due_in(r, delay_ns));
 }
 
-DX_REACTOR_API int dx_reactor_timer_move(dx_reactor *r, dx_op *op, uint64_t when_ns)
+DX_REACTOR_API int dx_reactor_timer_move(dx_reactor *r, dx_op *op, uint64_t deadline_ns)
 {
     if (!r || !op) return DX_REACTOR_EINVAL;
     if (op->state_ != DX_REACTOR_P_TIMING) return DX_REACTOR_ENOTFOUND;
-    if (when_ns >= op->offset_) {
-        op->offset_ = when_ns; /* its slot is reached earlier, and puts it where it belongs */
+    if (deadline_ns >= op->offset_) {
+        op->offset_ = deadline_ns; /* its slot is reached earlier, and puts it where it belongs */
     } else {
         dx_reactor_p_timer_remove(r, op);
-        dx_reactor_p_timer_insert(r, op, when_ns);
+        dx_reactor_p_timer_insert(r, op, deadline_ns);
     }
     return DX_REACTOR_OK;
 }
 
-DX_REACTOR_API int dx_reactor_deadline(dx_reactor *r, dx_op *op, dx_op *target, uint64_t delay_ns)
+DX_REACTOR_API int dx_reactor_deadline(dx_reactor *r, dx_op *op, dx_op *target, uint64_t timeout_ns)
 {
     int error;
     if (!target) return DX_REACTOR_EINVAL;
@@ -5050,7 +5052,7 @@ DX_REACTOR_API int dx_reactor_deadline(dx_reactor *r, dx_op *op, dx_op *target, 
     op->u_.target = target;
     target->flags_ |= DX_REACTOR_P_F_LIMITED;
     target->offset_ = (uint64_t)(uintptr_t)op;
-    dx_reactor_p_timer_insert(r, op, dx_reactor_p_due_in(r, delay_ns));
+    dx_reactor_p_timer_insert(r, op, dx_reactor_p_due_in(r, timeout_ns));
     return DX_REACTOR_OK;
 }
 
@@ -5085,27 +5087,31 @@ DX_REACTOR_API int dx_reactor_forget(dx_reactor *r, int fd)
 
 DX_REACTOR_API uint64_t dx_reactor_now_ns(const dx_reactor *r)
 {
-    return r->now_;
+    return r ? r->now_ : 0;
 }
 
 DX_REACTOR_API uint64_t dx_reactor_refresh_now_ns(dx_reactor *r)
 {
+    if (!r) return 0;
     r->now_ = dx_reactor_p_clock(r);
     return r->now_;
 }
 
 DX_REACTOR_API uint32_t dx_reactor_pending(const dx_reactor *r)
 {
-    return r->pending_;
+    return r ? r->pending_ : 0;
 }
 
 DX_REACTOR_API int dx_reactor_sys_errno(const dx_reactor *r)
 {
-    return r->sys_errno_;
+    return r ? r->sys_errno_ : 0;
 }
 
 DX_REACTOR_API void dx_reactor_get_stats(const dx_reactor *r, dx_reactor_stats *stats)
 {
+    if (!stats) return;
+    DX_REACTOR_MEMSET(stats, 0, sizeof *stats);
+    if (!r) return;
     *stats = r->stats_;
     stats->started = stats->completed + r->pending_;
 }
@@ -5137,12 +5143,14 @@ DX_REACTOR_API int dx_reactor_post(dx_reactor *r, const dx_reactor_message *mess
 
 DX_REACTOR_API void dx_reactor_wake(dx_reactor *r)
 {
+    if (!r) return;
     (void)DX_REACTOR_P_OR(&r->wake_, 1, SEQ_CST);
     dx_reactor_p_notify(r);
 }
 
 DX_REACTOR_API void dx_reactor_stop(dx_reactor *r)
 {
+    if (!r) return;
     (void)DX_REACTOR_P_OR(&r->wake_, 3, SEQ_CST);
     dx_reactor_p_notify(r);
 }
@@ -5434,7 +5442,7 @@ DX_REACTOR_API uint32_t dx_reactor_errno(const dx_completion *c)
     return c->result >= 0 ? 0 : 0u - (uint32_t)c->result;
 }
 
-/* >>extension ---------------------------------------------------------- */
+/* >>extensions --------------------------------------------------------- */
 DX_REACTOR_API int dx_reactor_ext_attach(dx_reactor *r, dx_reactor_extension *extension)
 {
     if (!r || !r->open_ || !extension || !extension->flush) return DX_REACTOR_EINVAL;
@@ -5496,7 +5504,7 @@ DX_REACTOR_API uint64_t dx_reactor_ext_clock_ns(const dx_reactor *r)
     return r ? dx_reactor_p_clock(r) : dx_reactor_p_monotonic();
 }
 
-/* >>workers ------------------------------------------------------------
+/* >>groups -------------------------------------------------------------
    A worker's tasks come from its deque, its inbox, and the deques of others:
 
             worker 0                                          worker 1
@@ -5525,7 +5533,7 @@ enum {
 
 DX_REACTOR_API dx_reactor_worker *dx_reactor_group_worker(const dx_reactor_group *g, uint32_t i)
 {
-    return (dx_reactor_worker *)(void *)(g->workers_ + i * g->stride_);
+    return g ? (dx_reactor_worker *)(void *)(g->workers_ + i * g->stride_) : NULL;
 }
 
 #if defined(__linux__)

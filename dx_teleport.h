@@ -1,4 +1,4 @@
-/*  dx_teleport.h - v0.2.0 - records whose layout in memory is the wire format -
+/*  dx_teleport.h - v0.3.0 - records whose layout in memory is the wire format -
     MIT-0 or public domain, see end of file
 
     Describe a record once, in a macro. You get a writer that fills a buffer of yours, and a reader
@@ -143,7 +143,7 @@
 #ifndef DX_TELEPORT_H
 #define DX_TELEPORT_H
 
-#define DX_TELEPORT_VERSION 0x000200 /* 0xMMmmpp */
+#define DX_TELEPORT_VERSION 0x000300 /* 0xMMmmpp */
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/*  dx_cache.h - v0.2.0 - keyed answers: ETags, tags, lifetimes, quotas, single flight
+/*  dx_cache.h - v0.3.0 - keyed answers: ETags, tags, lifetimes, quotas, single flight
                          - MIT-0 or public domain, see end of file
 
     A cache in memory for values that are expensive to compute: results of queries, rendered pages,
@@ -78,7 +78,7 @@
 #ifndef DX_CACHE_H
 #define DX_CACHE_H
 
-#define DX_CACHE_VERSION 0x000200 /* 0xMMmmpp */
+#define DX_CACHE_VERSION 0x000300 /* 0xMMmmpp */
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/*  dx_dump.h - v0.2.0 - records and schemas of dx_teleport.h as JSON -
+/*  dx_dump.h - v0.3.0 - records and schemas of dx_teleport.h as JSON -
     MIT-0 or public domain, see end of file
 
     Two functions: the values of any record as JSON, for people, logs and tests; and the schema of a
@@ -55,7 +55,7 @@
 #ifndef DX_DUMP_H
 #define DX_DUMP_H
 
-#define DX_DUMP_VERSION 0x000200 /* 0xMMmmpp */
+#define DX_DUMP_VERSION 0x000300 /* 0xMMmmpp */
 
 #include <stdbool.h>
 #include <stddef.h>

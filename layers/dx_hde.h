@@ -1,4 +1,4 @@
-/*  dx_hde.h - v0.2.0 - states of things that change, as small records - MIT-0 or public domain
+/*  dx_hde.h - v0.3.0 - states of things that change, as small records - MIT-0 or public domain
 
     Do this in ONE C or C++ file (dx_patch.h, on which this layer stands, is included from here):
 
@@ -62,7 +62,7 @@
 #ifndef DX_HDE_H
 #define DX_HDE_H
 
-#define DX_HDE_VERSION 0x000200 /* 0xMMmmpp */
+#define DX_HDE_VERSION 0x000300 /* 0xMMmmpp */
 
 #include <stdbool.h>
 #include <stddef.h>

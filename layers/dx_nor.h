@@ -1,4 +1,4 @@
-/*  dx_nor.h - v0.2.0 - a store of dx_cas.h on NOR flash, in less than 4 KB of RAM with the stack
+/*  dx_nor.h - v0.3.0 - a store of dx_cas.h on NOR flash, in less than 4 KB of RAM with the stack
                        - MIT-0 or public domain, see end of file
 
     Do this in ONE C or C++ file:
@@ -98,7 +98,7 @@
 #ifndef DX_NOR_H
 #define DX_NOR_H
 
-#define DX_NOR_VERSION 0x000200 /* 0xMMmmpp */
+#define DX_NOR_VERSION 0x000300 /* 0xMMmmpp */
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/*  dx_queries.h - v0.2.0 - results of queries, cached until a table changes
+/*  dx_queries.h - v0.3.0 - results of queries, cached until a table changes
                            - MIT-0 or public domain, see end of file
 
     A query is registered once, under an id, with the tables that it reads. Its results are entries
@@ -85,7 +85,7 @@
 #ifndef DX_QUERIES_H
 #define DX_QUERIES_H
 
-#define DX_QUERIES_VERSION 0x000200 /* 0xMMmmpp */
+#define DX_QUERIES_VERSION 0x000300 /* 0xMMmmpp */
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/*  dx_ring.h - v0.2.0 - a wait-free queue of records between two threads or two processes -
+/*  dx_ring.h - v0.3.0 - a wait-free queue of records between two threads or two processes -
     MIT-0 or public domain, see end of file
 
     One producer, one consumer, a block of memory. Records have one fixed size or any size. The two
@@ -55,7 +55,7 @@
 #ifndef DX_RING_H
 #define DX_RING_H
 
-#define DX_RING_VERSION 0x000200 /* 0xMMmmpp */
+#define DX_RING_VERSION 0x000300 /* 0xMMmmpp */
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/*  dx_watch.h - v0.2.0 - changes below a directory as events of dx_reactor.h
+/*  dx_watch.h - v0.3.0 - changes below a directory as events of dx_reactor.h
                - MIT-0 or public domain, see end of file
 
     Do this in ONE C or C++ file:
@@ -72,7 +72,7 @@
 #ifndef DX_WATCH_H
 #define DX_WATCH_H
 
-#define DX_WATCH_VERSION 0x000200 /* 0xMMmmpp */
+#define DX_WATCH_VERSION 0x000300 /* 0xMMmmpp */
 
 #include <stdbool.h>
 #include <stddef.h>

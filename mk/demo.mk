@@ -1,7 +1,7 @@
 # What README shows first: the demo, and the examples that need more than a compiler.
 
 # The older of the demo's two versions is dxup with one source file optimised for size.
-DEMO_OLD := programs/common/store/store.c
+DEMO_OLD := programs/versions/store/store.c
 build/old/%.o: %.c build/flags
 	@mkdir -p $(@D)
 	$(PROGRAM_CC) -Os -c $< -o $@
@@ -11,7 +11,7 @@ build/demo/dxup-1 build/demo/dxup-2:
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -s $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) -lpthread
 
-.PHONY: demo demo-run run-firmware run-www
+.PHONY: demo demo-run run-firmware run-www run-dxdb
 demo: ## publish two versions, serve them, pull three times: full, patch, unchanged [OLD=file NEW=file]
 	@CC='$(CC)' tests/deps.sh compiler
 	@$(MAKE) --no-print-directory -s demo-run
@@ -23,3 +23,6 @@ run-firmware: ## update a Cortex-M3 and a RISC-V board over their UARTs, in emul
 
 run-www: build/dxup ## a page that keeps an application up to date with patches, on http://127.0.0.1:8000/
 	@CC='$(CC)' examples/www/run.sh
+
+run-dxdb: build/dxdb ## a PostgreSQL of its own and dxdb in front of it, on http://127.0.0.1:7080/
+	@programs/dxdb/demo.sh build/dxdb

@@ -2,16 +2,20 @@
 # sanitizers below build/asan/obj. What an object was made of is in its .d file, which the compiler writes.
 
 HELLO  := $(patsubst examples/hello/%.c,build/%,$(wildcard examples/hello/hello_*.c))
-COMMON := $(wildcard programs/common/*.c)
-# What dxup and dxkeep share: stores of versions, and directories in them.
-ROOMS   := $(wildcard programs/common/store/*.c programs/common/tree/*.c)
+# What any program needs. The implementation of each header is a file of its own, and a program names those it uses.
+COMMON   := $(filter-out %_impl.c,$(wildcard programs/common/*.c))
+HEADER    = $(1:%=programs/common/dx_%_impl.c)
+# A store of versions, and the directories in it.
+VERSIONS := $(wildcard programs/versions/*.c programs/versions/store/*.c programs/versions/tree/*.c)
 # The files of dxup lie in rooms.
-DXUP    := $(sort $(shell find programs/dxup -name '*.c' 2>/dev/null)) programs/dxpatch/dx_patch.c $(ROOMS) $(COMMON)
-DXKEEP  := $(wildcard programs/dxkeep/*.c) programs/dxpatch/dx_patch.c $(ROOMS) $(COMMON)
-DXPATCH := $(sort $(shell find programs/dxpatch -name '*.c' 2>/dev/null)) $(COMMON)
+DXUP     := $(sort $(shell find programs/dxup -name '*.c' 2>/dev/null)) $(VERSIONS) $(COMMON) \
+            $(call HEADER,cas crc32c hbtp patch reactor teleport cache edge link tree)
+DXKEEP   := $(wildcard programs/dxkeep/*.c) $(VERSIONS) $(COMMON) $(call HEADER,cas crc32c patch reactor tree watch)
+DXPATCH  := $(sort $(shell find programs/dxpatch -name '*.c' 2>/dev/null)) $(wildcard programs/versions/*.c) $(COMMON) \
+            $(call HEADER,cas crc32c patch)
 
 .PHONY: all hello
-all: hello build/dxup build/dxpatch build/dxecho build/dxkeep ## the hello programs, dxup, dxpatch, dxecho and dxkeep, into build/
+all: hello build/dxup build/dxpatch build/dxecho build/dxkeep $(if $(filter 1,$(DXDB)),build/dxdb) ## the hello programs, dxup, dxpatch, dxecho, dxkeep and (with its libraries) dxdb, into build/
 
 hello: $(HELLO) ## one small program for each header
 
@@ -40,6 +44,30 @@ build/dxpatch: $(DXPATCH:%.c=build/obj/%.o)
 	$(CC) $(CFLAGS) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) $(PACK_LIBS) -lpthread
 build/asan/dxpatch: $(DXPATCH:%.c=build/asan/obj/%.o)
 	$(CC) $(CFLAGS) $(SANITIZE) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) $(PACK_LIBS) -lpthread
+
+# dxdb is there where its libraries are: see found.mk.
+DXDB_SOURCES := $(wildcard programs/dxdb/*.c) $(COMMON)
+DXDB_OBJECTS  = $(DXDB_SOURCES:%.c=build/$(1)obj/%.o) build/$(1)obj/programs/dxdb/toml.o
+DXDB_CXX      = $(CXX) -std=c++17 $(WARN) $(CFLAGS) -fno-exceptions -MMD -MP
+build/obj/programs/dxdb/%.o build/asan/obj/programs/dxdb/%.o: PROGRAM_CC += $(PQ_CFLAGS)
+build/obj/programs/dxdb/toml.o: programs/dxdb/toml.cpp build/flags
+	@mkdir -p $(@D)
+	$(DXDB_CXX) -c $< -o $@
+build/asan/obj/programs/dxdb/toml.o: programs/dxdb/toml.cpp build/flags
+	@mkdir -p $(@D)
+	$(DXDB_CXX) $(SANITIZE) -c $< -o $@
+.PHONY: has-dxdb
+has-dxdb:
+	@echo $(DXDB)
+ifeq ($(DXDB),1)
+build/dxdb: $(call DXDB_OBJECTS,)
+	$(CXX) $(CFLAGS) $^ -o $@ $(LDFLAGS) -lpq -lhttp_parser -lm -lpthread
+build/asan/dxdb: $(call DXDB_OBJECTS,asan/)
+	$(CXX) $(CFLAGS) $(SANITIZE) $^ -o $@ $(LDFLAGS) -lpq -lhttp_parser -lm -lpthread
+else
+build/dxdb build/asan/dxdb:
+	@echo "dxdb needs libpq, http-parser and toml++ (Debian: libpq-dev libhttp-parser-dev libtomlplusplus-dev g++)" >&2 && exit 1
+endif
 
 DXECHO_CC = $(CC) -std=c11 $(WARN) $(CFLAGS) -MMD -MP -MF $@.d -MT $@
 build/dxecho: programs/dxecho/dxecho.c $(COMMON:%.c=build/obj/%.o) build/flags

@@ -24,7 +24,10 @@ build/asan/chaos: tests/ports/chaos.c build/flags
 	$(call TEST_BUILD,$(SANITIZE))
 build/asan/hbtp_peer: tests/readers/hbtp_peer.c build/flags
 	$(call TEST_BUILD,$(SANITIZE))
-build/dxup_evil: tests/programs/dxup_evil.c build/obj/programs/dxup/dx.o build/obj/programs/dxpatch/dx_patch.o build/flags
+# dxpatch with a maker of patches that fails in some codings.
+build/dxpatch_failing: tests/programs/dxpatch_failing.c $(DXPATCH:%.c=build/obj/%.o) build/flags
+	$(CC) $(WARN) $(CFLAGS) $(filter %.c %.o,$^) -Wl,--wrap=dx_patch_create -o $@ $(LDFLAGS) $(ZSTD_LIBS) $(PACK_LIBS) -lpthread
+build/dxup_evil: tests/programs/dxup_evil.c $(patsubst %.c,build/obj/%.o,$(call HEADER,cas crc32c hbtp patch reactor teleport cache edge link tree)) build/flags
 	$(call TEST_BUILD,$(CFLAGS) $(ZSTD_CFLAGS),$(filter %.o,$^) $(ZSTD_LIBS))
 
 build/dxup_craft build/dxup_evil_sync: build/%: tests/programs/%.c $(patsubst %.c,build/obj/%.o,$(filter-out %/dxup/main.c,$(DXUP))) build/flags

@@ -76,6 +76,11 @@ need_for_all() {
     need lld eval 'has wasm-ld || has wasm-ld-14'
     need git has git
     need curl has curl
+    # dxdb and its database.
+    need libpq-dev eval 'has pg_config || test -e /usr/include/postgresql/libpq-fe.h'
+    need libhttp-parser-dev compiles http_parser.h
+    need libtomlplusplus-dev test -e /usr/include/toml++/toml.h
+    need postgresql eval 'ls /usr/lib/postgresql/*/bin/initdb'
     need rdiff has rdiff
     need bsdiff has bsdiff
     need hyperfine has hyperfine

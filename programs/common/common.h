@@ -5,15 +5,14 @@
    message.c  messages, progress, standard output; the first and last call of main()
    base.c     this header: memory, numbers and hashes as text
    json.c     JSON for other programs, one object a line
-   filter.c   which paths of a tree are taken: --include, --exclude
    options.c  the command line           window.c  a read cache for a large file
    help.c, manual.c, complete.c           what a program says of its command line
    choose.c   which of all these is asked for
-   modes.c    permission bits where the file system has none
-   image.c    reads a file or a tree as one stream
-   dest.c     writes such a stream to a staging file, and replaces the destination atomically
    http.h     parser for the heads of HTTP requests
-   store/     a store of versions         tree/       directories in it, for dxup and dxkeep */
+   dx_*_impl.c                            the implementation of one header each; a program is linked
+                                          with those that it uses
+
+   Versions of files and directories are one floor above, in programs/versions/. */
 #ifndef COMMON_H
 #define COMMON_H
 

@@ -5,7 +5,7 @@
 #include <assert.h>
 #include <string.h>
 
-#ifdef DXUP_ZSTD_LIBRARY
+#ifdef VERSIONS_ZSTD_LIBRARY
 #include <zstd.h>
 #define ZSTD_BUILT_IN "zstd " ZSTD_VERSION_STRING
 #else

@@ -43,7 +43,7 @@ bool keep_capture_is_due(const keep_capture *c) { return c->all || c->changed_co
 
 static int compare_paths(const void *a, const void *b)
 {
-    return prog_compare_paths(*(char *const *)a, *(char *const *)b);
+    return versions_compare_paths(*(char *const *)a, *(char *const *)b);
 }
 
 /* In the order of a walk, each once. */
@@ -58,21 +58,50 @@ static void sort_changes(keep_capture *c)
     c->changed_count = kept;
 }
 
-/* >>store -------------------------------------------------------------- */
+/* >>store --------------------------------------------------------------
+   The store is found by its path once. From then on it is this store or none: what is committed to
+   one that was removed or renamed, nobody finds, and one that took its place is somebody else's. */
+static int lose_store(keep_capture *c)
+{
+    const bool again = c->lost;
+    c->lost = true;
+    if (again) return PROG_SYSTEM; /* it was said */
+    return prog_fail(PROG_SYSTEM, "the store %s was removed, renamed or replaced: nothing is "
+                     "captured until it is back", c->o->store);
+}
+
+static void close_store(keep_capture *c)
+{
+    if (c->store) versions_store_close(c->store);
+    c->store = NULL;
+}
+
 static int open_store(keep_capture *c)
 {
-    if (c->store) return PROG_OK;
-    int status = dxup_store_open(&c->store, c->o->store, DXUP_CREATE);
-    if (status) c->store = NULL;
-    return status;
+    if (!c->store) {
+        int status = versions_store_open(&c->store, c->o->store,
+                                         c->mark ? VERSIONS_WRITE : VERSIONS_CREATE);
+        if (status) c->store = NULL;
+        if (status == PROG_NOT_FOUND && c->mark) return lose_store(c);
+        if (status) return status;
+        if (!c->mark) c->mark = versions_store_mark(c->store);
+        if (c->mark < 0) {
+            c->mark = 0;
+            close_store(c);
+            return prog_fail_errno("%s", c->o->store);
+        }
+        if (!versions_store_has_mark(c->store, c->mark)) close_store(c);
+    }
+    if (!c->store || !versions_store_in_place(c->store)) return lose_store(c);
+    c->lost = false;
+    return PROG_OK;
 }
 
 /* What was noted, and seen, is of the store as it was. */
 static void drop_store(keep_capture *c)
 {
-    if (c->store) dxup_store_close(c->store);
-    c->store = NULL;
-    dxup_seen_close(c->seen);
+    close_store(c);
+    versions_stat_cache_close(c->seen);
     c->seen = NULL;
     c->all = true;
     forget_changes(c);
@@ -81,6 +110,8 @@ static void drop_store(keep_capture *c)
 void keep_capture_close(keep_capture *c)
 {
     drop_store(c);
+    if (c->mark > 0) os_close(c->mark);
+    c->mark = 0;
     free(c->changed);
     c->changed = NULL;
     c->changed_room = 0;
@@ -96,7 +127,7 @@ static void warn_of_torn(void *user, const char *path)
 
 static void warn_of_losses(keep_capture *c)
 {
-    const dxup_losses *lost = &c->found.lost;
+    const versions_losses *lost = &c->found.lost;
     char count[32];
     if (c->warned || c->o->quiet) return;
     c->warned = lost->xattrs || lost->sockets || lost->holes || lost->closed;
@@ -117,29 +148,30 @@ static void warn_of_losses(keep_capture *c)
 static int publish(keep_capture *c, bool all)
 {
     const keep_options *o = c->o;
-    dxup_tree_publish_desc desc = {
+    versions_tree_publish_desc desc = {
         .path = o->directory, .name = o->directory, .seen = c->seen, .rules = &o->rules,
-        .workers = o->workers, .leave = o->leave, .torn = warn_of_torn, .torn_user = c};
+        .workers = o->workers, .omit = o->omit, .torn = warn_of_torn, .torn_user = c};
     if (c->has_last && c->last.snapshot) desc.last = c->last.root;
     if (!all) {
         assert(desc.last);
         desc.changed = (const char *const *)c->changed;
         desc.changed_count = c->changed_count;
     }
-    return dxup_tree_publish(c->store, &desc, &c->found);
+    return versions_tree_publish(c->store, &desc, &c->found);
 }
 
 /* The version, unless it equals the latest one. */
 static int add_version(keep_capture *c, unsigned mode)
 {
-    dxup_version v = {.kind = PROG_TREE, .mode = mode, .snapshot = true, .size = c->found.size};
+    versions_version v = {.kind = PROG_TREE, .mode = mode, .snapshot = true, .size = c->found.size};
     if (c->has_last && c->last.snapshot && c->last.mode == mode &&
         !memcmp(c->last.root, c->found.root, sizeof v.root))
         return PROG_OK;
     snprintf(v.name, sizeof v.name, "%s", c->o->name);
     memcpy(v.root, c->found.root, sizeof v.root);
+    v.content_ns = c->began_ns;
     v.torn = c->found.torn < UINT32_MAX ? (uint32_t)c->found.torn : UINT32_MAX;
-    int status = dxup_version_add(c->store, &v);
+    int status = versions_version_add(c->store, &v);
     if (status) return status;
     c->last = v;
     c->has_last = c->added = true;
@@ -149,14 +181,14 @@ static int add_version(keep_capture *c, unsigned mode)
 /* What was seen is saved after the version is committed: losing it costs time only. */
 static int capture_all(keep_capture *c, unsigned mode)
 {
-    dxup_seen_close(c->seen);
-    c->seen = dxup_seen_open(dxup_store_path(c->store), c->o->name);
+    versions_stat_cache_close(c->seen);
+    c->seen = versions_stat_cache_open(versions_store_path(c->store), c->o->name);
     int status = publish(c, true);
     if (!status) status = add_version(c, mode);
     if (status) return status;
-    dxup_seen_save(c->seen, c->found.root);
-    dxup_seen_close(c->seen);
-    c->seen = dxup_seen_open(dxup_store_path(c->store), c->o->name);
+    versions_stat_cache_save(c->seen, c->found.root);
+    versions_stat_cache_close(c->seen);
+    c->seen = versions_stat_cache_open(versions_store_path(c->store), c->o->name);
     c->linked = c->found.linked;
     return PROG_OK;
 }
@@ -165,7 +197,7 @@ static int capture_all(keep_capture *c, unsigned mode)
    latest, and all that it names is there. */
 static int capture(keep_capture *c, unsigned mode)
 {
-    int status = dxup_version_find(c->store, c->o->name, 0, &c->last);
+    int status = versions_version_find(c->store, c->o->name, 0, &c->last);
     if (status && status != PROG_NOT_FOUND) return status;
     c->has_last = !status;
     sort_changes(c);
@@ -188,13 +220,20 @@ int keep_capture_now(keep_capture *c)
     }
     int status = open_store(c);
     if (status) return status;
-    const uint64_t before = dxup_store_size(c->store);
+    const uint64_t before = versions_store_size(c->store);
+    c->began_ns = prog_time_ns();
     status = capture(c, info.mode);
+    /* A version counts when it can be found. The handle stays open: the store may come back. */
+    if (!status && !versions_store_in_place(c->store)) {
+        c->added = false;
+        c->all = true;
+        return lose_store(c);
+    }
     if (status) {
         drop_store(c); /* what was appended is not committed: the next writer cuts it off */
         return status;
     }
-    c->grown = dxup_store_size(c->store) - before;
+    c->grown = versions_store_size(c->store) - before;
     warn_of_losses(c);
     forget_changes(c);
     c->all = c->found.missed > 0;
@@ -238,7 +277,7 @@ int keep_capture_once(const keep_options *o)
     if (status == PROG_NOT_FOUND)
         status = prog_fail(status, "%s: no such directory", o->directory);
     if (!status && !o->quiet) keep_capture_print(&c);
-    if (!status) dxup_store_save_index(c.store);
+    if (!status) versions_store_save_index(c.store);
     keep_capture_close(&c);
     return status;
 }

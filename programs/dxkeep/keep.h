@@ -14,47 +14,50 @@
 
 #include "../common/common.h"
 #include "../common/options.h"
-#include "../common/store/store.h"
-#include "../common/tree/tree.h"
+#include "../versions/store/store.h"
+#include "../versions/tree/tree.h"
 
 typedef struct keep_options {
-    const char *store;     /* the folder of the store */
-    const char *directory; /* that is captured */
-    const char *moment;    /* restore: which version */
-    const char *target;    /* restore: where to */
-    char      **program;   /* run: with its arguments, NULL behind them */
-    const char *name;      /* of the versions in the store */
-    uint64_t    quiet_ns;  /* a changed file is captured when it was left alone for so long, */
-    uint64_t    hold_ns;   /* or when so much time has passed since its first change */
-    uint64_t    scan_ns;   /* everything is looked at so often, whatever was notified; 0: never */
-    uint64_t    limit;     /* log: so many versions; 0: all */
-    unsigned    workers;   /* threads; 0: one per processor */
-    bool        force;     /* restore: replace a directory that is not empty */
-    bool        fresh;     /* run: do not restore an empty directory */
-    bool        verbose;   /* run: say what was captured */
-    bool        quiet;     /* no summary */
-    bool        json;      /* print JSON, one object a line */
-    prog_list   rules;     /* --include and --exclude, in their order */
-    dxup_leave  leave;     /* what is left out of the directory */
+    const char   *store;     /* the folder of the store */
+    const char   *directory; /* that is captured */
+    const char   *moment;    /* restore: which version */
+    const char   *target;    /* restore: where to */
+    char        **program;   /* run: with its arguments, NULL behind them */
+    const char   *name;      /* of the versions in the store */
+    uint64_t      quiet_ns;  /* a changed file is captured when it was left alone for so long, */
+    uint64_t      hold_ns;   /* or when so much time has passed since its first change */
+    uint64_t      scan_ns;   /* everything is looked at so often, whatever was notified; 0: never */
+    uint64_t      limit;     /* log: so many versions; 0: all */
+    unsigned      workers;   /* threads; 0: one per processor */
+    bool          force;     /* restore: replace a directory that is not empty */
+    bool          fresh;     /* run: do not restore an empty directory */
+    bool          verbose;   /* run: say what was captured */
+    bool          quiet;     /* no summary */
+    bool          json;      /* print JSON, one object a line */
+    prog_list     rules;     /* --include and --exclude, in their order */
+    versions_omit omit;      /* what is left out of the directory */
 } keep_options;
 
 /* >>capture.c ---- */
 /* Captures one after another. Zero it, set o and all; the store is opened when it is needed, and
    again after a failure. */
 typedef struct keep_capture {
-    const keep_options *o;
-    dxup_store         *store;
-    dxup_version        last;     /* the latest version, if has_last */
-    bool                has_last;
-    bool                added;    /* it was added by the last call */
-    bool                warned;   /* of what versions do not keep */
-    bool                linked;   /* a file has several names: everything is looked at each time */
-    bool                all;      /* the next one has to look at everything, not only at: */
-    char              **changed;  /* paths, in no order */
-    size_t              changed_count, changed_room;
-    dxup_seen          *seen;     /* by the last one that has looked at everything */
-    uint64_t            grown;    /* bytes by which that made the store larger */
-    dxup_published      found;    /* by the last call */
+    const keep_options  *o;
+    versions_store      *store;
+    int                  mark;  /* by which the store is recognized when it is opened again, or 0 */
+    bool                 lost;  /* its path does not lead to it any more: nothing is captured */
+    versions_version     last;  /* the latest version, if has_last */
+    bool                 has_last;
+    bool                 added;    /* it was added by the last call */
+    bool                 warned;   /* of what versions do not keep */
+    bool                 linked;   /* a file has several names: everything is looked at each time */
+    bool                 all;      /* the next one has to look at everything, not only at: */
+    char               **changed;  /* paths, in no order */
+    size_t               changed_count, changed_room;
+    versions_stat_cache *seen;     /* by the last one that has looked at everything */
+    uint64_t             grown;    /* bytes by which that made the store larger */
+    int64_t              began_ns; /* when the last call began to read: the time of its version */
+    versions_published   found;    /* by the last call */
 } keep_capture;
 
 /* Make the directory as it is the next version, unless it equals the latest one. Killed at any
@@ -74,7 +77,7 @@ int  keep_capture_once(const keep_options *o);
 /* >>moment.c ---- */
 /* The version that was the latest at a moment: `latest`, a version's number, a time (UTC), or how
    long ago. A message says why there is none. */
-int  keep_moment_find(dxup_store *s, const keep_options *o, dxup_version *out);
+int  keep_moment_find(versions_store *s, const keep_options *o, versions_version *out);
 /* YYYY-MM-DD HH:MM:SS.mmm in UTC, which keep_moment_find() reads. */
 void keep_moment_text(int64_t time_ns, char out[40]);
 
@@ -83,8 +86,8 @@ int  keep_log(const keep_options *o);
 int  keep_restore(const keep_options *o);
 /* Write a version to a directory that is missing or empty, or with o->force not. *partial:
    PROG_PARTIAL where it could not take all of it. */
-int  keep_restore_to(dxup_store *s, const dxup_version *v, const char *target,
-                     const keep_options *o, int *partial);
+int keep_restore_to(versions_store *s, const versions_version *v, const char *target,
+                    const keep_options *o, int *partial);
 int  keep_run(const keep_options *o);
 
 /* >>table.c ---- */

@@ -3,7 +3,7 @@
 
 #include "../common/json.h"
 
-static void print_version(const dxup_version *v, const keep_options *o)
+static void print_version(const versions_version *v, const keep_options *o)
 {
     char size[32], when[40], hash[65];
     prog_json j;
@@ -26,14 +26,14 @@ static void print_version(const dxup_version *v, const keep_options *o)
 
 int keep_log(const keep_options *o)
 {
-    dxup_history history = {.begun = false};
-    dxup_version v;
-    dxup_store *s;
+    versions_history history = {.begun = false};
+    versions_version v;
+    versions_store *s;
     uint64_t count = 0;
-    int status = dxup_store_open(&s, o->store, DXUP_READ);
+    int status = versions_store_open(&s, o->store, VERSIONS_READ);
     if (status) return status;
     while (!o->limit || count < o->limit) {
-        status = dxup_history_next(&history, s, o->name, &v);
+        status = versions_history_next(&history, s, o->name, &v);
         if (status) break;
         print_version(&v, o);
         count++;
@@ -41,6 +41,6 @@ int keep_log(const keep_options *o)
     if (status == PROG_NOT_FOUND) status = PROG_OK;
     if (!status && !count)
         status = prog_fail(PROG_NOT_FOUND, "%s has no versions named %s", o->store, o->name);
-    dxup_store_close(s);
+    versions_store_close(s);
     return status;
 }

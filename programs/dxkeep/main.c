@@ -1,12 +1,15 @@
 /* dxkeep: the command line. See keep.h for what is where. */
 #include "keep.h"
 
-#include "../common/filter.h"
+#include "../versions/filter.h"
 #include "../common/os.h"
 
 #include <string.h>
 
-static int verify(const keep_options *o) { return dxup_store_check(o->store, o->json, o->quiet); }
+static int verify(const keep_options *o)
+{
+    return versions_store_check(o->store, o->json, o->quiet);
+}
 
 static int (*const runs[KEEP_COMMANDS])(const keep_options *o) = {
     [KEEP_RUN] = keep_run, [KEEP_DAEMON] = keep_run,      [KEEP_CAPTURE] = keep_capture_once,
@@ -35,9 +38,9 @@ static int parse(keep_options *o, int command, int argc, char **argv)
     if (status) return status;
     if (command == KEEP_RUN && !o->program)
         return prog_fail(PROG_USAGE, "run needs a program: dxkeep run STORE DIR -- PROGRAM");
-    if (strlen(o->name) <= PROG_NAME_SIZE_MAX) dxup_split_version(o->name, name, &version);
+    if (strlen(o->name) <= PROG_NAME_SIZE_MAX) versions_split_version(o->name, name, &version);
     else version = 1;
-    if (version || !*o->name || dxup_tag_in(o->name))
+    if (version || !*o->name || versions_tag_in(o->name))
         return prog_fail(PROG_USAGE, "'%s' is not a valid name: %s, and what follows an @ would be "
                          "a version or a tag", o->name, PROG_NAME_RULE);
     o->store = os_path(plain[0]);
@@ -51,7 +54,7 @@ static int parse(keep_options *o, int command, int argc, char **argv)
     /* Each version would hold all versions before it. */
     if (o->directory && prog_lies_in(o->store, o->directory))
         return prog_fail(PROG_REFUSED, "%s holds the store %s", o->directory, o->store);
-    return prog_filter_check(&o->rules);
+    return versions_filter_check(&o->rules);
 }
 
 int main(int argc, char **argv)

@@ -86,24 +86,24 @@ static bool take_ago(const char *text, int64_t *time_ns)
 }
 
 /* >>find --------------------------------------------------------------- */
-static int find_at(dxup_store *s, const keep_options *o, int64_t time_ns, dxup_version *out)
+static int find_at(versions_store *s, const keep_options *o, int64_t time_ns, versions_version *out)
 {
-    dxup_history history = {.begun = false};
+    versions_history history = {.begun = false};
     int status;
-    while (!(status = dxup_history_next(&history, s, o->name, out)))
+    while (!(status = versions_history_next(&history, s, o->name, out)))
         if (out->time_ns <= time_ns) return PROG_OK;
     if (status != PROG_NOT_FOUND) return status;
     return prog_fail(status, "%s has no version from '%s' or before; 'dxkeep log %s' lists them",
                      o->store, o->moment, o->store);
 }
 
-int keep_moment_find(dxup_store *s, const keep_options *o, dxup_version *out)
+int keep_moment_find(versions_store *s, const keep_options *o, versions_version *out)
 {
     const char *text = o->moment;
     int64_t time_ns = 0;
     uint64_t version = 0;
     assert(text);
-    int status = dxup_version_find(s, o->name, 0, out);
+    int status = versions_version_find(s, o->name, 0, out);
     if (status == PROG_NOT_FOUND)
         return prog_fail(status, "%s has no versions named %s", o->store, o->name);
     if (status || !strcmp(text, "latest")) return status;
@@ -112,7 +112,7 @@ int keep_moment_find(dxup_store *s, const keep_options *o, dxup_version *out)
         return prog_fail(PROG_USAGE, "'%s' is no moment: latest, a version, a time such as "
                          "'2026-11-23 13:05:00' (UTC), or 90s, 5m, 2h, 3d for so long ago", text);
     status = prog_parse_number("the version", text, 1, UINT64_MAX, &version);
-    if (!status) status = dxup_version_find(s, o->name, version, out);
+    if (!status) status = versions_version_find(s, o->name, version, out);
     if (status == PROG_NOT_FOUND)
         return prog_fail(status, "%s has no version %s; 'dxkeep log %s' lists them", o->store, text,
                          o->store);

@@ -7,7 +7,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-int keep_restore_to(dxup_store *s, const dxup_version *v, const char *target,
+int keep_restore_to(versions_store *s, const versions_version *v, const char *target,
                     const keep_options *o, int *partial)
 {
     *partial = PROG_OK;
@@ -17,22 +17,22 @@ int keep_restore_to(dxup_store *s, const dxup_version *v, const char *target,
     if (prog_lies_in(o->store, target) || prog_lies_in(target, o->store))
         return prog_fail(PROG_REFUSED, "%s holds the store %s, or is in it, and is not replaced",
                          target, o->store);
-    prog_dest *dest = prog_alloc(sizeof *dest);
-    int status = prog_dest_open(dest, target, v->kind, v->mode, NULL);
-    dxup_report *report = dxup_report_open();
-    dxup_tree_restore_desc desc = {.root = v->root, .dest = dest, .workers = o->workers,
-                                   .leave = o->leave, .report = report};
+    versions_dest *dest = prog_alloc(sizeof *dest);
+    int status = versions_dest_open(dest, target, v->kind, v->mode, NULL);
+    versions_report *report = versions_report_open();
+    versions_tree_restore_desc desc = {.root = v->root, .dest = dest, .workers = o->workers,
+                                   .omit = o->omit, .report = report};
     if (!status) {
-        status = dxup_tree_restore(s, &desc);
-        if (!status) status = prog_dest_commit(dest);
-        prog_dest_abandon(dest);
+        status = versions_tree_restore(s, &desc);
+        if (!status) status = versions_dest_commit(dest);
+        versions_dest_abandon(dest);
     }
     free(dest);
-    *partial = dxup_report_close(report, target);
+    *partial = versions_report_close(report, target);
     return status;
 }
 
-static void print_summary(const keep_options *o, const dxup_version *v)
+static void print_summary(const keep_options *o, const versions_version *v)
 {
     char size[32], when[40];
     prog_json j;
@@ -55,11 +55,11 @@ static void print_summary(const keep_options *o, const dxup_version *v)
 
 int keep_restore(const keep_options *o)
 {
-    dxup_store *s;
-    dxup_version v;
+    versions_store *s;
+    versions_version v;
     int partial = PROG_OK;
     assert(o->moment && o->target);
-    int status = dxup_store_open(&s, o->store, DXUP_READ);
+    int status = versions_store_open(&s, o->store, VERSIONS_READ);
     if (status) return status;
     status = keep_moment_find(s, o, &v);
     if (!status && !o->force && prog_has_entries(o->target))
@@ -67,6 +67,6 @@ int keep_restore(const keep_options *o)
                            o->target);
     if (!status) status = keep_restore_to(s, &v, o->target, o, &partial);
     if (!status && !o->quiet) print_summary(o, &v);
-    dxup_store_close(s);
+    versions_store_close(s);
     return status ? status : partial;
 }

@@ -10,6 +10,7 @@
 #include "../common/os.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -149,21 +150,30 @@ static void close_all(keeper *k)
 /* What a missing or empty directory was at last. */
 static int restore_latest(const keep_options *o)
 {
-    dxup_store *s;
-    dxup_version v;
+    versions_store *s;
+    versions_version v;
     os_info info;
     int partial = PROG_OK;
     if (o->fresh || prog_has_entries(o->directory) || os_look(o->store, true, &info) < 0)
         return PROG_OK;
-    int status = dxup_store_open(&s, o->store, DXUP_WRITE);
+    int status = versions_store_open(&s, o->store, VERSIONS_WRITE);
     if (status) return status == PROG_NOT_FOUND ? PROG_OK : status;
-    status = dxup_version_find(s, o->name, 0, &v);
+    status = versions_version_find(s, o->name, 0, &v);
     if (!status) status = keep_restore_to(s, &v, o->directory, o, &partial);
-    dxup_store_close(s);
+    versions_store_close(s);
     if (status == PROG_NOT_FOUND) return PROG_OK; /* no version so far */
     if (!status && o->verbose)
         prog_warn("%s is restored: version %llu", o->directory, (unsigned long long)v.version);
     return status;
+}
+
+/* There may be neither store nor directory yet: then the program finds an empty one. */
+static int make_directory(const keep_options *o)
+{
+    os_info info;
+    if (os_look(o->directory, true, &info) == 0) return PROG_OK;
+    if (os_make_folder(o->directory, 0777) == 0 || errno == EEXIST) return PROG_OK;
+    return prog_fail_errno("%s", o->directory);
 }
 
 /* How long to wait for events; DX_REACTOR_FOREVER: until there is one. */
@@ -179,6 +189,7 @@ static int64_t wait_ns(const keeper *k, int64_t now)
 static void watch(keeper *k)
 {
     while (!k->child.ended && !keep_child_tend(&k->child)) {
+        if (k->capture.lost && !k->child.pid) return; /* whoever started it is to know */
         dx_reactor_run_once(&k->reactor, wait_ns(k, prog_now_ns()));
         const int64_t now = prog_now_ns();
         const bool scan = k->o->scan_ns && now >= k->scan_ns;
@@ -198,13 +209,14 @@ static void finish(keeper *k)
     }
     if (k->status == PROG_NOT_FOUND)
         prog_fail(k->status, "%s is gone: its end was not captured", k->o->directory);
-    if (!k->status) dxup_store_save_index(k->capture.store);
+    if (!k->status) versions_store_save_index(k->capture.store);
 }
 
 static int run(keeper *k)
 {
     const keep_options *o = k->o;
     int status = restore_latest(o);
+    if (!status) status = make_directory(o);
     if (!status) status = open_all(k);
     if (status) return status;
     capture(k);

@@ -97,10 +97,10 @@ static const prog_option options[] = {
              "--include the first that matches decides"},
     {"--include", PROG_OPTION_LIST, FIELD(rules), .commands = WRITERS, .value = "PATTERN",
      .help = "take paths that match"},
-    {"--no-owner", PROG_OPTION_FLAG, FIELD(leave.owner), .commands = WRITERS | RESTORE,
+    {"--no-owner", PROG_OPTION_FLAG, FIELD(omit.owner), .commands = WRITERS | RESTORE,
      .help = "leave out owners, and with them setuid and\nsetgid bits, capabilities and devices;\n"
              "to restore owners and devices takes root"},
-    {"--no-xattrs", PROG_OPTION_FLAG, FIELD(leave.xattrs), .commands = WRITERS | RESTORE,
+    {"--no-xattrs", PROG_OPTION_FLAG, FIELD(omit.xattrs), .commands = WRITERS | RESTORE,
      .help = "leave out extended attributes and access\ncontrol lists"},
     {"--no-restore", PROG_OPTION_FLAG, FIELD(fresh), .commands = WATCHERS,
      .help = "do not restore an empty directory first"},

@@ -10,7 +10,7 @@
    containers) run in memory: apply_whole(). */
 #include "dxpatch.h"
 
-#include "../common/dest.h"
+#include "../versions/dest.h"
 #include "../common/window.h"
 #include "vcdiff.h"
 
@@ -33,7 +33,7 @@ typedef struct job {
     os_info         old_st;
     os_info         patch_st;
     dx_patch_header header;
-    prog_dest       dest;
+    versions_dest   dest;
     prog_windows    base;       /* of the old file, if it is not in memory */
     uint8_t         in[PROG_IO_SIZE];
 } job;
@@ -59,7 +59,7 @@ static int write_new(void *user, const void *bytes, size_t size)
 {
     job *j = user;
     assert(j->dest.fd >= 0);
-    j->status = prog_dest_write(&j->dest, bytes, size);
+    j->status = versions_dest_write(&j->dest, bytes, size);
     return j->status;
 }
 
@@ -135,13 +135,13 @@ static int produce(job *j, const char *new_path)
         return prog_fail(PROG_REFUSED, "%s cannot be undone: %s", j->patch_path,
                          j->header.kind == DX_PATCH_KIND_BLOCKS ? "it was made with --one-way"
                                                                 : "only patches of blocks can");
-    int status = prog_dest_open(&j->dest, new_path, PROG_FILE, j->old_st.mode, NULL);
+    int status = versions_dest_open(&j->dest, new_path, PROG_FILE, j->old_st.mode, NULL);
     if (status) return status;
     status = run(j);
     os_close(j->old_fd); /* it may be the one that is replaced */
     j->old_fd = -1;
-    if (!status) status = prog_dest_commit(&j->dest);
-    prog_dest_abandon(&j->dest);
+    if (!status) status = versions_dest_commit(&j->dest);
+    versions_dest_abandon(&j->dest);
     return status;
 }
 

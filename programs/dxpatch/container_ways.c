@@ -1,6 +1,6 @@
 /* Unpacks members with zlib, zstd and liblzma, packs their contents again, and finds out how they
    were packed. Everything that needs one of these libraries is here, each behind its own switch:
-   DXPATCH_ZLIB, DXUP_ZSTD_LIBRARY, DXPATCH_LZMA. */
+   DXPATCH_ZLIB, VERSIONS_ZSTD_LIBRARY, DXPATCH_LZMA. */
 #include "container.h"
 
 #include <assert.h>
@@ -11,7 +11,7 @@
 #ifdef DXPATCH_ZLIB
   #include <zlib.h>
 #endif
-#ifdef DXUP_ZSTD_LIBRARY
+#ifdef VERSIONS_ZSTD_LIBRARY
   #include <zstd.h>
   #include <zstd_errors.h>
 #endif
@@ -69,7 +69,7 @@ const char *container_libraries(void)
 #ifdef DXPATCH_ZLIB
     zlib = zlibVersion();
 #endif
-#ifdef DXUP_ZSTD_LIBRARY
+#ifdef VERSIONS_ZSTD_LIBRARY
     zstd = ZSTD_versionString();
 #endif
 #ifdef DXPATCH_LZMA
@@ -92,7 +92,7 @@ bool container_has(unsigned kind)
 #ifdef DXPATCH_ZLIB
     has[CONTAINER_DEFLATE] = has[CONTAINER_PNG] = true;
 #endif
-#ifdef DXUP_ZSTD_LIBRARY
+#ifdef VERSIONS_ZSTD_LIBRARY
     has[CONTAINER_ZSTD] = true;
 #endif
 #ifdef DXPATCH_LZMA
@@ -231,7 +231,7 @@ static int pack_png(const container_way *way, const uint8_t *content, size_t siz
 }
 #endif
 
-#ifdef DXUP_ZSTD_LIBRARY
+#ifdef VERSIONS_ZSTD_LIBRARY
 /* >>zstd ----------------------------------------------------------------- */
 enum { ZSTD_WINDOW_MIN = 10, ZSTD_WINDOW_MAX = 27, HAS_CHECKSUM = 1, HAS_SIZE = 2 };
 enum { ZSTD_DECODER = 1 << 20 }; /* bytes that a decoder takes at most, without its window */
@@ -417,7 +417,7 @@ int container_inflate(unsigned kind, const uint8_t *in, size_t size, uint64_t me
     if (kind == CONTAINER_PNG) return inflate_png(in, size, out, taken, stream);
     if (kind == CONTAINER_DEFLATE) error = inflate_raw(in, size, out, taken);
 #endif
-#ifdef DXUP_ZSTD_LIBRARY
+#ifdef VERSIONS_ZSTD_LIBRARY
     if (kind == CONTAINER_ZSTD) error = inflate_zstd(in, size, memory_max, out, taken);
 #endif
 #ifdef DXPATCH_LZMA
@@ -441,7 +441,7 @@ static int pack_stream(const container_way *way, const uint8_t *content, size_t 
     if (way->kind == CONTAINER_DEFLATE || way->kind == CONTAINER_PNG)
         return deflate_raw(way, content, size, sink, user);
 #endif
-#ifdef DXUP_ZSTD_LIBRARY
+#ifdef VERSIONS_ZSTD_LIBRARY
     if (way->kind == CONTAINER_ZSTD)
         return pack_zstd(way, content, size, memory_max, sink, user);
 #endif
@@ -548,7 +548,7 @@ static bool try_deflate(trial *t, container_way *way, bool thorough)
 }
 #endif
 
-#ifdef DXUP_ZSTD_LIBRARY
+#ifdef VERSIONS_ZSTD_LIBRARY
 static bool try_zstd(trial *t, container_way *way)
 {
     static const uint8_t levels[] = {3, 19, 1,  9,  6,  12, 15, 22, 2,  4,  5,
@@ -610,7 +610,7 @@ bool container_try(unsigned kind, const uint8_t *stream, size_t stream_size,
 #ifdef DXPATCH_ZLIB
     if (kind == CONTAINER_DEFLATE || kind == CONTAINER_PNG) found = try_deflate(&t, way, thorough);
 #endif
-#ifdef DXUP_ZSTD_LIBRARY
+#ifdef VERSIONS_ZSTD_LIBRARY
     if (kind == CONTAINER_ZSTD && thorough) found = try_zstd(&t, way);
 #endif
 #ifdef DXPATCH_LZMA

@@ -3,7 +3,7 @@
    ../common/. */
 #include "dxpatch.h"
 
-#include "../common/dest.h"
+#include "../versions/dest.h"
 #include "vcdiff.h"
 
 #include <assert.h>
@@ -188,11 +188,11 @@ void dxpatch_drop(dxpatch_content *c)
 
 int dxpatch_save(const char *path, const uint8_t *bytes, size_t size, unsigned mode)
 {
-    prog_dest dest;
-    int status = prog_dest_open(&dest, path, PROG_FILE, mode, NULL);
+    versions_dest dest;
+    int status = versions_dest_open(&dest, path, PROG_FILE, mode, NULL);
     if (status) return status;
-    status = prog_dest_write(&dest, bytes, size);
-    if (!status) status = prog_dest_commit(&dest);
-    prog_dest_abandon(&dest);
+    status = versions_dest_write(&dest, bytes, size);
+    if (!status) status = versions_dest_commit(&dest);
+    versions_dest_abandon(&dest);
     return status;
 }

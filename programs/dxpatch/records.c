@@ -2,7 +2,7 @@
    (docs/formats/hde.md). This file holds the implementation of that layer. */
 #include "dxpatch.h"
 
-#ifdef DXUP_ZSTD_LIBRARY
+#ifdef VERSIONS_ZSTD_LIBRARY
   #define DX_HDE_ZSTD
 #endif
 #define DX_HDE_IMPLEMENTATION

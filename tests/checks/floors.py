@@ -4,7 +4,8 @@
     usage: floors.py TOP            prints one finding a line, nothing when all is well
            floors.py TOP --draw     prints the floors instead: each layer and program with what it stands on
 
-    programs/NAME   examples/NAME    a program may use programs/common, an example the files beside the examples' folders
+    programs/NAME   examples/NAME    a program may use programs/versions and programs/common, versions may use common; an
+                                     example the files beside the examples' folders
          |               |
          v               v
        layers/dx_*.h  ------> another layer, never in a circle
@@ -21,6 +22,8 @@ import re
 import sys
 
 CODE = (".c", ".h", ".cc")
+# What programs share, from below to above.
+SHARED = ["programs/common", "programs/versions"]
 FLOORS = re.compile(r"(?<![\w./-])(layers|programs|examples)/")
 
 
@@ -66,8 +69,13 @@ def allowed(path, target):
     if here == "layers":
         return there in ("core", "layers")
     if here in ("programs", "examples"):
-        shared = other == "programs/common" if here == "programs" else re.fullmatch(r"examples/\w+\.[ch]", target)
-        return there in ("core", "layers") or bool(shared)
+        if here == "examples":
+            shared = bool(re.fullmatch(r"examples/\w+\.[ch]", target))
+        elif product in SHARED:
+            shared = other in SHARED[:SHARED.index(product)]
+        else:
+            shared = other in SHARED
+        return there in ("core", "layers") or shared
     return True  # a bench measures anything
 
 
@@ -161,12 +169,15 @@ def in_programs(known, code):
     for path in known:
         if path.startswith("programs/") and path.endswith(".c"):
             programs.setdefault(floor(path)[1], []).append(path)
-    common = programs.pop("programs/common", [])
+    shared = [programs.pop(name, []) for name in SHARED]
     for program, files in sorted(programs.items()):
-        edges = calls(files + common, code)
-        for path in common:
-            for target in sorted(edges[path] - set(common)):
-                yield "%s calls %s, which is above it" % (path, target)
+        edges = calls(files + sum(shared, []), code)
+        below = []
+        for part in shared:
+            below += part
+            for path in part:
+                for target in sorted(edges[path] - set(below)):
+                    yield "%s calls %s, which is above it" % (path, target)
         for part in circles(edges):
             yield "files call each other in a circle: " + " ".join(part)
         rooms = {}

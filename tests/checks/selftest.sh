@@ -111,6 +111,12 @@ limits|an include of another header|sed -i '/#include <stdint.h>/a #include "dx_
 limits|a system header|sed -i '/#include <stdint.h>/a #include <stdio.h>' dx_sample.h
 limits|another version|sed -i 's/0x000100/0x000101/' dx_sample.h
 limits|no change log entry|echo >CHANGELOG.md
+limits|a time that may be an instant or a length|sed -i '/^DX_SAMPLE_API int         dx_sample_init/i DX_SAMPLE_API int dx_sample_wait(dx_sample *s, uint64_t within_ns);' dx_sample.h
+limits|a field of the same|sed -i 's/^typedef struct dx_sample {/&\n    uint64_t when_ns;/' dx_sample.h
+limits|a deadline of no clock|sed -i '/^DX_SAMPLE_API int         dx_sample_init/i \\n/* Waits. */\nDX_SAMPLE_API int dx_sample_wait(dx_sample *s, uint64_t deadline_ns);' dx_sample.h
+limits|two sections with one name|sed -i 's,^/. >>public,/* >>types ---- */\n&,' dx_sample.h
+limits|a mark of no section|sed -i '/>>public/a /* As >>nowhere says. */' dx_sample.h
+limits|a call of what is further down|$(code 'static int dx_sample_p_up(void);\nstatic int dx_sample_p_down(void) { return dx_sample_p_up(); }\n/* >>later --- */\nstatic int dx_sample_p_up(void)\n{\n    return dx_sample_p_down();\n}')
 limits|no licence|sed -i 's/public domain/garden/' dx_sample.h
 limits|unfinished work|sed -i '/>>types/a /* TO''DO */' dx_sample.h
 limits|a path of a machine|echo 'see /wo''rk/main' >>README.md
@@ -124,6 +130,7 @@ floors|a program that includes another|mkdir -p programs/a programs/b && touch p
 floors|files that call each other|mkdir -p programs/a && echo 'int f(int x) { return g(x); }' >programs/a/f.c && echo 'int g(int x) { return f(x); }' >programs/a/g.c
 floors|rooms that call each other|mkdir -p programs/a/x programs/a/y && echo 'int f(int x) { return g(x); }' >programs/a/x/f.c && echo 'int g(int x) { return x; } int h(int x) { return x; }' | sed 's/ int h/\nint h/' >programs/a/y/g.c && echo 'int i(int x) { return k(x); }' >programs/a/y/i.c && echo 'int k(int x) { return x; }' >programs/a/x/k.c
 floors|common files that call a program|mkdir -p programs/a programs/common && echo 'int f(int x) { return x; }' >programs/a/f.c && echo 'int g(int x) { return f(x); }' >programs/common/g.c
+floors|common files that call the versions|mkdir -p programs/b programs/common programs/versions && echo 'int h(void);' >programs/b/h.c && echo 'int f(int x) { return x; }' >programs/versions/f.c && echo 'int g(int x) { return f(x); }' >programs/common/g.c
 floors|a private name in a layer|mkdir layers && echo 'static inline int dx_up_f(int x) { return dx_sample_p_fits(x); }' >layers/dx_up.h
 floors|a private field in a program|mkdir -p programs/a && echo 'int f(dx_sample *s) { return (int)s->size_; }' >programs/a/f.c
 layers|a layer that the table does not know|cp layers/dx_storey.h layers/dx_unknown.h

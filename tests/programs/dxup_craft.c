@@ -1,14 +1,14 @@
 /* Puts snapshots into a store that `dxup publish` would never make: of entries that belong to no
    such directory (make), and of bytes that are no snapshot at all (make_raw).
    usage: dxup_craft STORE NAME CASE */
-#include "../../programs/common/tree/tree.h"
+#include "../../programs/versions/tree/tree.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 enum { ENTRIES_MAX = 8, CHUNK = 65536 };
 
-static dxup_store *store;
+static versions_store *store;
 static dx_tree_entry entries[ENTRIES_MAX];
 static uint8_t extras[ENTRIES_MAX][8192];
 static size_t used[ENTRIES_MAX];
@@ -35,7 +35,7 @@ static dx_tree_entry *add_chunk(const char *name, int byte)
     memset(bytes, byte, sizeof bytes);
     e->level = 0;
     e->size = CHUNK;
-    if (dxup_object_put(store, bytes, CHUNK, e->id)) e->type = 0;
+    if (versions_object_put(store, bytes, CHUNK, e->id)) e->type = 0;
     return e;
 }
 
@@ -61,7 +61,7 @@ static int extra_object(int kind, int byte)
     memset(bytes, byte, sizeof bytes);
     object[32] = 2000 & 255;
     object[33] = 2000 >> 8;
-    int status = dxup_object_put(store, bytes, sizeof bytes, object);
+    int status = versions_object_put(store, bytes, sizeof bytes, object);
     extra(kind, object, sizeof object);
     return status;
 }
@@ -166,7 +166,7 @@ static void raw_list(int level, const uint8_t child[32], uint64_t each, uint64_t
         memcpy(list + 16 + 40 * i, child, 32);
         number(list + 48 + 40 * i, each, 8);
     }
-    if (dxup_object_put(store, list, sizeof list, id)) abort();
+    if (versions_object_put(store, list, sizeof list, id)) abort();
 }
 
 /* Names, and entries that say what they may not. */
@@ -203,7 +203,7 @@ static bool make_pairs(const char *what)
     } else if (!strcmp(what, "link-and-dir")) { /* through which the second would be written */
         uint8_t id[32];
         raw_file("secret", 6);
-        if (dxup_object_put(store, piece, piece_size, id)) abort();
+        if (versions_object_put(store, piece, piece_size, id)) abort();
         piece_size = 0;
         raw(DX_TREE_LINK, DX_TREE_INLINE, 0777, "a", 1, 10, "../outside", 10);
         raw(DX_TREE_DIR, 0, 0755, "a", 1, 25, id, 32);
@@ -219,8 +219,8 @@ static bool make_contents(const char *what)
     static uint8_t bytes[200000];
     uint8_t chunk[32], large[32], list[32];
     memset(bytes, 'x', sizeof bytes);
-    if (dxup_object_put(store, bytes, CHUNK, chunk) ||
-        dxup_object_put(store, bytes, sizeof bytes, large))
+    if (versions_object_put(store, bytes, CHUNK, chunk) ||
+        versions_object_put(store, bytes, sizeof bytes, large))
         abort();
     raw_list(1, chunk, CHUNK, 2 * CHUNK, list);
     if (!strcmp(what, "dir-is-chunk")) raw(DX_TREE_DIR, 0, 0755, "a", 1, 20, chunk, 32);
@@ -260,7 +260,7 @@ static void make_deep(dx_tree_entry *root)
         dx_tree_entry above = {.type = DX_TREE_DIR, .mode = 0755, .name = "d", .name_size = 1};
         if (i && dx_tree_write_entry(&dir, piece, sizeof piece, &size)) abort();
         if (i) dx_tree_add_up(&above, &dir);
-        if (dxup_object_put(store, piece, size, above.id)) abort();
+        if (versions_object_put(store, piece, size, above.id)) abort();
         dir = above;
     }
     *root = dir;
@@ -268,27 +268,80 @@ static void make_deep(dx_tree_entry *root)
     root->name_size = 0;
 }
 
+/* Two directories in each, 30 times: 32 objects that name 2^31 - 2 directories. lie: each says that
+   it has no more than one entry below it. */
+static void make_bomb(dx_tree_entry *root, bool lie)
+{
+    dx_tree_entry dir = {.type = DX_TREE_DIR, .mode = 0755};
+    if (versions_object_put(store, piece, 0, dir.id)) abort();
+    for (unsigned i = 0; i < 30; i++) {
+        dx_tree_entry above = {.type = DX_TREE_DIR, .mode = 0755};
+        size_t size = 0, one;
+        for (unsigned k = 0; k < 2; k++) {
+            dir.name = k ? "b" : "a";
+            dir.name_size = 1;
+            if (dx_tree_write_entry(&dir, piece + size, sizeof piece - size, &one)) abort();
+            if (dx_tree_add_up(&above, &dir)) abort();
+            size += one;
+        }
+        if (versions_object_put(store, piece, size, above.id)) abort();
+        if (lie) above.count = 1;
+        if (lie) above.size = 17;
+        dir = above;
+    }
+    *root = dir;
+    root->name_size = 0;
+}
+
+/* A file of 2^(16 + LEVELS) bytes whose lists have the same child twice. */
+static void make_large(dx_tree_entry *root)
+{
+    enum { LEVELS = DX_TREE_LEVELS_MAX };
+    static uint8_t chunk[CHUNK], list[16 + 40 * DX_TREE_LIST_CHILDREN_MAX];
+    uint8_t id[32];
+    uint64_t size = CHUNK;
+    if (versions_object_put(store, chunk, CHUNK, id)) abort();
+    for (unsigned level = 1; level <= LEVELS && size < UINT64_C(1) << 50; level++) {
+        number(list, level, 1);
+        number(list + 4, DX_TREE_LIST_CHILDREN_MAX, 4);
+        number(list + 8, size * DX_TREE_LIST_CHILDREN_MAX, 8);
+        for (unsigned i = 0; i < DX_TREE_LIST_CHILDREN_MAX; i++) {
+            memcpy(list + 16 + 40 * i, id, 32);
+            number(list + 48 + 40 * i, size, 8);
+        }
+        size *= DX_TREE_LIST_CHILDREN_MAX;
+        if (versions_object_put(store, list, sizeof list, id)) abort();
+        root->level = (uint8_t)level; /* of the file, for a moment */
+    }
+    raw(DX_TREE_FILE, root->level, 0644, "a", 1, size, id, 32);
+    root->level = 0;
+    root->size = 17 + size;
+}
+
 /* The version's hash is not that of anything: servers that compute it would refuse to. */
-static bool make_raw(const char *what, dxup_version *v)
+static bool make_raw(const char *what, versions_version *v)
 {
     dx_tree_entry root = {.type = DX_TREE_DIR, .mode = 0755, .size = 20, .count = 1};
     uint8_t bytes[8192];
     size_t size = 0;
+    const bool bomb = !strncmp(what, "bomb", 4);
     if (!strcmp(what, "deep")) make_deep(&root);
+    else if (!strcmp(what, "large")) make_large(&root);
+    else if (bomb) make_bomb(&root, !strcmp(what, "bomb-lies"));
     else if (!strcmp(what, "dir-size") || !strcmp(what, "dir-count")) raw_file("a", 1);
     else if (!make_names(what) && !make_pairs(what) && !make_contents(what)) return false;
     if (!strcmp(what, "dir-count")) root.count = 2;
     if (!strcmp(what, "dir-size")) root.size = 21;
-    if (strcmp(what, "deep") != 0 && dxup_object_put(store, piece, piece_size, root.id)) abort();
+    if (strcmp(what, "deep") != 0 && !bomb && versions_object_put(store, piece, piece_size, root.id)) abort();
     if (dx_tree_write_snapshot(&root, false, bytes, sizeof bytes, &size) ||
-        dxup_object_put(store, bytes, size, v->root))
+        versions_object_put(store, bytes, size, v->root))
         abort();
-    v->size = root.size + DXUP_STREAM_EXTRA;
+    v->size = root.size + VERSIONS_STREAM_EXTRA;
     memset(v->hash, 0x11, sizeof v->hash);
     return true;
 }
 
-static int put(dxup_version *v)
+static int put(versions_version *v)
 {
     uint8_t bytes[8192];
     dx_tree_entry root = {.type = DX_TREE_DIR, .mode = 0755};
@@ -299,28 +352,28 @@ static int put(dxup_version *v)
         size += one;
         dx_tree_add_up(&root, &entries[i]);
     }
-    int status = dxup_object_put(store, bytes, size, root.id);
+    int status = versions_object_put(store, bytes, size, root.id);
     if (status) return status;
     int error = dx_tree_write_snapshot(&root, true, bytes, sizeof bytes, &size);
     if (error) return prog_fail(PROG_USAGE, "%s", dx_tree_error_name(error));
-    v->size = root.size + DXUP_STREAM_EXTRA;
-    status = dxup_object_put(store, bytes, size, v->root);
-    return status ? status : dxup_version_add(store, v);
+    v->size = root.size + VERSIONS_STREAM_EXTRA;
+    status = versions_object_put(store, bytes, size, v->root);
+    return status ? status : versions_version_add(store, v);
 }
 
 int main(int argc, char **argv)
 {
-    dxup_version v = {.kind = PROG_TREE, .snapshot = true, .mode = 0755};
+    versions_version v = {.kind = PROG_TREE, .snapshot = true, .mode = 0755};
     prog_begin("dxup_craft", &argc, &argv);
     if (argc != 4) return PROG_USAGE;
     snprintf(v.name, sizeof v.name, "%s", argv[2]);
-    int status = dxup_store_open(&store, argv[1], DXUP_CREATE);
+    int status = versions_store_open(&store, argv[1], VERSIONS_CREATE);
     if (!status && make_raw(argv[3], &v)) {
-        status = dxup_version_add(store, &v);
+        status = versions_version_add(store, &v);
     } else if (!status) {
         status = make(argv[3]);
         if (!status) status = put(&v);
     }
-    dxup_store_close(store);
+    versions_store_close(store);
     return prog_end(status);
 }

@@ -5,7 +5,7 @@
 #include "../../dx_hbtp.h"
 #include "../../programs/dxup/net/bundle.h"
 #include "../../programs/dxup/net/wire.h"
-#include "../../programs/common/tree/content.h"
+#include "../../programs/versions/tree/content.h"
 
 #include <arpa/inet.h>
 #include <signal.h>
@@ -17,7 +17,7 @@
 enum way {
     FLIP_A_BIT, OTHER_OBJECTS, MISSING, CUT_SHORT, ENDLESS, COUNT_LIES, SIZE_LIES, OTHER_BASES,
     OTHER_TRANSFER, OTHER_OFFSET, CLOSE_ONCE, OTHER_ROOT, UNCHANGED_LIE, NOISE, REFUSE_ONCE,
-    ONE_BY_ONE, TWICE, DRIBBLE, HONEST, WAYS
+    ONE_BY_ONE, TWICE, DRIBBLE, HONEST, BOMB, BOMB_LIES, WAYS
 };
 
 static enum way way;
@@ -25,8 +25,8 @@ static uint64_t chance;
 static unsigned turn;  /* of the answer that is wrong */
 static unsigned answers;
 static int connection;
-static dxup_store *store;
-static dxup_version version;
+static versions_store *store;
+static versions_version version;
 static dxup_bundler *bundler;
 
 static uint32_t below(uint32_t limit)
@@ -72,6 +72,11 @@ static bool answer_sync(uint16_t sequence)
     sync_reply_writer w;
     size_t size = 0;
     memcpy(root, version.root, sizeof root);
+    if (way == BOMB || way == BOMB_LIES) { /* of dxup_craft: 2^31 directories */
+        versions_version bomb;
+        if (versions_content_find(store, way == BOMB ? "bomb" : "bomb-lies", 0, &bomb)) exit(2);
+        memcpy(root, bomb.root, sizeof root);
+    }
     if (way == OTHER_ROOT) root[below(32)] ^= (uint8_t)(1 + below(255));
     sync_reply_begin(&w, bytes, sizeof bytes, DX_TELEPORT_BARE);
     sync_reply_set_version(&w, version.version);
@@ -190,8 +195,8 @@ int main(int argc, char **argv)
     way = (enum way)(chance % WAYS);
     turn = (unsigned)(chance / WAYS % 4);
     below(2);
-    if (dxup_store_open(&store, argv[1], DXUP_READ) ||
-        dxup_content_find(store, argv[2], 0, &version))
+    if (versions_store_open(&store, argv[1], VERSIONS_READ) ||
+        versions_content_find(store, argv[2], 0, &version))
         return 2;
     bundler = dxup_bundler_open();
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);

@@ -1,4 +1,4 @@
-/* Tests of programs/common/tree/batch.c, the ring that the threads of a publish share, under every order that
+/* Tests of programs/versions/tree/batch.c, the ring that the threads of a publish share, under every order that
    threads can run in. Mutexes and conditions are a model: one thread runs at a time, and at each of their calls the
    choices of the property say who is next. So one seed is one schedule, and a schedule can be run again.
 
@@ -160,7 +160,7 @@ static int model_join(pthread_t thread, void **value)
 #define pthread_create         model_create
 #define pthread_join           model_join
 #define dx_cas_hash_many       model_hash_many
-#include "../../programs/common/tree/batch.c"
+#include "../../programs/versions/tree/batch.c"
 #undef pthread_mutex_lock
 #undef pthread_mutex_unlock
 #undef pthread_cond_wait
@@ -178,10 +178,10 @@ void *prog_alloc(size_t size)
 }
 
 unsigned prog_thread_count(unsigned workers, unsigned max) { return workers < max ? workers : max; }
-dxup_packer *dxup_packer_open(void) { return m.user; /* not NULL: there is a codec */ }
-void dxup_packer_close(dxup_packer *p) { (void)p; }
+versions_packer *versions_packer_open(void) { return m.user; /* not NULL: there is a codec */ }
+void versions_packer_close(versions_packer *p) { (void)p; }
 
-size_t dxup_pack(dxup_packer *p, void *out, size_t capacity, const void *in, size_t size)
+size_t versions_pack(versions_packer *p, void *out, size_t capacity, const void *in, size_t size)
 {
     DX_CHECK(p && capacity == size - 1 && !m.locked);
     memcpy(out, in, size / 2);
@@ -204,7 +204,7 @@ typedef struct reader {
 } reader;
 
 /* Every second chunk is known. Others run meanwhile, as they do while a store is asked. */
-static void ask_store(void *user, dxup_batch *b)
+static void ask_store(void *user, versions_batch *b)
 {
     (void)user;
     DX_CHECK(!m.locked);
@@ -215,14 +215,14 @@ static void ask_store(void *user, dxup_batch *b)
     }
 }
 
-static int retire(void *user, dxup_batch *b)
+static int retire(void *user, versions_batch *b)
 {
     reader *r = user;
     DX_CHECK(!m.locked);
     DX_CHECK_EQ(b->size, 4 * b->chunk_count + 1);
     DX_CHECK_EQ(b->bytes[b->size - 1], r->retired);
     for (size_t i = 0; i < b->chunk_count; i++) {
-        const dxup_chunk *chunk = &b->chunks[i];
+        const versions_chunk *chunk = &b->chunks[i];
         const bool packed = !chunk->known && m.count > 1;
         DX_CHECK_EQ(chunk->known, b->bytes[chunk->at + 1] % 2);
         DX_CHECK_EQ(chunk->packed_size, packed ? 2 : 0);
@@ -231,11 +231,11 @@ static int retire(void *user, dxup_batch *b)
     return (int)r->retired++ == r->fail_at ? -1 : PROG_OK;
 }
 
-static void fill(dxup_batch *b, unsigned number)
+static void fill(versions_batch *b, unsigned number)
 {
     DX_CHECK(b->size == 0 && b->chunk_count == 0);
     for (uint64_t n = dx_choose(m.c, 3); n > 0; n--) {
-        dxup_chunk *chunk = &b->chunks[b->chunk_count++];
+        versions_chunk *chunk = &b->chunks[b->chunk_count++];
         memset(chunk, 0, sizeof *chunk);
         chunk->at = (uint32_t)b->size;
         chunk->size = 4;
@@ -252,7 +252,7 @@ static void fill(dxup_batch *b, unsigned number)
    is retired, in order and whole, and nobody waits for ever. */
 DX_PROPERTY(no_wake_up_is_lost, 4000)
 {
-    static dxup_ring ring;
+    static versions_ring ring;
     reader r = {0, 0, -1};
     memset(&ring, 0, sizeof ring);
     memset(&m, 0, sizeof m);
@@ -267,21 +267,21 @@ DX_PROPERTY(no_wake_up_is_lost, 4000)
     ring.look_up = ask_store;
     ring.retire = retire;
     ring.user = &r;
-    dxup_ring_open(&ring, THREADS_MAX - 1);
+    versions_ring_open(&ring, THREADS_MAX - 1);
     if (!dx_choose(c, 3)) r.fail_at = (int)dx_choose(c, 15);
     int status = PROG_OK;
     for (uint64_t n = dx_choose(c, 20); n > 0 && !status; n--) {
-        fill(dxup_ring_fill(&ring), r.submitted++);
-        status = dxup_ring_submit(&ring);
+        fill(versions_ring_fill(&ring), r.submitted++);
+        status = versions_ring_submit(&ring);
         if (!status && !dx_choose(c, 5)) {
-            status = dxup_ring_drain(&ring);
+            status = versions_ring_drain(&ring);
             if (!status) DX_CHECK_EQ(r.retired, r.submitted);
         }
     }
-    if (!status) status = dxup_ring_drain(&ring);
+    if (!status) status = versions_ring_drain(&ring);
     DX_CHECK_EQ(status, r.fail_at >= 0 && r.fail_at < (int)r.submitted ? -1 : PROG_OK);
     DX_CHECK_EQ(r.retired, status ? (unsigned)r.fail_at + 1 : r.submitted);
-    dxup_ring_close(&ring);
+    versions_ring_close(&ring);
 
     pthread_mutex_unlock(&m.baton);
     for (unsigned i = 1; i < m.count; i++) pthread_join(m.threads[i], NULL);

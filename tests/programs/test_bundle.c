@@ -38,7 +38,7 @@ static int look_up(const uint8_t id[PROG_HASH_SIZE])
     return -1;
 }
 
-bool dxup_object_size(dxup_store *s, const uint8_t id[PROG_HASH_SIZE], uint64_t *size)
+bool versions_object_size(versions_store *s, const uint8_t id[PROG_HASH_SIZE], uint64_t *size)
 {
     int i = look_up(id);
     (void)s;
@@ -46,8 +46,8 @@ bool dxup_object_size(dxup_store *s, const uint8_t id[PROG_HASH_SIZE], uint64_t 
     return i >= 0;
 }
 
-int dxup_object_get(dxup_store *s, const uint8_t id[PROG_HASH_SIZE], void *out, size_t capacity,
-                    size_t *size)
+int versions_object_get(versions_store *s, const uint8_t id[PROG_HASH_SIZE], void *out, size_t capacity,
+                        size_t *size)
 {
     int i = look_up(id);
     (void)s;
@@ -58,18 +58,18 @@ int dxup_object_get(dxup_store *s, const uint8_t id[PROG_HASH_SIZE], void *out, 
 }
 
 /* In place of zstd: the bytes behind a byte that says how many the bases have. */
-dxup_packer *dxup_packer_open(void) { return (dxup_packer *)prog_alloc(1); }
-void dxup_packer_close(dxup_packer *p) { free(p); }
+versions_packer *versions_packer_open(void) { return (versions_packer *)prog_alloc(1); }
+void versions_packer_close(versions_packer *p) { free(p); }
 
-size_t dxup_pack_behind(dxup_packer *p, void *out, size_t capacity, const void *prefix,
-                        size_t prefix_size, const void *in, size_t size)
+size_t versions_pack_behind(versions_packer *p, void *out, size_t capacity, const void *prefix,
+                            size_t prefix_size, const void *in, size_t size)
 {
     (void)p, (void)out, (void)capacity, (void)prefix, (void)prefix_size, (void)in, (void)size;
     return 0; /* it would be no smaller */
 }
 
-size_t dxup_unpack_behind(dxup_packer *p, void *out, size_t capacity, const void *prefix,
-                          size_t prefix_size, const void *in, size_t size)
+size_t versions_unpack_behind(versions_packer *p, void *out, size_t capacity, const void *prefix,
+                              size_t prefix_size, const void *in, size_t size)
 {
     const uint8_t *bytes = in;
     (void)p, (void)prefix;

@@ -13,7 +13,7 @@ static int fake_affinity(pid_t pid, size_t size, cpu_set_t *mask);
 #include "../../programs/common/message.c"
 #include "../../programs/common/json.c"
 #include "../../programs/common/options.c"
-#include "../../programs/common/filter.c"
+#include "../../programs/versions/filter.c"
 #define find find_window
 #include "../../programs/common/window.c"
 #undef find
@@ -275,24 +275,24 @@ DX_PROPERTY(patterns_match_as_described, 3000)
     if (!strcmp(rule, "/")) return;
     prog_list rules = {.items = {{"--exclude", rule}}, .count = 1};
     bool folder = dx_choose(c, 1);
-    if (prog_filter_takes(&rules, path, folder) != model_takes(rule, path, folder))
+    if (versions_filter_takes(&rules, path, folder) != model_takes(rule, path, folder))
         printf("     '%s' for '%s'%s\n", rule, path, folder ? ", a folder" : "");
-    DX_CHECK_EQ(prog_filter_takes(&rules, path, folder), model_takes(rule, path, folder));
+    DX_CHECK_EQ(versions_filter_takes(&rules, path, folder), model_takes(rule, path, folder));
 }
 
 DX_TEST(patterns_take_bounded_time)
 {
-    char pattern[PROG_PATTERN_MAX + 1], path[PROG_PATH_SIZE_MAX + 1];
+    char pattern[VERSIONS_PATTERN_MAX + 1], path[PROG_PATH_SIZE_MAX + 1];
     prog_list rules = {.items = {{"--exclude", pattern}}, .count = 1};
-    for (size_t i = 0; i + 1 < PROG_PATTERN_MAX; i += 2) memcpy(pattern + i, i % 4 ? "*a" : "**", 2);
-    pattern[PROG_PATTERN_MAX - 1] = 'b';
-    pattern[PROG_PATTERN_MAX] = 0;
+    for (size_t i = 0; i + 1 < VERSIONS_PATTERN_MAX; i += 2) memcpy(pattern + i, i % 4 ? "*a" : "**", 2);
+    pattern[VERSIONS_PATTERN_MAX - 1] = 'b';
+    pattern[VERSIONS_PATTERN_MAX] = 0;
     memset(path, 'a', sizeof path - 1);
     path[sizeof path - 1] = 0;
     int64_t begun = os_now_ns();
-    DX_CHECK(prog_filter_takes(&rules, path, false)); /* years, for who tries all ways */
+    DX_CHECK(versions_filter_takes(&rules, path, false)); /* years, for who tries all ways */
     DX_CHECK(os_now_ns() - begun < 10000000000);
-    DX_CHECK_EQ(prog_filter_check(&rules), PROG_OK);
+    DX_CHECK_EQ(versions_filter_check(&rules), PROG_OK);
     (void)c;
 }
 

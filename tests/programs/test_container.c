@@ -358,7 +358,7 @@ DX_TEST(ct_1_corrections_that_shorten)
     container_drop(&out);
 }
 
-#if defined(DXPATCH_LZMA) && defined(DXUP_ZSTD_LIBRARY)
+#if defined(DXPATCH_LZMA) && defined(VERSIONS_ZSTD_LIBRARY)
 /* zstd and xz, their levels and checks, and what is nested in them. */
 DX_PROPERTY(ct_1_zstd_and_xz, 12)
 {
@@ -523,7 +523,7 @@ DX_TEST(ct_3_members_are_counted)
     container_drop(&out);
 }
 
-#if defined(DXPATCH_LZMA) && defined(DXUP_ZSTD_LIBRARY)
+#if defined(DXPATCH_LZMA) && defined(VERSIONS_ZSTD_LIBRARY)
 /* Windows and dictionaries of more memory than the reader allows are refused as too large, not as damaged; a frame that is
    skipped has no content, and is no member. */
 DX_TEST(ct_3_memory_of_decoders)

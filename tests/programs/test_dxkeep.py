@@ -578,6 +578,73 @@ def signals_are_passed_on(dice):
         os.unlink("data/r")
 
 
+def every_signal_is_passed_on(dice):
+    """Also those that few programs use; real-time ones as often as they came."""
+    os.makedirs("data")
+    numbers = [getattr(signal, "SIG" + n) for n in ("ALRM", "CONT", "TSTP", "VTALRM", "PROF", "URG", "IO", "PWR", "WINCH", "USR2", "QUIT")]
+    numbers += [signal.SIGRTMIN, signal.SIGRTMIN + 1, signal.SIGRTMAX]
+    script = ("import signal, time\ngot = {}\ndef on(n, f): got[n] = got.get(n, 0) + 1; open('got', 'w').write(repr(got))\n"
+              "for n in %r: signal.signal(n, on)\nopen('ready', 'w').close()\nwhile True: time.sleep(0.05)" % [int(n) for n in numbers])
+    process = start(command="run", program=("--", sys.executable, "-c", script))
+    wait_for("the program", lambda: os.path.exists("ready"), process)
+
+    def got(number):
+        text = open("got").read() if os.path.exists("got") else ""
+        return eval(text).get(int(number), 0) if text else 0
+
+    for number in numbers:  # one by one: the kernel drops a pending SIGCONT when SIGTSTP comes
+        process.send_signal(number)
+        wait_for("signal %d" % number, lambda: got(number) == 1, process)
+    for _ in range(3):
+        process.send_signal(signal.SIGRTMIN)
+        time.sleep(0.1)
+    wait_for("all of them", lambda: got(signal.SIGRTMIN) == 4, process)
+    stop(process, status=128 + signal.SIGTERM)
+
+
+def a_killed_dxkeep_ends_its_program(dice):
+    os.makedirs("data")
+    process = start(command="run", program=("--", "sh", "-c", "echo $$ >data/pid; exec sleep 1000"))
+    wait_for("the program", lambda: os.path.exists("data/pid") and open("data/pid").read().strip(), process)
+    pid = int(open("data/pid").read())
+    process.kill()
+    process.wait()
+
+    def is_gone():
+        try:
+            return open("/proc/%d/stat" % pid).read().rsplit(")", 1)[1].split()[0] == "Z"
+        except OSError:
+            return True
+
+    wait_for("its end", is_gone)
+
+
+def what_is_missing_is_made(dice):
+    """Neither the store nor the directory is there."""
+    keep("run", "store", "data", "--", "sh", "-c", "echo 1 >data/a")
+    assert restored("latest")["a"] == seen("data")["a"]
+    shutil.rmtree("data")
+    shutil.rmtree("store")
+    process = start()
+    wait_for("the start", lambda: said("watching"), process)
+    assert os.path.isdir("data")
+    stop(process)
+    keep("run", "store", "no/data", "--", "true", status=2)
+    shutil.rmtree("store")
+    assert "No such file" in keep("run", "store", "no/data", "--", "true", status=2)
+
+
+def the_time_of_a_version_is_that_of_its_content(dice):
+    """Whatever was acknowledged before it is in it, and of what came after the end of the capture it has nothing."""
+    os.makedirs("data")
+    with open("data/large", "wb") as f:
+        f.write(dice.randbytes(64 << 20))  # the commit comes long after the first read
+    before = time.time_ns()
+    keep("capture", "store", "data")
+    taken = versions(1)[0]["time_ns"]
+    assert before <= taken < before + (time.time_ns() - before) // 3, "the time is that of the commit"
+
+
 def as_the_first_process(dice):
     """In a process namespace of its own: orphans become children of dxkeep, and are reaped."""
     if os.geteuid() or subprocess.run(["unshare", "--pid", "--fork", "--mount-proc", "true"], stderr=subprocess.DEVNULL).returncode:
@@ -727,6 +794,66 @@ def what_must_not_be_read(dice):
     assert sorted(os.listdir("back")) == ["open"]
 
 
+def the_store_is_taken_away(dice):
+    """Removed, renamed, or another one in its place: no version is said to be there that nobody finds, and the program goes on."""
+    def remove():
+        shutil.rmtree("store")
+
+    def rename():
+        os.rename("store", "elsewhere")
+
+    def replace():
+        os.rename("store", "elsewhere")
+        os.makedirs("other")
+        keep("capture", "store", "other")
+
+    def remove_the_log():
+        os.unlink("store/objects")
+
+    def remove_the_lock():
+        os.unlink("store/lock")
+
+    for how in (remove, rename, replace, remove_the_log, remove_the_lock):
+        for command in ("daemon", "run"):
+            for left in ("data", "store", "elsewhere", "other", "log"):
+                shutil.rmtree(left, ignore_errors=True)
+            if os.path.exists("log"):
+                os.unlink("log")
+            os.makedirs("data")
+            program = ("--", "sh", "-c", "while [ ! -e data/end ]; do sleep 0.02; done; echo last >data/last") if command == "run" else ()
+            process = start("--quiet-ms", "1", "--scan-s", "0", command=command, program=program)
+            wait_for("the start", lambda: said("watching"), process)
+            open("data/first", "w").close()
+            wait_for("a version", lambda: said("version 2"), process)
+            how()
+            open("data/second", "w").close()
+            if command == "run":
+                wait_for("the message", lambda: said("was removed, renamed or replaced"), process)
+                open("data/end", "w").close()
+            assert process.wait(PATIENCE) == 5, "%s, %s: status %d:\n%s" % (how.__name__, command, process.returncode, the_log())
+            assert said("was removed, renamed or replaced") and not said("version 3"), the_log()
+            assert os.path.exists("data/last") == (command == "run"), "the program was stopped"
+            if how is not replace:
+                assert how in (remove_the_log, remove_the_lock) or not os.path.exists("store"), "a store was made in its place"
+            else:
+                assert restored("latest") == seen("other"), "the other store was written"
+
+
+def a_store_that_comes_back(dice):
+    """It was only renamed for a while: what happened meanwhile is captured then."""
+    os.makedirs("data")
+    process = start("--quiet-ms", "1", command="run", program=("--", "sh", "-c", "while [ ! -e data/end ]; do sleep 0.02; done"))
+    wait_for("the start", lambda: said("watching"), process)
+    os.rename("store", "elsewhere")
+    open("data/second", "w").close()
+    wait_for("the message", lambda: said("was removed, renamed or replaced"), process)
+    os.rename("elsewhere", "store")
+    wait_for("the change", lambda: "second" in restored("latest"), process)
+    open("data/end", "w").close()
+    assert process.wait(PATIENCE) == 0, the_log()
+    assert not difference(seen("data"), restored("latest"))
+
+
 def the_directory_goes_and_comes_back(dice):
     os.makedirs("data")
     with open("data/f", "w") as f:
@@ -766,8 +893,9 @@ def examples_of_the_help(dice):
         assert done.returncode == 0, line + "\n" + done.stdout.decode()
 
 
-CASES = [the_program_and_its_status, signals_are_passed_on, as_the_first_process, a_missing_directory_is_restored, moments, what_is_refused,
-         damage_is_found, a_full_disk, what_must_not_be_read, the_directory_goes_and_comes_back, what_is_unchanged_is_not_read,
+CASES = [the_program_and_its_status, signals_are_passed_on, every_signal_is_passed_on, a_killed_dxkeep_ends_its_program, what_is_missing_is_made,
+         the_time_of_a_version_is_that_of_its_content, as_the_first_process, a_missing_directory_is_restored, moments, what_is_refused,
+         damage_is_found, the_store_is_taken_away, a_store_that_comes_back, a_full_disk, what_must_not_be_read, the_directory_goes_and_comes_back, what_is_unchanged_is_not_read,
          only_what_changed_is_looked_at, a_version_has_all_that_came_before_it, owners_are_kept, events_that_were_lost_lead_to_a_scan, mapped_files_are_found, a_file_that_never_rests_is_marked, a_writer_at_full_speed,
          any_version_is_what_the_directory_was, notified_changes_need_no_scan, killed_at_any_moment, examples_of_the_help]
 

@@ -3,8 +3,8 @@
 #include "commands.h"
 #include "names.h"
 
-#include "../../common/tree/content.h"
-#include "../../common/tree/entries.h"
+#include "../../versions/tree/content.h"
+#include "../../versions/tree/entries.h"
 
 #include <stdlib.h>
 
@@ -16,12 +16,12 @@ static int write_bytes(void *user, const void *bytes, size_t size)
 }
 
 typedef struct cat {
-    dxup_store         *store;
-    const dxup_version *version;
-    bool                written;
+    versions_store         *store;
+    const versions_version *version;
+    bool                    written;
 } cat;
 
-static int write_entry(void *user, const dxup_entry *e)
+static int write_entry(void *user, const versions_entry *e)
 {
     cat *c = user;
     c->written = true;
@@ -30,20 +30,20 @@ static int write_entry(void *user, const dxup_entry *e)
     if (e->type != DX_TREE_FILE)
         return prog_fail(PROG_USAGE, "%s is a symbolic link; 'dxup ls' says where it leads",
                          e->path);
-    return dxup_entry_stream(c->store, c->version, e, write_bytes, NULL);
+    return versions_entry_stream(c->store, c->version, e, write_bytes, NULL);
 }
 
-static int cat_tree(dxup_store *s, const dxup_version *v, const char *path)
+static int cat_tree(versions_store *s, const versions_version *v, const char *path)
 {
     cat c = {s, v, false};
     const unsigned long long version = v->version;
     if (!path || !*path)
         return prog_fail(PROG_USAGE, "%s@%llu is a tree: name a file in it, as in %s@%llu:PATH",
                          v->name, version, v->name, version);
-    if (!dxup_entry_path_is_valid(path))
+    if (!versions_entry_path_is_valid(path))
         return prog_fail(PROG_USAGE, "'%s' is no path in a tree: it is relative, without . and ..",
                          path);
-    int status = dxup_entries_visit(s, v, path, 0, write_entry, &c);
+    int status = versions_entries_visit(s, v, path, 0, write_entry, &c);
     if (status == PROG_NOT_FOUND)
         return prog_fail(status, "%s@%llu has no '%s'; 'dxup ls' lists what it has", v->name,
                          version, path);
@@ -54,18 +54,18 @@ static int cat_tree(dxup_store *s, const dxup_version *v, const char *path)
 
 int dxup_cat(const dxup_options *o)
 {
-    dxup_store *s;
-    dxup_version v;
+    versions_store *s;
+    versions_version v;
     const char *path;
     prog_progress_off(); /* standard output may be the same terminal */
-    int status = dxup_store_open(&s, o->store, DXUP_READ);
+    int status = versions_store_open(&s, o->store, VERSIONS_READ);
     if (status) return status;
     status = dxup_find_path(s, o->name, &v, &path);
     if (!status && v.kind == PROG_TREE) status = cat_tree(s, &v, path);
     else if (!status && path && *path)
         status = prog_fail(PROG_NOT_FOUND, "%s@%llu is a file: it has no '%s'", v.name,
                            (unsigned long long)v.version, path);
-    else if (!status) status = dxup_content_stream(s, &v, write_bytes, NULL);
-    dxup_store_close(s);
+    else if (!status) status = versions_content_stream(s, &v, write_bytes, NULL);
+    versions_store_close(s);
     return status;
 }

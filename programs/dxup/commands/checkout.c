@@ -5,10 +5,10 @@
 #include "commands.h"
 #include "names.h"
 
-#include "../../common/dest.h"
-#include "../../common/store/store.h"
-#include "../../common/tree/content.h"
-#include "../../common/tree/tree.h"
+#include "../../versions/dest.h"
+#include "../../versions/store/store.h"
+#include "../../versions/tree/content.h"
+#include "../../versions/tree/tree.h"
 
 #include "../../../dx_cas.h"
 
@@ -18,7 +18,7 @@
 
 /* A stream on its way to the destination. */
 typedef struct checkout {
-    prog_dest     dest;
+    versions_dest dest;
     dx_cas_blake3 hasher;
 } checkout;
 
@@ -27,48 +27,49 @@ static int checkout_bytes(void *user, const void *bytes, size_t size)
     checkout *c = user;
     assert(c->dest.fd >= 0);
     dx_cas_blake3_update(&c->hasher, bytes, size);
-    return prog_dest_write(&c->dest, bytes, size);
+    return versions_dest_write(&c->dest, bytes, size);
 }
 
-static int checkout_stream(dxup_store *s, const dxup_version *v, const char *path)
+static int checkout_stream(versions_store *s, const versions_version *v, const char *path)
 {
     uint8_t hash[PROG_HASH_SIZE];
     checkout *c = prog_alloc(sizeof *c);
-    int status = prog_dest_open(&c->dest, path, v->kind, v->mode, NULL);
+    int status = versions_dest_open(&c->dest, path, v->kind, v->mode, NULL);
     if (status) {
         free(c);
         return status;
     }
     dx_cas_blake3_init(&c->hasher);
-    status = dxup_content_stream(s, v, checkout_bytes, c);
+    status = versions_content_stream(s, v, checkout_bytes, c);
     dx_cas_blake3_final(&c->hasher, hash, sizeof hash);
     if (!status && !v->snapshot && memcmp(hash, v->hash, sizeof hash) != 0)
         status = prog_fail(PROG_DAMAGED, "%s@%llu is damaged: its content has another hash",
                            v->name, (unsigned long long)v->version);
-    if (!status) status = prog_dest_commit(&c->dest);
-    prog_dest_abandon(&c->dest);
+    if (!status) status = versions_dest_commit(&c->dest);
+    versions_dest_abandon(&c->dest);
     free(c);
     return status;
 }
 
-/* Restore a snapshot with all that it has. dxup_tree_restore() verifies every object. *partial:
+/* Restore a snapshot with all that it has. versions_tree_restore() verifies every object. *partial:
    PROG_PARTIAL where this destination could not take all of it. */
-static int checkout_snapshot(dxup_store *s, const dxup_version *v, const dxup_options *o,
+static int checkout_snapshot(versions_store *s, const versions_version *v, const dxup_options *o,
                              int *partial)
 {
     assert(v->snapshot && v->kind == PROG_TREE);
-    prog_dest *dest = prog_alloc(sizeof *dest);
-    int status = prog_dest_open(dest, o->path, v->kind, v->mode, NULL);
-    dxup_report *report = dxup_report_open();
-    dxup_tree_restore_desc desc = {.root = v->root, .dest = dest, .workers = o->workers,
-                                   .leave = o->leave, .report = report};
+    versions_dest *dest = prog_alloc(sizeof *dest);
+    int status = versions_dest_open(dest, o->path, v->kind, v->mode, NULL);
+    versions_report *report = versions_report_open();
+    versions_tree_restore_desc desc = {.root = v->root, .dest = dest, .workers = o->workers,
+                                   .omit = o->omit, .limits = o->limits,
+                                   .report = report};
     if (!status) {
-        status = dxup_tree_restore(s, &desc);
-        if (!status) status = prog_dest_commit(dest);
-        prog_dest_abandon(dest);
+        status = versions_tree_restore(s, &desc);
+        if (!status) status = versions_dest_commit(dest);
+        versions_dest_abandon(dest);
     }
     free(dest);
-    *partial = dxup_report_close(report, o->path);
+    *partial = versions_report_close(report, o->path);
     return status;
 }
 
@@ -79,18 +80,19 @@ static int check_replaced(const dxup_options *o, int kind)
     if (prog_lies_in(o->store, o->path) || prog_lies_in(o->path, o->store))
         return prog_fail(PROG_REFUSED, "%s holds the store %s, or is in it, and is not replaced",
                          o->path, o->store);
-    int status = prog_dest_check(o->path, kind);
+    int status = versions_dest_check(o->path, kind);
     if (status || o->force || !prog_has_entries(o->path)) return status;
     return prog_fail(PROG_REFUSED, "%s is a directory and not empty; --force replaces it", o->path);
 }
 
-static int write_version(dxup_store *s, const dxup_version *v, const dxup_options *o, int *partial)
+static int write_version(versions_store *s, const versions_version *v, const dxup_options *o,
+                         int *partial)
 {
-    if (v->snapshot && DXUP_HAS_SNAPSHOTS) return checkout_snapshot(s, v, o, partial);
+    if (v->snapshot && VERSIONS_HAS_SNAPSHOTS) return checkout_snapshot(s, v, o, partial);
     return checkout_stream(s, v, o->path);
 }
 
-static void print_summary(const dxup_options *o, const dxup_version *v)
+static void print_summary(const dxup_options *o, const versions_version *v)
 {
     const uint8_t *shown = v->snapshot ? v->root : v->hash;
     char size[32], hash[65];
@@ -117,15 +119,15 @@ static void print_summary(const dxup_options *o, const dxup_version *v)
 
 int dxup_checkout(const dxup_options *o)
 {
-    dxup_store *s;
-    dxup_version v;
+    versions_store *s;
+    versions_version v;
     int partial = PROG_OK;
-    int status = dxup_store_open(&s, o->store, DXUP_READ);
+    int status = versions_store_open(&s, o->store, VERSIONS_READ);
     if (status) return status;
     status = dxup_find(s, o->name, &v);
     if (!status) status = check_replaced(o, v.kind);
     if (!status && !o->dry_run) status = write_version(s, &v, o, &partial);
     if (!status && (!o->quiet || o->dry_run)) print_summary(o, &v);
-    dxup_store_close(s);
+    versions_store_close(s);
     return status ? status : partial;
 }

@@ -10,8 +10,8 @@
 #include "names.h"
 
 #include "../net/patches.h"
-#include "../../common/tree/content.h"
-#include "../../common/tree/entries.h"
+#include "../../versions/tree/content.h"
+#include "../../versions/tree/entries.h"
 
 #include "../../../dx_cas.h"
 
@@ -32,14 +32,14 @@ typedef struct item {
 
 /* One of the two versions. */
 typedef struct side {
-    dxup_version version;
-    item        *items;
-    size_t       count;
-    size_t       room;
+    versions_version version;
+    item            *items;
+    size_t           count;
+    size_t           room;
 } side;
 
 typedef struct diff {
-    dxup_store         *store;
+    versions_store     *store;
     const dxup_options *o;
     side                from;
     side                to;
@@ -51,7 +51,7 @@ typedef struct diff {
 } diff;
 
 /* >>entries ------------------------------------------------------------ */
-/* For dxup_entries_visit(): of which side, of what. */
+/* For versions_entries_visit(): of which side, of what. */
 typedef struct reading {
     diff *d;
     side *s;
@@ -63,7 +63,8 @@ static int hash_bytes(void *user, const void *bytes, size_t size)
     return PROG_OK;
 }
 
-static int make_key(const diff *d, const side *s, const dxup_entry *e, uint8_t key[PROG_HASH_SIZE])
+static int make_key(const diff *d, const side *s, const versions_entry *e,
+                    uint8_t key[PROG_HASH_SIZE])
 {
     dx_cas_blake3 hasher;
     int status = PROG_OK;
@@ -76,7 +77,7 @@ static int make_key(const diff *d, const side *s, const dxup_entry *e, uint8_t k
         dx_cas_blake3_update(&hasher, &e->node->level, 1);
         dx_cas_blake3_update(&hasher, e->node->id, sizeof e->node->id);
     } else {
-        status = dxup_entry_stream(d->store, &s->version, e, hash_bytes, &hasher);
+        status = versions_entry_stream(d->store, &s->version, e, hash_bytes, &hasher);
     }
     dx_cas_blake3_final(&hasher, key, PROG_HASH_SIZE);
     return status;
@@ -90,7 +91,7 @@ static void hash_extra(const dx_tree_entry *node, uint8_t key[PROG_HASH_SIZE])
     dx_cas_blake3_final(&hasher, key, PROG_HASH_SIZE);
 }
 
-static int take_entry(void *user, const dxup_entry *e)
+static int take_entry(void *user, const versions_entry *e)
 {
     const reading *r = user;
     side *s = r->s;
@@ -119,9 +120,9 @@ static int by_path(const void *a, const void *b)
 static int read_side(diff *d, side *s)
 {
     reading r = {d, s};
-    const dxup_version *v = &s->version;
+    const versions_version *v = &s->version;
     if (v->kind == PROG_TREE) {
-        int status = dxup_entries_visit(d->store, v, "", DXUP_ENTRIES_ALL, take_entry, &r);
+        int status = versions_entries_visit(d->store, v, "", VERSIONS_ENTRIES_ALL, take_entry, &r);
         if (s->count) qsort(s->items, s->count, sizeof *s->items, by_path);
         return status;
     }
@@ -296,8 +297,8 @@ static int measure_pull(diff *d, uint64_t *size, const char **what)
     dxup_patches *patches;
     dxup_patch patch;
     enum dxup_patch_answer answer;
-    int status = dxup_content_hash(d->store, &d->from.version);
-    if (!status) status = dxup_content_hash(d->store, &d->to.version);
+    int status = versions_content_hash(d->store, &d->from.version);
+    if (!status) status = versions_content_hash(d->store, &d->to.version);
     *size = 0;
     *what = "unchanged";
     if (status || !memcmp(d->from.version.hash, d->to.version.hash, PROG_HASH_SIZE)) return status;
@@ -337,7 +338,7 @@ static void print_json(const diff *d, uint64_t size, const char *what)
 
 static int print_summary(diff *d)
 {
-    const dxup_version *from = &d->from.version, *to = &d->to.version;
+    const versions_version *from = &d->from.version, *to = &d->to.version;
     uint64_t size = 0;
     const char *what = NULL;
     char numbers[4][32], sizes[3][32];
@@ -379,12 +380,12 @@ int dxup_diff(const dxup_options *o)
     diff *d = prog_alloc(sizeof *d);
     memset(d, 0, sizeof *d);
     d->o = o;
-    int status = dxup_store_open(&d->store, o->store, DXUP_READ);
+    int status = versions_store_open(&d->store, o->store, VERSIONS_READ);
     if (!status) {
         status = compare(d);
         free_side(&d->from);
         free_side(&d->to);
-        dxup_store_close(d->store);
+        versions_store_close(d->store);
     }
     free(d);
     return status;

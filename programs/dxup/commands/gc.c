@@ -1,44 +1,45 @@
 /* dxup gc: drops old versions and reclaims their space. It copies everything that the remaining
    versions reach into a new store file, the successor, and replaces the old file atomically:
 
-       trim names -> open successor -> copy objects -> dxup_store_replace() (the commit)
+       trim names -> open successor -> copy objects -> versions_store_replace() (the commit)
 
    Killed at any moment before the last step, the store is as it was. */
 #include "commands.h"
 
 #include "../../common/json.h"
-#include "../../common/store/copy.h"
-#include "../../common/store/store.h"
-#include "../../common/tree/content.h"
-#include "../../common/tree/tree.h"
+#include "../../versions/store/copy.h"
+#include "../../versions/store/store.h"
+#include "../../versions/tree/content.h"
+#include "../../versions/tree/tree.h"
 
 #include <assert.h>
 #include <stdlib.h>
 
 /* Forget all but the last `keep` versions of each name; 0: forget none. */
-static int trim_names(dxup_store *s, uint64_t keep)
+static int trim_names(versions_store *s, uint64_t keep)
 {
-    dxup_version *list;
+    versions_version *list;
     size_t count;
     if (!keep) return PROG_OK;
-    int status = dxup_version_list(s, &list, &count);
+    int status = versions_version_list(s, &list, &count);
     for (size_t i = 0; !status && i < count; i++)
         if (list[i].version > keep)
-            status = dxup_version_trim(s, list[i].name, list[i].version - keep + 1);
+            status = versions_version_trim(s, list[i].name, list[i].version - keep + 1);
     free(list);
-    return status ? status : dxup_store_commit(s);
+    return status ? status : versions_store_commit(s);
 }
 
 /* >>copy ---------------------------------------------------------------
-   dxup_store_replace() copies what dx_cas can reach from the names: the chunks and nodes of files.
-   It cannot see into snapshots, so their objects are copied before. With --pack the chunks of files
-   are copied before, too, recompressed: dxup_store_replace() then finds them in the successor. */
+   versions_store_replace() copies what dx_cas can reach from the names: the chunks and nodes of
+   files. It cannot see into snapshots, so their objects are copied before. With --pack the chunks
+   of files are copied before, too, recompressed: versions_store_replace() then finds them in the
+   successor. */
 typedef struct copy {
-    dxup_store  *from;
-    dxup_store  *to;
-    dxup_copier *copier;
-    dxup_known   known; /* directories that were visited; versions share most of theirs */
-    bool         pack;
+    versions_store  *from;
+    versions_store  *to;
+    versions_copier *copier;
+    versions_known   known; /* directories that were visited; versions share most of theirs */
+    bool             pack;
 } copy;
 
 /* Called for each object of a snapshot. */
@@ -46,37 +47,37 @@ static int copy_object(void *user, const uint8_t id[PROG_HASH_SIZE])
 {
     copy *c = user;
     assert(c->to);
-    prog_progress("collecting", dxup_store_size(c->to), 0, false);
-    return dxup_copier_copy(c->copier, id);
+    prog_progress("collecting", versions_store_size(c->to), 0, false);
+    return versions_copier_copy(c->copier, id);
 }
 
 /* Copy the chunks of a file; dx_cas copies its nodes. */
-static int repack_file(copy *c, const dxup_version *v)
+static int repack_file(copy *c, const versions_version *v)
 {
-    dxup_content *content;
+    versions_content *content;
     uint8_t id[PROG_HASH_SIZE];
     uint64_t start, size = 0;
     assert(!v->snapshot && c->pack);
-    int status = dxup_content_open(&content, c->from, v);
+    int status = versions_content_open(&content, c->from, v);
     if (status) return status;
     for (uint64_t at = 0; !status && at < v->size; at = start + size) {
-        status = dxup_content_chunk(content, at, id, &start, &size);
-        if (!status && size <= DXUP_OBJECT_MAX) status = copy_object(c, id);
+        status = versions_content_chunk(content, at, id, &start, &size);
+        if (!status && size <= VERSIONS_OBJECT_MAX) status = copy_object(c, id);
     }
-    dxup_content_close(content);
+    versions_content_close(content);
     return status;
 }
 
 /* Copy all versions of a name, newest first: older ones become deltas of it. */
 static int copy_name(copy *c, const char *name)
 {
-    dxup_history history = {.begun = false};
-    dxup_version v;
+    versions_history history = {.begun = false};
+    versions_version v;
     int status;
-    while (!(status = dxup_history_next(&history, c->from, name, &v))) {
+    while (!(status = versions_history_next(&history, c->from, name, &v))) {
         int copied = PROG_OK;
         if (v.snapshot)
-            copied = dxup_snapshot_visit(c->from, v.root, &c->known, copy_object, c);
+            copied = versions_snapshot_visit(c->from, v.root, &c->known, copy_object, c);
         else if (c->pack) copied = repack_file(c, &v);
         if (copied) return copied;
     }
@@ -84,35 +85,35 @@ static int copy_name(copy *c, const char *name)
 }
 
 /* Copy what dx_cas does not copy by itself, of every name. */
-static int copy_names(dxup_store *from, dxup_store *to, bool pack)
+static int copy_names(versions_store *from, versions_store *to, bool pack)
 {
-    dxup_version *list;
+    versions_version *list;
     size_t count;
     assert(from != to);
-    copy c = {.from = from, .to = to, .copier = dxup_copier_open(from, to, pack), .pack = pack};
-    int status = dxup_version_list(from, &list, &count);
+    copy c = {.from = from, .to = to, .copier = versions_copier_open(from, to, pack), .pack = pack};
+    int status = versions_version_list(from, &list, &count);
     for (size_t i = 0; !status && i < count; i++) status = copy_name(&c, list[i].name);
     prog_progress(NULL, 0, 0, true);
     free(list);
-    dxup_known_free(&c.known);
-    dxup_copier_close(c.copier);
+    versions_known_free(&c.known);
+    versions_copier_close(c.copier);
     return status;
 }
 
 /* Replace the store by a successor; *left: its size in bytes. */
-static int collect(dxup_store *s, bool pack, uint64_t *left)
+static int collect(versions_store *s, bool pack, uint64_t *left)
 {
-    dxup_store *successor;
-    int status = dxup_store_successor_open(s, &successor);
+    versions_store *successor;
+    int status = versions_store_successor_open(s, &successor);
     if (status) return status;
     status = copy_names(s, successor, pack);
-    if (!status) return dxup_store_replace(s, successor, left);
-    dxup_store_successor_drop(successor);
+    if (!status) return versions_store_replace(s, successor, left);
+    versions_store_successor_drop(successor);
     return status;
 }
 
 /* What a version that is beyond `keep` would be told. */
-static void say_dropped(const dxup_version *v, bool json)
+static void say_dropped(const versions_version *v, bool json)
 {
     prog_json j;
     if (!json) {
@@ -129,22 +130,22 @@ static void say_dropped(const dxup_version *v, bool json)
 /* List the versions that would be removed. How many bytes that frees, only copying would say. */
 static int rehearse(const dxup_options *o)
 {
-    dxup_store *s;
-    dxup_version *list = NULL, v;
+    versions_store *s;
+    versions_version *list = NULL, v;
     size_t count = 0;
-    int status = dxup_store_open(&s, o->store, DXUP_READ);
+    int status = versions_store_open(&s, o->store, VERSIONS_READ);
     if (status) return status;
-    status = dxup_version_list(s, &list, &count);
+    status = versions_version_list(s, &list, &count);
     for (size_t i = 0; !status && i < count && o->keep; i++) {
-        dxup_history history = {.begun = false};
+        versions_history history = {.begun = false};
         uint64_t seen = 0;
         if (list[i].tagged) continue;
-        while (!(status = dxup_history_next(&history, s, list[i].name, &v)))
+        while (!(status = versions_history_next(&history, s, list[i].name, &v)))
             if (++seen > o->keep) say_dropped(&v, o->json);
         if (status == PROG_NOT_FOUND) status = PROG_OK;
     }
     free(list);
-    dxup_store_close(s);
+    versions_store_close(s);
     return status;
 }
 
@@ -166,15 +167,15 @@ static void print_summary(const dxup_options *o, uint64_t before, uint64_t after
 
 int dxup_gc(const dxup_options *o)
 {
-    dxup_store *s;
+    versions_store *s;
     uint64_t left = 0;
     if (o->dry_run) return rehearse(o);
-    int status = dxup_store_open(&s, o->store, DXUP_WRITE);
+    int status = versions_store_open(&s, o->store, VERSIONS_WRITE);
     if (status) return status;
-    uint64_t before = dxup_store_size(s);
+    uint64_t before = versions_store_size(s);
     status = trim_names(s, o->keep);
     if (!status) status = collect(s, o->pack, &left);
     if (!status && !o->quiet) print_summary(o, before, left);
-    dxup_store_close(s);
+    versions_store_close(s);
     return status;
 }

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-static void print_version(const dxup_names *n, const dxup_version *v, bool json)
+static void print_version(const dxup_names *n, const versions_version *v, bool json)
 {
     char size[32], hash[65], when[32];
     size_t at = 0;
@@ -27,31 +27,32 @@ static void print_version(const dxup_names *n, const dxup_version *v, bool json)
 }
 
 /* All versions of a name, newest first. */
-static int log_name(dxup_store *s, const dxup_names *n, const dxup_options *o)
+static int log_name(versions_store *s, const dxup_names *n, const dxup_options *o)
 {
-    dxup_history history = {.begun = false};
-    dxup_version v;
+    versions_history history = {.begun = false};
+    versions_version v;
     int status = dxup_find(s, o->name, &v);
     if (status) return status;
     if (strcmp(o->name, v.name) != 0) { /* one version of it */
         print_version(n, &v, o->json);
         return PROG_OK;
     }
-    while (!(status = dxup_history_next(&history, s, o->name, &v))) print_version(n, &v, o->json);
+    while (!(status = versions_history_next(&history, s, o->name, &v)))
+        print_version(n, &v, o->json);
     return status == PROG_NOT_FOUND ? PROG_OK : status;
 }
 
 int dxup_log(const dxup_options *o)
 {
-    dxup_store *s;
+    versions_store *s;
     dxup_names names = {NULL, 0};
-    int status = dxup_store_open(&s, o->store, DXUP_READ);
+    int status = versions_store_open(&s, o->store, VERSIONS_READ);
     if (status) return status;
     status = dxup_names_load(&names, s);
     for (size_t i = 0; !status && !o->name && i < names.count; i++)
         print_version(&names, &names.list[i], o->json);
     if (!status && o->name) status = log_name(s, &names, o);
     dxup_names_free(&names);
-    dxup_store_close(s);
+    versions_store_close(s);
     return status;
 }

@@ -4,7 +4,7 @@
 #include "names.h"
 
 #include "../../common/os.h"
-#include "../../common/tree/entries.h"
+#include "../../versions/tree/entries.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -13,15 +13,15 @@
 static void list_names(const dxup_names *n, bool json)
 {
     for (size_t i = 0; i < n->count; i++) {
-        const dxup_version *v = &n->list[i];
+        const versions_version *v = &n->list[i];
         if (json) dxup_print_json(n, v);
         else if (!v->tagged) prog_say("%s\n", v->name);
-        else prog_say("%s -> %.*s@%llu\n", v->name, (int)(dxup_tag_in(v->name) - v->name - 1),
+        else prog_say("%s -> %.*s@%llu\n", v->name, (int)(versions_tag_in(v->name) - v->name - 1),
                       v->name, (unsigned long long)v->tagged);
     }
 }
 
-static void print_version(const dxup_names *n, const dxup_version *v)
+static void print_version(const dxup_names *n, const versions_version *v)
 {
     const char *tag, *before = "  (";
     size_t at = 0;
@@ -34,12 +34,12 @@ static void print_version(const dxup_names *n, const dxup_version *v)
 }
 
 /* Newest first. */
-static int list_versions(dxup_store *s, const dxup_names *n, const char *name, bool json)
+static int list_versions(versions_store *s, const dxup_names *n, const char *name, bool json)
 {
-    dxup_history history = {.begun = false};
-    dxup_version v;
+    versions_history history = {.begun = false};
+    versions_version v;
     int status;
-    while (!(status = dxup_history_next(&history, s, name, &v))) {
+    while (!(status = versions_history_next(&history, s, name, &v))) {
         if (json) dxup_print_json(n, &v);
         else print_version(n, &v);
     }
@@ -48,9 +48,9 @@ static int list_versions(dxup_store *s, const dxup_names *n, const char *name, b
 
 /* >>entries ------------------------------------------------------------ */
 typedef struct listing {
-    dxup_store         *store;
-    const dxup_version *version;
-    bool                json;
+    versions_store         *store;
+    const versions_version *version;
+    bool                    json;
 } listing;
 
 /* Where a link leads, for the sink of its content. */
@@ -70,12 +70,12 @@ static int take_target(void *user, const void *bytes, size_t size)
     return PROG_OK;
 }
 
-static bool has_size(const dxup_entry *e)
+static bool has_size(const versions_entry *e)
 {
     return e->type == DX_TREE_FILE || e->type == DX_TREE_LINK;
 }
 
-static void print_entry(const dxup_entry *e, const char *name, const char *leads_to)
+static void print_entry(const versions_entry *e, const char *name, const char *leads_to)
 {
     static const char types[] = {[DX_TREE_FILE] = '-', [DX_TREE_DIR] = 'd', [DX_TREE_LINK] = 'l',
                                  [DX_TREE_FIFO] = 'p', [DX_TREE_CHAR] = 'c', [DX_TREE_BLOCK] = 'b'};
@@ -92,7 +92,7 @@ static void print_entry(const dxup_entry *e, const char *name, const char *leads
              e->type == DX_TREE_DIR ? "/" : "", leads_to ? " -> " : "", leads_to ? leads_to : "");
 }
 
-static void print_entry_json(const dxup_entry *e, const char *name, const char *leads_to)
+static void print_entry_json(const versions_entry *e, const char *name, const char *leads_to)
 {
     prog_json j;
     char mode[8];
@@ -107,13 +107,13 @@ static void print_entry_json(const dxup_entry *e, const char *name, const char *
     prog_json_end(&j);
 }
 
-static int list_entry(void *user, const dxup_entry *e)
+static int list_entry(void *user, const versions_entry *e)
 {
     const listing *l = user;
     target leads_to = {.size = 0};
     const bool link = e->type == DX_TREE_LINK;
     int status = PROG_OK;
-    if (link) status = dxup_entry_stream(l->store, l->version, e, take_target, &leads_to);
+    if (link) status = versions_entry_stream(l->store, l->version, e, take_target, &leads_to);
     if (status) return status;
     if (l->json) print_entry_json(e, e->path, link ? leads_to.text : NULL);
     else print_entry(e, e->path, link ? leads_to.text : NULL);
@@ -121,9 +121,9 @@ static int list_entry(void *user, const dxup_entry *e)
 }
 
 /* A version that is a file has one entry, under its name. */
-static int list_file(const dxup_version *v, const char *path, bool json)
+static int list_file(const versions_version *v, const char *path, bool json)
 {
-    dxup_entry e = {.path = "", .type = DX_TREE_FILE, .mode = v->mode, .size = v->size};
+    versions_entry e = {.path = "", .type = DX_TREE_FILE, .mode = v->mode, .size = v->size};
     if (path && *path)
         return prog_fail(PROG_NOT_FOUND, "%s@%llu is a file: it has no '%s'", v->name,
                          (unsigned long long)v->version, path);
@@ -132,7 +132,8 @@ static int list_file(const dxup_version *v, const char *path, bool json)
     return PROG_OK;
 }
 
-static int list_tree(dxup_store *s, const dxup_version *v, const char *path, const dxup_options *o)
+static int list_tree(versions_store *s, const versions_version *v, const char *path,
+                     const dxup_options *o)
 {
     listing l = {s, v, o->json};
     char *clean = prog_alloc(strlen(path) + 1);
@@ -140,12 +141,12 @@ static int list_tree(dxup_store *s, const dxup_version *v, const char *path, con
     size_t size = strlen(clean);
     if (size > 1 && clean[size - 1] == '/') clean[size - 1] = 0; /* a directory may end so */
     int status = PROG_OK;
-    if (!dxup_entry_path_is_valid(clean))
+    if (!versions_entry_path_is_valid(clean))
         status = prog_fail(PROG_USAGE,
                            "'%s' is no path in a tree: it is relative, without . and ..", path);
     if (!status)
-        status = dxup_entries_visit(s, v, clean, o->recursive ? DXUP_ENTRIES_ALL : 1, list_entry,
-                                    &l);
+        status = versions_entries_visit(s, v, clean, o->recursive ? VERSIONS_ENTRIES_ALL : 1,
+                                        list_entry, &l);
     if (status == PROG_NOT_FOUND)
         prog_fail(status, "%s@%llu has no '%s'; 'dxup ls %s %s@%llu' lists what it has", v->name,
                   (unsigned long long)v->version, path, o->store, v->name,
@@ -155,9 +156,9 @@ static int list_tree(dxup_store *s, const dxup_version *v, const char *path, con
 }
 
 /* >>ls ----------------------------------------------------------------- */
-static int list(dxup_store *s, const dxup_names *n, const dxup_options *o)
+static int list(versions_store *s, const dxup_names *n, const dxup_options *o)
 {
-    dxup_version v;
+    versions_version v;
     const char *path;
     if (!o->name) {
         list_names(n, o->json);
@@ -173,13 +174,13 @@ static int list(dxup_store *s, const dxup_names *n, const dxup_options *o)
 
 int dxup_ls(const dxup_options *o)
 {
-    dxup_store *s;
+    versions_store *s;
     dxup_names names = {NULL, 0};
-    int status = dxup_store_open(&s, o->store, DXUP_READ);
+    int status = versions_store_open(&s, o->store, VERSIONS_READ);
     if (status) return status;
     status = dxup_names_load(&names, s);
     if (!status) status = list(s, &names, o);
     dxup_names_free(&names);
-    dxup_store_close(s);
+    versions_store_close(s);
     return status;
 }

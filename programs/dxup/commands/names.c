@@ -1,7 +1,7 @@
 /* Names and versions as the command line gives them. See names.h. */
 #include "names.h"
 
-#include "../../common/tree/tree.h"
+#include "../../versions/tree/tree.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -9,27 +9,27 @@
 
 /* >>find --------------------------------------------------------------- */
 /* PROG_NOT_FOUND comes without a message. */
-static int look_up(dxup_store *s, const char *text, dxup_version *out)
+static int look_up(versions_store *s, const char *text, versions_version *out)
 {
     char name[PROG_NAME_SIZE_MAX + 1];
     uint64_t version;
     if (strlen(text) > PROG_NAME_SIZE_MAX + 21) return PROG_NOT_FOUND; /* a number behind it, too */
-    dxup_split_version(text, name, &version);
-    int status = dxup_version_find(s, name, version, out);
+    versions_split_version(text, name, &version);
+    int status = versions_version_find(s, name, version, out);
     if (status || !out->tagged) return status;
-    out->name[dxup_tag_in(out->name) - out->name - 1] = 0;
+    out->name[versions_tag_in(out->name) - out->name - 1] = 0;
     out->version = out->tagged;
     return PROG_OK;
 }
 
-static int not_found(dxup_store *s, const char *text)
+static int not_found(versions_store *s, const char *text)
 {
     char name[PROG_NAME_SIZE_MAX + 1];
-    dxup_version v;
-    const char *store = dxup_store_path(s), *at = strrchr(text, '@');
+    versions_version v;
+    const char *store = versions_store_path(s), *at = strrchr(text, '@');
     if (at && at != text && at - text <= PROG_NAME_SIZE_MAX) {
         snprintf(name, sizeof name, "%.*s", (int)(at - text), text);
-        if (!dxup_version_find(s, name, 0, &v))
+        if (!versions_version_find(s, name, 0, &v))
             return prog_fail(PROG_NOT_FOUND, "%s has no '%s'; 'dxup ls %s %s' lists its versions",
                              store, text, store, name);
     }
@@ -37,14 +37,14 @@ static int not_found(dxup_store *s, const char *text)
                      store);
 }
 
-int dxup_find(dxup_store *s, const char *text, dxup_version *out)
+int dxup_find(versions_store *s, const char *text, versions_version *out)
 {
     int status = look_up(s, text, out);
     return status == PROG_NOT_FOUND ? not_found(s, text) : status;
 }
 
 /* A name may have colons, too: the first one behind a name that is there ends it. */
-int dxup_find_path(dxup_store *s, const char *text, dxup_version *out, const char **path)
+int dxup_find_path(versions_store *s, const char *text, versions_version *out, const char **path)
 {
     char name[PROG_NAME_SIZE_MAX + 32];
     *path = NULL;
@@ -66,9 +66,9 @@ int dxup_find_path(dxup_store *s, const char *text, dxup_version *out, const cha
 }
 
 /* >>tags --------------------------------------------------------------- */
-int dxup_names_load(dxup_names *n, dxup_store *s)
+int dxup_names_load(dxup_names *n, versions_store *s)
 {
-    return dxup_version_list(s, &n->list, &n->count);
+    return versions_version_list(s, &n->list, &n->count);
 }
 
 void dxup_names_free(dxup_names *n) { free(n->list); }
@@ -77,8 +77,8 @@ const char *dxup_names_tag(const dxup_names *n, const char *name, uint64_t versi
 {
     const size_t size = strlen(name);
     while (*at < n->count) {
-        const dxup_version *v = &n->list[(*at)++];
-        const char *tag = v->tagged ? dxup_tag_in(v->name) : NULL;
+        const versions_version *v = &n->list[(*at)++];
+        const char *tag = v->tagged ? versions_tag_in(v->name) : NULL;
         if (!tag || (version && v->tagged != version)) continue;
         assert(tag > v->name);
         if ((size_t)(tag - v->name) == size + 1 && !memcmp(v->name, name, size)) return tag;
@@ -96,10 +96,10 @@ const char *dxup_type_name(int type)
     return names[type];
 }
 
-void dxup_print_json(const dxup_names *n, const dxup_version *v)
+void dxup_print_json(const dxup_names *n, const versions_version *v)
 {
     const uint64_t version = v->tagged ? v->tagged : v->version;
-    const char *tag = v->tagged ? dxup_tag_in(v->name) : NULL;
+    const char *tag = v->tagged ? versions_tag_in(v->name) : NULL;
     char name[PROG_NAME_SIZE_MAX + 1];
     size_t at = 0;
     prog_json j;

@@ -3,21 +3,21 @@
 #define DXUP_NAMES_H
 
 #include "../../common/json.h"
-#include "../../common/store/store.h"
+#include "../../versions/store/store.h"
 
 /* Find NAME, NAME@VERSION or NAME@TAG; of a tag *out is the version that it stands for.
    PROG_NOT_FOUND comes with a message that says what there is. */
-int dxup_find(dxup_store *s, const char *text, dxup_version *out);
+int dxup_find(versions_store *s, const char *text, versions_version *out);
 /* The same with :PATH behind it. *path: the path, or NULL where there is none. */
-int dxup_find_path(dxup_store *s, const char *text, dxup_version *out, const char **path);
+int dxup_find_path(versions_store *s, const char *text, versions_version *out, const char **path);
 
 /* All names of a store and its tags, to say which tags a version has. */
 typedef struct dxup_names {
-    dxup_version *list;
-    size_t        count;
+    versions_version *list;
+    size_t            count;
 } dxup_names;
 
-int  dxup_names_load(dxup_names *n, dxup_store *s);
+int  dxup_names_load(dxup_names *n, versions_store *s);
 void dxup_names_free(dxup_names *n);
 /* The next tag of NAME after *at (which is 0 at first), of a version or with 0 of any; NULL: there
    is no more. */
@@ -25,6 +25,6 @@ const char *dxup_names_tag(const dxup_names *n, const char *name, uint64_t versi
 /* "file", "directory" and so on, of an entry of a tree. */
 const char *dxup_type_name(int type);
 /* Print a version as JSON. */
-void dxup_print_json(const dxup_names *n, const dxup_version *v);
+void dxup_print_json(const dxup_names *n, const versions_version *v);
 
 #endif

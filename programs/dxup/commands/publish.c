@@ -1,6 +1,6 @@
 /* dxup publish: makes a file or a directory the next version of a name, in one commit.
 
-       a file                 -> stream of bytes -> chunks -> dxup_file_writer
+       a file                 -> stream of bytes -> chunks -> versions_file_writer
        a directory            -> snapshot: tree/ scans, hashes and packs on all cores
        a directory on Windows -> one stream, stored like a file
 
@@ -8,40 +8,40 @@
    and reported. */
 #include "commands.h"
 
-#include "../../common/filter.h"
-#include "../../common/image.h"
+#include "../../versions/filter.h"
+#include "../../versions/image.h"
 #include "../../common/json.h"
 #include "../../common/os.h"
-#include "../../common/store/file.h"
-#include "../../common/store/store.h"
-#include "../../common/tree/content.h"
-#include "../../common/tree/tree.h"
+#include "../../versions/store/file.h"
+#include "../../versions/store/store.h"
+#include "../../versions/tree/content.h"
+#include "../../versions/tree/tree.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 typedef struct publication {
-    dxup_store        *store;
+    versions_store *store;
     const dxup_options *o;
-    dxup_version       last;     /* the latest version, if has_last */
+    versions_version   last;  /* the latest version, if has_last */
     bool               has_last;
-    dxup_version       version;  /* the new one; its number is 0 until it is named */
-    dxup_published     tree;     /* what was found, and what was lost */
+    versions_version   version;  /* the new one; its number is 0 until it is named */
+    versions_published tree;     /* what was found, and what was lost */
 } publication;
 
 /* >>a file, or a directory as a stream ----------------------------------- */
 typedef struct stream {
-    dxup_file_writer *writer;
-    const char       *name;
-    uint64_t          done; /* bytes, for the progress */
+    versions_file_writer *writer;
+    const char           *name;
+    uint64_t              done; /* bytes, for the progress */
 } stream;
 
 static int publish_bytes(void *user, const void *bytes, size_t size)
 {
     stream *t = user;
     assert(t->writer);
-    int status = dxup_file_writer_write(t->writer, bytes, size);
+    int status = versions_file_writer_write(t->writer, bytes, size);
     t->done += size;
     if (!status) prog_progress(t->name, t->done, 0, false);
     return status;
@@ -52,25 +52,25 @@ static int store_stream(publication *p)
 {
     stream t = {.name = p->o->name};
     bool follows = p->has_last && p->last.kind == p->version.kind;
-    int status = dxup_file_writer_open(&t.writer, p->store, follows ? &p->last : NULL);
+    int status = versions_file_writer_open(&t.writer, p->store, follows ? &p->last : NULL);
     if (status) return status;
-    status = prog_image_read(p->o->path, p->version.kind, publish_bytes, &t);
-    if (!status) status = dxup_file_writer_finish(t.writer, &p->version);
+    status = versions_image_read(p->o->path, p->version.kind, publish_bytes, &t);
+    if (!status) status = versions_file_writer_finish(t.writer, &p->version);
     prog_progress(NULL, 0, 0, true);
-    dxup_file_writer_close(t.writer);
+    versions_file_writer_close(t.writer);
     return status;
 }
 
 /* >>a directory as a snapshot --------------------------------------------- */
 /* seen: what the last publish of this name saw, so that unchanged files are not read. */
-static int store_tree(publication *p, dxup_seen *seen)
+static int store_tree(publication *p, versions_stat_cache *seen)
 {
     assert(p->version.kind == PROG_TREE);
-    dxup_tree_publish_desc desc = {
+    versions_tree_publish_desc desc = {
         .path = p->o->path, .name = p->o->name, .seen = seen, .workers = p->o->workers,
-        .leave = p->o->leave, .rules = &p->o->rules};
+        .omit = p->o->omit, .rules = &p->o->rules};
     if (p->has_last && p->last.snapshot) desc.last = p->last.root;
-    int status = dxup_tree_publish(p->store, &desc, &p->tree);
+    int status = versions_tree_publish(p->store, &desc, &p->tree);
     p->version.snapshot = true;
     p->version.size = p->tree.size;
     memcpy(p->version.root, p->tree.root, sizeof p->version.root);
@@ -80,7 +80,7 @@ static int store_tree(publication *p, dxup_seen *seen)
 /* >>losses ----------------------------------------------------------------- */
 /* Of a single file, which is published as its bytes. Its hard links are not counted: only this name
    is published. */
-static void count_file_losses(const char *path, dxup_losses *lost)
+static void count_file_losses(const char *path, versions_losses *lost)
 {
     os_info info;
     if (os_look(path, true, &info) < 0) return; /* deleted since it was read */
@@ -88,7 +88,7 @@ static void count_file_losses(const char *path, dxup_losses *lost)
     lost->holes += info.thin && os_has_holes_in(-1, path);
 }
 
-static void warn_of_losses(const char *path, const dxup_losses *lost)
+static void warn_of_losses(const char *path, const versions_losses *lost)
 {
     char count[32];
     if (lost->bits)
@@ -109,7 +109,7 @@ static void warn_of_losses(const char *path, const dxup_losses *lost)
 /* Is it the same as the latest version? */
 static bool is_unchanged(const publication *p)
 {
-    const dxup_version *v = &p->version, *last = &p->last;
+    const versions_version *v = &p->version, *last = &p->last;
     if (!p->has_last || last->kind != v->kind || last->mode != v->mode ||
         last->snapshot != v->snapshot)
         return false;
@@ -121,17 +121,17 @@ static bool is_unchanged(const publication *p)
    first pull. */
 static int name_version(publication *p)
 {
-    dxup_version *v = &p->version;
+    versions_version *v = &p->version;
     assert(!v->version);
     int status = PROG_OK;
     if (is_unchanged(p) || p->o->dry_run) return PROG_OK;
-    if (v->snapshot && v->size <= DXUP_EAGER_MAX) status = dxup_content_hash(p->store, v);
-    return status ? status : dxup_version_add(p->store, v);
+    if (v->snapshot && v->size <= VERSIONS_EAGER_MAX) status = versions_content_hash(p->store, v);
+    return status ? status : versions_version_add(p->store, v);
 }
 
 static void print_json(const publication *p, uint64_t added)
 {
-    const dxup_version *v = &p->version;
+    const versions_version *v = &p->version;
     const bool unchanged = is_unchanged(p);
     prog_json j;
     prog_json_begin(&j);
@@ -149,7 +149,7 @@ static void print_json(const publication *p, uint64_t added)
 static void print_summary(const publication *p, uint64_t added)
 {
     char size[32], count[32], files[32];
-    const dxup_version *v = &p->version;
+    const versions_version *v = &p->version;
     prog_count_text(v->size, size);
     if (p->o->dry_run && !is_unchanged(p))
         prog_say("%s@%llu would be published: %s bytes, the store would grow by %s", v->name,
@@ -169,14 +169,14 @@ static void print_summary(const publication *p, uint64_t added)
 /* Caches are saved after the version is committed: losing them costs time only. */
 static int publish_tree(publication *p)
 {
-    assert(DXUP_HAS_SNAPSHOTS);
-    dxup_seen *seen = dxup_seen_open(dxup_store_path(p->store), p->o->name);
+    assert(VERSIONS_HAS_SNAPSHOTS);
+    versions_stat_cache *seen = versions_stat_cache_open(versions_store_path(p->store), p->o->name);
     int status = store_tree(p, seen);
     if (!status) status = name_version(p);
     const bool committed = !status && !p->o->dry_run;
-    if (committed) dxup_store_save_index(p->store);
-    if (committed) dxup_seen_save(seen, p->tree.root);
-    dxup_seen_close(seen);
+    if (committed) versions_store_save_index(p->store);
+    if (committed) versions_stat_cache_save(seen, p->tree.root);
+    versions_stat_cache_close(seen);
     return status;
 }
 
@@ -186,23 +186,23 @@ static int publish_stream(publication *p)
     if (p->version.kind == PROG_FILE) count_file_losses(p->o->path, &p->tree.lost);
     int status = store_stream(p);
     if (!status) status = name_version(p);
-    if (!status && !p->o->dry_run) dxup_store_save_index(p->store);
+    if (!status && !p->o->dry_run) versions_store_save_index(p->store);
     return status;
 }
 
-static int publish_into(dxup_store *s, const dxup_options *o, int kind, unsigned mode)
+static int publish_into(versions_store *s, const dxup_options *o, int kind, unsigned mode)
 {
     publication p = {.store = s, .o = o, .version = {.kind = kind, .mode = mode}};
     snprintf(p.version.name, sizeof p.version.name, "%s", o->name);
-    uint64_t before = dxup_store_size(s);
+    uint64_t before = versions_store_size(s);
     assert(kind == PROG_FILE || kind == PROG_TREE);
-    int status = dxup_version_find(s, o->name, 0, &p.last);
+    int status = versions_version_find(s, o->name, 0, &p.last);
     if (status && status != PROG_NOT_FOUND) return status;
     p.has_last = !status;
-    status = kind == PROG_TREE && DXUP_HAS_SNAPSHOTS ? publish_tree(&p) : publish_stream(&p);
+    status = kind == PROG_TREE && VERSIONS_HAS_SNAPSHOTS ? publish_tree(&p) : publish_stream(&p);
     if (status) return status;
     warn_of_losses(o->path, &p.tree.lost);
-    const uint64_t added = dxup_store_size(s) - before;
+    const uint64_t added = versions_store_size(s) - before;
     if (o->json) print_json(&p, added);
     else if (!o->quiet || o->dry_run) print_summary(&p, added);
     return PROG_OK;
@@ -211,42 +211,43 @@ static int publish_into(dxup_store *s, const dxup_options *o, int kind, unsigned
 /* Patterns are of paths in a directory, and a stream has no place for them. */
 static int check_rules(const dxup_options *o, int kind)
 {
-    if (o->rules.count && (kind != PROG_TREE || !DXUP_HAS_SNAPSHOTS))
+    if (o->rules.count && (kind != PROG_TREE || !VERSIONS_HAS_SNAPSHOTS))
         return prog_fail(PROG_USAGE, "%s: %s", o->rules.items[0].option,
                          kind == PROG_TREE ? "this system publishes directories whole"
                                            : "the source is a file, not a directory");
-    return prog_filter_check(&o->rules);
+    return versions_filter_check(&o->rules);
 }
 
 int dxup_publish(const dxup_options *o)
 {
-    dxup_store *s;
+    versions_store *s;
     int kind;
     unsigned mode;
     uint64_t version;
     char name[PROG_NAME_SIZE_MAX + 1];
-    dxup_split_version(o->name, name, &version);
+    versions_split_version(o->name, name, &version);
     if (strlen(o->name) > PROG_NAME_SIZE_MAX || !*o->name)
         return prog_fail(PROG_USAGE, "'%s' is not a valid name: %s", o->name, PROG_NAME_RULE);
     if (version)
         return prog_fail(PROG_USAGE, "'%s' would be a version: publish the name alone, its next "
                          "version has the next number", o->name);
-    if (dxup_tag_in(o->name))
+    if (versions_tag_in(o->name))
         return prog_fail(PROG_USAGE,
                          "'%s' would be a tag: publish the name, and move the tag with dxup tag",
                          o->name);
-    int status = prog_image_stat(o->path, &kind, &mode);
+    int status = versions_image_stat(o->path, &kind, &mode);
     if (status == PROG_NOT_FOUND) return prog_fail(status, "%s: no such file", o->path);
     if (!status) status = check_rules(o, kind);
     /* Each version would hold all versions before it. */
     if (!status && prog_lies_in(o->store, o->path))
         status = prog_fail(PROG_REFUSED, "%s holds the store %s", o->path, o->store);
-    if (!status) status = dxup_store_open(&s, o->store, o->dry_run ? DXUP_WRITE : DXUP_CREATE);
+    if (!status)
+        status = versions_store_open(&s, o->store, o->dry_run ? VERSIONS_WRITE : VERSIONS_CREATE);
     if (status) return status;
     status = publish_into(s, o, kind, mode);
-    dxup_store_close(s);
+    versions_store_close(s);
     /* what a dry run has appended is not committed: the next writer cuts it off */
-    if (!o->dry_run || dxup_store_open(&s, o->store, DXUP_WRITE)) return status;
-    dxup_store_close(s);
+    if (!o->dry_run || versions_store_open(&s, o->store, VERSIONS_WRITE)) return status;
+    versions_store_close(s);
     return status;
 }

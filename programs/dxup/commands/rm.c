@@ -7,31 +7,31 @@
 #include <string.h>
 
 /* Tags of the versions first to last of a name: complain, or with force remove them. */
-static int drop_tags(dxup_store *s, const dxup_names *n, const char *name, uint64_t last,
+static int drop_tags(versions_store *s, const dxup_names *n, const char *name, uint64_t last,
                      const dxup_options *o)
 {
     const char *tag;
     size_t at = 0;
     int status = PROG_OK;
     while (!status && (tag = dxup_names_tag(n, name, 0, &at)) != NULL) {
-        const dxup_version *v = &n->list[at - 1];
+        const versions_version *v = &n->list[at - 1];
         if (v->tagged > last) continue;
         if (!o->force)
             return prog_fail(PROG_REFUSED, "%s@%llu has the tag '%s'; --force removes both", name,
                              (unsigned long long)v->tagged, tag);
-        if (!o->dry_run) status = dxup_name_remove(s, v->name);
+        if (!o->dry_run) status = versions_name_remove(s, v->name);
     }
     return status;
 }
 
 /* How many versions of the name are there up to this one? */
-static int count_versions(dxup_store *s, const char *name, uint64_t last, uint64_t *count)
+static int count_versions(versions_store *s, const char *name, uint64_t last, uint64_t *count)
 {
-    dxup_history history = {.begun = false};
-    dxup_version v;
+    versions_history history = {.begun = false};
+    versions_version v;
     int status;
     *count = 0;
-    while (!(status = dxup_history_next(&history, s, name, &v))) *count += v.version <= last;
+    while (!(status = versions_history_next(&history, s, name, &v))) *count += v.version <= last;
     return status == PROG_NOT_FOUND ? PROG_OK : status;
 }
 
@@ -54,7 +54,7 @@ static void say_removed(const dxup_options *o, uint64_t count)
 }
 
 /* May this version go, and those before it? */
-static int check_version(const dxup_version *v, uint64_t latest, uint64_t count, bool older)
+static int check_version(const versions_version *v, uint64_t latest, uint64_t count, bool older)
 {
     const unsigned long long version = v->version;
     if (v->version == latest)
@@ -68,37 +68,38 @@ static int check_version(const dxup_version *v, uint64_t latest, uint64_t count,
     return PROG_OK;
 }
 
-static int remove_it(dxup_store *s, const dxup_names *n, const dxup_options *o)
+static int remove_it(versions_store *s, const dxup_names *n, const dxup_options *o)
 {
-    dxup_version v, latest;
+    versions_version v, latest;
     uint64_t count = 0;
     int status = dxup_find(s, o->name, &v);
     if (status) return status;
     const bool whole = !strcmp(o->name, v.name);
     if (v.tagged)
         return prog_fail(PROG_USAGE, "%s is a tag: 'dxup tag %s %s %s --remove' removes it",
-                         o->name, o->store, v.name, dxup_tag_in(o->name));
+                         o->name, o->store, v.name, versions_tag_in(o->name));
     const uint64_t last = whole ? UINT64_MAX : v.version;
-    status = dxup_version_find(s, v.name, 0, &latest);
+    status = versions_version_find(s, v.name, 0, &latest);
     if (!status) status = count_versions(s, v.name, last, &count);
     if (!status && !whole) status = check_version(&v, latest.version, count, o->older);
     if (!status) status = drop_tags(s, n, v.name, last, o);
     if (!status && !o->dry_run)
-        status = whole ? dxup_name_remove(s, v.name) : dxup_version_trim(s, v.name, v.version + 1);
-    if (!status && !o->dry_run) status = dxup_store_commit(s);
+        status = whole ? versions_name_remove(s, v.name)
+                       : versions_version_trim(s, v.name, v.version + 1);
+    if (!status && !o->dry_run) status = versions_store_commit(s);
     if (!status && (!o->quiet || o->dry_run)) say_removed(o, count);
     return status;
 }
 
 int dxup_rm(const dxup_options *o)
 {
-    dxup_store *s;
+    versions_store *s;
     dxup_names names = {NULL, 0};
-    int status = dxup_store_open(&s, o->store, o->dry_run ? DXUP_READ : DXUP_WRITE);
+    int status = versions_store_open(&s, o->store, o->dry_run ? VERSIONS_READ : VERSIONS_WRITE);
     if (status) return status;
     status = dxup_names_load(&names, s);
     if (!status) status = remove_it(s, &names, o);
     dxup_names_free(&names);
-    dxup_store_close(s);
+    versions_store_close(s);
     return status;
 }

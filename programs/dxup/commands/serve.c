@@ -20,11 +20,12 @@
 #include "../../common/os.h"
 #include "../net/address.h"
 #include "../net/bundle.h"
+#include "../net/guests.h"
 #include "../net/http.h"
 #include "../net/loop.h"
 #include "../net/patches.h"
 #include "../net/wire.h"
-#include "../../common/tree/content.h"
+#include "../../versions/tree/content.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -41,10 +42,12 @@ enum {
     BLOCKS_MAX       = 1024, /* of a worker */
     INPUT_BUFFERS    = 128,  /* of a worker, 4 KiB each */
     CONNECTIONS_MAX  = 4096, /* default limit of a worker */
-    REFUSED_AT_ONCE  = 16,   /* links beyond it that are about to be closed */
+    NETWORK_MAX      = 512,  /* default limit for one network: two pulls over 256 connections */
+    REFUSED_AT_ONCE  = 64,   /* links beyond it that are about to be closed */
     SILENCE_LIMIT_S  = 60,
     ANSWERS_MAX      = 64,   /* of a worker: answers with objects, of 961 KiB at most */
-    REQUESTS_PENDING = 2     /* a connection: one whose patch is being made, one more */
+    REQUESTS_PENDING = 2,    /* a connection: one whose patch is being made, one more */
+    ANNOUNCED_MAX    = 64    /* snapshots whose objects nobody has asked for yet */
 };
 
 typedef struct worker     worker;
@@ -52,27 +55,30 @@ typedef struct server     server;
 
 typedef struct connection {
     struct connection *next, *previous;
+    dxup_guest         guest;
     worker            *worker;
     dx_link_id         id;
     dx_hbtp_session   *session;
 
     /* the transfer */
-    bool               waiting;     /* for a patch from base to target */
-    bool               active;      /* at..size is still to be sent */
-    uint16_t           sequence;    /* of the request */
-    uint32_t           transfer;    /* number of the transfer, in its chunks */
-    dxup_version       base;
-    bool               known;       /* it is what the client has */
-    dxup_version       target;
-    dxup_patch         patch;       /* the source of the bytes: a patch in memory, or its plan */
-    dxup_content      *content;     /* the target, if it is sent whole or a plan copies from it */
-    dxup_plan_cursor   cursor;      /* in the plan */
-    uint64_t           at;
-    uint64_t           size;
-    bool               ranges;      /* the client asks for ranges of a large transfer itself */
-    uint64_t           from;        /* the range that was asked for */
-    uint64_t           range;       /* its size; 0: everything is sent */
-    uint8_t           *answer;      /* objects that were asked for: then nothing else is sent */
+    bool              waiting;     /* for a patch from base to target */
+    bool              active;      /* at..size is still to be sent */
+    uint16_t          sequence;    /* of the request */
+    uint32_t          transfer;    /* number of the transfer, in its chunks */
+    versions_version  base;
+    bool              known;  /* it is what the client has */
+    versions_version  target;
+    dxup_patch        patch;       /* the source of the bytes: a patch in memory, or its plan */
+    versions_content *content;     /* the target, if it is sent whole or a plan copies from it */
+    dxup_plan_cursor  cursor;      /* in the plan */
+    uint64_t          at;
+    uint64_t          size;
+    bool              ranges;      /* the client asks for ranges of a large transfer itself */
+    uint64_t          from;        /* the range that was asked for */
+    uint64_t          range;       /* its size; 0: everything is sent */
+    uint8_t          *answer;      /* objects that were asked for: then nothing else is sent */
+    uint64_t          synced_size; /* of the version whose objects it fetches; 0: none known */
+    uint64_t          synced_sent; /* bytes of these objects so far */
 } connection;
 
 struct worker {
@@ -85,21 +91,31 @@ struct worker {
     dx_link         links;
     void           *links_memory;
     int             listener;
-    dxup_store     *store;
+    versions_store *store;
     dxup_bundler   *bundler;
     size_t          answer_count; /* of connections that send one */
     dx_hbtp_router  router;
     connection     *connections;
     size_t          connection_count;
     size_t          connections_max;
+    dxup_guests    *guests;
     int             status;
     bool            draining;
     bool            open; /* guarded by server.lock: messages may be posted */
     dx_reactor_message messages[16];
 };
 
+/* A snapshot that a client was told of. It fetches the objects over another connection, of any
+   worker, and asks for the root first: then that connection is known to fetch this version. */
+typedef struct announced {
+    uint8_t  root[PROG_HASH_SIZE];
+    uint64_t size; /* of the version; 0: the place is free */
+} announced;
+
 struct server {
     const dxup_options *o;
+    announced           announced[ANNOUNCED_MAX]; /* guarded by lock; the oldest is overwritten */
+    unsigned            announced_next;
     dxup_patches       *patches;
     dxup_http          *http; /* NULL: none was asked for; guarded by lock */
     dxup_http          *status; /* the same, of --status */
@@ -115,7 +131,7 @@ struct server {
 static void end_transfer(connection *c)
 {
     dxup_patches_release(c->worker->server->patches, &c->patch);
-    dxup_content_close(c->content);
+    versions_content_close(c->content);
     c->content = NULL;
     if (c->active) dxup_count_down(&c->worker->server->metrics.transfers);
     if (c->answer) c->worker->answer_count--;
@@ -173,7 +189,7 @@ static bool has_range(const connection *c, uint64_t size)
 static int start_full(connection *c, uint16_t sequence, bool known_base)
 {
     if (!has_range(c, c->target.size)) return DX_HBTP_STATUS_BAD_REQUEST;
-    if (dxup_content_open(&c->content, c->worker->store, &c->target))
+    if (versions_content_open(&c->content, c->worker->store, &c->target))
         return DX_HBTP_STATUS_INTERNAL;
     int result = reply_outcome(c, sequence, DXUP_FULL, known_base, c->target.size);
     if (result) {
@@ -197,7 +213,7 @@ static int start_from_base(connection *c, uint16_t sequence)
     int result = 0;
     if (!has_range(c, c->patch.size))
         result = DX_HBTP_STATUS_BAD_REQUEST;
-    else if (c->patch.plan && dxup_content_open(&c->content, c->worker->store, &c->target))
+    else if (c->patch.plan && versions_content_open(&c->content, c->worker->store, &c->target))
         result = DX_HBTP_STATUS_INTERNAL;
     if (!result) result = reply_outcome(c, sequence, DXUP_PATCHED, c->known, c->patch.size);
     /* A plan is read from its front on: pass what is before the range. */
@@ -252,7 +268,7 @@ static bool take_name(dx_teleport_string text, char name[PROG_NAME_SIZE_MAX + 1]
         return false;
     memcpy(asked, text.data, text.size);
     asked[text.size] = 0;
-    dxup_split_version(asked, name, version);
+    versions_split_version(asked, name, version);
     return true;
 }
 
@@ -268,17 +284,18 @@ static int on_pull(const dx_hbtp_context *context)
     pull_request_view v;
     if (pull_request_open_bare(&v, context->payload, context->payload_size, DXUP_WIRE_VERSION))
         return DX_HBTP_STATUS_BAD_REQUEST;
+    dxup_guests_prove(w->guests, &c->guest);
     if (!take_name(pull_request_get_name(&v), name, &version)) return DX_HBTP_STATUS_BAD_REQUEST;
     if (c->active || c->waiting) return 409;
     c->from = c->range = 0;
-    if (dxup_store_refresh(&w->store)) return DX_HBTP_STATUS_INTERNAL;
-    int status = dxup_content_find(w->store, name, version, &c->target);
+    if (versions_store_refresh(&w->store)) return DX_HBTP_STATUS_INTERNAL;
+    int status = versions_content_find(w->store, name, version, &c->target);
     if (status)
         return status == PROG_NOT_FOUND ? DX_HBTP_STATUS_NOT_FOUND : DX_HBTP_STATUS_INTERNAL;
     uint32_t flags = pull_request_get_flags(&v);
     c->ranges = flags & DXUP_RANGES;
     pull_request_copy_have(&v, 0, have, sizeof have);
-    bool known = flags & DXUP_HAVE && !dxup_content_find_hash(w->store, name, have, &c->base);
+    bool known = flags & DXUP_HAVE && !versions_content_find_hash(w->store, name, have, &c->base);
     c->known = known;
     if (known && !memcmp(c->base.hash, c->target.hash, PROG_HASH_SIZE) &&
         c->base.kind == c->target.kind)
@@ -305,10 +322,10 @@ static int on_pull_counted(const dx_hbtp_context *context)
 static int start_details(connection *c, const char *name, uint64_t base, const uint8_t *have)
 {
     worker *w = c->worker;
-    bool known = base && !dxup_version_find(w->store, name, base, &c->base) && c->base.snapshot &&
-                 !dxup_content_details(w->store, &c->base) &&
+    bool known = base && !versions_version_find(w->store, name, base, &c->base) &&
+                 c->base.snapshot && !versions_content_details(w->store, &c->base) &&
                  !memcmp(c->base.hash, have, PROG_HASH_SIZE);
-    if (dxup_content_details(w->store, &c->target)) return DX_HBTP_STATUS_INTERNAL;
+    if (versions_content_details(w->store, &c->target)) return DX_HBTP_STATUS_INTERNAL;
     if (known && !memcmp(c->target.hash, have, PROG_HASH_SIZE))
         return reply_outcome(c, c->sequence, DXUP_UNCHANGED, true, 0);
     if (!known) {
@@ -335,13 +352,14 @@ static int on_details(const dx_hbtp_context *context)
     if (c->active || c->waiting) return DX_HBTP_EAGAIN;
     if (range_request_open_bare(&v, context->payload, context->payload_size, DXUP_WIRE_VERSION))
         return DX_HBTP_STATUS_BAD_REQUEST;
+    dxup_guests_prove(w->guests, &c->guest);
     if (!take_name(range_request_get_name(&v), name, &version)) return DX_HBTP_STATUS_BAD_REQUEST;
-    if (dxup_store_refresh(&w->store)) return DX_HBTP_STATUS_INTERNAL;
+    if (versions_store_refresh(&w->store)) return DX_HBTP_STATUS_INTERNAL;
     range_request_copy_target(&v, 0, target, sizeof target);
     range_request_copy_have(&v, 0, have, sizeof have);
-    int status = dxup_content_find(w->store, name, version, &c->target);
+    int status = versions_content_find(w->store, name, version, &c->target);
     if (!status && memcmp(c->target.hash, target, sizeof target) != 0)
-        status = dxup_content_find_hash(w->store, name, target, &c->target);
+        status = versions_content_find_hash(w->store, name, target, &c->target);
     if (status || !c->target.snapshot) return DX_HBTP_STATUS_NOT_FOUND;
     c->from = c->range = 0;
     c->ranges = false;
@@ -362,15 +380,16 @@ static int on_range(const dx_hbtp_context *context)
     if (c->active || c->waiting) return DX_HBTP_EAGAIN;
     if (range_request_open_bare(&v, context->payload, context->payload_size, DXUP_WIRE_VERSION))
         return DX_HBTP_STATUS_BAD_REQUEST;
+    dxup_guests_prove(w->guests, &c->guest);
     if (!take_name(range_request_get_name(&v), name, &version) || !range_request_get_size(&v))
         return DX_HBTP_STATUS_BAD_REQUEST;
-    if (dxup_store_refresh(&w->store)) return DX_HBTP_STATUS_INTERNAL;
+    if (versions_store_refresh(&w->store)) return DX_HBTP_STATUS_INTERNAL;
     range_request_copy_target(&v, 0, target, sizeof target);
     range_request_copy_have(&v, 0, have, sizeof have);
     uint32_t flags = range_request_get_flags(&v);
     bool patched = flags & DXUP_RANGES;
-    if (dxup_content_find_hash(w->store, name, target, &c->target) ||
-        (patched && dxup_content_find_hash(w->store, name, have, &c->base)))
+    if (versions_content_find_hash(w->store, name, target, &c->target) ||
+        (patched && versions_content_find_hash(w->store, name, have, &c->base)))
         return DX_HBTP_STATUS_NOT_FOUND;
     c->known = patched;
     c->from = range_request_get_offset(&v);
@@ -384,6 +403,39 @@ static int on_range(const dx_hbtp_context *context)
 }
 
 /* >>objects: docs/formats/sync.md ------------------------------------------ */
+static void announce(server *s, const versions_version *v)
+{
+    pthread_mutex_lock(&s->lock);
+    announced *a = &s->announced[s->announced_next++ % ANNOUNCED_MAX];
+    memcpy(a->root, v->root, sizeof a->root);
+    a->size = v->size;
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* The size of the version whose root is asked for, once for each client that was told of it; 0:
+   nobody was. */
+static uint64_t take_announced(server *s, const dxup_bundle_request *request)
+{
+    uint64_t size = 0;
+    pthread_mutex_lock(&s->lock);
+    for (unsigned i = 0; !size && request->want_count && i < ANNOUNCED_MAX; i++) {
+        announced *a = &s->announced[i];
+        if (!a->size || memcmp(a->root, request->ids[0], sizeof a->root) != 0) continue;
+        size = a->size;
+        a->size = 0;
+    }
+    pthread_mutex_unlock(&s->lock);
+    return size;
+}
+
+/* The connection ends. A client that has all objects asks for no more; one that is cut off waits
+   for an answer, and has not been spared anything yet. */
+static void count_synced(const connection *c)
+{
+    if (c->active || c->synced_size <= c->synced_sent) return;
+    dxup_count(&c->worker->server->metrics.spared, c->synced_size - c->synced_sent);
+}
+
 /* Which snapshot is the version? A version that is none is pulled the other way. */
 static int on_sync(const dx_hbtp_context *context)
 {
@@ -392,7 +444,7 @@ static int on_sync(const dx_hbtp_context *context)
     uint8_t have[PROG_HASH_SIZE], bytes[256];
     char name[PROG_NAME_SIZE_MAX + 1];
     uint64_t version;
-    dxup_version base;
+    versions_version base;
     sync_request_view v;
     sync_reply_writer reply;
     size_t size = 0;
@@ -400,18 +452,20 @@ static int on_sync(const dx_hbtp_context *context)
     if (sync_request_open_bare(&v, context->payload, context->payload_size, DXUP_WIRE_VERSION) ||
         !take_name(sync_request_get_name(&v), name, &version))
         return DX_HBTP_STATUS_BAD_REQUEST;
-    if (dxup_store_refresh(&w->store)) return DX_HBTP_STATUS_INTERNAL;
+    dxup_guests_prove(w->guests, &c->guest);
+    if (versions_store_refresh(&w->store)) return DX_HBTP_STATUS_INTERNAL;
     if (sync_request_get_version(&v)) version = sync_request_get_version(&v);
-    int status = dxup_content_find(w->store, name, version, &c->target);
+    int status = versions_content_find(w->store, name, version, &c->target);
     if (status && status != PROG_NOT_FOUND) return DX_HBTP_STATUS_INTERNAL;
     if (status || !c->target.snapshot) return DX_HBTP_STATUS_NOT_FOUND;
     sync_request_copy_have(&v, 0, have, sizeof have);
     bool known = sync_request_get_flags(&v) & DXUP_HAVE &&
-                 !dxup_content_find_hash(w->store, name, have, &base);
+                 !versions_content_find_hash(w->store, name, have, &base);
     bool same = known && base.kind == c->target.kind &&
                 !memcmp(base.hash, c->target.hash, PROG_HASH_SIZE);
     if (same) count_pull(c, DXUP_UNCHANGED, 0);
-    else count_pull(c, known ? DXUP_PATCHED : DXUP_FULL, c->target.size); /* sent: not known yet */
+    else count_pull(c, known ? DXUP_PATCHED : DXUP_FULL, c->target.size); /* see count_synced() */
+    if (!same) announce(w->server, &c->target);
     sync_reply_begin(&reply, bytes, sizeof bytes, DX_TELEPORT_BARE);
     sync_reply_set_version(&reply, c->target.version);
     sync_reply_set_size(&reply, c->target.size);
@@ -434,11 +488,14 @@ static int on_objects(const dx_hbtp_context *context)
     if (c->active || c->waiting) return DX_HBTP_EAGAIN;
     if (!dxup_bundle_read_request(&request, context->payload, context->payload_size))
         return DX_HBTP_STATUS_BAD_REQUEST;
+    dxup_guests_prove(w->guests, &c->guest);
     if (w->answer_count >= ANSWERS_MAX) return DX_HBTP_STATUS_UNAVAILABLE;
-    if (dxup_store_refresh(&w->store) ||
+    if (versions_store_refresh(&w->store) ||
         dxup_bundle_make(w->bundler, w->store, &request, &c->answer, &size))
         return DX_HBTP_STATUS_INTERNAL;
     w->answer_count++;
+    if (!c->synced_size) c->synced_size = take_announced(w->server, &request);
+    c->synced_sent += size;
     c->from = c->range = 0;
     c->ranges = false;
     c->size = size;
@@ -470,7 +527,7 @@ static int read_piece(connection *c, void *out, size_t size)
         return PROG_OK;
     }
     if (c->patch.plan) return dxup_plan_read(c->patch.plan, &c->cursor, c->content, out, size);
-    if (c->content) return dxup_content_read(c->content, c->at, out, size);
+    if (c->content) return versions_content_read(c->content, c->at, out, size);
     memcpy(out, c->patch.bytes + c->at, size);
     return PROG_OK;
 }
@@ -513,17 +570,21 @@ static void fill(connection *c)
 }
 
 /* >>connection --------------------------------------------------------- */
-/* Beyond the limit, or without memory, a connection is closed at once: its client goes on with
-   those that it has. */
+/* The oldest that has asked for nothing yet gives way to another (net/guests.h). Where there is none,
+   or no memory, the new one is closed at once: its client goes on with those that it has. */
 static void on_opened(dx_link *l, dx_link_id id)
 {
     worker *w = l->desc.user;
-    connection *c = w->connection_count < w->connections_max ? malloc(sizeof *c) : NULL;
-    if (!c) {
+    connection *c = malloc(sizeof *c);
+    dxup_guest *leaves = NULL;
+    if (c) memset(c, 0, sizeof *c);
+    if (!c || !dxup_guests_enter(w->guests, &c->guest, dx_link_fd(l, id), &leaves)) {
+        free(c);
         (void)dx_link_abort(l, id);
         return;
     }
-    memset(c, 0, sizeof *c);
+    if (leaves)
+        (void)dx_link_abort(l, ((connection *)((char *)leaves - offsetof(connection, guest)))->id);
     c->worker = w;
     c->id = id;
     c->session = dx_link_session(l, id);
@@ -560,6 +621,8 @@ static void on_closed(dx_link *l, dx_link_id id, int32_t reason)
     assert(w->connection_count > 0);
     w->connection_count--;
     dxup_count_down(&w->server->metrics.connections);
+    count_synced(c);
+    dxup_guests_leave(w->guests, &c->guest);
     end_transfer(c);
     free(c);
     if (w->draining && !w->connection_count) dx_reactor_stop(&w->reactor);
@@ -670,17 +733,23 @@ static void serve_until_stopped(worker *w)
     set_open(w, false);
 }
 
+static size_t network_max(const dxup_options *o)
+{
+    return o->network_max ? o->network_max : NETWORK_MAX;
+}
+
 /* The thread of a worker. The thread that opens a reactor owns it, so it also closes it. */
 static void *run_worker(void *user)
 {
     worker *w = user;
     dx_reactor_desc desc = {0};
     w->connections_max = w->server->o->connections ? w->server->o->connections : CONNECTIONS_MAX;
+    w->guests = dxup_guests_open(w->connections_max, network_max(w->server->o));
     desc.descriptors_max = (uint32_t)w->connections_max + REFUSED_AT_ONCE + 16;
     desc.pending_max = 3 * desc.descriptors_max;
     desc.buffer_count = INPUT_BUFFERS;
     w->bundler = dxup_bundler_open();
-    w->status = dxup_store_open(&w->store, w->server->o->store, DXUP_READ);
+    w->status = versions_store_open(&w->store, w->server->o->store, VERSIONS_READ);
     if (!w->status)
         w->status = dxup_loop_open(&w->reactor, &desc, w->server->o->backend, &w->reactor_memory);
     if (!w->status) {
@@ -691,8 +760,9 @@ static void *run_worker(void *user)
     } else {
         sem_post(&w->server->started);
     }
-    dxup_store_close(w->store);
+    versions_store_close(w->store);
     dxup_bundler_close(w->bundler);
+    dxup_guests_close(w->guests);
     free(w->links_memory);
     free(w->reactor_memory);
     return NULL;

@@ -6,14 +6,14 @@
 #include <string.h>
 
 /* NAME@TAG for its name. */
-static int tag_text(const dxup_version *v, const char *tag, char text[PROG_NAME_SIZE_MAX + 1])
+static int tag_text(const versions_version *v, const char *tag, char text[PROG_NAME_SIZE_MAX + 1])
 {
     if (snprintf(text, PROG_NAME_SIZE_MAX + 1, "%s@%s", v->name, tag) <= PROG_NAME_SIZE_MAX)
         return PROG_OK;
     return prog_fail(PROG_USAGE, "%s@%s is too long for a name", v->name, tag);
 }
 
-static void say_moved(const char *text, const dxup_version *v, const dxup_version *was,
+static void say_moved(const char *text, const versions_version *v, const versions_version *was,
                       const dxup_options *o)
 {
     const unsigned long long now = v->version, before = was->tagged;
@@ -34,38 +34,38 @@ static void say_moved(const char *text, const dxup_version *v, const dxup_versio
     }
 }
 
-static int remove_tag(dxup_store *s, const char *text, const dxup_version *was)
+static int remove_tag(versions_store *s, const char *text, const versions_version *was)
 {
     if (!was->tagged)
         return prog_fail(PROG_NOT_FOUND, "there is no tag '%s'; 'dxup ls %s' lists the tags", text,
-                         dxup_store_path(s));
-    int status = dxup_name_remove(s, text);
-    return status ? status : dxup_store_commit(s);
+                         versions_store_path(s));
+    int status = versions_name_remove(s, text);
+    return status ? status : versions_store_commit(s);
 }
 
-static int tag(dxup_store *s, const dxup_options *o)
+static int tag(versions_store *s, const dxup_options *o)
 {
-    dxup_version v, was = {.tagged = 0};
+    versions_version v, was = {.tagged = 0};
     char text[PROG_NAME_SIZE_MAX + 1];
     int status = dxup_find(s, o->name, &v);
     if (!status) status = tag_text(&v, o->third, text);
     if (status) return status;
-    status = dxup_version_find(s, text, 0, &was);
+    status = versions_version_find(s, text, 0, &was);
     if (status && status != PROG_NOT_FOUND) return status;
-    status = o->remove ? remove_tag(s, text, &was) : dxup_tag_set(s, &v, o->third);
+    status = o->remove ? remove_tag(s, text, &was) : versions_tag_set(s, &v, o->third);
     if (!status && !o->quiet) say_moved(text, &v, &was, o);
     return status;
 }
 
 int dxup_tag(const dxup_options *o)
 {
-    dxup_store *s;
-    if (!dxup_tag_is_valid(o->third))
+    versions_store *s;
+    if (!versions_tag_is_valid(o->third))
         return prog_fail(PROG_USAGE, "'%s' is not a tag: a letter, then letters, digits, . - and _",
                          o->third);
-    int status = dxup_store_open(&s, o->store, DXUP_WRITE);
+    int status = versions_store_open(&s, o->store, VERSIONS_WRITE);
     if (status) return status;
     status = tag(s, o);
-    dxup_store_close(s);
+    versions_store_close(s);
     return status;
 }

@@ -1,4 +1,4 @@
-/* dxup verify: see dxup_store_check(). */
+/* dxup verify: see versions_store_check(). */
 #include "commands.h"
 
-int dxup_verify(const dxup_options *o) { return dxup_store_check(o->store, o->json, o->quiet); }
+int dxup_verify(const dxup_options *o) { return versions_store_check(o->store, o->json, o->quiet); }

@@ -15,9 +15,9 @@
 enum { REQUEST_HEAD = 12, CODING_PLAIN = 0, CODING_ZSTD = 1, BODY_MAX = DXUP_BUNDLE_ANSWER_MAX };
 
 struct dxup_bundler {
-    dxup_packer *packer; /* NULL: this dxup has no zstd */
-    uint8_t     *body;   /* BODY_MAX bytes */
-    uint8_t     *bases;  /* DXUP_BUNDLE_BYTES_MAX bytes */
+    versions_packer *packer; /* NULL: this dxup has no zstd */
+    uint8_t         *body;   /* BODY_MAX bytes */
+    uint8_t         *bases;  /* DXUP_BUNDLE_BYTES_MAX bytes */
 };
 
 static void store_number(uint8_t *p, uint64_t v, int size)
@@ -66,7 +66,7 @@ bool dxup_bundle_read_request(dxup_bundle_request *r, const uint8_t *bytes, size
 dxup_bundler *dxup_bundler_open(void)
 {
     dxup_bundler *b = prog_alloc(sizeof *b);
-    b->packer = dxup_packer_open();
+    b->packer = versions_packer_open();
     b->body = prog_alloc(BODY_MAX);
     b->bases = prog_alloc(DXUP_BUNDLE_BYTES_MAX);
     return b;
@@ -75,7 +75,7 @@ dxup_bundler *dxup_bundler_open(void)
 void dxup_bundler_close(dxup_bundler *b)
 {
     if (!b) return;
-    dxup_packer_close(b->packer);
+    versions_packer_close(b->packer);
     free(b->body);
     free(b->bases);
     free(b);
@@ -85,7 +85,7 @@ bool dxup_bundler_has_zstd(const dxup_bundler *b) { return b->packer != NULL; }
 
 /* Read the bases that are there and for which there is room. mask: those that count; it is what was
    read in the end. */
-static int read_bases(dxup_bundler *b, dxup_store *s, const dxup_bundle_request *r,
+static int read_bases(dxup_bundler *b, versions_store *s, const dxup_bundle_request *r,
                       uint8_t mask[DXUP_BUNDLE_MASK], size_t *size)
 {
     *size = 0;
@@ -93,12 +93,12 @@ static int read_bases(dxup_bundler *b, dxup_store *s, const dxup_bundle_request 
         const uint8_t *id = r->ids[r->want_count + i], bit = (uint8_t)(1u << (i & 7));
         uint64_t is = 0;
         if (!(mask[i / 8] & bit)) continue;
-        if (!dxup_object_size(s, id, &is) || is > DXUP_BUNDLE_BYTES_MAX - *size) {
+        if (!versions_object_size(s, id, &is) || is > DXUP_BUNDLE_BYTES_MAX - *size) {
             mask[i / 8] &= (uint8_t)~bit;
             continue;
         }
         size_t got = 0;
-        int status = dxup_object_get(s, id, b->bases + *size, (size_t)is, &got);
+        int status = versions_object_get(s, id, b->bases + *size, (size_t)is, &got);
         if (status) return status;
         *size += got;
     }
@@ -106,13 +106,13 @@ static int read_bases(dxup_bundler *b, dxup_store *s, const dxup_bundle_request 
 }
 
 /* As many of the objects as there is room for, at least one, behind their sizes. */
-static int read_wanted(dxup_bundler *b, dxup_store *s, const dxup_bundle_request *r,
+static int read_wanted(dxup_bundler *b, versions_store *s, const dxup_bundle_request *r,
                        uint32_t *count, size_t *body_size)
 {
     uint64_t sizes[DXUP_BUNDLE_IDS_MAX], sum = 0;
     uint32_t n = 0;
     for (; n < r->want_count; n++) {
-        if (!dxup_object_size(s, r->ids[n], &sizes[n])) sizes[n] = DXUP_BUNDLE_MISSING;
+        if (!versions_object_size(s, r->ids[n], &sizes[n])) sizes[n] = DXUP_BUNDLE_MISSING;
         else if (sizes[n] > DXUP_BUNDLE_BYTES_MAX - sum) break;
         else sum += sizes[n];
     }
@@ -125,7 +125,7 @@ static int read_wanted(dxup_bundler *b, dxup_store *s, const dxup_bundle_request
         size_t got = 0;
         store_number(b->body + 4 * (size_t)i, sizes[i], 4);
         if (sizes[i] == DXUP_BUNDLE_MISSING) continue;
-        int status = dxup_object_get(s, r->ids[i], b->body + at, (size_t)sizes[i], &got);
+        int status = versions_object_get(s, r->ids[i], b->body + at, (size_t)sizes[i], &got);
         if (status) return status;
         assert(got == sizes[i]);
         at += got;
@@ -135,7 +135,7 @@ static int read_wanted(dxup_bundler *b, dxup_store *s, const dxup_bundle_request
     return PROG_OK;
 }
 
-int dxup_bundle_make(dxup_bundler *b, dxup_store *s, const dxup_bundle_request *r,
+int dxup_bundle_make(dxup_bundler *b, versions_store *s, const dxup_bundle_request *r,
                      uint8_t **answer, size_t *size)
 {
     uint8_t mask[DXUP_BUNDLE_MASK];
@@ -149,8 +149,8 @@ int dxup_bundle_make(dxup_bundler *b, dxup_store *s, const dxup_bundle_request *
     uint8_t *out = prog_alloc(DXUP_BUNDLE_HEAD + body);
     memset(out, 0, DXUP_BUNDLE_HEAD);
     if (zstd && body > 1)
-        packed = dxup_pack_behind(b->packer, out + DXUP_BUNDLE_HEAD, body - 1, b->bases, bases,
-                                  b->body, body);
+        packed = versions_pack_behind(b->packer, out + DXUP_BUNDLE_HEAD, body - 1, b->bases, bases,
+                                      b->body, body);
     if (!packed) memcpy(out + DXUP_BUNDLE_HEAD, b->body, body);
     out[0] = packed ? CODING_ZSTD : CODING_PLAIN;
     store_number(out + 2, count, 2);
@@ -178,7 +178,7 @@ static bool read_sizes(const uint8_t *body, size_t size, dxup_bundle *out)
     return sum == size;
 }
 
-int dxup_bundle_open(dxup_bundler *b, dxup_store *s, const dxup_bundle_request *r,
+int dxup_bundle_open(dxup_bundler *b, versions_store *s, const dxup_bundle_request *r,
                      const uint8_t *answer, size_t size, dxup_bundle *out)
 {
     uint8_t mask[DXUP_BUNDLE_MASK], said[DXUP_BUNDLE_MASK];
@@ -197,8 +197,8 @@ int dxup_bundle_open(dxup_bundler *b, dxup_store *s, const dxup_bundle_request *
         int status = b->packer ? read_bases(b, s, r, mask, &bases) : bad_answer();
         if (status) return status;
         if (memcmp(mask, said, sizeof mask) != 0) return bad_answer();
-        size_t got = dxup_unpack_behind(b->packer, b->body, body, b->bases, bases,
-                                        answer + DXUP_BUNDLE_HEAD, left);
+        size_t got = versions_unpack_behind(b->packer, b->body, body, b->bases, bases,
+                                            answer + DXUP_BUNDLE_HEAD, left);
         if (!got || got != body) return bad_answer();
     }
     return read_sizes(b->body, body, out) ? PROG_OK : bad_answer();

@@ -4,8 +4,8 @@
 #define DXUP_BUNDLE_H
 
 #include "../../common/common.h"
-#include "../../common/store/codec.h"
-#include "../../common/store/store.h"
+#include "../../versions/store/codec.h"
+#include "../../versions/store/store.h"
 
 enum {
     DXUP_BUNDLE_IDS_MAX     = 248, /* wanted and bases, in one request */
@@ -37,7 +37,7 @@ void dxup_bundler_close(dxup_bundler *b);
 /* Can it unpack zstd? */
 bool dxup_bundler_has_zstd(const dxup_bundler *b);
 /* *answer is to be freed. */
-int  dxup_bundle_make(dxup_bundler *b, dxup_store *s, const dxup_bundle_request *r,
+int  dxup_bundle_make(dxup_bundler *b, versions_store *s, const dxup_bundle_request *r,
                       uint8_t **answer, size_t *size);
 
 /* What an answer brings: the first `count` objects that were wanted, one behind another. */
@@ -48,7 +48,7 @@ typedef struct dxup_bundle {
 } dxup_bundle;
 #define DXUP_BUNDLE_MISSING UINT32_MAX
 /* s has the bases. The objects are not verified yet. */
-int  dxup_bundle_open(dxup_bundler *b, dxup_store *s, const dxup_bundle_request *r,
-                      const uint8_t *answer, size_t size, dxup_bundle *out);
+int dxup_bundle_open(dxup_bundler *b, versions_store *s, const dxup_bundle_request *r,
+                     const uint8_t *answer, size_t size, dxup_bundle *out);
 
 #endif

@@ -19,7 +19,7 @@
 enum { CACHE_COUNT = 64, CACHE_SIZE_MAX = 64 << 20 };
 
 typedef struct entry {
-    dxup_version base, target;
+    versions_version base, target;
     enum { FREE, WAITING, MAKING, READY, NONE } state;
     unsigned     holders; /* connections that send it */
     uint64_t     used;    /* the clock when it was last asked for */
@@ -81,8 +81,8 @@ static void shrink(dxup_patches *p)
     }
 }
 
-enum dxup_patch_answer dxup_patches_get(dxup_patches *p, const dxup_version *base,
-                                        const dxup_version *target, dxup_patch *patch)
+enum dxup_patch_answer dxup_patches_get(dxup_patches *p, const versions_version *base,
+                                        const versions_version *target, dxup_patch *patch)
 {
     entry *found = NULL;
     enum dxup_patch_answer answer = DXUP_PATCH_PENDING;
@@ -125,15 +125,15 @@ void dxup_patches_release(dxup_patches *p, dxup_patch *patch)
 
 /* >>thread ------------------------------------------------------------- */
 /* The whole content of a version, or NULL. */
-static uint8_t *load(dxup_store *s, const dxup_version *v)
+static uint8_t *load(versions_store *s, const versions_version *v)
 {
-    dxup_content *c;
+    versions_content *c;
     uint8_t *bytes = malloc(v->size ? (size_t)v->size : 1);
     if (!bytes) return NULL;
-    int status = dxup_content_open(&c, s, v);
+    int status = versions_content_open(&c, s, v);
     if (!status) {
-        status = dxup_content_read(c, 0, bytes, (size_t)v->size);
-        dxup_content_close(c);
+        status = versions_content_read(c, 0, bytes, (size_t)v->size);
+        versions_content_close(c);
     }
     if (!status) return bytes;
     free(bytes);
@@ -142,7 +142,7 @@ static uint8_t *load(dxup_store *s, const dxup_version *v)
 
 /* The patch, or NULL if making it fails or it is not smaller than the target. Then the whole is
    sent. */
-static uint8_t *make(dxup_store *s, const entry *job, size_t *size)
+static uint8_t *make(versions_store *s, const entry *job, size_t *size)
 {
     dx_patch_create_desc desc = {0};
     uint8_t *base = load(s, &job->base), *target = base ? load(s, &job->target) : NULL;
@@ -183,12 +183,12 @@ static void *run(void *user)
         job->state = MAKING;
         copy = *job;
         pthread_mutex_unlock(&p->lock);
-        dxup_store *s;
+        versions_store *s;
         bool large = copy.base.size > p->size_max || copy.target.size > p->size_max;
-        if (!dxup_store_open(&s, p->store_path, DXUP_READ)) {
+        if (!versions_store_open(&s, p->store_path, VERSIONS_READ)) {
             if (large) copy.plan = dxup_plan_make(s, &copy.base, &copy.target);
             else copy.bytes = make(s, &copy, &copy.size);
-            dxup_store_close(s);
+            versions_store_close(s);
         }
         if (copy.plan) copy.size = dxup_plan_memory(copy.plan);
         pthread_mutex_lock(&p->lock);

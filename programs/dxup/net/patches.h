@@ -5,7 +5,7 @@
 
 #include "plan.h"
 #include "../../common/common.h"
-#include "../../common/tree/content.h"
+#include "../../versions/tree/content.h"
 
 typedef struct dxup_patches dxup_patches;
 
@@ -29,8 +29,8 @@ int  dxup_patches_start(dxup_patches **p, const char *store_path, uint64_t size_
                         void (*ready)(void *user), void *user);
 void dxup_patches_stop(dxup_patches *p);
 /* The patch from one version to another. */
-enum dxup_patch_answer dxup_patches_get(dxup_patches *p, const dxup_version *base,
-                                        const dxup_version *target, dxup_patch *patch);
+enum dxup_patch_answer dxup_patches_get(dxup_patches *p, const versions_version *base,
+                                        const versions_version *target, dxup_patch *patch);
 void dxup_patches_release(dxup_patches *p, dxup_patch *patch);
 
 #endif

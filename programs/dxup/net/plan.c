@@ -2,7 +2,7 @@
    (docs/formats/patch.md, section 3): the receiver applies it as any other patch. The sender
    walks the lists of chunks and reads only what is new. */
 #include "plan.h"
-#include "../../common/store/slots.h"
+#include "../../versions/store/slots.h"
 
 #include "../../../dx_patch.h"
 #include "../../../layers/dx_crc32c.h"
@@ -33,12 +33,12 @@ typedef struct slot {
 typedef struct table {
     slot  *slots;
     size_t mask, used;
-    dxup_slots_key key;
+    versions_slots_key key;
 } table;
 
 static slot *find_slot(const table *t, const uint8_t *id)
 {
-    for (size_t at = dxup_slot_of(&t->key, id, t->mask);; at = (at + 1) & t->mask) {
+    for (size_t at = versions_slot_of(&t->key, id, t->mask);; at = (at + 1) & t->mask) {
         assert(t->used <= t->mask /* one is free */);
         slot *s = &t->slots[at];
         if (!s->size || !memcmp(s->id, id, PROG_HASH_SIZE)) return s;
@@ -56,11 +56,11 @@ static void grow(table *t)
     free(old.slots);
 }
 
-static int fill_table(table *t, dxup_content *base, uint64_t base_size)
+static int fill_table(table *t, versions_content *base, uint64_t base_size)
 {
     for (uint64_t at = 0; at < base_size;) {
         slot s;
-        int status = dxup_content_chunk(base, at, s.id, &s.offset, &s.size);
+        int status = versions_content_chunk(base, at, s.id, &s.offset, &s.size);
         if (status) return status;
         if (t->used * 4 >= t->mask * 3) grow(t);
         slot *place = find_slot(t, s.id);
@@ -92,12 +92,12 @@ static void add_cover(dxup_plan *p, uint64_t target, const slot *s)
     p->covers[p->count++] = (cover){target, s->offset, s->size};
 }
 
-static int find_covers(dxup_plan *p, const table *t, dxup_content *target)
+static int find_covers(dxup_plan *p, const table *t, versions_content *target)
 {
     for (uint64_t at = 0; at < p->target_size;) {
         uint8_t id[PROG_HASH_SIZE];
         uint64_t start, size;
-        int status = dxup_content_chunk(target, at, id, &start, &size);
+        int status = versions_content_chunk(target, at, id, &start, &size);
         if (status) return status;
         const slot *s = find_slot(t, id);
         if (s->size) add_cover(p, start, s);
@@ -142,7 +142,7 @@ static void begin_step(const dxup_plan *p, dxup_plan_cursor *c)
     assert(c->pending_size <= sizeof c->pending);
 }
 
-int dxup_plan_read(const dxup_plan *p, dxup_plan_cursor *c, dxup_content *target, void *out,
+int dxup_plan_read(const dxup_plan *p, dxup_plan_cursor *c, versions_content *target, void *out,
                    size_t size)
 {
     uint8_t *at = out;
@@ -158,7 +158,7 @@ int dxup_plan_read(const dxup_plan *p, dxup_plan_cursor *c, dxup_content *target
             c->pending_at += n;
         } else if (c->literal_left) {
             n = c->literal_left < size ? (size_t)c->literal_left : size;
-            int status = at ? dxup_content_read(target, c->target_at, at, n) : PROG_OK;
+            int status = at ? versions_content_read(target, c->target_at, at, n) : PROG_OK;
             if (status) return status;
             c->literal_left -= n;
             c->target_at += n;
@@ -193,8 +193,8 @@ static uint64_t measure(const dxup_plan *p)
 }
 
 /* Fill in the header. The checksum of the body takes a walk over all of it. */
-static int seal(dxup_plan *p, const dxup_version *base, const dxup_version *target,
-                dxup_content *content)
+static int seal(dxup_plan *p, const versions_version *base, const versions_version *target,
+                versions_content *content)
 {
     dxup_plan_cursor c = {0};
     uint8_t *buffer = prog_alloc(PROG_IO_SIZE), *h = p->head;
@@ -223,26 +223,27 @@ static int seal(dxup_plan *p, const dxup_version *base, const dxup_version *targ
     return status;
 }
 
-dxup_plan *dxup_plan_make(dxup_store *s, const dxup_version *base, const dxup_version *target)
+dxup_plan *dxup_plan_make(versions_store *s, const versions_version *base,
+                          const versions_version *target)
 {
-    dxup_content *from = NULL, *to = NULL;
+    versions_content *from = NULL, *to = NULL;
     table t = {0};
     dxup_plan *p = prog_alloc(sizeof *p);
     memset(p, 0, sizeof *p);
     p->target_size = target->size;
     p->head[DX_PATCH_HEADER_SIZE + 1] = 34; /* the layout of the parameters: no map, no mixing */
-    dxup_slots_key_make(&t.key);
+    versions_slots_key_make(&t.key);
     grow(&t);
-    int status = dxup_content_open(&from, s, base);
-    if (!status) status = dxup_content_open(&to, s, target);
+    int status = versions_content_open(&from, s, base);
+    if (!status) status = versions_content_open(&to, s, target);
     if (!status) status = fill_table(&t, from, base->size);
     if (!status) status = find_covers(p, &t, to);
     p->size = status ? 0 : measure(p);
     if (!status && p->count && p->size < target->size) status = seal(p, base, target, to);
     else status = PROG_NOT_FOUND; /* nothing is gained */
     free(t.slots);
-    dxup_content_close(from);
-    dxup_content_close(to);
+    versions_content_close(from);
+    versions_content_close(to);
     if (!status) return p;
     dxup_plan_free(p);
     return NULL;

@@ -4,7 +4,7 @@
 #define DXUP_PLAN_H
 
 #include "../../common/common.h"
-#include "../../common/tree/content.h"
+#include "../../versions/tree/content.h"
 
 typedef struct dxup_plan dxup_plan; /* immutable once made: shared by threads */
 
@@ -18,13 +18,14 @@ typedef struct dxup_plan_cursor { /* where one receiver is; all zero at the star
 } dxup_plan_cursor;
 
 /* NULL when nothing is gained, or after a failure that was reported. */
-dxup_plan *dxup_plan_make(dxup_store *s, const dxup_version *base, const dxup_version *target);
+dxup_plan *dxup_plan_make(versions_store *s, const versions_version *base,
+                          const versions_version *target);
 void       dxup_plan_free(dxup_plan *p);
 /* Bytes of the patch, and of memory that the plan takes. */
 uint64_t   dxup_plan_size(const dxup_plan *p);
 size_t     dxup_plan_memory(const dxup_plan *p);
 /* The next size bytes of the patch; target is the content of the target version. */
-int        dxup_plan_read(const dxup_plan *p, dxup_plan_cursor *cursor, dxup_content *target,
+int        dxup_plan_read(const dxup_plan *p, dxup_plan_cursor *cursor, versions_content *target,
                           void *out, size_t size);
 
 #endif

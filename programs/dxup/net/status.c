@@ -19,17 +19,17 @@ static void put_counters(prog_json *j, const dxup_metrics *m)
 }
 
 /* "names":[{...},...] */
-static int put_names(prog_json *j, dxup_store *store)
+static int put_names(prog_json *j, versions_store *store)
 {
-    dxup_version *list = NULL;
+    versions_version *list = NULL;
     size_t count = 0;
-    int status = dxup_version_list(store, &list, &count);
+    int status = versions_version_list(store, &list, &count);
     const size_t shown = count < DXUP_STATUS_NAMES_MAX ? count : DXUP_STATUS_NAMES_MAX;
     if (!status) {
         prog_json_number(j, "names_left_out", count - shown);
         prog_json_array_begin(j, "names");
         for (size_t i = 0; i < shown; i++) {
-            const dxup_version *v = &list[i];
+            const versions_version *v = &list[i];
             prog_json_object_begin(j);
             prog_json_text(j, "name", v->name);
             prog_json_number(j, "version", v->tagged ? v->tagged : v->version);
@@ -45,8 +45,8 @@ static int put_names(prog_json *j, dxup_store *store)
     return status;
 }
 
-int dxup_status_answer(dxup_store **store, const dxup_metrics *m, const char *path, prog_line *body,
-                       const char **fields)
+int dxup_status_answer(versions_store **store, const dxup_metrics *m, const char *path,
+                       prog_line *body, const char **fields)
 {
     *fields = "Content-Type: text/plain\r\nCache-Control: no-store\r\n";
     if (!strcmp(path, "metrics")) {
@@ -62,7 +62,7 @@ int dxup_status_answer(dxup_store **store, const dxup_metrics *m, const char *pa
         for (const char *const *line = dxup_page; *line; line++) prog_line_put_text(body, *line);
         return 200;
     }
-    const bool healthy = !dxup_store_refresh(store);
+    const bool healthy = !versions_store_refresh(store);
     if (!strcmp(path, "healthz")) {
         prog_line_put_text(body, healthy ? "ok\n" : "the store cannot be read\n");
         return healthy ? 200 : 503;

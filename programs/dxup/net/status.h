@@ -7,13 +7,13 @@
 #ifndef DXUP_STATUS_H
 #define DXUP_STATUS_H
 
-#include "../../common/store/store.h"
+#include "../../versions/store/store.h"
 #include "metrics.h"
 
 enum { DXUP_STATUS_NAMES_MAX = 1000 }; /* in status.json; `names_left_out` counts the rest */
 
 /* The body for a path behind its "/", and its fields of HTTP; a status of HTTP. body was begun. */
-int dxup_status_answer(dxup_store **store, const dxup_metrics *m, const char *path, prog_line *body,
-                       const char **fields);
+int dxup_status_answer(versions_store **store, const dxup_metrics *m, const char *path,
+                       prog_line *body, const char **fields);
 
 #endif

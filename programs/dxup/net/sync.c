@@ -1,4 +1,4 @@
-/* Asks for what tree/lack.c hands out, some requests ahead of the answers, on one connection:
+/* Asks for what tree/missing.c hands out, some requests ahead of the answers, on one connection:
 
        lack --> ask() --> request --> server --> FileChunks --> on_file_chunk() --> lack
 
@@ -7,7 +7,7 @@
    says that it ends answers what it has begun; the rest is asked of the one in its place. */
 #include "sync.h"
 
-#include "../../common/tree/lack.h"
+#include "../../versions/tree/missing.h"
 #include "bundle.h"
 #include "loop.h"
 #include "ranges.h"
@@ -35,27 +35,27 @@ typedef struct question { /* a request whose answer has not come */
 
 typedef struct sync {
     const dxup_sync_desc *d;
-    dx_reactor      reactor;
-    dx_op           timer_op;
-    void           *reactor_memory, *links_memory;
-    dx_link         links;
-    dx_link_id      id;
-    dx_hbtp_router  router;
-    dxup_lack      *lack;
-    dxup_bundler   *bundler;
-    bool            open;        /* more may be asked on this connection */
-    bool            over;
-    bool            drains;      /* the server of the last connection has said that it ends */
-    int             status;      /* the first failure */
-    unsigned        failures;    /* connections in a row that brought nothing */
-    uint64_t        moved_ns;    /* when the last bytes came */
-    uint64_t        fresh;       /* bytes since the last commit */
-    uint64_t        got;         /* bytes of objects in all */
-    uint32_t        transfer;    /* number of the last request */
-    question        asked[ASKED_AT_ONCE]; /* in the order of their answers */
-    unsigned        asked_count;
-    size_t          answer_size;
-    uint8_t         answer[DXUP_BUNDLE_ANSWER_MAX];
+    dx_reactor        reactor;
+    dx_op             timer_op;
+    void             *reactor_memory, *links_memory;
+    dx_link           links;
+    dx_link_id        id;
+    dx_hbtp_router    router;
+    versions_missing *lack;
+    dxup_bundler     *bundler;
+    bool              open;  /* more may be asked on this connection */
+    bool              over;
+    bool              drains;      /* the server of the last connection has said that it ends */
+    int               status;      /* the first failure */
+    unsigned          failures;    /* connections in a row that brought nothing */
+    uint64_t          moved_ns;    /* when the last bytes came */
+    uint64_t          fresh;       /* bytes since the last commit */
+    uint64_t          got;         /* bytes of objects in all */
+    uint32_t          transfer;    /* number of the last request */
+    question          asked[ASKED_AT_ONCE]; /* in the order of their answers */
+    unsigned          asked_count;
+    size_t            answer_size;
+    uint8_t           answer[DXUP_BUNDLE_ANSWER_MAX];
 } sync;
 
 static void end(sync *s, int status)
@@ -69,7 +69,7 @@ static void end(sync *s, int status)
 /* >>asking ------------------------------------------------------------- */
 /* Bases that the request has already are not said again. */
 static void add_bases(dxup_bundle_request *r, uint8_t (*bases)[PROG_HASH_SIZE],
-                      const dxup_lacking *object)
+                      const versions_missing_object *object)
 {
     for (unsigned k = 0; k < object->base_count; k++) {
         uint32_t i = 0;
@@ -83,13 +83,14 @@ static int fill_request(sync *s, question *q, bool *none)
 {
     uint8_t bases[DXUP_BUNDLE_IDS_MAX][PROG_HASH_SIZE];
     dxup_bundle_request *r = &q->request;
-    dxup_lacking object;
+    versions_missing_object object;
     uint64_t bytes = 0;
     bool end_of_list = false;
     r->want_count = r->base_count = 0;
     while (!end_of_list && bytes < WANTED_BYTES &&
-           r->want_count + r->base_count + 1 + DXUP_LACK_BASES_MAX <= DXUP_BUNDLE_IDS_MAX) {
-        int status = dxup_lack_next(s->lack, &object, &q->tickets[r->want_count], &end_of_list);
+           r->want_count + r->base_count + 1 + VERSIONS_MISSING_BASES_MAX <= DXUP_BUNDLE_IDS_MAX) {
+        int status =
+            versions_missing_next(s->lack, &object, &q->tickets[r->want_count], &end_of_list);
         if (status) return status;
         if (end_of_list) break;
         memcpy(r->ids[r->want_count++], object.id, PROG_HASH_SIZE);
@@ -121,7 +122,7 @@ static void ask(sync *s)
         }
         if (status) end(s, status);
     }
-    if (!s->over && dxup_lack_is_done(s->lack)) end(s, PROG_OK);
+    if (!s->over && versions_missing_is_done(s->lack)) end(s, PROG_OK);
 }
 
 /* >>answers ------------------------------------------------------------ */
@@ -133,12 +134,12 @@ static int take_objects(sync *s, const question *q, const dxup_bundle *b)
         if (b->sizes[i] == DXUP_BUNDLE_MISSING)
             return prog_fail(PROG_NETWORK, "the server has no more all of this version of '%s'; "
                              "pull again", s->d->name);
-        status = dxup_lack_take(s->lack, q->tickets[i], at, b->sizes[i]);
+        status = versions_missing_take(s->lack, q->tickets[i], at, b->sizes[i]);
         at += b->sizes[i];
         s->got += b->sizes[i];
     }
     for (uint32_t i = q->request.want_count; !status && i-- > b->count;)
-        dxup_lack_return(s->lack, q->tickets[i]);
+        versions_missing_return(s->lack, q->tickets[i]);
     return status;
 }
 
@@ -147,7 +148,7 @@ static void return_tickets(sync *s, unsigned k)
 {
     const question *q = &s->asked[k];
     assert(k < s->asked_count);
-    for (uint32_t i = q->request.want_count; i--;) dxup_lack_return(s->lack, q->tickets[i]);
+    for (uint32_t i = q->request.want_count; i--;) versions_missing_return(s->lack, q->tickets[i]);
     memmove(s->asked + k, s->asked + k + 1, (--s->asked_count - k) * sizeof *s->asked);
 }
 
@@ -171,7 +172,7 @@ static int take_answer(sync *s)
     s->failures = 0;
     memmove(s->asked, s->asked + 1, --s->asked_count * sizeof *s->asked);
     if (!status && s->fresh >= COMMIT_BYTES) {
-        status = dxup_store_commit(s->d->store);
+        status = versions_store_commit(s->d->store);
         s->fresh = 0;
     }
     prog_progress(s->d->name, s->got, 0, false);
@@ -331,12 +332,12 @@ int dxup_sync_fetch(const dxup_sync_desc *desc)
     sync *s = prog_alloc(sizeof *s);
     memset(s, 0, sizeof *s);
     s->d = desc;
-    s->lack = dxup_lack_open(desc->store, desc->root, desc->old);
+    s->lack = versions_missing_open(desc->store, desc->root, desc->old, desc->limits);
     s->bundler = dxup_bundler_open();
     int status = run(s);
     prog_progress(NULL, 0, 0, true);
-    int kept = dxup_store_commit(desc->store);
-    dxup_lack_close(s->lack);
+    int kept = versions_store_commit(desc->store);
+    versions_missing_close(s->lack);
     dxup_bundler_close(s->bundler);
     free(s->links_memory);
     free(s->reactor_memory);

@@ -2,16 +2,17 @@
 #ifndef DXUP_SYNC_H
 #define DXUP_SYNC_H
 
-#include "../../common/store/store.h"
+#include "../../versions/tree/tree.h"
 
 #include "../../../dx_reactor.h"
 
 typedef struct dxup_sync_desc {
     const dx_reactor_address *address;
     const char               *address_text, *name, *backend;
-    dxup_store               *store; /* open for writing */
+    versions_store           *store; /* open for writing */
     const uint8_t            *root;  /* of the snapshot */
     const uint8_t            *old;   /* another that the store has, like this one; or NULL */
+    const versions_limits    *limits; /* of the snapshot */
     uint64_t                 *sent, *received; /* what crossed the wire is added */
 } dxup_sync_desc;
 

@@ -1,0 +1,580 @@
+/* Replaces a destination atomically. See dest.h for the files beside it.
+
+   A file is written as it comes. A tree comes as a stream (image.c), which a state machine unpacks:
+
+       AT_MAGIC -> AT_HEAD -> AT_PATH -> AT_DATA or AT_LINK -> AT_HEAD ... -> AT_END
+
+   The stream may be hostile. Every path must consist of plain names, in strict order, below a
+   directory that this stream has made, so nothing can be written outside the staging directory. */
+#include "dest.h"
+
+#include "modes.h"
+
+#include "../common/os.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* States: what the next bytes of the stream are. */
+enum { AT_MAGIC, AT_HEAD, AT_PATH, AT_DATA, AT_LINK, AT_END };
+
+/* >>staging ------------------------------------------------------------ */
+/* A link that cannot be followed. Renaming over it would replace the link itself, where every other
+   link stays and its target is replaced. */
+static bool is_dangling(const char *path)
+{
+    os_info info;
+    return os_look(path, false, &info) == 0 && info.kind == OS_LINK &&
+           os_look(path, true, &info) < 0;
+}
+
+/* The name of the staging file: DIR/.NAME.dxup-part. */
+static int staging_path(versions_dest *d, const char *path)
+{
+    const char *slash = strrchr(path, '/'), *fault = os_name_fault(slash ? slash + 1 : path);
+    if (fault) return prog_fail(PROG_USAGE, "'%s' cannot be a destination: %s", path, fault);
+    /* links are followed: their target is replaced */
+    if (os_real_path(path, d->path, sizeof d->path) < 0 || !*d->path)
+        return prog_fail(PROG_USAGE, "'%s' cannot be a destination", path);
+    size_t size = strlen(d->path);
+    while (size > 1 && d->path[size - 1] == '/') size--;
+    d->path[size] = 0;
+    if (is_dangling(d->path))
+        return prog_fail(PROG_REFUSED, "%s is a symbolic link to nothing: it cannot be replaced",
+                         d->path);
+    slash = strrchr(d->path, '/');
+    const char *name = slash ? slash + 1 : d->path;
+    if (!*name || !strcmp(name, ".") || !strcmp(name, ".."))
+        return prog_fail(PROG_USAGE, "'%s' cannot be a destination", path);
+    snprintf(d->staging, sizeof d->staging, "%.*s.%s.dxup-part", (int)(name - d->path), d->path,
+             name);
+    return PROG_OK;
+}
+
+static int cannot_lock(const versions_dest *d)
+{
+    if (errno == ENOENT) return prog_fail(PROG_NOT_FOUND, "there is no folder for %s", d->path);
+    if (errno != EWOULDBLOCK) return prog_fail_errno("%s", d->staging);
+    return prog_fail(PROG_REFUSED, "%s is being updated by another process", d->path);
+}
+
+/* Create and lock the staging file or directory. */
+static int staging_lock(versions_dest *d)
+{
+    assert(d->fd < 0 && d->staging[0]);
+    d->fd = os_open_staging(d->staging, d->kind == PROG_TREE);
+    return d->fd < 0 ? cannot_lock(d) : PROG_OK;
+}
+
+/* A staging file that can be resumed has a note beside it: the hash of the whole file. */
+static void note_path(const versions_dest *d, char out[PROG_PATH_SIZE_MAX + 72])
+{
+    snprintf(out, PROG_PATH_SIZE_MAX + 72, "%s-of", d->staging);
+}
+
+static void note_remove(const versions_dest *d)
+{
+    char name[PROG_PATH_SIZE_MAX + 72];
+    note_path(d, name);
+    (void)os_remove(name); /* a stale note is harmless: the final hash is checked */
+}
+
+static int note_write(const versions_dest *d, const uint8_t *content)
+{
+    char name[PROG_PATH_SIZE_MAX + 72], text[65];
+    note_path(d, name);
+    prog_hash_text(content, text);
+    int fd = os_open_staging(name, false);
+    bool good = fd >= 0 && os_empty(fd) == 0 && os_write(fd, text, 64) == 0;
+    int status = good ? PROG_OK : prog_fail_errno("%s", name);
+    if (fd >= 0) os_close(fd);
+    return status;
+}
+
+/* Is the staging file the front of that content? */
+static bool note_says(const versions_dest *d, const uint8_t *content)
+{
+    char name[PROG_PATH_SIZE_MAX + 72], text[65], note[64];
+    note_path(d, name);
+    prog_hash_text(content, text);
+    int fd = os_open(name);
+    if (fd < 0) return false;
+    int64_t size = os_read(fd, note, sizeof note);
+    os_close(fd);
+    return size == (int64_t)sizeof note && !memcmp(note, text, sizeof note);
+}
+
+int versions_dest_find_staging(versions_dest *d, const char *path, bool *there)
+{
+    char name[PROG_PATH_SIZE_MAX + 72];
+    os_info info;
+    int status = staging_path(d, path);
+    if (status) return status;
+    note_path(d, name);
+    *there = os_look(name, false, &info) == 0 && os_look(d->staging, false, &info) == 0;
+    return PROG_OK;
+}
+
+/* >>record: .NAME.dxup beside the destination says which version was pulled last --------- */
+enum { RECORD_SIZE_MAX = 20 + 1 + 2 * PROG_HASH_SIZE + 1 + PROG_NAME_SIZE_MAX };
+
+void versions_dest_beside(const versions_dest *d, const char *suffix,
+                          char out[PROG_PATH_SIZE_MAX + 64])
+{
+    assert(strlen(d->staging) > strlen("-part") && strlen(suffix) <= strlen("-part"));
+    snprintf(out, PROG_PATH_SIZE_MAX + 64, "%.*s%s", (int)(strlen(d->staging) - strlen("-part")),
+             d->staging, suffix);
+}
+
+/* VERSION HASH NAME */
+static size_t record_text(char out[RECORD_SIZE_MAX + 1], const char *name, uint64_t version,
+                          const uint8_t *hash)
+{
+    char text[65];
+    int size = snprintf(out, RECORD_SIZE_MAX + 1, "%llu %s %s", (unsigned long long)version,
+                        prog_hash_text(hash, text), name);
+    assert(size > 0 && size <= RECORD_SIZE_MAX);
+    return (size_t)size;
+}
+
+int versions_dest_record(const versions_dest *d, const char *name, uint64_t version,
+                         const uint8_t *hash)
+{
+    char path[PROG_PATH_SIZE_MAX + 64], made[PROG_PATH_SIZE_MAX + 68], text[RECORD_SIZE_MAX + 1];
+    size_t size = record_text(text, name, version, hash);
+    versions_dest_beside(d, "", path);
+    snprintf(made, sizeof made, "%s-new", path);
+    int file = os_open_staging(made, false);
+    if (file < 0) return prog_fail_errno("%s", made);
+    bool good = os_empty(file) == 0 && os_write(file, text, size) == 0 && os_sync(file) == 0 &&
+                os_replace(file, made, path, false) == 0;
+    int status = good ? PROG_OK : prog_fail_errno("%s", path);
+    if (good) os_close(file);
+    else os_drop_staging(file, made);
+    return status;
+}
+
+bool versions_dest_recorded(const versions_dest *d, const char *name, uint64_t *version,
+                            uint8_t *hash)
+{
+    char path[PROG_PATH_SIZE_MAX + 64], text[RECORD_SIZE_MAX + 1], again[RECORD_SIZE_MAX + 1];
+    versions_dest_beside(d, "", path);
+    int file = os_open(path);
+    if (file < 0) return false;
+    int64_t size = os_read(file, text, sizeof text);
+    os_close(file);
+    if (size < 0 || size > RECORD_SIZE_MAX) return false;
+    text[size] = 0;
+    char *digits = strchr(text, ' ');
+    *version = strtoull(text, NULL, 10);
+    if (!digits || !prog_hash_parse(digits + 1, hash)) return false;
+    /* It must be exactly what versions_dest_record() writes, for this name; otherwise ignore it. */
+    return record_text(again, name, *version, hash) == (size_t)size &&
+           !memcmp(again, text, (size_t)size);
+}
+
+int versions_dest_restart(versions_dest *d)
+{
+    d->kept = 0;
+    return os_empty(d->fd) < 0 ? prog_fail_errno("%s", d->staging) : PROG_OK;
+}
+
+/* Resume the staging file, or start over. */
+static int staging_begin(versions_dest *d, const uint8_t *content)
+{
+    os_info info;
+    assert(d->fd >= 0 && !d->kept);
+    if (content && note_says(d, content) && os_info_of(d->fd, &info) == 0) {
+        d->kept = info.size;
+        return PROG_OK;
+    }
+    note_remove(d);
+    int status = d->kind == PROG_FILE ? versions_dest_restart(d) : PROG_OK;
+    return status || !content ? status : note_write(d, content);
+}
+
+/* Remove what a killed process left, but for a file that can be resumed. It is locked first: where
+   that fails, its process is at work. */
+static int staging_clear(const versions_dest *d)
+{
+    os_info info;
+    if (os_look(d->staging, false, &info) < 0) return PROG_OK;
+    if (d->kind == PROG_FILE && info.kind == OS_FILE) return PROG_OK;
+    if (info.kind != OS_FILE && info.kind != OS_FOLDER) return prog_remove_all(d->staging);
+    int fd = os_open_staging(d->staging, info.kind == OS_FOLDER);
+    if (fd < 0) return cannot_lock(d);
+    return os_drop_staging(fd, d->staging) < 0
+               ? prog_fail_errno("%s: cannot be removed", d->staging) : PROG_OK;
+}
+
+int versions_dest_remove_beside(const versions_dest *d, const char *suffix)
+{
+    char path[PROG_PATH_SIZE_MAX + 64];
+    os_info info;
+    versions_dest_beside(d, suffix, path);
+    if (os_look(path, false, &info) < 0) return PROG_OK;
+    if (d->fd >= 0) return prog_remove_all(path);
+    int fd = os_open_staging(d->staging, true);
+    if (fd < 0) return PROG_OK; /* another process is at work, and this is its business */
+    int status = prog_remove_all(path);
+    if (os_drop_staging(fd, d->staging) < 0 && !status)
+        status = prog_fail_errno("%s: cannot be removed", d->staging);
+    return status;
+}
+
+int versions_dest_check(const char *path, int kind)
+{
+    os_info info;
+    const bool tree = kind == PROG_TREE;
+    if (os_look(path, true, &info) < 0 || info.kind == (tree ? OS_FOLDER : OS_FILE)) return PROG_OK;
+    return prog_fail(PROG_REFUSED, "%s exists and is not a %s: remove it first, or name another "
+                     "destination", path, tree ? "directory" : "file");
+}
+
+int versions_dest_open(versions_dest *d, const char *path, int kind, unsigned mode,
+                       const uint8_t *content)
+{
+    memset(d, 0, sizeof *d);
+    d->fd = d->entry_fd = -1;
+    d->kind = kind;
+    d->mode = mode & 0777;
+    int status = staging_path(d, path);
+    if (status) return status;
+    os_replace_recover(d->path);
+    status = versions_dest_check(d->path, kind);
+    if (!status) status = staging_clear(d);
+    if (!status) status = staging_lock(d);
+    if (!status && kind == PROG_TREE && !OS_KEEPS_MODES) {
+        d->modes = prog_alloc(sizeof *d->modes);
+        memset(d->modes, 0, sizeof *d->modes);
+    }
+    if (!status) status = staging_begin(d, content);
+    if (status) versions_dest_abandon(d);
+    return status;
+}
+
+void versions_dest_abandon(versions_dest *d)
+{
+    if (d->entry_fd >= 0) os_close(d->entry_fd);
+    d->entry_fd = -1;
+    if (d->modes) versions_modes_free(d->modes);
+    free(d->modes);
+    d->modes = NULL;
+    if (d->fd < 0) return;
+    if (d->keep) {
+        os_close(d->fd);
+        d->fd = -1;
+        return;
+    }
+    note_remove(d);
+    if (os_drop_staging(d->fd, d->staging) < 0)
+        prog_fail_errno("%s: cannot be removed", d->staging);
+    d->fd = -1;
+}
+
+/* >>tree --------------------------------------------------------------- */
+static int bad_tree(const versions_dest *d, const char *why)
+{
+    return prog_fail(PROG_DAMAGED, "malformed tree: %s%s%s", why,
+                     d->entry[0] ? ": " : "", d->entry);
+}
+
+/* The end of a path comes first, then '/', then every other byte. */
+static int path_order(char c)
+{
+    if (!c) return 0;
+    return c == '/' ? 1 : (unsigned char)c + 1;
+}
+
+int versions_compare_paths(const char *a, const char *b)
+{
+    while (*a && *a == *b) {
+        a++;
+        b++;
+    }
+    return path_order(*a) - path_order(*b);
+}
+
+/* Leave directories until the open one is `size` bytes of its path long. */
+static int leave_dirs(versions_dest *d, size_t size)
+{
+    assert(d->depth <= PROG_DEPTH_MAX);
+    while (strlen(d->dir) > size) {
+        if (os_set_mode_in(d->fd, d->dir, d->dir_mode[d->depth]) < 0)
+            return prog_fail_errno("%s", d->dir);
+        char *slash = strrchr(d->dir, '/');
+        *(slash ? slash : d->dir) = 0;
+        d->depth--;
+    }
+    return PROG_OK;
+}
+
+/* Is the name valid on this system? */
+static int check_name(const versions_dest *d, const char *name, size_t size)
+{
+    char copy[256];
+    if (size >= sizeof copy) return PROG_OK; /* the system will refuse it */
+    memcpy(copy, name, size);
+    copy[size] = 0;
+    const char *fault = os_name_fault(copy);
+    if (!fault && !OS_KEEPS_MODES && name == d->entry && !strcmp(copy, VERSIONS_MODES_NAME))
+        fault = "dxup uses this name itself on this system";
+    return fault ? prog_fail(PROG_REFUSED, "%s: %s", d->entry, fault) : PROG_OK;
+}
+
+/* Every component is a plain name, the order is strict, and the parent is a directory that this
+   stream has made: nothing can be written outside the staging directory. */
+static int check_path(versions_dest *d)
+{
+    const char *p = d->entry;
+    for (const char *name = p;; p++) {
+        if (*p && *p != '/') continue;
+        size_t size = (size_t)(p - name);
+        if (!size || (size == 1 && name[0] == '.') || (size == 2 && !memcmp(name, "..", 2)))
+            return bad_tree(d, "a path that leaves it");
+        int status = check_name(d, name, size);
+        if (status) return status;
+        if (!*p) break;
+        name = p + 1;
+    }
+    if (d->last[0] && versions_compare_paths(d->last, d->entry) >= 0)
+        return bad_tree(d, "entries out of order");
+    const char *slash = strrchr(d->entry, '/');
+    size_t parent = slash ? (size_t)(slash - d->entry) : 0;
+    size_t open_size = strlen(d->dir);
+    if (parent > open_size || memcmp(d->dir, d->entry, parent) != 0 ||
+        (parent < open_size && parent && d->dir[parent] != '/'))
+        return bad_tree(d, "an entry without its directory");
+    return leave_dirs(d, parent);
+}
+
+/* Head and path of an entry are complete: make it. */
+static int start_entry(versions_dest *d)
+{
+    assert(d->entry_fd < 0);
+    char type = (char)d->head[0];
+    unsigned mode = d->head[2] | (unsigned)d->head[3] << 8;
+    bool root = !d->depth && !d->last[0] && !d->entry[0];
+    d->have = 0;
+    d->state = AT_HEAD;
+    if (mode > 0777) return bad_tree(d, "an unknown mode");
+    if (type == 'd' && root) {
+        if (d->left) return bad_tree(d, "a directory with content");
+        d->mode = mode;
+        if (d->modes) versions_modes_add(d->modes, "", true, mode);
+        d->depth = 1;
+        return PROG_OK;
+    }
+    if (!d->depth) return bad_tree(d, "no root");
+    int status = check_path(d);
+    if (status) return status;
+    strcpy(d->last, d->entry);
+    if (d->modes && type != 'l') versions_modes_add(d->modes, d->entry, type == 'd', mode);
+    if (type == 'd') {
+        if (d->left) return bad_tree(d, "a directory with content");
+        if (d->depth >= PROG_DEPTH_MAX) return bad_tree(d, "too deep");
+        if (os_make_folder_in(d->fd, d->entry) < 0) return prog_fail_errno("%s", d->entry);
+        strcpy(d->dir, d->entry);
+        d->dir_mode[++d->depth] = (uint16_t)mode;
+    } else if (type == 'l') {
+        if (!d->left || d->left > PROG_PATH_SIZE_MAX) return bad_tree(d, "a link without target");
+        if (!OS_HAS_LINKS)
+            return prog_fail(PROG_REFUSED, "%s is a symbolic link: dxup makes none on this system",
+                             d->entry);
+        d->state = AT_LINK;
+    } else if (type == 'f') {
+        d->entry_fd = os_make_file_in(d->fd, d->entry, mode);
+        if (d->entry_fd < 0) return prog_fail_errno("%s", d->entry);
+        d->state = AT_DATA;
+    } else {
+        return bad_tree(d, "an entry of an unknown type");
+    }
+    return PROG_OK;
+}
+
+/* A head is complete: the end of the stream, or an entry. */
+static int end_head(versions_dest *d)
+{
+    static const uint8_t end[16] = {0};
+    d->have = 0;
+    d->entry[0] = 0;
+    if (!memcmp(d->head, end, sizeof end)) {
+        if (!d->depth) return bad_tree(d, "no root");
+        d->state = AT_END;
+        return leave_dirs(d, 0);
+    }
+    d->entry_size = d->head[4] | (size_t)d->head[5] << 8;
+    d->left = 0;
+    for (int i = 7; i >= 0; i--) d->left = d->left << 8 | d->head[8 + i];
+    if (d->head[1] || d->head[6] || d->head[7]) return bad_tree(d, "reserved bytes set");
+    if (d->entry_size > PROG_PATH_SIZE_MAX) return bad_tree(d, "a path that is too long");
+    if (!d->entry_size) return start_entry(d);
+    d->state = AT_PATH;
+    return PROG_OK;
+}
+
+static int end_path(versions_dest *d)
+{
+    assert(d->have <= PROG_PATH_SIZE_MAX);
+    d->entry[d->have] = 0;
+    if (strlen(d->entry) != d->have) return bad_tree(d, "a path with a zero byte");
+    return start_entry(d);
+}
+
+static int end_link(versions_dest *d)
+{
+    assert(d->have <= PROG_PATH_SIZE_MAX);
+    d->target[d->have] = 0;
+    if (strlen(d->target) != d->have) return bad_tree(d, "a link with a zero byte");
+    if (os_make_link_in(d->fd, d->entry, d->target) < 0) return prog_fail_errno("%s", d->entry);
+    d->have = 0;
+    d->state = AT_HEAD;
+    return PROG_OK;
+}
+
+/* Collect bytes into `into`, `want` in all; true when they are complete. */
+static bool collect(versions_dest *d, void *into, size_t want, const uint8_t **p, size_t *size)
+{
+    assert(d->have <= want);
+    size_t n = want - d->have < *size ? want - d->have : *size;
+    memcpy((uint8_t *)into + d->have, *p, n);
+    d->have += n;
+    *p += n;
+    *size -= n;
+    return d->have == want;
+}
+
+/* The next bytes of a file of the tree. */
+static int write_data(versions_dest *d, const uint8_t **p, size_t *size)
+{
+    assert(d->entry_fd >= 0);
+    size_t n = d->left < *size ? (size_t)d->left : *size;
+    if (!prog_write_all(d->entry_fd, *p, n)) return prog_fail_errno("%s", d->entry);
+    *p += n;
+    *size -= n;
+    d->left -= n;
+    if (d->left) return PROG_OK;
+    int bad = os_close_made(d->entry_fd);
+    d->entry_fd = -1;
+    d->state = AT_HEAD;
+    return bad < 0 ? prog_fail_errno("%s", d->entry) : PROG_OK;
+}
+
+static int write_tree(versions_dest *d, const uint8_t *p, size_t size)
+{
+    int status = PROG_OK;
+    while (!status && (size || (d->state == AT_DATA && !d->left))) {
+        switch (d->state) {
+        case AT_MAGIC:
+            if (!collect(d, d->head, 8, &p, &size)) break;
+            d->have = 0;
+            d->state = AT_HEAD;
+            if (memcmp(d->head, "DXTREE1\n", 8) != 0) status = bad_tree(d, "it has no magic");
+            break;
+        case AT_HEAD:
+            if (collect(d, d->head, 16, &p, &size)) status = end_head(d);
+            break;
+        case AT_PATH:
+            if (collect(d, d->entry, d->entry_size, &p, &size)) status = end_path(d);
+            break;
+        case AT_LINK:
+            if (collect(d, d->target, (size_t)d->left, &p, &size)) status = end_link(d);
+            break;
+        case AT_DATA: status = write_data(d, &p, &size); break;
+        default: status = bad_tree(d, "bytes after its end"); break;
+        }
+    }
+    return status;
+}
+
+int versions_dest_write(versions_dest *d, const void *bytes, size_t size)
+{
+    assert(d->fd >= 0);
+    if (d->kind == PROG_TREE) return write_tree(d, bytes, size);
+    return prog_write_all(d->fd, bytes, size) ? PROG_OK : prog_fail_errno("%s", d->staging);
+}
+
+int versions_dest_filled(versions_dest *d, unsigned mode)
+{
+    assert(d->kind == PROG_TREE);
+    d->state = AT_END;
+    d->mode = mode & 07777;
+    return PROG_OK;
+}
+
+/* >>commit ------------------------------------------------------------- */
+/* Complete, with its mode, and synced. */
+static int make_durable(versions_dest *d)
+{
+    if (os_set_open_mode(d->fd, d->mode) < 0) return prog_fail_errno("%s", d->staging);
+    if (d->kind == PROG_FILE)
+        return os_sync(d->fd) < 0 ? prog_fail_errno("%s: sync", d->staging) : PROG_OK;
+    if (d->state != AT_END) return bad_tree(d, "it is truncated");
+    int status = d->modes ? versions_modes_save(d->modes, d->fd) : PROG_OK;
+    if (status) return status;
+    return os_sync_tree(d->fd) < 0 ? prog_fail_errno("%s: sync", d->staging) : PROG_OK;
+}
+
+/* The staging directory and one of the old tree were exchanged: remove that one. old: it, locked,
+   or -1. */
+static int drop_old(const versions_dest *d, int old)
+{
+    int removed = old < 0 ? os_remove_tree(d->staging) : os_drop_staging(old, d->staging);
+    return removed < 0 ? prog_fail_errno("%s: cannot be removed", d->staging) : PROG_OK;
+}
+
+/* A folder that is moved to another one must be writable, both must be on one mount. */
+static bool is_refusal(int error)
+{
+    return error == EACCES || error == EPERM || error == EXDEV || error == EBUSY;
+}
+
+int versions_dest_commit_in(versions_dest *d, int folder, const char *name, const int64_t *mtime_ns,
+                            bool *refused)
+{
+    assert(d->fd >= 0 && d->kind == PROG_TREE);
+    *refused = false;
+    int status = make_durable(d);
+    if (status) return status;
+    int old = os_lock_folder_in(folder, name);
+    if (os_replace_in(folder, name, d->staging) < 0) {
+        *refused = is_refusal(errno);
+        status = *refused ? PROG_REFUSED : prog_fail_errno("%s in %s", name, d->path);
+        if (old >= 0) os_close(old);
+        return status;
+    }
+    os_close(d->fd);
+    d->fd = -1;
+    if (mtime_ns && os_set_time(folder, *mtime_ns) < 0)
+        status = prog_fail_errno("%s: the time of a directory cannot be set", d->path);
+    if (os_sync(folder) < 0 && !status) status = prog_fail_errno("%s: sync", d->path);
+    int dropped = drop_old(d, old);
+    return status ? status : dropped;
+}
+
+int versions_dest_commit(versions_dest *d)
+{
+    os_info info;
+    assert(d->fd >= 0);
+    int status = make_durable(d);
+    if (status) return status;
+    bool replaces_tree = d->kind == PROG_TREE && os_look(d->path, false, &info) == 0;
+    /* The old tree gets the name of the staging directory: it is no other process's. */
+    int old = replaces_tree ? os_lock_folder(d->path) : -1;
+    if (os_replace(d->fd, d->staging, d->path, d->kind == PROG_TREE) < 0) {
+        status = prog_fail_errno("%s", d->path);
+        if (old >= 0) os_close(old);
+        return status;
+    }
+    if (d->kind == PROG_FILE) note_remove(d);
+    os_close(d->fd);
+    d->fd = -1;
+    status = prog_sync_parent(d->path);
+    if (replaces_tree) { /* both were exchanged */
+        int dropped = drop_old(d, old);
+        if (!status) status = dropped;
+    }
+    return status;
+}

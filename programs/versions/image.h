@@ -1,0 +1,17 @@
+/* Reads a file or a directory tree as one deterministic stream of bytes. dest.c writes such a
+   stream; programs/dxup/README.md specifies that of a tree. */
+#ifndef VERSIONS_IMAGE_H
+#define VERSIONS_IMAGE_H
+
+#include "../common/common.h"
+
+/* Receives the stream in pieces. A status that is not PROG_OK ends it. */
+typedef int versions_sink(void *user, const void *bytes, size_t size);
+
+/* The kind and mode of path. A symbolic link is followed here, and nowhere below. PROG_NOT_FOUND
+   comes without a message. */
+int versions_image_stat(const char *path, int *kind, unsigned *mode);
+/* Stream the content of path into sink. A file whose size changes meanwhile is an error. */
+int versions_image_read(const char *path, int kind, versions_sink *sink, void *user);
+
+#endif

@@ -1,0 +1,102 @@
+/* Objects by their hash: stored whole, as a delta of another one, or compressed by the caller;
+   verified whenever they are read. */
+#include "inside.h"
+
+#include <assert.h>
+#include <string.h>
+
+static dx_cas_id id_of(const uint8_t bytes[PROG_HASH_SIZE])
+{
+    dx_cas_id id;
+    memcpy(id.bytes, bytes, sizeof id.bytes);
+    return id;
+}
+
+int versions_object_put(versions_store *s, const void *data, size_t size,
+                        uint8_t id[PROG_HASH_SIZE])
+{
+    dx_cas_id made;
+    assert(data || !size);
+    int error = dx_cas_put(&s->cas, data, size, &made);
+    if (error) return versions_store_fail(s, error, s->path);
+    memcpy(id, made.bytes, sizeof made.bytes);
+    return PROG_OK;
+}
+
+int versions_object_put_like(versions_store *s, const void *data, size_t size,
+                             const uint8_t base[32], size_t limit, uint8_t id[PROG_HASH_SIZE])
+{
+    assert(data || !size);
+    dx_cas_id like = id_of(base);
+    dx_cas_id made;
+    int error = dx_cas_delta_put(&s->delta, data, size, &like, limit, &made);
+    if (error) return versions_store_fail(s, error, s->path);
+    memcpy(id, made.bytes, sizeof made.bytes);
+    return PROG_OK;
+}
+
+int versions_object_put_packed(versions_store *s, const void *data, size_t size, const void *packed,
+                               size_t packed_size, const uint8_t *base, uint8_t id[PROG_HASH_SIZE])
+{
+    assert(!s->packed_of);
+    assert(!packed_size || packed_size < size);
+    s->packed_of = data;
+    s->packed = packed;
+    s->packed_size = packed_size;
+    int status = base ? versions_object_put_like(s, data, size, base, packed_size, id)
+                      : versions_object_put(s, data, size, id);
+    s->packed_of = NULL;
+    return status;
+}
+
+void versions_store_set_seed(versions_store *s, versions_seed_fn *seed, void *user)
+{
+    s->seed = seed;
+    s->seed_user = user;
+}
+
+void versions_store_share_seed(versions_store *s, const versions_store *with)
+{
+    versions_store_set_seed(s, with->seed, with->seed_user);
+}
+
+bool versions_object_size(versions_store *s, const uint8_t id[PROG_HASH_SIZE], uint64_t *size)
+{
+    dx_cas_id wanted = id_of(id);
+    size_t is = 0;
+    if (!dx_cas_object_size(&s->cas, &wanted, size)) return true;
+    if (!s->seed || s->seed(s->seed_user, id, NULL, 0, &is)) return false;
+    *size = is;
+    return true;
+}
+
+bool versions_object_has(versions_store *s, const uint8_t id[PROG_HASH_SIZE], uint64_t size)
+{
+    uint64_t is = 0;
+    return versions_object_size(s, id, &is) && (!size || is == size);
+}
+
+/* From a file, which may have changed since it was looked at. */
+static int get_from_seed(versions_store *s, const dx_cas_id *id, void *out, size_t capacity,
+                         size_t *size)
+{
+    dx_cas_id is;
+    int status = s->seed(s->seed_user, id->bytes, out, capacity, size);
+    if (status) return status;
+    dx_cas_hash(out, *size, &is);
+    if (!memcmp(is.bytes, id->bytes, sizeof is.bytes)) return PROG_OK;
+    return prog_fail(PROG_REFUSED, "the destination changed while it was read; try again");
+}
+
+int versions_object_get(versions_store *s, const uint8_t id[PROG_HASH_SIZE], void *out,
+                        size_t capacity, size_t *size)
+{
+    dx_cas_id wanted = id_of(id);
+    int error = dx_cas_get(&s->cas, &wanted, out, capacity, size);
+    if (error == DX_CAS_ENOTFOUND && s->seed) {
+        int status = get_from_seed(s, &wanted, out, capacity, size);
+        if (status != PROG_NOT_FOUND) return status;
+    }
+    if (error == DX_CAS_ENOTFOUND || error == DX_CAS_ENOSPACE) error = DX_CAS_ECORRUPT;
+    return error ? versions_store_fail(s, error, "a snapshot") : PROG_OK;
+}

@@ -1,0 +1,441 @@
+/* The folder of a store: one writer at a time, any number of readers.
+
+       STORE/objects     the log of dx_cas: all objects, names and versions
+       STORE/index       its checkpoint, so that opening is fast; may be missing
+       STORE/lock        locked by the writer; a file of its own because gc replaces the log
+       STORE/objects.new, index.new    a compacted log in progress
+       STORE/seen-NAME   caches of tree/stat_cache.c */
+#include "inside.h"
+
+#include "../../common/os.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { OPEN_TRIES_MAX = 100 }; /* of a reader beside busy writers */
+
+/* >>errors ------------------------------------------------------------- */
+int versions_store_fail(versions_store *s, int error, const char *what)
+{
+    char text[64];
+    uint64_t offset = dx_cas_damage_offset(&s->cas);
+    switch (error) {
+    case DX_CAS_ENOTFOUND: return prog_fail(PROG_NOT_FOUND, "%s: not found", what);
+    case DX_CAS_ELOCKED:
+        return prog_fail(PROG_REFUSED, "%s is being written by another process", what);
+    case DX_CAS_EREADONLY:
+    case DX_CAS_ECORRUPT:
+    case DX_CAS_EBASE:
+    case DX_CAS_ETRUNCATED:
+        if (offset == UINT64_MAX) return prog_fail(PROG_DAMAGED, "%s is damaged", what);
+        return prog_fail(PROG_DAMAGED, "%s is damaged at byte %s of %s; run dxup verify",
+                         what, prog_count_text(offset, text), s->objects);
+    case DX_CAS_ENOTSUP:
+        return prog_fail(PROG_SYSTEM, "%s holds zstd data, and this dxup was built without zstd",
+                         what);
+    case DX_CAS_ENOSPACE: return prog_fail(PROG_SYSTEM, "%s: no space left on the device", what);
+    case DX_CAS_ESYS:
+        if (s->file.system_error)
+            return prog_fail(PROG_SYSTEM, "%s: %s", what, os_cas_error_text(s->file.system_error));
+        break;
+    case DX_CAS_EINVAL:
+        return prog_fail(PROG_USAGE, "'%s' is not a valid name: %s", what, PROG_NAME_RULE);
+    case DX_CAS_EFAILED:
+        return prog_fail(PROG_SYSTEM, "%s: an earlier write failed, so nothing more is written",
+                         what);
+    default: break;
+    }
+    return prog_fail(PROG_SYSTEM, "%s: %s", what, dx_cas_error_name(error));
+}
+
+/* >>codecs: what dx_cas calls for objects that are stored in another form -- */
+static int pack(void *user, void *out, size_t capacity, const void *in, size_t size, size_t *got)
+{
+    versions_store *s = user;
+    assert(s->packer);
+    if (in != s->packed_of) {
+        *got = versions_pack(s->packer, out, capacity, in, size);
+    } else {
+        *got = s->packed_size <= capacity ? s->packed_size : 0;
+        memcpy(out, s->packed, *got);
+    }
+    return *got ? DX_CAS_OK : DX_CAS_ENOSPACE;
+}
+
+static int unpack(void *user, void *out, size_t capacity, const void *in, size_t size, size_t *got)
+{
+    versions_store *s = user;
+    assert(s->packer);
+    *got = versions_unpack(s->packer, out, capacity, in, size);
+    return *got ? DX_CAS_OK : DX_CAS_ECORRUPT;
+}
+
+/* >>open --------------------------------------------------------------- */
+/* dx_cas asks for a larger block, moves its index into it, and returns the old one. */
+static void *grow_index(void *user, void *old, size_t size)
+{
+    versions_store *s = user;
+    if (size) {
+        s->next_memory = malloc(size);
+        return s->next_memory;
+    }
+    if (old == s->memory) s->memory = s->next_memory;
+    free(old);
+    return NULL;
+}
+
+/* The codec for deltas between chunks. */
+static dx_cas_codec describe_deltas(versions_store *s)
+{
+    dx_cas_delta_desc desc = {.store = &s->cas, .coders = s->coders,
+                              .object_size_max = VERSIONS_OBJECT_MAX};
+    if (!s->differ) s->differ = versions_differ_open();
+    desc.coder_count = versions_differ_coders(s->differ, s->coders);
+    desc.memory_size = dx_cas_delta_memory_size(&desc);
+    if (!s->delta_memory) s->delta_memory = prog_alloc(desc.memory_size);
+    desc.memory = s->delta_memory;
+    dx_cas_delta_init(&s->delta, &desc);
+    return dx_cas_delta_codec(&s->delta);
+}
+
+static dx_cas_desc describe(versions_store *s, uint32_t mode)
+{
+    dx_cas_desc desc = {0};
+    desc.device = dx_cas_file_device(&s->file);
+    if (s->has_index) desc.checkpoint = dx_cas_file_device(&s->index);
+    desc.mode = mode;
+    desc.objects_max = 1024; /* grows */
+    desc.grow = grow_index;
+    desc.grow_user = s;
+    if (!s->packer) s->packer = versions_packer_open();
+    if (s->packer)
+        s->codecs[desc.codec_count++] = (dx_cas_codec){VERSIONS_CODEC_ZSTD, pack, unpack, s, NULL};
+    s->codecs[desc.codec_count++] = describe_deltas(s);
+    desc.codecs = s->codecs;
+    assert(!s->memory);
+    desc.memory_size = dx_cas_memory_size(&desc);
+    s->memory = prog_alloc(desc.memory_size);
+    desc.memory = s->memory;
+    if (mode & DX_CAS_CREATE && !os_random(desc.store_id, sizeof desc.store_id))
+        memset(desc.store_id, 1, sizeof desc.store_id); /* no random bytes: not secret */
+    return desc;
+}
+
+/* One writer: the lock is a file of its own because `objects` is replaced by gc. */
+static int take_lock(versions_store *s)
+{
+    char path[sizeof s->objects];
+    snprintf(path, sizeof path, "%s/lock", s->path);
+    s->lock_fd = os_open_lock(path);
+    if (s->lock_fd >= 0) return PROG_OK;
+    if (errno == EWOULDBLOCK)
+        return prog_fail(PROG_REFUSED, "%s is being written by another process", s->path);
+    return prog_fail_errno("%s", path);
+}
+
+static void close_files(versions_store *s)
+{
+    dx_cas_file_close(&s->file);
+    if (s->has_index) dx_cas_file_close(&s->index);
+    s->has_index = false;
+}
+
+/* *again: in, whether there are tries left; out, whether another process changed the log while it was
+   read, so that it has to be opened again. */
+static int try_log(versions_store *s, const char *objects, uint32_t mode, bool *again)
+{
+    assert(!s->has_index);
+    bool more = *again;
+    *again = false;
+    int error = dx_cas_file_open(&s->file, objects, mode);
+    if (error == DX_CAS_ENOTFOUND)
+        return prog_fail(PROG_NOT_FOUND, "%s is not a store", s->path);
+    if (error) return versions_store_fail(s, error, s->path);
+    /* The checkpoint is optional: opening is slower without it. */
+    s->has_index = !dx_cas_file_open(&s->index, s->index_path,
+                                     mode & DX_CAS_WRITE ? mode | DX_CAS_CREATE : mode);
+    dx_cas_desc desc = describe(s, mode);
+    error = dx_cas_open(&s->cas, &desc);
+    if (!error) return PROG_OK;
+    *again = more && error == DX_CAS_EAGAIN;
+    int status = *again ? PROG_OK : versions_store_fail(s, error, s->path);
+    free(s->memory);
+    s->memory = NULL;
+    close_files(s);
+    return status;
+}
+
+static int open_log(versions_store *s, const char *objects, uint32_t mode)
+{
+    int status, tries = OPEN_TRIES_MAX;
+    bool again;
+    do {
+        again = --tries > 0;
+        status = try_log(s, objects, mode, &again);
+    } while (again);
+    return status;
+}
+
+/* Free a handle whose log is not open. */
+static void dispose(versions_store *s)
+{
+    versions_packer_close(s->packer);
+    versions_differ_close(s->differ);
+    free(s->delta_memory);
+    if (s->lock_fd >= 0) os_close(s->lock_fd);
+    free(s);
+}
+
+void versions_store_close(versions_store *s)
+{
+    if (!s) return;
+    assert(s->holders);
+    if (--s->holders) return;
+    dx_cas_close(&s->cas);
+    close_files(s);
+    free(s->memory);
+    dispose(s);
+}
+
+void versions_store_hold(versions_store *s)
+{
+    assert(s->holders);
+    s->holders++;
+}
+
+/* A killed gc leaves a compacted log behind, and maybe has marked this log as retired: remove the
+   former, clear the latter. */
+static int undo_replace(versions_store *s)
+{
+    static const char *const names[] = {"objects.new", "index.new"};
+    char path[sizeof s->objects];
+    dx_cas_stats stats;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        snprintf(path, sizeof path, "%s/%s", s->path, names[i]);
+        (void)os_remove(path); /* usually missing */
+    }
+    dx_cas_get_stats(&s->cas, &stats);
+    int error = stats.retired ? dx_cas_commit(&s->cas) : DX_CAS_OK;
+    return error ? versions_store_fail(s, error, s->path) : PROG_OK;
+}
+
+/* A handle for the store at path; nothing is opened. suffix: of a log in progress. */
+static versions_store *new_handle(const char *path, const char *suffix)
+{
+    versions_store *s = prog_alloc(sizeof *s);
+    memset(s, 0, sizeof *s);
+    s->lock_fd = -1;
+    s->holders = 1;
+    assert(strlen(path) <= PROG_PATH_SIZE_MAX);
+    snprintf(s->path, sizeof s->path, "%s", path);
+    snprintf(s->objects, sizeof s->objects, "%s/objects%s", path, suffix);
+    snprintf(s->index_path, sizeof s->index_path, "%s/index%s", path, suffix);
+    return s;
+}
+
+/* For os_list(): 1 ends it. *user: is there a name that no store has made? */
+static int look_at_name(void *user, const char *name)
+{
+    bool *others = user;
+    if (!strcmp(name, "lock") || !strcmp(name, "objects")) {
+        *others = false;
+        return 1;
+    }
+    if (strcmp(name, "lost+found") != 0) *others = true; /* at the top of a file system */
+    return 0;
+}
+
+/* Are there files that no store has made? A slip of the command line would put a store among them.
+   What a store makes first is its lock. */
+static bool is_of_others(const char *path)
+{
+    bool others = false;
+    int folder = os_open_folder(path);
+    if (folder < 0) return false;
+    (void)os_list(folder, look_at_name, &others);
+    os_close(folder);
+    return others;
+}
+
+/* Is path a store? VERSIONS_CREATE makes one. */
+static int find_folder(const char *path, enum versions_store_mode mode)
+{
+    os_info info;
+    size_t size = strlen(path);
+    if (!size || size > PROG_PATH_SIZE_MAX) return prog_fail(PROG_USAGE, "'%s': bad path", path);
+    if (mode == VERSIONS_CREATE) {
+        bool made = os_make_folder(path, 0777) == 0;
+        if (!made && errno != EEXIST) return prog_fail_errno("%s", path);
+        int status = made ? prog_sync_parent(path) : PROG_OK;
+        if (status) return status;
+    }
+    if (os_look(path, true, &info) < 0) {
+        if (errno == ENOENT) return prog_fail(PROG_NOT_FOUND, "there is no store at %s", path);
+        return prog_fail_errno("%s", path);
+    }
+    if (info.kind != OS_FOLDER) return prog_fail(PROG_NOT_FOUND, "%s is not a store", path);
+    if (mode == VERSIONS_CREATE && is_of_others(path))
+        return prog_fail(PROG_REFUSED, "%s has other files and is not a store: a new store needs a "
+                         "new or empty directory", path);
+    return PROG_OK;
+}
+
+int versions_store_open(versions_store **out, const char *path, enum versions_store_mode mode)
+{
+    static const uint32_t modes[] = {
+        [VERSIONS_READ] = DX_CAS_READ | DX_CAS_ACCEPT_DAMAGE,
+        [VERSIONS_WRITE] = DX_CAS_WRITE,
+        [VERSIONS_CREATE] = DX_CAS_WRITE | DX_CAS_CREATE,
+    };
+    int status = find_folder(path, mode);
+    if (status) return status;
+    versions_store *s = new_handle(path, "");
+    if (mode != VERSIONS_READ) status = take_lock(s);
+    if (!status) status = open_log(s, s->objects, modes[mode]);
+    if (status) {
+        dispose(s);
+        return status;
+    }
+    if (mode != VERSIONS_READ) status = undo_replace(s);
+    if (status) {
+        versions_store_close(s);
+        return status;
+    }
+    *out = s;
+    return PROG_OK;
+}
+
+int versions_store_refresh(versions_store **store)
+{
+    versions_store *s = *store, *fresh;
+    dx_cas_stats stats;
+    int error = dx_cas_refresh(&s->cas);
+    if (error && error != DX_CAS_EMOVED && error != DX_CAS_EAGAIN)
+        return versions_store_fail(s, error, s->path);
+    dx_cas_get_stats(&s->cas, &stats);
+    /* A killed gc may have retired the log without replacing it: it is still the store then. */
+    if (error != DX_CAS_EAGAIN && !(stats.retired && dx_cas_file_moved(&s->file, s->objects)))
+        return PROG_OK;
+    int status = versions_store_open(&fresh, s->path, VERSIONS_READ);
+    if (status) return status;
+    versions_store_close(s);
+    *store = fresh;
+    return PROG_OK;
+}
+
+const char *versions_store_path(const versions_store *s) { return s->path; }
+
+int versions_store_mark(const versions_store *s)
+{
+    char path[sizeof s->objects];
+    snprintf(path, sizeof path, "%s/lock", s->path);
+    return os_open(path);
+}
+
+bool versions_store_has_mark(const versions_store *s, int mark)
+{
+    char path[sizeof s->objects];
+    os_info marked, named;
+    snprintf(path, sizeof path, "%s/lock", s->path);
+    return os_info_of(mark, &marked) == 0 && os_look(path, true, &named) == 0 &&
+           marked.volume == named.volume && marked.number == named.number;
+}
+
+/* The lock counts as well: without it a second writer could append to the same log. */
+bool versions_store_in_place(versions_store *s)
+{
+    os_info info;
+    if (os_look(s->objects, true, &info) < 0 || dx_cas_file_moved(&s->file, s->objects))
+        return false;
+    return s->lock_fd < 0 || versions_store_has_mark(s, s->lock_fd);
+}
+
+uint64_t versions_store_size(versions_store *s)
+{
+    dx_cas_stats stats;
+    dx_cas_get_stats(&s->cas, &stats);
+    return stats.device_bytes;
+}
+
+void versions_store_save_index(versions_store *s)
+{
+    if (s->has_index) (void)dx_cas_checkpoint(&s->cas);
+}
+
+int versions_store_commit(versions_store *s)
+{
+    int error = dx_cas_commit(&s->cas);
+    return error ? versions_store_fail(s, error, s->path) : PROG_OK;
+}
+
+/* >>verify ------------------------------------------------------------- */
+int versions_store_verify(versions_store *s, dx_cas_damage_fn *each, void *user,
+                          dx_cas_report *report, bool *damaged)
+{
+    int error = dx_cas_verify(&s->cas, each, user, report);
+    *damaged = error == DX_CAS_ECORRUPT;
+    return error && !*damaged ? versions_store_fail(s, error, s->path) : PROG_OK;
+}
+
+/* >>replace ------------------------------------------------------------
+   Compaction fills a new log beside the old one and renames it into place. Between the two steps
+   the old log is marked as retired, so that readers know to open the new one. A writer that finds
+   a retired log in place clears the mark: see undo_replace(). */
+int versions_store_successor_open(versions_store *s, versions_store **out)
+{
+    assert(s->lock_fd >= 0 /* a writer */);
+    versions_store *fresh = new_handle(s->path, ".new");
+    int status = prog_remove_all(fresh->objects);
+    if (!status) status = prog_remove_all(fresh->index_path);
+    if (!status) status = open_log(fresh, fresh->objects, DX_CAS_WRITE | DX_CAS_CREATE);
+    if (status) dispose(fresh);
+    else *out = fresh;
+    return status;
+}
+
+void versions_store_successor_drop(versions_store *fresh)
+{
+    os_remove(fresh->objects);
+    os_remove(fresh->index_path);
+    versions_store_close(fresh);
+}
+
+/* The new log takes the name of the old one. */
+static int rename_log(versions_store *s, versions_store *fresh)
+{
+    assert(fresh->holders == 1);
+    if (s->has_index) { /* between the two renames it would list commits that the log lacks */
+        dx_cas_device index = dx_cas_file_device(&s->index);
+        (void)index.truncate(index.user, 0);
+    }
+    if (os_replace(-1, fresh->objects, s->objects, false) < 0) {
+        int status = prog_fail_errno("%s", s->objects);
+        /* Clear the mark; if this fails, the next writer does it. */
+        (void)dx_cas_commit(&s->cas);
+        return status;
+    }
+    return prog_sync_parent(s->objects);
+}
+
+int versions_store_replace(versions_store *s, versions_store *fresh, uint64_t *size)
+{
+    assert(s->lock_fd >= 0 && fresh->lock_fd < 0);
+    assert(fresh->holders == 1);
+    int error = dx_cas_compact_into(&s->cas, &fresh->cas);
+    versions_store *full = error == DX_CAS_ENOSPACE ? fresh : s; /* whose error it is */
+    int status = error ? versions_store_fail(full, error, s->path) : PROG_OK;
+    if (!status) error = dx_cas_retire(&s->cas);
+    if (!status && error) status = versions_store_fail(s, error, s->path);
+    if (!status) status = rename_log(s, fresh);
+    if (status) {
+        versions_store_successor_drop(fresh);
+        return status;
+    }
+    versions_store_save_index(fresh);
+    if (os_replace(-1, fresh->index_path, s->index_path, false) < 0) os_remove(fresh->index_path);
+    *size = versions_store_size(fresh);
+    versions_store_close(fresh);
+    return PROG_OK;
+}

@@ -1,0 +1,203 @@
+#include "tree.h"
+
+#ifndef VERSIONS_NO_SNAPSHOTS
+#include "batch.h"
+
+#include "../store/codec.h"
+
+#include "../../../dx_cas.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { FREE, TO_HASH, HASHED, TO_PACK, DONE, BUSY };
+
+/* >>passes ------------------------------------------------------------- */
+static void hash_all(versions_batch *b)
+{
+    const void *data[64];
+    size_t sizes[64];
+    dx_cas_id ids[64];
+    for (size_t from = 0; from < b->chunk_count; from += 64) {
+        size_t n = b->chunk_count - from < 64 ? b->chunk_count - from : 64;
+        for (size_t i = 0; i < n; i++) {
+            data[i] = b->bytes + b->chunks[from + i].at;
+            sizes[i] = b->chunks[from + i].size;
+        }
+        dx_cas_hash_many(data, sizes, n, ids);
+        for (size_t i = 0; i < n; i++) memcpy(b->chunks[from + i].id, ids[i].bytes, 32);
+    }
+}
+
+static void pack_all(versions_batch *b, versions_packer *packer)
+{
+    uint32_t used = 0;
+    for (size_t i = 0; i < b->chunk_count; i++) {
+        assert(used <= VERSIONS_BATCH_BYTES);
+        versions_chunk *c = &b->chunks[i];
+        if (c->known || !packer) continue;
+        c->packed_at = used;
+        c->packed_size = (uint32_t)versions_pack(packer, b->packed + used, c->size - 1,
+                                                 b->bytes + c->at, c->size);
+        used += c->packed_size;
+    }
+}
+
+static versions_batch *nth(versions_ring *r, unsigned i)
+{
+    assert(i < VERSIONS_BATCHES);
+    return &r->batches[(r->head + i) % VERSIONS_BATCHES];
+}
+
+/* Do one pass on the oldest batch that waits for one. The lock is held, and let go meanwhile. */
+static bool help(versions_ring *r, versions_packer *packer)
+{
+    for (unsigned i = 0; i < r->count; i++) {
+        versions_batch *b = nth(r, i);
+        int state = b->state;
+        if (state != TO_HASH && state != TO_PACK) continue;
+        b->state = BUSY;
+        pthread_mutex_unlock(&r->lock);
+        if (state == TO_HASH) hash_all(b);
+        else pack_all(b, packer);
+        pthread_mutex_lock(&r->lock);
+        assert(b->state == BUSY);
+        b->state = state == TO_HASH ? HASHED : DONE;
+        pthread_cond_signal(&r->done);
+        return true;
+    }
+    return false;
+}
+
+static void *run(void *user)
+{
+    versions_ring *r = user;
+    versions_packer *packer = versions_packer_open();
+    pthread_mutex_lock(&r->lock);
+    while (!r->stopping)
+        if (!help(r, packer)) pthread_cond_wait(&r->work, &r->lock);
+    pthread_mutex_unlock(&r->lock);
+    versions_packer_close(packer);
+    return NULL;
+}
+
+/* >>ring --------------------------------------------------------------- */
+void versions_ring_open(versions_ring *r, unsigned workers)
+{
+    workers = prog_thread_count(workers, VERSIONS_WORKERS_MAX);
+    pthread_mutex_init(&r->lock, NULL);
+    pthread_cond_init(&r->work, NULL);
+    pthread_cond_init(&r->done, NULL);
+    for (int i = 0; i < VERSIONS_BATCHES; i++) {
+        versions_batch *b = &r->batches[i];
+        b->bytes = prog_alloc(VERSIONS_BATCH_BYTES);
+        b->packed = prog_alloc(VERSIONS_BATCH_BYTES);
+        b->text = prog_alloc(VERSIONS_BATCH_TEXT);
+        b->chunks = prog_alloc(VERSIONS_BATCH_CHUNKS * sizeof *b->chunks);
+        b->events = prog_alloc(VERSIONS_BATCH_EVENTS * sizeof *b->events);
+    }
+    while (r->thread_count < workers) { /* one that cannot be had is done without */
+        if (pthread_create(&r->threads[r->thread_count], NULL, run, r)) break;
+        r->thread_count++;
+    }
+}
+
+void versions_ring_close(versions_ring *r)
+{
+    pthread_mutex_lock(&r->lock);
+    r->stopping = true;
+    pthread_cond_broadcast(&r->work);
+    pthread_mutex_unlock(&r->lock);
+    for (unsigned i = 0; i < r->thread_count; i++) pthread_join(r->threads[i], NULL);
+    for (int i = 0; i < VERSIONS_BATCHES; i++) {
+        versions_batch *b = &r->batches[i];
+        free(b->bytes);
+        free(b->packed);
+        free(b->text);
+        free(b->chunks);
+        free(b->events);
+    }
+    pthread_mutex_destroy(&r->lock);
+    pthread_cond_destroy(&r->work);
+    pthread_cond_destroy(&r->done);
+}
+
+static versions_batch *oldest_hashed(versions_ring *r)
+{
+    for (unsigned i = 0; i < r->count; i++)
+        if (nth(r, i)->state == HASHED) return nth(r, i);
+    return NULL;
+}
+
+/* Which chunks does the store have? Answers what the first pass found. The lock is let go meanwhile, and an older
+   batch may become HASHED then, which tells this thread while it does not wait: it looks at all of them again, and
+   when it returns, with the lock held, none is left. */
+static void look_up(versions_ring *r)
+{
+    versions_batch *b;
+    while ((b = oldest_hashed(r))) {
+        bool pack = false;
+        b->state = BUSY;
+        pthread_mutex_unlock(&r->lock);
+        r->look_up(r->user, b);
+        for (size_t c = 0; c < b->chunk_count; c++) pack |= !b->chunks[c].known;
+        pthread_mutex_lock(&r->lock);
+        assert(b->state == BUSY);
+        b->state = pack ? TO_PACK : DONE;
+        if (pack) pthread_cond_signal(&r->work);
+    }
+}
+
+static void clear(versions_batch *b)
+{
+    b->state = FREE;
+    b->size = b->text_size = b->chunk_count = b->event_count = 0;
+}
+
+/* Take the ring on until at most `left_max` batches are on their way. */
+static int advance(versions_ring *r, unsigned left_max)
+{
+    int status = PROG_OK;
+    pthread_mutex_lock(&r->lock);
+    while (!status && r->count > left_max) {
+        look_up(r);
+        versions_batch *b = nth(r, 0);
+        if (b->state == DONE) {
+            pthread_mutex_unlock(&r->lock);
+            status = r->retire(r->user, b);
+            pthread_mutex_lock(&r->lock);
+            clear(b);
+            assert(r->count > 0);
+            r->head = (r->head + 1) % VERSIONS_BATCHES;
+            r->count--;
+        } else if (!r->thread_count) {
+            help(r, NULL);
+        } else {
+            pthread_cond_wait(&r->done, &r->lock);
+        }
+    }
+    pthread_mutex_unlock(&r->lock);
+    return status;
+}
+
+versions_batch *versions_ring_fill(versions_ring *r) { return nth(r, r->count); }
+
+int versions_ring_submit(versions_ring *r)
+{
+    pthread_mutex_lock(&r->lock);
+    versions_batch *b = nth(r, r->count);
+    assert(b->state == FREE);
+    assert(b->size <= VERSIONS_BATCH_BYTES && b->text_size <= VERSIONS_BATCH_TEXT);
+    assert(b->chunk_count <= VERSIONS_BATCH_CHUNKS && b->event_count <= VERSIONS_BATCH_EVENTS);
+    b->state = b->chunk_count ? TO_HASH : DONE;
+    r->count++;
+    look_up(r);
+    pthread_cond_signal(&r->work);
+    pthread_mutex_unlock(&r->lock);
+    return advance(r, VERSIONS_BATCHES - 1);
+}
+
+int versions_ring_drain(versions_ring *r) { return advance(r, 0); }
+#endif

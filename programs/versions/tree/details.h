@@ -1,0 +1,25 @@
+/* What a snapshot has besides the stream of its content: made for pull (details.c), and given to a
+   directory (details_apply.c). */
+#ifndef VERSIONS_DETAILS_H
+#define VERSIONS_DETAILS_H
+
+#include "tree.h"
+
+enum { VERSIONS_DETAILS_MAX = 256 << 20 };
+
+/* The caller frees *out. */
+int versions_details_make(versions_store *s, const uint8_t root[PROG_HASH_SIZE], uint8_t **out,
+                          size_t *size);
+
+typedef struct versions_details_apply_desc {
+    const uint8_t   *bytes;  /* of versions_details_make(), from anywhere */
+    size_t           size;
+    int              folder; /* an open directory with the content; it stays open */
+    bool             live;   /* it is in use: nothing is made, linked or punched */
+    versions_omit    omit;
+    versions_report *report;
+    unsigned         mode;  /* out: of the directory */
+} versions_details_apply_desc;
+int versions_details_apply(versions_details_apply_desc *desc);
+
+#endif

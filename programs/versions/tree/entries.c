@@ -1,0 +1,218 @@
+/* The entries of a tree by their paths. A snapshot is walked from its root, and only directories
+   that lead to the path, or lie below it, are entered; a stream is read head by head, and the
+   content between is skipped. See entries.h. */
+#include "entries.h"
+
+#include "content.h"
+#include "tree.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { STREAM_MAGIC_SIZE = 8, STREAM_HEAD_SIZE = 16 };
+
+typedef struct walk {
+    versions_store       *store;
+    const char           *wanted;
+    unsigned              depth; /* of what is visited below the wanted path */
+    versions_entry_visit *visit;
+    void                 *user;
+    bool                  found; /* there is something at the path */
+    size_t                path_size;
+    char                  path[PROG_PATH_SIZE_MAX + 1]; /* of the entry at hand */
+} walk;
+
+bool versions_entry_path_is_valid(const char *path)
+{
+    const char *at = path;
+    if (!*path) return true;
+    for (;; at++) {
+        size_t size = strcspn(at, "/");
+        if (size == 0 || (size <= 2 && !strncmp(at, "..", size))) return false;
+        at += size;
+        if (!*at) return strlen(path) <= PROG_PATH_SIZE_MAX;
+    }
+}
+
+/* >>where a path is ------------------------------------------------------ */
+enum { ELSEWHERE = -2, ABOVE = -1, AT = 0 };
+
+/* How many levels w->path is below the wanted path: AT it, 1 or more; ABOVE: it leads there. */
+static int place_of(const walk *w)
+{
+    size_t wanted = strlen(w->wanted), size = w->path_size;
+    const char *rest = w->path + wanted;
+    int levels = 1;
+    if (size < wanted)
+        return !strncmp(w->wanted, w->path, size) && (!size || w->wanted[size] == '/') ? ABOVE
+                                                                                       : ELSEWHERE;
+    if (strncmp(w->wanted, w->path, wanted) != 0) return ELSEWHERE;
+    if (size == wanted) return AT;
+    if (wanted && *rest != '/') return ELSEWHERE;
+    for (rest += wanted ? 1 : 0; *rest; rest++) levels += *rest == '/';
+    return levels;
+}
+
+/* Visit the entry if it is wanted. */
+static int show(walk *w, versions_entry *e)
+{
+    const int place = place_of(w);
+    e->path = w->path;
+    if (place == AT) w->found = true;
+    if (place < AT || place > (int)w->depth || (place == AT && e->type == DX_TREE_DIR))
+        return PROG_OK;
+    return w->visit(w->user, e);
+}
+
+/* >>snapshot ----------------------------------------------------------- */
+static int walk_directory(walk *w, const dx_tree_entry *dir, int depth);
+
+static int walk_entry(walk *w, const dx_tree_entry *node, int depth)
+{
+    versions_entry e = {.type = node->type, .mode = node->mode, .has_time = true,
+                    .mtime_ns = node->mtime_ns, .node = node};
+    const size_t before = w->path_size;
+    if (node->name_size + 1u > PROG_PATH_SIZE_MAX - before)
+        return prog_fail(PROG_DAMAGED, "%s: a path that is too long", w->path);
+    if (before) w->path[w->path_size++] = '/';
+    memcpy(w->path + w->path_size, node->name, node->name_size);
+    w->path_size += node->name_size;
+    w->path[w->path_size] = 0;
+    if (node->type != DX_TREE_DIR) e.size = node->size;
+    int status = show(w, &e);
+    const int place = place_of(w);
+    bool enter = node->type == DX_TREE_DIR && place != ELSEWHERE && place < (int)w->depth;
+    if (!status && enter) status = walk_directory(w, node, depth + 1);
+    w->path_size = before;
+    w->path[before] = 0;
+    return status;
+}
+
+/* Depth is limited to PROG_DEPTH_MAX, so this recursion is too. */
+static int walk_directory(walk *w, const dx_tree_entry *dir, int depth)
+{
+    dx_tree_entry node;
+    versions_listing l;
+    bool end = false;
+    int status;
+    if (depth > PROG_DEPTH_MAX)
+        return prog_fail(PROG_DAMAGED, "%s: more than %d directories deep", w->path,
+                         PROG_DEPTH_MAX);
+    versions_listing_open(&l, w->store, dir);
+    while (!(status = versions_listing_next(&l, &node, &end)) && !end) {
+        status = walk_entry(w, &node, depth);
+        if (status) break;
+    }
+    versions_listing_close(&l);
+    return status;
+}
+
+/* >>stream: README.md, "A tree as bytes" --------------------------------------- */
+static int malformed(const versions_version *v)
+{
+    return prog_fail(PROG_DAMAGED, "%s@%llu is damaged: its tree is malformed", v->name,
+                     (unsigned long long)v->version);
+}
+
+/* Read the head at *at with its path, and go on to the content; *end: it was the last. */
+static int read_head(walk *w, const versions_version *v, versions_content *c, uint64_t *at,
+                     versions_entry *e, bool *end)
+{
+    static const char types[] = {0, 'f', 'd', 'l'};
+    uint8_t h[STREAM_HEAD_SIZE];
+    if (v->size - *at < sizeof h) return malformed(v);
+    int status = versions_content_read(c, *at, h, sizeof h);
+    if (status) return status;
+    *at += sizeof h;
+    *end = !h[0];
+    if (*end) return PROG_OK;
+    const char *type = memchr(types, h[0], sizeof types);
+    w->path_size = h[4] | (size_t)h[5] << 8;
+    if (!type || w->path_size > PROG_PATH_SIZE_MAX || w->path_size > v->size - *at)
+        return malformed(v);
+    *e = (versions_entry){.type = (int)(type - types), .mode = h[2] | (unsigned)h[3] << 8};
+    for (int i = 15; i >= 8; i--) e->size = e->size << 8 | h[i];
+    if (w->path_size) status = versions_content_read(c, *at, w->path, w->path_size);
+    w->path[w->path_size] = 0;
+    *at += w->path_size;
+    e->offset = *at;
+    if (!status && (strlen(w->path) != w->path_size || !versions_entry_path_is_valid(w->path) ||
+                    e->size > v->size - *at))
+        status = malformed(v);
+    return status;
+}
+
+static int walk_stream(walk *w, const versions_version *v)
+{
+    versions_content *c;
+    versions_entry e;
+    uint64_t at = STREAM_MAGIC_SIZE;
+    bool end = false;
+    if (v->size < STREAM_MAGIC_SIZE) return malformed(v);
+    int status = versions_content_open(&c, w->store, v);
+    if (status) return status;
+    while (!status && !(status = read_head(w, v, c, &at, &e, &end)) && !end) {
+        if (w->path_size) status = show(w, &e);
+        at += e.size;
+    }
+    versions_content_close(c);
+    return status;
+}
+
+int versions_entries_visit(versions_store *s, const versions_version *v, const char *path,
+                           unsigned depth, versions_entry_visit *visit, void *user)
+{
+    dx_tree_entry root;
+    walk *w = prog_alloc(sizeof *w);
+    assert(v->kind == PROG_TREE && versions_entry_path_is_valid(path));
+    *w = (walk){.store = s, .wanted = path, .depth = depth, .visit = visit, .user = user};
+    w->found = !*path; /* the top is always there */
+    int status = v->snapshot ? versions_snapshot_root(s, v->root, &root, NULL) : walk_stream(w, v);
+    if (!status && v->snapshot) status = walk_directory(w, &root, 0);
+    if (!status && !w->found) status = PROG_NOT_FOUND;
+    free(w);
+    return status;
+}
+
+/* >>content ------------------------------------------------------------ */
+static int stream_chunks(versions_store *s, const dx_tree_entry *node, versions_sink *sink,
+                         void *user)
+{
+    versions_parts parts;
+    const uint8_t *id;
+    uint64_t start, size;
+    int status = PROG_OK;
+    uint8_t *buffer = prog_alloc(VERSIONS_CHUNK_MAX);
+    versions_parts_open(&parts, s, node);
+    for (uint64_t at = 0; !status && at < node->size; at += size) {
+        status = versions_parts_find(&parts, at, &id, &start, &size);
+        if (!status) status = versions_parts_read(s, id, size, buffer, VERSIONS_CHUNK_MAX);
+        if (!status) status = sink(user, buffer, (size_t)size);
+    }
+    versions_parts_close(&parts);
+    free(buffer);
+    return status;
+}
+
+int versions_entry_stream(versions_store *s, const versions_version *v, const versions_entry *e,
+                          versions_sink *sink, void *user)
+{
+    versions_content *c;
+    assert(e->type != DX_TREE_DIR);
+    if (e->node && e->node->level == DX_TREE_INLINE)
+        return sink(user, e->node->data, (size_t)e->size);
+    if (e->node) return stream_chunks(s, e->node, sink, user);
+    int status = versions_content_open(&c, s, v);
+    if (status) return status;
+    uint8_t *buffer = prog_alloc(PROG_IO_SIZE);
+    for (uint64_t at = 0; !status && at < e->size;) {
+        size_t n = e->size - at < PROG_IO_SIZE ? (size_t)(e->size - at) : PROG_IO_SIZE;
+        status = versions_content_read(c, e->offset + at, buffer, n);
+        if (!status) status = sink(user, buffer, n);
+        at += n;
+    }
+    free(buffer);
+    versions_content_close(c);
+    return status;
+}

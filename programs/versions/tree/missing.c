@@ -1,0 +1,384 @@
+/* Walks a snapshot that is not complete yet, depth first, so that what is to be visited stays few:
+
+       stack    | piece of / | list of a file | chunk | chunk | <- next
+       asked chunk, piece, chunk, ...        (wait for versions_missing_take())
+
+   What is there is read and visited at once, what is not there is handed out, and visited when it
+   comes. Each piece and list is visited once, however many directories have it: a snapshot of
+   someone else's making cannot be larger to walk than it is. Beside each directory and file goes
+   what the old snapshot has under the same name: parts of that are named as bases. */
+#include "missing.h"
+
+#include "../../../dx_cas.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    STACK_MAX = 1 << 20, /* a snapshot that needs more is made to need it */
+    ASKED_MAX = 1024,
+    PIECE_GUESS = 4096
+};
+
+typedef enum item_kind { A_SNAPSHOT, A_DIR_PART, A_FILE_PART, AN_EXTRA } item_kind;
+
+typedef struct origin { /* what the old snapshot has in the same place */
+    bool    known;
+    uint8_t level;
+    uint8_t id[32];
+    uint64_t size, count;
+} origin;
+
+typedef struct item {
+    uint8_t  kind;
+    uint8_t  level; /* 0: a part; else a list of parts */
+    uint16_t depth; /* of directories */
+    bool     used;  /* of asked */
+    uint8_t  id[32];
+    uint64_t start; /* in the file or directory */
+    uint64_t size;  /* under it; DX_TREE_ANY_SIZE: not known */
+    uint64_t dir_count, dir_size; /* of a directory: what its entry declares */
+    origin   old;
+} item;
+
+struct versions_missing {
+    versions_store *store;
+    versions_limits limits;
+    uint64_t        bytes_left;  /* content that the root declares and that has not come yet */
+    item           *stack;
+    size_t          count, room;
+    item            asked[ASKED_MAX];
+    uint32_t        asked_count;
+    versions_known  visited;
+    uint8_t        *bytes;       /* of an object that is there */
+    versions_parts  parts;       /* of parts_of, a file or directory of the old snapshot */
+    uint8_t         parts_of[32];
+    bool            parts_open;
+};
+
+static int malformed(int error)
+{
+    return prog_fail(PROG_DAMAGED, "the server's snapshot is malformed: %s",
+                     dx_tree_error_name(error));
+}
+
+/* >>stack -------------------------------------------------------------- */
+static item *push(versions_missing *l, item_kind kind, const uint8_t id[32])
+{
+    if (l->count == l->room) {
+        l->room = 2 * l->room + 256;
+        l->stack = realloc(l->stack, l->room * sizeof *l->stack);
+        if (!l->stack) abort();
+    }
+    item *i = &l->stack[l->count++];
+    memset(i, 0, sizeof *i);
+    i->kind = (uint8_t)kind;
+    memcpy(i->id, id, sizeof i->id);
+    return i;
+}
+
+/* What was pushed since is visited in its order. */
+static void turn_over(versions_missing *l, size_t since)
+{
+    for (size_t a = since, b = l->count; a + 1 < b; a++, b--) {
+        item swapped = l->stack[a];
+        l->stack[a] = l->stack[b - 1];
+        l->stack[b - 1] = swapped;
+    }
+}
+
+static origin origin_of(const dx_tree_entry *e)
+{
+    origin o = {.known = e->level <= DX_TREE_LEVELS_MAX, .level = e->level, .size = e->size,
+                .count = e->count};
+    memcpy(o.id, e->id, sizeof o.id);
+    return o;
+}
+
+/* The content of a file or directory, and what it has in objects besides. */
+static void push_entry(versions_missing *l, const dx_tree_entry *e, unsigned depth,
+                       const origin *old)
+{
+    const int kinds[] = {DX_TREE_HOLES, DX_TREE_XATTRS};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        uint32_t size = 0;
+        const uint8_t *id = dx_tree_read_object(e, kinds[i], &size);
+        if (id) push(l, AN_EXTRA, id)->size = size;
+    }
+    if (e->level == DX_TREE_INLINE) return;
+    item *i = push(l, e->type == DX_TREE_DIR ? A_DIR_PART : A_FILE_PART, e->id);
+    i->level = e->level;
+    i->depth = (uint16_t)depth;
+    i->size = e->type == DX_TREE_DIR ? DX_TREE_ANY_SIZE : e->size;
+    i->dir_count = e->count;
+    i->dir_size = e->size;
+    i->old = *old;
+}
+
+/* >>visit: what an object leads to ---------------------------------------- */
+static int visit_list(versions_missing *l, const item *of, const uint8_t *bytes, size_t size)
+{
+    dx_tree_list_view view;
+    uint64_t start = of->start, under;
+    int error = dx_tree_list_open(&view, bytes, size, of->level, of->size);
+    if (error) return malformed(error);
+    for (uint32_t c = 0; c < view.count; c++) {
+        const uint8_t *id = dx_tree_list_child(&view, c, &under);
+        item *i = push(l, of->kind, id);
+        i->level = of->level - 1;
+        i->depth = of->depth;
+        i->start = start;
+        i->size = under;
+        i->dir_count = of->dir_count;
+        i->dir_size = of->dir_size;
+        i->old = of->old;
+        start += under;
+    }
+    return PROG_OK;
+}
+
+static int visit_piece(versions_missing *l, const item *of, const uint8_t *bytes, size_t size)
+{
+    dx_tree_reader reader;
+    dx_tree_entry e, at = {0}, sum = {0};
+    versions_listing old;
+    bool end = !of->old.known;
+    int got;
+    if (size > DX_TREE_PIECE_SIZE_MAX || of->depth > PROG_DEPTH_MAX)
+        return malformed(DX_TREE_ETOOBIG);
+    if (!end) {
+        dx_tree_entry dir = {.type = DX_TREE_DIR, .level = of->old.level, .size = of->old.size,
+                             .count = of->old.count};
+        memcpy(dir.id, of->old.id, sizeof dir.id);
+        versions_listing_open(&old, l->store, &dir);
+    }
+    dx_tree_reader_begin(&reader);
+    dx_tree_reader_feed(&reader, bytes, size);
+    while ((got = dx_tree_reader_next(&reader, &e)) == 1) {
+        got = dx_tree_add_up(&sum, &e);
+        if (!got && (sum.count > of->dir_count || sum.size > of->dir_size)) got = DX_TREE_ESUM;
+        if (got) break;
+        origin was = {.known = false};
+        if (e.level != DX_TREE_INLINE && versions_listing_find(&old, &at, &end, &e) &&
+            at.type == e.type)
+            was = origin_of(&at);
+        push_entry(l, &e, of->depth + 1u, &was);
+    }
+    if (of->old.known) versions_listing_close(&old);
+    return got < 0 ? malformed(got) : PROG_OK;
+}
+
+static int visit_snapshot(versions_missing *l, const item *of, const uint8_t *bytes, size_t size)
+{
+    dx_tree_entry root;
+    int error = dx_tree_read_snapshot(bytes, size, &root);
+    if (error) return malformed(error);
+    int status = versions_limits_check(&l->limits, &root);
+    if (status) return status;
+    l->bytes_left = root.size;
+    push_entry(l, &root, 0, &of->old);
+    return PROG_OK;
+}
+
+static int visit(versions_missing *l, const item *of, const uint8_t *bytes, size_t size)
+{
+    size_t since = l->count;
+    int status = PROG_OK;
+    if (of->kind == A_SNAPSHOT) status = visit_snapshot(l, of, bytes, size);
+    else if (of->level) status = visit_list(l, of, bytes, size);
+    else if (of->kind == A_DIR_PART) status = visit_piece(l, of, bytes, size);
+    turn_over(l, since);
+    if (!status && l->count > STACK_MAX) return malformed(DX_TREE_ETOOBIG);
+    return status;
+}
+
+/* Does it lead to others? Then it is visited, though it is there. */
+static bool leads(const item *i)
+{
+    return i->kind == A_SNAPSHOT || i->level || i->kind == A_DIR_PART;
+}
+
+/* The same bytes mean something else in another place. */
+static bool is_new(versions_missing *l, const item *i)
+{
+    uint8_t key[32];
+    memcpy(key, i->id, sizeof key);
+    key[31] ^= (uint8_t)(i->level | i->kind << 4);
+    return versions_known_put(&l->visited, key);
+}
+
+/* >>bases -------------------------------------------------------------- */
+static void add_base(versions_missing *l, versions_missing_object *out, const uint8_t *id)
+{
+    if (out->base_count == VERSIONS_MISSING_BASES_MAX || !versions_object_has(l->store, id, 0))
+        return;
+    for (unsigned i = 0; i < out->base_count; i++)
+        if (!memcmp(out->bases[i], id, 32)) return;
+    memcpy(out->bases[out->base_count++], id, 32);
+}
+
+/* The list of the old file or directory that stands where this one does. */
+static void find_list(versions_missing *l, const item *i, versions_missing_object *out)
+{
+    uint8_t id[32];
+    uint64_t total = DX_TREE_ANY_SIZE, at = i->start;
+    dx_tree_list_view view;
+    size_t size;
+    memcpy(id, i->old.id, sizeof id);
+    for (unsigned level = i->old.level; level > i->level; level--) {
+        const uint8_t *child = NULL;
+        if (versions_object_get(l->store, id, l->bytes, VERSIONS_OBJECT_MAX, &size) ||
+            dx_tree_list_open(&view, l->bytes, size, level, total))
+            return;
+        for (uint32_t c = 0; c < view.count && (!c || at >= total); c++) {
+            if (c) at -= total;
+            child = dx_tree_list_child(&view, c, &total);
+        }
+        memcpy(id, child, sizeof id);
+    }
+    if (i->old.level >= i->level) add_base(l, out, id);
+}
+
+/* The parts of the old file or directory that stand where this one does. */
+static void find_bases(versions_missing *l, const item *i, versions_missing_object *out)
+{
+    const uint8_t *id;
+    uint64_t start, size, last = i->start;
+    if (!i->old.known || i->kind == A_SNAPSHOT || i->kind == AN_EXTRA) return;
+    if (i->level) {
+        find_list(l, i, out);
+        return;
+    }
+    if (!l->parts_open || memcmp(l->parts_of, i->old.id, sizeof l->parts_of) != 0) {
+        dx_tree_entry e = {.type = i->kind == A_DIR_PART ? DX_TREE_DIR : DX_TREE_FILE,
+                           .level = i->old.level, .size = i->old.size};
+        memcpy(e.id, i->old.id, sizeof e.id);
+        memcpy(l->parts_of, i->old.id, sizeof l->parts_of);
+        if (l->parts_open) versions_parts_close(&l->parts);
+        versions_parts_open(&l->parts, l->store, &e);
+        l->parts_open = true;
+    }
+    if (versions_parts_find(&l->parts, 0, &id, &start, &size)) return;
+    if (i->size != DX_TREE_ANY_SIZE && i->size) last += i->size - 1;
+    uint64_t total = l->parts.level ? l->parts.size : 1;
+    const uint64_t places[VERSIONS_MISSING_BASES_MAX] = {i->start, last};
+    for (unsigned k = 0; k < VERSIONS_MISSING_BASES_MAX; k++) {
+        uint64_t at = places[k] < total ? places[k] : total - 1;
+        if (!versions_parts_find(&l->parts, at, &id, &start, &size)) add_base(l, out, id);
+    }
+}
+
+/* >>lack --------------------------------------------------------------- */
+versions_missing *versions_missing_open(versions_store *s, const uint8_t root[32],
+                                        const uint8_t *old, const versions_limits *limits)
+{
+    dx_tree_entry e;
+    versions_missing *l = prog_alloc(sizeof *l);
+    memset(l, 0, sizeof *l);
+    l->store = s;
+    l->limits = *limits;
+    l->bytes = prog_alloc(VERSIONS_OBJECT_MAX);
+    item *i = push(l, A_SNAPSHOT, root);
+    i->size = DX_TREE_ANY_SIZE;
+    if (old && !versions_snapshot_root(s, old, &e, NULL)) i->old = origin_of(&e);
+    return l;
+}
+
+void versions_missing_close(versions_missing *l)
+{
+    if (!l) return;
+    if (l->parts_open) versions_parts_close(&l->parts);
+    versions_known_free(&l->visited);
+    free(l->stack);
+    free(l->bytes);
+    free(l);
+}
+
+static bool is_asked(const versions_missing *l, const uint8_t id[32])
+{
+    uint32_t left = l->asked_count;
+    for (uint32_t k = 0; left && k < ASKED_MAX; k++) {
+        if (!l->asked[k].used) continue;
+        if (!memcmp(l->asked[k].id, id, 32)) return true;
+        left--;
+    }
+    return false;
+}
+
+static uint32_t keep(versions_missing *l, const item *i)
+{
+    uint32_t k = 0;
+    while (l->asked[k].used) k++;
+    assert(k < ASKED_MAX);
+    l->asked[k] = *i;
+    l->asked[k].used = true;
+    l->asked_count++;
+    return k;
+}
+
+int versions_missing_next(versions_missing *l, versions_missing_object *out, uint32_t *ticket,
+                          bool *none)
+{
+    size_t size;
+    *none = false;
+    while (l->count && l->asked_count < ASKED_MAX) {
+        item i = l->stack[--l->count];
+        bool there = versions_object_has(l->store, i.id, 0);
+        if (there && leads(&i) && is_new(l, &i)) {
+            int status = versions_object_get(l->store, i.id, l->bytes, VERSIONS_OBJECT_MAX, &size);
+            if (!status) status = visit(l, &i, l->bytes, size);
+            if (status) return status;
+        }
+        if (there) continue;
+        memset(out, 0, sizeof *out);
+        memcpy(out->id, i.id, sizeof out->id);
+        out->size = i.level || i.size == DX_TREE_ANY_SIZE ? PIECE_GUESS : i.size;
+        find_bases(l, &i, out);
+        if (is_asked(l, i.id)) { /* what is on the way leads there, too */
+            push(l, i.kind, i.id);
+            l->stack[l->count - 1] = i;
+            break;
+        }
+        *ticket = keep(l, &i);
+        return PROG_OK;
+    }
+    *none = true;
+    return PROG_OK;
+}
+
+static item drop(versions_missing *l, uint32_t ticket)
+{
+    assert(ticket < ASKED_MAX && l->asked[ticket].used);
+    item i = l->asked[ticket];
+    l->asked[ticket].used = false;
+    l->asked_count--;
+    return i;
+}
+
+void versions_missing_return(versions_missing *l, uint32_t ticket)
+{
+    item i = drop(l, ticket);
+    push(l, i.kind, i.id);
+    i.used = false;
+    l->stack[l->count - 1] = i;
+}
+
+int versions_missing_take(versions_missing *l, uint32_t ticket, const uint8_t *bytes, size_t size)
+{
+    dx_cas_id is;
+    uint8_t id[32];
+    item i = drop(l, ticket);
+    dx_cas_hash(bytes, size, &is);
+    if (memcmp(is.bytes, i.id, sizeof i.id) != 0)
+        return prog_fail(PROG_DAMAGED, "the server sent other bytes than it was asked for");
+    if (!leads(&i) && i.size != size) return malformed(DX_TREE_ESUM);
+    if (i.kind == A_FILE_PART && !i.level) { /* each part comes once, and is somewhere in the sum */
+        if (size > l->bytes_left) return malformed(DX_TREE_ESUM);
+        l->bytes_left -= size;
+    }
+    int status = versions_object_put(l->store, bytes, size, id);
+    return status || !leads(&i) || !is_new(l, &i) ? status : visit(l, &i, bytes, size);
+}
+
+bool versions_missing_is_done(const versions_missing *l) { return !l->count && !l->asked_count; }

@@ -1,0 +1,188 @@
+/* Finds how much of a directory an update has to replace.
+
+       root            Two snapshots are walked side by side, from the root down. Where of a
+        ├─ a  same     directory everything is the same but one directory in it, only that one
+        ├─ b  differs  is replaced: here root/b/d. Whoever looks sees the old one or the new
+        │  ├─ c  same  one, as if all had been replaced; a and b/c are not touched.
+        │  └─ d  differs, and more than one entry of it does
+        └─ e  same */
+#include "tree.h"
+
+#ifndef VERSIONS_NO_SNAPSHOTS
+#include "scope.h"
+
+#include "../../common/os.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Do both have that extra, with the same bytes, or neither? */
+static bool same_extra(const dx_tree_entry *a, const dx_tree_entry *b, int kind)
+{
+    size_t a_size = 0, b_size = 0;
+    const void *in_a = dx_tree_find_extra(a, kind, &a_size);
+    const void *in_b = dx_tree_find_extra(b, kind, &b_size);
+    if (!in_a || !in_b) return in_a == in_b;
+    return a_size == b_size && !memcmp(in_a, in_b, a_size);
+}
+
+/* Is a directory the same besides what is in it? One that is not may not stay. */
+static bool stays(const dx_tree_entry *old, const dx_tree_entry *fresh, const versions_omit *omit)
+{
+    if (old->type != fresh->type || old->mode != fresh->mode || old->mtime_ns != fresh->mtime_ns)
+        return false;
+    for (int kind = DX_TREE_SAME; kind <= DX_TREE_DEVICE; kind++)
+        if (!same_extra(old, fresh, kind)) return false;
+    return omit->owner || same_extra(old, fresh, DX_TREE_OWNER);
+}
+
+static bool same_entry(const dx_tree_entry *a, const dx_tree_entry *b)
+{
+    return versions_link_entries_equal(a, b) && a->extra_size == b->extra_size &&
+           (!a->extra_size || !memcmp(a->extra, b->extra, a->extra_size));
+}
+
+static bool same_name(const dx_tree_entry *a, const dx_tree_entry *b)
+{
+    return !dx_tree_compare_names(a->name, a->name_size, b->name, b->name_size);
+}
+
+/* A copy whose extras lie in memory of its own; its name goes to the end of the path. */
+static void keep(dx_tree_entry *to, uint8_t extras[DX_TREE_EXTRAS_MAX], const dx_tree_entry *e)
+{
+    assert(e->extra_size <= DX_TREE_EXTRAS_MAX);
+    *to = *e;
+    if (e->extra_size) memcpy(extras, e->extra, e->extra_size);
+    to->extra = extras;
+    to->name = to->data = NULL;
+    to->name_size = 0;
+}
+
+/* Two listings side by side. *only: they differ in one entry, a directory in both, which replaces
+   the two directories of out, and is added to its path. */
+static int compare(versions_scope *out, versions_listing *old_list, versions_listing *fresh_list,
+                   bool *only)
+{
+    dx_tree_entry old, fresh;
+    bool old_end = false, end = false;
+    unsigned differ = 0;
+    *only = false;
+    for (;;) {
+        int status = versions_listing_next(old_list, &old, &old_end);
+        if (!status) status = versions_listing_next(fresh_list, &fresh, &end);
+        if (status || old_end != end) return status;
+        if (end) break;
+        if (!same_name(&old, &fresh)) return PROG_OK;
+        if (same_entry(&old, &fresh)) continue;
+        size_t size = strlen(out->path);
+        if (differ++ || old.type != DX_TREE_DIR || fresh.type != DX_TREE_DIR) return PROG_OK;
+        if (size + 1 + fresh.name_size > PROG_PATH_SIZE_MAX) return PROG_OK;
+        keep(&out->next_old, out->next_old_extras, &old);
+        keep(&out->next, out->next_extras, &fresh);
+        memcpy(out->next_name, fresh.name, fresh.name_size);
+        out->next_name[fresh.name_size] = 0;
+    }
+    *only = differ == 1;
+    return PROG_OK;
+}
+
+/* One level down, where that is possible. */
+static int descend(versions_scope *p, versions_store *s, const versions_omit *omit, bool *on)
+{
+    versions_listing old_list, list;
+    *on = false;
+    if (!stays(&p->old, &p->entry, omit)) return PROG_OK;
+    versions_listing_open(&old_list, s, &p->old);
+    versions_listing_open(&list, s, &p->entry);
+    int status = compare(p, &old_list, &list, on);
+    versions_listing_close(&list);
+    versions_listing_close(&old_list);
+    if (status || !*on) return status;
+    versions_owner_of(&p->entry, omit->numeric, &p->belongs);
+    p->folder_mtime_ns = p->entry.mtime_ns;
+    keep(&p->old, p->old_extras, &p->next_old);
+    keep(&p->entry, p->extras, &p->next);
+    size_t size = strlen(p->path);
+    if (size) p->path[size++] = '/';
+    assert(size + strlen(p->next_name) < sizeof p->path); /* compare() has seen to it */
+    memcpy(p->path + size, p->next_name, strlen(p->next_name) + 1);
+    return PROG_OK;
+}
+
+/* Does any file below have several names? Depth is limited, so this recursion is too. */
+static int find_names(versions_store *s, const dx_tree_entry *dir, unsigned depth, bool *found)
+{
+    dx_tree_entry e;
+    versions_listing l;
+    size_t size;
+    bool end = false;
+    int status;
+    *found = depth > PROG_DEPTH_MAX;
+    versions_listing_open(&l, s, dir);
+    while (!(status = versions_listing_next(&l, &e, &end)) && !end && !*found) {
+        *found = dx_tree_find_extra(&e, DX_TREE_SAME, &size) != NULL;
+        if (!*found && e.type == DX_TREE_DIR) status = find_names(s, &e, depth + 1, found);
+        if (status) break;
+    }
+    versions_listing_close(&l);
+    return status;
+}
+
+static int find(versions_scope *p, versions_store *s, const versions_omit *omit)
+{
+    bool on = true, names = false;
+    int status = PROG_OK;
+    for (unsigned depth = 0; !status && on && depth < PROG_DEPTH_MAX; depth++)
+        status = descend(p, s, omit, &on);
+    if (!status && *p->path) status = find_names(s, &p->entry, 0, &names);
+    if (names) *p->path = 0;
+    return status;
+}
+
+int versions_scope_find(versions_scope *p, versions_store *s, const uint8_t old_root[32],
+                        const uint8_t root[32], const versions_omit *omit)
+{
+    memset(p, 0, sizeof *p);
+    int status = versions_snapshot_root(s, old_root, &p->old, p->old_extras);
+    if (!status) status = versions_snapshot_root(s, root, &p->entry, p->extras);
+    if (!status) status = find(p, s, omit);
+    return status;
+}
+
+int versions_scope_open(const versions_scope *p, const char *top, const char **name)
+{
+    char step[DX_TREE_NAME_MAX + 1];
+    const char *slash;
+    assert(*p->path);
+    int fd = open(top, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (*name = p->path; fd >= 0 && (slash = strchr(*name, '/')); *name = slash + 1) {
+        size_t size = (size_t)(slash - *name);
+        assert(size > 0 && size < sizeof step);
+        memcpy(step, *name, size);
+        step[size] = 0;
+        int next = openat(fd, step, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        int error = errno;
+        close(fd);
+        errno = error;
+        fd = next;
+    }
+    return fd;
+}
+
+int versions_scope_commit(const versions_scope *p, versions_dest *d, const versions_omit *omit,
+                          bool *refused)
+{
+    const char *name;
+    *refused = false;
+    int folder = versions_scope_open(p, d->path, &name);
+    if (folder < 0) return prog_fail_errno("%s/%s", d->path, p->path);
+    int status = versions_dest_commit_in(d, folder, name, omit->times ? NULL : &p->folder_mtime_ns,
+                                         refused);
+    close(folder);
+    return status;
+}
+#endif

@@ -1,0 +1,30 @@
+/* The chunks of the files of one or two directories where they lie: what a store lacks is read
+   from there. */
+#ifndef VERSIONS_TREE_SEEDS_H
+#define VERSIONS_TREE_SEEDS_H
+
+#include "tree.h"
+
+typedef struct versions_seeds versions_seeds;
+
+/* Look at the directory, and have s read from it what it lacks (versions_store_set_seed). Its
+   pieces and lists go into s, which is opened for writing: root is the snapshot of the directory.
+   seen: NULL, or what files that did not change are taken from. size: NULL, or gets that of its
+   stream. */
+int versions_seeds_open(versions_seeds **out, versions_store *s, const char *path,
+                        const versions_omit *omit, versions_stat_cache *seen, uint8_t root[32],
+                        uint64_t *size);
+/* The snapshot of the first directory after only what is at that path in it has changed. false: that
+   cannot be said. */
+bool versions_seeds_again(const versions_seeds *seeds, versions_store *s, const char *path,
+                          const versions_omit *omit, versions_stat_cache *seen, const char *changed,
+                          uint8_t root[32]);
+/* Has a file of the first directory several names in it? */
+bool versions_seeds_linked(const versions_seeds *seeds);
+/* Look at another directory as well. */
+int versions_seeds_add(versions_seeds *seeds, versions_store *s, const char *path,
+                       const versions_omit *omit, uint8_t root[32]);
+/* After every handle that reads from them. NULL is fine. */
+void versions_seeds_close(versions_seeds *seeds);
+
+#endif

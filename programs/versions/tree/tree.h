@@ -1,0 +1,259 @@
+/* Directories as snapshots in the store (docs/formats/tree.md, through layers/dx_tree.h). Stands
+   on store/.
+
+   objects.c  reads parts of files and directories; walks everything a snapshot reaches
+   entries.c  the entries of any version that is a tree, by their paths (entries.h)
+   stream.c   a snapshot as the stream of bytes that README.md specifies, at any offset
+   content.c  the content of any version, file or directory, as one stream (content.h)
+   publish.c  makes a snapshot of a directory         stat_cache.c   cache: what the last publish
+   saw scan.c     scans directories ahead of publish.c    batch.c  hashes and compresses on all
+   cores metadata.c   owners, holes, attributes, read         links.c  files with several names
+   restore.c  writes a snapshot as a directory        apply.c  owners, attributes, modes, times
+   missing.c     finds what is lacking of a snapshot     seeds.c  chunks read from a directory's
+   files link_targets.c     finds the earlier name of a file        report.c lists what could not be
+   restored scope.c     finds how much has to be replaced (scope.h) verify.c   checks a store, and
+   all that it holds   no_snapshots.c   replaces these where impossible
+
+   Publishing and restoring need POSIX descriptors of directories; where there are none
+   (VERSIONS_NO_SNAPSHOTS) directories are published as streams, and snapshots are still read. */
+#ifndef VERSIONS_TREE_H
+#define VERSIONS_TREE_H
+
+#include "../../common/common.h" /* first: it asks for _GNU_SOURCE */
+#include "../dest.h"
+#include "../../common/options.h"
+#include "../store/slots.h"
+#include "../store/store.h"
+
+#include "../../../layers/dx_tree.h"
+
+#if defined(_WIN32) && !defined(VERSIONS_NO_SNAPSHOTS)
+#define VERSIONS_NO_SNAPSHOTS
+#endif
+#ifdef VERSIONS_NO_SNAPSHOTS
+enum {
+    VERSIONS_HAS_SNAPSHOTS = 0
+}; /* nothing of publish.c, restore.c and stat_cache.c may be called */
+#else
+enum { VERSIONS_HAS_SNAPSHOTS = 1 };
+#endif
+
+enum {
+    VERSIONS_CHUNK_MIN = 8 << 10,
+    VERSIONS_CHUNK_AVG = 32 << 10,
+    VERSIONS_CHUNK_MAX = 128 << 10, /* of files */
+    VERSIONS_STREAM_EXTRA = 8 + 16 + 16, /* of the stream: its magic, the root's head, the end */
+    VERSIONS_EAGER_MAX = 64 << 20 /* a smaller stream is hashed when it is published */
+};
+
+/* What a publish, or a restore, leaves out. */
+typedef struct versions_omit {
+    bool owner;      /* and with it what an owner gives: setuid, setgid, capabilities, devices */
+    bool times;
+    bool xattrs;
+    bool hard_links;
+    bool sparse;
+    bool specials;   /* fifos and devices */
+    bool numeric;    /* names of owners: their numbers count */
+} versions_omit;
+
+/* What a snapshot of somebody else's making may be at most. 32 small objects can name 2^31
+   directories, so the sums that the root declares are compared before anything is made of it, and
+   what is below has to stay within them. 0: no limit but these sums. */
+typedef struct versions_limits {
+    uint64_t entries_max; /* below the root, at any depth */
+    uint64_t size_max;    /* bytes of its files and names; holes count as zeros */
+} versions_limits;
+
+/* >>objects.c ---- */
+/* PROG_REFUSED: the root declares more than the limits. */
+int versions_limits_check(const versions_limits *limits, const dx_tree_entry *root);
+/* The content of an entry in parts: chunks of a file, pieces of a directory. Lists of ids in up to
+   DX_TREE_LEVELS_MAX levels lead to them; the last list of each level is kept. */
+typedef struct versions_parts {
+    versions_store *store;
+    uint8_t         id[32];
+    unsigned        level;
+    uint64_t        size; /* bytes in all; DX_TREE_ANY_SIZE until the first part was found */
+    struct {
+        uint8_t          *bytes;
+        dx_tree_list_view view;
+        uint64_t          start;
+        bool              loaded;
+    } nodes[DX_TREE_LEVELS_MAX];
+} versions_parts;
+
+void versions_parts_open(versions_parts *p, versions_store *s, const dx_tree_entry *e);
+void versions_parts_close(versions_parts *p);
+/* The part that holds the byte at offset: id points into p. size 0: unknown (the only one). */
+int  versions_parts_find(versions_parts *p, uint64_t offset, const uint8_t **id, uint64_t *start,
+                         uint64_t *size);
+
+/* The entries of a directory one after another. */
+typedef struct versions_listing {
+    versions_parts parts;
+    dx_tree_reader reader;
+    dx_tree_entry  sum;   /* of the entries so far */
+    dx_tree_entry  dir;
+    uint8_t       *piece; /* DX_TREE_PIECE_SIZE_MAX bytes */
+    uint64_t       at;    /* bytes of the directory so far */
+    bool           begun;
+} versions_listing;
+
+void versions_listing_open(versions_listing *l, versions_store *s, const dx_tree_entry *dir);
+void versions_listing_close(versions_listing *l);
+/* PROG_OK and an entry, or *end; the entry's name and data hold until the next call. An entry that
+   makes the directory larger than it declares is an error before it is handed out. */
+int  versions_listing_next(versions_listing *l, dx_tree_entry *out, bool *end);
+/* Go on to the entry with the name of e, when names are asked for in order: *at is where the
+   listing is, zero at first. false: it has none, or it cannot be read. */
+bool versions_listing_find(versions_listing *l, dx_tree_entry *at, bool *end,
+                           const dx_tree_entry *e);
+/* Read and check the snapshot's root. extras: DX_TREE_EXTRAS_MAX bytes for those of the root, or
+   NULL, and then it comes without. */
+int versions_snapshot_root(versions_store *s, const uint8_t id[32], dx_tree_entry *out,
+                           uint8_t *extras);
+/* The holes (kind DX_TREE_HOLES) or attributes (DX_TREE_XATTRS) of an entry, wherever they are:
+   *bytes points into the entry or into buffer, which has DX_TREE_EXTRA_SIZE_MAX bytes. *size 0:
+   there are none. */
+int versions_extra_read(versions_store *s, const dx_tree_entry *e, int kind, uint8_t *buffer,
+                        const uint8_t **bytes, size_t *size);
+/* A part of a file into bytes of size capacity, checked to have that many. */
+int versions_parts_read(versions_store *s, const uint8_t id[32], uint64_t size, uint8_t *bytes,
+                        size_t capacity);
+/* Call visit for every object that the snapshot reaches, children before parents. Known directories
+   are not entered again. *known is zero at first and freed by versions_known_free(). */
+typedef struct versions_known {
+    uint8_t (*ids)[32];
+    size_t    mask, used;
+    versions_slots_key key;
+} versions_known;
+typedef int versions_visit(void *user, const uint8_t id[32]);
+int versions_snapshot_visit(versions_store *s, const uint8_t root[32], versions_known *known,
+                            versions_visit *visit, void *user);
+void versions_known_free(versions_known *known);
+/* false: it was in the set already. */
+bool versions_known_put(versions_known *known, const uint8_t id[32]);
+
+/* >>stream.c ---- */
+typedef struct versions_stream versions_stream;
+int versions_stream_open(versions_stream **out, versions_store *s, const uint8_t root[32],
+                         uint64_t *size);
+int versions_stream_read(versions_stream *t, uint64_t offset, void *out, size_t size);
+/* The chunk of a file, or the head of an entry, that holds the byte at offset. */
+int versions_stream_chunk(versions_stream *t, uint64_t offset, uint8_t id[32], uint64_t *start,
+                          uint64_t *size);
+void versions_stream_close(versions_stream *t);
+
+/* >>stat_cache.c ---- */
+typedef struct versions_stat_file {
+    uint64_t device, inode, size;
+    int64_t  mtime_ns, ctime_ns;
+    uint8_t  id[32]; /* level DX_TREE_INLINE: the bytes themselves */
+    uint8_t  level;
+    bool     plain;  /* it has no attributes */
+} versions_stat_file;
+typedef struct versions_stat_cache versions_stat_cache;
+/* What was seen when name was last published into the store; empty when that cannot be read. */
+versions_stat_cache *versions_stat_cache_open(const char *store, const char *name);
+/* The same, in the file at path. */
+versions_stat_cache *versions_stat_cache_open_at(const char *path);
+/* Was anything seen? */
+bool                 versions_stat_cache_any(const versions_stat_cache *seen);
+/* Fill in id and level of a file that is unchanged. May be called on any thread. */
+bool versions_stat_cache_find(const versions_stat_cache *seen, versions_stat_file *file);
+/* Add a file as it is now; fresh: it was read. Files that could still change within the same time
+   stamp are left out. */
+void versions_stat_cache_add(versions_stat_cache *seen, const versions_stat_file *file,
+                             int64_t now_ns, bool fresh);
+/* Save it for the next publish. A failure only makes that one slower. */
+void versions_stat_cache_save(versions_stat_cache *seen, const uint8_t root[32]);
+/* Was it saved with this snapshot? Then the snapshot has every object that it names. (A pull saves
+   a hash of more than that.) */
+bool versions_stat_cache_is_of(const versions_stat_cache *seen, const uint8_t root[32]);
+void versions_stat_cache_close(versions_stat_cache *seen);
+
+/* >>publish.c ---- */
+/* Counts of what a version does not keep; publish reports them. */
+typedef struct versions_losses {
+    uint64_t bits;    /* single files with a setuid, setgid or sticky bit */
+    uint64_t holes;   /* files with too many holes, single files with any: filled with zeros */
+    uint64_t xattrs;  /* attributes that cannot be read, or are too large */
+    uint64_t sockets; /* the first of them: */
+    char     socket[PROG_PATH_SIZE_MAX + 1];
+    uint64_t closed;  /* live: entries that could not be read for lack of permission; the first: */
+    char     shut[PROG_PATH_SIZE_MAX + 1];
+} versions_losses;
+
+typedef struct versions_published {
+    uint8_t  root[32];
+    uint64_t size;                  /* of the stream */
+    uint64_t files, read_files, read_bytes;
+    uint64_t torn;   /* live: files that changed during every read */
+    uint64_t missed; /* live: entries that became others meanwhile, and are not in it */
+    bool     linked; /* a file in it has several names */
+    bool     needs_all; /* of `changed`: that was not enough, and this must not become a version */
+    versions_losses lost;
+} versions_published;
+typedef struct versions_tree_publish_desc {
+    const char          *path;    /* of the directory */
+    const char          *name;    /* of the version, for the display of progress */
+    /* the root of the last version of that name if it is a snapshot, else NULL */
+    const uint8_t       *last;
+    versions_stat_cache *seen;
+    const prog_list *rules; /* which paths are left out */
+    unsigned      workers;  /* threads; 0: one for each core */
+    versions_omit omit;
+    /* Chunks of files are not put into the store: this is told where they are, in the order of the
+       walk. NULL: they are. path: of the file, relative to the directory. */
+    void         (*locate)(void *user, const char *path, const uint8_t id[32], uint64_t at,
+                           uint32_t size);
+    void          *locate_user;
+    /* Live: the directory changes meanwhile. What vanishes is left out; a file that changes during
+       each of several reads is published as the last one found it (its size and time are those
+       from before, what it holds may be of several moments), and this is told its path. NULL: that
+       is an error, and so is what vanishes. */
+    void         (*torn)(void *user, const char *path);
+    void          *torn_user;
+    /* Live: only these paths and what is below them are looked at; everything else is taken from
+       `last`, which has no file with several names. Sorted by versions_compare_paths(), each once,
+       none empty. seen is only read. NULL: all is looked at. */
+    const char *const *changed;
+    size_t         changed_count;
+} versions_tree_publish_desc;
+int versions_tree_publish(versions_store *s, const versions_tree_publish_desc *desc,
+                          versions_published *out);
+
+/* >>report.c ---- */
+/* What of a tree could not be restored. Any thread may add to it. */
+typedef struct versions_report versions_report;
+versions_report *versions_report_open(void);
+/* of: the directory's path, or ""; what: such as "its owner"; error: errno, or 0. */
+void versions_report_add(versions_report *r, const char *of, const char *name, const char *what,
+                         int error);
+/* Print it, one line each, and free it. PROG_OK, or PROG_PARTIAL where there was something. */
+int  versions_report_close(versions_report *r, const char *destination);
+
+/* >>restore.c ---- */
+typedef struct versions_tree_restore_desc {
+    const uint8_t   *root;
+    versions_dest   *dest;    /* open and empty */
+    unsigned         workers; /* threads; 0: one for each core */
+    versions_omit    omit;
+    versions_limits  limits;
+    versions_report *report;
+    /* A directory, and a snapshot of it: files that are the same in the other snapshot get one more
+       name instead of being written. NULL: none. */
+    const char    *old_path;
+    const uint8_t *old_root;
+    /* Only this part of it, of the two roots, is written (scope.h). NULL, or its path is "": all.
+     */
+    const struct versions_scope *part;
+} versions_tree_restore_desc;
+int versions_tree_restore(versions_store *s, const versions_tree_restore_desc *desc);
+
+/* >>verify.c ---- */
+/* Read and hash everything in the store at path again, and print what is damaged. */
+int versions_store_check(const char *path, bool json, bool quiet);
+
+#endif
