@@ -5439,7 +5439,7 @@ DX_CAS_API size_t dx_cas_reader_memory_size(uint32_t chunk_size_max)
 static int dx_cas_p_load_node(dx_cas_reader *r, dx_cas_store *s, const dx_cas_ext_record *rec,
                               uint64_t start)
 {
-    dx_cas_p_node n;
+    dx_cas_p_node n = {0, 0, 0, NULL};
     uint32_t level = rec->type == DX_CAS_EXT_LIST ? rec->flags : 0;
     DX_CAS_ASSERT(s && rec);
     DX_CAS_ASSERT(level <= r->level_);
