@@ -82,6 +82,7 @@ typedef struct versions_version {
     uint8_t  hash[PROG_HASH_SIZE];
     bool     snapshot;             /* a tree whose root is a snapshot */
     uint32_t torn;                 /* files in it that changed during every read */
+    bool     consistent;           /* all of it is of one instant: nothing ran that writes to it */
     bool     details;              /* not its content, but what it has besides (tree/details.h) */
     uint64_t tagged;               /* of a tag, NAME@TAG: the version of NAME; else 0 */
 } versions_version;
