@@ -92,6 +92,7 @@ static int open_store(keep_capture *c)
         }
         if (!versions_store_has_mark(c->store, c->mark)) close_store(c);
     }
+    if (c->store) versions_store_hurry(c->store, c->whole_from_ns ? c->whole_from_ns : INT64_MAX);
     if (!c->store || !versions_store_in_place(c->store)) return lose_store(c);
     c->lost = false;
     return PROG_OK;

@@ -30,6 +30,7 @@ typedef struct keep_options {
     uint64_t      hold_ns;   /* or when so much time has passed since its first change */
     uint64_t      scan_ns;   /* everything is looked at so often, whatever was notified; 0: never */
     uint64_t      pause_ns;  /* the program is stopped for so long at most; 0: never */
+    uint64_t      grace_ns;  /* the time that the last capture has */
     uint64_t      held_max;  /* bytes that are read meanwhile */
     uint64_t      freeze_pid;    /* daemon: this process and its descendants are stopped; 0: none */
     const char   *freeze_cgroup; /* daemon: this cgroup is frozen; NULL: none */
@@ -69,6 +70,7 @@ typedef struct keep_capture {
     /* Note what has changed so far; false: that is not known. */
     bool               (*flush)(void *user);
     void                *flush_user;
+    int64_t              whole_from_ns; /* from then on chunks are stored whole; 0: never */
     bool                 stray;    /* something else has written while the program was stopped */
     bool                 gave_up;  /* the program could not be stopped, or not read in time */
     uint64_t             paused_ns; /* how long it was stopped by the last call */

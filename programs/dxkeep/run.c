@@ -236,6 +236,8 @@ static void watch(keeper *k)
 /* Then everything is looked at once more, so that the last version is what the program left. */
 static void finish(keeper *k)
 {
+    /* Most of the time is left to read: whole chunks are as fast as the disk. */
+    k->capture.whole_from_ns = prog_now_ns() + (int64_t)k->o->grace_ns / 4;
     for (int tries = 0; tries < 3; tries++) {
         if (k->capture.freezer && k->o->program) k->capture.still = keep_freezer_alone(&k->freezer);
         keep_capture_note(&k->capture, "");

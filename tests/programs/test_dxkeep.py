@@ -645,6 +645,24 @@ def the_time_of_a_version_is_that_of_its_content(dice):
     assert before <= taken < before + (time.time_ns() - before) // 3, "the time is that of the commit"
 
 
+def the_last_capture_is_in_a_hurry(dice):
+    """With no time left chunks are stored whole; otherwise as deltas, in a fraction of their size."""
+    grown = []
+    content = bytearray(dice.randbytes(4 << 20))
+    for grace in ("0", "60"):
+        shutil.rmtree("data", ignore_errors=True)
+        shutil.rmtree("store", ignore_errors=True)
+        os.makedirs("data")
+        with open("data/f", "wb") as f:
+            f.write(content)
+        script = ("f = open('data/f', 'r+b')\nfor at in range(0, 4 << 20, 20000):\n f.seek(at)\n f.write(b'changed')")
+        before = keep("run", "store", "data", "--grace", grace, "--quiet-ms", "100000", "--hold-ms", "100000", "--", sys.executable, "-c", script)
+        assert not before, before
+        grown.append(os.path.getsize("store/objects"))
+        assert not difference(seen("data"), restored("latest")) and latest() == 2
+    assert grown[0] > 8000000 and grown[1] < 6 << 20, "with and without time the store has %r bytes" % grown
+
+
 def as_the_first_process(dice):
     """In a process namespace of its own: orphans become children of dxkeep, and are reaped."""
     if os.geteuid() or subprocess.run(["unshare", "--pid", "--fork", "--mount-proc", "true"], stderr=subprocess.DEVNULL).returncode:
@@ -980,7 +998,7 @@ def writers():
 
 
 CASES = [a_database_at_every_version, the_program_and_its_status, signals_are_passed_on, every_signal_is_passed_on, a_killed_dxkeep_ends_its_program, what_is_missing_is_made,
-         the_time_of_a_version_is_that_of_its_content, as_the_first_process, a_missing_directory_is_restored, moments, what_is_refused,
+         the_time_of_a_version_is_that_of_its_content, the_last_capture_is_in_a_hurry, as_the_first_process, a_missing_directory_is_restored, moments, what_is_refused,
          damage_is_found, the_store_is_taken_away, a_store_that_comes_back, a_full_disk, what_must_not_be_read, the_directory_goes_and_comes_back, what_is_unchanged_is_not_read,
          only_what_changed_is_looked_at, a_version_has_all_that_came_before_it, owners_are_kept, events_that_were_lost_lead_to_a_scan, mapped_files_are_found, a_file_that_never_rests_is_marked, a_writer_at_full_speed,
          any_version_is_what_the_directory_was, notified_changes_need_no_scan, killed_at_any_moment, examples_of_the_help]
