@@ -645,6 +645,24 @@ def the_time_of_a_version_is_that_of_its_content(dice):
     assert before <= taken < before + (time.time_ns() - before) // 3, "the time is that of the commit"
 
 
+def the_last_capture_is_in_a_hurry(dice):
+    """With no time left chunks are stored whole; otherwise as deltas, in a fraction of their size."""
+    grown = []
+    content = bytearray(dice.randbytes(4 << 20))
+    for grace in ("0", "60"):
+        shutil.rmtree("data", ignore_errors=True)
+        shutil.rmtree("store", ignore_errors=True)
+        os.makedirs("data")
+        with open("data/f", "wb") as f:
+            f.write(content)
+        script = ("f = open('data/f', 'r+b')\nfor at in range(0, 4 << 20, 20000):\n f.seek(at)\n f.write(b'changed')")
+        before = keep("run", "store", "data", "--grace", grace, "--quiet-ms", "100000", "--hold-ms", "100000", "--", sys.executable, "-c", script)
+        assert not before, before
+        grown.append(os.path.getsize("store/objects"))
+        assert not difference(seen("data"), restored("latest")) and latest() == 2
+    assert grown[0] > 8000000 and grown[1] < 6 << 20, "with and without time the store has %r bytes" % grown
+
+
 def as_the_first_process(dice):
     """In a process namespace of its own: orphans become children of dxkeep, and are reaped."""
     if os.geteuid() or subprocess.run(["unshare", "--pid", "--fork", "--mount-proc", "true"], stderr=subprocess.DEVNULL).returncode:
@@ -893,8 +911,94 @@ def examples_of_the_help(dice):
         assert done.returncode == 0, line + "\n" + done.stdout.decode()
 
 
-CASES = [the_program_and_its_status, signals_are_passed_on, every_signal_is_passed_on, a_killed_dxkeep_ends_its_program, what_is_missing_is_made,
-         the_time_of_a_version_is_that_of_its_content, as_the_first_process, a_missing_directory_is_restored, moments, what_is_refused,
+SQLITE_WRITER = """
+import os, sqlite3, sys, random
+dice = random.Random(%r)
+db = sqlite3.connect("data/db", isolation_level=None)
+db.execute("pragma journal_mode=wal"); db.execute("pragma synchronous=full"); db.execute("pragma wal_autocheckpoint=20")
+db.execute("create table if not exists t(id integer primary key, note blob)"); db.execute("create index if not exists n on t(note)")
+done = os.open("acknowledged", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+at = (db.execute("select max(id) from t").fetchone()[0] or 0)
+while True:
+    db.execute("begin")
+    for _ in range(dice.randrange(1, 8)):
+        at += 1
+        db.execute("insert into t values(?, ?)", (at, os.urandom(dice.randrange(10, 3000))))
+    db.execute("commit")
+    os.write(done, b"%%d\\n" %% at)
+"""
+
+
+def rows_of(version):
+    """The rows of a restored database that is sound and has each up to its last one."""
+    import sqlite3
+    shutil.rmtree("back", ignore_errors=True)
+    keep("restore", "store", str(version), "back", "--force", "--quiet")
+    if not os.path.exists("back/db"):
+        return 0
+    db = sqlite3.connect("back/db")
+    try:
+        assert db.execute("pragma integrity_check").fetchall() == [("ok",)], "version %d is not sound" % version
+        if not db.execute("select 1 from sqlite_master where name = 't'").fetchall():
+            return 0
+        count, last = db.execute("select count(*), max(id) from t").fetchone()
+    except sqlite3.DatabaseError as e:
+        raise AssertionError("version %d: %s" % (version, e)) from None
+    finally:
+        db.close()
+    assert count == (last or 0), "version %d has %d rows up to %d" % (version, count, last)
+    return count
+
+
+def a_database_at_every_version(dice):
+    """SQLite with its log, under full load, the writer as a grandchild, killed together with dxkeep: every version that is called
+    consistent opens, is sound, and has a prefix of the rows, with all that was acknowledged before its time."""
+    os.makedirs("data")
+    checked, stops = 0, []
+    for turn in range(int(os.environ.get("DX_KILLS", "2"))):
+        program = ("--", "sh", "-c", '"$0" -c "$1"; exit $?', sys.executable, SQLITE_WRITER % dice.random())
+        process = start("--quiet-ms", "1", "--hold-ms", "20", command="run", program=program)
+        wait_for("the start", lambda: said("watching"), process)
+        first = latest()
+        end = time.monotonic() + PATIENCE
+        while latest() < first + 2 and time.monotonic() < end:
+            time.sleep(dice.random() * 0.3)
+        process.kill()
+        process.wait()
+        wait_for("the end of the writer", lambda: not writers())
+        stops += [float(x) for x in re.findall(r"stopped for ([0-9.]+) ms", the_log())]
+    last = 0
+    found = sorted(versions(), key=lambda v: v["version"])
+    for version in found:
+        if not version["consistent"]:
+            continue
+        rows = rows_of(version["version"])
+        checked += 1
+        assert rows >= last, "rows were lost: %d after %d" % (rows, last)
+        last = rows
+    assert checked >= 2, "only %d of %d versions are consistent:\n%s" % (checked, len(found), the_log())
+    print("     %d of %d versions consistent, stopped for %s ms" % (checked, len(found), sorted(stops)[len(stops) // 2] if stops else "-"))
+
+
+def writers():
+    """Processes that work in this place, other than this one."""
+    here, found = os.getcwd(), []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            if int(pid) != os.getpid() and os.readlink("/proc/%s/cwd" % pid) == here:
+                found.append(int(pid))
+        except OSError:
+            pass
+    for pid in found:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except OSError:
+            pass
+    return found
+
+
+CASES = [a_database_at_every_version, the_program_and_its_status, signals_are_passed_on, every_signal_is_passed_on, a_killed_dxkeep_ends_its_program, what_is_missing_is_made,
+         the_time_of_a_version_is_that_of_its_content, the_last_capture_is_in_a_hurry, as_the_first_process, a_missing_directory_is_restored, moments, what_is_refused,
          damage_is_found, the_store_is_taken_away, a_store_that_comes_back, a_full_disk, what_must_not_be_read, the_directory_goes_and_comes_back, what_is_unchanged_is_not_read,
          only_what_changed_is_looked_at, a_version_has_all_that_came_before_it, owners_are_kept, events_that_were_lost_lead_to_a_scan, mapped_files_are_found, a_file_that_never_rests_is_marked, a_writer_at_full_speed,
          any_version_is_what_the_directory_was, notified_changes_need_no_scan, killed_at_any_moment, examples_of_the_help]

@@ -370,6 +370,13 @@ int versions_store_commit(versions_store *s)
     return error ? versions_store_fail(s, error, s->path) : PROG_OK;
 }
 
+void versions_store_hurry(versions_store *s, int64_t whole_from_ns)
+{
+    s->hurry = true;
+    s->whole_from_ns = whole_from_ns;
+    versions_differ_hurry(s->differ);
+}
+
 /* >>verify ------------------------------------------------------------- */
 int versions_store_verify(versions_store *s, dx_cas_damage_fn *each, void *user,
                           dx_cas_report *report, bool *damaged)
