@@ -346,9 +346,16 @@ typedef enum {
     DX_PATCH_FLASH_ERASE  /* a page of the patch's page size; no data */
 } dx_patch_flash_io;
 
-typedef struct dx_patch_flash_desc { /* all is required */
-    void *user; /* handed to io, which returns 0, or what makes the call end with ESYS */
+typedef struct dx_patch_flash_desc { /* all but progress is required */
+    void *user; /* handed to the callbacks */
+    /* Returns 0, or any other value to end the call with ESYS. */
     int (*io)(void *user, dx_patch_flash_io what, uint64_t offset, void *data, size_t size);
+    /* Optional; for a watchdog, or a bar. Called after each erase, after each write of 256 bytes,
+       and after each 256 bytes that were only read or decoded (1024 of the patch's checksum). done
+       and total are bytes of work; done never falls, skips what an earlier run has finished, and is
+       total once the result is verified. Not 0: the call ends with ECANCELED, as after a power cut:
+       the next call resumes. */
+    int (*progress)(void *user, uint64_t done, uint64_t total);
     const void *patch;  /* the whole patch; it must outlive power cuts */
     size_t patch_size;  /* bytes */
     uint64_t slot_size; /* bytes */
@@ -361,6 +368,9 @@ typedef struct dx_patch_flash { /* caller-allocated, stays where it is; fields a
     dx_patch_flash_desc desc_;
     dx_patch_header header_;
     dx_patch_p_coder coder_;
+    uint64_t done_;     /* bytes of work, */
+    uint64_t step_end_; /* how many there will be after this step, */
+    uint64_t total_;    /* and after the last one */
     uint32_t base_size_;
     uint32_t target_size_;
     uint32_t gap_;        /* pages by which the base moves up */
@@ -441,9 +451,9 @@ DX_PATCH_API int dx_patch_applier_finish(dx_patch_applier *a);
 /* What the callback returned that led to DX_PATCH_ESYS or ECANCELED; 0 otherwise. */
 DX_PATCH_API int dx_patch_applier_callback_result(const dx_patch_applier *a);
 
-/* Flash patches: turn the base into the target where it lies, page by page. After a power cut or an
-   error of io call it again with the same patch, any number of times. No page is erased more than
-   twice, and at most twice more after each cut. OK and EAPPLIED: the slot holds the target; what
+/* Flash patches: turn the base into the target where it lies, page by page. After a power cut, an
+   error of io (ESYS) or a stop by progress (ECANCELED) call it again with the same patch, any number
+   of times. No page is erased more than twice, and at most twice more after each interruption. OK and EAPPLIED: the slot holds the target; what
    lies behind it is undefined. EBASE: it holds neither the base nor what an interrupted run left,
    and nothing was changed. ENOSPACE: the slot, ENOTSUP: the page size does not suit the patch. */
 DX_PATCH_API int dx_patch_flash_apply(dx_patch_flash *f, const dx_patch_flash_desc *desc);
@@ -4492,8 +4502,8 @@ DX_PATCH_API int dx_patch_applier_callback_result(const dx_patch_applier *a)
 
    The shorter side counts as followed by zeros. */
 
-/* A whole patch: its length and its checksum. */
-static int dx_patch_p_check_whole(const uint8_t *patch, size_t size, dx_patch_header *h)
+/* A whole patch: its header and its length. */
+static int dx_patch_p_check_length(const uint8_t *patch, size_t size, dx_patch_header *h)
 {
     uint64_t left; /* bytes behind the header */
     int error = size ? dx_patch_info(patch, size, h) : DX_PATCH_ENOPATCH;
@@ -4502,6 +4512,15 @@ static int dx_patch_p_check_whole(const uint8_t *patch, size_t size, dx_patch_he
     if (left < h->body_size || left - h->body_size < h->trailer_size) return DX_PATCH_ETRUNCATED;
     if (left - h->body_size > h->trailer_size) return DX_PATCH_ECORRUPT;
     DX_PATCH_ASSERT(left - h->body_size == h->trailer_size);
+    return DX_PATCH_OK;
+}
+
+/* The same, and its checksum. */
+static int dx_patch_p_check_whole(const uint8_t *patch, size_t size, dx_patch_header *h)
+{
+    int error = dx_patch_p_check_length(patch, size, h);
+    if (error) return error;
+    DX_PATCH_ASSERT(h->body_size <= size - DX_PATCH_HEADER_SIZE);
     if (DX_PATCH_CRC32C(0, patch + DX_PATCH_HEADER_SIZE, (size_t)h->body_size) != h->body_crc)
         return DX_PATCH_ECORRUPT;
     return DX_PATCH_OK;
@@ -4649,6 +4668,7 @@ DX_PATCH_API int dx_patch_undo(void *buffer, size_t target_size, size_t buffer_c
 #define DX_PATCH_P_F_LITERAL (DX_PATCH_P_F_WRONG + DX_PATCH_P_BYTE)
 #define DX_PATCH_P_F_ROWS (DX_PATCH_P_F_LITERAL + DX_PATCH_P_BYTE)
 #define DX_PATCH_P_F_UNIT 256u /* bytes of a write */
+#define DX_PATCH_P_F_PART 1024u /* bytes of a checksum between two calls of progress */
 #define DX_PATCH_P_F_NEVER 0xffffffffu /* no page, no piece */
 typedef char dx_patch_p_flash_has_its_rows[DX_PATCH_P_F_ROWS == DX_PATCH_P_FLASH_ROWS ? 1 : -1];
 typedef char dx_patch_p_flash_memory[32 * DX_PATCH_P_F_ROWS == DX_PATCH_P_FLASH_MEMORY ? 1 : -1];
@@ -4679,6 +4699,31 @@ static void dx_patch_p_f_do(dx_patch_flash *f, dx_patch_flash_io what, uint64_t 
     if (!f->error_ && f->desc_.io(f->desc_.user, what, at, p, size)) f->error_ = DX_PATCH_ESYS;
 }
 
+/* A step of size bytes begins. What the last one did not need to do counts as done. */
+static void dx_patch_p_f_step(dx_patch_flash *f, uint64_t size)
+{
+    DX_PATCH_ASSERT(f->step_end_ <= f->total_ && size <= f->total_ - f->step_end_);
+    f->done_ = f->step_end_;
+    f->step_end_ += size;
+}
+
+/* So much more of the step is done. The caller may stop here, as power may be cut anywhere. */
+static void dx_patch_p_f_tell(dx_patch_flash *f, uint32_t size)
+{
+    uint64_t left = f->step_end_ - f->done_;
+    DX_PATCH_ASSERT(f->done_ <= f->step_end_);
+    f->done_ += size < left ? size : left;
+    if (f->error_ || !f->desc_.progress) return;
+    if (f->desc_.progress(f->desc_.user, f->done_, f->total_)) f->error_ = DX_PATCH_ECANCELED;
+}
+
+static void dx_patch_p_f_erase(dx_patch_flash *f, uint64_t at)
+{
+    DX_PATCH_ASSERT(!(at & (((uint32_t)1 << f->bits_) - 1)));
+    dx_patch_p_f_do(f, DX_PATCH_FLASH_ERASE, at, NULL, (uint32_t)1 << f->bits_);
+    dx_patch_p_f_tell(f, 0);
+}
+
 /* Byte n of the target; whole units go to the flash. Pages before first_page_ are there. */
 static void dx_patch_p_f_put(dx_patch_flash *f, uint32_t n, uint32_t byte)
 {
@@ -4687,10 +4732,10 @@ static void dx_patch_p_f_put(dx_patch_flash *f, uint32_t n, uint32_t byte)
     f->out_[i] = (uint8_t)(byte & 255);
     if (i != DX_PATCH_P_F_UNIT - 1 && n + 1 < f->target_size_) return;
     if (page >= f->first_page_) {
-        if (n - i == page << f->bits_)
-            dx_patch_p_f_do(f, DX_PATCH_FLASH_ERASE, n - i, NULL, (uint32_t)1 << f->bits_);
+        if (n - i == page << f->bits_) dx_patch_p_f_erase(f, n - i);
         dx_patch_p_f_do(f, DX_PATCH_FLASH_WRITE, n - i, f->out_, DX_PATCH_P_F_UNIT);
     }
+    dx_patch_p_f_tell(f, i + 1);
     DX_PATCH_MEMSET(f->out_, 255, sizeof f->out_);
 }
 
@@ -4750,6 +4795,7 @@ static void dx_patch_p_f_decode(dx_patch_flash *f, uint32_t first_page)
     uint32_t n = 0, last_run = 0;
     uint64_t left, gap, size, old_n = 0;
     dx_patch_p_f_start(f);
+    dx_patch_p_f_step(f, f->target_size_);
     f->first_page_ = first_page;
     f->cached_ = DX_PATCH_P_F_NEVER;
     while (!f->error_ && n < f->target_size_) {
@@ -4789,6 +4835,7 @@ static uint32_t dx_patch_p_f_sum(dx_patch_flash *f, uint64_t at, uint32_t size, 
         dx_patch_p_f_do(f, DX_PATCH_FLASH_READ, at, f->out_, part);
         if (hash) dx_patch_p_hash_update(&f->u_.blake3_, f->out_, part);
         else crc = DX_PATCH_CRC32C(crc, f->out_, part);
+        dx_patch_p_f_tell(f, part);
         at += part;
     }
     if (hash) dx_patch_p_hash_finish(&f->u_.blake3_, hash);
@@ -4800,6 +4847,7 @@ static bool dx_patch_p_f_holds(dx_patch_flash *f, uint32_t size, const uint8_t *
 {
     uint8_t hash[DX_PATCH_HASH_SIZE];
     DX_PATCH_ASSERT(size <= f->desc_.slot_size);
+    dx_patch_p_f_step(f, size);
     (void)dx_patch_p_f_sum(f, 0, size, hash);
     return !f->error_ && DX_PATCH_MEMCMP(hash, wanted, sizeof hash) == 0;
 }
@@ -4825,12 +4873,14 @@ static bool dx_patch_p_f_pages_hold(dx_patch_flash *f, bool target, uint32_t fro
 static void dx_patch_p_f_go_on(dx_patch_flash *f, uint32_t page, uint32_t first)
 {
     DX_PATCH_ASSERT(page <= f->pages_ && f->gap_ > 0);
+    dx_patch_p_f_step(f, f->base_size_);
     while (page-- > 0 && !f->error_) {
         uint64_t from = (uint64_t)page << f->bits_, to = from + ((uint64_t)f->gap_ << f->bits_);
-        dx_patch_p_f_do(f, DX_PATCH_FLASH_ERASE, to, NULL, (uint32_t)1 << f->bits_);
+        dx_patch_p_f_erase(f, to);
         for (; from >> f->bits_ == page; from += DX_PATCH_P_F_UNIT, to += DX_PATCH_P_F_UNIT) {
             dx_patch_p_f_do(f, DX_PATCH_FLASH_READ, from, f->out_, DX_PATCH_P_F_UNIT);
             dx_patch_p_f_do(f, DX_PATCH_FLASH_WRITE, to, f->out_, DX_PATCH_P_F_UNIT);
+            dx_patch_p_f_tell(f, DX_PATCH_P_F_UNIT);
         }
     }
     dx_patch_p_f_decode(f, first);
@@ -4854,19 +4904,39 @@ static void dx_patch_p_f_resume(dx_patch_flash *f)
     else dx_patch_p_f_fail(f, true, DX_PATCH_EBASE);
 }
 
+/* The checksum of the body, in parts. The steps of the call: this one, decoding without writing;
+   the hashes of target and base; what an interrupted run left, the move, decoding; the hash. */
+static void dx_patch_p_f_check_body(dx_patch_flash *f)
+{
+    const uint8_t *p = (const uint8_t *)f->desc_.patch + DX_PATCH_HEADER_SIZE;
+    uint32_t left = (uint32_t)f->header_.body_size, crc = 0, part;
+    DX_PATCH_ASSERT(!(f->header_.body_size >> 31));
+    f->total_ = left + (uint64_t)5 * f->target_size_ + (uint64_t)3 * f->base_size_;
+    dx_patch_p_f_step(f, left);
+    for (; left && !f->error_; left -= part) {
+        part = left < DX_PATCH_P_F_PART ? left : DX_PATCH_P_F_PART;
+        crc = DX_PATCH_CRC32C(crc, p, part);
+        p += part;
+        dx_patch_p_f_tell(f, part);
+    }
+    dx_patch_p_f_fail(f, crc != f->header_.body_crc, DX_PATCH_ECORRUPT);
+}
+
 /* The body:  gap in pages | CRC-32C of each page of the base | of the target | stream  */
 static int dx_patch_p_f_open(dx_patch_flash *f)
 {
     dx_patch_header *h = &f->header_;
     const uint8_t *patch = (const uint8_t *)f->desc_.patch;
     uint64_t target_pages, slot_pages;
-    int error = dx_patch_p_check_whole(patch, f->desc_.patch_size, h);
+    int error = dx_patch_p_check_length(patch, f->desc_.patch_size, h);
     if (error) return error;
     if (h->kind != DX_PATCH_KIND_FLASH) return DX_PATCH_ENOTSUP;
-    if (h->block_size % f->desc_.page_size) return DX_PATCH_ENOTSUP;
     if (h->body_size < 4 || h->body_size >> 31) return DX_PATCH_ECORRUPT;
     f->base_size_ = (uint32_t)h->base_size;
     f->target_size_ = (uint32_t)h->target_size;
+    dx_patch_p_f_check_body(f);
+    if (f->error_) return f->error_;
+    if (h->block_size % f->desc_.page_size) return DX_PATCH_ENOTSUP;
     f->gap_ = dx_patch_p_load32(patch + DX_PATCH_HEADER_SIZE);
     while (h->block_size >> f->bits_ > 1) f->bits_++;
     DX_PATCH_ASSERT((uint32_t)1 << f->bits_ == h->block_size);
@@ -4882,6 +4952,7 @@ static int dx_patch_p_f_open(dx_patch_flash *f)
 
 DX_PATCH_API int dx_patch_flash_apply(dx_patch_flash *f, const dx_patch_flash_desc *desc)
 {
+    bool is_base;
     if (!f || !desc || !desc->io || !desc->page_size) return DX_PATCH_EINVAL;
     if (!desc->patch) return DX_PATCH_ENOPATCH;
     DX_PATCH_MEMSET(f, 0, sizeof *f);
@@ -4891,11 +4962,13 @@ DX_PATCH_API int dx_patch_flash_apply(dx_patch_flash *f, const dx_patch_flash_de
     if (f->error_) return f->error_;
     DX_PATCH_ASSERT(f->target_size_ <= desc->slot_size && f->base_size_ <= desc->slot_size);
     if (dx_patch_p_f_holds(f, f->target_size_, f->header_.target_hash)) return DX_PATCH_EAPPLIED;
-    if (dx_patch_p_f_holds(f, f->base_size_, f->header_.base_hash))
-        dx_patch_p_f_go_on(f, f->pages_, 0);
+    is_base = dx_patch_p_f_holds(f, f->base_size_, f->header_.base_hash);
+    dx_patch_p_f_step(f, (uint64_t)f->base_size_ + f->target_size_);
+    if (is_base) dx_patch_p_f_go_on(f, f->pages_, 0);
     else if (!f->error_) dx_patch_p_f_resume(f);
     if (!f->error_ && !dx_patch_p_f_holds(f, f->target_size_, f->header_.target_hash))
         dx_patch_p_f_fail(f, true, DX_PATCH_ETARGET);
+    DX_PATCH_ASSERT(f->error_ || f->done_ == f->total_);
     return f->error_;
 }
 
