@@ -20,8 +20,8 @@
 #define DXDB_H
 
 #include "../common/common.h"
+#include "../common/queries.h"
 
-#define DX_QUERIES_KEY_MAX 4096
 #include "../../dx_cas.h"
 #include "../../dx_hbtp.h"
 #include "../../dx_reactor.h"
@@ -29,7 +29,6 @@
 #include "../../layers/dx_cache.h"
 #include "../../layers/dx_link.h"
 #include "../../layers/dx_middleware.h"
-#include "../../layers/dx_queries.h"
 #include "../../layers/dx_states.h"
 #include "../../layers/dx_token.h"
 
