@@ -2,7 +2,7 @@
 # Settable: CC CFLAGS LDFLAGS ZSTD=0|1 ZLIB=0|1 LZMA=0|1 JOBS=n PREFIX DESTDIR OLD NEW PAIRS
 
 HEADERS := dx_cas.h dx_hbtp.h dx_patch.h dx_reactor.h dx_teleport.h
-VERSION := 0.2.0
+VERSION := 0.3.0
 PREFIX  ?= /usr/local
 
 CFLAGS   ?= -O2 -g

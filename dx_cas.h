@@ -1,4 +1,4 @@
-/*  dx_cas.h - v0.2.0 - keeps content under its hash: BLAKE3, chunking, a crash-safe store
+/*  dx_cas.h - v0.3.0 - keeps content under its hash: BLAKE3, chunking, a crash-safe store
                        - MIT-0 or public domain, see end of file
 
     Do this in ONE C or C++ file:
@@ -82,7 +82,7 @@
 #ifndef DX_CAS_H
 #define DX_CAS_H
 
-#define DX_CAS_VERSION 0x000200 /* 0xMMmmpp */
+#define DX_CAS_VERSION 0x000300 /* 0xMMmmpp */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -1838,6 +1838,7 @@ static void dx_cas_p_b3_side_by_side(const void *const *data, size_t size, size_
     size_t at, high = 0, low, i;
     DX_CAS_ASSERT(size > 0 && size <= 16384 && size % 64 == 0);
     DX_CAS_ASSERT(count > 0 && count <= lanes);
+    (void)lanes;
     dx_cas_p_blake3_iv(key);
     if (size <= 1024) leaf.flags |= root;
     for (at = 0; at < size; at += 1024, leaf.counter++) {
@@ -4531,9 +4532,11 @@ DX_CAS_API int dx_cas_checkpoint(dx_cas_store *s)
    that failed has kept is unknown, and nothing may be written on top of that. */
 DX_CAS_API size_t dx_cas_memory_size(const dx_cas_desc *desc)
 {
-    uint64_t objects = desc->objects_max ? desc->objects_max : 65536;
-    uint64_t size = dx_cas_p_memory_for(dx_cas_p_work_size(desc), objects);
-    DX_CAS_ASSERT(desc);
+    uint64_t objects;
+    uint64_t size;
+    if (!desc) return 0;
+    objects = desc->objects_max ? desc->objects_max : 65536;
+    size = dx_cas_p_memory_for(dx_cas_p_work_size(desc), objects);
     return objects > (uint64_t)1 << 40 || size > SIZE_MAX ? 0 : (size_t)size;
 }
 
@@ -4644,19 +4647,20 @@ DX_CAS_API int dx_cas_grow(dx_cas_store *s, void *memory, size_t memory_size)
 
 DX_CAS_API size_t dx_cas_memory_needed(const dx_cas_store *s)
 {
-    DX_CAS_ASSERT(s);
+    if (!s) return 0;
     return s->memory_needed_ > SIZE_MAX ? 0 : (size_t)s->memory_needed_;
 }
 
 DX_CAS_API uint64_t dx_cas_damage_offset(const dx_cas_store *s)
 {
-    DX_CAS_ASSERT(s);
-    return s->damage_offset_;
+    return s ? s->damage_offset_ : 0;
 }
 
 DX_CAS_API void dx_cas_get_stats(const dx_cas_store *s, dx_cas_stats *out)
 {
-    DX_CAS_ASSERT(s && out);
+    if (!out) return;
+    DX_CAS_MEMSET(out, 0, sizeof *out);
+    if (!s) return;
     *out = s->stats_;
     out->commits = s->tip_.sequence;
     out->device_bytes = s->end_;
@@ -5435,7 +5439,7 @@ DX_CAS_API size_t dx_cas_reader_memory_size(uint32_t chunk_size_max)
 static int dx_cas_p_load_node(dx_cas_reader *r, dx_cas_store *s, const dx_cas_ext_record *rec,
                               uint64_t start)
 {
-    dx_cas_p_node n;
+    dx_cas_p_node n = {0, 0, 0, NULL};
     uint32_t level = rec->type == DX_CAS_EXT_LIST ? rec->flags : 0;
     DX_CAS_ASSERT(s && rec);
     DX_CAS_ASSERT(level <= r->level_);
@@ -5918,10 +5922,6 @@ DX_CAS_API int dx_cas_delta_copy(dx_cas_delta *d, const dx_cas_id *id, dx_cas_st
    Where two headers differ, both orders of preference are tried: neither store is right
    everywhere, since sectors of old content bring records back that look whole. Only bytes that a
    hash proves replace others, and none that passed a check are written over. */
-/* Three steps. First the layout: which record stands where. From a commit that is proved the chain
-   is followed to the next one, with each header from either store; where the chain fits, all of
-   these headers are right, and those that the damaged store lacks are written. Then the contents:
-   a full check, whose findings are mended one by one. Last, a full check that only listens. */
 typedef struct dx_cas_p_fix {
     dx_cas_store *s;     /* to be repaired; opened for reading, but its device is written */
     dx_cas_store *other; /* the backup, or NULL */

@@ -1,4 +1,4 @@
-/*  dx_hbtp.h - v0.2.0 - binary frames and sessions; bytes in, bytes out
+/*  dx_hbtp.h - v0.3.0 - binary frames and sessions; bytes in, bytes out
                          - MIT-0 or public domain, see end of file
 
     Do this in ONE C or C++ file:
@@ -25,8 +25,8 @@
 
     CONTENTS (search >>)
         config  opcodes  errors  frame  codecs  out  router  session  hello  streams
-        subscriptions  middleware  platform  shared  names  codec  writers  voice  hub  streams
-        requests  routes  hello  dispatch  feed  license
+        subscriptions  middleware  platform  shared  names  codec  writers  voice  hub  flow
+        requests  routes  agreement  dispatch  feed  license
 
     HOW A SESSION IS DRIVEN
         bytes arrived      n = dx_hbtp_feed(s, bytes, size, now). n < 0: send what is in the
@@ -40,7 +40,8 @@
         connection lost    dx_hbtp_abort(s): every waiting request ends with ECANCELED.
 
     GUARANTEES  Any split of the input has the same result. A payload is handed out only when all
-                of it is there, in place where it lies whole in the input. Every request ends
+                of it is there, in place where it lies whole in the input (but a chunk of a stream
+                that is longer than payload_max: see dx_hbtp_credit_max()). Every request ends
                 exactly once. A writer writes a whole frame or nothing. Two sessions that stream to
                 each other never wait for each other, see "progress". No allocation, globals,
                 recursion or printing. Finding a route is one load, whatever their number.
@@ -65,7 +66,7 @@
 #ifndef DX_HBTP_H
 #define DX_HBTP_H
 
-#define DX_HBTP_VERSION 0x000200 /* 0xMMmmpp */
+#define DX_HBTP_VERSION 0x000300 /* 0xMMmmpp */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -297,7 +298,8 @@ DX_HBTP_API int64_t dx_hbtp_parse_batch(const void *bytes, size_t size, uint32_t
    O(count + 256), 1 KiB of stack. EINVAL, ETOOBIG. */
 DX_HBTP_API int dx_hbtp_group(const dx_hbtp_descriptor *descriptors, size_t count, uint32_t *order);
 /* Take the payload of an RpcError or a Close apart; text: borrowed, not terminated, any bytes. A
-   Close without payload is status 0. ETRUNCATED; ECORRUPT (reserved not 0); ENOTSUP (opaque). */
+   Close without payload is status 0. ETRUNCATED; ECORRUPT (reserved not 0, or the status of an
+   RpcError is not 400..599); ENOTSUP (opaque). */
 DX_HBTP_API int dx_hbtp_parse_rpc_error(const dx_hbtp_frame *frame, uint16_t *status,
                                         const char **text, size_t *text_size);
 
@@ -373,6 +375,7 @@ DX_HBTP_API int dx_hbtp_write_pong(dx_hbtp_out *out, uint16_t sequence, const vo
                                    size_t size);
 DX_HBTP_API int dx_hbtp_write_rpc_call(dx_hbtp_out *out, uint16_t sequence, uint8_t method,
                                        const void *arguments, size_t size);
+/* status: 400..599, else EINVAL. text NULL: that of the status. */
 DX_HBTP_API int dx_hbtp_write_rpc_error(dx_hbtp_out *out, uint16_t sequence, uint16_t status,
                                         const char *text);
 /* FINAL is set. status 0 writes no payload and no text. */
@@ -565,7 +568,8 @@ typedef struct dx_hbtp_session_desc { /* zero = the default written behind each 
                                               written to `out`: send it soon. NULL: you look
                                               yourself, after each call */
     void                 *user;            /* yours */
-    uint32_t              payload_max;     /* bytes; DX_HBTP_PAYLOAD_MAX. Longer: 413 and close */
+    uint32_t              payload_max;     /* bytes; DX_HBTP_PAYLOAD_MAX. Longer: 413 and close, but
+                                              for chunks of streams, see dx_hbtp_credit_max() */
     uint32_t              outstanding_max; /* own requests that wait; 64 */
     uint32_t              pending_max;     /* the peer's requests that wait for dx_hbtp_reply(); 64.
                                               Beyond: status 429 without a call */
@@ -647,9 +651,15 @@ struct dx_hbtp_session { /* caller-allocated; without "_": to be read */
     uint32_t                 owing_;        /* the stream whose turn is next to say what it owes */
     uint32_t                 budget_;       /* frames that this feed may still dispatch */
     uint32_t                 credit_;       /* that it has stated, for streams of the peer */
+    /* A chunk that is longer than payload_max: see the picture in >>feed. */
+    uint32_t                 tail_stream_;  /* whose it is; 0: of none, or one that has ended */
+    uint32_t                 tail_crc_;     /* of what has come of it */
+    uint16_t                 tail_;         /* bytes that its next pieces bring; 0: there is none */
+    uint16_t                 behind_;       /* those behind the piece that is dispatched */
     uint16_t                 sequence_;     /* the last one given out */
     uint16_t                 hello_at_;     /* sequence of its Hello, or the peer's; 0: none yet */
     uint16_t                 drain_at_;     /* sequence of its Drain; 0: none waits for an answer */
+    bool                     tail_checked_; /* a checksum follows the tail */
     bool                     drains_;       /* new requests get 503, */
     bool                     told_drain_;   /* and the peer was told */
     bool                     stays_;        /* the next frame's handler was called already */
@@ -677,12 +687,13 @@ DX_HBTP_API int64_t dx_hbtp_feed(dx_hbtp_session *s, const void *bytes, size_t s
    latest; UINT64_MAX: never. */
 DX_HBTP_API uint64_t dx_hbtp_tick(dx_hbtp_session *s, uint64_t now_ns);
 
-/* Send a request and remember it until it is answered or deadline_ns comes (UINT64_MAX: never).
-   *sequence (may be NULL) gets its number, 1..65535. on_result hears of it exactly once. Any opcode
-   (EXPECTS_RESPONSE is added): a Ping is answered by a Pong, all others by an RpcResponse or
-   RpcError. EAGAIN: outstanding_max wait already, or as many as the peer lets wait (those that were
-   given up and that it has not answered yet are among them), or no number is free; ECANCELED:
-   closed; as writers. */
+/* Send a request and remember it until it is answered or deadline_ns comes: an instant of the clock
+   whose now_ns dx_hbtp_feed() and dx_hbtp_tick() are given, so now_ns + 2000000000 for two seconds;
+   UINT64_MAX: never. One that has passed ends with ETIMEDOUT at the next tick. *sequence (may be
+   NULL) gets its number, 1..65535. on_result hears of it exactly once. Any opcode (EXPECTS_RESPONSE
+   is added): a Ping is answered by a Pong, all others by an RpcResponse or RpcError. EAGAIN:
+   outstanding_max wait already, or as many as the peer lets wait (those that were given up and that
+   it has not answered yet are among them), or no number is free; ECANCELED: closed; as writers. */
 DX_HBTP_API int dx_hbtp_request(dx_hbtp_session *s, uint16_t opcode, uint8_t flags,
                                 const void *payload, size_t size, uint64_t deadline_ns,
                                 void *user, uint16_t *sequence);
@@ -700,7 +711,8 @@ DX_HBTP_API int dx_hbtp_notify(dx_hbtp_session *s, uint16_t opcode, uint8_t flag
                                const void *payload, size_t size);
 
 /* Answer a request whose handler returned DX_HBTP_LATER, each exactly once: an RpcResponse, or with
-   a status an RpcError. As the writers; ECANCELED: closed; ENOTFOUND: no request is pending. */
+   a status from 400 to 599 an RpcError. As the writers; ECANCELED: closed; ENOTFOUND: no request
+   is pending. */
 DX_HBTP_API int dx_hbtp_reply(dx_hbtp_session *s, uint16_t sequence, const void *result,
                               size_t size);
 DX_HBTP_API int dx_hbtp_reply_error(dx_hbtp_session *s, uint16_t sequence, uint16_t status,
@@ -711,7 +723,7 @@ DX_HBTP_API int  dx_hbtp_close(dx_hbtp_session *s, uint16_t status, const char *
 /* The connection is gone: all waiting requests end with ECANCELED, nothing is written. */
 DX_HBTP_API void dx_hbtp_abort(dx_hbtp_session *s);
 
-/* True: no request of either side waits for its answer, and no stream is open. */
+/* True: no request of either side waits for its answer, and no stream is open; or s is NULL. */
 DX_HBTP_API bool dx_hbtp_is_idle(const dx_hbtp_session *s);
 
 /* Another response buffer from now on (one can serve all sessions of a thread in turn). EINVAL. */
@@ -765,9 +777,9 @@ typedef struct dx_hbtp_hello { /* what we say; zero: nothing. Limits are those o
 } dx_hbtp_hello;
 
 /* Say it, once. *hello is borrowed until DX_HBTP_EVENT_HELLO, or the end of the session where the
-   peer is refused, or has not answered by deadline_ns (ETIMEDOUT). on_result does not hear of it.
-   As dx_hbtp_request(); EINVAL: said before, or there is a stream already; a payload_max under 256;
-   a credit of 2^31 or more. */
+   peer is refused, or has not answered by deadline_ns of the same clock (ETIMEDOUT). on_result does
+   not hear of it. As dx_hbtp_request(); EINVAL: said before, or there is a stream already; a
+   payload_max under 256; a credit of 2^31 or more. */
 DX_HBTP_API int dx_hbtp_say_hello(dx_hbtp_session *s, const dx_hbtp_hello *hello,
                                   uint64_t deadline_ns);
 /* The handler for Hello, with a const dx_hbtp_hello as the route's user. */
@@ -801,9 +813,15 @@ DX_HBTP_API int64_t dx_hbtp_send(dx_hbtp_session *s, uint32_t stream, const void
                                  size_t size);
 /* The peer may send `bytes` more. Small grants are gathered until they make half of the window, or
    as much as the peer has left; it is told then, when there is room, or with data that goes out.
-   ETOOBIG: 2^31 bytes or more in all, or, with a payload_max under 16388, more than fits into one
-   chunk. */
+   ETOOBIG: more than dx_hbtp_credit_max() in all. For full speed the window, what the peer has left
+   and what is granted, holds what the line carries in a round trip: a window of 32,768 bytes makes
+   640 KB/s where that takes 50 ms. */
 DX_HBTP_API int dx_hbtp_grant(dx_hbtp_session *s, uint32_t stream, uint32_t bytes);
+/* How many bytes the peer may be granted on a stream at a time: 2^31 - 1. With a payload_max under
+   16388 a chunk may be longer than that; it is then handed out in pieces, each before the whole has
+   come. That does not go with a cipher, a codec or require_checksum: there, until the peer has
+   agreed upon DX_HBTP_FEATURE_SPLIT, payload_max - 4, as one chunk may bring all. 0: s is NULL. */
+DX_HBTP_API uint32_t dx_hbtp_credit_max(const dx_hbtp_session *s);
 /* No more data from here. status 0: it was all there is; 400..599: why it is not, text may be NULL.
    What was sent arrives in both cases. When both sides have finished, the stream ends. EINVAL:
    finished already, another status; as writers. */
@@ -966,7 +984,7 @@ enum {
 #define DX_HBTP_P_SECOND 1000000000u  /* ns */
 #define DX_HBTP_P_MS 1000000u         /* ns */
 
-/* Fields: tag u8, size u16, value; see >>hello. */
+/* Fields: tag u8, size u16, value; see >>agreement. */
 enum {
     DX_HBTP_P_FIELD_HEAD     = 3,
     DX_HBTP_P_EXTRA_DEADLINE = 1,
@@ -1390,6 +1408,9 @@ DX_HBTP_API int dx_hbtp_parse_rpc_error(const dx_hbtp_frame *frame, uint16_t *st
     if (!frame->payload_size && frame->opcode == DX_HBTP_OP_CLOSE) return DX_HBTP_OK;
     if (frame->payload_size < 4) return DX_HBTP_ETRUNCATED;
     if (dx_hbtp_p_load16(frame->payload + 2) != 0) return DX_HBTP_ECORRUPT;
+    if (frame->opcode == DX_HBTP_OP_RPC_ERROR &&
+        !dx_hbtp_p_is_status(dx_hbtp_p_load16(frame->payload)))
+        return DX_HBTP_ECORRUPT; /* 0 would be an error without a reason */
     *status = dx_hbtp_p_load16(frame->payload);
     *text = (const char *)(frame->payload + 4);
     *text_size = frame->payload_size - 4u;
@@ -1429,8 +1450,9 @@ DX_HBTP_API int dx_hbtp_parse_file_chunk(const dx_hbtp_frame *frame, dx_hbtp_fil
 
 DX_HBTP_API int dx_hbtp_out_init(dx_hbtp_out *out, void *memory, size_t size)
 {
-    if (!out || !memory) return DX_HBTP_EINVAL;
-    DX_HBTP_MEMSET(out, 0, sizeof *out);
+    if (!out) return DX_HBTP_EINVAL;
+    DX_HBTP_MEMSET(out, 0, sizeof *out); /* without memory, too: then every writer refuses */
+    if (!memory) return DX_HBTP_EINVAL;
     out->memory_ = (uint8_t *)memory;
     out->size_ = size ? size : (size_t)DX_HBTP_OUT_SIZE;
     out->limit_ = out->size_;
@@ -1453,7 +1475,7 @@ DX_HBTP_API void dx_hbtp_out_set_checksum(dx_hbtp_out *out, bool on)
 
 DX_HBTP_API int dx_hbtp_out_set_payload_max(dx_hbtp_out *out, uint32_t payload_max)
 {
-    if (payload_max && payload_max < DX_HBTP_P_PAYLOAD_MIN) return DX_HBTP_EINVAL;
+    if (!out || (payload_max && payload_max < DX_HBTP_P_PAYLOAD_MIN)) return DX_HBTP_EINVAL;
     out->payload_over_ = payload_max ? payload_max + 1 : 0; /* of 2^32 - 1: 0, too */
     return DX_HBTP_OK;
 }
@@ -1610,6 +1632,7 @@ static int dx_hbtp_p_write_status(dx_hbtp_out *out, uint32_t word, uint16_t stat
 DX_HBTP_API int dx_hbtp_write_rpc_error(dx_hbtp_out *out, uint16_t sequence, uint16_t status,
                                         const char *text)
 {
+    if (!dx_hbtp_p_is_status(status)) return DX_HBTP_EINVAL;
     return dx_hbtp_p_write_status(out, dx_hbtp_p_word(DX_HBTP_OP_RPC_ERROR, 0, sequence), status,
                                   text);
 }
@@ -2073,13 +2096,13 @@ DX_HBTP_API int64_t dx_hbtp_catch_up(dx_hbtp_hub *hub, uint32_t state, const voi
 
 DX_HBTP_API bool dx_hbtp_hub_behind(const dx_hbtp_hub *hub, uint32_t *state)
 {
-    if (hub->ready_ == DX_HBTP_P_NONE) return false;
+    if (!hub || !state || hub->ready_ == DX_HBTP_P_NONE) return false;
     DX_HBTP_ASSERT(hub->entries_[hub->ready_].place == DX_HBTP_P_READY);
     *state = hub->entries_[hub->ready_].state;
     return true;
 }
 
-/* >>streams ------------------------------------------------------------
+/* >>flow ---------------------------------------------------------------
    What a stream has to tell the peer beside data, credit and a cancellation, is kept in the stream
    until there is room for it (dx_hbtp_p_tell_peer). So a chunk, or the end of a stream, can be
    taken in however full the response buffer is.
@@ -2163,6 +2186,7 @@ static void dx_hbtp_p_end_stream(dx_hbtp_session *s, struct dx_hbtp_p_stream *st
     event.status = status;
     event.data = (const uint8_t *)text;
     event.size = size;
+    if (stream->id == s->tail_stream_) s->tail_stream_ = 0; /* what is on its way is dropped */
     if (!(stream->ends & DX_HBTP_P_OVER)) dx_hbtp_p_remove_stream(s, stream);
     dx_hbtp_p_tell(s, &event);
 }
@@ -2262,12 +2286,31 @@ static void dx_hbtp_p_cancel_stream(dx_hbtp_session *s, struct dx_hbtp_p_stream 
     dx_hbtp_p_end_stream(s, st, DX_HBTP_ECANCELED, status, NULL, 0);
 }
 
-/* May the peer have so much credit? With a small payload limit one chunk must hold all of it. */
-static bool dx_hbtp_p_may_grant(const dx_hbtp_session *s, uint64_t credit)
+/* Cancel a stream because of what the program said to it; 0: no reason. */
+static void dx_hbtp_p_judge(dx_hbtp_session *s, uint32_t id, int result)
 {
-    return credit <= INT32_MAX && (s->desc.payload_max >= DX_HBTP_STREAM_CHUNK_MAX + 4 ||
-                                   credit + 4 <= s->desc.payload_max ||
-                                   (s->peer.features & DX_HBTP_FEATURE_SPLIT));
+    struct dx_hbtp_p_stream *st = result ? dx_hbtp_p_find_stream(s, id) : NULL;
+    if (!st) return;
+    s->counters.events[DX_HBTP_EVENT_FAILED]++;
+    dx_hbtp_p_cancel_stream(s, st, dx_hbtp_p_status(result), NULL);
+}
+
+/* Can it hand out a chunk before all of it is there? Not what must be opened, unpacked or verified
+   as a whole before. */
+static bool dx_hbtp_p_takes_pieces(const dx_hbtp_session *s)
+{
+    const bool whole = !DX_HBTP_P_SMALL && /* which has none of these */
+                       (s->desc.cipher || s->desc.codec || s->desc.require_checksum);
+    return s->desc.streams_max && s->desc.payload_max > 4 && !whole;
+}
+
+DX_HBTP_API uint32_t dx_hbtp_credit_max(const dx_hbtp_session *s)
+{
+    if (!s) return 0;
+    if (s->desc.payload_max >= DX_HBTP_STREAM_CHUNK_MAX + 4 || dx_hbtp_p_takes_pieces(s) ||
+        (s->peer.features & DX_HBTP_FEATURE_SPLIT))
+        return INT32_MAX;
+    return s->desc.payload_max > 4 ? s->desc.payload_max - 4 : 0;
 }
 
 DX_HBTP_API int64_t dx_hbtp_send(dx_hbtp_session *s, uint32_t stream, const void *data, size_t size)
@@ -2294,7 +2337,7 @@ DX_HBTP_API int dx_hbtp_grant(dx_hbtp_session *s, uint32_t stream, uint32_t byte
 {
     struct dx_hbtp_p_stream *st = dx_hbtp_p_find_stream(s, stream);
     if (!st) return DX_HBTP_ENOTFOUND;
-    if (!dx_hbtp_p_may_grant(s, (uint64_t)st->receive_credit + st->grant + bytes))
+    if ((uint64_t)st->receive_credit + st->grant + bytes > dx_hbtp_credit_max(s))
         return DX_HBTP_ETOOBIG;
     st->grant += bytes;
     dx_hbtp_p_offer_credit(s, st);
@@ -2488,7 +2531,7 @@ DX_HBTP_API int dx_hbtp_open(dx_hbtp_session *s, uint8_t method, const void *arg
     if (s->stream_count_ >= s->desc.streams_max ||
         (s->peer.streams_max && s->stream_count_ >= s->peer.streams_max))
         return DX_HBTP_EAGAIN;
-    if (!dx_hbtp_p_may_grant(s, credit)) return DX_HBTP_ETOOBIG;
+    if (credit > dx_hbtp_credit_max(s)) return DX_HBTP_ETOOBIG;
     id = dx_hbtp_p_next(s);
     if (!id) return DX_HBTP_EAGAIN;
     id |= DX_HBTP_P_OURS;
@@ -2749,23 +2792,14 @@ static int dx_hbtp_p_fail(dx_hbtp_session *s, int error, const dx_hbtp_frame *fr
     return error;
 }
 
-/* One more stream was cancelled by the peer or because of it. Each moves flood_ns_ on, and time
-   catches up with it: a peer for which it is too far ahead is closed. */
+/* The peer has cancelled one more of the streams that it opened, or broke a rule of one. Each moves
+   flood_ns_ on, and time catches up with it: a peer for which it is too far ahead is closed. */
 static void dx_hbtp_p_count_flood(dx_hbtp_session *s)
 {
     const uint64_t ahead_max = (uint64_t)DX_HBTP_P_CANCELS_MAX * DX_HBTP_P_CANCEL_NS;
     if (s->flood_ns_ < s->now_ns_) s->flood_ns_ = s->now_ns_;
     s->flood_ns_ += DX_HBTP_P_CANCEL_NS;
     if (s->flood_ns_ - s->now_ns_ > ahead_max) (void)dx_hbtp_p_fail(s, DX_HBTP_EFLOOD, NULL);
-}
-
-/* Cancel a stream because of what the program said to it; 0: no reason. */
-static void dx_hbtp_p_judge(dx_hbtp_session *s, uint32_t id, int result)
-{
-    struct dx_hbtp_p_stream *st = result ? dx_hbtp_p_find_stream(s, id) : NULL;
-    if (!st) return;
-    s->counters.events[DX_HBTP_EVENT_FAILED]++;
-    dx_hbtp_p_cancel_stream(s, st, dx_hbtp_p_status(result), NULL);
 }
 
 /* Cancel a stream because of what the peer sent, and count that against it; 0: no reason. */
@@ -2784,6 +2818,7 @@ static int dx_hbtp_p_on_start(const dx_hbtp_context *c, dx_hbtp_stream_event *ev
     if ((event->stream & DX_HBTP_P_OURS) || !event->stream) return DX_HBTP_EINVAL;
     if (c->payload_size < 8) return DX_HBTP_ETRUNCATED;
     if (p[1] || p[2] || p[3]) return DX_HBTP_ECORRUPT;
+    if (c->frame->flags & DX_HBTP_FLAG_FINAL) return DX_HBTP_EINVAL; /* only an end has it */
     if (dx_hbtp_p_find_any(s, event->stream)) { /* two: which of them is meant later? */
         dx_hbtp_p_blame(s, event->stream, DX_HBTP_EINVAL);
         return DX_HBTP_OK;
@@ -2801,20 +2836,23 @@ static int dx_hbtp_p_on_start(const dx_hbtp_context *c, dx_hbtp_stream_event *ev
     return DX_HBTP_OK;
 }
 
-/* Credit, data, or both. Returns what is wrong with it. */
+/* Credit, data, or both. Where it comes in pieces, this is the first, and what is wrong with the
+   whole is seen here. Returns what is wrong with it. */
 static int dx_hbtp_p_on_piece(const dx_hbtp_context *c, struct dx_hbtp_p_stream *st,
                               dx_hbtp_stream_event *event)
 {
     uint32_t credit;
+    size_t whole; /* bytes of data, the pieces that follow among them */
     DX_HBTP_ASSERT(!(st->ends & DX_HBTP_P_OVER) && st->receive_credit <= st->window);
     if (c->payload_size < 4) return DX_HBTP_ETRUNCATED;
+    if (c->frame->flags & DX_HBTP_FLAG_FINAL) return DX_HBTP_EINVAL; /* only an end has it */
     credit = dx_hbtp_p_load32(c->payload);
     event->size = c->payload_size - 4;
     if ((!credit && !event->size) || credit > UINT32_MAX - st->send_credit) return DX_HBTP_EINVAL;
     if (event->size && (st->ends & DX_HBTP_P_GOT_END)) return DX_HBTP_EINVAL;
-    if (event->size > st->receive_credit || event->size > DX_HBTP_STREAM_CHUNK_MAX)
-        return DX_HBTP_ETOOBIG;
-    st->receive_credit -= (uint32_t)event->size;
+    whole = event->size + c->session->behind_;
+    if (whole > st->receive_credit || whole > DX_HBTP_STREAM_CHUNK_MAX) return DX_HBTP_ETOOBIG;
+    st->receive_credit -= (uint32_t)whole;
     st->send_credit += credit;
     event->kind = DX_HBTP_STREAM_CHUNK;
     event->data = c->payload + 4;
@@ -2840,7 +2878,9 @@ static int dx_hbtp_p_on_end(const dx_hbtp_context *c, struct dx_hbtp_p_stream *s
     }
     if (!final) {
         dx_hbtp_p_end_stream(s, st, DX_HBTP_EREMOTE, event->status, event->data, event->size);
-        if (s->state != DX_HBTP_CLOSED) dx_hbtp_p_count_flood(s);
+        /* One of ours: the peer does not want it, and we set the pace. */
+        if (s->state != DX_HBTP_CLOSED && !(event->stream & DX_HBTP_P_OURS))
+            dx_hbtp_p_count_flood(s);
         return DX_HBTP_OK;
     }
     if (st->ends & DX_HBTP_P_GOT_END) return DX_HBTP_EINVAL;
@@ -2945,7 +2985,7 @@ DX_HBTP_API int dx_hbtp_router_set_method(dx_hbtp_router *router, uint8_t method
     return dx_hbtp_p_set_route(&router->methods_[method], fn ? fn : dx_hbtp_p_on_no_route, user);
 }
 
-/* >>hello ---------------------------------------------------------------
+/* >>agreement -----------------------------------------------------------
    Both Hellos are lists of fields, and so is what precedes a payload with EXTRA:
 
        | tag | size | value ... | tag | size | value ... |        tags ascend
@@ -3352,6 +3392,7 @@ DX_HBTP_API int dx_hbtp_hello_handler(const dx_hbtp_context *c)
 
 DX_HBTP_API void dx_hbtp_require_hello(dx_hbtp_session *s)
 {
+    if (!s) return;
     s->second_ = &dx_hbtp_p_second_version;
     s->hello_first_ = true;
     s->budget_ = 0; /* a feed that runs ends behind this frame: the next look is another */
@@ -3610,7 +3651,104 @@ static size_t dx_hbtp_p_dispatch_plain(dx_hbtp_session *s, const uint8_t *p, siz
 
    Frames that lie whole in the input are dispatched where they are. One that is cut off is gathered
    in the buffer: first its header, then as many bytes as that asks for (need). An in_place session
-   leaves it to the caller, who appends to it. So how the input was split changes nothing. */
+   leaves it to the caller, who appends to it. So how the input was split changes nothing.
+
+   A chunk of a stream may be longer than payload_max: a peer of version 1 sends as much at once as
+   it has credit for, and credit must hold what the line carries in a round trip. It is dispatched
+   in pieces, each like a frame of its own, of a size that only payload_max and the length decide:
+
+       chunk      | header | credit | data ........ | data ............. | data . | checksum |
+       pieces     | payload_max bytes of payload    | payload_max - 4    | the rest          |
+                                        tail_ ----> |                    |        |
+
+   The checksum is compared before the last piece is handed out; where it is wrong the session ends,
+   as it does for any frame. */
+
+/* Is it a chunk of which the first piece can be taken? *f: as dx_hbtp_parse() leaves it on
+   ETOOBIG. */
+static bool dx_hbtp_p_is_long_chunk(const dx_hbtp_session *s, const dx_hbtp_frame *f)
+{
+    DX_HBTP_ASSERT(f->payload_size > s->desc.payload_max);
+    return f->opcode == DX_HBTP_OP_RPC_STREAM_CHUNK &&
+           f->payload_size <= DX_HBTP_STREAM_CHUNK_MAX + 4 && dx_hbtp_p_takes_pieces(s) &&
+           !(DX_HBTP_P_SMALL && (f->flags & DX_HBTP_FLAG_HAS_CHECKSUM));
+}
+
+/* The next piece of the chunk that has begun. As dx_hbtp_parse(). */
+static int64_t dx_hbtp_p_parse_tail(const dx_hbtp_session *s, const uint8_t *p, size_t size,
+                                    dx_hbtp_frame *f)
+{
+    const uint32_t most = s->desc.payload_max - 4; /* so that a checksum has room in the buffer */
+    const bool last = s->tail_ <= most;
+    const bool checked = !DX_HBTP_P_SMALL && last && s->tail_checked_;
+    f->payload = p;
+    f->payload_size = last ? s->tail_ : most;
+    f->opcode = DX_HBTP_OP_RPC_STREAM_CHUNK;
+    f->sequence = 0;
+    f->flags = 0;
+    f->frame_size = f->payload_size + (checked ? (uint64_t)DX_HBTP_CHECKSUM_SIZE : 0u);
+    if (size < f->frame_size) return 0;
+    if (checked && DX_HBTP_CRC32C(s->tail_crc_, p, f->payload_size) !=
+                       dx_hbtp_p_load32(p + f->payload_size))
+        return DX_HBTP_ECORRUPT;
+    return (int64_t)f->frame_size;
+}
+
+/* The frame, or the piece of a long chunk, at p. As dx_hbtp_parse(). */
+static int64_t dx_hbtp_p_parse_next(const dx_hbtp_session *s, const uint8_t *p, size_t size,
+                                    dx_hbtp_frame *f)
+{
+    int64_t got;
+    if (s->tail_) return dx_hbtp_p_parse_tail(s, p, size, f);
+    got = dx_hbtp_parse_any(p, size, s->desc.payload_max, f);
+    if (got != DX_HBTP_ETOOBIG || !dx_hbtp_p_is_long_chunk(s, f)) return got;
+    f->payload_size = s->desc.payload_max; /* at most 16,388 bytes here */
+    f->frame_size = DX_HBTP_HEADER_SIZE + (size_t)f->payload_size;
+    return size < f->frame_size ? 0 : (int64_t)f->frame_size;
+}
+
+/* A further piece of a chunk: nothing but data, which was counted with the first one. */
+static void dx_hbtp_p_take_tail(dx_hbtp_session *s, const dx_hbtp_frame *f)
+{
+    dx_hbtp_stream_event event;
+    DX_HBTP_ASSERT(f->payload_size && f->payload_size <= s->tail_);
+    s->tail_ = (uint16_t)(s->tail_ - f->payload_size);
+    if (!DX_HBTP_P_SMALL && s->tail_ && s->tail_checked_)
+        s->tail_crc_ = DX_HBTP_CRC32C(s->tail_crc_, f->payload, f->payload_size);
+    s->counters.frames++;
+    s->counters.bytes += f->frame_size;
+    if (!dx_hbtp_p_find_stream(s, s->tail_stream_)) return;
+    DX_HBTP_MEMSET(&event, 0, sizeof event);
+    event.kind = DX_HBTP_STREAM_CHUNK;
+    event.stream = s->tail_stream_;
+    event.data = f->payload;
+    event.size = f->payload_size;
+    dx_hbtp_p_tell(s, &event);
+}
+
+/* Dispatch what dx_hbtp_p_parse_next() has found. As dx_hbtp_p_dispatch(). */
+static bool dx_hbtp_p_dispatch_next(dx_hbtp_session *s, dx_hbtp_frame *f)
+{
+    const uint8_t *const header = f->payload - DX_HBTP_HEADER_SIZE; /* but of a further piece */
+    bool done;
+    if (s->tail_) {
+        dx_hbtp_p_take_tail(s, f);
+        return true;
+    }
+    /* The length is that of the payload, but for a long chunk, of 16,388 bytes at most. */
+    s->behind_ = (uint16_t)((dx_hbtp_p_load32(header + 4) - f->payload_size) & 0xffff);
+    if (s->behind_) {
+        const uint32_t theirs = f->flags & DX_HBTP_FLAG_EXPECTS_RESPONSE;
+        s->tail_stream_ = f->sequence | (theirs ? 0u : (uint32_t)DX_HBTP_P_OURS);
+        s->tail_checked_ = (f->flags & DX_HBTP_FLAG_HAS_CHECKSUM) != 0;
+        if (!DX_HBTP_P_SMALL && s->tail_checked_)
+            s->tail_crc_ = DX_HBTP_CRC32C(0, header, DX_HBTP_HEADER_SIZE + (size_t)f->payload_size);
+    }
+    done = dx_hbtp_p_dispatch(s, f);
+    if (done) s->tail_ = s->behind_;
+    s->behind_ = 0;
+    return done;
+}
 
 /* The defaults; the memory of slots, streams, buffers, in this order. 0: a limit is too large. */
 static size_t dx_hbtp_p_sizes(dx_hbtp_session_desc *d, uint32_t *slot_count)
@@ -3698,7 +3836,7 @@ static int64_t dx_hbtp_p_next_frame(dx_hbtp_session *s, const uint8_t *p, size_t
     size_t n;
     DX_HBTP_ASSERT(*used <= size && (s->buffer_ || !s->held_));
     if (!s->held_) {
-        got = dx_hbtp_parse_any(p + *used, size - *used, s->desc.payload_max, frame);
+        got = dx_hbtp_p_parse_next(s, p + *used, size - *used, frame);
         if (!got) s->need = frame->frame_size;
     }
     while (!got && s->buffer_) { /* at most the header, then the rest */
@@ -3709,7 +3847,7 @@ static int64_t dx_hbtp_p_next_frame(dx_hbtp_session *s, const uint8_t *p, size_t
         s->held_ += n;
         DX_HBTP_ASSERT(s->held_ <= s->need);
         if (s->held_ < s->need) return 0;
-        got = dx_hbtp_parse_any(s->buffer_, s->held_, s->desc.payload_max, frame);
+        got = dx_hbtp_p_parse_next(s, s->buffer_, s->held_, frame);
         if (!got) s->need = frame->frame_size;
     }
     return got;
@@ -3726,7 +3864,7 @@ static int64_t dx_hbtp_p_run(dx_hbtp_session *s, const uint8_t *p, size_t size)
     for (;;) {
         int64_t got;
         s->state = DX_HBTP_WANTS_INPUT;
-        if (plain && !s->held_ && !s->drains_ && !s->hello_first_ &&
+        if (plain && !s->held_ && !s->tail_ && !s->drains_ && !s->hello_first_ &&
             s->pending_ < s->desc.pending_max)
             used += dx_hbtp_p_dispatch_plain(s, p + used, size - used);
         if (s->state != DX_HBTP_WANTS_INPUT) break;
@@ -3740,7 +3878,7 @@ static int64_t dx_hbtp_p_run(dx_hbtp_session *s, const uint8_t *p, size_t size)
         s->state = DX_HBTP_WANTS_TURN;
         if (!s->budget_) break;
         s->budget_--;
-        if (!dx_hbtp_p_dispatch(s, &frame)) break;
+        if (!dx_hbtp_p_dispatch_next(s, &frame)) break;
         if (s->desc.cipher) s->desc.cipher->opened++;
         if (!s->held_) used += (size_t)frame.frame_size;
         s->held_ = 0;
@@ -3772,7 +3910,8 @@ static bool dx_hbtp_p_is_late(const dx_hbtp_session *s, uint64_t now_ns)
 /* After a feed that dispatched something (or not): has a frame begun, and when? */
 static void dx_hbtp_p_watch_frame(dx_hbtp_session *s, bool dispatched)
 {
-    const bool partial = s->state == DX_HBTP_WANTS_INPUT && (s->held_ || s->left_);
+    const bool partial =
+        s->state == DX_HBTP_WANTS_INPUT && (s->held_ || s->left_ || s->tail_);
     if (partial && (dispatched || !s->partial_)) s->begun_ns_ = s->now_ns_;
     s->partial_ = partial;
 }
@@ -3871,7 +4010,7 @@ DX_HBTP_API int dx_hbtp_close(dx_hbtp_session *s, uint16_t status, const char *t
 
 DX_HBTP_API bool dx_hbtp_is_idle(const dx_hbtp_session *s)
 {
-    return !s->waiting && !s->pending_ && !s->stream_count_;
+    return !s || (!s->waiting && !s->pending_ && !s->stream_count_);
 }
 
 DX_HBTP_API void dx_hbtp_abort(dx_hbtp_session *s)

@@ -1,4 +1,4 @@
-/*  dx_patch.h - v0.2.0 - turns version A of some bytes into version B - MIT-0 or public domain
+/*  dx_patch.h - v0.3.0 - turns version A of some bytes into version B - MIT-0 or public domain
 
     Do this in ONE C or C++ file:
 
@@ -45,7 +45,11 @@
                 refused (ENOTSUP), for 8 KB of code less. DX_PATCH_STATIC, DX_PATCH_API (extern),
                 DX_PATCH_ASSERT(c) (assert),
                 DX_PATCH_MEMCPY, DX_PATCH_MEMMOVE, DX_PATCH_MEMSET, DX_PATCH_MEMCMP,
-                DX_PATCH_CRC32C(crc, p, size) (a nibble at a time)
+                DX_PATCH_CRC32C(crc, p, size) (a nibble at a time),
+                DX_PATCH_BLAKE3(offset, p, size, value): the chaining value, 32 bytes, of the part
+                at offset of a message, not of its root; size is 4096, 8192 ... and divides offset
+                (that of dx_cas.h where its implementation stands before this one in the same file,
+                several times as fast; else a word at a time)
     ERRORS      dx_patch_error: 0 = ok, negative = reason; dx_patch_error_name()
     OWNERSHIP   the caller owns every buffer; a parameter that is kept says "borrowed until"
     FORMAT      docs/formats/patch.md (normative)
@@ -53,7 +57,7 @@
 #ifndef DX_PATCH_H
 #define DX_PATCH_H
 
-#define DX_PATCH_VERSION 0x000200 /* 0xMMmmpp */
+#define DX_PATCH_VERSION 0x000300 /* 0xMMmmpp */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -342,9 +346,16 @@ typedef enum {
     DX_PATCH_FLASH_ERASE  /* a page of the patch's page size; no data */
 } dx_patch_flash_io;
 
-typedef struct dx_patch_flash_desc { /* all is required */
-    void *user; /* handed to io, which returns 0, or what makes the call end with ESYS */
+typedef struct dx_patch_flash_desc { /* all but progress is required */
+    void *user; /* handed to the callbacks */
+    /* Returns 0, or any other value to end the call with ESYS. */
     int (*io)(void *user, dx_patch_flash_io what, uint64_t offset, void *data, size_t size);
+    /* Optional; for a watchdog, or a bar. Called after each erase, after each write of 256 bytes,
+       and after each 256 bytes that were only read or decoded (1024 of the patch's checksum). done
+       and total are bytes of work; done never falls, skips what an earlier run has finished, and is
+       total once the result is verified. Not 0: the call ends with ECANCELED, as after a power cut:
+       the next call resumes. */
+    int (*progress)(void *user, uint64_t done, uint64_t total);
     const void *patch;  /* the whole patch; it must outlive power cuts */
     size_t patch_size;  /* bytes */
     uint64_t slot_size; /* bytes */
@@ -357,6 +368,9 @@ typedef struct dx_patch_flash { /* caller-allocated, stays where it is; fields a
     dx_patch_flash_desc desc_;
     dx_patch_header header_;
     dx_patch_p_coder coder_;
+    uint64_t done_;     /* bytes of work, */
+    uint64_t step_end_; /* how many there will be after this step, */
+    uint64_t total_;    /* and after the last one */
     uint32_t base_size_;
     uint32_t target_size_;
     uint32_t gap_;        /* pages by which the base moves up */
@@ -400,7 +414,10 @@ DX_PATCH_API size_t dx_patch_create_memory_size(const dx_patch_create_desc *desc
 /* Make the patch that turns base into target (NULL when empty), and apply it once to check it. out
    (out_capacity bytes) receives header and body, *out_size bytes; desc->trailer_size bytes are then
    the caller's to append. EINVAL, ENOMEM, ENOSPACE, ENOTSUP (no coding allowed suits the kind),
-   ETOOBIG (applying takes more than apply_memory_max; flash: 1 GiB and more). */
+   ETOOBIG (applying takes more than apply_memory_max; flash: 1 GiB and more; streams alone: 4 GiB
+   and more), ETARGET (the patch made does not give the target: a defect of this file; there is no
+   patch then, and another coding may give one). Copies of streams are checked with skip_check, too.
+   A delta that no coding makes smaller is plain, whatever is allowed. */
 DX_PATCH_API int dx_patch_create(const dx_patch_create_desc *desc, const void *base,
                                  size_t base_size, const void *target, size_t target_size,
                                  void *out, size_t out_capacity, size_t *out_size);
@@ -434,9 +451,9 @@ DX_PATCH_API int dx_patch_applier_finish(dx_patch_applier *a);
 /* What the callback returned that led to DX_PATCH_ESYS or ECANCELED; 0 otherwise. */
 DX_PATCH_API int dx_patch_applier_callback_result(const dx_patch_applier *a);
 
-/* Flash patches: turn the base into the target where it lies, page by page. After a power cut or an
-   error of io call it again with the same patch, any number of times. No page is erased more than
-   twice, and at most twice more after each cut. OK and EAPPLIED: the slot holds the target; what
+/* Flash patches: turn the base into the target where it lies, page by page. After a power cut, an
+   error of io (ESYS) or a stop by progress (ECANCELED) call it again with the same patch, any number
+   of times. No page is erased more than twice, and at most twice more after each interruption. OK and EAPPLIED: the slot holds the target; what
    lies behind it is undefined. EBASE: it holds neither the base nor what an interrupted run left,
    and nothing was changed. ENOSPACE: the slot, ENOTSUP: the page size does not suit the patch. */
 DX_PATCH_API int dx_patch_flash_apply(dx_patch_flash *f, const dx_patch_flash_desc *desc);
@@ -547,8 +564,8 @@ static uint32_t dx_patch_p_crc32c(uint32_t crc, const uint8_t *p, size_t size)
         0     1 2     3
 
    The last compression of all has the flag ROOT. So nothing is joined, and no block compressed,
-   before it is known that more input follows. Where the machine has vectors, eight chunks (or
-   eight parents) are hashed side by side, one in each lane; the results are the same. */
+   before it is known that more input follows. A hook may hash subtrees of whole chunks faster, side
+   by side in the lanes of vectors; the results are the same. */
 enum { /* flags of a compression */
     DX_PATCH_P_B3_CHUNK_START = 1,
     DX_PATCH_P_B3_CHUNK_END = 2,
@@ -619,154 +636,43 @@ static void dx_patch_p_hash_compress(uint32_t cv[8], const uint8_t block[64], ui
     DX_PATCH_MEMCPY(cv, out, sizeof out);
 }
 
-/* Hosted: eight chunks or nodes side by side, one in each lane of GNU C vectors. */
-#if defined(__has_builtin) && defined(__STDC_HOSTED__) && __STDC_HOSTED__ == 1
-  #if __has_builtin(__builtin_shufflevector) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ && \
-      (defined(__SSE2__) || defined(__ARM_NEON) || defined(__wasm_simd128__))
-    #define DX_PATCH_P_LANES
+/* A faster hash for whole subtrees: the program's, or that of dx_cas.h where its implementation
+   stands before this one in the same file. */
+#if !defined(DX_PATCH_BLAKE3) && defined(DX_CAS_IMPLEMENTED)
+static void dx_patch_p_hash_part(uint64_t offset, const uint8_t *p, size_t size, uint8_t *value)
+{
+    dx_cas_blake3 plain;
+    int error;
+    dx_cas_blake3_init(&plain);
+    error = dx_cas_blake3_part(&plain, offset, p, size, value);
+    DX_PATCH_ASSERT(error == 0);
+    (void)error;
+}
+#define DX_PATCH_BLAKE3 dx_patch_p_hash_part
+#endif
+#ifdef DX_PATCH_BLAKE3
+enum { /* subtrees that it takes: as powers of two of chunks; a larger one is two or more */
+    DX_PATCH_P_B3_LOG_MIN = 3,
+    DX_PATCH_P_B3_LOG_MAX = 10
+};
+#endif
+
+/* What XOR goes by, where the compiler has vectors. */
+#if defined(__GNUC__) || defined(__clang__)
+  #if defined(__SSE2__) || defined(__ARM_NEON) || defined(__wasm_simd128__)
+    #define DX_PATCH_P_VECTORS
   #endif
 #endif
+#ifdef DX_PATCH_P_VECTORS
+typedef uint32_t dx_patch_p_word __attribute__((vector_size(32)));
+#else
+typedef uint64_t dx_patch_p_word;
+#endif
+#undef DX_PATCH_P_VECTORS
 #if defined(__GNUC__) && __GNUC__ >= 8 && !defined(__clang__)
   #define DX_PATCH_P_UNROLL _Pragma("GCC unroll 8")
 #else
   #define DX_PATCH_P_UNROLL
-#endif
-#ifdef DX_PATCH_P_LANES
-typedef uint32_t dx_patch_p_v8 __attribute__((vector_size(32)));
-typedef dx_patch_p_v8 dx_patch_p_word; /* what XOR goes by */
-typedef uint8_t dx_patch_p_v32 __attribute__((vector_size(32)));
-#undef DX_PATCH_P_B3_ROTR
-#define DX_PATCH_P_QUAD(i, n) \
-    i + n / 8 % 4, i + (n / 8 + 1) % 4, i + (n / 8 + 2) % 4, i + (n / 8 + 3) % 4
-#define DX_PATCH_P_SHIFTED(x, n) ((x) >> n | (x) << (32 - n))
-#define DX_PATCH_P_SHUFFLED(x, n) /* by whole bytes: one shuffle */                                \
-    (n % 8 ? DX_PATCH_P_SHIFTED(x, n)                                                              \
-           : (dx_patch_p_v8)__builtin_shufflevector(                                               \
-                 (dx_patch_p_v32)(x), (dx_patch_p_v32)(x), DX_PATCH_P_QUAD(0, n),                  \
-                 DX_PATCH_P_QUAD(4, n), DX_PATCH_P_QUAD(8, n), DX_PATCH_P_QUAD(12, n),             \
-                 DX_PATCH_P_QUAD(16, n), DX_PATCH_P_QUAD(20, n), DX_PATCH_P_QUAD(24, n),           \
-                 DX_PATCH_P_QUAD(28, n)))
-#define DX_PATCH_P_LOW(a, b) __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11)
-#define DX_PATCH_P_HIGH(a, b) __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15)
-
-/* The rows t become the columns of m: squares of eight words. */
-#define DX_PATCH_P_TURN(m, t)                                                                      \
-    DX_PATCH_P_UNROLL for (j = 0; j < 3; j++) {                                                    \
-        DX_PATCH_MEMCPY(t, m, sizeof t);                                                           \
-        DX_PATCH_P_UNROLL for (i = 0; i < 4; i++) {                                                \
-            (m)[2 * i] = DX_PATCH_P_LOW(t[i], t[i + 4]);                                           \
-            (m)[2 * i + 1] = DX_PATCH_P_HIGH(t[i], t[i + 4]);                                      \
-        }                                                                                          \
-    }
-/* Of a vector of any width: what the lanes start with, and a block of each of them. */
-#define DX_PATCH_P_LANES_START(lanes)                                                              \
-    dx_patch_p_blake3_iv(cv);                                                                      \
-    for (i = 0; i < 8; i++) h[i] = none + cv[i];                                                   \
-    for (i = 0; i < lanes && blocks > 1; i++) {                                                    \
-        low[i] = (uint32_t)(number & 0xffffffffu) + i;                                             \
-        high[i] = (uint32_t)(number >> 32);                                                        \
-    }
-#define DX_PATCH_P_LANES_BLOCK(vector)                                                             \
-    vector v0 = h[0], v1 = h[1], v2 = h[2], v3 = h[3], v4 = h[4], v5 = h[5], v6 = h[6], v7 = h[7], \
-           v8 = none + 0x6a09e667u, v9 = none + 0xbb67ae85u, va = none + 0x3c6ef372u,              \
-           vb = none + 0xa54ff53au, vc = low, vd = high, ve = none + 64u, vf = none;               \
-    if (blocks == 1) vf += (uint32_t)DX_PATCH_P_B3_PARENT;                                         \
-    else if (block == 0) vf += (uint32_t)DX_PATCH_P_B3_CHUNK_START;                                \
-    else if (block == 15) vf += (uint32_t)DX_PATCH_P_B3_CHUNK_END;                                 \
-    DX_PATCH_P_B3_ROUND(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);                     \
-    DX_PATCH_P_B3_ROUND(2, 6, 3, 10, 7, 0, 4, 13, 1, 11, 12, 5, 9, 14, 15, 8);                     \
-    DX_PATCH_P_B3_ROUND(3, 4, 10, 12, 13, 2, 7, 14, 6, 5, 9, 0, 11, 15, 8, 1);                     \
-    DX_PATCH_P_B3_ROUND(10, 7, 12, 9, 14, 3, 13, 15, 4, 0, 11, 2, 5, 8, 1, 6);                     \
-    DX_PATCH_P_B3_ROUND(12, 13, 9, 11, 15, 10, 14, 8, 7, 2, 5, 3, 0, 1, 6, 4);                     \
-    DX_PATCH_P_B3_ROUND(9, 14, 11, 5, 8, 12, 15, 1, 13, 3, 0, 10, 2, 6, 4, 7);                     \
-    DX_PATCH_P_B3_ROUND(11, 15, 5, 0, 1, 9, 8, 6, 14, 10, 2, 12, 3, 4, 7, 13);                     \
-    h[0] = v0 ^ v8, h[1] = v1 ^ v9, h[2] = v2 ^ va, h[3] = v3 ^ vb;                                \
-    h[4] = v4 ^ vc, h[5] = v5 ^ vd, h[6] = v6 ^ ve, h[7] = v7 ^ vf
-
-/* Compress the blocks of eight inputs, which lie stride bytes apart, into eight chaining values;
-   out may be in. Inputs are chunks of 16 blocks, the first one with this number, or pairs of
-   children, one block each. The words are gathered as 8x8 squares and transposed, so that lane i
-   of m[k] is word k of input i. */
-#define DX_PATCH_P_KERNEL(name, attributes)                                                        \
-    attributes static void name(const uint8_t *in, size_t stride, uint32_t blocks,                 \
-                                uint64_t number, uint8_t *out)                                     \
-    {                                                                                              \
-        dx_patch_p_v8 h[8], m[16], t[8], low = {0}, high = {0}, none = {0};                        \
-        uint32_t cv[8], i, j, k, block;                                                            \
-        DX_PATCH_P_LANES_START(8)                                                                  \
-        for (block = 0; block < blocks; block++) {                                                 \
-            DX_PATCH_P_UNROLL for (k = 0; k < 16; k += 8) {                                        \
-                DX_PATCH_P_UNROLL for (i = 0; i < 8; i++)                                          \
-                    DX_PATCH_MEMCPY(&m[k + i], in + i * stride + 64 * block + 4 * k, 32);          \
-                DX_PATCH_P_TURN(m + k, t)                                                          \
-            }                                                                                      \
-            DX_PATCH_P_LANES_BLOCK(dx_patch_p_v8);                                                 \
-        }                                                                                          \
-        for (i = 0; i < 64; i++) dx_patch_p_store32(out + 4 * i, h[i % 8][i / 8]);                 \
-    }
-#if defined(__SSE2__) && !defined(__AVX2__) /* bytes of such a vector would go one by one */
-  #define DX_PATCH_P_B3_ROTR(x, n) DX_PATCH_P_SHIFTED(x, n)
-#else
-  #define DX_PATCH_P_B3_ROTR(x, n) DX_PATCH_P_SHUFFLED(x, n)
-#endif
-DX_PATCH_P_KERNEL(dx_patch_p_eight, )
-#if defined(__x86_64__) || defined(__i386__)
-  #define DX_PATCH_P_AVX2 __attribute__((target("avx2")))
-  #undef DX_PATCH_P_B3_ROTR
-  #define DX_PATCH_P_B3_ROTR(x, n) DX_PATCH_P_SHUFFLED(x, n)
-DX_PATCH_P_KERNEL(dx_patch_p_eight_avx2, DX_PATCH_P_AVX2)
-  #define DX_PATCH_P_AVX512 __attribute__((target("avx512f,avx512vl")))
-  #undef DX_PATCH_P_B3_ROTR
-  #define DX_PATCH_P_B3_ROTR(x, n) DX_PATCH_P_SHIFTED(x, n) /* an instruction of its own there */
-DX_PATCH_P_KERNEL(dx_patch_p_eight_avx512, DX_PATCH_P_AVX512)
-typedef uint32_t dx_patch_p_lanes16 __attribute__((vector_size(64)));
-  #define DX_PATCH_P_BESIDE(a, b) \
-      __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
-
-/* Sixteen chunks, one behind the other: two squares beside each other for each eight words. */
-DX_PATCH_P_AVX512 static void dx_patch_p_sixteen(const uint8_t *in, uint64_t number, uint8_t *out)
-{
-    dx_patch_p_lanes16 h[8], m[16], low = {0}, high = {0}, none = {0};
-    dx_patch_p_v8 left[8], right[8], t[8];
-    uint32_t cv[8], i, j, k, block, blocks = DX_PATCH_P_B3_BLOCKS;
-    DX_PATCH_P_LANES_START(16)
-    for (block = 0; block < blocks; block++) {
-        for (k = 0; k < 16; k += 8) {
-            const uint8_t *from = in + 64 * block + 4 * k;
-            for (i = 0; i < 8; i++) {
-                DX_PATCH_MEMCPY(&left[i], from + (size_t)1024 * i, 32);
-                DX_PATCH_MEMCPY(&right[i], from + (size_t)1024 * (i + 8), 32);
-            }
-            DX_PATCH_P_TURN(left, t)
-            DX_PATCH_P_TURN(right, t)
-            for (i = 0; i < 8; i++) m[k + i] = DX_PATCH_P_BESIDE(left[i], right[i]);
-        }
-        DX_PATCH_P_LANES_BLOCK(dx_patch_p_lanes16);
-    }
-    for (i = 0; i < 128; i++) dx_patch_p_store32(out + 4 * i, h[i % 8][i / 8]);
-}
-#endif
-
-/* Hash a subtree of whole chunks, a power of two from 8 to 64 of them, but for its top: values gets
-   the chaining values of its two children, as the top may be the root. */
-static void dx_patch_p_subtree(const uint8_t *p, uint64_t number, size_t chunks, uint8_t *values)
-{
-    void (*eight)(const uint8_t *, size_t, uint32_t, uint64_t, uint8_t *) = dx_patch_p_eight;
-    size_t i, done = 0;
-    DX_PATCH_ASSERT(chunks >= 8 && chunks <= 64 && !(chunks & (chunks - 1)));
-    DX_PATCH_ASSERT(number % chunks == 0);
-#ifdef DX_PATCH_P_AVX2
-    if (__builtin_cpu_supports("avx2")) eight = dx_patch_p_eight_avx2;
-    if (__builtin_cpu_supports("avx512vl")) eight = dx_patch_p_eight_avx512;
-    for (; eight == dx_patch_p_eight_avx512 && chunks - done >= 16; done += 16)
-        dx_patch_p_sixteen(p + 1024 * done, number + done, values + 32 * done);
-#endif
-    for (i = done; i < chunks; i += 8) eight(p + 1024 * i, 1024, 16, number + i, values + 32 * i);
-    while ((chunks /= 2) > 1)
-        for (i = 0; i < chunks; i += 8) eight(values + 64 * i, 64, 1, 0, values + 32 * i);
-}
-#else
-typedef uint64_t dx_patch_p_word;
 #endif
 #undef DX_PATCH_P_B3_ROUND
 #undef DX_PATCH_P_B3_G
@@ -829,21 +735,25 @@ static void dx_patch_p_hash_merge(dx_patch_p_blake3 *h)
 }
 
 /* Between chunks: take whole subtrees of the input at once, as large as their place in the tree
-   allows. Returns how many bytes were taken; without vectors none. */
+   allows. Returns how many bytes were taken; without a hook none. */
 static size_t dx_patch_p_hash_fast(dx_patch_p_blake3 *h, const uint8_t *p, size_t size)
 {
     size_t done = 0;
     DX_PATCH_ASSERT(h->blocks_ == 0 && h->block_size_ == 0);
-#ifdef DX_PATCH_P_LANES
-    while (size - done >= 8 * DX_PATCH_P_B3_CHUNK && !(h->chunk_ & 7)) {
-        uint8_t values[64 * 32]; /* of a subtree's chunks, then of their parents */
-        unsigned log = 6;
+#ifdef DX_PATCH_BLAKE3
+    while (size - done >= DX_PATCH_P_B3_CHUNK << DX_PATCH_P_B3_LOG_MIN &&
+           !(h->chunk_ & ((1u << DX_PATCH_P_B3_LOG_MIN) - 1))) {
+        uint8_t values[2 * 32]; /* of both children, as their parent may be the root */
+        unsigned log = DX_PATCH_P_B3_LOG_MAX;
+        size_t half;
         unsigned i;
         while ((h->chunk_ & (((uint32_t)1 << log) - 1)) || (size_t)1024 << log > size - done) log--;
-        DX_PATCH_ASSERT(log >= 3);
-        dx_patch_p_subtree(p + done, h->chunk_, (size_t)1 << log, values);
+        DX_PATCH_ASSERT(log >= DX_PATCH_P_B3_LOG_MIN);
+        half = (size_t)1024 << (log - 1);
+        DX_PATCH_BLAKE3(h->chunk_ * 1024, p + done, half, values);
+        DX_PATCH_BLAKE3(h->chunk_ * 1024 + half, p + done + half, half, values + 32);
         dx_patch_p_hash_merge(h);
-        for (i = 0; i < 16; i++) { /* both children wait, as their parent may be the root */
+        for (i = 0; i < 16; i++) {
             h->cv_[i % 8] = dx_patch_p_load32(values + 4 * i);
             if (i % 8 == 7) dx_patch_p_hash_push(h);
         }
@@ -1076,10 +986,16 @@ enum {
 #define DX_PATCH_P_N_FIX 9u    /* 9..12: by how much a predicted field is wrong */
 #define DX_PATCH_P_NUMBERS 13u
 #define DX_PATCH_P_BYTE 17u /* rows of a byte: its upper half, and its lower half by that */
+#define DX_PATCH_P_ID_ROWS 13u  /* one for each predictor; */
+#define DX_PATCH_P_FLAG_SURE 2u /* flags: by whether the target of the field lies in a match, */
+#define DX_PATCH_P_FLAG_ROWS 4u /* and whether the last two fields were wrong; */
+#define DX_PATCH_P_RAW_ROWS 2u  /* by whether the last literals were copied */
 #define DX_PATCH_P_M_ID (DX_PATCH_P_NUMBERS * DX_PATCH_P_NUMBER)
-#define DX_PATCH_P_M_FLAG (DX_PATCH_P_M_ID + 13u)   /* is a predicted field wrong? */
-#define DX_PATCH_P_M_RAW (DX_PATCH_P_M_FLAG + 104u) /* are the next literals copied? */
-#define DX_PATCH_P_M_BYTE (DX_PATCH_P_M_RAW + 2u)   /* wrong bytes, then literal bytes */
+#define DX_PATCH_P_M_FLAG (DX_PATCH_P_M_ID + DX_PATCH_P_ID_ROWS) /* is a predicted field wrong? */
+#define DX_PATCH_P_M_RAW /* are the next literals copied? */ \
+    (DX_PATCH_P_M_FLAG + DX_PATCH_P_ID_ROWS * DX_PATCH_P_FLAG_SURE * DX_PATCH_P_FLAG_ROWS)
+#define DX_PATCH_P_M_BYTE /* wrong bytes, then literal bytes */ \
+    (DX_PATCH_P_M_RAW + DX_PATCH_P_RAW_ROWS)
 
 static uint32_t dx_patch_p_row_count(uint32_t literal_bits, uint32_t diff_bits)
 {
@@ -1416,6 +1332,7 @@ static uint64_t dx_patch_p_unzigzag(uint64_t v) { return v >> 1 ^ (v & 1 ? UINT6
 #define DX_PATCH_P_SETS 6u   /* of weights, by kind: 0..3 literals, by the length of a repeat; */
 #define DX_PATCH_P_SET_WRONG 4u /* 4..5 wrong bytes, behind right ones, behind another wrong one */
 #define DX_PATCH_P_SET 32u /* sets of each kind: 4 x 4 by how often contexts were seen, halves */
+#define DX_PATCH_P_OFTEN 4u /* classes of how often a context was seen */
 #define DX_PATCH_P_REPEAT_MAX 15u /* literals; longer ones are as sure */
 
 struct dx_patch_p_mixer {
@@ -1473,14 +1390,20 @@ DX_PATCH_P_INLINE uint16_t *dx_patch_p_find_row(const dx_patch_p_delta *d, uint3
     return p;
 }
 
+/* The class of a row by how many symbols it has seen: none, one, two to four, more. */
+DX_PATCH_P_INLINE uint32_t dx_patch_p_often(const uint16_t *row)
+{
+    uint32_t seen = row[15] & DX_PATCH_P_SEEN;
+    if (seen < 2) return seen;
+    return seen < 5 ? 2 : DX_PATCH_P_OFTEN - 1;
+}
+
 /* A byte, by the rows from `row` on and in so many contexts, the two best ones first. `expected`:
    256 + the byte that a repeat would make it, or 0; `kind` chooses weights, and rows of repeats. */
 DX_PATCH_P_INLINE uint32_t dx_patch_p_mix_body(dx_patch_p_delta *d, uint32_t row, uint32_t v,
                                                const uint32_t *contexts, uint32_t count,
                                                uint32_t expected, uint32_t kind)
 {
-    /* Digits: a row that has seen no symbol, one, two, or more. */
-    static const char often[] = "01222333333333333333333333333333";
     dx_patch_p_mixer *m = d->mixer_;
     uint16_t rows[DX_PATCH_P_INPUTS][16], *places[DX_PATCH_P_INPUTS], mix[16], i, *weights;
     uint32_t half, high = 0, k, inputs, set, node, weight, symbol;
@@ -1491,9 +1414,8 @@ DX_PATCH_P_INLINE uint32_t dx_patch_p_mix_body(dx_patch_p_delta *d, uint32_t row
         DX_PATCH_P_COPY_ROW(rows[0], places[0]);
         for (k = 0; k < count; k++)
             places[k + 1] = dx_patch_p_find_row(d, contexts[k], k, node, rows[0], rows[k + 1]);
-        set = (uint32_t)(often[rows[1][15] & DX_PATCH_P_SEEN] * 2 +
-                         often[rows[2][15] & DX_PATCH_P_SEEN] * 8);
-        set = kind * DX_PATCH_P_SET + (set - '0' * 10) + half;
+        set = kind * DX_PATCH_P_SET + half;
+        set += 2 * (dx_patch_p_often(rows[1]) + DX_PATCH_P_OFTEN * dx_patch_p_often(rows[2]));
         inputs = 1 + count;
         if (expected && (!half || (expected >> 4 & 15) == high)) {
             k = kind * 32 + half * 16 + (half ? expected : expected >> 4) % 16;
@@ -2217,6 +2139,7 @@ enum { /* predictors */
     DX_PATCH_P_ID_DOUBLES,
     DX_PATCH_P_IDS
 };
+typedef char dx_patch_p_id_rows_fit[DX_PATCH_P_ID_ROWS == (int)DX_PATCH_P_IDS ? 1 : -1];
 
 enum { /* how the bytes of a field make up a number; the first four rearrange the bits of a word */
     DX_PATCH_P_FORM_BL,
@@ -2728,8 +2651,10 @@ static dx_patch_p_field dx_patch_p_predict(const dx_patch_p_predictor *x, uint32
                                            const dx_patch_p_block *b, uint32_t at, int32_t from)
 {
     dx_patch_p_field f = dx_patch_p_locate(id, b, at, from);
-    uint64_t target = f.number, mask = UINT64_MAX >> (64 - f.bits) % 64;
+    uint64_t target = f.number, mask;
     if (!f.size || id > DX_PATCH_P_ID_WASM) return f; /* numbers stay as they are, about */
+    DX_PATCH_ASSERT(f.bits >= 1 && f.bits <= 64);
+    mask = UINT64_MAX >> (64 - f.bits);
     if (id != DX_PATCH_P_ID_WASM && !dx_patch_p_map_address(x, f.target, &target, &f.sure))
         f.size = 0;
     f.slot = (uint32_t)(((f.target >> x->region_bits_) * 0x9e3779b97f4a7c15u) >> 54);
@@ -2860,7 +2785,8 @@ static uint64_t dx_patch_p_code_field(dx_patch_p_delta *d, const dx_patch_p_fiel
 {
     dx_patch_p_predictor *x = &d->predictor_;
     uint64_t error = dx_patch_p_sign(value - f->value, 8 * f->size);
-    uint32_t flag = DX_PATCH_P_M_FLAG + (d->id_ * 2 + f->sure) * 4 + x->flags_;
+    uint32_t rows = d->id_ * DX_PATCH_P_FLAG_SURE + f->sure;
+    uint32_t flag = DX_PATCH_P_M_FLAG + rows * DX_PATCH_P_FLAG_ROWS + x->flags_;
     uint32_t fix = DX_PATCH_P_N_FIX + dx_patch_p_fix_kind(d->id_);
     DX_PATCH_ASSERT(d->id_ != DX_PATCH_P_ID_NONE && f->size && x->flags_ < 4);
     if (dx_patch_p_flag(&d->coder_, flag, error != 0)) {
@@ -4576,8 +4502,8 @@ DX_PATCH_API int dx_patch_applier_callback_result(const dx_patch_applier *a)
 
    The shorter side counts as followed by zeros. */
 
-/* A whole patch: its length and its checksum. */
-static int dx_patch_p_check_whole(const uint8_t *patch, size_t size, dx_patch_header *h)
+/* A whole patch: its header and its length. */
+static int dx_patch_p_check_length(const uint8_t *patch, size_t size, dx_patch_header *h)
 {
     uint64_t left; /* bytes behind the header */
     int error = size ? dx_patch_info(patch, size, h) : DX_PATCH_ENOPATCH;
@@ -4586,6 +4512,15 @@ static int dx_patch_p_check_whole(const uint8_t *patch, size_t size, dx_patch_he
     if (left < h->body_size || left - h->body_size < h->trailer_size) return DX_PATCH_ETRUNCATED;
     if (left - h->body_size > h->trailer_size) return DX_PATCH_ECORRUPT;
     DX_PATCH_ASSERT(left - h->body_size == h->trailer_size);
+    return DX_PATCH_OK;
+}
+
+/* The same, and its checksum. */
+static int dx_patch_p_check_whole(const uint8_t *patch, size_t size, dx_patch_header *h)
+{
+    int error = dx_patch_p_check_length(patch, size, h);
+    if (error) return error;
+    DX_PATCH_ASSERT(h->body_size <= size - DX_PATCH_HEADER_SIZE);
     if (DX_PATCH_CRC32C(0, patch + DX_PATCH_HEADER_SIZE, (size_t)h->body_size) != h->body_crc)
         return DX_PATCH_ECORRUPT;
     return DX_PATCH_OK;
@@ -4733,6 +4668,7 @@ DX_PATCH_API int dx_patch_undo(void *buffer, size_t target_size, size_t buffer_c
 #define DX_PATCH_P_F_LITERAL (DX_PATCH_P_F_WRONG + DX_PATCH_P_BYTE)
 #define DX_PATCH_P_F_ROWS (DX_PATCH_P_F_LITERAL + DX_PATCH_P_BYTE)
 #define DX_PATCH_P_F_UNIT 256u /* bytes of a write */
+#define DX_PATCH_P_F_PART 1024u /* bytes of a checksum between two calls of progress */
 #define DX_PATCH_P_F_NEVER 0xffffffffu /* no page, no piece */
 typedef char dx_patch_p_flash_has_its_rows[DX_PATCH_P_F_ROWS == DX_PATCH_P_FLASH_ROWS ? 1 : -1];
 typedef char dx_patch_p_flash_memory[32 * DX_PATCH_P_F_ROWS == DX_PATCH_P_FLASH_MEMORY ? 1 : -1];
@@ -4763,6 +4699,31 @@ static void dx_patch_p_f_do(dx_patch_flash *f, dx_patch_flash_io what, uint64_t 
     if (!f->error_ && f->desc_.io(f->desc_.user, what, at, p, size)) f->error_ = DX_PATCH_ESYS;
 }
 
+/* A step of size bytes begins. What the last one did not need to do counts as done. */
+static void dx_patch_p_f_step(dx_patch_flash *f, uint64_t size)
+{
+    DX_PATCH_ASSERT(f->step_end_ <= f->total_ && size <= f->total_ - f->step_end_);
+    f->done_ = f->step_end_;
+    f->step_end_ += size;
+}
+
+/* So much more of the step is done. The caller may stop here, as power may be cut anywhere. */
+static void dx_patch_p_f_tell(dx_patch_flash *f, uint32_t size)
+{
+    uint64_t left = f->step_end_ - f->done_;
+    DX_PATCH_ASSERT(f->done_ <= f->step_end_);
+    f->done_ += size < left ? size : left;
+    if (f->error_ || !f->desc_.progress) return;
+    if (f->desc_.progress(f->desc_.user, f->done_, f->total_)) f->error_ = DX_PATCH_ECANCELED;
+}
+
+static void dx_patch_p_f_erase(dx_patch_flash *f, uint64_t at)
+{
+    DX_PATCH_ASSERT(!(at & (((uint32_t)1 << f->bits_) - 1)));
+    dx_patch_p_f_do(f, DX_PATCH_FLASH_ERASE, at, NULL, (uint32_t)1 << f->bits_);
+    dx_patch_p_f_tell(f, 0);
+}
+
 /* Byte n of the target; whole units go to the flash. Pages before first_page_ are there. */
 static void dx_patch_p_f_put(dx_patch_flash *f, uint32_t n, uint32_t byte)
 {
@@ -4771,10 +4732,10 @@ static void dx_patch_p_f_put(dx_patch_flash *f, uint32_t n, uint32_t byte)
     f->out_[i] = (uint8_t)(byte & 255);
     if (i != DX_PATCH_P_F_UNIT - 1 && n + 1 < f->target_size_) return;
     if (page >= f->first_page_) {
-        if (n - i == page << f->bits_)
-            dx_patch_p_f_do(f, DX_PATCH_FLASH_ERASE, n - i, NULL, (uint32_t)1 << f->bits_);
+        if (n - i == page << f->bits_) dx_patch_p_f_erase(f, n - i);
         dx_patch_p_f_do(f, DX_PATCH_FLASH_WRITE, n - i, f->out_, DX_PATCH_P_F_UNIT);
     }
+    dx_patch_p_f_tell(f, i + 1);
     DX_PATCH_MEMSET(f->out_, 255, sizeof f->out_);
 }
 
@@ -4834,6 +4795,7 @@ static void dx_patch_p_f_decode(dx_patch_flash *f, uint32_t first_page)
     uint32_t n = 0, last_run = 0;
     uint64_t left, gap, size, old_n = 0;
     dx_patch_p_f_start(f);
+    dx_patch_p_f_step(f, f->target_size_);
     f->first_page_ = first_page;
     f->cached_ = DX_PATCH_P_F_NEVER;
     while (!f->error_ && n < f->target_size_) {
@@ -4873,6 +4835,7 @@ static uint32_t dx_patch_p_f_sum(dx_patch_flash *f, uint64_t at, uint32_t size, 
         dx_patch_p_f_do(f, DX_PATCH_FLASH_READ, at, f->out_, part);
         if (hash) dx_patch_p_hash_update(&f->u_.blake3_, f->out_, part);
         else crc = DX_PATCH_CRC32C(crc, f->out_, part);
+        dx_patch_p_f_tell(f, part);
         at += part;
     }
     if (hash) dx_patch_p_hash_finish(&f->u_.blake3_, hash);
@@ -4884,6 +4847,7 @@ static bool dx_patch_p_f_holds(dx_patch_flash *f, uint32_t size, const uint8_t *
 {
     uint8_t hash[DX_PATCH_HASH_SIZE];
     DX_PATCH_ASSERT(size <= f->desc_.slot_size);
+    dx_patch_p_f_step(f, size);
     (void)dx_patch_p_f_sum(f, 0, size, hash);
     return !f->error_ && DX_PATCH_MEMCMP(hash, wanted, sizeof hash) == 0;
 }
@@ -4909,12 +4873,14 @@ static bool dx_patch_p_f_pages_hold(dx_patch_flash *f, bool target, uint32_t fro
 static void dx_patch_p_f_go_on(dx_patch_flash *f, uint32_t page, uint32_t first)
 {
     DX_PATCH_ASSERT(page <= f->pages_ && f->gap_ > 0);
+    dx_patch_p_f_step(f, f->base_size_);
     while (page-- > 0 && !f->error_) {
         uint64_t from = (uint64_t)page << f->bits_, to = from + ((uint64_t)f->gap_ << f->bits_);
-        dx_patch_p_f_do(f, DX_PATCH_FLASH_ERASE, to, NULL, (uint32_t)1 << f->bits_);
+        dx_patch_p_f_erase(f, to);
         for (; from >> f->bits_ == page; from += DX_PATCH_P_F_UNIT, to += DX_PATCH_P_F_UNIT) {
             dx_patch_p_f_do(f, DX_PATCH_FLASH_READ, from, f->out_, DX_PATCH_P_F_UNIT);
             dx_patch_p_f_do(f, DX_PATCH_FLASH_WRITE, to, f->out_, DX_PATCH_P_F_UNIT);
+            dx_patch_p_f_tell(f, DX_PATCH_P_F_UNIT);
         }
     }
     dx_patch_p_f_decode(f, first);
@@ -4938,19 +4904,39 @@ static void dx_patch_p_f_resume(dx_patch_flash *f)
     else dx_patch_p_f_fail(f, true, DX_PATCH_EBASE);
 }
 
+/* The checksum of the body, in parts. The steps of the call: this one, decoding without writing;
+   the hashes of target and base; what an interrupted run left, the move, decoding; the hash. */
+static void dx_patch_p_f_check_body(dx_patch_flash *f)
+{
+    const uint8_t *p = (const uint8_t *)f->desc_.patch + DX_PATCH_HEADER_SIZE;
+    uint32_t left = (uint32_t)f->header_.body_size, crc = 0, part;
+    DX_PATCH_ASSERT(!(f->header_.body_size >> 31));
+    f->total_ = left + (uint64_t)5 * f->target_size_ + (uint64_t)3 * f->base_size_;
+    dx_patch_p_f_step(f, left);
+    for (; left && !f->error_; left -= part) {
+        part = left < DX_PATCH_P_F_PART ? left : DX_PATCH_P_F_PART;
+        crc = DX_PATCH_CRC32C(crc, p, part);
+        p += part;
+        dx_patch_p_f_tell(f, part);
+    }
+    dx_patch_p_f_fail(f, crc != f->header_.body_crc, DX_PATCH_ECORRUPT);
+}
+
 /* The body:  gap in pages | CRC-32C of each page of the base | of the target | stream  */
 static int dx_patch_p_f_open(dx_patch_flash *f)
 {
     dx_patch_header *h = &f->header_;
     const uint8_t *patch = (const uint8_t *)f->desc_.patch;
     uint64_t target_pages, slot_pages;
-    int error = dx_patch_p_check_whole(patch, f->desc_.patch_size, h);
+    int error = dx_patch_p_check_length(patch, f->desc_.patch_size, h);
     if (error) return error;
     if (h->kind != DX_PATCH_KIND_FLASH) return DX_PATCH_ENOTSUP;
-    if (h->block_size % f->desc_.page_size) return DX_PATCH_ENOTSUP;
     if (h->body_size < 4 || h->body_size >> 31) return DX_PATCH_ECORRUPT;
     f->base_size_ = (uint32_t)h->base_size;
     f->target_size_ = (uint32_t)h->target_size;
+    dx_patch_p_f_check_body(f);
+    if (f->error_) return f->error_;
+    if (h->block_size % f->desc_.page_size) return DX_PATCH_ENOTSUP;
     f->gap_ = dx_patch_p_load32(patch + DX_PATCH_HEADER_SIZE);
     while (h->block_size >> f->bits_ > 1) f->bits_++;
     DX_PATCH_ASSERT((uint32_t)1 << f->bits_ == h->block_size);
@@ -4966,6 +4952,7 @@ static int dx_patch_p_f_open(dx_patch_flash *f)
 
 DX_PATCH_API int dx_patch_flash_apply(dx_patch_flash *f, const dx_patch_flash_desc *desc)
 {
+    bool is_base;
     if (!f || !desc || !desc->io || !desc->page_size) return DX_PATCH_EINVAL;
     if (!desc->patch) return DX_PATCH_ENOPATCH;
     DX_PATCH_MEMSET(f, 0, sizeof *f);
@@ -4975,11 +4962,13 @@ DX_PATCH_API int dx_patch_flash_apply(dx_patch_flash *f, const dx_patch_flash_de
     if (f->error_) return f->error_;
     DX_PATCH_ASSERT(f->target_size_ <= desc->slot_size && f->base_size_ <= desc->slot_size);
     if (dx_patch_p_f_holds(f, f->target_size_, f->header_.target_hash)) return DX_PATCH_EAPPLIED;
-    if (dx_patch_p_f_holds(f, f->base_size_, f->header_.base_hash))
-        dx_patch_p_f_go_on(f, f->pages_, 0);
+    is_base = dx_patch_p_f_holds(f, f->base_size_, f->header_.base_hash);
+    dx_patch_p_f_step(f, (uint64_t)f->base_size_ + f->target_size_);
+    if (is_base) dx_patch_p_f_go_on(f, f->pages_, 0);
     else if (!f->error_) dx_patch_p_f_resume(f);
     if (!f->error_ && !dx_patch_p_f_holds(f, f->target_size_, f->header_.target_hash))
         dx_patch_p_f_fail(f, true, DX_PATCH_ETARGET);
+    DX_PATCH_ASSERT(f->error_ || f->done_ == f->total_);
     return f->error_;
 }
 
@@ -5803,19 +5792,23 @@ static void dx_patch_p_put_plain(dx_patch_p_sink *sink, const uint8_t *p, size_t
 
         starts     | 0 | 0 | 3 | 4 | ..              starts[h] .. starts[h + 1]: where those with
         places     | 17  93  4000 | 64 | ..          hash h are, in the order of the base */
-#define DX_PATCH_P_STEPS 2048u
-#define DX_PATCH_P_STEPS_MORE 1024u /* a copy may end so far behind them */
+#ifndef DX_PATCH_P_STEPS /* a test makes these small, so that small files reach all limits */
+  #define DX_PATCH_P_STEPS 2048u
+  #define DX_PATCH_P_STEPS_MORE 1024u /* a copy may end so far behind them */
+  #define DX_PATCH_P_NICE 96u         /* bytes of a copy that needs no other to be tried */
+  #define DX_PATCH_P_LONG 1024u       /* of one that is taken although others might be longer */
+  #define DX_PATCH_P_SOUGHT_LOG 22u   /* log of the bits of a map of seeds that are looked for */
+  #define DX_PATCH_P_SOUGHT_MIN 65536u /* bytes of a base that is worth such a map */
+  #define DX_PATCH_P_HEADS_LOG 16u    /* hashes of four bytes */
+  #define DX_PATCH_P_LINKS_MAX 23u    /* log: how far back copies are looked for */
+#endif
 #define DX_PATCH_P_WAY_ROOM (DX_PATCH_P_STEPS + DX_PATCH_P_STEPS_MORE + 1u) /* literals of a way */
-#define DX_PATCH_P_NICE 96u         /* bytes of a copy that needs no other to be tried, */
-#define DX_PATCH_P_NICE_FAST 16u    /* at low levels */
-#define DX_PATCH_P_LONG 1024u       /* of one that is taken although others might be longer */
-#define DX_PATCH_P_SOUGHT_LOG 22u /* log of the bits of a map of seeds that are looked for */
-#define DX_PATCH_P_SOUGHT_MIN 65536u /* bytes of a base that is worth such a map */
+#define DX_PATCH_P_NICE_FAST 16u    /* as NICE, at low levels */
+#define DX_PATCH_P_SIZES_EVERY 64u  /* a copy is weighed in every size up to this, */
+#define DX_PATCH_P_SIZES_SKIP 8u    /* in its own, and in steps of so many bytes between */
 #define DX_PATCH_P_LOT_SEEDS 16u /* that are indexed together */
 #define DX_PATCH_P_AHEAD 8u      /* places, whose lists are fetched already */
 #define DX_PATCH_P_OTHER_SEEDS 8u   /* so many places of other seeds count as a candidate */
-#define DX_PATCH_P_HEADS_LOG 16u    /* hashes of four bytes */
-#define DX_PATCH_P_LINKS_MAX 23u    /* log: how far back copies are looked for */
 
 typedef struct dx_patch_p_seeds { /* places of the base by the hash of the bytes there */
     uint32_t *starts; /* 2 + 2^log of them while they are counted, one less then */
@@ -5977,15 +5970,18 @@ static void dx_patch_p_try_copy(dx_patch_p_parser *p, size_t start, uint32_t pla
 {
     const dx_patch_p_way *from = p->steps + place;
     uint64_t at = start + place, distance;
-    uint32_t room = DX_PATCH_P_STEPS + DX_PATCH_P_STEPS_MORE - 1 - place, n, code;
+    uint32_t room = DX_PATCH_P_STEPS + DX_PATCH_P_STEPS_MORE - 1 - place, n, skip, code;
     uint32_t price = from->price + dx_patch_p_number_price(p->prices.runs, from->run);
     code = dx_patch_p_source_code(&from->lines, at, source, own, &distance);
     price += p->prices.sources[code] + (distance ? 16 * (dx_patch_p_length(distance) - 1) : 0);
     if (size > room) size = room;
     DX_PATCH_ASSERT(from->price < UINT32_MAX && room >= DX_PATCH_P_STEPS_MORE - 1);
-    for (n = size; n >= size_min; n -= n > 64 && n - 8 >= size_min && n < size ? 8 : 1) {
+    for (n = size; n >= size_min; n -= skip) {
+        bool every = n == size || n <= DX_PATCH_P_SIZES_EVERY ||
+                     n - DX_PATCH_P_SIZES_SKIP < size_min;
         uint32_t total = price + dx_patch_p_number_price(p->prices.sizes, n - 1);
         dx_patch_p_way *to = p->steps + place + n;
+        skip = every ? 1 : DX_PATCH_P_SIZES_SKIP;
         while (p->steps_end < place + n) p->steps[++p->steps_end].price = UINT32_MAX;
         if (total >= to->price) continue;
         *to = *from;
@@ -6234,8 +6230,10 @@ static bool dx_patch_p_parser_has_room(const dx_patch_p_parser *p)
 }
 
 /* Copies and literals for these bytes of the target, or for as many as there is room for. Returns
-   up to where. */
-static size_t dx_patch_p_parse(dx_patch_p_parser *p, size_t from, size_t to)
+   up to where. `ends`: the gap ends there, and so does its last run of literals, which has no copy
+   behind it. Else the gap has more bytes: literals at the end wait for the copy that comes with
+   them, as a reader takes a run that does not complete its gap to have one. */
+static size_t dx_patch_p_parse(dx_patch_p_parser *p, size_t from, size_t to, bool ends)
 {
     size_t at = from;
     dx_patch_p_way *steps = p->steps;
@@ -6279,7 +6277,7 @@ static size_t dx_patch_p_parse(dx_patch_p_parser *p, size_t from, size_t to)
         DX_PATCH_ASSERT(end <= to - at);
         at += end + dx_patch_p_write_way(p, at, end, to - at - end);
     }
-    if (p->run) dx_patch_p_write_run(p, at, false);
+    if (p->run && (ends || at < to)) dx_patch_p_write_run(p, at, false);
     DX_PATCH_ASSERT(!p->runs.full && !p->sources.full && !p->sizes.full); /* there was room */
     DX_PATCH_ASSERT(at <= to && !p->literals.full && !p->bits.full);
     return at;
@@ -6287,7 +6285,9 @@ static size_t dx_patch_p_parse(dx_patch_p_parser *p, size_t from, size_t to)
 
 /* What making a stream with repeats takes besides the parser: memory for the codes. */
 #define DX_PATCH_P_REPEATS_MIN 48u /* bytes of a stream that may have them */
-#define DX_PATCH_P_REPEAT_LINKS 16u /* log: how far back they are looked for */
+#ifndef DX_PATCH_P_REPEAT_LINKS
+  #define DX_PATCH_P_REPEAT_LINKS 16u /* log: how far back they are looked for */
+#endif
 
 static bool dx_patch_p_sink_start(dx_patch_p_sink *s, dx_patch_p_store *store, uint64_t size)
 {
@@ -6345,7 +6345,7 @@ static bool dx_patch_p_put_repeats(dx_patch_p_sink *sink, dx_patch_p_parser *p,
         sizes = p->sizes.at;
         literals = p->literals.at;
         bits.at = p->bits.at;
-        if (dx_patch_p_parse(p, 0, size) < size) return false;
+        if (dx_patch_p_parse(p, 0, size, true) < size) return false;
         dx_patch_p_sink_end(&p->bits);
         dx_patch_p_set_prices(p);
         if (!round) continue;
@@ -6923,14 +6923,16 @@ static int dx_patch_p_make_range(dx_patch_p_job *j, dx_patch_p_maker *m, uint8_t
    for text and tables, matches for programs; where the choice is not clear both are made. */
 #define DX_PATCH_P_MARKS 64u         /* equal parts of a target */
 #define DX_PATCH_P_PROBE 16u         /* so many parts of a target, of which one shows how it goes */
-#define DX_PATCH_P_SAMPLE 16384u     /* bytes of a gap that show what its symbols cost, */
-#define DX_PATCH_P_SAMPLE_EVERY 8u   /* of so many times as many */
-#define DX_PATCH_P_SINK_MAX 262144u  /* bytes of a kind in a section, about */
+#define DX_PATCH_P_SAMPLE_EVERY 8u   /* of so many times as many bytes a SAMPLE is looked at */
+#ifndef DX_PATCH_P_SINK_MAX /* a test makes these small */
+  #define DX_PATCH_P_SAMPLE 16384u     /* bytes of a gap that show what its symbols cost */
+  #define DX_PATCH_P_SINK_MAX 262144u  /* bytes of a kind in a section, about */
+  #define DX_PATCH_P_INDEX_MIN 64u     /* matches that are worth an index of the map */
+  #define DX_PATCH_P_JOINED 64u        /* contexts that groups are made of; others follow these */
+#endif
 #define DX_PATCH_P_BLOCK_ROOM 12288u /* a block writes no more than this to a sink */
 #define DX_PATCH_P_SHARE_MIN 512u    /* literals that are worth being shared out */
-#define DX_PATCH_P_JOINED 64u        /* contexts that groups are made of; others follow these */
-#define DX_PATCH_P_INDEX_LOG 9u      /* of the granules of an index of the map, */
-#define DX_PATCH_P_INDEX_MIN 64u     /* of so many matches */
+#define DX_PATCH_P_INDEX_LOG 9u      /* of the granules of an index of the map */
 
 enum { /* sinks of matches, */
     DX_PATCH_P_S_EQUAL,
@@ -6949,6 +6951,13 @@ enum { /* sinks of matches, */
     DX_PATCH_P_MAP_SINKS
 };
 
+typedef struct dx_patch_p_start { /* what goes on from one section to the next */
+    size_t at;
+    size_t match;
+    uint64_t match_left;
+    dx_patch_p_lines lines;
+} dx_patch_p_start;
+
 typedef struct dx_patch_p_writer {
     dx_patch_p_maker *maker;
     dx_patch_p_parser parser;
@@ -6966,8 +6975,11 @@ typedef struct dx_patch_p_writer {
     uint64_t rival;                       /* target were made, and as a whole; 0: there is none */
     size_t probe_at;        /* where the first body was looked at, if it was, */
     uint64_t probe_size;    /* and how large it was, about */
+    dx_patch_p_start start; /* of the section */
     bool indexed_all;       /* and not only places that one body looks for */
     bool hopeless;          /* the second body will be larger than the first one */
+    bool starved;           /* a body was given up as there was too little memory */
+    bool wrong;             /* a section does not make its part of the target */
     uint32_t section_max;
     uint32_t decoded_max;
 } dx_patch_p_writer;
@@ -7225,7 +7237,7 @@ static void dx_patch_p_walk(dx_patch_p_writer *w, bool prices_only)
         } else {
             end = w->match < count ? (size_t)next->new_at : f->target_size;
             stop = dx_patch_p_walk_to(w, end, prices_only);
-            w->at = dx_patch_p_parse(&w->parser, w->at, stop);
+            w->at = dx_patch_p_parse(&w->parser, w->at, stop, prices_only || stop == end);
             if (w->at < stop) return;
             if (prices_only) w->at = dx_patch_p_walk_past(stop, end);
             else if (stop < end && dx_patch_p_section_size(w) > w->probe_size + w->probe_size / 16)
@@ -7502,12 +7514,47 @@ static void dx_patch_p_put_section(dx_patch_p_writer *w, const dx_patch_p_sink *
 {
     size_t size = dx_patch_p_sink_size(section);
     DX_PATCH_ASSERT(decoded <= UINT32_MAX);
-    if (section->full) w->body.full = true;
     dx_patch_p_sink_number(&w->body, size);
     dx_patch_p_sink_number(&w->body, made);
     dx_patch_p_sink_bytes(&w->body, section->start, size);
     if (size > w->section_max) w->section_max = (uint32_t)size;
     if (decoded > w->decoded_max) w->decoded_max = (uint32_t)decoded;
+}
+
+/* Do the copies of a section that was read again make their bytes of the target? They are walked as
+   a reader walks them: what it would refuse is a defect of this file, and never becomes a patch. */
+static bool dx_patch_p_copies_right(const dx_patch_p_writer *w, dx_patch_p_section *s)
+{
+    const dx_patch_p_finder *f = &w->maker->finder;
+    const size_t count = w->maker->delta.map_ ? f->match_count : 0;
+    uint64_t at = w->start.at, match_left = w->start.match_left;
+    size_t match = w->start.match;
+    s->copier.lines = w->start.lines;
+    DX_PATCH_ASSERT(at <= w->at && match <= f->match_count);
+    while (at < w->at) {
+        const dx_patch_p_match *next = f->matches + match;
+        uint64_t end = match < count && next->new_at < w->at ? next->new_at : w->at;
+        dx_patch_p_copy copy;
+        if (match_left) {
+            uint64_t part = match_left < w->at - at ? match_left : w->at - at;
+            at += part;
+            match_left -= part;
+            continue;
+        }
+        if (match < count && next->new_at == at) {
+            dx_patch_p_move_lines(&s->copier.lines, at, next->old_at, next->size);
+            match_left = next->size;
+            match++;
+            continue;
+        }
+        if (!dx_patch_p_next_copy(&s->copier, at, end - at, f->base_size, &copy)) return false;
+        at += copy.literals;
+        if (copy.size && DX_PATCH_MEMCMP((copy.own ? f->target : f->base) + copy.source,
+                                         f->target + at, (size_t)copy.size) != 0)
+            return false;
+        at += copy.size;
+    }
+    return dx_patch_p_copier_done(&s->copier);
 }
 
 /* How much memory the streams of a section take, found by reading them: over the sinks that they
@@ -7530,7 +7577,8 @@ static uint64_t dx_patch_p_decoded_size(dx_patch_p_writer *w, const dx_patch_p_s
         read = dx_patch_p_read_stream(&s.streams, &span);
     if (!map && read) read = dx_patch_p_read_section(&s, w->maker->delta.map_);
     DX_PATCH_ASSERT(read || section->full || s.streams.store.full);
-    if (!read) w->body.full = true;
+    if (!read) w->starved = true;
+    else if (!map && !dx_patch_p_copies_right(w, &s)) w->wrong = true;
     return size - s.streams.store.left_min;
 }
 
@@ -7576,7 +7624,7 @@ static bool dx_patch_p_put_map_section(dx_patch_p_writer *w)
     if (!dx_patch_p_start_output(&section, &store)) return false;
     for (i = 0; i < DX_PATCH_P_MAP_SINKS; i++) dx_patch_p_put_sink(w, &section, store, s + i);
     dx_patch_p_put_section(w, &section, 0, dx_patch_p_decoded_size(w, &section, true));
-    return !w->body.full;
+    return !w->body.full && !w->starved;
 }
 
 /* Sinks for a section, in memory that is anew each time. */
@@ -7612,6 +7660,10 @@ static bool dx_patch_p_make_section_streams(dx_patch_p_writer *w)
     size_t start = w->at;
     bool map = w->maker->delta.map_;
     if (!dx_patch_p_start_section(w, &store)) return false;
+    w->start.at = w->at;
+    w->start.match = w->match;
+    w->start.match_left = w->match_left;
+    w->start.lines = p->lines;
     dx_patch_p_walk(w, false);
     if (w->hopeless) return false;
     DX_PATCH_ASSERT(w->at > start);
@@ -7627,7 +7679,7 @@ static bool dx_patch_p_make_section_streams(dx_patch_p_writer *w)
     dx_patch_p_put_shelf(w, &section, store, &p->hinted, &p->olds, NULL);
     if (map) dx_patch_p_put_match_streams(w, &section, store);
     dx_patch_p_put_section(w, &section, w->at - start, dx_patch_p_decoded_size(w, &section, false));
-    return !w->body.full;
+    return !w->body.full && !w->starved && !w->wrong;
 }
 
 /* How large the body is, as far as the target is made: of the first one that is noted; a second one
@@ -7954,6 +8006,7 @@ static bool dx_patch_p_write_body(dx_patch_p_writer *w, uint8_t *to, uint8_t *en
     dx_patch_p_writer_index(w);
     w->section_max = 0;
     w->decoded_max = 0;
+    w->starved = false;
     w->parser.back_max = 0;
     DX_PATCH_MEMSET(&w->body, 0, sizeof w->body);
     w->body.start = to;
@@ -7963,6 +8016,7 @@ static bool dx_patch_p_write_body(dx_patch_p_writer *w, uint8_t *to, uint8_t *en
     w->body.at += DX_PATCH_P_STREAM_PARAMETERS_SIZE;
     if (map && w->maker->finder.target_size) made = dx_patch_p_put_map_section(w);
     if (made) made = dx_patch_p_make_sections(w);
+    if (!made && !w->body.full && !w->hopeless) w->starved = true;
     to[0] = map;
     to[1] = map ? (uint8_t)d->predictor_.region_bits_ : 0;
     if (w->parser.back_max > 1) window_log = dx_patch_p_length(w->parser.back_max - 1);
@@ -7977,7 +8031,16 @@ static bool dx_patch_p_write_body(dx_patch_p_writer *w, uint8_t *to, uint8_t *en
     return made && !w->body.full;
 }
 
-/* A delta of streams; if there is too little memory, or nothing is gained, a plain one. */
+/* No streams, as there is too little memory for them, or applying takes too much: another coding,
+   which the caller has allowed, or the error that says why. */
+static int dx_patch_p_no_streams(dx_patch_p_job *j, int error)
+{
+    DX_PATCH_ASSERT(error);
+    if (j->desc->codings == 1u << DX_PATCH_CODING_STREAMS) return error;
+    return dx_patch_p_make_plain(j);
+}
+
+/* A delta of streams; if nothing is gained, a plain one. */
 static int dx_patch_p_make_streams(dx_patch_p_job *j, dx_patch_p_maker *m, uint8_t *at,
                                    size_t left, uint64_t limit)
 {
@@ -7996,7 +8059,9 @@ static int dx_patch_p_make_streams(dx_patch_p_job *j, dx_patch_p_maker *m, uint8
     m->streams = true;
     dx_patch_p_first_block_prices(m);
     w = dx_patch_p_writer_start(j, m, &at, &left);
-    if (!w) return dx_patch_p_make_plain(j);
+    if (!w && ((uint64_t)j->base_size | j->target_size) >> 32)
+        return dx_patch_p_no_streams(j, DX_PATCH_ETOOBIG);
+    if (!w) return dx_patch_p_no_streams(j, DX_PATCH_ENOMEM);
     DX_PATCH_MEMSET(&needs, 0, sizeof needs);
     if (map && dx_patch_p_write_body(w, j->out, end, true)) {
         used = dx_patch_p_sink_size(&w->body);
@@ -8021,8 +8086,10 @@ static int dx_patch_p_make_streams(dx_patch_p_job *j, dx_patch_p_maker *m, uint8
     j->header.coding = DX_PATCH_CODING_STREAMS;
     j->header.memory_size = dx_patch_p_streams_memory(&needs, m->finder.match_count);
     j->used = used;
-    if (!used || used >= j->target_size || j->header.memory_size > limit)
-        return dx_patch_p_make_plain(j);
+    if (w->wrong) return DX_PATCH_ETARGET;
+    if (!used && w->starved) return dx_patch_p_no_streams(j, DX_PATCH_ENOMEM);
+    if (!used || used >= j->target_size) return dx_patch_p_make_plain(j);
+    if (j->header.memory_size > limit) return dx_patch_p_no_streams(j, DX_PATCH_ETOOBIG);
     return DX_PATCH_OK;
 }
 
@@ -8375,9 +8442,9 @@ static int dx_patch_p_check_patch(dx_patch_p_job *j, const uint8_t *patch, size_
     error = dx_patch_applier_init(&a, &d);
     if (!error) error = dx_patch_applier_feed(&a, patch, size);
     if (!error) error = dx_patch_applier_finish(&a);
-    DX_PATCH_ASSERT(!error || error == DX_PATCH_ENOMEM);
-    DX_PATCH_ASSERT(error || j->checked == j->target_size);
-    return error == DX_PATCH_ESYS ? DX_PATCH_ETARGET : error;
+    if (!error && j->checked < j->target_size) error = DX_PATCH_ETARGET;
+    /* Whatever the applier calls it: this file has made a patch that it does not take back. */
+    return !error || error == DX_PATCH_ENOMEM ? error : DX_PATCH_ETARGET;
 }
 
 static int dx_patch_p_make_body(dx_patch_p_job *j)

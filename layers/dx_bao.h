@@ -1,4 +1,4 @@
-/*  dx_bao.h - v0.2.0 - verified ranges of a content whose BLAKE3-256 is known (Bao)
+/*  dx_bao.h - v0.3.0 - verified ranges of a content whose BLAKE3-256 is known (Bao)
                        - MIT-0 or public domain, see end of file
 
     An id of dx_cas.h is the root of BLAKE3's tree over the content. Who keeps that tree beside the
@@ -57,7 +57,7 @@
 #ifndef DX_BAO_H
 #define DX_BAO_H
 
-#define DX_BAO_VERSION 0x000200 /* 0xMMmmpp */
+#define DX_BAO_VERSION 0x000300 /* 0xMMmmpp */
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/*  dx_bulk.h - v0.2.0 - one object over 1 to 256 connections, any of which may fail
+/*  dx_bulk.h - v0.3.0 - one object over 1 to 256 connections, any of which may fail
               - MIT-0 or public domain, see end of file
 
     Do this in ONE C or C++ file:
@@ -89,7 +89,7 @@
 #ifndef DX_BULK_H
 #define DX_BULK_H
 
-#define DX_BULK_VERSION 0x000200 /* 0xMMmmpp */
+#define DX_BULK_VERSION 0x000300 /* 0xMMmmpp */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -187,7 +187,7 @@ enum { DX_BULK_LATENCIES = 15 };
 typedef struct dx_bulk_metrics {
     uint64_t bytes;            /* data sent or received, repeats included */
     uint64_t bytes_done;       /* each byte once */
-    uint64_t began_ns;         /* first connection: bytes_done since then is the throughput */
+    uint64_t begun_ns;         /* first connection: bytes_done since then is the throughput */
     uint64_t in_flight;        /* sender: chunks on their way, of window * connections */
     uint64_t chunks_resent;
     uint64_t chunks_lost;      /* with their connections */
@@ -296,9 +296,9 @@ DX_BULK_API uint64_t dx_bulk_wake(const dx_bulk *b, uint64_t now_ns);
    are. EAGAIN: no. Nothing is sent or read for it. */
 DX_BULK_API int dx_bulk_health(const dx_bulk *b, uint32_t wanted, uint64_t now_ns,
                                uint32_t *healthy);
-/* Give up with a status (400..599): no new chunks; once none is on its way, after grace_ns at the
-   latest, FAILED: ECANCELED here, EREMOTE there. ECANCELED: it is over already. */
-DX_BULK_API int dx_bulk_stop(dx_bulk *b, uint16_t status, uint64_t grace_ns,
+/* Give up with a status (400..599): no new chunks; once none is on its way, at the latest when
+   timeout_ns have passed, FAILED: ECANCELED here, EREMOTE there. ECANCELED: it is over already. */
+DX_BULK_API int dx_bulk_stop(dx_bulk *b, uint16_t status, uint64_t timeout_ns,
                              uint64_t now_ns);
 /* Receiver, WHOLE: has what you stored the hash of `object`? true: DONE, false: FAILED. */
 DX_BULK_API int dx_bulk_verify(dx_bulk *b, bool equal);
@@ -317,7 +317,7 @@ typedef struct dx_bulk_control { /* zero and set these: zero = the default behin
     uint32_t count_max;   /* 256 */
     uint32_t count;       /* how many there should be now; to begin with: 32 */
     uint64_t interval_ns; /* several round trips; 1 s */
-    uint64_t retry_ns;    /* no new connection before this time */
+    uint64_t retry_deadline_ns;    /* no new connection before this time of now_ns */
     uint32_t failures;    /* in a row */
     uint64_t due_ns_;     /* when this interval ends; 0: the first has not begun */
     uint64_t from_ns_;    /* when it began */
@@ -642,7 +642,7 @@ DX_BULK_API int dx_bulk_open(dx_bulk *b, uint64_t now_ns)
     b->links_[i].used = true;
     b->links_[i].heard_ns = now_ns;
     DX_BULK_ASSERT(b->metrics.connections < b->desc_.connections_max);
-    if (!b->metrics.opened) b->metrics.began_ns = now_ns;
+    if (!b->metrics.opened) b->metrics.begun_ns = now_ns;
     b->metrics.opened++;
     b->metrics.connections++;
     return (int)i;
@@ -655,7 +655,7 @@ DX_BULK_API int dx_bulk_drop(dx_bulk *b, int connection)
     if (!l) return DX_BULK_EINVAL;
     for (i = b->first_; l->flying; i++) {
         DX_BULK_ASSERT(i < b->count_ && b->metrics.in_flight > 0);
-        if (b->chunks_[i].owner != connection + 1 || b->chunks_[i].arrived) continue;
+        if (b->chunks_[i].owner != (unsigned)connection + 1 || b->chunks_[i].arrived) continue;
         b->chunks_[i].owner = 0;
         l->flying--;
         b->metrics.in_flight--;
@@ -1189,13 +1189,13 @@ enum {
     DX_BULK_P_STATE_BITMAP  = 56
 };
 
-DX_BULK_API int dx_bulk_stop(dx_bulk *b, uint16_t status, uint64_t grace_ns, uint64_t now_ns)
+DX_BULK_API int dx_bulk_stop(dx_bulk *b, uint16_t status, uint64_t timeout_ns, uint64_t now_ns)
 {
     if (!b || status < 400 || status > 599) return DX_BULK_EINVAL;
     if (b->state >= DX_BULK_DONE) return DX_BULK_ECANCELED;
     b->status = status;
-    b->stop_ns_ = now_ns + grace_ns;
-    if (b->bitmap_ || !grace_ns) (void)dx_bulk_p_fail(b, DX_BULK_ECANCELED, status);
+    b->stop_ns_ = now_ns + timeout_ns;
+    if (b->bitmap_ || !timeout_ns) (void)dx_bulk_p_fail(b, DX_BULK_ECANCELED, status);
     return DX_BULK_OK;
 }
 
@@ -1341,9 +1341,9 @@ DX_BULK_API int dx_bulk_control_event(dx_bulk_control *c, bool opened, uint64_t 
     const uint32_t doublings_max = 6;
     c->failures = opened ? 0 : c->failures + 1;
     if (opened) return DX_BULK_OK;
-    c->retry_ns = now_ns + (uint64_t)5 * DX_BULK_P_SECOND;
+    c->retry_deadline_ns = now_ns + (uint64_t)5 * DX_BULK_P_SECOND;
     if (c->failures <= doublings_max)
-        c->retry_ns = now_ns + ((uint64_t)DX_BULK_P_SECOND / 20 << c->failures);
+        c->retry_deadline_ns = now_ns + ((uint64_t)DX_BULK_P_SECOND / 20 << c->failures);
     return c->failures < failures_max ? DX_BULK_OK : DX_BULK_ETIMEDOUT;
 }
 

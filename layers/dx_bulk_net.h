@@ -1,4 +1,4 @@
-/*  dx_bulk_net.h - v0.2.0 - the transfers of dx_bulk.h on TCP sockets: one poll loop for both sides
+/*  dx_bulk_net.h - v0.3.0 - the transfers of dx_bulk.h on TCP sockets: one poll loop for both sides
                   - MIT-0 or public domain, see end of file
 
     Do this in ONE C or C++ file of a POSIX program:
@@ -40,7 +40,7 @@
 #ifndef DX_BULK_NET_H
 #define DX_BULK_NET_H
 
-#define DX_BULK_NET_VERSION 0x000200 /* 0xMMmmpp */
+#define DX_BULK_NET_VERSION 0x000300 /* 0xMMmmpp */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -118,7 +118,7 @@ DX_BULK_NET_API int      dx_bulk_net_connect(uint32_t host, uint16_t port,
 typedef struct dx_bulk_net_link {
     int           fd;
     int           number;     /* in the transfer; -1: not connected yet */
-    uint64_t      since_ns;
+    uint64_t      since_ns_;  /* when it was begun */
     uint8_t      *in;         /* what arrived and was not consumed */
     size_t        in_size;
     uint8_t      *place;      /* where the data of the chunk in `in` land; NULL: nowhere yet */
@@ -145,7 +145,7 @@ typedef struct dx_bulk_net {       /* zero it, then set listener, or host and po
     char                congestion[16];
     bool                gave_up;   /* the side that connects: no connection, and none to be had */
     dx_bulk_net_paths   paths;     /* of all connections, looked at every 100 ms */
-    uint64_t            looked_ns;
+    uint64_t            looked_ns_;
     uint64_t            deaf_ns_;  /* accepts nobody before this time: the system could not */
     void               *memory_;   /* of the transfer */
     size_t              in_capacity_;
@@ -399,7 +399,7 @@ static bool dx_bulk_net_p_add(dx_bulk_net *n, int fd, int number, uint64_t now_n
     DX_BULK_NET_MEMSET(l, 0, sizeof *l);
     l->fd = fd;
     l->number = number;
-    l->since_ns = now_ns;
+    l->since_ns_ = now_ns;
     l->in = in;
     return true;
 }
@@ -603,7 +603,7 @@ DX_BULK_NET_API void dx_bulk_net_dial(dx_bulk_net *n, uint64_t now_ns)
     if (n->listener >= 0 || n->bulk.state >= DX_BULK_DONE) return;
     if (n->adaptive)
         (void)dx_bulk_control_update(&n->control, n->bulk.metrics.bytes_done, now_ns);
-    while (n->count < n->control.count && now_ns >= n->control.retry_ns) {
+    while (n->count < n->control.count && now_ns >= n->control.retry_deadline_ns) {
         const int fd = dx_bulk_net_connect(n->host, n->port, &n->options, n->congestion);
         if (fd < 0 || !dx_bulk_net_p_add(n, fd, -1, now_ns)) {
             dx_bulk_net_p_failed(n, now_ns);
@@ -648,7 +648,7 @@ static bool dx_bulk_net_p_connected(dx_bulk_net *n, dx_bulk_net_link *l, int eve
     socklen_t size = sizeof error;
     DX_BULK_NET_ASSERT(l->number < 0);
     if (!events)
-        return now_ns - l->since_ns < DX_BULK_NET_P_CONNECT_S * (uint64_t)DX_BULK_NET_P_SECOND;
+        return now_ns - l->since_ns_ < DX_BULK_NET_P_CONNECT_S * (uint64_t)DX_BULK_NET_P_SECOND;
     if (getsockopt(l->fd, SOL_SOCKET, SO_ERROR, &error, &size) || error) return false;
     l->number = dx_bulk_open(&n->bulk, now_ns);
     (void)dx_bulk_control_event(&n->control, true, now_ns);
@@ -703,9 +703,9 @@ DX_BULK_NET_API void dx_bulk_net_turn(dx_bulk_net *n)
     }
     if (p[count].revents) dx_bulk_net_p_accept(n, now_ns);
     dx_bulk_net_dial(n, now_ns);
-    if (now_ns - n->looked_ns < DX_BULK_NET_P_LOOK_NS) return;
+    if (now_ns - n->looked_ns_ < DX_BULK_NET_P_LOOK_NS) return;
     n->paths = dx_bulk_net_look(n);
-    n->looked_ns = now_ns;
+    n->looked_ns_ = now_ns;
 }
 
 DX_BULK_NET_API void dx_bulk_net_close(dx_bulk_net *n)

@@ -1,4 +1,4 @@
-/*  dx_chunks.h - v0.2.0 - one-way streams of typed chunks: layout, state, code, patches
+/*  dx_chunks.h - v0.3.0 - one-way streams of typed chunks: layout, state, code, patches
                 - MIT-0 or public domain, see end of file
 
     Do this in ONE C or C++ file:
@@ -54,7 +54,7 @@
 #ifndef DX_CHUNKS_H
 #define DX_CHUNKS_H
 
-#define DX_CHUNKS_VERSION 0x000200 /* 0xMMmmpp */
+#define DX_CHUNKS_VERSION 0x000300 /* 0xMMmmpp */
 
 #include <stdbool.h>
 #include <stddef.h>

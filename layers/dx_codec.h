@@ -1,4 +1,4 @@
-/*  dx_codec.h - v0.2.0 - zstd and libsodium for COMPRESSED and ENCRYPTED frames of dx_hbtp.h
+/*  dx_codec.h - v0.3.0 - zstd and libsodium for COMPRESSED and ENCRYPTED frames of dx_hbtp.h
                - MIT-0 or public domain, see end of file
 
     Do this in ONE C or C++ file, with DX_CODEC_ZSTD, DX_CODEC_SODIUM or both, here and wherever it
@@ -42,7 +42,7 @@
 #ifndef DX_CODEC_H
 #define DX_CODEC_H
 
-#define DX_CODEC_VERSION 0x000200 /* 0xMMmmpp */
+#define DX_CODEC_VERSION 0x000300 /* 0xMMmmpp */
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/*  dx_crc32c.h - v0.2.0 - CRC-32C (Castagnoli) with the processor's instructions
+/*  dx_crc32c.h - v0.3.0 - CRC-32C (Castagnoli) with the processor's instructions
                 - MIT-0 or public domain, see end of file
 
     Do this in ONE C or C++ file:
@@ -32,7 +32,7 @@
 #ifndef DX_CRC32C_H
 #define DX_CRC32C_H
 
-#define DX_CRC32C_VERSION 0x000200 /* 0xMMmmpp */
+#define DX_CRC32C_VERSION 0x000300 /* 0xMMmmpp */
 
 #include <stdbool.h>
 #include <stddef.h>

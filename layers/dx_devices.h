@@ -1,4 +1,4 @@
-/*  dx_devices.h - v0.2.0 - devices for dx_cas.h: memory, a write buffer, a mapped file
+/*  dx_devices.h - v0.3.0 - devices for dx_cas.h: memory, a write buffer, a mapped file
                            - MIT-0 or public domain, see end of file
 
     Do this in ONE C or C++ file:
@@ -60,7 +60,7 @@
 #ifndef DX_DEVICES_H
 #define DX_DEVICES_H
 
-#define DX_DEVICES_VERSION 0x000200 /* 0xMMmmpp */
+#define DX_DEVICES_VERSION 0x000300 /* 0xMMmmpp */
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/*  dx_dump.h - v0.2.0 - records and schemas of dx_teleport.h as JSON -
+/*  dx_dump.h - v0.3.0 - records and schemas of dx_teleport.h as JSON -
     MIT-0 or public domain, see end of file
 
     Two functions: the values of any record as JSON, for people, logs and tests; and the schema of a
@@ -55,7 +55,7 @@
 #ifndef DX_DUMP_H
 #define DX_DUMP_H
 
-#define DX_DUMP_VERSION 0x000200 /* 0xMMmmpp */
+#define DX_DUMP_VERSION 0x000300 /* 0xMMmmpp */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -185,11 +185,11 @@ static void dx_dump_p_hex(dx_dump_p_text *t, uint64_t value, unsigned digits)
    for the sake of terminals. */
 static void dx_dump_p_quoted(dx_dump_p_text *t, const uint8_t *s, size_t size)
 {
-    enum { SPACE = 32, DELETE = 127 };
+    enum { SPACE = 32, DEL = 127 };
     dx_dump_p_char(t, '"');
     for (size_t i = 0; i < size; i++) {
         const unsigned c = s[i];
-        if (c >= SPACE && c != '"' && c != '\\' && c != DELETE) {
+        if (c >= SPACE && c != '"' && c != '\\' && c != DEL) {
             dx_dump_p_char(t, c);
             continue;
         }

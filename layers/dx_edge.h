@@ -1,4 +1,4 @@
-/*  dx_edge.h - v0.2.0 - both ends of a conditional HTTP request that a patch may answer
+/*  dx_edge.h - v0.3.0 - both ends of a conditional HTTP request that a patch may answer
                         - MIT-0 or public domain, see end of file
 
     A client that has an older version of something asks whether there is a newer one, and gets
@@ -68,7 +68,7 @@
 #ifndef DX_EDGE_H
 #define DX_EDGE_H
 
-#define DX_EDGE_VERSION 0x000200 /* 0xMMmmpp */
+#define DX_EDGE_VERSION 0x000300 /* 0xMMmmpp */
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/*  dx_frames.h - v0.2.0 - tasks of three priorities in frames that keep to a time budget
+/*  dx_frames.h - v0.3.0 - tasks of three priorities in frames that keep to a time budget
                 - MIT-0 or public domain, see end of file
 
     A layer on dx_reactor.h, for programs with a rhythm: 60 frames a second, each with a budget of
@@ -50,7 +50,7 @@
 #ifndef DX_FRAMES_H
 #define DX_FRAMES_H
 
-#define DX_FRAMES_VERSION 0x000200 /* 0xMMmmpp */
+#define DX_FRAMES_VERSION 0x000300 /* 0xMMmmpp */
 
 #include <stdbool.h>
 #include <stddef.h>

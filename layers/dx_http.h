@@ -1,4 +1,4 @@
-/*  dx_http.h - v0.2.0 - header fields for HTTP middleware: CORS, rate limits, response times
+/*  dx_http.h - v0.3.0 - header fields for HTTP middleware: CORS, rate limits, response times
               - MIT-0 or public domain, see end of file
 
     Do this in ONE C or C++ file:
@@ -28,7 +28,7 @@
         printf("%.*s", (int)response.size, response.text);      // three fields
 
     CONTENTS (search >>)  config  errors  fields  cors  platform  names  writing  reading
-                          well-known fields  cors rules  license
+                          well-known fields  rules  license
 
     GUARANTEES  Never allocates; no globals; no recursion. A field is written whole or not at all,
                 and no value can end its line: one with a control character is refused.
@@ -40,7 +40,7 @@
 #ifndef DX_HTTP_H
 #define DX_HTTP_H
 
-#define DX_HTTP_VERSION 0x000200 /* 0xMMmmpp */
+#define DX_HTTP_VERSION 0x000300 /* 0xMMmmpp */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -97,10 +97,10 @@ DX_HTTP_API const char *dx_http_find_field(const dx_http_fields *fields, const c
    something was refused. Read the clock once a batch: it costs more than a frame. */
 DX_HTTP_API int dx_http_add_response_time(dx_http_fields *fields, uint64_t begun_ns,
                                           uint64_t now_ns);
-/* X-RateLimit-Limit, X-RateLimit-Remaining and, where retry_ns is not 0, Retry-After in seconds,
-   rounded up. All or nothing. */
+/* X-RateLimit-Limit, X-RateLimit-Remaining and, where retry_delay_ns is not 0, Retry-After in
+   seconds, rounded up. All or nothing. */
 DX_HTTP_API int dx_http_add_rate_limit(dx_http_fields *fields, uint32_t limit, uint32_t remaining,
-                                       uint64_t retry_ns);
+                                       uint64_t retry_delay_ns);
 
 /* >>cors --------------------------------------------------------------- */
 typedef struct dx_http_cors {   /* constant: may stand in flash */
@@ -318,7 +318,7 @@ DX_HTTP_API int dx_http_add_response_time(dx_http_fields *fields, uint64_t begun
 }
 
 DX_HTTP_API int dx_http_add_rate_limit(dx_http_fields *fields, uint32_t limit, uint32_t remaining,
-                                       uint64_t retry_ns)
+                                       uint64_t retry_delay_ns)
 {
     const uint64_t second = 1000000000u;
     const size_t size_before = fields ? fields->size : 0;
@@ -326,14 +326,14 @@ DX_HTTP_API int dx_http_add_rate_limit(dx_http_fields *fields, uint32_t limit, u
     if (!fields) return DX_HTTP_EINVAL;
     error = dx_http_p_add_number(fields, "X-RateLimit-Limit", limit);
     if (!error) error = dx_http_p_add_number(fields, "X-RateLimit-Remaining", remaining);
-    if (!error && retry_ns)
-        error = dx_http_p_add_number(fields, "Retry-After", (retry_ns - 1) / second + 1);
+    if (!error && retry_delay_ns)
+        error = dx_http_p_add_number(fields, "Retry-After", (retry_delay_ns - 1) / second + 1);
     if (error) fields->size = size_before;
     DX_HTTP_ASSERT(fields->size >= size_before);
     return error;
 }
 
-/* >>cors rules ----------------------------------------------------------
+/* >>rules ---------------------------------------------------------------
    A browser asks in one of two ways, and the answer names an origin of the list or none at all:
 
        a request      Origin: https://app.example            the handler runs, its answer carries

@@ -1,4 +1,4 @@
-/*  dx_json.h - v0.2.0 - a strict reader of JSON objects: one pass, nothing built, nothing allocated
+/*  dx_json.h - v0.3.0 - a strict reader of JSON objects: one pass, nothing built, nothing allocated
               - MIT-0 or public domain, see end of file
 
     Do this in ONE C or C++ file:
@@ -34,7 +34,7 @@
 #ifndef DX_JSON_H
 #define DX_JSON_H
 
-#define DX_JSON_VERSION 0x000200 /* 0xMMmmpp */
+#define DX_JSON_VERSION 0x000300 /* 0xMMmmpp */
 
 #include <stdbool.h>
 #include <stddef.h>

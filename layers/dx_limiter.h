@@ -1,4 +1,4 @@
-/*  dx_limiter.h - v0.2.0 - rate limits for any number of keys in fixed memory
+/*  dx_limiter.h - v0.3.0 - rate limits for any number of keys in fixed memory
                  - MIT-0 or public domain, see end of file
 
     Do this in ONE C or C++ file:
@@ -39,7 +39,7 @@
 #ifndef DX_LIMITER_H
 #define DX_LIMITER_H
 
-#define DX_LIMITER_VERSION 0x000200 /* 0xMMmmpp */
+#define DX_LIMITER_VERSION 0x000300 /* 0xMMmmpp */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -114,7 +114,7 @@ typedef struct dx_limiter { /* caller-allocated; fields are private */
 typedef struct dx_limiter_quota {
     uint32_t limit;
     uint32_t remaining; /* requests that would be admitted now, after this one */
-    uint64_t retry_ns;  /* refused: after this time there may be room; else 0 */
+    uint64_t retry_delay_ns;  /* refused: after this time there may be room; else 0 */
 } dx_limiter_quota;
 
 /* EINVAL: under 192 bytes or not aligned; period, or period / limit * burst, above 2^62 ns. */
@@ -257,7 +257,7 @@ static int dx_limiter_p_take_from_bucket(const dx_limiter *l, dx_limiter_meter *
     const uint64_t debt = dx_limiter_p_debt(l, m, now_ns);
     DX_LIMITER_ASSERT(l->interval_ns_ > 0);
     if (debt > l->slack_ns_) {
-        if (quota) quota->retry_ns = debt - l->slack_ns_;
+        if (quota) quota->retry_delay_ns = debt - l->slack_ns_;
         return DX_LIMITER_TOO_MANY;
     }
     m->time_ns_ = now_ns + debt + l->interval_ns_;
@@ -271,7 +271,7 @@ static int dx_limiter_p_take_from_window(const dx_limiter *l, dx_limiter_meter *
     const uint64_t used = dx_limiter_p_debt(l, m, now_ns);
     DX_LIMITER_ASSERT(used <= l->limit_);
     if (used >= l->limit_) {
-        if (quota) quota->retry_ns = m->time_ns_ + l->period_ns_ - now_ns;
+        if (quota) quota->retry_delay_ns = m->time_ns_ + l->period_ns_ - now_ns;
         return DX_LIMITER_TOO_MANY;
     }
     if (!used) m->time_ns_ = now_ns;
@@ -315,7 +315,7 @@ DX_LIMITER_API int dx_limiter_take(dx_limiter *l, uint64_t key, uint64_t now_ns,
     if (quota) {
         quota->limit = l->limit_;
         quota->remaining = 0;
-        quota->retry_ns = 0;
+        quota->retry_delay_ns = 0;
     }
     if (l->window_) return dx_limiter_p_take_from_window(l, m, now_ns, quota);
     return dx_limiter_p_take_from_bucket(l, m, now_ns, quota);

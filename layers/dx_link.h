@@ -1,4 +1,4 @@
-/*  dx_link.h - v0.2.0 - HBTP over the reactor: sessions with their connections, by handle
+/*  dx_link.h - v0.3.0 - HBTP over the reactor: sessions with their connections, by handle
               - MIT-0 or public domain, see end of file
 
     A layer on dx_hbtp.h, dx_peers.h and dx_window.h, and so on dx_reactor.h. A "link" is a
@@ -91,7 +91,7 @@
 #ifndef DX_LINK_H
 #define DX_LINK_H
 
-#define DX_LINK_VERSION 0x000200 /* 0xMMmmpp */
+#define DX_LINK_VERSION 0x000300 /* 0xMMmmpp */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -302,9 +302,8 @@ DX_LINK_API int dx_link_call_writable(dx_link *l, dx_link_id id);
 /* A window for what comes on a stream, which grows as dx_window.h says, in place of calls of
    dx_hbtp_grant(): in on_stream for OPENED, or behind dx_hbtp_open(). *w is the caller's, one for
    each stream. promised: what the peer may send already, so the credit that it got by our Hello, or
-   by dx_hbtp_open(). limit: bytes that the program keeps of it at most; without
-   DX_HBTP_FEATURE_SPLIT, with a payload_max under 16388, at most that less 4. EINVAL: as
-   dx_window_init(). As dx_hbtp_grant(). */
+   by dx_hbtp_open(). limit: bytes that the program keeps of it at most;
+   dx_hbtp_credit_max() limits it, too. EINVAL: as dx_window_init(). As dx_hbtp_grant(). */
 DX_LINK_API int dx_link_window(dx_hbtp_session *session, uint32_t stream, dx_window *w,
                                uint32_t promised, uint32_t limit);
 /* A chunk of so many bytes has come: in on_stream, before dx_link_consumed(). 0, or what on_stream
@@ -322,9 +321,9 @@ DX_LINK_API int dx_link_close(dx_link *l, dx_link_id id, uint16_t status, const 
 DX_LINK_API int dx_link_abort(dx_link *l, dx_link_id id);
 /* Accept and connect no more. Tell the peers that understand it, answer new requests with 503, and
    close each link when no request of either side waits on it, no stream is open and it is not
-   `busy`; within_ns later, those that are left (status 503). Done when count is 0, at the latest
-   linger_ns after that. Called again it sets another time. */
-DX_LINK_API void dx_link_drain(dx_link *l, uint64_t within_ns);
+   `busy`; when timeout_ns have passed, those that are left (503). Done when count is 0, at the
+   latest linger_ns after that. Called again it sets another time. */
+DX_LINK_API void dx_link_drain(dx_link *l, uint64_t timeout_ns);
 
 #ifdef __cplusplus
 }
@@ -1347,11 +1346,9 @@ DX_LINK_API int dx_link_call_writable(dx_link *l, dx_link_id id)
 DX_LINK_API int dx_link_window(dx_hbtp_session *session, uint32_t stream, dx_window *w,
                                uint32_t promised, uint32_t limit)
 {
-    const uint32_t chunk = session->desc.payload_max - 4; /* its credit takes the rest */
-    const bool is_whole = !(session->peer.features & DX_HBTP_FEATURE_SPLIT) &&
-                          session->desc.payload_max < DX_HBTP_STREAM_CHUNK_MAX + 4;
+    const uint32_t most = dx_hbtp_credit_max(session);
     DX_LINK_ASSERT(session->desc.payload_max > 4);
-    if (is_whole && limit > chunk) limit = chunk; /* one chunk must hold all of the credit */
+    if (limit > most) limit = most;
     if (dx_window_init(w, promised, limit)) return DX_LINK_EINVAL;
     return dx_link_consumed(session, stream, w, 0);
 }
@@ -1397,13 +1394,13 @@ DX_LINK_API int dx_link_abort(dx_link *l, dx_link_id id)
     return DX_LINK_OK;
 }
 
-DX_LINK_API void dx_link_drain(dx_link *l, uint64_t within_ns)
+DX_LINK_API void dx_link_drain(dx_link *l, uint64_t timeout_ns)
 {
     uint32_t number;
     const uint64_t now = dx_reactor_now_ns(l->reactor);
     dx_peers_listen_end(&l->peers_);
     l->dial_ns_ = UINT64_MAX; /* nobody connects any more */
-    l->drain_ns_ = within_ns > UINT64_MAX - 1 - now ? UINT64_MAX - 1 : now + within_ns;
+    l->drain_ns_ = timeout_ns > UINT64_MAX - 1 - now ? UINT64_MAX - 1 : now + timeout_ns;
     if (!l->drain_ns_) l->drain_ns_ = 1; /* a clock that begins at 0 */
     for (number = 0; number < l->slots_used_; number++) {
         dx_link_p_slot *slot = dx_link_p_slot_at(l, number);

@@ -1,4 +1,4 @@
-/*  dx_merkle.h - v0.2.0 - append-only Merkle trees over ordered leaves, with proofs
+/*  dx_merkle.h - v0.3.0 - append-only Merkle trees over ordered leaves, with proofs
                           - MIT-0 or public domain, see end of file
 
     Who has all leaves of a log shows who has only its root, with a few hashes, that an entry is in
@@ -46,7 +46,7 @@
 #ifndef DX_MERKLE_H
 #define DX_MERKLE_H
 
-#define DX_MERKLE_VERSION 0x000200 /* 0xMMmmpp */
+#define DX_MERKLE_VERSION 0x000300 /* 0xMMmmpp */
 
 #include <stdbool.h>
 #include <stddef.h>

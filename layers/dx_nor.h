@@ -1,4 +1,4 @@
-/*  dx_nor.h - v0.2.0 - a store of dx_cas.h on NOR flash, in less than 4 KB of RAM with the stack
+/*  dx_nor.h - v0.3.0 - a store of dx_cas.h on NOR flash, in less than 4 KB of RAM with the stack
                        - MIT-0 or public domain, see end of file
 
     Do this in ONE C or C++ file:
@@ -98,7 +98,7 @@
 #ifndef DX_NOR_H
 #define DX_NOR_H
 
-#define DX_NOR_VERSION 0x000200 /* 0xMMmmpp */
+#define DX_NOR_VERSION 0x000300 /* 0xMMmmpp */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -1882,7 +1882,7 @@ static int dx_nor_p_start(dx_nor *n, const dx_nor_desc *desc, dx_nor_log_ *g)
     n->out_ = base + sizeof *n->hasher_;
     n->io_ = n->out_ + n->out_size_;
     more = desc->memory_size - (size_t)(n->io_ - (uint8_t *)desc->memory);
-    n->io_size_ = more < 65536 ? (uint32_t)more & ~63u : 65536;
+    n->io_size_ = more / 65536 ? 65536 : (uint32_t)more & ~63u; /* or a size has 16 bits */
     DX_NOR_ASSERT(n->io_size_ >= DX_CAS_EXT_HEAD);
     return dx_nor_p_find_log(n, g);
 }

@@ -1,4 +1,4 @@
-/*  dx_peers.h - v0.2.0 - connections for servers: handles, shared buffers, output queues, timeouts
+/*  dx_peers.h - v0.3.0 - connections for servers: handles, shared buffers, output queues, timeouts
                - MIT-0 or public domain, see end of file
 
     A layer on dx_reactor.h. A "peer" is the other end of a stream. Input arrives in buffers of the
@@ -71,7 +71,7 @@
 #ifndef DX_PEERS_H
 #define DX_PEERS_H
 
-#define DX_PEERS_VERSION 0x000200 /* 0xMMmmpp */
+#define DX_PEERS_VERSION 0x000300 /* 0xMMmmpp */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -201,8 +201,8 @@ DX_PEERS_API void dx_peers_listen_end(dx_peers *s);
 DX_PEERS_API int dx_peers_add(dx_peers *s, int fd, const dx_reactor_address *address,
                               dx_peers_id *id);
 /* Accept no more, close every peer when its output has gone and it has ended, those that are left
-   within_ns later: -ETIMEDOUT. Done when count is 0. */
-DX_PEERS_API void dx_peers_drain(dx_peers *s, uint64_t within_ns);
+   when timeout_ns have passed: -ETIMEDOUT. Done when count is 0. */
+DX_PEERS_API void dx_peers_drain(dx_peers *s, uint64_t timeout_ns);
 
 /* Output, taken whole or not at all. ENOTFOUND; EAGAIN: drained will be called; ENOSPACE: others
    have all blocks, the peer is closed with -ENOBUFS; ETOOBIG: more than all blocks hold;
@@ -228,6 +228,10 @@ DX_PEERS_API uint32_t dx_peers_queued(const dx_peers *s, dx_peers_id id);
 /* Bytes of blocks that nobody has. A peer with output under way is told EAGAIN when they run out,
    one without is closed: who would rather wait looks here first. */
 DX_PEERS_API uint64_t dx_peers_room(const dx_peers *s);
+/* After a rush: when no peer has a block, *memory is set to the *size bytes that blocks have used so
+   far. Their content means nothing any more, and they are not read until they have been written
+   again, so the system may have the pages back. False: some peer has a block, or none was used. */
+DX_PEERS_API bool dx_peers_unused(dx_peers *s, void **memory, size_t *size);
 
 #ifdef __cplusplus
 }
@@ -1081,7 +1085,7 @@ DX_PEERS_API int dx_peers_add(dx_peers *s, int fd, const dx_reactor_address *add
     return DX_PEERS_OK;
 }
 
-DX_PEERS_API void dx_peers_drain(dx_peers *s, uint64_t within_ns)
+DX_PEERS_API void dx_peers_drain(dx_peers *s, uint64_t timeout_ns)
 {
     uint32_t slot;
     s->draining_ = true;
@@ -1092,7 +1096,7 @@ DX_PEERS_API void dx_peers_drain(dx_peers *s, uint64_t within_ns)
         if (p->flags & DX_PEERS_P_IS_OPEN) dx_peers_close(s, dx_peers_p_id(s, p), false);
     }
     if (s->count && !dx_reactor_op_pending(&s->drain_op_))
-        dx_reactor_timer(s->reactor, &s->drain_op_, within_ns);
+        dx_reactor_timer(s->reactor, &s->drain_op_, timeout_ns);
 }
 
 DX_PEERS_API int dx_peers_send(dx_peers *s, dx_peers_id id, const void *data, uint32_t size)
@@ -1178,6 +1182,18 @@ DX_PEERS_API uint32_t dx_peers_queued(const dx_peers *s, dx_peers_id id)
 {
     const dx_peers_p_peer *p = dx_peers_p_peer_find(s, id, 0);
     return p ? dx_peers_p_queued(s, p) : 0;
+}
+
+DX_PEERS_API bool dx_peers_unused(dx_peers *s, void **memory, size_t *size)
+{
+    if (!s || !memory || !size || !s->blocks_used_) return false;
+    if (s->blocks_left_ != s->desc.block_count) return false;
+    DX_PEERS_ASSERT(!s->dirty_first_);
+    *memory = s->blocks_;
+    *size = s->blocks_used_ * s->stride_;
+    s->blocks_used_ = 0; /* as in the beginning: no block is in a list, each is set up when it is */
+    s->block_free_ = 0;  /* taken first */
+    return true;
 }
 
 DX_PEERS_API uint64_t dx_peers_room(const dx_peers *s)

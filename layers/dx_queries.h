@@ -1,4 +1,4 @@
-/*  dx_queries.h - v0.2.0 - results of queries, cached until a table changes
+/*  dx_queries.h - v0.3.0 - results of queries, cached until a table changes
                            - MIT-0 or public domain, see end of file
 
     A query is registered once, under an id, with the tables that it reads. Its results are entries
@@ -85,7 +85,7 @@
 #ifndef DX_QUERIES_H
 #define DX_QUERIES_H
 
-#define DX_QUERIES_VERSION 0x000200 /* 0xMMmmpp */
+#define DX_QUERIES_VERSION 0x000300 /* 0xMMmmpp */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -371,7 +371,7 @@ DX_QUERIES_API int dx_queries_register(dx_queries *q, const void *id, size_t id_
     if (names == 0) return DX_QUERIES_EINVAL;
     head = sizeof *one + (table_count + 1) * sizeof *one->tags;
     names += head + id_size;
-    if (text_size > (size_t)1 << 24) return DX_QUERIES_ETOOBIG;
+    if (text_size && (text_size - 1) / 4096 >= 4096) return DX_QUERIES_ETOOBIG; /* 16 MiB */
     one = dx_queries_p_alloc(q, names + text_size);
     if (!one) return DX_QUERIES_ENOMEM;
     DX_QUERIES_MEMSET(one, 0, sizeof *one);

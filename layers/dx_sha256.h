@@ -1,4 +1,4 @@
-/*  dx_sha256.h - v0.2.0 - SHA-256 and HMAC-SHA-256, with the processor's instructions for it
+/*  dx_sha256.h - v0.3.0 - SHA-256 and HMAC-SHA-256, with the processor's instructions for it
                           - MIT-0 or public domain, see end of file
 
     Do this in ONE C or C++ file:
@@ -58,7 +58,7 @@
 #ifndef DX_SHA256_H
 #define DX_SHA256_H
 
-#define DX_SHA256_VERSION 0x000200 /* 0xMMmmpp */
+#define DX_SHA256_VERSION 0x000300 /* 0xMMmmpp */
 
 #include <stdbool.h>
 #include <stddef.h>

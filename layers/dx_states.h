@@ -1,4 +1,4 @@
-/*  dx_states.h - v0.2.0 - states with versions: subscriptions that resume, and subscribers that
+/*  dx_states.h - v0.3.0 - states with versions: subscriptions that resume, and subscribers that
                            are slow
                          - MIT-0 or public domain, see end of file
 
@@ -121,7 +121,7 @@
 #ifndef DX_STATES_H
 #define DX_STATES_H
 
-#define DX_STATES_VERSION 0x000200 /* 0xMMmmpp */
+#define DX_STATES_VERSION 0x000300 /* 0xMMmmpp */
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/*  dx_token.h - v0.2.0 - JSON Web Tokens that are signed with HS256, and nothing else
+/*  dx_token.h - v0.3.0 - JSON Web Tokens that are signed with HS256, and nothing else
                - MIT-0 or public domain, see end of file
 
     Do this in ONE C or C++ file:
@@ -48,7 +48,7 @@
 #ifndef DX_TOKEN_H
 #define DX_TOKEN_H
 
-#define DX_TOKEN_VERSION 0x000200 /* 0xMMmmpp */
+#define DX_TOKEN_VERSION 0x000300 /* 0xMMmmpp */
 
 #include <stdbool.h>
 #include <stddef.h>

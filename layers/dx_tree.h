@@ -1,4 +1,4 @@
-/*  dx_tree.h - v0.2.0 - directory trees as objects that share what is equal
+/*  dx_tree.h - v0.3.0 - directory trees as objects that share what is equal
                         - MIT-0 or public domain, see end of file
 
     A snapshot of a directory is a tree of objects, each known by the hash of its bytes. Directories
@@ -62,7 +62,7 @@
 #ifndef DX_TREE_H
 #define DX_TREE_H
 
-#define DX_TREE_VERSION 0x000200 /* 0xMMmmpp */
+#define DX_TREE_VERSION 0x000300 /* 0xMMmmpp */
 
 #include <stdbool.h>
 #include <stddef.h>

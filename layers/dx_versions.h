@@ -1,4 +1,4 @@
-/*  dx_versions.h - v0.2.0 - the last versions of something, and patches from each of them
+/*  dx_versions.h - v0.3.0 - the last versions of something, and patches from each of them
                             - MIT-0 or public domain, see end of file
 
     A server that keeps the last few versions of a file can answer a client that says which one it
@@ -57,7 +57,7 @@
 #ifndef DX_VERSIONS_H
 #define DX_VERSIONS_H
 
-#define DX_VERSIONS_VERSION 0x000200 /* 0xMMmmpp */
+#define DX_VERSIONS_VERSION 0x000300 /* 0xMMmmpp */
 
 #include <stdbool.h>
 #include <stddef.h>

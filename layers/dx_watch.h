@@ -1,4 +1,4 @@
-/*  dx_watch.h - v0.2.0 - changes below a directory as events of dx_reactor.h
+/*  dx_watch.h - v0.3.0 - changes below a directory as events of dx_reactor.h
                - MIT-0 or public domain, see end of file
 
     Do this in ONE C or C++ file:
@@ -72,7 +72,7 @@
 #ifndef DX_WATCH_H
 #define DX_WATCH_H
 
-#define DX_WATCH_VERSION 0x000200 /* 0xMMmmpp */
+#define DX_WATCH_VERSION 0x000300 /* 0xMMmmpp */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -738,6 +738,7 @@ static void dx_watch_p_empty(dx_watch *w, uint32_t top)
     }
 }
 
+#if defined(__linux__)
 static void dx_watch_p_forget(dx_watch *w, uint32_t i)
 {
     DX_WATCH_ASSERT(w->cells_[i].kind == DX_WATCH_P_DIRECTORY && i != DX_WATCH_P_ROOT);
@@ -745,7 +746,6 @@ static void dx_watch_p_forget(dx_watch *w, uint32_t i)
     dx_watch_p_directory_end(w, i);
 }
 
-#if defined(__linux__)
 /* >>system -------------------------------------------------------------
    Directories are opened a name at a time, so that paths may be of any length and a link that takes
    the place of a directory meanwhile leads nowhere. A watch is asked for by /proc/self/fd/N: it is

@@ -1,4 +1,4 @@
-/*  dx_window.h - v0.2.0 - receive windows that grow with what the reader takes in a round trip
+/*  dx_window.h - v0.3.0 - receive windows that grow with what the reader takes in a round trip
                 - MIT-0 or public domain, see end of file
 
     Do this in ONE C or C++ file:
@@ -40,7 +40,7 @@
 #ifndef DX_WINDOW_H
 #define DX_WINDOW_H
 
-#define DX_WINDOW_VERSION 0x000200 /* 0xMMmmpp */
+#define DX_WINDOW_VERSION 0x000300 /* 0xMMmmpp */
 
 #include <stdbool.h>
 #include <stddef.h>

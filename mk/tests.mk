@@ -24,11 +24,23 @@ build/asan/chaos: tests/ports/chaos.c build/flags
 	$(call TEST_BUILD,$(SANITIZE))
 build/asan/hbtp_peer: tests/readers/hbtp_peer.c build/flags
 	$(call TEST_BUILD,$(SANITIZE))
+# dxpatch with a maker of patches that fails in some codings.
+build/dxpatch_failing: tests/programs/dxpatch_failing.c $(DXPATCH:%.c=build/obj/%.o) build/flags
+	$(CC) $(WARN) $(CFLAGS) $(filter %.c %.o,$^) -Wl,--wrap=dx_patch_create -o $@ $(LDFLAGS) $(ZSTD_LIBS) $(PACK_LIBS) -lpthread
 build/dxup_evil: tests/programs/dxup_evil.c $(patsubst %.c,build/obj/%.o,$(call HEADER,cas crc32c hbtp patch reactor teleport cache edge link tree)) build/flags
 	$(call TEST_BUILD,$(CFLAGS) $(ZSTD_CFLAGS),$(filter %.o,$^) $(ZSTD_LIBS))
 
 build/dxup_craft build/dxup_evil_sync: build/%: tests/programs/%.c $(patsubst %.c,build/obj/%.o,$(filter-out %/dxup/main.c,$(DXUP))) build/flags
 	$(call TEST_BUILD,$(CFLAGS) $(ZSTD_CFLAGS),$(filter %.o,$^) $(ZSTD_LIBS))
+
+# What MSVC compiles, here: its _Interlocked functions in words of GCC's or as clang has them, see tests/ports/msvc/intrin.h.
+INTERLOCKED := -Itests/ports/msvc -DDX_REACTOR_INTERLOCKED -DDX_RING_INTERLOCKED -fno-strict-aliasing
+build/interlocked/test_%: test_%.c tests/ports/msvc/intrin.h build/flags
+	$(call TEST_BUILD,$(CFLAGS) $(INTERLOCKED))
+build/interlocked/tsan/test_%: test_%.c tests/ports/msvc/intrin.h build/flags
+	$(call TEST_BUILD,-g1 -O1 -fsanitize=thread $(INTERLOCKED))
+build/interlocked/clang/test_%: test_%.c tests/ports/msvc/intrin.h build/flags
+	@mkdir -p $(@D) && clang -std=c11 -Wall -Wextra -Wno-unused-function -O2 -fms-extensions $(INTERLOCKED) $< -o $@ -lpthread
 
 # Other choices of a header, tested like the first: another backend, codecs, the path for big-endian machines on this one.
 build/kqueue/test_%: test_%.c tests/ports/kqueue/kqueue_shim.c build/flags

@@ -156,9 +156,9 @@ class Stream {
     this.session.streams.delete(idOf(this.number, this.ours));
     this.session.changed();
   }
-  onChunk(payload) {
+  onChunk(flags, payload) {
     const size = payload.length - 4, credit = size >= 0 ? u32(payload) : 0;
-    if (size < 0 || !size && !credit || size && this.gotEnd || this.credit + credit > 0xffffffff) throw new HbtpError(400);
+    if (size < 0 || flags & FINAL || !size && !credit || size && this.gotEnd || this.credit + credit > 0xffffffff) throw new HbtpError(400);
     if (size > this.receiveLeft || size > CHUNK_MAX) throw new HbtpError(413);
     this.credit += credit;
     this.receiveLeft -= size;
@@ -197,9 +197,8 @@ export class Session {
     const usual = {methods: {}, streamMethods: {}, payload: 1 << 20, requests: 64, streamsMax: 64, credit: 1 << 16, window: 1 << 18,
       texts: {}, accepts: false, needs: 0, admit: () => 0};
     for (const name in usual) this[name] = options[name] ?? usual[name];
-    const small = this.payload < CHUNK_MAX + 4 ? this.payload - 4 : 2 ** 30;
-    this.credit = Math.min(this.credit, small);
-    this.window = Math.min(this.window, small);
+    this.credit = Math.min(this.credit, 2 ** 30);
+    this.window = Math.min(this.window, 2 ** 30);
     this.transport = transport;
     this.input = new Uint8Array(4096); // [inputBegin, inputEnd) has come
     this.inputBegin = this.inputEnd = 0;
@@ -426,7 +425,8 @@ export class Session {
     if (bytes.length < 8) return false;
     const [opcode, flags] = bytes, sequence = u16(bytes, 2), end = 8 + u32(bytes, 4), checked = flags & HAS_CHECKSUM;
     const size = end + (checked ? 4 : 0);
-    if (end - 8 > this.payload) return this.fail(opcode, flags, sequence, 413);
+    const most = opcode === CHUNK && this.streamsMax ? Math.max(this.payload, CHUNK_MAX + 4) : this.payload; // a peer of version 1 sends what it has credit for
+    if (end - 8 > most) return this.fail(opcode, flags, sequence, 413);
     if (bytes.length < size) return false;
     this.held = isRequest(opcode, flags) && this.isFull(); // the peer does not read: it gets no more answers now
     if (this.held) return false;
@@ -481,7 +481,9 @@ export class Session {
       this.checkSize(payload);
       this.frame(PONG, 0, sequence, payload);
     } else if (isAnswer(opcode)) {
-      this.onAnswer(opcode, sequence, opcode === ERROR ? getStatus(payload) : null, payload);
+      const error = opcode === ERROR ? getStatus(payload) : null;
+      if (error && !(error.status >= 400 && error.status <= 599)) throw new HbtpError(400);
+      this.onAnswer(opcode, sequence, error, payload);
     } else if (opcode === CLOSE) {
       const why = !(flags & OPAQUE) && payload.length >= 4 ? getStatus(join(payload.subarray(0, 2), [0, 0], payload.subarray(4))) : null;
       this.end(0, "", why ?? new HbtpError(0, "closed by the peer"));
@@ -499,7 +501,7 @@ export class Session {
     else if (opcode === START) this.onStart(flags, sequence, payload);
     else if (opcode === CHUNK || opcode === END) {
       if (!stream) this.ignored++;
-      else if (opcode === CHUNK) stream.onChunk(payload);
+      else if (opcode === CHUNK) stream.onChunk(flags, payload);
       else stream.onEnd(flags, payload);
     } else throw new HbtpError(opcode === EXTENDED && !payload[1] ? 400 : 404);
   }
@@ -555,7 +557,7 @@ export class Session {
     this.changed();
   }
   onStart(flags, sequence, payload) {
-    if (payload.length < 8 || payload[1] || payload[2] || payload[3] || !sequence || !(flags & EXPECTS_RESPONSE)) throw new HbtpError(400);
+    if (payload.length < 8 || payload[1] || payload[2] || payload[3] || !sequence || (flags & (EXPECTS_RESPONSE | FINAL)) !== EXPECTS_RESPONSE) throw new HbtpError(400);
     if (!this.streamsMax) throw new HbtpError(404);
     const open = this.streams.get(idOf(sequence, false)), handler = this.streamMethods[payload[0]];
     if (open) return open.reset(400);

@@ -239,8 +239,9 @@ class Stream:
         self.over, self.error = True, error
         self.session.streams.pop((self.number, self.ours), None)
 
-    def on_chunk(self, payload):
-        if len(payload) < 4 or payload == bytes(4) or self.got_end and len(payload) > 4:
+    def on_chunk(self, flags, payload):
+        behind_end = self.got_end and len(payload) > 4
+        if len(payload) < 4 or payload == bytes(4) or behind_end or flags & FINAL:
             raise HbtpError(400)
         size, credit = len(payload) - 4, struct.unpack_from("<I", payload)[0]
         if credit + self.credit > 0xffffffff:
@@ -274,8 +275,7 @@ class Session:
         self.methods, self.stream_methods = methods or {}, stream_methods or {}
         self.payload_max, self.requests_max = payload_max, requests_max
         self.streams_max, self.needs, self.accepts, self.admit = streams_max, needs, accepts, admit
-        small = payload_max - 4 if payload_max < CHUNK_MAX + 4 else 0xffffffff // 4
-        self.first, self.window = min(credit, small), min(window, small)
+        self.first, self.window = min(credit, 1 << 30), min(window, 1 << 30)
         self.texts = {6: agent, 7: identity, 8: key, 9: token}
         self.lock = threading.RLock()
         self.changed = threading.Condition(self.lock)
@@ -540,7 +540,10 @@ class Session:
             return False
         opcode, flags, sequence, length = struct.unpack_from("<BBHI", self.input)
         size = 8 + length + (4 if flags & HAS_CHECKSUM else 0)
-        if length > self.payload_max:
+        most = self.payload_max
+        if opcode == CHUNK and self.streams_max:
+            most = max(most, CHUNK_MAX + 4)    # a peer of version 1 sends what it has credit for
+        if length > most:
             return self.fail(opcode, flags, sequence, HbtpError(413))
         if len(self.input) < size:
             return False
@@ -616,6 +619,8 @@ class Session:
             self.frame(PONG, 0, sequence, payload)
         elif opcode in ANSWERS:
             error = get_status(payload) if opcode == ERROR else None
+            if error and not 400 <= error.status <= 599:
+                raise HbtpError(400)
             self.on_answer(opcode, sequence, error, payload)
         elif opcode == CLOSE:
             said = payload[:2] + bytes(2) + payload[4:] if len(payload) >= 4 else b""
@@ -644,7 +649,7 @@ class Session:
             if not stream:
                 self.ignored += 1
             elif opcode == CHUNK:
-                stream.on_chunk(payload)
+                stream.on_chunk(flags, payload)
             else:
                 stream.on_end(flags, payload)
         elif opcode == EXTENDED and (len(payload) < 2 or payload[1] == 0):
@@ -699,7 +704,7 @@ class Session:
             self.changed.notify_all()
 
     def on_start(self, flags, sequence, payload):
-        opens = sequence and flags & EXPECTS_RESPONSE
+        opens = sequence and flags & EXPECTS_RESPONSE and not flags & FINAL
         if len(payload) < 8 or payload[1:4] != bytes(3) or not opens:
             raise HbtpError(400)
         if not self.streams_max:

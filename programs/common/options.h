@@ -104,7 +104,7 @@ bool prog_knows(unsigned commands, size_t command);
 int  prog_choose(const prog_program *p, int argc, char **argv, int *command);
 
 /* >>help.c, manual.c, complete.c ---- */
-/* "dxup 0.2.0 (zstd 1.5.4, no TLS)" */
+/* "dxup 0.3.0 (zstd 1.5.4, no TLS)" */
 void prog_print_version(const prog_program *p);
 /* All commands, or with a place in the table one. */
 void prog_print_help(const prog_program *p, int command);

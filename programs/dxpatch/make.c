@@ -24,7 +24,30 @@ static int try_flash(const dxpatch_content *from, const dxpatch_content *to, con
     return error;
 }
 
-/* A kind of dx_patch.h. Returns an error of it, and prints nothing. */
+/* dx_patch_create(). A coding whose patch does not give NEW back is a defect of that coding: the
+   next one is taken, and the user is told. The last one, plain, only holds NEW. */
+static int create_in_some_coding(dx_patch_create_desc *desc, const dxpatch_content *from,
+                                 const dxpatch_content *to, uint8_t *out, size_t capacity,
+                                 size_t *size)
+{
+    static const struct {
+        const char *failed;
+        uint32_t next;
+    } ways[] = {{"streams", DX_PATCH_CODING_RANGE}, {"range", DX_PATCH_CODING_PLAIN}};
+    size_t way = desc->codings >> DX_PATCH_CODING_STREAMS & 1 ? 0 : 1;
+    int error = dx_patch_create(desc, from->bytes, from->size, to->bytes, to->size, out, capacity,
+                                size);
+    for (; error == DX_PATCH_ETARGET && desc->kind == DX_PATCH_KIND_DELTA && way < 2; way++) {
+        prog_warn("the patch in the coding '%s' does not give the new file, which is a defect of "
+                  "dxpatch; trying the next coding\n", ways[way].failed);
+        desc->codings = 1u << ways[way].next;
+        error = dx_patch_create(desc, from->bytes, from->size, to->bytes, to->size, out, capacity,
+                                size);
+    }
+    return error;
+}
+
+/* A kind of dx_patch.h. Returns an error of it, and prints nothing but which coding failed. */
 static int create(const dxpatch_options *o, const dxpatch_content *from, const dxpatch_content *to,
                   uint8_t **out, size_t *size)
 {
@@ -46,8 +69,7 @@ static int create(const dxpatch_options *o, const dxpatch_content *from, const d
     desc.memory = malloc(desc.memory_size);
     int error = DX_PATCH_ENOMEM;
     if (*out && desc.memory)
-        error = dx_patch_create(&desc, from->bytes, from->size, to->bytes, to->size, *out, capacity,
-                                size);
+        error = create_in_some_coding(&desc, from, to, *out, capacity, size);
     free(desc.memory);
     assert(error || *size <= capacity);
     return error;

@@ -33,6 +33,10 @@ for h in $headers; do
     verdict "$h version" "$(version "$h")"
     verdict "$h licence" "$(licence "$h")"
 done
+for h in $headers layers/dx_*.h; do
+    [ -f "$h" ] || continue
+    for what in times marks arrows; do verdict "$h $what" "$(python3 "$checks/names.py" $what "$h" 2>&1)"; done
+done
 verdict LICENSE "$(grep -q 'MIT No Attribution' LICENSE && grep -q 'public domain' LICENSE || echo "lacks one of the two texts")"
 verdict "README.md commands" "$(for c in 'make demo' 'make test'; do grep -q "$c" README.md || echo "does not show '$c'"; done)"
 

@@ -111,6 +111,12 @@ limits|an include of another header|sed -i '/#include <stdint.h>/a #include "dx_
 limits|a system header|sed -i '/#include <stdint.h>/a #include <stdio.h>' dx_sample.h
 limits|another version|sed -i 's/0x000100/0x000101/' dx_sample.h
 limits|no change log entry|echo >CHANGELOG.md
+limits|a time that may be an instant or a length|sed -i '/^DX_SAMPLE_API int         dx_sample_init/i DX_SAMPLE_API int dx_sample_wait(dx_sample *s, uint64_t within_ns);' dx_sample.h
+limits|a field of the same|sed -i 's/^typedef struct dx_sample {/&\n    uint64_t when_ns;/' dx_sample.h
+limits|a deadline of no clock|sed -i '/^DX_SAMPLE_API int         dx_sample_init/i \\n/* Waits. */\nDX_SAMPLE_API int dx_sample_wait(dx_sample *s, uint64_t deadline_ns);' dx_sample.h
+limits|two sections with one name|sed -i 's,^/. >>public,/* >>types ---- */\n&,' dx_sample.h
+limits|a mark of no section|sed -i '/>>public/a /* As >>nowhere says. */' dx_sample.h
+limits|a call of what is further down|$(code 'static int dx_sample_p_up(void);\nstatic int dx_sample_p_down(void) { return dx_sample_p_up(); }\n/* >>later --- */\nstatic int dx_sample_p_up(void)\n{\n    return dx_sample_p_down();\n}')
 limits|no licence|sed -i 's/public domain/garden/' dx_sample.h
 limits|unfinished work|sed -i '/>>types/a /* TO''DO */' dx_sample.h
 limits|a path of a machine|echo 'see /wo''rk/main' >>README.md

@@ -259,6 +259,10 @@ DX_TEST(hb_13_arguments_and_limits)
     uint32_t st = 0, two = 0;
     DX_CHECK_EQ(dx_hbtp_open(NULL, 0, NULL, 0, 0, NULL, &st), DX_HBTP_EINVAL);
     DX_CHECK_EQ(dx_hbtp_open(&a->s, 0, NULL, 0, 0, NULL, NULL), DX_HBTP_EINVAL);
+    DX_CHECK_EQ(dx_hbtp_credit_max(NULL), 0);
+    DX_CHECK_EQ(dx_hbtp_credit_max(&a->s), 0x7fffffff);
+    a->s.desc.require_checksum = true; /* chunks come whole: one must hold all of the credit */
+    DX_CHECK_EQ(dx_hbtp_credit_max(&a->s), 996);
     DX_CHECK_EQ(dx_hbtp_open(&a->s, 0, NULL, 0, 997, NULL, &st), DX_HBTP_ETOOBIG);
     DX_CHECK_EQ(dx_hbtp_open(&a->s, 0, NULL, 0, 996, NULL, &st), 0);
     DX_CHECK_EQ(dx_hbtp_grant(&a->s, st, 1), DX_HBTP_ETOOBIG);
@@ -944,4 +948,303 @@ DX_TEST(error_table_streams_a_chunk_that_cannot_be_read_cancels_its_stream)
     frame_to(a, 0x34, 1, 2, "packed", 6); /* on a stream of its own */
     check_said(a, 0x35, 4, 2, 415);
     DX_CHECK_EQ(a->ended, 2);
+}
+
+/* >>refusals -------------------------------------------------------------- */
+DX_TEST(hb_13_streams_that_the_peer_does_not_want_are_no_flood)
+{
+    for (int when = 0; when < 3; when++) { /* its program says 404 to the start, to data, to the end */
+        side *a = start(0, STREAMS, LIMIT, 4096, log_event), *b = start(1, STREAMS, LIMIT, 4096, log_event);
+        uint32_t st;
+        for (uint32_t i = 1; i < 3000; i++) {
+            b->reply = when ? 0 : 404;
+            DX_CHECK_EQ(dx_hbtp_open(&a->s, 7, NULL, 0, 10, NULL, &st), 0);
+            carry_all(a, b);
+            if (when) {
+                DX_CHECK_EQ(dx_hbtp_grant(&b->s, b->last_stream, 10), 0);
+                carry_all(a, b);
+                b->reply = 404;
+                if (when == 1) DX_CHECK_EQ(dx_hbtp_send(&a->s, st, "hello", 5), 5);
+                else DX_CHECK_EQ(dx_hbtp_finish(&a->s, st, 0, NULL), 0);
+                carry_all(a, b);
+            }
+            DX_CHECK(!a->closed && !b->closed);
+            DX_CHECK_EQ(a->ended, i);
+            DX_CHECK_EQ(a->last_error, DX_HBTP_EREMOTE);
+            DX_CHECK_EQ(a->last_status, 404);
+        }
+    }
+}
+
+DX_TEST(error_table_streams_only_an_end_is_final)
+{
+    side *b = start(1, STREAMS, LIMIT, 4096, log_event);
+    uint8_t vector[64];
+    const size_t size = dx_test_vector("docs/formats/hbtp.md", "stream-chunk-final", vector, sizeof vector);
+    uint32_t st;
+    frame_to(b, 0x33, 4, 1, "\1\0\0\0\5\0\0\0", 8);
+    DX_CHECK_EQ(dx_hbtp_grant(&b->s, b->last_stream, 10), 0);
+    dx_hbtp_out_reset(&b->out);
+    DX_CHECK_EQ(dx_hbtp_feed(&b->s, vector, size, 1), (int64_t)size);
+    check_said(b, 0x35, 0, 1, 400);
+    b->opened = 0;
+    frame_to(b, 0x33, 12, 9, "\1\0\0\0\5\0\0\0", 8);
+    check_said(b, 0x32, 0, 9, 400);
+    DX_CHECK_EQ(b->opened, 0);
+    for (int what = 0; what < 2; what++) { /* credit; data, which its sender takes for the end */
+        frame_to(b, 0x33, 4, 9, "\1\0\0\0\5\0\0\0", 8);
+        DX_CHECK_EQ(dx_hbtp_grant(&b->s, b->last_stream, 10), 0);
+        dx_hbtp_out_reset(&b->out);
+        frame_to(b, 0x34, 12, 9, what ? "\0\0\0\0hello" : "\1\0\0\0", what ? 9 : 4);
+        check_said(b, 0x35, 0, 9, 400);
+        DX_CHECK_EQ(b->chunks, 0);
+        DX_CHECK_EQ(dx_hbtp_open(&b->s, 1, NULL, 0, 10, NULL, &st), 0);
+        dx_hbtp_out_reset(&b->out);
+        frame_to(b, 0x34, 8, st & 0xffff, what ? "\0\0\0\0hello" : "\1\0\0\0", what ? 9 : 4);
+        check_said(b, 0x35, 4, st & 0xffff, 400);
+        DX_CHECK_EQ(b->chunks, 0);
+    }
+}
+
+static int      result_error;
+static uint16_t result_status;
+static void log_result(dx_hbtp_session *s, const dx_hbtp_result *r)
+{
+    (void)s;
+    result_error = r->error;
+    result_status = r->status;
+}
+
+/* Each status that fits into 16 bits, where a peer may put one, with reserved bytes that are right or not. */
+DX_TEST(error_table_streams_each_status_of_a_peer)
+{
+    side *b = start(1, STREAMS, LIMIT, 4096, log_event);
+    uint8_t vector[64];
+    const size_t size = dx_test_vector("docs/formats/hbtp.md", "rpc-error-without-status", vector, sizeof vector);
+    b->s.desc.on_result = log_result;
+    b->s.sequence_ = 6;
+    DX_CHECK_EQ(dx_hbtp_call(&b->s, 1, NULL, 0, UINT64_MAX, NULL, NULL), 0);
+    DX_CHECK_EQ(dx_hbtp_feed(&b->s, vector, size, 1), (int64_t)size);
+    DX_CHECK_EQ(result_error, DX_HBTP_ECORRUPT);
+    DX_CHECK_EQ(b->s.waiting, 0);
+    for (uint32_t i = 0; i < 65536 + 512; i++) {
+        const bool sound = i < 65536, fine = sound && (i & 0xffff) >= 400 && (i & 0xffff) <= 599;
+        const uint8_t payload[4] = {(uint8_t)i, (uint8_t)(i >> 8), 0, sound ? 0 : 1};
+        const int want = fine ? DX_HBTP_EREMOTE : DX_HBTP_ECORRUPT;
+        uint16_t sequence;
+        uint32_t st;
+        DX_CHECK_EQ(dx_hbtp_call(&b->s, 1, NULL, 0, UINT64_MAX, NULL, &sequence), 0);
+        frame_to(b, 0x32, 0, sequence, payload, 4);
+        DX_CHECK_EQ(result_error, want);
+        DX_CHECK_EQ(result_status, fine ? i : 0);
+        DX_CHECK_EQ(dx_hbtp_open(&b->s, 1, NULL, 0, 10, NULL, &st), 0);
+        frame_to(b, 0x32, 0, st & 0xffff, payload, 4);
+        DX_CHECK_EQ(b->last_error, want);
+        DX_CHECK_EQ(b->last_status, fine ? i : 0);
+        for (unsigned flags = 0; flags < 9 && i % 7 == 0; flags += 8) { /* cancelled; finished */
+            DX_CHECK_EQ(dx_hbtp_open(&b->s, 1, NULL, 0, 10, NULL, &st), 0);
+            dx_hbtp_out_reset(&b->out);
+            frame_to(b, 0x35, flags, st & 0xffff, payload, 4);
+            DX_CHECK_EQ(b->last_status, fine ? i : 400);
+            if (!fine) check_said(b, 0x35, 4, st & 0xffff, 400);
+            else if (flags) DX_CHECK_EQ(dx_hbtp_reset(&b->s, st, 500, NULL), 0);
+            b->s.flood_ns_ = 0;
+        }
+        dx_hbtp_out_reset(&b->out);
+        DX_CHECK_EQ(dx_hbtp_write_rpc_error(&b->out, 1, (uint16_t)i, ""), (i & 0xffff) >= 400 && (i & 0xffff) <= 599 ? 0 : DX_HBTP_EINVAL);
+        dx_hbtp_out_reset(&b->out);
+    }
+    DX_CHECK(!b->closed && !b->s.stream_count_ && !b->s.waiting);
+}
+
+/* >>small ----------------------------------------------------------------- */
+/* A line with a delay, in virtual time: side 0 sends as much as it may, side 1, which takes payloads of 256 bytes, reads
+   at once what comes. Returns bytes a second. */
+enum { MESSAGES = 4096 };
+static struct message { uint64_t at_ns; size_t size; } messages[2][MESSAGES];
+
+static int read_at_once(dx_hbtp_session *s, dx_hbtp_stream_event *e)
+{
+    side *x = (side *)s->desc.user;
+    x->last_stream = e->stream;
+    if (e->kind == DX_HBTP_STREAM_CHUNK) x->last_credit += (uint32_t)e->size; /* bytes so far */
+    if (e->kind == DX_HBTP_STREAM_CHUNK && x == &sides[1]) DX_CHECK_EQ(dx_hbtp_grant(s, e->stream, (uint32_t)e->size), 0);
+    return 0;
+}
+
+static void deliver(int from, uint64_t now, uint64_t delay, size_t *begin, size_t *end)
+{
+    side *x = &sides[from], *to = &sides[!from];
+    size_t size;
+    const uint8_t *p = dx_hbtp_out_data(&x->out, &size);
+    if (size) {
+        DX_CHECK(size <= sizeof x->line - x->line_size && *end - *begin < MESSAGES);
+        memcpy(x->line + x->line_size, p, size);
+        x->line_size += size;
+        dx_hbtp_out_consume(&x->out, size);
+        messages[from][*end % MESSAGES].at_ns = now + delay;
+        messages[from][(*end)++ % MESSAGES].size = size;
+    }
+    while (*begin < *end && messages[from][*begin % MESSAGES].at_ns <= now) {
+        size = messages[from][(*begin)++ % MESSAGES].size;
+        DX_CHECK_EQ(dx_hbtp_feed(&to->s, x->line, size, now), (int64_t)size);
+        memmove(x->line, x->line + size, x->line_size -= size);
+    }
+}
+
+static uint64_t rate_over_a_line(uint32_t window, uint64_t round_trip_ns)
+{
+    static const uint8_t data[16384];
+    const uint64_t step = 1000000, end = 4000000000u;
+    side *a = start(0, 1, LIMIT, 40000, read_at_once), *b = start(1, 1, 256, 4096, read_at_once);
+    size_t from[2] = {0, 0}, to[2] = {0, 0};
+    uint32_t st;
+    DX_CHECK_EQ(dx_hbtp_open(&a->s, 1, NULL, 0, 0, NULL, &st), 0);
+    for (uint64_t now = 1; now < end; now += step) {
+        while (dx_hbtp_send(&a->s, st, data, sizeof data) > 0) { }
+        deliver(0, now, round_trip_ns / 2, &from[0], &to[0]);
+        if (window && b->s.stream_count_) {
+            while (dx_hbtp_grant(&b->s, b->last_stream, window)) window /= 2; /* as much as it lets us */
+            window = 0;
+        }
+        deliver(1, now, round_trip_ns / 2, &from[1], &to[1]);
+    }
+    DX_CHECK(!a->closed && !b->closed);
+    return (uint64_t)b->last_credit * 1000000000u / end;
+}
+
+DX_TEST(hb_13_a_small_session_of_version_1_takes_what_its_window_holds)
+{
+    const uint64_t rate = rate_over_a_line(32768, 50000000);
+    printf("payload_max 256, window 32,768 bytes, round trip of 50 ms: %llu bytes a second\n", (unsigned long long)rate);
+    DX_CHECK(rate > 400000); /* 655,360 at most: a window for each round trip */
+    DX_CHECK(rate < 660000);
+}
+
+/* The same bytes for two small sessions, each in random pieces, and for one that takes whole chunks: the streams hear the
+   same. Chunks are longer than the payloads of the small ones, with and without checksums; some are wrong. */
+typedef struct heard {
+    uint8_t  data[6000];
+    size_t   size, stop;             /* the program cancels behind so many bytes */
+    uint32_t opened, finished, ended, pieces[700], piece_count;
+    int      error;
+    uint16_t status;
+} heard;
+static heard ears[3];
+
+static int hear(dx_hbtp_session *s, dx_hbtp_stream_event *e)
+{
+    heard *h = &ears[(side *)s->desc.user - sides];
+    h->opened += e->kind == DX_HBTP_STREAM_OPENED;
+    h->finished += e->kind == DX_HBTP_STREAM_FINISHED;
+    if (e->kind == DX_HBTP_STREAM_OPENED) return dx_hbtp_grant(s, e->stream, 3000);
+    if (e->kind == DX_HBTP_STREAM_ENDED) {
+        h->ended++;
+        h->error = e->error;
+        h->status = e->status;
+    }
+    if (e->kind != DX_HBTP_STREAM_CHUNK) return 0;
+    for (size_t i = 0; i < e->size && h->size < h->stop; i++) h->data[h->size++] = e->data[i];
+    DX_CHECK(h->piece_count < 700);
+    h->pieces[h->piece_count++] = (uint32_t)e->size;
+    return h->size == h->stop ? 507 : 0;
+}
+
+static size_t draw_frames(dx_choices *c, uint8_t *bytes, size_t capacity)
+{
+    dx_hbtp_out out;
+    size_t size;
+    dx_hbtp_out_init(&out, bytes, capacity);
+    DX_CHECK_EQ(dx_hbtp_write_frame(&out, 0x33, 4, 5, "\1\0\0\0\0\0\0\0", 8), 0);
+    for (uint64_t n = dx_choose_range(c, 1, 8); n; n--) {
+        uint8_t payload[1600] = {0};
+        const uint64_t what = dx_choose(c, 30);
+        const size_t before = out.used_;
+        size_t chunk = 4 + (size_t)dx_choose_range(c, 1, dx_choose(c, 1) ? 1500 : 300);
+        for (size_t i = 4; i < chunk; i++) payload[i] = (uint8_t)(i * 7 + n);
+        payload[0] = (uint8_t)dx_choose(c, 2);
+        dx_hbtp_out_set_checksum(&out, dx_choose(c, 2) == 1);
+        if (what == 2) chunk = 3;
+        DX_CHECK_EQ(dx_hbtp_write_frame(&out, 0x34, (uint8_t)(what == 1 ? 12 : what == 3 ? 5 : 4), (uint16_t)(what == 4 ? 6 : 5), payload, chunk), 0);
+        if (what == 5) bytes[before + 8 + (size_t)dx_choose(c, out.used_ - before - 9)] ^= 16;
+        dx_hbtp_out_set_checksum(&out, dx_choose(c, 2) == 1);
+        if (dx_choose(c, 3) == 1) DX_CHECK_EQ(dx_hbtp_write_frame(&out, 0, 4, 8, "ping", 4), 0);
+    }
+    if (dx_choose(c, 1)) DX_CHECK_EQ(dx_hbtp_write_frame(&out, 0x35, 12, 5, NULL, 0), 0);
+    (void)dx_hbtp_out_data(&out, &size);
+    return size;
+}
+
+static void feed_split(dx_choices *c, side *x, const uint8_t *bytes, size_t size)
+{
+    size_t begin = 0, end = 0;
+    while (begin < size && x->s.state != DX_HBTP_CLOSED) {
+        const size_t more = (size_t)dx_choose_range(c, 1, dx_choose(c, 1) ? 40 : 700);
+        size_t held;
+        int64_t used;
+        end = size - end < more ? size : end + more;
+        held = end - begin;
+        if (x->s.desc.in_place) /* its own buffer holds one frame */
+            held = held > x->s.desc.payload_max + 12u ? x->s.desc.payload_max + 12u : held;
+        uint8_t *exact = (uint8_t *)malloc(held);
+        memcpy(exact, bytes + begin, held);
+        used = dx_hbtp_feed(&x->s, exact, held, 1);
+        free(exact);
+        if (used < 0) break;
+        DX_CHECK(x->s.need <= x->s.desc.payload_max + 12u);
+        DX_CHECK(used > 0 || held < size - begin || end == size);
+        begin += (size_t)used;
+        if (!used && end == size && held == size - begin) break; /* a frame that ends too early */
+        dx_hbtp_out_reset(&x->out);
+    }
+}
+
+DX_PROPERTY(hb_13_a_long_chunk_in_pieces_is_the_same_data, 400)
+{
+    static uint8_t bytes[20000];
+    const size_t size = draw_frames(c, bytes, sizeof bytes);
+    const size_t stop = dx_choose(c, 3) == 1 ? (size_t)dx_choose_range(c, 1, 3000) : 5999;
+    const uint32_t payload_max = (uint32_t)dx_choose_range(c, 9, dx_choose(c, 1) ? 40 : 400);
+    const bool in_place = dx_choose(c, 1) != 0;
+    memset(ears, 0, sizeof ears);
+    for (int i = 0; i < 3; i++) {
+        side *x = start(i, STREAMS, i ? payload_max : LIMIT, 4096, hear);
+        ears[i].stop = stop;
+        if (i && in_place) {
+            x->s.desc.in_place = true;
+            x->s.buffer_ = NULL;
+        }
+        if (i) feed_split(c, x, bytes, size);
+        else (void)dx_hbtp_feed(&x->s, bytes, size, 1);
+    }
+    const heard *const whole = &ears[0];
+    for (int i = 1; i < 3; i++) {
+        const heard *const h = &ears[i];
+        DX_CHECK_EQ(sides[i].s.error, sides[0].s.error);
+        DX_CHECK_EQ(sides[i].s.state == DX_HBTP_CLOSED, sides[0].s.state == DX_HBTP_CLOSED);
+        DX_CHECK(h->opened == whole->opened && h->finished == whole->finished && h->ended == whole->ended);
+        DX_CHECK(h->size >= whole->size && sides[i].unasked >= sides[0].unasked);
+        if (sides[0].s.error != DX_HBTP_ECORRUPT) /* a checksum is behind what has been handed out */
+            DX_CHECK(h->size == whole->size && sides[i].unasked == sides[0].unasked && h->error == whole->error && h->status == whole->status);
+        DX_CHECK_MEM(h->data, whole->data, whole->size);
+    }
+    DX_CHECK_EQ(ears[1].piece_count, ears[2].piece_count); /* how the input was split changes nothing */
+    DX_CHECK_MEM(ears[1].pieces, ears[2].pieces, ears[1].piece_count * 4);
+}
+
+DX_TEST(hb_15_a_long_chunk_that_does_not_become_whole_in_time_closes)
+{
+    static const uint8_t chunk[8 + 4 + 600] = {0x34, 4, 9, 0, 0x20, 3, 0, 0};
+    for (size_t n = 8; n < sizeof chunk; n++) { /* of 800 bytes, in pieces of 100 and 96 */
+        side *b = start(1, STREAMS, 100, 4096, log_event);
+        frame_to(b, 0x33, 4, 9, "\1\0\0\0\5\0\0\0", 8);
+        DX_CHECK_EQ(dx_hbtp_grant(&b->s, b->last_stream, 1000), 0);
+        DX_CHECK_EQ(dx_hbtp_feed(&b->s, chunk, n, 1000), (int64_t)n);
+        DX_CHECK_EQ(b->chunks, n < 108 ? 0 : 1 + (n - 108) / 96);
+        DX_CHECK_EQ(dx_hbtp_tick(&b->s, 1000), 60000001000u);
+        DX_CHECK_EQ(dx_hbtp_tick(&b->s, 60000000999u), 60000001000u);
+        DX_CHECK_EQ(b->closed, 0);
+        DX_CHECK_EQ(dx_hbtp_tick(&b->s, 60000001000u), UINT64_MAX);
+        DX_CHECK_EQ(b->s.error, DX_HBTP_ETIMEDOUT);
+    }
 }

@@ -67,7 +67,7 @@ static size_t create(dx_choices *c, size_t base_size, size_t target_size)
     d.memory = create_memory;
     d.memory_size = dx_choose(c, 3) ? (size_t)24 << 20 : 100000 + (size_t)dx_choose(c, 4000000);
     d.level = (uint32_t)dx_choose(c, 9);
-    d.codings = 1u << DX_PATCH_CODING_STREAMS;
+    d.codings = 1u << DX_PATCH_CODING_STREAMS | 1u << DX_PATCH_CODING_PLAIN; /* where there is too little memory for streams */
     DX_CHECK(dx_patch_bound(&d, base_size, target_size) <= sizeof patch);
     DX_CHECK_EQ(dx_patch_create(&d, base, base_size, target, target_size, patch, sizeof patch, &size), 0);
     return size;

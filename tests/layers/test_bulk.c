@@ -826,11 +826,11 @@ DX_TEST(am_9_backoff)
     memset(&k, 0, sizeof k);
     for (int i = 0; i < 8; i++) {
         DX_CHECK_EQ(dx_bulk_control_event(&k, false, S), i < 2 ? 0 : DX_BULK_ETIMEDOUT);
-        DX_CHECK_EQ(k.retry_ns, S + waits[i] * MS);
+        DX_CHECK_EQ(k.retry_deadline_ns, S + waits[i] * MS);
     }
     DX_CHECK_EQ(dx_bulk_control_event(&k, true, S), 0);
     DX_CHECK_EQ(dx_bulk_control_event(&k, false, S), 0);
-    DX_CHECK_EQ(k.retry_ns, S + 100 * MS);
+    DX_CHECK_EQ(k.retry_deadline_ns, S + 100 * MS);
 }
 
 DX_TEST(am_11_retire_and_add)

@@ -195,11 +195,11 @@ DX_PROPERTY(p16_mw_5_the_time_is_what_a_printer_would_write_and_never_negative, 
     check_field(&h, "X-Response-Time", want);
 }
 
-typedef struct quota { uint32_t limit, remaining; uint64_t retry_ns; } quota;
+typedef struct quota { uint32_t limit, remaining; uint64_t retry_delay_ns; } quota;
 
 static int add_quota(dx_http_fields *h, const quota *q)
 {
-    return dx_http_add_rate_limit(h, q->limit, q->remaining, q->retry_ns);
+    return dx_http_add_rate_limit(h, q->limit, q->remaining, q->retry_delay_ns);
 }
 
 DX_TEST(mw_6_quota_fields)
@@ -207,14 +207,14 @@ DX_TEST(mw_6_quota_fields)
     quota q;
     q.limit = 1000;
     q.remaining = 0;
-    q.retry_ns = 1000000001;
+    q.retry_delay_ns = 1000000001;
     dx_http_fields h = fields("", 200);
     DX_CHECK_EQ(add_quota(&h, &q), 0);
     check_field(&h, "x-ratelimit-limit", "1000");
     check_field(&h, "x-ratelimit-remaining", "0");
     check_field(&h, "retry-after", "2");
     const size_t all = h.size;
-    q.retry_ns = 1000000000;
+    q.retry_delay_ns = 1000000000;
     h = fields("", 200);
     DX_CHECK_EQ(add_quota(&h, &q), 0);
     check_field(&h, "retry-after", "1");
@@ -223,7 +223,7 @@ DX_TEST(mw_6_quota_fields)
         DX_CHECK_EQ(add_quota(&h, &q), DX_HTTP_ENOSPACE);
         DX_CHECK_EQ(h.size, 0);
     }
-    q.retry_ns = 0;
+    q.retry_delay_ns = 0;
     h = fields("", 200);
     DX_CHECK_EQ(add_quota(&h, &q), 0);
     check_field(&h, "retry-after", NULL);

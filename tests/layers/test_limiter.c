@@ -30,11 +30,11 @@ DX_TEST(p17_mw_6_the_window_is_exact_at_its_edges_and_per_worker)
         DX_CHECK_EQ(dx_limiter_take(&one, 0, begin + i, &q), 0);
         DX_CHECK_EQ(q.limit, 1000);
         DX_CHECK_EQ(q.remaining, 999 - i);
-        DX_CHECK_EQ(q.retry_ns, 0);
+        DX_CHECK_EQ(q.retry_delay_ns, 0);
     }
     DX_CHECK_EQ(dx_limiter_take(&one, 0, begin + second - 1, &q), 429);
     DX_CHECK_EQ(q.remaining, 0);
-    DX_CHECK_EQ(q.retry_ns, 1);
+    DX_CHECK_EQ(q.retry_delay_ns, 1);
     DX_CHECK_EQ(dx_limiter_take(&two, 0, begin + second - 1, &q), 0); /* another worker */
     DX_CHECK_EQ(q.remaining, 999);
     DX_CHECK_EQ(dx_limiter_take(&one, 0, begin + second, &q), 0);
@@ -53,9 +53,9 @@ DX_TEST(mw_6_the_bucket_is_exact_and_never_gives_more)
     DX_CHECK_EQ(dx_limiter_take(&l, 0, 10000, &q), 0);
     DX_CHECK_EQ(q.remaining, 0);
     DX_CHECK_EQ(dx_limiter_take(&l, 0, 10000, &q), 429);
-    DX_CHECK_EQ(q.retry_ns, 250);
+    DX_CHECK_EQ(q.retry_delay_ns, 250);
     DX_CHECK_EQ(dx_limiter_take(&l, 0, 10249, &q), 429);
-    DX_CHECK_EQ(q.retry_ns, 1);
+    DX_CHECK_EQ(q.retry_delay_ns, 1);
     DX_CHECK_EQ(dx_limiter_take(&l, 0, 10250, &q), 0);
     DX_CHECK_EQ(dx_limiter_take(&l, 0, 10251, &q), 429);
     DX_CHECK_EQ(dx_limiter_take(&l, 0, 99999, &q), 0);
@@ -72,7 +72,7 @@ DX_TEST(mw_6_a_clock_at_its_end_forgets_nothing)
             if (!window) l = limiter(3, 3000, 3, false, NULL, 0);
             for (int k = 0; k < 6; k++) {
                 DX_CHECK_EQ(dx_limiter_take(&l, 0, clocks[i], &q), k < 3 ? 0 : 429);
-                DX_CHECK(k < 3 || (q.retry_ns > 0 && q.retry_ns <= UINT64_MAX / 4));
+                DX_CHECK(k < 3 || (q.retry_delay_ns > 0 && q.retry_delay_ns <= UINT64_MAX / 4));
             }
         }
     }
@@ -90,10 +90,10 @@ DX_PROPERTY(p17_mw_6_no_stretch_of_time_holds_more_than_the_limit, 300)
         now += dx_choose(c, 3) ? dx_choose(c, 3) : dx_choose(c, period);
         dx_limiter_quota q;
         if (!dx_limiter_take(&l, 0, now, &q)) taken[count++] = now;
-        else if (q.retry_ns > 0) { /* honest: then there is room, and not a moment before */
+        else if (q.retry_delay_ns > 0) { /* honest: then there is room, and not a moment before */
             dx_limiter copy = l;
-            DX_CHECK_EQ(dx_limiter_take(&copy, 0, now + q.retry_ns - 1, NULL), 429);
-            DX_CHECK_EQ(dx_limiter_take(&copy, 0, now + q.retry_ns, NULL), 0);
+            DX_CHECK_EQ(dx_limiter_take(&copy, 0, now + q.retry_delay_ns - 1, NULL), 429);
+            DX_CHECK_EQ(dx_limiter_take(&copy, 0, now + q.retry_delay_ns, NULL), 0);
         }
     }
     for (size_t i = 0; i < count; i++) {
@@ -222,12 +222,12 @@ DX_PROPERTY(mw_6_a_set_of_meters_is_what_its_description_says, 400)
         DX_CHECK_EQ(q.limit, limit);
         if (!admitted) {
             DX_CHECK_EQ(q.remaining, 0);
-            DX_CHECK_EQ(q.retry_ns, window ? m->begun + period - now : m->debt - (burst - 1) * cost);
+            DX_CHECK_EQ(q.retry_delay_ns, window ? m->begun + period - now : m->debt - (burst - 1) * cost);
             continue;
         }
         if (!m->debt) m->begun = now;
         m->debt += window ? 1 : cost;
-        DX_CHECK_EQ(q.retry_ns, 0);
+        DX_CHECK_EQ(q.retry_delay_ns, 0);
         DX_CHECK_EQ(q.remaining, window ? limit - m->debt : (burst * cost - m->debt) / cost);
     }
 }
@@ -269,7 +269,7 @@ DX_TEST(mw_6_the_defaults_are_1000_a_second_at_once)
         DX_CHECK_EQ(q.remaining, 999 - i);
     }
     DX_CHECK_EQ(dx_limiter_take(&l, 0, 77, &q), DX_LIMITER_TOO_MANY);
-    DX_CHECK_EQ(q.retry_ns, 1000000);
+    DX_CHECK_EQ(q.retry_delay_ns, 1000000);
 }
 
 DX_TEST(every_bit_of_a_key_moves_half_of_its_hash)

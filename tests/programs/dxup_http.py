@@ -346,6 +346,11 @@ def metrics():
 def status_counts_what_was_served():
     assert get("/healthz", to=status_port)[1] == b"ok\n" and get("/healthz", to=status_port)[0].status == 200
     before = metrics()
+    for deadline in range(600): # those of the test before have gone
+        if before["dxup_connections"] == 0:
+            break
+        time.sleep(0.05)
+        before = metrics()
     get("/app.bin")
     get("/app.bin", If_None_Match=f'"{new_tag}"')
     get("/nothing")
@@ -369,6 +374,141 @@ def status_counts_what_was_served():
     assert [(n["name"], n["version"], n["size"]) for n in said["names"] if n["name"] == "app.bin"] == [("app.bin", 2, len(new))], said
     assert get("/", to=status_port)[1].startswith(b"<!doctype html>") and get("/", method="HEAD", to=status_port)[1] == b""
     assert get("/app.bin", to=status_port)[0].status == 404 and get("/metrics")[0].status == 404
+
+
+def dribblers_keep_nobody_out():
+    """Connections that send half a frame and reconnect when they are closed, from one address and from many: pulls come through."""
+    import errno, resource, selectors
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    many = int(os.environ.get("DX_DRIBBLERS", "1500"))
+    if hard != resource.RLIM_INFINITY and hard < many + 200:
+        many = hard - 200
+    old_limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard if hard != resource.RLIM_INFINITY else many + 200, hard))
+    half = struct.pack("<BBHI", 0x30, 4, 1, 4000) + b"\2half"
+    slots = 1000
+    own = subprocess.Popen([DXUP, "serve", store, "--listen", "0.0.0.0:0", "--workers", "1", "--connections", str(slots), "--connections-per-address", "400"], stdout=subprocess.PIPE)
+    to = int(re.search(r":(\d+) with", own.stdout.readline().decode()).group(1))
+    try:
+        for addresses in (["127.0.0.1"], [f"127.0.0.{i}" for i in range(1, 41)]):
+            selector, stop, closed = selectors.DefaultSelector(), threading.Event(), [0]
+            held = []
+
+            def connect(i):
+                s = socket.socket()
+                s.setblocking(False)
+                s.bind((addresses[i % len(addresses)], 0))
+                s.connect_ex(("127.0.0.1", to))
+                held.append(s)
+                selector.register(s, selectors.EVENT_READ | selectors.EVENT_WRITE, i)
+
+            def attack():
+                for i in range(many):
+                    connect(i)
+                while not stop.is_set():
+                    for key, events in selector.select(0.1):
+                        try:
+                            if events & selectors.EVENT_READ and not key.fileobj.recv(100):
+                                raise ConnectionResetError
+                            key.fileobj.send(half)
+                            selector.modify(key.fileobj, selectors.EVENT_READ, key.data)
+                        except BlockingIOError:
+                            pass
+                        except OSError:
+                            closed[0] += 1
+                            selector.unregister(key.fileobj)
+                            held.remove(key.fileobj)
+                            key.fileobj.close()
+                            if not stop.is_set():
+                                connect(key.data)
+                    time.sleep(0.3) # a pull gives way, too, where 400 connect between its own connection and its request
+
+            attacker = threading.Thread(target=attack)
+            attacker.start()
+            time.sleep(2)
+            slowest = 0
+            for k in range(5):
+                begun = time.time()
+                for again in range(3):
+                    done = subprocess.run([DXUP, "pull", f"127.0.0.1:{to}", "app.bin", f"{work}/dribbled{k}", "--quiet"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=100)
+                    if done.returncode == 0:
+                        break
+                assert done.returncode == 0, (len(addresses), k, done.stdout)
+                slowest = max(slowest, time.time() - begun)
+            stop.set()
+            attacker.join()
+            for s in held:
+                s.close()
+            assert closed[0] > many - slots and slowest < 10, (closed, slowest)
+            print(f"         {many} dribblers from {len(addresses)}: {closed[0]} gave way, slowest pull {slowest:.2f} s")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, old_limits)
+        own.send_signal(signal.SIGTERM)
+        assert own.wait(60) == 0
+
+
+def memory_of_a_flood_is_bounded_and_given_back():
+    """1,000 connections ask for much and read nothing, three times over; each holds little, and nothing is left of it."""
+    import resource
+    if not os.path.exists(f"/proc/{server.pid}/status"):
+        raise AssertionError("no /proc")
+    if "asan" in DXUP:
+        print("         skip: the sanitizer's memory would be measured")
+        return
+    def resident():
+        return int(re.search(r"VmRSS:\s+(\d+)", open(f"/proc/{server.pid}/status").read()).group(1)) / 1024
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, limits[1]), limits[1]))
+    publish("flood", dice.randbytes(3000000))
+    before = top = resident()
+    for _ in range(3):
+        clients = [socket.create_connection(("127.0.0.1", port), timeout=300) for _ in range(1000)]
+        for s in clients:
+            s.setblocking(False)
+            try:
+                s.send(b"GET /flood HTTP/1.1\r\nHost: a\r\n\r\n" * 20)
+            except OSError:
+                pass
+        time.sleep(0.5)
+        top = max(top, resident())
+        for s in clients:
+            s.close()
+    resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    deadline = time.time() + 20
+    while resident() > before + 8 and time.time() < deadline:
+        time.sleep(0.1)
+    print(f"         {before:.1f} MiB before, {top:.1f} during, {resident():.1f} after")
+    assert top < before + 64 and resident() <= before + 8, (before, top, resident())
+    assert get("/app.bin")[1] == new
+
+
+def status_counts_what_a_directory_spares():
+    """An update of a directory transfers the objects that changed; the rest of its size is spared."""
+    tree, dest = f"{work}/tree", f"{work}/tree-out"
+    os.makedirs(tree)
+    for i in range(40):
+        with open(f"{tree}/f{i}", "wb") as f:
+            f.write(dice.randbytes(20000))
+    dxup("publish", store, "tree", tree, "--quiet")
+    sent = []
+    for round in range(3): # all of it, one changed file, nothing
+        if round == 1:
+            with open(f"{tree}/f7", "ab") as f:
+                f.write(b"more")
+            dxup("publish", store, "tree", tree, "--quiet")
+        before = metrics()
+        dxup("pull", f"127.0.0.1:{frames_port}", "tree", dest, "--quiet")
+        now = metrics()
+        for deadline in range(600):
+            if now["dxup_connections"] == 0:
+                break
+            time.sleep(0.05)
+            now = metrics()
+        sent.append(now["dxup_sent_bytes_total"] - before["dxup_sent_bytes_total"])
+        spared = now["dxup_spared_bytes_total"] - before["dxup_spared_bytes_total"]
+        size = next(n["size"] for n in json.loads(get("/status.json", to=status_port)[1])["names"] if n["name"] == "tree")
+        assert size >= 40 * 20000 and spared == max(size - sent[-1], 0), (round, size, sent, spared)
+    assert sent[0] > 700000 and sent[1] < 60000 and sent[2] == 0, sent
 
 
 def any_bytes_at_all():

@@ -87,6 +87,31 @@ a_delta() {
     same patch patch2
     alone new old out patch patch2
 }
+a_coding_that_fails() { # streams 16, range 2, plain 1: the next one, and a note
+    local good=$dxpatch failing=$top/build/dxpatch_failing want
+    make -s -C "$top" build/dxpatch_failing || fail "not built"
+    make_versions
+    for want in "0 4" "16 1" "18 0"; do
+        set -- $want
+        dxpatch=$failing
+        export DX_FAILING=$1
+        expect 0 diff old new patch
+        [ "$1" = 0 ] || says "the patch in the coding 'streams' does not give the new file"
+        [ "$1" != 18 ] || says "the patch in the coding 'range' does not give the new file"
+        unset DX_FAILING
+        dxpatch=$good
+        [ "$(od -An -tu1 -j7 -N1 patch | tr -d ' ')" = "$2" ] || fail "$1: another coding"
+        expect 0 apply old patch out
+        same new out
+    done
+    dxpatch=$failing
+    export DX_FAILING=19
+    rm patch
+    expect 4 diff old new patch
+    unset DX_FAILING
+    dxpatch=$good
+    alone new old out
+}
 blocks_and_undo() {
     make_images
     for options in "" "--block-size 64" "--block-size 65536"; do
@@ -868,7 +893,7 @@ two_at_once() {
     same new file
 }
 
-for case in a_delta blocks_and_undo sizes_that_change one_way a_delta_in_place levels_from_fast_to_small formats_of_deltas \
+for case in a_delta a_coding_that_fails blocks_and_undo sizes_that_change one_way a_delta_in_place levels_from_fast_to_small formats_of_deltas \
     info_shows_every_field modes_and_links_stay a_dangling_link_is_not_replaced names_that_look_like_options bounded_memory bounded_memory_of_containers large_files_are_mapped_and_made_in_little_memory a_patch_of_two flash_patches vcdiff_here records vcdiff_with_xdelta3 containers containers_that_are_damaged containers_around_other_patches bad_command_lines \
     limits_of_memory_and_output missing_and_strange_files summaries nothing_overwrites_its_source a_wrong_base applied_twice a_truncated_patch a_flipped_bit \
     no_patch_at_all a_full_disk a_read_only_disk_and_a_size_limit killed_at_any_moment two_at_once; do

@@ -371,7 +371,7 @@ exchange() { # QEMU-ARCH COMPILER...      a machine of another kind: its store, 
     command -v "$2" >/dev/null && echo 'int main(void) { return 0; }' | "${@:2}" -x c - -o probe 2>/dev/null ||
         { skip "no compiler: ${*:2}"; return; }
     make_versions
-    expect 0 "${@:2}" -std=c11 -O1 -static "$top"/programs/{common,dxup}/{,*/}*.c "$top"/programs/common/dx_patch_impl.c -o theirs -lpthread
+    expect 0 "${@:2}" -std=c11 -O1 -static "$top"/programs/{common,versions,dxup}/{,*/}*.c -o theirs -lpthread
     printf '#!/bin/sh\nexec %s "%s/theirs" "$@"\n' "$qemu" "$PWD" >other
     chmod +x other
     expect 0 "$dxup" publish store app old # nothing that zstd makes smaller: theirs has none
@@ -777,7 +777,7 @@ a_flipped_byte_in_a_tree() {
 trees_as_streams_in_the_same_store() { # what a dxup without snapshots writes is read, and reads snapshots
     local zstd=
     ! ldd "$dxup" | grep -q zstd || zstd='-DVERSIONS_ZSTD_LIBRARY -lzstd'
-    expect 0 ${CC:-cc} -std=c11 -O0 -DVERSIONS_NO_SNAPSHOTS "$top"/programs/{common,dxup}/{,*/}*.c "$top"/programs/common/dx_patch_impl.c -o plain $zstd -lpthread
+    expect 0 ${CC:-cc} -std=c11 -O0 -DVERSIONS_NO_SNAPSHOTS "$top"/programs/{common,versions,dxup}/{,*/}*.c -o plain $zstd -lpthread
     make_tree tree
     expect 0 ./plain publish store t tree
     for path in data sub/a.c sub/nothing; do "$dxup" cat store t:$path | cmp - tree/$path || fail "cat of $path"; done

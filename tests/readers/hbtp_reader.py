@@ -36,6 +36,7 @@ def describe(frame):
         value = payload[at:].hex() if not kind else struct.unpack_from("<" + kind, payload, at)[0]
         at += struct.calcsize("<" + kind) if kind else len(payload) - at
         assert name != "zero" or value in (0, b"\0\0\0"), "reserved"
+        assert name != "status" or opcode != 0x32 or 400 <= value <= 599, "status"
         assert name != "crc" or value == crc32c(payload[16:]), "crc"
         if name not in ("zero", "crc"):
             words.append("%s=%s" % (name, value))
@@ -72,7 +73,8 @@ def invent(r):
     for name, kind in shape(opcode, flags, full):
         most = 256 ** struct.calcsize("<" + kind) - 65536 * (kind == "Q")  # offset + size stays under 2^64
         if name not in ("zero", "crc"):
-            words.append("%s=%s" % (name, r.randrange(256 * (name == "opcode"), most) if kind else r.randbytes(size).hex()))
+            least, most = (400, 600) if name == "status" and opcode == 0x32 else (256 * (name == "opcode"), most)
+            words.append("%s=%s" % (name, r.randrange(least, most) if kind else r.randbytes(size).hex()))
     return " ".join(words)
 
 if sys.argv[1] == "document":
@@ -81,6 +83,12 @@ if sys.argv[1] == "document":
         data = bytes.fromhex(re.sub(r"#.*|\s", "", text))
         if "chunk-stream" in name or name == "patch-chunk":
             assert b"".join(struct.pack("<BI", {n: v for v, n in CHUNKS.items()}[n], len(b) // 2) + bytes.fromhex(b) for n, b in chunks(data)) == data
+        elif name.endswith("without-status"):
+            try:
+                describe(data)
+            except AssertionError:
+                continue
+            sys.exit(name + " is not refused")
         elif not name.startswith("sealed") and name != "bulk-state":  # the one is secret, the other no frame
             assert encode(describe(data)) == data, name
     print(len(vectors))

@@ -61,7 +61,8 @@ static int checkout_snapshot(versions_store *s, const versions_version *v, const
     int status = versions_dest_open(dest, o->path, v->kind, v->mode, NULL);
     versions_report *report = versions_report_open();
     versions_tree_restore_desc desc = {.root = v->root, .dest = dest, .workers = o->workers,
-                                   .omit = o->omit, .report = report};
+                                   .omit = o->omit, .limits = o->limits,
+                                   .report = report};
     if (!status) {
         status = versions_tree_restore(s, &desc);
         if (!status) status = versions_dest_commit(dest);

@@ -29,8 +29,9 @@
 #include <string.h>
 
 enum {
-    OUT_SIZE        = 32768,   /* of a block for output */
-    BLOCKS          = 2048,
+    OUT_SIZE        = 16384,   /* of a block for output, or for a request that is not whole yet */
+    BLOCKS          = 1280,    /* 20 MiB at most */
+    CONTENTS_MAX    = 192,     /* that are read at a time, about 100 KiB each; beyond it 503 */
     INPUT_BUFFERS   = 64,
     HEAD_SIZE       = 1024,    /* of an answer */
     CLIENTS_MAX     = 1024,
@@ -87,6 +88,8 @@ struct dxup_http {
     char            address[DX_REACTOR_ADDRESS_TEXT_SIZE];
     client         *clients;
     size_t          client_count;
+    size_t          content_count; /* of these, with content */
+    bool            worked;  /* since memory was given back last */
 };
 
 /* >>request ---------------------------------------------------------------- */
@@ -209,6 +212,7 @@ static void put_head(client *c, int status, const char *fields, uint64_t size)
 static void end_body(client *c)
 {
     dxup_patches_release(c->http->d.patches, &c->patch);
+    if (c->content) c->http->content_count--;
     versions_content_close(c->content);
     c->content = NULL;
     prog_line_free(&c->text);
@@ -222,8 +226,9 @@ static void refuse(client *c, int status)
     int n = snprintf(text, sizeof text, "%d %s\n", status, reason_of(status));
     assert(n > 0 && (size_t)n < sizeof text && c->at == c->size);
     put_head(c, status,
-             status == 405 ? "Allow: GET, HEAD\r\nContent-Type: text/plain\r\n"
-                           : "Content-Type: text/plain\r\n",
+             status == 405   ? "Allow: GET, HEAD\r\nContent-Type: text/plain\r\n"
+             : status == 503 ? "Retry-After: 1\r\nContent-Type: text/plain\r\n"
+                             : "Content-Type: text/plain\r\n",
              (uint64_t)n);
     if (!c->head) memcpy(c->out + c->out_size, text, (size_t)n);
     if (!c->head) c->out_size += (size_t)n;
@@ -279,9 +284,21 @@ static void begin_body(client *c, int status, uint64_t size)
     if (!c->head) count_body(c, status == 226, size);
 }
 
+/* Open c->content. A status of HTTP. */
+static int open_content(client *c)
+{
+    dxup_http *h = c->http;
+    assert(!c->content);
+    if (h->content_count >= CONTENTS_MAX) return 503;
+    if (versions_content_open(&c->content, h->store, &c->target)) return 500;
+    h->content_count++;
+    return 200;
+}
+
 static void answer_whole(client *c)
 {
-    if (versions_content_open(&c->content, c->http->store, &c->target)) refuse(c, 500);
+    const int status = open_content(c);
+    if (status != 200) refuse(c, status);
     else begin_body(c, 200, c->target.size);
 }
 
@@ -296,9 +313,10 @@ static void answer_from_base(client *c)
     case DXUP_PATCH_NONE: answer_whole(c); return;
     case DXUP_PATCH_READY: break;
     }
-    if (c->patch.plan && versions_content_open(&c->content, c->http->store, &c->target)) {
+    const int status = c->patch.plan ? open_content(c) : 200;
+    if (status != 200) {
         end_body(c);
-        refuse(c, 500);
+        refuse(c, status);
     } else {
         begin_body(c, 226, c->patch.size);
     }
@@ -481,6 +499,7 @@ static size_t received(dx_peers *s, dx_peers_id id, const uint8_t *bytes, size_t
     assert(c && !is_busy(c));
     if (c->over) return size;
     c->active_ns = prog_now_ns();
+    c->http->worked = true;
     c->input = bytes;
     c->input_size = size;
     c->taken = 0;
@@ -551,6 +570,17 @@ static void drain(dxup_http *h)
     drop_idle(h);
 }
 
+/* After a rush: what was needed for it goes back to the system. */
+static void give_back(dxup_http *h)
+{
+    void *memory;
+    size_t size;
+    if (!h->worked || h->content_count || !dx_peers_unused(&h->peers, &memory, &size)) return;
+    os_memory_unused(memory, size);
+    os_heap_unused();
+    h->worked = false;
+}
+
 /* Every second: drop who is silent. */
 static void on_timer(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
 {
@@ -563,6 +593,7 @@ static void on_timer(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
         if (!c->waiting && c->active_ns < limit_ns) (void)dx_peers_close(&h->peers, c->id, true);
     }
     if (h->draining) drop_idle(h);
+    give_back(h);
     dx_reactor_timer(r, op, 1000000000);
 }
 

@@ -6,7 +6,7 @@
 
 #include "../../../layers/dx_link.h"
 
-#define DXUP_AGENT "dxup 0.2.0" /* what it calls itself, and its version */
+#define DXUP_AGENT "dxup 0.3.0" /* what it calls itself, and its version */
 
 enum { DXUP_DRAIN_S = 10 }; /* for transfers that are under way when a server is ended */
 

@@ -57,7 +57,17 @@ typedef struct versions_omit {
     bool numeric;    /* names of owners: their numbers count */
 } versions_omit;
 
+/* What a snapshot of somebody else's making may be at most. 32 small objects can name 2^31
+   directories, so the sums that the root declares are compared before anything is made of it, and
+   what is below has to stay within them. 0: no limit but these sums. */
+typedef struct versions_limits {
+    uint64_t entries_max; /* below the root, at any depth */
+    uint64_t size_max;    /* bytes of its files and names; holes count as zeros */
+} versions_limits;
+
 /* >>objects.c ---- */
+/* PROG_REFUSED: the root declares more than the limits. */
+int versions_limits_check(const versions_limits *limits, const dx_tree_entry *root);
 /* The content of an entry in parts: chunks of a file, pieces of a directory. Lists of ids in up to
    DX_TREE_LEVELS_MAX levels lead to them; the last list of each level is kept. */
 typedef struct versions_parts {
@@ -92,7 +102,8 @@ typedef struct versions_listing {
 
 void versions_listing_open(versions_listing *l, versions_store *s, const dx_tree_entry *dir);
 void versions_listing_close(versions_listing *l);
-/* PROG_OK and an entry, or *end; the entry's name and data hold until the next call. */
+/* PROG_OK and an entry, or *end; the entry's name and data hold until the next call. An entry that
+   makes the directory larger than it declares is an error before it is handed out. */
 int  versions_listing_next(versions_listing *l, dx_tree_entry *out, bool *end);
 /* Go on to the entry with the name of e, when names are asked for in order: *at is where the
    listing is, zero at first. false: it has none, or it cannot be read. */
@@ -237,6 +248,7 @@ typedef struct versions_tree_restore_desc {
     versions_dest   *dest;    /* open and empty */
     unsigned         workers; /* threads; 0: one for each core */
     versions_omit    omit;
+    versions_limits  limits;
     versions_report *report;
     /* A directory, and a snapshot of it: files that are the same in the other snapshot get one more
        name instead of being written. NULL: none. */

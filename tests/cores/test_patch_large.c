@@ -1,0 +1,93 @@
+/* Deltas of streams with the limits that programs have: pairs of megabytes, little related, of sizes around what the maker looks
+   at in one go. test_patch_limits.c draws thousands of pairs with small limits; these show that nothing else is different. */
+#define DX_PATCH_IMPLEMENTATION
+#include "../../dx_patch.h"
+#define DX_TEST_MAIN
+#include "../dx_test.h"
+
+enum { PROBED = DX_PATCH_P_PROBE * DX_PATCH_P_SINK_MAX }; /* bytes of a target of which a part is tried first */
+static uint8_t *base, *target, *patch, *out, *making;
+
+static uint64_t mix(uint64_t *state)
+{
+    *state += 0x9e3779b97f4a7c15u;
+    uint64_t z = (*state ^ *state >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return z ^ z >> 31;
+}
+
+/* Noise, eight bytes at a time: a word of few that come again, or of many. */
+static void fill(uint8_t *p, size_t size, uint64_t *seed, uint64_t words)
+{
+    for (size_t i = 0; i < size; i += 8) {
+        uint64_t word = words ? mix(seed) % words : mix(seed);
+        uint64_t v = word * 0x9e3779b97f4a7c15u;
+        memcpy(p + i, &v, size - i < 8 ? size - i : 8);
+    }
+}
+
+/* Pieces of the base in line with it and from elsewhere, of the target's past as far as `far` bytes back, and new ones. */
+static void draw(size_t base_size, size_t target_size, size_t far, uint64_t seed)
+{
+    size_t at = 0, from = 0;
+    for (size_t i = 0; i < base_size; i += 4096) fill(base + i, base_size - i < 4096 ? base_size - i : 4096, &seed, i / 4096 % 3 * 500);
+    while (at < target_size) {
+        uint64_t what = mix(&seed) % 8;
+        size_t size = 1 + (size_t)(mix(&seed) % (what < 4 ? 20000 : 900)), back = far - (size_t)(mix(&seed) % 3);
+        if (size > target_size - at) size = target_size - at;
+        if (what < 4 && base_size) {
+            if (what < 2 || from >= base_size) from = (size_t)(mix(&seed) % base_size);
+            if (size > base_size - from) size = base_size - from;
+            memcpy(target + at, base + from, size);
+            from += size;
+            for (size_t i = 9; what == 3 && i < size; i += 9 + (size_t)(mix(&seed) % 60)) target[at + i] ^= 1;
+        } else if (what < 6 && at) {
+            if (back > at) back = 1 + (size_t)(mix(&seed) % at);
+            for (size_t i = 0; i < size; i++) target[at + i] = target[at + i - back];
+        } else {
+            fill(target + at, size, &seed, what == 7 ? 300 : 0);
+        }
+        at += size;
+    }
+}
+
+static void pair(size_t base_size, size_t target_size, size_t far, uint32_t level, uint64_t seed)
+{
+    dx_patch_create_desc d;
+    size_t size = 0, got = 0;
+    memset(&d, 0, sizeof d);
+    d.codings = 1u << DX_PATCH_CODING_STREAMS;
+    d.level = level;
+    d.skip_check = true;
+    d.memory_size = dx_patch_create_memory_size(&d, base_size, target_size);
+    size_t capacity = dx_patch_bound(&d, base_size, target_size);
+    base = (uint8_t *)malloc(base_size + 1);
+    target = (uint8_t *)malloc(target_size + 1);
+    patch = (uint8_t *)malloc(capacity);
+    out = (uint8_t *)malloc(target_size + 1);
+    making = (uint8_t *)malloc(d.memory_size);
+    DX_CHECK(base && target && patch && out && making);
+    d.memory = making;
+    draw(base_size, target_size, far, seed);
+    DX_CHECK_EQ(dx_patch_create(&d, base, base_size, target, target_size, patch, capacity, &size), 0);
+    DX_CHECK_EQ(patch[7], DX_PATCH_CODING_STREAMS);
+    DX_CHECK_EQ(dx_patch_apply(base, base_size, patch, size, out, target_size, &got, making, d.memory_size), 0);
+    DX_CHECK_EQ(got, target_size);
+    DX_CHECK_MEM(out, target, target_size);
+    printf("     %zu -> %zu, level %u: %zu bytes%s, window 2^%u\n", base_size, target_size, (unsigned)level, size, patch[128] ? ", a map" : "",
+           patch[130]);
+    free(base);
+    free(target);
+    free(patch);
+    free(out);
+    free(making);
+}
+
+DX_TEST(patch_large_at_the_probe)
+{
+    for (uint64_t seed = 1; seed <= 6; seed++) pair(PROBED, PROBED - 1 + (size_t)(seed % 3), 1 << 20, seed & 1 ? 3 : 6, seed);
+    pair(3 * PROBED / 2, 3 * PROBED, 1 << 20, 1, 7);
+}
+DX_TEST(patch_large_at_the_window) { pair(5 << 20, (8 << 20) + (3 << 20), 8 << 20, 3, 8); }
+DX_TEST(patch_large_at_16_mib) { pair((16 << 20) - 1, (16 << 20) + 1, 16 << 20, 1, 9); }
+DX_TEST(patch_large_at_32_mib) { pair((32 << 20) + 1, (32 << 20) + 3, 32 << 20, 1, 10); }
