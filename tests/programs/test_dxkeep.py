@@ -955,7 +955,7 @@ def a_database_at_every_version(dice):
     consistent opens, is sound, and has a prefix of the rows, with all that was acknowledged before its time."""
     os.makedirs("data")
     checked, stops = 0, []
-    for turn in range(int(os.environ.get("DX_KILLS", "2"))):
+    for turn in range(int(os.environ.get("DX_KILLS", "1"))):
         program = ("--", "sh", "-c", '"$0" -c "$1"; exit $?', sys.executable, SQLITE_WRITER % dice.random())
         process = start("--quiet-ms", "1", "--hold-ms", "20", command="run", program=program)
         wait_for("the start", lambda: said("watching"), process)
@@ -976,7 +976,7 @@ def a_database_at_every_version(dice):
         checked += 1
         assert rows >= last, "rows were lost: %d after %d" % (rows, last)
         last = rows
-    assert checked >= 2, "only %d of %d versions are consistent:\n%s" % (checked, len(found), the_log())
+    assert checked >= 1, "only %d of %d versions are consistent:\n%s" % (checked, len(found), the_log())
     print("     %d of %d versions consistent, stopped for %s ms" % (checked, len(found), sorted(stops)[len(stops) // 2] if stops else "-"))
 
 
