@@ -1075,7 +1075,8 @@ def main():
     try:
         for case in CASES:
             name = case.__name__
-            if sys.argv[1:] and not any(f in name for f in sys.argv[1:]):
+            wanted = [a for a in sys.argv[1:] if a[0] != "-"]
+            if wanted and not any(a in name for a in wanted) or any(a[1:] in name for a in sys.argv[1:] if a[0] == "-"):
                 continue
             place = os.path.join(work, name)
             os.mkdir(place)
