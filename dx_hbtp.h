@@ -1453,8 +1453,9 @@ DX_HBTP_API int dx_hbtp_parse_file_chunk(const dx_hbtp_frame *frame, dx_hbtp_fil
 
 DX_HBTP_API int dx_hbtp_out_init(dx_hbtp_out *out, void *memory, size_t size)
 {
-    if (!out || !memory) return DX_HBTP_EINVAL;
-    DX_HBTP_MEMSET(out, 0, sizeof *out);
+    if (!out) return DX_HBTP_EINVAL;
+    DX_HBTP_MEMSET(out, 0, sizeof *out); /* without memory, too: then every writer refuses */
+    if (!memory) return DX_HBTP_EINVAL;
     out->memory_ = (uint8_t *)memory;
     out->size_ = size ? size : (size_t)DX_HBTP_OUT_SIZE;
     out->limit_ = out->size_;

@@ -45,7 +45,11 @@
                 refused (ENOTSUP), for 8 KB of code less. DX_PATCH_STATIC, DX_PATCH_API (extern),
                 DX_PATCH_ASSERT(c) (assert),
                 DX_PATCH_MEMCPY, DX_PATCH_MEMMOVE, DX_PATCH_MEMSET, DX_PATCH_MEMCMP,
-                DX_PATCH_CRC32C(crc, p, size) (a nibble at a time)
+                DX_PATCH_CRC32C(crc, p, size) (a nibble at a time),
+                DX_PATCH_BLAKE3(offset, p, size, value): the chaining value, 32 bytes, of the part
+                at offset of a message, not of its root; size is 4096, 8192 ... and divides offset
+                (that of dx_cas.h where its implementation stands before this one in the same file,
+                several times as fast; else a word at a time)
     ERRORS      dx_patch_error: 0 = ok, negative = reason; dx_patch_error_name()
     OWNERSHIP   the caller owns every buffer; a parameter that is kept says "borrowed until"
     FORMAT      docs/formats/patch.md (normative)
@@ -342,9 +346,16 @@ typedef enum {
     DX_PATCH_FLASH_ERASE  /* a page of the patch's page size; no data */
 } dx_patch_flash_io;
 
-typedef struct dx_patch_flash_desc { /* all is required */
-    void *user; /* handed to io, which returns 0, or what makes the call end with ESYS */
+typedef struct dx_patch_flash_desc { /* all but progress is required */
+    void *user; /* handed to the callbacks */
+    /* Returns 0, or any other value to end the call with ESYS. */
     int (*io)(void *user, dx_patch_flash_io what, uint64_t offset, void *data, size_t size);
+    /* Optional; for a watchdog, or a bar. Called after each erase, after each write of 256 bytes,
+       and after each 256 bytes that were only read or decoded (1024 of the patch's checksum). done
+       and total are bytes of work; done never falls, skips what an earlier run has finished, and is
+       total once the result is verified. Not 0: the call ends with ECANCELED, as after a power cut:
+       the next call resumes. */
+    int (*progress)(void *user, uint64_t done, uint64_t total);
     const void *patch;  /* the whole patch; it must outlive power cuts */
     size_t patch_size;  /* bytes */
     uint64_t slot_size; /* bytes */
@@ -357,6 +368,9 @@ typedef struct dx_patch_flash { /* caller-allocated, stays where it is; fields a
     dx_patch_flash_desc desc_;
     dx_patch_header header_;
     dx_patch_p_coder coder_;
+    uint64_t done_;     /* bytes of work, */
+    uint64_t step_end_; /* how many there will be after this step, */
+    uint64_t total_;    /* and after the last one */
     uint32_t base_size_;
     uint32_t target_size_;
     uint32_t gap_;        /* pages by which the base moves up */
@@ -437,9 +451,9 @@ DX_PATCH_API int dx_patch_applier_finish(dx_patch_applier *a);
 /* What the callback returned that led to DX_PATCH_ESYS or ECANCELED; 0 otherwise. */
 DX_PATCH_API int dx_patch_applier_callback_result(const dx_patch_applier *a);
 
-/* Flash patches: turn the base into the target where it lies, page by page. After a power cut or an
-   error of io call it again with the same patch, any number of times. No page is erased more than
-   twice, and at most twice more after each cut. OK and EAPPLIED: the slot holds the target; what
+/* Flash patches: turn the base into the target where it lies, page by page. After a power cut, an
+   error of io (ESYS) or a stop by progress (ECANCELED) call it again with the same patch, any number
+   of times. No page is erased more than twice, and at most twice more after each interruption. OK and EAPPLIED: the slot holds the target; what
    lies behind it is undefined. EBASE: it holds neither the base nor what an interrupted run left,
    and nothing was changed. ENOSPACE: the slot, ENOTSUP: the page size does not suit the patch. */
 DX_PATCH_API int dx_patch_flash_apply(dx_patch_flash *f, const dx_patch_flash_desc *desc);
@@ -550,8 +564,8 @@ static uint32_t dx_patch_p_crc32c(uint32_t crc, const uint8_t *p, size_t size)
         0     1 2     3
 
    The last compression of all has the flag ROOT. So nothing is joined, and no block compressed,
-   before it is known that more input follows. Where the machine has vectors, eight chunks (or
-   eight parents) are hashed side by side, one in each lane; the results are the same. */
+   before it is known that more input follows. A hook may hash subtrees of whole chunks faster, side
+   by side in the lanes of vectors; the results are the same. */
 enum { /* flags of a compression */
     DX_PATCH_P_B3_CHUNK_START = 1,
     DX_PATCH_P_B3_CHUNK_END = 2,
@@ -622,154 +636,43 @@ static void dx_patch_p_hash_compress(uint32_t cv[8], const uint8_t block[64], ui
     DX_PATCH_MEMCPY(cv, out, sizeof out);
 }
 
-/* Hosted: eight chunks or nodes side by side, one in each lane of GNU C vectors. */
-#if defined(__has_builtin) && defined(__STDC_HOSTED__) && __STDC_HOSTED__ == 1
-  #if __has_builtin(__builtin_shufflevector) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ && \
-      (defined(__SSE2__) || defined(__ARM_NEON) || defined(__wasm_simd128__))
-    #define DX_PATCH_P_LANES
+/* A faster hash for whole subtrees: the program's, or that of dx_cas.h where its implementation
+   stands before this one in the same file. */
+#if !defined(DX_PATCH_BLAKE3) && defined(DX_CAS_IMPLEMENTED)
+static void dx_patch_p_hash_part(uint64_t offset, const uint8_t *p, size_t size, uint8_t *value)
+{
+    dx_cas_blake3 plain;
+    int error;
+    dx_cas_blake3_init(&plain);
+    error = dx_cas_blake3_part(&plain, offset, p, size, value);
+    DX_PATCH_ASSERT(error == 0);
+    (void)error;
+}
+#define DX_PATCH_BLAKE3 dx_patch_p_hash_part
+#endif
+#ifdef DX_PATCH_BLAKE3
+enum { /* subtrees that it takes: as powers of two of chunks; a larger one is two or more */
+    DX_PATCH_P_B3_LOG_MIN = 3,
+    DX_PATCH_P_B3_LOG_MAX = 10
+};
+#endif
+
+/* What XOR goes by, where the compiler has vectors. */
+#if defined(__GNUC__) || defined(__clang__)
+  #if defined(__SSE2__) || defined(__ARM_NEON) || defined(__wasm_simd128__)
+    #define DX_PATCH_P_VECTORS
   #endif
 #endif
+#ifdef DX_PATCH_P_VECTORS
+typedef uint32_t dx_patch_p_word __attribute__((vector_size(32)));
+#else
+typedef uint64_t dx_patch_p_word;
+#endif
+#undef DX_PATCH_P_VECTORS
 #if defined(__GNUC__) && __GNUC__ >= 8 && !defined(__clang__)
   #define DX_PATCH_P_UNROLL _Pragma("GCC unroll 8")
 #else
   #define DX_PATCH_P_UNROLL
-#endif
-#ifdef DX_PATCH_P_LANES
-typedef uint32_t dx_patch_p_v8 __attribute__((vector_size(32)));
-typedef dx_patch_p_v8 dx_patch_p_word; /* what XOR goes by */
-typedef uint8_t dx_patch_p_v32 __attribute__((vector_size(32)));
-#undef DX_PATCH_P_B3_ROTR
-#define DX_PATCH_P_QUAD(i, n) \
-    i + n / 8 % 4, i + (n / 8 + 1) % 4, i + (n / 8 + 2) % 4, i + (n / 8 + 3) % 4
-#define DX_PATCH_P_SHIFTED(x, n) ((x) >> n | (x) << (32 - n))
-#define DX_PATCH_P_SHUFFLED(x, n) /* by whole bytes: one shuffle */                                \
-    (n % 8 ? DX_PATCH_P_SHIFTED(x, n)                                                              \
-           : (dx_patch_p_v8)__builtin_shufflevector(                                               \
-                 (dx_patch_p_v32)(x), (dx_patch_p_v32)(x), DX_PATCH_P_QUAD(0, n),                  \
-                 DX_PATCH_P_QUAD(4, n), DX_PATCH_P_QUAD(8, n), DX_PATCH_P_QUAD(12, n),             \
-                 DX_PATCH_P_QUAD(16, n), DX_PATCH_P_QUAD(20, n), DX_PATCH_P_QUAD(24, n),           \
-                 DX_PATCH_P_QUAD(28, n)))
-#define DX_PATCH_P_LOW(a, b) __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11)
-#define DX_PATCH_P_HIGH(a, b) __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15)
-
-/* The rows t become the columns of m: squares of eight words. */
-#define DX_PATCH_P_TURN(m, t)                                                                      \
-    DX_PATCH_P_UNROLL for (j = 0; j < 3; j++) {                                                    \
-        DX_PATCH_MEMCPY(t, m, sizeof t);                                                           \
-        DX_PATCH_P_UNROLL for (i = 0; i < 4; i++) {                                                \
-            (m)[2 * i] = DX_PATCH_P_LOW(t[i], t[i + 4]);                                           \
-            (m)[2 * i + 1] = DX_PATCH_P_HIGH(t[i], t[i + 4]);                                      \
-        }                                                                                          \
-    }
-/* Of a vector of any width: what the lanes start with, and a block of each of them. */
-#define DX_PATCH_P_LANES_START(lanes)                                                              \
-    dx_patch_p_blake3_iv(cv);                                                                      \
-    for (i = 0; i < 8; i++) h[i] = none + cv[i];                                                   \
-    for (i = 0; i < lanes && blocks > 1; i++) {                                                    \
-        low[i] = (uint32_t)(number & 0xffffffffu) + i;                                             \
-        high[i] = (uint32_t)(number >> 32);                                                        \
-    }
-#define DX_PATCH_P_LANES_BLOCK(vector)                                                             \
-    vector v0 = h[0], v1 = h[1], v2 = h[2], v3 = h[3], v4 = h[4], v5 = h[5], v6 = h[6], v7 = h[7], \
-           v8 = none + 0x6a09e667u, v9 = none + 0xbb67ae85u, va = none + 0x3c6ef372u,              \
-           vb = none + 0xa54ff53au, vc = low, vd = high, ve = none + 64u, vf = none;               \
-    if (blocks == 1) vf += (uint32_t)DX_PATCH_P_B3_PARENT;                                         \
-    else if (block == 0) vf += (uint32_t)DX_PATCH_P_B3_CHUNK_START;                                \
-    else if (block == 15) vf += (uint32_t)DX_PATCH_P_B3_CHUNK_END;                                 \
-    DX_PATCH_P_B3_ROUND(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);                     \
-    DX_PATCH_P_B3_ROUND(2, 6, 3, 10, 7, 0, 4, 13, 1, 11, 12, 5, 9, 14, 15, 8);                     \
-    DX_PATCH_P_B3_ROUND(3, 4, 10, 12, 13, 2, 7, 14, 6, 5, 9, 0, 11, 15, 8, 1);                     \
-    DX_PATCH_P_B3_ROUND(10, 7, 12, 9, 14, 3, 13, 15, 4, 0, 11, 2, 5, 8, 1, 6);                     \
-    DX_PATCH_P_B3_ROUND(12, 13, 9, 11, 15, 10, 14, 8, 7, 2, 5, 3, 0, 1, 6, 4);                     \
-    DX_PATCH_P_B3_ROUND(9, 14, 11, 5, 8, 12, 15, 1, 13, 3, 0, 10, 2, 6, 4, 7);                     \
-    DX_PATCH_P_B3_ROUND(11, 15, 5, 0, 1, 9, 8, 6, 14, 10, 2, 12, 3, 4, 7, 13);                     \
-    h[0] = v0 ^ v8, h[1] = v1 ^ v9, h[2] = v2 ^ va, h[3] = v3 ^ vb;                                \
-    h[4] = v4 ^ vc, h[5] = v5 ^ vd, h[6] = v6 ^ ve, h[7] = v7 ^ vf
-
-/* Compress the blocks of eight inputs, which lie stride bytes apart, into eight chaining values;
-   out may be in. Inputs are chunks of 16 blocks, the first one with this number, or pairs of
-   children, one block each. The words are gathered as 8x8 squares and transposed, so that lane i
-   of m[k] is word k of input i. */
-#define DX_PATCH_P_KERNEL(name, attributes)                                                        \
-    attributes static void name(const uint8_t *in, size_t stride, uint32_t blocks,                 \
-                                uint64_t number, uint8_t *out)                                     \
-    {                                                                                              \
-        dx_patch_p_v8 h[8], m[16], t[8], low = {0}, high = {0}, none = {0};                        \
-        uint32_t cv[8], i, j, k, block;                                                            \
-        DX_PATCH_P_LANES_START(8)                                                                  \
-        for (block = 0; block < blocks; block++) {                                                 \
-            DX_PATCH_P_UNROLL for (k = 0; k < 16; k += 8) {                                        \
-                DX_PATCH_P_UNROLL for (i = 0; i < 8; i++)                                          \
-                    DX_PATCH_MEMCPY(&m[k + i], in + i * stride + 64 * block + 4 * k, 32);          \
-                DX_PATCH_P_TURN(m + k, t)                                                          \
-            }                                                                                      \
-            DX_PATCH_P_LANES_BLOCK(dx_patch_p_v8);                                                 \
-        }                                                                                          \
-        for (i = 0; i < 64; i++) dx_patch_p_store32(out + 4 * i, h[i % 8][i / 8]);                 \
-    }
-#if defined(__SSE2__) && !defined(__AVX2__) /* bytes of such a vector would go one by one */
-  #define DX_PATCH_P_B3_ROTR(x, n) DX_PATCH_P_SHIFTED(x, n)
-#else
-  #define DX_PATCH_P_B3_ROTR(x, n) DX_PATCH_P_SHUFFLED(x, n)
-#endif
-DX_PATCH_P_KERNEL(dx_patch_p_eight, )
-#if defined(__x86_64__) || defined(__i386__)
-  #define DX_PATCH_P_AVX2 __attribute__((target("avx2")))
-  #undef DX_PATCH_P_B3_ROTR
-  #define DX_PATCH_P_B3_ROTR(x, n) DX_PATCH_P_SHUFFLED(x, n)
-DX_PATCH_P_KERNEL(dx_patch_p_eight_avx2, DX_PATCH_P_AVX2)
-  #define DX_PATCH_P_AVX512 __attribute__((target("avx512f,avx512vl")))
-  #undef DX_PATCH_P_B3_ROTR
-  #define DX_PATCH_P_B3_ROTR(x, n) DX_PATCH_P_SHIFTED(x, n) /* an instruction of its own there */
-DX_PATCH_P_KERNEL(dx_patch_p_eight_avx512, DX_PATCH_P_AVX512)
-typedef uint32_t dx_patch_p_lanes16 __attribute__((vector_size(64)));
-  #define DX_PATCH_P_BESIDE(a, b) \
-      __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
-
-/* Sixteen chunks, one behind the other: two squares beside each other for each eight words. */
-DX_PATCH_P_AVX512 static void dx_patch_p_sixteen(const uint8_t *in, uint64_t number, uint8_t *out)
-{
-    dx_patch_p_lanes16 h[8], m[16], low = {0}, high = {0}, none = {0};
-    dx_patch_p_v8 left[8], right[8], t[8];
-    uint32_t cv[8], i, j, k, block, blocks = DX_PATCH_P_B3_BLOCKS;
-    DX_PATCH_P_LANES_START(16)
-    for (block = 0; block < blocks; block++) {
-        for (k = 0; k < 16; k += 8) {
-            const uint8_t *from = in + 64 * block + 4 * k;
-            for (i = 0; i < 8; i++) {
-                DX_PATCH_MEMCPY(&left[i], from + (size_t)1024 * i, 32);
-                DX_PATCH_MEMCPY(&right[i], from + (size_t)1024 * (i + 8), 32);
-            }
-            DX_PATCH_P_TURN(left, t)
-            DX_PATCH_P_TURN(right, t)
-            for (i = 0; i < 8; i++) m[k + i] = DX_PATCH_P_BESIDE(left[i], right[i]);
-        }
-        DX_PATCH_P_LANES_BLOCK(dx_patch_p_lanes16);
-    }
-    for (i = 0; i < 128; i++) dx_patch_p_store32(out + 4 * i, h[i % 8][i / 8]);
-}
-#endif
-
-/* Hash a subtree of whole chunks, a power of two from 8 to 64 of them, but for its top: values gets
-   the chaining values of its two children, as the top may be the root. */
-static void dx_patch_p_subtree(const uint8_t *p, uint64_t number, size_t chunks, uint8_t *values)
-{
-    void (*eight)(const uint8_t *, size_t, uint32_t, uint64_t, uint8_t *) = dx_patch_p_eight;
-    size_t i, done = 0;
-    DX_PATCH_ASSERT(chunks >= 8 && chunks <= 64 && !(chunks & (chunks - 1)));
-    DX_PATCH_ASSERT(number % chunks == 0);
-#ifdef DX_PATCH_P_AVX2
-    if (__builtin_cpu_supports("avx2")) eight = dx_patch_p_eight_avx2;
-    if (__builtin_cpu_supports("avx512vl")) eight = dx_patch_p_eight_avx512;
-    for (; eight == dx_patch_p_eight_avx512 && chunks - done >= 16; done += 16)
-        dx_patch_p_sixteen(p + 1024 * done, number + done, values + 32 * done);
-#endif
-    for (i = done; i < chunks; i += 8) eight(p + 1024 * i, 1024, 16, number + i, values + 32 * i);
-    while ((chunks /= 2) > 1)
-        for (i = 0; i < chunks; i += 8) eight(values + 64 * i, 64, 1, 0, values + 32 * i);
-}
-#else
-typedef uint64_t dx_patch_p_word;
 #endif
 #undef DX_PATCH_P_B3_ROUND
 #undef DX_PATCH_P_B3_G
@@ -832,21 +735,25 @@ static void dx_patch_p_hash_merge(dx_patch_p_blake3 *h)
 }
 
 /* Between chunks: take whole subtrees of the input at once, as large as their place in the tree
-   allows. Returns how many bytes were taken; without vectors none. */
+   allows. Returns how many bytes were taken; without a hook none. */
 static size_t dx_patch_p_hash_fast(dx_patch_p_blake3 *h, const uint8_t *p, size_t size)
 {
     size_t done = 0;
     DX_PATCH_ASSERT(h->blocks_ == 0 && h->block_size_ == 0);
-#ifdef DX_PATCH_P_LANES
-    while (size - done >= 8 * DX_PATCH_P_B3_CHUNK && !(h->chunk_ & 7)) {
-        uint8_t values[64 * 32]; /* of a subtree's chunks, then of their parents */
-        unsigned log = 6;
+#ifdef DX_PATCH_BLAKE3
+    while (size - done >= DX_PATCH_P_B3_CHUNK << DX_PATCH_P_B3_LOG_MIN &&
+           !(h->chunk_ & ((1u << DX_PATCH_P_B3_LOG_MIN) - 1))) {
+        uint8_t values[2 * 32]; /* of both children, as their parent may be the root */
+        unsigned log = DX_PATCH_P_B3_LOG_MAX;
+        size_t half;
         unsigned i;
         while ((h->chunk_ & (((uint32_t)1 << log) - 1)) || (size_t)1024 << log > size - done) log--;
-        DX_PATCH_ASSERT(log >= 3);
-        dx_patch_p_subtree(p + done, h->chunk_, (size_t)1 << log, values);
+        DX_PATCH_ASSERT(log >= DX_PATCH_P_B3_LOG_MIN);
+        half = (size_t)1024 << (log - 1);
+        DX_PATCH_BLAKE3(h->chunk_ * 1024, p + done, half, values);
+        DX_PATCH_BLAKE3(h->chunk_ * 1024 + half, p + done + half, half, values + 32);
         dx_patch_p_hash_merge(h);
-        for (i = 0; i < 16; i++) { /* both children wait, as their parent may be the root */
+        for (i = 0; i < 16; i++) {
             h->cv_[i % 8] = dx_patch_p_load32(values + 4 * i);
             if (i % 8 == 7) dx_patch_p_hash_push(h);
         }
@@ -4595,8 +4502,8 @@ DX_PATCH_API int dx_patch_applier_callback_result(const dx_patch_applier *a)
 
    The shorter side counts as followed by zeros. */
 
-/* A whole patch: its length and its checksum. */
-static int dx_patch_p_check_whole(const uint8_t *patch, size_t size, dx_patch_header *h)
+/* A whole patch: its header and its length. */
+static int dx_patch_p_check_length(const uint8_t *patch, size_t size, dx_patch_header *h)
 {
     uint64_t left; /* bytes behind the header */
     int error = size ? dx_patch_info(patch, size, h) : DX_PATCH_ENOPATCH;
@@ -4605,6 +4512,15 @@ static int dx_patch_p_check_whole(const uint8_t *patch, size_t size, dx_patch_he
     if (left < h->body_size || left - h->body_size < h->trailer_size) return DX_PATCH_ETRUNCATED;
     if (left - h->body_size > h->trailer_size) return DX_PATCH_ECORRUPT;
     DX_PATCH_ASSERT(left - h->body_size == h->trailer_size);
+    return DX_PATCH_OK;
+}
+
+/* The same, and its checksum. */
+static int dx_patch_p_check_whole(const uint8_t *patch, size_t size, dx_patch_header *h)
+{
+    int error = dx_patch_p_check_length(patch, size, h);
+    if (error) return error;
+    DX_PATCH_ASSERT(h->body_size <= size - DX_PATCH_HEADER_SIZE);
     if (DX_PATCH_CRC32C(0, patch + DX_PATCH_HEADER_SIZE, (size_t)h->body_size) != h->body_crc)
         return DX_PATCH_ECORRUPT;
     return DX_PATCH_OK;
@@ -4752,6 +4668,7 @@ DX_PATCH_API int dx_patch_undo(void *buffer, size_t target_size, size_t buffer_c
 #define DX_PATCH_P_F_LITERAL (DX_PATCH_P_F_WRONG + DX_PATCH_P_BYTE)
 #define DX_PATCH_P_F_ROWS (DX_PATCH_P_F_LITERAL + DX_PATCH_P_BYTE)
 #define DX_PATCH_P_F_UNIT 256u /* bytes of a write */
+#define DX_PATCH_P_F_PART 1024u /* bytes of a checksum between two calls of progress */
 #define DX_PATCH_P_F_NEVER 0xffffffffu /* no page, no piece */
 typedef char dx_patch_p_flash_has_its_rows[DX_PATCH_P_F_ROWS == DX_PATCH_P_FLASH_ROWS ? 1 : -1];
 typedef char dx_patch_p_flash_memory[32 * DX_PATCH_P_F_ROWS == DX_PATCH_P_FLASH_MEMORY ? 1 : -1];
@@ -4782,6 +4699,31 @@ static void dx_patch_p_f_do(dx_patch_flash *f, dx_patch_flash_io what, uint64_t 
     if (!f->error_ && f->desc_.io(f->desc_.user, what, at, p, size)) f->error_ = DX_PATCH_ESYS;
 }
 
+/* A step of size bytes begins. What the last one did not need to do counts as done. */
+static void dx_patch_p_f_step(dx_patch_flash *f, uint64_t size)
+{
+    DX_PATCH_ASSERT(f->step_end_ <= f->total_ && size <= f->total_ - f->step_end_);
+    f->done_ = f->step_end_;
+    f->step_end_ += size;
+}
+
+/* So much more of the step is done. The caller may stop here, as power may be cut anywhere. */
+static void dx_patch_p_f_tell(dx_patch_flash *f, uint32_t size)
+{
+    uint64_t left = f->step_end_ - f->done_;
+    DX_PATCH_ASSERT(f->done_ <= f->step_end_);
+    f->done_ += size < left ? size : left;
+    if (f->error_ || !f->desc_.progress) return;
+    if (f->desc_.progress(f->desc_.user, f->done_, f->total_)) f->error_ = DX_PATCH_ECANCELED;
+}
+
+static void dx_patch_p_f_erase(dx_patch_flash *f, uint64_t at)
+{
+    DX_PATCH_ASSERT(!(at & (((uint32_t)1 << f->bits_) - 1)));
+    dx_patch_p_f_do(f, DX_PATCH_FLASH_ERASE, at, NULL, (uint32_t)1 << f->bits_);
+    dx_patch_p_f_tell(f, 0);
+}
+
 /* Byte n of the target; whole units go to the flash. Pages before first_page_ are there. */
 static void dx_patch_p_f_put(dx_patch_flash *f, uint32_t n, uint32_t byte)
 {
@@ -4790,10 +4732,10 @@ static void dx_patch_p_f_put(dx_patch_flash *f, uint32_t n, uint32_t byte)
     f->out_[i] = (uint8_t)(byte & 255);
     if (i != DX_PATCH_P_F_UNIT - 1 && n + 1 < f->target_size_) return;
     if (page >= f->first_page_) {
-        if (n - i == page << f->bits_)
-            dx_patch_p_f_do(f, DX_PATCH_FLASH_ERASE, n - i, NULL, (uint32_t)1 << f->bits_);
+        if (n - i == page << f->bits_) dx_patch_p_f_erase(f, n - i);
         dx_patch_p_f_do(f, DX_PATCH_FLASH_WRITE, n - i, f->out_, DX_PATCH_P_F_UNIT);
     }
+    dx_patch_p_f_tell(f, i + 1);
     DX_PATCH_MEMSET(f->out_, 255, sizeof f->out_);
 }
 
@@ -4853,6 +4795,7 @@ static void dx_patch_p_f_decode(dx_patch_flash *f, uint32_t first_page)
     uint32_t n = 0, last_run = 0;
     uint64_t left, gap, size, old_n = 0;
     dx_patch_p_f_start(f);
+    dx_patch_p_f_step(f, f->target_size_);
     f->first_page_ = first_page;
     f->cached_ = DX_PATCH_P_F_NEVER;
     while (!f->error_ && n < f->target_size_) {
@@ -4892,6 +4835,7 @@ static uint32_t dx_patch_p_f_sum(dx_patch_flash *f, uint64_t at, uint32_t size, 
         dx_patch_p_f_do(f, DX_PATCH_FLASH_READ, at, f->out_, part);
         if (hash) dx_patch_p_hash_update(&f->u_.blake3_, f->out_, part);
         else crc = DX_PATCH_CRC32C(crc, f->out_, part);
+        dx_patch_p_f_tell(f, part);
         at += part;
     }
     if (hash) dx_patch_p_hash_finish(&f->u_.blake3_, hash);
@@ -4903,6 +4847,7 @@ static bool dx_patch_p_f_holds(dx_patch_flash *f, uint32_t size, const uint8_t *
 {
     uint8_t hash[DX_PATCH_HASH_SIZE];
     DX_PATCH_ASSERT(size <= f->desc_.slot_size);
+    dx_patch_p_f_step(f, size);
     (void)dx_patch_p_f_sum(f, 0, size, hash);
     return !f->error_ && DX_PATCH_MEMCMP(hash, wanted, sizeof hash) == 0;
 }
@@ -4928,12 +4873,14 @@ static bool dx_patch_p_f_pages_hold(dx_patch_flash *f, bool target, uint32_t fro
 static void dx_patch_p_f_go_on(dx_patch_flash *f, uint32_t page, uint32_t first)
 {
     DX_PATCH_ASSERT(page <= f->pages_ && f->gap_ > 0);
+    dx_patch_p_f_step(f, f->base_size_);
     while (page-- > 0 && !f->error_) {
         uint64_t from = (uint64_t)page << f->bits_, to = from + ((uint64_t)f->gap_ << f->bits_);
-        dx_patch_p_f_do(f, DX_PATCH_FLASH_ERASE, to, NULL, (uint32_t)1 << f->bits_);
+        dx_patch_p_f_erase(f, to);
         for (; from >> f->bits_ == page; from += DX_PATCH_P_F_UNIT, to += DX_PATCH_P_F_UNIT) {
             dx_patch_p_f_do(f, DX_PATCH_FLASH_READ, from, f->out_, DX_PATCH_P_F_UNIT);
             dx_patch_p_f_do(f, DX_PATCH_FLASH_WRITE, to, f->out_, DX_PATCH_P_F_UNIT);
+            dx_patch_p_f_tell(f, DX_PATCH_P_F_UNIT);
         }
     }
     dx_patch_p_f_decode(f, first);
@@ -4957,19 +4904,39 @@ static void dx_patch_p_f_resume(dx_patch_flash *f)
     else dx_patch_p_f_fail(f, true, DX_PATCH_EBASE);
 }
 
+/* The checksum of the body, in parts. The steps of the call: this one, decoding without writing;
+   the hashes of target and base; what an interrupted run left, the move, decoding; the hash. */
+static void dx_patch_p_f_check_body(dx_patch_flash *f)
+{
+    const uint8_t *p = (const uint8_t *)f->desc_.patch + DX_PATCH_HEADER_SIZE;
+    uint32_t left = (uint32_t)f->header_.body_size, crc = 0, part;
+    DX_PATCH_ASSERT(!(f->header_.body_size >> 31));
+    f->total_ = left + (uint64_t)5 * f->target_size_ + (uint64_t)3 * f->base_size_;
+    dx_patch_p_f_step(f, left);
+    for (; left && !f->error_; left -= part) {
+        part = left < DX_PATCH_P_F_PART ? left : DX_PATCH_P_F_PART;
+        crc = DX_PATCH_CRC32C(crc, p, part);
+        p += part;
+        dx_patch_p_f_tell(f, part);
+    }
+    dx_patch_p_f_fail(f, crc != f->header_.body_crc, DX_PATCH_ECORRUPT);
+}
+
 /* The body:  gap in pages | CRC-32C of each page of the base | of the target | stream  */
 static int dx_patch_p_f_open(dx_patch_flash *f)
 {
     dx_patch_header *h = &f->header_;
     const uint8_t *patch = (const uint8_t *)f->desc_.patch;
     uint64_t target_pages, slot_pages;
-    int error = dx_patch_p_check_whole(patch, f->desc_.patch_size, h);
+    int error = dx_patch_p_check_length(patch, f->desc_.patch_size, h);
     if (error) return error;
     if (h->kind != DX_PATCH_KIND_FLASH) return DX_PATCH_ENOTSUP;
-    if (h->block_size % f->desc_.page_size) return DX_PATCH_ENOTSUP;
     if (h->body_size < 4 || h->body_size >> 31) return DX_PATCH_ECORRUPT;
     f->base_size_ = (uint32_t)h->base_size;
     f->target_size_ = (uint32_t)h->target_size;
+    dx_patch_p_f_check_body(f);
+    if (f->error_) return f->error_;
+    if (h->block_size % f->desc_.page_size) return DX_PATCH_ENOTSUP;
     f->gap_ = dx_patch_p_load32(patch + DX_PATCH_HEADER_SIZE);
     while (h->block_size >> f->bits_ > 1) f->bits_++;
     DX_PATCH_ASSERT((uint32_t)1 << f->bits_ == h->block_size);
@@ -4985,6 +4952,7 @@ static int dx_patch_p_f_open(dx_patch_flash *f)
 
 DX_PATCH_API int dx_patch_flash_apply(dx_patch_flash *f, const dx_patch_flash_desc *desc)
 {
+    bool is_base;
     if (!f || !desc || !desc->io || !desc->page_size) return DX_PATCH_EINVAL;
     if (!desc->patch) return DX_PATCH_ENOPATCH;
     DX_PATCH_MEMSET(f, 0, sizeof *f);
@@ -4994,11 +4962,13 @@ DX_PATCH_API int dx_patch_flash_apply(dx_patch_flash *f, const dx_patch_flash_de
     if (f->error_) return f->error_;
     DX_PATCH_ASSERT(f->target_size_ <= desc->slot_size && f->base_size_ <= desc->slot_size);
     if (dx_patch_p_f_holds(f, f->target_size_, f->header_.target_hash)) return DX_PATCH_EAPPLIED;
-    if (dx_patch_p_f_holds(f, f->base_size_, f->header_.base_hash))
-        dx_patch_p_f_go_on(f, f->pages_, 0);
+    is_base = dx_patch_p_f_holds(f, f->base_size_, f->header_.base_hash);
+    dx_patch_p_f_step(f, (uint64_t)f->base_size_ + f->target_size_);
+    if (is_base) dx_patch_p_f_go_on(f, f->pages_, 0);
     else if (!f->error_) dx_patch_p_f_resume(f);
     if (!f->error_ && !dx_patch_p_f_holds(f, f->target_size_, f->header_.target_hash))
         dx_patch_p_f_fail(f, true, DX_PATCH_ETARGET);
+    DX_PATCH_ASSERT(f->error_ || f->done_ == f->total_);
     return f->error_;
 }
 

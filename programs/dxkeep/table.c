@@ -92,6 +92,20 @@ static const prog_option options[] = {
      .commands = WATCHERS, .value = "S",
      .help = "look at everything so often, for what is not\nnotified, such as stores to mapped files\n"
              "(default 60; 0: only at the end)"},
+    {"--pause-max-ms", PROG_OPTION_NUMBER, FIELD(pause_ns), .min = 1, .max = 60000, .unit = 1000000,
+     .commands = WATCHERS, .value = "MS",
+     .help = "stop the program for at most so long, to read what\nit just changed (default 50)"},
+    {"--grace", PROG_OPTION_NUMBER, FIELD(grace_ns), .max = 100000, .unit = 1000000000,
+     .commands = WATCHERS, .value = "S",
+     .help = "aim to end so long after the program: from a quarter\nof it on chunks are stored whole, not as deltas\n"
+             "(default 8)"},
+    {"--no-freeze", PROG_OPTION_FLAG, FIELD(no_freeze), .commands = RUN,
+     .help = "do not stop the program: no version is consistent\nwhile it runs"},
+    {"--freeze-pid", PROG_OPTION_NUMBER, FIELD(freeze_pid), .min = 2, .max = INT32_MAX, .unit = 1,
+     .commands = DAEMON, .value = "PID",
+     .help = "stop this process and its descendants for each\ncapture"},
+    {"--freeze-cgroup", PROG_OPTION_TEXT, FIELD(freeze_cgroup), .commands = DAEMON, .value = "DIR",
+     .help = "freeze this cgroup (version 2) for each capture"},
     {"--exclude", PROG_OPTION_LIST, FIELD(rules), .commands = WRITERS, .value = "PATTERN",
      .help = "leave out paths that match; of all --exclude and\n"
              "--include the first that matches decides"},

@@ -23,7 +23,7 @@ def say(what, text):
 
 
 # ---- what is shown
-PROGRAMS = {"dxup", "dxpatch", "dxecho", "dxkeep", "make", "cc"}
+PROGRAMS = {"dxup", "dxpatch", "dxecho", "dxkeep", "dxdb", "make", "cc"}
 
 
 def is_command(text):
@@ -369,11 +369,12 @@ NOT_RUN = {
     "make test": "this gate is a part of it", "make test-all": "this gate is a part of it", "make check": "this gate is a part of it",
     "make deps": "installs packages; `make test` does the same", "make deps-all": "installs packages; `make test-all` does the same",
     **{f"make bench-{b}": measures for b in ("blocks", "inputs", "patch", "hde", "hbtp", "reactor", "teleport", "bulk", "cas", "trees", "cache", "link")},
+    **{command: "needs libpq and a PostgreSQL: tests/programs/test_dxdb.py runs it" for command in ("make build/dxdb", "make run-dxdb")},
     "make mutants": "changes the headers one place at a time and runs their suites, for hours",
     "make bench-patch PAIRS=folder": measures, "make bench-blocks PAIRS='OLD NEW ...'": measures,
     "make bench-hde PAIRS='ID OLD NEW ...'": measures, "bench/bench_bulk.sh uml": measures,
 }
-SYNOPSIS = re.compile(r"^(dxup|dxpatch|dxecho|dxkeep) .*[A-Z]{3}") # checked with the help texts
+SYNOPSIS = re.compile(r"^(dxup|dxpatch|dxecho|dxkeep|dxdb) .*[A-Z]{3}") # checked with the help texts
 
 
 def check_documents():
@@ -384,7 +385,7 @@ def check_documents():
             if kind == "path":
                 if not os.path.exists(os.path.join(TOP, text)):
                     say("FAIL", f"{where}: there is no {text}")
-            elif kind == "inline" and text.split()[0] in ("dxup", "dxpatch", "dxecho", "dxkeep"):
+            elif kind == "inline" and text.split()[0] in ("dxup", "dxpatch", "dxecho", "dxkeep", "dxdb"):
                 pass # a word about a command: its name and options stand in the synopsis
             elif kind == "inline" and text.split()[0].startswith(("build/", "examples/", "programs/", "layers/", "tests/")):
                 pass

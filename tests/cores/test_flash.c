@@ -248,6 +248,88 @@ DX_TEST(flash_cut_at_every_write_and_erase_of_generated_images)
         }
 }
 
+/* >>progress: a watchdog fed, a run stopped at any call ------------------------- */
+typedef struct ride {
+    sim *s;
+    long calls, stop, since_erase, since_write; /* stop: at this call; 0 = never */
+    uint64_t done, total;
+} ride;
+
+static int ride_io(void *user, dx_patch_flash_io what, uint64_t offset, void *p, size_t size)
+{
+    ride *r = (ride *)user;
+    if (what == DX_PATCH_FLASH_ERASE) r->since_erase++;
+    if (what == DX_PATCH_FLASH_WRITE) r->since_write++;
+    DX_CHECK(r->since_erase + r->since_write <= 1); /* never more than one between two calls */
+    DX_CHECK(r->stop >= 0);                         /* nothing after a stop */
+    return sim_io(r->s, what, offset, p, size);
+}
+
+static int ride_progress(void *user, uint64_t done, uint64_t total)
+{
+    ride *r = (ride *)user;
+    DX_CHECK(done >= r->done && done <= total && (!r->total || total == r->total) && r->stop >= 0);
+    DX_CHECK(done - r->done <= 1024 || r->calls > 0);
+    r->done = done;
+    r->total = total;
+    r->since_erase = r->since_write = 0;
+    if (++r->calls != r->stop) return 0;
+    r->stop = -1;
+    return 7;
+}
+
+static int go(sim *s, ride *r, long stop_at)
+{
+    static dx_patch_flash f;
+    dx_patch_flash_desc d = wire(s);
+    memset(r, 0, sizeof *r);
+    r->s = s;
+    r->stop = stop_at;
+    d.user = r;
+    d.io = ride_io;
+    d.progress = ride_progress;
+    return dx_patch_flash_apply(&f, &d);
+}
+
+/* Stop at call n; go on, with the power cut somewhere and another stop; then to the end. */
+static bool stop_at(const pair *p, long n)
+{
+    uint64_t noise = (uint64_t)n * 77 + p->base_size;
+    sim s = start(p, p->base, p->base_size);
+    ride r;
+    int error = go(&s, &r, n), rounds = 1;
+    if (!error) DX_CHECK(r.done == r.total && r.calls < n);
+    bool stopped = error == DX_PATCH_ECANCELED;
+    DX_CHECK(stopped == (r.stop == -1) && (stopped || !error));
+    for (; stopped && error && error != DX_PATCH_EAPPLIED && rounds < 6; rounds++) {
+        bool cut = rounds % 2 == (int)(noise >> 3 & 1);
+        s.cut = cut && rounds < 5 ? s.operations + 1 + (long)(dx_test_random(&noise) % 60) : 0;
+        error = go(&s, &r, cut || rounds == 5 ? 0 : 1 + (long)(dx_test_random(&noise) % (uint64_t)(n + 9)));
+        DX_CHECK(!error || error == DX_PATCH_EAPPLIED || error == (cut ? DX_PATCH_ESYS : DX_PATCH_ECANCELED));
+        s.off = false;
+    }
+    DX_CHECK(!error || error == DX_PATCH_EAPPLIED);
+    DX_CHECK_MEM(s.slot, p->target, p->target_size);
+    for (size_t i = 0; i < s.slot_size / s.page; i++) DX_CHECK(s.erases[i] <= 2 * rounds);
+    stop(&s);
+    return stopped;
+}
+
+DX_TEST(flash_stopped_at_every_call_of_progress)
+{
+    static const size_t sizes[][4] = {{9000, 9200, 200, 1}, {12000, 7000, 100, 2}, {3000, 14000, 40, 1}, {700, 300, 40, 1}, {0, 5000, 0, 1}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        pair p;
+        long n = 1;
+        generate(&p, sizes[i][0], sizes[i][1], sizes[i][2]);
+        make(&p, 512, sizes[i][3]);
+        while (stop_at(&p, n)) n++;
+        DX_CHECK(n > 10);
+        printf("     %zu to %zu bytes: stopped at %ld calls\n", p.base_size, p.target_size, n - 1);
+        drop(&p);
+    }
+}
+
 /* >>real pairs -------------------------------------------------------------- */
 static bool load(pair *p, const char *folder, const char *name)
 {

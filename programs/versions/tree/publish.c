@@ -429,14 +429,22 @@ static void look_up(void *user, versions_batch *b)
 }
 
 /* >>batches, filled ----------------------------------------------------- */
+/* Of what has to be read by a certain time: is it over? */
+static bool is_late(const publisher *p)
+{
+    return p->live && p->live->read && prog_now_ns() > p->live->until_ns;
+}
+
 /* The next batch; the chunk in progress moves there. */
 static int switch_batch(publisher *p)
 {
     versions_batch *before = p->batch;
+    if (is_late(p)) return PROG_REFUSED;
     assert(p->chunk_at <= before->size);
     size_t kept = before->size - p->chunk_at;
     before->size = p->chunk_at;
     int status = versions_ring_submit(&p->ring);
+    if (status == PROG_REFUSED) return status; /* nothing was handed over */
     p->batch = versions_ring_fill(&p->ring);
     /* The ring never empties the batch before while it fills this one: there are eight. */
     assert(p->batch != before && kept <= VERSIONS_BATCH_BYTES);
@@ -665,7 +673,7 @@ static bool is_left_out(publisher *p, int error)
 static void clean_pages(const publisher *p, int fd)
 {
 #if defined(SYNC_FILE_RANGE_WRITE)
-    if (p->live) sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE);
+    if (p->live && !p->live->read) sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE);
 #else
     (void)p;
     (void)fd;
@@ -1003,8 +1011,8 @@ static int send_changed(publisher *p, int dir, const char *name, const dx_tree_e
     versions_found_take(&f, &st);
     if (!versions_filter_takes(p->live->rules, p->path, S_ISDIR(f.mode))) return PROG_OK;
     if (S_ISDIR(f.mode)) return send_changed_dir(p, dir, name, old, folder, c);
-    f.seen = S_ISREG(f.mode) && versions_stat_cache_find(p->live->seen, &f.file);
-    return send_content(p, dir, &f, folder);
+    f.seen = S_ISREG(f.mode) && !p->live->read && versions_stat_cache_find(p->live->seen, &f.file);
+    return is_late(p) ? PROG_REFUSED : send_content(p, dir, &f, folder);
 }
 
 /* How many of the paths go through the first one's next name, which is copied. */
@@ -1161,10 +1169,11 @@ int versions_tree_publish(versions_store *s, const versions_tree_publish_desc *o
     p->ring.user = p;
     p->list_memory = prog_alloc((size_t)DX_TREE_LEVELS_MAX * DX_TREE_LIST_SIZE_MAX);
     dx_cas_chunker_init(&p->chunker, &desc);
-    versions_ring_open(&p->ring, o->workers);
+    versions_ring_open(&p->ring, o->workers, o->read ? o->held_max : 0);
     p->batch = versions_ring_fill(&p->ring);
     int status = send_tree(p, fd, o);
     if (!status) status = versions_ring_submit(&p->ring);
+    if (o->read) o->read(o->read_user, status);
     if (!status) status = versions_ring_drain(&p->ring);
     if (!status) status = put_root(p);
     versions_ring_close(&p->ring);

@@ -220,6 +220,14 @@ typedef struct versions_tree_publish_desc {
        none empty. seen is only read. NULL: all is looked at. */
     const char *const *changed;
     size_t         changed_count;
+    /* Live, of `changed`: everything is read first, whatever `seen` says, and held in memory. Then
+       this is told so, once, with the status until then, before it goes into the store. When it is
+       more than held_max bytes, or not read by until_ns (prog_now_ns()): PROG_REFUSED, without a
+       message. NULL: read and stored at the same time. */
+    void         (*read)(void *user, int status);
+    void          *read_user;
+    uint64_t       held_max;
+    int64_t        until_ns;
 } versions_tree_publish_desc;
 int versions_tree_publish(versions_store *s, const versions_tree_publish_desc *desc,
                           versions_published *out);
