@@ -791,6 +791,11 @@ trees_as_streams_in_the_same_store() { # what a dxup without snapshots writes is
     expect 0 ./plain verify store
     expect 0 "$dxup" verify store
     start_server store
+    expect 6 "$dxup" checkout store t@1 here --entries-max 3
+    says "more than --entries-max 3"
+    expect 6 "$dxup" pull "$address" t@1 here --size-max 10
+    says "more than --size-max 10"
+    [ ! -e here ] || fail "it was made"
     expect 0 "$dxup" checkout store t@1 here
     expect 0 "$dxup" pull "$address" t here --report
     [ "$(get outcome)" = patch ] || fail "$out"
