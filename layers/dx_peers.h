@@ -228,8 +228,8 @@ DX_PEERS_API uint32_t dx_peers_queued(const dx_peers *s, dx_peers_id id);
 /* Bytes of blocks that nobody has. A peer with output under way is told EAGAIN when they run out,
    one without is closed: who would rather wait looks here first. */
 DX_PEERS_API uint64_t dx_peers_room(const dx_peers *s);
-/* After a rush: when no peer has a block, *memory is set to the *size bytes that blocks have used so
-   far. Their content means nothing any more, and they are not read until they have been written
+/* After a rush: when no peer has a block, *memory is set to the *size bytes that blocks have used
+   so far. Their content means nothing any more, and they are not read until they have been written
    again, so the system may have the pages back. False: some peer has a block, or none was used. */
 DX_PEERS_API bool dx_peers_unused(dx_peers *s, void **memory, size_t *size);
 
@@ -270,7 +270,7 @@ enum {
     DX_PEERS_P_TICKS_MAX   = 32000,      /* the larger one, so that differences of 16 bits do */
     DX_PEERS_P_TICK_NS_MIN = 1000000,
     DX_PEERS_P_SHARE       = 4,          /* a tick looks at one peer in so many */
-    DX_PEERS_P_BURST       = 4096,       /* connections that wait to be accepted, at most as a rule */
+    DX_PEERS_P_BURST       = 4096,       /* most connections that wait to be accepted */
     DX_PEERS_P_BACKOFF_MIN = 8000000,    /* ns from a failed accept to the next one, */
     DX_PEERS_P_BACKOFF_MAX = 1000000000  /* doubling up to this */
 };
