@@ -14,7 +14,8 @@ enum {
     OF_ALL     = 0,
     OF_NETWORK = 1,
     LISTS      = 2,  /* SILENT and HALF */
-    LOOKED_AT  = 64  /* guests of a list, at most, for one that gives way */
+    HALVES     = 1024, /* that are looked at, at most, for one that gives way: busy ones are passed */
+    SILENTS    = 64    /* the same; each takes a system call */
 };
 
 #define SECOND_NS ((int64_t)1000000000)
@@ -91,7 +92,7 @@ static void list_guest(dxup_guests *g, dxup_guest *guest, bool in)
 static dxup_guest *find_half(const waiting_list *lists, int which, int64_t now_ns, int64_t age_ns)
 {
     dxup_guest *guest = lists[DXUP_GUEST_HALF].oldest;
-    for (int i = 0; guest && i < LOOKED_AT; i++, guest = guest->newer[which])
+    for (int i = 0; guest && i < HALVES; i++, guest = guest->newer[which])
         if (now_ns - guest->since_ns >= (guest->busy ? BUSY_NS : age_ns)) return guest;
     return NULL;
 }
@@ -106,7 +107,7 @@ static dxup_guest *find_leaving(const waiting_list *lists, int which, int64_t no
     guest = find_half(lists, which, now_ns, 0);
     if (guest) return guest;
     guest = lists[DXUP_GUEST_SILENT].oldest;
-    for (int i = 0; guest && i < LOOKED_AT; i++, guest = guest->newer[which])
+    for (int i = 0; guest && i < SILENTS; i++, guest = guest->newer[which])
         if (!os_socket_unread(guest->socket)) return guest;
     return NULL;
 }
