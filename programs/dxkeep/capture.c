@@ -266,6 +266,7 @@ static int read_rest(keep_capture *c, instant *p, bool *consistent)
     bool known = c->flush(c->flush_user);
     known = known && keep_freezer_mapped(c->freezer, c->o->directory, note_mapped, c);
     sort_changes(c);
+    if (prog_now_ns() - p->frozen_ns > (int64_t)c->o->pause_ns) return PROG_OK;
     if (!known || c->all || c->linked || before.missed) return PROG_OK;
     *consistent = !before.torn;
     if (!c->changed_count) return PROG_OK;
@@ -295,12 +296,14 @@ static int read_rest(keep_capture *c, instant *p, bool *consistent)
 static int capture_instant(keep_capture *c, bool *consistent)
 {
     int status = PROG_OK;
+    uint64_t torn = 0; /* of all rounds: that a later one read it again is not proven for each */
     *consistent = false;
     for (int round = 0; round < ROUNDS_MAX; round++) {
         const int64_t began = prog_now_ns();
         status = read_changes(c);
         if (status) return status;
         if (c->found.missed) return PROG_OK;
+        torn += c->found.torn;
         forget_changes(c);
         c->all = false;
         memcpy(c->last.root, c->found.root, sizeof c->last.root);
@@ -314,7 +317,7 @@ static int capture_instant(keep_capture *c, bool *consistent)
     const int64_t instant_ns = prog_time_ns();
     status = read_rest(c, &p, consistent);
     thaw(c, p.frozen_ns);
-    *consistent = *consistent && !c->stray;
+    *consistent = *consistent && !c->stray && !torn;
     if (*consistent) c->began_ns = instant_ns;
     return status;
 }

@@ -197,6 +197,9 @@ static bool stop_tree(keep_freezer *f, int64_t until_ns)
     processes all = {.count = 0};
     bool done = false, able = true;
     while (able && !done && prog_now_ns() < until_ns) able = stop_pass(f, &all, &done);
+    f->tree = prog_alloc((all.count + 1) * sizeof *f->tree);
+    for (size_t i = 0; i < all.count; i++)
+        if (all.list[i].ours) f->tree[f->tree_count++] = all.list[i].pid;
     free(all.list);
     return done;
 }
@@ -322,6 +325,9 @@ void keep_thaw(keep_freezer *f)
     if (!f->active) return;
     if (f->cgroup) (void)write_cgroup(f, "0");
     continue_all(f->frozen);
+    free(f->tree);
+    f->tree = NULL;
+    f->tree_count = 0;
     f->active = false;
 }
 
@@ -386,12 +392,8 @@ bool keep_freezer_mapped(keep_freezer *f, const char *directory,
     char top[PROG_PATH_SIZE_MAX + 1];
     const mappings m = {top, each, user};
     bool good = os_real_path(directory, top, sizeof top) == 0;
+    assert(f->active);
     if (good && f->cgroup) return list_cgroup(f, &m);
-    processes all = {.count = 0};
-    good = good && list_processes(&all);
-    if (good) (void)mark_tree(f, &all);
-    for (size_t i = 0; good && i < all.count; i++)
-        if (all.list[i].ours) good = list_mappings(&m, all.list[i].pid);
-    free(all.list);
+    for (size_t i = 0; good && i < f->tree_count; i++) good = list_mappings(&m, f->tree[i]);
     return good;
 }

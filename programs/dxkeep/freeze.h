@@ -21,6 +21,8 @@ typedef struct keep_freezer {
     pid_t        guard;  /* continues them should dxkeep be killed; 0: none */
     int          guard_pipe;
     bool         active; /* between freeze and thaw */
+    pid_t       *tree;   /* while active: all of them, also those that had stopped before */
+    size_t       tree_count;
 } keep_freezer;
 
 /* Before the program is started. With root 0, orphans of the program become children of dxkeep, so

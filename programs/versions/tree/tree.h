@@ -71,6 +71,9 @@ typedef struct versions_limits {
     uint64_t size_max;    /* bytes of its files and names; holes count as zeros */
 } versions_limits;
 
+enum { VERSIONS_ENTRIES_MAX = 10000000 };           /* what --entries-max is without the option, */
+#define VERSIONS_SIZE_MAX (UINT64_C(1) << 40)       /* and --size-max: 1 TiB */
+
 /* >>objects.c ---- */
 /* PROG_REFUSED: the root declares more than the limits. */
 int versions_limits_check(const versions_limits *limits, const dx_tree_entry *root);
