@@ -994,8 +994,8 @@ while True:
 """
 
 
-def of_one_instant(version):
-    """Is b what a is, or one step behind, and each of one write?"""
+def of_one_instant(version, steps=(0, 1)):
+    """Is b what a is, or so many steps behind, and each of one write?"""
     keep("restore", "store", str(version), "back", "--force", "--quiet")
     found = {}
     for folder, _, names in os.walk("back"):
@@ -1004,10 +1004,55 @@ def of_one_instant(version):
     if "a" not in found or "b" not in found or not found["a"] or not found["b"]:
         return True  # before the first step
     a, b = int(found["a"][:10]), int(found["b"][:10])
-    return a - b in (0, 1) and found["a"] == b"%d" % a * 200 and found["b"] == b"%d" % b * 200
+    return a - b in steps and found["a"] == b"%d" % a * 200 and found["b"] == b"%d" % b * 200
+
+
+def build_shim(name, source):
+    """A library that is preloaded into dxkeep."""
+    done = subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-O1", "-o", name, os.path.join(top, source), "-ldl"],
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert done.returncode == 0, done.stdout.decode()
+    return os.path.abspath(name)
+
+
+def preloaded(library):
+    """The environment; a build with sanitizers wants to be the first library otherwise."""
+    return {**os.environ, "LD_PRELOAD": library, "ASAN_OPTIONS": "verify_asan_link_order=0:" + os.environ.get("ASAN_OPTIONS", "")}
 
 
 def consistent_is_of_one_instant(dice):
+    """A writer outside the program acts behind each call of a capture in turn (dxkeep_writer.c). No version that is called consistent
+    may have what it wrote to one file and not what it wrote to the other. That this can fail is checked, too: among those that are
+    called torn there must be some that do."""
+    if sys.platform != "linux":
+        raise Skip("needs LD_PRELOAD")
+    shim = build_shim("writer.so", "tests/programs/dxkeep_writer.c")
+    for name in ("d0", "d1"):
+        os.makedirs("data/" + name)
+    program = ("--", "env", "-u", "LD_PRELOAD", "sh", "-c", "echo 1 >data/start; exec sleep 1000")
+    process = start("--quiet-ms", "1", "--hold-ms", "2", "--pause-max-ms", "5000", "--quiet", command="run", program=program,
+                    env={**preloaded(shim), "DX_WRITER": os.path.abspath("acts")})
+
+    def acts():
+        return [tuple(map(int, line.split())) for line in open("acts")] if os.path.exists("acts") else []
+
+    try:
+        wait_for("a capture without enough calls", lambda: any(not behind for behind, _ in acts()), process)
+        wait_for("a capture that is left alone", lambda: said("; consistent"), process)
+    finally:
+        process.kill()
+        process.wait()
+        wait_for("the end of the program", lambda: not writers())
+    found = [v for v in versions() if v["version"] > 1]
+    good, torn = [v["version"] for v in found if v["consistent"]], [v["version"] for v in found if not v["consistent"]]
+    bad = [v for v in good if not of_one_instant(v, steps=(0,))]
+    assert not bad, "versions %r are called consistent and are not" % bad
+    assert good, "none of %d versions is consistent" % len(found)
+    mixed = (v for v in torn if not of_one_instant(v, steps=(0,)))
+    assert next(mixed, 0) and next(mixed, 0), "the writer, which acted %d times, did not mix two versions" % len(acts())
+
+
+def a_pair_of_files_under_load(dice):
     """A writer that acts between any two reads, and renames directories: as the program, as what the program leaves behind, and as
     somebody whom dxkeep does not stop. No version that is called consistent may show it."""
     for who in ("program", "orphan", "outsider", "not stopped"):
@@ -1066,7 +1111,7 @@ CASES = [the_program_and_its_status, signals_are_passed_on, every_signal_is_pass
          the_time_of_a_version_is_that_of_its_content, the_last_capture_is_in_a_hurry, as_the_first_process, a_missing_directory_is_restored, moments, what_is_refused,
          damage_is_found, the_store_is_taken_away, a_store_that_comes_back, a_full_disk, what_must_not_be_read, the_directory_goes_and_comes_back, what_is_unchanged_is_not_read,
          only_what_changed_is_looked_at, a_version_has_all_that_came_before_it, owners_are_kept, events_that_were_lost_lead_to_a_scan, mapped_files_are_found, a_file_that_never_rests_is_marked, a_writer_at_full_speed,
-         any_version_is_what_the_directory_was, notified_changes_need_no_scan, killed_at_any_moment, consistent_is_of_one_instant, a_database_at_every_version,
+         any_version_is_what_the_directory_was, notified_changes_need_no_scan, killed_at_any_moment, consistent_is_of_one_instant, a_pair_of_files_under_load, a_database_at_every_version,
          examples_of_the_help]
 
 
