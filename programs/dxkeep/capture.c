@@ -5,6 +5,7 @@
    a whole or not at all. */
 #include "keep.h"
 
+#include "in_place.h"
 #include "../common/json.h"
 #include "../common/os.h"
 
@@ -404,7 +405,8 @@ void keep_capture_print(const keep_capture *c)
 int keep_capture_once(const keep_options *o)
 {
     keep_capture c = {.o = o, .all = true};
-    int status;
+    int status = keep_in_place_recover(o->directory);
+    if (status) return status;
     do {
         status = keep_capture_now(&c);
     } while (!status && c.all && c.added);

@@ -4,6 +4,7 @@
    main.c     the command line               table.c   its commands and options
    run.c      runs a program, or waits for a signal, and captures the directory meanwhile
    restore.c  writes the directory as it was
+   in_place.c writes it to a mount point
    log.c      lists versions
    freeze.c   stops and continues the processes that write
    moment.c   which version a moment of the command line is

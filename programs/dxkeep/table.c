@@ -67,7 +67,8 @@ static const prog_command commands[KEEP_COMMANDS] = {
          .details = "MOMENT is `latest`, the number of a version, a time in UTC as log prints it\n"
                     "('2026-11-23 13:05:00', with or without a fraction), or 90s, 5m, 2h, 3d for so\n"
                     "long ago. A time stands for the latest version at that time. TARGET is replaced\n"
-                    "atomically, after everything was verified by hash.",
+                    "atomically, after everything was verified by hash; a mount point entry by\n"
+                    "entry, by a journal in it that the next run or restore completes after a kill.",
          .examples = "dxkeep restore store latest ./copy\n"
                      "dxkeep restore store 1 ./copy --force"},
     [KEEP_VERIFY] =

@@ -723,6 +723,98 @@ def moments(dice):
     for wrong in ("", "yesterday", "2026-13-01 00:00:00", "2026-01-01", "5x", "-1", "1.5", "2026-01-01 00:00:00 x"):
         assert "no moment" in keep("restore", "store", "--force", "--", wrong, "back", status=1), wrong
     for missing in ("5", "2h", "1999-01-01 00:00:00", "99999999999"):
+@contextlib.contextmanager
+def mounted(path):
+    """A file system of its own at path, which only this process and its children see."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    os.makedirs(path, exist_ok=True)
+    private = sys.platform == "linux" and os.geteuid() == 0 and libc.unshare(0x20000) == 0  # CLONE_NEWNS
+    if not private or subprocess.run(["mount", "--make-rprivate", "/"], stderr=subprocess.DEVNULL).returncode or \
+            subprocess.run(["mount", "-t", "tmpfs", "test", path], stderr=subprocess.DEVNULL).returncode:
+        raise Skip("nothing can be mounted here")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", path])
+
+
+def clear(path):
+    for name in os.listdir(path):
+        full = os.path.join(path, name)
+        shutil.rmtree(full) if os.path.isdir(full) and not os.path.islink(full) else os.unlink(full)
+
+
+def a_mount_point_is_restored(dice):
+    """It cannot be renamed. Its own time, mode and lost+found belong to it; a mount below it makes the restore fail as a whole."""
+    with mounted("data"):
+        model = Model("data", dice)
+        model.some(30)
+        os.chmod("data", 0o750)
+        keep("capture", "store", "data")
+        expected = seen("data")
+        clear("data")
+        os.chmod("data", 0o700)
+        keep("run", "store", "data", "--", "true")
+        assert not difference(expected, seen("data")), difference(expected, seen("data"))
+        assert latest() == 1, "what was restored is another version"
+        clear("data")
+        os.makedirs("data/lost+found")  # as on a new volume
+        keep("run", "store", "data", "--", "true")
+        assert not difference({**expected, "lost+found": seen("data")["lost+found"]}, seen("data"))
+        os.rmdir("data/lost+found")
+        os.makedirs("data/inner")
+        with open("data/new", "w") as f:
+            f.write("stays")
+        subprocess.run(["mount", "-t", "tmpfs", "test", "data/inner"], check=True)
+        before = seen("data")
+        assert "cannot be moved" in keep("restore", "store", "1", "data", "--force", status=5)
+        assert not difference(before, seen("data")), difference(before, seen("data"))
+        subprocess.run(["umount", "data/inner"], check=True)
+        keep("restore", "store", "1", "data", "--force")
+        assert not difference(expected, seen("data"))
+
+
+def a_mount_point_whatever_kills_the_restore(dice):
+    """Killed in front of each call that changes files, and the recovery at one of its own: afterwards DIR is what it was or what was
+    restored, all of it, and the journal is gone."""
+    shim = build_shim("killed.so", "tests/programs/dxkeep_killed.c")
+
+    def fill(text):
+        clear("data")
+        os.makedirs("data/d/e")
+        for name in ("same", "d/f", "d/e/g", text):
+            with open("data/" + name, "w") as f:
+                f.write(text * 100)
+        os.symlink(text, "data/link")
+
+    def killed(at, *arguments):
+        done = subprocess.run([DXKEEP, *arguments, "--quiet", "--workers", "1"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              env={**preloaded(shim), "DX_KILL_AT": str(at)})
+        assert done.returncode in (0, -signal.SIGKILL), "%d: %s" % (done.returncode, done.stdout.decode(errors="replace"))
+        return done.returncode != 0
+
+    with mounted("data"):
+        fill("new")
+        keep("capture", "store", "data")
+        new = seen("data")
+        fill("old")
+        old = seen("data")
+        at, ends = 0, [0, 0]
+        more = True
+        while more:
+            at += 1
+            fill("old")
+            os.utime("data")
+            more = killed(at, "restore", "store", "1", "data", "--force")
+            if more:
+                killed(dice.randrange(1, 12), "capture", "other", "data")
+                keep("capture", "other", "data", "--quiet")
+            found = seen("data")
+            assert not difference(found, new) or more and not difference(found, old), "killed at call %d:\n%s" % (at, difference(found, new))
+            ends[found == new] += 1
+        assert at > 30 and min(ends) > 5, "%d calls, %r" % (at, ends)
+
+
         assert "'dxkeep log store'" in keep("restore", "store", missing, "back", "--force", status=2), missing
 
 
@@ -1134,7 +1226,8 @@ def writers():
 
 
 CASES = [the_program_and_its_status, signals_are_passed_on, every_signal_is_passed_on, a_killed_dxkeep_ends_its_program, what_is_missing_is_made,
-         the_time_of_a_version_is_that_of_its_content, the_last_capture_is_in_a_hurry, as_the_first_process, a_missing_directory_is_restored, moments, what_is_refused,
+         the_time_of_a_version_is_that_of_its_content, the_last_capture_is_in_a_hurry, as_the_first_process, a_missing_directory_is_restored, a_mount_point_is_restored,
+         a_mount_point_whatever_kills_the_restore, moments, what_is_refused,
          damage_is_found, the_store_is_taken_away, a_store_that_comes_back, a_full_disk, what_must_not_be_read, the_directory_goes_and_comes_back, what_is_unchanged_is_not_read,
          only_what_changed_is_looked_at, a_version_has_all_that_came_before_it, owners_are_kept, events_that_were_lost_lead_to_a_scan, mapped_files_are_found, a_file_that_never_rests_is_marked, a_writer_at_full_speed,
          any_version_is_what_the_directory_was, notified_changes_need_no_scan, killed_at_any_moment, consistent_is_of_one_instant, a_pair_of_files_under_load, a_database_at_every_version,
