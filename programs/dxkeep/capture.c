@@ -5,6 +5,7 @@
    a whole or not at all. */
 #include "keep.h"
 
+#include "hook.h"
 #include "in_place.h"
 #include "../common/json.h"
 #include "../common/os.h"
@@ -336,12 +337,27 @@ static int capture(keep_capture *c, unsigned mode)
     c->last = last;
     c->has_last = has_last;
     c->gave_up = stops && !status && !consistent;
-    consistent = consistent && !c->found.torn && !c->found.missed;
+    consistent = consistent && c->hooked && !c->found.torn && !c->found.missed;
     if (!stops && !status) {
         forget_changes(c);
         c->all = false;
     }
     return status ? status : add_version(c, mode, consistent);
+}
+
+/* Without what the hook prepares, the version is taken nevertheless, but not called consistent. The
+   second one runs whatever has happened, so that it can undo what the first one did. */
+static int capture_between_hooks(keep_capture *c, unsigned mode)
+{
+    const keep_options *o = c->o;
+    c->hooked = !o->before_capture || keep_hook(o->before_capture, o->hook_ns, 0, false);
+    c->began_ns = prog_time_ns();
+    const int status = capture(c, mode);
+    const bool known = !status && c->has_last;
+    if (o->after_capture)
+        (void)keep_hook(o->after_capture, o->hook_ns, known ? c->last.version : 0,
+                        known && c->last.consistent);
+    return status;
 }
 
 int keep_capture_now(keep_capture *c)
@@ -356,8 +372,7 @@ int keep_capture_now(keep_capture *c)
     int status = open_store(c);
     if (status) return status;
     const uint64_t before = versions_store_size(c->store);
-    c->began_ns = prog_time_ns();
-    status = capture(c, info.mode);
+    status = capture_between_hooks(c, info.mode);
     /* A version counts when it can be found. The handle stays open: the store may come back. */
     if (!status && !versions_store_in_place(c->store)) {
         c->added = false;

@@ -107,6 +107,16 @@ static const prog_option options[] = {
      .help = "stop this process and its descendants for each\ncapture"},
     {"--freeze-cgroup", PROG_OPTION_TEXT, FIELD(freeze_cgroup), .commands = DAEMON, .value = "DIR",
      .help = "freeze this cgroup (version 2) for each capture"},
+    {"--before-capture", PROG_OPTION_TEXT, FIELD(before_capture), .commands = WRITERS,
+     .value = "CMD", .help = "run CMD by sh before each capture; if it fails, the\n"
+                             "version is torn. It must not write to DIR"},
+    {"--after-capture", PROG_OPTION_TEXT, FIELD(after_capture), .commands = WRITERS, .value = "CMD",
+     .help = "run CMD after each capture, also one that failed;\n"
+             "$DXKEEP_VERSION is the latest version, and\n"
+             "$DXKEEP_CONSISTENT is 1 if that is consistent"},
+    {"--hook-max-s", PROG_OPTION_NUMBER, FIELD(hook_ns), .min = 1, .max = 3600, .unit = 1000000000,
+     .commands = WRITERS, .value = "S",
+     .help = "kill a CMD that has not ended after so long\n(default 10)"},
     {"--exclude", PROG_OPTION_LIST, FIELD(rules), .commands = WRITERS, .value = "PATTERN",
      .help = "leave out paths that match; of all --exclude and\n"
              "--include the first that matches decides"},

@@ -602,6 +602,42 @@ def every_signal_is_passed_on(dice):
     stop(process, status=128 + signal.SIGTERM)
 
 
+def state_of(pid):
+    """A letter as ps prints it; "": there is no such process, or it waits to be reaped."""
+    try:
+        letter = open("/proc/%d/stat" % pid).read().rsplit(")", 1)[1].split()[0]
+    except OSError:
+        return ""
+    return "" if letter == "Z" else letter
+
+
+def hooks(dice):
+    """In their order, with the version; one that fails or hangs makes the version torn, and a hanging one is killed with what it
+    has started."""
+    os.makedirs("data")
+    program = ("--", "sh", "-c", "echo 1 >data/a; sleep 0.1")
+    keep("run", "store", "data", "--before-capture", "echo before >>order", "--after-capture", "echo $DXKEEP_VERSION $DXKEEP_CONSISTENT >>order", *program)
+    lines = open("order").read().split("\n")[:-1]
+    found = {v["version"]: v["consistent"] for v in versions()}
+    assert len(lines) >= 4 and len(lines) % 2 == 0 and set(lines[::2]) == {"before"}, lines
+    after = [tuple(map(int, line.split())) for line in lines[1::2]]
+    assert after[0][0] == 1 and after[-1] == (latest(), 1) and all(found[v] == bool(c) for v, c in after), (after, found)
+    for command, why, most in (("exit 3", "ended with status 3", PATIENCE), ("kill -9 $$", "killed by signal 9", PATIENCE),
+                               ("sleep 1000 & echo $! >pid; sleep 1000", "did not end within 1 s", 30)):
+        for left in ("store", "data"):
+            shutil.rmtree(left)
+        os.makedirs("data")
+        open("data/a", "w").close()
+        began = time.monotonic()
+        out = keep("run", "store", "data", "--before-capture", command, "--hook-max-s", "1", "--after-capture", "echo $DXKEEP_VERSION >after", "--", "true")
+        assert why in out, out
+        assert time.monotonic() - began < most, "it was waited for"
+        assert not any(v["consistent"] for v in versions()), "consistent without its hook"
+        assert open("after").read() == "1\n" and not difference(seen("data"), restored("latest"))
+    wait_for("the end of what it has started", lambda: not state_of(int(open("pid").read())))
+    assert "ended with status 4" in keep("capture", "store", "data", "--after-capture", "exit 4")
+
+
 def a_killed_dxkeep_ends_its_program(dice):
     os.makedirs("data")
     process = start(command="run", program=("--", "sh", "-c", "echo $$ >data/pid; exec sleep 1000"))
@@ -610,13 +646,7 @@ def a_killed_dxkeep_ends_its_program(dice):
     process.kill()
     process.wait()
 
-    def is_gone():
-        try:
-            return open("/proc/%d/stat" % pid).read().rsplit(")", 1)[1].split()[0] == "Z"
-        except OSError:
-            return True
-
-    wait_for("its end", is_gone)
+    wait_for("its end", lambda: not state_of(pid))
 
 
 def what_is_missing_is_made(dice):
@@ -693,36 +723,6 @@ def a_missing_directory_is_restored(dice):
     assert os.listdir("other") == ["d"] and latest() == 3
 
 
-def moments(dice):
-    os.makedirs("data")
-    times = []
-    for i in range(4):
-        with open("data/f", "w") as f:
-            f.write("%d" % i)
-        keep("capture", "store", "data")
-        times.append(versions(1)[0]["time_ns"])
-        time.sleep(1.1)
-
-    def at(moment):
-        keep("restore", "store", moment, "back", "--force")
-        return open("back/f").read()
-
-    def text(ns, digits):
-        return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(ns // 10**9)) + (".%09d" % (ns % 10**9))[:digits + 1] * bool(digits)
-
-    for i, ns in enumerate(times):
-        assert at(str(i + 1)) == "%d" % i
-        assert at(text(ns, 0)) == "%d" % i, "a second has all that is in it"
-        assert at(text(ns, 3)) == "%d" % i and at(text(ns, 9)) == "%d" % i
-        assert at(text(ns, 9).replace(" ", "T") + "Z") == "%d" % i
-        if i:
-            assert at(text(ns - 1, 9)) == "%d" % (i - 1)
-    assert at("latest") == "3" and at("0s") == "3" and at("1s") == "3"
-    printed = [" ".join(line.split()[1:3]) for line in keep("log", "store").splitlines()]
-    assert [at(p) for p in printed] == ["3", "2", "1", "0"], "what log prints is a moment"
-    for wrong in ("", "yesterday", "2026-13-01 00:00:00", "2026-01-01", "5x", "-1", "1.5", "2026-01-01 00:00:00 x"):
-        assert "no moment" in keep("restore", "store", "--force", "--", wrong, "back", status=1), wrong
-    for missing in ("5", "2h", "1999-01-01 00:00:00", "99999999999"):
 @contextlib.contextmanager
 def mounted(path):
     """A file system of its own at path, which only this process and its children see."""
@@ -815,6 +815,36 @@ def a_mount_point_whatever_kills_the_restore(dice):
         assert at > 30 and min(ends) > 5, "%d calls, %r" % (at, ends)
 
 
+def moments(dice):
+    os.makedirs("data")
+    times = []
+    for i in range(4):
+        with open("data/f", "w") as f:
+            f.write("%d" % i)
+        keep("capture", "store", "data")
+        times.append(versions(1)[0]["time_ns"])
+        time.sleep(1.1)
+
+    def at(moment):
+        keep("restore", "store", moment, "back", "--force")
+        return open("back/f").read()
+
+    def text(ns, digits):
+        return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(ns // 10**9)) + (".%09d" % (ns % 10**9))[:digits + 1] * bool(digits)
+
+    for i, ns in enumerate(times):
+        assert at(str(i + 1)) == "%d" % i
+        assert at(text(ns, 0)) == "%d" % i, "a second has all that is in it"
+        assert at(text(ns, 3)) == "%d" % i and at(text(ns, 9)) == "%d" % i
+        assert at(text(ns, 9).replace(" ", "T") + "Z") == "%d" % i
+        if i:
+            assert at(text(ns - 1, 9)) == "%d" % (i - 1)
+    assert at("latest") == "3" and at("0s") == "3" and at("1s") == "3"
+    printed = [" ".join(line.split()[1:3]) for line in keep("log", "store").splitlines()]
+    assert [at(p) for p in printed] == ["3", "2", "1", "0"], "what log prints is a moment"
+    for wrong in ("", "yesterday", "2026-13-01 00:00:00", "2026-01-01", "5x", "-1", "1.5", "2026-01-01 00:00:00 x"):
+        assert "no moment" in keep("restore", "store", "--force", "--", wrong, "back", status=1), wrong
+    for missing in ("5", "2h", "1999-01-01 00:00:00", "99999999999"):
         assert "'dxkeep log store'" in keep("restore", "store", missing, "back", "--force", status=2), missing
 
 
@@ -1225,7 +1255,7 @@ def writers():
     return found
 
 
-CASES = [the_program_and_its_status, signals_are_passed_on, every_signal_is_passed_on, a_killed_dxkeep_ends_its_program, what_is_missing_is_made,
+CASES = [the_program_and_its_status, signals_are_passed_on, every_signal_is_passed_on, hooks, a_killed_dxkeep_ends_its_program, what_is_missing_is_made,
          the_time_of_a_version_is_that_of_its_content, the_last_capture_is_in_a_hurry, as_the_first_process, a_missing_directory_is_restored, a_mount_point_is_restored,
          a_mount_point_whatever_kills_the_restore, moments, what_is_refused,
          damage_is_found, the_store_is_taken_away, a_store_that_comes_back, a_full_disk, what_must_not_be_read, the_directory_goes_and_comes_back, what_is_unchanged_is_not_read,
