@@ -1238,6 +1238,92 @@ def a_pair_of_files_under_load(dice):
             assert not good, "called consistent without a stop"
 
 
+@contextlib.contextmanager
+def a_cgroup():
+    """A folder of cgroup v2 with a freezer, in which nothing runs."""
+    mounts = [line.split() for line in open("/proc/mounts")] if os.path.exists("/proc/mounts") else []
+    tops = [m[1] for m in mounts if m[2] == "cgroup2"]
+    if not tops:
+        raise Skip("cgroup v2 is not mounted")
+    path = os.path.join(tops[0], "dxkeep-test-%d" % os.getpid())
+    try:
+        os.mkdir(path)
+    except OSError as e:
+        raise Skip("cgroup v2 is not writable: %s" % e.strerror) from None
+    try:
+        if not os.access(path + "/cgroup.freeze", os.W_OK):
+            raise Skip("this kernel has no cgroup freezer")
+        yield path
+    finally:
+        with open(path + "/cgroup.freeze", "w") as f:
+            f.write("0")
+        wait_for("the end of the writer", lambda: not writers())
+        wait_for("an empty cgroup", lambda: "populated 0" in open(path + "/cgroup.events").read())
+        os.rmdir(path)
+
+
+def pair_writer(cgroup=None):
+    """The writer of pairs below a shell, in the cgroup. Returns the shell and the writer's number."""
+    for name in ("d0", "d1"):
+        os.makedirs("data/" + name)
+    script = '[ -z "$2" ] || echo $$ >"$2/cgroup.procs" || exit 1; "$0" -c "$1" & echo $! >pid.new && mv pid.new pid; wait'
+    shell = subprocess.Popen(["sh", "-c", script, sys.executable, PAIR_WRITER, cgroup or ""])
+    wait_for("the writer", lambda: os.path.exists("pid") and os.path.exists("data/d1/b"), shell)
+    return shell, int(open("pid").read())
+
+
+def killed_while_stopped(process, is_stopped):
+    """Stops dxkeep at a moment when the writer is stopped, and kills it then. It is in that state for certain: nobody else ends it."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        assert process.poll() is None, "dxkeep has ended:\n" + the_log()
+        if not is_stopped():
+            continue
+        process.send_signal(signal.SIGSTOP)
+        wait_for("the stop of dxkeep", lambda: state_of(process.pid) == "T")
+        if is_stopped():
+            process.kill()
+            process.wait()
+            return
+        process.send_signal(signal.SIGCONT)
+    raise AssertionError("the writer was never seen stopped:\n" + the_log())
+
+
+def frozen_from_outside(shell, pid, option, value, is_stopped):
+    """daemon stops what it has not started: consistent versions, and the writer runs on, however dxkeep ends."""
+    def runs_on():
+        before = os.stat("data").st_mtime_ns  # the writer renames what is in it
+        wait_for("a writer that runs on", lambda: state_of(pid) in ("R", "S", "D") and os.stat("data").st_mtime_ns != before)
+
+    more = ("--quiet-ms", "1", "--hold-ms", "5", "--pause-max-ms", "5000", "--quiet", option, value)
+    try:
+        process = start(*more)
+        wait_for("a consistent version", lambda: sum(v["consistent"] for v in versions()) >= 2, process)
+        stop(process)
+        runs_on()
+        good = [v["version"] for v in versions() if v["consistent"]]
+        bad = [v for v in good if not of_one_instant(v)]
+        assert not bad, "versions %r are called consistent and are not" % bad
+        process = start(*more)
+        killed_while_stopped(process, is_stopped)
+        runs_on()
+    finally:
+        shell.kill()
+        shell.wait()
+        wait_for("the end of the writer", lambda: not writers())
+
+
+def a_tree_of_processes_is_frozen(dice):
+    shell, pid = pair_writer()
+    frozen_from_outside(shell, pid, "--freeze-pid", str(shell.pid), lambda: state_of(pid) == "T")
+
+
+def a_cgroup_is_frozen(dice):
+    with a_cgroup() as cgroup:
+        shell, pid = pair_writer(cgroup)
+        frozen_from_outside(shell, pid, "--freeze-cgroup", cgroup, lambda: "frozen 1" in open(cgroup + "/cgroup.events").read())
+
+
 def writers():
     """Processes that work in this place, other than this one."""
     here, found = os.getcwd(), []
@@ -1260,7 +1346,8 @@ CASES = [the_program_and_its_status, signals_are_passed_on, every_signal_is_pass
          a_mount_point_whatever_kills_the_restore, moments, what_is_refused,
          damage_is_found, the_store_is_taken_away, a_store_that_comes_back, a_full_disk, what_must_not_be_read, the_directory_goes_and_comes_back, what_is_unchanged_is_not_read,
          only_what_changed_is_looked_at, a_version_has_all_that_came_before_it, owners_are_kept, events_that_were_lost_lead_to_a_scan, mapped_files_are_found, a_file_that_never_rests_is_marked, a_writer_at_full_speed,
-         any_version_is_what_the_directory_was, notified_changes_need_no_scan, killed_at_any_moment, consistent_is_of_one_instant, a_pair_of_files_under_load, a_database_at_every_version,
+         any_version_is_what_the_directory_was, notified_changes_need_no_scan, killed_at_any_moment, a_tree_of_processes_is_frozen,
+         a_cgroup_is_frozen, consistent_is_of_one_instant, a_pair_of_files_under_load, a_database_at_every_version,
          examples_of_the_help]
 
 
