@@ -115,6 +115,7 @@ void keep_capture_close(keep_capture *c)
     drop_store(c);
     if (c->mark > 0) os_close(c->mark);
     c->mark = 0;
+    keep_torn_clear(&c->torn);
     free(c->changed);
     c->changed = NULL;
     c->changed_room = 0;
@@ -123,7 +124,8 @@ void keep_capture_close(keep_capture *c)
 /* >>capture ------------------------------------------------------------ */
 static void warn_of_torn(void *user, const char *path)
 {
-    const keep_capture *c = user;
+    keep_capture *c = user;
+    keep_torn_add(&c->torn, path);
     if (!c->o->quiet) prog_warn("%s changed during every read: the version has parts of it from "
                                 "several moments", path);
 }
@@ -191,6 +193,7 @@ static int add_version(keep_capture *c, unsigned mode, bool consistent)
     if (status) return status;
     c->last = v;
     c->has_last = c->added = true;
+    if (!consistent) (void)keep_torn_save(&c->torn, c->o->store, c->o->name, v.version);
     return PROG_OK;
 }
 
@@ -242,6 +245,7 @@ static void thaw(keep_capture *c, int64_t frozen_ns)
     const bool all = c->all;
     /* A capture has all paths that are in its list: those behind are for the next one. */
     c->stray = !c->flush(c->flush_user) || c->all != all || c->changed_count != noted;
+    for (size_t i = noted; i < c->changed_count; i++) keep_torn_add(&c->torn, c->changed[i]);
     keep_thaw(c->freezer);
     c->paused_ns = (uint64_t)(prog_now_ns() - frozen_ns);
 }
@@ -350,6 +354,7 @@ static int capture(keep_capture *c, unsigned mode)
 static int capture_between_hooks(keep_capture *c, unsigned mode)
 {
     const keep_options *o = c->o;
+    keep_torn_clear(&c->torn);
     c->hooked = !o->before_capture || keep_hook(o->before_capture, o->hook_ns, 0, false);
     c->began_ns = prog_time_ns();
     const int status = capture(c, mode);

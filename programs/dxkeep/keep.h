@@ -6,6 +6,7 @@
    restore.c  writes the directory as it was
    in_place.c writes it to a mount point
    log.c      lists versions
+   torn.c     names files that changed meanwhile
    freeze.c   stops and continues the processes that write
    hook.c     runs a command before and after a capture
    moment.c   which version a moment of the command line is
@@ -20,6 +21,7 @@
 #include "../versions/store/store.h"
 #include "../versions/tree/tree.h"
 #include "freeze.h"
+#include "torn.h"
 
 typedef struct keep_options {
     const char   *store;     /* the folder of the store */
@@ -81,6 +83,7 @@ typedef struct keep_capture {
     bool                 gave_up;  /* the program could not be stopped, or not read in time */
     uint64_t             paused_ns; /* how long it was stopped by the last call */
     versions_published   found;    /* by the last call */
+    keep_torn            torn;     /* what changed while the last call read it */
 } keep_capture;
 
 /* Make the directory as it is the next version, unless it equals the latest one. Killed at any

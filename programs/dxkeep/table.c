@@ -57,7 +57,8 @@ static const prog_command commands[KEEP_COMMANDS] = {
          .arguments = "STORE",
          .summary = "List the versions, newest first",
          .details = "A line has the version, when it was captured (UTC), its bytes, and the first\n"
-                    "digits of the hash from which all of it is verified.",
+                    "digits of the hash from which all of it is verified. A torn version has up to 16\n"
+                    "names of what changed while it was captured.",
          .examples = "dxkeep log store\n"
                      "dxkeep log store --limit 1 --json"},
     [KEEP_RESTORE] =

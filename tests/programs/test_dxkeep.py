@@ -379,10 +379,10 @@ def a_file_that_never_rests_is_marked(dice):
     assert "busy changed during every read" in out, out
     marked = versions(1)[0]
     assert marked["torn"] == 1, marked
-    assert "1 files changed" in keep("log", "store")
+    assert "1 files changed" in keep("log", "store") and ": busy\n" in keep("log", "store") and marked["torn_files"] == ["busy"], marked
     assert restored(marked["version"])["calm"] == seen("data")["calm"]
     keep("capture", "store", "data")
-    assert versions(1)[0]["torn"] == 0 and versions(1)[0]["version"] == marked["version"] + 1
+    assert versions(1)[0]["torn"] == 0 and versions(1)[0]["version"] == marked["version"] + 1 and versions(1)[0]["torn_files"] == []
     assert not difference(seen("data"), restored("latest"))
 
 
@@ -1186,7 +1186,7 @@ def consistent_is_of_one_instant(dice):
 
     try:
         wait_for("a capture without enough calls", lambda: any(not behind for behind, _ in acts()), process)
-        wait_for("a capture that is left alone", lambda: said("; consistent"), process)
+        wait_for("a capture that is left alone", lambda: any(v["consistent"] and v["version"] > 1 for v in versions()), process)
     finally:
         process.kill()
         process.wait()
@@ -1196,6 +1196,8 @@ def consistent_is_of_one_instant(dice):
     bad = [v for v in good if not of_one_instant(v, steps=(0,))]
     assert not bad, "versions %r are called consistent and are not" % bad
     assert good, "none of %d versions is consistent" % len(found)
+    named = [set(v["torn_files"]) for v in found if not v["consistent"]]
+    assert any({"d0/a", "d1/b"} & names for names in named), "log names %r" % named
     mixed = (v for v in torn if not of_one_instant(v, steps=(0,)))
     assert next(mixed, 0) and next(mixed, 0), "the writer, which acted %d times, did not mix two versions" % len(acts())
 
