@@ -1064,7 +1064,7 @@ DX_HTIP_API int dx_htip_add_template(dx_htip_writer *w, uint16_t id, const char 
     uint8_t     *entry = w->templates_ + (size_t)DX_HTIP_P_ENTRY_SIZE * w->template_count_;
     dx_htip_text text;
     int          slots, string;
-    if (size > 65535) return dx_htip_p_fail(w, DX_HTIP_EINVAL);
+    if (size / 65536) return dx_htip_p_fail(w, DX_HTIP_EINVAL);
     if (w->template_count_ && id <= dx_htip_p_load16(entry - DX_HTIP_P_ENTRY_SIZE))
         return dx_htip_p_fail(w, DX_HTIP_EINVAL);
     if (w->template_count_ == w->templates_max_) return dx_htip_p_fail(w, DX_HTIP_ENOSPACE);

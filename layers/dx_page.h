@@ -177,7 +177,7 @@ enum {
     DX_PAGE_TEMPLATES_MAX  = 256,
     DX_PAGE_NAMES_MAX      = 256,
     DX_PAGE_HANDLERS_MAX   = 64,
-    DX_PAGE_NODES_MAX      = (1 << 22) - 1,
+    DX_PAGE_NODES_MAX      = ((int32_t)1 << 22) - 1,
     DX_PAGE_LEVELS         = 3
 };
 
@@ -708,9 +708,9 @@ DX_PAGE_API int dx_page_init(dx_page *p, const dx_page_desc *desc)
     int      level;
     if (!p || !desc || !desc->memory || ((uintptr_t)desc->memory & 7)) return DX_PAGE_EINVAL;
     DX_PAGE_MEMSET(p, 0, sizeof *p);
-    p->static_size_ = desc->static_size ? desc->static_size : 2u << 20;
-    p->state_size_ = desc->state_size ? desc->state_size : 8u << 20;
-    p->queue_size_ = desc->queue_size ? desc->queue_size : 6u << 20;
+    p->static_size_ = desc->static_size ? desc->static_size : (uint32_t)2 << 20;
+    p->state_size_ = desc->state_size ? desc->state_size : (uint32_t)8 << 20;
+    p->queue_size_ = desc->queue_size ? desc->queue_size : (uint32_t)6 << 20;
     if (p->static_size_ % 16 || p->state_size_ % 64 || p->queue_size_ % 64) return DX_PAGE_EINVAL;
     if (p->static_size_ < 8192 || p->state_size_ < 64 || p->queue_size_ < 1024)
         return DX_PAGE_EINVAL;

@@ -992,7 +992,8 @@ static void dx_watch_p_directory_event(dx_watch *w, uint32_t parent, const char 
     }
     if (i) dx_watch_p_forget(w, i);
     dx_watch_p_touch(w, parent, name, size, DX_WATCH_P_ALL_BELOW, w->desc_.debounce_ns);
-    /* Also when it has left: of an exchange the kernel says that the name came, then that it left. */
+    /* Also when it has left: of an exchange the kernel says that the name came, then that it
+       left. */
     i = dx_watch_p_add(w, parent, name, size, DX_WATCH_P_DIRECTORY);
     if (!i) { /* listed again when it is polled, perhaps there is room then */
         w->stats_.overflows++;

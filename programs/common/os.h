@@ -110,6 +110,8 @@ void os_heap_unused(void);
 /* The network that the other end of a stream is in, in 16 bytes: its IPv6 address without the last
    64 bits, or its IPv4 address as an IPv4-mapped one. False: it has none, as with unix sockets. */
 bool os_peer_network(int socket, uint8_t network[16]);
+/* Bytes have arrived on a stream that nobody has received yet; or that is unknown. */
+bool os_socket_unread(int socket);
 int  os_socket_errno(void); /* of the last call about a socket that failed */
 /* Call each() with the socket addresses of a host and a port in numbers, the best one first. NULL,
    or a text that says why there are none. It may wait for the network. */

@@ -22,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -385,6 +386,12 @@ bool os_peer_network(int socket, uint8_t network[16])
     socklen_t size = sizeof address;
     if (getpeername(socket, (struct sockaddr *)&address, &size) < 0) return false;
     return network_of((const struct sockaddr *)&address, network);
+}
+
+bool os_socket_unread(int socket)
+{
+    int size = 0;
+    return ioctl(socket, FIONREAD, &size) < 0 || size > 0;
 }
 
 int os_share_port(int socket)

@@ -425,6 +425,12 @@ bool os_peer_network(int socket, uint8_t network[16])
     return network_of((const struct sockaddr *)&address, network);
 }
 
+bool os_socket_unread(int socket)
+{
+    u_long size = 0;
+    return ioctlsocket((SOCKET)(intptr_t)socket, FIONREAD, &size) || size > 0;
+}
+
 int os_share_port(int socket) /* there is one worker, and one listener */
 {
     (void)socket;

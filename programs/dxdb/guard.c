@@ -33,7 +33,7 @@ static int read_secret(dxdb_guard *g, const char *path)
 
 int dxdb_guard_begin(dxdb_guard *g, const dxdb_config *config)
 {
-    dx_limiter_desc desc;
+    dx_middleware_limiter_desc desc;
     memset(g, 0, sizeof *g);
     g->config = config;
     g->cors.origins = (const char *const *)config->origins;
@@ -59,8 +59,8 @@ int dxdb_guard_begin(dxdb_guard *g, const dxdb_config *config)
     desc.limit = config->rate;
     desc.burst = config->burst;
     if (!os_random(&desc.seed, sizeof desc.seed)) return prog_fail_errno("random numbers");
-    const int error = dx_limiter_init(&g->limiter, &desc);
-    return error ? prog_fail(PROG_USAGE, "[limit]: %s", dx_limiter_error_name(error)) : PROG_OK;
+    const int error = dx_middleware_limiter_init(&g->limiter, &desc);
+    return error ? prog_fail(PROG_USAGE, "[limit]: %s", dx_middleware_error_name(error)) : PROG_OK;
 }
 
 /* FNV-1a: who has a token cannot choose its "sub". */
@@ -106,11 +106,11 @@ uint16_t dxdb_guard_check(const dxdb_guard *g, const dxdb_subject *subject)
 }
 
 uint16_t dxdb_guard_take(dxdb_guard *g, const dxdb_subject *subject, uint64_t now_ns,
-                         dx_limiter_quota *quota)
+                         dx_middleware_quota *quota)
 {
     memset(quota, 0, sizeof *quota);
     if (!g->config->rate) return 0;
-    return (uint16_t)dx_limiter_take(&g->limiter, subject->key, now_ns, quota);
+    return (uint16_t)dx_middleware_limiter_take(&g->limiter, subject->key, now_ns, quota);
 }
 
 void dxdb_guard_free(dxdb_guard *g)

@@ -7,12 +7,12 @@
 
 typedef struct dxdb_guard { /* of a worker; private */
     const dxdb_config *config;
-    dx_token_key   key;
-    dx_token_rules rules;
-    char           said[3072]; /* what a token says */
-    dx_limiter     limiter;
-    void          *meters;
-    dx_http_cors   cors;
+    dx_token_key          key;
+    dx_token_rules        rules;
+    char                  said[3072]; /* what a token says */
+    dx_middleware_limiter limiter;
+    void                 *meters;
+    dx_middleware_cors    cors;
 } dxdb_guard;
 
 typedef struct dxdb_subject { /* whom a token is of; {0}: nobody */
@@ -30,7 +30,7 @@ void dxdb_guard_name(const dxdb_guard *g, int fd, dxdb_subject *subject);
 uint16_t dxdb_guard_check(const dxdb_guard *g, const dxdb_subject *subject);
 /* Count a request. 0, or 429; *quota is all zeros where there is no limit. */
 uint16_t dxdb_guard_take(dxdb_guard *g, const dxdb_subject *subject, uint64_t now_ns,
-                         dx_limiter_quota *quota);
+                         dx_middleware_quota *quota);
 void dxdb_guard_free(dxdb_guard *g);
 
 #endif

@@ -186,8 +186,8 @@ static void push(dxdb_client *c)
 static void put_extra(dxdb_client *c, dxdb_text *t)
 {
     const uint64_t now = dx_reactor_refresh_now_ns(c->http->peers.reactor);
-    dx_http_fields fields = {c->extra, c->extra_size, sizeof c->extra};
-    if (c->asked_ns) (void)dx_http_add_response_time(&fields, c->asked_ns, now);
+    dx_middleware_fields fields = {c->extra, c->extra_size, sizeof c->extra};
+    if (c->asked_ns) (void)dx_middleware_add_response_time(&fields, c->asked_ns, now);
     dxdb_text_put(t, fields.text, fields.size);
     c->extra_size = 0;
     c->asked_ns = 0;
@@ -360,8 +360,8 @@ static bool is_let_in(dxdb_client *c, const head *h)
     static const char scheme[] = "Bearer ";
     const text_range *a = &h->authorization;
     dxdb_guard *g = c->http->guard;
-    dx_http_fields fields = {c->extra, c->extra_size, sizeof c->extra};
-    dx_limiter_quota quota;
+    dx_middleware_fields fields = {c->extra, c->extra_size, sizeof c->extra};
+    dx_middleware_quota quota;
     dxdb_subject subject;
     const bool bears = a->size > sizeof scheme - 1 &&
                        !strncasecmp(a->text, scheme, sizeof scheme - 1);
@@ -371,9 +371,7 @@ static bool is_let_in(dxdb_client *c, const head *h)
     if (!status) {
         dxdb_guard_name(g, dx_peers_fd(&c->http->peers, c->id), &subject);
         status = dxdb_guard_take(g, &subject, dx_reactor_now_ns(c->http->peers.reactor), &quota);
-        if (quota.limit)
-            (void)dx_http_add_rate_limit(&fields, quota.limit, quota.remaining,
-                                         quota.retry_delay_ns);
+        if (quota.limit) (void)dx_middleware_add_rate_limit(&fields, &quota);
         c->extra_size = fields.size;
     }
     if (status) refuse(c, status, status == 401 ? "a token is needed" : "too many requests");
@@ -442,19 +440,19 @@ static bool is_preflight(dxdb_client *c, const http_parser *parser, const uint8_
 {
     const char *line = memchr(bytes, '\n', size);
     char copy[HEAD_MAX + 1];
-    dx_http_fields response = {c->extra, 0, sizeof c->extra};
-    dx_http_fields request = {copy, 0, sizeof copy};
+    dx_middleware_fields response = {c->extra, 0, sizeof c->extra};
+    dx_middleware_fields request = {copy, 0, sizeof copy};
     if (!c->http->guard->cors.origin_count || !line) return false;
     line++;
     request.size = size - (size_t)(line - (const char *)bytes);
     memcpy(copy, line, request.size);
-    const int result = dx_http_cors_before(&c->http->guard->cors,
-                                           http_method_str((enum http_method)parser->method),
-                                           &request, &response);
+    const int result = dx_middleware_cors_before(&c->http->guard->cors,
+                                                 http_method_str((enum http_method)parser->method),
+                                                 &request, &response);
     if (result < 0) return false;
     c->extra_size = response.size;
-    if (result == DX_HTTP_STOP) respond(c, 204, NULL, "", NULL, 0);
-    return result == DX_HTTP_STOP;
+    if (result == DX_MIDDLEWARE_STOP) respond(c, 204, NULL, "", NULL, 0);
+    return result == DX_MIDDLEWARE_STOP;
 }
 
 /* A whole head: answer it, or begin to. Returns the bytes that it has taken. */

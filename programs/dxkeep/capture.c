@@ -1,4 +1,4 @@
-/* One capture. The directory is published as a snapshot (tree/publish.c) while it changes. Either
+/* One capture. The directory is published as a snapshot (tree/publish*.c) while it changes. Either
    everything is looked at, and files that are as the last such capture saw them are not read; or
    only the paths that were noted, and the others are taken from the last version. Files that change
    while they are read are read again. The version is added by one commit, so a capture is there as

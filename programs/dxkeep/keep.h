@@ -51,6 +51,7 @@ typedef struct keep_options {
     bool          json;      /* print JSON, one object a line */
     prog_list     rules;     /* --include and --exclude, in their order */
     versions_omit omit;      /* what is left out of the directory */
+    versions_limits limits;  /* restore, and run before its start: of a version */
 } keep_options;
 
 /* >>capture.c ---- */

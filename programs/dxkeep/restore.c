@@ -26,7 +26,8 @@ int keep_restore_to(versions_store *s, const versions_version *v, const char *ta
     int status = mounted ? keep_in_place_open(dest, target, &journal)
                          : versions_dest_open(dest, target, v->kind, v->mode, NULL);
     versions_tree_restore_desc desc = {.root = v->root, .dest = dest, .workers = o->workers,
-                                   .omit = o->omit, .report = report};
+                                   .omit = o->omit, .limits = o->limits,
+                                   .report = report};
     if (!status) status = versions_tree_restore(s, &desc);
     if (!status)
         status = mounted ? keep_in_place_commit(dest, &refused) : versions_dest_commit(dest);

@@ -16,9 +16,6 @@
 
 #include "../common/os.h"
 
-enum { ENTRIES_MAX = 10000000 };                        /* default of --entries-max, */
-static const uint64_t SIZE_MAX_DEFAULT = UINT64_C(1) << 40; /* and of --size-max: 1 TiB */
-
 static int (*const runs[DXUP_COMMANDS])(const dxup_options *o) = {
     [DXUP_PUBLISH] = dxup_publish, [DXUP_LOG] = dxup_log,       [DXUP_LS] = dxup_ls,
     [DXUP_CAT] = dxup_cat,         [DXUP_CHECKOUT] = dxup_checkout, [DXUP_TAG] = dxup_tag,
@@ -46,7 +43,7 @@ static int parse(dxup_options *o, int command, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    dxup_options o = {.patch_max = 64u << 20, .limits = {ENTRIES_MAX, SIZE_MAX_DEFAULT}};
+    dxup_options o = {.patch_max = 64u << 20, .limits = {VERSIONS_ENTRIES_MAX, VERSIONS_SIZE_MAX}};
     int command;
     prog_begin("dxup", &argc, &argv);
     int status = prog_choose(&dxup_program, argc, argv, &command);

@@ -304,11 +304,11 @@ def dxkeep(folder):
     inside = os.path.join(folder, "kept")
     os.makedirs(os.path.join(inside, "data"))
     os.symlink(os.path.join(folder, "build"), os.path.join(inside, "build"))
-    watched = "--name app --quiet-ms 10 --hold-ms 100 --scan-s 5 --exclude '*.o' --include '*.c' --no-owner --no-xattrs --no-restore --workers 2"
+    watched = "--name app --quiet-ms 10 --hold-ms 100 --scan-s 5 --exclude '*.o' --include '*.c' --no-owner --no-xattrs --no-restore --workers 2 --entries-max 1000 --size-max 1000000000"
     calls = [f"dxkeep run store data {watched} --verbose --quiet -- sh -c 'echo 1 >data/a'",
              "dxkeep capture store data --name app --exclude '*.o' --include '*.c' --no-owner --no-xattrs --workers 2 --json --quiet",
              "dxkeep log store --name app --limit 1 --json",
-             "dxkeep restore store latest copy --name app --no-owner --no-xattrs --workers 2 --force --json --quiet",
+             "dxkeep restore store latest copy --name app --no-owner --no-xattrs --entries-max 1000 --size-max 1000000000 --workers 2 --force --json --quiet",
              "dxkeep verify store --json --quiet"]
     endless = f"dxkeep daemon store data {watched} --verbose --quiet"
     calls_of("dxkeep", folder, calls + [endless])

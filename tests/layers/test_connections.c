@@ -677,6 +677,25 @@ EVERY(accepting_pauses_at_connections_max)
     world_close(&w);
 }
 
+/* More than there is room for, all at once: each has its turn, and none is refused. */
+EVERY(a_burst_of_connections_waits_for_its_turn)
+{
+    enum { BURST = 100 };
+    world w = {0};
+    int fds[BURST];
+    w.d.peers_max = 8;
+    world_open(&w, backend);
+    for (int i = 0; i < BURST; i++) fds[i] = dial(&w);
+    for (int i = 0; i < BURST; i++) {
+        UNTIL(w.opened > (unsigned)i);
+        DX_CHECK(w.s.count <= 8);
+        shut(fds[i]); /* they are accepted in their order */
+    }
+    UNTIL(w.closed == BURST);
+    DX_CHECK(w.opened == BURST && w.s.refused == 0);
+    world_close(&w);
+}
+
 /* A program without a standard input gives number 0 to the first peer. */
 EVERY(a_peer_may_have_descriptor_0)
 {

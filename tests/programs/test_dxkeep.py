@@ -815,6 +815,19 @@ def a_mount_point_whatever_kills_the_restore(dice):
         assert at > 30 and min(ends) > 5, "%d calls, %r" % (at, ends)
 
 
+def a_directory_larger_than_it_may_be_is_not_restored(dice):
+    os.makedirs("data/d")
+    for i in range(9):
+        with open("data/d/%d" % i, "w") as f:
+            f.write("x" * 1000)
+    keep("capture", "store", "data")
+    for limit, says in (("--entries-max=9", "10 entries, more than --entries-max 9"), ("--size-max=8999", "more than --size-max 8999")):
+        assert says in keep("restore", "store", "latest", "back", *limit.split("="), status=6)
+        assert not os.path.exists("back"), "it was made"
+    keep("restore", "store", "latest", "back", "--entries-max", "10", "--size-max", "100000", "--quiet")
+    assert not difference(seen("data"), seen("back"))
+
+
 def moments(dice):
     os.makedirs("data")
     times = []
@@ -1344,7 +1357,7 @@ def writers():
 
 
 CASES = [the_program_and_its_status, signals_are_passed_on, every_signal_is_passed_on, hooks, a_killed_dxkeep_ends_its_program, what_is_missing_is_made,
-         the_time_of_a_version_is_that_of_its_content, the_last_capture_is_in_a_hurry, as_the_first_process, a_missing_directory_is_restored, a_mount_point_is_restored,
+         the_time_of_a_version_is_that_of_its_content, the_last_capture_is_in_a_hurry, as_the_first_process, a_missing_directory_is_restored, a_directory_larger_than_it_may_be_is_not_restored, a_mount_point_is_restored,
          a_mount_point_whatever_kills_the_restore, moments, what_is_refused,
          damage_is_found, the_store_is_taken_away, a_store_that_comes_back, a_full_disk, what_must_not_be_read, the_directory_goes_and_comes_back, what_is_unchanged_is_not_read,
          only_what_changed_is_looked_at, a_version_has_all_that_came_before_it, owners_are_kept, events_that_were_lost_lead_to_a_scan, mapped_files_are_found, a_file_that_never_rests_is_marked, a_writer_at_full_speed,

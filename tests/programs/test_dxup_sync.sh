@@ -577,6 +577,13 @@ a_snapshot_larger_than_it_may_be() { # refused before anything is made, by pull 
     expect 6 "$dxup" checkout store t out --size-max 1000
     says "more than --size-max 1000"
     [ ! -e out ] || fail "it was made"
+    expect 6 "$dxup" pull "$address" t out --connections 2 --entries-max 79 # as a stream, and from a server that has no snapshots
+    says "more than --entries-max 79"
+    expect 6 "$dxup" pull "$address" t out --connections 2 --size-max 1000
+    says "more than --size-max 1000"
+    [ -z "$(find . -maxdepth 1 -name '*out*' ! -name '.out.dxup*')" ] || fail "$(ls -a)"
+    expect 0 "$dxup" pull "$address" t streamed --connections 2 --entries-max 80 --size-max 1000000000
+    same_tree v streamed
     expect 0 "$dxup" pull "$address" t out --entries-max 80
     expect 0 "$dxup" checkout store t other --entries-max 80 --size-max 1000000000
     same_tree v out

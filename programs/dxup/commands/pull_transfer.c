@@ -227,6 +227,8 @@ int dxup_pull_start_transfer(pull *p)
     int status = versions_dest_open(&p->install.dest, p->o->path, p->plan.kind, p->plan.mode,
                                     dxup_pull_can_resume(p) ? p->plan.hash : NULL);
     p->install.dest_open = !status;
+    p->install.dest.entries_max = p->o->limits.entries_max;
+    p->install.dest.bytes_max = p->o->limits.size_max;
     dx_cas_blake3_init(&p->transfer.hasher);
     if (!status && (!parts || p->install.dest.kept > p->plan.size))
         status = p->plan.kind == PROG_FILE ? versions_dest_restart(&p->install.dest) : 0;

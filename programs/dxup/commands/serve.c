@@ -42,7 +42,6 @@ enum {
     BLOCKS_MAX       = 1024, /* of a worker */
     INPUT_BUFFERS    = 128,  /* of a worker, 4 KiB each */
     CONNECTIONS_MAX  = 4096, /* default limit of a worker */
-    NETWORK_MAX      = 512,  /* default limit for one network: two pulls over 256 connections */
     REFUSED_AT_ONCE  = 64,   /* links beyond it that are about to be closed */
     SILENCE_LIMIT_S  = 60,
     ANSWERS_MAX      = 64,   /* of a worker: answers with objects, of 961 KiB at most */
@@ -128,8 +127,16 @@ struct server {
 };
 
 /* >>transfer ----------------------------------------------------------- */
+/* A whole request has come. What follows it may be half of the next one, as on_partial() is told. */
+static void heard(connection *c)
+{
+    if (c->guest.kind == DXUP_GUEST_SILENT)
+        dxup_guests_set(c->worker->guests, &c->guest, DXUP_GUEST_HEARD, prog_now_ns());
+}
+
 static void end_transfer(connection *c)
 {
+    c->guest.busy = false;
     dxup_patches_release(c->worker->server->patches, &c->patch);
     versions_content_close(c->content);
     c->content = NULL;
@@ -232,7 +239,7 @@ static int begin_transfer(connection *c, int result)
     if (result) return result;
     assert(!c->active);
     c->at = c->from;
-    c->active = true;
+    c->active = c->guest.busy = true;
     c->waiting = false;
     dxup_count(&c->worker->server->metrics.transfers, 1);
     if (c->range) c->size = c->from + c->range;
@@ -284,7 +291,7 @@ static int on_pull(const dx_hbtp_context *context)
     pull_request_view v;
     if (pull_request_open_bare(&v, context->payload, context->payload_size, DXUP_WIRE_VERSION))
         return DX_HBTP_STATUS_BAD_REQUEST;
-    dxup_guests_prove(w->guests, &c->guest);
+    heard(c);
     if (!take_name(pull_request_get_name(&v), name, &version)) return DX_HBTP_STATUS_BAD_REQUEST;
     if (c->active || c->waiting) return 409;
     c->from = c->range = 0;
@@ -352,7 +359,7 @@ static int on_details(const dx_hbtp_context *context)
     if (c->active || c->waiting) return DX_HBTP_EAGAIN;
     if (range_request_open_bare(&v, context->payload, context->payload_size, DXUP_WIRE_VERSION))
         return DX_HBTP_STATUS_BAD_REQUEST;
-    dxup_guests_prove(w->guests, &c->guest);
+    heard(c);
     if (!take_name(range_request_get_name(&v), name, &version)) return DX_HBTP_STATUS_BAD_REQUEST;
     if (versions_store_refresh(&w->store)) return DX_HBTP_STATUS_INTERNAL;
     range_request_copy_target(&v, 0, target, sizeof target);
@@ -380,7 +387,7 @@ static int on_range(const dx_hbtp_context *context)
     if (c->active || c->waiting) return DX_HBTP_EAGAIN;
     if (range_request_open_bare(&v, context->payload, context->payload_size, DXUP_WIRE_VERSION))
         return DX_HBTP_STATUS_BAD_REQUEST;
-    dxup_guests_prove(w->guests, &c->guest);
+    heard(c);
     if (!take_name(range_request_get_name(&v), name, &version) || !range_request_get_size(&v))
         return DX_HBTP_STATUS_BAD_REQUEST;
     if (versions_store_refresh(&w->store)) return DX_HBTP_STATUS_INTERNAL;
@@ -452,7 +459,7 @@ static int on_sync(const dx_hbtp_context *context)
     if (sync_request_open_bare(&v, context->payload, context->payload_size, DXUP_WIRE_VERSION) ||
         !take_name(sync_request_get_name(&v), name, &version))
         return DX_HBTP_STATUS_BAD_REQUEST;
-    dxup_guests_prove(w->guests, &c->guest);
+    heard(c);
     if (versions_store_refresh(&w->store)) return DX_HBTP_STATUS_INTERNAL;
     if (sync_request_get_version(&v)) version = sync_request_get_version(&v);
     int status = versions_content_find(w->store, name, version, &c->target);
@@ -488,7 +495,7 @@ static int on_objects(const dx_hbtp_context *context)
     if (c->active || c->waiting) return DX_HBTP_EAGAIN;
     if (!dxup_bundle_read_request(&request, context->payload, context->payload_size))
         return DX_HBTP_STATUS_BAD_REQUEST;
-    dxup_guests_prove(w->guests, &c->guest);
+    heard(c);
     if (w->answer_count >= ANSWERS_MAX) return DX_HBTP_STATUS_UNAVAILABLE;
     if (versions_store_refresh(&w->store) ||
         dxup_bundle_make(w->bundler, w->store, &request, &c->answer, &size))
@@ -570,7 +577,7 @@ static void fill(connection *c)
 }
 
 /* >>connection --------------------------------------------------------- */
-/* The oldest that has asked for nothing yet gives way to another (net/guests.h). Where there is none,
+/* Of those that have asked for nothing one gives way to another (net/guests.h). Where there is none,
    or no memory, the new one is closed at once: its client goes on with those that it has. */
 static void on_opened(dx_link *l, dx_link_id id)
 {
@@ -578,7 +585,8 @@ static void on_opened(dx_link *l, dx_link_id id)
     connection *c = malloc(sizeof *c);
     dxup_guest *leaves = NULL;
     if (c) memset(c, 0, sizeof *c);
-    if (!c || !dxup_guests_enter(w->guests, &c->guest, dx_link_fd(l, id), &leaves)) {
+    if (!c || !dxup_guests_enter(w->guests, &c->guest, dx_link_fd(l, id), prog_now_ns(),
+                                 &leaves)) {
         free(c);
         (void)dx_link_abort(l, id);
         return;
@@ -595,6 +603,16 @@ static void on_opened(dx_link *l, dx_link_id id)
     w->connection_count++;
     dxup_count(&w->server->metrics.connections, 1);
     dxup_count(&w->server->metrics.connected, 1);
+}
+
+/* Half a request has come, or the rest of it. */
+static void on_partial(dx_link *l, dx_link_id id, bool begun)
+{
+    connection *c = dx_link_session(l, id)->desc.user;
+    if (!c) return; /* it was one too many */
+    c->guest.busy = c->active || c->waiting;
+    dxup_guests_set(c->worker->guests, &c->guest, begun ? DXUP_GUEST_HALF : DXUP_GUEST_HEARD,
+                    prog_now_ns());
 }
 
 static void on_writable(dx_link *l, dx_link_id id)
@@ -707,6 +725,7 @@ static int open_links(worker *w)
     desc.session.pending_max = REQUESTS_PENDING;
     desc.session.keepalive_ns = UINT64_MAX;
     desc.opened = on_opened;
+    desc.partial = on_partial;
     desc.writable = on_writable;
     desc.busy = is_busy;
     desc.closed = on_closed;
@@ -735,7 +754,7 @@ static void serve_until_stopped(worker *w)
 
 static size_t network_max(const dxup_options *o)
 {
-    return o->network_max ? o->network_max : NETWORK_MAX;
+    return o->network_max ? o->network_max : DXUP_NETWORK_MAX;
 }
 
 /* The thread of a worker. The thread that opens a reactor owns it, so it also closes it. */
@@ -876,7 +895,8 @@ static int serve_all(server *s, const dx_reactor_address *address)
     dxup_http *http = NULL;
     int status = PROG_OK;
     dxup_http_desc desc = {.store = o->store, .address = o->http, .backend = o->backend,
-                           .patches = s->patches, .metrics = &s->metrics};
+                           .patches = s->patches, .metrics = &s->metrics,
+                           .network_max = network_max(o)};
     if (o->http) status = dxup_http_start(&http, &desc);
     set_http(s, http);
     desc.address = o->status;

@@ -15,6 +15,7 @@
 #include "../../common/http.h"
 #include "../../common/os.h"
 #include "address.h"
+#include "guests.h"
 #include "loop.h"
 #include "status.h"
 
@@ -43,6 +44,7 @@ enum {
 typedef struct client {
     struct client *next, *previous;
     dxup_http     *http;
+    dxup_guest     guest;
     dx_peers_id    id;
     bool           last;    /* after this answer the connection ends */
     /* it was sent: what still comes is thrown away, so that it is not lost by a reset */
@@ -87,6 +89,7 @@ struct dxup_http {
     bool            ending;  /* and the next one says: finish what is begun, and end */
     char            address[DX_REACTOR_ADDRESS_TEXT_SIZE];
     client         *clients;
+    dxup_guests    *guests;
     size_t          client_count;
     size_t          content_count; /* of these, with content */
     bool            worked;  /* since memory was given back last */
@@ -473,15 +476,33 @@ static client *client_of(const dx_peers *s, dx_peers_id id)
     return (client *)(uintptr_t)*dx_peers_data(s, id);
 }
 
+/* What is known of its next request. Between two of them it gives way like one that has not asked
+   for anything: browsers keep connections, and connect again. */
+static void set_kind(client *c, bool half, bool answered)
+{
+    const dxup_guest_kind kind = is_busy(c) ? DXUP_GUEST_HEARD
+                                 : half     ? DXUP_GUEST_HALF
+                                            : DXUP_GUEST_SILENT;
+    if (answered || kind != c->guest.kind)
+        dxup_guests_set(c->http->guests, &c->guest, kind, prog_now_ns());
+}
+
+/* As on_opened() of commands/serve.c. */
 static void opened(dx_peers *s, dx_peers_id id)
 {
     dxup_http *h = s->desc.user;
-    client *c = h->client_count < CLIENTS_MAX ? malloc(sizeof *c) : NULL;
-    if (!c) {
+    client *c = malloc(sizeof *c);
+    dxup_guest *leaves = NULL;
+    if (c) memset(c, 0, sizeof *c);
+    if (!c || !dxup_guests_enter(h->guests, &c->guest, dx_peers_fd(s, id), prog_now_ns(),
+                                 &leaves)) {
+        free(c);
         (void)dx_peers_close(s, id, true);
         return;
     }
-    memset(c, 0, sizeof *c);
+    if (leaves)
+        (void)dx_peers_close(s, ((client *)(void *)((char *)leaves - offsetof(client, guest)))->id,
+                             true);
     prog_line_begin(&c->text);
     c->http = h;
     c->id = id;
@@ -507,6 +528,7 @@ static size_t received(dx_peers *s, dx_peers_id id, const uint8_t *bytes, size_t
     const size_t used = c->over ? size : c->taken;
     c->input = NULL;
     c->input_size = c->taken = 0;
+    set_kind(c, used < size, used > 0);
     if (is_busy(c)) (void)dx_peers_hold(s, id, true);
     if (last && !c->last) { /* nothing more is asked */
         c->last = true;
@@ -519,7 +541,9 @@ static size_t received(dx_peers *s, dx_peers_id id, const uint8_t *bytes, size_t
 static void go_on(client *c)
 {
     pump(c);
-    if (!is_busy(c)) (void)dx_peers_hold(&c->http->peers, c->id, false); /* calls received() */
+    if (is_busy(c)) return;
+    if (c->guest.kind == DXUP_GUEST_HEARD) set_kind(c, false, true);
+    (void)dx_peers_hold(&c->http->peers, c->id, false); /* calls received() */
 }
 
 static void drained(dx_peers *s, dx_peers_id id)
@@ -540,6 +564,7 @@ static void closed(dx_peers *s, dx_peers_id id, int32_t reason)
     if (c->next) c->next->previous = c->previous;
     assert(h->client_count > 0);
     h->client_count--;
+    dxup_guests_leave(h->guests, &c->guest);
     end_body(c);
     free(c);
     if (h->draining && !h->clients) dx_reactor_stop(&h->reactor);
@@ -665,6 +690,7 @@ static void *run(void *user)
     dx_reactor_desc desc = {0};
     desc.descriptors_max = CLIENTS_MAX + REFUSED_AT_ONCE + 16;
     desc.buffer_count = INPUT_BUFFERS;
+    h->guests = dxup_guests_open(CLIENTS_MAX, h->d.network_max);
     h->status = versions_store_open(&h->store, h->d.store, VERSIONS_READ);
     if (!h->status)
         h->status = dxup_loop_open(&h->reactor, &desc, h->d.backend, &h->reactor_memory);
@@ -677,6 +703,7 @@ static void *run(void *user)
         sem_post(&h->started);
     }
     versions_store_close(h->store);
+    dxup_guests_close(h->guests);
     free(h->peers_memory);
     free(h->reactor_memory);
     return NULL;

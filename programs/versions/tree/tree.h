@@ -1,18 +1,24 @@
 /* Directories as snapshots in the store (docs/formats/tree.md, through layers/dx_tree.h). Stands
    on store/.
 
-   objects.c  reads parts of files and directories; walks everything a snapshot reaches
-   entries.c  the entries of any version that is a tree, by their paths (entries.h)
-   stream.c   a snapshot as the stream of bytes that README.md specifies, at any offset
-   content.c  the content of any version, file or directory, as one stream (content.h)
-   publish.c  makes a snapshot of a directory         stat_cache.c   cache: what the last publish
-   saw scan.c     scans directories ahead of publish.c    batch.c  hashes and compresses on all
-   cores metadata.c   owners, holes, attributes, read         links.c  files with several names
-   restore.c  writes a snapshot as a directory        apply.c  owners, attributes, modes, times
-   missing.c     finds what is lacking of a snapshot     seeds.c  chunks read from a directory's
-   files link_targets.c     finds the earlier name of a file        report.c lists what could not be
-   restored scope.c     finds how much has to be replaced (scope.h) verify.c   checks a store, and
-   all that it holds   no_snapshots.c   replaces these where impossible
+   objects.c       reads parts of files and directories; walks everything a snapshot reaches
+   entries.c       the entries of any version that is a tree, by their paths (entries.h)
+   stream.c        a snapshot as the stream of bytes that README.md specifies, at any offset
+   content.c       the content of any version, file or directory, as one stream (content.h)
+   publish*.c      make a snapshot of a directory (publish.h), with
+       scan.c          directories, scanned ahead of the walk
+       stat_cache.c    what the last publish saw
+       metadata.c      owners, holes, attributes     links.c   files with several names
+       batch.c         hashes and compresses on all cores
+   restore.c       writes a snapshot as a directory
+       apply.c         owners, attributes, modes, times
+       link_targets.c  finds the earlier name of a file
+       report.c        lists what could not be restored
+   missing.c       finds what is lacking of a snapshot
+   seeds.c         chunks read from a directory's files
+   scope.c         finds how much has to be replaced (scope.h)
+   verify.c        checks a store, and all that it holds
+   no_snapshots.c  replaces these where they are impossible
 
    Publishing and restoring need POSIX descriptors of directories; where there are none
    (VERSIONS_NO_SNAPSHOTS) directories are published as streams, and snapshots are still read. */
@@ -33,7 +39,7 @@
 #ifdef VERSIONS_NO_SNAPSHOTS
 enum {
     VERSIONS_HAS_SNAPSHOTS = 0
-}; /* nothing of publish.c, restore.c and stat_cache.c may be called */
+}; /* nothing of publish*.c, restore.c and stat_cache.c may be called */
 #else
 enum { VERSIONS_HAS_SNAPSHOTS = 1 };
 #endif
@@ -64,6 +70,9 @@ typedef struct versions_limits {
     uint64_t entries_max; /* below the root, at any depth */
     uint64_t size_max;    /* bytes of its files and names; holes count as zeros */
 } versions_limits;
+
+enum { VERSIONS_ENTRIES_MAX = 10000000 };           /* what --entries-max is without the option, */
+#define VERSIONS_SIZE_MAX (UINT64_C(1) << 40)       /* and --size-max: 1 TiB */
 
 /* >>objects.c ---- */
 /* PROG_REFUSED: the root declares more than the limits. */
