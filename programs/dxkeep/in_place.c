@@ -179,7 +179,8 @@ static int copy_root(int from, int top, const char *path, int *partial)
         good &= fchown(top, want.st_uid, want.st_gid) == 0;
     good &= fchmod(top, want.st_mode & 07777) == 0;
     if (good) return PROG_OK;
-    prog_warn("%s: the system does not let it have the owner, mode or attributes that it had", path);
+    prog_warn("%s: the system does not let it have the owner, mode or attributes that it had",
+              path);
     *partial = PROG_PARTIAL;
     return PROG_OK;
 }
@@ -298,7 +299,8 @@ static int make_ready(versions_dest *d, int journal)
     const int time = openat(journal, "time", O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     const struct timespec times[2] = {st.st_mtim, st.st_mtim};
     if (time < 0) return prog_fail_errno("%s", d->staging);
-    const bool good = futimens(time, times) == 0 && os_sync(time) == 0 && os_sync_tree(d->fd) == 0 &&
+    const bool good = futimens(time, times) == 0 && os_sync(time) == 0 &&
+                      os_sync_tree(d->fd) == 0 &&
                       renameat(journal, "new", journal, "ready") == 0 && os_sync(journal) == 0;
     status = good ? PROG_OK : prog_fail_errno("%s", d->staging);
     os_close(time);

@@ -1,5 +1,5 @@
-/* Restores a mount point, which cannot be replaced by a rename: its entries are replaced one by one,
-   so that a kill at any moment leaves what keep_in_place_recover() completes. */
+/* Restores a mount point, which cannot be replaced by a rename: its entries are replaced one by
+   one, so that a kill at any moment leaves what keep_in_place_recover() completes. */
 #ifndef DXKEEP_IN_PLACE_H
 #define DXKEEP_IN_PLACE_H
 
