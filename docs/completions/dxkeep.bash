@@ -35,6 +35,15 @@ _dxkeep() {
     --freeze-cgroup)
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
+    --before-capture)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
+    --after-capture)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
+    --hook-max-s)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
     --exclude)
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
@@ -56,14 +65,14 @@ _dxkeep() {
     esac
     for ((i = 2; i < ${#words[@]} - 1; i++)); do
         case ${words[i]} in
-        --name | --quiet-ms | --hold-ms | --scan-s | --pause-max-ms | --grace | --freeze-pid | --freeze-cgroup | --exclude | --include | --entries-max | --size-max | --workers | --limit | --as) ((i++)) ;;
+        --name | --quiet-ms | --hold-ms | --scan-s | --pause-max-ms | --grace | --freeze-pid | --freeze-cgroup | --before-capture | --after-capture | --hook-max-s | --exclude | --include | --entries-max | --size-max | --workers | --limit | --as) ((i++)) ;;
         -*) ;;
         *) ((plain++)) || store=${words[i]} ;;
         esac
     done
     case ${words[1]} in
     run)
-        options='--name --quiet-ms --hold-ms --scan-s --pause-max-ms --grace --no-freeze --exclude --include --no-owner --no-xattrs --no-restore --entries-max --size-max --workers --verbose --quiet --help'
+        options='--name --quiet-ms --hold-ms --scan-s --pause-max-ms --grace --no-freeze --before-capture --after-capture --hook-max-s --exclude --include --no-owner --no-xattrs --no-restore --entries-max --size-max --workers --verbose --quiet --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
@@ -75,7 +84,7 @@ _dxkeep() {
         }
         ;;
     daemon)
-        options='--name --quiet-ms --hold-ms --scan-s --pause-max-ms --grace --freeze-pid --freeze-cgroup --exclude --include --no-owner --no-xattrs --no-restore --entries-max --size-max --workers --verbose --quiet --help'
+        options='--name --quiet-ms --hold-ms --scan-s --pause-max-ms --grace --freeze-pid --freeze-cgroup --before-capture --after-capture --hook-max-s --exclude --include --no-owner --no-xattrs --no-restore --entries-max --size-max --workers --verbose --quiet --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
@@ -84,7 +93,7 @@ _dxkeep() {
         }
         ;;
     capture)
-        options='--name --exclude --include --no-owner --no-xattrs --workers --json --quiet --help'
+        options='--name --before-capture --after-capture --hook-max-s --exclude --include --no-owner --no-xattrs --workers --json --quiet --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;

@@ -5,6 +5,8 @@
    a whole or not at all. */
 #include "keep.h"
 
+#include "hook.h"
+#include "in_place.h"
 #include "../common/json.h"
 #include "../common/os.h"
 
@@ -113,6 +115,7 @@ void keep_capture_close(keep_capture *c)
     drop_store(c);
     if (c->mark > 0) os_close(c->mark);
     c->mark = 0;
+    keep_torn_clear(&c->torn);
     free(c->changed);
     c->changed = NULL;
     c->changed_room = 0;
@@ -121,7 +124,8 @@ void keep_capture_close(keep_capture *c)
 /* >>capture ------------------------------------------------------------ */
 static void warn_of_torn(void *user, const char *path)
 {
-    const keep_capture *c = user;
+    keep_capture *c = user;
+    keep_torn_add(&c->torn, path);
     if (!c->o->quiet) prog_warn("%s changed during every read: the version has parts of it from "
                                 "several moments", path);
 }
@@ -189,6 +193,7 @@ static int add_version(keep_capture *c, unsigned mode, bool consistent)
     if (status) return status;
     c->last = v;
     c->has_last = c->added = true;
+    if (!consistent) (void)keep_torn_save(&c->torn, c->o->store, c->o->name, v.version);
     return PROG_OK;
 }
 
@@ -240,6 +245,7 @@ static void thaw(keep_capture *c, int64_t frozen_ns)
     const bool all = c->all;
     /* A capture has all paths that are in its list: those behind are for the next one. */
     c->stray = !c->flush(c->flush_user) || c->all != all || c->changed_count != noted;
+    for (size_t i = noted; i < c->changed_count; i++) keep_torn_add(&c->torn, c->changed[i]);
     keep_thaw(c->freezer);
     c->paused_ns = (uint64_t)(prog_now_ns() - frozen_ns);
 }
@@ -335,12 +341,28 @@ static int capture(keep_capture *c, unsigned mode)
     c->last = last;
     c->has_last = has_last;
     c->gave_up = stops && !status && !consistent;
-    consistent = consistent && !c->found.torn && !c->found.missed;
+    consistent = consistent && c->hooked && !c->found.torn && !c->found.missed;
     if (!stops && !status) {
         forget_changes(c);
         c->all = false;
     }
     return status ? status : add_version(c, mode, consistent);
+}
+
+/* Without what the hook prepares, the version is taken nevertheless, but not called consistent. The
+   second one runs whatever has happened, so that it can undo what the first one did. */
+static int capture_between_hooks(keep_capture *c, unsigned mode)
+{
+    const keep_options *o = c->o;
+    keep_torn_clear(&c->torn);
+    c->hooked = !o->before_capture || keep_hook(o->before_capture, o->hook_ns, 0, false);
+    c->began_ns = prog_time_ns();
+    const int status = capture(c, mode);
+    const bool known = !status && c->has_last;
+    if (o->after_capture)
+        (void)keep_hook(o->after_capture, o->hook_ns, known ? c->last.version : 0,
+                        known && c->last.consistent);
+    return status;
 }
 
 int keep_capture_now(keep_capture *c)
@@ -355,8 +377,7 @@ int keep_capture_now(keep_capture *c)
     int status = open_store(c);
     if (status) return status;
     const uint64_t before = versions_store_size(c->store);
-    c->began_ns = prog_time_ns();
-    status = capture(c, info.mode);
+    status = capture_between_hooks(c, info.mode);
     /* A version counts when it can be found. The handle stays open: the store may come back. */
     if (!status && !versions_store_in_place(c->store)) {
         c->added = false;
@@ -404,7 +425,8 @@ void keep_capture_print(const keep_capture *c)
 int keep_capture_once(const keep_options *o)
 {
     keep_capture c = {.o = o, .all = true};
-    int status;
+    int status = keep_in_place_recover(o->directory);
+    if (status) return status;
     do {
         status = keep_capture_now(&c);
     } while (!status && c.all && c.added);

@@ -4,8 +4,11 @@
    main.c     the command line               table.c   its commands and options
    run.c      runs a program, or waits for a signal, and captures the directory meanwhile
    restore.c  writes the directory as it was
+   in_place.c writes it to a mount point
    log.c      lists versions
+   torn.c     names files that changed meanwhile
    freeze.c   stops and continues the processes that write
+   hook.c     runs a command before and after a capture
    moment.c   which version a moment of the command line is
    capture.c  one capture: the directory as it is becomes the next version
 
@@ -18,6 +21,7 @@
 #include "../versions/store/store.h"
 #include "../versions/tree/tree.h"
 #include "freeze.h"
+#include "torn.h"
 
 typedef struct keep_options {
     const char   *store;     /* the folder of the store */
@@ -34,6 +38,9 @@ typedef struct keep_options {
     uint64_t      held_max;  /* bytes that are read meanwhile */
     uint64_t      freeze_pid;    /* daemon: this process and its descendants are stopped; 0: none */
     const char   *freeze_cgroup; /* daemon: this cgroup is frozen; NULL: none */
+    const char   *before_capture; /* a command; NULL: none */
+    const char   *after_capture;
+    uint64_t      hook_ns;   /* the time that each of them has */
     bool          no_freeze; /* run: do not stop the program for a capture */
     uint64_t      limit;     /* log: so many versions; 0: all */
     unsigned      workers;   /* threads; 0: one per processor */
@@ -72,10 +79,12 @@ typedef struct keep_capture {
     bool               (*flush)(void *user);
     void                *flush_user;
     int64_t              whole_from_ns; /* from then on chunks are stored whole; 0: never */
+    bool                 hooked;   /* the hook before the last call has succeeded, or there is none */
     bool                 stray;    /* something else has written while the program was stopped */
     bool                 gave_up;  /* the program could not be stopped, or not read in time */
     uint64_t             paused_ns; /* how long it was stopped by the last call */
     versions_published   found;    /* by the last call */
+    keep_torn            torn;     /* what changed while the last call read it */
 } keep_capture;
 
 /* Make the directory as it is the next version, unless it equals the latest one. Killed at any

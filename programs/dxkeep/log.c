@@ -3,7 +3,19 @@
 
 #include "../common/json.h"
 
-static void print_version(const versions_version *v, const keep_options *o)
+#include <stdlib.h>
+
+/* A name may hold anything; the line stays one. */
+static void print_names(const keep_torn *t)
+{
+    for (size_t i = 0; i < t->count; i++) {
+        for (char *c = t->names[i]; *c; c++)
+            if ((unsigned char)*c < ' ' || *c == 127) *c = '?';
+        prog_say("%s%s", i ? ", " : ": ", t->names[i]);
+    }
+}
+
+static void print_version(const versions_version *v, const keep_options *o, const keep_torn *t)
 {
     char size[32], when[40], hash[65];
     prog_json j;
@@ -15,6 +27,9 @@ static void print_version(const versions_version *v, const keep_options *o)
         prog_json_number(&j, "torn", v->torn);
         prog_json_flag(&j, "consistent", v->consistent);
         prog_json_hash(&j, "root", v->root);
+        prog_json_array_begin(&j, "torn_files");
+        for (size_t i = 0; i < t->count; i++) prog_json_text(&j, NULL, t->names[i]);
+        prog_json_array_end(&j);
         prog_json_end(&j);
         return;
     }
@@ -22,7 +37,9 @@ static void print_version(const versions_version *v, const keep_options *o)
     prog_say("%8llu  %s  %15s  %.16s", (unsigned long long)v->version, when,
              prog_count_text(v->size, size), prog_hash_text(v->root, hash));
     prog_say("  %s", v->consistent ? "consistent" : "torn");
-    if (v->torn) prog_say(": %u files changed during the capture", v->torn);
+    if (v->torn) prog_say(": %u files changed during every read", v->torn);
+    else if (t->count) prog_say(": written to while the program was stopped");
+    print_names(t);
     prog_say("\n");
 }
 
@@ -32,17 +49,24 @@ int keep_log(const keep_options *o)
     versions_version v;
     versions_store *s;
     uint64_t count = 0;
+    keep_torn torn = {.count = 0};
+    size_t notes_size;
     int status = versions_store_open(&s, o->store, VERSIONS_READ);
     if (status) return status;
+    char *notes = keep_torn_open(o->store, o->name, &notes_size);
     while (!o->limit || count < o->limit) {
         status = versions_history_next(&history, s, o->name, &v);
         if (status) break;
-        print_version(&v, o);
+        keep_torn_clear(&torn);
+        if (!v.consistent) keep_torn_load(&torn, notes, notes_size, v.version);
+        print_version(&v, o, &torn);
         count++;
     }
     if (status == PROG_NOT_FOUND) status = PROG_OK;
     if (!status && !count)
         status = prog_fail(PROG_NOT_FOUND, "%s has no versions named %s", o->store, o->name);
+    keep_torn_clear(&torn);
+    free(notes);
     versions_store_close(s);
     return status;
 }

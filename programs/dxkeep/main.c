@@ -1,6 +1,7 @@
 /* dxkeep: the command line. See keep.h for what is where. */
 #include "keep.h"
 
+#include "in_place.h"
 #include "../versions/filter.h"
 #include "../common/os.h"
 
@@ -25,6 +26,21 @@ static int take_program(keep_options *o, int argc, char **argv)
         return i;
     }
     return argc;
+}
+
+/* The first rule that matches decides. */
+static int leave_out_journal(prog_list *rules)
+{
+    int status = versions_filter_check(rules);
+    if (!status && rules->count == PROG_LIST_MAX)
+        status = prog_fail(PROG_USAGE, "too many --exclude and --include: at most %d",
+                           PROG_LIST_MAX - 1);
+    if (status) return status;
+    memmove(rules->items + 1, rules->items, rules->count * sizeof *rules->items);
+    rules->items[0].option = "--exclude";
+    rules->items[0].value = "/" KEEP_IN_PLACE_NAME;
+    rules->count++;
+    return PROG_OK;
 }
 
 /* Fill *o. argv begins after the command, and has a NULL behind its end. */
@@ -54,13 +70,14 @@ static int parse(keep_options *o, int command, int argc, char **argv)
     /* Each version would hold all versions before it. */
     if (o->directory && prog_lies_in(o->store, o->directory))
         return prog_fail(PROG_REFUSED, "%s holds the store %s", o->directory, o->store);
-    return versions_filter_check(&o->rules);
+    return leave_out_journal(&o->rules);
 }
 
 int main(int argc, char **argv)
 {
     keep_options o = {.name = "dir", .quiet_ns = 100000000, .hold_ns = 1000000000,
                       .pause_ns = 50000000, .held_max = 64 << 20, .grace_ns = 8000000000,
+                      .hook_ns = 10000000000,
                       .scan_ns = 60000000000,
                       .limits = {VERSIONS_ENTRIES_MAX, VERSIONS_SIZE_MAX}};
     int command;

@@ -1,7 +1,9 @@
 /* dxkeep restore: writes the directory as it was at a moment. It goes to a staging directory beside
-   the target, every object is verified by its hash, and the target is replaced atomically. */
+   the target, every object is verified by its hash, and the target is replaced atomically; a mount
+   point by in_place.c, entry by entry. */
 #include "keep.h"
 
+#include "in_place.h"
 #include "../common/json.h"
 
 #include <assert.h>
@@ -18,18 +20,22 @@ int keep_restore_to(versions_store *s, const versions_version *v, const char *ta
         return prog_fail(PROG_REFUSED, "%s holds the store %s, or is in it, and is not replaced",
                          target, o->store);
     versions_dest *dest = prog_alloc(sizeof *dest);
-    int status = versions_dest_open(dest, target, v->kind, v->mode, NULL);
     versions_report *report = versions_report_open();
+    const bool mounted = keep_is_mount_point(target);
+    int journal = -1, refused = PROG_OK;
+    int status = mounted ? keep_in_place_open(dest, target, &journal)
+                         : versions_dest_open(dest, target, v->kind, v->mode, NULL);
     versions_tree_restore_desc desc = {.root = v->root, .dest = dest, .workers = o->workers,
                                    .omit = o->omit, .limits = o->limits,
                                    .report = report};
-    if (!status) {
-        status = versions_tree_restore(s, &desc);
-        if (!status) status = versions_dest_commit(dest);
-        versions_dest_abandon(dest);
-    }
+    if (!status) status = versions_tree_restore(s, &desc);
+    if (!status)
+        status = mounted ? keep_in_place_commit(dest, &refused) : versions_dest_commit(dest);
+    versions_dest_abandon(dest);
+    if (mounted) keep_in_place_close(dest->path, journal, !status);
     free(dest);
     *partial = versions_report_close(report, target);
+    if (!*partial) *partial = refused;
     return status;
 }
 
@@ -63,7 +69,8 @@ int keep_restore(const keep_options *o)
     int status = versions_store_open(&s, o->store, VERSIONS_READ);
     if (status) return status;
     status = keep_moment_find(s, o, &v);
-    if (!status && !o->force && prog_has_entries(o->target))
+    if (!status) status = keep_in_place_recover(o->target);
+    if (!status && !o->force && keep_is_filled(o->target))
         status = prog_fail(PROG_REFUSED, "%s is a directory and not empty; --force replaces it",
                            o->target);
     if (!status) status = keep_restore_to(s, &v, o->target, o, &partial);

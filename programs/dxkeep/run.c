@@ -4,6 +4,7 @@
 
        directory --events--> dx_watch (waits until a path is quiet) --> capture --> store */
 #include "child.h"
+#include "in_place.h"
 #include "keep.h"
 
 #include "../../layers/dx_watch.h"
@@ -188,7 +189,7 @@ static int restore_latest(const keep_options *o)
     versions_version v;
     os_info info;
     int partial = PROG_OK;
-    if (o->fresh || prog_has_entries(o->directory) || os_look(o->store, true, &info) < 0)
+    if (o->fresh || keep_is_filled(o->directory) || os_look(o->store, true, &info) < 0)
         return PROG_OK;
     int status = versions_store_open(&s, o->store, VERSIONS_WRITE);
     if (status) return status == PROG_NOT_FOUND ? PROG_OK : status;
@@ -252,7 +253,8 @@ static void finish(keeper *k)
 static int run(keeper *k)
 {
     const keep_options *o = k->o;
-    int status = restore_latest(o);
+    int status = keep_in_place_recover(o->directory);
+    if (!status) status = restore_latest(o);
     if (!status) status = make_directory(o);
     if (!status) status = open_freezer(k);
     if (!status) status = open_all(k);

@@ -57,7 +57,8 @@ static const prog_command commands[KEEP_COMMANDS] = {
          .arguments = "STORE",
          .summary = "List the versions, newest first",
          .details = "A line has the version, when it was captured (UTC), its bytes, and the first\n"
-                    "digits of the hash from which all of it is verified.",
+                    "digits of the hash from which all of it is verified. A torn version has up to 16\n"
+                    "names of what changed while it was captured.",
          .examples = "dxkeep log store\n"
                      "dxkeep log store --limit 1 --json"},
     [KEEP_RESTORE] =
@@ -67,7 +68,8 @@ static const prog_command commands[KEEP_COMMANDS] = {
          .details = "MOMENT is `latest`, the number of a version, a time in UTC as log prints it\n"
                     "('2026-11-23 13:05:00', with or without a fraction), or 90s, 5m, 2h, 3d for so\n"
                     "long ago. A time stands for the latest version at that time. TARGET is replaced\n"
-                    "atomically, after everything was verified by hash.",
+                    "atomically, after everything was verified by hash; a mount point entry by\n"
+                    "entry, by a journal in it that the next run or restore completes after a kill.",
          .examples = "dxkeep restore store latest ./copy\n"
                      "dxkeep restore store 1 ./copy --force"},
     [KEEP_VERIFY] =
@@ -106,6 +108,16 @@ static const prog_option options[] = {
      .help = "stop this process and its descendants for each\ncapture"},
     {"--freeze-cgroup", PROG_OPTION_TEXT, FIELD(freeze_cgroup), .commands = DAEMON, .value = "DIR",
      .help = "freeze this cgroup (version 2) for each capture"},
+    {"--before-capture", PROG_OPTION_TEXT, FIELD(before_capture), .commands = WRITERS,
+     .value = "CMD", .help = "run CMD by sh before each capture; if it fails, the\n"
+                             "version is torn. It must not write to DIR"},
+    {"--after-capture", PROG_OPTION_TEXT, FIELD(after_capture), .commands = WRITERS, .value = "CMD",
+     .help = "run CMD after each capture, also one that failed;\n"
+             "$DXKEEP_VERSION is the latest version, and\n"
+             "$DXKEEP_CONSISTENT is 1 if that is consistent"},
+    {"--hook-max-s", PROG_OPTION_NUMBER, FIELD(hook_ns), .min = 1, .max = 3600, .unit = 1000000000,
+     .commands = WRITERS, .value = "S",
+     .help = "kill a CMD that has not ended after so long\n(default 10)"},
     {"--exclude", PROG_OPTION_LIST, FIELD(rules), .commands = WRITERS, .value = "PATTERN",
      .help = "leave out paths that match; of all --exclude and\n"
              "--include the first that matches decides"},

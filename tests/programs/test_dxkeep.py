@@ -379,10 +379,10 @@ def a_file_that_never_rests_is_marked(dice):
     assert "busy changed during every read" in out, out
     marked = versions(1)[0]
     assert marked["torn"] == 1, marked
-    assert "1 files changed" in keep("log", "store")
+    assert "1 files changed" in keep("log", "store") and ": busy\n" in keep("log", "store") and marked["torn_files"] == ["busy"], marked
     assert restored(marked["version"])["calm"] == seen("data")["calm"]
     keep("capture", "store", "data")
-    assert versions(1)[0]["torn"] == 0 and versions(1)[0]["version"] == marked["version"] + 1
+    assert versions(1)[0]["torn"] == 0 and versions(1)[0]["version"] == marked["version"] + 1 and versions(1)[0]["torn_files"] == []
     assert not difference(seen("data"), restored("latest"))
 
 
@@ -602,6 +602,42 @@ def every_signal_is_passed_on(dice):
     stop(process, status=128 + signal.SIGTERM)
 
 
+def state_of(pid):
+    """A letter as ps prints it; "": there is no such process, or it waits to be reaped."""
+    try:
+        letter = open("/proc/%d/stat" % pid).read().rsplit(")", 1)[1].split()[0]
+    except OSError:
+        return ""
+    return "" if letter == "Z" else letter
+
+
+def hooks(dice):
+    """In their order, with the version; one that fails or hangs makes the version torn, and a hanging one is killed with what it
+    has started."""
+    os.makedirs("data")
+    program = ("--", "sh", "-c", "echo 1 >data/a; sleep 0.1")
+    keep("run", "store", "data", "--before-capture", "echo before >>order", "--after-capture", "echo $DXKEEP_VERSION $DXKEEP_CONSISTENT >>order", *program)
+    lines = open("order").read().split("\n")[:-1]
+    found = {v["version"]: v["consistent"] for v in versions()}
+    assert len(lines) >= 4 and len(lines) % 2 == 0 and set(lines[::2]) == {"before"}, lines
+    after = [tuple(map(int, line.split())) for line in lines[1::2]]
+    assert after[0][0] == 1 and after[-1] == (latest(), 1) and all(found[v] == bool(c) for v, c in after), (after, found)
+    for command, why, most in (("exit 3", "ended with status 3", PATIENCE), ("kill -9 $$", "killed by signal 9", PATIENCE),
+                               ("sleep 1000 & echo $! >pid; sleep 1000", "did not end within 1 s", 30)):
+        for left in ("store", "data"):
+            shutil.rmtree(left)
+        os.makedirs("data")
+        open("data/a", "w").close()
+        began = time.monotonic()
+        out = keep("run", "store", "data", "--before-capture", command, "--hook-max-s", "1", "--after-capture", "echo $DXKEEP_VERSION >after", "--", "true")
+        assert why in out, out
+        assert time.monotonic() - began < most, "it was waited for"
+        assert not any(v["consistent"] for v in versions()), "consistent without its hook"
+        assert open("after").read() == "1\n" and not difference(seen("data"), restored("latest"))
+    wait_for("the end of what it has started", lambda: not state_of(int(open("pid").read())))
+    assert "ended with status 4" in keep("capture", "store", "data", "--after-capture", "exit 4")
+
+
 def a_killed_dxkeep_ends_its_program(dice):
     os.makedirs("data")
     process = start(command="run", program=("--", "sh", "-c", "echo $$ >data/pid; exec sleep 1000"))
@@ -610,13 +646,7 @@ def a_killed_dxkeep_ends_its_program(dice):
     process.kill()
     process.wait()
 
-    def is_gone():
-        try:
-            return open("/proc/%d/stat" % pid).read().rsplit(")", 1)[1].split()[0] == "Z"
-        except OSError:
-            return True
-
-    wait_for("its end", is_gone)
+    wait_for("its end", lambda: not state_of(pid))
 
 
 def what_is_missing_is_made(dice):
@@ -691,6 +721,98 @@ def a_missing_directory_is_restored(dice):
     os.makedirs("other/d")
     keep("run", "store", "other", "--", "true")  # it is not empty: it is captured as it is
     assert os.listdir("other") == ["d"] and latest() == 3
+
+
+@contextlib.contextmanager
+def mounted(path):
+    """A file system of its own at path, which only this process and its children see."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    os.makedirs(path, exist_ok=True)
+    private = sys.platform == "linux" and os.geteuid() == 0 and libc.unshare(0x20000) == 0  # CLONE_NEWNS
+    if not private or subprocess.run(["mount", "--make-rprivate", "/"], stderr=subprocess.DEVNULL).returncode or \
+            subprocess.run(["mount", "-t", "tmpfs", "test", path], stderr=subprocess.DEVNULL).returncode:
+        raise Skip("nothing can be mounted here")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", path])
+
+
+def clear(path):
+    for name in os.listdir(path):
+        full = os.path.join(path, name)
+        shutil.rmtree(full) if os.path.isdir(full) and not os.path.islink(full) else os.unlink(full)
+
+
+def a_mount_point_is_restored(dice):
+    """It cannot be renamed. Its own time, mode and lost+found belong to it; a mount below it makes the restore fail as a whole."""
+    with mounted("data"):
+        model = Model("data", dice)
+        model.some(30)
+        os.chmod("data", 0o750)
+        keep("capture", "store", "data")
+        expected = seen("data")
+        clear("data")
+        os.chmod("data", 0o700)
+        keep("run", "store", "data", "--", "true")
+        assert not difference(expected, seen("data")), difference(expected, seen("data"))
+        assert latest() == 1, "what was restored is another version"
+        clear("data")
+        os.makedirs("data/lost+found")  # as on a new volume
+        keep("run", "store", "data", "--", "true")
+        assert not difference({**expected, "lost+found": seen("data")["lost+found"]}, seen("data"))
+        os.rmdir("data/lost+found")
+        os.makedirs("data/inner")
+        with open("data/new", "w") as f:
+            f.write("stays")
+        subprocess.run(["mount", "-t", "tmpfs", "test", "data/inner"], check=True)
+        before = seen("data")
+        assert "cannot be moved" in keep("restore", "store", "1", "data", "--force", status=5)
+        assert not difference(before, seen("data")), difference(before, seen("data"))
+        subprocess.run(["umount", "data/inner"], check=True)
+        keep("restore", "store", "1", "data", "--force")
+        assert not difference(expected, seen("data"))
+
+
+def a_mount_point_whatever_kills_the_restore(dice):
+    """Killed in front of each call that changes files, and the recovery at one of its own: afterwards DIR is what it was or what was
+    restored, all of it, and the journal is gone."""
+    shim = build_shim("killed.so", "tests/programs/dxkeep_killed.c")
+
+    def fill(text):
+        clear("data")
+        os.makedirs("data/d/e")
+        for name in ("same", "d/f", "d/e/g", text):
+            with open("data/" + name, "w") as f:
+                f.write(text * 100)
+        os.symlink(text, "data/link")
+
+    def killed(at, *arguments):
+        done = subprocess.run([DXKEEP, *arguments, "--quiet", "--workers", "1"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              env={**preloaded(shim), "DX_KILL_AT": str(at)})
+        assert done.returncode in (0, -signal.SIGKILL), "%d: %s" % (done.returncode, done.stdout.decode(errors="replace"))
+        return done.returncode != 0
+
+    with mounted("data"):
+        fill("new")
+        keep("capture", "store", "data")
+        new = seen("data")
+        fill("old")
+        old = seen("data")
+        at, ends = 0, [0, 0]
+        more = True
+        while more:
+            at += 1
+            fill("old")
+            os.utime("data")
+            more = killed(at, "restore", "store", "1", "data", "--force")
+            if more:
+                killed(dice.randrange(1, 12), "capture", "other", "data")
+                keep("capture", "other", "data", "--quiet")
+            found = seen("data")
+            assert not difference(found, new) or more and not difference(found, old), "killed at call %d:\n%s" % (at, difference(found, new))
+            ends[found == new] += 1
+        assert at > 30 and min(ends) > 5, "%d calls, %r" % (at, ends)
 
 
 def a_directory_larger_than_it_may_be_is_not_restored(dice):
@@ -925,28 +1047,27 @@ def examples_of_the_help(dice):
 
 
 SQLITE_WRITER = """
-import os, sqlite3, sys, random
+import hashlib, os, sqlite3, sys, random, time
 dice = random.Random(%r)
 db = sqlite3.connect("data/db", isolation_level=None)
 db.execute("pragma journal_mode=wal"); db.execute("pragma synchronous=full"); db.execute("pragma wal_autocheckpoint=20")
 db.execute("create table if not exists t(id integer primary key, note blob)"); db.execute("create index if not exists n on t(note)")
-done = os.open("acknowledged", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+record = os.open("record", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 at = (db.execute("select max(id) from t").fetchone()[0] or 0)
 while True:
     db.execute("begin")
     for _ in range(dice.randrange(1, 8)):
         at += 1
-        db.execute("insert into t values(?, ?)", (at, os.urandom(dice.randrange(10, 3000))))
+        db.execute("insert into t values(?, ?)", (at, hashlib.sha256(b"%%d" %% at).digest() * (1 + at %% 90)))
+    os.write(record, b"begun %%d %%d\\n" %% (at, time.time_ns()))
     db.execute("commit")
-    os.write(done, b"%%d\\n" %% at)
+    os.write(record, b"done %%d %%d\\n" %% (at, time.time_ns()))
 """
 
 
 def rows_of(version):
-    """The rows of a restored database that is sound and has each up to its last one."""
+    """The rows of the database in back, restored from a version, that is sound and has each up to its last one, as it was written."""
     import sqlite3
-    shutil.rmtree("back", ignore_errors=True)
-    keep("restore", "store", str(version), "back", "--force", "--quiet")
     if not os.path.exists("back/db"):
         return 0
     db = sqlite3.connect("back/db")
@@ -954,43 +1075,70 @@ def rows_of(version):
         assert db.execute("pragma integrity_check").fetchall() == [("ok",)], "version %d is not sound" % version
         if not db.execute("select 1 from sqlite_master where name = 't'").fetchall():
             return 0
-        count, last = db.execute("select count(*), max(id) from t").fetchone()
+        rows = db.execute("select id, note from t order by id").fetchall()
     except sqlite3.DatabaseError as e:
         raise AssertionError("version %d: %s" % (version, e)) from None
     finally:
         db.close()
-    assert count == (last or 0), "version %d has %d rows up to %d" % (version, count, last)
-    return count
+    for i, (at, note) in enumerate(rows, 1):
+        assert at == i and note == hashlib.sha256(b"%d" % i).digest() * (1 + i % 90), "version %d: row %d of %d is another" % (version, i, len(rows))
+    return len(rows)
+
+
+def transactions():
+    """What the writer has noted before each commit, and when it was acknowledged: (kind, last row, time), as they came."""
+    lines = [line.split() for line in open("record").read().split("\n")[:-1]]
+    return [(kind, int(row), int(at)) for kind, row, at in lines]
+
+
+def check_rows(version, rows, record):
+    """All of the transactions that were acknowledged before the version's time, and none that had not asked for its commit by then."""
+    least = max([row for kind, row, at in record if kind == "done" and at < version["time_ns"]], default=0)
+    most = max([row for kind, row, at in record if kind == "begun" and at < version["time_ns"]], default=0)
+    number = version["version"]
+    assert rows >= least, "version %d lost rows: it has %d, and %d were acknowledged before its time" % (number, rows, least)
+    assert rows <= most, "version %d is of a later time: it has %d rows, and %d were begun" % (number, rows, most)
+    assert not rows or any(row == rows for _, row, _ in record), "version %d has part of a transaction: %d rows" % (number, rows)
 
 
 def a_database_at_every_version(dice):
-    """SQLite with its log, under full load, the writer as a grandchild, killed together with dxkeep: every version that is called
-    consistent opens, is sound, and has a prefix of the rows, with all that was acknowledged before its time."""
+    """SQLite with its log, under full load, the writer as a grandchild, killed together with dxkeep. Every version is restored, and
+    one that is called consistent opens, is sound, and has a prefix of the rows: what was acknowledged before its time, and at most
+    the transaction that was under way. One that is not sound must be called torn. The writer gets 20 ms between the last round and
+    the stop (dxkeep_writer.c), where a capture would lose what it does not read again."""
     os.makedirs("data")
-    checked, stops = 0, []
+    stops, how = [], {}
+    if sys.platform == "linux":
+        how["env"] = {**preloaded(build_shim("writer.so", "tests/programs/dxkeep_writer.c")), "DX_DELAY_MS": "20"}
     for turn in range(int(os.environ.get("DX_KILLS", "1"))):
-        program = ("--", "sh", "-c", '"$0" -c "$1"; exit $?', sys.executable, SQLITE_WRITER % dice.random())
-        process = start("--quiet-ms", "1", "--hold-ms", "20", command="run", program=program)
+        program = ("--", "env", "-u", "LD_PRELOAD", "sh", "-c", '"$0" -c "$1"; exit $?', sys.executable, SQLITE_WRITER % dice.random())
+        process = start("--quiet-ms", "1", "--hold-ms", "20", "--pause-max-ms", "2000", command="run", program=program, **how)
         wait_for("the start", lambda: said("watching"), process)
         first = latest()
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + PATIENCE / 3
         while sum(v["consistent"] and v["version"] > first for v in versions()) < 2 and time.monotonic() < end and process.poll() is None:
             time.sleep(dice.random() * 0.3)
         process.kill()
         process.wait()
         wait_for("the end of the writer", lambda: not writers())
         stops += [float(x) for x in re.findall(r"stopped for ([0-9.]+) ms", the_log())]
-    last = 0
-    found = sorted(versions(), key=lambda v: v["version"])
+    found, record = sorted(versions(), key=lambda v: v["version"]), transactions()
+    checked = unsound = 0
     for version in found:
-        if not version["consistent"] or version["version"] == 1:  # that one is empty
+        shutil.rmtree("back", ignore_errors=True)
+        keep("restore", "store", str(version["version"]), "back", "--quiet")
+        try:
+            rows = rows_of(version["version"])
+        except AssertionError as e:
+            assert not version["consistent"], "it is called consistent: %s" % e
+            unsound += 1
             continue
-        rows = rows_of(version["version"])
-        checked += 1
-        assert rows >= last, "rows were lost: %d after %d" % (rows, last)
-        last = rows
-    assert checked >= 1, "only %d of %d versions are consistent:\n%s" % (checked, len(found), the_log())
-    print("     %d of %d versions consistent, stopped for %s ms" % (checked, len(found), sorted(stops)[len(stops) // 2] if stops else "-"))
+        if version["consistent"]:
+            check_rows(version, rows, record)
+            checked += rows > 0  # an empty one proves nothing
+    assert checked, "only %d of %d versions are consistent and have rows:\n%s" % (checked, len(found), the_log())
+    print("     %d of %d versions consistent, %d unsound, %d rows; stopped for %s ms"
+          % (checked, len(found), unsound, rows, sorted(stops)[len(stops) // 2] if stops else "-"))
 
 
 PAIR_WRITER = """
@@ -1007,8 +1155,8 @@ while True:
 """
 
 
-def of_one_instant(version):
-    """Is b what a is, or one step behind, and each of one write?"""
+def of_one_instant(version, steps=(0, 1)):
+    """Is b what a is, or so many steps behind, and each of one write?"""
     keep("restore", "store", str(version), "back", "--force", "--quiet")
     found = {}
     for folder, _, names in os.walk("back"):
@@ -1017,10 +1165,57 @@ def of_one_instant(version):
     if "a" not in found or "b" not in found or not found["a"] or not found["b"]:
         return True  # before the first step
     a, b = int(found["a"][:10]), int(found["b"][:10])
-    return a - b in (0, 1) and found["a"] == b"%d" % a * 200 and found["b"] == b"%d" % b * 200
+    return a - b in steps and found["a"] == b"%d" % a * 200 and found["b"] == b"%d" % b * 200
+
+
+def build_shim(name, source):
+    """A library that is preloaded into dxkeep."""
+    done = subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-O1", "-o", name, os.path.join(top, source), "-ldl"],
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert done.returncode == 0, done.stdout.decode()
+    return os.path.abspath(name)
+
+
+def preloaded(library):
+    """The environment; a build with sanitizers wants to be the first library otherwise."""
+    return {**os.environ, "LD_PRELOAD": library, "ASAN_OPTIONS": "verify_asan_link_order=0:" + os.environ.get("ASAN_OPTIONS", "")}
 
 
 def consistent_is_of_one_instant(dice):
+    """A writer outside the program acts behind each call of a capture in turn (dxkeep_writer.c). No version that is called consistent
+    may have what it wrote to one file and not what it wrote to the other. That this can fail is checked, too: among those that are
+    called torn there must be some that do."""
+    if sys.platform != "linux":
+        raise Skip("needs LD_PRELOAD")
+    shim = build_shim("writer.so", "tests/programs/dxkeep_writer.c")
+    for name in ("d0", "d1"):
+        os.makedirs("data/" + name)
+    program = ("--", "env", "-u", "LD_PRELOAD", "sh", "-c", "echo 1 >data/start; exec sleep 1000")
+    process = start("--quiet-ms", "1", "--hold-ms", "2", "--pause-max-ms", "5000", "--quiet", command="run", program=program,
+                    env={**preloaded(shim), "DX_WRITER": os.path.abspath("acts")})
+
+    def acts():
+        return [tuple(map(int, line.split())) for line in open("acts")] if os.path.exists("acts") else []
+
+    try:
+        wait_for("a capture without enough calls", lambda: any(not behind for behind, _ in acts()), process)
+        wait_for("a capture that is left alone", lambda: any(v["consistent"] and v["version"] > 1 for v in versions()), process)
+    finally:
+        process.kill()
+        process.wait()
+        wait_for("the end of the program", lambda: not writers())
+    found = [v for v in versions() if v["version"] > 1]
+    good, torn = [v["version"] for v in found if v["consistent"]], [v["version"] for v in found if not v["consistent"]]
+    bad = [v for v in good if not of_one_instant(v, steps=(0,))]
+    assert not bad, "versions %r are called consistent and are not" % bad
+    assert good, "none of %d versions is consistent" % len(found)
+    named = [set(v["torn_files"]) for v in found if not v["consistent"]]
+    assert any({"d0/a", "d1/b"} & names for names in named), "log names %r" % named
+    mixed = (v for v in torn if not of_one_instant(v, steps=(0,)))
+    assert next(mixed, 0) and next(mixed, 0), "the writer, which acted %d times, did not mix two versions" % len(acts())
+
+
+def a_pair_of_files_under_load(dice):
     """A writer that acts between any two reads, and renames directories: as the program, as what the program leaves behind, and as
     somebody whom dxkeep does not stop. No version that is called consistent may show it."""
     for who in ("program", "orphan", "outsider", "not stopped"):
@@ -1058,6 +1253,92 @@ def consistent_is_of_one_instant(dice):
             assert not good, "called consistent without a stop"
 
 
+@contextlib.contextmanager
+def a_cgroup():
+    """A folder of cgroup v2 with a freezer, in which nothing runs."""
+    mounts = [line.split() for line in open("/proc/mounts")] if os.path.exists("/proc/mounts") else []
+    tops = [m[1] for m in mounts if m[2] == "cgroup2"]
+    if not tops:
+        raise Skip("cgroup v2 is not mounted")
+    path = os.path.join(tops[0], "dxkeep-test-%d" % os.getpid())
+    try:
+        os.mkdir(path)
+    except OSError as e:
+        raise Skip("cgroup v2 is not writable: %s" % e.strerror) from None
+    try:
+        if not os.access(path + "/cgroup.freeze", os.W_OK):
+            raise Skip("this kernel has no cgroup freezer")
+        yield path
+    finally:
+        with open(path + "/cgroup.freeze", "w") as f:
+            f.write("0")
+        wait_for("the end of the writer", lambda: not writers())
+        wait_for("an empty cgroup", lambda: "populated 0" in open(path + "/cgroup.events").read())
+        os.rmdir(path)
+
+
+def pair_writer(cgroup=None):
+    """The writer of pairs below a shell, in the cgroup. Returns the shell and the writer's number."""
+    for name in ("d0", "d1"):
+        os.makedirs("data/" + name)
+    script = '[ -z "$2" ] || echo $$ >"$2/cgroup.procs" || exit 1; "$0" -c "$1" & echo $! >pid.new && mv pid.new pid; wait'
+    shell = subprocess.Popen(["sh", "-c", script, sys.executable, PAIR_WRITER, cgroup or ""])
+    wait_for("the writer", lambda: os.path.exists("pid") and os.path.exists("data/d1/b"), shell)
+    return shell, int(open("pid").read())
+
+
+def killed_while_stopped(process, is_stopped):
+    """Stops dxkeep at a moment when the writer is stopped, and kills it then. It is in that state for certain: nobody else ends it."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        assert process.poll() is None, "dxkeep has ended:\n" + the_log()
+        if not is_stopped():
+            continue
+        process.send_signal(signal.SIGSTOP)
+        wait_for("the stop of dxkeep", lambda: state_of(process.pid) == "T")
+        if is_stopped():
+            process.kill()
+            process.wait()
+            return
+        process.send_signal(signal.SIGCONT)
+    raise AssertionError("the writer was never seen stopped:\n" + the_log())
+
+
+def frozen_from_outside(shell, pid, option, value, is_stopped):
+    """daemon stops what it has not started: consistent versions, and the writer runs on, however dxkeep ends."""
+    def runs_on():
+        before = os.stat("data").st_mtime_ns  # the writer renames what is in it
+        wait_for("a writer that runs on", lambda: state_of(pid) in ("R", "S", "D") and os.stat("data").st_mtime_ns != before)
+
+    more = ("--quiet-ms", "1", "--hold-ms", "5", "--pause-max-ms", "5000", "--quiet", option, value)
+    try:
+        process = start(*more)
+        wait_for("a consistent version", lambda: sum(v["consistent"] for v in versions()) >= 2, process)
+        stop(process)
+        runs_on()
+        good = [v["version"] for v in versions() if v["consistent"]]
+        bad = [v for v in good if not of_one_instant(v)]
+        assert not bad, "versions %r are called consistent and are not" % bad
+        process = start(*more)
+        killed_while_stopped(process, is_stopped)
+        runs_on()
+    finally:
+        shell.kill()
+        shell.wait()
+        wait_for("the end of the writer", lambda: not writers())
+
+
+def a_tree_of_processes_is_frozen(dice):
+    shell, pid = pair_writer()
+    frozen_from_outside(shell, pid, "--freeze-pid", str(shell.pid), lambda: state_of(pid) == "T")
+
+
+def a_cgroup_is_frozen(dice):
+    with a_cgroup() as cgroup:
+        shell, pid = pair_writer(cgroup)
+        frozen_from_outside(shell, pid, "--freeze-cgroup", cgroup, lambda: "frozen 1" in open(cgroup + "/cgroup.events").read())
+
+
 def writers():
     """Processes that work in this place, other than this one."""
     here, found = os.getcwd(), []
@@ -1075,11 +1356,13 @@ def writers():
     return found
 
 
-CASES = [the_program_and_its_status, signals_are_passed_on, every_signal_is_passed_on, a_killed_dxkeep_ends_its_program, what_is_missing_is_made,
-         the_time_of_a_version_is_that_of_its_content, the_last_capture_is_in_a_hurry, as_the_first_process, a_missing_directory_is_restored, a_directory_larger_than_it_may_be_is_not_restored, moments, what_is_refused,
+CASES = [the_program_and_its_status, signals_are_passed_on, every_signal_is_passed_on, hooks, a_killed_dxkeep_ends_its_program, what_is_missing_is_made,
+         the_time_of_a_version_is_that_of_its_content, the_last_capture_is_in_a_hurry, as_the_first_process, a_missing_directory_is_restored, a_directory_larger_than_it_may_be_is_not_restored, a_mount_point_is_restored,
+         a_mount_point_whatever_kills_the_restore, moments, what_is_refused,
          damage_is_found, the_store_is_taken_away, a_store_that_comes_back, a_full_disk, what_must_not_be_read, the_directory_goes_and_comes_back, what_is_unchanged_is_not_read,
          only_what_changed_is_looked_at, a_version_has_all_that_came_before_it, owners_are_kept, events_that_were_lost_lead_to_a_scan, mapped_files_are_found, a_file_that_never_rests_is_marked, a_writer_at_full_speed,
-         any_version_is_what_the_directory_was, notified_changes_need_no_scan, killed_at_any_moment, consistent_is_of_one_instant, a_database_at_every_version,
+         any_version_is_what_the_directory_was, notified_changes_need_no_scan, killed_at_any_moment, a_tree_of_processes_is_frozen,
+         a_cgroup_is_frozen, consistent_is_of_one_instant, a_pair_of_files_under_load, a_database_at_every_version,
          examples_of_the_help]
 
 

@@ -1,0 +1,69 @@
+/* Runs a hook in a process group of its own, so that all of it can be killed. See hook.h. */
+#include "hook.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#if defined(__linux__)
+#include <sys/prctl.h>
+#endif
+
+enum { NO_SHELL = 127 };
+
+static void execute(const char *command, uint64_t version, bool consistent)
+{
+    char number[32];
+    setpgid(0, 0);
+#if defined(PR_SET_PDEATHSIG)
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+#endif
+    signal(SIGPIPE, SIG_DFL);
+#if defined(SIGXFSZ)
+    signal(SIGXFSZ, SIG_DFL);
+#endif
+    snprintf(number, sizeof number, "%llu", (unsigned long long)version);
+    if (version) setenv("DXKEEP_VERSION", number, 1);
+    if (version) setenv("DXKEEP_CONSISTENT", consistent ? "1" : "0", 1);
+    execl("/bin/sh", "sh", "-c", command, (char *)NULL);
+    _exit(NO_SHELL);
+}
+
+/* false: not by until_ns. */
+static bool wait_for(pid_t pid, int64_t until_ns, int *status)
+{
+    const struct timespec nap = {.tv_nsec = 1000000};
+    for (;;) {
+        const pid_t ended = waitpid(pid, status, WNOHANG);
+        if (ended == pid) return true;
+        if (ended < 0 && errno != EINTR) return false;
+        if (prog_now_ns() >= until_ns) return false;
+        nanosleep(&nap, NULL);
+    }
+}
+
+bool keep_hook(const char *command, uint64_t limit_ns, uint64_t version, bool consistent)
+{
+    int status = 0;
+    assert(command && limit_ns);
+    const pid_t pid = fork();
+    if (pid == 0) execute(command, version, consistent);
+    if (pid < 0) {
+        prog_fail_errno("%s", command);
+        return false;
+    }
+    setpgid(pid, pid); /* whichever of both is first */
+    if (!wait_for(pid, prog_now_ns() + (int64_t)limit_ns, &status)) {
+        kill(-pid, SIGKILL);
+        while (waitpid(pid, &status, 0) < 0 && errno == EINTR) continue;
+        prog_warn("'%s' did not end within %.3g s and was killed", command, (double)limit_ns / 1e9);
+        return false;
+    }
+    if (WIFEXITED(status) && !WEXITSTATUS(status)) return true;
+    if (WIFSIGNALED(status)) prog_warn("'%s' was killed by signal %d", command, WTERMSIG(status));
+    else prog_warn("'%s' ended with status %d", command, WEXITSTATUS(status));
+    return false;
+}
