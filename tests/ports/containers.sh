@@ -39,7 +39,7 @@ compress() { # NAME TOOL COMMAND...
     command -v "$tool" >/dev/null || { echo "skip containers: no $tool here for $name"; skipped=$((skipped + 1)); return; }
     "$@" <$out/tools.tar >$out/tools.$name.gz && echo "$PWD/$out/tools.$name.gz" >>$out/list
 }
-tar --sort=name -cf $out/tools.tar docs programs layers tests/programs
+tar --sort=name -cf $out/tools.tar programs/dxpatch
 for level in 1 3 6 9; do
     compress gnu$level gzip gzip -n -$level
     compress pigz$level pigz pigz -n -$level
