@@ -120,7 +120,8 @@ int container_pack(const container_way *way, const uint8_t *content, size_t size
                    uint64_t memory_max, container_bytes *out);
 /* Find the way that packs content into exactly these bytes, or nearly: then *near_miss is true and
    the caller finds out where. `way` begins as the one that worked last, with kind 0 if none has.
-   thorough: try rare parameters, too, and of zstd and xz any others at all. Nothing is tried that takes more than memory_max bytes. */
+   thorough: try rare parameters, too, and of zstd and xz any others at all.
+   Nothing is tried that takes more than memory_max bytes. */
 bool container_try(unsigned kind, const uint8_t *stream, size_t stream_size,
                    const uint8_t *content, size_t size, bool thorough, uint64_t memory_max,
                    container_way *way, bool *near_miss);
@@ -131,7 +132,8 @@ void container_read_wrapping(const uint8_t *in, container_way *way);
 /* >>container_tokens.c ---- */
 /* Find the way whose prediction is nearest to a deflate stream, and write what is to be corrected.
    `way` begins as the one that worked last, with kind 0 if none has. EINVAL: that takes more than
-   out->max bytes, or the stream has codes that only a reader accepts. Takes at most CONTAINER_TOKENS_MEMORY bytes. */
+   out->max bytes, or the stream has codes that only a reader accepts.
+   Takes at most CONTAINER_TOKENS_MEMORY bytes. */
 int container_tokens_find(const uint8_t *stream, size_t stream_size, const uint8_t *content,
                           size_t size, container_way *way, container_bytes *out);
 /* The stream again, behind what is in `out`. ECORRUPT: it is not a correction for this content. */

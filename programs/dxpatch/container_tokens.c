@@ -210,7 +210,8 @@ static void predictor_init(predictor *p, const container_way *way, const uint8_t
                            size_t size)
 {
     assert(way->level >= 1 && way->level <= 9 && size <= UINT32_MAX);
-    memset(p, 0, sizeof *p);
+    memset(p, 0, offsetof(predictor, crc));
+    memset(p->heads, 0, sizeof *p->heads << way->variant); /* links are set when inserted */
     p->content = content;
     p->size = size;
     p->slow = way->level >= LEVEL_SLOW;

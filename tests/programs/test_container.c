@@ -108,6 +108,12 @@ DX_TEST(ct_3_ways_that_are_not_of_the_table)
         {.kind = CONTAINER_ZSTD, .level = 3, .variant = 2},
         {.kind = CONTAINER_ZSTD, .level = 3, .window = 9},
         {.kind = CONTAINER_ZSTD, .level = 3, .strategy = 0xf0},
+        {.kind = CONTAINER_TOKENS, .level = 0, .variant = 15},
+        {.kind = CONTAINER_TOKENS, .level = 10, .variant = 15},
+        {.kind = CONTAINER_TOKENS, .level = 6, .variant = 7},
+        {.kind = CONTAINER_TOKENS, .level = 6, .variant = 18},
+        {.kind = CONTAINER_TOKENS, .level = 6, .variant = 15, .window = 4},
+        {.kind = CONTAINER_TOKENS, .level = 6, .variant = 15, .strategy = 1},
         {.kind = CONTAINER_XZ, .level = 10, .strategy = 4},
         {.kind = CONTAINER_XZ, .level = 64, .strategy = 4},
         {.kind = CONTAINER_XZ, .level = 6, .variant = 2, .strategy = 4},
@@ -139,6 +145,9 @@ DX_TEST(ct_3_kinds_that_the_header_hides)
     DX_CHECK_EQ(rebuild_layer(form, sizeof form, 1u << CONTAINER_PNG, MEMORY_MAX, &out), DX_PATCH_ECORRUPT);
     reader lists = {list, sizeof list, DX_PATCH_OK};
     DX_CHECK_EQ(unpack_layer(&lists, (const uint8_t *)"\3\0", 2, 1u << CONTAINER_PNG, MEMORY_MAX, &out), DX_PATCH_ECORRUPT);
+    list[2] = CONTAINER_TOKENS; /* in recipes only */
+    lists = (reader){list, sizeof list, DX_PATCH_OK};
+    DX_CHECK_EQ(unpack_layer(&lists, (const uint8_t *)"\3\0", 2, ALL_KINDS, MEMORY_MAX, &out), DX_PATCH_ECORRUPT);
     container_drop(&out);
 }
 
@@ -610,6 +619,114 @@ DX_TEST(ct_3_memory_of_zstd)
 }
 #endif
 
+/* >>tokens --------------------------------------------------------------------- */
+/* Deflate data that no encoder would make: blocks of all types that end anywhere, and matches that are not the longest. zlib
+   makes it, as its level, its strategy and what is flushed change while it works. */
+static size_t squeeze_oddly(dx_choices *c, uint8_t *out, size_t room, const uint8_t *content, size_t size)
+{
+    z_stream z;
+    container_way way = draw_way(c);
+    size_t at = 0;
+    memset(&z, 0, sizeof z);
+    DX_CHECK_EQ(deflateInit2(&z, (int)dx_choose(c, 9), Z_DEFLATED, -15, way.variant, way.strategy), Z_OK);
+    z.next_out = out;
+    z.avail_out = (uInt)room;
+    for (uint64_t turns = dx_choose(c, 6); turns; turns--) {
+        static const int flushes[] = {Z_NO_FLUSH, Z_SYNC_FLUSH, Z_FULL_FLUSH, Z_PARTIAL_FLUSH, Z_BLOCK};
+        size_t part = (size_t)dx_choose(c, size - at);
+        z.next_in = (Bytef *)(uintptr_t)(content + at);
+        z.avail_in = (uInt)part;
+        at += part;
+        deflate(&z, flushes[dx_choose(c, 4)]);
+        deflateParams(&z, (int)dx_choose(c, 9), (int)dx_choose(c, 4));
+    }
+    z.next_in = (Bytef *)(uintptr_t)(content + at);
+    z.avail_in += (uInt)(size - at);
+    DX_CHECK_EQ(deflate(&z, Z_FINISH), Z_STREAM_END);
+    deflateEnd(&z);
+    return (size_t)z.total_out;
+}
+
+/* Whatever inflates comes out byte for byte, or is refused. Most of what is drawn does. A correction with an error in it is
+   refused, or makes other bytes within the limit. */
+DX_PROPERTY(ct_1_streams_of_tokens, 150)
+{
+    static uint8_t content[12000], packed[40000];
+    container_way way = {0}, again;
+    size_t size = draw_content(c, content, sizeof content), taken;
+    size_t packed_size = squeeze_oddly(c, packed, sizeof packed, content, size);
+    bool intact = dx_choose(c, 3) > 0;
+    if (!intact) packed[dx_choose(c, packed_size - 1)] ^= (uint8_t)(1 << dx_choose(c, 7));
+    container_bytes made = {.max = FILE_MAX}, fix = {.max = sizeof packed}, out = {.max = sizeof packed};
+    uint8_t *stream = malloc(packed_size);
+    memcpy(stream, packed, packed_size);
+    int error = container_inflate(CONTAINER_DEFLATE, stream, packed_size, MEMORY_MAX, &made, &taken, NULL);
+    if (intact) DX_CHECK_EQ(error, 0);
+    if (!error) {
+        error = container_tokens_find(stream, taken, made.bytes, made.size, &way, &fix);
+        DX_CHECK(error == 0 || error == DX_PATCH_EINVAL);
+        if (intact) DX_CHECK_EQ(error, 0);
+    }
+    if (!error) {
+        DX_CHECK_EQ(container_tokens_pack(&way, made.bytes, made.size, fix.bytes, fix.size, &out), 0);
+        DX_CHECK_EQ(out.size, taken);
+        DX_CHECK_MEM(out.bytes, stream, taken);
+        again = way;
+        fix.bytes[dx_choose(c, fix.size - 1)] ^= (uint8_t)(1 << dx_choose(c, 7));
+        out.size = 0;
+        int other = container_tokens_pack(&again, made.bytes, made.size, fix.bytes, fix.size, &out);
+        DX_CHECK(other == 0 || other == DX_PATCH_ECORRUPT || other == DX_PATCH_ETOOBIG);
+        DX_CHECK(out.size <= out.max);
+        size_t cut = (size_t)dx_choose(c, fix.size - 1);
+        out.size = 0;
+        out.error = 0;
+        other = container_tokens_pack(&again, made.bytes, made.size, fix.bytes, cut, &out);
+        DX_CHECK(other == DX_PATCH_ECORRUPT || other == DX_PATCH_ETOOBIG);
+    }
+    container_drop(&made);
+    container_drop(&fix);
+    container_drop(&out);
+    free(stream);
+}
+
+/* Corrections of noise, for any way: an error, or bytes within the limit. */
+DX_PROPERTY(ct_3_corrections_of_noise, 300)
+{
+    static uint8_t content[700];
+    container_way way = {.kind = CONTAINER_TOKENS};
+    container_bytes out = {.max = (size_t)dx_choose(c, 3000)};
+    size_t size = draw_content(c, content, sizeof content), noise_size = (size_t)dx_choose(c, 200);
+    uint8_t *noise = malloc(noise_size + 1);
+    way.level = (uint8_t)(1 + dx_choose(c, 8));
+    way.variant = (uint8_t)(8 + dx_choose(c, 9));
+    way.window = (uint8_t)dx_choose(c, 3);
+    for (size_t i = 0; i < noise_size; i++) noise[i] = (uint8_t)dx_choose(c, 255);
+    int error = container_tokens_pack(&way, content, size, noise, noise_size, &out);
+    DX_CHECK(error == 0 || error == DX_PATCH_ECORRUPT || error == DX_PATCH_ETOOBIG);
+    DX_CHECK(out.size <= out.max);
+    container_drop(&out);
+    free(noise);
+}
+
+/* What zlib makes itself, of each level, is predicted: a correction of some bytes. */
+DX_TEST(ct_2_tokens_of_zlib_are_predicted)
+{
+    static uint8_t content[90000], packed[120000];
+    uint64_t state = 7;
+    for (size_t i = 0; i < sizeof content; i++) {
+        bool copied = i > 5000 && dx_test_below(&state, 12);
+        content[i] = copied ? content[i - 4000 - i / 5000] : (uint8_t)('a' + dx_test_below(&state, 20));
+    }
+    for (uint8_t level = 1; level <= 9; level++) {
+        container_way zlib_way = {.kind = CONTAINER_DEFLATE, .level = level, .variant = 8, .window = 15}, way = {0};
+        container_bytes fix = {.max = sizeof packed};
+        size_t size = squeeze(packed, sizeof packed, content, sizeof content, &zlib_way, 0);
+        DX_CHECK_EQ(container_tokens_find(packed, size, content, sizeof content, &way, &fix), 0);
+        DX_CHECK(fix.size < 200);
+        container_drop(&fix);
+    }
+}
+
 /* >>patches from outside ------------------------------------------------------ */
 enum { WORLD_MAX = 4096, RESULT_MAX = 1 << 16 };
 
@@ -636,6 +753,9 @@ static container_way draw_any_way(dx_choices *c)
         way.chunk = 1 + (uint32_t)dx_choose(c, 300);
     } else if (kind == 2) {
         way = (container_way){.kind = CONTAINER_ZSTD, .level = (uint8_t)(1 + dx_choose(c, 2)), .strategy = (uint8_t)dx_choose(c, 3)};
+    } else if (kind == 4) {
+        way = (container_way){.kind = CONTAINER_TOKENS, .level = way.level, .variant = (uint8_t)(8 + dx_choose(c, 9))};
+        way.window = (uint8_t)dx_choose(c, 3);
     } else if (kind == 3) {
         way = (container_way){.kind = CONTAINER_XZ, .variant = (uint8_t)dx_choose(c, 1), .strategy = 4};
     }
@@ -652,7 +772,7 @@ static void draw_old(dx_choices *c, world *w)
         size_t size = draw_content(c, content, sizeof content);
         container_way way = draw_any_way(c);
         container_add(&w->from, content, (size_t)dx_choose(c, 12));
-        if (container_has(way.kind) && dx_choose(c, 7)) {
+        if (way.kind != CONTAINER_TOKENS && container_has(way.kind) && dx_choose(c, 7)) {
             size_t at = w->from.size;
             DX_CHECK_EQ(container_pack(&way, content, size, MEMORY_MAX, &w->from), 0);
             add_number(&list, nearly(c, at - end));
@@ -664,6 +784,16 @@ static void draw_old(dx_choices *c, world *w)
     add_number(&w->lists, nearly(c, list.size));
     container_add(&w->lists, list.bytes, list.size);
     container_drop(&list);
+}
+
+/* The correction of a stream that zlib has made. */
+static correction draw_tokens(dx_choices *c, container_way *way, const uint8_t *content, size_t size, container_bytes *tokens)
+{
+    static uint8_t packed[1000];
+    container_way zlib_way = draw_way(c);
+    size_t packed_size = squeeze(packed, sizeof packed, content, size, &zlib_way, 0);
+    DX_CHECK_EQ(container_tokens_find(packed, packed_size, content, size, way, tokens), 0);
+    return (correction){.raw = tokens->bytes, .size = tokens->size};
 }
 
 /* Recipe, what stands between, contents. A second layer has the first form as what stands between. */
@@ -680,10 +810,13 @@ static void draw_form(dx_choices *c, container_bytes *form, const container_byte
         if (dx_choose(c, 3) == 0) {
             fix = (correction){(size_t)dx_choose(c, 5), (size_t)dx_choose(c, 4), content, (size_t)dx_choose(c, 9)};
         }
+        container_bytes tokens = {.max = WORLD_MAX};
+        if (way.kind == CONTAINER_TOKENS) fix = draw_tokens(c, &way, content, size, &tokens);
         add_number(&recipe, nearly(c, gap));
         add_number(&recipe, nearly(c, size));
         way.level = (uint8_t)nearly(c, way.level);
         add_way(&recipe, &way, &last, &fix);
+        container_drop(&tokens);
         last = way;
         if (!within) container_add(&rest, content, gap);
         container_add(&rest, content, size);
