@@ -12,7 +12,7 @@ DXUP     := $(sort $(shell find programs/dxup -name '*.c' 2>/dev/null)) $(VERSIO
             $(call HEADER,cas crc32c hbtp patch reactor teleport cache edge link tree)
 DXKEEP   := $(wildcard programs/dxkeep/*.c) $(VERSIONS) $(COMMON) $(call HEADER,cas crc32c patch reactor tree watch)
 DXPATCH  := $(sort $(shell find programs/dxpatch -name '*.c' 2>/dev/null)) $(wildcard programs/versions/*.c) $(COMMON) \
-            $(call HEADER,crc32c patch)
+            $(call HEADER,cas crc32c patch)
 
 .PHONY: all hello
 all: hello build/dxup build/dxpatch build/dxecho build/dxkeep ## the hello programs, dxup, dxpatch, dxecho and dxkeep, into build/
