@@ -64,11 +64,13 @@ static void print_summary(const pull *p)
 
 /* *again: what an earlier pull left was damaged, perhaps, and is removed; or a part of the
    directory cannot be replaced by itself. So try once more, and replace the whole. */
-static int pull_once(const dxup_options *o, bool whole, bool *again)
+static int pull_once(const dxup_options *o, const versions_inventory *before, bool whole,
+                     bool *again)
 {
     pull *p = dxup_pull_open(o);
     int status = PROG_OK;
     bool refused = false;
+    p->install.before = before;
     p->install.replaces_all = whole;
     status = dxup_addresses_find(&p->transfer.addresses, o->address, "the address");
     if (!status) status = dxup_pull_look(p);
@@ -109,6 +111,11 @@ int dxup_pull(const dxup_options *o)
         return prog_fail(PROG_USAGE, "--seed %s: not a directory", o->seed);
     if (o->connections > CONNECTIONS_MAX)
         return prog_fail(PROG_USAGE, "pull uses at most %d connections", CONNECTIONS_MAX);
-    int status = pull_once(o, false, &again);
-    return again ? pull_once(o, true, &again) : status;
+    /* Both tries compare with what was there before the first. */
+    versions_guard guard;
+    int status = versions_guard_open(&guard, o->path);
+    if (!status) status = pull_once(o, guard.before, false, &again);
+    if (again) status = pull_once(o, guard.before, true, &again);
+    versions_guard_close(&guard);
+    return status;
 }

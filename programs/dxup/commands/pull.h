@@ -85,6 +85,7 @@ typedef struct pull_transfer {
 
 /* What is installed. */
 typedef struct pull_install {
+    const versions_inventory *before; /* what was there; NULL: the destination is our own */
     versions_dest        dest;
     bool                 dest_open;
     bool                 complete; /* the new content is there, and has the right hash */
