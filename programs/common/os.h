@@ -154,8 +154,13 @@ int  os_make_folder_in(int folder, const char *path);
 int  os_make_link_in(int folder, const char *path, const char *target);
 int64_t os_read_link_in(int folder, const char *name, char *out, size_t size);
 bool os_has_holes_in(int folder, const char *name); /* folder -1: name is a path */
-int  os_rename_in(int folder, const char *from, const char *to); /* ENOSYS: this system cannot */
+/* To a name that must be free: EEXIST. ENOSYS: this system cannot. */
+int  os_rename_in(int folder, const char *from, const char *to);
 int  os_remove_in(int folder, const char *name, int kind); /* OS_FOLDER: an empty one */
+/* Until the file is closed, who opens it to write waits, or is refused. Nobody may have it open for
+   that, or mapped to write: OS_IN_USE. OS_UNKNOWN: this system, or the file system, cannot tell. */
+enum { OS_UNUSED, OS_IN_USE, OS_UNKNOWN };
+int  os_hold(int file);
 int  os_set_mode_in(int folder, const char *path, unsigned mode);
 /* Close a file of os_make_file_in(). It is durable now, or after os_sync_tree(). */
 int  os_close_made(int file);

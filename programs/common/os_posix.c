@@ -32,6 +32,7 @@
 
 #ifdef __linux__
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #endif
 
 /* >>program ------------------------------------------------------------ */
@@ -336,8 +337,7 @@ static bool map_updates_times(int fd)
     volatile char *map = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (map == MAP_FAILED) return false;
     map[0] = 1;
-    bool updates = msync((void *)(uintptr_t)map, 4096, MS_SYNC) == 0 && fstat(fd, &st) == 0 &&
-                   st.st_mtim.tv_sec != old[1].tv_sec;
+    bool updates = fstat(fd, &st) == 0 && st.st_mtim.tv_sec != old[1].tv_sec;
     munmap((void *)(uintptr_t)map, 4096);
     return updates;
 }
@@ -644,7 +644,35 @@ bool os_has_holes_in(int folder, const char *name)
 
 int os_rename_in(int folder, const char *from, const char *to)
 {
+    struct stat st;
+#ifdef SYS_renameat2
+    if (syscall(SYS_renameat2, folder, from, folder, to, 1u /* NOREPLACE */) == 0) return 0;
+    if (errno != EINVAL && errno != ENOSYS) return -1;
+#endif
+    if (fstatat(folder, to, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+        errno = EEXIST;
+        return -1;
+    }
     return renameat(folder, from, folder, to);
+}
+
+int os_hold(int file)
+{
+#ifdef __linux__
+    struct statfs fs;
+    /* Those of networks refuse a lease for other reasons, too. */
+    const unsigned nfs = 0x6969, smb = 0x517b, cifs = 0xff534d42, smb2 = 0xfe534d42;
+    if (fstatfs(file, &fs) < 0) return OS_UNKNOWN;
+    const unsigned kind = (unsigned)fs.f_type;
+    if (kind == nfs || kind == smb || kind == cifs || kind == smb2) return OS_UNKNOWN;
+    /* Who waits for the lease has this process told; the signal is one that is ignored. */
+    if (fcntl(file, F_SETSIG, SIGURG) < 0) return OS_UNKNOWN;
+    if (fcntl(file, F_SETLEASE, F_RDLCK) == 0) return OS_UNUSED;
+    return errno == EAGAIN ? OS_IN_USE : OS_UNKNOWN;
+#else
+    (void)file;
+    return OS_UNKNOWN;
+#endif
 }
 
 int os_remove_in(int folder, const char *name, int kind)

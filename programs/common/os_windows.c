@@ -731,6 +731,12 @@ int os_rename_in(int folder, const char *from, const char *to)
     return -1;
 }
 
+int os_hold(int file)
+{
+    (void)file;
+    return OS_UNKNOWN; /* what others have open is not removed there */
+}
+
 int os_remove_in(int folder, const char *name, int kind)
 {
     assert(folder >= 0 && *name);

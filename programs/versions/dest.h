@@ -4,6 +4,7 @@
        DIR/NAME                the destination
        DIR/.NAME.dxup-part     the staging file or directory
        DIR/.NAME.dxup-lock     while a process looks at the destination and replaces it
+       DIR/.NAME.dxup-old      what the old one was, until it is removed
        DIR/NAME.dxup-kept      the old one, if it was changed while it was being replaced
        DIR/.NAME.dxup-part-of  the hash of the file that the staging file is the front of
        DIR/.NAME.dxup          which version was pulled last

@@ -12,18 +12,25 @@ enum { VERSIONS_CHANGES_NAMED = 4 };
 typedef struct versions_changes {
     uint64_t count;
     struct {
-        const char *what; /* "new", "changed", "gone" */
+        const char *what; /* "new", "changed", "gone", "open for writing" */
         char        path[PROG_PATH_SIZE_MAX + 1];
     } named[VERSIONS_CHANGES_NAMED];
 } versions_changes;
 
 /* Look at every entry of path: kind, mode, owner, size, times and number. Nothing there, or a file,
-   is fine. A link is followed. A file is hashed, too, where its times cannot tell whether it
+   is fine; NULL: as if nothing were there. A link is followed. A file is hashed, too, where its times cannot tell whether it
    changes: it was written within the last two seconds, or the file system does not update times
    for shared mappings. */
 int  versions_inventory_take(versions_inventory **out, const char *path);
 bool versions_inventory_is_empty(const versions_inventory *v); /* nothing was there */
 void versions_inventory_free(versions_inventory *v); /* NULL is fine */
+/* Save what was at the relative path `at` ("": all) into a file, synced. */
+int  versions_inventory_save(const versions_inventory *v, const char *at, const char *path);
+/* NULL: there is no such file, or it is damaged. What it was of is its "" now; that part of it is
+   missing is no change, as its removal was interrupted, perhaps. */
+versions_inventory *versions_inventory_load(const char *path, bool *damaged);
+/* Is the file or directory at path the one that it is of? */
+bool versions_inventory_is_of(const versions_inventory *v, const char *path);
 /* Compare what is at path now with what was at the relative path `at` ("": all). Adds to changes.
  */
 int versions_inventory_compare(const versions_inventory *v, const char *at, const char *path,
