@@ -195,33 +195,30 @@ static int staging_begin(versions_dest *d, const uint8_t *content)
     return status || !content ? status : note_write(d, content);
 }
 
-/* Remove what a killed process left. It is locked first: where that fails, its process is at work.
- */
-static int staging_remove(const versions_dest *d, bool folder)
-{
-    int fd = os_open_staging(d->staging, folder);
-    if (fd < 0) return cannot_lock(d);
-    return os_drop_staging(fd, d->staging) < 0
-               ? prog_fail_errno("%s: cannot be removed", d->staging) : PROG_OK;
-}
-
 /* Before the inventory: a directory has links to files of the destination, whose times change with
    its removal. */
 static int clear_folder(const versions_dest *d)
 {
     os_info info;
-    const bool there = os_look(d->staging, false, &info) == 0 && info.kind == OS_FOLDER;
-    return there ? staging_remove(d, true) : PROG_OK;
+    if (os_look(d->staging, false, &info) < 0 || info.kind != OS_FOLDER) return PROG_OK;
+    int fd = os_open_staging(d->staging, true);
+    if (fd < 0) return PROG_OK; /* another process is at work: versions_dest_open() says it */
+    return os_drop_staging(fd, d->staging) < 0
+               ? prog_fail_errno("%s: cannot be removed", d->staging) : PROG_OK;
 }
 
-/* All but a file that can be resumed. */
+/* Remove what a killed process left, but for a file that can be resumed. It is locked first: where
+   that fails, its process is at work. */
 static int staging_clear(const versions_dest *d)
 {
     os_info info;
     if (os_look(d->staging, false, &info) < 0) return PROG_OK;
     if (d->kind == PROG_FILE && info.kind == OS_FILE) return PROG_OK;
     if (info.kind != OS_FILE && info.kind != OS_FOLDER) return prog_remove_all(d->staging);
-    return staging_remove(d, info.kind == OS_FOLDER);
+    int fd = os_open_staging(d->staging, info.kind == OS_FOLDER);
+    if (fd < 0) return cannot_lock(d);
+    return os_drop_staging(fd, d->staging) < 0
+               ? prog_fail_errno("%s: cannot be removed", d->staging) : PROG_OK;
 }
 
 int versions_dest_remove_beside(const versions_dest *d, const char *suffix)
@@ -343,7 +340,7 @@ static int drop_old(const versions_dest *d, const versions_inventory *before, co
     versions_changes *changes = prog_alloc(sizeof *changes);
     memset(changes, 0, sizeof *changes);
     if (os_look(d->staging, false, &info) == 0) { /* some systems leave no old file */
-        status = versions_inventory_compare(before, at, d->staging, changes);
+        status = versions_inventory_compare(before, at, d->staging, true, changes);
         if (!status && !changes->count)
             status = versions_inventory_remove(before, at, d->staging, changes);
         if (changes->count) status = keep_old(d, at, changes);
@@ -674,7 +671,7 @@ static int check_unchanged(const versions_dest *d, const versions_inventory *bef
     versions_changes *changes = prog_alloc(sizeof *changes);
     memset(changes, 0, sizeof *changes);
     snprintf(path, sizeof path, "%s%s%s", d->path, *at ? "/" : "", at);
-    int status = versions_inventory_compare(before, at, path, changes);
+    int status = versions_inventory_compare(before, at, path, false, changes);
     if (!status && changes->count) {
         versions_changes_print(changes, d->path);
         status = refuse_change(d);

@@ -351,6 +351,7 @@ typedef struct walk {
     const versions_inventory *v;
     versions_changes         *changes;
     bool                      removes;
+    bool                      moved; /* its new name has changed its ctime */
     size_t                    size; /* of path */
     char                      path[PROG_PATH_SIZE_MAX + 1];
 } walk;
@@ -520,8 +521,10 @@ static int remove_file(walk *w, const row *r, const char *path)
     os_info now;
     int file = os_open(path), status = PROG_OK;
     if (file >= 0 && os_hold(file) == OS_IN_USE) add_change(w, "open for writing");
-    else if (os_look(path, true, &now) < 0 || differs(r, &now, -1, path, w->v->resumed))
-        add_change(w, "changed");
+    else if (os_look(path, true, &now) < 0) add_change(w, "gone");
+    else now.ctime_ns = r->info.ctime_ns;
+    if (w->changes->count) status = PROG_OK;
+    else if (differs(r, &now, -1, path, w->v->resumed)) add_change(w, "changed");
     else if (os_remove(path) < 0) status = prog_fail_errno("%s", path);
     if (file >= 0) os_close(file);
     return status;
@@ -538,6 +541,7 @@ static int walk_all(walk *w, const char *at, const char *path)
         return PROG_OK;
     }
     const row *r = &w->v->rows[top];
+    if (w->moved) now.ctime_ns = r->info.ctime_ns;
     if (differs(r, &now, -1, path, w->v->resumed)) {
         add_change(w, "changed");
         return PROG_OK;
@@ -556,12 +560,13 @@ static int walk_all(walk *w, const char *at, const char *path)
 }
 
 int versions_inventory_compare(const versions_inventory *v, const char *at, const char *path,
-                               versions_changes *changes)
+                               bool moved, versions_changes *changes)
 {
     walk *w = prog_alloc(sizeof *w);
     memset(w, 0, sizeof *w);
     w->v = v;
     w->changes = changes;
+    w->moved = moved;
     int status = walk_all(w, at, path);
     free(w);
     return status;
@@ -574,7 +579,7 @@ int versions_inventory_remove(const versions_inventory *v, const char *at, const
     memset(w, 0, sizeof *w);
     w->v = v;
     w->changes = changes;
-    w->removes = true;
+    w->removes = w->moved = true;
     int status = walk_all(w, at, path);
     free(w);
     return status;

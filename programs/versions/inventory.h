@@ -32,9 +32,10 @@ versions_inventory *versions_inventory_load(const char *path, bool *damaged);
 /* Is the file or directory at path the one that it is of? */
 bool versions_inventory_is_of(const versions_inventory *v, const char *path);
 /* Compare what is at path now with what was at the relative path `at` ("": all). Adds to changes.
+   moved: it got another name since.
  */
 int versions_inventory_compare(const versions_inventory *v, const char *at, const char *path,
-                               versions_changes *changes);
+                               bool moved, versions_changes *changes);
 /* Remove what is at path, and was at `at`, entry by entry. What is new or changed is left there,
    with the directories that it is in, and added to changes. */
 int versions_inventory_remove(const versions_inventory *v, const char *at, const char *path,

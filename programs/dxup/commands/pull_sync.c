@@ -24,7 +24,7 @@ versions_omit dxup_pull_omit(const pull *p)
 static int open_store(pull *p)
 {
     os_info info;
-    char path[PROG_PATH_SIZE_MAX + 64];
+    char path[PROG_PATH_SIZE_MAX + 64], lock[PROG_PATH_SIZE_MAX + 72];
     if (p->install.store) return PROG_OK;
     assert(!p->install.dest_open);
     int status = versions_dest_open(&p->install.dest, p->o->path, PROG_TREE, p->plan.mode, NULL);
@@ -32,7 +32,9 @@ static int open_store(pull *p)
     if (status) return status;
     versions_dest_beside(&p->install.dest, PULL_STORE, path);
     p->install.left_store = os_look(path, false, &info) == 0;
-    if (p->install.left_store && info.kind != OS_FOLDER) { /* do not follow a link */
+    /* do not follow a link; and a removal was interrupted, perhaps, after the first file of a store */
+    snprintf(lock, sizeof lock, "%s/lock", path);
+    if (p->install.left_store && (info.kind != OS_FOLDER || os_look(lock, false, &info) < 0)) {
         status = prog_remove_all(path);
         if (status) return status;
         p->install.left_store = false;
