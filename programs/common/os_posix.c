@@ -328,16 +328,19 @@ int os_open_unnamed(const char *path)
     return fd;
 }
 
-/* The file's time is set back, and a byte is stored: is the time another one then? */
+/* A byte is stored and written out, the time set back, and another byte is stored: is the time
+   another one then? On tmpfs the page stays writable, so that nobody notices the second. */
 static bool map_updates_times(int fd)
 {
     struct stat st;
     const struct timespec old[2] = {{.tv_sec = 1000000000}, {.tv_sec = 1000000000}};
-    if (ftruncate(fd, 4096) < 0 || futimens(fd, old) < 0) return false;
+    if (ftruncate(fd, 4096) < 0) return false;
     volatile char *map = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (map == MAP_FAILED) return false;
     map[0] = 1;
-    bool updates = fstat(fd, &st) == 0 && st.st_mtim.tv_sec != old[1].tv_sec;
+    bool updates = msync((void *)(uintptr_t)map, 4096, MS_SYNC) == 0 && futimens(fd, old) == 0;
+    map[0] = 2;
+    updates = updates && fstat(fd, &st) == 0 && st.st_mtim.tv_sec != old[1].tv_sec;
     munmap((void *)(uintptr_t)map, 4096);
     return updates;
 }
