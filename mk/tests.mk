@@ -24,6 +24,8 @@ build/asan/chaos: tests/ports/chaos.c build/flags
 	$(call TEST_BUILD,$(SANITIZE))
 build/asan/hbtp_peer: tests/readers/hbtp_peer.c build/flags
 	$(call TEST_BUILD,$(SANITIZE))
+build/meddler: tests/programs/meddler.c build/flags
+	$(CC) $(WARN) $(CFLAGS) $< -o $@ $(LDFLAGS)
 # dxpatch with a maker of patches that fails in some codings.
 build/dxpatch_failing: tests/programs/dxpatch_failing.c $(DXPATCH:%.c=build/obj/%.o) build/flags
 	$(CC) $(WARN) $(CFLAGS) $(filter %.c %.o,$^) -Wl,--wrap=dx_patch_create -o $@ $(LDFLAGS) $(ZSTD_LIBS) $(PACK_LIBS) -lpthread

@@ -29,6 +29,11 @@ typedef struct os_info {
     uint64_t size;
     uint64_t volume; /* two files with the same volume and number are the same file */
     uint64_t number;
+    uint64_t names;  /* hard links */
+    uint64_t user;   /* and group; Windows: 0 */
+    uint64_t group;
+    int64_t  mtime_ns;
+    int64_t  ctime_ns; /* of the last change of any kind; Windows: mtime_ns */
     bool     special; /* setuid, setgid or sticky bit, which mode does not have */
     bool     thin;    /* fewer blocks than the size takes: it may have holes */
 } os_info;
@@ -71,6 +76,15 @@ int  os_remove_tree(const char *path);
 /* Atomically replace `to` by `from`, which is open as `file`. An old file is gone then, even if
    others have it open; an old folder is at `from`. */
 int  os_replace(int file, const char *from, const char *to, bool folder);
+/* Exchange two files or folders atomically. ENOSYS, EINVAL: this system, or the file system, cannot.
+ */
+int  os_exchange(const char *a, const char *b);
+/* Rename `from`, which is open as `file`, to a name that must be free: EEXIST, ENOTEMPTY. */
+int  os_place(int file, const char *from, const char *to);
+int  os_remove_folder(const char *path); /* an empty one */
+/* Does a store through a shared mapping of a file in path's folder change its modification time?
+   tmpfs is one where it does not. Tried with a file that has no name afterwards. */
+bool os_maps_update_times(const char *path);
 /* Complete an interrupted replacement of `path`, on systems where it takes several steps. */
 void os_replace_recover(const char *path);
 /* The same for the folder `name` of an open one, which must be there; a link is not followed. POSIX
@@ -142,6 +156,13 @@ int  os_make_folder_in(int folder, const char *path);
 int  os_make_link_in(int folder, const char *path, const char *target);
 int64_t os_read_link_in(int folder, const char *name, char *out, size_t size);
 bool os_has_holes_in(int folder, const char *name); /* folder -1: name is a path */
+/* To a name that must be free: EEXIST. ENOSYS: this system cannot. */
+int  os_rename_in(int folder, const char *from, const char *to);
+int  os_remove_in(int folder, const char *name, int kind); /* OS_FOLDER: an empty one */
+/* Until the file is closed, who opens it to write waits, or is refused. Nobody may have it open for
+   that, or mapped to write: OS_IN_USE. OS_UNKNOWN: this system, or the file system, cannot tell. */
+enum { OS_UNUSED, OS_IN_USE, OS_UNKNOWN };
+int  os_hold(int file);
 int  os_set_mode_in(int folder, const char *path, unsigned mode);
 /* Close a file of os_make_file_in(). It is durable now, or after os_sync_tree(). */
 int  os_close_made(int file);

@@ -33,6 +33,7 @@
 
 #ifdef __linux__
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #endif
 
 /* >>program ------------------------------------------------------------ */
@@ -166,6 +167,11 @@ static void tell(const struct stat *st, os_info *out)
     out->size = (uint64_t)st->st_size;
     out->volume = (uint64_t)st->st_dev;
     out->number = (uint64_t)st->st_ino;
+    out->names = (uint64_t)st->st_nlink;
+    out->user = st->st_uid;
+    out->group = st->st_gid;
+    out->mtime_ns = (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec;
+    out->ctime_ns = (int64_t)st->st_ctim.tv_sec * 1000000000 + st->st_ctim.tv_nsec;
     out->special = (st->st_mode & 07000) != 0;
     out->thin = S_ISREG(st->st_mode) && os_is_thin(st);
 }
@@ -260,6 +266,35 @@ int os_replace(int file, const char *from, const char *to, bool folder)
     return os_replace_in(AT_FDCWD, to, from);
 }
 
+int os_exchange(const char *a, const char *b)
+{
+#ifdef SYS_renameat2
+    return (int)syscall(SYS_renameat2, AT_FDCWD, a, AT_FDCWD, b, 2u /* EXCHANGE */);
+#else
+    (void)a;
+    (void)b;
+    errno = ENOSYS;
+    return -1;
+#endif
+}
+
+int os_place(int file, const char *from, const char *to)
+{
+    struct stat st;
+    (void)file;
+#ifdef SYS_renameat2
+    if (syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 1u /* NOREPLACE */) == 0) return 0;
+    if (errno != EINVAL && errno != ENOSYS) return -1;
+#endif
+    if (lstat(to, &st) == 0) {
+        errno = EEXIST;
+        return -1;
+    }
+    return rename(from, to);
+}
+
+int os_remove_folder(const char *path) { return rmdir(path); }
+
 void os_replace_recover(const char *path) { (void)path; }
 
 int os_sync_parent(const char *path)
@@ -292,6 +327,38 @@ int os_open_unnamed(const char *path)
     int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd >= 0) unlink(path);
     return fd;
+}
+
+/* A byte is stored and written out, the time set back, and another byte is stored: is the time
+   another one then? On tmpfs the page stays writable, so that nobody notices the second. */
+static bool map_updates_times(int fd)
+{
+    struct stat st;
+    const struct timespec old[2] = {{.tv_sec = 1000000000}, {.tv_sec = 1000000000}};
+    if (ftruncate(fd, 4096) < 0) return false;
+    volatile char *map = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (map == MAP_FAILED) return false;
+    map[0] = 1;
+    bool updates = msync((void *)(uintptr_t)map, 4096, MS_SYNC) == 0 && futimens(fd, old) == 0;
+    map[0] = 2;
+    updates = updates && fstat(fd, &st) == 0 && st.st_mtim.tv_sec != old[1].tv_sec;
+    munmap((void *)(uintptr_t)map, 4096);
+    return updates;
+}
+
+bool os_maps_update_times(const char *path)
+{
+    char name[PATH_MAX + 64];
+    const size_t size = strlen(path);
+    const char *slash = strrchr(path, '/');
+    if (size > PATH_MAX) return false;
+    int front = slash ? (int)(slash + 1 - path) : 0;
+    snprintf(name, sizeof name, "%.*s.dxup-times-%ld", front, path, (long)getpid());
+    int fd = os_open_unnamed(name);
+    if (fd < 0) return false;
+    bool updates = map_updates_times(fd);
+    close(fd);
+    return updates;
 }
 
 /* Lock without waiting; closes fd after a failure. */
@@ -583,6 +650,44 @@ bool os_has_holes_in(int folder, const char *name)
     (void)name;
     return true; /* as its blocks say */
 #endif
+}
+
+int os_rename_in(int folder, const char *from, const char *to)
+{
+    struct stat st;
+#ifdef SYS_renameat2
+    if (syscall(SYS_renameat2, folder, from, folder, to, 1u /* NOREPLACE */) == 0) return 0;
+    if (errno != EINVAL && errno != ENOSYS) return -1;
+#endif
+    if (fstatat(folder, to, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+        errno = EEXIST;
+        return -1;
+    }
+    return renameat(folder, from, folder, to);
+}
+
+int os_hold(int file)
+{
+#ifdef __linux__
+    struct statfs fs;
+    /* Those of networks refuse a lease for other reasons, too. */
+    const unsigned nfs = 0x6969, smb = 0x517b, cifs = 0xff534d42, smb2 = 0xfe534d42;
+    if (fstatfs(file, &fs) < 0) return OS_UNKNOWN;
+    const unsigned kind = (unsigned)fs.f_type;
+    if (kind == nfs || kind == smb || kind == cifs || kind == smb2) return OS_UNKNOWN;
+    /* Who waits for the lease has this process told; the signal is one that is ignored. */
+    if (fcntl(file, F_SETSIG, SIGURG) < 0) return OS_UNKNOWN;
+    if (fcntl(file, F_SETLEASE, F_RDLCK) == 0) return OS_UNUSED;
+    return errno == EAGAIN ? OS_IN_USE : OS_UNKNOWN;
+#else
+    (void)file;
+    return OS_UNKNOWN;
+#endif
+}
+
+int os_remove_in(int folder, const char *name, int kind)
+{
+    return unlinkat(folder, name, kind == OS_FOLDER ? AT_REMOVEDIR : 0);
 }
 
 int os_set_mode_in(int folder, const char *path, unsigned mode)

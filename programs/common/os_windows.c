@@ -500,6 +500,10 @@ int os_info_of(int file, os_info *out)
     out->size = folder ? 0 : (uint64_t)info.nFileSizeHigh << 32 | info.nFileSizeLow;
     out->volume = info.dwVolumeSerialNumber;
     out->number = (uint64_t)info.nFileIndexHigh << 32 | info.nFileIndexLow;
+    out->names = info.nNumberOfLinks;
+    const uint64_t ticks = (uint64_t)info.ftLastWriteTime.dwHighDateTime << 32 |
+                           info.ftLastWriteTime.dwLowDateTime; /* of 100 ns, since 1601 */
+    out->mtime_ns = out->ctime_ns = (int64_t)(ticks - 116444736000000000) * 100;
     out->special = false;
     out->thin = !folder && (info.dwFileAttributes & FILE_ATTRIBUTE_SPARSE_FILE);
     return 0;
@@ -693,6 +697,16 @@ static int remove_child(void *user, const char *name)
     return result;
 }
 
+static int remove_empty(const char *path)
+{
+    int file = open_path(path, to_delete);
+    if (file < 0) return -1;
+    int result = delete_open(file), error = errno;
+    os_close(file);
+    errno = error;
+    return result;
+}
+
 static int remove_path(const char *path, bool folder)
 {
     request q = to_delete;
@@ -713,6 +727,35 @@ int os_remove_tree(const char *path)
     if (os_look(path, false, &info) < 0) return errno == ENOENT ? 0 : -1;
     return remove_path(path, info.kind == OS_FOLDER);
 }
+
+int os_rename_in(int folder, const char *from, const char *to)
+{
+    (void)folder;
+    (void)from;
+    (void)to;
+    errno = ENOSYS;
+    return -1;
+}
+
+int os_hold(int file)
+{
+    (void)file;
+    return OS_UNKNOWN; /* what others have open is not removed there */
+}
+
+int os_remove_in(int folder, const char *name, int kind)
+{
+    assert(folder >= 0 && *name);
+    (void)kind;
+    int file = open_relative(folder, name, to_delete);
+    if (file < 0) return -1;
+    int result = delete_open(file), error = errno;
+    os_close(file);
+    errno = error;
+    return result;
+}
+
+int os_remove_folder(const char *path) { return remove_empty(path); }
 
 int os_drop_staging(int file, const char *path)
 {
@@ -835,6 +878,30 @@ int os_replace(int file, const char *from, const char *to, bool folder)
     free(aside);
     errno = error;
     return result;
+}
+
+int os_exchange(const char *a, const char *b)
+{
+    (void)a;
+    (void)b;
+    errno = ENOSYS;
+    return -1;
+}
+
+int os_place(int file, const char *from, const char *to)
+{
+    int mine = file >= 0 ? file : open_path(from, to_delete);
+    if (mine < 0) return -1;
+    int result = rename_open(mine, to, false), error = errno;
+    if (file < 0) os_close(mine);
+    errno = error;
+    return result;
+}
+
+bool os_maps_update_times(const char *path)
+{
+    (void)path;
+    return false; /* not before the mapping is closed */
 }
 
 /* When path was last changed or renamed; 0: it is not there. */

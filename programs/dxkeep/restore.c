@@ -8,6 +8,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 int keep_restore_to(versions_store *s, const versions_version *v, const char *target,
                     const keep_options *o, int *partial)
@@ -19,20 +20,31 @@ int keep_restore_to(versions_store *s, const versions_version *v, const char *ta
     if (prog_lies_in(o->store, target) || prog_lies_in(target, o->store))
         return prog_fail(PROG_REFUSED, "%s holds the store %s, or is in it, and is not replaced",
                          target, o->store);
+    /* before the first look at the target: what comes into it afterwards is not replaced */
+    versions_guard guard;
     versions_dest *dest = prog_alloc(sizeof *dest);
+    memset(dest, 0, sizeof *dest);
+    dest->fd = dest->entry_fd = -1;
     versions_report *report = versions_report_open();
     const bool mounted = keep_is_mount_point(target);
     int journal = -1, refused = PROG_OK;
-    int status = mounted ? keep_in_place_open(dest, target, &journal)
+    int status = versions_guard_open(&guard, target);
+    if (!status && !o->force && keep_is_filled(target))
+        status = prog_fail(PROG_REFUSED, "%s is a directory and not empty; --force replaces it",
+                           target);
+    if (!status)
+        status = mounted ? keep_in_place_open(dest, target, &journal)
                          : versions_dest_open(dest, target, v->kind, v->mode, NULL);
     versions_tree_restore_desc desc = {.root = v->root, .dest = dest, .workers = o->workers,
                                    .omit = o->omit, .limits = o->limits,
                                    .report = report};
     if (!status) status = versions_tree_restore(s, &desc);
     if (!status)
-        status = mounted ? keep_in_place_commit(dest, &refused) : versions_dest_commit(dest);
+        status = mounted ? keep_in_place_commit(dest, &refused)
+                         : versions_dest_replace(dest, guard.before);
     versions_dest_abandon(dest);
     if (mounted) keep_in_place_close(dest->path, journal, !status);
+    versions_guard_close(&guard);
     free(dest);
     *partial = versions_report_close(report, target);
     if (!*partial) *partial = refused;
@@ -70,9 +82,6 @@ int keep_restore(const keep_options *o)
     if (status) return status;
     status = keep_moment_find(s, o, &v);
     if (!status) status = keep_in_place_recover(o->target);
-    if (!status && !o->force && keep_is_filled(o->target))
-        status = prog_fail(PROG_REFUSED, "%s is a directory and not empty; --force replaces it",
-                           o->target);
     if (!status) status = keep_restore_to(s, &v, o->target, o, &partial);
     if (!status && !o->quiet) print_summary(o, &v);
     versions_store_close(s);

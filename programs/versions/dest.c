@@ -195,6 +195,18 @@ static int staging_begin(versions_dest *d, const uint8_t *content)
     return status || !content ? status : note_write(d, content);
 }
 
+/* Before the inventory: a directory has links to files of the destination, whose times change with
+   its removal. */
+static int clear_folder(const versions_dest *d)
+{
+    os_info info;
+    if (os_look(d->staging, false, &info) < 0 || info.kind != OS_FOLDER) return PROG_OK;
+    int fd = os_open_staging(d->staging, true);
+    if (fd < 0) return PROG_OK; /* another process is at work: versions_dest_open() says it */
+    return os_drop_staging(fd, d->staging) < 0
+               ? prog_fail_errno("%s: cannot be removed", d->staging) : PROG_OK;
+}
+
 /* Remove what a killed process left, but for a file that can be resumed. It is locked first: where
    that fails, its process is at work. */
 static int staging_clear(const versions_dest *d)
@@ -272,6 +284,134 @@ void versions_dest_abandon(versions_dest *d)
     if (os_drop_staging(d->fd, d->staging) < 0)
         prog_fail_errno("%s: cannot be removed", d->staging);
     d->fd = -1;
+}
+
+/* >>old ------------------------------------------------------------------
+   After the exchange the old one has the name of the staging directory. Before it the inventory is
+   saved beside it: whoever finds the old one there, after a kill, looks at it again. */
+static void old_note_path(const versions_dest *d, char out[PROG_PATH_SIZE_MAX + 64])
+{
+    versions_dest_beside(d, "-old", out);
+}
+
+static int old_note_write(const versions_dest *d, const versions_inventory *before, const char *at)
+{
+    char path[PROG_PATH_SIZE_MAX + 64], made[PROG_PATH_SIZE_MAX + 72];
+    old_note_path(d, path);
+    snprintf(made, sizeof made, "%s-new", path);
+    int status = versions_inventory_save(before, at, made);
+    if (!status && os_replace(-1, made, path, false) < 0) status = prog_fail_errno("%s", path);
+    return status;
+}
+
+/* Also what is left of one that was being written. */
+static int old_note_remove(const versions_dest *d)
+{
+    char path[PROG_PATH_SIZE_MAX + 64], made[PROG_PATH_SIZE_MAX + 72];
+    old_note_path(d, path);
+    snprintf(made, sizeof made, "%s-new", path);
+    if (os_remove(made) < 0 && errno != ENOENT) return prog_fail_errno("%s", made);
+    return os_remove(path) < 0 && errno != ENOENT ? prog_fail_errno("%s", path) : PROG_OK;
+}
+
+/* It was changed: give it a name that its owner finds. */
+static int keep_old(const versions_dest *d, const char *at, const versions_changes *changes)
+{
+    char kept[PROG_PATH_SIZE_MAX + 64];
+    versions_changes_print(changes, d->path);
+    for (int n = 1; n <= 1000; n++) {
+        snprintf(kept, sizeof kept, n > 1 ? "%s.dxup-kept-%d" : "%s.dxup-kept", d->path, n);
+        if (os_place(-1, d->staging, kept) == 0)
+            return prog_fail(PROG_REFUSED,
+                             "%s%s%s was changed while it was being replaced: the new version is "
+                             "there; what was there before, with these changes, is in %s",
+                             d->path, *at ? "/" : "", at, kept);
+        if (errno != EEXIST && errno != ENOTEMPTY) break;
+    }
+    return prog_fail_errno("%s: was changed, and cannot be kept as %s", d->staging, kept);
+}
+
+/* Remove the old one, unless it was changed. */
+static int drop_old(const versions_dest *d, const versions_inventory *before, const char *at)
+{
+    os_info info;
+    int status = PROG_OK;
+    bool safe = true; /* it is gone, or has its own name */
+    versions_changes *changes = prog_alloc(sizeof *changes);
+    memset(changes, 0, sizeof *changes);
+    if (os_look(d->staging, false, &info) == 0) { /* some systems leave no old file */
+        status = versions_inventory_compare(before, at, d->staging, true, changes);
+        if (!status && !changes->count)
+            status = versions_inventory_remove(before, at, d->staging, changes);
+        if (changes->count) status = keep_old(d, at, changes);
+        safe = os_look(d->staging, false, &info) < 0;
+    }
+    int forgotten = safe ? old_note_remove(d) : PROG_OK;
+    free(changes);
+    return status ? status : forgotten;
+}
+
+/* The note cannot be read, so nobody knows what the staging directory is. */
+static int keep_unknown(const versions_dest *d)
+{
+    os_info info;
+    versions_changes *none = prog_alloc(sizeof *none);
+    memset(none, 0, sizeof *none);
+    int status = os_look(d->staging, false, &info) < 0 ? PROG_OK : keep_old(d, "", none);
+    free(none);
+    if (!status || status == PROG_REFUSED) (void)old_note_remove(d);
+    return status;
+}
+
+/* Finish what a killed process has begun. The destination is locked. */
+static int finish_last(const versions_dest *d)
+{
+    char path[PROG_PATH_SIZE_MAX + 64];
+    bool damaged;
+    old_note_path(d, path);
+    versions_inventory *before = versions_inventory_load(path, &damaged);
+    if (damaged) return keep_unknown(d);
+    int status = before && versions_inventory_is_of(before, d->staging) ? drop_old(d, before, "")
+                                                                        : old_note_remove(d);
+    versions_inventory_free(before);
+    return status ? status : clear_folder(d);
+}
+
+/* >>guard --------------------------------------------------------------- */
+/* Nobody can write beside the destination, or there is no such folder: what follows says it. */
+static bool needs_no_lock(int error)
+{
+    return error == EACCES || error == EPERM || error == EROFS || error == ENOENT ||
+           error == ENOTDIR;
+}
+
+int versions_guard_open(versions_guard *g, const char *path)
+{
+    memset(g, 0, sizeof *g);
+    g->lock = -1;
+    versions_dest *d = prog_alloc(sizeof *d);
+    memset(d, 0, sizeof *d);
+    int status = staging_path(d, path);
+    if (!status) {
+        versions_dest_beside(d, "-lock", g->lock_path);
+        g->lock = os_open_staging(g->lock_path, false);
+        if (g->lock < 0 && errno == EWOULDBLOCK) status = cannot_lock(d);
+        else if (g->lock < 0 && !needs_no_lock(errno)) status = prog_fail_errno("%s", g->lock_path);
+    }
+    if (!status) os_replace_recover(d->path);
+    if (!status && g->lock >= 0) status = finish_last(d);
+    if (!status) status = versions_inventory_take(&g->before, g->lock < 0 ? NULL : d->path);
+    free(d);
+    return status;
+}
+
+void versions_guard_close(versions_guard *g)
+{
+    versions_inventory_free(g->before);
+    g->before = NULL;
+    if (g->lock >= 0 && os_drop_staging(g->lock, g->lock_path) < 0)
+        prog_fail_errno("%s: cannot be removed", g->lock_path);
+    g->lock = -1;
 }
 
 /* >>tree --------------------------------------------------------------- */
@@ -532,12 +672,27 @@ static int make_durable(versions_dest *d)
     return os_sync_tree(d->fd) < 0 ? prog_fail_errno("%s: sync", d->staging) : PROG_OK;
 }
 
-/* The staging directory and one of the old tree were exchanged: remove that one. old: it, locked,
-   or -1. */
-static int drop_old(const versions_dest *d, int old)
+static int refuse_change(const versions_dest *d)
 {
-    int removed = old < 0 ? os_remove_tree(d->staging) : os_drop_staging(old, d->staging);
-    return removed < 0 ? prog_fail_errno("%s: cannot be removed", d->staging) : PROG_OK;
+    return prog_fail(PROG_REFUSED,
+                     "%s was changed while its update was prepared, and is left as it is; try again",
+                     d->path);
+}
+
+/* Just before the exchange: then it is not made at all. */
+static int check_unchanged(const versions_dest *d, const versions_inventory *before, const char *at)
+{
+    char path[2 * PROG_PATH_SIZE_MAX + 2];
+    versions_changes *changes = prog_alloc(sizeof *changes);
+    memset(changes, 0, sizeof *changes);
+    snprintf(path, sizeof path, "%s%s%s", d->path, *at ? "/" : "", at);
+    int status = versions_inventory_compare(before, at, path, false, changes);
+    if (!status && changes->count) {
+        versions_changes_print(changes, d->path);
+        status = refuse_change(d);
+    }
+    free(changes);
+    return status;
 }
 
 /* A folder that is moved to another one must be writable, both must be on one mount. */
@@ -546,18 +701,23 @@ static bool is_refusal(int error)
     return error == EACCES || error == EPERM || error == EXDEV || error == EBUSY;
 }
 
-int versions_dest_commit_in(versions_dest *d, int folder, const char *name, const int64_t *mtime_ns,
-                            bool *refused)
+int versions_dest_replace_in(versions_dest *d, int folder, const char *name,
+                             const int64_t *mtime_ns, const versions_inventory *before,
+                             const char *at, bool *refused)
 {
     assert(d->fd >= 0 && d->kind == PROG_TREE);
     *refused = false;
     int status = make_durable(d);
-    if (status) return status;
-    int old = os_lock_folder_in(folder, name);
-    if (os_replace_in(folder, name, d->staging) < 0) {
+    if (!status) status = old_note_write(d, before, at);
+    if (!status) status = check_unchanged(d, before, at);
+    int old = status ? -1 : os_lock_folder_in(folder, name);
+    if (!status && os_replace_in(folder, name, d->staging) < 0) {
         *refused = is_refusal(errno);
         status = *refused ? PROG_REFUSED : prog_fail_errno("%s in %s", name, d->path);
+    }
+    if (status) {
         if (old >= 0) os_close(old);
+        (void)old_note_remove(d);
         return status;
     }
     os_close(d->fd);
@@ -565,31 +725,54 @@ int versions_dest_commit_in(versions_dest *d, int folder, const char *name, cons
     if (mtime_ns && os_set_time(folder, *mtime_ns) < 0)
         status = prog_fail_errno("%s: the time of a directory cannot be set", d->path);
     if (os_sync(folder) < 0 && !status) status = prog_fail_errno("%s: sync", d->path);
-    int dropped = drop_old(d, old);
+    int dropped = drop_old(d, before, at);
+    if (old >= 0) os_close(old);
     return status ? status : dropped;
+}
+
+/* 0; or -1 and errno, ENOENT where the old one has vanished. */
+static int exchange_old(versions_dest *d)
+{
+    if (os_exchange(d->staging, d->path) == 0) return 0;
+    if (errno != ENOSYS && errno != EINVAL) return -1;
+    return os_replace(d->fd, d->staging, d->path, d->kind == PROG_TREE);
+}
+
+int versions_dest_replace(versions_dest *d, const versions_inventory *before)
+{
+    assert(d->fd >= 0);
+    const bool replaces = !versions_inventory_is_empty(before);
+    int status = make_durable(d);
+    if (!status && replaces) status = old_note_write(d, before, "");
+    if (!status) status = check_unchanged(d, before, "");
+    /* The old one gets the name of the staging directory: it is no other process's. */
+    int old = !status && replaces && d->kind == PROG_TREE ? os_lock_folder(d->path) : -1;
+    if (d->kind == PROG_FILE) note_remove(d); /* or what is old would be resumed as what is new */
+    if (!status && (replaces ? exchange_old(d) : os_place(d->fd, d->staging, d->path)) < 0) {
+        const bool changed = errno == ENOENT || errno == EEXIST || errno == ENOTEMPTY;
+        status = changed ? refuse_change(d) : prog_fail_errno("%s", d->path);
+    }
+    if (status) {
+        if (old >= 0) os_close(old);
+        (void)old_note_remove(d);
+        return status;
+    }
+    os_close(d->fd);
+    d->fd = -1;
+    status = prog_sync_parent(d->path);
+    int dropped = replaces ? drop_old(d, before, "") : PROG_OK;
+    if (old >= 0) os_close(old);
+    return dropped ? dropped : status;
 }
 
 int versions_dest_commit(versions_dest *d)
 {
-    os_info info;
-    assert(d->fd >= 0);
+    assert(d->fd >= 0 && d->kind == PROG_FILE);
     int status = make_durable(d);
     if (status) return status;
-    bool replaces_tree = d->kind == PROG_TREE && os_look(d->path, false, &info) == 0;
-    /* The old tree gets the name of the staging directory: it is no other process's. */
-    int old = replaces_tree ? os_lock_folder(d->path) : -1;
-    if (os_replace(d->fd, d->staging, d->path, d->kind == PROG_TREE) < 0) {
-        status = prog_fail_errno("%s", d->path);
-        if (old >= 0) os_close(old);
-        return status;
-    }
-    if (d->kind == PROG_FILE) note_remove(d);
+    if (os_replace(d->fd, d->staging, d->path, false) < 0) return prog_fail_errno("%s", d->path);
+    note_remove(d);
     os_close(d->fd);
     d->fd = -1;
-    status = prog_sync_parent(d->path);
-    if (replaces_tree) { /* both were exchanged */
-        int dropped = drop_old(d, old);
-        if (!status) status = dropped;
-    }
-    return status;
+    return prog_sync_parent(d->path);
 }

@@ -3,6 +3,9 @@
 
        DIR/NAME                the destination
        DIR/.NAME.dxup-part     the staging file or directory
+       DIR/.NAME.dxup-lock     while a process looks at the destination and replaces it
+       DIR/.NAME.dxup-old      what the old one was, until it is removed
+       DIR/NAME.dxup-kept      the old one, if it was changed while it was being replaced
        DIR/.NAME.dxup-part-of  the hash of the file that the staging file is the front of
        DIR/.NAME.dxup          which version was pulled last
        DIR/.NAME.dxup-sync     what a pull of a snapshot has fetched so far
@@ -13,6 +16,8 @@
    otherwise, so nothing piles up. */
 #ifndef VERSIONS_DEST_H
 #define VERSIONS_DEST_H
+
+#include "inventory.h"
 
 #include "../common/common.h"
 
@@ -41,6 +46,17 @@ typedef struct versions_dest {
     uint64_t kept; /* bytes in the staging file already; read d->fd to its end before writing */
     bool     keep; /* versions_dest_abandon() leaves it to the next one with the same content */
 } versions_dest;
+
+/* Held from the first look at a destination until it is replaced: other processes are refused, and
+   what changes meanwhile is noticed. */
+typedef struct versions_guard {
+    int                 lock; /* -1: none, as nothing can be written beside the destination */
+    versions_inventory *before;
+    char                lock_path[PROG_PATH_SIZE_MAX + 64];
+} versions_guard;
+/* PROG_REFUSED: another process is at work. Close it in any case. */
+int  versions_guard_open(versions_guard *g, const char *path);
+void versions_guard_close(versions_guard *g);
 
 /* Did an interrupted process leave a staging file beside path that can be resumed? */
 int versions_dest_find_staging(versions_dest *d, const char *path, bool *there);
@@ -72,14 +88,20 @@ int  versions_dest_write(versions_dest *d, const void *bytes, size_t size);
 int  versions_compare_paths(const char *a, const char *b);
 /* The caller has made the tree below d->fd by itself, and it is complete. */
 int  versions_dest_filled(versions_dest *d, unsigned mode);
-/* Sync it and replace path atomically. After an error path is as before. */
+/* Sync a file and replace path atomically, whatever is there. After an error path is as before. */
 int  versions_dest_commit(versions_dest *d);
+/* The same of a file or directory that others may write to. PROG_REFUSED: it is not as it was in `before`
+   (which has said how); then it is as it is, or the new content is there, and the old one was kept
+   beside it. */
+int  versions_dest_replace(versions_dest *d, const versions_inventory *before);
 /* Sync it and put it in the place of a directory of the old tree, `name` in the open folder: all
    else of that tree stays. mtime_ns: the time of the folder, which does not change; NULL: it does.
    *refused: the system does not allow that there, so nothing has changed and nothing was said; the
-   whole tree may still be replaced. POSIX only. */
-int versions_dest_commit_in(versions_dest *d, int folder, const char *name, const int64_t *mtime_ns,
-                            bool *refused);
+   whole tree may still be replaced. before, at: as of versions_dest_replace(), and the path of the
+   old one in it. POSIX only. */
+int versions_dest_replace_in(versions_dest *d, int folder, const char *name,
+                             const int64_t *mtime_ns, const versions_inventory *before,
+                             const char *at, bool *refused);
 /* Remove the staging file or directory, unless d->keep. Safe after commit. */
 void versions_dest_abandon(versions_dest *d);
 

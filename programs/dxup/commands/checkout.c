@@ -30,7 +30,8 @@ static int checkout_bytes(void *user, const void *bytes, size_t size)
     return versions_dest_write(&c->dest, bytes, size);
 }
 
-static int checkout_stream(versions_store *s, const versions_version *v, const dxup_options *o)
+static int checkout_stream(versions_store *s, const versions_version *v, const dxup_options *o,
+                           const versions_inventory *before)
 {
     uint8_t hash[PROG_HASH_SIZE];
     checkout *c = prog_alloc(sizeof *c);
@@ -47,7 +48,7 @@ static int checkout_stream(versions_store *s, const versions_version *v, const d
     if (!status && !v->snapshot && memcmp(hash, v->hash, sizeof hash) != 0)
         status = prog_fail(PROG_DAMAGED, "%s@%llu is damaged: its content has another hash",
                            v->name, (unsigned long long)v->version);
-    if (!status) status = versions_dest_commit(&c->dest);
+    if (!status) status = versions_dest_replace(&c->dest, before);
     versions_dest_abandon(&c->dest);
     free(c);
     return status;
@@ -56,7 +57,7 @@ static int checkout_stream(versions_store *s, const versions_version *v, const d
 /* Restore a snapshot with all that it has. versions_tree_restore() verifies every object. *partial:
    PROG_PARTIAL where this destination could not take all of it. */
 static int checkout_snapshot(versions_store *s, const versions_version *v, const dxup_options *o,
-                             int *partial)
+                             const versions_inventory *before, int *partial)
 {
     assert(v->snapshot && v->kind == PROG_TREE);
     versions_dest *dest = prog_alloc(sizeof *dest);
@@ -67,7 +68,7 @@ static int checkout_snapshot(versions_store *s, const versions_version *v, const
                                    .report = report};
     if (!status) {
         status = versions_tree_restore(s, &desc);
-        if (!status) status = versions_dest_commit(dest);
+        if (!status) status = versions_dest_replace(dest, before);
         versions_dest_abandon(dest);
     }
     free(dest);
@@ -88,10 +89,22 @@ static int check_replaced(const dxup_options *o, int kind)
 }
 
 static int write_version(versions_store *s, const versions_version *v, const dxup_options *o,
-                         int *partial)
+                         const versions_inventory *before, int *partial)
 {
-    if (v->snapshot && VERSIONS_HAS_SNAPSHOTS) return checkout_snapshot(s, v, o, partial);
-    return checkout_stream(s, v, o);
+    if (v->snapshot && VERSIONS_HAS_SNAPSHOTS) return checkout_snapshot(s, v, o, before, partial);
+    return checkout_stream(s, v, o, before);
+}
+
+/* before the first look at the destination: what comes into it afterwards is not replaced */
+static int replace(versions_store *s, const versions_version *v, const dxup_options *o,
+                   int *partial)
+{
+    versions_guard guard;
+    int status = versions_guard_open(&guard, o->path);
+    if (!status) status = check_replaced(o, v->kind);
+    if (!status) status = write_version(s, v, o, guard.before, partial);
+    versions_guard_close(&guard);
+    return status;
 }
 
 static void print_summary(const dxup_options *o, const versions_version *v)
@@ -127,8 +140,8 @@ int dxup_checkout(const dxup_options *o)
     int status = versions_store_open(&s, o->store, VERSIONS_READ);
     if (status) return status;
     status = dxup_find(s, o->name, &v);
-    if (!status) status = check_replaced(o, v.kind);
-    if (!status && !o->dry_run) status = write_version(s, &v, o, &partial);
+    if (!status && o->dry_run) status = check_replaced(o, v.kind);
+    else if (!status) status = replace(s, &v, o, &partial);
     if (!status && (!o->quiet || o->dry_run)) print_summary(o, &v);
     versions_store_close(s);
     return status ? status : partial;

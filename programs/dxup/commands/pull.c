@@ -14,13 +14,34 @@
 #include "../../common/json.h"
 #include "../../common/os.h"
 
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
 enum { CONNECTIONS_MAX = 256 };
+
+/* What was read in this run is verified. */
+static void describe_check(const pull *p, char out[96])
+{
+    char date[32];
+    const time_t since = (time_t)(p->plan.trusted_since_ns / 1000000000);
+    const struct tm *parts = gmtime(&since);
+    if (!p->plan.trusted_since_ns || !parts) {
+        snprintf(out, 96, " verified");
+        return;
+    }
+    strftime(date, sizeof date, "%Y-%m-%d %H:%M:%S UTC", parts);
+    snprintf(out, 96, p->plan.outcome == DXUP_UNCHANGED
+                 ? ", unchanged since %s by size and time"
+                 : " verified but for what is unchanged since %s by size and time", date);
+}
 
 static void print_summary(const pull *p)
 {
     static const char *const outcomes[] = {"unchanged", "patch", "full"};
     int outcome = p->plan.outcome;
     char size[32], wire[32], hash[65], verified[65], name[PROG_NAME_SIZE_MAX + 1];
+    char check[96];
     uint64_t asked;
     uint64_t bytes = p->transfer.sent + p->transfer.received;
     if (outcome == DXUP_SYNCED)
@@ -45,6 +66,8 @@ static void print_summary(const pull *p)
         prog_json_number(&j, "kept", p->transfer.kept);
         prog_json_number(&j, "size", p->plan.size);
         prog_json_hash(&j, "hash", p->plan.hash);
+        if (p->plan.trusted_since_ns)
+            prog_json_number(&j, "trusted_since_ns", (uint64_t)p->plan.trusted_since_ns);
         prog_json_number(&j, "time_us", (uint64_t)(ms * 1000));
         prog_json_end(&j);
     } else if (p->o->report) {
@@ -55,20 +78,23 @@ static void print_summary(const pull *p)
                  (unsigned long long)os_memory_peak() / 1024, (unsigned long long)p->transfer.kept,
                  hash);
     } else if (!p->o->quiet) {
-        prog_say("%s@%llu %s: %s bytes on the wire for %s, %.1f ms, %sBLAKE3 %.16s... verified\n",
+        describe_check(p, check);
+        prog_say("%s@%llu %s: %s bytes on the wire for %s, %.1f ms, %sBLAKE3 %.16s...%s\n",
                  name, (unsigned long long)p->plan.version, outcomes[outcome],
                  prog_count_text(bytes, wire), prog_count_text(p->plan.size, size), ms,
-                 content ? "content's " : "", verified);
+                 content ? "content's " : "", verified, check);
     }
 }
 
 /* *again: what an earlier pull left was damaged, perhaps, and is removed; or a part of the
    directory cannot be replaced by itself. So try once more, and replace the whole. */
-static int pull_once(const dxup_options *o, bool whole, bool *again)
+static int pull_once(const dxup_options *o, const versions_inventory *before, bool whole,
+                     bool *again)
 {
     pull *p = dxup_pull_open(o);
     int status = PROG_OK;
     bool refused = false;
+    p->install.before = before;
     p->install.replaces_all = whole;
     status = dxup_addresses_find(&p->transfer.addresses, o->address, "the address");
     if (!status) status = dxup_pull_look(p);
@@ -109,6 +135,11 @@ int dxup_pull(const dxup_options *o)
         return prog_fail(PROG_USAGE, "--seed %s: not a directory", o->seed);
     if (o->connections > CONNECTIONS_MAX)
         return prog_fail(PROG_USAGE, "pull uses at most %d connections", CONNECTIONS_MAX);
-    int status = pull_once(o, false, &again);
-    return again ? pull_once(o, true, &again) : status;
+    /* Both tries compare with what was there before the first. */
+    versions_guard guard;
+    int status = versions_guard_open(&guard, o->path);
+    if (!status) status = pull_once(o, guard.before, false, &again);
+    if (again) status = pull_once(o, guard.before, true, &again);
+    versions_guard_close(&guard);
+    return status;
 }

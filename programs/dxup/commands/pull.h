@@ -35,6 +35,8 @@ typedef struct pull_plan {
     uint64_t have_size;
     bool     left_staging; /* an earlier pull left a staging file, of any version */
     bool     asks_sync;    /* the request was one for a snapshot */
+    int64_t  trusted_since_ns; /* files that are as then by size and time were not read; 0: all were
+                                */
     /* of a pull of details (tree/details.h) */
     const struct pull *details_of;   /* the pull of the content, or NULL: this is one of content */
     uint64_t           details_from; /* number of the version whose details are there, or 0 */
@@ -85,6 +87,7 @@ typedef struct pull_transfer {
 
 /* What is installed. */
 typedef struct pull_install {
+    const versions_inventory *before; /* what was there; NULL: the destination is our own */
     versions_dest        dest;
     bool                 dest_open;
     bool                 complete; /* the new content is there, and has the right hash */

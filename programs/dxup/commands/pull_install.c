@@ -45,10 +45,12 @@ int dxup_pull_replace(pull *p, bool *again)
 #ifndef VERSIONS_NO_SNAPSHOTS
     const versions_omit omit = dxup_pull_omit(p);
     if (*p->install.scope.path)
-        return versions_scope_commit(&p->install.scope, &p->install.dest, &omit, again);
+        return versions_scope_replace(&p->install.scope, &p->install.dest, &omit,
+                                      p->install.before, again);
 #endif
     (void)again;
-    return versions_dest_commit(&p->install.dest);
+    if (!p->install.before) return versions_dest_commit(&p->install.dest);
+    return versions_dest_replace(&p->install.dest, p->install.before);
 }
 
 /* Record the version. "Unchanged" from a server with an older version number does not lower it. */

@@ -57,6 +57,8 @@ int dxup_pull_hash_destination(pull *p, bool copied)
     if (p->transfer.base_fd < 0 && (copied || !tree)) return prog_fail_errno("%s", p->o->path);
     dx_cas_blake3_init(&m.hasher);
     status = versions_image_read(p->o->path, p->plan.have_kind, measure_bytes, &m);
+    if (status == PROG_NOT_FOUND) /* it was there a moment ago */
+        return prog_fail(PROG_REFUSED, "%s changes while it is read; try again", p->o->path);
     if (status) return status;
     dx_cas_blake3_final(&m.hasher, p->plan.have, sizeof p->plan.have);
     p->plan.have_size = m.size;

@@ -24,7 +24,7 @@ versions_omit dxup_pull_omit(const pull *p)
 static int open_store(pull *p)
 {
     os_info info;
-    char path[PROG_PATH_SIZE_MAX + 64];
+    char path[PROG_PATH_SIZE_MAX + 64], lock[PROG_PATH_SIZE_MAX + 72];
     if (p->install.store) return PROG_OK;
     assert(!p->install.dest_open);
     int status = versions_dest_open(&p->install.dest, p->o->path, PROG_TREE, p->plan.mode, NULL);
@@ -32,7 +32,9 @@ static int open_store(pull *p)
     if (status) return status;
     versions_dest_beside(&p->install.dest, PULL_STORE, path);
     p->install.left_store = os_look(path, false, &info) == 0;
-    if (p->install.left_store && info.kind != OS_FOLDER) { /* do not follow a link */
+    /* do not follow a link; and a removal was interrupted, perhaps, after the first file of a store */
+    snprintf(lock, sizeof lock, "%s/lock", path);
+    if (p->install.left_store && (info.kind != OS_FOLDER || os_look(lock, false, &info) < 0)) {
         status = prog_remove_all(path);
         if (status) return status;
         p->install.left_store = false;
@@ -60,6 +62,16 @@ void dxup_pull_close_store(pull *p)
 }
 
 /* >>the destination ---------------------------------------------------- */
+/* What the cache knows is not read: since when is it trusted? */
+static void note_trust(pull *p)
+{
+    os_info info;
+    char path[PROG_PATH_SIZE_MAX + 64];
+    versions_dest_beside(&p->install.dest, PULL_CACHE, path);
+    if (versions_stat_cache_any(p->install.stat_cache) && os_look(path, false, &info) == 0)
+        p->plan.trusted_since_ns = info.mtime_ns;
+}
+
 /* Look at the destination, which is a directory. */
 int dxup_pull_scan(pull *p, uint64_t *size)
 {
@@ -72,8 +84,12 @@ int dxup_pull_scan(pull *p, uint64_t *size)
         versions_dest_beside(&p->install.dest, PULL_CACHE, path);
         p->install.stat_cache = versions_stat_cache_open_at(path);
     }
-    return versions_seeds_open(&p->install.seeds, p->install.store, p->o->path, &omit,
-                               p->install.stat_cache, p->install.old_root, size);
+    note_trust(p);
+    status = versions_seeds_open(&p->install.seeds, p->install.store, p->o->path, &omit,
+                                 p->install.stat_cache, p->install.old_root, size);
+    if (status == PROG_NOT_FOUND) /* it was there a moment ago */
+        return prog_fail(PROG_REFUSED, "%s changes while it is read; try again", p->o->path);
+    return status;
 }
 
 /* What the cache is of: a snapshot of the destination, and the hash of its stream. */
@@ -119,8 +135,9 @@ void dxup_pull_save_cache(pull *p)
 {
     uint8_t key[PROG_HASH_SIZE];
     const versions_omit omit = dxup_pull_omit(p);
+    /* A cache of what can change without a trace would be wrong. */
     const bool good =
-        *p->install.scope.path &&
+        *p->install.scope.path && os_maps_update_times(p->o->path) &&
         versions_seeds_again(p->install.seeds, p->install.store, p->o->path, &omit,
                              p->install.stat_cache, p->install.scope.path, p->install.old_root);
     if (!good) {

@@ -173,15 +173,15 @@ int versions_scope_open(const versions_scope *p, const char *top, const char **n
     return fd;
 }
 
-int versions_scope_commit(const versions_scope *p, versions_dest *d, const versions_omit *omit,
-                          bool *refused)
+int versions_scope_replace(const versions_scope *p, versions_dest *d, const versions_omit *omit,
+                           const versions_inventory *before, bool *refused)
 {
     const char *name;
     *refused = false;
     int folder = versions_scope_open(p, d->path, &name);
     if (folder < 0) return prog_fail_errno("%s/%s", d->path, p->path);
-    int status = versions_dest_commit_in(d, folder, name, omit->times ? NULL : &p->folder_mtime_ns,
-                                         refused);
+    int status = versions_dest_replace_in(
+        d, folder, name, omit->times ? NULL : &p->folder_mtime_ns, before, p->path, refused);
     close(folder);
     return status;
 }

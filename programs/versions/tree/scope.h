@@ -24,9 +24,9 @@ int versions_scope_find(versions_scope *p, versions_store *s, const uint8_t old_
 /* Open the directory that the part is in, below the directory `top`; links are not followed. *name:
    that of the part in it. -1 and errno. */
 int versions_scope_open(const versions_scope *p, const char *top, const char **name);
-/* Put what is in the staging directory in the place of the part, as versions_dest_commit_in() does.
- */
-int versions_scope_commit(const versions_scope *p, versions_dest *d, const versions_omit *omit,
-                          bool *refused);
+/* Put what is in the staging directory in the place of the part, as versions_dest_replace_in()
+   does. */
+int versions_scope_replace(const versions_scope *p, versions_dest *d, const versions_omit *omit,
+                           const versions_inventory *before, bool *refused);
 
 #endif

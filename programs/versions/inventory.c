@@ -1,0 +1,596 @@
+/* The inventory of a destination:
+
+       rows   root | a | a/x | a/y | b ...     depth first, the names of a directory sorted; `end`
+                                               is the row behind the last one below it
+
+   A row says what stat says. A file that was written within the same tick of the file system's
+   clock can change once more without a trace there, so those are hashed (as git does with the
+   entries of its index), and so is all where stores through a shared mapping leave no trace.
+
+   Removal closes the gap between the look and the unlink: a file gets a random name first, which
+   nobody else knows, is held, is compared under it, and is removed then. It cannot be held while
+   somebody has it open to write, or mapped: what they write later would be lost. A directory is
+   removed by rmdir(), which fails where something new is in it.
+
+   Saved, the rows below one of them are a file:
+
+       "DXKEPT1\n" | size of a row, count, size of the names | rows | names | hash of all before it
+
+   It is read by the next process if this one was killed. Part of the entries may be gone then, or
+   have a random name. */
+#include "inventory.h"
+
+#include "../common/os.h"
+
+#include "../../dx_cas.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define RACY_NS 2000000000 /* the coarsest clock of a file system in use: FAT */
+
+enum { HEAD_SIZE = 8 + 3 * 4, ASIDE_SIZE = 6 + 32 }; /* bytes */
+
+typedef struct row {
+    os_info  info;
+    uint32_t name; /* in text */
+    uint32_t end;  /* the row after it and all below it */
+    bool     hashed;
+    uint8_t  hash[PROG_HASH_SIZE];
+} row;
+
+struct versions_inventory {
+    row     *rows;
+    uint32_t count, room;
+    char    *text; /* names, a zero behind each */
+    size_t   text_size, text_room;
+    bool     hash_all;
+    bool     resumed; /* loaded: a removal was interrupted, perhaps */
+};
+
+/* >>names of a directory ------------------------------------------------ */
+typedef struct names {
+    char  *text;
+    size_t size, room;
+    char **list; /* sorted */
+    size_t count;
+} names;
+
+static void *grown(void *old, size_t *room, size_t need, size_t each)
+{
+    if (need <= *room) return old;
+    *room = need + need / 2 + 64;
+    void *bytes = realloc(old, *room * each);
+    if (!bytes) abort(); /* as prog_alloc() */
+    return bytes;
+}
+
+static int add_name(void *user, const char *name)
+{
+    names *n = user;
+    size_t size = strlen(name) + 1;
+    n->text = grown(n->text, &n->room, n->size + size, 1);
+    memcpy(n->text + n->size, name, size);
+    n->size += size;
+    n->count++;
+    return 0;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static void names_free(names *n)
+{
+    free(n->text);
+    free(n->list);
+}
+
+static int names_read(names *n, int folder)
+{
+    memset(n, 0, sizeof *n);
+    if (os_list(folder, add_name, n) < 0) return -1;
+    n->list = prog_alloc((n->count + 1) * sizeof *n->list);
+    char *at = n->text;
+    for (size_t i = 0; i < n->count; i++, at += strlen(at) + 1) n->list[i] = at;
+    if (n->count) qsort(n->list, n->count, sizeof *n->list, compare_names);
+    return 0;
+}
+
+/* >>rows --------------------------------------------------------------- */
+/* Of a file its content, of a link its target. -1 and errno. */
+static int hash_entry(int folder, const char *name, int kind, uint8_t out[PROG_HASH_SIZE])
+{
+    uint8_t buffer[PROG_IO_SIZE];
+    dx_cas_blake3 h;
+    int64_t n;
+    dx_cas_blake3_init(&h);
+    if (kind == OS_LINK) {
+        n = os_read_link_in(folder, name, (char *)buffer, sizeof buffer);
+        if (n > 0) dx_cas_blake3_update(&h, buffer, (size_t)n);
+    } else {
+        int file = folder < 0 ? os_open(name) : os_open_in(folder, name, OS_FILE);
+        if (file < 0) return -1;
+        while ((n = os_read(file, buffer, sizeof buffer)) > 0)
+            dx_cas_blake3_update(&h, buffer, (size_t)n);
+        os_close(file);
+    }
+    dx_cas_blake3_final(&h, out, PROG_HASH_SIZE);
+    return n < 0 ? -1 : 0;
+}
+
+/* What stat says is not the same any more, or the content where that was hashed. A second name
+   changes ctime: then the file is in the new directory too (or in another of its owner), where
+   nothing of it is lost. */
+static bool differs(const row *r, const os_info *now, int folder, const char *name, bool resumed)
+{
+    uint8_t hash[PROG_HASH_SIZE];
+    const os_info *was = &r->info;
+    if (now->kind != was->kind || now->volume != was->volume || now->number != was->number ||
+        now->user != was->user || now->group != was->group)
+        return true;
+    if (was->kind == OS_FOLDER && resumed) return false; /* its mode was that of a removal */
+    if (now->mode != was->mode) return true;
+    if (was->kind == OS_FOLDER) return false; /* its entries are compared */
+    if (now->size != was->size || now->mtime_ns != was->mtime_ns) return true;
+    if (now->names == was->names && now->ctime_ns != was->ctime_ns) return true;
+    if (!r->hashed || now->names > was->names) return false;
+    return hash_entry(folder, name, was->kind, hash) < 0 || memcmp(hash, r->hash, sizeof hash) != 0;
+}
+
+static uint32_t add_row(versions_inventory *v, const char *name, const os_info *info)
+{
+    size_t size = strlen(name) + 1, room = v->room;
+    assert(v->count < UINT32_MAX - 1 && v->text_size < UINT32_MAX - size);
+    v->rows = grown(v->rows, &room, v->count + 1, sizeof *v->rows);
+    v->room = (uint32_t)room;
+    v->text = grown(v->text, &v->text_room, v->text_size + size, 1);
+    row *r = &v->rows[v->count];
+    memset(r, 0, sizeof *r);
+    r->info = *info;
+    r->name = (uint32_t)v->text_size;
+    r->end = v->count + 1;
+    memcpy(v->text + v->text_size, name, size);
+    v->text_size += size;
+    return v->count++;
+}
+
+static int take_folder(versions_inventory *v, uint32_t at, int folder, unsigned depth);
+
+/* One entry and what is below it. What vanishes meanwhile was not there. */
+static int take_entry(versions_inventory *v, int folder, const char *name, unsigned depth)
+{
+    os_info info;
+    int64_t now_ns = prog_time_ns();
+    if (os_look_in(folder, name, &info) < 0)
+        return errno == ENOENT ? PROG_OK : prog_fail_errno("%s", name);
+    uint32_t at = add_row(v, name, &info);
+    if (info.kind == OS_FILE || info.kind == OS_LINK) {
+        row *r = &v->rows[at];
+        r->hashed = v->hash_all || info.ctime_ns > now_ns - RACY_NS;
+        if (r->hashed && hash_entry(folder, name, info.kind, r->hash) < 0)
+            memset(r->hash, 0, sizeof r->hash); /* it will not be the same */
+    }
+    if (info.kind != OS_FOLDER) return PROG_OK;
+    if (depth > PROG_DEPTH_MAX) return prog_fail(PROG_REFUSED, "%s: directories too deep", name);
+    int fd = os_open_in(folder, name, OS_FOLDER);
+    if (fd < 0) return errno == ENOENT ? PROG_OK : prog_fail_errno("%s", name);
+    int status = take_folder(v, at, fd, depth + 1);
+    os_close(fd);
+    return status;
+}
+
+/* Depth is limited, so this recursion is too. */
+static int take_folder(versions_inventory *v, uint32_t at, int folder, unsigned depth)
+{
+    names n;
+    int status = PROG_OK;
+    if (names_read(&n, folder) < 0) return prog_fail_errno("%s", v->text + v->rows[at].name);
+    for (size_t i = 0; i < n.count && !status; i++)
+        status = take_entry(v, folder, n.list[i], depth);
+    names_free(&n);
+    v->rows[at].end = v->count;
+    return status;
+}
+
+int versions_inventory_take(versions_inventory **out, const char *path)
+{
+    os_info info;
+    versions_inventory *v = prog_alloc(sizeof *v);
+    memset(v, 0, sizeof *v);
+    *out = v;
+    if (!path || os_look(path, true, &info) < 0) return PROG_OK;
+    v->hash_all = !os_maps_update_times(path);
+    uint32_t at = add_row(v, "", &info);
+    if (info.kind == OS_FILE) {
+        row *r = &v->rows[at];
+        r->hashed = v->hash_all || info.ctime_ns > prog_time_ns() - RACY_NS;
+        if (r->hashed && hash_entry(-1, path, OS_FILE, r->hash) < 0)
+            return prog_fail_errno("%s", path);
+    }
+    if (info.kind != OS_FOLDER) return PROG_OK;
+    int folder = os_open_folder(path);
+    if (folder < 0) return prog_fail_errno("%s", path);
+    int status = take_folder(v, at, folder, 0);
+    os_close(folder);
+    return status;
+}
+
+/* >>saved -------------------------------------------------------------- */
+/* The row of a relative path; count: there is none. */
+static uint32_t find_row(const versions_inventory *v, const char *path)
+{
+    uint32_t at = 0;
+    while (*path && at < v->count) {
+        size_t size = strcspn(path, "/");
+        uint32_t next = at + 1, end = v->rows[at].end;
+        while (next < end) {
+            const char *name = v->text + v->rows[next].name;
+            if (!strncmp(name, path, size) && !name[size]) break;
+            next = v->rows[next].end;
+        }
+        at = next < end ? next : v->count;
+        path += size + (path[size] == '/');
+    }
+    return at;
+}
+
+static void hash_saved(const uint8_t *bytes, size_t size, uint8_t out[PROG_HASH_SIZE])
+{
+    dx_cas_blake3 h;
+    dx_cas_blake3_init(&h);
+    dx_cas_blake3_update(&h, bytes, size);
+    dx_cas_blake3_final(&h, out, PROG_HASH_SIZE);
+}
+
+int versions_inventory_save(const versions_inventory *v, const char *at, const char *path)
+{
+    const uint32_t top = find_row(v, at), count = top < v->count ? v->rows[top].end - top : 0;
+    const uint32_t from = count ? v->rows[top].name : 0;
+    const size_t last = count ? v->rows[top + count - 1].name : 0;
+    const size_t text = count ? last + strlen(v->text + last) + 1 - from : 0;
+    const uint32_t head[3] = {sizeof(row), count, (uint32_t)text};
+    const size_t body = HEAD_SIZE + count * sizeof(row) + text, size = body + PROG_HASH_SIZE;
+    uint8_t *bytes = prog_alloc(size);
+    memcpy(bytes, "DXKEPT1\n", 8);
+    memcpy(bytes + 8, head, sizeof head);
+    for (uint32_t i = 0; i < count; i++) {
+        row r = v->rows[top + i];
+        r.name -= from;
+        r.end -= top;
+        memcpy(bytes + HEAD_SIZE + i * sizeof r, &r, sizeof r);
+    }
+    if (text) memcpy(bytes + HEAD_SIZE + count * sizeof(row), v->text + from, text);
+    hash_saved(bytes, body, bytes + body);
+    int file = os_open_staging(path, false);
+    bool good = file >= 0 && os_empty(file) == 0 && os_write(file, bytes, size) == 0 &&
+                os_sync(file) == 0;
+    int status = good ? PROG_OK : prog_fail_errno("%s", path);
+    if (file >= 0) os_close(file);
+    free(bytes);
+    return status;
+}
+
+/* The rows lie one in another, and have names. */
+static bool is_sound(const versions_inventory *v)
+{
+    if (!v->count || !v->text_size || v->text[v->text_size - 1]) return false;
+    for (uint32_t i = 0; i < v->count; i++)
+        if (v->rows[i].end <= i || v->rows[i].end > v->count || v->rows[i].name >= v->text_size)
+            return false;
+    return v->rows[0].end == v->count;
+}
+
+static bool parse_saved(versions_inventory *v, const uint8_t *bytes, size_t size)
+{
+    uint32_t head[3];
+    uint8_t hash[PROG_HASH_SIZE];
+    if (size < HEAD_SIZE + sizeof hash || memcmp(bytes, "DXKEPT1\n", 8) != 0) return false;
+    memcpy(head, bytes + 8, sizeof head);
+    const size_t body = size - sizeof hash, room = body - HEAD_SIZE;
+    if (head[0] != sizeof(row) || head[1] > room / sizeof(row) ||
+        head[2] != room - head[1] * sizeof(row))
+        return false;
+    hash_saved(bytes, body, hash);
+    if (memcmp(hash, bytes + body, sizeof hash) != 0) return false;
+    v->count = v->room = head[1];
+    v->text_size = v->text_room = head[2];
+    v->rows = prog_alloc(v->count * sizeof(row) + 1);
+    v->text = prog_alloc(v->text_size + 1);
+    memcpy(v->rows, bytes + HEAD_SIZE, v->count * sizeof(row));
+    memcpy(v->text, bytes + HEAD_SIZE + v->count * sizeof(row), v->text_size);
+    return is_sound(v);
+}
+
+versions_inventory *versions_inventory_load(const char *path, bool *damaged)
+{
+    os_info info;
+    versions_inventory *v = NULL;
+    int file = os_open(path);
+    *damaged = false;
+    if (file < 0) return NULL;
+    const void *bytes = NULL;
+    if (os_info_of(file, &info) == 0 && info.kind == OS_FILE && info.size < INT32_MAX)
+        bytes = os_map(file, (size_t)info.size);
+    os_close(file);
+    v = prog_alloc(sizeof *v);
+    memset(v, 0, sizeof *v);
+    v->resumed = true;
+    *damaged = !bytes || !parse_saved(v, bytes, (size_t)info.size);
+    if (bytes) os_unmap(bytes, (size_t)info.size);
+    if (!*damaged) return v;
+    versions_inventory_free(v);
+    return NULL;
+}
+
+bool versions_inventory_is_of(const versions_inventory *v, const char *path)
+{
+    os_info now;
+    const os_info *was = v->count ? &v->rows[0].info : NULL;
+    return was && os_look(path, false, &now) == 0 && now.kind == was->kind &&
+           now.number == was->number && now.volume == was->volume;
+}
+
+bool versions_inventory_is_empty(const versions_inventory *v) { return !v->count; }
+
+void versions_inventory_free(versions_inventory *v)
+{
+    if (!v) return;
+    free(v->rows);
+    free(v->text);
+    free(v);
+}
+
+/* >>comparison --------------------------------------------------------- */
+/* One comparison, or removal. */
+typedef struct walk {
+    const versions_inventory *v;
+    versions_changes         *changes;
+    bool                      removes;
+    bool                      moved; /* its new name has changed its ctime */
+    size_t                    size; /* of path */
+    char                      path[PROG_PATH_SIZE_MAX + 1];
+} walk;
+
+static void add_change(walk *w, const char *what)
+{
+    versions_changes *c = w->changes;
+    for (size_t i = 0; i < c->count && i < VERSIONS_CHANGES_NAMED; i++)
+        if (!strcmp(c->named[i].path, w->path)) return;
+    if (c->count < VERSIONS_CHANGES_NAMED) {
+        c->named[c->count].what = what;
+        memcpy(c->named[c->count].path, w->path, w->size + 1);
+    }
+    c->count++;
+}
+
+/* The path of the walk gets a name; false: it is too long, so no name of the inventory. */
+static bool enter(walk *w, const char *name)
+{
+    size_t size = strlen(name), slash = w->size > 0;
+    if (slash + size > PROG_PATH_SIZE_MAX - w->size) return false;
+    if (slash) w->path[w->size++] = '/';
+    memcpy(w->path + w->size, name, size + 1);
+    w->size += size;
+    return true;
+}
+
+static void leave(walk *w, size_t size)
+{
+    w->size = size;
+    w->path[size] = 0;
+}
+
+static bool name_aside(char out[ASIDE_SIZE + 1])
+{
+    uint8_t random[16];
+    if (!os_random(random, sizeof random)) return false;
+    memcpy(out, ".dxup-", 7);
+    for (size_t i = 0; i < sizeof random; i++) snprintf(out + 6 + 2 * i, 3, "%02x", random[i]);
+    return true;
+}
+
+/* NULL: the entry, whose name is aside, is as it was, and nobody can write to it. *held: keeps that
+   so until it is closed, or -1. */
+static const char *check_aside(const row *r, int folder, const char *aside, int *held)
+{
+    os_info now;
+    *held = r->info.kind == OS_FILE ? os_open_in(folder, aside, OS_FILE) : -1;
+    if (*held >= 0 && os_hold(*held) == OS_IN_USE) return "open for writing";
+    if (os_look_in(folder, aside, &now) < 0) return "gone";
+    now.ctime_ns = r->info.ctime_ns; /* the new name changes it on some file systems */
+    return differs(r, &now, folder, aside, false) ? "changed" : NULL;
+}
+
+/* Remove a file that is as it was. Under its random name nobody finds it. */
+static int remove_entry(walk *w, const row *r, int folder, const char *name)
+{
+    char aside[ASIDE_SIZE + 1];
+    int held = -1, status = PROG_OK;
+    if (!name_aside(aside)) return prog_fail_errno("random bytes");
+    if (os_rename_in(folder, name, aside) < 0) {
+        if (errno == ENOENT) return PROG_OK;
+        if (errno == ENOSYS && os_remove_in(folder, name, OS_FILE) == 0) return PROG_OK;
+        return prog_fail_errno("%s: cannot be removed", w->path);
+    }
+    const char *what = check_aside(r, folder, aside, &held);
+    if (what) {
+        add_change(w, what);
+        (void)os_rename_in(folder, aside, name); /* or it keeps that name: there is another now */
+    } else if (os_remove_in(folder, aside, OS_FILE) < 0) {
+        status = prog_fail_errno("%s: cannot be removed", w->path);
+    }
+    if (held >= 0) os_close(held);
+    return status;
+}
+
+static int visit_folder(walk *w, uint32_t at, int folder);
+
+static int visit_subfolder(walk *w, uint32_t at, int folder, const char *name)
+{
+    const row *r = &w->v->rows[at];
+    int fd = os_open_in(folder, name, OS_FOLDER);
+    if (fd < 0) return prog_fail_errno("%s", w->path);
+    uint64_t before = w->changes->count;
+    int status = visit_folder(w, at, fd);
+    if (!status && w->removes && w->changes->count == before &&
+        os_remove_in(folder, name, OS_FOLDER) < 0 && errno != ENOENT)
+        add_change(w, "new"); /* something came into it */
+    if (w->removes && w->changes->count != before) (void)os_set_open_mode(fd, r->info.mode);
+    os_close(fd);
+    return status;
+}
+
+static int visit(walk *w, uint32_t at, int folder, const char *name)
+{
+    os_info now;
+    const row *r = &w->v->rows[at];
+    if (os_look_in(folder, name, &now) < 0) {
+        if (!w->v->resumed) add_change(w, "gone");
+        return PROG_OK;
+    }
+    if (differs(r, &now, folder, name, w->v->resumed)) {
+        add_change(w, "changed");
+        return PROG_OK;
+    }
+    if (now.kind == OS_FOLDER) return visit_subfolder(w, at, folder, name);
+    return w->removes ? remove_entry(w, r, folder, name) : PROG_OK;
+}
+
+/* A name that is not in the inventory. An interrupted removal may have given it. */
+static int visit_new(walk *w, uint32_t at, int folder, const char *name)
+{
+    os_info now;
+    const versions_inventory *v = w->v;
+    if (v->resumed && strlen(name) == ASIDE_SIZE && !memcmp(name, ".dxup-", 6) &&
+        os_look_in(folder, name, &now) == 0)
+        for (uint32_t i = at + 1; i < v->rows[at].end; i = v->rows[i].end) {
+            row r = v->rows[i];
+            if (r.info.number != now.number || r.info.kind == OS_FOLDER) continue;
+            r.info.ctime_ns = now.ctime_ns;
+            if (!differs(&r, &now, folder, name, true))
+                return w->removes ? remove_entry(w, &r, folder, name) : PROG_OK;
+        }
+    add_change(w, "new");
+    return PROG_OK;
+}
+
+/* Both are sorted: the rows below `at`, and the names that are there now. */
+static int visit_names(walk *w, uint32_t at, int folder, const names *n)
+{
+    const versions_inventory *v = w->v;
+    const size_t size = w->size;
+    uint32_t next = at + 1;
+    int status = PROG_OK;
+    for (size_t i = 0; !status && (i < n->count || next < v->rows[at].end);) {
+        const char *was = next < v->rows[at].end ? v->text + v->rows[next].name : NULL;
+        int order = -1;
+        if (i == n->count) order = 1;
+        else if (was) order = strcmp(n->list[i], was);
+        if (!enter(w, order <= 0 ? n->list[i] : was))
+            return prog_fail(PROG_REFUSED, "%s: a path that is too long", w->path);
+        if (order < 0) status = visit_new(w, at, folder, n->list[i]);
+        else if (order == 0) status = visit(w, next, folder, was);
+        else if (!v->resumed) add_change(w, "gone");
+        leave(w, size);
+        i += order <= 0;
+        if (order >= 0) next = v->rows[next].end;
+    }
+    return status;
+}
+
+static int visit_folder(walk *w, uint32_t at, int folder)
+{
+    names n;
+    int status = PROG_OK;
+    assert(at < w->v->count);
+    if (w->removes) (void)os_set_open_mode(folder, 0700);
+    if (names_read(&n, folder) < 0) status = prog_fail_errno("%s", w->path);
+    if (!status) status = visit_names(w, at, folder, &n);
+    names_free(&n);
+    return status;
+}
+
+/* The destination is a file, and this the old one. Its name is none that others look for. */
+static int remove_file(walk *w, const row *r, const char *path)
+{
+    os_info now;
+    int file = os_open(path), status = PROG_OK;
+    if (file >= 0 && os_hold(file) == OS_IN_USE) add_change(w, "open for writing");
+    else if (os_look(path, true, &now) < 0) add_change(w, "gone");
+    else now.ctime_ns = r->info.ctime_ns;
+    if (w->changes->count) status = PROG_OK;
+    else if (differs(r, &now, -1, path, w->v->resumed)) add_change(w, "changed");
+    else if (os_remove(path) < 0) status = prog_fail_errno("%s", path);
+    if (file >= 0) os_close(file);
+    return status;
+}
+
+static int walk_all(walk *w, const char *at, const char *path)
+{
+    os_info now;
+    uint32_t top = find_row(w->v, at);
+    if (strlen(at) <= PROG_PATH_SIZE_MAX) enter(w, at);
+    const bool there = os_look(path, true, &now) == 0;
+    if (!there || top == w->v->count) {
+        if (there || top != w->v->count) add_change(w, there ? "new" : "gone");
+        return PROG_OK;
+    }
+    const row *r = &w->v->rows[top];
+    if (w->moved) now.ctime_ns = r->info.ctime_ns;
+    if (differs(r, &now, -1, path, w->v->resumed)) {
+        add_change(w, "changed");
+        return PROG_OK;
+    }
+    if (now.kind != OS_FOLDER) return w->removes ? remove_file(w, r, path) : PROG_OK;
+    int folder = os_open_folder(path);
+    if (folder < 0) return prog_fail_errno("%s", path);
+    uint64_t before = w->changes->count;
+    int status = visit_folder(w, top, folder);
+    if (w->removes && (status || w->changes->count != before))
+        (void)os_set_open_mode(folder, r->info.mode);
+    os_close(folder);
+    if (!status && w->removes && w->changes->count == before && os_remove_folder(path) < 0)
+        add_change(w, "new");
+    return status;
+}
+
+int versions_inventory_compare(const versions_inventory *v, const char *at, const char *path,
+                               bool moved, versions_changes *changes)
+{
+    walk *w = prog_alloc(sizeof *w);
+    memset(w, 0, sizeof *w);
+    w->v = v;
+    w->changes = changes;
+    w->moved = moved;
+    int status = walk_all(w, at, path);
+    free(w);
+    return status;
+}
+
+int versions_inventory_remove(const versions_inventory *v, const char *at, const char *path,
+                              versions_changes *changes)
+{
+    walk *w = prog_alloc(sizeof *w);
+    memset(w, 0, sizeof *w);
+    w->v = v;
+    w->changes = changes;
+    w->removes = w->moved = true;
+    int status = walk_all(w, at, path);
+    free(w);
+    return status;
+}
+
+void versions_changes_print(const versions_changes *c, const char *where)
+{
+    uint64_t named = c->count < VERSIONS_CHANGES_NAMED ? c->count : VERSIONS_CHANGES_NAMED;
+    for (uint64_t i = 0; i < named; i++)
+        prog_warn("%s%s%s is %s", where, *c->named[i].path ? "/" : "", c->named[i].path,
+                  c->named[i].what);
+    if (c->count > named)
+        prog_warn("%llu more are new, changed or gone", (unsigned long long)(c->count - named));
+}
