@@ -188,6 +188,8 @@ int dxup_bundle_open(dxup_bundler *b, versions_store *s, const dxup_bundle_reque
     if (!out->count || out->count > r->want_count || body > BODY_MAX) return bad_answer();
     memcpy(mask, answer + 8, sizeof mask);
     memcpy(said, mask, sizeof said);
+    out->based = false;
+    for (uint32_t i = 0; i < sizeof mask; i++) out->based |= mask[i] != 0;
     for (uint32_t i = r->base_count; i < 8 * sizeof mask; i++)
         if (mask[i / 8] >> (i & 7) & 1) return bad_answer();
     if (answer[0] == CODING_PLAIN) {

@@ -43,6 +43,7 @@ int  dxup_bundle_make(dxup_bundler *b, versions_store *s, const dxup_bundle_requ
 /* What an answer brings: the first `count` objects that were wanted, one behind another. */
 typedef struct dxup_bundle {
     uint32_t       count;
+    bool           based; /* it says what differs from bases */
     uint32_t       sizes[DXUP_BUNDLE_IDS_MAX]; /* DXUP_BUNDLE_MISSING: the server has it not */
     const uint8_t *bytes;                      /* until the bundler is used again */
 } dxup_bundle;

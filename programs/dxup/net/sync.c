@@ -137,6 +137,7 @@ static int take_objects(sync *s, const question *q, const dxup_bundle *b)
         status = versions_missing_take(s->lack, q->tickets[i], at, b->sizes[i]);
         at += b->sizes[i];
         s->got += b->sizes[i];
+        if (!b->based) *s->d->fresh += b->sizes[i];
     }
     for (uint32_t i = q->request.want_count; !status && i-- > b->count;)
         versions_missing_return(s->lack, q->tickets[i]);
@@ -332,7 +333,9 @@ int dxup_sync_fetch(const dxup_sync_desc *desc)
     sync *s = prog_alloc(sizeof *s);
     memset(s, 0, sizeof *s);
     s->d = desc;
-    s->lack = versions_missing_open(desc->store, desc->root, desc->old, desc->limits);
+    s->lack = desc->file
+                  ? versions_missing_open_file(desc->store, desc->file)
+                  : versions_missing_open(desc->store, desc->root, desc->old, desc->limits);
     s->bundler = dxup_bundler_open();
     int status = run(s);
     prog_progress(NULL, 0, 0, true);

@@ -11,7 +11,7 @@
    restore.c  writes a snapshot as a directory        apply.c  owners, attributes, modes, times
    missing.c     finds what is lacking of a snapshot     seeds.c  chunks read from a directory's
    files link_targets.c     finds the earlier name of a file        report.c lists what could not be
-   restored scope.c     finds how much has to be replaced (scope.h) verify.c   checks a store, and
+   restored restore_file.c  writes one file    scope.c     finds how much has to be replaced (scope.h) verify.c   checks a store, and
    all that it holds   no_snapshots.c   replaces these where impossible
 
    Publishing and restoring need POSIX descriptors of directories; where there are none
@@ -251,6 +251,12 @@ typedef struct versions_tree_restore_desc {
     const struct versions_scope *part;
 } versions_tree_restore_desc;
 int versions_tree_restore(versions_store *s, const versions_tree_restore_desc *desc);
+
+/* >>restore_file.c ---- */
+/* Write the file of that entry (its level, id and size) into the open staging file, which is empty.
+   sparse: blocks of zeros become holes. hash: of what was written. */
+int versions_file_restore(versions_store *s, const dx_tree_entry *e, versions_dest *dest,
+                          bool sparse, uint8_t hash[PROG_HASH_SIZE]);
 
 /* >>verify.c ---- */
 /* Read and hash everything in the store at path again, and print what is damaged. */
