@@ -53,6 +53,7 @@ typedef struct pull_plan {
     uint8_t  hash[PROG_HASH_SIZE];
     uint8_t  root[PROG_HASH_SIZE]; /* of the snapshot; of the file, with this level: */
     uint8_t  level;
+    bool     patches;    /* the server knows patches of objects, too */
 } pull_plan;
 
 /* What is transferred. */

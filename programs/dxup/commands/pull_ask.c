@@ -100,6 +100,7 @@ static int take_sync_reply(pull *p, const dx_hbtp_result *r)
     p->plan.outcome = sync_reply_get_outcome(&v);
     p->plan.kind = sync_reply_get_kind(&v) == PROG_FILE ? PROG_FILE : PROG_TREE;
     p->plan.level = sync_reply_get_level(&v);
+    p->plan.patches = sync_reply_get_kind(&v) != 0;
     p->plan.known_base = sync_reply_get_known_base(&v);
     p->plan.version = sync_reply_get_version(&v);
     p->plan.size = sync_reply_get_size(&v);

@@ -505,8 +505,8 @@ static int on_sync(const dx_hbtp_context *context)
     sync_reply_set_known_base(&reply, known);
     sync_reply_set_hash(&reply, c->target.hash);
     sync_reply_set_root(&reply, c->target.root);
-    if (c->target.kind == PROG_FILE) {
-        sync_reply_set_kind(&reply, PROG_FILE);
+    if (flags & DXUP_OBJECTS) { /* a client of before expects zeros */
+        sync_reply_set_kind(&reply, (uint8_t)c->target.kind);
         sync_reply_set_level(&reply, level);
     }
     if (sync_reply_finish(&reply, &size)) return DX_HBTP_STATUS_INTERNAL;

@@ -18,7 +18,8 @@ enum {
 
 typedef struct dxup_bundle_request {
     uint32_t transfer;   /* number of the FileChunks that answer */
-    bool     zstd;       /* the client can unpack it */
+    bool     zstd;       /* the client can unpack it, */
+    bool     patches;    /* and apply patches of dx_patch.h, too */
     uint32_t want_count; /* at least 1 */
     uint32_t base_count;
     uint8_t  ids[DXUP_BUNDLE_IDS_MAX][PROG_HASH_SIZE]; /* wanted, then bases */

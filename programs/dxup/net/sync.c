@@ -102,6 +102,7 @@ static int fill_request(sync *s, question *q, bool *none)
     memcpy(r->ids[r->want_count], bases, (size_t)r->base_count * PROG_HASH_SIZE);
     r->transfer = ++s->transfer;
     r->zstd = dxup_bundler_has_zstd(s->bundler);
+    r->patches = s->d->patches;
     return PROG_OK;
 }
 

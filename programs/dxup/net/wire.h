@@ -78,8 +78,8 @@ enum dxup_outcome {
     A(u8, have, 32)                     \
     S(name)
 
-/* What a pull replies, and the snapshot. Of a file: the kind, and root is its content, or a list
-   of that level; else both are zero, as they are in the reply of an older server. */
+/* What a pull replies, and the snapshot; of a file root is its content, or a list of that level.
+   kind is zero in the reply of an older server and to an older client. */
 #define DXUP_SYNC_REPLY(F, S, A, L, E, ...) \
     F(u64, version)                         \
     F(u64, size)                            \
