@@ -139,6 +139,16 @@ a_file_is_sent_as_its_chunks() { # compressed; updates as a patch, or as what di
         pull_file $((n + 1200))
     done
 }
+a_file_too_large_for_a_patch_is_sent_as_its_changes() { # each chunk with the ones that were there: the server has room for few at once
+    bytes 9000000 >f
+    cp f file
+    expect 0 "$dxup" publish store f f
+    for at in $(seq 100000 300000 8900000); do printf changed | dd of=f bs=1 seek="$at" conv=notrunc status=none; done
+    expect 0 "$dxup" publish store f f
+    start_server store --patch-max 1000
+    pull_file 25000
+    [ "$(get outcome)" = patch ] || fail "$out"
+}
 a_file_with_zeros_is_sent_as_its_data() { # and has holes where it has nothing else
     truncate -s 300M f
     bytes 1000000 | dd of=f bs=4096 seek=20000 conv=notrunc status=none
@@ -655,7 +665,7 @@ a_snapshot_larger_than_it_may_be() { # refused before anything is made, by pull 
 }
 
 for case in a_first_pull_is_compressed one_changed_line_in_a_large_file one_changed_file_of_many what_is_renamed_is_not_sent \
-    a_seed_spares_what_it_has a_file_is_sent_as_its_chunks a_file_with_zeros_is_sent_as_its_data a_sparse_image_is_sent_as_its_data times_alone_cost_little unchanged_files_are_not_written only_what_has_all_changes_is_replaced what_cannot_be_replaced_alone what_was_left_alone_is_not_read_again a_file_that_changes_unseen_is_not_mixed what_is_verified_is_said \
+    a_seed_spares_what_it_has a_file_is_sent_as_its_chunks a_file_too_large_for_a_patch_is_sent_as_its_changes a_file_with_zeros_is_sent_as_its_data a_sparse_image_is_sent_as_its_data times_alone_cost_little unchanged_files_are_not_written only_what_has_all_changes_is_replaced what_cannot_be_replaced_alone what_was_left_alone_is_not_read_again a_file_that_changes_unseen_is_not_mixed what_is_verified_is_said \
     a_killed_pull_goes_on_where_it_was a_killed_pull_of_a_file_goes_on_where_it_was a_killed_update_leaves_old_or_new a_killed_server_is_waited_for a_server_that_ends_is_left a_full_disk_leaves_the_old_tree \
     another_pull_is_at_work pulls_at_once_bring_one_or_the_other what_was_left_is_damaged a_link_in_place_of_the_store_is_not_followed \
     a_server_that_lies a_snapshot_larger_than_it_may_be; do
