@@ -22,6 +22,9 @@ bench-hde: build/bench_hde ## states as records against baselines; PAIRS='ID OLD
 bench-patch: build/dxpatch build/bench_patch ## dx_patch.h beside other delta tools; PAIRS=folder of ID.old and ID.new, ONLY='ID ...', SIZES=1
 	@bench/bench_patch.sh $(if $(SIZES),--sizes) '$(PAIRS)' $(ONLY)
 
+bench-update: build/dxup ## bytes of first copies and updates, beside rsync -z and casync; PAIRS='OLD NEW ...'
+	@bench/bench_update.sh $(PAIRS)
+
 bench-hbtp: ## dx_hbtp.h beside a naive loop and other parsers, into bench/results/hbtp.csv
 	@CC='$(CC)' bench/bench_hbtp.sh
 

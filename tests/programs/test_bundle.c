@@ -1,4 +1,5 @@
 /* Requests and answers of docs/formats/sync.md, with a store of a few objects in memory. */
+#define DX_PATCH_IMPLEMENTATION
 #define DX_TELEPORT_IMPLEMENTATION
 #include "../../programs/dxup/net/bundle.c"
 #include "../../programs/dxup/net/wire.h"
@@ -21,12 +22,14 @@ void *prog_alloc(size_t size)
 }
 
 /* >>store: objects whose ids are one byte, 32 times; the last is larger than an answer takes -- */
-enum { OBJECTS = 4, LARGE = 0x44 };
+enum { OBJECTS = 6, LARGE = 0x44, TEXT_SIZE = 40000 };
+static char before[TEXT_SIZE + 1], after[TEXT_SIZE + 1]; /* see fill_texts() */
 
 static const struct {
     uint8_t     id;
     const char *bytes;
-} objects[OBJECTS] = {{0x11, "one\n"}, {0x22, ""}, {0x33, "three lines\n"}, {LARGE, NULL}};
+} objects[OBJECTS] = {{0x11, "one\n"}, {0x22, ""}, {0x33, "three lines\n"}, {LARGE, NULL},
+             {0x66, before}, {0x77, after}};
 
 static int look_up(const uint8_t id[PROG_HASH_SIZE])
 {
@@ -64,8 +67,10 @@ void versions_packer_close(versions_packer *p) { free(p); }
 size_t versions_pack_behind(versions_packer *p, void *out, size_t capacity, const void *prefix,
                             size_t prefix_size, const void *in, size_t size)
 {
-    (void)p, (void)out, (void)capacity, (void)prefix, (void)prefix_size, (void)in, (void)size;
-    return 0; /* it would be no smaller */
+    (void)p, (void)prefix, (void)in;
+    if (!prefix_size || size < TEXT_SIZE) return 0; /* it would be no smaller */
+    memset(out, 0, capacity); /* it says little less than the body */
+    return capacity;
 }
 
 size_t versions_unpack_behind(versions_packer *p, void *out, size_t capacity, const void *prefix,
@@ -152,6 +157,50 @@ DX_TEST(sy_3_vectors_of_method_4)
     sync_reply_set_root(&reply, id);
     DX_CHECK_EQ(sync_reply_finish(&reply, &size), 0);
     expect_vector("this", bytes, size);
+}
+
+/* Text without repetitions, and the same with other letters here and there. */
+static void fill_texts(void)
+{
+    uint32_t x = 1;
+    for (int i = 0; i < TEXT_SIZE; i++) {
+        x = x * 1664525u + 1013904223u;
+        before[i] = (char)('a' + (x >> 24) % 26);
+        after[i] = i % 1000 == 7 ? '-' : before[i];
+    }
+}
+
+DX_TEST(sy_8_an_answer_as_a_patch_of_the_bases)
+{
+    uint8_t *answer = NULL;
+    size_t size = 0;
+    dxup_bundle got;
+    dxup_bundle_request r = {.transfer = 7, .zstd = true, .patches = true, .want_count = 1,
+                             .base_count = 1};
+    dxup_bundler *b = dxup_bundler_open();
+    fill_texts();
+    memset(r.ids[0], 0x77, 32);
+    memset(r.ids[1], 0x66, 32);
+    DX_CHECK_EQ(dxup_bundle_make(b, NULL, &r, &answer, &size), PROG_OK);
+    DX_CHECK_EQ(answer[0], CODING_PATCH);
+    DX_CHECK(size < 1000);
+    DX_CHECK_EQ(dxup_bundle_open(b, NULL, &r, answer, size, &got), PROG_OK);
+    DX_CHECK(got.count == 1 && got.based && got.sizes[0] == TEXT_SIZE);
+    DX_CHECK_MEM(got.bytes, after, TEXT_SIZE);
+    for (size_t at = 0; at < size; at++) { /* no byte of it may be another */
+        answer[at] ^= 1;
+        bool same = !dxup_bundle_open(b, NULL, &r, answer, size, &got) && got.count == 1 &&
+                    got.sizes[0] == TEXT_SIZE && !memcmp(got.bytes, after, TEXT_SIZE);
+        DX_CHECK(!same);
+        answer[at] ^= 1;
+    }
+    r.patches = false; /* who has not said so gets none, and takes none */
+    DX_CHECK_EQ(dxup_bundle_open(b, NULL, &r, answer, size, &got), PROG_DAMAGED);
+    free(answer);
+    DX_CHECK_EQ(dxup_bundle_make(b, NULL, &r, &answer, &size), PROG_OK);
+    DX_CHECK_EQ(answer[0], CODING_ZSTD);
+    free(answer);
+    dxup_bundler_close(b);
 }
 
 /* >>whatever comes ----------------------------------------------------- */

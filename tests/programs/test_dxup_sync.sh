@@ -101,6 +101,65 @@ a_seed_spares_what_it_has() { # whatever it is: another directory, that is only 
     says "--seed is of no use"
     cmp v/more file || fail "the file differs"
 }
+numbered() { for i in $(seq "$1"); do echo "line $i of a file with many lines, $((i * i % 10007))"; done; } # LINES
+pull_file() { # MOST [OPTION...]   the pull of f to `file` brings what is in f with at most so many bytes on the wire
+    expect 0 "$dxup" pull "$address" f file --report "${@:2}"
+    cmp f file || fail "the file differs"
+    [ "$(get wire)" -le "$1" ] || fail "$(get wire) bytes instead of $1: $out"
+    [ -z "$(find . -maxdepth 1 -name '*dxup-*')" ] || fail "something was left behind"
+}
+a_file_is_sent_as_its_chunks() { # compressed; updates as a patch, or as what differs in chunks where the file is too large for one
+    { numbered 60000 && bytes 2000000; } >f
+    expect 0 "$dxup" publish store f f
+    start_server store
+    pull_file $(gzip -6 <f | wc -c)
+    [ "$(get outcome)" = full ] || fail "$out"
+    cp f old
+    sed -i '30000s/line/LINE/' f
+    expect 0 "$dxup" publish store f f
+    pull_file 1000
+    [ "$(get outcome)" = patch ] || fail "$out"
+    expect 0 "$dxup" pull "$address" f file --report
+    [ "$(get outcome)" = unchanged ] && [ "$(get wire)" -le 500 ] || fail "$out"
+    { cat old; echo "changed here, so that no server knows it"; } >file # chunks are the same all the same, but for the last
+    pull_file 140000 --force
+    [ "$(get outcome)" = patch ] || fail "$out"
+    stop_server
+    start_server store --patch-max 1000
+    cp old file
+    pull_file 5000 --force
+    [ "$(get outcome)" = patch ] || fail "$out"
+    : >file
+    pull_file $(gzip -6 <f | wc -c) --force
+    [ "$(get outcome)" = full ] || fail "$out"
+    for n in 1 1000 1023 1024 1025 70000; do # as one piece, as one chunk, as a list
+        bytes "$n" >f
+        expect 0 "$dxup" publish store f f
+        rm -f file .file.dxup
+        pull_file $((n + 1200))
+    done
+}
+a_file_too_large_for_a_patch_is_sent_as_its_changes() { # each chunk with the ones that were there: the server has room for few at once
+    bytes 9000000 >f
+    cp f file
+    expect 0 "$dxup" publish store f f
+    for at in $(seq 100000 300000 8900000); do printf changed | dd of=f bs=1 seek="$at" conv=notrunc status=none; done
+    expect 0 "$dxup" publish store f f
+    start_server store --patch-max 1000
+    pull_file 25000
+    [ "$(get outcome)" = patch ] || fail "$out"
+}
+a_file_with_zeros_is_sent_as_its_data() { # and has holes where it has nothing else
+    truncate -s 300M f
+    bytes 1000000 | dd of=f bs=4096 seek=20000 conv=notrunc status=none
+    expect 0 "$dxup" publish store f f 2>/dev/null
+    start_server store
+    pull_file 1150000
+    [ "$(du -k file | cut -f1)" -le 1300 ] || fail "it takes $(du -k file) KiB"
+    rm file
+    pull_file 1150000 --no-sparse
+    [ "$(du -k file | cut -f1)" -ge 300000 ] || fail "it takes $(du -k file) KiB"
+}
 a_sparse_image_is_sent_as_its_data() {
     mkdir v
     truncate -s 200M v/image
@@ -355,6 +414,28 @@ a_killed_pull_goes_on_where_it_was() {
     # what was committed is not sent again; the last MiB and a half may not have been
     [ "$(get outcome)" = unchanged ] || [ "$(get wire)" -le $((10100000 - kept + 1600000)) ] || fail "kept $kept: $out"
 
+}
+a_killed_pull_of_a_file_goes_on_where_it_was() {
+    bytes 24000000 >f
+    echo before >before
+    cp before file
+    expect 0 "$dxup" publish store f f
+    start_server store
+    local kept=0 round
+    for round in 1 2 3 4 5 6 7 8; do
+        cmp -s f file && break # it was faster
+        "$dxup" pull "$address" f file >/dev/null 2>&1 </dev/null &
+        moment 150
+        kill -9 $! 2>/dev/null
+        wait $! 2>/dev/null
+        cmp -s f file || cmp before file || fail "half a file"
+        [ -e .file.dxup-sync/objects ] && kept=$(stat -c %s .file.dxup-sync/objects)
+    done
+    expect 0 "$dxup" pull "$address" f file --report
+    cmp f file || fail "the file differs"
+    [ -z "$(find . -maxdepth 1 -name '*dxup-*')" ] || fail "something was left behind"
+    # what was committed is not sent again; the last MiB and a half may not have been
+    [ "$(get outcome)" = unchanged ] || [ "$(get wire)" -le $((24200000 - kept + 1600000)) ] || fail "kept $kept: $out"
 }
 a_killed_update_leaves_old_or_new() {
     sources v 300
@@ -630,8 +711,8 @@ a_snapshot_larger_than_it_may_be() { # refused before anything is made, by pull 
 }
 
 for case in a_first_pull_is_compressed one_changed_line_in_a_large_file one_changed_file_of_many what_is_renamed_is_not_sent \
-    a_seed_spares_what_it_has a_sparse_image_is_sent_as_its_data times_alone_cost_little unchanged_files_are_not_written only_what_has_all_changes_is_replaced what_cannot_be_replaced_alone what_was_left_alone_is_not_read_again a_file_that_changes_unseen_is_not_mixed what_is_verified_is_said what_changes_without_a_trace_is_read \
-    a_killed_pull_goes_on_where_it_was a_killed_update_leaves_old_or_new a_killed_server_is_waited_for a_server_that_ends_is_left a_full_disk_leaves_the_old_tree \
+    a_seed_spares_what_it_has a_file_is_sent_as_its_chunks a_file_too_large_for_a_patch_is_sent_as_its_changes a_file_with_zeros_is_sent_as_its_data a_sparse_image_is_sent_as_its_data times_alone_cost_little unchanged_files_are_not_written only_what_has_all_changes_is_replaced what_cannot_be_replaced_alone what_was_left_alone_is_not_read_again a_file_that_changes_unseen_is_not_mixed what_is_verified_is_said what_changes_without_a_trace_is_read \
+    a_killed_pull_goes_on_where_it_was a_killed_pull_of_a_file_goes_on_where_it_was a_killed_update_leaves_old_or_new a_killed_server_is_waited_for a_server_that_ends_is_left a_full_disk_leaves_the_old_tree \
     another_pull_is_at_work pulls_at_once_bring_one_or_the_other what_was_left_is_damaged a_link_in_place_of_the_store_is_not_followed \
     a_server_that_lies a_snapshot_larger_than_it_may_be; do
     run $case

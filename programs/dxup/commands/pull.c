@@ -36,6 +36,13 @@ static void describe_check(const pull *p, char out[96])
                  : " verified but for what is unchanged since %s by size and time", date);
 }
 
+/* Of objects that were fetched: was something that is here of use? */
+static bool is_update(const pull *p)
+{
+    if (p->plan.kind == PROG_TREE) return p->plan.have_kind || p->o->seed;
+    return p->plan.have_kind && p->transfer.fresh < p->plan.size;
+}
+
 static void print_summary(const pull *p)
 {
     static const char *const outcomes[] = {"unchanged", "patch", "full"};
@@ -44,15 +51,15 @@ static void print_summary(const pull *p)
     char check[96];
     uint64_t asked;
     uint64_t bytes = p->transfer.sent + p->transfer.received;
-    if (outcome == DXUP_SYNCED)
-        outcome = p->plan.have_kind || p->o->seed ? DXUP_PATCHED : DXUP_FULL;
+    if (outcome == DXUP_SYNCED) outcome = is_update(p) ? DXUP_PATCHED : DXUP_FULL;
     double ms = (double)(prog_now_ns() - p->started_ns) / 1e6;
     prog_progress(NULL, 0, 0, true);
     prog_hash_text(p->plan.hash, hash);
     /* Of a snapshot that was fetched the server only says the content's hash; where none was, the
        content's is what was verified, and it is not the one that `dxup log` shows. */
     const bool content = p->plan.kind == PROG_TREE && !p->plan.syncs;
-    prog_hash_text(p->plan.syncs ? p->plan.root : p->plan.hash, verified);
+    const bool snapshot = p->plan.kind == PROG_TREE && p->plan.syncs;
+    prog_hash_text(snapshot ? p->plan.root : p->plan.hash, verified);
     versions_split_version(p->o->name, name, &asked); /* the version is said in any case */
     if (p->o->json) {
         prog_json j;
@@ -101,7 +108,8 @@ static int pull_once(const dxup_options *o, const versions_inventory *before, bo
     if (!status)
         status = versions_dest_find_staging(&p->install.dest, o->path, &p->plan.left_staging);
     if (!status) status = dxup_pull_ask(p);
-    if (!status && p->o->seed && p->transfer.next && !p->plan.syncs)
+    if (!status && p->o->seed &&
+        (p->plan.syncs ? p->plan.kind == PROG_FILE : p->transfer.next > 0))
         prog_warn("--seed is of no use for what is not pulled as a directory over one connection");
     if (!status && p->plan.syncs) status = dxup_pull_fetch(p);
     else if (!status && p->plan.kind == PROG_TREE && !p->plan.asks_sync)
@@ -114,7 +122,7 @@ static int pull_once(const dxup_options *o, const versions_inventory *before, bo
         (void)versions_dest_remove_beside(&p->install.dest, PULL_CACHE);
     dxup_pull_close_store(p);
     /* What was fetched is of no use: it is there, or can never be, or the disk is full. */
-    if (p->plan.asks_sync && status != PROG_NETWORK && !refused) {
+    if ((p->plan.asks_sync || !status) && status != PROG_NETWORK && !refused) {
         int forgotten = versions_dest_remove_beside(&p->install.dest, PULL_STORE);
         if (!status) status = forgotten;
     }

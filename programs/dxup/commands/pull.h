@@ -34,7 +34,8 @@ typedef struct pull_plan {
     uint8_t  have[PROG_HASH_SIZE];
     uint64_t have_size;
     bool     left_staging; /* an earlier pull left a staging file, of any version */
-    bool     asks_sync;    /* the request was one for a snapshot */
+    bool     asks_sync;    /* the request was one for a snapshot, or the objects of a file */
+    bool     no_objects;   /* the server gives none of this version */
     int64_t  trusted_since_ns; /* files that are as then by size and time were not read; 0: all were
                                 */
     /* of a pull of details (tree/details.h) */
@@ -45,13 +46,16 @@ typedef struct pull_plan {
     int      outcome;
     int      kind;
     unsigned mode;
-    bool     syncs;       /* it is a snapshot, which is to be fetched */
+    bool     syncs;       /* it is a snapshot or a file whose objects are to be fetched */
+    bool     known_base;  /* the server knows what is there */
     uint32_t transfer_id; /* of the chunks that follow; 0: ask for ranges */
     uint64_t version;
     uint64_t size;
     uint64_t wire_size; /* of the patch or the whole */
     uint8_t  hash[PROG_HASH_SIZE];
-    uint8_t  root[PROG_HASH_SIZE]; /* of the snapshot */
+    uint8_t  root[PROG_HASH_SIZE]; /* of the snapshot; of the file, with this level: */
+    uint8_t  level;
+    bool     patches;    /* the server knows patches of objects, too */
 } pull_plan;
 
 /* What is transferred. */
@@ -70,6 +74,7 @@ typedef struct pull_transfer {
     int             status;  /* the first failure */
     uint64_t        sent;    /* bytes on the wire, of all connections */
     uint64_t        received;
+    uint64_t        fresh;   /* bytes of objects for which nothing here was of use */
     uint64_t        progress_ns; /* when the reply or the last bytes of content arrived */
     dx_hbtp_router  router;
     dxup_ranges    *ranges;  /* not NULL: the rest is transferred by these */
@@ -135,6 +140,8 @@ int  dxup_pull_look(pull *p);
    offset. */
 int  dxup_pull_hash_destination(pull *p, bool copied);
 bool dxup_pull_can_sync(const pull *p);
+/* Can a file be fetched as objects? */
+bool dxup_pull_takes_objects(const pull *p);
 /* Does the destination have what the reply announces? */
 bool dxup_pull_is_there(const pull *p);
 /* Its content is the same: may the rest have changed since the version that was pulled last? */

@@ -55,6 +55,8 @@ static int take_unchanged(pull *p, bool same)
     return PROG_OK;
 }
 
+static int send_sync_request(pull *p);
+
 /* Check the reply, and begin what it announces. */
 static int take_reply(pull *p, const dx_hbtp_result *r)
 {
@@ -81,6 +83,9 @@ static int take_reply(pull *p, const dx_hbtp_result *r)
         return prog_fail(PROG_DAMAGED, "the server sends a patch, but there is no base");
     if (p->plan.outcome == DXUP_FULL && p->plan.wire_size != p->plan.size)
         return prog_fail(PROG_DAMAGED, "the reply contradicts itself");
+    if (p->plan.outcome == DXUP_FULL && p->plan.kind == PROG_FILE && !p->plan.transfer_id &&
+        dxup_pull_takes_objects(p))
+        return send_sync_request(p);
     status = dxup_pull_refuse_losses(p, pull_reply_get_known_base(&v));
     return status ? status : dxup_pull_start_transfer(p);
 }
@@ -93,7 +98,10 @@ static int take_sync_reply(pull *p, const dx_hbtp_result *r)
     if (error) return prog_fail(PROG_NETWORK, "malformed reply: field %s: %s",
                                 sync_reply_fault(&v)->field, dx_teleport_error_name(error));
     p->plan.outcome = sync_reply_get_outcome(&v);
-    p->plan.kind = PROG_TREE;
+    p->plan.kind = sync_reply_get_kind(&v) == PROG_FILE ? PROG_FILE : PROG_TREE;
+    p->plan.level = sync_reply_get_level(&v);
+    p->plan.patches = sync_reply_get_kind(&v) != 0;
+    p->plan.known_base = sync_reply_get_known_base(&v);
     p->plan.version = sync_reply_get_version(&v);
     p->plan.size = sync_reply_get_size(&v);
     p->plan.mode = sync_reply_get_mode(&v);
@@ -101,13 +109,17 @@ static int take_sync_reply(pull *p, const dx_hbtp_result *r)
     sync_reply_copy_root(&v, 0, p->plan.root, sizeof p->plan.root);
     if (p->plan.outcome != DXUP_UNCHANGED && p->plan.outcome != DXUP_SYNCED)
         return prog_fail(PROG_NETWORK, "the reply names an unknown outcome");
+    if (p->plan.kind == PROG_FILE && p->plan.outcome == DXUP_SYNCED &&
+        (!p->plan.size || p->plan.level > DX_TREE_LEVELS_MAX))
+        return prog_fail(PROG_NETWORK, "the reply names an impossible file");
     int status = dxup_pull_refuse_another(p);
     if (status) return status;
     if (p->plan.outcome == DXUP_UNCHANGED && !dxup_pull_is_there(p))
         return take_unchanged(p, false);
-    p->plan.syncs = p->plan.outcome == DXUP_SYNCED || dxup_pull_is_another(p);
+    p->plan.syncs = p->plan.outcome == DXUP_SYNCED ||
+                    (p->plan.kind == PROG_TREE && dxup_pull_is_another(p));
     if (!p->plan.syncs) return take_unchanged(p, true);
-    status = dxup_pull_refuse_losses(p, sync_reply_get_known_base(&v));
+    status = dxup_pull_refuse_losses(p, p->plan.known_base);
     p->transfer.done = !status;
     dx_reactor_stop(&p->transfer.reactor);
     return status;
@@ -146,6 +158,7 @@ static int send_request(pull *p)
     size_t size = 0;
     uint32_t flags = p->plan.have_kind ? DXUP_HAVE : 0;
     if (p->o->connections > 1 || p->plan.left_staging) flags |= DXUP_RANGES;
+    if (dxup_pull_takes_objects(p)) flags |= DXUP_OBJECTS;
     pull_request_begin(&w, request, sizeof request, DX_TELEPORT_BARE);
     pull_request_set_flags(&w, flags);
     pull_request_set_have(&w, p->plan.have);
@@ -157,7 +170,8 @@ static int send_request(pull *p)
     return error ? cannot_ask(p, error) : PROG_OK;
 }
 
-/* Ask for a snapshot. A server that has none of that name, or is an older one, answers 404. */
+/* Ask for a snapshot, or a file as one. A server that has none of that name, or is an older one,
+   answers 404. */
 static int send_sync_request(pull *p)
 {
     uint8_t request[512];
@@ -165,7 +179,7 @@ static int send_sync_request(pull *p)
     size_t size = 0;
     p->plan.asks_sync = true;
     sync_request_begin(&w, request, sizeof request, DX_TELEPORT_BARE);
-    sync_request_set_flags(&w, p->plan.have_kind ? DXUP_HAVE : 0);
+    sync_request_set_flags(&w, (p->plan.have_kind ? DXUP_HAVE : 0u) | DXUP_OBJECTS);
     sync_request_set_have(&w, p->plan.have);
     sync_request_put_name(&w, p->o->name, strlen(p->o->name));
     int error = sync_request_finish(&w, &size);
@@ -175,10 +189,11 @@ static int send_sync_request(pull *p)
     return error ? cannot_ask(p, error) : PROG_OK;
 }
 
-/* A file, or a server that knows no objects: patches and streams. */
+/* A small file, or a server that knows no objects of it: patches and streams. */
 static int pull_the_old_way(pull *p)
 {
     p->plan.asks_sync = false;
+    p->plan.no_objects = true;
     dxup_pull_close_store(p); /* nothing is */
     if (p->install.dest_open) versions_dest_abandon(&p->install.dest);
     p->install.dest_open = false;

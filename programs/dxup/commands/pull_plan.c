@@ -66,10 +66,16 @@ int dxup_pull_hash_destination(pull *p, bool copied)
 }
 
 /* A transfer over several connections is of the stream. */
+bool dxup_pull_takes_objects(const pull *p)
+{
+    return VERSIONS_HAS_SNAPSHOTS && !p->plan.details_of && !p->plan.no_objects &&
+           p->o->connections <= 1;
+}
+
+/* Where a file is, a patch may be the shortest way: the other request asks for one. */
 bool dxup_pull_can_sync(const pull *p)
 {
-    return VERSIONS_HAS_SNAPSHOTS && !p->plan.details_of && p->plan.have_kind != PROG_FILE &&
-           p->o->connections <= 1;
+    return dxup_pull_takes_objects(p) && p->plan.have_kind != PROG_FILE;
 }
 
 /* What is there? */

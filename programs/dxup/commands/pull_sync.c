@@ -1,4 +1,4 @@
-/* A pull of a snapshot. The old directory is made one too, in a store beside the destination: that
+/* A pull of a snapshot, or of the objects of a file. The old directory is made one too, in a store beside the destination: that
    says what the new one lacks of it. The store takes what arrives (net/sync.c), so whoever is
    killed finds it there again, and from both the staging directory is written. */
 #include "pull.h"
@@ -27,7 +27,8 @@ static int open_store(pull *p)
     char path[PROG_PATH_SIZE_MAX + 64], lock[PROG_PATH_SIZE_MAX + 72];
     if (p->install.store) return PROG_OK;
     assert(!p->install.dest_open);
-    int status = versions_dest_open(&p->install.dest, p->o->path, PROG_TREE, p->plan.mode, NULL);
+    const int kind = p->plan.kind == PROG_FILE ? PROG_FILE : PROG_TREE;
+    int status = versions_dest_open(&p->install.dest, p->o->path, kind, p->plan.mode, NULL);
     p->install.dest_open = !status;
     if (status) return status;
     versions_dest_beside(&p->install.dest, PULL_STORE, path);
@@ -149,6 +150,48 @@ void dxup_pull_save_cache(pull *p)
 }
 
 /* >>fetch -------------------------------------------------------------- */
+static dxup_sync_desc sync_desc(pull *p, versions_store *s)
+{
+    const dxup_sync_desc desc = {.address = &p->transfer.addresses.list[p->transfer.address_at],
+                                 .address_text = p->o->address,
+                                 .name = p->o->name,
+                                 .backend = p->o->backend,
+                                 .store = s,
+                                 .root = p->plan.root,
+                                 .limits = &p->o->limits,
+                                 .sent = &p->transfer.sent,
+                                 .received = &p->transfer.received,
+                                 .patches = p->plan.patches,
+                                 .fresh = &p->transfer.fresh};
+    return desc;
+}
+
+/* The same of a file. What is there is cut into chunks here: until now only its hash was asked
+   for. */
+static int fetch_file(pull *p, versions_store *s)
+{
+    uint8_t hash[PROG_HASH_SIZE];
+    dx_tree_entry old;
+    const bool updates = p->plan.have_kind == PROG_FILE;
+    int status =
+        versions_seeds_open_file(&p->install.seeds, s, updates ? p->o->path : NULL, &old);
+    versions_missing_file file = {
+        .entry = {.type = DX_TREE_FILE, .level = p->plan.level, .size = p->plan.size},
+        .old = old.size ? &old : NULL,
+        .keep = versions_seeds_keep_list,
+        .user = p->install.seeds};
+    memcpy(file.entry.id, p->plan.root, sizeof file.entry.id);
+    dxup_sync_desc fetch = sync_desc(p, s);
+    fetch.file = &file;
+    if (!status) status = dxup_sync_fetch(&fetch);
+    if (!status)
+        status = versions_file_restore(s, &file.entry, &p->install.dest, !p->o->omit.sparse, hash);
+    if (!status && memcmp(hash, p->plan.hash, sizeof hash) != 0)
+        status = prog_fail(PROG_DAMAGED,
+                           "the content is not what the server announced; nothing changed");
+    return status;
+}
+
 /* Fetch into the store, and restore from there. */
 static int fetch_into(pull *p, versions_store *s)
 {
@@ -163,16 +206,8 @@ static int fetch_into(pull *p, versions_store *s)
             versions_seeds_open(&p->install.seeds, s, seed, &omit, NULL, p->install.old_root, NULL);
     if (!status && updates && seed)
         status = versions_seeds_add(p->install.seeds, s, seed, &omit, of_seed);
-    const dxup_sync_desc fetch = {.address = &p->transfer.addresses.list[p->transfer.address_at],
-                                  .address_text = p->o->address,
-                                  .name = p->o->name,
-                                  .backend = p->o->backend,
-                                  .store = s,
-                                  .root = p->plan.root,
-                                  .old = p->install.seeds ? p->install.old_root : NULL,
-                                  .limits = &p->o->limits,
-                                  .sent = &p->transfer.sent,
-                                  .received = &p->transfer.received};
+    dxup_sync_desc fetch = sync_desc(p, s);
+    if (p->install.seeds) fetch.old = p->install.old_root;
     if (!status) status = dxup_sync_fetch(&fetch);
     if (!status && updates && !p->install.replaces_all && !versions_seeds_linked(p->install.seeds))
         status =
@@ -195,7 +230,9 @@ static int fetch_into(pull *p, versions_store *s)
 int dxup_pull_fetch(pull *p)
 {
     int status = open_store(p);
-    if (!status) status = fetch_into(p, p->install.store);
+    const bool is_file = p->plan.kind == PROG_FILE;
+    if (!status)
+        status = is_file ? fetch_file(p, p->install.store) : fetch_into(p, p->install.store);
     if (status == PROG_DAMAGED && p->install.left_store)
         prog_warn("what an earlier pull left may be damaged; fetching everything again");
     p->install.complete = !status;

@@ -73,6 +73,8 @@ typedef struct connection {
     uint64_t          at;
     uint64_t          size;
     bool              ranges;      /* the client asks for ranges of a large transfer itself */
+    bool              objects;     /* or for the objects of a file that is not patched */
+    bool              silent;      /* nothing follows the reply: the client asks for the rest */
     uint64_t          from;        /* the range that was asked for */
     uint64_t          range;       /* its size; 0: everything is sent */
     uint8_t          *answer;      /* objects that were asked for: then nothing else is sent */
@@ -155,6 +157,14 @@ static void count_pull(const connection *c, int outcome, uint64_t wire_size)
     if (wire_size < c->target.size) dxup_count(&m->spared, c->target.size - wire_size);
 }
 
+/* Is the client to ask for ranges or objects of what the reply announces? */
+static bool is_silent(const connection *c, int outcome, uint64_t wire_size)
+{
+    if (c->ranges && wire_size >= DXUP_RANGES_FROM) return true;
+    return c->objects && outcome == DXUP_FULL && c->target.kind == PROG_FILE &&
+           c->target.size >= DXUP_OBJECTS_FROM;
+}
+
 /* The reply of pull; that of a range is empty. A reply to a waiting request goes through the
    session, others directly into the output. */
 static int reply_outcome(connection *c, uint16_t sequence, int outcome, bool known_base,
@@ -167,12 +177,13 @@ static int reply_outcome(connection *c, uint16_t sequence, int outcome, bool kno
     if (c->range) /* the client knows the rest from the reply to its pull */
         return c->waiting ? dx_hbtp_reply(c->session, sequence, NULL, 0)
                           : dx_hbtp_write_rpc_response(c->session->desc.out, sequence, NULL, 0);
+    c->silent = is_silent(c, outcome, wire_size);
     pull_reply_begin(&w, bytes, sizeof bytes, DX_TELEPORT_BARE);
     pull_reply_set_version(&w, c->target.version);
     pull_reply_set_size(&w, c->target.size);
     pull_reply_set_wire_size(&w, wire_size);
     pull_reply_set_time_ns(&w, c->target.time_ns);
-    pull_reply_set_transfer(&w, c->ranges && wire_size >= DXUP_RANGES_FROM ? 0 : ++c->transfer);
+    pull_reply_set_transfer(&w, c->silent ? 0 : ++c->transfer);
     pull_reply_set_mode(&w, (uint16_t)c->target.mode);
     pull_reply_set_kind(&w, (uint8_t)c->target.kind);
     pull_reply_set_outcome(&w, (uint8_t)outcome);
@@ -180,7 +191,8 @@ static int reply_outcome(connection *c, uint16_t sequence, int outcome, bool kno
     pull_reply_set_hash(&w, c->target.hash);
     int error = pull_reply_finish(&w, &size);
     if (error) return DX_HBTP_STATUS_INTERNAL;
-    count_pull(c, outcome, wire_size);
+    if (!c->silent || !c->objects || outcome != DXUP_FULL) /* else on_sync() counts it */
+        count_pull(c, outcome, wire_size);
     return c->waiting ? dx_hbtp_reply(c->session, sequence, bytes, size)
                       : dx_hbtp_write_rpc_response(c->session->desc.out, sequence,
                                                    bytes, size);
@@ -211,6 +223,10 @@ static int start_full(connection *c, uint16_t sequence, bool known_base)
 static int start_from_base(connection *c, uint16_t sequence)
 {
     dxup_patches *patches = c->worker->server->patches;
+    const uint64_t size_max = c->worker->server->o->patch_max;
+    if (c->objects && c->target.kind == PROG_FILE &&
+        (c->base.size > size_max || c->target.size > size_max))
+        return start_full(c, sequence, c->known); /* objects are smaller than chunks that are new */
     switch (dxup_patches_get(patches, &c->base, &c->target, &c->patch)) {
     case DXUP_PATCH_PENDING: return DX_HBTP_LATER;
     case DXUP_PATCH_NONE: return start_full(c, sequence, c->known);
@@ -243,7 +259,7 @@ static int begin_transfer(connection *c, int result)
     c->waiting = false;
     dxup_count(&c->worker->server->metrics.transfers, 1);
     if (c->range) c->size = c->from + c->range;
-    else if (c->ranges && c->size >= DXUP_RANGES_FROM) end_transfer(c);
+    else if (c->silent) end_transfer(c);
     if (c->active) (void)dx_link_call_writable(&c->worker->links, c->id); /* behind the reply */
     return 0;
 }
@@ -301,6 +317,7 @@ static int on_pull(const dx_hbtp_context *context)
         return status == PROG_NOT_FOUND ? DX_HBTP_STATUS_NOT_FOUND : DX_HBTP_STATUS_INTERNAL;
     uint32_t flags = pull_request_get_flags(&v);
     c->ranges = flags & DXUP_RANGES;
+    c->objects = flags & DXUP_OBJECTS;
     pull_request_copy_have(&v, 0, have, sizeof have);
     bool known = flags & DXUP_HAVE && !versions_content_find_hash(w->store, name, have, &c->base);
     c->known = known;
@@ -369,7 +386,7 @@ static int on_details(const dx_hbtp_context *context)
         status = versions_content_find_hash(w->store, name, target, &c->target);
     if (status || !c->target.snapshot) return DX_HBTP_STATUS_NOT_FOUND;
     c->from = c->range = 0;
-    c->ranges = false;
+    c->ranges = c->objects = false;
     c->sequence = context->frame->sequence;
     return start_details(c, name, range_request_get_offset(&v), have);
 }
@@ -399,6 +416,7 @@ static int on_range(const dx_hbtp_context *context)
         (patched && versions_content_find_hash(w->store, name, have, &c->base)))
         return DX_HBTP_STATUS_NOT_FOUND;
     c->known = patched;
+    c->objects = c->silent = false;
     c->from = range_request_get_offset(&v);
     c->range = range_request_get_size(&v);
     c->sequence = context->frame->sequence;
@@ -443,6 +461,16 @@ static void count_synced(const connection *c)
     dxup_count(&c->worker->server->metrics.spared, c->synced_size - c->synced_sent);
 }
 
+/* Is the version answered by objects? *level: of the root of a file. */
+static int find_root(versions_store *s, const versions_version *v, uint32_t flags, uint8_t *level)
+{
+    *level = 0;
+    if (v->snapshot) return PROG_OK;
+    if (!(flags & DXUP_OBJECTS) || v->kind != PROG_FILE || v->size < DXUP_OBJECTS_FROM)
+        return PROG_NOT_FOUND;
+    return versions_content_level(s, v, level);
+}
+
 /* Which snapshot is the version? A version that is none is pulled the other way. */
 static int on_sync(const dx_hbtp_context *context)
 {
@@ -462,11 +490,14 @@ static int on_sync(const dx_hbtp_context *context)
     heard(c);
     if (versions_store_refresh(&w->store)) return DX_HBTP_STATUS_INTERNAL;
     if (sync_request_get_version(&v)) version = sync_request_get_version(&v);
+    const uint32_t flags = sync_request_get_flags(&v);
+    uint8_t level = 0;
     int status = versions_content_find(w->store, name, version, &c->target);
-    if (status && status != PROG_NOT_FOUND) return DX_HBTP_STATUS_INTERNAL;
-    if (status || !c->target.snapshot) return DX_HBTP_STATUS_NOT_FOUND;
+    if (!status) status = find_root(w->store, &c->target, flags, &level);
+    if (status)
+        return status == PROG_NOT_FOUND ? DX_HBTP_STATUS_NOT_FOUND : DX_HBTP_STATUS_INTERNAL;
     sync_request_copy_have(&v, 0, have, sizeof have);
-    bool known = sync_request_get_flags(&v) & DXUP_HAVE &&
+    bool known = flags & DXUP_HAVE &&
                  !versions_content_find_hash(w->store, name, have, &base);
     bool same = known && base.kind == c->target.kind &&
                 !memcmp(base.hash, c->target.hash, PROG_HASH_SIZE);
@@ -481,6 +512,10 @@ static int on_sync(const dx_hbtp_context *context)
     sync_reply_set_known_base(&reply, known);
     sync_reply_set_hash(&reply, c->target.hash);
     sync_reply_set_root(&reply, c->target.root);
+    if (flags & DXUP_OBJECTS) { /* a client of before expects zeros */
+        sync_reply_set_kind(&reply, (uint8_t)c->target.kind);
+        sync_reply_set_level(&reply, level);
+    }
     if (sync_reply_finish(&reply, &size)) return DX_HBTP_STATUS_INTERNAL;
     return dx_hbtp_write_rpc_response(c->session->desc.out, context->frame->sequence, bytes, size);
 }
@@ -504,7 +539,7 @@ static int on_objects(const dx_hbtp_context *context)
     if (!c->synced_size) c->synced_size = take_announced(w->server, &request);
     c->synced_sent += size;
     c->from = c->range = 0;
-    c->ranges = false;
+    c->ranges = c->objects = c->silent = false;
     c->size = size;
     c->transfer = request.transfer;
     int result = dx_hbtp_write_rpc_response(c->session->desc.out, context->frame->sequence, NULL,

@@ -8,11 +8,14 @@
    said at all. */
 #include "bundle.h"
 
+#include "../../../dx_patch.h"
+
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { REQUEST_HEAD = 12, CODING_PLAIN = 0, CODING_ZSTD = 1, BODY_MAX = DXUP_BUNDLE_ANSWER_MAX };
+enum { REQUEST_HEAD = 12, CODING_PLAIN = 0, CODING_ZSTD = 1, CODING_PATCH = 2,
+       BODY_MAX = DXUP_BUNDLE_ANSWER_MAX, PATCH_FROM = 4096, APPLY_MEMORY_MAX = 16 << 20 };
 
 struct dxup_bundler {
     versions_packer *packer; /* NULL: this dxup has no zstd */
@@ -40,7 +43,7 @@ size_t dxup_bundle_write_request(const dxup_bundle_request *r, uint8_t out[DXUP_
     assert(r->want_count && ids <= sizeof r->ids);
     memset(out, 0, REQUEST_HEAD);
     store_number(out, r->transfer, 4);
-    out[4] = r->zstd;
+    out[4] = r->zstd ? 1 + r->patches : 0;
     store_number(out + 6, r->want_count, 2);
     store_number(out + 8, r->base_count, 2);
     memcpy(out + REQUEST_HEAD, r->ids, ids);
@@ -49,9 +52,10 @@ size_t dxup_bundle_write_request(const dxup_bundle_request *r, uint8_t out[DXUP_
 
 bool dxup_bundle_read_request(dxup_bundle_request *r, const uint8_t *bytes, size_t size)
 {
-    if (size < REQUEST_HEAD || bytes[4] > 1 || bytes[5] || bytes[10] || bytes[11]) return false;
+    if (size < REQUEST_HEAD || bytes[4] > 2 || bytes[5] || bytes[10] || bytes[11]) return false;
     r->transfer = load_number(bytes, 4);
-    r->zstd = bytes[4];
+    r->zstd = bytes[4] > 0;
+    r->patches = bytes[4] > 1;
     r->want_count = load_number(bytes + 6, 2);
     r->base_count = load_number(bytes + 8, 2);
     size_t count = (size_t)r->want_count + r->base_count;
@@ -135,6 +139,43 @@ static int read_wanted(dxup_bundler *b, versions_store *s, const dxup_bundle_req
     return PROG_OK;
 }
 
+/* The body as a patch of the bases, if it takes less than `most` bytes; else *size is 0. *patch is
+   to be freed. */
+static void make_patch(const dxup_bundler *b, size_t bases, size_t body, size_t most,
+                       uint8_t **patch, size_t *size)
+{
+    dx_patch_create_desc desc = {.codings = 1u << DX_PATCH_CODING_RANGE,
+                                 .apply_memory_max = APPLY_MEMORY_MAX, .skip_check = true};
+    desc.memory_size = dx_patch_create_memory_size(&desc, bases, body);
+    desc.memory = malloc(desc.memory_size);
+    *patch = malloc(most);
+    *size = 0;
+    if (!desc.memory || !*patch ||
+        dx_patch_create(&desc, b->bases, bases, b->body, body, *patch, most, size))
+        *size = 0;
+    free(desc.memory);
+}
+
+static bool apply_patch(dxup_bundler *b, size_t bases, size_t body, const uint8_t *patch,
+                        size_t size)
+{
+    dx_patch_header header;
+    dx_patch_applier applier;
+    dx_patch_applier_desc desc = {.base = b->bases, .base_size = bases, .out = b->body,
+                                  .out_capacity = body, .target_size_max = body,
+                                  .skip_target_hash = true}; /* each object is verified */
+    if (dx_patch_info(patch, size, &header) || header.memory_size > APPLY_MEMORY_MAX ||
+        header.base_size != bases || header.target_size != body)
+        return false;
+    desc.memory_size = (size_t)header.memory_size;
+    desc.memory = prog_alloc(desc.memory_size ? desc.memory_size : 1);
+    int error = dx_patch_applier_init(&applier, &desc);
+    if (!error) error = dx_patch_applier_feed(&applier, patch, size);
+    if (!error) error = dx_patch_applier_finish(&applier);
+    free(desc.memory);
+    return !error;
+}
+
 int dxup_bundle_make(dxup_bundler *b, versions_store *s, const dxup_bundle_request *r,
                      uint8_t **answer, size_t *size)
 {
@@ -151,8 +192,19 @@ int dxup_bundle_make(dxup_bundler *b, versions_store *s, const dxup_bundle_reque
     if (zstd && body > 1)
         packed = versions_pack_behind(b->packer, out + DXUP_BUNDLE_HEAD, body - 1, b->bases, bases,
                                       b->body, body);
-    if (!packed) memcpy(out + DXUP_BUNDLE_HEAD, b->body, body);
     out[0] = packed ? CODING_ZSTD : CODING_PLAIN;
+    if (packed > PATCH_FROM && bases && r->patches) {
+        uint8_t *patch;
+        size_t patched;
+        make_patch(b, bases, body, packed, &patch, &patched);
+        if (patched) {
+            memcpy(out + DXUP_BUNDLE_HEAD, patch, patched);
+            packed = patched;
+            out[0] = CODING_PATCH;
+        }
+        free(patch);
+    }
+    if (!packed) memcpy(out + DXUP_BUNDLE_HEAD, b->body, body);
     store_number(out + 2, count, 2);
     store_number(out + 4, body, 4);
     for (uint32_t i = 0; packed && i < r->base_count; i++)
@@ -182,12 +234,14 @@ int dxup_bundle_open(dxup_bundler *b, versions_store *s, const dxup_bundle_reque
                      const uint8_t *answer, size_t size, dxup_bundle *out)
 {
     uint8_t mask[DXUP_BUNDLE_MASK], said[DXUP_BUNDLE_MASK];
-    if (size < DXUP_BUNDLE_HEAD || answer[1] || answer[0] > CODING_ZSTD) return bad_answer();
+    if (size < DXUP_BUNDLE_HEAD || answer[1] || answer[0] > CODING_PATCH) return bad_answer();
     size_t body = load_number(answer + 4, 4), bases = 0, left = size - DXUP_BUNDLE_HEAD;
     out->count = load_number(answer + 2, 2);
     if (!out->count || out->count > r->want_count || body > BODY_MAX) return bad_answer();
     memcpy(mask, answer + 8, sizeof mask);
     memcpy(said, mask, sizeof said);
+    out->based = false;
+    for (uint32_t i = 0; i < sizeof mask; i++) out->based |= mask[i] != 0;
     for (uint32_t i = r->base_count; i < 8 * sizeof mask; i++)
         if (mask[i / 8] >> (i & 7) & 1) return bad_answer();
     if (answer[0] == CODING_PLAIN) {
@@ -197,6 +251,12 @@ int dxup_bundle_open(dxup_bundler *b, versions_store *s, const dxup_bundle_reque
         int status = b->packer ? read_bases(b, s, r, mask, &bases) : bad_answer();
         if (status) return status;
         if (memcmp(mask, said, sizeof mask) != 0) return bad_answer();
+        if (answer[0] == CODING_PATCH) {
+            if (!r->patches || !bases ||
+                !apply_patch(b, bases, body, answer + DXUP_BUNDLE_HEAD, left))
+                return bad_answer();
+            return read_sizes(b->body, body, out) ? PROG_OK : bad_answer();
+        }
         size_t got = versions_unpack_behind(b->packer, b->body, body, b->bases, bases,
                                             answer + DXUP_BUNDLE_HEAD, left);
         if (!got || got != body) return bad_answer();

@@ -18,7 +18,8 @@ enum {
 
 typedef struct dxup_bundle_request {
     uint32_t transfer;   /* number of the FileChunks that answer */
-    bool     zstd;       /* the client can unpack it */
+    bool     zstd;       /* the client can unpack it, */
+    bool     patches;    /* and apply patches of dx_patch.h, too */
     uint32_t want_count; /* at least 1 */
     uint32_t base_count;
     uint8_t  ids[DXUP_BUNDLE_IDS_MAX][PROG_HASH_SIZE]; /* wanted, then bases */
@@ -43,6 +44,7 @@ int  dxup_bundle_make(dxup_bundler *b, versions_store *s, const dxup_bundle_requ
 /* What an answer brings: the first `count` objects that were wanted, one behind another. */
 typedef struct dxup_bundle {
     uint32_t       count;
+    bool           based; /* it says what differs from bases */
     uint32_t       sizes[DXUP_BUNDLE_IDS_MAX]; /* DXUP_BUNDLE_MISSING: the server has it not */
     const uint8_t *bytes;                      /* until the bundler is used again */
 } dxup_bundle;

@@ -22,6 +22,7 @@ enum {
     ASKED_AT_ONCE   = 2,         /* as many as servers let wait */
     OUT_SIZE        = 32768,     /* so many requests, and Pongs */
     WANTED_BYTES    = 800 << 10, /* of a request, as far as sizes are known */
+    BASES_BYTES     = 640 << 10, /* the server leaves out bases beyond 960 KiB */
     COMMIT_BYTES    = 1 << 20,
     FAILURES_MAX    = 3,         /* connections in a row that brought nothing */
     SILENCE_LIMIT_S = 60,
@@ -67,15 +68,19 @@ static void end(sync *s, int status)
 }
 
 /* >>asking ------------------------------------------------------------- */
-/* Bases that the request has already are not said again. */
-static void add_bases(dxup_bundle_request *r, uint8_t (*bases)[PROG_HASH_SIZE],
-                      const versions_missing_object *object)
+/* Bases that the request has already are not said again. Returns the bytes of the others. */
+static uint64_t add_bases(versions_store *store, dxup_bundle_request *r,
+                          uint8_t (*bases)[PROG_HASH_SIZE], const versions_missing_object *object)
 {
+    uint64_t bytes = 0, size = 0;
     for (unsigned k = 0; k < object->base_count; k++) {
         uint32_t i = 0;
         while (i < r->base_count && memcmp(bases[i], object->bases[k], PROG_HASH_SIZE)) i++;
-        if (i == r->base_count) memcpy(bases[r->base_count++], object->bases[k], PROG_HASH_SIZE);
+        if (i < r->base_count) continue;
+        memcpy(bases[r->base_count++], object->bases[k], PROG_HASH_SIZE);
+        if (versions_object_size(store, object->bases[k], &size)) bytes += size;
     }
+    return bytes;
 }
 
 /* Fill a request; *none: there is nothing to ask for now. */
@@ -84,17 +89,17 @@ static int fill_request(sync *s, question *q, bool *none)
     uint8_t bases[DXUP_BUNDLE_IDS_MAX][PROG_HASH_SIZE];
     dxup_bundle_request *r = &q->request;
     versions_missing_object object;
-    uint64_t bytes = 0;
+    uint64_t bytes = 0, base_bytes = 0;
     bool end_of_list = false;
     r->want_count = r->base_count = 0;
-    while (!end_of_list && bytes < WANTED_BYTES &&
+    while (!end_of_list && bytes < WANTED_BYTES && base_bytes < BASES_BYTES &&
            r->want_count + r->base_count + 1 + VERSIONS_MISSING_BASES_MAX <= DXUP_BUNDLE_IDS_MAX) {
         int status =
             versions_missing_next(s->lack, &object, &q->tickets[r->want_count], &end_of_list);
         if (status) return status;
         if (end_of_list) break;
         memcpy(r->ids[r->want_count++], object.id, PROG_HASH_SIZE);
-        add_bases(r, bases, &object);
+        base_bytes += add_bases(s->d->store, r, bases, &object);
         bytes += object.size;
     }
     *none = !r->want_count;
@@ -102,6 +107,7 @@ static int fill_request(sync *s, question *q, bool *none)
     memcpy(r->ids[r->want_count], bases, (size_t)r->base_count * PROG_HASH_SIZE);
     r->transfer = ++s->transfer;
     r->zstd = dxup_bundler_has_zstd(s->bundler);
+    r->patches = s->d->patches;
     return PROG_OK;
 }
 
@@ -137,6 +143,7 @@ static int take_objects(sync *s, const question *q, const dxup_bundle *b)
         status = versions_missing_take(s->lack, q->tickets[i], at, b->sizes[i]);
         at += b->sizes[i];
         s->got += b->sizes[i];
+        if (!b->based) *s->d->fresh += b->sizes[i];
     }
     for (uint32_t i = q->request.want_count; !status && i-- > b->count;)
         versions_missing_return(s->lack, q->tickets[i]);
@@ -332,7 +339,9 @@ int dxup_sync_fetch(const dxup_sync_desc *desc)
     sync *s = prog_alloc(sizeof *s);
     memset(s, 0, sizeof *s);
     s->d = desc;
-    s->lack = versions_missing_open(desc->store, desc->root, desc->old, desc->limits);
+    s->lack = desc->file
+                  ? versions_missing_open_file(desc->store, desc->file)
+                  : versions_missing_open(desc->store, desc->root, desc->old, desc->limits);
     s->bundler = dxup_bundler_open();
     int status = run(s);
     prog_progress(NULL, 0, 0, true);

@@ -1,8 +1,8 @@
-/* Fetches what a store lacks of a snapshot: the client's half of docs/formats/sync.md. */
+/* Fetches what a store lacks of a snapshot, or of a file: the client's half of docs/formats/sync.md. */
 #ifndef DXUP_SYNC_H
 #define DXUP_SYNC_H
 
-#include "../../versions/tree/tree.h"
+#include "../../versions/tree/missing.h"
 
 #include "../../../dx_reactor.h"
 
@@ -12,8 +12,11 @@ typedef struct dxup_sync_desc {
     versions_store           *store; /* open for writing */
     const uint8_t            *root;  /* of the snapshot */
     const uint8_t            *old;   /* another that the store has, like this one; or NULL */
+    const versions_missing_file *file; /* not NULL: it is fetched, and these two say nothing */
     const versions_limits    *limits; /* of the snapshot */
     uint64_t                 *sent, *received; /* what crossed the wire is added */
+    bool                      patches; /* the server knows patches of objects */
+    uint64_t                 *fresh; /* and here bytes of objects that came without a base */
 } dxup_sync_desc;
 
 /* All objects of the snapshot are in the store, or what it reads from, or it has failed: then what

@@ -14,7 +14,11 @@ enum {
     /* 2 was a coding of patches that is gone: older clients set it, and it says nothing */
     /* From DXUP_RANGES_FROM bytes on nothing is to follow the reply, whose transfer is 0 then: the
        client asks for ranges. In a range request: of the patch from `have`, else of the whole. */
-    DXUP_RANGES = 4
+    DXUP_RANGES = 4,
+    /* The client takes files as objects, too. A file of DXUP_OBJECTS_FROM bytes or more for which
+       there is no patch then does not follow the reply, whose transfer is 0: the client asks for
+       its objects. In a request for a snapshot: a file is answered like one. */
+    DXUP_OBJECTS = 8
 };
 
 /* numbers of RPC methods; that of details takes a range request, and answers like pull */
@@ -26,7 +30,7 @@ enum {
     DXUP_RPC_OBJECTS = 5
 };
 
-enum { DXUP_RANGE_SIZE = 1 << 20, DXUP_RANGES_FROM = 4 << 20 };
+enum { DXUP_RANGE_SIZE = 1 << 20, DXUP_RANGES_FROM = 4 << 20, DXUP_OBJECTS_FROM = 1024 };
 
 enum dxup_outcome {
     DXUP_UNCHANGED = 0, /* nothing follows */
@@ -74,7 +78,8 @@ enum dxup_outcome {
     A(u8, have, 32)                     \
     S(name)
 
-/* What a pull replies, and the snapshot. */
+/* What a pull replies, and the snapshot; of a file root is its content, or a list of that level.
+   kind is zero in the reply of an older server and to an older client. */
 #define DXUP_SYNC_REPLY(F, S, A, L, E, ...) \
     F(u64, version)                         \
     F(u64, size)                            \
@@ -82,7 +87,9 @@ enum dxup_outcome {
     E(u8, outcome, 4)                       \
     F(bool, known_base)                     \
     A(u8, hash, 32)                         \
-    A(u8, root, 32)
+    A(u8, root, 32)                         \
+    E(u8, kind, 3)                          \
+    F(u8, level)
 
 DX_TELEPORT_DEFINE(sync_request, DXUP_SYNC_REQUEST)
 DX_TELEPORT_DEFINE(sync_reply, DXUP_SYNC_REPLY)

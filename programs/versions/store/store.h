@@ -152,6 +152,9 @@ int versions_object_get(versions_store *s, const uint8_t id[PROG_HASH_SIZE], voi
    size. */
 typedef int versions_seed_fn(void *user, const uint8_t id[PROG_HASH_SIZE], void *out,
                              size_t capacity, size_t *size);
+/* The id of a list of a file (docs/formats/cas.md, section 1): not that of an object with the same
+   bytes. A seed may have these, too. */
+void versions_list_id(const void *list, size_t size, uint8_t id[PROG_HASH_SIZE]);
 /* seed may be called on any thread, by any handle that has it. */
 void versions_store_set_seed(versions_store *s, versions_seed_fn *seed, void *user);
 /* The same as another handle has. */

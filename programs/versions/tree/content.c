@@ -201,6 +201,22 @@ int versions_content_details(versions_store *s, versions_version *v)
     return PROG_OK;
 }
 
+int versions_content_level(versions_store *s, const versions_version *v, uint8_t *level)
+{
+    dx_tree_list_view list;
+    size_t size = 0;
+    assert(v->kind == PROG_FILE && !v->snapshot);
+    *level = 0;
+    if (!memcmp(v->root, v->hash, PROG_HASH_SIZE)) return PROG_OK;
+    uint8_t *bytes = prog_alloc(DX_TREE_LIST_SIZE_MAX);
+    int status = versions_object_get(s, v->root, bytes, DX_TREE_LIST_SIZE_MAX, &size);
+    if (!status && size) *level = bytes[0];
+    if (!status && (!size || dx_tree_list_open(&list, bytes, size, *level, v->size)))
+        status = prog_fail(PROG_DAMAGED, "%s is damaged", v->name);
+    free(bytes);
+    return status;
+}
+
 int versions_content_find(versions_store *s, const char *name, uint64_t version,
                           versions_version *out)
 {

@@ -26,6 +26,9 @@ int versions_content_hash(versions_store *s, versions_version *v);
 /* versions_version_find() with the hash of the content. */
 int versions_content_find(versions_store *s, const char *name, uint64_t version,
                           versions_version *out);
+/* The level of v->root, of a file: 0 = it is the content itself, else a list, whose bytes are those
+   that docs/formats/tree.md says. */
+int versions_content_level(versions_store *s, const versions_version *v, uint8_t *level);
 /* *v, which is a snapshot, becomes what it has besides its content (tree/details.h), with the size
    and the hash of that: it can be opened, read and patched like a content. size 0: nothing, the
    base of a first patch. */

@@ -55,6 +55,7 @@ struct versions_missing {
     versions_parts  parts;       /* of parts_of, a file or directory of the old snapshot */
     uint8_t         parts_of[32];
     bool            parts_open;
+    const versions_missing_file *file; /* NULL: it is a snapshot */
 };
 
 static int malformed(int error)
@@ -270,15 +271,34 @@ static void find_bases(versions_missing *l, const item *i, versions_missing_obje
 }
 
 /* >>lack --------------------------------------------------------------- */
+static versions_missing *open_empty(versions_store *s)
+{
+    versions_missing *l = prog_alloc(sizeof *l);
+    memset(l, 0, sizeof *l);
+    l->store = s;
+    l->bytes = prog_alloc(VERSIONS_OBJECT_MAX);
+    return l;
+}
+
+versions_missing *versions_missing_open_file(versions_store *s, const versions_missing_file *file)
+{
+    static const origin none = {.known = false};
+    const dx_tree_entry *e = &file->entry;
+    assert(e->type == DX_TREE_FILE && e->size && e->level <= DX_TREE_LEVELS_MAX);
+    const origin was = file->old ? origin_of(file->old) : none;
+    versions_missing *l = open_empty(s);
+    l->file = file;
+    l->bytes_left = e->size;
+    push_entry(l, e, 0, &was);
+    return l;
+}
+
 versions_missing *versions_missing_open(versions_store *s, const uint8_t root[32],
                                         const uint8_t *old, const versions_limits *limits)
 {
     dx_tree_entry e;
-    versions_missing *l = prog_alloc(sizeof *l);
-    memset(l, 0, sizeof *l);
-    l->store = s;
+    versions_missing *l = open_empty(s);
     l->limits = *limits;
-    l->bytes = prog_alloc(VERSIONS_OBJECT_MAX);
     item *i = push(l, A_SNAPSHOT, root);
     i->size = DX_TREE_ANY_SIZE;
     if (old && !versions_snapshot_root(s, old, &e, NULL)) i->old = origin_of(&e);
@@ -369,7 +389,9 @@ int versions_missing_take(versions_missing *l, uint32_t ticket, const uint8_t *b
     dx_cas_id is;
     uint8_t id[32];
     item i = drop(l, ticket);
-    dx_cas_hash(bytes, size, &is);
+    const bool is_list = l->file && i.level;
+    if (is_list) versions_list_id(bytes, size, is.bytes);
+    else dx_cas_hash(bytes, size, &is);
     if (memcmp(is.bytes, i.id, sizeof i.id) != 0)
         return prog_fail(PROG_DAMAGED, "the server sent other bytes than it was asked for");
     if (!leads(&i) && i.size != size) return malformed(DX_TREE_ESUM);
@@ -377,7 +399,9 @@ int versions_missing_take(versions_missing *l, uint32_t ticket, const uint8_t *b
         if (size > l->bytes_left) return malformed(DX_TREE_ESUM);
         l->bytes_left -= size;
     }
-    int status = versions_object_put(l->store, bytes, size, id);
+    int status = PROG_OK;
+    if (is_list) l->file->keep(l->file->user, i.id, bytes, size);
+    else status = versions_object_put(l->store, bytes, size, id);
     return status || !leads(&i) || !is_new(l, &i) ? status : visit(l, &i, bytes, size);
 }
 

@@ -20,6 +20,17 @@ typedef struct versions_missing_object { /* an object that is not there */
    (PROG_DAMAGED) when that is found. */
 versions_missing *versions_missing_open(versions_store *s, const uint8_t root[32],
                                         const uint8_t *old, const versions_limits *limits);
+/* The same of one file: its entry has type, level, id and size, which is not 0. Its lists are those
+   of docs/formats/cas.md, whose ids are not those of their bytes; they do not go into s, but to
+   keep, and s finds them from then on (versions_store_set_seed()). old: another such entry, of a
+   file whose lists s finds; NULL: there is none. */
+typedef struct versions_missing_file {
+    dx_tree_entry        entry;
+    const dx_tree_entry *old;
+    void               (*keep)(void *user, const uint8_t id[32], const void *bytes, size_t size);
+    void                *user;
+} versions_missing_file;
+versions_missing *versions_missing_open_file(versions_store *s, const versions_missing_file *file);
 void              versions_missing_close(versions_missing *l);
 /* The next object that is neither there nor asked for; *none: there is none now. *ticket is for
    versions_missing_take() or versions_missing_return(). */

@@ -1,7 +1,9 @@
-/* A table of the chunks of directories: a publish that stores none of them says where they are.
+/* A table of the chunks of directories, or of one file: a publish that stores none of them says where they are.
    Several threads read from them; each read opens the file again, and what it brings is verified
    by its caller, because the file may have changed. */
 #include "seeds.h"
+
+#include "../../common/os.h"
 
 #ifndef VERSIONS_NO_SNAPSHOTS
 #include <assert.h>
@@ -12,6 +14,7 @@
 #include <unistd.h>
 
 enum { FOLDERS_MAX = 2 };
+#define A_LIST UINT32_MAX /* in place.path: it is in lists */
 
 typedef struct place {
     uint8_t  id[32];
@@ -24,12 +27,15 @@ struct versions_seeds {
     int                folders[FOLDERS_MAX];
     uint8_t            folder_count;
     bool               linked; /* a file of the first has several names */
+    int                file;   /* instead of folders: one open file; -1: none */
     place             *places; /* open addressing; one slot at least is free */
     size_t             mask, used;
     versions_slots_key key;
     char              *paths;  /* one behind another: which folder, the path in it, a zero */
     size_t             paths_size, paths_room;
     size_t             last;  /* the path that was added last */
+    uint8_t           *lists; /* of files, one behind another */
+    size_t             lists_size, lists_room;
 };
 
 static place *find_place(const versions_seeds *d, const uint8_t id[32])
@@ -56,7 +62,7 @@ static void grow(versions_seeds *d)
 /* Chunks come file by file, so only the last path can be the same. */
 static uint32_t keep_path(versions_seeds *d, const char *path)
 {
-    const char folder = (char)(d->folder_count - 1);
+    const char folder = (char)(d->folder_count ? d->folder_count - 1 : 0);
     size_t size = strlen(path) + 2;
     if (d->paths_size && d->paths[d->last] == folder && !strcmp(d->paths + d->last + 1, path))
         return (uint32_t)d->last;
@@ -95,15 +101,24 @@ static int read_seed(void *user, const uint8_t id[32], void *out, size_t capacit
     if (!p->size) return PROG_NOT_FOUND;
     *size = p->size;
     if (!out) return PROG_OK;
-    const char *path = d->paths + p->path + 1;
+    const bool is_list = p->path == A_LIST;
+    const char *path = is_list ? "a list" : d->paths + p->path + 1;
     if (p->size > capacity) return prog_fail(PROG_DAMAGED, "%s: a part is too large", path);
-    int fd = openat(d->folders[(uint8_t)path[-1]], path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    if (is_list) {
+        memcpy(out, d->lists + p->offset, p->size);
+        return PROG_OK;
+    }
+    const bool single = d->file >= 0;
+    int fd = d->file;
+    if (!single)
+        fd = openat(d->folders[(uint8_t)path[-1]], path,
+                    O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
     while (fd >= 0 && done < p->size) {
         int64_t n = os_read_at(fd, p->offset + done, (uint8_t *)out + done, p->size - done);
         if (n <= 0) break;
         done += (size_t)n;
     }
-    if (fd >= 0) close(fd);
+    if (fd >= 0 && !single) close(fd);
     if (done == p->size) return PROG_OK;
     return prog_fail(PROG_REFUSED, "%s changed while it was read; try again", path);
 }
@@ -125,16 +140,22 @@ static int look(versions_seeds *d, versions_store *s, const char *path, const ve
     return status;
 }
 
+static versions_seeds *open_empty(void)
+{
+    versions_seeds *d = prog_alloc(sizeof *d);
+    memset(d, 0, sizeof *d);
+    d->file = -1;
+    versions_slots_key_make(&d->key);
+    grow(d);
+    return d;
+}
+
 int versions_seeds_open(versions_seeds **out, versions_store *s, const char *path,
                         const versions_omit *omit, versions_stat_cache *seen, uint8_t root[32],
                         uint64_t *size)
 {
     versions_published found;
-    versions_seeds *d = prog_alloc(sizeof *d);
-    memset(d, 0, sizeof *d);
-    versions_slots_key_make(&d->key);
-    grow(d);
-    *out = d;
+    versions_seeds *d = *out = open_empty();
     versions_stat_cache *nothing =
         seen ? NULL : versions_stat_cache_open(versions_store_path(s), "seeds");
     int status = look(d, s, path, omit, seen ? seen : nothing, &found);
@@ -154,6 +175,122 @@ int versions_seeds_add(versions_seeds *d, versions_store *s, const char *path,
     int status = look(d, s, path, omit, nothing, &found);
     versions_stat_cache_close(nothing);
     if (!status) memcpy(root, found.root, sizeof found.root);
+    return status;
+}
+
+/* >>one file ------------------------------------------------------------
+   It is cut as store/file.c cuts it, and its lists are the same bytes there: so whatever chunks and
+   lists two versions have in common are found by their ids. */
+typedef struct cutting {
+    versions_seeds *seeds;
+    const char     *path;
+    dx_cas_chunker  chunker;
+    dx_cas_blake3   hasher; /* of the chunk in progress, */
+    uint32_t        size;   /* which has so many bytes, */
+    uint64_t        at;     /* and begins here */
+    dx_tree_list    list;
+} cutting;
+
+void versions_seeds_keep_list(void *seeds, const uint8_t id[32], const void *bytes, size_t size)
+{
+    versions_seeds *d = seeds;
+    if (2 * d->used >= d->mask) grow(d);
+    place *p = find_place(d, id);
+    if (p->size) return;
+    if (d->lists_room - d->lists_size < size) {
+        d->lists_room = 2 * d->lists_room + size + 65536;
+        d->lists = realloc(d->lists, d->lists_room);
+        if (!d->lists) abort();
+    }
+    memcpy(d->lists + d->lists_size, bytes, size);
+    memcpy(p->id, id, sizeof p->id);
+    p->offset = d->lists_size;
+    p->size = (uint32_t)size;
+    p->path = A_LIST;
+    d->lists_size += size;
+    d->used++;
+}
+
+static int put_list(void *user, const void *data, size_t size, uint8_t id[32])
+{
+    versions_list_id(data, size, id);
+    versions_seeds_keep_list(user, id, data, size);
+    return PROG_OK;
+}
+
+static int end_chunk(cutting *c)
+{
+    uint8_t id[32];
+    dx_cas_blake3_final(&c->hasher, id, sizeof id);
+    dx_cas_blake3_init(&c->hasher);
+    add(c->seeds, c->path, id, c->at, c->size);
+    int status = dx_tree_list_add(&c->list, id, c->size);
+    c->at += c->size;
+    c->size = 0;
+    return status < 0 ? prog_fail(PROG_REFUSED, "%s: %s", c->path, dx_tree_error_name(status))
+                      : status;
+}
+
+static int cut_bytes(cutting *c, const uint8_t *bytes, size_t size)
+{
+    int status = PROG_OK;
+    while (!status && size) {
+        bool ends = false;
+        const size_t n = dx_cas_chunker_next(&c->chunker, bytes, size, &ends);
+        dx_cas_blake3_update(&c->hasher, bytes, n);
+        c->size += (uint32_t)n;
+        bytes += n;
+        size -= n;
+        if (ends) status = end_chunk(c);
+    }
+    return status;
+}
+
+static int cut_file(cutting *c, int fd)
+{
+    uint8_t *buffer = prog_alloc(PROG_IO_SIZE);
+    int status = PROG_OK;
+    int64_t n = 0;
+    while (!status && (n = os_read_at(fd, c->at + c->size, buffer, PROG_IO_SIZE)) > 0) {
+        status = cut_bytes(c, buffer, (size_t)n);
+        prog_progress("looking", c->at, 0, false);
+    }
+    free(buffer);
+    if (n < 0 && !status) status = prog_fail_errno("%s", c->path);
+    return status || !c->size ? status : end_chunk(c);
+}
+
+static int look_at_file(versions_seeds *d, const char *path, dx_tree_entry *file)
+{
+    const dx_cas_chunker_desc as_stored = {0};
+    d->file = os_open(path);
+    if (d->file < 0) return prog_fail_errno("%s", path);
+    void *memory = prog_alloc((size_t)DX_TREE_LEVELS_MAX * DX_TREE_LIST_SIZE_MAX);
+    cutting *c = prog_alloc(sizeof *c);
+    memset(c, 0, sizeof *c);
+    c->seeds = d;
+    c->path = path;
+    (void)dx_cas_chunker_init(&c->chunker, &as_stored);
+    dx_cas_blake3_init(&c->hasher);
+    dx_tree_list_begin(&c->list, memory, put_list, d);
+    int status = cut_file(c, d->file);
+    prog_progress(NULL, 0, 0, true);
+    if (!status && c->at)
+        status = dx_tree_list_finish(&c->list, file->id, &file->level, &file->size);
+    if (status < 0) status = prog_fail(PROG_REFUSED, "%s: %s", path, dx_tree_error_name(status));
+    free(c);
+    free(memory);
+    return status;
+}
+
+int versions_seeds_open_file(versions_seeds **out, versions_store *s, const char *path,
+                             dx_tree_entry *file)
+{
+    versions_seeds *d = *out = open_empty();
+    memset(file, 0, sizeof *file);
+    file->type = DX_TREE_FILE;
+    int status = path ? look_at_file(d, path, file) : PROG_OK;
+    if (!status) versions_store_set_seed(s, read_seed, d);
     return status;
 }
 
@@ -193,8 +330,10 @@ void versions_seeds_close(versions_seeds *d)
 {
     if (!d) return;
     while (d->folder_count) close(d->folders[--d->folder_count]);
+    if (d->file >= 0) close(d->file);
     free(d->places);
     free(d->paths);
+    free(d->lists);
     free(d);
 }
 #endif

@@ -14,6 +14,13 @@ typedef struct versions_seeds versions_seeds;
 int versions_seeds_open(versions_seeds **out, versions_store *s, const char *path,
                         const versions_omit *omit, versions_stat_cache *seen, uint8_t root[32],
                         uint64_t *size);
+/* Look at a file instead; NULL: at nothing. file gets type, level, id and size, as the file would
+   have them as a version: size 0 where there is none. s finds its lists, too, but does not have
+   them. */
+int versions_seeds_open_file(versions_seeds **out, versions_store *s, const char *path,
+                             dx_tree_entry *file);
+/* Add a list: s finds it from now on. */
+void versions_seeds_keep_list(void *seeds, const uint8_t id[32], const void *bytes, size_t size);
 /* The snapshot of the first directory after only what is at that path in it has changed. false: that
    cannot be said. */
 bool versions_seeds_again(const versions_seeds *seeds, versions_store *s, const char *path,

@@ -13,6 +13,7 @@
    restore.c       writes a snapshot as a directory
        apply.c         owners, attributes, modes, times
        link_targets.c  finds the earlier name of a file
+       restore_file.c  writes one file
        report.c        lists what could not be restored
    missing.c       finds what is lacking of a snapshot
    seeds.c         chunks read from a directory's files
@@ -268,6 +269,12 @@ typedef struct versions_tree_restore_desc {
     const struct versions_scope *part;
 } versions_tree_restore_desc;
 int versions_tree_restore(versions_store *s, const versions_tree_restore_desc *desc);
+
+/* >>restore_file.c ---- */
+/* Write the file of that entry (its level, id and size) into the open staging file, which is empty.
+   sparse: blocks of zeros become holes. hash: of what was written. */
+int versions_file_restore(versions_store *s, const dx_tree_entry *e, versions_dest *dest,
+                          bool sparse, uint8_t hash[PROG_HASH_SIZE]);
 
 /* >>verify.c ---- */
 /* Read and hash everything in the store at path again, and print what is damaged. */
