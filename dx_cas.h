@@ -1838,6 +1838,7 @@ static void dx_cas_p_b3_side_by_side(const void *const *data, size_t size, size_
     size_t at, high = 0, low, i;
     DX_CAS_ASSERT(size > 0 && size <= 16384 && size % 64 == 0);
     DX_CAS_ASSERT(count > 0 && count <= lanes);
+    (void)lanes;
     dx_cas_p_blake3_iv(key);
     if (size <= 1024) leaf.flags |= root;
     for (at = 0; at < size; at += 1024, leaf.counter++) {
@@ -5438,7 +5439,7 @@ DX_CAS_API size_t dx_cas_reader_memory_size(uint32_t chunk_size_max)
 static int dx_cas_p_load_node(dx_cas_reader *r, dx_cas_store *s, const dx_cas_ext_record *rec,
                               uint64_t start)
 {
-    dx_cas_p_node n;
+    dx_cas_p_node n = {0, 0, 0, NULL};
     uint32_t level = rec->type == DX_CAS_EXT_LIST ? rec->flags : 0;
     DX_CAS_ASSERT(s && rec);
     DX_CAS_ASSERT(level <= r->level_);
@@ -5921,10 +5922,6 @@ DX_CAS_API int dx_cas_delta_copy(dx_cas_delta *d, const dx_cas_id *id, dx_cas_st
    Where two headers differ, both orders of preference are tried: neither store is right
    everywhere, since sectors of old content bring records back that look whole. Only bytes that a
    hash proves replace others, and none that passed a check are written over. */
-/* Three steps. First the layout: which record stands where. From a commit that is proved the chain
-   is followed to the next one, with each header from either store; where the chain fits, all of
-   these headers are right, and those that the damaged store lacks are written. Then the contents:
-   a full check, whose findings are mended one by one. Last, a full check that only listens. */
 typedef struct dx_cas_p_fix {
     dx_cas_store *s;     /* to be repaired; opened for reading, but its device is written */
     dx_cas_store *other; /* the backup, or NULL */

@@ -725,6 +725,9 @@ DX_HBTP_API void dx_hbtp_abort(dx_hbtp_session *s);
 
 /* True: no request of either side waits for its answer, and no stream is open; or s is NULL. */
 DX_HBTP_API bool dx_hbtp_is_idle(const dx_hbtp_session *s);
+/* True: after the last feed or tick a frame had begun to arrive and was not whole, since *begun_ns
+   of their clock. A whole one that waits for room or a turn is none. begun_ns may be NULL. */
+DX_HBTP_API bool dx_hbtp_has_begun(const dx_hbtp_session *s, uint64_t *begun_ns);
 
 /* Another response buffer from now on (one can serve all sessions of a thread in turn). EINVAL. */
 DX_HBTP_API int  dx_hbtp_session_set_out(dx_hbtp_session *s, dx_hbtp_out *out);
@@ -1450,8 +1453,9 @@ DX_HBTP_API int dx_hbtp_parse_file_chunk(const dx_hbtp_frame *frame, dx_hbtp_fil
 
 DX_HBTP_API int dx_hbtp_out_init(dx_hbtp_out *out, void *memory, size_t size)
 {
-    if (!out || !memory) return DX_HBTP_EINVAL;
-    DX_HBTP_MEMSET(out, 0, sizeof *out);
+    if (!out) return DX_HBTP_EINVAL;
+    DX_HBTP_MEMSET(out, 0, sizeof *out); /* without memory, too: then every writer refuses */
+    if (!memory) return DX_HBTP_EINVAL;
     out->memory_ = (uint8_t *)memory;
     out->size_ = size ? size : (size_t)DX_HBTP_OUT_SIZE;
     out->limit_ = out->size_;
@@ -4010,6 +4014,13 @@ DX_HBTP_API int dx_hbtp_close(dx_hbtp_session *s, uint16_t status, const char *t
 DX_HBTP_API bool dx_hbtp_is_idle(const dx_hbtp_session *s)
 {
     return !s || (!s->waiting && !s->pending_ && !s->stream_count_);
+}
+
+DX_HBTP_API bool dx_hbtp_has_begun(const dx_hbtp_session *s, uint64_t *begun_ns)
+{
+    if (!s || !s->partial_) return false;
+    if (begun_ns) *begun_ns = s->begun_ns_;
+    return true;
 }
 
 DX_HBTP_API void dx_hbtp_abort(dx_hbtp_session *s)

@@ -48,7 +48,11 @@
                 (apply_memory_max = DX_PATCH_FLASH_SMALL_MEMORY), in a fifth of the memory.
                 DX_PATCH_ASSERT(c) (assert),
                 DX_PATCH_MEMCPY, DX_PATCH_MEMMOVE, DX_PATCH_MEMSET, DX_PATCH_MEMCMP,
-                DX_PATCH_CRC32C(crc, p, size) (a nibble at a time)
+                DX_PATCH_CRC32C(crc, p, size) (a nibble at a time),
+                DX_PATCH_BLAKE3(offset, p, size, value): the chaining value, 32 bytes, of the part
+                at offset of a message, not of its root; size is 4096, 8192 ... and divides offset
+                (that of dx_cas.h where its implementation stands before this one in the same file,
+                several times as fast; else a word at a time)
     ERRORS      dx_patch_error: 0 = ok, negative = reason; dx_patch_error_name()
     OWNERSHIP   the caller owns every buffer; a parameter that is kept says "borrowed until"
     FORMAT      docs/formats/patch.md (normative)
@@ -580,8 +584,8 @@ static uint32_t dx_patch_p_crc32c(uint32_t crc, const uint8_t *p, size_t size)
         0     1 2     3
 
    The last compression of all has the flag ROOT. So nothing is joined, and no block compressed,
-   before it is known that more input follows. Where the machine has vectors, eight chunks (or
-   eight parents) are hashed side by side, one in each lane; the results are the same. */
+   before it is known that more input follows. A hook may hash subtrees of whole chunks faster, side
+   by side in the lanes of vectors; the results are the same. */
 enum { /* flags of a compression */
     DX_PATCH_P_B3_CHUNK_START = 1,
     DX_PATCH_P_B3_CHUNK_END = 2,
@@ -680,154 +684,43 @@ static void dx_patch_p_hash_compress(uint32_t cv[8], const uint8_t block[64], ui
 }
 #endif
 
-/* Hosted: eight chunks or nodes side by side, one in each lane of GNU C vectors. */
-#if defined(__has_builtin) && defined(__STDC_HOSTED__) && __STDC_HOSTED__ == 1
-  #if __has_builtin(__builtin_shufflevector) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ && \
-      (defined(__SSE2__) || defined(__ARM_NEON) || defined(__wasm_simd128__))
-    #define DX_PATCH_P_LANES
+/* A faster hash for whole subtrees: the program's, or that of dx_cas.h where its implementation
+   stands before this one in the same file. */
+#if !defined(DX_PATCH_BLAKE3) && defined(DX_CAS_IMPLEMENTED)
+static void dx_patch_p_hash_part(uint64_t offset, const uint8_t *p, size_t size, uint8_t *value)
+{
+    dx_cas_blake3 plain;
+    int error;
+    dx_cas_blake3_init(&plain);
+    error = dx_cas_blake3_part(&plain, offset, p, size, value);
+    DX_PATCH_ASSERT(error == 0);
+    (void)error;
+}
+#define DX_PATCH_BLAKE3 dx_patch_p_hash_part
+#endif
+#ifdef DX_PATCH_BLAKE3
+enum { /* subtrees that it takes: as powers of two of chunks; a larger one is two or more */
+    DX_PATCH_P_B3_LOG_MIN = 3,
+    DX_PATCH_P_B3_LOG_MAX = 10
+};
+#endif
+
+/* What XOR goes by, where the compiler has vectors. */
+#if defined(__GNUC__) || defined(__clang__)
+  #if defined(__SSE2__) || defined(__ARM_NEON) || defined(__wasm_simd128__)
+    #define DX_PATCH_P_VECTORS
   #endif
 #endif
+#ifdef DX_PATCH_P_VECTORS
+typedef uint32_t dx_patch_p_word __attribute__((vector_size(32)));
+#else
+typedef uint64_t dx_patch_p_word;
+#endif
+#undef DX_PATCH_P_VECTORS
 #if defined(__GNUC__) && __GNUC__ >= 8 && !defined(__clang__)
   #define DX_PATCH_P_UNROLL _Pragma("GCC unroll 8")
 #else
   #define DX_PATCH_P_UNROLL
-#endif
-#ifdef DX_PATCH_P_LANES
-typedef uint32_t dx_patch_p_v8 __attribute__((vector_size(32)));
-typedef dx_patch_p_v8 dx_patch_p_word; /* what XOR goes by */
-typedef uint8_t dx_patch_p_v32 __attribute__((vector_size(32)));
-#undef DX_PATCH_P_B3_ROTR
-#define DX_PATCH_P_QUAD(i, n) \
-    i + n / 8 % 4, i + (n / 8 + 1) % 4, i + (n / 8 + 2) % 4, i + (n / 8 + 3) % 4
-#define DX_PATCH_P_SHIFTED(x, n) ((x) >> n | (x) << (32 - n))
-#define DX_PATCH_P_SHUFFLED(x, n) /* by whole bytes: one shuffle */                                \
-    (n % 8 ? DX_PATCH_P_SHIFTED(x, n)                                                              \
-           : (dx_patch_p_v8)__builtin_shufflevector(                                               \
-                 (dx_patch_p_v32)(x), (dx_patch_p_v32)(x), DX_PATCH_P_QUAD(0, n),                  \
-                 DX_PATCH_P_QUAD(4, n), DX_PATCH_P_QUAD(8, n), DX_PATCH_P_QUAD(12, n),             \
-                 DX_PATCH_P_QUAD(16, n), DX_PATCH_P_QUAD(20, n), DX_PATCH_P_QUAD(24, n),           \
-                 DX_PATCH_P_QUAD(28, n)))
-#define DX_PATCH_P_LOW(a, b) __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11)
-#define DX_PATCH_P_HIGH(a, b) __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15)
-
-/* The rows t become the columns of m: squares of eight words. */
-#define DX_PATCH_P_TURN(m, t)                                                                      \
-    DX_PATCH_P_UNROLL for (j = 0; j < 3; j++) {                                                    \
-        DX_PATCH_MEMCPY(t, m, sizeof t);                                                           \
-        DX_PATCH_P_UNROLL for (i = 0; i < 4; i++) {                                                \
-            (m)[2 * i] = DX_PATCH_P_LOW(t[i], t[i + 4]);                                           \
-            (m)[2 * i + 1] = DX_PATCH_P_HIGH(t[i], t[i + 4]);                                      \
-        }                                                                                          \
-    }
-/* Of a vector of any width: what the lanes start with, and a block of each of them. */
-#define DX_PATCH_P_LANES_START(lanes)                                                              \
-    dx_patch_p_blake3_iv(cv);                                                                      \
-    for (i = 0; i < 8; i++) h[i] = none + cv[i];                                                   \
-    for (i = 0; i < lanes && blocks > 1; i++) {                                                    \
-        low[i] = (uint32_t)(number & 0xffffffffu) + i;                                             \
-        high[i] = (uint32_t)(number >> 32);                                                        \
-    }
-#define DX_PATCH_P_LANES_BLOCK(vector)                                                             \
-    vector v0 = h[0], v1 = h[1], v2 = h[2], v3 = h[3], v4 = h[4], v5 = h[5], v6 = h[6], v7 = h[7], \
-           v8 = none + 0x6a09e667u, v9 = none + 0xbb67ae85u, va = none + 0x3c6ef372u,              \
-           vb = none + 0xa54ff53au, vc = low, vd = high, ve = none + 64u, vf = none;               \
-    if (blocks == 1) vf += (uint32_t)DX_PATCH_P_B3_PARENT;                                         \
-    else if (block == 0) vf += (uint32_t)DX_PATCH_P_B3_CHUNK_START;                                \
-    else if (block == 15) vf += (uint32_t)DX_PATCH_P_B3_CHUNK_END;                                 \
-    DX_PATCH_P_B3_ROUND(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);                     \
-    DX_PATCH_P_B3_ROUND(2, 6, 3, 10, 7, 0, 4, 13, 1, 11, 12, 5, 9, 14, 15, 8);                     \
-    DX_PATCH_P_B3_ROUND(3, 4, 10, 12, 13, 2, 7, 14, 6, 5, 9, 0, 11, 15, 8, 1);                     \
-    DX_PATCH_P_B3_ROUND(10, 7, 12, 9, 14, 3, 13, 15, 4, 0, 11, 2, 5, 8, 1, 6);                     \
-    DX_PATCH_P_B3_ROUND(12, 13, 9, 11, 15, 10, 14, 8, 7, 2, 5, 3, 0, 1, 6, 4);                     \
-    DX_PATCH_P_B3_ROUND(9, 14, 11, 5, 8, 12, 15, 1, 13, 3, 0, 10, 2, 6, 4, 7);                     \
-    DX_PATCH_P_B3_ROUND(11, 15, 5, 0, 1, 9, 8, 6, 14, 10, 2, 12, 3, 4, 7, 13);                     \
-    h[0] = v0 ^ v8, h[1] = v1 ^ v9, h[2] = v2 ^ va, h[3] = v3 ^ vb;                                \
-    h[4] = v4 ^ vc, h[5] = v5 ^ vd, h[6] = v6 ^ ve, h[7] = v7 ^ vf
-
-/* Compress the blocks of eight inputs, which lie stride bytes apart, into eight chaining values;
-   out may be in. Inputs are chunks of 16 blocks, the first one with this number, or pairs of
-   children, one block each. The words are gathered as 8x8 squares and transposed, so that lane i
-   of m[k] is word k of input i. */
-#define DX_PATCH_P_KERNEL(name, attributes)                                                        \
-    attributes static void name(const uint8_t *in, size_t stride, uint32_t blocks,                 \
-                                uint64_t number, uint8_t *out)                                     \
-    {                                                                                              \
-        dx_patch_p_v8 h[8], m[16], t[8], low = {0}, high = {0}, none = {0};                        \
-        uint32_t cv[8], i, j, k, block;                                                            \
-        DX_PATCH_P_LANES_START(8)                                                                  \
-        for (block = 0; block < blocks; block++) {                                                 \
-            DX_PATCH_P_UNROLL for (k = 0; k < 16; k += 8) {                                        \
-                DX_PATCH_P_UNROLL for (i = 0; i < 8; i++)                                          \
-                    DX_PATCH_MEMCPY(&m[k + i], in + i * stride + 64 * block + 4 * k, 32);          \
-                DX_PATCH_P_TURN(m + k, t)                                                          \
-            }                                                                                      \
-            DX_PATCH_P_LANES_BLOCK(dx_patch_p_v8);                                                 \
-        }                                                                                          \
-        for (i = 0; i < 64; i++) dx_patch_p_store32(out + 4 * i, h[i % 8][i / 8]);                 \
-    }
-#if defined(__SSE2__) && !defined(__AVX2__) /* bytes of such a vector would go one by one */
-  #define DX_PATCH_P_B3_ROTR(x, n) DX_PATCH_P_SHIFTED(x, n)
-#else
-  #define DX_PATCH_P_B3_ROTR(x, n) DX_PATCH_P_SHUFFLED(x, n)
-#endif
-DX_PATCH_P_KERNEL(dx_patch_p_eight, )
-#if defined(__x86_64__) || defined(__i386__)
-  #define DX_PATCH_P_AVX2 __attribute__((target("avx2")))
-  #undef DX_PATCH_P_B3_ROTR
-  #define DX_PATCH_P_B3_ROTR(x, n) DX_PATCH_P_SHUFFLED(x, n)
-DX_PATCH_P_KERNEL(dx_patch_p_eight_avx2, DX_PATCH_P_AVX2)
-  #define DX_PATCH_P_AVX512 __attribute__((target("avx512f,avx512vl")))
-  #undef DX_PATCH_P_B3_ROTR
-  #define DX_PATCH_P_B3_ROTR(x, n) DX_PATCH_P_SHIFTED(x, n) /* an instruction of its own there */
-DX_PATCH_P_KERNEL(dx_patch_p_eight_avx512, DX_PATCH_P_AVX512)
-typedef uint32_t dx_patch_p_lanes16 __attribute__((vector_size(64)));
-  #define DX_PATCH_P_BESIDE(a, b) \
-      __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
-
-/* Sixteen chunks, one behind the other: two squares beside each other for each eight words. */
-DX_PATCH_P_AVX512 static void dx_patch_p_sixteen(const uint8_t *in, uint64_t number, uint8_t *out)
-{
-    dx_patch_p_lanes16 h[8], m[16], low = {0}, high = {0}, none = {0};
-    dx_patch_p_v8 left[8], right[8], t[8];
-    uint32_t cv[8], i, j, k, block, blocks = DX_PATCH_P_B3_BLOCKS;
-    DX_PATCH_P_LANES_START(16)
-    for (block = 0; block < blocks; block++) {
-        for (k = 0; k < 16; k += 8) {
-            const uint8_t *from = in + 64 * block + 4 * k;
-            for (i = 0; i < 8; i++) {
-                DX_PATCH_MEMCPY(&left[i], from + (size_t)1024 * i, 32);
-                DX_PATCH_MEMCPY(&right[i], from + (size_t)1024 * (i + 8), 32);
-            }
-            DX_PATCH_P_TURN(left, t)
-            DX_PATCH_P_TURN(right, t)
-            for (i = 0; i < 8; i++) m[k + i] = DX_PATCH_P_BESIDE(left[i], right[i]);
-        }
-        DX_PATCH_P_LANES_BLOCK(dx_patch_p_lanes16);
-    }
-    for (i = 0; i < 128; i++) dx_patch_p_store32(out + 4 * i, h[i % 8][i / 8]);
-}
-#endif
-
-/* Hash a subtree of whole chunks, a power of two from 8 to 64 of them, but for its top: values gets
-   the chaining values of its two children, as the top may be the root. */
-static void dx_patch_p_subtree(const uint8_t *p, uint64_t number, size_t chunks, uint8_t *values)
-{
-    void (*eight)(const uint8_t *, size_t, uint32_t, uint64_t, uint8_t *) = dx_patch_p_eight;
-    size_t i, done = 0;
-    DX_PATCH_ASSERT(chunks >= 8 && chunks <= 64 && !(chunks & (chunks - 1)));
-    DX_PATCH_ASSERT(number % chunks == 0);
-#ifdef DX_PATCH_P_AVX2
-    if (__builtin_cpu_supports("avx2")) eight = dx_patch_p_eight_avx2;
-    if (__builtin_cpu_supports("avx512vl")) eight = dx_patch_p_eight_avx512;
-    for (; eight == dx_patch_p_eight_avx512 && chunks - done >= 16; done += 16)
-        dx_patch_p_sixteen(p + 1024 * done, number + done, values + 32 * done);
-#endif
-    for (i = done; i < chunks; i += 8) eight(p + 1024 * i, 1024, 16, number + i, values + 32 * i);
-    while ((chunks /= 2) > 1)
-        for (i = 0; i < chunks; i += 8) eight(values + 64 * i, 64, 1, 0, values + 32 * i);
-}
-#else
-typedef uint64_t dx_patch_p_word;
 #endif
 #undef DX_PATCH_P_B3_ROUND
 #undef DX_PATCH_P_B3_G
@@ -896,21 +789,25 @@ static void dx_patch_p_hash_merge(dx_patch_p_blake3 *h)
 }
 
 /* Between chunks: take whole subtrees of the input at once, as large as their place in the tree
-   allows. Returns how many bytes were taken; without vectors none. */
+   allows. Returns how many bytes were taken; without a hook none. */
 static size_t dx_patch_p_hash_fast(dx_patch_p_blake3 *h, const uint8_t *p, size_t size)
 {
     size_t done = 0;
     DX_PATCH_ASSERT(h->blocks_ == 0 && h->block_size_ == 0);
-#ifdef DX_PATCH_P_LANES
-    while (size - done >= 8 * DX_PATCH_P_B3_CHUNK && !(h->chunk_ & 7)) {
-        uint8_t values[64 * 32]; /* of a subtree's chunks, then of their parents */
-        unsigned log = 6;
+#ifdef DX_PATCH_BLAKE3
+    while (size - done >= DX_PATCH_P_B3_CHUNK << DX_PATCH_P_B3_LOG_MIN &&
+           !(h->chunk_ & ((1u << DX_PATCH_P_B3_LOG_MIN) - 1))) {
+        uint8_t values[2 * 32]; /* of both children, as their parent may be the root */
+        unsigned log = DX_PATCH_P_B3_LOG_MAX;
+        size_t half;
         unsigned i;
         while ((h->chunk_ & (((uint32_t)1 << log) - 1)) || (size_t)1024 << log > size - done) log--;
-        DX_PATCH_ASSERT(log >= 3);
-        dx_patch_p_subtree(p + done, h->chunk_, (size_t)1 << log, values);
+        DX_PATCH_ASSERT(log >= DX_PATCH_P_B3_LOG_MIN);
+        half = (size_t)1024 << (log - 1);
+        DX_PATCH_BLAKE3(h->chunk_ * 1024, p + done, half, values);
+        DX_PATCH_BLAKE3(h->chunk_ * 1024 + half, p + done + half, half, values + 32);
         dx_patch_p_hash_merge(h);
-        for (i = 0; i < 16; i++) { /* both children wait, as their parent may be the root */
+        for (i = 0; i < 16; i++) {
             h->cv_[i % 8] = dx_patch_p_load32(values + 4 * i);
             if (i % 8 == 7) dx_patch_p_hash_push(h);
         }

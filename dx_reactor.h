@@ -6,8 +6,9 @@
         #define DX_REACTOR_IMPLEMENTATION     (or DX_IMPLEMENTATION for every dx_ header)
         #include "dx_reactor.h"
 
-    and include it elsewhere without the define. C99; also builds as C++11. Linux, macOS and the
-    BSDs, Windows (-lws2_32); no other library, no feature macro, no <linux/io_uring.h>.
+    and include it elsewhere without the define. C99; also builds as C++11. GCC and clang on Linux,
+    macOS, the BSDs and Windows (-lws2_32); MSVC for x86, x64 and ARM64. No other library, no
+    feature macro, no <linux/io_uring.h>; of MSVC no /std:c11.
 
     QUICK EXAMPLE
 
@@ -31,9 +32,9 @@
 
     CONTENTS (search >>)
         config  errors  op  descriptor  lifetime  consuming  operations  control  threads
-        sockets  tasks  workers  results  extension  platform  helpers  memory  table  queues
-        timers  pool  finish  io_uring  readiness  files  epoll  kqueue  IOCP  backends  start
-        posts  round  public  extensions  groups  license
+        sockets  tasks  workers  results  extension  platform  atomics  helpers  memory  table
+        queues  timers  pool  finish  io_uring  readiness  files  epoll  kqueue  IOCP  backends
+        start  posts  round  public  extensions  groups  license
 
     HOW IT WORKS
         The caller owns every dx_op (64 bytes; 128 on Windows), fills in fn and user_data, and
@@ -760,8 +761,14 @@ DX_REACTOR_API uint64_t dx_reactor_ext_clock_ns(const dx_reactor *r);
 #else
   #define DX_REACTOR_P_KQUEUE 0
 #endif
-#if !defined(__GNUC__) && !defined(__clang__)
-  #error "dx_reactor.h needs the __atomic builtins of GCC or clang"
+/* Whose atomics: MSVC has _Interlocked functions, which DX_REACTOR_INTERLOCKED asks for elsewhere,
+   for tests that bring an <intrin.h> along; GCC and clang have builtins. */
+#if (defined(_MSC_VER) && !defined(__clang__)) || defined(DX_REACTOR_INTERLOCKED)
+  #define DX_REACTOR_P_INTERLOCKED 1
+#elif defined(__GNUC__) || defined(__clang__)
+  #define DX_REACTOR_P_INTERLOCKED 0
+#else
+  #error "dx_reactor.h needs the atomics of GCC, clang or MSVC"
 #endif
 
 #include <errno.h>
@@ -809,11 +816,22 @@ extern long syscall(long number, ...);
     #define DX_REACTOR_ASSERT(c) ((void)sizeof((c) ? 1 : 0))
   #endif
 #endif
+#if DX_REACTOR_P_INTERLOCKED
+  #include <intrin.h>
+#endif
+#if defined(__GNUC__) || defined(__clang__)
+  #define DX_REACTOR_P_LIBC(name) __builtin_##name
+  #define DX_REACTOR_P_PREFETCH(p) __builtin_prefetch(p)
+#else
+  #include <string.h>
+  #define DX_REACTOR_P_LIBC(name) name
+  #define DX_REACTOR_P_PREFETCH(p) ((void)(p))
+#endif
 #ifndef DX_REACTOR_MEMCPY
-  #define DX_REACTOR_MEMCPY __builtin_memcpy
+  #define DX_REACTOR_MEMCPY DX_REACTOR_P_LIBC(memcpy)
 #endif
 #ifndef DX_REACTOR_MEMSET
-  #define DX_REACTOR_MEMSET __builtin_memset
+  #define DX_REACTOR_MEMSET DX_REACTOR_P_LIBC(memset)
 #endif
 
 #if defined(__linux__)
@@ -998,6 +1016,176 @@ typedef struct dx_reactor_p_backend {
     int (*socket)(dx_reactor *r, const dx_reactor_address *address, int backlog, int *fd,
                   dx_reactor_address *bound); /* NULL: the system's; backlog < 0: datagrams */
 } dx_reactor_p_backend;
+
+/* >>atomics ------------------------------------------------------------
+   What threads share are words of 4 bytes and of a pointer's size. Orders are those of C11, in its
+   names; a failed DX_REACTOR_P_SWAP_IF is relaxed and loads what is there into *expected. What a
+   kernel shares (>>io_uring) needs no other compiler than GCC and clang.
+
+   By MSVC's functions, as its own <atomic> does: a word is loaded and stored whole, and the order
+   comes from barriers around that; an x86 needs one for the compiler alone, but for a load behind a
+   sequentially consistent store, which is an exchange there:
+
+                     x86, x64                        ARM64
+       load          load, compiler's barrier        load, barrier
+       load SEQ_CST  the same                        barrier, load, barrier
+       store RELEASE compiler's barrier, store       barrier, store
+       store SEQ_CST exchange                        barrier, store, barrier
+       the others    _Interlocked functions          the same, whatever the order
+
+   The barrier before a load SEQ_CST orders it behind an _Interlocked function, whose store half
+   need be no more than a release on ARM64. */
+#if !DX_REACTOR_P_INTERLOCKED
+#define DX_REACTOR_P_LOAD(type, p, order) __atomic_load_n((p), __ATOMIC_##order)
+#define DX_REACTOR_P_STORE(p, value, order) __atomic_store_n((p), (value), __ATOMIC_##order)
+#define DX_REACTOR_P_EXCHANGE(type, p, value, order) \
+    __atomic_exchange_n((p), (value), __ATOMIC_##order)
+#define DX_REACTOR_P_SWAP_IF(p, expected, value, weak, order) \
+    __atomic_compare_exchange_n((p), (expected), (value), weak, __ATOMIC_##order, __ATOMIC_RELAXED)
+#define DX_REACTOR_P_ADD(p, n, order) __atomic_fetch_add((p), (n), __ATOMIC_##order)
+#define DX_REACTOR_P_OR(p, bits, order) __atomic_fetch_or((p), (bits), __ATOMIC_##order)
+#define DX_REACTOR_P_AND(p, bits, order) __atomic_fetch_and((p), (bits), __ATOMIC_##order)
+#else
+#if defined(_WIN32)
+typedef long dx_reactor_p_long; /* 4 bytes */
+#else
+typedef int dx_reactor_p_long;
+#endif
+enum {
+    DX_REACTOR_P_RELAXED,
+    DX_REACTOR_P_ACQUIRE,
+    DX_REACTOR_P_RELEASE,
+    DX_REACTOR_P_SEQ_CST
+};
+
+/* Neither the compiler nor the processor moves a load or store across it, but for a later load
+   before an earlier store on an x86. */
+static void dx_reactor_p_barrier(void)
+{
+#if defined(_M_ARM64) || defined(__aarch64__)
+    __dmb(11); /* inner shareable */
+#elif defined(_MSC_VER)
+    __pragma(warning(suppress: 4996)) /* "use <atomic>", which C has not */
+    _ReadWriteBarrier();
+#else
+    _ReadWriteBarrier();
+#endif
+}
+
+static uintptr_t dx_reactor_p_load(const volatile void *p, size_t size, int order)
+{
+    uintptr_t value;
+    DX_REACTOR_ASSERT(size == 4 || size == sizeof value);
+    if (order == DX_REACTOR_P_SEQ_CST) dx_reactor_p_barrier();
+#if UINTPTR_MAX > UINT32_MAX
+    if (size == 8) value = (uintptr_t)__iso_volatile_load64((const volatile long long *)p);
+    else
+#endif
+        value = (uint32_t)__iso_volatile_load32((const volatile int *)p);
+    if (order != DX_REACTOR_P_RELAXED) dx_reactor_p_barrier();
+    return value;
+}
+
+static uintptr_t dx_reactor_p_exchange(volatile void *p, size_t size, uintptr_t value)
+{
+    DX_REACTOR_ASSERT(size == 4 || size == sizeof value);
+#if UINTPTR_MAX > UINT32_MAX
+    if (size == 8)
+        return (uintptr_t)_InterlockedExchange64((volatile long long *)p, (long long)value);
+#endif
+    return (uint32_t)_InterlockedExchange((volatile dx_reactor_p_long *)p,
+                                          (dx_reactor_p_long)value);
+}
+
+static void dx_reactor_p_store(volatile void *p, size_t size, uintptr_t value, int order)
+{
+    DX_REACTOR_ASSERT(size == 4 || size == sizeof value);
+#if !defined(_M_ARM64) && !defined(__aarch64__)
+    if (order == DX_REACTOR_P_SEQ_CST) {
+        (void)dx_reactor_p_exchange(p, size, value);
+        return;
+    }
+#endif
+    if (order != DX_REACTOR_P_RELAXED) dx_reactor_p_barrier();
+#if UINTPTR_MAX > UINT32_MAX
+    if (size == 8) __iso_volatile_store64((volatile long long *)p, (long long)value);
+    else
+#endif
+        __iso_volatile_store32((volatile int *)p, (int)value);
+    if (order == DX_REACTOR_P_SEQ_CST) dx_reactor_p_barrier();
+}
+
+/* If *p is *expected, it becomes value: true. */
+static bool dx_reactor_p_swap_if(volatile void *p, size_t size, void *expected, uintptr_t value)
+{
+    bool same;
+#if UINTPTR_MAX > UINT32_MAX
+    long long was8;
+    long long is8;
+#endif
+    dx_reactor_p_long was;
+    dx_reactor_p_long is;
+    DX_REACTOR_ASSERT(size == 4 || size == sizeof value);
+#if UINTPTR_MAX > UINT32_MAX
+    if (size == 8) {
+        DX_REACTOR_MEMCPY(&was8, expected, sizeof was8);
+        is8 = _InterlockedCompareExchange64((volatile long long *)p, (long long)value, was8);
+        same = is8 == was8;
+        DX_REACTOR_MEMCPY(expected, &is8, sizeof is8);
+        return same;
+    }
+#endif
+    DX_REACTOR_MEMCPY(&was, expected, sizeof was);
+    is = _InterlockedCompareExchange((volatile dx_reactor_p_long *)p, (dx_reactor_p_long)value,
+                                     was);
+    same = is == was;
+    DX_REACTOR_MEMCPY(expected, &is, sizeof is);
+    return same;
+}
+
+#define DX_REACTOR_P_LOAD(type, p, order) \
+    ((type)dx_reactor_p_load((p), sizeof *(p), DX_REACTOR_P_##order))
+#define DX_REACTOR_P_STORE(p, value, order) \
+    dx_reactor_p_store((p), sizeof *(p), (uintptr_t)(value), DX_REACTOR_P_##order)
+#define DX_REACTOR_P_EXCHANGE(type, p, value, order) \
+    ((type)dx_reactor_p_exchange((p), sizeof *(p), (uintptr_t)(value)))
+#define DX_REACTOR_P_SWAP_IF(p, expected, value, weak, order) \
+    dx_reactor_p_swap_if((p), sizeof *(p), (expected), (uintptr_t)(value))
+/* Of words of 4 bytes; they return what was there. */
+#define DX_REACTOR_P_WORD(p) ((volatile dx_reactor_p_long *)(void *)(p))
+#define DX_REACTOR_P_ADD(p, n, order) \
+    ((uint32_t)_InterlockedExchangeAdd(DX_REACTOR_P_WORD(p), (dx_reactor_p_long)(n)))
+#define DX_REACTOR_P_OR(p, bits, order) \
+    ((uint32_t)_InterlockedOr(DX_REACTOR_P_WORD(p), (dx_reactor_p_long)(bits)))
+#define DX_REACTOR_P_AND(p, bits, order) \
+    ((uint32_t)_InterlockedAnd(DX_REACTOR_P_WORD(p), (dx_reactor_p_long)(bits)))
+#endif
+
+/* The numbers of the highest and the lowest bit that is set. */
+static uint32_t dx_reactor_p_high_bit(uint64_t bits)
+{
+    DX_REACTOR_ASSERT(bits != 0);
+#if defined(__GNUC__) || defined(__clang__)
+    return 63u - (uint32_t)__builtin_clzll(bits);
+#else
+    uint32_t n = 0;
+    uint32_t step;
+    for (step = 32; step; step /= 2) {
+        if (bits >> (n + step)) n += step;
+    }
+    return n;
+#endif
+}
+
+static uint32_t dx_reactor_p_low_bit(uint64_t bits)
+{
+    DX_REACTOR_ASSERT(bits != 0);
+#if defined(__GNUC__) || defined(__clang__)
+    return (uint32_t)__builtin_ctzll(bits);
+#else
+    return dx_reactor_p_high_bit(bits & (0 - bits));
+#endif
+}
 
 /* >>helpers ------------------------------------------------------------
    Clocks, threads, texts and sockets: where systems differ without having to do with events. Below
@@ -1198,8 +1386,8 @@ static int dx_reactor_p_refuse(dx_reactor *r, const char *what, int number)
 static void dx_reactor_p_notify(dx_reactor *r)
 {
     int saved = errno; /* this may run in a signal handler */
-    if (__atomic_load_n(&r->sleeping_, __ATOMIC_SEQ_CST) &&
-        __atomic_exchange_n(&r->sleeping_, 0, __ATOMIC_SEQ_CST))
+    if (DX_REACTOR_P_LOAD(uint32_t, &r->sleeping_, SEQ_CST) &&
+        DX_REACTOR_P_EXCHANGE(uint32_t, &r->sleeping_, 0, SEQ_CST))
         if (r->backend_->wake) r->backend_->wake(r);
     errno = saved;
 }
@@ -1591,7 +1779,7 @@ static void dx_reactor_p_more_push(dx_reactor *r, dx_op *op, int32_t result, uin
 static void dx_reactor_p_timer_link(dx_reactor *r, dx_op *op)
 {
     const uint64_t differs = (op->offset_ ^ r->timer_base_) | 1; /* |1: equal is level 0 */
-    const uint32_t level = (63u - (uint32_t)__builtin_clzll(differs)) / 6;
+    const uint32_t level = dx_reactor_p_high_bit(differs) / 6;
     const uint32_t digit = op->offset_ >> 6 * level & 63;
     DX_REACTOR_ASSERT(op->offset_ >= r->timer_base_ && level < DX_REACTOR_P_LEVELS);
     op->fd_ = (int32_t)(DX_REACTOR_P_SLOTS * level + digit);
@@ -1624,7 +1812,7 @@ static int32_t dx_reactor_p_timer_slot(const dx_reactor *r, uint64_t *begin)
     uint32_t digit;
     while (level < DX_REACTOR_P_LEVELS && !r->timer_used_[level]) level++;
     if (level == DX_REACTOR_P_LEVELS) return -1;
-    digit = (uint32_t)__builtin_ctzll(r->timer_used_[level]);
+    digit = dx_reactor_p_low_bit(r->timer_used_[level]);
     DX_REACTOR_ASSERT(r->timers_[DX_REACTOR_P_SLOTS * level + digit]);
     *begin = ((r->timer_base_ >> 6 * level & ~(uint64_t)63) | digit) << 6 * level;
     return (int32_t)(64 * level + digit);
@@ -1641,7 +1829,7 @@ static void dx_reactor_p_timer_cascade(dx_reactor *r, int32_t slot)
     r->timer_used_[slot / 64] &= ~((uint64_t)1 << slot % 64);
     for (;; op = next) { /* buffer_: which one comes a few later, if nothing has changed since */
         next = op->next_;
-        __builtin_prefetch(op->buffer_);
+        DX_REACTOR_P_PREFETCH(op->buffer_);
         dx_reactor_p_timer_link(r, op);
         op->prev_->prev_->prev_->prev_->buffer_ = op;
         if (op == last) break;
@@ -1882,16 +2070,27 @@ static void dx_reactor_p_address_message(dx_reactor_datagram *d, bool receiving)
 }
 
 #if defined(__linux__)
-/* The segment size among the control messages that came; 0: none. */
-static uint32_t dx_reactor_p_gro_segment(struct msghdr *m)
+/* The segment size among the control messages that came; 0: none. They are aligned to a long, which
+   is a size_t; the macro that steps over them mixes signs in some C libraries. */
+static uint32_t dx_reactor_p_gro_segment(const struct msghdr *m)
 {
-    struct cmsghdr *c = CMSG_FIRSTHDR(m);
-    for (; c; c = CMSG_NXTHDR(m, c)) {
+    const uint8_t *const p = (const uint8_t *)m->msg_control;
+    size_t at = 0;
+    while (m->msg_controllen - at >= sizeof(struct cmsghdr)) {
+        const size_t room = m->msg_controllen - at;
+        struct cmsghdr c;
+        size_t step;
         int size = 0;
-        if (c->cmsg_level != IPPROTO_UDP || c->cmsg_type != 104 /* UDP_GRO */) continue;
-        if (c->cmsg_len < CMSG_LEN(sizeof size)) continue;
-        DX_REACTOR_MEMCPY(&size, CMSG_DATA(c), sizeof size);
-        return size > 0 ? (uint32_t)size : 0;
+        DX_REACTOR_MEMCPY(&c, p + at, sizeof c);
+        if (c.cmsg_len < sizeof c || c.cmsg_len > room) return 0;
+        if (c.cmsg_level == IPPROTO_UDP && c.cmsg_type == 104 /* UDP_GRO */ &&
+            c.cmsg_len >= CMSG_LEN(sizeof size)) {
+            DX_REACTOR_MEMCPY(&size, p + at + CMSG_LEN(0), sizeof size);
+            return size > 0 ? (uint32_t)size : 0;
+        }
+        step = (c.cmsg_len + sizeof(size_t) - 1) / sizeof(size_t) * sizeof(size_t);
+        if (step > room) return 0;
+        at += step;
     }
     return 0;
 }
@@ -3277,12 +3476,11 @@ static void dx_reactor_p_files_copy(dx_op *job, const dx_op *op)
 /* Hand an operation that has ended back to the loop. With the lock. */
 static void dx_reactor_p_files_return(dx_reactor *r, dx_op *op, uint32_t done, int32_t result)
 {
-    dx_op *before = __atomic_load_n(&r->files_done_, __ATOMIC_RELAXED);
+    dx_op *before = DX_REACTOR_P_LOAD(dx_op *, &r->files_done_, RELAXED);
     op->u_.bytes.done = done;
     op->u_.bytes.size = (uint32_t)result;
     do op->buffer_ = before;
-    while (!__atomic_compare_exchange_n(&r->files_done_, &before, op, true, __ATOMIC_SEQ_CST,
-                                        __ATOMIC_RELAXED));
+    while (!DX_REACTOR_P_SWAP_IF(&r->files_done_, &before, op, true, SEQ_CST));
     dx_reactor_p_notify(r);
 }
 
@@ -3756,7 +3954,8 @@ static int32_t dx_reactor_p_iocp_attach(dx_reactor *r, dx_reactor_p_fd *e)
         e->flags |= DX_REACTOR_P_FD_SOCKET;
     else if (!GetHandleInformation(handle, &information))
         return -EBADF;
-    if (e->flags & DX_REACTOR_P_FD_SOCKET) ioctlsocket(dx_reactor_p_socket_of(e->fd), FIONBIO, &on);
+    if (e->flags & DX_REACTOR_P_FD_SOCKET)
+        ioctlsocket(dx_reactor_p_socket_of(e->fd), (long)FIONBIO, &on);
     if (!CreateIoCompletionPort(handle, dx_reactor_p_handle(r->poll_fd_), 0, 0)) {
         if (GetLastError() != ERROR_INVALID_PARAMETER) return -dx_reactor_p_last_errno();
         /* Bound before, or forgotten and come back; else a handle that is not overlapped. */
@@ -4205,14 +4404,14 @@ static uint64_t dx_reactor_p_due_in(const dx_reactor *r, uint64_t delay_ns)
 static bool dx_reactor_p_post_ready(const dx_reactor *r)
 {
     const dx_reactor_p_cell *cell = &r->cells_[r->post_head_ & r->post_mask_];
-    return __atomic_load_n(&cell->sequence, __ATOMIC_SEQ_CST) == r->post_head_ + 1;
+    return DX_REACTOR_P_LOAD(uint32_t, &cell->sequence, SEQ_CST) == r->post_head_ + 1;
 }
 
 /* Has another thread asked for attention? */
 static bool dx_reactor_p_is_called(const dx_reactor *r)
 {
-    return (__atomic_load_n(&r->wake_, __ATOMIC_SEQ_CST) & 1) ||
-           __atomic_load_n(&r->files_done_, __ATOMIC_SEQ_CST) ||
+    return (DX_REACTOR_P_LOAD(uint32_t, &r->wake_, SEQ_CST) & 1) ||
+           DX_REACTOR_P_LOAD(dx_op *, &r->files_done_, SEQ_CST) ||
            (r->receivers_ && dx_reactor_p_post_ready(r));
 }
 
@@ -4228,7 +4427,7 @@ static void dx_reactor_p_receive_ready(dx_reactor *r)
             dx_reactor_p_cell *cell = &r->cells_[r->post_head_ & r->post_mask_];
             DX_REACTOR_MEMCPY(out[count].words, cell->words, sizeof cell->words);
             count++;
-            __atomic_store_n(&cell->sequence, r->post_head_ + r->post_mask_ + 1, __ATOMIC_RELEASE);
+            DX_REACTOR_P_STORE(&cell->sequence, r->post_head_ + r->post_mask_ + 1, RELEASE);
             r->post_head_++;
         }
         dx_reactor_p_list_remove(&r->receivers_, op);
@@ -4252,8 +4451,8 @@ static void dx_reactor_p_receive_ready(dx_reactor *r)
 static void dx_reactor_p_files_reap(dx_reactor *r)
 {
     dx_op *op = NULL;
-    if (__atomic_load_n(&r->files_done_, __ATOMIC_RELAXED))
-        op = __atomic_exchange_n(&r->files_done_, NULL, __ATOMIC_ACQUIRE);
+    if (DX_REACTOR_P_LOAD(dx_op *, &r->files_done_, RELAXED))
+        op = DX_REACTOR_P_EXCHANGE(dx_op *, &r->files_done_, NULL, ACQUIRE);
     if (op) r->retry_file_due_ = r->fd_retry_file_ != 0;
     while (op) {
         dx_op *before = (dx_op *)op->buffer_;
@@ -4336,12 +4535,12 @@ static int dx_reactor_p_round(dx_reactor *r, uint32_t min, int64_t timeout_ns)
     looked = timeout_ns != 0 && r->spin_ns_;
     if (looked) error = dx_reactor_p_spin(r, &timeout_ns);
     if (timeout_ns != 0) {
-        __atomic_exchange_n(&r->sleeping_, 1, __ATOMIC_SEQ_CST);
+        (void)DX_REACTOR_P_EXCHANGE(uint32_t, &r->sleeping_, 1, SEQ_CST);
         if (dx_reactor_p_is_called(r)) timeout_ns = 0;
     }
     if (!looked || (timeout_ns != 0 && !error)) error = r->backend_->wait(r, min, timeout_ns);
-    if (__atomic_load_n(&r->sleeping_, __ATOMIC_RELAXED))
-        __atomic_store_n(&r->sleeping_, 0, __ATOMIC_SEQ_CST);
+    if (DX_REACTOR_P_LOAD(uint32_t, &r->sleeping_, RELAXED))
+        DX_REACTOR_P_STORE(&r->sleeping_, 0, SEQ_CST);
     r->now_ = dx_reactor_p_clock(r);
     dx_reactor_p_files_reap(r);
     dx_reactor_p_fire_timers(r);
@@ -4448,7 +4647,7 @@ static int dx_reactor_p_wait(dx_reactor *r, dx_completion *out, uint32_t capacit
             return count ? (int)count : DX_REACTOR_ESYS;
         }
         if (count >= min || timeout_ns == 0 || (error && signals_end)) break;
-        if (__atomic_fetch_and(&r->wake_, ~1u, __ATOMIC_SEQ_CST) & 1) break;
+        if (DX_REACTOR_P_AND(&r->wake_, ~1u, SEQ_CST) & 1) break;
         if (timeout_ns > 0) {
             if (r->now_ >= end) break;
             timeout_ns = (int64_t)(end - r->now_);
@@ -4588,7 +4787,7 @@ DX_REACTOR_API int dx_reactor_close(dx_reactor *r)
     while (r->pending_ || r->more_count_) {
         int code = dx_reactor_p_round(r, 1, DX_REACTOR_FOREVER);
         dx_reactor_p_deliver(r, NULL, UINT32_MAX);
-        __atomic_store_n(&r->wake_, 0, __ATOMIC_SEQ_CST); /* it would keep the next from sleeping */
+        DX_REACTOR_P_STORE(&r->wake_, 0, SEQ_CST); /* it would keep the next from sleeping */
         if (code < 0 && code != -EINTR) {
             error = dx_reactor_p_fail(r, -code);
             break;
@@ -4673,13 +4872,13 @@ DX_REACTOR_API int dx_reactor_run(dx_reactor *r)
     int count;
     if (!r || !r->open_) return DX_REACTOR_EINVAL;
     if (r->in_callback_) return DX_REACTOR_EREENTRY;
-    while (!(__atomic_load_n(&r->wake_, __ATOMIC_SEQ_CST) & 2)) {
+    while (!(DX_REACTOR_P_LOAD(uint32_t, &r->wake_, SEQ_CST) & 2)) {
         if (!r->pending_ && r->flush_due_) dx_reactor_p_flush(r);
         if (!r->pending_) return DX_REACTOR_OK;
         count = dx_reactor_run_once(r, DX_REACTOR_FOREVER);
         if (count < 0) return count;
     }
-    __atomic_store_n(&r->wake_, 0, __ATOMIC_SEQ_CST); /* the stop, and the wake that it was */
+    DX_REACTOR_P_STORE(&r->wake_, 0, SEQ_CST); /* the stop, and the wake that it was */
     return DX_REACTOR_OK;
 }
 
@@ -4922,23 +5121,22 @@ DX_REACTOR_API int dx_reactor_post(dx_reactor *r, const dx_reactor_message *mess
     dx_reactor_p_cell *cell;
     uint32_t at;
     if (!r || !message) return DX_REACTOR_EINVAL;
-    at = __atomic_load_n(&r->post_tail_, __ATOMIC_RELAXED);
+    at = DX_REACTOR_P_LOAD(uint32_t, &r->post_tail_, RELAXED);
     for (;;) {
         uint32_t ahead; /* how far the cell's sequence is ahead of `at`; it may be behind, too */
         cell = &r->cells_[at & r->post_mask_];
-        ahead = __atomic_load_n(&cell->sequence, __ATOMIC_ACQUIRE) - at;
+        ahead = DX_REACTOR_P_LOAD(uint32_t, &cell->sequence, ACQUIRE) - at;
         if (ahead == 0) {
-            if (__atomic_compare_exchange_n(&r->post_tail_, &at, at + 1, true, __ATOMIC_RELAXED,
-                                            __ATOMIC_RELAXED))
+            if (DX_REACTOR_P_SWAP_IF(&r->post_tail_, &at, at + 1, true, RELAXED))
                 break;
         } else if (ahead > UINT32_MAX / 2) {
             return DX_REACTOR_EAGAIN; /* the cell still holds the message of one lap before */
         } else {
-            at = __atomic_load_n(&r->post_tail_, __ATOMIC_RELAXED);
+            at = DX_REACTOR_P_LOAD(uint32_t, &r->post_tail_, RELAXED);
         }
     }
     DX_REACTOR_MEMCPY(cell->words, message->words, sizeof cell->words);
-    __atomic_store_n(&cell->sequence, at + 1, __ATOMIC_SEQ_CST);
+    DX_REACTOR_P_STORE(&cell->sequence, at + 1, SEQ_CST);
     dx_reactor_p_notify(r);
     return DX_REACTOR_OK;
 }
@@ -4946,14 +5144,14 @@ DX_REACTOR_API int dx_reactor_post(dx_reactor *r, const dx_reactor_message *mess
 DX_REACTOR_API void dx_reactor_wake(dx_reactor *r)
 {
     if (!r) return;
-    __atomic_fetch_or(&r->wake_, 1, __ATOMIC_SEQ_CST);
+    (void)DX_REACTOR_P_OR(&r->wake_, 1, SEQ_CST);
     dx_reactor_p_notify(r);
 }
 
 DX_REACTOR_API void dx_reactor_stop(dx_reactor *r)
 {
     if (!r) return;
-    __atomic_fetch_or(&r->wake_, 3, __ATOMIC_SEQ_CST);
+    (void)DX_REACTOR_P_OR(&r->wake_, 3, SEQ_CST);
     dx_reactor_p_notify(r);
 }
 
@@ -5480,42 +5678,42 @@ DX_REACTOR_API uint32_t dx_reactor_cpu_count(int *limit)
    full. */
 static bool dx_reactor_p_deque_push(dx_reactor_worker *w, dx_reactor_task *task)
 {
-    uintptr_t bottom = __atomic_load_n(&w->bottom_, __ATOMIC_RELAXED);
+    uintptr_t bottom = DX_REACTOR_P_LOAD(uintptr_t, &w->bottom_, RELAXED);
     DX_REACTOR_ASSERT((w->mask_ & (w->mask_ + 1)) == 0);
-    if (bottom - __atomic_load_n(&w->top_, __ATOMIC_ACQUIRE) > w->mask_) return false;
-    __atomic_store_n(&w->tasks_[bottom & w->mask_], task, __ATOMIC_RELAXED);
-    __atomic_store_n(&w->bottom_, bottom + 1, __ATOMIC_SEQ_CST);
+    if (bottom - DX_REACTOR_P_LOAD(uintptr_t, &w->top_, ACQUIRE) > w->mask_) return false;
+    DX_REACTOR_P_STORE(&w->tasks_[bottom & w->mask_], task, RELAXED);
+    DX_REACTOR_P_STORE(&w->bottom_, bottom + 1, SEQ_CST);
     return true;
 }
 
 /* Take what is at index top, if no other thread is faster. */
 static dx_reactor_task *dx_reactor_p_deque_claim(dx_reactor_worker *w, uintptr_t top)
 {
-    dx_reactor_task *task = __atomic_load_n(&w->tasks_[top & w->mask_], __ATOMIC_RELAXED);
-    return __atomic_compare_exchange_n(&w->top_, &top, top + 1, false, __ATOMIC_SEQ_CST,
-                                       __ATOMIC_RELAXED) ? task : NULL;
+    dx_reactor_task *task = DX_REACTOR_P_LOAD(dx_reactor_task *, &w->tasks_[top & w->mask_],
+                                              RELAXED);
+    return DX_REACTOR_P_SWAP_IF(&w->top_, &top, top + 1, false, SEQ_CST) ? task : NULL;
 }
 
 /* The owner takes the newest. The last one may be a thief's as well: both claim it. */
 static dx_reactor_task *dx_reactor_p_deque_pop(dx_reactor_worker *w)
 {
-    const uintptr_t bottom = __atomic_load_n(&w->bottom_, __ATOMIC_RELAXED) - 1;
+    const uintptr_t bottom = DX_REACTOR_P_LOAD(uintptr_t, &w->bottom_, RELAXED) - 1;
     dx_reactor_task *task = NULL;
     uintptr_t top;
-    __atomic_store_n(&w->bottom_, bottom, __ATOMIC_SEQ_CST);
-    top = __atomic_load_n(&w->top_, __ATOMIC_SEQ_CST);
+    DX_REACTOR_P_STORE(&w->bottom_, bottom, SEQ_CST);
+    top = DX_REACTOR_P_LOAD(uintptr_t, &w->top_, SEQ_CST);
     if ((intptr_t)(bottom - top) > 0)
-        return __atomic_load_n(&w->tasks_[bottom & w->mask_], __ATOMIC_RELAXED);
+        return DX_REACTOR_P_LOAD(dx_reactor_task *, &w->tasks_[bottom & w->mask_], RELAXED);
     if (bottom == top) task = dx_reactor_p_deque_claim(w, top); /* the last one */
-    __atomic_store_n(&w->bottom_, bottom + 1, __ATOMIC_RELAXED);
+    DX_REACTOR_P_STORE(&w->bottom_, bottom + 1, RELAXED);
     return task;
 }
 
 /* Is there nothing to steal? Else *top is what to claim. */
 static bool dx_reactor_p_deque_empty(const dx_reactor_worker *w, uintptr_t *top)
 {
-    *top = __atomic_load_n(&w->top_, __ATOMIC_SEQ_CST);
-    return (intptr_t)(__atomic_load_n(&w->bottom_, __ATOMIC_SEQ_CST) - *top) <= 0;
+    *top = DX_REACTOR_P_LOAD(uintptr_t, &w->top_, SEQ_CST);
+    return (intptr_t)(DX_REACTOR_P_LOAD(uintptr_t, &w->bottom_, SEQ_CST) - *top) <= 0;
 }
 
 /* The next of w's own: the newest of its deque, else the oldest of its inbox. */
@@ -5526,8 +5724,8 @@ static dx_reactor_task *dx_reactor_p_worker_take(dx_reactor_worker *w)
         w->from_deque++;
         return task;
     }
-    if (!w->ready_ && __atomic_load_n(&w->inbox_, __ATOMIC_RELAXED)) {
-        task = __atomic_exchange_n(&w->inbox_, NULL, __ATOMIC_ACQUIRE);
+    if (!w->ready_ && DX_REACTOR_P_LOAD(dx_reactor_task *, &w->inbox_, RELAXED)) {
+        task = DX_REACTOR_P_EXCHANGE(dx_reactor_task *, &w->inbox_, NULL, ACQUIRE);
         while (task) { /* the other way round */
             dx_reactor_task *older = task->next;
             task->next = w->ready_;
@@ -5570,23 +5768,23 @@ static int dx_reactor_p_worker_loop(dx_reactor_worker *w)
         uint32_t ran = 0;
         bool sleep = false;
         int done;
-        while (ran < DX_REACTOR_P_ROUND && !__atomic_load_n(stop, __ATOMIC_SEQ_CST) &&
+        while (ran < DX_REACTOR_P_ROUND && !DX_REACTOR_P_LOAD(uint32_t, stop, SEQ_CST) &&
                (task = dx_reactor_p_worker_take(w)) != NULL) {
             task->fn(task, w);
             ran++;
         }
-        if (__atomic_load_n(stop, __ATOMIC_SEQ_CST)) return DX_REACTOR_OK;
+        if (DX_REACTOR_P_LOAD(uint32_t, stop, SEQ_CST)) return DX_REACTOR_OK;
         if (!ran) { /* either a pusher sees this, or what it pushed is seen here */
-            __atomic_store_n(&w->idle_, 1, __ATOMIC_SEQ_CST);
+            DX_REACTOR_P_STORE(&w->idle_, 1, SEQ_CST);
             sleep = !dx_reactor_p_worker_steal(w, NULL) &&
-                    !__atomic_load_n(stop, __ATOMIC_SEQ_CST) &&
-                    !__atomic_load_n(&w->inbox_, __ATOMIC_SEQ_CST);
+                    !DX_REACTOR_P_LOAD(uint32_t, stop, SEQ_CST) &&
+                    !DX_REACTOR_P_LOAD(dx_reactor_task *, &w->inbox_, SEQ_CST);
         }
         w->sleeps += sleep;
         done = dx_reactor_run_once(&w->reactor, sleep ? DX_REACTOR_FOREVER : 0);
         if (done < 0) return done;
         if (ran) continue;
-        __atomic_store_n(&w->idle_, 0, __ATOMIC_RELAXED);
+        DX_REACTOR_P_STORE(&w->idle_, 0, RELAXED);
         if (done || sleep) continue;
         task = dx_reactor_p_worker_take(w);
         if (task || dx_reactor_p_worker_steal(w, &task)) task->fn(task, w);
@@ -5596,7 +5794,7 @@ static int dx_reactor_p_worker_loop(dx_reactor_worker *w)
 /* Wait for other threads of the group, at its begin and end only. */
 static void dx_reactor_p_await(const uint32_t *value, uint32_t wanted)
 {
-    while (__atomic_load_n(value, __ATOMIC_SEQ_CST) < wanted) {
+    while (DX_REACTOR_P_LOAD(uint32_t, value, SEQ_CST) < wanted) {
 #if defined(_WIN32)
         Sleep(1);
 #else
@@ -5621,17 +5819,17 @@ static void *dx_reactor_p_worker_main(void *self)
     w->cpu = g->desc.no_pin ? -1 : dx_reactor_p_pin(w->index);
     w->error_ = dx_reactor_open(&w->reactor, &desc);
     if (!w->error_ && g->desc.start) w->error_ = g->desc.start(w);
-    __atomic_add_fetch(&g->begun_, 1, __ATOMIC_SEQ_CST);
+    (void)DX_REACTOR_P_ADD(&g->begun_, 1, SEQ_CST);
     dx_reactor_p_await(&g->begun_, g->desc.workers);
     if (!w->error_) {
         w->error_ = dx_reactor_p_worker_loop(w);
         if (w->error_) dx_reactor_group_stop(g);
         if (g->desc.stop) g->desc.stop(w);
     }
-    __atomic_add_fetch(&g->ended_, 1, __ATOMIC_SEQ_CST);
+    (void)DX_REACTOR_P_ADD(&g->ended_, 1, SEQ_CST);
     dx_reactor_p_await(&g->ended_, g->desc.workers);
     dx_reactor_p_await(&g->joining_, 1);
-    dx_reactor_p_await(&g->stopped_, __atomic_load_n(&g->stopping_, __ATOMIC_SEQ_CST));
+    dx_reactor_p_await(&g->stopped_, DX_REACTOR_P_LOAD(uint32_t, &g->stopping_, SEQ_CST));
     dx_reactor_close(&w->reactor);
     return 0;
 }
@@ -5672,8 +5870,8 @@ static int dx_reactor_p_group_launch(dx_reactor_group *g)
     if (made < g->count) { /* the others wait for all */
         error = DX_REACTOR_ESYS;
         g->count = made;
-        __atomic_add_fetch(&g->ended_, g->desc.workers - made, __ATOMIC_SEQ_CST);
-        __atomic_add_fetch(&g->begun_, g->desc.workers - made, __ATOMIC_SEQ_CST);
+        (void)DX_REACTOR_P_ADD(&g->ended_, g->desc.workers - made, SEQ_CST);
+        (void)DX_REACTOR_P_ADD(&g->begun_, g->desc.workers - made, SEQ_CST);
     }
     dx_reactor_p_await(&g->begun_, g->desc.workers);
     for (i = 0; i < made && !error; i++) error = dx_reactor_group_worker(g, i)->error_;
@@ -5712,17 +5910,17 @@ DX_REACTOR_API int dx_reactor_group_start(dx_reactor_group *g, const dx_reactor_
 DX_REACTOR_API void dx_reactor_group_stop(dx_reactor_group *g)
 {
     uint32_t i;
-    __atomic_add_fetch(&g->stopping_, 1, __ATOMIC_SEQ_CST);
-    __atomic_store_n(&g->stop_, 1, __ATOMIC_SEQ_CST);
+    (void)DX_REACTOR_P_ADD(&g->stopping_, 1, SEQ_CST);
+    DX_REACTOR_P_STORE(&g->stop_, 1, SEQ_CST);
     for (i = 0; i < g->count; i++) dx_reactor_wake(&dx_reactor_group_worker(g, i)->reactor);
-    __atomic_add_fetch(&g->stopped_, 1, __ATOMIC_SEQ_CST);
+    (void)DX_REACTOR_P_ADD(&g->stopped_, 1, SEQ_CST);
 }
 
 DX_REACTOR_API int dx_reactor_group_join(dx_reactor_group *g)
 {
     int error = DX_REACTOR_OK;
     uint32_t i;
-    __atomic_store_n(&g->joining_, 1, __ATOMIC_SEQ_CST);
+    DX_REACTOR_P_STORE(&g->joining_, 1, SEQ_CST);
     for (i = 0; i < g->count; i++) {
         dx_reactor_worker *w = dx_reactor_group_worker(g, i);
         dx_reactor_p_thread_join(w->thread_);
@@ -5738,13 +5936,12 @@ DX_REACTOR_API int dx_reactor_group_submit(dx_reactor_group *g, uint32_t worker,
     dx_reactor_worker *w;
     if (!g || !task || !task->fn) return DX_REACTOR_EINVAL;
     if (worker == DX_REACTOR_ANY)
-        worker = __atomic_fetch_add(&g->next_, 1, __ATOMIC_RELAXED) % g->count;
+        worker = DX_REACTOR_P_ADD(&g->next_, 1, RELAXED) % g->count;
     if (worker >= g->count) return DX_REACTOR_EINVAL;
     w = dx_reactor_group_worker(g, worker);
-    newest = __atomic_load_n(&w->inbox_, __ATOMIC_RELAXED);
+    newest = DX_REACTOR_P_LOAD(dx_reactor_task *, &w->inbox_, RELAXED);
     do task->next = newest;
-    while (!__atomic_compare_exchange_n(&w->inbox_, &newest, task, true, __ATOMIC_SEQ_CST,
-                                        __ATOMIC_RELAXED));
+    while (!DX_REACTOR_P_SWAP_IF(&w->inbox_, &newest, task, true, SEQ_CST));
     dx_reactor_wake(&w->reactor);
     return DX_REACTOR_OK;
 }
@@ -5757,8 +5954,8 @@ DX_REACTOR_API int dx_reactor_worker_push(dx_reactor_worker *w, dx_reactor_task 
     if (!dx_reactor_p_deque_push(w, task)) return DX_REACTOR_EAGAIN;
     for (i = 1; i < g->count; i++) { /* one that sleeps comes to steal */
         dx_reactor_worker *other = dx_reactor_group_worker(g, (w->index + i) % g->count);
-        if (__atomic_load_n(&other->idle_, __ATOMIC_SEQ_CST) &&
-            __atomic_exchange_n(&other->idle_, 0, __ATOMIC_SEQ_CST)) {
+        if (DX_REACTOR_P_LOAD(uint32_t, &other->idle_, SEQ_CST) &&
+            DX_REACTOR_P_EXCHANGE(uint32_t, &other->idle_, 0, SEQ_CST)) {
             dx_reactor_wake(&other->reactor);
             break;
         }

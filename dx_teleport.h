@@ -528,9 +528,17 @@ DX_TELEPORT_P_SCALAR(f32, float, 4, DX_TELEPORT_TYPE_F32)
 DX_TELEPORT_P_SCALAR(f64, double, 8, DX_TELEPORT_TYPE_F64)
 #endif
 
+#define DX_TELEPORT_P_BOOL_IS                                                                      \
+    "dx_teleport.h needs a bool of 1 byte, as in the <stdbool.h> of C99; here it is another type"
 typedef bool dx_teleport_p_bool;
 typedef bool DX_TELEPORT_P_ALIAS dx_teleport_p_bool_element;
-typedef char dx_teleport_p_bool_fits[sizeof(bool) == 1 ? 1 : -1];
+#if defined(__cplusplus)
+static_assert(sizeof(bool) == 1, DX_TELEPORT_P_BOOL_IS);
+#elif defined(__STDC_VERSION__) && __STDC_VERSION__ >= 201112L
+_Static_assert(sizeof(bool) == 1, DX_TELEPORT_P_BOOL_IS);
+#else /* the name is the message */
+typedef char dx_teleport_needs_a_bool_of_1_byte_as_in_C99_stdbool_h[sizeof(bool) == 1 ? 1 : -1];
+#endif
 enum { dx_teleport_p_bool_size = 1, dx_teleport_p_bool_code = DX_TELEPORT_TYPE_BOOL };
 DX_TELEPORT_P_INLINE bool dx_teleport_p_bool_get(const uint8_t *p)
 {

@@ -655,7 +655,7 @@ DX_BULK_API int dx_bulk_drop(dx_bulk *b, int connection)
     if (!l) return DX_BULK_EINVAL;
     for (i = b->first_; l->flying; i++) {
         DX_BULK_ASSERT(i < b->count_ && b->metrics.in_flight > 0);
-        if (b->chunks_[i].owner != connection + 1 || b->chunks_[i].arrived) continue;
+        if (b->chunks_[i].owner != (unsigned)connection + 1 || b->chunks_[i].arrived) continue;
         b->chunks_[i].owner = 0;
         l->flying--;
         b->metrics.in_flight--;

@@ -577,6 +577,9 @@ DX_CACHE_API const char *dx_cache_error_name(int error)
    A request is rounded up to the next class, so the first block of any list from there on is large
    enough, and two look-ups of a lowest bit find it. No two free blocks are ever neighbours. */
 #define DX_CACHE_P_IS_FREE 0x80000000u
+#define DX_CACHE_P_UNITS_MAX (UINT32_C(1) << 30) /* 16 GiB */
+#define DX_CACHE_P_BIT(n) (UINT32_C(1) << (n)) /* where an int has 16 bits, 1u << 20 is 0 */
+#define DX_CACHE_P_FROM_BIT(n) (UINT32_MAX << (n))
 
 static unsigned dx_cache_p_low_bit(uint32_t v)
 {
@@ -604,7 +607,7 @@ static unsigned dx_cache_p_high_bit(uint32_t v)
 static void dx_cache_p_class(uint32_t units, unsigned *row, unsigned *column)
 {
     unsigned high = units < 16 ? 4 : dx_cache_p_high_bit(units);
-    DX_CACHE_ASSERT(units > 0 && units < 1u << 30);
+    DX_CACHE_ASSERT(units > 0 && units < DX_CACHE_P_UNITS_MAX);
     *row = units < 16 ? 0 : high - 3;
     *column = units >> (high - 4) & 15;
 }
@@ -621,8 +624,8 @@ static void dx_cache_p_list(dx_cache *c, uint32_t at)
     u->next = c->free_[row][column];
     if (u->next != DX_CACHE_P_NONE) c->arena_[u->next].prev = at;
     c->free_[row][column] = at;
-    c->maps_[row] |= 1u << column;
-    c->map_ |= 1u << row;
+    c->maps_[row] |= DX_CACHE_P_BIT(column);
+    c->map_ |= DX_CACHE_P_BIT(row);
 }
 
 /* A free block becomes used. */
@@ -640,8 +643,8 @@ static void dx_cache_p_unlist(dx_cache *c, uint32_t at)
     }
     c->free_[row][column] = u->next;
     if (u->next != DX_CACHE_P_NONE) return;
-    c->maps_[row] &= ~(1u << column);
-    if (!c->maps_[row]) c->map_ &= ~(1u << row);
+    c->maps_[row] &= ~DX_CACHE_P_BIT(column);
+    if (!c->maps_[row]) c->map_ &= ~DX_CACHE_P_BIT(row);
 }
 
 /* Set the length of a block, which the one behind it knows as well. */
@@ -659,18 +662,18 @@ static uint8_t *dx_cache_p_alloc(dx_cache *c, uint64_t size)
     uint64_t wanted = size / 16 + (size % 16 != 0) + 1, rounded = wanted;
     uint32_t at, units = (uint32_t)wanted, rest;
     unsigned row, column;
-    if (wanted >= 16 && wanted < 1u << 30) {
+    if (wanted >= 16 && wanted < DX_CACHE_P_UNITS_MAX) {
         /* up to the next class: any block of that will do */
-        rounded += (1u << (dx_cache_p_high_bit(units) - 4)) - 1;
+        rounded += DX_CACHE_P_BIT(dx_cache_p_high_bit(units) - 4) - 1;
     }
-    if (rounded >= 1u << 30) return NULL;
+    if (rounded >= DX_CACHE_P_UNITS_MAX) return NULL;
     dx_cache_p_class((uint32_t)rounded, &row, &column);
-    if (!(c->maps_[row] & ~0u << column)) {
-        if (!(c->map_ & ~1u << row)) return NULL;
-        row = dx_cache_p_low_bit(c->map_ & ~1u << row);
+    if (!(c->maps_[row] & DX_CACHE_P_FROM_BIT(column))) {
+        if (!(c->map_ & DX_CACHE_P_FROM_BIT(row + 1))) return NULL;
+        row = dx_cache_p_low_bit(c->map_ & DX_CACHE_P_FROM_BIT(row + 1));
         column = 0;
     }
-    at = c->free_[row][dx_cache_p_low_bit(c->maps_[row] & ~0u << column)];
+    at = c->free_[row][dx_cache_p_low_bit(c->maps_[row] & DX_CACHE_P_FROM_BIT(column))];
     DX_CACHE_ASSERT(at != DX_CACHE_P_NONE && c->arena_[at].units >= units);
     dx_cache_p_unlist(c, at);
     rest = c->arena_[at].units - units;
@@ -1633,7 +1636,7 @@ static size_t dx_cache_p_length(const char *text)
 /* Fill in what is zero; false: a field is above its limit. */
 static bool dx_cache_p_defaults(dx_cache_desc *d)
 {
-    if (!d->bytes_max) d->bytes_max = 50u << 20;
+    if (!d->bytes_max) d->bytes_max = (uint64_t)50 << 20;
     if (!d->entries_max) d->entries_max = 100;
     if (!d->ttl_ms) d->ttl_ms = 7 * (uint64_t)86400000;
     if (!d->tags_max) d->tags_max = 1024;
@@ -1643,9 +1646,9 @@ static bool dx_cache_p_defaults(dx_cache_desc *d)
     if (!d->held_max) d->held_max = 64;
     if (!d->name) d->name = "cache";
     if (!d->hash) d->hash = dx_cache_p_default_hash;
-    return d->bytes_max <= (uint64_t)1 << 33 && d->entries_max <= 1u << 26 &&
-           d->tags_max <= 1u << 20 && d->entry_tags_max <= DX_CACHE_TAGS_MAX &&
-           d->flights_max <= 1u << 16 && d->held_max <= 1u << 20 &&
+    return d->bytes_max <= (uint64_t)1 << 33 && d->entries_max <= DX_CACHE_P_BIT(26) &&
+           d->tags_max <= DX_CACHE_P_BIT(20) && d->entry_tags_max <= DX_CACHE_TAGS_MAX &&
+           d->flights_max <= DX_CACHE_P_BIT(16) && d->held_max <= DX_CACHE_P_BIT(20) &&
            dx_cache_p_length(d->name) <= DX_CACHE_NAME_MAX && !d->lock == !d->unlock;
 }
 
@@ -1653,7 +1656,7 @@ static bool dx_cache_p_defaults(dx_cache_desc *d)
 static uint32_t dx_cache_p_power_of_two(uint32_t n)
 {
     uint32_t p = 1;
-    DX_CACHE_ASSERT(n <= 1u << 31);
+    DX_CACHE_ASSERT(n <= DX_CACHE_P_BIT(31));
     while (p < n) p *= 2;
     return p;
 }
@@ -1730,7 +1733,7 @@ DX_CACHE_API int dx_cache_init(dx_cache *c, const dx_cache_desc *desc)
     size = desc->memory_size;
     if (size < 64 || size - 64 < tables || size - 64 - tables < 4096) return DX_CACHE_ENOMEM;
     size = (size - 64 - tables) / sizeof *c->arena_;
-    if (size > (1u << 30) - 1) size = (1u << 30) - 1; /* 16 GiB */
+    if (size > DX_CACHE_P_UNITS_MAX - 1) size = DX_CACHE_P_UNITS_MAX - 1;
     DX_CACHE_MEMSET(base, 0, (size_t)tables);
     (void)dx_cache_p_tables(c, &c->desc_, base);
     dx_cache_p_start(c);

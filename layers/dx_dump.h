@@ -185,11 +185,11 @@ static void dx_dump_p_hex(dx_dump_p_text *t, uint64_t value, unsigned digits)
    for the sake of terminals. */
 static void dx_dump_p_quoted(dx_dump_p_text *t, const uint8_t *s, size_t size)
 {
-    enum { SPACE = 32, DELETE = 127 };
+    enum { SPACE = 32, DEL = 127 };
     dx_dump_p_char(t, '"');
     for (size_t i = 0; i < size; i++) {
         const unsigned c = s[i];
-        if (c >= SPACE && c != '"' && c != '\\' && c != DELETE) {
+        if (c >= SPACE && c != '"' && c != '\\' && c != DEL) {
             dx_dump_p_char(t, c);
             continue;
         }

@@ -712,9 +712,10 @@ enum {
     DX_HDE_P_BACK = DX_HDE_P_JUMP + DX_HDE_P_NUMBER,
     DX_HDE_P_RUN = DX_HDE_P_BACK + DX_HDE_P_NUMBER,
     DX_HDE_P_LANE = 3 * (DX_HDE_P_NUMBER + 256), /* models of a lane */
-    DX_HDE_P_MODELS = DX_HDE_P_RUN + 8 * DX_HDE_P_LANE + 256 * 256,
-    DX_HDE_P_PATCH_MEMORY = 4 * DX_HDE_P_MODELS /* bytes that applying a patch takes at the most */
+    DX_HDE_P_MODELS = DX_HDE_P_RUN + 8 * DX_HDE_P_LANE + 256 * (int32_t)256
 };
+#define DX_HDE_P_PATCH_MEMORY \
+    (4 * (uint32_t)DX_HDE_P_MODELS) /* bytes that applying a patch takes at the most */
 
 /* Write a byte, and what carries into it. */
 static void dx_hde_p_put(dx_hde_p_coder *c, uint32_t byte)
@@ -814,7 +815,7 @@ static uint32_t dx_hde_p_number(dx_hde_p_coder *c, uint32_t first, uint32_t v)
 static void dx_hde_p_start(dx_hde_p_coder *c, const dx_hde *h, const dx_hde_record *r)
 {
     uint32_t i, n = DX_HDE_P_RUN + ((uint32_t)DX_HDE_P_LANE << r->stride_log);
-    n += 256u << r->literal_bits;
+    n += (uint32_t)256 << r->literal_bits;
     DX_HDE_ASSERT(n <= DX_HDE_P_MODELS);
     DX_HDE_MEMSET(c, 0, sizeof *c);
     c->range = UINT32_MAX;
@@ -924,7 +925,7 @@ static uint32_t dx_hde_p_step(uint32_t size)
 static uint32_t dx_hde_p_log(uint32_t n, uint32_t log_min, uint32_t log_max)
 {
     uint32_t log = log_min;
-    while (log < log_max && n > 1u << log) log++;
+    while (log < log_max && n > (uint32_t)1 << log) log++;
     return log;
 }
 
@@ -972,7 +973,7 @@ static uint64_t dx_hde_p_lay_out(dx_hde *h, const dx_hde_desc *d, uint8_t *at)
     h->scratch_ = at;
     h->scratch_size_ = (size_t)total;
     h->models_ = (uint32_t *)(void *)dx_hde_p_cut(&at, &total, 4 * (uint64_t)DX_HDE_P_MODELS);
-    h->seen_ = (uint32_t *)(void *)dx_hde_p_cut(&at, &total, 4u << 15);
+    h->seen_ = (uint32_t *)(void *)dx_hde_p_cut(&at, &total, (uint32_t)4 << 15);
     h->pieces_ = (dx_hde_p_piece *)(void *)dx_hde_p_cut(&at, &total,
                                                         h->piece_max_ * sizeof *h->pieces_);
     h->work_ = dx_hde_p_cut(&at, &total, h->work_size_);
@@ -985,7 +986,7 @@ static uint64_t dx_hde_p_lay_out(dx_hde *h, const dx_hde_desc *d, uint8_t *at)
 static dx_hde_desc dx_hde_p_defaults(const dx_hde_desc *desc)
 {
     dx_hde_desc d = *desc;
-    if (!d.state_max) d.state_max = 16u << 20;
+    if (!d.state_max) d.state_max = (uint32_t)16 << 20;
     if (!d.baselines_max) d.baselines_max = 16;
     if (!d.chain_max) d.chain_max = 10;
     if (!d.interval_ms) d.interval_ms = 300000;
@@ -1234,38 +1235,58 @@ static void dx_hde_p_index(dx_hde_p_baseline *b)
     b->indexed = true;
 }
 
-/* Keep a copy of the state that was hashed last; the oldest ones make room. */
-static dx_hde_p_baseline *dx_hde_p_add(dx_hde *h, uint64_t key, uint64_t now_ms, const uint8_t *p,
-                                       uint32_t size, const uint8_t *hash)
+/* A free baseline with `need` bytes of the room, from *at on; the oldest ones make room. It stands
+   in the order of places. */
+static uint32_t dx_hde_p_take_room(dx_hde *h, uint64_t need, uint64_t *at)
 {
-    uint64_t at, need = dx_hde_p_room(size);
-    uint32_t place, i, k, *head = dx_hde_p_head(h, key);
-    dx_hde_p_baseline *b;
-    uint8_t *to;
-    while (h->stats_.baselines == h->desc_.baselines_max || !dx_hde_p_gap(h, need, &at, &place))
+    uint32_t place, i, k;
+    while (h->stats_.baselines == h->desc_.baselines_max || !dx_hde_p_gap(h, need, at, &place))
         dx_hde_p_evict(h);
     for (k = 0; h->kept_[k].used; k++) continue;
-    DX_HDE_ASSERT(k < h->desc_.baselines_max && at + need <= h->room_size_);
+    DX_HDE_ASSERT(k < h->desc_.baselines_max && *at + need <= h->room_size_);
     for (i = h->stats_.baselines++; i > place; i--) h->order_[i] = h->order_[i - 1];
     h->order_[place] = k;
-    b = h->kept_ + k;
-    DX_HDE_MEMSET(b, 0, sizeof *b);
-    to = h->room_ + (size_t)at;
+    return k;
+}
+
+/* Fill the baseline's bytes: the state, from a multiple of 8 the values of its subtrees, the table
+   of its blocks, which dx_hde_p_index() makes. */
+static void dx_hde_p_fill(const dx_hde *h, dx_hde_p_baseline *b, uint8_t *to, const uint8_t *p,
+                          uint32_t size)
+{
     b->data = to;
+    b->size = size;
     if (size) DX_HDE_MEMCPY(to, p, size);
     to += ((size_t)size + 7) & ~(size_t)7;
     b->values = to;
     DX_HDE_MEMCPY(to, h->values_, dx_hde_p_value_size(size));
     b->table = (uint32_t *)(void *)(to + dx_hde_p_value_size(size));
     b->table_log = dx_hde_p_log(size / dx_hde_p_step(size), 6, 26);
-    DX_HDE_MEMCPY(b->hash, hash, 32);
-    b->key = key;
+}
+
+/* A baseline is born now: dx_hde_prune() has nothing to do before the oldest one is too old. */
+static void dx_hde_p_date(dx_hde *h, dx_hde_p_baseline *b, uint64_t now_ms)
+{
     b->born_ms = b->whole_ms = now_ms;
     if (h->due_ms_ - h->desc_.age_max_ms > now_ms) h->due_ms_ = now_ms + h->desc_.age_max_ms;
+}
+
+/* Keep a copy of the state that was hashed last; the oldest ones make room. */
+static dx_hde_p_baseline *dx_hde_p_add(dx_hde *h, uint64_t key, uint64_t now_ms, const uint8_t *p,
+                                       uint32_t size, const uint8_t *hash)
+{
+    uint64_t at, need = dx_hde_p_room(size);
+    uint32_t *head = dx_hde_p_head(h, key);
+    uint32_t k = dx_hde_p_take_room(h, need, &at);
+    dx_hde_p_baseline *b = h->kept_ + k;
+    DX_HDE_MEMSET(b, 0, sizeof *b);
+    dx_hde_p_fill(h, b, h->room_ + (size_t)at, p, size);
+    dx_hde_p_date(h, b, now_ms);
+    DX_HDE_MEMCPY(b->hash, hash, 32);
+    b->key = key;
     b->serial = h->serial_++;
     b->at = at;
     b->room = need;
-    b->size = size;
     b->used = true;
     b->next = *head;
     *head = k;
@@ -1529,7 +1550,8 @@ static uint32_t dx_hde_p_page_pieces(dx_hde *h, dx_hde_p_baseline *b, const uint
     uint32_t stop;
     dx_hde_p_piece last = {0, 0, 0, 0};
     const dx_hde_p_piece *found;
-    bool far, scan = h->stats_.level > 0 && dx_hde_p_moved(b, p, at, n, old_at, wrong);
+    bool leads_on; /* to another place of the baseline, for long */
+    bool scan = h->stats_.level > 0 && dx_hde_p_moved(b, p, at, n, old_at, wrong);
     DX_HDE_ASSERT(wrong <= n && n <= size - at);
     if (scan && wrong < n && h->useless_ > 8) scan = h->useless_++ % 16 == 0;
     if (scan) {
@@ -1538,8 +1560,8 @@ static uint32_t dx_hde_p_page_pieces(dx_hde *h, dx_hde_p_baseline *b, const uint
         literals -= h->literals_;
         literals = literals < stop - at ? stop - at - literals : 0;
         found = h->pieces_ + h->piece_count_ - 1;
-        far = stop - at >= 2 * n && found->old_at - old_at != found->new_at - at;
-        if (wrong == n || far || (wrong <= n / 2 && literals < wrong / 2) ||
+        leads_on = stop - at >= 2 * n && found->old_at - old_at != found->new_at - at;
+        if (wrong == n || leads_on || (wrong <= n / 2 && literals < wrong / 2) ||
             (wrong > n / 2 && 14 * literals + 80 * (h->piece_count_ - count) <
                                   80 + dx_hde_p_change_cost(b->data + old_at, p + at, n))) {
             h->useless_ = 0;
@@ -2549,9 +2571,9 @@ static int dx_hde_p_run_patch(const dx_hde *h, const dx_hde_record *r, const dx_
     if (p.kind != DX_PATCH_KIND_DELTA || p.trailer_size || p.target_size != r->state_size ||
         p.memory_size > DX_HDE_P_PATCH_MEMORY)
         return DX_HDE_EHEADER;
-    DX_HDE_ASSERT(h->scratch_size_ >= DX_HDE_P_PATCH_MEMORY);
+    DX_HDE_ASSERT(h->scratch_size_ >= (size_t)DX_HDE_P_PATCH_MEMORY);
     return dx_patch_apply(b->data, b->size, body, (size_t)r->body_size, out, size, &got,
-                          h->scratch_, DX_HDE_P_PATCH_MEMORY);
+                          h->scratch_, (size_t)DX_HDE_P_PATCH_MEMORY);
 }
 
 /* The state of a record whose baseline is b, NULL for a whole one, into r->state_size bytes; all of

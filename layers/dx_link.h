@@ -198,6 +198,10 @@ typedef struct dx_link_desc { /* zero = the default written behind each field */
        no room have some. Also after dx_link_reserve() said EAGAIN, when it may be tried again, and
        after dx_link_call_writable(). */
     void   (*writable)(dx_link *l, dx_link_id id);
+    /* Input of a link changed in kind. begun: a frame, or the next one, has begun to arrive and is
+       not whole; else: what had begun is whole now. An attacker's half frames and a peer's requests
+       are told apart by this. */
+    void   (*partial)(dx_link *l, dx_link_id id, bool begun);
     /* Asked while the links drain: is something under way on this one that requests and streams do
        not show, a transfer behind an answer, say? Then it stays open; wake it at the end of that.
        NULL: never. */
@@ -407,6 +411,7 @@ typedef struct dx_link_p_slot {
     dx_link_dialer    *dialer;  /* whose link it is; NULL: nobody's */
     dx_reactor_address address; /* lent while it connects */
     uint64_t           due_ns;  /* when it is to be serviced; UINT64_MAX: not in the heap */
+    uint64_t           begun_ns; /* of a frame that is not whole, as `partial` was told; 0: none */
     uint64_t           until_ns; /* when it is cut off: CONNECTING, ENDING, or left by its dialer;
                                     UINT64_MAX: never */
     uint32_t           heap_at; /* its place in the heap */
@@ -724,6 +729,19 @@ static void dx_link_p_hold(dx_link_p_slot *slot)
     (void)dx_peers_hold(&slot->all->peers_, slot->id, true);
 }
 
+/* Tell the program of a frame that has begun to arrive, or is whole. */
+static void dx_link_p_watch(dx_link_p_slot *slot)
+{
+    dx_link *l = slot->all;
+    uint64_t begun_ns = 0;
+    const bool begun = dx_hbtp_has_begun(&slot->session, &begun_ns);
+    if (begun && !begun_ns) begun_ns = 1; /* a clock that begins at 0 */
+    if (begun_ns == slot->begun_ns) return;
+    DX_LINK_ASSERT(slot->id);
+    slot->begun_ns = begun_ns;
+    if (l->desc.partial) l->desc.partial(l, slot->id, begun);
+}
+
 /* Dispatch bytes as far as they go. Returns how many are consumed. */
 static size_t dx_link_p_feed(dx_link_p_slot *slot, const uint8_t *bytes, size_t size)
 {
@@ -745,6 +763,8 @@ static size_t dx_link_p_feed(dx_link_p_slot *slot, const uint8_t *bytes, size_t 
     }
     if (slot->all->desc.counters) slot->all->desc.counters->frames += s->counters.frames - before;
     if (s->state == DX_HBTP_CLOSED || (slot->flags & DX_LINK_P_IS_LEAVING)) return size;
+    dx_link_p_watch(slot);
+    if (slot->flags & DX_LINK_P_IS_LEAVING) return size; /* the program has closed it */
     if (s->state == DX_HBTP_WANTS_TURN) { /* its share was used up, or a handler waits for others */
         const bool share = s->counters.frames - frames >= s->desc.frames_max;
         if (s->counters.frames != before) slot->retries = 0;

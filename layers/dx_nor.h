@@ -1882,7 +1882,7 @@ static int dx_nor_p_start(dx_nor *n, const dx_nor_desc *desc, dx_nor_log_ *g)
     n->out_ = base + sizeof *n->hasher_;
     n->io_ = n->out_ + n->out_size_;
     more = desc->memory_size - (size_t)(n->io_ - (uint8_t *)desc->memory);
-    n->io_size_ = more < 65536 ? (uint32_t)more & ~63u : 65536;
+    n->io_size_ = more / 65536 ? 65536 : (uint32_t)more & ~63u; /* or a size has 16 bits */
     DX_NOR_ASSERT(n->io_size_ >= DX_CAS_EXT_HEAD);
     return dx_nor_p_find_log(n, g);
 }

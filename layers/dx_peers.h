@@ -228,6 +228,10 @@ DX_PEERS_API uint32_t dx_peers_queued(const dx_peers *s, dx_peers_id id);
 /* Bytes of blocks that nobody has. A peer with output under way is told EAGAIN when they run out,
    one without is closed: who would rather wait looks here first. */
 DX_PEERS_API uint64_t dx_peers_room(const dx_peers *s);
+/* After a rush: when no peer has a block, *memory is set to the *size bytes that blocks have used
+   so far. Their content means nothing any more, and they are not read until they have been written
+   again, so the system may have the pages back. False: some peer has a block, or none was used. */
+DX_PEERS_API bool dx_peers_unused(dx_peers *s, void **memory, size_t *size);
 
 #ifdef __cplusplus
 }
@@ -266,6 +270,7 @@ enum {
     DX_PEERS_P_TICKS_MAX   = 32000,      /* the larger one, so that differences of 16 bits do */
     DX_PEERS_P_TICK_NS_MIN = 1000000,
     DX_PEERS_P_SHARE       = 4,          /* a tick looks at one peer in so many */
+    DX_PEERS_P_BURST       = 4096,       /* most connections that wait to be accepted */
     DX_PEERS_P_BACKOFF_MIN = 8000000,    /* ns from a failed accept to the next one, */
     DX_PEERS_P_BACKOFF_MAX = 1000000000  /* doubling up to this */
 };
@@ -503,7 +508,9 @@ static uint32_t dx_peers_p_queued(const dx_peers *s, const dx_peers_p_peer *p)
 
 /* Accept while there is room for a peer, wait for room while there is none. Either takes one of the
    reactor's operations, which is kept until accepting ends: others could take what was let go of
-   for a moment, and nothing would tell when there is one again. OK, EAGAIN, ECANCELED. */
+   for a moment, and nothing would tell when there is one again. A multishot accept may have taken
+   all that wait before it is cancelled: without room for them they are taken one at a time, and the
+   input of those before has its turn in between. OK, EAGAIN, ECANCELED. */
 static int dx_peers_p_accept(dx_peers *s)
 {
     DX_PEERS_ASSERT(s->count <= s->desc.peers_max);
@@ -512,6 +519,8 @@ static int dx_peers_p_accept(dx_peers *s)
         return DX_PEERS_OK;
     if (s->count == s->desc.peers_max) /* the end of time: a peer that closes cancels it */
         return dx_reactor_timer_at(s->reactor, &s->retry_op_, UINT64_MAX);
+    if (s->desc.peers_max - s->count < DX_PEERS_P_BURST)
+        return dx_reactor_accept(s->reactor, &s->accept_op_, s->listening_);
     return dx_reactor_accept_multishot(s->reactor, &s->accept_op_, s->listening_);
 }
 
@@ -858,7 +867,7 @@ static void dx_peers_p_queue(dx_peers *s, dx_peers_p_peer *p, uint32_t size)
 }
 
 /* >>accepting ---------------------------------------------------------- */
-/* A slot for a peer; NULL: all are taken. */
+/* A slot for a peer, whose time begins with dx_peers_p_clock(); NULL: all are taken. */
 static dx_peers_p_peer *dx_peers_p_peer_new(dx_peers *s, int fd)
 {
     dx_peers_p_peer *p = NULL;
@@ -878,7 +887,6 @@ static dx_peers_p_peer *dx_peers_p_peer_new(dx_peers *s, int fd)
     p->flags = DX_PEERS_P_IS_OPEN;
     p->tick = s->tick_;
     s->count++;
-    dx_peers_p_clock(s);
     return p;
 }
 
@@ -893,22 +901,24 @@ static void dx_peers_p_back_off(dx_peers *s, int32_t error)
     dx_reactor_timer(s->reactor, &s->retry_op_, s->backoff_ns_);
 }
 
-/* A completion of the multishot accept: its op.fn. */
+/* A completion of the accept: its op.fn. */
 static void dx_peers_p_accepted(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
 {
     dx_peers *s = (dx_peers *)dx_reactor_op_user(op);
     dx_peers_p_peer *p = result >= 0 ? dx_peers_p_peer_new(s, result) : NULL;
-    if (p) {
-        s->backoff_ns_ = 0;
-        dx_peers_p_begin(s, p);
-    } else if (result >= 0) {
+    if (result >= 0 && !p) {
         s->refused++;
         dx_reactor_ext_close_now(r, result);
-    } else if (result != -ECANCELED) {
+    } else if (result < 0 && result != -ECANCELED) {
         dx_peers_p_back_off(s, result);
     }
+    /* Before the clock or the program takes the operation that has just become free. */
     if (!(flags & DX_REACTOR_F_MORE)) dx_peers_p_accept_on(s);
-    else if (s->count == s->desc.peers_max) dx_reactor_cancel(r, op);
+    else if (s->desc.peers_max - s->count < DX_PEERS_P_BURST) dx_reactor_cancel(r, op);
+    if (!p) return;
+    dx_peers_p_clock(s);
+    s->backoff_ns_ = 0;
+    dx_peers_p_begin(s, p);
 }
 
 /* The end of a back-off, or of a wait for room. */
@@ -1070,6 +1080,7 @@ DX_PEERS_API int dx_peers_add(dx_peers *s, int fd, const dx_reactor_address *add
     if (!s || fd < 0 || !id) return DX_PEERS_EINVAL;
     p = dx_peers_p_peer_new(s, fd);
     if (!p) return DX_PEERS_EAGAIN;
+    dx_peers_p_clock(s);
     *id = dx_peers_p_id(s, p);
     if (!address) {
         dx_peers_p_receive(s, p);
@@ -1178,6 +1189,18 @@ DX_PEERS_API uint32_t dx_peers_queued(const dx_peers *s, dx_peers_id id)
 {
     const dx_peers_p_peer *p = dx_peers_p_peer_find(s, id, 0);
     return p ? dx_peers_p_queued(s, p) : 0;
+}
+
+DX_PEERS_API bool dx_peers_unused(dx_peers *s, void **memory, size_t *size)
+{
+    if (!s || !memory || !size || !s->blocks_used_) return false;
+    if (s->blocks_left_ != s->desc.block_count) return false;
+    DX_PEERS_ASSERT(!s->dirty_first_);
+    *memory = s->blocks_;
+    *size = s->blocks_used_ * s->stride_;
+    s->blocks_used_ = 0; /* as in the beginning: no block is in a list, each is set up when it is */
+    s->block_free_ = 0;  /* taken first */
+    return true;
 }
 
 DX_PEERS_API uint64_t dx_peers_room(const dx_peers *s)

@@ -371,7 +371,7 @@ DX_QUERIES_API int dx_queries_register(dx_queries *q, const void *id, size_t id_
     if (names == 0) return DX_QUERIES_EINVAL;
     head = sizeof *one + (table_count + 1) * sizeof *one->tags;
     names += head + id_size;
-    if (text_size > (size_t)1 << 24) return DX_QUERIES_ETOOBIG;
+    if (text_size && (text_size - 1) / 4096 >= 4096) return DX_QUERIES_ETOOBIG; /* 16 MiB */
     one = dx_queries_p_alloc(q, names + text_size);
     if (!one) return DX_QUERIES_ENOMEM;
     DX_QUERIES_MEMSET(one, 0, sizeof *one);

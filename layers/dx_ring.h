@@ -47,7 +47,7 @@
     CONFIG      DX_RING_STATIC, DX_RING_API, DX_RING_ASSERT(c)
                 DX_RING_MEMCPY(to, from, size), DX_RING_MEMSET(to, byte, size)
                 DX_RING_LOAD_ACQUIRE(p), DX_RING_STORE_RELEASE(p, v)     of a uint32_t *
-                    default: compiler builtins, else C11 atomics
+                    default: compiler builtins, MSVC's, else C11 atomics
     ERRORS      dx_ring_error: 0 = ok, negative = reason; dx_ring_error_name() spells it.
     OWNERSHIP   The caller owns the memory; producers and consumers borrow it while they are in use.
     FORMAT      docs/formats/ring.md is normative.
@@ -202,6 +202,11 @@ DX_RING_API int dx_ring_release(dx_ring_consumer *c);
 #endif
 
 #if defined(DX_RING_LOAD_ACQUIRE) && defined(DX_RING_STORE_RELEASE)
+#elif (defined(_MSC_VER) && !defined(__clang__)) || defined(DX_RING_INTERLOCKED)
+  #include <intrin.h>
+  #define DX_RING_P_INTERLOCKED
+  #define DX_RING_LOAD_ACQUIRE(p) dx_ring_p_load_acquire(p)
+  #define DX_RING_STORE_RELEASE(p, v) dx_ring_p_store_release((p), (v))
 #elif defined(__GNUC__) || defined(__clang__)
   #define DX_RING_LOAD_ACQUIRE(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
   #define DX_RING_STORE_RELEASE(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
@@ -226,6 +231,35 @@ DX_RING_API int dx_ring_release(dx_ring_consumer *c);
 
 #ifdef __cplusplus
 extern "C" {
+#endif
+
+#ifdef DX_RING_P_INTERLOCKED
+/* Neither the compiler nor the processor moves a load over a later access, or a store over an
+   earlier one, across it. An x86 does not by itself. */
+static void dx_ring_p_barrier(void)
+{
+#if defined(_M_ARM64) || defined(__aarch64__)
+    __dmb(11); /* inner shareable */
+#elif defined(_MSC_VER)
+    __pragma(warning(suppress: 4996)) /* "use <atomic>", which C has not */
+    _ReadWriteBarrier();
+#else
+    _ReadWriteBarrier();
+#endif
+}
+
+static uint32_t dx_ring_p_load_acquire(const volatile void *p)
+{
+    const uint32_t value = (uint32_t)__iso_volatile_load32((const volatile int *)p);
+    dx_ring_p_barrier();
+    return value;
+}
+
+static void dx_ring_p_store_release(volatile void *p, uint32_t value)
+{
+    dx_ring_p_barrier();
+    __iso_volatile_store32((volatile int *)p, (int)value);
+}
 #endif
 
 /* >>layout: the memory of a ring ------------------------------------------

@@ -6,9 +6,10 @@
         #define DX_TOKEN_IMPLEMENTATION       (or DX_IMPLEMENTATION for every dx_ header)
         #include "dx_token.h"
 
-    and include it elsewhere without the define. C99; also builds as C++11. It stands on dx_sha256.h
-    and dx_json.h, which it includes unless they were included before; with the first of the two
-    defines, define theirs too.
+    and include it elsewhere without the define. C99; also builds as C++11. It stands on
+    dx_sha256.h, which it includes unless it was included before; with the first of the two defines,
+    define its own too. The strict reader of JSON objects in it may be used for other messages that
+    everybody must read in the same way.
 
     QUICK EXAMPLE
 
@@ -30,19 +31,24 @@
         int error = dx_token_verify(&rules, sent, strlen(sent), 1700000000, &claims);
         printf("%s: status %d\n", dx_token_error_name(error), dx_token_status_of_error(error));
 
-    CONTENTS (search >>)  config  errors  key  token  platform  names  base64url  signature  claims
-                          license
+    CONTENTS (search >>)  config  errors  key  json  token  platform  names  scalars  walk  values
+                          base64url  signature  claims  license
 
     GUARANTEES  The algorithm is pinned: what the token says about it only decides whether it is
                 refused. The signature is compared in constant time before anything else of the
-                token is read. One text has one meaning: strict base64url, strict JSON, no name
-                twice. No allocation, globals or recursion.
-    LIMITS      Keys of 32 bytes and more. Dates up to 2^53. One thread per dx_token_rules, as it
-                holds the memory; a key may be shared. Verify a token once a connection, not once a
-                frame.
-    CONFIG      DX_TOKEN_STATIC, DX_TOKEN_API, DX_TOKEN_ASSERT(c)
+                token is read. One text has one meaning: strict base64url and strict JSON. All of
+                an object is checked by RFC 8259, also what nobody asked for; a name that was asked
+                for and comes twice is refused, and so are escapes in the names of members, which
+                could hide a second one. No allocation, globals or recursion. JSON is read in one
+                pass, O(size * names), and nothing is built of it.
+    LIMITS      Keys of 32 bytes and more. JSON: 31 levels of arrays and objects; numbers are
+                checked as text, and only whole ones from 0 to 2^53 are converted; strings are not
+                checked to be UTF-8. One thread per dx_token_rules, as it holds the memory; a key
+                may be shared. Verify a token once a connection, not once a frame.
+    CONFIG      DX_TOKEN_STATIC, DX_TOKEN_API, DX_TOKEN_ASSERT(c), DX_TOKEN_MEMSET
     ERRORS      dx_token_error: 0 = ok, negative = reason; dx_token_status_of_error(): 401 ...
-    OWNERSHIP   The caller owns every byte. Claims lie in the memory of the rules.
+    OWNERSHIP   The caller owns every byte. Claims lie in the memory of the rules; what is found in
+                JSON points into its text.
     FORMAT      RFC 7515, 7519 and 8259; HMAC-SHA-256: RFC 2104
 */
 #ifndef DX_TOKEN_H
@@ -56,9 +62,6 @@
 
 #ifndef DX_SHA256_H
   #include "dx_sha256.h"
-#endif
-#ifndef DX_JSON_H
-  #include "dx_json.h"
 #endif
 
 /* >>config ------------------------------------------------------------- */
@@ -96,7 +99,8 @@ extern "C" {
 typedef enum dx_token_error {
 #define DX_TOKEN_P_ERROR_IS(value, constant, status) DX_TOKEN_##constant = value,
     DX_TOKEN_ERRORS(DX_TOKEN_P_ERROR_IS)
-    DX_TOKEN_KEY_SIZE_MIN = 32 /* bytes; a shorter key is easier to guess than the hash */
+    DX_TOKEN_KEY_SIZE_MIN = 32,   /* bytes; a shorter key is easier to guess than the hash */
+    DX_TOKEN_JSON_LEVELS_MAX = 31 /* arrays and objects in each other */
 } dx_token_error;
 
 /* "DX_TOKEN_EEXPIRED" and so on; "unknown error" for anything else. */
@@ -117,6 +121,27 @@ typedef struct dx_token_key { /* the hash as it is behind the key's block; priva
 DX_TOKEN_API int dx_token_key_init(dx_token_key *prepared, const void *key, size_t size);
 /* The hmac of dx_sha256.h, a dx_token_hmac_fn; user: a dx_token_key, which is only read. */
 DX_TOKEN_API int dx_token_hmac(void *user, const void *message, size_t size, uint8_t mac[32]);
+
+/* >>json --------------------------------------------------------------- */
+/* For messages that everybody must read in the same way: the claims of a token, or others. */
+typedef struct dx_token_json_text { /* a value as it stands in JSON, strings with their quotes */
+    const char *begin; /* NULL: not there */
+    const char *end;   /* behind its last character */
+} dx_token_json_text;
+
+/* Read an object, all of it, and find the members with these names in its outermost level:
+   found[i] is the value of names[i]. EINVAL; ECORRUPT. */
+DX_TOKEN_API int  dx_token_json_find_members(const char *json, size_t size,
+                                             const char *const *names, size_t count,
+                                             dx_token_json_text *found);
+/* Is the value this string? Of all escapes only that of "/" is understood, as some writers escape
+   it; a string with another one equals no text. The value as it was found. */
+DX_TOKEN_API bool dx_token_json_equals(const dx_token_json_text *value, const char *text);
+/* Is the value this string, or an array with this string in it? */
+DX_TOKEN_API bool dx_token_json_contains(const dx_token_json_text *value, const char *text);
+/* A whole number from 0 to 2^53, digits only. EINVAL: the value is not there; ECORRUPT: it is no
+   such number. */
+DX_TOKEN_API int  dx_token_json_read_integer(const dx_token_json_text *value, uint64_t *number);
 
 /* >>token -------------------------------------------------------------- */
 typedef struct dx_token_rules {   /* what a token must be; set the fields, zero the rest */
@@ -144,7 +169,8 @@ typedef struct dx_token_claims { /* lies in the memory of the rules until the ne
    key_id; EEXPIRED (also: no "exp"), EEARLY, EAUDIENCE; ESYS: hmac failed; EINVAL. */
 DX_TOKEN_API int dx_token_verify(const dx_token_rules *rules, const char *token, size_t size,
                                  uint64_t now_s, dx_token_claims *claims);
-/* A claim's value as it stands in the JSON, strings with quotes. ENOTFOUND; ECORRUPT: twice. */
+/* A claim's value as it stands in the JSON, strings with quotes: what begins and ends a
+   dx_token_json_text. ENOTFOUND; ECORRUPT: twice. */
 DX_TOKEN_API int dx_token_find_claim(const dx_token_claims *claims, const char *name,
                                      const char **value, size_t *size);
 
@@ -165,6 +191,15 @@ DX_TOKEN_API int dx_token_find_claim(const dx_token_claims *claims, const char *
   #else
     #define DX_TOKEN_ASSERT(c) ((void)sizeof((c) ? 1 : 0))
   #endif
+#endif
+#if defined(__GNUC__) || defined(__clang__)
+  #define DX_TOKEN_P_MEM(name) __builtin_##name
+#else
+  #include <string.h>
+  #define DX_TOKEN_P_MEM(name) name
+#endif
+#ifndef DX_TOKEN_MEMSET
+  #define DX_TOKEN_MEMSET DX_TOKEN_P_MEM(memset)
 #endif
 
 /* >>names -------------------------------------------------------------- */
@@ -187,6 +222,301 @@ DX_TOKEN_API int dx_token_status_of_error(int error)
         DX_TOKEN_ERRORS(DX_TOKEN_P_ERROR_STATUS)
     default: return 500;
     }
+}
+
+/* >>scalars -------------------------------------------------------------
+   Of the reader of JSON. Every function takes the text that is left, and moves its begin behind
+   what it has read:
+
+       { "name" : 12.5e3 , ...
+                  ^begin       end^        number: begin moves to the comma
+
+   The end of the text reads as a zero byte, which no rule accepts, so that no loop has to ask twice
+   whether anything is left. */
+static char dx_token_p_at(const dx_token_json_text *t)
+{
+    DX_TOKEN_ASSERT(t->begin <= t->end);
+    return t->begin < t->end ? *t->begin : '\0';
+}
+
+static bool dx_token_p_is_digit(char c) { return c >= '0' && c <= '9'; }
+
+static bool dx_token_p_is_hex(char c)
+{
+    return dx_token_p_is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+}
+
+/* The next character behind white space; 0: the end. */
+static char dx_token_p_peek(dx_token_json_text *t)
+{
+    for (; t->begin < t->end; t->begin++) {
+        const char c = *t->begin;
+        if (c != ' ' && c != '\t' && c != '\n' && c != '\r') return c;
+    }
+    return '\0';
+}
+
+static bool dx_token_p_take(dx_token_json_text *t, char c)
+{
+    if (dx_token_p_peek(t) != c) return false;
+    t->begin++;
+    return true;
+}
+
+/* What stands behind a backslash. */
+static bool dx_token_p_read_escape(dx_token_json_text *t)
+{
+    const char c = dx_token_p_at(t);
+    const char *known = "\"\\/bfnrt";
+    unsigned digits;
+    if (c == 'u') {
+        t->begin++;
+        for (digits = 0; digits < 4; digits++, t->begin++)
+            if (!dx_token_p_is_hex(dx_token_p_at(t))) return false;
+        return true;
+    }
+    while (*known && *known != c) known++;
+    if (!*known) return false;
+    t->begin++;
+    return true;
+}
+
+typedef enum dx_token_p_string {
+    DX_TOKEN_P_NO_STRING,
+    DX_TOKEN_P_PLAIN,
+    DX_TOKEN_P_ESCAPED /* with a backslash in it */
+} dx_token_p_string;
+
+static dx_token_p_string dx_token_p_read_string(dx_token_json_text *t)
+{
+    dx_token_p_string kind = DX_TOKEN_P_PLAIN;
+    DX_TOKEN_ASSERT(t->begin <= t->end);
+    if (!dx_token_p_take(t, '"')) return DX_TOKEN_P_NO_STRING;
+    for (;;) {
+        const char *p = t->begin;
+        while (p < t->end && (unsigned char)*p >= 0x20 && *p != '"' && *p != '\\') p++;
+        t->begin = p;
+        if (p == t->end || (unsigned char)*p < 0x20) return DX_TOKEN_P_NO_STRING;
+        t->begin++;
+        if (*p == '"') return kind;
+        if (!dx_token_p_read_escape(t)) return DX_TOKEN_P_NO_STRING;
+        kind = DX_TOKEN_P_ESCAPED;
+    }
+}
+
+/* At least one digit. */
+static bool dx_token_p_read_digits(dx_token_json_text *t)
+{
+    const char *const first = t->begin;
+    while (dx_token_p_is_digit(dx_token_p_at(t))) t->begin++;
+    return t->begin > first;
+}
+
+/* A whole part without leading zeros, perhaps a fraction, perhaps an exponent. */
+static bool dx_token_p_read_number(dx_token_json_text *t)
+{
+    const char *first;
+    if (dx_token_p_at(t) == '-') t->begin++;
+    first = t->begin;
+    if (!dx_token_p_read_digits(t) || (*first == '0' && t->begin - first > 1)) return false;
+    if (dx_token_p_at(t) == '.') {
+        t->begin++;
+        if (!dx_token_p_read_digits(t)) return false;
+    }
+    if (dx_token_p_at(t) == 'e' || dx_token_p_at(t) == 'E') {
+        t->begin++;
+        if (dx_token_p_at(t) == '+' || dx_token_p_at(t) == '-') t->begin++;
+        if (!dx_token_p_read_digits(t)) return false;
+    }
+    return true;
+}
+
+static bool dx_token_p_read_word(dx_token_json_text *t, const char *word)
+{
+    while (*word && *word == dx_token_p_at(t)) {
+        word++;
+        t->begin++;
+    }
+    return !*word;
+}
+
+static bool dx_token_p_read_scalar(dx_token_json_text *t)
+{
+    switch (dx_token_p_peek(t)) {
+    case '"': return dx_token_p_read_string(t) != DX_TOKEN_P_NO_STRING;
+    case 't': return dx_token_p_read_word(t, "true");
+    case 'f': return dx_token_p_read_word(t, "false");
+    case 'n': return dx_token_p_read_word(t, "null");
+    default: return dx_token_p_read_number(t);
+    }
+}
+
+/* >>walk ----------------------------------------------------------------
+   One loop walks the whole text. What a recursive reader keeps on the stack is one bit a level,
+   1 for an object and 0 for an array, under a highest bit that only marks the depth:
+
+       1                outside: before the object, or behind it
+       1 1              in the outermost object: the members that may be asked for
+       1 1 0            in an array in it
+       1 1 0 1          in an object in that array
+
+   Each step reads the end of a container; or, behind a comma, and in an object behind a name, the
+   beginning of a container or a scalar. */
+enum {
+    DX_TOKEN_P_OUTSIDE   = 1,
+    DX_TOKEN_P_OUTERMOST = 3
+};
+
+struct dx_token_p_walk {
+    dx_token_json_text rest;  /* what was not read */
+    dx_token_json_text name;  /* of the last member of the outermost object, without quotes */
+    dx_token_json_text value; /* of that member */
+    uint32_t     levels;
+    bool         fresh; /* a container has just begun: no comma before what comes */
+};
+
+static bool dx_token_p_read_name(struct dx_token_p_walk *w)
+{
+    dx_token_p_string kind;
+    const char *begin;
+    (void)dx_token_p_peek(&w->rest);
+    begin = w->rest.begin;
+    kind = dx_token_p_read_string(&w->rest);
+    if (kind == DX_TOKEN_P_NO_STRING) return false;
+    if (w->levels == DX_TOKEN_P_OUTERMOST) {
+        if (kind == DX_TOKEN_P_ESCAPED) return false;
+        DX_TOKEN_ASSERT(w->rest.begin - begin >= 2);
+        w->name.begin = begin + 1;
+        w->name.end = w->rest.begin - 1;
+    }
+    return dx_token_p_take(&w->rest, ':');
+}
+
+/* One step. False: not JSON, or too deep. */
+static bool dx_token_p_step(struct dx_token_p_walk *w)
+{
+    const bool inside = w->levels > DX_TOKEN_P_OUTSIDE;
+    const bool in_object = inside && (w->levels & 1);
+    const char next = dx_token_p_peek(&w->rest);
+    char c;
+    DX_TOKEN_ASSERT(w->levels >= DX_TOKEN_P_OUTSIDE);
+    if (inside && next == (in_object ? '}' : ']')) {
+        w->rest.begin++;
+        w->levels >>= 1;
+        DX_TOKEN_ASSERT(w->levels >= DX_TOKEN_P_OUTSIDE);
+        w->fresh = false;
+        w->value.end = w->rest.begin;
+        return true;
+    }
+    if (inside && !w->fresh && !dx_token_p_take(&w->rest, ',')) return false;
+    if (in_object && !dx_token_p_read_name(w)) return false;
+    c = dx_token_p_peek(&w->rest);
+    if (w->levels == DX_TOKEN_P_OUTERMOST) w->value.begin = w->rest.begin;
+    w->fresh = c == '{' || c == '[';
+    if (w->fresh) {
+        if (w->levels >> DX_TOKEN_JSON_LEVELS_MAX) return false;
+        w->rest.begin++;
+        w->levels = w->levels << 1 | (c == '{');
+        return true;
+    }
+    if (!dx_token_p_read_scalar(&w->rest)) return false;
+    w->value.end = w->rest.begin;
+    return true;
+}
+
+/* Keep a member if its name is one of these. False: it comes for the second time. */
+static bool dx_token_p_keep(const struct dx_token_p_walk *w, const char *const *names, size_t count,
+                           dx_token_json_text *found)
+{
+    const size_t size = (size_t)(w->name.end - w->name.begin);
+    size_t i;
+    DX_TOKEN_ASSERT(w->name.begin <= w->name.end && w->value.begin < w->value.end);
+    for (i = 0; i < count; i++) {
+        const char *const name = names[i];
+        size_t n = 0;
+        while (n < size && name[n] && name[n] == w->name.begin[n]) n++;
+        if (n < size || name[n]) continue;
+        if (found[i].begin) return false;
+        found[i] = w->value;
+    }
+    return true;
+}
+
+DX_TOKEN_API int dx_token_json_find_members(const char *json, size_t size,
+                                            const char *const *names, size_t count,
+                                            dx_token_json_text *found)
+{
+    struct dx_token_p_walk w;
+    if ((!json && size) || ((!names || !found) && count)) return DX_TOKEN_EINVAL;
+    if (count) DX_TOKEN_MEMSET(found, 0, count * sizeof *found);
+    if (!size) return DX_TOKEN_ECORRUPT;
+    DX_TOKEN_MEMSET(&w, 0, sizeof w);
+    w.rest.begin = json;
+    w.rest.end = json + size;
+    w.levels = DX_TOKEN_P_OUTSIDE;
+    if (dx_token_p_peek(&w.rest) != '{') return DX_TOKEN_ECORRUPT;
+    do {
+        if (!dx_token_p_step(&w)) return DX_TOKEN_ECORRUPT;
+        /* A member is complete behind a scalar and behind the end of a container. */
+        if (w.fresh || w.levels != DX_TOKEN_P_OUTERMOST) continue;
+        if (!dx_token_p_keep(&w, names, count, found)) return DX_TOKEN_ECORRUPT;
+    } while (w.levels > DX_TOKEN_P_OUTSIDE);
+    DX_TOKEN_ASSERT(w.levels == DX_TOKEN_P_OUTSIDE && w.rest.begin <= w.rest.end);
+    (void)dx_token_p_peek(&w.rest);
+    return w.rest.begin == w.rest.end ? DX_TOKEN_OK : DX_TOKEN_ECORRUPT;
+}
+
+/* >>values --------------------------------------------------------------
+   Values that were found are compared where they stand, so that no memory is needed for decoded
+   ones. That is why only one escape is understood: a string with another one, compared as it is
+   written, would equal a text that it does not mean. */
+DX_TOKEN_API bool dx_token_json_equals(const dx_token_json_text *value, const char *text)
+{
+    const char *p = value->begin;
+    const char *quote;
+    if (!p || value->end - p < 2 || *p != '"') return false;
+    quote = value->end - 1;
+    for (p++; p < quote; p++, text++) {
+        if (*p == '\\') {
+            p++;
+            if (*p != '/') return false;
+        }
+        if (!*text || *p != *text) return false;
+    }
+    return !*text;
+}
+
+DX_TOKEN_API bool dx_token_json_contains(const dx_token_json_text *value, const char *text)
+{
+    dx_token_json_text rest = *value;
+    int level = 0; /* 1: directly in the array */
+    if (!rest.begin || *rest.begin != '[') return dx_token_json_equals(value, text);
+    while (rest.begin < rest.end) {
+        dx_token_json_text one = rest;
+        const char c = *rest.begin;
+        if (c == '[' || c == '{') level++;
+        if (c == ']' || c == '}') level--;
+        if (c != '"' || dx_token_p_read_string(&rest) == DX_TOKEN_P_NO_STRING) rest.begin++;
+        one.end = rest.begin;
+        DX_TOKEN_ASSERT(one.begin < one.end && one.end <= value->end);
+        if (level == 1 && dx_token_json_equals(&one, text)) return true;
+    }
+    return false;
+}
+
+DX_TOKEN_API int dx_token_json_read_integer(const dx_token_json_text *value, uint64_t *number)
+{
+    const uint64_t number_max = (uint64_t)1 << 53; /* what a double still counts exactly */
+    const char *p;
+    uint64_t n = 0;
+    if (!value || !value->begin || !number) return DX_TOKEN_EINVAL;
+    for (p = value->begin; p < value->end; p++) {
+        if (!dx_token_p_is_digit(*p)) return DX_TOKEN_ECORRUPT;
+        n = n * 10 + (uint64_t)(*p - '0');
+        if (n > number_max) return DX_TOKEN_ECORRUPT;
+    }
+    *number = n;
+    return DX_TOKEN_OK;
 }
 
 /* >>base64url -----------------------------------------------------------
@@ -292,13 +622,14 @@ static int dx_token_p_check_signature(const dx_token_rules *rules, const char *t
 /* Decode a part of a token and find members of the object that it must be. *size: of the part, then
    of what it says. */
 static int dx_token_p_read_part(const dx_token_rules *rules, const char *part, size_t *size,
-                                const char *const *names, size_t count, dx_json_text *found)
+                                const char *const *names, size_t count, dx_token_json_text *found)
 {
     if (*size / 4 * 3 + 2 > rules->memory_size) return DX_TOKEN_ETOOBIG;
     *size = dx_token_p_decode(part, *size, rules->memory);
     if (*size == SIZE_MAX) return DX_TOKEN_ECORRUPT;
     DX_TOKEN_ASSERT(*size <= rules->memory_size);
-    if (dx_json_find_members(rules->memory, *size, names, count, found)) return DX_TOKEN_ECORRUPT;
+    if (dx_token_json_find_members(rules->memory, *size, names, count, found))
+        return DX_TOKEN_ECORRUPT;
     return DX_TOKEN_OK;
 }
 
@@ -306,23 +637,23 @@ static int dx_token_p_check_header(const dx_token_rules *rules, const char *part
 {
     enum { DX_TOKEN_P_ALG, DX_TOKEN_P_CRIT, DX_TOKEN_P_KID, DX_TOKEN_P_HEADER_NAMES };
     static const char *const names[DX_TOKEN_P_HEADER_NAMES] = {"alg", "crit", "kid"};
-    dx_json_text found[DX_TOKEN_P_HEADER_NAMES];
+    dx_token_json_text found[DX_TOKEN_P_HEADER_NAMES];
     const int error =
         dx_token_p_read_part(rules, part, &size, names, DX_TOKEN_P_HEADER_NAMES, found);
     if (error) return error;
     /* "crit" names extensions that must be understood, and none is. */
-    if (!dx_json_equals(&found[DX_TOKEN_P_ALG], "HS256") || found[DX_TOKEN_P_CRIT].begin)
+    if (!dx_token_json_equals(&found[DX_TOKEN_P_ALG], "HS256") || found[DX_TOKEN_P_CRIT].begin)
         return DX_TOKEN_ENOTSUP;
-    if (rules->key_id && !dx_json_equals(&found[DX_TOKEN_P_KID], rules->key_id))
+    if (rules->key_id && !dx_token_json_equals(&found[DX_TOKEN_P_KID], rules->key_id))
         return DX_TOKEN_ENOTFOUND;
     return DX_TOKEN_OK;
 }
 
 /* A NumericDate, or `none` where there is no such claim. */
-static bool dx_token_p_read_date(const dx_json_text *value, uint64_t none, uint64_t *date)
+static bool dx_token_p_read_date(const dx_token_json_text *value, uint64_t none, uint64_t *date)
 {
     *date = none;
-    return !value->begin || !dx_json_read_integer(value, date);
+    return !value->begin || !dx_token_json_read_integer(value, date);
 }
 
 static int dx_token_p_check_claims(const dx_token_rules *rules, const char *part, size_t size,
@@ -337,7 +668,7 @@ static int dx_token_p_check_claims(const dx_token_rules *rules, const char *part
         DX_TOKEN_P_CLAIM_NAMES
     };
     static const char *const names[DX_TOKEN_P_CLAIM_NAMES] = {"exp", "nbf", "iat", "iss", "aud"};
-    dx_json_text found[DX_TOKEN_P_CLAIM_NAMES];
+    dx_token_json_text found[DX_TOKEN_P_CLAIM_NAMES];
     uint64_t issued; /* is read, so that a wrong one is refused, and not used */
     const int error =
         dx_token_p_read_part(rules, part, &size, names, DX_TOKEN_P_CLAIM_NAMES, found);
@@ -354,9 +685,9 @@ static int dx_token_p_check_claims(const dx_token_rules *rules, const char *part
         return DX_TOKEN_EEXPIRED;
     if (now_s < claims->not_before_s && claims->not_before_s - now_s > rules->leeway_s)
         return DX_TOKEN_EEARLY;
-    if (rules->issuer && !dx_json_equals(&found[DX_TOKEN_P_ISS], rules->issuer))
+    if (rules->issuer && !dx_token_json_equals(&found[DX_TOKEN_P_ISS], rules->issuer))
         return DX_TOKEN_EAUDIENCE;
-    if (rules->audience && !dx_json_contains(&found[DX_TOKEN_P_AUD], rules->audience))
+    if (rules->audience && !dx_token_json_contains(&found[DX_TOKEN_P_AUD], rules->audience))
         return DX_TOKEN_EAUDIENCE;
     return DX_TOKEN_OK;
 }
@@ -384,9 +715,9 @@ DX_TOKEN_API int dx_token_verify(const dx_token_rules *rules, const char *token,
 DX_TOKEN_API int dx_token_find_claim(const dx_token_claims *claims, const char *name,
                                      const char **value, size_t *size)
 {
-    dx_json_text found;
+    dx_token_json_text found;
     if (!claims || !name || !value || !size) return DX_TOKEN_EINVAL;
-    if (dx_json_find_members(claims->json, claims->size, &name, 1, &found))
+    if (dx_token_json_find_members(claims->json, claims->size, &name, 1, &found))
         return DX_TOKEN_ECORRUPT;
     if (!found.begin) return DX_TOKEN_ENOTFOUND;
     *value = found.begin;

@@ -290,6 +290,7 @@ enum {
     DX_WATCH_P_ALL_BELOW, /* the same: SCAN */
     DX_WATCH_P_POLLED = 1, /* flag of a directory: in the list of those that are polled */
     DX_WATCH_P_REMOTE = 2, /* the same: its file system does not tell everything */
+    DX_WATCH_P_LATE = 4,   /* the same: it was renamed, perhaps, and the next flush finds out */
     DX_WATCH_P_ROOT = 1,  /* number of its cell */
     DX_WATCH_P_NAME = 16, /* bytes of a name within its cell */
     DX_WATCH_P_MORE = 60  /* bytes in each cell that continues it */
@@ -661,7 +662,7 @@ static void dx_watch_p_poll_end(dx_watch *w, uint32_t i)
         w->cells_[c->u.dir.polled_next].u.dir.polled_prev = c->u.dir.polled_prev;
     else
         w->polled_last_ = c->u.dir.polled_prev;
-    c->flags = (uint8_t)(c->flags & ~DX_WATCH_P_POLLED);
+    c->flags = (uint8_t)(c->flags & ~(DX_WATCH_P_POLLED | DX_WATCH_P_LATE));
     w->stats_.polled--;
 }
 
@@ -679,6 +680,14 @@ static void dx_watch_p_poll_begin(dx_watch *w, uint32_t i)
     else w->polled_first_ = i;
     w->polled_last_ = i;
     w->stats_.polled++;
+}
+
+/* The same inode is at two places. Mostly it is not: one of them was left by a rename of which the
+   kernel has yet to tell. */
+static void dx_watch_p_poll_late(dx_watch *w, uint32_t i)
+{
+    dx_watch_p_poll_begin(w, i);
+    w->cells_[i].flags = (uint8_t)(w->cells_[i].flags | DX_WATCH_P_LATE);
 }
 
 static void dx_watch_p_unwatch(dx_watch *w, uint32_t i, bool tell)
@@ -729,6 +738,7 @@ static void dx_watch_p_empty(dx_watch *w, uint32_t top)
     }
 }
 
+#if defined(__linux__)
 static void dx_watch_p_forget(dx_watch *w, uint32_t i)
 {
     DX_WATCH_ASSERT(w->cells_[i].kind == DX_WATCH_P_DIRECTORY && i != DX_WATCH_P_ROOT);
@@ -736,7 +746,6 @@ static void dx_watch_p_forget(dx_watch *w, uint32_t i)
     dx_watch_p_directory_end(w, i);
 }
 
-#if defined(__linux__)
 /* >>system -------------------------------------------------------------
    Directories are opened a name at a time, so that paths may be of any length and a link that takes
    the place of a directory meanwhile leads nowhere. A watch is asked for by /proc/self/fd/N: it is
@@ -845,11 +854,14 @@ static bool dx_watch_p_watch(dx_watch *w, uint32_t i, int fd)
     }
     other = dx_watch_p_directory_of(w, watch);
     if (other == i) return true;
-    if (other && dx_watch_p_is_above(w, other, i)) return false; /* mounted below itself */
+    if (other && dx_watch_p_is_above(w, other, i)) { /* mounted below itself */
+        dx_watch_p_poll_late(w, i);
+        return false;
+    }
     if (other) {
         dx_watch_p_unwatch(w, other, false);
         dx_watch_p_empty(w, other);
-        dx_watch_p_poll_begin(w, other);
+        dx_watch_p_poll_late(w, other);
     }
     if (w->cells_[i].u.dir.watch >= 0) { /* another directory has its name now */
         dx_watch_p_unwatch(w, i, true);
@@ -980,7 +992,8 @@ static void dx_watch_p_directory_event(dx_watch *w, uint32_t parent, const char 
     }
     if (i) dx_watch_p_forget(w, i);
     dx_watch_p_touch(w, parent, name, size, DX_WATCH_P_ALL_BELOW, w->desc_.debounce_ns);
-    if (!(mask & (IN_CREATE | IN_MOVED_TO))) return;
+    /* Also when it has left: of an exchange the kernel says that the name came, then that it
+       left. */
     i = dx_watch_p_add(w, parent, name, size, DX_WATCH_P_DIRECTORY);
     if (!i) { /* listed again when it is polled, perhaps there is room then */
         w->stats_.overflows++;
@@ -1142,6 +1155,44 @@ static void dx_watch_p_call_next(dx_watch *w)
     dx_watch_p_call(w, kind, path);
 }
 
+/* Name a directory that is polled, with all below it; and perhaps it can be watched again. */
+static void dx_watch_p_poll_one(dx_watch *w, uint32_t i)
+{
+    char name[256];
+    DX_WATCH_ASSERT(w->cells_[i].flags & DX_WATCH_P_POLLED);
+    if (i == DX_WATCH_P_ROOT) {
+        dx_watch_p_name_all(w);
+    } else {
+        dx_watch_p_name_read(w, i, name);
+        dx_watch_p_touch(w, w->cells_[i].parent, name, w->cells_[i].name_size,
+                         DX_WATCH_P_ALL_BELOW, 0);
+    }
+    dx_watch_p_poll_end(w, i);
+    dx_watch_p_enter(w, i);
+}
+
+/* What is polled is due now. */
+static void dx_watch_p_poll_all(dx_watch *w)
+{
+    uint32_t left = w->stats_.polled; /* those that come meanwhile are for the next time */
+    for (; left && w->polled_first_; left--) dx_watch_p_poll_one(w, w->polled_first_);
+}
+
+/* Of a flush: what the kernel has told by now says which of two places is left. A directory that is
+   mounted twice stays at both; the count bounds that. */
+static void dx_watch_p_poll_late_ones(dx_watch *w)
+{
+    uint32_t left = w->stats_.polled;
+    uint32_t i = w->polled_first_;
+    for (; left && i; left--) {
+        const uint32_t next = w->cells_[i].u.dir.polled_next;
+        const bool late = (w->cells_[i].flags & DX_WATCH_P_LATE) != 0;
+        if (late) dx_watch_p_poll_one(w, i);
+        /* what was polled may have taken others from the list: begin again */
+        i = late ? w->polled_first_ : next;
+    }
+}
+
 /* Name what is due at that time. */
 static void dx_watch_p_name(dx_watch *w, uint64_t now)
 {
@@ -1152,6 +1203,7 @@ static void dx_watch_p_name(dx_watch *w, uint64_t now)
             w->flush_ = false;
             now = UINT64_MAX;
             dx_watch_p_drain(w);
+            dx_watch_p_poll_late_ones(w);
         }
         if (w->rebuild_) dx_watch_p_rebuild(w);
         if (w->gone_) {
@@ -1168,27 +1220,6 @@ static void dx_watch_p_name(dx_watch *w, uint64_t now)
         }
     }
     w->naming_ = false;
-}
-
-/* What is polled is due now; and perhaps it can be watched again. */
-static void dx_watch_p_poll_all(dx_watch *w)
-{
-    uint32_t left = w->stats_.polled; /* those that come meanwhile are for the next time */
-    while (left && w->polled_first_) {
-        const uint32_t i = w->polled_first_;
-        char name[256];
-        DX_WATCH_ASSERT(w->cells_[i].flags & DX_WATCH_P_POLLED);
-        left--;
-        if (i == DX_WATCH_P_ROOT) {
-            dx_watch_p_name_all(w);
-        } else {
-            dx_watch_p_name_read(w, i, name);
-            dx_watch_p_touch(w, w->cells_[i].parent, name, w->cells_[i].name_size,
-                             DX_WATCH_P_ALL_BELOW, 0);
-        }
-        dx_watch_p_poll_end(w, i);
-        dx_watch_p_enter(w, i);
-    }
 }
 
 /* Set the timer to what is due next. */

@@ -1,7 +1,7 @@
 # Measurements, beside the best form of the peers. They take minutes to hours and want a machine that has nothing else to do;
 # results go to bench/results, what was tried to bench/log.md.
 
-.PHONY: bench-blocks bench-inputs bench-patch bench-hde bench-hbtp bench-bulk bench-cas bench-trees bench-reactor bench-teleport bench-cache bench-link
+.PHONY: bench-blocks bench-inputs bench-patch bench-hde bench-hbtp bench-bulk bench-cas bench-trees bench-reactor bench-teleport bench-cache bench-link bench-www
 
 build/bench_patch: bench/bench_patch.c dx_patch.h build/flags
 	$(CC) -std=c11 $(WARN) $(CFLAGS) $< -o $@ $(LDFLAGS)
@@ -40,6 +40,9 @@ build/bench_reactor: bench/bench_reactor.c dx_reactor.h build/flags
 REACTOR_BENCHES := build/bench_reactor build/bench_reactor_load build/bench_reactor_peers
 bench-reactor: build/dxecho $(REACTOR_BENCHES) ## dx_reactor.h beside other event loops and servers, into bench/results/reactor.csv
 	@bench/bench_reactor.sh
+
+bench-www: ## rows of a table in Chromium, by layers/dx_page.h and by hand, into bench/results/www.csv
+	@bench/bench_www.sh $(ROUNDS)
 
 bench-teleport: ## dx_teleport.h beside memcpy and other formats, into bench/results/teleport.csv
 	@bench/bench_teleport.sh

@@ -11,7 +11,7 @@ build/demo/dxup-1 build/demo/dxup-2:
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -s $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) -lpthread
 
-.PHONY: demo demo-run run-firmware run-www
+.PHONY: demo demo-run run-firmware run-www run-dxdb
 demo: ## publish two versions, serve them, pull three times: full, patch, unchanged [OLD=file NEW=file]
 	@CC='$(CC)' tests/deps.sh compiler
 	@$(MAKE) --no-print-directory -s demo-run
@@ -23,3 +23,6 @@ run-firmware: ## update a Cortex-M3 and a RISC-V board over their UARTs, in emul
 
 run-www: build/dxup ## a page that keeps an application up to date with patches, on http://127.0.0.1:8000/
 	@CC='$(CC)' examples/www/run.sh
+
+run-dxdb: build/dxdb ## a PostgreSQL of its own and dxdb in front of it, on http://127.0.0.1:7080/
+	@programs/dxdb/demo.sh build/dxdb

@@ -1,6 +1,6 @@
 # Installation: the headers and layers, the programs with their manual pages and completions, and a pkg-config file.
 
-INSTALLED := dxup dxpatch dxecho dxkeep
+INSTALLED := dxup dxpatch dxecho dxkeep $(if $(filter 1,$(DXDB)),dxdb)
 LAYERS    := $(wildcard layers/dx_*.h)
 SHARE     := $(DESTDIR)$(PREFIX)/share
 
@@ -17,12 +17,12 @@ texts: $(INSTALLED:%=build/%) ## manual pages and completions again, after a cha
 	done
 
 # A layer includes its core as "../dx_cas.h", so layers stand in a folder beside the cores.
-install: build/dxup build/dxpatch build/dxecho build/dxkeep ## headers, layers, programs, manual pages, completions and dx.pc into $(DESTDIR)$(PREFIX)
+install: $(INSTALLED:%=build/%) ## headers, layers, programs, manual pages, completions and dx.pc into $(DESTDIR)$(PREFIX)
 	install -d '$(DESTDIR)$(PREFIX)/include/dx' '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/lib/pkgconfig' \
 	    '$(SHARE)/man/man1' '$(SHARE)/bash-completion/completions' '$(SHARE)/zsh/site-functions' '$(SHARE)/fish/vendor_completions.d'
 	install -m 644 $(HEADERS) '$(DESTDIR)$(PREFIX)/include'
 	$(if $(LAYERS),install -m 644 $(LAYERS) '$(DESTDIR)$(PREFIX)/include/dx')
-	install -m 755 build/dxup build/dxpatch build/dxecho build/dxkeep '$(DESTDIR)$(PREFIX)/bin'
+	install -m 755 $(INSTALLED:%=build/%) '$(DESTDIR)$(PREFIX)/bin'
 	install -m 644 $(INSTALLED:%=docs/man/%.1) '$(SHARE)/man/man1'
 	set -e; for p in $(INSTALLED); do install -m 644 docs/completions/$$p.bash '$(SHARE)/bash-completion/completions/'$$p; done
 	install -m 644 $(INSTALLED:%=docs/completions/_%) '$(SHARE)/zsh/site-functions'

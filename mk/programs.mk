@@ -12,10 +12,10 @@ DXUP     := $(sort $(shell find programs/dxup -name '*.c' 2>/dev/null)) $(VERSIO
             $(call HEADER,cas crc32c hbtp patch reactor teleport cache edge link tree)
 DXKEEP   := $(wildcard programs/dxkeep/*.c) $(VERSIONS) $(COMMON) $(call HEADER,cas crc32c patch reactor tree watch)
 DXPATCH  := $(sort $(shell find programs/dxpatch -name '*.c' 2>/dev/null)) $(wildcard programs/versions/*.c) $(COMMON) \
-            $(call HEADER,crc32c patch)
+            $(call HEADER,cas crc32c patch)
 
 .PHONY: all hello
-all: hello build/dxup build/dxpatch build/dxecho build/dxkeep ## the hello programs, dxup, dxpatch, dxecho and dxkeep, into build/
+all: hello build/dxup build/dxpatch build/dxecho build/dxkeep $(if $(filter 1,$(DXDB)),build/dxdb) ## the hello programs, dxup, dxpatch, dxecho, dxkeep and (with its libraries) dxdb, into build/
 
 hello: $(HELLO) ## one small program for each header
 
@@ -44,6 +44,30 @@ build/dxpatch: $(DXPATCH:%.c=build/obj/%.o)
 	$(CC) $(CFLAGS) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) $(PACK_LIBS) -lpthread
 build/asan/dxpatch: $(DXPATCH:%.c=build/asan/obj/%.o)
 	$(CC) $(CFLAGS) $(SANITIZE) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) $(PACK_LIBS) -lpthread
+
+# dxdb is there where its libraries are: see found.mk.
+DXDB_SOURCES := $(wildcard programs/dxdb/*.c) $(COMMON)
+DXDB_OBJECTS  = $(DXDB_SOURCES:%.c=build/$(1)obj/%.o) build/$(1)obj/programs/dxdb/toml.o
+DXDB_CXX      = $(CXX) -std=c++17 $(WARN) $(CFLAGS) -fno-exceptions -MMD -MP
+build/obj/programs/dxdb/%.o build/asan/obj/programs/dxdb/%.o: PROGRAM_CC += $(PQ_CFLAGS)
+build/obj/programs/dxdb/toml.o: programs/dxdb/toml.cpp build/flags
+	@mkdir -p $(@D)
+	$(DXDB_CXX) -c $< -o $@
+build/asan/obj/programs/dxdb/toml.o: programs/dxdb/toml.cpp build/flags
+	@mkdir -p $(@D)
+	$(DXDB_CXX) $(SANITIZE) -c $< -o $@
+.PHONY: has-dxdb
+has-dxdb:
+	@echo $(DXDB)
+ifeq ($(DXDB),1)
+build/dxdb: $(call DXDB_OBJECTS,)
+	$(CXX) $(CFLAGS) $^ -o $@ $(LDFLAGS) -lpq -lhttp_parser -lm -lpthread
+build/asan/dxdb: $(call DXDB_OBJECTS,asan/)
+	$(CXX) $(CFLAGS) $(SANITIZE) $^ -o $@ $(LDFLAGS) -lpq -lhttp_parser -lm -lpthread
+else
+build/dxdb build/asan/dxdb:
+	@echo "dxdb needs libpq, http-parser and toml++ (Debian: libpq-dev libhttp-parser-dev libtomlplusplus-dev g++)" >&2 && exit 1
+endif
 
 DXECHO_CC = $(CC) -std=c11 $(WARN) $(CFLAGS) -MMD -MP -MF $@.d -MT $@
 build/dxecho: programs/dxecho/dxecho.c $(COMMON:%.c=build/obj/%.o) build/flags

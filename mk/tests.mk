@@ -33,6 +33,15 @@ build/dxup_evil: tests/programs/dxup_evil.c $(patsubst %.c,build/obj/%.o,$(call 
 build/dxup_craft build/dxup_evil_sync: build/%: tests/programs/%.c $(patsubst %.c,build/obj/%.o,$(filter-out %/dxup/main.c,$(DXUP))) build/flags
 	$(call TEST_BUILD,$(CFLAGS) $(ZSTD_CFLAGS),$(filter %.o,$^) $(ZSTD_LIBS))
 
+# What MSVC compiles, here: its _Interlocked functions in words of GCC's or as clang has them, see tests/ports/msvc/intrin.h.
+INTERLOCKED := -Itests/ports/msvc -DDX_REACTOR_INTERLOCKED -DDX_RING_INTERLOCKED -fno-strict-aliasing
+build/interlocked/test_%: test_%.c tests/ports/msvc/intrin.h build/flags
+	$(call TEST_BUILD,$(CFLAGS) $(INTERLOCKED))
+build/interlocked/tsan/test_%: test_%.c tests/ports/msvc/intrin.h build/flags
+	$(call TEST_BUILD,-g1 -O1 -fsanitize=thread $(INTERLOCKED))
+build/interlocked/clang/test_%: test_%.c tests/ports/msvc/intrin.h build/flags
+	@mkdir -p $(@D) && clang -std=c11 -Wall -Wextra -Wno-unused-function -O2 -fms-extensions $(INTERLOCKED) $< -o $@ -lpthread
+
 # Other choices of a header, tested like the first: another backend, codecs, the path for big-endian machines on this one.
 build/kqueue/test_%: test_%.c tests/ports/kqueue/kqueue_shim.c build/flags
 	$(call TEST_BUILD,$(SANITIZE) -DDX_REACTOR_KQUEUE -Itests/ports/kqueue)

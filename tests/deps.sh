@@ -76,6 +76,11 @@ need_for_all() {
     need lld eval 'has wasm-ld || has wasm-ld-14'
     need git has git
     need curl has curl
+    # dxdb and its database.
+    need libpq-dev eval 'has pg_config || test -e /usr/include/postgresql/libpq-fe.h'
+    need libhttp-parser-dev compiles http_parser.h
+    need libtomlplusplus-dev test -e /usr/include/toml++/toml.h
+    need postgresql eval 'ls /usr/lib/postgresql/*/bin/initdb'
     need rdiff has rdiff
     need bsdiff has bsdiff
     need hyperfine has hyperfine
@@ -94,6 +99,8 @@ need_for_all() {
     need gcc-avr has avr-gcc
     need avr-libc test -e /usr/lib/avr/include/stdio.h
     need gcc-mingw-w64-x86-64-win32 has x86_64-w64-mingw32-gcc
+    need g++-mingw-w64-x86-64-win32 has x86_64-w64-mingw32-g++
+    need musl-tools has musl-gcc
     need gcc-mingw-w64-i686-win32 has i686-w64-mingw32-gcc
     need cmake has cmake
     need zsh has zsh

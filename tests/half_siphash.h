@@ -1,4 +1,4 @@
-/* HalfSipHash as its authors write it, a model for the keyed hash of dx_hbtp.h and dx_limiter.h. */
+/* HalfSipHash as its authors write it, a model for the keyed hash of dx_hbtp.h and dx_middleware.h. */
 #ifndef DX_HALF_SIPHASH_H
 #define DX_HALF_SIPHASH_H
 

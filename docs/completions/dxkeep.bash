@@ -23,10 +23,28 @@ _dxkeep() {
     --scan-s)
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
+    --pause-max-ms)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
+    --grace)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
+    --freeze-pid)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
+    --freeze-cgroup)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
     --exclude)
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
     --include)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
+    --entries-max)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
+    --size-max)
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
     --workers)
@@ -38,14 +56,14 @@ _dxkeep() {
     esac
     for ((i = 2; i < ${#words[@]} - 1; i++)); do
         case ${words[i]} in
-        --name | --quiet-ms | --hold-ms | --scan-s | --exclude | --include | --workers | --limit | --as) ((i++)) ;;
+        --name | --quiet-ms | --hold-ms | --scan-s | --pause-max-ms | --grace | --freeze-pid | --freeze-cgroup | --exclude | --include | --entries-max | --size-max | --workers | --limit | --as) ((i++)) ;;
         -*) ;;
         *) ((plain++)) || store=${words[i]} ;;
         esac
     done
     case ${words[1]} in
     run)
-        options='--name --quiet-ms --hold-ms --scan-s --exclude --include --no-owner --no-xattrs --no-restore --workers --verbose --quiet --help'
+        options='--name --quiet-ms --hold-ms --scan-s --pause-max-ms --grace --no-freeze --exclude --include --no-owner --no-xattrs --no-restore --entries-max --size-max --workers --verbose --quiet --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
@@ -57,7 +75,7 @@ _dxkeep() {
         }
         ;;
     daemon)
-        options='--name --quiet-ms --hold-ms --scan-s --exclude --include --no-owner --no-xattrs --no-restore --workers --verbose --quiet --help'
+        options='--name --quiet-ms --hold-ms --scan-s --pause-max-ms --grace --freeze-pid --freeze-cgroup --exclude --include --no-owner --no-xattrs --no-restore --entries-max --size-max --workers --verbose --quiet --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
@@ -83,7 +101,7 @@ _dxkeep() {
         }
         ;;
     restore)
-        options='--name --no-owner --no-xattrs --workers --force --json --quiet --help'
+        options='--name --no-owner --no-xattrs --entries-max --size-max --workers --force --json --quiet --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;

@@ -26,6 +26,12 @@ _dxup() {
     --include)
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
+    --entries-max)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
+    --size-max)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
     --keep)
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
@@ -44,6 +50,9 @@ _dxup() {
     --connections)
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
+    --connections-per-address)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
     --backend)
         mapfile -t COMPREPLY < <(compgen -W 'auto io_uring epoll kqueue iocp' -- "$word")
         return ;;
@@ -53,7 +62,7 @@ _dxup() {
     esac
     for ((i = 2; i < ${#words[@]} - 1; i++)); do
         case ${words[i]} in
-        --workers | --exclude | --include | --keep | --listen | --http | --status | --patch-max | --connections | --backend | --seed | --as) ((i++)) ;;
+        --workers | --exclude | --include | --entries-max | --size-max | --keep | --listen | --http | --status | --patch-max | --connections | --connections-per-address | --backend | --seed | --as) ((i++)) ;;
         -*) ;;
         *) ((plain++)) || store=${words[i]} ;;
         esac
@@ -97,7 +106,7 @@ _dxup() {
         }
         ;;
     checkout)
-        options='--workers --no-owner --no-times --no-xattrs --no-hard-links --no-sparse --no-specials --numeric-owner --force --dry-run --json --quiet --help'
+        options='--workers --no-owner --no-times --no-xattrs --no-hard-links --no-sparse --no-specials --numeric-owner --force --entries-max --size-max --dry-run --json --quiet --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
@@ -152,7 +161,7 @@ _dxup() {
         }
         ;;
     serve)
-        options='--workers --json --listen --http --status --patch-max --connections --backend --help'
+        options='--workers --json --listen --http --status --patch-max --connections --connections-per-address --backend --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
@@ -160,7 +169,7 @@ _dxup() {
         }
         ;;
     pull)
-        options='--owner --no-times --no-xattrs --no-hard-links --no-sparse --no-specials --numeric-owner --force --json --connections --backend --seed --checksum --report --quiet --help'
+        options='--owner --no-times --no-xattrs --no-hard-links --no-sparse --no-specials --numeric-owner --force --entries-max --size-max --json --connections --backend --seed --checksum --report --quiet --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;

@@ -11,10 +11,13 @@ wasm() { # OUT FLAGS... SOURCE
     clang --target=wasm32 -std=c11 -Wall -Wextra -DNDEBUG -nostdlib -ffreestanding -fuse-ld=lld -Wl,--no-entry "$@" -o "$file"
 }
 simd="-O3 -msimd128 -mbulk-memory"
+# What the page does not use is left out: making patches, and the decoder of format 4 (the server answers with format 3).
+used="-DDX_PATCH_NO_CREATE -DDX_PATCH_NO_STREAMS"
 # The core: streams, block patches and hashes. core.wasm also applies deltas and HTIP; browsers with SIMD get core-simd.wasm.
-wasm "$out/core-blocks.wasm" -Oz -Wl,--strip-all core.c
-wasm "$out/site/core.wasm" -Oz -Wl,--strip-all -DCORE_DELTA -DCORE_HTIP core.c
-wasm "$out/site/core-simd.wasm" $simd -Wl,--strip-all -DCORE_DELTA -DCORE_HTIP core.c
+wasm "$out/core-blocks.wasm" -Oz -Wl,--strip-all $used core.c
+wasm "$out/core-deltas.wasm" -Oz -Wl,--strip-all $used -DCORE_DELTA core.c
+wasm "$out/site/core.wasm" -Oz -Wl,--strip-all $used -DCORE_DELTA -DCORE_HTIP core.c
+wasm "$out/site/core-simd.wasm" $simd -Wl,--strip-all $used -DCORE_DELTA -DCORE_HTIP core.c
 ${CC:-cc} -std=c11 -O2 -Wall -Wextra pack.c -o "$out/pack"
 for version in 1 2; do
     wasm "$out/app-$version.wasm" -O2 -Wl,--no-gc-sections -Wl,--export-dynamic -DAPP_VERSION=$version app.c

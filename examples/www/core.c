@@ -23,15 +23,20 @@
 #define IMPORT(name) __attribute__((import_module("host"), import_name(#name))) name
 
 #ifdef CORE_HTIP
-#include "htip.h"
+#define DX_HTIP_STATIC
+#define DX_HTIP_IMPLEMENTATION
+#include "../../layers/dx_htip.h"
 
 /* What the page does of an HTIP stream: one operation; after a clone its markup, part by part. */
 void IMPORT(page_do)(uint32_t op, uint32_t node, uint32_t other, const uint8_t *a, uint32_t a_size, const uint8_t *b, uint32_t b_size);
 void IMPORT(page_build)(uint32_t part, const uint8_t *a, uint32_t a_size, const uint8_t *b, uint32_t b_size);
 
 enum { NODES = 8192 };
-static htip_nodes nodes;
-static htip_node  node_memory[2 * NODES];
+static dx_htip_nodes nodes;
+static dx_htip_node  node_memory[2 * NODES];
+
+/* Nothing is on the page. */
+void EXPORT(clear_page)(void) { (void)dx_htip_nodes_init(&nodes, node_memory, sizeof node_memory, NODES); }
 #endif
 
 /* What the page does for us: keep a template (UTF-8 text), and look at a new state. */
@@ -69,7 +74,7 @@ int EXPORT(init)(void)
     c->arena = c->next = &__heap_base;
     c->end = (uint8_t *)(__builtin_wasm_memory_size(0) * PAGE);
 #ifdef CORE_HTIP
-    if (!nodes.nodes) htip_nodes_init(&nodes, node_memory, NODES);
+    if (!nodes.count) clear_page();
 #endif
     return 0;
 }
@@ -297,25 +302,24 @@ void EXPORT(hash_final)(uint8_t *out) { dx_cas_blake3_final(&instance.hash, out,
 
 /* >>page ------------------------------------------------------------------- */
 #ifdef CORE_HTIP
-static void build_page(void *user, htip_part part, htip_text a, htip_text b)
+static void build_page(void *user, dx_htip_part part, dx_htip_text a, dx_htip_text b)
 {
     (void)user;
     page_build(part, a.data, a.size, b.data, b.size);
 }
 
-static void change_page(void *user, enum htip_op op, uint16_t node, uint16_t other, htip_text a, htip_text b)
+static void change_page(void *user, dx_htip_op op, uint16_t node, uint16_t other, dx_htip_text a, dx_htip_text b)
 {
     page_do(op, node, other, a.data, a.size, b.data, b.size);
-    if (op == HTIP_CLONE) htip_read_markup(a, build_page, user);
+    if (op == DX_HTIP_CLONE) dx_htip_read_markup(a, build_page, user);
 }
 
 /* Carry out an HTIP stream (docs/formats/htip.md) as a whole, or none of it: 0 or a code of that document, negated. */
 int EXPORT(render_stream)(const uint8_t *data, uint32_t size)
 {
-    return -htip_render(&nodes, data, size, change_page, NULL);
+    return -dx_htip_code_of_error(dx_htip_render(&nodes, data, size, change_page, NULL));
 }
 
-/* Elements that have a number, and take all of them back. */
+/* Elements that have a number. */
 uint32_t EXPORT(get_node_count)(void) { return nodes.used; }
-void EXPORT(clear_page)(void) { htip_nodes_init(&nodes, node_memory, NODES); }
 #endif

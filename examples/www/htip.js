@@ -1,6 +1,6 @@
 // What an HTIP stream (docs/formats/htip.md) does to a page, operation by operation. The core has looked at all of it before.
 //   const page = htip(element); core.render(bytes, page);      any number of streams, one after the other
-const CLONE = 1, TEXT = 2, ATTRIBUTE = 3, CLASS = 4, REMOVE = 5, STYLE = 6;
+const CLONE = 1, TEXT = 2, ATTRIBUTE = 3, CLASS = 4, REMOVE = 5, STYLE = 6, MOVE = 9;
 const OPEN = 0, NAMED = 1, CHARACTERS = 2;
 const entities = { '&amp;': '&', '&lt;': '<', '&gt;': '>', '&quot;': '"' };
 const plain = text => text.replace(/&\w+;/g, name => entities[name]);
@@ -18,6 +18,7 @@ export function htip(root, document = root.ownerDocument) {
             else if (op == CLASS) element.classList.toggle(a, other == 1);
             else if (op == REMOVE) element.remove();
             else if (op == STYLE) element.style.setProperty(a, b);
+            else if (op == MOVE && other != node) element.parentNode.insertBefore(element, other ? of[other] : null);
         },
         // Elements are made, not parsed: a template cannot become anything else.
         build(part, a, b) {

@@ -3,7 +3,27 @@
 #ifndef HTIP_HTML_H
 #define HTIP_HTML_H
 
-#include "htip_write.h"
+#include "../../layers/dx_htip.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct htip_buffer {
+    uint8_t *data;
+    size_t size, room;
+} htip_buffer;
+
+static inline void htip_put(htip_buffer *b, const void *bytes, size_t size)
+{
+    if (size == 0) return;
+    if (b->room - b->size < size) {
+        b->room = b->room * 2 + size + 256;
+        b->data = realloc(b->data, b->room);
+        if (!b->data) abort();
+    }
+    memcpy(b->data + b->size, bytes, size);
+    b->size += size;
+}
 
 typedef struct htip_attr {
     struct htip_attr *next;
@@ -20,9 +40,14 @@ typedef struct htip_page {
     htip_element root, *at; /* at: where markup is being added */
     htip_element **of; /* elements of nodes, by number */
     uint32_t node; /* of the next slot */
-    htip_nodes nodes;
+    dx_htip_nodes nodes;
     void *memory;
 } htip_page;
+
+static bool htip_is(dx_htip_text text, const char *word)
+{
+    return text.size == strlen(word) && !memcmp(text.data, word, text.size);
+}
 
 /* >>tree ------------------------------------------------------------------- */
 static void *htip_new(size_t size)
@@ -42,6 +67,24 @@ static htip_element *htip_append(htip_element *parent)
     return parent->last = e;
 }
 
+static void htip_unlink(htip_element *e)
+{
+    if (e->previous) e->previous->next = e->next;
+    else e->parent->first = e->next;
+    if (e->next) e->next->previous = e->previous;
+    else e->parent->last = e->previous;
+}
+
+static void htip_insert(htip_element *e, htip_element *before) /* NULL: last of its parent */
+{
+    e->next = before;
+    e->previous = before ? before->previous : e->parent->last;
+    if (e->previous) e->previous->next = e;
+    else e->parent->first = e;
+    if (before) before->previous = e;
+    else e->parent->last = e;
+}
+
 static void htip_free_attrs(htip_attr *a)
 {
     for (htip_attr *next; a; a = next) {
@@ -54,10 +97,7 @@ static void htip_free_attrs(htip_attr *a)
 
 static void htip_drop(htip_element *e) /* a leaf */
 {
-    if (e->previous) e->previous->next = e->next;
-    else e->parent->first = e->next;
-    if (e->next) e->next->previous = e->previous;
-    else e->parent->last = e->previous;
+    htip_unlink(e);
     free(e->tag.data);
     free(e->text.data);
     htip_free_attrs(e->attrs);
@@ -75,7 +115,7 @@ static void htip_empty(htip_element *top)
     }
 }
 
-static htip_buffer *htip_value_of(htip_attr **list, htip_text name, bool make)
+static htip_buffer *htip_value_of(htip_attr **list, dx_htip_text name, bool make)
 {
     while (*list && ((*list)->name.size != name.size || memcmp((*list)->name.data, name.data, name.size) != 0)) list = &(*list)->next;
     if (!*list && !make) return NULL;
@@ -87,7 +127,7 @@ static htip_buffer *htip_value_of(htip_attr **list, htip_text name, bool make)
 }
 
 /* Without the entities of markup. */
-static void htip_put_plain(htip_buffer *out, htip_text text)
+static void htip_put_plain(htip_buffer *out, dx_htip_text text)
 {
     for (uint32_t i = 0; i < text.size; i++) {
         const char *p = (const char *)text.data + i;
@@ -99,17 +139,17 @@ static void htip_put_plain(htip_buffer *out, htip_text text)
     }
 }
 
-static void htip_build(void *user, htip_part part, htip_text a, htip_text b)
+static void htip_build(void *user, dx_htip_part part, dx_htip_text a, dx_htip_text b)
 {
     htip_page *page = user;
-    if (part == HTIP_OPEN) {
+    if (part == DX_HTIP_OPEN) {
         page->at = htip_append(page->at);
         htip_put(&page->at->tag, a.data, a.size);
-    } else if (part == HTIP_ATTRIBUTE) {
+    } else if (part == DX_HTIP_ATTRIBUTE) {
         htip_buffer *value = htip_value_of(&page->at->attrs, a, false);
         if (htip_is(a, "data-slot")) page->of[++page->node] = page->at;
         if (!value) htip_put_plain(htip_value_of(&page->at->attrs, a, true), b); /* the first of two counts */
-    } else if (part == HTIP_CHARACTERS) {
+    } else if (part == DX_HTIP_CHARACTERS) {
         htip_put_plain(&htip_append(page->at)->text, a);
     } else {
         page->at = page->at->parent;
@@ -118,9 +158,9 @@ static void htip_build(void *user, htip_part part, htip_text a, htip_text b)
 
 /* >>operations ------------------------------------------------------------- */
 /* As classList.toggle(name, on) does: words once each, one space between. */
-static void htip_toggle(htip_element *e, htip_text name, bool on)
+static void htip_toggle(htip_element *e, dx_htip_text name, bool on)
 {
-    const htip_text class = {(const uint8_t *)"class", 5};
+    const dx_htip_text class = {(const uint8_t *)"class", 5};
     htip_buffer *value = htip_value_of(&e->attrs, class, on), made = {NULL, 0, 0};
     bool there = false;
     if (!value) return;
@@ -146,15 +186,15 @@ static void htip_toggle(htip_element *e, htip_text name, bool on)
     *value = made;
 }
 
-static void htip_set(htip_buffer *value, htip_text text)
+static void htip_set(htip_buffer *value, dx_htip_text text)
 {
     value->size = 0;
     htip_put(value, text.data, text.size);
 }
 
-static void htip_set_style(htip_element *e, htip_text property, htip_text value)
+static void htip_set_style(htip_element *e, dx_htip_text property, dx_htip_text value)
 {
-    const htip_text style = {(const uint8_t *)"style", 5};
+    const dx_htip_text style = {(const uint8_t *)"style", 5};
     htip_buffer *text = htip_value_of(&e->attrs, style, true);
     htip_set(htip_value_of(&e->styles, property, true), value);
     text->size = 0;
@@ -167,28 +207,33 @@ static void htip_set_style(htip_element *e, htip_text property, htip_text value)
     }
 }
 
-static void htip_apply_to_page(void *user, enum htip_op op, uint16_t node, uint16_t other, htip_text a, htip_text b)
+static void htip_apply_to_page(void *user, dx_htip_op op, uint16_t node, uint16_t other, dx_htip_text a, dx_htip_text b)
 {
     htip_page *page = user;
     htip_element *e = page->of[node];
     switch (op) {
-    case HTIP_CLONE:
+    case DX_HTIP_CLONE:
         page->at = page->of[other];
         page->node = node;
-        htip_read_markup(a, htip_build, page);
+        dx_htip_read_markup(a, htip_build, page);
         page->of[node] = page->of[other]->last;
         break;
-    case HTIP_TEXT:
+    case DX_HTIP_TEXT:
         htip_empty(e);
         if (a.size) htip_put(&htip_append(e)->text, a.data, a.size);
         break;
-    case HTIP_ATTR: htip_set(htip_value_of(&e->attrs, a, true), b); break;
-    case HTIP_CLASS: htip_toggle(e, a, other); break;
-    case HTIP_REMOVE:
+    case DX_HTIP_ATTR: htip_set(htip_value_of(&e->attrs, a, true), b); break;
+    case DX_HTIP_CLASS: htip_toggle(e, a, other); break;
+    case DX_HTIP_REMOVE:
         htip_empty(e);
         htip_drop(e);
         break;
-    case HTIP_STYLE: htip_set_style(e, a, b); break;
+    case DX_HTIP_STYLE: htip_set_style(e, a, b); break;
+    case DX_HTIP_MOVE:
+        if (other == node) break;
+        htip_unlink(e);
+        htip_insert(e, other ? page->of[other] : NULL);
+        break;
     default: break; /* nobody looks between the operations of a batch */
     }
 }
@@ -199,13 +244,13 @@ static void htip_page_open(htip_page *page, uint32_t nodes)
     memset(page, 0, sizeof *page);
     page->of = htip_new(nodes * sizeof *page->of);
     page->of[0] = &page->root;
-    page->memory = htip_new(htip_nodes_size(nodes));
-    htip_nodes_init(&page->nodes, page->memory, nodes);
+    page->memory = htip_new(nodes * DX_HTIP_NODE_SIZE);
+    if (dx_htip_nodes_init(&page->nodes, page->memory, nodes * DX_HTIP_NODE_SIZE, nodes)) abort();
 }
 
 static int htip_page_render(htip_page *page, const uint8_t *bytes, size_t size)
 {
-    return htip_render(&page->nodes, bytes, size, htip_apply_to_page, page);
+    return dx_htip_render(&page->nodes, bytes, size, htip_apply_to_page, page);
 }
 
 static void htip_page_close(htip_page *page)
@@ -239,10 +284,14 @@ static void htip_put_open(htip_buffer *out, const htip_element *e)
     htip_put(out, ">", 1);
 }
 
+/* Elements without content and without end. */
 static bool htip_is_void(const htip_element *e)
 {
-    const htip_text tag = {e->tag.data, (uint32_t)e->tag.size};
-    return htip_is_one_of(tag, htip_void);
+    static const char *const names[] = {"area", "br", "col", "hr", "img", "input", "source", "track", "wbr"};
+    const dx_htip_text tag = {e->tag.data, (uint32_t)e->tag.size};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (htip_is(tag, names[i])) return true;
+    return false;
 }
 
 static void htip_put_close(htip_buffer *out, const htip_element *e)

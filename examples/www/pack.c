@@ -15,6 +15,7 @@
 #include "../../layers/dx_dump.h"
 #define DX_CAS_IMPLEMENTATION
 #include "../../dx_cas.h"
+#define DX_HTIP_IMPLEMENTATION
 #include "htip_html.h"
 
 #include <errno.h>
@@ -83,25 +84,26 @@ static bytes make_card(unsigned version, const char *template)
 {
     const char *news = version > 1 ? "Warmer colours, and a ring that goes round." : "The first one.";
     char title[32];
-    htip_writer w;
-    bytes markup = read_file(template);
-    memset(&w, 0, sizeof w);
+    static uint64_t memory[2048];
+    dx_htip_writer_desc desc;
+    dx_htip_writer w;
+    bytes markup = read_file(template), card = {malloc(4096), 4096};
+    memset(&desc, 0, sizeof desc);
+    desc.memory = memory;
+    desc.memory_size = sizeof memory;
+    if (!card.data || dx_htip_writer_init(&w, &desc)) fail("card", "no memory");
     while (markup.size && markup.data[markup.size - 1] == '\n') markup.size--;
-    markup.data[markup.size] = 0;
     snprintf(title, sizeof title, "Waves %u", version);
-    htip_add_template(&w, 1, (const char *)markup.data);
-    htip_add_op(&w, HTIP_BATCH, 0, 0, 0);
-    htip_clone(&w, 1, 1, 0);
-    htip_text_of(&w, 2, title);
-    htip_text_of(&w, 3, news);
-    htip_attribute(&w, 1, "data-version", title + 6);
-    htip_class(&w, 1, "renewed", version > 1);
-    if (version > 1) htip_style(&w, 1, "border-width", "2px");
-    htip_add_op(&w, HTIP_COMMIT, 0, 0, 0);
-    if (!htip_finish(&w)) fail("card", "too large");
-    bytes card = {NULL, 0};
-    append(&card, w.stream.data, w.stream.size);
-    htip_writer_free(&w);
+    dx_htip_add_template(&w, 1, (const char *)markup.data, markup.size);
+    dx_htip_begin(&w);
+    dx_htip_clone(&w, 1, 1, 0);
+    dx_htip_set_text(&w, 2, dx_htip_text_of(title));
+    dx_htip_set_text(&w, 3, dx_htip_text_of(news));
+    dx_htip_set_attribute(&w, 1, dx_htip_text_of("data-version"), dx_htip_text_of(title + 6));
+    dx_htip_set_class(&w, 1, dx_htip_text_of("renewed"), version > 1);
+    if (version > 1) dx_htip_set_style(&w, 1, dx_htip_text_of("border-width"), dx_htip_text_of("2px"));
+    dx_htip_commit(&w);
+    if (dx_htip_finish(&w, card.data, card.size, &card.size)) fail("card", "too large");
     free(markup.data);
     return card;
 }

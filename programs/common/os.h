@@ -103,6 +103,15 @@ int  os_share_port(int socket);
 /* Remove the file of a unix socket that nobody has any more, as its program was killed; nothing
    else. */
 void os_remove_left_socket(const char *path);
+/* Nobody needs what these bytes hold: the system may have their pages back until they are written. */
+void os_memory_unused(void *memory, size_t size);
+/* The heap may give back what is free in it, where the C library can. */
+void os_heap_unused(void);
+/* The network that the other end of a stream is in, in 16 bytes: its IPv6 address without the last
+   64 bits, or its IPv4 address as an IPv4-mapped one. False: it has none, as with unix sockets. */
+bool os_peer_network(int socket, uint8_t network[16]);
+/* Bytes have arrived on a stream that nobody has received yet; or that is unknown. */
+bool os_socket_unread(int socket);
 int  os_socket_errno(void); /* of the last call about a socket that failed */
 /* Call each() with the socket addresses of a host and a port in numbers, the best one first. NULL,
    or a text that says why there are none. It may wait for the network. */

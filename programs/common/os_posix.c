@@ -11,6 +11,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <netdb.h>
 #include <pthread.h>
 #include <sched.h>
@@ -19,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -341,6 +345,54 @@ int os_drop_staging(int file, const char *path)
 int os_close(int file) { return close(file); }
 
 int os_close_socket(int socket) { return close(socket); }
+
+void os_memory_unused(void *memory, size_t size)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    const uintptr_t skip = (0 - (uintptr_t)memory) % page; /* only pages that lie wholly inside */
+    if (size <= skip) return;
+    (void)madvise((char *)memory + skip, (size - skip) / page * page, MADV_DONTNEED);
+}
+
+void os_heap_unused(void)
+{
+#ifdef __GLIBC__
+    (void)malloc_trim(0);
+#endif
+}
+
+static bool network_of(const struct sockaddr *address, uint8_t network[16])
+{
+    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+    struct sockaddr_in four;
+    struct sockaddr_in6 six;
+    memset(network, 0, 16);
+    if (address->sa_family == AF_INET) {
+        memcpy(&four, address, sizeof four);
+        memcpy(network, mapped, sizeof mapped);
+        memcpy(network + sizeof mapped, &four.sin_addr, 4);
+        return true;
+    }
+    if (address->sa_family != AF_INET6) return false;
+    memcpy(&six, address, sizeof six);
+    const uint8_t *bytes = (const uint8_t *)&six.sin6_addr;
+    memcpy(network, bytes, memcmp(bytes, mapped, sizeof mapped) ? 8 : 16);
+    return true;
+}
+
+bool os_peer_network(int socket, uint8_t network[16])
+{
+    struct sockaddr_storage address;
+    socklen_t size = sizeof address;
+    if (getpeername(socket, (struct sockaddr *)&address, &size) < 0) return false;
+    return network_of((const struct sockaddr *)&address, network);
+}
+
+bool os_socket_unread(int socket)
+{
+    int size = 0;
+    return ioctl(socket, FIONREAD, &size) < 0 || size > 0;
+}
 
 int os_share_port(int socket)
 {

@@ -391,6 +391,46 @@ const char *os_look_up(const char *host, const char *port,
 
 void os_remove_left_socket(const char *path) { (void)path; }
 
+void os_memory_unused(void *memory, size_t size)
+{
+    (void)VirtualAlloc(memory, size, MEM_RESET, PAGE_READWRITE); /* advice, as madvise() */
+}
+
+void os_heap_unused(void) { (void)HeapCompact(GetProcessHeap(), 0); }
+
+static bool network_of(const struct sockaddr *address, uint8_t network[16])
+{
+    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+    struct sockaddr_in four;
+    struct sockaddr_in6 six;
+    memset(network, 0, 16);
+    if (address->sa_family == AF_INET) {
+        memcpy(&four, address, sizeof four);
+        memcpy(network, mapped, sizeof mapped);
+        memcpy(network + sizeof mapped, &four.sin_addr, 4);
+        return true;
+    }
+    if (address->sa_family != AF_INET6) return false;
+    memcpy(&six, address, sizeof six);
+    const uint8_t *bytes = (const uint8_t *)&six.sin6_addr;
+    memcpy(network, bytes, memcmp(bytes, mapped, sizeof mapped) ? 8 : 16);
+    return true;
+}
+
+bool os_peer_network(int socket, uint8_t network[16])
+{
+    struct sockaddr_storage address;
+    int size = sizeof address;
+    if (getpeername((SOCKET)(intptr_t)socket, (struct sockaddr *)&address, &size)) return false;
+    return network_of((const struct sockaddr *)&address, network);
+}
+
+bool os_socket_unread(int socket)
+{
+    u_long size = 0;
+    return ioctlsocket((SOCKET)(intptr_t)socket, FIONREAD, &size) || size > 0;
+}
+
 int os_share_port(int socket) /* there is one worker, and one listener */
 {
     (void)socket;

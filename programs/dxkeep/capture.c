@@ -1,4 +1,4 @@
-/* One capture. The directory is published as a snapshot (tree/publish.c) while it changes. Either
+/* One capture. The directory is published as a snapshot (tree/publish*.c) while it changes. Either
    everything is looked at, and files that are as the last such capture saw them are not read; or
    only the paths that were noted, and the others are taken from the last version. Files that change
    while they are read are read again. The version is added by one commit, so a capture is there as
@@ -58,20 +58,50 @@ static void sort_changes(keep_capture *c)
     c->changed_count = kept;
 }
 
-/* >>store -------------------------------------------------------------- */
+/* >>store --------------------------------------------------------------
+   The store is found by its path once. From then on it is this store or none: what is committed to
+   one that was removed or renamed, nobody finds, and one that took its place is somebody else's. */
+static int lose_store(keep_capture *c)
+{
+    const bool again = c->lost;
+    c->lost = true;
+    if (again) return PROG_SYSTEM; /* it was said */
+    return prog_fail(PROG_SYSTEM, "the store %s was removed, renamed or replaced: nothing is "
+                     "captured until it is back", c->o->store);
+}
+
+static void close_store(keep_capture *c)
+{
+    if (c->store) versions_store_close(c->store);
+    c->store = NULL;
+}
+
 static int open_store(keep_capture *c)
 {
-    if (c->store) return PROG_OK;
-    int status = versions_store_open(&c->store, c->o->store, VERSIONS_CREATE);
-    if (status) c->store = NULL;
-    return status;
+    if (!c->store) {
+        int status = versions_store_open(&c->store, c->o->store,
+                                         c->mark ? VERSIONS_WRITE : VERSIONS_CREATE);
+        if (status) c->store = NULL;
+        if (status == PROG_NOT_FOUND && c->mark) return lose_store(c);
+        if (status) return status;
+        if (!c->mark) c->mark = versions_store_mark(c->store);
+        if (c->mark < 0) {
+            c->mark = 0;
+            close_store(c);
+            return prog_fail_errno("%s", c->o->store);
+        }
+        if (!versions_store_has_mark(c->store, c->mark)) close_store(c);
+    }
+    if (c->store) versions_store_hurry(c->store, c->whole_from_ns ? c->whole_from_ns : INT64_MAX);
+    if (!c->store || !versions_store_in_place(c->store)) return lose_store(c);
+    c->lost = false;
+    return PROG_OK;
 }
 
 /* What was noted, and seen, is of the store as it was. */
 static void drop_store(keep_capture *c)
 {
-    if (c->store) versions_store_close(c->store);
-    c->store = NULL;
+    close_store(c);
     versions_stat_cache_close(c->seen);
     c->seen = NULL;
     c->all = true;
@@ -81,6 +111,8 @@ static void drop_store(keep_capture *c)
 void keep_capture_close(keep_capture *c)
 {
     drop_store(c);
+    if (c->mark > 0) os_close(c->mark);
+    c->mark = 0;
     free(c->changed);
     c->changed = NULL;
     c->changed_room = 0;
@@ -114,13 +146,19 @@ static void warn_of_losses(keep_capture *c)
                   prog_count_text(lost->holes, count));
 }
 
-static int publish(keep_capture *c, bool all)
+/* last: a snapshot to compare with and to take the rest from, or NULL. */
+static int publish_since(keep_capture *c, const uint8_t *last, bool all,
+                         versions_tree_publish_desc desc)
 {
     const keep_options *o = c->o;
-    versions_tree_publish_desc desc = {
-        .path = o->directory, .name = o->directory, .seen = c->seen, .rules = &o->rules,
-        .workers = o->workers, .omit = o->omit, .torn = warn_of_torn, .torn_user = c};
-    if (c->has_last && c->last.snapshot) desc.last = c->last.root;
+    desc.path = desc.name = o->directory;
+    desc.seen = c->seen;
+    desc.rules = &o->rules;
+    desc.workers = o->workers;
+    desc.omit = o->omit;
+    desc.torn = warn_of_torn;
+    desc.torn_user = c;
+    desc.last = last;
     if (!all) {
         assert(desc.last);
         desc.changed = (const char *const *)c->changed;
@@ -129,8 +167,14 @@ static int publish(keep_capture *c, bool all)
     return versions_tree_publish(c->store, &desc, &c->found);
 }
 
+static int publish(keep_capture *c, bool all)
+{
+    const bool based = c->has_last && c->last.snapshot;
+    return publish_since(c, based ? c->last.root : NULL, all, (versions_tree_publish_desc){0});
+}
+
 /* The version, unless it equals the latest one. */
-static int add_version(keep_capture *c, unsigned mode)
+static int add_version(keep_capture *c, unsigned mode, bool consistent)
 {
     versions_version v = {.kind = PROG_TREE, .mode = mode, .snapshot = true, .size = c->found.size};
     if (c->has_last && c->last.snapshot && c->last.mode == mode &&
@@ -138,6 +182,8 @@ static int add_version(keep_capture *c, unsigned mode)
         return PROG_OK;
     snprintf(v.name, sizeof v.name, "%s", c->o->name);
     memcpy(v.root, c->found.root, sizeof v.root);
+    v.content_ns = c->began_ns;
+    v.consistent = consistent;
     v.torn = c->found.torn < UINT32_MAX ? (uint32_t)c->found.torn : UINT32_MAX;
     int status = versions_version_add(c->store, &v);
     if (status) return status;
@@ -146,13 +192,12 @@ static int add_version(keep_capture *c, unsigned mode)
     return PROG_OK;
 }
 
-/* What was seen is saved after the version is committed: losing it costs time only. */
-static int capture_all(keep_capture *c, unsigned mode)
+/* What was seen is a hint: that objects in it were committed is checked by its use (all_stored). */
+static int read_all(keep_capture *c)
 {
     versions_stat_cache_close(c->seen);
     c->seen = versions_stat_cache_open(versions_store_path(c->store), c->o->name);
     int status = publish(c, true);
-    if (!status) status = add_version(c, mode);
     if (status) return status;
     versions_stat_cache_save(c->seen, c->found.root);
     versions_stat_cache_close(c->seen);
@@ -163,18 +208,139 @@ static int capture_all(keep_capture *c, unsigned mode)
 
 /* The store is this process's alone since the last version was captured, so that is still the
    latest, and all that it names is there. */
+static int read_changes(keep_capture *c)
+{
+    sort_changes(c);
+    if (!c->all && c->changed_count && !c->linked && c->has_last) {
+        const int status = publish(c, false);
+        if (status || !c->found.needs_all) return status;
+    }
+    return read_all(c);
+}
+
+/* >>instant --------------------------------------------------------------
+   All of a version is of one instant when nothing that writes to the directory has run between its
+   first and its last read. As in the migration of a running machine, most is read before:
+
+       program   running .................... | stopped        | running
+       capture   read all that has changed    | read the rest  | hash, compress, commit
+                 ^ flush                        ^ flush        ^ flush: has somebody else written?
+
+   Whatever changed behind the first flush is named by the second, or is in a file that is mapped;
+   what the third names was written by a process that was not stopped, and the version is torn. */
+enum { ROUNDS_MAX = 3 };
+#define SHORT_ROUND_NS INT64_C(50000000)
+
+static void note_mapped(void *user, const char *path) { keep_capture_note(user, path); }
+
+static void thaw(keep_capture *c, int64_t frozen_ns)
+{
+    if (!c->freezer->active) return;
+    const size_t noted = c->changed_count;
+    const bool all = c->all;
+    /* A capture has all paths that are in its list: those behind are for the next one. */
+    c->stray = !c->flush(c->flush_user) || c->all != all || c->changed_count != noted;
+    keep_thaw(c->freezer);
+    c->paused_ns = (uint64_t)(prog_now_ns() - frozen_ns);
+}
+
+typedef struct instant {
+    keep_capture *capture;
+    int64_t       frozen_ns; /* prog_now_ns() */
+} instant;
+
+static void was_read(void *user, int status)
+{
+    instant *p = user;
+    (void)status;
+    thaw(p->capture, p->frozen_ns);
+}
+
+/* What has changed behind the last read, while all stand still. *consistent: all of it is of now.
+   Where it cannot be read in time, what was read before stays in c->found. */
+static int read_rest(keep_capture *c, instant *p, bool *consistent)
+{
+    const versions_published before = c->found;
+    uint8_t root[PROG_HASH_SIZE];
+    memcpy(root, before.root, sizeof root);
+    bool known = c->flush(c->flush_user);
+    known = known && keep_freezer_mapped(c->freezer, c->o->directory, note_mapped, c);
+    sort_changes(c);
+    if (prog_now_ns() - p->frozen_ns > (int64_t)c->o->pause_ns) return PROG_OK;
+    if (!known || c->all || c->linked || before.missed) return PROG_OK;
+    *consistent = !before.torn;
+    if (!c->changed_count) return PROG_OK;
+    *consistent = false;
+    const size_t count = c->changed_count;
+    versions_tree_publish_desc desc = {.read = was_read, .read_user = p,
+                                       .held_max = c->o->held_max,
+                                       .until_ns = p->frozen_ns + (int64_t)c->o->pause_ns};
+    int status = publish_since(c, root, false, desc);
+    if (status == PROG_REFUSED || (!status && c->found.needs_all)) {
+        c->found = before;
+        return PROG_OK;
+    }
+    if (status) return status;
+    *consistent = !before.torn && !c->found.torn && !c->found.missed;
+    c->found.torn += before.torn;
+    c->found.files += before.files;
+    c->found.read_files += before.read_files;
+    if (c->all) return PROG_OK; /* the list is gone */
+    for (size_t i = 0; i < count; i++) free(c->changed[i]);
+    c->changed_count -= count;
+    memmove(c->changed, c->changed + count, c->changed_count * sizeof *c->changed);
+    return PROG_OK;
+}
+
+/* Read while the program runs, until little is left, then stop it. */
+static int capture_instant(keep_capture *c, bool *consistent)
+{
+    int status = PROG_OK;
+    uint64_t torn = 0; /* of all rounds: that a later one read it again is not proven for each */
+    *consistent = false;
+    for (int round = 0; round < ROUNDS_MAX; round++) {
+        const int64_t began = prog_now_ns();
+        status = read_changes(c);
+        if (status) return status;
+        if (c->found.missed) return PROG_OK;
+        torn += c->found.torn;
+        forget_changes(c);
+        c->all = false;
+        memcpy(c->last.root, c->found.root, sizeof c->last.root);
+        c->last.snapshot = c->has_last = true;
+        if (prog_now_ns() - began < SHORT_ROUND_NS || round + 1 == ROUNDS_MAX) break;
+        if (!c->flush(c->flush_user) || !c->changed_count) break;
+    }
+    instant p = {c, prog_now_ns()};
+    c->stray = false;
+    if (!keep_freeze(c->freezer, p.frozen_ns + (int64_t)c->o->pause_ns)) return PROG_OK;
+    const int64_t instant_ns = prog_time_ns();
+    status = read_rest(c, &p, consistent);
+    thaw(c, p.frozen_ns);
+    *consistent = *consistent && !c->stray && !torn;
+    if (*consistent) c->began_ns = instant_ns;
+    return status;
+}
+
 static int capture(keep_capture *c, unsigned mode)
 {
+    bool consistent = c->still;
     int status = versions_version_find(c->store, c->o->name, 0, &c->last);
     if (status && status != PROG_NOT_FOUND) return status;
     c->has_last = !status;
-    sort_changes(c);
-    if (!c->all && c->changed_count && !c->linked && c->has_last) {
-        status = publish(c, false);
-        if (!status && !c->found.needs_all) return add_version(c, mode);
-        if (status) return status;
+    const versions_version last = c->last;
+    const bool has_last = c->has_last, stops = c->freezer && !c->still;
+    c->paused_ns = 0;
+    status = stops ? capture_instant(c, &consistent) : read_changes(c);
+    c->last = last;
+    c->has_last = has_last;
+    c->gave_up = stops && !status && !consistent;
+    consistent = consistent && !c->found.torn && !c->found.missed;
+    if (!stops && !status) {
+        forget_changes(c);
+        c->all = false;
     }
-    return capture_all(c, mode);
+    return status ? status : add_version(c, mode, consistent);
 }
 
 int keep_capture_now(keep_capture *c)
@@ -189,15 +355,21 @@ int keep_capture_now(keep_capture *c)
     int status = open_store(c);
     if (status) return status;
     const uint64_t before = versions_store_size(c->store);
+    c->began_ns = prog_time_ns();
     status = capture(c, info.mode);
+    /* A version counts when it can be found. The handle stays open: the store may come back. */
+    if (!status && !versions_store_in_place(c->store)) {
+        c->added = false;
+        c->all = true;
+        return lose_store(c);
+    }
     if (status) {
         drop_store(c); /* what was appended is not committed: the next writer cuts it off */
         return status;
     }
     c->grown = versions_store_size(c->store) - before;
     warn_of_losses(c);
-    forget_changes(c);
-    c->all = c->found.missed > 0;
+    c->all |= c->found.missed > 0;
     return PROG_OK;
 }
 
@@ -217,6 +389,7 @@ void keep_capture_print(const keep_capture *c)
         prog_json_number(&j, "files", c->found.files);
         prog_json_number(&j, "files_read", c->found.read_files);
         prog_json_number(&j, "torn", c->found.torn);
+        prog_json_flag(&j, "consistent", c->last.consistent);
         prog_json_end(&j);
         return;
     }

@@ -8,17 +8,40 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#if defined(__linux__)
+#include <sys/prctl.h>
+#endif
 
 enum { CANNOT_EXECUTE = 126, NO_PROGRAM = 127, KILLED = 128 };
 
-/* >>signals ------------------------------------------------------------ */
-static const int passed_on[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
-enum { PASSED_ON = sizeof passed_on / sizeof *passed_on };
+/* >>signals ------------------------------------------------------------
+   All signals that a program may have a use for, the real-time ones too: those as often as they
+   came. Left out are SIGKILL and SIGSTOP, which nobody can catch; what the kernel raises for a fault
+   of dxkeep itself; SIGCHLD; and what os_begin() ignores. */
+static const int passed_on[] = {SIGHUP,  SIGINT,  SIGQUIT, SIGTERM,   SIGUSR1, SIGUSR2, SIGWINCH,
+                                SIGALRM, SIGCONT, SIGTSTP, SIGVTALRM, SIGPROF, SIGURG,
+#if defined(SIGPWR)
+                                SIGPWR,
+#endif
+#if defined(SIGIO)
+                                SIGIO,
+#endif
+};
+enum { PASSED_ON = sizeof passed_on / sizeof *passed_on, SIGNALS = 128 };
 
 static dx_reactor *volatile waked;
-static volatile sig_atomic_t pending[PASSED_ON];  /* to be passed on */
-static volatile sig_atomic_t came[PASSED_ON];     /* also those that the program got by itself */
+/* Signals may come on any thread. */
+static int pending[SIGNALS]; /* so often to be passed on */
+static int came[SIGNALS];    /* also those that the program got by itself */
 static volatile sig_atomic_t child_ended;
+
+#if defined(SIGRTMIN)
+static int first_real_time(void) { return SIGRTMIN; }
+static int last_real_time(void) { return SIGRTMAX < SIGNALS ? SIGRTMAX : SIGNALS - 1; }
+#else
+static int first_real_time(void) { return 1; }
+static int last_real_time(void) { return 0; }
+#endif
 
 /* What is typed at a terminal (Ctrl-C) goes to the program as well as to dxkeep. */
 static bool is_from_terminal(const siginfo_t *info)
@@ -35,10 +58,9 @@ static void on_signal(int number, siginfo_t *info, void *context)
     const int saved = errno;
     (void)context;
     if (number == SIGCHLD) child_ended = 1;
-    for (int i = 0; i < PASSED_ON; i++) {
-        if (passed_on[i] != number) continue;
-        came[i] = 1;
-        if (!is_from_terminal(info)) pending[i] = 1;
+    if (number != SIGCHLD && number > 0 && number < SIGNALS) {
+        if (!is_from_terminal(info)) __atomic_add_fetch(&pending[number], 1, __ATOMIC_RELAXED);
+        __atomic_store_n(&came[number], 1, __ATOMIC_RELEASE);
     }
     dx_reactor *r = waked;
     if (r) dx_reactor_wake(r);
@@ -51,7 +73,7 @@ static void handle(int number)
     memset(&action, 0, sizeof action);
     action.sa_sigaction = on_signal;
     action.sa_flags = SA_SIGINFO | SA_RESTART;
-    sigemptyset(&action.sa_mask);
+    sigfillset(&action.sa_mask); /* each counts alone */
     sigaction(number, &action, NULL);
 }
 
@@ -60,6 +82,7 @@ void keep_signals_begin(dx_reactor *r)
     assert(!waked);
     waked = r;
     for (int i = 0; i < PASSED_ON; i++) handle(passed_on[i]);
+    for (int n = first_real_time(); n <= last_real_time(); n++) handle(n);
     handle(SIGCHLD);
 }
 
@@ -68,8 +91,15 @@ void keep_signals_end(void) { waked = NULL; }
 /* >>start -------------------------------------------------------------- */
 /* In the child. exec() gives signals that are handled their defaults, but those that os_begin()
    ignores stay ignored. */
-static void execute(char **program, int tell)
+static void execute(char **program, int tell, pid_t parent)
 {
+#if defined(PR_SET_PDEATHSIG)
+    /* Killed, dxkeep would leave a program that nobody captures. */
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent) _exit(KILLED + SIGKILL);
+#else
+    (void)parent;
+#endif
     signal(SIGPIPE, SIG_DFL);
 #if defined(SIGXFSZ)
     signal(SIGXFSZ, SIG_DFL);
@@ -97,8 +127,9 @@ int keep_child_start(keep_child *c, char **program)
     if (pipe(ends) < 0) return prog_fail_errno("%s", program[0]);
     fcntl(ends[0], F_SETFD, FD_CLOEXEC);
     fcntl(ends[1], F_SETFD, FD_CLOEXEC);
+    const pid_t parent = getpid();
     const pid_t pid = fork();
-    if (pid == 0) execute(program, ends[1]);
+    if (pid == 0) execute(program, ends[1], parent);
     const int fork_error = errno;
     close(ends[1]);
     const int error = pid < 0 ? 0 : wait_for_exec(ends[0]);
@@ -133,6 +164,22 @@ static bool ends_dxkeep(int number)
     return number == SIGHUP || number == SIGINT || number == SIGQUIT || number == SIGTERM;
 }
 
+/* Ctrl-Z: the shell waits until dxkeep has stopped, too. */
+static void stop_with_terminal(int number, bool passed)
+{
+    if (number == SIGTSTP && !passed) raise(SIGSTOP);
+}
+
+static bool tend_signal(keep_child *c, int number)
+{
+    if (!__atomic_exchange_n(&came[number], 0, __ATOMIC_ACQUIRE)) return false;
+    const int count = __atomic_exchange_n(&pending[number], 0, __ATOMIC_RELAXED);
+    for (int i = 0; i < count; i++)
+        if (c->pid && !c->ended) kill((pid_t)c->pid, number);
+    stop_with_terminal(number, count > 0);
+    return !c->pid && ends_dxkeep(number);
+}
+
 bool keep_child_tend(keep_child *c)
 {
     bool end = false;
@@ -140,13 +187,7 @@ bool keep_child_tend(keep_child *c)
         child_ended = 0;
         reap(c);
     }
-    for (int i = 0; i < PASSED_ON; i++) {
-        if (!came[i]) continue;
-        const bool pass = pending[i];
-        came[i] = 0;
-        pending[i] = 0;
-        end |= !c->pid && ends_dxkeep(passed_on[i]);
-        if (pass && c->pid && !c->ended) kill((pid_t)c->pid, passed_on[i]);
-    }
+    for (int i = 0; i < PASSED_ON; i++) end |= tend_signal(c, passed_on[i]);
+    for (int n = first_real_time(); n <= last_real_time(); n++) (void)tend_signal(c, n);
     return end;
 }

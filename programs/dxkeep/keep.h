@@ -5,6 +5,7 @@
    run.c      runs a program, or waits for a signal, and captures the directory meanwhile
    restore.c  writes the directory as it was
    log.c      lists versions
+   freeze.c   stops and continues the processes that write
    moment.c   which version a moment of the command line is
    capture.c  one capture: the directory as it is becomes the next version
 
@@ -16,6 +17,7 @@
 #include "../common/options.h"
 #include "../versions/store/store.h"
 #include "../versions/tree/tree.h"
+#include "freeze.h"
 
 typedef struct keep_options {
     const char   *store;     /* the folder of the store */
@@ -27,6 +29,12 @@ typedef struct keep_options {
     uint64_t      quiet_ns;  /* a changed file is captured when it was left alone for so long, */
     uint64_t      hold_ns;   /* or when so much time has passed since its first change */
     uint64_t      scan_ns;   /* everything is looked at so often, whatever was notified; 0: never */
+    uint64_t      pause_ns;  /* the program is stopped for so long at most; 0: never */
+    uint64_t      grace_ns;  /* the time that the last capture has */
+    uint64_t      held_max;  /* bytes that are read meanwhile */
+    uint64_t      freeze_pid;    /* daemon: this process and its descendants are stopped; 0: none */
+    const char   *freeze_cgroup; /* daemon: this cgroup is frozen; NULL: none */
+    bool          no_freeze; /* run: do not stop the program for a capture */
     uint64_t      limit;     /* log: so many versions; 0: all */
     unsigned      workers;   /* threads; 0: one per processor */
     bool          force;     /* restore: replace a directory that is not empty */
@@ -36,6 +44,7 @@ typedef struct keep_options {
     bool          json;      /* print JSON, one object a line */
     prog_list     rules;     /* --include and --exclude, in their order */
     versions_omit omit;      /* what is left out of the directory */
+    versions_limits limits;  /* restore, and run before its start: of a version */
 } keep_options;
 
 /* >>capture.c ---- */
@@ -44,6 +53,8 @@ typedef struct keep_options {
 typedef struct keep_capture {
     const keep_options  *o;
     versions_store      *store;
+    int                  mark;  /* by which the store is recognized when it is opened again, or 0 */
+    bool                 lost;  /* its path does not lead to it any more: nothing is captured */
     versions_version     last;  /* the latest version, if has_last */
     bool                 has_last;
     bool                 added;    /* it was added by the last call */
@@ -54,6 +65,16 @@ typedef struct keep_capture {
     size_t               changed_count, changed_room;
     versions_stat_cache *seen;     /* by the last one that has looked at everything */
     uint64_t             grown;    /* bytes by which that made the store larger */
+    int64_t              began_ns; /* when the last call began to read: the time of its version */
+    keep_freezer        *freezer;  /* NULL: nothing is stopped, no version is of one instant */
+    bool                 still;    /* nothing runs that writes: no need to stop it */
+    /* Note what has changed so far; false: that is not known. */
+    bool               (*flush)(void *user);
+    void                *flush_user;
+    int64_t              whole_from_ns; /* from then on chunks are stored whole; 0: never */
+    bool                 stray;    /* something else has written while the program was stopped */
+    bool                 gave_up;  /* the program could not be stopped, or not read in time */
+    uint64_t             paused_ns; /* how long it was stopped by the last call */
     versions_published   found;    /* by the last call */
 } keep_capture;
 

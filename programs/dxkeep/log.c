@@ -13,6 +13,7 @@ static void print_version(const versions_version *v, const keep_options *o)
         prog_json_time(&j, "time", v->time_ns);
         prog_json_number(&j, "size", v->size);
         prog_json_number(&j, "torn", v->torn);
+        prog_json_flag(&j, "consistent", v->consistent);
         prog_json_hash(&j, "root", v->root);
         prog_json_end(&j);
         return;
@@ -20,7 +21,8 @@ static void print_version(const versions_version *v, const keep_options *o)
     keep_moment_text(v->time_ns, when);
     prog_say("%8llu  %s  %15s  %.16s", (unsigned long long)v->version, when,
              prog_count_text(v->size, size), prog_hash_text(v->root, hash));
-    if (v->torn) prog_say("  %u files changed during the capture", v->torn);
+    prog_say("  %s", v->consistent ? "consistent" : "torn");
+    if (v->torn) prog_say(": %u files changed during the capture", v->torn);
     prog_say("\n");
 }
 

@@ -60,7 +60,9 @@ static int parse(keep_options *o, int command, int argc, char **argv)
 int main(int argc, char **argv)
 {
     keep_options o = {.name = "dir", .quiet_ns = 100000000, .hold_ns = 1000000000,
-                      .scan_ns = 60000000000};
+                      .pause_ns = 50000000, .held_max = 64 << 20, .grace_ns = 8000000000,
+                      .scan_ns = 60000000000,
+                      .limits = {VERSIONS_ENTRIES_MAX, VERSIONS_SIZE_MAX}};
     int command;
     prog_begin("dxkeep", &argc, &argv);
     int status = prog_choose(&keep_program, argc, argv, &command);

@@ -21,7 +21,8 @@ int keep_restore_to(versions_store *s, const versions_version *v, const char *ta
     int status = versions_dest_open(dest, target, v->kind, v->mode, NULL);
     versions_report *report = versions_report_open();
     versions_tree_restore_desc desc = {.root = v->root, .dest = dest, .workers = o->workers,
-                                   .omit = o->omit, .report = report};
+                                   .omit = o->omit, .limits = o->limits,
+                                   .report = report};
     if (!status) {
         status = versions_tree_restore(s, &desc);
         if (!status) status = versions_dest_commit(dest);

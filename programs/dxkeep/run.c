@@ -10,6 +10,7 @@
 #include "../common/os.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,6 +25,7 @@ typedef struct keeper {
     const keep_options *o;
     keep_capture capture;
     keep_child   child;
+    keep_freezer freezer;
     dx_reactor   reactor;
     dx_watch     watch;
     void        *reactor_memory;
@@ -41,9 +43,13 @@ static void say_version(const keep_capture *c)
 {
     char when[40], size[32], read[32], grown[32];
     keep_moment_text(c->last.time_ns, when);
-    prog_warn("version %llu at %s: %s bytes, %s files read, the store grew by %s",
+    char pause[48] = "";
+    if (c->paused_ns)
+        snprintf(pause, sizeof pause, ", stopped for %.1f ms", (double)c->paused_ns / 1e6);
+    prog_warn("version %llu at %s: %s bytes, %s files read, the store grew by %s; %s%s",
               (unsigned long long)c->last.version, when, prog_count_text(c->last.size, size),
-              prog_count_text(c->found.read_files, read), prog_count_text(c->grown, grown));
+              prog_count_text(c->found.read_files, read), prog_count_text(c->grown, grown),
+              c->last.consistent ? "consistent" : "torn", pause);
 }
 
 /* So that captures take at most a tenth of the time, and scans a hundredth. */
@@ -85,6 +91,34 @@ static void changed(void *user, dx_watch *w, dx_watch_kind kind, const char *pat
     keeper *k = user;
     (void)w;
     keep_capture_note(&k->capture, kind == DX_WATCH_GONE ? "" : path);
+}
+
+/* For a capture that stops the program: what has happened so far is noted. */
+static bool flush(void *user)
+{
+    keeper *k = user;
+    dx_watch_stats stats;
+    if (!k->open) return false;
+    dx_watch_flush(&k->watch);
+    dx_watch_get_stats(&k->watch, &stats);
+    return !stats.polled && !stats.pending; /* of what is polled nobody says that it has changed */
+}
+
+/* Before the store is open: the guard must not inherit it. */
+static int open_freezer(keeper *k)
+{
+    const keep_options *o = k->o;
+    const bool wanted = o->program ? !o->no_freeze : o->freeze_pid || o->freeze_cgroup;
+    if (!wanted) return PROG_OK;
+    k->freezer.cgroup = o->freeze_cgroup;
+    k->freezer.root = (pid_t)o->freeze_pid;
+    int status = keep_freezer_open(&k->freezer);
+    if (status) return status;
+    k->capture.freezer = &k->freezer;
+    k->capture.flush = flush;
+    k->capture.flush_user = k;
+    k->capture.still = o->program != NULL; /* until it starts */
+    return PROG_OK;
 }
 
 static int open_reactor(keeper *k)
@@ -140,6 +174,7 @@ static void close_all(keeper *k)
         keep_signals_end();
         dx_reactor_close(&k->reactor);
     }
+    keep_freezer_close(&k->freezer);
     free(k->watch_memory);
     free(k->reactor_memory);
     keep_capture_close(&k->capture);
@@ -166,6 +201,15 @@ static int restore_latest(const keep_options *o)
     return status;
 }
 
+/* There may be neither store nor directory yet: then the program finds an empty one. */
+static int make_directory(const keep_options *o)
+{
+    os_info info;
+    if (os_look(o->directory, true, &info) == 0) return PROG_OK;
+    if (os_make_folder(o->directory, 0777) == 0 || errno == EEXIST) return PROG_OK;
+    return prog_fail_errno("%s", o->directory);
+}
+
 /* How long to wait for events; DX_REACTOR_FOREVER: until there is one. */
 static int64_t wait_ns(const keeper *k, int64_t now)
 {
@@ -179,6 +223,7 @@ static int64_t wait_ns(const keeper *k, int64_t now)
 static void watch(keeper *k)
 {
     while (!k->child.ended && !keep_child_tend(&k->child)) {
+        if (k->capture.lost && !k->child.pid) return; /* whoever started it is to know */
         dx_reactor_run_once(&k->reactor, wait_ns(k, prog_now_ns()));
         const int64_t now = prog_now_ns();
         const bool scan = k->o->scan_ns && now >= k->scan_ns;
@@ -191,7 +236,10 @@ static void watch(keeper *k)
 /* Then everything is looked at once more, so that the last version is what the program left. */
 static void finish(keeper *k)
 {
+    /* Most of the time is left to read: whole chunks are as fast as the disk. */
+    k->capture.whole_from_ns = prog_now_ns() + (int64_t)k->o->grace_ns / 4;
     for (int tries = 0; tries < 3; tries++) {
+        if (k->capture.freezer && k->o->program) k->capture.still = keep_freezer_alone(&k->freezer);
         keep_capture_note(&k->capture, "");
         capture(k);
         if (!k->status && !k->capture.all) break;
@@ -205,11 +253,14 @@ static int run(keeper *k)
 {
     const keep_options *o = k->o;
     int status = restore_latest(o);
+    if (!status) status = make_directory(o);
+    if (!status) status = open_freezer(k);
     if (!status) status = open_all(k);
     if (status) return status;
     capture(k);
     if (k->status) return k->status;
     if (o->verbose) prog_warn("watching %s", o->directory);
+    k->capture.still = false;
     if (o->program) status = keep_child_start(&k->child, o->program);
     if (status) return status;
     watch(k);

@@ -20,7 +20,8 @@ enum {
     MEMBERS_MAX    = 65536,
     HEAVY_MAX      = 256, /* those of zstd and xz */
     HOPELESS       = 4,   /* members of a kind without a way, after which rare ones are not tried */
-    CORRECTION_MAX = 4    /* a member is packed again if its correction is at most its 1/4 */
+    CORRECTION_MAX = 4,   /* a member is packed again if its correction is at most its 1/4 */
+    TOKENS_MAX     = 2    /* or, of tokens, its 1/2: they are made only if nothing else helps */
 };
 
 /* What is corrected may be longer than what it is corrected to, even if that is all of NEW. */
@@ -132,11 +133,11 @@ static bool has_room(tally *t, unsigned kind)
        size | recipe | bytes between members and contents, as in the file
 
    A line of the recipe is: gap | content size | kind | level variant window strategy |
-   of a png: head, chunk | if corrected: same, cut, size, bytes. */
+   of a png: head, chunk | if corrected: same, cut, size, bytes | of tokens: size, bytes. */
 typedef struct correction {
     size_t         same; /* bytes at the front that are right */
     size_t         cut;  /* bytes behind them that are not */
-    const uint8_t *raw;  /* what stands there instead */
+    const uint8_t *raw;  /* what stands there instead; of tokens: the wrong predictions */
     size_t         size;
 } correction;
 
@@ -150,8 +151,8 @@ static bool is_same_way(const container_way *a, const container_way *b)
 static void add_way(container_bytes *recipe, const container_way *way, const container_way *last,
                     const correction *c)
 {
-    bool corrected = c->cut || c->size;
-    if (!corrected && is_same_way(way, last)) {
+    bool tokens = way->kind == CONTAINER_TOKENS, corrected = !tokens && (c->cut || c->size);
+    if (!corrected && !tokens && is_same_way(way, last)) {
         add_byte(recipe, SAME_WAY);
         return;
     }
@@ -164,9 +165,11 @@ static void add_way(container_bytes *recipe, const container_way *way, const con
         container_add(recipe, way->head, sizeof way->head);
         add_number(recipe, way->chunk);
     }
-    if (!corrected) return;
-    add_number(recipe, c->same);
-    add_number(recipe, c->cut);
+    if (corrected) {
+        add_number(recipe, c->same);
+        add_number(recipe, c->cut);
+    }
+    if (!corrected && !tokens) return;
     add_number(recipe, c->size);
     container_add(recipe, c->raw, c->size);
 }
@@ -177,7 +180,7 @@ static void take_way(reader *recipe, container_way *way, correction *c)
     unsigned kind = take_byte(recipe);
     memset(c, 0, sizeof *c);
     if (kind == SAME_WAY) {
-        if (!way->kind) recipe->error = DX_PATCH_ECORRUPT;
+        if (!way->kind || way->kind == CONTAINER_TOKENS) recipe->error = DX_PATCH_ECORRUPT;
         return;
     }
     memset(way, 0, sizeof *way);
@@ -194,8 +197,12 @@ static void take_way(reader *recipe, container_way *way, correction *c)
         if (chunk >> 31) recipe->error = DX_PATCH_ECORRUPT; /* the most that a chunk may hold */
         way->chunk = (uint32_t)chunk;
     }
-    if (kind & CORRECTED) {
-        uint64_t same = take_number(recipe), cut = take_number(recipe), size = take_number(recipe);
+    if (kind == (CONTAINER_TOKENS | CORRECTED)) recipe->error = DX_PATCH_ECORRUPT;
+    if (kind & CORRECTED || kind == CONTAINER_TOKENS) {
+        bool corrected = kind & CORRECTED;
+        uint64_t same = corrected ? take_number(recipe) : 0;
+        uint64_t cut = corrected ? take_number(recipe) : 0;
+        uint64_t size = take_number(recipe);
         c->raw = take(recipe, size);
         if (same > SIZE_MAX || cut > SIZE_MAX) recipe->error = DX_PATCH_ECORRUPT;
         c->same = (size_t)same;
@@ -210,6 +217,10 @@ static int pack_corrected(const container_way *way, const correction *c, const u
                           size_t size, uint64_t memory_max, container_bytes *out)
 {
     size_t before = out->size;
+    if (way->kind == CONTAINER_TOKENS && memory_max < CONTAINER_TOKENS_MEMORY)
+        return DX_PATCH_ENOMEM;
+    if (way->kind == CONTAINER_TOKENS)
+        return container_tokens_pack(way, content, size, c->raw, c->size, out);
     if (!c->cut && !c->size) return container_pack(way, content, size, memory_max, out);
     container_bytes packed = {.max = uncorrected_max(out->max)};
     int error = container_pack(way, content, size, memory_max, &packed);
@@ -264,6 +275,7 @@ typedef struct making {
     container_way   worked[CONTAINER_KINDS]; /* the last one of each kind */
     unsigned        hopeless[CONTAINER_KINDS]; /* since one had a way; of heavy kinds: at all */
     tally           members;    /* those that were tried */
+    unsigned        kinds;      /* in the recipe: a bit (1 << kind) for each */
     uint64_t        memory_max; /* bytes that packing may take */
 } making;
 
@@ -287,43 +299,70 @@ static bool find_correction(const container_way *way, const uint8_t *want, size_
     return near && c->size <= size / CORRECTION_MAX;
 }
 
-static int add_member(making *k, container_member *m)
+/* A deflate member that zlib does not make, or not without a correction: is one of tokens smaller?
+   `corrected` holds it. */
+static int find_tokens(making *k, const uint8_t *in, size_t size, const container_bytes *content,
+                       bool *found, container_way *way, correction *c, container_bytes *corrected)
+{
+    container_way *last = &k->worked[CONTAINER_TOKENS];
+    corrected->max = *found ? c->size : size / TOKENS_MAX;
+    int error = container_tokens_find(in, size, content->bytes, content->size, last, corrected);
+    if (error) return error == DX_PATCH_ENOMEM ? error : DX_PATCH_OK;
+    *c = (correction){.raw = corrected->bytes, .size = corrected->size};
+    *way = *last;
+    *found = true;
+    return DX_PATCH_OK;
+}
+
+/* How a content was packed. False: nothing is known that makes these bytes. */
+static bool find_way(making *k, const container_member *m, const container_bytes *content,
+                     const container_bytes *stream, container_way *way, correction *c)
 {
     const uint8_t *in = k->bytes + m->at;
     unsigned *hopeless = &k->hopeless[m->kind];
-    m->packed = !has_room(&k->members, m->kind); /* a trial costs as much as a member */
-    if (m->packed) return DX_PATCH_OK;
-    container_bytes content = {.max = k->form.max}, stream = {.max = m->size};
-    container_way way = k->worked[m->kind];
-    correction c = {0};
-    size_t taken;
     bool near = false;
-    int error = container_inflate(m->kind, in, m->size, k->memory_max, &content, &taken, &stream);
-    bool found = !error && container_try(m->kind, stream.bytes, stream.size, content.bytes,
-                                         content.size, *hopeless < HOPELESS, k->memory_max, &way,
-                                         &near);
-    if (found) k->worked[m->kind] = way;
+    *way = k->worked[m->kind];
+    bool found = container_try(m->kind, stream->bytes, stream->size, content->bytes, content->size,
+                               *hopeless < HOPELESS, k->memory_max, way, &near);
+    if (found) k->worked[m->kind] = *way;
     if (m->kind == CONTAINER_PNG && (found || near)) {
-        container_read_wrapping(in, &way);
+        container_read_wrapping(in, way);
         near = true; /* the wrapping is not part of the trial */
     }
-    if (near) {
-        found = find_correction(&way, in, m->size, content.bytes, content.size, k->memory_max, &c);
-    }
-    m->packed = !found;
+    if (near)
+        found = find_correction(way, in, m->size, content->bytes, content->size, k->memory_max, c);
     if (!found) ++*hopeless;
     else if (!is_heavy(m->kind)) *hopeless = 0;
+    return found;
+}
+
+static int add_member(making *k, container_member *m)
+{
+    const uint8_t *in = k->bytes + m->at;
+    m->packed = !has_room(&k->members, m->kind); /* a trial costs as much as a member */
+    if (m->packed) return DX_PATCH_OK;
+    container_bytes content = {.max = k->form.max}, stream = {.max = m->size}, corrected = {0};
+    container_way way;
+    correction c = {0};
+    size_t taken;
+    int error = container_inflate(m->kind, in, m->size, k->memory_max, &content, &taken, &stream);
+    bool found = !error && find_way(k, m, &content, &stream, &way, &c);
+    if (!error && m->kind == CONTAINER_DEFLATE && (!found || c.cut || c.size))
+        error = find_tokens(k, in, m->size, &content, &found, &way, &c, &corrected);
+    m->packed = !found;
     if (found) {
         add_number(&k->recipe, m->at - k->end);
         add_number(&k->recipe, content.size);
         add_way(&k->recipe, &way, &k->last, &c);
         k->last = way;
+        k->kinds |= 1u << way.kind;
         container_add(&k->form, k->bytes + k->end, m->at - k->end);
         container_add(&k->form, content.bytes, content.size);
         k->end = m->at + m->size;
     }
     container_drop(&content);
     container_drop(&stream);
+    container_drop(&corrected);
     if (error && error != DX_PATCH_ENOMEM) error = DX_PATCH_OK; /* it stays packed */
     return error ? error : k->form.error;
 }
@@ -342,8 +381,8 @@ static int make_to(const uint8_t *bytes, size_t size, container_members *members
     for (size_t i = 0; !error && i < members->count; i++) {
         container_member *m = &members->items[i];
         if (!m->packed) error = add_member(k, m);
-        if (!m->packed) *kinds |= 1u << m->kind;
     }
+    *kinds |= k->kinds;
     if (!error && !k->recipe.size) error = DX_PATCH_EINVAL;
     if (!error) {
         add_number(form, k->recipe.size);
@@ -394,7 +433,8 @@ static int unpack_layer(reader *lists, const uint8_t *bytes, size_t size, unsign
         uint64_t gap = take_number(&list);
         unsigned kind = take_byte(&list);
         const uint8_t *between = take(&r, gap);
-        if (!list.error && !has_room(&members, kind)) list.error = DX_PATCH_ECORRUPT;
+        if (!list.error && (kind == CONTAINER_TOKENS || !has_room(&members, kind)))
+            list.error = DX_PATCH_ECORRUPT;
         if (list.error || r.error) break;
         container_add(form, between, (size_t)gap);
         int error = container_inflate(kind, r.at, r.left, memory_max, form, &taken, NULL);

@@ -15,7 +15,8 @@
 
    container.c       patches: header, lists, forms, recipes
    container_find.c  where compressed members are
-   container_ways.c  zlib, zstd and liblzma: unpacking, packing again, and the trial */
+   container_ways.c  zlib, zstd and liblzma: unpacking, packing again, and the trial
+   container_tokens.c  deflate streams that zlib does not make: prediction and correction */
 #ifndef CONTAINER_H
 #define CONTAINER_H
 
@@ -31,7 +32,8 @@ enum {
     CONTAINER_LAYERS_MAX  = 2,  /* forms of forms */
     CONTAINER_HEADER_SIZE = 112,
     CONTAINER_CHECK_SIZE  = 8,  /* of the hash of header and lists */
-    CONTAINER_TEXT_MAX    = 128 /* names and versions of libraries */
+    CONTAINER_TEXT_MAX    = 128, /* names and versions of libraries */
+    CONTAINER_TOKENS_MEMORY = 6 << 20 /* bytes that a stream of tokens takes at most */
 };
 
 /* What a compressed member is. */
@@ -40,6 +42,7 @@ typedef enum container_kind {
     CONTAINER_PNG     = 2, /* IDAT chunks, one behind the other, that hold a zlib stream */
     CONTAINER_ZSTD    = 3, /* a frame */
     CONTAINER_XZ      = 4, /* a stream */
+    CONTAINER_TOKENS  = 5, /* CONTAINER_DEFLATE, rebuilt without zlib; only in recipes */
     CONTAINER_KINDS
 } container_kind;
 
@@ -55,9 +58,10 @@ typedef struct container_bytes {
 /* How a content was packed. Fields that a kind does not name are 0. */
 typedef struct container_way {
     uint8_t  kind;
-    uint8_t  level;    /* deflate, png 1..9; zstd 1..22; xz 0..9, and 32 for "extreme" */
-    uint8_t  variant;  /* deflate, png: memLevel; zstd: workers, 0 or 1; xz: 1 = as with threads */
-    uint8_t  window;   /* deflate, png: bits, 9..15 */
+    uint8_t  level;    /* deflate, png, tokens 1..9; zstd 1..22; xz 0..9, and 32 for "extreme" */
+    uint8_t  variant;  /* deflate, png: memLevel; zstd: workers, 0 or 1; xz: 1 = as with threads;
+                          tokens: bits of the hash, 8..17 */
+    uint8_t  window;   /* deflate, png: bits, 9..15; tokens: what is hashed, 0..3 */
     uint8_t  strategy; /* deflate, png: 0..4; zstd: 1 checksum, 2 content size; xz: the check */
     uint8_t  head[2];  /* png: the first two bytes of the zlib stream */
     uint32_t chunk;    /* png: bytes of every IDAT chunk but the last */
@@ -123,6 +127,16 @@ bool container_try(unsigned kind, const uint8_t *stream, size_t stream_size,
 
 /* Read what wraps the deflate data of the png chunks at `in`. */
 void container_read_wrapping(const uint8_t *in, container_way *way);
+
+/* >>container_tokens.c ---- */
+/* Find the way whose prediction is nearest to a deflate stream, and write what is to be corrected.
+   `way` begins as the one that worked last, with kind 0 if none has. EINVAL: that takes more than
+   out->max bytes, or the stream has codes that only a reader accepts. Takes at most CONTAINER_TOKENS_MEMORY bytes. */
+int container_tokens_find(const uint8_t *stream, size_t stream_size, const uint8_t *content,
+                          size_t size, container_way *way, container_bytes *out);
+/* The stream again, behind what is in `out`. ECORRUPT: it is not a correction for this content. */
+int container_tokens_pack(const container_way *way, const uint8_t *content, size_t size,
+                          const uint8_t *in, size_t in_size, container_bytes *out);
 
 /* >>container_find.c ---- */
 /* Find what can be unpacked, in the order of the file. At most form_max bytes of content. */

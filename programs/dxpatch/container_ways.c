@@ -88,7 +88,7 @@ const char *container_library(unsigned kind)
 
 bool container_has(unsigned kind)
 {
-    bool has[CONTAINER_KINDS] = {false};
+    bool has[CONTAINER_KINDS] = {[CONTAINER_TOKENS] = true};
 #ifdef DXPATCH_ZLIB
     has[CONTAINER_DEFLATE] = has[CONTAINER_PNG] = true;
 #endif
@@ -400,6 +400,9 @@ bool container_is_way(const container_way *way)
     case CONTAINER_XZ: /* CRC-32, CRC-64, SHA-256 */
         return preset <= 9 && way->variant <= 1 && !way->window &&
                (way->strategy <= 1 || way->strategy == 4 || way->strategy == 10);
+    case CONTAINER_TOKENS:
+        return way->level >= 1 && way->level <= 9 && way->variant >= 8 && way->variant <= 17 &&
+               way->window <= 3 && !way->strategy;
     default: return false;
     }
 }
@@ -454,7 +457,7 @@ static int pack_stream(const container_way *way, const uint8_t *content, size_t 
 int container_pack(const container_way *way, const uint8_t *content, size_t size,
                    uint64_t memory_max, container_bytes *out)
 {
-    assert(container_is_way(way));
+    assert(container_is_way(way) && way->kind != CONTAINER_TOKENS);
 #ifdef DXPATCH_ZLIB
     if (way->kind == CONTAINER_PNG) return pack_png(way, content, size, out);
 #endif

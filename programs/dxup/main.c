@@ -43,7 +43,7 @@ static int parse(dxup_options *o, int command, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    dxup_options o = {.patch_max = 64u << 20};
+    dxup_options o = {.patch_max = 64u << 20, .limits = {VERSIONS_ENTRIES_MAX, VERSIONS_SIZE_MAX}};
     int command;
     prog_begin("dxup", &argc, &argv);
     int status = prog_choose(&dxup_program, argc, argv, &command);

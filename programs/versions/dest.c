@@ -350,6 +350,20 @@ static int check_path(versions_dest *d)
     return leave_dirs(d, parent);
 }
 
+/* A stream is as long as its sender likes: what an entry declares is counted before it is made. */
+static int count_entry(versions_dest *d)
+{
+    if (d->entries_max && d->entries >= d->entries_max)
+        return prog_fail(PROG_REFUSED, "the tree has more than --entries-max %llu entries",
+                         (unsigned long long)d->entries_max);
+    if (d->bytes_max && (d->bytes > d->bytes_max || d->left > d->bytes_max - d->bytes))
+        return prog_fail(PROG_REFUSED, "the tree has more than --size-max %llu bytes",
+                         (unsigned long long)d->bytes_max);
+    d->entries++;
+    d->bytes = d->left > UINT64_MAX - d->bytes ? UINT64_MAX : d->bytes + d->left;
+    return PROG_OK;
+}
+
 /* Head and path of an entry are complete: make it. */
 static int start_entry(versions_dest *d)
 {
@@ -369,6 +383,7 @@ static int start_entry(versions_dest *d)
     }
     if (!d->depth) return bad_tree(d, "no root");
     int status = check_path(d);
+    if (!status) status = count_entry(d);
     if (status) return status;
     strcpy(d->last, d->entry);
     if (d->modes && type != 'l') versions_modes_add(d->modes, d->entry, type == 'd', mode);

@@ -35,6 +35,9 @@ typedef struct versions_dest {
     size_t   depth;                  /* tree: of dir; 0: before the root */
     struct versions_modes *modes;  /* tree: those that the system does not keep */
     uint64_t left;                   /* tree: bytes of content still to come */
+    uint64_t entries, bytes;         /* tree: so far, the bytes as their heads declare them */
+    uint64_t entries_max, bytes_max; /* tree: the caller's, after versions_dest_open(): a stream with
+                                        more is refused (PROG_REFUSED); 0: no limit */
     uint64_t kept; /* bytes in the staging file already; read d->fd to its end before writing */
     bool     keep; /* versions_dest_abandon() leaves it to the next one with the same content */
 } versions_dest;

@@ -23,7 +23,7 @@ def say(what, text):
 
 
 # ---- what is shown
-PROGRAMS = {"dxup", "dxpatch", "dxecho", "dxkeep", "make", "cc"}
+PROGRAMS = {"dxup", "dxpatch", "dxecho", "dxkeep", "dxdb", "make", "cc"}
 
 
 def is_command(text):
@@ -304,11 +304,11 @@ def dxkeep(folder):
     inside = os.path.join(folder, "kept")
     os.makedirs(os.path.join(inside, "data"))
     os.symlink(os.path.join(folder, "build"), os.path.join(inside, "build"))
-    watched = "--name app --quiet-ms 10 --hold-ms 100 --scan-s 5 --exclude '*.o' --include '*.c' --no-owner --no-xattrs --no-restore --workers 2"
+    watched = "--name app --quiet-ms 10 --hold-ms 100 --scan-s 5 --exclude '*.o' --include '*.c' --no-owner --no-xattrs --no-restore --workers 2 --entries-max 1000 --size-max 1000000000"
     calls = [f"dxkeep run store data {watched} --verbose --quiet -- sh -c 'echo 1 >data/a'",
              "dxkeep capture store data --name app --exclude '*.o' --include '*.c' --no-owner --no-xattrs --workers 2 --json --quiet",
              "dxkeep log store --name app --limit 1 --json",
-             "dxkeep restore store latest copy --name app --no-owner --no-xattrs --workers 2 --force --json --quiet",
+             "dxkeep restore store latest copy --name app --no-owner --no-xattrs --entries-max 1000 --size-max 1000000000 --workers 2 --force --json --quiet",
              "dxkeep verify store --json --quiet"]
     endless = f"dxkeep daemon store data {watched} --verbose --quiet"
     calls_of("dxkeep", folder, calls + [endless])
@@ -369,11 +369,12 @@ NOT_RUN = {
     "make test": "this gate is a part of it", "make test-all": "this gate is a part of it", "make check": "this gate is a part of it",
     "make deps": "installs packages; `make test` does the same", "make deps-all": "installs packages; `make test-all` does the same",
     **{f"make bench-{b}": measures for b in ("blocks", "inputs", "patch", "hde", "hbtp", "reactor", "teleport", "bulk", "cas", "trees", "cache", "link")},
+    **{command: "needs libpq and a PostgreSQL: tests/programs/test_dxdb.py runs it" for command in ("make build/dxdb", "make run-dxdb")},
     "make mutants": "changes the headers one place at a time and runs their suites, for hours",
     "make bench-patch PAIRS=folder": measures, "make bench-blocks PAIRS='OLD NEW ...'": measures,
     "make bench-hde PAIRS='ID OLD NEW ...'": measures, "bench/bench_bulk.sh uml": measures,
 }
-SYNOPSIS = re.compile(r"^(dxup|dxpatch|dxecho|dxkeep) .*[A-Z]{3}") # checked with the help texts
+SYNOPSIS = re.compile(r"^(dxup|dxpatch|dxecho|dxkeep|dxdb) .*[A-Z]{3}") # checked with the help texts
 
 
 def check_documents():
@@ -384,7 +385,7 @@ def check_documents():
             if kind == "path":
                 if not os.path.exists(os.path.join(TOP, text)):
                     say("FAIL", f"{where}: there is no {text}")
-            elif kind == "inline" and text.split()[0] in ("dxup", "dxpatch", "dxecho", "dxkeep"):
+            elif kind == "inline" and text.split()[0] in ("dxup", "dxpatch", "dxecho", "dxkeep", "dxdb"):
                 pass # a word about a command: its name and options stand in the synopsis
             elif kind == "inline" and text.split()[0].startswith(("build/", "examples/", "programs/", "layers/", "tests/")):
                 pass

@@ -1,6 +1,8 @@
 #!/bin/bash
-# Declarations and implementation compile as C++11 to C++20 without a warning.
+# Declarations and implementation compile as C++11 to C++20 without a warning; layers at each level of optimisation, too, and behind
+# <windows.h> (dx_bulk_net.h is for POSIX alone; their other modes: tests/checks/layers.sh).
 . "$(dirname "$0")/lib.sh"
+layers=$(ls layers/dx_*.h 2>/dev/null)
 for compiler in g++ clang++; do
     has $compiler || { skip $compiler "not installed"; continue; }
     for std in c++11 c++14 c++17 c++20; do
@@ -20,5 +22,21 @@ for compiler in g++ clang++; do
     for h in $headers; do
         try "$h $compiler strict" $compiler -std=c++17 $strict_cxx -DDX_IMPLEMENTATION $(including "$h") -x c++ "$one" -S -o /dev/null
     done
+done
+for h in $layers; do
+    has g++ || continue
+    for level in -O0 -O2 -O3 -Os; do
+        later "$h g++ $level" g++ -std=c++17 $strict_cxx $level -DDX_CAS_LANES=1 -DDX_IMPLEMENTATION $(including "$h") -x c++ "$one" -S -o /dev/null
+    done
+done
+for h in $headers $layers; do
+    [ "$h" != layers/dx_bulk_net.h ] || continue
+    if has x86_64-w64-mingw32-g++; then
+        behind_windows "$h" >"$work/windows.$(basename "$h" .h).cc" # it declares types (byte, LONG) that a local name hides
+        try "$h behind <windows.h>" x86_64-w64-mingw32-g++ -std=c++17 $strict_cxx -Wno-shadow -O2 -DDX_CAS_LANES=1 -I"$top" \
+            -S "$work/windows.$(basename "$h" .h).cc" -o /dev/null
+    else
+        skip "$h behind <windows.h>" "x86_64-w64-mingw32-g++ is not installed"
+    fi
 done
 finish

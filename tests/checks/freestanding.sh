@@ -39,9 +39,11 @@ without_maker() {
     [ -z "$left" ] || echo "of the maker there is" $left
 }
 case " $headers " in *" dx_patch.h "*) try "dx_patch.h without its maker" without_maker ;; esac
-# With a small C library, as in most firmware: no POSIX there, and on AVR an int and a size of 16 bits.
-for h in $headers; do
-    [ "$h" != dx_reactor.h ] || continue
+# With a small C library, as in most firmware: no POSIX there, and on AVR an int and a size of 16 bits. Layers, too, but for those
+# that stand on the reactor or on sockets.
+for h in $headers $(ls layers/dx_*.h 2>/dev/null); do
+    case $h in dx_reactor.h | layers/dx_bulk_net.h) continue ;; esac
+    ! grep -q '^ *#include "../dx_reactor.h"\|^ *#include "dx_\(peers\|link\).h"' "$h" || continue
     while read -r name compiler flags; do
         has "$compiler" || { skip "$h $name" "$compiler is not installed"; continue; }
         echo '#include <string.h>' | $compiler $flags -x c -fsyntax-only - 2>/dev/null || { skip "$h $name" "no C library for it"; continue; }

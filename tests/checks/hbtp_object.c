@@ -2,8 +2,7 @@
    instructions of measured() with 1, 12 and 256 routes.   usage: hbtp_object ROUTES */
 #define DX_IMPLEMENTATION
 #include "../../dx_hbtp.h"
-#include "../../layers/dx_http.h"
-#include "../../layers/dx_limiter.h"
+#include "../../layers/dx_middleware.h"
 #include "../../layers/dx_token.h"
 #include <stdlib.h>
 
@@ -60,16 +59,16 @@ __attribute__((noinline)) int by_hand(const dx_hbtp_context *c)
 
 /* The hooks of the layers: a token, which is verified once a connection; a rate limit; CORS. */
 typedef struct guards {
-    dx_token_rules  rules;
-    dx_token_claims claims;
-    const char     *token;
-    size_t          token_size;
-    bool            authorised;
-    dx_limiter      limiter;
-    dx_http_cors    cors;
-    const char     *method;
-    dx_http_fields  request;
-    dx_http_fields  response;
+    dx_token_rules        rules;
+    dx_token_claims       claims;
+    const char           *token;
+    size_t                token_size;
+    bool                  authorised;
+    dx_middleware_limiter limiter;
+    dx_middleware_cors    cors;
+    const char           *method;
+    dx_middleware_fields  request;
+    dx_middleware_fields  response;
 } guards;
 
 static inline int auth_before(const dx_hbtp_context *c)
@@ -84,13 +83,13 @@ static inline int auth_before(const dx_hbtp_context *c)
 static inline int auth_after(const dx_hbtp_context *c, int result) { (void)c; return result; }
 static inline int rate_before(const dx_hbtp_context *c)
 {
-    return dx_limiter_take(&((guards *)c->user)->limiter, 1, c->now_ns, NULL);
+    return dx_middleware_limiter_take(&((guards *)c->user)->limiter, 1, c->now_ns, NULL);
 }
 static inline int rate_after(const dx_hbtp_context *c, int result) { (void)c; return result; }
 static inline int cors_before(const dx_hbtp_context *c)
 {
     guards *g = (guards *)c->user;
-    return dx_http_cors_before(&g->cors, g->method, &g->request, &g->response);
+    return dx_middleware_cors_before(&g->cors, g->method, &g->request, &g->response);
 }
 static inline int cors_after(const dx_hbtp_context *c, int result) { (void)c; return result; }
 

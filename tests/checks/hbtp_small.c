@@ -7,9 +7,9 @@
 #endif
 #define DX_HBTP_SMALL
 #include "../../dx_hbtp.h"
-#define DX_LIMITER_IMPLEMENTATION
-#define DX_LIMITER_STATIC
-#include "../../layers/dx_limiter.h"
+#define DX_MIDDLEWARE_IMPLEMENTATION
+#define DX_MIDDLEWARE_STATIC
+#include "../../layers/dx_middleware.h"
 
 #ifndef SMALL
   #define SMALL 2
@@ -50,10 +50,10 @@ static dx_hbtp_session session;
 static dx_hbtp_router router;
 static dx_hbtp_out out;
 static uint64_t memory[64];
-static dx_limiter limiter;
+static dx_middleware_limiter limiter;
 static uint32_t counted, summed;
 
-static int gate_before(const dx_hbtp_context *c) { return dx_limiter_take(&limiter, 0, c->now_ns, NULL); }
+static int gate_before(const dx_hbtp_context *c) { return dx_middleware_limiter_take(&limiter, 0, c->now_ns, NULL); }
 static int gate_after(const dx_hbtp_context *c, int result) { (void)c; return result; }
 static int count_before(const dx_hbtp_context *c) { (void)c; counted++; return 0; }
 static int count_after(const dx_hbtp_context *c, int result) { (void)c; return result; }
@@ -76,8 +76,8 @@ static int on_stream(dx_hbtp_session *s, dx_hbtp_stream_event *e)
 int main(void)
 {
     dx_hbtp_session_desc d = {0};
-    dx_limiter_desc limits = {0};
-    dx_limiter_init(&limiter, &limits);
+    dx_middleware_limiter_desc limits = {0};
+    dx_middleware_limiter_init(&limiter, &limits);
     dx_hbtp_router_init(&router);
     dx_hbtp_router_set_method(&router, 1, chained, NULL);
     dx_hbtp_out_init(&out, uart_out, sizeof uart_out);

@@ -3,6 +3,7 @@
 . "$(dirname "$0")/lib.sh"
 root=$work/root
 programs="dxup dxpatch dxecho dxkeep"
+[ "$(make -s has-dxdb)" != 1 ] || programs="$programs dxdb" # where its libraries are
 layers=$(cd layers 2>/dev/null && echo dx_*.h)
 installed() {
     make -s install DESTDIR="$root" PREFIX=/opt/dx CC="$CC" || return

@@ -16,12 +16,12 @@ dx_dump freestanding
 dx_edge freestanding
 dx_frames hosted
 dx_hde freestanding -DDX_HDE_ZSTD -DDX_PATCH_NO_CREATE
-dx_http freestanding
-dx_json freestanding
-dx_limiter freestanding
+dx_htip freestanding
 dx_link hosted
 dx_merkle freestanding
+dx_middleware freestanding
 dx_nor freestanding
+dx_page freestanding
 dx_peers hosted
 dx_queries freestanding
 dx_ring freestanding

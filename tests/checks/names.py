@@ -10,7 +10,7 @@ import collections
 import re
 import sys
 
-INSTANTS = "now deadline time begun mtime"
+INSTANTS = "now deadline time begun mtime clock" # clock_ns: a function that says the time
 LENGTHS = ("timeout period interval delay round_trip latency budget burst debounce frame hold idle keepalive leave linger poll "
            "connect hello spin used remaining yield")
 KIND = {name: "an instant" for name in INSTANTS.split()} | {name: "a length" for name in LENGTHS.split()}

@@ -1,6 +1,10 @@
 #!/bin/bash
-# No warning under the strict flags of gcc and clang and under clang's -Weverything, in any mode of a header.
+# No warning under the strict flags of gcc and clang and under clang's -Weverything, in any mode of a core; of a layer at each level of
+# optimisation, with other C libraries and behind <windows.h> (its other modes: tests/checks/layers.sh).
 . "$(dirname "$0")/lib.sh"
+layers=$(ls layers/dx_*.h 2>/dev/null)
+# What a core or layer is compiled with when another file already looks at the vectors of dx_cas.h, which take seconds.
+by_words="-DDX_CAS_LANES=1"
 
 # -Wpadded is about layout, not about mistakes; the others are newer than C99 or ask for C++ habits.
 everything="-Weverything -Wno-padded -Wno-declaration-after-statement"
@@ -56,6 +60,14 @@ for h in $headers; do
     ! has clang || compile "$h clang -O3" clang -std=c99 $strict -O3 $(including "$h") -DDX_IMPLEMENTATION
 done
 
+# The same of layers, with what they stand on: a core may be wrong only where the layer that calls it is inlined into it.
+for h in $layers; do
+    has gcc || continue
+    for level in -O0 -O2 -O3 -Os; do
+        compile_later "$h gcc $level" gcc -std=c99 $strict $level $by_words $(including "$h") -DDX_IMPLEMENTATION
+    done
+done
+
 # Parts that can be left out or put in: what is left then still has no unused function.
 while read -r h option; do
     case " $headers " in *" $h "*) ;; *) continue ;; esac
@@ -95,17 +107,64 @@ for h in $headers; do
     fi
 done
 
+# An assertion that the program has replaced by nothing, so that what it alone uses is unused.
+for h in $headers $layers; do
+    try=try
+    case $h in layers/*) try=later ;; esac
+    for compiler in gcc clang; do
+        has $compiler || continue
+        set --
+        for name in $headers $h; do set -- "$@" "-D$(upper "$name")_ASSERT(c)=((void)0)"; done
+        $try "$h $compiler empty assertions" $compiler -std=c99 -Wall -Wextra "$@" $(including "$h") -DDX_IMPLEMENTATION -fsyntax-only "$one"
+    done
+done
+
+# Another C library on Linux: other types and macros behind the same names.
+for h in $headers $layers; do
+    if has musl-gcc; then
+        compile "$h musl" musl-gcc -std=c99 $strict -O2 $by_words $(including "$h") -DDX_IMPLEMENTATION
+    else
+        skip "$h musl" "musl-gcc is not installed"
+    fi
+done
+
+# Behind <windows.h>, which defines a few thousand macros. A file for POSIX alone stops with its first header.
+for h in $headers $layers; do
+    [ "$h" != layers/dx_bulk_net.h ] || continue
+    if has x86_64-w64-mingw32-gcc; then
+        behind_windows "$h" >"$work/windows.$(basename "$h" .h).c"
+        try "$h behind <windows.h>" x86_64-w64-mingw32-gcc -std=c99 $strict -O2 $by_words -I"$top" \
+            -S "$work/windows.$(basename "$h" .h).c" -o /dev/null
+    else
+        skip "$h behind <windows.h>" "x86_64-w64-mingw32-gcc is not installed"
+    fi
+done
+
 # Names that compilers define in their GNU modes (unix, i386, mips and their like) and that system
 # headers define as macros (windows.h above all): no header may use one of its own.
 taken="i386 i486 i586 i686 linux unix mips sparc sun vax hpux m68k mc68000 sgi pdp11 R3000 PPC pyr near far
-    small hyper interface random environ"
-others_names() { # HEADER: the system's own headers first, then the names, then HEADER
-    grep -o '^ *# *include <[^>]*>' "$1" | sort -u | sed 's/.*\(<.*>\)/#if __has_include(\1)\n#include \1\n#endif/'
+    small hyper interface random environ DELETE IN OUT OPTIONAL ERROR ABSOLUTE RELATIVE"
+others_names() { # HEADER: the system's own headers first, those of the cores below it too; then the names, then HEADER
+    grep -oh '^ *# *include <[^>]*>' "$1" $headers | sort -u | sed 's/.*\(<.*>\)/#if __has_include(\1)\n#include \1\n#endif/'
     for name in $taken; do printf '#undef %s\n#define %s 1\n' "$name" "$name"; done
     printf '#define DX_IMPLEMENTATION\n#include "%s"\n' "$1"
 }
-for h in $headers; do
-    others_names "$h" >"$work/names.${h%.h}.c"
-    try "$h, names that others define" gcc -std=gnu17 -D_GNU_SOURCE -I"$top" -S "$work/names.${h%.h}.c" -o /dev/null
+for h in $headers $layers; do
+    file=$work/names.$(basename "$h" .h).c
+    others_names "$h" >"$file"
+    try "$h, names that others define" gcc -std=gnu17 -D_GNU_SOURCE -I"$top" -fsyntax-only "$file"
 done
+
+# A bool of more than a byte, from a <stdbool.h> older than C99's: the compiler's message says what is wrong.
+bool_is_int() { # COMPILER...
+    local out
+    mkdir -p "$work/old" && printf '#define bool int\n#define true 1\n#define false 0\n' >"$work/old/stdbool.h"
+    ! out=$("$@" -I"$work/old" $(including dx_teleport.h) -fsyntax-only "$one" 2>&1) || echo "compiles"
+    echo "$out" | grep -qE 'bool.(of|is).1.byte' || echo "$out"
+}
+case " $headers " in
+    *" dx_teleport.h "*)
+        for std in c99 c11; do try "dx_teleport.h, bool is an int, $std" bool_is_int gcc -std=$std; done
+        ;;
+esac
 finish

@@ -748,6 +748,7 @@ DX_TEST(hb_9_sizes)
     dx_hbtp_out_data(&out, &size);
     DX_CHECK_EQ(size, 8);
     DX_CHECK_EQ(dx_hbtp_out_init(&out, NULL, 10), DX_HBTP_EINVAL);
+    DX_CHECK_EQ(dx_hbtp_write_frame(&out, DX_HBTP_OP_PING, 0, 0, NULL, 0), DX_HBTP_EINVAL);
     DX_CHECK_EQ(dx_hbtp_out_init(NULL, memory, 10), DX_HBTP_EINVAL);
 }
 

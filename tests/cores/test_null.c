@@ -14,6 +14,7 @@ DX_TEST(hb_queries_of_no_object)
     uint32_t state = 7;
     (void)c;
     DX_CHECK(dx_hbtp_is_idle(NULL));
+    DX_CHECK(!dx_hbtp_has_begun(NULL, NULL));
     DX_CHECK(!dx_hbtp_hub_behind(NULL, &state) && state == 7);
     DX_CHECK_EQ(dx_hbtp_session_memory_size(NULL), 0);
     DX_CHECK_EQ(dx_hbtp_credit_max(NULL), 0);

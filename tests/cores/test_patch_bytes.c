@@ -244,6 +244,8 @@ static const struct {
     },
 };
 
+enum { REFUSED = 1 }; /* instead of a hash: streams alone need more memory than that */
+
 /* A patch made as `w` says of these files, hashed. What stands in the memory before must not matter. */
 static uint64_t hash_of(const way *w, const uint8_t *from, const uint8_t *to, int before, size_t *size)
 {
@@ -261,7 +263,13 @@ static uint64_t hash_of(const way *w, const uint8_t *from, const uint8_t *to, in
     memset(d.memory, before, d.memory_size);
     const size_t bound = dx_patch_bound(&d, w->size, w->size);
     uint8_t *made = (uint8_t *)malloc(bound);
-    DX_CHECK_EQ(dx_patch_create(&d, from, w->size, to, w->size, made, bound, size), 0);
+    const int error = dx_patch_create(&d, from, w->size, to, w->size, made, bound, size);
+    if (error == DX_PATCH_ENOMEM && w->memory && w->codings == STREAMS) {
+        free(d.memory);
+        free(made);
+        return REFUSED;
+    }
+    DX_CHECK_EQ(error, 0);
     dx_patch_hash(made, *size, hash);
     if (w->kind != DX_PATCH_KIND_FLASH) {
         uint8_t *back = (uint8_t *)malloc(w->size), *memory = (uint8_t *)malloc(ROOM);

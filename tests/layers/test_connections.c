@@ -169,6 +169,42 @@ static void fill(uint8_t *out, size_t size, uint64_t at)
 }
 
 /* >>life --------------------------------------------------------------- */
+/* What dx_peers_unused() names may be overwritten: nobody reads it again. */
+EVERY(memory_of_blocks_is_given_back_between_rushes)
+{
+    static uint8_t sent[30000];
+    world w = {0};
+    void *memory = NULL;
+    size_t size = 0, before = 0;
+    w.d.block_size = 4096;
+    world_open(&w, backend);
+    DX_CHECK(!dx_peers_unused(&w.s, &memory, &size)); /* nothing was used yet */
+    DX_CHECK(!dx_peers_unused(NULL, &memory, &size));
+    int fd = dial(&w);
+    for (int rush = 0; rush < 3; rush++) {
+        fill(sent, sizeof sent, 0);
+        DX_CHECK_EQ(send(fd, sent, sizeof sent, 0), sizeof sent);
+        UNTIL(w.bytes == (uint64_t)(rush + 1) * sizeof sent);
+        bool taken = w.s.blocks_left_ != w.s.desc.block_count;
+        DX_CHECK(!taken || !dx_peers_unused(&w.s, &memory, &size));
+        for (size_t got = 0; got < sizeof sent;) {
+            uint8_t bytes[4096];
+            ssize_t n = look(fd, bytes, sizeof bytes);
+            for (ssize_t i = 0; i < n; i++) DX_CHECK_EQ(bytes[i], pattern(got + (uint64_t)i));
+            if (n > 0) got += (size_t)n;
+            else turn(&w, 1);
+        }
+        UNTIL(w.s.blocks_left_ == w.s.desc.block_count);
+        DX_CHECK(dx_peers_unused(&w.s, &memory, &size));
+        DX_CHECK(size >= 4096 && size <= w.d.memory_size && (!rush || memory == w.s.blocks_));
+        DX_CHECK(!dx_peers_unused(&w.s, &memory, &before));
+        memset(memory, 0xa5, size);
+    }
+    shut(fd);
+    UNTIL(w.closed == 1);
+    world_close(&w);
+}
+
 EVERY(sizes_limits_and_bad_arguments)
 {
     world w = {0};
@@ -638,6 +674,25 @@ EVERY(accepting_pauses_at_connections_max)
     DX_CHECK_EQ(w.s.count, 2);
     for (int i = 1; i < 4; i++) shut(fds[i]);
     UNTIL(w.closed + w.s.refused == 4);
+    world_close(&w);
+}
+
+/* More than there is room for, all at once: each has its turn, and none is refused. */
+EVERY(a_burst_of_connections_waits_for_its_turn)
+{
+    enum { BURST = 100 };
+    world w = {0};
+    int fds[BURST];
+    w.d.peers_max = 8;
+    world_open(&w, backend);
+    for (int i = 0; i < BURST; i++) fds[i] = dial(&w);
+    for (int i = 0; i < BURST; i++) {
+        UNTIL(w.opened > (unsigned)i);
+        DX_CHECK(w.s.count <= 8);
+        shut(fds[i]); /* they are accepted in their order */
+    }
+    UNTIL(w.closed == BURST);
+    DX_CHECK(w.opened == BURST && w.s.refused == 0);
     world_close(&w);
 }
 

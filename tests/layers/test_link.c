@@ -439,6 +439,52 @@ EVERY(li_3_a_handler_that_waits_is_called_again_when_woken)
     world_close(&w);
 }
 
+static uint32_t begun_count, whole_count;
+
+static void note_partial(dx_link *l, dx_link_id id, bool begun)
+{
+    DX_CHECK_EQ(dx_hbtp_has_begun(dx_link_session(l, id), NULL), begun);
+    if (begun) begun_count++;
+    else whole_count++;
+}
+
+/* Frames in pieces of any size: a frame that has begun is told, and that it is whole; a byte more of it is not. */
+EVERY(li_3_the_program_hears_of_half_frames)
+{
+    static world w;
+    static const uint8_t frame[13] = {0x30, 4, 1, 0, 5, 0, 0, 0, ECHO, 'h', 'a', 'l', 'f'};
+    uint8_t three[3 * sizeof frame];
+    uint8_t answer[64];
+    int fd;
+    for (int in_place = 0; in_place < 2; in_place++) {
+        memset(&w, 0, sizeof w);
+        w.d.session.in_place = in_place;
+        w.d.partial = note_partial;
+        world_open(&w, backend);
+        begun_count = whole_count = 0;
+        for (int i = 0; i < 3; i++) memcpy(three + i * sizeof frame, frame, sizeof frame);
+        fd = dial_plain(&w);
+        DX_CHECK_EQ(send(fd, three, sizeof frame, 0), (ssize_t)sizeof frame);
+        UNTIL(w.server.received == sizeof frame);
+        DX_CHECK(!begun_count && !whole_count); /* it came whole */
+        DX_CHECK_EQ(send(fd, three, 5, 0), 5);
+        UNTIL(begun_count == 1);
+        DX_CHECK_EQ(send(fd, three + 5, 3, 0), 3); /* the rest of its header, and no more */
+        for (int i = 0; i < 5; i++) DX_CHECK(dx_reactor_run_once(&w.l.r, (int64_t)MS) >= 0);
+        DX_CHECK(begun_count == 1 && whole_count == 0);
+        DX_CHECK_EQ(send(fd, three + 8, sizeof frame + 2, 0), (ssize_t)sizeof frame + 2);
+        UNTIL(begun_count == 2); /* whole, one more, and the next has begun */
+        DX_CHECK_EQ(whole_count, 0);
+        DX_CHECK_EQ(send(fd, three + 10, sizeof frame - 10, 0), (ssize_t)sizeof frame - 10);
+        UNTIL(whole_count == 1);
+        DX_CHECK_EQ(begun_count, 2);
+        DX_CHECK(recv(fd, answer, sizeof answer, 0) > 0);
+        shut(fd);
+        UNTIL(w.closed == 1);
+        world_close(&w);
+    }
+}
+
 EVERY(li_3_a_handler_that_waits_in_vain_is_called_ever_more_seldom)
 {
     static world w;

@@ -1,4 +1,4 @@
-/* Tests of layers/dx_token.h and dx_json.h: HMAC-SHA-256, base64url, JSON, JWT. Vectors: RFC 4231, RFC 7515, FIPS 180-4. */
+/* Tests of layers/dx_token.h: HMAC-SHA-256, base64url, JSON, JWT. Vectors: RFC 4231, RFC 7515, FIPS 180-4. */
 #define DX_IMPLEMENTATION
 #include "../../layers/dx_token.h"
 #define DX_TEST_MAIN
@@ -518,9 +518,9 @@ DX_TEST(token_errors_have_names_and_statuses)
     DX_CHECK_EQ(dx_token_status_of_error(DX_TOKEN_ETOOBIG), 413);
     DX_CHECK_EQ(dx_token_status_of_error(-1000), 500);
     DX_CHECK_STR(dx_token_error_name(-1000), "unknown error");
-    DX_CHECK_STR(dx_json_error_name(DX_JSON_OK), "DX_JSON_OK");
-    DX_CHECK_STR(dx_json_error_name(DX_JSON_ECORRUPT), "DX_JSON_ECORRUPT");
-    DX_CHECK_STR(dx_json_error_name(DX_JSON_LEVELS_MAX), "unknown error");
+    DX_CHECK_STR(dx_token_error_name(DX_TOKEN_OK), "DX_TOKEN_OK");
+    DX_CHECK_STR(dx_token_error_name(DX_TOKEN_ECORRUPT), "DX_TOKEN_ECORRUPT");
+    DX_CHECK_STR(dx_token_error_name(DX_TOKEN_JSON_LEVELS_MAX), "unknown error");
 }
 
 DX_TEST(json_arguments_and_integers)
@@ -528,25 +528,25 @@ DX_TEST(json_arguments_and_integers)
     static const char *const names[] = {"a", "b", "c"};
     static const char *const other[] = {"ab", ""};
     static const char text[] = "{\"a\":9007199254740992,\"b\":9007199254740993,\"c\":-1}";
-    dx_json_text found[3], none = {NULL, NULL};
+    dx_token_json_text found[3], none = {NULL, NULL};
     uint64_t n = 7;
-    DX_CHECK_EQ(dx_json_find_members(NULL, 1, names, 3, found), DX_JSON_EINVAL);
-    DX_CHECK_EQ(dx_json_find_members(text, sizeof text - 1, NULL, 3, found), DX_JSON_EINVAL);
-    DX_CHECK_EQ(dx_json_find_members(text, sizeof text - 1, names, 3, NULL), DX_JSON_EINVAL);
-    DX_CHECK_EQ(dx_json_find_members(text, sizeof text - 1, NULL, 0, NULL), 0);
-    DX_CHECK_EQ(dx_json_find_members("", 0, NULL, 0, NULL), DX_JSON_ECORRUPT);
-    DX_CHECK_EQ(dx_json_find_members(text, sizeof text - 1, other, 2, found), 0);
+    DX_CHECK_EQ(dx_token_json_find_members(NULL, 1, names, 3, found), DX_TOKEN_EINVAL);
+    DX_CHECK_EQ(dx_token_json_find_members(text, sizeof text - 1, NULL, 3, found), DX_TOKEN_EINVAL);
+    DX_CHECK_EQ(dx_token_json_find_members(text, sizeof text - 1, names, 3, NULL), DX_TOKEN_EINVAL);
+    DX_CHECK_EQ(dx_token_json_find_members(text, sizeof text - 1, NULL, 0, NULL), 0);
+    DX_CHECK_EQ(dx_token_json_find_members("", 0, NULL, 0, NULL), DX_TOKEN_ECORRUPT);
+    DX_CHECK_EQ(dx_token_json_find_members(text, sizeof text - 1, other, 2, found), 0);
     DX_CHECK(!found[0].begin && !found[1].begin);
-    DX_CHECK_EQ(dx_json_find_members(text, sizeof text - 1, names, 3, found), 0);
-    DX_CHECK_EQ(dx_json_read_integer(&found[1], &n), DX_JSON_ECORRUPT);
-    DX_CHECK_EQ(dx_json_read_integer(&found[2], &n), DX_JSON_ECORRUPT);
-    DX_CHECK_EQ(dx_json_read_integer(&none, &n), DX_JSON_EINVAL);
-    DX_CHECK_EQ(dx_json_read_integer(NULL, &n), DX_JSON_EINVAL);
-    DX_CHECK_EQ(dx_json_read_integer(&found[0], NULL), DX_JSON_EINVAL);
+    DX_CHECK_EQ(dx_token_json_find_members(text, sizeof text - 1, names, 3, found), 0);
+    DX_CHECK_EQ(dx_token_json_read_integer(&found[1], &n), DX_TOKEN_ECORRUPT);
+    DX_CHECK_EQ(dx_token_json_read_integer(&found[2], &n), DX_TOKEN_ECORRUPT);
+    DX_CHECK_EQ(dx_token_json_read_integer(&none, &n), DX_TOKEN_EINVAL);
+    DX_CHECK_EQ(dx_token_json_read_integer(NULL, &n), DX_TOKEN_EINVAL);
+    DX_CHECK_EQ(dx_token_json_read_integer(&found[0], NULL), DX_TOKEN_EINVAL);
     DX_CHECK_EQ(n, 7);
-    DX_CHECK_EQ(dx_json_read_integer(&found[0], &n), 0);
+    DX_CHECK_EQ(dx_token_json_read_integer(&found[0], &n), 0);
     DX_CHECK(n == 9007199254740992u);
-    DX_CHECK(!dx_json_equals(&none, "") && !dx_json_contains(&none, ""));
+    DX_CHECK(!dx_token_json_equals(&none, "") && !dx_token_json_contains(&none, ""));
 }
 
 /* >>a model of JSON ----------------------------------------------------
@@ -596,7 +596,7 @@ static const char *model_number(const char *p)
 /* `names`: for the outermost object the names that are looked for, and what was found. */
 typedef struct model_names {
     const char *const *names;
-    dx_json_text found[3];
+    dx_token_json_text found[3];
 } model_names;
 
 static const char *model_value(const char *p, int depth, model_names *names)
@@ -608,7 +608,7 @@ static const char *model_value(const char *p, int depth, model_names *names)
         if ((size_t)(model_end - p) >= n && memcmp(p, words[i], n) == 0) return p + n;
     }
     if (!model_is(p, "{[")) return model_number(p);
-    if (depth == DX_JSON_LEVELS_MAX) return NULL;
+    if (depth == DX_TOKEN_JSON_LEVELS_MAX) return NULL;
     const bool object = *p == '{';
     const char *const close = object ? "}" : "]";
     p = model_space(p + 1);
@@ -678,7 +678,7 @@ DX_PROPERTY(json_is_read_as_its_grammar_says, 6000)
 {
     static const char *const names[] = {"a", "b", ""};
     static char text[8192];
-    dx_json_text found[3];
+    dx_token_json_text found[3];
     model_names model;
     size_t n = make_json(c, text, 0, 0);
     if (dx_choose(c, 1)) { /* one character is another, one more, or missing */
@@ -696,7 +696,7 @@ DX_PROPERTY(json_is_read_as_its_grammar_says, 6000)
     const char *p = model_space(copy);
     p = model_is(p, "{") ? model_value(p, 0, &model) : NULL;
     const bool good = p && model_space(p) == model_end;
-    DX_CHECK_EQ(dx_json_find_members(copy, n, names, 3, found), good ? DX_JSON_OK : DX_JSON_ECORRUPT);
+    DX_CHECK_EQ(dx_token_json_find_members(copy, n, names, 3, found), good ? DX_TOKEN_OK : DX_TOKEN_ECORRUPT);
     for (int i = 0; good && i < 3; i++) {
         DX_CHECK(found[i].begin == model.found[i].begin);
         DX_CHECK(found[i].end == model.found[i].end);
@@ -736,7 +736,7 @@ DX_PROPERTY(json_values_are_compared_as_what_they_mean, 4000)
     static const char pieces[] = "\\\\\\n//a\"";
     static char text[8192];
     char own[8] = {0};
-    dx_json_text found;
+    dx_token_json_text found;
     const char *asked = texts[dx_choose(c, 14)];
     size_t n = put(text, 0, "{\"a\":");
     if (dx_choose(c, 2)) {
@@ -755,9 +755,9 @@ DX_PROPERTY(json_values_are_compared_as_what_they_mean, 4000)
     }
     text[n++] = '}';
     model_end = text + n;
-    if (dx_json_find_members(text, n, names, 1, &found)) return; /* the other model's business */
-    DX_CHECK_EQ(dx_json_equals(&found, asked), model_equals(found.begin, found.end, asked));
-    DX_CHECK_EQ(dx_json_contains(&found, asked), model_contains(found.begin, found.end, asked));
+    if (dx_token_json_find_members(text, n, names, 1, &found)) return; /* the other model's business */
+    DX_CHECK_EQ(dx_token_json_equals(&found, asked), model_equals(found.begin, found.end, asked));
+    DX_CHECK_EQ(dx_token_json_contains(&found, asked), model_contains(found.begin, found.end, asked));
 }
 
 DX_PROPERTY(json_integers_are_digits_up_to_2_to_the_53rd, 3000)
@@ -777,8 +777,8 @@ DX_PROPERTY(json_integers_are_digits_up_to_2_to_the_53rd, 3000)
         n += 20;
         good = value == 0;
     }
-    const dx_json_text number = {text, text + n};
-    DX_CHECK_EQ(dx_json_read_integer(&number, &got), good ? DX_JSON_OK : DX_JSON_ECORRUPT);
+    const dx_token_json_text number = {text, text + n};
+    DX_CHECK_EQ(dx_token_json_read_integer(&number, &got), good ? DX_TOKEN_OK : DX_TOKEN_ECORRUPT);
     DX_CHECK_EQ(got, good ? value : 5);
 }
 
@@ -788,32 +788,32 @@ DX_TEST(json_escapes_are_those_of_the_grammar)
     for (size_t at = 7; at < 12; at++) {
         for (int byte = 0; byte < 256; byte++) {
             char text[] = "{\"a\":\"\\u0aF9\"}";
-            dx_json_text found;
+            dx_token_json_text found;
             static const char *const names[] = {"a"};
             const size_t n = sizeof text - 1;
             text[at] = (char)byte;
             model_end = text + n;
             const char *const end = model_value(text, 0, NULL);
-            DX_CHECK_EQ(dx_json_find_members(text, n, names, 1, &found), end == model_end ? 0 : DX_JSON_ECORRUPT);
+            DX_CHECK_EQ(dx_token_json_find_members(text, n, names, 1, &found), end == model_end ? 0 : DX_TOKEN_ECORRUPT);
         }
     }
 }
 
 DX_TEST(json_is_read_up_to_its_deepest_level)
 {
-    char text[8 * DX_JSON_LEVELS_MAX];
-    dx_json_text found;
+    char text[8 * DX_TOKEN_JSON_LEVELS_MAX];
+    dx_token_json_text found;
     static const char *const names[] = {"x"};
     for (int kind = 0; kind < 2; kind++) {
-        for (int depth = 1; depth <= DX_JSON_LEVELS_MAX + 2; depth++) {
+        for (int depth = 1; depth <= DX_TOKEN_JSON_LEVELS_MAX + 2; depth++) {
             size_t n = put(text, 0, "{\"x\":");
             for (int i = 1; i < depth; i++) n = put(text, n, kind ? "[" : "{\"\":");
             if (!kind) text[n++] = '0';
             for (int i = 1; i < depth; i++) text[n++] = kind ? ']' : '}';
             if (kind && depth == 1) text[n++] = '0';
             text[n++] = '}';
-            const bool good = depth <= DX_JSON_LEVELS_MAX;
-            DX_CHECK_EQ(dx_json_find_members(text, n, names, 1, &found), good ? 0 : DX_JSON_ECORRUPT);
+            const bool good = depth <= DX_TOKEN_JSON_LEVELS_MAX;
+            DX_CHECK_EQ(dx_token_json_find_members(text, n, names, 1, &found), good ? 0 : DX_TOKEN_ECORRUPT);
             if (good) DX_CHECK(found.begin == text + 5 && found.end == text + n - 1);
         }
     }

@@ -4,6 +4,7 @@
 #define DX_PATCH_IMPLEMENTATION
 #include "../../programs/dxpatch/container_ways.c"
 #include "../../programs/dxpatch/container_find.c"
+#include "../../programs/dxpatch/container_tokens.c"
 #include "../../programs/dxpatch/container.c"
 
 #include <stdio.h>

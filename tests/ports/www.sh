@@ -14,5 +14,6 @@ make -s build/dxup build/dxpatch || exit 1
 examples/www/build.sh build/www || exit 1
 node tests/ports/core.mjs build/www | tee build/www/core.log
 timeout 1500 node tests/ports/www.mjs build/www "$@" | tee build/www/page.log
-cat build/www/core.log build/www/page.log | awk '/ passed, .* failed, .* skipped$/ { p += $2; f += $4; s += $6; n++ }
-    END { printf "www: %d passed, %d failed, %d skipped\n", p, f + (n != 2), s; exit f > 0 || n != 2 }'
+bench/bench_www.sh check | tee build/www/rows.log
+cat build/www/core.log build/www/page.log build/www/rows.log | awk '/ passed, .* failed, .* skipped$/ { p += $2; f += $4; s += $6; n++ }
+    END { printf "www: %d passed, %d failed, %d skipped\n", p, f + (n != 3), s; exit f > 0 || n != 3 }'

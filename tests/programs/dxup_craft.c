@@ -268,18 +268,71 @@ static void make_deep(dx_tree_entry *root)
     root->name_size = 0;
 }
 
+/* Two directories in each, 30 times: 32 objects that name 2^31 - 2 directories. lie: each says that
+   it has no more than one entry below it. */
+static void make_bomb(dx_tree_entry *root, bool lie)
+{
+    dx_tree_entry dir = {.type = DX_TREE_DIR, .mode = 0755};
+    if (versions_object_put(store, piece, 0, dir.id)) abort();
+    for (unsigned i = 0; i < 30; i++) {
+        dx_tree_entry above = {.type = DX_TREE_DIR, .mode = 0755};
+        size_t size = 0, one;
+        for (unsigned k = 0; k < 2; k++) {
+            dir.name = k ? "b" : "a";
+            dir.name_size = 1;
+            if (dx_tree_write_entry(&dir, piece + size, sizeof piece - size, &one)) abort();
+            if (dx_tree_add_up(&above, &dir)) abort();
+            size += one;
+        }
+        if (versions_object_put(store, piece, size, above.id)) abort();
+        if (lie) above.count = 1;
+        if (lie) above.size = 17;
+        dir = above;
+    }
+    *root = dir;
+    root->name_size = 0;
+}
+
+/* A file of 2^(16 + LEVELS) bytes whose lists have the same child twice. */
+static void make_large(dx_tree_entry *root)
+{
+    enum { LEVELS = DX_TREE_LEVELS_MAX };
+    static uint8_t chunk[CHUNK], list[16 + 40 * DX_TREE_LIST_CHILDREN_MAX];
+    uint8_t id[32];
+    uint64_t size = CHUNK;
+    if (versions_object_put(store, chunk, CHUNK, id)) abort();
+    for (unsigned level = 1; level <= LEVELS && size < UINT64_C(1) << 50; level++) {
+        number(list, level, 1);
+        number(list + 4, DX_TREE_LIST_CHILDREN_MAX, 4);
+        number(list + 8, size * DX_TREE_LIST_CHILDREN_MAX, 8);
+        for (unsigned i = 0; i < DX_TREE_LIST_CHILDREN_MAX; i++) {
+            memcpy(list + 16 + 40 * i, id, 32);
+            number(list + 48 + 40 * i, size, 8);
+        }
+        size *= DX_TREE_LIST_CHILDREN_MAX;
+        if (versions_object_put(store, list, sizeof list, id)) abort();
+        root->level = (uint8_t)level; /* of the file, for a moment */
+    }
+    raw(DX_TREE_FILE, root->level, 0644, "a", 1, size, id, 32);
+    root->level = 0;
+    root->size = 17 + size;
+}
+
 /* The version's hash is not that of anything: servers that compute it would refuse to. */
 static bool make_raw(const char *what, versions_version *v)
 {
     dx_tree_entry root = {.type = DX_TREE_DIR, .mode = 0755, .size = 20, .count = 1};
     uint8_t bytes[8192];
     size_t size = 0;
+    const bool bomb = !strncmp(what, "bomb", 4);
     if (!strcmp(what, "deep")) make_deep(&root);
+    else if (!strcmp(what, "large")) make_large(&root);
+    else if (bomb) make_bomb(&root, !strcmp(what, "bomb-lies"));
     else if (!strcmp(what, "dir-size") || !strcmp(what, "dir-count")) raw_file("a", 1);
     else if (!make_names(what) && !make_pairs(what) && !make_contents(what)) return false;
     if (!strcmp(what, "dir-count")) root.count = 2;
     if (!strcmp(what, "dir-size")) root.size = 21;
-    if (strcmp(what, "deep") != 0 && versions_object_put(store, piece, piece_size, root.id)) abort();
+    if (strcmp(what, "deep") != 0 && !bomb && versions_object_put(store, piece, piece_size, root.id)) abort();
     if (dx_tree_write_snapshot(&root, false, bytes, sizeof bytes, &size) ||
         versions_object_put(store, bytes, size, v->root))
         abort();

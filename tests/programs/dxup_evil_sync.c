@@ -17,7 +17,7 @@
 enum way {
     FLIP_A_BIT, OTHER_OBJECTS, MISSING, CUT_SHORT, ENDLESS, COUNT_LIES, SIZE_LIES, OTHER_BASES,
     OTHER_TRANSFER, OTHER_OFFSET, CLOSE_ONCE, OTHER_ROOT, UNCHANGED_LIE, NOISE, REFUSE_ONCE,
-    ONE_BY_ONE, TWICE, DRIBBLE, HONEST, WAYS
+    ONE_BY_ONE, TWICE, DRIBBLE, HONEST, BOMB, BOMB_LIES, WAYS
 };
 
 static enum way way;
@@ -72,6 +72,11 @@ static bool answer_sync(uint16_t sequence)
     sync_reply_writer w;
     size_t size = 0;
     memcpy(root, version.root, sizeof root);
+    if (way == BOMB || way == BOMB_LIES) { /* of dxup_craft: 2^31 directories */
+        versions_version bomb;
+        if (versions_content_find(store, way == BOMB ? "bomb" : "bomb-lies", 0, &bomb)) exit(2);
+        memcpy(root, bomb.root, sizeof root);
+    }
     if (way == OTHER_ROOT) root[below(32)] ^= (uint8_t)(1 + below(255));
     sync_reply_begin(&w, bytes, sizeof bytes, DX_TELEPORT_BARE);
     sync_reply_set_version(&w, version.version);

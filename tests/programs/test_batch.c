@@ -267,7 +267,7 @@ DX_PROPERTY(no_wake_up_is_lost, 4000)
     ring.look_up = ask_store;
     ring.retire = retire;
     ring.user = &r;
-    versions_ring_open(&ring, THREADS_MAX - 1);
+    versions_ring_open(&ring, THREADS_MAX - 1, 0);
     if (!dx_choose(c, 3)) r.fail_at = (int)dx_choose(c, 15);
     int status = PROG_OK;
     for (uint64_t n = dx_choose(c, 20); n > 0 && !status; n--) {

@@ -3,6 +3,7 @@
 #define DX_PATCH_IMPLEMENTATION
 #include "../../programs/dxpatch/container_ways.c"
 #include "../../programs/dxpatch/container_find.c"
+#include "../../programs/dxpatch/container_tokens.c"
 #include "../../programs/dxpatch/container.c"
 #define DX_TEST_MAIN
 #include "../dx_test.h"
@@ -60,7 +61,7 @@ DX_TEST(ct_3_fields_that_are_not_known)
         uint8_t value;
         int     error;
     } wrong[] = {{4, 2, DX_PATCH_EVERSION},  {5, 0, DX_PATCH_EVERSION},   {5, 3, DX_PATCH_EVERSION},  {6, 1, DX_PATCH_EVERSION},
-                 {6, 32, DX_PATCH_EVERSION}, {40, 1, DX_PATCH_EVERSION},  {47, 1, DX_PATCH_EVERSION}, {23, 64, DX_PATCH_ETOOBIG},
+                 {6, 64, DX_PATCH_EVERSION}, {40, 1, DX_PATCH_EVERSION},  {47, 1, DX_PATCH_EVERSION}, {23, 64, DX_PATCH_ETOOBIG},
                  {31, 64, DX_PATCH_ETOOBIG}, {39, 1, DX_PATCH_ETRUNCATED}};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         container_forms forms = {.layers = 1, .kinds = 2, .form_max = 100};

@@ -578,6 +578,91 @@ def signals_are_passed_on(dice):
         os.unlink("data/r")
 
 
+def every_signal_is_passed_on(dice):
+    """Also those that few programs use; real-time ones as often as they came."""
+    os.makedirs("data")
+    numbers = [getattr(signal, "SIG" + n) for n in ("ALRM", "CONT", "TSTP", "VTALRM", "PROF", "URG", "IO", "PWR", "WINCH", "USR2", "QUIT")]
+    numbers += [signal.SIGRTMIN, signal.SIGRTMIN + 1, signal.SIGRTMAX]
+    script = ("import signal, time\ngot = {}\ndef on(n, f): got[n] = got.get(n, 0) + 1; open('got', 'w').write(repr(got))\n"
+              "for n in %r: signal.signal(n, on)\nopen('ready', 'w').close()\nwhile True: time.sleep(0.05)" % [int(n) for n in numbers])
+    process = start(command="run", program=("--", sys.executable, "-c", script))
+    wait_for("the program", lambda: os.path.exists("ready"), process)
+
+    def got(number):
+        text = open("got").read() if os.path.exists("got") else ""
+        return eval(text).get(int(number), 0) if text else 0
+
+    for number in numbers:  # one by one: the kernel drops a pending SIGCONT when SIGTSTP comes
+        process.send_signal(number)
+        wait_for("signal %d" % number, lambda: got(number) == 1, process)
+    for _ in range(3):
+        process.send_signal(signal.SIGRTMIN)
+        time.sleep(0.1)
+    wait_for("all of them", lambda: got(signal.SIGRTMIN) == 4, process)
+    stop(process, status=128 + signal.SIGTERM)
+
+
+def a_killed_dxkeep_ends_its_program(dice):
+    os.makedirs("data")
+    process = start(command="run", program=("--", "sh", "-c", "echo $$ >data/pid; exec sleep 1000"))
+    wait_for("the program", lambda: os.path.exists("data/pid") and open("data/pid").read().strip(), process)
+    pid = int(open("data/pid").read())
+    process.kill()
+    process.wait()
+
+    def is_gone():
+        try:
+            return open("/proc/%d/stat" % pid).read().rsplit(")", 1)[1].split()[0] == "Z"
+        except OSError:
+            return True
+
+    wait_for("its end", is_gone)
+
+
+def what_is_missing_is_made(dice):
+    """Neither the store nor the directory is there."""
+    keep("run", "store", "data", "--", "sh", "-c", "echo 1 >data/a")
+    assert restored("latest")["a"] == seen("data")["a"]
+    shutil.rmtree("data")
+    shutil.rmtree("store")
+    process = start()
+    wait_for("the start", lambda: said("watching"), process)
+    assert os.path.isdir("data")
+    stop(process)
+    keep("run", "store", "no/data", "--", "true", status=2)
+    shutil.rmtree("store")
+    assert "No such file" in keep("run", "store", "no/data", "--", "true", status=2)
+
+
+def the_time_of_a_version_is_that_of_its_content(dice):
+    """Whatever was acknowledged before it is in it, and of what came after the end of the capture it has nothing."""
+    os.makedirs("data")
+    with open("data/large", "wb") as f:
+        f.write(dice.randbytes(64 << 20))  # the commit comes long after the first read
+    before = time.time_ns()
+    keep("capture", "store", "data")
+    taken = versions(1)[0]["time_ns"]
+    assert before <= taken < before + (time.time_ns() - before) // 3, "the time is that of the commit"
+
+
+def the_last_capture_is_in_a_hurry(dice):
+    """With no time left chunks are stored whole; otherwise as deltas, in a fraction of their size."""
+    grown = []
+    content = bytearray(dice.randbytes(4 << 20))
+    for grace in ("0", "60"):
+        shutil.rmtree("data", ignore_errors=True)
+        shutil.rmtree("store", ignore_errors=True)
+        os.makedirs("data")
+        with open("data/f", "wb") as f:
+            f.write(content)
+        script = ("f = open('data/f', 'r+b')\nfor at in range(0, 4 << 20, 20000):\n f.seek(at)\n f.write(b'changed')")
+        before = keep("run", "store", "data", "--grace", grace, "--quiet-ms", "100000", "--hold-ms", "100000", "--", sys.executable, "-c", script)
+        assert not before, before
+        grown.append(os.path.getsize("store/objects"))
+        assert not difference(seen("data"), restored("latest")) and latest() == 2
+    assert grown[0] > 8000000 and grown[1] < 6 << 20, "with and without time the store has %r bytes" % grown
+
+
 def as_the_first_process(dice):
     """In a process namespace of its own: orphans become children of dxkeep, and are reaped."""
     if os.geteuid() or subprocess.run(["unshare", "--pid", "--fork", "--mount-proc", "true"], stderr=subprocess.DEVNULL).returncode:
@@ -606,6 +691,19 @@ def a_missing_directory_is_restored(dice):
     os.makedirs("other/d")
     keep("run", "store", "other", "--", "true")  # it is not empty: it is captured as it is
     assert os.listdir("other") == ["d"] and latest() == 3
+
+
+def a_directory_larger_than_it_may_be_is_not_restored(dice):
+    os.makedirs("data/d")
+    for i in range(9):
+        with open("data/d/%d" % i, "w") as f:
+            f.write("x" * 1000)
+    keep("capture", "store", "data")
+    for limit, says in (("--entries-max=9", "10 entries, more than --entries-max 9"), ("--size-max=8999", "more than --size-max 8999")):
+        assert says in keep("restore", "store", "latest", "back", *limit.split("="), status=6)
+        assert not os.path.exists("back"), "it was made"
+    keep("restore", "store", "latest", "back", "--entries-max", "10", "--size-max", "100000", "--quiet")
+    assert not difference(seen("data"), seen("back"))
 
 
 def moments(dice):
@@ -727,6 +825,66 @@ def what_must_not_be_read(dice):
     assert sorted(os.listdir("back")) == ["open"]
 
 
+def the_store_is_taken_away(dice):
+    """Removed, renamed, or another one in its place: no version is said to be there that nobody finds, and the program goes on."""
+    def remove():
+        shutil.rmtree("store")
+
+    def rename():
+        os.rename("store", "elsewhere")
+
+    def replace():
+        os.rename("store", "elsewhere")
+        os.makedirs("other")
+        keep("capture", "store", "other")
+
+    def remove_the_log():
+        os.unlink("store/objects")
+
+    def remove_the_lock():
+        os.unlink("store/lock")
+
+    for how in (remove, rename, replace, remove_the_log, remove_the_lock):
+        for command in ("daemon", "run"):
+            for left in ("data", "store", "elsewhere", "other", "log"):
+                shutil.rmtree(left, ignore_errors=True)
+            if os.path.exists("log"):
+                os.unlink("log")
+            os.makedirs("data")
+            program = ("--", "sh", "-c", "while [ ! -e data/end ]; do sleep 0.02; done; echo last >data/last") if command == "run" else ()
+            process = start("--quiet-ms", "1", "--scan-s", "0", command=command, program=program)
+            wait_for("the start", lambda: said("watching"), process)
+            open("data/first", "w").close()
+            wait_for("a version", lambda: said("version 2"), process)
+            how()
+            open("data/second", "w").close()
+            if command == "run":
+                wait_for("the message", lambda: said("was removed, renamed or replaced"), process)
+                open("data/end", "w").close()
+            assert process.wait(PATIENCE) == 5, "%s, %s: status %d:\n%s" % (how.__name__, command, process.returncode, the_log())
+            assert said("was removed, renamed or replaced") and not said("version 3"), the_log()
+            assert os.path.exists("data/last") == (command == "run"), "the program was stopped"
+            if how is not replace:
+                assert how in (remove_the_log, remove_the_lock) or not os.path.exists("store"), "a store was made in its place"
+            else:
+                assert restored("latest") == seen("other"), "the other store was written"
+
+
+def a_store_that_comes_back(dice):
+    """It was only renamed for a while: what happened meanwhile is captured then."""
+    os.makedirs("data")
+    process = start("--quiet-ms", "1", command="run", program=("--", "sh", "-c", "while [ ! -e data/end ]; do sleep 0.02; done"))
+    wait_for("the start", lambda: said("watching"), process)
+    os.rename("store", "elsewhere")
+    open("data/second", "w").close()
+    wait_for("the message", lambda: said("was removed, renamed or replaced"), process)
+    os.rename("elsewhere", "store")
+    wait_for("the change", lambda: "second" in restored("latest"), process)
+    open("data/end", "w").close()
+    assert process.wait(PATIENCE) == 0, the_log()
+    assert not difference(seen("data"), restored("latest"))
+
+
 def the_directory_goes_and_comes_back(dice):
     os.makedirs("data")
     with open("data/f", "w") as f:
@@ -766,10 +924,163 @@ def examples_of_the_help(dice):
         assert done.returncode == 0, line + "\n" + done.stdout.decode()
 
 
-CASES = [the_program_and_its_status, signals_are_passed_on, as_the_first_process, a_missing_directory_is_restored, moments, what_is_refused,
-         damage_is_found, a_full_disk, what_must_not_be_read, the_directory_goes_and_comes_back, what_is_unchanged_is_not_read,
+SQLITE_WRITER = """
+import os, sqlite3, sys, random
+dice = random.Random(%r)
+db = sqlite3.connect("data/db", isolation_level=None)
+db.execute("pragma journal_mode=wal"); db.execute("pragma synchronous=full"); db.execute("pragma wal_autocheckpoint=20")
+db.execute("create table if not exists t(id integer primary key, note blob)"); db.execute("create index if not exists n on t(note)")
+done = os.open("acknowledged", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+at = (db.execute("select max(id) from t").fetchone()[0] or 0)
+while True:
+    db.execute("begin")
+    for _ in range(dice.randrange(1, 8)):
+        at += 1
+        db.execute("insert into t values(?, ?)", (at, os.urandom(dice.randrange(10, 3000))))
+    db.execute("commit")
+    os.write(done, b"%%d\\n" %% at)
+"""
+
+
+def rows_of(version):
+    """The rows of a restored database that is sound and has each up to its last one."""
+    import sqlite3
+    shutil.rmtree("back", ignore_errors=True)
+    keep("restore", "store", str(version), "back", "--force", "--quiet")
+    if not os.path.exists("back/db"):
+        return 0
+    db = sqlite3.connect("back/db")
+    try:
+        assert db.execute("pragma integrity_check").fetchall() == [("ok",)], "version %d is not sound" % version
+        if not db.execute("select 1 from sqlite_master where name = 't'").fetchall():
+            return 0
+        count, last = db.execute("select count(*), max(id) from t").fetchone()
+    except sqlite3.DatabaseError as e:
+        raise AssertionError("version %d: %s" % (version, e)) from None
+    finally:
+        db.close()
+    assert count == (last or 0), "version %d has %d rows up to %d" % (version, count, last)
+    return count
+
+
+def a_database_at_every_version(dice):
+    """SQLite with its log, under full load, the writer as a grandchild, killed together with dxkeep: every version that is called
+    consistent opens, is sound, and has a prefix of the rows, with all that was acknowledged before its time."""
+    os.makedirs("data")
+    checked, stops = 0, []
+    for turn in range(int(os.environ.get("DX_KILLS", "1"))):
+        program = ("--", "sh", "-c", '"$0" -c "$1"; exit $?', sys.executable, SQLITE_WRITER % dice.random())
+        process = start("--quiet-ms", "1", "--hold-ms", "20", command="run", program=program)
+        wait_for("the start", lambda: said("watching"), process)
+        first = latest()
+        end = time.monotonic() + PATIENCE
+        while sum(v["consistent"] and v["version"] > first for v in versions()) < 2 and time.monotonic() < end and process.poll() is None:
+            time.sleep(dice.random() * 0.3)
+        process.kill()
+        process.wait()
+        wait_for("the end of the writer", lambda: not writers())
+        stops += [float(x) for x in re.findall(r"stopped for ([0-9.]+) ms", the_log())]
+    last = 0
+    found = sorted(versions(), key=lambda v: v["version"])
+    for version in found:
+        if not version["consistent"] or version["version"] == 1:  # that one is empty
+            continue
+        rows = rows_of(version["version"])
+        checked += 1
+        assert rows >= last, "rows were lost: %d after %d" % (rows, last)
+        last = rows
+    assert checked >= 1, "only %d of %d versions are consistent:\n%s" % (checked, len(found), the_log())
+    print("     %d of %d versions consistent, stopped for %s ms" % (checked, len(found), sorted(stops)[len(stops) // 2] if stops else "-"))
+
+
+PAIR_WRITER = """
+import os, time
+a, b = os.open("data/d0/a", os.O_RDWR | os.O_CREAT), os.open("data/d1/b", os.O_RDWR | os.O_CREAT)
+n = 10 ** 9
+while True:
+    n += 1
+    os.pwrite(a, b"%d" % n * 200, 0)
+    os.pwrite(b, b"%d" % n * 200, 0)
+    if n % 50 == 0:
+        os.rename("data/d0", "data/x"); os.rename("data/d1", "data/d0"); os.rename("data/x", "data/d1")
+        os.rename("data/d0", "data/x"); os.rename("data/d1", "data/d0"); os.rename("data/x", "data/d1")
+"""
+
+
+def of_one_instant(version):
+    """Is b what a is, or one step behind, and each of one write?"""
+    keep("restore", "store", str(version), "back", "--force", "--quiet")
+    found = {}
+    for folder, _, names in os.walk("back"):
+        for name in names:
+            found[name] = open(os.path.join(folder, name), "rb").read()
+    if "a" not in found or "b" not in found or not found["a"] or not found["b"]:
+        return True  # before the first step
+    a, b = int(found["a"][:10]), int(found["b"][:10])
+    return a - b in (0, 1) and found["a"] == b"%d" % a * 200 and found["b"] == b"%d" % b * 200
+
+
+def consistent_is_of_one_instant(dice):
+    """A writer that acts between any two reads, and renames directories: as the program, as what the program leaves behind, and as
+    somebody whom dxkeep does not stop. No version that is called consistent may show it."""
+    for who in ("program", "orphan", "outsider", "not stopped"):
+        for left in ("data", "store"):
+            shutil.rmtree(left, ignore_errors=True)
+        for name in ("d0", "d1"):
+            os.makedirs("data/" + name)
+        open("log", "w").close()
+        outsider, more = None, ("--no-freeze",) if who == "not stopped" else ()
+        program = ("--", sys.executable, "-c", PAIR_WRITER)
+        if who == "orphan":
+            program = ("--", "sh", "-c", '("$0" -c "$1" & ) ; sleep 1000', sys.executable, PAIR_WRITER)
+        elif who == "outsider":
+            program = ("--", "sleep", "1000")
+            outsider = subprocess.Popen([sys.executable, "-c", PAIR_WRITER])
+        process = start("--quiet-ms", "1", "--hold-ms", "5", "--quiet", *more, command="run", program=program)
+        try:
+            wait_for("the start", lambda: said("watching"), process)
+            first = latest()
+            wait_for("versions", lambda: latest() >= first + 6, process)
+        finally:
+            process.kill()
+            process.wait()
+            if outsider:
+                outsider.kill()
+                outsider.wait()
+            wait_for("the end of the writer", lambda: not writers())
+        found = versions()
+        good = [v for v in found if v["consistent"] and v["version"] > 1]
+        bad = [v["version"] for v in good if not of_one_instant(v["version"])]
+        assert not bad, "%s: versions %r of %d are called consistent and are not" % (who, bad, len(found))
+        if who in ("program", "orphan"):
+            assert good, "%s: none of %d versions is consistent:\n%s" % (who, len(found), the_log())
+        if who == "not stopped":
+            assert not good, "called consistent without a stop"
+
+
+def writers():
+    """Processes that work in this place, other than this one."""
+    here, found = os.getcwd(), []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            if int(pid) != os.getpid() and os.readlink("/proc/%s/cwd" % pid) == here:
+                found.append(int(pid))
+        except OSError:
+            pass
+    for pid in found:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except OSError:
+            pass
+    return found
+
+
+CASES = [the_program_and_its_status, signals_are_passed_on, every_signal_is_passed_on, a_killed_dxkeep_ends_its_program, what_is_missing_is_made,
+         the_time_of_a_version_is_that_of_its_content, the_last_capture_is_in_a_hurry, as_the_first_process, a_missing_directory_is_restored, a_directory_larger_than_it_may_be_is_not_restored, moments, what_is_refused,
+         damage_is_found, the_store_is_taken_away, a_store_that_comes_back, a_full_disk, what_must_not_be_read, the_directory_goes_and_comes_back, what_is_unchanged_is_not_read,
          only_what_changed_is_looked_at, a_version_has_all_that_came_before_it, owners_are_kept, events_that_were_lost_lead_to_a_scan, mapped_files_are_found, a_file_that_never_rests_is_marked, a_writer_at_full_speed,
-         any_version_is_what_the_directory_was, notified_changes_need_no_scan, killed_at_any_moment, examples_of_the_help]
+         any_version_is_what_the_directory_was, notified_changes_need_no_scan, killed_at_any_moment, consistent_is_of_one_instant, a_database_at_every_version,
+         examples_of_the_help]
 
 
 def main():
@@ -777,7 +1088,8 @@ def main():
     try:
         for case in CASES:
             name = case.__name__
-            if sys.argv[1:] and not any(f in name for f in sys.argv[1:]):
+            wanted = [a for a in sys.argv[1:] if a[0] != "-"]
+            if wanted and not any(a in name for a in wanted) or any(a[1:] in name for a in sys.argv[1:] if a[0] == "-"):
                 continue
             place = os.path.join(work, name)
             os.mkdir(place)

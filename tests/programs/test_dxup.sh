@@ -777,7 +777,7 @@ a_flipped_byte_in_a_tree() {
 trees_as_streams_in_the_same_store() { # what a dxup without snapshots writes is read, and reads snapshots
     local zstd=
     ! ldd "$dxup" | grep -q zstd || zstd='-DVERSIONS_ZSTD_LIBRARY -lzstd'
-    expect 0 ${CC:-cc} -std=c11 -O0 -DVERSIONS_NO_SNAPSHOTS "$top"/programs/{common,versions,dxup}/{,*/}*.c -o plain $zstd -lpthread
+    expect 0 ${CC:-cc} -std=c11 -O0 -DVERSIONS_NO_SNAPSHOTS "$top"/programs/{common,versions,versions/*,dxup,dxup/*}/*.c -o plain $zstd -lpthread
     make_tree tree
     expect 0 ./plain publish store t tree
     for path in data sub/a.c sub/nothing; do "$dxup" cat store t:$path | cmp - tree/$path || fail "cat of $path"; done
@@ -791,6 +791,11 @@ trees_as_streams_in_the_same_store() { # what a dxup without snapshots writes is
     expect 0 ./plain verify store
     expect 0 "$dxup" verify store
     start_server store
+    expect 6 "$dxup" checkout store t@1 here --entries-max 3
+    says "more than --entries-max 3"
+    expect 6 "$dxup" pull "$address" t@1 here --size-max 10
+    says "more than --size-max 10"
+    [ ! -e here ] || fail "it was made"
     expect 0 "$dxup" checkout store t@1 here
     expect 0 "$dxup" pull "$address" t here --report
     [ "$(get outcome)" = patch ] || fail "$out"

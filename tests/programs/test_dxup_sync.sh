@@ -5,6 +5,7 @@
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 evil=$PWD/build/dxup_evil_sync
+craft=$PWD/build/dxup_craft
 . tests/programs/kit.sh
 
 sources() { # DIR COUNT      files of text that look alike, as those of a project do
@@ -24,7 +25,7 @@ pull_to() { # DIR MOST      the pull brings what is in v with at most so many by
     expect 0 "$dxup" pull "$address" t "$1" --report
     same_tree v "$1"
     [ "$(get wire)" -le "$2" ] || fail "$(get wire) bytes instead of $2: $out"
-    [ -z "$(find . -maxdepth 1 -name '*dxup-*')" ] || fail "something was left behind"
+    [ -z "$(find . -maxdepth 1 -name '*dxup-*' ! -name '*dxup-seen')" ] || fail "something was left behind"
 }
 publish() { expect 0 "$dxup" publish store t v; }
 
@@ -119,7 +120,7 @@ times_alone_cost_little() {
     expect 0 "$dxup" pull "$address" t out --report
     [ "$(get outcome)" = unchanged ] && [ "$(get wire)" -lt 3000 ] || fail "$out"
     [ v/dir2/file2.c -nt out/dir2/file2.c ] || [ v/dir2/file2.c -ot out/dir2/file2.c ] && fail "its time was not set"
-    [ -z "$(find . -maxdepth 1 -name '*dxup-*')" ] || fail "something was left behind"
+    [ -z "$(find . -maxdepth 1 -name '*dxup-*' ! -name '*dxup-seen')" ] || fail "something was left behind"
 }
 
 # >>what is on the disk
@@ -338,7 +339,7 @@ a_killed_update_leaves_old_or_new() {
         rm -rf old
         cp -a v old
     done
-    [ -z "$(find . -maxdepth 1 -name '*dxup-*')" ] || fail "something was left behind"
+    [ -z "$(find . -maxdepth 1 -name '*dxup-*' ! -name '*dxup-seen')" ] || fail "something was left behind"
 }
 a_killed_server_is_waited_for() { # and the pull goes on with the one that comes in its place
     mkdir v
@@ -482,7 +483,7 @@ pulls_at_once_bring_one_or_the_other() { # some are refused, none is mixed
         same_tree v out
         [ "$bad" = 0 ] || return
     done
-    [ -z "$(find . -maxdepth 1 -name '*dxup-*')" ] || fail "something was left behind"
+    [ -z "$(find . -maxdepth 1 -name '*dxup-*' ! -name '*dxup-seen')" ] || fail "something was left behind"
 }
 what_was_left_is_damaged() { # then everything is fetched anew, at once
     sources v 100
@@ -526,8 +527,10 @@ a_server_that_lies() { # in every way of dxup_evil_sync, at several answers
     { bytes 700000; cat v/random; } >v/random2
     for i in $(seq 0 5 395); do echo more >>v/dir$((i % 20))/file$i.c; done
     publish
+    "$craft" store bomb bomb
+    "$craft" store bomb-lies bomb-lies
     local way seed lied
-    for seed in $(seq 0 $((${LIES:-2} * 19 - 1))); do
+    for seed in $(seq 0 $((${LIES:-2} * 21 - 1))); do
         cp -a start out
         cp start/../.start.dxup .out.dxup
         rm -f evil.log
@@ -545,7 +548,11 @@ a_server_that_lies() { # in every way of dxup_evil_sync, at several answers
             3 | 4 | 5 | 6) same_tree old out ;;
             *) fail "seed $seed: status $lied: $(cat said)" ;;
         esac
-        case $((seed % 19)) in 10 | 14 | 15 | 17 | 18) [ $lied = 0 ] || fail "seed $seed: status $lied: $(cat said)" ;; esac
+        case $((seed % 21)) in 10 | 14 | 15 | 17 | 18) [ $lied = 0 ] || fail "seed $seed: status $lied: $(cat said)" ;; esac
+        case $((seed % 21)) in
+            19) grep -q "2147483646 entries, more than --entries-max" said || fail "seed $seed: $(cat said)" ;;
+            20) grep -q "malformed: DX_TREE_ESUM" said || fail "seed $seed: $(cat said)" ;;
+        esac
         [ "$bad" = 0 ] || { fail "seed $seed: $(cat said)"; return; }
         kill "$server" 2>/dev/null
         wait "$server" 2>/dev/null
@@ -553,12 +560,41 @@ a_server_that_lies() { # in every way of dxup_evil_sync, at several answers
         rm -rf out .out.dxup .out.dxup-sync
     done
 }
+a_snapshot_larger_than_it_may_be() { # refused before anything is made, by pull and by checkout; watch: no directory beside DEST
+    local case
+    for case in bomb bomb-lies large; do "$craft" store $case $case; done
+    sources v 60
+    publish
+    start_server store
+    for case in bomb:6 bomb-lies:4 large:6; do
+        expect "${case#*:}" timeout 20 "$dxup" pull "$address" "${case%:*}" out
+        expect "${case#*:}" timeout 20 "$dxup" checkout store "${case%:*}" out
+        [ -z "$(find . -maxdepth 1 -name '*out*' ! -name '.out.dxup' ! -name '.out.dxup-sync')" ] || fail "$case: $(ls -a)"
+        rm -rf .out.dxup*
+    done
+    expect 6 "$dxup" pull "$address" t out --entries-max 79
+    says "80 entries, more than --entries-max 79"
+    expect 6 "$dxup" checkout store t out --size-max 1000
+    says "more than --size-max 1000"
+    [ ! -e out ] || fail "it was made"
+    expect 6 "$dxup" pull "$address" t out --connections 2 --entries-max 79 # as a stream, and from a server that has no snapshots
+    says "more than --entries-max 79"
+    expect 6 "$dxup" pull "$address" t out --connections 2 --size-max 1000
+    says "more than --size-max 1000"
+    [ -z "$(find . -maxdepth 1 -name '*out*' ! -name '.out.dxup*')" ] || fail "$(ls -a)"
+    expect 0 "$dxup" pull "$address" t streamed --connections 2 --entries-max 80 --size-max 1000000000
+    same_tree v streamed
+    expect 0 "$dxup" pull "$address" t out --entries-max 80
+    expect 0 "$dxup" checkout store t other --entries-max 80 --size-max 1000000000
+    same_tree v out
+    same_tree v other
+}
 
 for case in a_first_pull_is_compressed one_changed_line_in_a_large_file one_changed_file_of_many what_is_renamed_is_not_sent \
     a_seed_spares_what_it_has a_sparse_image_is_sent_as_its_data times_alone_cost_little unchanged_files_are_not_written only_what_has_all_changes_is_replaced what_cannot_be_replaced_alone what_was_left_alone_is_not_read_again a_file_that_changes_unseen_is_not_mixed what_is_verified_is_said \
     a_killed_pull_goes_on_where_it_was a_killed_update_leaves_old_or_new a_killed_server_is_waited_for a_server_that_ends_is_left a_full_disk_leaves_the_old_tree \
     another_pull_is_at_work pulls_at_once_bring_one_or_the_other what_was_left_is_damaged a_link_in_place_of_the_store_is_not_followed \
-    a_server_that_lies; do
+    a_server_that_lies a_snapshot_larger_than_it_may_be; do
     run $case
 done
 finish

@@ -41,7 +41,7 @@ def hash_of(data):
 
 def open_patch(patch):
     head = Bytes(patch).take(HEADER)
-    assert head[:5] == b"DXC1\1" and 1 <= head[5] <= 2 and not head[6] & 0xe1 and not any(head[40:48])
+    assert head[:5] == b"DXC1\1" and 1 <= head[5] <= 2 and not head[6] & 0xc1 and not any(head[40:48])
     lists_size = int.from_bytes(head[32:40], "little")
     b = Bytes(patch[HEADER:])
     text, lists = b.take(head[7]), b.take(lists_size)

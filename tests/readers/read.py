@@ -196,22 +196,27 @@ def judge(sample, data):
     return None
 
 
-types = {}  # that a line defined, and later ones name
-passed = failed = 0
-for line in sys.stdin:
-    sample = json.loads(line)
-    if "define" in sample:
-        types[sample["define"]] = sample["type"]
-        continue
-    if isinstance(sample["type"], str):
-        sample["type"] = types[sample["type"]]
-    data = bytes.fromhex(sample["hex"])
-    said = judge(sample, data)
-    good = said == sample.get("error")
-    for n in range(len(data) if sample.get("cut") and not sample["bare"] else 0):
-        good = good and judge(sample, data[:n]) == "ETRUNCATED"
-    passed, failed = passed + good, failed + (not good)
-    if not good:
-        print("FAIL", said, "not", sample.get("error"), line[:3000])
-print(f"python: {passed} passed, {failed} failed, 0 skipped")
-sys.exit(0 if passed and not failed else 1)
+def main():
+    types = {}  # that a line defined, and later ones name
+    passed = failed = 0
+    for line in sys.stdin:
+        sample = json.loads(line)
+        if "define" in sample:
+            types[sample["define"]] = sample["type"]
+            continue
+        if isinstance(sample["type"], str):
+            sample["type"] = types[sample["type"]]
+        data = bytes.fromhex(sample["hex"])
+        said = judge(sample, data)
+        good = said == sample.get("error")
+        for n in range(len(data) if sample.get("cut") and not sample["bare"] else 0):
+            good = good and judge(sample, data[:n]) == "ETRUNCATED"
+        passed, failed = passed + good, failed + (not good)
+        if not good:
+            print("FAIL", said, "not", sample.get("error"), line[:3000])
+    print(f"python: {passed} passed, {failed} failed, 0 skipped")
+    return 0 if passed and not failed else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -30,15 +30,17 @@ static int checkout_bytes(void *user, const void *bytes, size_t size)
     return versions_dest_write(&c->dest, bytes, size);
 }
 
-static int checkout_stream(versions_store *s, const versions_version *v, const char *path)
+static int checkout_stream(versions_store *s, const versions_version *v, const dxup_options *o)
 {
     uint8_t hash[PROG_HASH_SIZE];
     checkout *c = prog_alloc(sizeof *c);
-    int status = versions_dest_open(&c->dest, path, v->kind, v->mode, NULL);
+    int status = versions_dest_open(&c->dest, o->path, v->kind, v->mode, NULL);
     if (status) {
         free(c);
         return status;
     }
+    c->dest.entries_max = o->limits.entries_max;
+    c->dest.bytes_max = o->limits.size_max;
     dx_cas_blake3_init(&c->hasher);
     status = versions_content_stream(s, v, checkout_bytes, c);
     dx_cas_blake3_final(&c->hasher, hash, sizeof hash);
@@ -61,7 +63,8 @@ static int checkout_snapshot(versions_store *s, const versions_version *v, const
     int status = versions_dest_open(dest, o->path, v->kind, v->mode, NULL);
     versions_report *report = versions_report_open();
     versions_tree_restore_desc desc = {.root = v->root, .dest = dest, .workers = o->workers,
-                                   .omit = o->omit, .report = report};
+                                   .omit = o->omit, .limits = o->limits,
+                                   .report = report};
     if (!status) {
         status = versions_tree_restore(s, &desc);
         if (!status) status = versions_dest_commit(dest);
@@ -88,7 +91,7 @@ static int write_version(versions_store *s, const versions_version *v, const dxu
                          int *partial)
 {
     if (v->snapshot && VERSIONS_HAS_SNAPSHOTS) return checkout_snapshot(s, v, o, partial);
-    return checkout_stream(s, v, o->path);
+    return checkout_stream(s, v, o);
 }
 
 static void print_summary(const dxup_options *o, const versions_version *v)

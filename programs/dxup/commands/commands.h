@@ -18,6 +18,7 @@ typedef struct dxup_options {
     const char   *backend;     /* serve, pull: of the event loop; NULL: automatic */
     unsigned      workers;     /* publish, checkout, serve: threads; 0: one per processor */
     unsigned      connections; /* pull: 1 to 256, 0: 1; serve: limit of each worker, 0: 4096 */
+    unsigned      network_max; /* serve: connections of one address, for each worker; 0: 512 */
     uint64_t      keep;        /* gc: versions to keep of each name; 0 = all */
     uint64_t      patch_max;   /* serve: larger versions are patched by chunks */
     bool          force;       /* checkout, pull: replace what would be refused */
@@ -32,6 +33,7 @@ typedef struct dxup_options {
     bool          no_cost;     /* diff: do not make a patch to see how large it is */
     bool          older;       /* rm: the versions before, too */
     prog_list     rules;       /* publish: --include and --exclude, in their order */
+    versions_limits limits;    /* checkout, pull: of a snapshot */
     versions_omit omit;        /* publish, checkout, pull: what is left out of directories */
     bool          owner;       /* pull: owners, and what they give, are not left out */
 } dxup_options;

@@ -20,6 +20,7 @@
 #include "../../common/os.h"
 #include "../net/address.h"
 #include "../net/bundle.h"
+#include "../net/guests.h"
 #include "../net/http.h"
 #include "../net/loop.h"
 #include "../net/patches.h"
@@ -41,10 +42,11 @@ enum {
     BLOCKS_MAX       = 1024, /* of a worker */
     INPUT_BUFFERS    = 128,  /* of a worker, 4 KiB each */
     CONNECTIONS_MAX  = 4096, /* default limit of a worker */
-    REFUSED_AT_ONCE  = 16,   /* links beyond it that are about to be closed */
+    REFUSED_AT_ONCE  = 64,   /* links beyond it that are about to be closed */
     SILENCE_LIMIT_S  = 60,
     ANSWERS_MAX      = 64,   /* of a worker: answers with objects, of 961 KiB at most */
-    REQUESTS_PENDING = 2     /* a connection: one whose patch is being made, one more */
+    REQUESTS_PENDING = 2,    /* a connection: one whose patch is being made, one more */
+    ANNOUNCED_MAX    = 64    /* snapshots whose objects nobody has asked for yet */
 };
 
 typedef struct worker     worker;
@@ -52,6 +54,7 @@ typedef struct server     server;
 
 typedef struct connection {
     struct connection *next, *previous;
+    dxup_guest         guest;
     worker            *worker;
     dx_link_id         id;
     dx_hbtp_session   *session;
@@ -73,6 +76,8 @@ typedef struct connection {
     uint64_t          from;        /* the range that was asked for */
     uint64_t          range;       /* its size; 0: everything is sent */
     uint8_t          *answer;      /* objects that were asked for: then nothing else is sent */
+    uint64_t          synced_size; /* of the version whose objects it fetches; 0: none known */
+    uint64_t          synced_sent; /* bytes of these objects so far */
 } connection;
 
 struct worker {
@@ -92,14 +97,24 @@ struct worker {
     connection     *connections;
     size_t          connection_count;
     size_t          connections_max;
+    dxup_guests    *guests;
     int             status;
     bool            draining;
     bool            open; /* guarded by server.lock: messages may be posted */
     dx_reactor_message messages[16];
 };
 
+/* A snapshot that a client was told of. It fetches the objects over another connection, of any
+   worker, and asks for the root first: then that connection is known to fetch this version. */
+typedef struct announced {
+    uint8_t  root[PROG_HASH_SIZE];
+    uint64_t size; /* of the version; 0: the place is free */
+} announced;
+
 struct server {
     const dxup_options *o;
+    announced           announced[ANNOUNCED_MAX]; /* guarded by lock; the oldest is overwritten */
+    unsigned            announced_next;
     dxup_patches       *patches;
     dxup_http          *http; /* NULL: none was asked for; guarded by lock */
     dxup_http          *status; /* the same, of --status */
@@ -112,8 +127,16 @@ struct server {
 };
 
 /* >>transfer ----------------------------------------------------------- */
+/* A whole request has come. What follows it may be half of the next one, as on_partial() is told. */
+static void heard(connection *c)
+{
+    if (c->guest.kind == DXUP_GUEST_SILENT)
+        dxup_guests_set(c->worker->guests, &c->guest, DXUP_GUEST_HEARD, prog_now_ns());
+}
+
 static void end_transfer(connection *c)
 {
+    c->guest.busy = false;
     dxup_patches_release(c->worker->server->patches, &c->patch);
     versions_content_close(c->content);
     c->content = NULL;
@@ -216,7 +239,7 @@ static int begin_transfer(connection *c, int result)
     if (result) return result;
     assert(!c->active);
     c->at = c->from;
-    c->active = true;
+    c->active = c->guest.busy = true;
     c->waiting = false;
     dxup_count(&c->worker->server->metrics.transfers, 1);
     if (c->range) c->size = c->from + c->range;
@@ -268,6 +291,7 @@ static int on_pull(const dx_hbtp_context *context)
     pull_request_view v;
     if (pull_request_open_bare(&v, context->payload, context->payload_size, DXUP_WIRE_VERSION))
         return DX_HBTP_STATUS_BAD_REQUEST;
+    heard(c);
     if (!take_name(pull_request_get_name(&v), name, &version)) return DX_HBTP_STATUS_BAD_REQUEST;
     if (c->active || c->waiting) return 409;
     c->from = c->range = 0;
@@ -335,6 +359,7 @@ static int on_details(const dx_hbtp_context *context)
     if (c->active || c->waiting) return DX_HBTP_EAGAIN;
     if (range_request_open_bare(&v, context->payload, context->payload_size, DXUP_WIRE_VERSION))
         return DX_HBTP_STATUS_BAD_REQUEST;
+    heard(c);
     if (!take_name(range_request_get_name(&v), name, &version)) return DX_HBTP_STATUS_BAD_REQUEST;
     if (versions_store_refresh(&w->store)) return DX_HBTP_STATUS_INTERNAL;
     range_request_copy_target(&v, 0, target, sizeof target);
@@ -362,6 +387,7 @@ static int on_range(const dx_hbtp_context *context)
     if (c->active || c->waiting) return DX_HBTP_EAGAIN;
     if (range_request_open_bare(&v, context->payload, context->payload_size, DXUP_WIRE_VERSION))
         return DX_HBTP_STATUS_BAD_REQUEST;
+    heard(c);
     if (!take_name(range_request_get_name(&v), name, &version) || !range_request_get_size(&v))
         return DX_HBTP_STATUS_BAD_REQUEST;
     if (versions_store_refresh(&w->store)) return DX_HBTP_STATUS_INTERNAL;
@@ -384,6 +410,39 @@ static int on_range(const dx_hbtp_context *context)
 }
 
 /* >>objects: docs/formats/sync.md ------------------------------------------ */
+static void announce(server *s, const versions_version *v)
+{
+    pthread_mutex_lock(&s->lock);
+    announced *a = &s->announced[s->announced_next++ % ANNOUNCED_MAX];
+    memcpy(a->root, v->root, sizeof a->root);
+    a->size = v->size;
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* The size of the version whose root is asked for, once for each client that was told of it; 0:
+   nobody was. */
+static uint64_t take_announced(server *s, const dxup_bundle_request *request)
+{
+    uint64_t size = 0;
+    pthread_mutex_lock(&s->lock);
+    for (unsigned i = 0; !size && request->want_count && i < ANNOUNCED_MAX; i++) {
+        announced *a = &s->announced[i];
+        if (!a->size || memcmp(a->root, request->ids[0], sizeof a->root) != 0) continue;
+        size = a->size;
+        a->size = 0;
+    }
+    pthread_mutex_unlock(&s->lock);
+    return size;
+}
+
+/* The connection ends. A client that has all objects asks for no more; one that is cut off waits
+   for an answer, and has not been spared anything yet. */
+static void count_synced(const connection *c)
+{
+    if (c->active || c->synced_size <= c->synced_sent) return;
+    dxup_count(&c->worker->server->metrics.spared, c->synced_size - c->synced_sent);
+}
+
 /* Which snapshot is the version? A version that is none is pulled the other way. */
 static int on_sync(const dx_hbtp_context *context)
 {
@@ -400,6 +459,7 @@ static int on_sync(const dx_hbtp_context *context)
     if (sync_request_open_bare(&v, context->payload, context->payload_size, DXUP_WIRE_VERSION) ||
         !take_name(sync_request_get_name(&v), name, &version))
         return DX_HBTP_STATUS_BAD_REQUEST;
+    heard(c);
     if (versions_store_refresh(&w->store)) return DX_HBTP_STATUS_INTERNAL;
     if (sync_request_get_version(&v)) version = sync_request_get_version(&v);
     int status = versions_content_find(w->store, name, version, &c->target);
@@ -411,7 +471,8 @@ static int on_sync(const dx_hbtp_context *context)
     bool same = known && base.kind == c->target.kind &&
                 !memcmp(base.hash, c->target.hash, PROG_HASH_SIZE);
     if (same) count_pull(c, DXUP_UNCHANGED, 0);
-    else count_pull(c, known ? DXUP_PATCHED : DXUP_FULL, c->target.size); /* sent: not known yet */
+    else count_pull(c, known ? DXUP_PATCHED : DXUP_FULL, c->target.size); /* see count_synced() */
+    if (!same) announce(w->server, &c->target);
     sync_reply_begin(&reply, bytes, sizeof bytes, DX_TELEPORT_BARE);
     sync_reply_set_version(&reply, c->target.version);
     sync_reply_set_size(&reply, c->target.size);
@@ -434,11 +495,14 @@ static int on_objects(const dx_hbtp_context *context)
     if (c->active || c->waiting) return DX_HBTP_EAGAIN;
     if (!dxup_bundle_read_request(&request, context->payload, context->payload_size))
         return DX_HBTP_STATUS_BAD_REQUEST;
+    heard(c);
     if (w->answer_count >= ANSWERS_MAX) return DX_HBTP_STATUS_UNAVAILABLE;
     if (versions_store_refresh(&w->store) ||
         dxup_bundle_make(w->bundler, w->store, &request, &c->answer, &size))
         return DX_HBTP_STATUS_INTERNAL;
     w->answer_count++;
+    if (!c->synced_size) c->synced_size = take_announced(w->server, &request);
+    c->synced_sent += size;
     c->from = c->range = 0;
     c->ranges = false;
     c->size = size;
@@ -513,17 +577,22 @@ static void fill(connection *c)
 }
 
 /* >>connection --------------------------------------------------------- */
-/* Beyond the limit, or without memory, a connection is closed at once: its client goes on with
-   those that it has. */
+/* Of those that have asked for nothing one gives way to another (net/guests.h). Where there is none,
+   or no memory, the new one is closed at once: its client goes on with those that it has. */
 static void on_opened(dx_link *l, dx_link_id id)
 {
     worker *w = l->desc.user;
-    connection *c = w->connection_count < w->connections_max ? malloc(sizeof *c) : NULL;
-    if (!c) {
+    connection *c = malloc(sizeof *c);
+    dxup_guest *leaves = NULL;
+    if (c) memset(c, 0, sizeof *c);
+    if (!c || !dxup_guests_enter(w->guests, &c->guest, dx_link_fd(l, id), prog_now_ns(),
+                                 &leaves)) {
+        free(c);
         (void)dx_link_abort(l, id);
         return;
     }
-    memset(c, 0, sizeof *c);
+    if (leaves)
+        (void)dx_link_abort(l, ((connection *)((char *)leaves - offsetof(connection, guest)))->id);
     c->worker = w;
     c->id = id;
     c->session = dx_link_session(l, id);
@@ -534,6 +603,16 @@ static void on_opened(dx_link *l, dx_link_id id)
     w->connection_count++;
     dxup_count(&w->server->metrics.connections, 1);
     dxup_count(&w->server->metrics.connected, 1);
+}
+
+/* Half a request has come, or the rest of it. */
+static void on_partial(dx_link *l, dx_link_id id, bool begun)
+{
+    connection *c = dx_link_session(l, id)->desc.user;
+    if (!c) return; /* it was one too many */
+    c->guest.busy = c->active || c->waiting;
+    dxup_guests_set(c->worker->guests, &c->guest, begun ? DXUP_GUEST_HALF : DXUP_GUEST_HEARD,
+                    prog_now_ns());
 }
 
 static void on_writable(dx_link *l, dx_link_id id)
@@ -560,6 +639,8 @@ static void on_closed(dx_link *l, dx_link_id id, int32_t reason)
     assert(w->connection_count > 0);
     w->connection_count--;
     dxup_count_down(&w->server->metrics.connections);
+    count_synced(c);
+    dxup_guests_leave(w->guests, &c->guest);
     end_transfer(c);
     free(c);
     if (w->draining && !w->connection_count) dx_reactor_stop(&w->reactor);
@@ -644,6 +725,7 @@ static int open_links(worker *w)
     desc.session.pending_max = REQUESTS_PENDING;
     desc.session.keepalive_ns = UINT64_MAX;
     desc.opened = on_opened;
+    desc.partial = on_partial;
     desc.writable = on_writable;
     desc.busy = is_busy;
     desc.closed = on_closed;
@@ -670,12 +752,18 @@ static void serve_until_stopped(worker *w)
     set_open(w, false);
 }
 
+static size_t network_max(const dxup_options *o)
+{
+    return o->network_max ? o->network_max : DXUP_NETWORK_MAX;
+}
+
 /* The thread of a worker. The thread that opens a reactor owns it, so it also closes it. */
 static void *run_worker(void *user)
 {
     worker *w = user;
     dx_reactor_desc desc = {0};
     w->connections_max = w->server->o->connections ? w->server->o->connections : CONNECTIONS_MAX;
+    w->guests = dxup_guests_open(w->connections_max, network_max(w->server->o));
     desc.descriptors_max = (uint32_t)w->connections_max + REFUSED_AT_ONCE + 16;
     desc.pending_max = 3 * desc.descriptors_max;
     desc.buffer_count = INPUT_BUFFERS;
@@ -693,6 +781,7 @@ static void *run_worker(void *user)
     }
     versions_store_close(w->store);
     dxup_bundler_close(w->bundler);
+    dxup_guests_close(w->guests);
     free(w->links_memory);
     free(w->reactor_memory);
     return NULL;
@@ -806,7 +895,8 @@ static int serve_all(server *s, const dx_reactor_address *address)
     dxup_http *http = NULL;
     int status = PROG_OK;
     dxup_http_desc desc = {.store = o->store, .address = o->http, .backend = o->backend,
-                           .patches = s->patches, .metrics = &s->metrics};
+                           .patches = s->patches, .metrics = &s->metrics,
+                           .network_max = network_max(o)};
     if (o->http) status = dxup_http_start(&http, &desc);
     set_http(s, http);
     desc.address = o->status;

@@ -15,6 +15,7 @@
 #include "../../common/http.h"
 #include "../../common/os.h"
 #include "address.h"
+#include "guests.h"
 #include "loop.h"
 #include "status.h"
 
@@ -29,8 +30,9 @@
 #include <string.h>
 
 enum {
-    OUT_SIZE        = 32768,   /* of a block for output */
-    BLOCKS          = 2048,
+    OUT_SIZE        = 16384,   /* of a block for output, or for a request that is not whole yet */
+    BLOCKS          = 1280,    /* 20 MiB at most */
+    CONTENTS_MAX    = 192,     /* that are read at a time, about 100 KiB each; beyond it 503 */
     INPUT_BUFFERS   = 64,
     HEAD_SIZE       = 1024,    /* of an answer */
     CLIENTS_MAX     = 1024,
@@ -42,6 +44,7 @@ enum {
 typedef struct client {
     struct client *next, *previous;
     dxup_http     *http;
+    dxup_guest     guest;
     dx_peers_id    id;
     bool           last;    /* after this answer the connection ends */
     /* it was sent: what still comes is thrown away, so that it is not lost by a reset */
@@ -86,7 +89,10 @@ struct dxup_http {
     bool            ending;  /* and the next one says: finish what is begun, and end */
     char            address[DX_REACTOR_ADDRESS_TEXT_SIZE];
     client         *clients;
+    dxup_guests    *guests;
     size_t          client_count;
+    size_t          content_count; /* of these, with content */
+    bool            worked;  /* since memory was given back last */
 };
 
 /* >>request ---------------------------------------------------------------- */
@@ -209,6 +215,7 @@ static void put_head(client *c, int status, const char *fields, uint64_t size)
 static void end_body(client *c)
 {
     dxup_patches_release(c->http->d.patches, &c->patch);
+    if (c->content) c->http->content_count--;
     versions_content_close(c->content);
     c->content = NULL;
     prog_line_free(&c->text);
@@ -222,8 +229,9 @@ static void refuse(client *c, int status)
     int n = snprintf(text, sizeof text, "%d %s\n", status, reason_of(status));
     assert(n > 0 && (size_t)n < sizeof text && c->at == c->size);
     put_head(c, status,
-             status == 405 ? "Allow: GET, HEAD\r\nContent-Type: text/plain\r\n"
-                           : "Content-Type: text/plain\r\n",
+             status == 405   ? "Allow: GET, HEAD\r\nContent-Type: text/plain\r\n"
+             : status == 503 ? "Retry-After: 1\r\nContent-Type: text/plain\r\n"
+                             : "Content-Type: text/plain\r\n",
              (uint64_t)n);
     if (!c->head) memcpy(c->out + c->out_size, text, (size_t)n);
     if (!c->head) c->out_size += (size_t)n;
@@ -279,9 +287,21 @@ static void begin_body(client *c, int status, uint64_t size)
     if (!c->head) count_body(c, status == 226, size);
 }
 
+/* Open c->content. A status of HTTP. */
+static int open_content(client *c)
+{
+    dxup_http *h = c->http;
+    assert(!c->content);
+    if (h->content_count >= CONTENTS_MAX) return 503;
+    if (versions_content_open(&c->content, h->store, &c->target)) return 500;
+    h->content_count++;
+    return 200;
+}
+
 static void answer_whole(client *c)
 {
-    if (versions_content_open(&c->content, c->http->store, &c->target)) refuse(c, 500);
+    const int status = open_content(c);
+    if (status != 200) refuse(c, status);
     else begin_body(c, 200, c->target.size);
 }
 
@@ -296,9 +316,10 @@ static void answer_from_base(client *c)
     case DXUP_PATCH_NONE: answer_whole(c); return;
     case DXUP_PATCH_READY: break;
     }
-    if (c->patch.plan && versions_content_open(&c->content, c->http->store, &c->target)) {
+    const int status = c->patch.plan ? open_content(c) : 200;
+    if (status != 200) {
         end_body(c);
-        refuse(c, 500);
+        refuse(c, status);
     } else {
         begin_body(c, 226, c->patch.size);
     }
@@ -455,15 +476,33 @@ static client *client_of(const dx_peers *s, dx_peers_id id)
     return (client *)(uintptr_t)*dx_peers_data(s, id);
 }
 
+/* What is known of its next request. Between two of them it gives way like one that has not asked
+   for anything: browsers keep connections, and connect again. */
+static void set_kind(client *c, bool half, bool answered)
+{
+    const dxup_guest_kind kind = is_busy(c) ? DXUP_GUEST_HEARD
+                                 : half     ? DXUP_GUEST_HALF
+                                            : DXUP_GUEST_SILENT;
+    if (answered || kind != c->guest.kind)
+        dxup_guests_set(c->http->guests, &c->guest, kind, prog_now_ns());
+}
+
+/* As on_opened() of commands/serve.c. */
 static void opened(dx_peers *s, dx_peers_id id)
 {
     dxup_http *h = s->desc.user;
-    client *c = h->client_count < CLIENTS_MAX ? malloc(sizeof *c) : NULL;
-    if (!c) {
+    client *c = malloc(sizeof *c);
+    dxup_guest *leaves = NULL;
+    if (c) memset(c, 0, sizeof *c);
+    if (!c || !dxup_guests_enter(h->guests, &c->guest, dx_peers_fd(s, id), prog_now_ns(),
+                                 &leaves)) {
+        free(c);
         (void)dx_peers_close(s, id, true);
         return;
     }
-    memset(c, 0, sizeof *c);
+    if (leaves)
+        (void)dx_peers_close(s, ((client *)(void *)((char *)leaves - offsetof(client, guest)))->id,
+                             true);
     prog_line_begin(&c->text);
     c->http = h;
     c->id = id;
@@ -481,6 +520,7 @@ static size_t received(dx_peers *s, dx_peers_id id, const uint8_t *bytes, size_t
     assert(c && !is_busy(c));
     if (c->over) return size;
     c->active_ns = prog_now_ns();
+    c->http->worked = true;
     c->input = bytes;
     c->input_size = size;
     c->taken = 0;
@@ -488,6 +528,7 @@ static size_t received(dx_peers *s, dx_peers_id id, const uint8_t *bytes, size_t
     const size_t used = c->over ? size : c->taken;
     c->input = NULL;
     c->input_size = c->taken = 0;
+    set_kind(c, used < size, used > 0);
     if (is_busy(c)) (void)dx_peers_hold(s, id, true);
     if (last && !c->last) { /* nothing more is asked */
         c->last = true;
@@ -500,7 +541,9 @@ static size_t received(dx_peers *s, dx_peers_id id, const uint8_t *bytes, size_t
 static void go_on(client *c)
 {
     pump(c);
-    if (!is_busy(c)) (void)dx_peers_hold(&c->http->peers, c->id, false); /* calls received() */
+    if (is_busy(c)) return;
+    if (c->guest.kind == DXUP_GUEST_HEARD) set_kind(c, false, true);
+    (void)dx_peers_hold(&c->http->peers, c->id, false); /* calls received() */
 }
 
 static void drained(dx_peers *s, dx_peers_id id)
@@ -521,6 +564,7 @@ static void closed(dx_peers *s, dx_peers_id id, int32_t reason)
     if (c->next) c->next->previous = c->previous;
     assert(h->client_count > 0);
     h->client_count--;
+    dxup_guests_leave(h->guests, &c->guest);
     end_body(c);
     free(c);
     if (h->draining && !h->clients) dx_reactor_stop(&h->reactor);
@@ -551,6 +595,17 @@ static void drain(dxup_http *h)
     drop_idle(h);
 }
 
+/* After a rush: what was needed for it goes back to the system. */
+static void give_back(dxup_http *h)
+{
+    void *memory;
+    size_t size;
+    if (!h->worked || h->content_count || !dx_peers_unused(&h->peers, &memory, &size)) return;
+    os_memory_unused(memory, size);
+    os_heap_unused();
+    h->worked = false;
+}
+
 /* Every second: drop who is silent. */
 static void on_timer(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
 {
@@ -563,6 +618,7 @@ static void on_timer(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
         if (!c->waiting && c->active_ns < limit_ns) (void)dx_peers_close(&h->peers, c->id, true);
     }
     if (h->draining) drop_idle(h);
+    give_back(h);
     dx_reactor_timer(r, op, 1000000000);
 }
 
@@ -634,6 +690,7 @@ static void *run(void *user)
     dx_reactor_desc desc = {0};
     desc.descriptors_max = CLIENTS_MAX + REFUSED_AT_ONCE + 16;
     desc.buffer_count = INPUT_BUFFERS;
+    h->guests = dxup_guests_open(CLIENTS_MAX, h->d.network_max);
     h->status = versions_store_open(&h->store, h->d.store, VERSIONS_READ);
     if (!h->status)
         h->status = dxup_loop_open(&h->reactor, &desc, h->d.backend, &h->reactor_memory);
@@ -646,6 +703,7 @@ static void *run(void *user)
         sem_post(&h->started);
     }
     versions_store_close(h->store);
+    dxup_guests_close(h->guests);
     free(h->peers_memory);
     free(h->reactor_memory);
     return NULL;

@@ -14,6 +14,7 @@ typedef struct dxup_http_desc {
     const char   *backend; /* of the event loop; NULL: automatic */
     dxup_patches *patches;
     dxup_metrics *metrics;
+    size_t        network_max; /* connections of one network, see guests.h */
     bool          status;  /* answer with the status of the server (status.h), not with versions */
 } dxup_http_desc;
 

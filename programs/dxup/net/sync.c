@@ -332,7 +332,7 @@ int dxup_sync_fetch(const dxup_sync_desc *desc)
     sync *s = prog_alloc(sizeof *s);
     memset(s, 0, sizeof *s);
     s->d = desc;
-    s->lack = versions_missing_open(desc->store, desc->root, desc->old);
+    s->lack = versions_missing_open(desc->store, desc->root, desc->old, desc->limits);
     s->bundler = dxup_bundler_open();
     int status = run(s);
     prog_progress(NULL, 0, 0, true);

@@ -2,7 +2,7 @@
 #ifndef DXUP_SYNC_H
 #define DXUP_SYNC_H
 
-#include "../../versions/store/store.h"
+#include "../../versions/tree/tree.h"
 
 #include "../../../dx_reactor.h"
 
@@ -12,6 +12,7 @@ typedef struct dxup_sync_desc {
     versions_store           *store; /* open for writing */
     const uint8_t            *root;  /* of the snapshot */
     const uint8_t            *old;   /* another that the store has, like this one; or NULL */
+    const versions_limits    *limits; /* of the snapshot */
     uint64_t                 *sent, *received; /* what crossed the wire is added */
 } dxup_sync_desc;
 

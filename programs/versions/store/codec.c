@@ -142,6 +142,7 @@ enum {
 struct versions_differ {
     versions_packer *packer;
     int              level;       /* of zstd_best() */
+    bool             hurry;       /* only zstd_quick() is tried */
     uint8_t         *memory;      /* of dx_patch */
     size_t           memory_size;
     uint8_t         *patch;
@@ -159,6 +160,8 @@ versions_differ *versions_differ_open(void)
 }
 
 void versions_differ_try_hard(versions_differ *d) { d->level = HARDEST_LEVEL; }
+
+void versions_differ_hurry(versions_differ *d) { d->hurry = true; }
 
 void versions_differ_close(versions_differ *d)
 {
@@ -189,7 +192,7 @@ static int zstd_best(void *user, void *out, size_t capacity, const void *base, s
                      const void *in, size_t n, size_t *got)
 {
     versions_differ *d = user;
-    if (d->quick <= SMALL || d->quick > capacity + capacity / 4) return DX_CAS_ENOSPACE;
+    if (d->hurry || d->quick <= SMALL || d->quick > capacity + capacity / 4) return DX_CAS_ENOSPACE;
     *got = pack_behind(d->packer->pack, d->level, WINDOW, out, capacity, base, base_size, in, n);
     return *got ? DX_CAS_OK : DX_CAS_ENOSPACE;
 }
@@ -232,7 +235,7 @@ static int patch_encode(void *user, void *out, size_t capacity, const void *base
     uint8_t *to = out;
     size_t size = 0;
     /* it is not like the base */
-    if (capacity < SMALL || (HAS_ZSTD && !d->quick)) return DX_CAS_ENOSPACE;
+    if (capacity < SMALL || (HAS_ZSTD && (d->hurry || !d->quick))) return DX_CAS_ENOSPACE;
     desc.memory_size = dx_patch_create_memory_size(&desc, base_size, n);
     desc.memory = enough(&d->memory, &d->memory_size, desc.memory_size);
     uint8_t *patch = enough(&d->patch, &d->patch_size, dx_patch_bound(&desc, base_size, n));

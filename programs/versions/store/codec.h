@@ -29,6 +29,8 @@ size_t versions_unpack_behind(versions_packer *p, void *out, size_t capacity, co
 /* Coders of deltas for the store: zstd where there is one, and dx_patch. */
 typedef struct versions_differ versions_differ;
 versions_differ *versions_differ_open(void);
+/* From now on: try only the quickest coder. */
+void versions_differ_hurry(versions_differ *d);
 void             versions_differ_close(versions_differ *d);
 void             versions_differ_try_hard(versions_differ *d);
 /* About how many bytes a delta takes, quickly; 0: not below capacity, or there is no zstd. */

@@ -43,6 +43,7 @@ int versions_object_put_packed(versions_store *s, const void *data, size_t size,
     s->packed_of = data;
     s->packed = packed;
     s->packed_size = packed_size;
+    if (s->hurry && base && prog_now_ns() >= s->whole_from_ns) base = NULL;
     int status = base ? versions_object_put_like(s, data, size, base, packed_size, id)
                       : versions_object_put(s, data, size, id);
     s->packed_of = NULL;

@@ -327,6 +327,31 @@ int versions_store_refresh(versions_store **store)
 
 const char *versions_store_path(const versions_store *s) { return s->path; }
 
+int versions_store_mark(const versions_store *s)
+{
+    char path[sizeof s->objects];
+    snprintf(path, sizeof path, "%s/lock", s->path);
+    return os_open(path);
+}
+
+bool versions_store_has_mark(const versions_store *s, int mark)
+{
+    char path[sizeof s->objects];
+    os_info marked, named;
+    snprintf(path, sizeof path, "%s/lock", s->path);
+    return os_info_of(mark, &marked) == 0 && os_look(path, true, &named) == 0 &&
+           marked.volume == named.volume && marked.number == named.number;
+}
+
+/* The lock counts as well: without it a second writer could append to the same log. */
+bool versions_store_in_place(versions_store *s)
+{
+    os_info info;
+    if (os_look(s->objects, true, &info) < 0 || dx_cas_file_moved(&s->file, s->objects))
+        return false;
+    return s->lock_fd < 0 || versions_store_has_mark(s, s->lock_fd);
+}
+
 uint64_t versions_store_size(versions_store *s)
 {
     dx_cas_stats stats;
@@ -343,6 +368,13 @@ int versions_store_commit(versions_store *s)
 {
     int error = dx_cas_commit(&s->cas);
     return error ? versions_store_fail(s, error, s->path) : PROG_OK;
+}
+
+void versions_store_hurry(versions_store *s, int64_t whole_from_ns)
+{
+    s->hurry = true;
+    s->whole_from_ns = whole_from_ns;
+    versions_differ_hurry(s->differ);
 }
 
 /* >>verify ------------------------------------------------------------- */

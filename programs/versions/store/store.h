@@ -43,8 +43,19 @@ void versions_store_hold(versions_store *s);
 int  versions_store_refresh(versions_store **s);
 /* The folder, as it was given. */
 const char *versions_store_path(const versions_store *s);
+/* Does the path still lead to the log and the lock of this handle? After a removal, a rename or a
+   replacement of the folder, what is committed is in a store that nobody finds. */
+bool versions_store_in_place(versions_store *s);
+/* An open file by which a store is recognized after it was closed and opened again, for os_close();
+   -1: there is none. It holds no lock. */
+int  versions_store_mark(const versions_store *s);
+bool versions_store_has_mark(const versions_store *s, int mark);
 /* Bytes of the log. */
 uint64_t versions_store_size(versions_store *s);
+/* New chunks are stored as deltas: by default as the smallest of what three coders make, from now
+   on as what the fastest makes, in a tenth of the time. From whole_from_ns (prog_now_ns()) on they
+   are stored whole; INT64_MAX: never. */
+void versions_store_hurry(versions_store *s, int64_t whole_from_ns);
 /* Save the index, so that the next open is quick. A failure costs only that. */
 void versions_store_save_index(versions_store *s);
 /* Re-read and re-hash everything; what is damaged goes to each. PROG_OK: read to the end, and
@@ -67,6 +78,7 @@ typedef struct versions_version {
     uint64_t version;              /* from 1 on */
     uint64_t size;                 /* bytes of the content */
     int64_t  time_ns;              /* of its publication, since 1970 */
+    int64_t  content_ns;           /* to be added: the time of its content instead; 0: now */
     int      kind;                 /* PROG_FILE, PROG_TREE */
     unsigned mode;
     uint8_t  root[PROG_HASH_SIZE]; /* the object from which the others are found */
@@ -74,6 +86,7 @@ typedef struct versions_version {
     uint8_t  hash[PROG_HASH_SIZE];
     bool     snapshot;             /* a tree whose root is a snapshot */
     uint32_t torn;                 /* files in it that changed during every read */
+    bool     consistent;           /* all of it is of one instant: nothing ran that writes to it */
     bool     details;              /* not its content, but what it has besides (tree/details.h) */
     uint64_t tagged;               /* of a tag, NAME@TAG: the version of NAME; else 0 */
 } versions_version;

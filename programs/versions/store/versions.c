@@ -2,7 +2,7 @@
 
    A reference has the root of the content, its size, time and hash, a kind (file, tree as a stream,
    snapshot), and in `info` two bytes of permission bits. If files in it changed during every read,
-   a 'T' follows, and their number in four bytes. dx_cas numbers the versions of a name
+   a 'T' follows, and their number in four bytes; a 'C' if all of it is of one instant. dx_cas numbers the versions of a name
    from 1 on and keeps them in a chain, newest first. */
 #include "inside.h"
 
@@ -19,7 +19,8 @@
        info  | permission bits, ... | '@' | version, 8 bytes |
 
    What a release that knows no tags publishes as NAME@TAG has no mark, and is a plain name. */
-enum { TAG_MARK = '@', TAG_INFO_SIZE = 9, MODE_SIZE = 2, TORN_MARK = 'T', TORN_INFO_SIZE = 5 };
+enum { TAG_MARK = '@', TAG_INFO_SIZE = 9, MODE_SIZE = 2, TORN_MARK = 'T', TORN_INFO_SIZE = 5,
+       CONSISTENT_MARK = 'C' };
 
 static bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 
@@ -63,6 +64,7 @@ static void take_ref(versions_version *v, const dx_cas_ref *ref)
     memcpy(v->root, ref->root.bytes, sizeof v->root);
     memcpy(v->hash, ref->content.bytes, sizeof v->hash);
     v->tagged = tagged_version(ref);
+    v->consistent = ref->info_size > MODE_SIZE && ref->info[MODE_SIZE] == CONSISTENT_MARK;
     if (ref->info_size < MODE_SIZE + TORN_INFO_SIZE || ref->info[MODE_SIZE] != TORN_MARK) return;
     for (int i = 0; i < 4; i++) v->torn |= (uint32_t)ref->info[MODE_SIZE + 1 + i] << (8 * i);
 }
@@ -140,7 +142,7 @@ int versions_version_add(versions_store *s, versions_version *v)
 {
     dx_cas_ref ref = {0};
     assert(v->kind == PROG_FILE || v->kind == PROG_TREE);
-    v->time_ns = prog_time_ns();
+    v->time_ns = v->content_ns ? v->content_ns : prog_time_ns();
     assert(!v->snapshot || v->kind == PROG_TREE);
     snprintf(ref.name, sizeof ref.name, "%s", v->name);
     memcpy(ref.root.bytes, v->root, sizeof v->root);
@@ -151,7 +153,9 @@ int versions_version_add(versions_store *s, versions_version *v)
     ref.info_size = 2;
     ref.info[0] = (uint8_t)(v->mode & 0xff);
     ref.info[1] = (uint8_t)(v->mode >> 8);
+    assert(!v->consistent || !v->torn);
     put_torn(&ref, v->torn);
+    if (v->consistent) ref.info[ref.info_size++] = CONSISTENT_MARK;
     int error = dx_cas_ref_set(&s->cas, &ref, DX_CAS_ANY_VERSION, &v->version);
     return error ? versions_store_fail(s, error, v->name) : versions_store_commit(s);
 }

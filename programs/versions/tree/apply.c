@@ -79,7 +79,7 @@ static bool needs_privilege(const char *name)
     return !strncmp(name, "security.", 9) || !strncmp(name, "trusted.", 8);
 }
 
-/* Names that publish.c takes; others a snapshot from elsewhere cannot bring in. */
+/* Names that publishing takes; others a snapshot from elsewhere cannot bring in. */
 static bool is_known(const char *name)
 {
     return !strncmp(name, "user.", 5) || !strncmp(name, "trusted.", 8) ||

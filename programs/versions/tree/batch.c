@@ -47,8 +47,8 @@ static void pack_all(versions_batch *b, versions_packer *packer)
 
 static versions_batch *nth(versions_ring *r, unsigned i)
 {
-    assert(i < VERSIONS_BATCHES);
-    return &r->batches[(r->head + i) % VERSIONS_BATCHES];
+    assert(i < r->batch_count);
+    return &r->batches[(r->head + i) % r->batch_count];
 }
 
 /* Do one pass on the oldest batch that waits for one. The lock is held, and let go meanwhile. */
@@ -84,13 +84,17 @@ static void *run(void *user)
 }
 
 /* >>ring --------------------------------------------------------------- */
-void versions_ring_open(versions_ring *r, unsigned workers)
+void versions_ring_open(versions_ring *r, unsigned workers, uint64_t held_bytes)
 {
+    r->hold = held_bytes > 0;
+    r->batch_count = VERSIONS_BATCHES + (unsigned)(held_bytes / VERSIONS_BATCH_BYTES);
+    r->batches = prog_alloc(r->batch_count * sizeof *r->batches);
+    memset(r->batches, 0, r->batch_count * sizeof *r->batches);
     workers = prog_thread_count(workers, VERSIONS_WORKERS_MAX);
     pthread_mutex_init(&r->lock, NULL);
     pthread_cond_init(&r->work, NULL);
     pthread_cond_init(&r->done, NULL);
-    for (int i = 0; i < VERSIONS_BATCHES; i++) {
+    for (unsigned i = 0; i < r->batch_count; i++) {
         versions_batch *b = &r->batches[i];
         b->bytes = prog_alloc(VERSIONS_BATCH_BYTES);
         b->packed = prog_alloc(VERSIONS_BATCH_BYTES);
@@ -111,7 +115,7 @@ void versions_ring_close(versions_ring *r)
     pthread_cond_broadcast(&r->work);
     pthread_mutex_unlock(&r->lock);
     for (unsigned i = 0; i < r->thread_count; i++) pthread_join(r->threads[i], NULL);
-    for (int i = 0; i < VERSIONS_BATCHES; i++) {
+    for (unsigned i = 0; i < r->batch_count; i++) {
         versions_batch *b = &r->batches[i];
         free(b->bytes);
         free(b->packed);
@@ -119,6 +123,7 @@ void versions_ring_close(versions_ring *r)
         free(b->chunks);
         free(b->events);
     }
+    free(r->batches);
     pthread_mutex_destroy(&r->lock);
     pthread_cond_destroy(&r->work);
     pthread_cond_destroy(&r->done);
@@ -170,7 +175,7 @@ static int advance(versions_ring *r, unsigned left_max)
             pthread_mutex_lock(&r->lock);
             clear(b);
             assert(r->count > 0);
-            r->head = (r->head + 1) % VERSIONS_BATCHES;
+            r->head = (r->head + 1) % r->batch_count;
             r->count--;
         } else if (!r->thread_count) {
             help(r, NULL);
@@ -186,6 +191,7 @@ versions_batch *versions_ring_fill(versions_ring *r) { return nth(r, r->count); 
 
 int versions_ring_submit(versions_ring *r)
 {
+    if (r->hold && r->count == r->batch_count - 1) return PROG_REFUSED;
     pthread_mutex_lock(&r->lock);
     versions_batch *b = nth(r, r->count);
     assert(b->state == FREE);
@@ -193,11 +199,15 @@ int versions_ring_submit(versions_ring *r)
     assert(b->chunk_count <= VERSIONS_BATCH_CHUNKS && b->event_count <= VERSIONS_BATCH_EVENTS);
     b->state = b->chunk_count ? TO_HASH : DONE;
     r->count++;
-    look_up(r);
+    if (!r->hold) look_up(r);
     pthread_cond_signal(&r->work);
     pthread_mutex_unlock(&r->lock);
-    return advance(r, VERSIONS_BATCHES - 1);
+    return r->hold ? PROG_OK : advance(r, r->batch_count - 1);
 }
 
-int versions_ring_drain(versions_ring *r) { return advance(r, 0); }
+int versions_ring_drain(versions_ring *r)
+{
+    r->hold = false;
+    return advance(r, 0);
+}
 #endif

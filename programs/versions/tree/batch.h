@@ -48,7 +48,9 @@ typedef struct versions_batch {
 } versions_batch;
 
 typedef struct versions_ring {
-    versions_batch  batches[VERSIONS_BATCHES];
+    versions_batch *batches;
+    unsigned        batch_count;
+    bool            hold;             /* nothing is retired until versions_ring_drain() */
     unsigned        head;             /* the oldest submitted batch */
     unsigned        count;            /* of submitted batches */
     bool            stopping;
@@ -61,12 +63,13 @@ typedef struct versions_ring {
     void           *user;
 } versions_ring;
 
-/* workers 0: one for each core that is online. */
-void versions_ring_open(versions_ring *r, unsigned workers);
+/* workers 0: one for each core that is online. held_bytes: hold so many, 0: do not. */
+void versions_ring_open(versions_ring *r, unsigned workers, uint64_t held_bytes);
 void versions_ring_close(versions_ring *r);
 /* The batch to fill next; it is empty. */
 versions_batch *versions_ring_fill(versions_ring *r);
-/* Hand it over, and make room for another. look_up and retire are called on this thread only. */
+/* Hand it over, and make room for another. look_up and retire are called on this thread only.
+   PROG_REFUSED, without a message: it holds as much as it may. */
 int versions_ring_submit(versions_ring *r);
 /* Finish all that was submitted. */
 int versions_ring_drain(versions_ring *r);

@@ -128,7 +128,7 @@ static void map_holes(versions_metadata *x, int fd, uint64_t size)
         off_t data = lseek(fd, hole, SEEK_DATA);
         if (data < 0 && errno != ENXIO) return; /* ENXIO: nothing but a hole is left */
         at = data < 0 || (uint64_t)data > size ? size : (uint64_t)data;
-        if (at <= (uint64_t)hole) return; /* it changes: publish.c will see that */
+        if (at <= (uint64_t)hole) return; /* it changes: publish_read.c will see that */
         if (dx_tree_put_hole(x->map, DX_TREE_EXTRA_SIZE_MAX, &x->map_size, (uint64_t)hole - end,
                              at - (uint64_t)hole)) {
             x->lost->holes++;
@@ -147,7 +147,7 @@ static int take_holes(versions_metadata *x, int dir, const versions_found *f)
 {
     if (x->omit->sparse || !f->thin || f->file.size <= DX_TREE_INLINE_MAX) return PROG_OK;
     int fd = openat(dir, f->name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0) return PROG_OK; /* publish.c says why when it opens the file */
+    if (fd < 0) return PROG_OK; /* publish_read.c says why when it opens the file */
     map_holes(x, fd, f->file.size);
     close(fd);
     return put_large(x, DX_TREE_HOLES, x->map, x->map_size);

@@ -1,5 +1,5 @@
 /* What an entry has besides content, mode and time (docs/formats/tree.md, section 1.1): read from
-   the system for publish.c (metadata.c), given back by restore.c (apply.c). For POSIX only. */
+   the system for publish*.c (metadata.c), given back by restore.c (apply.c). For POSIX only. */
 #ifndef VERSIONS_METADATA_H
 #define VERSIONS_METADATA_H
 

@@ -38,11 +38,14 @@ typedef struct item {
     uint8_t  id[32];
     uint64_t start; /* in the file or directory */
     uint64_t size;  /* under it; DX_TREE_ANY_SIZE: not known */
+    uint64_t dir_count, dir_size; /* of a directory: what its entry declares */
     origin   old;
 } item;
 
 struct versions_missing {
     versions_store *store;
+    versions_limits limits;
+    uint64_t        bytes_left;  /* content that the root declares and that has not come yet */
     item           *stack;
     size_t          count, room;
     item            asked[ASKED_MAX];
@@ -108,6 +111,8 @@ static void push_entry(versions_missing *l, const dx_tree_entry *e, unsigned dep
     i->level = e->level;
     i->depth = (uint16_t)depth;
     i->size = e->type == DX_TREE_DIR ? DX_TREE_ANY_SIZE : e->size;
+    i->dir_count = e->count;
+    i->dir_size = e->size;
     i->old = *old;
 }
 
@@ -125,6 +130,8 @@ static int visit_list(versions_missing *l, const item *of, const uint8_t *bytes,
         i->depth = of->depth;
         i->start = start;
         i->size = under;
+        i->dir_count = of->dir_count;
+        i->dir_size = of->dir_size;
         i->old = of->old;
         start += under;
     }
@@ -134,7 +141,7 @@ static int visit_list(versions_missing *l, const item *of, const uint8_t *bytes,
 static int visit_piece(versions_missing *l, const item *of, const uint8_t *bytes, size_t size)
 {
     dx_tree_reader reader;
-    dx_tree_entry e, at = {0};
+    dx_tree_entry e, at = {0}, sum = {0};
     versions_listing old;
     bool end = !of->old.known;
     int got;
@@ -149,6 +156,9 @@ static int visit_piece(versions_missing *l, const item *of, const uint8_t *bytes
     dx_tree_reader_begin(&reader);
     dx_tree_reader_feed(&reader, bytes, size);
     while ((got = dx_tree_reader_next(&reader, &e)) == 1) {
+        got = dx_tree_add_up(&sum, &e);
+        if (!got && (sum.count > of->dir_count || sum.size > of->dir_size)) got = DX_TREE_ESUM;
+        if (got) break;
         origin was = {.known = false};
         if (e.level != DX_TREE_INLINE && versions_listing_find(&old, &at, &end, &e) &&
             at.type == e.type)
@@ -164,6 +174,9 @@ static int visit_snapshot(versions_missing *l, const item *of, const uint8_t *by
     dx_tree_entry root;
     int error = dx_tree_read_snapshot(bytes, size, &root);
     if (error) return malformed(error);
+    int status = versions_limits_check(&l->limits, &root);
+    if (status) return status;
+    l->bytes_left = root.size;
     push_entry(l, &root, 0, &of->old);
     return PROG_OK;
 }
@@ -258,12 +271,13 @@ static void find_bases(versions_missing *l, const item *i, versions_missing_obje
 
 /* >>lack --------------------------------------------------------------- */
 versions_missing *versions_missing_open(versions_store *s, const uint8_t root[32],
-                                        const uint8_t *old)
+                                        const uint8_t *old, const versions_limits *limits)
 {
     dx_tree_entry e;
     versions_missing *l = prog_alloc(sizeof *l);
     memset(l, 0, sizeof *l);
     l->store = s;
+    l->limits = *limits;
     l->bytes = prog_alloc(VERSIONS_OBJECT_MAX);
     item *i = push(l, A_SNAPSHOT, root);
     i->size = DX_TREE_ANY_SIZE;
@@ -359,6 +373,10 @@ int versions_missing_take(versions_missing *l, uint32_t ticket, const uint8_t *b
     if (memcmp(is.bytes, i.id, sizeof i.id) != 0)
         return prog_fail(PROG_DAMAGED, "the server sent other bytes than it was asked for");
     if (!leads(&i) && i.size != size) return malformed(DX_TREE_ESUM);
+    if (i.kind == A_FILE_PART && !i.level) { /* each part comes once, and is somewhere in the sum */
+        if (size > l->bytes_left) return malformed(DX_TREE_ESUM);
+        l->bytes_left -= size;
+    }
     int status = versions_object_put(l->store, bytes, size, id);
     return status || !leads(&i) || !is_new(l, &i) ? status : visit(l, &i, bytes, size);
 }

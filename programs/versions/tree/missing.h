@@ -15,9 +15,11 @@ typedef struct versions_missing_object { /* an object that is not there */
     uint8_t  bases[VERSIONS_MISSING_BASES_MAX][32]; /* which are there, and may be like it */
 } versions_missing_object;
 
-/* old: a snapshot that s has, where bases come from; NULL: there is none. */
+/* old: a snapshot that s has, where bases come from; NULL: there is none. A snapshot beyond the
+   limits is refused (PROG_REFUSED) when its root has come, one with more than its root declares
+   (PROG_DAMAGED) when that is found. */
 versions_missing *versions_missing_open(versions_store *s, const uint8_t root[32],
-                                        const uint8_t *old);
+                                        const uint8_t *old, const versions_limits *limits);
 void              versions_missing_close(versions_missing *l);
 /* The next object that is neither there nor asked for; *none: there is none now. *ticket is for
    versions_missing_take() or versions_missing_return(). */

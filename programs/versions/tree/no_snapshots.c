@@ -1,4 +1,4 @@
-/* In place of publish.c, restore.c and stat_cache.c where VERSIONS_HAS_SNAPSHOTS is 0: the callers
+/* In place of publish*.c, restore.c and stat_cache.c where VERSIONS_HAS_SNAPSHOTS is 0: the callers
    ask that first. */
 #include "tree.h"
 

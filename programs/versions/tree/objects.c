@@ -138,6 +138,7 @@ int versions_listing_next(versions_listing *l, dx_tree_entry *out, bool *end)
         if (*end) return damaged(DX_TREE_ESUM);
     }
     if (got > 0) got = dx_tree_add_up(&l->sum, out);
+    if (!got && (l->sum.size > l->dir.size || l->sum.count > l->dir.count)) got = DX_TREE_ESUM;
     return got < 0 ? damaged(got) : PROG_OK;
 }
 
@@ -152,6 +153,17 @@ bool versions_listing_find(versions_listing *l, dx_tree_entry *at, bool *end,
         if (versions_listing_next(l, at, end)) *end = true;
     }
     return !*end && !order;
+}
+
+int versions_limits_check(const versions_limits *limits, const dx_tree_entry *root)
+{
+    if (limits->entries_max && root->count > limits->entries_max)
+        return prog_fail(PROG_REFUSED, "the snapshot has %llu entries, more than --entries-max %llu",
+                         (unsigned long long)root->count, (unsigned long long)limits->entries_max);
+    if (limits->size_max && root->size > limits->size_max)
+        return prog_fail(PROG_REFUSED, "the snapshot has %llu bytes, more than --size-max %llu",
+                         (unsigned long long)root->size, (unsigned long long)limits->size_max);
+    return PROG_OK;
 }
 
 int versions_snapshot_root(versions_store *s, const uint8_t id[32], dx_tree_entry *out,

@@ -54,6 +54,8 @@ typedef struct restorer {
     versions_store  *store;
     const char      *store_path;
     versions_omit    omit;
+    uint64_t         entries_max; /* 0: no limit */
+    uint64_t         entries;     /* that the walk has come to; the root's sum has no fifos */
     versions_report *report;
     int              root_fd;
     unsigned         root_mode; /* as it was given */
@@ -454,6 +456,9 @@ static int make_entry(restorer *r, folder *f, const dx_tree_entry *e)
     char name[DX_TREE_NAME_MAX + 1];
     size_t before = r->path_size, size;
     bool same = dx_tree_find_extra(e, DX_TREE_SAME, &size) != NULL;
+    if (r->entries_max && r->entries++ == r->entries_max)
+        return prog_fail(PROG_REFUSED, "the snapshot has more than --entries-max %llu entries",
+                         (unsigned long long)r->entries_max);
     if (e->type == DX_TREE_FILE && !same) {
         send_file(r, f, e, &f->belongs);
         return PROG_OK;
@@ -561,6 +566,7 @@ int versions_tree_restore(versions_store *s, const versions_tree_restore_desc *d
     versions_dest *dest = desc->dest;
     const versions_scope *part = desc->part && *desc->part->path ? desc->part : NULL;
     int status = versions_snapshot_root(s, desc->root, &e, extras);
+    if (!status) status = versions_limits_check(&desc->limits, &e);
     if (part) e = part->entry;
     int fd = status ? -1 : fcntl(dest->fd, F_DUPFD_CLOEXEC, 0);
     if (status) return status;
@@ -570,6 +576,7 @@ int versions_tree_restore(versions_store *s, const versions_tree_restore_desc *d
     r->store = s;
     r->store_path = versions_store_path(s);
     r->omit = desc->omit;
+    r->entries_max = desc->limits.entries_max;
     r->report = desc->report;
     r->root_fd = dest->fd;
     r->root_mode = e.mode;

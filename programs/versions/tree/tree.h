@@ -1,18 +1,24 @@
 /* Directories as snapshots in the store (docs/formats/tree.md, through layers/dx_tree.h). Stands
    on store/.
 
-   objects.c  reads parts of files and directories; walks everything a snapshot reaches
-   entries.c  the entries of any version that is a tree, by their paths (entries.h)
-   stream.c   a snapshot as the stream of bytes that README.md specifies, at any offset
-   content.c  the content of any version, file or directory, as one stream (content.h)
-   publish.c  makes a snapshot of a directory         stat_cache.c   cache: what the last publish
-   saw scan.c     scans directories ahead of publish.c    batch.c  hashes and compresses on all
-   cores metadata.c   owners, holes, attributes, read         links.c  files with several names
-   restore.c  writes a snapshot as a directory        apply.c  owners, attributes, modes, times
-   missing.c     finds what is lacking of a snapshot     seeds.c  chunks read from a directory's
-   files link_targets.c     finds the earlier name of a file        report.c lists what could not be
-   restored scope.c     finds how much has to be replaced (scope.h) verify.c   checks a store, and
-   all that it holds   no_snapshots.c   replaces these where impossible
+   objects.c       reads parts of files and directories; walks everything a snapshot reaches
+   entries.c       the entries of any version that is a tree, by their paths (entries.h)
+   stream.c        a snapshot as the stream of bytes that README.md specifies, at any offset
+   content.c       the content of any version, file or directory, as one stream (content.h)
+   publish*.c      make a snapshot of a directory (publish.h), with
+       scan.c          directories, scanned ahead of the walk
+       stat_cache.c    what the last publish saw
+       metadata.c      owners, holes, attributes     links.c   files with several names
+       batch.c         hashes and compresses on all cores
+   restore.c       writes a snapshot as a directory
+       apply.c         owners, attributes, modes, times
+       link_targets.c  finds the earlier name of a file
+       report.c        lists what could not be restored
+   missing.c       finds what is lacking of a snapshot
+   seeds.c         chunks read from a directory's files
+   scope.c         finds how much has to be replaced (scope.h)
+   verify.c        checks a store, and all that it holds
+   no_snapshots.c  replaces these where they are impossible
 
    Publishing and restoring need POSIX descriptors of directories; where there are none
    (VERSIONS_NO_SNAPSHOTS) directories are published as streams, and snapshots are still read. */
@@ -33,7 +39,7 @@
 #ifdef VERSIONS_NO_SNAPSHOTS
 enum {
     VERSIONS_HAS_SNAPSHOTS = 0
-}; /* nothing of publish.c, restore.c and stat_cache.c may be called */
+}; /* nothing of publish*.c, restore.c and stat_cache.c may be called */
 #else
 enum { VERSIONS_HAS_SNAPSHOTS = 1 };
 #endif
@@ -57,7 +63,20 @@ typedef struct versions_omit {
     bool numeric;    /* names of owners: their numbers count */
 } versions_omit;
 
+/* What a snapshot of somebody else's making may be at most. 32 small objects can name 2^31
+   directories, so the sums that the root declares are compared before anything is made of it, and
+   what is below has to stay within them. 0: no limit but these sums. */
+typedef struct versions_limits {
+    uint64_t entries_max; /* below the root, at any depth */
+    uint64_t size_max;    /* bytes of its files and names; holes count as zeros */
+} versions_limits;
+
+enum { VERSIONS_ENTRIES_MAX = 10000000 };           /* what --entries-max is without the option, */
+#define VERSIONS_SIZE_MAX (UINT64_C(1) << 40)       /* and --size-max: 1 TiB */
+
 /* >>objects.c ---- */
+/* PROG_REFUSED: the root declares more than the limits. */
+int versions_limits_check(const versions_limits *limits, const dx_tree_entry *root);
 /* The content of an entry in parts: chunks of a file, pieces of a directory. Lists of ids in up to
    DX_TREE_LEVELS_MAX levels lead to them; the last list of each level is kept. */
 typedef struct versions_parts {
@@ -92,7 +111,8 @@ typedef struct versions_listing {
 
 void versions_listing_open(versions_listing *l, versions_store *s, const dx_tree_entry *dir);
 void versions_listing_close(versions_listing *l);
-/* PROG_OK and an entry, or *end; the entry's name and data hold until the next call. */
+/* PROG_OK and an entry, or *end; the entry's name and data hold until the next call. An entry that
+   makes the directory larger than it declares is an error before it is handed out. */
 int  versions_listing_next(versions_listing *l, dx_tree_entry *out, bool *end);
 /* Go on to the entry with the name of e, when names are asked for in order: *at is where the
    listing is, zero at first. false: it has none, or it cannot be read. */
@@ -209,6 +229,14 @@ typedef struct versions_tree_publish_desc {
        none empty. seen is only read. NULL: all is looked at. */
     const char *const *changed;
     size_t         changed_count;
+    /* Live, of `changed`: everything is read first, whatever `seen` says, and held in memory. Then
+       this is told so, once, with the status until then, before it goes into the store. When it is
+       more than held_max bytes, or not read by until_ns (prog_now_ns()): PROG_REFUSED, without a
+       message. NULL: read and stored at the same time. */
+    void         (*read)(void *user, int status);
+    void          *read_user;
+    uint64_t       held_max;
+    int64_t        until_ns;
 } versions_tree_publish_desc;
 int versions_tree_publish(versions_store *s, const versions_tree_publish_desc *desc,
                           versions_published *out);
@@ -229,6 +257,7 @@ typedef struct versions_tree_restore_desc {
     versions_dest   *dest;    /* open and empty */
     unsigned         workers; /* threads; 0: one for each core */
     versions_omit    omit;
+    versions_limits  limits;
     versions_report *report;
     /* A directory, and a snapshot of it: files that are the same in the other snapshot get one more
        name instead of being written. NULL: none. */

@@ -1,0 +1,196 @@
+// The nine operations of js-framework-benchmark in headless Chromium: layers/dx_page.h (bench/www/rows.c, examples/www/page_ops.js)
+// against the same table by hand. From the click until the page's layout is up to date; painting is not in it, which both do alike.
+// WWW_ONLY=WORD: only operations with that word.
+// usage: node bench/bench_www.mjs FOLDER [ROUNDS]      FOLDER: has rows.wasm; gets www.csv.     WWW_PEER=NAME=FILE.js: one more program, for ids as in vanilla.js
+//        node bench/bench_www.mjs FOLDER check         each operation once, what it did, host calls, and the runtime's size: a test
+import { readFileSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { spawnSync } from 'node:child_process';
+import { gzipSync } from 'node:zlib';
+import { createRequire } from 'node:module';
+const { chromium } = createRequire(import.meta.url)('../build/playwright/node_modules/playwright-core');
+
+const [folder, rounds = '6'] = process.argv.slice(2), check = rounds == 'check', here = new URL('./www/', import.meta.url);
+const apps = { dx: new URL('ours.js', here), vanilla: new URL('vanilla.js', here) };
+for (const peer of (process.env.WWW_PEER ?? '').split(',').filter(Boolean)) apps[peer.split('=')[0]] = peer.split('=')[1];
+const row = `<tr><td class="col-md-1"> </td><td class="col-md-4"><a class="lbl"> </a></td><td class="col-md-1"><a class="remove"><span class="remove glyphicon glyphicon-remove" aria-hidden="true"></span></a></td><td class="col-md-6"></td></tr>`;
+const html = app => `<!doctype html><meta charset="utf-8"><title>${app}</title><link rel="icon" href="data:,">
+<style>body { font: 14px sans-serif; margin: 20px } table { width: 100%; border-collapse: collapse } td { padding: 8px; border-top: 1px solid #ddd }
+tr:nth-of-type(odd) { background: #f9f9f9 } .danger td { background: #f2dede } .col-md-1 { width: 8% } .col-md-4 { width: 33% }</style>
+<p>${['run', 'runlots', 'add', 'update', 'clear', 'swaprows'].map(id => `<button id="${id}">${id}</button>`).join(' ')}</p>
+<table><tbody id="tbody"></tbody></table><template id="itemTemplate">${row}</template><script type="module" src="/app/${app}.js"></script>`;
+
+const server = createServer((ask, answer) => {
+    const path = ask.url.slice(1), app = path.match(/^app\/(.*)\.js$/)?.[1];
+    const files = { 'rows.wasm': `${folder}/rows.wasm`, 'app/page_ops.js': new URL('../examples/www/page_ops.js', here.href.replace(/www\/$/, '')) };
+    const body = apps[path] ? html(path) : app && apps[app] ? readFileSync(apps[app]) : files[path] ? readFileSync(files[path]) : null;
+    const type = path.endsWith('.wasm') ? 'application/wasm' : path.endsWith('.js') ? 'text/javascript' : 'text/html';
+    // Isolated, so that its clock ticks every 5 us.
+    answer.writeHead(body === null ? 404 : 200, { 'Content-Type': type, 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp' });
+    answer.end(body ?? '');
+});
+await new Promise(done => server.listen(0, '127.0.0.1', done));
+const origin = `http://127.0.0.1:${server.address().port}/`;
+const chrome = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(path => spawnSync(path, ['--version']).status == 0);
+const browser = await chromium.launch({ executablePath: chrome, headless: true, timeout: 300000,
+    args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--js-flags=--expose-gc', '--disable-background-networking'] });
+
+// What is done before, what is measured, what shows that it was done; `again` brings the page back.
+const operations = {
+    'create 1,000': { again: ['clear'], click: 'run', rows: 1000 },
+    'create 10,000': { again: ['clear'], click: 'runlots', rows: 10000, warm: 1, times: 2 },
+    'replace 1,000': { before: ['run'], click: 'run', rows: 1000 },
+    'update every 10th': { before: ['run'], click: 'update', rows: 1000 },
+    'select': { before: ['run'], row: 'a.lbl', rows: 1000 },
+    'swap': { before: ['run'], click: 'swaprows', rows: 1000 },
+    'remove': { before: ['run'], row: 'span', rows: -1 },
+    'append 1,000': { again: ['clear', 'run'], click: 'add', rows: 2000 },
+    'clear': { again: ['run'], click: 'clear', rows: 0 },
+};
+async function measure(app, o) {
+    if (check) o = { ...o, warm: 0, times: 2 };
+    const page = await browser.newPage();
+    const troubles = [];
+    page.on('pageerror', error => troubles.push(error.message));
+    await page.goto(origin + app);
+    await page.waitForFunction('globalThis.ready || location.pathname != "/dx"');
+    const got = await page.evaluate(async o => {
+        const body = document.getElementById('tbody'), press = id => document.getElementById(id).click();
+        const frame = () => new Promise(done => requestAnimationFrame(() => setTimeout(done)));
+        const times = [], calls = [];
+        for (const id of o.before ?? []) press(id);
+        const warm = o.warm ?? 5;
+        for (let i = 0; i < warm + (o.times ?? 5); i++) {
+            for (const id of o.again ?? []) press(id);
+            await frame();
+            await frame();
+            gc();
+            await frame();
+            const target = o.row ? body.children[10 + i].querySelector(o.row) : document.getElementById(o.click);
+            const had = body.children.length, flushes = globalThis.calls?.flushes, first = body.children[1]?.textContent, tenth = body.children[10]?.textContent;
+            const begin = performance.now();
+            target.click();
+            document.body.offsetHeight;
+            if (i >= warm) times.push(performance.now() - begin);
+            if (globalThis.calls) calls.push(globalThis.calls.flushes - flushes);
+            const wrong = why => { throw new Error(`${why}: ${body.children.length} rows of ${had}`); };
+            if (body.children.length != (o.rows < 0 ? had - 1 : o.rows)) wrong('rows');
+            if (o.click == 'update' && !body.children[10].textContent.startsWith(tenth.replace(/( !!!)*$/, ''))) wrong('update');
+            if (o.click == 'update' && body.children[10].textContent == tenth) wrong('update');
+            if (o.click == 'swaprows' && body.children[998].textContent != first) wrong('swap');
+            if (o.row == 'a.lbl' && (!target.closest('tr').className.includes('danger') || document.querySelectorAll('.danger').length != 1)) wrong('select');
+            if (o.rows > 0 && !/^\d+[a-z]+ [a-z]+ [a-z]+( !!!)*$/.test(body.lastElementChild.textContent)) wrong(body.lastElementChild.textContent);
+        }
+        return { times, calls };
+    }, o);
+    await page.close();
+    if (troubles.length) throw new Error(`${app}: ${troubles[0]}`);
+    return got;
+}
+// JavaScript's heap and WebAssembly's memory after 10,000 rows, as the browser counts them.
+async function memory(app) {
+    const page = await browser.newPage();
+    await page.goto(origin + app);
+    await page.waitForFunction('globalThis.ready || location.pathname != "/dx"');
+    const size = await page.evaluate(async () => {
+        document.getElementById('runlots').click();
+        await new Promise(done => setTimeout(done, 300));
+        gc();
+        return (await performance.measureUserAgentSpecificMemory()).bytes;
+    });
+    await page.close();
+    return size;
+}
+
+// The median of the fastest quarter: what a machine with other work to do adds is left out, for all alike.
+const typical = list => [...list].sort((a, b) => a - b)[list.length >> 3], names = Object.keys(apps);
+
+if (check) {
+    let passed = 0, failed = 0;
+    const attempt = async (name, test) => {
+        try {
+            console.log(`    ok   ${name}${await test() ?? ''}`);
+            passed++;
+        } catch (error) {
+            console.log(`    FAIL ${name}: ${error.message}`);
+            failed++;
+        }
+    };
+    for (const app of names)
+        for (const [name, o] of Object.entries(operations))
+            await attempt(`df_1 do_5 ${app}: ${name}`, async () => {
+                const { calls } = await measure(app, o);
+                if (calls.some(count => count != 1)) throw new Error(`${calls} host calls`);
+                return calls.length ? ', one host call' : '';
+            });
+    await attempt('do_3 do_6 every operation, a ring that wraps, texts that are not ASCII', async () => {
+        const page = await browser.newPage();
+        await page.goto(origin + 'vanilla');
+        const got = await page.evaluate(async () => {
+            const { pageOps } = await import('/app/page_ops.js'), root = document.createElement('main'), memory = new WebAssembly.Memory({ initial: 1 });
+            const item = '<li><b data-slot=""></b><i><u data-slot=""></u></i><ul data-slot=""></ul></li>', ops = pageOps(root, { 5: item }, ['title', 'on', 'color']);
+            const view = new DataView(memory.buffer), TEXT_AT = 1024, mask = 15;
+            let write = 0xfffffff9, text = '';
+            const run = list => { // [opcode, slot, name, node, b or text, c]
+                const read = write;
+                for (let [op, slot, name, node, b = 0, c = 0] of list) {
+                    if (typeof b == 'string') [text, b, c] = [text + b, text.length, b.length];
+                    [op | slot << 8 | name << 16, node, b, c].forEach((v, i) => view.setUint32((write & mask) * 16 + 4 * i, v, true));
+                    write = write + 1 >>> 0;
+                }
+                const bytes = new TextEncoder().encode(text);
+                new Uint8Array(memory.buffer, TEXT_AT).set(bytes);
+                ops.flush(memory, 0, mask, read, write, TEXT_AT, bytes.length);
+                text = '';
+                return root.innerHTML;
+            };
+            const li = (b, u, ul = '', more = '') => `<li${more}><b>${b}</b><i><u>${u}</u></i><ul>${ul}</ul></li>`, wrong = [];
+            const expect = (is, want) => is == want || wrong.push(`${is} is not ${want}`);
+            expect(run([[1, 0, 5, 0, 1, 2], [2, 1, 0, 1, '\ufeffé€'], [2, 2, 0, 1, '😀x'], [2, 2, 0, 2, 'u']]), li('\ufeffé€', '😀x') + li('', 'u'));
+            expect(run([[8, 0, 0, 2], [1, 0, 5, 0, 3, 1], [3, 0, 0, 3, '"<&'], [5, 0, 1, 3, 1], [6, 1, 2, 3, 'red']]),
+                li('\ufeffé€', '😀x') + li('', '', '', ' title="&quot;&lt;&amp;" class="on"').replace('<b>', '<b style="color: red;">') + li('', 'u'));
+            expect(run([[4, 0, 0, 3], [10, 0, 0, 3, 1], [7, 0, 0, 0, 2, 1], [1, 3, 5, 2, 3, 1], [2, 1, 0, 3, 'in']]), li('', 'u', li('in', '')) + li('\ufeffé€', '😀x'));
+            expect(run([[7, 0, 0, 0, 2, 0], [9, 3, 0, 2], [10, 0, 0, 3, 1], [2, 1, 0, 2, '<b>']]), li('\ufeffé€', '😀x') + li('&lt;b&gt;', 'u'));
+            expect(run([[9, 0, 0, 0], [10, 0, 0, 1, 2]]), '');
+            expect(ops.of.filter(Boolean).length, 1);
+            return wrong.join('; ');
+        });
+        await page.close();
+        if (got) throw new Error(got);
+    });
+    await attempt('the runtime with its glue is at most 20 KB gzipped, 50 KB raw', () => {
+        const files = [readFileSync(`${folder}/rows.wasm`), readFileSync(new URL('../examples/www/page_ops.js', import.meta.url))];
+        const raw = files.reduce((sum, f) => sum + f.length, 0), packed = files.reduce((sum, f) => sum + gzipSync(f, { level: 9 }).length, 0);
+        if (packed > 20480 || raw > 51200) throw new Error(`${packed} gzipped, ${raw} raw`);
+        return `: ${packed} gzipped, ${raw} raw`;
+    });
+    console.log(`rows: ${passed} passed, ${failed} failed, 0 skipped`);
+    await browser.close();
+    process.exit(failed ? 1 : 0);
+}
+const results = {}, hostCalls = new Set();
+for (const [name, o] of Object.entries(operations)) {
+    if (!name.includes(process.env.WWW_ONLY ?? '')) continue;
+    const times = Object.fromEntries(names.map(app => [app, []]));
+    for (let round = 0; round < +rounds; round++)
+        for (const app of round % 2 ? [...names].reverse() : names) {
+            const got = await measure(app, o);
+            times[app].push(...got.times);
+            got.calls.forEach(count => hostCalls.add(count));
+        }
+    results[name] = Object.fromEntries(names.map(app => [app, typical(times[app])]));
+    console.log(`${name.padEnd(18)} ${names.map(app => `${app} ${results[name][app].toFixed(2)} ms`).join('   ')}   ratio ${(results[name].dx / results[name].vanilla).toFixed(3)}`);
+}
+const mean = app => Math.exp(Object.values(results).reduce((sum, r) => sum + Math.log(r[app] / r.vanilla), 0) / Object.keys(results).length);
+console.log(`geometric mean     ${names.map(app => `${app} ${mean(app).toFixed(3)}`).join('   ')}`);
+console.log(`host calls a frame ${[...hostCalls].join(', ')}`);
+const bytes = {};
+for (const app of names) bytes[app] = await memory(app).catch(() => NaN);
+console.log(`memory, 10,000 rows ${names.map(app => `${app} ${(bytes[app] / 1e6).toFixed(1)} MB`).join('   ')}`);
+const version = browser.version();
+writeFileSync(`${folder}/www.csv`, ['operation,' + names.join(','), ...Object.entries(results).map(([name, r]) => [name.replaceAll(',', ''), ...names.map(app => r[app].toFixed(3))].join(',')),
+    ['geometric mean', ...names.map(app => mean(app).toFixed(3))].join(','), ['memory bytes', ...names.map(app => bytes[app])].join(',')].join('\n') + '\n');
+console.log(`Chromium ${version}, Node ${process.version}`);
+await browser.close();
+server.close();
+if ([...hostCalls].some(count => count != 1)) process.exit(1);

@@ -1,0 +1,13 @@
+#!/bin/sh
+# Build bench/www/rows.c for WebAssembly and run bench/bench_www.mjs. usage: bench_www.sh [ROUNDS|check]
+set -eu
+cd "$(dirname "$0")/.."
+for tool in node clang wasm-ld chromium; do
+    command -v $tool >/dev/null || { echo "missing: $tool (make deps-all)"; exit 1; }
+done
+[ -d build/playwright/node_modules/playwright-core ] || { echo "missing: playwright-core (make deps-all)"; exit 1; }
+mkdir -p build/bench_www
+clang --target=wasm32 -std=c11 -Wall -Wextra -DNDEBUG -nostdlib -ffreestanding -fuse-ld=lld -Wl,--no-entry -Wl,--strip-all \
+    -O2 -mbulk-memory bench/www/rows.c -o build/bench_www/rows.wasm
+node bench/bench_www.mjs build/bench_www "${1:-6}"
+[ "${1:-6}" = check ] || cp build/bench_www/www.csv bench/results/www.csv

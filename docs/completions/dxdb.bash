@@ -1,0 +1,47 @@
+# Completion of dxdb for bash: made by `dxdb help --as bash`.
+_dxdb() {
+    local line=${COMP_LINE:0:COMP_POINT}
+    local words word last plain=0 store= options= i
+    read -ra words <<<"$line"
+    [[ $line != *' ' ]] || words+=('')
+    word=${words[${#words[@]} - 1]} last=${words[${#words[@]} - 2]}
+    COMPREPLY=()
+    if ((${#words[@]} == 2)); then
+        mapfile -t COMPREPLY < <(compgen -W 'serve install-triggers help --version' -- "$word")
+        return
+    fi
+    case $last in
+    --backend)
+        mapfile -t COMPREPLY < <(compgen -W 'auto io_uring epoll' -- "$word")
+        return ;;
+    esac
+    for ((i = 2; i < ${#words[@]} - 1; i++)); do
+        case ${words[i]} in
+        --backend | --as) ((i++)) ;;
+        -*) ;;
+        *) ((plain++)) || store=${words[i]} ;;
+        esac
+    done
+    case ${words[1]} in
+    serve)
+        options='--backend --help'
+        [[ $word == -* ]] || {
+        case $plain in
+        0) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+        esac
+        }
+        ;;
+    install-triggers)
+        options='--print --help'
+        [[ $word == -* ]] || {
+        case $plain in
+        0) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+        esac
+        }
+        ;;
+    esac
+    [[ $word != -* ]] ||
+        mapfile -t COMPREPLY < <(compgen -W "$options" -- "$word")
+    COMPREPLY=("${COMPREPLY[@]#"${word%"$2"}"}")
+}
+complete -o filenames -F _dxdb dxdb

@@ -1,0 +1,1219 @@
+/*  dx_htip.h - v0.3.0 - changes of a page as a stream of operations: reader and writer
+              - MIT-0 or public domain, see end of file
+
+    Do this in ONE C or C++ file:
+
+        #define DX_HTIP_IMPLEMENTATION        (or DX_IMPLEMENTATION for every dx_ header)
+        #include "dx_htip.h"
+
+    and include it elsewhere without the define. C99; also builds as C++11. No other header is
+    needed, and no browser: a server renders the same streams (examples/www/htip_html.h).
+
+    QUICK EXAMPLE
+
+        static uint64_t memory[512], nodes_memory[256];
+        dx_htip_writer w;                                     // a stream of two rows ...
+        dx_htip_writer_desc desc;
+        memset(&desc, 0, sizeof desc);
+        desc.memory = memory;
+        desc.memory_size = sizeof memory;
+        if (dx_htip_writer_init(&w, &desc)) return 1;
+        dx_htip_add_template(&w, 1, "<li><b data-slot=\"\"></b></li>", 29);
+        const dx_htip_text texts[2] = {dx_htip_text_of("one"), dx_htip_text_of("two")};
+        dx_htip_rows(&w, 1, 1, 0, 2, texts, 1);
+        uint8_t stream[256];
+        size_t size;
+        if (dx_htip_finish(&w, stream, sizeof stream, &size)) return 1;
+
+        dx_htip_nodes nodes;                                  // ... read: whole, or not at all
+        if (dx_htip_nodes_init(&nodes, nodes_memory, sizeof nodes_memory, 32)) return 1;
+        if (dx_htip_render(&nodes, stream, size, NULL, NULL)) return 1;
+        printf("%u nodes\n", (unsigned)nodes.used);
+
+    CONTENTS (search >>)  config  errors  texts  markup  nodes  reader  writer  platform  shared
+                          bytes  words  parsing  tables  operations  registry  rendering  strings
+                          writing  license
+
+    GUARANTEES  Never allocates; no globals; no recursion. A stream is checked as a whole before any
+                of it is carried out: all of it or nothing. No byte from outside reaches an assert.
+                O(bytes of the stream + nodes) time; a template's markup is read once a stream.
+    LIMITS      65,535 nodes and strings, 4,096 templates a stream, 65,535 bytes a string, markup 32
+                elements deep. One thread per object.
+    CONFIG      DX_HTIP_STATIC, DX_HTIP_API, DX_HTIP_ASSERT(c), DX_HTIP_MEMCPY, DX_HTIP_MEMCMP,
+                DX_HTIP_MEMSET
+    ERRORS      dx_htip_error: 0 = ok, negative = reason; dx_htip_code_of_error() gives the number
+                that docs/formats/htip.md has for it
+    OWNERSHIP   The caller owns every byte. Texts that a callback gets lie in the stream.
+    FORMAT      docs/formats/htip.md, normative
+*/
+#ifndef DX_HTIP_H
+#define DX_HTIP_H
+
+#define DX_HTIP_VERSION 0x000300 /* 0xMMmmpp */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* >>config ------------------------------------------------------------- */
+#ifndef DX_HTIP_API
+  #ifdef DX_HTIP_STATIC
+    #if defined(__GNUC__) || defined(__clang__)
+      #define DX_HTIP_API static __attribute__((unused))
+    #else
+      #define DX_HTIP_API static
+    #endif
+  #else
+    #define DX_HTIP_API extern
+  #endif
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* >>errors ------------------------------------------------------------- */
+/* value, constant, the number in docs/formats/htip.md (0: not an error of a stream). */
+#define DX_HTIP_ERRORS(X)                                                                         \
+    X(0, OK, 0)                                                                                   \
+    X(-1, EINVAL, 0)     /* an argument breaks its documented contract */                         \
+    X(-3, ENOSPACE, 0)   /* the writer or its output is full; nothing was added */                \
+    X(-11, ETRUNCATED, 7) /* ends too early */                                                    \
+    X(-12, EVERSION, 2)  /* another version */                                                    \
+    X(-40, EMAGIC, 1)    /* not HTIP */                                                           \
+    X(-41, EOPCODE, 3)   /* an operation that does not exist */                                   \
+    X(-42, ETEMPLATE, 4) /* no template of that id in this stream */                              \
+    X(-43, ESTRING, 5)   /* no string of that number */                                           \
+    X(-44, ENODE, 6)     /* no node of that number, or not one that this can be done to */        \
+    X(-45, EFLAGS, 8)    /* unknown flags, or flags that contradict the counts */                 \
+    X(-46, ERESERVED, 9) /* a reserved byte is not zero */                                        \
+    X(-47, ESIZE, 10)    /* more bytes than the tables and operations take */                     \
+    X(-48, ETABLE, 11)   /* strings with gaps, templates out of order or too many */              \
+    X(-49, EUTF8, 12)    /* a string that is not UTF-8, or has a zero byte */                     \
+    X(-50, EMARKUP, 13)  /* markup that is not allowed, or has another number of slots */         \
+    X(-51, ENAME, 14)    /* an attribute, class or style that is not allowed */                   \
+    X(-52, ENODEUSED, 15) /* a node of that number exists */                                      \
+    X(-53, ENODEMAX, 16) /* a number above what this reader was given room for */                 \
+    X(-54, EBATCH, 17)   /* a batch in a batch, not begun, or not ended */
+
+typedef enum dx_htip_error {
+#define DX_HTIP_P_ERROR_IS(value, constant, code) DX_HTIP_##constant = value,
+    DX_HTIP_ERRORS(DX_HTIP_P_ERROR_IS)
+} dx_htip_error;
+
+/* "DX_HTIP_ENODE" and so on; "unknown error" for anything else. */
+DX_HTIP_API const char *dx_htip_error_name(int error);
+/* The number that docs/formats/htip.md has for an error of a stream; 0 for others. */
+DX_HTIP_API int         dx_htip_code_of_error(int error);
+
+/* >>texts -------------------------------------------------------------- */
+typedef struct dx_htip_text { /* UTF-8, not terminated; borrowed */
+    const uint8_t *data;
+    uint32_t       size;
+} dx_htip_text;
+
+/* A C string as a text. */
+DX_HTIP_API dx_htip_text dx_htip_text_of(const char *text);
+/* Well-formed UTF-8 (RFC 3629) without a zero byte? */
+DX_HTIP_API bool         dx_htip_is_utf8(const void *bytes, size_t size);
+
+/* >>markup ------------------------------------------------------------- */
+enum { DX_HTIP_DEPTH_MAX = 32, DX_HTIP_SLOTS_MAX = 255 };
+
+typedef enum dx_htip_part { /* what markup consists of */
+    DX_HTIP_OPEN       = 0, /* an element: a is its tag */
+    DX_HTIP_ATTRIBUTE  = 1, /* of the element opened last: a its name, b its value */
+    DX_HTIP_CHARACTERS = 2, /* a */
+    DX_HTIP_CLOSE      = 3  /* the element opened last is complete: a is its tag */
+} dx_htip_part;
+
+/* Names and values are as they stand in the markup, with their entities. */
+typedef void dx_htip_visit(void *user, dx_htip_part part, dx_htip_text a, dx_htip_text b);
+
+/* Reads one element and nothing around it, in the subset of HTML that docs/formats/htip.md allows
+   (no scripts, no event attributes). Returns the number of its slots, or DX_HTIP_EMARKUP, in which
+   case visit was called for the parts before. visit may be NULL. */
+DX_HTIP_API int dx_htip_read_markup(dx_htip_text markup, dx_htip_visit *visit, void *user);
+
+/* >>nodes -------------------------------------------------------------- */
+enum { DX_HTIP_NODE_SIZE = 20, DX_HTIP_NODES_MAX = 65535 };
+
+typedef struct dx_htip_node { /* private; links are numbers, DX_HTIP_P_NONE: none */
+    uint16_t parent_, first_, next_, previous_;
+    uint16_t slot_; /* 1: part of a clone, 0: a clone */
+} dx_htip_node;
+
+/* The nodes on the page. Node 0 is where the page is; a clone is the node that its operation names,
+   its slots are the numbers that follow. */
+typedef struct dx_htip_nodes {
+    dx_htip_node *nodes_;
+    dx_htip_node *before_; /* a copy, for going back when a stream is refused */
+    uint32_t      count;   /* numbers below this can be used */
+    uint32_t      used;    /* nodes on the page, without node 0 */
+} dx_htip_nodes;
+
+/* An empty page. memory: DX_HTIP_NODE_SIZE bytes for each of count (1 to 65,535) nodes, aligned to
+   2, borrowed. EINVAL otherwise. */
+DX_HTIP_API int  dx_htip_nodes_init(dx_htip_nodes *n, void *memory, size_t memory_size,
+                                    uint32_t count);
+DX_HTIP_API bool dx_htip_is_node(const dx_htip_nodes *n, uint32_t node);
+
+/* >>reader ------------------------------------------------------------- */
+typedef enum dx_htip_op {
+    DX_HTIP_CLONE  = 1,
+    DX_HTIP_TEXT   = 2,
+    DX_HTIP_ATTR   = 3,
+    DX_HTIP_CLASS  = 4,
+    DX_HTIP_REMOVE = 5,
+    DX_HTIP_STYLE  = 6,
+    DX_HTIP_BATCH  = 7,
+    DX_HTIP_COMMIT = 8,
+    DX_HTIP_MOVE   = 9,
+    DX_HTIP_ROWS   = 10
+} dx_htip_op;
+
+/* Called in order, once all was found to be right. A ROWS operation comes as what it stands for: a
+   CLONE and a TEXT for each slot, row by row.
+     CLONE   other: the parent; a: markup        ATTR    a: name, b: value
+     TEXT    a: the text                         CLASS   other: 1 on, 0 off; a: its name
+     REMOVE  BATCH  COMMIT                       STYLE   a: property, b: value
+     MOVE    other: the clone to stand before, 0: last of its parent */
+typedef void dx_htip_apply(void *user, dx_htip_op op, uint16_t node, uint16_t other, dx_htip_text a,
+                           dx_htip_text b);
+
+/* Carries a stream out as a whole or, with an error, none of it: *n is then as it was and apply was
+   not called. apply may be NULL. */
+DX_HTIP_API int dx_htip_render(dx_htip_nodes *n, const void *bytes, size_t size,
+                               dx_htip_apply *apply, void *user);
+
+/* >>writer ------------------------------------------------------------- */
+typedef struct dx_htip_writer_desc { /* zero = the default written behind each field */
+    void    *memory;        /* aligned to 4; borrowed until the stream is finished */
+    size_t   memory_size;   /* 8 bytes an operation and a template, 16 a string, and the texts */
+    uint32_t strings_max;   /* different strings; an eighth of what memory_size / 8 gives */
+    uint32_t templates_max; /* 16 */
+    uint32_t ops_size_max;  /* bytes of operations; a quarter of memory_size */
+} dx_htip_writer_desc;
+
+typedef struct dx_htip_writer { /* caller-allocated; fields are private */
+    uint8_t  *entries_, *templates_, *ops_, *text_;
+    uint32_t *table_; /* string numbers + 1 by hash of content */
+    uint32_t  strings_max_, templates_max_, ops_size_max_, text_size_max_, table_mask_;
+    uint32_t  string_count_, template_count_, op_count_, ops_size_, text_size_;
+    int       error_; /* the first; dx_htip_finish() returns it too */
+} dx_htip_writer;
+
+/* EINVAL: memory is NULL, not aligned, or too small for the three tables. */
+DX_HTIP_API int dx_htip_writer_init(dx_htip_writer *w, const dx_htip_writer_desc *desc);
+/* Each adds one operation or nothing. ENOSPACE: the writer is full; EINVAL: a string above 65,535
+   bytes, templates whose ids do not ascend. Anything else that is wrong is found by the reader. */
+DX_HTIP_API int dx_htip_add_template(dx_htip_writer *w, uint16_t id, const char *markup,
+                                     size_t size);
+DX_HTIP_API int dx_htip_clone(dx_htip_writer *w, uint16_t node, uint16_t id, uint16_t parent);
+DX_HTIP_API int dx_htip_set_text(dx_htip_writer *w, uint16_t node, dx_htip_text text);
+DX_HTIP_API int dx_htip_set_attribute(dx_htip_writer *w, uint16_t node, dx_htip_text name,
+                                      dx_htip_text value);
+DX_HTIP_API int dx_htip_set_style(dx_htip_writer *w, uint16_t node, dx_htip_text property,
+                                  dx_htip_text value);
+DX_HTIP_API int dx_htip_set_class(dx_htip_writer *w, uint16_t node, dx_htip_text name, bool on);
+DX_HTIP_API int dx_htip_remove(dx_htip_writer *w, uint16_t node);
+/* A clone goes before another clone of the same parent; before 0: to the end. */
+DX_HTIP_API int dx_htip_move(dx_htip_writer *w, uint16_t node, uint16_t before);
+/* count clones of a template with `slots` slots, at the end of parent: nodes node, node + 1 + slots
+   ...; texts: count * slots of them, row by row. */
+DX_HTIP_API int dx_htip_rows(dx_htip_writer *w, uint16_t node, uint16_t id, uint16_t parent,
+                             uint16_t count, const dx_htip_text *texts, uint16_t slots);
+DX_HTIP_API int dx_htip_begin(dx_htip_writer *w);
+DX_HTIP_API int dx_htip_commit(dx_htip_writer *w);
+/* The stream, into out; the writer is empty then and can be used again. ENOSPACE: *size says how
+   many bytes it takes, and the writer is as before. Or the first error of an operation. */
+DX_HTIP_API int dx_htip_finish(dx_htip_writer *w, void *out, size_t capacity, size_t *size);
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* DX_HTIP_H */
+
+#if (defined(DX_HTIP_IMPLEMENTATION) || defined(DX_IMPLEMENTATION)) && \
+    !defined(DX_HTIP_IMPLEMENTED)
+#define DX_HTIP_IMPLEMENTED
+
+/* >>platform ----------------------------------------------------------- */
+#ifndef DX_HTIP_ASSERT
+  #if defined(__STDC_HOSTED__) && __STDC_HOSTED__ == 1 && !defined(NDEBUG)
+    #include <assert.h>
+    #define DX_HTIP_ASSERT(c) assert(c)
+  #else
+    #define DX_HTIP_ASSERT(c) ((void)sizeof((c) ? 1 : 0))
+  #endif
+#endif
+#if defined(__GNUC__) || defined(__clang__)
+  #define DX_HTIP_P_MEM(name) __builtin_##name
+#else
+  #include <string.h>
+  #define DX_HTIP_P_MEM(name) name
+#endif
+#ifndef DX_HTIP_MEMCPY
+  #define DX_HTIP_MEMCPY DX_HTIP_P_MEM(memcpy)
+#endif
+#ifndef DX_HTIP_MEMCMP
+  #define DX_HTIP_MEMCMP DX_HTIP_P_MEM(memcmp)
+#endif
+#ifndef DX_HTIP_MEMSET
+  #define DX_HTIP_MEMSET DX_HTIP_P_MEM(memset)
+#endif
+
+enum {
+    DX_HTIP_P_HEADER_SIZE   = 16,
+    DX_HTIP_P_ENTRY_SIZE    = 8, /* of a string or a template */
+    DX_HTIP_P_MAGIC         = 0x4458,
+    DX_HTIP_P_VERSION       = 2,
+    DX_HTIP_P_TEMPLATES_MAX = 4096,
+    DX_HTIP_P_NAME_MAX      = 256,  /* bytes of a name: element, attribute, class, style */
+    DX_HTIP_P_STYLE_MAX     = 1024, /* bytes of a style's value */
+    DX_HTIP_P_NONE          = 65535
+};
+#define DX_HTIP_P_ERROR_NAME(value, constant, code) \
+    case value: return "DX_HTIP_" #constant;
+#define DX_HTIP_P_ERROR_CODE(value, constant, code) \
+    case value: return code;
+
+DX_HTIP_API const char *dx_htip_error_name(int error)
+{
+    switch (error) {
+        DX_HTIP_ERRORS(DX_HTIP_P_ERROR_NAME)
+    default: return "unknown error";
+    }
+}
+
+DX_HTIP_API int dx_htip_code_of_error(int error)
+{
+    switch (error) {
+        DX_HTIP_ERRORS(DX_HTIP_P_ERROR_CODE)
+    default: return 0;
+    }
+}
+
+/* >>shared --------------------------------------------------------------
+   Small helpers that other dx headers hold as identical copies (a check compares them). */
+static uint16_t dx_htip_p_load16(const uint8_t *p)
+{
+    return (uint16_t)(p[0] | (uint16_t)((uint16_t)p[1] << 8));
+}
+
+static uint32_t dx_htip_p_load32(const uint8_t *p)
+{
+    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
+/* >>bytes --------------------------------------------------------------- */
+static bool dx_htip_p_is(dx_htip_text t, const char *word)
+{
+    uint32_t i = 0;
+    while (i < t.size && word[i] && t.data[i] == (uint8_t)word[i]) i++;
+    return i == t.size && !word[i];
+}
+
+static bool dx_htip_p_is_one_of(dx_htip_text t, const char *const *words)
+{
+    while (*words && !dx_htip_p_is(t, *words)) words++;
+    return *words != NULL;
+}
+
+DX_HTIP_API dx_htip_text dx_htip_text_of(const char *text)
+{
+    dx_htip_text t;
+    t.data = (const uint8_t *)text;
+    t.size = 0;
+    while (text[t.size]) t.size++;
+    return t;
+}
+
+DX_HTIP_API bool dx_htip_is_utf8(const void *bytes, size_t size)
+{
+    const uint8_t *p = (const uint8_t *)bytes;
+    size_t         i = 0;
+    while (i < size) {
+        const uint8_t c = p[i++];
+        uint8_t       low = 0x80;
+        uint8_t       high = 0xbf;
+        size_t        more = c < 0x80 ? 0 : c < 0xe0 ? 1 : c < 0xf0 ? 2 : 3;
+        if (c == 0 || (c >= 0x80 && c < 0xc2) || c > 0xf4) return false;
+        if (c == 0xe0) low = 0xa0;  /* shorter forms say the same */
+        if (c == 0xed) high = 0x9f; /* surrogates */
+        if (c == 0xf0) low = 0x90;
+        if (c == 0xf4) high = 0x8f; /* above U+10FFFF */
+        if (more > size - i) return false;
+        for (; more; more--) {
+            if (p[i] < low || p[i] > high) return false;
+            i++;
+            low = 0x80;
+            high = 0xbf;
+        }
+    }
+    return true;
+}
+
+/* >>words ---------------------------------------------------------------
+   Names that may stand in markup and in operations. Nothing that runs, loads or parses otherwise is
+   let through, whatever the page does with it. */
+/* A letter, then letters, digits, '-'; all small. */
+static bool dx_htip_p_is_name(dx_htip_text t)
+{
+    uint32_t i;
+    if (t.size > DX_HTIP_P_NAME_MAX) return false;
+    for (i = 0; i < t.size; i++) {
+        uint8_t c = t.data[i];
+        if (!(c >= 'a' && c <= 'z') && (i == 0 || !((c >= '0' && c <= '9') || c == '-')))
+            return false;
+    }
+    return t.size != 0;
+}
+
+/* Attributes that run nothing and that no operation of its own is for. */
+static bool dx_htip_p_is_attribute(dx_htip_text name, dx_htip_text value)
+{
+    static const char *const refused[] = {"style", "srcdoc", NULL};
+    static const char        script[] = "javascript:";
+    uint32_t                 at = 0;
+    if (!dx_htip_p_is_name(name) || (name.size > 2 && name.data[0] == 'o' && name.data[1] == 'n'))
+        return false;
+    if (dx_htip_p_is_one_of(name, refused)) return false;
+    for (uint32_t i = 0; i < value.size && script[at]; i++) {
+        if (value.data[i] <= ' ') continue; /* browsers do not see these */
+        if ((value.data[i] | 32) != script[at]) return true;
+        at++;
+    }
+    return script[at] != 0;
+}
+
+static bool dx_htip_p_is_class(dx_htip_text t)
+{
+    uint32_t i;
+    if (t.size > DX_HTIP_P_NAME_MAX) return false;
+    for (i = 0; i < t.size; i++)
+        if (t.data[i] <= ' ') return false;
+    return t.size != 0;
+}
+
+static bool dx_htip_p_is_style(dx_htip_text property, dx_htip_text value)
+{
+    uint32_t skip = property.size > 2 && property.data[0] == '-' && property.data[1] == '-' ? 2 : 0;
+    dx_htip_text name = {property.data + skip, property.size - skip};
+    if (value.size > DX_HTIP_P_STYLE_MAX) return false;
+    for (uint32_t i = 0; i < value.size; i++)
+        if (value.data[i] < ' ' || value.data[i] == ';' || value.data[i] == '{' ||
+            value.data[i] == '}' || value.data[i] == '(' || value.data[i] == '\\' ||
+            value.data[i] == '!')
+            return false;
+    return dx_htip_p_is_name(name) && value.size != 0;
+}
+
+/* Elements without content and without end. */
+static const char *const dx_htip_p_void[] = {"area",  "br",     "col",   "hr",  "img",
+                                             "input", "source", "track", "wbr", NULL};
+
+/* >>parsing -------------------------------------------------------------
+   Markup is read once from left to right, with the open elements on a stack of fixed depth:
+
+       <li class="row"><b data-slot=""></b></li>
+       OPEN li  ATTRIBUTE class row  OPEN b  ATTRIBUTE data-slot  CLOSE b  CLOSE li */
+typedef struct dx_htip_p_markup {
+    const uint8_t *at, *end;
+    dx_htip_visit *visit;
+    void          *user;
+    dx_htip_text   open[DX_HTIP_DEPTH_MAX];  /* elements that are open */
+    uint32_t       depth, slot_depth, slots; /* slot_depth: of the slot that is open, or 0 */
+} dx_htip_p_markup;
+
+static void dx_htip_p_tell(dx_htip_p_markup *m, dx_htip_part part, dx_htip_text a, dx_htip_text b)
+{
+    if (m->visit) m->visit(m->user, part, a, b);
+}
+
+static dx_htip_text dx_htip_p_take_name(dx_htip_p_markup *m)
+{
+    dx_htip_text name = {m->at, 0};
+    while (m->at < m->end &&
+           ((*m->at >= 'a' && *m->at <= 'z') || (*m->at >= '0' && *m->at <= '9') || *m->at == '-'))
+        m->at++;
+    name.size = (uint32_t)(m->at - name.data);
+    return name;
+}
+
+static bool dx_htip_p_take(dx_htip_p_markup *m, char c)
+{
+    if (m->at == m->end || *m->at != (uint8_t)c) return false;
+    m->at++;
+    return true;
+}
+
+/* Up to `end`; '&' only as one of four entities, no '<', no '>', of control characters only tab and
+ * newline. */
+static bool dx_htip_p_take_text(dx_htip_p_markup *m, char end, dx_htip_text *text)
+{
+    static const char *const entities[] = {"&amp;", "&lt;", "&gt;", "&quot;", NULL};
+    text->data = m->at;
+    while (m->at < m->end && *m->at != (uint8_t)end) {
+        dx_htip_text entity = {m->at, 1};
+        if (*m->at == '<' || *m->at == '>' || (*m->at < ' ' && *m->at != '\n' && *m->at != '\t'))
+            return false;
+        if (*m->at == '&') {
+            while (entity.size < 6 && m->at + entity.size < m->end &&
+                   entity.data[entity.size - 1] != ';')
+                entity.size++;
+            if (!dx_htip_p_is_one_of(entity, entities)) return false;
+        }
+        m->at += entity.size;
+    }
+    text->size = (uint32_t)(m->at - text->data);
+    return true;
+}
+
+static bool dx_htip_p_take_attribute(dx_htip_p_markup *m, bool *slot)
+{
+    dx_htip_text name = dx_htip_p_take_name(m), value;
+    if (!dx_htip_p_take(m, '=') || !dx_htip_p_take(m, '"') ||
+        !dx_htip_p_take_text(m, '"', &value) || !dx_htip_p_take(m, '"'))
+        return false;
+    if (!dx_htip_p_is_attribute(name, value)) return false;
+    if (dx_htip_p_is(name, "data-slot")) {
+        if (value.size || *slot || m->slot_depth || m->depth == 0)
+            return false; /* not the root, none in another */
+        *slot = true;
+        m->slots++;
+    }
+    dx_htip_p_tell(m, DX_HTIP_ATTRIBUTE, name, value);
+    return true;
+}
+
+static bool dx_htip_p_take_open(dx_htip_p_markup *m)
+{
+    static const char *const refused[] = {"script", "style",    "iframe",    "object",   "embed",
+                                          "base",   "link",     "meta",      "template", "textarea",
+                                          "title",  "noscript", "plaintext", "xmp",      "svg",
+                                          "math",   "pre",      "listing",   NULL};
+    const dx_htip_text       none = {NULL, 0};
+    dx_htip_text             tag = dx_htip_p_take_name(m);
+    bool                     slot = false;
+    if (!dx_htip_p_is_name(tag) || dx_htip_p_is_one_of(tag, refused) ||
+        m->depth == DX_HTIP_DEPTH_MAX)
+        return false;
+    dx_htip_p_tell(m, DX_HTIP_OPEN, tag, none);
+    while (dx_htip_p_take(m, ' '))
+        if (!dx_htip_p_take_attribute(m, &slot)) return false;
+    if (!dx_htip_p_take(m, '>')) return false;
+    if (dx_htip_p_is_one_of(tag, dx_htip_p_void)) {
+        dx_htip_p_tell(m, DX_HTIP_CLOSE, tag, none);
+        return m->depth != 0;
+    }
+    m->open[m->depth++] = tag;
+    if (slot) m->slot_depth = m->depth;
+    return true;
+}
+
+static bool dx_htip_p_take_close(dx_htip_p_markup *m)
+{
+    const dx_htip_text none = {NULL, 0};
+    dx_htip_text       tag = dx_htip_p_take_name(m), open;
+    if (!dx_htip_p_take(m, '>') || m->depth == 0) return false;
+    open = m->open[m->depth - 1];
+    if (tag.size != open.size) return false;
+    for (uint32_t i = 0; i < tag.size; i++)
+        if (tag.data[i] != open.data[i]) return false;
+    if (m->slot_depth == m->depth) m->slot_depth = 0;
+    m->depth--;
+    dx_htip_p_tell(m, DX_HTIP_CLOSE, tag, none);
+    return true;
+}
+
+DX_HTIP_API int dx_htip_read_markup(dx_htip_text markup, dx_htip_visit *visit, void *user)
+{
+    const dx_htip_text none = {NULL, 0};
+    dx_htip_p_markup   m;
+    if (!markup.data) return DX_HTIP_EMARKUP;
+    m.at = markup.data;
+    m.end = markup.data + markup.size;
+    m.visit = visit;
+    m.user = user;
+    m.depth = m.slot_depth = m.slots = 0;
+    do {
+        dx_htip_text characters;
+        bool         ok;
+        if (m.depth) {
+            if (!dx_htip_p_take_text(&m, '<', &characters)) return DX_HTIP_EMARKUP;
+            if (characters.size) dx_htip_p_tell(&m, DX_HTIP_CHARACTERS, characters, none);
+        }
+        if (!dx_htip_p_take(&m, '<')) return DX_HTIP_EMARKUP;
+        ok = dx_htip_p_take(&m, '/') ? dx_htip_p_take_close(&m) : dx_htip_p_take_open(&m);
+        if (!ok) return DX_HTIP_EMARKUP;
+        DX_HTIP_ASSERT(m.depth <= DX_HTIP_DEPTH_MAX && m.slot_depth <= m.depth);
+    } while (m.depth);
+    return m.at == m.end && m.slots <= DX_HTIP_SLOTS_MAX ? (int)m.slots : DX_HTIP_EMARKUP;
+}
+
+/* >>tables --------------------------------------------------------------
+   A stream is its header, then four tables without gaps:
+
+       | header 16 | string entries 8 each | their bytes | template entries 8 each | operations |
+
+   The tables are checked before an operation is looked at, so later reads need no bounds. */
+typedef struct dx_htip_p_stream {
+    const uint8_t *strings, *text, *templates, *ops, *end;
+    uint32_t       string_count, template_count, op_count;
+} dx_htip_p_stream;
+
+static dx_htip_text dx_htip_p_string(const dx_htip_p_stream *s, uint32_t i)
+{
+    const uint8_t *entry = s->strings + (size_t)DX_HTIP_P_ENTRY_SIZE * i;
+    dx_htip_text   t;
+    DX_HTIP_ASSERT(i < s->string_count);
+    t.data = s->text + dx_htip_p_load32(entry);
+    t.size = dx_htip_p_load16(entry + 4);
+    return t;
+}
+
+/* The entry of a template, or NULL: ids ascend, so halving finds it. */
+static const uint8_t *dx_htip_p_template(const dx_htip_p_stream *s, uint32_t id)
+{
+    uint32_t low = 0;
+    uint32_t high = s->template_count;
+    while (low < high) {
+        const uint32_t middle = low + (high - low) / 2;
+        const uint8_t *entry = s->templates + (size_t)DX_HTIP_P_ENTRY_SIZE * middle;
+        const uint32_t there = dx_htip_p_load16(entry);
+        if (there == id) return entry;
+        if (there < id) low = middle + 1;
+        else high = middle;
+    }
+    return NULL;
+}
+
+static int dx_htip_p_check_strings(const dx_htip_p_stream *s, uint64_t *text_size)
+{
+    uint32_t i;
+    *text_size = 0;
+    for (i = 0; i < s->string_count; i++) {
+        const uint8_t *entry = s->strings + (size_t)DX_HTIP_P_ENTRY_SIZE * i;
+        const uint32_t size = dx_htip_p_load16(entry + 4);
+        if (dx_htip_p_load16(entry + 6)) return DX_HTIP_ERESERVED;
+        if (dx_htip_p_load32(entry) != *text_size) return DX_HTIP_ETABLE;
+        if (size > (uint64_t)(s->end - s->text) - *text_size) return DX_HTIP_ETRUNCATED;
+        if (!dx_htip_is_utf8(s->text + *text_size, size)) return DX_HTIP_EUTF8;
+        *text_size += size;
+    }
+    return DX_HTIP_OK;
+}
+
+/* Templates may share a string, but all their markup together is no longer than the strings: what a
+   reader parses does not outgrow the stream. */
+static int dx_htip_p_check_templates(const dx_htip_p_stream *s, uint64_t text_size)
+{
+    uint64_t left = text_size;
+    uint32_t i;
+    for (i = 0; i < s->template_count; i++) {
+        const uint8_t *entry = s->templates + (size_t)DX_HTIP_P_ENTRY_SIZE * i;
+        const uint32_t id = dx_htip_p_load16(entry);
+        const uint32_t text = dx_htip_p_load16(entry + 2);
+        dx_htip_text   markup;
+        if (entry[5] || entry[6] || entry[7]) return DX_HTIP_ERESERVED;
+        if (i && id <= dx_htip_p_load16(entry - DX_HTIP_P_ENTRY_SIZE)) return DX_HTIP_ETABLE;
+        if (text >= s->string_count) return DX_HTIP_ESTRING;
+        markup = dx_htip_p_string(s, text);
+        if (markup.size > left) return DX_HTIP_ETABLE;
+        left -= markup.size;
+        if (dx_htip_read_markup(markup, NULL, NULL) != entry[4]) return DX_HTIP_EMARKUP;
+    }
+    return DX_HTIP_OK;
+}
+
+/* >>operations ----------------------------------------------------------
+       | op u8 | 0 | node u16 |                               REMOVE BATCH COMMIT      4 bytes
+       | op u8 | 0 | node u16 | a u16 | b u16 |               the others               8
+       | op u8 | 0 | node u16 | a u16 | b u16 | count | text | ROWS                    12 */
+static uint32_t dx_htip_p_op_size(uint8_t op)
+{
+    if (op == DX_HTIP_REMOVE || op == DX_HTIP_BATCH || op == DX_HTIP_COMMIT) return 4;
+    return op == DX_HTIP_ROWS ? 12 : 8;
+}
+
+/* a and b of an operation that has a template in a. */
+static int dx_htip_p_check_clone(const dx_htip_p_stream *s, const uint8_t *p)
+{
+    const uint8_t *entry = dx_htip_p_template(s, dx_htip_p_load16(p + 4));
+    uint64_t       texts;
+    if (!entry) return DX_HTIP_ETEMPLATE;
+    if (p[0] == DX_HTIP_CLONE) return DX_HTIP_OK;
+    texts = (uint64_t)dx_htip_p_load16(p + 8) * entry[4];
+    if (texts && texts + dx_htip_p_load16(p + 10) > s->string_count) return DX_HTIP_ESTRING;
+    if (!texts && dx_htip_p_load16(p + 10)) return DX_HTIP_ERESERVED;
+    return DX_HTIP_OK;
+}
+
+/* Strings, templates and reserved bytes of one operation; its nodes are looked at later. */
+static int dx_htip_p_check_op(const dx_htip_p_stream *s, const uint8_t *p)
+{
+    const uint32_t op = p[0];
+    uint32_t       a, b;
+    bool           ok;
+    if (p[1]) return DX_HTIP_ERESERVED;
+    if (op == DX_HTIP_REMOVE) return DX_HTIP_OK;
+    if (op == DX_HTIP_BATCH || op == DX_HTIP_COMMIT)
+        return dx_htip_p_load16(p + 2) ? DX_HTIP_ERESERVED : DX_HTIP_OK;
+    if (op == DX_HTIP_CLONE || op == DX_HTIP_ROWS) return dx_htip_p_check_clone(s, p);
+    a = dx_htip_p_load16(p + 4);
+    b = dx_htip_p_load16(p + 6);
+    if (op == DX_HTIP_MOVE) return b ? DX_HTIP_ERESERVED : DX_HTIP_OK;
+    if (a >= s->string_count) return DX_HTIP_ESTRING;
+    if (op == DX_HTIP_TEXT) return b ? DX_HTIP_ERESERVED : DX_HTIP_OK;
+    if (op == DX_HTIP_CLASS) {
+        if (b > 1) return DX_HTIP_ERESERVED;
+        return dx_htip_p_is_class(dx_htip_p_string(s, a)) ? DX_HTIP_OK : DX_HTIP_ENAME;
+    }
+    if (b >= s->string_count) return DX_HTIP_ESTRING;
+    if (op == DX_HTIP_STYLE) {
+        ok = dx_htip_p_is_style(dx_htip_p_string(s, a), dx_htip_p_string(s, b));
+        return ok ? DX_HTIP_OK : DX_HTIP_ENAME;
+    }
+    DX_HTIP_ASSERT(op == DX_HTIP_ATTR);
+    if (dx_htip_p_is(dx_htip_p_string(s, a), "data-slot")) return DX_HTIP_ENAME;
+    ok = dx_htip_p_is_attribute(dx_htip_p_string(s, a), dx_htip_p_string(s, b));
+    return ok ? DX_HTIP_OK : DX_HTIP_ENAME;
+}
+
+static int dx_htip_p_check_ops(const dx_htip_p_stream *s)
+{
+    const uint8_t *p = s->ops;
+    bool           batch = false;
+    uint32_t       i;
+    for (i = 0; i < s->op_count; i++) {
+        const size_t left = (size_t)(s->end - p);
+        int          error;
+        if (left < 4) return DX_HTIP_ETRUNCATED;
+        if (*p < DX_HTIP_CLONE || *p > DX_HTIP_ROWS) return DX_HTIP_EOPCODE;
+        if (left < dx_htip_p_op_size(*p)) return DX_HTIP_ETRUNCATED;
+        error = dx_htip_p_check_op(s, p);
+        if (error) return error;
+        if (*p == DX_HTIP_BATCH || *p == DX_HTIP_COMMIT) {
+            if (batch == (*p == DX_HTIP_BATCH)) return DX_HTIP_EBATCH;
+            batch = !batch;
+        }
+        p += dx_htip_p_op_size(*p);
+    }
+    if (batch) return DX_HTIP_EBATCH;
+    return p == s->end ? DX_HTIP_OK : DX_HTIP_ESIZE;
+}
+
+/* Everything but nodes. *s borrows the bytes. */
+static int dx_htip_p_open(dx_htip_p_stream *s, const uint8_t *bytes, size_t size)
+{
+    uint64_t text_size;
+    uint32_t payload;
+    int      error;
+    if (size < DX_HTIP_P_HEADER_SIZE) return DX_HTIP_ETRUNCATED;
+    if (dx_htip_p_load16(bytes) != DX_HTIP_P_MAGIC) return DX_HTIP_EMAGIC;
+    if (bytes[2] != DX_HTIP_P_VERSION) return DX_HTIP_EVERSION;
+    s->end = bytes + size;
+    s->template_count = dx_htip_p_load16(bytes + 4);
+    s->string_count = dx_htip_p_load16(bytes + 6);
+    s->op_count = dx_htip_p_load32(bytes + 8);
+    payload = dx_htip_p_load32(bytes + 12);
+    if (bytes[3] != ((s->string_count ? 1 : 0) | (s->template_count ? 2 : 0)))
+        return DX_HTIP_EFLAGS;
+    if (payload > size - DX_HTIP_P_HEADER_SIZE) return DX_HTIP_ETRUNCATED;
+    if (payload < size - DX_HTIP_P_HEADER_SIZE) return DX_HTIP_ESIZE;
+    if (s->template_count > DX_HTIP_P_TEMPLATES_MAX) return DX_HTIP_ETABLE;
+    s->strings = bytes + DX_HTIP_P_HEADER_SIZE;
+    if (payload / DX_HTIP_P_ENTRY_SIZE < s->string_count) return DX_HTIP_ETRUNCATED;
+    s->text = s->strings + (size_t)DX_HTIP_P_ENTRY_SIZE * s->string_count;
+    error = dx_htip_p_check_strings(s, &text_size);
+    if (error) return error;
+    s->templates = s->text + text_size;
+    if ((size_t)(s->end - s->templates) / DX_HTIP_P_ENTRY_SIZE < s->template_count)
+        return DX_HTIP_ETRUNCATED;
+    s->ops = s->templates + (size_t)DX_HTIP_P_ENTRY_SIZE * s->template_count;
+    error = dx_htip_p_check_templates(s, text_size);
+    return error ? error : dx_htip_p_check_ops(s);
+}
+
+/* >>registry ------------------------------------------------------------
+   Which numbers are on the page, and what goes with a node that is removed. Children hang on their
+   parent in no particular order, so adding and removing takes the same time everywhere:
+
+       0 --first--> 9 --next--> 5 --next--> 1        9, 5 and 1 are clones in node 0
+                                            |
+                                            first--> 3 --next--> 2    the slots of clone 1 */
+DX_HTIP_API bool dx_htip_is_node(const dx_htip_nodes *n, uint32_t node)
+{
+    return node < n->count && n->nodes_[node].parent_ != DX_HTIP_P_NONE;
+}
+
+DX_HTIP_API int dx_htip_nodes_init(dx_htip_nodes *n, void *memory, size_t memory_size,
+                                   uint32_t count)
+{
+    uint32_t i;
+    if (!n || !memory || ((uintptr_t)memory & 1)) return DX_HTIP_EINVAL;
+    if (count == 0 || count > DX_HTIP_NODES_MAX) return DX_HTIP_EINVAL;
+    if (memory_size / DX_HTIP_NODE_SIZE < count) return DX_HTIP_EINVAL;
+    n->nodes_ = (dx_htip_node *)memory;
+    n->before_ = n->nodes_ + count;
+    n->count = count;
+    n->used = 0;
+    for (i = 0; i < count; i++) {
+        dx_htip_node *node = &n->nodes_[i];
+        node->parent_ = node->first_ = node->next_ = node->previous_ = DX_HTIP_P_NONE;
+        node->slot_ = 0;
+    }
+    n->nodes_[0].parent_ = 0;
+    return DX_HTIP_OK;
+}
+
+static void dx_htip_p_add_node(dx_htip_nodes *n, uint32_t i, uint32_t parent, bool slot)
+{
+    dx_htip_node *p = &n->nodes_[parent];
+    dx_htip_node *made = &n->nodes_[i];
+    DX_HTIP_ASSERT(!dx_htip_is_node(n, i) && dx_htip_is_node(n, parent));
+    made->parent_ = (uint16_t)parent;
+    made->first_ = made->previous_ = DX_HTIP_P_NONE;
+    made->next_ = p->first_;
+    made->slot_ = slot;
+    if (p->first_ != DX_HTIP_P_NONE) n->nodes_[p->first_].previous_ = (uint16_t)i;
+    p->first_ = (uint16_t)i;
+    n->used++;
+}
+
+/* All below `top`, deepest first, without a stack: each step goes down, or removes a leaf. */
+static void dx_htip_p_remove_below(dx_htip_nodes *n, uint32_t top)
+{
+    dx_htip_node *nodes = n->nodes_;
+    uint32_t      i = top;
+    while (nodes[top].first_ != DX_HTIP_P_NONE) {
+        uint32_t parent;
+        while (nodes[i].first_ != DX_HTIP_P_NONE) i = nodes[i].first_;
+        parent = nodes[i].parent_;
+        nodes[parent].first_ = nodes[i].next_;
+        if (nodes[i].next_ != DX_HTIP_P_NONE) nodes[nodes[i].next_].previous_ = DX_HTIP_P_NONE;
+        nodes[i].parent_ = nodes[i].next_ = DX_HTIP_P_NONE;
+        n->used--;
+        i = parent;
+    }
+}
+
+static void dx_htip_p_remove_node(dx_htip_nodes *n, uint32_t i)
+{
+    dx_htip_node *node = &n->nodes_[i];
+    DX_HTIP_ASSERT(i != 0);
+    dx_htip_p_remove_below(n, i);
+    if (node->previous_ == DX_HTIP_P_NONE) n->nodes_[node->parent_].first_ = node->next_;
+    else n->nodes_[node->previous_].next_ = node->next_;
+    if (node->next_ != DX_HTIP_P_NONE) n->nodes_[node->next_].previous_ = node->previous_;
+    node->parent_ = node->next_ = node->previous_ = DX_HTIP_P_NONE;
+    n->used--;
+}
+
+/* >>rendering -----------------------------------------------------------
+   Three passes over the operations: the tables and arguments (above), the nodes, on the registry
+   itself with a copy to go back to, and then the callback, which cannot fail. */
+
+/* `rows` is how many nodes ROWS operations may still make. Removing and making rows again costs few
+   bytes of a stream, so this is what bounds the time of one. */
+static int dx_htip_p_follow_clones(const dx_htip_p_stream *s, dx_htip_nodes *n, const uint8_t *p,
+                                   uint32_t *rows)
+{
+    const uint32_t slots = dx_htip_p_template(s, dx_htip_p_load16(p + 4))[4];
+    const uint32_t parent = dx_htip_p_load16(p + 6);
+    const uint32_t count = p[0] == DX_HTIP_ROWS ? dx_htip_p_load16(p + 8) : 1;
+    const uint32_t size = count * (1 + slots);
+    const uint32_t first = dx_htip_p_load16(p + 2);
+    uint32_t       i;
+    if (!dx_htip_is_node(n, parent)) return DX_HTIP_ENODE;
+    if (first >= n->count || size > n->count - first) return DX_HTIP_ENODEMAX;
+    if (p[0] == DX_HTIP_ROWS) {
+        if (size > *rows) return DX_HTIP_ENODEMAX;
+        *rows -= size;
+    }
+    for (i = 0; i < size; i++)
+        if (dx_htip_is_node(n, first + i)) return DX_HTIP_ENODEUSED;
+    for (i = 0; i < size; i++) {
+        const uint32_t slot = i % (1 + slots);
+        dx_htip_p_add_node(n, first + i, slot ? first + i - slot : parent, slot != 0);
+    }
+    return DX_HTIP_OK;
+}
+
+/* A clone goes before another one of its parent. */
+static int dx_htip_p_follow_move(const dx_htip_nodes *n, uint32_t node, uint32_t before)
+{
+    if (n->nodes_[node].slot_) return DX_HTIP_ENODE;
+    if (before == 0) return DX_HTIP_OK;
+    if (!dx_htip_is_node(n, before) || n->nodes_[before].slot_) return DX_HTIP_ENODE;
+    return n->nodes_[before].parent_ == n->nodes_[node].parent_ ? DX_HTIP_OK : DX_HTIP_ENODE;
+}
+
+/* What one operation does to the nodes. */
+static int dx_htip_p_follow(const dx_htip_p_stream *s, dx_htip_nodes *n, const uint8_t *p,
+                            uint32_t *rows)
+{
+    const uint32_t node = dx_htip_p_load16(p + 2);
+    if (*p == DX_HTIP_BATCH || *p == DX_HTIP_COMMIT) return DX_HTIP_OK;
+    if (*p == DX_HTIP_CLONE || *p == DX_HTIP_ROWS) return dx_htip_p_follow_clones(s, n, p, rows);
+    if (!dx_htip_is_node(n, node) || node == 0) return DX_HTIP_ENODE; /* the page itself stays */
+    if (*p == DX_HTIP_REMOVE) dx_htip_p_remove_node(n, node);
+    if (*p == DX_HTIP_TEXT) dx_htip_p_remove_below(n, node);
+    if (*p == DX_HTIP_MOVE) return dx_htip_p_follow_move(n, node, dx_htip_p_load16(p + 4));
+    return DX_HTIP_OK;
+}
+
+static void dx_htip_p_do_rows(const dx_htip_p_stream *s, const uint8_t *p, dx_htip_apply *apply,
+                              void *user)
+{
+    const dx_htip_text none = {NULL, 0};
+    const uint8_t     *entry = dx_htip_p_template(s, dx_htip_p_load16(p + 4));
+    const dx_htip_text markup = dx_htip_p_string(s, dx_htip_p_load16(entry + 2));
+    const uint16_t     parent = (uint16_t)dx_htip_p_load16(p + 6);
+    uint32_t           count = dx_htip_p_load16(p + 8);
+    uint32_t           text = dx_htip_p_load16(p + 10);
+    uint32_t           node = dx_htip_p_load16(p + 2);
+    for (; count; count--) {
+        uint32_t slot;
+        apply(user, DX_HTIP_CLONE, (uint16_t)node, parent, markup, none);
+        node++;
+        for (slot = 0; slot < entry[4]; slot++) {
+            apply(user, DX_HTIP_TEXT, (uint16_t)node, 0, dx_htip_p_string(s, text), none);
+            node++;
+            text++;
+        }
+    }
+}
+
+static void dx_htip_p_do(const dx_htip_p_stream *s, const uint8_t *p, dx_htip_apply *apply,
+                         void *user)
+{
+    dx_htip_text   a = {NULL, 0};
+    dx_htip_text   b = {NULL, 0};
+    const uint16_t node = (uint16_t)dx_htip_p_load16(p + 2);
+    uint16_t       other = 0;
+    if (*p == DX_HTIP_ROWS) {
+        dx_htip_p_do_rows(s, p, apply, user);
+        return;
+    }
+    if (dx_htip_p_op_size(*p) == 8) {
+        const uint32_t first = dx_htip_p_load16(p + 4);
+        other = (uint16_t)dx_htip_p_load16(p + 6);
+        if (*p == DX_HTIP_MOVE) {
+            other = (uint16_t)first;
+        } else if (*p == DX_HTIP_CLONE) {
+            a = dx_htip_p_string(s, dx_htip_p_load16(dx_htip_p_template(s, first) + 2));
+        } else {
+            a = dx_htip_p_string(s, first);
+        }
+    }
+    if (*p == DX_HTIP_ATTR || *p == DX_HTIP_STYLE) b = dx_htip_p_string(s, other);
+    apply(user, (dx_htip_op)*p, node, other, a, b);
+}
+
+DX_HTIP_API int dx_htip_render(dx_htip_nodes *n, const void *bytes, size_t size,
+                               dx_htip_apply *apply, void *user)
+{
+    const size_t     nodes_size = n->count * sizeof(dx_htip_node);
+    const uint32_t   used = n->used;
+    uint32_t         rows = DX_HTIP_NODES_MAX;
+    dx_htip_p_stream s;
+    const uint8_t   *p;
+    uint32_t         i;
+    int              error;
+    if (!bytes) return DX_HTIP_EINVAL;
+    error = dx_htip_p_open(&s, (const uint8_t *)bytes, size);
+    if (error) return error;
+    DX_HTIP_MEMCPY(n->before_, n->nodes_, nodes_size);
+    p = s.ops;
+    for (i = 0; i < s.op_count && !error; i++) {
+        error = dx_htip_p_follow(&s, n, p, &rows);
+        p += dx_htip_p_op_size(*p);
+    }
+    if (error) {
+        DX_HTIP_MEMCPY(n->nodes_, n->before_, nodes_size);
+        n->used = used;
+        return error;
+    }
+    p = s.ops;
+    for (i = 0; i < s.op_count && apply; i++) {
+        dx_htip_p_do(&s, p, apply, user);
+        p += dx_htip_p_op_size(*p);
+    }
+    return DX_HTIP_OK;
+}
+
+/* >>strings -------------------------------------------------------------
+   The writer's memory, one piece after the other, and the strings of a stream by their content: a
+   string that was given before is not stored again.
+
+       | table 4 each | string entries 8 each | template entries | operations | texts ... | */
+static void dx_htip_p_store(uint8_t *p, uint64_t v, unsigned size)
+{
+    unsigned i;
+    for (i = 0; i < size; i++) p[i] = (uint8_t)(v >> (8 * i) & 255);
+}
+
+static void dx_htip_p_empty(dx_htip_writer *w)
+{
+    w->string_count_ = w->template_count_ = w->op_count_ = w->ops_size_ = w->text_size_ = 0;
+    w->error_ = DX_HTIP_OK;
+    DX_HTIP_MEMSET(w->table_, 0, ((size_t)w->table_mask_ + 1) * sizeof *w->table_);
+}
+
+DX_HTIP_API int dx_htip_writer_init(dx_htip_writer *w, const dx_htip_writer_desc *desc)
+{
+    const uint64_t strings_limit = 65535;
+    uint64_t       strings, templates, ops, table, fixed;
+    uint8_t       *memory;
+    if (!w || !desc || !desc->memory || ((uintptr_t)desc->memory & 3)) return DX_HTIP_EINVAL;
+    strings = desc->strings_max ? desc->strings_max : desc->memory_size / 64;
+    if (strings > strings_limit) strings = strings_limit;
+    templates = desc->templates_max ? desc->templates_max : 16;
+    if (templates > DX_HTIP_P_TEMPLATES_MAX) templates = DX_HTIP_P_TEMPLATES_MAX;
+    ops = desc->ops_size_max ? desc->ops_size_max : desc->memory_size / 4;
+    if (ops > UINT32_MAX / 2) ops = UINT32_MAX / 2;
+    table = 4;
+    while (table < strings + strings / 2) table *= 2;
+    fixed = table * 4 + (strings + templates) * DX_HTIP_P_ENTRY_SIZE + ops;
+    if (fixed > desc->memory_size) return DX_HTIP_EINVAL;
+    memory = (uint8_t *)desc->memory;
+    w->table_ = (uint32_t *)desc->memory;
+    w->entries_ = memory + table * 4;
+    w->templates_ = w->entries_ + strings * DX_HTIP_P_ENTRY_SIZE;
+    w->ops_ = w->templates_ + templates * DX_HTIP_P_ENTRY_SIZE;
+    w->text_ = w->ops_ + ops;
+    w->table_mask_ = (uint32_t)table - 1;
+    w->strings_max_ = (uint32_t)strings;
+    w->templates_max_ = (uint32_t)templates;
+    w->ops_size_max_ = (uint32_t)ops;
+    fixed = desc->memory_size - fixed;
+    w->text_size_max_ = fixed > UINT32_MAX / 4 ? UINT32_MAX / 4 : (uint32_t)fixed;
+    dx_htip_p_empty(w);
+    return DX_HTIP_OK;
+}
+
+/* Where the string is in the table, or the free place for it. The hash only says where to look:
+   strings are compared whole. */
+static uint32_t dx_htip_p_find(const dx_htip_writer *w, dx_htip_text text)
+{
+    uint32_t hash = 2166136261u;
+    uint32_t i;
+    for (i = 0; i < text.size; i++) hash = (hash ^ text.data[i]) * 16777619u;
+    hash ^= hash >> 15;
+    for (i = hash & w->table_mask_; w->table_[i]; i = (i + 1) & w->table_mask_) {
+        const uint8_t *entry = w->entries_ + (size_t)DX_HTIP_P_ENTRY_SIZE * (w->table_[i] - 1);
+        const uint8_t *there = w->text_ + dx_htip_p_load32(entry);
+        if (dx_htip_p_load16(entry + 4) != text.size) continue;
+        if (!text.size || !DX_HTIP_MEMCMP(there, text.data, text.size)) break;
+    }
+    return i;
+}
+
+/* The number of a string, or an error. */
+static int dx_htip_p_intern(dx_htip_writer *w, dx_htip_text text)
+{
+    uint32_t at;
+    uint8_t *entry;
+    if (text.size > 65535) return DX_HTIP_EINVAL;
+    at = dx_htip_p_find(w, text);
+    if (w->table_[at]) return (int)(w->table_[at] - 1);
+    if (w->string_count_ == w->strings_max_) return DX_HTIP_ENOSPACE;
+    if (text.size > w->text_size_max_ - w->text_size_) return DX_HTIP_ENOSPACE;
+    entry = w->entries_ + (size_t)DX_HTIP_P_ENTRY_SIZE * w->string_count_;
+    dx_htip_p_store(entry, w->text_size_, 4);
+    dx_htip_p_store(entry + 4, text.size, 4);
+    if (text.size) DX_HTIP_MEMCPY(w->text_ + w->text_size_, text.data, text.size);
+    w->text_size_ += text.size;
+    w->table_[at] = ++w->string_count_;
+    return (int)w->string_count_ - 1;
+}
+
+/* >>writing ------------------------------------------------------------- */
+static int dx_htip_p_fail(dx_htip_writer *w, int error)
+{
+    DX_HTIP_ASSERT(error < 0);
+    if (!w->error_) w->error_ = error;
+    return error;
+}
+
+/* An operation; count and text only for ROWS. a or b below zero is the error of a string. */
+static int dx_htip_p_add(dx_htip_writer *w, dx_htip_op op, uint16_t node, int a, int b)
+{
+    const uint32_t size = dx_htip_p_op_size((uint8_t)op);
+    uint8_t       *p;
+    if (a < 0) return dx_htip_p_fail(w, a);
+    if (b < 0) return dx_htip_p_fail(w, b);
+    if (size > w->ops_size_max_ - w->ops_size_) return dx_htip_p_fail(w, DX_HTIP_ENOSPACE);
+    p = w->ops_ + w->ops_size_;
+    dx_htip_p_store(p, (uint32_t)op, 2);
+    dx_htip_p_store(p + 2, node, 2);
+    if (size > 4) {
+        dx_htip_p_store(p + 4, (uint32_t)a, 2);
+        dx_htip_p_store(p + 6, (uint32_t)b, 2);
+    }
+    w->ops_size_ += size;
+    w->op_count_++;
+    return DX_HTIP_OK;
+}
+
+DX_HTIP_API int dx_htip_add_template(dx_htip_writer *w, uint16_t id, const char *markup,
+                                     size_t size)
+{
+    uint8_t     *entry = w->templates_ + (size_t)DX_HTIP_P_ENTRY_SIZE * w->template_count_;
+    dx_htip_text text;
+    int          slots, string;
+    if (size / 65536) return dx_htip_p_fail(w, DX_HTIP_EINVAL);
+    if (w->template_count_ && id <= dx_htip_p_load16(entry - DX_HTIP_P_ENTRY_SIZE))
+        return dx_htip_p_fail(w, DX_HTIP_EINVAL);
+    if (w->template_count_ == w->templates_max_) return dx_htip_p_fail(w, DX_HTIP_ENOSPACE);
+    text.data = (const uint8_t *)markup;
+    text.size = (uint32_t)size;
+    string = dx_htip_p_intern(w, text);
+    if (string < 0) return dx_htip_p_fail(w, string);
+    slots = dx_htip_read_markup(text, NULL, NULL);
+    dx_htip_p_store(entry, id, 2);
+    dx_htip_p_store(entry + 2, (uint32_t)string, 2);
+    dx_htip_p_store(entry + 4, slots < 0 ? 255u : (uint32_t)slots, 4);
+    w->template_count_++;
+    return DX_HTIP_OK;
+}
+
+DX_HTIP_API int dx_htip_clone(dx_htip_writer *w, uint16_t node, uint16_t id, uint16_t parent)
+{
+    return dx_htip_p_add(w, DX_HTIP_CLONE, node, id, parent);
+}
+
+DX_HTIP_API int dx_htip_set_text(dx_htip_writer *w, uint16_t node, dx_htip_text text)
+{
+    return dx_htip_p_add(w, DX_HTIP_TEXT, node, dx_htip_p_intern(w, text), 0);
+}
+
+DX_HTIP_API int dx_htip_set_attribute(dx_htip_writer *w, uint16_t node, dx_htip_text name,
+                                      dx_htip_text value)
+{
+    const int a = dx_htip_p_intern(w, name);
+    return dx_htip_p_add(w, DX_HTIP_ATTR, node, a, dx_htip_p_intern(w, value));
+}
+
+DX_HTIP_API int dx_htip_set_style(dx_htip_writer *w, uint16_t node, dx_htip_text property,
+                                  dx_htip_text value)
+{
+    const int a = dx_htip_p_intern(w, property);
+    return dx_htip_p_add(w, DX_HTIP_STYLE, node, a, dx_htip_p_intern(w, value));
+}
+
+DX_HTIP_API int dx_htip_set_class(dx_htip_writer *w, uint16_t node, dx_htip_text name, bool on)
+{
+    return dx_htip_p_add(w, DX_HTIP_CLASS, node, dx_htip_p_intern(w, name), on);
+}
+
+DX_HTIP_API int dx_htip_remove(dx_htip_writer *w, uint16_t node)
+{
+    return dx_htip_p_add(w, DX_HTIP_REMOVE, node, 0, 0);
+}
+
+DX_HTIP_API int dx_htip_move(dx_htip_writer *w, uint16_t node, uint16_t before)
+{
+    return dx_htip_p_add(w, DX_HTIP_MOVE, node, before, 0);
+}
+
+DX_HTIP_API int dx_htip_begin(dx_htip_writer *w)
+{
+    return dx_htip_p_add(w, DX_HTIP_BATCH, 0, 0, 0);
+}
+
+DX_HTIP_API int dx_htip_commit(dx_htip_writer *w)
+{
+    return dx_htip_p_add(w, DX_HTIP_COMMIT, 0, 0, 0);
+}
+
+/* Rows name their texts by the first one, so these are stored in a row even if they are known. */
+DX_HTIP_API int dx_htip_rows(dx_htip_writer *w, uint16_t node, uint16_t id, uint16_t parent,
+                             uint16_t count, const dx_htip_text *texts, uint16_t slots)
+{
+    const uint32_t text_count = (uint32_t)count * slots;
+    const uint32_t first = text_count ? w->string_count_ : 0;
+    uint64_t       size = 0;
+    uint32_t       i;
+    int            error;
+    for (i = 0; i < text_count; i++) {
+        if (texts[i].size > 65535) return dx_htip_p_fail(w, DX_HTIP_EINVAL);
+        size += texts[i].size;
+    }
+    if (text_count > w->strings_max_ - w->string_count_) error = DX_HTIP_ENOSPACE;
+    else if (size > w->text_size_max_ - w->text_size_) error = DX_HTIP_ENOSPACE;
+    else error = dx_htip_p_add(w, DX_HTIP_ROWS, node, id, parent);
+    if (error) return dx_htip_p_fail(w, error);
+    dx_htip_p_store(w->ops_ + w->ops_size_ - 4, count, 2);
+    dx_htip_p_store(w->ops_ + w->ops_size_ - 2, first, 2);
+    for (i = 0; i < text_count; i++) {
+        uint8_t *entry = w->entries_ + (size_t)DX_HTIP_P_ENTRY_SIZE * w->string_count_;
+        dx_htip_p_store(entry, w->text_size_, 4);
+        dx_htip_p_store(entry + 4, texts[i].size, 4);
+        if (texts[i].size)
+            DX_HTIP_MEMCPY(w->text_ + w->text_size_, texts[i].data, texts[i].size);
+        w->text_size_ += texts[i].size;
+        w->string_count_++;
+    }
+    return DX_HTIP_OK;
+}
+
+DX_HTIP_API int dx_htip_finish(dx_htip_writer *w, void *out, size_t capacity, size_t *size)
+{
+    const uint32_t strings_size = DX_HTIP_P_ENTRY_SIZE * w->string_count_;
+    const uint32_t templates_size = DX_HTIP_P_ENTRY_SIZE * w->template_count_;
+    const uint64_t payload =
+        (uint64_t)strings_size + w->text_size_ + templates_size + w->ops_size_;
+    uint8_t *p = (uint8_t *)out;
+    *size = 0;
+    if (w->error_) return w->error_;
+    if (payload > UINT32_MAX - DX_HTIP_P_HEADER_SIZE) return DX_HTIP_ENOSPACE;
+    *size = (size_t)payload + DX_HTIP_P_HEADER_SIZE;
+    if (!p || capacity < *size) return DX_HTIP_ENOSPACE;
+    dx_htip_p_store(p, DX_HTIP_P_MAGIC, 2);
+    p[2] = DX_HTIP_P_VERSION;
+    p[3] = (uint8_t)((w->string_count_ ? 1 : 0) | (w->template_count_ ? 2 : 0));
+    dx_htip_p_store(p + 4, w->template_count_, 2);
+    dx_htip_p_store(p + 6, w->string_count_, 2);
+    dx_htip_p_store(p + 8, w->op_count_, 4);
+    dx_htip_p_store(p + 12, payload, 4);
+    p += DX_HTIP_P_HEADER_SIZE;
+    DX_HTIP_MEMCPY(p, w->entries_, strings_size);
+    p += strings_size;
+    DX_HTIP_MEMCPY(p, w->text_, w->text_size_);
+    p += w->text_size_;
+    DX_HTIP_MEMCPY(p, w->templates_, templates_size);
+    DX_HTIP_MEMCPY(p + templates_size, w->ops_, w->ops_size_);
+    dx_htip_p_empty(w);
+    return DX_HTIP_OK;
+}
+
+#endif /* DX_HTIP_IMPLEMENTATION */
+
+/* >>license -------------------------------------------------------------
+   Choose whichever you prefer:
+
+   ALTERNATIVE A - MIT No Attribution (MIT-0)
+   Copyright (c) 2026 dx authors
+   Permission is hereby granted, free of charge, to any person obtaining a copy of this software and
+   associated documentation files (the "Software"), to deal in the Software without restriction,
+   including without limitation the rights to use, copy, modify, merge, publish, distribute,
+   sublicense, and/or sell copies of the Software, and to permit persons to whom the Software is
+   furnished to do so. THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR
+   IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR
+   PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY
+   CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING
+   FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
+
+   ALTERNATIVE B - Public domain (Unlicense)
+   This is free and unencumbered software released into the public domain. Anyone is free to copy,
+   modify, publish, use, compile, sell, or distribute this software, either in source code form or
+   as a compiled binary, for any purpose, commercial or non-commercial, and by any means. In
+   jurisdictions that recognize copyright laws, the author or authors of this software dedicate any
+   and all copyright interest in the software to the public domain. THE SOFTWARE IS PROVIDED "AS
+   IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED. IN NO EVENT SHALL THE AUTHORS BE LIABLE
+   FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY ARISING FROM THE SOFTWARE OR ITS USE.
+   See unlicense.org.
+*/

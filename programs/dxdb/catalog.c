@@ -1,0 +1,478 @@
+/* What the database says of the queries, and when what they read changes. See catalog.h.
+
+       AWAY --opened--> SETUP --> QUERIES --> TYPES --> LOOK --> UP --heartbeat--> (LOOK's answer)
+        ^                            ^                           |
+        '------------ lost           '---- the schema changed ---'
+
+   It listens before it describes, so that no change falls between the two. Which tables a query
+   reads is asked of the server's lock table: within a transaction the parser locks each of them, in
+   views and subqueries, too. */
+#include "catalog.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { AWAY, SETUP, QUERIES, TYPES, LOOK, UP };
+
+enum {
+    STUCK_MAX        = 3,  /* heartbeats without an answer: the connection is dropped */
+    SETUP_ANSWERS    = 3,  /* settings, LISTEN, sync */
+    QUERY_ANSWERS    = 7,  /* see ask_query() */
+    LOOK_ANSWERS     = 2,
+    LOADING_MS       = 10000 /* without an answer while it describes: a lock may hold it up */
+};
+
+static const char settings[] =
+    "SELECT set_config('application_name', 'dxdb catalog', false),"
+    " set_config('client_encoding', 'UTF8', false), set_config('statement_timeout', '0', false)";
+
+const char dxdb_tables_sql[] =
+    "WITH RECURSIVE used AS ("
+    "  SELECT l.relation AS oid, c.oid::regclass::text AS name"
+    "  FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_class c ON c.oid = l.relation"
+    "  WHERE $1::text[] IS NULL AND l.pid = pg_backend_pid() AND l.locktype = 'relation'"
+    "    AND c.relkind IN ('r', 'p', 'm', 'f')"
+    "    AND c.relnamespace <> 'pg_catalog'::regnamespace"
+    "  UNION SELECT to_regclass(n)::oid, n FROM unnest($1::text[]) AS n"
+    "), up AS ("
+    "  SELECT oid, oid AS root FROM used"
+    "  UNION SELECT up.oid, i.inhparent FROM up"
+    "    JOIN pg_catalog.pg_inherits i ON i.inhrelid = up.root"
+    "), roots AS ("
+    "  SELECT DISTINCT root FROM up WHERE NOT EXISTS"
+    "    (SELECT FROM pg_catalog.pg_inherits i WHERE i.inhrelid = up.root)"
+    "), down AS ("
+    "  SELECT root, root AS member FROM roots"
+    "  UNION SELECT down.root, i.inhrelid FROM down"
+    "    JOIN pg_catalog.pg_inherits i ON i.inhparent = down.member"
+    ") SELECT d.root, d.member, coalesce(d.member::regclass::text, (SELECT name FROM used"
+    "    WHERE oid IS NULL LIMIT 1)),"
+    "  EXISTS (SELECT FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid"
+    "    WHERE t.tgrelid = d.member AND c.relkind IN ('r', 'p')"
+    "    AND t.tgfoid = to_regproc('dxdb.changed')::oid"
+    "    AND t.tgtype & 61 = 60 AND t.tgenabled IN ('O', 'A'))"
+    " FROM down d ORDER BY 1, 2";
+
+static const char type_names[] =
+    "SELECT t.oid, format_type(t.oid, NULL), coalesce(e.oid, 0),"
+    "  CASE WHEN k.typnamespace = 'pg_catalog'::regnamespace THEN k.typname ELSE '' END"
+    " FROM pg_catalog.pg_type t"
+    " LEFT JOIN pg_catalog.pg_type e ON e.typarray = t.oid AND e.typdelim = ','"
+    " JOIN pg_catalog.pg_type k ON k.oid = coalesce(nullif(e.typbasetype, 0), e.oid, t.oid)"
+    " WHERE t.oid = ANY ($1::oid[])";
+
+/* What must not change while results are kept: the tables and their files (which a rewrite and a
+   TRUNCATE replace), their columns, and the triggers. */
+static const char look[] =
+    "WITH RECURSIVE m AS ("
+    "  SELECT unnest($1::oid[]) AS oid"
+    "  UNION SELECT i.inhrelid FROM m JOIN pg_catalog.pg_inherits i ON i.inhparent = m.oid"
+    ") SELECT md5(coalesce(string_agg(concat_ws(':', m.oid, c.relname, c.relnamespace,"
+    "  pg_relation_filenode(m.oid), (SELECT string_agg(concat_ws('/', t.tgfoid, t.tgtype,"
+    "    t.tgenabled), '-' ORDER BY t.oid) FROM pg_catalog.pg_trigger t WHERE t.tgrelid = m.oid),"
+    "  (SELECT md5(string_agg(concat_ws('/', a.attname, a.atttypid, a.attisdropped), '-'"
+    "    ORDER BY a.attnum)) FROM pg_catalog.pg_attribute a WHERE a.attrelid = m.oid)), ','"
+    "  ORDER BY m.oid), ''))"
+    " FROM m LEFT JOIN pg_catalog.pg_class c ON c.oid = m.oid";
+
+static Oid to_oid(const char *text) { return (Oid)strtoul(text, NULL, 10); }
+
+/* >>asking ------------------------------------------------------------------ */
+static void ask_settings(dxdb_catalog *c)
+{
+    c->phase = SETUP;
+    c->answer = 0;
+    (void)(dxdb_connection_run(&c->connection, settings, 0, NULL) &&
+           dxdb_connection_run(&c->connection, "LISTEN " DXDB_CHANNEL, 0, NULL) &&
+           dxdb_connection_sync(&c->connection));
+}
+
+void dxdb_put_table_names(dxdb_text *t, const dxdb_query_config *q)
+{
+    for (uint32_t i = 0; i < q->table_count; i++) {
+        dxdb_text_add(t, i ? ",\"" : "{\"");
+        for (const char *p = q->tables[i]; *p; p++) {
+            if (*p == '"' || *p == '\\') dxdb_text_add(t, "\\");
+            dxdb_text_put(t, p, 1);
+        }
+        dxdb_text_add(t, "\"");
+    }
+    dxdb_text_put(t, "}", 2); /* with its end */
+}
+
+/* BEGIN, prepare, describe, tables, sync; ROLLBACK, sync: the second sync because what fails ends
+   everything before the first one. */
+static void ask_query(dxdb_catalog *c)
+{
+    const dxdb_query_config *q = &c->config->queries[c->query];
+    dxdb_connection *to = &c->connection;
+    dxdb_text names = {0};
+    const char *values[1] = {NULL};
+    if (q->table_count) dxdb_put_table_names(&names, q);
+    values[0] = names.bytes;
+    c->answer = 0;
+    (void)(dxdb_connection_run(to, "BEGIN READ ONLY", 0, NULL) &&
+           dxdb_connection_prepare(to, "", q->sql) && dxdb_connection_describe(to, "") &&
+           dxdb_connection_run(to, dxdb_tables_sql, 1, values) && dxdb_connection_sync(to) &&
+           dxdb_connection_run(to, "ROLLBACK", 0, NULL) && dxdb_connection_sync(to));
+    dxdb_text_free(&names);
+}
+
+/* {1,2,3}, with its end. */
+static void put_oid(dxdb_text *t, Oid oid)
+{
+    dxdb_text_format(t, t->size ? ",%u" : "{%u", (unsigned)oid);
+}
+
+static void ask_with_oids(dxdb_catalog *c, const char *sql, dxdb_text *list)
+{
+    dxdb_text_put(list, list->size ? "}" : "{}", list->size ? 2 : 3);
+    const char *values[1] = {list->bytes};
+    c->answer = 0;
+    (void)(dxdb_connection_run(&c->connection, sql, 1, values) &&
+           dxdb_connection_sync(&c->connection));
+    dxdb_text_free(list);
+}
+
+static void ask_types(dxdb_catalog *c)
+{
+    dxdb_text list = {0};
+    c->phase = TYPES;
+    for (uint32_t i = 0; i < c->config->query_count; i++) {
+        const dxdb_described *d = &c->queries[i];
+        for (int k = 0; d->columns && k < PQnfields(d->columns); k++)
+            put_oid(&list, PQftype(d->columns, k));
+        for (uint32_t k = 0; k < c->config->queries[i].parameter_count; k++)
+            put_oid(&list, d->parameters[k].oid);
+    }
+    ask_with_oids(c, type_names, &list);
+}
+
+static void ask_look(dxdb_catalog *c)
+{
+    dxdb_text list = {0};
+    for (uint32_t i = 0; i < c->member_count; i++)
+        if (c->members[i].member == c->members[i].root) put_oid(&list, c->members[i].root);
+    ask_with_oids(c, look, &list);
+}
+
+/* Ask again for the next query that was refused; none: nothing. */
+static void ask_probe(dxdb_catalog *c)
+{
+    const uint32_t count = c->config->query_count;
+    for (uint32_t i = 1; i <= count; i++) {
+        const uint32_t query = (c->query + i) % count;
+        if (!c->queries[query].is_refused) continue;
+        c->query = query;
+        c->probes = dxdb_connection_prepare(&c->connection, "", c->config->queries[query].sql) &&
+                    dxdb_connection_sync(&c->connection);
+        return;
+    }
+}
+
+/* >>what is known -------------------------------------------------------------- */
+static void forget(dxdb_catalog *c)
+{
+    for (uint32_t i = 0; i < c->config->query_count; i++) {
+        dxdb_described *d = &c->queries[i];
+        dxdb_rows_free(&d->rows);
+        if (d->columns) PQclear(d->columns);
+        memset(d, 0, sizeof *d);
+    }
+    c->member_count = 0;
+}
+
+static void begin_queries(dxdb_catalog *c)
+{
+    forget(c);
+    c->reload = false;
+    c->phase = QUERIES;
+    c->query = 0;
+    ask_query(c);
+}
+
+/* Results may be wrong from here on. */
+static void go_down(dxdb_catalog *c, const char *why)
+{
+    if (!c->is_up) return;
+    c->is_up = false;
+    c->calls->down(c, why);
+}
+
+void dxdb_catalog_reload(dxdb_catalog *c, const char *why)
+{
+    if (c->phase != UP) return; /* it is on its way */
+    go_down(c, why);
+    c->reload = true;
+    if (!c->connection.unanswered) begin_queries(c);
+}
+
+static void add_member(dxdb_catalog *c, Oid member, Oid root)
+{
+    for (uint32_t i = 0; i < c->member_count; i++)
+        if (c->members[i].member == member && c->members[i].root == root) return;
+    if (c->member_count == c->member_capacity) {
+        c->member_capacity = 2 * c->member_capacity + 16;
+        void *members = prog_alloc(c->member_capacity * sizeof *c->members);
+        if (c->member_count) memcpy(members, c->members, c->member_count * sizeof *c->members);
+        free(c->members);
+        c->members = members;
+    }
+    c->members[c->member_count].member = member;
+    c->members[c->member_count++].root = root;
+}
+
+/* >>answers -------------------------------------------------------------------- */
+/* The first thing that is wrong with a query. */
+static void blame(dxdb_described *d, const char *why)
+{
+    if (!d->why[0]) dxdb_first_line(d->why, sizeof d->why, why);
+    d->is_ready = false;
+}
+
+static void take_description(dxdb_catalog *c, dxdb_described *d, PGresult *result)
+{
+    const dxdb_query_config *q = &c->config->queries[c->query];
+    char why[DXDB_TEXT_SIZE];
+    if (PQnparams(result) != (int)q->parameter_count) {
+        snprintf(why, sizeof why, "the SQL has %d parameters, the configuration names %u",
+                 PQnparams(result), (unsigned)q->parameter_count);
+        blame(d, why);
+        return;
+    }
+    for (int i = 0; i < PQnparams(result); i++)
+        d->parameters[i].oid = PQparamtype(result, i);
+    d->columns = PQcopyResult(result, PG_COPYRES_ATTRS);
+    if (!d->columns) blame(d, "no memory");
+}
+
+static void take_tables(dxdb_catalog *c, dxdb_described *d, const PGresult *result)
+{
+    char why[DXDB_TEXT_SIZE];
+    d->is_tracked = PQntuples(result) > 0;
+    for (int i = 0; i < PQntuples(result); i++) {
+        const Oid root = to_oid(PQgetvalue(result, i, 0));
+        const char *name = PQgetvalue(result, i, 2);
+        if (PQgetisnull(result, i, 0)) {
+            snprintf(why, sizeof why, "there is no table %.100s", name);
+            blame(d, why);
+            return;
+        }
+        if (d->is_tracked && strcmp(PQgetvalue(result, i, 3), "t")) {
+            d->is_tracked = false;
+            if (!d->is_timed && !c->is_quiet)
+                prog_warn("query %s is not cached: %s has no trigger (dxdb install-triggers)\n",
+                          c->config->queries[c->query].name, name);
+        }
+        add_member(c, to_oid(PQgetvalue(result, i, 1)), root);
+        if (d->root_count && d->roots[d->root_count - 1] == root) continue;
+        if (d->root_count == DXDB_TABLES_MAX) {
+            blame(d, "it reads too many tables");
+            return;
+        }
+        d->roots[d->root_count++] = root;
+    }
+}
+
+/* An answer of ask_query(). */
+static void take_query(dxdb_catalog *c, PGresult *result)
+{
+    dxdb_described *d = &c->queries[c->query];
+    const ExecStatusType status = PQresultStatus(result);
+    const uint32_t place = c->answer++;
+    if (place == 0) {
+        d->is_ready = true;
+        d->is_timed = c->config->queries[c->query].ttl_ms > 0;
+    }
+    if (status == PGRES_FATAL_ERROR) {
+        blame(d, PQresultErrorMessage(result));
+        d->is_refused = place == 1;
+    } else if (status == PGRES_COMMAND_OK && place == 2) {
+        take_description(c, d, result);
+    } else if (status == PGRES_TUPLES_OK && place == 3) {
+        take_tables(c, d, result);
+    }
+    if (c->answer < QUERY_ANSWERS) return;
+    if (++c->query < c->config->query_count) ask_query(c);
+    else ask_types(c);
+}
+
+/* The type of a row of type_names; of those that it lacks, text. */
+static dxdb_pg_type type_of(const PGresult *types, Oid oid)
+{
+    dxdb_pg_type type = {.oid = oid, .kind = DXDB_TEXT, .name = "unknown"};
+    for (int i = 0; i < PQntuples(types); i++) {
+        if (to_oid(PQgetvalue(types, i, 0)) != oid) continue;
+        snprintf(type.name, sizeof type.name, "%s", PQgetvalue(types, i, 1));
+        type.element = to_oid(PQgetvalue(types, i, 2));
+        type.kind = dxdb_kind_of(PQgetvalue(types, i, 3));
+    }
+    return type;
+}
+
+static void take_columns(dxdb_catalog *c, uint32_t query, const PGresult *types)
+{
+    dxdb_described *d = &c->queries[query];
+    const dxdb_query_config *q = &c->config->queries[query];
+    char why[DXDB_TEXT_SIZE];
+    for (uint32_t i = 0; i < q->parameter_count; i++)
+        d->parameters[i] = type_of(types, d->parameters[i].oid);
+    if (!d->is_ready || !d->columns) return;
+    const uint32_t count = (uint32_t)PQnfields(d->columns);
+    const char **names = prog_alloc((count + 1) * sizeof *names);
+    dxdb_pg_type *column_types = prog_alloc((count + 1) * sizeof *column_types);
+    for (uint32_t i = 0; i < count; i++) {
+        names[i] = PQfname(d->columns, (int)i);
+        column_types[i] = type_of(types, PQftype(d->columns, (int)i));
+    }
+    if (!dxdb_rows_begin(&d->rows, q->name, count, names, column_types, why, sizeof why))
+        blame(d, why);
+    free(names);
+    free(column_types);
+    PQclear(d->columns);
+    d->columns = NULL;
+}
+
+static void take_types(dxdb_catalog *c, const PGresult *result)
+{
+    if (c->answer++ == 0) {
+        if (PQresultStatus(result) != PGRES_TUPLES_OK) {
+            dxdb_connection_drop(&c->connection, PQresultErrorMessage(result));
+            return;
+        }
+        for (uint32_t i = 0; i < c->config->query_count; i++) take_columns(c, i, result);
+        return;
+    }
+    for (uint32_t i = 0; i < c->config->query_count; i++)
+        if (!c->queries[i].is_ready && !c->is_quiet)
+            prog_warn("query %s: %s\n", c->config->queries[i].name, c->queries[i].why);
+    c->phase = LOOK;
+    ask_look(c);
+}
+
+static void take_look(dxdb_catalog *c, const PGresult *result)
+{
+    const char *now;
+    if (c->probes) {
+        if (PQresultStatus(result) == PGRES_COMMAND_OK) {
+            go_down(c, "a query that was refused is a good one now");
+            c->reload = true;
+        }
+        c->probes = PQresultStatus(result) != PGRES_PIPELINE_SYNC;
+        return;
+    }
+    if (c->answer++ > 0) { /* the sync */
+        if (c->phase == LOOK) {
+            c->phase = UP;
+            c->is_up = true;
+            c->generation++;
+            c->calls->up(c);
+        } else if (c->reload) {
+            begin_queries(c);
+        }
+        return;
+    }
+    if (PQresultStatus(result) != PGRES_TUPLES_OK || PQntuples(result) != 1) {
+        dxdb_connection_drop(&c->connection, PQresultErrorMessage(result));
+        return;
+    }
+    now = PQgetvalue(result, 0, 0);
+    if (c->phase == UP && strcmp(now, c->fingerprint)) {
+        go_down(c, "the schema has changed");
+        c->reload = true;
+    }
+    snprintf(c->fingerprint, sizeof c->fingerprint, "%s", now);
+}
+
+/* >>calls of the connection ------------------------------------------------------ */
+static void on_opened(dxdb_connection *connection) { ask_settings(connection->user); }
+
+static void on_answered(dxdb_connection *connection, PGresult *result)
+{
+    dxdb_catalog *c = connection->user;
+    c->stuck = 0;
+    switch (c->phase) {
+    case SETUP:
+        if (PQresultStatus(result) == PGRES_FATAL_ERROR)
+            dxdb_connection_drop(connection, PQresultErrorMessage(result));
+        else if (++c->answer == SETUP_ANSWERS) begin_queries(c);
+        break;
+    case QUERIES: take_query(c, result); break;
+    case TYPES: take_types(c, result); break;
+    default: take_look(c, result); break;
+    }
+}
+
+/* A trigger's payload is the number of its table; "*" says that the schema has changed. */
+static void on_notified(dxdb_connection *connection, const char *channel, const char *payload)
+{
+    dxdb_catalog *c = connection->user;
+    if (strcmp(channel, DXDB_CHANNEL)) return;
+    c->notifications++;
+    if (!strcmp(payload, "*")) {
+        dxdb_catalog_reload(c, "the schema has changed");
+        return;
+    }
+    const Oid member = to_oid(payload);
+    for (uint32_t i = 0; c->is_up && i < c->member_count; i++)
+        if (c->members[i].member == member) c->calls->changed(c, c->members[i].root);
+}
+
+static void on_lost(dxdb_connection *connection, const char *why)
+{
+    dxdb_catalog *c = connection->user;
+    c->phase = AWAY;
+    c->stuck = 0;
+    c->probes = false;
+    go_down(c, why);
+    if (connection->failures <= 1 && !c->is_quiet) prog_warn("the database is away: %s\n", why);
+}
+
+static const dxdb_connection_calls calls = {on_opened, on_answered, on_notified, on_lost};
+
+static void on_heartbeat(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
+{
+    dxdb_catalog *c = dx_reactor_op_user(op);
+    const uint64_t every_ms = c->config->heartbeat_ms;
+    uint32_t stuck_max = STUCK_MAX;
+    (void)flags;
+    if (result < 0) return;
+    (void)dx_reactor_timer(r, op, every_ms * 1000000);
+    if (!c->connection.is_open) return;
+    if (c->phase != UP && stuck_max < LOADING_MS / every_ms) stuck_max = LOADING_MS / every_ms;
+    if (c->connection.unanswered) {
+        if (++c->stuck < stuck_max) return;
+        dxdb_connection_drop(&c->connection, "the database does not answer");
+        go_down(c, "the database does not answer");
+    } else if (c->phase == UP) {
+        ask_probe(c);
+        ask_look(c);
+    }
+}
+
+void dxdb_catalog_begin(dxdb_catalog *c, dx_reactor *r, const dxdb_config *config,
+                        const dxdb_catalog_calls *catalog_calls, void *user, uint64_t seed)
+{
+    memset(c, 0, sizeof *c);
+    c->user = user;
+    c->config = config;
+    c->calls = catalog_calls;
+    c->reactor = r;
+    c->queries = prog_alloc(config->query_count * sizeof *c->queries);
+    memset(c->queries, 0, config->query_count * sizeof *c->queries);
+    dx_reactor_op_init(&c->timer_op, on_heartbeat, c);
+    (void)dx_reactor_timer(r, &c->timer_op, config->heartbeat_ms * 1000000);
+    dxdb_connection_begin(&c->connection, r, config->url, &calls, c, seed);
+}
+
+void dxdb_catalog_end(dxdb_catalog *c)
+{
+    (void)dx_reactor_cancel(c->reactor, &c->timer_op);
+    dxdb_connection_end(&c->connection);
+}
+
+bool dxdb_catalog_is_ended(const dxdb_catalog *c)
+{
+    return dxdb_connection_is_ended(&c->connection) && !dx_reactor_op_pending(&c->timer_op);
+}

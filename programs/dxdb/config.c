@@ -1,0 +1,281 @@
+/* The configuration. See config.h. */
+#include "config.h"
+
+#include "../common/os.h"
+#include "toml.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { FILE_SIZE_MAX = 1 << 20 };
+
+typedef struct reading {
+    dxdb_config *config;
+    const char  *path;
+} reading;
+
+/* A key of a table, and its field. */
+typedef struct key {
+    const char *table;
+    const char *name;
+    size_t      at;
+    size_t      size; /* 0: a text; 4, 8: a number of so many bytes */
+    uint64_t    min;
+    uint64_t    max;
+    uint64_t    unit;
+} key;
+
+#define TEXT(table, name, field) {table, name, offsetof(dxdb_config, field), 0, 0, 0, 0}
+#define NUMBER(table, name, field, min, max, unit) \
+    {table, name, offsetof(dxdb_config, field), sizeof(((dxdb_config *)0)->field), min, max, unit}
+
+static const key keys[] = {
+    TEXT("server", "hbtp", hbtp),
+    TEXT("server", "http", http),
+    NUMBER("server", "connections", connections, 1, 1u << 20, 1),
+    NUMBER("server", "result_max", result_max, 1024, 64u << 20, 1),
+    NUMBER("server", "request_ms", request_ms, 10, 600000, 1),
+    NUMBER("server", "workers", workers, 0, 256, 1),
+    TEXT("auth", "secret_file", secret_file),
+    TEXT("auth", "issuer", issuer),
+    TEXT("auth", "audience", audience),
+    NUMBER("limit", "rate", rate, 1, 1000000, 1),
+    NUMBER("limit", "burst", burst, 1, 1000000, 1),
+    TEXT("database", "url", url),
+    NUMBER("database", "pool", pool, 1, 256, 1),
+    NUMBER("database", "waiting_max", waiting_max, 1, 1u << 20, 1),
+    NUMBER("database", "heartbeat_ms", heartbeat_ms, 50, 60000, 1),
+    NUMBER("cache", "bytes", cache_bytes, 1u << 16, (uint64_t)8 << 30, 1),
+    NUMBER("cache", "entries", cache_entries, 1, 1u << 26, 1),
+    NUMBER("cache", "ttl_s", ttl_ms, 1, 31536000, 1000),
+};
+
+static int refuse(const reading *r, const dxdb_toml_value *v, const char *why)
+{
+    const char *last = v->keys[v->depth - 1];
+    return prog_fail(PROG_USAGE, "%s:%u: %s: %s", r->path, (unsigned)v->line, last, why);
+}
+
+static int take_text(const reading *r, const dxdb_toml_value *v, char **out)
+{
+    if (v->kind != DXDB_TOML_TEXT) return refuse(r, v, "must be a text");
+    if (!*v->text) return refuse(r, v, "must not be empty");
+    free(*out);
+    *out = strcpy(prog_alloc(strlen(v->text) + 1), v->text);
+    return PROG_OK;
+}
+
+static int take_number(const reading *r, const dxdb_toml_value *v, uint64_t min, uint64_t max,
+                       uint64_t *out)
+{
+    char why[100];
+    if (v->kind == DXDB_TOML_INTEGER && v->number >= 0 && (uint64_t)v->number >= min &&
+        (uint64_t)v->number <= max) {
+        *out = (uint64_t)v->number;
+        return PROG_OK;
+    }
+    snprintf(why, sizeof why, "must be a number from %llu to %llu", (unsigned long long)min,
+             (unsigned long long)max);
+    return refuse(r, v, why);
+}
+
+static int take_key(const reading *r, const dxdb_toml_value *v, const key *k)
+{
+    char *field = (char *)r->config + k->at;
+    uint64_t number = 0;
+    if (!k->size) return take_text(r, v, (char **)(void *)field);
+    int status = take_number(r, v, k->min, k->max, &number);
+    if (status) return status;
+    number *= k->unit;
+    assert(k->size == 4 || k->size == 8);
+    if (k->size == 4) *(uint32_t *)(void *)field = (uint32_t)number;
+    else *(uint64_t *)(void *)field = number;
+    return PROG_OK;
+}
+
+/* One of a list of names. */
+static int take_item(const reading *r, const dxdb_toml_value *v, char **list, uint32_t max,
+                     uint32_t *count)
+{
+    const uint32_t place = v->places[v->depth - 1];
+    if (place >= max) return refuse(r, v, "too many");
+    if (place >= *count) *count = place + 1;
+    return take_text(r, v, &list[place]);
+}
+
+static int take_query(const reading *r, const dxdb_toml_value *v)
+{
+    dxdb_config *c = r->config;
+    const uint32_t place = v->places[0];
+    const char *name = v->keys[1];
+    uint64_t number = 0;
+    int status = PROG_OK;
+    if (place >= DXDB_QUERIES_MAX)
+        return prog_fail(PROG_USAGE, "%s:%u: more than %d queries", r->path, (unsigned)v->line,
+                         DXDB_QUERIES_MAX);
+    dxdb_query_config *q = &c->queries[place];
+    if (place >= c->query_count) c->query_count = place + 1;
+    if (!strcmp(name, "name")) return take_text(r, v, &q->name);
+    if (!strcmp(name, "sql")) return take_text(r, v, &q->sql);
+    if (!strcmp(name, "parameters"))
+        return take_item(r, v, q->parameters, DXDB_PARAMETERS_MAX, &q->parameter_count);
+    if (!strcmp(name, "tables")) return take_item(r, v, q->tables, DXDB_TABLES_MAX,
+                                                  &q->table_count);
+    if (!strcmp(name, "ttl_s")) {
+        status = take_number(r, v, 1, 31536000, &number);
+        q->ttl_ms = number * 1000;
+    } else if (!strcmp(name, "method")) {
+        status = take_number(r, v, 1, 254, &number);
+        q->method = (uint8_t)number;
+    } else {
+        status = refuse(r, v, "no such key in [[query]]");
+    }
+    return status;
+}
+
+static int take(void *user, const dxdb_toml_value *v)
+{
+    const reading *r = user;
+    if (v->kind == DXDB_TOML_OTHER) return refuse(r, v, "must be a text or a whole number");
+    if (v->depth == 2 && !strcmp(v->keys[0], "query")) return take_query(r, v);
+    if (v->depth == 2 && !strcmp(v->keys[0], "server") && !strcmp(v->keys[1], "origins"))
+        return take_item(r, v, r->config->origins, DXDB_ORIGINS_MAX, &r->config->origin_count);
+    for (size_t i = 0; v->depth == 2 && i < sizeof keys / sizeof *keys; i++)
+        if (!strcmp(keys[i].table, v->keys[0]) && !strcmp(keys[i].name, v->keys[1]))
+            return take_key(r, v, &keys[i]);
+    return refuse(r, v, "no such key");
+}
+
+static bool is_name(const char *name)
+{
+    const size_t size = strlen(name);
+    for (size_t i = 0; i < size; i++) {
+        const char ch = name[i];
+        const bool letter = (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') || ch == '_';
+        if (!letter && (i == 0 || !((ch >= '0' && ch <= '9') || ch == '-'))) return false;
+    }
+    return size > 0 && size <= DXDB_NAME_SIZE_MAX;
+}
+
+static int check_parameters(const dxdb_query_config *q, const char *path)
+{
+    for (uint32_t i = 0; i < q->parameter_count; i++) {
+        if (!is_name(q->parameters[i]))
+            return prog_fail(PROG_USAGE, "%s: query %s: a parameter's name is letters, digits, _ "
+                             "and -: %s", path, q->name, q->parameters[i]);
+        for (uint32_t k = 0; k < i; k++)
+            if (!strcmp(q->parameters[i], q->parameters[k]))
+                return prog_fail(PROG_USAGE, "%s: query %s: parameter %s twice", path, q->name,
+                                 q->parameters[i]);
+    }
+    return PROG_OK;
+}
+
+static int check_query(dxdb_config *c, uint32_t place, const char *path)
+{
+    dxdb_query_config *q = &c->queries[place];
+    if (!q->name || !is_name(q->name))
+        return prog_fail(PROG_USAGE, "%s: query %u: needs a name of letters, digits, _ and -, at "
+                         "most %d", path, (unsigned)place + 1, DXDB_NAME_SIZE_MAX);
+    if (!q->sql) return prog_fail(PROG_USAGE, "%s: query %s: has no sql", path, q->name);
+    if (!q->method) q->method = (uint8_t)(place + 1);
+    for (uint32_t i = 0; i < place; i++) {
+        if (!strcmp(c->queries[i].name, q->name))
+            return prog_fail(PROG_USAGE, "%s: query %s is there twice", path, q->name);
+        if (c->queries[i].method == q->method)
+            return prog_fail(PROG_USAGE, "%s: queries %s and %s have the same method, %u", path,
+                             c->queries[i].name, q->name, (unsigned)q->method);
+    }
+    return check_parameters(q, path);
+}
+
+static int check(dxdb_config *c, const char *path)
+{
+    if (!c->url) return prog_fail(PROG_USAGE, "%s: [database] has no url", path);
+    if (!c->hbtp && !c->http)
+        return prog_fail(PROG_USAGE, "%s: [server] has neither hbtp nor http", path);
+    if ((c->issuer || c->audience) && !c->secret_file)
+        return prog_fail(PROG_USAGE, "%s: [auth] has no secret_file", path);
+    if (c->burst && !c->rate) return prog_fail(PROG_USAGE, "%s: [limit] has no rate", path);
+    if (!c->query_count) return prog_fail(PROG_USAGE, "%s: there is no [[query]]", path);
+    for (uint32_t i = 0; i < c->query_count; i++) {
+        int status = check_query(c, i, path);
+        if (status) return status;
+    }
+    return PROG_OK;
+}
+
+/* The bytes of a file, which are to be freed. */
+static int load(const char *path, char **out, size_t *size)
+{
+    int64_t count = 0;
+    int file = os_open(path);
+    *out = NULL;
+    *size = 0;
+    if (file < 0) return prog_fail_errno("%s", path);
+    *out = prog_alloc(FILE_SIZE_MAX + 1);
+    while ((count = os_read(file, *out + *size, FILE_SIZE_MAX + 1 - *size)) > 0)
+        *size += (size_t)count;
+    int status = count < 0 ? prog_fail_errno("%s", path) : PROG_OK;
+    os_close(file);
+    if (!status && *size > FILE_SIZE_MAX)
+        status = prog_fail(PROG_USAGE, "%s: more than %d bytes", path, FILE_SIZE_MAX);
+    return status;
+}
+
+int dxdb_config_read(dxdb_config *c, const char *path)
+{
+    reading r = {.config = c, .path = path};
+    char message[DXDB_TEXT_SIZE];
+    uint32_t line = 0;
+    char *document;
+    size_t size;
+    memset(c, 0, sizeof *c);
+    c->connections = 1024;
+    c->workers = 1;
+    c->result_max = 1u << 20;
+    c->request_ms = 5000;
+    c->pool = 4;
+    c->waiting_max = 1024;
+    c->heartbeat_ms = 1000;
+    c->cache_bytes = 64u << 20;
+    c->cache_entries = 10000;
+    c->ttl_ms = 300000;
+    int status = load(path, &document, &size);
+    if (!status) {
+        status = dxdb_toml_read(document, size, take, &r, &line, message, sizeof message);
+        if (status == -1)
+            status = prog_fail(PROG_USAGE, "%s:%u: %s", path, (unsigned)line, message);
+    }
+    free(document);
+    return status ? status : check(c, path);
+}
+
+void dxdb_config_free(dxdb_config *c)
+{
+    for (uint32_t i = 0; i < c->query_count; i++) {
+        dxdb_query_config *q = &c->queries[i];
+        for (uint32_t k = 0; k < q->parameter_count; k++) free(q->parameters[k]);
+        for (uint32_t k = 0; k < q->table_count; k++) free(q->tables[k]);
+        free(q->name);
+        free(q->sql);
+    }
+    for (uint32_t i = 0; i < c->origin_count; i++) free(c->origins[i]);
+    free(c->secret_file);
+    free(c->issuer);
+    free(c->audience);
+    free(c->hbtp);
+    free(c->http);
+    free(c->url);
+    memset(c, 0, sizeof *c);
+}
+
+int dxdb_config_find(const dxdb_config *c, const char *name, size_t size)
+{
+    for (uint32_t i = 0; i < c->query_count; i++)
+        if (strlen(c->queries[i].name) == size && !memcmp(c->queries[i].name, name, size))
+            return (int)i;
+    return -1;
+}

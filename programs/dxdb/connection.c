@@ -1,0 +1,282 @@
+/* One connection to PostgreSQL on the event loop. See connection.h.
+
+       WAITING --timer--> CONNECTING --PQconnectPoll--> OPEN
+          ^                   |                          |
+          |                   v                          v
+          '------------- CLOSING: operations on the descriptor end, then libpq closes it
+
+   The descriptor is libpq's: it may be closed only when no operation of the event loop is pending
+   on it, so an end takes a turn of the loop. */
+#include "connection.h"
+
+#include <assert.h>
+#include <string.h>
+
+enum { WAITING, CONNECTING, OPEN, CLOSING, LEAVING, ENDED }; /* LEAVING: CLOSING, for ever */
+
+#define MILLISECOND ((uint64_t)1000000) /* ns */
+
+enum {
+    FIRST_WAIT_MS = 100,
+    DOUBLINGS     = 6,    /* 6.4 s, which is more than ... */
+    WAIT_MAX_MS   = 5000,
+    CONNECT_MS    = 10000, /* for an attempt */
+    STEADY_MS     = 5000   /* one that lived so long begins with the first wait again */
+};
+
+void dxdb_first_line(char *out, size_t size, const char *text)
+{
+    const char *severity = strstr(text, ":  ");
+    const char *line = strchr(text, '\n');
+    if (severity && (!line || severity < line)) text = severity + 3;
+    const size_t length = strcspn(text, "\n");
+    snprintf(out, size, "%.*s", (int)(length < size ? length : size - 1), text);
+}
+
+static void on_ready(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags);
+static void on_timer(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags);
+
+/* A number that is different each time (xorshift64). */
+static uint64_t next_random(dxdb_connection *c)
+{
+    c->random ^= c->random << 13;
+    c->random ^= c->random >> 7;
+    c->random ^= c->random << 17;
+    return c->random;
+}
+
+static void wait_again(dxdb_connection *c)
+{
+    const uint32_t doublings = c->failures < DOUBLINGS ? c->failures : DOUBLINGS;
+    uint64_t wait_ms = (uint64_t)FIRST_WAIT_MS << doublings;
+    if (wait_ms > WAIT_MAX_MS) wait_ms = WAIT_MAX_MS;
+    wait_ms -= next_random(c) % (wait_ms / 2 + 1);
+    c->failures++;
+    c->phase = WAITING;
+    (void)dx_reactor_timer(c->reactor, &c->timer_op, wait_ms * MILLISECOND);
+}
+
+/* Close when nothing is pending any more. */
+static void close_if_idle(dxdb_connection *c)
+{
+    const bool forever = c->phase == LEAVING;
+    assert(c->phase == CLOSING || forever);
+    if (dx_reactor_op_pending(&c->read_op) || dx_reactor_op_pending(&c->write_op) ||
+        dx_reactor_op_pending(&c->timer_op))
+        return;
+    if (c->fd >= 0) (void)dx_reactor_forget(c->reactor, c->fd);
+    c->fd = -1;
+    if (c->pg) PQfinish(c->pg);
+    c->pg = NULL;
+    c->unanswered = 0;
+    if (!forever) wait_again(c);
+    else c->phase = ENDED;
+    if (!forever) c->calls->lost(c, c->why);
+}
+
+/* The operations end soon, and the last one closes; with none pending a timer does. */
+static void begin_close(dxdb_connection *c, int phase)
+{
+    c->is_open = false;
+    c->phase = phase;
+    (void)dx_reactor_cancel(c->reactor, &c->read_op);
+    (void)dx_reactor_cancel(c->reactor, &c->write_op);
+    (void)dx_reactor_cancel(c->reactor, &c->timer_op);
+    if (!dx_reactor_op_pending(&c->read_op) && !dx_reactor_op_pending(&c->write_op) &&
+        !dx_reactor_op_pending(&c->timer_op))
+        (void)dx_reactor_timer(c->reactor, &c->timer_op, 0);
+}
+
+void dxdb_connection_drop(dxdb_connection *c, const char *why)
+{
+    if (c->phase != CONNECTING && c->phase != OPEN) return;
+    const uint64_t lived = dx_reactor_now_ns(c->reactor) - c->opened_ns;
+    if (c->phase == OPEN && lived >= STEADY_MS * MILLISECOND) c->failures = 0;
+    dxdb_first_line(c->why, sizeof c->why, why);
+    begin_close(c, CLOSING);
+}
+
+void dxdb_connection_end(dxdb_connection *c)
+{
+    if (c->phase != LEAVING && c->phase != ENDED) begin_close(c, LEAVING);
+}
+
+bool dxdb_connection_is_ended(const dxdb_connection *c)
+{
+    return c->phase == ENDED;
+}
+
+/* Have on_ready() called when the descriptor is ready. */
+static void watch(dxdb_connection *c, dx_op *op, uint32_t interest)
+{
+    if (dx_reactor_op_pending(op)) return;
+    c->fd = PQsocket(c->pg);
+    if (c->fd < 0 || dx_reactor_poll(c->reactor, op, c->fd, interest))
+        dxdb_connection_drop(c, "the event loop has no room for the connection");
+}
+
+/* Another step of connecting; libpq may close the descriptor and take another inside. */
+static void step(dxdb_connection *c)
+{
+    if (c->fd >= 0) (void)dx_reactor_forget(c->reactor, c->fd);
+    c->fd = -1;
+    switch (PQconnectPoll(c->pg)) {
+    case PGRES_POLLING_READING: watch(c, &c->read_op, DX_REACTOR_READABLE); break;
+    case PGRES_POLLING_WRITING: watch(c, &c->write_op, DX_REACTOR_WRITABLE); break;
+    case PGRES_POLLING_OK:
+        (void)dx_reactor_cancel(c->reactor, &c->timer_op);
+        if (PQsetnonblocking(c->pg, 1) || !PQenterPipelineMode(c->pg)) {
+            dxdb_connection_drop(c, PQerrorMessage(c->pg));
+            break;
+        }
+        c->phase = OPEN;
+        c->is_open = true;
+        c->opened_ns = dx_reactor_now_ns(c->reactor);
+        watch(c, &c->read_op, DX_REACTOR_READABLE);
+        if (c->is_open) c->calls->opened(c);
+        break;
+    default: dxdb_connection_drop(c, PQerrorMessage(c->pg)); break;
+    }
+}
+
+static void attempt(dxdb_connection *c)
+{
+    c->phase = CONNECTING;
+    c->pg = PQconnectStart(c->url);
+    c->opened_ns = dx_reactor_now_ns(c->reactor);
+    if (!c->pg || PQstatus(c->pg) == CONNECTION_BAD) {
+        dxdb_connection_drop(c, c->pg ? PQerrorMessage(c->pg) : "no memory");
+        return;
+    }
+    (void)dx_reactor_timer(c->reactor, &c->timer_op, CONNECT_MS * MILLISECOND);
+    watch(c, &c->write_op, DX_REACTOR_WRITABLE);
+}
+
+/* Hand over all answers that are there. libpq marks the end of each command's answer by a NULL, and
+   two of them in a row would mean that it knows of fewer commands than this file. */
+static void read_answers(dxdb_connection *c)
+{
+    bool ended = false;
+    while (c->is_open && c->unanswered && !PQisBusy(c->pg)) {
+        PGresult *result = PQgetResult(c->pg);
+        if (!result && ended) {
+            dxdb_connection_drop(c, "an answer is missing");
+            return;
+        }
+        ended = !result;
+        if (!result) continue;
+        c->unanswered--;
+        c->calls->answered(c, result);
+        PQclear(result);
+    }
+}
+
+static void read_notifications(dxdb_connection *c)
+{
+    PGnotify *n;
+    while (c->is_open && (n = PQnotifies(c->pg)) != NULL) {
+        c->calls->notified(c, n->relname, n->extra);
+        PQfreemem(n);
+    }
+}
+
+static void flush(dxdb_connection *c)
+{
+    const int left = PQflush(c->pg);
+    if (left < 0) dxdb_connection_drop(c, PQerrorMessage(c->pg));
+    else if (left) watch(c, &c->write_op, DX_REACTOR_WRITABLE);
+}
+
+/* Notifications come before the answers that the same read has brought, so whoever is told a result
+   has been told of every change that the server reported before it. */
+static void receive(dxdb_connection *c)
+{
+    if (!PQconsumeInput(c->pg)) {
+        read_notifications(c);
+        dxdb_connection_drop(c, PQerrorMessage(c->pg));
+        return;
+    }
+    read_notifications(c);
+    read_answers(c);
+    read_notifications(c);
+    if (c->is_open) flush(c);
+    if (c->is_open) watch(c, &c->read_op, DX_REACTOR_READABLE);
+}
+
+static void on_ready(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
+{
+    dxdb_connection *c = dx_reactor_op_user(op);
+    (void)r;
+    (void)flags;
+    if (c->phase == CLOSING || c->phase == LEAVING) close_if_idle(c);
+    else if (result < 0) dxdb_connection_drop(c, "the descriptor cannot be watched");
+    else if (c->phase == CONNECTING) step(c);
+    else if (op == &c->read_op) receive(c);
+    else flush(c);
+}
+
+static void on_timer(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
+{
+    dxdb_connection *c = dx_reactor_op_user(op);
+    (void)r;
+    (void)flags;
+    if (c->phase == CLOSING || c->phase == LEAVING) close_if_idle(c);
+    else if (result < 0) return;
+    else if (c->phase == WAITING) attempt(c);
+    else if (c->phase == CONNECTING) dxdb_connection_drop(c, "no answer in time");
+}
+
+void dxdb_connection_begin(dxdb_connection *c, dx_reactor *r, const char *url,
+                           const dxdb_connection_calls *calls, void *user, uint64_t seed)
+{
+    memset(c, 0, sizeof *c);
+    c->user = user;
+    c->calls = calls;
+    c->url = url;
+    c->reactor = r;
+    c->fd = -1;
+    c->phase = WAITING;
+    c->random = seed ? seed : 1;
+    dx_reactor_op_init(&c->read_op, on_ready, c);
+    dx_reactor_op_init(&c->write_op, on_ready, c);
+    dx_reactor_op_init(&c->timer_op, on_timer, c);
+    (void)dx_reactor_timer(r, &c->timer_op, 0);
+}
+
+/* What was sent is to be answered; sent: what libpq says of it. */
+static bool sent(dxdb_connection *c, int done)
+{
+    if (done) c->unanswered++;
+    else dxdb_connection_drop(c, PQerrorMessage(c->pg));
+    return done != 0;
+}
+
+bool dxdb_connection_run(dxdb_connection *c, const char *sql, int count, const char *const *values)
+{
+    return c->is_open &&
+           sent(c, PQsendQueryParams(c->pg, sql, count, NULL, values, NULL, NULL, 0));
+}
+
+bool dxdb_connection_prepare(dxdb_connection *c, const char *name, const char *sql)
+{
+    return c->is_open && sent(c, PQsendPrepare(c->pg, name, sql, 0, NULL));
+}
+
+bool dxdb_connection_describe(dxdb_connection *c, const char *name)
+{
+    return c->is_open && sent(c, PQsendDescribePrepared(c->pg, name));
+}
+
+bool dxdb_connection_execute(dxdb_connection *c, const char *name, int count,
+                             const char *const *values)
+{
+    return c->is_open &&
+           sent(c, PQsendQueryPrepared(c->pg, name, count, values, NULL, NULL, 0));
+}
+
+bool dxdb_connection_sync(dxdb_connection *c)
+{
+    if (!c->is_open || !sent(c, PQpipelineSync(c->pg))) return false;
+    flush(c);
+    return c->is_open;
+}

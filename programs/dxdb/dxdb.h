@@ -1,0 +1,56 @@
+/* What all files of dxdb share. From the bottom; a file uses only those above it in this list:
+
+   toml.cpp        reads TOML, by a library, and hands over one value after the other
+   config.c        the configuration: addresses, the database, queries
+   connection.c    one connection to PostgreSQL on the event loop
+   type.c          teleport types that are made at run time
+   rows.c          what a query's columns become, and rows as records
+   json.c          such a record, and its type, as JSON
+   catalog.c       the connection that describes queries, hears of changes, and watches the schema
+   pool.c          connections that run queries, and the requests that wait for one
+   results.c       queries' results: out of the cache, or from the database once for all who ask
+   metrics.c       counters
+   guard.c         tokens, rates, origins
+   page.c          the page of the server
+   hbtp.c http.c   what clients speak
+   worker.c        all of that on one event loop
+   triggers.c      `dxdb install-triggers`
+   table.c main.c  the command line */
+#ifndef DXDB_H
+#define DXDB_H
+
+#include "../common/common.h"
+
+#define DX_QUERIES_KEY_MAX 4096
+#include "../../dx_cas.h"
+#include "../../dx_hbtp.h"
+#include "../../dx_reactor.h"
+#include "../../dx_teleport.h"
+#include "../../layers/dx_cache.h"
+#include "../../layers/dx_link.h"
+#include "../../layers/dx_middleware.h"
+#include "../../layers/dx_queries.h"
+#include "../../layers/dx_states.h"
+#include "../../layers/dx_token.h"
+
+enum {
+    DXDB_QUERIES_MAX    = 128,  /* methods of HBTP are one byte, and 0 and 255 are taken */
+    DXDB_PARAMETERS_MAX = 16,   /* of a query */
+    DXDB_TABLES_MAX     = 24,   /* that a query reads */
+    DXDB_NAME_SIZE_MAX  = 63,   /* of a query or parameter, as PostgreSQL's */
+    DXDB_TEXT_SIZE      = 256   /* of a message about an error */
+};
+
+/* Statuses of answers, the same in HTTP and HBTP. */
+enum {
+    DXDB_OK          = 200,
+    DXDB_BAD_REQUEST = 400,
+    DXDB_NOT_FOUND   = 404,
+    DXDB_TOO_BIG     = 413,
+    DXDB_TOO_MANY    = 429,
+    DXDB_FAILED      = 500,
+    DXDB_UNAVAILABLE = 503,
+    DXDB_TIMEOUT     = 504
+};
+
+#endif

@@ -1,0 +1,120 @@
+/* Who may ask, and how often. See guard.h. */
+#include "guard.h"
+
+#include "../common/os.h"
+
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+enum { METERS = 8192, METER_SIZE = 24 };
+
+static uint64_t now_s(void) { return (uint64_t)(os_time_ns() / 1000000000); }
+
+/* The secret: the bytes of a file, without the end of its line. */
+static int read_secret(dxdb_guard *g, const char *path)
+{
+    char secret[1024];
+    int64_t size;
+    const int file = os_open(path);
+    if (file < 0) return prog_fail_errno("%s", path);
+    size = os_read(file, secret, sizeof secret);
+    os_close(file);
+    if (size < 0) return prog_fail_errno("%s", path);
+    while (size && (secret[size - 1] == '\n' || secret[size - 1] == '\r')) size--;
+    const int error = dx_token_key_init(&g->key, secret, (size_t)size);
+    memset(secret, 0, sizeof secret);
+    if (error)
+        return prog_fail(PROG_USAGE, "%s: a secret has %d bytes or more", path,
+                         DX_TOKEN_KEY_SIZE_MIN);
+    return PROG_OK;
+}
+
+int dxdb_guard_begin(dxdb_guard *g, const dxdb_config *config)
+{
+    dx_middleware_limiter_desc desc;
+    memset(g, 0, sizeof *g);
+    g->config = config;
+    g->cors.origins = (const char *const *)config->origins;
+    g->cors.origin_count = config->origin_count;
+    g->cors.methods = "GET, HEAD";
+    g->cors.fields = "Authorization, If-None-Match";
+    g->cors.max_age = "600";
+    g->rules.hmac = dx_token_hmac;
+    g->rules.hmac_user = &g->key;
+    g->rules.memory = g->said;
+    g->rules.memory_size = sizeof g->said;
+    g->rules.issuer = config->issuer;
+    g->rules.audience = config->audience;
+    if (config->secret_file) {
+        const int status = read_secret(g, config->secret_file);
+        if (status) return status;
+    }
+    if (!config->rate) return PROG_OK;
+    memset(&desc, 0, sizeof desc);
+    desc.memory_size = METERS * METER_SIZE;
+    g->meters = prog_alloc(desc.memory_size);
+    desc.memory = g->meters;
+    desc.limit = config->rate;
+    desc.burst = config->burst;
+    if (!os_random(&desc.seed, sizeof desc.seed)) return prog_fail_errno("random numbers");
+    const int error = dx_middleware_limiter_init(&g->limiter, &desc);
+    return error ? prog_fail(PROG_USAGE, "[limit]: %s", dx_middleware_error_name(error)) : PROG_OK;
+}
+
+/* FNV-1a: who has a token cannot choose its "sub". */
+static uint64_t hash_of(const void *bytes, size_t size)
+{
+    const uint8_t *p = bytes;
+    uint64_t hash = (uint64_t)0xcbf29ce484222325;
+    for (size_t i = 0; i < size; i++) hash = (hash ^ p[i]) * (uint64_t)0x100000001b3;
+    return hash;
+}
+
+void dxdb_guard_name(const dxdb_guard *g, int fd, dxdb_subject *subject)
+{
+    struct sockaddr_storage address;
+    socklen_t size = sizeof address;
+    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&address;
+    const struct sockaddr_in *in = (const struct sockaddr_in *)&address;
+    if (!g->config->rate || g->config->secret_file) return;
+    if (fd < 0 || getpeername(fd, (struct sockaddr *)&address, &size)) return;
+    if (address.ss_family == AF_INET6) subject->key = hash_of(&in6->sin6_addr, 8); /* its network */
+    else if (address.ss_family == AF_INET) subject->key = hash_of(&in->sin_addr, 4);
+}
+
+uint16_t dxdb_guard_admit(dxdb_guard *g, const void *token, size_t size, dxdb_subject *subject)
+{
+    dx_token_claims claims;
+    const char *value;
+    size_t value_size;
+    memset(subject, 0, sizeof *subject);
+    if (!g->config->secret_file) return 0;
+    if (!token || dx_token_verify(&g->rules, token, size, now_s(), &claims))
+        return DX_HBTP_STATUS_UNAUTHORIZED;
+    subject->expires_s = claims.expires_s;
+    if (!dx_token_find_claim(&claims, "sub", &value, &value_size))
+        subject->key = hash_of(value, value_size);
+    return 0;
+}
+
+uint16_t dxdb_guard_check(const dxdb_guard *g, const dxdb_subject *subject)
+{
+    if (!g->config->secret_file) return 0;
+    return subject->expires_s > now_s() ? 0 : DX_HBTP_STATUS_UNAUTHORIZED;
+}
+
+uint16_t dxdb_guard_take(dxdb_guard *g, const dxdb_subject *subject, uint64_t now_ns,
+                         dx_middleware_quota *quota)
+{
+    memset(quota, 0, sizeof *quota);
+    if (!g->config->rate) return 0;
+    return (uint16_t)dx_middleware_limiter_take(&g->limiter, subject->key, now_ns, quota);
+}
+
+void dxdb_guard_free(dxdb_guard *g)
+{
+    free(g->meters);
+    memset(g, 0, sizeof *g);
+}

@@ -1,0 +1,587 @@
+/* HTTP/1.1: results as JSON. See http.h.
+
+   A request is looked at when its head is there in one piece, so http_parser gets all of it at
+   once and nothing of it is copied. One request of a connection is answered at a time: while it
+   waits for the database, the connection is held, and what follows waits in the socket. */
+#include "http.h"
+
+#include "page.h"
+#include "text.h"
+
+#include <assert.h>
+#include <http_parser.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+enum {
+    HEAD_MAX  = 16384 - 1, /* one less than a block: dx_peers.h closes who leaves a whole one */
+    BLOCK_SIZE = 16384,
+    BLOCKS    = 4096,
+    IDLE_S    = 60,
+    HEAD_S    = 10, /* for a head, from its first byte to its last */
+    PARTS_MAX = DXDB_PARAMETERS_MAX
+};
+
+static const char json_type[] = "application/json";
+static const char record_type[] = "application/x-dx-teleport";
+
+/* A connection, made with its first request. */
+typedef struct dxdb_client {
+    dxdb_request request; /* first */
+    dxdb_http   *http;
+    dx_peers_id  id;
+    uint64_t     begun_ns;  /* of a head that is incomplete; 0: none */
+    bool         is_waiting; /* for the database */
+    bool         is_inside; /* `received` runs */
+    bool         keeps;     /* the connection, after the answer */
+    bool         is_head;   /* HEAD */
+    bool         wants_record;
+    uint64_t     asked_ns;  /* when the head was there */
+    char         extra[768]; /* more fields of the answer: CORS, the rate */
+    size_t       extra_size;
+    char         matches[256]; /* If-None-Match */
+    dxdb_text    unsent;    /* what found no room yet */
+    size_t       sent;      /* of it */
+} dxdb_client;
+
+typedef struct text_range {
+    const char *text;
+    size_t      size;
+} text_range;
+
+/* What the parser tells of a head. */
+typedef struct head {
+    text_range url;
+    text_range field; /* the name of the field whose value comes next */
+    text_range accept;
+    text_range match;
+    text_range authorization;
+    bool       is_complete;
+} head;
+
+/* >>parsing ------------------------------------------------------------------------ */
+/* Pieces of one text may come one behind the other. */
+static void extend(text_range *range, const char *at, size_t size)
+{
+    if (range->text && range->text + range->size == at) {
+        range->size += size;
+        return;
+    }
+    range->text = at;
+    range->size = size;
+}
+
+static bool is_word(const text_range *range, const char *word)
+{
+    return range->size == strlen(word) && !strncasecmp(range->text, word, range->size);
+}
+
+static int on_url(http_parser *p, const char *at, size_t size)
+{
+    head *h = p->data;
+    extend(&h->url, at, size);
+    return 0;
+}
+
+static int on_field(http_parser *p, const char *at, size_t size)
+{
+    head *h = p->data;
+    extend(&h->field, at, size);
+    return memchr(at, ' ', size) != NULL; /* the parser takes it, RFC 9112 does not */
+}
+
+static int on_value(http_parser *p, const char *at, size_t size)
+{
+    head *h = p->data;
+    if (is_word(&h->field, "accept")) extend(&h->accept, at, size);
+    if (is_word(&h->field, "authorization")) extend(&h->authorization, at, size);
+    if (is_word(&h->field, "if-none-match")) extend(&h->match, at, size);
+    return 0;
+}
+
+static int on_complete(http_parser *p)
+{
+    head *h = p->data;
+    h->is_complete = true;
+    http_parser_pause(p, 1);
+    return 0;
+}
+
+static const http_parser_settings settings = {
+    .on_url = on_url,
+    .on_header_field = on_field,
+    .on_header_value = on_value,
+    .on_message_complete = on_complete,
+};
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9') return c - '0';
+    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+    return -1;
+}
+
+/* A part of a query string as a zero-terminated text in *to, which moves on. NULL: malformed, or with
+   a zero byte. */
+static char *decode(const char *text, size_t size, char **to)
+{
+    char *begin = *to, *out = begin;
+    for (size_t i = 0; i < size; i++) {
+        char c = text[i];
+        if (c == '+') c = ' ';
+        if (c == '%') {
+            const int high = i + 2 < size ? hex_digit(text[i + 1]) : -1;
+            const int low = i + 2 < size ? hex_digit(text[i + 2]) : -1;
+            if (high < 0 || low < 0) return NULL;
+            c = (char)(high << 4 | low);
+            i += 2;
+        }
+        if (!c) return NULL;
+        *out++ = c;
+    }
+    *out++ = 0;
+    *to = out;
+    return begin;
+}
+
+/* >>answers ------------------------------------------------------------------------ */
+static const char *reason_of(uint16_t status)
+{
+    switch (status) {
+    case 200: return "OK";
+    case 204: return "No Content";
+    case 304: return "Not Modified";
+    case 400: return "Bad Request";
+    case 401: return "Unauthorized";
+    case 404: return "Not Found";
+    case 405: return "Method Not Allowed";
+    case 408: return "Request Timeout";
+    case 413: return "Content Too Large";
+    case 429: return "Too Many Requests";
+    case 503: return "Service Unavailable";
+    case 504: return "Gateway Timeout";
+    default: return "Internal Server Error";
+    }
+}
+
+/* Send what is unsent, as far as there is room; `drained` goes on. */
+static void push(dxdb_client *c)
+{
+    dx_peers *peers = &c->http->peers;
+    while (c->sent < c->unsent.size) {
+        size_t size = c->unsent.size - c->sent;
+        if (size > BLOCK_SIZE) size = BLOCK_SIZE;
+        const int error = dx_peers_send(peers, c->id, c->unsent.bytes + c->sent, (uint32_t)size);
+        if (error) return; /* EAGAIN; others: it is closed, or about to be */
+        c->sent += size;
+    }
+    dxdb_text_free(&c->unsent);
+    c->sent = 0;
+    if (!c->keeps) (void)dx_peers_close(peers, c->id, false);
+}
+
+/* CORS, the rate, and how long it has taken. */
+static void put_extra(dxdb_client *c, dxdb_text *t)
+{
+    const uint64_t now = dx_reactor_refresh_now_ns(c->http->peers.reactor);
+    dx_middleware_fields fields = {c->extra, c->extra_size, sizeof c->extra};
+    if (c->asked_ns) (void)dx_middleware_add_response_time(&fields, c->asked_ns, now);
+    dxdb_text_put(t, fields.text, fields.size);
+    c->extra_size = 0;
+    c->asked_ns = 0;
+}
+
+/* fields: more of the head, each with its end of line. */
+static void respond(dxdb_client *c, uint16_t status, const char *type, const char *fields,
+                    const void *body, size_t size)
+{
+    dxdb_text *t = &c->unsent;
+    assert(!t->size);
+    dxdb_metrics_count(c->http->results->metrics.http, status);
+    dxdb_text_format(t, "HTTP/1.1 %u %s\r\n", (unsigned)status, reason_of(status));
+    if (status != 304 && status != 204)
+        dxdb_text_format(t, "Content-Type: %s\r\nContent-Length: %zu\r\n", type, size);
+    dxdb_text_add(t, fields);
+    put_extra(c, t);
+    dxdb_text_add(t, c->keeps ? "\r\n" : "Connection: close\r\n\r\n");
+    if (!c->is_head && status != 304) dxdb_text_put(t, body, size);
+    push(c);
+}
+
+static void refuse(dxdb_client *c, uint16_t status, const char *why)
+{
+    dxdb_text body = {0};
+    dxdb_text_format(&body, "{\"status\":%u,\"error\":", (unsigned)status);
+    dxdb_text_quote(&body, why, strlen(why));
+    dxdb_text_add(&body, "}\n");
+    respond(c, status, json_type, status == 405 ? "Allow: GET, HEAD\r\n" :
+            status == DXDB_UNAVAILABLE ? "Retry-After: 1\r\n" :
+            status == 401 ? "WWW-Authenticate: Bearer\r\n" : "", body.bytes, body.size);
+    dxdb_text_free(&body);
+}
+
+static void respond_result(dxdb_client *c, const dxdb_result *result)
+{
+    char fields[200] = "Vary: Accept\r\n";
+    char etag[67];
+    if (result->status != DXDB_OK) {
+        refuse(c, result->status, result->why);
+        return;
+    }
+    if (result->view) {
+        dx_cache_etag(result->view, etag);
+        snprintf(fields, sizeof fields, "Vary: Accept\r\nCache-Control: no-cache\r\nETag: %s\r\n",
+                 etag);
+        if (c->matches[0] && dx_cache_etag_matches(result->view, c->matches, strlen(c->matches))) {
+            respond(c, 304, NULL, fields, NULL, 0);
+            return;
+        }
+    }
+    if (c->wants_record)
+        respond(c, DXDB_OK, record_type, fields, result->record, result->record_size);
+    else respond(c, DXDB_OK, json_type, fields, result->json, result->json_size);
+}
+
+/* Hand over what came meanwhile: not inside of `received`. */
+static void release(dxdb_client *c) { (void)dx_peers_hold(&c->http->peers, c->id, false); }
+
+static void on_answered(dxdb_request *request, const dxdb_result *result)
+{
+    dxdb_client *c = (dxdb_client *)(void *)request; /* its first field */
+    c->is_waiting = false;
+    respond_result(c, result);
+    if (!c->is_inside && !c->unsent.size && c->keeps) release(c);
+}
+
+/* >>requests ------------------------------------------------------------------------- */
+/* The values of the query string in the order of the query's parameters. NULL, or what is wrong. */
+static const char *take_parameters(const dxdb_query_config *q, text_range query, char *texts,
+                                   const char **values)
+{
+    bool given[PARTS_MAX] = {false};
+    while (query.size) {
+        const char *end = memchr(query.text, '&', query.size);
+        const size_t size = end ? (size_t)(end - query.text) : query.size;
+        const char *equals = memchr(query.text, '=', size);
+        const size_t name_size = equals ? (size_t)(equals - query.text) : size;
+        const char *name = decode(query.text, name_size, &texts);
+        uint32_t i = 0;
+        if (!name) return "the query string is malformed";
+        while (i < q->parameter_count && strcmp(q->parameters[i], name)) i++;
+        if (i == q->parameter_count) return "there is no such parameter";
+        if (given[i]) return "a parameter is given twice";
+        given[i] = true;
+        values[i] = equals ? decode(equals + 1, size - name_size - 1, &texts) : NULL;
+        if (equals && !values[i]) return "the query string is malformed";
+        query.text += size + (end != NULL);
+        query.size -= size + (end != NULL);
+    }
+    for (uint32_t i = 0; i < q->parameter_count; i++)
+        if (!given[i]) return "a parameter is missing";
+    return NULL;
+}
+
+static void ask(dxdb_client *c, uint32_t query, text_range parameters)
+{
+    dxdb_results *r = c->http->results;
+    char texts[HEAD_MAX + PARTS_MAX + 1];
+    const char *values[PARTS_MAX] = {NULL};
+    const char *why = take_parameters(&r->config->queries[query], parameters, texts, values);
+    dxdb_result result;
+    if (why) {
+        refuse(c, DXDB_BAD_REQUEST, why);
+    } else if (dxdb_results_get(r, query, values, &result)) {
+        respond_result(c, &result);
+        dxdb_results_release(r);
+    } else {
+        c->is_waiting = true;
+        c->request.answered = on_answered;
+        dxdb_results_load(r, query, values, &c->request);
+    }
+}
+
+static void describe(dxdb_client *c, uint32_t query)
+{
+    dxdb_text text = {0};
+    const uint16_t status = dxdb_results_describe(c->http->results, query, &text);
+    if (status == DXDB_OK) {
+        respond(c, status, json_type, "", text.bytes, text.size);
+    } else {
+        dxdb_text_put(&text, "", 1);
+        refuse(c, status, text.bytes);
+    }
+    dxdb_text_free(&text);
+}
+
+static void show_page(dxdb_client *c)
+{
+    respond(c, DXDB_OK, "text/html; charset=utf-8", "", dxdb_page, strlen(dxdb_page));
+}
+
+/* Names of queries, and of their parameters: letters, digits, _ and -. */
+static void show_queries(dxdb_client *c)
+{
+    const dxdb_config *config = c->http->results->config;
+    dxdb_text t = {0};
+    for (uint32_t i = 0; i < config->query_count; i++) {
+        const dxdb_query_config *q = &config->queries[i];
+        dxdb_text_format(&t, "%s{\"name\":\"%s\",\"parameters\":[", i ? ",\n" : "[", q->name);
+        for (uint32_t k = 0; k < q->parameter_count; k++)
+            dxdb_text_format(&t, "%s\"%s\"", k ? "," : "", q->parameters[k]);
+        dxdb_text_add(&t, "]}");
+    }
+    dxdb_text_add(&t, "]\n");
+    respond(c, DXDB_OK, json_type, "", t.bytes, t.size);
+    dxdb_text_free(&t);
+}
+
+static void show_metrics(dxdb_client *c)
+{
+    dxdb_text t = {0};
+    dxdb_metrics sum;
+    dxdb_metrics_publish(c->http->index, dxdb_results_measure(c->http->results));
+    dxdb_metrics_sum(&sum);
+    dxdb_metrics_put_all(&t, &sum);
+    respond(c, DXDB_OK, "text/plain; version=0.0.4", "", t.bytes, t.size);
+    dxdb_text_free(&t);
+}
+
+static void show_health(dxdb_client *c)
+{
+    if (!dxdb_results_healthy(c->http->results)) refuse(c, DXDB_UNAVAILABLE, "the database is away");
+    else respond(c, DXDB_OK, "text/plain", "", "ok\n", 3);
+}
+
+/* Who asks, and how often. True: it may; else it is refused. */
+static bool is_let_in(dxdb_client *c, const head *h)
+{
+    static const char scheme[] = "Bearer ";
+    const text_range *a = &h->authorization;
+    dxdb_guard *g = c->http->guard;
+    dx_middleware_fields fields = {c->extra, c->extra_size, sizeof c->extra};
+    dx_middleware_quota quota;
+    dxdb_subject subject;
+    const bool bears = a->size > sizeof scheme - 1 &&
+                       !strncasecmp(a->text, scheme, sizeof scheme - 1);
+    const char *token = bears ? a->text + sizeof scheme - 1 : NULL;
+    uint16_t status = dxdb_guard_admit(g, token, bears ? a->size - (sizeof scheme - 1) : 0,
+                                       &subject);
+    if (!status) {
+        dxdb_guard_name(g, dx_peers_fd(&c->http->peers, c->id), &subject);
+        status = dxdb_guard_take(g, &subject, dx_reactor_now_ns(c->http->peers.reactor), &quota);
+        if (quota.limit) (void)dx_middleware_add_rate_limit(&fields, &quota);
+        c->extra_size = fields.size;
+    }
+    if (status) refuse(c, status, status == 401 ? "a token is needed" : "too many requests");
+    return !status;
+}
+
+/* What stands behind /q/. */
+static void show_query(dxdb_client *c, text_range path, text_range parameters)
+{
+    static const char suffix[] = "/describe";
+    const size_t length = sizeof suffix - 1;
+    const bool is_description = path.size > length &&
+                                !memcmp(path.text + path.size - length, suffix, length);
+    if (is_description) path.size -= length;
+    const int query = dxdb_config_find(c->http->results->config, path.text, path.size);
+    if (query < 0) refuse(c, DXDB_NOT_FOUND, "there is no such query");
+    else if (is_description) describe(c, (uint32_t)query);
+    else ask(c, (uint32_t)query, parameters);
+}
+
+static void route(dxdb_client *c, const head *h)
+{
+    text_range path = h->url, query = {"", 0};
+    const char *mark = path.size ? memchr(path.text, '?', path.size) : NULL;
+    if (mark) {
+        query.text = mark + 1;
+        query.size = path.size - (size_t)(mark + 1 - path.text);
+        path.size = (size_t)(mark - path.text);
+    }
+    c->wants_record = h->accept.size == sizeof record_type - 1 &&
+                      !memcmp(h->accept.text, record_type, h->accept.size);
+    c->matches[0] = 0;
+    if (h->match.size && h->match.size < sizeof c->matches) {
+        memcpy(c->matches, h->match.text, h->match.size);
+        c->matches[h->match.size] = 0;
+    }
+    if (path.size > 3 && !memcmp(path.text, "/q/", 3)) {
+        path.text += 3;
+        path.size -= 3;
+        if (is_let_in(c, h)) show_query(c, path, query);
+    } else if (is_word(&path, "/")) {
+        show_page(c);
+    } else if (is_word(&path, "/queries")) {
+        show_queries(c);
+    } else if (is_word(&path, "/metrics")) {
+        show_metrics(c);
+    } else if (is_word(&path, "/healthz")) {
+        show_health(c);
+    } else {
+        refuse(c, DXDB_NOT_FOUND, "there is no such page");
+    }
+}
+
+/* >>connections ------------------------------------------------------------------------ */
+/* The bytes of a head with its empty line; 0: it is not all there. */
+static size_t find_head(const uint8_t *bytes, size_t size)
+{
+    for (size_t i = 3; i < size; i++)
+        if (bytes[i] == '\n' && bytes[i - 1] == '\r' && bytes[i - 2] == '\n') return i + 1;
+    return 0;
+}
+
+/* CORS. True: it was a preflight, and is answered. bytes: the head. */
+static bool is_preflight(dxdb_client *c, const http_parser *parser, const uint8_t *bytes,
+                         size_t size)
+{
+    const char *line = memchr(bytes, '\n', size);
+    char copy[HEAD_MAX + 1];
+    dx_middleware_fields response = {c->extra, 0, sizeof c->extra};
+    dx_middleware_fields request = {copy, 0, sizeof copy};
+    if (!c->http->guard->cors.origin_count || !line) return false;
+    line++;
+    request.size = size - (size_t)(line - (const char *)bytes);
+    memcpy(copy, line, request.size);
+    const int result = dx_middleware_cors_before(&c->http->guard->cors,
+                                                 http_method_str((enum http_method)parser->method),
+                                                 &request, &response);
+    if (result < 0) return false;
+    c->extra_size = response.size;
+    if (result == DX_MIDDLEWARE_STOP) respond(c, 204, NULL, "", NULL, 0);
+    return result == DX_MIDDLEWARE_STOP;
+}
+
+/* A whole head: answer it, or begin to. Returns the bytes that it has taken. */
+static size_t serve(dxdb_client *c, const uint8_t *bytes, size_t size)
+{
+    http_parser parser;
+    head h;
+    memset(&h, 0, sizeof h);
+    http_parser_init(&parser, HTTP_REQUEST);
+    parser.data = &h;
+    const size_t used = http_parser_execute(&parser, &settings, (const char *)bytes, size);
+    const enum http_errno error = HTTP_PARSER_ERRNO(&parser);
+    c->keeps = !error || error == HPE_PAUSED ? http_should_keep_alive(&parser) != 0 : false;
+    if (c->http->drains) c->keeps = false;
+    c->is_head = parser.method == HTTP_HEAD;
+    c->asked_ns = dx_reactor_now_ns(c->http->peers.reactor);
+    c->extra_size = 0;
+    if (error != HPE_PAUSED || !h.is_complete) {
+        c->keeps = false; /* malformed; or with a body, which no request here has */
+        refuse(c, DXDB_BAD_REQUEST, error && error != HPE_PAUSED ? "the request is malformed"
+                                                                  : "a request has no body");
+    } else if (is_preflight(c, &parser, bytes, size)) {
+        return used;
+    } else if (parser.method != HTTP_GET && parser.method != HTTP_HEAD) {
+        refuse(c, 405, "only GET and HEAD");
+    } else {
+        route(c, &h);
+    }
+    return used;
+}
+
+static dxdb_client *client_of(dx_peers *peers, dx_peers_id id)
+{
+    uint64_t *word = dx_peers_data(peers, id);
+    if (*word) return (dxdb_client *)(uintptr_t)*word;
+    dxdb_client *c = prog_alloc(sizeof *c);
+    memset(c, 0, sizeof *c);
+    c->http = peers->desc.user;
+    c->id = id;
+    c->keeps = true;
+    *word = (uint64_t)(uintptr_t)c;
+    return c;
+}
+
+static size_t on_received(dx_peers *peers, dx_peers_id id, const uint8_t *bytes, size_t size,
+                          bool last)
+{
+    dxdb_client *c = client_of(peers, id);
+    const uint64_t now = dx_reactor_now_ns(peers->reactor);
+    size_t at = 0;
+    if (!c->keeps) return size; /* it has its last answer */
+    c->is_inside = true;
+    while (at < size && c->keeps && !c->is_waiting && !c->unsent.size) {
+        const size_t whole = find_head(bytes + at, size - at);
+        if (!whole && size - at < HEAD_MAX) break;
+        c->begun_ns = 0;
+        at += serve(c, bytes + at, whole ? whole : size - at);
+    }
+    c->is_inside = false;
+    if (!c->keeps) return size;
+    if (c->is_waiting || c->unsent.size) {
+        (void)dx_peers_hold(peers, id, true);
+        return at;
+    }
+    if (at < size && !c->begun_ns) c->begun_ns = now;
+    if (at < size && now - c->begun_ns > (uint64_t)HEAD_S * 1000000000) {
+        c->keeps = false;
+        refuse(c, 408, "the request takes too long");
+        return size;
+    }
+    if (last) (void)dx_peers_close(peers, id, false);
+    return at;
+}
+
+static void on_drained(dx_peers *peers, dx_peers_id id)
+{
+    dxdb_client *c = client_of(peers, id);
+    if (!c->unsent.size) return;
+    push(c);
+    if (!c->unsent.size && c->keeps && !c->is_waiting) release(c);
+}
+
+static void on_opened(dx_peers *peers, dx_peers_id id)
+{
+    dxdb_http *h = peers->desc.user;
+    (void)id;
+    h->results->metrics.http_links++;
+}
+
+static void on_closed(dx_peers *peers, dx_peers_id id, int32_t reason)
+{
+    dxdb_http *h = peers->desc.user;
+    dxdb_client *c = (dxdb_client *)(uintptr_t)*dx_peers_data(peers, id);
+    (void)reason;
+    h->results->metrics.http_links--;
+    if (!c) return;
+    dxdb_results_forget(&c->request);
+    dxdb_text_free(&c->unsent);
+    free(c);
+}
+
+int dxdb_http_begin(dxdb_http *h, dx_reactor *r, dxdb_results *results, dxdb_guard *guard,
+                    int listening)
+{
+    dx_peers_desc desc;
+    memset(h, 0, sizeof *h);
+    h->results = results;
+    h->guard = guard;
+    memset(&desc, 0, sizeof desc);
+    desc.peers_max = results->config->connections;
+    desc.block_size = BLOCK_SIZE;
+    desc.block_count = BLOCKS;
+    desc.idle_ns = (uint64_t)IDLE_S * 1000000000 + 2 * results->config->request_ms * 1000000;
+    desc.linger_ns = 1000000000;
+    desc.user = h;
+    desc.opened = on_opened;
+    desc.received = on_received;
+    desc.drained = on_drained;
+    desc.closed = on_closed;
+    desc.memory_size = dx_peers_memory_size(&desc);
+    h->memory = prog_alloc(desc.memory_size);
+    desc.memory = h->memory;
+    int error = dx_peers_open(&h->peers, r, &desc);
+    if (!error) error = dx_peers_listen(&h->peers, listening);
+    return error ? prog_fail(PROG_SYSTEM, "HTTP: %s", dx_peers_error_name(error)) : PROG_OK;
+}
+
+void dxdb_http_drain(dxdb_http *h, uint64_t within_ns)
+{
+    h->drains = true;
+    dx_peers_drain(&h->peers, within_ns);
+}

@@ -1,0 +1,86 @@
+/* Counters of a worker. See metrics.h. */
+#include "metrics.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <string.h>
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of published */
+static dxdb_metrics published[DXDB_WORKERS_MAX];
+
+void dxdb_metrics_publish(uint32_t index, const dxdb_metrics *m)
+{
+    assert(index < DXDB_WORKERS_MAX);
+    pthread_mutex_lock(&lock);
+    published[index] = *m;
+    pthread_mutex_unlock(&lock);
+}
+
+void dxdb_metrics_sum(dxdb_metrics *sum)
+{
+    enum { COUNT = sizeof *sum / sizeof(uint64_t) };
+    uint64_t *to = (uint64_t *)(void *)sum;
+    memset(sum, 0, sizeof *sum);
+    pthread_mutex_lock(&lock);
+    for (uint32_t i = 0; i < DXDB_WORKERS_MAX; i++) {
+        const uint64_t *from = (const uint64_t *)(const void *)&published[i];
+        for (uint32_t k = 0; k < COUNT; k++) to[k] += from[k];
+    }
+    pthread_mutex_unlock(&lock);
+}
+
+void dxdb_metrics_count(uint64_t classes[6], uint16_t status)
+{
+    const unsigned class = status / 100u;
+    classes[class < 6 ? class : 5]++;
+}
+
+static void put(dxdb_text *t, const char *name, const char *kind, const char *help,
+                uint64_t value)
+{
+    dxdb_text_format(t, "# HELP %s %s\n# TYPE %s %s\n%s %llu\n", name, help, name, kind, name,
+        (unsigned long long)value);
+}
+
+static void put_classes(dxdb_text *t, const char *name, const char *help,
+                        const uint64_t classes[6])
+{
+    dxdb_text_format(t, "# HELP %s %s\n# TYPE %s counter\n", name, help, name);
+    for (unsigned i = 2; i < 6; i++)
+        dxdb_text_format(t, "%s{status=\"%uxx\"} %llu\n", name, i, (unsigned long long)classes[i]);
+}
+
+void dxdb_metrics_put_all(dxdb_text *t, const dxdb_metrics *m)
+{
+    static const char counter[] = "counter", gauge[] = "gauge";
+    put(t, "dxdb_hits_total", counter, "Requests that the cache has answered.",
+        m->hits);
+    put(t, "dxdb_loads_total", counter, "Queries that were begun.", m->loads);
+    put(t, "dxdb_joined_total", counter,
+        "Requests that waited for a query of another request.", m->joined);
+    put(t, "dxdb_failed_total", counter, "Queries that failed.", m->failed);
+    put(t, "dxdb_outdated_total", counter,
+        "Results that were not kept, because a table changed meanwhile.", m->outdated);
+    put(t, "dxdb_invalidations_total", counter, "Changes of tables that were told.",
+        m->invalidations);
+    put(t, "dxdb_resets_total", counter,
+        "Times when everything was dropped: the database was away, or its schema "
+        "changed.", m->resets);
+    put_classes(t, "dxdb_hbtp_answers_total", "Answers of HBTP, by the class of their status.",
+                m->hbtp);
+    put_classes(t, "dxdb_http_answers_total", "Answers of HTTP, by the class of their status.",
+                m->http);
+    put(t, "dxdb_hbtp_connections", gauge, "Connections of HBTP now.", m->hbtp_links);
+    put(t, "dxdb_http_connections", gauge, "Connections of HTTP now.", m->http_links);
+    put(t, "dxdb_cache_entries", gauge,
+        "Results in the cache, with those that are invalid and not swept yet.", m->entries);
+    put(t, "dxdb_cache_bytes", gauge, "Bytes of them.", m->bytes);
+    put(t, "dxdb_cache_evicted_total", counter, "Results that went for room.", m->evicted);
+    put(t, "dxdb_notifications_total", counter, "Notifications of the database.",
+        m->notifications);
+    put(t, "dxdb_queries_total", counter, "Queries that were sent to the database.", m->queries);
+    put(t, "dxdb_pool_connections", gauge, "Connections that run queries, open.", m->open);
+    put(t, "dxdb_pool_running", gauge, "Queries that run now.", m->running);
+    put(t, "dxdb_pool_waiting", gauge, "Queries that wait for a connection.", m->waiting);
+    put(t, "dxdb_up", gauge, "Workers that hear of every change.", m->up);
+}

@@ -1,0 +1,59 @@
+/* What dxdb understands, and says of itself. Every line of `examples` is run by
+   tests/programs/test_dxdb.py, in a folder with a dxdb.toml. */
+#include "commands.h"
+
+enum { SERVE = 1 << DXDB_SERVE, INSTALL = 1 << DXDB_INSTALL_TRIGGERS };
+
+static const prog_command commands[DXDB_COMMANDS] = {
+    [DXDB_SERVE] =
+        {.name = "serve",
+         .arguments = "CONFIG",
+         .summary = "Answer the queries of CONFIG, out of memory where nothing has changed",
+         .details = "Results are kept until a table that they were read from changes, for which the\n"
+                    "triggers are needed that `dxdb install-triggers` creates; results of other\n"
+                    "tables are read from the database each time. When the database is away,\n"
+                    "nothing is answered from memory. SIGTERM and Ctrl-C answer what is under way\n"
+                    "and end it.",
+         .examples = "dxdb serve dxdb.toml"},
+    [DXDB_INSTALL_TRIGGERS] =
+        {.name = "install-triggers",
+         .arguments = "CONFIG",
+         .summary = "Create the triggers that tell dxdb of changes, on every table that is read",
+         .details = "It creates a schema, dxdb, a function in it, and a trigger on each table, in one\n"
+                    "transaction; what is there already is replaced. The tables must be yours.",
+         .examples = "dxdb install-triggers dxdb.toml --print\n"
+                     "dxdb install-triggers dxdb.toml"},
+};
+
+#define FIELD(name) PROG_FIELD(dxdb_options, name)
+
+static const prog_option options[] = {
+    {"--print", PROG_OPTION_FLAG, FIELD(print), .commands = INSTALL,
+     .help = "print the SQL, and change nothing"},
+    {"--backend", PROG_OPTION_TEXT, FIELD(backend), .commands = SERVE, .value = "NAME",
+     .choices = "auto io_uring epoll", .help = "of the event loop: auto, io_uring, epoll"},
+};
+
+static const prog_exit exits[] = {
+    {PROG_OK, 0, "done"},
+    {PROG_USAGE, 0, "usage: an option, or a line of CONFIG, that is not valid"},
+    {PROG_NOT_FOUND, 0, "no such file"},
+    {PROG_NETWORK, INSTALL, "network: the database cannot be reached"},
+    {PROG_SYSTEM, 0, "system error: permission, memory, port taken"},
+    {PROG_REFUSED, INSTALL, "refused by the database"},
+};
+
+const prog_program dxdb_program = {
+    .name = "dxdb",
+    .summary = "serve results of PostgreSQL queries from memory, never stale",
+    .about = "dxdb runs the queries of a configuration file against PostgreSQL, keeps their results\n"
+             "as teleport records, and serves them over HBTP and HTTP from memory until a table\n"
+             "that they were read from changes.",
+    .version = DX_CAS_VERSION,
+    .commands = commands,
+    .command_count = DXDB_COMMANDS,
+    .options = options,
+    .option_count = sizeof options / sizeof *options,
+    .exits = exits,
+    .exit_count = sizeof exits / sizeof *exits,
+};

@@ -1,0 +1,97 @@
+/* Reads TOML by toml++ and hands over one value after the other. The only file in C++: C has no
+   library for TOML that Debian packages. See toml.h. */
+#define TOML_EXCEPTIONS 0
+#include <toml++/toml.h>
+
+#include "toml.h"
+
+#include <cstdio>
+#include <string>
+
+namespace {
+
+struct walk {
+    int (*each)(void *user, const dxdb_toml_value *value);
+    void *user;
+    uint32_t line;
+    char *message;
+    size_t message_size;
+};
+
+int refuse(walk &w, const toml::node &node, const char *why)
+{
+    w.line = node.source().begin.line;
+    std::snprintf(w.message, w.message_size, "%s", why);
+    return -1;
+}
+
+int visit(walk &w, const toml::node &node, dxdb_toml_value value);
+
+int visit_table(walk &w, const toml::table &table, const dxdb_toml_value &value)
+{
+    if (value.depth == DXDB_TOML_DEPTH_MAX) return refuse(w, table, "nested too deep");
+    for (auto &&[key, node] : table) {
+        const std::string name{key.str()};
+        dxdb_toml_value inner = value;
+        inner.keys[inner.depth] = name.c_str();
+        inner.places[inner.depth] = 0;
+        inner.depth++;
+        const int result = visit(w, node, inner);
+        if (result) return result;
+    }
+    return 0;
+}
+
+int visit_array(walk &w, const toml::array &array, dxdb_toml_value value)
+{
+    uint32_t place = 0;
+    for (const toml::node &node : array) {
+        if (node.is_array()) return refuse(w, node, "an array in an array");
+        value.places[value.depth - 1] = place++;
+        const int result = visit(w, node, value);
+        if (result) return result;
+    }
+    return 0;
+}
+
+int visit(walk &w, const toml::node &node, dxdb_toml_value value)
+{
+    std::string text;
+    if (const toml::table *table = node.as_table()) return visit_table(w, *table, value);
+    if (const toml::array *array = node.as_array()) return visit_array(w, *array, value);
+    value.line = node.source().begin.line;
+    value.kind = DXDB_TOML_OTHER;
+    if (node.is_string()) {
+        text = node.as_string()->get();
+        if (text.find('\0') != std::string::npos) return refuse(w, node, "a zero byte in a text");
+        value.kind = DXDB_TOML_TEXT;
+        value.text = text.c_str();
+    } else if (node.is_integer()) {
+        value.kind = DXDB_TOML_INTEGER;
+        value.number = node.as_integer()->get();
+    } else if (node.is_boolean()) {
+        value.kind = DXDB_TOML_BOOL;
+        value.number = node.as_boolean()->get();
+    }
+    return w.each(w.user, &value);
+}
+
+} // namespace
+
+extern "C" int dxdb_toml_read(const char *document, size_t size,
+                              int (*each)(void *user, const dxdb_toml_value *value), void *user,
+                              uint32_t *line, char *message, size_t message_size)
+{
+    walk w{each, user, 0, message, message_size};
+    const toml::parse_result result = toml::parse(std::string_view{document, size});
+    int status = -1;
+    if (!result) {
+        const std::string why{result.error().description()};
+        std::snprintf(message, message_size, "%s", why.c_str());
+        *line = result.error().source().begin.line;
+        return -1;
+    }
+    status = visit_table(w, result.table(), dxdb_toml_value{});
+    *line = w.line;
+    return status;
+}

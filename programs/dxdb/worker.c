@@ -1,0 +1,180 @@
+/* `dxdb serve`: workers, each with results, HBTP and HTTP on an event loop of its own. They share
+   nothing but the configuration: each hears of changes itself, and keeps its own results. The system
+   spreads connections over them (SO_REUSEPORT). */
+#include "commands.h"
+
+#include "hbtp.h"
+#include "http.h"
+
+#include "../common/os.h"
+
+#include <assert.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    DRAIN_S     = 5,
+    BUFFERS     = 256,
+    BUFFER_SIZE = 16384,
+    MORE_OPS    = 256, /* operations beside those of connections and jobs */
+    PUBLISH_MS  = 100
+};
+
+typedef struct worker {
+    dxdb_results results;
+    dxdb_guard   guard;
+    dxdb_hbtp    hbtp;
+    dxdb_http    http;
+    int          hbtp_fd; /* listening; -1: not served */
+    int          http_fd;
+    uint32_t     index;
+    dx_op        publish_op;
+} worker;
+
+static dxdb_config      config;
+static worker          *workers;
+static uint32_t         worker_count;
+static dx_reactor_group group;
+
+static void on_signal(int number)
+{
+    (void)number;
+    dx_reactor_group_stop(&group);
+}
+
+static void watch_signals(void)
+{
+    struct sigaction a;
+    memset(&a, 0, sizeof a);
+    a.sa_handler = on_signal;
+    sigaction(SIGTERM, &a, NULL);
+    sigaction(SIGINT, &a, NULL);
+}
+
+static int backend_of(const char *name)
+{
+    if (!name || !strcmp(name, "auto")) return DX_REACTOR_BACKEND_AUTO;
+    if (!strcmp(name, "io_uring")) return DX_REACTOR_BACKEND_IO_URING;
+    if (!strcmp(name, "epoll")) return DX_REACTOR_BACKEND_EPOLL;
+    return -1;
+}
+
+/* >>a worker, on its thread ----------------------------------------------------------- */
+static void on_publish(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
+{
+    worker *w = dx_reactor_op_user(op);
+    (void)flags;
+    if (result < 0) return;
+    dxdb_metrics_publish(w->index, dxdb_results_measure(&w->results));
+    (void)dx_reactor_timer(r, op, (uint64_t)PUBLISH_MS * 1000000);
+}
+
+static int begin(dx_reactor_worker *thread)
+{
+    worker *w = &workers[thread->index];
+    dx_reactor *r = &thread->reactor;
+    w->index = thread->index;
+    int status = dxdb_guard_begin(&w->guard, &config);
+    if (!status) status = dxdb_results_begin(&w->results, r, &config, w->index > 0);
+    if (!status && w->hbtp_fd >= 0)
+        status = dxdb_hbtp_begin(&w->hbtp, r, &w->results, &w->guard, w->hbtp_fd);
+    if (!status && w->http_fd >= 0)
+        status = dxdb_http_begin(&w->http, r, &w->results, &w->guard, w->http_fd);
+    w->http.index = w->index;
+    dx_reactor_op_init(&w->publish_op, on_publish, w);
+    (void)dx_reactor_timer(r, &w->publish_op, (uint64_t)PUBLISH_MS * 1000000);
+    return status;
+}
+
+/* Answer what is under way, and close the connections to the database in order. */
+static void end(dx_reactor_worker *thread)
+{
+    worker *w = &workers[thread->index];
+    dx_reactor *r = &thread->reactor;
+    const uint64_t within_ns = (uint64_t)DRAIN_S * 1000000000;
+    const uint64_t until_ns = dx_reactor_refresh_now_ns(r) + 2 * within_ns;
+    (void)dx_reactor_cancel(r, &w->publish_op);
+    if (w->hbtp_fd >= 0) dxdb_hbtp_drain(&w->hbtp, within_ns);
+    if (w->http_fd >= 0) dxdb_http_drain(&w->http, within_ns);
+    while ((w->hbtp.links.count || w->http.peers.count) && dx_reactor_now_ns(r) < until_ns)
+        if (dx_reactor_run_once(r, 100000000) < 0) break;
+    dxdb_results_end(&w->results);
+    while (!dxdb_results_is_ended(&w->results))
+        if (dx_reactor_run_once(r, 100000000) < 0) break;
+}
+
+/* >>all of them -------------------------------------------------------------------------- */
+/* Listen once for each worker, and say where, in the form that scripts wait for. The first listener
+   owns the port; then the others share it. */
+static int listen_on(const char *protocol, const char *address, size_t field)
+{
+    char text[DX_REACTOR_ADDRESS_TEXT_SIZE];
+    dx_reactor_address at, bound;
+    if (!address) return PROG_OK;
+    if (dx_reactor_address_parse(&at, address))
+        return prog_fail(PROG_USAGE, "%s: %s: an address in numbers, such as 127.0.0.1:7010",
+                         protocol, address);
+    for (uint32_t i = 0; i < worker_count; i++) {
+        const uint32_t flags = DX_REACTOR_NODELAY | (i ? DX_REACTOR_REUSEPORT : 0);
+        int *fd = (int *)(void *)((char *)&workers[i] + field);
+        int error = dx_reactor_listen(NULL, i ? &bound : &at, flags, 0, fd, i ? NULL : &bound);
+        if (!error && !i && worker_count > 1 && os_share_port(*fd) < 0) error = DX_REACTOR_ESYS;
+        if (error)
+            return prog_fail(PROG_SYSTEM, "%s: %s: %s", protocol, address,
+                             dx_reactor_error_name(error));
+    }
+    dx_reactor_address_format(&bound, text, sizeof text);
+    prog_say("%s on %s\n", protocol, text);
+    return PROG_OK;
+}
+
+static void describe(dx_reactor_group_desc *desc, int backend)
+{
+    memset(desc, 0, sizeof *desc);
+    desc->workers = worker_count;
+    desc->fixed = true;
+    desc->start = begin;
+    desc->stop = end;
+    desc->reactor.backend = backend;
+    desc->reactor.descriptors_max = 2 * config.connections + config.pool + 16;
+    desc->reactor.pending_max = 8 * config.connections + 2 * config.waiting_max + 8 * config.pool +
+                                MORE_OPS;
+    desc->reactor.buffer_count = BUFFERS;
+    desc->reactor.buffer_size = BUFFER_SIZE;
+    desc->memory_size = dx_reactor_group_memory_size(desc);
+    desc->memory = prog_alloc(desc->memory_size);
+}
+
+static int run(const dxdb_options *o)
+{
+    dx_reactor_group_desc desc;
+    const int backend = backend_of(o->backend);
+    if (backend < 0)
+        return prog_fail(PROG_USAGE, "unknown backend: %s (auto, io_uring, epoll)", o->backend);
+    worker_count = config.workers ? config.workers : dx_reactor_cpu_count(NULL);
+    if (worker_count > DXDB_WORKERS_MAX) worker_count = DXDB_WORKERS_MAX;
+    workers = prog_alloc(worker_count * sizeof *workers);
+    memset(workers, 0, worker_count * sizeof *workers);
+    for (uint32_t i = 0; i < worker_count; i++) workers[i].hbtp_fd = workers[i].http_fd = -1;
+    int status = listen_on("hbtp", config.hbtp, offsetof(worker, hbtp_fd));
+    if (!status) status = listen_on("http", config.http, offsetof(worker, http_fd));
+    if (status) return status;
+    describe(&desc, backend);
+    int error = dx_reactor_group_start(&group, &desc);
+    if (error > 0) return error; /* of begin(), which has said why */
+    if (error) return prog_fail(PROG_SYSTEM, "the workers: %s", dx_reactor_error_name(error));
+    watch_signals();
+    prog_say("%u worker%s\n", (unsigned)worker_count, worker_count == 1 ? "" : "s");
+    fflush(stdout);
+    error = dx_reactor_group_join(&group);
+    return error ? prog_fail(PROG_SYSTEM, "a worker: %s", dx_reactor_error_name(error)) : PROG_OK;
+}
+
+int dxdb_serve(const dxdb_options *o)
+{
+    int status = dxdb_config_read(&config, o->config);
+    if (!status) status = run(o);
+    dxdb_config_free(&config);
+    return status;
+}

@@ -1,0 +1,166 @@
+/* One pull, and what its files call of each other. Calls go down only:
+
+       pull.c           the command: tries, and the summary
+       pull_install.c   replace the destination, give it its details, record the version
+       pull_ask.c       connection, request, reply
+       pull_transfer.c  the bytes of the reply: a patch or the whole, over one connection or several
+       pull_plan.c      what the destination has, and what must not be replaced
+       pull_sync.c      a snapshot: look at the old directory, fetch what is lacking, restore */
+#ifndef DXUP_PULL_H
+#define DXUP_PULL_H
+
+#include "commands.h"
+
+#include "../net/address.h"
+#include "../net/ranges.h"
+#include "../../common/window.h"
+#include "../../versions/dest.h"
+#include "../../versions/tree/seeds.h"
+#ifndef VERSIONS_NO_SNAPSHOTS
+#include "../../versions/tree/scope.h"
+#endif
+
+#include "../../../dx_cas.h"
+#include "../../../dx_patch.h"
+#include "../../../layers/dx_link.h"
+
+#define PULL_STORE "-sync" /* beside the destination: the store with what has been fetched */
+#define PULL_CACHE "-seen" /* and the stat cache of what the destination held after the last pull */
+
+/* What is asked for, and what the server has answered. */
+typedef struct pull_plan {
+    /* the destination */
+    int      have_kind; /* 0: nothing is there */
+    uint8_t  have[PROG_HASH_SIZE];
+    uint64_t have_size;
+    bool     left_staging; /* an earlier pull left a staging file, of any version */
+    bool     asks_sync;    /* the request was one for a snapshot */
+    /* of a pull of details (tree/details.h) */
+    const struct pull *details_of;   /* the pull of the content, or NULL: this is one of content */
+    uint64_t           details_from; /* number of the version whose details are there, or 0 */
+    bool               has_no_details; /* the server has none */
+    /* the reply */
+    int      outcome;
+    int      kind;
+    unsigned mode;
+    bool     syncs;       /* it is a snapshot, which is to be fetched */
+    uint32_t transfer_id; /* of the chunks that follow; 0: ask for ranges */
+    uint64_t version;
+    uint64_t size;
+    uint64_t wire_size; /* of the patch or the whole */
+    uint8_t  hash[PROG_HASH_SIZE];
+    uint8_t  root[PROG_HASH_SIZE]; /* of the snapshot */
+} pull_plan;
+
+/* What is transferred. */
+typedef struct pull_transfer {
+    dx_reactor      reactor;
+    dx_op           timer_op;
+    void           *reactor_memory;
+    dxup_addresses  addresses;  /* of the server, */
+    unsigned        address_at; /* and which of them is tried, or was found good */
+    dx_link         links;
+    void           *links_memory;
+    dx_link_id      link;    /* the one that asks */
+    bool            opened;  /* it is connected */
+    bool            leaving; /* it is not needed any more */
+    bool            done;    /* nothing more is to happen */
+    int             status;  /* the first failure */
+    uint64_t        sent;    /* bytes on the wire, of all connections */
+    uint64_t        received;
+    uint64_t        progress_ns; /* when the reply or the last bytes of content arrived */
+    dx_hbtp_router  router;
+    dxup_ranges    *ranges;  /* not NULL: the rest is transferred by these */
+    uint64_t        next;    /* offset of the next chunk */
+    uint64_t        written; /* bytes of the target */
+    uint64_t        kept;    /* of these, bytes that an earlier pull has left */
+    dx_cas_blake3   hasher;  /* of the target */
+    int             base_fd; /* the destination as one stream; -1: none */
+    prog_windows    base;    /* windows of it while a patch is applied */
+    dx_patch_applier applier;
+    bool            applying;
+    uint8_t         head[DX_PATCH_HEADER_SIZE]; /* of the patch: says what memory it needs */
+    void           *apply_memory;
+} pull_transfer;
+
+/* What is installed. */
+typedef struct pull_install {
+    versions_dest        dest;
+    bool                 dest_open;
+    bool                 complete; /* the new content is there, and has the right hash */
+    int                  partial;  /* PROG_PARTIAL: something could not be restored */
+    /* of a snapshot */
+    versions_store      *store;      /* beside the destination: takes what is fetched */
+    bool                 left_store; /* an earlier pull has left some of it */
+    versions_seeds      *seeds;      /* chunks of the destination, and of --seed */
+    versions_stat_cache *stat_cache; /* of the destination */
+    uint8_t              old_root[PROG_HASH_SIZE]; /* the destination as a snapshot */
+    bool                 replaces_all; /* no part of the directory can be replaced by itself */
+#ifndef VERSIONS_NO_SNAPSHOTS
+    versions_scope       scope; /* what is replaced; its path is "": all of it */
+#endif
+} pull_install;
+
+typedef struct pull {
+    const dxup_options *o;
+    int64_t             started_ns;
+    pull_plan           plan;
+    pull_transfer       transfer;
+    pull_install        install;
+} pull;
+
+/* >>pull_sync.c ---- */
+/* What a directory is not given: its owners unless they are asked for. */
+versions_omit dxup_pull_omit(const pull *p);
+/* Look at the destination, which is a directory: install.old_root, and seeds. size: NULL, or gets
+   the bytes of its stream. */
+int  dxup_pull_scan(pull *p, uint64_t *size);
+/* Is the destination what the last pull has left there? Then its hash is known (*known), and only
+   what a look shows to have changed is read. */
+int  dxup_pull_look_by_cache(pull *p, bool *known);
+/* Fetch what is lacking, and restore the snapshot into the staging directory. */
+int  dxup_pull_fetch(pull *p);
+/* Save what the destination is now, for dxup_pull_look_by_cache(). */
+void dxup_pull_save_cache(pull *p);
+/* Close the store, the seeds and the cache. Safe to repeat. */
+void dxup_pull_close_store(pull *p);
+
+/* >>pull_plan.c ---- */
+/* Hash what is there. */
+int  dxup_pull_look(pull *p);
+/* copied: a directory is also written out as one stream, because a patch reads its base at any
+   offset. */
+int  dxup_pull_hash_destination(pull *p, bool copied);
+bool dxup_pull_can_sync(const pull *p);
+/* Does the destination have what the reply announces? */
+bool dxup_pull_is_there(const pull *p);
+/* Its content is the same: may the rest have changed since the version that was pulled last? */
+bool dxup_pull_is_another(const pull *p);
+int  dxup_pull_refuse_another(const pull *p);
+int  dxup_pull_refuse_losses(const pull *p, bool known_base);
+
+/* >>pull_transfer.c ---- */
+/* Stop the event loop. The first failure decides the status; later ones are its consequences. */
+void dxup_pull_end(pull *p, int status);
+/* Can the next pull resume this one if it is interrupted? */
+bool dxup_pull_can_resume(const pull *p);
+/* Open the staging file and resume, or start over. */
+int  dxup_pull_start_transfer(pull *p);
+/* The router calls it with each chunk. */
+int  dxup_pull_take_chunk(const dx_hbtp_context *context);
+
+/* >>pull_ask.c ---- */
+/* Connect, ask, and run the event loop until the reply and what it announces are there. */
+int dxup_pull_ask(pull *p);
+
+/* >>pull_install.c ---- */
+pull *dxup_pull_open(const dxup_options *o);
+void  dxup_pull_close(pull *p);
+/* Of a directory that did not come as a snapshot: what it has besides its content. */
+int   dxup_pull_restore_details(pull *p);
+/* Replace the destination atomically. *again: the system does not let a part of the directory be
+   replaced; then all of it is. */
+int   dxup_pull_replace(pull *p, bool *again);
+int   dxup_pull_record(const pull *p);
+
+#endif

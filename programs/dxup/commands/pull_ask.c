@@ -1,0 +1,344 @@
+/* Asks the server for a version:
+
+       send_sync_request()     name and hash: is it a snapshot?
+       send_request()          else, or where the server is an older one: name and hash
+       send_details_request()  what a directory has besides its content
+       take_reply()            unchanged, patch or full; refuse what would lose something
+       take_sync_reply()       unchanged, or the root of a snapshot, which is fetched afterwards
+
+   The first failure sets the status and stops the event loop. */
+#include "pull.h"
+
+#include "../net/loop.h"
+#include "../net/wire.h"
+#include "../../common/os.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+enum {
+    PAYLOAD_MAX      = 1 << 18, /* of a frame */
+    OUT_SIZE         = 4096,    /* requests, and Pongs */
+    SILENCE_LIMIT_S  = 60,  /* a Ping is sent after half of it */
+    STALL_LIMIT_S    = 600  /* a server that answers Pings may be making a patch for so long */
+};
+
+/* >>reply -------------------------------------------------------------- */
+/* Print why the request failed. */
+static int remote_failed(pull *p, const dx_hbtp_result *r)
+{
+    p->plan.has_no_details =
+        p->plan.details_of && r->error == DX_HBTP_EREMOTE && r->status == DX_HBTP_STATUS_NOT_FOUND;
+    if (p->plan.has_no_details) return PROG_NOT_FOUND;
+    if (r->error == DX_HBTP_EREMOTE && r->status == DX_HBTP_STATUS_NOT_FOUND)
+        return prog_fail(PROG_NOT_FOUND, "the server has no '%s'", p->o->name);
+    if (r->error == DX_HBTP_EREMOTE)
+        return prog_fail(PROG_NETWORK, "the server refused: %u %.*s", r->status,
+                         (int)(r->payload_size < 200 ? r->payload_size : 200),
+                         (const char *)r->payload);
+    return prog_fail(PROG_NETWORK, "no answer: %s", dx_hbtp_error_name(r->error));
+}
+
+/* The reply says that the destination is up to date. */
+static int take_unchanged(pull *p, bool same)
+{
+    if (!same) return prog_fail(PROG_DAMAGED, "the server says unchanged, but the hashes differ");
+    if (p->plan.kind == PROG_FILE && os_set_mode(p->o->path, p->plan.mode & 0777) < 0)
+        return prog_fail_errno("%s", p->o->path);
+    /* The staging file is useless now: opening and abandoning removes it. */
+    if (p->plan.left_staging && p->plan.kind == PROG_FILE)
+        p->install.dest_open =
+            !versions_dest_open(&p->install.dest, p->o->path, p->plan.kind, p->plan.mode, NULL);
+    p->transfer.done = true;
+    dx_reactor_stop(&p->transfer.reactor);
+    return PROG_OK;
+}
+
+/* Check the reply, and begin what it announces. */
+static int take_reply(pull *p, const dx_hbtp_result *r)
+{
+    pull_reply_view v;
+    int error = pull_reply_open_bare(&v, r->payload, r->payload_size, DXUP_WIRE_VERSION);
+    if (error) return prog_fail(PROG_NETWORK, "malformed reply: field %s: %s",
+                                pull_reply_fault(&v)->field, dx_teleport_error_name(error));
+    p->plan.outcome = pull_reply_get_outcome(&v);
+    p->plan.kind = pull_reply_get_kind(&v);
+    p->plan.version = pull_reply_get_version(&v);
+    p->plan.size = pull_reply_get_size(&v);
+    p->plan.wire_size = pull_reply_get_wire_size(&v);
+    p->plan.mode = pull_reply_get_mode(&v);
+    p->plan.transfer_id = pull_reply_get_transfer(&v);
+    pull_reply_copy_hash(&v, 0, p->plan.hash, sizeof p->plan.hash);
+    if (p->plan.kind != PROG_FILE && p->plan.kind != PROG_TREE)
+        return prog_fail(PROG_NETWORK, "the reply names an unknown kind");
+    int status = dxup_pull_refuse_another(p);
+    if (status) return status;
+    if (p->plan.outcome == DXUP_UNCHANGED) return take_unchanged(p, dxup_pull_is_there(p));
+    if (p->plan.details_of && !pull_reply_get_known_base(&v))
+        p->plan.have_size = 0; /* a patch of nothing */
+    if (p->plan.outcome == DXUP_PATCHED && !p->plan.have_kind && !p->plan.details_of)
+        return prog_fail(PROG_DAMAGED, "the server sends a patch, but there is no base");
+    if (p->plan.outcome == DXUP_FULL && p->plan.wire_size != p->plan.size)
+        return prog_fail(PROG_DAMAGED, "the reply contradicts itself");
+    status = dxup_pull_refuse_losses(p, pull_reply_get_known_base(&v));
+    return status ? status : dxup_pull_start_transfer(p);
+}
+
+/* The same of a snapshot; what is lacking is fetched afterwards. */
+static int take_sync_reply(pull *p, const dx_hbtp_result *r)
+{
+    sync_reply_view v;
+    int error = sync_reply_open_bare(&v, r->payload, r->payload_size, DXUP_WIRE_VERSION);
+    if (error) return prog_fail(PROG_NETWORK, "malformed reply: field %s: %s",
+                                sync_reply_fault(&v)->field, dx_teleport_error_name(error));
+    p->plan.outcome = sync_reply_get_outcome(&v);
+    p->plan.kind = PROG_TREE;
+    p->plan.version = sync_reply_get_version(&v);
+    p->plan.size = sync_reply_get_size(&v);
+    p->plan.mode = sync_reply_get_mode(&v);
+    sync_reply_copy_hash(&v, 0, p->plan.hash, sizeof p->plan.hash);
+    sync_reply_copy_root(&v, 0, p->plan.root, sizeof p->plan.root);
+    if (p->plan.outcome != DXUP_UNCHANGED && p->plan.outcome != DXUP_SYNCED)
+        return prog_fail(PROG_NETWORK, "the reply names an unknown outcome");
+    int status = dxup_pull_refuse_another(p);
+    if (status) return status;
+    if (p->plan.outcome == DXUP_UNCHANGED && !dxup_pull_is_there(p))
+        return take_unchanged(p, false);
+    p->plan.syncs = p->plan.outcome == DXUP_SYNCED || dxup_pull_is_another(p);
+    if (!p->plan.syncs) return take_unchanged(p, true);
+    status = dxup_pull_refuse_losses(p, sync_reply_get_known_base(&v));
+    p->transfer.done = !status;
+    dx_reactor_stop(&p->transfer.reactor);
+    return status;
+}
+
+/* >>request ------------------------------------------------------------ */
+/* A request could not be written. */
+static int cannot_ask(const pull *p, int error)
+{
+    if (error == DX_HBTP_ECANCELED)
+        return prog_fail(PROG_NETWORK, "%s: the server ends; pull again later", p->o->address);
+    return prog_fail(PROG_NETWORK, "%s: %s", p->o->address, dx_hbtp_error_name(error));
+}
+
+static int send_details_request(pull *p)
+{
+    uint8_t request[512];
+    range_request_writer w;
+    size_t size = 0;
+    range_request_begin(&w, request, sizeof request, DX_TELEPORT_BARE);
+    range_request_set_offset(&w, p->plan.have_kind ? p->plan.details_from : 0);
+    range_request_set_target(&w, p->plan.details_of->plan.hash);
+    range_request_set_have(&w, p->plan.have);
+    range_request_put_name(&w, p->o->name, strlen(p->o->name));
+    int error = range_request_finish(&w, &size);
+    if (error) return prog_fail(PROG_USAGE, "'%s': %s", p->o->name, dx_teleport_error_name(error));
+    error = dx_hbtp_call(dx_link_session(&p->transfer.links, p->transfer.link), DXUP_RPC_DETAILS,
+                         request, size, UINT64_MAX, NULL, NULL);
+    return error ? cannot_ask(p, error) : PROG_OK;
+}
+
+static int send_request(pull *p)
+{
+    uint8_t request[512];
+    pull_request_writer w;
+    size_t size = 0;
+    uint32_t flags = p->plan.have_kind ? DXUP_HAVE : 0;
+    if (p->o->connections > 1 || p->plan.left_staging) flags |= DXUP_RANGES;
+    pull_request_begin(&w, request, sizeof request, DX_TELEPORT_BARE);
+    pull_request_set_flags(&w, flags);
+    pull_request_set_have(&w, p->plan.have);
+    pull_request_put_name(&w, p->o->name, strlen(p->o->name));
+    int error = pull_request_finish(&w, &size);
+    if (error) return prog_fail(PROG_USAGE, "'%s': %s", p->o->name, dx_teleport_error_name(error));
+    error = dx_hbtp_call(dx_link_session(&p->transfer.links, p->transfer.link), DXUP_RPC_PULL,
+                         request, size, UINT64_MAX, NULL, NULL);
+    return error ? cannot_ask(p, error) : PROG_OK;
+}
+
+/* Ask for a snapshot. A server that has none of that name, or is an older one, answers 404. */
+static int send_sync_request(pull *p)
+{
+    uint8_t request[512];
+    sync_request_writer w;
+    size_t size = 0;
+    p->plan.asks_sync = true;
+    sync_request_begin(&w, request, sizeof request, DX_TELEPORT_BARE);
+    sync_request_set_flags(&w, p->plan.have_kind ? DXUP_HAVE : 0);
+    sync_request_set_have(&w, p->plan.have);
+    sync_request_put_name(&w, p->o->name, strlen(p->o->name));
+    int error = sync_request_finish(&w, &size);
+    if (error) return prog_fail(PROG_USAGE, "'%s': %s", p->o->name, dx_teleport_error_name(error));
+    error = dx_hbtp_call(dx_link_session(&p->transfer.links, p->transfer.link), DXUP_RPC_SYNC,
+                         request, size, UINT64_MAX, NULL, NULL);
+    return error ? cannot_ask(p, error) : PROG_OK;
+}
+
+/* A file, or a server that knows no objects: patches and streams. */
+static int pull_the_old_way(pull *p)
+{
+    p->plan.asks_sync = false;
+    dxup_pull_close_store(p); /* nothing is */
+    if (p->install.dest_open) versions_dest_abandon(&p->install.dest);
+    p->install.dest_open = false;
+    int status = p->plan.have_kind == PROG_TREE ? dxup_pull_hash_destination(p, true) : PROG_OK;
+    return status ? status : send_request(p);
+}
+
+static void on_result(dx_hbtp_session *session, const dx_hbtp_result *r)
+{
+    pull *p = session->desc.user;
+    if (p->transfer.done || r->error == DX_HBTP_ECANCELED) return; /* on_event() says why */
+    p->transfer.progress_ns = dx_reactor_now_ns(&p->transfer.reactor);
+    int status;
+    if (p->plan.asks_sync && r->error == DX_HBTP_EREMOTE && r->status == DX_HBTP_STATUS_NOT_FOUND)
+        status = pull_the_old_way(p);
+    else if (r->error) status = remote_failed(p, r);
+    else status = p->plan.asks_sync ? take_sync_reply(p, r) : take_reply(p, r);
+    if (status) dxup_pull_end(p, status);
+}
+
+/* >>connection --------------------------------------------------------- */
+/* Print that the connection ended too early. */
+static int lost(pull *p, const char *why)
+{
+    char done[32], total[32];
+    if (p->install.dest_open && !p->install.seeds)
+        return prog_fail(PROG_NETWORK, "%s after %s of %s bytes; %s is unchanged%s", why,
+                         prog_count_text(p->transfer.next, done),
+                         prog_count_text(p->plan.wire_size, total), p->o->path,
+                         dxup_pull_can_resume(p) ? "; the next pull resumes here" : "");
+    return prog_fail(PROG_NETWORK, "%s before its reply", why);
+}
+
+static void on_opened(dx_link *l, dx_link_id id)
+{
+    pull *p = l->desc.user;
+    assert(id == p->transfer.link && !p->transfer.opened);
+    p->transfer.opened = true;
+    p->transfer.progress_ns = dx_reactor_now_ns(&p->transfer.reactor);
+    int status;
+    if (p->plan.details_of) status = send_details_request(p);
+    else if (dxup_pull_can_sync(p)) status = send_sync_request(p);
+    else status = send_request(p);
+    if (status) dxup_pull_end(p, status);
+}
+
+/* The session has ended: by the server's Close, or by an error. One that ended with its connection
+   is reported by on_closed(). */
+static void on_event(dx_hbtp_session *session, dx_hbtp_event event, const dx_hbtp_frame *frame)
+{
+    pull *p = session->desc.user;
+    if (event != DX_HBTP_EVENT_CLOSED || p->transfer.done || p->transfer.leaving) return;
+    switch (session->error) {
+    case DX_HBTP_OK:
+        if (frame) dxup_pull_end(p, lost(p, "the server ended the transfer"));
+        break;
+    case DX_HBTP_ETIMEDOUT: dxup_pull_end(p, lost(p, "the server stopped answering")); break;
+    case DX_HBTP_EVERSION:
+        dxup_pull_end(p, prog_fail(PROG_NETWORK,
+                                   "%s needs another version of the protocol than this dxup "
+                                   "speaks; install the same dxup on both sides",
+                                   p->o->address));
+        break;
+    default:
+        dxup_pull_end(p, prog_fail(PROG_NETWORK, "this is not a dxup server: %s",
+                          dx_hbtp_error_name(session->error)));
+    }
+}
+
+/* Connect to the first of the addresses, from address_at on, that a connection can begin to. */
+static bool connect_on(pull *p)
+{
+    for (; p->transfer.address_at < p->transfer.addresses.count; p->transfer.address_at++)
+        if (!dx_link_connect(&p->transfer.links,
+                             &p->transfer.addresses.list[p->transfer.address_at],
+                             &p->transfer.link))
+            return true;
+    return false;
+}
+
+static void on_closed(dx_link *l, dx_link_id id, int32_t reason)
+{
+    pull *p = l->desc.user;
+    (void)id;
+    if (p->transfer.done || p->transfer.leaving) return;
+    if (!p->transfer.opened) {
+        p->transfer.address_at++;
+        if (!connect_on(p))
+            dxup_pull_end(p,
+                          prog_fail(PROG_NETWORK, "%s: %s", p->o->address, os_error_text(-reason)));
+    }
+    else
+        dxup_pull_end(p, lost(p, reason == -ECONNRESET ? "the server closed the connection"
+                                              : os_error_text(-reason)));
+}
+
+static void on_timer(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
+{
+    pull *p = dx_reactor_op_user(op);
+    (void)flags;
+    if (result < 0 || p->transfer.done) return;
+    if (p->transfer.ranges) dxup_ranges_tick(p->transfer.ranges);
+    if (!p->transfer.done && p->transfer.progress_ns &&
+        dx_reactor_now_ns(r) - p->transfer.progress_ns > (uint64_t)STALL_LIMIT_S * 1000000000)
+        dxup_pull_end(p, lost(p, "the server sent no more content"));
+    dx_reactor_timer(r, op, 1000000000);
+}
+
+static int open_links(pull *p)
+{
+    dx_link_desc desc = {0};
+    dx_hbtp_router_init(&p->transfer.router);
+    dx_hbtp_router_set(&p->transfer.router, DX_HBTP_OP_FILE_CHUNK, dxup_pull_take_chunk, p);
+    desc.links_max = 2; /* the next address is tried while the one before is closed */
+    desc.out_size = OUT_SIZE;
+    desc.block_count = DXUP_INPUT_BLOCKS;
+    desc.session.router = &p->transfer.router;
+    desc.session.on_result = on_result;
+    desc.session.on_event = on_event;
+    desc.session.user = p;
+    desc.session.payload_max = PAYLOAD_MAX;
+    desc.session.outstanding_max = 2; /* Hello, and the request */
+    desc.session.pending_max = 1;
+    desc.session.keepalive_ns = (uint64_t)SILENCE_LIMIT_S / 2 * 1000000000;
+    desc.opened = on_opened;
+    desc.closed = on_closed;
+    desc.user = p;
+    return dxup_links_open(&p->transfer.links, &p->transfer.reactor, &desc,
+                           &p->transfer.links_memory);
+}
+
+/* Connect, and run the event loop until done. */
+int dxup_pull_ask(pull *p)
+{
+    dx_reactor_desc desc = {0};
+    desc.pending_max = 32 + 5 * p->o->connections;
+    desc.descriptors_max = 8 + p->o->connections;
+    desc.queue_entries = 8;
+    desc.buffer_count = DXUP_INPUT_BUFFERS;
+    desc.buffer_size = DXUP_INPUT_SIZE;
+    int status =
+        dxup_loop_open(&p->transfer.reactor, &desc, p->o->backend, &p->transfer.reactor_memory);
+    if (status) return status;
+    dx_reactor_op_init(&p->transfer.timer_op, on_timer, p);
+    status = open_links(p);
+    if (!status && !connect_on(p)) {
+        errno = dx_reactor_sys_errno(&p->transfer.reactor);
+        prog_fail_errno("%s", p->o->address);
+        status = PROG_NETWORK;
+    } else if (!status) {
+        dx_reactor_timer(&p->transfer.reactor, &p->transfer.timer_op, 1000000000);
+        int error = dx_reactor_run(&p->transfer.reactor);
+        if (error) status = prog_fail(PROG_SYSTEM, "the event loop: %s",
+                                      dx_reactor_error_name(error));
+    }
+    p->transfer.done = true;
+    dxup_ranges_end(p->transfer.ranges);
+    dx_reactor_close(&p->transfer.reactor);
+    p->transfer.sent = p->transfer.links.sent;
+    p->transfer.received = p->transfer.links.received;
+    dxup_ranges_free(p->transfer.ranges);
+    return p->transfer.status ? p->transfer.status : status;
+}

@@ -1,0 +1,145 @@
+/* What a pull asks for: the hash of what the destination has; and what it must not replace. */
+#include "pull.h"
+
+#include "../net/wire.h"
+#include "../../common/os.h"
+#include "../../versions/image.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+/* >>what the destination has ------------------------------------------- */
+/* A pass over it. */
+typedef struct measure {
+    dx_cas_blake3 hasher;
+    uint64_t      size;
+    int           copy_fd; /* gets a copy of the stream; -1: none */
+} measure;
+
+static int measure_bytes(void *user, const void *bytes, size_t size)
+{
+    measure *m = user;
+    dx_cas_blake3_update(&m->hasher, bytes, size);
+    m->size += size;
+    assert(m->size >= size);
+    prog_progress("hashing", m->size, 0, false);
+    if (m->copy_fd >= 0 && !prog_write_all(m->copy_fd, bytes, size))
+        return prog_fail_errno("a temporary file");
+    return PROG_OK;
+}
+
+/* A temporary file beside path, unlinked at once, so that it disappears with this process. */
+static int open_unnamed(const char *path)
+{
+    char name[PROG_PATH_SIZE_MAX + 64];
+    size_t size = strlen(path);
+    while (size > 1 && path[size - 1] == '/') size--;
+    snprintf(name, sizeof name, "%.*s.dxup-base", (int)size, path);
+    return os_open_unnamed(name);
+}
+
+/* Hash the destination. copied: a tree is also written out as a stream, because a patch reads its
+   base at any offset. */
+int dxup_pull_hash_destination(pull *p, bool copied)
+{
+    measure m = {.copy_fd = -1};
+    unsigned mode;
+    assert(p->transfer.base_fd < 0);
+    p->plan.have_size = 0;
+    os_replace_recover(p->o->path);
+    int status = versions_image_stat(p->o->path, &p->plan.have_kind, &mode);
+    if (status == PROG_NOT_FOUND) return PROG_OK;
+    if (status) return status;
+    bool tree = p->plan.have_kind == PROG_TREE;
+    if (tree && copied) m.copy_fd = p->transfer.base_fd = open_unnamed(p->o->path);
+    else if (!tree) p->transfer.base_fd = os_open(p->o->path);
+    if (p->transfer.base_fd < 0 && (copied || !tree)) return prog_fail_errno("%s", p->o->path);
+    dx_cas_blake3_init(&m.hasher);
+    status = versions_image_read(p->o->path, p->plan.have_kind, measure_bytes, &m);
+    if (status) return status;
+    dx_cas_blake3_final(&m.hasher, p->plan.have, sizeof p->plan.have);
+    p->plan.have_size = m.size;
+    return PROG_OK;
+}
+
+/* A transfer over several connections is of the stream. */
+bool dxup_pull_can_sync(const pull *p)
+{
+    return VERSIONS_HAS_SNAPSHOTS && !p->plan.details_of && p->plan.have_kind != PROG_FILE &&
+           p->o->connections <= 1;
+}
+
+/* What is there? */
+int dxup_pull_look(pull *p)
+{
+    bool known = false;
+    int status = PROG_OK;
+    if (!dxup_pull_can_sync(p)) return dxup_pull_hash_destination(p, true);
+    if (!p->o->checksum) status = dxup_pull_look_by_cache(p, &known);
+    return status || known ? status : dxup_pull_hash_destination(p, false);
+}
+
+/* >>what must not be replaced ------------------------------------------ */
+/* Where the name says which version, no other will do. */
+int dxup_pull_refuse_another(const pull *p)
+{
+    char name[PROG_NAME_SIZE_MAX + 1];
+    uint64_t asked;
+    versions_split_version(p->o->name, name, &asked);
+    if (!asked || p->plan.version == asked) return PROG_OK;
+    return prog_fail(PROG_DAMAGED, "the server sends version %llu in place of '%s'",
+                     (unsigned long long)p->plan.version, p->o->name);
+}
+
+/* A server with an older copy of the store, or another store, would roll us back. */
+static int refuse_older(const pull *p)
+{
+    uint8_t hash[PROG_HASH_SIZE];
+    uint64_t pulled;
+    if (p->o->force || p->plan.details_of || !p->plan.have_kind) return PROG_OK;
+    if (!versions_dest_recorded(&p->install.dest, p->o->name, &pulled, hash)) return PROG_OK;
+    if (p->plan.version < pulled)
+        return prog_fail(
+            PROG_REFUSED,
+            "version %llu of '%s' was pulled to %s, but the server's latest is version %llu; "
+            "--force rolls back",
+            (unsigned long long)pulled, p->o->name, p->o->path,
+            (unsigned long long)p->plan.version);
+    if (p->plan.version == pulled && memcmp(hash, p->plan.hash, sizeof hash) != 0)
+        return prog_fail(
+            PROG_REFUSED,
+            "version %llu of '%s' was pulled to %s, and the server's version %llu is another one: "
+            "it has another store; --force accepts it",
+            (unsigned long long)pulled, p->o->name, p->o->path,
+            (unsigned long long)p->plan.version);
+    return PROG_OK;
+}
+
+/* The content is the same: may the rest have changed since the version that was pulled last? */
+bool dxup_pull_is_another(const pull *p)
+{
+    uint8_t hash[PROG_HASH_SIZE];
+    uint64_t pulled;
+    if (!versions_dest_recorded(&p->install.dest, p->o->name, &pulled, hash)) return true;
+    return pulled < p->plan.version || (pulled > p->plan.version && p->o->force);
+}
+
+/* Would the announced version take away what is nowhere else? */
+int dxup_pull_refuse_losses(const pull *p, bool known_base)
+{
+    int status = refuse_older(p);
+    if (!status) status = versions_dest_check(p->o->path, p->plan.kind);
+    if (status) return status;
+    if (p->plan.have_kind == PROG_TREE && !known_base && !p->o->force &&
+        prog_has_entries(p->o->path))
+        return prog_fail(PROG_REFUSED, "%s was changed locally: it is no version of '%s' that the "
+                         "server knows; --force replaces it", p->o->path, p->o->name);
+    return PROG_OK;
+}
+
+bool dxup_pull_is_there(const pull *p)
+{
+    return p->plan.have_kind && !memcmp(p->plan.have, p->plan.hash, sizeof p->plan.hash) &&
+           p->plan.have_size == p->plan.size && p->plan.have_kind == p->plan.kind;
+}

@@ -1,0 +1,203 @@
+/* A pull of a snapshot. The old directory is made one too, in a store beside the destination: that
+   says what the new one lacks of it. The store takes what arrives (net/sync.c), so whoever is
+   killed finds it there again, and from both the staging directory is written. */
+#include "pull.h"
+
+#include "../net/sync.h"
+#include "../../common/os.h"
+#include "../../versions/image.h"
+
+#include <assert.h>
+#include <string.h>
+
+#ifndef VERSIONS_NO_SNAPSHOTS
+/* What a directory is not given: its owners unless they are asked for. */
+versions_omit dxup_pull_omit(const pull *p)
+{
+    versions_omit omit = p->o->omit;
+    omit.owner = !p->o->owner;
+    return omit;
+}
+
+/* >>the store beside the destination ----------------------------------- */
+/* It is removed when the destination is replaced. */
+static int open_store(pull *p)
+{
+    os_info info;
+    char path[PROG_PATH_SIZE_MAX + 64];
+    if (p->install.store) return PROG_OK;
+    assert(!p->install.dest_open);
+    int status = versions_dest_open(&p->install.dest, p->o->path, PROG_TREE, p->plan.mode, NULL);
+    p->install.dest_open = !status;
+    if (status) return status;
+    versions_dest_beside(&p->install.dest, PULL_STORE, path);
+    p->install.left_store = os_look(path, false, &info) == 0;
+    if (p->install.left_store && info.kind != OS_FOLDER) { /* do not follow a link */
+        status = prog_remove_all(path);
+        if (status) return status;
+        p->install.left_store = false;
+    }
+    status = versions_store_open(&p->install.store, path, VERSIONS_CREATE);
+    if (status == PROG_DAMAGED) { /* of no use, and of no other's */
+        p->install.left_store = false;
+        status = prog_remove_all(path);
+        if (!status) status = versions_store_open(&p->install.store, path, VERSIONS_CREATE);
+    }
+    return status;
+}
+
+void dxup_pull_close_store(pull *p)
+{
+    if (p->install.store) {
+        versions_store_set_seed(p->install.store, NULL, NULL);
+        versions_seeds_close(p->install.seeds);
+        versions_store_close(p->install.store);
+    }
+    versions_stat_cache_close(p->install.stat_cache);
+    p->install.store = NULL;
+    p->install.seeds = NULL;
+    p->install.stat_cache = NULL;
+}
+
+/* >>the destination ---------------------------------------------------- */
+/* Look at the destination, which is a directory. */
+int dxup_pull_scan(pull *p, uint64_t *size)
+{
+    char path[PROG_PATH_SIZE_MAX + 64];
+    const versions_omit omit = dxup_pull_omit(p);
+    int status = open_store(p);
+    if (status || p->install.seeds) return status;
+    if (!p->install.stat_cache) {
+        if (p->o->checksum) (void)versions_dest_remove_beside(&p->install.dest, PULL_CACHE);
+        versions_dest_beside(&p->install.dest, PULL_CACHE, path);
+        p->install.stat_cache = versions_stat_cache_open_at(path);
+    }
+    return versions_seeds_open(&p->install.seeds, p->install.store, p->o->path, &omit,
+                               p->install.stat_cache, p->install.old_root, size);
+}
+
+/* What the cache is of: a snapshot of the destination, and the hash of its stream. */
+static void cache_key(const uint8_t root[32], const uint8_t hash[32], uint8_t out[32])
+{
+    dx_cas_blake3 h;
+    dx_cas_blake3_init(&h);
+    dx_cas_blake3_update(&h, root, 32);
+    dx_cas_blake3_update(&h, hash, 32);
+    dx_cas_blake3_final(&h, out, 32);
+}
+
+/* Is the destination what the last pull has left there? Then its hash is known, and only what a
+   look shows to have changed is read. *known: it is. */
+int dxup_pull_look_by_cache(pull *p, bool *known)
+{
+    char path[PROG_PATH_SIZE_MAX + 64];
+    uint8_t hash[PROG_HASH_SIZE], key[PROG_HASH_SIZE];
+    uint64_t version, size = 0;
+    unsigned mode;
+    bool there;
+    *known = false;
+    int status = versions_dest_find_staging(&p->install.dest, p->o->path, &there);
+    if (status) return status;
+    versions_dest_beside(&p->install.dest, PULL_CACHE, path);
+    p->install.stat_cache = versions_stat_cache_open_at(path);
+    if (!versions_stat_cache_any(p->install.stat_cache) ||
+        !versions_dest_recorded(&p->install.dest, p->o->name, &version, hash) ||
+        versions_image_stat(p->o->path, &p->plan.have_kind, &mode) ||
+        p->plan.have_kind != PROG_TREE)
+        return PROG_OK;
+    status = dxup_pull_scan(p, &size);
+    cache_key(p->install.old_root, hash, key);
+    *known = !status && versions_stat_cache_is_of(p->install.stat_cache, key);
+    if (!*known) return status;
+    memcpy(p->plan.have, hash, sizeof p->plan.have);
+    p->plan.have_size = size;
+    return PROG_OK;
+}
+
+/* A part of the destination has been replaced: save what the rest of it is. */
+void dxup_pull_save_cache(pull *p)
+{
+    uint8_t key[PROG_HASH_SIZE];
+    const versions_omit omit = dxup_pull_omit(p);
+    const bool good =
+        *p->install.scope.path &&
+        versions_seeds_again(p->install.seeds, p->install.store, p->o->path, &omit,
+                             p->install.stat_cache, p->install.scope.path, p->install.old_root);
+    if (!good) {
+        (void)versions_dest_remove_beside(&p->install.dest, PULL_CACHE);
+        return;
+    }
+    cache_key(p->install.old_root, p->plan.hash, key);
+    versions_stat_cache_save(p->install.stat_cache, key);
+}
+
+/* >>fetch -------------------------------------------------------------- */
+/* Fetch into the store, and restore from there. */
+static int fetch_into(pull *p, versions_store *s)
+{
+    uint8_t of_seed[PROG_HASH_SIZE];
+    const versions_omit omit = dxup_pull_omit(p);
+    const bool updates = p->plan.have_kind == PROG_TREE;
+    const char *seed = p->o->seed;
+    int status = PROG_OK;
+    if (updates) status = dxup_pull_scan(p, NULL);
+    else if (seed)
+        status =
+            versions_seeds_open(&p->install.seeds, s, seed, &omit, NULL, p->install.old_root, NULL);
+    if (!status && updates && seed)
+        status = versions_seeds_add(p->install.seeds, s, seed, &omit, of_seed);
+    const dxup_sync_desc fetch = {.address = &p->transfer.addresses.list[p->transfer.address_at],
+                                  .address_text = p->o->address,
+                                  .name = p->o->name,
+                                  .backend = p->o->backend,
+                                  .store = s,
+                                  .root = p->plan.root,
+                                  .old = p->install.seeds ? p->install.old_root : NULL,
+                                  .limits = &p->o->limits,
+                                  .sent = &p->transfer.sent,
+                                  .received = &p->transfer.received};
+    if (!status) status = dxup_sync_fetch(&fetch);
+    if (!status && updates && !p->install.replaces_all && !versions_seeds_linked(p->install.seeds))
+        status =
+            versions_scope_find(&p->install.scope, s, p->install.old_root, p->plan.root, &omit);
+    if (!status) {
+        const versions_tree_restore_desc restore = {.root = p->plan.root,
+                                                    .dest = &p->install.dest,
+                                                    .omit = omit,
+                                                    .limits = p->o->limits,
+                                                    .report = versions_report_open(),
+                                                    .old_path = updates ? p->o->path : NULL,
+                                                    .old_root = p->install.old_root,
+                                                    .part = &p->install.scope};
+        status = versions_tree_restore(s, &restore);
+        p->install.partial = versions_report_close(restore.report, p->o->path);
+    }
+    return status;
+}
+
+int dxup_pull_fetch(pull *p)
+{
+    int status = open_store(p);
+    if (!status) status = fetch_into(p, p->install.store);
+    if (status == PROG_DAMAGED && p->install.left_store)
+        prog_warn("what an earlier pull left may be damaged; fetching everything again");
+    p->install.complete = !status;
+    return status;
+}
+#else
+void dxup_pull_close_store(pull *p) { (void)p; }
+void dxup_pull_save_cache(pull *p) { (void)p; }
+
+int dxup_pull_look_by_cache(pull *p, bool *known)
+{
+    (void)p;
+    *known = false;
+    return PROG_OK;
+}
+
+int dxup_pull_fetch(pull *p)
+{
+    (void)p;
+    return PROG_OK;
+}
+#endif

@@ -1,0 +1,398 @@
+/* Reads files into batches: the bytes are cut into chunks, and events say what the chunks belong
+   to. A chunk does not cross batches; the one in progress moves to the next batch:
+
+       batch n    | chunk | chunk | chunk | in progress..
+       batch n+1                          | in progress ... | chunk | ...
+
+   What changes while it is read is read again, and of a live tree (desc.torn) published as it is
+   after some tries. */
+#include "tree.h"
+
+#ifndef VERSIONS_NO_SNAPSHOTS
+#include "publish.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+    TRIES = 3,      /* of a file that changes while it is read */
+    LIVE_TRIES = 32 /* where after TRIES it must only not be replaced or get shorter */
+};
+
+/* >>batches, filled ----------------------------------------------------- */
+bool versions_publish_is_late(const publisher *p)
+{
+    return p->live && p->live->read && prog_now_ns() > p->live->until_ns;
+}
+
+/* The next batch; the chunk in progress moves there. */
+static int switch_batch(publisher *p)
+{
+    versions_batch *before = p->batch;
+    if (versions_publish_is_late(p)) return PROG_REFUSED;
+    assert(p->chunk_at <= before->size);
+    size_t kept = before->size - p->chunk_at;
+    before->size = p->chunk_at;
+    int status = versions_ring_submit(&p->ring);
+    if (status == PROG_REFUSED) return status; /* nothing was handed over */
+    p->batch = versions_ring_fill(&p->ring);
+    /* The ring never empties the batch before while it fills this one: there are eight. */
+    assert(p->batch != before && kept <= VERSIONS_BATCH_BYTES);
+    memcpy(p->batch->bytes, before->bytes + p->chunk_at, kept);
+    p->batch->size = kept;
+    p->chunk_at = 0;
+    return status;
+}
+
+int versions_publish_need(publisher *p, size_t text)
+{
+    const versions_batch *b = p->batch;
+    if (b->event_count < VERSIONS_BATCH_EVENTS && b->chunk_count < VERSIONS_BATCH_CHUNKS &&
+        VERSIONS_BATCH_TEXT - b->text_size >= text)
+        return PROG_OK;
+    return switch_batch(p);
+}
+
+versions_event *versions_publish_event(publisher *p, int kind, int type, const char *name,
+                                       const void *data, size_t size, const versions_found *f)
+{
+    versions_batch *b = p->batch;
+    assert(b->event_count < VERSIONS_BATCH_EVENTS);
+    assert(strlen(name) + size <= VERSIONS_BATCH_TEXT - b->text_size);
+    versions_event *e = &b->events[b->event_count++];
+    memset(e, 0, sizeof *e);
+    e->kind = (uint8_t)kind;
+    e->type = (uint8_t)type;
+    e->text = (uint32_t)b->text_size;
+    e->name_size = (uint16_t)strlen(name);
+    memcpy(b->text + b->text_size, name, e->name_size);
+    b->text_size += e->name_size;
+    if (size) memcpy(b->text + b->text_size, data, size);
+    b->text_size += size;
+    if (!f) return e;
+    e->mode = f->mode & 07777;
+    e->size = f->file.size;
+    e->device = f->file.device;
+    e->inode = f->file.inode;
+    e->mtime_ns = f->file.mtime_ns;
+    e->ctime_ns = f->file.ctime_ns;
+    e->plain = p->extras.plain;
+    e->link = p->link;
+    p->link_sent = true;
+    e->extra = (uint32_t)b->text_size;
+    e->extra_size = (uint16_t)p->extras.size;
+    assert(p->extras.size <= VERSIONS_BATCH_TEXT - b->text_size);
+    memcpy(b->text + b->text_size, p->extras.bytes, p->extras.size);
+    b->text_size += p->extras.size;
+    return e;
+}
+
+int versions_publish_entry(publisher *p, int type, const versions_found *f, const void *data,
+                           size_t size, int64_t now_ns)
+{
+    int status = versions_publish_need(p, DX_TREE_NAME_MAX + size + p->extras.size);
+    if (status) return status;
+    versions_event *e = versions_publish_event(p, AN_ENTRY, type, f->name, data, size, f);
+    e->level = DX_TREE_INLINE;
+    e->size = size;
+    e->now_ns = now_ns;
+    return PROG_OK;
+}
+
+static int send_chunk(publisher *p, size_t size)
+{
+    int status = versions_publish_need(p, 0);
+    if (status || !size) return status;
+    versions_batch *b = p->batch;
+    assert(b->chunk_count < VERSIONS_BATCH_CHUNKS);
+    assert(size <= VERSIONS_CHUNK_MAX && p->chunk_at + size <= b->size);
+    versions_chunk *c = &b->chunks[b->chunk_count];
+    memset(c, 0, sizeof *c);
+    c->at = (uint32_t)p->chunk_at;
+    c->size = (uint32_t)size;
+    versions_publish_event(p, A_CHUNK, 0, "", NULL, 0, NULL)->chunk = (uint32_t)b->chunk_count++;
+    p->chunk_at += size;
+    return PROG_OK;
+}
+
+/* >>files -------------------------------------------------------------- */
+/* Cut what was read from scan on; what is left is the chunk in progress. */
+static int cut(publisher *p, size_t scan)
+{
+    int status = PROG_OK;
+    while (!status && scan < p->batch->size) {
+        bool end = false;
+        size_t n = dx_cas_chunker_next(&p->chunker, p->batch->bytes + scan,
+                                       p->batch->size - scan, &end);
+        scan += n;
+        if (!end) continue;
+        size_t behind = p->batch->size - scan;
+        status = send_chunk(p, scan - p->chunk_at);
+        scan = p->batch->size - behind; /* the batch may be another */
+    }
+    return status;
+}
+
+/* The chunk that zeros are cut into, whatever follows them. Without zeros_id it is not stored. */
+static int make_zeros(publisher *p)
+{
+    bool end = false;
+    if (p->zeros_size) return PROG_OK;
+    uint8_t *zeros = prog_alloc(VERSIONS_CHUNK_MAX);
+    memset(zeros, 0, VERSIONS_CHUNK_MAX);
+    dx_cas_chunker_reset(&p->chunker);
+    p->zeros_size = (uint32_t)dx_cas_chunker_next(&p->chunker, zeros, VERSIONS_CHUNK_MAX, &end);
+    assert(end && p->zeros_size > 0);
+    int status = versions_object_put(p->store, zeros, p->zeros_size, p->zeros_id);
+    free(zeros);
+    return status;
+}
+
+static int send_zeros(publisher *p, uint64_t count)
+{
+    int status = versions_publish_need(p, 0);
+    if (status) return status;
+    versions_event *e = versions_publish_event(p, ZEROS, 0, "", NULL, 0, NULL);
+    e->size = count;
+    e->chunk = p->zeros_size;
+    memcpy(e->id, p->zeros_id, sizeof e->id);
+    return PROG_OK;
+}
+
+/* The next bytes of a hole of which `left` bytes are left, without reading them: whole chunks where
+   one begins, else zeros for the chunk in progress. *n: how many. */
+static int send_hole(publisher *p, uint64_t left, size_t room, bool small, uint64_t *n)
+{
+    versions_batch *b = p->batch;
+    int status = small ? PROG_OK : make_zeros(p);
+    if (status) return status;
+    if (!small && p->chunk_at == b->size && left >= p->zeros_size) {
+        uint64_t count = left / p->zeros_size;
+        *n = count * p->zeros_size;
+        return send_zeros(p, count);
+    }
+    size_t at = b->size;
+    *n = left < room ? left : room;
+    memset(b->bytes + at, 0, (size_t)*n);
+    b->size += (size_t)*n;
+    return small ? PROG_OK : cut(p, at);
+}
+
+/* Read size bytes and one more, which is not there, into chunks; holes are not read. exact: not
+   that one. *total = how many there were. */
+static int read_chunks(publisher *p, int fd, uint64_t size, bool exact, uint64_t *total)
+{
+    dx_tree_holes holes;
+    uint64_t hole = UINT64_MAX, hole_size = 0; /* the next one */
+    const uint64_t last = size + !exact;
+    int status = PROG_OK;
+    bool small = size <= VERSIONS_CHUNK_MIN; /* one chunk whatever is in it */
+    *total = 0;
+    dx_tree_holes_begin(&holes, p->extras.map, p->extras.map_size, size);
+    if (p->extras.map_size && !small) status = make_zeros(p);
+    if (p->extras.map_size) dx_tree_holes_next(&holes, &hole, &hole_size);
+    if (!small) dx_cas_chunker_reset(&p->chunker);
+    while (!status && *total < last) {
+        size_t room = VERSIONS_BATCH_BYTES - p->batch->size;
+        uint64_t n = 0;
+        if (room < VERSIONS_CHUNK_MIN + 1) {
+            status = switch_batch(p);
+            continue;
+        }
+        if (*total >= hole && *total - hole < hole_size) {
+            status = send_hole(p, hole + hole_size - *total, room, small, &n);
+            *total += n;
+            if (*total == hole + hole_size &&
+                dx_tree_holes_next(&holes, &hole, &hole_size) != 1) hole = UINT64_MAX;
+            continue;
+        }
+        uint64_t end = hole == UINT64_MAX ? last : hole;
+        size_t want = end - *total < room ? (size_t)(end - *total) : room, at = p->batch->size;
+        int64_t got = os_read_at(fd, *total, p->batch->bytes + at, want);
+        if (got < 0) return prog_fail_errno("%s: reading", p->path);
+        *total += (uint64_t)got;
+        p->batch->size += (size_t)got;
+        if (!small) status = cut(p, at);
+        if (!got || ((size_t)got < want && *total == size)) break;
+    }
+    if (!status && *total == size) status = send_chunk(p, p->batch->size - p->chunk_at);
+    return status;
+}
+
+static int read_inline(publisher *p, int fd, const versions_found *f, bool exact, uint64_t *total,
+                       int64_t now_ns)
+{
+    uint8_t bytes[DX_TREE_INLINE_MAX + 1];
+    const size_t last = exact ? (size_t)f->file.size : sizeof bytes;
+    size_t have = 0;
+    int64_t n = 0;
+    while (have < last && (n = os_read(fd, bytes + have, last - have)) > 0)
+        have += (size_t)n;
+    if (n < 0) return prog_fail_errno("%s: reading", p->path);
+    *total = have;
+    if (have != f->file.size) return PROG_OK;
+    int status = versions_publish_entry(p, DX_TREE_FILE, f, bytes, have, now_ns);
+    if (!status) p->batch->events[p->batch->event_count - 1].fresh = true;
+    return status;
+}
+
+/* What was begun of a file that changed meanwhile counts for nothing. */
+static int drop(publisher *p)
+{
+    assert(p->chunk_at <= p->batch->size);
+    p->batch->size = p->chunk_at;
+    int status = versions_publish_need(p, 0);
+    if (!status) versions_publish_event(p, A_DROP, 0, "", NULL, 0, NULL);
+    return status;
+}
+
+/* >>live: what is published changes meanwhile ------------------------------ */
+bool versions_publish_leaves_out(publisher *p, int error)
+{
+    versions_losses *lost = &p->out->lost;
+    if (!p->live) return false;
+    if (error == ENOENT) return true; /* it has gone */
+    if (error == EACCES || error == EPERM) {
+        if (!lost->closed++) snprintf(lost->shut, sizeof lost->shut, "%s", p->path);
+        return true;
+    }
+    /* it is another now than it was when its directory was listed */
+    const bool other = error == ELOOP || error == ENOTDIR || error == EINVAL || error == ESTALE;
+    p->out->missed += other;
+    return other;
+}
+
+/* A store to a mapped file changes the file's time only when it reaches a clean page. So pages are
+   cleaned before they are read: no later store goes unnoticed. Where the system does not have this
+   call, or the file system ignores it, such stores are found once they are written back. */
+static void clean_pages(const publisher *p, int fd)
+{
+#if defined(SYNC_FILE_RANGE_WRITE)
+    const unsigned how = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE;
+    if (p->live && !p->live->read) sync_file_range(fd, 0, 0, how);
+#else
+    (void)p;
+    (void)fd;
+#endif
+}
+
+/* A file that changed during every read is published as the last one found it, if that is possible:
+   it is the same file, and no shorter than it was. *f: as it is now. */
+static bool is_torn(publisher *p, const versions_found *before, versions_found *f, uint64_t total)
+{
+    if (total != before->file.size || f->file.device != before->file.device ||
+        f->file.inode != before->file.inode)
+        return false;
+    *f = *before;
+    p->out->torn++;
+    p->live->torn(p->live->torn_user, p->path);
+    return true;
+}
+
+/* Read a file once. *changed: it was another before, or changed while it was read. last: it is
+   published nevertheless, if that is possible. */
+static int read_file(publisher *p, int dir, versions_found *f, bool last, bool *changed)
+{
+    struct stat st;
+    versions_found before = *f;
+    uint64_t total = 0;
+    int64_t now_ns = prog_time_ns();
+    *changed = false;
+    int fd = openat(dir, f->name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0 && versions_publish_leaves_out(p, errno)) return PROG_OK;
+    if (fd < 0) return prog_fail_errno("%s", p->path);
+    clean_pages(p, fd);
+    bool in_line = f->file.size <= DX_TREE_INLINE_MAX;
+    int status = versions_publish_need(p, DX_TREE_NAME_MAX + DX_TREE_INLINE_MAX + p->extras.size);
+    if (!status && !in_line && p->sends_open)
+        versions_publish_event(p, AN_OPEN, DX_TREE_FILE, f->name, NULL, 0, NULL);
+    size_t events = p->batch->event_count;
+    if (!status && in_line) status = read_inline(p, fd, f, last, &total, now_ns);
+    else if (!status) status = read_chunks(p, fd, f->file.size, last, &total);
+    if (!status && fstat(fd, &st) < 0) status = prog_fail_errno("%s", p->path);
+    close(fd);
+    if (status) return status;
+    versions_found_take(f, &st);
+    *changed = total != before.file.size || !versions_found_same(&before, f);
+    if (last && *changed && is_torn(p, &before, f, total)) {
+        *changed = false;
+        now_ns = INT64_MIN / 2; /* no cache may take it for what the file is */
+        if (in_line) p->batch->events[p->batch->event_count - 1].now_ns = now_ns;
+    }
+    if (*changed && !in_line) return drop(p);
+    if (*changed) {
+        p->batch->event_count = events;
+        p->link_sent = false;
+    }
+    if (in_line) return PROG_OK;
+    status = versions_publish_need(p, DX_TREE_NAME_MAX + p->extras.size);
+    if (status) return status;
+    versions_event *e = versions_publish_event(p, A_FILE, DX_TREE_FILE, f->name, NULL, 0, f);
+    e->now_ns = now_ns;
+    e->fresh = true;
+    return PROG_OK;
+}
+
+/* An object with all its parts is there, as large as the file. */
+static bool is_stored(publisher *p, const versions_stat_file *f)
+{
+    dx_tree_entry e = {0};
+    versions_parts parts;
+    const uint8_t *id;
+    uint64_t start, size;
+    bool good;
+    if (p->all_stored) return true;
+    if (f->level == DX_TREE_INLINE) return f->size <= DX_TREE_INLINE_MAX;
+    if (!f->level) return p->locates || versions_object_has(p->store, f->id, f->size);
+    e.type = DX_TREE_FILE;
+    e.level = f->level;
+    e.size = f->size;
+    memcpy(e.id, f->id, 32);
+    versions_parts_open(&parts, p->store, &e);
+    good = versions_object_has(p->store, parts.id, 0);
+    for (uint64_t at = 0; good && at < f->size; at = start + size)
+        good = !versions_parts_find(&parts, at, &id, &start, &size) &&
+               versions_object_has(p->store, id, size);
+    versions_parts_close(&parts);
+    return good;
+}
+
+/* From what was seen the last time. */
+static int send_seen(publisher *p, const versions_found *f)
+{
+    if (f->file.level == DX_TREE_INLINE)
+        return versions_publish_entry(p, DX_TREE_FILE, f, f->file.id, (size_t)f->file.size,
+                                      f->now_ns);
+    int status = versions_publish_need(p, DX_TREE_NAME_MAX + p->extras.size);
+    if (status) return status;
+    versions_event *e = versions_publish_event(p, AN_ENTRY, DX_TREE_FILE, f->name, NULL, 0, f);
+    memcpy(e->id, f->file.id, 32);
+    e->level = f->file.level;
+    e->now_ns = f->now_ns;
+    return PROG_OK;
+}
+
+int versions_publish_file(publisher *p, int dir, versions_found *f, const versions_found *folder)
+{
+    const int tries_max = p->live ? LIVE_TRIES : TRIES;
+    bool changed = false;
+    int status = versions_metadata_read(&p->extras, dir, f, folder);
+    if (status) return status;
+    if (f->seen && is_stored(p, &f->file)) return send_seen(p, f);
+    for (int tries = 0; tries < tries_max; tries++) {
+        if (tries)
+            status = versions_metadata_read(&p->extras, dir, f, folder); /* they changed, too */
+        if (!status) status = read_file(p, dir, f, tries >= TRIES, &changed);
+        if (status || !changed) return status;
+        if (!S_ISREG(f->mode)) break;
+    }
+    p->out->missed++;
+    if (p->live) return PROG_OK;
+    return prog_fail(PROG_REFUSED, "%s changed while it was read; try again", p->path);
+}
+#endif

@@ -1,0 +1,169 @@
+/* Walks directories depth first, in the order of names, which are scanned ahead of it (scan.c).
+   Files are read by publish_read.c; links, devices and other names of a file are entries at once.
+*/
+#include "tree.h"
+
+#ifndef VERSIONS_NO_SNAPSHOTS
+#include "publish.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int send_link(publisher *p, int dir, const versions_found *f)
+{
+    char target[PROG_PATH_SIZE_MAX + 1];
+    ssize_t n = readlinkat(dir, f->name, target, sizeof target);
+    if (n < 0 && versions_publish_leaves_out(p, errno)) return PROG_OK;
+    if (n < 0) return prog_fail_errno("%s", p->path);
+    if (n == 0 || n > DX_TREE_TARGET_MAX)
+        return prog_fail(PROG_REFUSED, "%s: the link's target is too long", p->path);
+    return versions_publish_entry(p, DX_TREE_LINK, f, target, (size_t)n, 0);
+}
+
+static int type_of(mode_t mode)
+{
+    if (S_ISDIR(mode)) return DX_TREE_DIR;
+    if (S_ISLNK(mode)) return DX_TREE_LINK;
+    if (S_ISFIFO(mode)) return DX_TREE_FIFO;
+    if (S_ISCHR(mode)) return DX_TREE_CHAR;
+    return S_ISBLK(mode) ? DX_TREE_BLOCK : DX_TREE_FILE;
+}
+
+/* Another name of a file that was sent under its first one. */
+static int send_name(publisher *p, const versions_found *f)
+{
+    const versions_first *first = &p->links->list[p->link - 1];
+    int status = versions_metadata_read_link(&p->extras, p->path, first->path);
+    if (!status) status = versions_publish_need(p, DX_TREE_NAME_MAX + p->extras.size);
+    if (!status) versions_publish_event(p, A_NAME, type_of(f->mode), f->name, NULL, 0, f);
+    return status;
+}
+
+static void skip_socket(publisher *p)
+{
+    versions_losses *lost = &p->out->lost;
+    if (!lost->sockets++) snprintf(lost->socket, sizeof lost->socket, "%s", p->path);
+}
+
+/* Anything but a directory, under its first name. */
+static int send_first(publisher *p, int dir, versions_found *f, const versions_found *folder)
+{
+    bool special = !S_ISREG(f->mode) && !S_ISLNK(f->mode);
+    if (S_ISREG(f->mode)) return versions_publish_file(p, dir, f, folder);
+    int status = versions_metadata_read(&p->extras, dir, f, folder);
+    if (status) return status;
+    return special ? versions_publish_entry(p, type_of(f->mode), f, "", 0, 0)
+                   : send_link(p, dir, f);
+}
+
+int versions_publish_content(publisher *p, int dir, versions_found *f,
+                             const versions_found *folder)
+{
+    const int type = type_of(f->mode);
+    bool known = false;
+    if (S_ISSOCK(f->mode)) {
+        skip_socket(p);
+        return PROG_OK;
+    }
+    if (type != DX_TREE_FILE && type != DX_TREE_LINK && p->omit.specials) return PROG_OK;
+    p->out->linked |= f->linked;
+    p->link = 0;
+    if (!f->linked || p->omit.hard_links) return send_first(p, dir, f, folder);
+    const size_t index = versions_links_find(p->links, f, type, p->path, &known);
+    if (known && p->links->list[index].type == type) {
+        p->link = (uint32_t)index + 1;
+        return send_name(p, f);
+    }
+    if (known) return send_first(p, dir, f, folder); /* its number was another's a moment ago */
+    p->link = (uint32_t)index + 1;
+    p->link_sent = false;
+    const int status = send_first(p, dir, f, folder);
+    if (!p->link_sent) p->links->list[index].lost = true;
+    return status;
+}
+
+int versions_publish_enter(publisher *p, const char *name)
+{
+    size_t size = strlen(name);
+    if (size + 1 > PROG_PATH_SIZE_MAX - p->path_size)
+        return prog_fail(PROG_REFUSED, "%s/%s: the path is too long", p->path, name);
+    if (p->path_size) p->path[p->path_size++] = '/';
+    memcpy(p->path + p->path_size, name, size + 1);
+    p->path_size += size;
+    return PROG_OK;
+}
+
+void versions_publish_leave(publisher *p, size_t before)
+{
+    assert(before <= p->path_size);
+    p->path_size = before;
+    p->path[before] = 0;
+}
+
+const char *versions_publish_last_name(const publisher *p)
+{
+    const char *slash = strrchr(p->path, '/');
+    return slash ? slash + 1 : p->path;
+}
+
+static int send_any(publisher *p, int dir, versions_found *f, const versions_found *folder)
+{
+    const size_t before = p->path_size;
+    int status = versions_publish_enter(p, f->name);
+    if (status) return status;
+    if (f->error && versions_publish_leaves_out(p, f->error)) {
+        status = PROG_OK;
+    } else if (f->error) {
+        errno = f->error;
+        status = prog_fail_errno("%s", p->path);
+    } else if (S_ISDIR(f->mode)) {
+        status = versions_publish_dir(p, f->dir, folder);
+    } else {
+        status = versions_publish_content(p, dir, f, folder);
+    }
+    versions_publish_leave(p, before);
+    return status;
+}
+
+/* Depth is limited to PROG_DEPTH_MAX, so this recursion is too. */
+int versions_publish_dir(publisher *p, versions_scan *scan, const versions_found *folder)
+{
+    size_t count = 0;
+    int status = PROG_OK;
+    if (p->depth++ >= PROG_DEPTH_MAX)
+        status = prog_fail(PROG_REFUSED, "%s: more than %d directories deep", p->path,
+                           PROG_DEPTH_MAX);
+    if (!status && (errno = versions_ahead_enter(&p->ahead, scan)) != 0) {
+        if (*p->path && versions_publish_leaves_out(p, errno)) {
+            p->depth--;
+            versions_ahead_leave(&p->ahead, scan);
+            return PROG_OK;
+        }
+        status = prog_fail_errno("%s", *p->path ? p->path : p->top);
+    }
+    if (status) return status;
+    const versions_found *self = versions_scan_self(scan);
+    versions_found *list = versions_scan_list(scan, &count);
+    versions_found here = *self;
+    here.name = ""; /* looked up in itself, which is open */
+    p->link = 0;
+    status = versions_metadata_read(&p->extras, versions_scan_fd(scan), &here, folder);
+    if (!status) status = versions_publish_need(p, DX_TREE_NAME_MAX + p->extras.size);
+    if (!status) {
+        const char *name = versions_publish_last_name(p);
+        versions_publish_event(p, A_DIR, DX_TREE_DIR, name, NULL, 0, self);
+    }
+    for (size_t i = 0; !status && i < count; i++)
+        status = send_any(p, versions_scan_fd(scan), &list[i], self);
+    assert(p->depth > 0);
+    p->depth--;
+    if (!status) status = versions_publish_need(p, 0);
+    if (status) return status; /* what is ahead of the walk is closed in the end */
+    versions_publish_event(p, A_DIR_END, DX_TREE_DIR, "", NULL, 0, NULL);
+    versions_ahead_leave(&p->ahead, scan);
+    return PROG_OK;
+}
+#endif

@@ -1,0 +1,523 @@
+/* layers/dx_page.h: what its operations make of a document is what state and keys say, in any memory and with any ring. */
+#define DX_IMPLEMENTATION
+#include "../../layers/dx_page.h"
+#define DX_TEST_MAIN
+#include "../dx_test.h"
+
+/* ---- a document, as far as operations touch one */
+enum { NODES = 2048, CHILDREN = 256, SLOTS = 3, TEXT = 64 };
+
+typedef struct element {
+    bool there, on;
+    char text[SLOTS][TEXT], title[TEXT];
+    uint32_t parent, slot;
+    uint32_t children[SLOTS][CHILDREN], count[SLOTS];
+} element;
+
+static element document[NODES];
+static uint32_t moves, clones, removals;
+
+static uint32_t place_of(const element *parent, uint32_t slot, uint32_t number)
+{
+    uint32_t i = 0;
+    while (i < parent->count[slot] && parent->children[slot][i] != number) i++;
+    return i;
+}
+
+static void detach(uint32_t number)
+{
+    element *parent = &document[document[number].parent];
+    const uint32_t slot = document[number].slot, at = place_of(parent, slot, number);
+    DX_CHECK(at < parent->count[slot]);
+    parent->count[slot]--;
+    memmove(&parent->children[slot][at], &parent->children[slot][at + 1], (parent->count[slot] - at) * 4);
+}
+
+static void insert(uint32_t number, uint32_t parent, uint32_t slot, uint32_t before)
+{
+    element *p = &document[parent];
+    const uint32_t at = before ? place_of(p, slot, before) : p->count[slot];
+    DX_CHECK(slot < SLOTS && p->count[slot] < CHILDREN);
+    DX_CHECK(!before || at < p->count[slot]); /* a browser throws there */
+    memmove(&p->children[slot][at + 1], &p->children[slot][at], (p->count[slot] - at) * 4);
+    p->children[slot][at] = number;
+    p->count[slot]++;
+    document[number].parent = parent;
+    document[number].slot = slot;
+}
+
+static void set_text(char *to, const dx_page_flush *f, const dx_page_operation *o)
+{
+    DX_CHECK(o->b <= f->text_size && o->c <= f->text_size - o->b && o->c < TEXT);
+    memcpy(to, (const char *)f->text + o->b, o->c); /* the tests here have ASCII only */
+    to[o->c] = 0;
+}
+
+static void flush(dx_page *p)
+{
+    dx_page_flush f;
+    uint32_t at = 0;
+    dx_page_get_flush(p, &f);
+    for (uint32_t i = 0; i < dx_page_pending(p); i++) {
+        const dx_page_operation o = dx_page_operation_at(p, i);
+        element *e = &document[o.node];
+        DX_CHECK(o.node < NODES && (o.node == 0 || e->there));
+        switch (o.opcode) {
+        case DX_PAGE_OP_CLONE:
+            for (uint32_t k = 0; k < o.c; k++) {
+                DX_CHECK(o.b + k < NODES && !document[o.b + k].there);
+                memset(&document[o.b + k], 0, sizeof *document);
+                document[o.b + k].there = true;
+                insert(o.b + k, o.node, o.slot, at);
+                clones++;
+            }
+            at = 0;
+            break;
+        case DX_PAGE_OP_TEXT: set_text(e->text[o.slot], &f, &o); break;
+        case DX_PAGE_OP_ATTR: set_text(e->title, &f, &o); break;
+        case DX_PAGE_OP_CLASS: e->on = o.b; break;
+        case DX_PAGE_OP_REMOVE: detach(o.node); removals++; break;
+        case DX_PAGE_OP_MOVE:
+            detach(o.b);
+            insert(o.b, o.node, o.slot, o.c);
+            moves++;
+            break;
+        case DX_PAGE_OP_AT: at = o.node; break;
+        case DX_PAGE_OP_CLEAR: e->count[o.slot] = 0; break;
+        case DX_PAGE_OP_FORGET:
+            for (uint32_t k = 0; k < o.b; k++) {
+                DX_CHECK(document[o.node + k].there);
+                document[o.node + k].there = false;
+            }
+            break;
+        default: DX_CHECK(!"an operation that does not exist");
+        }
+    }
+    dx_page_flushed(p);
+}
+
+static uint32_t there(void)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 1; i < NODES; i++) count += document[i].there;
+    return count;
+}
+
+/* ---- a page: rows with a number, a label that is formatted, a class, and a list inside of each */
+typedef struct row {
+    uint64_t dirty;
+    int32_t id, version;
+    char title[12];
+    uint32_t on;
+} row;
+
+static uint32_t format(void *user, uint32_t component, uint32_t which, const void *state, uint8_t *out, uint32_t capacity)
+{
+    const row *r = state;
+    char text[TEXT];
+    (void)user;
+    DX_CHECK(component == 7 && which == 5);
+    const uint32_t size = (uint32_t)snprintf(text, sizeof text, "label %d.%d", r->id, r->version);
+    if (size <= capacity) memcpy(out, text, size);
+    return size;
+}
+
+static void fill(void *user, uint32_t key, void *state)
+{
+    row *r = state;
+    (void)user;
+    r->id = (int32_t)key;
+}
+
+static uint64_t memory[1 << 16];
+static dx_page page_open(uint32_t state_size, uint32_t queue_size)
+{
+    static const dx_page_binding bindings[] = {
+        {2, DX_PAGE_CLASS, DX_PAGE_BYTES, 0, 0, 1, offsetof(row, on), 4},
+        {0, DX_PAGE_TEXT, DX_PAGE_INTEGER, 0, 1, 0, offsetof(row, id), 4},
+        {1, DX_PAGE_TEXT, DX_PAGE_FORMAT, 0, 2, 0, 5, 0},
+        {1, DX_PAGE_ATTRIBUTE, DX_PAGE_BYTES, 0, 0, 0, offsetof(row, title), 12},
+    };
+    dx_page p;
+    dx_page_desc d;
+    memset(&d, 0, sizeof d);
+    memset(document, 0, sizeof document);
+    document[0].there = true;
+    moves = clones = removals = 0;
+    d.memory = memory;
+    d.static_size = 16384;
+    d.state_size = state_size;
+    d.queue_size = queue_size;
+    d.capabilities = DX_PAGE_DOM_WRITE | DX_PAGE_DOM_READ;
+    d.format = format;
+    DX_CHECK(d.static_size + state_size + queue_size <= sizeof memory);
+    DX_CHECK_EQ(dx_page_init(&p, &d), 0);
+    DX_CHECK_EQ(dx_page_add_template(&p, 3, dx_htip_text_of("<li><b data-slot=\"\"></b><i data-slot=\"\"></i></li>")), 0);
+    DX_CHECK_EQ(dx_page_add_name(&p, dx_htip_text_of("title")), 0);
+    DX_CHECK_EQ(dx_page_add_name(&p, dx_htip_text_of("danger")), 1);
+    DX_CHECK_EQ(dx_page_add_component(&p, 7, 3, sizeof(row), bindings, 4), 0);
+    dx_page_seal(&p);
+    return p;
+}
+
+/* The document shows these rows in this slot. */
+static void expect_rows(dx_page *p, uint32_t parent, uint32_t slot, const uint32_t *keys, uint32_t count)
+{
+    const element *e = &document[parent];
+    DX_CHECK_EQ(e->count[slot], count);
+    for (uint32_t i = 0; i < count; i++) {
+        const uint32_t number = e->children[slot][i];
+        const row *r = dx_page_state(p, dx_page_handle(p, number));
+        char text[TEXT];
+        DX_CHECK(r && r->dirty == 0);
+        DX_CHECK_EQ(dx_page_key(p, dx_page_handle(p, number)), keys[i]);
+        snprintf(text, sizeof text, "%d", r->id);
+        DX_CHECK_EQ((uint32_t)r->id, keys[i]);
+        DX_CHECK_STR(document[number].text[1], text);
+        snprintf(text, sizeof text, "label %d.%d", r->id, r->version);
+        DX_CHECK_STR(document[number].text[2], text);
+        DX_CHECK_STR(document[number].title, r->title);
+        DX_CHECK_EQ(document[number].on, r->on != 0);
+    }
+}
+
+/* The longest increasing subsequence by trying, for few. */
+static uint32_t longest_increasing(const uint32_t *a, uint32_t n)
+{
+    uint32_t best[CHILDREN], most = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        best[i] = 1;
+        for (uint32_t k = 0; k < i; k++)
+            if (a[k] < a[i] && best[k] + 1 > best[i]) best[i] = best[k] + 1;
+        if (best[i] > most) most = best[i];
+    }
+    return most;
+}
+
+static uint32_t list_keys[CHILDREN], list_nodes[CHILDREN];
+static dx_page_list list_open(uint32_t parent, uint32_t slot)
+{
+    dx_page_list l;
+    memset(&l, 0, sizeof l);
+    l.component = 7;
+    l.parent = parent;
+    l.slot = slot;
+    l.keys = list_keys;
+    l.nodes = list_nodes;
+    l.capacity = CHILDREN;
+    l.fill = fill;
+    return l;
+}
+
+static uint32_t choose_keys(dx_choices *c, uint32_t *keys, uint32_t most)
+{
+    uint32_t count = (uint32_t)dx_choose(c, most), range = count + (uint32_t)dx_choose(c, 9);
+    for (uint32_t i = 0; i < range; i++) keys[i] = i + 1;
+    for (uint32_t i = 0, swaps = (uint32_t)dx_choose(c, 1) ? range : (uint32_t)dx_choose(c, 3); i < swaps; i++) {
+        const uint32_t a = (uint32_t)dx_choose(c, range - !!range), b = (uint32_t)dx_choose(c, range - !!range), k = keys[a];
+        keys[a] = keys[b];
+        keys[b] = k;
+    }
+    return count;
+}
+
+/* Lists of any keys, marks in between, a ring and memory that may be too small: what the document shows is what was asked
+   for last and was not refused. Rows that stay keep their state; of them as few move as can be. */
+DX_PROPERTY(mo_4_do_5_lists_of_any_keys, 1500)
+{
+    dx_page p = page_open(dx_choose(c, 3) ? 65536 : 2048, dx_choose(c, 3) ? 65536 : 1024);
+    dx_page_list l = list_open(0, 0);
+    for (uint64_t rounds = dx_choose(c, 8); rounds; rounds--) {
+        uint32_t keys[CHILDREN], before[CHILDREN], sources[CHILDREN], kept = 0, count = choose_keys(c, keys, 40), was = l.count;
+        memcpy(before, l.keys, sizeof before);
+        moves = clones = removals = 0;
+        const int error = dx_page_list_update(&p, &l, keys, count);
+        DX_CHECK(error == 0 || error == DX_PAGE_ENOSPACE || error == DX_PAGE_EAGAIN || error == DX_PAGE_ETOOBIG);
+        if (error) {
+            DX_CHECK_EQ(l.count, was);
+            DX_CHECK_MEM(l.keys, before, was * 4);
+            memcpy(keys, before, sizeof keys);
+            count = was;
+        }
+        for (int turns = 0; !dx_page_is_idle(&p); turns++) { /* as many frames as the ring needs */
+            DX_CHECK(turns < 200);
+            DX_CHECK(dx_page_frame(&p));
+            flush(&p);
+        }
+        expect_rows(&p, 0, 0, keys, count);
+        DX_CHECK_EQ(there(), dx_page_used(&p));
+        for (uint32_t i = 0; i < count; i++)
+            for (uint32_t k = 0; k < was; k++)
+                if (before[k] == keys[i]) sources[kept++] = k;
+        DX_CHECK_EQ(moves, kept - longest_increasing(sources, kept));
+        DX_CHECK_EQ(clones, count - kept);
+        for (uint64_t marks = count ? dx_choose(c, 5) : 0; marks; marks--) {
+            const uint32_t node = l.nodes[dx_choose(c, count - 1)];
+            row *r = dx_page_state(&p, node);
+            switch (dx_choose(c, 2)) {
+            case 0: r->version++; DX_CHECK_EQ(dx_page_mark(&p, node, 1), 0); break;
+            case 1: r->on = !r->on; DX_CHECK_EQ(dx_page_mark(&p, node, 2), 0); break;
+            default: DX_CHECK_EQ(dx_page_write(&p, node, offsetof(row, title), "a\0c", 3, 1), 0); break;
+            }
+        }
+    }
+}
+
+/* Rows in rows: what goes takes all below it along, and its numbers and memory are used again. */
+DX_PROPERTY(mm_7_trees_of_rows, 500)
+{
+    dx_page p = page_open(65536, 65536);
+    uint32_t alive[64], count = 0, stale = 0;
+    for (uint64_t n = dx_choose(c, 60); n; n--) {
+        if (count && dx_choose(c, 3) == 0) {
+            const uint32_t at = (uint32_t)dx_choose(c, count - 1);
+            stale = alive[at];
+            DX_CHECK_EQ(dx_page_unmount(&p, stale), 0);
+            for (uint32_t i = 0; i < count;) {
+                if (dx_page_state(&p, alive[i])) i++;
+                else alive[i] = alive[--count];
+            }
+        } else if (count < 64) {
+            const uint32_t parent = count && dx_choose(c, 1) ? alive[dx_choose(c, count - 1)] : 0;
+            DX_CHECK_EQ(dx_page_mount(&p, 7, parent, parent ? (uint32_t)dx_choose(c, 2) : 0, 0, fill, NULL, &alive[count]), 0);
+            count++;
+        }
+        if (stale) {
+            DX_CHECK(!dx_page_state(&p, stale));
+            DX_CHECK_EQ(dx_page_unmount(&p, stale), DX_PAGE_ENODE);
+            DX_CHECK_EQ(dx_page_mark(&p, stale, 0), DX_PAGE_ENODE);
+        }
+        DX_CHECK_EQ(dx_page_used(&p), count);
+        if (dx_choose(c, 2)) continue;
+        dx_page_frame(&p);
+        flush(&p);
+        DX_CHECK_EQ(there(), count);
+    }
+    DX_CHECK(p.node_count_ <= 65);
+}
+
+DX_TEST(do_4_handles_are_stale_for_1023_uses)
+{
+    dx_page p = page_open(65536, 65536);
+    uint32_t first, node;
+    DX_CHECK_EQ(dx_page_mount(&p, 7, 0, 0, 0, NULL, NULL, &first), 0);
+    for (node = first; ; ) {
+        DX_CHECK_EQ(dx_page_unmount(&p, node), 0);
+        DX_CHECK(!dx_page_state(&p, first));
+        dx_page_flushed(&p);
+        DX_CHECK_EQ(dx_page_mount(&p, 7, 0, 0, 0, NULL, NULL, &node), 0);
+        if (node == first) break;
+    }
+    DX_CHECK(dx_page_state(&p, 0x3fffff) == NULL && dx_page_state(&p, UINT32_MAX) == NULL);
+}
+
+DX_TEST(cm_1_cm_3_d7_manifest)
+{
+    uint8_t m[DX_PAGE_MANIFEST_SIZE], small[8];
+    uint64_t capabilities;
+    dx_page_write_manifest(m, 0x8000000000000005u);
+    DX_CHECK_EQ(dx_page_read_manifest(m, sizeof m, &capabilities), 0);
+    DX_CHECK_EQ(capabilities, 0x8000000000000005u);
+    DX_CHECK_MEM(m, "WWXD\1\0\0\0\5\0\0\0\0\0\0\x80", 16);
+    for (int bit = 0; bit < 64 * 8; bit++) { /* each bit is checked by one rule */
+        const int at = bit / 8;
+        m[at] ^= (uint8_t)(1 << bit % 8);
+        DX_CHECK_EQ(dx_page_read_manifest(m, sizeof m, &capabilities),
+                    at < 4 ? DX_PAGE_EMAGIC : at < 8 ? DX_PAGE_EVERSION : at < 20 ? DX_PAGE_ECORRUPT : DX_PAGE_ERESERVED);
+        DX_CHECK_EQ(capabilities, 0);
+        m[at] ^= (uint8_t)(1 << bit % 8);
+    }
+    DX_CHECK_EQ(dx_page_read_manifest(small, sizeof small, &capabilities), DX_PAGE_EBOUNDS);
+}
+
+DX_TEST(cm_4_cm_5_a_capability_that_is_not_granted_is_refused_before_any_effect)
+{
+    dx_page p = page_open(65536, 65536);
+    dx_page_list l = list_open(0, 0);
+    const uint32_t key = 1;
+    uint32_t node;
+    DX_CHECK(dx_page_has_all(&p, DX_PAGE_DOM_READ | DX_PAGE_DOM_WRITE) && dx_page_has_any(&p, DX_PAGE_CAMERA | DX_PAGE_DOM_READ));
+    DX_CHECK(!dx_page_has_all(&p, DX_PAGE_CAMERA | DX_PAGE_DOM_READ) && !dx_page_has_any(&p, DX_PAGE_CAMERA));
+    p.capabilities_ = DX_PAGE_CAMERA;
+    DX_CHECK_EQ(dx_page_mount(&p, 7, 0, 0, 0, fill, NULL, &node), DX_PAGE_ECAPABILITY);
+    DX_CHECK_EQ(dx_page_list_update(&p, &l, &key, 1), DX_PAGE_ECAPABILITY);
+    DX_CHECK_EQ(dx_page_event(&p, 0, 0, NULL, 0), DX_PAGE_ECAPABILITY);
+    DX_CHECK(dx_page_is_idle(&p) && dx_page_used(&p) == 0 && l.count == 0);
+}
+
+DX_TEST(mm_1_mm_3_mm_5_regions_and_bounds)
+{
+    dx_page p = page_open(65536, 65536);
+    const dx_page_binding b = {0, DX_PAGE_TEXT, DX_PAGE_BYTES, 0, 1, 0, 8, 8};
+    uint32_t node;
+    uint8_t bytes[64];
+    DX_CHECK_EQ(dx_page_check_static(&p), 0);
+    ((uint8_t *)memory)[0x1003] ^= 1; /* of a template */
+    DX_CHECK_EQ(dx_page_check_static(&p), DX_PAGE_ECORRUPT);
+    ((uint8_t *)memory)[0x1003] ^= 1;
+    DX_CHECK_EQ(dx_page_add_template(&p, 4, dx_htip_text_of("<p></p>")), DX_PAGE_ESEALED);
+    DX_CHECK_EQ(dx_page_add_component(&p, 8, 3, 64, &b, 1), DX_PAGE_ESEALED);
+    DX_CHECK_EQ(dx_page_add_name(&p, dx_htip_text_of("x")), DX_PAGE_ESEALED);
+    DX_CHECK_EQ(dx_page_mount(&p, 9, 0, 0, 0, NULL, NULL, &node), DX_PAGE_ENOTFOUND);
+    DX_CHECK_EQ(dx_page_mount(&p, 7, 0, 1, 0, NULL, NULL, &node), DX_PAGE_ENODE);
+    DX_CHECK_EQ(dx_page_mount(&p, 7, 0, 0, 0, NULL, NULL, &node), 0);
+    DX_CHECK_EQ(dx_page_read(&p, node, 0, bytes, sizeof(row)), 0);
+    DX_CHECK_EQ(dx_page_read(&p, node, sizeof(row), bytes, 1), DX_PAGE_EBOUNDS);
+    DX_CHECK_EQ(dx_page_read(&p, node, UINT32_MAX, bytes, 2), DX_PAGE_EBOUNDS);
+    DX_CHECK_EQ(dx_page_read(&p, node, 1, bytes, UINT32_MAX), DX_PAGE_EBOUNDS);
+    DX_CHECK_EQ(dx_page_write(&p, node, 0, bytes, 8, 0), DX_PAGE_EBOUNDS);
+    DX_CHECK_EQ(dx_page_write(&p, node, 8, bytes, 4, 64), DX_PAGE_EINVAL);
+    DX_CHECK_EQ(dx_page_read(&p, 0, 0, bytes, 1), DX_PAGE_ENODE);
+}
+
+/* Bindings of any bytes: those that are taken read and write only their component's state. */
+DX_PROPERTY(fuzz_page_bindings, 3000)
+{
+    dx_page p = page_open(8192, 8192);
+    dx_page_binding b[4];
+    uint32_t node, count = (uint32_t)dx_choose(c, 4), size = (uint32_t)dx_choose_range(c, 8, 40);
+    for (uint32_t i = 0; i < count; i++) {
+        const bool wild = dx_choose(c, 7) == 0;
+        memset(&b[i], 0, sizeof b[i]);
+        b[i].bit = (uint8_t)dx_choose(c, wild ? 255 : 63);
+        b[i].type = (uint8_t)dx_choose_range(c, wild ? 0 : 1, wild ? 255 : 4);
+        b[i].form = (uint8_t)dx_choose(c, wild ? 255 : 1);
+        b[i].reserved = (uint8_t)dx_choose(c, wild);
+        b[i].slot = (uint32_t)dx_choose(c, wild ? UINT32_MAX : 2);
+        b[i].name_id = b[i].type == DX_PAGE_TEXT ? 0 : (uint32_t)dx_choose(c, wild ? UINT32_MAX : 1);
+        b[i].value_offset = (uint32_t)dx_choose(c, wild ? UINT32_MAX : size);
+        b[i].value_length = b[i].form == DX_PAGE_INTEGER ? 4 : (uint32_t)dx_choose(c, wild ? UINT32_MAX : size - (b[i].value_offset <= size ? b[i].value_offset : 0));
+    }
+    p.sealed_ = false;
+    const int error = dx_page_add_component(&p, 8, 3, size, b, count);
+    dx_page_seal(&p);
+    DX_CHECK(error == 0 || error == DX_PAGE_EBINDING || error == DX_PAGE_ERESERVED);
+    for (uint32_t i = 0; i < count && !error; i++)
+        DX_CHECK(b[i].bit < 64 && b[i].slot < 3 && (b[i].form == DX_PAGE_FORMAT || b[i].value_offset + (uint64_t)b[i].value_length <= size));
+    if (error) return;
+    for (uint32_t i = 0; i < count; i++)
+        if (b[i].form == DX_PAGE_FORMAT) return; /* the formatter here knows its own component only */
+    DX_CHECK_EQ(dx_page_mount(&p, 8, 0, 0, 0, NULL, NULL, &node), 0);
+    for (uint64_t n = dx_choose(c, 4); n; n--) {
+        const uint8_t byte = (uint8_t)dx_choose(c, 255);
+        if (size > 8) DX_CHECK_EQ(dx_page_write(&p, node, (uint32_t)dx_choose_range(c, 8, size - 1), &byte, 1, (uint32_t)dx_choose(c, 63)), 0);
+    }
+    dx_page_frame(&p);
+    /* Units are those of the text as it will be decoded. */
+    dx_page_flush f;
+    dx_page_get_flush(&p, &f);
+    uint32_t units = 0;
+    for (uint32_t i = 0; i < f.text_size; i++) {
+        const uint8_t byte = ((const uint8_t *)f.text)[i];
+        units += (byte & 0xc0) != 0x80;
+        units += byte >= 0xf0;
+    }
+    DX_CHECK(dx_htip_is_utf8(f.text, f.text_size));
+    DX_CHECK_EQ(units, p.text_units_);
+}
+
+/* A registry of templates of any bytes is taken whole or not at all. */
+DX_PROPERTY(fuzz_page_templates, 3000)
+{
+    static const char *const texts[] = {"<p></p>", "<b>\xc3\xa9</b>", "<script></script>", "\xff", "", "<i data-slot=\"\"></i>"};
+    dx_page p = page_open(8192, 8192);
+    uint8_t bytes[256] = {(uint8_t)dx_choose(c, 4)};
+    size_t size = 4;
+    for (uint64_t n = dx_choose(c, 4); n; n--) {
+        const char *text = texts[dx_choose(c, 5)];
+        bytes[size] = (uint8_t)dx_choose(c, 9);
+        bytes[size + 4] = (uint8_t)strlen(text);
+        memcpy(bytes + size + 8, text, strlen(text));
+        size += 8 + strlen(text);
+    }
+    for (uint64_t n = dx_choose(c, 2); n; n--) bytes[dx_choose(c, size - 1)] = (uint8_t)dx_choose(c, 255);
+    if (dx_choose(c, 3) == 0) size = dx_choose(c, size);
+    p.sealed_ = false;
+    const uint32_t end = p.template_end_, had = p.template_count_;
+    uint8_t *copy = malloc(size + !size);
+    memcpy(copy, bytes, size);
+    const int error = dx_page_load_templates(&p, copy, size);
+    free(copy);
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < DX_PAGE_TEMPLATES_MAX; i++) count += p.templates_[i].slots != 0;
+    DX_CHECK_EQ(count, p.template_count_);
+    if (error) DX_CHECK(p.template_end_ == end && p.template_count_ == had);
+    else DX_CHECK_EQ(p.template_count_, had + bytes[0]);
+}
+
+/* A frame's time: tasks that take time, and levels that would starve. */
+static uint64_t now;
+static uint64_t clock_now(void *user) { (void)user; return now; }
+typedef struct job {
+    dx_page_task task;
+    uint64_t takes;
+    uint32_t runs;
+} job;
+static void work(void *user)
+{
+    job *j = user;
+    now += j->takes;
+    j->runs++;
+}
+
+DX_TEST(sd_1_sd_3_budget_order_and_starvation)
+{
+    dx_page p = page_open(65536, 65536);
+    job jobs[9];
+    memset(jobs, 0, sizeof jobs);
+    for (int i = 0; i < 9; i++) {
+        jobs[i].task.fn = work;
+        jobs[i].task.user = &jobs[i];
+        jobs[i].takes = 1500000;
+        DX_CHECK_EQ(dx_page_push(&p, (dx_page_priority)(i / 3), &jobs[i].task), 0);
+    }
+    DX_CHECK_EQ(dx_page_run(&p, now, clock_now, NULL), 3); /* 4.5 ms: the budget is used */
+    DX_CHECK(jobs[0].runs && jobs[2].runs && !jobs[3].runs);
+    DX_CHECK_EQ(dx_page_run(&p, now, clock_now, NULL), 3); /* normal ones start until 3.5 ms */
+    DX_CHECK(jobs[5].runs && !jobs[6].runs);
+    DX_CHECK_EQ(dx_page_run(&p, now, clock_now, NULL), 2); /* idle ones until 2 ms */
+    DX_CHECK(jobs[7].runs && !jobs[8].runs);
+    for (int frame = 1; !jobs[8].runs; frame++) {
+        job busy = {{work, NULL, NULL}, 5000000, 0};
+        busy.task.user = &busy;
+        DX_CHECK(frame <= 62);
+        DX_CHECK_EQ(dx_page_push(&p, DX_PAGE_IMMEDIATE, &busy.task), 0);
+        dx_page_run(&p, now, clock_now, NULL);
+        DX_CHECK_EQ(busy.runs, 1);
+        if (frame < 60) DX_CHECK(!jobs[8].runs);
+    }
+    DX_CHECK_EQ(dx_page_run(&p, now, clock_now, NULL), 0);
+    DX_CHECK_EQ(dx_page_push(&p, (dx_page_priority)3, &jobs[0].task), DX_PAGE_EINVAL);
+}
+
+static uint32_t heard;
+static void hear(void *user, dx_page *p, uint32_t node, const void *data, size_t size)
+{
+    (void)user;
+    DX_CHECK(size == 2 && !memcmp(data, "hi", 2));
+    heard = node;
+    ((row *)dx_page_state(p, node))->version++;
+    DX_CHECK_EQ(dx_page_mark(p, node, 1), 0);
+}
+
+DX_TEST(df_1_an_event_changes_state_and_one_operation_comes_out)
+{
+    dx_page p = page_open(65536, 65536);
+    dx_page_list l = list_open(0, 0);
+    const uint32_t keys[3] = {5, 6, 7};
+    DX_CHECK_EQ(dx_page_on(&p, 4, hear, NULL), 0);
+    DX_CHECK_EQ(dx_page_on(&p, 64, hear, NULL), DX_PAGE_EINVAL);
+    DX_CHECK_EQ(dx_page_list_update(&p, &l, keys, 3), 0);
+    flush(&p);
+    DX_CHECK_EQ(dx_page_event(&p, 4, 2, "hi", 2), 0);
+    DX_CHECK_EQ(heard, l.nodes[1]);
+    DX_CHECK_EQ(dx_page_event(&p, 4, 9, "hi", 2), DX_PAGE_ENODE);
+    DX_CHECK_EQ(dx_page_event(&p, 3, 2, "hi", 2), DX_PAGE_ENOTFOUND);
+    DX_CHECK_EQ(dx_page_frame(&p), 2); /* bit 1: label and title */
+    flush(&p);
+    DX_CHECK_STR(document[2].text[2], "label 6.1");
+    DX_CHECK_EQ(dx_page_unmount(&p, l.nodes[1]), DX_PAGE_ENODE); /* a row is its list's */
+    const uint32_t twice[5] = {5, 9, 8, 9, 7};
+    DX_CHECK_EQ(dx_page_list_update(&p, &l, twice, 5), DX_PAGE_EDUPLICATE);
+    DX_CHECK(l.count == 3 && dx_page_is_idle(&p));
+}

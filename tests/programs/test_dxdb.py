@@ -1,0 +1,949 @@
+#!/usr/bin/env python3
+"""dxdb against a real PostgreSQL, which is started here, unprivileged, on a socket of its own. How often a query ran is counted in
+the database's log; records are read by tests/readers/read.py from what dxdb says of them.
+usage: test_dxdb.py [FILTER...]     runs the cases whose name contains one of the filters
+       DXDB=path"""
+import base64, contextlib, glob, hmac, http.client, json, os, pwd, re, shutil, signal, socket, struct, subprocess, sys, tempfile, threading, time
+import urllib.parse, urllib.request
+
+top = os.getcwd()
+DXDB = os.path.abspath(os.environ.get("DXDB", "build/dxdb"))
+sys.dont_write_bytecode = True
+sys.path[:0] = [os.path.join(top, "examples/clients"), os.path.join(top, "tests/readers")]
+import dx_hbtp
+
+PATIENCE = 20  # seconds
+counts = {"passed": 0, "failed": 0, "skipped": 0}
+
+
+class Skip(Exception):
+    pass
+
+
+def until(what, seconds=PATIENCE):
+    """Wait for it to be true, and return it."""
+    end = time.monotonic() + seconds
+    while True:
+        value = what()
+        if value:
+            return value
+        assert time.monotonic() < end, "it has not come in %d seconds" % seconds
+        time.sleep(0.02)
+
+
+# ---- the database
+class Postgres:
+    def __init__(self):
+        found = sorted(glob.glob("/usr/lib/postgresql/*/bin/initdb"), key=lambda path: int(path.split("/")[4]))
+        if not found:
+            raise Skip("PostgreSQL is not installed")
+        self.bin = os.path.dirname(found[-1])
+        self.place = tempfile.mkdtemp(prefix="dxdb")
+        self.user = {}
+        if os.getuid() == 0:
+            who = pwd.getpwnam("postgres")
+            self.user = {"user": who.pw_uid, "group": who.pw_gid, "extra_groups": []}
+            os.chown(self.place, who.pw_uid, who.pw_gid)
+        os.chmod(self.place, 0o755)
+        self.url = "host=%s user=test dbname=postgres" % self.place
+        self.command("initdb", "-D", self.place + "/data", "-U", "test", "-A", "trust", "--no-sync", "--no-locale", "-E", "UTF8")
+        self.start()
+
+    def command(self, name, *arguments):
+        done = subprocess.run([os.path.join(self.bin, name), *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                              stderr=subprocess.PIPE, cwd="/", **self.user)
+        assert done.returncode == 0, "%s: %s" % (name, done.stderr.decode(errors="replace"))
+
+    def start(self):
+        options = "-k %s -c listen_addresses= -F -c shared_buffers=16MB -c max_connections=40 -c log_statement=all" % self.place
+        self.command("pg_ctl", "-D", self.place + "/data", "-w", "-l", self.place + "/log", "-o", options, "start")
+
+    def stop(self, how="fast"):
+        self.command("pg_ctl", "-D", self.place + "/data", "-w", "-m", how, "stop")
+
+    def end(self):
+        with contextlib.suppress(AssertionError):
+            self.stop("immediate")
+        shutil.rmtree(self.place, ignore_errors=True)
+
+    def sql(self, text):
+        done = subprocess.run(["psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-d", self.url, "-c", text], stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        assert done.returncode == 0, done.stderr.decode(errors="replace")
+        return done.stdout.decode().strip()
+
+    def fresh(self, text):
+        """Nothing of other cases, then these statements."""
+        self.sql("SET client_min_messages = warning; DROP SCHEMA IF EXISTS dxdb CASCADE; DROP SCHEMA public CASCADE; "
+                 "CREATE SCHEMA public; " + text)
+
+    def runs(self, mark):
+        """How often a statement with this mark in it was executed by dxdb, as the database has logged it."""
+        with open(self.place + "/log", errors="replace") as log:
+            return len(re.findall(r"execute q\d+: [^\n]*" + re.escape(mark), log.read()))
+
+
+# ---- dxdb
+def quoted(text):
+    return json.dumps(text)
+
+
+def write_config(path, queries, server="", database="", cache="", url=None):
+    with open(path, "w") as f:
+        f.write('[server]\nhbtp = "127.0.0.1:0"\nhttp = "127.0.0.1:0"\n%s\n' % server)
+        f.write("[database]\nurl = %s\nheartbeat_ms = 200\n%s\n[cache]\n%s\n" % (quoted(url or postgres.url), database, cache))
+        for name, query in queries.items():
+            query = {"sql": query} if isinstance(query, str) else query
+            f.write("[[query]]\nname = %s\n" % quoted(name))
+            for key, value in query.items():
+                f.write("%s = %s\n" % (key, json.dumps(value)))
+
+
+class Server:
+    def __init__(self, queries, install=True, ready=True, options=(), **config):
+        write_config("dxdb.toml", queries, **config)
+        self.methods = {name: place for place, name in enumerate(queries, 1)}
+        if install:
+            subprocess.run([DXDB, "install-triggers", "dxdb.toml"], check=True, stdout=subprocess.DEVNULL)
+        self.log = open("dxdb.log", "wb+")
+        self.process = subprocess.Popen([DXDB, "serve", "dxdb.toml", *options], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.log)
+        self.at = {}
+        for _ in range(2):
+            protocol, _, address = self.process.stdout.readline().decode().strip().partition(" on ")
+            host, _, port = address.rpartition(":")
+            self.at[protocol] = (host, int(port))
+        if ready:
+            until(lambda: self.fetch("/healthz")[0] == 200)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            status = self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise AssertionError("SIGTERM does not end it")
+        self.process.stdout.close()
+        self.log.seek(0)
+        said = self.log.read().decode(errors="replace")
+        self.log.close()
+        assert status == 0, "status %d: %s" % (status, said)
+        assert "Sanitizer" not in said, said
+        return False
+
+    def said(self):
+        with open("dxdb.log") as f:
+            return f.read()
+
+    def fetch(self, path, headers={}, method="GET"):
+        """status, fields, body"""
+        connection = http.client.HTTPConnection(*self.at["http"], timeout=PATIENCE)
+        connection.request(method, path, headers=headers)
+        answer = connection.getresponse()
+        body = answer.read()
+        connection.close()
+        return answer.status, answer.headers, body
+
+    def get(self, query, status=200, **parameters):
+        path = "/q/" + query + ("?" + urllib.parse.urlencode(parameters) if parameters else "")
+        found, _, body = self.fetch(path)
+        assert found == status, "%s: status %d instead of %d: %s" % (path, found, status, body)
+        return json.loads(body)
+
+    def metrics(self):
+        body = self.fetch("/metrics")[2].decode()
+        return {name: int(value) for name, value in re.findall(r"^(\S+) (\d+)$", body, flags=re.M)}
+
+    def hbtp(self):
+        return dx_hbtp.Client(*self.at["hbtp"])
+
+    def raw(self, data, seconds=PATIENCE):
+        """What HTTP answers to these bytes, up to the end of the connection."""
+        with socket.create_connection(self.at["http"], timeout=seconds) as s:
+            s.sendall(data)
+            s.shutdown(socket.SHUT_WR)
+            out = b""
+            while True:
+                more = s.recv(65536)
+                if not more:
+                    return out
+                out += more
+
+
+def arguments(*values):
+    return b"".join(struct.pack("<I", 0xffffffff) if v is None else struct.pack("<I", len(v.encode())) + v.encode() for v in values)
+
+
+def together(count, work):
+    """The results of work(0), work(1) ... on threads of their own."""
+    results = [None] * count
+
+    def one(i):
+        try:
+            results[i] = work(i)
+        except Exception as e:
+            results[i] = e
+    threads = [threading.Thread(target=one, args=(i,)) for i in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for result in results:
+        if isinstance(result, Exception):
+            raise result
+    return results
+
+
+def records():
+    """tests/readers/read.py as a module."""
+    import importlib
+    return importlib.import_module("read")
+
+
+def layout(kind):
+    """The checksum of a described type, as docs/formats/teleport.md, section 1, makes it: of what the description says, alone."""
+    data = b""
+    for f in kind["fields"]:
+        data += f["name"].encode() + b"\0" + struct.pack("<BII", f["code"], f["count"], f["offset"])
+        if "type" in f:
+            data += struct.pack("<Q", layout(f["type"]))
+    checksum = 0xcbf29ce484222325
+    for byte in data:
+        checksum = (checksum ^ byte) * 0x100000001b3 % (1 << 64)
+    assert kind["layouts"] == ["%016x" % checksum], kind["name"]
+    return checksum
+
+
+USERS = "CREATE TABLE users (id int PRIMARY KEY, name text); INSERT INTO users SELECT i, 'user ' || i FROM generate_series(1, 100) i;"
+ONE_USER = {"sql": "SELECT id, name FROM users WHERE id = $1 /* one user */", "parameters": ["id"]}
+
+
+# ---- cases
+def a_result_is_kept_until_its_table_changes():
+    postgres.fresh(USERS + "CREATE TABLE others (id int)")
+    with Server({"user": ONE_USER, "other": "SELECT count(*) AS n FROM others /* others */"}) as s:
+        before = postgres.runs("one user")
+        for _ in range(5):
+            assert s.get("user", id=7) == [{"id": 7, "name": "user 7"}]
+        assert postgres.runs("one user") == before + 1
+        assert s.get("other") == [{"n": 0}]
+        for change, want in (("UPDATE users SET name = 'x' WHERE id = 7", [{"id": 7, "name": "x"}]),
+                             ("DELETE FROM users WHERE id = 7", []),
+                             ("INSERT INTO users VALUES (7, 'y')", [{"id": 7, "name": "y"}]),
+                             ("TRUNCATE users", []),
+                             ("BEGIN; INSERT INTO users VALUES (7, 'z'); ROLLBACK; BEGIN; INSERT INTO users VALUES (7, 'w'); COMMIT",
+                              [{"id": 7, "name": "w"}])):
+            told = s.metrics()["dxdb_notifications_total"]
+            postgres.sql(change)
+            until(lambda: s.metrics()["dxdb_notifications_total"] > told)
+            assert s.get("user", id=7) == want, change
+        runs = postgres.runs("others")
+        assert s.get("other") == [{"n": 0}]
+        # A TRUNCATE replaces the table's file, which looks like a change of the schema.
+        assert postgres.runs("others") <= runs + 1
+
+
+def hbtp_and_http_give_the_same():
+    postgres.fresh(USERS)
+    with Server({"user": ONE_USER}) as s, s.hbtp() as client:
+        described = json.loads(client.call(0, b"user"))
+        assert described["parameters"] == [{"name": "id", "type": "integer"}] and described["cached"] is True
+        assert described == json.loads(s.fetch("/q/user/describe")[2])
+        before = postgres.runs("one user")
+        record = client.call(s.methods["user"], arguments("9"))
+        assert records().open_record(described["type"], record, 0) == {"rows": [{"id": 9, "name": "user 9", "name_null": False}]}
+        assert client.call(s.methods["user"], arguments("9")) == record
+        assert s.fetch("/q/user?id=9", {"Accept": "application/x-dx-teleport"})[2] == record
+        assert s.get("user", id=9) == [{"id": 9, "name": "user 9"}]
+        assert postgres.runs("one user") == before + 1
+        postgres.sql("UPDATE users SET name = NULL WHERE id = 9")
+        until(lambda: client.call(s.methods["user"], arguments("9")) != record)
+        record = client.call(s.methods["user"], arguments("9"))
+        assert records().open_record(described["type"], record, 0) == {"rows": [{"id": 9, "name": "", "name_null": True}]}
+        for bad, status in (((1, b""), 400), ((1, b"\1\0\0\0"), 400), ((1, arguments("1") + b"x"), 400), ((1, arguments("1\0")), 400),
+                            ((1, struct.pack("<I", 0xfffffffe) + b"1"), 400), ((1, arguments("abc")), 400), ((200, b""), 404),
+                            ((0, b"nothing"), 404)):
+            try:
+                client.call(*bad)
+                raise AssertionError("%s is answered" % (bad,))
+            except dx_hbtp.HbtpError as e:
+                assert e.status == status, (bad, e.status, e.text)
+
+
+TYPES = [  # SQL, JSON, record (None: as in JSON), NAME_null where it has one
+    ("true", True), ("NULL::bool", None), ("(-32768)::int2", -32768), ("2147483647", 2147483647),
+    ("'-9223372036854775808'::int8", -9223372036854775808), ("4294967295::oid", 4294967295),
+    ("0.1::float4", 0.1), ("0.1::float8 + 0.2", 0.30000000000000004), ("'-Infinity'::float8", "-Infinity"), ("1e300::float8", 1e300),
+    ("12345678901234567890.000100::numeric", "12345678901234567890.000100"), ("'NaN'::numeric", "NaN"), ("NULL::numeric", None),
+    ("''", ""), ("E'\\u00e4\\n\"\\\\\\x07'", "\u00e4\n\"\\\x07"), ("NULL::text", None), ("'ab'::char(4)", "ab  "), ("'a'::varchar", "a"),
+    ("'2026-11-24 12:00:00.000001+02'::timestamptz", "2026-11-24T10:00:00.000001Z", 1795514400000001),
+    ("'1969-12-31 23:59:59'::timestamp", "1969-12-31T23:59:59", -1000000), ("'infinity'::timestamptz", "infinity", (1 << 63) - 1),
+    ("'-infinity'::timestamp", "-infinity", -(1 << 63)), ("'0001-01-01 BC'::timestamp", "0000-01-01T00:00:00", -62167219200000000),
+    ("'2000-02-29'::date", "2000-02-29", 11016), ("'12345-06-07'::date", "+012345-06-07", 3789548), ("'-infinity'::date", "-infinity", -(1 << 31)),
+    ("'24:00:00'::time", "24:00:00", 86400000000), ("'01:02:03.5'::time", "01:02:03.500000", 3723500000),
+    ("'1 day 02:03'::interval", "1 day 02:03:00"), ("'12:00+01'::timetz", "12:00:00+01"),
+    ("'00112233-4455-6677-8899-aabbccddeeff'::uuid", "00112233-4455-6677-8899-aabbccddeeff", list(range(0, 0x100, 0x11))),
+    ("NULL::uuid", None, [0] * 16), ("'\\xdeadbeef'::bytea", "\\xdeadbeef", [0xde, 0xad, 0xbe, 0xef]), ("''::bytea", "\\x", []),
+    ("NULL::bytea", None, []), ("'{\"a\": [1, null]}'::json", {"a": [1, None]}, '{"a": [1, null]}'), ("'null'::jsonb", None, "null"),
+    ("'sad'::mood", "sad"), ("NULL::mood", None), ("'7'::positive", 7), ("'10.0.0.1/8'::inet", "10.0.0.1/8"), ("'[1,5)'::int4range", "[1,5)"),
+    ("point '(1,2)'", "(1,2)"), ("'<a>b</a>'::xml", "<a>b</a>") if False else ("'a'::\"char\"", "a"),
+    ("ARRAY[1, NULL, -3]", [1, None, -3], [{"value": 1}, {"value": None}, {"value": -3}]), ("'{}'::int8[]", [], []),
+    ("NULL::int8[]", None, []), ("ARRAY['a \"b\"', NULL, 'NULL', '', '{,}', E'\\\\']", ["a \"b\"", None, "NULL", "", "{,}", "\\"],
+     [{"value": v or "", "value_null": v is None} for v in ("a \"b\"", None, "NULL", "", "{,}", "\\")]),
+    ("'[5:6]={1,2}'::int4[]", [1, 2], [{"value": 1}, {"value": 2}]), ("ARRAY['sad']::mood[]", ["sad"], [{"value": "sad", "value_null": False}]),
+    ("ARRAY['7']::positive[]", [7], [{"value": 7}]), ("ARRAY['2000-02-29'::date]", ["2000-02-29"], [{"value": 11016}]),
+    ("ARRAY['{\"a\":1}'::json]", [{"a": 1}], [{"value": '{"a":1}', "value_null": False}]), ("'1 2'::int2vector", "1 2"),
+    ("ARRAY[1.5::float4]", [1.5], [{"value": 1.5}]), ("box '((1,1),(0,0))'", "(1,1),(0,0)"),
+    ("ARRAY[box '((1,1),(0,0))']", "{(1,1),(0,0)}"),
+]
+
+
+def every_type_is_what_it_was():
+    postgres.fresh("CREATE TYPE mood AS ENUM ('sad', 'ok'); CREATE DOMAIN positive AS int CHECK (VALUE > 0);")
+    sql = "SELECT " + ", ".join("%s AS c%d" % (row[0], i) for i, row in enumerate(TYPES))
+    with Server({"types": {"sql": sql, "tables": []}}) as s, s.hbtp() as client:
+        got = s.get("types")[0]
+        described = json.loads(client.call(0, b"types"))
+        layout(described["type"])
+        record = records().open_record(described["type"], client.call(1), 0)["rows"][0]
+        for i, row in enumerate(TYPES):
+            name = "c%d" % i
+            assert got[name] == row[1] and type(got[name]) is type(row[1]), "%s is %r in JSON" % (row[0], got[name])
+            want, flag = row[2] if len(row) > 2 else row[1], record.get(name + "_null")
+            if want is None and flag is not None:
+                want = ""
+            value = record[name]
+            if isinstance(value, float):
+                value = float(json.loads(json.dumps(want))) if value == float(want) or struct.pack("<f", float(want)) == struct.pack("<f", value) else value
+                want = float(want)
+            assert value == want, "%s is %r in the record" % (row[0], value)
+            assert flag in (None, row[1] is None and row[0] != "'null'::jsonb"), "%s: null is %r" % (row[0], flag)
+
+
+def what_a_record_cannot_hold_is_an_error():
+    postgres.fresh("")
+    queries = {"deep": "SELECT ARRAY[[1,2],[3,4]] AS a", "twice": "SELECT 1 AS a, 2 AS a", "flag": "SELECT 'x' AS a, true AS a_null",
+               "long": "SELECT 1 AS %s" % ("x" * 49), "large": "SELECT repeat('x', 3000) AS t", "nothing": "SELECT 1 AS a WHERE false",
+               "none": "SELECT", "missing": "SELECT * FROM missing", "count": "SELECT $1::int AS a", "zero": "SELECT 1 / $1::int AS a"}
+    queries = {name: {"sql": sql} for name, sql in queries.items()}
+    queries["zero"]["parameters"] = ["by"]
+    with Server(queries, install=False, server="result_max = 2048") as s:
+        assert s.get("nothing") == []
+        assert "one dimension" in s.get("deep", 500)["error"]
+        assert "name of its own" in s.get("twice", 500)["error"]
+        assert "name of its own" in s.get("flag", 500)["error"]
+        assert "name of its own" in s.get("long", 500)["error"]
+        assert "result_max" in s.get("large", 413)["error"]
+        assert "no columns" in s.get("none", 500)["error"]
+        assert "does not exist" in s.get("missing", 500)["error"]
+        assert "1 parameters" in s.get("count", 500)["error"]
+        assert "division by zero" in s.get("zero", 400, by=0)["error"]
+        assert s.get("zero", by=1) == [{"a": 1}]
+        for query in ("twice", "none", "missing", "count"):
+            assert "query " + query in s.said()
+        assert s.fetch("/q/missing/describe")[0] == 500
+
+
+def parameters_are_compared():
+    postgres.fresh("CREATE TABLE t (a text)")
+    query = {"sql": "SELECT $1::text AS a, $2::text AS b, (SELECT count(*) FROM t) AS n /* pairs */", "parameters": ["a", "b"]}
+    with Server({"pairs": query}) as s, s.hbtp() as client:
+        kind = json.loads(client.call(0, b"pairs"))["type"]
+        pairs = [("ab", "c"), ("a", "bc"), ("", "abc"), ("abc", ""), (None, "abc"), ("abc", None), (None, None), ("", ""), ("n", ""),
+                 ("v", "v"), (None, "n"), ("\u00e4", "%00"), ("a\1", "\1b")]
+        before = postgres.runs("pairs")
+        for _ in range(2):
+            for a, b in pairs:
+                row = records().open_record(kind, client.call(1, arguments(a, b)), 0)["rows"][0]
+                assert row == {"a": a or "", "a_null": a is None, "b": b or "", "b_null": b is None, "n": 0}, (a, b)
+        assert postgres.runs("pairs") == before + len(pairs)
+        assert s.get("pairs", a="x", b="1 & 2=3%") == [{"a": "x", "b": "1 & 2=3%", "n": 0}]
+        assert json.loads(s.fetch("/q/pairs?b=y&a")[2]) == [{"a": None, "b": "y", "n": 0}]
+        for bad in ("", "?a=1", "?a=1&b=2&c=3", "?a=1&a=2&b=3", "?a=%zz&b=1", "?a=%4&b=1", "?a=%00&b=1", "?a=1&b=%e"):
+            assert s.fetch("/q/pairs" + bad)[0] == 400, bad
+        assert s.fetch("/q/pairs?a=%s&b=" % ("x" * 5000))[0] == 413
+
+
+def one_query_runs_for_all_who_ask():
+    postgres.fresh("CREATE TABLE t (v int); INSERT INTO t VALUES (1)")
+    query = {"sql": "SELECT v FROM t, pg_sleep(0.5) WHERE $1::int = 1 /* slow */", "parameters": ["a"]}
+    with Server({"slow": query}) as s:
+        before = postgres.runs("slow")
+        assert together(20, lambda i: s.get("slow", a=1)) == [[{"v": 1}]] * 20
+        assert postgres.runs("slow") == before + 1
+        m = s.metrics()
+        assert m["dxdb_loads_total"] == 1 and m["dxdb_joined_total"] + m["dxdb_hits_total"] == 19, m
+
+
+def who_asks_after_a_change_gets_no_older_result():
+    postgres.fresh("CREATE TABLE t (v int); INSERT INTO t VALUES (1)")
+    with Server({"slow": "SELECT v FROM t, pg_sleep(2) /* late */"}) as s:
+        before = postgres.runs("late")
+
+        def ask(i):
+            if i == 1:
+                until(lambda: s.metrics()["dxdb_pool_running"] == 1)
+            if i == 2:
+                until(lambda: s.metrics()["dxdb_joined_total"] == 1)
+                postgres.sql("UPDATE t SET v = 2")
+                until(lambda: s.metrics()["dxdb_notifications_total"] == 1)
+                assert s.metrics()["dxdb_pool_running"] == 1, "the machine is too slow for this case"
+            return s.get("slow")
+        assert together(3, ask) == [[{"v": 1}], [{"v": 1}], [{"v": 2}]]
+        assert postgres.runs("late") == before + 2
+        assert s.get("slow") == [{"v": 2}] and postgres.runs("late") == before + 2
+        assert s.metrics()["dxdb_outdated_total"] == 1
+
+
+def nobody_sees_a_version_twice():
+    """Writers count up; each reader's versions never go back, and reach the last one."""
+    postgres.fresh("CREATE TABLE t (id int PRIMARY KEY, v int); INSERT INTO t SELECT i, 0 FROM generate_series(0, 3) i")
+    query = {"sql": "SELECT v FROM t WHERE id = $1", "parameters": ["id"]}
+    rounds = 150
+    with Server({"t": query}) as s:
+        writer = subprocess.Popen(["psql", "-Xq", "-d", postgres.url], stdin=subprocess.PIPE)
+        done = threading.Event()
+
+        def read(i):
+            last, reads = 0, 0
+            connection = http.client.HTTPConnection(*s.at["http"], timeout=PATIENCE)
+            while not done.is_set():
+                connection.request("GET", "/q/t?id=%d" % (i % 4))
+                v = json.loads(connection.getresponse().read())[0]["v"]
+                assert v >= last, "%d after %d" % (v, last)
+                last, reads = v, reads + 1
+            connection.close()
+            return reads
+
+        def write():
+            for v in range(1, rounds + 1):
+                writer.stdin.write(b"UPDATE t SET v = %d;\n" % v)
+                writer.stdin.flush()
+                time.sleep(0.01)
+            writer.stdin.close()
+            writer.wait()
+            until(lambda: s.metrics()["dxdb_invalidations_total"] >= rounds)
+            assert [s.get("t", id=i)[0]["v"] for i in range(4)] == [rounds] * 4
+        reads = together(5, lambda i: read(i) if i < 4 else (write(), done.set()))
+        assert s.metrics()["dxdb_hits_total"] > 0 and min(reads[:4]) > rounds
+
+
+def what_is_not_watched_is_not_kept():
+    postgres.fresh(USERS + "CREATE TABLE bare (v int); INSERT INTO bare VALUES (1); CREATE MATERIALIZED VIEW m AS SELECT 1 AS v")
+    queries = {"bare": "SELECT v FROM bare /* bare */", "m": "SELECT v FROM m /* mat */", "now": "SELECT now() AS t /* now */",
+               "timed": {"sql": "SELECT v FROM bare /* timed */", "ttl_s": 2}}
+    with Server(queries, install=False) as s:
+        before = {mark: postgres.runs(mark) for mark in ("* bare", "* mat", "* now", "* timed")}
+        for _ in range(3):
+            assert s.get("bare") == [{"v": 1}] and s.get("m") == [{"v": 1}] and s.get("timed") == [{"v": 1}]
+            s.get("now")
+        assert {mark: postgres.runs(mark) - n for mark, n in before.items()} == {"* bare": 3, "* mat": 3, "* now": 3, "* timed": 1}
+        assert "bare has no trigger" in s.said(), s.said()
+        assert json.loads(s.fetch("/q/bare/describe")[2])["cached"] is False
+        postgres.sql("UPDATE bare SET v = 2")
+        assert s.get("bare") == [{"v": 2}]
+        until(lambda: s.get("timed") == [{"v": 2}], 5)
+
+
+def triggers_that_come_and_go_are_seen():
+    postgres.fresh(USERS)
+    with Server({"user": ONE_USER}, install=False) as s:
+        def kept():
+            s.get("user", id=1)
+            runs = postgres.runs("one user")
+            return s.get("user", id=1) and postgres.runs("one user") == runs
+        assert not kept()
+        write_config("other.toml", {"user": ONE_USER})
+        resets = s.metrics()["dxdb_resets_total"]
+        postgres.sql(subprocess.run([DXDB, "install-triggers", "other.toml", "--print"], stdout=subprocess.PIPE).stdout.decode())
+        # The tables are watched from the next reload on.
+        postgres.sql("NOTIFY dxdb, '*'")
+        until(lambda: s.metrics()["dxdb_resets_total"] > resets)
+        until(kept)
+        postgres.sql("ALTER TABLE users DISABLE TRIGGER dxdb_changed")
+        until(lambda: not kept())
+        postgres.sql("ALTER TABLE users ENABLE TRIGGER dxdb_changed")
+        until(kept)
+        postgres.sql("UPDATE users SET name = 'z' WHERE id = 1")
+        until(lambda: s.get("user", id=1) == [{"id": 1, "name": "z"}])
+
+
+def views_partitions_and_children_are_followed():
+    postgres.fresh("CREATE TABLE p (k int, v int) PARTITION BY LIST (k); CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1);"
+                   "CREATE TABLE p2 PARTITION OF p FOR VALUES IN (2); CREATE VIEW w AS SELECT * FROM p WHERE v > 0;"
+                   "CREATE TABLE parent (a int); CREATE TABLE child (b int) INHERITS (parent);"
+                   "CREATE TABLE master (id int PRIMARY KEY); CREATE TABLE slave (id int REFERENCES master ON DELETE CASCADE);"
+                   "INSERT INTO master VALUES (1); INSERT INTO slave VALUES (1)")
+    queries = {"view": "SELECT count(*) AS n FROM w", "one": "SELECT count(*) AS n FROM p1", "parent": "SELECT count(*) AS n FROM parent",
+               "slave": "SELECT count(*) AS n FROM slave", "cte": "WITH x AS (SELECT * FROM p) SELECT (SELECT count(*) FROM x) AS n"}
+    with Server(queries) as s:
+        def all_():
+            return [s.get(q)[0]["n"] for q in queries]
+        want = [0, 0, 0, 1, 0]
+        assert all_() == want and all_() == want
+        for change, want in (("INSERT INTO p VALUES (1, 1)", [1, 1, 0, 1, 1]), ("INSERT INTO p2 VALUES (2, 1)", [2, 1, 0, 1, 2]),
+                             ("INSERT INTO child VALUES (1, 1)", [2, 1, 1, 1, 2]), ("DELETE FROM master", [2, 1, 1, 0, 2]),
+                             ("DELETE FROM p1", [1, 0, 1, 0, 1])):
+            told = s.metrics()["dxdb_notifications_total"]
+            postgres.sql(change)
+            until(lambda: s.metrics()["dxdb_notifications_total"] > told)
+            assert all_() == want, change
+
+
+def a_change_of_the_schema_is_seen():
+    postgres.fresh(USERS)
+    with Server({"all": "SELECT * FROM users WHERE id = 1"}) as s:
+        assert s.get("all") == [{"id": 1, "name": "user 1"}]
+        layout = json.loads(s.fetch("/q/all/describe")[2])["type"]["layouts"]
+        for change, want in (("ADD COLUMN age int DEFAULT 5", [{"id": 1, "name": "user 1", "age": 5}]),
+                             ("ALTER COLUMN age TYPE text USING age || '!'", [{"id": 1, "name": "user 1", "age": "5!"}]),
+                             ("DROP COLUMN name", [{"id": 1, "age": "5!"}]), ("RENAME COLUMN age TO years", [{"id": 1, "years": "5!"}])):
+            postgres.sql("ALTER TABLE users " + change)
+            until(lambda: s.fetch("/q/all")[0] == 200 and json.loads(s.fetch("/q/all")[2]) == want)
+        assert json.loads(s.fetch("/q/all/describe")[2])["type"]["layouts"] != layout
+        postgres.sql("DROP TABLE users")
+        until(lambda: s.fetch("/q/all")[0] == 500)
+        postgres.sql(USERS)
+        until(lambda: s.fetch("/q/all")[0] == 200)
+        assert s.get("all") == [{"id": 1, "name": "user 1"}]
+
+
+def a_database_that_restarts_is_come_back_to():
+    postgres.fresh(USERS)
+    with Server({"user": ONE_USER}, server="request_ms = 1000") as s:
+        assert s.get("user", id=1) == [{"id": 1, "name": "user 1"}]
+        for how in ("immediate", "fast"):
+            resets = s.metrics()["dxdb_resets_total"]
+            postgres.stop(how)
+            until(lambda: s.fetch("/healthz")[0] == 503)
+            begun = time.monotonic()
+            assert "in time" in s.get("user", 503, id=1)["error"]
+            assert 0.9 < time.monotonic() - begun < 3
+            assert s.fetch("/q/user/describe")[0] == 503
+            postgres.start()
+            postgres.sql("UPDATE users SET name = '%s' WHERE id = 1" % how)
+            until(lambda: s.fetch("/healthz")[0] == 200)
+            assert s.get("user", id=1) == [{"id": 1, "name": how}]
+            assert s.metrics()["dxdb_resets_total"] >= resets + 2
+        assert "the database is away" in s.said()
+
+
+def a_change_while_nobody_listens_is_not_missed():
+    postgres.fresh(USERS)
+    with Server({"user": ONE_USER}) as s:
+        for i in range(5):
+            s.get("user", id=1)
+            postgres.sql("BEGIN; SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'dxdb catalog';"
+                         "UPDATE users SET name = 'n%d' WHERE id = 1; COMMIT" % i)
+            until(lambda: s.metrics()["dxdb_up"] == 0 or s.metrics()["dxdb_resets_total"] >= 3 + 2 * i)
+            assert s.get("user", id=1) == [{"id": 1, "name": "n%d" % i}]
+            until(lambda: s.metrics()["dxdb_up"] == 1)
+            assert s.get("user", id=1) == [{"id": 1, "name": "n%d" % i}]
+
+
+def a_database_that_hangs_is_noticed():
+    postgres.fresh(USERS)
+    with Server({"user": ONE_USER}) as s:
+        s.get("user", id=1)
+        pid = int(postgres.sql("SELECT pid FROM pg_stat_activity WHERE application_name = 'dxdb catalog'"))
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            begun = time.monotonic()
+            until(lambda: s.metrics()["dxdb_resets_total"] >= 2)
+            assert time.monotonic() - begun < 3
+            assert s.get("user", id=1) == [{"id": 1, "name": "user 1"}]
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+
+def it_starts_before_its_database():
+    postgres.fresh(USERS)
+    write_config("x.toml", {"user": ONE_USER})
+    postgres.stop()
+    try:
+        s = Server({"user": ONE_USER}, install=False, ready=False, server="request_ms = 300")
+        assert s.fetch("/healthz")[0] == 503 and s.fetch("/q/user?id=1")[0] == 503
+        assert s.fetch("/metrics")[0] == 200
+    finally:
+        postgres.start()
+    with s:
+        until(lambda: s.fetch("/healthz")[0] == 200)
+        assert s.get("user", id=1) == [{"id": 1, "name": "user 1"}]
+
+
+def failures_are_not_kept():
+    postgres.fresh("CREATE TABLE t (v int); INSERT INTO t VALUES (0)")
+    with Server({"f": "SELECT 1 / v AS x FROM t /* failing */"}) as s:
+        before = postgres.runs("failing")
+        for _ in range(3):
+            assert "division" in s.get("f", 400)["error"]
+        assert postgres.runs("failing") == before + 3
+        postgres.sql("ALTER TABLE t DISABLE TRIGGER dxdb_changed; UPDATE t SET v = 1; ALTER TABLE t ENABLE TRIGGER dxdb_changed")
+        before = postgres.runs("failing")
+        assert s.get("f") == [{"x": 1}] and s.get("f") == [{"x": 1}] and postgres.runs("failing") == before + 1
+
+
+def nothing_is_injected_and_nothing_written():
+    postgres.fresh(USERS + "CREATE TABLE names (name text); INSERT INTO names VALUES ('a')")
+    queries = {"by": {"sql": "SELECT name FROM names WHERE name = $1", "parameters": ["name"]},
+               "write": "DELETE FROM names RETURNING name", "two": "SELECT 1 AS a; DROP TABLE names"}
+    with Server(queries, install=False) as s:
+        for text in ("'; DROP TABLE names; --", "' OR '1'='1", "\\'; DELETE FROM names; --", "$1", "a'||'", "\u02bc; DROP TABLE names"):
+            assert s.get("by", name=text) == [], text
+        assert "read-only" in s.get("write", 500)["error"]
+        assert "multiple commands" in s.get("two", 500)["error"]
+        assert postgres.sql("SELECT name FROM names") == "a"
+
+
+def a_full_pool_queues_until_the_deadline():
+    postgres.fresh("")
+    queries = {"sleep": {"sql": "SELECT $1::text AS a, pg_sleep(0.6)::text AS s", "parameters": ["a"]}, "long": "SELECT pg_sleep(30)::text AS s",
+               "quick": "SELECT 1 AS a"}
+    with Server(queries, database="pool = 1\nwaiting_max = 3", server="request_ms = 1500") as s:
+        def ask(i):
+            time.sleep(0.02 * i)
+            begun = time.monotonic()
+            status, _, body = s.fetch("/q/sleep?a=%d" % i)
+            return status, time.monotonic() - begun, body
+        answers = together(6, ask)
+        assert [a[0] for a in answers[:2]] == [200, 200], answers
+        refused = [a for a in answers if a[0] != 200]
+        assert refused and all(a[0] in (503, 504) for a in refused), answers
+        assert any(b"too many" in a[2] and a[1] < 0.5 for a in refused), answers
+        assert any(b"in time" in a[2] or b"too long" in a[2] or b"timeout" in a[2] for a in refused), answers
+        assert all(a[1] < 2.5 for a in answers), answers
+        begun = time.monotonic()
+        assert s.get("long", 504)["status"] == 504 and time.monotonic() - begun < 2.5
+        until(lambda: s.fetch("/q/quick")[0] == 200)
+        assert s.metrics()["dxdb_pool_running"] == 0
+
+
+def http_keeps_to_its_rules():
+    postgres.fresh(USERS)
+    with Server({"user": ONE_USER, "slow": "SELECT 1 AS a, pg_sleep(0.3)::text AS s"}) as s:
+        status, fields, body = s.fetch("/q/user?id=1")
+        etag = s.fetch("/q/user?id=1")[1]["ETag"]
+        assert re.fullmatch(r'"[0-9a-f]{64}"', etag)
+        assert s.fetch("/q/user?id=1", {"If-None-Match": 'W/"x", ' + etag})[0::2] == (304, b"")
+        assert s.fetch("/q/user?id=1", {"If-None-Match": '"x"'})[0] == 200
+        postgres.sql("UPDATE users SET name = 'b' WHERE id = 1")
+        until(lambda: s.fetch("/q/user?id=1", {"If-None-Match": etag})[0] == 200)
+        head = s.fetch("/q/user?id=2", method="HEAD")
+        assert head[0] == 200 and head[2] == b"" and int(head[1]["Content-Length"]) == len(s.fetch("/q/user?id=2")[2])
+        assert s.fetch("/q/nothing")[0] == 404 and s.fetch("/nothing")[0] == 404 and s.fetch("/")[0] == 200
+        assert s.fetch("/q/user?id=1", method="POST")[0] == 405
+        # Three requests at once, the first of which waits: the answers come in order.
+        out = s.raw(b"GET /q/slow HTTP/1.1\r\nHost: x\r\n\r\nGET /q/user?id=3 HTTP/1.1\r\n\r\nGET /nothing HTTP/1.1\r\nConnection: close\r\n\r\n")
+        assert [int(x) for x in re.findall(rb"HTTP/1.1 (\d+)", out)] == [200, 200, 404] and out.index(b"user 3") > out.index(b'"a":1'), out
+        for bad, want in ((b"nonsense\r\n\r\n", 400), (b"GET / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc", 400),
+                          (b"GET /q/user?id=1 HTTP/1.1\r\nBad Field: 1\r\n\r\n", 400), (b"GET / HTTP/1.1\r\nX: " + b"y" * 20000 + b"\r\n\r\n", 400)):
+            out = s.raw(bad)
+            assert out.startswith(b"HTTP/1.1 %d" % want) and b"Connection: close" in out, (bad[:40], out[:100])
+        pieces = socket.create_connection(s.at["http"], timeout=PATIENCE)
+        for byte in b"GET /q/user?id=4 HTTP/1.0\r\n\r\n":
+            pieces.send(bytes([byte]))
+            time.sleep(0.002)
+        assert b"user 4" in pieces.makefile("rb").read()
+        pieces.close()
+        # Clients that leave while their request waits.
+        for _ in range(20):
+            with socket.create_connection(s.at["http"]) as gone:
+                gone.sendall(b"GET /q/slow HTTP/1.1\r\n\r\n")
+        assert s.get("slow")[0]["a"] == 1
+        until(lambda: s.metrics()["dxdb_http_connections"] == 1)
+
+
+def a_client_that_does_not_read_holds_up_nobody():
+    postgres.fresh("")
+    with Server({"large": "SELECT repeat('x', 500000) AS t", "small": "SELECT 1 AS a"}) as s:
+        stuck = socket.create_connection(s.at["hbtp"])
+        request = b"".join(struct.pack("<BBHI", 0x30, 4, i, 1) + b"\1" for i in range(1, 60))
+        stuck.sendall(request)
+        web = socket.create_connection(s.at["http"])
+        web.sendall(b"GET /q/large HTTP/1.1\r\n\r\n" * 50)
+        for _ in range(10):
+            assert s.get("small") == [{"a": 1}]
+        with s.hbtp() as client:
+            assert len(client.call(1)) > 500000
+        # It begins to read, and gets every answer.
+        stuck.settimeout(PATIENCE)
+        data, answers = b"", 0
+        while answers < 59:
+            while len(data) < 8 or len(data) < 8 + struct.unpack_from("<I", data, 4)[0]:
+                more = stuck.recv(1 << 20)
+                assert more, "closed after %d answers" % answers
+                data += more
+            opcode, _, _, size = struct.unpack_from("<BBHI", data)
+            assert opcode == 0x31 and size > 500000, (opcode, data[8:8 + min(size, 60)])
+            data, answers = data[8 + size:], answers + 1
+        stuck.close()
+        web.close()
+
+
+def hbtp_as(server, text):
+    """A client whose Hello has a token."""
+    return dx_hbtp.Client(*server.at["hbtp"], token=text.encode())
+
+
+def refused(status, client, method, data):
+    try:
+        client.call(method, data)
+    except dx_hbtp.HbtpError as e:
+        assert e.status == status, "status %d instead of %d" % (e.status, status)
+        return
+    raise AssertionError("it is answered")
+
+
+def token(secret, alg="HS256", **claims):
+    def part(data):
+        return base64.urlsafe_b64encode(data).rstrip(b"=")
+    signed = part(json.dumps({"alg": alg}).encode()) + b"." + part(json.dumps(claims).encode())
+    return (signed + b"." + part(hmac.new(secret.encode(), signed, "sha256").digest())).decode()
+
+
+def only_who_has_a_token_is_answered():
+    postgres.fresh(USERS)
+    secret = "a secret of thirty-two bytes or more"
+    with open("secret", "w") as f:
+        f.write(secret + "\n")
+    auth = '[auth]\nsecret_file = "secret"\naudience = "dxdb"\n[limit]\nrate = 5\n'
+    with Server({"user": ONE_USER}, server=auth) as s:
+        now = int(time.time())
+        good = token(secret, sub="ann", aud="dxdb", exp=now + 100)
+        bad = [None, "", "x", good[:-2] + "AA", token("another secret of thirty-two bytes..", aud="dxdb", exp=now + 100),
+               token(secret, aud="other", exp=now + 100), token(secret, aud="dxdb", exp=now - 1), token(secret, aud="dxdb"),
+               token(secret, alg="none", aud="dxdb", exp=now + 100)[:-43], token(secret, aud="dxdb", exp=now + 100, nbf=now + 50)]
+        for one in bad:
+            answer = s.fetch("/q/user?id=1", {"Authorization": "Bearer " + one} if one is not None else {})
+            assert answer[0] == 401 and answer[1]["WWW-Authenticate"] == "Bearer", one
+            try:
+                hbtp_as(s, one or "").close()
+                raise AssertionError("the Hello is accepted: %s" % one)
+            except dx_hbtp.HbtpError as e:
+                assert "401" in str(e), e
+        with dx_hbtp.Client(*s.at["hbtp"], hello=False) as client:
+            refused(401, client, 1, arguments("1"))
+            refused(401, client, 0, b"user")
+        assert s.fetch("/healthz")[0] == 200 and s.fetch("/metrics")[0] == 200
+        answer = s.fetch("/q/user?id=1", {"authorization": "bearer " + good})
+        assert answer[0] == 200 and answer[1]["X-RateLimit-Limit"] == "5" and answer[1]["X-RateLimit-Remaining"] == "4"
+        assert re.fullmatch(r"\d+\.\d{3}ms", answer[1]["X-Response-Time"])
+        found = [s.fetch("/q/user?id=1", {"Authorization": "Bearer " + good}) for _ in range(12)]
+        assert found[-1][0] == 429 and found[-1][1]["Retry-After"] == "1", found[-1][0]
+        # The limit is one of the subject, whatever it speaks, and not of another.
+        other = token(secret, sub="bob", aud="dxdb", exp=now + 100)
+        with hbtp_as(s, good) as client:
+            refused(429, client, 1, arguments("1"))
+        with hbtp_as(s, other) as client:
+            assert client.call(1, arguments("1"))
+        # It holds for a connection no longer than the token does.
+        short = token(secret, sub="cat", aud="dxdb", exp=int(time.time()) + 2)
+        with hbtp_as(s, short) as client:
+            assert client.call(1, arguments("1"))
+            time.sleep(2.1)
+            refused(401, client, 1, arguments("1"))
+    with open("secret", "w") as f:
+        f.write("short")
+    done = subprocess.run([DXDB, "serve", "dxdb.toml"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=PATIENCE)
+    assert done.returncode == 1 and b"a secret has 32 bytes" in done.stderr, done.stderr
+
+
+def the_chain_has_no_indirect_call():
+    object_file = os.path.join(top, "build/obj/programs/dxdb/hbtp.o")
+    if not shutil.which("objdump") or not os.path.exists(object_file):
+        raise Skip("needs objdump and build/dxdb")
+    code = subprocess.run(["objdump", "-d", "--no-show-raw-insn", object_file], stdout=subprocess.PIPE, check=True).stdout.decode()
+    for name in ("guarded_query", "guarded_describe"):
+        body = re.search(r"<%s>:\n(.*?)\n\n" % name, code + "\n\n", flags=re.S)
+        assert body, "there is no function %s" % name
+        assert not re.search(r"\b(call|jmp)q? +\*", body[1]) and "guarded" not in re.sub(r"<guarded_\w+\+0x\w+>", "", body[1]), name
+        assert not re.search(r"<(auth|rate)_(before|after)", body[1]), name
+
+
+def pages_of_other_origins_may_read():
+    postgres.fresh(USERS)
+    with Server({"user": ONE_USER}, server='origins = ["https://app.example"]\n[limit]\nrate = 1000') as s:
+        for origin, allowed in (("https://app.example", "https://app.example"), ("https://evil.example", None), (None, None)):
+            fields = s.fetch("/q/user?id=1", {"Origin": origin} if origin else {})[1]
+            assert fields["Access-Control-Allow-Origin"] == allowed and "Origin" in ", ".join(fields.get_all("Vary")), origin
+        asked = {"Origin": "https://app.example", "Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "authorization"}
+        status, fields, body = s.fetch("/q/user?id=1", asked, method="OPTIONS")
+        assert status == 204 and body == b"" and "GET" in fields["Access-Control-Allow-Methods"] and fields["Access-Control-Max-Age"] == "600"
+        assert s.fetch("/q/user?id=1", {"Origin": "https://evil.example"}, method="OPTIONS")[0] == 405
+
+
+def several_workers_are_one_server():
+    postgres.fresh(USERS)
+    with Server({"user": ONE_USER}, server="workers = 3") as s:
+        until(lambda: s.metrics()["dxdb_up"] == 3)
+        assert s.metrics()["dxdb_pool_connections"] == 12
+        for v in range(3):
+            for _ in range(20): # each on a connection, and so on a worker, of its own
+                assert s.get("user", id=1) == [{"id": 1, "name": "user 1" if not v else "v%d" % v}]
+            told = s.metrics()["dxdb_notifications_total"]
+            postgres.sql("UPDATE users SET name = 'v%d' WHERE id = 1" % (v + 1))
+            until(lambda: s.metrics()["dxdb_notifications_total"] == told + 3)
+        m = s.metrics()
+        assert 3 <= m["dxdb_loads_total"] <= 9 and m["dxdb_loads_total"] + m["dxdb_hits_total"] == 60, m
+        postgres.stop()
+        postgres.start()
+        until(lambda: s.metrics()["dxdb_up"] == 3)
+        assert s.get("user", id=1) == [{"id": 1, "name": "v3"}]
+
+
+def each_backend_does_it():
+    postgres.fresh(USERS)
+    for backend in ("epoll", "io_uring"):
+        try:
+            s = Server({"user": ONE_USER}, options=("--backend", backend), ready=False)
+        except (IndexError, ValueError):
+            with open("dxdb.log") as f:
+                raise Skip("%s: %s" % (backend, f.read().strip()))
+        with s:
+            until(lambda: s.fetch("/healthz")[0] == 200)
+            assert s.get("user", id=1) == s.get("user", id=1) == [{"id": 1, "name": backend if backend != "epoll" else "user 1"}]
+            postgres.sql("UPDATE users SET name = 'io_uring' WHERE id = 1")
+            until(lambda: s.get("user", id=1) == [{"id": 1, "name": "io_uring"}])
+            postgres.stop()
+            until(lambda: s.fetch("/healthz")[0] == 503)
+            postgres.start()
+            until(lambda: s.fetch("/healthz")[0] == 200)
+
+
+def a_configuration_is_checked():
+    good = '[server]\nhttp = "127.0.0.1:0"\n[database]\nurl = "x"\n[[query]]\nname = "a"\nsql = "b"\n'
+    for text, want in (("[server\n", ":1:"), (good + "foo = 1\n", ":8: foo: no such key in [[query]]"), (good.replace("url", "uri"), "uri: no such key"),
+                       (good.replace('"b"', "1"), ":7: sql: must be a text"), (good.replace('"b"', '""'), "sql: must not be empty"),
+                       ("x = 1\n" + good, ":1: x: no such key"), (good.replace('url = "x"\n', ""), "[database] has no url"),
+                       (good.replace('http = "127.0.0.1:0"\n', ""), "neither hbtp nor http"), (good[:good.index("[[")], "no [[query]]"),
+                       (good + good[good.index("[["):], "query a is there twice"), (good.replace('name = "a"', 'name = "a b"'), "needs a name"),
+                       (good + "method = 255\n", ":8: method: must be a number from 1 to 254"), (good + "ttl_s = 1.5\n", "ttl_s: must be"),
+                       (good + 'parameters = ["p", "p"]\n', "parameter p twice"), (good + "parameters = [1]\n", ":8: parameters: must be a text"),
+                       (good + 'parameters = ["%s"]\n' % '", "'.join("p%d" % i for i in range(17)), "parameters: too many"),
+                       (good + '[[query]]\nname = "b"\nsql = "c"\nmethod = 1\n', "have the same method, 1"),
+                       (good.replace('"x"', '"x"\npool = 0'), "pool: must be a number from 1 to 256"),
+                       (good + "parameters = [[]]\n", "an array in an array"), (good + 'sql.x.y = 1\n', ":8:"),
+                       (good + 'tables = [{ a = { b = { c = 1 } } }]\n', "nested too deep"), (good.replace('"b"', '"\\u0000"'), "a zero byte")):
+        with open("x.toml", "w") as f:
+            f.write(text)
+        done = subprocess.run([DXDB, "serve", "x.toml"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=PATIENCE)
+        assert done.returncode == 1 and want in done.stdout.decode(), "%s\nstatus %d: %s" % (text, done.returncode, done.stdout.decode())
+    assert subprocess.run([DXDB, "serve", "missing.toml"], stderr=subprocess.DEVNULL).returncode == 2
+    with open("x.toml", "w") as f:
+        f.write(good.replace('"x"', '"host=%s/nowhere"' % postgres.place))
+    assert subprocess.run([DXDB, "install-triggers", "x.toml"], stderr=subprocess.DEVNULL).returncode == 3
+
+
+def the_examples_of_the_help_work():
+    postgres.fresh(USERS)
+    write_config("dxdb.toml", {"user": ONE_USER})
+    shown = []
+    for command in ("install-triggers", "serve"):
+        text = subprocess.run([DXDB, "help", command], stdout=subprocess.PIPE, check=True).stdout.decode()
+        shown += re.findall(r"^ +(dxdb (?:serve|install).*dxdb\.toml.*)$", text, flags=re.M)
+    assert len(shown) == 3, shown
+    for line in shown:
+        words = [DXDB] + line.split()[1:]
+        if "serve" not in words:
+            out = subprocess.run(words, stdout=subprocess.PIPE, check=True).stdout.decode()
+            assert "CREATE TRIGGER" in out if "--print" in words else out == "triggers on 1 table\n", out
+    assert postgres.sql("SELECT count(*) FROM pg_trigger WHERE tgname = 'dxdb_changed'") == "1"
+    with Server({"user": ONE_USER}, install=False) as s:
+        assert s.get("user", id=1) == [{"id": 1, "name": "user 1"}]
+
+
+def manual_and_completions_are_those_of_the_program():
+    for kind, path in (("man", "man/dxdb.1"), ("bash", "completions/dxdb.bash"), ("zsh", "completions/_dxdb"), ("fish", "completions/dxdb.fish")):
+        said = subprocess.run([DXDB, "help", "--as", kind], stdout=subprocess.PIPE, check=True).stdout
+        with open(os.path.join(top, "docs", path), "rb") as f:
+            assert f.read() == said, "docs/%s is not what dxdb says: make texts" % path
+
+
+def the_demonstration_runs():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    demo = subprocess.Popen([os.path.join(top, "programs/dxdb/demo.sh"), DXDB, str(port)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                            stdin=subprocess.DEVNULL, start_new_session=True)
+    try:
+        lines, typed = [], None
+        while not typed:
+            line = demo.stdout.readline().decode()
+            assert line, "".join(lines)
+            lines.append(line)
+            typed = re.match(r"^    (psql .*)$", line)
+
+        def stock():
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+                with urllib.request.urlopen("http://127.0.0.1:%d/q/product?id=2" % port, timeout=PATIENCE) as answer:
+                    return json.load(answer)[0]["stock"]
+        until(lambda: stock() == 80)
+        with urllib.request.urlopen("http://127.0.0.1:%d/" % port) as page:
+            assert b"/queries" in page.read()
+        with urllib.request.urlopen("http://127.0.0.1:%d/queries" % port) as answer:
+            assert json.load(answer) == [{"name": "products", "parameters": []}, {"name": "product", "parameters": ["id"]}]
+        subprocess.run(typed[1], shell=True, check=True, stdout=subprocess.DEVNULL)
+        until(lambda: stock() == 79)
+        place = re.search(r"-h (\S+)", typed[1])[1]
+    finally:
+        demo.send_signal(signal.SIGTERM)
+        demo.stdout.read()
+        assert demo.wait(PATIENCE) == 0
+    assert not os.path.exists(place)
+
+
+CASES = [a_result_is_kept_until_its_table_changes, hbtp_and_http_give_the_same, every_type_is_what_it_was,
+         what_a_record_cannot_hold_is_an_error, parameters_are_compared, one_query_runs_for_all_who_ask,
+         who_asks_after_a_change_gets_no_older_result, nobody_sees_a_version_twice, what_is_not_watched_is_not_kept,
+         triggers_that_come_and_go_are_seen, views_partitions_and_children_are_followed, a_change_of_the_schema_is_seen,
+         a_database_that_restarts_is_come_back_to, a_change_while_nobody_listens_is_not_missed, a_database_that_hangs_is_noticed,
+         it_starts_before_its_database, failures_are_not_kept, nothing_is_injected_and_nothing_written,
+         a_full_pool_queues_until_the_deadline, http_keeps_to_its_rules, a_client_that_does_not_read_holds_up_nobody,
+         only_who_has_a_token_is_answered, the_chain_has_no_indirect_call,
+         pages_of_other_origins_may_read, several_workers_are_one_server, each_backend_does_it,
+         a_configuration_is_checked, the_examples_of_the_help_work, manual_and_completions_are_those_of_the_program, the_demonstration_runs]
+
+
+def main():
+    global postgres
+    for what, there in (("dxdb is not built: it needs libpq-dev libhttp-parser-dev libtomlplusplus-dev g++", os.access(DXDB, os.X_OK)),
+                        ("psql is not installed", shutil.which("psql")), ("PostgreSQL is not installed", glob.glob("/usr/lib/postgresql/*/bin/initdb"))):
+        if not there:
+            print("skip test_dxdb: %s\ntest_dxdb: 0 passed, 0 failed, 1 skipped" % what)
+            return 0
+    postgres = Postgres()
+    work = tempfile.mkdtemp()
+    try:
+        for case in CASES:
+            name = case.__name__
+            if sys.argv[1:] and not any(f in name for f in sys.argv[1:]):
+                continue
+            place = os.path.join(work, name)
+            os.mkdir(place)
+            os.chdir(place)
+            result, why, begun = "passed", "", time.monotonic()
+            try:
+                case()
+            except Skip as e:
+                result, why = "skipped", ": %s" % e
+            except Exception as e:
+                lines, at = [], e.__traceback__.tb_next
+                while at:
+                    lines.append(at.tb_lineno)
+                    at = at.tb_next
+                result, why = "failed", ": lines %s: %s: %s" % (lines, type(e).__name__, e)
+            counts[result] += 1
+            print("%-4s %s (%.1f s)%s" % ({"passed": "ok", "failed": "FAIL", "skipped": "skip"}[result], name, time.monotonic() - begun, why), flush=True)
+            os.chdir(top)
+            shutil.rmtree(place, ignore_errors=True)
+    finally:
+        postgres.end()
+        shutil.rmtree(work, ignore_errors=True)
+    print("test_dxdb: %(passed)d passed, %(failed)d failed, %(skipped)d skipped" % counts)
+    return counts["failed"] > 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
