@@ -358,16 +358,16 @@ typedef struct dx_patch_flash_desc { /* all but progress is required */
     void *user; /* handed to the callbacks */
     /* Returns 0, or any other value to end the call with ESYS. */
     int (*io)(void *user, dx_patch_flash_io what, uint64_t offset, void *data, size_t size);
+    const void *patch;  /* the whole patch; it must outlive power cuts */
+    size_t patch_size;  /* bytes */
+    uint64_t slot_size; /* bytes */
+    uint32_t page_size; /* bytes that are erased at once; divides the patch's pages */
     /* Optional; for a watchdog, or a bar. Called after each erase, after each write of 256 bytes,
        and after each 256 bytes that were only read or decoded (1024 of the patch's checksum). done
        and total are bytes of work; done never falls, skips what an earlier run has finished, and is
        total once the result is verified. Not 0: the call ends with ECANCELED, as after a power cut:
        the next call resumes. */
     int (*progress)(void *user, uint64_t done, uint64_t total);
-    const void *patch;  /* the whole patch; it must outlive power cuts */
-    size_t patch_size;  /* bytes */
-    uint64_t slot_size; /* bytes */
-    uint32_t page_size; /* bytes that are erased at once; divides the patch's pages */
 } dx_patch_flash_desc;
 
 #ifdef DX_PATCH_FLASH_SMALL
