@@ -39,10 +39,13 @@
                 in the patch, or an error, before a byte is written where the base is another one.
                 The same input and memory size give the same patch everywhere.
     LIMITS      create works in memory; references are predicted in files below 4 GiB; an applier
-                has 6 KB (stack in dx_patch_apply, _create), a flash object 8; one thread per object
+                has 6 KB (stack in dx_patch_apply, _create), a flash object 6.1; one thread per
+                object
     CONFIG      DX_PATCH_NO_CREATE: patches are applied only, as devices do; nothing of what makes
                 them is declared or compiled. DX_PATCH_NO_STREAMS, with it: deltas of streams are
                 refused (ENOTSUP), for 8 KB of code less. DX_PATCH_STATIC, DX_PATCH_API (extern),
+                DX_PATCH_FLASH_SMALL: dx_patch_flash_apply() takes only patches made for it
+                (apply_memory_max = DX_PATCH_FLASH_SMALL_MEMORY), in a fifth of the memory.
                 DX_PATCH_ASSERT(c) (assert),
                 DX_PATCH_MEMCPY, DX_PATCH_MEMMOVE, DX_PATCH_MEMSET, DX_PATCH_MEMCMP,
                 DX_PATCH_CRC32C(crc, p, size) (a nibble at a time),
@@ -83,6 +86,7 @@ extern "C" {
 /* >>types -------------------------------------------------------------- */
 #define DX_PATCH_HEADER_SIZE 128 /* bytes; dx_patch_info() needs no more */
 #define DX_PATCH_HASH_SIZE   32  /* BLAKE3-256 */
+#define DX_PATCH_FLASH_SMALL_MEMORY 704 /* bytes of models, of a flash patch coded by bits */
 
 /* value, constant, code of the XOR patcher protocol; the first 13 are common to all dx headers. */
 #define DX_PATCH_ERRORS(X)                                                                         \
@@ -125,11 +129,12 @@ typedef enum dx_patch_coding {
     DX_PATCH_CODING_RANGE = 1,
     /* 2 was zstd, in version 1 of the format */
     DX_PATCH_CODING_BRIEF = 3, /* blocks: two bytes where one byte of a hundred has changed */
-    DX_PATCH_CODING_STREAMS = 4 /* deltas: bytes of one kind together; fast to apply */
+    DX_PATCH_CODING_STREAMS = 4, /* deltas: bytes of one kind together; fast to apply */
+    DX_PATCH_CODING_BITS = 5     /* flash: range coded bit by bit, in little memory */
 } dx_patch_coding;
 
 typedef struct dx_patch_header {
-    uint8_t version;       /* 1 blocks, 4 deltas of streams, 3 others */
+    uint8_t version;       /* 1 blocks, 4 deltas of streams, 5 flash coded by bits, 3 others */
     uint8_t kind;          /* dx_patch_kind */
     uint8_t hash_kind;     /* 1 = BLAKE3-256 */
     uint8_t coding;        /* dx_patch_coding */
@@ -153,9 +158,11 @@ typedef struct dx_patch_create_desc {
     uint32_t block_size;       /* a power of two; 0 = 4096; blocks: 64..65536; flash: 256..2^20 */
     uint64_t slot_size;        /* flash: bytes; 0 = two pages more than both take; one at least */
     uint32_t trailer_size;     /* bytes that the caller will append for a signature; 0 = none */
-    uint32_t codings;          /* bits 1 << dx_patch_coding; 0 = all but streams */
+    uint32_t codings;          /* bits 1 << dx_patch_coding; 0 = all but streams; flash: bits if
+                                  range is not allowed */
     uint32_t level;            /* delta: 1 (fastest) .. 9 (smallest); 0 = 6; above, never larger */
-    uint64_t apply_memory_max; /* bytes that applying may need; 0 = 64 MiB */
+    uint64_t apply_memory_max; /* bytes that applying may need; 0 = 64 MiB; flash: below 5696 it is
+                                  coded by bits; DX_PATCH_FLASH_SMALL_MEMORY suits all appliers */
     bool one_way;              /* blocks: drop what a shrinking target cuts off; no undo then */
     bool skip_check;           /* do not apply the patch once before reporting success */
 } dx_patch_create_desc;
@@ -205,6 +212,7 @@ typedef struct dx_patch_p_coder { /* >>coder: reads or writes bits */
     uint32_t code_;    /* reading: where in the range the code is */
     int mode_;         /* DX_PATCH_P_READ, _WRITE, _COUNT */
     bool last_;        /* no more input follows: steps need not wait for it */
+    bool bits_;        /* flash: the rows are chances of single bits */
     bool any_;         /* writing: the first byte, always zero, has been left out */
     bool overrun_;     /* read or written beyond the end */
     bool bad_number_;  /* read a number that no writer writes */
@@ -350,29 +358,36 @@ typedef struct dx_patch_flash_desc { /* all but progress is required */
     void *user; /* handed to the callbacks */
     /* Returns 0, or any other value to end the call with ESYS. */
     int (*io)(void *user, dx_patch_flash_io what, uint64_t offset, void *data, size_t size);
+    const void *patch;  /* the whole patch; it must outlive power cuts */
+    size_t patch_size;  /* bytes */
+    uint64_t slot_size; /* bytes */
+    uint32_t page_size; /* bytes that are erased at once; divides the patch's pages */
     /* Optional; for a watchdog, or a bar. Called after each erase, after each write of 256 bytes,
        and after each 256 bytes that were only read or decoded (1024 of the patch's checksum). done
        and total are bytes of work; done never falls, skips what an earlier run has finished, and is
        total once the result is verified. Not 0: the call ends with ECANCELED, as after a power cut:
        the next call resumes. */
     int (*progress)(void *user, uint64_t done, uint64_t total);
-    const void *patch;  /* the whole patch; it must outlive power cuts */
-    size_t patch_size;  /* bytes */
-    uint64_t slot_size; /* bytes */
-    uint32_t page_size; /* bytes that are erased at once; divides the patch's pages */
 } dx_patch_flash_desc;
 
-#define DX_PATCH_P_FLASH_ROWS 178u /* models of a flash patch */
+#ifdef DX_PATCH_FLASH_SMALL
+  #define DX_PATCH_P_FLASH_WORDS 352u /* models of a flash patch whose coding is bits, */
+#else
+  #define DX_PATCH_P_FLASH_WORDS 2848u /* or any */
+#endif
 
 typedef struct dx_patch_flash { /* caller-allocated, stays where it is; fields are private */
     dx_patch_flash_desc desc_;
-    dx_patch_header header_;
     dx_patch_p_coder coder_;
     uint64_t done_;     /* bytes of work, */
     uint64_t step_end_; /* how many there will be after this step, */
     uint64_t total_;    /* and after the last one */
-    uint32_t base_size_;
+    uint32_t base_size_; /* from the header, */
     uint32_t target_size_;
+    uint32_t body_size_;
+    uint32_t body_crc_;
+    uint32_t page_size_;
+    uint32_t bits_coding_; /* 1: the coding BITS */
     uint32_t gap_;        /* pages by which the base moves up */
     uint32_t bits_;       /* log2 of the page size */
     uint32_t stream_at_;  /* offset in the patch, behind the checksums of pages */
@@ -383,8 +398,11 @@ typedef struct dx_patch_flash { /* caller-allocated, stays where it is; fields a
     uint8_t old_[64];     /* a piece of the base */
     uint8_t out_[256];    /* target bytes for the next write */
     union {               /* a hash is taken before or after decoding, never meanwhile */
-        dx_patch_p_blake3 blake3_;
-        uint16_t rows_[16 * DX_PATCH_P_FLASH_ROWS];
+        struct {
+            uint32_t cv_[8];
+            uint32_t stack_[20][8]; /* subtrees of 2^30 bytes */
+        } hash_;
+        uint16_t rows_[DX_PATCH_P_FLASH_WORDS];
     } u_;
 } dx_patch_flash;
 
@@ -452,10 +470,12 @@ DX_PATCH_API int dx_patch_applier_finish(dx_patch_applier *a);
 DX_PATCH_API int dx_patch_applier_callback_result(const dx_patch_applier *a);
 
 /* Flash patches: turn the base into the target where it lies, page by page. After a power cut, an
-   error of io (ESYS) or a stop by progress (ECANCELED) call it again with the same patch, any number
-   of times. No page is erased more than twice, and at most twice more after each interruption. OK and EAPPLIED: the slot holds the target; what
-   lies behind it is undefined. EBASE: it holds neither the base nor what an interrupted run left,
-   and nothing was changed. ENOSPACE: the slot, ENOTSUP: the page size does not suit the patch. */
+   error of io (ESYS) or a stop by progress (ECANCELED) call it again with the same patch, any
+   number of times. No page is erased more than twice, and at most twice more after each
+   interruption. OK and EAPPLIED: the slot holds the target; what lies behind it is undefined.
+   EBASE: it holds neither the base nor what an interrupted run left, and nothing was changed.
+   ENOSPACE: the slot, ENOTSUP: the page size does not suit the patch. ENOMEM: with
+   DX_PATCH_FLASH_SMALL, a patch that was not made for that. */
 DX_PATCH_API int dx_patch_flash_apply(dx_patch_flash *f, const dx_patch_flash_desc *desc);
 
 #ifdef __cplusplus
@@ -614,6 +634,33 @@ static void dx_patch_p_blake3_iv(uint32_t key[8])
    The counter is the chunk's number; a parent has 0. */
 static void dx_patch_p_hash_compress(uint32_t cv[8], const uint8_t block[64], uint32_t block_size,
                                      uint64_t counter, uint32_t flags)
+#ifdef DX_PATCH_FLASH_SMALL /* a third of the code, at two thirds of the speed */
+{
+    static const uint8_t order[16] = {2, 6, 3, 10, 7, 0, 4, 13, 1, 11, 12, 5, 9, 14, 15, 8};
+    uint32_t old[16], m[16], v[16];
+    uint32_t i, round;
+    DX_PATCH_ASSERT(block_size <= DX_PATCH_P_B3_BLOCK);
+    DX_PATCH_ASSERT(!(flags & DX_PATCH_P_B3_PARENT) || (block_size == 64 && counter == 0));
+    DX_PATCH_MEMCPY(v, cv, 32);
+    dx_patch_p_blake3_iv(v + 8); /* its second half is overwritten */
+    v[12] = (uint32_t)(counter & 0xffffffffu);
+    v[13] = (uint32_t)(counter >> 32);
+    v[14] = block_size;
+    v[15] = flags;
+    for (i = 0; i < 16; i++) m[i] = dx_patch_p_load32(block + 4 * i);
+    for (round = 0; round < 7; round++) {
+        for (i = 0; i < 8; i++) { /* four columns, four diagonals */
+            uint32_t turn = i / 4;
+            uint32_t *a = v + i % 4, *b = v + 4 + (i + turn) % 4;
+            uint32_t *c = v + 8 + (i + 2 * turn) % 4, *d = v + 12 + (i + 3 * turn) % 4;
+            DX_PATCH_P_B3_G(*a, *b, *c, *d, 2 * i, 2 * i + 1);
+        }
+        DX_PATCH_MEMCPY(old, m, sizeof m);
+        for (i = 0; i < 16; i++) m[i] = old[order[i]];
+    }
+    for (i = 0; i < 8; i++) cv[i] = v[i] ^ v[i + 8];
+}
+#else
 {
     static const uint8_t order[16] = {2, 6, 3, 10, 7, 0, 4, 13, 1, 11, 12, 5, 9, 14, 15, 8};
     uint32_t old[16], m[16];
@@ -635,6 +682,7 @@ static void dx_patch_p_hash_compress(uint32_t cv[8], const uint8_t block[64], ui
                              v4 ^ vc, v5 ^ vd, v6 ^ ve, v7 ^ vf};
     DX_PATCH_MEMCPY(cv, out, sizeof out);
 }
+#endif
 
 /* A faster hash for whole subtrees: the program's, or that of dx_cas.h where its implementation
    stands before this one in the same file. */
@@ -695,20 +743,26 @@ static void dx_patch_p_hash_block(dx_patch_p_blake3 *h, uint32_t flags)
     h->blocks_++;
 }
 
-/* Make cv_ that of a parent: its left child is on top of the stack, its right one is cv_. */
-static void dx_patch_p_hash_join(dx_patch_p_blake3 *h, uint32_t flags)
+/* Make cv that of a parent: it is the right child. */
+static void dx_patch_p_hash_parent(uint32_t cv[8], const uint32_t left[8], uint32_t flags)
 {
-    const uint32_t *left;
     uint8_t pair[64];
     unsigned i;
-    DX_PATCH_ASSERT(h->stack_size_ > 0);
-    left = h->stack_[--h->stack_size_];
+    DX_PATCH_ASSERT(cv != left);
     for (i = 0; i < 8; i++) {
         dx_patch_p_store32(pair + 4 * i, left[i]);
-        dx_patch_p_store32(pair + 32 + 4 * i, h->cv_[i]);
+        dx_patch_p_store32(pair + 32 + 4 * i, cv[i]);
     }
-    dx_patch_p_blake3_iv(h->cv_);
-    dx_patch_p_hash_compress(h->cv_, pair, 64, 0, (uint32_t)DX_PATCH_P_B3_PARENT | flags);
+    dx_patch_p_blake3_iv(cv);
+    dx_patch_p_hash_compress(cv, pair, 64, 0, (uint32_t)DX_PATCH_P_B3_PARENT | flags);
+}
+
+/* The left child is on top of the stack. */
+static void dx_patch_p_hash_join(dx_patch_p_blake3 *h, uint32_t flags)
+{
+    DX_PATCH_ASSERT(h->stack_size_ > 0);
+    h->stack_size_--;
+    dx_patch_p_hash_parent(h->cv_, h->stack_[h->stack_size_], flags);
 }
 
 /* A subtree is complete: it waits on the stack, and the next chunk starts with the key. */
@@ -845,14 +899,16 @@ enum { /* offsets */
 #define DX_PATCH_P_BLOCKS_VERSION 1
 #define DX_PATCH_P_OTHER_VERSION 3
 #define DX_PATCH_P_STREAMS_VERSION 4
+#define DX_PATCH_P_BITS_VERSION 5
 #define DX_PATCH_P_SIZE_BITS 62 /* sizes are below 2^62, so that sums of three do not wrap */
-#define DX_PATCH_P_FLASH_BITS 30 /* a slot is below 1 GiB, so that 32 bits count its bytes */
+#define DX_PATCH_P_FLASH_BITS 30 /* files are below 1 GiB, and a slot below 4 */
 
 /* Bytes that applying a patch of each kind needs at least. A header that says less is refused, and
    no body gets more than its header says: what is accepted does not depend on the caller. */
 #define DX_PATCH_P_BLOCKS_MEMORY 1024u
 #define DX_PATCH_P_DELTA_MEMORY 17044u
 #define DX_PATCH_P_FLASH_MEMORY 5696u
+#define DX_PATCH_P_BITS_MEMORY ((uint32_t)DX_PATCH_FLASH_SMALL_MEMORY)
 
 static bool dx_patch_p_blocks_fit(const dx_patch_header *h)
 {
@@ -870,7 +926,8 @@ static bool dx_patch_p_flash_fits(const dx_patch_header *h)
     bool countable = !((h->base_size | h->target_size) >> DX_PATCH_P_FLASH_BITS);
     DX_PATCH_ASSERT(h->kind == DX_PATCH_KIND_FLASH);
     return countable && power && h->block_size >= 256 && h->block_size <= (uint32_t)1 << 20 &&
-           !h->reversible && h->coding == DX_PATCH_CODING_RANGE;
+           !h->reversible &&
+           (h->coding == DX_PATCH_CODING_RANGE || h->coding == DX_PATCH_CODING_BITS);
 }
 
 static bool dx_patch_p_delta_fits(const dx_patch_header *h)
@@ -884,6 +941,7 @@ static uint8_t dx_patch_p_version(uint8_t kind, uint8_t coding)
 {
     if (kind == DX_PATCH_KIND_BLOCKS) return DX_PATCH_P_BLOCKS_VERSION;
     if (coding == DX_PATCH_CODING_STREAMS) return DX_PATCH_P_STREAMS_VERSION;
+    if (coding == DX_PATCH_CODING_BITS) return DX_PATCH_P_BITS_VERSION;
     return DX_PATCH_P_OTHER_VERSION;
 }
 
@@ -893,13 +951,14 @@ static int dx_patch_p_check_header(const dx_patch_header *h, uint32_t flags)
     uint64_t sizes = h->base_size | h->target_size | h->body_size;
     uint32_t memory_min = DX_PATCH_P_DELTA_MEMORY;
     bool fits;
-    if (h->hash_kind != DX_PATCH_P_BLAKE3_256 || h->coding > DX_PATCH_CODING_STREAMS || flags > 1)
+    if (h->hash_kind != DX_PATCH_P_BLAKE3_256 || h->coding > DX_PATCH_CODING_BITS || flags > 1)
         return DX_PATCH_EVERSION;
     if (h->kind == DX_PATCH_KIND_BLOCKS) {
         memory_min = DX_PATCH_P_BLOCKS_MEMORY;
         fits = dx_patch_p_blocks_fit(h);
     } else if (h->kind == DX_PATCH_KIND_FLASH) {
         memory_min = DX_PATCH_P_FLASH_MEMORY;
+        if (h->coding == DX_PATCH_CODING_BITS) memory_min = DX_PATCH_P_BITS_MEMORY;
         fits = dx_patch_p_flash_fits(h);
     } else if (h->kind == DX_PATCH_KIND_DELTA) {
         fits = dx_patch_p_delta_fits(h);
@@ -907,7 +966,7 @@ static int dx_patch_p_check_header(const dx_patch_header *h, uint32_t flags)
         return DX_PATCH_EVERSION;
     }
     if (sizes >> DX_PATCH_P_SIZE_BITS || h->memory_size < memory_min) return DX_PATCH_EHEADER;
-    DX_PATCH_ASSERT(memory_min >= DX_PATCH_P_BLOCKS_MEMORY);
+    DX_PATCH_ASSERT(memory_min >= DX_PATCH_P_BITS_MEMORY);
     return fits ? DX_PATCH_OK : DX_PATCH_EHEADER;
 }
 
@@ -935,7 +994,7 @@ DX_PATCH_API int dx_patch_info(const void *bytes, size_t size, dx_patch_header *
     DX_PATCH_MEMCPY(h.target_hash, p + DX_PATCH_P_AT_TARGET_HASH, DX_PATCH_HASH_SIZE);
     error = dx_patch_p_check_header(&h, dx_patch_p_load32(p + DX_PATCH_P_AT_FLAGS));
     if (!error && dx_patch_p_load32(p + DX_PATCH_P_AT_RESERVED) != 0) error = DX_PATCH_EVERSION;
-    DX_PATCH_ASSERT(error || h.memory_size >= DX_PATCH_P_BLOCKS_MEMORY);
+    DX_PATCH_ASSERT(error || h.memory_size >= DX_PATCH_P_BITS_MEMORY);
     if (!error) *header = h;
     return error;
 }
@@ -4670,13 +4729,118 @@ DX_PATCH_API int dx_patch_undo(void *buffer, size_t target_size, size_t buffer_c
 #define DX_PATCH_P_F_UNIT 256u /* bytes of a write */
 #define DX_PATCH_P_F_PART 1024u /* bytes of a checksum between two calls of progress */
 #define DX_PATCH_P_F_NEVER 0xffffffffu /* no page, no piece */
-typedef char dx_patch_p_flash_has_its_rows[DX_PATCH_P_F_ROWS == DX_PATCH_P_FLASH_ROWS ? 1 : -1];
 typedef char dx_patch_p_flash_memory[32 * DX_PATCH_P_F_ROWS == DX_PATCH_P_FLASH_MEMORY ? 1 : -1];
 
-static uint32_t dx_patch_p_pages(uint64_t size, uint32_t bits)
+/* The coding BITS says the same numbers and bytes, but each bit is a symbol of its own, and its row
+   a single word: how likely a 0 is, in 4096ths. The bits of a small number, the highest first, are
+   the way from the root of a tree to a leaf; each node has a word:
+
+              1               word 0 of a tree is not used
+            0/ \1
+           2     3            a tree for n bits: 2^n words
+          / \   / \
+
+   A number is v + 1: a tree of 5 bits says how many bits are behind its leading one; the first of
+   them has a word by this count, the others are as likely 0 as 1. A byte is a tree of 4 bits for
+   its upper half, and one for its lower half: that of the upper halves 0, 15, or all others.
+   Chances move by a sixteenth of what is left towards what came. */
+#define DX_PATCH_P_B_CHANCE 12u   /* log: a bit that is certain */
+#define DX_PATCH_P_B_RATE 4u      /* log */
+#define DX_PATCH_P_B_LENGTH 5u    /* bits of a number's length */
+#define DX_PATCH_P_B_SECOND 192u  /* words, by length: after six kinds of numbers; */
+#define DX_PATCH_P_B_LITERAL 224u /* of a byte: four trees; */
+#define DX_PATCH_P_B_WRONG 288u
+#define DX_PATCH_P_B_WORDS 352u
+typedef char dx_patch_p_bits_memory[2 * DX_PATCH_P_B_WORDS == DX_PATCH_P_BITS_MEMORY ? 1 : -1];
+typedef char dx_patch_p_bits_fit[DX_PATCH_P_B_WORDS <= DX_PATCH_P_FLASH_WORDS ? 1 : -1];
+#if defined(DX_PATCH_FLASH_SMALL) && defined(DX_PATCH_NO_CREATE)
+  #define DX_PATCH_P_IS_BITS(c) ((void)(c), true) /* a constant: compilers drop the rest */
+#else
+  #define DX_PATCH_P_IS_BITS(c) ((c)->bits_)
+#endif
+
+static uint32_t dx_patch_p_bit(dx_patch_p_coder *c, uint16_t *chance, uint32_t v)
 {
-    DX_PATCH_ASSERT(bits < 32 && size >> bits < UINT32_MAX);
-    return (uint32_t)((size + ((uint32_t)1 << bits) - 1) >> bits);
+    uint32_t zero = (c->range_ >> DX_PATCH_P_B_CHANCE) * *chance; /* the part of a 0 */
+    DX_PATCH_ASSERT(*chance && *chance < 1u << DX_PATCH_P_B_CHANCE && v <= 1);
+    if (DX_PATCH_P_MODE(c) == DX_PATCH_P_READ) v = c->code_ >= zero;
+    if (v) {
+        *chance = (uint16_t)(*chance - (*chance >> DX_PATCH_P_B_RATE));
+        dx_patch_p_step(c, zero, c->range_ - zero);
+    } else {
+        uint32_t left = (1u << DX_PATCH_P_B_CHANCE) - *chance;
+        *chance = (uint16_t)(*chance + (left >> DX_PATCH_P_B_RATE));
+        dx_patch_p_step(c, 0, zero);
+    }
+    return v;
+}
+
+static uint32_t dx_patch_p_leaf(dx_patch_p_coder *c, uint32_t tree, uint32_t bits, uint32_t v)
+{
+    uint32_t node = 1, left = bits;
+    DX_PATCH_ASSERT(v >> bits == 0 && tree + (1u << bits) <= DX_PATCH_P_B_WORDS);
+    while (left--) node = 2 * node + dx_patch_p_bit(c, c->rows_ + tree + node, v >> left & 1);
+    return node - (1u << bits);
+}
+
+static uint32_t dx_patch_p_leaf_number(dx_patch_p_coder *c, uint32_t which, uint32_t v)
+{
+    uint32_t bits = 0, lead = 1, left;
+    uint16_t *chance;
+    DX_PATCH_ASSERT(v < UINT32_MAX && which << DX_PATCH_P_B_LENGTH < DX_PATCH_P_B_SECOND);
+    v++;
+    while (DX_PATCH_P_MODE(c) != DX_PATCH_P_READ && v >> bits > 1) bits++;
+    bits = dx_patch_p_leaf(c, which << DX_PATCH_P_B_LENGTH, DX_PATCH_P_B_LENGTH, bits);
+    chance = c->rows_ + DX_PATCH_P_B_SECOND + bits;
+    for (left = bits; left--;) {
+        uint16_t even = 1u << (DX_PATCH_P_B_CHANCE - 1);
+        lead = 2 * lead + dx_patch_p_bit(c, chance, v >> left & 1);
+        chance = &even;
+    }
+    return lead - 1;
+}
+
+static uint32_t dx_patch_p_leaf_byte(dx_patch_p_coder *c, uint32_t tree, uint32_t v)
+{
+    uint32_t high = dx_patch_p_leaf(c, tree, 4, v >> 4);
+    DX_PATCH_ASSERT(high < 16);
+    tree += high == 0 ? 16 : high == 15 ? 32 : 48;
+    return high << 4 | dx_patch_p_leaf(c, tree, 4, v & 15);
+}
+
+/* Numbers and bytes of either coding. What 32 bits do not hold is out of all bounds here. */
+static uint32_t dx_patch_p_f_number(dx_patch_p_coder *c, uint32_t which, uint32_t v)
+{
+    uint64_t number;
+    if (DX_PATCH_P_IS_BITS(c)) return dx_patch_p_leaf_number(c, which, v);
+    number = dx_patch_p_number(c, which, v);
+    DX_PATCH_ASSERT(DX_PATCH_P_MODE(c) == DX_PATCH_P_READ || number == v);
+    return number < UINT32_MAX ? (uint32_t)number : UINT32_MAX;
+}
+
+static uint32_t dx_patch_p_f_byte(dx_patch_p_coder *c, uint32_t row, uint32_t v)
+{
+    uint32_t tree = row == DX_PATCH_P_F_WRONG ? DX_PATCH_P_B_WRONG : DX_PATCH_P_B_LITERAL;
+    DX_PATCH_ASSERT(row == DX_PATCH_P_F_WRONG || row == DX_PATCH_P_F_LITERAL);
+    return DX_PATCH_P_IS_BITS(c) ? dx_patch_p_leaf_byte(c, tree, v) : dx_patch_p_byte(c, row, v);
+}
+
+/* All bits and symbols alike. */
+static void dx_patch_p_f_rows(dx_patch_p_coder *c)
+{
+    uint32_t i;
+    DX_PATCH_ASSERT(c->rows_);
+    if (!DX_PATCH_P_IS_BITS(c)) {
+        dx_patch_p_rows_start(c->rows_, DX_PATCH_P_F_ROWS);
+        return;
+    }
+    for (i = 0; i < DX_PATCH_P_B_WORDS; i++) c->rows_[i] = 1u << (DX_PATCH_P_B_CHANCE - 1);
+}
+
+static uint32_t dx_patch_p_pages(uint32_t size, uint32_t bits)
+{
+    DX_PATCH_ASSERT(bits <= 20 && !(size >> DX_PATCH_P_FLASH_BITS));
+    return (size + ((uint32_t)1 << bits) - 1) >> bits;
 }
 
 /* The first error stays; everything stops at it. */
@@ -4692,10 +4856,10 @@ static bool dx_patch_p_f_ended(const dx_patch_flash *f)
     return f->coder_.overrun_ || f->coder_.bad_number_;
 }
 
-static void dx_patch_p_f_do(dx_patch_flash *f, dx_patch_flash_io what, uint64_t at, void *p,
+static void dx_patch_p_f_do(dx_patch_flash *f, dx_patch_flash_io what, uint32_t at, void *p,
                             uint32_t size)
 {
-    DX_PATCH_ASSERT(at + size <= f->desc_.slot_size || f->error_);
+    DX_PATCH_ASSERT((uint64_t)at + size <= f->desc_.slot_size || f->error_);
     if (!f->error_ && f->desc_.io(f->desc_.user, what, at, p, size)) f->error_ = DX_PATCH_ESYS;
 }
 
@@ -4717,7 +4881,7 @@ static void dx_patch_p_f_tell(dx_patch_flash *f, uint32_t size)
     if (f->desc_.progress(f->desc_.user, f->done_, f->total_)) f->error_ = DX_PATCH_ECANCELED;
 }
 
-static void dx_patch_p_f_erase(dx_patch_flash *f, uint64_t at)
+static void dx_patch_p_f_erase(dx_patch_flash *f, uint32_t at)
 {
     DX_PATCH_ASSERT(!(at & (((uint32_t)1 << f->bits_) - 1)));
     dx_patch_p_f_do(f, DX_PATCH_FLASH_ERASE, at, NULL, (uint32_t)1 << f->bits_);
@@ -4743,7 +4907,7 @@ static void dx_patch_p_f_put(dx_patch_flash *f, uint32_t n, uint32_t byte)
 static uint32_t dx_patch_p_f_old(dx_patch_flash *f, uint32_t n, uint32_t at)
 {
     uint32_t size = (uint32_t)sizeof f->old_;
-    uint64_t piece = at - at % size + ((uint64_t)f->gap_ << f->bits_);
+    uint32_t piece = at - at % size + (f->gap_ << f->bits_); /* the slot is below 4 GiB */
     DX_PATCH_ASSERT(at < f->base_size_);
     dx_patch_p_f_fail(f, (at >> f->bits_) + f->gap_ <= n >> f->bits_, DX_PATCH_EBOUNDS);
     if (f->error_ || n >> f->bits_ < f->first_page_) return 0;
@@ -4760,15 +4924,15 @@ static void dx_patch_p_f_match(dx_patch_flash *f, uint32_t n, uint32_t old_n, ui
     DX_PATCH_ASSERT(left <= f->base_size_ - old_n && left <= f->target_size_ - n);
     while (!f->error_ && left) {
         uint32_t which = dx_patch_p_run_number(*last_run) + DX_PATCH_P_F_RUN;
-        uint64_t run = dx_patch_p_number(&f->coder_, which, 0);
-        uint32_t right = run ? (uint32_t)run - 1 : left, byte;
+        uint32_t run = dx_patch_p_f_number(&f->coder_, which, 0);
+        uint32_t right = run ? run - 1 : left, byte;
         dx_patch_p_f_fail(f, run > left || dx_patch_p_f_ended(f), DX_PATCH_ECORRUPT);
         left -= run ? right + 1 : right;
         *last_run = run ? right : 8;
         for (; right && !f->error_; right--, n++)
             dx_patch_p_f_put(f, n, dx_patch_p_f_old(f, n, old_n++));
         if (!run || f->error_) continue;
-        byte = dx_patch_p_byte(&f->coder_, DX_PATCH_P_F_WRONG, 0);
+        byte = dx_patch_p_f_byte(&f->coder_, DX_PATCH_P_F_WRONG, 0);
         byte += dx_patch_p_f_old(f, n, old_n++);
         dx_patch_p_f_put(f, n++, byte);
     }
@@ -4782,9 +4946,10 @@ static void dx_patch_p_f_start(dx_patch_flash *f)
     d->rows_ = f->u_.rows_;
     d->source_ = (const uint8_t *)f->desc_.patch;
     d->at_ = f->stream_at_;
-    d->size_ = DX_PATCH_HEADER_SIZE + (size_t)f->header_.body_size;
+    d->size_ = DX_PATCH_HEADER_SIZE + (size_t)f->body_size_;
     DX_PATCH_ASSERT(d->at_ <= d->size_ && d->size_ <= f->desc_.patch_size);
-    dx_patch_p_rows_start(d->rows_, DX_PATCH_P_F_ROWS);
+    d->bits_ = f->bits_coding_ != 0;
+    dx_patch_p_f_rows(d);
     dx_patch_p_start_reading(d);
 }
 
@@ -4792,8 +4957,8 @@ static void dx_patch_p_f_start(dx_patch_flash *f)
 static void dx_patch_p_f_decode(dx_patch_flash *f, uint32_t first_page)
 {
     dx_patch_p_coder *d = &f->coder_;
-    uint32_t n = 0, last_run = 0;
-    uint64_t left, gap, size, old_n = 0;
+    uint32_t n = 0, last_run = 0, old_n = 0; /* below 2^30; a jump may wrap, and is refused then */
+    uint32_t left, gap, size, jump;
     dx_patch_p_f_start(f);
     dx_patch_p_f_step(f, f->target_size_);
     f->first_page_ = first_page;
@@ -4801,55 +4966,83 @@ static void dx_patch_p_f_decode(dx_patch_flash *f, uint32_t first_page)
     while (!f->error_ && n < f->target_size_) {
         left = f->target_size_ - n;
         DX_PATCH_ASSERT(left > 0);
-        gap = dx_patch_p_number(d, DX_PATCH_P_F_GAP, 0);
+        gap = dx_patch_p_f_number(d, DX_PATCH_P_F_GAP, 0);
         dx_patch_p_f_fail(f, gap > left, DX_PATCH_EBOUNDS);
         left -= gap;
         old_n += gap;
         for (; gap && !f->error_; gap--) {
-            dx_patch_p_f_put(f, n++, dx_patch_p_byte(d, DX_PATCH_P_F_LITERAL, 0));
+            dx_patch_p_f_put(f, n++, dx_patch_p_f_byte(d, DX_PATCH_P_F_LITERAL, 0));
             dx_patch_p_f_fail(f, d->overrun_, DX_PATCH_ECORRUPT);
         }
         if (f->error_ || !left) break;
-        size = dx_patch_p_number(d, DX_PATCH_P_F_LENGTH, 0);
-        old_n += dx_patch_p_unzigzag(dx_patch_p_number(d, DX_PATCH_P_F_JUMP, 0));
+        size = dx_patch_p_f_number(d, DX_PATCH_P_F_LENGTH, 0);
+        jump = dx_patch_p_f_number(d, DX_PATCH_P_F_JUMP, 0);
+        old_n += jump >> 1 ^ (jump & 1 ? UINT32_MAX : 0); /* zigzag */
         dx_patch_p_f_fail(f, dx_patch_p_f_ended(f), DX_PATCH_ECORRUPT);
         dx_patch_p_f_fail(f, size >= left || old_n >= f->base_size_ ||
                                  size >= f->base_size_ - old_n, DX_PATCH_EBOUNDS);
         if (f->error_) break;
-        dx_patch_p_f_match(f, n, (uint32_t)old_n, (uint32_t)size + 1, &last_run);
+        dx_patch_p_f_match(f, n, old_n, size + 1, &last_run);
         DX_PATCH_ASSERT(size < left);
-        n += (uint32_t)size + 1;
+        n += size + 1;
         old_n += size + 1;
     }
     dx_patch_p_f_fail(f, d->at_ != d->size_ || dx_patch_p_f_ended(f), DX_PATCH_ECORRUPT);
 }
 
-/* CRC-32C of bytes of the slot; their hash instead when hash is not NULL. */
-static uint32_t dx_patch_p_f_sum(dx_patch_flash *f, uint64_t at, uint32_t size, uint8_t *hash)
+/* The next bytes of the slot, as many as out_ holds, into it. Returns how many. */
+static uint32_t dx_patch_p_f_load(dx_patch_flash *f, uint32_t at, uint32_t left)
 {
-    uint32_t crc = 0, part;
-    DX_PATCH_ASSERT(at + size <= f->desc_.slot_size);
-    if (hash) dx_patch_p_hash_start(&f->u_.blake3_);
-    for (; size && !f->error_; size -= part) {
-        part = size < sizeof f->out_ ? size : (uint32_t)sizeof f->out_;
-        dx_patch_p_f_do(f, DX_PATCH_FLASH_READ, at, f->out_, part);
-        if (hash) dx_patch_p_hash_update(&f->u_.blake3_, f->out_, part);
-        else crc = DX_PATCH_CRC32C(crc, f->out_, part);
-        dx_patch_p_f_tell(f, part);
-        at += part;
-    }
-    if (hash) dx_patch_p_hash_finish(&f->u_.blake3_, hash);
-    return crc;
+    uint32_t part = left < DX_PATCH_P_F_UNIT ? left : DX_PATCH_P_F_UNIT;
+    DX_PATCH_ASSERT((uint64_t)at + left <= f->desc_.slot_size);
+    if (part) dx_patch_p_f_do(f, DX_PATCH_FLASH_READ, at, f->out_, part);
+    dx_patch_p_f_tell(f, part);
+    return part;
 }
 
-/* Does the slot begin with these bytes? */
+/* The chaining value of a chunk of the slot. */
+static void dx_patch_p_f_chunk(dx_patch_flash *f, uint32_t at, uint32_t size, uint32_t flags)
+{
+    uint32_t *cv = f->u_.hash_.cv_;
+    uint32_t done = 0, part, more = (uint32_t)DX_PATCH_P_B3_CHUNK_START;
+    DX_PATCH_ASSERT(size <= DX_PATCH_P_B3_CHUNK && at % DX_PATCH_P_B3_CHUNK == 0);
+    dx_patch_p_blake3_iv(cv);
+    do {
+        uint32_t in = done % DX_PATCH_P_F_UNIT;
+        if (!in) {
+            DX_PATCH_MEMSET(f->out_, 0, DX_PATCH_P_F_UNIT);
+            (void)dx_patch_p_f_load(f, at + done, size - done);
+        }
+        part = size - done < DX_PATCH_P_B3_BLOCK ? size - done : DX_PATCH_P_B3_BLOCK;
+        done += part;
+        if (done == size) more |= (uint32_t)DX_PATCH_P_B3_CHUNK_END | flags;
+        dx_patch_p_hash_compress(cv, f->out_ + in, part, at / DX_PATCH_P_B3_CHUNK, more);
+        more = 0;
+    } while (done < size);
+}
+
+/* Does the slot begin with these bytes? As its size is known, no state of the hash outlives a call:
+   a subtree is joined as soon as it is complete, unless the chunk is the last one. */
 static bool dx_patch_p_f_holds(dx_patch_flash *f, uint32_t size, const uint8_t *wanted)
 {
-    uint8_t hash[DX_PATCH_HASH_SIZE];
-    DX_PATCH_ASSERT(size <= f->desc_.slot_size);
+    uint32_t *cv = f->u_.hash_.cv_;
+    uint32_t at = 0, chunks, waiting = 0, i, wrong = 0;
+    DX_PATCH_ASSERT(size <= f->desc_.slot_size && !(size >> DX_PATCH_P_FLASH_BITS));
     dx_patch_p_f_step(f, size);
-    (void)dx_patch_p_f_sum(f, 0, size, hash);
-    return !f->error_ && DX_PATCH_MEMCMP(hash, wanted, sizeof hash) == 0;
+    for (; size - at > DX_PATCH_P_B3_CHUNK && !f->error_; at += DX_PATCH_P_B3_CHUNK) {
+        dx_patch_p_f_chunk(f, at, DX_PATCH_P_B3_CHUNK, 0);
+        for (chunks = at / DX_PATCH_P_B3_CHUNK + 1; !(chunks & 1); chunks >>= 1)
+            dx_patch_p_hash_parent(cv, f->u_.hash_.stack_[--waiting], 0);
+        DX_PATCH_ASSERT(waiting < sizeof f->u_.hash_.stack_ / 32);
+        DX_PATCH_MEMCPY(f->u_.hash_.stack_[waiting++], cv, 32);
+    }
+    if (f->error_) return false;
+    dx_patch_p_f_chunk(f, at, size - at, waiting ? 0 : (uint32_t)DX_PATCH_P_B3_ROOT);
+    while (waiting--)
+        dx_patch_p_hash_parent(cv, f->u_.hash_.stack_[waiting],
+                               waiting ? 0 : (uint32_t)DX_PATCH_P_B3_ROOT);
+    for (i = 0; i < 8; i++) wrong |= cv[i] ^ dx_patch_p_load32(wanted + 4 * i);
+    return !f->error_ && !wrong;
 }
 
 /* Are pages from..to - 1 of base or target found so many pages further in the slot? */
@@ -4861,9 +5054,12 @@ static bool dx_patch_p_f_pages_hold(dx_patch_flash *f, bool target, uint32_t fro
     DX_PATCH_ASSERT(to <= dx_patch_p_pages(all, f->bits_));
     if (target) sums += 4 * (size_t)f->pages_; /* those of the base come first */
     for (; from < to && !f->error_; from++) {
-        uint32_t size = all - (from << f->bits_), crc;
+        uint32_t size = all - (from << f->bits_), at = (from + further) << f->bits_, crc = 0, part;
         if (size > (uint32_t)1 << f->bits_) size = (uint32_t)1 << f->bits_;
-        crc = dx_patch_p_f_sum(f, (uint64_t)(from + further) << f->bits_, size, NULL);
+        for (; size && !f->error_; size -= part, at += part) {
+            part = dx_patch_p_f_load(f, at, size);
+            crc = DX_PATCH_CRC32C(crc, f->out_, part);
+        }
         if (crc != dx_patch_p_load32(sums + 4 * (size_t)from)) return false;
     }
     return !f->error_;
@@ -4875,7 +5071,7 @@ static void dx_patch_p_f_go_on(dx_patch_flash *f, uint32_t page, uint32_t first)
     DX_PATCH_ASSERT(page <= f->pages_ && f->gap_ > 0);
     dx_patch_p_f_step(f, f->base_size_);
     while (page-- > 0 && !f->error_) {
-        uint64_t from = (uint64_t)page << f->bits_, to = from + ((uint64_t)f->gap_ << f->bits_);
+        uint32_t from = page << f->bits_, to = from + (f->gap_ << f->bits_);
         dx_patch_p_f_erase(f, to);
         for (; from >> f->bits_ == page; from += DX_PATCH_P_F_UNIT, to += DX_PATCH_P_F_UNIT) {
             dx_patch_p_f_do(f, DX_PATCH_FLASH_READ, from, f->out_, DX_PATCH_P_F_UNIT);
@@ -4909,9 +5105,10 @@ static void dx_patch_p_f_resume(dx_patch_flash *f)
 static void dx_patch_p_f_check_body(dx_patch_flash *f)
 {
     const uint8_t *p = (const uint8_t *)f->desc_.patch + DX_PATCH_HEADER_SIZE;
-    uint32_t left = (uint32_t)f->header_.body_size, crc = 0, part;
-    DX_PATCH_ASSERT(!(f->header_.body_size >> 31));
-    f->total_ = left + (uint64_t)5 * f->target_size_ + (uint64_t)3 * f->base_size_;
+    uint32_t left = f->body_size_, crc = 0, part;
+    DX_PATCH_ASSERT(left <= f->desc_.patch_size - DX_PATCH_HEADER_SIZE);
+    f->total_ = (uint64_t)f->target_size_ + f->base_size_; /* three times; 64 bits are added only */
+    f->total_ += f->total_ + f->total_ + f->target_size_ + f->target_size_ + left;
     dx_patch_p_f_step(f, left);
     for (; left && !f->error_; left -= part) {
         part = left < DX_PATCH_P_F_PART ? left : DX_PATCH_P_F_PART;
@@ -4919,54 +5116,105 @@ static void dx_patch_p_f_check_body(dx_patch_flash *f)
         p += part;
         dx_patch_p_f_tell(f, part);
     }
-    dx_patch_p_f_fail(f, crc != f->header_.body_crc, DX_PATCH_ECORRUPT);
+    dx_patch_p_f_fail(f, crc != f->body_crc_, DX_PATCH_ECORRUPT);
 }
+
+#ifdef DX_PATCH_FLASH_SMALL
+/* What dx_patch_info() and the kind ask for, of flash patches coded by bits alone: no other field
+   may have another value, and all sizes have 32 bits. */
+static int dx_patch_p_f_header(dx_patch_flash *f)
+{
+    static const uint8_t begin[5] = {'1', DX_PATCH_P_BITS_VERSION, DX_PATCH_KIND_FLASH,
+                                     DX_PATCH_P_BLAKE3_256, DX_PATCH_CODING_BITS};
+    const uint8_t *p = (const uint8_t *)f->desc_.patch;
+    size_t left = f->desc_.patch_size - DX_PATCH_HEADER_SIZE; /* bytes behind the header */
+    uint32_t n[DX_PATCH_HEADER_SIZE / 4], i; /* the words: base size at 2, and so on */
+    if (!f->desc_.patch_size) return DX_PATCH_ENOPATCH;
+    if (f->desc_.patch_size < DX_PATCH_HEADER_SIZE) return DX_PATCH_ETRUNCATED;
+    for (i = 0; i < DX_PATCH_HEADER_SIZE / 4; i++) n[i] = dx_patch_p_load32(p + 4 * i);
+    if (DX_PATCH_MEMCMP(p, "DXP", 3) != 0) return DX_PATCH_EHEADER;
+    if (DX_PATCH_CRC32C(0, p, DX_PATCH_P_AT_CRC) != n[31]) return DX_PATCH_EHEADER;
+    if (p[DX_PATCH_P_AT_CODING] == DX_PATCH_CODING_RANGE) return DX_PATCH_ENOMEM;
+    if (p[DX_PATCH_P_AT_KIND] != DX_PATCH_KIND_FLASH) return DX_PATCH_ENOTSUP;
+    if (DX_PATCH_MEMCMP(p + 3, begin, sizeof begin) != 0 || n[9] || n[30]) return DX_PATCH_EVERSION;
+    if (n[3] || n[5] || n[7] || n[11] || (n[2] | n[4]) >> DX_PATCH_P_FLASH_BITS)
+        return DX_PATCH_EHEADER;
+    if (n[8] < 256 || n[8] >> 20 > 1 || (n[8] & (n[8] - 1)) || n[10] < DX_PATCH_P_BITS_MEMORY)
+        return DX_PATCH_EHEADER;
+    if (n[10] > sizeof f->u_.rows_) return DX_PATCH_ENOMEM;
+    if (left < n[6] || left - n[6] < n[29]) return DX_PATCH_ETRUNCATED;
+    if (left - n[6] > n[29] || n[6] < 4 || n[6] >> 31) return DX_PATCH_ECORRUPT;
+    f->bits_coding_ = 1;
+    f->base_size_ = n[2];
+    f->target_size_ = n[4];
+    f->body_size_ = n[6];
+    f->page_size_ = n[8];
+    f->body_crc_ = n[28];
+    return DX_PATCH_OK;
+}
+#else
+static int dx_patch_p_f_header(dx_patch_flash *f)
+{
+    dx_patch_header h;
+    int error = dx_patch_p_check_length((const uint8_t *)f->desc_.patch, f->desc_.patch_size, &h);
+    if (error) return error;
+    if (h.kind != DX_PATCH_KIND_FLASH) return DX_PATCH_ENOTSUP;
+    if (h.memory_size > sizeof f->u_.rows_) return DX_PATCH_ENOMEM;
+    if (h.body_size < 4 || h.body_size >> 31) return DX_PATCH_ECORRUPT;
+    DX_PATCH_ASSERT(!((h.base_size | h.target_size) >> DX_PATCH_P_FLASH_BITS));
+    f->bits_coding_ = h.coding == DX_PATCH_CODING_BITS;
+    f->base_size_ = (uint32_t)h.base_size;
+    f->target_size_ = (uint32_t)h.target_size;
+    f->body_size_ = (uint32_t)h.body_size;
+    f->page_size_ = h.block_size;
+    f->body_crc_ = h.body_crc;
+    return DX_PATCH_OK;
+}
+#endif
 
 /* The body:  gap in pages | CRC-32C of each page of the base | of the target | stream  */
 static int dx_patch_p_f_open(dx_patch_flash *f)
 {
-    dx_patch_header *h = &f->header_;
-    const uint8_t *patch = (const uint8_t *)f->desc_.patch;
-    uint64_t target_pages, slot_pages;
-    int error = dx_patch_p_check_length(patch, f->desc_.patch_size, h);
+    uint32_t page_size = f->desc_.page_size, target_pages, slot_pages;
+    int error = dx_patch_p_f_header(f);
     if (error) return error;
-    if (h->kind != DX_PATCH_KIND_FLASH) return DX_PATCH_ENOTSUP;
-    if (h->body_size < 4 || h->body_size >> 31) return DX_PATCH_ECORRUPT;
-    f->base_size_ = (uint32_t)h->base_size;
-    f->target_size_ = (uint32_t)h->target_size;
     dx_patch_p_f_check_body(f);
     if (f->error_) return f->error_;
-    if (h->block_size % f->desc_.page_size) return DX_PATCH_ENOTSUP;
-    f->gap_ = dx_patch_p_load32(patch + DX_PATCH_HEADER_SIZE);
-    while (h->block_size >> f->bits_ > 1) f->bits_++;
-    DX_PATCH_ASSERT((uint32_t)1 << f->bits_ == h->block_size);
-    f->pages_ = dx_patch_p_pages(h->base_size, f->bits_);
-    target_pages = dx_patch_p_pages(h->target_size, f->bits_);
-    f->stream_at_ = DX_PATCH_HEADER_SIZE + 4 * (1 + f->pages_ + (uint32_t)target_pages);
-    if (f->stream_at_ > DX_PATCH_HEADER_SIZE + h->body_size) return DX_PATCH_ECORRUPT;
-    if (!f->gap_ || f->gap_ >> DX_PATCH_P_FLASH_BITS) return DX_PATCH_ECORRUPT;
-    slot_pages = (uint64_t)f->pages_ + f->gap_;
+    if (page_size > f->page_size_ || (page_size & (page_size - 1)))
+        return DX_PATCH_ENOTSUP; /* it does not divide that power of two */
+    f->gap_ = dx_patch_p_load32((const uint8_t *)f->desc_.patch + DX_PATCH_HEADER_SIZE);
+    while (f->page_size_ >> f->bits_ > 1) f->bits_++;
+    DX_PATCH_ASSERT((uint32_t)1 << f->bits_ == f->page_size_);
+    f->pages_ = dx_patch_p_pages(f->base_size_, f->bits_);
+    target_pages = dx_patch_p_pages(f->target_size_, f->bits_);
+    f->stream_at_ = DX_PATCH_HEADER_SIZE + 4 * (1 + f->pages_ + target_pages);
+    if (f->stream_at_ > DX_PATCH_HEADER_SIZE + f->body_size_) return DX_PATCH_ECORRUPT;
+    if (!f->gap_ || f->gap_ > (UINT32_MAX >> f->bits_) - f->pages_) return DX_PATCH_ECORRUPT;
+    slot_pages = f->pages_ + f->gap_;
     if (slot_pages < target_pages) slot_pages = target_pages;
-    return f->desc_.slot_size >> f->bits_ < slot_pages ? DX_PATCH_ENOSPACE : DX_PATCH_OK;
+    return f->desc_.slot_size < slot_pages << f->bits_ ? DX_PATCH_ENOSPACE : DX_PATCH_OK;
 }
 
 DX_PATCH_API int dx_patch_flash_apply(dx_patch_flash *f, const dx_patch_flash_desc *desc)
 {
+    const uint8_t *base_hash, *target_hash;
     bool is_base;
     if (!f || !desc || !desc->io || !desc->page_size) return DX_PATCH_EINVAL;
     if (!desc->patch) return DX_PATCH_ENOPATCH;
     DX_PATCH_MEMSET(f, 0, sizeof *f);
     f->desc_ = *desc;
+    base_hash = (const uint8_t *)desc->patch + DX_PATCH_P_AT_BASE_HASH;
+    target_hash = (const uint8_t *)desc->patch + DX_PATCH_P_AT_TARGET_HASH;
     f->error_ = dx_patch_p_f_open(f);
     if (!f->error_) dx_patch_p_f_decode(f, DX_PATCH_P_F_NEVER);
     if (f->error_) return f->error_;
     DX_PATCH_ASSERT(f->target_size_ <= desc->slot_size && f->base_size_ <= desc->slot_size);
-    if (dx_patch_p_f_holds(f, f->target_size_, f->header_.target_hash)) return DX_PATCH_EAPPLIED;
-    is_base = dx_patch_p_f_holds(f, f->base_size_, f->header_.base_hash);
+    if (dx_patch_p_f_holds(f, f->target_size_, target_hash)) return DX_PATCH_EAPPLIED;
+    is_base = dx_patch_p_f_holds(f, f->base_size_, base_hash);
     dx_patch_p_f_step(f, (uint64_t)f->base_size_ + f->target_size_);
     if (is_base) dx_patch_p_f_go_on(f, f->pages_, 0);
     else if (!f->error_) dx_patch_p_f_resume(f);
-    if (!f->error_ && !dx_patch_p_f_holds(f, f->target_size_, f->header_.target_hash))
+    if (!f->error_ && !dx_patch_p_f_holds(f, f->target_size_, target_hash))
         dx_patch_p_f_fail(f, true, DX_PATCH_ETARGET);
     DX_PATCH_ASSERT(f->error_ || f->done_ == f->total_);
     return f->error_;
@@ -8303,10 +8551,10 @@ static void dx_patch_p_put_piece(dx_patch_p_maker *m, const dx_patch_p_match *c,
         run = dx_patch_p_same(p + at, q + at, (size_t)left);
         DX_PATCH_ASSERT(run <= left);
         *last_run = run < left ? (uint32_t)run : 8;
-        (void)dx_patch_p_number(o, which, run < left ? run + 1 : 0);
+        (void)dx_patch_p_f_number(o, which, (uint32_t)(run < left ? run + 1 : 0));
         at += run;
         if (run == left) continue;
-        (void)dx_patch_p_byte(o, DX_PATCH_P_F_WRONG, (uint32_t)(q[at] - p[at]) & 255);
+        (void)dx_patch_p_f_byte(o, DX_PATCH_P_F_WRONG, (uint32_t)(q[at] - p[at]) & 255);
         at++;
     }
 }
@@ -8315,7 +8563,7 @@ static void dx_patch_p_put_pieces(dx_patch_p_maker *m, uint32_t gap_pages, uint3
 {
     const dx_patch_p_finder *f = &m->finder;
     dx_patch_p_coder *o = &m->delta.coder_;
-    uint64_t n = 0, old_end = 0, gap;
+    uint64_t n = 0, old_end = 0, gap, jump;
     uint32_t last_run = 0;
     size_t k = 0; /* matches before this one are done */
     while (n < f->target_size) {
@@ -8323,12 +8571,14 @@ static void dx_patch_p_put_pieces(dx_patch_p_maker *m, uint32_t gap_pages, uint3
         bool more = dx_patch_p_next_piece(f, gap_pages, bits, &k, n, &c);
         gap = (more ? c.new_at : f->target_size) - n;
         old_end += gap;
-        (void)dx_patch_p_number(o, DX_PATCH_P_F_GAP, gap);
-        for (; gap; gap--) (void)dx_patch_p_byte(o, DX_PATCH_P_F_LITERAL, f->target[n++]);
+        (void)dx_patch_p_f_number(o, DX_PATCH_P_F_GAP, (uint32_t)(gap));
+        for (; gap; gap--) (void)dx_patch_p_f_byte(o, DX_PATCH_P_F_LITERAL, f->target[n++]);
         if (!more) break;
         DX_PATCH_ASSERT(n == c.new_at);
-        (void)dx_patch_p_number(o, DX_PATCH_P_F_LENGTH, c.size - 1);
-        (void)dx_patch_p_number(o, DX_PATCH_P_F_JUMP, dx_patch_p_zigzag(c.old_at - old_end));
+        (void)dx_patch_p_f_number(o, DX_PATCH_P_F_LENGTH, (uint32_t)(c.size - 1));
+        jump = dx_patch_p_zigzag(c.old_at - old_end);
+        DX_PATCH_ASSERT(jump >> 31 == 0);
+        (void)dx_patch_p_f_number(o, DX_PATCH_P_F_JUMP, (uint32_t)jump);
         dx_patch_p_put_piece(m, &c, &last_run);
         n += c.size;
         old_end = c.old_at + c.size;
@@ -8350,6 +8600,18 @@ static size_t dx_patch_p_put_sums(uint8_t *out, const uint8_t *p, size_t size, s
     return used;
 }
 
+/* The coding: that by bits where the other one is not allowed, or takes too much memory. */
+static void dx_patch_p_choose_flash(const dx_patch_create_desc *desc, dx_patch_header *h)
+{
+    uint64_t most = desc->apply_memory_max;
+    bool range = !desc->codings || desc->codings >> DX_PATCH_CODING_RANGE & 1;
+    bool bits = !desc->codings || desc->codings >> DX_PATCH_CODING_BITS & 1;
+    DX_PATCH_ASSERT(h->kind == DX_PATCH_KIND_FLASH);
+    bits = bits && (!range || (most && most < DX_PATCH_P_FLASH_MEMORY));
+    h->coding = bits ? DX_PATCH_CODING_BITS : DX_PATCH_CODING_RANGE;
+    h->memory_size = bits ? DX_PATCH_P_BITS_MEMORY : DX_PATCH_P_FLASH_MEMORY;
+}
+
 static int dx_patch_p_make_flash(dx_patch_p_job *j)
 {
     dx_patch_header *h = &j->header;
@@ -8360,19 +8622,18 @@ static int dx_patch_p_make_flash(dx_patch_p_job *j)
     uint64_t base_pages, target_pages, slot;
     uint32_t bits = 8, gap;
     h->block_size = j->desc->block_size ? j->desc->block_size : 4096;
-    h->coding = DX_PATCH_CODING_RANGE;
-    h->memory_size = DX_PATCH_P_FLASH_MEMORY;
+    dx_patch_p_choose_flash(j->desc, h);
     if ((uint64_t)j->base_size >> DX_PATCH_P_FLASH_BITS ||
         (uint64_t)j->target_size >> DX_PATCH_P_FLASH_BITS)
         return DX_PATCH_ETOOBIG;
     if (dx_patch_p_check_header(h, 0)) return DX_PATCH_EINVAL;
     while (h->block_size >> bits > 1) bits++;
-    base_pages = dx_patch_p_pages(j->base_size, bits);
-    target_pages = dx_patch_p_pages(j->target_size, bits);
+    base_pages = dx_patch_p_pages((uint32_t)j->base_size, bits);
+    target_pages = dx_patch_p_pages((uint32_t)j->target_size, bits);
     slot = (base_pages > target_pages ? base_pages : target_pages) + 2;
     if (j->desc->slot_size) slot = j->desc->slot_size >> bits;
-    if (slot <= base_pages || slot < target_pages || slot >> DX_PATCH_P_FLASH_BITS)
-        return DX_PATCH_EINVAL;
+    if (slot > UINT32_MAX >> bits) slot = UINT32_MAX >> bits; /* more is of no use */
+    if (slot <= base_pages || slot < target_pages) return DX_PATCH_EINVAL;
     if (!m || !dx_patch_p_at_least(j->desc->memory_size, DX_PATCH_P_MAKER_MIN))
         return DX_PATCH_ENOMEM;
     if (j->capacity / 4 < 2 + base_pages + target_pages) return DX_PATCH_ENOSPACE;
@@ -8388,7 +8649,8 @@ static int dx_patch_p_make_flash(dx_patch_p_job *j)
     used += dx_patch_p_put_sums(j->out + used, j->base, j->base_size, h->block_size);
     used += dx_patch_p_put_sums(j->out + used, j->target, j->target_size, h->block_size);
     DX_PATCH_ASSERT(used == 4 * (1 + base_pages + target_pages) && used <= j->capacity);
-    dx_patch_p_rows_start(coder->rows_, DX_PATCH_P_F_ROWS);
+    coder->bits_ = h->coding == DX_PATCH_CODING_BITS;
+    dx_patch_p_f_rows(coder);
     dx_patch_p_start_writing(coder, j->out + used, j->capacity - used);
     dx_patch_p_put_pieces(m, gap, bits);
     j->used = used + coder->at_;
@@ -8455,7 +8717,7 @@ static int dx_patch_p_make_body(dx_patch_p_job *j)
     else if (j->header.kind == DX_PATCH_KIND_FLASH) error = dx_patch_p_make_flash(j);
     else if (j->header.kind == DX_PATCH_KIND_DELTA) error = dx_patch_p_make_delta(j);
     if (!error && limit && j->header.memory_size > limit)
-        error = DX_PATCH_ETOOBIG; /* blocks and flash always take the same */
+        error = DX_PATCH_ETOOBIG; /* blocks and flash take what they take */
     DX_PATCH_ASSERT(error || j->used <= j->capacity);
     return error;
 }

@@ -42,7 +42,7 @@ _dxpatch() {
     done
     case ${words[1]} in
     diff)
-        options='--kind --block-size --slot-size --one-way --format --memory --no-zstd --quiet --help'
+        options='--kind --block-size --slot-size --small --one-way --format --memory --no-zstd --quiet --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
@@ -88,7 +88,7 @@ _dxpatch() {
         }
         ;;
     compose)
-        options='--kind --block-size --slot-size --one-way --format --memory --target-max --memory-max --no-zstd --quiet --help'
+        options='--kind --block-size --slot-size --small --one-way --format --memory --target-max --memory-max --no-zstd --quiet --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;

@@ -52,6 +52,7 @@ typedef struct dxpatch_options {
     uint64_t    memory_max;       /* bytes that applying may take; 0 = DXPATCH_MEMORY_MAX */
     uint64_t    target_max;       /* bytes that applying may make; 0: see dxpatch_target_max() */
     bool        one_way;          /* blocks: without what undo needs */
+    bool        small;            /* flash: for appliers with little memory */
     bool        no_zstd;          /* hde */
     bool        quiet;            /* no summary */
 } dxpatch_options;

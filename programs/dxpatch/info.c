@@ -18,6 +18,7 @@ static const char *coding_text(int coding)
     switch (coding) {
     case DX_PATCH_CODING_PLAIN: return "plain";
     case DX_PATCH_CODING_RANGE: return "range";
+    case DX_PATCH_CODING_BITS: return "bits";
     case DX_PATCH_CODING_BRIEF: return "brief";
     default: return "streams"; /* dx_patch_info() refuses what it does not know */
     }

@@ -96,6 +96,9 @@ static const prog_option options[] = {
      .commands = MAKES, .value = "N",
      .help = "flash: bytes, at least one page more than the\n"
              "larger file (default: two pages more)"},
+    {"--small", PROG_OPTION_FLAG, FIELD(small), .commands = MAKES,
+     .help = "flash: for devices built with DX_PATCH_FLASH_SMALL,\n"
+             "which apply in 1.2 KB of memory instead of 6.2"},
     {"--one-way", PROG_OPTION_FLAG, FIELD(one_way), .commands = MAKES,
      .help = "blocks: drop what undo needs when the file shrinks"},
     {"-", PROG_OPTION_DIGIT, FIELD(level), .commands = MAKES,
@@ -167,6 +170,7 @@ static int check(const dxpatch_options *o)
 {
     bool blocks = o->kind == DX_PATCH_KIND_BLOCKS;
     bool flash = o->kind == DX_PATCH_KIND_FLASH;
+    if (o->small && !flash) return prog_fail(PROG_USAGE, "--small goes with --kind flash");
     if ((o->one_way && !blocks) || (o->block_size && !blocks && !flash) || (o->slot_size && !flash))
         return prog_fail(
             PROG_USAGE,

@@ -56,6 +56,7 @@ static int create(const dxpatch_options *o, const dxpatch_content *from, const d
     desc.block_size = o->block_size;
     desc.slot_size = o->slot_size;
     desc.one_way = o->one_way;
+    if (o->small) desc.apply_memory_max = DX_PATCH_FLASH_SMALL_MEMORY;
     desc.level = o->level;
     if (desc.kind == DX_PATCH_KIND_DELTA && o->format != DXPATCH_FORMAT_OLD)
         desc.codings = 1u << DX_PATCH_CODING_RANGE | 1u << DX_PATCH_CODING_STREAMS;

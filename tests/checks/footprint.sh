@@ -39,16 +39,19 @@ allocations() { # BACKEND
     "$work/allocations" "$1" >"$work/count.$1" 2>&1 || { echo "status $?"; cat "$work/count.$1"; }
 }
 # The store on flash of layers/dx_nor.h, on Cortex-M (Thumb, -Os): code with BLAKE3; memory with the stack and the objects.
-on_flash() { # USE MOST-CODE MOST-MEMORY
-    python3 tests/checks/small/size.py nor "$1" >"$work/nor.$1" || { echo "does not build"; return; }
+# The applier of flash patches, with DX_PATCH_FLASH_SMALL.
+on_flash() { # USE MOST-CODE MOST-MEMORY [HEADER]
+    python3 tests/checks/small/size.py "${4:-nor}" "$1" >"$work/nor.$1" || { echo "does not build"; return; }
     [ -s "$work/nor.$1" ] || echo "no figures"
     awk -v code="$2" -v memory="$3" '$2 > code || $3 + $4 > memory { print $1 ": " $2 " bytes of code, " $3 " + " $4 " of memory" }' "$work/nor.$1"
 }
 if has arm-none-eabi-gcc; then
     try "a store on flash: hash, get and verify in 8 KB of code, 4 KB of memory" on_flash 1 8192 4096
     try "a store on flash: put, names, commit and collection, too, in 16 KB of code, 4 KB of memory" on_flash 3 16384 4096
+    try "a flash patch, small: 4 KB of code, 2 KB of memory" on_flash 5 4096 2048 patch
 else
     skip "a store on flash" "no arm-none-eabi-gcc"
+    skip "a flash patch, small" "no arm-none-eabi-gcc"
 fi
 [ "$(uname -m)" = x86_64 ] && has gcc && try "a stripped echo server is at most $most bytes and echoes" size_of_echo
 if $CC -O2 -DNDEBUG -o "$work/allocations" tests/checks/compile/allocations.c -lpthread 2>"$work/why"; then

@@ -1,9 +1,17 @@
-/* Flash patches of dx_patch.h on a simulated flash whose power is cut at every write and every erase. */
+/* Flash patches of dx_patch.h on a simulated flash whose power is cut at every write and every erase. test_flash_small.c is this file
+   again, with DX_PATCH_FLASH_SMALL. */
 #define DX_PATCH_IMPLEMENTATION
 #include "../../dx_patch.h"
 #define DX_TEST_MAIN
 #include "../dx_test.h"
 #include <unistd.h>
+
+#ifdef DX_PATCH_FLASH_SMALL
+enum { SMALL_ONLY = 1 };
+#else
+enum { SMALL_ONLY = 0 };
+#endif
+static int small = SMALL_ONLY; /* patches for the small applier: both appliers take them */
 
 /* >>flash: erase before write, write a unit once, torn at the cut ---------- */
 typedef struct sim {
@@ -106,12 +114,15 @@ static void make(pair *p, size_t page, size_t spare)
     d.kind = DX_PATCH_KIND_FLASH;
     d.block_size = (uint32_t)page;
     d.slot_size = p->slot_size;
+    d.apply_memory_max = small ? DX_PATCH_FLASH_SMALL_MEMORY : 0;
     d.memory_size = dx_patch_create_memory_size(&d, p->base_size, p->target_size);
     d.memory = malloc(d.memory_size);
     size_t bound = dx_patch_bound(&d, p->base_size, p->target_size);
     p->patch = (uint8_t *)malloc(bound);
     DX_CHECK_EQ(dx_patch_create(&d, p->base, p->base_size, p->target, p->target_size, p->patch,
                                 bound, &p->patch_size), 0);
+    DX_CHECK_EQ(p->patch[7], small ? DX_PATCH_CODING_BITS : DX_PATCH_CODING_RANGE);
+    DX_CHECK_EQ(dx_patch_p_load32(p->patch + 40), small ? 704 : 5696);
     free(d.memory);
 }
 
@@ -241,11 +252,13 @@ DX_TEST(flash_cut_at_every_write_and_erase_of_generated_images)
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         for (size_t spare = 1; spare < 4; spare++) {
             pair p;
+            small = SMALL_ONLY || (spare + i) % 2;
             generate(&p, sizes[i][0], sizes[i][1], sizes[i][2]);
             make(&p, spare == 3 ? 2048 : 512, spare);
             cut_everywhere(&p);
             drop(&p);
         }
+    small = SMALL_ONLY;
 }
 
 /* >>progress: a watchdog fed, a run stopped at any call ------------------------- */
@@ -322,12 +335,14 @@ DX_TEST(flash_stopped_at_every_call_of_progress)
         pair p;
         long n = 1;
         generate(&p, sizes[i][0], sizes[i][1], sizes[i][2]);
+        small = SMALL_ONLY || i % 2;
         make(&p, 512, sizes[i][3]);
         while (stop_at(&p, n)) n++;
         DX_CHECK(n > 10);
         printf("     %zu to %zu bytes: stopped at %ld calls\n", p.base_size, p.target_size, n - 1);
         drop(&p);
     }
+    small = SMALL_ONLY;
 }
 
 /* >>real pairs -------------------------------------------------------------- */
@@ -446,6 +461,115 @@ DX_TEST(flash_refuses_damage_before_the_first_erase)
     drop(&p);
 }
 
+/* The appliers agree on headers, but for what the small one has no memory for. */
+DX_TEST(flash_headers_with_any_bit_changed)
+{
+    (void)c;
+    for (small = SMALL_ONLY; small < 2; small++) {
+        bool changed;
+        dx_patch_header h;
+        pair p;
+        generate(&p, 3000, 3300, 200);
+        make(&p, 256, 2);
+        for (size_t bit = 0; bit < 8 * 124; bit++) {
+            p.patch[bit / 8] ^= (uint8_t)(1u << bit % 8);
+            dx_patch_p_store32(p.patch + 124, dx_patch_p_crc32c(0, p.patch, 124));
+            int info = dx_patch_info(p.patch, p.patch_size, &h);
+            int error = apply_to(&p, p.patch, p.patch_size, p.base, p.base_size, &changed, p.slot_size, 256);
+            DX_CHECK(!info || (error && !changed));
+            if (SMALL_ONLY) DX_CHECK(!info || error == info || error == DX_PATCH_ENOTSUP || error == DX_PATCH_ENOMEM || info == DX_PATCH_EHEADER);
+            else if (info) DX_CHECK_EQ(error, info);
+            p.patch[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        }
+        drop(&p);
+    }
+    small = SMALL_ONLY;
+}
+
+#ifdef DX_PATCH_FLASH_SMALL
+DX_TEST(flash_small_refuses_what_takes_more_memory)
+{
+    (void)c;
+    bool changed;
+    pair p;
+    DX_CHECK(sizeof(dx_patch_flash) <= 1536);
+    generate(&p, 3000, 3300, 200);
+    small = 0;
+    make(&p, 256, 2);
+    DX_CHECK_EQ(apply_to(&p, p.patch, p.patch_size, p.base, p.base_size, &changed, p.slot_size, 256), DX_PATCH_ENOMEM);
+    DX_CHECK(!changed);
+    drop(&p);
+    generate(&p, 3000, 3300, 200);
+    small = 1;
+    make(&p, 256, 2);
+    p.patch[40]++; /* the coding is that of the small one, the memory is more */
+    seal(p.patch, p.patch_size);
+    DX_CHECK_EQ(apply_to(&p, p.patch, p.patch_size, p.base, p.base_size, &changed, p.slot_size, 256), DX_PATCH_ENOMEM);
+    DX_CHECK(!changed);
+    p.patch[40] -= 2;
+    seal(p.patch, p.patch_size);
+    DX_CHECK_EQ(apply_to(&p, p.patch, p.patch_size, p.base, p.base_size, &changed, p.slot_size, 256), DX_PATCH_EHEADER);
+    drop(&p);
+    small = SMALL_ONLY;
+}
+#endif
+
+/* All numbers that there are in a patch coded by bits, and all bytes. */
+DX_TEST(flash_bits_say_every_number)
+{
+    (void)c;
+    static uint16_t rows[DX_PATCH_P_B_WORDS];
+    static uint8_t coded[1 << 16];
+    uint64_t state = 3;
+    uint32_t all[3000];
+    dx_patch_p_coder w, d;
+    memset(&w, 0, sizeof w);
+    memset(&d, 0, sizeof d);
+    w.bits_ = d.bits_ = true;
+    w.rows_ = d.rows_ = rows;
+    for (uint32_t i = 0; i < 3000; i++) all[i] = (uint32_t)(dx_test_random(&state) & UINT32_MAX) >> i % 32;
+    all[0] = UINT32_MAX - 1;
+    dx_patch_p_f_rows(&w);
+    dx_patch_p_start_writing(&w, coded, sizeof coded);
+    for (uint32_t i = 0; i < 3000; i++) (void)dx_patch_p_f_number(&w, i % 6, all[i] < UINT32_MAX ? all[i] : 0);
+    for (uint32_t i = 0; i < 3000; i++) (void)dx_patch_p_f_byte(&w, i & 1 ? DX_PATCH_P_F_WRONG : DX_PATCH_P_F_LITERAL, all[i] & 255);
+    dx_patch_p_finish_writing(&w);
+    d.source_ = coded;
+    d.size_ = w.at_;
+    dx_patch_p_f_rows(&d);
+    dx_patch_p_start_reading(&d);
+    for (uint32_t i = 0; i < 3000; i++) DX_CHECK_EQ(dx_patch_p_f_number(&d, i % 6, 0), all[i] < UINT32_MAX ? all[i] : 0);
+    for (uint32_t i = 0; i < 3000; i++)
+        DX_CHECK_EQ(dx_patch_p_f_byte(&d, i & 1 ? DX_PATCH_P_F_WRONG : DX_PATCH_P_F_LITERAL, 0), all[i] & 255);
+    DX_CHECK(d.at_ == d.size_ && !d.overrun_);
+}
+
+/* The hash of a slot is that of a buffer, around each border of blocks, chunks and subtrees. */
+DX_TEST(flash_hash_of_a_slot)
+{
+    (void)c;
+    static dx_patch_flash f;
+    static uint8_t bytes[40000], written[2500];
+    sim s;
+    memset(&s, 0, sizeof s);
+    for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = (uint8_t)(i % 251);
+    s.slot = bytes;
+    s.written = written;
+    s.slot_size = sizeof bytes;
+    s.page = 256;
+    for (uint32_t size = 0; size < 40000; size += size % 1024 < 2 || size % 1024 > 1020 || size < 300 ? 1 : 61) {
+        uint8_t hash[32];
+        memset(&f, 0, sizeof f);
+        f.desc_ = wire(&s);
+        f.total_ = 2 * sizeof bytes;
+        dx_patch_hash(bytes, size, hash);
+        DX_CHECK(dx_patch_p_f_holds(&f, size, hash));
+        hash[size % 32] ^= 4;
+        f.step_end_ = 0;
+        DX_CHECK(!dx_patch_p_f_holds(&f, size, hash));
+    }
+}
+
 DX_TEST(w_1_flash_another_base_and_another_state_are_refused)
 {
     (void)c;
@@ -546,6 +670,18 @@ DX_TEST(flash_create_and_apply_refuse_bad_arguments)
     d.slot_size = 4352;
     DX_CHECK_EQ(dx_patch_create(&d, bytes, 4096, bytes, 50, patch, 150, &size), DX_PATCH_ENOSPACE);
     DX_CHECK_EQ(dx_patch_create(&d, bytes, 4096, bytes, 50, patch, sizeof patch, &size), 0);
+    DX_CHECK_EQ(patch[7], DX_PATCH_CODING_RANGE);
+    d.codings = 1u << DX_PATCH_CODING_BITS;
+    DX_CHECK_EQ(dx_patch_create(&d, bytes, 4096, bytes, 50, patch, sizeof patch, &size), 0);
+    DX_CHECK_EQ(patch[7], DX_PATCH_CODING_BITS);
+    d.codings = 0;
+    d.apply_memory_max = 703;
+    DX_CHECK_EQ(dx_patch_create(&d, bytes, 4096, bytes, 50, patch, sizeof patch, &size), DX_PATCH_ETOOBIG);
+    d.apply_memory_max = 704;
+    d.codings = 1u << DX_PATCH_CODING_RANGE;
+    DX_CHECK_EQ(dx_patch_create(&d, bytes, 4096, bytes, 50, patch, sizeof patch, &size), DX_PATCH_ETOOBIG);
+    d.apply_memory_max = 0;
+    DX_CHECK_EQ(dx_patch_create(&d, bytes, 4096, bytes, 50, patch, sizeof patch, &size), 0);
     size_t got;
     DX_CHECK_EQ(dx_patch_apply(bytes, 4096, patch, size, memory, 4096, &got, memory + 8192, 1 << 17),
                 DX_PATCH_ENOTSUP); /* only flash_apply knows the order */
@@ -636,9 +772,15 @@ DX_TEST(flash_vector)
         p.base[i] = (uint8_t)i;
         p.target[i] = i < 30 ? 7 : (uint8_t)(i - 30);
     }
-    make(&p, 256, 2);
-    DX_CHECK_EQ(dx_test_vector("docs/formats/patch.md", "flash", wanted, sizeof wanted), p.patch_size);
-    DX_CHECK_MEM(p.patch, wanted, p.patch_size);
-    cut_everywhere(&p);
+    for (small = SMALL_ONLY; small < 2; small++) {
+        make(&p, 256, 2);
+        size_t size = dx_test_vector("docs/formats/patch.md", small ? "flash-bits" : "flash", wanted, sizeof wanted);
+        for (size_t i = 0; i < p.patch_size && size != p.patch_size; i++) printf("%02x%c", p.patch[i], i % 16 == 15 ? '\n' : ' ');
+        DX_CHECK_EQ(size, p.patch_size);
+        DX_CHECK_MEM(p.patch, wanted, p.patch_size);
+        cut_everywhere(&p);
+        if (!small) free(p.patch);
+    }
+    small = SMALL_ONLY;
     drop(&p);
 }

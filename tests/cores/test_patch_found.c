@@ -64,7 +64,7 @@ DX_TEST(a_limit_that_no_patch_keeps)
 {
     static uint8_t memory[1 << 18], patch[1024];
     static const dx_patch_kind kinds[] = {DX_PATCH_KIND_BLOCKS, DX_PATCH_KIND_DELTA, DX_PATCH_KIND_FLASH};
-    static const uint64_t least[] = {1040, 17044, 5696};
+    static const uint64_t least[] = {1040, 17044, DX_PATCH_FLASH_SMALL_MEMORY};
     for (size_t k = 0; k < 3; k++) {
         dx_patch_create_desc d = {0};
         dx_patch_header header;

@@ -721,7 +721,11 @@ DX_TEST(pt_flash_headers)
     hand_flash_cover(0, 300, 0);
     hand_finish();
     DX_CHECK_EQ(hand_flash_apply(4096), DX_PATCH_ECORRUPT);
-    hand_flash((UINT32_C(1) << 30) - 1, 500, 300);
+    hand_flash(UINT32_C(1) << 24, 500, 300); /* pages of 256 bytes: 4 GiB and more */
+    hand_flash_cover(0, 300, 0);
+    hand_finish();
+    DX_CHECK_EQ(hand_flash_apply(4096), DX_PATCH_ECORRUPT);
+    hand_flash((UINT32_C(1) << 24) - 8, 500, 300);
     hand_flash_cover(0, 300, 0);
     hand_finish();
     DX_CHECK_EQ(hand_flash_apply(4096), DX_PATCH_ENOSPACE);

@@ -332,12 +332,16 @@ flash_patches() {
     : >empty
     for pair in "old new" "new old" "old empty" "empty new" "old old" "empty empty"; do
         set -- $pair
-        for options in "" "--block-size 256" "--block-size 65536" "--slot-size 131072"; do
+        for options in "" "--block-size 256" "--block-size 65536" "--slot-size 131072" "--small"; do
             expect 0 diff "$1" "$2" patch --kind flash $options
             expect 0 apply "$1" patch out
             same "$2" out
         done
     done
+    expect 1 diff old new patch --small
+    expect 0 diff old new patch --kind flash --small
+    expect 0 info patch
+    [ "$(get kind) $(get coding) $(get memory_size)" = "flash bits 704" ] || fail "$out"
     expect 0 diff old new patch --kind flash --block-size 1024
     expect 0 info patch
     [ "$(get kind) $(get coding) $(get reversible) $(get block_size)" = "flash range no 1024" ] || fail "$out"

@@ -1,8 +1,12 @@
 /* What dx_patch.h adds to a small program. USE 0: nothing; 1: blocks in place in memory; 2: one slot of flash; 3: any patch,
-   as it arrives; 4: any but deltas of streams. */
+   as it arrives; 4: any but deltas of streams;
+   5: one slot of flash, small. */
 #define DX_PATCH_NO_CREATE
 #if USE == 4
   #define DX_PATCH_NO_STREAMS
+#endif
+#if USE == 5
+  #define DX_PATCH_FLASH_SMALL
 #endif
 #define DX_PATCH_STATIC
 #define DX_PATCH_IMPLEMENTATION
@@ -10,7 +14,7 @@
 
 extern uint8_t flash[], ram[1024]; /* start.c */
 int main(void);
-#if USE == 2
+#if USE == 2 || USE == 5
 static int flash_io(void *user, dx_patch_flash_io what, uint64_t offset, void *data, size_t size)
 {
     (void)user;
@@ -19,7 +23,7 @@ static int flash_io(void *user, dx_patch_flash_io what, uint64_t offset, void *d
     else DX_PATCH_MEMSET(flash + offset, 255, size);
     return 0;
 }
-#elif USE >= 3
+#elif USE == 3 || USE == 4
 static int base_read(void *user, uint64_t offset, void *out, size_t size)
 {
     (void)user;
@@ -39,7 +43,7 @@ int main(void)
 #if USE == 1
     size_t size;
     return dx_patch_apply_in_place(flash, 4096, 8192, ram, sizeof ram, &size);
-#elif USE == 2
+#elif USE == 2 || USE == 5
     static dx_patch_flash f;
     dx_patch_flash_desc desc = {0};
     desc.io = flash_io;
@@ -48,7 +52,7 @@ int main(void)
     desc.slot_size = 65536;
     desc.page_size = 4096;
     return dx_patch_flash_apply(&f, &desc);
-#elif USE >= 3
+#elif USE == 3 || USE == 4
     static dx_patch_applier a;
     dx_patch_applier_desc desc = {0};
     int error;
