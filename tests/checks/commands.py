@@ -248,16 +248,16 @@ def dxup(folder):
              "dxup log store", "dxup log store tree --json", "dxup ls store tree@1 --recursive --json", "dxup cat store tree:hello/hello_cas.c",
              "dxup publish store file ../README.md --dry-run --json",
              "dxup publish store part ../examples --include '*.c' --include '*/' --exclude '*'",
-             "dxup checkout store tree nowhere --dry-run --json", "dxup verify store --json", "dxup gc store --keep 1 --dry-run --json",
+             "dxup checkout store tree nowhere --dry-run --json --entries-max 100000 --size-max 1000000000", "dxup verify store --json", "dxup gc store --keep 1 --dry-run --json",
              "dxup diff store tree file --json --no-cost", "dxup diff store tree tree --patch-max 1000000",
              "dxup tag store tree@1 stable --quiet", "dxup tag store tree beta --json", "dxup tag store tree beta --remove",
              "dxup publish store old ../README.md", "dxup tag store old first", "dxup rm store old --dry-run --force --json",
              "dxup publish store old ../LICENSE", "dxup rm store old@1 --older --force --quiet", "dxup checkout store tree@1 out --workers 2", "dxup checkout store file out-file --force --quiet",
              "dxup verify store", "dxup verify store --quiet", "dxup gc store --keep 1 --pack", "dxup gc store --quiet",
-             "dxup serve store --listen 127.0.0.1:7001 --http 127.0.0.1:7002 --status 127.0.0.1:7005 --workers 2 --backend epoll --patch-max 1000000 --connections 9",
+             "dxup serve store --listen 127.0.0.1:7001 --http 127.0.0.1:7002 --status 127.0.0.1:7005 --workers 2 --backend epoll --patch-max 1000000 --connections 9 --connections-per-address 8",
              "dxup serve store --listen 127.0.0.1:7006 --json", "dxup pull 127.0.0.1:7006 file got-json --json",
              f"dxup pull 127.0.0.1:7001 tree got-less --owner {pulled}",
-             "dxup pull 127.0.0.1:7001 tree@1 got-first",
+             "dxup pull 127.0.0.1:7001 tree@1 got-first --entries-max 100000 --size-max 1000000000",
              "dxup pull 127.0.0.1:7001 tree got --force --connections 2 --backend epoll --report", "dxup pull 127.0.0.1:7001 tree seeded --seed got --checksum", "dxup pull 127.0.0.1:7001 file got-file --quiet", "dxup help", "dxup help pull", "dxup --version"]
     calls_of("dxup", folder, calls)
     for call in calls:
@@ -276,7 +276,7 @@ def dxpatch(folder):
     run(inside, "cat ../dx_patch.h ../dx_teleport.h >old; sed 's/cas/CAS/' old >new; sed 's/patch/PATCH/' new >third; cp old file")
     calls = ["dxpatch diff old new patch", "dxpatch diff old new patch --kind delta -1 --memory 100 --quiet", "dxpatch diff new third patch2 -9",
              "dxpatch diff old new blocks --kind blocks --block-size 4096", "dxpatch diff old new one --kind blocks --one-way", "dxpatch diff old new three --format 3",
-             "dxpatch diff old new flash --kind flash --block-size 4096 --slot-size 1048576", "dxpatch diff old new hde --kind hde --no-zstd",
+             "dxpatch diff old new flash --kind flash --block-size 4096 --slot-size 1048576", "dxpatch diff old new small --kind flash --slot-size 1048576 --small", "dxpatch diff old new hde --kind hde --no-zstd",
              "dxpatch diff old new vcdiff --kind vcdiff", "dxpatch apply old patch out --target-max 256 --memory-max 256 --quiet",
              "dxpatch apply-in-place file blocks --target-max 256 --memory-max 256 --quiet",
              "dxpatch undo file blocks --target-max 256 --memory-max 256 --quiet", "dxpatch info patch --quiet",
@@ -304,14 +304,18 @@ def dxkeep(folder):
     inside = os.path.join(folder, "kept")
     os.makedirs(os.path.join(inside, "data"))
     os.symlink(os.path.join(folder, "build"), os.path.join(inside, "build"))
-    watched = "--name app --quiet-ms 10 --hold-ms 100 --scan-s 5 --exclude '*.o' --include '*.c' --no-owner --no-xattrs --no-restore --workers 2 --entries-max 1000 --size-max 1000000000"
-    calls = [f"dxkeep run store data {watched} --verbose --quiet -- sh -c 'echo 1 >data/a'",
-             "dxkeep capture store data --name app --exclude '*.o' --include '*.c' --no-owner --no-xattrs --workers 2 --json --quiet",
+    watched = "--name app --quiet-ms 10 --hold-ms 100 --scan-s 5 --exclude '*.o' --include '*.c' --no-owner --no-xattrs --no-restore --workers 2 --entries-max 1000 --size-max 1000000000 --grace 5 --pause-max-ms 100"
+    hooks = "--before-capture 'test -d data' --after-capture true --hook-max-s 5"
+    calls = [f"dxkeep run store data {watched} {hooks} --verbose --quiet -- sh -c 'echo 1 >data/a'",
+             "dxkeep run store data --name app --no-freeze --no-owner --no-xattrs -- true",
+             f"dxkeep capture store data --name app --exclude '*.o' --include '*.c' --no-owner --no-xattrs --workers 2 {hooks} --json --quiet",
              "dxkeep log store --name app --limit 1 --json",
              "dxkeep restore store latest copy --name app --no-owner --no-xattrs --entries-max 1000 --size-max 1000000000 --workers 2 --force --json --quiet",
              "dxkeep verify store --json --quiet"]
-    endless = f"dxkeep daemon store data {watched} --verbose --quiet"
-    calls_of("dxkeep", folder, calls + [endless])
+    endless = f"dxkeep daemon store data {watched} {hooks} --verbose --quiet"
+    # tried in tests/programs/test_dxkeep.py, with a tree of processes and a group of them
+    frozen = "dxkeep daemon store data --freeze-pid 2 --freeze-cgroup DIR"
+    calls_of("dxkeep", folder, calls + [endless, frozen])
     for call in calls:
         run(inside, call)
     run(inside, "cmp data/a copy/a")

@@ -366,9 +366,11 @@ def status_counts_what_was_served():
         time.sleep(0.05)
         now = metrics()
     more = {name: now[name] - before[name] for name in now if now[name] != before[name]}
+    sent, spared = more.pop("dxup_sent_bytes_total"), more.pop("dxup_spared_bytes_total")
     assert more == {'dxup_pulls_total{outcome="unchanged"}': 1, 'dxup_pulls_total{outcome="full"}': 1, "dxup_pulls_refused_total": 1,
                     'dxup_http_answers_total{status="2xx"}': 1, 'dxup_http_answers_total{status="3xx"}': 1, 'dxup_http_answers_total{status="4xx"}': 1,
-                    "dxup_sent_bytes_total": 2 * len(new), "dxup_spared_bytes_total": 2 * len(new), "dxup_connections_total": 3}, more
+                    "dxup_connections_total": 4}, more # a file's objects come on a connection of their own
+    assert abs(sent - 2 * len(new)) < 1000 and abs(spared - 2 * len(new)) < 1000, (sent, spared, len(new)) # with the lists of objects
     r, body = get("/status.json", to=status_port)
     said = json.loads(body)
     assert said["sent"] == now["dxup_sent_bytes_total"] and said["names_left_out"] == 0, said
