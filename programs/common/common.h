@@ -19,6 +19,9 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
+#ifndef _FILE_OFFSET_BITS
+#define _FILE_OFFSET_BITS 64 /* also where long has 32 bits: large files, folders of any size */
+#endif
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>

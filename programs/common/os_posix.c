@@ -209,6 +209,15 @@ int os_set_mode(const char *path, unsigned mode) { return chmod(path, (mode_t)mo
 
 int os_remove(const char *path) { return unlink(path); }
 
+static bool remove_children(int fd);
+
+static bool remove_child(int fd, const char *name)
+{
+    if (unlinkat(fd, name, 0) == 0) return true;
+    const int child = os_open_in(fd, name, OS_FOLDER);
+    return child >= 0 && remove_children(child) && unlinkat(fd, name, AT_REMOVEDIR) == 0;
+}
+
 /* Empty the folder fd, and close it. Each level of recursion holds one descriptor, so the limit of
    open files bounds the depth. */
 static bool remove_children(int fd)
@@ -221,12 +230,15 @@ static bool remove_children(int fd)
         return false;
     }
     fchmod(fd, 0700);
-    for (struct dirent *e; (e = readdir(d)) != NULL;) {
-        if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..")) continue;
-        if (unlinkat(fd, e->d_name, 0) == 0) continue;
-        int child = os_open_in(fd, e->d_name, OS_FOLDER);
-        if (child < 0 || !remove_children(child) || unlinkat(fd, e->d_name, AT_REMOVEDIR) < 0)
-            good = false;
+    /* Some systems skip entries when others are removed meanwhile: read again until none is. */
+    for (bool removed = true; removed; rewinddir(d)) {
+        removed = false;
+        good = true;
+        for (struct dirent *e; (e = readdir(d)) != NULL;) {
+            if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..")) continue;
+            if (remove_child(fd, e->d_name)) removed = true;
+            else good = false;
+        }
     }
     closedir(d);
     return good;
