@@ -328,7 +328,7 @@ typedef struct dx_peers_p_block { /* block_size bytes follow */
     uint32_t used;   /* bytes before it are filled */
     uint32_t queued; /* bytes of the whole list of output; valid in its last block only */
     uint32_t dirty;  /* the next block that a flush will send; 0: it is the last */
-    uint32_t unused;
+    uint32_t before; /* the block that it was appended to; 0: it was the first */
 } dx_peers_p_block;
 
 /* Bytes of input or output that a block holds. */
@@ -423,6 +423,7 @@ static dx_peers_p_block *dx_peers_p_chain_room(dx_peers *s, uint32_t *last, uint
     else dx_reactor_op_init(&b->op, dx_peers_p_sent, NULL);
     b->begin = 0;
     b->used = 0;
+    b->before = *last;
     b->queued = before ? before->queued : 0;
     b->next = before ? before->next : number;
     if (before) before->next = number;
@@ -443,6 +444,16 @@ static void dx_peers_p_chain_pop(dx_peers *s, uint32_t *last, uint32_t before)
     s->block_free_ = number;
     s->blocks_left_++;
     DX_PEERS_ASSERT(s->blocks_left_ <= s->desc.block_count);
+}
+
+/* Take out the last block, to which nothing was added. Blocks are taken out at the front, so the one
+   that it was appended to is still before it, or it is the only one. */
+static void dx_peers_p_chain_pop_last(dx_peers *s, uint32_t *last)
+{
+    dx_peers_p_block *b = dx_peers_p_block_at(s, *last);
+    DX_PEERS_ASSERT(b->used == 0);
+    if (b->next != *last) dx_peers_p_block_at(s, b->before)->queued = b->queued;
+    dx_peers_p_chain_pop(s, last, b->next == *last ? *last : b->before);
 }
 
 /* Free a whole list. */
@@ -743,7 +754,9 @@ static void dx_peers_p_event(dx_reactor *r, dx_op *op, int32_t result, uint32_t 
        dirty_first_ --> block 3 --> block 9 --> ... --> dirty_last_       (.dirty links them)
                          of peer 0   of peer 4
 
-   The send of a block that has ended starts the next one through the same list. */
+   The send of a block that has ended starts the next one through the same list. A block is in that
+   list, or being sent, or neither: only then may it leave the output of its peer. So none is empty
+   there: what was reserved and is not needed is taken back before anything else happens. */
 
 /* The peer takes no more output for now, and receives nothing either. */
 static void dx_peers_p_pause(dx_peers *s, dx_peers_p_peer *p)
@@ -760,6 +773,7 @@ static void dx_peers_p_dirty(dx_peers *s, dx_peers_p_peer *p)
 {
     const uint32_t first = dx_peers_p_block_at(s, p->out)->next;
     dx_peers_p_block *b = dx_peers_p_block_at(s, first);
+    DX_PEERS_ASSERT(dx_peers_p_block_size(b) > 0);
     if (dx_reactor_op_pending(&b->op) || (p->flags & DX_PEERS_P_IS_DIRTY)) return;
     p->flags |= DX_PEERS_P_IS_DIRTY;
     b->op.user_data = dx_peers_p_slot(s, p);
@@ -777,6 +791,7 @@ static void dx_peers_p_flush(dx_peers *s)
         dx_peers_p_block *b = dx_peers_p_block_at(s, s->dirty_first_);
         dx_peers_p_peer *p = dx_peers_p_peer_at(s, (uint32_t)b->op.user_data);
         DX_PEERS_ASSERT(p->flags & DX_PEERS_P_IS_DIRTY);
+        DX_PEERS_ASSERT(p->out && dx_peers_p_chain_first(s, p->out) == b);
         s->dirty_first_ = b->dirty;
         p->flags &= (uint16_t)~DX_PEERS_P_IS_DIRTY;
         if (p->flags & DX_PEERS_P_IS_CLOSING) continue;
@@ -1144,7 +1159,7 @@ DX_PEERS_API int dx_peers_commit(dx_peers *s, dx_peers_id id, uint32_t size)
     if (!b || size > s->desc.block_size - b->used) return DX_PEERS_EINVAL;
     b->used += size;
     if (size) dx_peers_p_queue(s, p, size);
-    else if (!b->queued) dx_peers_p_chain_pop(s, &p->out, p->out); /* reserved for nothing */
+    else if (!b->used) dx_peers_p_chain_pop_last(s, &p->out); /* reserved for nothing */
     return DX_PEERS_OK;
 }
 

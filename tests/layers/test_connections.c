@@ -440,6 +440,47 @@ EVERY(what_is_produced_in_one_batch_is_one_send)
     DX_CHECK_EQ(w.reason, -ECANCELED);
 }
 
+/* Room that is reserved and not needed leaves nothing behind: no block, and no send of nothing. The program asks for
+   some behind the last output, then for more than there is, so that drained is called when that output has gone. */
+static void want_nothing(dx_peers *s, dx_peers_id id)
+{
+    world *w = (world *)s->desc.user;
+    uint8_t *out;
+    w->drained++;
+    DX_CHECK_EQ(dx_peers_reserve(s, id, s->desc.block_size, &out), 0);
+    DX_CHECK_EQ(dx_peers_commit(s, id, 0), 0);
+}
+
+EVERY(room_that_was_reserved_for_nothing_is_free_again)
+{
+    static uint8_t all[4 * 4096];
+    world w = {0};
+    uint8_t *out;
+    int fd;
+    w.d.block_count = 4;
+    w.d.block_size = 4096;
+    w.d.high_water = sizeof all;
+    world_open(&w, backend);
+    w.s.desc.drained = want_nothing;
+    fd = dial(&w);
+    UNTIL(w.opened);
+    for (uint32_t round = 1; round <= 3; round++) {
+        DX_CHECK_EQ(dx_peers_send(&w.s, w.id, "x", 1), 0);
+        DX_CHECK_EQ(dx_peers_reserve(&w.s, w.id, 4096, &out), 0);
+        DX_CHECK_EQ(dx_peers_commit(&w.s, w.id, 0), 0);
+        const uint32_t left = w.s.blocks_left_;
+        DX_CHECK_EQ(dx_peers_queued(&w.s, w.id), 1);
+        DX_CHECK_EQ(dx_peers_send(&w.s, w.id, all, sizeof all), DX_PEERS_EAGAIN);
+        UNTIL(w.drained == round);
+        turn(&w, 4);
+        DX_CHECK_EQ(dx_peers_queued(&w.s, w.id), 0);
+        DX_CHECK_EQ(w.s.blocks_left_, 4);
+        DX_CHECK_EQ(left, 3);
+    }
+    shut(fd);
+    world_close(&w);
+}
+
 EVERY(a_message_that_never_ends_is_refused)
 {
     world w = {0};
@@ -1217,6 +1258,7 @@ static struct model {
     bool     calm;  /* all comes to its end */
     bool     cut_short; /* the reactor is closed in the middle of it, and may have too few operations */
     bool     scarce; /* few operations, and few peers at the server: all have their turn in the end */
+    bool     evicts; /* the server closes others from its callbacks */
     uint32_t server_max;
 } m;
 
@@ -1225,30 +1267,72 @@ static uint32_t some_number(uint32_t below)
     return dx_test_below(&m.random, below);
 }
 
+/* Memory that no peer has may be overwritten at any time. */
+static void model_overwrite(dx_peers *s)
+{
+    void *memory;
+    size_t size;
+    if (dx_peers_unused(s, &memory, &size)) memset(memory, 0xa5, size);
+}
+
+/* Reserve, and commit nothing: that changes nothing. Perhaps another peer has to leave meanwhile. */
+static void model_disturb(dx_peers *s, dx_peers_id id)
+{
+    uint8_t *out;
+    uint32_t size = 1 + some_number(some_number(2) ? 100 : s->desc.block_size);
+    uint32_t queued = dx_peers_queued(s, id);
+    if (some_number(2) && !dx_peers_reserve(s, id, size, &out)) {
+        memset(out, 0xa5, size);
+        DX_CHECK_EQ(dx_peers_commit(s, id, 0), 0);
+        DX_CHECK_EQ(dx_peers_queued(s, id), queued);
+    }
+    if (m.evicts && s == &m.server && some_number(40) == 0) {
+        dx_peers_p_peer *p = dx_peers_p_peer_at(s, some_number(s->peers_used_));
+        m.cut++;
+        if (p->flags & DX_PEERS_P_IS_OPEN) (void)dx_peers_close(s, dx_peers_p_id(s, p), true);
+    }
+    model_overwrite(s);
+}
+
 static void model_opened(dx_peers *s, dx_peers_id id)
 {
-    (void)s, (void)id;
     m.opened++;
+    model_disturb(s, id);
+}
+
+/* Send through a reserved block, where the bytes fit into one, or a copy. */
+static int model_send(dx_peers *s, dx_peers_id id, const uint8_t *bytes, uint32_t size)
+{
+    uint8_t *out;
+    int error;
+    if (size > s->desc.block_size || some_number(2)) return dx_peers_send(s, id, bytes, size);
+    error = dx_peers_reserve(s, id, s->desc.block_size, &out);
+    if (error) return error;
+    memcpy(out, bytes, size);
+    return dx_peers_commit(s, id, size);
 }
 
 static size_t model_echo(dx_peers *s, dx_peers_id id, const uint8_t *bytes, size_t size, bool last)
 {
     size_t used = last || !some_number(3) ? size : some_number((uint32_t)size + 1);
+    model_disturb(s, id);
     if (last) {
-        bool refused = size && dx_peers_send(s, id, bytes, (uint32_t)size) != 0;
+        bool refused = size && model_send(s, id, bytes, (uint32_t)size) != 0;
         m.cut += refused;
         dx_peers_close(s, id, refused);
         return size;
     }
-    if (used && dx_peers_send(s, id, bytes, (uint32_t)used) != 0) return 0;
+    if (used && model_send(s, id, bytes, (uint32_t)used) != 0) return 0;
+    model_disturb(s, id);
     return used;
 }
 
 static void model_closed(dx_peers *s, dx_peers_id id, int32_t reason)
 {
-    (void)s, (void)id;
+    (void)id;
     DX_CHECK(reason <= 0);
     m.cut += reason != 0;
+    model_overwrite(s);
     m.closed++;
 }
 
@@ -1327,6 +1411,7 @@ static void model_set(dx_peers *s, bool server, uint64_t idle_ns)
     d.receive_when_full = !server;
     d.idle_ns = idle_ns;
     d.opened = server ? model_opened : NULL;
+    d.drained = model_disturb;
     d.received = server ? model_echo : model_received;
     d.closed = server ? model_closed : model_hung_up;
     d.memory = memory[server];
@@ -1360,6 +1445,7 @@ static void model_run(int backend, dx_reactor_sim *sim, uint32_t acts, uint64_t 
     m.keeps = some_number(2) != 0;
     m.cut_short = some_number(4) == 0;
     m.scarce = some_number(3) == 0;
+    m.evicts = some_number(4) == 0;
     m.server_max = m.scarce ? 1 + some_number(3) : MOST + 4; /* accepting pauses */
     desc.backend = backend;
     desc.simulator = sim ? &sim->base : NULL;
@@ -1381,6 +1467,8 @@ static void model_run(int backend, dx_reactor_sim *sim, uint32_t acts, uint64_t 
     DX_CHECK_EQ(dx_peers_listen(&m.server, listening), 0);
     while (acts--) {
         model_act(&at);
+        model_overwrite(&m.server);
+        model_overwrite(&m.client);
         if (some_number(3) == 0) DX_CHECK(dx_reactor_run_once(&m.r, 0) >= 0);
     }
     if (!m.cut_short) {
