@@ -283,7 +283,8 @@ def dxpatch(folder):
              "dxpatch compose old patch patch2 both --kind delta --format 4 --memory 100 --no-zstd --target-max 256 --memory-max 256 --quiet",
              "dxpatch diff new third blocks2 --kind blocks", "dxpatch compose old blocks blocks2 both-blocks --kind blocks --block-size 4096 --one-way",
              "dxpatch diff old new flash1 --kind flash --slot-size 1048576", "dxpatch diff new third flash2 --kind flash --slot-size 1048576",
-             "dxpatch compose old flash1 flash2 both-flash --kind flash --slot-size 1048576"]
+             "dxpatch compose old flash1 flash2 both-flash --kind flash --slot-size 1048576",
+             "dxpatch compose old flash1 flash2 both-small --kind flash --slot-size 1048576 --small"]
     calls_of("dxpatch", folder, calls)
     for call in calls:
         run(inside, call)

@@ -41,11 +41,11 @@ def field(tag, value):
 
 
 def what_dxup_asks():
-    """Its Hello and its request, which it sends without waiting; over a file, or it would ask for a snapshot first."""
+    """Its Hello and its request, which it sends without waiting; over a file, on two connections: alone it would ask for objects."""
     with open("over", "w") as over:
         over.write("a file")
     listener = socket.create_server(("127.0.0.1", 0))
-    pull = subprocess.Popen([dxup, "pull", "127.0.0.1:%d" % listener.getsockname()[1], name, "over"], stderr=subprocess.DEVNULL)
+    pull = subprocess.Popen([dxup, "pull", "127.0.0.1:%d" % listener.getsockname()[1], name, "over", "--connections", "2"], stderr=subprocess.DEVNULL)
     s, _ = listener.accept()
     hello, call = read(s), read(s)
     s.close()

@@ -80,7 +80,7 @@ typedef struct pull_transfer {
     dxup_ranges    *ranges;  /* not NULL: the rest is transferred by these */
     uint64_t        next;    /* offset of the next chunk */
     uint64_t        written; /* bytes of the target */
-    uint64_t        kept;    /* of these, bytes that an earlier pull has left */
+    uint64_t        kept;    /* bytes that an earlier pull has left: content, or packed objects */
     dx_cas_blake3   hasher;  /* of the target */
     int             base_fd; /* the destination as one stream; -1: none */
     prog_windows    base;    /* windows of it while a patch is applied */
