@@ -477,8 +477,37 @@ def dribblers_keep_nobody_out():
         assert own.wait(60) == 0
 
 
+def one_address_leaves_contents_to_the_others():
+    """250 connections of one address ask for much and read little: it gets 48 of the 192 contents, another is served at once."""
+    def ask():
+        s = socket.socket()
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        s.bind(("127.0.0.2", 0))
+        s.settimeout(300)
+        s.connect(("127.0.0.1", port))
+        s.sendall(b"GET /much HTTP/1.1\r\nHost: a\r\n\r\n")
+        return s
+    if not sys.platform.startswith("linux"):
+        print("         skip: there may be no 127.0.0.2")
+        return
+    publish("much", dice.randbytes(12000000))
+    get("/app.bin")
+    time.sleep(0.5) # for that connection to be closed
+    open_before = len(os.listdir(f"/proc/{server.pid}/fd"))
+    for _ in range(2): # what is closed is given back
+        clients = [ask() for _ in range(250)]
+        begun = [s.recv(12, socket.MSG_WAITALL) for s in clients]
+        assert get("/app.bin")[1] == new
+        for s in clients:
+            s.close()
+        assert begun.count(b"HTTP/1.1 200") == 48 and begun.count(b"HTTP/1.1 503") == 202, begun
+        deadline = time.time() + 20
+        while len(os.listdir(f"/proc/{server.pid}/fd")) > open_before and time.time() < deadline:
+            time.sleep(0.05)
+
+
 def memory_of_a_flood_is_bounded_and_given_back():
-    """1,000 connections ask for much and read nothing, three times over; each holds little, and nothing is left of it."""
+    """1,000 connections of ten addresses ask for much and read nothing, three times over; each holds little, and nothing is left of it."""
     if not os.path.exists(f"/proc/{server.pid}/status"):
         raise AssertionError("no /proc")
     if "asan" in DXUP:
@@ -491,7 +520,7 @@ def memory_of_a_flood_is_bounded_and_given_back():
     publish("flood", dice.randbytes(3000000))
     before = top = resident()
     for _ in range(3):
-        clients = [socket.create_connection(("127.0.0.1", port), timeout=300) for _ in range(1000)]
+        clients = [socket.create_connection(("127.0.0.1", port), 300, (f"127.0.0.{2 + i % 10}", 0)) for i in range(1000)]
         for s in clients:
             s.setblocking(False)
             try:

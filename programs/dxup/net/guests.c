@@ -31,6 +31,7 @@ typedef struct dxup_network {
     struct dxup_network *next; /* of the same bucket */
     uint8_t              id[32]; /* os_peer_network(), and zeros */
     size_t               count;
+    size_t               readers;
     waiting_list         lists[LISTS];
 } network;
 
@@ -175,9 +176,28 @@ void dxup_guests_set(dxup_guests *g, dxup_guest *guest, dxup_guest_kind kind, in
     list_guest(g, guest, true);
 }
 
+bool dxup_guests_read(dxup_guest *guest, size_t most)
+{
+    assert(guest->inside && !guest->reading);
+    if (!guest->network) return true;
+    if (guest->network->readers >= most) return false;
+    guest->network->readers++;
+    guest->reading = true;
+    return true;
+}
+
+void dxup_guests_read_end(dxup_guest *guest)
+{
+    if (!guest->reading) return;
+    assert(guest->network && guest->network->readers);
+    guest->network->readers--;
+    guest->reading = false;
+}
+
 void dxup_guests_leave(dxup_guests *g, dxup_guest *guest)
 {
     if (!guest->inside) return;
+    dxup_guests_read_end(guest);
     list_guest(g, guest, false);
     guest->inside = false;
     assert(g->count);

@@ -40,6 +40,7 @@ typedef struct dxup_guest { /* a part of the caller's connection; zero: it has n
     dxup_guest_kind      kind;
     bool                 inside;
     bool                 busy;     /* the caller's: something that it asked for is under way */
+    bool                 reading;  /* see dxup_guests_read() */
 } dxup_guest;
 
 dxup_guests *dxup_guests_open(size_t guests_max, size_t network_max);
@@ -50,6 +51,10 @@ bool dxup_guests_enter(dxup_guests *g, dxup_guest *guest, int socket, int64_t no
                        dxup_guest **leaves);
 /* It is of that kind now, also when it was before. A guest that is not inside stays outside. */
 void dxup_guests_set(dxup_guests *g, dxup_guest *guest, dxup_guest_kind kind, int64_t now_ns);
+/* It begins to read something of which there are few. False: `most` guests of its network read. */
+bool dxup_guests_read(dxup_guest *guest, size_t most);
+/* It reads no more, or did not; leaving implies this. */
+void dxup_guests_read_end(dxup_guest *guest);
 /* It closes. Also of one that has left, or did not enter. */
 void dxup_guests_leave(dxup_guests *g, dxup_guest *guest);
 

@@ -33,6 +33,7 @@ enum {
     OUT_SIZE        = 16384,   /* of a block for output, or for a request that is not whole yet */
     BLOCKS          = 1280,    /* 20 MiB at most */
     CONTENTS_MAX    = 192,     /* that are read at a time, about 100 KiB each; beyond it 503 */
+    CONTENTS_SHARE  = 48,      /* by one network, see contents_share() */
     INPUT_BUFFERS   = 64,
     HEAD_SIZE       = 1024,    /* of an answer */
     CLIENTS_MAX     = 1024,
@@ -216,6 +217,7 @@ static void end_body(client *c)
 {
     dxup_patches_release(c->http->d.patches, &c->patch);
     if (c->content) c->http->content_count--;
+    dxup_guests_read_end(&c->guest);
     versions_content_close(c->content);
     c->content = NULL;
     prog_line_free(&c->text);
@@ -287,13 +289,24 @@ static void begin_body(client *c, int status, uint64_t size)
     if (!c->head) count_body(c, status == 226, size);
 }
 
+/* Contents that one network may read at a time. Where it may have more connections than usual it is
+   a proxy, say, and may read all. */
+static size_t contents_share(const dxup_http *h)
+{
+    return h->d.network_max > DXUP_NETWORK_MAX ? CONTENTS_MAX : CONTENTS_SHARE;
+}
+
 /* Open c->content. A status of HTTP. */
 static int open_content(client *c)
 {
     dxup_http *h = c->http;
     assert(!c->content);
     if (h->content_count >= CONTENTS_MAX) return 503;
-    if (versions_content_open(&c->content, h->store, &c->target)) return 500;
+    if (!dxup_guests_read(&c->guest, contents_share(h))) return 503;
+    if (versions_content_open(&c->content, h->store, &c->target)) {
+        dxup_guests_read_end(&c->guest);
+        return 500;
+    }
     h->content_count++;
     return 200;
 }
