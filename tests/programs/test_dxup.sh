@@ -631,7 +631,7 @@ links_swapped_in_while_a_tree_is_restored() {
     for i in $(seq 8); do
         "$dxup" checkout store t out --force --quiet >log 2>&1
         got=$?
-        case $got in 0 | 2 | 5) ;; *) fail "status $got: $(cat log)" ;; esac
+        case $got in 0 | 2 | 5 | 6) ;; *) fail "status $got: $(cat log)" ;; esac # 6: seen, and kept
     done
     : >enough # a kill would leave a command behind that still does its work
     wait $attacker
@@ -941,8 +941,12 @@ a_server_that_is_ended() { # finishes what is begun; who comes meanwhile is refu
         kill -CONT $client
         wait $client
         got=$?
-        [ $got = 0 ] || fail "status $got: $(cat log)"
-        same f a
+        if [ $got = 3 ] && [ $connections = 1 ]; then # objects are asked for bit by bit: the next pull resumes
+            grep -q "the next pull goes on from here" log || fail "status $got: $(cat log)"
+        else
+            [ $got = 0 ] || fail "status $got: $(cat log)"
+            same f a
+        fi
         wait "$server"
         got=$?
         server=
