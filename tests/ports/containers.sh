@@ -1,5 +1,5 @@
 #!/bin/bash
-# A thousand real zip, jar, whl, deb and png files are unpacked and rebuilt byte for byte, and what stays packed is counted.
+# Real zip, jar, whl, deb and png files are unpacked and rebuilt byte for byte, and what stays packed is counted.
 # usage: containers.sh [COUNT]      Files are those that packages have installed here, and packages that apt has kept or can download.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
