@@ -41,6 +41,7 @@ WRAP(int, fsync, (int fd), (fd))
 WRAP(int, fsetxattr, (int fd, const char *name, const void *value, size_t size, int flags), (fd, name, value, size, flags))
 WRAP(ssize_t, write, (int fd, const void *bytes, size_t size), (fd, bytes, size))
 WRAP(ssize_t, pwrite, (int fd, const void *bytes, size_t size, off_t at), (fd, bytes, size, at))
+WRAP(ssize_t, pwrite64, (int fd, const void *bytes, size_t size, off64_t at), (fd, bytes, size, at))
 
 #define WRAP_OPEN(name, parameters, arguments)                                \
     int name parameters                                                       \
@@ -55,3 +56,5 @@ WRAP(ssize_t, pwrite, (int fd, const void *bytes, size_t size, off_t at), (fd, b
 
 WRAP_OPEN(open, (const char *path, int flags, ...), (path, flags, mode))
 WRAP_OPEN(openat, (int folder, const char *path, int flags, ...), (folder, path, flags, mode))
+WRAP_OPEN(open64, (const char *path, int flags, ...), (path, flags, mode))
+WRAP_OPEN(openat64, (int folder, const char *path, int flags, ...), (folder, path, flags, mode))

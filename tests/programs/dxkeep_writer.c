@@ -107,6 +107,7 @@ int kill(pid_t pid, int signal)
 OPEN(open, AT_FDCWD, (const char *path, int flags, ...), (path, flags, mode))
 OPEN(open64, AT_FDCWD, (const char *path, int flags, ...), (path, flags, mode))
 OPEN(openat, folder, (int folder, const char *path, int flags, ...), (folder, path, flags, mode))
+OPEN(openat64, folder, (int folder, const char *path, int flags, ...), (folder, path, flags, mode))
 
 ssize_t read(int fd, void *out, size_t size)
 {
@@ -129,23 +130,35 @@ ssize_t pread64(int fd, void *out, size_t size, off64_t at)
     return n;
 }
 
-int fstat(int fd, struct stat *out)
-{
-    const int result = REAL(fstat)(fd, out);
-    called(fd, NULL);
-    return result;
-}
+#define FSTAT(name, type)                       \
+    int name(int fd, type *out)                 \
+    {                                           \
+        const int result = REAL(name)(fd, out); \
+        called(fd, NULL);                       \
+        return result;                          \
+    }
 
-int fstatat(int folder, const char *path, struct stat *out, int flags)
-{
-    const int result = REAL(fstatat)(folder, path, out, flags);
-    called(folder, path);
-    return result;
-}
+FSTAT(fstat, struct stat)
+FSTAT(fstat64, struct stat64)
 
-struct dirent *readdir(DIR *d)
-{
-    struct dirent *entry = REAL(readdir)(d);
-    called(dirfd(d), NULL);
-    return entry;
-}
+#define FSTATAT(name, type)                                         \
+    int name(int folder, const char *path, type *out, int flags)    \
+    {                                                               \
+        const int result = REAL(name)(folder, path, out, flags);    \
+        called(folder, path);                                       \
+        return result;                                              \
+    }
+
+FSTATAT(fstatat, struct stat)
+FSTATAT(fstatat64, struct stat64)
+
+#define READDIR(name, type)            \
+    type *name(DIR *d)                 \
+    {                                  \
+        type *entry = REAL(name)(d);   \
+        called(dirfd(d), NULL);        \
+        return entry;                  \
+    }
+
+READDIR(readdir, struct dirent)
+READDIR(readdir64, struct dirent64)
