@@ -8,6 +8,7 @@
 #include "image.h"
 
 #include "modes.h"
+#include "names.h"
 #include "../common/os.h"
 
 #include <assert.h>
@@ -100,38 +101,6 @@ static int send_entry_link(walk *w, int dir, const char *name)
     return status ? status : w->sink(w->user, target, (size_t)n);
 }
 
-static int compare_names(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-typedef struct name_list {
-    char **names;
-    size_t count, room;
-} name_list;
-
-static int add_name(void *user, const char *name)
-{
-    name_list *l = user;
-    assert(l->count <= l->room);
-    if (l->count == l->room) {
-        l->room = l->room * 2 + 64;
-        l->names = realloc(l->names, l->room * sizeof *l->names);
-        if (!l->names) abort();
-    }
-    l->names[l->count++] = strcpy(prog_alloc(strlen(name) + 1), name);
-    return 0;
-}
-
-/* The names in a directory, sorted by their bytes. The caller frees each and the array. */
-static int list_names(walk *w, int dir, name_list *l)
-{
-    if (os_list(dir, add_name, l) < 0)
-        return prog_fail_errno("%s: listing", w->path_size ? w->path : ".");
-    if (l->count) qsort(l->names, l->count, sizeof *l->names, compare_names);
-    return PROG_OK;
-}
-
 static int send_dir(walk *w, int dir, unsigned mode);
 
 /* An entry of any type. w->path is that of its directory, before and after. */
@@ -165,17 +134,15 @@ static int send_entry(walk *w, int dir, const char *name)
 /* A directory and everything below it. Recursion is limited by PROG_DEPTH_MAX. Closes dir. */
 static int send_dir(walk *w, int dir, unsigned mode)
 {
-    name_list l = {NULL, 0, 0};
+    versions_names n = {0};
     int status = w->depth++ >= PROG_DEPTH_MAX
                      ? prog_fail(PROG_REFUSED, "%s: more than %d directories deep", w->path,
                                  PROG_DEPTH_MAX)
                      : send_head(w, 'd', versions_modes_find(&w->modes, w->path, mode), 0);
-    if (!status) status = list_names(w, dir, &l);
-    for (size_t i = 0; i < l.count; i++) {
-        if (!status) status = send_entry(w, dir, l.names[i]);
-        free(l.names[i]);
-    }
-    free(l.names);
+    if (!status && versions_names_read(&n, dir) < 0)
+        status = prog_fail_errno("%s: listing", w->path_size ? w->path : ".");
+    for (size_t i = 0; i < n.count && !status; i++) status = send_entry(w, dir, n.list[i]);
+    versions_names_free(&n);
     os_close(dir);
     w->depth--;
     assert(w->depth <= PROG_DEPTH_MAX);

@@ -20,6 +20,8 @@
    have a random name. */
 #include "inventory.h"
 
+#include "names.h"
+
 #include "../common/os.h"
 
 #include "../../dx_cas.h"
@@ -51,14 +53,6 @@ struct versions_inventory {
     bool     resumed; /* loaded: a removal was interrupted, perhaps */
 };
 
-/* >>names of a directory ------------------------------------------------ */
-typedef struct names {
-    char  *text;
-    size_t size, room;
-    char **list; /* sorted */
-    size_t count;
-} names;
-
 static void *grown(void *old, size_t *room, size_t need, size_t each)
 {
     if (need <= *room) return old;
@@ -66,39 +60,6 @@ static void *grown(void *old, size_t *room, size_t need, size_t each)
     void *bytes = realloc(old, *room * each);
     if (!bytes) abort(); /* as prog_alloc() */
     return bytes;
-}
-
-static int add_name(void *user, const char *name)
-{
-    names *n = user;
-    size_t size = strlen(name) + 1;
-    n->text = grown(n->text, &n->room, n->size + size, 1);
-    memcpy(n->text + n->size, name, size);
-    n->size += size;
-    n->count++;
-    return 0;
-}
-
-static int compare_names(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-static void names_free(names *n)
-{
-    free(n->text);
-    free(n->list);
-}
-
-static int names_read(names *n, int folder)
-{
-    memset(n, 0, sizeof *n);
-    if (os_list(folder, add_name, n) < 0) return -1;
-    n->list = prog_alloc((n->count + 1) * sizeof *n->list);
-    char *at = n->text;
-    for (size_t i = 0; i < n->count; i++, at += strlen(at) + 1) n->list[i] = at;
-    if (n->count) qsort(n->list, n->count, sizeof *n->list, compare_names);
-    return 0;
 }
 
 /* >>rows --------------------------------------------------------------- */
@@ -187,12 +148,13 @@ static int take_entry(versions_inventory *v, int folder, const char *name, unsig
 /* Depth is limited, so this recursion is too. */
 static int take_folder(versions_inventory *v, uint32_t at, int folder, unsigned depth)
 {
-    names n;
+    versions_names n;
     int status = PROG_OK;
-    if (names_read(&n, folder) < 0) return prog_fail_errno("%s", v->text + v->rows[at].name);
+    if (versions_names_read(&n, folder) < 0)
+        status = prog_fail_errno("%s", v->text + v->rows[at].name);
     for (size_t i = 0; i < n.count && !status; i++)
         status = take_entry(v, folder, n.list[i], depth);
-    names_free(&n);
+    versions_names_free(&n);
     v->rows[at].end = v->count;
     return status;
 }
@@ -239,14 +201,6 @@ static uint32_t find_row(const versions_inventory *v, const char *path)
     return at;
 }
 
-static void hash_saved(const uint8_t *bytes, size_t size, uint8_t out[PROG_HASH_SIZE])
-{
-    dx_cas_blake3 h;
-    dx_cas_blake3_init(&h);
-    dx_cas_blake3_update(&h, bytes, size);
-    dx_cas_blake3_final(&h, out, PROG_HASH_SIZE);
-}
-
 int versions_inventory_save(const versions_inventory *v, const char *at, const char *path)
 {
     const uint32_t top = find_row(v, at), count = top < v->count ? v->rows[top].end - top : 0;
@@ -256,6 +210,7 @@ int versions_inventory_save(const versions_inventory *v, const char *at, const c
     const uint32_t head[3] = {sizeof(row), count, (uint32_t)text};
     const size_t body = HEAD_SIZE + count * sizeof(row) + text, size = body + PROG_HASH_SIZE;
     uint8_t *bytes = prog_alloc(size);
+    dx_cas_id id;
     memcpy(bytes, "DXKEPT1\n", 8);
     memcpy(bytes + 8, head, sizeof head);
     for (uint32_t i = 0; i < count; i++) {
@@ -265,7 +220,8 @@ int versions_inventory_save(const versions_inventory *v, const char *at, const c
         memcpy(bytes + HEAD_SIZE + i * sizeof r, &r, sizeof r);
     }
     if (text) memcpy(bytes + HEAD_SIZE + count * sizeof(row), v->text + from, text);
-    hash_saved(bytes, body, bytes + body);
+    dx_cas_hash(bytes, body, &id);
+    memcpy(bytes + body, id.bytes, sizeof id.bytes);
     int file = os_open_staging(path, false);
     bool good = file >= 0 && os_empty(file) == 0 && os_write(file, bytes, size) == 0 &&
                 os_sync(file) == 0;
@@ -288,15 +244,15 @@ static bool is_sound(const versions_inventory *v)
 static bool parse_saved(versions_inventory *v, const uint8_t *bytes, size_t size)
 {
     uint32_t head[3];
-    uint8_t hash[PROG_HASH_SIZE];
-    if (size < HEAD_SIZE + sizeof hash || memcmp(bytes, "DXKEPT1\n", 8) != 0) return false;
+    dx_cas_id id;
+    if (size < HEAD_SIZE + sizeof id.bytes || memcmp(bytes, "DXKEPT1\n", 8) != 0) return false;
     memcpy(head, bytes + 8, sizeof head);
-    const size_t body = size - sizeof hash, room = body - HEAD_SIZE;
+    const size_t body = size - sizeof id.bytes, room = body - HEAD_SIZE;
     if (head[0] != sizeof(row) || head[1] > room / sizeof(row) ||
         head[2] != room - head[1] * sizeof(row))
         return false;
-    hash_saved(bytes, body, hash);
-    if (memcmp(hash, bytes + body, sizeof hash) != 0) return false;
+    dx_cas_hash(bytes, body, &id);
+    if (memcmp(id.bytes, bytes + body, sizeof id.bytes) != 0) return false;
     v->count = v->room = head[1];
     v->text_size = v->text_room = head[2];
     v->rows = prog_alloc(v->count * sizeof(row) + 1);
@@ -480,7 +436,7 @@ static int visit_new(walk *w, uint32_t at, int folder, const char *name)
 }
 
 /* Both are sorted: the rows below `at`, and the names that are there now. */
-static int visit_names(walk *w, uint32_t at, int folder, const names *n)
+static int visit_names(walk *w, uint32_t at, int folder, const versions_names *n)
 {
     const versions_inventory *v = w->v;
     const size_t size = w->size;
@@ -505,13 +461,13 @@ static int visit_names(walk *w, uint32_t at, int folder, const names *n)
 
 static int visit_folder(walk *w, uint32_t at, int folder)
 {
-    names n;
+    versions_names n;
     int status = PROG_OK;
     assert(at < w->v->count);
     if (w->removes) (void)os_set_open_mode(folder, 0700);
-    if (names_read(&n, folder) < 0) status = prog_fail_errno("%s", w->path);
+    if (versions_names_read(&n, folder) < 0) status = prog_fail_errno("%s", w->path);
     if (!status) status = visit_names(w, at, folder, &n);
-    names_free(&n);
+    versions_names_free(&n);
     return status;
 }
 
@@ -562,27 +518,15 @@ static int walk_all(walk *w, const char *at, const char *path)
 int versions_inventory_compare(const versions_inventory *v, const char *at, const char *path,
                                bool moved, versions_changes *changes)
 {
-    walk *w = prog_alloc(sizeof *w);
-    memset(w, 0, sizeof *w);
-    w->v = v;
-    w->changes = changes;
-    w->moved = moved;
-    int status = walk_all(w, at, path);
-    free(w);
-    return status;
+    walk w = {.v = v, .changes = changes, .moved = moved};
+    return walk_all(&w, at, path);
 }
 
 int versions_inventory_remove(const versions_inventory *v, const char *at, const char *path,
                               versions_changes *changes)
 {
-    walk *w = prog_alloc(sizeof *w);
-    memset(w, 0, sizeof *w);
-    w->v = v;
-    w->changes = changes;
-    w->removes = w->moved = true;
-    int status = walk_all(w, at, path);
-    free(w);
-    return status;
+    walk w = {.v = v, .changes = changes, .removes = true, .moved = true};
+    return walk_all(&w, at, path);
 }
 
 void versions_changes_print(const versions_changes *c, const char *where)

@@ -5,6 +5,7 @@
 
    ../filter.c  which paths of a tree are taken: --include, --exclude
    ../modes.c   permission bits where the file system has none
+   ../names.c   the names in a directory, sorted
    ../image.c   reads a file or a tree as one stream
    ../dest.c    writes such a stream to a staging file, and replaces the destination atomically
 
