@@ -195,6 +195,12 @@ static int staging_begin(versions_dest *d, const uint8_t *content)
     return status || !content ? status : note_write(d, content);
 }
 
+/* Remove a staging file or directory that is locked as fd. */
+static int drop_staging(int fd, const char *path)
+{
+    return os_drop_staging(fd, path) < 0 ? prog_fail_errno("%s: cannot be removed", path) : PROG_OK;
+}
+
 /* Before the inventory: a directory has links to files of the destination, whose times change with
    its removal. */
 static int clear_folder(const versions_dest *d)
@@ -203,8 +209,7 @@ static int clear_folder(const versions_dest *d)
     if (os_look(d->staging, false, &info) < 0 || info.kind != OS_FOLDER) return PROG_OK;
     int fd = os_open_staging(d->staging, true);
     if (fd < 0) return PROG_OK; /* another process is at work: versions_dest_open() says it */
-    return os_drop_staging(fd, d->staging) < 0
-               ? prog_fail_errno("%s: cannot be removed", d->staging) : PROG_OK;
+    return drop_staging(fd, d->staging);
 }
 
 /* Remove what a killed process left, but for a file that can be resumed. It is locked first: where
@@ -217,8 +222,7 @@ static int staging_clear(const versions_dest *d)
     if (info.kind != OS_FILE && info.kind != OS_FOLDER) return prog_remove_all(d->staging);
     int fd = os_open_staging(d->staging, info.kind == OS_FOLDER);
     if (fd < 0) return cannot_lock(d);
-    return os_drop_staging(fd, d->staging) < 0
-               ? prog_fail_errno("%s: cannot be removed", d->staging) : PROG_OK;
+    return drop_staging(fd, d->staging);
 }
 
 int versions_dest_remove_beside(const versions_dest *d, const char *suffix)
@@ -231,9 +235,8 @@ int versions_dest_remove_beside(const versions_dest *d, const char *suffix)
     int fd = os_open_staging(d->staging, true);
     if (fd < 0) return PROG_OK; /* another process is at work, and this is its business */
     int status = prog_remove_all(path);
-    if (os_drop_staging(fd, d->staging) < 0 && !status)
-        status = prog_fail_errno("%s: cannot be removed", d->staging);
-    return status;
+    const int dropped = drop_staging(fd, d->staging);
+    return status ? status : dropped;
 }
 
 int versions_dest_check(const char *path, int kind)
@@ -281,8 +284,7 @@ void versions_dest_abandon(versions_dest *d)
         return;
     }
     note_remove(d);
-    if (os_drop_staging(d->fd, d->staging) < 0)
-        prog_fail_errno("%s: cannot be removed", d->staging);
+    (void)drop_staging(d->fd, d->staging);
     d->fd = -1;
 }
 
@@ -409,8 +411,7 @@ void versions_guard_close(versions_guard *g)
 {
     versions_inventory_free(g->before);
     g->before = NULL;
-    if (g->lock >= 0 && os_drop_staging(g->lock, g->lock_path) < 0)
-        prog_fail_errno("%s: cannot be removed", g->lock_path);
+    if (g->lock >= 0) (void)drop_staging(g->lock, g->lock_path);
     g->lock = -1;
 }
 
