@@ -3,9 +3,6 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
-#ifndef _FILE_OFFSET_BITS
-#define _FILE_OFFSET_BITS 64 /* as in common.h */
-#endif
 #include "os.h"
 
 #if !defined(_WIN32)
@@ -33,6 +30,8 @@
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "os_network.h"
 
 #ifdef __linux__
 #include <sys/syscall.h>
@@ -441,25 +440,6 @@ void os_heap_unused(void)
 #ifdef __GLIBC__
     (void)malloc_trim(0);
 #endif
-}
-
-static bool network_of(const struct sockaddr *address, uint8_t network[16])
-{
-    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
-    struct sockaddr_in four;
-    struct sockaddr_in6 six;
-    memset(network, 0, 16);
-    if (address->sa_family == AF_INET) {
-        memcpy(&four, address, sizeof four);
-        memcpy(network, mapped, sizeof mapped);
-        memcpy(network + sizeof mapped, &four.sin_addr, 4);
-        return true;
-    }
-    if (address->sa_family != AF_INET6) return false;
-    memcpy(&six, address, sizeof six);
-    const uint8_t *bytes = (const uint8_t *)&six.sin6_addr;
-    memcpy(network, bytes, memcmp(bytes, mapped, sizeof mapped) ? 8 : 16);
-    return true;
 }
 
 bool os_peer_network(int socket, uint8_t network[16])

@@ -32,6 +32,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "os_network.h"
+
 enum { /* what older headers lack */
     /* FILE_INFORMATION_CLASS */
     RENAME_CLASSIC = 10, RENAME_POSIX = 65, DELETE_CLASSIC = 13, DELETE_POSIX = 64,
@@ -397,25 +399,6 @@ void os_memory_unused(void *memory, size_t size)
 }
 
 void os_heap_unused(void) { (void)HeapCompact(GetProcessHeap(), 0); }
-
-static bool network_of(const struct sockaddr *address, uint8_t network[16])
-{
-    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
-    struct sockaddr_in four;
-    struct sockaddr_in6 six;
-    memset(network, 0, 16);
-    if (address->sa_family == AF_INET) {
-        memcpy(&four, address, sizeof four);
-        memcpy(network, mapped, sizeof mapped);
-        memcpy(network + sizeof mapped, &four.sin_addr, 4);
-        return true;
-    }
-    if (address->sa_family != AF_INET6) return false;
-    memcpy(&six, address, sizeof six);
-    const uint8_t *bytes = (const uint8_t *)&six.sin6_addr;
-    memcpy(network, bytes, memcmp(bytes, mapped, sizeof mapped) ? 8 : 16);
-    return true;
-}
 
 bool os_peer_network(int socket, uint8_t network[16])
 {
