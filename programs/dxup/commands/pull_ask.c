@@ -134,6 +134,15 @@ static int cannot_ask(const pull *p, int error)
     return prog_fail(PROG_NETWORK, "%s: %s", p->o->address, dx_hbtp_error_name(error));
 }
 
+/* Send what a writer has finished, with that error. */
+static int ask(const pull *p, uint16_t method, int error, const uint8_t *request, size_t size)
+{
+    dx_hbtp_session *session = dx_link_session(&p->transfer.links, p->transfer.link);
+    if (error) return prog_fail(PROG_USAGE, "'%s': %s", p->o->name, dx_teleport_error_name(error));
+    error = dx_hbtp_call(session, method, request, size, UINT64_MAX, NULL, NULL);
+    return error ? cannot_ask(p, error) : PROG_OK;
+}
+
 static int send_details_request(pull *p)
 {
     uint8_t request[512];
@@ -144,11 +153,8 @@ static int send_details_request(pull *p)
     range_request_set_target(&w, p->plan.details_of->plan.hash);
     range_request_set_have(&w, p->plan.have);
     range_request_put_name(&w, p->o->name, strlen(p->o->name));
-    int error = range_request_finish(&w, &size);
-    if (error) return prog_fail(PROG_USAGE, "'%s': %s", p->o->name, dx_teleport_error_name(error));
-    error = dx_hbtp_call(dx_link_session(&p->transfer.links, p->transfer.link), DXUP_RPC_DETAILS,
-                         request, size, UINT64_MAX, NULL, NULL);
-    return error ? cannot_ask(p, error) : PROG_OK;
+    const int error = range_request_finish(&w, &size);
+    return ask(p, DXUP_RPC_DETAILS, error, request, size);
 }
 
 static int send_request(pull *p)
@@ -163,11 +169,8 @@ static int send_request(pull *p)
     pull_request_set_flags(&w, flags);
     pull_request_set_have(&w, p->plan.have);
     pull_request_put_name(&w, p->o->name, strlen(p->o->name));
-    int error = pull_request_finish(&w, &size);
-    if (error) return prog_fail(PROG_USAGE, "'%s': %s", p->o->name, dx_teleport_error_name(error));
-    error = dx_hbtp_call(dx_link_session(&p->transfer.links, p->transfer.link), DXUP_RPC_PULL,
-                         request, size, UINT64_MAX, NULL, NULL);
-    return error ? cannot_ask(p, error) : PROG_OK;
+    const int error = pull_request_finish(&w, &size);
+    return ask(p, DXUP_RPC_PULL, error, request, size);
 }
 
 /* Ask for a snapshot, or a file as one. A server that has none of that name, or is an older one,
@@ -182,11 +185,8 @@ static int send_sync_request(pull *p)
     sync_request_set_flags(&w, (p->plan.have_kind ? DXUP_HAVE : 0u) | DXUP_OBJECTS);
     sync_request_set_have(&w, p->plan.have);
     sync_request_put_name(&w, p->o->name, strlen(p->o->name));
-    int error = sync_request_finish(&w, &size);
-    if (error) return prog_fail(PROG_USAGE, "'%s': %s", p->o->name, dx_teleport_error_name(error));
-    error = dx_hbtp_call(dx_link_session(&p->transfer.links, p->transfer.link), DXUP_RPC_SYNC,
-                         request, size, UINT64_MAX, NULL, NULL);
-    return error ? cannot_ask(p, error) : PROG_OK;
+    const int error = sync_request_finish(&w, &size);
+    return ask(p, DXUP_RPC_SYNC, error, request, size);
 }
 
 /* A small file, or a server that knows no objects of it: patches and streams. */
