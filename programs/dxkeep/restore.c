@@ -20,15 +20,16 @@ int keep_restore_to(versions_store *s, const versions_version *v, const char *ta
     if (prog_lies_in(o->store, target) || prog_lies_in(target, o->store))
         return prog_fail(PROG_REFUSED, "%s holds the store %s, or is in it, and is not replaced",
                          target, o->store);
-    /* before the first look at the target: what comes into it afterwards is not replaced */
-    versions_guard guard;
+    /* before the first look at the target: what comes into it afterwards is not replaced. A mount
+       point has a journal of its own, which is also its lock. */
+    versions_guard guard = {.lock = -1};
     versions_dest *dest = prog_alloc(sizeof *dest);
     memset(dest, 0, sizeof *dest);
     dest->fd = dest->entry_fd = -1;
     versions_report *report = versions_report_open();
     const bool mounted = keep_is_mount_point(target);
     int journal = -1, refused = PROG_OK;
-    int status = versions_guard_open(&guard, target);
+    int status = mounted ? PROG_OK : versions_guard_open(&guard, target);
     if (!status && !o->force && keep_is_filled(target))
         status = prog_fail(PROG_REFUSED, "%s is a directory and not empty; --force replaces it",
                            target);
