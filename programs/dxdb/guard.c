@@ -112,9 +112,3 @@ uint16_t dxdb_guard_take(dxdb_guard *g, const dxdb_subject *subject, uint64_t no
     if (!g->config->rate) return 0;
     return (uint16_t)dx_middleware_limiter_take(&g->limiter, subject->key, now_ns, quota);
 }
-
-void dxdb_guard_free(dxdb_guard *g)
-{
-    free(g->meters);
-    memset(g, 0, sizeof *g);
-}

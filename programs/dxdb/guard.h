@@ -31,6 +31,5 @@ uint16_t dxdb_guard_check(const dxdb_guard *g, const dxdb_subject *subject);
 /* Count a request. 0, or 429; *quota is all zeros where there is no limit. */
 uint16_t dxdb_guard_take(dxdb_guard *g, const dxdb_subject *subject, uint64_t now_ns,
                          dx_middleware_quota *quota);
-void dxdb_guard_free(dxdb_guard *g);
 
 #endif
