@@ -726,7 +726,8 @@ DX_HBTP_API void dx_hbtp_abort(dx_hbtp_session *s);
 /* True: no request of either side waits for its answer, and no stream is open; or s is NULL. */
 DX_HBTP_API bool dx_hbtp_is_idle(const dx_hbtp_session *s);
 /* True: after the last feed or tick a frame had begun to arrive and was not whole, since *begun_ns
-   of their clock. A whole one that waits for room or a turn is none. begun_ns may be NULL. */
+   of their clock. A whole frame that waits for room or a turn does not count. begun_ns may be
+   NULL. */
 DX_HBTP_API bool dx_hbtp_has_begun(const dx_hbtp_session *s, uint64_t *begun_ns);
 
 /* Another response buffer from now on (one can serve all sessions of a thread in turn). EINVAL. */

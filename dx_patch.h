@@ -4863,7 +4863,7 @@ static void dx_patch_p_f_do(dx_patch_flash *f, dx_patch_flash_io what, uint32_t 
     if (!f->error_ && f->desc_.io(f->desc_.user, what, at, p, size)) f->error_ = DX_PATCH_ESYS;
 }
 
-/* A step of size bytes begins. What the last one did not need to do counts as done. */
+/* Begin a step of size bytes. Work that the last step skipped counts as done. */
 static void dx_patch_p_f_step(dx_patch_flash *f, uint64_t size)
 {
     DX_PATCH_ASSERT(f->step_end_ <= f->total_ && size <= f->total_ - f->step_end_);
@@ -7199,7 +7199,7 @@ enum { /* sinks of matches, */
     DX_PATCH_P_MAP_SINKS
 };
 
-typedef struct dx_patch_p_start { /* what goes on from one section to the next */
+typedef struct dx_patch_p_start { /* state carried from one section to the next */
     size_t at;
     size_t match;
     uint64_t match_left;

@@ -1019,8 +1019,8 @@ typedef struct dx_reactor_p_backend {
 
 /* >>atomics ------------------------------------------------------------
    What threads share are words of 4 bytes and of a pointer's size. Orders are those of C11, in its
-   names; a failed DX_REACTOR_P_SWAP_IF is relaxed and loads what is there into *expected. What a
-   kernel shares (>>io_uring) needs no other compiler than GCC and clang.
+   names; a failed DX_REACTOR_P_SWAP_IF is relaxed and loads the present value into *expected. The
+   rings that a kernel shares (>>io_uring) are compiled by GCC and clang only.
 
    By MSVC's functions, as its own <atomic> does: a word is loaded and stored whole, and the order
    comes from barriers around that; an x86 needs one for the compiler alone, but for a load behind a

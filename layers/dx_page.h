@@ -653,7 +653,7 @@ static uint32_t dx_page_p_room(const dx_page *p)
     return p->state_size_ - p->state_end_ - p->node_count_ * (uint32_t)sizeof(dx_page_p_node);
 }
 
-/* Is there memory for so many nodes of a component, if so many of them are removed before? */
+/* Is there memory for count nodes of a component once `removed` of them are gone? */
 static bool dx_page_p_fits(const dx_page *p, const dx_page_p_component *c, uint32_t count,
                            uint32_t removed)
 {

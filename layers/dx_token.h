@@ -368,7 +368,7 @@ enum {
 };
 
 struct dx_token_p_walk {
-    dx_token_json_text rest;  /* what was not read */
+    dx_token_json_text rest;  /* still to be read */
     dx_token_json_text name;  /* of the last member of the outermost object, without quotes */
     dx_token_json_text value; /* of that member */
     uint32_t     levels;

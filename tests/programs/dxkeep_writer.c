@@ -8,8 +8,8 @@
        SIGSTOP   call 1   call 2   call 3 ...   SIGCONT
        ^ acts             ^ acts, in the second capture
 
-   With DX_DELAY_MS it only waits so long before each stop: the program has the time to write what
-   the capture has read already.
+   With DX_DELAY_MS it only waits that long before each stop, so that the program can write to
+   files that the capture has read already.
 
    DX_WRITER is a file that gets a line for each stop: which call it acted behind (0: there were
    fewer calls than that, and all have had their turn), and the number that was written last. */

@@ -6,7 +6,7 @@
 
 typedef struct versions_file_writer versions_file_writer;
 
-/* last: the version before, whose chunks the new ones may be deltas of; NULL: there is none. */
+/* last: the previous version, whose chunks may be bases of deltas; NULL if there is none. */
 int versions_file_writer_open(versions_file_writer **w, versions_store *s,
                               const versions_version *last);
 int  versions_file_writer_write(versions_file_writer *w, const void *bytes, size_t size);
