@@ -446,8 +446,8 @@ static void dx_peers_p_chain_pop(dx_peers *s, uint32_t *last, uint32_t before)
     DX_PEERS_ASSERT(s->blocks_left_ <= s->desc.block_count);
 }
 
-/* Take out the last block, to which nothing was added. Blocks are taken out at the front, so the one
-   that it was appended to is still before it, or it is the only one. */
+/* Take out the last block, to which nothing was added. Blocks are taken out at the front, so the
+   one that it was appended to is still before it, or it is the only one. */
 static void dx_peers_p_chain_pop_last(dx_peers *s, uint32_t *last)
 {
     dx_peers_p_block *b = dx_peers_p_block_at(s, *last);

@@ -682,14 +682,6 @@ static void dx_watch_p_poll_begin(dx_watch *w, uint32_t i)
     w->stats_.polled++;
 }
 
-/* The same inode is at two places. Mostly it is not: one of them was left by a rename of which the
-   kernel has yet to tell. */
-static void dx_watch_p_poll_late(dx_watch *w, uint32_t i)
-{
-    dx_watch_p_poll_begin(w, i);
-    w->cells_[i].flags = (uint8_t)(w->cells_[i].flags | DX_WATCH_P_LATE);
-}
-
 static void dx_watch_p_unwatch(dx_watch *w, uint32_t i, bool tell)
 {
     const int32_t watch = w->cells_[i].u.dir.watch;
@@ -833,6 +825,14 @@ static bool dx_watch_p_is_above(const dx_watch *w, uint32_t above, uint32_t i)
     DX_WATCH_ASSERT(above && i);
     while (i && i != above) i = w->cells_[i].parent;
     return i != 0;
+}
+
+/* The same inode is at two places. Mostly it is not: one of them was left by a rename of which the
+   kernel has yet to tell. */
+static void dx_watch_p_poll_late(dx_watch *w, uint32_t i)
+{
+    dx_watch_p_poll_begin(w, i);
+    w->cells_[i].flags = (uint8_t)(w->cells_[i].flags | DX_WATCH_P_LATE);
 }
 
 /* Ask the kernel to tell about one directory. One inode has one watch, at one place: the last one
