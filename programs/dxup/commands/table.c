@@ -5,6 +5,7 @@
 #include "table.h"
 
 #include "../../../dx_cas.h"
+#include "../../common/backend.h"
 #include "../../common/os.h"
 
 /* Bits of commands, for options and statuses. */
@@ -143,7 +144,6 @@ static const prog_command commands[DXUP_COMMANDS] = {
 };
 
 #define FIELD(name) PROG_FIELD(dxup_options, name)
-#define BACKENDS "auto io_uring epoll kqueue iocp"
 
 static const prog_option options[] = {
     {"--workers", PROG_OPTION_NUMBER, FIELD(workers), .min = 1, .max = OS_WORKERS_MAX,
@@ -215,7 +215,7 @@ static const prog_option options[] = {
      .commands = SERVE, .value = "N",
      .help = "limit for each worker of one IPv4 address or\nIPv6 network of 64 bits (default 512)"},
     {"--backend", PROG_OPTION_TEXT, FIELD(backend), .commands = SERVE | PULL, .value = "NAME",
-     .choices = BACKENDS, .help = "of the event loop: auto, io_uring, epoll,\nkqueue, iocp"},
+     .choices = PROG_BACKENDS, .help = "of the event loop: auto, io_uring, epoll,\nkqueue, iocp"},
     {"--seed", PROG_OPTION_TEXT, FIELD(seed), .commands = PULL, .value = "DIR",
      .help = "also take parts of a directory from DIR, which\nis only read"},
     {"--checksum", PROG_OPTION_FLAG, FIELD(checksum), .commands = PULL,

@@ -10,7 +10,6 @@
 
 enum { DXUP_DRAIN_S = 10 }; /* for transfers that are under way when a server is ended */
 
-bool dxup_loop_knows(const char *backend);
 /* Open the event loop with the backend of that name (NULL: automatic); *memory is to be freed
    after it is closed. */
 int  dxup_loop_open(dx_reactor *r, dx_reactor_desc *desc, const char *backend, void **memory);
