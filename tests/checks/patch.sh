@@ -68,6 +68,7 @@ done
 if has python3; then
     try "the document's vectors of records" eval 'python3 tests/readers/hde.py vectors >/dev/null'
     try "the document's vectors" eval 'python3 tests/readers/patch.py vectors >/dev/null'
+    try "vectors of deflate streams" eval 'python3 tests/readers/container_tokens.py vectors >/dev/null'
     verdict "a maker of deltas of streams builds" "$("$CC" -std=c99 -O1 -o "$work/streams" tests/readers/patch_streams.c 2>&1 | head -5)"
     try "drawn pairs, streams: the reader in Python" eval 'python3 tests/readers/patch_drawn.py "$work/streams" "$work" 60 1 >/dev/null'
     for old in "$pairs"/*.old; do

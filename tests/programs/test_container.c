@@ -729,6 +729,45 @@ DX_TEST(ct_2_tokens_of_zlib_are_predicted)
     }
 }
 
+static size_t read_part(const char *name, const char *part, uint8_t *out, size_t room)
+{
+    char vector[64];
+    snprintf(vector, sizeof vector, "%s-%s", name, part);
+    return dx_test_vector("tests/vectors/container_tokens.hex", vector, out, room);
+}
+
+/* Streams of other encoders, frozen: what an earlier version has written is rebuilt, and what is written for the same way is the
+   same. */
+DX_TEST(ct_4_streams_of_other_encoders)
+{
+    static const char *const names[] = {"gnu1", "gnu9", "node1", "node6", "busybox", "flushed", "go1", "go2", "go6",
+                                        "gohuff", "pigz1", "pigz4", "libdeflate6", "zopfli", "stored", "noise", "rsyncable"};
+    static uint8_t stream[10000], fix[2000];
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        uint8_t numbers[5];
+        DX_CHECK_EQ(read_part(names[i], "way", numbers, sizeof numbers), 5);
+        container_way way = {numbers[0], numbers[1], numbers[2], numbers[3], numbers[4], {0}, 0}, found = {0};
+        container_bytes content = {.max = 200000}, out = {.max = sizeof stream}, again = {.max = sizeof stream};
+        size_t size = read_part(names[i], "stream", stream, sizeof stream), fix_size = read_part(names[i], "correction", fix, sizeof fix), taken;
+        engine *e = calloc(1, sizeof *e);
+        DX_CHECK_EQ(container_inflate(CONTAINER_DEFLATE, stream, size, MEMORY_MAX, &content, &taken, NULL), 0);
+        DX_CHECK_EQ(container_tokens_pack(&way, content.bytes, content.size, fix, fix_size, &out), 0);
+        DX_CHECK_EQ(out.size, size);
+        DX_CHECK_MEM(out.bytes, stream, size);
+        DX_CHECK(encode(e, &way, stream, size, content.bytes, content.size, content.size, &again));
+        DX_CHECK_EQ(again.size, fix_size);
+        DX_CHECK_MEM(again.bytes, fix, fix_size);
+        again.size = 0;
+        DX_CHECK_EQ(container_tokens_find(stream, size, content.bytes, content.size, &found, &again), 0);
+        DX_CHECK(again.size <= fix_size);
+        free(e->b.tokens);
+        free(e);
+        container_drop(&content);
+        container_drop(&out);
+        container_drop(&again);
+    }
+}
+
 /* >>patches from outside ------------------------------------------------------ */
 enum { WORLD_MAX = 4096, RESULT_MAX = 1 << 16 };
 

@@ -435,7 +435,7 @@ records() {
 }
 make_containers() { # old.KIND, new.KIND of a zip, a gzip, a png, a tar.xz, and strange zips; the contents differ a little
     python3 - "$(bytes 4 | od -An -tu4)" <<'END'
-import gzip, io, lzma, random, struct, sys, tarfile, zipfile, zlib
+import gzip, io, lzma, random, struct, subprocess, sys, tarfile, zipfile, zlib
 random.seed(int(sys.argv[1]))
 def text(lines): return b"".join(b"line %d of %d words\n" % (i, random.randrange(9999)) for i in range(lines))
 old = {"f%d.txt" % i: text(random.randrange(2, 400)) for i in range(30)}
@@ -473,6 +473,7 @@ for side, files in ("old", old), ("new", new):
     open(side + ".behind", "wb").write(b"#!/bin/sh\n" + data + bytes(random.randrange(256) for _ in range(300)))
     open(side + ".lies", "wb").write(damaged(data))
     open(side + ".gz", "wb").write(gzip.compress(whole, 9, mtime=0))
+    open(side + ".gnu", "wb").write(subprocess.run(["gzip", "-n6"], input=whole[:20000], check=True, stdout=-1).stdout)
     tar = io.BytesIO()
     with tarfile.open(fileobj=tar, mode="w") as t:
         for name, data in files.items():
@@ -493,7 +494,7 @@ containers() {
     expect 0 diff old.zip6 new.zip6 patch
     expect 0 info patch
     [ "$(get kind)" = container ] || { skip "built without zlib"; return; }
-    for kind in zip1 zip6 zip9 zip64 pipe cut behind lies gz png tar.xz; do
+    for kind in zip1 zip6 zip9 zip64 pipe cut behind lies gz gnu png tar.xz; do
         expect 0 diff old.$kind new.$kind plain --kind delta
         expect 0 diff old.$kind new.$kind patch
         expect 0 apply old.$kind patch out

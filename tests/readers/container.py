@@ -6,9 +6,9 @@ usage: container.py apply DXPATCH OLD PATCH NEW      the patch gives NEW from OL
        container.py around PATCH INNER OUT           the patch with another inner patch"""
 import lzma, os, subprocess, sys, tempfile, zlib
 
-import bao
+import bao, container_tokens
 
-DEFLATE, PNG, ZSTD, XZ = 1, 2, 3, 4
+DEFLATE, PNG, ZSTD, XZ, TOKENS = 1, 2, 3, 4, 5
 HEADER, CHECK = 112, 8
 
 class Bytes:
@@ -119,7 +119,14 @@ def rebuild(form, kinds):
         if kind & 128:
             same, cut = recipe.number(), recipe.number()
             raw = recipe.take(recipe.number())
+        if kind == TOKENS:
+            raw = recipe.take(recipe.number())
+        assert kind & 127 != TOKENS or kind == TOKENS, "corrected twice"
         out += b.take(gap)
+        if way[0] == TOKENS:
+            assert kind == TOKENS, "the same way as one of tokens"
+            out += container_tokens.pack(way[:5], b.take(size), raw)
+            continue
         packed = pack(way, b.take(size))
         if kind & 128:
             assert same + cut <= len(packed)
