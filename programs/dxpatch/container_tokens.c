@@ -33,6 +33,8 @@ enum {
     HASH_BITS_MAX = 17,
     BLOCK_TOKENS  = 1 << 20,         /* more in a block are refused */
     NEAREST_STEPS = 4096,            /* candidates to look at for a wrongly predicted match */
+    COMPARE_TIMES = 2048,            /* bytes that a search compares, for each byte of content, */
+    COMPARE_LEAST = 1 << 26,         /* and beside these; more is an attack */
     LITERALS      = 288,             /* codes of literals and lengths */
     DISTANCES     = 32,
     CODES         = 19,              /* codes of code lengths */
@@ -201,6 +203,8 @@ typedef struct predictor {
     unsigned       hash_bits;
     match          now;      /* at `at` */
     match          next;     /* at the byte behind it, if `now` is one and the level is slow */
+    uint64_t       work;     /* bytes that may still be compared; candidates count as bytes */
+    bool           tired;    /* that was not enough */
     plan           plan;     /* of LEVEL_GO_FAST, which does not use now and next */
     uint32_t       crc[4][256];
     uint32_t       heads[1 << HASH_BITS_MAX]; /* positions; 0: none, and so 0 is never found */
@@ -230,6 +234,7 @@ static void predictor_init(predictor *p, const container_way *way, const uint8_t
     p->slow = way->level >= LEVEL_SLOW && way->level < LEVEL_GO_FAST;
     p->effort = efforts[way->level];
     p->hash_bits = way->variant;
+    p->work = (uint64_t)size * COMPARE_TIMES + COMPARE_LEAST;
     p->hash = way->window;
     if (p->hash == HASH_CRC3 || p->hash == HASH_CRC4) make_crc(p);
 }
@@ -280,9 +285,18 @@ static unsigned common(const uint8_t *a, const uint8_t *b, unsigned most)
     return n;
 }
 
+/* Contents can be made so that every candidate is compared for long, and every token searched for:
+   false ends that. */
+static bool can_work(predictor *p, unsigned bytes)
+{
+    if (p->work <= bytes) p->tired = true;
+    else p->work -= bytes + 1;
+    return !p->tired;
+}
+
 /* The longest match at a position that is in no chain yet, if it is longer than `before`. Go looks
    for any of 4 bytes, whatever was found before. */
-static match longest(const predictor *p, size_t at, unsigned before)
+static match longest(predictor *p, size_t at, unsigned before)
 {
     bool go = p->hash == HASH_GO;
     match best = {go ? GO_MATCH - 1 : before, 0}, none = {MATCH_MIN - 1, 0};
@@ -294,8 +308,11 @@ static match longest(const predictor *p, size_t at, unsigned before)
     size_t reach = go ? WINDOW : REACH;
     for (uint32_t from = p->heads[hash_at(p, at)]; from && at - from <= reach && steps; steps--) {
         const uint8_t *there = p->content + from;
-        if (there[best.length] == here[best.length] && there[0] == here[0]) {
-            unsigned length = common(there, here, most);
+        unsigned length = 0;
+        if (there[best.length] == here[best.length] && there[0] == here[0])
+            length = common(there, here, most);
+        if (!can_work(p, length)) break;
+        if (length) {
             bool far = go && length == GO_MATCH && at - from > TOO_FAR;
             if (length > best.length && !far) {
                 best.length = length;
@@ -311,14 +328,15 @@ static match longest(const predictor *p, size_t at, unsigned before)
 }
 
 /* The nearest position, before the one where a token begins, that matches for so many bytes. */
-static unsigned nearest(const predictor *p, unsigned length)
+static unsigned nearest(predictor *p, unsigned length)
 {
     if (length > p->size - p->at || !has_hash(p, p->at) || p->hash == HASH_GO_FAST) return 0;
     uint32_t from = p->heads[hash_at(p, p->at)];
     if (p->inserted > p->at) from = p->links[p->at % WINDOW]; /* it is the head itself */
     for (unsigned steps = NEAREST_STEPS; steps && from && p->at - from < WINDOW; steps--) {
-        if (common(p->content + from, p->content + p->at, length) == length)
-            return (unsigned)(p->at - from);
+        unsigned same = common(p->content + from, p->content + p->at, length);
+        if (same == length) return (unsigned)(p->at - from);
+        if (!can_work(p, same)) return 0;
         from = p->links[from % WINDOW];
     }
     return 0;
@@ -720,7 +738,7 @@ static bool code_token(engine *e, uint32_t *token)
         *token = length << 16 | distance;
     }
     pass_token(&e->p, token_length(*token));
-    return true;
+    return !e->p.tired;
 }
 
 /* The tokens of a block: so many, or, of the last block, those to the end of the content. */
@@ -1165,6 +1183,7 @@ static bool encode(engine *e, const container_way *way, const uint8_t *stream, s
 {
     bit_reader r = {.in = stream, .left = stream_size};
     engine_init(e, way, content, size);
+    if (enough < size) e->p.work = (uint64_t)enough * COMPARE_TIMES + COMPARE_LEAST;
     range_write(&e->coder, out);
     while (!e->b.last && e->p.at <= enough) {
         clear_block(&e->b);
@@ -1196,6 +1215,8 @@ typedef struct search {
     size_t               best_size; /* of its correction */
 } search;
 
+static bool is_good(const search *s) { return s->best_size <= s->e->taken / GOOD_ENOUGH; }
+
 static bool try_tokens(search *s, unsigned level, unsigned hash, unsigned bits)
 {
     container_way way = {.kind = CONTAINER_TOKENS};
@@ -1226,9 +1247,11 @@ static void try_all(search *s)
     unsigned level = s->best.level;
     try_tokens(s, LEVEL_GO_FAST, HASH_GO_FAST, 14);
     if (!level) return; /* nothing is like this stream */
-    for (size_t i = 0; i < sizeof hashes / sizeof *hashes; i++)
-        if (try_tokens(s, level, hashes[i][0], hashes[i][1]) && hashes[i][0] >= HASH_CRC4)
+    for (size_t i = 0; i < sizeof hashes / sizeof *hashes; i++) {
+        bool better = try_tokens(s, level, hashes[i][0], hashes[i][1]);
+        if (hashes[i][0] >= HASH_CRC4 && (better || !is_good(s)))
             try_efforts(s, hashes[i][0], hashes[i][1]);
+    }
 }
 
 int container_tokens_find(const uint8_t *stream, size_t stream_size, const uint8_t *content,
@@ -1241,7 +1264,7 @@ int container_tokens_find(const uint8_t *stream, size_t stream_size, const uint8
     if (!s.e) return DX_PATCH_ENOMEM;
     if (way->kind == CONTAINER_TOKENS) /* of the member before */
         try_tokens(&s, way->level, way->window, way->variant);
-    if (!s.best.level || s.best_size > s.e->taken / GOOD_ENOUGH) try_all(&s);
+    if (!s.best.level || !is_good(&s)) try_all(&s);
     bool found = s.best.level &&
                  encode(s.e, &s.best, stream, stream_size, content, size, size, out);
     *way = s.best;

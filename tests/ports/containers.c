@@ -1,6 +1,7 @@
 /* Rebuilds real files: each path of standard input is unpacked as far as it goes, put together again, and compared.
    Prints for each kind of file how many there were, and of their members how many were packed again by parameters alone, how many
-   with a correction, and how many stay packed. Built by tests/ports/containers.sh. */
+   with a correction, and how many stay packed; and for each gzip file the bytes of its correction, in parts of a thousand of it.
+   Built by tests/ports/containers.sh. */
 #define DX_PATCH_IMPLEMENTATION
 #include "../../programs/dxpatch/container_ways.c"
 #include "../../programs/dxpatch/container_find.c"
@@ -36,8 +37,8 @@ static uint8_t *load(const char *path, size_t *size)
     return bytes;
 }
 
-/* Count the members of a recipe. */
-static unsigned read_recipe(const uint8_t *form, size_t size, counts *c)
+/* Count the members of a recipe, and the bytes that correct them. */
+static unsigned read_recipe(const uint8_t *form, size_t size, counts *c, size_t *fixes)
 {
     reader r = {form, size, DX_PATCH_OK}, recipe = take_part(&r);
     container_way way = {0};
@@ -49,11 +50,12 @@ static unsigned read_recipe(const uint8_t *form, size_t size, counts *c)
         take_way(&recipe, &way, &fix);
         if (fix.cut || fix.size) c->corrected++;
         else c->exact++;
+        *fixes += fix.size;
     }
     return members;
 }
 
-static void work(const uint8_t *bytes, size_t size, counts *c)
+static void work(const uint8_t *bytes, size_t size, counts *c, size_t *fixes)
 {
     static const uint8_t nothing[1];
     container_members found = {0};
@@ -71,7 +73,7 @@ static void work(const uint8_t *bytes, size_t size, counts *c)
         if (error || out.size != size || memcmp(out.bytes, bytes, size) != 0) c->wrong++;
         else c->unpacked++;
         /* the members of the last layer; of an archive in an archive, the inner one's */
-        unsigned members = read_recipe(forms.to.bytes, forms.to.size, c);
+        unsigned members = read_recipe(forms.to.bytes, forms.to.size, c, fixes);
         if (forms.layers == 1) c->packed += (unsigned)found.count - members;
     } else {
         c->packed += (unsigned)found.count;
@@ -98,9 +100,11 @@ int main(void)
         while (k < kinds && strcmp(all[k].kind, end + 1) != 0) k++;
         if (k == KINDS_MAX) continue;
         if (k == kinds) strcpy(all[kinds++].kind, end + 1);
-        unsigned before = all[k].wrong;
-        work(bytes, size, &all[k]);
+        unsigned before = all[k].wrong, packed = all[k].packed;
+        size_t fixes = 0;
+        work(bytes, size, &all[k], &fixes);
         if (all[k].wrong > before) printf("FAIL %s\n", path);
+        if (!strcmp(end, ".gz") && all[k].packed == packed) printf("correction %s %.3f\n", path, 1000.0 * (double)fixes / (double)size);
         free(bytes);
     }
     for (size_t k = 0; k < kinds; k++) {

@@ -18,11 +18,12 @@ ${CC:-cc} -std=c11 -O2 -Wall -Wextra -Wno-unused-function -DDXPATCH_ZLIB -DDXPAT
     -o $out/containers -lz -llzma -lzstd || { echo "FAIL containers: it cannot be built"; total 0 1 0; }
 
 # So many of each kind at most, the smaller ones, so that all kinds are there.
+find / -xdev \( -path /proc -o -path "$PWD" \) -prune -o -type f -size -1000k -regextype egrep -regex '.*\.(png|jar|deb|zip|whl)' \
+    -printf '%s %p\n' 2>/dev/null | sort -n >$out/found
 for kind in png:0.45 jar:0.3 deb:0.15 zip:0.1 whl:0.1; do
-    find / -xdev \( -path /proc -o -path "$PWD" \) -prune -o -type f -name "*.${kind%:*}" -size -1000k -printf '%s %p\n' 2>/dev/null |
-        sort -n | uniq -w 12 | awk -v most="$(echo "$count ${kind#*:}" | awk '{ print $1 * $2 }')" '
-            { path[NR] = substr($0, index($0, " ") + 1) }
-            END { step = NR > most ? NR / most : 1; for (i = 1; i <= NR; i += step) print path[int(i)] }'
+    grep "\.${kind%:*}\$" $out/found | uniq -w 12 | awk -v most="$(echo "$count ${kind#*:}" | awk '{ print $1 * $2 }')" '
+        { path[NR] = substr($0, index($0, " ") + 1) }
+        END { step = NR > most ? NR / most : 1; for (i = 1; i <= NR; i += step) print path[int(i)] }'
 done >$out/list
 # What is missing comes from packages with thousands of icons.
 here=$(wc -l <$out/list)
@@ -40,7 +41,7 @@ compress() { # NAME TOOL COMMAND...
     "$@" <$out/tools.tar >$out/tools.$name.gz && echo "$PWD/$out/tools.$name.gz" >>$out/list
 }
 tar --sort=name -cf $out/tools.tar programs/dxpatch
-for level in 1 3 6 9; do
+for level in 1 2 3 4 5 6 7 8 9; do
     compress gnu$level gzip gzip -n -$level
     compress pigz$level pigz pigz -n -$level
     compress node$level node node -e 'const d = require("fs").readFileSync(0)
@@ -60,19 +61,27 @@ import (
 	"compress/gzip"
 	"io"
 	"os"
+	"strconv"
 )
 
 func main() {
-	w := gzip.NewWriter(os.Stdout)
+	level, _ := strconv.Atoi(os.Args[1])
+	w, _ := gzip.NewWriterLevel(os.Stdout, level)
 	io.Copy(w, os.Stdin)
 	w.Close()
 }
 END
     (cd $out/go && GO111MODULE=off GOCACHE="$PWD/cache" go build -o z z.go) || total 0 1 0
-    compress go go $out/go/z
-else
-    compress go go true
 fi
+for level in 1 2 3 4 5 6 7 8 9; do compress go$level go $out/go/z $level; done
+compress gohuffman go $out/go/z -2
+compress pigz_one pigz pigz -n -p 1
+compress pigz_rsyncable pigz pigz -n --rsyncable
+# Encoders that do not look for matches as zlib does, and take long: of less.
+head -c 60000 $out/tools.tar >$out/tools.head && mv $out/tools.tar $out/tools.whole && mv $out/tools.head $out/tools.tar
+compress zopfli zopfli zopfli -c --i1 /dev/stdin
+compress pigz11 pigz pigz -n -11
+mv $out/tools.whole $out/tools.tar
 here=$(wc -l <$out/list)
 [ "$here" -gt 0 ] || { echo "skip containers: no such files here"; total 0 0 1; }
 nice -n 10 $out/containers <$out/list >$out/log
@@ -80,6 +89,17 @@ status=$?
 cat $out/log
 failed=$(grep -c '^FAIL' $out/log)
 [ $status -le 1 ] || { echo "FAIL containers: status $status"; failed=$((failed + 1)); }
+# What the correction of a tool's stream takes at most, in parts of a thousand of it; a tar of 300 KB has dearer ones than a large one.
+while read -r _ path parts; do
+    case ${path##*/tools.} in
+        libdeflate* | zopfli* | pigz11*) most=160 ;;
+        pigz[123].*) most=60 ;; # forgets what it has left out whenever a block ends
+        *) most=8 ;;
+    esac
+    awk "BEGIN { exit !($parts > $most) }" || continue
+    echo "FAIL containers: the correction of ${path##*/} is $parts thousandths of it, more than $most"
+    failed=$((failed + 1))
+done < <(grep '^correction .*/tools\.' $out/log)
 # None of the tools' streams may stay packed.
 grep -q '^gz .* 0 stay packed' $out/log || { echo "FAIL containers: a tool's stream stays packed"; failed=$((failed + 1)); }
 total $((here - failed)) "$failed" "$skipped"

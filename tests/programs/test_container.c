@@ -768,6 +768,29 @@ DX_TEST(ct_4_streams_of_other_encoders)
     }
 }
 
+/* Literals alone where every search compares many long candidates: refused in bounded time, not searched for minutes. */
+DX_TEST(ct_3_contents_that_tire_the_search)
+{
+    enum { SIZE = 120000 };
+    static uint8_t content[SIZE];
+    container_way way = {.kind = CONTAINER_TOKENS, .level = 9, .variant = 15};
+    uint64_t state = 5;
+    for (size_t at = 0; at < SIZE;) {
+        for (unsigned n = 60 + dx_test_below(&state, 180), i = 0; i < n && at < SIZE; i++) content[at++] = (uint8_t)("abaabbab"[i % 60 % 8]);
+        if (at < SIZE) content[at++] = (uint8_t)("abxyz"[dx_test_below(&state, 5)]);
+    }
+    engine *e = calloc(1, sizeof *e);
+    predictor_init(&e->p, &way, content, SIZE);
+    e->p.work = 1000;
+    match found;
+    for (e->p.at = 0; !e->p.tired && e->p.at < SIZE;) {
+        predict(&e->p, &found);
+        pass_token(&e->p, 0);
+    }
+    DX_CHECK(e->p.tired && e->p.at < SIZE / 10);
+    free(e);
+}
+
 /* >>patches from outside ------------------------------------------------------ */
 enum { WORLD_MAX = 4096, RESULT_MAX = 1 << 16 };
 

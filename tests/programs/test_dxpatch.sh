@@ -482,6 +482,9 @@ for side, files in ("old", old), ("new", new):
             info.size = len(data)
             t.addfile(info, io.BytesIO(data))
     open(side + ".tar.xz", "wb").write(lzma.compress(tar.getvalue(), preset=6))
+    tar = io.BytesIO()
+    with tarfile.open(fileobj=tar, mode="w") as t: t.addfile(t.gettarinfo(side + ".zip6"), open(side + ".zip6", "rb"))
+    open(side + ".tgz", "wb").write(gzip.compress(tar.getvalue(), 9, mtime=0)) # a zip in a tar in a gzip
     def chunk(kind, data): return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
     packed = zlib.compress(whole, 9)
     parts = [packed[i:i + 8192] for i in range(0, len(packed), 8192)]
@@ -494,7 +497,7 @@ containers() {
     expect 0 diff old.zip6 new.zip6 patch
     expect 0 info patch
     [ "$(get kind)" = container ] || { skip "built without zlib"; return; }
-    for kind in zip1 zip6 zip9 zip64 pipe cut behind lies gz gnu png tar.xz; do
+    for kind in zip1 zip6 zip9 zip64 pipe cut behind lies gz gnu tgz png tar.xz; do
         expect 0 diff old.$kind new.$kind plain --kind delta
         expect 0 diff old.$kind new.$kind patch
         expect 0 apply old.$kind patch out
