@@ -75,8 +75,8 @@
         DX_CAS_NO_STREAMS  without writers and readers of content of any size
         DX_CAS_NO_DELTAS   without objects that are stored as deltas
 
-    CODE of the whole header on a Cortex-M0 in bytes (gcc 12, -Os, NDEBUG). A linker that drops what is
-    not called (-ffunction-sections, --gc-sections) saves most of it by itself.
+    CODE of the whole header on a Cortex-M0 in bytes (gcc 12, -Os, NDEBUG). A linker that drops what
+    is not called (-ffunction-sections, --gc-sections) saves most of it by itself.
         41,361  all
         32,777  DX_CAS_NO_REPAIR
         39,177  DX_CAS_NO_STREAMS

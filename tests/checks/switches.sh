@@ -62,6 +62,18 @@ for h in $headers; do
         fi
     done <"$work/table"
 done
+small() {
+    python3 "$checks/small/size.py" >"$work/small" && python3 "$checks/small/compare.py" "$work/small" docs/sizes.md
+}
+if [ -f docs/sizes.md ]; then
+    if ! has arm-none-eabi-gcc || ! has riscv64-unknown-elf-gcc; then
+        skip "docs/sizes.md" "no arm-none-eabi-gcc or no riscv64-unknown-elf-gcc"
+    elif [ "$(arm-none-eabi-gcc -dumpversion | cut -d. -f1)" != 12 ]; then
+        skip "docs/sizes.md" "it is of gcc 12"
+    else
+        try "docs/sizes.md is what small programs take" small
+    fi
+fi
 if [ -f dx_patch.h ]; then
     try "dx_patch.h without blocks and flash makes and applies deltas" works dx_patch.h hello_patch "DX_PATCH_NO_FLASH"
     try "dx_patch.h refuses patches of flash and blocks that it was built without" refuses "DX_PATCH_NO_FLASH DX_PATCH_NO_BLOCKS"
