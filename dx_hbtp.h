@@ -222,8 +222,7 @@ enum {
     DX_HBTP_FILE_CHUNK_OVERHEAD = 28,     /* header, prefix, checksum; a cipher adds TAG_SIZE */
     DX_HBTP_OUT_SIZE            = 4096,   /* size of a response buffer if none is given */
     DX_HBTP_REPLY_ROOM          = 128,    /* bytes of it reserved for answers, by default */
-    DX_HBTP_OUT_MIN             = 256     /* smallest response buffer of a session with that
-                                             reserve */
+    DX_HBTP_OUT_MIN             = 256     /* smallest response buffer with that default */
 };
 #define DX_HBTP_PAYLOAD_MAX     1048576u /* payload limit of a session if none is given */
 #define DX_HBTP_OUTSTANDING_MAX 32768u   /* half of the sequence numbers */
@@ -253,8 +252,8 @@ typedef struct dx_hbtp_descriptor { /* one frame of a batch, 16 bytes: header an
     uint32_t reserved;       /* 0 */
 } dx_hbtp_descriptor;
 
-/* Decode a header, at any alignment. Returns 8, or 0 if there are fewer than 8 bytes (*header is
-   untouched). */
+/* Decode a header, at any alignment. Returns 8, or 0 if there are fewer than 8 bytes
+   (*header is untouched). */
 DX_HBTP_API int  dx_hbtp_parse_header(const void *bytes, size_t size, dx_hbtp_header *header);
 DX_HBTP_API void dx_hbtp_put_header(uint8_t bytes[8], const dx_hbtp_header *header);
 /* Parse the frame at `bytes`. Returns
@@ -298,9 +297,9 @@ DX_HBTP_API int dx_hbtp_resolve_extended(dx_hbtp_frame *frame);
 DX_HBTP_API int64_t dx_hbtp_parse_batch(const void *bytes, size_t size, uint32_t payload_max,
                                         dx_hbtp_descriptor *descriptors, size_t capacity,
                                         size_t *count);
-/* Sort a batch by opcode, for handlers that do not depend on the order between opcodes:
-   order[count] gets the numbers 0..count-1. Stable. O(count + 256), 1 KiB of stack. EINVAL,
-   ETOOBIG. */
+/* Sort a batch by opcode, for handlers that do not depend on the order between
+   opcodes: order[count] gets the numbers 0..count-1. Stable. O(count + 256), 1 KiB of
+   stack. EINVAL, ETOOBIG. */
 DX_HBTP_API int dx_hbtp_group(const dx_hbtp_descriptor *descriptors, size_t count, uint32_t *order);
 /* Decode the payload of an RpcError or a Close. *text is borrowed, not terminated, and may hold any
    bytes. A Close without a payload is status 0. ETRUNCATED; ECORRUPT: reserved is not 0, or the
@@ -312,14 +311,13 @@ DX_HBTP_API int dx_hbtp_parse_rpc_error(const dx_hbtp_frame *frame, uint16_t *st
 typedef struct dx_hbtp_codec { /* compression (COMPRESSED); any number of sessions may share it */
     /* Compress into at most `capacity` bytes. Returns the size; 0: it does not fit. */
     size_t  (*pack)(void *user, const void *in, size_t size, void *out, size_t capacity);
-    /* Decompress. Returns the size. ETOOBIG: more than `capacity`, detected first; ECORRUPT;
-       ENOTSUP. */
+    /* Decompress. Returns the size. ETOOBIG: more than `capacity`, detected
+       first; ECORRUPT; ENOTSUP. */
     int64_t (*unpack)(void *user, const void *in, size_t size, void *out, size_t capacity);
     void     *user;
 } dx_hbtp_codec;
 
-typedef struct dx_hbtp_cipher { /* encryption (ENCRYPTED): keys and counters of ONE session, both
-                                   directions */
+typedef struct dx_hbtp_cipher { /* encryption (ENCRYPTED): keys of ONE session, both ways */
     /* Encrypt data[size] in place and append a tag of 16 bytes; the header is authenticated. Derive
        the nonce from `counter`: no two frames under one key share it. Not 0: failed. */
     int    (*seal)(void *user, uint64_t counter, const uint8_t header[8], uint8_t *data,
@@ -339,7 +337,7 @@ typedef struct dx_hbtp_out { /* response buffer: frames to be sent; fields are p
     size_t   limit_;         /* end of writing, except for the answer of the running handler */
     size_t   begin_;         /* memory_[begin_..used_) is to be sent */
     size_t   used_;
-    dx_hbtp_cipher *cipher_; /* of the session that owns the buffer */
+    dx_hbtp_cipher *cipher_; /* of the session that uses the buffer */
     uint32_t request_;       /* sequence of the request being handled; 0x10000: none */
     bool     answered_;      /* its answer has been written */
     bool     committed_;     /* output of the running handler can no longer be rolled back */
@@ -347,8 +345,7 @@ typedef struct dx_hbtp_out { /* response buffer: frames to be sent; fields are p
     uint32_t payload_over_;  /* smallest payload size that is refused; 0: 2^32 */
 } dx_hbtp_out;
 
-/* Borrows `size` bytes of memory (0: DX_HBTP_OUT_SIZE) for as long as the buffer is in use.
-   EINVAL. */
+/* Borrows `size` bytes of memory (0: DX_HBTP_OUT_SIZE) while the buffer is in use. EINVAL. */
 DX_HBTP_API int            dx_hbtp_out_init(dx_hbtp_out *out, void *memory, size_t size);
 /* Discard the content; the memory stays. */
 DX_HBTP_API void           dx_hbtp_out_reset(dx_hbtp_out *out);
@@ -361,15 +358,15 @@ DX_HBTP_API int            dx_hbtp_out_set_payload_max(dx_hbtp_out *out, uint32_
    still read these bytes while more frames are written. */
 DX_HBTP_API const uint8_t *dx_hbtp_out_data(const dx_hbtp_out *out, size_t *size);
 /* Drop the first `size` bytes: they were sent, and nobody reads dx_hbtp_out_data() any more. The
-   rest may move to the front. Amortized O(1) per byte sent, unless answers fill the buffer. EINVAL:
-   more than there are. */
+   rest may move to the front. Amortized O(1) per byte sent, unless answers fill the buffer.
+   EINVAL: more than there are. */
 DX_HBTP_API int            dx_hbtp_out_consume(dx_hbtp_out *out, size_t size);
 /* Free bytes, for a frame with header and checksum. With a session, its last reply_room bytes count
    only inside the handler of a request, until that has written its answer. */
 DX_HBTP_API size_t         dx_hbtp_out_room(const dx_hbtp_out *out);
-/* Where the payload of the next frame will be stored. A payload written there in advance (check the
-   room first) is not copied. Add 16 for the data of a FileChunk, 1 for arguments, 2 for an Extended
-   payload. */
+/* Where the payload of the next frame will be stored. A payload written there in advance
+   (check the room first) is not copied. Add 16 for the data of a FileChunk, 1 for arguments, 2
+   for an Extended payload. */
 DX_HBTP_API uint8_t       *dx_hbtp_out_next(const dx_hbtp_out *out);
 
 /* Every writer appends one whole frame or nothing. ENOSPACE: no room; ETOOBIG: payload above 2^32-1
@@ -425,8 +422,8 @@ DX_HBTP_API int dx_hbtp_write_packed(dx_hbtp_out *out, const dx_hbtp_codec *code
                                      uint8_t flags, uint16_t sequence, const void *payload,
                                      size_t size);
 typedef struct dx_hbtp_file_chunk { /* payload of a FileChunk frame */
-    uint32_t       transfer;        /* transfer number within this connection: chosen by the
-                                       sender */
+    uint32_t       transfer;        /* transfer number within this
+                                       connection: chosen by the sender */
     uint64_t       offset;          /* of the first byte in the object */
     const uint8_t *data;            /* borrowed from the frame */
     uint32_t       data_size;       /* 0 for an empty object */
@@ -452,8 +449,8 @@ typedef struct dx_hbtp_context { /* argument of a handler; all of it valid until
     size_t               payload_size;
     uint64_t             now_ns;   /* as given to dx_hbtp_feed() */
     void                *user;     /* as given with the route */
-    uint64_t             deadline_ns; /* of a request: when the peer stops waiting; UINT64_MAX: not
-                                         stated */
+    uint64_t             deadline_ns; /* of a request: when the peer stops
+                                         waiting; UINT64_MAX: not stated */
 } dx_hbtp_context;
 
 enum { DX_HBTP_LATER = 1 }; /* a handler's result: dx_hbtp_reply() will answer */
@@ -467,7 +464,7 @@ enum { DX_HBTP_LATER = 1 }; /* a handler's result: dx_hbtp_reply() will answer *
      EAGAIN         as ENOSPACE, for a reason of its own: call it again in the next feed
      other errors   roll back its output and send RpcError with dx_hbtp_status_of_error()
    Only requests are answered: Ping, RpcCall, RpcStreamStart and frames with EXPECTS_RESPONSE. A
-   failure on another frame is counted and reported here (DX_HBTP_EVENT_FAILED), not to the peer.
+   failure on another frame is counted and reported to the program only (DX_HBTP_EVENT_FAILED).
    Rollback is all or nothing. Calls that change more than the buffer (dx_hbtp_call, request,
    notify, reply, open, send, grant, finish, reset, publish, catch_up, or dx_hbtp_out_consume)
    commit all output of the handler, before and after the call. If it then returns an error, an
@@ -536,8 +533,8 @@ typedef void dx_hbtp_event_fn(dx_hbtp_session *session, dx_hbtp_event event,
 typedef enum dx_hbtp_stream_kind {
     DX_HBTP_STREAM_OPENED = 1, /* by the peer: method; data: its arguments */
     DX_HBTP_STREAM_CHUNK,      /* data, credit, or both; call dx_hbtp_grant() to get more data */
-    DX_HBTP_STREAM_FINISHED,   /* end of the peer's data: status and text (data) say why; status 0:
-                                  complete */
+    DX_HBTP_STREAM_FINISHED,   /* end of the peer's data: status and text (data) say
+                                  why; status 0: complete */
     DX_HBTP_STREAM_ENDED       /* both directions have ended */
 } dx_hbtp_stream_kind;
 
@@ -556,8 +553,7 @@ typedef struct dx_hbtp_stream_event { /* valid during the callback */
     uint8_t             method;
 } dx_hbtp_stream_event;
 
-/* Any result but 0 cancels the stream, with that status (400..599) or with the status of the
-   error. */
+/* Any result but 0 cancels the stream, with that status (400..599) or that of the error. */
 typedef int dx_hbtp_stream_fn(dx_hbtp_session *session, dx_hbtp_stream_event *event);
 
 typedef struct dx_hbtp_session_desc { /* zero = the default given with each field */
@@ -565,9 +561,9 @@ typedef struct dx_hbtp_session_desc { /* zero = the default given with each fiel
                                               borrowed for the session's lifetime */
     size_t                memory_size;
     dx_hbtp_out          *out;             /* required; borrowed */
-    uint32_t              reply_room;      /* bytes of `out` reserved for answers, see PROGRESS; at
-                                              least DX_HBTP_REPLY_ROOM, the default. `out` must have
-                                              128 bytes more */
+    uint32_t              reply_room;      /* bytes of `out` reserved for answers, see PROGRESS;
+                                              at least DX_HBTP_REPLY_ROOM, the default. `out`
+                                              must have 128 bytes more */
     const dx_hbtp_router *router;          /* borrowed; NULL: default handlers only */
     dx_hbtp_result_fn    *on_result;       /* NULL: results are dropped */
     dx_hbtp_event_fn     *on_event;        /* NULL: events are only counted */
@@ -578,15 +574,15 @@ typedef struct dx_hbtp_session_desc { /* zero = the default given with each fiel
                                               dx_hbtp_feed(): send it soon. NULL: check `out` after
                                               each call yourself */
     void                 *user;            /* for the caller */
-    uint32_t              payload_max;     /* bytes; DX_HBTP_PAYLOAD_MAX. A longer frame gets 413
-                                              and closes, except stream chunks, see
-                                              dx_hbtp_credit_max() */
+    uint32_t              payload_max;     /* bytes; DX_HBTP_PAYLOAD_MAX. A longer frame
+                                              gets 413 and closes, except stream chunks,
+                                              see dx_hbtp_credit_max() */
     uint32_t              outstanding_max; /* own open requests; 64 */
     uint32_t              pending_max;     /* requests of the peer that wait for dx_hbtp_reply();
                                               64. Further ones get status 429 without a call */
     uint32_t              frames_max;      /* frames dispatched by one feed; 1024 */
-    uint32_t              streams_max;     /* open streams of both sides; at most 256. 0: none, the
-                                              peer's get status 404 */
+    uint32_t              streams_max;     /* open streams of both sides; at most 256. 0: none,
+                                              the peer's get status 404 */
     dx_hbtp_stream_fn    *on_stream;       /* required if streams_max is not 0 */
     const dx_hbtp_codec  *codec;           /* NULL: COMPRESSED payloads get status 415 */
     dx_hbtp_cipher       *cipher;          /* encrypts every frame sent; an unencrypted or replayed
@@ -595,11 +591,11 @@ typedef struct dx_hbtp_session_desc { /* zero = the default given with each fiel
                                               after the same silence again. 0: never */
     uint64_t              frame_ns;        /* time from the first byte of a frame to its last; the
                                               session closes after it. 60 s; UINT64_MAX: no limit */
-    bool                  in_place;        /* true: no reassembly buffer. feed leaves a partial
-                                              frame unconsumed; append to it in your own buffer (see
-                                              need) */
-    bool                  reject_unknown_flags; /* false: flag bits 0x20, 0x40 and 0x80 are passed
-                                                   on unread */
+    bool                  in_place;        /* true: no reassembly buffer. feed leaves a
+                                              partial frame unconsumed; append to it in
+                                              your own buffer (see need) */
+    bool                  reject_unknown_flags; /* false: flag bits 0x20, 0x40 and
+                                                   0x80 are passed on unread */
     bool                  require_checksum;     /* true: a frame without a checksum closes */
     uint64_t            (*now_ns)(const dx_hbtp_session *s); /* clock for deadlines that are sent;
                                               NULL: the last now_ns of feed or tick */
@@ -625,15 +621,15 @@ typedef struct dx_hbtp_counters {
 struct dx_hbtp_session { /* caller-allocated; fields without "_" may be read */
     dx_hbtp_session_desc     desc;          /* with the defaults filled in */
     dx_hbtp_state            state;
-    int                      error;         /* why it closed: OK (orderly, or still open), ETOOBIG,
-                                               EHEADER, ECORRUPT, ETIMEDOUT, EFLOOD, EVERSION (a
-                                               Hello was refused) */
+    int                      error;         /* why it closed: OK (orderly, or still open),
+                                               ETOOBIG, EHEADER, ECORRUPT, ETIMEDOUT, EFLOOD,
+                                               EVERSION (a Hello was refused) */
     uint32_t                 waiting;       /* own open requests */
     uint32_t                 given_up;      /* own requests that expired or were canceled and that
                                                the peer has not answered yet */
     uint64_t                 need;          /* size of the next frame, as far as known; in_place:
-                                               your buffer must hold this many bytes from the first
-                                               unconsumed one on */
+                                               your buffer must hold this many bytes from the
+                                               first unconsumed one on */
     dx_hbtp_counters         counters;
     dx_hbtp_peer             peer;
     struct dx_hbtp_p_slot   *slots_;        /* own requests, slot_count_ of them */
@@ -647,8 +643,7 @@ struct dx_hbtp_session { /* caller-allocated; fields without "_" may be read */
     size_t                   held_;         /* bytes in buffer_ */
     size_t                   left_;         /* bytes that the last feed did not consume */
     size_t                   stuck_room_;   /* STUCK subscriptions retry with more room than this */
-    uint64_t                 sealed_;       /* counter of the cipher, for the rollback of the
-                                               handler */
+    uint64_t                 sealed_;       /* the cipher's counter, for the handler's rollback */
     uint64_t                 now_ns_;       /* the caller's last now_ns */
     uint64_t                 limit_ns_;     /* deadline of the frame being dispatched */
     uint64_t                 next_deadline_ns_; /* no own request expires before */
@@ -664,10 +659,9 @@ struct dx_hbtp_session { /* caller-allocated; fields without "_" may be read */
     uint32_t                 stuck_;        /* those of them that are STUCK */
     uint32_t                 deferred_next_; /* index of the stream to flush next */
     uint32_t                 budget_;       /* frames that this feed may still dispatch */
-    uint32_t                 credit_;       /* initial credit of the peer's streams, from our
-                                               Hello */
+    uint32_t                 credit_;       /* initial credit of the peer's streams (our Hello) */
     /* A chunk that is longer than payload_max: see the picture in >>feed. */
-    uint32_t                 tail_stream_;  /* its stream; 0: that has ended */
+    uint32_t                 tail_stream_;  /* its stream; 0: none, or it has ended */
     uint32_t                 tail_crc_;     /* checksum of the bytes so far */
     uint16_t                 tail_;         /* bytes still to come; 0: no chunk is open */
     uint16_t                 behind_;       /* bytes that follow the piece being dispatched */
@@ -698,25 +692,25 @@ DX_HBTP_API int    dx_hbtp_session_init(dx_hbtp_session *s, const dx_hbtp_sessio
 DX_HBTP_API int64_t dx_hbtp_feed(dx_hbtp_session *s, const void *bytes, size_t size,
                                  uint64_t now_ns);
 /* Handle timeouts: ends requests whose deadline has passed (ETIMEDOUT), sends the keepalive Ping,
-   closes after a long silence or when a frame takes too long. Returns the time of the next call at
-   the latest; UINT64_MAX: never. */
+   closes after a long silence or when a frame takes too long. Returns when it must be called
+   next; UINT64_MAX: no need. */
 DX_HBTP_API uint64_t dx_hbtp_tick(dx_hbtp_session *s, uint64_t now_ns);
 
 /* Send a request. It stays open until it is answered or deadline_ns passes: a time of the clock
    given to dx_hbtp_feed() and dx_hbtp_tick() as now_ns, so now_ns + 2000000000 for two seconds;
-   UINT64_MAX: never. A deadline in the past ends it with ETIMEDOUT at the next tick. *sequence (may
-   be NULL) gets its number, 1..65535. on_result is called exactly once. Any opcode
-   (EXPECTS_RESPONSE is added): a Ping is answered by a Pong, all others by RpcResponse or RpcError.
-   EAGAIN: outstanding_max or the peer's limit is reached (for the latter, expired and canceled
-   requests count until the peer answers them), or no number is free; ECANCELED: closed; errors of
-   the writers. */
+   UINT64_MAX: never. A deadline in the past ends it with ETIMEDOUT at the next tick. *sequence
+   (may be NULL) gets its number, 1..65535. on_result is called exactly once. Any opcode
+   (EXPECTS_RESPONSE is added): a Ping is answered by a Pong, all others by RpcResponse or
+   RpcError. EAGAIN: outstanding_max or the peer's limit is reached (for the latter, expired and
+   canceled requests count until the peer answers them), or no number is free; ECANCELED:
+   closed; errors of the writers. */
 DX_HBTP_API int dx_hbtp_request(dx_hbtp_session *s, uint16_t opcode, uint8_t flags,
                                 const void *payload, size_t size, uint64_t deadline_ns,
                                 void *user, uint16_t *sequence);
 DX_HBTP_API int dx_hbtp_call(dx_hbtp_session *s, uint8_t method, const void *arguments,
                              size_t size, uint64_t deadline_ns, void *user, uint16_t *sequence);
-/* End a request now, with ECANCELED. Sends RpcCancel if the peer knows it and there is room.
-   ENOTFOUND. */
+/* End a request now, with ECANCELED. Sends RpcCancel if the peer knows it and there is room;
+   best effort. ENOTFOUND. */
 DX_HBTP_API int dx_hbtp_cancel(dx_hbtp_session *s, uint16_t sequence);
 
 /* Send a frame that is neither a request nor an answer: a state, an event. It commits the output of
@@ -726,9 +720,9 @@ DX_HBTP_API int dx_hbtp_cancel(dx_hbtp_session *s, uint16_t sequence);
 DX_HBTP_API int dx_hbtp_notify(dx_hbtp_session *s, uint16_t opcode, uint8_t flags,
                                const void *payload, size_t size);
 
-/* Answer a request whose handler returned DX_HBTP_LATER, once each: an RpcResponse, or an RpcError
-   with a status of 400..599. Errors of the writers; ECANCELED: closed; ENOTFOUND: no request is
-   pending. */
+/* Answer a request whose handler returned DX_HBTP_LATER, once each: an RpcResponse, or an
+   RpcError with a status of 400..599. Errors of the writers; ECANCELED: closed;
+   ENOTFOUND: no request is pending. */
 DX_HBTP_API int dx_hbtp_reply(dx_hbtp_session *s, uint16_t sequence, const void *result,
                               size_t size);
 DX_HBTP_API int dx_hbtp_reply_error(dx_hbtp_session *s, uint16_t sequence, uint16_t status,
@@ -758,8 +752,7 @@ typedef enum dx_hbtp_feature {
     DX_HBTP_FEATURE_DRAIN    = 4, /* dx_hbtp_drain() notifies the peer: DX_HBTP_EVENT_DRAIN */
     DX_HBTP_FEATURE_SPLIT    = 8, /* stream chunks fit into the receiver's payload_max */
     DX_HBTP_FEATURE_RESUME   = 16, /* subscriptions resume from a version */
-    DX_HBTP_FEATURES_KNOWN   = 15 /* implemented by every session; the rest: see
-                                     dx_hbtp_hello.features */
+    DX_HBTP_FEATURES_KNOWN   = 15 /* by every session; the rest: dx_hbtp_hello.features */
 } dx_hbtp_feature;
 
 typedef struct dx_hbtp_text { /* borrowed, not terminated; any bytes */
@@ -768,9 +761,9 @@ typedef struct dx_hbtp_text { /* borrowed, not terminated; any bytes */
 } dx_hbtp_text;
 
 typedef struct dx_hbtp_who {
-    dx_hbtp_text agent;    /* name of the software, for people */
-    dx_hbtp_text identity; /* name of the user, ... */
-    dx_hbtp_text key;      /* ... the key that signed its token, ... */
+    dx_hbtp_text agent;    /* software name, for people */
+    dx_hbtp_text identity; /* who the peer is, ... */
+    dx_hbtp_text key;      /* ... the key that its token was made with, ... */
     dx_hbtp_text token;    /* ... and the token that proves it */
 } dx_hbtp_who;
 
@@ -783,12 +776,11 @@ typedef struct dx_hbtp_offer { /* content of a Hello; valid during admit */
     dx_hbtp_who  who;
 } dx_hbtp_offer;
 
-typedef struct dx_hbtp_hello { /* our Hello; zero: nothing stated. Limits are those of the
-                                  session */
+typedef struct dx_hbtp_hello { /* our Hello; zero: nothing stated. Limits: the session's */
     uint32_t     needs;    /* required dx_hbtp_feature; not 0: version 1 is refused */
     uint32_t     features; /* further features that the program or a layer implements */
-    uint32_t     credit;   /* initial credit of each stream that the peer opens, in bytes; below
-                              2^31 */
+    uint32_t     credit;   /* initial credit of each stream that the peer
+                              opens, bytes; below 2^31 */
     dx_hbtp_who  who;
     /* For the side that accepts. Returns 0, or a status that refuses the peer (401). It may set
        session->desc.user, for the handlers, and must not write. NULL: every peer is accepted. */
@@ -819,24 +811,22 @@ DX_HBTP_API int dx_hbtp_next_field(const uint8_t **list, size_t *left, uint8_t *
                                    const uint8_t **value);
 
 /* >>streams ------------------------------------------------------------ */
-enum { DX_HBTP_STREAM_CHUNK_MAX = 16384 }; /* bytes of data in one chunk, so that other frames get
-                                              in between */
+enum { DX_HBTP_STREAM_CHUNK_MAX = 16384 }; /* bytes of data; others get in between */
 
-/* A stream carries data in both directions, each limited by the credit that its receiver grants.
-   Open one: the peer gets these arguments and may send `credit` bytes. EAGAIN: streams_max, own or
-   the peer's, is reached, or no number is free; ETOOBIG: as dx_hbtp_grant(); ECANCELED; errors of
-   the writers. */
+/* A stream carries data in both directions, each limited by the credit that its receiver
+   grants. Open one: the peer gets these arguments and may send `credit` bytes. EAGAIN:
+   streams_max, own or the peer's, is reached, or no number is free; ETOOBIG: as
+   dx_hbtp_grant(); ECANCELED; errors of the writers. */
 DX_HBTP_API int dx_hbtp_open(dx_hbtp_session *s, uint8_t method, const void *arguments,
                              size_t size, uint32_t credit, void *user, uint32_t *stream);
-/* Send at most one chunk, as far as credit and response buffer allow. Returns the bytes sent; 0:
-   none now. ENOTFOUND: no such stream; EINVAL: finished. */
+/* Send at most one chunk, as far as credit and response buffer allow. Returns the bytes accepted;
+   0: none now. ENOTFOUND: no such stream; EINVAL: finished. */
 DX_HBTP_API int64_t dx_hbtp_send(dx_hbtp_session *s, uint32_t stream, const void *data,
                                  size_t size);
 /* Let the peer send `bytes` more. Small grants are collected until they reach half of the window,
    or as much as the peer has left; then they are sent when there is room, or earlier with outgoing
-   data. ETOOBIG: more than dx_hbtp_credit_max() in all. The window (what the peer has left plus
-   what is granted) bounds the speed to window / round trip: 32,768 bytes and 50 ms make 640
-   KB/s. */
+   data. ETOOBIG: more than dx_hbtp_credit_max() in all. The window (what the peer has left, plus
+   grants) bounds the speed to window / round trip: 32,768 bytes and 50 ms make 640 KB/s. */
 DX_HBTP_API int dx_hbtp_grant(dx_hbtp_session *s, uint32_t stream, uint32_t bytes);
 /* The most credit that a stream may have: 2^31 - 1 bytes. With payload_max below 16,388 a chunk may
    exceed payload_max; it is then delivered in pieces, before all of it has arrived. That is not
@@ -858,8 +848,8 @@ DX_HBTP_API int dx_hbtp_reset(dx_hbtp_session *s, uint32_t stream, uint16_t stat
 typedef int dx_hbtp_admit_fn(void *user, dx_hbtp_session *session, uint32_t state);
 
 typedef struct dx_hbtp_hub_desc {
-    void             *memory;          /* aligned to 8; borrowed. 48 bytes for each subscription, 44
-                                          with 32-bit pointers */
+    void             *memory;          /* aligned to 8; borrowed. 48 bytes for each subscription,
+                                          44 with 32-bit pointers */
     size_t            memory_size;
     uint32_t          per_session_max; /* 0: 64 */
     uint64_t          seed;            /* secret and random: peers choose the numbers of states, and
@@ -868,14 +858,12 @@ typedef struct dx_hbtp_hub_desc {
     void             *user;            /* for admit */
 } dx_hbtp_hub_desc;
 
-typedef struct dx_hbtp_hub { /* subscriptions of sessions to states; caller-allocated, fields are
-                                private */
+typedef struct dx_hbtp_hub { /* subscriptions; caller-allocated, fields are private */
     struct dx_hbtp_p_entry *entries_;
     dx_hbtp_admit_fn       *admit_;
     void                   *user_;
-    void                  (*changed_)(dx_hbtp_session *s); /* the session closed, or may have more
-                                                              room. A pointer, so that programs
-                                                              without a hub do not link it */
+    void                  (*changed_)(dx_hbtp_session *s); /* closed, or may have room. A pointer:
+                                                              without a hub it is not linked */
     uint64_t                seed_;
     uint32_t                capacity_;        /* entries, and buckets */
     uint32_t                count_;           /* subscriptions */
@@ -889,13 +877,13 @@ DX_HBTP_API int dx_hbtp_hub_init(dx_hbtp_hub *hub, const dx_hbtp_hub_desc *desc)
 /* The handler for StateSubscribe and StateUnsubscribe, with the hub as the route's user. */
 DX_HBTP_API int dx_hbtp_hub_handler(const dx_hbtp_context *context);
 /* The same without a frame. A session is in one hub at most and leaves it when it closes (call
-   dx_hbtp_abort() before its memory is reused). O(per_session_max). ETOOBIG: a limit; ENOTFOUND:
-   not subscribed. */
+   dx_hbtp_abort() before its memory is reused). O(per_session_max). ETOOBIG: a limit;
+   ENOTFOUND: not subscribed. */
 DX_HBTP_API int dx_hbtp_subscribe(dx_hbtp_hub *hub, dx_hbtp_session *s, uint32_t state, bool on);
-/* Send the state's number and `payload` to all subscribers: opcode StateSync (the whole state) or
-   StateDelta (the change since). A subscriber without room in its response buffer falls behind, a
-   new one starts behind; it gets no delta until the next whole state. Returns the number reached;
-   EINVAL. */
+/* Send the state's number and `payload` to all subscribers: opcode StateSync (the whole state)
+   or StateDelta (the change since). A subscriber without room in its response buffer falls
+   behind, a new one starts behind; it gets no delta until the next whole state. Returns the
+   number reached; EINVAL. */
 DX_HBTP_API int64_t dx_hbtp_publish(dx_hbtp_hub *hub, uint32_t state, uint16_t opcode,
                                     const void *payload, size_t size);
 /* Send the whole state, only to subscribers that are behind and may have room. */
@@ -1018,8 +1006,7 @@ enum {
 #define DX_HBTP_P_NONE 0x7fffffffu    /* no entry */
 #define DX_HBTP_P_OPAQUE ((unsigned)(DX_HBTP_FLAG_COMPRESSED | DX_HBTP_FLAG_ENCRYPTED))
 
-/* Rate limit of canceled streams: a burst of 1,000, then 33 a second; see
-   dx_hbtp_p_count_flood(). */
+/* Rate limit of canceled streams (dx_hbtp_p_count_flood()): a burst of 1,000, then 33 a second. */
 enum {
     DX_HBTP_P_CANCELS_MAX = 1000,
     DX_HBTP_P_CANCEL_NS   = 30000000
@@ -1258,8 +1245,8 @@ static bool dx_hbtp_p_is_answer(uint16_t opcode)
            opcode == DX_HBTP_OP_RPC_RESPONSE || opcode == DX_HBTP_OP_RPC_ERROR;
 }
 
-/* Frames that are answered; no other frame ever is, or two peers could answer each other
-   forever. */
+/* Frames that are answered; no other frame ever is, or two peers could
+   answer each other forever. */
 static bool dx_hbtp_p_is_request(uint16_t opcode, uint8_t flags)
 {
     if (opcode == DX_HBTP_OP_PING || opcode == DX_HBTP_OP_RPC_CALL ||
@@ -1392,8 +1379,8 @@ DX_HBTP_API int64_t dx_hbtp_parse_batch(const void *bytes, size_t size, uint32_t
     if (!dx_hbtp_p_fits_32(size)) size = (size_t)UINT32_MAX;
     for (;;) {
         n += dx_hbtp_p_parse_plain(p, size, payload_max, descriptors + n, capacity - n, &at);
-        /* Not on the fast path: a checksum, an incomplete or refused frame, or no descriptor
-           left. */
+        /* Not on the fast path: a checksum, an incomplete or refused
+           frame, or no descriptor left. */
         if (n == capacity) break;
         used = dx_hbtp_parse_any(p + at, size - at, payload_max, &frame);
         if (used <= 0) break;
@@ -1472,8 +1459,8 @@ DX_HBTP_API int dx_hbtp_parse_file_chunk(const dx_hbtp_frame *frame, dx_hbtp_fil
    the header last (finish). So a frame is written whole or not at all, a payload that is already in
    place is not copied, and a cipher encrypts in place. The answer of the running handler may extend
    to size_, all other frames to limit_. */
-#define DX_HBTP_P_IS_SOUND(out) /* a macro: a function used only by assertions would be unused  \
-                                   without them */                                              \
+#define DX_HBTP_P_IS_SOUND(out) /* a macro: a function used only by assertions                  \
+                                   would be unused without them */                              \
     ((out)->begin_ <= (out)->used_ && (out)->used_ <= (out)->size_ && (out)->limit_ <= (out)->size_)
 
 DX_HBTP_API int dx_hbtp_out_init(dx_hbtp_out *out, void *memory, size_t size)
@@ -1756,8 +1743,7 @@ static size_t dx_hbtp_p_deferred_limit(const dx_hbtp_session *s)
     return s->handler_waits_ ? 0 : s->desc.out->size_ - s->desc.reply_room;
 }
 
-/* Is there room for the answer to a request or, if `failed`, for the frames that end the
-   session? */
+/* Is there room for the answer to a request or (failed) for the frames that end a session? */
 static bool dx_hbtp_p_can_answer(const dx_hbtp_session *s, bool failed)
 {
     const dx_hbtp_out *out = s->desc.out;
@@ -2258,8 +2244,7 @@ static bool dx_hbtp_p_should_grant(const struct dx_hbtp_p_stream *st)
            (st->grant >= st->window / 2 || st->grant >= st->receive_credit);
 }
 
-/* Write the deferred frame of a stream. ENOSPACE: still deferred. *ended: the stream can be
-   removed. */
+/* Write a stream's deferred frame. ENOSPACE: still deferred. *ended: it can be removed. */
 static int dx_hbtp_p_write_deferred(dx_hbtp_session *s, struct dx_hbtp_p_stream *st, bool *ended)
 {
     const size_t limit = dx_hbtp_p_deferred_limit(s);
@@ -2327,8 +2312,8 @@ static void dx_hbtp_p_apply_result(dx_hbtp_session *s, uint32_t id, int result)
     dx_hbtp_p_cancel_stream(s, st, dx_hbtp_p_status(result), NULL);
 }
 
-/* May a chunk be delivered in pieces? Not if the whole must be decrypted, unpacked or verified
-   first. */
+/* May a chunk be delivered in pieces? Not if the whole must be decrypted,
+   unpacked or verified first. */
 static bool dx_hbtp_p_can_split(const dx_hbtp_session *s)
 {
     const bool whole = !DX_HBTP_P_SMALL && /* SMALL has none of these */
@@ -2824,9 +2809,9 @@ static int dx_hbtp_p_fail(dx_hbtp_session *s, int error, const dx_hbtp_frame *fr
     return error;
 }
 
-/* Token bucket against cancellation floods: the peer canceled one of its streams, or broke a rule
-   of one. Each moves flood_ns_ ahead by CANCEL_NS; a peer that gets too far ahead of the clock is
-   closed. */
+/* Token bucket against cancellation floods: the peer canceled one of its streams, or broke
+   a rule of one. Each moves flood_ns_ ahead by CANCEL_NS; a peer that gets too far ahead
+   of the clock is closed. */
 static void dx_hbtp_p_count_flood(dx_hbtp_session *s)
 {
     const uint64_t ahead_max = (uint64_t)DX_HBTP_P_CANCELS_MAX * DX_HBTP_P_CANCEL_NS;
@@ -2869,8 +2854,8 @@ static int dx_hbtp_p_on_start(const dx_hbtp_context *c, dx_hbtp_stream_event *ev
     return DX_HBTP_OK;
 }
 
-/* A chunk: credit, data, or both; of a long chunk the first piece, which is checked for the whole.
-   Returns an error or 0. */
+/* A chunk: credit, data, or both; of a long chunk the first piece, which is checked for the
+   whole. Returns an error or 0. */
 static int dx_hbtp_p_on_chunk(const dx_hbtp_context *c, struct dx_hbtp_p_stream *st,
                               dx_hbtp_stream_event *event)
 {
@@ -2893,8 +2878,8 @@ static int dx_hbtp_p_on_chunk(const dx_hbtp_context *c, struct dx_hbtp_p_stream 
     return DX_HBTP_OK;
 }
 
-/* An End with FINAL ends the peer's direction, perhaps with a status; one without it cancels both.
-   Returns an error or 0. */
+/* An End with FINAL ends the peer's direction, perhaps with a status; one without it cancels
+   both. Returns an error or 0. */
 static int dx_hbtp_p_on_end(const dx_hbtp_context *c, struct dx_hbtp_p_stream *st,
                             dx_hbtp_stream_event *event)
 {
@@ -3068,8 +3053,8 @@ static size_t dx_hbtp_p_put_deadline(const dx_hbtp_session *s, uint8_t *out, con
 {
     const uint64_t now = s->desc.now_ns ? s->desc.now_ns(s) : s->now_ns_;
     const uint64_t left = deadline_ns > now ? deadline_ns - now : 0;
-    /* Round up: 0 means expired, and the peer may still answer within a fraction of a
-       millisecond. */
+    /* Round up: 0 means expired, and the peer may still answer within a
+       fraction of a millisecond. */
     const uint64_t ms = left && left < DX_HBTP_P_MS ? 1 : left / DX_HBTP_P_MS;
     const size_t fields = DX_HBTP_P_FIELD_HEAD + 4;
     dx_hbtp_p_store16(out, (uint16_t)fields);
@@ -3246,8 +3231,8 @@ static uint16_t dx_hbtp_p_read_field(dx_hbtp_offer *o, uint8_t tag, const uint8_
     return DX_HBTP_STATUS_NONE;
 }
 
-/* Parse a Hello and check that both sides are compatible. Returns the status that says why not, or
-   0. */
+/* Parse a Hello and check that both sides are compatible. Returns the status
+   that says why not, or 0. */
 static uint16_t dx_hbtp_p_read_hello(const dx_hbtp_hello *mine, const uint8_t *list, size_t left,
                                      dx_hbtp_offer *o)
 {
@@ -3780,8 +3765,8 @@ static bool dx_hbtp_p_dispatch_next(dx_hbtp_session *s, dx_hbtp_frame *f)
     return done;
 }
 
-/* Fill in the defaults. Returns the memory for slots, streams and buffers, in this order; 0: a
-   limit is too large. */
+/* Fill in the defaults. Returns the memory for slots, streams and buffers, in this order;
+   0: a limit is too large. */
 static size_t dx_hbtp_p_sizes(dx_hbtp_session_desc *d, uint32_t *slot_count)
 {
     const unsigned buffers = (d->in_place ? 0u : 1u) + (d->codec ? 1u : 0u) + (d->cipher ? 1u : 0u);
@@ -3859,8 +3844,8 @@ DX_HBTP_API int dx_hbtp_session_set_out(dx_hbtp_session *s, dx_hbtp_out *out)
     return DX_HBTP_OK;
 }
 
-/* Get the next whole frame, from the input or the buffer. As dx_hbtp_parse(); *used: plus the bytes
-   copied to the buffer. */
+/* Get the next whole frame, from the input or the buffer. As dx_hbtp_parse(); *used: plus the
+   bytes copied to the buffer. */
 static int64_t dx_hbtp_p_next_frame(dx_hbtp_session *s, const uint8_t *p, size_t size,
                                     size_t *used, dx_hbtp_frame *frame)
 {

@@ -126,10 +126,10 @@ DX_REACTOR_API const char *dx_reactor_error_name(int error);
 typedef struct dx_reactor dx_reactor;
 typedef struct dx_op dx_op;
 
-/* Called by dx_reactor_run_once() with a completion. It may start operations (the same op too,
-   unless flags has DX_REACTOR_F_MORE) and cancel them; it must not wait, run or close the reactor.
-   After a terminal completion the reactor does not touch *op again: its memory may be freed
-   here. */
+/* Called by dx_reactor_run_once() with a completion. It may start operations (the same op
+   too, unless flags has DX_REACTOR_F_MORE) and cancel them; it must not wait, run or close
+   the reactor. After a terminal completion the reactor does not touch *op again: its
+   memory may be freed here. */
 typedef void dx_op_fn(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags);
 
 /* Flags of a completion. MORE: further completions of this operation follow; without it, the
@@ -222,8 +222,8 @@ typedef struct dx_reactor_desc {
     uint32_t buffer_size;     /* bytes of each buffer; 0 = 4096; a multiple of 8; at most 2^24 */
     uint32_t buffers_per_op;  /* buffers that one operation may hold before it pauses; 0 = a quarter
                                  of the pool. io_uring may exceed it until the kernel has stopped */
-    uint32_t spin_ns;         /* a wait polls for this long, keeping the CPU busy, before it sleeps;
-                                 0 = no polling */
+    uint32_t spin_ns;         /* a wait polls for this long, keeping the CPU busy, before
+                                 it sleeps; 0 = no polling */
     uint32_t file_threads;    /* on systems without asynchronous files (epoll, kqueue; IOCP: fsync):
                                  threads that read, write and sync files, created on demand; 0 = 4;
                                  at most 64; DX_REACTOR_NO_THREADS: such operations end with
@@ -348,8 +348,8 @@ struct dx_reactor { /* caller-allocated; every field is private; do not move it 
     bool     in_callback_;
     bool     closing_;                  /* dx_reactor_close() has begun */
     bool     no_pwait2_;                /* epoll_pwait2() is missing */
-    bool     done_first_;               /* a completion with F_MORE was delivered last: a terminal
-                                           one is next */
+    bool     done_first_;               /* a completion with F_MORE was delivered
+                                           last: a terminal one is next */
     bool     timers_left_;              /* more timers are due than one batch fired */
     bool     flush_due_;                /* an extension asked to be flushed */
     struct dx_reactor_extension *extensions_; /* linked list */
@@ -380,9 +380,9 @@ DX_REACTOR_API int dx_reactor_open(dx_reactor *r, const dx_reactor_desc *desc);
 /* Cancel every pending operation, wait until the kernel has released every buffer, deliver each
    terminal completion to op->fn (without fn, the op just stops being pending), and release the
    system's objects. During this only dx_reactor_close_fd() can be started; other starts return
-   ECANCELED. The caller's descriptors stay open, except those with a pending dx_reactor_close_fd()
-   and accepted ones whose op has no fn to receive them. EREENTRY; OK if the reactor is not open
-   (zeroed or closed). */
+   ECANCELED. The caller's descriptors stay open, except those with a pending
+   dx_reactor_close_fd() and accepted ones whose op has no fn to receive them. EREENTRY; OK if the
+   reactor is not open (zeroed or closed). */
 DX_REACTOR_API int dx_reactor_close(dx_reactor *r);
 
 /* Name of the backend in use: "io_uring", "epoll", "kqueue", "iocp" or "simulated". */
@@ -436,9 +436,9 @@ DX_REACTOR_API int dx_reactor_run(dx_reactor *r);
 
 /* Accept one connection. Result: its descriptor, non-blocking and close-on-exec. */
 DX_REACTOR_API int dx_reactor_accept(dx_reactor *r, dx_op *op, int fd);
-/* Accept connections until canceled or an error. Each completion has DX_REACTOR_F_MORE and a
-   descriptor; the terminal one has a negative result (-EMFILE: free descriptors, then start
-   again). */
+/* Accept connections until canceled or an error. Each completion has
+   DX_REACTOR_F_MORE and a descriptor; the terminal one has a negative result
+   (-EMFILE: free descriptors, then start again). */
 DX_REACTOR_API int dx_reactor_accept_multishot(dx_reactor *r, dx_op *op, int fd);
 
 typedef struct dx_reactor_address { /* a socket address; bytes[0..size) in the system's format */
@@ -477,9 +477,9 @@ typedef struct dx_reactor_datagram {
     void              *data;
     uint32_t           size;    /* bytes at data */
     dx_reactor_address address; /* the sender's, or the receiver's; size 0: the connected peer */
-    uint32_t           segment; /* received: several datagrams were joined, each of this many bytes
-                                   except the last (UDP_GRO of Linux, enabled by setsockopt); 0: one
-                                   datagram */
+    uint32_t           segment; /* received: several datagrams were joined, each of this many
+                                   bytes except the last (UDP_GRO of Linux, enabled by
+                                   setsockopt); 0: one datagram */
     uint64_t           system_[16];
 } dx_reactor_datagram;
 
@@ -488,8 +488,8 @@ typedef struct dx_reactor_datagram {
 DX_REACTOR_API int dx_reactor_recvfrom(dx_reactor *r, dx_op *op, int fd, dx_reactor_datagram *d);
 /* Result: d->size, or an error and nothing was sent. */
 DX_REACTOR_API int dx_reactor_sendto(dx_reactor *r, dx_op *op, int fd, dx_reactor_datagram *d);
-/* Half-close: send the end of data after all sends started before. Receiving still works. Result
-   0. */
+/* Half-close: send the end of data after all sends started before.
+   Receiving still works. Result 0. */
 DX_REACTOR_API int dx_reactor_shutdown(dx_reactor *r, dx_op *op, int fd);
 /* Read at an offset. Result: less than `size` only at the end of the file; -ESPIPE: a stream. With
    DX_REACTOR_NO_OFFSET: what a stream has available; 0 = its end. */
@@ -509,21 +509,21 @@ DX_REACTOR_API int dx_reactor_poll(dx_reactor *r, dx_op *op, int fd, uint32_t in
 /* Cancel the pending operations on fd, wait until they have ended, then close fd. Result: 0 or the
    error of close(2). Operations started on fd in between end with -EBADF. */
 DX_REACTOR_API int dx_reactor_close_fd(dx_reactor *r, dx_op *op, int fd);
-/* Result 0 after delay_ns of the monotonic clock, never earlier. Timers of equal time fire in the
-   order of their start. */
+/* Result 0 after delay_ns of the monotonic clock, never earlier. Timers of equal time fire in
+   the order of their start. */
 DX_REACTOR_API int dx_reactor_timer(dx_reactor *r, dx_op *op, uint64_t delay_ns);
 /* The same at deadline_ns, a time of the clock dx_reactor_now_ns(). Does not read the clock. A time
    in the past fires at once. */
 DX_REACTOR_API int dx_reactor_timer_at(dx_reactor *r, dx_op *op, uint64_t deadline_ns);
-/* Move a pending timer or deadline to deadline_ns of the same clock. A later time costs a compare
-   and a store, so a timeout can be pushed back with every message. Among equal times it fires last.
-   ENOTFOUND. */
+/* Move a pending timer or deadline to deadline_ns of the same clock. A later time costs a
+   compare and a store, so a timeout can be pushed back with every message. Among equal times
+   it fires last. ENOTFOUND. */
 DX_REACTOR_API int dx_reactor_timer_move(dx_reactor *r, dx_op *op, uint64_t deadline_ns);
-/* Limit a pending accept (one-shot), connect, recv, send, stream read or write, poll or receive:
-   after timeout_ns it is canceled and ends with -ETIMEDOUT instead of -ECANCELED. `op` is an
-   operation of its own and ends right after its target, with 0 if the target timed out, otherwise
-   with -ECANCELED. One per target; EINVAL for other targets, ENOTFOUND if the target is not
-   pending. */
+/* Limit a pending accept (one-shot), connect, recv, send, stream read or write, poll or
+   receive: after timeout_ns it is canceled and ends with -ETIMEDOUT instead of -ECANCELED.
+   `op` is an operation of its own and ends right after its target, with 0 if the target
+   timed out, otherwise with -ECANCELED. One per target; EINVAL for other targets, ENOTFOUND
+   if the target is not pending. */
 DX_REACTOR_API int dx_reactor_deadline(dx_reactor *r, dx_op *op, dx_op *target,
                                        uint64_t timeout_ns);
 /* Receive up to `count` messages of dx_reactor_post(). Result: how many are in messages[]. */
@@ -567,9 +567,9 @@ DX_REACTOR_API void dx_reactor_stop(dx_reactor *r);
    Synchronous helpers. r may be NULL; it only stores the errno of an ESYS. Every socket is
    non-blocking and close-on-exec. */
 
-/* Parse "127.0.0.1:7000" or "[::1]:7000" (numeric, no name lookup), "unix:/run/x.sock" (a socket
-   file) or "unix:@x" (Linux: an abstract name without a file). No unix addresses on Windows.
-   EINVAL. */
+/* Parse "127.0.0.1:7000" or "[::1]:7000" (numeric, no name lookup), "unix:/run/x.sock"
+   (a socket file) or "unix:@x" (Linux: an abstract name without a file). No unix
+   addresses on Windows. EINVAL. */
 DX_REACTOR_API int dx_reactor_address_parse(dx_reactor_address *address, const char *text);
 /* Bytes for the text of any address, with the terminating zero; IP addresses need at most 56. */
 #define DX_REACTOR_ADDRESS_TEXT_SIZE 128
@@ -681,9 +681,9 @@ DX_REACTOR_API int  dx_reactor_group_start(dx_reactor_group *g,
                                            const dx_reactor_group_desc *desc);
 /* From any thread or signal handler: every worker ends after the function it is running. */
 DX_REACTOR_API void dx_reactor_group_stop(dx_reactor_group *g);
-/* Wait until all workers have ended. OK, or the error of a worker that ended by itself. Tasks that
-   did not run belong to the caller again. Threads outside the group must have finished their
-   submits. */
+/* Wait until all workers have ended. OK, or the error of a worker that ended by itself.
+   Tasks that did not run belong to the caller again. Threads outside the group must have
+   finished their submits. */
 DX_REACTOR_API int  dx_reactor_group_join(dx_reactor_group *g);
 /* From any thread or signal handler: put a task into the inbox of worker 0..count-1;
    DX_REACTOR_ANY: round robin. Tasks from one thread to one worker start in order. EINVAL. */
@@ -733,8 +733,8 @@ DX_REACTOR_API dx_reactor_extension *dx_reactor_ext_owner(const dx_reactor *r,
 DX_REACTOR_API void dx_reactor_ext_flush_later(dx_reactor *r, dx_reactor_extension *extension);
 /* Zero *op, set fn, and note the descriptor that it will be started on. Not while op is pending. */
 DX_REACTOR_API void dx_reactor_ext_op_init(dx_op *op, dx_op_fn *fn, int fd);
-/* The descriptor from dx_reactor_ext_op_init() or of its last start. Not for timers, deadlines and
-   receives of messages. */
+/* The descriptor from dx_reactor_ext_op_init() or of its last start. Not for timers, deadlines
+   and receives of messages. */
 DX_REACTOR_API int dx_reactor_ext_op_fd(const dx_op *op);
 /* Send the end of data at once, ahead of pending operations. 0 or -errno. */
 DX_REACTOR_API int32_t dx_reactor_ext_shutdown_now(dx_reactor *r, int fd);
@@ -744,8 +744,8 @@ DX_REACTOR_API int32_t dx_reactor_ext_close_now(dx_reactor *r, int fd);
 DX_REACTOR_API bool dx_reactor_ext_is_closing(const dx_reactor *r);
 /* Buffers in the pool of dx_reactor_recv_multishot(). 0: none, or r is not open. */
 DX_REACTOR_API uint32_t dx_reactor_ext_pool_count(const dx_reactor *r);
-/* The clock of r's timers, read now, without updating dx_reactor_now_ns(). r NULL: the system's
-   monotonic clock. ns. */
+/* The clock of r's timers, read now, without updating dx_reactor_now_ns(). r NULL: the
+   system's monotonic clock. ns. */
 DX_REACTOR_API uint64_t dx_reactor_ext_clock_ns(const dx_reactor *r);
 
 #ifdef __cplusplus
@@ -963,8 +963,8 @@ enum {
     DX_REACTOR_P_BATCH_NS    = 5000000 /* first timeout of a wait for several */
 };
 
-/* State of one descriptor; picture in >>table. Indexes are the position in fds_ plus one; 0:
-   none. */
+/* State of one descriptor; picture in >>table. Indexes are the position in
+   fds_ plus one; 0: none. */
 typedef struct dx_reactor_p_fd {
     dx_op   *lists[DX_REACTOR_P_SIDES]; /* circular; the head of reads and writes is active */
     int32_t  fd;
@@ -1001,8 +1001,8 @@ typedef struct dx_reactor_p_backend {
     /* The descriptor is about to be closed or forgotten. NULL: nothing to do. */
     void (*detach)(dx_reactor *r, dx_reactor_p_fd *e);
     int  (*submit)(dx_reactor *r); /* 0 or -errno; NULL: issue submits at once */
-    /* Submit, wait for `min` events at most timeout_ns (< 0: forever), process them. 0 or -errno;
-       -EINTR: a signal. */
+    /* Submit, wait for `min` events at most timeout_ns (< 0: forever), process them. 0 or
+       -errno; -EINTR: a signal. */
     int  (*wait)(dx_reactor *r, uint32_t min, int64_t timeout_ns);
     bool (*reap)(dx_reactor *r);   /* process events that need no system call; NULL: none */
     void (*wake)(dx_reactor *r);   /* end a wait; from any thread or signal handler */
@@ -1059,8 +1059,8 @@ enum {
     DX_REACTOR_P_SEQ_CST
 };
 
-/* Full barrier for compiler and processor, except that an x86 may move a later load before an
-   earlier store. */
+/* Full barrier for compiler and processor, except that an x86 may move a later load
+   before an earlier store. */
 static void dx_reactor_p_barrier(void)
 {
 #if defined(_M_ARM64) || defined(__aarch64__)
@@ -1116,8 +1116,8 @@ static void dx_reactor_p_store(volatile void *p, size_t size, uintptr_t value, i
     if (order == DX_REACTOR_P_SEQ_CST) dx_reactor_p_barrier();
 }
 
-/* Compare and swap: if *p is *expected, store value and return true; else load *p into
-   *expected. */
+/* Compare and swap: if *p is *expected, store value and return true; else
+   load *p into *expected. */
 static bool dx_reactor_p_swap_if(volatile void *p, size_t size, void *expected, uintptr_t value)
 {
     bool same;
@@ -1669,8 +1669,8 @@ static void dx_reactor_p_fd_release(dx_reactor *r, dx_reactor_p_fd *e)
     r->fd_free_ = index;
 }
 
-/* The system has just returned fd as new: our state of that number belongs to a closed
-   descriptor. */
+/* The system has just returned fd as new: our state of that number belongs
+   to a closed descriptor. */
 static void dx_reactor_p_fd_fresh(dx_reactor *r, int fd)
 {
     dx_reactor_p_fd *e = dx_reactor_p_fd_find(r, fd);
@@ -1997,9 +1997,9 @@ static void dx_reactor_p_pool_put(dx_reactor *r, uint32_t id)
    Code that ends operations of a descriptor must call dx_reactor_p_settle() afterwards, which
    starts the next ones. */
 
-/* Queue a terminal completion. offset_ then holds the result (low half) and the number of
-   completions with F_MORE queued before it (high half), which dx_reactor_p_next() uses for the
-   order. */
+/* Queue a terminal completion. offset_ then holds the result (low half) and the
+   number of completions with F_MORE queued before it (high half), which
+   dx_reactor_p_next() uses for the order. */
 static void dx_reactor_p_queue(dx_reactor *r, dx_op *op, int32_t result)
 {
     const uint32_t before = r->more_head_ + r->more_count_;
@@ -2010,8 +2010,8 @@ static void dx_reactor_p_queue(dx_reactor *r, dx_op *op, int32_t result)
     dx_reactor_p_list_push(&r->done_, op);
 }
 
-/* Queue the terminal completion of an operation that is in no list, followed by that of its
-   deadline. */
+/* Queue the terminal completion of an operation that is in no list, followed
+   by that of its deadline. */
 static void dx_reactor_p_finish(dx_reactor *r, dx_op *op, int32_t result)
 {
     dx_op *deadline = NULL;
@@ -2111,9 +2111,9 @@ static int32_t dx_reactor_p_received(const dx_op *op, int32_t result)
 }
 #endif
 
-/* Account for the result of one system call or kernel completion. True: the operation has ended,
-   with *result. Short sends and writes continue, and reads at an offset until the end of the
-   file. */
+/* Account for the result of one system call or kernel completion. True: the operation
+   has ended, with *result. Short sends and writes continue, and reads at an offset
+   until the end of the file. */
 static bool dx_reactor_p_progress(dx_op *op, int32_t *result)
 {
     bool ended = true;
@@ -2687,8 +2687,8 @@ static void dx_reactor_p_uring_issue(dx_reactor *r, dx_reactor_p_fd *e, dx_op *o
 }
 
 /* Cancel a send whose buffer the kernel holds. On a stream it may hold it until the peer has
-   acknowledged the data, possibly forever: resetting the connection releases it. Datagrams are
-   released without help. */
+   acknowledged the data, possibly forever: resetting the connection releases it. Datagrams
+   are released without help. */
 static void dx_reactor_p_uring_reclaim(const dx_op *op)
 {
     struct sockaddr none;
@@ -2880,8 +2880,8 @@ static bool dx_reactor_p_uring_reap(dx_reactor *r)
     return head != first;
 }
 
-/* Backend's submit. If the ring is full or the call interrupted, the next enter submits the
-   rest. */
+/* Backend's submit. If the ring is full or the call interrupted, the next
+   enter submits the rest. */
 static int dx_reactor_p_uring_submit(dx_reactor *r)
 {
     int error = 0;
@@ -2891,9 +2891,9 @@ static int dx_reactor_p_uring_submit(dx_reactor *r)
 
 /* The number of completions that one call may wait for. A batch must not delay a completion that
    leads to more work: so one at a time while operations wait for others, otherwise a few
-   milliseconds at first, doubled each time, so that none is found later than twice its time. A wake
-   completes all polls of the wake descriptor; there are as many as the batch has completions, so it
-   ends the wait. */
+   milliseconds at first, doubled each time, so that none is found later than twice its time. A
+   wake completes all polls of the wake descriptor; there are as many as the batch has
+   completions, so it ends the wait. */
 static uint32_t dx_reactor_p_uring_batch(dx_reactor *r, uint32_t min, int64_t *timeout_ns)
 {
     dx_reactor_p_ring *g = &r->ring_;
@@ -3170,8 +3170,8 @@ static bool dx_reactor_p_ready_result(dx_reactor *r, dx_reactor_p_fd *e, dx_op *
     return true;
 }
 
-/* Register a descriptor for readiness events; again if the number may belong to another descriptor
-   by now. 0 or -errno. */
+/* Register a descriptor for readiness events; again if the number may belong to another
+   descriptor by now. 0 or -errno. */
 static int32_t dx_reactor_p_ready_arm(dx_reactor *r, dx_reactor_p_fd *e)
 {
     const uint16_t before = e->generation;
@@ -3389,10 +3389,10 @@ static long dx_reactor_p_call(const dx_op *op)
     return dx_reactor_p_at_offset(op, at, size);
 }
 
-/* Why a stream is not ready: EAGAIN, unless it never will be. Then EBADF: not opened for that;
-   EINVAL: no such call for its kind, as a write to a timerfd. Linux reports both for a vector of
-   one empty buffer, before any other check. (Not for an empty vector: an emulator answers that
-   itself.) */
+/* Why a stream is not ready: EAGAIN, unless it never will be. Then EBADF: not opened for
+   that; EINVAL: no such call for its kind, as a write to a timerfd. Linux reports both for
+   a vector of one empty buffer, before any other check. (Not for an empty vector: an
+   emulator answers that itself.) */
 static int dx_reactor_p_not_ready(int fd, bool reads)
 {
 #if defined(__linux__)
@@ -3410,8 +3410,8 @@ static int dx_reactor_p_not_ready(int fd, bool reads)
 }
 
 /* Read or write a blocking stream, such as an inherited pipe: only when it is ready, and no more
-   than it is sure to accept. If the system can, the call is also told not to block, in case another
-   process is faster. */
+   than it is sure to accept. If the system can, the call is also told not to block, in case
+   another process is faster. */
 static long dx_reactor_p_call_blocking(const dx_op *op)
 {
     const bool reads = op->kind_ == DX_REACTOR_P_READ;
@@ -3619,8 +3619,8 @@ static int32_t dx_reactor_p_files_submit(dx_reactor *r, dx_reactor_p_fd *e, dx_o
     return DX_REACTOR_P_ON_THREAD;
 }
 
-/* Remove an operation from the ring, unless a thread has it: the head of the ring moves into its
-   place. */
+/* Remove an operation from the ring, unless a thread has it: the head of the
+   ring moves into its place. */
 static void dx_reactor_p_files_reclaim(dx_reactor *r, dx_op *op)
 {
     dx_reactor_p_files *f = r->files_;
@@ -3639,8 +3639,8 @@ static void dx_reactor_p_files_reclaim(dx_reactor *r, dx_op *op)
     pthread_mutex_unlock(&f->lock);
 }
 
-/* Backend's cancel: immediate, unless a thread is running the call; that ends with its own
-   result. */
+/* Backend's cancel: immediate, unless a thread is running the call; that
+   ends with its own result. */
 static void dx_reactor_p_ready_cancel(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
 {
     const bool files = DX_REACTOR_FILE_THREADS > 0;
@@ -4331,8 +4331,8 @@ static int dx_reactor_p_begin(dx_reactor *r, dx_op *op)
     DX_REACTOR_ASSERT(op->state_ == DX_REACTOR_P_WAITING && r->pending_ > 0);
     if (!e || (e->flags & DX_REACTOR_P_FD_CLOSING)) {
         int32_t result = op->fd_ < 0 || e ? -EBADF : -ENOBUFS;
-        if (result == -ENOBUFS && op->kind_ == DX_REACTOR_P_CLOSE) /* the table is full, so nothing
-                                                                      is pending on it */
+        if (result == -ENOBUFS && op->kind_ == DX_REACTOR_P_CLOSE) /* the table is full, so
+                                                                      nothing is pending on it */
             result = r->backend_->close_fd(r, op->fd_);
         dx_reactor_p_finish(r, op, result);
         return DX_REACTOR_OK;
@@ -5672,8 +5672,8 @@ DX_REACTOR_API uint32_t dx_reactor_cpu_count(int *limit)
 }
 
 /* The deque of Chase and Lev ("Dynamic circular work-stealing deque", 2005) with a fixed ring.
-   Sequentially consistent accesses replace the fences of Le, Pop, Cohen and Zappa Nardelli (2013).
-   Returns false if full. */
+   Sequentially consistent accesses replace the fences of Le, Pop, Cohen and Zappa Nardelli
+   (2013). Returns false if full. */
 static bool dx_reactor_p_deque_push(dx_reactor_worker *w, dx_reactor_task *task)
 {
     uintptr_t bottom = DX_REACTOR_P_LOAD(uintptr_t, &w->bottom_, RELAXED);
@@ -5832,8 +5832,8 @@ static void *dx_reactor_p_worker_main(void *self)
     return 0;
 }
 
-/* Number of workers, and bytes for one: itself, its reactor's memory, its deque. 0: out of
-   range. */
+/* Number of workers, and bytes for one: itself, its reactor's memory, its
+   deque. 0: out of range. */
 static size_t dx_reactor_p_group_plan(const dx_reactor_group_desc *d, uint32_t *count,
                                       uint32_t *deque)
 {
