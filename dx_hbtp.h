@@ -297,9 +297,9 @@ DX_HBTP_API int dx_hbtp_resolve_extended(dx_hbtp_frame *frame);
 DX_HBTP_API int64_t dx_hbtp_parse_batch(const void *bytes, size_t size, uint32_t payload_max,
                                         dx_hbtp_descriptor *descriptors, size_t capacity,
                                         size_t *count);
-/* Sort a batch by opcode, for handlers that do not depend on the order between
-   opcodes: order[count] gets the numbers 0..count-1. Stable. O(count + 256), 1 KiB of
-   stack. EINVAL, ETOOBIG. */
+/* Sort a batch by opcode, for handlers that do not depend on the order between opcodes:
+   order[count] gets the numbers 0..count-1. Stable. O(count + 256), 1 KiB of stack. EINVAL,
+   ETOOBIG. */
 DX_HBTP_API int dx_hbtp_group(const dx_hbtp_descriptor *descriptors, size_t count, uint32_t *order);
 /* Decode the payload of an RpcError or a Close. *text is borrowed, not terminated, and may hold any
    bytes. A Close without a payload is status 0. ETRUNCATED; ECORRUPT: reserved is not 0, or the
@@ -358,15 +358,15 @@ DX_HBTP_API int            dx_hbtp_out_set_payload_max(dx_hbtp_out *out, uint32_
    still read these bytes while more frames are written. */
 DX_HBTP_API const uint8_t *dx_hbtp_out_data(const dx_hbtp_out *out, size_t *size);
 /* Drop the first `size` bytes: they were sent, and nobody reads dx_hbtp_out_data() any more. The
-   rest may move to the front. Amortized O(1) per byte sent, unless answers fill the buffer.
-   EINVAL: more than there are. */
+   rest may move to the front. Amortized O(1) per byte sent, unless answers fill the buffer. EINVAL:
+   more than there are. */
 DX_HBTP_API int            dx_hbtp_out_consume(dx_hbtp_out *out, size_t size);
 /* Free bytes, for a frame with header and checksum. With a session, its last reply_room bytes count
    only inside the handler of a request, until that has written its answer. */
 DX_HBTP_API size_t         dx_hbtp_out_room(const dx_hbtp_out *out);
-/* Where the payload of the next frame will be stored. A payload written there in advance
-   (check the room first) is not copied. Add 16 for the data of a FileChunk, 1 for arguments, 2
-   for an Extended payload. */
+/* Where the payload of the next frame will be stored. A payload written there in advance (check the
+   room first) is not copied. Add 16 for the data of a FileChunk, 1 for arguments, 2 for an Extended
+   payload. */
 DX_HBTP_API uint8_t       *dx_hbtp_out_next(const dx_hbtp_out *out);
 
 /* Every writer appends one whole frame or nothing. ENOSPACE: no room; ETOOBIG: payload above 2^32-1
@@ -561,9 +561,9 @@ typedef struct dx_hbtp_session_desc { /* zero = the default given with each fiel
                                               borrowed for the session's lifetime */
     size_t                memory_size;
     dx_hbtp_out          *out;             /* required; borrowed */
-    uint32_t              reply_room;      /* bytes of `out` reserved for answers, see PROGRESS;
-                                              at least DX_HBTP_REPLY_ROOM, the default. `out`
-                                              must have 128 bytes more */
+    uint32_t              reply_room;      /* bytes of `out` reserved for answers, see PROGRESS; at
+                                              least DX_HBTP_REPLY_ROOM, the default. `out` must have
+                                              128 bytes more */
     const dx_hbtp_router *router;          /* borrowed; NULL: default handlers only */
     dx_hbtp_result_fn    *on_result;       /* NULL: results are dropped */
     dx_hbtp_event_fn     *on_event;        /* NULL: events are only counted */
@@ -574,9 +574,9 @@ typedef struct dx_hbtp_session_desc { /* zero = the default given with each fiel
                                               dx_hbtp_feed(): send it soon. NULL: check `out` after
                                               each call yourself */
     void                 *user;            /* for the caller */
-    uint32_t              payload_max;     /* bytes; DX_HBTP_PAYLOAD_MAX. A longer frame
-                                              gets 413 and closes, except stream chunks,
-                                              see dx_hbtp_credit_max() */
+    uint32_t              payload_max;     /* bytes; DX_HBTP_PAYLOAD_MAX. A longer frame gets 413
+                                              and closes, except stream chunks, see
+                                              dx_hbtp_credit_max() */
     uint32_t              outstanding_max; /* own open requests; 64 */
     uint32_t              pending_max;     /* requests of the peer that wait for dx_hbtp_reply();
                                               64. Further ones get status 429 without a call */
@@ -591,9 +591,9 @@ typedef struct dx_hbtp_session_desc { /* zero = the default given with each fiel
                                               after the same silence again. 0: never */
     uint64_t              frame_ns;        /* time from the first byte of a frame to its last; the
                                               session closes after it. 60 s; UINT64_MAX: no limit */
-    bool                  in_place;        /* true: no reassembly buffer. feed leaves a
-                                              partial frame unconsumed; append to it in
-                                              your own buffer (see need) */
+    bool                  in_place;        /* true: no reassembly buffer. feed leaves a partial
+                                              frame unconsumed; append to it in your own buffer (see
+                                              need) */
     bool                  reject_unknown_flags; /* false: flag bits 0x20, 0x40 and
                                                    0x80 are passed on unread */
     bool                  require_checksum;     /* true: a frame without a checksum closes */
@@ -621,15 +621,15 @@ typedef struct dx_hbtp_counters {
 struct dx_hbtp_session { /* caller-allocated; fields without "_" may be read */
     dx_hbtp_session_desc     desc;          /* with the defaults filled in */
     dx_hbtp_state            state;
-    int                      error;         /* why it closed: OK (orderly, or still open),
-                                               ETOOBIG, EHEADER, ECORRUPT, ETIMEDOUT, EFLOOD,
-                                               EVERSION (a Hello was refused) */
+    int                      error;         /* why it closed: OK (orderly, or still open), ETOOBIG,
+                                               EHEADER, ECORRUPT, ETIMEDOUT, EFLOOD, EVERSION (a
+                                               Hello was refused) */
     uint32_t                 waiting;       /* own open requests */
     uint32_t                 given_up;      /* own requests that expired or were canceled and that
                                                the peer has not answered yet */
     uint64_t                 need;          /* size of the next frame, as far as known; in_place:
-                                               your buffer must hold this many bytes from the
-                                               first unconsumed one on */
+                                               your buffer must hold this many bytes from the first
+                                               unconsumed one on */
     dx_hbtp_counters         counters;
     dx_hbtp_peer             peer;
     struct dx_hbtp_p_slot   *slots_;        /* own requests, slot_count_ of them */
@@ -692,18 +692,18 @@ DX_HBTP_API int    dx_hbtp_session_init(dx_hbtp_session *s, const dx_hbtp_sessio
 DX_HBTP_API int64_t dx_hbtp_feed(dx_hbtp_session *s, const void *bytes, size_t size,
                                  uint64_t now_ns);
 /* Handle timeouts: ends requests whose deadline has passed (ETIMEDOUT), sends the keepalive Ping,
-   closes after a long silence or when a frame takes too long. Returns when it must be called
-   next; UINT64_MAX: no need. */
+   closes after a long silence or when a frame takes too long. Returns when it must be called next;
+   UINT64_MAX: no need. */
 DX_HBTP_API uint64_t dx_hbtp_tick(dx_hbtp_session *s, uint64_t now_ns);
 
 /* Send a request. It stays open until it is answered or deadline_ns passes: a time of the clock
    given to dx_hbtp_feed() and dx_hbtp_tick() as now_ns, so now_ns + 2000000000 for two seconds;
-   UINT64_MAX: never. A deadline in the past ends it with ETIMEDOUT at the next tick. *sequence
-   (may be NULL) gets its number, 1..65535. on_result is called exactly once. Any opcode
-   (EXPECTS_RESPONSE is added): a Ping is answered by a Pong, all others by RpcResponse or
-   RpcError. EAGAIN: outstanding_max or the peer's limit is reached (for the latter, expired and
-   canceled requests count until the peer answers them), or no number is free; ECANCELED:
-   closed; errors of the writers. */
+   UINT64_MAX: never. A deadline in the past ends it with ETIMEDOUT at the next tick. *sequence (may
+   be NULL) gets its number, 1..65535. on_result is called exactly once. Any opcode
+   (EXPECTS_RESPONSE is added): a Ping is answered by a Pong, all others by RpcResponse or RpcError.
+   EAGAIN: outstanding_max or the peer's limit is reached (for the latter, expired and canceled
+   requests count until the peer answers them), or no number is free; ECANCELED: closed; errors of
+   the writers. */
 DX_HBTP_API int dx_hbtp_request(dx_hbtp_session *s, uint16_t opcode, uint8_t flags,
                                 const void *payload, size_t size, uint64_t deadline_ns,
                                 void *user, uint16_t *sequence);
@@ -720,9 +720,9 @@ DX_HBTP_API int dx_hbtp_cancel(dx_hbtp_session *s, uint16_t sequence);
 DX_HBTP_API int dx_hbtp_notify(dx_hbtp_session *s, uint16_t opcode, uint8_t flags,
                                const void *payload, size_t size);
 
-/* Answer a request whose handler returned DX_HBTP_LATER, once each: an RpcResponse, or an
-   RpcError with a status of 400..599. Errors of the writers; ECANCELED: closed;
-   ENOTFOUND: no request is pending. */
+/* Answer a request whose handler returned DX_HBTP_LATER, once each: an RpcResponse, or an RpcError
+   with a status of 400..599. Errors of the writers; ECANCELED: closed; ENOTFOUND: no request is
+   pending. */
 DX_HBTP_API int dx_hbtp_reply(dx_hbtp_session *s, uint16_t sequence, const void *result,
                               size_t size);
 DX_HBTP_API int dx_hbtp_reply_error(dx_hbtp_session *s, uint16_t sequence, uint16_t status,
@@ -813,10 +813,10 @@ DX_HBTP_API int dx_hbtp_next_field(const uint8_t **list, size_t *left, uint8_t *
 /* >>streams ------------------------------------------------------------ */
 enum { DX_HBTP_STREAM_CHUNK_MAX = 16384 }; /* bytes of data; others get in between */
 
-/* A stream carries data in both directions, each limited by the credit that its receiver
-   grants. Open one: the peer gets these arguments and may send `credit` bytes. EAGAIN:
-   streams_max, own or the peer's, is reached, or no number is free; ETOOBIG: as
-   dx_hbtp_grant(); ECANCELED; errors of the writers. */
+/* A stream carries data in both directions, each limited by the credit that its receiver grants.
+   Open one: the peer gets these arguments and may send `credit` bytes. EAGAIN: streams_max, own or
+   the peer's, is reached, or no number is free; ETOOBIG: as dx_hbtp_grant(); ECANCELED; errors of
+   the writers. */
 DX_HBTP_API int dx_hbtp_open(dx_hbtp_session *s, uint8_t method, const void *arguments,
                              size_t size, uint32_t credit, void *user, uint32_t *stream);
 /* Send at most one chunk, as far as credit and response buffer allow. Returns the bytes accepted;
@@ -877,13 +877,13 @@ DX_HBTP_API int dx_hbtp_hub_init(dx_hbtp_hub *hub, const dx_hbtp_hub_desc *desc)
 /* The handler for StateSubscribe and StateUnsubscribe, with the hub as the route's user. */
 DX_HBTP_API int dx_hbtp_hub_handler(const dx_hbtp_context *context);
 /* The same without a frame. A session is in one hub at most and leaves it when it closes (call
-   dx_hbtp_abort() before its memory is reused). O(per_session_max). ETOOBIG: a limit;
-   ENOTFOUND: not subscribed. */
+   dx_hbtp_abort() before its memory is reused). O(per_session_max). ETOOBIG: a limit; ENOTFOUND:
+   not subscribed. */
 DX_HBTP_API int dx_hbtp_subscribe(dx_hbtp_hub *hub, dx_hbtp_session *s, uint32_t state, bool on);
-/* Send the state's number and `payload` to all subscribers: opcode StateSync (the whole state)
-   or StateDelta (the change since). A subscriber without room in its response buffer falls
-   behind, a new one starts behind; it gets no delta until the next whole state. Returns the
-   number reached; EINVAL. */
+/* Send the state's number and `payload` to all subscribers: opcode StateSync (the whole state) or
+   StateDelta (the change since). A subscriber without room in its response buffer falls behind, a
+   new one starts behind; it gets no delta until the next whole state. Returns the number reached;
+   EINVAL. */
 DX_HBTP_API int64_t dx_hbtp_publish(dx_hbtp_hub *hub, uint32_t state, uint16_t opcode,
                                     const void *payload, size_t size);
 /* Send the whole state, only to subscribers that are behind and may have room. */
@@ -1219,8 +1219,8 @@ static uint16_t dx_hbtp_p_status(int result)
    Parsing never copies: a frame is a view of the bytes. A payload may begin with a head of its own:
    the opcode of an Extended frame, the method of an RpcCall, the prefix of a FileChunk. Each is
    removed by advancing the view, after its size has been checked. */
-static bool dx_hbtp_p_fits_32(uint64_t size) /* a parameter of 64 bits: on size_t of 32 bits the
-                                                comparison would be constant */
+static bool dx_hbtp_p_fits_32(uint64_t size) /* 64 bits: with a 32-bit size_t
+                                                this would always be true */
 {
     return size <= UINT32_MAX;
 }
@@ -1502,8 +1502,8 @@ DX_HBTP_API const uint8_t *dx_hbtp_out_data(const dx_hbtp_out *out, size_t *size
     return out->memory_ + out->begin_;
 }
 
-/* Move the rest to the front once it is no longer than what was sent, so each byte sent pays for at
-   most one byte moved; or at once if answers have used the room reserved for them. */
+/* Move the rest to the front once it is at most as long as what was sent, so that each byte sent
+   pays for moving one; or at once, if answers have used the room reserved for them. */
 DX_HBTP_API int dx_hbtp_out_consume(dx_hbtp_out *out, size_t size)
 {
     size_t left;
@@ -2809,9 +2809,9 @@ static int dx_hbtp_p_fail(dx_hbtp_session *s, int error, const dx_hbtp_frame *fr
     return error;
 }
 
-/* Token bucket against cancellation floods: the peer canceled one of its streams, or broke
-   a rule of one. Each moves flood_ns_ ahead by CANCEL_NS; a peer that gets too far ahead
-   of the clock is closed. */
+/* Token bucket against cancellation floods: the peer canceled one of its streams, or broke a rule
+   of one. Each moves flood_ns_ ahead by CANCEL_NS; a peer that gets too far ahead of the clock is
+   closed. */
 static void dx_hbtp_p_count_flood(dx_hbtp_session *s)
 {
     const uint64_t ahead_max = (uint64_t)DX_HBTP_P_CANCELS_MAX * DX_HBTP_P_CANCEL_NS;

@@ -126,10 +126,10 @@ DX_REACTOR_API const char *dx_reactor_error_name(int error);
 typedef struct dx_reactor dx_reactor;
 typedef struct dx_op dx_op;
 
-/* Called by dx_reactor_run_once() with a completion. It may start operations (the same op
-   too, unless flags has DX_REACTOR_F_MORE) and cancel them; it must not wait, run or close
-   the reactor. After a terminal completion the reactor does not touch *op again: its
-   memory may be freed here. */
+/* Called by dx_reactor_run_once() with a completion. It may start operations (the same op too,
+   unless flags has DX_REACTOR_F_MORE) and cancel them; it must not wait, run or close the reactor.
+   After a terminal completion the reactor does not touch *op again: its memory may be freed
+   here. */
 typedef void dx_op_fn(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags);
 
 /* Flags of a completion. MORE: further completions of this operation follow; without it, the
@@ -153,7 +153,7 @@ struct dx_op {
     dx_op    *next_;     /* links of the one list that it is in: a descriptor's, a wheel */
     dx_op    *prev_;     /* slot's, or the list of completed operations */
     void     *buffer_;   /* bytes, address or datagram; other uses depend on kind_ */
-    uint64_t  offset_;   /* file offset; a timer's deadline; the dx_op of a deadline; */
+    uint64_t  offset_;   /* file offset; a timer's time; the dx_op of its deadline; */
     union {              /* once completed: the result, see dx_reactor_p_queue() */
         struct {
             uint32_t size;
@@ -380,9 +380,9 @@ DX_REACTOR_API int dx_reactor_open(dx_reactor *r, const dx_reactor_desc *desc);
 /* Cancel every pending operation, wait until the kernel has released every buffer, deliver each
    terminal completion to op->fn (without fn, the op just stops being pending), and release the
    system's objects. During this only dx_reactor_close_fd() can be started; other starts return
-   ECANCELED. The caller's descriptors stay open, except those with a pending
-   dx_reactor_close_fd() and accepted ones whose op has no fn to receive them. EREENTRY; OK if the
-   reactor is not open (zeroed or closed). */
+   ECANCELED. The caller's descriptors stay open, except those with a pending dx_reactor_close_fd()
+   and accepted ones whose op has no fn to receive them. EREENTRY; OK if the reactor is not open
+   (zeroed or closed). */
 DX_REACTOR_API int dx_reactor_close(dx_reactor *r);
 
 /* Name of the backend in use: "io_uring", "epoll", "kqueue", "iocp" or "simulated". */
@@ -436,9 +436,9 @@ DX_REACTOR_API int dx_reactor_run(dx_reactor *r);
 
 /* Accept one connection. Result: its descriptor, non-blocking and close-on-exec. */
 DX_REACTOR_API int dx_reactor_accept(dx_reactor *r, dx_op *op, int fd);
-/* Accept connections until canceled or an error. Each completion has
-   DX_REACTOR_F_MORE and a descriptor; the terminal one has a negative result
-   (-EMFILE: free descriptors, then start again). */
+/* Accept connections until canceled or an error. Each completion has DX_REACTOR_F_MORE and a
+   descriptor; the terminal one has a negative result (-EMFILE: free descriptors, then start
+   again). */
 DX_REACTOR_API int dx_reactor_accept_multishot(dx_reactor *r, dx_op *op, int fd);
 
 typedef struct dx_reactor_address { /* a socket address; bytes[0..size) in the system's format */
@@ -477,9 +477,9 @@ typedef struct dx_reactor_datagram {
     void              *data;
     uint32_t           size;    /* bytes at data */
     dx_reactor_address address; /* the sender's, or the receiver's; size 0: the connected peer */
-    uint32_t           segment; /* received: several datagrams were joined, each of this many
-                                   bytes except the last (UDP_GRO of Linux, enabled by
-                                   setsockopt); 0: one datagram */
+    uint32_t           segment; /* received: several datagrams were joined, each of this many bytes
+                                   except the last (UDP_GRO of Linux, enabled by setsockopt); 0: one
+                                   datagram */
     uint64_t           system_[16];
 } dx_reactor_datagram;
 
@@ -515,15 +515,15 @@ DX_REACTOR_API int dx_reactor_timer(dx_reactor *r, dx_op *op, uint64_t delay_ns)
 /* The same at deadline_ns, a time of the clock dx_reactor_now_ns(). Does not read the clock. A time
    in the past fires at once. */
 DX_REACTOR_API int dx_reactor_timer_at(dx_reactor *r, dx_op *op, uint64_t deadline_ns);
-/* Move a pending timer or deadline to deadline_ns of the same clock. A later time costs a
-   compare and a store, so a timeout can be pushed back with every message. Among equal times
-   it fires last. ENOTFOUND. */
+/* Move a pending timer or deadline to deadline_ns of the same clock. A later time costs a compare
+   and a store, so a timeout can be pushed back with every message. Among equal times it fires last.
+   ENOTFOUND. */
 DX_REACTOR_API int dx_reactor_timer_move(dx_reactor *r, dx_op *op, uint64_t deadline_ns);
-/* Limit a pending accept (one-shot), connect, recv, send, stream read or write, poll or
-   receive: after timeout_ns it is canceled and ends with -ETIMEDOUT instead of -ECANCELED.
-   `op` is an operation of its own and ends right after its target, with 0 if the target
-   timed out, otherwise with -ECANCELED. One per target; EINVAL for other targets, ENOTFOUND
-   if the target is not pending. */
+/* Limit a pending accept (one-shot), connect, recv, send, stream read or write, poll or receive:
+   after timeout_ns it is canceled and ends with -ETIMEDOUT instead of -ECANCELED. `op` is an
+   operation of its own and ends right after its target, with 0 if the target timed out, otherwise
+   with -ECANCELED. One per target; EINVAL for other targets, ENOTFOUND if the target is not
+   pending. */
 DX_REACTOR_API int dx_reactor_deadline(dx_reactor *r, dx_op *op, dx_op *target,
                                        uint64_t timeout_ns);
 /* Receive up to `count` messages of dx_reactor_post(). Result: how many are in messages[]. */
@@ -567,9 +567,9 @@ DX_REACTOR_API void dx_reactor_stop(dx_reactor *r);
    Synchronous helpers. r may be NULL; it only stores the errno of an ESYS. Every socket is
    non-blocking and close-on-exec. */
 
-/* Parse "127.0.0.1:7000" or "[::1]:7000" (numeric, no name lookup), "unix:/run/x.sock"
-   (a socket file) or "unix:@x" (Linux: an abstract name without a file). No unix
-   addresses on Windows. EINVAL. */
+/* Parse "127.0.0.1:7000" or "[::1]:7000" (numeric, no name lookup), "unix:/run/x.sock" (a socket
+   file) or "unix:@x" (Linux: an abstract name without a file). No unix addresses on Windows.
+   EINVAL. */
 DX_REACTOR_API int dx_reactor_address_parse(dx_reactor_address *address, const char *text);
 /* Bytes for the text of any address, with the terminating zero; IP addresses need at most 56. */
 #define DX_REACTOR_ADDRESS_TEXT_SIZE 128
@@ -681,9 +681,9 @@ DX_REACTOR_API int  dx_reactor_group_start(dx_reactor_group *g,
                                            const dx_reactor_group_desc *desc);
 /* From any thread or signal handler: every worker ends after the function it is running. */
 DX_REACTOR_API void dx_reactor_group_stop(dx_reactor_group *g);
-/* Wait until all workers have ended. OK, or the error of a worker that ended by itself.
-   Tasks that did not run belong to the caller again. Threads outside the group must have
-   finished their submits. */
+/* Wait until all workers have ended. OK, or the error of a worker that ended by itself. Tasks that
+   did not run belong to the caller again. Threads outside the group must have finished their
+   submits. */
 DX_REACTOR_API int  dx_reactor_group_join(dx_reactor_group *g);
 /* From any thread or signal handler: put a task into the inbox of worker 0..count-1;
    DX_REACTOR_ANY: round robin. Tasks from one thread to one worker start in order. EINVAL. */
@@ -1842,7 +1842,7 @@ static dx_op *dx_reactor_p_timer_due(dx_reactor *r)
     while ((slot = dx_reactor_p_timer_slot(r, &begin)) >= 0 && begin <= r->now_) {
         dx_op *op = r->timers_[slot];
         const bool alone = op->next_ == op && op->offset_ <= r->now_ &&
-                           (op->offset_ ^ begin) >> slot / 64 * 6 == 0; /* not moved */
+                           (op->offset_ ^ begin) >> slot / 64 * 6 == 0; /* not postponed */
         r->timer_base_ = alone ? op->offset_ : begin;
         if (alone || (slot < DX_REACTOR_P_SLOTS && op->offset_ == begin)) {
             DX_REACTOR_ASSERT(op->offset_ <= r->now_);
@@ -1855,7 +1855,7 @@ static dx_op *dx_reactor_p_timer_due(dx_reactor *r)
     return NULL;
 }
 
-/* A time not after the next timer's; UINT64_MAX: no timers. */
+/* The time of the next timer, or an earlier one; UINT64_MAX: no timers. */
 static uint64_t dx_reactor_p_timer_next(const dx_reactor *r)
 {
     uint64_t begin = 0;
@@ -1907,7 +1907,8 @@ static void dx_reactor_p_park(dx_reactor *r, dx_op *op)
     r->parked_last_ = op;
 }
 
-/* Remove it from that queue and unpause it, before it is issued or ends. A no-op for others. */
+/* Remove an operation from that queue, if it is in it, and clear its pause
+   before it is issued or ends. */
 static void dx_reactor_p_unpark(dx_reactor *r, dx_op *op)
 {
     if (op->flags_ & DX_REACTOR_P_F_PARKED) {
@@ -1959,7 +1960,7 @@ static void dx_reactor_p_pool_orphan(dx_reactor *r, dx_op *op)
         if (r->holders_[id] == op) r->holders_[id] = (dx_op *)(void *)r;
 }
 
-/* Free a buffer. */
+/* Free a buffer that the caller does not hold. */
 static void dx_reactor_p_pool_put(dx_reactor *r, uint32_t id)
 {
     dx_reactor_p_ring *g = &r->ring_;
@@ -1997,9 +1998,9 @@ static void dx_reactor_p_pool_put(dx_reactor *r, uint32_t id)
    Code that ends operations of a descriptor must call dx_reactor_p_settle() afterwards, which
    starts the next ones. */
 
-/* Queue a terminal completion. offset_ then holds the result (low half) and the
-   number of completions with F_MORE queued before it (high half), which
-   dx_reactor_p_next() uses for the order. */
+/* Queue a terminal completion. offset_ then holds the result (low half) and the number of
+   completions with F_MORE queued before it (high half), which dx_reactor_p_next() uses for the
+   order. */
 static void dx_reactor_p_queue(dx_reactor *r, dx_op *op, int32_t result)
 {
     const uint32_t before = r->more_head_ + r->more_count_;
@@ -2111,9 +2112,9 @@ static int32_t dx_reactor_p_received(const dx_op *op, int32_t result)
 }
 #endif
 
-/* Account for the result of one system call or kernel completion. True: the operation
-   has ended, with *result. Short sends and writes continue, and reads at an offset
-   until the end of the file. */
+/* Account for the result of one system call or kernel completion. True: the operation has ended,
+   with *result. Short sends and writes continue, and reads at an offset until the end of the
+   file. */
 static bool dx_reactor_p_progress(dx_op *op, int32_t *result)
 {
     bool ended = true;
@@ -2154,7 +2155,8 @@ static void dx_reactor_p_start_waiting(dx_reactor *r, dx_reactor_p_fd *e, int si
 }
 
 /* After operations of a descriptor were started or ended: start the next ones, perform a pending
-   close once nothing else is left, and free the entry. *e may be invalid afterwards. */
+   close once nothing else is left, and free the entry if it is unused. *e may be invalid
+   afterwards. */
 static void dx_reactor_p_settle(dx_reactor *r, dx_reactor_p_fd *e)
 {
     dx_reactor_p_start_waiting(r, e, DX_REACTOR_P_READS);
@@ -2577,7 +2579,7 @@ static dx_reactor_p_sqe *dx_reactor_p_uring_entry(dx_reactor *r)
 static uint32_t dx_reactor_p_uring_poll_bits(uint32_t mask)
 {
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-    return mask << 16 | mask >> 16; /* the low 16 bits keep their place in memory */
+    return mask << 16 | mask >> 16; /* the kernel's older 16-bit field kept its place */
 #else
     return mask;
 #endif
@@ -2687,8 +2689,8 @@ static void dx_reactor_p_uring_issue(dx_reactor *r, dx_reactor_p_fd *e, dx_op *o
 }
 
 /* Cancel a send whose buffer the kernel holds. On a stream it may hold it until the peer has
-   acknowledged the data, possibly forever: resetting the connection releases it. Datagrams
-   are released without help. */
+   acknowledged the data, possibly forever: resetting the connection releases it. Datagrams are
+   released without help. */
 static void dx_reactor_p_uring_reclaim(const dx_op *op)
 {
     struct sockaddr none;
@@ -2763,8 +2765,8 @@ static bool dx_reactor_p_uring_received(dx_reactor *r, dx_reactor_p_fd *e, dx_op
     return false;
 }
 
-/* The same for a zero-copy send: of the send, or, after MORE, of its buffer. In between, the result
-   of the send is in .done, or an error in .size, which is then unused. */
+/* The same for a zero-copy send, which has two: of the send, and, if that has MORE, of its buffer.
+   In between, the result of the send is in .done, or an error in .size, which is then unused. */
 static bool dx_reactor_p_uring_sent(dx_reactor *r, dx_op *op, int32_t *result, uint32_t flags)
 {
     const uint16_t plain = (uint16_t)~(DX_REACTOR_P_F_ZERO_COPY | DX_REACTOR_P_F_UNCOPIED);
@@ -2890,9 +2892,9 @@ static int dx_reactor_p_uring_submit(dx_reactor *r)
 }
 
 /* The number of completions that one call may wait for. A batch must not delay a completion that
-   leads to more work: so one at a time while operations wait for others, otherwise a few
-   milliseconds at first, doubled each time, so that none is found later than twice its time. A
-   wake completes all polls of the wake descriptor; there are as many as the batch has
+   leads to more work: so one at a time while operations wait for others; otherwise the call times
+   out after a few milliseconds, doubled each time, so that none is found later than twice its time.
+   A wake completes all polls of the wake descriptor; there are as many as the batch has
    completions, so it ends the wait. */
 static uint32_t dx_reactor_p_uring_batch(dx_reactor *r, uint32_t min, int64_t *timeout_ns)
 {
@@ -3389,10 +3391,10 @@ static long dx_reactor_p_call(const dx_op *op)
     return dx_reactor_p_at_offset(op, at, size);
 }
 
-/* Why a stream is not ready: EAGAIN, unless it never will be. Then EBADF: not opened for
-   that; EINVAL: no such call for its kind, as a write to a timerfd. Linux reports both for
-   a vector of one empty buffer, before any other check. (Not for an empty vector: an
-   emulator answers that itself.) */
+/* Why a stream is not ready: EAGAIN, unless it never will be. Then EBADF: not opened for that;
+   EINVAL: no such call for its kind, as a write to a timerfd. Linux reports both for a vector of
+   one empty buffer, before any other check. (Not for an empty vector: an emulator answers that
+   itself.) */
 static int dx_reactor_p_not_ready(int fd, bool reads)
 {
 #if defined(__linux__)
@@ -3410,8 +3412,8 @@ static int dx_reactor_p_not_ready(int fd, bool reads)
 }
 
 /* Read or write a blocking stream, such as an inherited pipe: only when it is ready, and no more
-   than it is sure to accept. If the system can, the call is also told not to block, in case
-   another process is faster. */
+   than it is sure to accept. If the system can, the call is also told not to block, in case another
+   process is faster. */
 static long dx_reactor_p_call_blocking(const dx_op *op)
 {
     const bool reads = op->kind_ == DX_REACTOR_P_READ;
@@ -5026,7 +5028,7 @@ DX_REACTOR_API int dx_reactor_timer_move(dx_reactor *r, dx_op *op, uint64_t dead
     if (!r || !op) return DX_REACTOR_EINVAL;
     if (op->state_ != DX_REACTOR_P_TIMING) return DX_REACTOR_ENOTFOUND;
     if (deadline_ns >= op->offset_) {
-        op->offset_ = deadline_ns; /* its slot comes first and moves it */
+        op->offset_ = deadline_ns; /* its slot is reached first, and moves it then */
     } else {
         dx_reactor_p_timer_remove(r, op);
         dx_reactor_p_timer_insert(r, op, deadline_ns);
@@ -5672,8 +5674,8 @@ DX_REACTOR_API uint32_t dx_reactor_cpu_count(int *limit)
 }
 
 /* The deque of Chase and Lev ("Dynamic circular work-stealing deque", 2005) with a fixed ring.
-   Sequentially consistent accesses replace the fences of Le, Pop, Cohen and Zappa Nardelli
-   (2013). Returns false if full. */
+   Sequentially consistent accesses replace the fences of Le, Pop, Cohen and Zappa Nardelli (2013).
+   Returns false if full. */
 static bool dx_reactor_p_deque_push(dx_reactor_worker *w, dx_reactor_task *task)
 {
     uintptr_t bottom = DX_REACTOR_P_LOAD(uintptr_t, &w->bottom_, RELAXED);
