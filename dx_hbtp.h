@@ -991,7 +991,7 @@ enum {
     DX_HBTP_P_CHUNK_ROOM  = 16,   /* bytes of a chunk besides its data */
     DX_HBTP_P_SPARE       = 64,   /* numbers tried before a GIVEN_UP slot is reused */
     DX_HBTP_P_VERSION     = 2,    /* the highest version implemented */
-    DX_HBTP_P_PAYLOAD_MIN = 256   /* the least for errors and a Hello */
+    DX_HBTP_P_PAYLOAD_MIN = 256   /* room for an error or a Hello */
 };
 #define DX_HBTP_P_SECOND 1000000000u  /* ns */
 #define DX_HBTP_P_MS 1000000u         /* ns */
@@ -1219,8 +1219,7 @@ static uint16_t dx_hbtp_p_status(int result)
    Parsing never copies: a frame is a view of the bytes. A payload may begin with a head of its own:
    the opcode of an Extended frame, the method of an RpcCall, the prefix of a FileChunk. Each is
    removed by advancing the view, after its size has been checked. */
-static bool dx_hbtp_p_fits_32(uint64_t size) /* 64 bits: with a 32-bit size_t
-                                                this would always be true */
+static bool dx_hbtp_p_fits_32(uint64_t size) /* 64 bits, for a 32-bit size_t */
 {
     return size <= UINT32_MAX;
 }
@@ -1379,8 +1378,7 @@ DX_HBTP_API int64_t dx_hbtp_parse_batch(const void *bytes, size_t size, uint32_t
     if (!dx_hbtp_p_fits_32(size)) size = (size_t)UINT32_MAX;
     for (;;) {
         n += dx_hbtp_p_parse_plain(p, size, payload_max, descriptors + n, capacity - n, &at);
-        /* Not on the fast path: a checksum, an incomplete or refused
-           frame, or no descriptor left. */
+        /* A checksum, an incomplete or refused frame, or no descriptor left. */
         if (n == capacity) break;
         used = dx_hbtp_parse_any(p + at, size - at, payload_max, &frame);
         if (used <= 0) break;
@@ -1459,8 +1457,7 @@ DX_HBTP_API int dx_hbtp_parse_file_chunk(const dx_hbtp_frame *frame, dx_hbtp_fil
    the header last (finish). So a frame is written whole or not at all, a payload that is already in
    place is not copied, and a cipher encrypts in place. The answer of the running handler may extend
    to size_, all other frames to limit_. */
-#define DX_HBTP_P_IS_SOUND(out) /* a macro: a function used only by assertions                  \
-                                   would be unused without them */                              \
+#define DX_HBTP_P_IS_SOUND(out) /* a macro: only assertions use it */                           \
     ((out)->begin_ <= (out)->used_ && (out)->used_ <= (out)->size_ && (out)->limit_ <= (out)->size_)
 
 DX_HBTP_API int dx_hbtp_out_init(dx_hbtp_out *out, void *memory, size_t size)
@@ -1570,7 +1567,7 @@ static int dx_hbtp_p_reserve(const dx_hbtp_out *out, uint32_t word, size_t head_
         need += DX_HBTP_CHECKSUM_SIZE;
     }
     limit = dx_hbtp_p_is_awaited(out, word) ? out->size_ : out->limit_;
-    need += out->used_; /* sizes of memory: cannot wrap */
+    need += out->used_; /* no memory is large enough to wrap this */
     return need > limit || size > limit - need ? DX_HBTP_ENOSPACE : DX_HBTP_OK;
 }
 
