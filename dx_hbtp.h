@@ -2792,7 +2792,7 @@ static int dx_hbtp_p_on_call(const dx_hbtp_context *c)
     return router->methods_[c->payload[0]].fn(&call);
 }
 
-/* Protocol error: later input cannot be trusted. Answer, write a Close, end the session. */
+/* Fatal error, later input cannot be trusted: answer, write a Close, end the session. */
 static int dx_hbtp_p_fail(dx_hbtp_session *s, int error, const dx_hbtp_frame *frame)
 {
     const uint16_t status = dx_hbtp_status_of_error(error);
@@ -3050,8 +3050,7 @@ static size_t dx_hbtp_p_put_deadline(const dx_hbtp_session *s, uint8_t *out, con
 {
     const uint64_t now = s->desc.now_ns ? s->desc.now_ns(s) : s->now_ns_;
     const uint64_t left = deadline_ns > now ? deadline_ns - now : 0;
-    /* Round up: 0 means expired, and the peer may still answer within a
-       fraction of a millisecond. */
+    /* At least 1 while any time is left: 0 means expired. */
     const uint64_t ms = left && left < DX_HBTP_P_MS ? 1 : left / DX_HBTP_P_MS;
     const size_t fields = DX_HBTP_P_FIELD_HEAD + 4;
     dx_hbtp_p_store16(out, (uint16_t)fields);
