@@ -173,7 +173,7 @@ static const prog_option options[] = {
     {"--include", PROG_OPTION_LIST, FIELD(rules), .commands = PUBLISH, .value = "PATTERN",
      .help = "take paths that match"},
     {"--force", PROG_OPTION_FLAG, FIELD(force), .commands = CHECKOUT | PULL,
-     .help = "replace a locally changed directory, or a\nversion by an older one"},
+     .help = "replace what was changed locally, or a version\nby an older one"},
     {"--force", PROG_OPTION_FLAG, FIELD(force), .commands = RM,
      .help = "remove versions that have tags, with these"},
     {"--older", PROG_OPTION_FLAG, FIELD(older), .commands = RM,

@@ -21,6 +21,8 @@ struct versions_store {
     void            *memory;       /* of dx_cas's index */
     void            *next_memory;  /* the same while it grows */
     int              lock_fd;      /* or -1: a reader */
+    bool             made;         /* there was no log before it was opened */
+    bool             made_folder;  /* nor the folder */
     unsigned         holders;      /* this handle and what was opened from it */
     char             path[PROG_PATH_SIZE_MAX + 1]; /* of the folder */
     char             objects[PROG_PATH_SIZE_MAX + 32];

@@ -38,6 +38,11 @@ enum versions_store_mode { VERSIONS_READ, VERSIONS_WRITE, VERSIONS_CREATE };
 int  versions_store_open(versions_store **s, const char *path, enum versions_store_mode mode);
 /* Closes the handle; its memory stays until everything opened from it is closed too. */
 void versions_store_close(versions_store *s);
+/* The same; but a store that was made when this handle was opened, and has no version yet, is
+   removed. For the only user of the handle. */
+void versions_store_discard(versions_store *s);
+/* Is a store in this folder, damaged or not? */
+bool versions_store_is_at(const char *path);
 /* One more user of the handle, who calls versions_store_close() in the end. */
 void versions_store_hold(versions_store *s);
 /* See what other processes have committed since. *s becomes another handle after a collection. */
