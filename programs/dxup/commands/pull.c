@@ -109,10 +109,14 @@ static void print_summary(const pull *p)
                  hash);
     } else if (!p->o->quiet) {
         describe_check(p, check);
-        prog_say("%s@%llu %s: %s bytes on the wire for %s, %.1f ms, %sBLAKE3 %.16s...%s\n",
+        prog_say("%s@%llu %s: %s bytes on the wire for %s, %.1f ms, %sBLAKE3 %.16s...%s",
                  name, (unsigned long long)p->plan.version, outcomes[outcome],
                  prog_count_text(bytes, wire), prog_count_text(p->plan.size, size), ms,
                  content ? "content's " : "", verified, check);
+        if (p->transfer.kept)
+            prog_say("; resumed: an earlier pull had left %s",
+                     prog_count_text(p->transfer.kept, size));
+        prog_say("\n");
     }
 }
 

@@ -52,7 +52,7 @@ static int open_store(pull *p)
         status = prog_remove_all(path);
         if (!status) status = versions_store_open(&p->install.store, path, VERSIONS_CREATE);
     }
-    if (!status && p->install.left_store) p->transfer.kept = versions_store_size(p->install.store);
+    if (!status && p->install.left_store) p->transfer.kept = versions_store_kept(p->install.store);
     return status;
 }
 

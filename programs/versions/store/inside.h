@@ -28,6 +28,7 @@ struct versions_store {
     char             objects[PROG_PATH_SIZE_MAX + 32];
     char             index_path[PROG_PATH_SIZE_MAX + 32];
     bool             has_index;
+    bool             checks;   /* VERSIONS_CHECK */
     bool             hurry;    /* versions_store_hurry() */
     int64_t          whole_from_ns;
     versions_seed_fn *seed;  /* NULL: what is not in the log is not there */

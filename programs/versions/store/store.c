@@ -30,8 +30,9 @@ int versions_store_fail(versions_store *s, int error, const char *what)
     case DX_CAS_EBASE:
     case DX_CAS_ETRUNCATED:
         if (offset == UINT64_MAX) return prog_fail(PROG_DAMAGED, "%s is damaged", what);
-        return prog_fail(PROG_DAMAGED, "%s is damaged at byte %s of %s; run dxup verify",
-                         what, prog_count_text(offset, text), s->objects);
+        return prog_fail(PROG_DAMAGED, "%s is damaged at byte %s of %s%s", what,
+                         prog_count_text(offset, text), s->objects,
+                         s->checks ? "" : "; run dxup verify");
     case DX_CAS_ENOTSUP:
         return prog_fail(PROG_SYSTEM, "%s holds zstd data, and this dxup was built without zstd",
                          what);
@@ -328,16 +329,19 @@ int versions_store_open(versions_store **out, const char *path, enum versions_st
 {
     static const uint32_t modes[] = {
         [VERSIONS_READ] = DX_CAS_READ | DX_CAS_ACCEPT_DAMAGE,
+        [VERSIONS_CHECK] = DX_CAS_READ | DX_CAS_ACCEPT_DAMAGE,
         [VERSIONS_WRITE] = DX_CAS_WRITE,
         [VERSIONS_CREATE] = DX_CAS_WRITE | DX_CAS_CREATE,
     };
     os_info info;
+    const bool writes = mode == VERSIONS_WRITE || mode == VERSIONS_CREATE;
     bool made = false;
     int status = find_folder(path, mode, &made);
     if (status) return status;
     versions_store *s = new_handle(path, "");
     s->made_folder = made;
-    if (mode != VERSIONS_READ) status = take_lock(s);
+    s->checks = mode == VERSIONS_CHECK;
+    if (writes) status = take_lock(s);
     s->made = !status && mode == VERSIONS_CREATE && os_look(s->objects, false, &info) < 0;
     if (!status) status = open_log(s, s->objects, modes[mode]);
     if (status) {
@@ -345,7 +349,7 @@ int versions_store_open(versions_store **out, const char *path, enum versions_st
         dispose(s);
         return status;
     }
-    if (mode != VERSIONS_READ) status = undo_replace(s);
+    if (writes) status = undo_replace(s);
     if (status) {
         versions_store_close(s);
         return status;
@@ -404,6 +408,13 @@ uint64_t versions_store_size(versions_store *s)
     dx_cas_stats stats;
     dx_cas_get_stats(&s->cas, &stats);
     return stats.device_bytes;
+}
+
+uint64_t versions_store_kept(versions_store *s)
+{
+    dx_cas_stats stats;
+    dx_cas_get_stats(&s->cas, &stats);
+    return stats.objects ? stats.device_bytes : 0;
 }
 
 void versions_store_save_index(versions_store *s)

@@ -33,7 +33,8 @@ typedef struct versions_store versions_store;
 enum { VERSIONS_OBJECT_MAX = 256 << 10 };
 
 /* >>store.c ---- */
-enum versions_store_mode { VERSIONS_READ, VERSIONS_WRITE, VERSIONS_CREATE };
+/* VERSIONS_CHECK: as VERSIONS_READ, for `dxup verify`; messages about damage do not advise it. */
+enum versions_store_mode { VERSIONS_READ, VERSIONS_CHECK, VERSIONS_WRITE, VERSIONS_CREATE };
 
 int  versions_store_open(versions_store **s, const char *path, enum versions_store_mode mode);
 /* Closes the handle; its memory stays until everything opened from it is closed too. */
@@ -58,6 +59,8 @@ int  versions_store_mark(const versions_store *s);
 bool versions_store_has_mark(const versions_store *s, int mark);
 /* Bytes of the log. */
 uint64_t versions_store_size(versions_store *s);
+/* The same, or 0 where no object is in it. */
+uint64_t versions_store_kept(versions_store *s);
 /* New chunks are stored as deltas: by default as the smallest of what three coders make, from now
    on as what the fastest makes, in a tenth of the time. From whole_from_ns (prog_now_ns()) on they
    are stored whole; INT64_MAX: never. */
