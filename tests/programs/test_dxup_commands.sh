@@ -104,6 +104,34 @@ errors_say_what_to_do() {
     [ "$(cat full/b f)" = "b
 f" ] || fail "something was replaced"
 }
+messages_in_plain_words() {
+    local web
+    make_app
+    start_server store --http 127.0.0.1:0
+    web=$(sed -n "s/^listening on \([^ ]*\) for HTTP/\1/p" "$work/serve.log")
+    expect 3 "$dxup" pull "$web" app out
+    says "$web is not a dxup server: it speaks another protocol"
+    expect 3 "$dxup" pull "$web" app out --connections 2
+    says "is not a dxup server"
+    stop_server
+    flip store/objects $(($(stat -c %s store/objects) / 2))
+    expect 4 "$dxup" verify store
+    says "store: 1 place is damaged"
+    case $out in *"run dxup verify"*) fail "verify advises itself: $out" ;; esac
+    "$dxup" cat store app:data >/dev/null 2>log
+    "$dxup" checkout store app other 2>>log
+    grep -q "run dxup verify" log || fail "another command does not advise it: $(cat log)"
+    rm -rf store tree
+    make_app
+    expect 0 "$dxup" ls store app
+    is "app@2
+app@1"
+    command -v script >/dev/null || { skip "no script"; return; }
+    TERM=xterm script -qec "$dxup ls store app" /dev/null </dev/null >shown 2>&1
+    grep -q "'dxup ls store app:' lists the files" shown || fail "no advice at a terminal: $(cat shown)"
+    expect 0 "$dxup" ls store app:
+    says sub/
+}
 # The examples of a program, of all its commands in their order.
 examples() { # PROGRAM
     local command
@@ -739,7 +767,7 @@ a_full_disk_keeps_names() {
     [ $? = 5 ] || fail "cat to a full device"
 }
 
-for case in versions_in_the_same_words help_of_each_command questions_that_have_no_answer errors_say_what_to_do examples_of_the_help_work \
+for case in versions_in_the_same_words help_of_each_command questions_that_have_no_answer errors_say_what_to_do messages_in_plain_words examples_of_the_help_work \
     manual_pages_are_clean completions_are_scripts committed_texts_are_current \
     completion_in_bash completion_in_fish completion_in_zsh \
     names_versions_and_entries files_of_a_version paths_that_lead_elsewhere names_that_nobody_should_print a_version_is_pulled_by_its_number errors_name_the_top_of_a_tree tags_are_moved_and_taken_away \

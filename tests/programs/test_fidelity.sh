@@ -273,12 +273,31 @@ a_pulled_directory_has_everything() { # with --owner, from a server that is trus
     same_everything in apart
     [ "$(ls -A | grep -c dxup)" = 3 ] || fail "$(ls -A)" # the one in ranges has its details apart
 }
+rights_in() { # DIR      attributes that only root can give
+    python3 -c 'import os, sys
+files = {os.lstat(p).st_ino: p for d, ds, fs in os.walk(sys.argv[1]) for p in [os.path.join(d, f) for f in ds + fs]}
+print(sum(n.startswith(("security.capability", "trusted.")) for p in files.values() for n in os.listxattr(p, follow_symlinks=False)))' "$1"
+}
 what_a_server_may_do() { # without --owner: nobody's rights come from it
     [ "$root" ] || { skip "not root"; return; }
     make_rich_as_root in
     expect 0 "$dxup" publish store t in
     start_server store
     expect 0 "$dxup" pull "$address" t out
+    # One line says what is not there, and of what it was not said that it was verified.
+    [ "$(echo "$out" | grep -c '^dxup: ')" = 1 ] || fail "not one warning: $out"
+    left=$(echo "$out" | grep '^dxup: out: left out: ')
+    files() { find in \( "$@" \) -printf '%i\n' | sort -u | wc -l; }
+    for what in "owners (of $(files ! -user 0 -o ! -group 0))" "setuid and setgid bits (of $(files -perm /6000))" \
+        "capabilities and trusted attributes ($(rights_in in))" "devices ($(files -type b -o -type c))" 'the contents were verified, not the owners and rights; --owner'; do
+        case $left in *"$what"*) ;; *) fail "no '$what' in: $left" ;; esac
+    done
+    expect 0 "$dxup" pull "$address" t out # unchanged: nothing was left out this time
+    [ "$(echo "$out" | grep -c 'left out')" = 0 ] || fail "$out"
+    expect 0 "$dxup" pull "$address" t out-stream --connections 2
+    [ "$(echo "$out" | sed -n 's/.*: left out: //p')" = "${left#*: left out: }" ] || fail "another line: $out and $left"
+    expect 0 "$dxup" pull "$address" t out-owner --owner
+    [ "$(echo "$out" | grep -c 'left out')" = 0 ] || fail "$out"
     [ "$(stat -c %u:%g out/closed)" = 0:0 ] || fail "an owner"
     [ "$(stat -c %a out/small)" = 755 ] || fail "mode $(stat -c %a out/small)"
     [ ! -e out/null ] && [ ! -e out/sub/block ] || fail "a device"

@@ -124,7 +124,8 @@ static void ask(sync *s)
             size_t size = dxup_bundle_write_request(&q->request, bytes);
             int error = dx_hbtp_call(dx_link_session(&s->links, s->id), DXUP_RPC_OBJECTS, bytes,
                                      size, UINT64_MAX, (void *)(uintptr_t)s->transfer, NULL);
-            if (error) status = prog_fail(PROG_NETWORK, "%s", dx_hbtp_error_name(error));
+            if (error) status = prog_fail(PROG_NETWORK, "%s: %s", s->d->address_text,
+                                               dxup_protocol_text(error));
         }
         if (status) end(s, status);
     }
@@ -195,8 +196,7 @@ static int on_file_chunk(const dx_hbtp_context *context)
     if (error || !s->asked_count || chunk.transfer != s->asked[0].request.transfer ||
         chunk.offset != s->answer_size || !chunk.data_size ||
         chunk.data_size > sizeof s->answer - s->answer_size) {
-        end(s, prog_fail(PROG_DAMAGED, "a chunk of the transfer is wrong: %s",
-                         dx_hbtp_error_name(error ? error : DX_HBTP_ECORRUPT)));
+        end(s, prog_fail(PROG_DAMAGED, "a chunk of the transfer is wrong: it was not asked for"));
         return 0;
     }
     memcpy(s->answer + s->answer_size, chunk.data, chunk.data_size);
