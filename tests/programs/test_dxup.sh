@@ -1034,8 +1034,12 @@ connections_are_cut_in_the_middle() {
     cp c before
     start_proxy 100 1 10000 # all but the first, always
     expect 3 "$dxup" pull "$address" f c --connections 4
+    says "the next pull goes on from here"
     same before c
     stop_proxy
+    address=$(sed -n 's/^listening on \([^ ]*\).*/\1/p' "$work/serve.log")
+    expect 0 "$dxup" pull "$address" f c --connections 4
+    same f c
     [ -z "$(find . -name '*dxup-*')" ] || fail "something was left behind"
 }
 cut_after() { # BYTES           pull f to a through a proxy that cuts the first connection
