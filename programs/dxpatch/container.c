@@ -322,7 +322,10 @@ static bool find_way(making *k, const container_member *m, const container_bytes
     unsigned *hopeless = &k->hopeless[m->kind];
     bool near = false;
     *way = k->worked[m->kind];
-    bool found = container_try(m->kind, stream->bytes, stream->size, content->bytes, content->size,
+    container_first first;
+    bool known = !is_heavy(m->kind) && container_read_first(stream->bytes, stream->size, &first);
+    bool found = container_try(m->kind, stream->bytes, stream->size, known ? &first : NULL,
+                               content->bytes, content->size,
                                *hopeless < HOPELESS, k->memory_max, way, &near);
     if (found) k->worked[m->kind] = *way;
     if (m->kind == CONTAINER_PNG && (found || near)) {

@@ -118,18 +118,6 @@ bool container_is_way(const container_way *way);
 /* Pack a content into out. ENOMEM: that takes more than memory_max bytes. */
 int container_pack(const container_way *way, const uint8_t *content, size_t size,
                    uint64_t memory_max, container_bytes *out);
-/* Find the way that packs content into exactly these bytes, or nearly: then *near_miss is true and
-   the caller finds out where. `way` begins as the one that worked last, with kind 0 if none has.
-   thorough: try rare parameters, too, and of zstd and xz any others at all.
-   Nothing is tried that takes more than memory_max bytes. */
-bool container_try(unsigned kind, const uint8_t *stream, size_t stream_size,
-                   const uint8_t *content, size_t size, bool thorough, uint64_t memory_max,
-                   container_way *way, bool *near_miss);
-
-/* Read what wraps the deflate data of the png chunks at `in`. */
-void container_read_wrapping(const uint8_t *in, container_way *way);
-
-/* >>container_tokens.c ---- */
 /* The first block of a deflate stream. */
 typedef struct container_first {
     bool     last;     /* it is the only one */
@@ -138,6 +126,19 @@ typedef struct container_first {
     uint32_t tokens;   /* or stored bytes */
     unsigned distance; /* the largest of a match; 0: there is none */
 } container_first;
+/* Find the way that packs content into exactly these bytes, or nearly: then *near_miss is true and
+   the caller finds out where. `way` begins as the one that worked last, with kind 0 if none has.
+   first: NULL, or the first block of a deflate stream: what cannot begin so is not tried.
+   thorough: try rare parameters, too, and of zstd and xz any others at all.
+   Nothing is tried that takes more than memory_max bytes. */
+bool container_try(unsigned kind, const uint8_t *stream, size_t stream_size,
+                   const container_first *first, const uint8_t *content, size_t size,
+                   bool thorough, uint64_t memory_max, container_way *way, bool *near_miss);
+
+/* Read what wraps the deflate data of the png chunks at `in`. */
+void container_read_wrapping(const uint8_t *in, container_way *way);
+
+/* >>container_tokens.c ---- */
 /* False: it cannot be read, or has codes that only a reader accepts. */
 bool container_read_first(const uint8_t *stream, size_t size, container_first *first);
 /* Find the way whose prediction is nearest to a deflate stream, and write what is to be corrected.

@@ -481,8 +481,7 @@ typedef struct trial {
     const uint8_t  *content;
     size_t          content_size;
     uint64_t        memory_max;
-    bool            has_first;
-    container_first first;     /* block of a deflate stream */
+    const container_first *first; /* block of a deflate stream; NULL: not known */
     container_way   best;      /* the one that was the same longest */
     size_t          best_at;
 } trial;
@@ -536,7 +535,7 @@ static bool try_levels(trial *t, container_way *way, unsigned memory, unsigned w
                        unsigned strategy)
 {
     static const uint8_t levels[] = {6, 9, 1, 2, 3, 4, 5, 7, 8};
-    if (t->has_first && !can_begin(&t->first, memory, window, strategy)) return false;
+    if (t->first && !can_begin(t->first, memory, window, strategy)) return false;
     way->variant = (uint8_t)memory;
     way->window = (uint8_t)window;
     way->strategy = (uint8_t)strategy;
@@ -554,7 +553,6 @@ static bool try_deflate(trial *t, container_way *way, bool thorough)
     static const uint8_t strategies[] = {Z_DEFAULT_STRATEGY, Z_FILTERED, Z_HUFFMAN_ONLY, Z_RLE,
                                          Z_FIXED};
     bool png = way->kind == CONTAINER_PNG;
-    t->has_first = container_read_first(t->want, t->size, &t->first);
     for (size_t i = 0; i < sizeof strategies; i++)
         for (unsigned memory = 8; memory <= 9; memory++)
             if (try_levels(t, way, memory, MAX_WBITS, strategies[i])) return true;
@@ -618,11 +616,12 @@ static bool try_xz(trial *t, container_way *way)
 #endif
 
 bool container_try(unsigned kind, const uint8_t *stream, size_t stream_size,
-                   const uint8_t *content, size_t size, bool thorough, uint64_t memory_max,
-                   container_way *way, bool *near_miss)
+                   const container_first *first, const uint8_t *content, size_t size,
+                   bool thorough, uint64_t memory_max, container_way *way, bool *near_miss)
 {
     trial t = {.want = stream, .size = stream_size, .content = content, .content_size = size};
     t.memory_max = memory_max;
+    t.first = first;
     bool found = way->kind == kind && works(&t, way);
     (void)thorough;
     *near_miss = false;

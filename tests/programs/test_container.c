@@ -326,14 +326,14 @@ DX_PROPERTY(ct_1_parameters_are_found, 100)
     bool near;
     size_t size = 40 + draw_content(c, content, sizeof content - 40);
     size_t packed_size = squeeze(packed, sizeof packed, content, size, &way, 0);
-    DX_CHECK(container_try(CONTAINER_DEFLATE, packed, packed_size, content, size, true, MEMORY_MAX, &found, &near));
+    DX_CHECK(container_try(CONTAINER_DEFLATE, packed, packed_size, NULL, content, size, true, MEMORY_MAX, &found, &near));
     DX_CHECK_EQ(container_pack(&found, content, size, MEMORY_MAX, &out), 0);
     DX_CHECK_EQ(out.size, packed_size);
     DX_CHECK_MEM(out.bytes, packed, packed_size);
     container_drop(&out);
     memset(&found, 0, sizeof found);
     found = way; /* the one that worked last needs no search */
-    DX_CHECK(container_try(CONTAINER_DEFLATE, packed, packed_size, content, size, false, MEMORY_MAX, &found, &near));
+    DX_CHECK(container_try(CONTAINER_DEFLATE, packed, packed_size, NULL, content, size, false, MEMORY_MAX, &found, &near));
     DX_CHECK(is_same_way(&found, &way));
 }
 
@@ -591,9 +591,9 @@ DX_TEST(ct_3_hopeless_members_are_few)
     container_way none = {0};
     bool near;
     size_t last_size = members.items[FRAMES - 1].size;
-    DX_CHECK(!container_try(CONTAINER_ZSTD, packed, last_size, content, CONTENT, false, MEMORY_MAX, &none, &near));
+    DX_CHECK(!container_try(CONTAINER_ZSTD, packed, last_size, NULL, content, CONTENT, false, MEMORY_MAX, &none, &near));
     none = (container_way){0};
-    DX_CHECK(container_try(CONTAINER_ZSTD, packed, last_size, content, CONTENT, true, MEMORY_MAX, &none, &near));
+    DX_CHECK(container_try(CONTAINER_ZSTD, packed, last_size, NULL, content, CONTENT, true, MEMORY_MAX, &none, &near));
     container_drop(&k->form);
     container_drop(&k->recipe);
     free(k);
