@@ -97,6 +97,9 @@ extern "C" {
 #define DX_PATCH_HEADER_SIZE 128 /* bytes; dx_patch_info() needs no more */
 #define DX_PATCH_HASH_SIZE   32  /* BLAKE3-256 */
 #define DX_PATCH_FLASH_SMALL_MEMORY 704 /* bytes of models, of a flash patch coded by bits */
+#ifndef DX_PATCH_NO_CREATE
+#define DX_PATCH_STREAMS_MEMORY_MIN 1149201 /* bytes; making deltas of streams takes no less */
+#endif
 
 /* value, constant, code of the XOR patcher protocol; the first 13 are common to all dx headers. */
 #define DX_PATCH_ERRORS(X)                                                                         \
@@ -437,7 +440,11 @@ DX_PATCH_API size_t dx_patch_bound(const dx_patch_create_desc *desc, size_t base
                                    size_t target_size);
 
 /* Bytes of memory with which dx_patch_create() finds everything; 0 when above SIZE_MAX. Less, from
-   68 KB on, makes larger delta patches; another memory_size may give another patch. */
+   68 KB on, makes larger delta patches; another memory_size may give another patch.
+   Streams as the only coding: with less than DX_PATCH_STREAMS_MEMORY_MIN bytes the call fails with
+   ENOMEM, whatever the files are. An empty base and target take exactly that, on every machine.
+   Other files take more, which depends on their content: one byte less than they take is ENOMEM,
+   too, and never a patch in another coding. With other codings allowed one of those is used. */
 DX_PATCH_API size_t dx_patch_create_memory_size(const dx_patch_create_desc *desc,
                                                 size_t base_size, size_t target_size);
 
