@@ -71,17 +71,21 @@
                            DX_CAS_HASHER_NUMBER is its number in docs/formats/cas.md, 2: SHA-256
         DX_CAS_LANES n     hash with 1 (portable), 4, 8 or 16 lanes; default: what the CPU has
         DX_CAS_SMALL       BLAKE3 in half the code and half the speed, for microcontrollers
-        DX_CAS_NO_REPAIR   without dx_cas_repair()
-        DX_CAS_NO_STREAMS  without writers and readers of content of any size
-        DX_CAS_NO_DELTAS   without objects that are stored as deltas
 
-    CODE of the whole header on a Cortex-M0 in bytes (gcc 12, -Os, NDEBUG). A linker that drops what
-    is not called (-ffunction-sections, --gc-sections) saves most of it by itself.
-        41,361  all
-        32,777  DX_CAS_NO_REPAIR
-        39,177  DX_CAS_NO_STREAMS
-        39,449  DX_CAS_NO_DELTAS
-        28,761  DX_CAS_NO_REPAIR DX_CAS_NO_STREAMS DX_CAS_NO_DELTAS
+    SWITCHES    (the same in all files of a program) bytes of code that each leaves out of this
+                header on a Cortex-M0 (gcc 12, -Os, NDEBUG). A linker that drops what is not called
+                saves most of it by itself.
+        in all             nothing is left out: the size                      41,361
+        DX_CAS_SMALL       the fast BLAKE3                                     3,300
+        DX_CAS_NO_REPAIR   dx_cas_repair()                                     8,584
+        DX_CAS_NO_STREAMS  writers and readers of content of any size          2,184
+        DX_CAS_NO_DELTAS   objects that are stored as deltas                   1,912
+        together           all but DX_CAS_SMALL                               12,600
+
+    USES        code, and RAM for objects and the deepest stack, beyond desc.memory (bytes)
+                                            Cortex-M0      Cortex-M3       rv32imac
+        BLAKE3                              5,252  2,512    3,824  2,512    5,856  2,384
+        store, verified reads              16,320 16,128   14,116 16,052   18,546 16,096
 
     ERRORS      dx_cas_error: 0 = ok, negative = reason; dx_cas_error_name() spells it. An error of
                 a device function is passed through. dx_cas_damage_offset(): where ECORRUPT was met.

@@ -54,15 +54,22 @@
                 at offset of a message, not of its root; size is 4096, 8192 ... and divides offset
                 (that of dx_cas.h where its implementation stands before this one in the same file,
                 several times as fast; else a word at a time)
-    CODE of the whole header on a Cortex-M0 in bytes (gcc 12, -Os, NDEBUG):
-        60,794  all
-        56,046  DX_PATCH_NO_FLASH
-        58,130  DX_PATCH_NO_BLOCKS
-        29,993  DX_PATCH_NO_CREATE
-        26,921  DX_PATCH_NO_CREATE DX_PATCH_NO_FLASH
-        28,153  DX_PATCH_NO_CREATE DX_PATCH_NO_BLOCKS
-        21,285  DX_PATCH_NO_CREATE DX_PATCH_NO_STREAMS
-        16,397  DX_PATCH_NO_CREATE DX_PATCH_NO_BLOCKS DX_PATCH_NO_FLASH DX_PATCH_NO_STREAMS
+    SWITCHES    (the same in all files of a program) bytes of code that each leaves out of this
+                header on a Cortex-M0 (gcc 12, -Os, NDEBUG); then with DX_PATCH_NO_CREATE, too
+        in all               nothing is left out: the size             60,794  29,993
+        DX_PATCH_NO_CREATE   making patches                            30,801       -
+        DX_PATCH_NO_FLASH    patches of one slot of flash               4,748   3,072
+        DX_PATCH_NO_BLOCKS   patches of blocks, and undo                2,788   1,964
+        DX_PATCH_NO_STREAMS  deltas of streams (with NO_CREATE only)        -   8,708
+        together                                                       44,525  13,724
+    USES        code, and RAM for objects and the deepest stack, of programs that only apply; beyond
+                the memory that a patch asks for, and the caller's buffers and functions (bytes)
+                                            Cortex-M0      Cortex-M3       rv32imac
+        blocks in place                     4,172  2,552    4,064  2,536    5,000  2,544
+        one slot of flash                   5,932  6,664    5,224  6,640    6,146  6,664
+        same, small                         3,917  1,771    3,749  1,747    4,241  1,768
+        any patch, streamed                26,476  5,072   23,712  5,008   28,016  5,048
+        same, but deltas of streams        17,764  4,984   15,888  4,920   18,494  4,960
     ERRORS      dx_patch_error: 0 = ok, negative = reason; dx_patch_error_name()
     OWNERSHIP   the caller owns every buffer; a parameter that is kept says "borrowed until"
     FORMAT      docs/formats/patch.md (normative)
@@ -85,6 +92,9 @@
 #else
   #define DX_PATCH_API static
 #endif
+#if defined(DX_PATCH_NO_FLASH) && defined(DX_PATCH_FLASH_SMALL)
+  #error DX_PATCH_FLASH_SMALL is about what DX_PATCH_NO_FLASH leaves out: define one of them
+#endif
 #if defined(DX_PATCH_NO_STREAMS) && !defined(DX_PATCH_NO_CREATE)
   #error DX_PATCH_NO_STREAMS is for programs that apply patches only: DX_PATCH_NO_CREATE
 #endif
@@ -97,6 +107,9 @@ extern "C" {
 #define DX_PATCH_HEADER_SIZE 128 /* bytes; dx_patch_info() needs no more */
 #define DX_PATCH_HASH_SIZE   32  /* BLAKE3-256 */
 #define DX_PATCH_FLASH_SMALL_MEMORY 704 /* bytes of models, of a flash patch coded by bits */
+#ifndef DX_PATCH_NO_CREATE
+#define DX_PATCH_STREAMS_MEMORY_MIN 1149201 /* bytes; making deltas of streams takes no less */
+#endif
 
 /* value, constant, code of the XOR patcher protocol; the first 13 are common to all dx headers. */
 #define DX_PATCH_ERRORS(X)                                                                         \
@@ -166,14 +179,18 @@ typedef struct dx_patch_create_desc {
     size_t memory_size;        /* bytes; dx_patch_create_memory_size() is the best, less works */
     dx_patch_kind kind;        /* 0 = DX_PATCH_KIND_DELTA */
     uint32_t block_size;       /* a power of two; 0 = 4096; blocks: 64..65536; flash: 256..2^20 */
+#ifndef DX_PATCH_NO_FLASH
     uint64_t slot_size;        /* flash: bytes; 0 = two pages more than both take; one at least */
+#endif
     uint32_t trailer_size;     /* bytes that the caller will append for a signature; 0 = none */
     uint32_t codings;          /* bits 1 << dx_patch_coding; 0 = all but streams; flash: bits if
                                   range is not allowed */
     uint32_t level;            /* delta: 1 (fastest) .. 9 (smallest); 0 = 6; above, never larger */
     uint64_t apply_memory_max; /* bytes that applying may need; 0 = 64 MiB; flash: below 5696 it is
                                   coded by bits; DX_PATCH_FLASH_SMALL_MEMORY suits all appliers */
+#ifndef DX_PATCH_NO_BLOCKS
     bool one_way;              /* blocks: drop what a shrinking target cuts off; no undo then */
+#endif
     bool skip_check;           /* do not apply the patch once before reporting success */
 } dx_patch_create_desc;
 #endif
@@ -196,7 +213,9 @@ typedef struct dx_patch_applier_desc {
     uint64_t target_size_max; /* bytes; 0 = no limit */
     bool skip_base_hash;      /* the caller has verified the base: only its size is checked */
     bool skip_target_hash;    /* the caller verifies the target: OK does not speak of its hash */
+#ifndef DX_PATCH_NO_BLOCKS
     bool undo;                /* blocks: the base is the target, produce what it was made from */
+#endif
 } dx_patch_applier_desc;
 
 typedef struct dx_patch_p_blake3 { /* >>hash */
@@ -286,12 +305,15 @@ typedef struct dx_patch_p_block { /* of a match: at most 1024 bytes that share a
     bool filled;    /* all fields are done */
 } dx_patch_p_block;
 
+#ifndef DX_PATCH_NO_STREAMS
 typedef struct dx_patch_p_lines { /* >>streams: what sources of copies are said by */
     uint64_t shifts[3]; /* source less target offset of the last three lines, the last one first */
     uint64_t old_end;   /* where in the base the last copy from it ended */
     uint64_t back;      /* how far back the last copy from the target was; 0: there was none */
 } dx_patch_p_lines;
+#endif
 
+#ifndef DX_PATCH_NO_BLOCKS
 typedef struct dx_patch_p_runs { /* >>reader: where in a block patch it is */
     uint64_t block_size;
     uint64_t limit; /* runs lie below: the larger file's size, if undo is possible */
@@ -301,6 +323,7 @@ typedef struct dx_patch_p_runs { /* >>reader: where in a block patch it is */
     uint64_t left;  /* runs left of this block */
     bool brief;     /* the coding */
 } dx_patch_p_runs;
+#endif
 
 typedef struct dx_patch_applier { /* caller-allocated, stays where it is; fields are private */
     dx_patch_applier_desc desc_;
@@ -308,7 +331,11 @@ typedef struct dx_patch_applier { /* caller-allocated, stays where it is; fields
     dx_patch_p_blake3 blake3_; /* of the base, then of the target */
     dx_patch_p_delta delta_;
     dx_patch_p_block block_;
+#ifndef DX_PATCH_NO_BLOCKS
     dx_patch_p_runs runs_;
+    uint64_t at_;        /* offset of the window in the base */
+    uint32_t block_at_;  /* bytes in the window */
+#endif
     uint8_t *memory_;    /* what is left of the caller's memory: left_ bytes */
     uint8_t *old_;       /* a window of the base */
     uint8_t *new_;       /* target bytes on their way to write(): room_ bytes */
@@ -318,7 +345,6 @@ typedef struct dx_patch_applier { /* caller-allocated, stays where it is; fields
     uint64_t produced_;  /* bytes of the target, */
     uint64_t given_;     /* and how many of them are hashed and handed on */
     uint64_t base_done_; /* bytes of the base that are hashed */
-    uint64_t at_;        /* blocks: offset of the window in the base */
 #ifndef DX_PATCH_NO_STREAMS
     dx_patch_p_lines lines_;  /* of copies, when a section of streams ends */
     uint8_t *section_;        /* streams: a section as it arrives, section_max_ bytes; */
@@ -347,7 +373,6 @@ typedef struct dx_patch_applier { /* caller-allocated, stays where it is; fields
     uint32_t crc_;
     uint32_t setup_at_; /* numbers of the setup that are read */
     uint32_t setup_side_; /* 0 base, 1 target */
-    uint32_t block_at_; /* blocks: bytes in the window */
     uint32_t match_at_; /* matches of the list that are read, later that are done */
     uint32_t later_;    /* 1 once the match has had its first count of equal blocks */
     size_t in_size_;
@@ -437,7 +462,11 @@ DX_PATCH_API size_t dx_patch_bound(const dx_patch_create_desc *desc, size_t base
                                    size_t target_size);
 
 /* Bytes of memory with which dx_patch_create() finds everything; 0 when above SIZE_MAX. Less, from
-   68 KB on, makes larger delta patches; another memory_size may give another patch. */
+   68 KB on, makes larger delta patches; another memory_size may give another patch.
+   Streams as the only coding: with less than DX_PATCH_STREAMS_MEMORY_MIN bytes the call fails with
+   ENOMEM, whatever the files are. An empty base and target take exactly that, on every machine.
+   Other files take more, which depends on their content: one byte less than they take is ENOMEM,
+   too, and never a patch in another coding. With other codings allowed one of those is used. */
 DX_PATCH_API size_t dx_patch_create_memory_size(const dx_patch_create_desc *desc,
                                                 size_t base_size, size_t target_size);
 
@@ -3042,7 +3071,6 @@ static uint64_t dx_patch_p_mix_memory(uint32_t history_log, uint32_t groups_log)
 /* The cuts of a delta: models, four of mixing, corrections, matches, a window of the base, and one
    of the target. Each skips at most seven bytes, which the slack holds. */
 typedef char dx_patch_p_slack_is_enough[9 * 7 <= DX_PATCH_P_SLACK ? 1 : -1];
-typedef char dx_patch_p_window_of_runs[DX_PATCH_P_BLOCK == DX_PATCH_P_BLOCKS_MEMORY ? 1 : -1];
 typedef char dx_patch_p_least_delta[DX_PATCH_P_SLACK + DX_PATCH_P_WINDOW + DX_PATCH_P_LONGEST +
                                     32 * (DX_PATCH_P_M_BYTE + 2 * DX_PATCH_P_BYTE) ==
                                     DX_PATCH_P_DELTA_MEMORY ? 1 : -1];
@@ -3477,6 +3505,8 @@ static int dx_patch_p_take_block(dx_patch_applier *a)
 }
 
 #ifndef DX_PATCH_NO_BLOCKS
+typedef char dx_patch_p_window_of_runs[DX_PATCH_P_BLOCK == DX_PATCH_P_BLOCKS_MEMORY ? 1 : -1];
+
 DX_PATCH_P_INLINE uint32_t dx_patch_p_xor_body(uint8_t *p, const uint8_t *x, size_t size)
 {
     dx_patch_p_word a, b;
@@ -4399,12 +4429,23 @@ static int dx_patch_p_hash_base(dx_patch_applier *a, uint8_t *hash)
     return error;
 }
 
+/* Is the target given, to produce the base? Only block patches can do that. */
+static bool dx_patch_p_undoes(const dx_patch_applier *a)
+{
+#ifdef DX_PATCH_NO_BLOCKS
+    (void)a;
+    return false;
+#else
+    return a->desc_.undo;
+#endif
+}
+
 /* Read the whole base and compare its hash, before the first byte is written. */
 static int dx_patch_p_check_base(dx_patch_applier *a)
 {
     const dx_patch_header *h = &a->header_;
-    const uint8_t *from = a->desc_.undo ? h->target_hash : h->base_hash;
-    const uint8_t *to = a->desc_.undo ? h->base_hash : h->target_hash;
+    const uint8_t *from = dx_patch_p_undoes(a) ? h->target_hash : h->base_hash;
+    const uint8_t *to = dx_patch_p_undoes(a) ? h->base_hash : h->target_hash;
     uint8_t hash[DX_PATCH_HASH_SIZE];
     bool same_size = a->desc_.base_size == a->from_size_;
     bool size_of_target = a->desc_.base_size == a->to_size_;
@@ -4448,9 +4489,9 @@ static int dx_patch_p_begin(dx_patch_applier *a)
 #ifdef DX_PATCH_NO_STREAMS
     if (h->coding == DX_PATCH_CODING_STREAMS) return DX_PATCH_ENOTSUP;
 #endif
-    if (a->desc_.undo && !h->reversible) return DX_PATCH_ENOTSUP; /* only blocks are */
-    a->from_size_ = a->desc_.undo ? h->target_size : h->base_size;
-    a->to_size_ = a->desc_.undo ? h->base_size : h->target_size;
+    if (dx_patch_p_undoes(a) && !h->reversible) return DX_PATCH_ENOTSUP; /* only blocks are */
+    a->from_size_ = dx_patch_p_undoes(a) ? h->target_size : h->base_size;
+    a->to_size_ = dx_patch_p_undoes(a) ? h->base_size : h->target_size;
     if (a->desc_.target_size_max && a->to_size_ > a->desc_.target_size_max) return DX_PATCH_ETOOBIG;
     if (h->memory_size > a->desc_.memory_size) return DX_PATCH_ENOMEM;
     if (a->desc_.out && a->to_size_ > a->desc_.out_capacity) return DX_PATCH_ENOSPACE;
@@ -4566,9 +4607,9 @@ DX_PATCH_API int dx_patch_applier_finish(dx_patch_applier *a)
         error = DX_PATCH_ECORRUPT;
     DX_PATCH_ASSERT(error || a->given_ == a->produced_);
     if (!error && !a->desc_.skip_target_hash) {
+        const uint8_t *to = dx_patch_p_undoes(a) ? h->base_hash : h->target_hash;
         dx_patch_p_hash_finish(&a->blake3_, hash);
-        if (DX_PATCH_MEMCMP(hash, a->desc_.undo ? h->base_hash : h->target_hash, sizeof hash) != 0)
-            error = DX_PATCH_ETARGET;
+        if (DX_PATCH_MEMCMP(hash, to, sizeof hash) != 0) error = DX_PATCH_ETARGET;
     }
     a->error_ = error ? error : (int)DX_PATCH_EINVAL; /* done: what comes now breaks the contract */
     return error;

@@ -222,3 +222,58 @@ DX_TEST(pt_maker_in_the_least_memory)
             free(desc.memory);
         }
 }
+
+/* dx_patch_create() with these codings and exactly so many bytes, which begin at an odd address. */
+static int create_with(uint32_t codings, const uint8_t *base, const uint8_t *target, size_t size, size_t memory_size, uint8_t *out,
+                       size_t capacity, size_t *got)
+{
+    uint8_t *memory = malloc(memory_size + 1);
+    dx_patch_create_desc desc;
+    int error;
+    memset(&desc, 0, sizeof desc);
+    desc.codings = codings;
+    desc.memory = memory + 1;
+    desc.memory_size = memory_size;
+    error = dx_patch_create(&desc, base, size, target, size, out, capacity, got);
+    free(memory);
+    return error;
+}
+
+/* Streams alone: the least memory is found by halving. It is enough, and one byte less is ENOMEM, or another coding that is allowed. */
+DX_TEST(streams_alone_in_the_least_memory)
+{
+    enum { SIZE = 20000 };
+    static const size_t sizes[] = {0, 1, 100, 5000, SIZE};
+    static uint8_t base[SIZE], target[SIZE], out[SIZE + 4096], back[SIZE], work[1 << 20];
+    const uint32_t streams = 1u << DX_PATCH_CODING_STREAMS, range = 1u << DX_PATCH_CODING_RANGE;
+    for (int related = 0; related < 2; related++)
+        for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+            size_t size = sizes[i], less = DX_PATCH_STREAMS_MEMORY_MIN - 1, least, got, applied;
+            dx_patch_create_desc desc;
+            memset(&desc, 0, sizeof desc);
+            desc.codings = streams;
+            least = dx_patch_create_memory_size(&desc, size, size);
+            for (size_t k = 0; k < size; k++) {
+                base[k] = random_byte();
+                target[k] = related && k % 211 ? base[k] : random_byte();
+            }
+            DX_CHECK_EQ(create_with(streams, base, target, size, less, out, sizeof out, &got), DX_PATCH_ENOMEM);
+            DX_CHECK_EQ(create_with(streams, base, target, size, least, out, sizeof out, &got), 0);
+            while (least - less > 1) {
+                size_t middle = less + (least - less) / 2;
+                int error = create_with(streams, base, target, size, middle, out, sizeof out, &got);
+                DX_CHECK(!error || error == DX_PATCH_ENOMEM);
+                if (error) less = middle;
+                else least = middle;
+            }
+            if (!size) DX_CHECK_EQ(least, DX_PATCH_STREAMS_MEMORY_MIN);
+            DX_CHECK_EQ(create_with(streams, base, target, size, least - 1, out, sizeof out, &got), DX_PATCH_ENOMEM);
+            DX_CHECK_EQ(got, 0);
+            DX_CHECK_EQ(create_with(streams | range, base, target, size, least - 1, out, sizeof out, &got), 0);
+            DX_CHECK_EQ(create_with(streams, base, target, size, least, out, sizeof out, &got), 0);
+            if (related && size >= 5000) DX_CHECK_EQ(out[DX_PATCH_P_AT_CODING], DX_PATCH_CODING_STREAMS);
+            DX_CHECK_EQ(dx_patch_apply(base, size, out, got, back, sizeof back, &applied, work, sizeof work), 0);
+            DX_CHECK_EQ(applied, size);
+            DX_CHECK_MEM(back, target, size);
+        }
+}

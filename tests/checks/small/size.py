@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Code, static memory and worst stack of small programs that use a header: what each adds to an empty one. -Os, without what is
 not used; the stack along the longest path of calls (calls through pointers, which are the caller's functions, not counted)."""
-import os, re, shutil, subprocess, sys, tempfile
+import functools, os, re, shutil, subprocess, sys, tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 MACHINES = [("Cortex-M0", "arm-none-eabi", "-mcpu=cortex-m0 -mthumb"), ("Cortex-M3", "arm-none-eabi", "-mcpu=cortex-m3 -mthumb"),
@@ -35,6 +35,7 @@ def stack_of(folder, entry):
     return deepest(entry, frozenset())
 
 
+@functools.lru_cache(maxsize=None) # the empty program of a header is compared with each of its uses
 def build(tool, flags, header, use):
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run([f"{tool}-gcc", *FLAGS.split(), *flags.split(), f"-DUSE={use}", "-fcallgraph-info=su", f"{HERE}/{header}.c",
