@@ -8,6 +8,7 @@
    options.c  the command line           window.c  a read cache for a large file
    help.c, manual.c, complete.c           what a program says of its command line
    choose.c   which of all these is asked for
+   backend.c  the backend of an event loop by its name
    http.h     parser for the heads of HTTP requests
    dx_*_impl.c                            the implementation of one header each; a program is linked
                                           with those that it uses

@@ -6,6 +6,7 @@
 #include "hbtp.h"
 #include "http.h"
 
+#include "../common/backend.h"
 #include "../common/os.h"
 
 #include <assert.h>
@@ -50,14 +51,6 @@ static void watch_signals(void)
     a.sa_handler = on_signal;
     sigaction(SIGTERM, &a, NULL);
     sigaction(SIGINT, &a, NULL);
-}
-
-static int backend_of(const char *name)
-{
-    if (!name || !strcmp(name, "auto")) return DX_REACTOR_BACKEND_AUTO;
-    if (!strcmp(name, "io_uring")) return DX_REACTOR_BACKEND_IO_URING;
-    if (!strcmp(name, "epoll")) return DX_REACTOR_BACKEND_EPOLL;
-    return -1;
 }
 
 /* >>a worker, on its thread ----------------------------------------------------------- */
@@ -149,15 +142,15 @@ static void describe(dx_reactor_group_desc *desc, int backend)
 static int run(const dxdb_options *o)
 {
     dx_reactor_group_desc desc;
-    const int backend = backend_of(o->backend);
-    if (backend < 0)
-        return prog_fail(PROG_USAGE, "unknown backend: %s (auto, io_uring, epoll)", o->backend);
+    int backend;
+    int status = prog_backend(o->backend, &backend);
+    if (status) return status;
     worker_count = config.workers ? config.workers : dx_reactor_cpu_count(NULL);
     if (worker_count > DXDB_WORKERS_MAX) worker_count = DXDB_WORKERS_MAX;
     workers = prog_alloc(worker_count * sizeof *workers);
     memset(workers, 0, worker_count * sizeof *workers);
     for (uint32_t i = 0; i < worker_count; i++) workers[i].hbtp_fd = workers[i].http_fd = -1;
-    int status = listen_on("hbtp", config.hbtp, offsetof(worker, hbtp_fd));
+    status = listen_on("hbtp", config.hbtp, offsetof(worker, hbtp_fd));
     if (!status) status = listen_on("http", config.http, offsetof(worker, http_fd));
     if (status) return status;
     describe(&desc, backend);

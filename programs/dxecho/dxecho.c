@@ -28,6 +28,7 @@
 #include "../../dx_hbtp.h"
 #include "../../dx_reactor.h"
 #include "../../layers/dx_peers.h"
+#include "../common/backend.h"
 #include "../common/common.h"
 #include "../common/http.h"
 #include "../common/options.h"
@@ -482,17 +483,6 @@ static int run_alone(dx_reactor_desc *desc)
     return dx_reactor_close(&alone) ? PROG_SYSTEM : PROG_OK;
 }
 
-static int parse_backend(const char *name)
-{
-    static const char *const backends[] = {"auto", "io_uring", "epoll", "kqueue", "iocp"};
-    for (int i = 0; i < (int)(sizeof backends / sizeof *backends); i++) {
-        if (strcmp(name, backends[i]) != 0) continue;
-        options.backend = i;
-        return PROG_OK;
-    }
-    return prog_fail(PROG_USAGE, "unknown backend: %s (auto, io_uring, epoll, kqueue, iocp)", name);
-}
-
 static const prog_command command = {
     .arguments = "PORT",
     .summary = "Answer every request, for load generators and tests",
@@ -517,7 +507,7 @@ static const prog_option table[] = {
     {"--spin", PROG_OPTION_NUMBER, FIELD(spin_ns), .max = 1000000, .unit = 1000, .value = "US",
      .help = "poll for so many microseconds before it sleeps;\nwith one worker only"},
     {"--backend", PROG_OPTION_TEXT, FIELD(backend_name), .value = "NAME",
-     .choices = "auto io_uring epoll kqueue iocp",
+     .choices = PROG_BACKENDS,
      .help = "of the event loop: auto, io_uring, epoll, kqueue,\niocp"},
 };
 
@@ -548,7 +538,7 @@ static int parse(int argc, char **argv)
     dx_reactor_address any;
     int status = prog_arguments_parse(&program, 0, argc, argv, &options, plain);
     if (!status) status = prog_parse_number("PORT", plain[0], 0, 65535, &port);
-    if (!status) status = parse_backend(options.backend_name);
+    if (!status) status = prog_backend(options.backend_name, &options.backend);
     if (status) return status;
     options.port = (int)port;
     options.answer = answer_hbtp;

@@ -12,8 +12,7 @@
    Nothing calls or includes what stands above it. All stand on ../common/. */
 #include "commands/commands.h"
 #include "commands/table.h"
-#include "net/loop.h"
-
+#include "../common/backend.h"
 #include "../common/os.h"
 
 static int (*const runs[DXUP_COMMANDS])(const dxup_options *o) = {
@@ -29,9 +28,9 @@ static int parse(dxup_options *o, int command, int argc, char **argv)
     char *plain[PROG_PLAIN_MAX];
     int status = prog_arguments_parse(&dxup_program, command, argc, argv, o, plain);
     if (status) return status;
-    if (o->backend && !dxup_loop_knows(o->backend))
-        return prog_fail(PROG_USAGE, "unknown backend: %s (auto, io_uring, epoll, kqueue, iocp)",
-                         o->backend);
+    int backend;
+    status = prog_backend(o->backend, &backend);
+    if (status) return status;
     if (command == DXUP_PULL) o->address = plain[0];
     else o->store = os_path(plain[0]);
     o->name = plain[1];

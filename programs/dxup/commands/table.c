@@ -5,6 +5,7 @@
 #include "table.h"
 
 #include "../../../dx_cas.h"
+#include "../../common/backend.h"
 #include "../../common/os.h"
 
 /* Bits of commands, for options and statuses. */
@@ -55,12 +56,14 @@ static const prog_command commands[DXUP_COMMANDS] = {
         {.name = "ls",
          .arguments = "STORE [NAME[@VERSION][:PATH]]",
          .summary = "List names and tags, versions of a name, or the entries of a tree",
-         .details = "With a version, or a path and be it empty, it lists entries as `ls -l` does:\n"
-                    "mode, bytes, modification time (UTC), path. VERSION is a number or a tag.\n"
-                    "A path is relative to the top of the tree, without . and .. in it.",
+         .details = "With a version, or a colon, it lists entries as `ls -l` does: mode, bytes,\n"
+                    "modification time (UTC), path; `app:` is the top of the latest version of app.\n"
+                    "VERSION is a number or a tag. A path is relative to the top of the tree,\n"
+                    "without . and .. in it.",
          .examples = "dxup ls store\n"
                      "dxup ls store app\n"
                      "dxup ls store app@1\n"
+                     "dxup ls store app:\n"
                      "dxup ls store app:sub --recursive"},
     [DXUP_CAT] =
         {.name = "cat",
@@ -143,7 +146,6 @@ static const prog_command commands[DXUP_COMMANDS] = {
 };
 
 #define FIELD(name) PROG_FIELD(dxup_options, name)
-#define BACKENDS "auto io_uring epoll kqueue iocp"
 
 static const prog_option options[] = {
     {"--workers", PROG_OPTION_NUMBER, FIELD(workers), .min = 1, .max = OS_WORKERS_MAX,
@@ -173,7 +175,7 @@ static const prog_option options[] = {
     {"--include", PROG_OPTION_LIST, FIELD(rules), .commands = PUBLISH, .value = "PATTERN",
      .help = "take paths that match"},
     {"--force", PROG_OPTION_FLAG, FIELD(force), .commands = CHECKOUT | PULL,
-     .help = "replace a locally changed directory, or a\nversion by an older one"},
+     .help = "replace what was changed locally, or a version\nby an older one"},
     {"--force", PROG_OPTION_FLAG, FIELD(force), .commands = RM,
      .help = "remove versions that have tags, with these"},
     {"--older", PROG_OPTION_FLAG, FIELD(older), .commands = RM,
@@ -215,7 +217,7 @@ static const prog_option options[] = {
      .commands = SERVE, .value = "N",
      .help = "limit for each worker of one IPv4 address or\nIPv6 network of 64 bits (default 512)"},
     {"--backend", PROG_OPTION_TEXT, FIELD(backend), .commands = SERVE | PULL, .value = "NAME",
-     .choices = BACKENDS, .help = "of the event loop: auto, io_uring, epoll,\nkqueue, iocp"},
+     .choices = PROG_BACKENDS, .help = "of the event loop: auto, io_uring, epoll,\nkqueue, iocp"},
     {"--seed", PROG_OPTION_TEXT, FIELD(seed), .commands = PULL, .value = "DIR",
      .help = "also take parts of a directory from DIR, which\nis only read"},
     {"--checksum", PROG_OPTION_FLAG, FIELD(checksum), .commands = PULL,

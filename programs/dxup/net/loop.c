@@ -1,27 +1,16 @@
 /* Opens an event loop by the name of its backend, and links on it. See loop.h. */
 #include "loop.h"
 
+#include "../../common/backend.h"
+
 #include <assert.h>
-#include <string.h>
 
 const dx_hbtp_hello dxup_hello = {.who.agent = {DXUP_AGENT, sizeof DXUP_AGENT - 1}};
 
-static int backend_number(const char *name) /* -1: unknown */
-{
-    if (!name || !strcmp(name, "auto")) return DX_REACTOR_BACKEND_AUTO;
-    if (!strcmp(name, "io_uring")) return DX_REACTOR_BACKEND_IO_URING;
-    if (!strcmp(name, "epoll")) return DX_REACTOR_BACKEND_EPOLL;
-    if (!strcmp(name, "kqueue")) return DX_REACTOR_BACKEND_KQUEUE;
-    if (!strcmp(name, "iocp")) return DX_REACTOR_BACKEND_IOCP;
-    return -1;
-}
-
-bool dxup_loop_knows(const char *backend) { return backend_number(backend) >= 0; }
-
 int dxup_loop_open(dx_reactor *r, dx_reactor_desc *desc, const char *backend, void **memory)
 {
-    assert(dxup_loop_knows(backend));
-    desc->backend = backend_number(backend);
+    int status = prog_backend(backend, &desc->backend);
+    if (status) return status;
     desc->memory_size = dx_reactor_memory_size(desc);
     *memory = prog_alloc(desc->memory_size);
     desc->memory = *memory;
@@ -29,6 +18,22 @@ int dxup_loop_open(dx_reactor *r, dx_reactor_desc *desc, const char *backend, vo
     if (!error) return PROG_OK;
     return prog_fail(PROG_SYSTEM, "%s: %s %s", backend ? backend : "the event loop",
                      dx_reactor_error_name(error), dx_reactor_refusal(r, desc->backend));
+}
+
+const char *dxup_protocol_text(int error)
+{
+    switch (error) {
+    case DX_HBTP_ECORRUPT: return "a checksum is wrong: bytes were damaged on the way";
+    case DX_HBTP_ETOOBIG: return "a message is larger than dxup sends";
+    case DX_HBTP_ETRUNCATED: return "a message ends too early";
+    case DX_HBTP_EHEADER: return "a message has flags that dxup does not use";
+    case DX_HBTP_ENOTSUP: return "a message is compressed or encrypted in an unknown way";
+    case DX_HBTP_ETIMEDOUT: return "there was no answer in time";
+    case DX_HBTP_EAGAIN:
+    case DX_HBTP_ENOSPACE: return "too many requests are waiting";
+    case DX_HBTP_ECANCELED: return "the connection was closed";
+    default: return "a message is malformed";
+    }
 }
 
 int dxup_links_open(dx_link *l, dx_reactor *r, dx_link_desc *desc, void **memory)

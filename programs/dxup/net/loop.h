@@ -10,13 +10,14 @@
 
 enum { DXUP_DRAIN_S = 10 }; /* for transfers that are under way when a server is ended */
 
-bool dxup_loop_knows(const char *backend);
 /* Open the event loop with the backend of that name (NULL: automatic); *memory is to be freed
    after it is closed. */
 int  dxup_loop_open(dx_reactor *r, dx_reactor_desc *desc, const char *backend, void **memory);
 
 /* Links that say Hello with dxup_hello; *memory is to be freed after the event loop is closed. */
 int  dxup_links_open(dx_link *l, dx_reactor *r, dx_link_desc *desc, void **memory);
+/* What an error of dx_hbtp.h means to somebody who pulls: the rest of a sentence, never NULL. */
+const char *dxup_protocol_text(int error);
 /* What both sides say first. A peer that does not know it is of version 1, which does. */
 extern const dx_hbtp_hello dxup_hello;
 
