@@ -51,7 +51,50 @@ static void draw(size_t base_size, size_t target_size, size_t far, uint64_t seed
     }
 }
 
-static void pair(size_t base_size, size_t target_size, size_t far, uint32_t level, uint64_t seed)
+/* Noise, letters, words, or numbers that count. */
+static void fill_text(uint8_t *p, size_t size, uint64_t *seed)
+{
+    uint64_t sort = mix(seed) % 4, first = mix(seed);
+    for (size_t i = 0; i < size; i++) {
+        uint64_t r = mix(seed);
+        if (sort == 0) p[i] = (uint8_t)r;
+        else if (sort == 1) p[i] = (uint8_t)('a' + r % 5);
+        else if (sort == 2) p[i] = (uint8_t)"the cat sat on a mat. "[(i + r % 3) % 22];
+        else p[i] = i % 4 ? 0 : (uint8_t)(first + i / 4);
+    }
+}
+
+/* Short pieces of a base of text, one of three with changes; new text, and short copies of the target's past: such a target is best
+   made of copies alone. These are tried after a body with matches, up to where that one was judged, and here no byte of the target
+   is unlikely to be that place: also one between literals. */
+static void draw_text(size_t base_size, size_t target_size, size_t longest, uint64_t seed)
+{
+    size_t at = 0, from = 0;
+    for (size_t i = 0; i < base_size; i += 700) fill_text(base + i, base_size - i < 700 ? base_size - i : 700, &seed);
+    while (at < target_size) {
+        uint64_t what = mix(&seed) % 10;
+        size_t size = 1 + (size_t)(mix(&seed) % longest), back = 1 + (size_t)(mix(&seed) % 5000);
+        if (size > target_size - at) size = target_size - at;
+        if (what < 5) { /* of the base; half of it in line with the last piece of it */
+            if (what & 1 || from >= base_size) from = (size_t)(mix(&seed) % base_size);
+            if (size > base_size - from) size = base_size - from;
+            memcpy(target + at, base + from, size);
+            from += size;
+            for (size_t i = 9; what % 3 == 0 && i < size; i += 1 + (size_t)(mix(&seed) % 40)) target[at + i] ^= 1;
+        } else if (what == 9 && at) {
+            if (back > at) back = at;
+            for (size_t i = 0; i < size; i++) target[at + i] = target[at + i - back];
+        } else {
+            if (size > 90) size = 90;
+            fill_text(target + at, size, &seed);
+        }
+        at += size;
+    }
+}
+
+typedef enum { FILES, TEXT } sort_of_pair;
+
+static void pair(sort_of_pair sort, size_t base_size, size_t target_size, size_t far, uint32_t level, uint64_t seed)
 {
     dx_patch_create_desc d;
     size_t size = 0, got = 0;
@@ -68,7 +111,8 @@ static void pair(size_t base_size, size_t target_size, size_t far, uint32_t leve
     making = (uint8_t *)malloc(d.memory_size);
     DX_CHECK(base && target && patch && out && making);
     d.memory = making;
-    draw(base_size, target_size, far, seed);
+    if (sort == FILES) draw(base_size, target_size, far, seed);
+    else draw_text(base_size, target_size, far, seed);
     DX_CHECK_EQ(dx_patch_create(&d, base, base_size, target, target_size, patch, capacity, &size), 0);
     DX_CHECK_EQ(patch[7], DX_PATCH_CODING_STREAMS);
     DX_CHECK_EQ(dx_patch_apply(base, base_size, patch, size, out, target_size, &got, making, d.memory_size), 0);
@@ -85,9 +129,13 @@ static void pair(size_t base_size, size_t target_size, size_t far, uint32_t leve
 
 DX_TEST(patch_large_at_the_probe)
 {
-    for (uint64_t seed = 1; seed <= 6; seed++) pair(PROBED, PROBED - 1 + (size_t)(seed % 3), 1 << 20, seed & 1 ? 3 : 6, seed);
-    pair(3 * PROBED / 2, 3 * PROBED, 1 << 20, 1, 7);
+    for (uint64_t seed = 1; seed <= 6; seed++) pair(FILES, PROBED, PROBED - 1 + (size_t)(seed % 3), 1 << 20, seed & 1 ? 3 : 6, seed);
+    pair(FILES, 3 * PROBED / 2, 3 * PROBED, 1 << 20, 1, 7);
 }
-DX_TEST(patch_large_at_the_window) { pair(5 << 20, (8 << 20) + (3 << 20), 8 << 20, 3, 8); }
-DX_TEST(patch_large_at_16_mib) { pair((16 << 20) - 1, (16 << 20) + 1, 16 << 20, 1, 9); }
-DX_TEST(patch_large_at_32_mib) { pair((32 << 20) + 1, (32 << 20) + 3, 32 << 20, 1, 10); }
+DX_TEST(patch_large_copies_alone_at_the_probe)
+{
+    for (uint64_t seed = 22; seed <= 25; seed++) pair(TEXT, PROBED / 4, PROBED + 1, 100 + 40 * (size_t)(seed % 4), 1, seed);
+}
+DX_TEST(patch_large_at_the_window) { pair(FILES, 5 << 20, (8 << 20) + (3 << 20), 8 << 20, 3, 8); }
+DX_TEST(patch_large_at_16_mib) { pair(FILES, (16 << 20) - 1, (16 << 20) + 1, 16 << 20, 1, 9); }
+DX_TEST(patch_large_at_32_mib) { pair(FILES, (32 << 20) + 1, (32 << 20) + 3, 32 << 20, 1, 10); }

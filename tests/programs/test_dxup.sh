@@ -1761,6 +1761,47 @@ two_servers_on_one_port() { # one of them, whatever the number of threads that l
     done
 }
 
+two_pulls_into_one_destination() { # each is done or refused, the destination is right, and a killed one keeps nobody out
+    local i first second pairs=60 both=0 refused=0 killed=0 what
+    [ "${DX_TIER:-}" != native ] || pairs=8
+    make_tree tree
+    bytes 300000 >tree/data
+    expect 0 "$dxup" publish store tree tree
+    expect 0 "$dxup" publish store file tree/data
+    start_server store
+    for i in $(seq $pairs); do
+        case $((i % 4)) in 0 | 1) what=tree ;; *) what=file ;; esac
+        [ $((i % 3)) != 0 ] || rm -rf out.*
+        [ $((i % 3)) != 1 ] || [ ! -e out.$what ] || { [ $what = tree ] && rm -f out.tree/data; } || : >out.file
+        "$dxup" pull "$address" $what out.$what --force >log1 2>&1 &
+        first=$!
+        moment 15
+        "$dxup" pull "$address" $what out.$what --force >log2 2>&1
+        second=$?
+        wait $first
+        first=$?
+        case $first$second in 00) both=$((both + 1)) ;; 06 | 60) refused=$((refused + 1)) ;; *) fail "pair $i: $first and $second: $(cat log1 log2)" ;; esac
+        [ $what = file ] || same_tree tree out.tree
+        [ $what = tree ] || same tree/data out.file
+        [ -z "$(find . -maxdepth 1 -name '.out.*-lock' -o -maxdepth 1 -name '.out.*-part')" ] || fail "pair $i left: $(ls -A)"
+        [ $bad = 0 ] || return
+    done
+    for i in $(seq $((pairs / 4))); do
+        rm -rf out.tree
+        "$dxup" pull "$address" tree out.tree >log1 2>&1 &
+        first=$!
+        while kill -0 $first 2>/dev/null && [ ! -e .out.tree.dxup-lock ]; do :; done
+        kill -9 $first 2>/dev/null
+        wait $first 2>/dev/null
+        [ ! -e .out.tree.dxup-lock ] || killed=$((killed + 1))
+        expect 0 "$dxup" pull "$address" tree out.tree --force
+        same_tree tree out.tree
+        [ ! -e .out.tree.dxup-lock ] || fail "the lock of a killed pull is still there"
+    done
+    echo "     $pairs pairs: of $both both were done, of $refused one was refused; $killed locks of killed pulls"
+    [ $killed -gt 0 ] || fail "no pull was killed with its lock"
+}
+
 for case in publish_and_checkout_a_file unchanged_content_adds_nothing publish_and_checkout_a_tree a_store_is_neither_replaced_nor_published readers_open_a_store_that_is_being_written \
     an_empty_file_and_an_empty_tree a_file_becomes_a_tree_only_by_hand bad_command_lines options_that_a_command_does_not_know missing_things \
     pull_full_patch_unchanged pull_a_tree pull_sees_what_is_published_meanwhile \
@@ -1768,7 +1809,7 @@ for case in publish_and_checkout_a_file unchanged_content_adds_nothing publish_a
     a_gigabyte_in_64_megabytes a_big_endian_machine a_big_endian_machine_of_32_bits an_arm_of_32_bits a_pc_of_32_bits \
     a_tree_is_read_once a_tree_is_looked_at_on_all_cores what_was_seen_is_only_a_hint trees_of_every_shape trees_that_cannot_be_published \
     links_swapped_in_while_a_tree_is_restored a_first_publish_that_fails_leaves_no_store a_store_is_not_pulled_over a_tree_publish_killed_at_any_moment a_flipped_byte_in_a_tree versions_of_a_tree_as_deltas versions_of_a_file_as_deltas a_packed_store trees_as_streams_in_the_same_store \
-    no_server_and_no_such_name two_servers_on_one_port names_of_hosts a_unix_socket what_is_not_kept_is_said a_server_that_is_behind names_that_a_terminal_would_obey a_server_that_lies peers_of_other_versions_of_the_protocol a_flood_of_pings_on_every_connection a_killed_server a_server_that_is_ended a_killed_client many_connections \
+    no_server_and_no_such_name two_servers_on_one_port names_of_hosts a_unix_socket what_is_not_kept_is_said a_server_that_is_behind names_that_a_terminal_would_obey a_server_that_lies peers_of_other_versions_of_the_protocol a_flood_of_pings_on_every_connection a_killed_server a_server_that_is_ended a_killed_client two_pulls_into_one_destination many_connections \
     connections_are_cut_in_the_middle a_pull_goes_on_where_it_was_cut what_a_cut_pull_left_is_not_trusted a_server_with_few_connections a_killed_client_of_many_connections \
     a_full_disk a_read_only_target a_flipped_byte_anywhere a_truncated_store ctrl_c_and_again publish_killed_at_any_moment \
     two_writers collection gc_killed_at_any_moment a_hostile_tree_in_the_store the_demo; do
