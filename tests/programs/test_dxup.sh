@@ -1152,14 +1152,14 @@ connections_are_cut_in_the_middle() {
     bytes 100 >c
     cp c before
     start_proxy 100 1 10000 # all but the first, always
-    expect 3 "$dxup" pull "$address" f c --connections 4
+    expect 3 "$dxup" pull "$address" f c --connections 4 --force
     same before c
     stop_proxy
     [ -z "$(find . -name '*dxup-*')" ] || fail "something was left behind"
 }
 cut_after() { # BYTES           pull f to a through a proxy that cuts the first connection
     start_proxy "$1" 0 1
-    expect 3 "$dxup" pull "$address" f a
+    expect 3 "$dxup" pull "$address" f a --force
     same before a
     [ -s .a.dxup-part ] || fail "nothing was kept"
     stop_proxy
@@ -1184,12 +1184,12 @@ a_pull_goes_on_where_it_was_cut() { # one of the whole file: of an earlier relea
     dxup=./plain
     for n in 1 5; do
         cut_after 15000000
-        expect 0 "$dxup" pull "$address" f a --report --connections $n
+        expect 0 "$dxup" pull "$address" f a --force --report --connections $n
         whole_again 2000000 15000000
     done
     cut_after 15000000
     start_proxy 5000000 1 1 # asked on the first, the rest on the second, which is cut as well and opened again
-    expect 0 "$dxup" pull "$address" f a --report
+    expect 0 "$dxup" pull "$address" f a --force --report
     whole_again 2000000 15000000
     stop_proxy
     address=$(sed -n 's/^listening on \([^ ]*\).*/\1/p' "$work/serve.log")
@@ -1197,7 +1197,7 @@ a_pull_goes_on_where_it_was_cut() { # one of the whole file: of an earlier relea
     "$dxup" log store >log
     sed -n 's/.*\([0-9a-f]\{64\}\).*/\1/p' log | head -1 | tr -d '\n' >.a.dxup-part-of
     [ "$(stat -c %s .a.dxup-part-of)" = 64 ] || fail "no hash in: $(cat log)"
-    expect 0 "$dxup" pull "$address" f a --report
+    expect 0 "$dxup" pull "$address" f a --force --report
     whole_again 24000001 24000001
 }
 what_a_cut_pull_left_is_not_trusted() {
@@ -1211,31 +1211,31 @@ what_a_cut_pull_left_is_not_trusted() {
     dxup=./plain
     cut_after 15000000
     printf X | dd of=.a.dxup-part bs=1 seek=777777 conv=notrunc status=none
-    expect 0 "$dxup" pull "$address" f a --report 2>log
+    expect 0 "$dxup" pull "$address" f a --force --report 2>log
     whole_again 0 0
     cut_after 15000000
     bytes 20000000 >>.a.dxup-part # longer than the whole
-    expect 0 "$dxup" pull "$address" f a --report
+    expect 0 "$dxup" pull "$address" f a --force --report
     whole_again 0 0
     cut_after 15000000
     : >.a.dxup-part-of
-    expect 0 "$dxup" pull "$address" f a --report
+    expect 0 "$dxup" pull "$address" f a --force --report
     whole_again 0 0
     cut_after 15000000
     bytes 20000001 >f # another version meanwhile
     expect 0 "$dxup" publish store f f
-    expect 0 "$dxup" pull "$address" f a --report
+    expect 0 "$dxup" pull "$address" f a --force --report
     whole_again 0 0
     cut_after 15000000
     bytes 500000 >f # one that comes in one piece
     expect 0 "$dxup" publish store f f
-    expect 0 "$dxup" pull "$address" f a --report
+    expect 0 "$dxup" pull "$address" f a --force --report
     whole_again 0 0
     bytes 20000001 >f
     expect 0 "$dxup" publish store f f
     cut_after 15000000
     cp f a # somebody brought it: unchanged, and what was kept is of no use
-    expect 0 "$dxup" pull "$address" f a --report
+    expect 0 "$dxup" pull "$address" f a --force --report
     [ "$(get outcome)" = unchanged ] && [ -z "$(find . -name '*dxup-*')" ] || fail "$out $(find . -name '*dxup-*')"
     cp before a
     cut_after 15000000
@@ -1243,7 +1243,7 @@ what_a_cut_pull_left_is_not_trusted() {
     mkdir -p t/sub
     bytes 10 >t/sub/x
     expect 0 "$dxup" publish store f t # the name is a tree now
-    expect 0 "$dxup" pull "$address" f a --report
+    expect 0 "$dxup" pull "$address" f a --force --report
     same_tree t a
     [ -z "$(find . -name '*dxup-*')" ] || fail "something was left behind: $(find . -name '*dxup-*')"
 }
@@ -1290,7 +1290,7 @@ a_full_disk() {
     cp "$work/mnt1/a" before
     expect 0 "$dxup" publish store f f
     start_server store
-    expect 5 "$dxup" pull "$address" f "$work/mnt1/a"
+    expect 5 "$dxup" pull "$address" f "$work/mnt1/a" --force
     says "space"
     same before "$work/mnt1/a"
     [ "$(ls -A "$work/mnt1")" = a ] || fail "something was left behind: $(ls -A "$work/mnt1")"
@@ -1313,7 +1313,7 @@ a_read_only_target() {
     mount -o remount,ro "$work/mnt2"
     expect 0 "$dxup" publish store f f
     start_server store
-    expect 5 "$dxup" pull "$address" f "$work/mnt2/a"
+    expect 5 "$dxup" pull "$address" f "$work/mnt2/a" --force
     says "ead-only"
     same before "$work/mnt2/a"
     expect 5 "$dxup" publish "$work/mnt2/store" f f

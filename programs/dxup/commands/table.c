@@ -59,7 +59,10 @@ static const prog_command commands[DXUP_COMMANDS] = {
          .details = "With a version, or a colon, it lists entries as `ls -l` does: mode, bytes,\n"
                     "modification time (UTC), path; `app:` is the top of the latest version of app.\n"
                     "VERSION is a number or a tag. A path is relative to the top of the tree,\n"
-                    "without . and .. in it.",
+                    "without . and .. in it.\n"
+                    "\n"
+                    "HOST:PORT in place of STORE, where there is no such path, lists what the server\n"
+                    "there has: its names and tags, or the versions of NAME.",
          .examples = "dxup ls store\n"
                      "dxup ls store app\n"
                      "dxup ls store app@1\n"
@@ -136,13 +139,15 @@ static const prog_command commands[DXUP_COMMANDS] = {
          .arguments = "HOST:PORT NAME[@VERSION] DEST",
          .summary = "Bring DEST to a version that a server has, by default the latest",
          .details = "HOST is a name or an address, or unix:PATH stands in place of HOST:PORT.\n"
-                    "NAME@TAG follows a tag. A version that is named is pulled even where DEST is\n"
-                    "newer; of a name alone, DEST goes back to an older one only with --force.\n\n"
+                    "NAME@TAG follows a tag. To roll back, name the version, as in the last example:\n"
+                    "it is pulled even where DEST is newer. Of a name alone, DEST goes back to an\n"
+                    "older one only with --force.\n\n"
                     "It receives a patch where DEST is an older version, verifies all of it by\n"
                     "hash, and replaces DEST atomically. Ctrl-C leaves DEST as it was. The next\n"
                     "pull resumes an interrupted one.",
-         .examples = "dxup pull 127.0.0.1:7000 app ./app\n"
-                     "dxup pull 127.0.0.1:7000 app@1 ./before"},
+         .examples = "dxup ls 127.0.0.1:7000\n"
+                     "dxup pull 127.0.0.1:7000 app ./app\n"
+                     "dxup pull 127.0.0.1:7000 app@1 ./app"},
 };
 
 #define FIELD(name) PROG_FIELD(dxup_options, name)

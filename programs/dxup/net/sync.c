@@ -196,7 +196,8 @@ static int on_file_chunk(const dx_hbtp_context *context)
     if (error || !s->asked_count || chunk.transfer != s->asked[0].request.transfer ||
         chunk.offset != s->answer_size || !chunk.data_size ||
         chunk.data_size > sizeof s->answer - s->answer_size) {
-        end(s, prog_fail(PROG_DAMAGED, "a chunk of the transfer is wrong: it was not asked for"));
+        end(s, prog_fail(PROG_DAMAGED, "a chunk of the transfer is wrong: %s",
+                         error ? dxup_protocol_text(error) : "it was not asked for"));
         return 0;
     }
     memcpy(s->answer + s->answer_size, chunk.data, chunk.data_size);
