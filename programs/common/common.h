@@ -37,7 +37,8 @@ enum prog_status {
     PROG_DAMAGED   = 4, /* bytes that do not match their hash */
     PROG_SYSTEM    = 5, /* the local system refused: disk full, permission, memory */
     PROG_REFUSED   = 6, /* data would be lost: locked store, locally changed tree */
-    PROG_PARTIAL   = 7  /* done, but for what was listed: owners, attributes, devices */
+    PROG_PARTIAL   = 7, /* done, but for what was listed: owners, attributes, devices */
+    PROG_HOOK      = 8  /* done, but the command that was to run then has failed */
 };
 
 /* What a version, or a path, is. */

@@ -258,11 +258,16 @@ def dxup(folder):
              "dxup serve store --listen 127.0.0.1:7006 --json", "dxup pull 127.0.0.1:7006 file got-json --json", "dxup ls 127.0.0.1:7006 tree",
              f"dxup pull 127.0.0.1:7001 tree got-less --owner {pulled}",
              "dxup pull 127.0.0.1:7001 tree@1 got-first --entries-max 100000 --size-max 1000000000",
-             "dxup pull 127.0.0.1:7001 tree got --force --connections 2 --backend epoll --report", "dxup pull 127.0.0.1:7001 tree seeded --seed got --checksum", "dxup pull 127.0.0.1:7001 file got-file --quiet", "dxup help", "dxup help pull", "dxup --version"]
+             "dxup pull 127.0.0.1:7001 tree got --force --connections 2 --backend epoll --report", "dxup pull 127.0.0.1:7001 tree seeded --seed got --checksum", "dxup pull 127.0.0.1:7001 file got-file --quiet",
+             f"dxup pull 127.0.0.1:7001 file got-slowly --limit-rate 10000000 --exec 'test $DXUP_TO = 1'",
+             f"dxup watch 127.0.0.1:7001 tree watched --interval 1 --owner {pulled} --force --entries-max 100000 --size-max 1000000000 --connections 1 --backend epoll --seed got --checksum --limit-rate 10000000 --exec true",
+             "dxup watch 127.0.0.1:7001 file watched-file --quiet --exec 'echo ready'", "dxup watch 127.0.0.1:7001 file watched-json --json", "dxup watch 127.0.0.1:7001 file watched-report --report", "dxup help", "dxup help pull", "dxup --version"]
     calls_of("dxup", folder, calls)
     for call in calls:
         if " serve " in call:
             start(inside, call, '"listening"' if "--json" in call else "for status")
+        elif " watch " in call:
+            start(inside, call, '"name"' if "--json" in call else "ready" if "--quiet" in call else "outcome=" if "--report" in call else "on the wire")
         else:
             run(inside, call)
     run(inside, "diff -r out got && cmp got-file ../README.md")

@@ -303,6 +303,101 @@ what_the_last_pull_left_is_no_change() { # also where the server has forgotten t
     expect 0 "$dxup" pull "$address" t b
     same_tree tree b
 }
+a_command_runs_after_a_change() { # and only then; what it is told comes in variables
+    local name kind
+    echo 1 >f
+    mkdir t
+    for kind in f t; do
+        [ $kind = f ] || echo 1 >t/f
+        rm -f ran
+        say='echo "$DXUP_NAME,$DXUP_FROM,$DXUP_TO,$DXUP_PATH" >>ran'
+        expect 0 "$dxup" publish store $kind $kind
+        start_server store
+        expect 0 "$dxup" pull "$address" $kind "a $kind" --exec "$say; echo told"
+        says "told"
+        expect 0 "$dxup" pull "$address" $kind "a $kind" --exec "$say"
+        [ $kind = f ] && echo 2 >f || echo 2 >t/f
+        expect 0 "$dxup" publish store $kind $kind
+        expect 0 "$dxup" pull "$address" $kind "a $kind" --exec "$say" --quiet
+        [ "$(cat ran)" = "$kind,,1,a $kind
+$kind,1,2,a $kind" ] || fail "$(cat ran)"
+        expect 0 "$dxup" pull "$address" $kind@1 "a $kind" --exec "$say"
+        [ "$(tail -1 ran)" = "$kind,,1,a $kind" ] || fail "$(cat ran)"
+        expect 8 "$dxup" pull "$address" $kind "a $kind" --exec "exit 3"
+        says "a $kind is updated; --exec failed with status 3: exit 3"
+        diff -r $kind "a $kind" || fail "another content"
+        expect 8 "$dxup" pull "$address" $kind@1 "a $kind" --exec 'kill -9 $$'
+        says "ended by signal 9"
+        expect 0 "$dxup" pull "$address" $kind "a $kind" --exec "'$dxup' pull $address $kind 'a $kind' --quiet" # nothing is locked
+        stop_server
+    done
+    name='$(touch made)`touch made`;touch made'
+    expect 0 "$dxup" publish store "$name" f
+    start_server store
+    expect 0 "$dxup" pull "$address" "$name" b --exec 'echo "$DXUP_NAME"'
+    says "$name"
+    [ ! -e made ] || fail "a name was run"
+    expect 2 "$dxup" pull "$address" nothing c --exec 'touch made'
+    [ ! -e made ] || fail "it ran after a failure"
+}
+a_pull_takes_its_time() { # --limit-rate: objects, a patch that is sent as it is, ranges
+    bytes 200000 >f
+    bytes 4300000 >large
+    expect 0 "$dxup" publish store f f
+    expect 0 "$dxup" publish store large large
+    start_server store
+    for how in "f 400000" "large 8000000 --connections 2" "f@1 400000 --connections 2"; do
+        set -- $how
+        rm -f a
+        expect 0 "$dxup" pull "$address" $1 a --limit-rate ${*:2} --report
+        same ${1%@1} a
+        at=$(get ms)
+        [ "${at%.*}" -ge 300 ] && [ "${at%.*}" -lt 5000 ] || fail "$how: $(get ms) ms"
+    done
+    expect 1 "$dxup" pull "$address" f a --limit-rate 9
+}
+watch_follows_a_server() { # also one that is away for a while; a signal ends it
+    local v
+    has() { # LINES
+        local i
+        for i in $(seq 400); do
+            [ "$(wc -l 2>/dev/null <ran)" -ge "$1" ] 2>/dev/null && return
+            kill -0 $watcher 2>/dev/null || break
+            sleep 0.02
+        done
+        fail "not $1 changes: $(cat ran watched)"
+    }
+    echo 1 >f
+    expect 0 "$dxup" publish store f f
+    start_server store
+    "$dxup" watch "$address" f a --interval 1 --exec 'echo "$DXUP_FROM $DXUP_TO" >>ran' >watched 2>&1 &
+    watcher=$!
+    has 1
+    echo 2 >f
+    expect 0 "$dxup" publish store f f
+    has 2
+    same f a
+    kill "$server"
+    wait "$server"
+    echo 3 >f
+    expect 0 "$dxup" publish store f f
+    sleep 1.2
+    "$dxup" serve store --listen "$address" >"$work/serve.log" 2>&1 &
+    server=$!
+    has 3
+    same f a
+    [ "$(cat ran)" = " 1
+1 2
+2 3" ] || fail "$(cat ran)"
+    kill $watcher
+    wait $watcher
+    v=$?
+    [ $v = 143 ] || fail "ended with status $v"
+    [ "$(grep -c '^f@' watched)" = 3 ] || fail "not three summaries: $(cat watched)"
+    [ "$(find . -name '.a.dxup*')" = ./.a.dxup ] || fail "left behind: $(find . -name '.a.dxup*')"
+    expect 1 "$dxup" watch "$address" f a --interval 0
+    expect 1 "$dxup" watch nonsense f a
+}
 many_clients_at_once() {
     make_versions
     expect 0 "$dxup" publish store app old
@@ -1767,7 +1862,7 @@ two_servers_on_one_port() { # one of them, whatever the number of threads that l
 for case in publish_and_checkout_a_file unchanged_content_adds_nothing publish_and_checkout_a_tree a_store_is_neither_replaced_nor_published readers_open_a_store_that_is_being_written \
     an_empty_file_and_an_empty_tree a_file_becomes_a_tree_only_by_hand bad_command_lines options_that_a_command_does_not_know missing_things \
     pull_full_patch_unchanged pull_a_tree pull_sees_what_is_published_meanwhile \
-    a_file_that_was_changed_is_not_replaced what_the_last_pull_left_is_no_change many_clients_at_once modes_are_kept a_link_stays_a_link a_dangling_link_is_not_replaced large_versions_are_patched_by_chunks \
+    a_file_that_was_changed_is_not_replaced what_the_last_pull_left_is_no_change a_command_runs_after_a_change a_pull_takes_its_time watch_follows_a_server many_clients_at_once modes_are_kept a_link_stays_a_link a_dangling_link_is_not_replaced large_versions_are_patched_by_chunks \
     a_gigabyte_in_64_megabytes a_big_endian_machine a_big_endian_machine_of_32_bits an_arm_of_32_bits a_pc_of_32_bits \
     a_tree_is_read_once a_tree_is_looked_at_on_all_cores what_was_seen_is_only_a_hint trees_of_every_shape trees_that_cannot_be_published \
     links_swapped_in_while_a_tree_is_restored a_first_publish_that_fails_leaves_no_store a_store_is_not_pulled_over a_tree_publish_killed_at_any_moment a_flipped_byte_in_a_tree versions_of_a_tree_as_deltas versions_of_a_file_as_deltas a_packed_store trees_as_streams_in_the_same_store \

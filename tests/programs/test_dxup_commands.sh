@@ -174,6 +174,12 @@ examples_of_the_help_work() {
     while IFS= read -r example <&3; do
         case $example in
             "dxup serve"*) start_server store ;;
+            "dxup watch"*)
+                timeout 5 bash -c "exec ${example//127.0.0.1:7000/${address:-}}" >watched 2>&1 &
+                for i in $(seq 100); do [ -s watched ] && break; sleep 0.05; done
+                kill $!
+                says_file watched "restart for 2"
+                ;;
             *)
                 [[ $example != "dxpatch compose"* ]] || expect 0 "$dxpatch" diff new third patch2
                 expect 0 bash -c "${example//127.0.0.1:7000/${address:-}}"

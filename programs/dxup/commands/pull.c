@@ -120,10 +120,26 @@ static void print_summary(const pull *p)
     }
 }
 
+/* What a pull did, for --exec. */
+typedef struct deed {
+    bool     changed; /* something in the destination is another */
+    uint64_t from;    /* numbers of versions; 0: unknown */
+    uint64_t to;
+} deed;
+
+/* Remember which version is there before it is recorded as another. */
+static void note_from(pull *p)
+{
+    uint8_t hash[PROG_HASH_SIZE];
+    if (!p->plan.have_kind || !versions_dest_recorded(&p->install.dest, p->o->name,
+                                                      &p->install.from, hash))
+        p->install.from = 0;
+}
+
 /* *again: what an earlier pull left was damaged, perhaps, and is removed; or a part of the
    directory cannot be replaced by itself. So try once more, and replace the whole. */
 static int pull_once(const dxup_options *o, const versions_inventory *before, bool whole,
-                     bool *again)
+                     bool *again, deed *done)
 {
     pull *p = dxup_pull_open(o);
     int status = PROG_OK;
@@ -143,6 +159,7 @@ static int pull_once(const dxup_options *o, const versions_inventory *before, bo
         status = dxup_pull_restore_details(p);
     if (!status && p->install.complete) status = dxup_pull_replace(p, &refused);
     if (!status && p->install.complete && p->plan.syncs) dxup_pull_save_cache(p);
+    if (!status) note_from(p);
     if (!status) status = dxup_pull_record(p);
     if (status && status != PROG_NETWORK && p->plan.syncs &&
         !refused) /* the cache may be the reason */
@@ -153,7 +170,9 @@ static int pull_once(const dxup_options *o, const versions_inventory *before, bo
         int forgotten = versions_dest_remove_beside(&p->install.dest, PULL_STORE);
         if (!status) status = forgotten;
     }
-    if (!status) print_summary(p);
+    const bool changed = p->install.complete || p->install.settled;
+    if (!status && (changed || !o->watching)) print_summary(p);
+    if (!status) *done = (deed){changed, p->install.from, p->plan.version};
     if (!status) warn_of_owners(p);
     *again = refused || (status == PROG_DAMAGED && (p->transfer.kept || p->install.left_store));
     p->install.dest.keep = status == PROG_NETWORK && dxup_pull_can_resume(p) && p->transfer.next;
@@ -162,10 +181,33 @@ static int pull_once(const dxup_options *o, const versions_inventory *before, bo
     return status;
 }
 
+/* --exec: values come in variables, never in the text that the shell reads. */
+static int run_command(const dxup_options *o, const deed *done)
+{
+    char name[PROG_NAME_SIZE_MAX + 1], from[24] = "", to[24];
+    uint64_t asked;
+    versions_split_version(o->name, name, &asked);
+    if (done->from) snprintf(from, sizeof from, "%llu", (unsigned long long)done->from);
+    snprintf(to, sizeof to, "%llu", (unsigned long long)done->to);
+    if (os_set_variable("DXUP_NAME", name) || os_set_variable("DXUP_FROM", from) ||
+        os_set_variable("DXUP_TO", to) || os_set_variable("DXUP_PATH", o->path))
+        return prog_fail_errno("--exec");
+    fflush(stdout); /* what it prints comes behind the summary */
+    const int status = os_run(o->exec);
+    if (status < 0) return prog_fail_errno("--exec");
+    if (!status) return PROG_OK;
+    if (status > 255)
+        return prog_fail(PROG_HOOK, "%s is updated; --exec was ended by signal %d: %s", o->path,
+                         status - 256, o->exec);
+    return prog_fail(PROG_HOOK, "%s is updated; --exec failed with status %d: %s", o->path, status,
+                     o->exec);
+}
+
 int dxup_pull(const dxup_options *o)
 {
     bool again = false;
     os_info seed;
+    deed done = {.changed = false};
     if (o->seed && os_look(o->seed, true, &seed) < 0) return prog_fail_errno("%s", o->seed);
     if (o->seed && seed.kind != OS_FOLDER)
         return prog_fail(PROG_USAGE, "--seed %s: not a directory", o->seed);
@@ -174,8 +216,10 @@ int dxup_pull(const dxup_options *o)
     /* Both tries compare with what was there before the first. */
     versions_guard guard;
     int status = versions_guard_open(&guard, o->path);
-    if (!status) status = pull_once(o, guard.before, false, &again);
-    if (again) status = pull_once(o, guard.before, true, &again);
+    if (!status) status = pull_once(o, guard.before, false, &again, &done);
+    if (again) status = pull_once(o, guard.before, true, &again, &done);
     versions_guard_close(&guard);
-    return status;
+    if (!done.changed || !o->exec) return status;
+    const int ran = run_command(o, &done);
+    return ran ? ran : status;
 }

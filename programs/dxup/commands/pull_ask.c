@@ -245,6 +245,7 @@ static void on_opened(dx_link *l, dx_link_id id)
     pull *p = l->desc.user;
     assert(id == p->transfer.link && !p->transfer.opened);
     p->transfer.opened = true;
+    dxup_rate_begin(&p->transfer.rate, dx_link_fd(l, id));
     p->transfer.progress_ns = dx_reactor_now_ns(&p->transfer.reactor);
     int status;
     if (p->plan.details_of) status = send_details_request(p);

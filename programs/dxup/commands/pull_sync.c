@@ -169,6 +169,7 @@ static dxup_sync_desc sync_desc(pull *p, versions_store *s)
                                  .sent = &p->transfer.sent,
                                  .received = &p->transfer.received,
                                  .patches = p->plan.patches,
+                                 .rate = &p->transfer.rate,
                                  .fresh = &p->transfer.fresh};
     return desc;
 }

@@ -189,6 +189,7 @@ static int start_ranges(pull *p)
                                       p->plan.wire_size,
                                       p->transfer.next,
                                       connections,
+                                      &p->transfer.rate,
                                       &p->transfer.sent,
                                       &p->transfer.received,
                                       take_range,
@@ -258,6 +259,7 @@ int dxup_pull_take_chunk(const dx_hbtp_context *context)
         status = take_patch(p, chunk.offset, chunk.data, chunk.data_size);
     else if (chunk.data_size)
         status = write_target(p, chunk.data, chunk.data_size);
+    dxup_rate_take(&p->transfer.rate, chunk.data_size);
     p->transfer.progress_ns = dx_reactor_now_ns(&p->transfer.reactor);
     if (!status) p->transfer.next += chunk.data_size;
     if (!status && chunk.final) {

@@ -21,7 +21,8 @@ enum {
     VERIFY   = 1 << DXUP_VERIFY,
     GC       = 1 << DXUP_GC,
     SERVE    = 1 << DXUP_SERVE,
-    PULL     = 1 << DXUP_PULL,
+    PULL     = 1 << DXUP_PULL | 1 << DXUP_WATCH,
+    WATCH    = 1 << DXUP_WATCH,
     WRITERS  = CHECKOUT | PULL,
     TREES    = PUBLISH | WRITERS /* what a directory has besides content can be left out */
 };
@@ -148,6 +149,16 @@ static const prog_command commands[DXUP_COMMANDS] = {
          .examples = "dxup ls 127.0.0.1:7000\n"
                      "dxup pull 127.0.0.1:7000 app ./app\n"
                      "dxup pull 127.0.0.1:7000 app@1 ./app"},
+    [DXUP_WATCH] =
+        {.name = "watch",
+         .arguments = "HOST:PORT NAME[@TAG] DEST",
+         .summary = "Pull, and again whenever the server has another version",
+         .details = "It pulls at once, then asks every --interval seconds, give or take a tenth;\n"
+                    "after failures less often, up to 16 times the interval. It says what it\n"
+                    "pulled, and nothing while that is unchanged. A failure is a message, and does\n"
+                    "not end it; Ctrl-C or SIGTERM does, at any moment, and leaves DEST as it was,\n"
+                    "or with the new version.",
+         .examples = "dxup watch 127.0.0.1:7000 app ./app --exec 'echo restart for $DXUP_TO'"},
 };
 
 #define FIELD(name) PROG_FIELD(dxup_options, name)
@@ -227,6 +238,14 @@ static const prog_option options[] = {
      .help = "also take parts of a directory from DIR, which\nis only read"},
     {"--checksum", PROG_OPTION_FLAG, FIELD(checksum), .commands = PULL,
      .help = "read all files of a directory again, also those\nwhose size, times and inode have not changed"},
+    {"--limit-rate", PROG_OPTION_NUMBER, FIELD(limit_rate), .min = 10000, .max = UINT32_MAX,
+     .commands = PULL, .value = "BYTES",
+     .help = "take at most so many bytes per second from the\nnetwork (10000 or more)"},
+    {"--exec", PROG_OPTION_TEXT, FIELD(exec), .commands = PULL, .value = "CMD",
+     .help = "after DEST was changed run CMD by sh; $DXUP_NAME,\n"
+             "$DXUP_FROM, $DXUP_TO (versions) and $DXUP_PATH\nsay what was; if it fails, the status is 8"},
+    {"--interval", PROG_OPTION_NUMBER, FIELD(interval_s), .min = 1, .max = 86400,
+     .commands = WATCH, .value = "S", .help = "seconds between two questions (default 60)"},
     {"--report", PROG_OPTION_FLAG, FIELD(report), .commands = PULL,
      .help = "print the summary as key=value"},
     {"--quiet", PROG_OPTION_FLAG, FIELD(quiet),
@@ -243,6 +262,7 @@ static const prog_exit exits[] = {
     {PROG_REFUSED, PUBLISH | CHECKOUT | TAG | RM | GC | PULL,
      "refused, because data would be lost or another process is writing"},
     {PROG_PARTIAL, WRITERS, "done, but what is listed could not be restored"},
+    {PROG_HOOK, PULL, "done, but the command of --exec failed"},
 };
 
 const prog_program dxup_program = {

@@ -126,6 +126,7 @@ static int on_file_chunk(const dx_hbtp_context *context)
         return 0;
     }
     p->failures = 0;
+    dxup_rate_take(a->d.rate, chunk.data_size);
     int status = store(a, &a->ranges[i], chunk.offset, chunk.data, chunk.data_size);
     if (status) end(a, status);
     if (a->ranges[i].got < range_size(a, i)) return 0;
@@ -221,6 +222,7 @@ static void on_opened(dx_link *l, dx_link_id id)
     part *p = dx_link_session(l, id)->desc.user;
     assert(p->id == id && !p->count);
     p->open = true;
+    dxup_rate_begin(p->all->d.rate, dx_link_fd(l, id));
     ask(p);
 }
 

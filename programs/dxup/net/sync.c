@@ -202,6 +202,7 @@ static int on_file_chunk(const dx_hbtp_context *context)
     }
     memcpy(s->answer + s->answer_size, chunk.data, chunk.data_size);
     s->answer_size += chunk.data_size;
+    dxup_rate_take(s->d->rate, chunk.data_size);
     s->moved_ns = dx_reactor_now_ns(&s->reactor);
     if (!chunk.final) return 0;
     int status = take_answer(s);
@@ -259,6 +260,7 @@ static void on_opened(dx_link *l, dx_link_id id)
     sync *s = dx_link_session(l, id)->desc.user;
     s->open = true;
     s->drains = false;
+    dxup_rate_begin(s->d->rate, dx_link_fd(l, id));
     s->moved_ns = dx_reactor_now_ns(&s->reactor);
     ask(s);
 }
