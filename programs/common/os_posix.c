@@ -133,6 +133,15 @@ void os_sleep_ns(int64_t ns)
     while (nanosleep(&left, &left) < 0 && errno == EINTR) continue;
 }
 
+int os_make_temporary_folder(char *path, size_t size)
+{
+    const char *base = getenv("TMPDIR");
+    int length = snprintf(path, size, "%s/dxup-XXXXXX", base && *base ? base : "/tmp");
+    if (length > 0 && (size_t)length < size) return mkdtemp(path) ? 0 : -1;
+    errno = ENAMETOOLONG;
+    return -1;
+}
+
 void os_limit_receive(int socket, int size)
 {
     (void)setsockopt(socket, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);

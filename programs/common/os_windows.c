@@ -1063,6 +1063,14 @@ unsigned os_cpu_count(void) { return OS_WORKERS_MAX; }
 
 void os_sleep_ns(int64_t ns) { Sleep((DWORD)(ns / 1000000 + 1)); }
 
+int os_make_temporary_folder(char *path, size_t size)
+{
+    (void)path; /* for snapshots only, which are not made here */
+    (void)size;
+    errno = ENOSYS;
+    return -1;
+}
+
 void os_limit_receive(int socket, int size)
 {
     (void)setsockopt((SOCKET)socket, SOL_SOCKET, SO_RCVBUF, (const char *)&size, sizeof size);

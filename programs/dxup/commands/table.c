@@ -92,7 +92,9 @@ static const prog_command commands[DXUP_COMMANDS] = {
          .details = "A line for each entry that was added, removed, changed (type, mode, content,\n"
                     "owner, attributes) or renamed (equal content under another path). Times are\n"
                     "not compared.\n"
-                    "To say what a pull transfers it makes the patch that dxup serve would make.",
+                    "To say what a pull transfers, both ways, it makes what dxup serve would send:\n"
+                    "the patch of a file, or the objects of a tree, for a client that has the first\n"
+                    "version and no more. That takes as long as there; --no-cost leaves it out.",
          .examples = "dxup diff store app@1 app@2\n"
                      "dxup diff store app@1 app --no-cost --json"},
     [DXUP_TAG] =

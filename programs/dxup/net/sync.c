@@ -10,6 +10,7 @@
 #include "../../versions/tree/missing.h"
 #include "bundle.h"
 #include "loop.h"
+#include "question.h"
 #include "ranges.h"
 #include "wire.h"
 
@@ -19,20 +20,12 @@
 
 enum {
     PAYLOAD_MAX     = 2 * 65536, /* of a frame; servers send half of it */
-    ASKED_AT_ONCE   = 2,         /* as many as servers let wait */
     OUT_SIZE        = 32768,     /* so many requests, and Pongs */
-    WANTED_BYTES    = 800 << 10, /* of a request, as far as sizes are known */
-    BASES_BYTES     = 640 << 10, /* the server leaves out bases beyond 960 KiB */
     COMMIT_BYTES    = 1 << 20,
     FAILURES_MAX    = 3,         /* connections in a row that brought nothing */
     SILENCE_LIMIT_S = 60,
     STALL_LIMIT_S   = 120        /* a server that answers Pings and sends nothing */
 };
-
-typedef struct question { /* a request whose answer has not come */
-    dxup_bundle_request request;
-    uint32_t            tickets[DXUP_BUNDLE_IDS_MAX];
-} question;
 
 typedef struct sync {
     const dxup_sync_desc *d;
@@ -53,7 +46,7 @@ typedef struct sync {
     uint64_t          fresh;       /* bytes since the last commit */
     uint64_t          got;         /* bytes of objects in all */
     uint32_t          transfer;    /* number of the last request */
-    question          asked[ASKED_AT_ONCE]; /* in the order of their answers */
+    dxup_question     asked[DXUP_ASKED_AT_ONCE]; /* in the order of their answers */
     unsigned          asked_count;
     size_t            answer_size;
     uint8_t           answer[DXUP_BUNDLE_ANSWER_MAX];
@@ -68,56 +61,20 @@ static void end(sync *s, int status)
 }
 
 /* >>asking ------------------------------------------------------------- */
-/* Bases that the request has already are not said again. Returns the bytes of the others. */
-static uint64_t add_bases(versions_store *store, dxup_bundle_request *r,
-                          uint8_t (*bases)[PROG_HASH_SIZE], const versions_missing_object *object)
+static dxup_asker asker_of(const sync *s)
 {
-    uint64_t bytes = 0, size = 0;
-    for (unsigned k = 0; k < object->base_count; k++) {
-        uint32_t i = 0;
-        while (i < r->base_count && memcmp(bases[i], object->bases[k], PROG_HASH_SIZE)) i++;
-        if (i < r->base_count) continue;
-        memcpy(bases[r->base_count++], object->bases[k], PROG_HASH_SIZE);
-        if (versions_object_size(store, object->bases[k], &size)) bytes += size;
-    }
-    return bytes;
-}
-
-/* Fill a request; *none: there is nothing to ask for now. */
-static int fill_request(sync *s, question *q, bool *none)
-{
-    uint8_t bases[DXUP_BUNDLE_IDS_MAX][PROG_HASH_SIZE];
-    dxup_bundle_request *r = &q->request;
-    versions_missing_object object;
-    uint64_t bytes = 0, base_bytes = 0;
-    bool end_of_list = false;
-    r->want_count = r->base_count = 0;
-    while (!end_of_list && bytes < WANTED_BYTES && base_bytes < BASES_BYTES &&
-           r->want_count + r->base_count + 1 + VERSIONS_MISSING_BASES_MAX <= DXUP_BUNDLE_IDS_MAX) {
-        int status =
-            versions_missing_next(s->lack, &object, &q->tickets[r->want_count], &end_of_list);
-        if (status) return status;
-        if (end_of_list) break;
-        memcpy(r->ids[r->want_count++], object.id, PROG_HASH_SIZE);
-        base_bytes += add_bases(s->d->store, r, bases, &object);
-        bytes += object.size;
-    }
-    *none = !r->want_count;
-    if (*none) return PROG_OK;
-    memcpy(r->ids[r->want_count], bases, (size_t)r->base_count * PROG_HASH_SIZE);
-    r->transfer = ++s->transfer;
-    r->zstd = dxup_bundler_has_zstd(s->bundler);
-    r->patches = s->d->patches;
-    return PROG_OK;
+    const dxup_asker a = {s->lack, s->d->store, s->bundler, s->d->name, s->d->patches};
+    return a;
 }
 
 static void ask(sync *s)
 {
     uint8_t bytes[DXUP_BUNDLE_REQUEST_MAX];
     bool none = false;
-    while (s->open && !s->over && !none && s->asked_count < ASKED_AT_ONCE) {
-        question *q = &s->asked[s->asked_count];
-        int status = fill_request(s, q, &none);
+    while (s->open && !s->over && !none && s->asked_count < DXUP_ASKED_AT_ONCE) {
+        dxup_question *q = &s->asked[s->asked_count];
+        const dxup_asker asker = asker_of(s);
+        int status = dxup_question_fill(&asker, q, ++s->transfer, &none);
         if (!status && none) break;
         if (!status) {
             s->asked_count++;
@@ -133,28 +90,10 @@ static void ask(sync *s)
 }
 
 /* >>answers ------------------------------------------------------------ */
-static int take_objects(sync *s, const question *q, const dxup_bundle *b)
-{
-    const uint8_t *at = b->bytes;
-    int status = PROG_OK;
-    for (uint32_t i = 0; !status && i < b->count; i++) {
-        if (b->sizes[i] == DXUP_BUNDLE_MISSING)
-            return prog_fail(PROG_NETWORK, "the server has no more all of this version of '%s'; "
-                             "pull again", s->d->name);
-        status = versions_missing_take(s->lack, q->tickets[i], at, b->sizes[i]);
-        at += b->sizes[i];
-        s->got += b->sizes[i];
-        if (!b->based) *s->d->fresh += b->sizes[i];
-    }
-    for (uint32_t i = q->request.want_count; !status && i-- > b->count;)
-        versions_missing_return(s->lack, q->tickets[i]);
-    return status;
-}
-
 /* What question k asked for is lacking again. */
 static void return_tickets(sync *s, unsigned k)
 {
-    const question *q = &s->asked[k];
+    const dxup_question *q = &s->asked[k];
     assert(k < s->asked_count);
     for (uint32_t i = q->request.want_count; i--;) versions_missing_return(s->lack, q->tickets[i]);
     memmove(s->asked + k, s->asked + k + 1, (--s->asked_count - k) * sizeof *s->asked);
@@ -171,10 +110,11 @@ static void leave(sync *s)
 static int take_answer(sync *s)
 {
     dxup_bundle b;
-    question *q = &s->asked[0];
+    dxup_question *q = &s->asked[0];
+    const dxup_asker asker = asker_of(s);
     int status = dxup_bundle_open(s->bundler, s->d->store, &q->request, s->answer, s->answer_size,
                                   &b);
-    if (!status) status = take_objects(s, q, &b);
+    if (!status) status = dxup_question_take(&asker, q, &b, &s->got, s->d->fresh);
     s->fresh += s->answer_size;
     s->answer_size = 0;
     s->failures = 0;
@@ -301,7 +241,7 @@ static int open_links(sync *s)
     desc.session.on_event = on_event;
     desc.session.user = s;
     desc.session.payload_max = PAYLOAD_MAX;
-    desc.session.outstanding_max = ASKED_AT_ONCE + 1; /* and Hello */
+    desc.session.outstanding_max = DXUP_ASKED_AT_ONCE + 1; /* and Hello */
     desc.session.pending_max = 1;
     desc.session.keepalive_ns = (uint64_t)SILENCE_LIMIT_S / 2 * 1000000000;
     desc.opened = on_opened;

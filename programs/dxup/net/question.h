@@ -1,0 +1,31 @@
+/* What a client asks for in one request, and what it makes of the answer: net/sync.c with a server,
+   net/price.c without one. */
+#ifndef DXUP_QUESTION_H
+#define DXUP_QUESTION_H
+
+#include "bundle.h"
+#include "../../versions/tree/missing.h"
+
+enum { DXUP_ASKED_AT_ONCE = 2 }; /* as many as servers let wait */
+
+typedef struct dxup_question { /* a request whose answer has not come */
+    dxup_bundle_request request;
+    uint32_t            tickets[DXUP_BUNDLE_IDS_MAX];
+} dxup_question;
+
+typedef struct dxup_asker { /* who asks; all is borrowed */
+    versions_missing   *lack;
+    versions_store     *store;   /* of lack */
+    const dxup_bundler *bundler;
+    const char         *name;    /* of the version, for messages */
+    bool                patches; /* the server knows patches of objects */
+} dxup_asker;
+
+/* *none: there is nothing to ask for now. */
+int dxup_question_fill(const dxup_asker *a, dxup_question *q, uint32_t transfer, bool *none);
+/* What has come goes into the store, what has not is lacking again. Its bytes are added to *got, and
+   to *fresh those that came without a base. */
+int dxup_question_take(const dxup_asker *a, const dxup_question *q, const dxup_bundle *b,
+                       uint64_t *got, uint64_t *fresh);
+
+#endif
