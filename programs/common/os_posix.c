@@ -136,8 +136,13 @@ void os_sleep_ns(int64_t ns)
 int os_make_temporary_folder(char *path, size_t size)
 {
     const char *base = getenv("TMPDIR");
-    int length = snprintf(path, size, "%s/dxup-XXXXXX", base && *base ? base : "/tmp");
-    if (length > 0 && (size_t)length < size) return mkdtemp(path) ? 0 : -1;
+    enum { CHANCE = 6 }; /* letters that mkdtemp() puts in the place of as many X */
+    int length = snprintf(path, size, "%s/dxup-", base && *base ? base : "/tmp");
+    if (length > 0 && (size_t)length + CHANCE < size) {
+        memset(path + length, 'X', CHANCE);
+        path[length + CHANCE] = 0;
+        return mkdtemp(path) ? 0 : -1;
+    }
     errno = ENAMETOOLONG;
     return -1;
 }

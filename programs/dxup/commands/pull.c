@@ -19,7 +19,10 @@
 #include <string.h>
 #include <time.h>
 
-enum { CONNECTIONS_MAX = 256 };
+enum {
+    CONNECTIONS_MAX = 256,
+    REPLY_SIZE      = 200 /* bytes of Hello and the reply to a pull, on the wire */
+};
 
 /* What was read in this run is verified. */
 static void describe_check(const pull *p, char out[96])
@@ -120,6 +123,53 @@ static void print_summary(const pull *p)
     }
 }
 
+/* --dry-run. A patch or the whole has the size that the server said. Of objects it is known which
+   are lacking; they travel compressed, or as what differs from others, and so take less. */
+static void print_plan(const pull *p)
+{
+    static const char *const outcomes[] = {"unchanged", "patch", "full"};
+    char name[PROG_NAME_SIZE_MAX + 1], size[32], wire[32];
+    uint64_t asked, most = p->transfer.sent + p->transfer.received;
+    int outcome = p->plan.outcome;
+    if (outcome == DXUP_SYNCED || p->plan.syncs)
+        outcome = p->plan.have_kind == p->plan.kind ? DXUP_PATCHED : DXUP_FULL;
+    if (p->plan.syncs) most += p->transfer.lacking.bytes;
+    else if (outcome != DXUP_UNCHANGED) /* some of it has been received already, perhaps */
+        most = p->transfer.sent + REPLY_SIZE + p->plan.wire_size;
+    prog_progress(NULL, 0, 0, true);
+    versions_split_version(p->o->name, name, &asked);
+    if (p->o->json) {
+        prog_json j;
+        prog_json_begin(&j);
+        prog_json_text(&j, "name", name);
+        prog_json_number(&j, "version", p->plan.version);
+        prog_json_text(&j, "path", p->o->path);
+        prog_json_text(&j, "outcome", outcomes[outcome]);
+        prog_json_number(&j, "wire_max", most);
+        prog_json_number(&j, "size", p->plan.size);
+        prog_json_flag(&j, "dry_run", true);
+        prog_json_end(&j);
+        return;
+    }
+    if (outcome == DXUP_UNCHANGED)
+        prog_say("%s@%llu is in %s already\n", name, (unsigned long long)p->plan.version, p->o->path);
+    else
+        prog_say("%s@%llu would be pulled to %s: %s%s bytes on the wire for %s\n", name,
+                 (unsigned long long)p->plan.version, p->o->path, p->plan.syncs ? "at most " : "",
+                 prog_count_text(most, wire), prog_count_text(p->plan.size, size));
+}
+
+/* What was needed to see what is lacking is removed; what an interrupted pull has left stays. */
+static int end_dry_run(pull *p)
+{
+    int status = PROG_OK;
+    dxup_pull_close_store(p);
+    if (!p->install.left_store) status = versions_dest_remove_beside(&p->install.dest, PULL_STORE);
+    if (!status) print_plan(p);
+    p->install.dest.keep = p->plan.left_staging && p->plan.kind == PROG_FILE;
+    return status;
+}
+
 /* What a pull did, for --exec. */
 typedef struct deed {
     bool     changed; /* something in the destination is another */
@@ -155,7 +205,12 @@ static int pull_once(const dxup_options *o, const versions_inventory *before, bo
         (p->plan.syncs ? p->plan.kind == PROG_FILE : p->transfer.next > 0))
         prog_warn("--seed is of no use for what is not pulled as a directory over one connection");
     if (!status && p->plan.syncs) status = dxup_pull_fetch(p);
-    else if (!status && p->plan.kind == PROG_TREE && !p->plan.asks_sync)
+    if (o->dry_run) {
+        if (!status) status = end_dry_run(p);
+        dxup_pull_close(p);
+        return status;
+    }
+    if (!status && !p->plan.syncs && p->plan.kind == PROG_TREE && !p->plan.asks_sync)
         status = dxup_pull_restore_details(p);
     if (!status && p->install.complete) status = dxup_pull_replace(p, &refused);
     if (!status && p->install.complete && p->plan.syncs) dxup_pull_save_cache(p);

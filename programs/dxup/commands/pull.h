@@ -12,6 +12,7 @@
 #include "commands.h"
 
 #include "../net/address.h"
+#include "../net/question.h"
 #include "../net/ranges.h"
 #include "../../common/window.h"
 #include "../../versions/dest.h"
@@ -75,6 +76,7 @@ typedef struct pull_transfer {
     int             status;  /* the first failure */
     uint64_t        sent;    /* bytes on the wire, of all connections */
     uint64_t        received;
+    dxup_lacking    lacking; /* --dry-run: content that would be fetched */
     uint64_t        fresh;   /* bytes of objects for which nothing here was of use */
     uint64_t        progress_ns; /* when the reply or the last bytes of content arrived */
     dx_hbtp_router  router;

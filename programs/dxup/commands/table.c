@@ -23,6 +23,7 @@ enum {
     SERVE    = 1 << DXUP_SERVE,
     PULL     = 1 << DXUP_PULL | 1 << DXUP_WATCH,
     WATCH    = 1 << DXUP_WATCH,
+    ONCE     = 1 << DXUP_PULL,
     WRITERS  = CHECKOUT | PULL,
     TREES    = PUBLISH | WRITERS /* what a directory has besides content can be left out */
 };
@@ -209,7 +210,7 @@ static const prog_option options[] = {
      .help = "refuse a tree with more bytes, holes counted\nas zeros (default 1 TiB)"},
     {"--recursive", PROG_OPTION_FLAG, FIELD(recursive), .commands = LS,
      .help = "list what is in directories, too"},
-    {"--dry-run", PROG_OPTION_FLAG, FIELD(dry_run), .commands = PUBLISH | CHECKOUT | RM | GC,
+    {"--dry-run", PROG_OPTION_FLAG, FIELD(dry_run), .commands = PUBLISH | CHECKOUT | RM | GC | ONCE,
      .help = "say what would be done, and do nothing"},
     {"--json", PROG_OPTION_FLAG, FIELD(json),
      .commands = PUBLISH | LOG | LS | CHECKOUT | DIFF | TAG | RM | VERIFY | GC | SERVE |

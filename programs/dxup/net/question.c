@@ -23,6 +23,13 @@ static uint64_t add_bases(versions_store *store, dxup_bundle_request *r,
     return bytes;
 }
 
+static void count_lacking(dxup_lacking *l, const versions_missing_object *object)
+{
+    if (!versions_known_put(&l->seen, object->id)) return;
+    l->bytes += object->size;
+    l->objects++;
+}
+
 int dxup_question_fill(const dxup_asker *a, dxup_question *q, uint32_t transfer, bool *none)
 {
     uint8_t bases[DXUP_BUNDLE_IDS_MAX][PROG_HASH_SIZE];
@@ -37,6 +44,11 @@ int dxup_question_fill(const dxup_asker *a, dxup_question *q, uint32_t transfer,
             versions_missing_next(a->lack, &object, &q->tickets[r->want_count], &end_of_list);
         if (status) return status;
         if (end_of_list) break;
+        if (a->lacking && object.content) {
+            count_lacking(a->lacking, &object);
+            versions_missing_skip(a->lack, q->tickets[r->want_count]);
+            continue;
+        }
         memcpy(r->ids[r->want_count++], object.id, PROG_HASH_SIZE);
         base_bytes += add_bases(a->store, r, bases, &object);
         bytes += object.size;

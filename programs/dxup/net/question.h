@@ -13,12 +13,21 @@ typedef struct dxup_question { /* a request whose answer has not come */
     uint32_t            tickets[DXUP_BUNDLE_IDS_MAX];
 } dxup_question;
 
+/* Content that is lacking, counted and not asked for; each object once. Zero at first, and freed by
+   versions_known_free(&seen). */
+typedef struct dxup_lacking {
+    versions_known seen;
+    uint64_t       bytes;
+    uint64_t       objects;
+} dxup_lacking;
+
 typedef struct dxup_asker { /* who asks; all is borrowed */
     versions_missing   *lack;
     versions_store     *store;   /* of lack */
     const dxup_bundler *bundler;
     const char         *name;    /* of the version, for messages */
     bool                patches; /* the server knows patches of objects */
+    dxup_lacking       *lacking; /* not NULL: count content instead of asking for it */
 } dxup_asker;
 
 /* *none: there is nothing to ask for now. */

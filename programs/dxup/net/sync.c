@@ -63,7 +63,8 @@ static void end(sync *s, int status)
 /* >>asking ------------------------------------------------------------- */
 static dxup_asker asker_of(const sync *s)
 {
-    const dxup_asker a = {s->lack, s->d->store, s->bundler, s->d->name, s->d->patches};
+    const dxup_asker a = {s->lack, s->d->store, s->bundler, s->d->name, s->d->patches,
+                          s->d->lacking};
     return a;
 }
 

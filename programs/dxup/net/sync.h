@@ -2,6 +2,7 @@
 #ifndef DXUP_SYNC_H
 #define DXUP_SYNC_H
 
+#include "question.h"
 #include "rate.h"
 #include "../../versions/tree/missing.h"
 
@@ -17,6 +18,7 @@ typedef struct dxup_sync_desc {
     const versions_limits    *limits; /* of the snapshot */
     uint64_t                 *sent, *received; /* what crossed the wire is added */
     bool                      patches; /* the server knows patches of objects */
+    dxup_lacking             *lacking; /* not NULL: content is counted here, and not fetched */
     dxup_rate                *rate;    /* of what comes */
     uint64_t                 *fresh; /* and here bytes of objects that came without a base */
 } dxup_sync_desc;
