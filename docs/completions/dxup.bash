@@ -178,7 +178,7 @@ _dxup() {
         }
         ;;
     pull)
-        options='--owner --no-times --no-xattrs --no-hard-links --no-sparse --no-specials --numeric-owner --force --entries-max --size-max --json --connections --backend --seed --checksum --limit-rate --exec --report --quiet --help'
+        options='--owner --no-times --no-xattrs --no-hard-links --no-sparse --no-specials --numeric-owner --force --entries-max --size-max --dry-run --json --connections --backend --seed --checksum --limit-rate --exec --report --quiet --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;

@@ -87,6 +87,7 @@ complete -c dxup -n '__fish_seen_subcommand_from pull' -l numeric-owner -d 'owne
 complete -c dxup -n '__fish_seen_subcommand_from pull' -l force -d 'replace what was changed locally, or a version'
 complete -c dxup -n '__fish_seen_subcommand_from pull' -l entries-max -x -d 'refuse a tree with more entries'
 complete -c dxup -n '__fish_seen_subcommand_from pull' -l size-max -x -d 'refuse a tree with more bytes, holes counted'
+complete -c dxup -n '__fish_seen_subcommand_from pull' -l dry-run -d 'say what would be done, and do nothing'
 complete -c dxup -n '__fish_seen_subcommand_from pull' -l json -d 'print JSON, one object a line'
 complete -c dxup -n '__fish_seen_subcommand_from pull' -l connections -x -d 'serve: limit for each worker (default 4096);'
 complete -c dxup -n '__fish_seen_subcommand_from pull' -l backend -x -a 'auto io_uring epoll kqueue iocp' -d 'of the event loop: auto, io_uring, epoll,'
