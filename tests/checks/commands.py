@@ -167,6 +167,9 @@ def readme_dxup(folder):
     run(folder, "dxup publish store app ./build/app", "published")
     start(folder, "dxup serve store --listen 127.0.0.1:7000")
     run(folder, "dxup pull 127.0.0.1:7000 app ./app && cmp app build/app", "full")
+    run(folder, "dxup pull 127.0.0.1:7000 app@1 ./app", "unchanged")
+    run(folder, "rm app")
+    start(folder, "dxup watch 127.0.0.1:7000 app ./app", "on the wire")
     stop()
 
 
@@ -362,7 +365,7 @@ RUN = {
     "make demo": demo, "make demo OLD=app-1.0 NEW=app-1.1": own_files, "cc -o example example.c": example,
     "make help": help_and_suites, "make suites": help_and_suites, "make all": everything, "make hello": everything,
     "dxup publish store app ./build/app": readme_dxup, "dxup serve store --listen 127.0.0.1:7000": readme_dxup,
-    "dxup pull 127.0.0.1:7000 app ./app": readme_dxup, "dxup --version": dxup, "--help of dxup": dxup, "--help of dxpatch": dxpatch, "usage of dxecho": dxecho, "--help of dxkeep": dxkeep,
+    "dxup pull 127.0.0.1:7000 app ./app": readme_dxup, "dxup pull 127.0.0.1:7000 app@1 ./app": readme_dxup, "dxup watch 127.0.0.1:7000 app ./app": readme_dxup, "dxup --version": dxup, "--help of dxup": dxup, "--help of dxpatch": dxpatch, "usage of dxecho": dxecho, "--help of dxkeep": dxkeep,
     "make install PREFIX=/usr/local": install, "make install": install, "make texts": install, "make clean": clean,
     "examples/feed/build.sh build/feed": feed, "build/feed/consumer build/feed/ticks create": feed,
     "build/feed/producer build/feed/ticks 1000000 & build/feed/consumer build/feed/ticks 1000000": feed,
