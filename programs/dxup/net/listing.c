@@ -17,7 +17,7 @@
 enum {
     ANSWER_MAX      = 32 << 10,
     ENTRY_MAX       = 512,
-    ENTRIES_MAX     = 1 << 20, /* that a client takes in all; so many answers do not repeat for ever */
+    ENTRIES_MAX     = 1 << 17, /* that a client takes in all: 60 MB */
     OUT_SIZE        = 4096,
     PAYLOAD_MAX     = 2 * 65536,
     SILENCE_LIMIT_S = 60
