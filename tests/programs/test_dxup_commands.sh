@@ -722,6 +722,7 @@ renamed   large -> sub/moved\x1b[31m  (200,000)' ] || fail "diff: $out"
     says "(whole)"
     expect 2 "$dxup" diff store app@1 app@9
     expect 1 "$dxup" diff store app@1
+    script -qec true /dev/null >/dev/null 2>&1 || { skip "colours: no script, or no pseudo-terminals"; return; }
     NO_COLOR=1 script -qc "$dxup diff store app@1 app@2 --no-cost" /dev/null >shown
     grep -q $'\e' shown && fail "colours in spite of NO_COLOR"
     TERM=dumb script -qc "$dxup diff store app@1 app@2 --no-cost" /dev/null >shown
@@ -823,7 +824,7 @@ json_of_all_commands() {
     json 'any("damaged" in x for x in o)' 'any(x.get("whole") is False for x in o)' 'all("sound" not in x for x in o)'
 }
 progress_at_a_terminal() {
-    command -v script >/dev/null || { skip "no script"; return; }
+    script -qec true /dev/null >/dev/null 2>&1 || { skip "no script, or no pseudo-terminals"; return; }
     bytes 30000000 >f
     at() { TERM=$1 script -qec "${*:2}" /dev/null </dev/null >shown 2>&1; }
     at xterm "$dxup publish store f f"

@@ -203,7 +203,7 @@ static int pull_once(const dxup_options *o, const versions_inventory *before, bo
     if (!status) status = dxup_pull_ask(p);
     if (!status && p->o->seed &&
         (p->plan.syncs ? p->plan.kind == PROG_FILE : p->transfer.next > 0))
-        prog_warn("--seed is of no use for what is not pulled as a directory over one connection");
+        prog_warn("--seed is of no use for what is not pulled as a directory");
     if (!status && p->plan.syncs) status = dxup_pull_fetch(p);
     if (o->dry_run) {
         if (!status) status = end_dry_run(p);

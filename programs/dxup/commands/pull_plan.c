@@ -65,11 +65,9 @@ int dxup_pull_hash_destination(pull *p, bool copied)
     return PROG_OK;
 }
 
-/* A transfer over several connections is of the stream. */
 bool dxup_pull_takes_objects(const pull *p)
 {
-    return VERSIONS_HAS_SNAPSHOTS && !p->plan.details_of && !p->plan.no_objects &&
-           p->o->connections <= 1;
+    return VERSIONS_HAS_SNAPSHOTS && !p->plan.details_of && !p->plan.no_objects;
 }
 
 /* Where a file is, a patch may be the shortest way: the other request asks for one. */

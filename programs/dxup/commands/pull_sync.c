@@ -168,6 +168,7 @@ static dxup_sync_desc sync_desc(pull *p, versions_store *s)
                                  .limits = &p->o->limits,
                                  .sent = &p->transfer.sent,
                                  .received = &p->transfer.received,
+                                 .connections = p->o->connections,
                                  .patches = p->plan.patches,
                                  .rate = &p->transfer.rate,
                                  .lacking = p->o->dry_run ? &p->transfer.lacking : NULL,

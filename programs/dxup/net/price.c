@@ -83,9 +83,11 @@ static int transfer(price *p)
     uint32_t number = 0;
     int status = PROG_OK;
     while (!status && !versions_missing_is_done(p->asker.lack)) {
-        bool none = false;
+        bool none = false, full;
         while (!status && !none && p->asked_count < DXUP_ASKED_AT_ONCE) {
-            status = dxup_question_fill(&p->asker, &p->asked[p->asked_count], ++number, &none);
+            dxup_question *q = &p->asked[p->asked_count];
+            status = dxup_question_fill(&p->asker, q, &none, &full);
+            q->request.transfer = ++number;
             p->asked_count += !status && !none;
         }
         if (!status && p->asked_count) status = answer_first(p);

@@ -30,7 +30,7 @@ static void count_lacking(dxup_lacking *l, const versions_missing_object *object
     l->objects++;
 }
 
-int dxup_question_fill(const dxup_asker *a, dxup_question *q, uint32_t transfer, bool *none)
+int dxup_question_fill(const dxup_asker *a, dxup_question *q, bool *none, bool *full)
 {
     uint8_t bases[DXUP_BUNDLE_IDS_MAX][PROG_HASH_SIZE];
     dxup_bundle_request *r = &q->request;
@@ -54,9 +54,9 @@ int dxup_question_fill(const dxup_asker *a, dxup_question *q, uint32_t transfer,
         bytes += object.size;
     }
     *none = !r->want_count;
+    *full = !end_of_list;
     if (*none) return PROG_OK;
     memcpy(r->ids[r->want_count], bases, (size_t)r->base_count * PROG_HASH_SIZE);
-    r->transfer = transfer;
     r->zstd = dxup_bundler_has_zstd(a->bundler);
     r->patches = a->patches;
     return PROG_OK;

@@ -6,7 +6,7 @@
 #include "bundle.h"
 #include "../../versions/tree/missing.h"
 
-enum { DXUP_ASKED_AT_ONCE = 2 }; /* as many as servers let wait */
+enum { DXUP_ASKED_AT_ONCE = 2 }; /* on a connection: as many as servers let wait */
 
 typedef struct dxup_question { /* a request whose answer has not come */
     dxup_bundle_request request;
@@ -30,8 +30,8 @@ typedef struct dxup_asker { /* who asks; all is borrowed */
     dxup_lacking       *lacking; /* not NULL: count content instead of asking for it */
 } dxup_asker;
 
-/* *none: there is nothing to ask for now. */
-int dxup_question_fill(const dxup_asker *a, dxup_question *q, uint32_t transfer, bool *none);
+/* All but its transfer. *none: there is nothing to ask for now; *full: no more would fit. */
+int dxup_question_fill(const dxup_asker *a, dxup_question *q, bool *none, bool *full);
 /* What has come goes into the store, what has not is lacking again. Its bytes are added to *got, and
    to *fresh those that came without a base. */
 int dxup_question_take(const dxup_asker *a, const dxup_question *q, const dxup_bundle *b,

@@ -17,6 +17,7 @@ typedef struct dxup_sync_desc {
     const versions_missing_file *file; /* not NULL: it is fetched, and these two say nothing */
     const versions_limits    *limits; /* of the snapshot */
     uint64_t                 *sent, *received; /* what crossed the wire is added */
+    unsigned                  connections; /* at most; 0: one */
     bool                      patches; /* the server knows patches of objects */
     dxup_lacking             *lacking; /* not NULL: content is counted here, and not fetched */
     dxup_rate                *rate;    /* of what comes */
