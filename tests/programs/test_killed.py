@@ -199,7 +199,8 @@ class Case:
         return picture(place + "/out")
 
     def pull(self, address, place, k, report=True):
-        return [dxup, "pull", address, "t", place + "/out"] + (["--report"] if report else ["--quiet"]) + (["--force"] if "stranger" in place else []) + \
+        return [dxup, "pull", address, "t", place + "/out"] + (["--report"] if report else ["--quiet"]) + \
+            (["--force"] if k.have == "stranger" else []) + \
             (["--connections", str(k.connections)] if k.connections > 1 else [])
 
 
