@@ -13,7 +13,7 @@ _dxup() {
     word=${words[${#words[@]} - 1]} last=${words[${#words[@]} - 2]}
     COMPREPLY=()
     if ((${#words[@]} == 2)); then
-        mapfile -t COMPREPLY < <(compgen -W 'publish log ls cat checkout diff tag rm verify gc serve pull help --version' -- "$word")
+        mapfile -t COMPREPLY < <(compgen -W 'publish log ls cat checkout diff tag rm verify gc serve pull watch help --version' -- "$word")
         return
     fi
     case $last in
@@ -59,10 +59,19 @@ _dxup() {
     --seed)
         mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
         return ;;
+    --limit-rate)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
+    --exec)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
+    --interval)
+        mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+        return ;;
     esac
     for ((i = 2; i < ${#words[@]} - 1; i++)); do
         case ${words[i]} in
-        --workers | --exclude | --include | --entries-max | --size-max | --keep | --listen | --http | --status | --patch-max | --connections | --connections-per-address | --backend | --seed | --as) ((i++)) ;;
+        --workers | --exclude | --include | --entries-max | --size-max | --keep | --listen | --http | --status | --patch-max | --connections | --connections-per-address | --backend | --seed | --limit-rate | --exec | --interval | --as) ((i++)) ;;
         -*) ;;
         *) ((plain++)) || store=${words[i]} ;;
         esac
@@ -169,7 +178,17 @@ _dxup() {
         }
         ;;
     pull)
-        options='--owner --no-times --no-xattrs --no-hard-links --no-sparse --no-specials --numeric-owner --force --entries-max --size-max --json --connections --backend --seed --checksum --report --quiet --help'
+        options='--owner --no-times --no-xattrs --no-hard-links --no-sparse --no-specials --numeric-owner --force --entries-max --size-max --dry-run --json --connections --backend --seed --checksum --limit-rate --exec --report --quiet --help'
+        [[ $word == -* ]] || {
+        case $plain in
+        0) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+        1) mapfile -t COMPREPLY < <(_dxup_names "$store" "$word") ;;
+        2) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+        esac
+        }
+        ;;
+    watch)
+        options='--owner --no-times --no-xattrs --no-hard-links --no-sparse --no-specials --numeric-owner --force --entries-max --size-max --json --connections --backend --seed --checksum --limit-rate --exec --interval --report --quiet --help'
         [[ $word == -* ]] || {
         case $plain in
         0) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;

@@ -17,6 +17,17 @@ static int find_command(const prog_program *p, const char *name)
     return -1;
 }
 
+static int no_command(const prog_program *p, const char *name)
+{
+    prog_nearest near;
+    prog_nearest_begin(&near, name, strlen(name));
+    for (size_t i = 0; i < p->command_count; i++)
+        if (p->commands[i].name) prog_nearest_offer(&near, p->commands[i].name);
+    return prog_fail(PROG_USAGE, "there is no command '%s'; '%s help' lists them%s%s%s", name,
+                     p->name, near.found ? "; did you mean '" : "", near.found ? near.found : "",
+                     near.found ? "'?" : "");
+}
+
 /* "help", "help COMMAND", "help --as FORM" */
 static int help(const prog_program *p, int argc, char **argv)
 {
@@ -31,9 +42,7 @@ static int help(const prog_program *p, int argc, char **argv)
         return PROG_OK;
     }
     int command = argc == 1 ? find_command(p, argv[0]) : -1;
-    if (command < 0)
-        return prog_fail(PROG_USAGE, "there is no command '%s'; '%s help' lists them", argv[0],
-                         p->name);
+    if (command < 0) return no_command(p, argv[0]);
     prog_print_help(p, command);
     return PROG_OK;
 }
@@ -48,14 +57,12 @@ int prog_choose(const prog_program *p, int argc, char **argv, int *command)
     }
     if (strcmp(argv[1], "help") == 0 || is_help_option(argv[1]))
         return help(p, argc - 2, argv + 2);
-    if (!strcmp(argv[1], "--version")) {
+    if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V")) {
         prog_print_version(p);
         return PROG_OK;
     }
     int chosen = named ? find_command(p, argv[1]) : 0;
-    if (chosen < 0)
-        return prog_fail(PROG_USAGE, "there is no command '%s'; '%s help' lists them", argv[1],
-                         p->name);
+    if (chosen < 0) return no_command(p, argv[1]);
     for (int i = 2; i < argc && strcmp(argv[i], "--") != 0; i++) {
         if (!is_help_option(argv[i])) continue;
         prog_print_help(p, chosen);

@@ -7,7 +7,7 @@
    json.c     JSON for other programs, one object a line
    options.c  the command line           window.c  a read cache for a large file
    help.c, manual.c, complete.c           what a program says of its command line
-   choose.c   which of all these is asked for
+   choose.c   which of all these is asked for; nearest.c   what was meant by a word that is none
    backend.c  the backend of an event loop by its name
    http.h     parser for the heads of HTTP requests
    dx_*_impl.c                            the implementation of one header each; a program is linked
@@ -37,7 +37,8 @@ enum prog_status {
     PROG_DAMAGED   = 4, /* bytes that do not match their hash */
     PROG_SYSTEM    = 5, /* the local system refused: disk full, permission, memory */
     PROG_REFUSED   = 6, /* data would be lost: locked store, locally changed tree */
-    PROG_PARTIAL   = 7  /* done, but for what was listed: owners, attributes, devices */
+    PROG_PARTIAL   = 7, /* done, but for what was listed: owners, attributes, devices */
+    PROG_HOOK      = 8  /* done, but the command that was to run then has failed */
 };
 
 /* What a version, or a path, is. */

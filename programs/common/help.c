@@ -118,5 +118,6 @@ void prog_print_help(const prog_program *p, int command)
     }
     say_exits(p, -1);
     prog_say("\n");
-    prog_say("'%s help COMMAND' explains a command and its options.\n", p->name);
+    prog_say("'%s help COMMAND' explains a command and its options, '%s -V' prints the version.\n",
+             p->name, p->name);
 }

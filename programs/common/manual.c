@@ -107,7 +107,7 @@ static void say_help(const prog_program *p)
     say_item("-h, --help", NULL);
     prog_say(p->commands[0].name ? "the same; behind a command, about that one\n"
                                  : "explain the options and exit\n");
-    say_item("--version", NULL);
+    say_item("-V, --version", NULL);
     prog_say("print the version and exit\n");
 }
 

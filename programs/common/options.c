@@ -76,6 +76,20 @@ static const prog_option *find(const prog_program *p, int command, const char *t
     return NULL;
 }
 
+static int no_option(const prog_program *p, int command, const char *text)
+{
+    const prog_command *c = &p->commands[command];
+    prog_nearest near;
+    prog_nearest_begin(&near, text, strcspn(text, "="));
+    for (size_t i = 0; i < p->option_count; i++)
+        if (prog_knows(p->options[i].commands, (size_t)command))
+            prog_nearest_offer(&near, p->options[i].name);
+    return prog_fail(PROG_USAGE, "%s has no option %s; see '%s help%s%s'%s%s%s",
+                     c->name ? c->name : p->name, text, p->name, c->name ? " " : "",
+                     c->name ? c->name : "", near.found ? "; did you mean " : "",
+                     near.found ? near.found : "", near.found ? "?" : "");
+}
+
 static void store_number(const prog_option *o, void *field, uint64_t value)
 {
     assert(o->size == sizeof(uint32_t) || o->size == sizeof(uint64_t));
@@ -142,9 +156,7 @@ int prog_arguments_parse(const prog_program *p, int command, int argc, char **ar
             is_option = false;
         } else if (is_option && argv[i][0] == '-' && argv[i][1]) {
             const prog_option *o = find(p, command, argv[i]);
-            if (!o)
-                return prog_fail(PROG_USAGE, "%s has no option %s; see '%s help%s%s'", name,
-                                 argv[i], p->name, c->name ? " " : "", c->name ? c->name : "");
+            if (!o) return no_option(p, command, argv[i]);
             int status = take(o, (char *)options + o->at, argv[i],
                               i + 1 < argc ? argv[i + 1] : NULL, &used);
             if (status) return status;

@@ -103,6 +103,18 @@ bool prog_knows(unsigned commands, size_t command);
    or the version, that is printed, *command is -1, and PROG_OK says that it worked. */
 int  prog_choose(const prog_program *p, int argc, char **argv, int *command);
 
+/* >>nearest.c ---- */
+/* Begin with a word that is not known, offer those that are: found is the one that was meant, the
+   first of several, or NULL where none is like it. */
+typedef struct prog_nearest {
+    const char *word;
+    size_t      size;
+    size_t      distance; /* of found; while it is NULL: as far as one may be */
+    const char *found;
+} prog_nearest;
+void prog_nearest_begin(prog_nearest *n, const char *word, size_t size);
+void prog_nearest_offer(prog_nearest *n, const char *candidate);
+
 /* >>help.c, manual.c, complete.c ---- */
 /* "dxup 0.3.0 (zstd 1.5.4, no TLS)" */
 void prog_print_version(const prog_program *p);

@@ -60,6 +60,16 @@ bool     os_output_is_terminal(void); /* standard output, the same */
 uint64_t os_memory_peak(void); /* of this process, bytes */
 unsigned os_cpu_count(void);   /* processors that this process may run on; at least 1 */
 bool     os_random(void *out, size_t size);
+void     os_sleep_ns(int64_t ns);
+/* A new folder for temporary files, for its owner only; the caller removes it. -1 and errno. */
+int      os_make_temporary_folder(char *path, size_t size);
+/* Room for bytes of this socket that have come and were not read. */
+void     os_limit_receive(int socket, int size);
+/* Set a variable of the environment, for os_run(). 0, or -1 and errno. */
+int      os_set_variable(const char *name, const char *value);
+/* Let the system's shell run a command, and wait for it. Its exit status; 256 or more: a signal or
+   the system ended it; -1 and errno. */
+int      os_run(const char *command);
 unsigned os_new_mode(void); /* of a file that was not there before */
 /* Ending: prepare before the first thread starts; the main thread waits for Ctrl-C or SIGTERM. */
 void     os_end_prepare(void);

@@ -28,6 +28,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -124,6 +125,49 @@ unsigned os_cpu_count(void)
     if (count) return count;
     long online = sysconf(_SC_NPROCESSORS_ONLN);
     return online > 0 && online <= INT_MAX ? (unsigned)online : 1;
+}
+
+void os_sleep_ns(int64_t ns)
+{
+    struct timespec left = {.tv_sec = (time_t)(ns / 1000000000), .tv_nsec = (long)(ns % 1000000000)};
+    while (nanosleep(&left, &left) < 0 && errno == EINTR) continue;
+}
+
+int os_make_temporary_folder(char *path, size_t size)
+{
+    const char *base = getenv("TMPDIR");
+    enum { CHANCE = 6 }; /* letters that mkdtemp() puts in the place of as many X */
+    int length = snprintf(path, size, "%s/dxup-", base && *base ? base : "/tmp");
+    if (length > 0 && (size_t)length + CHANCE < size) {
+        memset(path + length, 'X', CHANCE);
+        path[length + CHANCE] = 0;
+        return mkdtemp(path) ? 0 : -1;
+    }
+    errno = ENAMETOOLONG;
+    return -1;
+}
+
+void os_limit_receive(int socket, int size)
+{
+    (void)setsockopt(socket, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
+}
+
+int os_set_variable(const char *name, const char *value) { return setenv(name, value, 1); }
+
+int os_run(const char *command)
+{
+    int status;
+    pid_t pid = fork();
+    if (pid < 0) return -1;
+    if (pid == 0) {
+        signal(SIGPIPE, SIG_DFL); /* what os_begin() ignores is not for others */
+        signal(SIGXFSZ, SIG_DFL);
+        execl("/bin/sh", "sh", "-c", command, (char *)NULL);
+        _exit(127);
+    }
+    while (waitpid(pid, &status, 0) < 0)
+        if (errno != EINTR) return -1;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 256 + WTERMSIG(status);
 }
 
 bool os_random(void *out, size_t size) { return getentropy(out, size) == 0; }

@@ -1061,6 +1061,57 @@ uint64_t os_memory_peak(void)
 
 unsigned os_cpu_count(void) { return OS_WORKERS_MAX; }
 
+void os_sleep_ns(int64_t ns) { Sleep((DWORD)(ns / 1000000 + 1)); }
+
+int os_make_temporary_folder(char *path, size_t size)
+{
+    (void)path; /* for snapshots only, which are not made here */
+    (void)size;
+    errno = ENOSYS;
+    return -1;
+}
+
+void os_limit_receive(int socket, int size)
+{
+    (void)setsockopt((SOCKET)socket, SOL_SOCKET, SO_RCVBUF, (const char *)&size, sizeof size);
+}
+
+int os_set_variable(const char *name, const char *value)
+{
+    WCHAR *wide_name = widen(name, 0), *wide_value = widen(value, 0);
+    const bool good =
+        wide_name && wide_value && SetEnvironmentVariableW(wide_name, wide_value);
+    free(wide_name);
+    free(wide_value);
+    if (good) return 0;
+    errno = EINVAL;
+    return -1;
+}
+
+int os_run(const char *command)
+{
+    STARTUPINFOW start = {.cb = sizeof start};
+    PROCESS_INFORMATION process;
+    DWORD status = 0;
+    char *line = malloc(strlen(command) + 16);
+    if (!line) return -1;
+    sprintf(line, "cmd.exe /s /c \"%s\"", command);
+    WCHAR *wide = widen(line, 0);
+    free(line);
+    const bool runs = wide && CreateProcessW(NULL, wide, NULL, NULL, TRUE, 0, NULL, NULL, &start,
+                                             &process);
+    free(wide);
+    if (!runs) {
+        errno = ENOENT;
+        return -1;
+    }
+    WaitForSingleObject(process.hProcess, INFINITE);
+    GetExitCodeProcess(process.hProcess, &status);
+    CloseHandle(process.hThread);
+    CloseHandle(process.hProcess);
+    return status > 255 ? 256 : (int)status;
+}
+
 bool os_random(void *out, size_t size) { return RtlGenRandom(out, (ULONG)size); }
 
 unsigned os_new_mode(void) { return 0644; }

@@ -1,7 +1,7 @@
 /* dxup: the command line. The floors below, from the top:
 
        commands/          publish log ls cat checkout diff tag rm verify gc serve
-                          pull; the table of all
+                          pull watch; the table of all
           |
          net/             wire, event loop, ranges of a transfer, HTTP, patches made for clients
           |
@@ -20,6 +20,7 @@ static int (*const runs[DXUP_COMMANDS])(const dxup_options *o) = {
     [DXUP_CAT] = dxup_cat,         [DXUP_CHECKOUT] = dxup_checkout, [DXUP_TAG] = dxup_tag,
     [DXUP_DIFF] = dxup_diff,       [DXUP_RM] = dxup_rm,         [DXUP_VERIFY] = dxup_verify,
     [DXUP_GC] = dxup_gc,           [DXUP_SERVE] = dxup_serve,   [DXUP_PULL] = dxup_pull,
+    [DXUP_WATCH] = dxup_watch,
 };
 
 /* Fill *o. argv begins after the command. */
@@ -31,7 +32,7 @@ static int parse(dxup_options *o, int command, int argc, char **argv)
     int backend;
     status = prog_backend(o->backend, &backend);
     if (status) return status;
-    if (command == DXUP_PULL) o->address = plain[0];
+    if (command == DXUP_PULL || command == DXUP_WATCH) o->address = plain[0];
     else o->store = os_path(plain[0]);
     o->name = plain[1];
     if (command == DXUP_TAG || command == DXUP_DIFF) o->third = plain[2];
@@ -42,7 +43,7 @@ static int parse(dxup_options *o, int command, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    dxup_options o = {.patch_max = 64u << 20, .limits = {VERSIONS_ENTRIES_MAX, VERSIONS_SIZE_MAX}};
+    dxup_options o = {.patch_max = 64u << 20, .interval_s = 60, .limits = {VERSIONS_ENTRIES_MAX, VERSIONS_SIZE_MAX}};
     int command;
     prog_begin("dxup", &argc, &argv);
     int status = prog_choose(&dxup_program, argc, argv, &command);

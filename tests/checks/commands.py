@@ -176,6 +176,9 @@ def readme_dxup(folder):
     run(folder, "dxup publish store app ./build/app", "published")
     start(folder, "dxup serve store --listen 127.0.0.1:7000")
     run(folder, "dxup pull 127.0.0.1:7000 app ./app && cmp app build/app", "full")
+    run(folder, "dxup pull 127.0.0.1:7000 app@1 ./app", "unchanged")
+    run(folder, "rm app")
+    start(folder, "dxup watch 127.0.0.1:7000 app ./app", "on the wire")
     stop()
 
 
@@ -264,14 +267,19 @@ def dxup(folder):
              "dxup publish store old ../LICENSE", "dxup rm store old@1 --older --force --quiet", "dxup checkout store tree@1 out --workers 2", "dxup checkout store file out-file --force --quiet",
              "dxup verify store", "dxup verify store --quiet", "dxup gc store --keep 1 --pack", "dxup gc store --quiet",
              "dxup serve store --listen 127.0.0.1:7001 --http 127.0.0.1:7002 --status 127.0.0.1:7005 --workers 2 --backend epoll --patch-max 1000000 --connections 9 --connections-per-address 8",
-             "dxup serve store --listen 127.0.0.1:7006 --json", "dxup pull 127.0.0.1:7006 file got-json --json",
+             "dxup serve store --listen 127.0.0.1:7006 --json", "dxup pull 127.0.0.1:7006 file got-json --json", "dxup ls 127.0.0.1:7006 tree", "dxup pull 127.0.0.1:7006 tree got-none --dry-run",
              f"dxup pull 127.0.0.1:7001 tree got-less --owner {pulled}",
              "dxup pull 127.0.0.1:7001 tree@1 got-first --entries-max 100000 --size-max 1000000000",
-             "dxup pull 127.0.0.1:7001 tree got --force --connections 2 --backend epoll --report", "dxup pull 127.0.0.1:7001 tree seeded --seed got --checksum", "dxup pull 127.0.0.1:7001 file got-file --quiet", "dxup help", "dxup help pull", "dxup --version"]
+             "dxup pull 127.0.0.1:7001 tree got --force --connections 2 --backend epoll --report", "dxup pull 127.0.0.1:7001 tree seeded --seed got --checksum", "dxup pull 127.0.0.1:7001 file got-file --quiet",
+             f"dxup pull 127.0.0.1:7001 file got-slowly --limit-rate 10000000 --exec 'test $DXUP_TO = 1'",
+             f"dxup watch 127.0.0.1:7001 tree watched --interval 1 --owner {pulled} --force --entries-max 100000 --size-max 1000000000 --connections 1 --backend epoll --seed got --checksum --limit-rate 10000000 --exec true",
+             "dxup watch 127.0.0.1:7001 file watched-file --quiet --exec 'echo ready'", "dxup watch 127.0.0.1:7001 file watched-json --json", "dxup watch 127.0.0.1:7001 file watched-report --report", "dxup help", "dxup help pull", "dxup --version"]
     calls_of("dxup", folder, calls)
     for call in calls:
         if " serve " in call:
             start(inside, call, '"listening"' if "--json" in call else "for status")
+        elif " watch " in call:
+            start(inside, call, '"name"' if "--json" in call else "ready" if "--quiet" in call else "outcome=" if "--report" in call else "on the wire")
         else:
             run(inside, call)
     run(inside, "diff -r out got && cmp got-file ../README.md")
@@ -366,7 +374,7 @@ RUN = {
     "make demo": demo, "make demo OLD=app-1.0 NEW=app-1.1": own_files, "cc -o example example.c": example,
     "make help": help_and_suites, "make suites": help_and_suites, "make all": everything, "make hello": everything,
     "dxup publish store app ./build/app": readme_dxup, "dxup serve store --listen 127.0.0.1:7000": readme_dxup,
-    "dxup pull 127.0.0.1:7000 app ./app": readme_dxup, "dxup --version": dxup, "--help of dxup": dxup, "--help of dxpatch": dxpatch, "usage of dxecho": dxecho, "--help of dxkeep": dxkeep,
+    "dxup pull 127.0.0.1:7000 app ./app": readme_dxup, "dxup pull 127.0.0.1:7000 app@1 ./app": readme_dxup, "dxup watch 127.0.0.1:7000 app ./app": readme_dxup, "dxup --version": dxup, "--help of dxup": dxup, "--help of dxpatch": dxpatch, "usage of dxecho": dxecho, "--help of dxkeep": dxkeep,
     "make install PREFIX=/usr/local": install, "make install": install, "make texts": install, "make clean": clean,
     "examples/feed/build.sh build/feed": feed, "build/feed/consumer build/feed/ticks create": feed,
     "build/feed/producer build/feed/ticks 1000000 & build/feed/consumer build/feed/ticks 1000000": feed,

@@ -303,6 +303,101 @@ what_the_last_pull_left_is_no_change() { # also where the server has forgotten t
     expect 0 "$dxup" pull "$address" t b
     same_tree tree b
 }
+a_command_runs_after_a_change() { # and only then; what it is told comes in variables
+    local name kind
+    echo 1 >f
+    mkdir t
+    for kind in f t; do
+        [ $kind = f ] || echo 1 >t/f
+        rm -f ran
+        say='echo "$DXUP_NAME,$DXUP_FROM,$DXUP_TO,$DXUP_PATH" >>ran'
+        expect 0 "$dxup" publish store $kind $kind
+        start_server store
+        expect 0 "$dxup" pull "$address" $kind "a $kind" --exec "$say; echo told"
+        says "told"
+        expect 0 "$dxup" pull "$address" $kind "a $kind" --exec "$say"
+        [ $kind = f ] && echo 2 >f || echo 2 >t/f
+        expect 0 "$dxup" publish store $kind $kind
+        expect 0 "$dxup" pull "$address" $kind "a $kind" --exec "$say" --quiet
+        [ "$(cat ran)" = "$kind,,1,a $kind
+$kind,1,2,a $kind" ] || fail "$(cat ran)"
+        expect 0 "$dxup" pull "$address" $kind@1 "a $kind" --exec "$say"
+        [ "$(tail -1 ran)" = "$kind,,1,a $kind" ] || fail "$(cat ran)"
+        expect 8 "$dxup" pull "$address" $kind "a $kind" --exec "exit 3"
+        says "a $kind is updated; --exec failed with status 3: exit 3"
+        diff -r $kind "a $kind" || fail "another content"
+        expect 8 "$dxup" pull "$address" $kind@1 "a $kind" --exec 'kill -9 $$'
+        says "ended by signal 9"
+        expect 0 "$dxup" pull "$address" $kind "a $kind" --exec "'$dxup' pull $address $kind 'a $kind' --quiet" # nothing is locked
+        stop_server
+    done
+    name='$(touch made)`touch made`;touch made'
+    expect 0 "$dxup" publish store "$name" f
+    start_server store
+    expect 0 "$dxup" pull "$address" "$name" b --exec 'echo "$DXUP_NAME"'
+    says "$name"
+    [ ! -e made ] || fail "a name was run"
+    expect 2 "$dxup" pull "$address" nothing c --exec 'touch made'
+    [ ! -e made ] || fail "it ran after a failure"
+}
+a_pull_takes_its_time() { # --limit-rate: objects, a patch that is sent as it is, ranges
+    bytes 200000 >f
+    bytes 4300000 >large
+    expect 0 "$dxup" publish store f f
+    expect 0 "$dxup" publish store large large
+    start_server store
+    for how in "f 400000" "large 8000000 --connections 2" "f@1 400000 --connections 2"; do
+        set -- $how
+        rm -f a
+        expect 0 "$dxup" pull "$address" $1 a --limit-rate ${*:2} --report
+        same ${1%@1} a
+        at=$(get ms)
+        [ "${at%.*}" -ge 300 ] && [ "${at%.*}" -lt 5000 ] || fail "$how: $(get ms) ms"
+    done
+    expect 1 "$dxup" pull "$address" f a --limit-rate 9
+}
+watch_follows_a_server() { # also one that is away for a while; a signal ends it
+    local v
+    has() { # LINES
+        local i
+        for i in $(seq 400); do
+            [ "$(wc -l 2>/dev/null <ran)" -ge "$1" ] 2>/dev/null && return
+            kill -0 $watcher 2>/dev/null || break
+            sleep 0.02
+        done
+        fail "not $1 changes: $(cat ran watched)"
+    }
+    echo 1 >f
+    expect 0 "$dxup" publish store f f
+    start_server store
+    "$dxup" watch "$address" f a --interval 1 --exec 'echo "$DXUP_FROM $DXUP_TO" >>ran' >watched 2>&1 &
+    watcher=$!
+    has 1
+    echo 2 >f
+    expect 0 "$dxup" publish store f f
+    has 2
+    same f a
+    kill "$server"
+    wait "$server"
+    echo 3 >f
+    expect 0 "$dxup" publish store f f
+    sleep 1.2
+    "$dxup" serve store --listen "$address" >"$work/serve.log" 2>&1 &
+    server=$!
+    has 3
+    same f a
+    [ "$(cat ran)" = " 1
+1 2
+2 3" ] || fail "$(cat ran)"
+    kill $watcher
+    wait $watcher
+    v=$?
+    [ $v = 143 ] || fail "ended with status $v"
+    [ "$(grep -c '^f@' watched)" = 3 ] || fail "not three summaries: $(cat watched)"
+    [ "$(find . -name '.a.dxup*')" = ./.a.dxup ] || fail "left behind: $(find . -name '.a.dxup*')"
+    expect 1 "$dxup" watch "$address" f a --interval 0
+    expect 1 "$dxup" watch nonsense f a
+}
 many_clients_at_once() {
     make_versions
     expect 0 "$dxup" publish store app old
@@ -1143,18 +1238,18 @@ connections_are_cut_in_the_middle() {
     bytes 100 >c
     cp c before
     start_proxy 100 1 10000 # all but the first, always
-    expect 3 "$dxup" pull "$address" f c --connections 4
+    expect 3 "$dxup" pull "$address" f c --connections 4 --force
     says "the next pull goes on from here"
     same before c
     stop_proxy
     address=$(sed -n 's/^listening on \([^ ]*\).*/\1/p' "$work/serve.log")
-    expect 0 "$dxup" pull "$address" f c --connections 4
+    expect 0 "$dxup" pull "$address" f c --connections 4 --force
     same f c
     [ -z "$(find . -name '*dxup-*')" ] || fail "something was left behind"
 }
 cut_after() { # BYTES           pull f to a through a proxy that cuts the first connection
     start_proxy "$1" 0 1
-    expect 3 "$dxup" pull "$address" f a
+    expect 3 "$dxup" pull "$address" f a --force
     same before a
     [ -s .a.dxup-part ] || fail "nothing was kept"
     stop_proxy
@@ -1179,12 +1274,12 @@ a_pull_goes_on_where_it_was_cut() { # one of the whole file: of an earlier relea
     dxup=./plain
     for n in 1 5; do
         cut_after 15000000
-        expect 0 "$dxup" pull "$address" f a --report --connections $n
+        expect 0 "$dxup" pull "$address" f a --force --report --connections $n
         whole_again 2000000 15000000
     done
     cut_after 15000000
     start_proxy 5000000 1 1 # asked on the first, the rest on the second, which is cut as well and opened again
-    expect 0 "$dxup" pull "$address" f a --report
+    expect 0 "$dxup" pull "$address" f a --force --report
     whole_again 2000000 15000000
     stop_proxy
     address=$(sed -n 's/^listening on \([^ ]*\).*/\1/p' "$work/serve.log")
@@ -1192,7 +1287,7 @@ a_pull_goes_on_where_it_was_cut() { # one of the whole file: of an earlier relea
     "$dxup" log store >log
     sed -n 's/.*\([0-9a-f]\{64\}\).*/\1/p' log | head -1 | tr -d '\n' >.a.dxup-part-of
     [ "$(stat -c %s .a.dxup-part-of)" = 64 ] || fail "no hash in: $(cat log)"
-    expect 0 "$dxup" pull "$address" f a --report
+    expect 0 "$dxup" pull "$address" f a --force --report
     whole_again 24000001 24000001
 }
 what_a_cut_pull_left_is_not_trusted() {
@@ -1206,31 +1301,31 @@ what_a_cut_pull_left_is_not_trusted() {
     dxup=./plain
     cut_after 15000000
     printf X | dd of=.a.dxup-part bs=1 seek=777777 conv=notrunc status=none
-    expect 0 "$dxup" pull "$address" f a --report 2>log
+    expect 0 "$dxup" pull "$address" f a --force --report 2>log
     whole_again 0 0
     cut_after 15000000
     bytes 20000000 >>.a.dxup-part # longer than the whole
-    expect 0 "$dxup" pull "$address" f a --report
+    expect 0 "$dxup" pull "$address" f a --force --report
     whole_again 0 0
     cut_after 15000000
     : >.a.dxup-part-of
-    expect 0 "$dxup" pull "$address" f a --report
+    expect 0 "$dxup" pull "$address" f a --force --report
     whole_again 0 0
     cut_after 15000000
     bytes 20000001 >f # another version meanwhile
     expect 0 "$dxup" publish store f f
-    expect 0 "$dxup" pull "$address" f a --report
+    expect 0 "$dxup" pull "$address" f a --force --report
     whole_again 0 0
     cut_after 15000000
     bytes 500000 >f # one that comes in one piece
     expect 0 "$dxup" publish store f f
-    expect 0 "$dxup" pull "$address" f a --report
+    expect 0 "$dxup" pull "$address" f a --force --report
     whole_again 0 0
     bytes 20000001 >f
     expect 0 "$dxup" publish store f f
     cut_after 15000000
     cp f a # somebody brought it: unchanged, and what was kept is of no use
-    expect 0 "$dxup" pull "$address" f a --report
+    expect 0 "$dxup" pull "$address" f a --force --report
     [ "$(get outcome)" = unchanged ] && [ -z "$(find . -name '*dxup-*')" ] || fail "$out $(find . -name '*dxup-*')"
     cp before a
     cut_after 15000000
@@ -1238,7 +1333,7 @@ what_a_cut_pull_left_is_not_trusted() {
     mkdir -p t/sub
     bytes 10 >t/sub/x
     expect 0 "$dxup" publish store f t # the name is a tree now
-    expect 0 "$dxup" pull "$address" f a --report
+    expect 0 "$dxup" pull "$address" f a --force --report
     same_tree t a
     [ -z "$(find . -name '*dxup-*')" ] || fail "something was left behind: $(find . -name '*dxup-*')"
 }
@@ -1285,7 +1380,7 @@ a_full_disk() {
     cp "$work/mnt1/a" before
     expect 0 "$dxup" publish store f f
     start_server store
-    expect 5 "$dxup" pull "$address" f "$work/mnt1/a"
+    expect 5 "$dxup" pull "$address" f "$work/mnt1/a" --force
     says "space"
     same before "$work/mnt1/a"
     [ "$(ls -A "$work/mnt1")" = a ] || fail "something was left behind: $(ls -A "$work/mnt1")"
@@ -1308,7 +1403,7 @@ a_read_only_target() {
     mount -o remount,ro "$work/mnt2"
     expect 0 "$dxup" publish store f f
     start_server store
-    expect 5 "$dxup" pull "$address" f "$work/mnt2/a"
+    expect 5 "$dxup" pull "$address" f "$work/mnt2/a" --force
     says "ead-only"
     same before "$work/mnt2/a"
     expect 5 "$dxup" publish "$work/mnt2/store" f f
@@ -1805,7 +1900,7 @@ two_pulls_into_one_destination() { # each is done or refused, the destination is
 for case in publish_and_checkout_a_file unchanged_content_adds_nothing publish_and_checkout_a_tree a_store_is_neither_replaced_nor_published readers_open_a_store_that_is_being_written \
     an_empty_file_and_an_empty_tree a_file_becomes_a_tree_only_by_hand bad_command_lines options_that_a_command_does_not_know missing_things \
     pull_full_patch_unchanged pull_a_tree pull_sees_what_is_published_meanwhile \
-    a_file_that_was_changed_is_not_replaced what_the_last_pull_left_is_no_change many_clients_at_once modes_are_kept a_link_stays_a_link a_dangling_link_is_not_replaced large_versions_are_patched_by_chunks \
+    a_file_that_was_changed_is_not_replaced what_the_last_pull_left_is_no_change a_command_runs_after_a_change a_pull_takes_its_time watch_follows_a_server many_clients_at_once modes_are_kept a_link_stays_a_link a_dangling_link_is_not_replaced large_versions_are_patched_by_chunks \
     a_gigabyte_in_64_megabytes a_big_endian_machine a_big_endian_machine_of_32_bits an_arm_of_32_bits a_pc_of_32_bits \
     a_tree_is_read_once a_tree_is_looked_at_on_all_cores what_was_seen_is_only_a_hint trees_of_every_shape trees_that_cannot_be_published \
     links_swapped_in_while_a_tree_is_restored a_first_publish_that_fails_leaves_no_store a_store_is_not_pulled_over a_tree_publish_killed_at_any_moment a_flipped_byte_in_a_tree versions_of_a_tree_as_deltas versions_of_a_file_as_deltas a_packed_store trees_as_streams_in_the_same_store \

@@ -396,6 +396,48 @@ m[0:4] = b"LOST"' "$work/mnt1/out/dir3/file3.c" <now &
     umount "$work/mnt1"
 }
 
+a_dry_run_changes_nothing() { # and says as much as is sent, or a limit that is no more than what is lacking
+    local kind from
+    sources v 40
+    bytes 300000 >v/data
+    numbered 20000 >f
+    for kind in t f; do
+        [ $kind = t ] && from=v || from=f
+        expect 0 "$dxup" publish store $kind $from
+        if [ $kind = t ]; then bytes 100000 >v/new; else numbered 20200 >f; fi
+        expect 0 "$dxup" publish store $kind $from
+    done
+    expect 0 "$dxup" publish store same f
+    start_server store
+    limit() { out=$(echo "$out" | sed -n 's/.*"wire_max":\([0-9]*\).*/\1/p'); }
+    for kind in t f; do
+        for from in "" 1; do
+            rm -rf out .out.dxup*
+            [ -z "$from" ] || expect 0 "$dxup" checkout store $kind@$from out --quiet
+            find . -name '*out*' -printf '%p %T@ %i\n' | sort >before
+            expect 0 "$dxup" pull "$address" $kind out --dry-run
+            says "$kind@2 would be pulled to out: "
+            expect 0 "$dxup" pull "$address" $kind out --dry-run --json
+            limit
+            most=$out
+            find . -name '*out*' -printf '%p %T@ %i\n' | sort | cmp - before || fail "something was changed"
+            expect 0 "$dxup" pull "$address" $kind out --report
+            [ "$(get wire)" -le $((most + 500)) ] || fail "$kind $from: at most $most said, $(get wire) sent"
+            [ "$kind$from" != t1 ] || [ "$most" -lt 110000 ] || fail "$most said for 100,000 lacking"
+            [ "$kind$from" != f1 ] || [ $((most - $(get wire))) -le 100 ] || fail "a patch: $most said, $(get wire) sent"
+        done
+        expect 0 "$dxup" pull "$address" $kind out --dry-run
+        says "$kind@2 is in out already"
+        [ $kind = t ] && echo mine >>out/data || echo mine >>out
+        expect 6 "$dxup" pull "$address" $kind out --dry-run
+        says "changed locally"
+        expect 0 "$dxup" pull "$address" $kind out --dry-run --force --exec "touch ran"
+        [ ! -e ran ] || fail "--exec of a dry run"
+        grep -q mine out out/data 2>/dev/null || fail "it was replaced"
+    done
+    expect 2 "$dxup" pull "$address" nothing out --dry-run
+}
+
 # >>kills
 a_killed_pull_goes_on_where_it_was() {
     mkdir v
@@ -718,7 +760,7 @@ a_snapshot_larger_than_it_may_be() { # refused before anything is made, by pull 
 
 for case in a_first_pull_is_compressed one_changed_line_in_a_large_file one_changed_file_of_many what_is_renamed_is_not_sent \
     a_seed_spares_what_it_has a_file_is_sent_as_its_chunks a_file_too_large_for_a_patch_is_sent_as_its_changes a_file_with_zeros_is_sent_as_its_data a_sparse_image_is_sent_as_its_data times_alone_cost_little unchanged_files_are_not_written only_what_has_all_changes_is_replaced what_cannot_be_replaced_alone what_was_left_alone_is_not_read_again a_file_that_changes_unseen_is_not_mixed what_is_verified_is_said what_changes_without_a_trace_is_read \
-    a_killed_pull_goes_on_where_it_was a_killed_pull_of_a_file_goes_on_where_it_was a_killed_update_leaves_old_or_new a_killed_server_is_waited_for a_server_that_ends_is_left a_full_disk_leaves_the_old_tree \
+    a_dry_run_changes_nothing a_killed_pull_goes_on_where_it_was a_killed_pull_of_a_file_goes_on_where_it_was a_killed_update_leaves_old_or_new a_killed_server_is_waited_for a_server_that_ends_is_left a_full_disk_leaves_the_old_tree \
     another_pull_is_at_work pulls_at_once_bring_one_or_the_other what_was_left_is_damaged a_link_in_place_of_the_store_is_not_followed \
     a_server_that_lies a_snapshot_larger_than_it_may_be; do
     run $case

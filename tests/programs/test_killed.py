@@ -200,6 +200,7 @@ class Case:
 
     def pull(self, address, place, k, report=True):
         return [dxup, "pull", address, "t", place + "/out"] + (["--report"] if report else ["--quiet"]) + \
+            (["--force"] if k.have == "stranger" else []) + \
             (["--connections", str(k.connections)] if k.connections > 1 else [])
 
 

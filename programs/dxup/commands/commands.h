@@ -15,14 +15,18 @@ typedef struct dxup_options {
     const char   *http;        /* serve: HOST:PORT, or NULL */
     const char   *status;      /* the same */
     const char   *seed;        /* pull: a directory that may have parts of it, or NULL */
+    const char   *exec;        /* pull, watch: a command to run after a change, or NULL */
     const char   *backend;     /* serve, pull: of the event loop; NULL: automatic */
     unsigned      workers;     /* publish, checkout, serve: threads; 0: one per processor */
     unsigned      connections; /* pull: 1 to 256, 0: 1; serve: limit of each worker, 0: 4096 */
     unsigned      network_max; /* serve: connections of one address, for each worker; 0: 512 */
     uint64_t      keep;        /* gc: versions to keep of each name; 0 = all */
+    uint64_t      limit_rate;  /* pull, watch: bytes per second, 0: no limit */
+    uint32_t      interval_s;  /* watch: between two questions */
     uint64_t      patch_max;   /* serve: larger versions are patched by chunks */
     bool          force;       /* checkout, pull: replace what would be refused */
     bool          checksum;    /* pull: read every file of the destination again */
+    bool          watching;    /* no summary of what is unchanged */
     bool          quiet;       /* no summary */
     bool          report;      /* pull: the summary as key=value */
     bool          pack;        /* gc: recompress; slow */
@@ -51,5 +55,6 @@ int dxup_verify(const dxup_options *o);
 int dxup_gc(const dxup_options *o);
 int dxup_serve(const dxup_options *o);
 int dxup_pull(const dxup_options *o);
+int dxup_watch(const dxup_options *o);
 
 #endif

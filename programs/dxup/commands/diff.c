@@ -10,6 +10,7 @@
 #include "names.h"
 
 #include "../net/patches.h"
+#include "../net/price.h"
 #include "../../versions/tree/content.h"
 #include "../../versions/tree/entries.h"
 
@@ -19,6 +20,8 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { PULL_EXTRA = 300 }; /* bytes of the pull of a file besides the file or patch */
 
 typedef struct item {
     char    *path;
@@ -290,9 +293,19 @@ static void wake(void *user)
     pthread_mutex_unlock(&w->lock);
 }
 
+/* To a snapshot: a pull fetches objects. */
+static int measure_objects(diff *d, uint64_t *size, const char **what)
+{
+    const uint8_t *from = d->by_id ? d->from.version.root : NULL;
+    const int status = dxup_price(d->store, from, d->to.version.root, size);
+    *what = !from ? "whole" : *size ? "patch" : "unchanged";
+    return status;
+}
+
 /* What `dxup serve` would send: *size bytes, of *what. */
 static int measure_pull(diff *d, uint64_t *size, const char **what)
 {
+    if (VERSIONS_HAS_SNAPSHOTS && d->to.version.snapshot) return measure_objects(d, size, what);
     waiter w = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false};
     dxup_patches *patches;
     dxup_patch patch;
@@ -313,7 +326,7 @@ static int measure_pull(diff *d, uint64_t *size, const char **what)
     }
     const bool patched = answer == DXUP_PATCH_READY;
     *what = patched ? "patch" : "whole";
-    *size = patched ? patch.size : d->to.version.size;
+    *size = PULL_EXTRA + (patched ? patch.size : d->to.version.size);
     if (patched) dxup_patches_release(patches, &patch);
     dxup_patches_stop(patches);
     return PROG_OK;

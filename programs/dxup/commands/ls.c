@@ -1,8 +1,10 @@
 /* dxup ls: what there is. The names of a store, the versions of a name, or the entries of a version
-   that is a tree, as `ls -l` lists them. Only reads. */
+   that is a tree, as `ls -l` lists them. In place of the store a server may be named, which tells its
+   names and versions. Only reads. */
 #include "commands.h"
 #include "names.h"
 
+#include "../net/listing.h"
 #include "../../common/os.h"
 #include "../../versions/tree/entries.h"
 
@@ -177,10 +179,35 @@ static int list(versions_store *s, const dxup_names *n, const dxup_options *o)
     return list_file(&v, path, o->json);
 }
 
+/* What is no path here may be HOST:PORT. */
+static bool is_server(const char *text)
+{
+    os_info info;
+    return strchr(text, ':') && os_look(text, true, &info) < 0;
+}
+
+/* Names, or versions of a name, as a server tells them. */
+static int list_server(const dxup_options *o)
+{
+    dxup_names n = {NULL, 0};
+    if (o->recursive)
+        return prog_fail(PROG_USAGE, "a server lists names and versions; --recursive is of a store");
+    int status = dxup_names_fetch(o->store, o->name ? o->name : "", &n.list, &n.count);
+    if (!status && !o->name) list_names(&n, o->json);
+    for (size_t i = 0; !status && o->name && i < n.count; i++) {
+        if (n.list[i].tagged) continue;
+        if (o->json) dxup_print_json(&n, &n.list[i]);
+        else print_version(&n, &n.list[i]);
+    }
+    dxup_names_free(&n);
+    return status;
+}
+
 int dxup_ls(const dxup_options *o)
 {
     versions_store *s;
     dxup_names names = {NULL, 0};
+    if (is_server(o->store)) return list_server(o);
     int status = versions_store_open(&s, o->store, VERSIONS_READ);
     if (status) return status;
     status = dxup_names_load(&names, s);

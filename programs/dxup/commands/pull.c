@@ -19,7 +19,10 @@
 #include <string.h>
 #include <time.h>
 
-enum { CONNECTIONS_MAX = 256 };
+enum {
+    CONNECTIONS_MAX = 256,
+    REPLY_SIZE      = 200 /* bytes of Hello and the reply to a pull, on the wire */
+};
 
 /* What was read in this run is verified. */
 static void describe_check(const pull *p, char out[96])
@@ -120,10 +123,73 @@ static void print_summary(const pull *p)
     }
 }
 
+/* --dry-run. A patch or the whole has the size that the server said. Of objects it is known which
+   are lacking; they travel compressed, or as what differs from others, and so take less. */
+static void print_plan(const pull *p)
+{
+    static const char *const outcomes[] = {"unchanged", "patch", "full"};
+    char name[PROG_NAME_SIZE_MAX + 1], size[32], wire[32];
+    uint64_t asked, most = p->transfer.sent + p->transfer.received;
+    int outcome = p->plan.outcome;
+    if (outcome == DXUP_SYNCED || p->plan.syncs)
+        outcome = p->plan.have_kind == p->plan.kind ? DXUP_PATCHED : DXUP_FULL;
+    if (p->plan.syncs) most += p->transfer.lacking.bytes;
+    else if (outcome != DXUP_UNCHANGED) /* some of it has been received already, perhaps */
+        most = p->transfer.sent + REPLY_SIZE + p->plan.wire_size;
+    prog_progress(NULL, 0, 0, true);
+    versions_split_version(p->o->name, name, &asked);
+    if (p->o->json) {
+        prog_json j;
+        prog_json_begin(&j);
+        prog_json_text(&j, "name", name);
+        prog_json_number(&j, "version", p->plan.version);
+        prog_json_text(&j, "path", p->o->path);
+        prog_json_text(&j, "outcome", outcomes[outcome]);
+        prog_json_number(&j, "wire_max", most);
+        prog_json_number(&j, "size", p->plan.size);
+        prog_json_flag(&j, "dry_run", true);
+        prog_json_end(&j);
+        return;
+    }
+    if (outcome == DXUP_UNCHANGED)
+        prog_say("%s@%llu is in %s already\n", name, (unsigned long long)p->plan.version, p->o->path);
+    else
+        prog_say("%s@%llu would be pulled to %s: %s%s bytes on the wire for %s\n", name,
+                 (unsigned long long)p->plan.version, p->o->path, p->plan.syncs ? "at most " : "",
+                 prog_count_text(most, wire), prog_count_text(p->plan.size, size));
+}
+
+/* What was needed to see what is lacking is removed; what an interrupted pull has left stays. */
+static int end_dry_run(pull *p)
+{
+    int status = PROG_OK;
+    dxup_pull_close_store(p);
+    if (!p->install.left_store) status = versions_dest_remove_beside(&p->install.dest, PULL_STORE);
+    if (!status) print_plan(p);
+    p->install.dest.keep = p->plan.left_staging && p->plan.kind == PROG_FILE;
+    return status;
+}
+
+/* What a pull did, for --exec. */
+typedef struct deed {
+    bool     changed; /* something in the destination is another */
+    uint64_t from;    /* numbers of versions; 0: unknown */
+    uint64_t to;
+} deed;
+
+/* Remember which version is there before it is recorded as another. */
+static void note_from(pull *p)
+{
+    uint8_t hash[PROG_HASH_SIZE];
+    if (!p->plan.have_kind || !versions_dest_recorded(&p->install.dest, p->o->name,
+                                                      &p->install.from, hash))
+        p->install.from = 0;
+}
+
 /* *again: what an earlier pull left was damaged, perhaps, and is removed; or a part of the
    directory cannot be replaced by itself. So try once more, and replace the whole. */
 static int pull_once(const dxup_options *o, const versions_inventory *before, bool whole,
-                     bool *again)
+                     bool *again, deed *done)
 {
     pull *p = dxup_pull_open(o);
     int status = PROG_OK;
@@ -139,10 +205,16 @@ static int pull_once(const dxup_options *o, const versions_inventory *before, bo
         (p->plan.syncs ? p->plan.kind == PROG_FILE : p->transfer.next > 0))
         prog_warn("--seed is of no use for what is not pulled as a directory");
     if (!status && p->plan.syncs) status = dxup_pull_fetch(p);
-    else if (!status && p->plan.kind == PROG_TREE && !p->plan.asks_sync)
+    if (o->dry_run) {
+        if (!status) status = end_dry_run(p);
+        dxup_pull_close(p);
+        return status;
+    }
+    if (!status && !p->plan.syncs && p->plan.kind == PROG_TREE && !p->plan.asks_sync)
         status = dxup_pull_restore_details(p);
     if (!status && p->install.complete) status = dxup_pull_replace(p, &refused);
     if (!status && p->install.complete && p->plan.syncs) dxup_pull_save_cache(p);
+    if (!status) note_from(p);
     if (!status) status = dxup_pull_record(p);
     if (status && status != PROG_NETWORK && p->plan.syncs &&
         !refused) /* the cache may be the reason */
@@ -153,7 +225,9 @@ static int pull_once(const dxup_options *o, const versions_inventory *before, bo
         int forgotten = versions_dest_remove_beside(&p->install.dest, PULL_STORE);
         if (!status) status = forgotten;
     }
-    if (!status) print_summary(p);
+    const bool changed = p->install.complete || p->install.settled;
+    if (!status && (changed || !o->watching)) print_summary(p);
+    if (!status) *done = (deed){changed, p->install.from, p->plan.version};
     if (!status) warn_of_owners(p);
     *again = refused || (status == PROG_DAMAGED && (p->transfer.kept || p->install.left_store));
     p->install.dest.keep = status == PROG_NETWORK && dxup_pull_can_resume(p) && p->transfer.next;
@@ -162,10 +236,33 @@ static int pull_once(const dxup_options *o, const versions_inventory *before, bo
     return status;
 }
 
+/* --exec: values come in variables, never in the text that the shell reads. */
+static int run_command(const dxup_options *o, const deed *done)
+{
+    char name[PROG_NAME_SIZE_MAX + 1], from[24] = "", to[24];
+    uint64_t asked;
+    versions_split_version(o->name, name, &asked);
+    if (done->from) snprintf(from, sizeof from, "%llu", (unsigned long long)done->from);
+    snprintf(to, sizeof to, "%llu", (unsigned long long)done->to);
+    if (os_set_variable("DXUP_NAME", name) || os_set_variable("DXUP_FROM", from) ||
+        os_set_variable("DXUP_TO", to) || os_set_variable("DXUP_PATH", o->path))
+        return prog_fail_errno("--exec");
+    fflush(stdout); /* what it prints comes behind the summary */
+    const int status = os_run(o->exec);
+    if (status < 0) return prog_fail_errno("--exec");
+    if (!status) return PROG_OK;
+    if (status > 255)
+        return prog_fail(PROG_HOOK, "%s is updated; --exec was ended by signal %d: %s", o->path,
+                         status - 256, o->exec);
+    return prog_fail(PROG_HOOK, "%s is updated; --exec failed with status %d: %s", o->path, status,
+                     o->exec);
+}
+
 int dxup_pull(const dxup_options *o)
 {
     bool again = false;
     os_info seed;
+    deed done = {.changed = false};
     if (o->seed && os_look(o->seed, true, &seed) < 0) return prog_fail_errno("%s", o->seed);
     if (o->seed && seed.kind != OS_FOLDER)
         return prog_fail(PROG_USAGE, "--seed %s: not a directory", o->seed);
@@ -174,8 +271,10 @@ int dxup_pull(const dxup_options *o)
     /* Both tries compare with what was there before the first. */
     versions_guard guard;
     int status = versions_guard_open(&guard, o->path);
-    if (!status) status = pull_once(o, guard.before, false, &again);
-    if (again) status = pull_once(o, guard.before, true, &again);
+    if (!status) status = pull_once(o, guard.before, false, &again, &done);
+    if (again) status = pull_once(o, guard.before, true, &again, &done);
     versions_guard_close(&guard);
-    return status;
+    if (!done.changed || !o->exec) return status;
+    const int ran = run_command(o, &done);
+    return ran ? ran : status;
 }

@@ -12,6 +12,7 @@
 #include "commands.h"
 
 #include "../net/address.h"
+#include "../net/question.h"
 #include "../net/ranges.h"
 #include "../../common/window.h"
 #include "../../versions/dest.h"
@@ -70,10 +71,12 @@ typedef struct pull_transfer {
     dx_link_id      link;    /* the one that asks */
     bool            opened;  /* it is connected */
     bool            leaving; /* it is not needed any more */
+    dxup_rate       rate;    /* of what is received */
     bool            done;    /* nothing more is to happen */
     int             status;  /* the first failure */
     uint64_t        sent;    /* bytes on the wire, of all connections */
     uint64_t        received;
+    dxup_lacking    lacking; /* --dry-run: content that would be fetched */
     uint64_t        fresh;   /* bytes of objects for which nothing here was of use */
     uint64_t        progress_ns; /* when the reply or the last bytes of content arrived */
     dx_hbtp_router  router;
@@ -95,7 +98,9 @@ typedef struct pull_install {
     const versions_inventory *before; /* what was there; NULL: the destination is our own */
     versions_dest        dest;
     bool                 dest_open;
+    uint64_t             from;     /* number of the version that the last pull left; 0: unknown */
     bool                 complete; /* the new content is there, and has the right hash */
+    bool                 settled;  /* a directory that is as it was got other details in place */
     int                  partial;  /* PROG_PARTIAL: something could not be restored */
     uint64_t             left_out[VERSIONS_LEFT_KINDS]; /* entries that --owner would have given it */
     /* of a snapshot */

@@ -49,10 +49,10 @@ static int malformed_reply(const char *field)
 static int take_unchanged(pull *p, bool same)
 {
     if (!same) return prog_fail(PROG_DAMAGED, "the server says unchanged, but the hashes differ");
-    if (p->plan.kind == PROG_FILE && os_set_mode(p->o->path, p->plan.mode & 0777) < 0)
+    if (p->plan.kind == PROG_FILE && !p->o->dry_run && os_set_mode(p->o->path, p->plan.mode & 0777) < 0)
         return prog_fail_errno("%s", p->o->path);
     /* The staging file is useless now: opening and abandoning removes it. */
-    if (p->plan.left_staging && p->plan.kind == PROG_FILE)
+    if (p->plan.left_staging && p->plan.kind == PROG_FILE && !p->o->dry_run)
         p->install.dest_open =
             !versions_dest_open(&p->install.dest, p->o->path, p->plan.kind, p->plan.mode, NULL);
     p->transfer.done = true;
@@ -91,6 +91,11 @@ static int take_reply(pull *p, const dx_hbtp_result *r)
         dxup_pull_takes_objects(p))
         return send_sync_request(p);
     status = dxup_pull_refuse_losses(p, pull_reply_get_known_base(&v));
+    if (!status && p->o->dry_run) {
+        p->transfer.done = true;
+        dx_reactor_stop(&p->transfer.reactor);
+        return PROG_OK;
+    }
     return status ? status : dxup_pull_start_transfer(p);
 }
 
@@ -245,6 +250,7 @@ static void on_opened(dx_link *l, dx_link_id id)
     pull *p = l->desc.user;
     assert(id == p->transfer.link && !p->transfer.opened);
     p->transfer.opened = true;
+    dxup_rate_begin(&p->transfer.rate, dx_link_fd(l, id));
     p->transfer.progress_ns = dx_reactor_now_ns(&p->transfer.reactor);
     int status;
     if (p->plan.details_of) status = send_details_request(p);

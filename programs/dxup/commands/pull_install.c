@@ -20,6 +20,7 @@ pull *dxup_pull_open(const dxup_options *o)
     p->install.dest.fd = -1;
     p->install.dest.entry_fd = -1;
     p->started_ns = prog_now_ns();
+    p->transfer.rate.bytes_per_s = o->limit_rate;
     return p;
 }
 
@@ -133,7 +134,8 @@ int dxup_pull_restore_details(pull *p)
     os_info info;
     if (status || (!p->install.complete && !changed) || os_look(path, false, &info) < 0)
         return status;
-    return apply_details(p, path, !p->install.complete);
+    p->install.settled = !p->install.complete;
+    return apply_details(p, path, p->install.settled);
 }
 #else
 int dxup_pull_restore_details(pull *p)

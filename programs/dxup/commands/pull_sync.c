@@ -170,6 +170,8 @@ static dxup_sync_desc sync_desc(pull *p, versions_store *s)
                                  .received = &p->transfer.received,
                                  .connections = p->o->connections,
                                  .patches = p->plan.patches,
+                                 .rate = &p->transfer.rate,
+                                 .lacking = p->o->dry_run ? &p->transfer.lacking : NULL,
                                  .fresh = &p->transfer.fresh};
     return desc;
 }
@@ -192,9 +194,9 @@ static int fetch_file(pull *p, versions_store *s)
     dxup_sync_desc fetch = sync_desc(p, s);
     fetch.file = &file;
     if (!status) status = dxup_sync_fetch(&fetch);
-    if (!status)
+    if (!status && !p->o->dry_run)
         status = versions_file_restore(s, &file.entry, &p->install.dest, !p->o->omit.sparse, hash);
-    if (!status && memcmp(hash, p->plan.hash, sizeof hash) != 0)
+    if (!status && !p->o->dry_run && memcmp(hash, p->plan.hash, sizeof hash) != 0)
         status = prog_fail(PROG_DAMAGED,
                            "the content is not what the server announced; nothing changed");
     return status;
@@ -217,6 +219,7 @@ static int fetch_into(pull *p, versions_store *s)
     dxup_sync_desc fetch = sync_desc(p, s);
     if (p->install.seeds) fetch.old = p->install.old_root;
     if (!status) status = dxup_sync_fetch(&fetch);
+    if (p->o->dry_run) return status;
     if (!status && updates && !p->install.replaces_all && !versions_seeds_linked(p->install.seeds))
         status =
             versions_scope_find(&p->install.scope, s, p->install.old_root, p->plan.root, &omit);
@@ -243,7 +246,8 @@ int dxup_pull_fetch(pull *p)
         status = is_file ? fetch_file(p, p->install.store) : fetch_into(p, p->install.store);
     if (status == PROG_DAMAGED && p->install.left_store)
         prog_warn("what an earlier pull left may be damaged; fetching everything again");
-    p->install.complete = !status;
+    versions_known_free(&p->transfer.lacking.seen);
+    p->install.complete = !status && !p->o->dry_run;
     return status;
 }
 #else

@@ -8,6 +8,7 @@
        finish_transfer()            compare the hash */
 #include "pull.h"
 
+#include "../net/loop.h"
 #include "../net/wire.h"
 #include "../../common/os.h"
 
@@ -188,6 +189,7 @@ static int start_ranges(pull *p)
                                       p->plan.wire_size,
                                       p->transfer.next,
                                       connections,
+                                      &p->transfer.rate,
                                       &p->transfer.sent,
                                       &p->transfer.received,
                                       take_range,
@@ -251,11 +253,13 @@ int dxup_pull_take_chunk(const dx_hbtp_context *context)
         chunk.offset != p->transfer.next ||
         chunk.data_size > p->plan.wire_size - p->transfer.next ||
         (!chunk.data_size && !chunk.final))
-        status = prog_fail(PROG_DAMAGED, "a chunk of the transfer is wrong: it does not come next");
+        status = prog_fail(PROG_DAMAGED, "a chunk of the transfer is wrong: %s",
+                           error ? dxup_protocol_text(error) : "it does not come next");
     else if (p->plan.outcome == DXUP_PATCHED)
         status = take_patch(p, chunk.offset, chunk.data, chunk.data_size);
     else if (chunk.data_size)
         status = write_target(p, chunk.data, chunk.data_size);
+    dxup_rate_take(&p->transfer.rate, chunk.data_size);
     p->transfer.progress_ns = dx_reactor_now_ns(&p->transfer.reactor);
     if (!status) p->transfer.next += chunk.data_size;
     if (!status && chunk.final) {

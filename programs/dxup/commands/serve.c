@@ -23,6 +23,7 @@
 #include "../net/guests.h"
 #include "../net/http.h"
 #include "../net/loop.h"
+#include "../net/listing.h"
 #include "../net/patches.h"
 #include "../net/wire.h"
 #include "../../versions/tree/content.h"
@@ -520,6 +521,20 @@ static int on_sync(const dx_hbtp_context *context)
     return dx_hbtp_write_rpc_response(c->session->desc.out, context->frame->sequence, bytes, size);
 }
 
+/* c->answer is there: say so, and begin to send it. */
+static int send_answer(connection *c, uint16_t sequence, uint32_t transfer, size_t size)
+{
+    assert(c->answer && size);
+    c->worker->answer_count++;
+    c->from = c->range = 0;
+    c->ranges = c->objects = c->silent = false;
+    c->size = size;
+    c->transfer = transfer;
+    int result = dx_hbtp_write_rpc_response(c->session->desc.out, sequence, NULL, 0);
+    if (result) end_transfer(c);
+    return begin_transfer(c, result);
+}
+
 /* Objects by their ids, in one answer. */
 static int on_objects(const dx_hbtp_context *context)
 {
@@ -535,17 +550,27 @@ static int on_objects(const dx_hbtp_context *context)
     if (versions_store_refresh(&w->store) ||
         dxup_bundle_make(w->bundler, w->store, &request, &c->answer, &size))
         return DX_HBTP_STATUS_INTERNAL;
-    w->answer_count++;
     if (!c->synced_size) c->synced_size = take_announced(w->server, &request);
     c->synced_sent += size;
-    c->from = c->range = 0;
-    c->ranges = c->objects = c->silent = false;
-    c->size = size;
-    c->transfer = request.transfer;
-    int result = dx_hbtp_write_rpc_response(c->session->desc.out, context->frame->sequence, NULL,
-                                            0);
-    if (result) end_transfer(c);
-    return begin_transfer(c, result);
+    return send_answer(c, context->frame->sequence, request.transfer, size);
+}
+
+/* The names that there are, or the versions of one. */
+static int on_names(const dx_hbtp_context *context)
+{
+    connection *c = context->session->desc.user;
+    worker *w = c->worker;
+    size_t size = 0;
+    if (c->active || c->waiting) return DX_HBTP_EAGAIN;
+    heard(c);
+    if (w->answer_count >= ANSWERS_MAX) return DX_HBTP_STATUS_UNAVAILABLE;
+    if (versions_store_refresh(&w->store)) return DX_HBTP_STATUS_INTERNAL;
+    const int status = dxup_names_make(w->store, context->payload, context->payload_size,
+                                       &c->answer, &size);
+    if (status == PROG_USAGE) return DX_HBTP_STATUS_BAD_REQUEST;
+    if (status)
+        return status == PROG_NOT_FOUND ? DX_HBTP_STATUS_NOT_FOUND : DX_HBTP_STATUS_INTERNAL;
+    return send_answer(c, context->frame->sequence, DXUP_NAMES_TRANSFER, size);
 }
 
 /* A patch has become ready, perhaps the one that c waits for. */
@@ -748,6 +773,7 @@ static int open_links(worker *w)
     dx_hbtp_router_set_method(&w->router, DXUP_RPC_DETAILS, on_details, NULL);
     dx_hbtp_router_set_method(&w->router, DXUP_RPC_SYNC, on_sync, NULL);
     dx_hbtp_router_set_method(&w->router, DXUP_RPC_OBJECTS, on_objects, NULL);
+    dx_hbtp_router_set_method(&w->router, DXUP_RPC_NAMES, on_names, NULL);
     desc.links_max = (uint32_t)w->connections_max + REFUSED_AT_ONCE;
     desc.out_size = OUT_SIZE;
     desc.block_count = desc.links_max < BLOCKS_MAX / 2 ? 2 * desc.links_max : BLOCKS_MAX;

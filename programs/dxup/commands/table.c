@@ -21,7 +21,9 @@ enum {
     VERIFY   = 1 << DXUP_VERIFY,
     GC       = 1 << DXUP_GC,
     SERVE    = 1 << DXUP_SERVE,
-    PULL     = 1 << DXUP_PULL,
+    PULL     = 1 << DXUP_PULL | 1 << DXUP_WATCH,
+    WATCH    = 1 << DXUP_WATCH,
+    ONCE     = 1 << DXUP_PULL,
     WRITERS  = CHECKOUT | PULL,
     TREES    = PUBLISH | WRITERS /* what a directory has besides content can be left out */
 };
@@ -59,7 +61,10 @@ static const prog_command commands[DXUP_COMMANDS] = {
          .details = "With a version, or a colon, it lists entries as `ls -l` does: mode, bytes,\n"
                     "modification time (UTC), path; `app:` is the top of the latest version of app.\n"
                     "VERSION is a number or a tag. A path is relative to the top of the tree,\n"
-                    "without . and .. in it.",
+                    "without . and .. in it.\n"
+                    "\n"
+                    "HOST:PORT in place of STORE, where there is no such path, lists what the server\n"
+                    "there has: its names and tags, or the versions of NAME.",
          .examples = "dxup ls store\n"
                      "dxup ls store app\n"
                      "dxup ls store app@1\n"
@@ -88,7 +93,9 @@ static const prog_command commands[DXUP_COMMANDS] = {
          .details = "A line for each entry that was added, removed, changed (type, mode, content,\n"
                     "owner, attributes) or renamed (equal content under another path). Times are\n"
                     "not compared.\n"
-                    "To say what a pull transfers it makes the patch that dxup serve would make.",
+                    "To say what a pull transfers, both ways, it makes what dxup serve would send:\n"
+                    "the patch of a file, or the objects of a tree, for a client that has the first\n"
+                    "version and no more. That takes as long as there; --no-cost leaves it out.",
          .examples = "dxup diff store app@1 app@2\n"
                      "dxup diff store app@1 app --no-cost --json"},
     [DXUP_TAG] =
@@ -136,13 +143,25 @@ static const prog_command commands[DXUP_COMMANDS] = {
          .arguments = "HOST:PORT NAME[@VERSION] DEST",
          .summary = "Bring DEST to a version that a server has, by default the latest",
          .details = "HOST is a name or an address, or unix:PATH stands in place of HOST:PORT.\n"
-                    "NAME@TAG follows a tag. A version that is named is pulled even where DEST is\n"
-                    "newer; of a name alone, DEST goes back to an older one only with --force.\n\n"
+                    "NAME@TAG follows a tag. To roll back, name the version, as in the last example:\n"
+                    "it is pulled even where DEST is newer. Of a name alone, DEST goes back to an\n"
+                    "older one only with --force.\n\n"
                     "It receives a patch where DEST is an older version, verifies all of it by\n"
                     "hash, and replaces DEST atomically. Ctrl-C leaves DEST as it was. The next\n"
                     "pull resumes an interrupted one.",
-         .examples = "dxup pull 127.0.0.1:7000 app ./app\n"
-                     "dxup pull 127.0.0.1:7000 app@1 ./before"},
+         .examples = "dxup ls 127.0.0.1:7000\n"
+                     "dxup pull 127.0.0.1:7000 app ./app\n"
+                     "dxup pull 127.0.0.1:7000 app@1 ./app"},
+    [DXUP_WATCH] =
+        {.name = "watch",
+         .arguments = "HOST:PORT NAME[@TAG] DEST",
+         .summary = "Pull, and again whenever the server has another version",
+         .details = "It pulls at once, then asks every --interval seconds, give or take a tenth;\n"
+                    "after failures less often, up to 16 times the interval. It says what it\n"
+                    "pulled, and nothing while that is unchanged. A failure is a message, and does\n"
+                    "not end it; Ctrl-C or SIGTERM does, at any moment, and leaves DEST as it was,\n"
+                    "or with the new version.",
+         .examples = "dxup watch 127.0.0.1:7000 app ./app --exec 'echo restart for $DXUP_TO'"},
 };
 
 #define FIELD(name) PROG_FIELD(dxup_options, name)
@@ -191,7 +210,7 @@ static const prog_option options[] = {
      .help = "refuse a tree with more bytes, holes counted\nas zeros (default 1 TiB)"},
     {"--recursive", PROG_OPTION_FLAG, FIELD(recursive), .commands = LS,
      .help = "list what is in directories, too"},
-    {"--dry-run", PROG_OPTION_FLAG, FIELD(dry_run), .commands = PUBLISH | CHECKOUT | RM | GC,
+    {"--dry-run", PROG_OPTION_FLAG, FIELD(dry_run), .commands = PUBLISH | CHECKOUT | RM | GC | ONCE,
      .help = "say what would be done, and do nothing"},
     {"--json", PROG_OPTION_FLAG, FIELD(json),
      .commands = PUBLISH | LOG | LS | CHECKOUT | DIFF | TAG | RM | VERIFY | GC | SERVE |
@@ -222,6 +241,14 @@ static const prog_option options[] = {
      .help = "also take parts of a directory from DIR, which\nis only read"},
     {"--checksum", PROG_OPTION_FLAG, FIELD(checksum), .commands = PULL,
      .help = "read all files of a directory again, also those\nwhose size, times and inode have not changed"},
+    {"--limit-rate", PROG_OPTION_NUMBER, FIELD(limit_rate), .min = 10000, .max = UINT32_MAX,
+     .commands = PULL, .value = "BYTES",
+     .help = "take at most so many bytes per second from the\nnetwork (10000 or more)"},
+    {"--exec", PROG_OPTION_TEXT, FIELD(exec), .commands = PULL, .value = "CMD",
+     .help = "after DEST was changed run CMD by sh; $DXUP_NAME,\n"
+             "$DXUP_FROM, $DXUP_TO (versions) and $DXUP_PATH\nsay what was; if it fails, the status is 8"},
+    {"--interval", PROG_OPTION_NUMBER, FIELD(interval_s), .min = 1, .max = 86400,
+     .commands = WATCH, .value = "S", .help = "seconds between two questions (default 60)"},
     {"--report", PROG_OPTION_FLAG, FIELD(report), .commands = PULL,
      .help = "print the summary as key=value"},
     {"--quiet", PROG_OPTION_FLAG, FIELD(quiet),
@@ -238,6 +265,7 @@ static const prog_exit exits[] = {
     {PROG_REFUSED, PUBLISH | CHECKOUT | TAG | RM | GC | PULL,
      "refused, because data would be lost or another process is writing"},
     {PROG_PARTIAL, WRITERS, "done, but what is listed could not be restored"},
+    {PROG_HOOK, PULL, "done, but the command of --exec failed"},
 };
 
 const prog_program dxup_program = {

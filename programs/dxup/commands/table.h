@@ -21,6 +21,7 @@ enum {
     DXUP_GC,
     DXUP_SERVE,
     DXUP_PULL,
+    DXUP_WATCH,
     DXUP_COMMANDS
 };
 

@@ -121,10 +121,12 @@ static int on_file_chunk(const dx_hbtp_context *context)
     if (error || !p->count || chunk.transfer != i + 1 || !chunk.data_size ||
         chunk.offset != (uint64_t)i * DXUP_RANGE_SIZE + a->ranges[i].got ||
         chunk.data_size > range_size(a, i) - a->ranges[i].got) {
-        end(a, prog_fail(PROG_DAMAGED, "a chunk of the transfer is wrong: it was not asked for"));
+        end(a, prog_fail(PROG_DAMAGED, "a chunk of the transfer is wrong: %s",
+                         error ? dxup_protocol_text(error) : "it was not asked for"));
         return 0;
     }
     p->failures = 0;
+    dxup_rate_take(a->d.rate, chunk.data_size);
     int status = store(a, &a->ranges[i], chunk.offset, chunk.data, chunk.data_size);
     if (status) end(a, status);
     if (a->ranges[i].got < range_size(a, i)) return 0;
@@ -220,6 +222,7 @@ static void on_opened(dx_link *l, dx_link_id id)
     part *p = dx_link_session(l, id)->desc.user;
     assert(p->id == id && !p->count);
     p->open = true;
+    dxup_rate_begin(p->all->d.rate, dx_link_fd(l, id));
     ask(p);
 }
 

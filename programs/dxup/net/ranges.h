@@ -2,6 +2,8 @@
 #ifndef DXUP_RANGES_H
 #define DXUP_RANGES_H
 
+#include "rate.h"
+
 #include "../../common/common.h"
 
 #include "../../../dx_reactor.h"
@@ -26,6 +28,7 @@ typedef struct dxup_ranges_desc {
     /* bytes of the transfer; of its front, that need not come: below size */
     uint64_t                  size, from;
     unsigned                  connections;
+    dxup_rate                *rate;        /* of all together */
     uint64_t                 *sent, *received; /* dxup_ranges_free() adds what crossed the wire */
     /* The next bytes of the transfer, in order; not 0: give up. */
     int                     (*take)(void *user, uint64_t offset, const uint8_t *bytes, size_t size);

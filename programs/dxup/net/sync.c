@@ -17,6 +17,7 @@
 #include "../../versions/tree/missing.h"
 #include "bundle.h"
 #include "loop.h"
+#include "question.h"
 #include "ranges.h"
 #include "wire.h"
 
@@ -26,28 +27,20 @@
 
 enum {
     PAYLOAD_MAX     = 2 * 65536, /* of a frame; servers send half of it */
-    ASKED_AT_ONCE   = 2,         /* on a lane: as many as servers let wait */
     LANES_MAX       = 16,        /* each may hold an answer of 1 MiB */
     OUT_SIZE        = 32768,     /* so many requests, and Pongs */
-    WANTED_BYTES    = 800 << 10, /* of a request, as far as sizes are known */
-    BASES_BYTES     = 640 << 10, /* the server leaves out bases beyond 960 KiB */
     COMMIT_BYTES    = 1 << 20,
     FAILURES_MAX    = 3,         /* connections in a row that brought nothing */
     SILENCE_LIMIT_S = 60,
     STALL_LIMIT_S   = 120        /* a server that answers Pings and sends nothing */
 };
 
-typedef struct question { /* a request whose answer has not come */
-    dxup_bundle_request request;
-    uint32_t            tickets[DXUP_BUNDLE_IDS_MAX];
-} question;
-
 typedef struct lane {
     struct sync *sync;
     dx_link_id   id;       /* 0: none */
     bool         open;     /* more may be asked on this connection */
     unsigned     failures; /* connections of this lane in a row that brought nothing */
-    question     asked[ASKED_AT_ONCE]; /* in the order of their answers */
+    dxup_question     asked[DXUP_ASKED_AT_ONCE]; /* in the order of their answers */
     unsigned     asked_count;
     size_t       answer_size;
     uint8_t     *answer;   /* DXUP_BUNDLE_ANSWER_MAX bytes, from the first connection on */
@@ -70,7 +63,7 @@ typedef struct sync {
     uint64_t          fresh;       /* bytes since the last commit */
     uint64_t          got;         /* bytes of objects in all */
     uint32_t          transfer;    /* number of the last request */
-    question          next;        /* the request that is being filled */
+    dxup_question     next;       /* the request that is being filled */
     unsigned          lane_count;
     lane              lanes[LANES_MAX];
 } sync;
@@ -84,51 +77,15 @@ static void end(sync *s, int status)
 }
 
 /* >>asking ------------------------------------------------------------- */
-/* Bases that the request has already are not said again. Returns the bytes of the others. */
-static uint64_t add_bases(versions_store *store, dxup_bundle_request *r,
-                          uint8_t (*bases)[PROG_HASH_SIZE], const versions_missing_object *object)
+static dxup_asker asker_of(const sync *s)
 {
-    uint64_t bytes = 0, size = 0;
-    for (unsigned k = 0; k < object->base_count; k++) {
-        uint32_t i = 0;
-        while (i < r->base_count && memcmp(bases[i], object->bases[k], PROG_HASH_SIZE)) i++;
-        if (i < r->base_count) continue;
-        memcpy(bases[r->base_count++], object->bases[k], PROG_HASH_SIZE);
-        if (versions_object_size(store, object->bases[k], &size)) bytes += size;
-    }
-    return bytes;
-}
-
-/* Fill a request; *none: there is nothing to ask for now. *full: no more would fit. */
-static int fill_request(sync *s, question *q, bool *none, bool *full)
-{
-    uint8_t bases[DXUP_BUNDLE_IDS_MAX][PROG_HASH_SIZE];
-    dxup_bundle_request *r = &q->request;
-    versions_missing_object object;
-    uint64_t bytes = 0, base_bytes = 0;
-    bool end_of_list = false;
-    r->want_count = r->base_count = 0;
-    while (!end_of_list && bytes < WANTED_BYTES && base_bytes < BASES_BYTES &&
-           r->want_count + r->base_count + 1 + VERSIONS_MISSING_BASES_MAX <= DXUP_BUNDLE_IDS_MAX) {
-        int status =
-            versions_missing_next(s->lack, &object, &q->tickets[r->want_count], &end_of_list);
-        if (status) return status;
-        if (end_of_list) break;
-        memcpy(r->ids[r->want_count++], object.id, PROG_HASH_SIZE);
-        base_bytes += add_bases(s->d->store, r, bases, &object);
-        bytes += object.size;
-    }
-    *none = !r->want_count;
-    *full = !end_of_list;
-    if (*none) return PROG_OK;
-    memcpy(r->ids[r->want_count], bases, (size_t)r->base_count * PROG_HASH_SIZE);
-    r->zstd = dxup_bundler_has_zstd(s->bundler);
-    r->patches = s->d->patches;
-    return PROG_OK;
+    const dxup_asker a = {s->lack, s->d->store, s->bundler, s->d->name, s->d->patches,
+                          s->d->lacking};
+    return a;
 }
 
 /* What q asked for is lacking again. */
-static void give_back(sync *s, const question *q)
+static void give_back(sync *s, const dxup_question *q)
 {
     for (uint32_t i = q->request.want_count; i--;) versions_missing_return(s->lack, q->tickets[i]);
 }
@@ -136,8 +93,8 @@ static void give_back(sync *s, const question *q)
 static int send_request(sync *s, lane *l)
 {
     uint8_t bytes[DXUP_BUNDLE_REQUEST_MAX];
-    assert(l->open && l->asked_count < ASKED_AT_ONCE);
-    question *q = &l->asked[l->asked_count++];
+    assert(l->open && l->asked_count < DXUP_ASKED_AT_ONCE);
+    dxup_question *q = &l->asked[l->asked_count++];
     *q = s->next;
     q->request.transfer = ++s->transfer;
     size_t size = dxup_bundle_write_request(&q->request, bytes);
@@ -163,7 +120,7 @@ static lanes_state look(sync *s)
         now.open += l->open;
         now.connecting += l->id && !l->open;
         if (!l->id && !l->failures) now.unused = l;
-        if (l->open && l->asked_count < ASKED_AT_ONCE &&
+        if (l->open && l->asked_count < DXUP_ASKED_AT_ONCE &&
             (!now.free || l->asked_count <= now.free->asked_count))
             now.free = l;
     }
@@ -184,9 +141,10 @@ static void ask(sync *s)
     while (!s->over && !none) {
         const lanes_state now = look(s);
         if (!now.open || (!now.free && (!now.unused || now.connecting))) break;
-        int status = fill_request(s, &s->next, &none, &full);
+        const dxup_asker asker = asker_of(s);
+        int status = dxup_question_fill(&asker, &s->next, &none, &full);
         if (!status && none) break;
-        if (!status && ((!full && now.asked >= ASKED_AT_ONCE) || !now.free)) {
+        if (!status && ((!full && now.asked >= DXUP_ASKED_AT_ONCE) || !now.free)) {
             give_back(s, &s->next);
             if (full) open_lanes(s, now.open);
             break;
@@ -198,24 +156,6 @@ static void ask(sync *s)
 }
 
 /* >>answers ------------------------------------------------------------ */
-static int take_objects(sync *s, const question *q, const dxup_bundle *b)
-{
-    const uint8_t *at = b->bytes;
-    int status = PROG_OK;
-    for (uint32_t i = 0; !status && i < b->count; i++) {
-        if (b->sizes[i] == DXUP_BUNDLE_MISSING)
-            return prog_fail(PROG_NETWORK, "the server has no more all of this version of '%s'; "
-                             "pull again", s->d->name);
-        status = versions_missing_take(s->lack, q->tickets[i], at, b->sizes[i]);
-        at += b->sizes[i];
-        s->got += b->sizes[i];
-        if (!b->based) *s->d->fresh += b->sizes[i];
-    }
-    for (uint32_t i = q->request.want_count; !status && i-- > b->count;)
-        versions_missing_return(s->lack, q->tickets[i]);
-    return status;
-}
-
 /* What question k asked for is lacking again. */
 static void return_tickets(lane *l, unsigned k)
 {
@@ -236,10 +176,11 @@ static int take_answer(lane *l)
 {
     dxup_bundle b;
     sync *s = l->sync;
-    question *q = &l->asked[0];
+    dxup_question *q = &l->asked[0];
     int status = dxup_bundle_open(s->bundler, s->d->store, &q->request, l->answer, l->answer_size,
                                   &b);
-    if (!status) status = take_objects(s, q, &b);
+    const dxup_asker asker = asker_of(s);
+    if (!status) status = dxup_question_take(&asker, q, &b, &s->got, s->d->fresh);
     s->fresh += l->answer_size;
     l->answer_size = 0;
     l->failures = s->failures = 0;
@@ -262,11 +203,13 @@ static int on_file_chunk(const dx_hbtp_context *context)
     if (error || !l->asked_count || chunk.transfer != l->asked[0].request.transfer ||
         chunk.offset != l->answer_size || !chunk.data_size ||
         chunk.data_size > DXUP_BUNDLE_ANSWER_MAX - l->answer_size) {
-        end(s, prog_fail(PROG_DAMAGED, "a chunk of the transfer is wrong: it was not asked for"));
+        end(s, prog_fail(PROG_DAMAGED, "a chunk of the transfer is wrong: %s",
+                         error ? dxup_protocol_text(error) : "it was not asked for"));
         return 0;
     }
     memcpy(l->answer + l->answer_size, chunk.data, chunk.data_size);
     l->answer_size += chunk.data_size;
+    dxup_rate_take(s->d->rate, chunk.data_size);
     s->moved_ns = dx_reactor_now_ns(&s->reactor);
     if (!chunk.final) return 0;
     int status = take_answer(l);
@@ -337,6 +280,7 @@ static void on_opened(dx_link *links, dx_link_id id)
     lane *l = dx_link_session(links, id)->desc.user;
     sync *s = l->sync;
     l->open = true;
+    dxup_rate_begin(l->sync->d->rate, dx_link_fd(links, id));
     s->drains = false;
     s->moved_ns = dx_reactor_now_ns(&s->reactor);
     ask(s);
@@ -388,7 +332,7 @@ static int open_links(sync *s)
     desc.session.on_event = on_event;
     desc.session.user = &s->lanes[0];
     desc.session.payload_max = PAYLOAD_MAX;
-    desc.session.outstanding_max = ASKED_AT_ONCE + 1; /* and Hello */
+    desc.session.outstanding_max = DXUP_ASKED_AT_ONCE + 1; /* and Hello */
     desc.session.pending_max = 1;
     desc.session.keepalive_ns = (uint64_t)SILENCE_LIMIT_S / 2 * 1000000000;
     desc.opened = on_opened;

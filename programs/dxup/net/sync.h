@@ -2,6 +2,8 @@
 #ifndef DXUP_SYNC_H
 #define DXUP_SYNC_H
 
+#include "question.h"
+#include "rate.h"
 #include "../../versions/tree/missing.h"
 
 #include "../../../dx_reactor.h"
@@ -17,6 +19,8 @@ typedef struct dxup_sync_desc {
     uint64_t                 *sent, *received; /* what crossed the wire is added */
     unsigned                  connections; /* at most; 0: one */
     bool                      patches; /* the server knows patches of objects */
+    dxup_lacking             *lacking; /* not NULL: content is counted here, and not fetched */
+    dxup_rate                *rate;    /* of what comes */
     uint64_t                 *fresh; /* and here bytes of objects that came without a base */
 } dxup_sync_desc;
 

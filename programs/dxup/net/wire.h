@@ -27,7 +27,8 @@ enum {
     DXUP_RPC_RANGE   = 2,
     DXUP_RPC_DETAILS = 3,
     DXUP_RPC_SYNC    = 4, /* docs/formats/sync.md */
-    DXUP_RPC_OBJECTS = 5
+    DXUP_RPC_OBJECTS = 5,
+    DXUP_RPC_NAMES   = 6
 };
 
 enum { DXUP_RANGE_SIZE = 1 << 20, DXUP_RANGES_FROM = 4 << 20, DXUP_OBJECTS_FROM = 1024 };
@@ -91,6 +92,25 @@ enum dxup_outcome {
     E(u8, kind, 3)                          \
     F(u8, level)
 
+/* For the names that the server has, and with a name for its versions, newest first, and its tags:
+   those behind the first `skip` of them. FileChunks of transfer 1 follow an empty response: a byte,
+   1 where there are more behind these, and for each a u16, the bytes of its entry, and that. */
+#define DXUP_NAMES_REQUEST(F, S, ...) \
+    F(u64, skip)                      \
+    S(name)
+
+/* tagged: of a tag, NAME@TAG, the version that it stands for; else 0. */
+#define DXUP_NAMES_ENTRY(F, S, A, L, E, ...) \
+    F(u64, version)                          \
+    F(u64, size)                             \
+    F(i64, time_ns)                          \
+    F(u64, tagged)                           \
+    E(u8, kind, 3)                           \
+    A(u8, hash, 32)                          \
+    S(name)
+
+DX_TELEPORT_DEFINE(names_request, DXUP_NAMES_REQUEST)
+DX_TELEPORT_DEFINE(names_entry, DXUP_NAMES_ENTRY)
 DX_TELEPORT_DEFINE(sync_request, DXUP_SYNC_REQUEST)
 DX_TELEPORT_DEFINE(sync_reply, DXUP_SYNC_REPLY)
 DX_TELEPORT_DEFINE(pull_request, DXUP_PULL_REQUEST)

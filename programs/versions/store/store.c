@@ -236,11 +236,10 @@ static void remove_made(versions_store *s)
 
 void versions_store_discard(versions_store *s)
 {
-    versions_version *list = NULL;
-    size_t count = 1;
+    dx_cas_stats stats;
     assert(s->holders == 1 && s->lock_fd >= 0);
-    const bool empty = s->made && !versions_version_list(s, &list, &count) && !count;
-    free(list);
+    dx_cas_get_stats(&s->cas, &stats);
+    const bool empty = s->made && !stats.names;
     dx_cas_close(&s->cas);
     close_files(s);
     if (empty) remove_made(s);

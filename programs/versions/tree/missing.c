@@ -354,6 +354,7 @@ int versions_missing_next(versions_missing *l, versions_missing_object *out, uin
         memset(out, 0, sizeof *out);
         memcpy(out->id, i.id, sizeof out->id);
         out->size = i.level || i.size == DX_TREE_ANY_SIZE ? PIECE_GUESS : i.size;
+        out->content = i.kind == A_FILE_PART && !i.level && i.size != DX_TREE_ANY_SIZE;
         find_bases(l, &i, out);
         if (is_asked(l, i.id)) { /* what is on the way leads there, too */
             push(l, i.kind, i.id);
@@ -383,6 +384,8 @@ void versions_missing_return(versions_missing *l, uint32_t ticket)
     i.used = false;
     l->stack[l->count - 1] = i;
 }
+
+void versions_missing_skip(versions_missing *l, uint32_t ticket) { (void)drop(l, ticket); }
 
 int versions_missing_take(versions_missing *l, uint32_t ticket, const uint8_t *bytes, size_t size)
 {

@@ -11,6 +11,7 @@ typedef struct versions_missing versions_missing;
 typedef struct versions_missing_object { /* an object that is not there */
     uint8_t  id[32];
     uint64_t size;      /* as far as it is known; else about */
+    bool     content;   /* it is a part of a file, of exactly that size, and leads to nothing */
     unsigned base_count;
     uint8_t  bases[VERSIONS_MISSING_BASES_MAX][32]; /* which are there, and may be like it */
 } versions_missing_object;
@@ -40,6 +41,8 @@ int versions_missing_next(versions_missing *l, versions_missing_object *out, uin
 int  versions_missing_take(versions_missing *l, uint32_t ticket, const uint8_t *bytes, size_t size);
 /* It has not: it is lacking as before. */
 void versions_missing_return(versions_missing *l, uint32_t ticket);
+/* It is not to come: it lacks no more. For who only counts. */
+void versions_missing_skip(versions_missing *l, uint32_t ticket);
 /* Nothing is lacking, nothing is asked for. */
 bool versions_missing_is_done(const versions_missing *l);
 

@@ -214,7 +214,7 @@ static size_t known_slot(const versions_known *k, const uint8_t id[32])
         if (is_free(k->ids[at]) || !memcmp(k->ids[at], id, 32)) return at;
 }
 
-static bool known_has(const versions_known *k, const uint8_t id[32])
+bool versions_known_has(const versions_known *k, const uint8_t id[32])
 {
     return k->ids && !is_free(k->ids[known_slot(k, id)]);
 }
@@ -238,7 +238,7 @@ static void known_add(versions_known *k, const uint8_t id[32])
 
 bool versions_known_put(versions_known *k, const uint8_t id[32])
 {
-    if (known_has(k, id)) return false;
+    if (versions_known_has(k, id)) return false;
     known_add(k, id);
     return true;
 }
@@ -315,7 +315,7 @@ static int visit_dir(versions_store *s, const dx_tree_entry *dir, unsigned depth
     int status;
     memcpy(key, dir->id, sizeof key);
     key[31] ^= dir->level;
-    if (known_has(known, key)) return PROG_OK;
+    if (versions_known_has(known, key)) return PROG_OK;
     if (depth > PROG_DEPTH_MAX) return damaged(DX_TREE_ETOOBIG);
     versions_listing_open(&l, s, dir);
     while (!(status = versions_listing_next(&l, &e, &end)) && !end) {

@@ -72,14 +72,14 @@ int versions_publish_entry(publisher *p, int type, const versions_found *f, cons
                            size_t size, int64_t now_ns);
 /* A file, read unless what was seen of it is stored. folder: what holds it. */
 int versions_publish_file(publisher *p, int dir, versions_found *f, const versions_found *folder);
+/* Fail with errno: what is at path cannot be read. */
+int versions_publish_cannot_read(const publisher *p);
 /* What cannot be looked at, for this reason: is the entry left out? */
 bool versions_publish_leaves_out(publisher *p, int error);
 /* Of what has to be read by a certain time: is it over? */
 bool versions_publish_is_late(const publisher *p);
 
 /* >>publish_walk.c ---- */
-/* Fail with errno: what is at path cannot be read. */
-int versions_publish_cannot_read(const publisher *p);
 /* A directory with all that is in it. */
 int versions_publish_dir(publisher *p, versions_scan *scan, const versions_found *folder);
 /* Anything but a directory. */

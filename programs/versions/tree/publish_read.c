@@ -30,6 +30,13 @@ bool versions_publish_is_late(const publisher *p)
     return p->live && p->live->read && prog_now_ns() > p->live->until_ns;
 }
 
+int versions_publish_cannot_read(const publisher *p)
+{
+    const int status = prog_fail_errno("%s", *p->path ? p->path : p->top);
+    snprintf(p->out->unread, sizeof p->out->unread, "%s", p->path);
+    return status;
+}
+
 /* The next batch; the chunk in progress moves there. */
 static int switch_batch(publisher *p)
 {

@@ -12,13 +12,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-int versions_publish_cannot_read(const publisher *p)
-{
-    const int status = prog_fail_errno("%s", *p->path ? p->path : p->top);
-    snprintf(p->out->unread, sizeof p->out->unread, "%s", p->path);
-    return status;
-}
-
 static int send_link(publisher *p, int dir, const versions_found *f)
 {
     char target[PROG_PATH_SIZE_MAX + 1];

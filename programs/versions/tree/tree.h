@@ -142,6 +142,7 @@ typedef int versions_visit(void *user, const uint8_t id[32]);
 int versions_snapshot_visit(versions_store *s, const uint8_t root[32], versions_known *known,
                             versions_visit *visit, void *user);
 void versions_known_free(versions_known *known);
+bool versions_known_has(const versions_known *known, const uint8_t id[32]);
 /* false: it was in the set already. */
 bool versions_known_put(versions_known *known, const uint8_t id[32]);
 

@@ -1,0 +1,38 @@
+/* dxup watch: pulls again and again. A pull of what is unchanged costs some 250 bytes and a look at
+   the destination. Intervals vary by a tenth, so that many machines do not ask at the same moment;
+   after failures they grow, up to BACKOFF_MAX times. A signal ends it, at any moment, as it ends a
+   pull. */
+#include "commands.h"
+
+#include "../../common/os.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+enum { BACKOFF_MAX = 16 };
+
+/* The interval, give or take a tenth. */
+static int64_t jittered_ns(uint64_t interval_s, unsigned factor)
+{
+    uint16_t chance = 1 << 15;
+    (void)os_random(&chance, sizeof chance); /* without random bytes it does not vary */
+    const double share = 0.9 + 0.2 * (double)chance / 65536;
+    assert(factor >= 1 && factor <= BACKOFF_MAX);
+    return (int64_t)((double)interval_s * factor * share * 1e9);
+}
+
+int dxup_watch(const dxup_options *given)
+{
+    dxup_options o = *given;
+    unsigned factor = 1;
+    o.watching = true;
+    for (;;) {
+        const int status = dxup_pull(&o);
+        if (status == PROG_USAGE) return status;
+        const bool pulled = !status || status == PROG_PARTIAL || status == PROG_HOOK;
+        if (ferror(stdout) || fflush(stdout)) return prog_fail_errno("standard output");
+        os_sleep_ns(jittered_ns(o.interval_s, pulled ? 1 : factor));
+        factor = pulled ? 1 : factor * 2;
+        if (factor > BACKOFF_MAX) factor = BACKOFF_MAX;
+    }
+}

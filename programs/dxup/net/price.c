@@ -1,0 +1,157 @@
+/* See price.h. The client is a store in a temporary folder. It reads what the old snapshot has from
+   the other store, as a pull reads it from the destination (versions_store_set_seed()), and lacks
+   the rest:
+
+       lack --> question --> dxup_bundle_make(store) --> answer --> dxup_bundle_open() --> lack
+                   |                                       |
+                   +------------ their bytes are counted --+                                    */
+#include "price.h"
+
+#include "../../common/os.h"
+
+#ifndef VERSIONS_NO_SNAPSHOTS
+#include "question.h"
+#include "wire.h"
+
+#include "../../../dx_hbtp.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    PIECE_SIZE    = 65536, /* of content in a FileChunk */
+    CHUNK_EXTRA   = DX_HBTP_FILE_CHUNK_OVERHEAD,
+    REQUEST_EXTRA = 24, /* frames of a request and its response */
+    GREETING      = 330 /* both connections: Hello there and back, the first request and reply */
+};
+
+typedef struct price {
+    versions_store *store;
+    versions_store *client;
+    versions_known  has; /* objects of the old snapshot */
+    dxup_bundler   *server_side, *client_side;
+    dxup_asker      asker;
+    dxup_question   asked[DXUP_ASKED_AT_ONCE];
+    unsigned        asked_count;
+    uint64_t        size;
+} price;
+
+static int note_object(void *user, const uint8_t id[32])
+{
+    price *p = user;
+    (void)versions_known_put(&p->has, id);
+    return PROG_OK;
+}
+
+/* Of the client's store: what the destination has. */
+static int read_seed(void *user, const uint8_t id[PROG_HASH_SIZE], void *out, size_t capacity,
+                     size_t *size)
+{
+    price *p = user;
+    uint64_t there = 0;
+    if (!versions_known_has(&p->has, id)) return PROG_NOT_FOUND;
+    if (out) return versions_object_get(p->store, id, out, capacity, size);
+    if (!versions_object_size(p->store, id, &there)) return PROG_NOT_FOUND;
+    *size = (size_t)there;
+    return PROG_OK;
+}
+
+static uint64_t frames_size(size_t answer)
+{
+    return answer + (answer + PIECE_SIZE - 1) / PIECE_SIZE * (uint64_t)CHUNK_EXTRA;
+}
+
+static int answer_first(price *p)
+{
+    uint8_t request[DXUP_BUNDLE_REQUEST_MAX], *answer = NULL;
+    uint64_t got = 0, fresh = 0;
+    size_t size = 0;
+    dxup_bundle b;
+    const dxup_question *q = &p->asked[0];
+    int status = dxup_bundle_make(p->server_side, p->store, &q->request, &answer, &size);
+    if (status) return status;
+    p->size += dxup_bundle_write_request(&q->request, request) + REQUEST_EXTRA + frames_size(size);
+    status = dxup_bundle_open(p->client_side, p->client, &q->request, answer, size, &b);
+    if (!status) status = dxup_question_take(&p->asker, q, &b, &got, &fresh);
+    free(answer);
+    memmove(p->asked, p->asked + 1, --p->asked_count * sizeof *p->asked);
+    return status;
+}
+
+static int transfer(price *p)
+{
+    uint32_t number = 0;
+    int status = PROG_OK;
+    while (!status && !versions_missing_is_done(p->asker.lack)) {
+        bool none = false, full;
+        while (!status && !none && p->asked_count < DXUP_ASKED_AT_ONCE) {
+            dxup_question *q = &p->asked[p->asked_count];
+            status = dxup_question_fill(&p->asker, q, &none, &full);
+            q->request.transfer = ++number;
+            p->asked_count += !status && !none;
+        }
+        if (!status && p->asked_count) status = answer_first(p);
+        else if (!status) break; /* nothing is lacking */
+        prog_progress("measuring a pull", p->size, 0, false);
+    }
+    prog_progress(NULL, 0, 0, true);
+    return status;
+}
+
+static int run(price *p, const uint8_t *from, const uint8_t *to)
+{
+    const versions_limits limits = {VERSIONS_ENTRIES_MAX, VERSIONS_SIZE_MAX};
+    versions_known known = {0};
+    int status = PROG_OK;
+    if (from) status = versions_snapshot_visit(p->store, from, &known, note_object, p);
+    versions_known_free(&known);
+    if (status) return status;
+    if (from) (void)versions_known_put(&p->has, from);
+    versions_store_set_seed(p->client, read_seed, p);
+    p->asker = (dxup_asker){.lack = versions_missing_open(p->client, to, from, &limits),
+                            .store = p->client, .bundler = p->client_side, .name = "a version",
+                            .patches = true};
+    status = transfer(p);
+    versions_missing_close(p->asker.lack);
+    versions_store_set_seed(p->client, NULL, NULL);
+    return status;
+}
+
+int dxup_price(versions_store *s, const uint8_t from[PROG_HASH_SIZE],
+               const uint8_t to[PROG_HASH_SIZE], uint64_t *size)
+{
+    char folder[PROG_PATH_SIZE_MAX + 1];
+    *size = 0;
+    if (from && !memcmp(from, to, PROG_HASH_SIZE)) return PROG_OK;
+    if (os_make_temporary_folder(folder, sizeof folder) < 0)
+        return prog_fail_errno("a temporary folder");
+    price *p = prog_alloc(sizeof *p);
+    memset(p, 0, sizeof *p);
+    p->store = s;
+    p->size = GREETING;
+    p->server_side = dxup_bundler_open();
+    p->client_side = dxup_bundler_open();
+    int status = versions_store_open(&p->client, folder, VERSIONS_CREATE);
+    if (!status) {
+        status = run(p, from, to);
+        versions_store_close(p->client);
+    }
+    *size = p->size;
+    versions_known_free(&p->has);
+    dxup_bundler_close(p->server_side);
+    dxup_bundler_close(p->client_side);
+    free(p);
+    const int removed = prog_remove_all(folder);
+    return status ? status : removed;
+}
+#else
+int dxup_price(versions_store *s, const uint8_t from[PROG_HASH_SIZE],
+               const uint8_t to[PROG_HASH_SIZE], uint64_t *size)
+{
+    (void)s;
+    (void)from;
+    (void)to;
+    *size = 0;
+    return prog_fail(PROG_SYSTEM, "this dxup pulls no directory as objects");
+}
+#endif
