@@ -71,6 +71,17 @@
                            DX_CAS_HASHER_NUMBER is its number in docs/formats/cas.md, 2: SHA-256
         DX_CAS_LANES n     hash with 1 (portable), 4, 8 or 16 lanes; default: what the CPU has
         DX_CAS_SMALL       BLAKE3 in half the code and half the speed, for microcontrollers
+        DX_CAS_NO_REPAIR   without dx_cas_repair()
+        DX_CAS_NO_STREAMS  without writers and readers of content of any size
+        DX_CAS_NO_DELTAS   without objects that are stored as deltas
+
+    CODE of the whole header on a Cortex-M0 in bytes (gcc 12, -Os, NDEBUG). A linker that drops what
+    is not called (-ffunction-sections, --gc-sections) saves most of it by itself.
+        41,361  all
+        32,777  DX_CAS_NO_REPAIR
+        39,177  DX_CAS_NO_STREAMS
+        39,449  DX_CAS_NO_DELTAS
+        28,761  DX_CAS_NO_REPAIR DX_CAS_NO_STREAMS DX_CAS_NO_DELTAS
 
     ERRORS      dx_cas_error: 0 = ok, negative = reason; dx_cas_error_name() spells it. An error of
                 a device function is passed through. dx_cas_damage_offset(): where ECORRUPT was met.
@@ -376,6 +387,7 @@ typedef struct dx_cas_report {
 /* Content of any size is a sequence of chunks, found through a tree of list nodes: */
 enum { DX_CAS_LEVELS_MAX = 8, DX_CAS_NODE_ENTRIES_MAX = 512, DX_CAS_NODE_SIZE_MAX = 20496 };
 
+#ifndef DX_CAS_NO_STREAMS
 typedef struct dx_cas_content { /* what a writer made of a content */
     dx_cas_id root;    /* opens a dx_cas_reader */
     dx_cas_id content; /* plain BLAKE3-256 of all bytes (what b3sum prints) */
@@ -422,7 +434,9 @@ typedef struct dx_cas_reader { /* caller-allocated; fields are private but size 
     dx_cas_id     root_;
     uint32_t      level_;         /* of the root; 0: it is the only chunk */
 } dx_cas_reader;
+#endif
 
+#ifndef DX_CAS_NO_DELTAS
 enum { DX_CAS_DELTA_CODEC = 2, DX_CAS_DELTA_HEAD = 38, DX_CAS_DELTA_DEPTH_MAX = 31 };
 
 /* Makes and applies deltas. Both write at most capacity bytes and return 0 or an error; encode may
@@ -451,12 +465,15 @@ typedef struct dx_cas_delta { /* caller-allocated, stays where it is; fields are
     const dx_cas_id  *hint_;
     size_t            limit_;
 } dx_cas_delta;
+#endif
 
+#ifndef DX_CAS_NO_REPAIR
 typedef struct dx_cas_repair_report {
     uint64_t repaired; /* places that were written */
     uint64_t bytes;    /* that were written */
     uint64_t lost;     /* places that the last check still finds damaged: calls of `lost` */
 } dx_cas_repair_report;
+#endif
 
 /* >>api ---------------------------------------------------------------- */
 /* "DX_CAS_ECORRUPT" and so on; "unknown error" for anything else. Never NULL. */
@@ -589,6 +606,7 @@ DX_CAS_API int dx_cas_ref_delete(dx_cas_store *s, const char *name, uint64_t exp
 /* Drop versions older than oldest (at most the latest version). */
 DX_CAS_API int dx_cas_ref_trim(dx_cas_store *s, const char *name, uint64_t oldest);
 
+#ifndef DX_CAS_NO_STREAMS
 /* --- Streams: content of any size. A writer cuts it into chunks, stores them, and builds the tree
    of list nodes above them; a reader reads at any offset. Both belong to their store's thread.
 
@@ -621,7 +639,9 @@ DX_CAS_API int dx_cas_reader_read(dx_cas_reader *r, uint64_t offset, void *buffe
 /* Which chunk holds the byte at offset (< r->size): its id, first byte and size. */
 DX_CAS_API int dx_cas_reader_chunk(dx_cas_reader *r, uint64_t offset, dx_cas_id *id,
                                    uint64_t *start, uint64_t *size);
+#endif /* DX_CAS_NO_STREAMS */
 
+#ifndef DX_CAS_NO_DELTAS
 /* --- Deltas: an object stored as what changed since another one, by functions of the caller's.
 
        const dx_cas_delta_coder coders[] = {{2, make, apply, &tools}};  // dx_patch, zstd
@@ -650,6 +670,7 @@ DX_CAS_API int dx_cas_delta_base(dx_cas_delta *d, const dx_cas_id *id, dx_cas_id
                                  uint32_t *depth);
 /* Copy an object (no list node) as it is stored into another store, its bases first. */
 DX_CAS_API int dx_cas_delta_copy(dx_cas_delta *d, const dx_cas_id *id, dx_cas_store *dst);
+#endif /* DX_CAS_NO_DELTAS */
 
 /* --- Whole store. Read and hash it again, in place; callback (may be NULL) hears of all damage.
    Checks also that what list nodes and names need is there, the chain of commits, and padding.
@@ -660,6 +681,7 @@ DX_CAS_API int dx_cas_verify(dx_cas_store *s, dx_cas_damage_fn *callback, void *
    Deleted names stay behind. After DX_CAS_ENOMEM grow dst and repeat. Then retire src, rename. */
 DX_CAS_API int dx_cas_compact_into(dx_cas_store *src, dx_cas_store *dst);
 
+#ifndef DX_CAS_NO_REPAIR
 /* --- Repair: put right in place what is damaged, from these sources, in this order:
    - The store itself: one copy of its header, one copy of a commit, padding.
    - A backup that is a copy of the same store, older or newer: record headers, names, commits
@@ -695,6 +717,7 @@ DX_CAS_API int dx_cas_compact_into(dx_cas_store *src, dx_cas_store *dst);
    Others are those of dx_cas_open() and of the device; repair may be tried again after any. */
 DX_CAS_API int dx_cas_repair(dx_cas_store *store, const dx_cas_desc *desc, dx_cas_store *other,
                              dx_cas_damage_fn *lost, void *user, dx_cas_repair_report *report);
+#endif /* DX_CAS_NO_REPAIR */
 
 /* >>extension ----------------------------------------------------------
    For layers that keep records of this format on a medium of their own, such as raw flash: the
@@ -5237,6 +5260,7 @@ DX_CAS_API int dx_cas_compact_into(dx_cas_store *src, dx_cas_store *dst)
     return error == DX_CAS_OK ? dx_cas_commit(dst) : error;
 }
 
+#ifndef DX_CAS_NO_STREAMS
 /* >>streams -------------------------------------------------------------
    Content of any size: the chunks are objects, and list nodes above them say which they are. The
    root is what a name points to; of content of one chunk it is that chunk, without a node.
@@ -5566,7 +5590,9 @@ DX_CAS_API int dx_cas_reader_read(dx_cas_reader *r, uint64_t offset, void *buffe
     }
     return DX_CAS_OK;
 }
+#endif /* DX_CAS_NO_STREAMS */
 
+#ifndef DX_CAS_NO_DELTAS
 /* >>deltas --------------------------------------------------------------
    An object stored as what changed since another one, its base, which may be a delta, too. To
    the store this is a codec, number 2: compress makes a delta if a base was hinted at,
@@ -5905,7 +5931,9 @@ DX_CAS_API int dx_cas_delta_copy(dx_cas_delta *d, const dx_cas_id *id, dx_cas_st
     }
     return DX_CAS_OK;
 }
+#endif /* DX_CAS_NO_DELTAS */
 
+#ifndef DX_CAS_NO_REPAIR
 /* >>repair --------------------------------------------------------------
    Three steps. First the layout: which record stands where. From a commit that is proved the
    chain is followed to the next one, with each header from either store; where the chain fits,
@@ -6543,6 +6571,8 @@ DX_CAS_API int dx_cas_repair(dx_cas_store *store, const dx_cas_desc *desc, dx_ca
     if (report) *report = k.report;
     return error;
 }
+
+#endif /* DX_CAS_NO_REPAIR */
 
 #endif /* DX_CAS_IMPLEMENTATION */
 

@@ -25,42 +25,44 @@
 
     CONTENTS (search >>)
         config  opcodes  errors  frame  codecs  out  router  session  hello  streams
-        subscriptions  middleware  platform  shared  names  codec  writers  voice  hub  flow
+        subscriptions  middleware  platform  shared  names  codec  writers  sending  hub  flow
         requests  routes  agreement  dispatch  feed  license
 
     HOW A SESSION IS DRIVEN
-        bytes arrived      n = dx_hbtp_feed(s, bytes, size, now). n < 0: send what is in the
+        bytes received     n = dx_hbtp_feed(s, bytes, size, now). n < 0: send the content of the
                            response buffer, then close. n < size: keep bytes[n..] and feed them
                            again when session->state says so: output sent, or a new turn.
-        socket writable    dx_hbtp_out_data(), send, dx_hbtp_out_consume(); then always feed again:
-                           what was left over, or dx_hbtp_feed(s, NULL, 0, now). It writes what had
-                           no room before (credit, the ends of streams) and dispatches what waits.
+        socket writable    dx_hbtp_out_data(), send, dx_hbtp_out_consume(). Then always feed again:
+                           the bytes not yet consumed, or dx_hbtp_feed(s, NULL, 0, now). It writes
+                           frames that had no room before (credit, the ends of streams) and
+                           dispatches the frames that wait.
         time passed        next = dx_hbtp_tick(s, now): expires requests, sends keepalive pings,
-                           closes on a peer that is silent or does not finish a frame.
+                           closes when the peer is silent or does not complete a frame in time.
         connection lost    dx_hbtp_abort(s): every waiting request ends with ECANCELED.
 
-    GUARANTEES  Any split of the input has the same result. A payload is handed out only when all
-                of it is there, in place where it lies whole in the input (but a chunk of a stream
-                that is longer than payload_max: see dx_hbtp_credit_max()). Every request ends
-                exactly once. A writer writes a whole frame or nothing. Two sessions that stream to
-                each other never wait for each other, see "progress". No allocation, globals,
-                recursion or printing. Finding a route is one load, whatever their number.
-    PROGRESS    Only a request needs room, 64 bytes, for its answer; all other frames are taken in
-                however full the response buffer is, and what they call for is written when there
-                is room. The last `reply_room` bytes of the buffer are for answers. So as long as
-                the peer reads nothing stands still, also when the peer is one like this, and waits
-                itself: while requests go one way, or while the answers to all that the peer may
-                ask at a time, each counted as 64 bytes at least, fit into reply_room. Beyond that
-                two sides that both ask and do not read can block each other; keepalive_ns ends it.
+    GUARANTEES  Any split of the input gives the same result. A handler gets a payload only when it
+                is complete, and in place if it lies whole in the input (exception: a stream chunk
+                longer than payload_max, see dx_hbtp_credit_max()). Every request ends exactly once.
+                A writer appends a whole frame or nothing. Two sessions that stream to each other
+                cannot deadlock, see PROGRESS. No allocation, globals, recursion or printing.
+                Finding a route is one load, whatever their number.
+    PROGRESS    A request is dispatched only when 64 bytes of the response buffer are free for its
+                answer. Every other frame is accepted however full the buffer is; frames that it
+                causes are written when there is room. The last `reply_room` bytes of the buffer are
+                reserved for answers. So a session never stalls as long as the peer reads. It does
+                not stall with a peer like itself either, if requests go one way only, or if the
+                answers to all requests that the peer may have open, at 64 bytes each at least, fit
+                into reply_room. Beyond that, two sides that both send requests and do not read can
+                block each other; keepalive_ns then ends the session.
     LIMITS      Payload 1 MiB unless set otherwise (at most 2^32-1); 64 own requests and 64
-                unanswered requests of the peer at a time (at most 32,768); 1,024 frames a feed.
+                unanswered requests of the peer at a time (at most 32,768); 1,024 frames per feed.
                 One thread per session and response buffer; a filled router may be shared.
                 COMPRESSED and ENCRYPTED payloads are refused without a codec (status 415).
     CONFIG      DX_HBTP_STATIC, DX_HBTP_API, DX_HBTP_ASSERT(c), DX_HBTP_MEMCPY, DX_HBTP_MEMMOVE,
-                DX_HBTP_MEMSET; DX_HBTP_CRC32C: a faster (crc, bytes, size); DX_HBTP_SMALL:
-                without checksums of frames, codecs (ENOTSUP) and texts for statuses
-    ERRORS      dx_hbtp_error: 0 = ok, negative = reason. dx_hbtp_status: numbers that travel.
-    OWNERSHIP   The caller owns every byte. What a handler is given is valid until it returns.
+                DX_HBTP_MEMSET; DX_HBTP_CRC32C: a faster (crc, bytes, size); DX_HBTP_SMALL: no frame
+                checksums, no codecs (ENOTSUP), no texts for statuses
+    ERRORS      dx_hbtp_error: 0 = ok, negative = reason. dx_hbtp_status: numbers on the wire.
+    OWNERSHIP   The caller owns every byte. Arguments of a handler are valid until it returns.
     FORMAT      docs/formats/hbtp.md, normative
 */
 #ifndef DX_HBTP_H
@@ -85,8 +87,8 @@
   #endif
 #endif
 
-/* What inline functions copy with. Under names of their own: who includes the declarations only may
-   still define the functions of the implementation. */
+/* Copy functions for inline code. They have names of their own, so that a file that includes only
+   the declarations can still define the implementation's functions. */
 #if defined(DX_HBTP_MEMCPY) && defined(DX_HBTP_MEMMOVE)
   #define DX_HBTP_P_INLINE_MEMCPY DX_HBTP_MEMCPY
   #define DX_HBTP_P_INLINE_MEMMOVE DX_HBTP_MEMMOVE
@@ -100,7 +102,7 @@ extern "C" {
 #endif
 
 /* >>opcodes ------------------------------------------------------------ */
-/* Every opcode of the format: value, constant, name. Values are fixed for good. */
+/* Every opcode of the format: value, constant, name. The values never change. */
 #define DX_HBTP_OPCODES(X)                              \
     X(0x00, PING, "Ping")                               \
     X(0x01, PONG, "Pong")                               \
@@ -143,55 +145,56 @@ typedef enum dx_hbtp_opcode {
     X(0x01, COMPRESSED)       /* payload: zstd */                                   \
     X(0x02, ENCRYPTED)        /* payload: AEAD */                                   \
     X(0x04, EXPECTS_RESPONSE) /* the sender waits for an answer with this sequence */ \
-    X(0x08, FINAL)            /* the last frame of a transfer or a connection */    \
+    X(0x08, FINAL)            /* the last frame of a transfer or of a connection */ \
     X(0x10, HAS_CHECKSUM)     /* a CRC-32C of header and payload follows the payload */ \
     X(0x20, EXTRA)            /* version 2: fields precede the payload */
 
 typedef enum dx_hbtp_flag {
 #define DX_HBTP_P_FLAG_IS(value, constant) DX_HBTP_FLAG_##constant = value,
     DX_HBTP_FLAGS(DX_HBTP_P_FLAG_IS)
-    DX_HBTP_FLAGS_KNOWN = 0x1f /* of version 1 */
+    DX_HBTP_FLAGS_KNOWN = 0x1f /* those of version 1 */
 } dx_hbtp_flag;
 
 /* >>errors ------------------------------------------------------------- */
-/* value, constant, the status that a handler's error becomes; the first 13 as in all dx headers. */
+/* Value, constant, and the status sent when a handler returns this error. The first 13 have the
+   same values in all dx headers. */
 #define DX_HBTP_ERRORS(X)                                                                          \
     X(0, OK, 500)                                                                                  \
     X(-1, EINVAL, 400)      /* an argument breaks its documented contract */                       \
-    X(-2, ENOMEM, 500)      /* the memory you gave is too small */                                 \
+    X(-2, ENOMEM, 500)      /* the memory given is too small */                                    \
     X(-3, ENOSPACE, 500)    /* the response buffer is too full; nothing was written */             \
-    X(-4, ETOOBIG, 413)     /* above a limit that you set */                                       \
+    X(-4, ETOOBIG, 413)     /* above a limit set by the caller */                                  \
     X(-5, ECORRUPT, 400)    /* a checksum, a reserved field or a magic number is wrong */          \
-    X(-6, EAGAIN, 500)      /* try later: too many requests wait */                                \
+    X(-6, EAGAIN, 500)      /* try later: too many requests are open */                            \
     X(-7, ESYS, 500)        /* a cipher or a hook failed */                                        \
-    X(-8, ENOTSUP, 415)     /* a payload needs a codec that is not there */                        \
+    X(-8, ENOTSUP, 415)     /* the payload needs a codec that the session lacks */                 \
     X(-9, ENOTFOUND, 404)   /* no such route or request */                                         \
     X(-10, ECANCELED, 500)  /* the session is closed */                                            \
     X(-11, ETRUNCATED, 400) /* the input or a payload ends too early */                            \
-    X(-12, EVERSION, 415)   /* no version that both sides know, or a Hello was refused */          \
+    X(-12, EVERSION, 415)   /* no version that both sides speak, or a Hello was refused */         \
     X(-32, EHEADER, 400)    /* a header with flags that the session's policy forbids */            \
     X(-33, ETIMEDOUT, 408)  /* no answer in time */                                                \
     X(-34, EREMOTE, 500)    /* the peer answered with an RpcError */                               \
-    X(-41, EFLOOD, 429)     /* the peer cancels streams faster than anybody needs to */
+    X(-41, EFLOOD, 429)     /* the peer cancels streams faster than the limit */
 
 typedef enum dx_hbtp_error {
 #define DX_HBTP_P_E_IS(value, constant, status) DX_HBTP_##constant = value,
     DX_HBTP_ERRORS(DX_HBTP_P_E_IS)
 } dx_hbtp_error;
 
-/* Numbers that travel in RpcError and Close, with the meaning that HTTP gave them. */
+/* Numbers in RpcError and Close frames, with their HTTP meaning. */
 #define DX_HBTP_STATUSES(X)                                                                        \
-    X(0, NONE, "")                              /* Close: nothing is wrong */                      \
-    X(400, BAD_REQUEST, "bad request")          /* header or payload cannot be read */             \
+    X(0, NONE, "")                              /* Close: no error */                              \
+    X(400, BAD_REQUEST, "bad request")          /* header or payload is malformed */               \
     X(401, UNAUTHORIZED, "unauthorized")                                                           \
     X(404, NOT_FOUND, "not found")              /* no handler for the opcode or the method */      \
     X(408, TIMEOUT, "timeout")                                                                     \
-    X(413, TOO_BIG, "too big")                  /* a payload above the receiver's limit */         \
+    X(413, TOO_BIG, "too big")                  /* payload above the receiver's limit */           \
     X(415, UNSUPPORTED, "unsupported")          /* COMPRESSED or ENCRYPTED without the codec */    \
-    X(429, TOO_MANY, "too many requests")       /* unanswered, or in a time */                     \
-    X(426, OTHER_VERSION, "another version")    /* none that both sides know */                    \
+    X(429, TOO_MANY, "too many requests")       /* too many open requests, or too high a rate */   \
+    X(426, OTHER_VERSION, "another version")    /* no version that both sides speak */             \
     X(500, INTERNAL, "internal error")                                                             \
-    X(501, NOT_KNOWN, "not known")              /* a feature or a field that is needed */          \
+    X(501, NOT_KNOWN, "not known")              /* a required feature or field is unknown */       \
     X(503, UNAVAILABLE, "unavailable")
 
 typedef enum dx_hbtp_status {
@@ -203,44 +206,44 @@ typedef enum dx_hbtp_status {
 DX_HBTP_API const char *dx_hbtp_error_name(int error);
 /* "Ping" and so on; "Unknown" for a value without a name, "Extended" from 0x100 on. */
 DX_HBTP_API const char *dx_hbtp_opcode_name(uint16_t opcode);
-/* True for the values of DX_HBTP_OPCODES; the others up to 0xff are reserved. */
+/* True for the values of DX_HBTP_OPCODES; other values up to 0xff are reserved. */
 DX_HBTP_API bool        dx_hbtp_opcode_is_defined(uint16_t opcode);
-/* A short text for a status, "not found"; "error" for numbers without one. */
+/* "not found" and so on; "error" for a number without a text. */
 DX_HBTP_API const char *dx_hbtp_status_text(uint16_t status);
-/* The status that an error of a handler becomes, see DX_HBTP_ERRORS. */
+/* The status for a handler's error, see DX_HBTP_ERRORS. */
 DX_HBTP_API uint16_t    dx_hbtp_status_of_error(int error);
 
 /* >>frame -------------------------------------------------------------- */
 enum {
     DX_HBTP_HEADER_SIZE         = 8,
     DX_HBTP_CHECKSUM_SIZE       = 4,
-    DX_HBTP_TAG_SIZE            = 16,     /* of an ENCRYPTED payload, counted in its length */
+    DX_HBTP_TAG_SIZE            = 16,     /* tag of an ENCRYPTED payload, part of its length */
     DX_HBTP_FILE_CHUNK_PREFIX   = 16,     /* transfer, crc32c, offset */
     DX_HBTP_FILE_CHUNK_OVERHEAD = 28,     /* header, prefix, checksum; a cipher adds TAG_SIZE */
-    DX_HBTP_OUT_SIZE            = 4096,   /* response buffer where no size is given */
-    DX_HBTP_REPLY_ROOM          = 128,    /* bytes of it that only answers may use, by default */
-    DX_HBTP_OUT_MIN             = 256     /* the smallest response buffer of a session with that */
+    DX_HBTP_OUT_SIZE            = 4096,   /* size of a response buffer if none is given */
+    DX_HBTP_REPLY_ROOM          = 128,    /* bytes of it reserved for answers, by default */
+    DX_HBTP_OUT_MIN             = 256     /* smallest response buffer with that default */
 };
-#define DX_HBTP_PAYLOAD_MAX     1048576u /* payload limit of a session where none is given */
+#define DX_HBTP_PAYLOAD_MAX     1048576u /* payload limit of a session if none is given */
 #define DX_HBTP_OUTSTANDING_MAX 32768u   /* half of the sequence numbers */
 
-typedef struct dx_hbtp_header { /* the eight bytes, decoded */
+typedef struct dx_hbtp_header { /* a decoded frame header */
     uint8_t  opcode;
     uint8_t  flags;
     uint16_t sequence;
-    uint32_t length; /* payload bytes; the checksum is not counted */
+    uint32_t length; /* payload bytes, without the checksum */
 } dx_hbtp_header;
 
-typedef struct dx_hbtp_frame {   /* a view: borrowed from the bytes that were parsed */
-    const uint8_t *payload;      /* never NULL in a parsed frame, not aligned */
+typedef struct dx_hbtp_frame {   /* a view: borrowed from the parsed bytes */
+    const uint8_t *payload;      /* never NULL in a parsed frame; any alignment */
     uint32_t       payload_size;
-    uint16_t       opcode;       /* 0..0xff; 0x100.. once dx_hbtp_resolve_extended() has run */
+    uint16_t       opcode;       /* 0..0xff; 0x100 and up only after dx_hbtp_resolve_extended() */
     uint16_t       sequence;
     uint8_t        flags;
     uint64_t       frame_size;   /* header, payload and checksum; see dx_hbtp_parse() */
 } dx_hbtp_frame;
 
-typedef struct dx_hbtp_descriptor { /* one frame of a batch, 16 bytes: the header, and where */
+typedef struct dx_hbtp_descriptor { /* one frame of a batch, 16 bytes: header and position */
     uint8_t  opcode;
     uint8_t  flags;
     uint16_t sequence;
@@ -249,19 +252,20 @@ typedef struct dx_hbtp_descriptor { /* one frame of a batch, 16 bytes: the heade
     uint32_t reserved;       /* 0 */
 } dx_hbtp_descriptor;
 
-/* Returns 8; 0: fewer than 8 bytes (*header untouched). Any alignment. */
+/* Decode a header, at any alignment. Returns 8, or 0 if there are fewer than 8 bytes
+   (*header is untouched). */
 DX_HBTP_API int  dx_hbtp_parse_header(const void *bytes, size_t size, dx_hbtp_header *header);
 DX_HBTP_API void dx_hbtp_put_header(uint8_t bytes[8], const dx_hbtp_header *header);
 /* Parse the frame at `bytes`. Returns
-     > 0  bytes consumed; *frame is complete and, where it has a checksum, verified
-     0    need more: frame->frame_size says how many bytes from `bytes` on are needed at least (8
-          until the header is there, then the whole frame); the other fields are not to be used
-     < 0  ETOOBIG: the payload is longer than payload_max (known as soon as the header is there);
-          ECORRUPT: wrong checksum; EINVAL: NULL where something must be.
-   On ETOOBIG and ECORRUPT opcode, flags, sequence and payload_size are as in the header. */
+     > 0  bytes consumed; *frame is complete, and its checksum, if it has one, is correct
+     0    more input is needed: at least frame->frame_size bytes from `bytes` on (8 until the header
+          is complete, then the whole frame); the other fields are undefined
+     < 0  ETOOBIG: the payload is longer than payload_max (known from the header alone);
+          ECORRUPT: wrong checksum; EINVAL: a required pointer is NULL.
+   On ETOOBIG and ECORRUPT, opcode, flags, sequence and payload_size are as in the header. */
 DX_HBTP_API int64_t dx_hbtp_parse_any(const void *bytes, size_t size, uint32_t payload_max,
                                       dx_hbtp_frame *frame);
-/* The same, with plain frames parsed where it is called: as fast as a loop that trusts nobody. */
+/* The same, with an inline fast path for frames without a checksum. */
 static inline int64_t dx_hbtp_parse(const void *bytes, size_t size, uint32_t payload_max,
                                     dx_hbtp_frame *frame)
 {
@@ -283,107 +287,107 @@ static inline int64_t dx_hbtp_parse(const void *bytes, size_t size, uint32_t pay
 #endif
     return dx_hbtp_parse_any(bytes, size, payload_max, frame);
 }
-/* Put the real opcode of an Extended frame, the first two bytes of its payload, into frame->opcode
-   and move payload behind it. Other frames, and opaque ones (COMPRESSED, ENCRYPTED), stay as they
-   are. ETRUNCATED; ECORRUPT: the opcode is below 0x100. */
+/* Store the opcode of an Extended frame (the first two bytes of its payload) in frame->opcode and
+   advance payload past it. Other frames, and opaque ones (COMPRESSED, ENCRYPTED), stay unchanged.
+   ETRUNCATED; ECORRUPT: the opcode is below 0x100. */
 DX_HBTP_API int dx_hbtp_resolve_extended(dx_hbtp_frame *frame);
-/* Parse up to `capacity` whole frames at once. Returns the bytes consumed and sets *count; 0: no
-   whole frame is there; < 0: as dx_hbtp_parse(), for the first frame only (a bad frame further on
-   ends the batch before it). At most the first 2^32-1 bytes are looked at. */
+/* Parse up to `capacity` whole frames. Returns the bytes consumed and sets *count; 0: there is no
+   whole frame; < 0: an error as in dx_hbtp_parse(), for the first frame only (a later bad frame
+   ends the batch before it). Reads at most the first 2^32-1 bytes. */
 DX_HBTP_API int64_t dx_hbtp_parse_batch(const void *bytes, size_t size, uint32_t payload_max,
                                         dx_hbtp_descriptor *descriptors, size_t capacity,
                                         size_t *count);
-/* For handlers that do not care about the order between opcodes: the numbers 0..count-1 sorted by
-   the opcode of their descriptors, those of one opcode in the order they came, into order[count].
-   O(count + 256), 1 KiB of stack. EINVAL, ETOOBIG. */
+/* Sort a batch by opcode, for handlers that do not depend on the order between opcodes:
+   order[count] gets the numbers 0..count-1. Stable. O(count + 256), 1 KiB of stack. EINVAL,
+   ETOOBIG. */
 DX_HBTP_API int dx_hbtp_group(const dx_hbtp_descriptor *descriptors, size_t count, uint32_t *order);
-/* Take the payload of an RpcError or a Close apart; text: borrowed, not terminated, any bytes. A
-   Close without payload is status 0. ETRUNCATED; ECORRUPT (reserved not 0, or the status of an
-   RpcError is not 400..599); ENOTSUP (opaque). */
+/* Decode the payload of an RpcError or a Close. *text is borrowed, not terminated, and may hold any
+   bytes. A Close without a payload is status 0. ETRUNCATED; ECORRUPT: reserved is not 0, or the
+   status of an RpcError is not 400..599; ENOTSUP: opaque. */
 DX_HBTP_API int dx_hbtp_parse_rpc_error(const dx_hbtp_frame *frame, uint16_t *status,
                                         const char **text, size_t *text_size);
 
 /* >>codecs ------------------------------------------------------------- */
-typedef struct dx_hbtp_codec { /* COMPRESSED: how payloads get small; shared by any sessions */
-    /* Pack into at most `capacity` bytes. Returns how many; 0: it does not get that small. */
+typedef struct dx_hbtp_codec { /* compression (COMPRESSED); any number of sessions may share it */
+    /* Compress into at most `capacity` bytes. Returns the size; 0: it does not fit. */
     size_t  (*pack)(void *user, const void *in, size_t size, void *out, size_t capacity);
-    /* Returns the size. ETOOBIG: above `capacity`, seen before unpacking; ECORRUPT; ENOTSUP. */
+    /* Decompress. Returns the size. ETOOBIG: more than `capacity`, detected
+       first; ECORRUPT; ENOTSUP. */
     int64_t (*unpack)(void *user, const void *in, size_t size, void *out, size_t capacity);
     void     *user;
 } dx_hbtp_codec;
 
-typedef struct dx_hbtp_cipher { /* ENCRYPTED: keys and counters of ONE session, both directions */
-    /* Encrypt data[size] in place and put 16 bytes of tag behind it; the header is authenticated.
-       The nonce is made of `counter`, which no two frames under one key share. Not 0: failed. */
+typedef struct dx_hbtp_cipher { /* encryption (ENCRYPTED): keys of ONE session, both ways */
+    /* Encrypt data[size] in place and append a tag of 16 bytes; the header is authenticated. Derive
+       the nonce from `counter`: no two frames under one key share it. Not 0: failed. */
     int    (*seal)(void *user, uint64_t counter, const uint8_t header[8], uint8_t *data,
                    size_t size);
-    /* Decrypt data[size], tag included, to `plain`. Not 0: not what the peer sealed. */
+    /* Decrypt data[size], tag included, into `plain`. Not 0: authentication failed. */
     int    (*open)(void *user, uint64_t counter, const uint8_t header[8], const uint8_t *data,
                    size_t size, uint8_t *plain);
     void    *user;
-    uint64_t sealed; /* frames so far; 0 with new keys */
-    uint64_t opened; /* the same of the peer's */
+    uint64_t sealed; /* frames sealed; 0 with new keys */
+    uint64_t opened; /* frames opened; 0 with new keys */
 } dx_hbtp_cipher;
 
 /* >>out ---------------------------------------------------------------- */
 typedef struct dx_hbtp_out { /* response buffer: frames to be sent; fields are private */
     uint8_t *memory_;
-    size_t   size_;          /* of the memory */
-    size_t   limit_;         /* writers stop here, but for the answer of a handler that runs */
+    size_t   size_;          /* bytes of memory_ */
+    size_t   limit_;         /* end of writing, except for the answer of the running handler */
     size_t   begin_;         /* memory_[begin_..used_) is to be sent */
     size_t   used_;
-    dx_hbtp_cipher *cipher_; /* of the session that writes */
-    uint32_t request_;       /* sequence of the request whose handler runs; 0x10000: none */
-    bool     answered_;      /* an answer with this sequence was written */
-    bool     kept_;          /* some of what the handler wrote cannot be taken back */
-    uint8_t  flags_;         /* of every frame: HAS_CHECKSUM, ENCRYPTED */
-    uint32_t payload_over_;  /* the smallest payload that is too long; 0: 2^32 */
+    dx_hbtp_cipher *cipher_; /* of the session that uses the buffer */
+    uint32_t request_;       /* sequence of the request being handled; 0x10000: none */
+    bool     answered_;      /* its answer has been written */
+    bool     committed_;     /* output of the running handler can no longer be rolled back */
+    uint8_t  flags_;         /* added to every frame: HAS_CHECKSUM, ENCRYPTED */
+    uint32_t payload_over_;  /* smallest payload size that is refused; 0: 2^32 */
 } dx_hbtp_out;
 
-/* Borrow `size` bytes of memory until the buffer is no longer used; 0: DX_HBTP_OUT_SIZE. EINVAL. */
+/* Borrows `size` bytes of memory (0: DX_HBTP_OUT_SIZE) while the buffer is in use. EINVAL. */
 DX_HBTP_API int            dx_hbtp_out_init(dx_hbtp_out *out, void *memory, size_t size);
-/* Forget the content; the memory stays. */
+/* Discard the content; the memory stays. */
 DX_HBTP_API void           dx_hbtp_out_reset(dx_hbtp_out *out);
-/* Give every frame written from now on a checksum (or no longer). */
+/* Turn the checksum of later frames on or off. */
 DX_HBTP_API void           dx_hbtp_out_set_checksum(dx_hbtp_out *out, bool on);
-/* Refuse payloads longer than this from now on, with ETOOBIG; 0: any go. A session does it for its
-   own buffer when the peer has stated its limit. EINVAL: under 256. */
+/* Refuse later payloads above this size with ETOOBIG; 0: no limit. A session sets it for its own
+   buffer once the peer has stated its limit. EINVAL: below 256. */
 DX_HBTP_API int            dx_hbtp_out_set_payload_max(dx_hbtp_out *out, uint32_t payload_max);
-/* The bytes to be sent; valid until the next consume or reset. Writers only append, so these bytes
-   may be in the hands of the kernel while more frames are written. */
+/* The bytes to send; valid until the next consume or reset. Writers only append, so the kernel may
+   still read these bytes while more frames are written. */
 DX_HBTP_API const uint8_t *dx_hbtp_out_data(const dx_hbtp_out *out, size_t *size);
-/* So many bytes have been sent, and nobody reads dx_hbtp_out_data() any more: what is left may be
-   moved to the front. O(1) for each byte sent, as long as answers do not fill the buffer. EINVAL:
+/* Drop the first `size` bytes: they were sent, and nobody reads dx_hbtp_out_data() any more. The
+   rest may move to the front. Amortized O(1) per byte sent, unless answers fill the buffer. EINVAL:
    more than there are. */
 DX_HBTP_API int            dx_hbtp_out_consume(dx_hbtp_out *out, size_t size);
-/* Bytes that fit behind what is there, header and checksum included. With a session, its last
-   reply_room bytes count only inside the handler of a request, and for its answer only. */
+/* Free bytes, for a frame with header and checksum. With a session, its last reply_room bytes count
+   only inside the handler of a request, until that has written its answer. */
 DX_HBTP_API size_t         dx_hbtp_out_room(const dx_hbtp_out *out);
-/* Where the payload of the next frame will lie. Filled there (look at the room first), it is not
-   copied; the data of a FileChunk lies 16 bytes further on, arguments 1, an Extended payload 2. */
+/* Where the payload of the next frame will be stored. A payload written there in advance (check the
+   room first) is not copied. Add 16 for the data of a FileChunk, 1 for arguments, 2 for an Extended
+   payload. */
 DX_HBTP_API uint8_t       *dx_hbtp_out_next(const dx_hbtp_out *out);
 
-/* Every writer appends one whole frame or nothing: ENOSPACE (no room), ETOOBIG (payload above
-   2^32-1, or above what the peer takes in), ESYS (the cipher failed), EINVAL. Payloads are copied
-   before it returns.
-   opcode: 0..0xff as it is; from 0x100 on it is written as an Extended frame. All flag bits are
-   written as given, HAS_CHECKSUM appends the checksum. text: UTF-8, zero-terminated; NULL means
-   dx_hbtp_status_text(status). */
+/* Every writer appends one whole frame or nothing. ENOSPACE: no room; ETOOBIG: payload above 2^32-1
+   or above the peer's limit; ESYS: the cipher failed; EINVAL. The payload is copied.
+   opcode: from 0x100 on, an Extended frame is written. flags: written as given; HAS_CHECKSUM also
+   appends the checksum. text: UTF-8, zero-terminated; NULL: dx_hbtp_status_text(status). */
 DX_HBTP_API int dx_hbtp_write_frame(dx_hbtp_out *out, uint16_t opcode, uint8_t flags,
                                     uint16_t sequence, const void *payload, size_t size);
 DX_HBTP_API int dx_hbtp_write_pong(dx_hbtp_out *out, uint16_t sequence, const void *payload,
                                    size_t size);
 DX_HBTP_API int dx_hbtp_write_rpc_call(dx_hbtp_out *out, uint16_t sequence, uint8_t method,
                                        const void *arguments, size_t size);
-/* status: 400..599, else EINVAL. text NULL: that of the status. */
+/* status: 400..599, else EINVAL. text NULL: the text of the status. */
 DX_HBTP_API int dx_hbtp_write_rpc_error(dx_hbtp_out *out, uint16_t sequence, uint16_t status,
                                         const char *text);
-/* FINAL is set. status 0 writes no payload and no text. */
+/* Sets FINAL. Status 0 writes no payload. */
 DX_HBTP_API int dx_hbtp_write_close(dx_hbtp_out *out, uint16_t status, const char *text);
 /* compressed: the payload already is a zstd frame. */
 DX_HBTP_API int dx_hbtp_write_state_sync(dx_hbtp_out *out, uint16_t sequence, bool compressed,
                                          const void *payload, size_t size);
-/* Where it is called, as far as it is all plain. */
+/* Inline fast path for frames without checksum and encryption. */
 static inline int dx_hbtp_write_rpc_response(dx_hbtp_out *out, uint16_t sequence,
                                              const void *result, size_t size)
 {
@@ -410,25 +414,26 @@ static inline int dx_hbtp_write_rpc_response(dx_hbtp_out *out, uint16_t sequence
 #endif
     return dx_hbtp_write_frame(out, DX_HBTP_OP_RPC_RESPONSE, 0, sequence, result, size);
 }
-/* The payload packed by `codec` (NULL: not), with COMPRESSED, where that saves an eighth; else as
-   it is. Under 256 bytes only a dictionary pays. A payload that lies in the free part of the buffer
-   is packed behind itself, and written as it is where there is no room for that. EINVAL: an
-   extended opcode; as other writers. */
+/* Compress the payload with `codec` and set COMPRESSED, if that saves an eighth; otherwise (or with
+   codec NULL) write it unchanged. Below 256 bytes only a dictionary pays. A payload in the free
+   part of the buffer is compressed into the space after itself, and written unchanged if there is
+   none. EINVAL: an extended opcode; errors as of the other writers. */
 DX_HBTP_API int dx_hbtp_write_packed(dx_hbtp_out *out, const dx_hbtp_codec *codec, uint16_t opcode,
                                      uint8_t flags, uint16_t sequence, const void *payload,
                                      size_t size);
 typedef struct dx_hbtp_file_chunk { /* payload of a FileChunk frame */
-    uint32_t       transfer;        /* which transfer of this connection: chosen by its sender */
+    uint32_t       transfer;        /* transfer number within this
+                                       connection: chosen by the sender */
     uint64_t       offset;          /* of the first byte in the object */
     const uint8_t *data;            /* borrowed from the frame */
-    uint32_t       data_size;       /* may be 0, for an empty object */
-    bool           final;           /* the object ends after this chunk (flag FINAL) */
+    uint32_t       data_size;       /* 0 for an empty object */
+    bool           final;           /* last chunk of the object (flag FINAL) */
 } dx_hbtp_file_chunk;
 
-/* Decode and check. ETRUNCATED: under 16 bytes; ECORRUPT: wrong CRC-32C of the data, or
-   offset + size above 2^64-1; EINVAL: not a FileChunk, or an opaque one. */
+/* Decode and verify. ETRUNCATED: below 16 bytes; ECORRUPT: wrong CRC-32C of the data, or offset +
+   size above 2^64-1; EINVAL: not a FileChunk, or opaque. */
 DX_HBTP_API int dx_hbtp_parse_file_chunk(const dx_hbtp_frame *frame, dx_hbtp_file_chunk *chunk);
-/* `sequence`: that of the request which the transfer answers, or 0. The most data that fits is
+/* sequence: of the request that the transfer answers, or 0. The largest data_size that fits is
    dx_hbtp_out_room() - DX_HBTP_FILE_CHUNK_OVERHEAD. */
 DX_HBTP_API int dx_hbtp_write_file_chunk(dx_hbtp_out *out, uint16_t sequence,
                                          const dx_hbtp_file_chunk *chunk);
@@ -436,16 +441,16 @@ DX_HBTP_API int dx_hbtp_write_file_chunk(dx_hbtp_out *out, uint16_t sequence,
 /* >>router ------------------------------------------------------------- */
 typedef struct dx_hbtp_session dx_hbtp_session;
 
-typedef struct dx_hbtp_context { /* what a handler gets; all of it valid until it returns */
+typedef struct dx_hbtp_context { /* argument of a handler; all of it valid until it returns */
     dx_hbtp_session     *session;
     dx_hbtp_out         *out;      /* for the answer */
     const dx_hbtp_frame *frame;
-    const uint8_t       *payload;  /* RPC methods: the arguments behind the method byte */
+    const uint8_t       *payload;  /* for an RPC method: the arguments, without the method byte */
     size_t               payload_size;
     uint64_t             now_ns;   /* as given to dx_hbtp_feed() */
     void                *user;     /* as given with the route */
-    uint64_t             deadline_ns; /* of a request: when the peer no longer waits; UINT64_MAX:
-                                         it did not say */
+    uint64_t             deadline_ns; /* of a request: when the peer stops
+                                         waiting; UINT64_MAX: not stated */
 } dx_hbtp_context;
 
 enum { DX_HBTP_LATER = 1 }; /* a handler's result: dx_hbtp_reply() will answer */
@@ -453,17 +458,17 @@ enum { DX_HBTP_LATER = 1 }; /* a handler's result: dx_hbtp_reply() will answer *
 /* A handler returns
      0              done: it has written its answer to context->out, or needs none
      DX_HBTP_LATER  it will call dx_hbtp_reply() or dx_hbtp_reply_error() with frame->sequence
-     400..599       what it wrote is dropped, the peer gets an RpcError with this status
-     ENOSPACE       what it wrote is dropped; it is called again with the same frame when there is
-                    more room. When even the empty buffer was too small, the peer gets status 500.
-     EAGAIN         as ENOSPACE, but for a reason of its own: it is called again in the next feed
-     other errors   what it wrote is dropped, RpcError with dx_hbtp_status_of_error()
-   Only requests are answered: Ping, RpcCall, RpcStreamStart and what has EXPECTS_RESPONSE. With
-   another frame, a failure is counted and reported (DX_HBTP_EVENT_FAILED), the peer hears nothing.
-   What cannot be undone is not dropped. Once a handler has called what changes more than the buffer
-   (dx_hbtp_call, request, notify, reply, open, send, grant, finish, reset, publish, catch_up, or
-   dx_hbtp_out_consume), all that it wrote stays, before and after that call; an error then adds an
-   RpcError, unless it had answered already, and ENOSPACE and EAGAIN call it again only if not. */
+     400..599       roll back its output and send an RpcError with this status
+     ENOSPACE       roll back its output and call it again with the same frame when there is more
+                    room. If the buffer is empty and still too small, the peer gets status 500.
+     EAGAIN         as ENOSPACE, for a reason of its own: call it again in the next feed
+     other errors   roll back its output and send RpcError with dx_hbtp_status_of_error()
+   Only requests are answered: Ping, RpcCall, RpcStreamStart and frames with EXPECTS_RESPONSE. A
+   failure on another frame is counted and reported to the program only (DX_HBTP_EVENT_FAILED).
+   Rollback is all or nothing. Calls that change more than the buffer (dx_hbtp_call, request,
+   notify, reply, open, send, grant, finish, reset, publish, catch_up, or dx_hbtp_out_consume)
+   commit all output of the handler, before and after the call. If it then returns an error, an
+   RpcError is added, but only if it has not answered; ENOSPACE and EAGAIN likewise. */
 typedef int dx_hbtp_handler_fn(const dx_hbtp_context *context);
 
 typedef struct dx_hbtp_route {
@@ -476,11 +481,11 @@ typedef struct dx_hbtp_router { /* shared by any number of sessions; private */
     dx_hbtp_route methods_[256];
 } dx_hbtp_router;
 
-/* The default handlers: Ping is answered by Pong, RpcCall goes to the method table, other opcodes
-   of the format get status 404, those that do not exist are counted and ignored. */
+/* Install the default handlers: Pong for Ping, the method table for RpcCall, status 404 for other
+   opcodes of the format. Undefined opcodes are counted and ignored; requests among them get 404. */
 DX_HBTP_API int dx_hbtp_router_init(dx_hbtp_router *router);
-/* Register or replace; fn NULL: back to the default. Slot 0xff gets every extended opcode. EINVAL:
-   Pong, Close, RpcResponse and RpcError, which the session itself needs. O(1). */
+/* Register or replace a handler; fn NULL restores the default. Slot 0xff gets every extended
+   opcode. O(1). EINVAL: Pong, Close, RpcResponse and RpcError belong to the session. */
 DX_HBTP_API int dx_hbtp_router_set(dx_hbtp_router *router, uint8_t opcode,
                                    dx_hbtp_handler_fn *fn, void *user);
 DX_HBTP_API int dx_hbtp_router_set_method(dx_hbtp_router *router, uint8_t method,
@@ -488,31 +493,32 @@ DX_HBTP_API int dx_hbtp_router_set_method(dx_hbtp_router *router, uint8_t method
 
 /* >>session ------------------------------------------------------------ */
 typedef enum dx_hbtp_state {
-    DX_HBTP_WANTS_INPUT,  /* everything that could be dispatched was: receive more */
-    DX_HBTP_WANTS_OUTPUT, /* too full for the answer to a request: send, then feed again */
-    DX_HBTP_WANTS_TURN,   /* frames_max were dispatched, or a handler said EAGAIN: feed again */
-    DX_HBTP_CLOSED        /* send what is in the response buffer, then close the connection */
+    DX_HBTP_WANTS_INPUT,  /* every frame that could be dispatched was: receive more */
+    DX_HBTP_WANTS_OUTPUT, /* no room for the answer to a request: send, then feed again */
+    DX_HBTP_WANTS_TURN,   /* frames_max were dispatched, or a handler returned EAGAIN: feed again */
+    DX_HBTP_CLOSED        /* send the content of the response buffer, then close the connection */
 } dx_hbtp_state;
 
 typedef enum dx_hbtp_event {
-    DX_HBTP_EVENT_UNKNOWN_OPCODE = 1, /* no such opcode; as the next three, a request was answered
-                                         by an RpcError, anything else by nothing */
+    DX_HBTP_EVENT_UNKNOWN_OPCODE = 1, /* no such opcode. For this and the next three: a request got
+                                         an RpcError, other frames no answer */
     DX_HBTP_EVENT_NO_ROUTE,           /* no handler: 404 */
-    DX_HBTP_EVENT_REFUSED,            /* a codec is missing (415) or too much is unanswered (429) */
-    DX_HBTP_EVENT_FAILED,             /* a handler failed or a payload was bad */
-    DX_HBTP_EVENT_LATE,               /* an answer to a request that had expired or was cancelled */
+    DX_HBTP_EVENT_REFUSED,            /* no codec (415), or too many open requests (429) */
+    DX_HBTP_EVENT_FAILED,             /* a handler failed, or a payload was malformed */
+    DX_HBTP_EVENT_LATE,               /* an answer to an expired or canceled request */
     DX_HBTP_EVENT_DUPLICATE,          /* a second answer */
-    DX_HBTP_EVENT_UNASKED,            /* an answer to no request that is remembered */
+    DX_HBTP_EVENT_UNASKED,            /* an answer to no known request */
     DX_HBTP_EVENT_CLOSED,             /* the session closed; session->error says why */
-    DX_HBTP_EVENT_HELLO,              /* session->peer says what was agreed upon; 1: nothing was */
-    DX_HBTP_EVENT_DRAIN               /* the peer is about to close: session->peer.drains */
+    DX_HBTP_EVENT_HELLO,              /* the Hello is answered: session->peer has the result;
+                                         version 1: no agreement on version 2 */
+    DX_HBTP_EVENT_DRAIN               /* the peer will close soon: session->peer.drains */
 } dx_hbtp_event;
 
-typedef struct dx_hbtp_result {   /* how a request of ours ended; valid during the callback */
+typedef struct dx_hbtp_result {   /* outcome of an own request; valid during the callback */
     int                  error;   /* OK, EREMOTE, ETIMEDOUT, ECANCELED; ENOTSUP, ETRUNCATED,
-                                     ECORRUPT: an answer came but cannot be read */
+                                     ECORRUPT: the answer cannot be read */
     uint16_t             sequence;
-    uint16_t             status;  /* EREMOTE: as sent by the peer */
+    uint16_t             status;  /* EREMOTE: the peer's status */
     const dx_hbtp_frame *frame;   /* the answer, or NULL */
     const uint8_t       *payload; /* OK: the result, EREMOTE: the text; otherwise NULL */
     size_t               payload_size;
@@ -520,230 +526,233 @@ typedef struct dx_hbtp_result {   /* how a request of ours ended; valid during t
 } dx_hbtp_result;
 
 typedef void dx_hbtp_result_fn(dx_hbtp_session *session, const dx_hbtp_result *result);
-/* frame: for DX_HBTP_EVENT_CLOSED the peer's Close or NULL, else the frame that is the reason. */
+/* frame: for DX_HBTP_EVENT_CLOSED the peer's Close or NULL, otherwise the frame that caused it. */
 typedef void dx_hbtp_event_fn(dx_hbtp_session *session, dx_hbtp_event event,
                               const dx_hbtp_frame *frame);
 
 typedef enum dx_hbtp_stream_kind {
     DX_HBTP_STREAM_OPENED = 1, /* by the peer: method; data: its arguments */
-    DX_HBTP_STREAM_CHUNK,      /* data, or credit, or both; dx_hbtp_grant() for more data */
-    DX_HBTP_STREAM_FINISHED,   /* the peer sends no more data on it; status and text (data): why,
-                                  0 where it is all there is */
-    DX_HBTP_STREAM_ENDED       /* over, in both directions */
+    DX_HBTP_STREAM_CHUNK,      /* data, credit, or both; call dx_hbtp_grant() to get more data */
+    DX_HBTP_STREAM_FINISHED,   /* end of the peer's data: status and text (data) say
+                                  why; status 0: complete */
+    DX_HBTP_STREAM_ENDED       /* both directions have ended */
 } dx_hbtp_stream_kind;
 
 typedef struct dx_hbtp_stream_event { /* valid during the callback */
     dx_hbtp_stream_kind kind;
-    uint32_t            stream;  /* the handle that the functions take */
-    uint32_t            credit;  /* what dx_hbtp_send() may send now */
+    uint32_t            stream;  /* handle for the functions below */
+    uint32_t            credit;  /* bytes that dx_hbtp_send() may send now */
     const uint8_t      *data;
     size_t              size;
-    void               *user;    /* of this stream: may be set, is kept */
-    int                 error;   /* ENDED: OK; EREMOTE: cancelled by the peer, with status and text
-                                    (data), or finished by it with a status; ECANCELED: here, or
-                                    with the session; ECORRUPT, ETRUNCATED, ENOTSUP: refused by an
-                                    RpcError that cannot be read */
+    void               *user;    /* of this stream: the callback may set it, it is kept */
+    int                 error;   /* ENDED: OK; EREMOTE: canceled by the peer, with status and text
+                                    (data), or finished by it with a status; ECANCELED: canceled
+                                    here or by the end of the session; ECORRUPT, ETRUNCATED,
+                                    ENOTSUP: refused by an unreadable RpcError */
     uint16_t            status;
     uint8_t             method;
 } dx_hbtp_stream_event;
 
-/* A result other than 0 cancels the stream, with that status (400..599) or that of the error. */
+/* Any result but 0 cancels the stream, with that status (400..599) or that of the error. */
 typedef int dx_hbtp_stream_fn(dx_hbtp_session *session, dx_hbtp_stream_event *event);
 
-typedef struct dx_hbtp_session_desc { /* zero = the default written behind each field */
+typedef struct dx_hbtp_session_desc { /* zero = the default given with each field */
     void                 *memory;          /* dx_hbtp_session_memory_size() bytes, aligned to 8;
-                                              borrowed until the session is no longer used */
+                                              borrowed for the session's lifetime */
     size_t                memory_size;
     dx_hbtp_out          *out;             /* required; borrowed */
-    uint32_t              reply_room;      /* bytes of it that only answers may use, see PROGRESS;
-                                              DX_HBTP_REPLY_ROOM, at least that. `out` must have
+    uint32_t              reply_room;      /* bytes of `out` reserved for answers, see PROGRESS; at
+                                              least DX_HBTP_REPLY_ROOM, the default. `out` must have
                                               128 bytes more */
-    const dx_hbtp_router *router;          /* borrowed; NULL: the default handlers only */
+    const dx_hbtp_router *router;          /* borrowed; NULL: default handlers only */
     dx_hbtp_result_fn    *on_result;       /* NULL: results are dropped */
-    dx_hbtp_event_fn     *on_event;        /* NULL: events are counted only */
-    void                (*on_cancel)(dx_hbtp_session *s, uint16_t sequence); /* the peer no longer
-                                              waits for a request that dx_hbtp_reply() is to answer:
-                                              answer it soon, with anything */
-    void                (*on_output)(dx_hbtp_session *s); /* outside of dx_hbtp_feed() something was
-                                              written to `out`: send it soon. NULL: you look
-                                              yourself, after each call */
-    void                 *user;            /* yours */
-    uint32_t              payload_max;     /* bytes; DX_HBTP_PAYLOAD_MAX. Longer: 413 and close, but
-                                              for chunks of streams, see dx_hbtp_credit_max() */
-    uint32_t              outstanding_max; /* own requests that wait; 64 */
-    uint32_t              pending_max;     /* the peer's requests that wait for dx_hbtp_reply(); 64.
-                                              Beyond: status 429 without a call */
-    uint32_t              frames_max;      /* dispatched by one feed; 1024 */
-    uint32_t              streams_max;     /* open at a time, of both sides; at most 256. 0: none,
+    dx_hbtp_event_fn     *on_event;        /* NULL: events are only counted */
+    void                (*on_cancel)(dx_hbtp_session *s, uint16_t sequence); /* the peer stopped
+                                              waiting for a request that dx_hbtp_reply() is to
+                                              answer: answer it soon, with anything */
+    void                (*on_output)(dx_hbtp_session *s); /* `out` was written to outside of
+                                              dx_hbtp_feed(): send it soon. NULL: check `out` after
+                                              each call yourself */
+    void                 *user;            /* for the caller */
+    uint32_t              payload_max;     /* bytes; DX_HBTP_PAYLOAD_MAX. A longer frame gets 413
+                                              and closes, except stream chunks, see
+                                              dx_hbtp_credit_max() */
+    uint32_t              outstanding_max; /* own open requests; 64 */
+    uint32_t              pending_max;     /* requests of the peer that wait for dx_hbtp_reply();
+                                              64. Further ones get status 429 without a call */
+    uint32_t              frames_max;      /* frames dispatched by one feed; 1024 */
+    uint32_t              streams_max;     /* open streams of both sides; at most 256. 0: none,
                                               the peer's get status 404 */
-    dx_hbtp_stream_fn    *on_stream;       /* required with streams_max */
+    dx_hbtp_stream_fn    *on_stream;       /* required if streams_max is not 0 */
     const dx_hbtp_codec  *codec;           /* NULL: COMPRESSED payloads get status 415 */
-    dx_hbtp_cipher       *cipher;          /* everything sent is ENCRYPTED, and a frame that is not,
-                                              or comes again, closes; NULL: ENCRYPTED gets 415 */
-    uint64_t              keepalive_ns;    /* silence after which tick sends a Ping; after as much
-                                              silence again the session closes; 0: never */
-    uint64_t              frame_ns;        /* from the first byte of a frame to its last: longer and
-                                              the session closes; 60 s. UINT64_MAX: any time */
-    bool                  in_place;        /* true: no buffer for frames that arrive in pieces:
-                                              feed leaves them unconsumed, you append to them in
-                                              your own buffer (see need) */
-    bool                  reject_unknown_flags; /* false: bits 20, 40, 80 are handed on unread */
+    dx_hbtp_cipher       *cipher;          /* encrypts every frame sent; an unencrypted or replayed
+                                              frame closes. NULL: ENCRYPTED gets 415 */
+    uint64_t              keepalive_ns;    /* silence before tick sends a Ping; the session closes
+                                              after the same silence again. 0: never */
+    uint64_t              frame_ns;        /* time from the first byte of a frame to its last; the
+                                              session closes after it. 60 s; UINT64_MAX: no limit */
+    bool                  in_place;        /* true: no reassembly buffer. feed leaves a partial
+                                              frame unconsumed; append to it in your own buffer (see
+                                              need) */
+    bool                  reject_unknown_flags; /* false: flag bits 0x20, 0x40 and
+                                                   0x80 are passed on unread */
     bool                  require_checksum;     /* true: a frame without a checksum closes */
-    uint64_t            (*now_ns)(const dx_hbtp_session *s); /* for deadlines that travel; NULL: as
-                                              given last to feed or tick */
+    uint64_t            (*now_ns)(const dx_hbtp_session *s); /* clock for deadlines that are sent;
+                                              NULL: the last now_ns of feed or tick */
 } dx_hbtp_session_desc;
 
-typedef struct dx_hbtp_peer { /* what is known of the other side, see >>hello */
-    uint8_t  version;      /* that both speak: 1 before there was a Hello */
-    bool     drains;       /* it answers no new request: use another connection */
-    bool     zstd;         /* it takes COMPRESSED payloads */
-    uint32_t features;     /* dx_hbtp_feature that both sides understand */
-    uint32_t payload_max;  /* limits that it has stated; 0: none */
+typedef struct dx_hbtp_peer { /* what the other side has stated, see >>hello */
+    uint8_t  version;      /* spoken by both; 1 before a Hello */
+    bool     drains;       /* it accepts no new requests: use another connection */
+    bool     zstd;         /* it accepts COMPRESSED payloads */
+    uint32_t features;     /* dx_hbtp_feature that both sides know */
+    uint32_t payload_max;  /* its limits; 0: not stated */
     uint32_t requests_max;
     uint32_t streams_max;
-    uint32_t credit;       /* of a stream that we open, before it has granted any */
+    uint32_t credit;       /* initial send credit of streams that we open */
 } dx_hbtp_peer;
 
 typedef struct dx_hbtp_counters {
     uint64_t frames;    /* dispatched */
-    uint64_t bytes;     /* of them */
+    uint64_t bytes;     /* of those frames */
     uint64_t events[11]; /* by dx_hbtp_event */
 } dx_hbtp_counters;
 
-struct dx_hbtp_session { /* caller-allocated; without "_": to be read */
+struct dx_hbtp_session { /* caller-allocated; fields without "_" may be read */
     dx_hbtp_session_desc     desc;          /* with the defaults filled in */
     dx_hbtp_state            state;
-    int                      error;         /* why it is closed: OK (orderly, or still open),
-                                               ETOOBIG, EHEADER, ECORRUPT, ETIMEDOUT, EFLOOD,
-                                               EVERSION (a Hello was refused) */
-    uint32_t                 waiting;       /* own requests without an answer, */
-    uint32_t                 given_up;      /* and those that the peer may still answer in vain */
-    uint64_t                 need;          /* size of the frame that it waits for, as far as known;
-                                               in_place: your buffer must be able to hold this many
-                                               bytes from the first unconsumed one on */
+    int                      error;         /* why it closed: OK (orderly, or still open), ETOOBIG,
+                                               EHEADER, ECORRUPT, ETIMEDOUT, EFLOOD, EVERSION (a
+                                               Hello was refused) */
+    uint32_t                 waiting;       /* own open requests */
+    uint32_t                 given_up;      /* own requests that expired or were canceled and that
+                                               the peer has not answered yet */
+    uint64_t                 need;          /* size of the next frame, as far as known; in_place:
+                                               your buffer must hold this many bytes from the first
+                                               unconsumed one on */
     dx_hbtp_counters         counters;
     dx_hbtp_peer             peer;
     struct dx_hbtp_p_slot   *slots_;        /* own requests, slot_count_ of them */
-    struct dx_hbtp_p_stream *streams_;      /* the open ones, stream_count_ of them */
-    struct dx_hbtp_hub      *hub_;          /* of its subscriptions */
-    const struct dx_hbtp_hello *hello_;     /* that it has said; NULL: none, or it was answered */
-    const struct dx_hbtp_p_second *second_; /* what version 2 adds; NULL: nobody said Hello */
-    uint8_t                 *buffer_;       /* collects one frame; NULL: in_place */
-    uint8_t                 *plain_;        /* what a cipher has opened */
-    uint8_t                 *unpacked_;     /* what a codec has unpacked */
+    struct dx_hbtp_p_stream *streams_;      /* open streams, stream_count_ of them */
+    struct dx_hbtp_hub      *hub_;          /* hub of its subscriptions */
+    const struct dx_hbtp_hello *hello_;     /* our Hello, until it is answered; NULL: none */
+    const struct dx_hbtp_p_v2_hooks *v2_;   /* hooks of version 2; NULL: no Hello, no drain */
+    uint8_t                 *buffer_;       /* reassembles one frame; NULL: in_place */
+    uint8_t                 *plain_;        /* output of the cipher */
+    uint8_t                 *unpacked_;     /* output of the codec */
     size_t                   held_;         /* bytes in buffer_ */
     size_t                   left_;         /* bytes that the last feed did not consume */
-    size_t                   stuck_room_;   /* more than this: those who are stuck try again */
-    uint64_t                 sealed_;       /* of the cipher, before the handler that runs */
-    uint64_t                 now_ns_;       /* as given last */
-    uint64_t                 limit_ns_;     /* deadline of the frame that is dispatched */
-    uint64_t                 next_deadline_ns_; /* no request of ours expires before */
-    uint64_t                 heard_ns_;     /* when new bytes came */
-    uint64_t                 pinged_ns_;    /* when the keepalive Ping went out, if pinged_ */
-    uint64_t                 flood_ns_;     /* when all cancelled streams are forgotten */
-    uint64_t                 begun_ns_;     /* when the frame that is not whole began */
+    size_t                   stuck_room_;   /* STUCK subscriptions retry with more room than this */
+    uint64_t                 sealed_;       /* the cipher's counter, for the handler's rollback */
+    uint64_t                 now_ns_;       /* the caller's last now_ns */
+    uint64_t                 limit_ns_;     /* deadline of the frame being dispatched */
+    uint64_t                 next_deadline_ns_; /* no own request expires before */
+    uint64_t                 received_ns_;  /* when new bytes arrived last */
+    uint64_t                 pinged_ns_;    /* when the keepalive Ping was sent, if pinged_ */
+    uint64_t                 flood_ns_;     /* rate limit of canceled streams: >>routes */
+    uint64_t                 begun_ns_;     /* first byte of the incomplete frame, if partial_ */
     uint32_t                 slot_count_;   /* a power of two */
-    uint32_t                 pending_;      /* the peer's requests that wait for dx_hbtp_reply() */
+    uint32_t                 pending_;      /* requests of the peer that wait for dx_hbtp_reply() */
     uint32_t                 stream_count_;
-    uint32_t                 subscribed_;   /* entries in the hub ... */
-    uint32_t                 subscription_; /* ... and the first of them */
-    uint32_t                 stuck_;        /* of them, those that wait for room */
-    uint32_t                 owing_;        /* the stream whose turn is next to say what it owes */
+    uint32_t                 subscribed_;   /* length of its ring in the hub ... */
+    uint32_t                 subscription_; /* ... and an entry of it */
+    uint32_t                 stuck_;        /* those of them that are STUCK */
+    uint32_t                 deferred_next_; /* index of the stream to flush next */
     uint32_t                 budget_;       /* frames that this feed may still dispatch */
-    uint32_t                 credit_;       /* that it has stated, for streams of the peer */
+    uint32_t                 credit_;       /* initial credit of the peer's streams (our Hello) */
     /* A chunk that is longer than payload_max: see the picture in >>feed. */
-    uint32_t                 tail_stream_;  /* whose it is; 0: of none, or one that has ended */
-    uint32_t                 tail_crc_;     /* of what has come of it */
-    uint16_t                 tail_;         /* bytes that its next pieces bring; 0: there is none */
-    uint16_t                 behind_;       /* those behind the piece that is dispatched */
-    uint16_t                 sequence_;     /* the last one given out */
-    uint16_t                 hello_at_;     /* sequence of its Hello, or the peer's; 0: none yet */
-    uint16_t                 drain_at_;     /* sequence of its Drain; 0: none waits for an answer */
+    uint32_t                 tail_stream_;  /* its stream; 0: none, or it has ended */
+    uint32_t                 tail_crc_;     /* checksum of the bytes so far */
+    uint16_t                 tail_;         /* bytes still to come; 0: no chunk is open */
+    uint16_t                 behind_;       /* bytes that follow the piece being dispatched */
+    uint16_t                 sequence_;     /* last number assigned */
+    uint16_t                 hello_seq_;    /* sequence of the Hello, own or the peer's; 0: none */
+    uint16_t                 drain_seq_;    /* sequence of the own Drain; 0: none is open */
     bool                     tail_checked_; /* a checksum follows the tail */
-    bool                     drains_;       /* new requests get 503, */
-    bool                     told_drain_;   /* and the peer was told */
-    bool                     stays_;        /* the next frame's handler was called already */
+    bool                     drains_;       /* new requests of the peer get 503 */
+    bool                     drain_sent_;   /* the peer was sent a Drain */
+    bool                     retried_;      /* the next frame's handler has run already */
     bool                     hello_first_;  /* requests before the peer's Hello get 426 */
-    bool                     pinged_;       /* a Ping was sent after a silence */
-    bool                     clocked_;      /* the clock has begun, see dx_hbtp_p_clock() */
-    bool                     feeding_;      /* inside of dx_hbtp_feed() */
-    bool                     partial_;      /* a frame has begun to arrive */
-    bool                     waits_;        /* a handler waits for room: nobody else gets it */
-    bool                     owes_;         /* a stream has a frame to send that had no room */
+    bool                     pinged_;       /* a Ping was sent during this silence */
+    bool                     clock_started_; /* the clock has started, see dx_hbtp_p_clock() */
+    bool                     feeding_;      /* inside dx_hbtp_feed() */
+    bool                     partial_;      /* an incomplete frame has arrived */
+    bool                     handler_waits_; /* a handler waits for room and gets it first */
+    bool                     deferred_;     /* a stream has a frame to send that had no room */
 };
 
-/* About 24 * outstanding_max + 32 * streams_max, and payload_max for each of: not in_place, codec,
-   cipher. 0: a limit is too large. */
+/* About 24 * outstanding_max + 32 * streams_max, plus payload_max for each of: reassembly (not
+   in_place), codec, cipher. 0: a limit is too large. */
 DX_HBTP_API size_t dx_hbtp_session_memory_size(const dx_hbtp_session_desc *desc);
 DX_HBTP_API int    dx_hbtp_session_init(dx_hbtp_session *s, const dx_hbtp_session_desc *desc);
-/* Hand in received bytes; handlers and on_result run inside. Returns the bytes consumed, 0..size
-   (fewer: see state), or an error after which the session is closed: ETOOBIG, EHEADER, ECORRUPT,
-   EVERSION (the reply and a Close are in the response buffer: send them). On a closed
-   session: its error, ECANCELED after an orderly close. now_ns: any clock that does not go back. */
+/* Process received bytes; handlers and on_result run inside. Returns the bytes consumed, 0..size
+   (if fewer, see state), or the error that has closed the session: ETOOBIG, EHEADER, ECORRUPT,
+   ETIMEDOUT, EFLOOD, EVERSION (send the response buffer: it holds the reply and a Close). On a
+   closed session: its error, or ECANCELED after an orderly close. now_ns: any monotonic clock. */
 DX_HBTP_API int64_t dx_hbtp_feed(dx_hbtp_session *s, const void *bytes, size_t size,
                                  uint64_t now_ns);
-/* Let time pass: ends requests whose deadline has come (ETIMEDOUT), sends the keepalive Ping,
-   closes after a long silence or when a frame takes too long. Returns when to be called next at the
-   latest; UINT64_MAX: never. */
+/* Handle timeouts: ends requests whose deadline has passed (ETIMEDOUT), sends the keepalive Ping,
+   closes after a long silence or when a frame takes too long. Returns when it must be called next;
+   UINT64_MAX: no need. */
 DX_HBTP_API uint64_t dx_hbtp_tick(dx_hbtp_session *s, uint64_t now_ns);
 
-/* Send a request and remember it until it is answered or deadline_ns comes: an instant of the clock
-   whose now_ns dx_hbtp_feed() and dx_hbtp_tick() are given, so now_ns + 2000000000 for two seconds;
-   UINT64_MAX: never. One that has passed ends with ETIMEDOUT at the next tick. *sequence (may be
-   NULL) gets its number, 1..65535. on_result hears of it exactly once. Any opcode (EXPECTS_RESPONSE
-   is added): a Ping is answered by a Pong, all others by an RpcResponse or RpcError. EAGAIN:
-   outstanding_max wait already, or as many as the peer lets wait (those that were given up and that
-   it has not answered yet are among them), or no number is free; ECANCELED: closed; as writers. */
+/* Send a request. It stays open until it is answered or deadline_ns passes: a time of the clock
+   given to dx_hbtp_feed() and dx_hbtp_tick() as now_ns, so now_ns + 2000000000 for two seconds;
+   UINT64_MAX: never. A deadline in the past ends it with ETIMEDOUT at the next tick. *sequence (may
+   be NULL) gets its number, 1..65535. on_result is called exactly once. Any opcode
+   (EXPECTS_RESPONSE is added): a Ping is answered by a Pong, all others by RpcResponse or RpcError.
+   EAGAIN: outstanding_max or the peer's limit is reached (for the latter, expired and canceled
+   requests count until the peer answers them), or no number is free; ECANCELED: closed; errors of
+   the writers. */
 DX_HBTP_API int dx_hbtp_request(dx_hbtp_session *s, uint16_t opcode, uint8_t flags,
                                 const void *payload, size_t size, uint64_t deadline_ns,
                                 void *user, uint16_t *sequence);
 DX_HBTP_API int dx_hbtp_call(dx_hbtp_session *s, uint8_t method, const void *arguments,
                              size_t size, uint64_t deadline_ns, void *user, uint16_t *sequence);
-/* No longer wait: the request ends now with ECANCELED. The peer is told if it knows RpcCancel and
-   there is room. ENOTFOUND. */
+/* End a request now, with ECANCELED. Sends RpcCancel if the peer knows it and there is room;
+   best effort. ENOTFOUND. */
 DX_HBTP_API int dx_hbtp_cancel(dx_hbtp_session *s, uint16_t sequence);
 
-/* Send a frame that is neither a request nor an answer: a state, an event. It stays, also when the
-   handler that calls it fails later, and leaves the room of answers to them. flags: FINAL, EXTRA
-   (version 2), COMPRESSED; the rest is added. EINVAL: a request, or an opcode of answers, streams
-   or the session itself; ECANCELED: closed; as writers. */
+/* Send a frame that is neither a request nor an answer: a state, an event. It commits the output of
+   the running handler and does not use the room of answers. flags: FINAL, EXTRA (version 2),
+   COMPRESSED; the rest is added. EINVAL: a request, or an opcode of answers, streams or the session
+   itself; ECANCELED: closed; errors of the writers. */
 DX_HBTP_API int dx_hbtp_notify(dx_hbtp_session *s, uint16_t opcode, uint8_t flags,
                                const void *payload, size_t size);
 
-/* Answer a request whose handler returned DX_HBTP_LATER, each exactly once: an RpcResponse, or with
-   a status from 400 to 599 an RpcError. As the writers; ECANCELED: closed; ENOTFOUND: no request
-   is pending. */
+/* Answer a request whose handler returned DX_HBTP_LATER, once each: an RpcResponse, or an RpcError
+   with a status of 400..599. Errors of the writers; ECANCELED: closed; ENOTFOUND: no request is
+   pending. */
 DX_HBTP_API int dx_hbtp_reply(dx_hbtp_session *s, uint16_t sequence, const void *result,
                               size_t size);
 DX_HBTP_API int dx_hbtp_reply_error(dx_hbtp_session *s, uint16_t sequence, uint16_t status,
                                     const char *text);
 
-/* Orderly end: writes a Close, then as dx_hbtp_abort(). ENOSPACE: still open. */
+/* Close in order: write a Close, then as dx_hbtp_abort(). ENOSPACE: still open. */
 DX_HBTP_API int  dx_hbtp_close(dx_hbtp_session *s, uint16_t status, const char *text);
-/* The connection is gone: all waiting requests end with ECANCELED, nothing is written. */
+/* The connection is lost: all open requests end with ECANCELED, nothing is written. */
 DX_HBTP_API void dx_hbtp_abort(dx_hbtp_session *s);
 
-/* True: no request of either side waits for its answer, and no stream is open; or s is NULL. */
+/* True: no request of either side and no stream is open; or s is NULL. */
 DX_HBTP_API bool dx_hbtp_is_idle(const dx_hbtp_session *s);
-/* True: after the last feed or tick a frame had begun to arrive and was not whole, since *begun_ns
-   of their clock. A whole frame that waits for room or a turn does not count. begun_ns may be
-   NULL. */
+/* True: after the last feed or tick there was an incomplete frame, begun at *begun_ns of their
+   clock (may be NULL). A whole frame that waits for room or for a turn does not count. */
 DX_HBTP_API bool dx_hbtp_has_begun(const dx_hbtp_session *s, uint64_t *begun_ns);
 
-/* Another response buffer from now on (one can serve all sessions of a thread in turn). EINVAL. */
+/* Replace the response buffer (one can serve all sessions of a thread in turn). EINVAL. */
 DX_HBTP_API int  dx_hbtp_session_set_out(dx_hbtp_session *s, dx_hbtp_out *out);
 
 /* >>hello --------------------------------------------------------------
-   Version 2 is what two sides agree upon. The side that has made the connection says Hello, best
-   before anything else; the other has dx_hbtp_hello_handler() as its route for DX_HBTP_OP_HELLO.
-   Without both a session is of version 1. Nobody needs to wait for the answer. */
+   Both sides must agree before they use version 2. The side that connects says Hello, best before
+   anything else; the other sets dx_hbtp_hello_handler() as its route for DX_HBTP_OP_HELLO. Without
+   both, the session stays at version 1. Neither side has to wait for the answer. */
 typedef enum dx_hbtp_feature {
-    DX_HBTP_FEATURE_DEADLINE = 1, /* of requests, told the peer: context->deadline_ns */
-    DX_HBTP_FEATURE_CANCEL   = 2, /* dx_hbtp_cancel() tells the peer: desc.on_cancel */
-    DX_HBTP_FEATURE_DRAIN    = 4, /* dx_hbtp_drain() tells the peer: DX_HBTP_EVENT_DRAIN */
-    DX_HBTP_FEATURE_SPLIT    = 8, /* chunks of streams fit into the other's payload_max */
-    DX_HBTP_FEATURE_RESUME   = 16, /* subscriptions go on from a version */
-    DX_HBTP_FEATURES_KNOWN   = 15 /* by every session; the rest: see dx_hbtp_hello.features */
+    DX_HBTP_FEATURE_DEADLINE = 1, /* the peer is told deadlines of requests: context->deadline_ns */
+    DX_HBTP_FEATURE_CANCEL   = 2, /* dx_hbtp_cancel() notifies the peer: desc.on_cancel */
+    DX_HBTP_FEATURE_DRAIN    = 4, /* dx_hbtp_drain() notifies the peer: DX_HBTP_EVENT_DRAIN */
+    DX_HBTP_FEATURE_SPLIT    = 8, /* stream chunks fit into the receiver's payload_max */
+    DX_HBTP_FEATURE_RESUME   = 16, /* subscriptions resume from a version */
+    DX_HBTP_FEATURES_KNOWN   = 15 /* by every session; the rest: dx_hbtp_hello.features */
 } dx_hbtp_feature;
 
 typedef struct dx_hbtp_text { /* borrowed, not terminated; any bytes */
@@ -752,13 +761,13 @@ typedef struct dx_hbtp_text { /* borrowed, not terminated; any bytes */
 } dx_hbtp_text;
 
 typedef struct dx_hbtp_who {
-    dx_hbtp_text agent;    /* what it is, for people */
-    dx_hbtp_text identity; /* who it is, ... */
+    dx_hbtp_text agent;    /* software name, for people */
+    dx_hbtp_text identity; /* who the peer is, ... */
     dx_hbtp_text key;      /* ... the key that its token was made with, ... */
-    dx_hbtp_text token;    /* ... and what proves it */
+    dx_hbtp_text token;    /* ... and the token that proves it */
 } dx_hbtp_who;
 
-typedef struct dx_hbtp_offer { /* what a Hello has said; valid during admit */
+typedef struct dx_hbtp_offer { /* content of a Hello; valid during admit */
     uint8_t      version_min;
     uint8_t      version_max;
     uint32_t     features;
@@ -767,140 +776,139 @@ typedef struct dx_hbtp_offer { /* what a Hello has said; valid during admit */
     dx_hbtp_who  who;
 } dx_hbtp_offer;
 
-typedef struct dx_hbtp_hello { /* what we say; zero: nothing. Limits are those of the session */
-    uint32_t     needs;    /* dx_hbtp_feature; not 0: version 1 is refused */
-    uint32_t     features; /* of those that the program understands, or a layer for it */
-    uint32_t     credit;   /* bytes that we take in on each stream before we have granted any; less
-                              than 2^31 */
+typedef struct dx_hbtp_hello { /* our Hello; zero: nothing stated. Limits: the session's */
+    uint32_t     needs;    /* required dx_hbtp_feature; not 0: version 1 is refused */
+    uint32_t     features; /* further features that the program or a layer implements */
+    uint32_t     credit;   /* initial credit of each stream that the peer
+                              opens, bytes; below 2^31 */
     dx_hbtp_who  who;
-    /* Of the side that accepts: 0, or a status that refuses the peer (401); it may set
-       session->desc.user to what its handlers have to know of the peer, and writes nothing. NULL:
-       all are let in. */
+    /* For the side that accepts. Returns 0, or a status that refuses the peer (401). It may set
+       session->desc.user, for the handlers, and must not write. NULL: every peer is accepted. */
     int        (*admit)(void *user, dx_hbtp_session *session, const dx_hbtp_offer *offer);
     void        *user;     /* for admit */
 } dx_hbtp_hello;
 
-/* Say it, once. *hello is borrowed until DX_HBTP_EVENT_HELLO, or the end of the session where the
-   peer is refused, or has not answered by deadline_ns of the same clock (ETIMEDOUT). on_result does
-   not hear of it. As dx_hbtp_request(); EINVAL: said before, or there is a stream already; a
-   payload_max under 256; a credit of 2^31 or more. */
+/* Say Hello, once. *hello is borrowed until DX_HBTP_EVENT_HELLO, or until the session ends: because
+   the peer is refused, or did not answer by deadline_ns of the same clock (ETIMEDOUT). on_result is
+   not called for it. Errors as of dx_hbtp_request(); EINVAL: already said, a stream is open,
+   payload_max below 256, or a credit of 2^31 or more. */
 DX_HBTP_API int dx_hbtp_say_hello(dx_hbtp_session *s, const dx_hbtp_hello *hello,
                                   uint64_t deadline_ns);
 /* The handler for Hello, with a const dx_hbtp_hello as the route's user. */
 DX_HBTP_API int dx_hbtp_hello_handler(const dx_hbtp_context *context);
-/* From now on nothing reaches a handler before the peer's Hello was accepted: requests get status
-   426, other frames are counted (DX_HBTP_EVENT_REFUSED). */
+/* Until the peer's Hello is accepted, no frame reaches a handler: requests get status 426, other
+   frames are counted (DX_HBTP_EVENT_REFUSED). */
 DX_HBTP_API void dx_hbtp_require_hello(dx_hbtp_session *s);
-/* Tell the peer to use another connection from now on; its new requests get 503, unbegun. Close it
-   when this has returned OK and dx_hbtp_is_idle(): the peer's answer has come then, so nothing is
-   on its way. A second call tells nothing again. text NULL: as writers. ECANCELED: closed. Others:
-   the peer was not told yet, the rest holds; call again. EAGAIN: our Hello is not answered, or as
-   dx_hbtp_request(); ENOSPACE. */
+/* Ask the peer to use another connection. Its new requests get 503 and never reach a handler. Close
+   once this has returned OK and dx_hbtp_is_idle(): by then the peer has answered, so no request of
+   it is in flight. Further calls send nothing. text NULL: as writers. ECANCELED: closed. On other
+   errors requests are refused but the peer does not know it yet; call again. EAGAIN: our Hello is
+   not answered, or as dx_hbtp_request(); ENOSPACE. */
 DX_HBTP_API int dx_hbtp_drain(dx_hbtp_session *s, uint16_t status, const char *text);
-/* The next field of a list: *tag, *value. Returns its size; -1: there is none, *left is 0 where
-   the list ends as it should. */
+/* Read the next field of a list into *tag and *value. Returns its size, or -1 at the end: then
+   *left is 0 if the list is well-formed. */
 DX_HBTP_API int dx_hbtp_next_field(const uint8_t **list, size_t *left, uint8_t *tag,
                                    const uint8_t **value);
 
 /* >>streams ------------------------------------------------------------ */
-enum { DX_HBTP_STREAM_CHUNK_MAX = 16384 }; /* data of one chunk: others get in between */
+enum { DX_HBTP_STREAM_CHUNK_MAX = 16384 }; /* bytes of data; others get in between */
 
-/* Data in both directions under one number, as much as each receiver has granted. Open one: the
-   peer hears of it, with these arguments, and may send `credit` bytes. EAGAIN: streams_max, ours or
-   the peer's, are open, or no number is free; ETOOBIG: as dx_hbtp_grant(); ECANCELED; as
-   writers. */
+/* A stream carries data in both directions, each limited by the credit that its receiver grants.
+   Open one: the peer gets these arguments and may send `credit` bytes. EAGAIN: streams_max, own or
+   the peer's, is reached, or no number is free; ETOOBIG: as dx_hbtp_grant(); ECANCELED; errors of
+   the writers. */
 DX_HBTP_API int dx_hbtp_open(dx_hbtp_session *s, uint8_t method, const void *arguments,
                              size_t size, uint32_t credit, void *user, uint32_t *stream);
-/* Send what credit and response buffer allow, one chunk at most. Returns the bytes taken, 0: none
-   now. ENOTFOUND: no such stream; EINVAL: finished. */
+/* Send at most one chunk, as far as credit and response buffer allow. Returns the bytes accepted;
+   0: none now. ENOTFOUND: no such stream; EINVAL: finished. */
 DX_HBTP_API int64_t dx_hbtp_send(dx_hbtp_session *s, uint32_t stream, const void *data,
                                  size_t size);
-/* The peer may send `bytes` more. Small grants are gathered until they make half of the window, or
-   as much as the peer has left; it is told then, when there is room, or with data that goes out.
-   ETOOBIG: more than dx_hbtp_credit_max() in all. For full speed the window, what the peer has left
-   and what is granted, holds what the line carries in a round trip: a window of 32,768 bytes makes
-   640 KB/s where that takes 50 ms. */
+/* Let the peer send `bytes` more. Small grants are collected until they reach half of the window,
+   or as much as the peer has left; then they are sent when there is room, or earlier with outgoing
+   data. ETOOBIG: more than dx_hbtp_credit_max() in all. The window (what the peer has left, plus
+   grants) bounds the speed to window / round trip: 32,768 bytes and 50 ms make 640 KB/s. */
 DX_HBTP_API int dx_hbtp_grant(dx_hbtp_session *s, uint32_t stream, uint32_t bytes);
-/* How many bytes the peer may be granted on a stream at a time: 2^31 - 1. With a payload_max under
-   16388 a chunk may be longer than that; it is then handed out in pieces, each before the whole has
-   come. That does not go with a cipher, a codec or require_checksum: there, until the peer has
-   agreed upon DX_HBTP_FEATURE_SPLIT, payload_max - 4, as one chunk may bring all. 0: s is NULL. */
+/* The most credit that a stream may have: 2^31 - 1 bytes. With payload_max below 16,388 a chunk may
+   exceed payload_max; it is then delivered in pieces, before all of it has arrived. That is not
+   possible with a cipher, a codec or require_checksum: then the limit is payload_max - 4, as one
+   chunk may use all credit, until the peer has agreed to DX_HBTP_FEATURE_SPLIT. 0: s is NULL. */
 DX_HBTP_API uint32_t dx_hbtp_credit_max(const dx_hbtp_session *s);
-/* No more data from here. status 0: it was all there is; 400..599: why it is not, text may be NULL.
-   What was sent arrives in both cases. When both sides have finished, the stream ends. EINVAL:
-   finished already, another status; as writers. */
+/* End our direction; everything sent before still arrives. status 0: complete; 400..599: the reason
+   why it is not, text may be NULL. The stream ends when both sides have finished. EINVAL: finished
+   before, or another status; errors of the writers. */
 DX_HBTP_API int dx_hbtp_finish(dx_hbtp_session *s, uint32_t stream, uint16_t status,
                                const char *text);
-/* Cancel both directions; ENDED comes inside. status 400..599; text may be NULL. Without room the
-   peer hears the status later, without the text. */
+/* Cancel both directions; ENDED is reported inside. status 400..599; text may be NULL. Without room
+   the peer gets the status later and no text. */
 DX_HBTP_API int dx_hbtp_reset(dx_hbtp_session *s, uint32_t stream, uint16_t status,
                               const char *text);
 
 /* >>subscriptions ------------------------------------------------------ */
-/* 0 lets this session subscribe to the state; a status refuses it. */
+/* Returns 0 to let the session subscribe to the state, or a status that refuses it. */
 typedef int dx_hbtp_admit_fn(void *user, dx_hbtp_session *session, uint32_t state);
 
 typedef struct dx_hbtp_hub_desc {
-    void             *memory;          /* aligned to 8; borrowed. 48 bytes for each subscription, 44
-                                          where pointers have 32 bits */
+    void             *memory;          /* aligned to 8; borrowed. 48 bytes for each subscription,
+                                          44 with 32-bit pointers */
     size_t            memory_size;
     uint32_t          per_session_max; /* 0: 64 */
-    uint64_t          seed;            /* a secret random number: peers choose the numbers of
-                                          states, and must not know which of them collide */
-    dx_hbtp_admit_fn *admit;           /* NULL: all are let in */
+    uint64_t          seed;            /* secret and random: peers choose the numbers of states, and
+                                          must not be able to make them collide */
+    dx_hbtp_admit_fn *admit;           /* NULL: every subscription is accepted */
     void             *user;            /* for admit */
 } dx_hbtp_hub_desc;
 
-typedef struct dx_hbtp_hub { /* who hears of which state; caller-allocated, fields are private */
+typedef struct dx_hbtp_hub { /* subscriptions; caller-allocated, fields are private */
     struct dx_hbtp_p_entry *entries_;
     dx_hbtp_admit_fn       *admit_;
     void                   *user_;
-    void                  (*changed_)(dx_hbtp_session *s); /* it has closed, or may have room; a
-                                          program without a hub does not carry it */
+    void                  (*changed_)(dx_hbtp_session *s); /* closed, or may have room. A pointer:
+                                                              without a hub it is not linked */
     uint64_t                seed_;
     uint32_t                capacity_;        /* entries, and buckets */
     uint32_t                count_;           /* subscriptions */
     uint32_t                per_session_max_;
-    uint32_t                free_;  /* first of the unused entries */
-    uint32_t                ready_; /* of those who are behind and may have room: the next */
+    uint32_t                free_;  /* first unused entry */
+    uint32_t                ready_; /* oldest READY entry: next to catch up */
 } dx_hbtp_hub;
 
 /* EINVAL: no memory, not aligned. */
 DX_HBTP_API int dx_hbtp_hub_init(dx_hbtp_hub *hub, const dx_hbtp_hub_desc *desc);
 /* The handler for StateSubscribe and StateUnsubscribe, with the hub as the route's user. */
 DX_HBTP_API int dx_hbtp_hub_handler(const dx_hbtp_context *context);
-/* The same without a frame. A session is in one hub at most; closing takes it out (so end it with
-   dx_hbtp_abort() before its memory goes). O(per_session_max). ETOOBIG: a limit; ENOTFOUND: not
-   subscribed. */
+/* The same without a frame. A session is in one hub at most and leaves it when it closes (call
+   dx_hbtp_abort() before its memory is reused). O(per_session_max). ETOOBIG: a limit; ENOTFOUND:
+   not subscribed. */
 DX_HBTP_API int dx_hbtp_subscribe(dx_hbtp_hub *hub, dx_hbtp_session *s, uint32_t state, bool on);
-/* Send `payload`, behind the state's number, to all who have subscribed: opcode StateSync (the
-   whole) or StateDelta (what changed since). One without room in its response buffer, and one that
-   is new, is behind and gets no delta before the next whole. Returns how many got it; EINVAL. */
+/* Send the state's number and `payload` to all subscribers: opcode StateSync (the whole state) or
+   StateDelta (the change since). A subscriber without room in its response buffer falls behind, a
+   new one starts behind; it gets no delta until the next whole state. Returns the number reached;
+   EINVAL. */
 DX_HBTP_API int64_t dx_hbtp_publish(dx_hbtp_hub *hub, uint32_t state, uint16_t opcode,
                                     const void *payload, size_t size);
-/* The whole, only for those who are behind and may have room. */
+/* Send the whole state, only to subscribers that are behind and may have room. */
 DX_HBTP_API int64_t dx_hbtp_catch_up(dx_hbtp_hub *hub, uint32_t state, const void *payload,
                                      size_t size);
-/* True: somebody is behind with *state and may have room; the one who has waited longest. One who
-   had no room is named again once a feed or tick of its session finds more than there was, so
+/* True: a subscriber to *state is behind and may have room; the one that has waited longest. After
+   a failed attempt it is reported again only when a feed or tick of its session finds more room, so
 
        while (dx_hbtp_hub_behind(hub, &state)) dx_hbtp_catch_up(hub, state, ...);
 
-   ends, and one subscriber who does not read keeps nobody else from hearing. O(1). */
+   ends, and a subscriber that does not read delays no other. O(1). */
 DX_HBTP_API bool    dx_hbtp_hub_behind(const dx_hbtp_hub *hub, uint32_t *state);
 
 /* >>middleware --------------------------------------------------------- */
 /* DX_HBTP_CHAIN(name, handler, A, B, C) defines `static int name(const dx_hbtp_context *c)`, a
-   handler with one to eight hooks around it, everything inlined. A hook A is a pair
+   handler with one to eight hooks around it, all inlined. A hook A is a pair
 
        static inline int A_before(const dx_hbtp_context *c);
        static inline int A_after(const dx_hbtp_context *c, int result);
 
-   before runs in the order given, after in reverse. A before returns 0 to go on; DX_HBTP_STOP when
-   it has answered itself; any other result of a handler (401 ...) to refuse. On a stop the after of
-   those whose before went on still runs. An after gets the result and returns the one that counts.
-   State is what context->user points to: keep that of different hooks in different cache lines.
-   A result that calls the handler again (ENOSPACE, EAGAIN) runs the hooks again, too. */
+   before runs in the order given, after in reverse. A before returns 0 to continue, DX_HBTP_STOP if
+   it has answered itself, or any other result of a handler to refuse (401 ...). Then only the
+   hooks before it run their after. An after gets the result and returns the one that counts.
+   context->user points to the state of the hooks: keep that of different hooks in different cache
+   lines. When a result repeats the handler (ENOSPACE, EAGAIN), the hooks run again, too. */
 enum { DX_HBTP_STOP = 2 };
 #define DX_HBTP_CHAIN(name, handler, ...)                                                          \
     static int name(const dx_hbtp_context *c)                                                      \
@@ -972,18 +980,18 @@ enum { DX_HBTP_STOP = 2 };
 #else
   #define DX_HBTP_P_SMALL 0
 #endif
-/* Where no desc gives a value. */
+/* Defaults and fixed limits. */
 enum {
     DX_HBTP_P_OUTSTANDING = 64,
     DX_HBTP_P_PENDING     = 64,
     DX_HBTP_P_FRAMES      = 1024,
     DX_HBTP_P_PER_SESSION = 64,   /* subscriptions */
-    DX_HBTP_P_FRAME_S     = 60,   /* for a frame, from its first byte to its last */
-    DX_HBTP_P_STREAMS_MAX = 256,  /* a stream is found by a search */
+    DX_HBTP_P_FRAME_S     = 60,   /* from the first byte of a frame to its last */
+    DX_HBTP_P_STREAMS_MAX = 256,  /* streams are found by a linear search */
     DX_HBTP_P_CHUNK_ROOM  = 16,   /* bytes of a chunk besides its data */
-    DX_HBTP_P_SPARE       = 64,   /* numbers that are tried before those of what was given up */
-    DX_HBTP_P_VERSION     = 2,    /* the highest that is spoken here */
-    DX_HBTP_P_PAYLOAD_MIN = 256   /* a peer that takes less cannot be told anything */
+    DX_HBTP_P_SPARE       = 64,   /* numbers tried before a GIVEN_UP slot is reused */
+    DX_HBTP_P_VERSION     = 2,    /* the highest version implemented */
+    DX_HBTP_P_PAYLOAD_MIN = 256   /* room for an error or a Hello */
 };
 #define DX_HBTP_P_SECOND 1000000000u  /* ns */
 #define DX_HBTP_P_MS 1000000u         /* ns */
@@ -992,13 +1000,13 @@ enum {
 enum {
     DX_HBTP_P_FIELD_HEAD     = 3,
     DX_HBTP_P_EXTRA_DEADLINE = 1,
-    DX_HBTP_P_FIELD_NEEDED   = 0x80 /* a tag from here on must be known */
+    DX_HBTP_P_FIELD_NEEDED   = 0x80 /* tags from here on must be understood */
 };
-#define DX_HBTP_P_NO_REQUEST 0x10000u /* dx_hbtp_out.request_ when none is handled: no sequence */
-#define DX_HBTP_P_NONE 0x7fffffffu    /* index of no entry */
+#define DX_HBTP_P_NO_REQUEST 0x10000u /* dx_hbtp_out.request_: no sequence */
+#define DX_HBTP_P_NONE 0x7fffffffu    /* no entry */
 #define DX_HBTP_P_OPAQUE ((unsigned)(DX_HBTP_FLAG_COMPRESSED | DX_HBTP_FLAG_ENCRYPTED))
 
-/* A peer may cancel a thousand streams at once, and 33 a second; see dx_hbtp_p_count_flood(). */
+/* Rate limit of canceled streams (dx_hbtp_p_count_flood()): a burst of 1,000, then 33 a second. */
 enum {
     DX_HBTP_P_CANCELS_MAX = 1000,
     DX_HBTP_P_CANCEL_NS   = 30000000
@@ -1008,64 +1016,63 @@ typedef enum dx_hbtp_p_slot_state {
     DX_HBTP_P_FREE,
     DX_HBTP_P_WAITING,
     DX_HBTP_P_ANSWERED,
-    DX_HBTP_P_GIVEN_UP /* expired, or cancelled: an answer may still come */
+    DX_HBTP_P_GIVEN_UP /* expired or canceled: a late answer may still come */
 } dx_hbtp_p_slot_state;
 
-struct dx_hbtp_p_slot { /* a request of ours; stays readable until the slot is used again */
+struct dx_hbtp_p_slot { /* an own request; readable until the slot is reused */
     uint64_t deadline_ns;
     void    *user;
     uint16_t sequence;
     uint8_t  state;     /* dx_hbtp_p_slot_state */
-    bool     ping;      /* to be answered by a Pong */
+    bool     ping;      /* the answer is a Pong */
 };
 
-/* What only programs that say Hello, or drain, carry. */
-struct dx_hbtp_p_second {
-    int    (*look)(dx_hbtp_session *s, dx_hbtp_frame *frame); /* at a frame before its handler */
-    int    (*take)(const dx_hbtp_context *c); /* a frame without a handler: Drain, RpcCancel */
-    bool   (*answered)(dx_hbtp_session *s, const dx_hbtp_result *result); /* is it ours? */
-    size_t (*head)(const dx_hbtp_session *s, uint8_t *out, const uint8_t *head, size_t size,
-                   uint64_t deadline_ns); /* of a request: fields, and what was the head before */
+/* Version 2, reached through a pointer, so that programs without Hello and drain do not link it. */
+struct dx_hbtp_p_v2_hooks {
+    int    (*check)(dx_hbtp_session *s, dx_hbtp_frame *frame); /* before the handler */
+    int    (*on_frame)(const dx_hbtp_context *c); /* no handler set: Drain, RpcCancel */
+    bool   (*on_result)(dx_hbtp_session *s, const dx_hbtp_result *result); /* is it ours? */
+    size_t (*put_head)(const dx_hbtp_session *s, uint8_t *out, const uint8_t *head, size_t size,
+                       uint64_t deadline_ns); /* prefix a request's head with fields */
 };
 
-/* dx_hbtp_p_stream.ends. OVER: cancelled here, the program knows, the peer could not be told yet;
-   nobody finds it any more. In its id, OURS: we opened it. */
+/* dx_hbtp_p_stream.ends. CANCELED: canceled here and reported to the program, but the peer has not
+   been sent the End yet; lookups for the program skip it. OURS in the id: we opened the stream. */
 enum {
     DX_HBTP_P_SENT_END = 1,
     DX_HBTP_P_GOT_END  = 2,
-    DX_HBTP_P_OVER     = 4,
+    DX_HBTP_P_CANCELED = 4,
     DX_HBTP_P_OURS     = 0x10000
 };
 
 struct dx_hbtp_p_stream {
     void    *user;
-    uint32_t id;             /* sequence, and OURS where we opened it */
-    uint32_t send_credit;    /* what we may send */
-    uint32_t receive_credit; /* what the peer may send, as far as it was told */
-    uint32_t window;         /* the most that the peer ever had */
-    uint32_t grant;          /* granted, not told to the peer */
-    uint16_t ends;           /* SENT_END, GOT_END, OVER */
-    uint16_t status;         /* with which the peer has finished; OVER: why we cancelled */
+    uint32_t id;             /* sequence; with OURS if we opened it */
+    uint32_t send_credit;    /* bytes that we may send */
+    uint32_t receive_credit; /* bytes that the peer may send, as far as sent to it */
+    uint32_t window;         /* the largest receive_credit so far */
+    uint32_t grant;          /* granted by the program, not sent to the peer */
+    uint16_t ends;           /* SENT_END, GOT_END, CANCELED */
+    uint16_t status;         /* of the peer's End; CANCELED: of ours */
 };
 
-/* A subscription. Entries name each other by index; one of each state, its head, stands in the
-   chain of a bucket, and all of a state are a ring, so that joining and leaving are O(1). */
+/* A subscription, see >>hub. Entries link to each other by index. */
 typedef enum dx_hbtp_p_place {
-    DX_HBTP_P_CURRENT, /* knows all */
-    DX_HBTP_P_READY,   /* is behind, and may have room */
-    DX_HBTP_P_STUCK    /* is behind, and had no room */
+    DX_HBTP_P_CURRENT, /* has the latest state */
+    DX_HBTP_P_READY,   /* is behind and may have room */
+    DX_HBTP_P_STUCK    /* is behind and had no room */
 } dx_hbtp_p_place;
 
 struct dx_hbtp_p_entry {
     dx_hbtp_session *session;
     uint32_t         state;
     uint32_t         place;        /* dx_hbtp_p_place */
-    uint32_t         next;         /* the ring of its state */
+    uint32_t         next;         /* ring of its state */
     uint32_t         previous;
-    uint32_t         mine;         /* the ring of its session */
-    uint32_t         mine_before;
-    uint32_t         ready;        /* the ring of those who are READY, in their order */
-    uint32_t         ready_before;
+    uint32_t         session_next; /* ring of its session */
+    uint32_t         session_previous;
+    uint32_t         ready;        /* ring of READY entries, oldest first */
+    uint32_t         ready_previous;
     uint32_t         chain;        /* of a head: the next head in its bucket */
     uint32_t         bucket;       /* not of this entry: the first head of bucket number i */
 };
@@ -1194,25 +1201,25 @@ DX_HBTP_API uint16_t dx_hbtp_status_of_error(int error)
     DX_HBTP_P_FIND(error, DX_HBTP_ERRORS, DX_HBTP_P_STATUS, DX_HBTP_STATUS_INTERNAL)
 }
 
-/* A status that a program may give to a failure: a client's or a server's error, as in HTTP. */
+/* A status that a program may give for a failure: a client or server error, as in HTTP. */
 static bool dx_hbtp_p_is_status(int value) { return value >= 400 && value <= 599; }
 
-/* The status that a handler's result, or an error, becomes. */
+/* The status for a handler's result or an error. */
 static uint16_t dx_hbtp_p_status(int result)
 {
     return dx_hbtp_p_is_status(result) ? (uint16_t)result : dx_hbtp_status_of_error(result);
 }
 
 /* >>codec ---------------------------------------------------------------
-   A frame says how long it is before anything else has to be known about it:
+   Eight bytes of header give the length of every frame, whatever its opcode:
 
        0        1       2          4        8                  8 + length
        | opcode | flags | sequence | length | payload ...      | CRC-32C, with HAS_CHECKSUM |
 
-   Parsing never copies: a frame is a view of the bytes. A payload may begin with more of the head:
-   the real opcode of an Extended frame, the method of an RpcCall, the prefix of a FileChunk. Each
-   is taken off by moving the view, and only once its size was checked. */
-static bool dx_hbtp_p_fits_32(uint64_t size) /* a parameter: size_t may have 32 bits itself */
+   Parsing never copies: a frame is a view of the bytes. A payload may begin with a head of its own:
+   the opcode of an Extended frame, the method of an RpcCall, the prefix of a FileChunk. Each is
+   removed by advancing the view, after its size has been checked. */
+static bool dx_hbtp_p_fits_32(uint64_t size) /* 64 bits, for a 32-bit size_t */
 {
     return size <= UINT32_MAX;
 }
@@ -1224,20 +1231,21 @@ static size_t dx_hbtp_p_length(const char *text)
     return n;
 }
 
-/* A payload that nobody can read before a codec has undone it. */
+/* The payload is unreadable until a codec has decoded it. */
 static bool dx_hbtp_p_is_opaque(uint8_t flags)
 {
     return (flags & DX_HBTP_P_OPAQUE) != 0;
 }
 
-/* What ends a request, or the connection; never a request itself, whatever its flags. */
+/* Frames that end a request or the connection. Never requests themselves, whatever their flags. */
 static bool dx_hbtp_p_is_answer(uint16_t opcode)
 {
     return opcode == DX_HBTP_OP_PONG || opcode == DX_HBTP_OP_CLOSE ||
            opcode == DX_HBTP_OP_RPC_RESPONSE || opcode == DX_HBTP_OP_RPC_ERROR;
 }
 
-/* What has an answer, of whatever kind; no other frame is ever answered. */
+/* Frames that are answered; no other frame ever is, or two peers could
+   answer each other forever. */
 static bool dx_hbtp_p_is_request(uint16_t opcode, uint8_t flags)
 {
     if (opcode == DX_HBTP_OP_PING || opcode == DX_HBTP_OP_RPC_CALL ||
@@ -1247,7 +1255,7 @@ static bool dx_hbtp_p_is_request(uint16_t opcode, uint8_t flags)
            opcode != DX_HBTP_OP_RPC_STREAM_CHUNK && opcode != DX_HBTP_OP_RPC_STREAM_END;
 }
 
-/* Does the program answer it, perhaps later? The session itself answers pings, streams, drains. */
+/* May the program answer later? The session itself answers pings, stream starts and drains. */
 static bool dx_hbtp_p_may_pend(uint16_t opcode, uint8_t flags)
 {
     return opcode != DX_HBTP_OP_PING && opcode != DX_HBTP_OP_RPC_STREAM_START &&
@@ -1278,7 +1286,7 @@ DX_HBTP_API int64_t dx_hbtp_parse_any(const void *bytes, size_t size, uint32_t p
 {
     const uint8_t *p = (const uint8_t *)bytes;
     dx_hbtp_header h;
-    uint64_t total = DX_HBTP_HEADER_SIZE; /* 2^32-1 + 12 does not fit into a 32-bit size_t */
+    uint64_t total = DX_HBTP_HEADER_SIZE; /* the sum may exceed a 32-bit size_t */
     if (!frame || (!p && size)) return DX_HBTP_EINVAL;
     frame->frame_size = total;
     if (!dx_hbtp_parse_header(p, size, &h)) return 0;
@@ -1320,7 +1328,7 @@ DX_HBTP_API int dx_hbtp_resolve_extended(dx_hbtp_frame *frame)
 static void dx_hbtp_p_describe(dx_hbtp_descriptor *d, const uint8_t *p, size_t at)
 {
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-    DX_HBTP_MEMCPY(d, p + at, DX_HBTP_HEADER_SIZE); /* as below, in one load and one store */
+    DX_HBTP_MEMCPY(d, p + at, DX_HBTP_HEADER_SIZE); /* the same in one load and one store */
 #else
     d->opcode = p[at];
     d->flags = p[at + 1];
@@ -1331,14 +1339,14 @@ static void dx_hbtp_p_describe(dx_hbtp_descriptor *d, const uint8_t *p, size_t a
     d->reserved = 0;
 }
 
-/* Plain frames, without a checksum, as long as they lie whole in the bytes. Each is guessed to be
-   as long as the one before: a right guess breaks the chain from one load to the next. */
+/* Fast path of a batch: frames without a checksum that lie whole in the bytes. Each is predicted to
+   be as long as the one before: if that holds, the next load does not depend on this length. */
 static size_t dx_hbtp_p_parse_plain(const uint8_t *p, size_t size, uint32_t payload_max,
                                     dx_hbtp_descriptor *d, size_t capacity, size_t *used)
 {
     size_t at = *used;
     size_t n = 0;
-    size_t stride = DX_HBTP_HEADER_SIZE; /* of a frame whose payload is as long as the guess */
+    size_t stride = DX_HBTP_HEADER_SIZE; /* frame size for the predicted payload size */
     uint32_t guess = 0;
     for (; n < capacity && size - at >= DX_HBTP_HEADER_SIZE; n++) {
         const uint32_t length = dx_hbtp_p_load32(p + at + 4);
@@ -1370,7 +1378,7 @@ DX_HBTP_API int64_t dx_hbtp_parse_batch(const void *bytes, size_t size, uint32_t
     if (!dx_hbtp_p_fits_32(size)) size = (size_t)UINT32_MAX;
     for (;;) {
         n += dx_hbtp_p_parse_plain(p, size, payload_max, descriptors + n, capacity - n, &at);
-        /* One with a checksum; or the last: cut off, refused, or no room for it. */
+        /* A checksum, an incomplete or refused frame, or no descriptor left. */
         if (n == capacity) break;
         used = dx_hbtp_parse_any(p + at, size - at, payload_max, &frame);
         if (used <= 0) break;
@@ -1384,7 +1392,7 @@ DX_HBTP_API int64_t dx_hbtp_parse_batch(const void *bytes, size_t size, uint32_t
 
 DX_HBTP_API int dx_hbtp_group(const dx_hbtp_descriptor *descriptors, size_t count, uint32_t *order)
 {
-    uint32_t first[256]; /* how many of each opcode; then where the next one of it goes */
+    uint32_t first[256]; /* frames of each opcode; then the position of its next one */
     uint32_t sum = 0;
     size_t i;
     if ((!descriptors || !order) && count) return DX_HBTP_EINVAL;
@@ -1414,7 +1422,7 @@ DX_HBTP_API int dx_hbtp_parse_rpc_error(const dx_hbtp_frame *frame, uint16_t *st
     if (dx_hbtp_p_load16(frame->payload + 2) != 0) return DX_HBTP_ECORRUPT;
     if (frame->opcode == DX_HBTP_OP_RPC_ERROR &&
         !dx_hbtp_p_is_status(dx_hbtp_p_load16(frame->payload)))
-        return DX_HBTP_ECORRUPT; /* 0 would be an error without a reason */
+        return DX_HBTP_ECORRUPT; /* status 0 would be an error without a reason */
     *status = dx_hbtp_p_load16(frame->payload);
     *text = (const char *)(frame->payload + 4);
     *text_size = frame->payload_size - 4u;
@@ -1445,11 +1453,11 @@ DX_HBTP_API int dx_hbtp_parse_file_chunk(const dx_hbtp_frame *frame, dx_hbtp_fil
        | sent       | to be sent      | room for writers | for answers |
                                       ^ the next frame: header, then payload
 
-   A writer first asks whether all of its frame fits (reserve), then puts the payload behind the
-   place of the header, and the header last (finish). So a frame is there whole or not at all, a
-   payload that already lies in its place is not copied, and a cipher encrypts it where it will be
-   sent from. The answer of the handler that runs may go up to size_, all others to limit_. */
-#define DX_HBTP_P_IS_SOUND(out) /* a macro: a function that only assertions call is not used */ \
+   A writer checks that its whole frame fits (reserve), stores the payload in its final place, and
+   the header last (finish). So a frame is written whole or not at all, a payload that is already in
+   place is not copied, and a cipher encrypts in place. The answer of the running handler may extend
+   to size_, all other frames to limit_. */
+#define DX_HBTP_P_IS_SOUND(out) /* a macro: only assertions use it */                           \
     ((out)->begin_ <= (out)->used_ && (out)->used_ <= (out)->size_ && (out)->limit_ <= (out)->size_)
 
 DX_HBTP_API int dx_hbtp_out_init(dx_hbtp_out *out, void *memory, size_t size)
@@ -1468,7 +1476,7 @@ DX_HBTP_API void dx_hbtp_out_reset(dx_hbtp_out *out)
 {
     out->begin_ = 0;
     out->used_ = 0;
-    out->kept_ = true; /* the handler that runs can take nothing back */
+    out->committed_ = true; /* the mark of a running handler is void */
 }
 
 DX_HBTP_API void dx_hbtp_out_set_checksum(dx_hbtp_out *out, bool on)
@@ -1480,7 +1488,7 @@ DX_HBTP_API void dx_hbtp_out_set_checksum(dx_hbtp_out *out, bool on)
 DX_HBTP_API int dx_hbtp_out_set_payload_max(dx_hbtp_out *out, uint32_t payload_max)
 {
     if (!out || (payload_max && payload_max < DX_HBTP_P_PAYLOAD_MIN)) return DX_HBTP_EINVAL;
-    out->payload_over_ = payload_max ? payload_max + 1 : 0; /* of 2^32 - 1: 0, too */
+    out->payload_over_ = payload_max ? payload_max + 1 : 0; /* 2^32 - 1 becomes 0: no limit */
     return DX_HBTP_OK;
 }
 
@@ -1491,14 +1499,14 @@ DX_HBTP_API const uint8_t *dx_hbtp_out_data(const dx_hbtp_out *out, size_t *size
     return out->memory_ + out->begin_;
 }
 
-/* What is left is moved once it is no more than what was sent, so that a byte is moved once for
-   each that is sent; or when answers have come into the room that is kept for them. */
+/* Move the rest to the front once it is at most as long as what was sent, so that each byte sent
+   pays for moving one; or at once, if answers have used the room reserved for them. */
 DX_HBTP_API int dx_hbtp_out_consume(dx_hbtp_out *out, size_t size)
 {
     size_t left;
     if (!out || size > out->used_ - out->begin_) return DX_HBTP_EINVAL;
     if (!size) return DX_HBTP_OK;
-    out->kept_ = true;
+    out->committed_ = true;
     out->begin_ += size;
     left = out->used_ - out->begin_;
     if (left > out->begin_ && out->used_ <= out->limit_) return DX_HBTP_OK;
@@ -1521,30 +1529,30 @@ DX_HBTP_API uint8_t *dx_hbtp_out_next(const dx_hbtp_out *out)
     return out->memory_ + out->used_ + DX_HBTP_HEADER_SIZE;
 }
 
-/* What encryption adds to each frame. */
+/* Bytes that encryption adds to each frame. */
 static size_t dx_hbtp_p_tag(const dx_hbtp_out *out)
 {
     return !DX_HBTP_P_SMALL && out->cipher_ ? (size_t)DX_HBTP_TAG_SIZE : 0;
 }
 
-/* The first four bytes of a header as a number. */
+/* The first four bytes of a header as a number, the `word` of all writers. */
 static uint32_t dx_hbtp_p_word(uint16_t opcode, unsigned flags, uint16_t sequence)
 {
     return (opcode < DX_HBTP_OP_EXTENDED_FIRST ? opcode : (uint32_t)DX_HBTP_OP_EXTENDED) |
            (uint32_t)flags << 8 | (uint32_t)sequence << 16;
 }
 
-/* Is it what the peer waits for, of the handler that runs? */
-static bool dx_hbtp_p_is_the_answer(const dx_hbtp_out *out, uint32_t word)
+/* Is the frame the answer to the request being handled? */
+static bool dx_hbtp_p_is_awaited(const dx_hbtp_out *out, uint32_t word)
 {
     return word >> 16 == out->request_ && !out->answered_ &&
            dx_hbtp_p_is_answer((uint16_t)(word & 0xff));
 }
 
-/* Is there room for a frame whose payload is a head and `size` bytes? */
+/* Check that a frame fits whose payload is a head and `size` bytes. */
 static int dx_hbtp_p_reserve(const dx_hbtp_out *out, uint32_t word, size_t head_size, size_t size)
 {
-    size_t need; /* beside the payload's own bytes; then with what is there already */
+    size_t need; /* bytes besides the payload; then with those already in the buffer */
     size_t limit;
     if (!out || !out->memory_) return DX_HBTP_EINVAL;
     DX_HBTP_ASSERT(DX_HBTP_P_IS_SOUND(out) && head_size <= DX_HBTP_FILE_CHUNK_PREFIX);
@@ -1552,18 +1560,18 @@ static int dx_hbtp_p_reserve(const dx_hbtp_out *out, uint32_t word, size_t head_
     head_size += dx_hbtp_p_tag(out);
     if ((out->payload_over_ && size >= out->payload_over_ - head_size) ||
         (sizeof size > 4 && size > UINT32_MAX - head_size))
-        return DX_HBTP_ETOOBIG; /* on 32 bits there is no room for that anyway */
+        return DX_HBTP_ETOOBIG; /* unreachable with a 32-bit size_t */
     need = DX_HBTP_HEADER_SIZE + head_size;
     if ((word >> 8 | out->flags_) & DX_HBTP_FLAG_HAS_CHECKSUM) {
         if (DX_HBTP_P_SMALL) return DX_HBTP_ENOTSUP;
         need += DX_HBTP_CHECKSUM_SIZE;
     }
-    limit = dx_hbtp_p_is_the_answer(out, word) ? out->size_ : out->limit_;
-    need += out->used_; /* no memory is so large that this wraps */
+    limit = dx_hbtp_p_is_awaited(out, word) ? out->size_ : out->limit_;
+    need += out->used_; /* no memory is large enough to wrap this */
     return need > limit || size > limit - need ? DX_HBTP_ENOSPACE : DX_HBTP_OK;
 }
 
-/* The payload is where it belongs: put the header before it, a tag and a checksum behind it. */
+/* Complete the frame: the payload is in place; add header, tag and checksum. */
 static int dx_hbtp_p_finish(dx_hbtp_out *out, uint32_t word, size_t size)
 {
     uint8_t *p = out->memory_ + out->used_;
@@ -1574,18 +1582,18 @@ static int dx_hbtp_p_finish(dx_hbtp_out *out, uint32_t word, size_t size)
     if (cipher && (cipher->sealed == UINT64_MAX ||
                    cipher->seal(cipher->user, cipher->sealed, p, p + DX_HBTP_HEADER_SIZE, size)))
         return DX_HBTP_ESYS;
-    if (cipher) cipher->sealed++; /* a frame that was not written must not leave a gap */
+    if (cipher) cipher->sealed++; /* only now: a frame that was not written must not leave a gap */
     if (!DX_HBTP_P_SMALL && (p[1] & DX_HBTP_FLAG_HAS_CHECKSUM)) {
         dx_hbtp_p_store32(p + total, DX_HBTP_CRC32C(0, p, total));
         total += DX_HBTP_CHECKSUM_SIZE;
     }
     DX_HBTP_ASSERT(total <= out->size_ - out->used_);
     out->used_ += total;
-    if (dx_hbtp_p_is_the_answer(out, word)) out->answered_ = true;
+    if (dx_hbtp_p_is_awaited(out, word)) out->answered_ = true;
     return DX_HBTP_OK;
 }
 
-/* A frame whose payload is a short head and then the caller's bytes. */
+/* Write a frame whose payload is a short head followed by the caller's bytes. */
 static int dx_hbtp_p_write(dx_hbtp_out *out, uint32_t word, const uint8_t *head, size_t head_size,
                            const void *payload, size_t size)
 {
@@ -1648,8 +1656,8 @@ DX_HBTP_API int dx_hbtp_write_state_sync(dx_hbtp_out *out, uint16_t sequence, bo
                                compressed ? DX_HBTP_FLAG_COMPRESSED : 0, sequence, payload, size);
 }
 
-/* Where a payload of at most packed_max bytes may be packed to: its place in the frame, or behind
-   the payload where that lies in the free part of the buffer itself. NULL: no room there. */
+/* Where up to packed_max bytes may be compressed to: into the frame, or, if the payload itself lies
+   in the free part of the buffer, after it. NULL: no room there. */
 static uint8_t *dx_hbtp_p_pack_place(const dx_hbtp_out *out, const void *payload, size_t size,
                                      size_t packed_max)
 {
@@ -1709,29 +1717,30 @@ DX_HBTP_API int dx_hbtp_write_file_chunk(dx_hbtp_out *out, uint16_t sequence,
                            head, sizeof head, chunk->data, chunk->data_size);
 }
 
-/* >>voice --------------------------------------------------------------
-   What a session says by itself leaves reply_room bytes of the response buffer free, for answers.
-   That way both sides can always take in what is no request, and neither stops reading because of
-   what it wants to say itself: two that wait for each other cannot come about.
+/* >>sending ------------------------------------------------------------
+   Frames that a session sends on its own leave reply_room bytes of the response buffer to answers.
+   So both sides can always accept a frame that is not a request, and neither stops reading because
+   its own output waits: two sessions cannot deadlock.
 
        0                                                  limit                 size
-       | sent | to be sent |   room for writers           | owed | for answers  |
+       | sent | to be sent |   room for writers       | deferred | for answers |
 
-   owed: while a stream has something to tell that had no room, nobody else fills this. */
+   deferred: reserved while a stream has a frame that had no room (>>flow); other writers do not
+   get it, so that they cannot starve the stream. */
 enum {
-    DX_HBTP_P_OWN_ROOM    = 128, /* the least that is left for writers */
-    DX_HBTP_P_OWED_ROOM   = 64,
-    DX_HBTP_P_ANSWER_ROOM = 64 /* an RpcError, sealed and with a checksum */
+    DX_HBTP_P_OWN_ROOM      = 128, /* the least that is left to writers */
+    DX_HBTP_P_DEFERRED_ROOM = 64,
+    DX_HBTP_P_ANSWER_ROOM   = 64 /* an RpcError, encrypted and with a checksum */
 };
 
-/* Up to where what streams owe may be written; 0: a handler waits, and gets all room first. */
-static size_t dx_hbtp_p_owed_limit(const dx_hbtp_session *s)
+/* Limit for deferred frames of streams. 0: a handler waits for room and gets it first. */
+static size_t dx_hbtp_p_deferred_limit(const dx_hbtp_session *s)
 {
     DX_HBTP_ASSERT(s->desc.out->size_ - s->desc.reply_room >= DX_HBTP_P_OWN_ROOM);
-    return s->waits_ ? 0 : s->desc.out->size_ - s->desc.reply_room;
+    return s->handler_waits_ ? 0 : s->desc.out->size_ - s->desc.reply_room;
 }
 
-/* Can a request be answered, or (failed) can be said why the session ends? */
+/* Is there room for the answer to a request or (failed) for the frames that end a session? */
 static bool dx_hbtp_p_can_answer(const dx_hbtp_session *s, bool failed)
 {
     const dx_hbtp_out *out = s->desc.out;
@@ -1739,41 +1748,41 @@ static bool dx_hbtp_p_can_answer(const dx_hbtp_session *s, bool failed)
     return out->size_ - out->used_ >= (failed ? 2u : 1u) * DX_HBTP_P_ANSWER_ROOM;
 }
 
-/* Up to where everybody else may write. */
+/* Limit for all other frames that the session sends. */
 static size_t dx_hbtp_p_limit(const dx_hbtp_session *s)
 {
-    const size_t limit = dx_hbtp_p_owed_limit(s);
+    const size_t limit = dx_hbtp_p_deferred_limit(s);
     DX_HBTP_ASSERT(!limit || limit >= DX_HBTP_P_OWN_ROOM);
-    return limit && s->owes_ ? limit - DX_HBTP_P_OWED_ROOM : limit;
+    return limit && s->deferred_ ? limit - DX_HBTP_P_DEFERRED_ROOM : limit;
 }
 
-/* Keep room for what streams have to tell, or give it to writers again. */
-static void dx_hbtp_p_set_owes(dx_hbtp_session *s, bool owes)
+/* Reserve room for deferred frames of streams, or release it. */
+static void dx_hbtp_p_set_deferred(dx_hbtp_session *s, bool deferred)
 {
-    s->owes_ = owes;
+    s->deferred_ = deferred;
     s->desc.out->limit_ = dx_hbtp_p_limit(s);
     DX_HBTP_ASSERT(DX_HBTP_P_IS_SOUND(s->desc.out));
 }
 
-/* What writers beside answers have. */
+/* Room for frames that are not answers. */
 static size_t dx_hbtp_p_own_room(const dx_hbtp_session *s)
 {
     const size_t limit = dx_hbtp_p_limit(s);
     return limit > s->desc.out->used_ ? limit - s->desc.out->used_ : 0;
 }
 
-/* Something is to be sent of which whoever drives the session does not know. */
+/* Commit the output, and notify a driver that is not inside dx_hbtp_feed(). */
 static void dx_hbtp_p_wrote(dx_hbtp_session *s)
 {
     DX_HBTP_ASSERT(DX_HBTP_P_IS_SOUND(s->desc.out));
-    s->desc.out->kept_ = true;
+    s->desc.out->committed_ = true;
     if (s->desc.on_output && !s->feeding_) s->desc.on_output(s);
 }
 
-/* A frame that goes with a change of the session's state: it is never taken back. */
-static int dx_hbtp_p_say_within(dx_hbtp_session *s, size_t limit, uint32_t word,
-                                const uint8_t *head, size_t head_size, const void *payload,
-                                size_t size)
+/* Send a frame that belongs to a change of the session's state, and so is never rolled back. */
+static int dx_hbtp_p_send_within(dx_hbtp_session *s, size_t limit, uint32_t word,
+                                 const uint8_t *head, size_t head_size, const void *payload,
+                                 size_t size)
 {
     dx_hbtp_out *const out = s->desc.out;
     const size_t before = out->limit_;
@@ -1786,24 +1795,25 @@ static int dx_hbtp_p_say_within(dx_hbtp_session *s, size_t limit, uint32_t word,
     return error;
 }
 
-static int dx_hbtp_p_say(dx_hbtp_session *s, uint32_t word, const uint8_t *head, size_t head_size,
-                         const void *payload, size_t size)
+static int dx_hbtp_p_send(dx_hbtp_session *s, uint32_t word, const uint8_t *head, size_t head_size,
+                          const void *payload, size_t size)
 {
-    return dx_hbtp_p_say_within(s, dx_hbtp_p_limit(s), word, head, head_size, payload, size);
+    return dx_hbtp_p_send_within(s, dx_hbtp_p_limit(s), word, head, head_size, payload, size);
 }
 
-static int dx_hbtp_p_say_status(dx_hbtp_session *s, uint32_t word, uint16_t status,
-                                const char *text)
+static int dx_hbtp_p_send_status(dx_hbtp_session *s, uint32_t word, uint16_t status,
+                                 const char *text)
 {
     uint8_t head[4];
     if (!text) text = dx_hbtp_status_text(status);
     DX_HBTP_ASSERT(text);
     dx_hbtp_p_store32(head, status);
-    return dx_hbtp_p_say(s, word, head, sizeof head, text, dx_hbtp_p_length(text));
+    return dx_hbtp_p_send(s, word, head, sizeof head, text, dx_hbtp_p_length(text));
 }
 
-/* Let writers use all of the buffer: for answers and for the end of the session. */
-static size_t dx_hbtp_p_all_room(dx_hbtp_session *s)
+/* Let the next frame use the whole buffer: for answers and for the end of the session. Returns the
+   old limit, which the caller restores. */
+static size_t dx_hbtp_p_lift_limit(dx_hbtp_session *s)
 {
     const size_t limit = s->desc.out->limit_;
     DX_HBTP_ASSERT(limit <= s->desc.out->size_);
@@ -1812,21 +1822,21 @@ static size_t dx_hbtp_p_all_room(dx_hbtp_session *s)
 }
 
 /* >>hub -----------------------------------------------------------------
-   One array of entries, which name each other by index, so that nothing is allocated. An entry is a
-   subscription of one session to one state, and stands in up to three rings at once:
+   One array of entries that link to each other by index, so that nothing is allocated. An entry is
+   a subscription of one session to one state, and is in up to three rings at once:
 
-       state 7      head -> A7 -> B7 -> C7 -> (A7)     who hears of it: publish goes round
-       session A    A7 -> A9 -> (A7)                   what it has: closing goes round
-       READY        B7 -> A9 -> (B7)                   who is behind and may have room, oldest first
+       state 7      head -> A7 -> B7 -> C7 -> (A7)     its subscribers: publish walks it
+       session A    A7 -> A9 -> (A7)                   its subscriptions: closing walks it
+       READY        B7 -> A9 -> (B7)                   behind and may have room, oldest first
 
-   The head of each state is found through a hash table whose buckets lie in the same array: entry i
-   also holds the first head of bucket i. Joining and leaving are O(1). A subscription is one of:
+   A hash table finds the head of each state. Its buckets are in the same array: entry i also holds
+   the first head of bucket i. Subscribing and unsubscribing are O(1). A subscription is one of:
 
        CURRENT --(no room for a change)--> STUCK --(its buffer has more room)--> READY
           ^------------------------(the whole state was sent)----------------------/ */
 
-/* Where the head of a state is named: in its bucket or by the head before it in the chain. NONE is
-   named there when nobody has subscribed to the state. */
+/* The link to the head of a state: in its bucket, or in the head before it in the chain. The link
+   is NONE if the state has no subscribers. */
 static uint32_t *dx_hbtp_p_head_of(const dx_hbtp_hub *hub, uint32_t state)
 {
     struct dx_hbtp_p_entry *const e = hub->entries_;
@@ -1847,40 +1857,40 @@ static uint32_t dx_hbtp_p_find_entry(const dx_hbtp_hub *hub, const dx_hbtp_sessi
     DX_HBTP_ASSERT(!left || s->hub_ == hub);
     for (; left; left--) {
         if (hub->entries_[i].state == state) return i;
-        i = hub->entries_[i].mine;
+        i = hub->entries_[i].session_next;
     }
     return DX_HBTP_P_NONE;
 }
 
-/* Take an entry out of the ring of those who are READY. */
-static void dx_hbtp_p_leave_ready(dx_hbtp_hub *hub, uint32_t i)
+static void dx_hbtp_p_unlink_ready(dx_hbtp_hub *hub, uint32_t i)
 {
     struct dx_hbtp_p_entry *const e = hub->entries_;
     DX_HBTP_ASSERT(hub->ready_ != DX_HBTP_P_NONE);
-    e[e[i].ready].ready_before = e[i].ready_before;
-    e[e[i].ready_before].ready = e[i].ready;
+    e[e[i].ready].ready_previous = e[i].ready_previous;
+    e[e[i].ready_previous].ready = e[i].ready;
     if (hub->ready_ == i) hub->ready_ = e[i].ready == i ? DX_HBTP_P_NONE : e[i].ready;
 }
 
-/* Put an entry behind all others of that ring. */
-static void dx_hbtp_p_join_ready(dx_hbtp_hub *hub, uint32_t i)
+/* Append to the ring of READY entries. */
+static void dx_hbtp_p_link_ready(dx_hbtp_hub *hub, uint32_t i)
 {
     struct dx_hbtp_p_entry *const e = hub->entries_;
     uint32_t last;
     e[i].ready = i;
-    e[i].ready_before = i;
+    e[i].ready_previous = i;
     if (hub->ready_ == DX_HBTP_P_NONE) {
         hub->ready_ = i;
         return;
     }
-    last = e[hub->ready_].ready_before;
+    last = e[hub->ready_].ready_previous;
     e[i].ready = hub->ready_;
-    e[i].ready_before = last;
-    e[hub->ready_].ready_before = i;
+    e[i].ready_previous = last;
+    e[hub->ready_].ready_previous = i;
     e[last].ready = i;
 }
 
-/* Put a subscription where it belongs after a change: see dx_hbtp_p_place. */
+/* Change the state of a subscription and keep ring and counter consistent: an entry is in the READY
+   ring iff it is READY, and session->stuck_ counts its STUCK entries. */
 static void dx_hbtp_p_set_place(dx_hbtp_hub *hub, uint32_t i, dx_hbtp_p_place place)
 {
     struct dx_hbtp_p_entry *const it = &hub->entries_[i];
@@ -1889,14 +1899,14 @@ static void dx_hbtp_p_set_place(dx_hbtp_hub *hub, uint32_t i, dx_hbtp_p_place pl
     if (was == (uint32_t)place) return;
     DX_HBTP_ASSERT(was != DX_HBTP_P_STUCK || it->session->stuck_ > 0);
     if (was == DX_HBTP_P_STUCK) it->session->stuck_--;
-    if (was == DX_HBTP_P_READY) dx_hbtp_p_leave_ready(hub, i);
+    if (was == DX_HBTP_P_READY) dx_hbtp_p_unlink_ready(hub, i);
     it->place = (uint32_t)place;
     if (place == DX_HBTP_P_STUCK) it->session->stuck_++;
-    if (place == DX_HBTP_P_READY) dx_hbtp_p_join_ready(hub, i);
+    if (place == DX_HBTP_P_READY) dx_hbtp_p_link_ready(hub, i);
 }
 
-/* The ring of its state: behind all others, or as the head of a state that nobody had. */
-static void dx_hbtp_p_join_state(dx_hbtp_hub *hub, uint32_t i)
+/* Append to the ring of its state, or become the head of a new one. */
+static void dx_hbtp_p_link_state(dx_hbtp_hub *hub, uint32_t i)
 {
     struct dx_hbtp_p_entry *const e = hub->entries_;
     uint32_t *const head = dx_hbtp_p_head_of(hub, e[i].state);
@@ -1915,19 +1925,18 @@ static void dx_hbtp_p_join_state(dx_hbtp_hub *hub, uint32_t i)
     e[last].next = i;
 }
 
-/* The ring of its session. */
-static void dx_hbtp_p_join_session(dx_hbtp_hub *hub, dx_hbtp_session *s, uint32_t i)
+static void dx_hbtp_p_link_session(dx_hbtp_hub *hub, dx_hbtp_session *s, uint32_t i)
 {
     struct dx_hbtp_p_entry *const e = hub->entries_;
     DX_HBTP_ASSERT(!s->subscribed_ || s->hub_ == hub);
-    e[i].mine = i;
-    e[i].mine_before = i;
+    e[i].session_next = i;
+    e[i].session_previous = i;
     if (s->subscribed_) {
-        const uint32_t last = e[s->subscription_].mine_before;
-        e[i].mine = s->subscription_;
-        e[i].mine_before = last;
-        e[s->subscription_].mine_before = i;
-        e[last].mine = i;
+        const uint32_t last = e[s->subscription_].session_previous;
+        e[i].session_next = s->subscription_;
+        e[i].session_previous = last;
+        e[s->subscription_].session_previous = i;
+        e[last].session_next = i;
     } else {
         s->subscription_ = i;
     }
@@ -1935,8 +1944,8 @@ static void dx_hbtp_p_join_session(dx_hbtp_hub *hub, dx_hbtp_session *s, uint32_
     s->hub_ = hub;
 }
 
-/* A new subscription. It is behind: its first frame is the whole state. */
-static void dx_hbtp_p_join(dx_hbtp_hub *hub, dx_hbtp_session *s, uint32_t state)
+/* Add a subscription. It starts READY: its first frame is the whole state. */
+static void dx_hbtp_p_add_entry(dx_hbtp_hub *hub, dx_hbtp_session *s, uint32_t state)
 {
     const uint32_t i = hub->free_;
     struct dx_hbtp_p_entry *const it = &hub->entries_[i];
@@ -1945,14 +1954,14 @@ static void dx_hbtp_p_join(dx_hbtp_hub *hub, dx_hbtp_session *s, uint32_t state)
     it->session = s;
     it->state = state;
     it->place = DX_HBTP_P_CURRENT;
-    dx_hbtp_p_join_state(hub, i);
-    dx_hbtp_p_join_session(hub, s, i);
+    dx_hbtp_p_link_state(hub, i);
+    dx_hbtp_p_link_session(hub, s, i);
     hub->count_++;
     dx_hbtp_p_set_place(hub, i, DX_HBTP_P_READY);
 }
 
-/* The end of a subscription: out of all rings, and onto the list of unused entries. */
-static void dx_hbtp_p_part(dx_hbtp_hub *hub, uint32_t i)
+/* Remove a subscription from all rings and free its entry. */
+static void dx_hbtp_p_remove_entry(dx_hbtp_hub *hub, uint32_t i)
 {
     struct dx_hbtp_p_entry *const e = hub->entries_;
     dx_hbtp_session *const s = e[i].session;
@@ -1968,9 +1977,9 @@ static void dx_hbtp_p_part(dx_hbtp_hub *hub, uint32_t i)
     }
     e[e[i].next].previous = e[i].previous;
     e[e[i].previous].next = e[i].next;
-    e[e[i].mine].mine_before = e[i].mine_before;
-    e[e[i].mine_before].mine = e[i].mine;
-    if (s->subscription_ == i) s->subscription_ = e[i].mine;
+    e[e[i].session_next].session_previous = e[i].session_previous;
+    e[e[i].session_previous].session_next = e[i].session_next;
+    if (s->subscription_ == i) s->subscription_ = e[i].session_next;
     s->subscribed_--;
     hub->count_--;
     e[i].next = hub->free_;
@@ -1984,28 +1993,28 @@ DX_HBTP_API int dx_hbtp_subscribe(dx_hbtp_hub *hub, dx_hbtp_session *s, uint32_t
         return DX_HBTP_EINVAL;
     i = dx_hbtp_p_find_entry(hub, s, state);
     if (!on && i == DX_HBTP_P_NONE) return DX_HBTP_ENOTFOUND;
-    if (!on) dx_hbtp_p_part(hub, i);
+    if (!on) dx_hbtp_p_remove_entry(hub, i);
     if (!on || i != DX_HBTP_P_NONE) return DX_HBTP_OK;
     if (hub->free_ == DX_HBTP_P_NONE || s->subscribed_ >= hub->per_session_max_)
         return DX_HBTP_ETOOBIG;
-    dx_hbtp_p_join(hub, s, state);
+    dx_hbtp_p_add_entry(hub, s, state);
     return DX_HBTP_OK;
 }
 
-/* A session has closed: take it out. Or it was fed: where the response buffer has more room than
-   when one of those who are stuck failed, let them try again. */
+/* Called when a session has closed or may have more room. Closed: remove its subscriptions. More
+   room than at the last failed attempt: STUCK entries may retry. */
 static void dx_hbtp_p_changed(dx_hbtp_session *s)
 {
     uint32_t left;
     uint32_t i;
     while (s->state == DX_HBTP_CLOSED && s->subscribed_)
-        dx_hbtp_p_part(s->hub_, s->subscription_);
+        dx_hbtp_p_remove_entry(s->hub_, s->subscription_);
     if (!s->stuck_ || dx_hbtp_p_own_room(s) <= s->stuck_room_) return;
     i = s->subscription_;
     for (left = s->subscribed_; left; left--) {
         if (s->hub_->entries_[i].place == DX_HBTP_P_STUCK)
             dx_hbtp_p_set_place(s->hub_, i, DX_HBTP_P_READY);
-        i = s->hub_->entries_[i].mine;
+        i = s->hub_->entries_[i].session_next;
     }
     DX_HBTP_ASSERT(!s->stuck_);
 }
@@ -2046,18 +2055,18 @@ DX_HBTP_API int dx_hbtp_hub_handler(const dx_hbtp_context *c)
     if (!result) result = dx_hbtp_subscribe(hub, c->session, state, on);
     if (result == DX_HBTP_ETOOBIG) return DX_HBTP_STATUS_TOO_MANY;
     if (result || !(c->frame->flags & DX_HBTP_FLAG_EXPECTS_RESPONSE)) return result;
-    return dx_hbtp_write_rpc_response(c->out, c->frame->sequence, NULL, 0); /* there is room */
+    return dx_hbtp_write_rpc_response(c->out, c->frame->sequence, NULL, 0); /* it fits */
 }
 
-/* Send a state to all who have it; catch_up: only to those who are READY. Who has no room becomes
-   STUCK, and the others hear all the same. Returns how many got it. */
+/* Send a state to its subscribers; catch_up: only to READY ones. A subscriber without room becomes
+   STUCK and does not hold up the others. Returns the number reached. */
 static int64_t dx_hbtp_p_fan_out(dx_hbtp_hub *hub, uint32_t state, uint16_t opcode, bool catch_up,
                                  const void *payload, size_t size)
 {
     const uint32_t word = dx_hbtp_p_word(opcode, 0, 0);
     uint8_t head[4];
     int64_t reached = 0;
-    uint32_t first; /* where the ring of the state was entered */
+    uint32_t first; /* entry where the walk began */
     uint32_t i;
     if (!hub || (!payload && size)) return DX_HBTP_EINVAL;
     if (!hub->count_) return 0;
@@ -2072,7 +2081,7 @@ static int64_t dx_hbtp_p_fan_out(dx_hbtp_hub *hub, uint32_t state, uint16_t opco
         const bool is_meant = catch_up ? e->place == DX_HBTP_P_READY : may_apply;
         if (is_meant) {
             const size_t room = dx_hbtp_p_own_room(s);
-            if (!dx_hbtp_p_say(s, word, head, sizeof head, payload, size)) {
+            if (!dx_hbtp_p_send(s, word, head, sizeof head, payload, size)) {
                 dx_hbtp_p_set_place(hub, i, DX_HBTP_P_CURRENT);
                 reached++;
             } else {
@@ -2107,19 +2116,20 @@ DX_HBTP_API bool dx_hbtp_hub_behind(const dx_hbtp_hub *hub, uint32_t *state)
 }
 
 /* >>flow ---------------------------------------------------------------
-   What a stream has to tell the peer beside data, credit and a cancellation, is kept in the stream
-   until there is room for it (dx_hbtp_p_tell_peer). So a chunk, or the end of a stream, can be
-   taken in however full the response buffer is.
+   Credit and a cancellation that find no room are deferred: they stay in the stream, as numbers,
+   until there is room (dx_hbtp_p_flush_streams). So a chunk, or the end of a stream, can be
+   accepted however full the response buffer is.
 
-       we may send      send_credit:    granted by the peer, less what was sent
-       the peer may     receive_credit: as it was told, less what has come
-                        grant:          granted by the program, not told yet
+       we may send      send_credit:    granted by the peer, minus bytes sent
+       the peer may     receive_credit: granted to the peer, minus bytes received
+                        grant:          granted by the program, not sent to the peer yet
 
-       open -> SENT_END -> both -> gone        each side ends its own direction
-          \--> OVER -----------> gone        cancelled here; gone once the peer was told
+       open -> SENT_END -> both -> removed     each side ends its own direction
+          \--> CANCELED ---------> removed     canceled here; removed once the End was sent
 
-   Few streams are open at a time, so they lie in an array without gaps, searched one by one. */
-/* With those that are OVER, whose numbers are taken until the peer was told. */
+   Few streams are open at a time, so they are an array without gaps, searched linearly. */
+
+/* Includes CANCELED streams: their numbers are in use until the peer has been sent the End. */
 static struct dx_hbtp_p_stream *dx_hbtp_p_find_any(const dx_hbtp_session *s, uint32_t id)
 {
     uint32_t i;
@@ -2128,11 +2138,11 @@ static struct dx_hbtp_p_stream *dx_hbtp_p_find_any(const dx_hbtp_session *s, uin
     return NULL;
 }
 
-/* One that the program knows; NULL: none. */
+/* A stream that the program knows, or NULL. */
 static struct dx_hbtp_p_stream *dx_hbtp_p_find_stream(const dx_hbtp_session *s, uint32_t id)
 {
     struct dx_hbtp_p_stream *st = dx_hbtp_p_find_any(s, id);
-    return st && !(st->ends & DX_HBTP_P_OVER) ? st : NULL;
+    return st && !(st->ends & DX_HBTP_P_CANCELED) ? st : NULL;
 }
 
 static struct dx_hbtp_p_stream *dx_hbtp_p_add_stream(dx_hbtp_session *s, uint32_t id, void *user)
@@ -2150,12 +2160,12 @@ static void dx_hbtp_p_remove_stream(dx_hbtp_session *s, struct dx_hbtp_p_stream 
 {
     DX_HBTP_ASSERT(s->stream_count_ > 0 && st >= s->streams_);
     s->stream_count_--;
-    *st = s->streams_[s->stream_count_]; /* the last one fills the gap */
+    *st = s->streams_[s->stream_count_]; /* the last one moves: find it again */
 }
 
-/* Tell the program. Streams may move or end inside: look them up again. */
-static void dx_hbtp_p_judge(dx_hbtp_session *s, uint32_t id, int result);
-static void dx_hbtp_p_tell(dx_hbtp_session *s, dx_hbtp_stream_event *event)
+/* Report an event to the program. Streams may move or end inside: find them again. */
+static void dx_hbtp_p_apply_result(dx_hbtp_session *s, uint32_t id, int result);
+static void dx_hbtp_p_report(dx_hbtp_session *s, dx_hbtp_stream_event *event)
 {
     dx_hbtp_out *const out = s->desc.out;
     const uint32_t request = out->request_;
@@ -2166,17 +2176,17 @@ static void dx_hbtp_p_tell(dx_hbtp_session *s, dx_hbtp_stream_event *event)
         event->user = stream->user;
         event->credit = stream->send_credit;
     }
-    out->request_ = DX_HBTP_P_NO_REQUEST; /* a start is one, but what is said here is no answer */
+    out->request_ = DX_HBTP_P_NO_REQUEST; /* frames sent inside are no answer to a start */
     result = s->desc.on_stream(s, event);
     out->request_ = request;
     stream = dx_hbtp_p_find_stream(s, event->stream);
     if (!stream) return;
     stream->user = event->user;
-    dx_hbtp_p_judge(s, event->stream, result);
+    dx_hbtp_p_apply_result(s, event->stream, result);
 }
 
-/* The only place where a stream ends for the program, so that ENDED comes once. One that is OVER
-   stays until the peer was told. */
+/* The only place where a stream ends for the program, so ENDED is reported exactly once. A CANCELED
+   stream stays in the array until its End was sent. */
 static void dx_hbtp_p_end_stream(dx_hbtp_session *s, struct dx_hbtp_p_stream *stream, int error,
                                  uint16_t status, const void *text, size_t size)
 {
@@ -2190,13 +2200,13 @@ static void dx_hbtp_p_end_stream(dx_hbtp_session *s, struct dx_hbtp_p_stream *st
     event.status = status;
     event.data = (const uint8_t *)text;
     event.size = size;
-    if (stream->id == s->tail_stream_) s->tail_stream_ = 0; /* what is on its way is dropped */
-    if (!(stream->ends & DX_HBTP_P_OVER)) dx_hbtp_p_remove_stream(s, stream);
-    dx_hbtp_p_tell(s, &event);
+    if (stream->id == s->tail_stream_) s->tail_stream_ = 0; /* drop the rest */
+    if (!(stream->ends & DX_HBTP_P_CANCELED)) dx_hbtp_p_remove_stream(s, stream);
+    dx_hbtp_p_report(s, &event);
 }
 
-/* A frame of a stream: from the side that opened it with EXPECTS_RESPONSE. FINAL: all that its
-   sender had to send came before it; an end without it cancels. */
+/* Header of a stream's frame. The side that opened the stream sets EXPECTS_RESPONSE, which tells
+   the two sides' numbers apart. An End with FINAL completes a direction, one without it cancels. */
 static uint32_t dx_hbtp_p_stream_word(uint32_t id, uint16_t opcode, bool final)
 {
     unsigned flags = final ? DX_HBTP_FLAG_FINAL : 0;
@@ -2204,15 +2214,15 @@ static uint32_t dx_hbtp_p_stream_word(uint32_t id, uint16_t opcode, bool final)
     return dx_hbtp_p_word(opcode, flags, (uint16_t)(id & 0xffff));
 }
 
-/* A chunk with what was granted meanwhile. */
-static int dx_hbtp_p_write_piece(dx_hbtp_session *s, size_t limit, struct dx_hbtp_p_stream *st,
+/* Send a chunk, with the grant collected so far. */
+static int dx_hbtp_p_write_chunk(dx_hbtp_session *s, size_t limit, struct dx_hbtp_p_stream *st,
                                  const void *data, size_t size)
 {
     const uint32_t word = dx_hbtp_p_stream_word(st->id, DX_HBTP_OP_RPC_STREAM_CHUNK, false);
     uint8_t head[4];
     int error;
     dx_hbtp_p_store32(head, st->grant);
-    error = dx_hbtp_p_say_within(s, limit, word, head, sizeof head, data, size);
+    error = dx_hbtp_p_send_within(s, limit, word, head, sizeof head, data, size);
     if (error) return error;
     DX_HBTP_ASSERT(size <= st->send_credit);
     st->send_credit -= (uint32_t)size;
@@ -2223,75 +2233,75 @@ static int dx_hbtp_p_write_piece(dx_hbtp_session *s, size_t limit, struct dx_hbt
     return DX_HBTP_OK;
 }
 
-/* Is credit worth a frame? When it makes half of the window, or at least what the peer has left,
-   so always when the peer has none. */
-static bool dx_hbtp_p_owes_credit(const struct dx_hbtp_p_stream *st)
+/* Send credit only when it is worth a frame: half of the window, or at least what the peer has
+   left. So always when the peer has none. */
+static bool dx_hbtp_p_should_grant(const struct dx_hbtp_p_stream *st)
 {
-    return st->grant && !(st->ends & (DX_HBTP_P_GOT_END | DX_HBTP_P_OVER)) &&
+    return st->grant && !(st->ends & (DX_HBTP_P_GOT_END | DX_HBTP_P_CANCELED)) &&
            (st->grant >= st->window / 2 || st->grant >= st->receive_credit);
 }
 
-/* What a stream owes. ENOSPACE: still. *ended: nothing is left of it. */
-static int dx_hbtp_p_pay(dx_hbtp_session *s, struct dx_hbtp_p_stream *st, bool *ended)
+/* Write a stream's deferred frame. ENOSPACE: still deferred. *ended: it can be removed. */
+static int dx_hbtp_p_write_deferred(dx_hbtp_session *s, struct dx_hbtp_p_stream *st, bool *ended)
 {
-    const size_t limit = dx_hbtp_p_owed_limit(s);
+    const size_t limit = dx_hbtp_p_deferred_limit(s);
     uint8_t head[4];
     *ended = false;
-    if (st->ends & DX_HBTP_P_OVER) {
+    if (st->ends & DX_HBTP_P_CANCELED) {
         const uint32_t word = dx_hbtp_p_stream_word(st->id, DX_HBTP_OP_RPC_STREAM_END, false);
         int error;
         DX_HBTP_ASSERT(st->status >= 400);
         dx_hbtp_p_store32(head, st->status);
-        error = dx_hbtp_p_say_within(s, limit, word, head, sizeof head, NULL, 0);
+        error = dx_hbtp_p_send_within(s, limit, word, head, sizeof head, NULL, 0);
         *ended = !error;
         return error;
     }
-    return dx_hbtp_p_owes_credit(st) ? dx_hbtp_p_write_piece(s, limit, st, NULL, 0) : DX_HBTP_OK;
+    return dx_hbtp_p_should_grant(st) ? dx_hbtp_p_write_chunk(s, limit, st, NULL, 0) : DX_HBTP_OK;
 }
 
-/* Write what streams owe the peer, in turn, as far as there is room. */
-static void dx_hbtp_p_tell_peer(dx_hbtp_session *s)
+/* Write deferred frames, round robin, as far as there is room. */
+static void dx_hbtp_p_flush_streams(dx_hbtp_session *s)
 {
     uint32_t left = s->stream_count_;
     bool ended;
-    if (!s->owes_) return;
+    if (!s->deferred_) return;
     while (left && s->stream_count_) {
-        if (s->owing_ >= s->stream_count_) s->owing_ = 0;
-        if (dx_hbtp_p_pay(s, &s->streams_[s->owing_], &ended)) return;
-        if (ended) { /* the last moves here, which may have had its turn or not: look at it again */
-            dx_hbtp_p_remove_stream(s, &s->streams_[s->owing_]);
+        if (s->deferred_next_ >= s->stream_count_) s->deferred_next_ = 0;
+        if (dx_hbtp_p_write_deferred(s, &s->streams_[s->deferred_next_], &ended)) return;
+        if (ended) { /* the last one moves here: same index again */
+            dx_hbtp_p_remove_stream(s, &s->streams_[s->deferred_next_]);
         } else {
-            s->owing_++;
+            s->deferred_next_++;
             left--;
         }
     }
-    dx_hbtp_p_set_owes(s, false);
+    dx_hbtp_p_set_deferred(s, false);
 }
 
-/* Tell it now, or when there is room. */
+/* Send the grant now, or defer it. */
 static void dx_hbtp_p_offer_credit(dx_hbtp_session *s, struct dx_hbtp_p_stream *st)
 {
-    if (dx_hbtp_p_owes_credit(st) &&
-        dx_hbtp_p_write_piece(s, dx_hbtp_p_limit(s), st, NULL, 0))
-        dx_hbtp_p_set_owes(s, true);
+    if (dx_hbtp_p_should_grant(st) &&
+        dx_hbtp_p_write_chunk(s, dx_hbtp_p_limit(s), st, NULL, 0))
+        dx_hbtp_p_set_deferred(s, true);
 }
 
-/* Both directions end now. Without room the peer hears of it later, without the text. */
+/* Cancel both directions. Without room, the End is deferred and loses its text. */
 static void dx_hbtp_p_cancel_stream(dx_hbtp_session *s, struct dx_hbtp_p_stream *st,
                                     uint16_t status, const char *text)
 {
     const uint32_t word = dx_hbtp_p_stream_word(st->id, DX_HBTP_OP_RPC_STREAM_END, false);
-    DX_HBTP_ASSERT(dx_hbtp_p_is_status(status) && !(st->ends & DX_HBTP_P_OVER));
-    if (dx_hbtp_p_say_status(s, word, status, text)) {
-        st->ends |= DX_HBTP_P_OVER;
+    DX_HBTP_ASSERT(dx_hbtp_p_is_status(status) && !(st->ends & DX_HBTP_P_CANCELED));
+    if (dx_hbtp_p_send_status(s, word, status, text)) {
+        st->ends |= DX_HBTP_P_CANCELED;
         st->status = status;
-        dx_hbtp_p_set_owes(s, true);
+        dx_hbtp_p_set_deferred(s, true);
     }
     dx_hbtp_p_end_stream(s, st, DX_HBTP_ECANCELED, status, NULL, 0);
 }
 
-/* Cancel a stream because of what the program said to it; 0: no reason. */
-static void dx_hbtp_p_judge(dx_hbtp_session *s, uint32_t id, int result)
+/* Cancel a stream if the program's callback returned an error. */
+static void dx_hbtp_p_apply_result(dx_hbtp_session *s, uint32_t id, int result)
 {
     struct dx_hbtp_p_stream *st = result ? dx_hbtp_p_find_stream(s, id) : NULL;
     if (!st) return;
@@ -2299,11 +2309,11 @@ static void dx_hbtp_p_judge(dx_hbtp_session *s, uint32_t id, int result)
     dx_hbtp_p_cancel_stream(s, st, dx_hbtp_p_status(result), NULL);
 }
 
-/* Can it hand out a chunk before all of it is there? Not what must be opened, unpacked or verified
-   as a whole before. */
-static bool dx_hbtp_p_takes_pieces(const dx_hbtp_session *s)
+/* May a chunk be delivered in pieces? Not if the whole must be decrypted,
+   unpacked or verified first. */
+static bool dx_hbtp_p_can_split(const dx_hbtp_session *s)
 {
-    const bool whole = !DX_HBTP_P_SMALL && /* which has none of these */
+    const bool whole = !DX_HBTP_P_SMALL && /* SMALL has none of these */
                        (s->desc.cipher || s->desc.codec || s->desc.require_checksum);
     return s->desc.streams_max && s->desc.payload_max > 4 && !whole;
 }
@@ -2311,7 +2321,7 @@ static bool dx_hbtp_p_takes_pieces(const dx_hbtp_session *s)
 DX_HBTP_API uint32_t dx_hbtp_credit_max(const dx_hbtp_session *s)
 {
     if (!s) return 0;
-    if (s->desc.payload_max >= DX_HBTP_STREAM_CHUNK_MAX + 4 || dx_hbtp_p_takes_pieces(s) ||
+    if (s->desc.payload_max >= DX_HBTP_STREAM_CHUNK_MAX + 4 || dx_hbtp_p_can_split(s) ||
         (s->peer.features & DX_HBTP_FEATURE_SPLIT))
         return INT32_MAX;
     return s->desc.payload_max > 4 ? s->desc.payload_max - 4 : 0;
@@ -2321,7 +2331,7 @@ DX_HBTP_API int64_t dx_hbtp_send(dx_hbtp_session *s, uint32_t stream, const void
 {
     struct dx_hbtp_p_stream *st = dx_hbtp_p_find_stream(s, stream);
     size_t room;
-    size_t over; /* what a chunk takes beside its data */
+    size_t over; /* bytes of a chunk besides its data */
     int error;
     if (!st) return DX_HBTP_ENOTFOUND;
     if ((st->ends & DX_HBTP_P_SENT_END) || (!data && size)) return DX_HBTP_EINVAL;
@@ -2333,7 +2343,7 @@ DX_HBTP_API int64_t dx_hbtp_send(dx_hbtp_session *s, uint32_t stream, const void
     over = 4 + dx_hbtp_p_tag(s->desc.out);
     if (s->peer.payload_max && size > s->peer.payload_max - over) size = s->peer.payload_max - over;
     if (size > st->send_credit) size = st->send_credit;
-    error = size ? dx_hbtp_p_write_piece(s, dx_hbtp_p_limit(s), st, data, size) : DX_HBTP_OK;
+    error = size ? dx_hbtp_p_write_chunk(s, dx_hbtp_p_limit(s), st, data, size) : DX_HBTP_OK;
     return error ? error : (int64_t)size;
 }
 
@@ -2348,7 +2358,7 @@ DX_HBTP_API int dx_hbtp_grant(dx_hbtp_session *s, uint32_t stream, uint32_t byte
     return DX_HBTP_OK;
 }
 
-/* One more direction has ended. */
+/* One direction has ended. */
 static void dx_hbtp_p_half_end(dx_hbtp_session *s, uint32_t stream, uint16_t end)
 {
     struct dx_hbtp_p_stream *st = dx_hbtp_p_find_stream(s, stream);
@@ -2368,8 +2378,8 @@ DX_HBTP_API int dx_hbtp_finish(dx_hbtp_session *s, uint32_t stream, uint16_t sta
     if (!st) return DX_HBTP_ENOTFOUND;
     if ((st->ends & DX_HBTP_P_SENT_END) || (status && !dx_hbtp_p_is_status(status)))
         return DX_HBTP_EINVAL;
-    error = status ? dx_hbtp_p_say_status(s, word, status, text)
-                   : dx_hbtp_p_say(s, word, NULL, 0, NULL, 0);
+    error = status ? dx_hbtp_p_send_status(s, word, status, text)
+                   : dx_hbtp_p_send(s, word, NULL, 0, NULL, 0);
     if (!error) dx_hbtp_p_half_end(s, stream, DX_HBTP_P_SENT_END);
     return error;
 }
@@ -2385,19 +2395,21 @@ DX_HBTP_API int dx_hbtp_reset(dx_hbtp_session *s, uint32_t stream, uint16_t stat
 }
 
 /* >>requests ------------------------------------------------------------
-   Our own requests are a table that the low bits of the sequence index, so that an answer finds its
+   Own requests are a table indexed by the low bits of the sequence, so that an answer finds its
    request with one load:
 
        sequence 4711 = ... 0110 0111       slots_[4711 & (slot_count_ - 1)]
 
-   A slot stays readable until it is used again. That is how an answer that comes late, twice or for
-   nothing is told from one that is waited for:
+   A slot stays readable until it is reused. That distinguishes late, duplicate and unasked answers
+   from expected ones:
 
-       FREE -> WAITING -> ANSWERED (a second one: DUPLICATE)
+       FREE -> WAITING -> ANSWERED (another answer: DUPLICATE)
                      \--> GIVEN_UP -> (an answer: LATE) -> ANSWERED
 
-   What was given up is on the peer's mind until it has answered, and counts against its limit. */
-/* Count, and report. */
+   The peer still works on a request that was given up (expired or canceled) until it answers, so
+   that counts against the peer's limit. */
+
+/* Count an event and report it. */
 static void dx_hbtp_p_event(dx_hbtp_session *s, dx_hbtp_event event, const dx_hbtp_frame *frame)
 {
     DX_HBTP_ASSERT(event >= DX_HBTP_EVENT_UNKNOWN_OPCODE && event <= DX_HBTP_EVENT_DRAIN);
@@ -2411,10 +2423,10 @@ static struct dx_hbtp_p_slot *dx_hbtp_p_slot_at(const dx_hbtp_session *s, uint16
     return &s->slots_[sequence & (s->slot_count_ - 1)];
 }
 
-/* The next sequence, or 0: none is free. A number is free when its slot waits for no answer and no
-   stream of ours has it. Slots of requests that were given up are spared first: as long as they are
-   remembered, no late answer is taken for that of a later request with the same number. */
-static uint16_t dx_hbtp_p_next(const dx_hbtp_session *s)
+/* The next free sequence; 0: none. A number is free if its slot is not WAITING and no stream of
+   ours uses it. Slots that were GIVEN_UP are reused last: as long as one is remembered, its late
+   answer cannot be mistaken for the answer to a newer request with the same number. */
+static uint16_t dx_hbtp_p_next_sequence(const dx_hbtp_session *s)
 {
     uint16_t number = s->sequence_;
     uint32_t tries = UINT16_MAX;
@@ -2423,7 +2435,7 @@ static uint16_t dx_hbtp_p_next(const dx_hbtp_session *s)
     for (; tries; tries--) {
         const struct dx_hbtp_p_slot *slot;
         number = (uint16_t)(number + 1);
-        if (!number) number = 1; /* 0 means: belongs to no request */
+        if (!number) number = 1; /* 0: no request */
         slot = dx_hbtp_p_slot_at(s, number);
         if (slot->state == DX_HBTP_P_WAITING ||
             dx_hbtp_p_find_any(s, number | (uint32_t)DX_HBTP_P_OURS))
@@ -2435,7 +2447,7 @@ static uint16_t dx_hbtp_p_next(const dx_hbtp_session *s)
     return 0;
 }
 
-/* End a waiting request: the only place that calls on_result, so that it is called once. */
+/* End an open request. The only place that calls on_result, so each request is reported once. */
 static void dx_hbtp_p_end(dx_hbtp_session *s, struct dx_hbtp_p_slot *slot, uint8_t state,
                           dx_hbtp_result *result)
 {
@@ -2445,11 +2457,10 @@ static void dx_hbtp_p_end(dx_hbtp_session *s, struct dx_hbtp_p_slot *slot, uint8
     s->given_up += state == DX_HBTP_P_GIVEN_UP;
     result->sequence = slot->sequence;
     result->user = slot->user;
-    if (s->second_ && s->second_->answered(s, result)) return;
+    if (s->v2_ && s->v2_->on_result(s, result)) return;
     if (s->desc.on_result) s->desc.on_result(s, result);
 }
 
-/* End a waiting request without an answer. */
 static void dx_hbtp_p_give_up(dx_hbtp_session *s, struct dx_hbtp_p_slot *slot, int error)
 {
     dx_hbtp_result result;
@@ -2459,8 +2470,8 @@ static void dx_hbtp_p_give_up(dx_hbtp_session *s, struct dx_hbtp_p_slot *slot, i
     dx_hbtp_p_end(s, slot, DX_HBTP_P_GIVEN_UP, &result);
 }
 
-/* The end of a session: everything that waits ends with ECANCELED, and the program hears of it. */
-static void dx_hbtp_p_shut(dx_hbtp_session *s, int error, const dx_hbtp_frame *frame)
+/* Close the session: every open request and stream ends with ECANCELED, then CLOSED is reported. */
+static void dx_hbtp_p_close_session(dx_hbtp_session *s, int error, const dx_hbtp_frame *frame)
 {
     uint32_t i;
     if (s->state == DX_HBTP_CLOSED) return;
@@ -2473,14 +2484,14 @@ static void dx_hbtp_p_shut(dx_hbtp_session *s, int error, const dx_hbtp_frame *f
             dx_hbtp_p_give_up(s, &s->slots_[i], DX_HBTP_ECANCELED);
     while (s->stream_count_) {
         struct dx_hbtp_p_stream *st = s->streams_;
-        if (st->ends & DX_HBTP_P_OVER) dx_hbtp_p_remove_stream(s, st);
+        if (st->ends & DX_HBTP_P_CANCELED) dx_hbtp_p_remove_stream(s, st);
         else dx_hbtp_p_end_stream(s, st, DX_HBTP_ECANCELED, DX_HBTP_STATUS_NONE, NULL, 0);
     }
     DX_HBTP_ASSERT(!s->waiting && !s->stream_count_ && !s->subscribed_);
     dx_hbtp_p_event(s, DX_HBTP_EVENT_CLOSED, frame);
 }
 
-/* An answer that cannot be read still ends its request. */
+/* Deliver an answer. One that cannot be read still ends its request. */
 static void dx_hbtp_p_end_answered(dx_hbtp_session *s, struct dx_hbtp_p_slot *slot,
                                    const dx_hbtp_frame *frame)
 {
@@ -2489,7 +2500,7 @@ static void dx_hbtp_p_end_answered(dx_hbtp_session *s, struct dx_hbtp_p_slot *sl
     DX_HBTP_ASSERT(slot->sequence == frame->sequence);
     DX_HBTP_MEMSET(&result, 0, sizeof result);
     result.frame = frame;
-    if (dx_hbtp_p_is_opaque(frame->flags)) { /* no codec, or it could not */
+    if (dx_hbtp_p_is_opaque(frame->flags)) { /* no codec, or it failed */
         result.error = DX_HBTP_ENOTSUP;
     } else if (frame->opcode == DX_HBTP_OP_RPC_ERROR) {
         result.error =
@@ -2505,7 +2516,7 @@ static void dx_hbtp_p_end_answered(dx_hbtp_session *s, struct dx_hbtp_p_slot *sl
     dx_hbtp_p_end(s, slot, DX_HBTP_P_ANSWERED, &result);
 }
 
-/* An RpcError may also say that a stream of ours was not taken, by a peer that knows none. */
+/* An RpcError may also refuse a stream that we opened, from a peer without streams. */
 static bool dx_hbtp_p_stream_refused(dx_hbtp_session *s, const dx_hbtp_frame *f)
 {
     struct dx_hbtp_p_stream *st = dx_hbtp_p_find_any(s, f->sequence | (uint32_t)DX_HBTP_P_OURS);
@@ -2514,7 +2525,7 @@ static bool dx_hbtp_p_stream_refused(dx_hbtp_session *s, const dx_hbtp_frame *f)
     size_t size;
     int error;
     if (!st || f->opcode != DX_HBTP_OP_RPC_ERROR) return false;
-    if (st->ends & DX_HBTP_P_OVER) { /* cancelled here meanwhile: there is nobody to tell */
+    if (st->ends & DX_HBTP_P_CANCELED) { /* canceled here already: reported */
         dx_hbtp_p_remove_stream(s, st);
         return true;
     }
@@ -2536,14 +2547,14 @@ DX_HBTP_API int dx_hbtp_open(dx_hbtp_session *s, uint8_t method, const void *arg
         (s->peer.streams_max && s->stream_count_ >= s->peer.streams_max))
         return DX_HBTP_EAGAIN;
     if (credit > dx_hbtp_credit_max(s)) return DX_HBTP_ETOOBIG;
-    id = dx_hbtp_p_next(s);
+    id = dx_hbtp_p_next_sequence(s);
     if (!id) return DX_HBTP_EAGAIN;
     id |= DX_HBTP_P_OURS;
     DX_HBTP_ASSERT(!dx_hbtp_p_find_any(s, id));
     head[0] = method;
     dx_hbtp_p_store32(head + 4, credit);
-    error = dx_hbtp_p_say(s, dx_hbtp_p_stream_word(id, DX_HBTP_OP_RPC_STREAM_START, false), head,
-                          sizeof head, arguments, size);
+    error = dx_hbtp_p_send(s, dx_hbtp_p_stream_word(id, DX_HBTP_OP_RPC_STREAM_START, false), head,
+                           sizeof head, arguments, size);
     if (error) return error;
     s->sequence_ = (uint16_t)(id & 0xffff);
     st = dx_hbtp_p_add_stream(s, id, user);
@@ -2554,7 +2565,7 @@ DX_HBTP_API int dx_hbtp_open(dx_hbtp_session *s, uint8_t method, const void *arg
     return DX_HBTP_OK;
 }
 
-/* Pong, RpcResponse, RpcError: for a request of ours, for a stream, or for nothing. */
+/* Pong, RpcResponse, RpcError: the answer to an own request, to a stream start, or unasked. */
 static int dx_hbtp_p_on_answer(const dx_hbtp_context *c)
 {
     dx_hbtp_session *s = c->session;
@@ -2565,7 +2576,7 @@ static int dx_hbtp_p_on_answer(const dx_hbtp_context *c)
     if (dx_hbtp_p_stream_refused(s, f)) return DX_HBTP_OK;
     if (slot->sequence != f->sequence || slot->state == DX_HBTP_P_FREE ||
         (f->opcode != DX_HBTP_OP_RPC_ERROR && slot->ping != (f->opcode == DX_HBTP_OP_PONG))) {
-        event = DX_HBTP_EVENT_UNASKED; /* its slot may have been used again */
+        event = DX_HBTP_EVENT_UNASKED; /* the slot may have been reused */
     } else if (slot->state == DX_HBTP_P_WAITING) {
         dx_hbtp_p_end_answered(s, slot, f);
         return DX_HBTP_OK;
@@ -2574,7 +2585,7 @@ static int dx_hbtp_p_on_answer(const dx_hbtp_context *c)
     } else {
         slot->state = DX_HBTP_P_ANSWERED;
     }
-    s->given_up -= s->given_up > 0; /* a duplicate counts, too: its sender did not keep the rules */
+    s->given_up -= s->given_up > 0; /* a duplicate counts too: its sender broke the rules */
     dx_hbtp_p_event(s, event, f);
     return DX_HBTP_OK;
 }
@@ -2593,15 +2604,15 @@ static int dx_hbtp_p_request(dx_hbtp_session *s, uint32_t word, const uint8_t *h
     if (s->waiting >= s->desc.outstanding_max ||
         (s->peer.requests_max && s->waiting + s->given_up >= s->peer.requests_max))
         return DX_HBTP_EAGAIN;
-    number = dx_hbtp_p_next(s);
+    number = dx_hbtp_p_next_sequence(s);
     if (!number) return DX_HBTP_EAGAIN;
     if ((s->peer.features & DX_HBTP_FEATURE_DEADLINE) && deadline_ns != UINT64_MAX) {
-        head_size = s->second_->head(s, extra, head, head_size, deadline_ns);
+        head_size = s->v2_->put_head(s, extra, head, head_size, deadline_ns);
         DX_HBTP_ASSERT(head_size <= sizeof extra);
         head = extra;
         word |= (uint32_t)DX_HBTP_FLAG_EXTRA << 8;
     }
-    error = dx_hbtp_p_say(s, word | (uint32_t)number << 16, head, head_size, payload, size);
+    error = dx_hbtp_p_send(s, word | (uint32_t)number << 16, head, head_size, payload, size);
     if (error) return error;
     slot = dx_hbtp_p_slot_at(s, number);
     DX_HBTP_ASSERT(slot->state != DX_HBTP_P_WAITING);
@@ -2646,7 +2657,7 @@ DX_HBTP_API int dx_hbtp_notify(dx_hbtp_session *s, uint16_t opcode, uint8_t flag
     if (!s || is_own || (flags & DX_HBTP_FLAG_EXPECTS_RESPONSE)) return DX_HBTP_EINVAL;
     if (s->state == DX_HBTP_CLOSED) return DX_HBTP_ECANCELED;
     dx_hbtp_p_store16(real, opcode);
-    return dx_hbtp_p_say(s, word, real, opcode < DX_HBTP_OP_EXTENDED_FIRST ? 0 : 2, payload, size);
+    return dx_hbtp_p_send(s, word, real, opcode < DX_HBTP_OP_EXTENDED_FIRST ? 0 : 2, payload, size);
 }
 
 DX_HBTP_API int dx_hbtp_cancel(dx_hbtp_session *s, uint16_t sequence)
@@ -2654,15 +2665,14 @@ DX_HBTP_API int dx_hbtp_cancel(dx_hbtp_session *s, uint16_t sequence)
     struct dx_hbtp_p_slot *slot = s ? dx_hbtp_p_slot_at(s, sequence) : NULL;
     if (!slot || slot->state != DX_HBTP_P_WAITING || slot->sequence != sequence)
         return DX_HBTP_ENOTFOUND;
-    if (s->peer.features & DX_HBTP_FEATURE_CANCEL) { /* it does not hurt when there is no room */
+    if (s->peer.features & DX_HBTP_FEATURE_CANCEL) { /* best effort: nothing is lost without room */
         const uint32_t word = dx_hbtp_p_word(DX_HBTP_OP_RPC_CANCEL, 0, sequence);
-        (void)dx_hbtp_p_say(s, word, NULL, 0, NULL, 0);
+        (void)dx_hbtp_p_send(s, word, NULL, 0, NULL, 0);
     }
     dx_hbtp_p_give_up(s, slot, DX_HBTP_ECANCELED);
     return DX_HBTP_OK;
 }
 
-/* Is there a request that dx_hbtp_reply() could answer? */
 static int dx_hbtp_p_may_reply(const dx_hbtp_session *s)
 {
     if (!s) return DX_HBTP_EINVAL;
@@ -2670,7 +2680,7 @@ static int dx_hbtp_p_may_reply(const dx_hbtp_session *s)
     return s->pending_ ? DX_HBTP_OK : DX_HBTP_ENOTFOUND;
 }
 
-/* It is written: with all the room that answers have, and never taken back. */
+/* Restore the limit; if the answer was written, commit it. */
 static int dx_hbtp_p_replied(dx_hbtp_session *s, size_t limit, int error)
 {
     s->desc.out->limit_ = limit;
@@ -2687,7 +2697,7 @@ DX_HBTP_API int dx_hbtp_reply(dx_hbtp_session *s, uint16_t sequence, const void 
     const int error = dx_hbtp_p_may_reply(s);
     size_t limit;
     if (error) return error;
-    limit = dx_hbtp_p_all_room(s);
+    limit = dx_hbtp_p_lift_limit(s);
     return dx_hbtp_p_replied(
         s, limit, dx_hbtp_write_rpc_response(s->desc.out, sequence, result, size));
 }
@@ -2698,36 +2708,37 @@ DX_HBTP_API int dx_hbtp_reply_error(dx_hbtp_session *s, uint16_t sequence, uint1
     const int error = dx_hbtp_p_may_reply(s);
     size_t limit;
     if (error) return error;
-    limit = dx_hbtp_p_all_room(s);
+    limit = dx_hbtp_p_lift_limit(s);
     return dx_hbtp_p_replied(s, limit,
                              dx_hbtp_write_rpc_error(s->desc.out, sequence, status, text));
 }
 
 /* >>routes --------------------------------------------------------------
-   A route is a function and its user pointer, found by the opcode, for an RpcCall by its method:
+   A route is a function and its user pointer, found by the opcode; for an RpcCall, by its method:
 
        opcodes_[256]    00 Ping, 02 Close ...: the session's own;  30 RpcCall -> methods_[256]
                         10 StateSync ...: the program's, or "404"; ff all extended opcodes
 
-   Everything that a session does with a frame is such a handler, so that finding one costs the same
-   for all, and a program can replace most of them. What a default handler finds wrong with a stream
-   is counted against the peer; what the program says to it is not. */
+   Everything a session does with a frame is such a handler, so lookup costs the same for all, and
+   a program can replace most of them. A protocol error on a stream counts against the peer (rate
+   limit); an error returned by the program does not. */
 
-/* Report; a request gets an RpcError, which always fits (ANSWER_ROOM). Nothing else does, or
-   two peers could go on for ever; but a stream with a hole in it is cancelled. */
-static void dx_hbtp_p_blame(dx_hbtp_session *s, uint32_t id, int result);
+/* Refuse a frame and report it. A request gets an RpcError, which always fits (ANSWER_ROOM). Other
+   frames get no answer, or two peers could answer each other forever. A stream that lost a frame
+   has a hole and is canceled. */
+static void dx_hbtp_p_penalize(dx_hbtp_session *s, uint32_t id, int result);
 static void dx_hbtp_p_refuse(dx_hbtp_session *s, const dx_hbtp_frame *frame, uint16_t status,
                              dx_hbtp_event event)
 {
     DX_HBTP_ASSERT(dx_hbtp_p_is_status(status));
     if (dx_hbtp_p_is_request(frame->opcode, frame->flags)) {
-        const size_t limit = dx_hbtp_p_all_room(s);
+        const size_t limit = dx_hbtp_p_lift_limit(s);
         (void)dx_hbtp_write_rpc_error(s->desc.out, frame->sequence, status, NULL);
         s->desc.out->limit_ = limit;
     } else if (s->desc.streams_max && (frame->opcode == DX_HBTP_OP_RPC_STREAM_CHUNK ||
                                        frame->opcode == DX_HBTP_OP_RPC_STREAM_END)) {
         const bool theirs = (frame->flags & DX_HBTP_FLAG_EXPECTS_RESPONSE) != 0;
-        dx_hbtp_p_blame(s, frame->sequence | (theirs ? 0u : (uint32_t)DX_HBTP_P_OURS), status);
+        dx_hbtp_p_penalize(s, frame->sequence | (theirs ? 0u : (uint32_t)DX_HBTP_P_OURS), status);
     }
     dx_hbtp_p_event(s, event, frame);
 }
@@ -2738,11 +2749,11 @@ static int dx_hbtp_p_refuse_route(const dx_hbtp_context *c)
     return DX_HBTP_OK;
 }
 
-/* Nobody has set a handler. With version 2, three of these opcodes have a meaning. */
+/* Default handler. Version 2 gives three of these opcodes a meaning. */
 static int dx_hbtp_p_on_no_route(const dx_hbtp_context *c)
 {
-    const struct dx_hbtp_p_second *second = c->session->second_;
-    return second ? second->take(c) : dx_hbtp_p_refuse_route(c);
+    const struct dx_hbtp_p_v2_hooks *v2 = c->session->v2_;
+    return v2 ? v2->on_frame(c) : dx_hbtp_p_refuse_route(c);
 }
 
 static int dx_hbtp_p_on_unknown(const dx_hbtp_context *c)
@@ -2758,17 +2769,16 @@ static int dx_hbtp_p_on_ping(const dx_hbtp_context *c)
     return dx_hbtp_write_pong(c->out, c->frame->sequence, c->payload, c->payload_size);
 }
 
-/* Answered by a Close, which may use all room: nothing is written behind it. */
+/* The Close that answers may use all room: nothing is written after it. */
 static int dx_hbtp_p_on_close(const dx_hbtp_context *c)
 {
-    const size_t limit = dx_hbtp_p_all_room(c->session);
+    const size_t limit = dx_hbtp_p_lift_limit(c->session);
     (void)dx_hbtp_write_close(c->out, DX_HBTP_STATUS_NONE, NULL);
     c->out->limit_ = limit;
-    dx_hbtp_p_shut(c->session, DX_HBTP_OK, c->frame);
+    dx_hbtp_p_close_session(c->session, DX_HBTP_OK, c->frame);
     return DX_HBTP_OK;
 }
 
-/* An RpcCall goes to the method that its first byte names. */
 static int dx_hbtp_p_on_call(const dx_hbtp_context *c)
 {
     const dx_hbtp_router *router = c->session->desc.router;
@@ -2782,22 +2792,23 @@ static int dx_hbtp_p_on_call(const dx_hbtp_context *c)
     return router->methods_[c->payload[0]].fn(&call);
 }
 
-/* What comes cannot be trusted from here on: reply, Close, end. */
+/* Fatal error, later input cannot be trusted: answer, write a Close, end the session. */
 static int dx_hbtp_p_fail(dx_hbtp_session *s, int error, const dx_hbtp_frame *frame)
 {
     const uint16_t status = dx_hbtp_status_of_error(error);
-    const size_t limit = dx_hbtp_p_all_room(s);
+    const size_t limit = dx_hbtp_p_lift_limit(s);
     DX_HBTP_ASSERT(error < 0);
     if (frame && dx_hbtp_p_is_request(frame->opcode, frame->flags))
         (void)dx_hbtp_write_rpc_error(s->desc.out, frame->sequence, status, NULL);
     (void)dx_hbtp_write_close(s->desc.out, status, NULL);
     s->desc.out->limit_ = limit;
-    dx_hbtp_p_shut(s, error, NULL);
+    dx_hbtp_p_close_session(s, error, NULL);
     return error;
 }
 
-/* The peer has cancelled one more of the streams that it opened, or broke a rule of one. Each moves
-   flood_ns_ on, and time catches up with it: a peer for which it is too far ahead is closed. */
+/* Token bucket against cancellation floods: the peer canceled one of its streams, or broke a rule
+   of one. Each moves flood_ns_ ahead by CANCEL_NS; a peer that gets too far ahead of the clock is
+   closed. */
 static void dx_hbtp_p_count_flood(dx_hbtp_session *s)
 {
     const uint64_t ahead_max = (uint64_t)DX_HBTP_P_CANCELS_MAX * DX_HBTP_P_CANCEL_NS;
@@ -2806,11 +2817,11 @@ static void dx_hbtp_p_count_flood(dx_hbtp_session *s)
     if (s->flood_ns_ - s->now_ns_ > ahead_max) (void)dx_hbtp_p_fail(s, DX_HBTP_EFLOOD, NULL);
 }
 
-/* Cancel a stream because of what the peer sent, and count that against it; 0: no reason. */
-static void dx_hbtp_p_blame(dx_hbtp_session *s, uint32_t id, int result)
+/* Cancel a stream because of a protocol error of the peer, and count it. result 0: no error. */
+static void dx_hbtp_p_penalize(dx_hbtp_session *s, uint32_t id, int result)
 {
     if (!result || !dx_hbtp_p_find_stream(s, id)) return;
-    dx_hbtp_p_judge(s, id, result);
+    dx_hbtp_p_apply_result(s, id, result);
     if (s->state != DX_HBTP_CLOSED) dx_hbtp_p_count_flood(s);
 }
 
@@ -2823,8 +2834,8 @@ static int dx_hbtp_p_on_start(const dx_hbtp_context *c, dx_hbtp_stream_event *ev
     if (c->payload_size < 8) return DX_HBTP_ETRUNCATED;
     if (p[1] || p[2] || p[3]) return DX_HBTP_ECORRUPT;
     if (c->frame->flags & DX_HBTP_FLAG_FINAL) return DX_HBTP_EINVAL; /* only an end has it */
-    if (dx_hbtp_p_find_any(s, event->stream)) { /* two: which of them is meant later? */
-        dx_hbtp_p_blame(s, event->stream, DX_HBTP_EINVAL);
+    if (dx_hbtp_p_find_any(s, event->stream)) { /* later frames would be ambiguous */
+        dx_hbtp_p_penalize(s, event->stream, DX_HBTP_EINVAL);
         return DX_HBTP_OK;
     }
     if (s->stream_count_ >= s->desc.streams_max) return DX_HBTP_STATUS_TOO_MANY;
@@ -2836,18 +2847,18 @@ static int dx_hbtp_p_on_start(const dx_hbtp_context *c, dx_hbtp_stream_event *ev
     event->method = p[0];
     event->data = p + 8;
     event->size = c->payload_size - 8;
-    dx_hbtp_p_tell(s, event);
+    dx_hbtp_p_report(s, event);
     return DX_HBTP_OK;
 }
 
-/* Credit, data, or both. Where it comes in pieces, this is the first, and what is wrong with the
-   whole is seen here. Returns what is wrong with it. */
-static int dx_hbtp_p_on_piece(const dx_hbtp_context *c, struct dx_hbtp_p_stream *st,
+/* A chunk: credit, data, or both; of a long chunk the first piece, which is checked for the
+   whole. Returns an error or 0. */
+static int dx_hbtp_p_on_chunk(const dx_hbtp_context *c, struct dx_hbtp_p_stream *st,
                               dx_hbtp_stream_event *event)
 {
     uint32_t credit;
-    size_t whole; /* bytes of data, the pieces that follow among them */
-    DX_HBTP_ASSERT(!(st->ends & DX_HBTP_P_OVER) && st->receive_credit <= st->window);
+    size_t whole; /* bytes of data with the pieces still to come */
+    DX_HBTP_ASSERT(!(st->ends & DX_HBTP_P_CANCELED) && st->receive_credit <= st->window);
     if (c->payload_size < 4) return DX_HBTP_ETRUNCATED;
     if (c->frame->flags & DX_HBTP_FLAG_FINAL) return DX_HBTP_EINVAL; /* only an end has it */
     credit = dx_hbtp_p_load32(c->payload);
@@ -2860,18 +2871,18 @@ static int dx_hbtp_p_on_piece(const dx_hbtp_context *c, struct dx_hbtp_p_stream 
     st->send_credit += credit;
     event->kind = DX_HBTP_STREAM_CHUNK;
     event->data = c->payload + 4;
-    dx_hbtp_p_tell(c->session, event);
+    dx_hbtp_p_report(c->session, event);
     return DX_HBTP_OK;
 }
 
-/* An end with FINAL finishes one direction, perhaps with a status; one without it cancels both.
-   Returns what is wrong with it. */
+/* An End with FINAL ends the peer's direction, perhaps with a status; one without it cancels
+   both. Returns an error or 0. */
 static int dx_hbtp_p_on_end(const dx_hbtp_context *c, struct dx_hbtp_p_stream *st,
                             dx_hbtp_stream_event *event)
 {
     dx_hbtp_session *s = c->session;
     const bool final = (c->frame->flags & DX_HBTP_FLAG_FINAL) != 0;
-    DX_HBTP_ASSERT(!(st->ends & DX_HBTP_P_OVER));
+    DX_HBTP_ASSERT(!(st->ends & DX_HBTP_P_CANCELED));
     if (c->payload_size || !final) {
         if (c->payload_size < 4) return DX_HBTP_ETRUNCATED;
         if (dx_hbtp_p_load16(c->payload + 2)) return DX_HBTP_ECORRUPT;
@@ -2882,7 +2893,7 @@ static int dx_hbtp_p_on_end(const dx_hbtp_context *c, struct dx_hbtp_p_stream *s
     }
     if (!final) {
         dx_hbtp_p_end_stream(s, st, DX_HBTP_EREMOTE, event->status, event->data, event->size);
-        /* One of ours: the peer does not want it, and we set the pace. */
+        /* Not for streams that we opened: there we set the rate. */
         if (s->state != DX_HBTP_CLOSED && !(event->stream & DX_HBTP_P_OURS))
             dx_hbtp_p_count_flood(s);
         return DX_HBTP_OK;
@@ -2891,17 +2902,17 @@ static int dx_hbtp_p_on_end(const dx_hbtp_context *c, struct dx_hbtp_p_stream *s
     event->kind = DX_HBTP_STREAM_FINISHED;
     st->ends |= DX_HBTP_P_GOT_END;
     st->status = event->status;
-    dx_hbtp_p_tell(s, event);
+    dx_hbtp_p_report(s, event);
     dx_hbtp_p_half_end(s, event->stream, DX_HBTP_P_GOT_END);
     return DX_HBTP_OK;
 }
 
-/* A frame of a stream that has ended here: on its way meanwhile. One that ends it there, too,
-   leaves nothing to tell the peer, whose number is free again. */
-static void dx_hbtp_p_on_leftover(const dx_hbtp_context *c, uint32_t id)
+/* A frame of a stream that has ended here and crossed our End on the wire. If it ends the peer's
+   side too, there is nothing left to send, and the number is free again. */
+static void dx_hbtp_p_on_stale(const dx_hbtp_context *c, uint32_t id)
 {
     struct dx_hbtp_p_stream *st = dx_hbtp_p_find_any(c->session, id);
-    DX_HBTP_ASSERT(!st || (st->ends & DX_HBTP_P_OVER));
+    DX_HBTP_ASSERT(!st || (st->ends & DX_HBTP_P_CANCELED));
     if (st && c->frame->opcode == DX_HBTP_OP_RPC_STREAM_END) {
         const uint16_t both = DX_HBTP_P_SENT_END | DX_HBTP_P_GOT_END;
         st->ends |= DX_HBTP_P_GOT_END;
@@ -2911,7 +2922,7 @@ static void dx_hbtp_p_on_leftover(const dx_hbtp_context *c, uint32_t id)
     dx_hbtp_p_event(c->session, DX_HBTP_EVENT_UNASKED, c->frame);
 }
 
-/* A frame of a stream. Its flags say whose number it carries, see dx_hbtp_p_stream_word(). */
+/* A frame of a stream. EXPECTS_RESPONSE tells whose number it is, see dx_hbtp_p_stream_word(). */
 static int dx_hbtp_p_on_stream(const dx_hbtp_context *c)
 {
     dx_hbtp_session *s = c->session;
@@ -2925,18 +2936,18 @@ static int dx_hbtp_p_on_stream(const dx_hbtp_context *c)
     if (f->opcode == DX_HBTP_OP_RPC_STREAM_START) return dx_hbtp_p_on_start(c, &event);
     st = dx_hbtp_p_find_stream(s, event.stream);
     if (!st) {
-        dx_hbtp_p_on_leftover(c, event.stream);
+        dx_hbtp_p_on_stale(c, event.stream);
         return DX_HBTP_OK;
     }
-    dx_hbtp_p_blame(s, event.stream, f->opcode == DX_HBTP_OP_RPC_STREAM_END
-                                         ? dx_hbtp_p_on_end(c, st, &event)
-                                         : dx_hbtp_p_on_piece(c, st, &event));
+    dx_hbtp_p_penalize(s, event.stream, f->opcode == DX_HBTP_OP_RPC_STREAM_END
+                                            ? dx_hbtp_p_on_end(c, st, &event)
+                                            : dx_hbtp_p_on_chunk(c, st, &event));
     st = dx_hbtp_p_find_stream(s, event.stream);
-    if (st) dx_hbtp_p_offer_credit(s, st); /* the peer may have used up all it had */
+    if (st) dx_hbtp_p_offer_credit(s, st); /* the peer may have used all its credit */
     return DX_HBTP_OK;
 }
 
-/* What a slot does that the program has not set. */
+/* The handler of a slot that the program has not set. */
 static dx_hbtp_handler_fn *dx_hbtp_p_default(uint8_t opcode)
 {
     switch (opcode) {
@@ -2990,20 +3001,20 @@ DX_HBTP_API int dx_hbtp_router_set_method(dx_hbtp_router *router, uint8_t method
 }
 
 /* >>agreement -----------------------------------------------------------
-   Both Hellos are lists of fields, and so is what precedes a payload with EXTRA:
+   Both Hellos are lists of fields, and so is the prefix of a payload with EXTRA:
 
        | tag | size | value ... | tag | size | value ... |        tags ascend
        0     1      3           3 + size
 
-   The side that accepts agrees when the Hello comes, the other when the answer does; what either
-   sends from then on the other understands, because frames keep their order:
+   The accepting side switches to version 2 when it handles the Hello, the other when it gets the
+   answer. Frames keep their order, so the other side understands whatever either sends after that:
 
        say_hello --- Hello ---> hello_handler: agree
                                      |  (deadlines, ... from here on)
-       answered  <-- answer ---------'
+       on_result <-- answer ---------'
        agree
 
-   The session reaches all of it through second_, so a program of version 1 does not carry it. */
+   The session reaches this section through v2_, so a program of version 1 does not link it. */
 enum {
     DX_HBTP_P_TAG_VERSIONS = 1,
     DX_HBTP_P_TAG_LIMITS   = 2,
@@ -3033,13 +3044,13 @@ DX_HBTP_API int dx_hbtp_next_field(const uint8_t **list, size_t *left, uint8_t *
     return size;
 }
 
-/* The fields of a request that says when nobody waits for it any more, and its head behind them. */
+/* Write the deadline as a list of fields, followed by the request's own head. */
 static size_t dx_hbtp_p_put_deadline(const dx_hbtp_session *s, uint8_t *out, const uint8_t *head,
                                      size_t size, uint64_t deadline_ns)
 {
     const uint64_t now = s->desc.now_ns ? s->desc.now_ns(s) : s->now_ns_;
     const uint64_t left = deadline_ns > now ? deadline_ns - now : 0;
-    /* 0 is for what is over: with a part of a millisecond the peer may still answer in time. */
+    /* At least 1 while any time is left: 0 means expired. */
     const uint64_t ms = left && left < DX_HBTP_P_MS ? 1 : left / DX_HBTP_P_MS;
     const size_t fields = DX_HBTP_P_FIELD_HEAD + 4;
     dx_hbtp_p_store16(out, (uint16_t)fields);
@@ -3050,13 +3061,13 @@ static size_t dx_hbtp_p_put_deadline(const dx_hbtp_session *s, uint8_t *out, con
     return 2 + fields + size;
 }
 
-/* Take the fields off a payload. Returns what is wrong with them. */
-static int dx_hbtp_p_take_extra(dx_hbtp_session *s, dx_hbtp_frame *f)
+/* Parse the fields before a payload and remove them. Returns an error or status, or 0. */
+static int dx_hbtp_p_parse_extra(dx_hbtp_session *s, dx_hbtp_frame *f)
 {
     const uint8_t *list = f->payload + 2;
     const uint8_t *value;
     size_t left = f->payload_size < 2 ? SIZE_MAX : dx_hbtp_p_load16(f->payload);
-    int before = -1; /* 0 is a tag, too */
+    int before = -1; /* so that tag 0 is accepted first */
     uint8_t tag;
     int size;
     if (left == SIZE_MAX || left > f->payload_size - 2u) return DX_HBTP_ETRUNCATED;
@@ -3067,7 +3078,7 @@ static int dx_hbtp_p_take_extra(dx_hbtp_session *s, dx_hbtp_frame *f)
         if (tag <= before) return DX_HBTP_ECORRUPT;
         if (tag >= DX_HBTP_P_FIELD_NEEDED) return DX_HBTP_STATUS_NOT_KNOWN;
         if (tag == DX_HBTP_P_EXTRA_DEADLINE && size < 4) return DX_HBTP_ETRUNCATED;
-        if (tag == DX_HBTP_P_EXTRA_DEADLINE && !s->stays_) { /* else from the first time on */
+        if (tag == DX_HBTP_P_EXTRA_DEADLINE && !s->retried_) { /* a retry keeps it */
             s->limit_ns_ = (uint64_t)dx_hbtp_p_load32(value) * DX_HBTP_P_MS;
             s->limit_ns_ = s->limit_ns_ > UINT64_MAX - s->now_ns_ ? UINT64_MAX
                                                                  : s->now_ns_ + s->limit_ns_;
@@ -3080,35 +3091,34 @@ static int dx_hbtp_p_take_extra(dx_hbtp_session *s, dx_hbtp_frame *f)
 
 static int dx_hbtp_p_refuse_hello(const dx_hbtp_context *c, uint16_t status);
 
-/* Before a frame goes to its handler: take its fields off, and see whether it may begin at all.
-   Returns an error, or the status of one that is refused. */
-static int dx_hbtp_p_look(dx_hbtp_session *s, dx_hbtp_frame *f)
+/* Before the handler: parse the fields and decide whether the frame may be handled at all. Returns
+   an error, or the status that refuses it. */
+static int dx_hbtp_p_check_frame(dx_hbtp_session *s, dx_hbtp_frame *f)
 {
     const bool fields = s->peer.version >= DX_HBTP_P_VERSION &&
                         (f->flags & DX_HBTP_FLAG_EXTRA) && !dx_hbtp_p_is_opaque(f->flags);
-    const int error = fields ? dx_hbtp_p_take_extra(s, f) : DX_HBTP_OK;
-    if (error && dx_hbtp_p_is_answer(f->opcode)) /* its request ends as if no codec could read it */
+    const int error = fields ? dx_hbtp_p_parse_extra(s, f) : DX_HBTP_OK;
+    if (error && dx_hbtp_p_is_answer(f->opcode)) /* end its request as unreadable */
         f->flags |= DX_HBTP_FLAG_COMPRESSED;
     if (error) return error;
     if (s->hello_first_ && f->opcode != DX_HBTP_OP_HELLO && !dx_hbtp_p_is_answer(f->opcode))
-        return DX_HBTP_STATUS_OTHER_VERSION; /* who has to say who it is does nothing before */
+        return DX_HBTP_STATUS_OTHER_VERSION; /* an unidentified peer reaches no handler */
     if (!dx_hbtp_p_is_request(f->opcode, f->flags)) return DX_HBTP_OK;
     if (s->limit_ns_ <= s->now_ns_) return DX_HBTP_STATUS_TIMEOUT;
-    /* A handler that has seen a request before the drain has begun it. Drains may cross. */
-    if (s->drains_ && !s->stays_ && f->opcode != DX_HBTP_OP_PING && f->opcode != DX_HBTP_OP_DRAIN)
+    /* A handler that ran before the drain may finish. Drains may cross. */
+    if (s->drains_ && !s->retried_ && f->opcode != DX_HBTP_OP_PING && f->opcode != DX_HBTP_OP_DRAIN)
         return DX_HBTP_STATUS_UNAVAILABLE;
     return DX_HBTP_OK;
 }
 
-/* What nobody has set a handler for. Hello: where we have said ours, the peer must not. Drain: it
-   is about to close. RpcCancel: it does not wait any longer; the program may give up, and answers
-   all the same. */
-static int dx_hbtp_p_take_second(const dx_hbtp_context *c)
+/* Opcodes without a handler of the program. Hello: an error if we have said ours. Drain: the peer
+   will close. RpcCancel: the peer stopped waiting; the program may stop too, but still answers. */
+static int dx_hbtp_p_on_v2_frame(const dx_hbtp_context *c)
 {
     dx_hbtp_session *s = c->session;
     const bool drain = c->frame->opcode == DX_HBTP_OP_DRAIN;
     int error;
-    if (c->frame->opcode == DX_HBTP_OP_HELLO && s->hello_at_ &&
+    if (c->frame->opcode == DX_HBTP_OP_HELLO && s->hello_seq_ &&
         dx_hbtp_p_is_request(c->frame->opcode, c->frame->flags))
         return dx_hbtp_p_refuse_hello(c, DX_HBTP_STATUS_BAD_REQUEST);
     if (s->peer.version < DX_HBTP_P_VERSION ||
@@ -3122,13 +3132,13 @@ static int dx_hbtp_p_take_second(const dx_hbtp_context *c)
     }
     error = dx_hbtp_write_rpc_response(c->out, c->frame->sequence, NULL, 0);
     if (error) return error;
-    c->out->kept_ = true;
+    c->out->committed_ = true;
     s->peer.drains = true;
-    dx_hbtp_p_event(s, DX_HBTP_EVENT_DRAIN, c->frame); /* it may close: nothing follows a Close */
+    dx_hbtp_p_event(s, DX_HBTP_EVENT_DRAIN, c->frame); /* last: the program may close inside */
     return DX_HBTP_OK;
 }
 
-/* Append a field to a list, of which `size` bytes are there. 0: no room. */
+/* Append a field to a list of `size` bytes. Returns the new size; 0: no room. */
 static size_t dx_hbtp_p_put_field(uint8_t *list, size_t size, size_t capacity, uint8_t tag,
                                   const void *value, size_t value_size)
 {
@@ -3140,7 +3150,7 @@ static size_t dx_hbtp_p_put_field(uint8_t *list, size_t size, size_t capacity, u
     return size + DX_HBTP_P_FIELD_HEAD + value_size;
 }
 
-/* The text that a tag names; NULL: none. */
+/* Where the text of a tag is stored; NULL: not a text. */
 static dx_hbtp_text *dx_hbtp_p_text(dx_hbtp_who *who, uint8_t tag)
 {
     switch (tag) {
@@ -3152,13 +3162,12 @@ static dx_hbtp_text *dx_hbtp_p_text(dx_hbtp_who *who, uint8_t tag)
     }
 }
 
-/* All that is understood here. */
 static uint32_t dx_hbtp_p_features(const dx_hbtp_hello *mine)
 {
     return mine->features | (uint32_t)DX_HBTP_FEATURES_KNOWN;
 }
 
-/* Write our Hello as a payload. Returns its size, 0: no room. */
+/* Write our Hello as a payload. Returns its size; 0: no room. */
 static size_t dx_hbtp_p_put_hello(const dx_hbtp_session *s, const dx_hbtp_hello *h, uint8_t *p,
                                   size_t capacity)
 {
@@ -3189,7 +3198,7 @@ static size_t dx_hbtp_p_put_hello(const dx_hbtp_session *s, const dx_hbtp_hello 
     return n;
 }
 
-/* Read a field of a Hello. Returns the status that refuses it; 0: it is fine. */
+/* Parse one field of a Hello. Returns the status that refuses it, or 0. */
 static uint16_t dx_hbtp_p_read_field(dx_hbtp_offer *o, uint8_t tag, const uint8_t *value, int size)
 {
     static const uint8_t least[DX_HBTP_P_TAG_CODECS] = {0, 2, DX_HBTP_P_LIMITS_SIZE, 4, 4};
@@ -3218,13 +3227,14 @@ static uint16_t dx_hbtp_p_read_field(dx_hbtp_offer *o, uint8_t tag, const uint8_
     return DX_HBTP_STATUS_NONE;
 }
 
-/* Read a Hello and see whether both can go on. Returns the status that says why not. */
+/* Parse a Hello and check that both sides are compatible. Returns the status
+   that says why not, or 0. */
 static uint16_t dx_hbtp_p_read_hello(const dx_hbtp_hello *mine, const uint8_t *list, size_t left,
                                      dx_hbtp_offer *o)
 {
     const uint8_t *value;
     uint16_t status = DX_HBTP_STATUS_NONE;
-    int before = -1; /* 0 is a tag, too */
+    int before = -1; /* so that tag 0 is accepted first */
     uint8_t tag;
     int size;
     DX_HBTP_MEMSET(o, 0, sizeof *o);
@@ -3245,11 +3255,11 @@ static uint16_t dx_hbtp_p_read_hello(const dx_hbtp_hello *mine, const uint8_t *l
     return DX_HBTP_STATUS_NONE;
 }
 
-static bool dx_hbtp_p_on_second_answered(dx_hbtp_session *s, const dx_hbtp_result *r);
-static const struct dx_hbtp_p_second dx_hbtp_p_second_version = {
-    dx_hbtp_p_look, dx_hbtp_p_take_second, dx_hbtp_p_on_second_answered, dx_hbtp_p_put_deadline};
+static bool dx_hbtp_p_on_v2_result(dx_hbtp_session *s, const dx_hbtp_result *r);
+static const struct dx_hbtp_p_v2_hooks dx_hbtp_p_v2 = {
+    dx_hbtp_p_check_frame, dx_hbtp_p_on_v2_frame, dx_hbtp_p_on_v2_result, dx_hbtp_p_put_deadline};
 
-/* From now on both speak the higher version. */
+/* Switch to version 2, if the peer speaks it. */
 static void dx_hbtp_p_agree(dx_hbtp_session *s, const dx_hbtp_hello *mine, const dx_hbtp_offer *o)
 {
     const bool drains = s->peer.drains;
@@ -3261,12 +3271,12 @@ static void dx_hbtp_p_agree(dx_hbtp_session *s, const dx_hbtp_hello *mine, const
     s->peer.features = o->features & dx_hbtp_p_features(mine);
     if (s->peer.payload_max) (void)dx_hbtp_out_set_payload_max(s->desc.out, s->peer.payload_max);
     s->credit_ = mine->credit;
-    s->second_ = &dx_hbtp_p_second_version;
+    s->v2_ = &dx_hbtp_p_v2;
 }
 
-/* Streams that were opened behind our Hello and before its answer: the peer has agreed when it saw
-   them, and counts the credit that it has stated. From now on we do. */
-static void dx_hbtp_p_count_first_credit(dx_hbtp_session *s)
+/* Streams opened between our Hello and its answer: the peer had already agreed when it got them, so
+   it counts its initial credit. Add it here too. */
+static void dx_hbtp_p_add_first_credit(dx_hbtp_session *s)
 {
     uint32_t i;
     for (i = 0; i < s->stream_count_; i++) {
@@ -3276,53 +3286,53 @@ static void dx_hbtp_p_count_first_credit(dx_hbtp_session *s)
     }
 }
 
-static void dx_hbtp_p_tell_first_credit(dx_hbtp_session *s)
+static void dx_hbtp_p_report_first_credit(dx_hbtp_session *s)
 {
     dx_hbtp_stream_event event;
     uint32_t i;
-    for (i = s->stream_count_; i-- > 0;) { /* one that ends is replaced by the last */
+    for (i = s->stream_count_; i-- > 0;) { /* backwards: the last one replaces one that ends */
         if (i >= s->stream_count_ || !(s->streams_[i].id & DX_HBTP_P_OURS) ||
-            (s->streams_[i].ends & (DX_HBTP_P_OVER | DX_HBTP_P_SENT_END)))
+            (s->streams_[i].ends & (DX_HBTP_P_CANCELED | DX_HBTP_P_SENT_END)))
             continue;
         DX_HBTP_MEMSET(&event, 0, sizeof event);
         event.kind = DX_HBTP_STREAM_CHUNK;
         event.stream = s->streams_[i].id;
-        dx_hbtp_p_tell(s, &event);
+        dx_hbtp_p_report(s, &event);
     }
 }
 
-/* They cannot go on together: say why, and end. */
-static void dx_hbtp_p_part_ways(dx_hbtp_session *s, uint16_t status, int error,
-                                const dx_hbtp_frame *frame)
+/* The Hello failed: send a Close with the reason and end the session. */
+static void dx_hbtp_p_close_refused(dx_hbtp_session *s, uint16_t status, int error,
+                                    const dx_hbtp_frame *frame)
 {
-    const size_t limit = dx_hbtp_p_all_room(s);
+    const size_t limit = dx_hbtp_p_lift_limit(s);
     DX_HBTP_ASSERT(dx_hbtp_p_is_status(status));
     (void)dx_hbtp_write_close(s->desc.out, status, NULL);
     s->desc.out->limit_ = limit;
     dx_hbtp_p_wrote(s);
     dx_hbtp_p_event(s, DX_HBTP_EVENT_REFUSED, frame);
-    dx_hbtp_p_shut(s, error, NULL);
+    dx_hbtp_p_close_session(s, error, NULL);
 }
 
-/* A Hello that cannot be accepted. */
+/* Refuse the peer's Hello. */
 static int dx_hbtp_p_refuse_hello(const dx_hbtp_context *c, uint16_t status)
 {
     (void)dx_hbtp_write_rpc_error(c->out, c->frame->sequence, status, NULL);
-    dx_hbtp_p_part_ways(c->session, status, DX_HBTP_EVERSION, c->frame);
+    dx_hbtp_p_close_refused(c->session, status, DX_HBTP_EVERSION, c->frame);
     return DX_HBTP_OK;
 }
 
-/* The answer to our Hello or Drain, an error, or the end of the wait. False: it is another's. */
-static bool dx_hbtp_p_on_second_answered(dx_hbtp_session *s, const dx_hbtp_result *r)
+/* The end of our Hello or Drain: an answer, an error, or a timeout. False: another request. */
+static bool dx_hbtp_p_on_v2_result(dx_hbtp_session *s, const dx_hbtp_result *r)
 {
     const dx_hbtp_hello *const mine = s->hello_;
     dx_hbtp_offer offer;
     uint16_t status = DX_HBTP_STATUS_NONE;
-    if (s->drain_at_ && r->sequence == s->drain_at_) {
-        s->drain_at_ = 0;
+    if (s->drain_seq_ && r->sequence == s->drain_seq_) {
+        s->drain_seq_ = 0;
         return true;
     }
-    if (!mine || r->sequence != s->hello_at_) return false;
+    if (!mine || r->sequence != s->hello_seq_) return false;
     s->hello_ = NULL;
     if (s->state == DX_HBTP_CLOSED) return true;
     if (r->error == DX_HBTP_OK)
@@ -3332,16 +3342,16 @@ static bool dx_hbtp_p_on_second_answered(dx_hbtp_session *s, const dx_hbtp_resul
     else if (r->error == DX_HBTP_ETIMEDOUT)
         status = DX_HBTP_STATUS_TIMEOUT;
     else if (mine->needs || r->error != DX_HBTP_EREMOTE)
-        status = DX_HBTP_STATUS_OTHER_VERSION; /* an old one, which does not do */
+        status = DX_HBTP_STATUS_OTHER_VERSION; /* a peer without Hello, and we require version 2 */
     if (status) {
         const bool silent = r->error == DX_HBTP_ETIMEDOUT;
-        dx_hbtp_p_part_ways(s, status, silent ? DX_HBTP_ETIMEDOUT : DX_HBTP_EVERSION, r->frame);
+        dx_hbtp_p_close_refused(s, status, silent ? DX_HBTP_ETIMEDOUT : DX_HBTP_EVERSION, r->frame);
         return true;
     }
     if (r->error == DX_HBTP_OK) dx_hbtp_p_agree(s, mine, &offer);
-    if (s->peer.credit) dx_hbtp_p_count_first_credit(s);
+    if (s->peer.credit) dx_hbtp_p_add_first_credit(s);
     dx_hbtp_p_event(s, DX_HBTP_EVENT_HELLO, r->frame);
-    if (s->peer.credit && s->state != DX_HBTP_CLOSED) dx_hbtp_p_tell_first_credit(s);
+    if (s->peer.credit && s->state != DX_HBTP_CLOSED) dx_hbtp_p_report_first_credit(s);
     return true;
 }
 
@@ -3352,7 +3362,7 @@ DX_HBTP_API int dx_hbtp_say_hello(dx_hbtp_session *s, const dx_hbtp_hello *hello
     size_t room;
     size_t size;
     int error;
-    if (!s || !hello || s->hello_ || s->hello_at_ || s->stream_count_ ||
+    if (!s || !hello || s->hello_ || s->hello_seq_ || s->stream_count_ ||
         s->desc.payload_max < DX_HBTP_P_PAYLOAD_MIN || hello->credit > INT32_MAX)
         return DX_HBTP_EINVAL;
     p = dx_hbtp_out_next(s->desc.out);
@@ -3360,9 +3370,9 @@ DX_HBTP_API int dx_hbtp_say_hello(dx_hbtp_session *s, const dx_hbtp_hello *hello
     if (room < DX_HBTP_HEADER_SIZE) return DX_HBTP_ENOSPACE;
     size = dx_hbtp_p_put_hello(s, hello, p, room - DX_HBTP_HEADER_SIZE);
     if (!size) return DX_HBTP_ENOSPACE;
-    error = dx_hbtp_request(s, DX_HBTP_OP_HELLO, 0, p, size, deadline_ns, NULL, &s->hello_at_);
+    error = dx_hbtp_request(s, DX_HBTP_OP_HELLO, 0, p, size, deadline_ns, NULL, &s->hello_seq_);
     if (error) return error;
-    s->second_ = &dx_hbtp_p_second_version;
+    s->v2_ = &dx_hbtp_p_v2;
     s->hello_ = hello;
     return DX_HBTP_OK;
 }
@@ -3375,19 +3385,19 @@ DX_HBTP_API int dx_hbtp_hello_handler(const dx_hbtp_context *c)
     dx_hbtp_session *s = c->session;
     dx_hbtp_offer offer;
     size_t size;
-    int status = s->hello_at_ || !c->frame->sequence ? DX_HBTP_STATUS_BAD_REQUEST : 0;
+    int status = s->hello_seq_ || !c->frame->sequence ? DX_HBTP_STATUS_BAD_REQUEST : 0;
     if (!(c->frame->flags & DX_HBTP_FLAG_EXPECTS_RESPONSE)) return DX_HBTP_STATUS_BAD_REQUEST;
     if (room < extra || !dx_hbtp_p_put_hello(s, mine, dx_hbtp_out_next(c->out), room - extra))
-        return DX_HBTP_ENOSPACE; /* before anybody is let in */
+        return DX_HBTP_ENOSPACE; /* before admit runs */
     if (!status) status = dx_hbtp_p_read_hello(mine, c->payload, c->payload_size, &offer);
     if (!status && mine->admit) status = mine->admit(mine->user, s, &offer);
-    if (s->state == DX_HBTP_CLOSED) return DX_HBTP_OK; /* inside */
+    if (s->state == DX_HBTP_CLOSED) return DX_HBTP_OK; /* by admit */
     if (status) return dx_hbtp_p_refuse_hello(c, dx_hbtp_p_status(status));
     size = dx_hbtp_p_put_hello(s, mine, dx_hbtp_out_next(c->out), room - extra);
     status = dx_hbtp_write_rpc_response(c->out, c->frame->sequence, dx_hbtp_out_next(c->out), size);
     if (status) return status;
-    c->out->kept_ = true;
-    s->hello_at_ = c->frame->sequence;
+    c->out->committed_ = true;
+    s->hello_seq_ = c->frame->sequence;
     s->hello_first_ = false;
     dx_hbtp_p_agree(s, mine, &offer);
     dx_hbtp_p_event(s, DX_HBTP_EVENT_HELLO, c->frame);
@@ -3397,9 +3407,9 @@ DX_HBTP_API int dx_hbtp_hello_handler(const dx_hbtp_context *c)
 DX_HBTP_API void dx_hbtp_require_hello(dx_hbtp_session *s)
 {
     if (!s) return;
-    s->second_ = &dx_hbtp_p_second_version;
+    s->v2_ = &dx_hbtp_p_v2;
     s->hello_first_ = true;
-    s->budget_ = 0; /* a feed that runs ends behind this frame: the next look is another */
+    s->budget_ = 0; /* end a running feed after this frame: the fast path would skip the check */
 }
 
 DX_HBTP_API int dx_hbtp_drain(dx_hbtp_session *s, uint16_t status, const char *text)
@@ -3409,52 +3419,51 @@ DX_HBTP_API int dx_hbtp_drain(dx_hbtp_session *s, uint16_t status, const char *t
     int error;
     if (!s) return DX_HBTP_EINVAL;
     if (s->state == DX_HBTP_CLOSED) return DX_HBTP_ECANCELED;
-    s->second_ = &dx_hbtp_p_second_version;
+    s->v2_ = &dx_hbtp_p_v2;
     s->drains_ = true;
     s->budget_ = 0; /* as above */
-    if (s->hello_) return DX_HBTP_EAGAIN; /* it may understand a Drain, as its Hello will say */
-    if (s->told_drain_ || !(s->peer.features & DX_HBTP_FEATURE_DRAIN)) return DX_HBTP_OK;
+    if (s->hello_) return DX_HBTP_EAGAIN; /* its Hello will say whether it knows Drain */
+    if (s->drain_sent_ || !(s->peer.features & DX_HBTP_FEATURE_DRAIN)) return DX_HBTP_OK;
     if (!text) text = dx_hbtp_status_text(status);
     dx_hbtp_p_store32(head, status);
     error = dx_hbtp_p_request(s, word, head, sizeof head, text, dx_hbtp_p_length(text), UINT64_MAX,
-                              NULL, &s->drain_at_);
-    s->told_drain_ = !error;
+                              NULL, &s->drain_seq_);
+    s->drain_sent_ = !error;
     return error;
 }
 
 /* >>dispatch ------------------------------------------------------------
-   From a whole frame to a handler, and from its result to what the peer sees:
+   From a whole frame to a handler, and from its result to an answer:
 
        policy -> open -> unpack -> resolve Extended -> limits -> handler -> settle
          |        |        |             |               |                    |
-        close    close   RpcError     RpcError        RpcError      keep, drop, or call again
+        close    close   RpcError     RpcError        RpcError      keep, roll back, or retry
 
-   What a handler wrote lies between `mark` and used_ and is dropped by going back to the mark, as
-   long as nothing was done that cannot be taken back (kept_). Frames that need none of these steps,
-   most of them, take a short loop of their own, dx_hbtp_p_dispatch_plain(). */
+   The output of a handler lies between `mark` and used_. Rolling it back resets used_ to the mark,
+   unless it was committed (committed_). Most frames need none of these steps and take a fast path,
+   dx_hbtp_p_dispatch_plain(). */
 
-/* Before a handler runs: only the answer to a request may use the room for answers. So there is
-   always room for an RpcError until there is an answer. */
-static void dx_hbtp_p_enter(dx_hbtp_session *s, bool request, uint16_t sequence)
+/* Before a handler: only the answer to its request may use the room for answers. So an RpcError
+   always fits until the answer is written. */
+static void dx_hbtp_p_begin_call(dx_hbtp_session *s, bool request, uint16_t sequence)
 {
     dx_hbtp_out *const out = s->desc.out;
-    s->waits_ = false;
+    s->handler_waits_ = false;
     out->limit_ = dx_hbtp_p_limit(s);
     out->request_ = request ? sequence : DX_HBTP_P_NO_REQUEST;
     out->answered_ = false;
-    out->kept_ = false;
+    out->committed_ = false;
 }
 
-/* Behind a handler: no answer is waited for any more. */
-static void dx_hbtp_p_leave(dx_hbtp_session *s)
+static void dx_hbtp_p_end_call(dx_hbtp_session *s)
 {
     DX_HBTP_ASSERT(DX_HBTP_P_IS_SOUND(s->desc.out));
     s->desc.out->limit_ = dx_hbtp_p_limit(s);
     s->desc.out->request_ = DX_HBTP_P_NO_REQUEST;
 }
 
-/* What a handler's result other than 0 means. False: the frame stays. Bytes and what they say stay
-   or go together: once one frame cannot be taken back, none is. */
+/* Act on a handler's result other than 0. False: the frame stays, for a retry. Output is rolled
+   back whole or not at all: once one frame of it is committed, all are. */
 static bool dx_hbtp_p_settle(dx_hbtp_session *s, const dx_hbtp_frame *frame, int result,
                              size_t mark)
 {
@@ -3465,16 +3474,16 @@ static bool dx_hbtp_p_settle(dx_hbtp_session *s, const dx_hbtp_frame *frame, int
         if (out->request_ != DX_HBTP_P_NO_REQUEST && !out->answered_) s->pending_++;
         return true;
     }
-    if (!out->kept_) {
+    if (!out->committed_) {
         DX_HBTP_ASSERT(out->used_ >= mark);
         out->used_ = mark;
         out->answered_ = false;
-        if (s->desc.cipher) s->desc.cipher->sealed = s->sealed_; /* nobody has seen them */
+        if (s->desc.cipher) s->desc.cipher->sealed = s->sealed_; /* never sent */
     }
     if (!out->answered_ &&
         (result == DX_HBTP_EAGAIN || (result == DX_HBTP_ENOSPACE && out->used_))) {
         s->state = result == DX_HBTP_EAGAIN ? DX_HBTP_WANTS_TURN : DX_HBTP_WANTS_OUTPUT;
-        s->waits_ = result == DX_HBTP_ENOSPACE;
+        s->handler_waits_ = result == DX_HBTP_ENOSPACE;
         return false;
     }
     if (out->answered_) dx_hbtp_p_event(s, DX_HBTP_EVENT_FAILED, frame);
@@ -3482,7 +3491,6 @@ static bool dx_hbtp_p_settle(dx_hbtp_session *s, const dx_hbtp_frame *frame, int
     return true;
 }
 
-/* Find the handler of a frame and call it. */
 static int dx_hbtp_p_call(dx_hbtp_session *s, const dx_hbtp_frame *frame)
 {
     const uint8_t slot = (uint8_t)(dx_hbtp_p_word(frame->opcode, 0, 0) & 0xff);
@@ -3500,7 +3508,7 @@ static int dx_hbtp_p_call(dx_hbtp_session *s, const dx_hbtp_frame *frame)
     return router ? router->opcodes_[slot].fn(&c) : dx_hbtp_p_default(slot)(&c);
 }
 
-/* Undo ENCRYPTED, then COMPRESSED. < 0: it cannot be read; with a cipher, nor what comes after. */
+/* Decrypt, then unpack. < 0: unreadable; with a cipher, so is all that follows. */
 static int dx_hbtp_p_decode(dx_hbtp_session *s, dx_hbtp_frame *f)
 {
     const dx_hbtp_cipher *cipher = s->desc.cipher;
@@ -3529,8 +3537,8 @@ static int dx_hbtp_p_decode(dx_hbtp_session *s, dx_hbtp_frame *f)
     return DX_HBTP_OK;
 }
 
-/* A whole, verified frame; for a request, ANSWER_ROOM is free. False: it stays (state says why), or
-   was fatal. */
+/* Dispatch a whole, verified frame; for a request, ANSWER_ROOM is free. False: it stays (state says
+   why), or the error was fatal. */
 static bool dx_hbtp_p_dispatch(dx_hbtp_session *s, dx_hbtp_frame *frame)
 {
     const size_t mark = s->desc.out->used_;
@@ -3539,8 +3547,8 @@ static bool dx_hbtp_p_dispatch(dx_hbtp_session *s, dx_hbtp_frame *frame)
                    dx_hbtp_p_can_answer(s, false));
     const bool second = s->peer.version >= DX_HBTP_P_VERSION;
     const unsigned known = DX_HBTP_FLAGS_KNOWN | (second ? (unsigned)DX_HBTP_FLAG_EXTRA : 0u);
-    if (!s->stays_) s->limit_ns_ = UINT64_MAX;
-    s->waits_ = false; /* it was this one that waited */
+    if (!s->retried_) s->limit_ns_ = UINT64_MAX;
+    s->handler_waits_ = false; /* if a handler waited for room, it was this frame's */
     s->desc.out->limit_ = dx_hbtp_p_limit(s);
     if ((s->desc.reject_unknown_flags && (frame->flags & ~known)) ||
         (s->desc.require_checksum && !(frame->flags & DX_HBTP_FLAG_HAS_CHECKSUM))) {
@@ -3553,7 +3561,7 @@ static bool dx_hbtp_p_dispatch(dx_hbtp_session *s, dx_hbtp_frame *frame)
         dx_hbtp_p_fail(s, error, frame);
         return false;
     }
-    if (!error && s->second_) error = s->second_->look(s, frame);
+    if (!error && s->v2_) error = s->v2_->check(s, frame);
     if (!error) error = dx_hbtp_resolve_extended(frame);
     if (error && !dx_hbtp_p_is_answer(frame->opcode)) {
         dx_hbtp_p_refuse(s, frame, dx_hbtp_p_status(error),
@@ -3565,21 +3573,21 @@ static bool dx_hbtp_p_dispatch(dx_hbtp_session *s, dx_hbtp_frame *frame)
         dx_hbtp_p_refuse(s, frame, DX_HBTP_STATUS_TOO_MANY, DX_HBTP_EVENT_REFUSED);
     } else {
         bool stays;
-        dx_hbtp_p_enter(s, dx_hbtp_p_is_request(frame->opcode, frame->flags), frame->sequence);
+        dx_hbtp_p_begin_call(s, dx_hbtp_p_is_request(frame->opcode, frame->flags), frame->sequence);
         error = dx_hbtp_p_call(s, frame);
         stays = error && !dx_hbtp_p_settle(s, frame, error, mark);
-        dx_hbtp_p_leave(s);
-        s->stays_ = stays;
+        dx_hbtp_p_end_call(s);
+        s->retried_ = stays;
         if (stays) return false;
     }
-    s->stays_ = false;
+    s->retried_ = false;
     s->counters.frames++;
     s->counters.bytes += frame->frame_size;
     return true;
 }
 
-/* Frames that need none of this, as long as they lie whole in the input: no flag but
-   EXPECTS_RESPONSE and FINAL, not extended. Returns the bytes used. */
+/* Fast path: frames that lie whole in the input, without flags except EXPECTS_RESPONSE and FINAL,
+   not extended. Stops at the first other frame. Returns the bytes used. */
 static size_t dx_hbtp_p_dispatch_plain(dx_hbtp_session *s, const uint8_t *p, size_t size)
 {
     const uint32_t special = 0xff00u & ~((uint32_t)(DX_HBTP_FLAG_EXPECTS_RESPONSE |
@@ -3628,7 +3636,7 @@ static size_t dx_hbtp_p_dispatch_plain(dx_hbtp_session *s, const uint8_t *p, siz
         }
         c.user = route->user;
         s->budget_--;
-        dx_hbtp_p_enter(s, request, f.sequence);
+        dx_hbtp_p_begin_call(s, request, f.sequence);
         result = route->fn(&c);
         stays = result && !dx_hbtp_p_settle(s, &f, result, mark);
         if (stays) break;
@@ -3637,9 +3645,9 @@ static size_t dx_hbtp_p_dispatch_plain(dx_hbtp_session *s, const uint8_t *p, siz
         if (result && s->pending_ >= s->desc.pending_max) break;
     }
     DX_HBTP_ASSERT(at <= end);
-    if (stays) s->limit_ns_ = UINT64_MAX; /* it has no fields */
-    s->stays_ = stays || (s->stays_ && !frames);
-    dx_hbtp_p_leave(s);
+    if (stays) s->limit_ns_ = UINT64_MAX; /* a plain frame states no deadline */
+    s->retried_ = stays || (s->retried_ && !frames);
+    dx_hbtp_p_end_call(s);
     s->counters.frames += frames;
     s->counters.bytes += (size_t)(at - p);
     return (size_t)(at - p);
@@ -3653,36 +3661,35 @@ static size_t dx_hbtp_p_dispatch_plain(dx_hbtp_session *s, const uint8_t *p, siz
        input      | whole | whole | whole | begins ..         ..ends | whole | ...
                     in place                 \___ buffer_ ___/         in place
 
-   Frames that lie whole in the input are dispatched where they are. One that is cut off is gathered
-   in the buffer: first its header, then as many bytes as that asks for (need). An in_place session
-   leaves it to the caller, who appends to it. So how the input was split changes nothing.
+   Frames that lie whole in the input are dispatched in place. A partial frame is reassembled in the
+   buffer: first its header, then as many bytes as the header asks for (need). An in_place session
+   leaves reassembly to the caller. So the result does not depend on how the input was split.
 
    A chunk of a stream may be longer than payload_max: a peer of version 1 sends as much at once as
-   it has credit for, and credit must hold what the line carries in a round trip. It is dispatched
-   in pieces, each like a frame of its own, of a size that only payload_max and the length decide:
+   it has credit for, and credit must cover a round trip. Such a chunk is dispatched in pieces, each
+   like a frame of its own. Their sizes depend on payload_max and the length only:
 
        chunk      | header | credit | data ........ | data ............. | data . | checksum |
        pieces     | payload_max bytes of payload    | payload_max - 4    | the rest          |
                                         tail_ ----> |                    |        |
 
-   The checksum is compared before the last piece is handed out; where it is wrong the session ends,
-   as it does for any frame. */
+   The checksum is verified before the last piece is delivered; a mismatch ends the session, as for
+   any frame. */
 
-/* Is it a chunk of which the first piece can be taken? *f: as dx_hbtp_parse() leaves it on
-   ETOOBIG. */
+/* Can this chunk be dispatched in pieces? *f: as dx_hbtp_parse() leaves it on ETOOBIG. */
 static bool dx_hbtp_p_is_long_chunk(const dx_hbtp_session *s, const dx_hbtp_frame *f)
 {
     DX_HBTP_ASSERT(f->payload_size > s->desc.payload_max);
     return f->opcode == DX_HBTP_OP_RPC_STREAM_CHUNK &&
-           f->payload_size <= DX_HBTP_STREAM_CHUNK_MAX + 4 && dx_hbtp_p_takes_pieces(s) &&
+           f->payload_size <= DX_HBTP_STREAM_CHUNK_MAX + 4 && dx_hbtp_p_can_split(s) &&
            !(DX_HBTP_P_SMALL && (f->flags & DX_HBTP_FLAG_HAS_CHECKSUM));
 }
 
-/* The next piece of the chunk that has begun. As dx_hbtp_parse(). */
+/* Parse the next piece of the open chunk. As dx_hbtp_parse(). */
 static int64_t dx_hbtp_p_parse_tail(const dx_hbtp_session *s, const uint8_t *p, size_t size,
                                     dx_hbtp_frame *f)
 {
-    const uint32_t most = s->desc.payload_max - 4; /* so that a checksum has room in the buffer */
+    const uint32_t most = s->desc.payload_max - 4; /* leaves room for a checksum in the buffer */
     const bool last = s->tail_ <= most;
     const bool checked = !DX_HBTP_P_SMALL && last && s->tail_checked_;
     f->payload = p;
@@ -3698,7 +3705,7 @@ static int64_t dx_hbtp_p_parse_tail(const dx_hbtp_session *s, const uint8_t *p, 
     return (int64_t)f->frame_size;
 }
 
-/* The frame, or the piece of a long chunk, at p. As dx_hbtp_parse(). */
+/* Parse the frame, or the piece of a long chunk, at p. As dx_hbtp_parse(). */
 static int64_t dx_hbtp_p_parse_next(const dx_hbtp_session *s, const uint8_t *p, size_t size,
                                     dx_hbtp_frame *f)
 {
@@ -3711,8 +3718,8 @@ static int64_t dx_hbtp_p_parse_next(const dx_hbtp_session *s, const uint8_t *p, 
     return size < f->frame_size ? 0 : (int64_t)f->frame_size;
 }
 
-/* A further piece of a chunk: nothing but data, which was counted with the first one. */
-static void dx_hbtp_p_take_tail(dx_hbtp_session *s, const dx_hbtp_frame *f)
+/* Dispatch a further piece of a chunk: only data, whose credit was counted with the first piece. */
+static void dx_hbtp_p_dispatch_tail(dx_hbtp_session *s, const dx_hbtp_frame *f)
 {
     dx_hbtp_stream_event event;
     DX_HBTP_ASSERT(f->payload_size && f->payload_size <= s->tail_);
@@ -3727,19 +3734,19 @@ static void dx_hbtp_p_take_tail(dx_hbtp_session *s, const dx_hbtp_frame *f)
     event.stream = s->tail_stream_;
     event.data = f->payload;
     event.size = f->payload_size;
-    dx_hbtp_p_tell(s, &event);
+    dx_hbtp_p_report(s, &event);
 }
 
-/* Dispatch what dx_hbtp_p_parse_next() has found. As dx_hbtp_p_dispatch(). */
+/* Dispatch the result of dx_hbtp_p_parse_next(). As dx_hbtp_p_dispatch(). */
 static bool dx_hbtp_p_dispatch_next(dx_hbtp_session *s, dx_hbtp_frame *f)
 {
-    const uint8_t *const header = f->payload - DX_HBTP_HEADER_SIZE; /* but of a further piece */
+    const uint8_t *const header = f->payload - DX_HBTP_HEADER_SIZE; /* not for a further piece */
     bool done;
     if (s->tail_) {
-        dx_hbtp_p_take_tail(s, f);
+        dx_hbtp_p_dispatch_tail(s, f);
         return true;
     }
-    /* The length is that of the payload, but for a long chunk, of 16,388 bytes at most. */
+    /* The difference is 0 except for a long chunk, whose length is at most 16,388. */
     s->behind_ = (uint16_t)((dx_hbtp_p_load32(header + 4) - f->payload_size) & 0xffff);
     if (s->behind_) {
         const uint32_t theirs = f->flags & DX_HBTP_FLAG_EXPECTS_RESPONSE;
@@ -3754,7 +3761,8 @@ static bool dx_hbtp_p_dispatch_next(dx_hbtp_session *s, dx_hbtp_frame *f)
     return done;
 }
 
-/* The defaults; the memory of slots, streams, buffers, in this order. 0: a limit is too large. */
+/* Fill in the defaults. Returns the memory for slots, streams and buffers, in this order;
+   0: a limit is too large. */
 static size_t dx_hbtp_p_sizes(dx_hbtp_session_desc *d, uint32_t *slot_count)
 {
     const unsigned buffers = (d->in_place ? 0u : 1u) + (d->codec ? 1u : 0u) + (d->cipher ? 1u : 0u);
@@ -3799,7 +3807,7 @@ DX_HBTP_API int dx_hbtp_session_init(dx_hbtp_session *s, const dx_hbtp_session_d
     s->slots_ = (struct dx_hbtp_p_slot *)desc->memory;
     DX_HBTP_MEMSET(s->slots_, 0, s->slot_count_ * sizeof *s->slots_);
     s->streams_ = (struct dx_hbtp_p_stream *)(void *)(s->slots_ + s->slot_count_);
-    p = (uint8_t *)desc->memory + size; /* what the codecs write lies at the end */
+    p = (uint8_t *)desc->memory + size; /* output of cipher and codec: at the end */
     if (desc->cipher) {
         p -= s->desc.payload_max;
         s->plain_ = p;
@@ -3832,7 +3840,8 @@ DX_HBTP_API int dx_hbtp_session_set_out(dx_hbtp_session *s, dx_hbtp_out *out)
     return DX_HBTP_OK;
 }
 
-/* The next whole frame of input or buffer. As dx_hbtp_parse(); *used: plus what was buffered. */
+/* Get the next whole frame, from the input or the buffer. As dx_hbtp_parse(); *used: plus the
+   bytes copied to the buffer. */
 static int64_t dx_hbtp_p_next_frame(dx_hbtp_session *s, const uint8_t *p, size_t size,
                                     size_t *used, dx_hbtp_frame *frame)
 {
@@ -3843,7 +3852,7 @@ static int64_t dx_hbtp_p_next_frame(dx_hbtp_session *s, const uint8_t *p, size_t
         got = dx_hbtp_p_parse_next(s, p + *used, size - *used, frame);
         if (!got) s->need = frame->frame_size;
     }
-    while (!got && s->buffer_) { /* at most the header, then the rest */
+    while (!got && s->buffer_) { /* twice at most: header, then the rest */
         n = size - *used;
         if (n > s->need - s->held_) n = (size_t)(s->need - s->held_);
         if (n) DX_HBTP_MEMCPY(s->buffer_ + s->held_, p + *used, n);
@@ -3857,7 +3866,7 @@ static int64_t dx_hbtp_p_next_frame(dx_hbtp_session *s, const uint8_t *p, size_t
     return got;
 }
 
-/* Dispatch what there is, until input, room, turns or the session end. As dx_hbtp_feed(). */
+/* Dispatch until input, room, turns or the session end. As dx_hbtp_feed(). */
 static int64_t dx_hbtp_p_run(dx_hbtp_session *s, const uint8_t *p, size_t size)
 {
     const bool plain = !DX_HBTP_P_SMALL && s->desc.router && !s->desc.cipher &&
@@ -3893,26 +3902,26 @@ static int64_t dx_hbtp_p_run(dx_hbtp_session *s, const uint8_t *p, size_t size)
     return s->state == DX_HBTP_CLOSED && s->error ? s->error : (int64_t)used;
 }
 
-/* The clock starts with the first call, whichever it is. */
+/* Advance the clock; it starts with the first feed or tick. `heard`: new bytes arrived. */
 static void dx_hbtp_p_clock(dx_hbtp_session *s, uint64_t now_ns, bool heard)
 {
     s->now_ns_ = now_ns;
-    if (heard || !s->clocked_) {
-        s->heard_ns_ = now_ns;
+    if (heard || !s->clock_started_) {
+        s->received_ns_ = now_ns;
         s->pinged_ = false;
     }
-    s->clocked_ = true;
+    s->clock_started_ = true;
 }
 
-/* A frame of which a part is here must become whole in time: who sends a byte now and then must not
-   hold memory for ever. The clock stands while a whole frame waits for us. */
+/* An incomplete frame has a deadline: a peer that trickles bytes must not hold memory forever. The
+   clock is stopped while a whole frame waits for us. */
 static bool dx_hbtp_p_is_late(const dx_hbtp_session *s, uint64_t now_ns)
 {
     return s->partial_ && now_ns >= s->begun_ns_ && now_ns - s->begun_ns_ >= s->desc.frame_ns;
 }
 
-/* After a feed that dispatched something (or not): has a frame begun, and when? */
-static void dx_hbtp_p_watch_frame(dx_hbtp_session *s, bool dispatched)
+/* After a feed: is there an incomplete frame, and since when? */
+static void dx_hbtp_p_track_frame(dx_hbtp_session *s, bool dispatched)
 {
     const bool partial =
         s->state == DX_HBTP_WANTS_INPUT && (s->held_ || s->left_ || s->tail_);
@@ -3929,25 +3938,25 @@ DX_HBTP_API int64_t dx_hbtp_feed(dx_hbtp_session *s, const void *bytes, size_t s
     int64_t used;
     if (!s || (!bytes && size) || s->feeding_) return DX_HBTP_EINVAL;
     if (s->state == DX_HBTP_CLOSED) return s->error ? s->error : DX_HBTP_ECANCELED;
-    dx_hbtp_p_clock(s, now_ns, size > s->left_); /* bytes that come again are no sign of life */
+    dx_hbtp_p_clock(s, now_ns, size > s->left_); /* repeated bytes are no sign of life */
     frames = s->counters.frames;
     s->feeding_ = true;
-    dx_hbtp_p_tell_peer(s);
+    dx_hbtp_p_flush_streams(s);
     if (s->stuck_) s->hub_->changed_(s);
     used = dx_hbtp_p_run(s, p, size);
     s->feeding_ = false;
     if (s->state == DX_HBTP_CLOSED) return used;
     DX_HBTP_ASSERT(used >= 0 && (uint64_t)used <= size);
     if (size) s->left_ = size - (size_t)used;
-    dx_hbtp_p_watch_frame(s, s->counters.frames != frames);
+    dx_hbtp_p_track_frame(s, s->counters.frames != frames);
     return dx_hbtp_p_is_late(s, now_ns) ? dx_hbtp_p_fail(s, DX_HBTP_ETIMEDOUT, NULL) : used;
 }
 
-/* End the requests whose time is over, and find out when the next one's will be. */
+/* End the requests whose deadline has passed, and find the next deadline. */
 static void dx_hbtp_p_expire(dx_hbtp_session *s, uint64_t now_ns)
 {
     uint32_t i;
-    s->next_deadline_ns_ = UINT64_MAX; /* on_result may add requests, which lowers it again */
+    s->next_deadline_ns_ = UINT64_MAX; /* on_result may add requests, which lower it again */
     for (i = 0; i < s->slot_count_ && s->state != DX_HBTP_CLOSED; i++) {
         struct dx_hbtp_p_slot *slot = &s->slots_[i];
         if (slot->state != DX_HBTP_P_WAITING || slot->deadline_ns == UINT64_MAX) continue;
@@ -3958,18 +3967,18 @@ static void dx_hbtp_p_expire(dx_hbtp_session *s, uint64_t now_ns)
     }
 }
 
-/* A Ping after a silence, the end after a second one. Returns when to look again. */
+/* Send a Ping after a silence, close after a second one. Returns the time of the next check. */
 static uint64_t dx_hbtp_p_keep_alive(dx_hbtp_session *s, uint64_t now_ns)
 {
-    uint64_t since = s->pinged_ ? s->pinged_ns_ : s->heard_ns_;
+    uint64_t since = s->pinged_ ? s->pinged_ns_ : s->received_ns_;
     DX_HBTP_ASSERT(s->desc.keepalive_ns && s->state != DX_HBTP_CLOSED);
     if (now_ns >= since && now_ns - since >= s->desc.keepalive_ns) {
         if (s->pinged_) {
             (void)dx_hbtp_p_fail(s, DX_HBTP_ETIMEDOUT, NULL);
             return UINT64_MAX;
         }
-        const size_t limit = dx_hbtp_p_all_room(s);
-        /* Where the buffer is full the peer does not read: that is silence too. */
+        const size_t limit = dx_hbtp_p_lift_limit(s);
+        /* No room for it: the peer does not read, which counts as silence, too. */
         (void)dx_hbtp_write_frame(s->desc.out, DX_HBTP_OP_PING, DX_HBTP_FLAG_EXPECTS_RESPONSE, 0,
                                   NULL, 0);
         s->desc.out->limit_ = limit;
@@ -3989,7 +3998,7 @@ DX_HBTP_API uint64_t dx_hbtp_tick(dx_hbtp_session *s, uint64_t now_ns)
         (void)dx_hbtp_p_fail(s, DX_HBTP_ETIMEDOUT, NULL);
     if (s->desc.keepalive_ns && s->state != DX_HBTP_CLOSED) next = dx_hbtp_p_keep_alive(s, now_ns);
     if (s->state == DX_HBTP_CLOSED) return UINT64_MAX;
-    dx_hbtp_p_tell_peer(s);
+    dx_hbtp_p_flush_streams(s);
     if (s->stuck_) s->hub_->changed_(s);
     if (s->partial_ && s->desc.frame_ns <= UINT64_MAX - s->begun_ns_ &&
         s->begun_ns_ + s->desc.frame_ns < next)
@@ -4003,12 +4012,12 @@ DX_HBTP_API int dx_hbtp_close(dx_hbtp_session *s, uint16_t status, const char *t
     int error;
     if (!s) return DX_HBTP_EINVAL;
     if (s->state == DX_HBTP_CLOSED) return DX_HBTP_ECANCELED;
-    limit = dx_hbtp_p_all_room(s);
+    limit = dx_hbtp_p_lift_limit(s);
     error = dx_hbtp_write_close(s->desc.out, status, text);
     s->desc.out->limit_ = limit;
     if (error) return error;
     dx_hbtp_p_wrote(s);
-    dx_hbtp_p_shut(s, DX_HBTP_OK, NULL);
+    dx_hbtp_p_close_session(s, DX_HBTP_OK, NULL);
     return DX_HBTP_OK;
 }
 
@@ -4026,7 +4035,7 @@ DX_HBTP_API bool dx_hbtp_has_begun(const dx_hbtp_session *s, uint64_t *begun_ns)
 
 DX_HBTP_API void dx_hbtp_abort(dx_hbtp_session *s)
 {
-    if (s) dx_hbtp_p_shut(s, DX_HBTP_OK, NULL);
+    if (s) dx_hbtp_p_close_session(s, DX_HBTP_OK, NULL);
 }
 
 #endif /* DX_HBTP_IMPLEMENTATION */

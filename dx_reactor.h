@@ -37,9 +37,9 @@
         start  posts  round  public  extensions  groups  license
 
     HOW IT WORKS
-        The caller owns every dx_op (64 bytes; 128 on Windows), fills in fn and user_data, and
-        starts it with dx_reactor_recv(), dx_reactor_timer() and so on. Each started operation ends
-        with exactly one terminal completion. It comes out of one of these, never out of the start:
+        The caller owns every dx_op (64 bytes; 128 on Windows), sets fn and user_data, and starts it
+        with dx_reactor_recv(), dx_reactor_timer() and so on. Each started operation ends with
+        exactly one terminal completion. It is delivered by one of these, never inside the start:
 
             dx_reactor_run(r), dx_reactor_run_once(r, timeout) call op->fn(r, op, result, flags)
             dx_reactor_wait(r, completions, capacity, timeout) fills an array of
@@ -47,7 +47,7 @@
 
         A result >= 0 is a number of bytes, a descriptor or 0; a negative one is -errno, the same
         on every backend. Operations on the same side of a descriptor (accept, recv and read; or
-        connect, send, write and shutdown) run one after the other in the order of their start.
+        connect, send, write and shutdown) run one at a time, in the order of their start.
 
     GUARANTEES  No allocation, no globals, no printing. The only threads are those of groups and,
                 where the system has no asynchronous files, desc.file_threads. Only wait, run_once,
@@ -126,14 +126,15 @@ DX_REACTOR_API const char *dx_reactor_error_name(int error);
 typedef struct dx_reactor dx_reactor;
 typedef struct dx_op dx_op;
 
-/* What dx_reactor_run_once() calls. It may start operations, the same op included unless flags has
-   DX_REACTOR_F_MORE, and it may cancel; it must not wait, run or close the reactor. After a
-   terminal completion the reactor does not touch *op again: its memory may be freed here. */
+/* Called by dx_reactor_run_once() with a completion. It may start operations (the same op too,
+   unless flags has DX_REACTOR_F_MORE) and cancel them; it must not wait, run or close the reactor.
+   After a terminal completion the reactor does not touch *op again: its memory may be freed
+   here. */
 typedef void dx_op_fn(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags);
 
-/* Flags of a completion. MORE: further completions of this operation follow; a completion without
-   it is the terminal one. BUFFER: the bytes are in the pool: dx_reactor_buffer(). UNCOPIED, of
-   dx_reactor_send_zero_copy(): the kernel made no copy. */
+/* Flags of a completion. MORE: further completions of this operation follow; without it, the
+   completion is the terminal one. BUFFER: the bytes are in the pool, see dx_reactor_buffer().
+   UNCOPIED, of dx_reactor_send_zero_copy(): the kernel sent without a copy. */
 #define DX_REACTOR_F_MORE     1u
 #define DX_REACTOR_F_BUFFER   2u
 #define DX_REACTOR_F_UNCOPIED 4u
@@ -147,25 +148,25 @@ typedef void dx_op_fn(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags);
 /* One operation. Zero it before its first use. After its terminal completion the same op can be
    started again. Do not move or change it while it is pending. */
 struct dx_op {
-    uint64_t  user_data; /* the caller's; comes back in dx_completion */
-    dx_op_fn *fn;        /* the caller's; NULL where only dx_reactor_wait() is used */
-    dx_op    *next_;     /* of the circular list that it is in: a descriptor's, a slot's of the */
-    dx_op    *prev_;     /* wheel, or that of completed operations */
-    void     *buffer_;   /* bytes, address or datagram; what else it is depends on kind_ */
-    uint64_t  offset_;   /* in the file; a timer's time; the deadline of a limited operation; */
-    union {              /* completed: its result, see dx_reactor_p_queue() */
+    uint64_t  user_data; /* for the caller; returned in dx_completion */
+    dx_op_fn *fn;        /* for the caller; NULL if only dx_reactor_wait() is used */
+    dx_op    *next_;     /* links of the one list that it is in: a descriptor's, a wheel */
+    dx_op    *prev_;     /* slot's, or the list of completed operations */
+    void     *buffer_;   /* bytes, address or datagram; other uses depend on kind_ */
+    uint64_t  offset_;   /* file offset; a timer's time; the dx_op of its deadline; */
+    union {              /* once completed: the result, see dx_reactor_p_queue() */
         struct {
             uint32_t size;
-            uint32_t done; /* of size, moved so far */
+            uint32_t done; /* of size, moved up to now */
         } bytes;
         dx_op *target;   /* of a deadline */
     } u_;
-    int32_t  fd_;        /* of timers and deadlines: the slot of the wheel */
+    int32_t  fd_;        /* of timers and deadlines: the slot in the wheel */
     uint8_t  kind_;      /* DX_REACTOR_P_ACCEPT ... DX_REACTOR_P_RECEIVE */
     uint8_t  state_;     /* DX_REACTOR_P_IDLE ... DX_REACTOR_P_DONE */
     uint16_t flags_;     /* DX_REACTOR_P_F_ */
 #if defined(_WIN32)
-    uint64_t system_[8]; /* OVERLAPPED, and what a poll needs */
+    uint64_t system_[8]; /* OVERLAPPED, and the arguments of a poll */
 #endif
 };
 
@@ -177,26 +178,26 @@ typedef struct dx_completion { /* 16 bytes */
 
 /* Zero *op, set fn, and set user_data to the pointer. Not while op is pending. */
 DX_REACTOR_API void     dx_reactor_op_init(dx_op *op, dx_op_fn *fn, void *user);
-/* user_data as the pointer that dx_reactor_op_init() put there. */
+/* user_data as the pointer given to dx_reactor_op_init(). */
 DX_REACTOR_API void    *dx_reactor_op_user(const dx_op *op);
 /* True from the start until the terminal completion is delivered. */
 DX_REACTOR_API bool     dx_reactor_op_pending(const dx_op *op);
-/* Bytes that a send, read or write had moved when it ended, also when it ended in an error. */
+/* Bytes that a send, read or write moved, including one that ended with an error. */
 DX_REACTOR_API uint32_t dx_reactor_op_transferred(const dx_op *op);
 
 /* >>descriptor --------------------------------------------------------- */
 typedef enum dx_reactor_backend {
-    DX_REACTOR_BACKEND_AUTO     = 0, /* the first of the list below that the system grants */
+    DX_REACTOR_BACKEND_AUTO     = 0, /* the first in this list that the system allows */
     DX_REACTOR_BACKEND_IO_URING = 1,
     DX_REACTOR_BACKEND_EPOLL    = 2,
     DX_REACTOR_BACKEND_KQUEUE   = 3, /* macOS, BSD */
     DX_REACTOR_BACKEND_IOCP     = 4, /* Windows */
-    DX_REACTOR_BACKEND_SIMULATED = 5 /* desc.simulator; never taken by AUTO */
+    DX_REACTOR_BACKEND_SIMULATED = 5 /* desc.simulator; never chosen by AUTO */
 } dx_reactor_backend;
 
 enum { DX_REACTOR_BACKEND_COUNT = 6 };
 
-/* A system in memory, for tests: tests/dx_reactor_sim.h makes one. */
+/* A simulated system, for tests: tests/dx_reactor_sim.h creates one. */
 typedef struct dx_reactor_simulator {
     const struct dx_reactor_p_backend *backend_;
 } dx_reactor_simulator;
@@ -206,27 +207,27 @@ typedef struct dx_reactor_simulator {
 typedef struct dx_reactor_desc {
     void    *memory;          /* required, any alignment; borrowed until dx_reactor_close() */
     size_t   memory_size;     /* bytes; at least dx_reactor_memory_size() */
-    int      backend;         /* dx_reactor_backend; a specific one is used or refused: ENOTSUP */
-    uint32_t pending_max;     /* operations at a time, closes aside; 0 = 16384 */
-    uint32_t descriptors_max; /* in use at a time: from the first operation on one until it is
-                                 closed or forgotten; 0 = 1024; at most 2^24 */
-    uint32_t posts_max;       /* undelivered messages; 0 = 256; rounded up to 2, 4, 8, ... */
+    int      backend;         /* dx_reactor_backend; a specific one is used, or ENOTSUP */
+    uint32_t pending_max;     /* operations at a time, not counting closes; 0 = 16384 */
+    uint32_t descriptors_max; /* in use at a time: from the first operation on a descriptor until it
+                                 is closed or forgotten; 0 = 1024; at most 2^24 */
+    uint32_t posts_max;       /* undelivered messages; 0 = 256; rounded up to a power of two */
     uint32_t queue_entries;   /* io_uring submission queue; 0 = 256; the kernel may clamp it */
     uint32_t completion_entries; /* io_uring completion queue; 0 = four times queue_entries */
     uint32_t sqpoll_idle_ms;  /* io_uring: a kernel thread polls for submissions (SQPOLL) and sleeps
                                  after this idle time; 0 = no SQPOLL. Costs a CPU while it polls */
     uint32_t budget;          /* completions that one dx_reactor_run_once() delivers; 0 = 256 */
-    uint32_t buffer_count;    /* of the pool for dx_reactor_recv_multishot(); 0 = none; rounded up
-                                 to 2, 4, 8, ...; at most 32768 */
-    uint32_t buffer_size;     /* bytes of each; 0 = 4096; a multiple of 8; at most 2^24 */
-    uint32_t buffers_per_op;  /* how many one operation may fill before some are returned; 0 = a
-                                 quarter; on io_uring it may exceed this until the kernel stops */
-    uint32_t spin_ns;         /* a wait polls for this long (and keeps the CPU busy) before it
-                                 sleeps; 0 = it sleeps at once */
-    uint32_t file_threads;    /* where the system has no asynchronous files (epoll, kqueue; IOCP:
-                                 fsync), up to this many threads read, write and sync them, each
-                                 created on demand; 0 = 4; at most 64; DX_REACTOR_NO_THREADS: such
-                                 operations end with -ENOTSUP. The loop never blocks on a file */
+    uint32_t buffer_count;    /* in the pool for dx_reactor_recv_multishot(); 0 = none; rounded up
+                                 to a power of two; at most 32768 */
+    uint32_t buffer_size;     /* bytes of each buffer; 0 = 4096; a multiple of 8; at most 2^24 */
+    uint32_t buffers_per_op;  /* buffers that one operation may hold before it pauses; 0 = a quarter
+                                 of the pool. io_uring may exceed it until the kernel has stopped */
+    uint32_t spin_ns;         /* a wait polls for this long, keeping the CPU busy, before
+                                 it sleeps; 0 = no polling */
+    uint32_t file_threads;    /* on systems without asynchronous files (epoll, kqueue; IOCP: fsync):
+                                 threads that read, write and sync files, created on demand; 0 = 4;
+                                 at most 64; DX_REACTOR_NO_THREADS: such operations end with
+                                 -ENOTSUP. The loop never blocks on a file */
     dx_reactor_simulator *simulator; /* of DX_REACTOR_BACKEND_SIMULATED; borrowed until close */
 } dx_reactor_desc;
 
@@ -234,11 +235,11 @@ typedef struct dx_reactor_stats { /* since dx_reactor_open() */
     uint64_t started;      /* operations */
     uint64_t completed;    /* terminal completions delivered */
     uint64_t system_waits; /* io_uring_enter, epoll_wait */
-    uint64_t stale_events; /* dropped: they belonged to a descriptor closed meanwhile */
-    uint64_t overflows;    /* times the kernel's completion queue had overflowed */
+    uint64_t stale_events; /* dropped: the descriptor was closed before they arrived */
+    uint64_t overflows;    /* overflows of the kernel's completion queue */
 } dx_reactor_stats;
 
-typedef struct dx_reactor_message { /* a kind and two arguments, say */
+typedef struct dx_reactor_message { /* content is the caller's, say a kind and two arguments */
     uint64_t words[3];
 } dx_reactor_message;
 
@@ -246,7 +247,7 @@ struct dx_reactor_p_fd;
 struct dx_reactor_p_cell;
 struct dx_reactor_p_backend;
 struct dx_reactor_p_files;
-typedef struct dx_reactor_p_more { /* a completion with F_MORE on its way out */
+typedef struct dx_reactor_p_more { /* a queued completion with F_MORE */
     dx_op   *op;
     int32_t  result;
     uint32_t flags;
@@ -257,114 +258,114 @@ typedef struct dx_reactor_p_ring { /* the io_uring backend: see the picture in >
     size_t    map_size;    /* 0: nothing is mapped */
     void     *entries;     /* submission entries, 64 bytes each */
     size_t    entries_size;
-    uint32_t *sq_head;     /* the kernel's: entries before it were taken */
-    uint32_t *sq_tail;     /* ours: entries before it may be taken */
-    uint32_t *sq_flags;    /* the kernel's: DX_REACTOR_P_SQ_ */
-    uint32_t *sq_array;    /* which entry is at which place; always the one of that number */
-    uint32_t *cq_head;     /* ours: completions before it were read */
-    uint32_t *cq_tail;     /* the kernel's: completions before it are there */
+    uint32_t *sq_head;     /* by the kernel: entries before it are consumed */
+    uint32_t *sq_tail;     /* by us: entries before it are submitted */
+    uint32_t *sq_flags;    /* by the kernel: DX_REACTOR_P_SQ_ */
+    uint32_t *sq_array;    /* maps places to entries; the identity here */
+    uint32_t *cq_head;     /* by us: completions before it are consumed */
+    uint32_t *cq_tail;     /* by the kernel: completions before it are ready */
     uint8_t  *cq_entries;
     uint32_t  sq_mask;
     uint32_t  sq_count;    /* entries */
     uint32_t  cq_mask;
-    uint32_t  tail;        /* entries before it are filled; *sq_tail follows when they are handed
-                              over */
+    uint32_t  tail;        /* entries before it are filled; enter publishes it as *sq_tail */
     uint32_t  features;    /* DX_REACTOR_P_FEAT_ */
-    uint32_t  setup_flags; /* DX_REACTOR_P_SETUP_ that the kernel took */
+    uint32_t  setup_flags; /* DX_REACTOR_P_SETUP_ that the kernel accepted */
     uint32_t  sqpoll_idle_ms;
-    uint32_t  wake_armed;  /* polls of the wake descriptor that are in the kernel */
-    int32_t   seekable;    /* one more than the descriptor last found to have offsets; 0: none */
-    bool      disabled;    /* until its first use, whose thread is its own from then on */
-    bool      no_multishot; /* multishot accepts are refused: a kernel before 5.19 */
-    bool      zero_copy;   /* sends without a copy are known: a kernel from 6.0 on */
-    bool      no_reports;  /* before 6.2 a send does not say whether it copied */
-    bool      pooled;      /* the kernel takes buffers out of the pool by itself */
-    uint16_t  pool_tail;   /* buffers ever put into the ring of the pool */
+    uint32_t  wake_armed;  /* polls of the wake descriptor in flight */
+    int32_t   seekable;    /* descriptor + 1 of the last one found seekable; 0: none */
+    bool      disabled;    /* until first use: the thread that uses it first owns it */
+    bool      no_multishot; /* no multishot accept: kernel before 5.19 */
+    bool      zero_copy;   /* zero-copy send is known: kernel 6.0 or later */
+    bool      no_reports;  /* before 6.2 a send does not report whether it copied */
+    bool      pooled;      /* the kernel picks buffers from the pool itself */
+    uint16_t  pool_tail;   /* buffers put into the ring of the pool since open */
 } dx_reactor_p_ring;
 
 enum {
-    DX_REACTOR_P_MORE_COUNT = 64, /* completions with F_MORE on their way out */
-    DX_REACTOR_P_TEXT_SIZE  = 64, /* of a refusal */
-    DX_REACTOR_P_LEVELS     = 11, /* of the wheel: one for each 6 bits of a time */
-    DX_REACTOR_P_SLOTS      = 64  /* of a level */
+    DX_REACTOR_P_MORE_COUNT = 64, /* queued completions with F_MORE */
+    DX_REACTOR_P_TEXT_SIZE  = 64, /* bytes of a refusal */
+    DX_REACTOR_P_LEVELS     = 11, /* of the wheel: one for 6 bits of a time */
+    DX_REACTOR_P_SLOTS      = 64  /* per level */
 };
 
-struct dx_reactor { /* caller-allocated; every field is private; not to be moved while open */
+struct dx_reactor { /* caller-allocated; every field is private; do not move it while open */
     const struct dx_reactor_p_backend *backend_;
     dx_reactor_simulator     *simulator_;
 
-    /* Places in desc.memory. */
-    struct dx_reactor_p_fd   *fds_;     /* what is known of descriptors: >>table */
-    uint32_t                 *buckets_; /* where in fds_ a descriptor is */
+    /* Parts of desc.memory. */
+    struct dx_reactor_p_fd   *fds_;     /* state of descriptors: >>table */
+    uint32_t                 *buckets_; /* hash buckets: descriptor to index in fds_ */
     struct dx_reactor_p_cell *cells_;   /* messages: >>posts */
-    void                     *events_;  /* what a wait of the backend fills */
+    void                     *events_;  /* filled by the backend's wait */
     struct dx_reactor_p_files *files_;  /* NULL: desc.file_threads is DX_REACTOR_NO_THREADS */
 
     /* Operations that are in no descriptor's list. */
     dx_op   *done_;                     /* completed, not delivered */
     dx_op   *receivers_;                /* waiting for messages */
-    uint64_t timer_base_;               /* time that the wheel has reached: >>timers */
-    uint64_t timer_used_[DX_REACTOR_P_LEVELS]; /* slots that are not empty, a bit each */
+    uint64_t timer_base_;               /* time the wheel has reached: >>timers */
+    uint64_t timer_used_[DX_REACTOR_P_LEVELS]; /* a bit for each slot that is not empty */
     dx_op   *timers_[DX_REACTOR_P_SLOTS * DX_REACTOR_P_LEVELS];
 
     /* The pool of recv_multishot: >>pool. */
-    uint8_t  *pool_ring_;               /* io_uring: the kernel takes buffers out of it */
+    uint8_t  *pool_ring_;               /* io_uring: shared with the kernel, which picks buffers */
     uint8_t  *pool_;                    /* the buffers */
-    dx_op   **holders_;                 /* of each buffer: the operation that filled it */
-    uint16_t *spare_;                   /* a stack of free buffers; not used on io_uring */
+    dx_op   **holders_;                 /* for each buffer: the operation that filled it */
+    uint16_t *spare_;                   /* stack of free buffers; unused with io_uring */
     dx_op    *parked_first_;            /* operations that wait for a buffer */
     dx_op    *parked_last_;
-    uint32_t  buffers_;                 /* in the pool */
+    uint32_t  buffers_;                 /* total number */
     uint32_t  buffer_size_;
     uint32_t  buffers_per_op_;
-    uint32_t  held_;                    /* buffers that the caller has */
+    uint32_t  held_;                    /* buffers held by the caller */
 
     uint64_t now_;                      /* dx_reactor_now_ns() */
     uint32_t bucket_mask_;
-    uint32_t fd_free_;                  /* lists of entries of fds_: free ones, */
-    uint32_t fd_retry_;                 /* those with operations to be issued by the next round, */
-    uint32_t fd_retry_file_;            /* those whose operations wait for a free file thread */
-    bool     retry_file_due_;           /* a thread may be free */
-    uint16_t generation_;               /* the last that a registration got */
-    uint32_t pending_;                  /* operations started and not delivered */
+    uint32_t fd_free_;                  /* heads of lists in fds_: free entries, */
+    uint32_t fd_retry_;                 /* entries to retry in the next round, */
+    uint32_t fd_retry_file_;            /* entries that wait for a free file thread */
+    bool     retry_file_due_;           /* a thread may be free: retry those, too */
+    uint16_t generation_;               /* last generation assigned */
+    uint32_t pending_;                  /* started and not delivered */
     uint32_t pending_max_;
     uint32_t budget_;
     uint32_t spin_ns_;
-    uint64_t submitted_;                /* what stats.started was at the last submit */
-    uint32_t changes_;                  /* kqueue: collected for the next wait */
+    uint64_t submitted_;                /* stats.started at the last submit */
+    uint32_t changes_;                  /* kqueue: changes collected for the next wait */
     uint32_t waiting_count_;            /* operations in DX_REACTOR_P_WAITING */
-    uint64_t patience_ns_;              /* io_uring: a wait for several completions looks so soon */
-    uint32_t closes_pending_;           /* closes in pending_, which pending_max_ does not limit */
+    uint64_t batch_wait_ns_;            /* io_uring: timeout of a wait for several completions */
+    uint32_t closes_pending_;           /* closes in pending_; pending_max_ excludes them */
     uint32_t closes_queued_;            /* terminal completions of closes in done_ */
     uint32_t post_mask_;
-    uint32_t post_head_;                /* messages taken */
+    uint32_t post_head_;                /* messages consumed */
     uint32_t more_head_;                /* completions with F_MORE delivered, */
-    uint32_t more_count_;               /* and in more_ */
+    uint32_t more_count_;               /* and queued in more_ */
     int      poll_fd_;                  /* ring, epoll, kqueue, port; -1: none */
     int      wake_fd_;                  /* eventfd; -1: none */
     int      sys_errno_;
-    int      trying_;                   /* the backend that is being opened */
+    int      trying_;                   /* backend being opened */
     bool     open_;
     bool     in_callback_;
     bool     closing_;                  /* dx_reactor_close() has begun */
-    bool     no_pwait2_;                /* epoll_pwait2() is not there */
-    bool     done_first_;               /* the last completion had F_MORE: now a terminal one */
-    bool     timers_left_;              /* more timers are due than one look took out */
+    bool     no_pwait2_;                /* epoll_pwait2() is missing */
+    bool     done_first_;               /* a completion with F_MORE was delivered
+                                           last: a terminal one is next */
+    bool     timers_left_;              /* more timers are due than one batch fired */
     bool     flush_due_;                /* an extension asked to be flushed */
-    struct dx_reactor_extension *extensions_; /* a list */
+    struct dx_reactor_extension *extensions_; /* linked list */
 
-    /* What other threads write is on cache lines of its own. */
+    /* Fields that other threads write have cache lines of their own. */
     uint8_t  pad1_[64];
     uint32_t post_tail_;                /* messages posted, or being posted */
     uint8_t  pad2_[64];
-    uint32_t sleeping_;                 /* the loop waits, or is about to: wake it */
-    uint32_t wake_;                     /* 1: return from the wait, 2: from the run */
-    dx_op   *files_done_;               /* a stack of operations that file threads have ended */
+    uint32_t sleeping_;                 /* 1: the loop sleeps or is about to, and needs a wake */
+    uint32_t wake_;                     /* bit 0: return from the wait, bit 1: from the run */
+    dx_op   *files_done_;               /* stack of operations completed by file threads */
     uint8_t  pad3_[64];
 
     dx_reactor_p_ring ring_;
     dx_reactor_p_more more_[DX_REACTOR_P_MORE_COUNT]; /* a ring */
-    dx_reactor_stats  stats_;           /* started is computed when asked for */
+    dx_reactor_stats  stats_;           /* `started` is computed on demand */
     char refusals_[DX_REACTOR_BACKEND_COUNT][DX_REACTOR_P_TEXT_SIZE];
 };
 
@@ -377,14 +378,14 @@ DX_REACTOR_API size_t dx_reactor_memory_size(const dx_reactor_desc *desc);
 DX_REACTOR_API int dx_reactor_open(dx_reactor *r, const dx_reactor_desc *desc);
 
 /* Cancel every pending operation, wait until the kernel has released every buffer, deliver each
-   terminal completion to op->fn (an op without fn is just no longer pending), and release the
-   system's objects. Meanwhile only dx_reactor_close_fd() can be started; everything else returns
+   terminal completion to op->fn (without fn, the op just stops being pending), and release the
+   system's objects. During this only dx_reactor_close_fd() can be started; other starts return
    ECANCELED. The caller's descriptors stay open, except those with a pending dx_reactor_close_fd()
-   and accepted ones whose op has no fn to take them. EREENTRY; OK if the reactor is not open
+   and accepted ones whose op has no fn to receive them. EREENTRY; OK if the reactor is not open
    (zeroed or closed). */
 DX_REACTOR_API int dx_reactor_close(dx_reactor *r);
 
-/* "io_uring", "epoll", "kqueue", "iocp" or "simulated": what this reactor runs on. */
+/* Name of the backend in use: "io_uring", "epoll", "kqueue", "iocp" or "simulated". */
 DX_REACTOR_API const char *dx_reactor_backend_name(const dx_reactor *r);
 
 /* Why `backend` was refused when r was opened, for example "io_uring_setup: ENOSYS"; empty if it
@@ -395,14 +396,14 @@ DX_REACTOR_API const char *dx_reactor_refusal(const dx_reactor *r, int backend);
    "unsupported". */
 DX_REACTOR_API const char *dx_reactor_best_available(void);
 
-/* Does a kernel release as in uname(2) ("6.1+", "5.10-rc1", "5.15.0-91-generic") have io_uring at
-   all (5.1 or later)? A pure function; selection does not use it, it probes. */
+/* Does a kernel of this uname(2) release ("6.1+", "5.10-rc1", "5.15.0-91-generic") have io_uring at
+   all (5.1 or later)? A pure function; backend selection probes instead. */
 DX_REACTOR_API bool dx_reactor_kernel_has_io_uring(const char *release);
 
 /* >>consuming ---------------------------------------------------------- */
-/* Hand started operations to the kernel without waiting (every wait does this too). Returns how
-   many were started since the last submit or wait; < 0: EINVAL, ESYS. Operations that find the
-   kernel's queue full are not lost: the next call submits them. */
+/* Submit started operations to the kernel without waiting (every wait does this too). Returns how
+   many were started since the last submit or wait; < 0: EINVAL, ESYS. If the kernel's queue is
+   full, the next call submits the rest. */
 DX_REACTOR_API int dx_reactor_submit(dx_reactor *r);
 
 /* Submit, then wait until there is a completion, until timeout_ns have passed (0 polls,
@@ -418,8 +419,8 @@ DX_REACTOR_API int dx_reactor_submit_and_wait(dx_reactor *r, dx_completion *comp
                                               uint32_t capacity, uint32_t min,
                                               int64_t timeout_ns);
 
-/* Like dx_reactor_wait(), but delivers up to desc.budget completions by calling op->fn (one whose
-   fn is NULL is dropped). Returns how many were delivered. */
+/* Like dx_reactor_wait(), but delivers up to desc.budget completions by calling op->fn (without fn,
+   a completion is dropped). Returns how many were delivered. */
 DX_REACTOR_API int dx_reactor_run_once(dx_reactor *r, int64_t timeout_ns);
 
 /* Call dx_reactor_run_once() until dx_reactor_stop() is called or nothing is pending. OK, EREENTRY,
@@ -430,17 +431,17 @@ DX_REACTOR_API int dx_reactor_run(dx_reactor *r);
    Each returns OK: the op is pending, and its terminal completion will be delivered. EINVAL: a NULL
    pointer, a size above 2^31-1, a recv or read of no bytes, or an op that is already pending.
    EAGAIN: desc.pending_max operations are pending. ECANCELED: the reactor is being closed. Errors
-   of the descriptor are results: -EBADF (also when a close of it is pending), -ENOTSOCK, ..., and
-   -ENOBUFS when desc.descriptors_max others are in use. */
+   of the descriptor are results: -EBADF (also while a close of it is pending), -ENOTSOCK, ..., and
+   -ENOBUFS if desc.descriptors_max others are in use. */
 
 /* Accept one connection. Result: its descriptor, non-blocking and close-on-exec. */
 DX_REACTOR_API int dx_reactor_accept(dx_reactor *r, dx_op *op, int fd);
-/* Accept connections until cancelled or an error: each completion has DX_REACTOR_F_MORE and a
+/* Accept connections until canceled or an error. Each completion has DX_REACTOR_F_MORE and a
    descriptor; the terminal one has a negative result (-EMFILE: free descriptors, then start
    again). */
 DX_REACTOR_API int dx_reactor_accept_multishot(dx_reactor *r, dx_op *op, int fd);
 
-typedef struct dx_reactor_address { /* a socket address; bytes[0..size) as the system has it */
+typedef struct dx_reactor_address { /* a socket address; bytes[0..size) in the system's format */
     uint8_t  bytes[128];
     uint32_t size;
 } dx_reactor_address;
@@ -448,79 +449,81 @@ typedef struct dx_reactor_address { /* a socket address; bytes[0..size) as the s
 /* Connect a socket; *address belongs to the reactor until the completion. Result 0. */
 DX_REACTOR_API int dx_reactor_connect(dx_reactor *r, dx_op *op, int fd,
                                       const dx_reactor_address *address);
-/* Receive what is available, at most `size` bytes. Result: bytes; 0 = the peer's end of data. */
+/* Receive at most `size` bytes, as soon as any are available. Result: bytes; 0 = end of data. */
 DX_REACTOR_API int dx_reactor_recv(dx_reactor *r, dx_op *op, int fd, void *buffer, uint32_t size);
-/* Receive into the reactor's pool until cancelled, the end of data or an error. Each piece has
-   F_MORE and F_BUFFER; its bytes are at dx_reactor_buffer(r, flags), the caller's until
-   dx_reactor_return_buffer(). When the pool is empty, or this operation has filled
-   desc.buffers_per_op, it pauses until buffers are returned: nothing is lost, and no completion
-   says so. Terminal result: 0 = the peer's end of data, or an error. EINVAL: also without a pool.
-   */
+/* Receive into the reactor's pool until canceled, the end of data or an error. Each piece has
+   F_MORE and F_BUFFER; its bytes are at dx_reactor_buffer(r, flags) and belong to the caller until
+   dx_reactor_return_buffer(). Back-pressure: while the pool is empty, or this operation holds
+   desc.buffers_per_op buffers, it pauses until buffers are returned; nothing is lost, and no
+   completion reports it. Terminal result: 0 = end of data, or an error. EINVAL: also without a
+   pool. */
 DX_REACTOR_API int   dx_reactor_recv_multishot(dx_reactor *r, dx_op *op, int fd);
-/* The buffer that the flags of a completion name; NULL: none. */
+/* The buffer of a completion, by its flags; NULL: it has none. */
 DX_REACTOR_API void *dx_reactor_buffer(const dx_reactor *r, uint32_t flags);
-/* Return the buffer; also after its operation has ended. EINVAL: the caller does not have it. */
+/* Return a buffer, possibly after its operation has ended. EINVAL: the caller does not hold it. */
 DX_REACTOR_API int   dx_reactor_return_buffer(dx_reactor *r, uint32_t flags);
-/* Send all of it. Result: `size`, or an error; then dx_reactor_op_transferred() bytes were sent. */
+/* Send all bytes. Result: `size`, or an error; then dx_reactor_op_transferred() bytes were sent. */
 DX_REACTOR_API int dx_reactor_send(dx_reactor *r, dx_op *op, int fd, const void *data,
                                    uint32_t size);
-/* The same without a copy where the system can (io_uring from Linux 6.2 on), else a plain send. One
-   completion, when the data is sent and the kernel has released the buffer, which on TCP is when
-   the peer has acknowledged it. Worth it from about 10 KB on, but not over loopback, which copies.
-   While the kernel has the buffer, a cancel, a deadline or a close resets the connection, so a peer
-   that does not read cannot hold the buffer forever. */
+/* The same without a copy if the system can (io_uring, Linux 6.2 or later), else a plain send.
+   Completes once, when the data is sent and the kernel has released the buffer; on TCP that is when
+   the peer has acknowledged it. Pays from about 10 KB on, but not over loopback, which copies.
+   While the kernel holds the buffer, a cancel, a deadline or a close resets the connection:
+   otherwise a peer that does not read could hold the buffer forever. */
 DX_REACTOR_API int dx_reactor_send_zero_copy(dx_reactor *r, dx_op *op, int fd, const void *data,
                                              uint32_t size);
 /* One datagram. It belongs to the reactor from the start to the completion. */
 typedef struct dx_reactor_datagram {
     void              *data;
     uint32_t           size;    /* bytes at data */
-    dx_reactor_address address; /* of the sender, or the receiver; size 0: the connected one */
-    uint32_t           segment; /* received: several datagrams joined, each of this many bytes but
-                                   the last (UDP_GRO of Linux, enabled by setsockopt); 0: one */
+    dx_reactor_address address; /* the sender's, or the receiver's; size 0: the connected peer */
+    uint32_t           segment; /* received: several datagrams were joined, each of this many bytes
+                                   except the last (UDP_GRO of Linux, enabled by setsockopt); 0: one
+                                   datagram */
     uint64_t           system_[16];
 } dx_reactor_datagram;
 
-/* Result: bytes, possibly 0; -EMSGSIZE: it was longer than d->size, the rest is lost. On a socket
-   with UDP_GRO the system joins datagrams: d->segment says where each ends. */
+/* Result: bytes, possibly 0; -EMSGSIZE: the datagram was longer than d->size and was truncated. On
+   a socket with UDP_GRO the system joins datagrams: see d->segment. */
 DX_REACTOR_API int dx_reactor_recvfrom(dx_reactor *r, dx_op *op, int fd, dx_reactor_datagram *d);
 /* Result: d->size, or an error and nothing was sent. */
 DX_REACTOR_API int dx_reactor_sendto(dx_reactor *r, dx_op *op, int fd, dx_reactor_datagram *d);
-/* Send the end of data, after the sends started before; receiving goes on. Result 0. */
+/* Half-close: send the end of data after all sends started before.
+   Receiving still works. Result 0. */
 DX_REACTOR_API int dx_reactor_shutdown(dx_reactor *r, dx_op *op, int fd);
-/* Read at an offset. Result: fewer bytes than `size` only at the end of the file; -ESPIPE: it is a
-   stream. With DX_REACTOR_NO_OFFSET: what a stream has available; 0 = its end. */
+/* Read at an offset. Result: less than `size` only at the end of the file; -ESPIPE: a stream. With
+   DX_REACTOR_NO_OFFSET: what a stream has available; 0 = its end. */
 DX_REACTOR_API int dx_reactor_read(dx_reactor *r, dx_op *op, int fd, void *buffer, uint32_t size,
                                    uint64_t offset);
-/* Write all of it, as dx_reactor_send(). Pipes raise SIGPIPE as write(2) does. A descriptor that
-   can never be written (or read) ends the operation at once: -EINVAL for its kind, such as a
-   timerfd, -EBADF when it was not opened for that. Exception: on io_uring the kernel waits for an
-   event of an epoll descriptor before it refuses. */
+/* Write all bytes, as dx_reactor_send(). Pipes raise SIGPIPE as write(2) does. A descriptor that
+   can never be written (or read) fails at once: -EINVAL for the wrong kind, such as a timerfd,
+   -EBADF if not opened for it. Exception: on io_uring the kernel waits for an event of an epoll
+   descriptor before it refuses. */
 DX_REACTOR_API int dx_reactor_write(dx_reactor *r, dx_op *op, int fd, const void *data,
                                     uint32_t size, uint64_t offset);
-/* Make a file's data durable (data_only: like fdatasync). Does not wait for pending writes. */
+/* Make a file's data durable (data_only: as fdatasync). Does not wait for pending writes. */
 DX_REACTOR_API int dx_reactor_fsync(dx_reactor *r, dx_op *op, int fd, bool data_only);
-/* Wait until a descriptor that other code reads and writes is READABLE or WRITABLE, as the bits of
-   `interest` say. Result: its state in the same bits, at least one of them. */
+/* Wait until a descriptor is READABLE or WRITABLE, as selected by `interest`; other code reads and
+   writes it. Result: its state in the same bits, at least one. */
 DX_REACTOR_API int dx_reactor_poll(dx_reactor *r, dx_op *op, int fd, uint32_t interest);
-/* Cancel what is pending on fd, wait until those operations have ended, then close fd. Result: 0 or
-   close(2)'s error. Operations started on fd meanwhile end with -EBADF. */
+/* Cancel the pending operations on fd, wait until they have ended, then close fd. Result: 0 or the
+   error of close(2). Operations started on fd in between end with -EBADF. */
 DX_REACTOR_API int dx_reactor_close_fd(dx_reactor *r, dx_op *op, int fd);
-/* Result 0 after delay_ns of the monotonic clock, never earlier. Equal times fire in the order of
-   their start. */
+/* Result 0 after delay_ns of the monotonic clock, never earlier. Timers of equal time fire in
+   the order of their start. */
 DX_REACTOR_API int dx_reactor_timer(dx_reactor *r, dx_op *op, uint64_t delay_ns);
-/* The same at deadline_ns, an instant of the clock dx_reactor_now_ns(), without reading it. One in
-   the past fires at once. */
+/* The same at deadline_ns, a time of the clock dx_reactor_now_ns(). Does not read the clock. A time
+   in the past fires at once. */
 DX_REACTOR_API int dx_reactor_timer_at(dx_reactor *r, dx_op *op, uint64_t deadline_ns);
-/* Move a pending timer or deadline to deadline_ns of the same clock. A move to a later time costs a
-   compare and a store, so every message can push a timeout back. Among equal times it comes last.
+/* Move a pending timer or deadline to deadline_ns of the same clock. A later time costs a compare
+   and a store, so a timeout can be pushed back with every message. Among equal times it fires last.
    ENOTFOUND. */
 DX_REACTOR_API int dx_reactor_timer_move(dx_reactor *r, dx_op *op, uint64_t deadline_ns);
 /* Limit a pending accept (one-shot), connect, recv, send, stream read or write, poll or receive:
-   when timeout_ns have passed it is cancelled, and ends with -ETIMEDOUT instead of -ECANCELED. `op`
-   is an operation of its own and ends right after its target; result 0: the target timed out,
-   -ECANCELED: it ended otherwise. One per target; EINVAL for other targets, ENOTFOUND when the
-   target is not pending any more. */
+   after timeout_ns it is canceled and ends with -ETIMEDOUT instead of -ECANCELED. `op` is an
+   operation of its own and ends right after its target, with 0 if the target timed out, otherwise
+   with -ECANCELED. One per target; EINVAL for other targets, ENOTFOUND if the target is not
+   pending. */
 DX_REACTOR_API int dx_reactor_deadline(dx_reactor *r, dx_op *op, dx_op *target,
                                        uint64_t timeout_ns);
 /* Receive up to `count` messages of dx_reactor_post(). Result: how many are in messages[]. */
@@ -528,14 +531,14 @@ DX_REACTOR_API int dx_reactor_receive(dx_reactor *r, dx_op *op, dx_reactor_messa
                                       uint32_t count);
 
 /* >>control ------------------------------------------------------------ */
-/* Ask a pending op to end. OK: it will, with -ECANCELED or with its real result, whichever comes
-   first. ENOTFOUND: it is not pending. EALREADY: its terminal completion is queued. Cancelling
-   twice is harmless. The op must have been started on this reactor, or never. */
+/* Ask a pending op to end. OK: it ends with -ECANCELED or with its real result, whichever comes
+   first. ENOTFOUND: it is not pending. EALREADY: its terminal completion is queued. A second cancel
+   has no effect. The op must have been started on this reactor, or never. */
 DX_REACTOR_API int dx_reactor_cancel(dx_reactor *r, dx_op *op);
 
-/* Call this before close(2) on a descriptor that operations were started on, if not
-   dx_reactor_close_fd() closes it: the reactor drops its state, and its place among
-   desc.descriptors_max. EAGAIN: operations on it are pending. */
+/* Tell the reactor before close(2) of a descriptor that operations were started on (not needed with
+   dx_reactor_close_fd()): it drops its state, and the slot in desc.descriptors_max. EAGAIN:
+   operations on it are pending. */
 DX_REACTOR_API int dx_reactor_forget(dx_reactor *r, int fd);
 
 /* The monotonic clock in ns, as read when the last wait returned from the kernel. */
@@ -552,75 +555,75 @@ DX_REACTOR_API void     dx_reactor_get_stats(const dx_reactor *r, dx_reactor_sta
 /* >>threads ------------------------------------------------------------
    These three may be called from any thread while the reactor is open. */
 
-/* Queue *message for dx_reactor_receive(). Messages of one thread arrive in their order. EAGAIN:
+/* Queue *message for dx_reactor_receive(). Messages of one thread arrive in order. EAGAIN:
    desc.posts_max are undelivered. Async-signal-safe. */
 DX_REACTOR_API int  dx_reactor_post(dx_reactor *r, const dx_reactor_message *message);
-/* Make the current wait return, or else the next one. Async-signal-safe. */
+/* Make the current wait return, or the next one. Async-signal-safe. */
 DX_REACTOR_API void dx_reactor_wake(dx_reactor *r);
-/* Make the current dx_reactor_run() return, or else the next one. Async-signal-safe. */
+/* Make the current dx_reactor_run() return, or the next one. Async-signal-safe. */
 DX_REACTOR_API void dx_reactor_stop(dx_reactor *r);
 
 /* >>sockets ------------------------------------------------------------
    Synchronous helpers. r may be NULL; it only stores the errno of an ESYS. Every socket is
    non-blocking and close-on-exec. */
 
-/* "127.0.0.1:7000", "[::1]:7000": numeric only, no name lookup. "unix:/run/x.sock": a file of this
-   machine, "unix:@x": a name of Linux without a file; on Windows neither. EINVAL. */
+/* Parse "127.0.0.1:7000" or "[::1]:7000" (numeric, no name lookup), "unix:/run/x.sock" (a socket
+   file) or "unix:@x" (Linux: an abstract name without a file). No unix addresses on Windows.
+   EINVAL. */
 DX_REACTOR_API int dx_reactor_address_parse(dx_reactor_address *address, const char *text);
-/* Bytes that the text of any address takes, with the zero byte at its end; of hosts at most 56. */
+/* Bytes for the text of any address, with the terminating zero; IP addresses need at most 56. */
 #define DX_REACTOR_ADDRESS_TEXT_SIZE 128
-/* The inverse, with a zero byte at the end. EINVAL, ENOSPACE. */
+/* The inverse; zero-terminated. EINVAL, ENOSPACE. */
 DX_REACTOR_API int dx_reactor_address_format(const dx_reactor_address *address, char *text,
                                              size_t capacity);
 /* The port of an IPv4 or IPv6 address, else 0. */
 DX_REACTOR_API uint16_t dx_reactor_address_port(const dx_reactor_address *address);
 
 #define DX_REACTOR_REUSEPORT 1u /* listen: several sockets share the port, one per reactor */
-#define DX_REACTOR_V6ONLY    2u /* listen: an IPv6 address takes no IPv4 connections */
+#define DX_REACTOR_V6ONLY    2u /* listen: an IPv6 address accepts no IPv4 connections */
 #define DX_REACTOR_NODELAY   4u /* connect, accept: send small pieces at once */
 
-/* A listening socket of streams in *fd (SO_REUSEADDR). flags: REUSEPORT (not with a unix address),
-   V6ONLY, NODELAY (accepted sockets inherit it). backlog 0 = 1024. *bound (may be NULL) receives
-   the address with the port that the system chose for port 0. The file of a unix address must not
-   be there, and stays after the end: the program removes it. EINVAL, ESYS. */
+/* Create a listening stream socket in *fd (SO_REUSEADDR). flags: REUSEPORT (not with a unix
+   address), V6ONLY, NODELAY (inherited by accepted sockets). backlog 0 = 1024. *bound (may be NULL)
+   gets the address, with the port that the system chose for port 0. The file of a unix address must
+   not exist, and stays after close: the program removes it. EINVAL, ESYS. */
 DX_REACTOR_API int dx_reactor_listen(dx_reactor *r, const dx_reactor_address *address,
                                      uint32_t flags, int backlog, int *fd,
                                      dx_reactor_address *bound);
-/* A datagram socket bound to *address; flags: REUSEPORT, V6ONLY, as above. */
+/* Create a datagram socket bound to *address; flags: REUSEPORT, V6ONLY, as above. */
 DX_REACTOR_API int dx_reactor_bind_udp(dx_reactor *r, const dx_reactor_address *address,
                                        uint32_t flags, int *fd, dx_reactor_address *bound);
-/* A socket of streams that dx_reactor_connect() may connect to *address. flags: NODELAY. EINVAL,
-   ESYS. */
+/* Create a stream socket for dx_reactor_connect() to *address. flags: NODELAY. EINVAL, ESYS. */
 DX_REACTOR_API int dx_reactor_socket(dx_reactor *r, const dx_reactor_address *address,
                                      uint32_t flags, int *fd);
 
 /* >>tasks --------------------------------------------------------------
-   Work other than I/O. A task is the caller's memory, lent from the push to the call of fn, which
-   may push it again. `worker` runs it. */
+   Work other than I/O. A task is memory of the caller, borrowed from the push until `worker` calls
+   fn, which may push it again. */
 typedef struct dx_reactor_task dx_reactor_task;
 typedef struct dx_reactor_worker dx_reactor_worker;
 struct dx_reactor_task {
     void (*fn)(dx_reactor_task *task, dx_reactor_worker *worker);
     void *user; /* the caller's */
-    dx_reactor_task *next; /* of whoever holds the task: the queue that it waits in */
+    dx_reactor_task *next; /* for the queue that holds the task */
 };
 
 /* >>workers ------------------------------------------------------------
    A group of threads, each with a reactor, its own deque of tasks and an inbox. A worker runs its
-   deque (last in, first out), then its inbox, then looks for completions; when deque and inbox are
-   empty it steals a task from another worker's deque; when there is none it sleeps. To share a
-   port, each listens with DX_REACTOR_REUSEPORT; on Windows one listens and passes accepted sockets
-   on with dx_reactor_post(), before it starts anything on them. Link -lpthread where libc has no
-   threads. */
+   deque (last in, first out), then its inbox, then polls for completions. With deque and inbox
+   empty, it steals a task from another worker's deque; if there is nothing to steal, it sleeps. To
+   share a port, each listens with DX_REACTOR_REUSEPORT; on Windows one listens and passes accepted
+   sockets on with dx_reactor_post(), before it starts anything on them. Link -lpthread if libc has
+   no threads. */
 typedef struct dx_reactor_group dx_reactor_group;
 typedef struct dx_reactor_group_desc {
-    void           *memory;      /* required, any alignment; borrowed until join has returned */
+    void           *memory;      /* required, any alignment; borrowed until join returns */
     size_t          memory_size; /* dx_reactor_group_memory_size() */
     uint32_t        workers;     /* 0 = one per CPU: dx_reactor_cpu_count(); at most 1024 */
-    bool            fixed;       /* exactly `workers`; 0 is refused then */
+    bool            fixed;       /* exactly `workers`; 0 is then refused */
     bool            no_pin;      /* true: threads may move between CPUs */
-    uint32_t        tasks_max;   /* in a worker's deque; 0 = 1024; rounded up to 2, 4, 8, ... */
-    dx_reactor_desc reactor;     /* of every worker; its memory and memory_size are ignored */
+    uint32_t        tasks_max;   /* per deque; 0 = 1024; rounded up to a power of two */
+    dx_reactor_desc reactor;     /* for every worker; memory and memory_size are ignored */
     int  (*start)(dx_reactor_worker *w); /* on its thread, reactor open; not 0: the group ends */
     void (*stop)(dx_reactor_worker *w);  /* on its thread, before its reactor closes; may be NULL */
     void           *user;
@@ -630,24 +633,24 @@ struct dx_reactor_worker { /* one thread; the first fields may be read, on it or
     dx_reactor        reactor;
     dx_reactor_group *group;
     uint32_t          index;      /* 0..count-1 */
-    int32_t           cpu;        /* where it is pinned; -1: it is not */
-    uint64_t          from_deque; /* tasks executed: its own, */
-    uint64_t          from_inbox; /* submitted to it, */
-    uint64_t          stolen;     /* and other workers' */
+    int32_t           cpu;        /* pinned to this CPU; -1: not pinned */
+    uint64_t          from_deque; /* tasks run: from its own deque, */
+    uint64_t          from_inbox; /* from its inbox, */
+    uint64_t          stolen;     /* from other workers' deques */
     uint64_t          sleeps;
 
-    dx_reactor_task **tasks_;     /* the deque: a ring of mask_ + 1 places */
-    dx_reactor_task  *ready_;     /* taken out of the inbox, in order */
+    dx_reactor_task **tasks_;     /* the deque: a ring of mask_ + 1 slots */
+    dx_reactor_task  *ready_;     /* popped from the inbox, in order */
     uintptr_t         mask_;
     uint64_t          thread_;
-    int               error_;     /* why it has ended */
-    uint8_t           pad1_[64];  /* what different threads write is on different cache lines */
-    uintptr_t         bottom_;    /* the owner pushes and takes here */
+    int               error_;     /* why it ended */
+    uint8_t           pad1_[64];  /* fields of different writers are on different cache lines */
+    uintptr_t         bottom_;    /* the owner pushes and pops here */
     uint8_t           pad2_[64];
-    uintptr_t         top_;       /* others take here */
+    uintptr_t         top_;       /* thieves pop here */
     uint8_t           pad3_[64];
-    dx_reactor_task  *inbox_;     /* a stack that any thread pushes to */
-    uint32_t          idle_;      /* sleeps, or is about to */
+    dx_reactor_task  *inbox_;     /* a stack; any thread pushes */
+    uint32_t          idle_;      /* it sleeps, or is about to */
     uint8_t           pad4_[64];
 };
 
@@ -655,38 +658,39 @@ struct dx_reactor_group { /* caller-allocated, not to be moved; the first fields
     dx_reactor_group_desc desc;
     uint32_t count;    /* workers */
 
-    uint32_t next_;    /* of those that take turns: DX_REACTOR_ANY */
-    uint32_t stop_;    /* 1: the workers shall end */
-    uint32_t begun_;   /* workers that have opened, or could not be made */
-    uint32_t ended_;   /* workers whose loop has ended, or could not be made */
-    uint32_t stopping_; /* calls of dx_reactor_group_stop() that were begun, */
-    uint32_t stopped_; /* and that are over: nobody wakes a worker any more */
+    uint32_t next_;    /* round robin of DX_REACTOR_ANY */
+    uint32_t stop_;    /* 1: the workers must end */
+    uint32_t begun_;   /* workers that have opened, or failed to start */
+    uint32_t ended_;   /* workers whose loop has ended, or failed to start */
+    uint32_t stopping_; /* calls of dx_reactor_group_stop() entered, */
+    uint32_t stopped_; /* and left: those no longer wake a worker */
     uint32_t joining_; /* 1: dx_reactor_group_join() was called */
     uint8_t *workers_; /* stride_ bytes each: the worker, its reactor's memory, its deque */
     size_t   stride_;
 };
 
-/* CPUs that this process may keep busy: those of its affinity mask, fewer if a cgroup's quota says
-   so. *limit (may be NULL): which of them decided. */
+/* Number of CPUs this process may use: its affinity mask, or less if a cgroup quota limits it.
+   *limit (may be NULL): which limit applied. */
 enum { DX_REACTOR_CPUS_ONLINE = 0, DX_REACTOR_CPUS_AFFINITY = 1, DX_REACTOR_CPUS_QUOTA = 2 };
 DX_REACTOR_API uint32_t dx_reactor_cpu_count(int *limit);
 /* 0: a field is out of its range. */
 DX_REACTOR_API size_t dx_reactor_group_memory_size(const dx_reactor_group_desc *desc);
-/* Returns when every worker runs. EINVAL, ENOMEM, ESYS (a thread could not be created), or what
-   desc.start or dx_reactor_open() returned when it failed; no thread is left then. */
+/* Returns when every worker runs. EINVAL, ENOMEM, ESYS (a thread could not be created), or the
+   error of desc.start or dx_reactor_open(); then all threads have ended. */
 DX_REACTOR_API int  dx_reactor_group_start(dx_reactor_group *g,
                                            const dx_reactor_group_desc *desc);
-/* From any thread or signal handler: every worker ends after the function that it is in. */
+/* From any thread or signal handler: every worker ends after the function it is running. */
 DX_REACTOR_API void dx_reactor_group_stop(dx_reactor_group *g);
-/* Wait until they have ended. OK, or the error of one that ended by itself. Tasks that did not run
-   are the caller's again. Threads outside the group must have finished their submits before. */
+/* Wait until all workers have ended. OK, or the error of a worker that ended by itself. Tasks that
+   did not run belong to the caller again. Threads outside the group must have finished their
+   submits. */
 DX_REACTOR_API int  dx_reactor_group_join(dx_reactor_group *g);
-/* From any thread or signal handler: into the inbox of worker 0..count-1; DX_REACTOR_ANY: round
-   robin. Tasks from one thread to one worker begin in their order. EINVAL. */
+/* From any thread or signal handler: put a task into the inbox of worker 0..count-1;
+   DX_REACTOR_ANY: round robin. Tasks from one thread to one worker start in order. EINVAL. */
 #define DX_REACTOR_ANY UINT32_MAX
 DX_REACTOR_API int  dx_reactor_group_submit(dx_reactor_group *g, uint32_t worker,
                                             dx_reactor_task *task);
-/* From w's own thread: into its deque, where others may steal it. EINVAL; EAGAIN: it is full. */
+/* From w's own thread: push onto its deque, where others may steal it. EINVAL; EAGAIN: full. */
 DX_REACTOR_API int  dx_reactor_worker_push(dx_reactor_worker *w, dx_reactor_task *task);
 DX_REACTOR_API dx_reactor_worker *dx_reactor_group_worker(const dx_reactor_group *g, uint32_t i);
 
@@ -699,48 +703,48 @@ DX_REACTOR_API uint32_t dx_reactor_bytes(const dx_completion *c);
 DX_REACTOR_API uint32_t dx_reactor_errno(const dx_completion *c);
 
 /* >>extension ----------------------------------------------------------
-   What a layer needs to run on somebody else's reactor; promised like everything above. A layer
-   owns operations whose functions are its own. It gathers what its users produce while completions
-   are delivered, and hands that over in one piece when none is left:
+   For layers that run on the application's reactor; promised like everything above. A layer owns
+   operations with functions of its own. While completions are delivered it collects output, and
+   submits it in one piece when no completion is left:
 
        deliver, deliver, deliver, none left --> flush of each extension that asked --> wait
           ^                                              |
           +------ completions of what it started --------+
 
-   dx_reactor_close() flushes each once, whether it asked or not: what has an operation is told by
-   that, what has none ends there. All of it on the reactor's thread only; a flush may not wait, run
-   or close the reactor. */
+   dx_reactor_close() flushes each extension once, asked or not: the layer's objects that have an
+   operation end with its completion, the others in this flush. Call these functions on the
+   reactor's thread only; a flush must not wait, run or close the reactor. */
 typedef struct dx_reactor_extension dx_reactor_extension;
 struct dx_reactor_extension { /* caller-allocated; not to be moved until dx_reactor_close() */
     void (*flush)(dx_reactor *r, dx_reactor_extension *extension); /* may start operations */
     void       *user;        /* the layer's own */
-    const void *memory;      /* where its operations lie, for dx_reactor_ext_owner(); may be NULL */
+    const void *memory;      /* where its operations are, for dx_reactor_ext_owner(); may be NULL */
     size_t      memory_size; /* bytes */
     dx_reactor_extension *next_;
     bool        due_;        /* it asked to be flushed */
 };
 
-/* Make *extension known to an open reactor, until that is closed. EINVAL. */
+/* Attach *extension to an open reactor until it closes. EINVAL. */
 DX_REACTOR_API int dx_reactor_ext_attach(dx_reactor *r, dx_reactor_extension *extension);
-/* The extension in whose memory `address` lies, an operation's say; NULL: none. */
+/* The extension whose memory contains `address`, say that of an operation; NULL: none. */
 DX_REACTOR_API dx_reactor_extension *dx_reactor_ext_owner(const dx_reactor *r,
                                                           const void *address);
-/* Have flush called once, before the reactor waits and after all that it has to deliver. */
+/* Have flush called once, after all pending deliveries and before the reactor waits. */
 DX_REACTOR_API void dx_reactor_ext_flush_later(dx_reactor *r, dx_reactor_extension *extension);
-/* *op = all zero, fn, and the descriptor that it will be started on. Not while op is pending. */
+/* Zero *op, set fn, and note the descriptor that it will be started on. Not while op is pending. */
 DX_REACTOR_API void dx_reactor_ext_op_init(dx_op *op, dx_op_fn *fn, int fd);
-/* The descriptor that dx_reactor_ext_op_init() named or that it was last started on. Not of timers,
-   deadlines and receives of messages. */
+/* The descriptor from dx_reactor_ext_op_init() or of its last start. Not for timers, deadlines
+   and receives of messages. */
 DX_REACTOR_API int dx_reactor_ext_op_fd(const dx_op *op);
-/* The end of data for the peer, at once, past operations that are pending. 0 or -errno. */
+/* Send the end of data at once, ahead of pending operations. 0 or -errno. */
 DX_REACTOR_API int32_t dx_reactor_ext_shutdown_now(dx_reactor *r, int fd);
 /* Close a descriptor that no operation was started on. 0 or -errno. */
 DX_REACTOR_API int32_t dx_reactor_ext_close_now(dx_reactor *r, int fd);
-/* Has dx_reactor_close() begun? Then -ECANCELED means that, and nothing else can be started. */
+/* Has dx_reactor_close() begun? Then -ECANCELED is its doing, and only closes can be started. */
 DX_REACTOR_API bool dx_reactor_ext_is_closing(const dx_reactor *r);
 /* Buffers in the pool of dx_reactor_recv_multishot(). 0: none, or r is not open. */
 DX_REACTOR_API uint32_t dx_reactor_ext_pool_count(const dx_reactor *r);
-/* The clock of r's timers, read now, but not noted as dx_reactor_refresh_now_ns() does. r NULL: the
+/* The clock of r's timers, read now, without updating dx_reactor_now_ns(). r NULL: the
    system's monotonic clock. ns. */
 DX_REACTOR_API uint64_t dx_reactor_ext_clock_ns(const dx_reactor *r);
 
@@ -755,14 +759,14 @@ DX_REACTOR_API uint64_t dx_reactor_ext_clock_ns(const dx_reactor *r);
 #define DX_REACTOR_IMPLEMENTED
 
 /* >>platform ----------------------------------------------------------- */
-/* On Linux DX_REACTOR_KQUEUE adds the backend for tests that bring a <sys/event.h> along. */
+/* On Linux, DX_REACTOR_KQUEUE adds the kqueue backend for tests that supply a <sys/event.h>. */
 #if (!defined(__linux__) && !defined(_WIN32)) || defined(DX_REACTOR_KQUEUE)
   #define DX_REACTOR_P_KQUEUE 1
 #else
   #define DX_REACTOR_P_KQUEUE 0
 #endif
-/* Whose atomics: MSVC has _Interlocked functions, which DX_REACTOR_INTERLOCKED asks for elsewhere,
-   for tests that bring an <intrin.h> along; GCC and clang have builtins. */
+/* MSVC has _Interlocked functions, GCC and clang have atomic builtins. DX_REACTOR_INTERLOCKED
+   selects the former elsewhere, for tests that supply an <intrin.h>. */
 #if (defined(_MSC_VER) && !defined(__clang__)) || defined(DX_REACTOR_INTERLOCKED)
   #define DX_REACTOR_P_INTERLOCKED 1
 #elif defined(__GNUC__) || defined(__clang__)
@@ -835,8 +839,8 @@ extern long syscall(long number, ...);
 #endif
 
 #if defined(__linux__)
-/* Numbers that headers older than the kernel lack. The same on every architecture but Alpha and
-   MIPS, whose headers are then needed. */
+/* Numbers missing in headers older than the kernel. Equal on every architecture except Alpha and
+   MIPS, which need current headers. */
 #if defined(SYS_io_uring_setup)
   #define DX_REACTOR_P_SYS_SETUP    SYS_io_uring_setup
   #define DX_REACTOR_P_SYS_ENTER    SYS_io_uring_enter
@@ -865,13 +869,12 @@ extern long syscall(long number, ...);
 #else /* macOS: an option of the socket */
   #define DX_REACTOR_P_NOSIGNAL 0
 #endif
-/* In place of a result: the operation would block, or its completion will come; a thread does it,
-   or may have to. */
+/* Instead of a result: the operation would block, or completes later; or a thread runs it. */
 #define DX_REACTOR_P_BLOCKED   INT32_MIN
 #define DX_REACTOR_P_ON_THREAD (INT32_MIN + 1)
 
 #if defined(_WIN32)
-  #define DX_REACTOR_P_BIND_OPTION SO_EXCLUSIVEADDRUSE /* else anybody may take a bound port */
+  #define DX_REACTOR_P_BIND_OPTION SO_EXCLUSIVEADDRUSE /* else anybody may steal a bound port */
 typedef SOCKET dx_reactor_p_system_socket;
 typedef DWORD WINAPI dx_reactor_p_thread(void *user);
 typedef char dx_reactor_p_op_size[sizeof(dx_op) <= 128 ? 1 : -1];
@@ -884,7 +887,7 @@ typedef char dx_reactor_p_thread_size[sizeof(pthread_t) <= 8 ? 1 : -1];
 #endif
 typedef char dx_reactor_p_completion_size[sizeof(dx_completion) == 16 ? 1 : -1];
 
-enum { /* dx_op.kind_: first the reading side, then the writing side, then what has no order */
+enum { /* dx_op.kind_: the reading side, the writing side, then the unordered ones */
     DX_REACTOR_P_ACCEPT = 1,
     DX_REACTOR_P_RECV,
     DX_REACTOR_P_READ,      /* of a stream */
@@ -899,7 +902,7 @@ enum { /* dx_op.kind_: first the reading side, then the writing side, then what 
     DX_REACTOR_P_PWRITE,
     DX_REACTOR_P_FSYNC,
     DX_REACTOR_P_CLOSE,
-    DX_REACTOR_P_TIMER,     /* from here on without a descriptor */
+    DX_REACTOR_P_TIMER,     /* from here on: no descriptor */
     DX_REACTOR_P_DEADLINE,
     DX_REACTOR_P_RECEIVE
 };
@@ -912,119 +915,117 @@ enum { /* which list of a descriptor an operation is in */
 };
 
 enum { /* dx_op.state_ */
-    DX_REACTOR_P_IDLE = 0,  /* the caller's */
-    DX_REACTOR_P_WAITING,   /* in a descriptor's list, behind another */
-    DX_REACTOR_P_ACTIVE,    /* in a descriptor's list, the backend works on it */
+    DX_REACTOR_P_IDLE = 0,  /* free for a start */
+    DX_REACTOR_P_WAITING,   /* in a descriptor's list, after another */
+    DX_REACTOR_P_ACTIVE,    /* first in a descriptor's list, or unordered: in the backend */
     DX_REACTOR_P_TIMING,    /* in the wheel */
-    DX_REACTOR_P_EXPIRED,   /* a deadline that left the wheel: it ends behind its target */
+    DX_REACTOR_P_EXPIRED,   /* a deadline that fired: ends after its target */
     DX_REACTOR_P_RECEIVING, /* in the list of receivers */
     DX_REACTOR_P_DONE       /* in the queue of completions */
 };
 
 enum { /* dx_op.flags_ */
     DX_REACTOR_P_F_MULTISHOT   = 1,
-    DX_REACTOR_P_F_CANCEL      = 2,    /* the caller asked for its end */
-    DX_REACTOR_P_F_TIMED_OUT   = 4,    /* a deadline did */
-    DX_REACTOR_P_F_LIMITED     = 8,    /* offset_ is the deadline's dx_op, until both end */
-    DX_REACTOR_P_F_STALLED     = 32,   /* active, to be issued by the next retry */
-    DX_REACTOR_P_F_CANCEL_OWED = 64,   /* io_uring: no room for the cancel entry yet */
+    DX_REACTOR_P_F_CANCEL      = 2,    /* it was asked to end */
+    DX_REACTOR_P_F_TIMED_OUT   = 4,    /* by a deadline */
+    DX_REACTOR_P_F_LIMITED     = 8,    /* offset_ is the dx_op of its deadline, until both end */
+    DX_REACTOR_P_F_STALLED     = 32,   /* active, to be issued in the next round */
+    DX_REACTOR_P_F_CANCEL_HELD = 64,   /* io_uring: no room for its cancel, retry later */
     DX_REACTOR_P_F_POLLING     = 128,  /* io_uring: waits for readiness, then is issued again */
-    DX_REACTOR_P_F_ONESHOT     = 256,  /* io_uring: multishot accept was refused, try without */
-    DX_REACTOR_P_F_RESTING     = 512,  /* recv_multishot: without a buffer; the backend is idle */
-    DX_REACTOR_P_F_PARKED      = 1024, /* and in the list of those that take the next free one */
-    DX_REACTOR_P_F_ZERO_COPY   = 2048, /* a send that need not be copied */
-    DX_REACTOR_P_F_LENT        = 4096, /* the kernel or a thread has the buffer until it says so */
-    DX_REACTOR_P_F_UNCOPIED    = 8192  /* and it was not copied */
+    DX_REACTOR_P_F_ONESHOT     = 256,  /* io_uring: multishot accept failed, retry without */
+    DX_REACTOR_P_F_PAUSED      = 512,  /* recv_multishot: no buffer; the backend does not know it */
+    DX_REACTOR_P_F_PARKED      = 1024, /* paused, and queued for the next free buffer */
+    DX_REACTOR_P_F_ZERO_COPY   = 2048, /* a send that may skip the copy */
+    DX_REACTOR_P_F_LENT        = 4096, /* the kernel or a thread owns the buffer */
+    DX_REACTOR_P_F_UNCOPIED    = 8192  /* the kernel sent without a copy */
 };
 
 enum { /* dx_reactor_p_fd.flags */
-    DX_REACTOR_P_FD_REGISTERED = 1,    /* the system tells when it becomes ready */
-    DX_REACTOR_P_FD_STREAM     = 2,    /* more than polls were started on it */
-    DX_REACTOR_P_FD_CLOSING    = 4,    /* a close is pending; nothing new may begin */
-    DX_REACTOR_P_FD_RETRY      = 8,    /* in one of the lists fd_retry_ and fd_retry_file_ */
+    DX_REACTOR_P_FD_REGISTERED = 1,    /* the system reports readiness */
+    DX_REACTOR_P_FD_STREAM     = 2,    /* operations other than polls were started on it */
+    DX_REACTOR_P_FD_CLOSING    = 4,    /* a close is pending: nothing new may start */
+    DX_REACTOR_P_FD_RETRY      = 8,    /* in fd_retry_ or fd_retry_file_ */
     DX_REACTOR_P_FD_ADMITTED   = 16,   /* epoll: known to be a non-blocking stream */
-    DX_REACTOR_P_FD_SOCKET     = 32,   /* IOCP: not another handle */
-    DX_REACTOR_P_FD_SKIPS      = 64,   /* IOCP: what succeeds at once posts no completion */
-    DX_REACTOR_P_FD_TCP        = 128,  /* epoll: a short receive has emptied it, unless it is */
-    DX_REACTOR_P_FD_ENDING     = 256,  /* at its end, or an urgent byte stopped the receive; */
-    DX_REACTOR_P_FD_EMPTY      = 512,  /* so: wait for an event before the next receive */
-    DX_REACTOR_P_FD_SEEKABLE   = 1024, /* io_uring: offsets mean something there */
-    DX_REACTOR_P_FD_RECHECK    = 2048, /* idle since it was registered: it may have been closed, and
-                                          the number be another's now */
-    DX_REACTOR_P_FD_BLOCKING   = 4096  /* a blocking stream: look before each call */
+    DX_REACTOR_P_FD_SOCKET     = 32,   /* IOCP: a socket, not another handle */
+    DX_REACTOR_P_FD_SKIPS      = 64,   /* IOCP: immediate success posts no completion */
+    DX_REACTOR_P_FD_TCP        = 128,  /* epoll: a short receive means empty, unless ENDING */
+    DX_REACTOR_P_FD_ENDING     = 256,  /* the end of data or an urgent byte makes receives short */
+    DX_REACTOR_P_FD_EMPTY      = 512,  /* empty: wait for an event before the next receive */
+    DX_REACTOR_P_FD_SEEKABLE   = 1024, /* io_uring: it has offsets */
+    DX_REACTOR_P_FD_RECHECK    = 2048, /* was idle while registered: may be another's by now */
+    DX_REACTOR_P_FD_BLOCKING   = 4096  /* a blocking stream: poll before each call */
 };
 
 enum {
-    DX_REACTOR_P_PIPE        = 512,    /* a writable pipe takes so many bytes at once, by POSIX */
-    DX_REACTOR_P_TRIES       = 16,     /* system calls for one operation in a round */
+    DX_REACTOR_P_PIPE        = 512,    /* bytes that a writable pipe accepts at once (POSIX) */
+    DX_REACTOR_P_TRIES       = 16,     /* system calls for one operation per round */
     DX_REACTOR_P_BATCH_MAX   = 64,     /* completions that one system call waits for */
-    DX_REACTOR_P_PATIENCE_NS = 5000000 /* after so long it looks whether one of them has come */
+    DX_REACTOR_P_BATCH_NS    = 5000000 /* first timeout of a wait for several */
 };
 
-/* What is pending on one descriptor: >>table has the picture. Indices are one more than the
-   position in fds_; 0 is none. */
+/* State of one descriptor; picture in >>table. Indexes are the position in
+   fds_ plus one; 0: none. */
 typedef struct dx_reactor_p_fd {
-    dx_op   *lists[DX_REACTOR_P_SIDES]; /* circular; the first of reads and writes is active */
+    dx_op   *lists[DX_REACTOR_P_SIDES]; /* circular; the head of reads and writes is active */
     int32_t  fd;
-    uint32_t next;       /* of the bucket, or of the free entries */
-    uint32_t retry;      /* the next entry in fd_retry_ or fd_retry_file_ */
-    uint16_t generation; /* of its registration; events carry it, so those of an earlier
-                            descriptor of that number are recognised */
+    uint32_t next;       /* in the bucket, or in the free list */
+    uint32_t retry;      /* next entry in fd_retry_ or fd_retry_file_ */
+    uint16_t generation; /* of its registration; events carry it, so stale ones are recognised */
     uint16_t flags;      /* DX_REACTOR_P_FD_ */
-} dx_reactor_p_fd;       /* 40 bytes where a pointer has 8 */
+} dx_reactor_p_fd;       /* 40 bytes with 64-bit pointers */
 
 typedef struct dx_reactor_p_cell { /* of the message queue: >>posts */
     uint64_t words[3];
-    uint32_t sequence;             /* whose turn it is */
+    uint32_t sequence;             /* who may use it next */
 } dx_reactor_p_cell;
 
-/* A backend. The core keeps lists, order, timers, messages, cancellation and closing; a backend
-   knows the system. Active operations are its own until it ends them:
+/* A backend. The core manages lists, order, timers, messages, cancellation and closing; a backend
+   talks to the system. Active operations belong to the backend until it ends them:
 
        core                                   backend
        ----                                   -------
-       first of its list, or unordered  --->  issue()      one submission, or attempt() and arm()
+       head of its list, or unordered   --->  issue()      one submission, or attempt() and arm()
        a cancel, a deadline, a close    --->  cancel()     ends it at once, or when the system does
-       nothing left to deliver          --->  wait()       takes in what the system reports
+       nothing left to deliver          --->  wait()       processes the system's events
        queue a completion               <---  dx_reactor_p_end()
        queue one with F_MORE            <---  dx_reactor_p_more_push()
        issue it again in the next round <---  dx_reactor_p_retry_later() */
 typedef struct dx_reactor_p_backend {
     const char *name;
-    int  (*open)(dx_reactor *r, const dx_reactor_desc *desc); /* 0 or an errno; refusal noted */
-    void (*close)(dx_reactor *r); /* also after a refusal; NULL: closing two descriptors does */
-    /* Begin or continue an active operation; may end it with dx_reactor_p_end(). */
+    int  (*open)(dx_reactor *r, const dx_reactor_desc *desc); /* 0 or an errno; notes the refusal */
+    void (*close)(dx_reactor *r); /* also after a refusal; NULL: nothing but descriptors */
+    /* Start or continue an active operation; may call dx_reactor_p_end(). */
     void (*issue)(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op);
-    /* An active operation is to end; may end it at once. */
+    /* Cancel an active operation; may end it at once. */
     void (*cancel)(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op);
-    /* The descriptor is about to be closed or forgotten. NULL: nothing is known of it. */
+    /* The descriptor is about to be closed or forgotten. NULL: nothing to do. */
     void (*detach)(dx_reactor *r, dx_reactor_p_fd *e);
-    int  (*submit)(dx_reactor *r); /* 0 or -errno; NULL: an issue hands over at once */
-    /* Submit, wait for `min` events at most timeout_ns (< 0: for ever), take them in. 0, -errno;
-       -EINTR for a signal. */
+    int  (*submit)(dx_reactor *r); /* 0 or -errno; NULL: issue submits at once */
+    /* Submit, wait for `min` events at most timeout_ns (< 0: forever), process them. 0 or
+       -errno; -EINTR: a signal. */
     int  (*wait)(dx_reactor *r, uint32_t min, int64_t timeout_ns);
-    bool (*reap)(dx_reactor *r);   /* take in what needs no system call; NULL: nothing ever */
-    void (*wake)(dx_reactor *r);   /* end a wait, from any thread or signal handler */
-    int32_t (*shutdown)(dx_reactor *r, int fd); /* the end of what is sent: 0 or -errno */
+    bool (*reap)(dx_reactor *r);   /* process events that need no system call; NULL: none */
+    void (*wake)(dx_reactor *r);   /* end a wait; from any thread or signal handler */
+    int32_t (*shutdown)(dx_reactor *r, int fd); /* half-close; 0 or -errno */
     int32_t (*close_fd)(dx_reactor *r, int fd);
-    /* For dx_reactor_p_ready_issue(): one system call that does not block; after BLOCKED, have the
-       system tell when to try again (NULL: it will). arm: 0, -errno, or 1: it will, the descriptor
-       is still the one that was registered before. */
+    /* For dx_reactor_p_ready_issue(): attempt makes one system call that does not block; after
+       BLOCKED, arm asks the system to report readiness (NULL: it does anyway). arm: 0, -errno, or
+       1: still registered, it is the same descriptor as before. */
     int32_t (*attempt)(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op);
     int32_t (*arm)(dx_reactor *r, dx_reactor_p_fd *e);
-    uint64_t (*clock)(const dx_reactor *r); /* NULL: the system's monotonic clock; ns */
+    uint64_t (*clock)(const dx_reactor *r); /* in ns; NULL: the system's monotonic clock */
     int (*socket)(dx_reactor *r, const dx_reactor_address *address, int backlog, int *fd,
                   dx_reactor_address *bound); /* NULL: the system's; backlog < 0: datagrams */
 } dx_reactor_p_backend;
 
 /* >>atomics ------------------------------------------------------------
-   What threads share are words of 4 bytes and of a pointer's size. Orders are those of C11, in its
-   names; a failed DX_REACTOR_P_SWAP_IF is relaxed and loads the present value into *expected. The
-   rings that a kernel shares (>>io_uring) are compiled by GCC and clang only.
+   Threads share words of 4 bytes and of a pointer's size. Memory orders are those of C11, by its
+   names; a failed DX_REACTOR_P_SWAP_IF is relaxed and loads the current value into *expected. The
+   rings shared with a kernel (>>io_uring) are compiled by GCC and clang only.
 
-   By MSVC's functions, as its own <atomic> does: a word is loaded and stored whole, and the order
-   comes from barriers around that; an x86 needs one for the compiler alone, but for a load behind a
-   sequentially consistent store, which is an exchange there:
+   With MSVC's functions, as in its own <atomic>: words are loaded and stored whole, and barriers
+   around the access give the order. An x86 needs compiler barriers only, except for a load after a
+   sequentially consistent store, which is therefore an exchange:
 
                      x86, x64                        ARM64
        load          load, compiler's barrier        load, barrier
@@ -1033,8 +1034,8 @@ typedef struct dx_reactor_p_backend {
        store SEQ_CST exchange                        barrier, store, barrier
        the others    _Interlocked functions          the same, whatever the order
 
-   The barrier before a load SEQ_CST orders it behind an _Interlocked function, whose store half
-   need be no more than a release on ARM64. */
+   The barrier before a load SEQ_CST orders it after an _Interlocked function, whose store may be a
+   mere release on ARM64. */
 #if !DX_REACTOR_P_INTERLOCKED
 #define DX_REACTOR_P_LOAD(type, p, order) __atomic_load_n((p), __ATOMIC_##order)
 #define DX_REACTOR_P_STORE(p, value, order) __atomic_store_n((p), (value), __ATOMIC_##order)
@@ -1058,14 +1059,14 @@ enum {
     DX_REACTOR_P_SEQ_CST
 };
 
-/* Neither the compiler nor the processor moves a load or store across it, but for a later load
-   before an earlier store on an x86. */
+/* Full barrier for compiler and processor, except that an x86 may move a later load
+   before an earlier store. */
 static void dx_reactor_p_barrier(void)
 {
 #if defined(_M_ARM64) || defined(__aarch64__)
     __dmb(11); /* inner shareable */
 #elif defined(_MSC_VER)
-    __pragma(warning(suppress: 4996)) /* "use <atomic>", which C has not */
+    __pragma(warning(suppress: 4996)) /* "use <atomic>": C has none */
     _ReadWriteBarrier();
 #else
     _ReadWriteBarrier();
@@ -1115,7 +1116,8 @@ static void dx_reactor_p_store(volatile void *p, size_t size, uintptr_t value, i
     if (order == DX_REACTOR_P_SEQ_CST) dx_reactor_p_barrier();
 }
 
-/* If *p is *expected, it becomes value: true. */
+/* Compare and swap: if *p is *expected, store value and return true; else
+   load *p into *expected. */
 static bool dx_reactor_p_swap_if(volatile void *p, size_t size, void *expected, uintptr_t value)
 {
     bool same;
@@ -1151,7 +1153,7 @@ static bool dx_reactor_p_swap_if(volatile void *p, size_t size, void *expected, 
     ((type)dx_reactor_p_exchange((p), sizeof *(p), (uintptr_t)(value)))
 #define DX_REACTOR_P_SWAP_IF(p, expected, value, weak, order) \
     dx_reactor_p_swap_if((p), sizeof *(p), (expected), (uintptr_t)(value))
-/* Of words of 4 bytes; they return what was there. */
+/* For words of 4 bytes; they return the old value. */
 #define DX_REACTOR_P_WORD(p) ((volatile dx_reactor_p_long *)(void *)(p))
 #define DX_REACTOR_P_ADD(p, n, order) \
     ((uint32_t)_InterlockedExchangeAdd(DX_REACTOR_P_WORD(p), (dx_reactor_p_long)(n)))
@@ -1161,7 +1163,7 @@ static bool dx_reactor_p_swap_if(volatile void *p, size_t size, void *expected, 
     ((uint32_t)_InterlockedAnd(DX_REACTOR_P_WORD(p), (dx_reactor_p_long)(bits)))
 #endif
 
-/* The numbers of the highest and the lowest bit that is set. */
+/* The index of the highest or lowest set bit. */
 static uint32_t dx_reactor_p_high_bit(uint64_t bits)
 {
     DX_REACTOR_ASSERT(bits != 0);
@@ -1188,8 +1190,8 @@ static uint32_t dx_reactor_p_low_bit(uint64_t bits)
 }
 
 /* >>helpers ------------------------------------------------------------
-   Clocks, threads, texts and sockets: where systems differ without having to do with events. Below
-   this section only the backends know which system it is. */
+   Clocks, threads, text and sockets: system differences that do not concern events. After this
+   section only the backends depend on the system. */
 static uint64_t dx_reactor_p_monotonic(void)
 {
 #if defined(_WIN32)
@@ -1217,7 +1219,7 @@ static uint64_t dx_reactor_p_monotonic(void)
 #endif
 }
 
-/* What time it is for a reactor; never before it was. */
+/* The reactor's clock. It never goes back, even if the system's does. */
 static uint64_t dx_reactor_p_clock(const dx_reactor *r)
 {
     const dx_reactor_p_backend *b = r->backend_;
@@ -1225,14 +1227,14 @@ static uint64_t dx_reactor_p_clock(const dx_reactor *r)
     return now > r->now_ ? now : r->now_;
 }
 
-/* For poll(2) and epoll_wait(2): milliseconds, rounded up so that nothing ends too early. */
+/* Milliseconds for poll(2) and epoll_wait(2), rounded up so that no timer fires early. */
 static inline int dx_reactor_p_milliseconds(int64_t ns) /* not for kqueue */
 {
     if (ns < 0) return -1;
     return ns > (int64_t)2000000000 * 1000000 ? 2000000000 : (int)((ns + 999999) / 1000000);
 }
 
-/* A descriptor as the system's socket functions want it: an int, or a SOCKET. */
+/* A descriptor for the system's socket functions: an int, or a SOCKET. */
 static dx_reactor_p_system_socket dx_reactor_p_socket_of(int fd)
 {
     return (dx_reactor_p_system_socket)(intptr_t)fd;
@@ -1259,7 +1261,7 @@ static const struct {
     DX_REACTOR_P_E(ENOTCONN), DX_REACTOR_P_E(ETIMEDOUT), DX_REACTOR_P_E(ECONNREFUSED),
     DX_REACTOR_P_E(EHOSTUNREACH)};
 
-/* The errno that a Windows error is reported as; EIO for those without a counterpart. */
+/* The errno for a Windows error; EIO if it has no counterpart. */
 static int dx_reactor_p_errno_of(DWORD error)
 {
     size_t i;
@@ -1273,22 +1275,21 @@ static int dx_reactor_p_last_errno(void)
     return dx_reactor_p_errno_of(GetLastError()); /* Winsock keeps its errors there too */
 }
 
-/* Sockets need this once a process; more often is harmless. */
+/* Sockets need this once per process; more often is harmless. */
 static bool dx_reactor_p_winsock(void)
 {
-    WSADATA data; /* counted by the system; the process's end undoes it */
+    WSADATA data; /* reference-counted by the system until the process ends */
     return WSAStartup(MAKEWORD(2, 2), &data) == 0;
 }
 #else
-/* The errno of the system call that has just failed. */
 static int dx_reactor_p_last_errno(void)
 {
     return errno;
 }
 #endif
 
-/* Start a thread. *thread names it, in 64 bits on every system. 0 or an errno. */
-static int dx_reactor_p_thread_make(uint64_t *thread, dx_reactor_p_thread *main, void *user)
+/* Start a thread. *thread is its handle, 64 bits on every system. 0 or an errno. */
+static int dx_reactor_p_thread_start(uint64_t *thread, dx_reactor_p_thread *main, void *user)
 {
 #if defined(_WIN32)
     *thread = (uint64_t)(uintptr_t)CreateThread(NULL, 0, main, user, 0, NULL);
@@ -1301,7 +1302,7 @@ static int dx_reactor_p_thread_make(uint64_t *thread, dx_reactor_p_thread *main,
 #endif
 }
 
-/* Wait for its end. Once for each thread. */
+/* Join a thread, once. */
 static void dx_reactor_p_thread_join(uint64_t thread)
 {
 #if defined(_WIN32)
@@ -1314,7 +1315,7 @@ static void dx_reactor_p_thread_join(uint64_t thread)
 #endif
 }
 
-/* Note an errno for dx_reactor_sys_errno(). */
+/* Record an errno for dx_reactor_sys_errno(). */
 static int dx_reactor_p_fail(dx_reactor *r, int system_errno)
 {
     DX_REACTOR_ASSERT(system_errno >= 0);
@@ -1322,7 +1323,7 @@ static int dx_reactor_p_fail(dx_reactor *r, int system_errno)
     return DX_REACTOR_ESYS;
 }
 
-/* Append to text[0..used), cutting off what does not fit. The new length; a zero byte follows. */
+/* Append to text[0..used), truncating. Returns the new length; a zero byte follows. */
 static size_t dx_reactor_p_append(char *text, size_t used, size_t capacity, const char *more)
 {
     DX_REACTOR_ASSERT(used < capacity);
@@ -1335,10 +1336,10 @@ static size_t dx_reactor_p_append(char *text, size_t used, size_t capacity, cons
     return used;
 }
 
-/* The same with a number, in decimal. */
+/* Append a number in decimal. */
 static size_t dx_reactor_p_append_number(char *text, size_t used, size_t capacity, uint32_t n)
 {
-    char digits[11]; /* of 2^32 - 1, and a zero byte */
+    char digits[11]; /* 2^32 - 1 and a zero byte */
     size_t at = sizeof digits - 1;
     digits[at] = 0;
     do {
@@ -1349,8 +1350,8 @@ static size_t dx_reactor_p_append_number(char *text, size_t used, size_t capacit
     return dx_reactor_p_append(text, used, capacity, digits + at);
 }
 
-/* The number at *text, which moves on behind it; 0: none is there. */
-static uint64_t dx_reactor_p_number(const char **text)
+/* Parse the number at *text and advance past it; 0: no number. */
+static uint64_t dx_reactor_p_parse_number(const char **text)
 {
     uint64_t n = 0;
     for (; **text >= '0' && **text <= '9' && n < UINT32_MAX; ++*text)
@@ -1358,7 +1359,7 @@ static uint64_t dx_reactor_p_number(const char **text)
     return n;
 }
 
-/* Note why the backend that is tried is not used: "io_uring_setup: ENOSYS". Returns the errno. */
+/* Record why the backend being opened is refused: "io_uring_setup: ENOSYS". Returns the errno. */
 static int dx_reactor_p_refuse(dx_reactor *r, const char *what, int number)
 {
     static const struct {
@@ -1381,11 +1382,11 @@ static int dx_reactor_p_refuse(dx_reactor *r, const char *what, int number)
     return number;
 }
 
-/* Another thread has put something where the loop looks before it sleeps. Of several that come
-   while it sleeps, one makes the system call. */
+/* Wake the loop after another thread has published something that it checks before it sleeps. If
+   several threads do, one makes the system call. */
 static void dx_reactor_p_notify(dx_reactor *r)
 {
-    int saved = errno; /* this may run in a signal handler */
+    int saved = errno; /* may run in a signal handler */
     if (DX_REACTOR_P_LOAD(uint32_t, &r->sleeping_, SEQ_CST) &&
         DX_REACTOR_P_EXCHANGE(uint32_t, &r->sleeping_, 0, SEQ_CST))
         if (r->backend_->wake) r->backend_->wake(r);
@@ -1399,7 +1400,7 @@ static int dx_reactor_p_sockopt(int fd, int level, int name, int value)
 }
 
 #if !defined(__linux__) && !defined(_WIN32)
-/* What SOCK_NONBLOCK, SOCK_CLOEXEC and MSG_NOSIGNAL do elsewhere. -1 stays -1. */
+/* Replaces SOCK_NONBLOCK, SOCK_CLOEXEC and MSG_NOSIGNAL. -1 stays -1. */
 static int dx_reactor_p_set_nonblocking(int fd)
 {
     if (fd < 0) return fd;
@@ -1412,7 +1413,7 @@ static int dx_reactor_p_set_nonblocking(int fd)
 }
 #endif
 
-/* A socket that does not block and is not inherited. -1: dx_reactor_p_last_errno(). */
+/* Create a socket, non-blocking and close-on-exec. -1: dx_reactor_p_last_errno(). */
 static int dx_reactor_p_make_socket(int family, int type, int protocol)
 {
 #if defined(_WIN32)
@@ -1429,7 +1430,7 @@ static int dx_reactor_p_make_socket(int family, int type, int protocol)
 #endif
 }
 
-/* A backend's shutdown and close_fd, where the system is the real one. */
+/* shutdown and close_fd of all real backends. */
 static int32_t dx_reactor_p_shutdown(dx_reactor *r, int fd)
 {
     (void)r; /* 1: SHUT_WR, SD_SEND */
@@ -1444,26 +1445,26 @@ static int32_t dx_reactor_p_close_fd(dx_reactor *r, int fd)
     if (WSAGetLastError() != WSAENOTSOCK) return -dx_reactor_p_last_errno();
     return CloseHandle((HANDLE)(intptr_t)fd) ? 0 : -EBADF;
 #else
-    return close(fd) == 0 || errno == EINTR ? 0 : -errno; /* it is closed then too */
+    return close(fd) == 0 || errno == EINTR ? 0 : -errno; /* closed on EINTR, too */
 #endif
 }
 
 /* >>memory -------------------------------------------------------------
-   desc.memory is carved once, at open. What must begin as zero comes first, for one memset; the
+   desc.memory is divided once, at open. Parts that start as zero come first, for one memset; the
    rest is not touched before its first use:
 
     | align | pool_ring_ | fds_ | cells_ | buckets_ | holders_ | files_ | events_ | spare_ | pool_ |
             |<-------------------------- zeroed ---------------------->|<------ untouched ------>|
               16 bytes a buffer, on pages of up to 64 KiB: the kernel maps it
 
-   The same walk with memory NULL only counts: dx_reactor_memory_size(). */
+   With memory NULL the same code only adds up sizes: dx_reactor_memory_size(). */
 enum {
-    DX_REACTOR_P_EVENTS = 256,   /* in events_; kqueue keeps changes in the first half */
-    DX_REACTOR_P_BATCH  = 32,    /* events a wait: what they bring fits more_ and the caches */
+    DX_REACTOR_P_EVENTS = 256,   /* entries of events_; kqueue uses the first half for changes */
+    DX_REACTOR_P_BATCH  = 32,    /* events per wait: few enough for more_ and the caches */
     DX_REACTOR_P_ALIGN  = 64,
-    DX_REACTOR_P_PAGE   = 65536, /* the largest page of any system with io_uring */
-    DX_REACTOR_P_LIMIT  = 1 << 24,     /* of what a descriptor may ask for */
-    DX_REACTOR_P_QUEUE_LIMIT = 32768   /* io_uring's: entries, buffers of a pool */
+    DX_REACTOR_P_PAGE   = 65536, /* largest page of any system with io_uring */
+    DX_REACTOR_P_LIMIT  = 1 << 24,     /* limit of the fields of a descriptor */
+    DX_REACTOR_P_QUEUE_LIMIT = 32768   /* io_uring's limit: entries, buffers of a pool */
 };
 
 #if DX_REACTOR_P_KQUEUE
@@ -1474,7 +1475,7 @@ typedef struct epoll_event dx_reactor_p_event;
 typedef uint64_t dx_reactor_p_event;
 #endif
 
-/* The first power of two from n, and from 2, on. */
+/* The least power of two that is at least n and at least 2. */
 static uint32_t dx_reactor_p_power_of_two(uint32_t n)
 {
     uint32_t p = 2;
@@ -1483,25 +1484,25 @@ static uint32_t dx_reactor_p_power_of_two(uint32_t n)
     return p;
 }
 
-typedef struct dx_reactor_p_files { /* threads that read and write files: >>files */
+typedef struct dx_reactor_p_files { /* threads for blocking file calls: >>files */
 #if !defined(_WIN32)
-    pthread_mutex_t lock;  /* of all below */
-    pthread_cond_t  lent;  /* there is work, or it is over */
+    pthread_mutex_t lock;  /* protects the fields below */
+    pthread_cond_t  lent;  /* signals work or stop */
     uint64_t        threads[DX_REACTOR_FILE_THREADS + 1];
 #endif
-    dx_op  **ring;  /* operations that wait for a thread; its memory follows */
+    dx_op  **ring;  /* queued operations; memory after this struct */
     uint32_t mask;
-    uint32_t head;  /* operations that a thread has taken */
-    uint32_t tail;  /* operations that were lent */
-    uint32_t count; /* threads that were made, */
-    uint32_t limit; /* and how many may be; 0: dx_reactor_p_files_open() was not called */
-    uint32_t idle;  /* threads that wait for work */
-    bool     stop;  /* they shall end */
+    uint32_t head;  /* operations taken by a thread */
+    uint32_t tail;  /* operations submitted */
+    uint32_t count; /* threads started */
+    uint32_t limit; /* their maximum; 0: dx_reactor_p_files_open() did not run */
+    uint32_t idle;  /* threads waiting for work */
+    bool     stop;  /* threads must end */
 } dx_reactor_p_files;
 
-enum { DX_REACTOR_P_FILES_RING = 1024 }; /* operations that threads have or will take next */
+enum { DX_REACTOR_P_FILES_RING = 1024 }; /* operations queued for threads */
 
-/* The next `count` times `size` bytes; memory NULL: they are only counted. */
+/* Reserve `count` times `size` bytes; memory NULL: only count them. */
 static void *dx_reactor_p_carve(uint8_t *memory, uint64_t *used, uint32_t count, size_t size)
 {
     uint8_t *at = memory ? memory + (size_t)*used : NULL;
@@ -1510,7 +1511,6 @@ static void *dx_reactor_p_carve(uint8_t *memory, uint64_t *used, uint32_t count,
     return at;
 }
 
-/* Is every field of a descriptor within its range? */
 static bool dx_reactor_p_in_range(const dx_reactor_desc *d)
 {
     const uint32_t max = DX_REACTOR_P_LIMIT;
@@ -1522,7 +1522,7 @@ static bool dx_reactor_p_in_range(const dx_reactor_desc *d)
            d->buffer_count <= DX_REACTOR_P_QUEUE_LIMIT;
 }
 
-/* Operations that may be lent to file threads: a power of two of places. */
+/* Slots of the ring of file operations: a power of two. */
 static uint32_t dx_reactor_p_files_places(const dx_reactor *r)
 {
     uint32_t places = DX_REACTOR_P_FILES_RING;
@@ -1530,20 +1530,20 @@ static uint32_t dx_reactor_p_files_places(const dx_reactor *r)
     return dx_reactor_p_power_of_two(places);
 }
 
-/* Defaults and roundings. */
+/* Defaults and rounding. */
 static void dx_reactor_p_defaults(dx_reactor *r, const dx_reactor_desc *d, uint32_t fds)
 {
     DX_REACTOR_ASSERT(fds > 0 && fds <= DX_REACTOR_P_LIMIT);
     r->pending_max_ = d->pending_max ? d->pending_max : 16384;
     r->budget_ = d->budget ? d->budget : 256;
     r->post_mask_ = dx_reactor_p_power_of_two(d->posts_max ? d->posts_max : 256) - 1;
-    r->bucket_mask_ = dx_reactor_p_power_of_two(fds - fds / 8 * 3) - 1; /* at most 1.6 in each */
+    r->bucket_mask_ = dx_reactor_p_power_of_two(fds - fds / 8 * 3) - 1; /* load factor up to 1.6 */
     r->buffers_ = d->buffer_count ? dx_reactor_p_power_of_two(d->buffer_count) : 0;
     r->buffer_size_ = d->buffer_size ? (d->buffer_size + 7) & ~7u : 4096;
     r->buffers_per_op_ = d->buffers_per_op ? d->buffers_per_op : (r->buffers_ + 3) / 4;
 }
 
-/* Free lists and sequence numbers as they are before anything has happened. */
+/* Initialize free lists and sequence numbers. */
 static void dx_reactor_p_fill_memory(dx_reactor *r, uint32_t fds)
 {
     uint32_t i;
@@ -1554,8 +1554,8 @@ static void dx_reactor_p_fill_memory(dx_reactor *r, uint32_t fds)
     r->fd_free_ = 1;
 }
 
-/* Defaults and places. Bytes that it takes; 0: a field is out of its range. memory NULL: nothing is
-   written but *r. */
+/* Apply defaults and divide the memory. Returns the bytes needed; 0: a field is out of range.
+   memory NULL: writes only *r. */
 static size_t dx_reactor_p_plan(dx_reactor *r, const dx_reactor_desc *d, uint8_t *memory)
 {
     const uint32_t fds = d->descriptors_max ? d->descriptors_max : 1024;
@@ -1563,7 +1563,7 @@ static size_t dx_reactor_p_plan(dx_reactor *r, const dx_reactor_desc *d, uint8_t
     uint64_t used = 0;
     if (!dx_reactor_p_in_range(d)) return 0;
     dx_reactor_p_defaults(r, d, fds);
-    DX_REACTOR_ASSERT((r->post_mask_ & (r->post_mask_ + 1)) == 0); /* powers of two, less 1 */
+    DX_REACTOR_ASSERT((r->post_mask_ & (r->post_mask_ + 1)) == 0); /* powers of two minus 1 */
     DX_REACTOR_ASSERT((r->bucket_mask_ & (r->bucket_mask_ + 1)) == 0);
     if (memory) memory += (0 - (uintptr_t)memory) % align;
     r->pool_ring_ = (uint8_t *)dx_reactor_p_carve(memory, &used, r->buffers_, 16);
@@ -1588,9 +1588,9 @@ static size_t dx_reactor_p_plan(dx_reactor *r, const dx_reactor_desc *d, uint8_t
 }
 
 /* >>table --------------------------------------------------------------
-   What is known of descriptors: a hash table of entries. A descriptor has one from its first
-   operation until it is closed or forgotten, or, where no backend has it registered, until it has
-   nothing pending.
+   The state of descriptors: a hash table of entries. A descriptor has an entry from its first
+   operation until it is closed or forgotten; if no backend has it registered, only while operations
+   on it are pending.
 
        buckets_[fd & mask] --> entry --> entry --> 0       (by .next; fds_ is the array of entries)
                                  |
@@ -1602,13 +1602,13 @@ static size_t dx_reactor_p_plan(dx_reactor *r, const dx_reactor_desc *d, uint8_t
           | generation 41 |
           +---------------+
 
-   Generations. The kernel hands out the lowest free number, so 7 may be another socket a moment
-   after it was closed, with events of the old one still on their way:
+   Generations. The kernel reuses the lowest free number, so 7 may be another socket right after a
+   close, while events of the old one are still in flight:
 
        register 7, generation 41 ... close 7 ... accept: 7 again, generation 42
        event (7, 41) arrives:  the entry has 42: dropped, counted in stats.stale_events */
 
-/* The link that leads to the entry of fd, or the empty one at the end of its bucket. */
+/* The link to the entry of fd, or the empty link at the end of its bucket. */
 static uint32_t *dx_reactor_p_fd_slot(dx_reactor *r, int fd)
 {
     uint32_t *link = &r->buckets_[(uint32_t)fd & r->bucket_mask_];
@@ -1616,21 +1616,20 @@ static uint32_t *dx_reactor_p_fd_slot(dx_reactor *r, int fd)
     return link;
 }
 
-/* NULL: nothing is known of it. */
+/* Find the entry of fd; NULL: none. */
 static dx_reactor_p_fd *dx_reactor_p_fd_find(dx_reactor *r, int fd)
 {
     uint32_t index = *dx_reactor_p_fd_slot(r, fd);
     return index ? &r->fds_[index - 1] : NULL;
 }
 
-/* Nothing is pending on it. */
 static bool dx_reactor_p_fd_idle(const dx_reactor_p_fd *e)
 {
     return !e->lists[DX_REACTOR_P_READS] && !e->lists[DX_REACTOR_P_WRITES] &&
            !e->lists[DX_REACTOR_P_OTHERS];
 }
 
-/* The entry of fd, a new one where there is none; NULL: the table is full. */
+/* Find or create the entry of fd; NULL: the table is full. */
 static dx_reactor_p_fd *dx_reactor_p_fd_get(dx_reactor *r, int fd)
 {
     uint32_t *link = dx_reactor_p_fd_slot(r, fd);
@@ -1646,21 +1645,21 @@ static dx_reactor_p_fd *dx_reactor_p_fd_get(dx_reactor *r, int fd)
     return e;
 }
 
-/* The backend shall forget a descriptor: it is about to be closed. */
+/* Deregister a descriptor from the backend before it is closed. */
 static void dx_reactor_p_detach(dx_reactor *r, dx_reactor_p_fd *e)
 {
     if (r->backend_->detach && (e->flags & DX_REACTOR_P_FD_REGISTERED)) r->backend_->detach(r, e);
     e->flags &= (uint16_t)~DX_REACTOR_P_FD_REGISTERED;
 }
 
-/* Give the entry back when nothing needs it any more. */
+/* Free the entry if nothing needs it. */
 static void dx_reactor_p_fd_release(dx_reactor *r, dx_reactor_p_fd *e)
 {
     uint32_t *link;
     uint32_t index;
     if (!dx_reactor_p_fd_idle(e) || (e->flags & DX_REACTOR_P_FD_RETRY)) return;
     if ((e->flags & DX_REACTOR_P_FD_REGISTERED) && !(e->flags & DX_REACTOR_P_FD_STREAM))
-        dx_reactor_p_detach(r, e); /* only polled: its owner may close it at any time */
+        dx_reactor_p_detach(r, e); /* only polled: its owner may close it without telling us */
     if (e->flags & DX_REACTOR_P_FD_REGISTERED) return;
     link = dx_reactor_p_fd_slot(r, e->fd);
     index = *link;
@@ -1670,7 +1669,8 @@ static void dx_reactor_p_fd_release(dx_reactor *r, dx_reactor_p_fd *e)
     r->fd_free_ = index;
 }
 
-/* The system has just handed out fd: what is known of that number belongs to a closed one. */
+/* The system has just returned fd as new: our state of that number belongs
+   to a closed descriptor. */
 static void dx_reactor_p_fd_fresh(dx_reactor *r, int fd)
 {
     dx_reactor_p_fd *e = dx_reactor_p_fd_find(r, fd);
@@ -1681,13 +1681,13 @@ static void dx_reactor_p_fd_fresh(dx_reactor *r, int fd)
     dx_reactor_p_fd_release(r, e);
 }
 
-/* The next retry issues the operation (flag: STALLED) or its cancel (CANCEL_OWED) again. */
+/* Schedule the operation (flag STALLED) or its cancel (CANCEL_HELD) for the next retry. */
 static void dx_reactor_p_retry_later(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op, uint16_t flag)
 {
     DX_REACTOR_ASSERT(op->state_ == DX_REACTOR_P_ACTIVE && op->fd_ == e->fd);
     op->flags_ |= flag;
     if (e->flags & DX_REACTOR_P_FD_RETRY) {
-        r->retry_file_due_ |= r->fd_retry_file_ != 0; /* it may be in that list */
+        r->retry_file_due_ |= r->fd_retry_file_ != 0; /* e may be in that list */
         return;
     }
     e->flags |= DX_REACTOR_P_FD_RETRY;
@@ -1696,9 +1696,9 @@ static void dx_reactor_p_retry_later(dx_reactor *r, dx_reactor_p_fd *e, dx_op *o
 }
 
 /* >>queues -------------------------------------------------------------
-   Two queues hold what is to be delivered. Terminal completions are the operations themselves, in
-   the circular list done_, so there is always room for them. Those with F_MORE are 16 bytes in the
-   small ring more_: while it is full, backends bring no more of them. */
+   Two queues hold undelivered completions. Terminal ones are the operations themselves, in the
+   circular list done_, so there is always room. Those with F_MORE are 16 bytes each in the small
+   ring more_; while it is full, backends produce no more of them (back-pressure). */
 
 /* Append to a circular list, known by its first element. */
 static void dx_reactor_p_list_push(dx_op **first, dx_op *op)
@@ -1716,7 +1716,7 @@ static void dx_reactor_p_list_push(dx_op **first, dx_op *op)
     op->next_->prev_ = op;
 }
 
-/* Take an element out of the list that it is in. */
+/* Remove an element from its list. */
 static void dx_reactor_p_list_remove(dx_op **first, dx_op *op)
 {
     DX_REACTOR_ASSERT(*first && op->next_->prev_ == op && op->prev_->next_ == op);
@@ -1729,7 +1729,7 @@ static void dx_reactor_p_list_remove(dx_op **first, dx_op *op)
     if (*first == op) *first = op->next_;
 }
 
-/* The list of its descriptor in which an operation is. */
+/* The list of its descriptor that an operation belongs to. */
 static int dx_reactor_p_side(const dx_op *op)
 {
     DX_REACTOR_ASSERT(op->kind_ >= DX_REACTOR_P_ACCEPT && op->kind_ <= DX_REACTOR_P_CLOSE);
@@ -1737,13 +1737,11 @@ static int dx_reactor_p_side(const dx_op *op)
     return op->kind_ <= DX_REACTOR_P_SHUTDOWN ? DX_REACTOR_P_WRITES : DX_REACTOR_P_OTHERS;
 }
 
-/* Is there room for one completion with F_MORE? */
 static bool dx_reactor_p_more_room(const dx_reactor *r)
 {
     return r->more_count_ < DX_REACTOR_P_MORE_COUNT;
 }
 
-/* Queue a completion with F_MORE. */
 static void dx_reactor_p_more_push(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
 {
     uint32_t at = (r->more_head_ + r->more_count_) % DX_REACTOR_P_MORE_COUNT;
@@ -1756,9 +1754,9 @@ static void dx_reactor_p_more_push(dx_reactor *r, dx_op *op, int32_t result, uin
 }
 
 /* >>timers -------------------------------------------------------------
-   A hierarchical wheel (Varghese and Lauck 1987) of nanoseconds, threaded through the operations:
-   no memory, no limit, insert and remove O(1). It has 11 levels of 64 slots, one level for each
-   digit of 6 bits of a 64-bit time:
+   A hierarchical timing wheel (Varghese and Lauck 1987) with nanosecond resolution, threaded
+   through the operations: no memory, no limit, insert and remove O(1). It has 11 levels of 64
+   slots, one level for each 6-bit digit of a 64-bit time:
 
        timer_base_   digit 10 | ... | digit 2 | digit 1 | digit 0       time that was reached
        a timer's     digit 10 | ... | digit 2 | digit 1 | digit 0
@@ -1771,11 +1769,11 @@ static void dx_reactor_p_more_push(dx_reactor *r, dx_op *op, int32_t result, uin
          ...                                           lower levels ("cascade"), in their order
        level 10  [0]...[15]         2^60 ns
 
-   So lower levels are earlier, and a slot of level 0 holds equal times. A timer that is put off
-   (dx_reactor_timer_move()) only gets another offset_ and stays in its slot until that is reached.
+   So lower levels are earlier, and a slot of level 0 holds equal times. Moving a timer to a later
+   time (dx_reactor_timer_move()) only stores offset_; it stays in its slot until time reaches that.
 
-   In the wheel, fd_ is 64 times the level, plus the slot; offset_ the time; buffer_ a guess at
-   which timer comes a few later, to be prefetched. */
+   In the wheel, fd_ is 64 * level + slot, offset_ the time, and buffer_ a prefetch hint: the timer
+   that probably comes a few places later. */
 static void dx_reactor_p_timer_link(dx_reactor *r, dx_op *op)
 {
     const uint64_t differs = (op->offset_ ^ r->timer_base_) | 1; /* |1: equal is level 0 */
@@ -1787,7 +1785,7 @@ static void dx_reactor_p_timer_link(dx_reactor *r, dx_op *op)
     dx_reactor_p_list_push(&r->timers_[op->fd_], op);
 }
 
-/* Put an operation into the wheel. A time that is past is now. */
+/* Insert an operation into the wheel. A time in the past becomes now. */
 static void dx_reactor_p_timer_insert(dx_reactor *r, dx_op *op, uint64_t when)
 {
     DX_REACTOR_ASSERT(r->timer_base_ <= r->now_);
@@ -1796,7 +1794,7 @@ static void dx_reactor_p_timer_insert(dx_reactor *r, dx_op *op, uint64_t when)
     dx_reactor_p_timer_link(r, op);
 }
 
-/* Take it out of the wheel, from wherever cascades have brought it. */
+/* Remove an operation from the wheel. fd_ has its current slot, which cascades update. */
 static void dx_reactor_p_timer_remove(dx_reactor *r, dx_op *op)
 {
     const int32_t slot = op->fd_;
@@ -1805,7 +1803,7 @@ static void dx_reactor_p_timer_remove(dx_reactor *r, dx_op *op)
     if (!r->timers_[slot]) r->timer_used_[slot / 64] &= ~((uint64_t)1 << slot % 64);
 }
 
-/* The first slot that is used, and the time at which it begins. -1: there is no timer. */
+/* The first slot in use, and the time at which it begins. -1: no timers. */
 static int32_t dx_reactor_p_timer_slot(const dx_reactor *r, uint64_t *begin)
 {
     uint32_t level = 0;
@@ -1818,7 +1816,7 @@ static int32_t dx_reactor_p_timer_slot(const dx_reactor *r, uint64_t *begin)
     return (int32_t)(64 * level + digit);
 }
 
-/* Time has reached a slot: its timers go to where they belong now. */
+/* Time has reached a slot: move its timers to lower levels. */
 static void dx_reactor_p_timer_cascade(dx_reactor *r, int32_t slot)
 {
     dx_op *op = r->timers_[slot];
@@ -1827,7 +1825,7 @@ static void dx_reactor_p_timer_cascade(dx_reactor *r, int32_t slot)
     DX_REACTOR_ASSERT(last->next_ == op);
     r->timers_[slot] = NULL;
     r->timer_used_[slot / 64] &= ~((uint64_t)1 << slot % 64);
-    for (;; op = next) { /* buffer_: which one comes a few later, if nothing has changed since */
+    for (;; op = next) { /* buffer_ is only a hint: it may be outdated */
         next = op->next_;
         DX_REACTOR_P_PREFETCH(op->buffer_);
         dx_reactor_p_timer_link(r, op);
@@ -1836,7 +1834,7 @@ static void dx_reactor_p_timer_cascade(dx_reactor *r, int32_t slot)
     }
 }
 
-/* A timer that is due at r->now_, out of the wheel; the earliest first. NULL: none. */
+/* Remove and return the earliest timer that is due at r->now_; NULL: none. */
 static dx_op *dx_reactor_p_timer_due(dx_reactor *r)
 {
     uint64_t begin = 0;
@@ -1844,7 +1842,7 @@ static dx_op *dx_reactor_p_timer_due(dx_reactor *r)
     while ((slot = dx_reactor_p_timer_slot(r, &begin)) >= 0 && begin <= r->now_) {
         dx_op *op = r->timers_[slot];
         const bool alone = op->next_ == op && op->offset_ <= r->now_ &&
-                           (op->offset_ ^ begin) >> slot / 64 * 6 == 0; /* not put off */
+                           (op->offset_ ^ begin) >> slot / 64 * 6 == 0; /* not postponed */
         r->timer_base_ = alone ? op->offset_ : begin;
         if (alone || (slot < DX_REACTOR_P_SLOTS && op->offset_ == begin)) {
             DX_REACTOR_ASSERT(op->offset_ <= r->now_);
@@ -1853,11 +1851,11 @@ static dx_op *dx_reactor_p_timer_due(dx_reactor *r)
         }
         dx_reactor_p_timer_cascade(r, slot);
     }
-    r->timer_base_ = r->now_; /* no slot before it is used */
+    r->timer_base_ = r->now_; /* all slots before it are empty */
     return NULL;
 }
 
-/* When the next one is due, or a time before that. UINT64_MAX: there is none. */
+/* The time of the next timer, or an earlier one; UINT64_MAX: no timers. */
 static uint64_t dx_reactor_p_timer_next(const dx_reactor *r)
 {
     uint64_t begin = 0;
@@ -1866,29 +1864,29 @@ static uint64_t dx_reactor_p_timer_next(const dx_reactor *r)
     const dx_op *op;
     int few;
     if (slot < 0) return UINT64_MAX;
-    first = begin | (((uint64_t)1 << slot / 64 * 6) - 1); /* the slot's end */
+    first = begin | (((uint64_t)1 << slot / 64 * 6) - 1); /* end of the slot */
     op = r->timers_[slot];
-    DX_REACTOR_ASSERT(op && first >= begin); /* the slot is marked, so somebody is in it */
+    DX_REACTOR_ASSERT(op && first >= begin); /* a marked slot is not empty */
     for (few = 0; few < 16; few++) {
         if (op->offset_ < first) first = op->offset_;
         op = op->next_;
         if (op == r->timers_[slot]) return first;
     }
-    return begin; /* more than a few: not exact, so that this is O(1) */
+    return begin; /* more than 16: too early, but O(1) */
 }
 
 /* >>pool ---------------------------------------------------------------
-   Buffers that recv_multishot fills, so that idle connections hold none.
+   Buffers for recv_multishot, filled on demand, so that idle connections hold none.
 
        free ----------------> filled, the caller's ----> dx_reactor_return_buffer() ----> free
        spare_ (a stack), or   holders_[id]: the op;
        the kernel's ring      its u_.bytes.size counts them
 
-   An operation that finds no free buffer PARKS, in a list through buffer_ (before) and offset_
-   (next), and gets one first come, first served. One that has filled buffers_per_op_ RESTS until
-   some of them come back, and parks then.
+   An operation that finds no free buffer is PARKED in a FIFO, linked through buffer_ (previous) and
+   offset_ (next), and gets the next one. An operation that holds buffers_per_op_ buffers is PAUSED
+   until some are returned, then parked.
 
-   The kernel's ring, pool_ring_, has 16 bytes a buffer; its tail lies in the first entry:
+   The ring shared with the kernel, pool_ring_, has 16 bytes a buffer; its tail is in the first:
 
        | address 8 | size 4 | id 2 | tail 2 |  | address 8 | size 4 | id 2 | - |  ...
 */
@@ -1897,11 +1895,11 @@ static bool dx_reactor_p_pooled(const dx_op *op)
     return op->kind_ == DX_REACTOR_P_RECV && (op->flags_ & DX_REACTOR_P_F_MULTISHOT);
 }
 
-/* To the end of the list of those that wait for a buffer. */
+/* Queue an operation for the next free buffer. */
 static void dx_reactor_p_park(dx_reactor *r, dx_op *op)
 {
     DX_REACTOR_ASSERT(dx_reactor_p_pooled(op) && !(op->flags_ & DX_REACTOR_P_F_PARKED));
-    op->flags_ |= DX_REACTOR_P_F_RESTING | DX_REACTOR_P_F_PARKED;
+    op->flags_ |= DX_REACTOR_P_F_PAUSED | DX_REACTOR_P_F_PARKED;
     op->buffer_ = r->parked_last_;
     op->offset_ = 0;
     if (r->parked_last_) r->parked_last_->offset_ = (uint64_t)(uintptr_t)op;
@@ -1909,7 +1907,8 @@ static void dx_reactor_p_park(dx_reactor *r, dx_op *op)
     r->parked_last_ = op;
 }
 
-/* Out of that list, and no longer at rest: it is issued, or ends. Any operation may be given. */
+/* Remove an operation from that queue, if it is in it, and clear its pause
+   before it is issued or ends. */
 static void dx_reactor_p_unpark(dx_reactor *r, dx_op *op)
 {
     if (op->flags_ & DX_REACTOR_P_F_PARKED) {
@@ -1921,28 +1920,28 @@ static void dx_reactor_p_unpark(dx_reactor *r, dx_op *op)
         if (next) next->buffer_ = before;
         else r->parked_last_ = before;
     }
-    op->flags_ &= (uint16_t)~(DX_REACTOR_P_F_RESTING | DX_REACTOR_P_F_PARKED |
+    op->flags_ &= (uint16_t)~(DX_REACTOR_P_F_PAUSED | DX_REACTOR_P_F_PARKED |
                               DX_REACTOR_P_F_STALLED);
 }
 
-/* May it fill a buffer now? False: it rests. */
+/* May it fill a buffer now? False: it is paused. */
 static bool dx_reactor_p_pool_admit(dx_reactor *r, dx_op *op)
 {
     DX_REACTOR_ASSERT(dx_reactor_p_pooled(op) && r->held_ <= r->buffers_);
-    if (op->u_.bytes.size >= r->buffers_per_op_) op->flags_ |= DX_REACTOR_P_F_RESTING;
+    if (op->u_.bytes.size >= r->buffers_per_op_) op->flags_ |= DX_REACTOR_P_F_PAUSED;
     else if (r->held_ == r->buffers_) dx_reactor_p_park(r, op);
-    return !(op->flags_ & DX_REACTOR_P_F_RESTING);
+    return !(op->flags_ & DX_REACTOR_P_F_PAUSED);
 }
 
-/* The buffer that is filled next, where the kernel does not choose. */
+/* The next free buffer, if the kernel does not pick it. */
 static uint32_t dx_reactor_p_pool_spare(const dx_reactor *r)
 {
     DX_REACTOR_ASSERT(r->held_ < r->buffers_);
     return r->spare_[r->buffers_ - r->held_ - 1];
 }
 
-/* A buffer with bytes goes to the caller. */
-static void dx_reactor_p_pool_take(dx_reactor *r, dx_op *op, uint32_t id, int32_t bytes)
+/* Pass a filled buffer to the caller. */
+static void dx_reactor_p_pool_deliver(dx_reactor *r, dx_op *op, uint32_t id, int32_t bytes)
 {
     DX_REACTOR_ASSERT(dx_reactor_p_pooled(op) && bytes > 0);
     r->holders_[id] = op;
@@ -1951,8 +1950,8 @@ static void dx_reactor_p_pool_take(dx_reactor *r, dx_op *op, uint32_t id, int32_
     dx_reactor_p_more_push(r, op, bytes, DX_REACTOR_F_BUFFER | id << 16);
 }
 
-/* A multishot receive ends while the caller has buffers that it filled: until they come back they
-   are nobody's, which the reactor's own address says. */
+/* A multishot receive ends while the caller holds buffers of it: mark them as orphaned, with the
+   reactor's own address as holder. */
 static void dx_reactor_p_pool_orphan(dx_reactor *r, dx_op *op)
 {
     uint32_t id;
@@ -1961,7 +1960,7 @@ static void dx_reactor_p_pool_orphan(dx_reactor *r, dx_op *op)
         if (r->holders_[id] == op) r->holders_[id] = (dx_op *)(void *)r;
 }
 
-/* A buffer that the caller does not have can be filled again. */
+/* Free a buffer that the caller does not hold. */
 static void dx_reactor_p_pool_put(dx_reactor *r, uint32_t id)
 {
     dx_reactor_p_ring *g = &r->ring_;
@@ -1980,13 +1979,13 @@ static void dx_reactor_p_pool_put(dx_reactor *r, uint32_t id)
     entry.size = r->buffer_size_;
     entry.id = (uint16_t)id;
     DX_REACTOR_MEMCPY(r->pool_ring_ + 16 * (g->pool_tail & (r->buffers_ - 1)), &entry,
-                      14); /* not the tail behind it */
+                      14); /* not the tail after it */
     g->pool_tail++;
     __atomic_store_n((uint16_t *)(void *)(r->pool_ring_ + 14), g->pool_tail, __ATOMIC_RELEASE);
 }
 
 /* >>finish -------------------------------------------------------------
-   From here on operations change their state. The whole life of one:
+   Operations change state here and below. The life of one:
 
        IDLE --start--> WAITING --first of its list--> ACTIVE --dx_reactor_p_end()--> DONE
               |                                                                       |
@@ -1996,11 +1995,12 @@ static void dx_reactor_p_pool_put(dx_reactor *r, uint32_t id)
                                                                                       v
        IDLE <---------------------- delivered: dx_reactor_p_next() -------------------'
 
-   Code that ends operations of a descriptor then calls dx_reactor_p_settle(), which begins the
-   next ones. */
+   Code that ends operations of a descriptor must call dx_reactor_p_settle() afterwards, which
+   starts the next ones. */
 
-/* Queue a terminal completion. offset_ of a queued operation: the result below, and above it the
-   number of completions with F_MORE that were queued before; dx_reactor_p_next() compares it. */
+/* Queue a terminal completion. offset_ then holds the result (low half) and the number of
+   completions with F_MORE queued before it (high half), which dx_reactor_p_next() uses for the
+   order. */
 static void dx_reactor_p_queue(dx_reactor *r, dx_op *op, int32_t result)
 {
     const uint32_t before = r->more_head_ + r->more_count_;
@@ -2011,8 +2011,8 @@ static void dx_reactor_p_queue(dx_reactor *r, dx_op *op, int32_t result)
     dx_reactor_p_list_push(&r->done_, op);
 }
 
-/* Queue the terminal completion of an operation that is in no list any more, and behind it that of
-   its deadline. */
+/* Queue the terminal completion of an operation that is in no list, followed
+   by that of its deadline. */
 static void dx_reactor_p_finish(dx_reactor *r, dx_op *op, int32_t result)
 {
     dx_op *deadline = NULL;
@@ -2040,14 +2040,14 @@ static void dx_reactor_p_end(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op, int32
 }
 
 #if !defined(_WIN32)
-/* In system_ of a datagram: the message header, its only piece, and room for two control messages,
-   a time stamp's and a segment size's. */
+/* Layout of a datagram's system_: the message header, its only iovec, then room for two control
+   messages, a time stamp and a segment size. */
 enum {
     DX_REACTOR_P_CONTROL = sizeof(struct msghdr) + sizeof(struct iovec),
     DX_REACTOR_P_CONTROL_SIZE = sizeof(((dx_reactor_datagram *)0)->system_) - DX_REACTOR_P_CONTROL
 };
 
-/* The message header of a datagram, where the kernel wants it. */
+/* Fill in the message header of a datagram. */
 static void dx_reactor_p_address_message(dx_reactor_datagram *d, bool receiving)
 {
     struct msghdr m;
@@ -2070,8 +2070,8 @@ static void dx_reactor_p_address_message(dx_reactor_datagram *d, bool receiving)
 }
 
 #if defined(__linux__)
-/* The segment size among the control messages that came; 0: none. They are aligned to a long, which
-   is a size_t; the macro that steps over them mixes signs in some C libraries. */
+/* The UDP_GRO segment size in the control messages; 0: none. They are aligned to a long, as size_t
+   is; CMSG_NXTHDR mixes signs in some C libraries. */
 static uint32_t dx_reactor_p_gro_segment(const struct msghdr *m)
 {
     const uint8_t *const p = (const uint8_t *)m->msg_control;
@@ -2096,7 +2096,7 @@ static uint32_t dx_reactor_p_gro_segment(const struct msghdr *m)
 }
 #endif
 
-/* Where a datagram was received: who sent it, and is it whole? */
+/* Complete a received datagram: sender, segment size, truncation. */
 static int32_t dx_reactor_p_received(const dx_op *op, int32_t result)
 {
     dx_reactor_datagram *d = (dx_reactor_datagram *)op->buffer_;
@@ -2106,14 +2106,15 @@ static int32_t dx_reactor_p_received(const dx_op *op, int32_t result)
     d->address.size = (uint32_t)m.msg_namelen;
 #if defined(__linux__)
     d->segment = dx_reactor_p_gro_segment(&m);
-    if (d->segment >= (uint32_t)result) d->segment = 0; /* a single one */
+    if (d->segment >= (uint32_t)result) d->segment = 0; /* not joined */
 #endif
     return (m.msg_flags & MSG_TRUNC) ? -EMSGSIZE : result;
 }
 #endif
 
-/* What one system call or kernel completion means for an operation. True: it has ended, with
-   *result. Short sends and writes are continued, and reads at an offset, up to the file's end. */
+/* Account for the result of one system call or kernel completion. True: the operation has ended,
+   with *result. Short sends and writes continue, and reads at an offset until the end of the
+   file. */
 static bool dx_reactor_p_progress(dx_op *op, int32_t *result)
 {
     bool ended = true;
@@ -2135,13 +2136,13 @@ static bool dx_reactor_p_progress(dx_op *op, int32_t *result)
     return ended;
 }
 
-/* Begin whatever is first on a side. Ends when that one waits for the kernel. */
-static void dx_reactor_p_pump(dx_reactor *r, dx_reactor_p_fd *e, int side)
+/* Start the waiting operations of a side, until one blocks. */
+static void dx_reactor_p_start_waiting(dx_reactor *r, dx_reactor_p_fd *e, int side)
 {
     const dx_op *before = side == DX_REACTOR_P_READS ? e->lists[DX_REACTOR_P_WRITES] : NULL;
     dx_op *op;
     DX_REACTOR_ASSERT(side == DX_REACTOR_P_READS || side == DX_REACTOR_P_WRITES);
-    if (before && before->kind_ == DX_REACTOR_P_CONNECT) return; /* it would take its error */
+    if (before && before->kind_ == DX_REACTOR_P_CONNECT) return; /* it owns the error */
     while ((op = e->lists[side]) != NULL && op->state_ == DX_REACTOR_P_WAITING) {
         DX_REACTOR_ASSERT(r->waiting_count_ > 0);
         op->state_ = DX_REACTOR_P_ACTIVE;
@@ -2153,12 +2154,13 @@ static void dx_reactor_p_pump(dx_reactor *r, dx_reactor_p_fd *e, int side)
     }
 }
 
-/* After operations of a descriptor were started or ended: begin the next ones, close it when that
-   was asked for and nothing else is left, give the entry back. *e may be gone then. */
+/* After operations of a descriptor were started or ended: start the next ones, perform a pending
+   close once nothing else is left, and free the entry if it is unused. *e may be invalid
+   afterwards. */
 static void dx_reactor_p_settle(dx_reactor *r, dx_reactor_p_fd *e)
 {
-    dx_reactor_p_pump(r, e, DX_REACTOR_P_READS);
-    dx_reactor_p_pump(r, e, DX_REACTOR_P_WRITES);
+    dx_reactor_p_start_waiting(r, e, DX_REACTOR_P_READS);
+    dx_reactor_p_start_waiting(r, e, DX_REACTOR_P_WRITES);
     if (e->flags & DX_REACTOR_P_FD_CLOSING) {
         dx_op *op = e->lists[DX_REACTOR_P_OTHERS];
         int32_t result;
@@ -2174,7 +2176,7 @@ static void dx_reactor_p_settle(dx_reactor *r, dx_reactor_p_fd *e)
     dx_reactor_p_fd_release(r, e);
 }
 
-/* Ask an operation in a descriptor's list to end. dx_reactor_p_settle() must follow. */
+/* Cancel an operation in a descriptor's list. dx_reactor_p_settle() must follow. */
 static void dx_reactor_p_cancel_one(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
 {
     DX_REACTOR_ASSERT(op->state_ == DX_REACTOR_P_WAITING || op->state_ == DX_REACTOR_P_ACTIVE);
@@ -2182,8 +2184,8 @@ static void dx_reactor_p_cancel_one(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op
     if (op->state_ == DX_REACTOR_P_WAITING) {
         r->waiting_count_--;
         dx_reactor_p_end(r, e, op, -ECANCELED);
-    } else if (op->flags_ & (DX_REACTOR_P_F_RESTING | DX_REACTOR_P_F_STALLED)) {
-        dx_reactor_p_unpark(r, op); /* the system does not know it */
+    } else if (op->flags_ & (DX_REACTOR_P_F_PAUSED | DX_REACTOR_P_F_STALLED)) {
+        dx_reactor_p_unpark(r, op); /* not in the system */
         dx_reactor_p_end(r, e, op, -ECANCELED);
     } else if (!(op->flags_ & DX_REACTOR_P_F_CANCEL)) {
         op->flags_ |= DX_REACTOR_P_F_CANCEL;
@@ -2191,12 +2193,12 @@ static void dx_reactor_p_cancel_one(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op
     }
 }
 
-/* Ask all operations of a descriptor to end. dx_reactor_p_settle() must follow. */
+/* Cancel all operations of a descriptor. dx_reactor_p_settle() must follow. */
 static void dx_reactor_p_cancel_fd(dx_reactor *r, dx_reactor_p_fd *e)
 {
     int side;
     for (side = 0; side < DX_REACTOR_P_SIDES; side++) {
-        /* Backwards: what waits ends before the active one, so nothing new is begun. */
+        /* Backwards: waiting ones end before the active one, so none of them is started. */
         dx_op *op = e->lists[side] ? e->lists[side]->prev_ : NULL;
         while (op) {
             dx_op *before = op == e->lists[side] ? NULL : op->prev_;
@@ -2207,7 +2209,7 @@ static void dx_reactor_p_cancel_fd(dx_reactor *r, dx_reactor_p_fd *e)
     }
 }
 
-/* Ask any pending operation to end. */
+/* Cancel any pending operation. */
 static int dx_reactor_p_cancel(dx_reactor *r, dx_op *op)
 {
     dx_reactor_p_fd *e;
@@ -2237,7 +2239,7 @@ static int dx_reactor_p_cancel(dx_reactor *r, dx_op *op)
     return DX_REACTOR_OK;
 }
 
-/* Issue again what stalled on the descriptors of a list. */
+/* Issue the stalled operations of a list of descriptors. */
 static void dx_reactor_p_retry_list(dx_reactor *r, uint32_t index)
 {
     while (index) {
@@ -2251,10 +2253,10 @@ static void dx_reactor_p_retry_list(dx_reactor *r, uint32_t index)
             dx_op *last = op ? op->prev_ : NULL;
             while (op) {
                 dx_op *next = op == last ? NULL : op->next_;
-                uint16_t owed = op->flags_;
-                op->flags_ &= (uint16_t)~(DX_REACTOR_P_F_STALLED | DX_REACTOR_P_F_CANCEL_OWED);
-                if (owed & DX_REACTOR_P_F_STALLED) r->backend_->issue(r, e, op);
-                else if (owed & DX_REACTOR_P_F_CANCEL_OWED) r->backend_->cancel(r, e, op);
+                uint16_t flags = op->flags_;
+                op->flags_ &= (uint16_t)~(DX_REACTOR_P_F_STALLED | DX_REACTOR_P_F_CANCEL_HELD);
+                if (flags & DX_REACTOR_P_F_STALLED) r->backend_->issue(r, e, op);
+                else if (flags & DX_REACTOR_P_F_CANCEL_HELD) r->backend_->cancel(r, e, op);
                 op = next;
             }
         }
@@ -2262,7 +2264,7 @@ static void dx_reactor_p_retry_list(dx_reactor *r, uint32_t index)
     }
 }
 
-/* Let each extension that asked for it hand over what it has gathered. */
+/* Flush each extension that asked for it. */
 static void dx_reactor_p_flush(dx_reactor *r)
 {
     dx_reactor_extension *x;
@@ -2277,8 +2279,8 @@ static void dx_reactor_p_flush(dx_reactor *r)
     r->in_callback_ = false;
 }
 
-/* Issue again what found no room: entries of a full queue, accepts and sends that took their
-   share, files for which no thread was free. Whatever stalls anew waits for the next call. */
+/* Issue operations that found no room: a full queue, accepts and sends that used their share of a
+   round, no free file thread. If one stalls again, the next call retries it. */
 static void dx_reactor_p_retry(dx_reactor *r)
 {
     uint32_t index;
@@ -2295,7 +2297,7 @@ static void dx_reactor_p_retry(dx_reactor *r)
     dx_reactor_p_retry_list(r, index);
 }
 
-/* Let parked operations have the buffers that are free. */
+/* Issue parked operations while buffers are free. */
 static void dx_reactor_p_resume(dx_reactor *r)
 {
     uint32_t left = r->buffers_ - r->held_;
@@ -2310,18 +2312,18 @@ static void dx_reactor_p_resume(dx_reactor *r)
 }
 
 #if !defined(_WIN32)
-/* Has it offsets? A file that has no type (an eventfd, a timerfd, an inotify) has none, although
+/* Does it have offsets? A file without a type (eventfd, timerfd, inotify) does not, although
    lseek() succeeds on it. */
 static bool dx_reactor_p_seekable(int fd)
 {
     struct stat file;
     if (lseek(fd, 0, SEEK_CUR) < 0) return errno != ESPIPE;
-    if (fstat(fd, &file) != 0) return true; /* a size beyond 32 bits */
+    if (fstat(fd, &file) != 0) return true; /* EOVERFLOW */
     return S_ISREG(file.st_mode) || S_ISDIR(file.st_mode) || S_ISBLK(file.st_mode) ||
            S_ISCHR(file.st_mode);
 }
 
-/* Readiness as poll(2) says it, there and back. */
+/* Convert to and from the bits of poll(2). */
 static uint32_t dx_reactor_p_poll_mask(uint32_t interest)
 {
     return ((interest & DX_REACTOR_READABLE) ? (uint32_t)POLLIN : 0) |
@@ -2341,8 +2343,8 @@ static int32_t dx_reactor_p_poll_result(uint32_t mask)
 #endif
 
 #if defined(__linux__)
-/* The wake descriptor: an eventfd that a wait of io_uring or epoll watches. Writing to it ends that
-   wait, from any thread or signal handler. */
+/* The wake descriptor: an eventfd that io_uring and epoll wait for. Writing to it ends that wait,
+   from any thread or signal handler. */
 static void dx_reactor_p_ring_wake(dx_reactor *r)
 {
     uint64_t one = 1;
@@ -2350,7 +2352,7 @@ static void dx_reactor_p_ring_wake(dx_reactor *r)
     while (write(r->wake_fd_, &one, sizeof one) < 0 && errno == EINTR) {}
 }
 
-/* Make the wake descriptor unreadable again. */
+/* Clear the wake descriptor. */
 static void dx_reactor_p_drain_wake(dx_reactor *r)
 {
     uint64_t count;
@@ -2366,9 +2368,9 @@ static int dx_reactor_p_wake_open(dx_reactor *r)
 }
 
 /* >>io_uring -----------------------------------------------------------
-   Two rings in memory that the kernel shares, by raw system calls. Structures and numbers as in the
-   kernel's include/uapi/linux/io_uring.h, under own names because installed headers are often older
-   than the kernel.
+   Two rings in memory shared with the kernel, by raw system calls. Structures and numbers follow
+   the kernel's include/uapi/linux/io_uring.h, under names of our own, because installed headers are
+   often older than the kernel.
 
        submissions (64 bytes an entry)                     completions (16 bytes an entry)
 
@@ -2376,26 +2378,26 @@ static int dx_reactor_p_wake_open(dx_reactor *r)
             |         |         |                               |              |
        . . [ ] [ ] [ ] [s] [s] [s] . .                     . . [c] [c] [c] [c] . . . .
             |<------->|<------->|                               |<------------>|
-            the kernel  filled, handed over by                   to be reaped
-            takes them  the next enter                           user_data = the dx_op
+            the kernel  filled,                                  to be reaped
+            takes them  submitted by the next enter              user_data = the dx_op
 
        we write: tail, sq_tail, entries, cq_head           the kernel writes: sq_head, cq_tail, ...
 
-   What the kernel owns: an entry from the enter until sq_head has passed it (SUBMIT_STABLE: it does
-   not need it any longer), and the operation's buffer, address or datagram until its completion was
-   reaped, whatever was cancelled meanwhile. A send without a copy has two completions: of the send
-   (MORE), and of the buffer (NOTIFY); in between it is LENT.
+   Ownership: the kernel owns an entry from the enter until sq_head has passed it (SUBMIT_STABLE),
+   and an operation's buffer, address or datagram until its completion was reaped, even after a
+   cancel. A zero-copy send has two completions: of the send (MORE), and of the buffer (NOTIFY); in
+   between it is LENT.
 
-   What finds no room is never lost: an operation stalls until the next round (STALLED), a cancel is
-   owed (CANCEL_OWED), completions beyond the ring are kept by the kernel (NODROP) and fetched by
-   the next enter. */
+   Nothing is lost for lack of room: an operation stalls until the next round (STALLED), a cancel
+   too (CANCEL_HELD), and the kernel keeps completions beyond the ring (NODROP) for the next
+   enter. */
 typedef struct dx_reactor_p_sqe {
     uint8_t  opcode;    /* DX_REACTOR_P_OP_ */
     uint8_t  flags;     /* DX_REACTOR_P_SQE_ */
-    uint16_t ioprio;    /* of accept, recv and send: multishot, report */
+    uint16_t ioprio;    /* accept, recv, send: multishot, report */
     int32_t  fd;
-    uint64_t off;       /* in the file; of connect: the size of the address */
-    uint64_t addr;      /* of the bytes, the address, the message; the operation to cancel */
+    uint64_t off;       /* file offset; of connect: size of the address */
+    uint64_t addr;      /* bytes, address or message; of a cancel: the operation */
     uint32_t len;
     uint32_t op_flags;  /* msg_flags, accept_flags, poll_events, ... */
     uint64_t user_data; /* the dx_op, or DX_REACTOR_P_TAG_ */
@@ -2405,10 +2407,10 @@ typedef struct dx_reactor_p_sqe {
 typedef struct dx_reactor_p_cqe {
     uint64_t user_data;
     int32_t  result;
-    uint32_t flags;     /* DX_REACTOR_P_CQE_; the upper half: the buffer */
+    uint32_t flags;     /* DX_REACTOR_P_CQE_; the upper half: buffer id */
 } dx_reactor_p_cqe;
 
-typedef struct dx_reactor_p_params { /* of io_uring_setup(2), there and back */
+typedef struct dx_reactor_p_params { /* of io_uring_setup(2), in and out */
     uint32_t sq_entries, cq_entries, flags, sq_thread_cpu, sq_thread_idle, features, wq_fd;
     uint32_t reserved[3];
     struct {
@@ -2440,25 +2442,25 @@ enum {
 };
 
 enum {
-    /* What a ring is asked to be. */
-    DX_REACTOR_P_SETUP_SQPOLL        = 1 << 1,  /* a thread of the kernel takes submissions */
+    /* io_uring_setup(2). */
+    DX_REACTOR_P_SETUP_SQPOLL        = 1 << 1,  /* a kernel thread polls for submissions */
     DX_REACTOR_P_SETUP_CQSIZE        = 1 << 3,
-    DX_REACTOR_P_SETUP_CLAMP         = 1 << 4,  /* sizes that are too large are cut */
-    DX_REACTOR_P_SETUP_R_DISABLED    = 1 << 6,  /* until it is enabled, by its thread */
+    DX_REACTOR_P_SETUP_CLAMP         = 1 << 4,  /* reduce sizes that are too large */
+    DX_REACTOR_P_SETUP_R_DISABLED    = 1 << 6,  /* disabled until its thread enables it */
     DX_REACTOR_P_SETUP_SUBMIT_ALL    = 1 << 7,  /* an invalid entry does not stop the others */
-    DX_REACTOR_P_SETUP_COOP_TASKRUN  = 1 << 8,  /* completions do not interrupt the thread, */
-    DX_REACTOR_P_SETUP_TASKRUN_FLAG  = 1 << 9,  /* SQ_TASKRUN says that some wait for an enter, */
-    DX_REACTOR_P_SETUP_SINGLE_ISSUER = 1 << 12, /* of the only thread, */
-    DX_REACTOR_P_SETUP_DEFER_TASKRUN = 1 << 13, /* in a batch */
+    DX_REACTOR_P_SETUP_COOP_TASKRUN  = 1 << 8,  /* completions do not interrupt the thread */
+    DX_REACTOR_P_SETUP_TASKRUN_FLAG  = 1 << 9,  /* SQ_TASKRUN: some wait for an enter */
+    DX_REACTOR_P_SETUP_SINGLE_ISSUER = 1 << 12, /* one thread submits */
+    DX_REACTOR_P_SETUP_DEFER_TASKRUN = 1 << 13, /* and runs completions, in a batch */
 
-    /* What it says that it can do. */
+    /* Features in its answer. */
     DX_REACTOR_P_FEAT_SINGLE_MMAP    = 1 << 0,
     DX_REACTOR_P_FEAT_NODROP         = 1 << 1,
     DX_REACTOR_P_FEAT_SUBMIT_STABLE  = 1 << 2,
-    DX_REACTOR_P_FEAT_RW_CUR_POS     = 1 << 3,  /* offset -1: the position of the stream */
-    DX_REACTOR_P_FEAT_FAST_POLL      = 1 << 5,  /* sockets wait without a thread */
-    DX_REACTOR_P_FEAT_SQPOLL         = 1 << 7,  /* for every user, with any descriptor */
-    DX_REACTOR_P_FEAT_EXT_ARG        = 1 << 8,  /* a timeout of the enter itself: 5.11 */
+    DX_REACTOR_P_FEAT_RW_CUR_POS     = 1 << 3,  /* offset -1: the stream's position */
+    DX_REACTOR_P_FEAT_FAST_POLL      = 1 << 5,  /* sockets wait without a kernel thread */
+    DX_REACTOR_P_FEAT_SQPOLL         = 1 << 7,  /* for every user and descriptor */
+    DX_REACTOR_P_FEAT_EXT_ARG        = 1 << 8,  /* enter has a timeout: 5.11 */
 
     /* io_uring_enter(2) and the flags in the ring. */
     DX_REACTOR_P_ENTER_GETEVENTS = 1,
@@ -2472,7 +2474,7 @@ enum {
     /* Entries and completions. */
     DX_REACTOR_P_ACCEPT_MULTI      = 1,
     DX_REACTOR_P_RECV_MULTI        = 2,
-    DX_REACTOR_P_SEND_REPORT       = 8, /* say whether it was copied */
+    DX_REACTOR_P_SEND_REPORT       = 8, /* report whether it copied */
     DX_REACTOR_P_SQE_BUFFER_SELECT = 1 << 5,
     DX_REACTOR_P_CQE_BUFFER        = 1,
     DX_REACTOR_P_CQE_MORE          = 2,
@@ -2488,29 +2490,28 @@ enum {
     DX_REACTOR_P_MAP_ENTRIES = 0x10000000
 };
 
-/* user_data of entries that are no operation; the addresses of operations are larger. */
+/* user_data of entries without an operation; addresses of operations are larger. */
 enum { DX_REACTOR_P_TAG_IGNORE = 1, DX_REACTOR_P_TAG_WAKE = 2 };
 
-/* A number in the shared memory. */
 static uint32_t *dx_reactor_p_at(void *map, uint32_t offset)
 {
     return (uint32_t *)(void *)((uint8_t *)map + offset);
 }
 
-/* Entries that the kernel has not taken. */
+/* Entries not yet consumed by the kernel. */
 static uint32_t dx_reactor_p_uring_unsubmitted(const dx_reactor_p_ring *g)
 {
     return g->tail - __atomic_load_n(g->sq_head, __ATOMIC_ACQUIRE);
 }
 
-/* No completion is there. */
+/* Is the completion ring empty? */
 static bool dx_reactor_p_uring_empty(const dx_reactor_p_ring *g)
 {
     return *g->cq_head == __atomic_load_n(g->cq_tail, __ATOMIC_ACQUIRE);
 }
 
-/* The ring belongs to one thread (SINGLE_ISSUER): to the one that uses it first, not to the one
-   that opened it. 0 or -errno. */
+/* With SINGLE_ISSUER the ring belongs to the thread that enables it: the first to use it, which
+   need not be the one that opened it. 0 or -errno. */
 static int dx_reactor_p_uring_enable(dx_reactor *r)
 {
     if (!r->ring_.disabled) return 0;
@@ -2521,13 +2522,13 @@ static int dx_reactor_p_uring_enable(dx_reactor *r)
     return 0;
 }
 
-/* io_uring_enter(2): hand over what was filled, and with GETEVENTS wait until `min` completions are
-   there. timeout_ns < 0: none. 0 or -errno; -ETIME is no error. */
+/* io_uring_enter(2): submit filled entries; with GETEVENTS wait for `min` completions. timeout_ns <
+   0: no timeout. 0 or -errno; -ETIME counts as 0. */
 static int dx_reactor_p_uring_enter(dx_reactor *r, uint32_t min, uint32_t flags,
                                     int64_t timeout_ns)
 {
     dx_reactor_p_ring *g = &r->ring_;
-    int64_t time[2]; /* seconds and ns; 64 bits each on every architecture, as in all of io_uring */
+    int64_t time[2]; /* seconds and ns, 64 bits each on every architecture */
     dx_reactor_p_wait_arg arg;
     uint32_t count = dx_reactor_p_uring_unsubmitted(g);
     void *extra = NULL;
@@ -2536,7 +2537,7 @@ static int dx_reactor_p_uring_enter(dx_reactor *r, uint32_t min, uint32_t flags,
     DX_REACTOR_ASSERT(min == 0 || (flags & DX_REACTOR_P_ENTER_GETEVENTS));
     if (error) return error;
     __atomic_store_n(g->sq_tail, g->tail, __ATOMIC_RELEASE);
-    if (g->setup_flags & DX_REACTOR_P_SETUP_SQPOLL) { /* the kernel's thread takes them, if awake */
+    if (g->setup_flags & DX_REACTOR_P_SETUP_SQPOLL) { /* the kernel's thread consumes them */
         __atomic_thread_fence(__ATOMIC_SEQ_CST);
         if (__atomic_load_n(g->sq_flags, __ATOMIC_RELAXED) & DX_REACTOR_P_SQ_NEED_WAKEUP)
             flags |= DX_REACTOR_P_ENTER_SQ_WAKEUP;
@@ -2559,7 +2560,7 @@ static int dx_reactor_p_uring_enter(dx_reactor *r, uint32_t min, uint32_t flags,
     return errno == ETIME ? 0 : -errno;
 }
 
-/* A cleared submission entry; NULL: the queue is full and the kernel takes nothing now. */
+/* A zeroed submission entry; NULL: the queue is full and the kernel consumes nothing now. */
 static dx_reactor_p_sqe *dx_reactor_p_uring_entry(dx_reactor *r)
 {
     dx_reactor_p_ring *g = &r->ring_;
@@ -2574,17 +2575,17 @@ static dx_reactor_p_sqe *dx_reactor_p_uring_entry(dx_reactor *r)
     return sqe;
 }
 
-/* A poll mask as an entry has it. */
+/* A poll mask in the format of an entry. */
 static uint32_t dx_reactor_p_uring_poll_bits(uint32_t mask)
 {
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-    return mask << 16 | mask >> 16; /* the kernel keeps the 16 bits of old where they were */
+    return mask << 16 | mask >> 16; /* the kernel's older 16-bit field kept its place */
 #else
     return mask;
 #endif
 }
 
-enum { /* what an entry carries */
+enum { /* fields used by an operation */
     DX_REACTOR_P_HAS_BYTES    = 1,
     DX_REACTOR_P_HAS_POSITION = 2, /* the stream's own */
     DX_REACTOR_P_HAS_OFFSET   = 4,
@@ -2596,7 +2597,7 @@ static const struct {
     uint8_t  opcode;   /* DX_REACTOR_P_OP_ */
     uint8_t  has;      /* DX_REACTOR_P_HAS_ */
     uint32_t op_flags;
-} dx_reactor_p_uring_kinds[] = { /* by dx_op.kind_; the first is the cancel's */
+} dx_reactor_p_uring_kinds[] = { /* by dx_op.kind_; the first is cancel */
     {DX_REACTOR_P_OP_ASYNC_CANCEL, 0, 0},
     {DX_REACTOR_P_OP_ACCEPT, 0, SOCK_CLOEXEC | SOCK_NONBLOCK},
     {DX_REACTOR_P_OP_RECV, DX_REACTOR_P_HAS_BYTES, 0},
@@ -2606,13 +2607,13 @@ static const struct {
     {DX_REACTOR_P_OP_SEND, DX_REACTOR_P_HAS_BYTES, MSG_NOSIGNAL | MSG_WAITALL},
     {DX_REACTOR_P_OP_WRITE, DX_REACTOR_P_HAS_BYTES | DX_REACTOR_P_HAS_POSITION, 0},
     {DX_REACTOR_P_OP_SENDMSG, DX_REACTOR_P_HAS_MESSAGE, MSG_NOSIGNAL},
-    {DX_REACTOR_P_OP_NOP, 0, 0}, /* a shutdown is a call */
+    {DX_REACTOR_P_OP_NOP, 0, 0}, /* shutdown is a system call */
     {DX_REACTOR_P_OP_POLL_ADD, 0, 0},
     {DX_REACTOR_P_OP_READ, DX_REACTOR_P_HAS_BYTES | DX_REACTOR_P_HAS_OFFSET, 0},
     {DX_REACTOR_P_OP_WRITE, DX_REACTOR_P_HAS_BYTES | DX_REACTOR_P_HAS_OFFSET, 0},
     {DX_REACTOR_P_OP_FSYNC, 0, 0}};
 
-/* The entry of an operation; what it has moved already is left out. */
+/* Fill in the entry of an operation, without what it has moved already. */
 static void dx_reactor_p_uring_fill(const dx_reactor *r, dx_reactor_p_sqe *s, const dx_op *op)
 {
     const uint8_t has = dx_reactor_p_uring_kinds[op->kind_].has;
@@ -2651,8 +2652,8 @@ static void dx_reactor_p_uring_fill(const dx_reactor *r, dx_reactor_p_sqe *s, co
     }
 }
 
-/* The kernel ignores the offset of a stream and would wait for data, so it is asked before: once as
-   long as something is pending, and not again for the descriptor that was asked about last. */
+/* The kernel ignores the offset on a stream and would wait for data, so check that the descriptor
+   is seekable. Cached while something is pending on it, and for the last one checked. */
 static bool dx_reactor_p_uring_seekable(dx_reactor *r, dx_reactor_p_fd *e)
 {
     if (!(e->flags & DX_REACTOR_P_FD_SEEKABLE) && r->ring_.seekable != e->fd + 1 &&
@@ -2663,7 +2664,7 @@ static bool dx_reactor_p_uring_seekable(dx_reactor *r, dx_reactor_p_fd *e)
     return true;
 }
 
-/* One submission: the operation, or, where it has to wait for readiness first, a poll. */
+/* Submit the operation, or a poll if it must wait for readiness first. */
 static void dx_reactor_p_uring_issue(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
 {
     const bool at = op->kind_ == DX_REACTOR_P_PREAD || op->kind_ == DX_REACTOR_P_PWRITE;
@@ -2687,9 +2688,9 @@ static void dx_reactor_p_uring_issue(dx_reactor *r, dx_reactor_p_fd *e, dx_op *o
     }
 }
 
-/* An operation is to end while the kernel has its bytes. On a stream that may be until the peer has
-   acknowledged them, which it need not ever do: a reset of the connection makes the kernel let go.
-   It lets go of datagrams by itself. */
+/* Cancel a send whose buffer the kernel holds. On a stream it may hold it until the peer has
+   acknowledged the data, possibly forever: resetting the connection releases it. Datagrams are
+   released without help. */
 static void dx_reactor_p_uring_reclaim(const dx_op *op)
 {
     struct sockaddr none;
@@ -2701,18 +2702,18 @@ static void dx_reactor_p_uring_reclaim(const dx_op *op)
     connect(op->fd_, &none, sizeof none);
 }
 
-/* Ask the kernel to end an operation, whose own completion says what became of it. */
+/* Ask the kernel to cancel an operation; its own completion reports the outcome. */
 static void dx_reactor_p_uring_cancel(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
 {
     dx_reactor_p_sqe *s;
     DX_REACTOR_ASSERT(op->state_ == DX_REACTOR_P_ACTIVE);
-    if (op->flags_ & DX_REACTOR_P_F_LENT) { /* of the send itself nothing is left to cancel */
+    if (op->flags_ & DX_REACTOR_P_F_LENT) { /* the send is over, its buffer is not */
         dx_reactor_p_uring_reclaim(op);
         return;
     }
     s = dx_reactor_p_uring_entry(r);
     if (!s) {
-        dx_reactor_p_retry_later(r, e, op, DX_REACTOR_P_F_CANCEL_OWED);
+        dx_reactor_p_retry_later(r, e, op, DX_REACTOR_P_F_CANCEL_HELD);
         return;
     }
     s->opcode = DX_REACTOR_P_OP_ASYNC_CANCEL;
@@ -2721,7 +2722,7 @@ static void dx_reactor_p_uring_cancel(dx_reactor *r, dx_reactor_p_fd *e, dx_op *
     s->user_data = DX_REACTOR_P_TAG_IGNORE;
 }
 
-/* A completion of a multishot accept. True: the operation has ended, with *result. */
+/* Process a completion of a multishot accept. True: the operation has ended, with *result. */
 static bool dx_reactor_p_uring_accepted(dx_reactor *r, dx_op *op, int32_t *result)
 {
     DX_REACTOR_ASSERT(op->kind_ == DX_REACTOR_P_ACCEPT);
@@ -2730,24 +2731,24 @@ static bool dx_reactor_p_uring_accepted(dx_reactor *r, dx_op *op, int32_t *resul
         dx_reactor_p_more_push(r, op, *result, 0);
     } else if (*result == -EINVAL && !r->ring_.no_multishot &&
                !(op->flags_ & DX_REACTOR_P_F_ONESHOT)) {
-        op->flags_ |= DX_REACTOR_P_F_ONESHOT; /* before 5.19, or really invalid: see */
+        op->flags_ |= DX_REACTOR_P_F_ONESHOT; /* kernel before 5.19, or really invalid: find out */
     } else if (*result == -EAGAIN) {
-        op->flags_ |= DX_REACTOR_P_F_POLLING; /* before 6.1 a non-blocking listener says so */
+        op->flags_ |= DX_REACTOR_P_F_POLLING; /* non-blocking listener before 6.1 */
     } else {
         return dx_reactor_p_progress(op, result);
     }
     return false;
 }
 
-/* A completion of a multishot receive, the same. The kernel gives buffers as long as it has some:
-   one that has its share is called back. */
+/* The same for a multishot receive. The kernel fills buffers as long as there are some, so an
+   operation that holds its share is canceled, and issued again later. */
 static bool dx_reactor_p_uring_received(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op,
                                         int32_t *result, uint32_t flags)
 {
     const int32_t code = *result;
     DX_REACTOR_ASSERT(dx_reactor_p_pooled(op) && r->ring_.pooled);
     if ((flags & DX_REACTOR_P_CQE_BUFFER) && code > 0)
-        dx_reactor_p_pool_take(r, op, flags >> 16, code);
+        dx_reactor_p_pool_deliver(r, op, flags >> 16, code);
     else if (flags & DX_REACTOR_P_CQE_BUFFER)
         dx_reactor_p_pool_put(r, flags >> 16);
     if (flags & DX_REACTOR_P_CQE_MORE) {
@@ -2764,9 +2765,8 @@ static bool dx_reactor_p_uring_received(dx_reactor *r, dx_reactor_p_fd *e, dx_op
     return false;
 }
 
-/* A completion of a send without a copy: of the send, and where MORE follows, of the buffer. What
-   the first one said is kept in .done, or as an error in .size, which is not needed any more then.
-   True: the operation has ended, with *result. */
+/* The same for a zero-copy send, which has two: of the send, and, if that has MORE, of its buffer.
+   In between, the result of the send is in .done, or an error in .size, which is then unused. */
 static bool dx_reactor_p_uring_sent(dx_reactor *r, dx_op *op, int32_t *result, uint32_t flags)
 {
     const uint16_t plain = (uint16_t)~(DX_REACTOR_P_F_ZERO_COPY | DX_REACTOR_P_F_UNCOPIED);
@@ -2775,7 +2775,7 @@ static bool dx_reactor_p_uring_sent(dx_reactor *r, dx_op *op, int32_t *result, u
         const uint32_t size = op->u_.bytes.size;
         const uint32_t done = op->u_.bytes.done;
         op->flags_ &= (uint16_t)~DX_REACTOR_P_F_LENT;
-        if (*result < 0) op->flags_ &= plain; /* it was copied, and so would be the rest */
+        if (*result < 0) op->flags_ &= plain; /* it copied after all: send the rest plainly */
         else if (op->flags_ & DX_REACTOR_P_F_ZERO_COPY) op->flags_ |= DX_REACTOR_P_F_UNCOPIED;
         *result = (int32_t)(size > INT32_MAX ? size : done);
         if ((op->flags_ & DX_REACTOR_P_F_CANCEL) && size <= INT32_MAX) *result = -ECANCELED;
@@ -2797,8 +2797,8 @@ static bool dx_reactor_p_uring_sent(dx_reactor *r, dx_op *op, int32_t *result, u
     return false;
 }
 
-/* A completion of a connect, the same. One that was interrupted goes on in the kernel: the next one
-   finds it under way, or made. */
+/* The same for a connect. An interrupted one continues in the kernel, so the retry may find it
+   pending or established. */
 static bool dx_reactor_p_uring_connected(dx_op *op, int32_t *result)
 {
     const bool again = op->u_.bytes.done != 0;
@@ -2812,14 +2812,14 @@ static bool dx_reactor_p_uring_connected(dx_op *op, int32_t *result)
     return dx_reactor_p_progress(op, result);
 }
 
-/* What a kernel completion means. True: the operation has ended, with *result. */
+/* Process a kernel completion. True: the operation has ended, with *result. */
 static bool dx_reactor_p_uring_complete(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op,
                                      int32_t *result, uint32_t flags)
 {
     bool stream = dx_reactor_p_side(op) != DX_REACTOR_P_OTHERS;
     DX_REACTOR_ASSERT(op->state_ == DX_REACTOR_P_ACTIVE && op->fd_ == e->fd);
-    /* The kernel also cancels what nobody asked it to: operations of a thread that has ended, and
-       those for which a signal kept it from making one of its own threads. */
+    /* The kernel also cancels unasked: operations of a thread that has ended, and those for which a
+       signal kept it from creating a worker. Issue them again. */
     if (*result == -ECANCELED && !(op->flags_ & DX_REACTOR_P_F_CANCEL)) *result = -EINTR;
     if ((op->flags_ & DX_REACTOR_P_F_LENT) ||
         (op->flags_ & (DX_REACTOR_P_F_ZERO_COPY | DX_REACTOR_P_F_POLLING)) ==
@@ -2853,8 +2853,7 @@ static bool dx_reactor_p_uring_complete(dx_reactor *r, dx_reactor_p_fd *e, dx_op
     return false;
 }
 
-/* Take in the completions that are there, as far as there is room for those with F_MORE. True:
-   there were some. */
+/* Process completions while more_ has room. True: there were some. */
 static bool dx_reactor_p_uring_reap(dx_reactor *r)
 {
     dx_reactor_p_ring *g = &r->ring_;
@@ -2865,7 +2864,7 @@ static bool dx_reactor_p_uring_reap(dx_reactor *r)
         DX_REACTOR_MEMCPY(&cqe, g->cq_entries + (size_t)(head & g->cq_mask) * sizeof cqe,
                           sizeof cqe);
         head++;
-        __atomic_store_n(g->cq_head, head, __ATOMIC_RELEASE); /* the kernel may use its place */
+        __atomic_store_n(g->cq_head, head, __ATOMIC_RELEASE); /* the kernel may reuse the entry */
         if (cqe.user_data == DX_REACTOR_P_TAG_WAKE) {
             g->wake_armed--;
             dx_reactor_p_drain_wake(r);
@@ -2883,7 +2882,8 @@ static bool dx_reactor_p_uring_reap(dx_reactor *r)
     return head != first;
 }
 
-/* Backend's submit. A ring that is full or interrupted takes the rest with the next enter. */
+/* Backend's submit. If the ring is full or the call interrupted, the next
+   enter submits the rest. */
 static int dx_reactor_p_uring_submit(dx_reactor *r)
 {
     int error = 0;
@@ -2891,10 +2891,11 @@ static int dx_reactor_p_uring_submit(dx_reactor *r)
     return error == -EBUSY || error == -EAGAIN || error == -EINTR ? 0 : error;
 }
 
-/* For how many completions one call may wait. Waiting for several must not miss that one of them
-   asks for more work: not while operations wait behind others, and for a few milliseconds at first,
-   then for twice as long each time, so that nothing is found later than twice as late.
-   There are as many polls of the wake descriptor: a wake completes them all, and so it ends it. */
+/* The number of completions that one call may wait for. A batch must not delay a completion that
+   leads to more work: so one at a time while operations wait for others; otherwise the call times
+   out after a few milliseconds, doubled each time, so that none is found later than twice its time.
+   A wake completes all polls of the wake descriptor; there are as many as the batch has
+   completions, so it ends the wait. */
 static uint32_t dx_reactor_p_uring_batch(dx_reactor *r, uint32_t min, int64_t *timeout_ns)
 {
     dx_reactor_p_ring *g = &r->ring_;
@@ -2904,9 +2905,9 @@ static uint32_t dx_reactor_p_uring_batch(dx_reactor *r, uint32_t min, int64_t *t
     if (several > g->cq_mask) several = g->cq_mask;
     if (several <= 1 || r->waiting_count_ || !(g->features & DX_REACTOR_P_FEAT_EXT_ARG)) {
         several = 1;
-    } else if (*timeout_ns < 0 || (uint64_t)*timeout_ns > r->patience_ns_) {
-        *timeout_ns = (int64_t)r->patience_ns_;
-        r->patience_ns_ *= 2;
+    } else if (*timeout_ns < 0 || (uint64_t)*timeout_ns > r->batch_wait_ns_) {
+        *timeout_ns = (int64_t)r->batch_wait_ns_;
+        r->batch_wait_ns_ *= 2;
     }
     while (g->wake_armed < several) {
         dx_reactor_p_sqe *s = dx_reactor_p_uring_entry(r);
@@ -2920,7 +2921,7 @@ static uint32_t dx_reactor_p_uring_batch(dx_reactor *r, uint32_t min, int64_t *t
     return several;
 }
 
-/* Sleep until `min` completions are in the ring. 0 or -errno; -EINTR for a signal. */
+/* Wait for `min` completions. 0 or -errno; -EINTR: a signal. */
 static int dx_reactor_p_uring_sleep(dx_reactor *r, uint32_t min, int64_t timeout_ns)
 {
     uint64_t end = timeout_ns < 0 ? UINT64_MAX : dx_reactor_p_clock(r) + (uint64_t)timeout_ns;
@@ -2929,21 +2930,21 @@ static int dx_reactor_p_uring_sleep(dx_reactor *r, uint32_t min, int64_t timeout
     DX_REACTOR_ASSERT(min >= 1 && timeout_ns != 0);
     if (timeout_ns < 0 || (r->ring_.features & DX_REACTOR_P_FEAT_EXT_ARG)) {
         error = dx_reactor_p_uring_enter(r, min, DX_REACTOR_P_ENTER_GETEVENTS, timeout_ns);
-    } else { /* before 5.11: the ring itself can be polled */
+    } else { /* before 5.11: poll the ring's descriptor */
         ring.fd = r->poll_fd_;
         ring.events = POLLIN;
         error = dx_reactor_p_uring_enter(r, 0, DX_REACTOR_P_ENTER_GETEVENTS, -1);
         if (error == 0 && poll(&ring, 1, dx_reactor_p_milliseconds(timeout_ns)) < 0)
             error = -errno;
     }
-    /* The system call of a wait that a signal ended says how much it submitted, not EINTR. */
+    /* A wait that submitted and was interrupted returns the number submitted, not EINTR. */
     if (error == 0 && dx_reactor_p_uring_empty(&r->ring_) && dx_reactor_p_clock(r) < end)
         error = -EINTR;
     return error;
 }
 
-/* Backend's wait: sleep only when the ring is empty; enter without sleeping when the kernel wants
-   to run what is due, or there is something to submit. */
+/* Backend's wait: sleeps only if the ring is empty; enters without sleeping if the kernel has
+   deferred work or there is something to submit. */
 static int dx_reactor_p_uring_wait(dx_reactor *r, uint32_t min, int64_t timeout_ns)
 {
     const uint32_t urgent = DX_REACTOR_P_SQ_CQ_OVERFLOW | DX_REACTOR_P_SQ_TASKRUN;
@@ -2958,22 +2959,22 @@ static int dx_reactor_p_uring_wait(dx_reactor *r, uint32_t min, int64_t timeout_
     else if (flags || dx_reactor_p_uring_unsubmitted(g))
         error = dx_reactor_p_uring_enter(r, 0, DX_REACTOR_P_ENTER_GETEVENTS, -1);
     dx_reactor_p_uring_reap(r);
-    return error == -EBUSY || error == -EAGAIN ? 0 : error; /* the ring was full: now it is not */
+    return error == -EBUSY || error == -EAGAIN ? 0 : error; /* it was full, and has been reaped */
 }
 
-/* Backend's close, also of a ring that was made halfway. */
+/* Backend's close, also of a partly created ring. */
 static void dx_reactor_p_uring_close(dx_reactor *r)
 {
     dx_reactor_p_ring *g = &r->ring_;
-    if (g->map_size) munmap(g->entries, g->entries_size); /* MAP_FAILED is no harm */
+    if (g->map_size) munmap(g->entries, g->entries_size); /* MAP_FAILED: harmless */
     if (g->map_size) munmap(g->map, g->map_size);
     if (r->poll_fd_ >= 0) close(r->poll_fd_);
     r->poll_fd_ = -1;
     DX_REACTOR_MEMSET(g, 0, sizeof *g);
 }
 
-/* io_uring_setup(2) with the newest flags that the kernel takes, from `step` of the ladder on,
-   halving what it has no memory for. 0 or an errno, as for the next ones. */
+/* io_uring_setup(2) with the newest flags that the kernel accepts, from `step` of the ladder on,
+   and with half the size for as long as memory is short. 0 or an errno, as the functions below. */
 static int dx_reactor_p_uring_setup(dx_reactor *r, dx_reactor_p_params *p, uint32_t entries,
                                     uint32_t completions, uint32_t step)
 {
@@ -3003,7 +3004,7 @@ static int dx_reactor_p_uring_setup(dx_reactor *r, dx_reactor_p_params *p, uint3
                                                  : "io_uring of a kernel before 5.7", ENOSYS);
         if (errno == EINVAL && step + 1 < sizeof ladder / sizeof *ladder) {
             step++;
-        } else if (errno == ENOMEM && entries > 1) { /* RLIMIT_MEMLOCK, say */
+        } else if (errno == ENOMEM && entries > 1) { /* such as RLIMIT_MEMLOCK */
             entries /= 2;
             completions = completions > 2 ? completions / 2 : 2;
         } else {
@@ -3013,7 +3014,7 @@ static int dx_reactor_p_uring_setup(dx_reactor *r, dx_reactor_p_params *p, uint3
     }
 }
 
-/* Map what io_uring_setup() has made, as its answer describes it. 0 or an errno. */
+/* Map the rings that io_uring_setup() created. 0 or an errno. */
 static int dx_reactor_p_uring_map(dx_reactor *r, const dx_reactor_p_params *p)
 {
     dx_reactor_p_ring *g = &r->ring_;
@@ -3046,8 +3047,8 @@ static int dx_reactor_p_uring_map(dx_reactor *r, const dx_reactor_p_params *p)
     return 0;
 }
 
-/* Does the kernel know the operations that are used here? 0 or an errno. Its answer: 16 bytes, then
-   8 for each opcode: u8 opcode, u8, u16 flags, u32. One that does not answer knows none. */
+/* Check that the kernel implements our operations. 0 or an errno. The answer: 16 bytes, then 8 per
+   opcode: u8 opcode, u8, u16 flags, u32. No answer counts as none. */
 static int dx_reactor_p_uring_probe(dx_reactor *r)
 {
     enum { HEAD = 8, EACH = 4, FLAGS = 1, KNOWN = 1, OPCODES = 64 }; /* in u16 */
@@ -3063,8 +3064,8 @@ static int dx_reactor_p_uring_probe(dx_reactor *r)
     return 0;
 }
 
-/* Lend the pool to the kernel. It knows multishot receives when it knows what came with them in
-   6.0, sends with zero copy. */
+/* Register the pool with the kernel. Multishot receive came in 6.0 together with zero-copy send,
+   which the probe reports. */
 static int dx_reactor_p_uring_pool(dx_reactor *r)
 {
     const char *what = "io_uring without multishot receives into a pool";
@@ -3085,8 +3086,8 @@ static int dx_reactor_p_uring_pool(dx_reactor *r)
     return 0;
 }
 
-/* May the ring be entered? Where it is not anybody's yet, the kernel's own answer that it is
-   disabled says so; else a real no-operation goes there and back. */
+/* Check that the ring may be entered. If no thread owns it yet, EBADFD (disabled) proves it;
+   otherwise submit a no-op and reap it. */
 static int dx_reactor_p_uring_try(dx_reactor *r)
 {
     dx_reactor_p_ring *g = &r->ring_;
@@ -3100,7 +3101,7 @@ static int dx_reactor_p_uring_try(dx_reactor *r)
     }
     s = dx_reactor_p_uring_entry(r);
     error = s ? -EINTR : -EBUSY;
-    if (s) s->user_data = DX_REACTOR_P_TAG_IGNORE; /* cleared: DX_REACTOR_P_OP_NOP */
+    if (s) s->user_data = DX_REACTOR_P_TAG_IGNORE; /* zeroed: DX_REACTOR_P_OP_NOP */
     while (error == -EINTR)
         error = dx_reactor_p_uring_enter(r, 1, DX_REACTOR_P_ENTER_GETEVENTS, -1);
     if (error == 0 && dx_reactor_p_uring_empty(g)) error = -EIO;
@@ -3109,7 +3110,7 @@ static int dx_reactor_p_uring_try(dx_reactor *r)
     return 0;
 }
 
-/* A ring that works, from `step` of the ladder on; else why not. 0 or an errno. */
+/* Create a working ring, from `step` of the ladder on. 0 or an errno. */
 static int dx_reactor_p_uring_make(dx_reactor *r, uint32_t entries, uint32_t completions,
                                    uint32_t step)
 {
@@ -3139,25 +3140,25 @@ static const dx_reactor_p_backend dx_reactor_p_uring = {
 #endif
 
 /* >>readiness ----------------------------------------------------------
-   Operations on systems that only tell when a descriptor is ready: try first, and have the system
-   tell when to try again.
+   Operations on systems that report readiness only: try first; if that would block, wait for an
+   event and try again.
 
        issue --> attempt() --result--------------------------> completion queued
                    |  ^  '--BLOCKED--> arm() --> ... event --.
                    |  '---------------------------------------' dx_reactor_p_ready_event()
                    '--16 tries--> STALLED: the rest in the next round, others come first
 
-   Completions never come out of the start, also where the first attempt succeeds. Registrations are
-   edge-triggered and stay: an edge that nobody waits for may be missed, because every operation
-   tries before it waits. */
+   The start never delivers a completion, even if the first attempt succeeds. Registrations are
+   edge-triggered and permanent. Missing an edge that no operation waits for is harmless, because
+   every operation tries before it waits. */
 
-/* Take in the result of an attempt. True: the operation has ended; settle must follow. */
-static bool dx_reactor_p_ready_take(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op, int32_t result)
+/* Process the result of an attempt. True: the operation has ended; settle must follow. */
+static bool dx_reactor_p_ready_result(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op, int32_t result)
 {
     if (op->kind_ == DX_REACTOR_P_ACCEPT && result >= 0) dx_reactor_p_fd_fresh(r, result);
     DX_REACTOR_ASSERT(result != DX_REACTOR_P_BLOCKED && result != DX_REACTOR_P_ON_THREAD);
     if (result > 0 && dx_reactor_p_pooled(op)) {
-        dx_reactor_p_pool_take(r, op, dx_reactor_p_pool_spare(r), result);
+        dx_reactor_p_pool_deliver(r, op, dx_reactor_p_pool_spare(r), result);
         return false;
     }
     if (result >= 0 && (op->flags_ & DX_REACTOR_P_F_MULTISHOT) && !dx_reactor_p_pooled(op)) {
@@ -3171,8 +3172,8 @@ static bool dx_reactor_p_ready_take(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op
     return true;
 }
 
-/* Have the system tell when the descriptor becomes ready, also where it was told before and the
-   number may have become another's since. 0 or -errno. */
+/* Register a descriptor for readiness events; again if the number may belong to another
+   descriptor by now. 0 or -errno. */
 static int32_t dx_reactor_p_ready_arm(dx_reactor *r, dx_reactor_p_fd *e)
 {
     const uint16_t before = e->generation;
@@ -3181,7 +3182,7 @@ static int32_t dx_reactor_p_ready_arm(dx_reactor *r, dx_reactor_p_fd *e)
     if (!r->backend_->arm) return 0;
     if ((e->flags & DX_REACTOR_P_FD_REGISTERED) && !(e->flags & DX_REACTOR_P_FD_RECHECK)) return 0;
     r->generation_++;
-    if (r->generation_ == 0) r->generation_++; /* 0 is the wake descriptor's */
+    if (r->generation_ == 0) r->generation_++; /* 0: the wake descriptor */
     e->generation = r->generation_;
     error = r->backend_->arm(r, e);
     if (error > 0) e->generation = before;
@@ -3191,11 +3192,11 @@ static int32_t dx_reactor_p_ready_arm(dx_reactor *r, dx_reactor_p_fd *e)
     return 0;
 }
 
-/* One attempt. Its result, or what the backend's attempt says instead of one. */
+/* Make one attempt. Returns its result, BLOCKED or ON_THREAD. */
 static int32_t dx_reactor_p_ready_attempt(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
 {
     const uint32_t tcp = DX_REACTOR_P_FD_TCP | DX_REACTOR_P_FD_ENDING;
-    const uint32_t share = op->u_.bytes.size; /* of a pooled one: buffers that it has filled */
+    const uint32_t share = op->u_.bytes.size; /* of a pooled receive: buffers that it holds */
     int32_t result;
     DX_REACTOR_ASSERT(dx_reactor_p_more_room(r) || !(op->flags_ & DX_REACTOR_P_F_MULTISHOT));
     if (dx_reactor_p_pooled(op)) {
@@ -3203,7 +3204,7 @@ static int32_t dx_reactor_p_ready_attempt(dx_reactor *r, dx_reactor_p_fd *e, dx_
         op->u_.bytes.size = r->buffer_size_;
     }
     result = r->backend_->attempt(r, e, op);
-    if (result == DX_REACTOR_P_ON_THREAD) return result; /* the operation is the thread's */
+    if (result == DX_REACTOR_P_ON_THREAD) return result; /* a thread owns the operation now */
     if (op->kind_ == DX_REACTOR_P_RECV && result > 0 && (uint32_t)result < op->u_.bytes.size &&
         (e->flags & tcp) == DX_REACTOR_P_FD_TCP)
         e->flags |= DX_REACTOR_P_FD_EMPTY;
@@ -3211,7 +3212,7 @@ static int32_t dx_reactor_p_ready_attempt(dx_reactor *r, dx_reactor_p_fd *e, dx_
     return result;
 }
 
-/* It would block: have the system tell when to try again, or end it where that fails. */
+/* The attempt would block: wait for readiness, or end the operation if that fails. */
 static void dx_reactor_p_ready_await(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
 {
     int32_t error = -ECANCELED;
@@ -3240,32 +3241,31 @@ static void dx_reactor_p_ready_issue(dx_reactor *r, dx_reactor_p_fd *e, dx_op *o
             dx_reactor_p_ready_await(r, e, op);
             return;
         }
-        if (dx_reactor_p_ready_take(r, e, op, result)) return;
+        if (dx_reactor_p_ready_result(r, e, op, result)) return;
     }
-    dx_reactor_p_retry_later(r, e, op, DX_REACTOR_P_F_STALLED); /* it had its share of this round */
+    dx_reactor_p_retry_later(r, e, op, DX_REACTOR_P_F_STALLED); /* it used its share */
 }
 
-/* One side of a descriptor may be ready: go on with its active operation, or with all of those that
-   have no order. */
+/* A side of a descriptor may be ready: continue its active operation, or all unordered ones. */
 static void dx_reactor_p_ready_advance(dx_reactor *r, dx_reactor_p_fd *e, int side)
 {
-    const uint32_t rests = DX_REACTOR_P_F_STALLED | DX_REACTOR_P_F_RESTING | DX_REACTOR_P_F_LENT;
+    const uint32_t skipped = DX_REACTOR_P_F_STALLED | DX_REACTOR_P_F_PAUSED | DX_REACTOR_P_F_LENT;
     dx_op *op = e->lists[side];
     dx_op *last = op ? op->prev_ : NULL;
     while (op) {
         dx_op *next = op == last || side != DX_REACTOR_P_OTHERS ? NULL : op->next_;
-        if (op->state_ == DX_REACTOR_P_ACTIVE && !(op->flags_ & rests) &&
+        if (op->state_ == DX_REACTOR_P_ACTIVE && !(op->flags_ & skipped) &&
             op->kind_ != DX_REACTOR_P_CLOSE)
             dx_reactor_p_ready_issue(r, e, op);
         op = next;
     }
 }
 
-/* The system says that a descriptor is ready. */
+/* Process a readiness event. */
 static inline void dx_reactor_p_ready_event(dx_reactor *r, dx_reactor_p_fd *e, bool readable,
                                             bool writable) /* not on Windows */
 {
-    /* Polls first: what is read here is not readable any more. */
+    /* Polls first: a read would clear the readiness that they report. */
     dx_reactor_p_ready_advance(r, e, DX_REACTOR_P_OTHERS);
     if (readable) dx_reactor_p_ready_advance(r, e, DX_REACTOR_P_READS);
     if (writable) dx_reactor_p_ready_advance(r, e, DX_REACTOR_P_WRITES);
@@ -3273,7 +3273,7 @@ static inline void dx_reactor_p_ready_event(dx_reactor *r, dx_reactor_p_fd *e, b
 }
 
 #if !defined(_WIN32)
-/* The entry that an event of the system belongs to; NULL: it was closed meanwhile. */
+/* The entry that an event belongs to; NULL: it was closed in the meantime. */
 static dx_reactor_p_fd *dx_reactor_p_ready_entry(dx_reactor *r, int fd, uint32_t generation)
 {
     dx_reactor_p_fd *e = dx_reactor_p_fd_find(r, fd);
@@ -3282,7 +3282,7 @@ static dx_reactor_p_fd *dx_reactor_p_ready_entry(dx_reactor *r, int fd, uint32_t
     return NULL;
 }
 
-/* connect(2), the first time and when the descriptor has become writable: .done says which. */
+/* connect(2): the first call, or (.done) the next one once the descriptor is writable. */
 static int32_t dx_reactor_p_try_connect(dx_op *op)
 {
     const bool again = op->u_.bytes.done != 0;
@@ -3293,7 +3293,7 @@ static int32_t dx_reactor_p_try_connect(dx_op *op)
     return again && errno == EISCONN ? 0 : -errno;
 }
 
-/* pread(2), pwrite(2), on Linux with offsets of 64 bits everywhere. */
+/* pread(2) and pwrite(2), with 64-bit offsets on all of Linux. */
 static long dx_reactor_p_at_offset(const dx_op *op, uint8_t *at, size_t size)
 {
     uint64_t offset = op->offset_ + op->u_.bytes.done;
@@ -3311,24 +3311,23 @@ static long dx_reactor_p_at_offset(const dx_op *op, uint8_t *at, size_t size)
 #endif
 }
 
-/* Of a stream that is read or written: may it be called? 0, -errno or DX_REACTOR_P_ON_THREAD. */
+/* Decide how to call a stream read or write. 0, -errno or DX_REACTOR_P_ON_THREAD. */
 static int32_t dx_reactor_p_admit_stream(dx_reactor_p_fd *e, const dx_op *op, int flags)
 {
     struct stat file;
     DX_REACTOR_ASSERT(op->kind_ == DX_REACTOR_P_READ || op->kind_ == DX_REACTOR_P_WRITE);
-    if (fstat(op->fd_, &file) != 0) return DX_REACTOR_P_ON_THREAD; /* a size beyond 32 bits */
+    if (fstat(op->fd_, &file) != 0) return DX_REACTOR_P_ON_THREAD; /* EOVERFLOW */
     if (S_ISREG(file.st_mode) || S_ISDIR(file.st_mode) || S_ISBLK(file.st_mode))
         return DX_REACTOR_P_ON_THREAD;
     if (!(flags & O_NONBLOCK)) {
         if (S_ISCHR(file.st_mode) && op->kind_ == DX_REACTOR_P_WRITE)
-            return DX_REACTOR_P_ON_THREAD; /* a terminal does not say how much it takes */
+            return DX_REACTOR_P_ON_THREAD; /* a terminal does not report its room */
         e->flags |= DX_REACTOR_P_FD_BLOCKING;
     }
     return 0;
 }
 
-/* May a system call of this operation be made without the risk that it blocks? 0, -errno or
-   DX_REACTOR_P_ON_THREAD: it may block. */
+/* Can the operation be called without blocking? 0, -errno or DX_REACTOR_P_ON_THREAD: no. */
 static int32_t dx_reactor_p_admit(dx_reactor_p_fd *e, const dx_op *op)
 {
     int flags;
@@ -3355,7 +3354,7 @@ static int32_t dx_reactor_p_admit(dx_reactor_p_fd *e, const dx_op *op)
     return error;
 }
 
-/* One system call; those of files may block. */
+/* Make one system call; calls on files may block. */
 static long dx_reactor_p_call(const dx_op *op)
 {
     const bool flush = op->kind_ == DX_REACTOR_P_FSYNC;
@@ -3381,10 +3380,10 @@ static long dx_reactor_p_call(const dx_op *op)
         return (long)sendmsg(op->fd_, message, MSG_DONTWAIT | DX_REACTOR_P_NOSIGNAL);
     default: break;
     }
-#if defined(__linux__) /* where a strict -std=c99 hides pread() and fdatasync() */
+#if defined(__linux__) /* a strict -std=c99 hides pread() and fdatasync() */
     if (flush)
         return syscall(op->u_.bytes.size ? SYS_fdatasync : SYS_fsync, (long)op->fd_);
-#elif defined(F_FULLFSYNC) /* macOS, where fsync() leaves it in the drive's cache */
+#elif defined(F_FULLFSYNC) /* macOS: fsync() leaves data in the drive's cache */
     if (flush) return fcntl(op->fd_, F_FULLFSYNC);
 #else
     if (flush) return fsync(op->fd_);
@@ -3392,10 +3391,10 @@ static long dx_reactor_p_call(const dx_op *op)
     return dx_reactor_p_at_offset(op, at, size);
 }
 
-/* A stream is not ready: EAGAIN, unless it never will be: EBADF where it was not opened for that,
-   EINVAL where its kind knows no such call, as a write to a timerfd. Linux says both for a vector
-   of one empty piece, before it looks at anything else. (An emulator keeps a vector of no pieces
-   to itself.) */
+/* Why a stream is not ready: EAGAIN, unless it never will be. Then EBADF: not opened for that;
+   EINVAL: no such call for its kind, as a write to a timerfd. Linux reports both for a vector of
+   one empty buffer, before any other check. (Not for an empty vector: an emulator answers that
+   itself.) */
 static int dx_reactor_p_not_ready(int fd, bool reads)
 {
 #if defined(__linux__)
@@ -3412,9 +3411,9 @@ static int dx_reactor_p_not_ready(int fd, bool reads)
 #endif
 }
 
-/* Read or write a blocking stream, such as an inherited pipe, when it is ready and no more than it
-   surely takes then. Where the system can, it is told not to block in case another process is
-   faster. */
+/* Read or write a blocking stream, such as an inherited pipe: only when it is ready, and no more
+   than it is sure to accept. If the system can, the call is also told not to block, in case another
+   process is faster. */
 static long dx_reactor_p_call_blocking(const dx_op *op)
 {
     const bool reads = op->kind_ == DX_REACTOR_P_READ;
@@ -3449,19 +3448,19 @@ static long dx_reactor_p_call_blocking(const dx_op *op)
 }
 
 /* >>files --------------------------------------------------------------
-   Where the system knows no other way, threads make the calls that block. They are made when an
-   operation finds none that is idle.
+   Without asynchronous files, threads make the calls that block. A thread is started when an
+   operation finds none idle.
 
        loop                     ring, under the lock                  threads (up to limit)
        ----                     --------------------                  ---------------------
-       lend:   F_LENT    --->   [op] [op] [op]   head..tail    --->   copy it, call, note the result
+       submit: F_LENT    --->   [op] [op] [op]   head..tail    --->   copy it, call, save the result
        reap:   its end   <---   files_done_: a stack of ended ones, linked by buffer_, no lock
 
-   While it waits in the ring, .done is its place there, so that a cancel finds it; when a thread
-   has ended it, .size is its result. Threads touch an operation under the lock only, and call with
-   a copy of it, because the loop may note a cancel or a deadline meanwhile. */
+   In the ring, .done is the operation's position, so that a cancel finds it; once a thread has
+   completed it, .size is its result. Threads access an operation under the lock only and call with
+   a copy, because the loop may store a cancel or a deadline in it at any time. */
 
-/* The copy of an operation that a thread works with: what the loop may write is left out. */
+/* Copy an operation for a thread, without the fields that the loop may write. */
 static void dx_reactor_p_files_copy(dx_op *job, const dx_op *op)
 {
     DX_REACTOR_ASSERT(op->kind_ == DX_REACTOR_P_READ || op->kind_ >= DX_REACTOR_P_WRITE);
@@ -3473,7 +3472,7 @@ static void dx_reactor_p_files_copy(dx_op *job, const dx_op *op)
     job->u_.bytes.size = op->u_.bytes.size;
 }
 
-/* Hand an operation that has ended back to the loop. With the lock. */
+/* Return a completed operation to the loop. Called with the lock. */
 static void dx_reactor_p_files_return(dx_reactor *r, dx_op *op, uint32_t done, int32_t result)
 {
     dx_op *before = DX_REACTOR_P_LOAD(dx_op *, &r->files_done_, RELAXED);
@@ -3484,7 +3483,7 @@ static void dx_reactor_p_files_return(dx_reactor *r, dx_op *op, uint32_t done, i
     dx_reactor_p_notify(r);
 }
 
-/* A thread's life. */
+/* Main function of a file thread. */
 static void *dx_reactor_p_files_main(void *self)
 {
     dx_reactor *r = (dx_reactor *)self;
@@ -3515,7 +3514,7 @@ static void *dx_reactor_p_files_main(void *self)
     return NULL;
 }
 
-/* End and join the threads: nothing is lent to them any more. */
+/* Stop and join the threads. Nothing is queued any more. */
 static void dx_reactor_p_files_close(dx_reactor *r)
 {
     dx_reactor_p_files *f = DX_REACTOR_FILE_THREADS > 0 ? r->files_ : NULL;
@@ -3531,7 +3530,7 @@ static void dx_reactor_p_files_close(dx_reactor *r)
     f->limit = 0;
 }
 
-/* What threads will need. 0 or an errno. */
+/* Prepare for threads; none is started. 0 or an errno. */
 static int dx_reactor_p_files_open(dx_reactor *r, uint32_t threads)
 {
     dx_reactor_p_files *f = DX_REACTOR_FILE_THREADS > 0 ? r->files_ : NULL;
@@ -3552,7 +3551,7 @@ static int dx_reactor_p_files_open(dx_reactor *r, uint32_t threads)
     return 0;
 }
 
-/* One thread more, to which no signal is delivered. 0, or an errno where there is none at all. */
+/* Start one more thread, with all signals blocked. 0, or an errno if there is no thread at all. */
 static int dx_reactor_p_files_grow(dx_reactor *r)
 {
     dx_reactor_p_files *f = r->files_;
@@ -3564,7 +3563,7 @@ static int dx_reactor_p_files_grow(dx_reactor *r)
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
 #endif
-    error = dx_reactor_p_thread_make(&f->threads[f->count], dx_reactor_p_files_main, r);
+    error = dx_reactor_p_thread_start(&f->threads[f->count], dx_reactor_p_files_main, r);
 #if defined(SIG_SETMASK)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 #endif
@@ -3572,7 +3571,7 @@ static int dx_reactor_p_files_grow(dx_reactor *r)
     return f->count ? 0 : error;
 }
 
-/* Without threads: what is wrong with the operation anyway. */
+/* The error of a file operation without threads. */
 static int32_t dx_reactor_p_files_refuse(const dx_op *op)
 {
     if (fcntl(op->fd_, F_GETFL) < 0) return -errno;
@@ -3582,7 +3581,7 @@ static int32_t dx_reactor_p_files_refuse(const dx_op *op)
     return -ENOTSUP;
 }
 
-/* The operation is issued again when a thread has become free. */
+/* Issue the operation again when a thread may be free. */
 static void dx_reactor_p_retry_when_free(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
 {
     DX_REACTOR_ASSERT(op->state_ == DX_REACTOR_P_ACTIVE);
@@ -3593,12 +3592,12 @@ static void dx_reactor_p_retry_when_free(dx_reactor *r, dx_reactor_p_fd *e, dx_o
     r->fd_retry_file_ = (uint32_t)(e - r->fds_) + 1;
 }
 
-/* Give an operation to a thread. DX_REACTOR_P_ON_THREAD or -errno. */
-static int32_t dx_reactor_p_files_lend(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
+/* Queue an operation for a thread. DX_REACTOR_P_ON_THREAD or -errno. */
+static int32_t dx_reactor_p_files_submit(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
 {
     dx_reactor_p_files *f = DX_REACTOR_FILE_THREADS > 0 ? r->files_ : NULL;
     bool full;
-    bool more; /* every thread has work, and there may be another one */
+    bool more; /* all threads are busy, and another may be started */
     int error = 0;
     if (!f) return dx_reactor_p_files_refuse(op);
     pthread_mutex_lock(&f->lock);
@@ -3622,7 +3621,8 @@ static int32_t dx_reactor_p_files_lend(dx_reactor *r, dx_reactor_p_fd *e, dx_op 
     return DX_REACTOR_P_ON_THREAD;
 }
 
-/* Take an operation out of the ring, where no thread has it yet: the first one takes its place. */
+/* Remove an operation from the ring, unless a thread has it: the head of the
+   ring moves into its place. */
 static void dx_reactor_p_files_reclaim(dx_reactor *r, dx_op *op)
 {
     dx_reactor_p_files *f = r->files_;
@@ -3641,7 +3641,8 @@ static void dx_reactor_p_files_reclaim(dx_reactor *r, dx_op *op)
     pthread_mutex_unlock(&f->lock);
 }
 
-/* Backend's cancel: at once, but for what a thread works on, which ends with its result. */
+/* Backend's cancel: immediate, unless a thread is running the call; that
+   ends with its own result. */
 static void dx_reactor_p_ready_cancel(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
 {
     const bool files = DX_REACTOR_FILE_THREADS > 0;
@@ -3655,7 +3656,7 @@ static int32_t dx_reactor_p_attempt(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op
 {
     struct pollfd ready;
     long result = dx_reactor_p_admit(e, op);
-    if (result == DX_REACTOR_P_ON_THREAD) return dx_reactor_p_files_lend(r, e, op);
+    if (result == DX_REACTOR_P_ON_THREAD) return dx_reactor_p_files_submit(r, e, op);
     if (result < 0) return (int32_t)result;
     if (op->kind_ == DX_REACTOR_P_CONNECT) return dx_reactor_p_try_connect(op);
     if (op->kind_ == DX_REACTOR_P_POLL) {
@@ -3683,12 +3684,13 @@ static int32_t dx_reactor_p_attempt(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op
        epoll_event.data   63        32 31      0
                           | generation |  fd   |      generation 0: the wake descriptor
 
-   A close removes it without a word, so what blocks when nothing else was pending is added once
-   more: EEXIST says that it is there. A multishot, or a second operation, costs no epoll_ctl().
+   A close elsewhere removes the registration silently. So an operation that blocks when nothing
+   else was pending adds it again: EEXIST means that it is still there. A multishot, or a further
+   operation, costs no epoll_ctl().
 
-   A short receive on TCP has emptied the socket (EMPTY): the next one waits for an event instead of
-   a call that would find nothing. Not so at the end of data or before an urgent byte (ENDING),
-   which make receives short as well. */
+   A short receive on TCP means that the socket is empty (EMPTY): the next receive waits for an
+   event and saves a call. Not so at the end of data or before an urgent byte (ENDING), which make
+   receives short as well. */
 
 /* Backend's arm. */
 static int32_t dx_reactor_p_epoll_arm(dx_reactor *r, dx_reactor_p_fd *e)
@@ -3706,7 +3708,7 @@ static int32_t dx_reactor_p_epoll_arm(dx_reactor *r, dx_reactor_p_fd *e)
     }
     e->flags &= (uint16_t)~(DX_REACTOR_P_FD_TCP | DX_REACTOR_P_FD_ENDING | DX_REACTOR_P_FD_EMPTY);
     if (getsockopt(e->fd, IPPROTO_TCP, TCP_NODELAY, &no_delay, &size) == 0)
-        e->flags |= DX_REACTOR_P_FD_TCP; /* AF_UNIX is short where descriptors come along */
+        e->flags |= DX_REACTOR_P_FD_TCP; /* AF_UNIX: passed descriptors make receives short */
     return 0;
 }
 
@@ -3716,7 +3718,7 @@ static void dx_reactor_p_epoll_detach(dx_reactor *r, dx_reactor_p_fd *e)
     epoll_ctl(r->poll_fd_, EPOLL_CTL_DEL, e->fd, NULL);
 }
 
-/* epoll_pwait2() where it is, for timeouts below a millisecond. As epoll_wait(). */
+/* epoll_wait(), or epoll_pwait2() for timeouts below a millisecond. */
 static long dx_reactor_p_epoll_sleep(dx_reactor *r, struct epoll_event *events, int64_t timeout_ns)
 {
     const int milliseconds = dx_reactor_p_milliseconds(timeout_ns);
@@ -3726,7 +3728,7 @@ static long dx_reactor_p_epoll_sleep(dx_reactor *r, struct epoll_event *events, 
         const long count = syscall(DX_REACTOR_P_SYS_PWAIT2, (long)r->poll_fd_, events,
                                    (long)DX_REACTOR_P_BATCH, time, NULL, 0L);
         if (count >= 0 || (errno != ENOSYS && errno != EPERM)) return count;
-        r->no_pwait2_ = true; /* before 5.11, or filtered */
+        r->no_pwait2_ = true; /* before 5.11, or filtered by seccomp */
     }
     return epoll_wait(r->poll_fd_, events, DX_REACTOR_P_BATCH, milliseconds);
 }
@@ -3785,9 +3787,9 @@ static const dx_reactor_p_backend dx_reactor_p_epoll = {
 #if DX_REACTOR_P_KQUEUE
 /* >>kqueue -------------------------------------------------------------
    Both filters of a descriptor are added once, edge-triggered (EV_CLEAR), when the first operation
-   on it would block, and again where the number may have become another's: of what is there
-   already it changes nothing. The additions go along with the next wait, in one call. The end of
-   data (EV_EOF) is learnt from the read that finds it, after all data.
+   on it would block, and again if the number may belong to another descriptor by now; adding an
+   existing filter changes nothing. The additions are made by the next wait, in the same call. The
+   end of data (EV_EOF) is found by the read that reaches it, after all data.
 
        events_   | changes_: READ, WRITE of one, READ, WRITE of the next | events of a wait |
                  0                                                     128                256
@@ -3807,7 +3809,7 @@ static int32_t dx_reactor_p_kq_arm(dx_reactor *r, dx_reactor_p_fd *e)
     uint32_t i;
     DX_REACTOR_ASSERT(r->changes_ % 2 == 0);
     for (i = 0; (e->flags & DX_REACTOR_P_FD_REGISTERED) && i < r->changes_; i += 2)
-        if (changes[i].ident == (uintptr_t)e->fd) { /* not made yet */
+        if (changes[i].ident == (uintptr_t)e->fd) { /* still queued */
             dx_reactor_p_kq_pair(changes + i, e, EV_ADD | EV_CLEAR);
             return 0;
         }
@@ -3816,11 +3818,11 @@ static int32_t dx_reactor_p_kq_arm(dx_reactor *r, dx_reactor_p_fd *e)
         r->changes_ += 2;
         return 0;
     }
-    dx_reactor_p_kq_pair(two, e, EV_ADD | EV_CLEAR | EV_RECEIPT); /* receipts, and no events */
+    dx_reactor_p_kq_pair(two, e, EV_ADD | EV_CLEAR | EV_RECEIPT); /* receipts instead of events */
     return kevent(r->poll_fd_, two, 2, two, 2, NULL) < 0 ? -errno : -(int32_t)two[0].data;
 }
 
-/* Additions that were not made yet are taken back: the number may soon be another's. */
+/* Backend's detach. Queued additions are dropped: the number may soon be another descriptor's. */
 static void dx_reactor_p_kq_detach(dx_reactor *r, dx_reactor_p_fd *e)
 {
     struct kevent *changes = (struct kevent *)r->events_;
@@ -3838,7 +3840,7 @@ static void dx_reactor_p_kq_detach(dx_reactor *r, dx_reactor_p_fd *e)
     kevent(r->poll_fd_, two, 2, two, 2, NULL);
 }
 
-/* Backend's wait: make the collected changes, and take in events, in one call. */
+/* Backend's wait: apply the queued changes and fetch events, in one call. */
 static int dx_reactor_p_kq_wait(dx_reactor *r, uint32_t min, int64_t timeout_ns)
 {
     struct kevent *changes = (struct kevent *)r->events_;
@@ -3851,7 +3853,7 @@ static int dx_reactor_p_kq_wait(dx_reactor *r, uint32_t min, int64_t timeout_ns)
     DX_REACTOR_ASSERT(r->changes_ <= DX_REACTOR_P_EVENTS / 2);
     time.tv_sec = (time_t)(timeout_ns / 1000000000);
     time.tv_nsec = (long)(timeout_ns % 1000000000);
-    r->changes_ = 0; /* also a call that a signal ends has made them */
+    r->changes_ = 0; /* an interrupted call has applied them, too */
     r->stats_.system_waits++;
     count = kevent(r->poll_fd_, changes, count, events, DX_REACTOR_P_BATCH,
                    timeout_ns < 0 ? NULL : &time);
@@ -3862,14 +3864,14 @@ static int dx_reactor_p_kq_wait(dx_reactor *r, uint32_t min, int64_t timeout_ns)
         e = dx_reactor_p_ready_entry(r, (int)k->ident, (uint32_t)(uintptr_t)k->udata);
         if (!e) continue;
         if ((k->flags & EV_ERROR) && e->lists[side] &&
-            e->lists[side]->state_ == DX_REACTOR_P_ACTIVE) /* not added */
+            e->lists[side]->state_ == DX_REACTOR_P_ACTIVE) /* could not be added */
             dx_reactor_p_end(r, e, e->lists[side], -(int32_t)k->data);
         dx_reactor_p_ready_event(r, e, side == DX_REACTOR_P_READS, side == DX_REACTOR_P_WRITES);
     }
     return count < 0 ? -errno : 0;
 }
 
-/* Backend's wake: an event of no descriptor. */
+/* Backend's wake: a user event. */
 static void dx_reactor_p_kq_wake(dx_reactor *r)
 {
     struct kevent k;
@@ -3898,20 +3900,19 @@ static const dx_reactor_p_backend dx_reactor_p_kqueue = {
 
 #if defined(_WIN32)
 /* >>IOCP ---------------------------------------------------------------
-   Overlapped operations on one completion port. The OVERLAPPED lies in the dx_op, so it lives until
-   its completion was taken from the port:
+   Overlapped operations on one completion port. The OVERLAPPED is part of the dx_op, so it lives
+   until its completion was taken from the port:
 
        dx_op | ... fd_ kind_ state_ flags_ | system_: OVERLAPPED | AFD_POLL_INFO |
                                                      ^
        GetQueuedCompletionStatusEx() --> lpOverlapped: its operation lies around it
 
-   What succeeds at once posts no completion (FILE_SKIP_COMPLETION_PORT_ON_SUCCESS) and is taken in
-   on the spot. There are no asynchronous polls, so what WSAPoll() hands to the driver is handed to
-   it here, overlapped. Descriptors are SOCKETs and HANDLEs: 64-bit Windows keeps them within 32
-   bits. */
+   Immediate success posts no completion (FILE_SKIP_COMPLETION_PORT_ON_SUCCESS) and is processed at
+   once. Windows has no asynchronous poll, so we send the driver the request that WSAPoll() sends,
+   overlapped. Descriptors are SOCKETs and HANDLEs: 64-bit Windows keeps them within 32 bits. */
 typedef struct dx_reactor_p_system { /* in dx_op.system_ */
     OVERLAPPED overlapped;
-    int64_t    timeout;   /* from here: AFD_POLL_INFO, what WSAPoll() hands to the kernel */
+    int64_t    timeout;   /* from here on AFD_POLL_INFO, the driver's poll request */
     uint32_t   count;     /* of handles: 1 */
     uint32_t   exclusive;
     HANDLE     handle;    /* the socket; of fsync: the port */
@@ -3922,7 +3923,7 @@ typedef struct dx_reactor_p_system { /* in dx_op.system_ */
 typedef char dx_reactor_p_system_size[sizeof(dx_reactor_p_system) <=
                                       sizeof(((dx_op *)0)->system_) ? 1 : -1];
 
-enum { /* of .events, in no header; READS: receive, disconnect, accept; POLL: the control code */
+enum { /* of .events, in no header. READS: receive, disconnect, accept; POLL: the control code */
     DX_REACTOR_P_AFD_READS = 1 + 8 + 128, DX_REACTOR_P_AFD_SEND = 4, DX_REACTOR_P_AFD_ABORT = 16,
     DX_REACTOR_P_AFD_CLOSE = 32, DX_REACTOR_P_AFD_FAIL = 256, DX_REACTOR_P_AFD_POLL = 0x12024
 };
@@ -3933,13 +3934,13 @@ static HANDLE dx_reactor_p_handle(int fd)
     return (HANDLE)(intptr_t)fd;
 }
 
-/* What the system needs of an operation. */
+/* The system's part of an operation. */
 static dx_reactor_p_system *dx_reactor_p_system_of(dx_op *op)
 {
     return (dx_reactor_p_system *)(void *)op->system_;
 }
 
-/* Bind the descriptor to the port, for ever: Windows knows no way back. 0 or -errno. */
+/* Bind the descriptor to the port. That is permanent: Windows cannot unbind. 0 or -errno. */
 static int32_t dx_reactor_p_iocp_attach(dx_reactor *r, dx_reactor_p_fd *e)
 {
     HANDLE handle = dx_reactor_p_handle(e->fd);
@@ -3958,7 +3959,7 @@ static int32_t dx_reactor_p_iocp_attach(dx_reactor *r, dx_reactor_p_fd *e)
         ioctlsocket(dx_reactor_p_socket_of(e->fd), (long)FIONBIO, &on);
     if (!CreateIoCompletionPort(handle, dx_reactor_p_handle(r->poll_fd_), 0, 0)) {
         if (GetLastError() != ERROR_INVALID_PARAMETER) return -dx_reactor_p_last_errno();
-        /* Bound before, or forgotten and come back; else a handle that is not overlapped. */
+        /* Bound before, or forgotten and used again; otherwise the handle is not overlapped. */
         if (!(e->flags & DX_REACTOR_P_FD_SOCKET) && !bound) return -ENOTSUP;
     }
     if (SetFileCompletionNotificationModes(handle, FILE_SKIP_COMPLETION_PORT_ON_SUCCESS |
@@ -3970,7 +3971,7 @@ static int32_t dx_reactor_p_iocp_attach(dx_reactor *r, dx_reactor_p_fd *e)
 
 typedef void dx_reactor_p_extension(void);
 
-/* AcceptEx() or ConnectEx(), which Winsock hands out by name only; NULL: an error. */
+/* AcceptEx() or ConnectEx(), which Winsock exports at run time only; NULL: an error. */
 static dx_reactor_p_extension *dx_reactor_p_iocp_extension(SOCKET s, GUID id)
 {
     dx_reactor_p_extension *function = NULL;
@@ -3980,11 +3981,11 @@ static dx_reactor_p_extension *dx_reactor_p_iocp_extension(SOCKET s, GUID id)
     return function;
 }
 
-/* TRUE: it is done; FALSE: an error, or its completion will come. So are the next ones. */
+/* TRUE: done; FALSE: an error, or a completion will come. The same for those below. */
 static BOOL dx_reactor_p_iocp_accept(dx_reactor *r, dx_op *op, DWORD *bytes)
 {
     const GUID id = WSAID_ACCEPTEX;
-    const DWORD room = sizeof(struct sockaddr_in6) + 16; /* of an address; 16 more it demands */
+    const DWORD room = sizeof(struct sockaddr_in6) + 16; /* AcceptEx() requires 16 more */
     SOCKET listener = dx_reactor_p_socket_of(op->fd_);
     WSAPROTOCOL_INFOW info;
     BOOL listens = FALSE;
@@ -4002,7 +4003,7 @@ static BOOL dx_reactor_p_iocp_accept(dx_reactor *r, dx_op *op, DWORD *bytes)
     made = dx_reactor_p_make_socket(info.iAddressFamily, SOCK_STREAM, IPPROTO_TCP);
     op->u_.bytes.done = (uint32_t)made;
     if (made < 0) return FALSE;
-    /* The addresses go where nobody looks: several accepts may share the place. */
+    /* The addresses are discarded: several accepts may share the buffer. */
     return function(listener, dx_reactor_p_socket_of(made), r->events_, 0, room, room, bytes,
                     &dx_reactor_p_system_of(op)->overlapped);
 }
@@ -4018,7 +4019,7 @@ static BOOL dx_reactor_p_iocp_connect(dx_op *op, DWORD *bytes)
     if (!function) return FALSE;
     DX_REACTOR_MEMSET(&local, 0, sizeof local);
     DX_REACTOR_MEMCPY(&local.ss_family, op->buffer_, sizeof local.ss_family);
-    /* ConnectEx() wants a bound socket; one that is bound already says WSAEINVAL. */
+    /* ConnectEx() requires a bound socket; WSAEINVAL: it is bound already. */
     if (bind(s, (struct sockaddr *)(void *)&local, (int)op->u_.bytes.size) != 0 &&
         WSAGetLastError() != WSAEINVAL)
         return FALSE;
@@ -4026,7 +4027,7 @@ static BOOL dx_reactor_p_iocp_connect(dx_op *op, DWORD *bytes)
                     &dx_reactor_p_system_of(op)->overlapped);
 }
 
-/* Readiness; also of a pooled receive, so that no buffer waits with it. */
+/* Poll for readiness; pooled receives too, so that they hold no buffer while they wait. */
 static BOOL dx_reactor_p_iocp_poll(dx_op *op, DWORD *bytes)
 {
     const uint32_t interest = dx_reactor_p_pooled(op) ? DX_REACTOR_READABLE : op->u_.bytes.size;
@@ -4046,7 +4047,7 @@ static BOOL dx_reactor_p_iocp_poll(dx_op *op, DWORD *bytes)
                            bytes, &s->overlapped);
 }
 
-/* One datagram; the sender's address is as long as system_[0] says in the end. */
+/* Receive or send a datagram. The length of the sender's address is stored in system_[0]. */
 static BOOL dx_reactor_p_iocp_datagram(const dx_op *op, DWORD *bytes, OVERLAPPED *overlapped)
 {
     dx_reactor_datagram *d = (dx_reactor_datagram *)op->buffer_;
@@ -4066,7 +4067,7 @@ static BOOL dx_reactor_p_iocp_datagram(const dx_op *op, DWORD *bytes, OVERLAPPED
     return WSASendTo(s, &piece, 1, bytes, 0, address, (int)d->address.size, overlapped, NULL) == 0;
 }
 
-/* Receives and sends on sockets; reads and writes on other handles. */
+/* Receive and send on sockets, read and write on other handles. */
 static BOOL dx_reactor_p_iocp_transfer(const dx_reactor_p_fd *e, dx_op *op, DWORD *bytes)
 {
     dx_reactor_p_system *s = dx_reactor_p_system_of(op);
@@ -4089,14 +4090,14 @@ static BOOL dx_reactor_p_iocp_transfer(const dx_reactor_p_fd *e, dx_op *op, DWOR
                   : WSASend(socket, &piece, 1, bytes, 0, &s->overlapped, NULL)) == 0;
 }
 
-/* The result of an operation that the system has ended: with `bytes`, or with last error. */
+/* The result of an operation that the system has completed, with `bytes` or the last error. */
 static int32_t dx_reactor_p_iocp_outcome(dx_op *op, BOOL ok, DWORD bytes)
 {
     SOCKET s = dx_reactor_p_socket_of(op->fd_);
     const uint32_t events = dx_reactor_p_system_of(op)->events;
     uint32_t ready = 0;
     DWORD error = ok ? 0 : GetLastError();
-    if (ok && dx_reactor_p_pooled(op)) return -EINTR; /* it was polled: try again */
+    if (ok && dx_reactor_p_pooled(op)) return -EINTR; /* its poll is done: try again */
     switch (op->kind_) {
     case DX_REACTOR_P_ACCEPT: {
         int32_t made = (int32_t)op->u_.bytes.done;
@@ -4106,7 +4107,7 @@ static int32_t dx_reactor_p_iocp_outcome(dx_op *op, BOOL ok, DWORD bytes)
             return made;
         if (made != -1) closesocket(dx_reactor_p_socket_of(made));
         if (ok || error == ERROR_NETNAME_DELETED || error == WSAECONNRESET ||
-            error == WSAENOTCONN) /* as wine says it */
+            error == WSAENOTCONN) /* wine's error */
             return -ECONNABORTED;
         break;
     }
@@ -4140,7 +4141,7 @@ static int32_t dx_reactor_p_iocp_outcome(dx_op *op, BOOL ok, DWORD bytes)
     return -dx_reactor_p_errno_of(error);
 }
 
-/* May the operation be given to the system? 0 or -errno. */
+/* May the operation be submitted? 0 or -errno. */
 static int32_t dx_reactor_p_iocp_admit(dx_reactor *r, dx_reactor_p_fd *e, const dx_op *op)
 {
     int32_t error = dx_reactor_p_iocp_attach(r, e);
@@ -4159,7 +4160,7 @@ static int32_t dx_reactor_p_iocp_admit(dx_reactor *r, dx_reactor_p_fd *e, const 
     }
 }
 
-/* On a thread of the system's, because it blocks: make a file durable. */
+/* Make a file durable, on a thread of the system's pool, because it blocks. */
 static DWORD WINAPI dx_reactor_p_iocp_flush(void *operation)
 {
     dx_op *op = (dx_op *)operation;
@@ -4169,7 +4170,7 @@ static DWORD WINAPI dx_reactor_p_iocp_flush(void *operation)
     return 0;
 }
 
-/* Hand the operation to the system. Its result, or DX_REACTOR_P_BLOCKED: a completion will come. */
+/* Submit the operation. Returns its result, or DX_REACTOR_P_BLOCKED: a completion will come. */
 static int32_t dx_reactor_p_iocp_attempt(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
 {
     int32_t error = dx_reactor_p_iocp_admit(r, e, op);
@@ -4177,7 +4178,7 @@ static int32_t dx_reactor_p_iocp_attempt(dx_reactor *r, dx_reactor_p_fd *e, dx_o
     BOOL ok;
     if (error) return error;
     DX_REACTOR_MEMSET(op->system_, 0, sizeof op->system_);
-    if (dx_reactor_p_pooled(op)) { /* what is there, else a poll: no buffer waits with it */
+    if (dx_reactor_p_pooled(op)) { /* or poll, which holds no buffer */
         const int count = recv(dx_reactor_p_socket_of(op->fd_), (char *)op->buffer_,
                                (int)op->u_.bytes.size, 0);
         if (count >= 0) return count;
@@ -4206,7 +4207,7 @@ static int32_t dx_reactor_p_iocp_attempt(dx_reactor *r, dx_reactor_p_fd *e, dx_o
     return dx_reactor_p_iocp_outcome(op, ok, bytes);
 }
 
-/* Backend's cancel: a completion says what became of it. */
+/* Backend's cancel: the completion reports the outcome. */
 static void dx_reactor_p_iocp_cancel(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
 {
     (void)r;
@@ -4214,7 +4215,7 @@ static void dx_reactor_p_iocp_cancel(dx_reactor *r, dx_reactor_p_fd *e, dx_op *o
     CancelIoEx(dx_reactor_p_handle(op->fd_), &dx_reactor_p_system_of(op)->overlapped);
 }
 
-/* An operation has ended in the system. */
+/* Process a completion. */
 static void dx_reactor_p_iocp_complete(dx_reactor *r, OVERLAPPED *overlapped)
 {
     dx_op *op = (dx_op *)(void *)((char *)overlapped - offsetof(dx_op, system_));
@@ -4230,12 +4231,12 @@ static void dx_reactor_p_iocp_complete(dx_reactor *r, OVERLAPPED *overlapped)
     else
         ok = GetOverlappedResult(dx_reactor_p_handle(op->fd_), overlapped, &bytes, FALSE);
     result = dx_reactor_p_iocp_outcome(op, ok, bytes);
-    if (!dx_reactor_p_ready_take(r, e, op, result))
+    if (!dx_reactor_p_ready_result(r, e, op, result))
         dx_reactor_p_retry_later(r, e, op, DX_REACTOR_P_F_STALLED);
     dx_reactor_p_settle(r, e);
 }
 
-/* Backend's wait: as many completions as more_ has room for, since each may be a multishot's. */
+/* Backend's wait: at most as many completions as more_ has room for. */
 static int dx_reactor_p_iocp_wait(dx_reactor *r, uint32_t min, int64_t timeout_ns)
 {
     OVERLAPPED_ENTRY entries[DX_REACTOR_P_MORE_COUNT];
@@ -4254,7 +4255,7 @@ static int dx_reactor_p_iocp_wait(dx_reactor *r, uint32_t min, int64_t timeout_n
     return 0;
 }
 
-/* Backend's wake: a completion of no operation. */
+/* Backend's wake: a completion without an operation. */
 static void dx_reactor_p_iocp_wake(dx_reactor *r)
 {
     PostQueuedCompletionStatus(dx_reactor_p_handle(r->poll_fd_), 0, 0, NULL);
@@ -4278,7 +4279,7 @@ static const dx_reactor_p_backend dx_reactor_p_iocp = {
 #endif
 
 /* >>backends ----------------------------------------------------------- */
-/* AUTO takes the first that the system grants. */
+/* AUTO uses the first that the system allows. */
 static const struct {
     int backend;
     const dx_reactor_p_backend *table;
@@ -4301,11 +4302,9 @@ static const struct {
        dx_reactor_p_transfer() --> dx_reactor_p_prepare() --> dx_reactor_p_begin()
        offset or stream?           fill in *op, count it      into its descriptor's list, issue
 
-   An operation that cannot begin for the descriptor's sake has started all the same: the error is
-   its result. */
+   Errors of the descriptor are results: the start returns OK, and the completion has the error. */
 
-/* What every operation has in common. kind: with flags_, 256 times. OK: *op is filled in and
-   counted. */
+/* Fill in *op and count it, for every kind of operation. kind: plus 256 * flags_. */
 static int dx_reactor_p_prepare(dx_reactor *r, dx_op *op, int kind, int fd, const void *buffer,
                                 uint32_t size)
 {
@@ -4326,7 +4325,7 @@ static int dx_reactor_p_prepare(dx_reactor *r, dx_op *op, int kind, int fd, cons
     return DX_REACTOR_OK;
 }
 
-/* Put a prepared operation into the list of its descriptor and begin it when it is its turn. */
+/* Append a prepared operation to the list of its descriptor, and start it if it is first. */
 static int dx_reactor_p_begin(dx_reactor *r, dx_op *op)
 {
     dx_reactor_p_fd *e = op->fd_ >= 0 ? dx_reactor_p_fd_get(r, op->fd_) : NULL;
@@ -4334,7 +4333,8 @@ static int dx_reactor_p_begin(dx_reactor *r, dx_op *op)
     DX_REACTOR_ASSERT(op->state_ == DX_REACTOR_P_WAITING && r->pending_ > 0);
     if (!e || (e->flags & DX_REACTOR_P_FD_CLOSING)) {
         int32_t result = op->fd_ < 0 || e ? -EBADF : -ENOBUFS;
-        if (result == -ENOBUFS && op->kind_ == DX_REACTOR_P_CLOSE) /* nothing is known of it */
+        if (result == -ENOBUFS && op->kind_ == DX_REACTOR_P_CLOSE) /* the table is full, so
+                                                                      nothing is pending on it */
             result = r->backend_->close_fd(r, op->fd_);
         dx_reactor_p_finish(r, op, result);
         return DX_REACTOR_OK;
@@ -4358,11 +4358,11 @@ static int dx_reactor_p_begin(dx_reactor *r, dx_op *op)
     return DX_REACTOR_OK;
 }
 
-/* Every operation on a descriptor. offset: NO_OFFSET makes a PREAD or PWRITE one of a stream. */
+/* Start an operation on a descriptor. NO_OFFSET turns PREAD and PWRITE into stream operations. */
 static int dx_reactor_p_transfer(dx_reactor *r, dx_op *op, int kind, int fd, const void *buffer,
                                  uint32_t size, uint64_t offset)
 {
-    /* Of these `size` is something else: the interest, whether it is data only. */
+    /* Here `size` is something else: interest bits, or data_only. */
     const bool has_bytes = kind != DX_REACTOR_P_POLL && kind != DX_REACTOR_P_FSYNC;
     int error;
     if (offset == DX_REACTOR_NO_OFFSET) {
@@ -4377,7 +4377,7 @@ static int dx_reactor_p_transfer(dx_reactor *r, dx_op *op, int kind, int fd, con
     return dx_reactor_p_begin(r, op);
 }
 
-/* The time that is delay_ns from now; the end of time where that is beyond it. */
+/* The time delay_ns from now, saturated. */
 static uint64_t dx_reactor_p_due_in(const dx_reactor *r, uint64_t delay_ns)
 {
     const uint64_t now = dx_reactor_p_clock(r);
@@ -4395,8 +4395,8 @@ static uint64_t dx_reactor_p_due_in(const dx_reactor *r, uint64_t delay_ns)
        head is 7: cell 7 has 7 + 1, so its message can be received, and the cell becomes 7 + 8
        tail is 10: cell 2 has 10, so it is free for the next post, and becomes 10 + 1
 
-   The accesses that decide about sleeping are sequentially consistent: either the producer sees
-   that the loop sleeps, or the loop sees the message before it sleeps:
+   No lost wake-up: these accesses are sequentially consistent, so either the producer sees that the
+   loop sleeps, or the loop sees the message before it sleeps:
 
        producer                              loop
        cell->sequence = turn + 1             sleeping_ = 1
@@ -4407,15 +4407,15 @@ static bool dx_reactor_p_post_ready(const dx_reactor *r)
     return DX_REACTOR_P_LOAD(uint32_t, &cell->sequence, SEQ_CST) == r->post_head_ + 1;
 }
 
-/* Has another thread asked for attention? */
-static bool dx_reactor_p_is_called(const dx_reactor *r)
+/* Is there a wake, a completed file operation or a message for a receiver? */
+static bool dx_reactor_p_is_notified(const dx_reactor *r)
 {
     return (DX_REACTOR_P_LOAD(uint32_t, &r->wake_, SEQ_CST) & 1) ||
            DX_REACTOR_P_LOAD(dx_op *, &r->files_done_, SEQ_CST) ||
            (r->receivers_ && dx_reactor_p_post_ready(r));
 }
 
-/* Hand messages to those who wait for them. */
+/* Deliver messages to pending receives. */
 static void dx_reactor_p_receive_ready(dx_reactor *r)
 {
     while (r->receivers_ && dx_reactor_p_post_ready(r)) {
@@ -4436,18 +4436,18 @@ static void dx_reactor_p_receive_ready(dx_reactor *r)
 }
 
 /* >>round --------------------------------------------------------------
-   One round of the loop, which every wait makes once or several times:
+   One round of the loop; every wait makes one or more:
 
        dx_reactor_p_round                                          dx_reactor_p_deliver
-       flush, retry what stalled, resume parked receives           completion after completion,
-       ended by file threads, messages                        -->  functions may start more;
-       backend: submit, wait until the first timer at most         none left: look once more for
-       ended by file threads, timers that are due, messages        what needs no system call
+       flush, retry stalled ones, resume parked receives           completion after completion,
+       completed file operations, messages                    -->  functions may start more;
+       backend: submit, wait until the first timer at most         when empty, check once more for
+       completed file operations, timers due, messages             events without a system call
 
-   Nothing is delivered while the kernel's events are taken in, so functions never see half of a
-   state. */
+   Nothing is delivered while events are processed, so functions never see a state halfway through a
+   change. */
 
-/* Take in operations that file threads have ended. */
+/* Process operations completed by file threads. */
 static void dx_reactor_p_files_reap(dx_reactor *r)
 {
     dx_op *op = NULL;
@@ -4465,7 +4465,7 @@ static void dx_reactor_p_files_reap(dx_reactor *r)
     }
 }
 
-/* The first of those that are due, as many as the caches keep until they are delivered. */
+/* Fire due timers, at most as many as stay in the caches until they are delivered. */
 static void dx_reactor_p_fire_timers(dx_reactor *r)
 {
     uint32_t count = 0;
@@ -4481,10 +4481,10 @@ static void dx_reactor_p_fire_timers(dx_reactor *r)
             dx_reactor_p_finish(r, op, 0);
         }
     }
-    r->timers_left_ = count == DX_REACTOR_P_BATCH; /* or none: the next look finds out */
+    r->timers_left_ = count == DX_REACTOR_P_BATCH; /* or none: the next call finds out */
 }
 
-/* How long the kernel may wait: at most timeout_ns, at most until the first timer. */
+/* How long the backend may wait: at most timeout_ns and until the first timer. */
 static int64_t dx_reactor_p_wait_ns(dx_reactor *r, int64_t timeout_ns)
 {
     uint64_t next;
@@ -4501,7 +4501,7 @@ static int64_t dx_reactor_p_wait_ns(dx_reactor *r, int64_t timeout_ns)
     return timeout_ns < 0 || left < (uint64_t)timeout_ns ? (int64_t)left : timeout_ns;
 }
 
-/* Look, and do not sleep, until something is there or spin_ns_ have passed. 0 or -errno. */
+/* Poll without sleeping until there is something or spin_ns_ have passed. 0 or -errno. */
 static int dx_reactor_p_spin(dx_reactor *r, int64_t *timeout_ns)
 {
     const uint64_t begin = dx_reactor_p_clock(r);
@@ -4511,7 +4511,7 @@ static int dx_reactor_p_spin(dx_reactor *r, int64_t *timeout_ns)
     do {
         error = r->backend_->wait(r, 0, 0);
         spent = dx_reactor_p_clock(r) - begin;
-        if (error || r->done_ || r->more_count_ || dx_reactor_p_is_called(r) ||
+        if (error || r->done_ || r->more_count_ || dx_reactor_p_is_notified(r) ||
             (*timeout_ns > 0 && spent >= (uint64_t)*timeout_ns))
             *timeout_ns = 0;
     } while (*timeout_ns != 0 && spent < r->spin_ns_);
@@ -4519,11 +4519,11 @@ static int dx_reactor_p_spin(dx_reactor *r, int64_t *timeout_ns)
     return error;
 }
 
-/* One round: retries, kernel, timers, messages; leaves completions in the queues. 0 or -errno. */
+/* One round; leaves completions in the queues. 0 or -errno. */
 static int dx_reactor_p_round(dx_reactor *r, uint32_t min, int64_t timeout_ns)
 {
     int error = 0;
-    bool looked; /* it has waited for no time already, and taken in what was there */
+    bool polled; /* the spin has already fetched the events */
     DX_REACTOR_ASSERT(!r->in_callback_ && min >= 1);
     dx_reactor_p_retry(r);
     dx_reactor_p_resume(r);
@@ -4531,14 +4531,14 @@ static int dx_reactor_p_round(dx_reactor *r, uint32_t min, int64_t timeout_ns)
     dx_reactor_p_receive_ready(r);
     r->submitted_ = r->stats_.completed + r->pending_;
     timeout_ns = dx_reactor_p_wait_ns(r, timeout_ns);
-    if (r->flush_due_) timeout_ns = 0; /* an extension asked again while it was flushed */
-    looked = timeout_ns != 0 && r->spin_ns_;
-    if (looked) error = dx_reactor_p_spin(r, &timeout_ns);
+    if (r->flush_due_) timeout_ns = 0; /* an extension asked again during its flush */
+    polled = timeout_ns != 0 && r->spin_ns_;
+    if (polled) error = dx_reactor_p_spin(r, &timeout_ns);
     if (timeout_ns != 0) {
         (void)DX_REACTOR_P_EXCHANGE(uint32_t, &r->sleeping_, 1, SEQ_CST);
-        if (dx_reactor_p_is_called(r)) timeout_ns = 0;
+        if (dx_reactor_p_is_notified(r)) timeout_ns = 0;
     }
-    if (!looked || (timeout_ns != 0 && !error)) error = r->backend_->wait(r, min, timeout_ns);
+    if (!polled || (timeout_ns != 0 && !error)) error = r->backend_->wait(r, min, timeout_ns);
     if (DX_REACTOR_P_LOAD(uint32_t, &r->sleeping_, RELAXED))
         DX_REACTOR_P_STORE(&r->sleeping_, 0, SEQ_CST);
     r->now_ = dx_reactor_p_clock(r);
@@ -4548,21 +4548,20 @@ static int dx_reactor_p_round(dx_reactor *r, uint32_t min, int64_t timeout_ns)
     return error;
 }
 
-/* Is it the turn of the first terminal completion? Those with F_MORE, accepted descriptors say, and
-   terminal ones take turns, so that a flood of connections starves nobody:
+/* Is a terminal completion next? Completions with F_MORE, such as accepted descriptors, and
+   terminal ones alternate, so that a flood of connections starves nobody:
 
        more_   A1  A2  A3 ...     -->  A1, T1, A2, T2, A3 ...
        done_   T1  T2 ...
 
-   But the terminal one of a multishot comes behind all that it brought, and what it receives behind
-   all that was found before, the bytes of an earlier receive say; and the close of a number is
-   reported before an accept that got the number again, so while closes are queued nothing overtakes
-   them. */
+   Exceptions that keep an order. The terminal one of a multishot follows all its others, and a
+   multishot receive's pieces follow all that completed before, such as an earlier receive. A close
+   is reported before an accept that reuses the number: while closes are queued, none overtakes. */
 static bool dx_reactor_p_done_is_next(const dx_reactor *r)
 {
     const dx_op *first = r->done_;
     const dx_reactor_p_more *more = &r->more_[r->more_head_ % DX_REACTOR_P_MORE_COUNT];
-    int32_t before; /* completions with F_MORE that were queued earlier and are still there */
+    int32_t before; /* completions with F_MORE queued earlier and not delivered */
     if (!first || !r->more_count_) return first != NULL;
     before = (int32_t)((uint32_t)(first->offset_ >> 32) - r->more_head_);
     DX_REACTOR_ASSERT(before <= (int32_t)r->more_count_);
@@ -4571,7 +4570,7 @@ static bool dx_reactor_p_done_is_next(const dx_reactor *r)
     return r->done_first_ && !(first->flags_ & DX_REACTOR_P_F_MULTISHOT);
 }
 
-/* The next completion; false: none without a system call. */
+/* Get the next completion; false: none without a system call. */
 static bool dx_reactor_p_next(dx_reactor *r, dx_op **op, int32_t *result, uint32_t *flags)
 {
     if (!r->more_count_ && !r->done_ && r->backend_->reap) r->backend_->reap(r);
@@ -4602,7 +4601,7 @@ static bool dx_reactor_p_next(dx_reactor *r, dx_op **op, int32_t *result, uint32
     return true;
 }
 
-/* Deliver up to `capacity` completions: into an array, or by calling functions. */
+/* Deliver up to `capacity` completions, into an array or to functions. */
 static uint32_t dx_reactor_p_deliver(dx_reactor *r, dx_completion *out, uint32_t capacity)
 {
     uint32_t count = 0;
@@ -4620,14 +4619,14 @@ static uint32_t dx_reactor_p_deliver(dx_reactor *r, dx_completion *out, uint32_t
             op->fn(r, op, result, flags);
             r->in_callback_ = false;
         } else if (r->closing_ && op->kind_ == DX_REACTOR_P_ACCEPT && result >= 0) {
-            r->backend_->close_fd(r, result); /* accepted, nobody is left to take it */
+            r->backend_->close_fd(r, result); /* nobody can receive this descriptor */
         }
         count++;
     }
     return count;
 }
 
-/* Rounds until `min` completions were delivered or something else ends the wait. */
+/* Make rounds until `min` completions were delivered or something else ends the wait. */
 static int dx_reactor_p_wait(dx_reactor *r, dx_completion *out, uint32_t capacity, uint32_t min,
                              int64_t timeout_ns, bool signals_end)
 {
@@ -4638,7 +4637,7 @@ static int dx_reactor_p_wait(dx_reactor *r, dx_completion *out, uint32_t capacit
     if (r->in_callback_) return DX_REACTOR_EREENTRY;
     end = timeout_ns > 0 ? dx_reactor_p_due_in(r, (uint64_t)timeout_ns) : 0;
     if (!min) timeout_ns = 0;
-    r->patience_ns_ = DX_REACTOR_P_PATIENCE_NS;
+    r->batch_wait_ns_ = DX_REACTOR_P_BATCH_NS;
     for (;;) {
         int error = dx_reactor_p_round(r, min > count ? min - count : 1, timeout_ns);
         count += dx_reactor_p_deliver(r, out ? out + count : NULL, capacity - count);
@@ -4657,7 +4656,7 @@ static int dx_reactor_p_wait(dx_reactor *r, dx_completion *out, uint32_t capacit
 }
 
 /* >>public -------------------------------------------------------------
-   The functions of the API part, in its order, with what only one of them needs in front of it. */
+   The public functions, in the order of their declarations, each after its private helpers. */
 DX_REACTOR_API const char *dx_reactor_error_name(int error)
 {
     switch (error) {
@@ -4700,7 +4699,7 @@ DX_REACTOR_API size_t dx_reactor_memory_size(const dx_reactor_desc *desc)
     return desc ? dx_reactor_p_plan(&r, desc, NULL) : 0;
 }
 
-/* Give back the system's objects, also after a refusal halfway. */
+/* Release the system's objects, also after a partly failed open. */
 static void dx_reactor_p_close_backend(dx_reactor *r)
 {
     if (r->backend_->close) r->backend_->close(r);
@@ -4709,7 +4708,7 @@ static void dx_reactor_p_close_backend(dx_reactor *r)
     r->poll_fd_ = r->wake_fd_ = -1;
 }
 
-/* The backend asked for, or the first that the system grants. */
+/* Open the requested backend, or the first that the system allows. */
 static int dx_reactor_p_select(dx_reactor *r, const dx_reactor_desc *desc)
 {
     const bool any = desc->backend == DX_REACTOR_BACKEND_AUTO;
@@ -4737,7 +4736,7 @@ DX_REACTOR_API int dx_reactor_open(dx_reactor *r, const dx_reactor_desc *desc)
         return DX_REACTOR_EINVAL;
     if (!desc->memory || desc->memory_size < size) return DX_REACTOR_ENOMEM;
     dx_reactor_p_plan(r, desc, (uint8_t *)desc->memory);
-    r->spin_ns_ = desc->simulator ? 0 : desc->spin_ns; /* no time passes while one looks there */
+    r->spin_ns_ = desc->simulator ? 0 : desc->spin_ns; /* simulated time stands still meanwhile */
     r->simulator_ = desc->simulator;
     error = dx_reactor_p_select(r, desc);
     if (error) return error;
@@ -4746,7 +4745,7 @@ DX_REACTOR_API int dx_reactor_open(dx_reactor *r, const dx_reactor_desc *desc)
     return DX_REACTOR_OK;
 }
 
-/* Ask everything to end. */
+/* Cancel everything. */
 static void dx_reactor_p_cancel_all(dx_reactor *r)
 {
     uint32_t bucket;
@@ -4757,7 +4756,7 @@ static void dx_reactor_p_cancel_all(dx_reactor *r)
         dx_op *op = r->timers_[slot];
         if (op->kind_ != DX_REACTOR_P_DEADLINE) {
             dx_reactor_p_cancel(r, op);
-        } else { /* it ends behind its target, which is canceled below */
+        } else { /* ends after its target, canceled below */
             dx_reactor_p_timer_remove(r, op);
             op->state_ = DX_REACTOR_P_EXPIRED;
         }
@@ -4767,7 +4766,7 @@ static void dx_reactor_p_cancel_all(dx_reactor *r)
         uint32_t index = r->buckets_[bucket];
         while (index) {
             dx_reactor_p_fd *e = &r->fds_[index - 1];
-            index = e->next; /* settling may give *e back */
+            index = e->next; /* settling may free *e */
             dx_reactor_p_cancel_fd(r, e);
             dx_reactor_p_settle(r, e);
         }
@@ -4787,7 +4786,7 @@ DX_REACTOR_API int dx_reactor_close(dx_reactor *r)
     while (r->pending_ || r->more_count_) {
         int code = dx_reactor_p_round(r, 1, DX_REACTOR_FOREVER);
         dx_reactor_p_deliver(r, NULL, UINT32_MAX);
-        DX_REACTOR_P_STORE(&r->wake_, 0, SEQ_CST); /* it would keep the next from sleeping */
+        DX_REACTOR_P_STORE(&r->wake_, 0, SEQ_CST); /* otherwise the next wait would not sleep */
         if (code < 0 && code != -EINTR) {
             error = dx_reactor_p_fail(r, -code);
             break;
@@ -4826,10 +4825,10 @@ DX_REACTOR_API bool dx_reactor_kernel_has_io_uring(const char *release)
     uint64_t first;
     uint64_t second = 0;
     if (!release || *release < '0' || *release > '9') return false;
-    first = dx_reactor_p_number(&release);
+    first = dx_reactor_p_parse_number(&release);
     if (*release == '.') {
         release++;
-        second = dx_reactor_p_number(&release);
+        second = dx_reactor_p_parse_number(&release);
     }
     return first > 5 || (first == 5 && second >= 1);
 }
@@ -4878,7 +4877,7 @@ DX_REACTOR_API int dx_reactor_run(dx_reactor *r)
         count = dx_reactor_run_once(r, DX_REACTOR_FOREVER);
         if (count < 0) return count;
     }
-    DX_REACTOR_P_STORE(&r->wake_, 0, SEQ_CST); /* the stop, and the wake that it was */
+    DX_REACTOR_P_STORE(&r->wake_, 0, SEQ_CST); /* the stop, and its wake */
     return DX_REACTOR_OK;
 }
 
@@ -4903,7 +4902,7 @@ DX_REACTOR_API int dx_reactor_connect(dx_reactor *r, dx_op *op, int fd,
 
 DX_REACTOR_API int dx_reactor_recv(dx_reactor *r, dx_op *op, int fd, void *buffer, uint32_t size)
 {
-    if (!size) return DX_REACTOR_EINVAL; /* its result could not be told from the end of data */
+    if (!size) return DX_REACTOR_EINVAL; /* a result of 0 means the end of data */
     return dx_reactor_p_transfer(r, op, DX_REACTOR_P_RECV, fd, buffer, size, 0);
 }
 
@@ -4931,15 +4930,15 @@ DX_REACTOR_API int dx_reactor_return_buffer(dx_reactor *r, uint32_t flags)
     r->holders_[id] = NULL;
     r->held_--;
     dx_reactor_p_pool_put(r, id);
-    if ((void *)op == (void *)r) return DX_REACTOR_OK; /* its operation has ended */
+    if ((void *)op == (void *)r) return DX_REACTOR_OK; /* orphaned: its operation has ended */
     DX_REACTOR_ASSERT(dx_reactor_p_pooled(op) && op->u_.bytes.size > 0);
     op->u_.bytes.size--;
-    if ((op->flags_ & (DX_REACTOR_P_F_RESTING | DX_REACTOR_P_F_PARKED)) == DX_REACTOR_P_F_RESTING)
+    if ((op->flags_ & (DX_REACTOR_P_F_PAUSED | DX_REACTOR_P_F_PARKED)) == DX_REACTOR_P_F_PAUSED)
         dx_reactor_p_park(r, op); /* the next round resumes it */
     return DX_REACTOR_OK;
 }
 
-/* One datagram, received or sent. */
+/* Start a datagram operation. */
 static int dx_reactor_p_datagram(dx_reactor *r, dx_op *op, int kind, int fd,
                                  dx_reactor_datagram *d)
 {
@@ -5029,7 +5028,7 @@ DX_REACTOR_API int dx_reactor_timer_move(dx_reactor *r, dx_op *op, uint64_t dead
     if (!r || !op) return DX_REACTOR_EINVAL;
     if (op->state_ != DX_REACTOR_P_TIMING) return DX_REACTOR_ENOTFOUND;
     if (deadline_ns >= op->offset_) {
-        op->offset_ = deadline_ns; /* its slot is reached earlier, and puts it where it belongs */
+        op->offset_ = deadline_ns; /* its slot is reached first, and moves it then */
     } else {
         dx_reactor_p_timer_remove(r, op);
         dx_reactor_p_timer_insert(r, op, deadline_ns);
@@ -5123,14 +5122,14 @@ DX_REACTOR_API int dx_reactor_post(dx_reactor *r, const dx_reactor_message *mess
     if (!r || !message) return DX_REACTOR_EINVAL;
     at = DX_REACTOR_P_LOAD(uint32_t, &r->post_tail_, RELAXED);
     for (;;) {
-        uint32_t ahead; /* how far the cell's sequence is ahead of `at`; it may be behind, too */
+        uint32_t ahead; /* distance from `at`; more than half: the cell lags */
         cell = &r->cells_[at & r->post_mask_];
         ahead = DX_REACTOR_P_LOAD(uint32_t, &cell->sequence, ACQUIRE) - at;
         if (ahead == 0) {
             if (DX_REACTOR_P_SWAP_IF(&r->post_tail_, &at, at + 1, true, RELAXED))
                 break;
         } else if (ahead > UINT32_MAX / 2) {
-            return DX_REACTOR_EAGAIN; /* the cell still holds the message of one lap before */
+            return DX_REACTOR_EAGAIN; /* full: the message of the previous lap is still there */
         } else {
             at = DX_REACTOR_P_LOAD(uint32_t, &r->post_tail_, RELAXED);
         }
@@ -5155,7 +5154,7 @@ DX_REACTOR_API void dx_reactor_stop(dx_reactor *r)
     dx_reactor_p_notify(r);
 }
 
-/* "HOST:PORT" into its halves. The host goes without brackets into host[46]. */
+/* Split "HOST:PORT". The host is copied to host[46], without brackets. */
 static bool dx_reactor_p_split(const char *text, char *host, uint32_t *port, bool *six)
 {
     char end = ':';
@@ -5180,7 +5179,7 @@ static bool dx_reactor_p_split(const char *text, char *host, uint32_t *port, boo
     return digits && digits < 6 && !text[digits] && *port <= 65535;
 }
 
-/* Where an address has its host. Its port is at 2, the first byte first. */
+/* Offset of the host in an address. The port is at offset 2, big-endian. */
 static size_t dx_reactor_p_host_at(bool six)
 {
     return six ? offsetof(struct sockaddr_in6, sin6_addr) : offsetof(struct sockaddr_in, sin_addr);
@@ -5198,14 +5197,14 @@ static void dx_reactor_p_family_set(dx_reactor_address *address, int family)
 {
     struct sockaddr a;
     DX_REACTOR_MEMSET(&a, 0, sizeof a);
-    a.sa_family = (unsigned char)family; /* all are small, and macOS has a byte for them */
+    a.sa_family = (unsigned char)family; /* families are small; macOS has one byte for them */
     DX_REACTOR_MEMCPY(address->bytes, &a, sizeof a);
 }
 
 /* Unix addresses ("unix:" and a path) on systems that have them: the family, then the path.
 
-       family | path ... 0           a file; the size counts the zero
-       family | 0 | name ...         no file, Linux alone; the size ends with the name          */
+       family | path ... 0           a file; the size includes the zero
+       family | 0 | name ...         abstract name, Linux only; the size ends with the name      */
 static const char dx_reactor_p_unix[] = "unix:";
 
 #if defined(_WIN32)
@@ -5234,17 +5233,17 @@ static int dx_reactor_p_unix_parse(dx_reactor_address *address, const char *path
   #endif
     dx_reactor_p_family_set(address, AF_UNIX);
     if (name) {
-        to++; /* behind a zero */
+        to++; /* after a zero */
         path++;
     }
     if (!*path) return DX_REACTOR_EINVAL;
     while (*path && to < end) *to++ = (uint8_t)*path++;
     if (to == end) return DX_REACTOR_EINVAL;
-    address->size = (uint32_t)(to - address->bytes) + !name; /* a zero ends the path of a file */
+    address->size = (uint32_t)(to - address->bytes) + !name; /* with the zero of a file's path */
     return DX_REACTOR_OK;
 }
 
-/* The path of a unix address, as it is parsed, and how long it is; 0: it has none. */
+/* Write the path of a unix address as the parser accepts it. Returns its length; 0: no path. */
 static size_t dx_reactor_p_unix_path(const dx_reactor_address *address,
                                      char path[DX_REACTOR_ADDRESS_TEXT_SIZE])
 {
@@ -5255,12 +5254,12 @@ static size_t dx_reactor_p_unix_path(const dx_reactor_address *address,
         address->size > sizeof(struct sockaddr_un))
         return 0;
     room = address->size - at;
-    if (!address->bytes[at]) path[size++] = '@'; /* a name without a file */
+    if (!address->bytes[at]) path[size++] = '@'; /* an abstract name */
     if (size == room) return 0;
     for (; size < room && address->bytes[at + size]; size++)
         path[size] = (char)address->bytes[at + size];
     path[size] = 0;
-    return path[0] == '@' && size < room ? 0 : size; /* a zero within the name */
+    return path[0] == '@' && size < room ? 0 : size; /* 0: a zero inside an abstract name */
 }
 #endif
 
@@ -5286,7 +5285,7 @@ DX_REACTOR_API int dx_reactor_address_parse(dx_reactor_address *address, const c
     return DX_REACTOR_OK;
 }
 
-/* AF_INET, AF_INET6 or 0; the port and the host's bytes. */
+/* Decode an IP address: AF_INET, AF_INET6 or 0 (neither); port and host bytes. */
 static int dx_reactor_p_address_parts(const dx_reactor_address *address, uint16_t *port,
                                       const uint8_t **host)
 {
@@ -5332,7 +5331,7 @@ DX_REACTOR_API uint16_t dx_reactor_address_port(const dx_reactor_address *addres
     return port;
 }
 
-/* What a host's socket needs before it is bound. 0 or -1: dx_reactor_p_last_errno(). */
+/* Set the options that an IP socket needs before bind. 0 or -1: dx_reactor_p_last_errno(). */
 static int dx_reactor_p_bind_options(int fd, int family, uint32_t flags, int backlog)
 {
     DX_REACTOR_ASSERT(fd >= 0 && (family == AF_INET || family == AF_INET6));
@@ -5348,7 +5347,7 @@ static int dx_reactor_p_bind_options(int fd, int family, uint32_t flags, int bac
     return 0;
 }
 
-/* Options, bind, listen, and what it was bound to. 0 or -1: dx_reactor_p_last_errno(). */
+/* Set options, bind, listen, get the bound address. 0 or -1: dx_reactor_p_last_errno(). */
 static int dx_reactor_p_bind(int fd, int family, const dx_reactor_address *address, uint32_t flags,
                              int backlog, dx_reactor_address *bound)
 {
@@ -5365,7 +5364,7 @@ static int dx_reactor_p_bind(int fd, int family, const dx_reactor_address *addre
     return 0;
 }
 
-/* Whether a socket can be made for this address: its family, or 0. */
+/* The address family if a socket can be created for it, else 0. */
 static int dx_reactor_p_usable(const dx_reactor_address *address, uint32_t flags)
 {
     const int family = dx_reactor_p_family(address);
@@ -5374,12 +5373,12 @@ static int dx_reactor_p_usable(const dx_reactor_address *address, uint32_t flags
     return family == AF_INET6 && address->size == sizeof(struct sockaddr_in6) ? family : 0;
 }
 
-/* A socket of streams; it listens where backlog > 0, and is one of datagrams where backlog < 0. */
+/* Create a socket: backlog > 0: listening; 0: stream; < 0: datagram. */
 static int dx_reactor_p_socket(dx_reactor *r, const dx_reactor_address *address, uint32_t flags,
                                int backlog, int *fd, dx_reactor_address *bound)
 {
     const int family = dx_reactor_p_usable(address, flags);
-    const bool no_delay = (flags & DX_REACTOR_NODELAY) && family != AF_UNIX; /* has no such thing */
+    const bool no_delay = (flags & DX_REACTOR_NODELAY) && family != AF_UNIX; /* which has none */
     int made;
     int error;
     if (!family) return DX_REACTOR_EINVAL;
@@ -5514,21 +5513,22 @@ DX_REACTOR_API uint64_t dx_reactor_ext_clock_ns(const dx_reactor *r)
        [task][task][task][task]                                 |
         ^top_               ^bottom_                            |
         |                   '--- the owner pushes and pops      |
-        '---------------------------- thieves take -------------'
+        '---------------------------- thieves pop --------------'
 
-   A task may be pushed while everybody goes to sleep. The worker sets idle_, looks everywhere once
-   more, then sleeps; who pushes wakes one whose idle_ is set. All of it is sequentially consistent,
-   so one of the two sees the other.
+   No lost wake-up: a task may be pushed while all workers are going to sleep. A worker sets idle_,
+   checks everything once more, then sleeps; a pusher wakes a worker whose idle_ is set. Both are
+   sequentially consistent, so one of the two sees the other.
 
-   The end: stop_ is set and everybody woken; a worker ends its loop, but closes its reactor only
-   when nobody can wake it any more: all have ended, join was called, and no stop is halfway. */
+   Shutdown: stop_ is set and all workers are woken. A worker leaves its loop, but closes its
+   reactor only when nobody can wake it any more: all workers have ended, join was called, and no
+   call of stop is in progress. */
 enum {
     DX_REACTOR_P_WORKERS_MAX = 1024,
     DX_REACTOR_P_CPUS_MAX    = 1024,
-    DX_REACTOR_P_CPU_BITS    = 8 * sizeof(long), /* in a word of an affinity mask */
+    DX_REACTOR_P_CPU_BITS    = 8 * sizeof(long), /* bits of a word of an affinity mask */
     DX_REACTOR_P_CPU_WORDS   = DX_REACTOR_P_CPUS_MAX / DX_REACTOR_P_CPU_BITS,
     DX_REACTOR_P_TASKS_MAX   = 1 << 20,
-    DX_REACTOR_P_ROUND       = 64 /* tasks between two looks at the completions */
+    DX_REACTOR_P_ROUND       = 64 /* tasks between two polls for completions */
 };
 
 DX_REACTOR_API dx_reactor_worker *dx_reactor_group_worker(const dx_reactor_group *g, uint32_t i)
@@ -5537,7 +5537,7 @@ DX_REACTOR_API dx_reactor_worker *dx_reactor_group_worker(const dx_reactor_group
 }
 
 #if defined(__linux__)
-/* The beginning of the file `folder` `name`, zero-terminated; empty where there is none. */
+/* Read the start of the file `folder` `name`, zero-terminated; empty if it does not exist. */
 static size_t dx_reactor_p_slurp(const char *folder, const char *name, char *text, size_t capacity)
 {
     size_t used = dx_reactor_p_append(text, 0, capacity, folder);
@@ -5552,25 +5552,25 @@ static size_t dx_reactor_p_slurp(const char *folder, const char *name, char *tex
     return used;
 }
 
-/* How many CPUs' time the cgroup at this folder may use, rounded up; 0: no limit. */
+/* The CPU quota of the cgroup in this folder, in CPUs, rounded up; 0: no limit. */
 static uint32_t dx_reactor_p_quota(const char *folder)
 {
     char text[1024];
     const char *at = text;
-    uint64_t quota;  /* of CPU time, */
-    uint64_t period; /* in each of these; both in microseconds */
+    uint64_t quota;  /* microseconds of CPU time, */
+    uint64_t period; /* per period of microseconds */
     if (!dx_reactor_p_slurp(folder, "/cpu.max", text, sizeof text)) { /* version 1: two files */
         size_t used = dx_reactor_p_slurp(folder, "/cpu.cfs_quota_us", text, sizeof text / 2);
         dx_reactor_p_slurp(folder, "/cpu.cfs_period_us", text + used, sizeof text - used);
     }
-    quota = dx_reactor_p_number(&at);
+    quota = dx_reactor_p_parse_number(&at);
     if (*at) at++; /* a space, or the end of the first file */
-    period = dx_reactor_p_number(&at);
+    period = dx_reactor_p_parse_number(&at);
     return quota && period ? (uint32_t)((quota + period - 1) / period) : 0;
 }
 
-/* The smallest quota of this process's cgroup and of those above it. root: "" but in tests. Lines
-   of /proc/self/cgroup: "0::/path", and in version 1 "4:cpu,cpuacct:/path". */
+/* The smallest quota of this process's cgroup and its ancestors. root: "" except in tests. Lines of
+   /proc/self/cgroup: "0::/path", and in version 1 "4:cpu,cpuacct:/path". */
 static uint32_t dx_reactor_p_quotas(const char *root)
 {
     char text[4096], path[1024];
@@ -5601,7 +5601,7 @@ static uint32_t dx_reactor_p_quotas(const char *root)
 
 #endif
 
-/* The CPUs that this thread may run on: how many, 0: not known. */
+/* Get the affinity mask of this thread. Returns its number of CPUs; 0: unknown. */
 static uint32_t dx_reactor_p_affinity(unsigned long *words)
 {
     const size_t size = DX_REACTOR_P_CPU_WORDS * sizeof *words;
@@ -5620,7 +5620,7 @@ static uint32_t dx_reactor_p_affinity(unsigned long *words)
     return count;
 }
 
-/* Pin this thread to the n-th of the CPUs that it may run on. The CPU, or -1. */
+/* Pin this thread to the n-th CPU of its affinity mask. Returns the CPU, or -1. */
 static int32_t dx_reactor_p_pin(uint32_t n)
 {
     unsigned long words[DX_REACTOR_P_CPU_WORDS];
@@ -5649,7 +5649,7 @@ static int32_t dx_reactor_p_pin(uint32_t n)
 DX_REACTOR_API uint32_t dx_reactor_cpu_count(int *limit)
 {
     unsigned long words[DX_REACTOR_P_CPU_WORDS];
-    uint32_t limits[3] = {0, 0, 0}; /* by DX_REACTOR_CPUS_; 0: none */
+    uint32_t limits[3] = {0, 0, 0}; /* by DX_REACTOR_CPUS_; 0: no limit */
     uint32_t count;
     uint32_t i;
 #if defined(_WIN32)
@@ -5673,9 +5673,9 @@ DX_REACTOR_API uint32_t dx_reactor_cpu_count(int *limit)
     return count;
 }
 
-/* The deque of Chase and Lev ("Dynamic circular work-stealing deque", 2005) with a fixed ring;
-   sequentially consistent where Le, Pop, Cohen and Zappa Nardelli (2013) have a fence. False: it is
-   full. */
+/* The deque of Chase and Lev ("Dynamic circular work-stealing deque", 2005) with a fixed ring.
+   Sequentially consistent accesses replace the fences of Le, Pop, Cohen and Zappa Nardelli (2013).
+   Returns false if full. */
 static bool dx_reactor_p_deque_push(dx_reactor_worker *w, dx_reactor_task *task)
 {
     uintptr_t bottom = DX_REACTOR_P_LOAD(uintptr_t, &w->bottom_, RELAXED);
@@ -5686,7 +5686,7 @@ static bool dx_reactor_p_deque_push(dx_reactor_worker *w, dx_reactor_task *task)
     return true;
 }
 
-/* Take what is at index top, if no other thread is faster. */
+/* Take the task at index top; NULL: another thread was faster. */
 static dx_reactor_task *dx_reactor_p_deque_claim(dx_reactor_worker *w, uintptr_t top)
 {
     dx_reactor_task *task = DX_REACTOR_P_LOAD(dx_reactor_task *, &w->tasks_[top & w->mask_],
@@ -5694,7 +5694,7 @@ static dx_reactor_task *dx_reactor_p_deque_claim(dx_reactor_worker *w, uintptr_t
     return DX_REACTOR_P_SWAP_IF(&w->top_, &top, top + 1, false, SEQ_CST) ? task : NULL;
 }
 
-/* The owner takes the newest. The last one may be a thief's as well: both claim it. */
+/* Pop the newest task, owner only. For the last one, owner and thieves compete by a claim. */
 static dx_reactor_task *dx_reactor_p_deque_pop(dx_reactor_worker *w)
 {
     const uintptr_t bottom = DX_REACTOR_P_LOAD(uintptr_t, &w->bottom_, RELAXED) - 1;
@@ -5709,15 +5709,15 @@ static dx_reactor_task *dx_reactor_p_deque_pop(dx_reactor_worker *w)
     return task;
 }
 
-/* Is there nothing to steal? Else *top is what to claim. */
+/* True: nothing to steal. Otherwise *top is the index to claim. */
 static bool dx_reactor_p_deque_empty(const dx_reactor_worker *w, uintptr_t *top)
 {
     *top = DX_REACTOR_P_LOAD(uintptr_t, &w->top_, SEQ_CST);
     return (intptr_t)(DX_REACTOR_P_LOAD(uintptr_t, &w->bottom_, SEQ_CST) - *top) <= 0;
 }
 
-/* The next of w's own: the newest of its deque, else the oldest of its inbox. */
-static dx_reactor_task *dx_reactor_p_worker_take(dx_reactor_worker *w)
+/* Next of the worker's own tasks: the newest of its deque, else the oldest of its inbox. */
+static dx_reactor_task *dx_reactor_p_worker_next(dx_reactor_worker *w)
 {
     dx_reactor_task *task = dx_reactor_p_deque_pop(w);
     if (task) {
@@ -5726,7 +5726,7 @@ static dx_reactor_task *dx_reactor_p_worker_take(dx_reactor_worker *w)
     }
     if (!w->ready_ && DX_REACTOR_P_LOAD(dx_reactor_task *, &w->inbox_, RELAXED)) {
         task = DX_REACTOR_P_EXCHANGE(dx_reactor_task *, &w->inbox_, NULL, ACQUIRE);
-        while (task) { /* the other way round */
+        while (task) { /* reverse: oldest first */
             dx_reactor_task *older = task->next;
             task->next = w->ready_;
             w->ready_ = task;
@@ -5740,7 +5740,7 @@ static dx_reactor_task *dx_reactor_p_worker_take(dx_reactor_worker *w)
     return task;
 }
 
-/* Has another one a task to spare? task not NULL: take it; false: none, or others were faster. */
+/* Steal a task from another worker. task NULL: only check. False: none, or others were faster. */
 static bool dx_reactor_p_worker_steal(dx_reactor_worker *w, dx_reactor_task **task)
 {
     const dx_reactor_group *g = w->group;
@@ -5759,7 +5759,7 @@ static bool dx_reactor_p_worker_steal(dx_reactor_worker *w, dx_reactor_task **ta
     return false;
 }
 
-/* Until the group ends: OK, or an error of the reactor. */
+/* Run until the group ends. OK, or an error of the reactor. */
 static int dx_reactor_p_worker_loop(dx_reactor_worker *w)
 {
     const uint32_t *stop = &w->group->stop_;
@@ -5769,12 +5769,12 @@ static int dx_reactor_p_worker_loop(dx_reactor_worker *w)
         bool sleep = false;
         int done;
         while (ran < DX_REACTOR_P_ROUND && !DX_REACTOR_P_LOAD(uint32_t, stop, SEQ_CST) &&
-               (task = dx_reactor_p_worker_take(w)) != NULL) {
+               (task = dx_reactor_p_worker_next(w)) != NULL) {
             task->fn(task, w);
             ran++;
         }
         if (DX_REACTOR_P_LOAD(uint32_t, stop, SEQ_CST)) return DX_REACTOR_OK;
-        if (!ran) { /* either a pusher sees this, or what it pushed is seen here */
+        if (!ran) { /* either a pusher sees idle_, or its task is seen here */
             DX_REACTOR_P_STORE(&w->idle_, 1, SEQ_CST);
             sleep = !dx_reactor_p_worker_steal(w, NULL) &&
                     !DX_REACTOR_P_LOAD(uint32_t, stop, SEQ_CST) &&
@@ -5786,12 +5786,12 @@ static int dx_reactor_p_worker_loop(dx_reactor_worker *w)
         if (ran) continue;
         DX_REACTOR_P_STORE(&w->idle_, 0, RELAXED);
         if (done || sleep) continue;
-        task = dx_reactor_p_worker_take(w);
+        task = dx_reactor_p_worker_next(w);
         if (task || dx_reactor_p_worker_steal(w, &task)) task->fn(task, w);
     }
 }
 
-/* Wait for other threads of the group, at its begin and end only. */
+/* Wait for other threads of the group by polling; only at its start and end. */
 static void dx_reactor_p_await(const uint32_t *value, uint32_t wanted)
 {
     while (DX_REACTOR_P_LOAD(uint32_t, value, SEQ_CST) < wanted) {
@@ -5803,7 +5803,7 @@ static void dx_reactor_p_await(const uint32_t *value, uint32_t wanted)
     }
 }
 
-/* A worker's life. Its reactor is closed only when nobody can wake it any more. */
+/* Main function of a worker. Closes its reactor only when nobody can wake it any more. */
 #if defined(_WIN32)
 static DWORD WINAPI dx_reactor_p_worker_main(void *self)
 #else
@@ -5834,7 +5834,8 @@ static void *dx_reactor_p_worker_main(void *self)
     return 0;
 }
 
-/* How many workers, and bytes of one: itself, its reactor's memory, its deque. 0: out of range. */
+/* Number of workers, and bytes for one: itself, its reactor's memory, its
+   deque. 0: out of range. */
 static size_t dx_reactor_p_group_plan(const dx_reactor_group_desc *d, uint32_t *count,
                                       uint32_t *deque)
 {
@@ -5845,7 +5846,7 @@ static size_t dx_reactor_p_group_plan(const dx_reactor_group_desc *d, uint32_t *
     *deque = dx_reactor_p_power_of_two(d->tasks_max ? d->tasks_max : 1024);
     size += sizeof(dx_reactor_worker) + (*deque + 1) * sizeof(dx_reactor_task *) + 127;
     size = size / 64 * 64;                                         /* whole cache lines */
-    return size <= SIZE_MAX / (DX_REACTOR_P_WORKERS_MAX + 1) ? size : 0; /* all of them together */
+    return size <= SIZE_MAX / (DX_REACTOR_P_WORKERS_MAX + 1) ? size : 0; /* the sum fits a size_t */
 }
 
 DX_REACTOR_API size_t dx_reactor_group_memory_size(const dx_reactor_group_desc *desc)
@@ -5856,7 +5857,7 @@ DX_REACTOR_API size_t dx_reactor_group_memory_size(const dx_reactor_group_desc *
     return size ? size * count + 63 : 0;
 }
 
-/* Make the threads and wait until all run, or none is left to wait for. */
+/* Start the threads and wait until all run, or report why they do not. */
 static int dx_reactor_p_group_launch(dx_reactor_group *g)
 {
     uint32_t i;
@@ -5865,9 +5866,9 @@ static int dx_reactor_p_group_launch(dx_reactor_group *g)
     DX_REACTOR_ASSERT(g->count == g->desc.workers);
     for (made = 0; made < g->count; made++) {
         dx_reactor_worker *w = dx_reactor_group_worker(g, made);
-        if (dx_reactor_p_thread_make(&w->thread_, dx_reactor_p_worker_main, w) != 0) break;
+        if (dx_reactor_p_thread_start(&w->thread_, dx_reactor_p_worker_main, w) != 0) break;
     }
-    if (made < g->count) { /* the others wait for all */
+    if (made < g->count) { /* the started ones wait for all: count the missing ones as ended */
         error = DX_REACTOR_ESYS;
         g->count = made;
         (void)DX_REACTOR_P_ADD(&g->ended_, g->desc.workers - made, SEQ_CST);
@@ -5952,7 +5953,7 @@ DX_REACTOR_API int dx_reactor_worker_push(dx_reactor_worker *w, dx_reactor_task 
     uint32_t i;
     if (!task || !task->fn) return DX_REACTOR_EINVAL;
     if (!dx_reactor_p_deque_push(w, task)) return DX_REACTOR_EAGAIN;
-    for (i = 1; i < g->count; i++) { /* one that sleeps comes to steal */
+    for (i = 1; i < g->count; i++) { /* wake one idle worker: it will steal */
         dx_reactor_worker *other = dx_reactor_group_worker(g, (w->index + i) % g->count);
         if (DX_REACTOR_P_LOAD(uint32_t, &other->idle_, SEQ_CST) &&
             DX_REACTOR_P_EXCHANGE(uint32_t, &other->idle_, 0, SEQ_CST)) {

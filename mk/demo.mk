@@ -1,18 +1,17 @@
 # What README shows first: the demo, and the examples that need more than a compiler.
 
-# The older of the demo's two versions is dxup with one source file optimised for size.
-DEMO_OLD := programs/versions/store/store.c
+# The older of the demo's two versions is dxup as it was before directories were snapshots.
 build/old/%.o: %.c build/flags
 	@mkdir -p $(@D)
-	$(PROGRAM_CC) -Os -c $< -o $@
-build/demo/dxup-1: $(patsubst %.c,build/obj/%.o,$(filter-out $(DEMO_OLD),$(DXUP))) $(DEMO_OLD:%.c=build/old/%.o)
+	$(PROGRAM_CC) -DVERSIONS_NO_SNAPSHOTS -c $< -o $@
+build/demo/dxup-1: $(patsubst %.c,build/old/%.o,$(filter-out $(COMMON),$(DXUP))) $(COMMON:%.c=build/obj/%.o)
 build/demo/dxup-2: $(DXUP:%.c=build/obj/%.o)
 build/demo/dxup-1 build/demo/dxup-2:
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -s $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) -lpthread
 
 .PHONY: demo demo-run run-firmware run-www run-dxdb
-demo: ## publish two versions, serve them, pull three times: full, patch, unchanged [OLD=file NEW=file]
+demo: ## publish two versions, serve them, pull three times: first copy, update, unchanged [OLD=app-1.0 NEW=app-1.1]
 	@CC='$(CC)' tests/deps.sh compiler
 	@$(MAKE) --no-print-directory -s demo-run
 demo-run: build/dxup build/demo/dxup-1 build/demo/dxup-2

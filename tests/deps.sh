@@ -83,6 +83,12 @@ need_for_all() {
     need postgresql eval 'ls /usr/lib/postgresql/*/bin/initdb'
     need rdiff has rdiff
     need bsdiff has bsdiff
+    # Encoders of deflate besides zlib: their streams are rebuilt.
+    need pigz has pigz
+    need busybox has busybox
+    need libdeflate-tools has libdeflate-gzip
+    need zopfli has zopfli
+    need golang-go has go
     need hyperfine has hyperfine
     need valgrind has valgrind
     need gcc-s390x-linux-gnu has s390x-linux-gnu-gcc

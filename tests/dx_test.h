@@ -15,6 +15,7 @@
 
     program [FILTER]      runs the tests whose name contains FILTER
     DX_TEST_SEED=n        another seed; DX_TEST_RUNS=n multiplies the number of runs
+    DX_TEST_SHARE=n       divides that number, which is still one at least: where the same body runs in full elsewhere
     DX_TEST_FAST=1        a failing sequence is neither shrunk nor kept
     -DDX_TEST_FUZZ=name   builds LLVMFuzzerTestOneInput for that property in place of main()
 
@@ -361,11 +362,11 @@ static bool dx_test_replay(const dx_test *t)
     return good;
 }
 
-static bool dx_test_run_property(const dx_test *t, uint64_t seed, size_t factor)
+static bool dx_test_run_property(const dx_test *t, uint64_t seed, size_t runs)
 {
     static dx_choice best[DX_TEST_CHOICES_MAX];
     if (!dx_test_replay(t)) return false;
-    for (size_t run = 0; run < t->runs * factor && !dx_test_skipped; run++) {
+    for (size_t run = 0; run < runs && !dx_test_skipped; run++) {
         dx_test_choices.fixed_count = 0;
         dx_test_choices.random = true;
         dx_test_choices.state = seed + run * 0x632be59bd9b4e019u;
@@ -482,11 +483,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     return 0;
 }
 #else
+/* A number of the environment; 1 where there is none. */
+static size_t dx_test_count(const char *name)
+{
+    const char *text = getenv(name);
+    size_t count = text ? (size_t)strtoull(text, NULL, 0) : 1;
+    return count ? count : 1;
+}
+
 int main(int argc, char **argv)
 {
-    const char *seed_text = getenv("DX_TEST_SEED"), *runs_text = getenv("DX_TEST_RUNS");
+    const char *seed_text = getenv("DX_TEST_SEED");
     uint64_t seed = seed_text ? strtoull(seed_text, NULL, 0) : 1;
-    size_t factor = runs_text ? (size_t)strtoull(runs_text, NULL, 0) : 1;
+    size_t factor = dx_test_count("DX_TEST_RUNS"), share = dx_test_count("DX_TEST_SHARE");
     size_t passed = 0, failed = 0, skipped = 0;
     const char *program = strrchr(argv[0], '/') ? strrchr(argv[0], '/') + 1 : argv[0];
     const int fatal[] = {SIGSEGV, SIGABRT, SIGFPE, SIGILL};
@@ -498,7 +507,7 @@ int main(int argc, char **argv)
         dx_test_choices.fixed_count = 0;
         dx_test_choices.random = false;
         bool good = t->exhaustive ? dx_test_run_exhaustive(t)
-                  : t->runs       ? dx_test_run_property(t, seed, factor ? factor : 1)
+                  : t->runs       ? dx_test_run_property(t, seed, (t->runs * factor + share - 1) / share)
                                   : dx_test_once(t);
         if (dx_test_skipped) {
             printf("skip %s: %s\n", t->name, dx_test_message);

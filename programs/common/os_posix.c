@@ -385,25 +385,31 @@ static int lock(int fd)
     return -1;
 }
 
-int os_open_lock(const char *path) { return lock(open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666)); }
-
-/* Between open and lock another process may have renamed its staging file away. So check that the
-   name still means the locked file, and try again if not. */
-int os_open_staging(const char *path, bool folder)
+/* Between open and lock another process may have renamed its staging file away, or removed its
+   lock. So check that the name still means the locked file, and try again if not. */
+static int open_locked(const char *path, int flags, mode_t mode)
 {
     for (int tries = 0; tries < 100; tries++) {
         struct stat mine, named;
-        if (folder && mkdir(path, 0700) < 0 && errno != EEXIST) return -1;
-        int flags = folder ? O_RDONLY | O_DIRECTORY : O_RDWR | O_CREAT;
-        int fd = lock(open(path, flags | O_CLOEXEC | O_NOFOLLOW, 0600));
+        if (flags & O_DIRECTORY && mkdir(path, 0700) < 0 && errno != EEXIST) return -1;
+        int fd = lock(open(path, flags | O_CLOEXEC, mode));
         if (fd < 0) return -1;
-        if (fstat(fd, &mine) == 0 && lstat(path, &named) == 0 && mine.st_ino == named.st_ino &&
+        int found = flags & O_NOFOLLOW ? lstat(path, &named) : stat(path, &named);
+        if (fstat(fd, &mine) == 0 && found == 0 && mine.st_ino == named.st_ino &&
             mine.st_dev == named.st_dev)
             return fd;
         close(fd);
     }
     errno = EWOULDBLOCK;
     return -1;
+}
+
+int os_open_lock(const char *path) { return open_locked(path, O_RDWR | O_CREAT, 0666); }
+
+int os_open_staging(const char *path, bool folder)
+{
+    int flags = folder ? O_RDONLY | O_DIRECTORY : O_RDWR | O_CREAT;
+    return open_locked(path, flags | O_NOFOLLOW, 0600);
 }
 
 int os_lock_folder_in(int folder, const char *name)

@@ -58,10 +58,10 @@ typedef struct container_bytes {
 /* How a content was packed. Fields that a kind does not name are 0. */
 typedef struct container_way {
     uint8_t  kind;
-    uint8_t  level;    /* deflate, png, tokens 1..9; zstd 1..22; xz 0..9, and 32 for "extreme" */
+    uint8_t  level;    /* deflate, png 1..9; tokens 1..10; zstd 1..22; xz 0..9, and 32 for "extreme" */
     uint8_t  variant;  /* deflate, png: memLevel; zstd: workers, 0 or 1; xz: 1 = as with threads;
                           tokens: bits of the hash, 8..17 */
-    uint8_t  window;   /* deflate, png: bits, 9..15; tokens: what is hashed, 0..3 */
+    uint8_t  window;   /* deflate, png: bits, 9..15; tokens: what is hashed, 0..4 */
     uint8_t  strategy; /* deflate, png: 0..4; zstd: 1 checksum, 2 content size; xz: the check */
     uint8_t  head[2];  /* png: the first two bytes of the zlib stream */
     uint32_t chunk;    /* png: bytes of every IDAT chunk but the last */
@@ -130,6 +130,16 @@ bool container_try(unsigned kind, const uint8_t *stream, size_t stream_size,
 void container_read_wrapping(const uint8_t *in, container_way *way);
 
 /* >>container_tokens.c ---- */
+/* The first block of a deflate stream. */
+typedef struct container_first {
+    bool     last;     /* it is the only one */
+    bool     stored;
+    bool     fixed;
+    uint32_t tokens;   /* or stored bytes */
+    unsigned distance; /* the largest of a match; 0: there is none */
+} container_first;
+/* False: it cannot be read, or has codes that only a reader accepts. */
+bool container_read_first(const uint8_t *stream, size_t size, container_first *first);
 /* Find the way whose prediction is nearest to a deflate stream, and write what is to be corrected.
    `way` begins as the one that worked last, with kind 0 if none has. EINVAL: that takes more than
    out->max bytes, or the stream has codes that only a reader accepts.

@@ -25,6 +25,7 @@
 enum {
     MATCH_MIN     = 3,
     MATCH_MAX     = 258,
+    GO_MATCH      = 4,               /* the shortest match that Go takes */
     WINDOW        = 32768,           /* bytes; a power of 2 */
     REACH         = WINDOW - 262,    /* distance up to which zlib searches */
     TOO_FAR       = 4096,            /* a match of 3 bytes from farther away costs more bits */
@@ -39,7 +40,7 @@ enum {
 };
 
 /* What a position is hashed by; the order of candidates is the same for all but collisions. */
-enum { HASH_ROLLING, HASH_CRC3, HASH_CRC4, HASH_GO, HASHES };
+enum { HASH_ROLLING, HASH_CRC3, HASH_CRC4, HASH_GO, HASH_GO_FAST };
 
 /* >>range coder ------------------------------------------------------------------
    That of LZMA: `range` is divided in proportion to the probability of a 0, which adapts. The
@@ -170,12 +171,23 @@ typedef struct effort {
     uint16_t chain; /* links that are followed */
 } effort;
 
-enum { LEVEL_SLOW = 4 }; /* from here on a match waits for a longer one at the next byte */
+enum {
+    LEVEL_SLOW    = 4, /* from here on a match waits for a longer one at the next byte */
+    LEVEL_GO_FAST = 10 /* another matcher, see below */
+};
 
-static const effort efforts[10] = {{0, 0, 0, 0},          {4, 4, 8, 4},        {4, 5, 16, 8},
+static const effort efforts[LEVEL_GO_FAST + 1] = {{0, 0, 0, 0},          {4, 4, 8, 4},        {4, 5, 16, 8},
                                    {4, 6, 32, 32},        {4, 4, 16, 16},      {8, 16, 32, 32},
                                    {8, 16, 128, 128},     {8, 32, 128, 256},   {32, 128, 258, 1024},
                                    {32, 258, 258, 4096}};
+
+/* The next match of level 1 of Go, which is planned for a block of content at a time. */
+typedef struct plan {
+    size_t end;    /* of the block; 0: none has begun */
+    size_t search; /* where the search for the match after this one begins */
+    size_t at;     /* of the match; the end if there is no more in the block */
+    match  found;  /* length 0: none yet */
+} plan;
 
 typedef struct predictor {
     const uint8_t *content;
@@ -189,6 +201,7 @@ typedef struct predictor {
     unsigned       hash_bits;
     match          now;      /* at `at` */
     match          next;     /* at the byte behind it, if `now` is one and the level is slow */
+    plan           plan;     /* of LEVEL_GO_FAST, which does not use now and next */
     uint32_t       crc[4][256];
     uint32_t       heads[1 << HASH_BITS_MAX]; /* positions; 0: none, and so 0 is never found */
     uint32_t       links[WINDOW];
@@ -209,12 +222,12 @@ static void make_crc(predictor *p)
 static void predictor_init(predictor *p, const container_way *way, const uint8_t *content,
                            size_t size)
 {
-    assert(way->level >= 1 && way->level <= 9 && size <= UINT32_MAX);
+    assert(way->level >= 1 && way->level <= LEVEL_GO_FAST && size < UINT32_MAX);
     memset(p, 0, offsetof(predictor, crc));
     memset(p->heads, 0, sizeof *p->heads << way->variant); /* links are set when inserted */
     p->content = content;
     p->size = size;
-    p->slow = way->level >= LEVEL_SLOW;
+    p->slow = way->level >= LEVEL_SLOW && way->level < LEVEL_GO_FAST;
     p->effort = efforts[way->level];
     p->hash_bits = way->variant;
     p->hash = way->window;
@@ -224,7 +237,7 @@ static void predictor_init(predictor *p, const container_way *way, const uint8_t
 /* Are there enough bytes for a hash? */
 static bool has_hash(const predictor *p, size_t at)
 {
-    return p->size - at >= (p->hash == HASH_CRC4 || p->hash == HASH_GO ? 4 : 3);
+    return p->size - at >= (p->hash >= HASH_CRC4 ? 4 : 3);
 }
 
 static uint32_t hash_at(const predictor *p, size_t at)
@@ -239,6 +252,10 @@ static uint32_t hash_at(const predictor *p, size_t at)
         return (p->crc[3][b[0]] ^ p->crc[2][b[1]] ^ p->crc[1][b[2]] ^ p->crc[0][b[3]]) & mask;
     case HASH_GO: {
         uint32_t v = (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3];
+        return v * 0x1e35a7bdu >> (32 - p->hash_bits);
+    }
+    case HASH_GO_FAST: {
+        uint32_t v = (uint32_t)b[3] << 24 | (uint32_t)b[2] << 16 | (uint32_t)b[1] << 8 | b[0];
         return v * 0x1e35a7bdu >> (32 - p->hash_bits);
     }
     default: return ((uint32_t)b[0] << 2 * shift ^ (uint32_t)b[1] << shift ^ b[2]) & mask;
@@ -263,37 +280,40 @@ static unsigned common(const uint8_t *a, const uint8_t *b, unsigned most)
     return n;
 }
 
-/* The longest match at a position that is in no chain yet, if it is longer than `before`. */
+/* The longest match at a position that is in no chain yet, if it is longer than `before`. Go looks
+   for any of 4 bytes, whatever was found before. */
 static match longest(const predictor *p, size_t at, unsigned before)
 {
-    match best = {before, 0}, none = {MATCH_MIN - 1, 0};
+    bool go = p->hash == HASH_GO;
+    match best = {go ? GO_MATCH - 1 : before, 0}, none = {MATCH_MIN - 1, 0};
     const uint8_t *here = p->content + at;
     unsigned most = p->size - at < MATCH_MAX ? (unsigned)(p->size - at) : MATCH_MAX;
     unsigned nice = p->effort.nice < most ? p->effort.nice : most;
-    unsigned steps = before >= p->effort.good ? p->effort.chain >> 2 : p->effort.chain;
+    unsigned steps = !go && before >= p->effort.good ? p->effort.chain >> 2 : p->effort.chain;
     if (before >= most || !has_hash(p, at)) return none;
-    size_t reach = p->hash == HASH_GO ? WINDOW : REACH;
+    size_t reach = go ? WINDOW : REACH;
     for (uint32_t from = p->heads[hash_at(p, at)]; from && at - from <= reach && steps; steps--) {
         const uint8_t *there = p->content + from;
         if (there[best.length] == here[best.length] && there[0] == here[0]) {
             unsigned length = common(there, here, most);
-            if (length > best.length) {
+            bool far = go && length == GO_MATCH && at - from > TOO_FAR;
+            if (length > best.length && !far) {
                 best.length = length;
                 best.distance = (unsigned)(at - from);
                 if (length >= nice) break;
             }
         }
         from = p->links[from % WINDOW];
-        if (at - from == reach) break; /* only the first candidate may be so far away */
+        if (!go && at - from == reach) break; /* only the first candidate may be so far away */
     }
     bool costs = p->slow && best.length == MATCH_MIN && best.distance > TOO_FAR;
-    return best.distance && !costs ? best : none;
+    return best.distance && best.length > before && !costs ? best : none;
 }
 
 /* The nearest position, before the one where a token begins, that matches for so many bytes. */
 static unsigned nearest(const predictor *p, unsigned length)
 {
-    if (length > p->size - p->at || !has_hash(p, p->at)) return 0;
+    if (length > p->size - p->at || !has_hash(p, p->at) || p->hash == HASH_GO_FAST) return 0;
     uint32_t from = p->heads[hash_at(p, p->at)];
     if (p->inserted > p->at) from = p->links[p->at % WINDOW]; /* it is the head itself */
     for (unsigned steps = NEAREST_STEPS; steps && from && p->at - from < WINDOW; steps--) {
@@ -304,6 +324,85 @@ static unsigned nearest(const predictor *p, unsigned length)
     return 0;
 }
 
+/* >>level 1 of Go ----------------------------------------------------------------------
+   Another descent: that of Snappy. A table holds the last position of each hash, and a match of 4
+   bytes there is taken. The longer nothing is found, the fewer positions are looked at. The tokens
+   of a block follow from the content alone, so they are planned, and a token that the stream has
+   instead does not change the plan. heads[] holds positions + 1, for position 0 can be found. */
+enum {
+    GO_BLOCK     = 65535, /* bytes of content */
+    GO_MARGIN    = 15,    /* at the end of a block, where no match begins */
+    GO_BLOCK_MIN = 17,    /* in less no match is looked for */
+    GO_SKIP      = 32     /* after so many positions without a match one more is left out */
+};
+
+/* The distance of the last position with the same 4 bytes, or 0. This one takes its place. */
+static unsigned go_swap(predictor *p, size_t at)
+{
+    uint32_t *head = &p->heads[hash_at(p, at)];
+    size_t from = *head;
+    *head = (uint32_t)at + 1;
+    if (!from || at - (from - 1) > WINDOW) return 0;
+    bool same = memcmp(p->content + from - 1, p->content + at, GO_MATCH) == 0;
+    return same ? (unsigned)(at - (from - 1)) : 0;
+}
+
+/* Where the next match of 4 bytes begins, from plan->search on; its distance, or 0. */
+static unsigned go_search(predictor *p)
+{
+    plan *g = &p->plan;
+    size_t last = g->end - GO_MARGIN, at = g->search;
+    if (g->found.length) { /* directly behind a match */
+        if (at >= last) return 0;
+        go_swap(p, at - 1);
+        unsigned distance = go_swap(p, at);
+        if (distance) return distance;
+        at++;
+    }
+    for (size_t skip = GO_SKIP;; at += skip / GO_SKIP, skip += skip / GO_SKIP) {
+        if (at + skip / GO_SKIP > last) return 0;
+        unsigned distance = go_swap(p, at);
+        g->search = at;
+        if (distance) return distance;
+    }
+}
+
+static void go_next(predictor *p)
+{
+    plan *g = &p->plan;
+    unsigned distance = go_search(p);
+    size_t left = g->end - g->search;
+    g->at = distance ? g->search : g->end;
+    g->found = (match){0, distance};
+    if (!distance) return;
+    g->found.length = common(p->content + g->at - distance, p->content + g->at,
+                             left < MATCH_MAX ? (unsigned)left : MATCH_MAX);
+    g->search = g->at + g->found.length;
+}
+
+/* A block of so many bytes begins. */
+static void go_begin(predictor *p, size_t size)
+{
+    plan *g = &p->plan;
+    while (g->at < p->at && g->at < g->end) go_next(p); /* what is left of the block before */
+    *g = (plan){.end = p->at + size, .search = p->at, .at = p->at + size};
+    if (size >= GO_BLOCK_MIN) go_next(p);
+}
+
+static size_t go_block_size(const predictor *p)
+{
+    return p->size - p->at < GO_BLOCK ? p->size - p->at : GO_BLOCK;
+}
+
+static match go_predict(predictor *p)
+{
+    plan *g = &p->plan;
+    if (p->at >= g->end) go_begin(p, go_block_size(p));
+    while (g->at < p->at) go_next(p);
+    return g->at == p->at && p->at < g->end ? g->found : (match){0, 0};
+}
+
+/* >>tokens ------------------------------------------------------------------------ */
 /* Why a token is predicted. */
 enum { NOTHING_MATCHES, NEXT_IS_LONGER, IT_MATCHES, SITUATIONS };
 
@@ -312,6 +411,10 @@ static unsigned predict(predictor *p, match *found)
 {
     assert(p->at < p->size);
     found->length = found->distance = 0;
+    if (p->hash == HASH_GO_FAST) {
+        *found = go_predict(p);
+        return found->length ? IT_MATCHES : NOTHING_MATCHES;
+    }
     if (!p->known) p->now = longest(p, p->at, MATCH_MIN - 1);
     p->known = true;
     p->next.length = MATCH_MIN - 1;
@@ -330,7 +433,7 @@ static void pass(predictor *p, size_t size)
 {
     assert(size <= p->size - p->at);
     p->at += size;
-    insert_to(p, p->at);
+    if (p->hash != HASH_GO_FAST) insert_to(p, p->at);
     p->known = false;
 }
 
@@ -338,7 +441,7 @@ static void pass(predictor *p, size_t size)
 static void pass_token(predictor *p, unsigned length)
 {
     bool waited = p->slow && !length && p->next.length >= MATCH_MIN;
-    bool leave_out = !p->slow && length > p->effort.lazy;
+    bool leave_out = !p->slow && length > p->effort.lazy && p->hash != HASH_GO_FAST;
     if (leave_out) {
         insert_to(p, p->at + 1);
         p->inserted = p->at + length;
@@ -744,6 +847,8 @@ static bool code_block(engine *e)
         b->count = other ? code_number(&e->coder, m->count[stored], b->count) : e->count[stored];
         e->count[stored] = b->count;
     }
+    bool counted = stored && b->count <= e->p.size - e->p.at;
+    if (e->p.hash == HASH_GO_FAST) go_begin(&e->p, counted ? b->count : go_block_size(&e->p));
     if (!stored) return code_tokens(e) && (b->type == FIXED || code_header(e));
     b->padding = code_padding(e, b->padding);
     if (b->count > 0xffff || b->count > e->p.size - e->p.at) return false;
@@ -1033,6 +1138,26 @@ static bool get_block(bit_reader *r, block *b)
     return true;
 }
 
+bool container_read_first(const uint8_t *stream, size_t size, container_first *first)
+{
+    bit_reader r = {.in = stream, .left = size};
+    block *b = calloc(1, sizeof *b);
+    bool right = b && get_block(&r, b);
+    memset(first, 0, sizeof *first);
+    if (right) {
+        first->last = b->last;
+        first->stored = b->type == STORED;
+        first->fixed = b->type == FIXED;
+        first->tokens = b->count;
+    }
+    for (uint32_t i = 0; right && b->tokens && i < b->count; i++)
+        if (token_distance(b->tokens[i]) > first->distance)
+            first->distance = token_distance(b->tokens[i]);
+    if (b) free(b->tokens);
+    free(b);
+    return right;
+}
+
 /* The correction for a way, from the front until so many bytes of the content are passed. False: it
    takes more than out->max, or the stream is none that can be written again. */
 static bool encode(engine *e, const container_way *way, const uint8_t *stream, size_t stream_size,
@@ -1099,6 +1224,7 @@ static void try_all(search *s)
                                         {HASH_CRC3, 15},    {HASH_CRC4, 15},    {HASH_GO, 17}};
     try_efforts(s, HASH_ROLLING, 15);
     unsigned level = s->best.level;
+    try_tokens(s, LEVEL_GO_FAST, HASH_GO_FAST, 14);
     if (!level) return; /* nothing is like this stream */
     for (size_t i = 0; i < sizeof hashes / sizeof *hashes; i++)
         if (try_tokens(s, level, hashes[i][0], hashes[i][1]) && hashes[i][0] >= HASH_CRC4)
@@ -1110,7 +1236,7 @@ int container_tokens_find(const uint8_t *stream, size_t stream_size, const uint8
 {
     search s = {NULL, stream, stream_size, content, size, {0}, out->max};
     assert(!out->size);
-    if (size > UINT32_MAX) return DX_PATCH_ETOOBIG;
+    if (size >= UINT32_MAX) return DX_PATCH_ETOOBIG;
     s.e = calloc(1, sizeof *s.e);
     if (!s.e) return DX_PATCH_ENOMEM;
     if (way->kind == CONTAINER_TOKENS) /* of the member before */

@@ -401,8 +401,8 @@ bool container_is_way(const container_way *way)
         return preset <= 9 && way->variant <= 1 && !way->window &&
                (way->strategy <= 1 || way->strategy == 4 || way->strategy == 10);
     case CONTAINER_TOKENS:
-        return way->level >= 1 && way->level <= 9 && way->variant >= 8 && way->variant <= 17 &&
-               way->window <= 3 && !way->strategy;
+        return way->level >= 1 && way->level <= 10 && way->variant >= 8 && way->variant <= 17 &&
+               way->window <= 4 && (way->level == 10) == (way->window == 4) && !way->strategy;
     default: return false;
     }
 }
@@ -475,14 +475,16 @@ void container_read_wrapping(const uint8_t *in, container_way *way)
 /* >>trial ---------------------------------------------------------------- */
 /* A trial ends at the first byte that differs: a wrong guess costs a block or two, not a member. */
 typedef struct trial {
-    const uint8_t *want;
-    size_t         size;
-    size_t         at;       /* bytes that were the same */
-    const uint8_t *content;
-    size_t         content_size;
-    uint64_t       memory_max;
-    container_way  best;     /* the one that was the same longest */
-    size_t         best_at;
+    const uint8_t  *want;
+    size_t          size;
+    size_t          at;        /* bytes that were the same */
+    const uint8_t  *content;
+    size_t          content_size;
+    uint64_t        memory_max;
+    bool            has_first;
+    container_first first;     /* block of a deflate stream */
+    container_way   best;      /* the one that was the same longest */
+    size_t          best_at;
 } trial;
 
 static bool sink_compare(void *user, const uint8_t *bytes, size_t size)
@@ -514,11 +516,27 @@ static bool works(trial *t, const container_way *way)
 }
 
 #ifdef DXPATCH_ZLIB
+/* Can zlib begin a stream so with these parameters? A block that is not the last one has as many
+   tokens as fit, and a match is not farther away than the window allows. */
+static bool can_begin(const container_first *first, unsigned memory, unsigned window,
+                      unsigned strategy)
+{
+    enum { LOOKAHEAD = 262 };
+    uint32_t tokens = ((uint32_t)64 << memory) - 1;
+    bool fills = first->last ? first->tokens <= tokens : first->tokens == tokens;
+    if (!first->stored && !fills) return false;
+    if (window < MAX_WBITS && first->distance > (1u << window) - LOOKAHEAD) return false;
+    if (strategy == Z_HUFFMAN_ONLY) return !first->distance;
+    if (strategy == Z_RLE) return first->distance <= 1;
+    return strategy != Z_FIXED || first->fixed || first->stored;
+}
+
 /* All nine levels with these parameters, the usual ones first. */
 static bool try_levels(trial *t, container_way *way, unsigned memory, unsigned window,
                        unsigned strategy)
 {
     static const uint8_t levels[] = {6, 9, 1, 2, 3, 4, 5, 7, 8};
+    if (t->has_first && !can_begin(&t->first, memory, window, strategy)) return false;
     way->variant = (uint8_t)memory;
     way->window = (uint8_t)window;
     way->strategy = (uint8_t)strategy;
@@ -536,6 +554,7 @@ static bool try_deflate(trial *t, container_way *way, bool thorough)
     static const uint8_t strategies[] = {Z_DEFAULT_STRATEGY, Z_FILTERED, Z_HUFFMAN_ONLY, Z_RLE,
                                          Z_FIXED};
     bool png = way->kind == CONTAINER_PNG;
+    t->has_first = container_read_first(t->want, t->size, &t->first);
     for (size_t i = 0; i < sizeof strategies; i++)
         for (unsigned memory = 8; memory <= 9; memory++)
             if (try_levels(t, way, memory, MAX_WBITS, strategies[i])) return true;

@@ -1,6 +1,6 @@
 #!/bin/sh
-# The main job, end to end: publish two versions, serve them, pull three times, print what travelled.
-# usage: demo.sh [OLD NEW]     without arguments: two versions of a program built from this repository
+# The main job, end to end: publish two versions, serve them, pull three times, print what travelled, beside rsync -z.
+# usage: demo.sh [OLD NEW]     files or directories; without arguments: two versions of a program built from this repository
 set -eu
 cd "$(dirname "$0")/../.."
 dxup=build/dxup
@@ -19,17 +19,15 @@ trap 'exit 130' INT TERM
 old=${1:-} new=${2:-}
 if [ -z "$old" ] && [ -z "$new" ]; then
     old=build/demo/dxup-1 new=build/demo/dxup-2
-    echo "two versions of dxup itself, built from this repository: $old, $new"
+    echo "two versions of dxup itself: $old has no snapshots of directories, $new has them"
 elif [ -z "$old" ] || [ -z "$new" ]; then
-    echo "give both: make demo OLD=file NEW=file" >&2
+    echo "give both: make demo OLD=app-1.0 NEW=app-1.1" >&2
     exit 1
 fi
-cp "$old" "$work/old"
-cp "$new" "$work/new"
+cp -R "$old" "$work/old"
+cp -R "$new" "$work/new"
 
 $dxup publish "$work/store" demo "$work/old"
-$dxup publish "$work/store" demo "$work/new"
-$dxup verify "$work/store"
 $dxup serve "$work/store" --listen 127.0.0.1:0 >"$work/serve.log" 2>&1 &
 server=$!
 tries=0
@@ -41,29 +39,48 @@ until address=$(sed -n 's/^listening on \([^ ]*\).*/\1/p' "$work/serve.log" 2>/d
     fi
     sleep 0.1
 done
-cat "$work/serve.log"
-echo
 
-# One line of the table from one pull: its last line is "key=value ..." (--report).
-pull() { # LABEL WHAT-THE-CLIENT-HAS DEST
-    report=$($dxup pull "$address" demo "$3" --report)
-    get() { echo "$report" | tr ' ' '\n' | sed -n "s/^$1=//p"; }
-    if ! cmp -s "$work/new" "$3"; then
-        echo "the pulled file differs from the published one" >&2
-        exit 1
+# What is compared with: the new version packed, and rsync -z, whose files come from the same versions.
+gzip=
+! command -v gzip >/dev/null || gzip=$(if [ -d "$work/new" ]; then tar -C "$work/new" -cf - .; else cat "$work/new"; fi | gzip -9 | wc -c)
+rsync_bytes() { # BEFORE      over a copy of that, both ways; none: over what the last one has left
+    if ! command -v rsync >/dev/null; then
+        echo "not here"
+        return
     fi
-    if [ "$(get outcome)" != "$1" ]; then
-        echo "expected the outcome $1, got: $report" >&2
-        exit 1
-    fi
-    awk -v label="$1" -v has="$2" -v wire="$(get wire)" -v size="$(get size)" -v ms="$(get ms)" \
-        -v hash="$(get hash)" 'BEGIN {
-        printf "%-10s %-12s %12d %8.2f %% %9.1f ms   BLAKE3 %.12s..., byte for byte\n",
-               label, has, wire, size ? 100 * wire / size : 0, ms, hash }'
+    if [ -n "$1" ]; then rm -rf "$work/rsync"; fi
+    if [ -e "$work/$1" ] && [ -n "$1" ]; then cp -R "$work/$1" "$work/rsync"; fi
+    slash=
+    if [ -d "$work/new" ]; then slash=/; fi
+    rsync -az --checksum --no-whole-file --stats "$work/new$slash" "$work/rsync" |
+        sed -n 's/^Total bytes [a-z]*: //p' | tr -d ,. | awk '{ sum += $1 } END { print sum }'
 }
 
-printf '%-10s %-12s %12s %10s %12s   %s\n' pull "client has" "wire bytes" "of file" time verified
-pull full nothing "$work/a"
-cp "$work/old" "$work/b"
-pull patch "old version" "$work/b"
-pull unchanged "new version" "$work/b"
+# One line of the table from one pull: its last line is "key=value ..." (--report).
+pull() { # LABEL OUTCOME WHAT-THE-CLIENT-HAS RSYNC-BYTES
+    report=$($dxup pull "$address" demo "$work/app" --report)
+    get() { echo "$report" | tr ' ' '\n' | sed -n "s/^$1=//p"; }
+    if ! diff -r "$work/new" "$work/app" >/dev/null; then
+        echo "what was pulled differs from what was published" >&2
+        exit 1
+    fi
+    if [ "$(get outcome)" != "$2" ]; then
+        echo "expected the outcome $2, got: $report" >&2
+        exit 1
+    fi
+    awk -v label="$1" -v has="$3" -v wire="$(get wire)" -v size="$(get size)" -v ms="$(get ms)" -v gzip="$gzip" -v rsync="$4" 'BEGIN {
+        of = gzip ? sprintf("%.2f %%", 100 * wire / gzip) : "not here"
+        printf "%-12s %-12s %11d %9.2f %% %11s %11s %8.1f ms\n", label, has, wire, size ? 100 * wire / size : 0, of, rsync, ms }'
+}
+
+$dxup publish "$work/store" demo "$work/new"
+echo
+printf '%-12s %-12s %11s %11s %11s %11s %11s\n' pull "client has" "wire bytes" "of size" "of gzip -9" "rsync -z" time
+pull "first copy" full nothing "$(rsync_bytes nothing)"
+rm -rf "$work/app" "$work"/.app.dxup*
+cp -R "$work/old" "$work/app"
+pull update patch "old version" "$(rsync_bytes old)"
+pull unchanged unchanged "new version" "$(rsync_bytes "")"
+echo
+echo "each copy is the published version, byte for byte: BLAKE3 $(get hash)"
+$dxup verify "$work/store"

@@ -139,12 +139,21 @@ def stop():
 
 # ---- the cases: what they need, what they run. Those of one folder share what was built.
 def demo(folder):
-    """An unchanged pull is the same bytes everywhere: those that README shows. What the others take depends on the compiler."""
-    row = r"^unchanged +new version +(\d+) "
-    shown = re.search(row, open(os.path.join(folder, "README.md")).read(), re.M)
-    took = re.search(row, run(folder, "make demo", "unchanged"), re.M)
-    if not shown or not took or shown[1] != took[1]:
-        raise Wrong(f"an unchanged pull takes {took and took[1]} bytes; README.md shows {shown and shown[1]}")
+    """The table is the one that README shows: its head and rows; and of an unchanged pull the bytes, which are the same everywhere.
+    What the others take depends on the compiler: about as much, and of an update a small part."""
+    def table(text):
+        head = re.search(r"^pull +client has +wire bytes .*$", text, re.M)
+        rows = re.findall(r"^(first copy|update|unchanged)  +(\w+(?: version)?) +(\d+) +(?:\d+\.\d\d %|not here) ", text, re.M)
+        return head and head[0], [row[:2] for row in rows], [int(row[2]) for row in rows]
+    shown = table(open(os.path.join(folder, "README.md")).read())
+    took = table(run(folder, "make demo", "unchanged"))
+    if shown[:2] != took[:2] or len(took[2]) != 3:
+        raise Wrong(f"README.md shows {shown}, make demo prints {took}")
+    first, update, unchanged = took[2]
+    if unchanged != shown[2][2]:
+        raise Wrong(f"an unchanged pull takes {unchanged} bytes; README.md shows {shown[2][2]}")
+    if not shown[2][0] / 3 < first < 3 * shown[2][0] or not shown[2][1] / 3 < update < 3 * shown[2][1] or 4 * update > first:
+        raise Wrong(f"a first copy takes {first} and an update {update} bytes; README.md shows {shown[2]}")
 
 
 def own_files(folder):

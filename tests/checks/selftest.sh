@@ -155,6 +155,7 @@ layers|no licence|sed -i '/>>license/d' layers/dx_storey.h
 shared|a copy outside a section that differs|sed -i 's/>>shared/>>other/; s/p\[0\] = (uint8_t)(v & 0xff);/p[0] = (uint8_t)v;/' dx_sample.h
 shared|a copy in a layer that differs|mkdir layers && sed 's/dx_sample/dx_up/g; s/DX_SAMPLE/DX_UP/g; s/p.0. = (uint8_t)(v & 0xff);/p[0] = (uint8_t)v;/' dx_sample.h >layers/dx_up.h
 install|a missing header|sed -i 's/^HEADERS := .*/HEADERS := dx_sample.h/' Makefile
+switches|a table that is wrong|sed -i '/^    CONTENTS/i \    CODE\n        99,999  all\n' dx_sample.h
 install|a broken pkg-config file|sed -i 's/^Cflags.*//' dx.pc.in
 END
 

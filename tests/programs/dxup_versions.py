@@ -11,6 +11,7 @@ dxup, address, name, path = sys.argv[1:]
 OTHER_VERSION = 426
 HELLO, CLOSE, CALL, RESPONSE, ERROR, CHUNK = 0x03, 0x02, 0x30, 0x31, 0x32, 0x51
 FINAL, EXPECTS = 0x08, 0x04
+AT, OBJECTS = 1, 8  # where the flags of a request are, behind the method; programs/dxup/net/wire.h
 
 
 def exactly(s, size):
@@ -41,18 +42,21 @@ def field(tag, value):
 
 
 def what_dxup_asks():
-    """Its Hello and its request, which it sends without waiting; over a file, on two connections: alone it would ask for objects."""
+    """Its Hello and its request, which it sends without waiting. It is over a file, and without the flag that asks for objects: that
+    of an earlier release."""
     with open("over", "w") as over:
         over.write("a file")
     listener = socket.create_server(("127.0.0.1", 0))
-    pull = subprocess.Popen([dxup, "pull", "127.0.0.1:%d" % listener.getsockname()[1], name, "over", "--connections", "2"], stderr=subprocess.DEVNULL)
+    pull = subprocess.Popen([dxup, "pull", "127.0.0.1:%d" % listener.getsockname()[1], name, "over"], stderr=subprocess.DEVNULL)
     s, _ = listener.accept()
     hello, call = read(s), read(s)
     s.close()
     assert pull.wait() == 3
     assert hello[0] == HELLO and hello[1] & EXPECTS and b"dxup " in hello[3], hello
     assert call[0] == CALL and call[2] != hello[2], call
-    return hello[3], call[3]
+    flags = call[3][AT]
+    assert flags & OBJECTS, call
+    return hello[3], call[3][:AT] + bytes([flags & ~OBJECTS]) + call[3][AT + 1:]
 
 
 def pulls(s, request):

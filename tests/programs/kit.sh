@@ -4,8 +4,8 @@
 top=$PWD
 dxup=$top/${DXUP:-build/dxup}
 work=$(mktemp -d)
-passed=0 failed=0 skipped=0 server=
-trap 'stop_server; umount "$work"/mnt* 2>/dev/null; rm -rf "$work"' EXIT
+passed=0 failed=0 skipped=0 server= proxy=
+trap 'stop_proxy; stop_server; umount "$work"/mnt* 2>/dev/null; rm -rf "$work"' EXIT
 
 fail() {
     echo "     ${BASH_LINENO[0]}: $*"
@@ -50,6 +50,24 @@ stop_server() {
     server_status=$?
     server=
 }
+start_proxy() { # BYTES FIRST COUNT, or streams      in front of the server; sets $proxy and $address
+    local i
+    rm -f proxy.log # or the address of the proxy before would be read from it
+    python3 "$top/tests/programs/dxup_proxy.py" "$address" "$@" >proxy.log 2>&1 &
+    proxy=$!
+    for i in $(seq 1200); do
+        address=$(sed -n 's/^listening on //p' proxy.log 2>/dev/null)
+        [ -n "$address" ] && return
+        sleep 0.05
+    done
+    fail "the proxy did not start: $(cat proxy.log)"
+}
+stop_proxy() {
+    [ -n "$proxy" ] || return
+    kill $proxy 2>/dev/null
+    wait $proxy 2>/dev/null
+    proxy=
+}
 get() { echo "$out" | tr ' ' '\n' | sed -n "s/^$1=//p"; } # a field of --report
 . tests/seeded.sh
 skip() {
@@ -65,6 +83,7 @@ run() {
     cd "$dir" || exit 1
     seeded "$name"
     "$name"
+    stop_proxy
     stop_server
     cd "$top" || exit 1
     umount "$work"/mnt* 2>/dev/null

@@ -110,9 +110,11 @@ DX_TEST(ct_3_ways_that_are_not_of_the_table)
         {.kind = CONTAINER_ZSTD, .level = 3, .strategy = 0xf0},
         {.kind = CONTAINER_TOKENS, .level = 0, .variant = 15},
         {.kind = CONTAINER_TOKENS, .level = 10, .variant = 15},
+        {.kind = CONTAINER_TOKENS, .level = 11, .variant = 14, .window = 4},
+        {.kind = CONTAINER_TOKENS, .level = 9, .variant = 14, .window = 4},
         {.kind = CONTAINER_TOKENS, .level = 6, .variant = 7},
         {.kind = CONTAINER_TOKENS, .level = 6, .variant = 18},
-        {.kind = CONTAINER_TOKENS, .level = 6, .variant = 15, .window = 4},
+        {.kind = CONTAINER_TOKENS, .level = 6, .variant = 15, .window = 5},
         {.kind = CONTAINER_TOKENS, .level = 6, .variant = 15, .strategy = 1},
         {.kind = CONTAINER_XZ, .level = 10, .strategy = 4},
         {.kind = CONTAINER_XZ, .level = 64, .strategy = 4},
@@ -697,9 +699,9 @@ DX_PROPERTY(ct_3_corrections_of_noise, 300)
     container_bytes out = {.max = (size_t)dx_choose(c, 3000)};
     size_t size = draw_content(c, content, sizeof content), noise_size = (size_t)dx_choose(c, 200);
     uint8_t *noise = malloc(noise_size + 1);
-    way.level = (uint8_t)(1 + dx_choose(c, 8));
+    way.level = (uint8_t)(1 + dx_choose(c, 9));
     way.variant = (uint8_t)(8 + dx_choose(c, 9));
-    way.window = (uint8_t)dx_choose(c, 3);
+    way.window = (uint8_t)(way.level == 10 ? 4 : dx_choose(c, 3));
     for (size_t i = 0; i < noise_size; i++) noise[i] = (uint8_t)dx_choose(c, 255);
     int error = container_tokens_pack(&way, content, size, noise, noise_size, &out);
     DX_CHECK(error == 0 || error == DX_PATCH_ECORRUPT || error == DX_PATCH_ETOOBIG);
@@ -755,7 +757,8 @@ static container_way draw_any_way(dx_choices *c)
         way = (container_way){.kind = CONTAINER_ZSTD, .level = (uint8_t)(1 + dx_choose(c, 2)), .strategy = (uint8_t)dx_choose(c, 3)};
     } else if (kind == 4) {
         way = (container_way){.kind = CONTAINER_TOKENS, .level = way.level, .variant = (uint8_t)(8 + dx_choose(c, 9))};
-        way.window = (uint8_t)dx_choose(c, 3);
+        way.window = (uint8_t)dx_choose(c, 4);
+        if (way.window == 4) way.level = 10;
     } else if (kind == 3) {
         way = (container_way){.kind = CONTAINER_XZ, .variant = (uint8_t)dx_choose(c, 1), .strategy = 4};
     }

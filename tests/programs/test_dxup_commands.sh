@@ -104,6 +104,34 @@ errors_say_what_to_do() {
     [ "$(cat full/b f)" = "b
 f" ] || fail "something was replaced"
 }
+messages_in_plain_words() {
+    local web
+    make_app
+    start_server store --http 127.0.0.1:0
+    web=$(sed -n "s/^listening on \([^ ]*\) for HTTP/\1/p" "$work/serve.log")
+    expect 3 "$dxup" pull "$web" app out
+    says "$web is not a dxup server: it speaks another protocol"
+    expect 3 "$dxup" pull "$web" app out --connections 2
+    says "is not a dxup server"
+    stop_server
+    flip store/objects $(($(stat -c %s store/objects) / 2))
+    expect 4 "$dxup" verify store
+    says "store: 1 place is damaged"
+    case $out in *"run dxup verify"*) fail "verify advises itself: $out" ;; esac
+    "$dxup" cat store app:data >/dev/null 2>log
+    "$dxup" checkout store app other 2>>log
+    grep -q "run dxup verify" log || fail "another command does not advise it: $(cat log)"
+    rm -rf store tree
+    make_app
+    expect 0 "$dxup" ls store app
+    is "app@2
+app@1"
+    command -v script >/dev/null || { skip "no script"; return; }
+    TERM=xterm script -qec "$dxup ls store app" /dev/null </dev/null >shown 2>&1
+    grep -q "'dxup ls store app:' lists the files" shown || fail "no advice at a terminal: $(cat shown)"
+    expect 0 "$dxup" ls store app:
+    says sub/
+}
 # The examples of a program, of all its commands in their order.
 examples() { # PROGRAM
     local command
@@ -589,6 +617,7 @@ renamed   large -> sub/moved\x1b[31m  (200,000)' ] || fail "diff: $out"
     says "(whole)"
     expect 2 "$dxup" diff store app@1 app@9
     expect 1 "$dxup" diff store app@1
+    script -qec true /dev/null >/dev/null 2>&1 || { skip "colours: no script, or no pseudo-terminals"; return; }
     NO_COLOR=1 script -qc "$dxup diff store app@1 app@2 --no-cost" /dev/null >shown
     grep -q $'\e' shown && fail "colours in spite of NO_COLOR"
     TERM=dumb script -qc "$dxup diff store app@1 app@2 --no-cost" /dev/null >shown
@@ -690,7 +719,7 @@ json_of_all_commands() {
     json 'any("damaged" in x for x in o)' 'any(x.get("whole") is False for x in o)' 'all("sound" not in x for x in o)'
 }
 progress_at_a_terminal() {
-    command -v script >/dev/null || { skip "no script"; return; }
+    script -qec true /dev/null >/dev/null 2>&1 || { skip "no script, or no pseudo-terminals"; return; }
     bytes 30000000 >f
     at() { TERM=$1 script -qec "${*:2}" /dev/null </dev/null >shown 2>&1; }
     at xterm "$dxup publish store f f"
@@ -738,7 +767,7 @@ a_full_disk_keeps_names() {
     [ $? = 5 ] || fail "cat to a full device"
 }
 
-for case in versions_in_the_same_words help_of_each_command questions_that_have_no_answer errors_say_what_to_do examples_of_the_help_work \
+for case in versions_in_the_same_words help_of_each_command questions_that_have_no_answer errors_say_what_to_do messages_in_plain_words examples_of_the_help_work \
     manual_pages_are_clean completions_are_scripts committed_texts_are_current \
     completion_in_bash completion_in_fish completion_in_zsh \
     names_versions_and_entries files_of_a_version paths_that_lead_elsewhere names_that_nobody_should_print a_version_is_pulled_by_its_number errors_name_the_top_of_a_tree tags_are_moved_and_taken_away \

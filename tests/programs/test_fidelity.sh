@@ -269,9 +269,74 @@ a_pulled_directory_has_everything() { # with --owner, from a server that is trus
         expect 0 "$dxup" pull "$address" t out --owner --report
         same_everything in out
     done
-    expect 0 "$dxup" pull "$address" t apart --owner --connections 4 # in ranges
+    start_proxy streams # and from a server of an earlier release, in ranges
+    expect 0 "$dxup" pull "$address" t apart --owner --connections 4
     same_everything in apart
     [ "$(ls -A | grep -c dxup)" = 3 ] || fail "$(ls -A)" # the one in ranges has its details apart
+}
+odd_names() { # DIR
+    python3 - "$1" <<'END'
+import os, sys
+for i, name in enumerate((b"-n", b" ", b"a\nb", b"tab\t", b"\xff\xfe.bin", "h\u00e4user".encode(), b"back\\slash", b"*?[x]", b".dxup-part", b"x" * 255, b"#1")):
+    path = os.path.join(os.fsencode(sys.argv[1]), name)
+    if i % 3 == 1:
+        os.mkdir(path)
+        path += b"/" + name
+    with open(path, "wb") as f:
+        f.write(name * (i * 500))
+    os.utime(path, ns=(0, i * 10**17 - 1))
+END
+}
+round_trip() { # AS IN [OPTION...]      IN as it is, and after changes, over one connection and over four
+    local as=$1 in=$2
+    shift 2
+    expect 0 $as "$dxup" publish $in-store t $in
+    start_server $in-store
+    expect 0 $as "$dxup" pull "$address" t $in-1 "$@"
+    expect 0 $as "$dxup" pull "$address" t $in-4 --connections 4 "$@"
+    $as rsync -nacHAXS --delete --itemize-changes $in/ $in-1/ >rsync.out 2>&1
+    [ ! -s rsync.out ] || fail "$in: $(head -5 rsync.out)"
+    $as rsync -nacHAXS --delete --itemize-changes $in/ $in-4/ >rsync.out 2>&1
+    [ ! -s rsync.out ] || fail "$in over four: $(head -5 rsync.out)"
+    $as mv $in/sub/deep $in/moved
+    $as rm $in/zbig $in/-n
+    $as ln $in/small "$in/another name"
+    $as truncate -s 6M $in/image
+    $as touch -hd 1969-12-31 $in/link
+    $as chmod 6711 $in/big
+    $as setfattr -n user.note -v changed $in/small 2>/dev/null || $as python3 -c 'import os, sys; os.setxattr(sys.argv[1], "user.note", b"changed")' $in/small 2>/dev/null
+    $as rsync -nacHAXS --delete --itemize-changes $in/ $in-1/ >rsync.out 2>&1
+    [ "$(wc -l <rsync.out)" -ge 7 ] || fail "rsync does not see what was changed: $(cat rsync.out)"
+    expect 0 $as "$dxup" publish $in-store t $in
+    for n in 1 4; do
+        expect 0 $as "$dxup" pull "$address" t $in-$n --connections $n "$@"
+        $as rsync -nacHAXS --delete --itemize-changes $in/ $in-$n/ >rsync.out 2>&1
+        [ ! -s rsync.out ] || fail "$in after an update over $n: $(head -5 rsync.out)"
+    done
+    stop_server
+}
+a_round_trip_as_rsync_sees_it() { # as root, and as a user
+    command -v rsync >/dev/null || { skip "no rsync"; return; }
+    if [ "$root" ]; then
+        make_rich_as_root in
+        odd_names in
+        round_trip "" in --owner
+    fi
+    has_user || return
+    chmod 711 "$work"
+    mkdir -m 777 user
+    cd user
+    make_rich mine
+    odd_names mine
+    [ -z "$root" ] || chown -hR 65534:65534 mine
+    chmod 4755 mine/small
+    chmod 2750 mine/sub # chown has taken them away
+    round_trip as_user mine --owner
+}
+rights_in() { # DIR      attributes that only root can give
+    python3 -c 'import os, sys
+files = {os.lstat(p).st_ino: p for d, ds, fs in os.walk(sys.argv[1]) for p in [os.path.join(d, f) for f in ds + fs]}
+print(sum(n.startswith(("security.capability", "trusted.")) for p in files.values() for n in os.listxattr(p, follow_symlinks=False)))' "$1"
 }
 what_a_server_may_do() { # without --owner: nobody's rights come from it
     [ "$root" ] || { skip "not root"; return; }
@@ -279,6 +344,20 @@ what_a_server_may_do() { # without --owner: nobody's rights come from it
     expect 0 "$dxup" publish store t in
     start_server store
     expect 0 "$dxup" pull "$address" t out
+    # One line says what is not there, and of what it was not said that it was verified.
+    [ "$(echo "$out" | grep -c '^dxup: ')" = 1 ] || fail "not one warning: $out"
+    left=$(echo "$out" | grep '^dxup: out: left out: ')
+    files() { find in \( "$@" \) -printf '%i\n' | sort -u | wc -l; }
+    for what in "owners (of $(files ! -user 0 -o ! -group 0))" "setuid and setgid bits (of $(files -perm /6000))" \
+        "capabilities and trusted attributes ($(rights_in in))" "devices ($(files -type b -o -type c))" 'the contents were verified, not the owners and rights; --owner'; do
+        case $left in *"$what"*) ;; *) fail "no '$what' in: $left" ;; esac
+    done
+    expect 0 "$dxup" pull "$address" t out # unchanged: nothing was left out this time
+    [ "$(echo "$out" | grep -c 'left out')" = 0 ] || fail "$out"
+    expect 0 "$dxup" pull "$address" t out-stream --connections 2
+    [ "$(echo "$out" | sed -n 's/.*: left out: //p')" = "${left#*: left out: }" ] || fail "another line: $out and $left"
+    expect 0 "$dxup" pull "$address" t out-owner --owner
+    [ "$(echo "$out" | grep -c 'left out')" = 0 ] || fail "$out"
     [ "$(stat -c %u:%g out/closed)" = 0:0 ] || fail "an owner"
     [ "$(stat -c %a out/small)" = 755 ] || fail "mode $(stat -c %a out/small)"
     [ ! -e out/null ] && [ ! -e out/sub/block ] || fail "a device"
@@ -432,11 +511,13 @@ bytes_that_are_no_snapshot() { # names that lead elsewhere, sums that lie, objec
     echo mine >outside/secret
     for case in $cases; do "$craft" store $case $case || fail "$case cannot be made"; done
     start_server store
+    local objects=$address
+    start_proxy streams
     for case in $cases; do
         "$dxup" checkout store $case out >said 2>&1
         case $?$case in 4* | 6deep) ;; *) fail "$case: $(cat said)" ;; esac
-        expect 4 "$dxup" pull "$address" $case out
-        "$dxup" pull "$address" $case out --connections 2 >said 2>&1
+        expect 4 "$dxup" pull "$objects" $case out
+        "$dxup" pull "$address" $case out >said 2>&1
         case $? in 3 | 4) ;; *) fail "$case as a stream: $(cat said)" ;; esac
         [ -z "$(find . -maxdepth 1 -name '*out' ! -name outside)" ] || fail "$case: something was left"
         rm -f .out*
@@ -457,7 +538,7 @@ a_destination_without_attributes() {
 }
 
 for case in a_directory_with_everything_as_root a_directory_with_everything_as_a_user what_only_root_can_is_listed each_kind_can_be_left_out \
-    a_pulled_directory_has_everything what_a_server_may_do details_that_nobody_publishes names_of_owners_count_before_numbers a_sparse_image_is_not_read holes_do_not_change_content very_many_holes_and_attributes \
+    a_pulled_directory_has_everything a_round_trip_as_rsync_sees_it what_a_server_may_do details_that_nobody_publishes names_of_owners_count_before_numbers a_sparse_image_is_not_read holes_do_not_change_content very_many_holes_and_attributes \
     directories_of_version_1_are_as_they_were snapshots_that_nobody_publishes bytes_that_are_no_snapshot a_destination_without_attributes; do
     run $case
 done

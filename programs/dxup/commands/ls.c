@@ -167,7 +167,12 @@ static int list(versions_store *s, const dxup_names *n, const dxup_options *o)
     int status = dxup_find_path(s, o->name, &v, &path);
     if (status) return status;
     const bool versions = !path && !o->recursive && !strcmp(o->name, v.name);
-    if (versions) return list_versions(s, n, v.name, o->json);
+    if (versions) {
+        status = list_versions(s, n, v.name, o->json);
+        if (!status && v.kind == PROG_TREE && !o->json && os_output_is_terminal())
+            prog_warn("'dxup ls %s %s:' lists the files of the latest version", o->store, v.name);
+        return status;
+    }
     if (v.kind == PROG_TREE) return list_tree(s, &v, path ? path : "", o);
     return list_file(&v, path, o->json);
 }

@@ -105,6 +105,20 @@ static void warn_of_losses(const char *path, const versions_losses *lost)
                   prog_count_text(lost->holes, count));
 }
 
+/* What cannot be read has been named. Say how to go on without it; the pattern means no other
+   path. */
+static void advise_exclude(const char *unread)
+{
+    char pattern[2 * PROG_PATH_SIZE_MAX + 1];
+    size_t size = 0;
+    for (const char *c = unread; *c; c++) {
+        if (strchr("?*\\", *c)) pattern[size++] = '\\';
+        pattern[size++] = *c;
+    }
+    pattern[size] = 0;
+    prog_warn("nothing was published; --exclude '/%s' leaves it out", pattern);
+}
+
 /* >>version ---------------------------------------------------------------- */
 /* Is it the same as the latest version? */
 static bool is_unchanged(const publication *p)
@@ -200,6 +214,7 @@ static int publish_into(versions_store *s, const dxup_options *o, int kind, unsi
     if (status && status != PROG_NOT_FOUND) return status;
     p.has_last = !status;
     status = kind == PROG_TREE && VERSIONS_HAS_SNAPSHOTS ? publish_tree(&p) : publish_stream(&p);
+    if (status && *p.tree.unread) advise_exclude(p.tree.unread);
     if (status) return status;
     warn_of_losses(o->path, &p.tree.lost);
     const uint64_t added = versions_store_size(s) - before;
@@ -245,7 +260,8 @@ int dxup_publish(const dxup_options *o)
         status = versions_store_open(&s, o->store, o->dry_run ? VERSIONS_WRITE : VERSIONS_CREATE);
     if (status) return status;
     status = publish_into(s, o, kind, mode);
-    versions_store_close(s);
+    if (status) versions_store_discard(s);
+    else versions_store_close(s);
     /* what a dry run has appended is not committed: the next writer cuts it off */
     if (!o->dry_run || versions_store_open(&s, o->store, VERSIONS_WRITE)) return status;
     versions_store_close(s);

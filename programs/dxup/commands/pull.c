@@ -14,6 +14,7 @@
 #include "../../common/json.h"
 #include "../../common/os.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -41,6 +42,28 @@ static bool is_update(const pull *p)
 {
     if (p->plan.kind == PROG_TREE) return p->plan.have_kind || p->o->seed;
     return p->plan.have_kind && p->transfer.fresh < p->plan.size;
+}
+
+/* One line with counts. What was left out can give rights here, so it comes only by --owner. */
+static void warn_of_owners(const pull *p)
+{
+    static const char *const kinds[VERSIONS_LEFT_KINDS] = {
+        [VERSIONS_LEFT_OWNER] = "owners (of %s)",
+        [VERSIONS_LEFT_BITS] = "setuid and setgid bits (of %s)",
+        [VERSIONS_LEFT_ATTRIBUTE] = "capabilities and trusted attributes (%s)",
+        [VERSIONS_LEFT_DEVICE] = "devices (%s)"};
+    char text[256] = "", count[32];
+    size_t size = 0;
+    for (int i = 0; i < VERSIONS_LEFT_KINDS; i++) {
+        char one[80];
+        if (!p->install.left_out[i]) continue;
+        snprintf(one, sizeof one, kinds[i], prog_count_text(p->install.left_out[i], count));
+        size += (size_t)snprintf(text + size, sizeof text - size, "%s%s", size ? ", " : "", one);
+        assert(size < sizeof text);
+    }
+    if (size)
+        prog_warn("%s: left out: %s; the contents were verified, not the owners and rights; --owner restores them",
+                  p->o->path, text);
 }
 
 static void print_summary(const pull *p)
@@ -86,10 +109,14 @@ static void print_summary(const pull *p)
                  hash);
     } else if (!p->o->quiet) {
         describe_check(p, check);
-        prog_say("%s@%llu %s: %s bytes on the wire for %s, %.1f ms, %sBLAKE3 %.16s...%s\n",
+        prog_say("%s@%llu %s: %s bytes on the wire for %s, %.1f ms, %sBLAKE3 %.16s...%s",
                  name, (unsigned long long)p->plan.version, outcomes[outcome],
                  prog_count_text(bytes, wire), prog_count_text(p->plan.size, size), ms,
                  content ? "content's " : "", verified, check);
+        if (p->transfer.kept)
+            prog_say("; resumed: an earlier pull had left %s",
+                     prog_count_text(p->transfer.kept, size));
+        prog_say("\n");
     }
 }
 
@@ -110,7 +137,7 @@ static int pull_once(const dxup_options *o, const versions_inventory *before, bo
     if (!status) status = dxup_pull_ask(p);
     if (!status && p->o->seed &&
         (p->plan.syncs ? p->plan.kind == PROG_FILE : p->transfer.next > 0))
-        prog_warn("--seed is of no use for what is not pulled as a directory over one connection");
+        prog_warn("--seed is of no use for what is not pulled as a directory");
     if (!status && p->plan.syncs) status = dxup_pull_fetch(p);
     else if (!status && p->plan.kind == PROG_TREE && !p->plan.asks_sync)
         status = dxup_pull_restore_details(p);
@@ -127,6 +154,7 @@ static int pull_once(const dxup_options *o, const versions_inventory *before, bo
         if (!status) status = forgotten;
     }
     if (!status) print_summary(p);
+    if (!status) warn_of_owners(p);
     *again = refused || (status == PROG_DAMAGED && (p->transfer.kept || p->install.left_store));
     p->install.dest.keep = status == PROG_NETWORK && dxup_pull_can_resume(p) && p->transfer.next;
     if (!status) status = p->install.partial;

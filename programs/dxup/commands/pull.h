@@ -97,6 +97,7 @@ typedef struct pull_install {
     bool                 dest_open;
     bool                 complete; /* the new content is there, and has the right hash */
     int                  partial;  /* PROG_PARTIAL: something could not be restored */
+    uint64_t             left_out[VERSIONS_LEFT_KINDS]; /* entries that --owner would have given it */
     /* of a snapshot */
     versions_store      *store;      /* beside the destination: takes what is fetched */
     bool                 left_store; /* an earlier pull has left some of it */
@@ -118,6 +119,8 @@ typedef struct pull {
 } pull;
 
 /* >>pull_sync.c ---- */
+/* Print what could not be restored, note what was left out, and free the report. */
+void dxup_pull_close_report(pull *p, versions_report *report);
 /* What a directory is not given: its owners unless they are asked for. */
 versions_omit dxup_pull_omit(const pull *p);
 /* Look at the destination, which is a directory: install.old_root, and seeds. size: NULL, or gets

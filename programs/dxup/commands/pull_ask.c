@@ -37,7 +37,12 @@ static int remote_failed(pull *p, const dx_hbtp_result *r)
         return prog_fail(PROG_NETWORK, "the server refused: %u %.*s", r->status,
                          (int)(r->payload_size < 200 ? r->payload_size : 200),
                          (const char *)r->payload);
-    return prog_fail(PROG_NETWORK, "no answer: %s", dx_hbtp_error_name(r->error));
+    return prog_fail(PROG_NETWORK, "no answer: %s", dxup_protocol_text(r->error));
+}
+
+static int malformed_reply(const char *field)
+{
+    return prog_fail(PROG_NETWORK, "malformed reply: its field '%s' cannot be read", field);
 }
 
 /* The reply says that the destination is up to date. */
@@ -62,8 +67,7 @@ static int take_reply(pull *p, const dx_hbtp_result *r)
 {
     pull_reply_view v;
     int error = pull_reply_open_bare(&v, r->payload, r->payload_size, DXUP_WIRE_VERSION);
-    if (error) return prog_fail(PROG_NETWORK, "malformed reply: field %s: %s",
-                                pull_reply_fault(&v)->field, dx_teleport_error_name(error));
+    if (error) return malformed_reply(pull_reply_fault(&v)->field);
     p->plan.outcome = pull_reply_get_outcome(&v);
     p->plan.kind = pull_reply_get_kind(&v);
     p->plan.version = pull_reply_get_version(&v);
@@ -95,8 +99,7 @@ static int take_sync_reply(pull *p, const dx_hbtp_result *r)
 {
     sync_reply_view v;
     int error = sync_reply_open_bare(&v, r->payload, r->payload_size, DXUP_WIRE_VERSION);
-    if (error) return prog_fail(PROG_NETWORK, "malformed reply: field %s: %s",
-                                sync_reply_fault(&v)->field, dx_teleport_error_name(error));
+    if (error) return malformed_reply(sync_reply_fault(&v)->field);
     p->plan.outcome = sync_reply_get_outcome(&v);
     p->plan.kind = sync_reply_get_kind(&v) == PROG_FILE ? PROG_FILE : PROG_TREE;
     p->plan.level = sync_reply_get_level(&v);
@@ -131,14 +134,15 @@ static int cannot_ask(const pull *p, int error)
 {
     if (error == DX_HBTP_ECANCELED)
         return prog_fail(PROG_NETWORK, "%s: the server ends; pull again later", p->o->address);
-    return prog_fail(PROG_NETWORK, "%s: %s", p->o->address, dx_hbtp_error_name(error));
+    return prog_fail(PROG_NETWORK, "%s: the request cannot be sent: %s", p->o->address,
+                     dxup_protocol_text(error));
 }
 
 /* Send what a writer has finished, with that error. */
 static int ask(const pull *p, uint16_t method, int error, const uint8_t *request, size_t size)
 {
     dx_hbtp_session *session = dx_link_session(&p->transfer.links, p->transfer.link);
-    if (error) return prog_fail(PROG_USAGE, "'%s': %s", p->o->name, dx_teleport_error_name(error));
+    if (error) return prog_fail(PROG_USAGE, "'%s' is not a valid name: %s", p->o->name, PROG_NAME_RULE);
     error = dx_hbtp_call(session, method, request, size, UINT64_MAX, NULL, NULL);
     return error ? cannot_ask(p, error) : PROG_OK;
 }
@@ -227,6 +231,15 @@ static int lost(pull *p, const char *why)
     return prog_fail(PROG_NETWORK, "%s before its reply", why);
 }
 
+/* Before its first reply it is most likely something else, such as a web server. */
+static int broke_protocol(const pull *p, int error)
+{
+    if (!p->plan.version)
+        return prog_fail(PROG_NETWORK, "%s is not a dxup server: it speaks another protocol",
+                         p->o->address);
+    return prog_fail(PROG_NETWORK, "the server broke the protocol: %s", dxup_protocol_text(error));
+}
+
 static void on_opened(dx_link *l, dx_link_id id)
 {
     pull *p = l->desc.user;
@@ -257,9 +270,7 @@ static void on_event(dx_hbtp_session *session, dx_hbtp_event event, const dx_hbt
                                    "speaks; install the same dxup on both sides",
                                    p->o->address));
         break;
-    default:
-        dxup_pull_end(p, prog_fail(PROG_NETWORK, "this is not a dxup server: %s",
-                          dx_hbtp_error_name(session->error)));
+    default: dxup_pull_end(p, broke_protocol(p, session->error));
     }
 }
 

@@ -82,7 +82,7 @@ static int apply_details(pull *p, const char *path, bool live)
     int status = versions_details_apply(&desc);
     if (live) os_close(desc.folder);
     else if (!status) status = versions_dest_filled(&p->install.dest, desc.mode);
-    p->install.partial = versions_report_close(desc.report, p->o->path);
+    dxup_pull_close_report(p, desc.report);
     os_unmap(bytes, (size_t)info.size);
     return status;
 }

@@ -65,11 +65,9 @@ int dxup_pull_hash_destination(pull *p, bool copied)
     return PROG_OK;
 }
 
-/* A transfer over several connections is of the stream. */
 bool dxup_pull_takes_objects(const pull *p)
 {
-    return VERSIONS_HAS_SNAPSHOTS && !p->plan.details_of && !p->plan.no_objects &&
-           p->o->connections <= 1;
+    return VERSIONS_HAS_SNAPSHOTS && !p->plan.details_of && !p->plan.no_objects;
 }
 
 /* Where a file is, a patch may be the shortest way: the other request asks for one. */
@@ -133,17 +131,48 @@ bool dxup_pull_is_another(const pull *p)
     return pulled < p->plan.version || (pulled > p->plan.version && p->o->force);
 }
 
+/* Is there something in the destination that the last pull has not left there? Nothing is lost with
+   an empty file or directory. */
+static bool may_lose(const pull *p)
+{
+    uint8_t hash[PROG_HASH_SIZE];
+    uint64_t pulled;
+    if (p->plan.details_of || !p->plan.have_kind) return false;
+    if (versions_dest_recorded(&p->install.dest, p->o->name, &pulled, hash) &&
+        !memcmp(hash, p->plan.have, sizeof hash))
+        return false;
+    return p->plan.have_kind == PROG_TREE ? prog_has_entries(p->o->path) : p->plan.have_size > 0;
+}
+
+/* A slip of the command line would take all versions away: not even --force replaces a store, or a
+   file of one. */
+static int refuse_store(const pull *p)
+{
+    char path[PROG_PATH_SIZE_MAX + 4];
+    snprintf(path, sizeof path, "%s", p->install.dest.path);
+    if (p->plan.have_kind != PROG_TREE) {
+        char *slash = strrchr(path, '/');
+        snprintf(slash ? slash + 1 : path, 2, ".");
+    }
+    if (!versions_store_is_at(path)) return PROG_OK;
+    return prog_fail(PROG_REFUSED,
+                     "%s is %sa store of dxup, and not even --force replaces it: name "
+                     "another destination, or remove it first",
+                     p->o->path, p->plan.have_kind == PROG_TREE ? "" : "in ");
+}
+
 /* Would the announced version take away what is nowhere else? */
 int dxup_pull_refuse_losses(const pull *p, bool known_base)
 {
     int status = refuse_older(p);
     if (!status) status = versions_dest_check(p->o->path, p->plan.kind);
     if (status) return status;
-    if (p->plan.have_kind == PROG_TREE && !known_base && !p->o->force &&
-        prog_has_entries(p->o->path))
-        return prog_fail(PROG_REFUSED, "%s was changed locally: it is no version of '%s' that the "
-                         "server knows; --force replaces it", p->o->path, p->o->name);
-    return PROG_OK;
+    if (known_base || !may_lose(p)) return PROG_OK;
+    if (p->o->force) return refuse_store(p);
+    return prog_fail(PROG_REFUSED,
+                     "%s was changed locally: it is no version of '%s' that the server knows; "
+                     "move it away to keep it, --force replaces it",
+                     p->o->path, p->o->name);
 }
 
 bool dxup_pull_is_there(const pull *p)

@@ -19,6 +19,12 @@ versions_omit dxup_pull_omit(const pull *p)
     return omit;
 }
 
+void dxup_pull_close_report(pull *p, versions_report *report)
+{
+    versions_report_left_out(report, p->install.left_out);
+    p->install.partial = versions_report_close(report, p->o->path);
+}
+
 /* >>the store beside the destination ----------------------------------- */
 /* It is removed when the destination is replaced. */
 static int open_store(pull *p)
@@ -46,7 +52,7 @@ static int open_store(pull *p)
         status = prog_remove_all(path);
         if (!status) status = versions_store_open(&p->install.store, path, VERSIONS_CREATE);
     }
-    if (!status && p->install.left_store) p->transfer.kept = versions_store_size(p->install.store);
+    if (!status && p->install.left_store) p->transfer.kept = versions_store_kept(p->install.store);
     return status;
 }
 
@@ -162,6 +168,7 @@ static dxup_sync_desc sync_desc(pull *p, versions_store *s)
                                  .limits = &p->o->limits,
                                  .sent = &p->transfer.sent,
                                  .received = &p->transfer.received,
+                                 .connections = p->o->connections,
                                  .patches = p->plan.patches,
                                  .fresh = &p->transfer.fresh};
     return desc;
@@ -223,7 +230,7 @@ static int fetch_into(pull *p, versions_store *s)
                                                     .old_root = p->install.old_root,
                                                     .part = &p->install.scope};
         status = versions_tree_restore(s, &restore);
-        p->install.partial = versions_report_close(restore.report, p->o->path);
+        dxup_pull_close_report(p, restore.report);
     }
     return status;
 }

@@ -251,8 +251,7 @@ int dxup_pull_take_chunk(const dx_hbtp_context *context)
         chunk.offset != p->transfer.next ||
         chunk.data_size > p->plan.wire_size - p->transfer.next ||
         (!chunk.data_size && !chunk.final))
-        status = prog_fail(PROG_DAMAGED, "a chunk of the transfer is wrong: %s",
-                           dx_hbtp_error_name(error ? error : DX_HBTP_ECORRUPT));
+        status = prog_fail(PROG_DAMAGED, "a chunk of the transfer is wrong: it does not come next");
     else if (p->plan.outcome == DXUP_PATCHED)
         status = take_patch(p, chunk.offset, chunk.data, chunk.data_size);
     else if (chunk.data_size)

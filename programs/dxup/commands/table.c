@@ -56,12 +56,14 @@ static const prog_command commands[DXUP_COMMANDS] = {
         {.name = "ls",
          .arguments = "STORE [NAME[@VERSION][:PATH]]",
          .summary = "List names and tags, versions of a name, or the entries of a tree",
-         .details = "With a version, or a path and be it empty, it lists entries as `ls -l` does:\n"
-                    "mode, bytes, modification time (UTC), path. VERSION is a number or a tag.\n"
-                    "A path is relative to the top of the tree, without . and .. in it.",
+         .details = "With a version, or a colon, it lists entries as `ls -l` does: mode, bytes,\n"
+                    "modification time (UTC), path; `app:` is the top of the latest version of app.\n"
+                    "VERSION is a number or a tag. A path is relative to the top of the tree,\n"
+                    "without . and .. in it.",
          .examples = "dxup ls store\n"
                      "dxup ls store app\n"
                      "dxup ls store app@1\n"
+                     "dxup ls store app:\n"
                      "dxup ls store app:sub --recursive"},
     [DXUP_CAT] =
         {.name = "cat",
@@ -173,7 +175,7 @@ static const prog_option options[] = {
     {"--include", PROG_OPTION_LIST, FIELD(rules), .commands = PUBLISH, .value = "PATTERN",
      .help = "take paths that match"},
     {"--force", PROG_OPTION_FLAG, FIELD(force), .commands = CHECKOUT | PULL,
-     .help = "replace a locally changed directory, or a\nversion by an older one"},
+     .help = "replace what was changed locally, or a version\nby an older one"},
     {"--force", PROG_OPTION_FLAG, FIELD(force), .commands = RM,
      .help = "remove versions that have tags, with these"},
     {"--older", PROG_OPTION_FLAG, FIELD(older), .commands = RM,

@@ -20,6 +20,22 @@ int dxup_loop_open(dx_reactor *r, dx_reactor_desc *desc, const char *backend, vo
                      dx_reactor_error_name(error), dx_reactor_refusal(r, desc->backend));
 }
 
+const char *dxup_protocol_text(int error)
+{
+    switch (error) {
+    case DX_HBTP_ECORRUPT: return "a checksum is wrong: bytes were damaged on the way";
+    case DX_HBTP_ETOOBIG: return "a message is larger than dxup sends";
+    case DX_HBTP_ETRUNCATED: return "a message ends too early";
+    case DX_HBTP_EHEADER: return "a message has flags that dxup does not use";
+    case DX_HBTP_ENOTSUP: return "a message is compressed or encrypted in an unknown way";
+    case DX_HBTP_ETIMEDOUT: return "there was no answer in time";
+    case DX_HBTP_EAGAIN:
+    case DX_HBTP_ENOSPACE: return "too many requests are waiting";
+    case DX_HBTP_ECANCELED: return "the connection was closed";
+    default: return "a message is malformed";
+    }
+}
+
 int dxup_links_open(dx_link *l, dx_reactor *r, dx_link_desc *desc, void **memory)
 {
     assert(!desc->memory);

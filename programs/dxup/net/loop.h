@@ -16,6 +16,8 @@ int  dxup_loop_open(dx_reactor *r, dx_reactor_desc *desc, const char *backend, v
 
 /* Links that say Hello with dxup_hello; *memory is to be freed after the event loop is closed. */
 int  dxup_links_open(dx_link *l, dx_reactor *r, dx_link_desc *desc, void **memory);
+/* What an error of dx_hbtp.h means to somebody who pulls: the rest of a sentence, never NULL. */
+const char *dxup_protocol_text(int error);
 /* What both sides say first. A peer that does not know it is of version 1, which does. */
 extern const dx_hbtp_hello dxup_hello;
 

@@ -121,8 +121,7 @@ static int on_file_chunk(const dx_hbtp_context *context)
     if (error || !p->count || chunk.transfer != i + 1 || !chunk.data_size ||
         chunk.offset != (uint64_t)i * DXUP_RANGE_SIZE + a->ranges[i].got ||
         chunk.data_size > range_size(a, i) - a->ranges[i].got) {
-        end(a, prog_fail(PROG_DAMAGED, "a chunk of the transfer is wrong: %s",
-                         dx_hbtp_error_name(error ? error : DX_HBTP_ECORRUPT)));
+        end(a, prog_fail(PROG_DAMAGED, "a chunk of the transfer is wrong: it was not asked for"));
         return 0;
     }
     p->failures = 0;

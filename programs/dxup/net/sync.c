@@ -1,6 +1,13 @@
-/* Asks for what tree/missing.c hands out, some requests ahead of the answers, on one connection:
+/* Asks for what tree/missing.c hands out, some requests ahead of the answers, on up to N lanes, each
+   with a connection of its own:
 
        lack --> ask() --> request --> server --> FileChunks --> on_file_chunk() --> lack
+                  |-----> request --> server --> FileChunks --------'
+                  ...
+
+   Objects that are packed together take fewer bytes. So a request that is not full is sent only
+   while few are under way, and a lane is opened only when there is a full one for it: what crosses
+   the wire is the same for any N.
 
    What has come is committed every COMMIT_BYTES, so whoever is killed asks for no more than that
    again. A connection that is lost is opened again, as long as each brings something. A server that
@@ -19,7 +26,8 @@
 
 enum {
     PAYLOAD_MAX     = 2 * 65536, /* of a frame; servers send half of it */
-    ASKED_AT_ONCE   = 2,         /* as many as servers let wait */
+    ASKED_AT_ONCE   = 2,         /* on a lane: as many as servers let wait */
+    LANES_MAX       = 16,        /* each may hold an answer of 1 MiB */
     OUT_SIZE        = 32768,     /* so many requests, and Pongs */
     WANTED_BYTES    = 800 << 10, /* of a request, as far as sizes are known */
     BASES_BYTES     = 640 << 10, /* the server leaves out bases beyond 960 KiB */
@@ -34,29 +42,37 @@ typedef struct question { /* a request whose answer has not come */
     uint32_t            tickets[DXUP_BUNDLE_IDS_MAX];
 } question;
 
+typedef struct lane {
+    struct sync *sync;
+    dx_link_id   id;       /* 0: none */
+    bool         open;     /* more may be asked on this connection */
+    unsigned     failures; /* connections of this lane in a row that brought nothing */
+    question     asked[ASKED_AT_ONCE]; /* in the order of their answers */
+    unsigned     asked_count;
+    size_t       answer_size;
+    uint8_t     *answer;   /* DXUP_BUNDLE_ANSWER_MAX bytes, from the first connection on */
+} lane;
+
 typedef struct sync {
     const dxup_sync_desc *d;
     dx_reactor        reactor;
     dx_op             timer_op;
     void             *reactor_memory, *links_memory;
     dx_link           links;
-    dx_link_id        id;
     dx_hbtp_router    router;
     versions_missing *lack;
     dxup_bundler     *bundler;
-    bool              open;  /* more may be asked on this connection */
     bool              over;
     bool              drains;      /* the server of the last connection has said that it ends */
     int               status;      /* the first failure */
-    unsigned          failures;    /* connections in a row that brought nothing */
+    unsigned          failures;    /* in a row that brought nothing, with no other open */
     uint64_t          moved_ns;    /* when the last bytes came */
     uint64_t          fresh;       /* bytes since the last commit */
     uint64_t          got;         /* bytes of objects in all */
     uint32_t          transfer;    /* number of the last request */
-    question          asked[ASKED_AT_ONCE]; /* in the order of their answers */
-    unsigned          asked_count;
-    size_t            answer_size;
-    uint8_t           answer[DXUP_BUNDLE_ANSWER_MAX];
+    question          next;        /* the request that is being filled */
+    unsigned          lane_count;
+    lane              lanes[LANES_MAX];
 } sync;
 
 static void end(sync *s, int status)
@@ -83,8 +99,8 @@ static uint64_t add_bases(versions_store *store, dxup_bundle_request *r,
     return bytes;
 }
 
-/* Fill a request; *none: there is nothing to ask for now. */
-static int fill_request(sync *s, question *q, bool *none)
+/* Fill a request; *none: there is nothing to ask for now. *full: no more would fit. */
+static int fill_request(sync *s, question *q, bool *none, bool *full)
 {
     uint8_t bases[DXUP_BUNDLE_IDS_MAX][PROG_HASH_SIZE];
     dxup_bundle_request *r = &q->request;
@@ -103,29 +119,79 @@ static int fill_request(sync *s, question *q, bool *none)
         bytes += object.size;
     }
     *none = !r->want_count;
+    *full = !end_of_list;
     if (*none) return PROG_OK;
     memcpy(r->ids[r->want_count], bases, (size_t)r->base_count * PROG_HASH_SIZE);
-    r->transfer = ++s->transfer;
     r->zstd = dxup_bundler_has_zstd(s->bundler);
     r->patches = s->d->patches;
     return PROG_OK;
 }
 
-static void ask(sync *s)
+/* What q asked for is lacking again. */
+static void give_back(sync *s, const question *q)
+{
+    for (uint32_t i = q->request.want_count; i--;) versions_missing_return(s->lack, q->tickets[i]);
+}
+
+static int send_request(sync *s, lane *l)
 {
     uint8_t bytes[DXUP_BUNDLE_REQUEST_MAX];
-    bool none = false;
-    while (s->open && !s->over && !none && s->asked_count < ASKED_AT_ONCE) {
-        question *q = &s->asked[s->asked_count];
-        int status = fill_request(s, q, &none);
+    assert(l->open && l->asked_count < ASKED_AT_ONCE);
+    question *q = &l->asked[l->asked_count++];
+    *q = s->next;
+    q->request.transfer = ++s->transfer;
+    size_t size = dxup_bundle_write_request(&q->request, bytes);
+    int error = dx_hbtp_call(dx_link_session(&s->links, l->id), DXUP_RPC_OBJECTS, bytes, size,
+                             UINT64_MAX, (void *)(uintptr_t)s->transfer, NULL);
+    if (!error) return PROG_OK;
+    return prog_fail(PROG_NETWORK, "%s: %s", s->d->address_text, dxup_protocol_text(error));
+}
+
+/* What the lanes are at. */
+typedef struct lanes_state {
+    unsigned asked, open, connecting;
+    lane    *free;   /* the one with the fewest requests that takes another; NULL: none */
+    lane    *unused; /* one without a connection, that has not failed; NULL: none */
+} lanes_state;
+
+static lanes_state look(sync *s)
+{
+    lanes_state now = {0};
+    for (unsigned i = s->lane_count; i--;) {
+        lane *l = &s->lanes[i];
+        now.asked += l->asked_count;
+        now.open += l->open;
+        now.connecting += l->id && !l->open;
+        if (!l->id && !l->failures) now.unused = l;
+        if (l->open && l->asked_count < ASKED_AT_ONCE &&
+            (!now.free || l->asked_count <= now.free->asked_count))
+            now.free = l;
+    }
+    return now;
+}
+
+static void connect_once(lane *l);
+
+/* A full request has found no lane: open as many as there are. */
+static void open_lanes(sync *s, unsigned count)
+{
+    while (count-- && look(s).unused) connect_once(look(s).unused);
+}
+
+static void ask(sync *s)
+{
+    bool none = false, full;
+    while (!s->over && !none) {
+        const lanes_state now = look(s);
+        if (!now.open || (!now.free && (!now.unused || now.connecting))) break;
+        int status = fill_request(s, &s->next, &none, &full);
         if (!status && none) break;
-        if (!status) {
-            s->asked_count++;
-            size_t size = dxup_bundle_write_request(&q->request, bytes);
-            int error = dx_hbtp_call(dx_link_session(&s->links, s->id), DXUP_RPC_OBJECTS, bytes,
-                                     size, UINT64_MAX, (void *)(uintptr_t)s->transfer, NULL);
-            if (error) status = prog_fail(PROG_NETWORK, "%s", dx_hbtp_error_name(error));
+        if (!status && ((!full && now.asked >= ASKED_AT_ONCE) || !now.free)) {
+            give_back(s, &s->next);
+            if (full) open_lanes(s, now.open);
+            break;
         }
+        if (!status) status = send_request(s, now.free);
         if (status) end(s, status);
     }
     if (!s->over && versions_missing_is_done(s->lack)) end(s, PROG_OK);
@@ -151,33 +217,33 @@ static int take_objects(sync *s, const question *q, const dxup_bundle *b)
 }
 
 /* What question k asked for is lacking again. */
-static void return_tickets(sync *s, unsigned k)
+static void return_tickets(lane *l, unsigned k)
 {
-    const question *q = &s->asked[k];
-    assert(k < s->asked_count);
-    for (uint32_t i = q->request.want_count; i--;) versions_missing_return(s->lack, q->tickets[i]);
-    memmove(s->asked + k, s->asked + k + 1, (--s->asked_count - k) * sizeof *s->asked);
+    assert(k < l->asked_count);
+    give_back(l->sync, &l->asked[k]);
+    memmove(l->asked + k, l->asked + k + 1, (--l->asked_count - k) * sizeof *l->asked);
 }
 
 /* Nothing more is asked here: when all answers have come, another connection takes its place. */
-static void leave(sync *s)
+static void leave(lane *l)
 {
-    s->open = false;
-    if (!s->asked_count && s->id) (void)dx_link_abort(&s->links, s->id);
+    l->open = false;
+    if (!l->asked_count && l->id) (void)dx_link_abort(&l->sync->links, l->id);
 }
 
 /* An answer is complete. */
-static int take_answer(sync *s)
+static int take_answer(lane *l)
 {
     dxup_bundle b;
-    question *q = &s->asked[0];
-    int status = dxup_bundle_open(s->bundler, s->d->store, &q->request, s->answer, s->answer_size,
+    sync *s = l->sync;
+    question *q = &l->asked[0];
+    int status = dxup_bundle_open(s->bundler, s->d->store, &q->request, l->answer, l->answer_size,
                                   &b);
     if (!status) status = take_objects(s, q, &b);
-    s->fresh += s->answer_size;
-    s->answer_size = 0;
-    s->failures = 0;
-    memmove(s->asked, s->asked + 1, --s->asked_count * sizeof *s->asked);
+    s->fresh += l->answer_size;
+    l->answer_size = 0;
+    l->failures = s->failures = 0;
+    memmove(l->asked, l->asked + 1, --l->asked_count * sizeof *l->asked);
     if (!status && s->fresh >= COMMIT_BYTES) {
         status = versions_store_commit(s->d->store);
         s->fresh = 0;
@@ -188,37 +254,38 @@ static int take_answer(sync *s)
 
 static int on_file_chunk(const dx_hbtp_context *context)
 {
-    sync *s = context->session->desc.user;
+    lane *l = context->session->desc.user;
+    sync *s = l->sync;
     dx_hbtp_file_chunk chunk;
     if (s->over) return 0;
     int error = dx_hbtp_parse_file_chunk(context->frame, &chunk);
-    if (error || !s->asked_count || chunk.transfer != s->asked[0].request.transfer ||
-        chunk.offset != s->answer_size || !chunk.data_size ||
-        chunk.data_size > sizeof s->answer - s->answer_size) {
-        end(s, prog_fail(PROG_DAMAGED, "a chunk of the transfer is wrong: %s",
-                         dx_hbtp_error_name(error ? error : DX_HBTP_ECORRUPT)));
+    if (error || !l->asked_count || chunk.transfer != l->asked[0].request.transfer ||
+        chunk.offset != l->answer_size || !chunk.data_size ||
+        chunk.data_size > DXUP_BUNDLE_ANSWER_MAX - l->answer_size) {
+        end(s, prog_fail(PROG_DAMAGED, "a chunk of the transfer is wrong: it was not asked for"));
         return 0;
     }
-    memcpy(s->answer + s->answer_size, chunk.data, chunk.data_size);
-    s->answer_size += chunk.data_size;
+    memcpy(l->answer + l->answer_size, chunk.data, chunk.data_size);
+    l->answer_size += chunk.data_size;
     s->moved_ns = dx_reactor_now_ns(&s->reactor);
     if (!chunk.final) return 0;
-    int status = take_answer(s);
+    int status = take_answer(l);
     if (status) end(s, status);
     else ask(s);
-    if (!s->over && !s->open) leave(s);
+    if (!s->over && !l->open) leave(l);
     return 0;
 }
 
 static void on_result(dx_hbtp_session *session, const dx_hbtp_result *r)
 {
-    sync *s = session->desc.user;
+    lane *l = session->desc.user;
+    sync *s = l->sync;
     if (s->over || !r->error || r->error == DX_HBTP_ECANCELED) return;
     if (r->error == DX_HBTP_EREMOTE && r->status == DX_HBTP_STATUS_UNAVAILABLE) {
         unsigned k = 0; /* it ends, or has too much to do: a second later */
-        while (k < s->asked_count && s->asked[k].request.transfer != (uintptr_t)r->user) k++;
-        if (k < s->asked_count) return_tickets(s, k);
-        leave(s);
+        while (k < l->asked_count && l->asked[k].request.transfer != (uintptr_t)r->user) k++;
+        if (k < l->asked_count) return_tickets(l, k);
+        leave(l);
         return;
     }
     end(s, prog_fail(PROG_NETWORK, "the server refused a request: %u", r->status));
@@ -226,49 +293,71 @@ static void on_result(dx_hbtp_session *session, const dx_hbtp_result *r)
 
 static void on_event(dx_hbtp_session *session, dx_hbtp_event event, const dx_hbtp_frame *frame)
 {
-    sync *s = session->desc.user;
+    lane *l = session->desc.user;
     (void)frame;
-    if (s->over || event != DX_HBTP_EVENT_DRAIN) return;
-    s->drains = true;
-    leave(s);
+    if (l->sync->over || event != DX_HBTP_EVENT_DRAIN) return;
+    l->sync->drains = true;
+    leave(l);
 }
 
 /* >>connection --------------------------------------------------------- */
-static void connect_once(sync *s)
+/* A connection has brought nothing, or could not be made. */
+static void count_failure(lane *l)
 {
-    if (!dx_link_connect(&s->links, s->d->address, &s->id)) {
-        dx_link_session(&s->links, s->id)->desc.user = s;
+    const lanes_state now = look(l->sync);
+    l->failures++;
+    if (!now.open && !now.connecting) l->sync->failures++;
+}
+
+static void connect_once(lane *l)
+{
+    sync *s = l->sync;
+    assert(!l->id && !l->asked_count);
+    if (!l->answer) l->answer = prog_alloc(DXUP_BUNDLE_ANSWER_MAX);
+    if (!dx_link_connect(&s->links, s->d->address, &l->id)) {
+        dx_link_session(&s->links, l->id)->desc.user = l;
         return;
     }
-    s->id = 0;
-    s->failures++;
+    l->id = 0;
+    count_failure(l);
 }
 
 /* What was asked for has not come, and is lacking again. */
-static void lose(sync *s)
+static void lose(lane *l)
 {
-    s->open = false;
-    s->answer_size = 0;
-    s->failures++;
-    while (s->asked_count) return_tickets(s, s->asked_count - 1);
+    l->id = 0;
+    l->open = false;
+    l->answer_size = 0;
+    while (l->asked_count) return_tickets(l, l->asked_count - 1);
+    count_failure(l);
 }
 
-static void on_opened(dx_link *l, dx_link_id id)
+static void on_opened(dx_link *links, dx_link_id id)
 {
-    sync *s = dx_link_session(l, id)->desc.user;
-    s->open = true;
+    lane *l = dx_link_session(links, id)->desc.user;
+    sync *s = l->sync;
+    l->open = true;
     s->drains = false;
     s->moved_ns = dx_reactor_now_ns(&s->reactor);
     ask(s);
 }
 
-static void on_closed(dx_link *l, dx_link_id id, int32_t reason)
+static void on_closed(dx_link *links, dx_link_id id, int32_t reason)
 {
-    sync *s = dx_link_session(l, id)->desc.user;
+    lane *l = dx_link_session(links, id)->desc.user;
     (void)reason;
-    if (s->over) return;
-    s->id = 0;
-    lose(s);
+    if (l->sync->over) return;
+    lose(l);
+    ask(l->sync);
+}
+
+/* The first lane is opened again as long as anything comes, another one only a few times. */
+static void connect_again(sync *s)
+{
+    for (unsigned i = 0; i < s->lane_count && s->failures < FAILURES_MAX; i++) {
+        lane *l = &s->lanes[i];
+        if (!l->id && (!i || (l->failures && l->failures < FAILURES_MAX))) connect_once(l);
+    }
 }
 
 static void on_timer(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
@@ -276,8 +365,9 @@ static void on_timer(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
     sync *s = dx_reactor_op_user(op);
     (void)flags;
     if (result < 0 || s->over) return;
-    if (!s->id && s->failures < FAILURES_MAX) connect_once(s);
-    if (!s->id && s->failures >= FAILURES_MAX)
+    connect_again(s);
+    const lanes_state now = look(s);
+    if (!now.open && !now.connecting && s->failures >= FAILURES_MAX)
         end(s, prog_fail(PROG_NETWORK, "%s: %s; the next pull goes on from here", s->d->address_text,
                          s->drains ? "the server ends" : "the connection was lost"));
     else if (dx_reactor_now_ns(r) - s->moved_ns > (uint64_t)STALL_LIMIT_S * 1000000000)
@@ -290,13 +380,13 @@ static int open_links(sync *s)
     dx_link_desc desc = {0};
     dx_hbtp_router_init(&s->router);
     dx_hbtp_router_set(&s->router, DX_HBTP_OP_FILE_CHUNK, on_file_chunk, NULL);
-    desc.links_max = 2; /* one may still be closing */
+    desc.links_max = 2 * s->lane_count; /* as many may still be closing */
     desc.out_size = OUT_SIZE;
-    desc.block_count = 2 * DXUP_INPUT_BLOCKS;
+    desc.block_count = 2 * DXUP_INPUT_BLOCKS * s->lane_count;
     desc.session.router = &s->router;
     desc.session.on_result = on_result;
     desc.session.on_event = on_event;
-    desc.session.user = s;
+    desc.session.user = &s->lanes[0];
     desc.session.payload_max = PAYLOAD_MAX;
     desc.session.outstanding_max = ASKED_AT_ONCE + 1; /* and Hello */
     desc.session.pending_max = 1;
@@ -310,8 +400,8 @@ static int open_links(sync *s)
 static int run(sync *s)
 {
     dx_reactor_desc desc = {0};
-    desc.pending_max = 64;
-    desc.descriptors_max = 16;
+    desc.pending_max = 64 * s->lane_count;
+    desc.descriptors_max = 16 * s->lane_count;
     desc.queue_entries = 8;
     desc.buffer_count = DXUP_INPUT_BUFFERS;
     desc.buffer_size = DXUP_INPUT_SIZE;
@@ -321,7 +411,7 @@ static int run(sync *s)
     status = open_links(s);
     if (!status) {
         s->moved_ns = dx_reactor_now_ns(&s->reactor);
-        connect_once(s);
+        connect_once(&s->lanes[0]);
         dx_reactor_timer(&s->reactor, &s->timer_op, 1000000000);
         int error = dx_reactor_run(&s->reactor);
         if (error)
@@ -339,6 +429,9 @@ int dxup_sync_fetch(const dxup_sync_desc *desc)
     sync *s = prog_alloc(sizeof *s);
     memset(s, 0, sizeof *s);
     s->d = desc;
+    s->lane_count = desc->connections > LANES_MAX ? LANES_MAX : desc->connections;
+    if (!s->lane_count) s->lane_count = 1;
+    for (unsigned i = 0; i < s->lane_count; i++) s->lanes[i].sync = s;
     s->lack = desc->file
                   ? versions_missing_open_file(desc->store, desc->file)
                   : versions_missing_open(desc->store, desc->root, desc->old, desc->limits);
@@ -348,6 +441,7 @@ int dxup_sync_fetch(const dxup_sync_desc *desc)
     int kept = versions_store_commit(desc->store);
     versions_missing_close(s->lack);
     dxup_bundler_close(s->bundler);
+    for (unsigned i = 0; i < s->lane_count; i++) free(s->lanes[i].answer);
     free(s->links_memory);
     free(s->reactor_memory);
     free(s);

@@ -15,6 +15,7 @@ typedef struct dxup_sync_desc {
     const versions_missing_file *file; /* not NULL: it is fetched, and these two say nothing */
     const versions_limits    *limits; /* of the snapshot */
     uint64_t                 *sent, *received; /* what crossed the wire is added */
+    unsigned                  connections; /* at most; 0: one */
     bool                      patches; /* the server knows patches of objects */
     uint64_t                 *fresh; /* and here bytes of objects that came without a base */
 } dxup_sync_desc;

@@ -21,11 +21,14 @@ struct versions_store {
     void            *memory;       /* of dx_cas's index */
     void            *next_memory;  /* the same while it grows */
     int              lock_fd;      /* or -1: a reader */
+    bool             made;         /* there was no log before it was opened */
+    bool             made_folder;  /* nor the folder */
     unsigned         holders;      /* this handle and what was opened from it */
     char             path[PROG_PATH_SIZE_MAX + 1]; /* of the folder */
     char             objects[PROG_PATH_SIZE_MAX + 32];
     char             index_path[PROG_PATH_SIZE_MAX + 32];
     bool             has_index;
+    bool             checks;   /* VERSIONS_CHECK */
     bool             hurry;    /* versions_store_hurry() */
     int64_t          whole_from_ns;
     versions_seed_fn *seed;  /* NULL: what is not in the log is not there */

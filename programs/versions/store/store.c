@@ -30,8 +30,9 @@ int versions_store_fail(versions_store *s, int error, const char *what)
     case DX_CAS_EBASE:
     case DX_CAS_ETRUNCATED:
         if (offset == UINT64_MAX) return prog_fail(PROG_DAMAGED, "%s is damaged", what);
-        return prog_fail(PROG_DAMAGED, "%s is damaged at byte %s of %s; run dxup verify",
-                         what, prog_count_text(offset, text), s->objects);
+        return prog_fail(PROG_DAMAGED, "%s is damaged at byte %s of %s%s", what,
+                         prog_count_text(offset, text), s->objects,
+                         s->checks ? "" : "; run dxup verify");
     case DX_CAS_ENOTSUP:
         return prog_fail(PROG_SYSTEM, "%s holds zstd data, and this dxup was built without zstd",
                          what);
@@ -205,6 +206,48 @@ void versions_store_hold(versions_store *s)
     s->holders++;
 }
 
+bool versions_store_is_at(const char *path)
+{
+    static const char *const names[] = {"lock", "objects"};
+    char file[PROG_PATH_SIZE_MAX + 16];
+    os_info info;
+    if (strlen(path) > PROG_PATH_SIZE_MAX) return false;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        snprintf(file, sizeof file, "%s/%s", path, names[i]);
+        if (os_look(file, true, &info) < 0 || info.kind != OS_FILE) return false;
+    }
+    return true;
+}
+
+/* What versions_store_open() has made. The lock goes last, while it is held: nobody else opens the
+   store until then. */
+static void remove_made(versions_store *s)
+{
+    char lock[sizeof s->objects];
+    if (s->made) {
+        (void)os_remove(s->index_path);
+        (void)os_remove(s->objects);
+        snprintf(lock, sizeof lock, "%s/lock", s->path);
+        (void)os_drop_staging(s->lock_fd, lock);
+        s->lock_fd = -1;
+    }
+    if (s->made_folder) (void)os_remove_folder(s->path); /* not where another has begun a store */
+}
+
+void versions_store_discard(versions_store *s)
+{
+    versions_version *list = NULL;
+    size_t count = 1;
+    assert(s->holders == 1 && s->lock_fd >= 0);
+    const bool empty = s->made && !versions_version_list(s, &list, &count) && !count;
+    free(list);
+    dx_cas_close(&s->cas);
+    close_files(s);
+    if (empty) remove_made(s);
+    free(s->memory);
+    dispose(s);
+}
+
 /* A killed gc leaves a compacted log behind, and maybe has marked this log as retired: remove the
    former, clear the latter. */
 static int undo_replace(versions_store *s)
@@ -259,16 +302,16 @@ static bool is_of_others(const char *path)
     return others;
 }
 
-/* Is path a store? VERSIONS_CREATE makes one. */
-static int find_folder(const char *path, enum versions_store_mode mode)
+/* Is path a store? VERSIONS_CREATE makes one; *made: its folder, too. */
+static int find_folder(const char *path, enum versions_store_mode mode, bool *made)
 {
     os_info info;
     size_t size = strlen(path);
     if (!size || size > PROG_PATH_SIZE_MAX) return prog_fail(PROG_USAGE, "'%s': bad path", path);
     if (mode == VERSIONS_CREATE) {
-        bool made = os_make_folder(path, 0777) == 0;
-        if (!made && errno != EEXIST) return prog_fail_errno("%s", path);
-        int status = made ? prog_sync_parent(path) : PROG_OK;
+        *made = os_make_folder(path, 0777) == 0;
+        if (!*made && errno != EEXIST) return prog_fail_errno("%s", path);
+        int status = *made ? prog_sync_parent(path) : PROG_OK;
         if (status) return status;
     }
     if (os_look(path, true, &info) < 0) {
@@ -286,19 +329,27 @@ int versions_store_open(versions_store **out, const char *path, enum versions_st
 {
     static const uint32_t modes[] = {
         [VERSIONS_READ] = DX_CAS_READ | DX_CAS_ACCEPT_DAMAGE,
+        [VERSIONS_CHECK] = DX_CAS_READ | DX_CAS_ACCEPT_DAMAGE,
         [VERSIONS_WRITE] = DX_CAS_WRITE,
         [VERSIONS_CREATE] = DX_CAS_WRITE | DX_CAS_CREATE,
     };
-    int status = find_folder(path, mode);
+    os_info info;
+    const bool writes = mode == VERSIONS_WRITE || mode == VERSIONS_CREATE;
+    bool made = false;
+    int status = find_folder(path, mode, &made);
     if (status) return status;
     versions_store *s = new_handle(path, "");
-    if (mode != VERSIONS_READ) status = take_lock(s);
+    s->made_folder = made;
+    s->checks = mode == VERSIONS_CHECK;
+    if (writes) status = take_lock(s);
+    s->made = !status && mode == VERSIONS_CREATE && os_look(s->objects, false, &info) < 0;
     if (!status) status = open_log(s, s->objects, modes[mode]);
     if (status) {
+        remove_made(s);
         dispose(s);
         return status;
     }
-    if (mode != VERSIONS_READ) status = undo_replace(s);
+    if (writes) status = undo_replace(s);
     if (status) {
         versions_store_close(s);
         return status;
@@ -357,6 +408,13 @@ uint64_t versions_store_size(versions_store *s)
     dx_cas_stats stats;
     dx_cas_get_stats(&s->cas, &stats);
     return stats.device_bytes;
+}
+
+uint64_t versions_store_kept(versions_store *s)
+{
+    dx_cas_stats stats;
+    dx_cas_get_stats(&s->cas, &stats);
+    return stats.objects ? stats.device_bytes : 0;
 }
 
 void versions_store_save_index(versions_store *s)

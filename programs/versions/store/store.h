@@ -33,11 +33,17 @@ typedef struct versions_store versions_store;
 enum { VERSIONS_OBJECT_MAX = 256 << 10 };
 
 /* >>store.c ---- */
-enum versions_store_mode { VERSIONS_READ, VERSIONS_WRITE, VERSIONS_CREATE };
+/* VERSIONS_CHECK: as VERSIONS_READ, for `dxup verify`; messages about damage do not advise it. */
+enum versions_store_mode { VERSIONS_READ, VERSIONS_CHECK, VERSIONS_WRITE, VERSIONS_CREATE };
 
 int  versions_store_open(versions_store **s, const char *path, enum versions_store_mode mode);
 /* Closes the handle; its memory stays until everything opened from it is closed too. */
 void versions_store_close(versions_store *s);
+/* The same; but a store that was made when this handle was opened, and has no version yet, is
+   removed. For the only user of the handle. */
+void versions_store_discard(versions_store *s);
+/* Is a store in this folder, damaged or not? */
+bool versions_store_is_at(const char *path);
 /* One more user of the handle, who calls versions_store_close() in the end. */
 void versions_store_hold(versions_store *s);
 /* See what other processes have committed since. *s becomes another handle after a collection. */
@@ -53,6 +59,8 @@ int  versions_store_mark(const versions_store *s);
 bool versions_store_has_mark(const versions_store *s, int mark);
 /* Bytes of the log. */
 uint64_t versions_store_size(versions_store *s);
+/* The same, or 0 where no object is in it. */
+uint64_t versions_store_kept(versions_store *s);
 /* New chunks are stored as deltas: by default as the smallest of what three coders make, from now
    on as what the fastest makes, in a tenth of the time. From whole_from_ns (prog_now_ns()) on they
    are stored whole; INT64_MAX: never. */

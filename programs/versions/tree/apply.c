@@ -101,7 +101,10 @@ static void apply_xattr(versions_report *report, const versions_omit *omit,
     char name[DX_TREE_NAME_MAX + 1], what[DX_TREE_NAME_MAX + 32];
     memcpy(name, a->name, a->name_size);
     name[a->name_size] = 0;
-    if (omit->owner && needs_privilege(name)) return;
+    if (omit->owner && needs_privilege(name)) {
+        versions_report_leave_out(report, VERSIONS_LEFT_ATTRIBUTE);
+        return;
+    }
     snprintf(what, sizeof what, "attribute %s", name);
     if (!is_known(name)) versions_report_add(report, t->path, t->name, what, EPERM);
     else if (set_xattr(t, name, a) < 0) versions_report_add(report, t->path, t->name, what, errno);
@@ -216,10 +219,21 @@ int versions_apply_time(const versions_omit *omit, const versions_target *t, con
     return bad < 0 ? prog_fail_errno("%s/%s: its time", t->path, t->name) : PROG_OK;
 }
 
+void versions_apply_count(versions_report *report, const versions_omit *omit,
+                          const dx_tree_entry *e, const versions_belongs *belongs)
+{
+    if (!omit->owner) return;
+    const bool ours = belongs->user == geteuid() && belongs->group == getegid();
+    if (belongs->known && !ours && geteuid() == 0)
+        versions_report_leave_out(report, VERSIONS_LEFT_OWNER);
+    if (e->mode & SET_IDS) versions_report_leave_out(report, VERSIONS_LEFT_BITS);
+}
+
 int versions_apply(versions_report *report, versions_store *s, const versions_omit *omit,
                    const versions_target *t, const dx_tree_entry *e,
                    const versions_belongs *belongs)
 {
+    versions_apply_count(report, omit, e, belongs);
     if (e->type == DX_TREE_DIR || versions_apply_needed(omit, e, belongs)) {
         apply_owner(report, omit, t, belongs);
         int status = restore_xattrs(report, s, omit, t, e);

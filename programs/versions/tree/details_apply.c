@@ -184,7 +184,12 @@ static int make_same(settling *s, const folder *in, const char *name, const dx_t
 static int make_special(settling *s, const folder *in, const char *name, const dx_tree_entry *e,
                         const uint8_t *xattrs)
 {
-    if (leaves_out(&s->desc->omit, e->type) || s->desc->live) return PROG_OK;
+    if (leaves_out(&s->desc->omit, e->type)) {
+        if (!s->desc->omit.specials)
+            versions_report_leave_out(s->desc->report, VERSIONS_LEFT_DEVICE);
+        return PROG_OK;
+    }
+    if (s->desc->live) return PROG_OK;
     const versions_target target = {.fd = -1, .dir = in->fd, .name = name, .path = s->parent,
                                 .xattrs = xattrs};
     versions_belongs belongs = in->belongs;
@@ -206,8 +211,10 @@ static int settle_file(settling *s, const folder *in, const char *name, const dx
     versions_owner_of(e, s->desc->omit.numeric, &belongs);
     if (e->type == DX_TREE_LINK)
         return versions_apply(s->desc->report, NULL, &s->desc->omit, &target, e, &belongs);
-    if (!versions_apply_needed(&s->desc->omit, e, &belongs))
+    if (!versions_apply_needed(&s->desc->omit, e, &belongs)) {
+        versions_apply_count(s->desc->report, &s->desc->omit, e, &belongs);
         return versions_apply_time(&s->desc->omit, &target, e);
+    }
     size_t size;
     bool sparse = holes || dx_tree_find_extra(e, DX_TREE_HOLES, &size);
     target.fd = open_entry(in->fd, name, sparse && !s->desc->live ? O_RDWR : O_RDONLY);

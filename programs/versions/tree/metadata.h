@@ -116,6 +116,10 @@ typedef struct versions_target {
 int versions_apply(versions_report *report, versions_store *s, const versions_omit *omit,
                    const versions_target *t, const dx_tree_entry *e,
                    const versions_belongs *belongs);
+/* Count what omit.owner keeps from the entry, but for attributes and devices. versions_apply() does;
+   it is for entries that need nothing else. Safe on any thread. */
+void versions_apply_count(versions_report *report, const versions_omit *omit,
+                          const dx_tree_entry *e, const versions_belongs *belongs);
 int versions_apply_time(const versions_omit *omit, const versions_target *t,
                         const dx_tree_entry *e);
 /* Make a fifo or a device, with its mode: 0, or errno. */

@@ -78,6 +78,8 @@ bool versions_publish_leaves_out(publisher *p, int error);
 bool versions_publish_is_late(const publisher *p);
 
 /* >>publish_walk.c ---- */
+/* Fail with errno: what is at path cannot be read. */
+int versions_publish_cannot_read(const publisher *p);
 /* A directory with all that is in it. */
 int versions_publish_dir(publisher *p, versions_scan *scan, const versions_found *folder);
 /* Anything but a directory. */

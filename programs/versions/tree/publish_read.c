@@ -214,7 +214,7 @@ static int read_chunks(publisher *p, int fd, uint64_t size, bool exact, uint64_t
         uint64_t end = hole == UINT64_MAX ? last : hole;
         size_t want = end - *total < room ? (size_t)(end - *total) : room, at = p->batch->size;
         int64_t got = os_read_at(fd, *total, p->batch->bytes + at, want);
-        if (got < 0) return prog_fail_errno("%s: reading", p->path);
+        if (got < 0) return versions_publish_cannot_read(p);
         *total += (uint64_t)got;
         p->batch->size += (size_t)got;
         if (!small) status = cut(p, at);
@@ -233,7 +233,7 @@ static int read_inline(publisher *p, int fd, const versions_found *f, bool exact
     int64_t n = 0;
     while (have < last && (n = os_read(fd, bytes + have, last - have)) > 0)
         have += (size_t)n;
-    if (n < 0) return prog_fail_errno("%s: reading", p->path);
+    if (n < 0) return versions_publish_cannot_read(p);
     *total = have;
     if (have != f->file.size) return PROG_OK;
     int status = versions_publish_entry(p, DX_TREE_FILE, f, bytes, have, now_ns);
@@ -305,7 +305,7 @@ static int read_file(publisher *p, int dir, versions_found *f, bool last, bool *
     *changed = false;
     int fd = openat(dir, f->name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0 && versions_publish_leaves_out(p, errno)) return PROG_OK;
-    if (fd < 0) return prog_fail_errno("%s", p->path);
+    if (fd < 0) return versions_publish_cannot_read(p);
     clean_pages(p, fd);
     bool in_line = f->file.size <= DX_TREE_INLINE_MAX;
     int status = versions_publish_need(p, DX_TREE_NAME_MAX + DX_TREE_INLINE_MAX + p->extras.size);

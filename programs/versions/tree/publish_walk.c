@@ -12,12 +12,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+int versions_publish_cannot_read(const publisher *p)
+{
+    const int status = prog_fail_errno("%s", *p->path ? p->path : p->top);
+    snprintf(p->out->unread, sizeof p->out->unread, "%s", p->path);
+    return status;
+}
+
 static int send_link(publisher *p, int dir, const versions_found *f)
 {
     char target[PROG_PATH_SIZE_MAX + 1];
     ssize_t n = readlinkat(dir, f->name, target, sizeof target);
     if (n < 0 && versions_publish_leaves_out(p, errno)) return PROG_OK;
-    if (n < 0) return prog_fail_errno("%s", p->path);
+    if (n < 0) return versions_publish_cannot_read(p);
     if (n == 0 || n > DX_TREE_TARGET_MAX)
         return prog_fail(PROG_REFUSED, "%s: the link's target is too long", p->path);
     return versions_publish_entry(p, DX_TREE_LINK, f, target, (size_t)n, 0);
@@ -118,7 +125,7 @@ static int send_any(publisher *p, int dir, versions_found *f, const versions_fou
         status = PROG_OK;
     } else if (f->error) {
         errno = f->error;
-        status = prog_fail_errno("%s", p->path);
+        status = versions_publish_cannot_read(p);
     } else if (S_ISDIR(f->mode)) {
         status = versions_publish_dir(p, f->dir, folder);
     } else {
@@ -142,7 +149,7 @@ int versions_publish_dir(publisher *p, versions_scan *scan, const versions_found
             versions_ahead_leave(&p->ahead, scan);
             return PROG_OK;
         }
-        status = prog_fail_errno("%s", *p->path ? p->path : p->top);
+        status = versions_publish_cannot_read(p);
     }
     if (status) return status;
     const versions_found *self = versions_scan_self(scan);

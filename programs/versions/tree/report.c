@@ -13,6 +13,7 @@ enum { LINES_MAX = 100, LINE_SIZE = PROG_PATH_SIZE_MAX + 512 }; /* that are kept
 struct versions_report {
     pthread_mutex_t lock;
     uint64_t        count; /* of all */
+    uint64_t        left_out[VERSIONS_LEFT_KINDS];
     char           *lines[LINES_MAX];
 };
 
@@ -40,6 +41,21 @@ void versions_report_add(versions_report *r, const char *of, const char *name, c
         r->lines[r->count] = copy;
     }
     r->count++;
+    pthread_mutex_unlock(&r->lock);
+}
+
+void versions_report_leave_out(versions_report *r, versions_left kind)
+{
+    assert(kind < VERSIONS_LEFT_KINDS);
+    pthread_mutex_lock(&r->lock);
+    r->left_out[kind]++;
+    pthread_mutex_unlock(&r->lock);
+}
+
+void versions_report_left_out(versions_report *r, uint64_t counts[VERSIONS_LEFT_KINDS])
+{
+    pthread_mutex_lock(&r->lock);
+    memcpy(counts, r->left_out, sizeof r->left_out);
     pthread_mutex_unlock(&r->lock);
 }
 

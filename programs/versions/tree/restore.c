@@ -206,7 +206,10 @@ static int write_file(restorer *r, versions_store *s, const folder *in, const fi
                       uint8_t *buffer)
 {
     const dx_tree_entry *e = &f->entry;
-    if (f->unchanged && link_unchanged(r, in, f)) return PROG_OK;
+    if (f->unchanged && link_unchanged(r, in, f)) {
+        versions_apply_count(r->report, &r->omit, e, &f->belongs);
+        return PROG_OK;
+    }
     const versions_target target = {.dir = in->fd, .name = f->name, .path = in->path};
     versions_target made = target;
     /* what is to be changed first is nobody's business until then */
@@ -384,7 +387,11 @@ static int make_special(restorer *r, const folder *f, const char *name, const dx
                         const versions_belongs *belongs)
 {
     bool device = e->type != DX_TREE_FIFO;
-    if (r->omit.specials || (device && r->omit.owner)) return PROG_OK;
+    if (r->omit.specials) return PROG_OK;
+    if (device && r->omit.owner) {
+        versions_report_leave_out(r->report, VERSIONS_LEFT_DEVICE);
+        return PROG_OK;
+    }
     int error = versions_make_special(f->fd, name, e);
     if (error == EEXIST) return prog_fail_errno("%s", r->path);
     if (error) versions_report_add(r->report, f->path, name, device ? "a device" : "a fifo", error);

@@ -202,6 +202,8 @@ typedef struct versions_published {
     uint64_t torn;   /* live: files that changed during every read */
     uint64_t missed; /* live: entries that became others meanwhile, and are not in it */
     bool     linked; /* a file in it has several names */
+    /* not live: it has failed because this cannot be read, and a message has said so; else "" */
+    char     unread[PROG_PATH_SIZE_MAX + 1];
     bool     needs_all; /* of `changed`: that was not enough, and this must not become a version */
     versions_losses lost;
 } versions_published;
@@ -249,6 +251,16 @@ versions_report *versions_report_open(void);
 /* of: the directory's path, or ""; what: such as "its owner"; error: errno, or 0. */
 void versions_report_add(versions_report *r, const char *of, const char *name, const char *what,
                          int error);
+/* What omit.owner keeps from an entry. It is counted, and no failure. */
+typedef enum versions_left {
+    VERSIONS_LEFT_OWNER,     /* as root: another owner than this process */
+    VERSIONS_LEFT_BITS,      /* setuid, setgid */
+    VERSIONS_LEFT_ATTRIBUTE, /* security.capability, trusted.* */
+    VERSIONS_LEFT_DEVICE,
+    VERSIONS_LEFT_KINDS
+} versions_left;
+void versions_report_leave_out(versions_report *r, versions_left kind);
+void versions_report_left_out(versions_report *r, uint64_t counts[VERSIONS_LEFT_KINDS]);
 /* Print it, one line each, and free it. PROG_OK, or PROG_PARTIAL where there was something. */
 int  versions_report_close(versions_report *r, const char *destination);
 

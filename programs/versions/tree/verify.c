@@ -174,14 +174,16 @@ static int verify(versions_store *s, bool json, bool quiet)
     report.damaged -= found.hints;
     if (any_damage && report.damaged) {
         judge_versions(s, json);
-        return prog_fail(PROG_DAMAGED, "%s: %llu places are damaged", versions_store_path(s),
-                         (unsigned long long)report.damaged);
+        return prog_fail(PROG_DAMAGED, "%s: %llu %s damaged", versions_store_path(s),
+                         (unsigned long long)report.damaged,
+                         report.damaged == 1 ? "place is" : "places are");
     }
     status = check_snapshots(s, &damaged);
     if (status) return status;
     if (damaged)
-        return prog_fail(PROG_DAMAGED, "%s: %llu versions are damaged", versions_store_path(s),
-                         (unsigned long long)damaged);
+        return prog_fail(PROG_DAMAGED, "%s: %llu %s damaged", versions_store_path(s),
+                         (unsigned long long)damaged,
+                         damaged == 1 ? "version is" : "versions are");
     if (!quiet) print_sound(versions_store_path(s), json, &report);
     return PROG_OK;
 }
@@ -189,7 +191,7 @@ static int verify(versions_store *s, bool json, bool quiet)
 int versions_store_check(const char *path, bool json, bool quiet)
 {
     versions_store *s;
-    int status = versions_store_open(&s, path, VERSIONS_READ);
+    int status = versions_store_open(&s, path, VERSIONS_CHECK);
     if (status) return status;
     status = verify(s, json, quiet);
     versions_store_close(s);
