@@ -206,6 +206,10 @@ typedef struct dx_link_desc { /* zero = the default written behind each field */
        not show, a transfer behind an answer, say? Then it stays open; wake it at the end of that.
        NULL: never. */
     bool   (*busy)(dx_link *l, dx_link_id id);
+    /* Asked while the links drain: will the peer ask for more on this one to end what it has begun?
+       Then the drain passes it by: the peer is not told, its requests are answered, and the link
+       stays open until this says no, and until timeout_ns have passed at the latest. NULL: never. */
+    bool   (*unfinished)(dx_link *l, dx_link_id id);
     /* Once for each link. 0: after a Close, of either side; else -errno: it was lost. */
     void   (*closed)(dx_link *l, dx_link_id id, int32_t reason);
 } dx_link_desc;
@@ -324,9 +328,9 @@ DX_LINK_API int dx_link_close(dx_link *l, dx_link_id id, uint16_t status, const 
    called later, with -ECANCELED. ENOTFOUND. */
 DX_LINK_API int dx_link_abort(dx_link *l, dx_link_id id);
 /* Accept and connect no more. Tell the peers that understand it, answer new requests with 503, and
-   close each link when no request of either side waits on it, no stream is open and it is not
-   `busy`; when timeout_ns have passed, those that are left (503). Done when count is 0, at the
-   latest linger_ns after that. Called again it sets another time. */
+   close each link when no request of either side waits on it, no stream is open and it is neither
+   `busy` nor `unfinished`; when timeout_ns have passed, those that are left (503). Done when count
+   is 0, at the latest linger_ns after that. Called again it sets another time. */
 DX_LINK_API void dx_link_drain(dx_link *l, uint64_t timeout_ns);
 
 #ifdef __cplusplus
@@ -785,6 +789,16 @@ static size_t dx_link_p_feed(dx_link_p_slot *slot, const uint8_t *bytes, size_t 
                                                  was not; when it knows and is idle, Close;
                                                  else: tell that there is room, and know when to
                                                  come again */
+/* Has all ended that a drain waits for? Tells the peer of it, where it was not told yet. */
+static bool dx_link_p_is_drained(dx_link_p_slot *slot)
+{
+    dx_link *l = slot->all;
+    if (slot->flags & DX_LINK_P_IS_CONNECTING) return false;
+    if (l->desc.unfinished && l->desc.unfinished(l, slot->id)) return false;
+    if (dx_hbtp_drain(&slot->session, DX_HBTP_STATUS_UNAVAILABLE, NULL)) return false;
+    return dx_hbtp_is_idle(&slot->session) && !(l->desc.busy && l->desc.busy(l, slot->id));
+}
+
 /* Let time pass, send what there is, and find out when to come again. */
 static void dx_link_p_service(dx_link_p_slot *slot)
 {
@@ -801,9 +815,7 @@ static void dx_link_p_service(dx_link_p_slot *slot)
         dx_link_p_leave(slot);
         return;
     }
-    if (l->drain_ns_ && !(slot->flags & DX_LINK_P_IS_CONNECTING) &&
-        !dx_hbtp_drain(s, DX_HBTP_STATUS_UNAVAILABLE, NULL) && dx_hbtp_is_idle(s) &&
-        !(l->desc.busy && l->desc.busy(l, slot->id))) {
+    if (l->drain_ns_ && dx_link_p_is_drained(slot)) {
         (void)dx_link_close(l, slot->id, DX_HBTP_STATUS_NONE, NULL);
         return;
     }
@@ -1425,7 +1437,7 @@ DX_LINK_API void dx_link_drain(dx_link *l, uint64_t timeout_ns)
     for (number = 0; number < l->slots_used_; number++) {
         dx_link_p_slot *slot = dx_link_p_slot_at(l, number);
         if (!slot->id) continue;
-        (void)dx_hbtp_drain(&slot->session, DX_HBTP_STATUS_UNAVAILABLE, NULL);
+        (void)dx_link_p_is_drained(slot); /* it is closed once its input was looked at */
         dx_link_p_soon(slot);
     }
     dx_link_p_arm(l);

@@ -957,6 +957,56 @@ EVERY(li_4_a_drain_waits_for_what_only_the_program_knows_of)
     world_close(&w);
 }
 
+static bool is_unfinished(dx_link *l, dx_link_id id)
+{
+    world *w = (world *)l->desc.user;
+    DX_CHECK(l == &w->server && id == w->id);
+    return !w->ready;
+}
+
+/* A peer that has to ask for more is not told, and is answered, of either version. */
+EVERY(li_4_a_drain_passes_by_a_link_that_is_unfinished)
+{
+    for (int version = 1; version <= 2; version++) {
+        static world w;
+        dx_link_id id;
+        memset(&w, 0, sizeof w);
+        w.greets = version == 2;
+        w.d.hello = w.greets ? &w.hello : NULL;
+        w.d.unfinished = is_unfinished;
+        w.busy = true;
+        world_open(&w, backend);
+        DX_CHECK_EQ(dx_hbtp_call(dial(&w, &id), ECHO, "1", 1, UINT64_MAX, NULL, NULL), 0);
+        UNTIL(w.results > 3);
+        dx_link_drain(&w.server, 60 * S);
+        const uint32_t before = w.results;
+        UNTIL(w.results > before + 20 || w.closed);
+        DX_CHECK(!w.closed && w.good == w.results && !w.events[1][DX_HBTP_EVENT_DRAIN]);
+        w.ready = true;
+        UNTIL(w.closed == 1 && w.hung == 1);
+        DX_CHECK(w.reason == 0 && w.client_reason == 0);
+        if (version == 2) DX_CHECK_EQ(w.results, w.good + w.unbegun);
+        world_close(&w);
+    }
+}
+
+/* But not for longer than the drain may take. */
+EVERY(li_4_a_drain_ends_in_time_though_a_link_is_unfinished)
+{
+    static world w;
+    dx_link_id id;
+    memset(&w, 0, sizeof w);
+    w.d.unfinished = is_unfinished;
+    world_open(&w, backend);
+    dial(&w, &id);
+    UNTIL(w.opened == 1);
+    const uint64_t begun = now_ns();
+    dx_link_drain(&w.server, 40 * MS);
+    UNTIL(w.closed == 1 && w.hung == 1);
+    DX_CHECK(now_ns() - begun >= 40 * MS);
+    world_close(&w);
+}
+
 EVERY(li_4_a_busy_peer_of_version_1_does_not_hold_a_drain_up)
 {
     static world w;

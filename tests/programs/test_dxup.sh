@@ -686,7 +686,7 @@ trees_of_every_shape() {
     touch -h -d '2100-01-01' tree/link
     touch -d '1999-12-31' tree/large tree
     for workers in 1 2 5; do
-        rm -rf store
+        rm -rf store .a.dxup .b.dxup b
         expect 0 "$dxup" publish store t tree --workers $workers
         expect 0 "$dxup" checkout store t out$workers --workers $workers
         same_tree tree out$workers
@@ -753,7 +753,7 @@ trees_that_cannot_be_published() {
     writer=$!
     cp -a store before
     for i in $(seq 50); do # on a machine with much to do the writer may pause just then
-        rm -rf store
+        rm -rf store .a.dxup .b.dxup b
         cp -a before store
         out=$("$dxup" publish store t tree 2>&1 </dev/null)
         got=$?
@@ -1113,33 +1113,46 @@ a_killed_server() {
     same f a
     [ -z "$(find . -name '*dxup-*')" ] || fail "something was left behind"
 }
-a_server_that_is_ended() { # finishes what is begun; who comes meanwhile is refused
-    bytes 200000000 >f
-    bytes 1000 >a
-    cp a before
-    expect 0 "$dxup" publish store f f
-    make_plain # on one connection it pulls all in one transfer; others ask for objects, and resume
-    for connections in 1 2; do
-        for try in $(seq 30); do # until the signal is not too late
-            cp before a
-            start_server store
-            ./plain pull "$address" f a --force --connections $connections >log 2>&1 &
-            client=$!
-            part_of_a
-            kill -STOP $client
-            kill "$server"
-            for i in $(seq 100); do # its listeners are closed soon
-                out=$("$dxup" pull "$address" f b 2>&1) && break
-                case $out in *refused*) break ;; esac
-                sleep 0.05
-            done
-            kill -0 "$server" 2>/dev/null && break # it waits for the client
-            kill -CONT $client
-            wait $client
-            stop_server
+end_under() { # CLIENT...      a pull of f over a; the server is ended in the middle of it, and the client stopped. Sets $client
+    local try i
+    for try in $(seq 30); do # until the signal is not too late
+        cp before a
+        start_server store
+        "$@" pull "$address" f a --force --connections $connections >log 2>&1 &
+        client=$!
+        much_of_a
+        kill -STOP $client
+        kill "$server"
+        for i in $(seq 200); do # its listeners are closed soon
+            out=$("$dxup" pull "$address" f b 2>&1) && break
+            case $out in *refused*) break ;; esac
+            sleep 0.05
         done
         case $out in *refused*) ;; *) fail "connected, after it had been ended: $out" ;; esac
-        if [ $connections = 2 ]; then # another takes its place, and sends the rest
+        sleep 0.2 # one that does not wait would be gone
+        kill -0 "$server" 2>/dev/null && cmp -s before a && return
+        kill -CONT $client
+        wait $client
+        stop_server
+    done
+    fail "the server never waited for its client: $(cat log)"
+    return 1
+}
+a_server_that_is_ended() { # finishes what is begun; who comes meanwhile is refused
+    bytes 200000000 >large
+    bytes 60000000 >small
+    bytes 1000 >before
+    make_plain
+    # All in one transfer or in ranges, as earlier releases do; as objects, one request after another, on one connection and two.
+    for how in plain ranges objects lanes; do
+        connections=1
+        ln -sf large f
+        case $how in ranges | lanes) connections=2 ;; esac
+        case $how in objects | lanes) ln -sf small f ;; esac
+        rm -rf store .a.dxup .b.dxup b
+        expect 0 "$dxup" publish store f f
+        case $how in plain | ranges) end_under ./plain ;; *) end_under "$dxup" ;; esac || return
+        if [ $how = ranges ]; then # another takes its place, and sends the rest
             "$dxup" serve store --listen "$address" >another.log 2>&1 &
             another=$!
             until grep -q "^listening on" another.log; do sleep 0.05; kill -0 $another || break; done
@@ -1147,17 +1160,20 @@ a_server_that_is_ended() { # finishes what is begun; who comes meanwhile is refu
         kill -CONT $client
         wait $client
         got=$?
-        [ $got = 0 ] || fail "status $got: $(cat log)"
+        [ $got = 0 ] || fail "$how: status $got: $(cat log)"
         same f a
         wait "$server"
         got=$?
         server=
-        [ $got = 0 ] || fail "the server ended with status $got: $(cat "$work/serve.log")"
-        [ $connections = 1 ] || { kill $another && wait $another; } || fail "the other one: $(cat another.log)"
+        [ $got = 0 ] || fail "$how: the server ended with status $got: $(cat "$work/serve.log")"
+        [ $how != ranges ] || { kill $another && wait $another; } || fail "the other one: $(cat another.log)"
     done
 }
 part_of_a() { # waits until $client has received something, or is at its end
     while kill -0 $client 2>/dev/null && [ ! -s .a.dxup-part ] && [ ! -s .a.dxup-sync/objects ]; do sleep 0.01; done
+}
+much_of_a() { # the same, and it has fetched some of it: a store has a head before anything is asked for
+    while kill -0 $client 2>/dev/null && [ ! -s .a.dxup-part ] && [ -z "$(find .a.dxup-sync/objects -size +1023k 2>/dev/null)" ]; do sleep 0.01; done
 }
 kill_in_time() { # ARGS...      a pull of f over a is killed before it is done
     local try
@@ -1554,7 +1570,7 @@ two_writers() {
     bytes 100000000 >f
     bytes 100 >g
     for try in $(seq 30); do # until the first is stopped before its end
-        rm -rf store
+        rm -rf store .a.dxup .b.dxup b
         "$dxup" publish store f f >log 2>&1 &
         first=$!
         while kill -0 $first 2>/dev/null && [ ! -s store/objects ]; do sleep 0.01; done

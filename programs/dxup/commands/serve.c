@@ -12,8 +12,8 @@
    thread wakes all workers, and each one looks again. Chunks are written into blocks that all links
    of a worker share, so only connections with a transfer have any.
 
-   At the end (SIGTERM) no worker accepts any more, and each drains its links: what is begun goes
-   on for DXUP_DRAIN_S, what is asked meanwhile gets 503. */
+   At the end (SIGTERM) no worker accepts any more, and each drains its links: transfers under way
+   and pulls of objects go on for DXUP_DRAIN_S, what else is asked meanwhile gets 503. */
 #include "commands.h"
 
 #include "../../common/json.h"
@@ -79,6 +79,7 @@ typedef struct connection {
     uint64_t          from;        /* the range that was asked for */
     uint64_t          range;       /* its size; 0: everything is sent */
     uint8_t          *answer;      /* objects that were asked for: then nothing else is sent */
+    bool              syncs;       /* it has asked for objects, and will until it closes */
     uint64_t          synced_size; /* of the version whose objects it fetches; 0: none known */
     uint64_t          synced_sent; /* bytes of these objects so far */
 } connection;
@@ -550,6 +551,7 @@ static int on_objects(const dx_hbtp_context *context)
     if (versions_store_refresh(&w->store) ||
         dxup_bundle_make(w->bundler, w->store, &request, &c->answer, &size))
         return DX_HBTP_STATUS_INTERNAL;
+    c->syncs = true;
     if (!c->synced_size) c->synced_size = take_announced(w->server, &request);
     c->synced_sent += size;
     return send_answer(c, context->frame->sequence, request.transfer, size);
@@ -687,6 +689,14 @@ static bool is_busy(dx_link *l, dx_link_id id)
     return c && c->active;
 }
 
+/* The same of a pull of objects: it is one request after another, and all of them are finished. Its
+   client closes the connection when it has all. */
+static bool is_unfinished(dx_link *l, dx_link_id id)
+{
+    const connection *c = dx_link_session(l, id)->desc.user;
+    return c && c->syncs;
+}
+
 static void on_closed(dx_link *l, dx_link_id id, int32_t reason)
 {
     worker *w = l->desc.user;
@@ -789,6 +799,7 @@ static int open_links(worker *w)
     desc.partial = on_partial;
     desc.writable = on_writable;
     desc.busy = is_busy;
+    desc.unfinished = is_unfinished;
     desc.closed = on_closed;
     desc.user = w;
     int status = dxup_links_open(&w->links, &w->reactor, &desc, &w->links_memory);
