@@ -344,7 +344,7 @@ static int drop_old(const versions_dest *d, const versions_inventory *before, co
     if (os_look(d->staging, false, &info) == 0) { /* some systems leave no old file */
         status = versions_inventory_compare(before, at, d->staging, true, changes);
         if (!status && !changes->count)
-            status = versions_inventory_remove(before, at, d->staging, changes);
+            status = versions_inventory_remove(before, at, d->staging, &d->removal, changes);
         if (changes->count) status = keep_old(d, at, changes);
         safe = os_look(d->staging, false, &info) < 0;
     }

@@ -9,8 +9,8 @@
        DIR/.NAME.dxup-part-of  the hash of the file that the staging file is the front of
        DIR/.NAME.dxup          which version was pulled last
        DIR/.NAME.dxup-sync     what a pull of a snapshot has fetched so far
-       DIR/.NAME.dxup-seen     sizes, times and hashes of its files after the last pull
-   (stat_cache.c)
+       DIR/.NAME.dxup-seen     sizes, times, hashes and chunks of its files after the last pull
+                               (stat_cache.c)
 
    A staging file that a killed process left is resumed if it is of the same content, and emptied
    otherwise, so nothing piles up. */
@@ -44,6 +44,7 @@ typedef struct versions_dest {
     uint64_t entries_max, bytes_max; /* tree: the caller's, after versions_dest_open(): a stream with
                                         more is refused (PROG_REFUSED); 0: no limit */
     uint64_t kept; /* bytes in the staging file already; read d->fd to its end before writing */
+    versions_removal removal; /* of the old directory; the caller's, after versions_dest_open() */
     bool     keep; /* versions_dest_abandon() leaves it to the next one with the same content */
 } versions_dest;
 

@@ -307,6 +307,7 @@ typedef struct walk {
     const versions_inventory *v;
     versions_changes         *changes;
     bool                      removes;
+    const versions_removal   *removal; /* or NULL */
     bool                      moved; /* its new name has changed its ctime */
     size_t                    size; /* of path */
     char                      path[PROG_PATH_SIZE_MAX + 1];
@@ -351,35 +352,51 @@ static bool name_aside(char out[ASIDE_SIZE + 1])
 }
 
 /* NULL: the entry, whose name is aside, is as it was, and nobody can write to it. *held: keeps that
-   so until it is closed, or -1. */
+   so until it is closed, or -1. It may be open already. */
 static const char *check_aside(const row *r, int folder, const char *aside, int *held)
 {
-    os_info now;
-    *held = r->info.kind == OS_FILE ? os_open_in(folder, aside, OS_FILE) : -1;
+    os_info now, is;
+    if (*held < 0 && r->info.kind == OS_FILE) *held = os_open_in(folder, aside, OS_FILE);
     if (*held >= 0 && os_hold(*held) == OS_IN_USE) return "open for writing";
     if (os_look_in(folder, aside, &now) < 0) return "gone";
+    if (*held >= 0 && (os_info_of(*held, &is) < 0 || is.number != now.number)) return "changed";
     now.ctime_ns = r->info.ctime_ns; /* the new name changes it on some file systems */
     return differs(r, &now, folder, aside, false) ? "changed" : NULL;
 }
 
-/* Remove a file that is as it was. Under its random name nobody finds it. */
-static int remove_entry(walk *w, const row *r, int folder, const char *name)
+/* Remove a file that is as it was. Under its random name nobody finds it. *held: of check_aside(). */
+static int remove_aside(walk *w, const row *r, int folder, const char *name, int *held)
 {
     char aside[ASIDE_SIZE + 1];
-    int held = -1, status = PROG_OK;
+    int status = PROG_OK;
     if (!name_aside(aside)) return prog_fail_errno("random bytes");
     if (os_rename_in(folder, name, aside) < 0) {
         if (errno == ENOENT) return PROG_OK;
         if (errno == ENOSYS && os_remove_in(folder, name, OS_FILE) == 0) return PROG_OK;
         return prog_fail_errno("%s: cannot be removed", w->path);
     }
-    const char *what = check_aside(r, folder, aside, &held);
+    const char *what = check_aside(r, folder, aside, held);
     if (what) {
         add_change(w, what);
         (void)os_rename_in(folder, aside, name); /* or it keeps that name: there is another now */
     } else if (os_remove_in(folder, aside, OS_FILE) < 0) {
         status = prog_fail_errno("%s: cannot be removed", w->path);
     }
+    return status;
+}
+
+/* The same; where it has another name, too, its time after that is told: the lease on it is from
+   before the removal to after it, so nothing else has changed that. */
+static int remove_entry(walk *w, const row *r, int folder, const char *name, const os_info *now)
+{
+    os_info before, after;
+    const bool tells = w->removal && w->removal->unlinked && now->kind == OS_FILE &&
+                       now->names > r->info.names;
+    int held = tells ? os_open_in(folder, name, OS_FILE) : -1;
+    const bool known = held >= 0 && os_hold(held) == OS_UNUSED && os_info_of(held, &before) == 0;
+    int status = remove_aside(w, r, folder, name, &held);
+    if (known && !status && os_info_of(held, &after) == 0 && after.names == before.names - 1)
+        w->removal->unlinked(w->removal->user, &before, &after);
     if (held >= 0) os_close(held);
     return status;
 }
@@ -414,7 +431,7 @@ static int visit(walk *w, uint32_t at, int folder, const char *name)
         return PROG_OK;
     }
     if (now.kind == OS_FOLDER) return visit_subfolder(w, at, folder, name);
-    return w->removes ? remove_entry(w, r, folder, name) : PROG_OK;
+    return w->removes ? remove_entry(w, r, folder, name, &now) : PROG_OK;
 }
 
 /* A name that is not in the inventory. An interrupted removal may have given it. */
@@ -429,7 +446,7 @@ static int visit_new(walk *w, uint32_t at, int folder, const char *name)
             if (r.info.number != now.number || r.info.kind == OS_FOLDER) continue;
             r.info.ctime_ns = now.ctime_ns;
             if (!differs(&r, &now, folder, name, true))
-                return w->removes ? remove_entry(w, &r, folder, name) : PROG_OK;
+                return w->removes ? remove_entry(w, &r, folder, name, &now) : PROG_OK;
         }
     add_change(w, "new");
     return PROG_OK;
@@ -523,9 +540,9 @@ int versions_inventory_compare(const versions_inventory *v, const char *at, cons
 }
 
 int versions_inventory_remove(const versions_inventory *v, const char *at, const char *path,
-                              versions_changes *changes)
+                              const versions_removal *removal, versions_changes *changes)
 {
-    walk w = {.v = v, .changes = changes, .removes = true, .moved = true};
+    walk w = {.v = v, .changes = changes, .removal = removal, .removes = true, .moved = true};
     return walk_all(&w, at, path);
 }
 

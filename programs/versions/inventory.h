@@ -4,6 +4,7 @@
 #define VERSIONS_INVENTORY_H
 
 #include "../common/common.h"
+#include "../common/os.h"
 
 typedef struct versions_inventory versions_inventory;
 
@@ -36,10 +37,16 @@ bool versions_inventory_is_of(const versions_inventory *v, const char *path);
  */
 int versions_inventory_compare(const versions_inventory *v, const char *at, const char *path,
                                bool moved, versions_changes *changes);
+/* Is told of a file that has another name, too, what it was before this one was removed and after,
+   where nobody has written to it in between. The call is NULL: nobody is told. */
+typedef struct versions_removal {
+    void (*unlinked)(void *user, const os_info *before, const os_info *after);
+    void  *user;
+} versions_removal;
 /* Remove what is at path, and was at `at`, entry by entry. What is new or changed is left there,
    with the directories that it is in, and added to changes. */
 int versions_inventory_remove(const versions_inventory *v, const char *at, const char *path,
-                              versions_changes *changes);
+                              const versions_removal *removal, versions_changes *changes);
 /* Print each change, one line each: "WHERE/PATH is new", and how many more there are. */
 void versions_changes_print(const versions_changes *changes, const char *where);
 

@@ -108,6 +108,7 @@ static int pull_once(const dxup_options *o, const versions_inventory *before, bo
     if (!status)
         status = versions_dest_find_staging(&p->install.dest, o->path, &p->plan.left_staging);
     if (!status) status = dxup_pull_ask(p);
+    const bool accepted = !status;
     if (!status && p->o->seed &&
         (p->plan.syncs ? p->plan.kind == PROG_FILE : p->transfer.next > 0))
         prog_warn("--seed is of no use for what is not pulled as a directory over one connection");
@@ -116,8 +117,9 @@ static int pull_once(const dxup_options *o, const versions_inventory *before, bo
         status = dxup_pull_restore_details(p);
     if (!status && p->install.complete) status = dxup_pull_replace(p, &refused);
     if (!status && p->install.complete && p->plan.syncs) dxup_pull_save_cache(p);
+    if (!status && !p->install.complete && p->plan.asks_sync) dxup_pull_save_unchanged(p);
     if (!status) status = dxup_pull_record(p);
-    if (status && status != PROG_NETWORK && p->plan.syncs &&
+    if (accepted && status && status != PROG_NETWORK && p->plan.syncs &&
         !refused) /* the cache may be the reason */
         (void)versions_dest_remove_beside(&p->install.dest, PULL_CACHE);
     dxup_pull_close_store(p);

@@ -103,6 +103,7 @@ typedef struct pull_install {
     versions_seeds      *seeds;      /* chunks of the destination, and of --seed */
     versions_stat_cache *stat_cache; /* of the destination */
     uint8_t              old_root[PROG_HASH_SIZE]; /* the destination as a snapshot */
+    bool                 known;    /* old_root is what the last pull has left */
     bool                 replaces_all; /* no part of the directory can be replaced by itself */
 #ifndef VERSIONS_NO_SNAPSHOTS
     versions_scope       scope; /* what is replaced; its path is "": all of it */
@@ -128,8 +129,10 @@ int  dxup_pull_scan(pull *p, uint64_t *size);
 int  dxup_pull_look_by_cache(pull *p, bool *known);
 /* Fetch what is lacking, and restore the snapshot into the staging directory. */
 int  dxup_pull_fetch(pull *p);
-/* Save what the destination is now, for dxup_pull_look_by_cache(). */
+/* Save what the destination is now, for dxup_pull_look_by_cache(): after it was replaced, or when
+   nothing was to be done. */
 void dxup_pull_save_cache(pull *p);
+void dxup_pull_save_unchanged(pull *p);
 /* Close the store, the seeds and the cache. Safe to repeat. */
 void dxup_pull_close_store(pull *p);
 

@@ -44,6 +44,11 @@ int dxup_pull_replace(pull *p, bool *again)
     p->transfer.base_fd = -1;
 #ifndef VERSIONS_NO_SNAPSHOTS
     const versions_omit omit = dxup_pull_omit(p);
+    if (p->install.stat_cache) {
+        versions_stat_cache_pass(p->install.stat_cache, p->install.dest.path);
+        p->install.dest.removal.unlinked = versions_stat_cache_moved;
+        p->install.dest.removal.user = p->install.stat_cache;
+    }
     if (*p->install.scope.path)
         return versions_scope_replace(&p->install.scope, &p->install.dest, &omit,
                                       p->install.before, again);

@@ -309,19 +309,20 @@ static void note_torn(void *user, const char *path)
     *(bool *)user = true;
 }
 
-bool versions_seeds_again(const versions_seeds *d, versions_store *s, const char *path,
-                          const versions_omit *omit, versions_stat_cache *seen, const char *changed,
-                          uint8_t root[32])
+bool versions_seeds_again(versions_store *s, const char *path, const versions_omit *omit,
+                          versions_stat_cache *seen, const char *changed, uint8_t root[32])
 {
     bool torn = false;
     versions_published found;
     const versions_tree_publish_desc desc = {.path = path, .name = "looking", .seen = seen,
                                          .rules = &all, .omit = *omit, .locate = forget,
-                                         .torn = note_torn, .torn_user = &torn, .last = root,
-                                         .changed = &changed, .changed_count = 1};
-    if (d->linked || versions_tree_publish(s, &desc, &found)) return false;
+                                         .torn = note_torn, .torn_user = &torn,
+                                         .last = changed ? root : NULL,
+                                         .changed = changed ? &changed : NULL,
+                                         .changed_count = changed != NULL};
+    if (versions_tree_publish(s, &desc, &found)) return false;
     memcpy(root, found.root, sizeof found.root);
-    return !torn && !found.missed && !found.needs_all && !found.linked;
+    return !torn && !found.missed && !found.needs_all && !(changed && found.linked);
 }
 
 bool versions_seeds_linked(const versions_seeds *d) { return d->linked; }

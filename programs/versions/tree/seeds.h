@@ -21,11 +21,11 @@ int versions_seeds_open_file(versions_seeds **out, versions_store *s, const char
                              dx_tree_entry *file);
 /* Add a list: s finds it from now on. */
 void versions_seeds_keep_list(void *seeds, const uint8_t id[32], const void *bytes, size_t size);
-/* The snapshot of the first directory after only what is at that path in it has changed. false: that
-   cannot be said. */
-bool versions_seeds_again(const versions_seeds *seeds, versions_store *s, const char *path,
-                          const versions_omit *omit, versions_stat_cache *seen, const char *changed,
-                          uint8_t root[32]);
+/* The snapshot of the directory at path as it is now. changed: since root was its snapshot, only
+   what is at that path in it has changed, and seen is only read; NULL: all is looked at. false:
+   that cannot be said. */
+bool versions_seeds_again(versions_store *s, const char *path, const versions_omit *omit,
+                          versions_stat_cache *seen, const char *changed, uint8_t root[32]);
 /* Has a file of the first directory several names in it? */
 bool versions_seeds_linked(const versions_seeds *seeds);
 /* Look at another directory as well. */
