@@ -387,7 +387,7 @@ static bool needs_no_lock(int error)
            error == ENOTDIR;
 }
 
-int versions_guard_open(versions_guard *g, const char *path)
+int versions_guard_lock(versions_guard *g, const char *path)
 {
     memset(g, 0, sizeof *g);
     g->lock = -1;
@@ -402,9 +402,25 @@ int versions_guard_open(versions_guard *g, const char *path)
     }
     if (!status) os_replace_recover(d->path);
     if (!status && g->lock >= 0) status = finish_last(d);
+    free(d);
+    return status;
+}
+
+int versions_guard_look(versions_guard *g, const char *path)
+{
+    if (g->before) return PROG_OK;
+    versions_dest *d = prog_alloc(sizeof *d);
+    memset(d, 0, sizeof *d);
+    int status = staging_path(d, path);
     if (!status) status = versions_inventory_take(&g->before, g->lock < 0 ? NULL : d->path);
     free(d);
     return status;
+}
+
+int versions_guard_open(versions_guard *g, const char *path)
+{
+    int status = versions_guard_lock(g, path);
+    return status ? status : versions_guard_look(g, path);
 }
 
 void versions_guard_close(versions_guard *g)

@@ -57,6 +57,10 @@ typedef struct versions_guard {
 } versions_guard;
 /* PROG_REFUSED: another process is at work. Close it in any case. */
 int  versions_guard_open(versions_guard *g, const char *path);
+/* The same in two steps: the caller may set `before` to an inventory of its own in between, of the
+   destination as it is after the first. Where lock is -1 the second makes an empty one. */
+int  versions_guard_lock(versions_guard *g, const char *path);
+int  versions_guard_look(versions_guard *g, const char *path);
 void versions_guard_close(versions_guard *g);
 
 /* Did an interrupted process leave a staging file beside path that can be resumed? */

@@ -23,6 +23,14 @@ typedef struct versions_changes {
    changes: it was written within the last two seconds, or the file system does not update times
    for shared mappings. */
 int  versions_inventory_take(versions_inventory **out, const char *path);
+/* The same of a directory that the caller lists: add the directory itself at depth 0, what is in it
+   at depth 1, and so on, depth first and the names of a directory sorted by their bytes; now_ns: the
+   time (prog_time_ns()) before info was looked up. An entry is added before it is read. folder: the
+   open directory that it is in. */
+void versions_inventory_begin(versions_inventory **out, const char *path);
+void versions_inventory_add(versions_inventory *v, unsigned depth, int folder, const char *name,
+                            const os_info *info, int64_t now_ns);
+void versions_inventory_end(versions_inventory *v);
 bool versions_inventory_is_empty(const versions_inventory *v); /* nothing was there */
 void versions_inventory_free(versions_inventory *v); /* NULL is fine */
 /* Save what was at the relative path `at` ("": all) into a file, synced. */

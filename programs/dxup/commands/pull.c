@@ -95,13 +95,12 @@ static void print_summary(const pull *p)
 
 /* *again: what an earlier pull left was damaged, perhaps, and is removed; or a part of the
    directory cannot be replaced by itself. So try once more, and replace the whole. */
-static int pull_once(const dxup_options *o, const versions_inventory *before, bool whole,
-                     bool *again)
+static int pull_once(const dxup_options *o, versions_guard *guard, bool whole, bool *again)
 {
     pull *p = dxup_pull_open(o);
     int status = PROG_OK;
     bool refused = false;
-    p->install.before = before;
+    p->install.guard = guard;
     p->install.replaces_all = whole;
     status = dxup_addresses_find(&p->transfer.addresses, o->address, "the address");
     if (!status) status = dxup_pull_look(p);
@@ -147,9 +146,9 @@ int dxup_pull(const dxup_options *o)
         return prog_fail(PROG_USAGE, "pull uses at most %d connections", CONNECTIONS_MAX);
     /* Both tries compare with what was there before the first. */
     versions_guard guard;
-    int status = versions_guard_open(&guard, o->path);
-    if (!status) status = pull_once(o, guard.before, false, &again);
-    if (again) status = pull_once(o, guard.before, true, &again);
+    int status = versions_guard_lock(&guard, o->path);
+    if (!status) status = pull_once(o, &guard, false, &again);
+    if (again) status = pull_once(o, &guard, true, &again);
     versions_guard_close(&guard);
     return status;
 }

@@ -92,7 +92,7 @@ typedef struct pull_transfer {
 
 /* What is installed. */
 typedef struct pull_install {
-    const versions_inventory *before; /* what was there; NULL: the destination is our own */
+    versions_guard      *guard;      /* with what was there; NULL: the destination is our own */
     versions_dest        dest;
     bool                 dest_open;
     bool                 complete; /* the new content is there, and has the right hash */
@@ -103,6 +103,7 @@ typedef struct pull_install {
     versions_seeds      *seeds;      /* chunks of the destination, and of --seed */
     versions_stat_cache *stat_cache; /* of the destination */
     uint8_t              old_root[PROG_HASH_SIZE]; /* the destination as a snapshot */
+    versions_inventory  *stock; /* while the first look is taken: gets what is there */
     bool                 known;    /* old_root is what the last pull has left */
     bool                 replaces_all; /* no part of the directory can be replaced by itself */
 #ifndef VERSIONS_NO_SNAPSHOTS
@@ -125,7 +126,7 @@ versions_omit dxup_pull_omit(const pull *p);
    the bytes of its stream. */
 int  dxup_pull_scan(pull *p, uint64_t *size);
 /* Is the destination what the last pull has left there? Then its hash is known (*known), and only
-   what a look shows to have changed is read. */
+   what a look shows to have changed is read. It takes stock for the guard on the way. */
 int  dxup_pull_look_by_cache(pull *p, bool *known);
 /* Fetch what is lacking, and restore the snapshot into the staging directory. */
 int  dxup_pull_fetch(pull *p);

@@ -39,6 +39,7 @@ void dxup_pull_close(pull *p)
 int dxup_pull_replace(pull *p, bool *again)
 {
     assert(p->install.complete && p->install.dest_open);
+    assert(!p->install.guard || p->install.guard->before);
     if (p->transfer.base_fd >= 0)
         os_close(p->transfer.base_fd); /* Windows cannot replace an open file */
     p->transfer.base_fd = -1;
@@ -51,11 +52,11 @@ int dxup_pull_replace(pull *p, bool *again)
     }
     if (*p->install.scope.path)
         return versions_scope_replace(&p->install.scope, &p->install.dest, &omit,
-                                      p->install.before, again);
+                                      p->install.guard->before, again);
 #endif
     (void)again;
-    if (!p->install.before) return versions_dest_commit(&p->install.dest);
-    return versions_dest_replace(&p->install.dest, p->install.before);
+    if (!p->install.guard) return versions_dest_commit(&p->install.dest);
+    return versions_dest_replace(&p->install.dest, p->install.guard->before);
 }
 
 /* Record the version. "Unchanged" from a server with an older version number does not lower it. */

@@ -95,7 +95,8 @@ int dxup_pull_scan(pull *p, uint64_t *size)
     open_cache(p);
     note_trust(p);
     status = versions_seeds_open(&p->install.seeds, p->install.store, p->o->path, &omit,
-                                 p->install.stat_cache, p->install.old_root, size);
+                                 p->install.stat_cache, p->install.stock, p->install.old_root,
+                                 size);
     if (status == PROG_NOT_FOUND) /* it was there a moment ago */
         return prog_fail(PROG_REFUSED, "%s changes while it is read; try again", p->o->path);
     return status;
@@ -109,6 +110,20 @@ static void cache_key(const uint8_t root[32], const uint8_t hash[32], uint8_t ou
     dx_cas_blake3_update(&h, root, 32);
     dx_cas_blake3_update(&h, hash, 32);
     dx_cas_blake3_final(&h, out, 32);
+}
+
+/* The first look at the destination is the guard's inventory, too: the second try has one. */
+static int take_stock(pull *p, uint64_t *size)
+{
+    versions_guard *g = p->install.guard;
+    if (g->before || g->lock < 0) return dxup_pull_scan(p, size);
+    versions_inventory_begin(&p->install.stock, p->o->path);
+    int status = dxup_pull_scan(p, size);
+    versions_inventory_end(p->install.stock);
+    if (status) versions_inventory_free(p->install.stock);
+    else g->before = p->install.stock;
+    p->install.stock = NULL;
+    return status;
 }
 
 /* Is the destination what the last pull has left there? Then its hash is known, and only what a
@@ -130,7 +145,7 @@ int dxup_pull_look_by_cache(pull *p, bool *known)
         versions_image_stat(p->o->path, &p->plan.have_kind, &mode) ||
         p->plan.have_kind != PROG_TREE)
         return PROG_OK;
-    status = dxup_pull_scan(p, &size);
+    status = take_stock(p, &size);
     cache_key(p->install.old_root, hash, key);
     *known = !status && versions_stat_cache_is_of(p->install.stat_cache, key);
     p->install.known = *known;
@@ -173,11 +188,12 @@ void dxup_pull_save_cache(pull *p)
    chunks, is the same. */
 static bool is_as_before(const pull *p)
 {
-    if (!p->install.before || versions_inventory_is_empty(p->install.before)) return false;
+    const versions_inventory *before = p->install.guard->before;
+    if (versions_inventory_is_empty(before)) return false;
     versions_changes *changes = prog_alloc(sizeof *changes);
     memset(changes, 0, sizeof *changes);
-    const bool same = !versions_inventory_compare(p->install.before, "", p->o->path, false,
-                                                  changes) && !changes->count;
+    const bool same = !versions_inventory_compare(before, "", p->o->path, false, changes) &&
+                      !changes->count;
     free(changes);
     return same;
 }
@@ -247,7 +263,8 @@ static int fetch_into(pull *p, versions_store *s)
     else open_cache(p);
     if (!status && !updates && seed)
         status =
-            versions_seeds_open(&p->install.seeds, s, seed, &omit, NULL, p->install.old_root, NULL);
+            versions_seeds_open(&p->install.seeds, s, seed, &omit, NULL, NULL, p->install.old_root,
+                                NULL);
     if (!status && updates && seed)
         status = versions_seeds_add(p->install.seeds, s, seed, &omit, of_seed);
     dxup_sync_desc fetch = sync_desc(p, s);

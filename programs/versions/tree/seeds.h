@@ -9,11 +9,11 @@ typedef struct versions_seeds versions_seeds;
 
 /* Look at the directory, and have s read from it what it lacks (versions_store_set_seed). Its
    pieces and lists go into s, which is opened for writing: root is the snapshot of the directory.
-   seen: NULL, or what files that did not change are taken from. size: NULL, or gets that of its
-   stream. */
+   seen: NULL, or what files that did not change are taken from. inventory: NULL, or one that was
+   begun, and gets what is there. size: NULL, or gets that of its stream. */
 int versions_seeds_open(versions_seeds **out, versions_store *s, const char *path,
-                        const versions_omit *omit, versions_stat_cache *seen, uint8_t root[32],
-                        uint64_t *size);
+                        const versions_omit *omit, versions_stat_cache *seen,
+                        versions_inventory *inventory, uint8_t root[32], uint64_t *size);
 /* Look at a file instead; NULL: at nothing. file gets type, level, id and size, as the file would
    have them as a version: size 0 where there is none. s finds its lists, too, but does not have
    them. */

@@ -231,6 +231,7 @@ typedef struct versions_tree_publish_desc {
     /* the root of the last version of that name if it is a snapshot, else NULL */
     const uint8_t       *last;
     versions_stat_cache *seen;
+    versions_inventory  *inventory; /* gets every entry before it is read; not of `changed`. Or NULL */
     const prog_list *rules; /* which paths are left out */
     unsigned      workers;  /* threads; 0: one for each core */
     versions_omit omit;
