@@ -239,6 +239,16 @@ int versions_dest_remove_beside(const versions_dest *d, const char *suffix)
     return status ? status : dropped;
 }
 
+bool versions_dest_is_free(const versions_dest *d)
+{
+    os_info info;
+    if (d->fd >= 0 || os_look(d->staging, false, &info) < 0) return true;
+    if (info.kind != OS_FILE && info.kind != OS_FOLDER) return true;
+    int fd = os_open_staging(d->staging, info.kind == OS_FOLDER);
+    if (fd >= 0) os_close(fd);
+    return fd >= 0;
+}
+
 int versions_dest_check(const char *path, int kind)
 {
     os_info info;

@@ -65,6 +65,8 @@ void versions_guard_close(versions_guard *g);
 
 /* Did an interrupted process leave a staging file beside path that can be resumed? */
 int versions_dest_find_staging(versions_dest *d, const char *path, bool *there);
+/* Could a staging directory be opened now, or has another process one there? */
+bool versions_dest_is_free(const versions_dest *d);
 /* Refuse a path where something of another kind is: a directory is not replaced by a file, nor a
    file by a directory. */
 int versions_dest_check(const char *path, int kind);

@@ -141,6 +141,7 @@ int dxup_pull_look_by_cache(pull *p, bool *known)
     versions_dest_beside(&p->install.dest, PULL_CACHE, path);
     p->install.stat_cache = versions_stat_cache_open_at(path);
     if (!versions_stat_cache_any(p->install.stat_cache) ||
+        !versions_dest_is_free(&p->install.dest) ||
         !versions_dest_recorded(&p->install.dest, p->o->name, &version, hash) ||
         versions_image_stat(p->o->path, &p->plan.have_kind, &mode) ||
         p->plan.have_kind != PROG_TREE)
@@ -201,6 +202,7 @@ static bool is_as_before(const pull *p)
 void dxup_pull_save_unchanged(pull *p)
 {
     if (p->plan.kind != PROG_TREE || !os_maps_update_times(p->o->path)) return;
+    if (!p->install.known && !versions_dest_is_free(&p->install.dest)) return;
     if (!p->install.known) {
         if (dxup_pull_scan(p, NULL) || !is_as_before(p)) return;
         p->plan.trusted_since_ns = 0; /* all was read */
