@@ -98,6 +98,8 @@ int  os_remove_folder(const char *path); /* an empty one */
 /* Does a store through a shared mapping of a file in path's folder change its modification time?
    tmpfs is one where it does not. Tried with a file that has no name afterwards. */
 bool os_maps_update_times(const char *path);
+/* The time that a file in path's folder gets when it changes now; 0: unknown. */
+int64_t os_file_time_ns(const char *path);
 /* Complete an interrupted replacement of `path`, on systems where it takes several steps. */
 void os_replace_recover(const char *path);
 /* The same for the folder `name` of an open one, which must be there; a link is not followed. POSIX

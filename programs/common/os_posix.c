@@ -404,15 +404,31 @@ static bool map_updates_times(int fd)
     return updates;
 }
 
-bool os_maps_update_times(const char *path)
+/* In path's folder. */
+static int open_probe(const char *path)
 {
     char name[PATH_MAX + 64];
     const size_t size = strlen(path);
     const char *slash = strrchr(path, '/');
-    if (size > PATH_MAX) return false;
+    if (size > PATH_MAX) return -1;
     int front = slash ? (int)(slash + 1 - path) : 0;
     snprintf(name, sizeof name, "%.*s.dxup-times-%ld", front, path, (long)getpid());
-    int fd = os_open_unnamed(name);
+    return os_open_unnamed(name);
+}
+
+int64_t os_file_time_ns(const char *path)
+{
+    os_info info = {0};
+    int fd = open_probe(path);
+    if (fd < 0) return 0;
+    const bool good = os_info_of(fd, &info) == 0;
+    close(fd);
+    return good ? info.mtime_ns : 0;
+}
+
+bool os_maps_update_times(const char *path)
+{
+    int fd = open_probe(path);
     if (fd < 0) return false;
     bool updates = map_updates_times(fd);
     close(fd);

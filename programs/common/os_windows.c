@@ -881,6 +881,12 @@ int os_place(int file, const char *from, const char *to)
     return result;
 }
 
+int64_t os_file_time_ns(const char *path)
+{
+    (void)path;
+    return 0;
+}
+
 bool os_maps_update_times(const char *path)
 {
     (void)path;

@@ -239,6 +239,16 @@ int versions_dest_remove_beside(const versions_dest *d, const char *suffix)
     return status ? status : dropped;
 }
 
+bool versions_dest_is_free(const versions_dest *d)
+{
+    os_info info;
+    if (d->fd >= 0 || os_look(d->staging, false, &info) < 0) return true;
+    if (info.kind != OS_FILE && info.kind != OS_FOLDER) return true;
+    int fd = os_open_staging(d->staging, info.kind == OS_FOLDER);
+    if (fd >= 0) os_close(fd);
+    return fd >= 0;
+}
+
 int versions_dest_check(const char *path, int kind)
 {
     os_info info;
@@ -344,7 +354,7 @@ static int drop_old(const versions_dest *d, const versions_inventory *before, co
     if (os_look(d->staging, false, &info) == 0) { /* some systems leave no old file */
         status = versions_inventory_compare(before, at, d->staging, true, changes);
         if (!status && !changes->count)
-            status = versions_inventory_remove(before, at, d->staging, changes);
+            status = versions_inventory_remove(before, at, d->staging, &d->removal, changes);
         if (changes->count) status = keep_old(d, at, changes);
         safe = os_look(d->staging, false, &info) < 0;
     }
@@ -387,7 +397,7 @@ static bool needs_no_lock(int error)
            error == ENOTDIR;
 }
 
-int versions_guard_open(versions_guard *g, const char *path)
+int versions_guard_lock(versions_guard *g, const char *path)
 {
     memset(g, 0, sizeof *g);
     g->lock = -1;
@@ -402,9 +412,25 @@ int versions_guard_open(versions_guard *g, const char *path)
     }
     if (!status) os_replace_recover(d->path);
     if (!status && g->lock >= 0) status = finish_last(d);
+    free(d);
+    return status;
+}
+
+int versions_guard_look(versions_guard *g, const char *path)
+{
+    if (g->before) return PROG_OK;
+    versions_dest *d = prog_alloc(sizeof *d);
+    memset(d, 0, sizeof *d);
+    int status = staging_path(d, path);
     if (!status) status = versions_inventory_take(&g->before, g->lock < 0 ? NULL : d->path);
     free(d);
     return status;
+}
+
+int versions_guard_open(versions_guard *g, const char *path)
+{
+    int status = versions_guard_lock(g, path);
+    return status ? status : versions_guard_look(g, path);
 }
 
 void versions_guard_close(versions_guard *g)

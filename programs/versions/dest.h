@@ -9,8 +9,8 @@
        DIR/.NAME.dxup-part-of  the hash of the file that the staging file is the front of
        DIR/.NAME.dxup          which version was pulled last
        DIR/.NAME.dxup-sync     what a pull of a snapshot has fetched so far
-       DIR/.NAME.dxup-seen     sizes, times and hashes of its files after the last pull
-   (stat_cache.c)
+       DIR/.NAME.dxup-seen     sizes, times, hashes and chunks of its files after the last pull
+                               (stat_cache.c)
 
    A staging file that a killed process left is resumed if it is of the same content, and emptied
    otherwise, so nothing piles up. */
@@ -44,6 +44,7 @@ typedef struct versions_dest {
     uint64_t entries_max, bytes_max; /* tree: the caller's, after versions_dest_open(): a stream with
                                         more is refused (PROG_REFUSED); 0: no limit */
     uint64_t kept; /* bytes in the staging file already; read d->fd to its end before writing */
+    versions_removal removal; /* of the old directory; the caller's, after versions_dest_open() */
     bool     keep; /* versions_dest_abandon() leaves it to the next one with the same content */
 } versions_dest;
 
@@ -56,10 +57,16 @@ typedef struct versions_guard {
 } versions_guard;
 /* PROG_REFUSED: another process is at work. Close it in any case. */
 int  versions_guard_open(versions_guard *g, const char *path);
+/* The same in two steps: the caller may set `before` to an inventory of its own in between, of the
+   destination as it is after the first. Where lock is -1 the second makes an empty one. */
+int  versions_guard_lock(versions_guard *g, const char *path);
+int  versions_guard_look(versions_guard *g, const char *path);
 void versions_guard_close(versions_guard *g);
 
 /* Did an interrupted process leave a staging file beside path that can be resumed? */
 int versions_dest_find_staging(versions_dest *d, const char *path, bool *there);
+/* Could a staging directory be opened now, or has another process one there? */
+bool versions_dest_is_free(const versions_dest *d);
 /* Refuse a path where something of another kind is: a directory is not replaced by a file, nor a
    file by a directory. */
 int versions_dest_check(const char *path, int kind);

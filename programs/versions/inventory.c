@@ -50,6 +50,8 @@ struct versions_inventory {
     char    *text; /* names, a zero behind each */
     size_t   text_size, text_room;
     bool     hash_all;
+    uint32_t open[PROG_DEPTH_MAX + 2]; /* rows whose end is not known yet, one in another */
+    unsigned open_count;
     bool     resumed; /* loaded: a removal was interrupted, perhaps */
 };
 
@@ -103,8 +105,16 @@ static bool differs(const row *r, const os_info *now, int folder, const char *na
     return hash_entry(folder, name, was->kind, hash) < 0 || memcmp(hash, r->hash, sizeof hash) != 0;
 }
 
-static uint32_t add_row(versions_inventory *v, const char *name, const os_info *info)
+/* The rows of that depth and below are complete. */
+static void close_rows(versions_inventory *v, unsigned depth)
 {
+    while (v->open_count > depth) v->rows[v->open[--v->open_count]].end = v->count;
+}
+
+static row *add_row(versions_inventory *v, unsigned depth, const char *name, const os_info *info)
+{
+    close_rows(v, depth);
+    assert(v->open_count == depth && depth < sizeof v->open / sizeof *v->open);
     size_t size = strlen(name) + 1, room = v->room;
     assert(v->count < UINT32_MAX - 1 && v->text_size < UINT32_MAX - size);
     v->rows = grown(v->rows, &room, v->count + 1, sizeof *v->rows);
@@ -114,13 +124,32 @@ static uint32_t add_row(versions_inventory *v, const char *name, const os_info *
     memset(r, 0, sizeof *r);
     r->info = *info;
     r->name = (uint32_t)v->text_size;
-    r->end = v->count + 1;
     memcpy(v->text + v->text_size, name, size);
     v->text_size += size;
-    return v->count++;
+    v->open[v->open_count++] = v->count++;
+    return r;
 }
 
-static int take_folder(versions_inventory *v, uint32_t at, int folder, unsigned depth);
+void versions_inventory_begin(versions_inventory **out, const char *path)
+{
+    versions_inventory *v = *out = prog_alloc(sizeof *v);
+    memset(v, 0, sizeof *v);
+    v->hash_all = !os_maps_update_times(path);
+}
+
+void versions_inventory_add(versions_inventory *v, unsigned depth, int folder, const char *name,
+                            const os_info *info, int64_t now_ns)
+{
+    row *r = add_row(v, depth, name, info);
+    if (!depth || (info->kind != OS_FILE && info->kind != OS_LINK)) return;
+    r->hashed = v->hash_all || info->ctime_ns > now_ns - RACY_NS;
+    if (r->hashed && hash_entry(folder, name, info->kind, r->hash) < 0)
+        memset(r->hash, 0, sizeof r->hash); /* it will not be the same */
+}
+
+void versions_inventory_end(versions_inventory *v) { close_rows(v, 0); }
+
+static int take_folder(versions_inventory *v, const char *name, int folder, unsigned depth);
 
 /* One entry and what is below it. What vanishes meanwhile was not there. */
 static int take_entry(versions_inventory *v, int folder, const char *name, unsigned depth)
@@ -129,47 +158,40 @@ static int take_entry(versions_inventory *v, int folder, const char *name, unsig
     int64_t now_ns = prog_time_ns();
     if (os_look_in(folder, name, &info) < 0)
         return errno == ENOENT ? PROG_OK : prog_fail_errno("%s", name);
-    uint32_t at = add_row(v, name, &info);
-    if (info.kind == OS_FILE || info.kind == OS_LINK) {
-        row *r = &v->rows[at];
-        r->hashed = v->hash_all || info.ctime_ns > now_ns - RACY_NS;
-        if (r->hashed && hash_entry(folder, name, info.kind, r->hash) < 0)
-            memset(r->hash, 0, sizeof r->hash); /* it will not be the same */
-    }
+    versions_inventory_add(v, depth, folder, name, &info, now_ns);
     if (info.kind != OS_FOLDER) return PROG_OK;
     if (depth > PROG_DEPTH_MAX) return prog_fail(PROG_REFUSED, "%s: directories too deep", name);
     int fd = os_open_in(folder, name, OS_FOLDER);
     if (fd < 0) return errno == ENOENT ? PROG_OK : prog_fail_errno("%s", name);
-    int status = take_folder(v, at, fd, depth + 1);
+    int status = take_folder(v, name, fd, depth + 1);
     os_close(fd);
     return status;
 }
 
 /* Depth is limited, so this recursion is too. */
-static int take_folder(versions_inventory *v, uint32_t at, int folder, unsigned depth)
+static int take_folder(versions_inventory *v, const char *name, int folder, unsigned depth)
 {
     versions_names n;
     int status = PROG_OK;
     if (versions_names_read(&n, folder) < 0)
-        status = prog_fail_errno("%s", v->text + v->rows[at].name);
+        status = prog_fail_errno("%s", name);
     for (size_t i = 0; i < n.count && !status; i++)
         status = take_entry(v, folder, n.list[i], depth);
     versions_names_free(&n);
-    v->rows[at].end = v->count;
     return status;
 }
 
 int versions_inventory_take(versions_inventory **out, const char *path)
 {
     os_info info;
-    versions_inventory *v = prog_alloc(sizeof *v);
+    const bool there = path && os_look(path, true, &info) == 0;
+    versions_inventory *v = *out = prog_alloc(sizeof *v);
     memset(v, 0, sizeof *v);
-    *out = v;
-    if (!path || os_look(path, true, &info) < 0) return PROG_OK;
+    if (!there) return PROG_OK;
     v->hash_all = !os_maps_update_times(path);
-    uint32_t at = add_row(v, "", &info);
+    row *r = add_row(v, 0, "", &info);
+    v->rows[0].end = 1;
     if (info.kind == OS_FILE) {
-        row *r = &v->rows[at];
         r->hashed = v->hash_all || info.ctime_ns > prog_time_ns() - RACY_NS;
         if (r->hashed && hash_entry(-1, path, OS_FILE, r->hash) < 0)
             return prog_fail_errno("%s", path);
@@ -177,7 +199,8 @@ int versions_inventory_take(versions_inventory **out, const char *path)
     if (info.kind != OS_FOLDER) return PROG_OK;
     int folder = os_open_folder(path);
     if (folder < 0) return prog_fail_errno("%s", path);
-    int status = take_folder(v, at, folder, 0);
+    int status = take_folder(v, path, folder, 1);
+    versions_inventory_end(v);
     os_close(folder);
     return status;
 }
@@ -307,6 +330,7 @@ typedef struct walk {
     const versions_inventory *v;
     versions_changes         *changes;
     bool                      removes;
+    const versions_removal   *removal; /* or NULL */
     bool                      moved; /* its new name has changed its ctime */
     size_t                    size; /* of path */
     char                      path[PROG_PATH_SIZE_MAX + 1];
@@ -351,35 +375,51 @@ static bool name_aside(char out[ASIDE_SIZE + 1])
 }
 
 /* NULL: the entry, whose name is aside, is as it was, and nobody can write to it. *held: keeps that
-   so until it is closed, or -1. */
+   so until it is closed, or -1. It may be open already. */
 static const char *check_aside(const row *r, int folder, const char *aside, int *held)
 {
-    os_info now;
-    *held = r->info.kind == OS_FILE ? os_open_in(folder, aside, OS_FILE) : -1;
+    os_info now, is;
+    if (*held < 0 && r->info.kind == OS_FILE) *held = os_open_in(folder, aside, OS_FILE);
     if (*held >= 0 && os_hold(*held) == OS_IN_USE) return "open for writing";
     if (os_look_in(folder, aside, &now) < 0) return "gone";
+    if (*held >= 0 && (os_info_of(*held, &is) < 0 || is.number != now.number)) return "changed";
     now.ctime_ns = r->info.ctime_ns; /* the new name changes it on some file systems */
     return differs(r, &now, folder, aside, false) ? "changed" : NULL;
 }
 
-/* Remove a file that is as it was. Under its random name nobody finds it. */
-static int remove_entry(walk *w, const row *r, int folder, const char *name)
+/* Remove a file that is as it was. Under its random name nobody finds it. *held: of check_aside(). */
+static int remove_aside(walk *w, const row *r, int folder, const char *name, int *held)
 {
     char aside[ASIDE_SIZE + 1];
-    int held = -1, status = PROG_OK;
+    int status = PROG_OK;
     if (!name_aside(aside)) return prog_fail_errno("random bytes");
     if (os_rename_in(folder, name, aside) < 0) {
         if (errno == ENOENT) return PROG_OK;
         if (errno == ENOSYS && os_remove_in(folder, name, OS_FILE) == 0) return PROG_OK;
         return prog_fail_errno("%s: cannot be removed", w->path);
     }
-    const char *what = check_aside(r, folder, aside, &held);
+    const char *what = check_aside(r, folder, aside, held);
     if (what) {
         add_change(w, what);
         (void)os_rename_in(folder, aside, name); /* or it keeps that name: there is another now */
     } else if (os_remove_in(folder, aside, OS_FILE) < 0) {
         status = prog_fail_errno("%s: cannot be removed", w->path);
     }
+    return status;
+}
+
+/* The same; where it has another name, too, its time after that is told: the lease on it is from
+   before the removal to after it, so nothing else has changed that. */
+static int remove_entry(walk *w, const row *r, int folder, const char *name, const os_info *now)
+{
+    os_info before, after;
+    const bool tells = w->removal && w->removal->unlinked && now->kind == OS_FILE &&
+                       now->names > r->info.names;
+    int held = tells ? os_open_in(folder, name, OS_FILE) : -1;
+    const bool known = held >= 0 && os_hold(held) == OS_UNUSED && os_info_of(held, &before) == 0;
+    int status = remove_aside(w, r, folder, name, &held);
+    if (known && !status && os_info_of(held, &after) == 0 && after.names == before.names - 1)
+        w->removal->unlinked(w->removal->user, &before, &after);
     if (held >= 0) os_close(held);
     return status;
 }
@@ -414,7 +454,7 @@ static int visit(walk *w, uint32_t at, int folder, const char *name)
         return PROG_OK;
     }
     if (now.kind == OS_FOLDER) return visit_subfolder(w, at, folder, name);
-    return w->removes ? remove_entry(w, r, folder, name) : PROG_OK;
+    return w->removes ? remove_entry(w, r, folder, name, &now) : PROG_OK;
 }
 
 /* A name that is not in the inventory. An interrupted removal may have given it. */
@@ -429,7 +469,7 @@ static int visit_new(walk *w, uint32_t at, int folder, const char *name)
             if (r.info.number != now.number || r.info.kind == OS_FOLDER) continue;
             r.info.ctime_ns = now.ctime_ns;
             if (!differs(&r, &now, folder, name, true))
-                return w->removes ? remove_entry(w, &r, folder, name) : PROG_OK;
+                return w->removes ? remove_entry(w, &r, folder, name, &now) : PROG_OK;
         }
     add_change(w, "new");
     return PROG_OK;
@@ -523,9 +563,9 @@ int versions_inventory_compare(const versions_inventory *v, const char *at, cons
 }
 
 int versions_inventory_remove(const versions_inventory *v, const char *at, const char *path,
-                              versions_changes *changes)
+                              const versions_removal *removal, versions_changes *changes)
 {
-    walk w = {.v = v, .changes = changes, .removes = true, .moved = true};
+    walk w = {.v = v, .changes = changes, .removal = removal, .removes = true, .moved = true};
     return walk_all(&w, at, path);
 }
 

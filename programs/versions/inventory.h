@@ -4,6 +4,7 @@
 #define VERSIONS_INVENTORY_H
 
 #include "../common/common.h"
+#include "../common/os.h"
 
 typedef struct versions_inventory versions_inventory;
 
@@ -22,6 +23,14 @@ typedef struct versions_changes {
    changes: it was written within the last two seconds, or the file system does not update times
    for shared mappings. */
 int  versions_inventory_take(versions_inventory **out, const char *path);
+/* The same of a directory that the caller lists: add the directory itself at depth 0, what is in it
+   at depth 1, and so on, depth first and the names of a directory sorted by their bytes; now_ns: the
+   time (prog_time_ns()) before info was looked up. An entry is added before it is read. folder: the
+   open directory that it is in. */
+void versions_inventory_begin(versions_inventory **out, const char *path);
+void versions_inventory_add(versions_inventory *v, unsigned depth, int folder, const char *name,
+                            const os_info *info, int64_t now_ns);
+void versions_inventory_end(versions_inventory *v);
 bool versions_inventory_is_empty(const versions_inventory *v); /* nothing was there */
 void versions_inventory_free(versions_inventory *v); /* NULL is fine */
 /* Save what was at the relative path `at` ("": all) into a file, synced. */
@@ -36,10 +45,16 @@ bool versions_inventory_is_of(const versions_inventory *v, const char *path);
  */
 int versions_inventory_compare(const versions_inventory *v, const char *at, const char *path,
                                bool moved, versions_changes *changes);
+/* Is told of a file that has another name, too, what it was before this one was removed and after,
+   where nobody has written to it in between. The call is NULL: nobody is told. */
+typedef struct versions_removal {
+    void (*unlinked)(void *user, const os_info *before, const os_info *after);
+    void  *user;
+} versions_removal;
 /* Remove what is at path, and was at `at`, entry by entry. What is new or changed is left there,
    with the directories that it is in, and added to changes. */
 int versions_inventory_remove(const versions_inventory *v, const char *at, const char *path,
-                              versions_changes *changes);
+                              const versions_removal *removal, versions_changes *changes);
 /* Print each change, one line each: "WHERE/PATH is new", and how many more there are. */
 void versions_changes_print(const versions_changes *changes, const char *where);
 

@@ -233,7 +233,7 @@ pull_a_tree() {
     [ "$(cat here/precious)" = mine ] || fail "a local file was lost"
     expect 0 "$dxup" pull "$address" t here --force
     same_tree v2 here
-    [ -z "$(find . -name '*dxup-*')" ] || fail "something was left behind"
+    [ -z "$(find . -name '*dxup-*' ! -name '*dxup-seen')" ] || fail "something was left behind"
 }
 pull_sees_what_is_published_meanwhile() {
     make_versions
@@ -1061,7 +1061,7 @@ a_server_that_lies() { # every way in which the bytes can be wrong
             small-pieces) same new a ;; # odd, but right
             *) same old a ;;
         esac
-        [ -z "$(find . -name '*dxup-*')" ] || fail "$how: something was left behind"
+        [ -z "$(find . -name '*dxup-*' ! -name '*dxup-seen')" ] || fail "$how: something was left behind"
         stop_server
     done
 }
@@ -1111,7 +1111,7 @@ a_killed_server() {
     start_server store # which has the same: what arrived is kept, the rest comes
     expect 0 "$dxup" pull "$address" f a --force
     same f a
-    [ -z "$(find . -name '*dxup-*')" ] || fail "something was left behind"
+    [ -z "$(find . -name '*dxup-*' ! -name '*dxup-seen')" ] || fail "something was left behind"
 }
 end_under() { # CLIENT...      a pull of f over a; the server is ended in the middle of it, and the client stopped. Sets $client
     local try i
@@ -1234,7 +1234,7 @@ many_connections() { # take as many bytes as one, within 5 %: a file, a small on
     [ "$(get outcome)" = unchanged ] || fail "$out"
     expect 1 "$dxup" pull "$address" f a --connections 0
     expect 1 "$dxup" pull "$address" f a --connections 257
-    [ -z "$(find . -name '*dxup-*')" ] || fail "something was left behind"
+    [ -z "$(find . -name '*dxup-*' ! -name '*dxup-seen')" ] || fail "something was left behind"
 }
 connections_are_cut_in_the_middle() {
     bytes 24000001 >f
@@ -1261,7 +1261,7 @@ connections_are_cut_in_the_middle() {
     address=$(sed -n 's/^listening on \([^ ]*\).*/\1/p' "$work/serve.log")
     expect 0 "$dxup" pull "$address" f c --connections 4 --force
     same f c
-    [ -z "$(find . -name '*dxup-*')" ] || fail "something was left behind"
+    [ -z "$(find . -name '*dxup-*' ! -name '*dxup-seen')" ] || fail "something was left behind"
 }
 cut_after() { # BYTES           pull f to a through a proxy that cuts the first connection
     start_proxy "$1" 0 1
@@ -1276,7 +1276,7 @@ whole_again() { # KEPT-FROM KEPT-TO     as much was fetched as was not kept
     same f a
     [ "$(get outcome)" = full ] && [ "$(get kept)" -ge "$1" ] && [ "$(get kept)" -le "$2" ] &&
         [ $(($(get wire) + $(get kept))) -lt $((size + size / 50 + 2000)) ] || fail "$out"
-    [ -z "$(find . -name '*dxup-*')" ] || fail "something was left behind: $(find . -name '*dxup-*')"
+    [ -z "$(find . -name '*dxup-*' ! -name '*dxup-seen')" ] || fail "something was left behind: $(find . -name '*dxup-*' ! -name '*dxup-seen')"
     cp before a
 }
 a_pull_goes_on_where_it_was_cut() { # one of the whole file: of an earlier release, or with many connections
@@ -1342,7 +1342,7 @@ what_a_cut_pull_left_is_not_trusted() {
     cut_after 15000000
     cp f a # somebody brought it: unchanged, and what was kept is of no use
     expect 0 "$dxup" pull "$address" f a --force --report
-    [ "$(get outcome)" = unchanged ] && [ -z "$(find . -name '*dxup-*')" ] || fail "$out $(find . -name '*dxup-*')"
+    [ "$(get outcome)" = unchanged ] && [ -z "$(find . -name '*dxup-*' ! -name '*dxup-seen')" ] || fail "$out $(find . -name '*dxup-*' ! -name '*dxup-seen')"
     cp before a
     cut_after 15000000
     rm a
@@ -1351,7 +1351,7 @@ what_a_cut_pull_left_is_not_trusted() {
     expect 0 "$dxup" publish store f t # the name is a tree now
     expect 0 "$dxup" pull "$address" f a --force --report
     same_tree t a
-    [ -z "$(find . -name '*dxup-*')" ] || fail "something was left behind: $(find . -name '*dxup-*')"
+    [ -z "$(find . -name '*dxup-*' ! -name '*dxup-seen')" ] || fail "something was left behind: $(find . -name '*dxup-*' ! -name '*dxup-seen')"
 }
 a_server_with_few_connections() {
     bytes 16000001 >f
@@ -1375,7 +1375,7 @@ a_killed_client_of_many_connections() {
     kill_in_time --connections 4
     expect 0 "$dxup" pull "$address" f a --force --connections 4
     same f a
-    [ -z "$(find . -name '*dxup-*')" ] || fail "something was left behind"
+    [ -z "$(find . -name '*dxup-*' ! -name '*dxup-seen')" ] || fail "something was left behind"
 }
 a_killed_client() {
     bytes 200000000 >f
@@ -1527,7 +1527,7 @@ interrupt_each() {
     [ ! -e there ] || fail "there is half"
     expect 0 "$dxup" pull "$address" tree there
     same_tree tree there
-    [ -z "$(find . -name '*dxup-*')" ] || fail "left: $(find . -name '*dxup-*')"
+    [ -z "$(find . -name '*dxup-*' ! -name '*dxup-seen')" ] || fail "left: $(find . -name '*dxup-*' ! -name '*dxup-seen')"
     ended_by_ctrl_c store/objects.new "$dxup" gc store --keep 1 || return
     expect 0 "$dxup" verify store
     says "3 versions"
@@ -1748,7 +1748,7 @@ a_server_that_is_behind() { # its store is an older copy of the one that was pul
         expect 0 "$dxup" pull "$address" app got --report
         [ "$(get version)" = 1 ] || fail "$out"
         stop_server
-        [ -z "$(find . -name '*dxup-*')" ] || fail "something was left behind"
+        [ -z "$(find . -name '*dxup-*' ! -name '*dxup-seen')" ] || fail "something was left behind"
         rm -rf kept
     done
 }

@@ -261,7 +261,7 @@ what_cannot_be_replaced_alone() { # names of a file on both sides; a directory t
     publish
     expect 0 $user "$dxup" pull "$address" t own/out
     same_tree v own/out
-    [ -z "$(find own -maxdepth 1 -name '*dxup-*')" ] || fail "something was left behind"
+    [ -z "$(find own -maxdepth 1 -name '*dxup-*' ! -name '*dxup-seen')" ] || fail "something was left behind"
     chmod -R u+w v own
 }
 files_opened() { # DIR COMMAND...     how many files of the directory were opened meanwhile, in $opened
@@ -287,10 +287,16 @@ sys.exit(done.returncode)' "$@" 2>files_opened.log) || fail "status $?: $(tail -
 }
 what_was_left_alone_is_not_read_again() { # of the second update on: then it is known what the first has left
     sources v 400
+    bytes 1500000 >v/large # some 47 chunks
+    touch -d '2020-01-02 03:04:05' v/large
     publish
     start_server store
     expect 0 "$dxup" pull "$address" t out
     sleep 2.2 # a file is trusted when it is two seconds old
+    if [ -r /proc/self/io ]; then
+        bytes_read "$dxup" pull "$address" t out
+        [ "$has_read" -lt 100000 ] || fail "a pull with nothing new read $has_read bytes"
+    fi
     local i
     for i in 1 2 3; do
         echo $i >>v/dir7/file7.c
@@ -438,6 +444,143 @@ a_dry_run_changes_nothing() { # and says as much as is sent, or a limit that is 
     expect 2 "$dxup" pull "$address" nothing out --dry-run
 }
 
+# >>bytes read
+bytes_read() { # COMMAND...      what it reads by system calls, as the system counts it, in $has_read
+    has_read=$(python3 -I -S -c '
+import os, subprocess, sys
+child = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, stdout=sys.stderr)
+os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+with open("/proc/%d/io" % child.pid) as f:
+    print(next(line.split()[1] for line in f if line.startswith("rchar:")))
+sys.exit(child.wait())' "$@" 2>bytes_read.log) || fail "status $?: $(tail -3 bytes_read.log)"
+}
+large_files() { # DIR     8 files of 1.5 MB, some 47 chunks each, in three directories; one small one
+    mkdir -p "$1/a/deep" "$1/b"
+    local i
+    for i in top0 top1 a/f2 a/f3 a/deep/f4 b/f5 b/f6 b/f7; do bytes 1500000 >"$1/$i"; done
+    echo small >"$1/b/small"
+    find "$1" -exec touch -d '2020-01-02 03:04:05' {} + # what was written just now is read in any case
+}
+nothing_is_read() { # [WHAT]      a pull with nothing new reads less than 1 % of the 12 MB, and a file that has changed is seen
+    bytes_read "$dxup" pull "$address" t out
+    [ "$has_read" -lt 120000 ] || fail "$1: a pull with nothing new read $has_read bytes"
+    grep -q "unchanged since" bytes_read.log || fail "$1: $(cat bytes_read.log)"
+}
+chunk_lists_are_kept_with_the_note() {
+    [ -r /proc/self/io ] || { skip "this system does not count what is read"; return; }
+    large_files v
+    publish
+    start_server store
+    expect 0 "$dxup" pull "$address" t out
+    sleep 2.1
+    nothing_is_read "after the first pull"
+    # A file in one directory: only that is exchanged.
+    printf X | dd of=v/b/f6 bs=1 seek=700000 conv=notrunc status=none
+    publish
+    bytes_read "$dxup" pull "$address" t out
+    [ "$has_read" -lt 3500000 ] || fail "one changed file in a directory: $has_read bytes were read"
+    same_tree v out
+    sleep 2.1
+    nothing_is_read "after a part was replaced"
+    # In two directories: everything is exchanged, and what is the same is linked.
+    printf X | dd of=v/top1 bs=1 seek=700000 conv=notrunc status=none
+    printf Y | dd of=v/a/deep/f4 bs=1 seek=700000 conv=notrunc status=none
+    publish
+    bytes_read "$dxup" pull "$address" t out
+    [ "$has_read" -lt 7000000 ] || fail "two changed files: $has_read bytes were read"
+    same_tree v out
+    sleep 2.1
+    nothing_is_read "after all was replaced"
+    # One that somebody has changed here is read, and no other; --force brings it back.
+    printf Z | dd of=out/a/f2 bs=1 seek=700000 conv=notrunc status=none
+    expect 6 "$dxup" pull "$address" t out
+    sleep 2.1
+    bytes_read "$dxup" pull "$address" t out --force
+    [ "$has_read" -lt 16000000 ] || fail "one file changed here: $has_read bytes were read"
+    same_tree v out
+    sleep 2.1
+    nothing_is_read "after --force"
+    # Without the note all is read, and there is one again.
+    rm .out.dxup-seen
+    bytes_read "$dxup" pull "$address" t out
+    [ "$has_read" -gt 12000000 ] || fail "without a note $has_read bytes were read"
+    says_log "verified"
+    nothing_is_read "after a pull without a note"
+}
+a_note_that_lies_is_found_out() { # truncated, with other bytes, lists or rows, even where its hash is right: what is there is read
+    large_files v
+    publish
+    start_server store
+    expect 0 "$dxup" pull "$address" t out
+    cp .out.dxup-seen note
+    cat >lie.py <<'EOF'
+import os, random, struct, sys
+sys.path.insert(0, os.path.join(sys.argv[1], "tests/readers"))
+import bao
+how, dice = sys.argv[2], random.Random(7)
+note = bytearray(open("note", "rb").read())
+count, = struct.unpack_from("<Q", note, 8)
+lists, size = struct.unpack_from("<QQ", note, 48)
+at = 64 + 80 * count
+body = at + 48 * lists
+assert count == 9 and lists == 8 and body + size + 32 == len(note), (count, lists, size, len(note))
+def spot(i):
+    return body + struct.unpack_from("<Q", note, at + 48 * i + 32)[0]
+if how == "short": del note[dice.randrange(len(note)):]
+if how == "half": del note[len(note) // 2:]
+if how == "empty": del note[:]
+if how == "bytes": note[dice.randrange(len(note))] ^= 1
+if how == "list": note[spot(3) + 40] ^= 1
+if how == "swapped":
+    a, b = (struct.unpack_from("<QQ", note, at + 48 * i + 32) for i in (1, 5))
+    struct.pack_into("<QQ", note, at + 48 + 32, *b)
+    struct.pack_into("<QQ", note, at + 48 * 5 + 32, *a)
+if how == "ids": note[at:at + 32], note[at + 48:at + 80] = note[at + 48:at + 80], note[at:at + 32]
+if how == "far": struct.pack_into("<QQ", note, at + 32, 2**64 - 8, 2**63)
+if how == "long": struct.pack_into("<Q", note, at + 40, 2**64 - 1)
+if how == "many": struct.pack_into("<Q", note, 48, 2**60)
+if how == "rows": struct.pack_into("<Q", note, 8, 2**61 + count)
+if how == "level":
+    for i in range(count): note[64 + 80 * i + 72] = 8 if note[64 + 80 * i + 72] == 1 else note[64 + 80 * i + 72]
+if how == "size": # what stat says is right, but the list is another file's
+    rows = [64 + 80 * i for i in range(count) if note[64 + 80 * i + 72] == 1]
+    ids = [bytes(note[r + 40:r + 72]) for r in rows]
+    for r, other in zip(rows, ids[1:] + ids[:1]): note[r + 40:r + 72] = other
+if how not in ("short", "half", "empty", "bytes"): note[-32:] = bao.value(bytes(note[:-32]), 0, bao.ROOT)
+open(".out.dxup-seen", "wb").write(note)
+EOF
+    local how
+    for how in short half empty bytes list swapped ids far long many rows level size; do
+        python3 -S lie.py "$top" $how || fail "no lie: $how"
+        bytes_read "$dxup" pull "$address" t out
+        says_log unchanged
+        case $how in
+            # of one file at least the lists are none, so that is read, and its bytes are what the rest of the note says
+            list | swapped | ids | far | long | level) [ "$has_read" -gt 1500000 ] || fail "$how: $has_read bytes were read" ;;
+            # the others are no note, or not one of what is there
+            *)
+                [ "$has_read" -gt 12000000 ] || fail "$how: $has_read bytes were read"
+                says_log " verified"
+                grep -q "unchanged since" bytes_read.log && fail "$how: $(cat bytes_read.log)"
+                ;;
+        esac
+        same_tree v out
+        # and before an update, which takes chunks and whole files from there
+        python3 -S lie.py "$top" $how || fail "no lie: $how"
+        printf %s $how | dd of=v/b/f6 bs=1 seek=900000 conv=notrunc status=none
+        cp -p v/a/f2 swap
+        cp -p v/a/f3 v/a/f2
+        cp -p swap v/a/f3
+        publish
+        "$dxup" pull "$address" t out >first.log 2>&1 </dev/null || "$dxup" pull "$address" t out >>first.log 2>&1 </dev/null ||
+            fail "$how: $(cat first.log)"
+        same_tree v out
+        rm -rf out .out.dxup*
+        expect 0 "$dxup" pull "$address" t out
+        cp .out.dxup-seen note
+    done
+}
+says_log() { grep -q -- "$1" bytes_read.log || fail "'$1' is not in: $(cat bytes_read.log)"; }
 # >>kills
 a_killed_pull_goes_on_where_it_was() {
     mkdir v
@@ -759,7 +902,7 @@ a_snapshot_larger_than_it_may_be() { # refused before anything is made, by pull 
 }
 
 for case in a_first_pull_is_compressed one_changed_line_in_a_large_file one_changed_file_of_many what_is_renamed_is_not_sent \
-    a_seed_spares_what_it_has a_file_is_sent_as_its_chunks a_file_too_large_for_a_patch_is_sent_as_its_changes a_file_with_zeros_is_sent_as_its_data a_sparse_image_is_sent_as_its_data times_alone_cost_little unchanged_files_are_not_written only_what_has_all_changes_is_replaced what_cannot_be_replaced_alone what_was_left_alone_is_not_read_again a_file_that_changes_unseen_is_not_mixed what_is_verified_is_said what_changes_without_a_trace_is_read \
+    a_seed_spares_what_it_has a_file_is_sent_as_its_chunks a_file_too_large_for_a_patch_is_sent_as_its_changes a_file_with_zeros_is_sent_as_its_data a_sparse_image_is_sent_as_its_data times_alone_cost_little unchanged_files_are_not_written only_what_has_all_changes_is_replaced what_cannot_be_replaced_alone what_was_left_alone_is_not_read_again a_file_that_changes_unseen_is_not_mixed what_is_verified_is_said what_changes_without_a_trace_is_read chunk_lists_are_kept_with_the_note a_note_that_lies_is_found_out \
     a_dry_run_changes_nothing a_killed_pull_goes_on_where_it_was a_killed_pull_of_a_file_goes_on_where_it_was a_killed_update_leaves_old_or_new a_killed_server_is_waited_for a_server_that_ends_is_left a_full_disk_leaves_the_old_tree \
     another_pull_is_at_work pulls_at_once_bring_one_or_the_other what_was_left_is_damaged a_link_in_place_of_the_store_is_not_followed \
     a_server_that_lies a_snapshot_larger_than_it_may_be; do

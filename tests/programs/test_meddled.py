@@ -68,6 +68,7 @@ class Case:
     def __init__(self, name, command):
         self.name, self.command, self.serial = name, command, 0
         self.ready = []
+        self.notes = False  # is it a pull of a directory, which leaves a note?
         # a file, or with --force, is replaced as it is when the command looks
         self.begin = "make" if name == "file" or "--force" in command("") else "look"
 
@@ -106,6 +107,16 @@ def verdict(dest, status, said, acted):
     return "what the writer wrote is lost, status %d: %s" % (status, said)
 
 
+def hidden(case, dest):
+    """What the writer wrote is in the destination, which is no version then: the next pull has to see it, whatever the note of the
+    last one says. None, or what is wrong."""
+    if not case.notes or not has_mark(dest):
+        return None
+    again = subprocess.run(case.command(dest), stdin=subprocess.DEVNULL, timeout=60, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                           encoding="utf-8", errors="replace")
+    return None if again.returncode == 6 else "the next pull ended with %d: %s" % (again.returncode, again.stdout)
+
+
 def drawn(dice, calls):
     ns = list(range(1, calls + 3))
     return ns if EVERY or len(ns) <= RUNS else sorted(dice.sample(ns, RUNS))
@@ -126,7 +137,7 @@ def meddled(case, actions, dice):
         def one(what):
             action, n = what
             place, dest, status, said, calls, acted = case.run(action, n)
-            why = verdict(dest, status, said, acted)
+            why = verdict(dest, status, said, acted) or (hidden(case, dest) if acted and status == 0 else None)
             shutil.rmtree(place, ignore_errors=True)
             return why and "%s before call %d: %s" % (action, n, why.strip())
         with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
@@ -198,6 +209,7 @@ def tree(command_of, name, part=False):
     ok(dxup, "pull", address, "t", "template/out")
     publish_next()
     case = Case(name, command_of(address))
+    case.notes = command_of is pull_of
     fresh = case.fresh
 
     def noted(count, waits=True):
@@ -210,6 +222,24 @@ def tree(command_of, name, part=False):
 
 def pull_of(address):
     return lambda dest: [dxup, "pull", address, "t", dest]
+
+
+def with_notes(name, part):
+    """Each destination was pulled itself, so its note is of what is there, and nothing is read."""
+    make_versions(part)
+    address = serve()
+    case = Case(name, pull_of(address))
+    case.notes = True
+    for i in range(1500 if EVERY else RUNS * 4 + 1):
+        place = os.path.abspath("%s.%d" % (name, i))
+        os.mkdir(place)
+        ok(dxup, "pull", address, "t", place + "/out")
+        assert os.path.exists(place + "/.out.dxup-seen"), "no note"
+        case.ready.append(place)
+    case.fresh = lambda count, waits=True: None
+    time.sleep(2.1)
+    publish_next()
+    return case
 
 
 def checkout_of(address):
@@ -226,6 +256,14 @@ def pull_replaces_all(dice):
 
 def pull_replaces_a_part(dice):
     return meddled(tree(pull_of, "part", True), [a for a in TREE if "removed" not in a], dice)
+
+
+def pull_with_a_note(dice):
+    return meddled(with_notes("noted", False), TREE, dice)
+
+
+def pull_of_a_part_with_a_note(dice):
+    return meddled(with_notes("noted_part", True), [a for a in TREE if "removed" not in a], dice)
 
 
 def pull_right_after_a_change(dice):
@@ -270,7 +308,7 @@ def checkout_killed(dice):
     return killed(tree(checkout_of, "killed_checkout"), dice)
 
 
-CASES = [pull_replaces_all, pull_replaces_a_part, pull_right_after_a_change, pull_of_what_was_not_there, pull_of_a_file,
+CASES = [pull_replaces_all, pull_replaces_a_part, pull_with_a_note, pull_of_a_part_with_a_note, pull_right_after_a_change, pull_of_what_was_not_there, pull_of_a_file,
          checkout_replaces_all, restore_replaces_all, pull_killed, pull_of_a_part_killed, checkout_killed]
 
 

@@ -188,19 +188,20 @@ static void note_from(pull *p)
 
 /* *again: what an earlier pull left was damaged, perhaps, and is removed; or a part of the
    directory cannot be replaced by itself. So try once more, and replace the whole. */
-static int pull_once(const dxup_options *o, const versions_inventory *before, bool whole,
-                     bool *again, deed *done)
+static int pull_once(const dxup_options *o, versions_guard *guard, bool whole, bool *again,
+                     deed *done)
 {
     pull *p = dxup_pull_open(o);
     int status = PROG_OK;
     bool refused = false;
-    p->install.before = before;
+    p->install.guard = guard;
     p->install.replaces_all = whole;
     status = dxup_addresses_find(&p->transfer.addresses, o->address, "the address");
     if (!status) status = dxup_pull_look(p);
     if (!status)
         status = versions_dest_find_staging(&p->install.dest, o->path, &p->plan.left_staging);
     if (!status) status = dxup_pull_ask(p);
+    const bool accepted = !status;
     if (!status && p->o->seed &&
         (p->plan.syncs ? p->plan.kind == PROG_FILE : p->transfer.next > 0))
         prog_warn("--seed is of no use for what is not pulled as a directory");
@@ -215,8 +216,9 @@ static int pull_once(const dxup_options *o, const versions_inventory *before, bo
     if (!status && p->install.complete) status = dxup_pull_replace(p, &refused);
     if (!status && p->install.complete && p->plan.syncs) dxup_pull_save_cache(p);
     if (!status) note_from(p);
+    if (!status && !p->install.complete && p->plan.asks_sync) dxup_pull_save_unchanged(p);
     if (!status) status = dxup_pull_record(p);
-    if (status && status != PROG_NETWORK && p->plan.syncs &&
+    if (accepted && status && status != PROG_NETWORK && p->plan.syncs &&
         !refused) /* the cache may be the reason */
         (void)versions_dest_remove_beside(&p->install.dest, PULL_CACHE);
     dxup_pull_close_store(p);
@@ -270,9 +272,9 @@ int dxup_pull(const dxup_options *o)
         return prog_fail(PROG_USAGE, "pull uses at most %d connections", CONNECTIONS_MAX);
     /* Both tries compare with what was there before the first. */
     versions_guard guard;
-    int status = versions_guard_open(&guard, o->path);
-    if (!status) status = pull_once(o, guard.before, false, &again, &done);
-    if (again) status = pull_once(o, guard.before, true, &again, &done);
+    int status = versions_guard_lock(&guard, o->path);
+    if (!status) status = pull_once(o, &guard, false, &again, &done);
+    if (again) status = pull_once(o, &guard, true, &again, &done);
     versions_guard_close(&guard);
     if (!done.changed || !o->exec) return status;
     const int ran = run_command(o, &done);

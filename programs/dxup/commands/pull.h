@@ -95,7 +95,7 @@ typedef struct pull_transfer {
 
 /* What is installed. */
 typedef struct pull_install {
-    const versions_inventory *before; /* what was there; NULL: the destination is our own */
+    versions_guard      *guard;      /* with what was there; NULL: the destination is our own */
     versions_dest        dest;
     bool                 dest_open;
     uint64_t             from;     /* number of the version that the last pull left; 0: unknown */
@@ -109,6 +109,8 @@ typedef struct pull_install {
     versions_seeds      *seeds;      /* chunks of the destination, and of --seed */
     versions_stat_cache *stat_cache; /* of the destination */
     uint8_t              old_root[PROG_HASH_SIZE]; /* the destination as a snapshot */
+    versions_inventory  *stock; /* while the first look is taken: gets what is there */
+    bool                 known;    /* old_root is what the last pull has left */
     bool                 replaces_all; /* no part of the directory can be replaced by itself */
 #ifndef VERSIONS_NO_SNAPSHOTS
     versions_scope       scope; /* what is replaced; its path is "": all of it */
@@ -132,12 +134,14 @@ versions_omit dxup_pull_omit(const pull *p);
    the bytes of its stream. */
 int  dxup_pull_scan(pull *p, uint64_t *size);
 /* Is the destination what the last pull has left there? Then its hash is known (*known), and only
-   what a look shows to have changed is read. */
+   what a look shows to have changed is read. It takes stock for the guard on the way. */
 int  dxup_pull_look_by_cache(pull *p, bool *known);
 /* Fetch what is lacking, and restore the snapshot into the staging directory. */
 int  dxup_pull_fetch(pull *p);
-/* Save what the destination is now, for dxup_pull_look_by_cache(). */
+/* Save what the destination is now, for dxup_pull_look_by_cache(): after it was replaced, or when
+   nothing was to be done. */
 void dxup_pull_save_cache(pull *p);
+void dxup_pull_save_unchanged(pull *p);
 /* Close the store, the seeds and the cache. Safe to repeat. */
 void dxup_pull_close_store(pull *p);
 

@@ -40,18 +40,24 @@ void dxup_pull_close(pull *p)
 int dxup_pull_replace(pull *p, bool *again)
 {
     assert(p->install.complete && p->install.dest_open);
+    assert(!p->install.guard || p->install.guard->before);
     if (p->transfer.base_fd >= 0)
         os_close(p->transfer.base_fd); /* Windows cannot replace an open file */
     p->transfer.base_fd = -1;
 #ifndef VERSIONS_NO_SNAPSHOTS
     const versions_omit omit = dxup_pull_omit(p);
+    if (p->install.stat_cache) {
+        versions_stat_cache_pass(p->install.stat_cache, p->install.dest.path);
+        p->install.dest.removal.unlinked = versions_stat_cache_moved;
+        p->install.dest.removal.user = p->install.stat_cache;
+    }
     if (*p->install.scope.path)
         return versions_scope_replace(&p->install.scope, &p->install.dest, &omit,
-                                      p->install.before, again);
+                                      p->install.guard->before, again);
 #endif
     (void)again;
-    if (!p->install.before) return versions_dest_commit(&p->install.dest);
-    return versions_dest_replace(&p->install.dest, p->install.before);
+    if (!p->install.guard) return versions_dest_commit(&p->install.dest);
+    return versions_dest_replace(&p->install.dest, p->install.guard->before);
 }
 
 /* Record the version. "Unchanged" from a server with an older version number does not lower it. */

@@ -81,9 +81,10 @@ int dxup_pull_look(pull *p)
 {
     bool known = false;
     int status = PROG_OK;
-    if (!dxup_pull_can_sync(p)) return dxup_pull_hash_destination(p, true);
-    if (!p->o->checksum) status = dxup_pull_look_by_cache(p, &known);
-    return status || known ? status : dxup_pull_hash_destination(p, false);
+    const bool syncs = dxup_pull_can_sync(p);
+    if (syncs && !p->o->checksum) status = dxup_pull_look_by_cache(p, &known);
+    if (!status) status = versions_guard_look(p->install.guard, p->o->path); /* before it is read */
+    return status || known ? status : dxup_pull_hash_destination(p, !syncs);
 }
 
 /* >>what must not be replaced ------------------------------------------ */

@@ -8,6 +8,7 @@
 #include "../../versions/image.h"
 
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
 #ifndef VERSIONS_NO_SNAPSHOTS
@@ -80,21 +81,28 @@ static void note_trust(pull *p)
         p->plan.trusted_since_ns = info.mtime_ns;
 }
 
+/* With --checksum there is none, or with nothing there. */
+static void open_cache(pull *p)
+{
+    char path[PROG_PATH_SIZE_MAX + 64];
+    if (p->install.stat_cache) return;
+    if (p->o->checksum || !p->plan.have_kind)
+        (void)versions_dest_remove_beside(&p->install.dest, PULL_CACHE);
+    versions_dest_beside(&p->install.dest, PULL_CACHE, path);
+    p->install.stat_cache = versions_stat_cache_open_at(path);
+}
+
 /* Look at the destination, which is a directory. */
 int dxup_pull_scan(pull *p, uint64_t *size)
 {
-    char path[PROG_PATH_SIZE_MAX + 64];
     const versions_omit omit = dxup_pull_omit(p);
     int status = open_store(p);
     if (status || p->install.seeds) return status;
-    if (!p->install.stat_cache) {
-        if (p->o->checksum) (void)versions_dest_remove_beside(&p->install.dest, PULL_CACHE);
-        versions_dest_beside(&p->install.dest, PULL_CACHE, path);
-        p->install.stat_cache = versions_stat_cache_open_at(path);
-    }
+    open_cache(p);
     note_trust(p);
     status = versions_seeds_open(&p->install.seeds, p->install.store, p->o->path, &omit,
-                                 p->install.stat_cache, p->install.old_root, size);
+                                 p->install.stat_cache, p->install.stock, p->install.old_root,
+                                 size);
     if (status == PROG_NOT_FOUND) /* it was there a moment ago */
         return prog_fail(PROG_REFUSED, "%s changes while it is read; try again", p->o->path);
     return status;
@@ -108,6 +116,20 @@ static void cache_key(const uint8_t root[32], const uint8_t hash[32], uint8_t ou
     dx_cas_blake3_update(&h, root, 32);
     dx_cas_blake3_update(&h, hash, 32);
     dx_cas_blake3_final(&h, out, 32);
+}
+
+/* The first look at the destination is the guard's inventory, too: the second try has one. */
+static int take_stock(pull *p, uint64_t *size)
+{
+    versions_guard *g = p->install.guard;
+    if (g->before || g->lock < 0) return dxup_pull_scan(p, size);
+    versions_inventory_begin(&p->install.stock, p->o->path);
+    int status = dxup_pull_scan(p, size);
+    versions_inventory_end(p->install.stock);
+    if (status) versions_inventory_free(p->install.stock);
+    else g->before = p->install.stock;
+    p->install.stock = NULL;
+    return status;
 }
 
 /* Is the destination what the last pull has left there? Then its hash is known, and only what a
@@ -125,35 +147,73 @@ int dxup_pull_look_by_cache(pull *p, bool *known)
     versions_dest_beside(&p->install.dest, PULL_CACHE, path);
     p->install.stat_cache = versions_stat_cache_open_at(path);
     if (!versions_stat_cache_any(p->install.stat_cache) ||
+        !versions_dest_is_free(&p->install.dest) ||
         !versions_dest_recorded(&p->install.dest, p->o->name, &version, hash) ||
         versions_image_stat(p->o->path, &p->plan.have_kind, &mode) ||
         p->plan.have_kind != PROG_TREE)
         return PROG_OK;
-    status = dxup_pull_scan(p, &size);
+    status = take_stock(p, &size);
     cache_key(p->install.old_root, hash, key);
     *known = !status && versions_stat_cache_is_of(p->install.stat_cache, key);
+    p->install.known = *known;
     if (!*known) return status;
     memcpy(p->plan.have, hash, sizeof p->plan.have);
     p->plan.have_size = size;
     return PROG_OK;
 }
 
-/* A part of the destination has been replaced: save what the rest of it is. */
-void dxup_pull_save_cache(pull *p)
+/* Save it with the snapshot that the destination is now. */
+static void save_cache(pull *p)
 {
     uint8_t key[PROG_HASH_SIZE];
-    const versions_omit omit = dxup_pull_omit(p);
-    /* A cache of what can change without a trace would be wrong. */
-    const bool good =
-        *p->install.scope.path && os_maps_update_times(p->o->path) &&
-        versions_seeds_again(p->install.seeds, p->install.store, p->o->path, &omit,
-                             p->install.stat_cache, p->install.scope.path, p->install.old_root);
-    if (!good) {
-        (void)versions_dest_remove_beside(&p->install.dest, PULL_CACHE);
-        return;
-    }
     cache_key(p->install.old_root, p->plan.hash, key);
+    versions_stat_cache_keep_lists(p->install.stat_cache, p->install.store);
     versions_stat_cache_save(p->install.stat_cache, key);
+}
+
+/* The destination, or a part of it, has been replaced. It is looked at again: what was written or
+   linked is known, and what somebody else has changed since is no content of this version. */
+void dxup_pull_save_cache(pull *p)
+{
+    const versions_omit omit = dxup_pull_omit(p);
+    versions_stat_cache *seen = p->install.stat_cache;
+    const char *part = p->install.scope.path;
+    /* A cache of what can change without a trace would be wrong. */
+    bool good = seen && p->plan.kind == PROG_TREE && os_maps_update_times(p->o->path);
+    if (good) {
+        versions_stat_cache_settle(seen);
+        good = versions_seeds_again(p->install.store, p->o->path, &omit, seen, *part ? part : NULL,
+                                    p->install.old_root) &&
+               versions_scope_same(p->install.store, p->install.old_root, p->plan.root, &omit);
+    }
+    if (good && *part) versions_stat_cache_take_settled(seen);
+    if (good) save_cache(p);
+    else (void)versions_dest_remove_beside(&p->install.dest, PULL_CACHE);
+}
+
+/* Nothing has changed since before the first look: what was hashed, and what was looked at for
+   chunks, is the same. */
+static bool is_as_before(const pull *p)
+{
+    const versions_inventory *before = p->install.guard->before;
+    if (versions_inventory_is_empty(before)) return false;
+    versions_changes *changes = prog_alloc(sizeof *changes);
+    memset(changes, 0, sizeof *changes);
+    const bool same = !versions_inventory_compare(before, "", p->o->path, false, changes) &&
+                      !changes->count;
+    free(changes);
+    return same;
+}
+
+void dxup_pull_save_unchanged(pull *p)
+{
+    if (p->plan.kind != PROG_TREE || !os_maps_update_times(p->o->path)) return;
+    if (!p->install.known && !versions_dest_is_free(&p->install.dest)) return;
+    if (!p->install.known) {
+        if (dxup_pull_scan(p, NULL) || !is_as_before(p)) return;
+        p->plan.trusted_since_ns = 0; /* all was read */
+    }
+    if (versions_stat_cache_is_news(p->install.stat_cache)) save_cache(p);
 }
 
 /* >>fetch -------------------------------------------------------------- */
@@ -211,9 +271,11 @@ static int fetch_into(pull *p, versions_store *s)
     const char *seed = p->o->seed;
     int status = PROG_OK;
     if (updates) status = dxup_pull_scan(p, NULL);
-    else if (seed)
+    else open_cache(p);
+    if (!status && !updates && seed)
         status =
-            versions_seeds_open(&p->install.seeds, s, seed, &omit, NULL, p->install.old_root, NULL);
+            versions_seeds_open(&p->install.seeds, s, seed, &omit, NULL, NULL, p->install.old_root,
+                                NULL);
     if (!status && updates && seed)
         status = versions_seeds_add(p->install.seeds, s, seed, &omit, of_seed);
     dxup_sync_desc fetch = sync_desc(p, s);
@@ -231,7 +293,8 @@ static int fetch_into(pull *p, versions_store *s)
                                                     .report = versions_report_open(),
                                                     .old_path = updates ? p->o->path : NULL,
                                                     .old_root = p->install.old_root,
-                                                    .part = &p->install.scope};
+                                                    .part = &p->install.scope,
+                                                    .seen = p->install.stat_cache};
         status = versions_tree_restore(s, &restore);
         dxup_pull_close_report(p, restore.report);
     }
@@ -253,6 +316,7 @@ int dxup_pull_fetch(pull *p)
 #else
 void dxup_pull_close_store(pull *p) { (void)p; }
 void dxup_pull_save_cache(pull *p) { (void)p; }
+void dxup_pull_save_unchanged(pull *p) { (void)p; }
 
 int dxup_pull_look_by_cache(pull *p, bool *known)
 {

@@ -58,6 +58,8 @@ static void open_walk(publication *all, versions_store *s, const versions_tree_p
     p->out = out;
     p->links = &all->links;
     p->omit = o->omit;
+    p->seen = o->seen;
+    p->inventory = o->inventory;
     p->live = o->torn ? o : NULL;
     p->locates = o->locate != NULL;
     p->all_stored = o->last && (o->changed || versions_stat_cache_is_of(o->seen, o->last)) &&

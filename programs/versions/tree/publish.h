@@ -43,6 +43,8 @@ typedef struct publisher { /* the walk's half */
     versions_published  *out;
     versions_links      *links;    /* shared with the assembler */
     versions_omit        omit;
+    const versions_stat_cache *seen;
+    versions_inventory  *inventory;
     const versions_tree_publish_desc *live; /* the tree changes meanwhile; NULL: it must not */
     bool                 locates;    /* chunks are not stored */
     bool                 all_stored; /* what was seen is in the last version */

@@ -228,6 +228,23 @@ static void locate_file(assembler *a, const uint8_t *name, size_t size)
     a->located[at + size] = 0;
 }
 
+/* Of a file that was not read: the store has its lists. */
+static int locate_chunks(assembler *a, const dx_tree_entry *e)
+{
+    versions_parts parts;
+    const uint8_t *id;
+    uint64_t start, size = 0;
+    int status = PROG_OK;
+    versions_parts_open(&parts, a->store, e);
+    for (uint64_t at = 0; !status && at < e->size; at += size) {
+        status = versions_parts_find(&parts, at, &id, &start, &size);
+        if (!status && size <= VERSIONS_CHUNK_MAX) /* no other is read in one piece */
+            a->locates->locate(a->locates->locate_user, a->located, id, at, (uint32_t)size);
+    }
+    versions_parts_close(&parts);
+    return status;
+}
+
 static int end_file(assembler *a, const versions_batch *b, const versions_event *e)
 {
     dx_tree_entry entry = {0};
@@ -252,9 +269,11 @@ static int end_file(assembler *a, const versions_batch *b, const versions_event 
         a->list_size = 0;
         forget_old_file(a);
     }
-    if (a->locates && e->kind == AN_ENTRY && e->type == DX_TREE_FILE && !e->level) {
-        locate_file(a, b->text + e->text, e->name_size); /* it was not read: it is one chunk */
-        a->locates->locate(a->locates->locate_user, a->located, e->id, 0, (uint32_t)e->size);
+    if (a->locates && e->kind == AN_ENTRY && e->type == DX_TREE_FILE &&
+        e->level != DX_TREE_INLINE) {
+        locate_file(a, b->text + e->text, e->name_size);
+        int status = locate_chunks(a, &entry);
+        if (status) return status;
     }
     if (e->type == DX_TREE_FILE) {
         memcpy(seen.id, entry.id, 32);

@@ -345,6 +345,30 @@ static int read_file(publisher *p, int dir, versions_found *f, bool last, bool *
     return PROG_OK;
 }
 
+/* Put a list of the cache into the store, after those below it: so it is there with all of them. A
+   list that is not what its id says is none. Levels are few, so this recursion is short. */
+static bool take_list(publisher *p, const uint8_t id[32], uint32_t level, uint64_t size)
+{
+    dx_tree_list_view v;
+    uint8_t made[32];
+    size_t bytes = 0;
+    assert(level && level <= DX_TREE_LEVELS_MAX);
+    const void *list = versions_stat_cache_list(p->seen, id, &bytes);
+    if (!list || dx_tree_list_open(&v, list, bytes, level, size)) return false;
+    for (uint32_t i = 0; level > 1 && i < v.count; i++) {
+        uint64_t under;
+        const uint8_t *child = dx_tree_list_child(&v, i, &under);
+        if (!take_list(p, child, level - 1, under)) return false;
+    }
+    return !versions_object_put(p->store, list, bytes, made) && !memcmp(made, id, sizeof made);
+}
+
+/* Where chunks are only located, the lists that lead to them are enough. */
+static bool has_lists(publisher *p, const versions_stat_file *f)
+{
+    return versions_object_has(p->store, f->id, 0) || take_list(p, f->id, f->level, f->size);
+}
+
 /* An object with all its parts is there, as large as the file. */
 static bool is_stored(publisher *p, const versions_stat_file *f)
 {
@@ -356,6 +380,7 @@ static bool is_stored(publisher *p, const versions_stat_file *f)
     if (p->all_stored) return true;
     if (f->level == DX_TREE_INLINE) return f->size <= DX_TREE_INLINE_MAX;
     if (!f->level) return p->locates || versions_object_has(p->store, f->id, f->size);
+    if (p->locates && !has_lists(p, f)) return false;
     e.type = DX_TREE_FILE;
     e.level = f->level;
     e.size = f->size;
@@ -364,7 +389,7 @@ static bool is_stored(publisher *p, const versions_stat_file *f)
     good = versions_object_has(p->store, parts.id, 0);
     for (uint64_t at = 0; good && at < f->size; at = start + size)
         good = !versions_parts_find(&parts, at, &id, &start, &size) &&
-               versions_object_has(p->store, id, size);
+               (p->locates || versions_object_has(p->store, id, size));
     versions_parts_close(&parts);
     return good;
 }

@@ -109,11 +109,27 @@ const char *versions_publish_last_name(const publisher *p)
     return slash ? slash + 1 : p->path;
 }
 
+/* The inventory gets what the scan has said of it. */
+static void take_stock(publisher *p, int dir, const char *name, const versions_found *f)
+{
+    os_info info = {.kind = OS_OTHER, .mode = f->mode & 0777, .size = f->file.size,
+                    .volume = f->file.device, .number = f->file.inode, .names = f->names,
+                    .user = f->user, .group = f->group, .mtime_ns = f->file.mtime_ns,
+                    .ctime_ns = f->file.ctime_ns, .special = (f->mode & 07000) != 0,
+                    .thin = f->thin};
+    if (!p->inventory) return;
+    if (S_ISREG(f->mode)) info.kind = OS_FILE;
+    if (S_ISDIR(f->mode)) info.kind = OS_FOLDER;
+    if (S_ISLNK(f->mode)) info.kind = OS_LINK;
+    versions_inventory_add(p->inventory, (unsigned)p->depth, dir, name, &info, f->now_ns);
+}
+
 static int send_any(publisher *p, int dir, versions_found *f, const versions_found *folder)
 {
     const size_t before = p->path_size;
     int status = versions_publish_enter(p, f->name);
     if (status) return status;
+    if (!f->error) take_stock(p, dir, f->name, f);
     if (f->error && versions_publish_leaves_out(p, f->error)) {
         status = PROG_OK;
     } else if (f->error) {
@@ -128,11 +144,19 @@ static int send_any(publisher *p, int dir, versions_found *f, const versions_fou
     return status;
 }
 
+static void take_top(publisher *p, const versions_found *self)
+{
+    p->depth--;
+    take_stock(p, -1, "", self);
+    p->depth++;
+}
+
 /* Depth is limited to PROG_DEPTH_MAX, so this recursion is too. */
 int versions_publish_dir(publisher *p, versions_scan *scan, const versions_found *folder)
 {
     size_t count = 0;
     int status = PROG_OK;
+    const bool is_top = p->depth == 0;
     if (p->depth++ >= PROG_DEPTH_MAX)
         status = prog_fail(PROG_REFUSED, "%s: more than %d directories deep", p->path,
                            PROG_DEPTH_MAX);
@@ -149,6 +173,7 @@ int versions_publish_dir(publisher *p, versions_scan *scan, const versions_found
     versions_found *list = versions_scan_list(scan, &count);
     versions_found here = *self;
     here.name = ""; /* looked up in itself, which is open */
+    if (is_top) take_top(p, self);
     p->link = 0;
     status = versions_metadata_read(&p->extras, versions_scan_fd(scan), &here, folder);
     if (!status) status = versions_publish_need(p, DX_TREE_NAME_MAX + p->extras.size);

@@ -59,6 +59,7 @@ typedef struct restorer {
     versions_report *report;
     int              root_fd;
     unsigned         root_mode; /* as it was given */
+    versions_stat_cache *seen;  /* or NULL */
     versions_finder  finder;    /* of files that have several names */
     int              status; /* the first failure */
     uint64_t         bytes;  /* that were written */
@@ -185,6 +186,19 @@ static int write_chunks(versions_store *s, const dx_tree_entry *e, bool sparse, 
     return status;
 }
 
+/* Give it its second name while nobody can write to it, and note how that changes its time. */
+static int link_and_note(const restorer *r, const folder *in, const char *name)
+{
+    os_info before, after;
+    int held = os_open_in(in->old_fd, name, OS_FILE);
+    const bool known = held >= 0 && os_hold(held) == OS_UNUSED && os_info_of(held, &before) == 0;
+    int made = linkat(in->old_fd, name, in->fd, name, 0);
+    if (!made && known && os_info_of(held, &after) == 0)
+        versions_stat_cache_moved(r->seen, &before, &after);
+    if (held >= 0) os_close(held);
+    return made;
+}
+
 /* Give the file of the old directory its name here. false: it is to be written, because somebody
    has changed it since, it has other names that are not ours, or the system refuses. */
 static bool link_unchanged(const restorer *r, const folder *in, const file *f)
@@ -199,7 +213,25 @@ static bool link_unchanged(const restorer *r, const folder *in, const file *f)
     if (!r->omit.owner && f->belongs.known &&
         (st.st_uid != f->belongs.user || st.st_gid != f->belongs.group))
         return false;
-    return linkat(in->old_fd, f->name, in->fd, f->name, 0) == 0;
+    return r->seen ? link_and_note(r, in, f->name) == 0
+                   : linkat(in->old_fd, f->name, in->fd, f->name, 0) == 0;
+}
+
+/* What was written is known; so the next scan need not read it. */
+static void note_made(const restorer *r, int fd, const dx_tree_entry *e, const file *f)
+{
+    struct stat st;
+    versions_found made = {.name = f->name};
+    if (!r->seen || fstat(fd, &st) < 0 || st.st_nlink != 1 || (uint64_t)st.st_size != e->size)
+        return;
+    versions_found_take(&made, &st);
+    memcpy(made.file.id, e->id, sizeof made.file.id);
+    if (e->level == DX_TREE_INLINE) {
+        memset(made.file.id, 0, sizeof made.file.id);
+        memcpy(made.file.id, f->data, (size_t)e->size);
+    }
+    made.file.level = e->level;
+    versions_stat_cache_made(r->seen, &made.file);
 }
 
 static int write_file(restorer *r, versions_store *s, const folder *in, const file *f,
@@ -222,6 +254,7 @@ static int write_file(restorer *r, versions_store *s, const folder *in, const fi
         status = write_chunks(s, e, !r->omit.sparse, fd, f->name, buffer);
     else if (!prog_write_all(fd, f->data, (size_t)e->size)) status = prog_fail_errno("%s", f->name);
     if (!status) status = versions_apply(r->report, s, &r->omit, &made, e, &f->belongs);
+    if (!status) note_made(r, fd, e, f);
     if (close(fd) < 0 && !status) status = prog_fail_errno("%s", f->name);
     return status;
 }
@@ -585,6 +618,7 @@ int versions_tree_restore(versions_store *s, const versions_tree_restore_desc *d
     r->omit = desc->omit;
     r->entries_max = desc->limits.entries_max;
     r->report = desc->report;
+    r->seen = desc->seen;
     r->root_fd = dest->fd;
     r->root_mode = e.mode;
     versions_finder_open(&r->finder, s, &e);

@@ -21,6 +21,7 @@ typedef struct versions_found { /* what has a name in a directory */
     gid_t              group;
     uint64_t           device; /* of a device: its number, as in struct stat */
     bool               linked; /* it has other names */
+    uint64_t           names;  /* how many, as struct stat has it */
     bool               thin;   /* fewer blocks than its size takes: it may have holes */
     versions_stat_file file;
     int64_t            now_ns; /* the time, before the look */

@@ -153,6 +153,56 @@ int versions_scope_find(versions_scope *p, versions_store *s, const uint8_t old_
     return status;
 }
 
+static int next_content(versions_listing *l, dx_tree_entry *e, bool *end)
+{
+    int status;
+    do {
+        status = versions_listing_next(l, e, end);
+    } while (!status && !*end && e->type > DX_TREE_LINK);
+    return status;
+}
+
+static bool same_dirs(versions_store *s, const dx_tree_entry *a, const dx_tree_entry *b,
+                      const versions_omit *omit, unsigned depth);
+
+static bool same_content(versions_store *s, const dx_tree_entry *a, const dx_tree_entry *b,
+                         const versions_omit *omit, unsigned depth)
+{
+    dx_tree_entry timed = *b;
+    if (!same_name(a, b) || a->type != b->type || a->mode != b->mode) return false;
+    if (a->type == DX_TREE_DIR) return same_dirs(s, a, b, omit, depth + 1);
+    if (omit->times || a->type == DX_TREE_LINK) timed.mtime_ns = a->mtime_ns;
+    return versions_link_entries_equal(a, &timed);
+}
+
+/* Depth is limited, so this recursion is too. */
+static bool same_dirs(versions_store *s, const dx_tree_entry *a, const dx_tree_entry *b,
+                      const versions_omit *omit, unsigned depth)
+{
+    dx_tree_entry x, y;
+    versions_listing in_a, in_b;
+    bool a_end = false, b_end = false, same = true;
+    if (a->level == b->level && !memcmp(a->id, b->id, sizeof a->id)) return true;
+    if (depth > PROG_DEPTH_MAX) return false;
+    versions_listing_open(&in_a, s, a);
+    versions_listing_open(&in_b, s, b);
+    while (same && !a_end) {
+        same = !next_content(&in_a, &x, &a_end) && !next_content(&in_b, &y, &b_end) &&
+               a_end == b_end && (a_end || same_content(s, &x, &y, omit, depth));
+    }
+    versions_listing_close(&in_b);
+    versions_listing_close(&in_a);
+    return same;
+}
+
+bool versions_scope_same(versions_store *s, const uint8_t a[32], const uint8_t b[32],
+                         const versions_omit *omit)
+{
+    dx_tree_entry x, y;
+    return !versions_snapshot_root(s, a, &x, NULL) && !versions_snapshot_root(s, b, &y, NULL) &&
+           same_dirs(s, &x, &y, omit, 0);
+}
+
 int versions_scope_open(const versions_scope *p, const char *top, const char **name)
 {
     char step[DX_TREE_NAME_MAX + 1];

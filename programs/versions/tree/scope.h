@@ -21,6 +21,10 @@ typedef struct versions_scope {
    become. Both trees are in the store. */
 int versions_scope_find(versions_scope *p, versions_store *s, const uint8_t old_root[32],
                         const uint8_t root[32], const versions_omit *omit);
+/* Do two snapshots in the store have the same content: names, kinds, modes, bytes and targets?
+   Whom it belongs to, attributes, fifos and devices do not count, nor, if omit says so, times. */
+bool versions_scope_same(versions_store *s, const uint8_t a[32], const uint8_t b[32],
+                         const versions_omit *omit);
 /* Open the directory that the part is in, below the directory `top`; links are not followed. *name:
    that of the part in it. -1 and errno. */
 int versions_scope_open(const versions_scope *p, const char *top, const char **name);

@@ -126,15 +126,15 @@ static int read_seed(void *user, const uint8_t id[32], void *out, size_t capacit
 static const prog_list all = {0}; /* nothing is left out */
 
 static int look(versions_seeds *d, versions_store *s, const char *path, const versions_omit *omit,
-                versions_stat_cache *seen, versions_published *out)
+                versions_stat_cache *seen, versions_inventory *inventory, versions_published *out)
 {
     int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     assert(d->folder_count < FOLDERS_MAX);
     if (folder < 0) return prog_fail_errno("%s", path);
     d->folders[d->folder_count++] = folder;
     const versions_tree_publish_desc desc = {.path = path, .name = "looking", .seen = seen,
-                                         .rules = &all, .omit = *omit, .locate = add,
-                                         .locate_user = d};
+                                         .inventory = inventory, .rules = &all, .omit = *omit,
+                                         .locate = add, .locate_user = d};
     int status = versions_tree_publish(s, &desc, out);
     if (!status) versions_store_set_seed(s, read_seed, d);
     return status;
@@ -151,14 +151,14 @@ static versions_seeds *open_empty(void)
 }
 
 int versions_seeds_open(versions_seeds **out, versions_store *s, const char *path,
-                        const versions_omit *omit, versions_stat_cache *seen, uint8_t root[32],
-                        uint64_t *size)
+                        const versions_omit *omit, versions_stat_cache *seen,
+                        versions_inventory *inventory, uint8_t root[32], uint64_t *size)
 {
     versions_published found;
     versions_seeds *d = *out = open_empty();
     versions_stat_cache *nothing =
         seen ? NULL : versions_stat_cache_open(versions_store_path(s), "seeds");
-    int status = look(d, s, path, omit, seen ? seen : nothing, &found);
+    int status = look(d, s, path, omit, seen ? seen : nothing, inventory, &found);
     versions_stat_cache_close(nothing);
     if (status) return status;
     memcpy(root, found.root, sizeof found.root);
@@ -172,7 +172,7 @@ int versions_seeds_add(versions_seeds *d, versions_store *s, const char *path,
 {
     versions_published found;
     versions_stat_cache *nothing = versions_stat_cache_open(versions_store_path(s), "seeds");
-    int status = look(d, s, path, omit, nothing, &found);
+    int status = look(d, s, path, omit, nothing, NULL, &found);
     versions_stat_cache_close(nothing);
     if (!status) memcpy(root, found.root, sizeof found.root);
     return status;
@@ -309,19 +309,20 @@ static void note_torn(void *user, const char *path)
     *(bool *)user = true;
 }
 
-bool versions_seeds_again(const versions_seeds *d, versions_store *s, const char *path,
-                          const versions_omit *omit, versions_stat_cache *seen, const char *changed,
-                          uint8_t root[32])
+bool versions_seeds_again(versions_store *s, const char *path, const versions_omit *omit,
+                          versions_stat_cache *seen, const char *changed, uint8_t root[32])
 {
     bool torn = false;
     versions_published found;
     const versions_tree_publish_desc desc = {.path = path, .name = "looking", .seen = seen,
                                          .rules = &all, .omit = *omit, .locate = forget,
-                                         .torn = note_torn, .torn_user = &torn, .last = root,
-                                         .changed = &changed, .changed_count = 1};
-    if (d->linked || versions_tree_publish(s, &desc, &found)) return false;
+                                         .torn = note_torn, .torn_user = &torn,
+                                         .last = changed ? root : NULL,
+                                         .changed = changed ? &changed : NULL,
+                                         .changed_count = changed != NULL};
+    if (versions_tree_publish(s, &desc, &found)) return false;
     memcpy(root, found.root, sizeof found.root);
-    return !torn && !found.missed && !found.needs_all && !found.linked;
+    return !torn && !found.missed && !found.needs_all && !(changed && found.linked);
 }
 
 bool versions_seeds_linked(const versions_seeds *d) { return d->linked; }

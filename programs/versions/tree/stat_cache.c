@@ -2,12 +2,25 @@
    read again. It is only a hint: a damaged or missing cache is empty, and an entry counts only if
    the store has its object.
 
-       "DXSEEN1\n" | count | id of the snapshot | sorted rows of 80 bytes | hash of all before it
-       row: inode, device, size, mtime, ctime | id of the content, or the content itself | level
-            | 1: it has no attributes
+       "DXSEEN2\n" | count | id of the snapshot | count of lists, their bytes | sorted rows of 80
+       bytes | sorted list rows of 48 bytes | lists | hash of all before it
+       row:      inode, device, size, mtime, ctime | id of the content, or the content itself | level
+                 | 1: it has no attributes
+       list row: id of the list | where it begins in the lists | size
+
+   Only a pull keeps the lists of chunks: its store is empty, where a publish finds them in its own.
+   They are bounded; a file whose lists are not there, or not what their ids say, is read.
 
    As in git's index, a file that was modified within the last two seconds is not kept: it may
-   change again within the same time stamp. Two seconds is the coarsest resolution in use. */
+   change again within the same time stamp. Two seconds is the coarsest resolution in use. A pull
+   knows more of the files that it makes itself, and need not wait:
+
+       fresh     made in the staging directory, where nobody else writes. When the clock of the file
+                 system has passed their times before the exchange, every later change gets others.
+       moves     a second name, and the end of the first, change a file's ctime. Both are done while
+                 a lease keeps writers away; so a row whose ctime was the one before has the one
+                 after now. Its mtime is two seconds old.
+       settled   the two, and what the scan of the pull has seen: what the destination holds now */
 #include "tree.h"
 
 #ifndef VERSIONS_NO_SNAPSHOTS
@@ -17,33 +30,82 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { ROW_SIZE = 80, HEAD_SIZE = 48, RACY_NS = 2000000000, STARTS = 65536 };
+enum {
+    ROW_SIZE = 80,
+    KEY_SIZE = 40, /* of a row: what stat says */
+    LIST_ROW_SIZE = 48,
+    HEAD_SIZE = 64,
+    HASH_SIZE = 32,
+    RACY_NS = 2000000000,
+    STARTS = 65536,
+    LISTS_SIZE_MAX = 64 << 20, /* bytes of lists that are kept: those of about 55 GB of files */
+    MOVES_MAX = 4,             /* of one file */
+    SETTLE_TRIES = 20          /* of a millisecond */
+};
 
 typedef struct rows {
     uint8_t *bytes;
-    size_t   count, room;
+    size_t   count, room; /* rows */
 } rows;
 
 struct versions_stat_cache {
     rows   before, now;
+    rows   settled; /* sorted by their keys */
+    rows   fresh;
+    rows   moves;   /* the key before, the key after */
+    int64_t fresh_ns; /* of `fresh` the latest ctime */
+    int64_t clock_ns; /* what the file system gave for a time after that */
+    pthread_mutex_t lock; /* of fresh and moves */
     size_t mapped; /* bytes of the file that before lies in */
     bool   news;   /* something was read */
     const void *map;
+    const uint8_t *list_rows, *lists; /* in it */
+    size_t list_count, lists_size;
+    rows   kept_rows, kept; /* list rows, and the lists in bytes, to be saved */
     /* STARTS + 1 entries: the first row of `before` whose first two bytes are these, or more */
     uint32_t *starts;
     char   path[PROG_PATH_SIZE_MAX + 64];
 };
 
+static void store64(uint8_t *to, uint64_t value)
+{
+    for (int i = 0; i < 8; i++) to[i] = (uint8_t)(value >> (8 * i) & 0xff);
+}
+
+static uint64_t load64(const uint8_t *from)
+{
+    uint64_t value = 0;
+    for (int i = 7; i >= 0; i--) value = value << 8 | from[i];
+    return value;
+}
+
+/* Room for one more of `each` bytes; NULL: there is no memory, and it is left out. */
+static uint8_t *append(rows *r, size_t each, size_t count)
+{
+    assert(r->count <= r->room);
+    if (r->room - r->count < count) {
+        const size_t room = r->room + r->room / 2 + count + 1024;
+        uint8_t *bytes = realloc(r->bytes, room * each);
+        if (!bytes) return NULL;
+        r->bytes = bytes;
+        r->room = room;
+    }
+    uint8_t *at = r->bytes + r->count * each;
+    r->count += count;
+    return at;
+}
+
 static void store_row(uint8_t *row, const versions_stat_file *f)
 {
     const uint64_t numbers[5] = {f->inode, f->device, f->size, (uint64_t)f->mtime_ns,
                                  (uint64_t)f->ctime_ns};
-    for (int i = 0; i < 40; i++) row[i] = (uint8_t)(numbers[i / 8] >> (i % 8 * 8) & 0xff);
+    for (int i = 0; i < 5; i++) store64(row + 8 * i, numbers[i]);
     memcpy(row + 40, f->id, 32);
     memset(row + 72, 0, 8);
     row[72] = f->level;
@@ -51,6 +113,8 @@ static void store_row(uint8_t *row, const versions_stat_file *f)
 }
 
 static int compare_rows(const void *a, const void *b) { return memcmp(a, b, 16); }
+static int compare_keys(const void *a, const void *b) { return memcmp(a, b, KEY_SIZE); }
+static int compare_ids(const void *a, const void *b) { return memcmp(a, b, 32); }
 
 static void hash_rows(const uint8_t *bytes, size_t size, uint8_t out[32])
 {
@@ -73,35 +137,50 @@ static void index_rows(versions_stat_cache *s)
     while (next <= STARTS) s->starts[next++] = (uint32_t)s->before.count;
 }
 
+/* The parts of the file are there, one behind another, and nothing else is. */
+static bool parse(versions_stat_cache *s)
+{
+    const uint8_t *p = s->map;
+    uint8_t hash[HASH_SIZE];
+    size_t left = s->mapped - HEAD_SIZE - HASH_SIZE;
+    if (memcmp(p, "DXSEEN2\n", 8) != 0) return false;
+    const uint64_t count = load64(p + 8), lists = load64(p + 48), size = load64(p + 56);
+    if (count > left / ROW_SIZE) return false;
+    left -= (size_t)count * ROW_SIZE;
+    if (lists > left / LIST_ROW_SIZE) return false;
+    left -= (size_t)lists * LIST_ROW_SIZE;
+    if (size != left) return false;
+    hash_rows(p, s->mapped - HASH_SIZE, hash);
+    if (memcmp(hash, p + s->mapped - HASH_SIZE, HASH_SIZE) != 0) return false;
+    s->before.bytes = (uint8_t *)(uintptr_t)s->map + HEAD_SIZE;
+    s->before.count = (size_t)count;
+    s->list_rows = s->before.bytes + s->before.count * ROW_SIZE;
+    s->list_count = (size_t)lists;
+    s->lists = s->list_rows + s->list_count * LIST_ROW_SIZE;
+    s->lists_size = (size_t)size;
+    return true;
+}
+
 /* Map the file and check it; anything wrong leaves the cache empty. */
 static void load(versions_stat_cache *s)
 {
     struct stat st;
-    uint8_t hash[32];
-    int fd = open(s->path, O_RDONLY | O_CLOEXEC);
+    int fd = open(s->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0) return;
-    if (fstat(fd, &st) == 0 && st.st_size >= HEAD_SIZE + 32 && st.st_size < INT32_MAX) {
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size >= HEAD_SIZE + HASH_SIZE &&
+        st.st_size < INT32_MAX) {
         s->mapped = (size_t)st.st_size;
         s->map = os_map(fd, s->mapped);
     }
     close(fd);
-    if (!s->map) return;
-    const uint8_t *p = s->map;
-    size_t body = s->mapped - HEAD_SIZE - 32;
-    uint64_t count = 0;
-    for (int i = 7; i >= 0; i--) count = count << 8 | p[8 + i];
-    if (memcmp(p, "DXSEEN1\n", 8) != 0 || body % ROW_SIZE || count != body / ROW_SIZE) return;
-    hash_rows(p, s->mapped - 32, hash);
-    if (memcmp(hash, p + s->mapped - 32, 32) != 0) return;
-    s->before.bytes = (uint8_t *)(uintptr_t)s->map + HEAD_SIZE;
-    s->before.count = body / ROW_SIZE;
-    index_rows(s);
+    if (s->map && parse(s)) index_rows(s);
 }
 
 versions_stat_cache *versions_stat_cache_open_at(const char *path)
 {
     versions_stat_cache *s = prog_alloc(sizeof *s);
     memset(s, 0, sizeof *s);
+    pthread_mutex_init(&s->lock, NULL);
     assert(strlen(path) < sizeof s->path);
     memcpy(s->path, path, strlen(path) + 1);
     load(s);
@@ -120,25 +199,32 @@ versions_stat_cache *versions_stat_cache_open(const char *store, const char *nam
 
 bool versions_stat_cache_any(const versions_stat_cache *s) { return s->before.count > 0; }
 
+static bool take_row(const uint8_t *row, versions_stat_file *f)
+{
+    memcpy(f->id, row + KEY_SIZE, 32);
+    f->level = row[72];
+    f->plain = row[73] == 1;
+    return f->level <= DX_TREE_LEVELS_MAX || f->level == DX_TREE_INLINE;
+}
+
 bool versions_stat_cache_find(const versions_stat_cache *s, versions_stat_file *f)
 {
     uint8_t key[ROW_SIZE];
-    if (!s->starts) return false;
     f->level = 0;
     store_row(key, f);
+    if (s->settled.count) {
+        const uint8_t *row =
+            bsearch(key, s->settled.bytes, s->settled.count, ROW_SIZE, compare_keys);
+        if (row) return take_row(row, f);
+    }
+    if (!s->starts) return false;
     assert(s->before.bytes);
     size_t low = s->starts[start_of(key)], high = s->starts[start_of(key) + 1];
     while (low < high) {
         size_t middle = low + (high - low) / 2;
         const uint8_t *row = s->before.bytes + middle * ROW_SIZE;
         int order = compare_rows(key, row);
-        if (!order) {
-            if (memcmp(key, row, 40) != 0) break;
-            memcpy(f->id, row + 40, 32);
-            f->level = row[72];
-            f->plain = row[73] == 1;
-            return f->level <= DX_TREE_LEVELS_MAX || f->level == DX_TREE_INLINE;
-        }
+        if (!order) return !memcmp(key, row, KEY_SIZE) && take_row(row, f);
         if (order < 0) high = middle;
         else low = middle + 1;
     }
@@ -148,45 +234,187 @@ bool versions_stat_cache_find(const versions_stat_cache *s, versions_stat_file *
 void versions_stat_cache_add(versions_stat_cache *s, const versions_stat_file *f, int64_t now_ns,
                              bool fresh)
 {
-    rows *r = &s->now;
     s->news |= fresh;
-    if (f->mtime_ns > now_ns - RACY_NS || f->ctime_ns > now_ns - RACY_NS) return;
-    if (r->count == r->room) {
-        size_t room = r->room + r->room / 2 + 1024;
-        uint8_t *bytes = realloc(r->bytes, HEAD_SIZE + room * ROW_SIZE + 32);
-        if (!bytes) return;
-        r->bytes = bytes;
-        r->room = room;
-    }
-    assert(r->count < r->room);
-    store_row(r->bytes + HEAD_SIZE + r->count++ * ROW_SIZE, f);
+    /* one that was found here was old enough then, and is as it was */
+    if (fresh && (f->mtime_ns > now_ns - RACY_NS || f->ctime_ns > now_ns - RACY_NS)) return;
+    uint8_t *row = append(&s->now, ROW_SIZE, 1);
+    if (row) store_row(row, f);
 }
 
+/* >>pulls -------------------------------------------------------------- */
+void versions_stat_cache_made(versions_stat_cache *s, const versions_stat_file *f)
+{
+    pthread_mutex_lock(&s->lock);
+    uint8_t *row = append(&s->fresh, ROW_SIZE, 1);
+    if (row) store_row(row, f);
+    if (f->ctime_ns > s->fresh_ns) s->fresh_ns = f->ctime_ns;
+    pthread_mutex_unlock(&s->lock);
+}
+
+static void store_key(uint8_t *key, const os_info *info)
+{
+    const uint64_t numbers[5] = {info->number, info->volume, info->size, (uint64_t)info->mtime_ns,
+                                 (uint64_t)info->ctime_ns};
+    for (int i = 0; i < 5; i++) store64(key + 8 * i, numbers[i]);
+}
+
+void versions_stat_cache_moved(void *cache, const os_info *before, const os_info *after)
+{
+    versions_stat_cache *s = cache;
+    if (before->mtime_ns != after->mtime_ns || before->size != after->size) return;
+    pthread_mutex_lock(&s->lock);
+    uint8_t *move = append(&s->moves, ROW_SIZE, 1);
+    if (move) {
+        store_key(move, before);
+        store_key(move + KEY_SIZE, after);
+    }
+    pthread_mutex_unlock(&s->lock);
+}
+
+void versions_stat_cache_pass(versions_stat_cache *s, const char *path)
+{
+    const struct timespec pause = {.tv_nsec = 1000000};
+    if (!s->fresh.count) return;
+    for (int i = 0; i < SETTLE_TRIES; i++) {
+        s->clock_ns = os_file_time_ns(path);
+        if (s->clock_ns > s->fresh_ns || !s->clock_ns) return;
+        nanosleep(&pause, NULL);
+    }
+}
+
+/* What became of the file of a row. */
+static void follow_moves(const versions_stat_cache *s, uint8_t *row)
+{
+    for (int i = 0; s->moves.count && i < MOVES_MAX; i++) {
+        const uint8_t *move =
+            bsearch(row, s->moves.bytes, s->moves.count, ROW_SIZE, compare_keys);
+        if (!move) return;
+        memcpy(row, move + KEY_SIZE, KEY_SIZE);
+    }
+}
+
+void versions_stat_cache_settle(versions_stat_cache *s)
+{
+    if (s->moves.count) qsort(s->moves.bytes, s->moves.count, ROW_SIZE, compare_keys);
+    for (size_t i = 0; i < s->now.count; i++) follow_moves(s, s->now.bytes + i * ROW_SIZE);
+    for (size_t i = 0; i < s->fresh.count; i++) {
+        const uint8_t *made = s->fresh.bytes + i * ROW_SIZE;
+        if ((int64_t)load64(made + 32) >= s->clock_ns) continue;
+        uint8_t *row = append(&s->now, ROW_SIZE, 1);
+        if (row) memcpy(row, made, ROW_SIZE);
+    }
+    if (s->now.count) qsort(s->now.bytes, s->now.count, ROW_SIZE, compare_keys);
+    free(s->settled.bytes);
+    s->settled = s->now;
+    s->fresh.count = s->moves.count = 0;
+    s->now = (rows){0};
+    s->news = true;
+}
+
+void versions_stat_cache_take_settled(versions_stat_cache *s)
+{
+    assert(!s->now.count);
+    free(s->now.bytes);
+    s->now = s->settled;
+    s->settled = (rows){0};
+}
+
+/* >>lists -------------------------------------------------------------- */
+const void *versions_stat_cache_list(const versions_stat_cache *s, const uint8_t id[32],
+                                     size_t *size)
+{
+    if (!s->list_count) return NULL;
+    const uint8_t *row = bsearch(id, s->list_rows, s->list_count, LIST_ROW_SIZE, compare_ids);
+    if (!row) return NULL;
+    const uint64_t at = load64(row + 32), is = load64(row + 40);
+    if (at > s->lists_size || is > s->lists_size - at || is > DX_TREE_LIST_SIZE_MAX) return NULL;
+    *size = (size_t)is;
+    return s->lists + at;
+}
+
+/* The list, and those below it, which have level - 1. buffer: for the lists of all levels below. */
+static void keep_list(versions_stat_cache *s, versions_store *store, const uint8_t id[32],
+                      uint32_t level, uint64_t total, uint8_t *buffer)
+{
+    dx_tree_list_view v;
+    size_t size = 0;
+    if (!versions_object_has(store, id, 0) ||
+        versions_object_get(store, id, buffer, DX_TREE_LIST_SIZE_MAX, &size) ||
+        dx_tree_list_open(&v, buffer, size, level, total) || size > LISTS_SIZE_MAX - s->kept.count)
+        return;
+    const size_t at = s->kept.count;
+    uint8_t *list = append(&s->kept, 1, size);
+    uint8_t *row = list ? append(&s->kept_rows, LIST_ROW_SIZE, 1) : NULL;
+    if (!row) return;
+    memcpy(list, buffer, size);
+    memcpy(row, id, 32);
+    store64(row + 32, at);
+    store64(row + 40, size);
+    for (uint32_t i = 0; level > 1 && i < v.count; i++) {
+        uint64_t under;
+        const uint8_t *child = dx_tree_list_child(&v, i, &under);
+        keep_list(s, store, child, level - 1, under, buffer + DX_TREE_LIST_SIZE_MAX);
+    }
+}
+
+void versions_stat_cache_keep_lists(versions_stat_cache *s, versions_store *store)
+{
+    uint8_t *buffers = prog_alloc((size_t)DX_TREE_LEVELS_MAX * DX_TREE_LIST_SIZE_MAX);
+    s->kept.count = s->kept_rows.count = 0;
+    for (size_t i = 0; i < s->now.count; i++) {
+        const uint8_t *row = s->now.bytes + i * ROW_SIZE;
+        if (row[72] && row[72] <= DX_TREE_LEVELS_MAX)
+            keep_list(s, store, row + KEY_SIZE, row[72], load64(row + 16), buffers);
+    }
+    if (s->kept_rows.count)
+        qsort(s->kept_rows.bytes, s->kept_rows.count, LIST_ROW_SIZE, compare_ids);
+    free(buffers);
+}
+
+/* >>save --------------------------------------------------------------- */
 bool versions_stat_cache_is_of(const versions_stat_cache *s, const uint8_t root[32])
 {
-    return s->before.bytes && !memcmp(s->before.bytes - 32, root, 32);
+    return s->before.bytes && !memcmp((const uint8_t *)s->map + 16, root, 32);
+}
+
+bool versions_stat_cache_is_news(const versions_stat_cache *s)
+{
+    return s->news || s->now.count != s->before.count;
+}
+
+static uint8_t *put(uint8_t *to, const rows *r, size_t each)
+{
+    if (r->count) memcpy(to, r->bytes, r->count * each);
+    return to + r->count * each;
 }
 
 void versions_stat_cache_save(versions_stat_cache *s, const uint8_t root[32])
 {
     char next[sizeof s->path + 8];
-    rows *r = &s->now;
-    if (!r->bytes) {
+    if (!s->now.count) {
         unlink(s->path);
         return;
     }
-    if (!s->news && r->count == s->before.count && versions_stat_cache_is_of(s, root)) return;
-    size_t size = HEAD_SIZE + r->count * ROW_SIZE;
-    qsort(r->bytes + HEAD_SIZE, r->count, ROW_SIZE, compare_rows);
-    memcpy(r->bytes, "DXSEEN1\n", 8);
-    for (int i = 0; i < 8; i++) r->bytes[8 + i] = (uint8_t)((uint64_t)r->count >> (8 * i) & 0xff);
-    memcpy(r->bytes + 16, root, 32);
-    hash_rows(r->bytes, size, r->bytes + size);
+    if (!versions_stat_cache_is_news(s) && versions_stat_cache_is_of(s, root)) return;
+    const size_t size = HEAD_SIZE + s->now.count * ROW_SIZE + s->kept_rows.count * LIST_ROW_SIZE +
+                        s->kept.count;
+    uint8_t *bytes = prog_alloc(size + HASH_SIZE);
+    qsort(s->now.bytes, s->now.count, ROW_SIZE, compare_rows);
+    memcpy(bytes, "DXSEEN2\n", 8);
+    store64(bytes + 8, s->now.count);
+    memcpy(bytes + 16, root, 32);
+    store64(bytes + 48, s->kept_rows.count);
+    store64(bytes + 56, s->kept.count);
+    uint8_t *at = put(bytes + HEAD_SIZE, &s->now, ROW_SIZE);
+    at = put(at, &s->kept_rows, LIST_ROW_SIZE);
+    at = put(at, &s->kept, 1);
+    assert(at == bytes + size);
+    hash_rows(bytes, size, at);
     snprintf(next, sizeof next, "%s.new", s->path);
     int fd = open(next, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0) return;
-    bool good = prog_write_all(fd, r->bytes, size + 32);
-    if (close(fd) < 0 || !good || rename(next, s->path) < 0) unlink(next);
+    bool good = fd >= 0 && prog_write_all(fd, bytes, size + HASH_SIZE);
+    if (fd >= 0 && (close(fd) < 0 || !good || rename(next, s->path) < 0)) unlink(next);
+    free(bytes);
 }
 
 void versions_stat_cache_close(versions_stat_cache *s)
@@ -194,7 +422,13 @@ void versions_stat_cache_close(versions_stat_cache *s)
     if (!s) return;
     if (s->map) os_unmap(s->map, s->mapped);
     free(s->now.bytes);
+    free(s->settled.bytes);
+    free(s->fresh.bytes);
+    free(s->moves.bytes);
+    free(s->kept_rows.bytes);
+    free(s->kept.bytes);
     free(s->starts);
+    pthread_mutex_destroy(&s->lock);
     free(s);
 }
 #endif

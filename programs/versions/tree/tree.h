@@ -29,6 +29,7 @@
 #include "../../common/common.h" /* first: it asks for _GNU_SOURCE */
 #include "../dest.h"
 #include "../../common/options.h"
+#include "../../common/os.h"
 #include "../store/slots.h"
 #include "../store/store.h"
 
@@ -177,6 +178,25 @@ bool versions_stat_cache_find(const versions_stat_cache *seen, versions_stat_fil
    stamp are left out. */
 void versions_stat_cache_add(versions_stat_cache *seen, const versions_stat_file *file,
                              int64_t now_ns, bool fresh);
+/* A pull: this file was made in the staging directory. Any thread. */
+void versions_stat_cache_made(versions_stat_cache *seen, const versions_stat_file *file);
+/* A file was as before, and is as after, and nobody has written to it meanwhile. Any thread. */
+void versions_stat_cache_moved(void *seen, const os_info *before, const os_info *after);
+/* Before what was made is put where others can write to it: wait, for milliseconds, until the clock
+   of the file system of path has passed the times of all of it. */
+void versions_stat_cache_pass(versions_stat_cache *seen, const char *path);
+/* Afterwards: from now on find() knows what was added, made and moved. Nothing was added so far
+   then. */
+void versions_stat_cache_settle(versions_stat_cache *seen);
+/* Nothing was added since, and all that is to be saved. */
+void versions_stat_cache_take_settled(versions_stat_cache *seen);
+/* A list of chunks that was saved with it: the caller checks that it has this id. NULL: none. */
+const void *versions_stat_cache_list(const versions_stat_cache *seen, const uint8_t id[32],
+                                     size_t *size);
+/* Save the lists of the files that were added, too, as far as s has them: 64 MiB at most. */
+void versions_stat_cache_keep_lists(versions_stat_cache *seen, versions_store *s);
+/* Would save() save something that is not there yet? */
+bool versions_stat_cache_is_news(const versions_stat_cache *seen);
 /* Save it for the next publish. A failure only makes that one slower. */
 void versions_stat_cache_save(versions_stat_cache *seen, const uint8_t root[32]);
 /* Was it saved with this snapshot? Then the snapshot has every object that it names. (A pull saves
@@ -214,6 +234,7 @@ typedef struct versions_tree_publish_desc {
     /* the root of the last version of that name if it is a snapshot, else NULL */
     const uint8_t       *last;
     versions_stat_cache *seen;
+    versions_inventory  *inventory; /* gets every entry before it is read; not of `changed`. Or NULL */
     const prog_list *rules; /* which paths are left out */
     unsigned      workers;  /* threads; 0: one for each core */
     versions_omit omit;
@@ -280,6 +301,7 @@ typedef struct versions_tree_restore_desc {
     /* Only this part of it, of the two roots, is written (scope.h). NULL, or its path is "": all.
      */
     const struct versions_scope *part;
+    versions_stat_cache *seen; /* gets what is written and linked. NULL: none does */
 } versions_tree_restore_desc;
 int versions_tree_restore(versions_store *s, const versions_tree_restore_desc *desc);
 
