@@ -208,7 +208,7 @@ typedef struct dx_link_desc { /* zero = the default written behind each field */
     bool   (*busy)(dx_link *l, dx_link_id id);
     /* Asked while the links drain: will the peer ask for more on this one to end what it has begun?
        Then the drain passes it by: the peer is not told, its requests are answered, and the link
-       stays open until this says no, and until timeout_ns have passed at the latest. NULL: never. */
+       stays open until this says no, at the latest until timeout_ns have passed. NULL: never. */
     bool   (*unfinished)(dx_link *l, dx_link_id id);
     /* Once for each link. 0: after a Close, of either side; else -errno: it was lost. */
     void   (*closed)(dx_link *l, dx_link_id id, int32_t reason);

@@ -21,8 +21,8 @@ class Failure(Exception):
 
 
 def listed():
-    """What is here, but for what pulls remember of their destinations (.NAME.dxup)."""
-    return sorted(n for n in os.listdir(".") if not (n.startswith(".") and n.endswith(".dxup")))
+    """What is here, but for what pulls remember of their destinations (.NAME.dxup, .NAME.dxup-seen)."""
+    return sorted(n for n in os.listdir(".") if not (n.startswith(".") and n.endswith((".dxup", ".dxup-seen"))))
 
 
 def check(condition, *what):
@@ -209,7 +209,7 @@ def stores_and_pulls_between_linux_and_windows():
             wires.append(pull(client, server, "app", "got", "patch"))
             check(get("got") == new, "pulled something else")
             put("got", b"no version")
-            pull(client, server, "app", "got", "full")
+            pull(client, server, "app", "got", "full", "--force")
             check(get("got") == new, "pulled something else")
             run(client, "dxup", "pull", server.address, "none", "x", status=2)
         run(LINUX, "dxup", "verify", "store")
@@ -377,7 +377,7 @@ def killed_pulls_and_publications():
             if number >= 3 and pulls:
                 break # where kills come too late there are more of them
             put("got", b"the old version")
-            victim = start(WINDOWS, "dxup", "pull", server.address, "f", "got")
+            victim = start(WINDOWS, "dxup", "pull", server.address, "f", "got", "--force")
             while victim.poll() is None and not (os.path.exists(".got.dxup-part") and os.path.getsize(".got.dxup-part") >= size):
                 time.sleep(0.001)
             victim.kill()
@@ -386,7 +386,7 @@ def killed_pulls_and_publications():
             kept = get("got") == b"the old version"
             pulls += kept
         check(pulls, "no pull was killed in time")
-        report = run(WINDOWS, "dxup", "pull", server.address, "f", "got", "--report")
+        report = run(WINDOWS, "dxup", "pull", server.address, "f", "got", "--report", "--force")
         check(not kept or " kept=0 " not in report, "what the killed one brought was fetched again:", report)
         check(len(get("got")) >= len(content) - 1 and get("got")[:-1] == content[:len(get("got")) - 1], "not the new version")
         pull(LINUX, server, "f", "got", "unchanged")

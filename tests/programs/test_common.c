@@ -12,6 +12,7 @@ static int fake_affinity(pid_t pid, size_t size, cpu_set_t *mask);
 #include "../../programs/common/line.c"
 #include "../../programs/common/message.c"
 #include "../../programs/common/json.c"
+#include "../../programs/common/nearest.c"
 #include "../../programs/common/options.c"
 #include "../../programs/versions/filter.c"
 #define find find_window
