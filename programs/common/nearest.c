@@ -1,4 +1,4 @@
-/* Which of the words that there are was meant by one that is none of them. See options.h.
+/* Find the known word that is most like an unknown one. See options.h.
 
    The distance is the least number of letters that are inserted, removed, changed, or swapped with
    their neighbour. It is computed row by row; a row needs the two before it:

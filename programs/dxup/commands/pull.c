@@ -69,9 +69,20 @@ static void warn_of_owners(const pull *p)
                   p->o->path, text);
 }
 
+static const char *const outcomes[] = {"unchanged", "patch", "full"};
+
+/* What a summary and a plan begin with. */
+static void begin_json(prog_json *j, const pull *p, const char *name, int outcome)
+{
+    prog_json_begin(j);
+    prog_json_text(j, "name", name);
+    prog_json_number(j, "version", p->plan.version);
+    prog_json_text(j, "path", p->o->path);
+    prog_json_text(j, "outcome", outcomes[outcome]);
+}
+
 static void print_summary(const pull *p)
 {
-    static const char *const outcomes[] = {"unchanged", "patch", "full"};
     int outcome = p->plan.outcome;
     char size[32], wire[32], hash[65], verified[65], name[PROG_NAME_SIZE_MAX + 1];
     char check[96];
@@ -89,11 +100,7 @@ static void print_summary(const pull *p)
     versions_split_version(p->o->name, name, &asked); /* the version is said in any case */
     if (p->o->json) {
         prog_json j;
-        prog_json_begin(&j);
-        prog_json_text(&j, "name", name);
-        prog_json_number(&j, "version", p->plan.version);
-        prog_json_text(&j, "path", p->o->path);
-        prog_json_text(&j, "outcome", outcomes[outcome]);
+        begin_json(&j, p, name, outcome);
         prog_json_number(&j, "sent", p->transfer.sent);
         prog_json_number(&j, "received", p->transfer.received);
         prog_json_number(&j, "kept", p->transfer.kept);
@@ -127,7 +134,6 @@ static void print_summary(const pull *p)
    are lacking; they travel compressed, or as what differs from others, and so take less. */
 static void print_plan(const pull *p)
 {
-    static const char *const outcomes[] = {"unchanged", "patch", "full"};
     char name[PROG_NAME_SIZE_MAX + 1], size[32], wire[32];
     uint64_t asked, most = p->transfer.sent + p->transfer.received;
     int outcome = p->plan.outcome;
@@ -140,11 +146,7 @@ static void print_plan(const pull *p)
     versions_split_version(p->o->name, name, &asked);
     if (p->o->json) {
         prog_json j;
-        prog_json_begin(&j);
-        prog_json_text(&j, "name", name);
-        prog_json_number(&j, "version", p->plan.version);
-        prog_json_text(&j, "path", p->o->path);
-        prog_json_text(&j, "outcome", outcomes[outcome]);
+        begin_json(&j, p, name, outcome);
         prog_json_number(&j, "wire_max", most);
         prog_json_number(&j, "size", p->plan.size);
         prog_json_flag(&j, "dry_run", true);

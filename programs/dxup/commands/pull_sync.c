@@ -81,15 +81,20 @@ static void note_trust(pull *p)
         p->plan.trusted_since_ns = info.mtime_ns;
 }
 
+static void load_cache(pull *p)
+{
+    char path[PROG_PATH_SIZE_MAX + 64];
+    versions_dest_beside(&p->install.dest, PULL_CACHE, path);
+    p->install.stat_cache = versions_stat_cache_open_at(path);
+}
+
 /* With --checksum there is none, or with nothing there. */
 static void open_cache(pull *p)
 {
-    char path[PROG_PATH_SIZE_MAX + 64];
     if (p->install.stat_cache) return;
     if (p->o->checksum || !p->plan.have_kind)
         (void)versions_dest_remove_beside(&p->install.dest, PULL_CACHE);
-    versions_dest_beside(&p->install.dest, PULL_CACHE, path);
-    p->install.stat_cache = versions_stat_cache_open_at(path);
+    load_cache(p);
 }
 
 /* Look at the destination, which is a directory. */
@@ -136,7 +141,6 @@ static int take_stock(pull *p, uint64_t *size)
    look shows to have changed is read. *known: it is. */
 int dxup_pull_look_by_cache(pull *p, bool *known)
 {
-    char path[PROG_PATH_SIZE_MAX + 64];
     uint8_t hash[PROG_HASH_SIZE], key[PROG_HASH_SIZE];
     uint64_t version, size = 0;
     unsigned mode;
@@ -144,8 +148,7 @@ int dxup_pull_look_by_cache(pull *p, bool *known)
     *known = false;
     int status = versions_dest_find_staging(&p->install.dest, p->o->path, &there);
     if (status) return status;
-    versions_dest_beside(&p->install.dest, PULL_CACHE, path);
-    p->install.stat_cache = versions_stat_cache_open_at(path);
+    load_cache(p);
     if (!versions_stat_cache_any(p->install.stat_cache) ||
         !versions_dest_is_free(&p->install.dest) ||
         !versions_dest_recorded(&p->install.dest, p->o->name, &version, hash) ||

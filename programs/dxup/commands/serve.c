@@ -79,7 +79,6 @@ typedef struct connection {
     uint64_t          from;        /* the range that was asked for */
     uint64_t          range;       /* its size; 0: everything is sent */
     uint8_t          *answer;      /* objects that were asked for: then nothing else is sent */
-    bool              syncs;       /* it has asked for objects, and will until it closes */
     uint64_t          synced_size; /* of the version whose objects it fetches; 0: none known */
     uint64_t          synced_sent; /* bytes of these objects so far */
 } connection;
@@ -551,7 +550,6 @@ static int on_objects(const dx_hbtp_context *context)
     if (versions_store_refresh(&w->store) ||
         dxup_bundle_make(w->bundler, w->store, &request, &c->answer, &size))
         return DX_HBTP_STATUS_INTERNAL;
-    c->syncs = true;
     if (!c->synced_size) c->synced_size = take_announced(w->server, &request);
     c->synced_sent += size;
     return send_answer(c, context->frame->sequence, request.transfer, size);
@@ -689,12 +687,12 @@ static bool is_busy(dx_link *l, dx_link_id id)
     return c && c->active;
 }
 
-/* The same of a pull of objects: it is one request after another, and all of them are finished. Its
-   client closes the connection when it has all. */
+/* The same of a pull of objects: once some were sent it is one request after another, and all of
+   them are finished. Its client closes the connection when it has all. */
 static bool is_unfinished(dx_link *l, dx_link_id id)
 {
     const connection *c = dx_link_session(l, id)->desc.user;
-    return c && c->syncs;
+    return c && c->synced_sent > 0;
 }
 
 static void on_closed(dx_link *l, dx_link_id id, int32_t reason)

@@ -1,4 +1,4 @@
-/* dxup watch: pulls again and again. A pull of what is unchanged costs some 250 bytes and a look at
+/* dxup watch: repeats a pull. Where nothing has changed a pull costs some 250 bytes and a look at
    the destination. Intervals vary by a tenth, so that many machines do not ask at the same moment;
    after failures they grow, up to BACKOFF_MAX times. A signal ends it, at any moment, as it ends a
    pull. */

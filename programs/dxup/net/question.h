@@ -1,4 +1,4 @@
-/* What a client asks for in one request, and what it makes of the answer: net/sync.c with a server,
+/* Fill a client's request for objects, and take its answer: net/sync.c with a server,
    net/price.c without one. */
 #ifndef DXUP_QUESTION_H
 #define DXUP_QUESTION_H

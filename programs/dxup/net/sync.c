@@ -40,7 +40,7 @@ typedef struct lane {
     dx_link_id   id;       /* 0: none */
     bool         open;     /* more may be asked on this connection */
     unsigned     failures; /* connections of this lane in a row that brought nothing */
-    dxup_question     asked[DXUP_ASKED_AT_ONCE]; /* in the order of their answers */
+    dxup_question asked[DXUP_ASKED_AT_ONCE]; /* in the order of their answers */
     unsigned     asked_count;
     size_t       answer_size;
     uint8_t     *answer;   /* DXUP_BUNDLE_ANSWER_MAX bytes, from the first connection on */
@@ -63,7 +63,7 @@ typedef struct sync {
     uint64_t          fresh;       /* bytes since the last commit */
     uint64_t          got;         /* bytes of objects in all */
     uint32_t          transfer;    /* number of the last request */
-    dxup_question     next;       /* the request that is being filled */
+    dxup_question     next;        /* the request that is being filled */
     unsigned          lane_count;
     lane              lanes[LANES_MAX];
 } sync;
@@ -137,11 +137,11 @@ static void open_lanes(sync *s, unsigned count)
 
 static void ask(sync *s)
 {
+    const dxup_asker asker = asker_of(s);
     bool none = false, full;
     while (!s->over && !none) {
         const lanes_state now = look(s);
         if (!now.open || (!now.free && (!now.unused || now.connecting))) break;
-        const dxup_asker asker = asker_of(s);
         int status = dxup_question_fill(&asker, &s->next, &none, &full);
         if (!status && none) break;
         if (!status && ((!full && now.asked >= DXUP_ASKED_AT_ONCE) || !now.free)) {
@@ -280,7 +280,7 @@ static void on_opened(dx_link *links, dx_link_id id)
     lane *l = dx_link_session(links, id)->desc.user;
     sync *s = l->sync;
     l->open = true;
-    dxup_rate_begin(l->sync->d->rate, dx_link_fd(links, id));
+    dxup_rate_begin(s->d->rate, dx_link_fd(links, id));
     s->drains = false;
     s->moved_ns = dx_reactor_now_ns(&s->reactor);
     ask(s);

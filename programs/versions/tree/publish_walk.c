@@ -63,15 +63,16 @@ int versions_publish_content(publisher *p, int dir, versions_found *f,
                              const versions_found *folder)
 {
     const int type = type_of(f->mode);
+    const bool linked = f->names > 1;
     bool known = false;
     if (S_ISSOCK(f->mode)) {
         skip_socket(p);
         return PROG_OK;
     }
     if (type != DX_TREE_FILE && type != DX_TREE_LINK && p->omit.specials) return PROG_OK;
-    p->out->linked |= f->linked;
+    p->out->linked |= linked;
     p->link = 0;
-    if (!f->linked || p->omit.hard_links) return send_first(p, dir, f, folder);
+    if (!linked || p->omit.hard_links) return send_first(p, dir, f, folder);
     const size_t index = versions_links_find(p->links, f, type, p->path, &known);
     if (known && p->links->list[index].type == type) {
         p->link = (uint32_t)index + 1;

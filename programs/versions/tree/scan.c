@@ -125,7 +125,6 @@ void versions_found_take(versions_found *f, const struct stat *st)
     f->group = st->st_gid;
     f->device = (uint64_t)st->st_rdev;
     f->names = (uint64_t)st->st_nlink;
-    f->linked = !S_ISDIR(st->st_mode) && st->st_nlink > 1;
     f->thin = S_ISREG(st->st_mode) && os_is_thin(st);
     f->file.device = (uint64_t)st->st_dev;
     f->file.inode = (uint64_t)st->st_ino;

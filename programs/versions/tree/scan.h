@@ -20,7 +20,6 @@ typedef struct versions_found { /* what has a name in a directory */
     uid_t              user;
     gid_t              group;
     uint64_t           device; /* of a device: its number, as in struct stat */
-    bool               linked; /* it has other names */
     uint64_t           names;  /* how many, as struct stat has it */
     bool               thin;   /* fewer blocks than its size takes: it may have holes */
     versions_stat_file file;

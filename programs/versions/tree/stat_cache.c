@@ -273,12 +273,11 @@ void versions_stat_cache_moved(void *cache, const os_info *before, const os_info
 
 void versions_stat_cache_pass(versions_stat_cache *s, const char *path)
 {
-    const struct timespec pause = {.tv_nsec = 1000000};
     if (!s->fresh.count) return;
     for (int i = 0; i < SETTLE_TRIES; i++) {
         s->clock_ns = os_file_time_ns(path);
         if (s->clock_ns > s->fresh_ns || !s->clock_ns) return;
-        nanosleep(&pause, NULL);
+        os_sleep_ns(1000000);
     }
 }
 

@@ -185,8 +185,8 @@ void versions_stat_cache_moved(void *seen, const os_info *before, const os_info 
 /* Before what was made is put where others can write to it: wait, for milliseconds, until the clock
    of the file system of path has passed the times of all of it. */
 void versions_stat_cache_pass(versions_stat_cache *seen, const char *path);
-/* Afterwards: from now on find() knows what was added, made and moved. Nothing was added so far
-   then. */
+/* After the exchange: from now on find() knows what was added, made and moved, and the list of
+   added files is empty again. */
 void versions_stat_cache_settle(versions_stat_cache *seen);
 /* Nothing was added since, and all that is to be saved. */
 void versions_stat_cache_take_settled(versions_stat_cache *seen);
