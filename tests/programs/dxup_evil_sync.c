@@ -1,6 +1,8 @@
 /* A server of snapshots that misbehaves in one way of many, to see that a pull brings the old
    directory or the new one, whatever comes. docs/formats/sync.md says what it should do.
-   usage: dxup_evil_sync STORE NAME SEED       prints "listening on ADDR:PORT" */
+   usage: dxup_evil_sync STORE NAME SEED       prints "listening on ADDR:PORT"
+          dxup_evil_sync STORE NAME SEED ends  many connections at once, honest ones, each of which
+                                               ends after some answers, in one way of many */
 #define _GNU_SOURCE
 #include "../../dx_hbtp.h"
 #include "../../programs/dxup/net/bundle.h"
@@ -11,6 +13,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -24,6 +27,8 @@ static enum way way;
 static uint64_t chance;
 static unsigned turn;  /* of the answer that is wrong */
 static unsigned answers;
+static unsigned answers_max = 1u << 31; /* then the connection ends: */
+static bool at_once;                    /* behind the last one, or instead of one more */
 static int connection;
 static versions_store *store;
 static versions_version version;
@@ -138,6 +143,7 @@ static bool answer_objects(const dx_hbtp_frame *frame)
     uint8_t *bytes = NULL;
     size_t size = 0;
     bool wrong = answers++ == turn;
+    if (answers > answers_max) return false;
     if (!dxup_bundle_read_request(&r, frame->payload + 1, frame->payload_size - 1)) exit(2);
     if (wrong && way == REFUSE_ONCE)
         return respond(frame->sequence, DX_HBTP_STATUS_UNAVAILABLE, NULL, 0);
@@ -179,20 +185,56 @@ static void serve(void)
             used += (size_t)n;
             continue;
         }
-        if (!answer(&frame)) return;
+        if (!answer(&frame) || (at_once && answers == answers_max)) return;
         used -= (size_t)whole;
         memmove(input, input + whole, used);
     }
+}
+
+/* >>ends --------------------------------------------------------------- */
+enum end { SHUT, CLOSE, CLOSE_AND_STAY, HALF_CLOSE, RESET, ENDS };
+
+/* The connection, a process of its own, ends: properly, or without a word, or it says so and stays. */
+static void end_connection(enum end how)
+{
+    static uint8_t memory[1024];
+    char rest[4096];
+    const struct linger at_once = {1, 0};
+    dx_hbtp_out out;
+    dx_hbtp_out_init(&out, memory, sizeof memory);
+    if (how == CLOSE || how == CLOSE_AND_STAY) {
+        dx_hbtp_write_close(&out, DX_HBTP_STATUS_UNAVAILABLE, NULL);
+        send_frames(&out);
+    }
+    if (how == HALF_CLOSE) shutdown(connection, SHUT_WR);
+    if (how == RESET) setsockopt(connection, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    if (how == CLOSE_AND_STAY || how == HALF_CLOSE)
+        while (recv(connection, rest, sizeof rest, 0) > 0) continue;
+    _exit(0);
+}
+
+/* Connection number k of those of this server. Most bring nothing, of three in a row one does. */
+static void serve_some(unsigned k)
+{
+    chance += k * 7919u;
+    below(2);
+    const enum end how = (enum end)below(ENDS);
+    at_once = below(2);
+    answers_max = k % 3 && below(8) ? 0 : 1 + below(4);
+    serve();
+    end_connection(how);
 }
 
 int main(int argc, char **argv)
 {
     struct sockaddr_in address = {.sin_family = AF_INET};
     socklen_t size = sizeof address;
-    if (argc != 4) return 2;
+    const bool ends = argc == 5 && !strcmp(argv[4], "ends");
+    if (argc != 4 && !ends) return 2;
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGCHLD, SIG_IGN);
     chance = strtoull(argv[3], NULL, 10);
-    way = (enum way)(chance % WAYS);
+    way = ends ? HONEST : (enum way)(chance % WAYS);
     turn = (unsigned)(chance / WAYS % 4);
     below(2);
     if (versions_store_open(&store, argv[1], VERSIONS_READ) ||
@@ -202,12 +244,17 @@ int main(int argc, char **argv)
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     int listener = socket(AF_INET, SOCK_STREAM, 0);
     if (listener < 0 || bind(listener, (struct sockaddr *)&address, sizeof address) ||
-        listen(listener, 4) || getsockname(listener, (struct sockaddr *)&address, &size))
+        listen(listener, 64) || getsockname(listener, (struct sockaddr *)&address, &size))
         return 2;
     printf("listening on 127.0.0.1:%u\n", ntohs(address.sin_port));
     fflush(stdout);
-    while ((connection = accept(listener, NULL, NULL)) >= 0) {
-        serve();
+    for (unsigned k = 0; (connection = accept(listener, NULL, NULL)) >= 0; k++) {
+        if (ends && !fork()) {
+            prctl(PR_SET_PDEATHSIG, SIGKILL);
+            close(listener);
+            serve_some(k);
+        }
+        if (!ends) serve();
         close(connection);
     }
     return 0;

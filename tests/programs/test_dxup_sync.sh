@@ -824,6 +824,22 @@ a_link_in_place_of_the_store_is_not_followed() {
 }
 
 # >>servers
+start_evil() { # SEED [ends]
+    local try
+    rm -f evil.log
+    "$evil" store t "$@" >evil.log 2>&1 </dev/null &
+    server=$!
+    for try in $(seq 400); do
+        address=$(sed -n 's/^listening on //p' evil.log)
+        [ -n "$address" ] && break
+        sleep 0.02
+    done
+}
+stop_evil() {
+    kill "$server" 2>/dev/null
+    wait "$server" 2>/dev/null
+    server=
+}
 a_server_that_lies() { # in every way of dxup_evil_sync, at several answers
     sources v 400
     bytes 1500000 >v/random
@@ -838,18 +854,11 @@ a_server_that_lies() { # in every way of dxup_evil_sync, at several answers
     publish
     "$craft" store bomb bomb
     "$craft" store bomb-lies bomb-lies
-    local way seed lied
+    local seed lied
     for seed in $(seq 0 $((${LIES:-2} * 21 - 1))); do
         cp -a start out
         cp start/../.start.dxup .out.dxup
-        rm -f evil.log
-        "$evil" store t "$seed" >evil.log 2>&1 </dev/null &
-        server=$!
-        for way in $(seq 400); do
-            address=$(sed -n 's/^listening on //p' evil.log)
-            [ -n "$address" ] && break
-            sleep 0.02
-        done
+        start_evil "$seed"
         "$dxup" pull "$address" t out >said 2>&1 </dev/null
         lied=$?
         case $lied in
@@ -863,10 +872,27 @@ a_server_that_lies() { # in every way of dxup_evil_sync, at several answers
             20) grep -q "malformed: DX_TREE_ESUM" said || fail "seed $seed: $(cat said)" ;;
         esac
         [ "$bad" = 0 ] || { fail "seed $seed: $(cat said)"; return; }
-        kill "$server" 2>/dev/null
-        wait "$server" 2>/dev/null
-        server=
+        stop_evil
         rm -rf out .out.dxup .out.dxup-sync
+    done
+}
+connections_that_end() { # of many at once each ends after some answers, in one way of several: the others go on, and it is opened again
+    local number count try
+    sources v 300
+    bytes 6000000 >v/random
+    publish
+    for number in $(seq "${ENDS:-6}"); do
+        count=$((16 - number * 5 % 16))
+        start_evil "$number" ends
+        for try in 1 2 3 4 5 6; do # after three in a row that brought nothing a pull ends, and the next one goes on
+            timeout 60 "$dxup" pull "$address" t out --connections "$count" >said 2>&1 </dev/null && break
+            grep -q "the connection was lost; the next pull goes on from here" said && continue
+            fail "number $number, $count connections: $(cat said)"
+            return
+        done
+        same_tree v out
+        stop_evil
+        rm -rf out .out.dxup*
     done
 }
 a_snapshot_larger_than_it_may_be() { # refused before anything is made, by pull and by checkout; watch: no directory beside DEST
@@ -905,7 +931,7 @@ for case in a_first_pull_is_compressed one_changed_line_in_a_large_file one_chan
     a_seed_spares_what_it_has a_file_is_sent_as_its_chunks a_file_too_large_for_a_patch_is_sent_as_its_changes a_file_with_zeros_is_sent_as_its_data a_sparse_image_is_sent_as_its_data times_alone_cost_little unchanged_files_are_not_written only_what_has_all_changes_is_replaced what_cannot_be_replaced_alone what_was_left_alone_is_not_read_again a_file_that_changes_unseen_is_not_mixed what_is_verified_is_said what_changes_without_a_trace_is_read chunk_lists_are_kept_with_the_note a_note_that_lies_is_found_out \
     a_dry_run_changes_nothing a_killed_pull_goes_on_where_it_was a_killed_pull_of_a_file_goes_on_where_it_was a_killed_update_leaves_old_or_new a_killed_server_is_waited_for a_server_that_ends_is_left a_full_disk_leaves_the_old_tree \
     another_pull_is_at_work pulls_at_once_bring_one_or_the_other what_was_left_is_damaged a_link_in_place_of_the_store_is_not_followed \
-    a_server_that_lies a_snapshot_larger_than_it_may_be; do
+    a_server_that_lies connections_that_end a_snapshot_larger_than_it_may_be; do
     run $case
 done
 finish

@@ -90,17 +90,20 @@ static void give_back(sync *s, const dxup_question *q)
     for (uint32_t i = q->request.want_count; i--;) versions_missing_return(s->lack, q->tickets[i]);
 }
 
+/* Send s->next on a lane. One whose session has ended, which on_closed() is yet to say, takes
+   nothing: it is shut, and another is looked for. */
 static int send_request(sync *s, lane *l)
 {
     uint8_t bytes[DXUP_BUNDLE_REQUEST_MAX];
     assert(l->open && l->asked_count < DXUP_ASKED_AT_ONCE);
-    dxup_question *q = &l->asked[l->asked_count++];
-    *q = s->next;
-    q->request.transfer = ++s->transfer;
-    size_t size = dxup_bundle_write_request(&q->request, bytes);
+    s->next.request.transfer = ++s->transfer;
+    size_t size = dxup_bundle_write_request(&s->next.request, bytes);
     int error = dx_hbtp_call(dx_link_session(&s->links, l->id), DXUP_RPC_OBJECTS, bytes, size,
                              UINT64_MAX, (void *)(uintptr_t)s->transfer, NULL);
-    if (!error) return PROG_OK;
+    if (error) give_back(s, &s->next);
+    else l->asked[l->asked_count++] = s->next;
+    if (error == DX_HBTP_ECANCELED) l->open = false;
+    if (!error || error == DX_HBTP_ECANCELED) return PROG_OK;
     return prog_fail(PROG_NETWORK, "%s: %s", s->d->address_text, dxup_protocol_text(error));
 }
 
@@ -162,6 +165,14 @@ static void return_tickets(lane *l, unsigned k)
     assert(k < l->asked_count);
     give_back(l->sync, &l->asked[k]);
     memmove(l->asked + k, l->asked + k + 1, (--l->asked_count - k) * sizeof *l->asked);
+}
+
+/* What was asked for here does not come, and is lacking again. */
+static void give_up(lane *l)
+{
+    l->open = false;
+    l->answer_size = 0;
+    while (l->asked_count) return_tickets(l, l->asked_count - 1);
 }
 
 /* Nothing more is asked here: when all answers have come, another connection takes its place. */
@@ -238,9 +249,14 @@ static void on_event(dx_hbtp_session *session, dx_hbtp_event event, const dx_hbt
 {
     lane *l = session->desc.user;
     (void)frame;
-    if (l->sync->over || event != DX_HBTP_EVENT_DRAIN) return;
-    l->sync->drains = true;
-    leave(l);
+    if (l->sync->over) return;
+    if (event == DX_HBTP_EVENT_CLOSED) { /* the others need not wait for the end of its connection */
+        give_up(l);
+        ask(l->sync);
+    } else if (event == DX_HBTP_EVENT_DRAIN) {
+        l->sync->drains = true;
+        leave(l);
+    }
 }
 
 /* >>connection --------------------------------------------------------- */
@@ -265,13 +281,10 @@ static void connect_once(lane *l)
     count_failure(l);
 }
 
-/* What was asked for has not come, and is lacking again. */
 static void lose(lane *l)
 {
     l->id = 0;
-    l->open = false;
-    l->answer_size = 0;
-    while (l->asked_count) return_tickets(l, l->asked_count - 1);
+    give_up(l);
     count_failure(l);
 }
 
