@@ -830,7 +830,7 @@ start_evil() { # SEED [ends]
     "$evil" store t "$@" >evil.log 2>&1 </dev/null &
     server=$!
     for try in $(seq 400); do
-        address=$(sed -n 's/^listening on //p' evil.log)
+        address=$(sed -n 's/^listening on //p' evil.log 2>/dev/null)
         [ -n "$address" ] && break
         sleep 0.02
     done
