@@ -9,7 +9,7 @@ names() { # FILE
     x=$(upper "$1") name=$(basename "$1" .h)
     case $1 in layers/*) ;; *) all=yes ;; esac
     {
-        printf '#define DX_IMPLEMENTATION\n#include "%s"\n#include <stdio.h>\n#include <string.h>\n' "$1"
+        printf '#define %s_IMPLEMENTATION\n#include "%s"\n#include <stdio.h>\n#include <string.h>\n' "$x" "$1"
         echo "static void is(const char *name, int value, int want) {"
         echo "    if (value != want) printf(\"%s is %d, not %d\\n\", name, value, want);"
         echo "    if (strcmp(${name}_error_name(value), name)) printf(\"%s is called %s\\n\", name, ${name}_error_name(value));"
@@ -23,7 +23,8 @@ names() { # FILE
         echo "    return 0;"
         echo "}"
     } >"$work/$name.c"
-    $CC -I"$top" "$work/$name.c" -o "$work/$name" -lpthread && "$work/$name"
+    # What it stands on is only declared: compiled 33 times, that would take most of the time, and nothing here calls it.
+    $CC $by_words -I"$top" "$work/$name.c" -o "$work/$name" -no-pie -Wl,--unresolved-symbols=ignore-all -lpthread && "$work/$name"
 }
 listed() { # FILE: CONSTANT VALUE of each row of its list
     sed -n "/^#define $(upper "$1")_ERRORS(X)/,/[^\\\\]\$/s/^ *X(\(-*[0-9]*\), *\([A-Z0-9]*\).*/\2 \1/p" "$1"

@@ -3,8 +3,6 @@
 # optimisation, with other C libraries and behind <windows.h> (its other modes: tests/checks/layers.sh).
 . "$(dirname "$0")/lib.sh"
 layers=$(ls layers/dx_*.h 2>/dev/null)
-# What a core or layer is compiled with when another file already looks at the vectors of dx_cas.h, which take seconds.
-by_words="-DDX_CAS_LANES=1"
 
 # -Wpadded is about layout, not about mistakes; the others are newer than C99 or ask for C++ habits.
 everything="-Weverything -Wno-padded -Wno-declaration-after-statement"

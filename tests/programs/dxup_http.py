@@ -447,7 +447,8 @@ def dribblers_keep_nobody_out():
              ("half behind whole frames", frames, forty, whole + half, 4096), ("half heads of one", web, one, head, 512),
              ("half heads of forty", web, forty, head, 1024), ("half behind whole heads", web, forty, b"HEAD / HTTP/1.1\r\n\r\n" + head, 1024))
     if os.environ.get("DX_TIER") == "native":
-        cases = cases[2:4]
+        cases = (cases[0], cases[3]) # the others, and 10,000 of each, where the program has sanitizers
+        many = min(many, 3000)
     try:
         for name, to, addresses, begun, slots in cases:
             crowd = Dribblers(to, many, addresses, begun)

@@ -393,9 +393,11 @@ records() {
     : >empty
     cp "$top/dx_patch.h" a
     { tail -c +4097 a | sed 's/uint32_t/uint16_t/'; head -c 4096 a; } >b
+    local options all=("" --no-zstd -9)
+    [ "${DX_TIER:-}" != native ] || all=("") # the others where the program has sanitizers
     for pair in "old new" "new old" "old empty" "empty old" "empty empty" "old old" "a b" "b old" "empty a"; do
         set -- $pair
-        for options in "" --no-zstd -9; do
+        for options in "${all[@]}"; do
             expect 0 diff "$1" "$2" patch --kind hde $options
             expect 0 apply "$1" patch out
             same "$2" out
@@ -497,7 +499,9 @@ containers() {
     expect 0 diff old.zip6 new.zip6 patch
     expect 0 info patch
     [ "$(get kind)" = container ] || { skip "built without zlib"; return; }
-    for kind in zip1 zip6 zip9 zip64 pipe cut behind lies gz gnu tgz png tar.xz; do
+    local kinds="zip1 zip6 zip9 zip64 pipe cut behind lies gz gnu tgz png tar.xz"
+    [ "${DX_TIER:-}" != native ] || kinds="zip6 lies gnu png tar.xz" # the others where the program has sanitizers
+    for kind in $kinds; do
         expect 0 diff old.$kind new.$kind plain --kind delta
         expect 0 diff old.$kind new.$kind patch
         expect 0 apply old.$kind patch out

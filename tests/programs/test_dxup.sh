@@ -1191,7 +1191,6 @@ kill_in_time() { # ARGS...      a pull of f over a is killed before it is done
 # >>many connections
 many_connections() { # take as many bytes as one, within 5 %: a file, a small one, one with holes, a tree; of a first copy and of an update
     local most n name counts="1 2 5 16 256"
-    [ "${DX_TIER:-}" != native ] || counts="1 5"
     mkdir t
     { seq 300000; bytes 5000001; } >f
     bytes 3000 >small
@@ -1931,7 +1930,8 @@ for case in publish_and_checkout_a_file unchanged_content_adds_nothing publish_a
     case $dxup:$case in *asan*:a_gigabyte* | *asan*:a_big_endian* | *asan*:an_arm* | *asan*:a_pc* | *asan*:the_demo) continue ;; esac
     # Other machines are the other tier's: their compilers and emulators are not installed here. So is what takes long.
     case ${DX_TIER:-}:$case in native:a_big_endian* | native:an_arm* | native:a_pc* | native:a_gigabyte* | native:links_swapped* | native:trees_of_every* | native:trees_as_streams* | \
-        native:what_a_cut_pull* | native:a_server_that_is_ended | native:connections_are_cut*) continue ;; esac
+        native:what_a_cut_pull* | native:a_server_that_is_ended | native:connections_are_cut* | native:many_connections | native:a_pull_goes_on* | \
+        native:publish_killed* | native:the_demo) continue ;; esac
     run $case
 done
 finish

@@ -175,8 +175,8 @@ examples_of_the_help_work() {
         case $example in
             "dxup serve"*) start_server store ;;
             "dxup watch"*)
-                timeout 5 bash -c "exec ${example//127.0.0.1:7000/${address:-}}" >watched 2>&1 &
-                for i in $(seq 100); do [ -s watched ] && break; sleep 0.05; done
+                timeout 30 bash -c "exec ${example//127.0.0.1:7000/${address:-}}" >watched 2>&1 &
+                for i in $(seq 500); do grep -q "restart for 2" watched && break; sleep 0.05; done
                 kill $!
                 says_file watched "restart for 2"
                 ;;

@@ -1,5 +1,5 @@
 /* Counts what a reactor allocates, for tests/checks/footprint.sh: malloc and its kin are replaced by
-   ones that count, and ten million operations are run. Prints the counts; status 0: none. */
+   ones that count, and OPERATIONS of them are run. Prints the counts; status 0: none. */
 #define _GNU_SOURCE
 #define DX_REACTOR_IMPLEMENTATION
 #include "../../../dx_reactor.h"
@@ -49,7 +49,10 @@ int posix_memalign(void **out, size_t alignment, size_t size)
     return *out ? 0 : ENOMEM;
 }
 
-enum { OPERATIONS = 10000000, PAIRS = 8, TIMERS = 64 };
+#ifndef OPERATIONS
+#define OPERATIONS 10000000
+#endif
+enum { PAIRS = 8, TIMERS = 64 };
 
 static uint64_t memory[1 << 16];
 static dx_op    receives[PAIRS], sends[PAIRS], timers[TIMERS], inbox;
