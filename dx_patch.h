@@ -29,41 +29,43 @@
                           delta reader sections public memory flash matches segments streammaker
                           copymaker maker sectionmaker blocks flashmaker create license
 
-    THREE KINDS OF PATCH, one container (128 bytes: sizes, hashes, memory that applying needs)
-        blocks   XOR of fixed blocks: in place, undone by the same patch; for images of one layout
-        delta    copies, predicted references, and the rest range coded: for whatever moves; or as
-                 streams (coding 4): as small, smaller for text and tables, and fast to apply
-        flash    a delta for one slot of flash: in place, page by page, safe against power cuts
+    THREE KINDS OF PATCH, one container (128-byte header: sizes, hashes, memory needed to apply)
+        blocks   XOR of fixed-size blocks: applied in place, undone by the same patch; for images
+                 whose layout does not change
+        delta    copies, predicted references and literals, range coded: for content that moves; or
+                 as streams (coding 4): as small, smaller for text and tables, and fast to apply
+        flash    a delta for a single slot of flash: in place, page by page, survives power cuts
 
-    GUARANTEES  never allocates; no globals; no recursion; applying gives the target whose hash is
-                in the patch, or an error, before a byte is written where the base is another one.
-                The same input and memory size give the same patch everywhere.
-    LIMITS      create works in memory; references are predicted in files below 4 GiB; an applier
-                has 6 KB (stack in dx_patch_apply, _create), a flash object 6.1; one thread per
-                object
-    CONFIG      DX_PATCH_NO_CREATE: patches are applied only, as devices do; nothing of what makes
-                them is declared or compiled. DX_PATCH_NO_STREAMS, with it: deltas of streams are
+    GUARANTEES  Never allocates; no globals; no recursion. Applying yields the target whose hash is
+                in the patch, or an error; a wrong base is refused before the first byte is written.
+                The same input and memory size give the same patch on every machine.
+    LIMITS      Patches are created in memory. References are predicted in files below 4 GiB. An
+                applier takes 6 KB (on the stack in dx_patch_apply() and dx_patch_create()), a flash
+                object 6.1 KB. One thread per object.
+    CONFIG      DX_PATCH_NO_CREATE: apply only, for devices; code that makes patches is neither
+                declared nor compiled. DX_PATCH_NO_STREAMS, in addition: deltas of streams are
                 refused (ENOTSUP). DX_PATCH_NO_BLOCKS, DX_PATCH_NO_FLASH: patches of that kind
-                are neither made nor applied (ENOTSUP). DX_PATCH_STATIC, DX_PATCH_API (extern),
-                DX_PATCH_FLASH_SMALL: dx_patch_flash_apply() takes only patches made for it
-                (apply_memory_max = DX_PATCH_FLASH_SMALL_MEMORY), in a fifth of the memory.
-                DX_PATCH_ASSERT(c) (assert),
+                are neither made nor applied (ENOTSUP). DX_PATCH_STATIC, DX_PATCH_API (extern).
+                DX_PATCH_FLASH_SMALL: dx_patch_flash_apply() accepts only patches made for it
+                (apply_memory_max = DX_PATCH_FLASH_SMALL_MEMORY) and takes a fifth of the memory.
+                Replaceable, with their defaults: DX_PATCH_ASSERT(c) (assert),
                 DX_PATCH_MEMCPY, DX_PATCH_MEMMOVE, DX_PATCH_MEMSET, DX_PATCH_MEMCMP,
                 DX_PATCH_CRC32C(crc, p, size) (a nibble at a time),
-                DX_PATCH_BLAKE3(offset, p, size, value): the chaining value, 32 bytes, of the part
-                at offset of a message, not of its root; size is 4096, 8192 ... and divides offset
-                (that of dx_cas.h where its implementation stands before this one in the same file,
-                several times as fast; else a word at a time)
-    SWITCHES    (the same in all files of a program) bytes of code that each leaves out of this
-                header on a Cortex-M0 (gcc 12, -Os, NDEBUG); then with DX_PATCH_NO_CREATE, too
+                DX_PATCH_BLAKE3(offset, p, size, value): stores the chaining value (32 bytes, not as
+                root) of the size bytes at offset of a message; size is 4096, 8192 ... and divides
+                offset (default: that of dx_cas.h if its implementation precedes this one in the
+                same file, several times as fast; else a word at a time)
+    SWITCHES    (the same in all files of a program) bytes of code that each removes from this
+                header on a Cortex-M0 (gcc 12, -Os, NDEBUG); the second figure is the saving with
+                DX_PATCH_NO_CREATE
         in all               nothing is left out: the size             60,794  29,993
         DX_PATCH_NO_CREATE   making patches                            30,801       -
         DX_PATCH_NO_FLASH    patches of one slot of flash               4,748   3,072
         DX_PATCH_NO_BLOCKS   patches of blocks, and undo                2,788   1,964
         DX_PATCH_NO_STREAMS  deltas of streams (with NO_CREATE only)        -   8,708
         together                                                       44,525  13,724
-    USES        code, and RAM for objects and the deepest stack, of programs that only apply; beyond
-                the memory that a patch asks for, and the caller's buffers and functions (bytes)
+    USES        bytes of code, and of RAM for objects and the deepest stack, in programs that only
+                apply; excluding the memory that a patch asks for and the caller's own code and RAM
                                             Cortex-M0      Cortex-M3       rv32imac
         blocks in place                     4,172  2,552    4,064  2,536    5,000  2,544
         one slot of flash                   5,932  6,664    5,224  6,640    6,146  6,664
@@ -71,7 +73,7 @@
         any patch, streamed                26,476  5,072   23,712  5,008   28,016  5,048
         same, but deltas of streams        17,764  4,984   15,888  4,920   18,494  4,960
     ERRORS      dx_patch_error: 0 = ok, negative = reason; dx_patch_error_name()
-    OWNERSHIP   the caller owns every buffer; a parameter that is kept says "borrowed until"
+    OWNERSHIP   The caller owns every buffer. A pointer kept after a call says "borrowed until".
     FORMAT      docs/formats/patch.md (normative)
 */
 #ifndef DX_PATCH_H
@@ -106,32 +108,32 @@ extern "C" {
 /* >>types -------------------------------------------------------------- */
 #define DX_PATCH_HEADER_SIZE 128 /* bytes; dx_patch_info() needs no more */
 #define DX_PATCH_HASH_SIZE   32  /* BLAKE3-256 */
-#define DX_PATCH_FLASH_SMALL_MEMORY 704 /* bytes of models, of a flash patch coded by bits */
+#define DX_PATCH_FLASH_SMALL_MEMORY 704 /* bytes of models for a flash patch in coding BITS */
 #ifndef DX_PATCH_NO_CREATE
-#define DX_PATCH_STREAMS_MEMORY_MIN 1149201 /* bytes; making deltas of streams takes no less */
+#define DX_PATCH_STREAMS_MEMORY_MIN 1149201 /* bytes; minimum to make deltas of streams */
 #endif
 
 /* value, constant, code of the XOR patcher protocol; the first 13 are common to all dx headers. */
 #define DX_PATCH_ERRORS(X)                                                                         \
     X(0, OK, 0)                                                                                    \
     X(-1, EINVAL, 1)      /* an argument breaks its documented contract */                         \
-    X(-2, ENOMEM, 1)      /* the memory given is smaller than what is needed */                    \
-    X(-3, ENOSPACE, 1)    /* the output buffer, or the slot of flash, is too small */              \
-    X(-4, ETOOBIG, 1)     /* a declared size is above the limit that the caller set */             \
-    X(-5, ECORRUPT, 1)    /* the bytes are damaged, or bytes follow the end of the patch */        \
+    X(-2, ENOMEM, 1)      /* the memory given is too small */                                      \
+    X(-3, ENOSPACE, 1)    /* the output buffer or the slot of flash is too small */                \
+    X(-4, ETOOBIG, 1)     /* a declared size exceeds the caller's limit */                         \
+    X(-5, ECORRUPT, 1)    /* damaged bytes, or bytes after the end of the patch */                 \
     X(-6, EAGAIN, 1)      /* not used here */                                                      \
     X(-7, ESYS, 1)        /* a callback failed: dx_patch_applier_callback_result() */              \
-    X(-8, ENOTSUP, 1)     /* asks for what this kind of patch cannot do, such as undo */           \
+    X(-8, ENOTSUP, 1)     /* not supported by this kind of patch, such as undo */                  \
     X(-9, ENOTFOUND, 1)   /* no version with this hash is kept */                                  \
-    X(-10, ECANCELED, 1)  /* the progress callback said stop */                                    \
+    X(-10, ECANCELED, 1)  /* the progress callback asked to stop */                                \
     X(-11, ETRUNCATED, 3) /* the patch ends too early */                                           \
-    X(-12, EVERSION, 2)   /* a version, kind, hash, coding, flag or predictor unknown here */      \
+    X(-12, EVERSION, 2)   /* unknown version, kind, hash, coding, flag or predictor */             \
     X(-32, EHEADER, 2)    /* not a patch, or its header is damaged or contradicts itself */        \
     X(-33, EBLOCK, 4)     /* a block record is malformed */                                        \
-    X(-34, EBOUNDS, 7)    /* an instruction reaches outside of the old or the new bytes */         \
+    X(-34, EBOUNDS, 7)    /* an instruction reaches beyond the old or the new bytes */             \
     X(-35, ENOBASE, 5)    /* no base was given */                                                  \
     X(-36, ENOPATCH, 6)   /* no patch was given */                                                 \
-    X(-37, EBASE, 1)      /* the base is not the one this patch was made for */                    \
+    X(-37, EBASE, 1)      /* the patch was made for another base */                                \
     X(-38, EAPPLIED, 1)   /* the base already is the target of this patch */                       \
     X(-39, ETARGET, 1)    /* the result does not have the hash that the patch promises */
 
@@ -151,8 +153,8 @@ typedef enum dx_patch_coding {
     DX_PATCH_CODING_PLAIN = 0,
     DX_PATCH_CODING_RANGE = 1,
     /* 2 was zstd, in version 1 of the format */
-    DX_PATCH_CODING_BRIEF = 3, /* blocks: two bytes where one byte of a hundred has changed */
-    DX_PATCH_CODING_STREAMS = 4, /* deltas: bytes of one kind together; fast to apply */
+    DX_PATCH_CODING_BRIEF = 3, /* blocks: two bytes per change if 1 % of the bytes changed */
+    DX_PATCH_CODING_STREAMS = 4, /* deltas: one stream per kind of byte; fast to apply */
     DX_PATCH_CODING_BITS = 5     /* flash: range coded bit by bit, in little memory */
 } dx_patch_coding;
 
@@ -161,14 +163,14 @@ typedef struct dx_patch_header {
     uint8_t kind;          /* dx_patch_kind */
     uint8_t hash_kind;     /* 1 = BLAKE3-256 */
     uint8_t coding;        /* dx_patch_coding */
-    bool reversible;       /* undo gives the base back */
+    bool reversible;       /* undo restores the base */
     uint32_t block_size;   /* bytes; 0 for a delta */
     uint32_t trailer_size; /* bytes after the body for a signature; not interpreted */
     uint32_t body_crc;     /* CRC-32C */
     uint64_t base_size;    /* bytes */
     uint64_t target_size;  /* bytes */
     uint64_t body_size;    /* bytes */
-    uint64_t memory_size;  /* bytes of memory that applying takes; the body gets no more */
+    uint64_t memory_size;  /* bytes that applying needs; the body gets no more */
     uint8_t base_hash[DX_PATCH_HASH_SIZE];
     uint8_t target_hash[DX_PATCH_HASH_SIZE];
 } dx_patch_header;
@@ -176,56 +178,56 @@ typedef struct dx_patch_header {
 #ifndef DX_PATCH_NO_CREATE
 typedef struct dx_patch_create_desc {
     void *memory;              /* required, any alignment; used during the call only */
-    size_t memory_size;        /* bytes; dx_patch_create_memory_size() is the best, less works */
+    size_t memory_size;        /* bytes; dx_patch_create_memory_size() is ideal, less works */
     dx_patch_kind kind;        /* 0 = DX_PATCH_KIND_DELTA */
     uint32_t block_size;       /* a power of two; 0 = 4096; blocks: 64..65536; flash: 256..2^20 */
 #ifndef DX_PATCH_NO_FLASH
-    uint64_t slot_size;        /* flash: bytes; 0 = two pages more than both take; one at least */
+    uint64_t slot_size;        /* flash: bytes; 0 = larger file + 2 pages; at least + 1 page */
 #endif
     uint32_t trailer_size;     /* bytes that the caller will append for a signature; 0 = none */
     uint32_t codings;          /* bits 1 << dx_patch_coding; 0 = all but streams; flash: bits if
                                   range is not allowed */
-    uint32_t level;            /* delta: 1 (fastest) .. 9 (smallest); 0 = 6; above, never larger */
-    uint64_t apply_memory_max; /* bytes that applying may need; 0 = 64 MiB; flash: below 5696 it is
-                                  coded by bits; DX_PATCH_FLASH_SMALL_MEMORY suits all appliers */
+    uint32_t level;            /* delta: 1 (fastest) .. 9 (smallest); 0 = 6; 7..9 never exceed 6 */
+    uint64_t apply_memory_max; /* max bytes for applying; 0 = 64 MiB; flash: less than 5696 selects
+                                  coding BITS; DX_PATCH_FLASH_SMALL_MEMORY suits every applier */
 #ifndef DX_PATCH_NO_BLOCKS
-    bool one_way;              /* blocks: drop what a shrinking target cuts off; no undo then */
+    bool one_way;              /* blocks: omit bytes beyond a shorter target; no undo */
 #endif
-    bool skip_check;           /* do not apply the patch once before reporting success */
+    bool skip_check;           /* do not verify the patch by applying it once */
 } dx_patch_create_desc;
 #endif
 
-/* Callbacks return 0, or any other value to stop with DX_PATCH_ESYS. */
+/* Callbacks return 0 to continue; any other value stops with DX_PATCH_ESYS. */
 typedef struct dx_patch_applier_desc {
     void *user; /* handed to the callbacks */
-    /* Fill out with exactly size bytes of the base from offset on. Required without base. */
+    /* Fill out with exactly size bytes of the base at offset. Required unless base is set. */
     int (*read)(void *user, uint64_t offset, void *out, size_t size);
-    /* The next size bytes of the target, in order. Required without out. */
+    /* The next size bytes of the target, in order. Required unless out is set. */
     int (*write)(void *user, const void *data, size_t size);
-    /* Optional. Bytes done of total, base hashing included; not 0 = stop with ECANCELED. */
+    /* Optional. Bytes done of total, base hashing included; nonzero stops with ECANCELED. */
     int (*progress)(void *user, uint64_t done, uint64_t total);
-    const void *base;         /* the base in memory; read is not called then */
-    void *out;                /* the target in memory, not overlapping; write is not called then */
+    const void *base;         /* the base in memory; then read is not called */
+    void *out;                /* the target in memory, not overlapping; then write is not called */
     size_t out_capacity;      /* bytes of out */
     uint64_t base_size;       /* bytes of the base */
     void *memory;             /* required, any alignment; borrowed until finish */
-    size_t memory_size;       /* at least that of the patch; 17..65 KB more: larger writes */
+    size_t memory_size;       /* at least the patch's memory_size; 17..65 KB more: larger writes */
     uint64_t target_size_max; /* bytes; 0 = no limit */
     bool skip_base_hash;      /* the caller has verified the base: only its size is checked */
-    bool skip_target_hash;    /* the caller verifies the target: OK does not speak of its hash */
+    bool skip_target_hash;    /* the caller verifies the target: OK does not vouch for its hash */
 #ifndef DX_PATCH_NO_BLOCKS
-    bool undo;                /* blocks: the base is the target, produce what it was made from */
+    bool undo;                /* blocks: the base is the target; restore what it was made from */
 #endif
 } dx_patch_applier_desc;
 
 typedef struct dx_patch_p_blake3 { /* >>hash */
     uint32_t cv_[8];         /* chaining value of the chunk that is being hashed */
-    uint64_t chunk_;         /* its number: so many are complete */
-    uint8_t block_[64];      /* its last block, which may yet be the last of all */
-    uint8_t block_size_;     /* bytes of block_ */
-    uint8_t blocks_;         /* blocks of the chunk that are hashed */
-    uint8_t stack_size_;     /* subtrees that wait for their right sibling, */
-    uint32_t stack_[55][8];  /* the largest first */
+    uint64_t chunk_;         /* its number, which is the count of complete chunks */
+    uint8_t block_[64];      /* its last block, held back: it may be the last of the input */
+    uint8_t block_size_;     /* bytes in block_ */
+    uint8_t blocks_;         /* blocks of the chunk already hashed */
+    uint8_t stack_size_;     /* entries of stack_: */
+    uint32_t stack_[55][8];  /* subtrees without their right sibling yet, the largest first */
 } dx_patch_p_blake3;
 
 typedef struct dx_patch_p_coder { /* >>coder: reads or writes bits */
@@ -234,94 +236,94 @@ typedef struct dx_patch_p_coder { /* >>coder: reads or writes bits */
     uint16_t *rows_;        /* models of symbols: 16 words each */
     size_t at_;
     size_t size_;
-    uint64_t low_;     /* writing: where the range begins; bit 32 is a carry */
-    uint64_t pending_; /* writing: bytes that a carry may yet change */
+    uint64_t low_;     /* writing: lower end of the range; bit 32 is a carry */
+    uint64_t pending_; /* writing: bytes that a carry may still change */
     uint64_t cost_;    /* counting: sixteenths of a bit */
-    uint32_t range_;   /* how much of the code space is left; 0: plain coding, bytes and varints */
-    uint32_t code_;    /* reading: where in the range the code is */
+    uint32_t range_;   /* width of the range; 0: plain coding, bytes and varints */
+    uint32_t code_;    /* reading: offset of the code in the range */
     int mode_;         /* DX_PATCH_P_READ, _WRITE, _COUNT */
     bool last_;        /* no more input follows: steps need not wait for it */
-    bool bits_;        /* flash: the rows are chances of single bits */
-    bool any_;         /* writing: the first byte, always zero, has been left out */
-    bool overrun_;     /* read or written beyond the end */
-    bool bad_number_;  /* read a number that no writer writes */
-    uint8_t cache_;    /* writing: the oldest of the pending bytes */
+    bool bits_;        /* flash: the rows are probabilities of single bits */
+    bool any_;         /* writing: the first byte, always zero, has been dropped */
+    bool overrun_;     /* read or wrote beyond the end */
+    bool bad_number_;  /* read a number that no writer produces */
+    uint8_t cache_;    /* writing: the oldest pending byte */
 } dx_patch_p_coder;
 
-#define DX_PATCH_P_SEGMENTS 8u    /* at most, of a file */
-#define DX_PATCH_P_SETUP_SIZE 34u /* words: count, origin, four for each segment */
+#define DX_PATCH_P_SEGMENTS 8u    /* max per file */
+#define DX_PATCH_P_SETUP_SIZE 34u /* words: count, origin, four per segment */
 
 typedef struct dx_patch_p_predictor { /* >>predict: where references point to */
     uint32_t *matches_; /* new offset, old offset, size of each; then their order by old offset;
                            then the old offsets in this order */
     uint32_t *memory_;  /* corrections, by region of the target */
-    uint32_t *index_;   /* by old offset >> index_log_: the last match that starts at or before its
-                           granule, in the order by old offset; or NULL */
-    uint32_t index_size_; /* granules, and one more */
+    uint32_t *index_;   /* by old offset >> index_log_: place, in that order, of the last match that
+                           starts at or before the granule; or NULL */
+    uint32_t index_size_; /* granules + 1 */
     uint32_t index_log_;
     uint32_t count_;    /* matches */
-    uint32_t flags_;    /* were the last two fields predicted wrongly? one bit each */
+    uint32_t flags_;    /* were the last two fields mispredicted? one bit each */
     uint32_t region_bits_;
     uint64_t setup_[2][DX_PATCH_P_SETUP_SIZE]; /* of base and target */
 } dx_patch_p_predictor;
 
 typedef struct dx_patch_p_mixer dx_patch_p_mixer;
 
-typedef struct dx_patch_p_delta { /* >>delta: what both sides of a delta know */
+typedef struct dx_patch_p_delta { /* >>delta: state shared by reader and writer */
     dx_patch_p_coder coder_;
     dx_patch_p_predictor predictor_;
-    dx_patch_p_mixer *mixer_; /* or NULL: then the fields up to raw_ are not used */
+    dx_patch_p_mixer *mixer_; /* or NULL: then the fields up to raw_ are unused */
     uint16_t *groups_;        /* rows by context: 1 << groups_log_ of them */
-    uint32_t *heads_;         /* by hash of five literals: the place behind them in the history */
+    uint32_t *heads_;         /* by hash of the last five bytes: the history position after them */
     uint8_t *history_;        /* the last 1 << history_log_ literals */
     uint32_t history_log_;    /* 0: no mixer */
     uint32_t groups_log_;
-    uint32_t history_size_; /* literals so far; wraps */
-    uint32_t repeat_at_;    /* place in the history that the next literal may repeat, */
-    uint32_t repeat_size_;  /* after so many that did; at most 15; 0: none */
-    uint32_t hint_;         /* was the last literal the base's byte at its place? */
-    uint32_t raw_;          /* the literals of this kilobyte are not coded but copied */
-    uint64_t past_;         /* the last eight bytes of the target, the last one lowest */
-    uint32_t literal_bits_; /* bits of the byte before that choose the rows of a literal */
-    uint32_t diff_bits_;    /* bits of context that choose the rows of a wrong byte */
-    uint32_t id_;           /* predictor of the last block */
+    uint32_t history_size_; /* literals, modulo 2^32 */
+    uint32_t repeat_at_;    /* history position that the next literal may repeat */
+    uint32_t repeat_size_;  /* literals repeated so, at most 15; 0: no repeat */
+    uint32_t hint_;         /* did the last literal equal its hint, a byte of the base? */
+    uint32_t raw_;          /* the literals of this kilobyte are stored uncoded */
+    uint64_t past_;         /* the last eight bytes of the target, the latest lowest */
+    uint32_t literal_bits_; /* bits of the previous byte that select the rows of a literal */
+    uint32_t diff_bits_;    /* bits of context that select the rows of a wrong byte */
+    uint32_t id_;           /* predictor of the previous block */
     uint32_t last_run_;     /* right bytes before the last wrong one */
-    uint32_t last_diff_;    /* by how much that was wrong */
+    uint32_t last_diff_;    /* its difference */
     bool map_;              /* the matches come first, as a map for predictions */
-    bool rich_;             /* mixes more contexts */
+    bool rich_;             /* mix more contexts */
 } dx_patch_p_delta;
 
-typedef struct dx_patch_p_block { /* of a match: at most 1024 bytes that share a predictor */
+typedef struct dx_patch_p_block { /* up to 1024 bytes of a match that share a predictor */
     const uint8_t *old_bytes;
     const uint8_t *new_bytes; /* NULL when reading */
     uint64_t old_at;          /* offsets in base and target */
     uint64_t new_at;
-    uint64_t bias[2];   /* address less offset, of its place in base and target */
-    uint64_t origin[2]; /* what based addresses count from, in base and target */
+    uint64_t bias[2];   /* address minus offset, at its place in base and target */
+    uint64_t origin[2]; /* origin of based addresses, in base and target */
     uint32_t size;
-    uint32_t limit; /* a field that starts in size bytes may end in limit bytes */
-    uint32_t at;    /* bytes that are done, first with fields, then with wrong bytes */
-    int32_t from;   /* where the last field ended */
+    uint32_t limit; /* a field starts within size bytes and ends within limit bytes */
+    uint32_t at;    /* bytes done: first by fields, then by wrong bytes */
+    int32_t from;   /* end of the last field */
     bool filled;    /* all fields are done */
 } dx_patch_p_block;
 
 #ifndef DX_PATCH_NO_STREAMS
-typedef struct dx_patch_p_lines { /* >>streams: what sources of copies are said by */
-    uint64_t shifts[3]; /* source less target offset of the last three lines, the last one first */
-    uint64_t old_end;   /* where in the base the last copy from it ended */
-    uint64_t back;      /* how far back the last copy from the target was; 0: there was none */
+typedef struct dx_patch_p_lines { /* >>streams: state for coding the sources of copies */
+    uint64_t shifts[3]; /* source minus target offset of the last three lines, latest first */
+    uint64_t old_end;   /* end in the base of the last copy from it */
+    uint64_t back;      /* distance of the last copy from the target; 0: none yet */
 } dx_patch_p_lines;
 #endif
 
 #ifndef DX_PATCH_NO_BLOCKS
-typedef struct dx_patch_p_runs { /* >>reader: where in a block patch it is */
+typedef struct dx_patch_p_runs { /* >>reader: position in a block patch */
     uint64_t block_size;
-    uint64_t limit; /* runs lie below: the larger file's size, if undo is possible */
-    uint64_t next;  /* where the block after this one begins */
-    uint64_t at;    /* of the next changed byte */
-    uint64_t size;  /* changed bytes left of this run */
-    uint64_t left;  /* runs left of this block */
-    bool brief;     /* the coding */
+    uint64_t limit; /* max end of a run: the larger file's size if undo is possible */
+    uint64_t next;  /* offset of the next block */
+    uint64_t at;    /* offset of the next changed byte */
+    uint64_t size;  /* changed bytes left in this run */
+    uint64_t left;  /* runs left in this block */
+    bool brief;     /* coding BRIEF */
 } dx_patch_p_runs;
 #endif
 
@@ -334,109 +336,109 @@ typedef struct dx_patch_applier { /* caller-allocated, stays where it is; fields
 #ifndef DX_PATCH_NO_BLOCKS
     dx_patch_p_runs runs_;
     uint64_t at_;        /* offset of the window in the base */
-    uint32_t block_at_;  /* bytes in the window */
+    uint32_t block_at_;  /* bytes used in the window */
 #endif
-    uint8_t *memory_;    /* what is left of the caller's memory: left_ bytes */
+    uint8_t *memory_;    /* rest of the caller's memory: left_ bytes */
     uint8_t *old_;       /* a window of the base */
-    uint8_t *new_;       /* target bytes on their way to write(): room_ bytes */
-    uint64_t from_size_; /* bytes of what is read, */
-    uint64_t to_size_;   /* and of what is made: undo exchanges them */
-    uint64_t received_;  /* bytes of the patch */
-    uint64_t produced_;  /* bytes of the target, */
-    uint64_t given_;     /* and how many of them are hashed and handed on */
-    uint64_t base_done_; /* bytes of the base that are hashed */
+    uint8_t *new_;       /* target bytes waiting for write(): room_ bytes */
+    uint64_t from_size_; /* bytes of the file read, */
+    uint64_t to_size_;   /* and of the file made: undo swaps them */
+    uint64_t received_;  /* bytes of the patch received */
+    uint64_t produced_;  /* bytes of the target made, */
+    uint64_t given_;     /* and how many of them were hashed and passed on */
+    uint64_t base_done_; /* bytes of the base hashed */
 #ifndef DX_PATCH_NO_STREAMS
-    dx_patch_p_lines lines_;  /* of copies, when a section of streams ends */
-    uint8_t *section_;        /* streams: a section as it arrives, section_max_ bytes; */
-    uint8_t *decoded_;        /* its streams, decoded_max_ bytes; */
-    uint32_t *table_;         /* a table of rANS; */
-    uint8_t *window_;         /* the target's last bytes, if they are not in the caller's `out` */
-    uint64_t section_target_; /* bytes of the target that the section makes */
+    dx_patch_p_lines lines_;  /* state of copies at the end of a section */
+    uint8_t *section_;        /* streams: buffer for a section, section_max_ bytes; */
+    uint8_t *decoded_;        /* for its decoded streams, decoded_max_ bytes; */
+    uint32_t *table_;         /* for a table of rANS; */
+    uint8_t *window_;         /* for the last target bytes, if not in the caller's `out` */
+    uint64_t section_target_; /* target bytes that the section makes */
     uint32_t section_max_;
     uint32_t section_size_;
-    uint32_t section_at_;     /* bytes of it that have arrived */
+    uint32_t section_at_;     /* bytes of it received */
     uint32_t decoded_max_;
-    uint32_t window_log_;     /* copies reach so far back into the target; 0: there are none */
+    uint32_t window_log_;     /* log2 of the reach of copies in the target; 0: no such copies */
 #endif
     uint64_t literals_left_; /* before the next match */
     uint64_t literals_done_; /* since the last one */
-    uint64_t hint_old_;      /* where in the base the hint of the next literal is */
-    uint64_t equal_left_;    /* bytes of the match that are a plain copy */
-    uint64_t match_left_;    /* bytes of the match; 0: there is none */
-    uint64_t match_old_;     /* its offsets */
+    uint64_t hint_old_;      /* offset in the base of the next literal's hint */
+    uint64_t equal_left_;    /* bytes of the match left to copy unchanged */
+    uint64_t match_left_;    /* bytes left of the match; 0: no match */
+    uint64_t match_old_;     /* its offsets in base and target */
     uint64_t match_new_;
     uint64_t new_end_; /* where the last match of the list ended */
     uint64_t old_end_;
-    int error_; /* what finish and later calls return */
+    int error_; /* result of finish and of later calls */
     int callback_result_;
-    int state_; /* what is expected next */
+    int state_; /* the next part of the patch */
     uint32_t crc_;
-    uint32_t setup_at_; /* numbers of the setup that are read */
+    uint32_t setup_at_; /* setup numbers read */
     uint32_t setup_side_; /* 0 base, 1 target */
-    uint32_t match_at_; /* matches of the list that are read, later that are done */
-    uint32_t later_;    /* 1 once the match has had its first count of equal blocks */
+    uint32_t match_at_; /* matches of the list read; later: applied */
+    uint32_t later_;    /* 1 after the match's first count of equal blocks */
     size_t in_size_;
     size_t left_;
     size_t room_;
-    bool whole_; /* the body's checksum has been compared */
+    bool whole_; /* the body's checksum has been verified */
     uint8_t in_[1024];
 } dx_patch_applier;
 
 #ifndef DX_PATCH_NO_FLASH
-/* What a flash patch asks of the device, at an offset of the slot. */
+/* Operations of the device, at an offset of the slot. */
 typedef enum {
     DX_PATCH_FLASH_READ,  /* up to 256 bytes */
-    DX_PATCH_FLASH_WRITE, /* 256 bytes at a multiple of 256, each place once after its erase */
+    DX_PATCH_FLASH_WRITE, /* 256 bytes at a multiple of 256, once after each erase */
     DX_PATCH_FLASH_ERASE  /* a page of the patch's page size; no data */
 } dx_patch_flash_io;
 
-typedef struct dx_patch_flash_desc { /* all but progress is required */
+typedef struct dx_patch_flash_desc { /* all fields but progress are required */
     void *user; /* handed to the callbacks */
     /* Returns 0, or any other value to end the call with ESYS. */
     int (*io)(void *user, dx_patch_flash_io what, uint64_t offset, void *data, size_t size);
-    const void *patch;  /* the whole patch; it must outlive power cuts */
+    const void *patch;  /* the whole patch; it must survive power cuts */
     size_t patch_size;  /* bytes */
     uint64_t slot_size; /* bytes */
-    uint32_t page_size; /* bytes that are erased at once; divides the patch's pages */
-    /* Optional; for a watchdog, or a bar. Called after each erase, after each write of 256 bytes,
-       and after each 256 bytes that were only read or decoded (1024 of the patch's checksum). done
-       and total are bytes of work; done never falls, skips what an earlier run has finished, and is
-       total once the result is verified. Not 0: the call ends with ECANCELED, as after a power cut:
-       the next call resumes. */
+    uint32_t page_size; /* bytes per erase; divides the patch's page size */
+    /* Optional, for a watchdog or a progress bar. Called after each erase, after each write of 256
+       bytes, and after each 256 bytes that were only read or decoded (1024 while the patch is
+       checksummed). done and total are bytes of work: done never decreases, skips work that an
+       earlier run finished, and reaches total once the result is verified. A nonzero result ends
+       the call with ECANCELED, as a power cut would: the next call resumes. */
     int (*progress)(void *user, uint64_t done, uint64_t total);
 } dx_patch_flash_desc;
 
 #ifdef DX_PATCH_FLASH_SMALL
-  #define DX_PATCH_P_FLASH_WORDS 352u /* models of a flash patch whose coding is bits, */
+  #define DX_PATCH_P_FLASH_WORDS 352u /* models of a flash patch: coding BITS only, */
 #else
-  #define DX_PATCH_P_FLASH_WORDS 2848u /* or any */
+  #define DX_PATCH_P_FLASH_WORDS 2848u /* or either coding */
 #endif
 
 typedef struct dx_patch_flash { /* caller-allocated, stays where it is; fields are private */
     dx_patch_flash_desc desc_;
     dx_patch_p_coder coder_;
-    uint64_t done_;     /* bytes of work, */
-    uint64_t step_end_; /* how many there will be after this step, */
+    uint64_t done_;     /* bytes of work done, */
+    uint64_t step_end_; /* done after this step, */
     uint64_t total_;    /* and after the last one */
     uint32_t base_size_; /* from the header, */
     uint32_t target_size_;
     uint32_t body_size_;
     uint32_t body_crc_;
     uint32_t page_size_;
-    uint32_t bits_coding_; /* 1: the coding BITS */
+    uint32_t bits_coding_; /* 1: coding BITS */
     uint32_t gap_;        /* pages by which the base moves up */
     uint32_t bits_;       /* log2 of the page size */
-    uint32_t stream_at_;  /* offset in the patch, behind the checksums of pages */
-    uint32_t pages_;      /* of the base */
+    uint32_t stream_at_;  /* offset of the stream in the patch, after the checksums of pages */
+    uint32_t pages_;      /* pages of the base */
     uint32_t cached_;     /* piece of the base in old_; DX_PATCH_P_F_NEVER: none */
-    uint32_t first_page_; /* pages of the target before this one are not written */
-    int error_;           /* the first one; nothing is done after it */
+    uint32_t first_page_; /* target pages below this one are not written */
+    int error_;           /* the first error; it is final */
     uint8_t old_[64];     /* a piece of the base */
     uint8_t out_[256];    /* target bytes for the next write */
-    union {               /* a hash is taken before or after decoding, never meanwhile */
+    union {               /* a hash is taken before or after decoding, never during it */
         struct {
             uint32_t cv_[8];
-            uint32_t stack_[20][8]; /* subtrees of 2^30 bytes */
+            uint32_t stack_[20][8]; /* subtrees of up to 2^30 bytes */
         } hash_;
         uint16_t rows_[DX_PATCH_P_FLASH_WORDS];
     } u_;
@@ -444,57 +446,58 @@ typedef struct dx_patch_flash { /* caller-allocated, stays where it is; fields a
 #endif
 
 /* >>api ---------------------------------------------------------------- */
-/* "DX_PATCH_ECORRUPT" and so on; "unknown error" for a value that is none. Static storage. */
+/* "DX_PATCH_ECORRUPT" and so on; "unknown error" for any other value. Static storage. */
 DX_PATCH_API const char *dx_patch_error_name(int error);
 
-/* The numeric codes 0..7 of the XOR patcher protocol, see docs/formats/patch.md. */
+/* The codes 0..7 of the XOR patcher protocol, see docs/formats/patch.md. */
 DX_PATCH_API int dx_patch_error_wire(int error);
 
 /* BLAKE3-256 of size bytes into hash (DX_PATCH_HASH_SIZE bytes). */
 DX_PATCH_API void dx_patch_hash(const void *data, size_t size, uint8_t *hash);
 
-/* Read and check the first 128 bytes of a patch. ETRUNCATED (size is less), EHEADER, EVERSION. */
+/* Read and check the first 128 bytes of a patch. ETRUNCATED (fewer), EHEADER, EVERSION. */
 DX_PATCH_API int dx_patch_info(const void *bytes, size_t size, dx_patch_header *header);
 
 #ifndef DX_PATCH_NO_CREATE
-/* Bytes of output that dx_patch_create() never exceeds; 0 when that is above SIZE_MAX. */
+/* Upper bound of the output of dx_patch_create() in bytes; 0 if above SIZE_MAX. */
 DX_PATCH_API size_t dx_patch_bound(const dx_patch_create_desc *desc, size_t base_size,
                                    size_t target_size);
 
-/* Bytes of memory with which dx_patch_create() finds everything; 0 when above SIZE_MAX. Less, from
-   68 KB on, makes larger delta patches; another memory_size may give another patch.
-   Streams as the only coding: with less than DX_PATCH_STREAMS_MEMORY_MIN bytes the call fails with
-   ENOMEM, whatever the files are. An empty base and target take exactly that, on every machine.
-   Other files take more, which depends on their content: one byte less than they take is ENOMEM,
-   too, and never a patch in another coding. With other codings allowed one of those is used. */
+/* Bytes of memory with which dx_patch_create() finds every match; 0 if above SIZE_MAX. With less,
+   down to 68 KB, deltas get larger; another memory_size may give another patch.
+   Streams as the only coding: below DX_PATCH_STREAMS_MEMORY_MIN bytes the call always fails with
+   ENOMEM; an empty base and target need exactly that many, on every machine. Other files need more,
+   depending on their content; with one byte less the call fails with ENOMEM and never falls back to
+   another coding. If other codings are allowed, one of them is used. */
 DX_PATCH_API size_t dx_patch_create_memory_size(const dx_patch_create_desc *desc,
                                                 size_t base_size, size_t target_size);
 
-/* Make the patch that turns base into target (NULL when empty), and apply it once to check it. out
-   (out_capacity bytes) receives header and body, *out_size bytes; desc->trailer_size bytes are then
-   the caller's to append. EINVAL, ENOMEM, ENOSPACE, ENOTSUP (no coding allowed suits the kind),
-   ETOOBIG (applying takes more than apply_memory_max; flash: 1 GiB and more; streams alone: 4 GiB
-   and more), ETARGET (the patch made does not give the target: a defect of this file; there is no
-   patch then, and another coding may give one). Copies of streams are checked with skip_check, too.
-   A delta that no coding makes smaller is plain, whatever is allowed. */
+/* Make the patch that turns base into target (NULL if empty), and apply it once to check it. out
+   (out_capacity bytes) receives header and body, *out_size bytes; the caller then appends
+   desc->trailer_size bytes. EINVAL, ENOMEM, ENOSPACE, ENOTSUP (no allowed coding suits the
+   kind), ETOOBIG (applying needs more than apply_memory_max; flash: 1 GiB or more; streams as
+   the only coding: 4 GiB or more), ETARGET (the patch does not reproduce the target, which is a
+   bug in this header: no patch is returned, and another coding may work). Copies of streams are
+   checked even with skip_check. A delta that no coding makes smaller is stored plain, even if
+   plain is not allowed. */
 DX_PATCH_API int dx_patch_create(const dx_patch_create_desc *desc, const void *base,
                                  size_t base_size, const void *target, size_t target_size,
                                  void *out, size_t out_capacity, size_t *out_size);
 #endif
 
-/* Apply a whole patch, trailer included. out must not overlap base; its content means nothing after
-   an error. memory: at least memory_size of the patch's header. */
+/* Apply a whole patch, trailer included. out must not overlap base; its content is undefined after
+   an error. memory_size: at least that of the patch's header. */
 DX_PATCH_API int dx_patch_apply(const void *base, size_t base_size, const void *patch,
                                 size_t patch_size, void *out, size_t out_capacity,
                                 size_t *out_size, void *memory, size_t memory_size);
 
 #ifndef DX_PATCH_NO_BLOCKS
-/* Blocks: turn the base in buffer into the target, all or nothing (but what lies behind it may be
-   zeroed). buffer_capacity matches the larger of both. ENOTSUP for a delta. */
+/* Blocks: turn the base in buffer into the target, all or nothing; bytes after it may be zeroed.
+   buffer_capacity: at least the larger of both sizes. ENOTSUP for a delta. */
 DX_PATCH_API int dx_patch_apply_in_place(void *buffer, size_t base_size, size_t buffer_capacity,
                                          const void *patch, size_t patch_size, size_t *new_size);
 
-/* Blocks: turn the target back into the base likewise. ENOTSUP if the patch is not reversible. */
+/* Blocks: turn the target back into the base, likewise. ENOTSUP if the patch is not reversible. */
 DX_PATCH_API int dx_patch_undo(void *buffer, size_t target_size, size_t buffer_capacity,
                                const void *patch, size_t patch_size, size_t *new_size);
 #endif
@@ -502,24 +505,24 @@ DX_PATCH_API int dx_patch_undo(void *buffer, size_t target_size, size_t buffer_c
 /* Apply a patch while it arrives. *desc is copied. EINVAL, ENOBASE (no read callback). */
 DX_PATCH_API int dx_patch_applier_init(dx_patch_applier *a, const dx_patch_applier_desc *desc);
 
-/* The next bytes of the patch; all are taken. Once the header is complete the whole base is read,
-   and hashed; only then the first byte is written. An error is final: later calls return it. */
+/* Pass the next bytes of the patch; all are consumed. Once the header is complete, the whole base
+   is read and hashed before the first byte is written. An error is final: later calls return it. */
 DX_PATCH_API int dx_patch_applier_feed(dx_patch_applier *a, const void *data, size_t size);
 
-/* DX_PATCH_OK only when the whole patch arrived and what was written has the promised hash. */
+/* DX_PATCH_OK only if the whole patch arrived and the written bytes have the promised hash. */
 DX_PATCH_API int dx_patch_applier_finish(dx_patch_applier *a);
 
-/* What the callback returned that led to DX_PATCH_ESYS or ECANCELED; 0 otherwise. */
+/* Return value of the callback that caused DX_PATCH_ESYS or ECANCELED; otherwise 0. */
 DX_PATCH_API int dx_patch_applier_callback_result(const dx_patch_applier *a);
 
 #ifndef DX_PATCH_NO_FLASH
-/* Flash patches: turn the base into the target where it lies, page by page. After a power cut, an
-   error of io (ESYS) or a stop by progress (ECANCELED) call it again with the same patch, any
-   number of times. No page is erased more than twice, and at most twice more after each
-   interruption. OK and EAPPLIED: the slot holds the target; what lies behind it is undefined.
-   EBASE: it holds neither the base nor what an interrupted run left, and nothing was changed.
-   ENOSPACE: the slot, ENOTSUP: the page size does not suit the patch. ENOMEM: with
-   DX_PATCH_FLASH_SMALL, a patch that was not made for that. */
+/* Flash patches: turn the base into the target in its slot, page by page. After a power cut, an io
+   error (ESYS) or a stop by progress (ECANCELED), call it again with the same patch, any number of
+   times. No page is erased more than twice, plus at most twice per interruption. OK and EAPPLIED:
+   the slot holds the target; bytes after it are undefined. EBASE: the slot holds neither the base
+   nor the state of an interrupted run; nothing was changed. ENOSPACE: the slot is too small.
+   ENOTSUP: the page size does not suit the patch. ENOMEM: DX_PATCH_FLASH_SMALL is defined and the
+   patch was not made for it. */
 DX_PATCH_API int dx_patch_flash_apply(dx_patch_flash *f, const dx_patch_flash_desc *desc);
 #endif
 
@@ -548,7 +551,7 @@ DX_PATCH_API int dx_patch_flash_apply(dx_patch_flash *f, const dx_patch_flash_de
 #else
   #define DX_PATCH_P_MEM(name) __builtin_##name
   #define DX_PATCH_P_PREFETCH(p) __builtin_prefetch(p)
-  #ifndef __OPTIMIZE_SIZE__ /* one instruction each on most machines, which inlining does not see */
+  #ifndef __OPTIMIZE_SIZE__ /* one instruction on most machines, unknown to the inliner */
 static inline uint32_t dx_patch_p_load32(const uint8_t *p) __attribute__((always_inline));
 static inline uint64_t dx_patch_p_load64(const uint8_t *p) __attribute__((always_inline));
   #endif
@@ -628,9 +631,9 @@ static uint32_t dx_patch_p_crc32c(uint32_t crc, const uint8_t *p, size_t size)
          /   \   /   \               in the number of complete chunks (100 in binary)
         0     1 2     3
 
-   The last compression of all has the flag ROOT. So nothing is joined, and no block compressed,
-   before it is known that more input follows. A hook may hash subtrees of whole chunks faster, side
-   by side in the lanes of vectors; the results are the same. */
+   The last compression has the flag ROOT. Therefore no subtree is merged and no block compressed
+   until more input is known to follow. A hook may hash subtrees of whole chunks faster, in SIMD
+   lanes; the results are the same. */
 enum { /* flags of a compression */
     DX_PATCH_P_B3_CHUNK_START = 1,
     DX_PATCH_P_B3_CHUNK_END = 2,
@@ -729,8 +732,8 @@ static void dx_patch_p_hash_compress(uint32_t cv[8], const uint8_t block[64], ui
 }
 #endif
 
-/* A faster hash for whole subtrees: the program's, or that of dx_cas.h where its implementation
-   stands before this one in the same file. */
+/* A faster hash for whole subtrees: the program's hook, or that of dx_cas.h if its implementation
+   precedes this one in the same file. */
 #if !defined(DX_PATCH_BLAKE3) && defined(DX_CAS_IMPLEMENTED)
 static void dx_patch_p_hash_part(uint64_t offset, const uint8_t *p, size_t size, uint8_t *value)
 {
@@ -744,13 +747,13 @@ static void dx_patch_p_hash_part(uint64_t offset, const uint8_t *p, size_t size,
 #define DX_PATCH_BLAKE3 dx_patch_p_hash_part
 #endif
 #ifdef DX_PATCH_BLAKE3
-enum { /* subtrees that it takes: as powers of two of chunks; a larger one is two or more */
+enum { /* subtrees that the hook takes, as log2 of chunks; a larger one takes several calls */
     DX_PATCH_P_B3_LOG_MIN = 3,
     DX_PATCH_P_B3_LOG_MAX = 10
 };
 #endif
 
-/* What XOR goes by, where the compiler has vectors. */
+/* The word of XOR loops: a vector if the compiler has them. */
 #if defined(__GNUC__) || defined(__clang__)
   #if defined(__SSE2__) || defined(__ARM_NEON) || defined(__wasm_simd128__)
     #define DX_PATCH_P_VECTORS
@@ -777,7 +780,7 @@ static void dx_patch_p_hash_start(dx_patch_p_blake3 *h)
     dx_patch_p_blake3_iv(h->cv_);
 }
 
-/* Compress the block that was kept, with these flags and those of its place in the chunk. */
+/* Compress the block held back, with these flags and those of its place in the chunk. */
 static void dx_patch_p_hash_block(dx_patch_p_blake3 *h, uint32_t flags)
 {
     DX_PATCH_ASSERT(h->blocks_ < DX_PATCH_P_B3_BLOCKS);
@@ -788,7 +791,7 @@ static void dx_patch_p_hash_block(dx_patch_p_blake3 *h, uint32_t flags)
     h->blocks_++;
 }
 
-/* Make cv that of a parent: it is the right child. */
+/* Replace cv, the right child, by its parent's. */
 static void dx_patch_p_hash_parent(uint32_t cv[8], const uint32_t left[8], uint32_t flags)
 {
     uint8_t pair[64];
@@ -802,7 +805,7 @@ static void dx_patch_p_hash_parent(uint32_t cv[8], const uint32_t left[8], uint3
     dx_patch_p_hash_compress(cv, pair, 64, 0, (uint32_t)DX_PATCH_P_B3_PARENT | flags);
 }
 
-/* The left child is on top of the stack. */
+/* Merge cv with the left child, the top of the stack. */
 static void dx_patch_p_hash_join(dx_patch_p_blake3 *h, uint32_t flags)
 {
     DX_PATCH_ASSERT(h->stack_size_ > 0);
@@ -810,7 +813,7 @@ static void dx_patch_p_hash_join(dx_patch_p_blake3 *h, uint32_t flags)
     dx_patch_p_hash_parent(h->cv_, h->stack_[h->stack_size_], flags);
 }
 
-/* A subtree is complete: it waits on the stack, and the next chunk starts with the key. */
+/* A subtree is complete: push it, and start the next chunk with the key. */
 static void dx_patch_p_hash_push(dx_patch_p_blake3 *h)
 {
     DX_PATCH_ASSERT(h->stack_size_ < sizeof h->stack_ / sizeof *h->stack_);
@@ -818,8 +821,8 @@ static void dx_patch_p_hash_push(dx_patch_p_blake3 *h)
     dx_patch_p_blake3_iv(h->cv_);
 }
 
-/* More input follows chunk_ whole chunks, so none of their subtrees is the root: join those of
-   equal size until there is one for each bit of chunk_. */
+/* More input follows chunk_ whole chunks, so none of their subtrees is the root: merge those of
+   equal size until there is one for each set bit of chunk_. */
 static void dx_patch_p_hash_merge(dx_patch_p_blake3 *h)
 {
     uint64_t left;
@@ -833,8 +836,8 @@ static void dx_patch_p_hash_merge(dx_patch_p_blake3 *h)
     }
 }
 
-/* Between chunks: take whole subtrees of the input at once, as large as their place in the tree
-   allows. Returns how many bytes were taken; without a hook none. */
+/* Between chunks: hash whole subtrees of the input at once, as large as their place in the tree
+   allows. Returns the bytes consumed; 0 without a hook. */
 static size_t dx_patch_p_hash_fast(dx_patch_p_blake3 *h, const uint8_t *p, size_t size)
 {
     size_t done = 0;
@@ -872,7 +875,7 @@ static void dx_patch_p_hash_update(dx_patch_p_blake3 *h, const uint8_t *p, size_
     size_t part;
     DX_PATCH_ASSERT(p || !size);
     for (; size; p += part, size -= part) {
-        if (h->block_size_ == DX_PATCH_P_B3_BLOCK) /* more follows, so it is not the last one */
+        if (h->block_size_ == DX_PATCH_P_B3_BLOCK) /* more follows: not the last block */
             dx_patch_p_hash_block(h, h->blocks_ < DX_PATCH_P_B3_BLOCKS - 1 ? 0u : chunk_end);
         if (h->blocks_ == DX_PATCH_P_B3_BLOCKS) {
             dx_patch_p_hash_push(h);
@@ -892,7 +895,7 @@ static void dx_patch_p_hash_update(dx_patch_p_blake3 *h, const uint8_t *p, size_
     }
 }
 
-/* Nothing follows: the last block ends its chunk, and what waits is joined up to the root. */
+/* End of input: the last block ends its chunk; merge the stack up to the root. */
 static void dx_patch_p_hash_finish(dx_patch_p_blake3 *h, uint8_t *hash)
 {
     const uint32_t root = (uint32_t)DX_PATCH_P_B3_ROOT;
@@ -901,7 +904,7 @@ static void dx_patch_p_hash_finish(dx_patch_p_blake3 *h, uint8_t *hash)
     if (h->blocks_ + h->block_size_ || !h->stack_size_) {
         DX_PATCH_MEMSET(h->block_ + h->block_size_, 0, DX_PATCH_P_B3_BLOCK - h->block_size_);
         dx_patch_p_hash_block(h, DX_PATCH_P_B3_CHUNK_END | (h->stack_size_ ? 0u : root));
-    } else { /* the input ended with a whole subtree, which waits already */
+    } else { /* the input ended with a whole subtree, already on the stack */
         DX_PATCH_MEMCPY(h->cv_, h->stack_[--h->stack_size_], 32);
         DX_PATCH_ASSERT(h->stack_size_ > 0);
     }
@@ -910,21 +913,21 @@ static void dx_patch_p_hash_finish(dx_patch_p_blake3 *h, uint8_t *hash)
 }
 
 /* >>header -------------------------------------------------------------
-   128 bytes that say what a patch is, whom it fits and what it takes, before anything is done:
+   128 bytes that identify the patch, its base and target, and the memory it needs:
 
         0     4 5 6 7 8         16          24        32    36    40
         | DXP1 |v|k|h|c| base   |  target   |  body   |block|flags| memory  |
         48                  80                   112   116     120   124
         | BLAKE3 of base    | BLAKE3 of target   | crc |trailer|  0  | crc |    then the body
 
-   v version, k kind, h hash kind, c coding; sizes in bytes; the first crc is that of the body, the
-   second one that of the 124 bytes before it. */
+   v version, k kind, h hash kind, c coding; sizes in bytes; the first crc covers the body, the
+   second one the 124 bytes before it. */
 enum { /* offsets */
     DX_PATCH_P_AT_VERSION = 4,
     DX_PATCH_P_AT_KIND = 5,
     DX_PATCH_P_AT_HASH_KIND = 6,
     DX_PATCH_P_AT_CODING = 7,
-    DX_PATCH_P_AT_FLAGS = 36, /* bit 0: reversible; no others are known */
+    DX_PATCH_P_AT_FLAGS = 36, /* bit 0: reversible; others are unknown */
     DX_PATCH_P_AT_BASE_HASH = 48,
     DX_PATCH_P_AT_TARGET_HASH = 80,
     DX_PATCH_P_AT_RESERVED = 120,
@@ -945,11 +948,12 @@ enum { /* offsets */
 #define DX_PATCH_P_OTHER_VERSION 3
 #define DX_PATCH_P_STREAMS_VERSION 4
 #define DX_PATCH_P_BITS_VERSION 5
-#define DX_PATCH_P_SIZE_BITS 62 /* sizes are below 2^62, so that sums of three do not wrap */
-#define DX_PATCH_P_FLASH_BITS 30 /* files are below 1 GiB, and a slot below 4 */
+#define DX_PATCH_P_SIZE_BITS 62 /* sizes are below 2^62, so that a sum of three does not wrap */
+#define DX_PATCH_P_FLASH_BITS 30 /* files are below 1 GiB, a slot below 4 GiB */
 
-/* Bytes that applying a patch of each kind needs at least. A header that says less is refused, and
-   no body gets more than its header says: what is accepted does not depend on the caller. */
+/* Minimum memory for applying a patch of each kind, in bytes. A header that declares less
+   is refused, and no body gets more than its header declares, so acceptance does not depend
+   on the caller. */
 #define DX_PATCH_P_BLOCKS_MEMORY 1024u
 #define DX_PATCH_P_DELTA_MEMORY 17044u
 #define DX_PATCH_P_FLASH_MEMORY 5696u
@@ -959,7 +963,7 @@ static bool dx_patch_p_blocks_fit(const dx_patch_header *h)
 {
     bool coding = h->coding == DX_PATCH_CODING_PLAIN || h->coding == DX_PATCH_CODING_BRIEF;
     bool power = !(h->block_size & (h->block_size - 1));
-    /* Only what a shrinking target cuts off may be missing for the way back. */
+    /* An irreversible patch may lack only what a shrinking target cuts off. */
     bool undo = h->reversible || h->target_size < h->base_size;
     DX_PATCH_ASSERT(h->kind == DX_PATCH_KIND_BLOCKS);
     return coding && power && undo && h->block_size >= 64 && h->block_size <= 65536;
@@ -990,7 +994,7 @@ static uint8_t dx_patch_p_version(uint8_t kind, uint8_t coding)
     return DX_PATCH_P_OTHER_VERSION;
 }
 
-/* EVERSION: something is unknown here; EHEADER: the fields contradict each other. */
+/* EVERSION: a value is unknown here; EHEADER: the fields contradict each other. */
 static int dx_patch_p_check_header(const dx_patch_header *h, uint32_t flags)
 {
     uint64_t sizes = h->base_size | h->target_size | h->body_size;
@@ -1045,58 +1049,58 @@ DX_PATCH_API int dx_patch_info(const void *bytes, size_t size, dx_patch_header *
 }
 
 /* >>coder: an adaptive range coder ------------------------------------------
-   A range coder writes a number below 1 that lies in a range; each symbol narrows the range to its
-   own part, which is as wide as the symbol is likely. What is likely takes few bits:
+   A range coder writes a number below 1 that lies in a range. Each symbol narrows the range to its
+   own part, whose width is the symbol's probability, so that likely symbols take few bits:
 
         range_   0 |------------ 0 ------------|--- 1 ---|- 2 -| .. |15|  < 1      a row says where
                                                |         |                         these marks are
         then                                   |--- 0 ---|-1-| ..    |
 
-   low_ is where the range begins, and its top bytes leave once they are certain (a carry may still
-   run through them: they wait as cache_ and a count of 255s). The reader does the same with code_,
-   its distance from low_. Symbols are of half a byte. A row, 16 words, is the model of one:
+   low_ is the lower end of the range. Its top byte is written once it is certain; bytes that a
+   carry may still run through wait as cache_ and a count of 255s. The reader does the same with
+   code_, its distance from low_. A symbol is half a byte. A row, 16 words, is its model:
 
         word     0        1               14           15
                  P(<= 0)  P(<= 1)   ..    P(<= 14)     how many symbols it has seen (5 bits)
                  65536 = certain                       and a tag of the context (11 bits, >>mixer)
 
-   After each symbol the marks move towards what came, fast at first, then slower. All functions
-   work in both directions, so that reader and writer cannot disagree: they take the value to write,
-   and return it; a reader passes 0 and gets what was read. COUNT writes nothing and adds up what a
-   value would cost. A coder whose range_ is 0 is plain: bytes and varints as they are. */
+   After each symbol the marks move towards it, fast at first, then slower. Every function works in
+   both directions, so that reader and writer cannot disagree: it takes the value to write and
+   returns it; a reader passes 0 and gets the value read. COUNT writes nothing and adds up the cost.
+   A coder whose range_ is 0 is plain: bytes and varints are stored uncoded. */
 enum {
     DX_PATCH_P_READ,
     DX_PATCH_P_WRITE,
     DX_PATCH_P_COUNT
 };
 #ifdef DX_PATCH_NO_CREATE
-  #define DX_PATCH_P_MODE(c) DX_PATCH_P_READ /* a constant: compilers drop what writes */
+  #define DX_PATCH_P_MODE(c) DX_PATCH_P_READ /* a constant: the compiler drops the writing code */
   #define DX_PATCH_P_SHIFT(c) (void)0
 #else
   #define DX_PATCH_P_MODE(c) ((c)->mode_)
   #define DX_PATCH_P_SHIFT(c) dx_patch_p_shift_low(c)
 #endif
 
-/* The rows of a delta. Numbers of each kind have 24 rows; then the predictor of a block, by that of
-   the last one; then the flags of fields and of literals; then bytes, each kind by a context. */
-#define DX_PATCH_P_ROW 16u    /* words of a row */
-#define DX_PATCH_P_NUMBER 24u /* rows of one kind of number: */
+/* Rows of a delta: 24 for each kind of number; then a block's predictor, by the previous one; then
+   flags of fields and of literals; then bytes, each kind by a context. */
+#define DX_PATCH_P_ROW 16u    /* words per row */
+#define DX_PATCH_P_NUMBER 24u /* rows per kind of number: */
 #define DX_PATCH_P_N_SETUP 0u
 #define DX_PATCH_P_N_GAP 1u    /* literal bytes before a match */
 #define DX_PATCH_P_N_LENGTH 2u /* bytes of a match */
-#define DX_PATCH_P_N_JUMP 3u   /* how far its old offset is from where the last one would go on */
-#define DX_PATCH_P_N_EQUAL 4u  /* 4..5: blocks without a change, at the start of a match, later */
-#define DX_PATCH_P_N_RUN 6u    /* 6..8: right bytes before a wrong one, by the run before */
-#define DX_PATCH_P_N_FIX 9u    /* 9..12: by how much a predicted field is wrong */
+#define DX_PATCH_P_N_JUMP 3u   /* its old offset minus where the last match would continue */
+#define DX_PATCH_P_N_EQUAL 4u  /* 4..5: unchanged blocks: at the start of a match; later */
+#define DX_PATCH_P_N_RUN 6u    /* 6..8: right bytes before a wrong one, by the previous run */
+#define DX_PATCH_P_N_FIX 9u    /* 9..12: error of a predicted field */
 #define DX_PATCH_P_NUMBERS 13u
-#define DX_PATCH_P_BYTE 17u /* rows of a byte: its upper half, and its lower half by that */
-#define DX_PATCH_P_ID_ROWS 13u  /* one for each predictor; */
-#define DX_PATCH_P_FLAG_SURE 2u /* flags: by whether the target of the field lies in a match, */
+#define DX_PATCH_P_BYTE 17u /* rows of a byte: its upper half; its lower half, by the upper */
+#define DX_PATCH_P_ID_ROWS 13u  /* one per predictor; */
+#define DX_PATCH_P_FLAG_SURE 2u /* flags: by whether the field's target address lies in a match, */
 #define DX_PATCH_P_FLAG_ROWS 4u /* and whether the last two fields were wrong; */
-#define DX_PATCH_P_RAW_ROWS 2u  /* by whether the last literals were copied */
+#define DX_PATCH_P_RAW_ROWS 2u  /* by whether the last literals were stored uncoded */
 #define DX_PATCH_P_M_ID (DX_PATCH_P_NUMBERS * DX_PATCH_P_NUMBER)
-#define DX_PATCH_P_M_FLAG (DX_PATCH_P_M_ID + DX_PATCH_P_ID_ROWS) /* is a predicted field wrong? */
-#define DX_PATCH_P_M_RAW /* are the next literals copied? */ \
+#define DX_PATCH_P_M_FLAG (DX_PATCH_P_M_ID + DX_PATCH_P_ID_ROWS) /* was the field mispredicted? */
+#define DX_PATCH_P_M_RAW /* are the next literals uncoded? */ \
     (DX_PATCH_P_M_FLAG + DX_PATCH_P_ID_ROWS * DX_PATCH_P_FLAG_SURE * DX_PATCH_P_FLAG_ROWS)
 #define DX_PATCH_P_M_BYTE /* wrong bytes, then literal bytes */ \
     (DX_PATCH_P_M_RAW + DX_PATCH_P_RAW_ROWS)
@@ -1107,7 +1111,7 @@ static uint32_t dx_patch_p_row_count(uint32_t literal_bits, uint32_t diff_bits)
     return DX_PATCH_P_M_BYTE + (DX_PATCH_P_BYTE << literal_bits) + (DX_PATCH_P_BYTE << diff_bits);
 }
 
-/* All symbols alike: word i is (i + 1) / 16, and none seen. */
+/* All symbols equally likely: word i is (i + 1) / 16; count 0. */
 static void dx_patch_p_rows_start(uint16_t *row, uint32_t rows)
 {
     uint32_t i;
@@ -1124,13 +1128,14 @@ typedef uint16_t dx_patch_p_v16 __attribute__((vector_size(32), aligned(2), may_
   #define DX_PATCH_P_INLINE static
   #define DX_PATCH_P_COPY_ROW(to, from) DX_PATCH_MEMCPY(to, from, 32)
 #endif
-/* Without vectors gcc 12 adds pairs of 16 bits in words of 32, wrongly; this in a loop stops it. */
+/* Without vectors gcc 12 miscompiles sums of 16-bit pairs in 32-bit words; this in a loop stops
+   it. */
 #if defined(__GNUC__) && !defined(__clang__) && !defined(__SSE2__) && !defined(__ARM_NEON)
   #define DX_PATCH_P_NO_PAIRS __asm__ volatile("")
 #else
   #define DX_PATCH_P_NO_PAIRS (void)0
 #endif
-/* A function that calls its body, which is compiled twice where machines may have wider vectors. */
+/* A function and its body, which is compiled twice where machines may have wider vectors. */
 #ifdef DX_PATCH_P_AVX2
   #define DX_PATCH_P_WIDE(name, parameters, arguments)                                             \
       DX_PATCH_P_AVX2 static uint32_t name##_wide parameters { return name##_body arguments; }     \
@@ -1143,15 +1148,15 @@ typedef uint16_t dx_patch_p_v16 __attribute__((vector_size(32), aligned(2), may_
       static uint32_t name parameters { return name##_body arguments; }
 #endif
 
-/* How far the marks of a row move (65536 = all the way), by how many symbols it has seen. */
+/* Adaptation rate of a row (65536 = all the way), by the number of symbols it has seen. */
 static const uint16_t dx_patch_p_rates[32] = {
     32768, 26214, 18725, 14563, 11915, 10082, 8738, 7710, 6898, 6241, 5698, 5242, 4854, 4519, 4228,
     3971, 3744, 3542, 3360, 3196, 3048, 2912, 2788, 2674, 2500, 2300, 2100, 1900, 1700, 1500,
     1300, 1150};
 #define DX_PATCH_P_SEEN 31u /* mask of the count in a row's last word, and its largest value */
 
-/* What a row becomes after symbol v; out may be the row. seen_max: the count stays there, which
-   keeps the row learning. 16 bits all along and one store: that makes it one vector. */
+/* Adapt a row to symbol v; out may be the row. The count stops at seen_max, which keeps the row
+   learning. 16-bit arithmetic throughout and one store make it a single vector operation. */
 DX_PATCH_P_INLINE void dx_patch_p_adapt(uint16_t *out, const uint16_t *row, uint32_t v,
                                         uint32_t seen_max)
 {
@@ -1161,7 +1166,7 @@ DX_PATCH_P_INLINE void dx_patch_p_adapt(uint16_t *out, const uint16_t *row, uint
     DX_PATCH_ASSERT(v < 16 && seen_max <= DX_PATCH_P_SEEN);
     for (i = 0; i < 16; i++) {
         uint16_t up = (uint16_t)((i < below) - 1); /* all ones: this mark moves up */
-        uint16_t last = (uint16_t)((i < 15) - 1);  /* all ones: not a mark but the count */
+        uint16_t last = (uint16_t)((i < 15) - 1);  /* all ones: the count, not a mark */
         uint16_t part = (uint16_t)(row[i] ^ up);
         part = (uint16_t)(part * rate >> 16);
         part = (uint16_t)(row[i] - (part ^ up) + up);
@@ -1178,7 +1183,7 @@ static uint8_t dx_patch_p_get_raw(dx_patch_p_coder *c)
     return 0;
 }
 
-/* LEB128: seven bits a byte, the lowest first. Bits above 64 are an error. */
+/* LEB128: seven bits per byte, the lowest first. More than 64 bits are an error. */
 static uint64_t dx_patch_p_get_varint(dx_patch_p_coder *c)
 {
     uint64_t v = 0;
@@ -1209,7 +1214,7 @@ static void dx_patch_p_put_varint(dx_patch_p_coder *c, uint64_t v)
     dx_patch_p_put_raw(c, (uint32_t)v);
 }
 
-/* Of a coder that is all zero but for its rows. */
+/* c is all zero except its rows. */
 static void dx_patch_p_start_writing(dx_patch_p_coder *c, uint8_t *out, size_t capacity)
 {
     DX_PATCH_ASSERT(out || !capacity);
@@ -1221,9 +1226,9 @@ static void dx_patch_p_start_writing(dx_patch_p_coder *c, uint8_t *out, size_t c
     c->pending_ = 1;
 }
 
-/* Take the top byte out of low_. The oldest byte that waits leaves, with the carry, as soon as no
-   carry can come any more; bytes of 255 wait behind it, as a carry would run through them. The very
-   first byte is always zero and is left out. */
+/* Shift the top byte out of low_. The oldest pending byte is written, with the carry, once no more
+   carry can reach it; bytes of 255 stay pending, as a carry would run through them. The very first
+   byte is always zero and is left out. */
 static void dx_patch_p_shift_low(dx_patch_p_coder *c)
 {
     uint32_t carry = (uint32_t)(c->low_ >> 32);
@@ -1256,7 +1261,7 @@ static void dx_patch_p_start_reading(dx_patch_p_coder *c)
     for (i = 0; i < 4; i++) c->code_ = c->code_ << 8 | dx_patch_p_get_raw(c);
 }
 
-/* Narrow the range to the part of `range` that begins `below` from its start. */
+/* Narrow the range to its part of width `range` that starts at `below`. */
 static void dx_patch_p_step(dx_patch_p_coder *c, uint32_t below, uint32_t range)
 {
     DX_PATCH_ASSERT(range && below <= c->range_ && range <= c->range_ - below);
@@ -1271,7 +1276,7 @@ static void dx_patch_p_step(dx_patch_p_coder *c, uint32_t below, uint32_t range)
     c->range_ = range;
 }
 
-/* So many bits, the highest first, zero and one equally likely. */
+/* Code `bits` bits, the highest first, 0 and 1 equally likely. */
 static uint64_t dx_patch_p_even(dx_patch_p_coder *c, uint32_t bits, uint64_t v)
 {
     uint64_t got = 0;
@@ -1286,15 +1291,15 @@ static uint64_t dx_patch_p_even(dx_patch_p_coder *c, uint32_t bits, uint64_t v)
         bits -= part;
         if (DX_PATCH_P_MODE(c) == DX_PATCH_P_READ) x = c->code_ / range;
         else x = (uint32_t)(v >> bits & mask);
-        if (x > mask) x = mask; /* of damaged bytes */
+        if (x > mask) x = mask; /* damaged input */
         dx_patch_p_step(c, x * range, range);
         got = got << part | x;
     }
     return got;
 }
 
-/* A symbol of this row. Its marks are scaled to 32704 parts, and each symbol gets 4 more: of 32768
-   none has less than 4, so that none is impossible. */
+/* Code a symbol by this row. Its marks are scaled to 32704 parts and each symbol gets 4 more, so
+   that every symbol is possible: each has at least 4 parts of 32768. */
 DX_PATCH_P_INLINE uint32_t dx_patch_p_split(dx_patch_p_coder *c, const uint16_t *row, uint32_t v)
 {
     uint16_t f[16]; /* f[i]: where symbol i ends */
@@ -1309,12 +1314,12 @@ DX_PATCH_P_INLINE uint32_t dx_patch_p_split(dx_patch_p_coder *c, const uint16_t 
     if (DX_PATCH_P_MODE(c) == DX_PATCH_P_COUNT) {
         width = f[v] - (v ? f[v - 1] : 0u);
         for (; width < 16384; width *= 2) c->cost_ += 16;
-        c->cost_ += (32768 - width) >> 10; /* close to the logarithm */
+        c->cost_ += (32768 - width) >> 10; /* approximates the logarithm */
         return v;
     }
     if (DX_PATCH_P_MODE(c) == DX_PATCH_P_READ) {
         at = c->code_ / range;
-        if (at > 32767) at = 32767; /* of damaged bytes */
+        if (at > 32767) at = 32767; /* damaged input */
         for (i = 0; i < 16; i++) n = (uint16_t)(n + (f[i] <= (uint16_t)at));
         v = n;
     }
@@ -1333,12 +1338,12 @@ DX_PATCH_P_INLINE uint32_t dx_patch_p_symbol_body(dx_patch_p_coder *c, uint32_t 
 }
 DX_PATCH_P_WIDE(dx_patch_p_symbol, (dx_patch_p_coder *c, uint32_t row, uint32_t v), (c, row, v))
 
-/* A symbol of a row in which only 0 and 1 occur: just its first word and its count change. */
+/* A symbol of a row in which only 0 and 1 occur: only its first word and its count change. */
 static uint32_t dx_patch_p_flag(dx_patch_p_coder *c, uint32_t row, uint32_t v)
 {
     uint16_t *p = c->rows_ + DX_PATCH_P_ROW * row;
     uint32_t range = c->range_ >> 15, rate = dx_patch_p_rates[p[15]];
-    uint32_t zero = (p[0] * (uint32_t)32704 >> 16) + 4; /* parts of a 0; all but 57 others: a 1 */
+    uint32_t zero = (p[0] * (uint32_t)32704 >> 16) + 4; /* parts of a 0; the rest less 57: a 1 */
     DX_PATCH_ASSERT(p[15] <= DX_PATCH_P_SEEN && v <= 1);
     if (DX_PATCH_P_MODE(c) == DX_PATCH_P_COUNT) return dx_patch_p_symbol(c, row, v);
     if (DX_PATCH_P_MODE(c) == DX_PATCH_P_READ) v = c->code_ >= zero * range;
@@ -1362,18 +1367,18 @@ static uint32_t dx_patch_p_byte(dx_patch_p_coder *c, uint32_t row, uint32_t v)
     return high << 4 | dx_patch_p_symbol(c, row + 1 + high, v & 15);
 }
 
-/* A number, as v + 1 in binary: its length, then the bits behind the leading one, of which up to
-   three more have rows, and the rest are even. The first symbol says
+/* A number, coded as v + 1 in binary: its length, then the bits after the leading one. Up to three
+   of these have rows, the rest are even. The first symbol says
 
         0        v + 1 = 1
         1 .. 14  the length (2 .. 8 bits) and the second bit:  2 * length - 3 + bit
         15       longer: the next symbol has the length, 9 .. 23 bits, or 15: six bits have it
 
-   so that numbers up to 254 take two symbols at most, and even bits. */
+   Numbers up to 254 take at most two symbols, plus even bits. */
 static uint64_t dx_patch_p_number(dx_patch_p_coder *c, uint32_t which, uint64_t v)
 {
-    enum { LONG = 15, LONG_BITS = 8, LONGER_BITS = 23 }; /* bits behind the leading one */
-    uint32_t bits = 0; /* behind the leading one */
+    enum { LONG = 15, LONG_BITS = 8, LONGER_BITS = 23 }; /* bits after the leading one */
+    uint32_t bits = 0; /* after the leading one */
     uint32_t first = 0, row = which * DX_PATCH_P_NUMBER, left, lead = 1, n;
     if (!c->range_) return dx_patch_p_get_varint(c);
     DX_PATCH_ASSERT(which < DX_PATCH_P_NUMBERS);
@@ -1397,7 +1402,7 @@ static uint64_t dx_patch_p_number(dx_patch_p_coder *c, uint32_t which, uint64_t 
         row += 16 + (bits < 15 ? bits - LONG_BITS : 7);
     } else {
         bits = (first + 1) / 2;
-        left = first ? bits - 1 : 0; /* the first symbol has told the second bit */
+        left = first ? bits - 1 : 0; /* the first symbol holds the second bit */
         if (first) lead = 3 - (first & 1);
         row += first;
     }
@@ -1410,13 +1415,13 @@ static uint64_t dx_patch_p_number(dx_patch_p_coder *c, uint32_t which, uint64_t 
     return ((uint64_t)lead << left | dx_patch_p_even(c, left, v)) - 1;
 }
 
-/* Signed numbers travel as 0, -1, 1, -2, 2, .. ; a difference of addresses wraps on purpose. */
+/* Signed numbers are coded as 0, -1, 1, -2, 2, .. ; a difference of addresses wraps on purpose. */
 static uint64_t dx_patch_p_zigzag(uint64_t v) { return v << 1 ^ (v >> 63 ? UINT64_MAX : 0); }
 static uint64_t dx_patch_p_unzigzag(uint64_t v) { return v >> 1 ^ (v & 1 ? UINT64_MAX : 0); }
 
-/* >>mixer: many predictions of half a byte made one --------------------------
-   One row per half byte predicts text well and tables badly, or the other way round. So the same
-   half byte is predicted in several contexts at once, and the predictions are mixed:
+/* >>mixer: several predictions of half a byte, mixed -------------------------
+   One row per half byte predicts text well and tables badly, or the other way round. So each half
+   byte is predicted in several contexts at once, and the predictions are mixed:
 
         inputs                                    weights, a set for each situation
         0  the coder's row: by the byte before     the rest to 65536
@@ -1424,28 +1429,29 @@ static uint64_t dx_patch_p_unzigzag(uint64_t v) { return v >> 1 ^ (v & 1 ? UINT6
         2  context 1   |  groups_: rows found by   w2         sum of row[i] * weight = the row that
         .. context 4  -+  hash of the context,     ..         is coded with
         n  a repeat, if there is one: a row by     wn
-           how long it is and what it expects
+           its length and the byte it expects
 
-   Then each row adapts to what came, and each weight grows by how likely its input held that. Which
-   set of weights is used depends on whether there is a repeat, on the half of the byte, and on how
-   often contexts 0 and 1 were seen, as a context that is new says little.
+   Then each row adapts to the symbol, and each weight grows with the probability that its input
+   gave to it. The set of weights depends on whether there is a repeat, on the half of the byte, and
+   on how often contexts 0 and 1 were seen, because a new context says little.
 
-   groups_ is a hash table without lists of collisions: the upper eleven bits of a row's last word
-   are a tag of its context. Another tag means that the row is new here: it starts as input 0. */
+   groups_ is a hash table without collision lists: the upper eleven bits of a row's last word are
+   a tag of its context. Another tag means that the row is new in this context: it starts as a copy
+   of input 0. */
 #define DX_PATCH_P_INPUTS 7u /* five contexts, the row of the coder, and a repeat */
-#define DX_PATCH_P_SETS 6u   /* of weights, by kind: 0..3 literals, by the length of a repeat; */
-#define DX_PATCH_P_SET_WRONG 4u /* 4..5 wrong bytes, behind right ones, behind another wrong one */
-#define DX_PATCH_P_SET 32u /* sets of each kind: 4 x 4 by how often contexts were seen, halves */
+#define DX_PATCH_P_SETS 6u   /* weight sets by kind: 0..3 literals, by length of repeat; */
+#define DX_PATCH_P_SET_WRONG 4u /* 4..5 wrong bytes: after right ones; after another wrong one */
+#define DX_PATCH_P_SET 32u /* sets per kind: 4 x 4 by how often contexts were seen, 2 halves */
 #define DX_PATCH_P_OFTEN 4u /* classes of how often a context was seen */
-#define DX_PATCH_P_REPEAT_MAX 15u /* literals; longer ones are as sure */
+#define DX_PATCH_P_REPEAT_MAX 15u /* literals; longer ones are no more certain */
 
 struct dx_patch_p_mixer {
     uint16_t weights[DX_PATCH_P_SETS * DX_PATCH_P_SET][DX_PATCH_P_INPUTS]; /* 65536 = 1 */
-    uint16_t repeats[128][16]; /* rows by how long a repeat is, half, and what it expects */
+    uint16_t repeats[128][16]; /* rows by repeat length, half, and expected value */
 };
 
-/* What a symbol teaches the weights of its inputs; mix is their weighted sum. An input that held
-   symbol v for as likely as the mix did stays as it is. */
+/* Adapt the weights of the inputs to a symbol; mix is their weighted sum. An input that gave symbol
+   v the same probability as the mix keeps its weight. */
 DX_PATCH_P_INLINE void dx_patch_p_weigh(uint16_t *weights, uint16_t (*rows)[16], uint32_t count,
                                         const uint16_t *mix, uint32_t v)
 {
@@ -1473,7 +1479,8 @@ DX_PATCH_P_INLINE void dx_patch_p_weigh(uint16_t *weights, uint16_t (*rows)[16],
     }
 }
 
-/* The row of a context in groups_, and what it says, or a copy of `first` if it is another's. */
+/* Find the row of a context in groups_ and load it; a copy of `first` if it is another
+   context's. */
 DX_PATCH_P_INLINE uint16_t *dx_patch_p_find_row(const dx_patch_p_delta *d, uint32_t context,
                                                 uint32_t k, uint32_t node, const uint16_t *first,
                                                 uint16_t *row)
@@ -1482,9 +1489,9 @@ DX_PATCH_P_INLINE uint16_t *dx_patch_p_find_row(const dx_patch_p_delta *d, uint3
     uint16_t found[16], tag, ours, i, *p;
     DX_PATCH_ASSERT(node <= 16 && d->groups_log_ >= 5);
     h = (h ^ h >> 15) * 0x2c1b3c6du;
-    tag = (uint16_t)((h << 5 | 32) & 0xffe0u); /* never that of a row of zeros */
+    tag = (uint16_t)((h << 5 | 32) & 0xffe0u); /* never the tag of a row of zeros */
     p = d->groups_ + DX_PATCH_P_ROW * (size_t)((h >> (32 - d->groups_log_)) ^ node);
-    ours = (uint16_t)(((p[15] & 0xffe0u) != tag) - 1); /* all ones: the context's row */
+    ours = (uint16_t)(((p[15] & 0xffe0u) != tag) - 1); /* all ones: the row is this context's */
     for (i = 0; i < 16; i++) {
         uint16_t last = (uint16_t)((i < 15) - 1); /* all ones: the count and the tag */
         uint16_t fresh = (uint16_t)((first[i] & ~last) | (tag & last));
@@ -1494,7 +1501,7 @@ DX_PATCH_P_INLINE uint16_t *dx_patch_p_find_row(const dx_patch_p_delta *d, uint3
     return p;
 }
 
-/* The class of a row by how many symbols it has seen: none, one, two to four, more. */
+/* Class of a row by the number of symbols it has seen: 0, 1, 2 to 4, more. */
 DX_PATCH_P_INLINE uint32_t dx_patch_p_often(const uint16_t *row)
 {
     uint32_t seen = row[15] & DX_PATCH_P_SEEN;
@@ -1502,8 +1509,9 @@ DX_PATCH_P_INLINE uint32_t dx_patch_p_often(const uint16_t *row)
     return seen < 5 ? 2 : DX_PATCH_P_OFTEN - 1;
 }
 
-/* A byte, by the rows from `row` on and in so many contexts, the two best ones first. `expected`:
-   256 + the byte that a repeat would make it, or 0; `kind` chooses weights, and rows of repeats. */
+/* Code a byte by the rows from `row` on and in `count` contexts, the two best first. `expected`:
+   256 + the byte that a repeat predicts, or 0; `kind` selects the weights and the rows of
+   repeats. */
 DX_PATCH_P_INLINE uint32_t dx_patch_p_mix_body(dx_patch_p_delta *d, uint32_t row, uint32_t v,
                                                const uint32_t *contexts, uint32_t count,
                                                uint32_t expected, uint32_t kind)
@@ -1553,8 +1561,8 @@ DX_PATCH_P_WIDE(dx_patch_p_mix, (dx_patch_p_delta *d, uint32_t row, uint32_t v,
                                  const uint32_t *contexts, uint32_t count, uint32_t expected,
                                  uint32_t kind), (d, row, v, contexts, count, expected, kind))
 
-/* After a literal: does the repeat go on? Else the place where its last five were before, if
-   heads_ knows one, may start another. */
+/* After a literal: extend the repeat if it predicted the byte. Otherwise, if heads_ has an earlier
+   place of the last five bytes, start a repeat there. */
 static void dx_patch_p_note_literal(dx_patch_p_delta *d, uint32_t v)
 {
     uint32_t mask = ((uint32_t)1 << d->history_log_) - 1, *head;
@@ -1577,7 +1585,7 @@ static void dx_patch_p_note_literal(dx_patch_p_delta *d, uint32_t v)
     *head = d->history_size_;
 }
 
-/* Weights by how long a repeat is. */
+/* Kind of weights, by the length of the repeat. */
 static uint32_t dx_patch_p_repeat_kind(uint32_t size)
 {
     DX_PATCH_ASSERT(size <= DX_PATCH_P_REPEAT_MAX);
@@ -1586,7 +1594,7 @@ static uint32_t dx_patch_p_repeat_kind(uint32_t size)
     return size < DX_PATCH_P_REPEAT_MAX ? 2 : 3;
 }
 
-/* A byte in no match. hint: the byte of the base where the last match would go on. */
+/* A byte outside of any match. hint: the byte of the base where the last match would continue. */
 static uint32_t dx_patch_p_literal(dx_patch_p_delta *d, uint32_t hint, uint32_t v)
 {
     uint32_t past = (uint32_t)(d->past_ & 0xffffffffu), size = d->repeat_size_, expected = 0;
@@ -1599,11 +1607,11 @@ static uint32_t dx_patch_p_literal(dx_patch_p_delta *d, uint32_t hint, uint32_t 
         v = dx_patch_p_byte(&d->coder_, row, v);
     } else {
         const uint32_t contexts[5] = {
-            past >> 8 & 0xff,        /* the byte before the last; the row knows the last one */
+            past >> 8 & 0xff,        /* the byte before the last; the row has the last one */
             past & 0xffff,           /* the last two */
-            hint | d->hint_ << 16,   /* the base, and whether it was right */
+            hint | d->hint_ << 16,   /* the hint, and whether the last one was right */
             past,                    /* the last four */
-            past >> 8 & 0xffff};     /* two, but for the last one */
+            past >> 8 & 0xffff};     /* the two before the last */
         const uint32_t mask = ((uint32_t)1 << d->history_log_) - 1;
         if (size) expected = 256u + d->history_[d->repeat_at_ & mask];
         v = dx_patch_p_mix(d, row, v, contexts, d->rich_ ? 5 : 2, expected,
