@@ -1623,42 +1623,42 @@ static uint32_t dx_patch_p_literal(dx_patch_p_delta *d, uint32_t hint, uint32_t 
 }
 
 #ifndef DX_PATCH_NO_STREAMS
-/* >>streams: bytes of one kind, together ---------------------------------------
-   Symbols of one kind resemble each other, so each kind is a stream of bytes of its own, which is
-   decoded as a whole before any of it is used. That is fast (no symbol waits for another kind) and
-   lets each stream have the form that suits it:
+/* >>streams: one stream for each kind of byte ----------------------------------
+   Symbols of one kind resemble each other, so each kind is a stream of its own, decoded as a whole
+   before any of it is used. That is fast (no symbol waits for one of another kind), and each stream
+   has the form that suits it:
 
         RAW      the bytes                                   noise, or a few bytes
-        RUN      one byte, repeated                          a stream that says nothing
-        CODED    blocks of 2^n bytes: a table of how         what has frequent and rare bytes
+        RUN      one byte, repeated                          a constant stream
+        CODED    blocks of 2^n bytes: a table of how         some bytes more frequent than others
                  frequent each byte is, then rANS
-        REPEATS  five streams of the other forms, which      what comes again as it was: numbers of
-                 say what to copy from its own past          the same code moved twice
+        REPEATS  five streams of the other forms, which      recurring sequences: numbers of the
+                 copy parts of the stream's own past         same code moved twice
 
-   A stream starts with the number  4 * size + form.  Nothing of it is believed: sizes are taken
-   from the memory that the header of the patch grants, and each byte that is read is there.
+   A stream starts with the number  4 * size + form.  It is untrusted: sizes are bounded by the
+   memory that the patch's header grants, and every byte is checked to exist before it is read.
 
-   rANS keeps the past in one number, the state x >= 65536. Each byte value s owns f[s] of the 2^k
-   slots of the table, the more the more frequent it is; x % 2^k says in whose slots x is:
+   rANS keeps the message in one number, the state x >= 65536. Each byte value s owns f[s] of the
+   table's 2^k slots, in proportion to its frequency; slot x % 2^k selects the byte:
 
         slots    | 'a' 'a' 'a' 'a' 'a' | 'e' 'e' 'e' | 's' |          f = 5, 3, 1 ..
                     0   1   2   3   4     0   1   2     0             place among its own
         decode   s = byte of slot x % 2^k,  x = f[s] * (x / 2^k) + place,
                  and while x < 65536:  x = x << 16 | the next two bytes
 
-   Four states take turns, so that a processor works on four bytes at once. A block must end with
-   all states at 65536, where the writer started, and with no byte left: damage shows. */
+   Four states alternate, so that a processor decodes four bytes in parallel. A block must end with
+   all states at 65536, where the writer started, and with no input left: this detects damage. */
 #define DX_PATCH_P_STATES 4u          /* of a block; a short one has a single state */
 #define DX_PATCH_P_STATES_MIN 512u    /* bytes of a block that has all of them */
-#define DX_PATCH_P_STATE_MIN 65536u   /* a state below this takes two bytes more */
-#define DX_PATCH_P_TABLE_MIN 5u       /* logs of the slots of a table */
+#define DX_PATCH_P_STATE_MIN 65536u   /* a state below this takes two more bytes */
+#define DX_PATCH_P_TABLE_MIN 5u       /* log2 of the slots of a table */
 #define DX_PATCH_P_TABLE_MAX 12u
-#define DX_PATCH_P_CHUNK_MIN 10u      /* logs of the size of a block */
+#define DX_PATCH_P_CHUNK_MIN 10u      /* log2 of the size of a block */
 #define DX_PATCH_P_CHUNK_MAX 17u
-#define DX_PATCH_P_WINDOW_MIN 10u     /* logs of how far back copies of the target reach */
+#define DX_PATCH_P_WINDOW_MIN 10u     /* log2 of the reach of copies in the target */
 #define DX_PATCH_P_WINDOW_MAX 26u
-#define DX_PATCH_P_CODE_DIRECT 16u    /* codes below this are their number */
-#define DX_PATCH_P_CODE_BITS 4u       /* log of that */
+#define DX_PATCH_P_CODE_DIRECT 16u    /* codes below this are the number itself */
+#define DX_PATCH_P_CODE_BITS 4u       /* log2 of that */
 
 enum { /* forms of a stream */
     DX_PATCH_P_STREAM_RAW,
@@ -1667,26 +1667,26 @@ enum { /* forms of a stream */
     DX_PATCH_P_STREAM_REPEATS
 };
 
-typedef struct dx_patch_p_span { /* bytes that are read from the front */
+typedef struct dx_patch_p_span { /* bytes, consumed from the front */
     const uint8_t *at;
     const uint8_t *end;
 } dx_patch_p_span;
 
 typedef struct dx_patch_p_bits { /* bits of a span, the lowest of each byte first */
     dx_patch_p_span in;
-    uint64_t held;  /* bits that are read from the span, the next one lowest */
-    uint32_t count; /* so many of them are not taken */
-    bool overrun;   /* more were taken than there are; these are zeros */
+    uint64_t held;  /* bits read from the span, the next one lowest */
+    uint32_t count; /* how many of them are not consumed */
+    bool overrun;   /* more were taken than there are; the missing ones are zeros */
 } dx_patch_p_bits;
 
-typedef struct dx_patch_p_store { /* the caller's memory, as far as it is not in use */
+typedef struct dx_patch_p_store { /* the unused part of the caller's memory */
     uint8_t *at;
     size_t left;
-    size_t left_min; /* the least that was left at any time: shows how much a patch takes */
-    bool full;       /* more was asked for than there was */
+    size_t left_min; /* minimum of left over time: shows how much a patch needs */
+    bool full;       /* an allocation did not fit */
 } dx_patch_p_store;
 
-/* Memory from `at` on, of which nothing is taken. */
+/* A store with `size` bytes from `at` on, all free. */
 static dx_patch_p_store dx_patch_p_store_of(uint8_t *at, size_t size)
 {
     dx_patch_p_store s;
@@ -1698,8 +1698,8 @@ static dx_patch_p_store dx_patch_p_store_of(uint8_t *at, size_t size)
     return s;
 }
 
-/* The next bytes of a store, or NULL: there are fewer, which is remembered. Nothing is given back;
-   whoever needs memory for a while takes it from a copy of the store. */
+/* Allocate from a store; NULL, and full is set, if too little is left. Nothing is freed: temporary
+   memory is allocated from a copy of the store. */
 static uint8_t *dx_patch_p_store_take(dx_patch_p_store *s, uint64_t size)
 {
     uint8_t *p = s->at;
@@ -1714,7 +1714,7 @@ static uint8_t *dx_patch_p_store_take(dx_patch_p_store *s, uint64_t size)
     return p;
 }
 
-/* A varint, seven bits a byte, the lowest first. False: it is cut off, or longer than 64 bits. */
+/* A varint: seven bits per byte, the lowest first. False if truncated or longer than 64 bits. */
 static bool dx_patch_p_span_number(dx_patch_p_span *in, uint64_t *v)
 {
     uint32_t shift = 0, byte = 128;
@@ -1730,7 +1730,7 @@ static bool dx_patch_p_span_number(dx_patch_p_span *in, uint64_t *v)
     return true;
 }
 
-/* Part of a span, as a span of its own. */
+/* Split the first `size` bytes off a span; false if there are fewer. */
 static bool dx_patch_p_span_cut(dx_patch_p_span *in, uint64_t size, dx_patch_p_span *part)
 {
     DX_PATCH_ASSERT(in->at <= in->end);
@@ -1741,11 +1741,11 @@ static bool dx_patch_p_span_cut(dx_patch_p_span *in, uint64_t size, dx_patch_p_s
     return true;
 }
 
-/* At least 56 bits, as long as there are so many: then most calls of bits_take() need no other. */
+/* Hold at least 56 bits, or all that are left, so that most calls of bits_take() do not refill. */
 static void dx_patch_p_bits_fill(dx_patch_p_bits *b)
 {
     DX_PATCH_ASSERT(b->count < 32);
-    if (b->in.end - b->in.at >= 8) { /* all that fits; the same bits may be read again later */
+    if (b->in.end - b->in.at >= 8) { /* as many as fit; bits above count are read again later */
         b->held |= dx_patch_p_load64(b->in.at) << b->count;
         b->in.at += (63 - b->count) >> 3;
         b->count |= 56;
@@ -1774,7 +1774,7 @@ static uint32_t dx_patch_p_bits_take(dx_patch_p_bits *b, uint32_t count)
     return v;
 }
 
-/* Are fewer than eight bits left, and all zero, as the writer fills the last byte? */
+/* Is only the padding of the last byte left: fewer than eight bits, all zero? */
 static bool dx_patch_p_bits_done(const dx_patch_p_bits *b)
 {
     uint64_t rest = b->held & (((uint64_t)1 << b->count) - 1);
@@ -1782,36 +1782,35 @@ static bool dx_patch_p_bits_done(const dx_patch_p_bits *b)
     return !b->overrun && b->in.at == b->in.end && b->count < 8 && !rest;
 }
 
-/* A number: the code says it, or how many bits say it, and the two highest of them.
+/* A number: the code is the number, or gives the count of its low bits and the two bits above them.
 
-        0 .. 15    itself                     16, 17    10xxx, 11xxx (so many even bits as x)
-        18, 19     10xxxx, 11xxxx             and so on, up to 63 bits behind the highest */
+        0 .. 15    itself                     16, 17    10xxx, 11xxx (x: an even bit)
+        18, 19     10xxxx, 11xxxx             and so on, up to 63 bits below the highest */
 static uint64_t dx_patch_p_bits_number(dx_patch_p_bits *b, uint32_t code)
 {
     uint32_t bits;
     uint64_t v, low;
     if (code < DX_PATCH_P_CODE_DIRECT) return code;
-    bits = DX_PATCH_P_CODE_BITS + (code - DX_PATCH_P_CODE_DIRECT) / 2 - 1; /* even ones */
-    if (bits > 61) { /* no writer writes such a code */
+    bits = DX_PATCH_P_CODE_BITS + (code - DX_PATCH_P_CODE_DIRECT) / 2 - 1; /* even bits */
+    if (bits > 61) { /* no writer produces such a code */
         b->overrun = true;
         return 0;
     }
     v = (uint64_t)(2 + (code & 1)) << bits;
     low = dx_patch_p_bits_take(b, bits < 32 ? bits : 32);
     if (bits > 32) low |= (uint64_t)dx_patch_p_bits_take(b, bits - 32) << 32;
-    DX_PATCH_ASSERT(!(v & low)); /* the even bits are all behind the two that the code says */
+    DX_PATCH_ASSERT(!(v & low)); /* the even bits lie below the two that the code gives */
     return v | low;
 }
 
-/* The table of a block: the bits
+/* The table of a block, in bits:
 
-        the byte with most slots (8)  log of all slots - 5 (3)  coded byte values (9)
+        the byte with most slots (8)  log2 of all slots - 5 (3)  coded byte values (9)
 
-   and for each coded value but that one, from 0 on, how many slots it has, by the length of this
-   number in bits: 0: as long as the one before it, 10: longer or shorter (one bit, the sign; then
-   ones and a zero, how much), 11: values that have none (a number in Elias' gamma code). Of the
-   bits behind the highest one the first three are in the table, the others are 0. What is left is
-   for the byte with most slots. */
+   then, for each coded value but that one, from 0 on, the bit length of its number of slots: 0: as
+   that of the value before; 10: longer or shorter (a sign bit, then ones and a zero: by how much);
+   11: a run of values without slots (its length in Elias gamma code). Of the bits after the leading
+   one, the first three are coded, the others are 0. The byte with most slots gets the rest. */
 static bool dx_patch_p_read_table(dx_patch_p_bits *b, uint16_t *slots, uint32_t *log)
 {
     uint32_t top = dx_patch_p_bits_take(b, 8);
@@ -1832,7 +1831,7 @@ static bool dx_patch_p_read_table(dx_patch_p_bits *b, uint16_t *slots, uint32_t 
             bool shorter = !none && dx_patch_p_bits_take(b, 1);
             uint32_t change = none ? 0 : 1;
             while (change < 16 && dx_patch_p_bits_take(b, 1)) change++;
-            if (none) { /* change is the length of the number behind its highest bit */
+            if (none) { /* change: bits of the run's length after its leading one */
                 if (change > 7) return false;
                 s += ((uint32_t)1 << change) + dx_patch_p_bits_take(b, change);
                 continue;
@@ -1846,12 +1845,13 @@ static bool dx_patch_p_read_table(dx_patch_p_bits *b, uint16_t *slots, uint32_t 
         left -= value;
         slots[s++] = (uint16_t)value;
     }
-    DX_PATCH_ASSERT(!slots[top]); /* it was passed over, wherever among the others it is */
+    DX_PATCH_ASSERT(!slots[top]); /* it was skipped, wherever among the others it is */
     slots[top] = (uint16_t)left;
     return !b->overrun && left > 0;
 }
 
-/* What each slot says: its byte, less one how many slots that has, and its place among these. */
+/* Fill the table. A slot holds its byte, that byte's number of slots less one, and its
+   place in them. */
 static void dx_patch_p_spread_table(const uint16_t *slots, uint32_t *table, uint32_t log)
 {
     uint32_t s, i, at = 0;
@@ -1867,7 +1867,7 @@ static void dx_patch_p_spread_table(const uint16_t *slots, uint32_t *table, uint
         (to) = (uint8_t)(slot & 255);                                                              \
         (x) = ((slot >> 8 & 4095) + 1) * ((x) >> log) + (slot >> 20);                              \
     } while (0)
-/* Two more bytes, if it is time: without a branch, as nobody can guess which way it goes. */
+/* Refill a low state by two bytes; without a branch, because it would be unpredictable. */
 #define DX_PATCH_P_RANS_MORE(x)                                                                    \
     do {                                                                                           \
         uint32_t less = (uint32_t)0 - ((x) < DX_PATCH_P_STATE_MIN ? 1u : 0u);                      \
@@ -1875,8 +1875,7 @@ static void dx_patch_p_spread_table(const uint16_t *slots, uint32_t *table, uint
         p += 2 & less;                                                                             \
     } while (0)
 
-/* The bytes of a block, of which all but the last few can be decoded without asking for each of
-   them whether there is input. */
+/* Decode the bytes of a block, all but the last few without checking for input each time. */
 static bool dx_patch_p_read_rans(const dx_patch_p_span *in, const uint32_t *table, uint32_t log,
                                  uint8_t *out, size_t size)
 {
@@ -1919,7 +1918,7 @@ static bool dx_patch_p_read_rans(const dx_patch_p_span *in, const uint32_t *tabl
     return p == in->end;
 }
 
-/* CODED: the log of the size of a block, then the blocks: table, number of bytes, these bytes. */
+/* CODED: log2 of the block size, then the blocks: table, payload size, payload. */
 static bool dx_patch_p_read_coded(dx_patch_p_span *in, uint8_t *out, size_t size, uint32_t *table)
 {
     uint16_t slots[256];
@@ -1937,8 +1936,8 @@ static bool dx_patch_p_read_coded(dx_patch_p_span *in, uint8_t *out, size_t size
         bits.in = *in;
         if (!dx_patch_p_read_table(&bits, slots, &log)) return false;
         if (log > DX_PATCH_P_TABLE_MAX) return false;
-        DX_PATCH_ASSERT((size_t)(bits.in.at - in->at) >= bits.count / 8); /* all that is held */
-        in->at = bits.in.at - bits.count / 8; /* back to the byte behind the table */
+        DX_PATCH_ASSERT((size_t)(bits.in.at - in->at) >= bits.count / 8); /* all bits held */
+        in->at = bits.in.at - bits.count / 8; /* back to the byte after the table */
         dx_patch_p_spread_table(slots, table, log);
         if (!dx_patch_p_span_number(in, &payload_size)) return false;
         if (!dx_patch_p_span_cut(in, payload_size, &payload)) return false;
@@ -1947,32 +1946,32 @@ static bool dx_patch_p_read_coded(dx_patch_p_span *in, uint8_t *out, size_t size
     return true;
 }
 
-/* Copies: how REPEATS are written, and in the gaps between matches the target itself. In turns so
-   many literals, and a copy, until all is there; the last literals have no copy behind them:
+/* Copies code REPEATS, and the target itself between matches. Literals and copies alternate until
+   the target is complete; the last literals have no copy after them:
 
-        base     ....abcdefgh.....ijkl....          a source is said by what it has to do with
-                     |______|     |__|              the copies before it: where the last one would
-        target   ...xabcdefghyyijkl?                go on if as many bytes had come and gone
-                                                    (SAME), where it ended (NEXT), in line with
-                                                    the two sources before (SECOND, THIRD), so far
-                                                    from where it ended (JUMP); or so far back in
-                                                    the target itself (AGAIN: as far as last time)
+        base     ....abcdefgh.....ijkl....          a source is coded relative to the copies
+                     |______|     |__|              before it: on the line of the last one, that is
+        target   ...xabcdefghyyijkl?                with the same shift (SAME), at its end (NEXT),
+                                                    on one of the two lines before (SECOND, THIRD),
+                                                    at a distance from its end (JUMP); or at a
+                                                    distance back in the target itself (BACK;
+                                                    AGAIN: the distance of the last one)
 
-   Each kind of number has a stream: codes of literals, of sources, of sizes less one, and a stream
-   of bits with what the codes leave open, in the order in which it is needed. */
+   Each kind of number has a stream: codes of literal counts, of sources, of sizes less one, and a
+   stream with the remaining bits of all numbers, in the order of use. */
 enum { /* codes of a source */
     DX_PATCH_P_FROM_SAME,
     DX_PATCH_P_FROM_NEXT,
     DX_PATCH_P_FROM_SECOND,
     DX_PATCH_P_FROM_THIRD,
     DX_PATCH_P_FROM_AGAIN,
-    DX_PATCH_P_FROM_BACK, /* 5 + n: 2^n + so many even bits; 32 of them */
+    DX_PATCH_P_FROM_BACK, /* 5 + n: 2^n + n even bits; 32 of them */
     DX_PATCH_P_FROM_JUMP = DX_PATCH_P_FROM_BACK + 32, /* 37 + 2 * n + sign: likewise */
     DX_PATCH_P_FROM_END = DX_PATCH_P_FROM_JUMP + 2 * 62
 };
 
 typedef struct dx_patch_p_copier { /* reads copies */
-    dx_patch_p_span runs;     /* codes: literals in front of a copy */
+    dx_patch_p_span runs;     /* codes: literals before a copy */
     dx_patch_p_span sources;  /* codes */
     dx_patch_p_span sizes;    /* codes */
     dx_patch_p_span literals;
@@ -1981,14 +1980,14 @@ typedef struct dx_patch_p_copier { /* reads copies */
 } dx_patch_p_copier;
 
 typedef struct dx_patch_p_copy {
-    uint64_t literals; /* in front of it */
-    uint64_t size;     /* 0: there is none */
+    uint64_t literals; /* before it */
+    uint64_t size;     /* 0: no copy */
     uint64_t source;   /* offset in the base; own: in the target */
     uint32_t code;     /* of the source */
     bool own;
 } dx_patch_p_copy;
 
-/* A copy from the base: it is on the last line from now on. */
+/* Note a copy from the base: its line becomes the latest. */
 static void dx_patch_p_move_lines(dx_patch_p_lines *l, uint64_t at, uint64_t source, uint64_t size)
 {
     uint64_t shift = source - at;
@@ -2001,7 +2000,7 @@ static void dx_patch_p_move_lines(dx_patch_p_lines *l, uint64_t at, uint64_t sou
     l->old_end = source + size;
 }
 
-/* Two to the power of n, and n even bits. */
+/* 2^n plus n even bits. */
 static uint64_t dx_patch_p_copier_far(dx_patch_p_copier *c, uint32_t n)
 {
     uint64_t low = dx_patch_p_bits_take(&c->bits, n < 32 ? n : 32);
@@ -2010,7 +2009,7 @@ static uint64_t dx_patch_p_copier_far(dx_patch_p_copier *c, uint32_t n)
     return (uint64_t)1 << n | low;
 }
 
-/* Where a copy to target offset `at` comes from; what makes no sense is found by its bounds. */
+/* The source of a copy to target offset `at`. The caller checks its bounds. */
 static void dx_patch_p_copier_source(dx_patch_p_copier *c, uint64_t at, dx_patch_p_copy *copy)
 {
     uint32_t code = copy->code;
@@ -2034,8 +2033,8 @@ static void dx_patch_p_copier_source(dx_patch_p_copier *c, uint64_t at, dx_patch
     }
 }
 
-/* The next copy, of a target of which `left` bytes from offset `at` on are missing. It lies inside
-   of base and target, or is refused; that there are so many literals is for the caller to see. */
+/* The next copy, for a target of which `left` bytes from offset `at` on are missing. It is refused
+   unless it lies inside base and target; the caller checks that there are enough literals. */
 static bool dx_patch_p_next_copy(dx_patch_p_copier *c, uint64_t at, uint64_t left,
                                  uint64_t base_size, dx_patch_p_copy *copy)
 {
@@ -2060,18 +2059,18 @@ static bool dx_patch_p_next_copy(dx_patch_p_copier *c, uint64_t at, uint64_t lef
     return true;
 }
 
-/* All that was sent is used. */
+/* Is all input consumed? */
 static bool dx_patch_p_copier_done(const dx_patch_p_copier *c)
 {
     return c->runs.at == c->runs.end && c->sources.at == c->sources.end &&
            c->sizes.at == c->sizes.end && dx_patch_p_bits_done(&c->bits);
 }
 
-/* Bytes from `back` bytes earlier on, which may be the ones that this copy writes. */
+/* Copy from `back` bytes earlier; the source may overlap the destination, which then repeats it. */
 static void dx_patch_p_copy_back(uint8_t *to, size_t back, size_t size)
 {
     DX_PATCH_ASSERT(back > 0);
-    while (back < size) { /* then twice as many are there that repeat */
+    while (back < size) { /* each pass doubles the bytes that repeat */
         DX_PATCH_MEMCPY(to, to - back, back);
         to += back;
         size -= back;
@@ -2080,13 +2079,13 @@ static void dx_patch_p_copy_back(uint8_t *to, size_t back, size_t size)
     DX_PATCH_MEMCPY(to, to - back, size);
 }
 
-typedef struct dx_patch_p_streams { /* what reading streams takes */
-    dx_patch_p_span in;     /* where the next stream starts */
-    dx_patch_p_store store; /* where bytes go */
-    uint32_t *table;        /* of rANS: 1 << DX_PATCH_P_TABLE_MAX words */
+typedef struct dx_patch_p_streams { /* state for reading streams */
+    dx_patch_p_span in;     /* from the next stream on */
+    dx_patch_p_store store; /* memory for decoded bytes */
+    uint32_t *table;        /* for rANS: 1 << DX_PATCH_P_TABLE_MAX words */
 } dx_patch_p_streams;
 
-/* RAW, RUN or CODED: the bytes of a stream, in memory that stays taken. */
+/* RAW, RUN or CODED: decode a stream into memory that stays allocated. */
 static bool dx_patch_p_read_plain(dx_patch_p_streams *s, uint32_t form, uint64_t size,
                                   dx_patch_p_span *out)
 {
@@ -2116,7 +2115,7 @@ static bool dx_patch_p_read_inner(dx_patch_p_streams *s, dx_patch_p_span *out)
     return dx_patch_p_read_plain(s, (uint32_t)(head & 3), head >> 2, out);
 }
 
-/* The streams of copies, but for the literals. */
+/* The streams of copies, except the literals. */
 static bool dx_patch_p_read_codes(dx_patch_p_streams *s, dx_patch_p_copier *c,
                                   bool (*read)(dx_patch_p_streams *, dx_patch_p_span *))
 {
@@ -2127,13 +2126,13 @@ static bool dx_patch_p_read_codes(dx_patch_p_streams *s, dx_patch_p_copier *c,
            dx_patch_p_span_cut(&s->in, size, &c->bits.in);
 }
 
-/* REPEATS: what the five streams need is given back once the stream itself is there. */
+/* REPEATS: memory of the five streams is freed once the stream itself is decoded. */
 static bool dx_patch_p_read_repeats(dx_patch_p_streams *s, uint64_t size, dx_patch_p_span *out)
 {
     dx_patch_p_copier c;
     dx_patch_p_copy copy;
     uint8_t *to = dx_patch_p_store_take(&s->store, size);
-    size_t at = 0, literals, left = s->store.left; /* behind the stream itself */
+    size_t at = 0, literals, left = s->store.left; /* after the stream itself */
     if (!to || !dx_patch_p_read_codes(s, &c, dx_patch_p_read_inner)) return false;
     if (!dx_patch_p_read_inner(s, &c.literals)) return false;
     DX_PATCH_ASSERT(left - s->store.left == (size_t)(s->store.at - to) - (size_t)size);
@@ -2144,7 +2143,7 @@ static bool dx_patch_p_read_repeats(dx_patch_p_streams *s, uint64_t size, dx_pat
         if (literals) DX_PATCH_MEMCPY(to + at, c.literals.at, literals);
         c.literals.at += literals;
         at += literals;
-        DX_PATCH_ASSERT(!copy.size || copy.own); /* no copy fits into a base of no bytes */
+        DX_PATCH_ASSERT(!copy.size || copy.own); /* an empty base has no copies */
         DX_PATCH_ASSERT(copy.size <= size - at);
         if (copy.size) dx_patch_p_copy_back(to + at, (size_t)c.lines.back, (size_t)copy.size);
         at += (size_t)copy.size;
@@ -2157,7 +2156,7 @@ static bool dx_patch_p_read_repeats(dx_patch_p_streams *s, uint64_t size, dx_pat
     return dx_patch_p_copier_done(&c) && c.literals.at == c.literals.end;
 }
 
-/* The next stream. */
+/* A stream of any form. */
 static bool dx_patch_p_read_stream(dx_patch_p_streams *s, dx_patch_p_span *out)
 {
     uint64_t head;
@@ -2168,7 +2167,7 @@ static bool dx_patch_p_read_stream(dx_patch_p_streams *s, dx_patch_p_span *out)
 
 #endif /* DX_PATCH_NO_STREAMS */
 
-/* How many bytes are below the lowest bit that is set. */
+/* Index of the byte that holds the lowest set bit. */
 static uint32_t dx_patch_p_bytes_below(uint64_t bits)
 {
     uint32_t bytes = 0;
@@ -2181,10 +2180,10 @@ static uint32_t dx_patch_p_bytes_below(uint64_t bits)
     return bytes;
 }
 
-/* >>predict: references follow what they point to ---------------------------
+/* >>predict: references follow their targets --------------------------------
    When code moves, references to it change: a call in old code at X to a function at Y becomes a
    call at X' to Y'. The matches say where X and Y went, so the new reference can be computed, and
-   only what is computed wrongly needs bytes in the patch:
+   only mispredictions take bytes in the patch:
 
         base      ..| main: call f |......| f: ... |..          field: the 4 bytes of the distance
                             \____________^                      target = address of f, as in base
@@ -2193,23 +2192,23 @@ static uint32_t dx_patch_p_bytes_below(uint64_t bits)
                             v             v
         target    ..| main: call f |............| f: ... |..    value = address of f now - origin
 
-   Where fields are depends on the machine; a predictor knows one kind. Each kilobyte of a match has
-   the predictor that made its patch smallest, and its number is in the patch. What a prediction
-   missed is remembered by the region of the target (memory_): its neighbours missed by as much.
+   The position of fields depends on the machine; each predictor knows one kind. Each kilobyte of a
+   match names the predictor that made it smallest. The error of a misprediction is kept by region
+   of the target address (memory_), because references to a region tend to miss by the same amount.
 
-   The setup of a file says where its segments lie:  count, origin, then for each segment  offset in
-   the file, address, size in the file, size in memory. Nothing here can fail: any numbers give some
-   prediction, and reader and writer make the same one. */
+   The setup of a file lists its segments:  count, origin, then for each segment  offset in the
+   file, address, size in the file, size in memory. Nothing here can fail: any numbers give some
+   prediction, and reader and writer compute the same one. */
 #define DX_PATCH_P_BLOCK 1024u /* bytes of a match that share a predictor */
-#define DX_PATCH_P_BEFORE 4u   /* old bytes in front of a block that a predictor may look at */
-#define DX_PATCH_P_AFTER 8u    /* a field may reach so far out of its block, which grows then */
+#define DX_PATCH_P_BEFORE 4u   /* old bytes before a block that a predictor may read */
+#define DX_PATCH_P_AFTER 8u    /* max bytes by which a field may extend its block */
 #define DX_PATCH_P_LONGEST (DX_PATCH_P_BLOCK + DX_PATCH_P_AFTER)
 #define DX_PATCH_P_WINDOW (DX_PATCH_P_BEFORE + DX_PATCH_P_LONGEST)
-#define DX_PATCH_P_MEMORY 1024u /* corrections that are remembered, by region of the target */
-#define DX_PATCH_P_ADDRESS_MIN 256u /* smaller numbers are no addresses */
+#define DX_PATCH_P_MEMORY 1024u /* corrections kept, by region of the target address */
+#define DX_PATCH_P_ADDRESS_MIN 256u /* smaller numbers are not addresses */
 
 #if UINTPTR_MAX > 0xffffffffu
-  #define DX_PATCH_P_EIGHTS /* where code may be larger: eight bytes are looked at together */
+  #define DX_PATCH_P_EIGHTS /* where code may be larger: test eight bytes at once */
 #endif
 
 enum { /* words of a setup, */
@@ -2232,7 +2231,7 @@ enum { /* words of a match in the predictor's list */
     DX_PATCH_P_MATCH_OLD = 1,
     DX_PATCH_P_MATCH_SIZE = 2,
     DX_PATCH_P_MATCH_WORDS = 3,
-    DX_PATCH_P_MATCH_BYTES = 20 /* with its places in the order and among the old offsets */
+    DX_PATCH_P_MATCH_BYTES = 20 /* with its entries in the order and the old offsets */
 };
 
 enum { /* predictors */
@@ -2245,15 +2244,15 @@ enum { /* predictors */
     DX_PATCH_P_ID_I386,    /* call, jmp, jcc; 32-bit addresses anywhere */
     DX_PATCH_P_ID_THUMB,   /* BL, B.W; aligned 32-bit addresses */
     DX_PATCH_P_ID_ARM64,   /* BL, B; ADRP with the ADD, LDR or STR that goes with it */
-    DX_PATCH_P_ID_RISCV,   /* JAL; AUIPC with the instruction behind it */
+    DX_PATCH_P_ID_RISCV,   /* JAL; AUIPC with the instruction after it */
     DX_PATCH_P_ID_WASM,    /* indexes of functions and globals, addresses of data: LEB128 */
-    DX_PATCH_P_ID_SINGLES, /* numbers of 32 or 64 bits, integer or not, that change by little */
+    DX_PATCH_P_ID_SINGLES, /* 32-bit or 64-bit numbers, integer or float, that change little */
     DX_PATCH_P_ID_DOUBLES,
     DX_PATCH_P_IDS
 };
 typedef char dx_patch_p_id_rows_fit[DX_PATCH_P_ID_ROWS == (int)DX_PATCH_P_IDS ? 1 : -1];
 
-enum { /* how the bytes of a field make up a number; the first four rearrange the bits of a word */
+enum { /* how bytes of a field form a number; the first four permute the bits of a word */
     DX_PATCH_P_FORM_BL,
     DX_PATCH_P_FORM_JAL,
     DX_PATCH_P_FORM_ADRP,
@@ -2266,17 +2265,17 @@ enum { /* how the bytes of a field make up a number; the first four rearrange th
 typedef struct dx_patch_p_field {
     uint32_t size;   /* bytes; 0: no field here */
     uint32_t form;
-    uint32_t bits;   /* so many low bits of the number are a distance, */
-    uint32_t shift;  /* to be shifted to be one in bytes */
-    uint32_t sure;   /* 1: its target lies in a match */
-    uint32_t slot;   /* of the correction; DX_PATCH_P_MEMORY: it has none */
-    uint64_t target; /* the address that it means on the old side */
-    uint64_t origin; /* what the new distance counts from */
-    uint64_t number; /* as it is in the base */
-    uint64_t value;  /* as it is predicted */
+    uint32_t bits;   /* low bits of the number that are a distance, */
+    uint32_t shift;  /* and the left shift that makes it one in bytes */
+    uint32_t sure;   /* 1: its target address lies in a match */
+    uint32_t slot;   /* index of its correction; DX_PATCH_P_MEMORY: none */
+    uint64_t target; /* its target address on the old side */
+    uint64_t origin; /* what the new distance is relative to */
+    uint64_t number; /* value in the base */
+    uint64_t value;  /* predicted value */
 } dx_patch_p_field;
 
-/* Runs of bits of a word that become a number: from bit, how many, to bit. */
+/* Runs of bits of a word that form a number: from bit, how many, to bit. */
 #define DX_PATCH_P_BITS_BL(X) /* imm11, imm10, J2, J1, S */ \
     X(16, 11, 0) X(0, 10, 11) X(27, 1, 21) X(29, 1, 22) X(10, 1, 23) X(11, 5, 24) X(28, 1, 29) \
         X(30, 2, 30)
@@ -2289,7 +2288,7 @@ typedef struct dx_patch_p_field {
 #define DX_PATCH_P_FORTH(from, count, to) | (w >> (from) & (((uint32_t)1 << (count)) - 1)) << (to)
 #define DX_PATCH_P_BACK(from, count, to) DX_PATCH_P_FORTH(to, count, from)
 
-/* Bits of a word brought together, or back where they were. */
+/* Permute the bits of a word so that its number is lowest, or permute them back. */
 static uint32_t dx_patch_p_reorder(uint32_t form, uint32_t w, bool back)
 {
     DX_PATCH_ASSERT(form < DX_PATCH_P_FORM_PLAIN);
@@ -2306,8 +2305,8 @@ static uint32_t dx_patch_p_reorder(uint32_t form, uint32_t w, bool back)
     }
 }
 
-/* The second word of an AUIPC pair, its low bits on top. A store has them in two places, which
-   change with its register field; everything else keeps its bits. */
+/* The second word of an AUIPC pair with its low immediate bits on top. A store splits them: their
+   lower part swaps places with a register field. Other instructions are unchanged. */
 static uint32_t dx_patch_p_swap_store(uint32_t w)
 {
     if ((w & 0x7b) != 0x23) return w;
@@ -2364,7 +2363,7 @@ static void dx_patch_p_store_field(uint8_t *p, uint32_t form, uint32_t size, uin
     }
 }
 
-/* The address of an offset in the base (side 0) or the target (1); outside of segments, itself. */
+/* The address of an offset in the base (side 0) or the target (1); outside segments, the offset. */
 static uint64_t dx_patch_p_address(const dx_patch_p_predictor *p, int side, uint64_t offset)
 {
     const uint64_t *setup = p->setup_[side];
@@ -2378,8 +2377,8 @@ static uint64_t dx_patch_p_address(const dx_patch_p_predictor *p, int side, uint
     return offset;
 }
 
-/* Where an old offset went: of the matches that start at or before it, the one that reaches
-   furthest says by how much. *sure: it lies in that match. */
+/* Map an offset of the base to the target. Of the matches that start at or before it, the one that
+   reaches furthest gives the shift. *sure: the offset lies in that match. */
 static uint64_t dx_patch_p_map_offset(const dx_patch_p_predictor *p, uint64_t offset,
                                       uint32_t *sure)
 {
@@ -2393,7 +2392,7 @@ static uint64_t dx_patch_p_map_offset(const dx_patch_p_predictor *p, uint64_t of
         low = granule[0];
         left = granule[1] - low + 1;
     }
-    for (; left > 1; left -= half) { /* the last one that starts there; without branches */
+    for (; left > 1; left -= half) { /* find the last one that starts there; without branches */
         half = left / 2;
         low += olds[low + half] <= offset ? half : 0;
     }
@@ -2403,8 +2402,8 @@ static uint64_t dx_patch_p_map_offset(const dx_patch_p_predictor *p, uint64_t of
     return offset - match[DX_PATCH_P_MATCH_OLD] + match[DX_PATCH_P_MATCH_NEW];
 }
 
-/* Where an old address points to in the new file; false: it is no address. What is in memory only
-   (.bss) keeps its distance from the end of its segment's bytes. */
+/* Map an address of the base to the target; false if it is not an address. Memory without bytes in
+   the file (.bss) keeps its distance from the end of its segment's bytes. */
 static bool dx_patch_p_map_address(const dx_patch_p_predictor *p, uint64_t address,
                                    uint64_t *mapped, uint32_t *sure)
 {
@@ -2431,7 +2430,7 @@ static bool dx_patch_p_map_address(const dx_patch_p_predictor *p, uint64_t addre
     return false;
 }
 
-/* The lowest bits of v as a signed number. */
+/* Sign-extend the lowest bits of v. */
 static uint64_t dx_patch_p_sign(uint64_t v, uint32_t bits)
 {
     uint64_t sign = (uint64_t)1 << (bits - 1);
@@ -2439,7 +2438,7 @@ static uint64_t dx_patch_p_sign(uint64_t v, uint32_t bits)
     return ((v & (sign - 1 + sign)) ^ sign) - sign;
 }
 
-/* A field of so many bytes, of whose number so many bits are an address less another one. */
+/* A field of `size` bytes; the low `bits` bits of its number are an address or a distance. */
 static void dx_patch_p_set_field(dx_patch_p_field *f, uint32_t form, uint32_t size, uint32_t bits,
                                  uint32_t shift, const uint8_t *p)
 {
@@ -2456,7 +2455,8 @@ static void dx_patch_p_set_field(dx_patch_p_field *f, uint32_t form, uint32_t si
     f->value = f->number;
 }
 
-/* Relative to the instruction itself, or to what is behind it: the usual branch. */
+/* Relative to byte `at` of the block: the instruction itself or the one after it, as in a
+   branch. */
 static void dx_patch_p_relative(dx_patch_p_field *f, const dx_patch_p_block *b, uint64_t at)
 {
     DX_PATCH_ASSERT(f->size > 0 || f->origin == 0);
@@ -2473,7 +2473,7 @@ static bool dx_patch_p_is_low(uint32_t w) /* ADD immediate, LDR or STR with an o
 }
 
 #ifdef DX_PATCH_P_EIGHTS
-/* May the word at byte `at` of a block be a field, as the next function has it? */
+/* May the word at byte `at` of a block be a field? The rules of the next function. */
 static bool dx_patch_p_is_arm64(const uint8_t *p, uint32_t at)
 {
     uint32_t w = dx_patch_p_load32(p + at), page = 0x90000000u | (w >> 5 & 31), i;
@@ -2486,8 +2486,8 @@ static bool dx_patch_p_is_arm64(const uint8_t *p, uint32_t at)
 }
 #endif
 
-/* ADRP knows only the page of an address; one of the next four instructions, which uses the same
-   register, adds the rest. Both are fields with the same target. */
+/* ADRP has only the page of an address; one of the next four instructions, with the same register,
+   adds the rest. Both are fields with the same target. */
 static void dx_patch_p_locate_arm64(dx_patch_p_field *f, const dx_patch_p_block *b, uint32_t at)
 {
     const uint64_t page_mask = ~(uint64_t)4095;
@@ -2536,15 +2536,15 @@ static void dx_patch_p_locate_riscv(dx_patch_p_field *f, const dx_patch_p_block 
     dx_patch_p_relative(f, b, at);
 }
 
-enum { /* opcodes of WebAssembly in front of a field */
+enum { /* opcodes of WebAssembly before a field */
     DX_PATCH_P_WASM_CALL = 0x10,
     DX_PATCH_P_WASM_GET = 0x23, /* of a global */
     DX_PATCH_P_WASM_SET = 0x24,
     DX_PATCH_P_WASM_CONST = 0x41
 };
 
-/* A LEB128 number behind an opcode: equal numbers behind the same opcode have changed by as much.
-   Most numbers of one byte are small constants, but function indexes count. */
+/* A LEB128 number after an opcode: equal numbers after the same opcode change by the same amount.
+   Numbers of one byte are skipped as small constants, except function indexes. */
 static void dx_patch_p_locate_leb(dx_patch_p_field *f, const uint8_t *p, uint32_t left)
 {
     uint32_t size = 1, op = p[-1];
@@ -2559,14 +2559,14 @@ static void dx_patch_p_locate_leb(dx_patch_p_field *f, const uint8_t *p, uint32_
 #define DX_PATCH_P_ONES (UINT64_MAX / 255) /* each byte 1 */
 
 #ifdef DX_PATCH_P_EIGHTS
-/* The top bit of each of eight bytes that is 0; what is above the lowest of these may be wrong. */
+/* The top bit of each zero byte of eight; bits above the lowest of these may be wrong. */
 static uint64_t dx_patch_p_zeros(uint64_t bytes)
 {
     return (bytes - DX_PATCH_P_ONES) & ~bytes & DX_PATCH_P_ONES << 7;
 }
 
-/* Which of eight bytes end an opcode of x86-64, as is_x86() has it; the one in front of them may be
-   looked at, too. */
+/* Which of eight bytes end an opcode of x86-64, by the rules of is_x86(). Reads the byte
+   before them, too. */
 static uint64_t dx_patch_p_x86_eight(const uint8_t *p)
 {
     uint64_t last = dx_patch_p_load64(p), before = last << 8 | p[-1];
@@ -2587,8 +2587,8 @@ static uint64_t dx_patch_p_wasm_eight(const uint8_t *p)
 }
 #endif
 
-/* Is byte i, whose last field ended at `from`, behind an opcode of x86-64 that has a 32-bit operand
-   relative to the next instruction? call, jmp; ModRM of [rip + disp32]; 0f 8x, jcc. */
+/* Does byte i follow an opcode of x86-64 with a 32-bit operand relative to the next instruction?
+   call, jmp; ModRM of [rip + disp32]; 0f 8x, jcc. The last field ended at `from`. */
 static bool dx_patch_p_is_x86(const uint8_t *p, int32_t i, int32_t from)
 {
     uint32_t last = p[i - 1];
@@ -2598,7 +2598,7 @@ static bool dx_patch_p_is_x86(const uint8_t *p, int32_t i, int32_t from)
     return (last & 0xc7) == 0x05 || ((last & 0xf0) == 0x80 && p[i - 2] == 0x0f);
 }
 
-/* Is the byte in front of p an opcode of WebAssembly with a number that may change? */
+/* Is the byte before p an opcode of WebAssembly whose number may change? */
 static bool dx_patch_p_is_wasm(const uint8_t *p)
 {
     uint32_t last = p[-1];
@@ -2606,18 +2606,19 @@ static bool dx_patch_p_is_wasm(const uint8_t *p)
            last == DX_PATCH_P_WASM_GET || last == DX_PATCH_P_WASM_SET;
 }
 
-/* Behind which byte of a block a field of x86-64 or WebAssembly may stand. */
+/* The next byte of a block that follows an opcode of x86-64 or WebAssembly and may start a
+   field. */
 static uint32_t dx_patch_p_next_opcode(const dx_patch_p_block *b, uint32_t at, int32_t from,
                                        bool wasm)
 {
     const uint8_t *p = b->old_bytes;
     int32_t i = (int32_t)at, size = (int32_t)b->size;
-    if (!i && from >= 0) i = 1; /* at the start of the file there is no byte in front */
+    if (!i && from >= 0) i = 1; /* no byte precedes the start of the file */
     if (i <= from) i = from + 1;
     for (; i < size; i++) {
         DX_PATCH_ASSERT(i >= 1 - (int32_t)DX_PATCH_P_BEFORE);
 #ifdef DX_PATCH_P_EIGHTS
-        if (i > from + 1 && size - i >= 8) { /* two bytes in front may be looked at */
+        if (i > from + 1 && size - i >= 8) { /* the two bytes before may be read */
             const uint8_t *last = p + i - 1;
             uint64_t found = wasm ? dx_patch_p_wasm_eight(last) : dx_patch_p_x86_eight(last);
             if (found) return (uint32_t)i + dx_patch_p_bytes_below(found);
@@ -2630,26 +2631,25 @@ static uint32_t dx_patch_p_next_opcode(const dx_patch_p_block *b, uint32_t at, i
     return at > b->size ? at : b->size;
 }
 
-/* Not a small number, nor a little less than 0. */
+/* Not a small number, positive or negative. */
 static bool dx_patch_p_is_wide(uint32_t word)
 {
     return ((word + 0x10000u) & 0xffffffffu) >= 0x20000u;
 }
 
-/* BL or B.W of Thumb-2, two halves. */
+/* BL or B.W of Thumb-2, two halfwords. */
 static bool dx_patch_p_is_long_branch(uint32_t word) { return (word & 0x9000f800u) == 0x9000f000u; }
 
-/* How far apart the places are where a field of a predictor may stand. */
+/* Alignment of the fields of a predictor. */
 static uint32_t dx_patch_p_align(uint32_t id)
 {
     static const uint8_t aligns[16] = {0, 1, 8, 4, 4, 4, 1, 2, 4, 2, 1, 4, 8};
     DX_PATCH_ASSERT(id < DX_PATCH_P_IDS);
-    return aligns[id & 15]; /* so that a compiler sees where it ends */
+    return aligns[id & 15]; /* the mask shows the compiler the bound */
 }
 
 #ifdef DX_PATCH_P_EIGHTS
-/* May there be a field at an aligned place, which is `before` bytes behind the last one? All
-   conditions that are quick to look at. */
+/* May there be a field at an aligned place, `before` bytes after the last one? Cheap tests only. */
 static bool dx_patch_p_may_be_field(uint32_t id, const dx_patch_p_block *b, uint32_t at,
                                     uint32_t before)
 {
@@ -2669,8 +2669,8 @@ static bool dx_patch_p_may_be_field(uint32_t id, const dx_patch_p_block *b, uint
 }
 #endif
 
-/* The next place at or behind `at` where a field may stand. `from`: where the last one ended, so
-   that no field feeds the next one's opcode. Quick, because it passes over every byte. */
+/* The next place from `at` on where a field may start. `from`: the end of the last field, which
+   must not serve as the next one's opcode. A hot loop: it passes over every byte. */
 static uint32_t dx_patch_p_next_place(uint32_t id, const dx_patch_p_block *b, uint32_t at,
                                       int32_t from)
 {
@@ -2687,7 +2687,7 @@ static uint32_t dx_patch_p_next_place(uint32_t id, const dx_patch_p_block *b, ui
     return at;
 }
 
-/* i386 and Thumb: calls and jumps among words that may be addresses. `before`: bytes in front that
+/* i386 and Thumb: calls and jumps among words that may be addresses. `before`: bytes before it that
    may be an opcode. */
 static void dx_patch_p_locate_mixed(dx_patch_p_field *f, uint32_t id, const dx_patch_p_block *b,
                                     uint32_t at, uint32_t before)
@@ -2707,13 +2707,13 @@ static void dx_patch_p_locate_mixed(dx_patch_p_field *f, uint32_t id, const dx_p
     else f->target = word;
 }
 
-/* 32-bit addresses of all kinds. Most are plain words, which are many: these come first. */
+/* 32-bit addresses of all kinds. Plain words come first: they are the most frequent. */
 static void dx_patch_p_locate_word(dx_patch_p_field *f, uint32_t id, const dx_patch_p_block *b,
                                    uint32_t at, uint32_t before)
 {
     const uint8_t *p = b->old_bytes + at;
     uint32_t word = dx_patch_p_load32(p);
-    bool code = id == DX_PATCH_P_ID_X86; /* behind its opcode: it was looked for there */
+    bool code = id == DX_PATCH_P_ID_X86; /* its place follows an opcode, see next_opcode() */
     bool nearby = id == DX_PATCH_P_ID_NEAR, based = id == DX_PATCH_P_ID_BASED;
     bool table = id == DX_PATCH_P_ID_TABLE;
     DX_PATCH_ASSERT(b->limit - at >= 4);
@@ -2736,8 +2736,8 @@ static void dx_patch_p_locate_word(dx_patch_p_field *f, uint32_t id, const dx_pa
     }
 }
 
-/* The field at byte `at` of a block, whose last field ended at `from`. The block's bytes may be
-   looked at, and those from `from` on; a field that needs more is none. */
+/* The field at byte `at` of a block, whose last field ended at `from`. Only the block's bytes and
+   those from `from` on are read; anything that would need more is not a field. */
 static dx_patch_p_field dx_patch_p_locate(uint32_t id, const dx_patch_p_block *b, uint32_t at,
                                           int32_t from)
 {
@@ -2758,13 +2758,13 @@ static dx_patch_p_field dx_patch_p_locate(uint32_t id, const dx_patch_p_block *b
     return f;
 }
 
-/* And what its value should become. Targets of the same region tend to be off by as much. */
+/* A field and its predicted value. Targets in the same region tend to miss by the same amount. */
 static dx_patch_p_field dx_patch_p_predict(const dx_patch_p_predictor *x, uint32_t id,
                                            const dx_patch_p_block *b, uint32_t at, int32_t from)
 {
     dx_patch_p_field f = dx_patch_p_locate(id, b, at, from);
     uint64_t target = f.number, mask;
-    if (!f.size || id > DX_PATCH_P_ID_WASM) return f; /* numbers stay as they are, about */
+    if (!f.size || id > DX_PATCH_P_ID_WASM) return f; /* numbers are predicted unchanged */
     DX_PATCH_ASSERT(f.bits >= 1 && f.bits <= 64);
     mask = UINT64_MAX >> (64 - f.bits);
     if (id != DX_PATCH_P_ID_WASM && !dx_patch_p_map_address(x, f.target, &target, &f.sure))
@@ -2776,9 +2776,9 @@ static dx_patch_p_field dx_patch_p_predict(const dx_patch_p_predictor *x, uint32
     return f;
 }
 
-/* Fill what follows the list of matches: their order by old offset, then by index (Shell's sort, no
-   extra memory), and these old offsets. In the order, a match that lies inside of the one before it
-   is replaced by that one. */
+/* Fill what follows the list of matches: their order by old offset, then by index (Shell sort, no
+   extra memory), and the old offsets in that order. In the order, a match that lies inside the one
+   before it is replaced by that one. */
 static void dx_patch_p_sort_map(dx_patch_p_predictor *p)
 {
     const uint32_t *list = p->matches_;
@@ -2811,7 +2811,7 @@ static void dx_patch_p_sort_map(dx_patch_p_predictor *p)
 }
 
 #ifndef DX_PATCH_NO_STREAMS
-/* Fill the index: few matches start in a granule, so that finding one is quick. */
+/* Fill the index. Few matches start in a granule, which makes lookups fast. */
 static void dx_patch_p_index_map(dx_patch_p_predictor *p)
 {
     const uint32_t *olds = p->matches_ + (DX_PATCH_P_MATCH_WORDS + 1) * (size_t)p->count_;
@@ -2826,17 +2826,17 @@ static void dx_patch_p_index_map(dx_patch_p_predictor *p)
 #endif
 
 /* >>delta: the parts of a delta, both directions -----------------------------
-   The target is literals and matches in turns; a match is blocks of a kilobyte. A block without any
-   change only counts; another one names its predictor, and then goes over its old bytes twice:
+   Literals and matches alternate in the target; a match is cut into blocks of a kilobyte. Unchanged
+   blocks are only counted; a changed one names its predictor, then passes over its old bytes twice:
 
-        old bytes     | call f |   ...    | ptr g |  ...        first its fields: put in as
-                        ^^^^ predicted      ^^^^^ predicted     predicted, or as the patch corrects
-        then          ------- right -------x--- right ---x--    then runs of right bytes, and each
-                      run                  diff   run    diff   time by how much a wrong one differs
+        old bytes     | call f |   ...    | ptr g |  ...        first its fields: as predicted, or
+                        ^^^^ predicted      ^^^^^ predicted     as the patch corrects them
+        then          ------- right -------x--- right ---x--    then runs of right bytes, and the
+                      run                  diff   run    diff   difference of each wrong byte
 
-   The reader stops between steps when its input may not hold a whole one, and goes on with the same
-   block when more has arrived. */
-#define DX_PATCH_P_STEP 64u /* no step of a decoder takes more bytes of input than this */
+   The reader stops between steps when its input may not hold a whole step, and resumes the block
+   when more has arrived. */
+#define DX_PATCH_P_STEP 64u /* max input bytes of a decoder step */
 
 static bool dx_patch_p_has_input(const dx_patch_p_coder *c) /* for a whole step */
 {
@@ -2844,21 +2844,21 @@ static bool dx_patch_p_has_input(const dx_patch_p_coder *c) /* for a whole step 
     return c->last_ || c->size_ - c->at_ >= DX_PATCH_P_STEP;
 }
 
-/* The target's last bytes are those in front of `end`, of which there are so many. */
+/* Note the last bytes of the target, those up to `end`; `before` bytes exist. */
 static void dx_patch_p_pass(dx_patch_p_delta *d, const uint8_t *end, uint64_t before)
 {
     uint32_t i = before < 8 ? (uint32_t)before : 8;
     for (; i; i--) d->past_ = d->past_ << 8 | *(end - i);
 }
 
-/* A block of a match of which so many bytes are left. */
+/* Start a block of a match that has `left` bytes left. */
 static void dx_patch_p_start_block(dx_patch_p_delta *d, dx_patch_p_block *b, uint64_t left)
 {
     dx_patch_p_predictor *x = &d->predictor_;
     DX_PATCH_ASSERT(left > 0);
     b->size = left < DX_PATCH_P_BLOCK ? (uint32_t)left : DX_PATCH_P_BLOCK;
     b->limit = left < DX_PATCH_P_LONGEST ? (uint32_t)left : DX_PATCH_P_LONGEST;
-    b->from = b->old_at < 2 ? 0 - (int32_t)b->old_at : -2; /* opcodes may stand in front */
+    b->from = b->old_at < 2 ? 0 - (int32_t)b->old_at : -2; /* an opcode may precede the block */
     b->at = 0;
     b->filled = false;
     DX_PATCH_ASSERT(b->size <= b->limit);
@@ -2868,14 +2868,14 @@ static void dx_patch_p_start_block(dx_patch_p_delta *d, dx_patch_p_block *b, uin
     b->origin[1] = x->setup_[1][DX_PATCH_P_SETUP_ORIGIN];
 }
 
-/* Rows of the next run, by the run before. */
+/* Rows of the next run, by the previous run. */
 static uint32_t dx_patch_p_run_number(uint32_t run)
 {
     if (run == 0) return 0;
     return run < 8 ? 1 : 2;
 }
 
-/* A field's neighbours are predicted with what it was wrong by. */
+/* The error of a field corrects the predictions of its neighbours. */
 static void dx_patch_p_learn_field(dx_patch_p_predictor *x, const dx_patch_p_field *f,
                                    uint64_t error)
 {
@@ -2883,7 +2883,7 @@ static void dx_patch_p_learn_field(dx_patch_p_predictor *x, const dx_patch_p_fie
     x->memory_[f->slot] += (uint32_t)(error << f->shift & 0xffffffffu);
 }
 
-/* The kind of numbers that say by how much: of x86, of pointers, of other addresses, of numbers. */
+/* The kind of correction: of x86, of pointers, of other addresses, of numbers. */
 static uint32_t dx_patch_p_fix_kind(uint32_t id)
 {
     DX_PATCH_ASSERT(id != DX_PATCH_P_ID_NONE && id < DX_PATCH_P_IDS);
@@ -2891,7 +2891,7 @@ static uint32_t dx_patch_p_fix_kind(uint32_t id)
     return id < DX_PATCH_P_ID_SINGLES ? 2 : 3;
 }
 
-/* Is the field as predicted? Else by how much it is not. Returns what its value is. */
+/* Code whether the field is as predicted and, if not, its error. Returns its value. */
 static uint64_t dx_patch_p_code_field(dx_patch_p_delta *d, const dx_patch_p_field *f,
                                       uint64_t value)
 {
