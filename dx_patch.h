@@ -2912,7 +2912,7 @@ static uint64_t dx_patch_p_code_field(dx_patch_p_delta *d, const dx_patch_p_fiel
     return f->value + error;
 }
 
-/* Bytes that are equal from the start on. */
+/* Length of the common prefix. */
 static size_t dx_patch_p_same(const uint8_t *a, const uint8_t *b, size_t size)
 {
     size_t i = 0;
@@ -2924,13 +2924,13 @@ static size_t dx_patch_p_same(const uint8_t *a, const uint8_t *b, size_t size)
     return i;
 }
 
-/* The difference of a wrong byte from `old`; `before` is the target's byte in front of it. Bytes of
-   a number that grew are wrong by 1, or by 255 where it borrowed. */
+/* Code the difference of a wrong byte from `old`; `before` is the target byte before it. Bytes of a
+   number that grew are off by 1, or by 255 after a borrow. */
 static uint32_t dx_patch_p_code_wrong(dx_patch_p_delta *d, uint32_t before, uint32_t old,
                                       uint32_t v)
 {
     uint32_t last = d->last_diff_;
-    uint32_t alone = d->last_run_ ? 0u : 1u; /* 1: right behind another wrong byte */
+    uint32_t alone = d->last_run_ ? 0u : 1u; /* 1: directly after another wrong byte */
     uint32_t context = alone | (last & 128 ? 4u : 0u), row;
     DX_PATCH_ASSERT(before < 256 && old < 256 && last < 256);
     if (last == 0 || last == 1 || last == 255) context |= 2;
@@ -2939,7 +2939,7 @@ static uint32_t dx_patch_p_code_wrong(dx_patch_p_delta *d, uint32_t before, uint
         v = dx_patch_p_byte(&d->coder_, row, v);
     } else {
         uint32_t run = d->last_run_ < 15 ? d->last_run_ : 15;
-        const uint32_t contexts[4] = { /* the top byte keeps them apart from those of literals */
+        const uint32_t contexts[4] = { /* the top byte separates them from those of literals */
             (uint32_t)1 << 24 | old << 16 | before << 8 | alone,
             (uint32_t)4 << 24 | last << 8 | run,
             (uint32_t)2 << 24 | last << 16 | old << 8 | d->id_,
@@ -2951,7 +2951,7 @@ static uint32_t dx_patch_p_code_wrong(dx_patch_p_delta *d, uint32_t before, uint
     return v;
 }
 
-/* The fields of a block, put over its old bytes at `to`. False: more input is needed first. */
+/* Code the fields of a block into its old bytes at `to`. False: more input is needed. */
 static bool dx_patch_p_code_fields(dx_patch_p_delta *d, dx_patch_p_block *b, uint8_t *to)
 {
     const uint8_t *made = b->new_bytes; /* NULL when reading */
@@ -2973,15 +2973,15 @@ static bool dx_patch_p_code_fields(dx_patch_p_delta *d, dx_patch_p_block *b, uin
         }
     }
     if (b->filled) return true;
-    if (b->from > (int32_t)b->size) b->size = (uint32_t)b->from; /* the last one reached out */
+    if (b->from > (int32_t)b->size) b->size = (uint32_t)b->from; /* the last field extends it */
     DX_PATCH_ASSERT(b->size <= b->limit);
     b->at = 0;
     b->filled = true;
     return true;
 }
 
-/* A block: its fields, put over its old bytes at `to`, then the bytes that are wrong after them.
-   False: more input is needed first. */
+/* Code a block: its fields, into its old bytes at `to`, then the bytes that are still wrong. False:
+   more input is needed. */
 static bool dx_patch_p_code_block(dx_patch_p_delta *d, dx_patch_p_block *b, uint8_t *to)
 {
     const uint8_t *made = b->new_bytes; /* NULL when reading */
@@ -3008,8 +3008,8 @@ static bool dx_patch_p_code_block(dx_patch_p_delta *d, dx_patch_p_block *b, uint
 }
 
 /* >>reader: the streaming applier --------------------------------------------
-   The patch arrives in pieces of any size; they are collected in in_, and decoded in steps as long
-   as a whole step's input is there. state_ says what the next step expects:
+   The patch arrives in pieces of any size; they are collected in in_ and decoded in steps, as long
+   as there is input for a whole step. state_ is what the next step expects:
 
         delta     PARAMETERS -+-> SET_UP (numbers) --> LIST (matches) -+     only if there is a map
                               |                                       |
@@ -3018,7 +3018,7 @@ static bool dx_patch_p_code_block(dx_patch_p_delta *d, dx_patch_p_block *b, uint
                                            v  |    +--> DONE
                                   LITERALS |  |
                                            v  | the match is complete
-                                      EQUAL -> COPY        blocks that are as in the base
+                                      EQUAL -> COPY        blocks without a change
                                         ^  \     |
                                         |   +-> CHOICE -> CHOSEN    a block with changes
                                         +-----------------+
@@ -3028,15 +3028,15 @@ static bool dx_patch_p_code_block(dx_patch_p_delta *d, dx_patch_p_block *b, uint
         streams   STREAM_PARAMETERS --> SECTION_HEAD --> SECTION (whole) --+--> DONE
                                              ^-----------------------------+
 
-   Bytes of the target are put together in new_, or in the caller's out, hashed, and handed on.
-   Memory is cut from the caller's in the same order and sizes by every applier: what a patch needs
-   is in its header, and what the body asks for beyond that is refused. */
-#define DX_PATCH_P_LAYOUT 34u /* second byte of the parameters; and 1 if there is a map */
-#define DX_PATCH_P_PARAMETERS_SIZE 5u /* bytes in front of a delta's stream */
-#define DX_PATCH_P_LOT 16384u /* bytes; so many, or a multiple, are hashed at once where possible */
-#define DX_PATCH_P_SLACK 96u /* lets the memory of the caller, and each part, have any alignment */
+   Target bytes are assembled in new_ or in the caller's out, hashed, and passed on. Every applier
+   allocates the same parts of the caller's memory, in the same order: the header declares how much
+   a patch needs, and a body that asks for more is refused. */
+#define DX_PATCH_P_LAYOUT 34u /* second byte of the parameters; plus 1 if there is a map */
+#define DX_PATCH_P_PARAMETERS_SIZE 5u /* bytes before a delta's stream */
+#define DX_PATCH_P_LOT 16384u /* bytes; the target is hashed in multiples of this where possible */
+#define DX_PATCH_P_SLACK 96u /* allows any alignment of the caller's memory and of each part */
 
-enum { /* what is expected next; the order is that of the steps in dx_patch_p_run() */
+enum { /* the next part of the patch; in the order of the steps in dx_patch_p_run() */
     DX_PATCH_P_PARAMETERS,
     DX_PATCH_P_SET_UP,
     DX_PATCH_P_LIST,
@@ -3057,7 +3057,7 @@ enum { /* what is expected next; the order is that of the steps in dx_patch_p_ru
     DX_PATCH_P_DONE
 };
 
-/* Memory of the caller from *at on, aligned, or NULL. */
+/* Allocate aligned memory from *at on, or NULL. */
 static void *dx_patch_p_cut_memory(uint8_t **at, size_t *left, uint64_t size)
 {
     size_t skip = (size_t)(0 - (uintptr_t)*at) & 7;
@@ -3076,8 +3076,8 @@ static uint64_t dx_patch_p_mix_memory(uint32_t history_log, uint32_t groups_log)
     return history_log ? size + ((uint64_t)32 << groups_log) : 0;
 }
 
-/* The cuts of a delta: models, four of mixing, corrections, matches, a window of the base, and one
-   of the target. Each skips at most seven bytes, which the slack holds. */
+/* Allocations of a delta: models, four of mixing, corrections, matches, a window of the base, and
+   one of the target. Each skips at most seven bytes, which the slack covers. */
 typedef char dx_patch_p_slack_is_enough[9 * 7 <= DX_PATCH_P_SLACK ? 1 : -1];
 typedef char dx_patch_p_least_delta[DX_PATCH_P_SLACK + DX_PATCH_P_WINDOW + DX_PATCH_P_LONGEST +
                                     32 * (DX_PATCH_P_M_BYTE + 2 * DX_PATCH_P_BYTE) ==
@@ -3093,7 +3093,7 @@ static uint64_t dx_patch_p_delta_memory(const dx_patch_p_delta *d, uint64_t matc
     return size;
 }
 
-/* The rows of flags, in which only 0 and 1 occur: evenly likely, and nothing else. */
+/* Reset the rows of flags: 0 and 1 are equally likely, and no other symbol occurs. */
 static void dx_patch_p_flags_start(uint16_t *rows)
 {
     uint32_t row, i;
@@ -3106,7 +3106,7 @@ static void dx_patch_p_flags_start(uint16_t *rows)
     }
 }
 
-/* The memory of mixing, at its start. */
+/* Allocate and reset the memory of mixing. */
 static bool dx_patch_p_mixer_start(dx_patch_p_delta *d, uint8_t **at, size_t *left)
 {
     uint64_t heads = (uint64_t)1 << d->history_log_, groups = (uint64_t)32 << d->groups_log_;
@@ -3125,7 +3125,8 @@ static bool dx_patch_p_mixer_start(dx_patch_p_delta *d, uint8_t **at, size_t *le
     return true;
 }
 
-/* Models, and what mixing and prediction need, at their start. False: there is less memory. */
+/* Allocate and reset the models, and the memory of mixing and prediction. False: too little
+   memory. */
 static bool dx_patch_p_delta_start(dx_patch_p_delta *d, uint8_t **at, size_t *left)
 {
     uint32_t count = dx_patch_p_row_count(d->literal_bits_, d->diff_bits_);
@@ -3144,7 +3145,7 @@ static bool dx_patch_p_delta_start(dx_patch_p_delta *d, uint8_t **at, size_t *le
     return true;
 }
 
-/* What a callback returned: 0, or the reason for `error`. */
+/* A result of a callback that is not 0 is kept and ends the call with `error`. */
 static int dx_patch_p_callback(dx_patch_applier *a, int result, int error)
 {
     DX_PATCH_ASSERT(error < 0);
@@ -3162,7 +3163,8 @@ static int dx_patch_p_progress(dx_patch_applier *a)
     return dx_patch_p_callback(a, d->progress(d->user, done, all), DX_PATCH_ECANCELED);
 }
 
-/* Hash what is ready, and hand it on: whole lots if there are any, as these hash much faster. */
+/* Hash the bytes that are ready and pass them on, in multiples of a lot if possible: these
+   hash much faster. */
 static int dx_patch_p_give(dx_patch_applier *a, bool all)
 {
     const dx_patch_applier_desc *d = &a->desc_;
@@ -3179,7 +3181,7 @@ static int dx_patch_p_give(dx_patch_applier *a, bool all)
     return dx_patch_p_callback(a, result, DX_PATCH_ESYS);
 }
 
-/* Where the next bytes of the target are put together, at most DX_PATCH_P_LONGEST at a time. */
+/* Where the next target bytes are assembled, at most DX_PATCH_P_LONGEST at a time. */
 static uint8_t *dx_patch_p_room(const dx_patch_applier *a)
 {
     DX_PATCH_ASSERT(a->produced_ >= a->given_);
@@ -3188,12 +3190,12 @@ static uint8_t *dx_patch_p_room(const dx_patch_applier *a)
 }
 
 #ifndef DX_PATCH_NO_STREAMS
-/* Keep the last bytes of the target, which copies may come from: a ring. */
+/* Keep the last target bytes in a ring, as sources of copies. */
 static void dx_patch_p_remember(dx_patch_applier *a, const uint8_t *p, size_t size)
 {
     size_t window = (size_t)1 << a->window_log_, at = (size_t)(a->produced_ & (window - 1)), part;
     DX_PATCH_ASSERT(a->window_ && a->window_log_);
-    if (size > window) { /* the first ones would be overwritten */
+    if (size > window) { /* the first bytes would be overwritten */
         p += size - window;
         at = (at + (size - window)) & (window - 1);
         size = window;
@@ -3204,7 +3206,7 @@ static void dx_patch_p_remember(dx_patch_applier *a, const uint8_t *p, size_t si
 }
 #endif
 
-/* The next bytes of the target, which may be where they belong already. */
+/* Append bytes to the target. p may already be their place. */
 static int dx_patch_p_emit(dx_patch_applier *a, const uint8_t *p, size_t size)
 {
     int error = DX_PATCH_OK;
@@ -3227,7 +3229,7 @@ static int dx_patch_p_emit(dx_patch_applier *a, const uint8_t *p, size_t size)
     return error ? error : dx_patch_p_progress(a);
 }
 
-/* Base bytes, zeros outside of the base. */
+/* Read bytes of the base; zeros outside it. */
 static int dx_patch_p_read(dx_patch_applier *a, uint64_t at, uint8_t *p, uint32_t size)
 {
     uint64_t left = at < a->from_size_ ? a->from_size_ - at : 0;
@@ -3239,7 +3241,7 @@ static int dx_patch_p_read(dx_patch_applier *a, uint64_t at, uint8_t *p, uint32_
     return dx_patch_p_callback(a, a->desc_.read(a->desc_.user, at, p, part), DX_PATCH_ESYS);
 }
 
-/* Five bytes say how the stream is coded:
+/* Five bytes of parameters:
 
         0  bits 0..3 literal_bits, 4..5 diff_bits, 6 rich    3  history_log; 0: no mixer
         1  layout, and 1 if there is a map                   4  groups_log
@@ -3259,7 +3261,7 @@ static int dx_patch_p_parse_parameters(dx_patch_p_delta *d, const uint8_t *p, bo
     if (d->literal_bits_ > 8 || p[0] >> 7 || (p[1] & 254) != DX_PATCH_P_LAYOUT || p[2] > 32)
         return DX_PATCH_EVERSION;
     if (!mixes && !mixes_not) return DX_PATCH_EVERSION;
-    if (plain && (p[0] || d->map_ || p[2] || mixes)) return DX_PATCH_EVERSION; /* such need bits */
+    if (plain && (p[0] || d->map_ || p[2] || mixes)) return DX_PATCH_EVERSION; /* range only */
     return DX_PATCH_OK;
 }
 
@@ -3278,14 +3280,15 @@ static int dx_patch_p_take_parameters(dx_patch_applier *a)
     if (!a->desc_.out && !a->new_)
         a->new_ = (uint8_t *)dx_patch_p_cut_memory(&a->memory_, &a->left_, DX_PATCH_P_LONGEST);
     started = dx_patch_p_delta_start(d, &a->memory_, &a->left_);
-    DX_PATCH_ASSERT(started && a->old_ && (a->new_ || a->desc_.out)); /* all were counted */
+    DX_PATCH_ASSERT(started && a->old_ && (a->new_ || a->desc_.out)); /* counted above */
     (void)started;
     if (a->header_.coding == DX_PATCH_CODING_RANGE) dx_patch_p_start_reading(&d->coder_);
     a->state_ = d->map_ ? DX_PATCH_P_SET_UP : DX_PATCH_P_NEXT;
     return DX_PATCH_OK;
 }
 
-/* The numbers of the setup: match count, the base's words, the target's less the base's. */
+/* The numbers of the setup: match count, the base's words, the target's as differences from
+   these. */
 static int dx_patch_p_take_setup(dx_patch_applier *a)
 {
     dx_patch_p_predictor *x = &a->delta_.predictor_;
@@ -3313,7 +3316,7 @@ static int dx_patch_p_take_setup(dx_patch_applier *a)
     return DX_PATCH_OK;
 }
 
-/* The next match, after `gap` literal bytes. It lies inside of both files, or it is refused. */
+/* Place the next match, after `gap` literals. It is refused unless it lies inside both files. */
 static int dx_patch_p_place_match(dx_patch_applier *a, uint64_t gap, uint64_t size, uint64_t jump)
 {
     uint64_t left = a->to_size_ - a->new_end_, old_at = a->old_end_ + gap;
@@ -3334,11 +3337,11 @@ static int dx_patch_p_take_match(dx_patch_applier *a, uint64_t gap)
 {
     uint64_t size = dx_patch_p_number(&a->delta_.coder_, DX_PATCH_P_N_LENGTH, 0);
     uint64_t jump = dx_patch_p_number(&a->delta_.coder_, DX_PATCH_P_N_JUMP, 0);
-    DX_PATCH_ASSERT(a->header_.coding != DX_PATCH_CODING_STREAMS); /* has them elsewhere */
+    DX_PATCH_ASSERT(a->header_.coding != DX_PATCH_CODING_STREAMS); /* in its map section */
     return dx_patch_p_place_match(a, gap, size, jump);
 }
 
-/* The match that was placed, into the list. */
+/* Append the placed match to the list. */
 static void dx_patch_p_list_match(dx_patch_applier *a)
 {
     dx_patch_p_predictor *x = &a->delta_.predictor_;
@@ -3368,7 +3371,7 @@ static int dx_patch_p_take_list(dx_patch_applier *a)
     return error;
 }
 
-/* Literal bytes and the match behind them, if there is one. */
+/* Start the next literals, and the match after them if there is one. */
 static int dx_patch_p_take_next(dx_patch_applier *a)
 {
     uint64_t left = a->to_size_ - a->produced_, gap = left;
@@ -3387,7 +3390,7 @@ static int dx_patch_p_take_next(dx_patch_applier *a)
         a->match_new_ = match[DX_PATCH_P_MATCH_NEW];
         a->match_old_ = match[DX_PATCH_P_MATCH_OLD];
         a->match_left_ = match[DX_PATCH_P_MATCH_SIZE];
-        DX_PATCH_ASSERT(a->match_new_ >= a->produced_); /* the list was checked as it was read */
+        DX_PATCH_ASSERT(a->match_new_ >= a->produced_); /* checked when the list was read */
         gap = a->match_new_ - a->produced_;
     }
     DX_PATCH_ASSERT(error || gap <= left);
@@ -3398,8 +3401,8 @@ static int dx_patch_p_take_next(dx_patch_applier *a)
     return error;
 }
 
-/* Literals up to the next multiple of a block, or as many as there is input for. Each multiple
-   starts with a flag (are the next ones copied?) and with the base's bytes there, as hints. */
+/* Decode literals up to the next multiple of a block, or while there is input. Each multiple starts
+   with a flag (are the next ones uncoded?) and with the base's bytes there, as hints. */
 static int dx_patch_p_take_literals(dx_patch_applier *a)
 {
     dx_patch_p_delta *d = &a->delta_;
@@ -3419,7 +3422,7 @@ static int dx_patch_p_take_literals(dx_patch_applier *a)
     if (error) return error;
     do to[size] = (uint8_t)dx_patch_p_literal(d, a->old_[done + size], 0);
     while (++size < size_max && dx_patch_p_has_input(&d->coder_) && !d->coder_.overrun_);
-    d->past_ = past; /* dx_patch_p_emit() moves it on */
+    d->past_ = past; /* dx_patch_p_emit() updates it */
     a->hint_old_ += size;
     a->literals_left_ -= size;
     a->literals_done_ += size;
@@ -3428,7 +3431,7 @@ static int dx_patch_p_take_literals(dx_patch_applier *a)
     return error;
 }
 
-/* So many bytes of the match are done. */
+/* `size` bytes of the match are done. */
 static void dx_patch_p_done(dx_patch_applier *a, uint64_t size)
 {
     DX_PATCH_ASSERT(size <= a->match_left_);
@@ -3438,13 +3441,13 @@ static void dx_patch_p_done(dx_patch_applier *a, uint64_t size)
     a->state_ = a->match_left_ ? DX_PATCH_P_EQUAL : DX_PATCH_P_NEXT;
 }
 
-/* How many of the match's blocks are as in the base. */
+/* Read how many blocks of the match are without a change. */
 static int dx_patch_p_take_equal(dx_patch_applier *a)
 {
     uint64_t left = a->match_left_, blocks, n;
     DX_PATCH_ASSERT(left > 0);
     blocks = (left - 1) / DX_PATCH_P_BLOCK + 1;
-    n = blocks; /* plain coding has no others */
+    n = blocks; /* plain coding has only these */
     if (a->delta_.coder_.range_)
         n = dx_patch_p_number(&a->delta_.coder_, DX_PATCH_P_N_EQUAL + a->later_, 0);
     if (n > blocks) return DX_PATCH_EBOUNDS;
@@ -3474,7 +3477,7 @@ static int dx_patch_p_take_copy(dx_patch_applier *a)
     return error;
 }
 
-/* Start a block of the match: its predictor, and the old bytes in and in front of it. */
+/* Start a block of the match: its predictor, and the old bytes in it and before it. */
 static int dx_patch_p_take_choice(dx_patch_applier *a)
 {
     dx_patch_p_delta *d = &a->delta_;
@@ -3535,8 +3538,8 @@ DX_PATCH_P_WIDE(dx_patch_p_xor, (uint8_t *p, const uint8_t *x, size_t size), (p,
 
         blocks to skip | runs | (bytes to skip | size | that many bytes, to be XORed) ..
 
-   Numbers are varints. In brief coding one byte is enough for a change of one byte that is near:
-   0..223 skips, 224..254 and another byte skips of more, 255: varints follow. */
+   Numbers are varints. In brief coding a nearby change of one byte takes one byte for both numbers:
+   0..223 is the skip; 224..254 and another byte are a longer skip; 255: varints follow. */
 enum {
     DX_PATCH_P_BRIEF_TWO = 224, /* from here on a skip takes two bytes */
     DX_PATCH_P_BRIEF_LONG = 255
@@ -3554,7 +3557,7 @@ static dx_patch_p_runs dx_patch_p_start_runs(const dx_patch_header *h)
     return r;
 }
 
-/* The head of the next block's record. */
+/* Read the head of the next block's record. */
 static int dx_patch_p_next_runs(dx_patch_p_coder *d, dx_patch_p_runs *r)
 {
     uint64_t gap = dx_patch_p_get_varint(d);
@@ -3568,7 +3571,7 @@ static int dx_patch_p_next_runs(dx_patch_p_coder *d, dx_patch_p_runs *r)
     return DX_PATCH_OK;
 }
 
-/* The next run of changed bytes of a block patch: 1, or 0 at the end, or an error. */
+/* Read the next run of changed bytes: 1, or 0 at the end, or an error. */
 static int dx_patch_p_next_run(dx_patch_p_coder *d, dx_patch_p_runs *r)
 {
     uint64_t gap, size = 1;
@@ -3596,8 +3599,8 @@ static int dx_patch_p_next_run(dx_patch_p_coder *d, dx_patch_p_runs *r)
     return 1;
 }
 
-/* old_ has the block_at_ bytes of the base from at_ on, which runs change. Move on until one is
-   that at `at`, or to the end. What lies behind a shorter target must have become zero. */
+/* old_ holds the block_at_ bytes of the base from at_ on, to which runs are applied. Advance it to
+   the byte at `at`, or to the end. Bytes beyond a shorter target must have become zero. */
 static int dx_patch_p_move_window(dx_patch_applier *a, uint64_t at)
 {
     int error = DX_PATCH_OK;
@@ -3617,7 +3620,7 @@ static int dx_patch_p_move_window(dx_patch_applier *a, uint64_t at)
     return error;
 }
 
-/* One run after the other, or as much of it as has arrived and the window holds. */
+/* Apply runs, each as far as its bytes have arrived and the window reaches. */
 static int dx_patch_p_take_runs(dx_patch_applier *a)
 {
     dx_patch_p_coder *d = &a->delta_.coder_;
@@ -3649,39 +3652,39 @@ static int dx_patch_p_take_runs(dx_patch_applier *a)
 
         parameters | map | section | section | ..        each: size, bytes of the target, streams
 
-   A section is collected, its streams are decoded, and then the target is made from them, up to the
-   section's end, which may lie anywhere, also within a match. Nothing but where it ended goes on
-   into the next one: offsets, the match, and the lines of copies. So applying may stop there.
+   A section is collected, its streams are decoded, and its part of the target is made from them. It
+   may end anywhere, even inside a match. The next section depends only on where this one ended:
+   offsets, the match, and the lines of copies. So an applier can stop between sections.
 
         target    | gap         | match                    | gap   |
         is made   copies and    blocks of a kilobyte:      copies ..
-        of        literals      as in the base (so many),
+        of        literals      a count of unchanged ones,
                                 then one with changes:
                                 predictor, fields, wrong bytes
 
-   Without a map there are no matches: all is one gap. */
-#define DX_PATCH_P_STREAM_PARAMETERS_SIZE 16u /* bytes in front of the sections */
-#define DX_PATCH_P_SHELF 16u         /* streams that one kind of literals may be shared out to */
-#define DX_PATCH_P_HINTED 8u         /* so many literals on a line that goes on know old bytes */
-#define DX_PATCH_P_PLANES 10u        /* streams of bytes of numbers: 1 + 2 + 3 + 4 */
-#define DX_PATCH_P_FIXES 4u          /* kinds of numbers that correct fields */
+   Without a map there are no matches: everything is one gap. */
+#define DX_PATCH_P_STREAM_PARAMETERS_SIZE 16u /* bytes before the sections */
+#define DX_PATCH_P_SHELF 16u         /* max streams for one kind of literals */
+#define DX_PATCH_P_HINTED 8u         /* max literals with hints before a copy on the same line */
+#define DX_PATCH_P_PLANES 10u        /* byte streams of numbers: 1 + 2 + 3 + 4 */
+#define DX_PATCH_P_FIXES 4u          /* kinds of corrections of fields */
 
-enum { /* how literals are shared out to streams */
-    DX_PATCH_P_SHELF_ONE,   /* not at all */
-    DX_PATCH_P_SHELF_PLACE, /* by target offset modulo 4; hints: one, added to the old bytes */
-    DX_PATCH_P_SHELF_BYTE   /* by the byte before; hints: by the old byte; a list says to which */
+enum { /* how literals are distributed over streams */
+    DX_PATCH_P_SHELF_ONE,   /* a single stream */
+    DX_PATCH_P_SHELF_PLACE, /* by target offset modulo 4; hinted: one, added to the old bytes */
+    DX_PATCH_P_SHELF_BYTE   /* by the byte before; hinted: by the old byte; a list maps it */
 };
 
 typedef struct dx_patch_p_shelf {
     dx_patch_p_span streams[DX_PATCH_P_SHELF];
-    const uint8_t *list; /* BYTE: number of the stream by byte, 256 of them */
+    const uint8_t *list; /* BYTE: stream by byte value, 256 entries */
     uint32_t mode;
 } dx_patch_p_shelf;
 
-/* Numbers, as varints; or their lengths in bytes, 1 to 4, and their bytes in streams of their own:
-   one for each length and place, the lowest byte first. */
+/* Numbers as varints; or split into their lengths in bytes, 1 to 4, and streams of their bytes, one
+   for each length and position, the lowest byte first. */
 typedef struct dx_patch_p_planes {
-    dx_patch_p_span lengths; /* varints: all there is */
+    dx_patch_p_span lengths; /* not split: the varints */
     dx_patch_p_span planes[DX_PATCH_P_PLANES];
     bool split;
 } dx_patch_p_planes;
@@ -3691,13 +3694,13 @@ typedef struct dx_patch_p_section {
     dx_patch_p_copier copier;
     dx_patch_p_shelf literals;
     dx_patch_p_shelf hinted;    /* literals with a hint */
-    dx_patch_p_span equal;      /* numbers: blocks that are as in the base */
+    dx_patch_p_span equal;      /* numbers: blocks without a change */
     dx_patch_p_span ids;        /* bytes: predictors */
-    dx_patch_p_span right;      /* numbers: fields that are right before the next wrong one */
+    dx_patch_p_span right;      /* numbers: right fields before the next wrong one */
     dx_patch_p_span runs;       /* numbers: right bytes before the next wrong one, plus 1 */
-    dx_patch_p_span wrong;      /* wrong bytes; or nothing: each follows its run */
+    dx_patch_p_span wrong;      /* wrong bytes; if empty, each follows its run */
     dx_patch_p_planes fixes[DX_PATCH_P_FIXES];
-    uint64_t right_left;        /* fields before the next wrong one */
+    uint64_t right_left;        /* right fields before the next wrong one */
 } dx_patch_p_section;
 
 static uint64_t dx_patch_p_streams_memory(const dx_patch_applier *a, uint64_t matches)
@@ -3711,7 +3714,7 @@ static uint64_t dx_patch_p_streams_memory(const dx_patch_applier *a, uint64_t ma
     return size + 4 * (uint64_t)a->delta_.predictor_.index_size_;
 }
 
-/* Memory that was counted, in parts. */
+/* Allocate the memory that streams_memory() counts. */
 static void dx_patch_p_cut_streams(dx_patch_applier *a)
 {
     dx_patch_p_predictor *x = &a->delta_.predictor_;
@@ -3736,7 +3739,7 @@ static void dx_patch_p_cut_streams(dx_patch_applier *a)
     DX_PATCH_ASSERT(a->old_ && a->table_ && a->section_ && a->decoded_);
 }
 
-/* Words of an index of the map of a base of less than 4 GiB. */
+/* Words of the index, for a base below 4 GiB. */
 static uint32_t dx_patch_p_granules(uint64_t base_size, uint32_t log)
 {
     DX_PATCH_ASSERT(!(base_size >> 32) && log >= 6);
@@ -3745,9 +3748,9 @@ static uint32_t dx_patch_p_granules(uint64_t base_size, uint32_t log)
 
 /* Sixteen bytes:
 
-        0  1 if there is a map    1  region_bits    2  log of the window, 0 or 10..26
-        3  log of a granule of the index of the map, 0 (none) or 6..20
-        4  bytes of the largest section    8  bytes that its streams take    12  matches        */
+        0  1 if there is a map    1  region_bits    2  log2 of the window, 0 or 10..26
+        3  log2 of a granule of the index of the map, 0 (no index) or 6..20
+        4  bytes of the largest section    8  max bytes of its streams    12  matches           */
 static int dx_patch_p_take_stream_parameters(dx_patch_applier *a)
 {
     dx_patch_p_delta *d = &a->delta_;
@@ -3777,13 +3780,13 @@ static int dx_patch_p_take_stream_parameters(dx_patch_applier *a)
     return DX_PATCH_OK;
 }
 
-/* Is it the map that comes first? */
+/* Is the map the next section? */
 static bool dx_patch_p_wants_map(const dx_patch_applier *a)
 {
     return a->delta_.map_ && !a->setup_side_;
 }
 
-/* How many bytes a section has, and how many of the target it makes. */
+/* Read the size of a section and how many bytes of the target it makes. */
 static int dx_patch_p_take_section_head(dx_patch_applier *a)
 {
     dx_patch_p_coder *c = &a->delta_.coder_;
@@ -3803,7 +3806,7 @@ static int dx_patch_p_take_section_head(dx_patch_applier *a)
 
 static bool dx_patch_p_span_empty(const dx_patch_p_span *s) { return s->at == s->end; }
 
-/* What was wrong with streams: they take more memory than they may, or make no sense. */
+/* The error of bad streams: they need more memory than granted, or are damaged. */
 static int dx_patch_p_streams_error(const dx_patch_p_streams *s)
 {
     return s->store.full ? DX_PATCH_EHEADER : DX_PATCH_ECORRUPT;
@@ -3811,7 +3814,7 @@ static int dx_patch_p_streams_error(const dx_patch_p_streams *s)
 
 static void dx_patch_p_open_streams(const dx_patch_applier *a, dx_patch_p_streams *s)
 {
-    DX_PATCH_ASSERT(a->section_at_ == a->section_size_); /* it is there as a whole */
+    DX_PATCH_ASSERT(a->section_at_ == a->section_size_); /* it is complete */
     DX_PATCH_MEMSET(s, 0, sizeof *s);
     s->in.at = a->section_;
     s->in.end = a->section_ + a->section_size_;
@@ -3820,7 +3823,7 @@ static void dx_patch_p_open_streams(const dx_patch_applier *a, dx_patch_p_stream
     DX_PATCH_ASSERT(s->table && s->store.at && s->in.at);
 }
 
-/* The setups of base and target, as numbers; of the target what is to be added to the base's. */
+/* Read the setups of base and target, the latter as differences from the former. */
 static bool dx_patch_p_read_setup(dx_patch_p_predictor *x, dx_patch_p_span *numbers)
 {
     uint64_t v;
@@ -3840,7 +3843,7 @@ static bool dx_patch_p_read_setup(dx_patch_p_predictor *x, dx_patch_p_span *numb
     return dx_patch_p_span_empty(numbers);
 }
 
-/* The map: setup, and gap, size less one and jump of each match, each kind in a stream. */
+/* Read the map: setup; gap, size less one and jump of each match, one stream for each kind. */
 static int dx_patch_p_apply_map(dx_patch_applier *a)
 {
     dx_patch_p_predictor *x = &a->delta_.predictor_;
@@ -3875,7 +3878,7 @@ static int dx_patch_p_apply_map(dx_patch_applier *a)
     return DX_PATCH_OK;
 }
 
-/* A shelf: a byte, mode + 4 * streams; the list, if there is one; the streams. */
+/* Read a shelf: a byte, mode + 4 * streams; the list, if any; the streams. */
 static bool dx_patch_p_read_shelf(dx_patch_p_streams *s, dx_patch_p_shelf *shelf, bool hinted)
 {
     uint32_t count, i;
@@ -3908,7 +3911,7 @@ static bool dx_patch_p_shelf_empty(const dx_patch_p_shelf *shelf)
     return true;
 }
 
-/* The next byte of one of its streams, or -1. */
+/* The next byte of one of its streams, or -1 at its end. */
 static int dx_patch_p_shelf_byte(dx_patch_p_shelf *shelf, uint32_t stream)
 {
     dx_patch_p_span *s = shelf->streams + stream;
@@ -3916,8 +3919,8 @@ static int dx_patch_p_shelf_byte(dx_patch_p_shelf *shelf, uint32_t stream)
     return s->at == s->end ? -1 : *s->at++;
 }
 
-/* Numbers: a byte, 1 if their bytes are in planes; their stream, or that of their lengths and, for
-   each length that occurs, as many planes. */
+/* Read numbers: a byte, 1 if they are split; then their stream, or a stream of lengths and, for
+   each length that occurs, that many planes. */
 static bool dx_patch_p_read_planes(dx_patch_p_streams *s, dx_patch_p_planes *p)
 {
     uint32_t counts[5] = {0, 0, 0, 0, 0}, length, i;
@@ -3943,7 +3946,7 @@ static bool dx_patch_p_read_planes(dx_patch_p_streams *s, dx_patch_p_planes *p)
     return true;
 }
 
-/* The next number of planes, or of the one stream that has them all. */
+/* The next number, from its planes or from the single stream. */
 static bool dx_patch_p_planes_number(dx_patch_p_planes *p, uint64_t *v)
 {
     uint32_t length, i;
@@ -3951,17 +3954,17 @@ static bool dx_patch_p_planes_number(dx_patch_p_planes *p, uint64_t *v)
     if (!p->split) return dx_patch_p_span_number(&p->lengths, v);
     if (dx_patch_p_span_empty(&p->lengths)) return false;
     length = *p->lengths.at++;
-    DX_PATCH_ASSERT(length >= 1 && length <= 4); /* all were looked at as they were read */
+    DX_PATCH_ASSERT(length >= 1 && length <= 4); /* read_planes() checked it */
     plane = p->planes + length * (length - 1) / 2;
     *v = 0;
-    for (i = 0; i < length; i++, plane++) { /* each has as many bytes as there are such lengths */
+    for (i = 0; i < length; i++, plane++) { /* each has one byte per number of that length */
         DX_PATCH_ASSERT(!dx_patch_p_span_empty(plane));
         *v |= (uint64_t)*plane->at++ << 8 * i;
     }
     return true;
 }
 
-/* All streams of a section, in their order. */
+/* Read all streams of a section, in order. */
 static bool dx_patch_p_read_section(dx_patch_p_section *s, bool map)
 {
     dx_patch_p_streams *in = &s->streams;
@@ -3979,7 +3982,7 @@ static bool dx_patch_p_read_section(dx_patch_p_section *s, bool map)
     return dx_patch_p_span_empty(&in->in);
 }
 
-/* All that was sent was of use. */
+/* Are all streams used up? */
 static bool dx_patch_p_section_used(const dx_patch_p_section *s)
 {
     uint32_t i;
@@ -3992,7 +3995,7 @@ static bool dx_patch_p_section_used(const dx_patch_p_section *s)
     return used;
 }
 
-/* Bytes of the base, as they are. */
+/* Append bytes of the base. */
 static int dx_patch_p_emit_base(dx_patch_applier *a, uint64_t source, uint64_t size)
 {
     const uint8_t *base = (const uint8_t *)a->desc_.base;
@@ -4010,7 +4013,7 @@ static int dx_patch_p_emit_base(dx_patch_applier *a, uint64_t source, uint64_t s
     return error;
 }
 
-/* Bytes of the target's past: of the caller's `out`, or of the window. */
+/* Append earlier bytes of the target, from the caller's `out` or from the window. */
 static int dx_patch_p_emit_past(dx_patch_applier *a, uint64_t back, uint64_t size)
 {
     uint64_t window = (uint64_t)1 << a->window_log_;
@@ -4028,7 +4031,7 @@ static int dx_patch_p_emit_past(dx_patch_applier *a, uint64_t back, uint64_t siz
             if (have > window - at) part = have = window - at;
             DX_PATCH_MEMCPY(to, a->window_ + (size_t)at, (size_t)have);
             DX_PATCH_ASSERT(have == part || have == back);
-            if (have < part) /* the bytes behind these repeat them */
+            if (have < part) /* the bytes after these repeat them */
                 dx_patch_p_copy_back(to + have, (size_t)back, (size_t)(part - have));
         }
         error = dx_patch_p_emit(a, to, (size_t)part);
@@ -4037,7 +4040,7 @@ static int dx_patch_p_emit_past(dx_patch_applier *a, uint64_t back, uint64_t siz
     return error;
 }
 
-/* Literals that stand in for bytes of the base on a line that goes on behind them. */
+/* Literals between copies on the same line. The base bytes that they replace are their hints. */
 static int dx_patch_p_emit_hinted(dx_patch_applier *a, dx_patch_p_section *s, uint32_t size)
 {
     dx_patch_p_shelf *shelf = &s->hinted;
@@ -4057,7 +4060,7 @@ static int dx_patch_p_emit_hinted(dx_patch_applier *a, dx_patch_p_section *s, ui
     return dx_patch_p_emit(a, to, size);
 }
 
-/* Literals that are in line with no copy: each stream of their shelf has its own in order. */
+/* Literals without hints, each the next byte of its stream. */
 static int dx_patch_p_emit_literals(dx_patch_applier *a, dx_patch_p_section *s, uint64_t size)
 {
     dx_patch_p_shelf *shelf = &s->literals;
@@ -4088,7 +4091,7 @@ static int dx_patch_p_emit_literals(dx_patch_applier *a, dx_patch_p_section *s, 
     return error;
 }
 
-/* So many bytes that are in no match. */
+/* Make `size` bytes that are in no match. */
 static int dx_patch_p_apply_gap(dx_patch_applier *a, dx_patch_p_section *s, uint64_t size)
 {
     dx_patch_p_copier *c = &s->copier;
@@ -4114,7 +4117,7 @@ static int dx_patch_p_apply_gap(dx_patch_applier *a, dx_patch_p_section *s, uint
     return error;
 }
 
-/* By how much the next field is not as predicted: 0 for as many as are right. */
+/* The error of the next field's prediction; 0 for right ones. */
 static bool dx_patch_p_next_error(dx_patch_p_section *s, uint32_t id, uint64_t *error)
 {
     *error = 0;
@@ -4129,8 +4132,8 @@ static bool dx_patch_p_next_error(dx_patch_p_section *s, uint32_t id, uint64_t *
     return dx_patch_p_span_empty(&s->right) || dx_patch_p_span_number(&s->right, &s->right_left);
 }
 
-/* What a plain word refers to, and what its new value counts from: as locate_word() has it, but all
-   at once. False: it is no address. */
+/* Target and origin of a plain word, by the rules of locate_word(), in one step. False: it is
+   not an address. */
 static bool dx_patch_p_plain_target(const dx_patch_p_block *b, uint32_t id, uint32_t at,
                                     uint64_t *target, uint64_t *origin)
 {
@@ -4156,8 +4159,8 @@ static bool dx_patch_p_plain_target(const dx_patch_p_block *b, uint32_t id, uint
     return id == DX_PATCH_P_ID_X86 || dx_patch_p_is_wide(word);
 }
 
-/* The fields of a block that are plain words. They are most of all, so this does what fill_fields()
-   does without its detours. */
+/* The fields of a block that are plain words: a fast path of fill_fields() for the most
+   frequent ones. */
 static bool dx_patch_p_fill_plain(dx_patch_p_delta *d, dx_patch_p_section *s, dx_patch_p_block *b,
                                   uint8_t *to)
 {
@@ -4185,8 +4188,8 @@ static bool dx_patch_p_fill_plain(dx_patch_p_delta *d, dx_patch_p_section *s, dx
     }
 }
 
-/* The fields of a block that are numbers, one behind the other. As long as they are right nothing
-   needs to be done: they are as in the base. */
+/* The fields of a block that are numbers, one after the other. A right one needs no work: it
+   equals the base's. */
 static bool dx_patch_p_fill_numbers(uint32_t id, dx_patch_p_section *s, dx_patch_p_block *b,
                                     uint8_t *to)
 {
@@ -4204,7 +4207,7 @@ static bool dx_patch_p_fill_numbers(uint32_t id, dx_patch_p_section *s, dx_patch
     return true;
 }
 
-/* The fields of a block, put over its old bytes at `to`. */
+/* Put the fields of a block into its old bytes at `to`. */
 static bool dx_patch_p_fill_fields(dx_patch_p_delta *d, dx_patch_p_section *s, dx_patch_p_block *b,
                                    uint8_t *to)
 {
@@ -4229,12 +4232,12 @@ static bool dx_patch_p_fill_fields(dx_patch_p_delta *d, dx_patch_p_section *s, d
         b->at += f.size;
         b->from = (int32_t)b->at;
     }
-    if (b->from > (int32_t)b->size) b->size = (uint32_t)b->from; /* the last one reached out */
+    if (b->from > (int32_t)b->size) b->size = (uint32_t)b->from; /* the last field extends it */
     DX_PATCH_ASSERT(b->size <= b->limit);
     return true;
 }
 
-/* The bytes of a block that are wrong after that. */
+/* Correct the bytes of a block that are still wrong. */
 static bool dx_patch_p_mend_block(dx_patch_p_section *s, const dx_patch_p_block *b, uint8_t *to,
                                   dx_patch_p_span *wrong)
 {
@@ -4251,12 +4254,12 @@ static bool dx_patch_p_mend_block(dx_patch_p_section *s, const dx_patch_p_block 
     return true;
 }
 
-/* The next block of a match, with changes; its offsets are match_old_ and produced_. `left` bytes
-   are missing of the match in this section. */
+/* Apply the next block of a match, one with changes, at match_old_ and produced_. In this section
+   the match has `left` bytes left. */
 static int dx_patch_p_apply_block(dx_patch_applier *a, dx_patch_p_section *s, uint64_t left,
                                  dx_patch_p_span *wrong, uint32_t *made)
 {
-    uint64_t match_left = a->match_left_ + left; /* what is behind the section may be looked at */
+    uint64_t match_left = a->match_left_ + left; /* bytes after the section may be read */
     dx_patch_p_delta *d = &a->delta_;
     dx_patch_p_block *b = &a->block_;
     uint32_t before = DX_PATCH_P_BEFORE;
@@ -4283,7 +4286,7 @@ static int dx_patch_p_apply_block(dx_patch_applier *a, dx_patch_p_section *s, ui
     return dx_patch_p_emit(a, to, b->size);
 }
 
-/* So many bytes of the match. */
+/* Make `size` bytes of the match. */
 static int dx_patch_p_apply_match(dx_patch_applier *a, dx_patch_p_section *s, uint64_t size)
 {
     dx_patch_p_span *wrong = dx_patch_p_span_empty(&s->wrong) ? &s->runs : &s->wrong;
@@ -4308,8 +4311,8 @@ static int dx_patch_p_apply_match(dx_patch_applier *a, dx_patch_p_section *s, ui
     return error;
 }
 
-/* The next match of the list starts here, if it does. How many bytes until it does, or the match
-   that has started ends. */
+/* Start the next match of the list if its place is here. Returns the bytes up to its place, or to
+   the end of the current match. */
 static uint64_t dx_patch_p_next_part(dx_patch_applier *a, dx_patch_p_section *s)
 {
     const dx_patch_p_predictor *x = &a->delta_.predictor_;
@@ -4327,7 +4330,7 @@ static uint64_t dx_patch_p_next_part(dx_patch_applier *a, dx_patch_p_section *s)
     return a->match_left_;
 }
 
-/* A section that is there: gaps and parts of matches, in the order of the target. */
+/* Apply a complete section: gaps and parts of matches, in the order of the target. */
 static int dx_patch_p_apply_section(dx_patch_applier *a)
 {
     dx_patch_p_section s;
@@ -4353,7 +4356,7 @@ static int dx_patch_p_apply_section(dx_patch_applier *a)
     return error;
 }
 
-/* Collect the section; make what it is for once it is there. */
+/* Collect a section, and apply it once it is complete. */
 static int dx_patch_p_take_section(dx_patch_applier *a)
 {
     dx_patch_p_coder *c = &a->delta_.coder_;
@@ -4373,7 +4376,7 @@ static int dx_patch_p_take_section(dx_patch_applier *a)
 
 #endif /* DX_PATCH_NO_STREAMS */
 
-/* Decode what has arrived of the body, in steps as long as there is input for a whole one. */
+/* Decode the received part of the body in steps, as long as there is input for a whole step. */
 static int dx_patch_p_run(dx_patch_applier *a)
 {
     static int (*const steps[DX_PATCH_P_DONE])(dx_patch_applier *) = {
@@ -4413,7 +4416,7 @@ static int dx_patch_p_run(dx_patch_applier *a)
     return a->in_size_ ? (int)DX_PATCH_ECORRUPT : dx_patch_p_give(a, true);
 }
 
-/* The BLAKE3 of the base, with the caller's memory as buffer. */
+/* BLAKE3 of the base; the caller's memory is the buffer. */
 static int dx_patch_p_hash_base(dx_patch_applier *a, uint8_t *hash)
 {
     const uint8_t *base = (const uint8_t *)a->desc_.base;
@@ -4437,7 +4440,7 @@ static int dx_patch_p_hash_base(dx_patch_applier *a, uint8_t *hash)
     return error;
 }
 
-/* Is the target given, to produce the base? Only block patches can do that. */
+/* Is the base the target, to be undone? Only block patches allow that. */
 static bool dx_patch_p_undoes(const dx_patch_applier *a)
 {
 #ifdef DX_PATCH_NO_BLOCKS
@@ -4468,9 +4471,9 @@ static int dx_patch_p_check_base(dx_patch_applier *a)
     return size_of_target ? DX_PATCH_EAPPLIED : DX_PATCH_EBASE;
 }
 
-/* How much of the target is put together before it is hashed and handed on: four lots in the
-   caller's `out`, or in memory beyond what the header asks for; else a block at a time, in a part
-   of the memory that is cut later. */
+/* Choose how much of the target is assembled before it is hashed and passed on: four lots in the
+   caller's `out`, or in memory beyond what the header asks for; otherwise a block at a time, in a
+   part of the memory that is allocated later. */
 static void dx_patch_p_make_room(dx_patch_applier *a)
 {
     size_t room_max = 4 * DX_PATCH_P_LOT + DX_PATCH_P_LONGEST;
@@ -4483,7 +4486,7 @@ static void dx_patch_p_make_room(dx_patch_applier *a)
     else a->room_ = DX_PATCH_P_LONGEST;
 }
 
-/* The header is complete: refuse what can be refused, then look at the base. */
+/* The header is complete: refuse what can be refused, then check the base. */
 static int dx_patch_p_begin(dx_patch_applier *a)
 {
     dx_patch_header *h = &a->header_;
@@ -4497,7 +4500,7 @@ static int dx_patch_p_begin(dx_patch_applier *a)
 #ifdef DX_PATCH_NO_STREAMS
     if (h->coding == DX_PATCH_CODING_STREAMS) return DX_PATCH_ENOTSUP;
 #endif
-    if (dx_patch_p_undoes(a) && !h->reversible) return DX_PATCH_ENOTSUP; /* only blocks are */
+    if (dx_patch_p_undoes(a) && !h->reversible) return DX_PATCH_ENOTSUP; /* only blocks can be */
     a->from_size_ = dx_patch_p_undoes(a) ? h->target_size : h->base_size;
     a->to_size_ = dx_patch_p_undoes(a) ? h->base_size : h->target_size;
     if (a->desc_.target_size_max && a->to_size_ > a->desc_.target_size_max) return DX_PATCH_ETOOBIG;
@@ -4505,33 +4508,33 @@ static int dx_patch_p_begin(dx_patch_applier *a)
     if (a->desc_.out && a->to_size_ > a->desc_.out_capacity) return DX_PATCH_ENOSPACE;
     error = dx_patch_p_check_base(a);
     if (error) return error;
-    dx_patch_p_hash_start(&a->blake3_); /* from now on of the target */
+    dx_patch_p_hash_start(&a->blake3_); /* from now on: the target */
     a->state_ = DX_PATCH_P_PARAMETERS;
 #ifndef DX_PATCH_NO_STREAMS
     if (h->coding == DX_PATCH_CODING_STREAMS) a->state_ = DX_PATCH_P_STREAM_PARAMETERS;
 #endif
     a->memory_ = (uint8_t *)a->desc_.memory;
-    a->left_ = (size_t)h->memory_size; /* no more, whatever the caller has */
+    a->left_ = (size_t)h->memory_size; /* no more, even if the caller has more */
     dx_patch_p_make_room(a);
 #ifndef DX_PATCH_NO_BLOCKS
     if (h->kind == DX_PATCH_KIND_BLOCKS) {
         DX_PATCH_ASSERT(a->left_ >= DX_PATCH_P_BLOCK);
         a->runs_ = dx_patch_p_start_runs(h);
         a->old_ = a->memory_;
-        if (!a->new_) a->new_ = a->old_; /* each window is handed on before the next is read */
+        if (!a->new_) a->new_ = a->old_; /* a window is passed on before the next is read */
         a->state_ = DX_PATCH_P_RUNS;
     }
 #endif
     return h->body_size ? DX_PATCH_OK : dx_patch_p_run(a);
 }
 
-/* Take as much of the input as there is room for: header, then body, then trailer. */
+/* Consume as much of the input as there is room for: header, then body, then trailer. */
 static int dx_patch_p_take_input(dx_patch_applier *a, const uint8_t *p, size_t size, size_t *taken)
 {
     uint64_t end = DX_PATCH_HEADER_SIZE, part = size;
     bool header = a->received_ < end, trailer;
     if (!header) end += a->header_.body_size;
-    trailer = !header && a->received_ >= end; /* which is not ours to read */
+    trailer = !header && a->received_ >= end; /* opaque, not read here */
     if (trailer) end += a->header_.trailer_size;
     DX_PATCH_ASSERT(a->received_ <= end && a->in_size_ <= sizeof a->in_);
     if (part > end - a->received_) part = end - a->received_;
