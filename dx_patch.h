@@ -4622,7 +4622,7 @@ DX_PATCH_API int dx_patch_applier_finish(dx_patch_applier *a)
         dx_patch_p_hash_finish(&a->blake3_, hash);
         if (DX_PATCH_MEMCMP(hash, to, sizeof hash) != 0) error = DX_PATCH_ETARGET;
     }
-    a->error_ = error ? error : (int)DX_PATCH_EINVAL; /* done: what comes now breaks the contract */
+    a->error_ = error ? error : (int)DX_PATCH_EINVAL; /* done: any later call breaks the contract */
     return error;
 }
 
@@ -4632,18 +4632,18 @@ DX_PATCH_API int dx_patch_applier_callback_result(const dx_patch_applier *a)
 }
 
 /* >>memory: base, patch and target in memory -----------------------------------
-   A whole patch can be checked before anything happens. A block patch is applied where the base is:
+   A whole patch can be checked before anything is written. A block patch is applied in place:
 
         base      |........|xx......|........|            XOR is its own inverse, so the same runs
         runs               |01......|        |01..|       turn the target back into the base, and
-        target    |........|yx......|........|01..|       take back a result that is wrong
+        target    |........|yx......|........|01..|       undo a wrong result
 
-   The shorter side counts as followed by zeros. */
+   The shorter side is padded with zeros. */
 
-/* A whole patch: its header and its length. */
+/* Check the header and the length of a whole patch. */
 static int dx_patch_p_check_length(const uint8_t *patch, size_t size, dx_patch_header *h)
 {
-    uint64_t left; /* bytes behind the header */
+    uint64_t left; /* bytes after the header */
     int error = size ? dx_patch_info(patch, size, h) : DX_PATCH_ENOPATCH;
     if (error) return error;
     left = size - DX_PATCH_HEADER_SIZE;
@@ -4653,7 +4653,7 @@ static int dx_patch_p_check_length(const uint8_t *patch, size_t size, dx_patch_h
     return DX_PATCH_OK;
 }
 
-/* The same, and its checksum. */
+/* The same, and the checksum of its body. */
 static int dx_patch_p_check_whole(const uint8_t *patch, size_t size, dx_patch_header *h)
 {
     int error = dx_patch_p_check_length(patch, size, h);
@@ -4679,14 +4679,14 @@ DX_PATCH_API int dx_patch_apply(const void *base, size_t base_size, const void *
     if (error) return error;
     if (a.header_.target_size > out_capacity) return DX_PATCH_ENOSPACE;
     DX_PATCH_MEMSET(&desc, 0, sizeof desc);
-    desc.base = base_size ? base : memory; /* of no bytes; not NULL, as read is not set */
+    desc.base = base_size ? base : memory; /* empty; not NULL, because read is not set */
     desc.base_size = base_size;
     desc.out = out_capacity ? out : memory;
     desc.out_capacity = out_capacity;
     desc.memory = memory;
     desc.memory_size = memory_size;
     error = dx_patch_applier_init(&a, &desc);
-    a.whole_ = true; /* its checksum is that of the header, and need not be computed again */
+    a.whole_ = true; /* check_whole() has verified the checksum of the body */
     if (!error) error = dx_patch_applier_feed(&a, patch, patch_size);
     if (!error) error = dx_patch_applier_finish(&a);
     DX_PATCH_ASSERT(error || a.produced_ == a.header_.target_size);
@@ -4715,7 +4715,7 @@ static int dx_patch_p_xor_runs(const dx_patch_header *h, const uint8_t *patch, u
     return got;
 }
 
-/* Are the first size bytes of the buffer those that have this hash? */
+/* Do the first size bytes of the buffer have this hash? */
 static bool dx_patch_p_is(const uint8_t *buffer, uint64_t size, const uint8_t *wanted)
 {
     uint8_t hash[DX_PATCH_HASH_SIZE];
@@ -4724,7 +4724,7 @@ static bool dx_patch_p_is(const uint8_t *buffer, uint64_t size, const uint8_t *w
     return DX_PATCH_MEMCMP(hash, wanted, sizeof hash) == 0;
 }
 
-/* XOR the runs into a buffer whose content was verified, or change nothing. */
+/* XOR the runs into a buffer whose content was verified. After an error it is unchanged. */
 static int dx_patch_p_swap(const dx_patch_header *h, const uint8_t *patch, uint8_t *buffer,
                            size_t from_size, size_t to_size, const uint8_t *to_hash)
 {
@@ -4735,8 +4735,8 @@ static int dx_patch_p_swap(const dx_patch_header *h, const uint8_t *patch, uint8
     (void)dx_patch_p_xor_runs(h, patch, buffer);
     if (!dx_patch_p_is(buffer, to_size, to_hash)) error = DX_PATCH_ETARGET;
     for (i = to_size; h->reversible && i < larger; i++)
-        if (buffer[i]) error = DX_PATCH_ECORRUPT; /* both sides count as followed by zeros */
-    if (error) (void)dx_patch_p_xor_runs(h, patch, buffer); /* the same XOR takes it back */
+        if (buffer[i]) error = DX_PATCH_ECORRUPT; /* both sides are padded with zeros */
+    if (error) (void)dx_patch_p_xor_runs(h, patch, buffer); /* the same XOR undoes it */
     return error;
 }
 
@@ -4786,9 +4786,9 @@ DX_PATCH_API int dx_patch_undo(void *buffer, size_t target_size, size_t buffer_c
 
 #ifndef DX_PATCH_NO_FLASH
 /* >>flash: in place on one slot ------------------------------------------------
-   There is one slot of flash: the base lies in it, and the target is to. The base moves up by a
-   gap of some pages, from its last page on; then the target is decoded from its first page on.
-   Nothing is read after it was overwritten: the patch was made so.
+   A single slot of flash holds the base and, at the end, the target. The base moves up by a gap of
+   some pages, its last page first; then the target is decoded from its first page on. The patch is
+   made so that nothing is read after it was overwritten.
 
         pages   0   1   2   3   4   5   6   7
                 b0  b1  b2  b3  b4  b5  --  --      base of 6 pages, slot of 8: a gap of 2
@@ -4796,38 +4796,38 @@ DX_PATCH_API int dx_patch_undo(void *buffer, size_t target_size, size_t buffer_c
                 b0  b1  b0  b1  b2  b3  b4  b5      moved
                 t0  t1  t2  b1  b2  b3  b4  b5      target page n may read base pages from n - 1 on
 
-   There is no journal beside the slot: the patch has a CRC-32C of each page of base and target, so
-   the pages themselves say how far a run came. While moving, the lower pages are still where they
-   were; a move of a page is repeated, as its source is intact. While decoding, all pages before the
-   one that was interrupted are the target's, and above them is the base. The stream is parsed
-   without the base, so it is decoded from its begin, and nothing is written before that page. */
+   There is no journal: the patch has a CRC-32C of each page of base and target, so the pages
+   themselves show where an interrupted run stopped. During the move, the lower pages are still in
+   their places; the move of a page is repeated, because its source is intact. During decoding, all
+   pages below the interrupted one are the target's, and the base lies above. Parsing the stream
+   does not need the base, so a resumed run decodes from the start and writes from that page on. */
 #define DX_PATCH_P_F_GAP 0u    /* kinds of numbers: literals before a match, */
 #define DX_PATCH_P_F_LENGTH 1u /* its bytes less 1, */
-#define DX_PATCH_P_F_JUMP 2u   /* from where the last one would go on, */
+#define DX_PATCH_P_F_JUMP 2u   /* distance from where the last one would continue, */
 #define DX_PATCH_P_F_RUN 3u    /* 3..5: right bytes, by the run before */
 #define DX_PATCH_P_F_WRONG (6u * DX_PATCH_P_NUMBER)
 #define DX_PATCH_P_F_LITERAL (DX_PATCH_P_F_WRONG + DX_PATCH_P_BYTE)
 #define DX_PATCH_P_F_ROWS (DX_PATCH_P_F_LITERAL + DX_PATCH_P_BYTE)
 #define DX_PATCH_P_F_UNIT 256u /* bytes of a write */
-#define DX_PATCH_P_F_PART 1024u /* bytes of a checksum between two calls of progress */
+#define DX_PATCH_P_F_PART 1024u /* bytes checksummed between two calls of progress */
 #define DX_PATCH_P_F_NEVER 0xffffffffu /* no page, no piece */
 typedef char dx_patch_p_flash_memory[32 * DX_PATCH_P_F_ROWS == DX_PATCH_P_FLASH_MEMORY ? 1 : -1];
 
-/* The coding BITS says the same numbers and bytes, but each bit is a symbol of its own, and its row
-   a single word: how likely a 0 is, in 4096ths. The bits of a small number, the highest first, are
-   the way from the root of a tree to a leaf; each node has a word:
+/* The coding BITS has the same numbers and bytes, but each bit is a symbol of its own, and its row
+   is a single word: the probability of a 0, in 4096ths. The bits of a small number, the highest
+   first, are the path from the root of a tree to a leaf; each node has a word:
 
               1               word 0 of a tree is not used
             0/ \1
            2     3            a tree for n bits: 2^n words
           / \   / \
 
-   A number is v + 1: a tree of 5 bits says how many bits are behind its leading one; the first of
-   them has a word by this count, the others are as likely 0 as 1. A byte is a tree of 4 bits for
-   its upper half, and one for its lower half: that of the upper halves 0, 15, or all others.
-   Chances move by a sixteenth of what is left towards what came. */
-#define DX_PATCH_P_B_CHANCE 12u   /* log: a bit that is certain */
-#define DX_PATCH_P_B_RATE 4u      /* log */
+   A number is coded as v + 1: a tree of 5 bits gives the count of bits after its leading one; the
+   first of them has a word by this count, the others are even. A byte is a tree of 4 bits for its
+   upper half and one for its lower half: that of the upper halves 0, 15, or all others.
+   Probabilities move towards the coded bit by a sixteenth of the remaining distance. */
+#define DX_PATCH_P_B_CHANCE 12u   /* log2 of certainty */
+#define DX_PATCH_P_B_RATE 4u      /* log2 */
 #define DX_PATCH_P_B_LENGTH 5u    /* bits of a number's length */
 #define DX_PATCH_P_B_SECOND 192u  /* words, by length: after six kinds of numbers; */
 #define DX_PATCH_P_B_LITERAL 224u /* of a byte: four trees; */
@@ -4836,7 +4836,7 @@ typedef char dx_patch_p_flash_memory[32 * DX_PATCH_P_F_ROWS == DX_PATCH_P_FLASH_
 typedef char dx_patch_p_bits_memory[2 * DX_PATCH_P_B_WORDS == DX_PATCH_P_BITS_MEMORY ? 1 : -1];
 typedef char dx_patch_p_bits_fit[DX_PATCH_P_B_WORDS <= DX_PATCH_P_FLASH_WORDS ? 1 : -1];
 #if defined(DX_PATCH_FLASH_SMALL) && defined(DX_PATCH_NO_CREATE)
-  #define DX_PATCH_P_IS_BITS(c) ((void)(c), true) /* a constant: compilers drop the rest */
+  #define DX_PATCH_P_IS_BITS(c) ((void)(c), true) /* a constant: the compiler drops the rest */
 #else
   #define DX_PATCH_P_IS_BITS(c) ((c)->bits_)
 #endif
@@ -4890,7 +4890,7 @@ static uint32_t dx_patch_p_leaf_byte(dx_patch_p_coder *c, uint32_t tree, uint32_
     return high << 4 | dx_patch_p_leaf(c, tree, 4, v & 15);
 }
 
-/* Numbers and bytes of either coding. What 32 bits do not hold is out of all bounds here. */
+/* Numbers and bytes in either coding. A number of more than 32 bits is out of all bounds here. */
 static uint32_t dx_patch_p_f_number(dx_patch_p_coder *c, uint32_t which, uint32_t v)
 {
     uint64_t number;
@@ -4907,7 +4907,7 @@ static uint32_t dx_patch_p_f_byte(dx_patch_p_coder *c, uint32_t row, uint32_t v)
     return DX_PATCH_P_IS_BITS(c) ? dx_patch_p_leaf_byte(c, tree, v) : dx_patch_p_byte(c, row, v);
 }
 
-/* All bits and symbols alike. */
+/* All bits and symbols equally likely. */
 static void dx_patch_p_f_rows(dx_patch_p_coder *c)
 {
     uint32_t i;
@@ -4925,14 +4925,14 @@ static uint32_t dx_patch_p_pages(uint32_t size, uint32_t bits)
     return (size + ((uint32_t)1 << bits) - 1) >> bits;
 }
 
-/* The first error stays; everything stops at it. */
+/* The first error is kept; everything stops at it. */
 static void dx_patch_p_f_fail(dx_patch_flash *f, bool wrong, int error)
 {
     DX_PATCH_ASSERT(error < 0);
     if (wrong && !f->error_) f->error_ = error;
 }
 
-/* The stream has no more bytes, or a number that no writer makes: nothing behind that counts. */
+/* The stream is exhausted, or has a number that no writer produces: the rest is not valid. */
 static bool dx_patch_p_f_ended(const dx_patch_flash *f)
 {
     return f->coder_.overrun_ || f->coder_.bad_number_;
@@ -4953,7 +4953,7 @@ static void dx_patch_p_f_step(dx_patch_flash *f, uint64_t size)
     f->step_end_ += size;
 }
 
-/* So much more of the step is done. The caller may stop here, as power may be cut anywhere. */
+/* Report size bytes of the step as done. The caller may stop here, as power may fail anywhere. */
 static void dx_patch_p_f_tell(dx_patch_flash *f, uint32_t size)
 {
     uint64_t left = f->step_end_ - f->done_;
@@ -4970,7 +4970,7 @@ static void dx_patch_p_f_erase(dx_patch_flash *f, uint32_t at)
     dx_patch_p_f_tell(f, 0);
 }
 
-/* Byte n of the target; whole units go to the flash. Pages before first_page_ are there. */
+/* Put byte n of the target; whole units are written. Pages before first_page_ exist already. */
 static void dx_patch_p_f_put(dx_patch_flash *f, uint32_t n, uint32_t byte)
 {
     uint32_t i = n % DX_PATCH_P_F_UNIT, page = n >> f->bits_;
@@ -4985,7 +4985,7 @@ static void dx_patch_p_f_put(dx_patch_flash *f, uint32_t n, uint32_t byte)
     DX_PATCH_MEMSET(f->out_, 255, sizeof f->out_);
 }
 
-/* The base's byte for byte n of the target, if it is still there when that is written. */
+/* The base's byte for byte n of the target; refused if it is overwritten by then. */
 static uint32_t dx_patch_p_f_old(dx_patch_flash *f, uint32_t n, uint32_t at)
 {
     uint32_t size = (uint32_t)sizeof f->old_;
@@ -4999,7 +4999,7 @@ static uint32_t dx_patch_p_f_old(dx_patch_flash *f, uint32_t n, uint32_t at)
 }
 
 /* A match of left bytes, from byte n of the target and old_n of the base on: runs of right bytes,
-   each followed by a wrong one, until a run of 0 says that the rest is right. */
+   each followed by a wrong one. A run of 0 means that the rest is right. */
 static void dx_patch_p_f_match(dx_patch_flash *f, uint32_t n, uint32_t old_n, uint32_t left,
                                uint32_t *last_run)
 {
@@ -5035,11 +5035,11 @@ static void dx_patch_p_f_start(dx_patch_flash *f)
     dx_patch_p_start_reading(d);
 }
 
-/* Decode the target. Pages before first_page are there already; F_NEVER: only check. */
+/* Decode the target. Pages before first_page exist already; F_NEVER: only check the stream. */
 static void dx_patch_p_f_decode(dx_patch_flash *f, uint32_t first_page)
 {
     dx_patch_p_coder *d = &f->coder_;
-    uint32_t n = 0, last_run = 0, old_n = 0; /* below 2^30; a jump may wrap, and is refused then */
+    uint32_t n = 0, last_run = 0, old_n = 0; /* below 2^30; a jump may wrap, and is then refused */
     uint32_t left, gap, size, jump;
     dx_patch_p_f_start(f);
     dx_patch_p_f_step(f, f->target_size_);
@@ -5072,7 +5072,7 @@ static void dx_patch_p_f_decode(dx_patch_flash *f, uint32_t first_page)
     dx_patch_p_f_fail(f, d->at_ != d->size_ || dx_patch_p_f_ended(f), DX_PATCH_ECORRUPT);
 }
 
-/* The next bytes of the slot, as many as out_ holds, into it. Returns how many. */
+/* Load the next bytes of the slot into out_, as many as fit. Returns how many. */
 static uint32_t dx_patch_p_f_load(dx_patch_flash *f, uint32_t at, uint32_t left)
 {
     uint32_t part = left < DX_PATCH_P_F_UNIT ? left : DX_PATCH_P_F_UNIT;
@@ -5103,8 +5103,9 @@ static void dx_patch_p_f_chunk(dx_patch_flash *f, uint32_t at, uint32_t size, ui
     } while (done < size);
 }
 
-/* Does the slot begin with these bytes? As its size is known, no state of the hash outlives a call:
-   a subtree is joined as soon as it is complete, unless the chunk is the last one. */
+/* Does the slot start with size bytes of this hash? Because the size is known, the hash
+   keeps no state between calls: a subtree is merged as soon as it is complete, unless the
+   chunk is the last one. */
 static bool dx_patch_p_f_holds(dx_patch_flash *f, uint32_t size, const uint8_t *wanted)
 {
     uint32_t *cv = f->u_.hash_.cv_;
@@ -5127,7 +5128,7 @@ static bool dx_patch_p_f_holds(dx_patch_flash *f, uint32_t size, const uint8_t *
     return !f->error_ && !wrong;
 }
 
-/* Are pages from..to - 1 of base or target found so many pages further in the slot? */
+/* Are pages from..to - 1 of base or target found `further` pages up in the slot? */
 static bool dx_patch_p_f_pages_hold(dx_patch_flash *f, bool target, uint32_t from, uint32_t to,
                                     uint32_t further)
 {
@@ -5147,7 +5148,8 @@ static bool dx_patch_p_f_pages_hold(dx_patch_flash *f, bool target, uint32_t fro
     return !f->error_;
 }
 
-/* From here on the slot changes: move pages of the base below `page`, decode from `first` on. */
+/* From here on the slot changes: move the pages of the base below `page`, decode from `first`
+   on. */
 static void dx_patch_p_f_go_on(dx_patch_flash *f, uint32_t page, uint32_t first)
 {
     DX_PATCH_ASSERT(page <= f->pages_ && f->gap_ > 0);
@@ -5164,10 +5166,10 @@ static void dx_patch_p_f_go_on(dx_patch_flash *f, uint32_t page, uint32_t first)
     dx_patch_p_f_decode(f, first);
 }
 
-/* The slot holds neither base nor target: go on with the step that was interrupted. From page
-   `moved` on the base is found further up. Were the move not complete, all pages below would still
-   be where they were (also page moved - 1, whose copy was interrupted). Else decoding has destroyed
-   moved - 1 + gap at the most, and the pages below that one are the target's. */
+/* The slot holds neither base nor target: resume the interrupted step. From page `moved` on, the
+   base is found further up. If the move is incomplete, all pages below are still in their places
+   (also page moved - 1, whose copy was interrupted). Otherwise decoding has destroyed at most page
+   moved - 1 + gap, and the pages below that one are the target's. */
 static void dx_patch_p_f_resume(dx_patch_flash *f)
 {
     uint32_t moved = f->pages_, page;
@@ -5182,14 +5184,15 @@ static void dx_patch_p_f_resume(dx_patch_flash *f)
     else dx_patch_p_f_fail(f, true, DX_PATCH_EBASE);
 }
 
-/* The checksum of the body, in parts. The steps of the call: this one, decoding without writing;
-   the hashes of target and base; what an interrupted run left, the move, decoding; the hash. */
+/* Check the body's checksum, in parts, and set the total of work. The steps of a call: this one;
+   decoding without writing; the hashes of target and base; the search for an interrupted run, the
+   move, decoding; the final hash. */
 static void dx_patch_p_f_check_body(dx_patch_flash *f)
 {
     const uint8_t *p = (const uint8_t *)f->desc_.patch + DX_PATCH_HEADER_SIZE;
     uint32_t left = f->body_size_, crc = 0, part;
     DX_PATCH_ASSERT(left <= f->desc_.patch_size - DX_PATCH_HEADER_SIZE);
-    f->total_ = (uint64_t)f->target_size_ + f->base_size_; /* three times; 64 bits are added only */
+    f->total_ = (uint64_t)f->target_size_ + f->base_size_; /* three times; only 64-bit additions */
     f->total_ += f->total_ + f->total_ + f->target_size_ + f->target_size_ + left;
     dx_patch_p_f_step(f, left);
     for (; left && !f->error_; left -= part) {
@@ -5202,14 +5205,14 @@ static void dx_patch_p_f_check_body(dx_patch_flash *f)
 }
 
 #ifdef DX_PATCH_FLASH_SMALL
-/* What dx_patch_info() and the kind ask for, of flash patches coded by bits alone: no other field
-   may have another value, and all sizes have 32 bits. */
+/* The checks of dx_patch_info() and of the kind, for flash patches in coding BITS only: every other
+   field has a fixed value, and all sizes have 32 bits. */
 static int dx_patch_p_f_header(dx_patch_flash *f)
 {
     static const uint8_t begin[5] = {'1', DX_PATCH_P_BITS_VERSION, DX_PATCH_KIND_FLASH,
                                      DX_PATCH_P_BLAKE3_256, DX_PATCH_CODING_BITS};
     const uint8_t *p = (const uint8_t *)f->desc_.patch;
-    size_t left = f->desc_.patch_size - DX_PATCH_HEADER_SIZE; /* bytes behind the header */
+    size_t left = f->desc_.patch_size - DX_PATCH_HEADER_SIZE; /* bytes after the header */
     uint32_t n[DX_PATCH_HEADER_SIZE / 4], i; /* the words: base size at 2, and so on */
     if (!f->desc_.patch_size) return DX_PATCH_ENOPATCH;
     if (f->desc_.patch_size < DX_PATCH_HEADER_SIZE) return DX_PATCH_ETRUNCATED;
@@ -5304,35 +5307,35 @@ DX_PATCH_API int dx_patch_flash_apply(dx_patch_flash *f, const dx_patch_flash_de
 #endif
 
 #ifndef DX_PATCH_NO_CREATE
-/* >>matches: what of the target can be made from where in the base ------------
-   The target is walked from its start, with one question at each byte: where in the base are the
+/* >>matches: which parts of the target are in the base ------------------------
+   The target is scanned from its start, with one question at each byte: where in the base are the
    next bytes? In this order, the cheapest first:
 
-        base    ...abcdefgh....qrstuvwx...                 1. where the last match would go on:
-                   |______|    |______|                       most often right, and cheapest to say
+        base    ...abcdefgh....qrstuvwx...                 1. where the last match would continue:
+                   |______|    |______|                       most often right, cheapest to code
         target  abcdefgh?????qrstuvwx                      2. the index: which seeds of 8 bytes have
                 match   gap  match                            the hash of the next 8?
 
-   A match may have wrong bytes: it is extended forwards and backwards as long as right bytes
-   outnumber wrong ones, and ends where that sum was highest. A new match that reaches back over the
-   last one takes from it what it has more right.
+   A match may have wrong bytes: it is extended forwards and backwards while right bytes outnumber
+   wrong ones, and ends where that score was highest. A new match that overlaps the last one takes
+   the part in which it has fewer wrong bytes.
 
-   The index is a hash table of lines: 64 bytes, which is one fetch from memory, with up to sixteen
-   seeds. Of a large base only every stride-th offset is a seed. Where the base is large and memory
-   is there, two passes find more in less: the first one, with few seeds, only notes which hashes
-   the target looks for (wanted); the second index has all of the seeds that are wanted. */
-#define DX_PATCH_P_SEED 8u     /* bytes that a hash covers */
+   The index is a hash table of lines: 64 bytes, one memory access, with up to sixteen seeds. In a
+   large base only every stride-th offset is a seed. If the base is large and there is memory for
+   it, two passes find more with fewer seeds: the first one, with a coarse index, only notes which
+   hashes the target looks for (wanted); the second index has all seeds that are wanted. */
+#define DX_PATCH_P_SEED 8u     /* bytes under a hash */
 #define DX_PATCH_P_LINE 16u    /* seeds of a line, */
-#define DX_PATCH_P_LINE_USED 13u /* on average: few lines overflow then */
-#define DX_PATCH_P_LOOK 128u   /* compare no more bytes of a candidate than this */
-#define DX_PATCH_P_REACH 65536u /* extend so far at a time: what is cut again soon costs no more */
-#define DX_PATCH_P_SAME 4      /* bytes that a match must save when it goes on as the last one, */
-#define DX_PATCH_P_OTHER 14    /* when it is from elsewhere, */
-#define DX_PATCH_P_FAR 32      /* and when the base is large, so that elsewhere costs more */
-#define DX_PATCH_P_WRONG_MAX 8 /* a match with more wrong bytes within LOOK may be worth leaving */
-/* Bits, few enough for a cache. */
+#define DX_PATCH_P_LINE_USED 13u /* on average: then few lines overflow */
+#define DX_PATCH_P_LOOK 128u   /* max bytes to compare of a candidate */
+#define DX_PATCH_P_REACH 65536u /* max bytes per extension: so a part cut again soon is cheap */
+#define DX_PATCH_P_SAME 4      /* bytes that a match must save if it continues the last one, */
+#define DX_PATCH_P_OTHER 14    /* if it is elsewhere, */
+#define DX_PATCH_P_FAR 32      /* and if the base is large, because elsewhere then costs more */
+#define DX_PATCH_P_WRONG_MAX 8 /* with more wrong bytes within LOOK a match may be worth leaving */
+/* Bits of `wanted`, few enough for a cache. */
 #define DX_PATCH_P_WANTED ((size_t)1 << (sizeof(size_t) > 2 ? 21 : 14))
-#define DX_PATCH_P_DROP 48     /* give up an extension that fell so far below its best */
+#define DX_PATCH_P_DROP 48     /* give up an extension whose score falls this far below its best */
 
 typedef struct dx_patch_p_match {
     uint64_t new_at;
@@ -5346,19 +5349,19 @@ typedef struct dx_patch_p_finder {
     size_t base_size;
     size_t target_size;
     size_t stride;    /* seeds are at multiples of it */
-    uint32_t *lines;  /* of seeds: old offset / stride + 1, above it (mask) more of the hash */
+    uint32_t *lines;  /* seeds: old offset / stride + 1; above it (mask) more of the hash */
     size_t line_count;
-    size_t line_max;  /* lines that there is memory for */
-    uint64_t *wanted; /* bits, by hash: what a first pass looked for; or NULL */
+    size_t line_max;  /* max lines in the memory */
+    uint64_t *wanted; /* bits, by hash: what the first pass looked for; or NULL */
     size_t wanted_count; /* bits that are set */
-    dx_patch_p_match *matches; /* there is room for one in front of the first */
+    dx_patch_p_match *matches; /* with room for one before the first */
     size_t match_count;
     size_t match_capacity;
-    size_t extend_max; /* bytes that one extension may look at */
-    uint64_t work;     /* bytes that extending has looked at */
-    uint32_t depth;    /* candidates that are compared */
+    size_t extend_max; /* max bytes of an extension */
+    uint64_t work;     /* bytes compared by extensions */
+    uint32_t depth;    /* max candidates to compare */
     uint32_t mask;     /* bits of an offset in lines */
-    bool open;         /* the last match ends where looking ahead ended, so it may go on */
+    bool open;         /* the last match ended where extending it stopped, so it may continue */
 } dx_patch_p_finder;
 
 /* The hash of the seed at p. */
@@ -5374,7 +5377,7 @@ static uint32_t *dx_patch_p_line(const dx_patch_p_finder *f, uint64_t hash)
     return f->lines + DX_PATCH_P_LINE * (size_t)((hash >> 32) * f->line_count >> 32);
 }
 
-/* Does the target look for seeds of this hash? note: it does. */
+/* Does the target look for seeds of this hash? note: record that it does. */
 static bool dx_patch_p_wanted(const dx_patch_p_finder *f, uint64_t hash, bool note)
 {
     uint64_t *word = f->wanted + (hash >> 6 & (DX_PATCH_P_WANTED / 64 - 1));
@@ -5384,9 +5387,9 @@ static bool dx_patch_p_wanted(const dx_patch_p_finder *f, uint64_t hash, bool no
     return (was & bit) != 0;
 }
 
-/* The first sixteen seeds of each line; if not all, a few of those that the target does not look
-   for. Seeds are taken 64 at a time: their lines are fetched while others are hashed, and counting
-   all along a line takes no branches. */
+/* Index the first sixteen seeds of each line; unless `all`, those that the target looks for and a
+   few others. Seeds are taken 64 at a time: their lines are prefetched while others are hashed, and
+   counting along the whole line needs no branches. */
 static void dx_patch_p_index(dx_patch_p_finder *f, bool all)
 {
     size_t at = 0, i, n, count = 0, seeds_max;
@@ -5420,8 +5423,8 @@ static void dx_patch_p_index(dx_patch_p_finder *f, bool all)
     }
 }
 
-/* How far a and b are worth being called alike: where the score, +1 for a right byte and -1 for a
-   wrong one, is highest. *gain gets that score; *dropped: it ended before the bytes did. */
+/* Length of the match of a and b: up to the highest score, with +1 for a right byte and -1 for a
+   wrong one. *gain gets that score; *dropped: extending stopped before the end of the bytes. */
 static size_t dx_patch_p_extend(const uint8_t *a, const uint8_t *b, size_t size, bool back,
                                 long *gain, bool *dropped)
 {
@@ -5448,13 +5451,13 @@ static size_t dx_patch_p_extend(const uint8_t *a, const uint8_t *b, size_t size,
     return best;
 }
 
-/* Cut the last match where the next one, which reaches back over it, starts to be better. */
+/* Cut the last match where the next one, which overlaps it, becomes better. */
 static void dx_patch_p_cut(const dx_patch_p_finder *f, dx_patch_p_match *last,
                            dx_patch_p_match *next)
 {
     uint64_t end = last->new_at + last->size, i, best = 0;
     uint64_t overlap = end - next->new_at < next->size ? end - next->new_at : next->size;
-    uint64_t ahead = next->new_at - last->new_at; /* of next in last */
+    uint64_t ahead = next->new_at - last->new_at; /* offset of next in last */
     long score = 0, top = 0;
     DX_PATCH_ASSERT(last->new_at <= next->new_at && next->new_at < end);
     for (i = 0; i < overlap; i++) {
@@ -5473,7 +5476,7 @@ static void dx_patch_p_cut(const dx_patch_p_finder *f, dx_patch_p_match *last,
     next->size -= best;
 }
 
-/* How far may be looked at, of no more than so many bytes. */
+/* Bytes that can be compared at these places, at most size_max. */
 static size_t dx_patch_p_reach(const dx_patch_p_finder *f, size_t new_at, size_t old_at,
                                size_t size_max)
 {
@@ -5483,7 +5486,7 @@ static size_t dx_patch_p_reach(const dx_patch_p_finder *f, size_t new_at, size_t
     return room < size_max ? room : size_max;
 }
 
-/* Make the last match longer until it ends for good or clearly behind target byte i. */
+/* Extend the last match until it ends for good, or well beyond target byte i. */
 static void dx_patch_p_lengthen(dx_patch_p_finder *f, size_t i)
 {
     dx_patch_p_match *last = f->matches + f->match_count - 1;
@@ -5501,7 +5504,7 @@ static void dx_patch_p_lengthen(dx_patch_p_finder *f, size_t i)
     }
 }
 
-/* Add a match, after the last one; if it reaches back over that, both are cut. */
+/* Add a match after the last one; if they overlap, both are cut. */
 static bool dx_patch_p_add_match(dx_patch_p_finder *f, dx_patch_p_match *c, size_t new_at)
 {
     dx_patch_p_match *last = f->match_count ? f->matches + f->match_count - 1 : NULL;
@@ -5517,7 +5520,7 @@ static bool dx_patch_p_add_match(dx_patch_p_finder *f, dx_patch_p_match *c, size
     return true;
 }
 
-/* Extend what is alike at (new_at, old_at), and take it as a match if it saves enough bytes. */
+/* Extend the match at (new_at, old_at), and take it if it saves enough bytes. */
 static bool dx_patch_p_take(dx_patch_p_finder *f, size_t new_at, size_t old_at, long gain_min)
 {
     dx_patch_p_match c, *last = f->match_count ? f->matches + f->match_count - 1 : NULL;
@@ -5537,7 +5540,7 @@ static bool dx_patch_p_take(dx_patch_p_finder *f, size_t new_at, size_t old_at, 
     c.old_at = old_at - back;
     c.size = front + back;
     if (last && c.new_at <= last->new_at + last->size &&
-        c.old_at - c.new_at == last->old_at - last->new_at) { /* the same one, it goes on */
+        c.old_at - c.new_at == last->old_at - last->new_at) { /* it continues the last one */
         if (c.new_at + c.size > last->new_at + last->size)
             last->size = c.new_at + c.size - last->new_at;
     } else if (!dx_patch_p_add_match(f, &c, new_at)) {
@@ -5547,8 +5550,8 @@ static bool dx_patch_p_take(dx_patch_p_finder *f, size_t new_at, size_t old_at, 
     return true;
 }
 
-/* Count mismatches of the next bytes under the last match, which ends at `end`; bytes behind its
-   end count as such. Beyond 8 the count is only known to be more than 8. */
+/* Count mismatches of the next bytes under the last match, which ends at `end`; bytes beyond its
+   end count as such. Above 8 the count is only known to be more than 8. */
 static size_t dx_patch_p_wrong(const dx_patch_p_finder *f, size_t i, size_t end, size_t size)
 {
     const dx_patch_p_match *last = f->matches + f->match_count - 1;
@@ -5564,7 +5567,8 @@ static size_t dx_patch_p_wrong(const dx_patch_p_finder *f, size_t i, size_t end,
     return count;
 }
 
-/* The seed with which most bytes from target byte i on are right; by the last match, fewer are. */
+/* Find the seed that matches most bytes from target byte i on. False: none, or the last match
+   is good enough. */
 static bool dx_patch_p_look_up(const dx_patch_p_finder *f, size_t i, size_t end, size_t *old_at,
                                size_t *size)
 {
@@ -5593,7 +5597,7 @@ static bool dx_patch_p_look_up(const dx_patch_p_finder *f, size_t i, size_t end,
     return i >= end || dx_patch_p_wrong(f, i, end, *size) > DX_PATCH_P_WRONG_MAX;
 }
 
-/* How many bytes from target byte i on are right where the last match goes on, or would. */
+/* How many bytes from target byte i on are right where the last match continues. */
 static size_t dx_patch_p_go_on(dx_patch_p_finder *f, size_t i, size_t *old_at)
 {
     const dx_patch_p_match *last = f->matches + f->match_count - 1;
@@ -5605,12 +5609,12 @@ static size_t dx_patch_p_go_on(dx_patch_p_finder *f, size_t i, size_t *old_at)
     return run ? dx_patch_p_same(f->target + i, f->base + *old_at, run) : 0;
 }
 
-/* Find all matches. first: the pass that notes what is looked for. False: so much that to index all
-   is best. */
+/* Find all matches. first: the pass that notes which seeds are wanted. False: too many are, so an
+   index of all is best. */
 static bool dx_patch_p_find(dx_patch_p_finder *f, bool first)
 {
     size_t i = 0, old_at = 0, size = 0, run, end;
-    size_t lost = 0; /* look-ups for nothing, in a row */
+    size_t lost = 0; /* failed look-ups in a row */
     long gain_min = f->base_size >> 10 < 1024 ? DX_PATCH_P_OTHER : DX_PATCH_P_FAR;
     DX_PATCH_ASSERT(f->match_capacity > 0 && f->depth > 0);
     dx_patch_p_index(f, first || !f->wanted);
@@ -5619,7 +5623,7 @@ static bool dx_patch_p_find(dx_patch_p_finder *f, bool first)
     while (f->target_size >= DX_PATCH_P_SEED && i <= f->target_size - DX_PATCH_P_SEED) {
         const dx_patch_p_match *last = f->matches + f->match_count - 1;
         if (f->match_count && i < last->new_at) i = (size_t)last->new_at;
-        /* Bytes that are extended over and over again may take no more than linear time. */
+        /* Bytes that are extended over again and again must not take more than linear time. */
         f->extend_max = f->work > 16 * ((uint64_t)i + 65536) ? 64 : DX_PATCH_P_REACH;
         dx_patch_p_lengthen(f, i);
         if (f->match_count == f->match_capacity || f->target_size - i < DX_PATCH_P_SEED) break;
@@ -5631,7 +5635,7 @@ static bool dx_patch_p_find(dx_patch_p_finder *f, bool first)
             continue;
         }
         run = i < end ? dx_patch_p_wrong(f, i, end, DX_PATCH_P_LOOK) : DX_PATCH_P_WRONG_MAX + 1;
-        if (run <= DX_PATCH_P_WRONG_MAX) { /* nothing else can have so many more right */
+        if (run <= DX_PATCH_P_WRONG_MAX) { /* no other place can be that much better */
             i += DX_PATCH_P_WRONG_MAX + 1 - run;
             continue;
         }
@@ -5643,16 +5647,16 @@ static bool dx_patch_p_find(dx_patch_p_finder *f, bool first)
             dx_patch_p_take(f, i, old_at, gain_min)) {
             i += size;
             lost = 0;
-        } else { /* perhaps there is nothing: larger steps */
+        } else { /* perhaps there is nothing to find: larger steps */
             i += i > end + 65536 ? 8 : 1 + 2 * (lost / 64);
             lost += f->depth < 2 && lost < 191;
         }
     }
-    dx_patch_p_lengthen(f, f->target_size); /* a run may have led to the end */
+    dx_patch_p_lengthen(f, f->target_size); /* a run may have reached the end */
     return true;
 }
 
-/* What differences of 32-bit numbers take, about, in bits. */
+/* Approximate cost of differences of 32-bit numbers, in bits. */
 static uint64_t dx_patch_p_numbers_cost(const uint8_t *old, const uint8_t *now, uint64_t size)
 {
     uint64_t at, cost = 0, d;
@@ -5665,7 +5669,8 @@ static uint64_t dx_patch_p_numbers_cost(const uint8_t *old, const uint8_t *now, 
     return cost;
 }
 
-/* Numbers that changed a little, between matches of one diagonal, are no literals: join these. */
+/* Numbers that changed a little, between matches on one diagonal, are not literals:
+   join the matches. */
 static void dx_patch_p_join_numbers(dx_patch_p_finder *f)
 {
     size_t i, kept = 0;
@@ -5683,25 +5688,25 @@ static void dx_patch_p_join_numbers(dx_patch_p_finder *f)
 }
 
 /* >>segments: where a program lies in memory -----------------------------------
-   Addresses in code and data are those of the running program; the headers of its file say which
-   bytes go where. Four formats are known by their first bytes (a PE by those at the place that its
-   bytes 60 to 63 tell, behind a program for DOS), and have a table of segments or sections:
+   Addresses in code and data are those of the running program; the headers of its file map them to
+   file offsets. Four formats are recognised by their magic (that of a PE is at the offset in bytes
+   60 to 63, after a DOS program), and have a table of segments or sections:
 
         header:   | magic .. where the table is .. how many entries |      at byte `start`
         table:    | type, offset, address, size in file, in memory  | ..   `entry_size` bytes each
 
-   All are little-endian. Segments only make predictions better: of a file that lies about them
-   nothing is believed but that the table is in the file. */
+   All are little-endian. Segments only improve predictions, so they are not verified: the only
+   check is that the table lies inside the file. */
 typedef struct dx_patch_p_format {
     char magic[8];
     uint8_t magic_size;
     uint8_t word;        /* bytes of an offset, an address, a size */
-    uint8_t count_at;    /* in the header: how many entries, in two bytes */
-    uint8_t table_at;    /* in the header: where the table is, */
-    uint8_t table_size;  /* in so many bytes (0: right behind the header), */
-    uint8_t table_fixed; /* and so many more */
-    uint8_t entry_size;  /* 0: bytes 4 to 7 of an entry say so */
-    uint8_t type;        /* of the entries that count; 0: all */
+    uint8_t count_at;    /* in the header: number of entries, two bytes */
+    uint8_t table_at;    /* in the header: offset of the table, */
+    uint8_t table_size;  /* its size in bytes (0: the table follows the header), */
+    uint8_t table_fixed; /* and bytes to add to it */
+    uint8_t entry_size;  /* 0: bytes 4 to 7 of an entry have it */
+    uint8_t type;        /* of the entries that are used; 0: all */
     uint8_t offset_at;   /* in an entry */
     uint8_t address_at;
     uint8_t size_at;
@@ -5716,9 +5721,9 @@ static const dx_patch_p_format dx_patch_p_formats[4] = {
     {"\177ELF\1\1",      6, 4,   44,    28, 4, 0,     32,   1,     4,  8,  16, 20},
     {"PE\0\0",           4, 4,   6,     20, 2, 24,    40,   0,     20, 12, 16, 8},
     {"\317\372\355\376", 4, 8,   16,    0,  0, 32,    0,    25,    40, 24, 48, 32}};
-#define DX_PATCH_P_HEADER_MIN 64u /* bytes of a file that may have such headers */
-#define DX_PATCH_P_ENTRY_MIN 56u  /* bytes of an entry that may be looked at */
-#define DX_PATCH_P_EH_FRAME 0x6474e550u /* type PT_GNU_EH_FRAME: its addresses count from itself */
+#define DX_PATCH_P_HEADER_MIN 64u /* min bytes of a file with such headers */
+#define DX_PATCH_P_ENTRY_MIN 56u  /* bytes of an entry that may be read */
+#define DX_PATCH_P_EH_FRAME 0x6474e550u /* PT_GNU_EH_FRAME: its addresses are relative to itself */
 
 static uint64_t dx_patch_p_load_word(const uint8_t *p, uint32_t size)
 {
@@ -5726,7 +5731,7 @@ static uint64_t dx_patch_p_load_word(const uint8_t *p, uint32_t size)
     return size ? dx_patch_p_load_field(p, DX_PATCH_P_FORM_PLAIN, size) : 0;
 }
 
-/* Add a segment to the setup, or make the last one longer if this one goes on there. */
+/* Add a segment to the setup, or extend the last one if this one continues it. */
 static void dx_patch_p_add_segment(uint64_t *setup, const uint64_t segment[4])
 {
     uint64_t count = setup[DX_PATCH_P_SETUP_COUNT];
@@ -5743,15 +5748,15 @@ static void dx_patch_p_add_segment(uint64_t *setup, const uint64_t segment[4])
         return;
     }
     DX_PATCH_MEMCPY(to, segment, DX_PATCH_P_SEG_WORDS * sizeof *to);
-    if (address || segment[DX_PATCH_P_SEG_SIZE]) /* all but __PAGEZERO */
+    if (address || segment[DX_PATCH_P_SEG_SIZE]) /* skips __PAGEZERO */
         setup[DX_PATCH_P_SETUP_COUNT] = count + 1;
 }
 
-/* Segments from the headers that start at byte `start` of the file. */
+/* Read the segments from the headers that start at byte `start` of the file. */
 static void dx_patch_p_read_segments(const dx_patch_p_format *f, const uint8_t *p, size_t size,
                                      uint64_t start, uint64_t *setup)
 {
-    uint32_t pe64 = p[start + 25] == 2 ? 4 : 0; /* a PE of 64 bits has a wider image base */
+    uint32_t pe64 = p[start + 25] == 2 ? 4 : 0; /* a 64-bit PE has a wider image base */
     uint64_t image = 0, left = dx_patch_p_load_word(p + start + f->count_at, 2), at = start;
     DX_PATCH_ASSERT(start <= size && size - start >= DX_PATCH_P_HEADER_MIN);
     if (!f->type) image = dx_patch_p_load_word(p + start + 52 - pe64, 4 + pe64);
@@ -5775,7 +5780,7 @@ static void dx_patch_p_read_segments(const dx_patch_p_format *f, const uint8_t *
     }
 }
 
-/* The setup of a file; one without headers is one segment at address 0. False: it has none. */
+/* The setup of a file; one without headers is a single segment at address 0. False: no headers. */
 static bool dx_patch_p_find_segments(const uint8_t *p, size_t size, uint64_t *setup)
 {
     const dx_patch_p_format *f = dx_patch_p_formats, *end = f + 4;
@@ -5798,23 +5803,23 @@ static bool dx_patch_p_find_segments(const uint8_t *p, size_t size, uint64_t *se
 }
 
 #define DX_PATCH_P_CODES 144u /* codes of numbers */
-#if SIZE_MAX > 65535 /* smaller machines make no streams: lists of places would not fit */
+#if SIZE_MAX > 65535 /* smaller machines make no streams: their lists would not fit */
   #define DX_PATCH_P_MAKES_STREAMS
 #endif
 #ifdef DX_PATCH_P_MAKES_STREAMS
 /* >>streammaker: streams, written ------------------------------------------------
-   Which form a stream gets is found by price: all are thought through, the cheapest is written.
-   Prices are in sixteenths of a bit, and whole numbers, so that they are the same everywhere. */
+   The form of a stream is chosen by price: all are estimated, the cheapest is written. Prices are
+   integers, in sixteenths of a bit, so that they are the same on every machine. */
 typedef struct dx_patch_p_sink { /* where bytes and bits are written */
     uint8_t *start;
     uint8_t *at;
     uint8_t *end;
-    uint64_t held; /* bits that wait for a whole byte, the first one lowest */
+    uint64_t held; /* bits waiting for a whole byte, the first one lowest */
     uint32_t count;
-    bool full; /* there was no room; nothing was written beyond the end */
+    bool full; /* out of room; nothing was written beyond the end */
 } dx_patch_p_sink;
 
-/* Who writes need not look whether there is room: `full` is looked at once, when all is written. */
+/* Writers need not check for room: `full` is checked once, after everything is written. */
 static void dx_patch_p_sink_byte(dx_patch_p_sink *s, uint32_t byte)
 {
     DX_PATCH_ASSERT(byte < 256);
@@ -5824,7 +5829,7 @@ static void dx_patch_p_sink_byte(dx_patch_p_sink *s, uint32_t byte)
 
 static void dx_patch_p_sink_bytes(dx_patch_p_sink *s, const uint8_t *p, size_t size)
 {
-    DX_PATCH_ASSERT(!s->count); /* or the bits that wait would come behind these bytes */
+    DX_PATCH_ASSERT(!s->count); /* or pending bits would be written after these bytes */
     if (size > (size_t)(s->end - s->at)) {
         s->full = true;
         return;
@@ -5850,7 +5855,7 @@ static void dx_patch_p_sink_bits(dx_patch_p_sink *s, uint32_t v, uint32_t count)
     }
 }
 
-/* The last bits, as a byte. */
+/* Write the last bits as a byte. */
 static void dx_patch_p_sink_end(dx_patch_p_sink *s)
 {
     if (s->count) dx_patch_p_sink_byte(s, (uint32_t)(s->held & 255));
@@ -5858,7 +5863,7 @@ static void dx_patch_p_sink_end(dx_patch_p_sink *s)
     s->count = 0;
 }
 
-/* The length of a number in bits; 0 for 0. */
+/* Length of a number in bits; 0 for 0. */
 static uint32_t dx_patch_p_length(uint64_t v)
 {
     uint32_t bits = 0;
@@ -5870,7 +5875,7 @@ static uint32_t dx_patch_p_length(uint64_t v)
     return bits;
 }
 
-/* log2(v) in sixteenths, v >= 1: the digits come one by one, by squaring. */
+/* log2(v) in sixteenths, v >= 1: each squaring gives one binary digit. */
 static uint32_t dx_patch_p_log2(uint32_t v)
 {
     uint32_t log = dx_patch_p_length(v) - 1, i;
@@ -5885,7 +5890,7 @@ static uint32_t dx_patch_p_log2(uint32_t v)
     return log;
 }
 
-typedef struct dx_patch_p_table { /* of rANS, as it is written */
+typedef struct dx_patch_p_table { /* of rANS, for the writer */
     uint32_t counts[256];
     uint16_t slots[256];
     uint16_t starts[256];
@@ -5893,8 +5898,8 @@ typedef struct dx_patch_p_table { /* of rANS, as it is written */
     uint32_t top; /* the byte with most slots */
 } dx_patch_p_table;
 
-/* Share out the slots. A number of slots has four bits that are not zero: more would cost more than
-   they save. The most frequent byte gets what is left, which is why it must not be too little. */
+/* Distribute the slots. A slot count has at most four significant bits, because more would cost
+   more than they save. The most frequent byte gets the rest, which must not be too little. */
 static bool dx_patch_p_share_slots(dx_patch_p_table *t, uint32_t size)
 {
     uint32_t total = (uint32_t)1 << t->log, used = 0, s, largest, length;
@@ -5915,12 +5920,12 @@ static bool dx_patch_p_share_slots(dx_patch_p_table *t, uint32_t size)
         t->slots[s] = (uint16_t)part;
         used += (uint32_t)part;
     }
-    while (used >= total) { /* rounding up took too much */
+    while (used >= total) { /* rounding up took too many */
         largest = t->top ? 0 : 1;
         for (s = 0; s < 256; s++)
             if (s != t->top && t->slots[s] > t->slots[largest]) largest = s;
         length = dx_patch_p_length(t->slots[largest]);
-        DX_PATCH_ASSERT(length > 1); /* else there were more bytes in use than slots */
+        DX_PATCH_ASSERT(length > 1); /* or more bytes would be in use than slots */
         s = length > 4 ? (uint32_t)1 << (length - 4) : 1;
         t->slots[largest] = (uint16_t)(t->slots[largest] - s);
         used -= s;
@@ -5969,7 +5974,7 @@ static void dx_patch_p_put_table(dx_patch_p_sink *sink, const dx_patch_p_table *
         else dx_patch_p_sink_bits(sink, 1 | (length < last ? 4u : 0u), 3);
         if (change) dx_patch_p_sink_bits(sink, ((uint32_t)1 << (change - 1)) - 1, change);
         known = length - 1 < 3 ? length - 1 : 3;
-        DX_PATCH_ASSERT(!(t->slots[s] & ((1u << (length - 1 - known)) - 1))); /* unsaid bits */
+        DX_PATCH_ASSERT(!(t->slots[s] & ((1u << (length - 1 - known)) - 1))); /* not coded */
         dx_patch_p_sink_bits(sink, (uint32_t)t->slots[s] >> (length - 1 - known), known);
         last = length;
         s++;
@@ -5977,10 +5982,10 @@ static void dx_patch_p_put_table(dx_patch_p_sink *sink, const dx_patch_p_table *
     dx_patch_p_sink_end(sink);
 }
 
-/* What the bytes cost with the slots that they have; the table itself about. */
+/* Price of the bytes with their slots; that of the table is approximate. */
 static uint64_t dx_patch_p_table_price(const dx_patch_p_table *t)
 {
-    uint64_t price = 16 * 56; /* the parts of a block that are always there */
+    uint64_t price = 16 * 56; /* the fixed parts of a block */
     uint32_t s, none = 0;
     for (s = 0; s < 256; s++) {
         if (t->counts[s]) {
@@ -5995,8 +6000,8 @@ static uint64_t dx_patch_p_table_price(const dx_patch_p_table *t)
     return price;
 }
 
-/* Written from the end of the sink's room backwards, as the reader's order is the other way round;
-   then moved to where it belongs. */
+/* Written backwards from the end of the sink's room, because the reader decodes in reverse order;
+   then moved into place. */
 static void dx_patch_p_put_rans(dx_patch_p_sink *sink, const dx_patch_p_table *t, const uint8_t *p,
                                 size_t size)
 {
@@ -6013,7 +6018,7 @@ static void dx_patch_p_put_rans(dx_patch_p_sink *sink, const dx_patch_p_table *t
     while (i-- > 0) {
         uint32_t *one = x + i % states, slots = t->slots[p[i]];
         DX_PATCH_ASSERT(slots > 0);
-        if (*one >= (uint64_t)slots << (32 - t->log)) { /* it would not fit behind this byte */
+        if (*one >= (uint64_t)slots << (32 - t->log)) { /* the next state would not fit */
             if (to - to_min < 2) {
                 sink->full = true;
                 return;
@@ -6032,12 +6037,12 @@ static void dx_patch_p_put_rans(dx_patch_p_sink *sink, const dx_patch_p_table *t
         dx_patch_p_store32(bytes, x[k]);
         dx_patch_p_sink_bytes(sink, bytes, 4);
     }
-    DX_PATCH_ASSERT(sink->at <= to); /* what is in front did not grow into the payload */
+    DX_PATCH_ASSERT(sink->at <= to); /* the states do not reach the payload */
     dx_patch_p_sink_bytes(sink, to, payload);
 }
 
-/* How the bytes are best coded, in blocks of 1 << *chunk bytes, with tables of 1 << *log slots; the
-   price. Small tables may have too few slots for all byte values, the largest never has. */
+/* The best coding of the bytes: blocks of 1 << *chunk bytes, tables of 1 << *log slots. Returns its
+   price. Small tables may have too few slots for all byte values; the largest has enough. */
 static uint64_t dx_patch_p_coded_price(dx_patch_p_table *t, const uint8_t *p, size_t size,
                                        uint32_t *chunk, uint32_t *log)
 {
@@ -6063,13 +6068,13 @@ static uint64_t dx_patch_p_coded_price(dx_patch_p_table *t, const uint8_t *p, si
             *chunk = c;
             *log = logs[k];
         }
-        if (size >> c == 0 && size >> (c - 2) == 0) break; /* a single block all the same */
+        if (size >> c == 0 && size >> (c - 2) == 0) break; /* a single block in either case */
     }
     DX_PATCH_ASSERT(best < UINT64_MAX / 2);
     return best;
 }
 
-/* RAW, RUN or CODED, whatever is smallest. */
+/* RAW, RUN or CODED, whichever is smallest. */
 static void dx_patch_p_put_plain(dx_patch_p_sink *sink, const uint8_t *p, size_t size)
 {
     dx_patch_p_table t;
@@ -6084,7 +6089,7 @@ static void dx_patch_p_put_plain(dx_patch_p_sink *sink, const uint8_t *p, size_t
         return;
     }
     if (size >= 16) price = dx_patch_p_coded_price(&t, p, size, &chunk, &log);
-    if (price / 128 + 4 >= size - size / 64) { /* not worth the time of decoding it */
+    if (price / 128 + 4 >= size - size / 64) { /* not worth the decoding time */
         dx_patch_p_sink_number(sink, 4 * (uint64_t)size + DX_PATCH_P_STREAM_RAW);
         dx_patch_p_sink_bytes(sink, p, size);
         return;
@@ -6097,7 +6102,7 @@ static void dx_patch_p_put_plain(dx_patch_p_sink *sink, const uint8_t *p, size_t
         dx_patch_p_count_bytes(&t, p + at, part);
         t.log = log;
         shared = dx_patch_p_share_slots(&t, (uint32_t)part);
-        DX_PATCH_ASSERT(shared); /* the same blocks have a price */
+        DX_PATCH_ASSERT(shared); /* coded_price() shared the same blocks */
         (void)shared;
         dx_patch_p_put_table(sink, &t);
         dx_patch_p_put_rans(sink, &t, p + at, part);
