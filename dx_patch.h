@@ -6110,8 +6110,8 @@ static void dx_patch_p_put_plain(dx_patch_p_sink *sink, const uint8_t *p, size_t
 }
 
 /* >>copymaker: copies, chosen by price ------------------------------------------
-   All ways to write the next bytes are weighed against each other: from each place literals and
-   copies lead on, and what counts is the cheapest way to get to each place behind it.
+   A shortest-path search: from each place in the target, literals and copies lead to later places,
+   and only the cheapest way to each place is kept.
 
         target     t   h   e   q   u   i   c   k
         place      0   1   2   3   4   5   6   7   8        price of the cheapest way to there,
@@ -6119,42 +6119,42 @@ static void dx_patch_p_put_plain(dx_patch_p_sink *sink, const uint8_t *p, size_t
                    |----copy of 5 ---->|
                                |--copy of 3 -->|            the way back from the end is the result
 
-   A copy of NICE bytes or more is taken at once; there, or after STEPS places, the way so far is
-   written down, and the next one starts. Prices follow from what was chosen the last time round.
+   A copy of NICE bytes or more is taken at once; there, or after STEPS places, the way is written
+   and the next one starts. Prices follow from the choices of the previous pass.
 
-   Candidates: the sources that are cheap to say; of the base, places with the same seed of 32 and
-   of 8 bytes as here, nearest to where the last copy would go on first; of the target, the last
-   places with the same four bytes. Places of the base are sorted by the hash of their seed:
+   Candidates: the sources with cheap codes; in the base, places with the same seed of 32 and of 8
+   bytes, those nearest to where the last copy would continue first; in the target, the last places
+   with the same four bytes. Places of the base are sorted by the hash of their seed:
 
         starts     | 0 | 0 | 3 | 4 | ..              starts[h] .. starts[h + 1]: where those with
         places     | 17  93  4000 | 64 | ..          hash h are, in the order of the base */
 #ifndef DX_PATCH_P_STEPS /* a test makes these small, so that small files reach all limits */
   #define DX_PATCH_P_STEPS 2048u
-  #define DX_PATCH_P_STEPS_MORE 1024u /* a copy may end so far behind them */
-  #define DX_PATCH_P_NICE 96u         /* bytes of a copy that needs no other to be tried */
-  #define DX_PATCH_P_LONG 1024u       /* of one that is taken although others might be longer */
-  #define DX_PATCH_P_SOUGHT_LOG 22u   /* log of the bits of a map of seeds that are looked for */
-  #define DX_PATCH_P_SOUGHT_MIN 65536u /* bytes of a base that is worth such a map */
-  #define DX_PATCH_P_HEADS_LOG 16u    /* hashes of four bytes */
-  #define DX_PATCH_P_LINKS_MAX 23u    /* log: how far back copies are looked for */
+  #define DX_PATCH_P_STEPS_MORE 1024u /* max bytes by which a copy may end beyond them */
+  #define DX_PATCH_P_NICE 96u         /* bytes of a copy that ends the search for others */
+  #define DX_PATCH_P_LONG 1024u       /* bytes of a copy that ends the search in its list */
+  #define DX_PATCH_P_SOUGHT_LOG 22u   /* log2 of the bits of a map of wanted seeds */
+  #define DX_PATCH_P_SOUGHT_MIN 65536u /* min bytes of a base that is worth such a map */
+  #define DX_PATCH_P_HEADS_LOG 16u    /* log2 of the hashes of four bytes */
+  #define DX_PATCH_P_LINKS_MAX 23u    /* log2 of the max distance of copies in the target */
 #endif
 #define DX_PATCH_P_WAY_ROOM (DX_PATCH_P_STEPS + DX_PATCH_P_STEPS_MORE + 1u) /* literals of a way */
 #define DX_PATCH_P_NICE_FAST 16u    /* as NICE, at low levels */
-#define DX_PATCH_P_SIZES_EVERY 64u  /* a copy is weighed in every size up to this, */
-#define DX_PATCH_P_SIZES_SKIP 8u    /* in its own, and in steps of so many bytes between */
-#define DX_PATCH_P_LOT_SEEDS 16u /* that are indexed together */
-#define DX_PATCH_P_AHEAD 8u      /* places, whose lists are fetched already */
-#define DX_PATCH_P_OTHER_SEEDS 8u   /* so many places of other seeds count as a candidate */
+#define DX_PATCH_P_SIZES_EVERY 64u  /* max size up to which a copy is tried in every size, */
+#define DX_PATCH_P_SIZES_SKIP 8u    /* and between that and its own size, the step */
+#define DX_PATCH_P_LOT_SEEDS 16u /* indexed together */
+#define DX_PATCH_P_AHEAD 8u      /* places ahead whose lists are prefetched */
+#define DX_PATCH_P_OTHER_SEEDS 8u   /* places of other seeds that count as one candidate */
 
 typedef struct dx_patch_p_seeds { /* places of the base by the hash of the bytes there */
-    uint32_t *starts; /* 2 + 2^log of them while they are counted, one less then */
+    uint32_t *starts; /* 2 + 2^log of them while counting, then one less */
     uint32_t *places;
     uint32_t log;
     uint32_t size; /* bytes of a seed: 32 or 8 */
 } dx_patch_p_seeds;
 
-typedef struct dx_patch_p_places { /* of the base, that are indexed */
-    const uint32_t *list; /* ascending; NULL: every so many bytes */
+typedef struct dx_patch_p_places { /* of the base, to be indexed */
+    const uint32_t *list; /* ascending; NULL: every `stride` bytes */
     size_t count;
     size_t stride;
 } dx_patch_p_places;
@@ -6167,12 +6167,12 @@ typedef struct dx_patch_p_prices { /* in sixteenths of a bit, even bits included
 } dx_patch_p_prices;
 
 typedef struct dx_patch_p_way { /* the cheapest way to a place */
-    dx_patch_p_lines lines; /* as the reader will have them there */
+    dx_patch_p_lines lines; /* the reader's state there */
     uint64_t source;
     uint32_t price;
     uint32_t from; /* the place before it */
     uint32_t size; /* of the copy; 0: a literal */
-    uint32_t run;  /* literals in front of this place */
+    uint32_t run;  /* literals before this place */
     bool own;
 } dx_patch_p_way;
 
@@ -6182,40 +6182,40 @@ typedef struct dx_patch_p_parser {
     size_t base_size;
     size_t target_size;
     dx_patch_p_seeds seeds[2]; /* of 32 and of 8 bytes */
-    uint32_t depth;            /* of these, candidates that are compared */
-    uint32_t chain;            /* of the target's */
-    uint32_t nice;             /* bytes of a copy that needs no other to be tried */
+    uint32_t depth;            /* max candidates of these to compare */
+    uint32_t chain;            /* and of the target's past */
+    uint32_t nice;             /* bytes of a copy that ends the search for others */
     uint32_t *heads;           /* by hash of four bytes of the target: the last place + 1, */
-    uint32_t *links;           /* and of each place, the place + 1 before it: of the last 2^log */
+    uint32_t *links;           /* and for each place the place + 1 before it; for the last 2^log */
     uint32_t links_log;
-    uint64_t back_max; /* how far back a copy from the target was that is written */
+    uint64_t back_max; /* largest distance of a written copy from the target */
     dx_patch_p_way *steps;
-    uint32_t steps_end;        /* places that a way leads to */
-    uint32_t misses;           /* places in a row without any candidate */
+    uint32_t steps_end;        /* last place that a way leads to */
+    uint32_t misses;           /* consecutive places without a candidate */
     dx_patch_p_prices prices;
     dx_patch_p_prices counts;
-    /* what is written: */
+    /* Output: */
     dx_patch_p_lines lines;
     dx_patch_p_sink runs;
     dx_patch_p_sink sources;
     dx_patch_p_sink sizes;
     dx_patch_p_sink bits;
     dx_patch_p_sink literals;
-    dx_patch_p_sink befores; /* of each literal the byte before it, if that is of interest */
-    dx_patch_p_sink places;  /* and the two lowest bits of its offset */
+    dx_patch_p_sink befores; /* byte before each literal, if it is needed */
+    dx_patch_p_sink places;  /* the two lowest bits of its offset */
     dx_patch_p_sink hinted;  /* literals with a hint, */
-    dx_patch_p_sink olds;    /* and the base's byte at the place of each */
-    uint32_t run; /* literals since the last copy, which are not written yet */
-    bool shares;  /* literals go to shelves; those of repeats do not */
+    dx_patch_p_sink olds;    /* and the base's byte in the place of each */
+    uint32_t run; /* literals since the last copy, not written yet */
+    bool shares;  /* literals are put on shelves; those of repeats are not */
 } dx_patch_p_parser;
 
-/* The code of a number, and how many bits it leaves open. */
+/* The code of a number, and how many bits follow it. */
 static uint32_t dx_patch_p_number_code(uint64_t v, uint32_t *bits)
 {
     uint32_t length = dx_patch_p_length(v);
     *bits = 0;
     if (v < DX_PATCH_P_CODE_DIRECT) return (uint32_t)v;
-    DX_PATCH_ASSERT(length < 64); /* no reader takes the code of a longer one */
+    DX_PATCH_ASSERT(length < 64); /* no reader accepts the code of a longer one */
     *bits = length - 2;
     return DX_PATCH_P_CODE_DIRECT + (length - 1 - DX_PATCH_P_CODE_BITS) * 2 +
            (uint32_t)(v >> (length - 2) & 1);
@@ -6227,7 +6227,7 @@ static uint32_t dx_patch_p_number_price(const uint32_t *prices, uint64_t v)
     return prices[code] + 16 * bits;
 }
 
-/* The code of a source, the bits that it leaves open, and their number. */
+/* The code of a source, and the distance whose bits follow it. */
 static uint32_t dx_patch_p_source_code(const dx_patch_p_lines *l, uint64_t at, uint64_t source,
                                        bool own, uint64_t *distance)
 {
@@ -6248,8 +6248,8 @@ static uint32_t dx_patch_p_source_code(const dx_patch_p_lines *l, uint64_t at, u
     return DX_PATCH_P_FROM_JUMP + 2 * (dx_patch_p_length(*distance) - 1) + (less ? 1u : 0u);
 }
 
-/* What each of these costs by how often it came, as -log2 of its share. One that never came counts
-   as an eighth of a time: it is dear, and not impossible. */
+/* Prices by frequency: -log2 of the share. What never occurred counts as an eighth of a time:
+   expensive, but possible. */
 static void dx_patch_p_price_list(uint32_t *prices, const uint32_t *counts, uint32_t count)
 {
     uint64_t sum = 0;
@@ -6262,7 +6262,7 @@ static void dx_patch_p_price_list(uint32_t *prices, const uint32_t *counts, uint
         prices[i] = dx_patch_p_log2(total) - dx_patch_p_log2(8 * (counts[i] >> shift) + 1);
 }
 
-/* From what was written: prices for the next time round. */
+/* Prices of the next pass, from the counts of the last one. */
 static void dx_patch_p_set_prices(dx_patch_p_parser *p)
 {
     dx_patch_p_price_list(p->prices.literals, p->counts.literals, 256);
@@ -6271,7 +6271,7 @@ static void dx_patch_p_set_prices(dx_patch_p_parser *p)
     dx_patch_p_price_list(p->prices.sources, p->counts.sources, DX_PATCH_P_FROM_END);
 }
 
-/* A guess, before anything was written. */
+/* Initial guess, before anything was written. */
 static void dx_patch_p_first_prices(dx_patch_p_parser *p)
 {
     uint32_t i;
@@ -6289,7 +6289,7 @@ static uint32_t dx_patch_p_four_hash(const uint8_t *p)
     return (dx_patch_p_load32(p) * 0x9e3779b1u & 0xffffffffu) >> (32 - DX_PATCH_P_HEADS_LOG);
 }
 
-/* The place is known from now on. */
+/* Enter a place of the target into the lists. */
 static void dx_patch_p_note_place(dx_patch_p_parser *p, size_t at)
 {
     uint32_t *head;
@@ -6300,7 +6300,7 @@ static void dx_patch_p_note_place(dx_patch_p_parser *p, size_t at)
     *head = (uint32_t)at + 1;
 }
 
-/* A way by a copy of up to `size` bytes, from the place with this number. */
+/* Try a copy of up to `size` bytes from place number `place`. */
 static void dx_patch_p_try_copy(dx_patch_p_parser *p, size_t start, uint32_t place, uint64_t source,
                                 bool own, uint32_t size, uint32_t size_min)
 {
@@ -6333,7 +6333,7 @@ static void dx_patch_p_try_copy(dx_patch_p_parser *p, size_t start, uint32_t pla
     DX_PATCH_ASSERT(p->steps_end < DX_PATCH_P_WAY_ROOM);
 }
 
-/* How many bytes from target offset `at` on are as in the base from `source` on. */
+/* How many bytes from target offset `at` on equal the base from `source` on. */
 static size_t dx_patch_p_base_run(const dx_patch_p_parser *p, size_t at, size_t left,
                                   uint64_t source)
 {
@@ -6355,7 +6355,7 @@ static uint64_t dx_patch_p_seed_hash(const uint8_t *p, uint32_t size)
     return h * 0xbf58476d1ce4e5b9u;
 }
 
-/* The lists that a place further on needs are fetched. */
+/* Prefetch the lists of a place further on. */
 static void dx_patch_p_fetch_lists(const dx_patch_p_parser *p, size_t at)
 {
     uint32_t i;
@@ -6369,8 +6369,8 @@ static void dx_patch_p_fetch_lists(const dx_patch_p_parser *p, size_t at)
     }
 }
 
-/* Candidates of the base with this seed, those nearest to a place first, each better than the last:
-   returns how long the best is, or `best` if none is longer. */
+/* Try places of the base with this seed, those nearest to `nearest` first, if each is longer than
+   the one before. Returns the length of the longest, or `best`. */
 static size_t dx_patch_p_try_seeds(dx_patch_p_parser *p, const dx_patch_p_seeds *s, size_t start,
                                    uint32_t place, size_t left, uint64_t nearest, size_t best)
 {
@@ -6383,13 +6383,13 @@ static size_t dx_patch_p_try_seeds(dx_patch_p_parser *p, const dx_patch_p_seeds 
     DX_PATCH_ASSERT(first <= last);
     low = first;
     high = last;
-    while (low < high) { /* the first one behind `nearest` */
+    while (low < high) { /* find the first one at or after `nearest` */
         uint32_t middle = low + (high - low) / 2;
         if (s->places[middle] < nearest) low = middle + 1;
         else high = middle;
     }
     DX_PATCH_ASSERT(low == first || s->places[low - 1] < nearest);
-    DX_PATCH_ASSERT(low == last || s->places[low] >= nearest); /* else the list is in no order */
+    DX_PATCH_ASSERT(low == last || s->places[low] >= nearest); /* or the list is not sorted */
     while (work && (low > first || high < last)) {
         bool before = low > first;
         uint32_t source;
@@ -6407,7 +6407,7 @@ static size_t dx_patch_p_try_seeds(dx_patch_p_parser *p, const dx_patch_p_seeds 
     return best;
 }
 
-/* Candidates of the target's past. Short ones must be near, to cost less than literals. */
+/* Try earlier places of the target. Short copies must be near, or literals are cheaper. */
 static size_t dx_patch_p_try_past(dx_patch_p_parser *p, size_t start, uint32_t place, size_t left)
 {
     size_t at = start + place, best = 2, window = (size_t)1 << p->links_log;
@@ -6416,7 +6416,7 @@ static size_t dx_patch_p_try_past(dx_patch_p_parser *p, size_t start, uint32_t p
     if (p->target_size - at < 4) return 0;
     for (link = p->heads[dx_patch_p_four_hash(p->target + at)]; link && tries; tries--) {
         size_t source = link - 1, run;
-        DX_PATCH_ASSERT(source < at); /* at is noted once all ways on from it are known */
+        DX_PATCH_ASSERT(source < at); /* at is entered after all ways from it are known */
         if (at - source >= window) break;
         link = p->links[source & (window - 1)];
         if (best < left && p->target[source + best] != p->target[at + best]) continue;
@@ -6429,7 +6429,7 @@ static size_t dx_patch_p_try_past(dx_patch_p_parser *p, size_t start, uint32_t p
     return best > 2 ? best : 0;
 }
 
-/* All ways on from a place; the longest copy among them. */
+/* Try all ways from a place. Returns the length of the longest copy. */
 static size_t dx_patch_p_try_all(dx_patch_p_parser *p, size_t start, uint32_t place, size_t left)
 {
     const dx_patch_p_way *from = p->steps + place;
@@ -6465,14 +6465,14 @@ static size_t dx_patch_p_try_all(dx_patch_p_parser *p, size_t start, uint32_t pl
     return run > best ? run : best;
 }
 
-/* The literals in front of target offset `at`, and how many they are. */
+/* Write the literals before target offset `at`, and their count. */
 static void dx_patch_p_write_run(dx_patch_p_parser *p, size_t at, bool hinted)
 {
     uint32_t bits, code = dx_patch_p_number_code(p->run, &bits);
     size_t i;
     DX_PATCH_ASSERT(p->run <= at);
-    /* Old bytes are in the base, from the first one on: a reader takes them all at once, and of a
-       place in front of the base it has nothing but zeros. */
+    /* Old bytes are all in the base: a reader reads them at once, and before the start of the base
+       it has only zeros. */
     DX_PATCH_ASSERT(!hinted || at + p->lines.shifts[0] >= p->run);
     dx_patch_p_sink_byte(&p->runs, code);
     dx_patch_p_sink_bits(&p->bits, p->run, bits);
@@ -6493,8 +6493,8 @@ static void dx_patch_p_write_run(dx_patch_p_parser *p, size_t at, bool hinted)
     p->run = 0;
 }
 
-/* A copy, and the literals in front of it: codes and bits in the order in which next_copy() takes
-   them, and what the reader will know of the past from now on. */
+/* Write a copy and the literals before it, codes and bits in the order in which next_copy() takes
+   them, and update the state that the reader will have. */
 static void dx_patch_p_write_copy(dx_patch_p_parser *p, uint64_t at, uint64_t source, bool own,
                                   size_t size)
 {
@@ -6517,16 +6517,16 @@ static void dx_patch_p_write_copy(dx_patch_p_parser *p, uint64_t at, uint64_t so
     p->counts.sizes[code]++;
 }
 
-/* The way to this place, from its start on: the steps are turned around first. A copy that another
-   one goes on is longer instead, and the last one goes on as far as it can in the `left` bytes
-   behind the way. Returns by how many that is. */
+/* Write the way to this place from its start; its steps are reversed first. Copies that continue
+   each other are joined, and the last one is extended as far as possible into the `left` bytes
+   after the way. Returns by how much. */
 static size_t dx_patch_p_write_way(dx_patch_p_parser *p, size_t start, uint32_t place, size_t left)
 {
     dx_patch_p_way *steps = p->steps;
     uint32_t next = 0, then, at = place;
     size_t more = 0, size;
     DX_PATCH_ASSERT(place <= p->steps_end);
-    while (at) { /* from becomes: where to */
+    while (at) { /* from becomes the next place */
         uint32_t before = steps[at].from;
         steps[at].from = next;
         next = at;
@@ -6553,7 +6553,7 @@ static size_t dx_patch_p_write_way(dx_patch_p_parser *p, size_t start, uint32_t 
     return more;
 }
 
-/* Is there room for the streams of one more way? */
+/* Is there room in the streams for one more way? */
 static bool dx_patch_p_parser_has_room(const dx_patch_p_parser *p)
 {
     const size_t room = DX_PATCH_P_WAY_ROOM;
@@ -6565,10 +6565,10 @@ static bool dx_patch_p_parser_has_room(const dx_patch_p_parser *p)
            (size_t)(p->bits.end - p->bits.at) > 8 * room;
 }
 
-/* Copies and literals for these bytes of the target, or for as many as there is room for. Returns
-   up to where. `ends`: the gap ends there, and so does its last run of literals, which has no copy
-   behind it. Else the gap has more bytes: literals at the end wait for the copy that comes with
-   them, as a reader takes a run that does not complete its gap to have one. */
+/* Code these bytes of the target as copies and literals, as many as there is room for. Returns
+   where it stopped. `ends`: the gap ends at `to`, so its last literals have no copy after them.
+   Otherwise the gap continues, and literals at the end are kept for the copy that comes with them,
+   because a reader expects a copy after a run that does not complete its gap. */
 static size_t dx_patch_p_parse(dx_patch_p_parser *p, size_t from, size_t to, bool ends)
 {
     size_t at = from;
@@ -6619,10 +6619,10 @@ static size_t dx_patch_p_parse(dx_patch_p_parser *p, size_t from, size_t to, boo
     return at;
 }
 
-/* What making a stream with repeats takes besides the parser: memory for the codes. */
-#define DX_PATCH_P_REPEATS_MIN 48u /* bytes of a stream that may have them */
+/* Streams with repeats, which take memory for their codes besides the parser. */
+#define DX_PATCH_P_REPEATS_MIN 48u /* min bytes of a stream that may have them */
 #ifndef DX_PATCH_P_REPEAT_LINKS
-  #define DX_PATCH_P_REPEAT_LINKS 16u /* log: how far back they are looked for */
+  #define DX_PATCH_P_REPEAT_LINKS 16u /* log2 of the max distance of their copies */
 #endif
 
 static bool dx_patch_p_sink_start(dx_patch_p_sink *s, dx_patch_p_store *store, uint64_t size)
@@ -6635,7 +6635,7 @@ static bool dx_patch_p_sink_start(dx_patch_p_sink *s, dx_patch_p_store *store, u
     return true;
 }
 
-/* The past is forgotten: what comes is a target's start. */
+/* Reset the history: a new target starts. */
 static void dx_patch_p_parser_forget(dx_patch_p_parser *p)
 {
     DX_PATCH_MEMSET(&p->lines, 0, sizeof p->lines);
@@ -6643,7 +6643,7 @@ static void dx_patch_p_parser_forget(dx_patch_p_parser *p)
     p->misses = 0;
 }
 
-/* The streams of a parser anew, with room for as many literals or copies. */
+/* Reset the streams of a parser, with room for `size` literals or copies. */
 static bool dx_patch_p_parser_start(dx_patch_p_parser *p, dx_patch_p_store *store, uint64_t size)
 {
     size += DX_PATCH_P_WAY_ROOM + 64;
@@ -6657,8 +6657,8 @@ static bool dx_patch_p_parser_start(dx_patch_p_parser *p, dx_patch_p_store *stor
            dx_patch_p_sink_start(&p->bits, store, 2 * size + 8 * DX_PATCH_P_WAY_ROOM);
 }
 
-/* REPEATS of these bytes, into the sink. False: there is no memory for it. The parser is there for
-   its memory; what it was set to is gone then. */
+/* REPEATS of these bytes, into the sink. False: too little memory. Only the parser's memory is
+   used; its settings are overwritten. */
 static bool dx_patch_p_put_repeats(dx_patch_p_sink *sink, dx_patch_p_parser *p,
                                    dx_patch_p_store store, const uint8_t *bytes, size_t size)
 {
@@ -6698,7 +6698,7 @@ static bool dx_patch_p_put_repeats(dx_patch_p_sink *sink, dx_patch_p_parser *p,
     return !sink->full;
 }
 
-/* A stream in its smallest form. */
+/* Write a stream in its smallest form. */
 static void dx_patch_p_put_stream(dx_patch_p_sink *sink, dx_patch_p_parser *p,
                                   dx_patch_p_store store, const uint8_t *bytes, size_t size)
 {
@@ -6711,7 +6711,7 @@ static void dx_patch_p_put_stream(dx_patch_p_sink *sink, dx_patch_p_parser *p,
         if (dx_patch_p_put_repeats(&repeats, p, store, bytes, size) &&
             repeats.at - start < plain.at - sink->at) {
             dx_patch_p_sink_bytes(sink, start, (size_t)(repeats.at - start));
-            DX_PATCH_ASSERT(!sink->full); /* what is larger had room here */
+            DX_PATCH_ASSERT(!sink->full); /* the larger form had room here */
             return;
         }
     }
@@ -6721,26 +6721,26 @@ static void dx_patch_p_put_stream(dx_patch_p_sink *sink, dx_patch_p_parser *p,
 #endif /* DX_PATCH_P_MAKES_STREAMS */
 
 /* >>maker: a delta -------------------------------------------------------------
-   Passes, each of which knows what the one before it found:
+   Passes, each of which uses the results of the one before:
 
-        1. matches      all of them, with a table of seeds in the memory that is there
+        1. matches      all of them, with a table of seeds in the available memory
         2. map          if files and limits allow one: matches sorted by old offset, segments, and
-                        where an image without headers lies in memory
+                        the address of an image without headers
         3. coding       how many contexts, and how much memory for the mixer, are worth it
-        4. writing      literals and matches in turns; for each block with changes every predictor
-                        that may be worth it counts what the block would cost, and the cheapest is
-                        taken. What a failed try changed is put back.
+        4. writing      literals and matches alternate; for each block with changes, every promising
+                        predictor counts what the block would cost, and the cheapest is taken. A
+                        trial restores the state that it changed.
 
-   Memory, of which the caller may give less than the best:
+   Memory; the caller may give less than the best:
 
         | maker | matches | table of seeds              |        pass 1
         | maker | matches | map | models | mixer | ..   |        passes 2 to 4, over the table */
 #define DX_PATCH_P_PAIRS 4096u /* a power of two */
-typedef struct dx_patch_p_block_prices { /* of symbols of blocks: how often they came, or prices */
+typedef struct dx_patch_p_block_prices { /* symbols of blocks: their counts, or prices */
     uint32_t wrong[256];
     uint32_t runs[DX_PATCH_P_CODES];
     uint32_t lengths[65];                 /* of corrections, in bits */
-    uint32_t fields[DX_PATCH_P_IDS][2]; /* right ones, wrong ones, by predictor */
+    uint32_t fields[DX_PATCH_P_IDS][2]; /* right, wrong; by predictor */
 } dx_patch_p_block_prices;
 
 typedef struct dx_patch_p_maker {
@@ -6748,19 +6748,20 @@ typedef struct dx_patch_p_maker {
     dx_patch_p_finder finder;
     uint32_t level;
     uint32_t blocks;   /* for which a predictor was chosen */
-    uint32_t streak;   /* of blocks that chose the same one */
-    uint32_t wins[16]; /* how often each predictor was the best of all */
+    uint32_t streak;   /* consecutive blocks that chose the same one */
+    uint32_t wins[16]; /* how often each predictor was best */
     uint64_t literals; /* bytes in no match */
-    bool streams;      /* what is made is a delta of streams: prices are of these */
-    dx_patch_p_block_prices counts; /* of streams: in the blocks that are written, */
-    dx_patch_p_block_prices prices; /* and what follows from that, in sixteenths of a bit */
+    bool streams;      /* a delta of streams is made: prices are of these */
+    dx_patch_p_block_prices counts; /* of streams: in the blocks written, */
+    dx_patch_p_block_prices prices; /* and the prices from them, in sixteenths of a bit */
     uint32_t pairs[2];              /* the last run with its wrong byte, and the one before */
-    uint32_t *repeats;              /* by hash of two: what came behind them last */
-    uint32_t memory[DX_PATCH_P_MEMORY]; /* corrections, to be put back; words of find_address() */
-    uint8_t now[DX_PATCH_P_LONGEST]; /* a block as it is once its fields are known */
+    uint32_t *repeats;              /* by hash of two pairs: the pair that followed them last */
+    uint32_t memory[DX_PATCH_P_MEMORY]; /* saved corrections; or words of find_address() */
+    uint8_t now[DX_PATCH_P_LONGEST]; /* a block once its fields are known */
 } dx_patch_p_maker;
 
-/* A block with this predictor, by the coder's mode written, or only its cost counted. */
+/* Code a block with this predictor. The coder's mode decides whether it is written or only
+   priced. */
 static void dx_patch_p_put_block(dx_patch_p_maker *m, uint32_t id, dx_patch_p_block *b)
 {
     dx_patch_p_delta *d = &m->delta;
@@ -6784,8 +6785,8 @@ static uint32_t dx_patch_p_try_every(const dx_patch_p_maker *m)
     return m->level < 3 ? 64 : 32;
 }
 
-/* The predictor with which the block costs least. Those that win now and then are tried, and all
-   of them now and then; in a streak of one, only every second block, or fewer. */
+/* The cheapest predictor for the block. Those that win now and then are tried, and all of them from
+   time to time; in a streak of one, only on every second block, or fewer. */
 static uint32_t dx_patch_p_choose(dx_patch_p_maker *m, const dx_patch_p_block *b)
 {
     dx_patch_p_delta *d = &m->delta;
@@ -6820,16 +6821,16 @@ static uint32_t dx_patch_p_choose(dx_patch_p_maker *m, const dx_patch_p_block *b
     return best;
 }
 
-/* A word that may be an address in both files: it changed by less than 64 KiB. */
+/* Can a word be an address in both files? It changed by less than 64 KiB. */
 static bool dx_patch_p_may_be_address(uint32_t old, uint32_t now)
 {
     if (((now - old + 65536u) & 0xffffffffu) >> 17) return false;
-    return (old >> 16) - 1 < 65534u; /* neither a small number nor one below zero */
+    return (old >> 16) - 1 < 65534u; /* not a small number, positive or negative */
 }
 
-/* Walk the words that changed by little, in all matches. First call: which upper half is the most
-   frequent one, counted by hash; returned in *middle. Then (words_max > 0): collect pairs of words,
-   old and new, that lie within room of it. Returns how many words there are. */
+/* Visit the words that changed by little, in all matches. The first call counts their upper halves,
+   by hash, and returns the most frequent one in *middle. The second call (words_max > 0) collects
+   pairs of words, old and new, that lie within room of it. Returns the number of words. */
 static uint32_t dx_patch_p_walk_words(dx_patch_p_maker *m, uint64_t *middle, uint64_t room,
                                       uint32_t words_max)
 {
@@ -6861,9 +6862,9 @@ static uint32_t dx_patch_p_walk_words(dx_patch_p_maker *m, uint64_t *middle, uin
     return count;
 }
 
-/* Where an image without headers is when it runs, or 0. Its matches say best how words that changed
-   by little, as addresses do, have changed: the address with which most of them are predicted
-   exactly, of all multiples of a step around the most frequent ones. */
+/* The load address of an image without headers, or 0. Words that changed by little are probably
+   addresses, and the matches show how they changed: of all multiples of a step around the most
+   frequent ones, the address that predicts most of them exactly. */
 static uint64_t dx_patch_p_find_address(dx_patch_p_maker *m)
 {
     const dx_patch_p_finder *f = &m->finder;
@@ -6889,8 +6890,8 @@ static uint64_t dx_patch_p_find_address(dx_patch_p_maker *m)
     return best;
 }
 
-/* Where match i is: after how many literals, how long, and how far from where the last one would
-   go on if as many bytes of the base were left out. */
+/* Write match i: the literals before it, its length, and its distance from the end of the last one
+   in the base plus the gap. */
 static void dx_patch_p_put_match(dx_patch_p_maker *m, size_t i)
 {
     const dx_patch_p_match *c = m->finder.matches + i, *last = i ? c - 1 : NULL;
@@ -6905,8 +6906,8 @@ static void dx_patch_p_put_match(dx_patch_p_maker *m, size_t i)
                             dx_patch_p_zigzag(c->old_at - (old_end + gap)));
 }
 
-/* Are these bytes like noise? The sum of the squares of how often each byte occurs is smallest when
-   all are as frequent. */
+/* Do these bytes look like noise? The sum of the squares of the byte counts is smallest when all
+   are equally frequent. */
 static bool dx_patch_p_is_noise(const uint8_t *p, uint32_t size)
 {
     uint32_t i, sum = 0, counts[256] = {0};
@@ -6915,7 +6916,7 @@ static bool dx_patch_p_is_noise(const uint8_t *p, uint32_t size)
     return size >= 256 && sum <= size + size * size / 256 * 5 / 4;
 }
 
-/* Literals; the base goes on at `old_at`. */
+/* Write literals; `old_at` is where the base continues. */
 static void dx_patch_p_put_literals(dx_patch_p_maker *m, uint64_t from, uint64_t to,
                                     uint64_t old_at)
 {
@@ -6929,7 +6930,7 @@ static void dx_patch_p_put_literals(dx_patch_p_maker *m, uint64_t from, uint64_t
     for (i = 0; from + i < to; i++) {
         uint64_t left = to - from - i;
         uint32_t hint = d->mixer_ && old_at + i < f->base_size ? f->base[old_at + i] : 0u;
-        if (i % DX_PATCH_P_BLOCK == 0) { /* what is like noise is best left as it is */
+        if (i % DX_PATCH_P_BLOCK == 0) { /* noise is best left uncoded */
             uint32_t size = left < DX_PATCH_P_BLOCK ? (uint32_t)left : DX_PATCH_P_BLOCK;
             d->raw_ = dx_patch_p_flag(&d->coder_, DX_PATCH_P_M_RAW + d->raw_,
                                       dx_patch_p_is_noise(f->target + from + i, size));
@@ -6966,7 +6967,7 @@ static void dx_patch_p_put_match_bytes(dx_patch_p_maker *m, const dx_patch_p_mat
     } while (done < c->size);
 }
 
-/* How many matches, the setups, and the list of matches. */
+/* Write the number of matches, the setups, and the list of matches. */
 static void dx_patch_p_put_map(dx_patch_p_maker *m)
 {
     dx_patch_p_coder *coder = &m->delta.coder_;
@@ -7015,27 +7016,27 @@ typedef struct dx_patch_p_job {
     const uint8_t *target;
     size_t base_size;
     size_t target_size;
-    uint8_t *out; /* the body: room for capacity bytes, of which used are made */
+    uint8_t *out; /* the body: room for capacity bytes, used of them written */
     size_t capacity;
     size_t used;
-    size_t checked; /* target bytes that applying the patch gave */
+    size_t checked; /* target bytes that applying the patch has produced */
     dx_patch_header header;
 } dx_patch_p_job;
 
 #define DX_PATCH_P_APPLY_MAX ((uint64_t)64 << 20) /* default of apply_memory_max */
-#define DX_PATCH_P_FIXED 65536u /* bytes besides matches and table, whatever a structure's size */
+#define DX_PATCH_P_FIXED 65536u /* bytes besides matches and table, on every machine */
 #define DX_PATCH_P_MAKER_MIN (DX_PATCH_P_FIXED + 2048u)
 #define DX_PATCH_P_CODINGS 3u /* bits of the codings of a delta: plain, range */
-#define DX_PATCH_P_LEVEL 6u   /* where none is asked for */
-#define DX_PATCH_P_WAYS 4u    /* two codings, each by level 6 and by what was asked for */
-#define DX_PATCH_P_LITERALS_RICH 200000u /* so many are worth rows by the whole byte before, */
-#define DX_PATCH_P_RICH_BUDGET 400001u   /* where there is memory for them */
+#define DX_PATCH_P_LEVEL 6u   /* the default */
+#define DX_PATCH_P_WAYS 4u    /* two codings, each at level 6 and at the level asked for */
+#define DX_PATCH_P_LITERALS_RICH 200000u /* min literals worth rows by the whole byte before, */
+#define DX_PATCH_P_RICH_BUDGET 400001u   /* if there is memory for them */
 
-/* Where a size has 16 bits no memory is enough. */
+/* With a 16-bit size_t no memory is enough. */
 static bool dx_patch_p_at_least(size_t size, uint32_t size_min) { return size >= size_min; }
 typedef char dx_patch_p_maker_fits[sizeof(dx_patch_p_maker) < 12000 ? 1 : -1];
 
-/* Lay out the finder in so much memory; *at and *left are then behind the matches. */
+/* Lay out the finder in `budget` bytes of memory; *at and *left then follow the matches. */
 static int dx_patch_p_finder_start(dx_patch_p_maker *m, const dx_patch_p_job *j, uint8_t **at,
                                    size_t *left, size_t budget)
 {
@@ -7052,7 +7053,7 @@ static int dx_patch_p_finder_start(dx_patch_p_maker *m, const dx_patch_p_job *j,
     f->depth = depths[m->level];
     f->match_capacity = j->target_size / 32 + 64;
     if (f->match_capacity > half) f->match_capacity = half;
-    size = (f->match_capacity + 1) * sizeof *f->matches; /* one in front: "the last of none" */
+    size = (f->match_capacity + 1) * sizeof *f->matches; /* one more: "the last of none" */
     f->matches = (dx_patch_p_match *)dx_patch_p_cut_memory(at, left, size);
     if (!f->matches || budget < size + 1024) return DX_PATCH_ENOMEM;
     f->matches++;
@@ -7060,20 +7061,20 @@ static int dx_patch_p_finder_start(dx_patch_p_maker *m, const dx_patch_p_job *j,
     else if ((uint64_t)j->base_size >> 25) thinner = 1;
     f->stride = (j->base_size + j->base_size / 4 + 64) / ((budget - size) / sizeof *f->lines) + 1;
     f->stride += thinner + (size_t)((uint64_t)j->base_size >> 27);
-    from = *at; /* the table is needed no longer than the search: the next parts take its place */
+    from = *at; /* only the search needs the table: the next parts overwrite it */
     rest = *left;
     f->line_max = (j->base_size / f->stride + 1) / DX_PATCH_P_LINE_USED + 1;
     size = 64 * f->line_max + 63;
     f->lines = (uint32_t *)dx_patch_p_cut_memory(&from, &rest, size);
     if (!f->lines) return DX_PATCH_ENOMEM;
     f->lines += (64 - (uintptr_t)f->lines % 64) % 64 / sizeof *f->lines;
-    DX_PATCH_ASSERT((uintptr_t)f->lines % 64 == 0); /* a line of the table is one of the cache */
+    DX_PATCH_ASSERT((uintptr_t)f->lines % 64 == 0); /* a line of the table is a cache line */
     if (f->stride <= 2 && (uint64_t)j->base_size >> 20)
         f->wanted = (uint64_t *)dx_patch_p_cut_memory(&from, &rest, DX_PATCH_P_WANTED / 8);
     return DX_PATCH_OK;
 }
 
-/* Find the matches in so much memory; *at and *left are then behind them. */
+/* Find the matches in `budget` bytes of memory; *at and *left then follow them. */
 static int dx_patch_p_make_matches(dx_patch_p_maker *m, const dx_patch_p_job *j, uint8_t **at,
                                    size_t *left, size_t budget)
 {
@@ -7081,7 +7082,7 @@ static int dx_patch_p_make_matches(dx_patch_p_maker *m, const dx_patch_p_job *j,
     size_t i, stride;
     int error = dx_patch_p_finder_start(m, j, at, left, budget);
     if (error) return error;
-    if (f->wanted) { /* find out with few seeds which ones the target looks for */
+    if (f->wanted) { /* a coarse index shows which seeds the target looks for */
         DX_PATCH_MEMSET(f->wanted, 0, DX_PATCH_P_WANTED / 8);
         stride = f->stride;
         f->stride = 16;
@@ -7102,7 +7103,7 @@ static int dx_patch_p_make_matches(dx_patch_p_maker *m, const dx_patch_p_job *j,
     return DX_PATCH_OK;
 }
 
-/* The setups of both files, as numbers that can travel: -2^63 has no zigzag form. */
+/* The setups of both files, as numbers that can be coded: -2^63 has no zigzag form. */
 static void dx_patch_p_make_setup(dx_patch_p_maker *m, const dx_patch_p_job *j)
 {
     const uint32_t first_address = DX_PATCH_P_SETUP_SEGMENT + DX_PATCH_P_SEG_ADDRESS;
@@ -7123,7 +7124,7 @@ static void dx_patch_p_make_setup(dx_patch_p_maker *m, const dx_patch_p_job *j)
     }
 }
 
-/* The map that the other side will have, if files, memory and limit allow one. */
+/* Make the map that the reader will have, if files, memory and limit allow one. */
 static void dx_patch_p_make_map(dx_patch_p_maker *m, const dx_patch_p_job *j, uint8_t **at,
                                 size_t *left, size_t *budget, uint64_t limit)
 {
@@ -7153,13 +7154,13 @@ static void dx_patch_p_make_map(dx_patch_p_maker *m, const dx_patch_p_job *j, ui
     dx_patch_p_make_setup(m, j);
 }
 
-/* How much memory mixing may take, by what there is to mix. */
+/* Choose how much memory mixing takes, by how much there is to mix. */
 static void dx_patch_p_make_mixer(dx_patch_p_maker *m, size_t budget, uint64_t limit)
 {
     dx_patch_p_delta *d = &m->delta;
     uint64_t size = m->finder.target_size, symbols = m->literals + size / 64;
     uint64_t used = dx_patch_p_delta_memory(d, m->finder.match_count);
-    uint32_t log_max = 17; /* what caches hold */
+    uint32_t log_max = 17; /* fits into caches */
     if (m->level > 8) log_max = 20;
     else if (m->literals > size / 16) log_max = 14;
     if (m->level < 3 || symbols < 16 || used > limit) return;
@@ -7175,7 +7176,7 @@ static void dx_patch_p_make_mixer(dx_patch_p_maker *m, size_t budget, uint64_t l
     while (d->history_log_ && dx_patch_p_mix_memory(d->history_log_, d->groups_log_) > budget) {
         if (d->groups_log_ + 2 > d->history_log_ && d->groups_log_ > 8) {
             d->groups_log_--;
-        } else if (--d->history_log_ < 8) { /* not even the least: no mixer */
+        } else if (--d->history_log_ < 8) { /* below the minimum: no mixer */
             d->history_log_ = 0;
             d->groups_log_ = 0;
         }
@@ -7193,7 +7194,7 @@ static void dx_patch_p_put_parameters(const dx_patch_p_delta *d, uint8_t *p)
     p[4] = (uint8_t)d->groups_log_;
 }
 
-/* Nothing but literals, as they are: always possible, never much larger than the target. */
+/* Only literals, uncoded: always possible, and never much larger than the target. */
 static int dx_patch_p_make_plain(dx_patch_p_job *j)
 {
     dx_patch_p_coder w;
@@ -7214,7 +7215,7 @@ static int dx_patch_p_make_plain(dx_patch_p_job *j)
     return DX_PATCH_OK;
 }
 
-/* The passes, in memory that is large enough for the maker itself. */
+/* Run the passes. The memory is large enough for the maker itself. */
 static int dx_patch_p_make_range(dx_patch_p_job *j, dx_patch_p_maker *m, uint8_t *at, size_t left,
                                  uint64_t limit)
 {
@@ -7239,15 +7240,15 @@ static int dx_patch_p_make_range(dx_patch_p_job *j, dx_patch_p_maker *m, uint8_t
                              j->capacity - DX_PATCH_P_PARAMETERS_SIZE);
     dx_patch_p_put_delta(m);
     DX_PATCH_ASSERT(!d->coder_.bad_number_);
-    j->used = j->target_size; /* without room for it plain coding is tried */
+    j->used = j->target_size; /* out of room: plain coding is tried */
     if (!d->coder_.overrun_) j->used = d->coder_.at_ + DX_PATCH_P_PARAMETERS_SIZE;
     return j->used < j->target_size ? DX_PATCH_OK : dx_patch_p_make_plain(j);
 }
 
 #ifdef DX_PATCH_P_MAKES_STREAMS
 /* >>sectionmaker: deltas of streams, written --------------------------------------
-   The target is walked once. Gaps go through the parser, matches through their blocks; each kind of
-   symbol has a sink of its own. When one of them is nearly full, or the target complete, the sinks
+   The target is scanned once. Gaps go through the parser, matches through their blocks; each kind
+   of symbol has a sink of its own. When a sink is nearly full, or the target is complete, the sinks
    become the streams of a section:
 
         walk       gap | match ........ | gap | match    |  ..
@@ -7255,20 +7256,20 @@ static int dx_patch_p_make_range(dx_patch_p_job *j, dx_patch_p_maker *m, uint8_t
                      \______________ each in its smallest form _____________/
         body       parameters | map | section | section | ..
 
-   A delta may have no matches at all, and then is copies from its start to its end. That is best
-   for text and tables, matches for programs; where the choice is not clear both are made. */
+   A delta may have no matches at all; then it is copies from start to end. That is best for text
+   and tables, matches are best for programs; if the choice is not clear, both are made. */
 #define DX_PATCH_P_MARKS 64u         /* equal parts of a target */
-#define DX_PATCH_P_PROBE 16u         /* so many parts of a target, of which one shows how it goes */
-#define DX_PATCH_P_SAMPLE_EVERY 8u   /* of so many times as many bytes a SAMPLE is looked at */
+#define DX_PATCH_P_PROBE 16u         /* the first of this many parts of a target is probed */
+#define DX_PATCH_P_SAMPLE_EVERY 8u   /* of this many SAMPLEs of a gap one is parsed */
 #ifndef DX_PATCH_P_SINK_MAX /* a test makes these small */
-  #define DX_PATCH_P_SAMPLE 16384u     /* bytes of a gap that show what its symbols cost */
-  #define DX_PATCH_P_SINK_MAX 262144u  /* bytes of a kind in a section, about */
-  #define DX_PATCH_P_INDEX_MIN 64u     /* matches that are worth an index of the map */
-  #define DX_PATCH_P_JOINED 64u        /* contexts that groups are made of; others follow these */
+  #define DX_PATCH_P_SAMPLE 16384u     /* bytes of a gap that show the prices of its symbols */
+  #define DX_PATCH_P_SINK_MAX 262144u  /* approximate max bytes of a kind in a section */
+  #define DX_PATCH_P_INDEX_MIN 64u     /* min matches that are worth an index of the map */
+  #define DX_PATCH_P_JOINED 64u        /* max contexts that form groups; the others join these */
 #endif
-#define DX_PATCH_P_BLOCK_ROOM 12288u /* a block writes no more than this to a sink */
-#define DX_PATCH_P_SHARE_MIN 512u    /* literals that are worth being shared out */
-#define DX_PATCH_P_INDEX_LOG 9u      /* of the granules of an index of the map */
+#define DX_PATCH_P_BLOCK_ROOM 12288u /* max bytes that a block writes to a sink */
+#define DX_PATCH_P_SHARE_MIN 512u    /* min literals worth distributing over streams */
+#define DX_PATCH_P_INDEX_LOG 9u      /* log2 of the granules of an index of the map */
 
 enum { /* sinks of matches, */
     DX_PATCH_P_S_EQUAL,
@@ -7276,7 +7277,7 @@ enum { /* sinks of matches, */
     DX_PATCH_P_S_RIGHT,
     DX_PATCH_P_S_RUNS,
     DX_PATCH_P_S_WRONG,
-    DX_PATCH_P_S_BOTH, /* runs and wrong bytes in turns */
+    DX_PATCH_P_S_BOTH, /* runs and wrong bytes, interleaved */
     DX_PATCH_P_S_FIX,
     DX_PATCH_P_SINKS = DX_PATCH_P_S_FIX + DX_PATCH_P_FIXES,
     /* and of the map */
@@ -7297,32 +7298,32 @@ typedef struct dx_patch_p_start { /* state carried from one section to the next 
 typedef struct dx_patch_p_writer {
     dx_patch_p_maker *maker;
     dx_patch_p_parser parser;
-    dx_patch_p_parser inner; /* of repeats in streams; in turns with the other one */
+    dx_patch_p_parser inner; /* for repeats in streams; used when the other one is not */
     dx_patch_p_sink sinks[DX_PATCH_P_SINKS];
     dx_patch_p_sink body;
     dx_patch_p_store memory; /* for indexes and sections, */
-    dx_patch_p_store store;  /* and what indexes leave of it */
-    uint32_t *table;        /* of rANS, to read sections again */
-    uint64_t right;         /* fields that were right since the last wrong one */
-    size_t at;              /* bytes of the target that are written */
-    size_t match;           /* matches that have started */
-    uint64_t match_left;    /* bytes of the last of these */
-    uint64_t marks[DX_PATCH_P_MARKS + 1]; /* bytes of the first body, where so many parts of the */
-    uint64_t rival;                       /* target were made, and as a whole; 0: there is none */
-    size_t probe_at;        /* where the first body was looked at, if it was, */
-    uint64_t probe_size;    /* and how large it was, about */
-    dx_patch_p_start start; /* of the section */
-    bool indexed_all;       /* and not only places that one body looks for */
+    dx_patch_p_store store;  /* and the rest of it after the indexes */
+    uint32_t *table;        /* of rANS, to read sections back */
+    uint64_t right;         /* right fields since the last wrong one */
+    size_t at;              /* bytes of the target written */
+    size_t match;           /* matches started */
+    uint64_t match_left;    /* bytes left of the last one */
+    uint64_t marks[DX_PATCH_P_MARKS + 1]; /* size of the first body at each part of the target, */
+    uint64_t rival;                       /* and in all; 0: there is no first body */
+    size_t probe_at;        /* where the first body was probed, or 0, */
+    uint64_t probe_size;    /* and its approximate size there */
+    dx_patch_p_start start; /* start of the section */
+    bool indexed_all;       /* not only the places that one body looks for */
     bool hopeless;          /* the second body will be larger than the first one */
-    bool starved;           /* a body was given up as there was too little memory */
-    bool wrong;             /* a section does not make its part of the target */
+    bool starved;           /* a body was given up for lack of memory */
+    bool wrong;             /* a section does not reproduce its part of the target */
     uint32_t section_max;
     uint32_t decoded_max;
 } dx_patch_p_writer;
 
 static size_t dx_patch_p_sink_size(const dx_patch_p_sink *s) { return (size_t)(s->at - s->start); }
 
-/* What a sink has, as a stream in its smallest form. */
+/* Write the content of a sink as a stream in its smallest form. */
 static void dx_patch_p_put_sink(dx_patch_p_writer *w, dx_patch_p_sink *to,
                                 dx_patch_p_store store, const dx_patch_p_sink *from)
 {
@@ -7330,7 +7331,7 @@ static void dx_patch_p_put_sink(dx_patch_p_writer *w, dx_patch_p_sink *to,
     dx_patch_p_put_stream(to, &w->inner, store, from->start, dx_patch_p_sink_size(from));
 }
 
-/* Prices of the symbols of blocks, from what was written of them. */
+/* Prices of the symbols of blocks, from their counts. */
 static void dx_patch_p_price_blocks(dx_patch_p_maker *m)
 {
     const dx_patch_p_block_prices *from = &m->counts;
@@ -7343,7 +7344,7 @@ static void dx_patch_p_price_blocks(dx_patch_p_maker *m)
         dx_patch_p_price_list(to->fields[id], from->fields[id], 2);
 }
 
-/* A guess, before anything was written. */
+/* Initial guess, before anything was written. */
 static void dx_patch_p_first_block_prices(dx_patch_p_maker *m)
 {
     uint32_t i;
@@ -7358,7 +7359,7 @@ static void dx_patch_p_first_block_prices(dx_patch_p_maker *m)
     dx_patch_p_price_blocks(m);
 }
 
-/* The fields of a block, in m->now; returns their price. */
+/* Code the fields of a block in m->now; returns their price. */
 static uint64_t dx_patch_p_stream_fields(dx_patch_p_maker *m, dx_patch_p_writer *w, uint32_t id,
                                          dx_patch_p_block *b)
 {
@@ -7380,7 +7381,7 @@ static uint64_t dx_patch_p_stream_fields(dx_patch_p_maker *m, dx_patch_p_writer 
         number = dx_patch_p_zigzag(error);
         length = dx_patch_p_length(number);
         price += m->prices.fields[id][error != 0];
-        if (error) price += m->prices.lengths[length] + 14 * length; /* some come again */
+        if (error) price += m->prices.lengths[length] + 14 * length; /* some repeat */
         if (w) m->counts.fields[id][error != 0]++;
         if (w && error) {
             dx_patch_p_sink *fix = w->sinks + DX_PATCH_P_S_FIX + dx_patch_p_fix_kind(id);
@@ -7401,7 +7402,7 @@ static uint64_t dx_patch_p_stream_fields(dx_patch_p_maker *m, dx_patch_p_writer 
     return price;
 }
 
-/* What came last behind two runs with their wrong bytes. */
+/* The entry for the pair that followed these two pairs last: runs with their wrong bytes. */
 static uint32_t *dx_patch_p_pair_after(dx_patch_p_maker *m, uint32_t last, uint32_t last_but_one)
 {
     uint32_t h = (last * 0x9e3779b1u + last_but_one) * 0x85ebca6bu & 0xffffffffu;
@@ -7409,12 +7410,12 @@ static uint32_t *dx_patch_p_pair_after(dx_patch_p_maker *m, uint32_t last, uint3
     return m->repeats + (h >> 20) % DX_PATCH_P_PAIRS;
 }
 
-/* A block with this predictor; without a writer only its price, in sixteenths of a bit. What was
-   learned from it stays. */
+/* Code a block with this predictor; without a writer, only compute its price, in sixteenths of a
+   bit. Learned corrections are kept. */
 static uint64_t dx_patch_p_stream_block(dx_patch_p_maker *m, dx_patch_p_writer *w, uint32_t id,
                                         dx_patch_p_block *b)
 {
-    enum { AGAIN = 24 }; /* price of what came behind the same two pairs last time, too */
+    enum { AGAIN = 24 }; /* price of a pair that also followed the same two last time */
     uint64_t price;
     uint32_t at = 0, bits, last_one = m->pairs[0], last_but_one = m->pairs[1];
     DX_PATCH_ASSERT(b->limit <= sizeof m->now && b->new_bytes);
@@ -7462,7 +7463,7 @@ static bool dx_patch_p_writer_has_room(const dx_patch_p_writer *w)
     return true;
 }
 
-/* The rest of a match, or as much of it as there is room for. */
+/* Code the rest of a match, as much as there is room for. */
 static void dx_patch_p_walk_match(dx_patch_p_writer *w)
 {
     const dx_patch_p_finder *f = &w->maker->finder;
@@ -7497,8 +7498,8 @@ static void dx_patch_p_walk_match(dx_patch_p_writer *w)
     }
 }
 
-/* How much of a gap up to `end` is made at once: of all but small ones a sample shows the prices; a
-   rival is looked at once it is so far that it can be judged. */
+/* How much of a gap up to `end` is coded at once. For prices a sample is enough, unless the gap is
+   small; a second body stops where it can be compared with its rival. */
 static size_t dx_patch_p_walk_to(const dx_patch_p_writer *w, size_t end, bool prices_only)
 {
     size_t left = end - w->at;
@@ -7515,7 +7516,7 @@ static size_t dx_patch_p_walk_past(size_t at, size_t end)
     return end - at > skip ? at + skip : end;
 }
 
-/* What a stream takes, about, but for what comes again in it. */
+/* Approximate size of a stream, without repeats. */
 static uint64_t dx_patch_p_plain_size(const dx_patch_p_sink *s)
 {
     dx_patch_p_table t;
@@ -7525,7 +7526,7 @@ static uint64_t dx_patch_p_plain_size(const dx_patch_p_sink *s)
     return price / 128 < size ? price / 128 : size;
 }
 
-/* The first section as far as it is written, about. */
+/* Approximate size of the first section so far. */
 static uint64_t dx_patch_p_section_size(const dx_patch_p_writer *w)
 {
     const dx_patch_p_parser *p = &w->parser;
@@ -7538,7 +7539,7 @@ static uint64_t dx_patch_p_section_size(const dx_patch_p_writer *w)
     return size;
 }
 
-/* A body with matches is judged by its first part, as a rival will be. */
+/* Record the size of the first part of a body with matches, to compare a rival with. */
 static void dx_patch_p_probe(dx_patch_p_writer *w)
 {
     size_t probe = w->parser.target_size / DX_PATCH_P_PROBE;
@@ -7546,12 +7547,12 @@ static void dx_patch_p_probe(dx_patch_p_writer *w)
     if (probe < DX_PATCH_P_SINK_MAX || w->marks[1]) return; /* small; or another section */
     DX_PATCH_ASSERT(w->maker->finder.match_count > 0); /* there is a map */
     w->probe_at = w->at;
-    w->probe_size = dx_patch_p_section_size(w) + /* and its part of the map */
+    w->probe_size = dx_patch_p_section_size(w) + /* plus its part of the map */
                     dx_patch_p_sink_size(&w->body) * w->match / w->maker->finder.match_count;
     DX_PATCH_ASSERT(w->probe_at <= w->parser.target_size);
 }
 
-/* Gaps and matches, until a section is full. prices_only: gaps alone, to see what is in them. */
+/* Code gaps and matches until a section is full. prices_only: only gaps, for their counts. */
 static void dx_patch_p_walk(dx_patch_p_writer *w, bool prices_only)
 {
     const dx_patch_p_finder *f = &w->maker->finder;
@@ -7582,10 +7583,10 @@ static void dx_patch_p_walk(dx_patch_p_writer *w, bool prices_only)
     }
 }
 
-/* What bytes cost that are so frequent, with their table, about. */
+/* Approximate price of bytes with these counts, including their table. */
 static uint64_t dx_patch_p_counts_price(const uint32_t *a, const uint32_t *b)
 {
-    uint64_t price = 16 * 160; /* what a stream takes besides, and a table, at least */
+    uint64_t price = 16 * 160; /* min price of a stream's other parts and a table */
     uint32_t total = 0, log, i;
     for (i = 0; i < 256; i++) total += a[i] + b[i];
     if (!total) return 0;
@@ -7596,17 +7597,17 @@ static uint64_t dx_patch_p_counts_price(const uint32_t *a, const uint32_t *b)
     return price;
 }
 
-typedef struct dx_patch_p_groups { /* literals by context, contexts in groups */
+typedef struct dx_patch_p_groups { /* literals by context, contexts by group */
     uint32_t counts[256][256];              /* of literals, by context */
     uint32_t totals[256];                   /* of each context */
     uint32_t sums[DX_PATCH_P_JOINED][256];  /* of each group */
     uint32_t prices[DX_PATCH_P_SHELF][256]; /* of a byte, in a group */
-    int64_t gains[DX_PATCH_P_JOINED][DX_PATCH_P_JOINED]; /* of joining two groups, row < column */
+    int64_t gains[DX_PATCH_P_JOINED][DX_PATCH_P_JOINED]; /* of merging two groups, row < column */
     uint8_t list[256];                      /* the group of each context */
     uint32_t count;                         /* groups */
 } dx_patch_p_groups;
 
-/* What is saved when two groups share a table, in sixteenths of a bit; below 0: they differ. */
+/* Saving if two groups share a table, in sixteenths of a bit; negative: they differ. */
 static int64_t dx_patch_p_join_gain(const dx_patch_p_groups *g, uint32_t a, uint32_t b)
 {
     static const uint32_t none[256] = {0};
@@ -7616,8 +7617,8 @@ static int64_t dx_patch_p_join_gain(const dx_patch_p_groups *g, uint32_t a, uint
     return (int64_t)apart - (int64_t)dx_patch_p_counts_price(g->sums[a], g->sums[b]);
 }
 
-/* The most frequent contexts, each a group; then the two groups that gain most by it become one, as
-   long as any do, or there are too many. */
+/* Start with the most frequent contexts, each a group; then merge the two groups that gain most, as
+   long as any gain or there are too many. */
 static void dx_patch_p_join_groups(dx_patch_p_groups *g)
 {
     uint32_t context, group, a, b, best_a, best_b, i;
@@ -7642,7 +7643,7 @@ static void dx_patch_p_join_groups(dx_patch_p_groups *g)
                 }
         if (g->gains[best_a][best_b] < 0 && g->count <= DX_PATCH_P_SHELF) break;
         for (i = 0; i < 256; i++) g->sums[best_a][i] += g->sums[best_b][i];
-        g->count--; /* the last one takes the place of the second */
+        g->count--; /* the last one moves into the slot of the second */
         DX_PATCH_MEMCPY(g->sums[best_b], g->sums[g->count], sizeof g->sums[0]);
         for (group = 0; group < g->count; group++) {
             if (group < best_b) g->gains[group][best_b] = g->gains[group][g->count];
@@ -7656,8 +7657,8 @@ static void dx_patch_p_join_groups(dx_patch_p_groups *g)
     DX_PATCH_ASSERT(g->count <= DX_PATCH_P_SHELF);
 }
 
-/* Each context to the group that makes it cheapest; contexts without literals to that of the one
-   before, which makes the list short. */
+/* Assign each context to the group that makes it cheapest; contexts without literals join the
+   context before them, which keeps the list short. */
 static void dx_patch_p_assign_groups(dx_patch_p_groups *g)
 {
     uint32_t context, group, byte;
@@ -7684,8 +7685,8 @@ static void dx_patch_p_assign_groups(dx_patch_p_groups *g)
     }
 }
 
-/* Which stream takes literals of which context, so that bytes that are frequent in a stream are
-   frequent in all of its contexts. NULL: there is no memory, or nothing to group. */
+/* Distribute contexts over streams so that the frequent bytes of a stream are frequent in all of
+   its contexts. NULL: too little memory, or nothing to group. */
 static dx_patch_p_groups *dx_patch_p_group(dx_patch_p_store *store,
                                            const dx_patch_p_sink *literals,
                                            const dx_patch_p_sink *contexts)
@@ -7693,7 +7694,7 @@ static dx_patch_p_groups *dx_patch_p_group(dx_patch_p_store *store,
     dx_patch_p_groups *g;
     size_t i, size = dx_patch_p_sink_size(literals);
     DX_PATCH_ASSERT(dx_patch_p_sink_size(contexts) == size);
-    (void)dx_patch_p_store_take(store, (0 - (uintptr_t)store->at) & 7); /* it is aligned */
+    (void)dx_patch_p_store_take(store, (0 - (uintptr_t)store->at) & 7); /* align it */
     g = (dx_patch_p_groups *)(void *)dx_patch_p_store_take(store, sizeof *g);
     if (!g) return NULL;
     DX_PATCH_ASSERT(((uintptr_t)g & 7) == 0);
@@ -7709,8 +7710,8 @@ static dx_patch_p_groups *dx_patch_p_group(dx_patch_p_store *store,
     return g;
 }
 
-/* A shelf whose literals are shared out by mode: by place or, hinted, as differences; or to groups,
-   if there are any. */
+/* Write a shelf of several streams: by place or, hinted, as differences; or by group if
+   there are groups. */
 static void dx_patch_p_put_shared(dx_patch_p_writer *w, dx_patch_p_sink *to,
                                   dx_patch_p_store store, const dx_patch_p_sink *literals,
                                   const dx_patch_p_sink *contexts, const dx_patch_p_groups *groups,
@@ -7735,12 +7736,12 @@ static void dx_patch_p_put_shared(dx_patch_p_writer *w, dx_patch_p_sink *to,
         dx_patch_p_put_plain(to, part, used);
         shared += used;
     }
-    DX_PATCH_ASSERT(!part || shared == size); /* each literal is in one of the streams */
+    DX_PATCH_ASSERT(!part || shared == size); /* every literal is in one of the streams */
     (void)shared;
 }
 
-/* Literals, in the way that makes them smallest. `contexts` is the byte before each or, hinted, the
-   old one in its place; `places` what its offset says, or NULL: they are hinted. */
+/* Write literals in the smallest mode. `contexts`: the byte before each or, hinted, the old byte in
+   its place; `places`: the low bits of its offset, or NULL if they are hinted. */
 static void dx_patch_p_put_shelf(dx_patch_p_writer *w, dx_patch_p_sink *to, dx_patch_p_store store,
                                  const dx_patch_p_sink *literals, const dx_patch_p_sink *contexts,
                                  const dx_patch_p_sink *places)
@@ -7771,7 +7772,7 @@ static void dx_patch_p_put_shelf(dx_patch_p_writer *w, dx_patch_p_sink *to, dx_p
     *to = best;
 }
 
-/* Numbers, by planes if that is smaller. */
+/* Write numbers, split into planes if that is smaller. */
 static void dx_patch_p_put_planes(dx_patch_p_writer *w, dx_patch_p_sink *to,
                                   dx_patch_p_store store, const dx_patch_p_sink *numbers)
 {
@@ -7814,7 +7815,8 @@ static void dx_patch_p_put_planes(dx_patch_p_writer *w, dx_patch_p_sink *to,
     else *to = plain;
 }
 
-/* The streams of matches. Runs and wrong bytes apart or in turns: both are tried. */
+/* Write the streams of matches. Runs and wrong bytes are tried in separate streams and
+   interleaved. */
 static void dx_patch_p_put_match_streams(dx_patch_p_writer *w, dx_patch_p_sink *to,
                                          dx_patch_p_store store)
 {
@@ -7832,7 +7834,7 @@ static void dx_patch_p_put_match_streams(dx_patch_p_writer *w, dx_patch_p_sink *
     turns = *to;
     dx_patch_p_put_sink(w, &turns, store, s + DX_PATCH_P_S_BOTH);
     dx_patch_p_put_plain(&turns, NULL, 0);
-    if (apart.at <= turns.at) { /* which the other one has overwritten */
+    if (apart.at <= turns.at) { /* these were overwritten by the other one */
         apart = *to;
         dx_patch_p_put_sink(w, &apart, store, s + DX_PATCH_P_S_RUNS);
         dx_patch_p_put_sink(w, &apart, store, s + DX_PATCH_P_S_WRONG);
@@ -7844,7 +7846,7 @@ static void dx_patch_p_put_match_streams(dx_patch_p_writer *w, dx_patch_p_sink *
         dx_patch_p_put_planes(w, to, store, s + DX_PATCH_P_S_FIX + i);
 }
 
-/* A section into the body: its size, what it makes, its streams. */
+/* Append a section to the body: its size, the target bytes it makes, its streams. */
 static void dx_patch_p_put_section(dx_patch_p_writer *w, const dx_patch_p_sink *section,
                                    uint64_t made, uint64_t decoded)
 {
@@ -7857,8 +7859,9 @@ static void dx_patch_p_put_section(dx_patch_p_writer *w, const dx_patch_p_sink *
     if (decoded > w->decoded_max) w->decoded_max = (uint32_t)decoded;
 }
 
-/* Do the copies of a section that was read again make their bytes of the target? They are walked as
-   a reader walks them: what it would refuse is a defect of this file, and never becomes a patch. */
+/* Do the copies of a section, read back, reproduce its bytes of the target? They are checked as a
+   reader would: a copy that it would refuse is a bug in this file and must never get into a
+   patch. */
 static bool dx_patch_p_copies_right(const dx_patch_p_writer *w, dx_patch_p_section *s)
 {
     const dx_patch_p_finder *f = &w->maker->finder;
@@ -7893,8 +7896,8 @@ static bool dx_patch_p_copies_right(const dx_patch_p_writer *w, dx_patch_p_secti
     return dx_patch_p_copier_done(&s->copier);
 }
 
-/* How much memory the streams of a section take, found by reading them: over the sinks that they
-   were made from. */
+/* The memory that the streams of a section take, found by reading them back over the sinks from
+   which they were made. */
 static uint64_t dx_patch_p_decoded_size(dx_patch_p_writer *w, const dx_patch_p_sink *section,
                                         bool map)
 {
@@ -7918,13 +7921,13 @@ static uint64_t dx_patch_p_decoded_size(dx_patch_p_writer *w, const dx_patch_p_s
     return size - s.streams.store.left_min;
 }
 
-/* Half of the memory that is left is for the section as it is written. */
+/* Reserve half of the remaining memory for the section as it is written. */
 static bool dx_patch_p_start_output(dx_patch_p_sink *section, dx_patch_p_store *store)
 {
     return dx_patch_p_sink_start(section, store, store->left / 2);
 }
 
-/* The map: setup and matches. */
+/* Write the map: setup and matches. */
 static bool dx_patch_p_put_map_section(dx_patch_p_writer *w)
 {
     uint64_t (*setup)[DX_PATCH_P_SETUP_SIZE] = w->maker->delta.predictor_.setup_;
@@ -7963,7 +7966,7 @@ static bool dx_patch_p_put_map_section(dx_patch_p_writer *w)
     return !w->body.full && !w->starved;
 }
 
-/* Sinks for a section, in memory that is anew each time. */
+/* Allocate and reset the sinks of a section. */
 static bool dx_patch_p_start_section(dx_patch_p_writer *w, dx_patch_p_store *store)
 {
     dx_patch_p_parser *p = &w->parser;
@@ -7987,7 +7990,7 @@ static bool dx_patch_p_start_section(dx_patch_p_writer *w, dx_patch_p_store *sto
     return true;
 }
 
-/* The next section. False: there is too little memory, or no room for the body. */
+/* Write the next section. False: too little memory, or no room for the body. */
 static bool dx_patch_p_make_section_streams(dx_patch_p_writer *w)
 {
     dx_patch_p_store store = w->store;
@@ -8018,8 +8021,8 @@ static bool dx_patch_p_make_section_streams(dx_patch_p_writer *w)
     return !w->body.full && !w->starved && !w->wrong;
 }
 
-/* How large the body is, as far as the target is made: of the first one that is noted; a second one
-   is given up, when it falls behind so far that it will hardly be smaller. */
+/* Track the size of the body against the progress in the target. The first body is recorded; a
+   second one is given up when it has become so large that it can hardly win. */
 static bool dx_patch_p_keeps_up(dx_patch_p_writer *w, size_t before)
 {
     uint64_t size = dx_patch_p_sink_size(&w->body), total = w->maker->finder.target_size;
@@ -8031,7 +8034,7 @@ static bool dx_patch_p_keeps_up(dx_patch_p_writer *w, size_t before)
     return true;
 }
 
-/* All sections, after a walk that shows what copies and literals there are. */
+/* Write all sections, after a scan that counts their copies and literals. */
 static bool dx_patch_p_make_sections(dx_patch_p_writer *w)
 {
     dx_patch_p_store store = w->store;
@@ -8056,7 +8059,7 @@ static bool dx_patch_p_make_sections(dx_patch_p_writer *w)
     return made;
 }
 
-/* The log of how many lists so many places have: at most as many as places, and not too few. */
+/* log2 of the number of lists for `count` places: at most one per place, and not too few. */
 static uint32_t dx_patch_p_seeds_log(uint64_t count)
 {
     uint32_t length = dx_patch_p_length(count), log = length < 9 ? 8 : length - 1;
@@ -8064,7 +8067,7 @@ static uint32_t dx_patch_p_seeds_log(uint64_t count)
     return log < 20 ? log : 20;
 }
 
-/* What both indexes of a base of this size take. */
+/* Memory of both indexes for a base of this size. */
 static uint64_t dx_patch_p_seeds_memory(uint64_t base_size, uint64_t stride)
 {
     uint64_t count = base_size / stride + 1;
@@ -8072,7 +8075,7 @@ static uint64_t dx_patch_p_seeds_memory(uint64_t base_size, uint64_t stride)
     return 8 * (count + ((uint64_t)1 << dx_patch_p_seeds_log(count)) + 2) ;
 }
 
-/* The bit of eight bytes, in the map of those that are looked for. */
+/* The bit for eight bytes, in the map of wanted seeds. */
 static bool dx_patch_p_is_sought(uint8_t *sought, const uint8_t *p, bool note)
 {
     uint64_t bit = dx_patch_p_load64(p) * 0x9e3779b97f4a7c15u >> (64 - DX_PATCH_P_SOUGHT_LOG);
@@ -8082,7 +8085,7 @@ static bool dx_patch_p_is_sought(uint8_t *sought, const uint8_t *p, bool note)
     return (*byte & mask) != 0;
 }
 
-/* Note these places of the target; returns how many there are. */
+/* Note these places of the target as wanted; returns their count. */
 static size_t dx_patch_p_seek(const dx_patch_p_parser *p, uint8_t *sought, size_t from, size_t to)
 {
     size_t at = from;
@@ -8092,8 +8095,9 @@ static size_t dx_patch_p_seek(const dx_patch_p_parser *p, uint8_t *sought, size_
     return at - from;
 }
 
-/* With a map seeds are looked for in gaps. Without one, where the target is not in line with a
-   match, and where it gets there: a copy that is found then goes on to the end of its line. */
+/* With a map, seeds are wanted in gaps. Without one, they are wanted where the target is not in
+   line with a match and where it gets into line: a copy found there extends to the end of its
+   line. */
 static size_t dx_patch_p_seek_all(const dx_patch_p_writer *w, uint8_t *sought)
 {
     const dx_patch_p_parser *p = &w->parser;
@@ -8120,8 +8124,8 @@ static size_t dx_patch_p_seek_all(const dx_patch_p_writer *w, uint8_t *sought)
     return count + dx_patch_p_seek(p, sought, at, p->target_size);
 }
 
-/* The lists of some places: at most DX_PATCH_P_LOT_SEEDS, from this one on, of those given. The
-   memory for them is fetched meanwhile. Returns how many these are; 0 at the end of the base. */
+/* The hashes of the next places: at most DX_PATCH_P_LOT_SEEDS of those given, starting with `from`.
+   Their lists are prefetched. Returns how many; 0 at the end of the base. */
 static size_t dx_patch_p_next_seeds(const dx_patch_p_parser *p, const dx_patch_p_seeds *s,
                                     const dx_patch_p_places *all, size_t from, uint32_t *places,
                                     uint32_t *hashes)
@@ -8138,7 +8142,7 @@ static size_t dx_patch_p_next_seeds(const dx_patch_p_parser *p, const dx_patch_p
     return n;
 }
 
-/* The places of the base, by their seeds. Without memory for them there are none. */
+/* Index places of the base by their seeds. If there is too little memory, the index stays empty. */
 static void dx_patch_p_index_seeds(dx_patch_p_parser *p, dx_patch_p_seeds *s,
                                    dx_patch_p_store *store, const dx_patch_p_places *all)
 {
@@ -8151,7 +8155,7 @@ static void dx_patch_p_index_seeds(dx_patch_p_parser *p, dx_patch_p_seeds *s,
     if (!s->starts) return;
     DX_PATCH_MEMSET(s->starts, 0, 4 * (size_t)lists);
     for (at = 0; (n = dx_patch_p_next_seeds(p, s, all, at, places, hashes)) > 0; at += n)
-        for (i = 0; i < n; i++) s->starts[hashes[i] + 2]++; /* how many there are, two further on */
+        for (i = 0; i < n; i++) s->starts[hashes[i] + 2]++; /* count of a list, two entries on */
     DX_PATCH_ASSERT(at <= all->count);
     s->places = (uint32_t *)(void *)dx_patch_p_store_take(store, 4 * (uint64_t)at);
     if (!s->places) {
@@ -8168,8 +8172,8 @@ static void dx_patch_p_index_seeds(dx_patch_p_parser *p, dx_patch_p_seeds *s,
     DX_PATCH_ASSERT(s->starts[lists - 2] == at); /* the last list ends where the places do */
 }
 
-/* The log of how far back copies from the target are looked for: not as far as a quarter of what
-   applying may take, since the window is kept then. */
+/* log2 of the max distance of copies in the target. The window must stay below a quarter of the
+   memory for applying, because the applier keeps it. */
 static uint32_t dx_patch_p_links_log(const dx_patch_create_desc *desc, uint64_t target_size)
 {
     uint64_t limit = desc->apply_memory_max ? desc->apply_memory_max : DX_PATCH_P_APPLY_MAX;
@@ -8181,11 +8185,11 @@ static uint32_t dx_patch_p_links_log(const dx_patch_create_desc *desc, uint64_t 
     return log;
 }
 
-/* What the maker's structures are counted as, in bytes: at least what they take on any machine. How
-   much memory is left decides what is indexed and how much is looked at, and must not depend on the
-   size of a pointer: patches are the same on every machine. */
+/* Bytes charged for the maker's structures: at least their size on any machine. The memory left
+   decides what is indexed and how many places are compared, so it must not depend on the size of a
+   pointer: patches are the same on every machine. */
 #define DX_PATCH_P_STRUCTURES (32768u + 80u * DX_PATCH_P_WAY_ROOM)
-/* What they take here. Each begins at a multiple of 8. */
+/* Their size here. Each starts at a multiple of 8. */
 #define DX_PATCH_P_STRUCTURES_HERE                                                  \
     (((sizeof(dx_patch_p_maker) + 7) & ~(size_t)7) +                                \
      ((sizeof(dx_patch_p_writer) + 7) & ~(size_t)7) +                               \
@@ -8193,8 +8197,8 @@ static uint32_t dx_patch_p_links_log(const dx_patch_create_desc *desc, uint64_t 
 typedef char
     dx_patch_p_structures_fit[DX_PATCH_P_STRUCTURES_HERE <= DX_PATCH_P_STRUCTURES ? 1 : -1];
 
-/* The memory from `at` on, as much of it as there is on every machine, wherever the caller's memory
-   begins: | up to 7 | structures | ... | at, left | */
+/* The memory from `at` on, limited to what every machine has, wherever the caller's memory starts:
+   | up to 7 | structures | ... | at, left | */
 static dx_patch_p_store dx_patch_p_same_memory(const dx_patch_p_job *j, uint8_t *at, size_t left)
 {
     const size_t first = (size_t)(0 - (uintptr_t)j->desc->memory) & 7;
@@ -8205,7 +8209,7 @@ static dx_patch_p_store dx_patch_p_same_memory(const dx_patch_p_job *j, uint8_t 
     return dx_patch_p_store_of(at + skip, left - spare);
 }
 
-/* The writer and its memory. Places are stored as four bytes, so it is for files below 4 GiB. */
+/* The writer and its memory. Places are 32-bit numbers, so files must be below 4 GiB. */
 static dx_patch_p_writer *dx_patch_p_writer_start(dx_patch_p_job *j, dx_patch_p_maker *m,
                                                   uint8_t **at, size_t *left)
 {
@@ -8258,14 +8262,14 @@ static dx_patch_p_writer *dx_patch_p_writer_start(dx_patch_p_job *j, dx_patch_p_
     return w;
 }
 
-/* What sections take, about, of a target of this size: their sinks, and to write them. */
+/* Approximate memory for the sections of a target of this size: sinks and output. */
 static uint64_t dx_patch_p_sections_memory(uint64_t target_size)
 {
     uint64_t sink = target_size < DX_PATCH_P_SINK_MAX ? target_size : DX_PATCH_P_SINK_MAX;
     return 48 * sink + ((uint64_t)2 << 20);
 }
 
-/* The places of the base that are looked for, if they are few, and there is memory for them and as
+/* List the wanted places of the base, if they are few, and if there is memory for the list and as
    much for each index. */
 static bool dx_patch_p_list_sought(const dx_patch_p_writer *w, dx_patch_p_store *store,
                                    dx_patch_p_places *all)
@@ -8291,8 +8295,8 @@ static bool dx_patch_p_list_sought(const dx_patch_p_writer *w, dx_patch_p_store 
     return false;
 }
 
-/* The indexes of the base, for a body with or without a map. They take what sections do not, or
-   half of the memory if that is little. */
+/* Index the base, for a body with or without a map. The indexes take the memory that sections
+   leave, or half of it if that is little. */
 static void dx_patch_p_writer_index(dx_patch_p_writer *w)
 {
     dx_patch_p_parser *p = &w->parser;
@@ -8320,18 +8324,18 @@ static void dx_patch_p_writer_index(dx_patch_p_writer *w)
         dx_patch_p_index_seeds(p, p->seeds + i, &part, &all);
     }
     used = (uint64_t)(part.at - w->store.at);
-    DX_PATCH_ASSERT(((used + 7) & ~(uint64_t)7) <= w->store.left); /* sections start behind them */
+    DX_PATCH_ASSERT(((used + 7) & ~(uint64_t)7) <= w->store.left); /* sections start after them */
     (void)dx_patch_p_store_take(&w->store, (used + 7) & ~(uint64_t)7);
 }
 
-/* Are blocks that some predictor makes smaller the most of those with changes? Then matches are
-   best, and copies alone need not be tried. */
+/* Are most of the blocks with changes made smaller by a predictor? Then matches are best, and
+   copies alone need not be tried. */
 static bool dx_patch_p_is_program(const dx_patch_p_maker *m)
 {
     return m->blocks > 16 && m->wins[DX_PATCH_P_ID_NONE] < m->blocks / 2;
 }
 
-/* The body by this writer, with or without its matches: parameters, map, sections. */
+/* Write a body with or without matches: parameters, map, sections. */
 static bool dx_patch_p_write_body(dx_patch_p_writer *w, uint8_t *to, uint8_t *end, bool map)
 {
     dx_patch_p_delta *d = &w->maker->delta;
@@ -8367,8 +8371,8 @@ static bool dx_patch_p_write_body(dx_patch_p_writer *w, uint8_t *to, uint8_t *en
     return made && !w->body.full;
 }
 
-/* No streams, as there is too little memory for them, or applying takes too much: another coding,
-   which the caller has allowed, or the error that says why. */
+/* Streams are impossible: too little memory to make or to apply them. Use another coding if the
+   caller allows one, or return the error. */
 static int dx_patch_p_no_streams(dx_patch_p_job *j, int error)
 {
     DX_PATCH_ASSERT(error);
@@ -8376,14 +8380,14 @@ static int dx_patch_p_no_streams(dx_patch_p_job *j, int error)
     return dx_patch_p_make_plain(j);
 }
 
-/* A delta of streams; if nothing is gained, a plain one. */
+/* Make a delta of streams; a plain one if that is no smaller. */
 static int dx_patch_p_make_streams(dx_patch_p_job *j, dx_patch_p_maker *m, uint8_t *at,
                                    size_t left, uint64_t limit)
 {
     size_t budget = j->desc->memory_size - DX_PATCH_P_FIXED, used = 0;
     uint8_t *end = j->out + j->capacity;
     dx_patch_p_writer *w;
-    dx_patch_applier needs; /* what is counted of it */
+    dx_patch_applier needs; /* for counting its memory */
     bool map;
     int error = dx_patch_p_make_matches(m, j, &at, &left, budget);
     if (error) return error;
@@ -8431,7 +8435,7 @@ static int dx_patch_p_make_streams(dx_patch_p_job *j, dx_patch_p_maker *m, uint8
 
 #endif /* DX_PATCH_P_MAKES_STREAMS */
 
-/* A body in one of the codings, with the effort of a level. */
+/* Make a body in one of the codings, at a level. */
 static int dx_patch_p_make_coded(dx_patch_p_job *j, uint32_t coding, uint32_t level)
 {
     uint8_t *at = (uint8_t *)j->desc->memory;
@@ -8448,7 +8452,7 @@ static int dx_patch_p_make_coded(dx_patch_p_job *j, uint32_t coding, uint32_t le
     d = &m->delta;
     d->literal_bits_ = 4;
     d->diff_bits_ = 3;
-    if (dx_patch_p_delta_memory(d, 0) > limit) { /* fewer rows, then, and slower learning */
+    if (dx_patch_p_delta_memory(d, 0) > limit) { /* fewer rows, slower learning */
         d->literal_bits_ = 0;
         d->diff_bits_ = 0;
     }
@@ -8460,10 +8464,10 @@ static int dx_patch_p_make_coded(dx_patch_p_job *j, uint32_t coding, uint32_t le
     return dx_patch_p_make_plain(j);
 }
 
-/* The smallest of what the level tries. Streams are fast to apply, so they are all that is tried up
-   to level 7, unless nothing is gained by them, or there is too little memory. A higher level than
-   6 tries level 6, too: a deeper search may find what is dearer to say. Bodies are made in the same
-   place, so the best is made again where it was not the last. */
+/* Make the smallest delta that the level allows. Streams are fast to apply, so up to level 7
+   nothing else is tried, unless they gain nothing or memory is too small. Levels above 6 also try
+   level 6, because a deeper search may find matches that cost more to code. All bodies are made in
+   the same place, so the best is made again if it was not the last. */
 static int dx_patch_p_make_delta(dx_patch_p_job *j)
 {
     static const uint8_t order[2] = {DX_PATCH_CODING_STREAMS, DX_PATCH_CODING_RANGE};
@@ -8495,7 +8499,7 @@ static int dx_patch_p_make_delta(dx_patch_p_job *j)
 
 #ifndef DX_PATCH_NO_BLOCKS
 /* >>blocks: XOR of two images of one layout ----------------------------------
-   Bytes that do not exist count as zero. A run ends where five bytes in a row are equal. */
+   Missing bytes count as zero. A run ends where five bytes in a row are equal. */
 static uint32_t dx_patch_p_xor_at(const dx_patch_p_job *j, size_t i)
 {
     uint32_t a = i < j->base_size ? j->base[i] : 0u;
@@ -8503,7 +8507,7 @@ static uint32_t dx_patch_p_xor_at(const dx_patch_p_job *j, size_t i)
     return a ^ b;
 }
 
-/* The next run in [*at, end). In brief coding a run with few changes is told change by change. */
+/* Find the next run in [*at, end). In brief coding a run with few changes is split into changes. */
 static bool dx_patch_p_find_run(const dx_patch_p_job *j, size_t *at, size_t *size, size_t end)
 {
     size_t i = *at, last, count = 0; /* changes */
@@ -8540,7 +8544,7 @@ static void dx_patch_p_put_run(dx_patch_p_coder *w, bool brief, size_t gap, size
     }
 }
 
-/* The runs of the block [at, end). Returns how many there are. */
+/* Write the runs of the block [at, end). Returns how many there are. */
 static size_t dx_patch_p_put_runs(const dx_patch_p_job *j, dx_patch_p_coder *w, size_t at,
                                   size_t end)
 {
@@ -8555,7 +8559,7 @@ static size_t dx_patch_p_put_runs(const dx_patch_p_job *j, dx_patch_p_coder *w, 
     return count;
 }
 
-/* Put the head of a record, which is known only now, in front of its runs at `mark`. */
+/* Insert the head of a record, which is known only now, before its runs at `mark`. */
 static void dx_patch_p_put_record(dx_patch_p_job *j, dx_patch_p_coder *w, size_t mark, size_t skip,
                                   size_t count)
 {
@@ -8607,10 +8611,10 @@ static int dx_patch_p_make_blocks(dx_patch_p_job *j)
 
 #ifndef DX_PATCH_NO_FLASH
 /* >>flashmaker: a delta in place on flash ----------------------------------------
-   Matches are found as for a delta, and cut into pieces that are still there when they are wanted:
-   a base page that the target has overwritten is gone. What is lost becomes literals. */
+   Matches are found as for a delta, then cut into pieces that still exist when they are read: base
+   pages that the target has overwritten are lost. Their bytes become literals. */
 
-/* The next piece of a match, from byte n on, that is still there when it is wanted. */
+/* The next piece of a match, from byte n on, that still exists when it is read. */
 static bool dx_patch_p_next_piece(const dx_patch_p_finder *f, uint32_t gap, uint32_t bits,
                                   size_t *k, uint64_t n, dx_patch_p_match *piece)
 {
@@ -8630,7 +8634,7 @@ static bool dx_patch_p_next_piece(const dx_patch_p_finder *f, uint32_t gap, uint
     return false;
 }
 
-/* The bytes of a piece: runs of right bytes, each but the last followed by a wrong one. */
+/* Write a piece: runs of right bytes, each but the last followed by a wrong one. */
 static void dx_patch_p_put_piece(dx_patch_p_maker *m, const dx_patch_p_match *c, uint32_t *last_run)
 {
     dx_patch_p_coder *o = &m->delta.coder_;
@@ -8678,7 +8682,7 @@ static void dx_patch_p_put_pieces(dx_patch_p_maker *m, uint32_t gap_pages, uint3
     dx_patch_p_finish_writing(o);
 }
 
-/* The checksums of all pages of a file. Returns how many bytes they take. */
+/* Write the checksums of all pages of a file. Returns their size in bytes. */
 static size_t dx_patch_p_put_sums(uint8_t *out, const uint8_t *p, size_t size, size_t page)
 {
     size_t at, used = 0;
@@ -8691,7 +8695,7 @@ static size_t dx_patch_p_put_sums(uint8_t *out, const uint8_t *p, size_t size, s
     return used;
 }
 
-/* The coding: that by bits where the other one is not allowed, or takes too much memory. */
+/* Choose the coding: BITS if RANGE is not allowed or takes too much memory. */
 static void dx_patch_p_choose_flash(const dx_patch_create_desc *desc, dx_patch_header *h)
 {
     uint64_t most = desc->apply_memory_max;
@@ -8723,7 +8727,7 @@ static int dx_patch_p_make_flash(dx_patch_p_job *j)
     target_pages = dx_patch_p_pages((uint32_t)j->target_size, bits);
     slot = (base_pages > target_pages ? base_pages : target_pages) + 2;
     if (j->desc->slot_size) slot = j->desc->slot_size >> bits;
-    if (slot > UINT32_MAX >> bits) slot = UINT32_MAX >> bits; /* more is of no use */
+    if (slot > UINT32_MAX >> bits) slot = UINT32_MAX >> bits; /* more has no use */
     if (slot <= base_pages || slot < target_pages) return DX_PATCH_EINVAL;
     if (!m || !dx_patch_p_at_least(j->desc->memory_size, DX_PATCH_P_MAKER_MIN))
         return DX_PATCH_ENOMEM;
@@ -8768,7 +8772,7 @@ static void dx_patch_p_store_header(uint8_t *p, const dx_patch_header *h)
     dx_patch_p_store32(p + DX_PATCH_P_AT_CRC, DX_PATCH_CRC32C(0, p, DX_PATCH_P_AT_CRC));
 }
 
-/* Apply the patch and compare with the target itself, which says more than a hash. */
+/* Apply the patch and compare with the target itself, which is stricter than a hash. */
 static int dx_patch_p_check_write(void *user, const void *data, size_t size)
 {
     dx_patch_p_job *j = (dx_patch_p_job *)user;
@@ -8797,7 +8801,7 @@ static int dx_patch_p_check_patch(dx_patch_p_job *j, const uint8_t *patch, size_
     if (!error) error = dx_patch_applier_feed(&a, patch, size);
     if (!error) error = dx_patch_applier_finish(&a);
     if (!error && j->checked < j->target_size) error = DX_PATCH_ETARGET;
-    /* Whatever the applier calls it: this file has made a patch that it does not take back. */
+    /* Whatever error the applier reports, it means that this file made a wrong patch. */
     return !error || error == DX_PATCH_ENOMEM ? error : DX_PATCH_ETARGET;
 }
 
@@ -8806,7 +8810,7 @@ static int dx_patch_p_make_body(dx_patch_p_job *j)
     uint64_t limit = j->desc->apply_memory_max;
     int error = DX_PATCH_EINVAL;
     if (j->header.kind == DX_PATCH_KIND_BLOCKS || j->header.kind == DX_PATCH_KIND_FLASH)
-        error = DX_PATCH_ENOTSUP; /* unless that is compiled */
+        error = DX_PATCH_ENOTSUP; /* unless compiled in */
 #ifndef DX_PATCH_NO_BLOCKS
     if (j->header.kind == DX_PATCH_KIND_BLOCKS) error = dx_patch_p_make_blocks(j);
 #endif
@@ -8815,7 +8819,7 @@ static int dx_patch_p_make_body(dx_patch_p_job *j)
 #endif
     if (j->header.kind == DX_PATCH_KIND_DELTA) error = dx_patch_p_make_delta(j);
     if (!error && limit && j->header.memory_size > limit)
-        error = DX_PATCH_ETOOBIG; /* blocks and flash take what they take */
+        error = DX_PATCH_ETOOBIG; /* these need a fixed amount */
     DX_PATCH_ASSERT(error || j->used <= j->capacity);
     return error;
 }
@@ -8834,8 +8838,8 @@ DX_PATCH_API int dx_patch_create(const dx_patch_create_desc *desc, const void *b
     if (out_capacity < DX_PATCH_HEADER_SIZE) return DX_PATCH_ENOSPACE;
     DX_PATCH_MEMSET(&j, 0, sizeof j);
     j.desc = desc;
-    j.base = base ? (const uint8_t *)base : h->base_hash; /* of no bytes; not NULL, so that */
-    j.base_size = base_size;                              /* places in it can be computed */
+    j.base = base ? (const uint8_t *)base : h->base_hash; /* empty; not NULL, so that places */
+    j.base_size = base_size;                              /* in it can be computed */
     j.target = target ? (const uint8_t *)target : h->target_hash;
     j.target_size = target_size;
     j.out = p + DX_PATCH_HEADER_SIZE;
@@ -8851,7 +8855,7 @@ DX_PATCH_API int dx_patch_create(const dx_patch_create_desc *desc, const void *b
     h->body_crc = DX_PATCH_CRC32C(0, j.out, j.used);
     dx_patch_hash(base, base_size, h->base_hash);
     dx_patch_hash(target, target_size, h->target_hash);
-    dx_patch_p_store_header(p, h); /* of a patch without a trailer, which is not here yet */
+    dx_patch_p_store_header(p, h); /* still without the trailer */
     if (!desc->skip_check && h->kind != DX_PATCH_KIND_FLASH)
         error = dx_patch_p_check_patch(&j, p, DX_PATCH_HEADER_SIZE + j.used);
     if (error) return error;
@@ -8867,7 +8871,7 @@ DX_PATCH_API size_t dx_patch_bound(const dx_patch_create_desc *desc, size_t base
     uint64_t larger = base_size > target_size ? base_size : target_size;
     uint64_t blocks = larger / (desc && desc->block_size ? desc->block_size : 4096) + 1;
     uint64_t bound = DX_PATCH_HEADER_SIZE + larger + larger / 8 + 20 * blocks + 64;
-    if (larger >> DX_PATCH_P_SIZE_BITS) return 0; /* no patch has such sizes: the sum may wrap */
+    if (larger >> DX_PATCH_P_SIZE_BITS) return 0; /* no patch has such sizes; the sum might wrap */
     if (!desc || !desc->kind || desc->kind == DX_PATCH_KIND_DELTA)
         bound = DX_PATCH_HEADER_SIZE + (uint64_t)target_size + 32;
     return bound > SIZE_MAX ? 0 : (size_t)bound;
@@ -8880,7 +8884,7 @@ DX_PATCH_API size_t dx_patch_create_memory_size(const dx_patch_create_desc *desc
     if (desc && desc->kind == DX_PATCH_KIND_BLOCKS) return 2 * DX_PATCH_P_BLOCK;
     if (size >> 60) return 0; /* the sum below might wrap */
     size = DX_PATCH_P_FIXED + sizeof(dx_patch_p_match) * ((uint64_t)target_size / 32 + 66) +
-           5 * size + 131072; /* five bytes a seed in lines of which 13 of 16 are used */
+           5 * size + 131072; /* five bytes per seed: 13 of 16 in a line are used */
 #ifdef DX_PATCH_P_MAKES_STREAMS
     if (desc && desc->codings >> DX_PATCH_CODING_STREAMS & 1) /* indexes, sections, links, lists */
         size += 3 * (uint64_t)base_size + dx_patch_p_sections_memory(target_size) +
