@@ -40,23 +40,23 @@
 
     GUARANTEES
         - dx_cas_put() returned 0: this process reads it at once.
-        - dx_cas_commit() returned 0: all before it survives a power cut, or desc.durability.
-        - After a kill at any byte the store equals the state of the last commit, whole.
-        - A sync that fails is not trusted to have kept what it should have written for the next
-          one: the store refuses to write from then on (DX_CAS_EFAILED), and whoever opens it again
-          writes again what may not be durable, before anything is acknowledged.
-        - A full device does not block deletions (desc.preallocate), nor collection onto another.
+        - dx_cas_commit() returned 0: everything before it is durable, as desc.durability says.
+        - After a crash at any byte the store equals the state of the last commit, whole.
+        - A failed sync is not retried, because the system may have dropped the data: the store
+          refuses further writes (DX_CAS_EFAILED), and the next open rewrites whatever may not be
+          durable before it acknowledges anything.
+        - A full device does not block deletions (desc.preallocate), nor compaction onto another.
         - dx_cas_get() and dx_cas_reader_read() never return bytes that do not hash to their id.
-        - Damage of what was committed is reported with its offset; what is intact stays readable.
+        - Damage to committed data is reported with its offset; intact data stays readable.
         - One writer and any number of readers; a reader never sees half a commit.
         - No globals, no allocation, no recursion, no printing; the same bytes on every platform.
 
     LIMITS
         - Store: 2^48 bytes on the device. Object: desc.object_size_max. Content: 2^48 bytes.
-        - Index: 16 bytes of memory for each object and each name, at most 7/8 full. Where an id
-          stands in it depends on desc.store_id: keep that from those who choose the content. Should
-          they know it, they can make the index be arranged anew, at most, which takes O(its size).
-        - An object belongs to one thread at a time: threads that read at once each open their own.
+        - Index: 16 bytes of memory for each object and each name, at most 7/8 full. The slot of an
+          id depends on desc.store_id: keep it secret from whoever supplies content. With it they
+          can at worst force a rehash of the index, which takes O(its size).
+        - One thread per store: threads that read concurrently each open their own.
         - Names: UTF-8, 1..255 bytes, no control characters. A version number is never used twice
           while the name is known; dx_cas_compact_into() forgets deleted names.
         - A child that was forked without exec keeps the writer's lock alive.
@@ -72,8 +72,8 @@
         DX_CAS_LANES n     hash with 1 (portable), 4, 8 or 16 lanes; default: what the CPU has
         DX_CAS_SMALL       BLAKE3 in half the code and half the speed, for microcontrollers
 
-    SWITCHES    (the same in all files of a program) bytes of code that each leaves out of this
-                header on a Cortex-M0 (gcc 12, -Os, NDEBUG). A linker that drops what is not called
+    SWITCHES    (the same in all files of a program) bytes of code that each removes from this
+                header on a Cortex-M0 (gcc 12, -Os, NDEBUG). A linker that drops unused functions
                 saves most of it by itself.
         in all             nothing is left out: the size                      41,361
         DX_CAS_SMALL       the fast BLAKE3                                     3,300
@@ -146,9 +146,9 @@ extern "C" {
     X(-32, ECONFLICT)  /* the name is not at the version that was expected */                      \
     X(-33, ELOCKED)    /* another writer has the store open */                                     \
     X(-34, EREADONLY)  /* the store was opened for reading, or is damaged */                       \
-    X(-35, EMOVED)     /* another store takes its place (dx_cas_retire); said once */              \
-    X(-36, EBASE)      /* what the object was stored as a delta of is missing or damaged */        \
-    X(-37, EFAILED)    /* a commit or sync failed before: only reading goes on; open it again */   \
+    X(-35, EMOVED)     /* another store replaces it (dx_cas_retire); returned once */              \
+    X(-36, EBASE)      /* the base of an object stored as a delta is missing or damaged */         \
+    X(-37, EFAILED)    /* a commit or sync failed earlier: read-only until opened again */         \
     X(-38, EZERO)      /* a reserved byte of the store header is not zero */
 
 typedef enum dx_cas_error {
@@ -157,7 +157,7 @@ typedef enum dx_cas_error {
 #undef DX_CAS_P_ENUM
 } dx_cas_error;
 
-typedef struct dx_cas_id { /* the hash that names a thing; as text 64 lower-case hex digits */
+typedef struct dx_cas_id { /* a hash as a name; as text 64 lower-case hex digits */
     uint8_t bytes[32];
 } dx_cas_id;
 
@@ -165,9 +165,9 @@ typedef struct dx_cas_blake3 { /* caller-allocated, private, may be copied; abou
     uint32_t key_[8];
     uint32_t chunk_[16];     /* [0..8): chaining value of the chunk in progress */
     uint64_t chunk_index_;   /* its number */
-    uint8_t  block_[64];     /* its last block, which is not compressed yet, */
+    uint8_t  block_[64];     /* its last block, not compressed yet, */
     uint8_t  block_size_;    /* and how many bytes that has */
-    uint8_t  blocks_;        /* of the chunk that are compressed */
+    uint8_t  blocks_;        /* blocks of the chunk already compressed */
     uint8_t  flags_;         /* of the mode: keyed, key derivation */
     uint8_t  stack_count_;
     uint8_t  stack_[55][32]; /* roots of finished subtrees, largest first; 2^54 chunks are 2^64 B */
@@ -197,21 +197,21 @@ typedef struct dx_cas_chunker { /* caller-allocated; fields are private */
     uint32_t fill_;            /* bytes of the chunk in progress */
 } dx_cas_chunker;
 
-/* Where a store lives. Each function returns 0 or a negative error, which is passed through
+/* The storage of a store. Each function returns 0 or a negative error, which is passed through
    (DX_CAS_ESYS, or DX_CAS_ENOSPACE when full). user is the first argument of each. */
 typedef struct dx_cas_device {
     /* Read size bytes at offset into out; *got < size only where the device ends. */
     int (*read)(void *user, uint64_t offset, void *out, size_t size, size_t *got);
-    /* Write all of it; grows the device. After an error the bytes there are undefined, but for
-       those that were to become what they are already. */
+    /* Write all of it; grows the device. After an error the bytes there are undefined, except those
+       that the write would not have changed. */
     int (*write)(void *user, uint64_t offset, const void *data, size_t size);
-    /* When this returns 0 all writes and truncations survive a power cut that came before it, but
-       behind the last sync that failed: of those before that nothing is known. */
+    /* When this returns 0, all earlier writes and truncations since the last failed sync survive a
+       power cut. Nothing is known about those before a failed sync. */
     int (*sync)(void *user);
     int (*size)(void *user, uint64_t *size);
-    int (*truncate)(void *user, uint64_t size); /* only ever makes it shorter */
+    int (*truncate)(void *user, uint64_t size); /* only ever shrinks it */
     void *user;
-    int (*barrier)(void *user); /* keeps the order of writes before and after; NULL: sync does */
+    int (*barrier)(void *user); /* keeps earlier writes before later ones; NULL: sync is used */
 } dx_cas_device;
 
 typedef struct dx_cas_file { /* the file device. POSIX and Windows; 64-bit offsets everywhere */
@@ -219,15 +219,15 @@ typedef struct dx_cas_file { /* the file device. POSIX and Windows; 64-bit offse
     int      system_error; /* errno or GetLastError() of the last failure */
 } dx_cas_file;
 
-/* A way to make objects smaller. Both functions write at most capacity bytes and return 0 or an
-   error; compress may answer DX_CAS_ENOSPACE for "does not shrink". */
+/* A compression codec. Both functions write at most capacity bytes and return 0 or an error;
+   compress may return DX_CAS_ENOSPACE for "does not shrink". */
 typedef struct dx_cas_codec {
     uint8_t number; /* in each record: 1 = zstd, 2 = delta, 128..255 are the program's own */
     int (*compress)(void *user, void *out, size_t capacity, const void *in, size_t n, size_t *got);
     int (*decompress)(void *user, void *out, size_t capacity, const void *in, size_t n,
                       size_t *got);
     void *user;
-    /* NULL, or: does what is stored need another object, too (a delta: its base)? Which? */
+    /* NULL, or: does the stored form need another object (a delta: its base)? Which? */
     bool (*needs)(void *user, const void *in, size_t n, dx_cas_id *other);
 } dx_cas_codec;
 
@@ -237,14 +237,14 @@ enum { /* dx_cas_desc.mode */
     DX_CAS_ACCEPT_DAMAGE = 4 /* open a damaged store too; then it can only be read */
 };
 
-enum { /* dx_cas_desc.durability: what a commit survives that returned 0. All survive a kill */
-    DX_CAS_FULL = 0,      /* a power cut; two syncs, so that damage never looks like a cut */
-    DX_CAS_FULL_ONCE = 1, /* a power cut; one sync up to 4 MiB, for which damage of the last commit
-                             looks like a cut, and open hashes the objects of that commit again */
-    DX_CAS_BARRIER = 2,   /* the same, but a power cut may take the last commits back, in order;
-                             behind barriers open hashes all since the last sync again */
-    DX_CAS_NONE = 3       /* a power cut takes back all since the last commit of another kind, or
-                             none; until one of another kind open hashes all of them again */
+enum { /* dx_cas_desc.durability: guaranteed once a commit returned 0. All levels survive a crash */
+    DX_CAS_FULL = 0,      /* survives a power cut; two syncs: damage never looks like a power cut */
+    DX_CAS_FULL_ONCE = 1, /* survives a power cut; one sync up to 4 MiB: damage to the last commit
+                             looks like a power cut, and open hashes its objects again */
+    DX_CAS_BARRIER = 2,   /* the same, but a power cut may undo the last commits, in order;
+                             after barriers, open rehashes everything since the last sync */
+    DX_CAS_NONE = 3       /* a power cut undoes all since the last commit of another level, or
+                             nothing; until the next one, open rehashes all of them */
 };
 
 typedef struct dx_cas_desc { /* how to open a store. Zero fields mean the default */
@@ -253,25 +253,25 @@ typedef struct dx_cas_desc { /* how to open a store. Zero fields mean the defaul
     void    *memory;         /* required, of any alignment; borrowed */
     size_t   memory_size;    /* dx_cas_memory_size() bytes or any more */
     uint64_t objects_max;    /* for dx_cas_memory_size() only; default 65,536 objects and names */
-    /* When the index is full: size > 0 asks for a new block of size bytes (NULL = refuse), then
-       size == 0 gives the old one back (memory above, too); the last one stays the caller's to
-       free. Without this function the call returns DX_CAS_ENOMEM and dx_cas_grow() helps. */
+    /* When the index is full: size > 0 asks for a new block of size bytes (NULL = refuse); then
+       size == 0 returns the old one (also memory above). The last block remains the caller's to
+       free. Without this function the call returns DX_CAS_ENOMEM; dx_cas_grow() then helps. */
     void *(*grow)(void *user, void *old, size_t size);
     void    *grow_user;
-    uint32_t object_size_max; /* greatest object to put, or to decompress; default 1 MiB */
-    uint32_t durability;     /* not FULL: only in a store that was not created with FULL */
-    uint32_t preallocate;    /* bytes kept zero behind the log, so that a commit changes no size;
-                                half of them are for deletions and commits alone. Default 0 */
+    uint32_t object_size_max; /* largest object to put or to decompress; default 1 MiB */
+    uint32_t durability;     /* other than FULL: only if the store was not created with FULL */
+    uint32_t preallocate;    /* bytes of zeros kept after the log, so that commits do not change the
+                                size; half is reserved for deletions and commits. Default 0 */
     uint32_t align;          /* creation: records begin at multiples of it; 8 (default)..4096 */
-    uint8_t  store_id[16];   /* creation: random; keep it secret from who supplies content */
+    uint8_t  store_id[16];   /* creation: random; keep it secret from whoever supplies content */
     dx_cas_device checkpoint; /* read NULL: none. For dx_cas_checkpoint(); needs no sync */
-    const dx_cas_codec *codecs; /* codecs[0] compresses what is put; all decompress; borrowed */
+    const dx_cas_codec *codecs; /* codecs[0] compresses new objects; all decompress; borrowed */
     size_t   codec_count;
 } dx_cas_desc;
 
 typedef struct dx_cas_stats {
     uint64_t objects;        /* chunks and list nodes */
-    uint64_t names;          /* that are not deleted */
+    uint64_t names;          /* not deleted */
     uint64_t commits;        /* sequence number of the last one */
     uint64_t logical_bytes;  /* of all objects, decompressed, each counted once */
     uint64_t stored_bytes;   /* of all objects as stored, without record headers */
@@ -279,10 +279,10 @@ typedef struct dx_cas_stats {
     uint64_t index_entries;
     uint64_t index_entries_max;
     uint64_t damaged_places; /* found by open and refresh */
-    bool     retired;        /* another store takes its place, or was to: dx_cas_retire() */
+    bool     retired;        /* another store replaces it, or was meant to: dx_cas_retire() */
 } dx_cas_stats;
 
-typedef struct dx_cas_ext_form { /* what the store header says of all records */
+typedef struct dx_cas_ext_form { /* properties of all records, from the store header */
     uint32_t tag;      /* in each record header: the first 4 bytes of the first id of the chain */
     uint32_t align;    /* 8..4096, a power of two: records begin at its multiples */
     uint32_t features; /* 1: commits may have all marks */
@@ -295,21 +295,21 @@ typedef struct dx_cas_entry_ { /* private: one slot of the index */
 
 typedef struct dx_cas_tip_ { /* private: the last commit */
     uint64_t      end;      /* of its record */
-    uint64_t      sequence; /* its number, 0 = there is none yet */
+    uint64_t      sequence; /* its number; 0 = no commit yet */
     dx_cas_hasher chain;    /* over the record headers since */
     dx_cas_id     id;       /* of the chain before */
     uint32_t      marks;    /* its own: retired, how it was synced */
 } dx_cas_tip_;
 
-typedef struct dx_cas_saved_ { /* private: what the checkpoint holds */
+typedef struct dx_cas_saved_ { /* private: content of the checkpoint */
     uint64_t  size; /* bytes of its blocks */
-    uint64_t  end;  /* of the part of the log that they know */
+    uint64_t  end;  /* end of the part of the log that they cover */
     dx_cas_id hash; /* of the last block */
 } dx_cas_saved_;
 
 typedef struct dx_cas_store { /* caller-allocated; fields are private */
     dx_cas_desc     desc_; /* with sizes in place of zeros */
-    dx_cas_ext_form form_; /* what the header of this store says */
+    dx_cas_ext_form form_; /* from this store's header */
 
     /* The caller's memory: */
     uint8_t       *work_;  /* for reading and writing, and two objects if there are codecs */
@@ -317,7 +317,7 @@ typedef struct dx_cas_store { /* caller-allocated; fields are private */
     dx_cas_entry_ *slots_; /* the index */
     size_t         slot_count_;
     size_t         entry_count_;   /* slots that are taken */
-    uint64_t       key_[2];        /* secret: of it and an id comes the slot */
+    uint64_t       key_[2];        /* secret: an id and this key give its slot */
     bool           crowded_;       /* the index needs another key */
     uint64_t       memory_needed_; /* dx_cas_memory_needed() */
 
@@ -327,16 +327,16 @@ typedef struct dx_cas_store { /* caller-allocated; fields are private */
     uint64_t       idle_size_;   /* refresh: nothing new when the device had this size */
     dx_cas_tip_    tip_;         /* its last commit */
     dx_cas_saved_  saved_;       /* its checkpoint */
-    dx_cas_stats   stats_;       /* what is counted as it comes */
+    dx_cas_stats   stats_;       /* those that are counted as they come */
     uint64_t       damage_offset_;
     uint64_t       unsynced_from_; /* writer: committed before the store was opened and maybe */
     uint64_t       unsynced_to_;   /* not durable. Not empty only with DX_CAS_NONE */
 
-    /* What goes on: */
+    /* State: */
     uint8_t        put_codec_;       /* dx_cas_put_with(); else 0 */
     bool           open_;
     bool           dirty_;           /* there is something to commit */
-    bool           failed_;          /* a commit did not end well: nothing is written any more */
+    bool           failed_;          /* a commit failed: nothing is written any more */
     bool           retired_is_known_; /* reader: the caller was told that the store is retired */
     bool           torn_;            /* reader: open left out commits whose payloads do not fit */
 } dx_cas_store;
@@ -346,13 +346,13 @@ typedef struct dx_cas_ref { /* one version of a name */
     char      name[256];     /* NUL-terminated */
     uint64_t  version;       /* 1, 2, 3, ... set by the store */
     dx_cas_id root;          /* an object of the store: a writer's result, or any other object */
-    dx_cas_id content;       /* plain BLAKE3-256 of the content; not checked by the store */
+    dx_cas_id content;       /* plain BLAKE3-256 of the content; not verified by the store */
     uint64_t  size;          /* of the content in bytes; the same */
     uint64_t  time_ns;       /* the caller's clock, since 1970 */
     uint32_t  kind;          /* kind and info are the caller's */
     uint32_t  info_size;     /* bytes of info */
     uint8_t   info[DX_CAS_INFO_MAX];
-    uint64_t  oldest;        /* oldest version that is kept; set by the store */
+    uint64_t  oldest;        /* oldest version kept; set by the store */
     uint64_t  previous_;     /* private: place of the version before */
 } dx_cas_ref;
 
@@ -406,7 +406,8 @@ typedef struct dx_cas_writer_desc {
     void         *memory;         /* required; borrowed until finish */
     size_t        memory_size;    /* dx_cas_writer_memory_size() */
     dx_cas_chunker_desc chunker;
-    /* In place of dx_cas_put() for chunks, such as for deltas: must give the same id. NULL: it. */
+    /* Replaces dx_cas_put() for chunks, such as for deltas; must give the same id.
+       NULL: dx_cas_put(). */
     dx_cas_put_fn *put;
     void          *user;
 } dx_cas_writer_desc;
@@ -420,7 +421,7 @@ typedef struct dx_cas_writer { /* caller-allocated; fields are private */
     uint8_t       *nodes_;      /* DX_CAS_LEVELS_MAX nodes in progress; [0]: of level 1 */
     uint32_t       counts_[DX_CAS_LEVELS_MAX]; /* entries in each of them, */
     uint64_t       sizes_[DX_CAS_LEVELS_MAX];  /* and bytes of content under these */
-    uint64_t       size_;       /* bytes of content so far */
+    uint64_t       size_;       /* bytes of content */
     dx_cas_chunker chunker_;
     dx_cas_hasher  content_;    /* over all bytes */
     dx_cas_put_fn *put_;
@@ -443,8 +444,9 @@ typedef struct dx_cas_reader { /* caller-allocated; fields are private but size 
 #ifndef DX_CAS_NO_DELTAS
 enum { DX_CAS_DELTA_CODEC = 2, DX_CAS_DELTA_HEAD = 38, DX_CAS_DELTA_DEPTH_MAX = 31 };
 
-/* Makes and applies deltas. Both write at most capacity bytes and return 0 or an error; encode may
-   answer DX_CAS_ENOSPACE for "not worth it" (its capacity is less than what those before made). */
+/* Makes and applies deltas. Both functions write at most capacity bytes and return 0 or an
+   error; encode may return DX_CAS_ENOSPACE for "not worth it" (its capacity is below the best
+   result until then). */
 typedef struct dx_cas_delta_coder {
     uint8_t number; /* stands in each delta: 1 = zstd with a prefix, 2 = dx_patch, 128..: yours */
     int (*encode)(void *user, void *out, size_t capacity, const void *base, size_t base_size,
@@ -473,9 +475,9 @@ typedef struct dx_cas_delta { /* caller-allocated, stays where it is; fields are
 
 #ifndef DX_CAS_NO_REPAIR
 typedef struct dx_cas_repair_report {
-    uint64_t repaired; /* places that were written */
-    uint64_t bytes;    /* that were written */
-    uint64_t lost;     /* places that the last check still finds damaged: calls of `lost` */
+    uint64_t repaired; /* places written */
+    uint64_t bytes;    /* bytes written */
+    uint64_t lost;     /* places still damaged at the last check: calls of `lost` */
 } dx_cas_repair_report;
 #endif
 
@@ -486,15 +488,15 @@ DX_CAS_API const char *dx_cas_error_name(int error);
 /* --- BLAKE3 (github.com/BLAKE3-team/BLAKE3-specs). No call fails; data may be NULL for size 0. */
 DX_CAS_API void dx_cas_blake3_init(dx_cas_blake3 *h);
 DX_CAS_API void dx_cas_blake3_init_keyed(dx_cas_blake3 *h, const uint8_t key[32]);
-/* Key derivation; context should be a string that is fixed in the program and used nowhere else. */
+/* Key derivation; context should be a constant of the program that is used nowhere else. */
 DX_CAS_API void dx_cas_blake3_init_derive(dx_cas_blake3 *h, const void *context,
                                           size_t context_size);
 DX_CAS_API void dx_cas_blake3_update(dx_cas_blake3 *h, const void *data, size_t size);
 /* The first size bytes of the output (32 = the usual hash). *h is unchanged: more may follow. */
 DX_CAS_API void dx_cas_blake3_final(const dx_cas_blake3 *h, void *out, size_t size);
-/* All in one: the id of an object. */
+/* One call: the id of an object. */
 DX_CAS_API void dx_cas_hash(const void *data, size_t size, dx_cas_id *out);
-/* out[i] = that of data[i]. Neighbours of equal size 64, 128, ... 16384 are hashed at once. */
+/* out[i] = hash of data[i]. Neighbours of equal size 64, 128, ... 16384 are hashed in parallel. */
 DX_CAS_API void dx_cas_hash_many(const void *const *data, const size_t *sizes, size_t count,
                                  dx_cas_id *out);
 /* For several threads, and for proofs: hash the part at offset of a message by itself, in the mode
@@ -515,22 +517,22 @@ DX_CAS_API bool dx_cas_id_equal(const dx_cas_id *a, const dx_cas_id *b);
    level 2. desc may be NULL. DX_CAS_EINVAL when sizes are not min <= avg <= max or out of range. */
 DX_CAS_API int dx_cas_chunker_init(dx_cas_chunker *c, const dx_cas_chunker_desc *desc);
 /* Returns how many of the next bytes belong to the current chunk (> 0 when size > 0); *cut: it ends
-   there. Call again with the rest, split in any way; what is left at the end is the last chunk. */
+   there. Call again with the rest, split in any way; the remainder at the end is the last chunk. */
 DX_CAS_API size_t dx_cas_chunker_next(dx_cas_chunker *c, const void *data, size_t size, bool *cut);
 DX_CAS_API void dx_cas_chunker_reset(dx_cas_chunker *c); /* begin a new stream */
 
 #ifndef DX_CAS_NO_FILE
 /* --- The file device. *f must outlive the store. */
 /* Open a file (path in UTF-8). mode is that of dx_cas_desc: DX_CAS_READ takes no lock, DX_CAS_WRITE
-   one that dies with the process (DX_CAS_ELOCKED at once when another has it), DX_CAS_CREATE makes
-   the file where there is none. DX_CAS_WRITE syncs the folder. DX_CAS_ENOTFOUND, DX_CAS_ESYS. */
+   one that dies with the process (DX_CAS_ELOCKED at once if it is taken), DX_CAS_CREATE creates a
+   missing file. DX_CAS_WRITE syncs the folder. DX_CAS_ENOTFOUND, DX_CAS_ESYS. */
 DX_CAS_API int  dx_cas_file_open(dx_cas_file *f, const char *path, uint32_t mode);
 DX_CAS_API void dx_cas_file_close(dx_cas_file *f);
 DX_CAS_API dx_cas_device dx_cas_file_device(dx_cas_file *f);
-/* Make a rename in the folder of path durable: of a collected store over the old one. */
+/* Make a rename in the folder of path durable, such as of a compacted store over the old one. */
 DX_CAS_API int  dx_cas_file_sync_folder(const char *path);
-/* Does path lead to another file by now? False where there is none. For readers of a store that is
-   retired (dx_cas_refresh); true when the system does not tell. */
+/* Does path lead to another file now? False if the path does not exist; true if the system cannot
+   tell. For readers of a retired store (dx_cas_refresh). */
 DX_CAS_API bool dx_cas_file_moved(const dx_cas_file *f, const char *path);
 #endif
 
@@ -548,19 +550,20 @@ DX_CAS_API size_t dx_cas_memory_size(const dx_cas_desc *desc);
    DX_CAS_EAGAIN      reader: a writer changed the store meanwhile. Open it again
    After an error the store is closed; the two questions above can still be asked. */
 DX_CAS_API int  dx_cas_open(dx_cas_store *s, const dx_cas_desc *desc);
-/* Forget the borrowed things. What was not committed is gone. Safe twice and on zeros. */
+/* Release everything borrowed. Uncommitted changes are lost. Safe twice and on zeros. */
 DX_CAS_API void dx_cas_close(dx_cas_store *s);
-/* Move the index to a block of dx_cas_memory_needed() bytes; 0: the old one is the caller's. */
+/* Move the index to a block of dx_cas_memory_needed() bytes; after 0 the old one is the
+   caller's. */
 DX_CAS_API int    dx_cas_grow(dx_cas_store *s, void *memory, size_t memory_size);
 DX_CAS_API size_t dx_cas_memory_needed(const dx_cas_store *s);
 /* Offset on the device where ECORRUPT was last met; UINT64_MAX = nowhere. */
 DX_CAS_API uint64_t dx_cas_damage_offset(const dx_cas_store *s);
 DX_CAS_API void     dx_cas_get_stats(const dx_cas_store *s, dx_cas_stats *out);
 
-/* Store an object, unless it is there; *id (may be NULL) = its hash. Readable at once, durable
-   after dx_cas_commit(). After ENOSPACE or ENOMEM nothing has changed. */
+/* Store an object, unless it exists; *id (may be NULL) = its hash. Readable at once, durable after
+   dx_cas_commit(). After ENOSPACE or ENOMEM nothing has changed. */
 DX_CAS_API int dx_cas_put(dx_cas_store *s, const void *data, size_t size, dx_cas_id *id);
-/* The same with the codec of that number; should it not shrink the object, with codecs[0]. */
+/* The same with the codec of that number; if it does not shrink the object, with codecs[0]. */
 DX_CAS_API int dx_cas_put_with(dx_cas_store *s, uint8_t codec, const void *data, size_t size,
                                dx_cas_id *id);
 /* Read an object and check it against its id. *size receives its size, also with DX_CAS_ENOSPACE
@@ -570,25 +573,25 @@ DX_CAS_API int dx_cas_get(dx_cas_store *s, const dx_cas_id *id, void *buffer, si
 /* DX_CAS_OK or DX_CAS_ENOTFOUND. These two do not read the object's bytes. */
 DX_CAS_API int dx_cas_has(dx_cas_store *s, const dx_cas_id *id);
 DX_CAS_API int dx_cas_object_size(dx_cas_store *s, const dx_cas_id *id, uint64_t *size);
-/* Make all before it durable, atomically (desc.durability); nothing to commit costs nothing. After
-   an error the store refuses to write (DX_CAS_EFAILED) and can still be read: open it again. What
-   was to be committed is then committed, or not. */
+/* Make all earlier changes durable, atomically (desc.durability); free if there are none. After an
+   error the store refuses writes (DX_CAS_EFAILED) and can still be read: open it again. The changes
+   are then committed, or not. */
 DX_CAS_API int dx_cas_commit(dx_cas_store *s);
-/* Keep the index on desc.checkpoint: open need not read the records so far, nor meets damage in
-   their headers, as get and verify do. All must be committed, else DX_CAS_EINVAL. It syncs the
-   store: if that fails, the store refuses to write, as after dx_cas_commit(). After another error
-   it goes on, and the next checkpoint is written from the start. */
+/* Save the index to desc.checkpoint: open then skips the records before it, and does not meet
+   damage in their headers, as get and verify do. All must be committed, else DX_CAS_EINVAL. It
+   syncs the store: if that fails, the store refuses writes, as after dx_cas_commit(). After another
+   error the store stays usable, and the next checkpoint is written from the start. */
 DX_CAS_API int dx_cas_checkpoint(dx_cas_store *s);
-/* Reader: see what other processes committed meanwhile. DX_CAS_EMOVED (once; see below),
-   DX_CAS_EAGAIN (open again: a commit could not be synced and was taken back; reading may say so,
-   too); DX_CAS_ENOMEM (grow, repeat). After an error of the device repeat it before reading on. */
+/* Reader: see what other processes have committed. DX_CAS_EMOVED (once; see below), DX_CAS_EAGAIN
+   (open again: a commit could not be synced and was undone; reads may return it, too),
+   DX_CAS_ENOMEM (grow, repeat). After a device error, repeat it before reading on. */
 DX_CAS_API int dx_cas_refresh(dx_cas_store *s);
-/* Writer: commit and tell readers that another store takes this one's place (before a rename). The
-   writer may be killed before the rename, so a retired store is opened and read like any other:
-   dx_cas_stats.retired says what it is, and dx_cas_refresh() answers DX_CAS_EMOVED once when it
-   becomes that. A reader of a file keeps it until dx_cas_file_moved() says that its path leads to
-   another file, and asks at each refresh as long as the store is retired. The next writer that
-   finds it retired finishes the rename, or takes it back with dx_cas_commit(): any commit does. */
+/* Writer: commit, and tell readers that another store replaces this one (before a rename). The
+   writer may crash before the rename, so a retired store opens and reads like any other:
+   dx_cas_stats.retired tells, and dx_cas_refresh() returns DX_CAS_EMOVED once when it becomes
+   retired. A reader of a file keeps it until dx_cas_file_moved() says that its path leads to
+   another file, and checks at each refresh while the store is retired. The next writer that finds
+   it retired finishes the rename, or undoes it with any dx_cas_commit(). */
 DX_CAS_API int dx_cas_retire(dx_cas_store *s);
 
 /* --- Names. Changes are atomic with dx_cas_commit(). */
@@ -597,15 +600,15 @@ DX_CAS_API int dx_cas_retire(dx_cas_store *s);
    version expected; 0 = it must not exist, or DX_CAS_ANY_VERSION. */
 DX_CAS_API int dx_cas_ref_set(dx_cas_store *s, const dx_cas_ref *ref, uint64_t expected,
                               uint64_t *version);
-/* version 0 = the latest, O(1); another walks back from the latest, and where a version between is
-   damaged, through all of the log. DX_CAS_ENOTFOUND. */
+/* version 0 = the latest, O(1); others are searched back from the latest, and through the whole log
+   if a version between is damaged. DX_CAS_ENOTFOUND. */
 DX_CAS_API int dx_cas_ref_get(dx_cas_store *s, const char *name, uint64_t version, dx_cas_ref *out);
 /* From a version to the one before it, O(1). DX_CAS_ENOTFOUND after the oldest. */
 DX_CAS_API int dx_cas_ref_previous(dx_cas_store *s, dx_cas_ref *ref);
 /* All names, each with its latest version, in no order. *cursor = 0 begins; DX_CAS_ENOTFOUND ends.
-   Any change of the store or a refresh makes the cursor invalid. */
+   Any change of the store and any refresh invalidate the cursor. */
 DX_CAS_API int dx_cas_ref_next(dx_cas_store *s, uint64_t *cursor, dx_cas_ref *out);
-/* The name is gone; set again it goes on counting. expected as above. */
+/* Delete the name; if it is set again, its version numbers continue. expected as above. */
 DX_CAS_API int dx_cas_ref_delete(dx_cas_store *s, const char *name, uint64_t expected);
 /* Drop versions older than oldest (at most the latest version). */
 DX_CAS_API int dx_cas_ref_trim(dx_cas_store *s, const char *name, uint64_t oldest);
@@ -621,14 +624,14 @@ DX_CAS_API int dx_cas_ref_trim(dx_cas_store *s, const char *name, uint64_t oldes
        dx_cas_reader_open(&reader, &store, &ref.root, memory, memory_size);
        dx_cas_reader_read(&reader, offset, buffer, size, &got);
 */
-/* Bytes of memory for the chunker of desc; 0: it breaks its contract. */
+/* Bytes of memory for the chunker of desc; 0: desc is invalid. */
 DX_CAS_API size_t dx_cas_writer_memory_size(const dx_cas_writer_desc *desc);
 DX_CAS_API int dx_cas_writer_begin(dx_cas_writer *w, const dx_cas_writer_desc *desc);
 /* Add bytes, split in any way. *used (may be NULL) = how many were taken: after DX_CAS_ENOMEM, grow
-   the store and go on with the rest. */
+   the store and continue with the rest. */
 DX_CAS_API int dx_cas_writer_write(dx_cas_writer *w, const void *data, size_t size, size_t *used);
-/* Store the rest and the list nodes. May be repeated after DX_CAS_ENOMEM. A writer that is not
-   finished may simply be dropped. */
+/* Store the rest and the list nodes. May be repeated after DX_CAS_ENOMEM. An unfinished writer may
+   simply be dropped. */
 DX_CAS_API int dx_cas_writer_finish(dx_cas_writer *w, dx_cas_content *out);
 
 /* Memory for a reader of content whose chunks have at most chunk_size_max bytes (0 = 256 KiB). */
@@ -646,7 +649,7 @@ DX_CAS_API int dx_cas_reader_chunk(dx_cas_reader *r, uint64_t offset, dx_cas_id 
 #endif /* DX_CAS_NO_STREAMS */
 
 #ifndef DX_CAS_NO_DELTAS
-/* --- Deltas: an object stored as what changed since another one, by functions of the caller's.
+/* --- Deltas: an object stored as its difference from another one, by the caller's functions.
 
        const dx_cas_delta_coder coders[] = {{2, make, apply, &tools}};  // dx_patch, zstd
        dx_cas_delta_desc how = {&store, coders, 1, memory, memory_size, 1 << 20, 0};
@@ -655,38 +658,39 @@ DX_CAS_API int dx_cas_reader_chunk(dx_cas_reader *r, uint64_t offset, dx_cas_id 
        dx_cas_delta_put(&delta, data, size, &old_id, 0, &id);   // like a put; old_id is a hint
        dx_cas_get(&store, &id, buffer, sizeof buffer, &size);   // as ever: rebuilt, and checked
 
-   The smallest of what the coders make is stored, if it is smaller than the object (or the limit),
-   and only after it was applied once and gave the object. Its base may be a delta, too: after
-   depth_max of them in a row an older base is taken. Collection keeps bases. A base that is missing
-   or damaged: DX_CAS_EBASE, and dx_cas_verify() names it. */
+   The smallest delta is stored if it is smaller than the object (and the limit), and only after it
+   was applied once and gave the object. Its base may be a delta, too; after a chain of depth_max an
+   older base is taken. Compaction keeps bases. If a base is missing or damaged, reads return
+   DX_CAS_EBASE, and dx_cas_verify() names it. */
 DX_CAS_API size_t dx_cas_delta_memory_size(const dx_cas_delta_desc *desc);
 /* DX_CAS_EINVAL, DX_CAS_ENOMEM. One for each store, as for its thread. */
 DX_CAS_API int dx_cas_delta_init(dx_cas_delta *d, const dx_cas_delta_desc *desc);
-/* For dx_cas_desc.codecs, behind the one that compresses. */
+/* For dx_cas_desc.codecs, after the codec that compresses. */
 DX_CAS_API dx_cas_codec dx_cas_delta_codec(dx_cas_delta *d);
 /* dx_cas_put(), if possible as a delta of that base in at most limit bytes (0: fewer than size).
-   What cannot be one is stored as ever: the base is not there, too large, or not like it. */
+   Otherwise the object is stored as usual: if the base is missing, too large, or too different. */
 DX_CAS_API int dx_cas_delta_put(dx_cas_delta *d, const void *data, size_t size,
                                 const dx_cas_id *base, size_t limit, dx_cas_id *id);
-/* Of what the object is stored as a delta, and how many follow each other down from it.
-   DX_CAS_ENOTFOUND: of nothing, or it is not there. */
+/* The base of an object stored as a delta, and the length of the chain of deltas below it.
+   DX_CAS_ENOTFOUND: not a delta, or no such object. */
 DX_CAS_API int dx_cas_delta_base(dx_cas_delta *d, const dx_cas_id *id, dx_cas_id *base,
                                  uint32_t *depth);
-/* Copy an object (no list node) as it is stored into another store, its bases first. */
+/* Copy an object (not a list node) in its stored form into another store, its bases first. */
 DX_CAS_API int dx_cas_delta_copy(dx_cas_delta *d, const dx_cas_id *id, dx_cas_store *dst);
 #endif /* DX_CAS_NO_DELTAS */
 
-/* --- Whole store. Read and hash it again, in place; callback (may be NULL) hears of all damage.
-   Checks also that what list nodes and names need is there, the chain of commits, and padding.
-   DX_CAS_OK, or DX_CAS_ECORRUPT when there was damage. *report may be NULL. */
+/* --- Whole store. Read and hash it again, in place; callback (may be NULL) receives all damage.
+   Also checks that everything that list nodes and names need exists, the chain of commits, and
+   padding. DX_CAS_OK, or DX_CAS_ECORRUPT if there was damage. *report may be NULL. */
 DX_CAS_API int dx_cas_verify(dx_cas_store *s, dx_cas_damage_fn *callback, void *user,
                              dx_cas_report *report);
-/* Copy what the names reach, all kept versions with their numbers, into dst (fresh), and commit.
-   Deleted names stay behind. After DX_CAS_ENOMEM grow dst and repeat. Then retire src, rename. */
+/* Copy everything reachable from names, all kept versions with their numbers, into dst
+   (fresh), and commit. Deleted names are dropped. After DX_CAS_ENOMEM grow dst and repeat.
+   Then retire src, rename. */
 DX_CAS_API int dx_cas_compact_into(dx_cas_store *src, dx_cas_store *dst);
 
 #ifndef DX_CAS_NO_REPAIR
-/* --- Repair: put right in place what is damaged, from these sources, in this order:
+/* --- Repair: fix damage in place, from these sources, in this order:
    - The store itself: one copy of its header, one copy of a commit, padding.
    - A backup that is a copy of the same store, older or newer: record headers, names, commits
      and the header of the store. Each record is taken by itself, and only where the chain of
@@ -699,23 +703,23 @@ DX_CAS_API int dx_cas_compact_into(dx_cas_store *src, dx_cas_store *dst);
        error = dx_cas_repair(&store, &desc, &backup, lost, NULL, &report);
        dx_cas_close(&store);
 
-   What was readable stays readable, also when the power fails on the way: nothing is written but
-   bytes that a hash proved, over bytes that failed their check or that the chain disproves (a
-   sector of old content may bring an old record back, in the place of the right one).
+   Readable data stays readable, even if the power fails during the repair: only bytes verified by a
+   hash are written, over bytes that failed their check or that the chain disproves (a sector of old
+   content may bring back an old record in the place of the right one).
    DX_CAS_OK means that a full check of the store was clean after the last write, and that all of it
-   is durable, also what an earlier repair wrote whose sync failed. For that the whole store is
-   written again as it is: where nothing is damaged, dx_cas_verify() is the call to make.
-   With an undamaged backup that is at least as new as the store everything is back, also commits
-   and the header of the store that were lost without a trace. A backup that went another way than
-   the store since they parted (both were written to) is a source of objects, and of what both have
-   in common. It takes no record's place.
+   is durable, including data of an earlier repair whose sync failed. For that the whole store is
+   rewritten as it is: to check an undamaged store, call dx_cas_verify().
+   An undamaged backup that is at least as new as the store restores everything, including commits
+   and the store header that were lost without a trace. A backup whose history diverged from the
+   store's (both were written to) supplies objects and their common history only; its records do
+   not replace any.
 
    store: closed; it is opened as desc says, but for reading and with DX_CAS_ACCEPT_DAMAGE, and is
-   open at the end if it can be. desc->device must be one that can be written, and desc->checkpoint
-   be given if the store has one: it may know of commits that the log has lost. other: NULL, or an
-   open store. lost: NULL, or hears of all that remains damaged, as the callback of dx_cas_verify().
+   open at the end if possible. desc->device must be writable, and desc->checkpoint must be given if
+   the store has one: it may know of commits that the log has lost. other: NULL, or an open store.
+   lost: NULL, or receives all remaining damage, as the callback of dx_cas_verify() does.
    DX_CAS_OK          nothing is damaged any more
-   DX_CAS_ECORRUPT    something is, see report->lost; what could be repaired, was
+   DX_CAS_ECORRUPT    damage remains, see report->lost; everything repairable was repaired
    DX_CAS_ECANCELED   lost asked to stop
    DX_CAS_ENOMEM      more records came to light than desc->memory has room for: try with more
    Others are those of dx_cas_open() and of the device; repair may be tried again after any. */
@@ -765,30 +769,31 @@ typedef struct dx_cas_ext_record { /* a record header */
     uint8_t   head[DX_CAS_EXT_HEAD]; /* the encoded form */
 } dx_cas_ext_record;
 
-/* Hash what has an id of that type: start, update in any pieces, final. COMMIT: a chain of record
-   headers, which begins with the id of the chain before; the first one, whose id has the tag in it,
-   is that of the first 56 bytes of the store header. *h is the caller's, 1.9 KB with BLAKE3. */
+/* Hash the content of an id of that type: start, update in any pieces, final. COMMIT: a chain of
+   record headers, which begins with the id of the chain before; the first one, whose id has the tag
+   in it, is that of the first 56 bytes of the store header. *h is the caller's, 1.9 KB with
+   BLAKE3. */
 DX_CAS_API void dx_cas_ext_id_start(dx_cas_hasher *h, uint32_t type);
 DX_CAS_API void dx_cas_ext_id_update(dx_cas_hasher *h, const void *data, size_t size);
 DX_CAS_API void dx_cas_ext_id_final(dx_cas_hasher *h, dx_cas_id *id);
 /* CRC-32C as headers have it. Start with crc = 0; feed pieces in order. */
 DX_CAS_API uint32_t dx_cas_ext_crc32c(uint32_t crc, const uint8_t *p, size_t size);
 
-/* Make r->head of all other fields but `next`. */
+/* Encode r->head from all other fields except `next`. */
 DX_CAS_API void dx_cas_ext_record_encode(const dx_cas_ext_form *form, dx_cas_ext_record *r);
 /* The reverse: *r from the bytes at a place (head may be r->head). DX_CAS_ECORRUPT: no record of
-   this store stands there, or none that may be; DX_CAS_EVERSION: a type of a later format. What is
-   accepted fits into 2^48 bytes, not necessarily into the log. */
+   this store, or an invalid one; DX_CAS_EVERSION: a type of a later format. An accepted record fits
+   into 2^48 bytes, not necessarily into the log. */
 DX_CAS_API int dx_cas_ext_record_decode(const dx_cas_ext_form *form, uint64_t place,
                                         const uint8_t *head, dx_cas_ext_record *r);
 /* The copy of the store header, 0 or 1, at `out`: DX_CAS_EXT_HEAD bytes. form->tag is not in it. */
 DX_CAS_API void dx_cas_ext_store_encode(const dx_cas_ext_form *form, const uint8_t store_id[16],
                                         uint32_t copy, uint8_t *out);
-/* The reverse. form->tag stays as it is. DX_CAS_ECORRUPT: not such a copy; the other one may be.
+/* The reverse. form->tag is unchanged. DX_CAS_ECORRUPT: not such a copy; the other one may be.
    DX_CAS_EVERSION, DX_CAS_ENOTSUP, DX_CAS_EZERO: a store that this build does not know. */
 DX_CAS_API int dx_cas_ext_store_decode(const uint8_t *head, uint32_t copy, dx_cas_ext_form *form,
                                        uint8_t store_id[16]);
-/* May a name be this? NUL-terminated, or NULL, which is none. */
+/* Is this a valid name? NUL-terminated; NULL is invalid. */
 DX_CAS_API bool dx_cas_ext_name_ok(const char *name);
 /* Can a ref record of `stored` bytes begin with that fixed part? Name and info follow it. */
 DX_CAS_API bool dx_cas_ext_ref_ok(const uint8_t fixed[112], uint64_t stored);
@@ -886,9 +891,9 @@ static uint32_t dx_cas_p_crc32c(uint32_t crc, const uint8_t *p, size_t size)
 }
 #endif
 
-/* SipHash-1-3 (Aumasson, Bernstein: "SipHash: a fast short-input PRF"), for tables whose keys come
-   from others: without the seed nobody can tell which keys collide. One round for each word of the
-   input, three at the end. */
+/* SipHash-1-3 (Aumasson, Bernstein: "SipHash: a fast short-input PRF"), for tables whose keys
+   others choose: without the seed they cannot find colliding keys. One round per word of input,
+   three at the end. */
 static inline uint64_t dx_cas_p_rotate_left(uint64_t v, unsigned n)
 {
     DX_CAS_ASSERT(n > 0 && n < 64);
@@ -1095,10 +1100,10 @@ typedef struct dx_cas_p_b3_job { /* one call of a kernel */
     uint64_t        counter;     /* chunk number of the first input, */
     unsigned        step;        /* and from each to the next: 1 for chunks, 0 for parents */
     unsigned        blocks;      /* of 64 bytes in each input, */
-    uint32_t        size;        /* of which so many count; 64 but for one input */
+    uint32_t        size;        /* bytes of each that count; 64, except for a single input */
     uint32_t        flags;       /* of each block, with DX_CAS_P_B3_FIRST and DX_CAS_P_B3_LAST */
     bool            whole;       /* one input: all 16 words of the last output */
-    bool            fetch;       /* more inputs lie behind these, perhaps not in the cache */
+    bool            fetch;       /* more inputs follow these, perhaps not in the cache */
 } dx_cas_p_b3_job;
 typedef void dx_cas_p_b3_kernel(const dx_cas_p_b3_job *job, size_t count);
 #define DX_CAS_P_B3_FLAGS(flags, block, blocks) \
@@ -1134,14 +1139,14 @@ typedef uint32_t dx_cas_p_row __attribute__((vector_size(16), aligned(1), may_al
 #define DX_CAS_P_ROW16(in, gap, at) __builtin_shufflevector(DX_CAS_P_ROW8(in, gap, at), \
     DX_CAS_P_ROW8((in) + 2 * (gap), gap, at), 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
 
-/* What compilers do by themselves to a loop that uses all registers is slow: they compute what is
-   due later first, and spill what they meet. DX_CAS_P_TIGHT(place, x): x is computed here, into a
-   register or memory, and nothing moves across. DX_CAS_P_LOOSE: where registers are plenty. */
+/* Compilers schedule a loop that uses all registers badly: they compute late values first, and
+   spill others. DX_CAS_P_TIGHT(place, x) computes x here, into a register or memory, and nothing
+   moves across. DX_CAS_P_LOOSE: for targets with plenty of registers. */
 #define DX_CAS_P_TIGHT(place, x) __asm__ volatile("" : place(x))
 #define DX_CAS_P_LOOSE(place, x) (void)0
 
-/* By lanes: half of G for the four columns, or, turned by 1, diagonals. v[8] is in `spilled`, but
-   while it is needed: that leaves one register for the rotations. */
+/* By lanes: half of G for the four columns or, turned by 1, the diagonals. v[8] is in `spilled`
+   except while it is needed, which leaves one register for the rotations. */
 #define DX_CAS_P_LANES_HALF(TURN, HINT, v, spilled, word, turned, i, first, second)                \
     DX_CAS_P_UNROLL for (i = 0; i < 4; i++) {                                                      \
         v[i] += word;                                                                              \
@@ -1173,7 +1178,7 @@ typedef uint32_t dx_cas_p_row __attribute__((vector_size(16), aligned(1), may_al
             (m)[2 * i + 1] = DX_CAS_P_PICK##N(t[i], t[i + 2], 2, 6, 3, 7);                         \
         }                                                                                          \
     }
-/* In a large message the next N chunks are fetched meanwhile. */
+/* For a large message, prefetch the next N chunks. */
 #define DX_CAS_P_FETCH(N, job, block, i)                                                           \
     if (job->fetch) {                                                                              \
         const uint8_t *ahead = job->in[0] + (size_t)N * (1024 + 64 * (size_t)block);               \
@@ -1262,9 +1267,9 @@ static const uint32_t dx_cas_p_lane[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11,
     b = DX_CAS_P_ROW##N(in, 1, (at) + 48);                                                         \
     m[2][i] = DX_CAS_P_PICK##N(b, a, 2, 4, 6, 0);                                                  \
     m[3][i] = DX_CAS_P_PICK##N(b, a, 3, 5, 7, 1);
-/* And as the next round takes them: always in the same new order, so by the same shuffles. What the
-   first round has: 0 2 4 6, 1 3 5 7, 14 8 10 12, 15 9 11 13. The second: 2 3 7 4, 6 10 0 13,
-   15 1 12 9, 8 11 5 14. */
+/* And as the next round takes them: always in the same new order, so by the same shuffles. The
+   first round has 0 2 4 6, 1 3 5 7, 14 8 10 12, 15 9 11 13; the second 2 3 7 4, 6 10 0 13, 15 1
+   12 9, 8 11 5 14. */
 #define DX_CAS_P_ROWS_NEXT(N, m, i, p, q, s, u, a, b)                                              \
     p = m[0][i];                                                                                   \
     q = m[1][i];                                                                                   \
@@ -1369,7 +1374,8 @@ DX_CAS_P_LANES(4, dx_cas_p_lanes4, DX_CAS_P_BITS, DX_CAS_P_TIGHT, DX_CAS_P_UNCHE
 DX_CAS_P_LANES(4, dx_cas_p_lanes4, DX_CAS_P_BITS, DX_CAS_P_LOOSE, DX_CAS_P_UNCHECKED)
 #endif
 #if defined(__x86_64__) || defined(__i386__)
-/* As asm, or compilers make a rotation by bytes two shuffles, or keep its mask in a register. */
+/* In asm, because compilers use two shuffles for a rotation by bytes, or keep its mask
+   in a register. */
 static const uint64_t dx_cas_p_turns[2][4] __attribute__((aligned(32))) = {
     {0x0407060500030201u, 0x0c0f0e0d080b0a09u, 0x0407060500030201u, 0x0c0f0e0d080b0a09u},
     {0x0504070601000302u, 0x0d0c0f0e09080b0au, 0x0504070601000302u, 0x0d0c0f0e09080b0au}};
@@ -1415,9 +1421,9 @@ static void dx_cas_p_b3_words(const dx_cas_p_b3_job *job, size_t count)
     }
 }
 
-/* What this CPU has, from little to much. */
+/* Instruction sets of this CPU, ascending. */
 enum {
-    DX_CAS_P_B3_BASE = 0,  /* what the target says, no more */
+    DX_CAS_P_B3_BASE = 0,  /* those of the target, no more */
     DX_CAS_P_B3_SSE41 = 1,
     DX_CAS_P_B3_AVX2 = 2,
     DX_CAS_P_B3_AVX512 = 3,
@@ -1455,8 +1461,8 @@ static size_t dx_cas_p_lanes(void)
     return level == DX_CAS_P_B3_AVX2 ? 8 : 4;
 }
 
-/* Run the job with the kernel for so many inputs. Those that a kernel has room for and are not
-   there repeat the first: no branch for them. */
+/* Run the job with the kernel for `count` inputs. A kernel with room for more gets copies of the
+   first input, which avoids branches. */
 static void dx_cas_p_b3_run(dx_cas_p_b3_job *job, size_t count)
 {
     static dx_cas_p_b3_kernel *const kernels[][5] = { /* for 1, 2, 4, 8 and 16 inputs */
@@ -1481,8 +1487,8 @@ static void dx_cas_p_b3_run(dx_cas_p_b3_job *job, size_t count)
 }
 
 /* The job for any number of inputs, stride bytes apart, to out without gaps. out may be in, or the
-   32 bytes before or behind it: a kernel has read all of its inputs before it writes, and outputs
-   are the shorter ones. */
+   32 bytes before or after it: a kernel reads all of its inputs before it writes, and outputs are
+   shorter than inputs. */
 static void dx_cas_p_b3_many(dx_cas_p_b3_job *job, const uint8_t *in, size_t stride, size_t count,
                              uint8_t *out)
 {
@@ -1581,7 +1587,7 @@ DX_CAS_API void dx_cas_blake3_init_derive(dx_cas_blake3 *h, const void *context,
     h->flags_ = DX_CAS_P_B3_DERIVE_MATERIAL;
 }
 
-/* Bits that are set: how many full subtrees so many chunks leave on the stack. */
+/* Number of set bits: how many full subtrees v chunks leave on the stack. */
 static unsigned dx_cas_p_bits(uint64_t v)
 {
     unsigned n = 0;
@@ -1589,8 +1595,8 @@ static unsigned dx_cas_p_bits(uint64_t v)
     return n;
 }
 
-/* More follows: now, and not before, subtrees of equal size are merged, until as many are left as
-   chunk_index_ has bits. The stack holds subtrees of 2^k chunks, the largest first. */
+/* More input follows: only now merge subtrees of equal size, until as many are left as chunk_index_
+   has bits. The stack holds subtrees of 2^k chunks, the largest first. */
 static void dx_cas_p_b3_merge(dx_cas_blake3 *h)
 {
     unsigned count = dx_cas_p_bits(h->chunk_index_);
@@ -1634,7 +1640,7 @@ static void dx_cas_p_b3_absorb(dx_cas_blake3 *h, const uint8_t *p, size_t size)
 }
 
 #ifdef DX_CAS_P_SIMD
-enum { DX_CAS_P_B3_BATCH = 128 }; /* so many chunks are hashed at once, at most */
+enum { DX_CAS_P_B3_BATCH = 128 }; /* max chunks hashed at once */
 
 /* The next `chunks` whole chunks of the message, all nodes of a level side by side. The nodes of a
    level stand in cvs from 1 on; where the first one is a right child, the left one comes down from
@@ -1811,8 +1817,8 @@ DX_CAS_API void dx_cas_blake3_join(const dx_cas_blake3 *mode, const uint8_t part
     dx_cas_p_store_words(out, words, 8);
 }
 
-/* The plain hash of a message of one chunk, without the state of a larger one: most objects of
-   many stores are small. */
+/* The plain hash of a message of one chunk, without the state for a larger one: in many stores most
+   objects are small. */
 static void dx_cas_p_b3_chunk(const uint8_t *p, size_t size, uint8_t out[32])
 {
     uint32_t words[16], flags = (uint32_t)DX_CAS_P_B3_CHUNK_END | (uint32_t)DX_CAS_P_B3_ROOT;
@@ -1958,20 +1964,20 @@ DX_CAS_API const char *dx_cas_error_name(int error)
 }
 
 /* >>chunker -------------------------------------------------------------
-   A chunk ends where the content says so, not at an offset: then an insertion moves the cuts
-   behind it along, and only the chunks that it touches change. A gear hash rolls over the bytes,
+   The content decides where a chunk ends, not the offset: an insertion only shifts later cuts, and
+   only the chunks that it touches change. A rolling gear hash covers the bytes,
 
        hash = (hash << 1) + gear[byte]          gear: 256 words of 64 bits, derived from desc.key
 
-   and a cut is behind the byte where the masked upper bits of the hash are zero. After 64 shifts
-   a byte has left the hash, so a cut depends on the 64 bytes before it and on nothing else.
+   and a chunk ends after a byte where the masked upper bits of the hash are zero. After 64 shifts
+   a byte has left the hash, so a cut depends only on the 64 bytes before it.
 
        0            size_min            size_avg                    size_max
        |--- no cut ----|---- hard mask ----|------ easy mask ----------|  cut in any case
                        4 times as rare as   4 times as frequent as 1 in size_avg
 
-   Two masks make sizes gather around size_avg (FastCDC calls this normalised chunking). */
-/* *p = *desc with defaults in place of zeros; false: it breaks its contract. */
+   Two masks concentrate sizes around size_avg (FastCDC: normalised chunking). */
+/* *p = *desc with defaults in place of zeros; false: desc is invalid. */
 static bool dx_cas_p_chunker_params(const dx_cas_chunker_desc *desc, dx_cas_chunker_desc *p)
 {
     DX_CAS_ASSERT(p);
@@ -2101,9 +2107,8 @@ DX_CAS_API size_t dx_cas_chunker_next(dx_cas_chunker *c, const void *data, size_
    positional, so no file offset is shared between the threads or processes that use the file.
 
    The writer's lock belongs to the open file and dies with the process: flock() on POSIX, a
-   range of one byte on Windows. After it was taken, the path is looked at again: a collected
-   store may have been renamed over the file meanwhile, and the lock would then be that of a file
-   without a name. */
+   range of one byte on Windows. After taking it, the path is checked again: a compacted store may
+   have been renamed over the file meanwhile, and the lock would be on a file without a name. */
 #ifndef DX_CAS_NO_FILE
 #if defined(_WIN32)
 #ifndef WIN32_LEAN_AND_MEAN
@@ -2190,7 +2195,7 @@ static int dx_cas_p_file_result(dx_cas_file *f, bool ok)
 }
 
 #if defined(_WIN32)
-/* One read (into out) or write (of in) at an offset. False: the system says no. */
+/* One read (into out) or write (of in) at an offset. False: the system reports an error. */
 static bool dx_cas_p_sys_move(intptr_t file, uint64_t offset, void *out, const void *in,
                               size_t size, size_t *n)
 {
@@ -2235,7 +2240,7 @@ static int dx_cas_p_file_truncate(void *user, uint64_t size)
                                        SetEndOfFile((HANDLE)f->handle_) != 0);
 }
 
-/* The lock is on one byte far behind any data: locks of Windows also stop readers. */
+/* The lock covers one byte far beyond any data, because locks on Windows also stop readers. */
 static bool dx_cas_p_sys_open(dx_cas_file *f, const char *path, bool write, bool create,
                               bool *again)
 {
@@ -2278,7 +2283,7 @@ DX_CAS_API bool dx_cas_file_moved(const dx_cas_file *f, const char *path)
            opened.nFileIndexLow != named.nFileIndexLow;
 }
 #else
-/* One read (into out) or write (of in) at an offset. False: the system says no. */
+/* One read (into out) or write (of in) at an offset. False: the system reports an error. */
 static bool dx_cas_p_sys_move(intptr_t file, uint64_t offset, void *out, const void *in,
                               size_t size, size_t *n)
 {
@@ -2299,7 +2304,7 @@ static int dx_cas_p_file_sync(void *user)
     DX_CAS_ASSERT(f->handle_ != -1);
 #if defined(__APPLE__) && defined(F_FULLFSYNC)
     if (fcntl((int)f->handle_, F_FULLFSYNC) == 0) return DX_CAS_OK;
-    /* only where the file system has none: after a failure a lesser sync proves nothing */
+    /* only if the file system lacks it: after a failure a weaker sync proves nothing */
     if (!DX_CAS_P_SYS_LACKS(errno)) return dx_cas_p_file_result(f, false);
 #endif
     while ((result = dx_cas_p_libc_datasync((int)f->handle_)) != 0 && errno == EINTR) {}
@@ -2364,7 +2369,7 @@ DX_CAS_API bool dx_cas_file_moved(const dx_cas_file *f, const char *path)
     return opened.st_ino != named.st_ino || opened.st_dev != named.st_dev;
 }
 
-/* Open and lock. *again: repeat, the path meanwhile led to another file (it was collected). */
+/* Open and lock. *again: repeat, because the path now leads to another file (it was compacted). */
 static bool dx_cas_p_sys_open(dx_cas_file *f, const char *path, bool write, bool create,
                               bool *again)
 {
@@ -2382,12 +2387,12 @@ static bool dx_cas_p_sys_open(dx_cas_file *f, const char *path, bool write, bool
     while (dx_cas_p_libc_lock(fd, DX_CAS_P_LOCK) != 0) {
         if (errno != EINTR) return false;
     }
-    /* stat may refuse large files in 32-bit programs: then this check is left out */
+    /* stat may refuse large files in 32-bit programs: then skip this check */
     if (fstat(fd, &opened) == 0) {
         if (stat(path, &named) != 0) *again = errno == ENOENT;
         else *again = opened.st_ino != named.st_ino || opened.st_dev != named.st_dev;
     }
-    /* who made or renamed the file may have died before the folder was durable */
+    /* the process that made or renamed the file may have died before the folder was durable */
     return *again || dx_cas_file_sync_folder(path) == DX_CAS_OK;
 }
 #endif
@@ -2395,7 +2400,7 @@ static bool dx_cas_p_sys_open(dx_cas_file *f, const char *path, bool write, bool
 DX_CAS_API int dx_cas_file_open(dx_cas_file *f, const char *path, uint32_t mode)
 {
     bool write = (mode & DX_CAS_WRITE) != 0, again = true;
-    int tries; /* each failed one is a collection that ended meanwhile */
+    int tries; /* each failed one is a compaction that ended meanwhile */
     if (!f || !path) return DX_CAS_EINVAL;
     f->handle_ = -1;
     f->system_error = 0;
@@ -2449,8 +2454,8 @@ DX_CAS_API dx_cas_device dx_cas_file_device(dx_cas_file *f)
 #endif /* DX_CAS_NO_FILE */
 
 /* >>format --------------------------------------------------------------
-   Where each byte stands (docs/formats/cas.md is normative). A store is a header, then a log of
-   records, one behind the other, each at a multiple of the store's alignment:
+   The layout of a store (docs/formats/cas.md is normative): a header, then a log of consecutive
+   records, each at a multiple of the store's alignment:
 
        0        64       128
        | header | header | blob | blob | list | ref | commit | blob | ref | commit |  zeros
@@ -2464,18 +2469,18 @@ DX_CAS_API dx_cas_device dx_cas_file_device(dx_cas_file *f)
                  8 bytes stored                  60 CRC-32C of the place and bytes 0..60
                 16 bytes when decompressed
 
-   A header proves itself: its CRC covers the place, too, and the tag comes from the random store
-   id, so that neither a copy of a record elsewhere nor an old store below this one looks like a
-   record. A payload is proved by its id. What came before a commit is proved by the commit's id,
-   which is the hash of all headers since the commit before, and of that one's id: a chain.
+   A header verifies itself: its CRC also covers the place, and the tag comes from the random store
+   id, so neither a copy of a record elsewhere nor remains of an older store look like a record. The
+   id verifies a payload. The id of a commit verifies the log before it: it is the hash of all
+   headers since the previous commit and of that commit's id: a hash chain.
 
        store header --> commit 1 --> commit 2 --> ...    an arrow covers the headers between */
 enum {
     DX_CAS_P_STORE_CHAINED = 56, /* bytes of the store header that the first chain begins with */
-    DX_CAS_P_STORE_COPY = 56,    /* where its copy number stands */
+    DX_CAS_P_STORE_COPY = 56,    /* offset of its copy number */
     DX_CAS_P_FIRST_COPY = 1, DX_CAS_P_SECOND_COPY = 2, /* of a commit: the lower byte of flags */
     DX_CAS_P_COPY_MASK = 255,
-    DX_CAS_P_INDEX = 5, /* hashed like a record, but none: a block of the checkpoint */
+    DX_CAS_P_INDEX = 5, /* hashed like a record, but not one: a block of the checkpoint */
     DX_CAS_P_KEY = 6,   /* the same: the key of the index, of the store header */
     DX_CAS_P_BLOCK = 128,   /* bytes of the head of a checkpoint's block, */
     DX_CAS_P_SLOT = 16,     /* of an entry in it, */
@@ -2486,10 +2491,11 @@ enum {
 };
 #define DX_CAS_P_MAGIC 0x52435844u /* "DXCR" */
 #define DX_CAS_P_PLACE_MAX ((uint64_t)1 << 48)
-/* Where a log still takes a commit behind a record: header, payload and padding of both. */
+/* Last place at which the log still has room for a commit after a record: header, payload and
+   padding of both. */
 #define DX_CAS_P_END_MAX (DX_CAS_P_PLACE_MAX - 8192)
 
-/* What holds for an open store between any two calls. */
+/* Invariant of an open store between any two calls. */
 #define DX_CAS_P_STEADY(s)                                                                       \
     ((s)->work_ && (s)->slots_ && (s)->end_ >= (s)->tip_.end &&                                   \
      ((s)->end_ & ((s)->form_.align - 1)) == 0 && (s)->entry_count_ < (s)->slot_count_)
@@ -2533,8 +2539,8 @@ DX_CAS_API void dx_cas_ext_record_encode(const dx_cas_ext_form *form, dx_cas_ext
     dx_cas_p_store32(r->head + 60, dx_cas_p_head_crc(r->place, r->head));
 }
 
-/* Numbers that the CRC protects, but whoever wrote the record may have chosen: are they in the
-   range of its type? One row for each, from DX_CAS_EXT_BLOB on. */
+/* The CRC protects these numbers, but a hostile writer may have chosen them: are they in the range
+   of their type? One row per type, from DX_CAS_EXT_BLOB on. */
 static bool dx_cas_p_sane(const dx_cas_ext_form *form, const dx_cas_ext_record *r)
 {
     static const struct {
@@ -2590,7 +2596,8 @@ DX_CAS_API int dx_cas_ext_record_decode(const dx_cas_ext_form *form, uint64_t pl
 /* For the last check of a function. */
 static int dx_cas_p_sound(bool ok) { return ok ? DX_CAS_OK : DX_CAS_ECORRUPT; }
 
-/* Does the commit of that chain end there? DX_CAS_OK, DX_CAS_ENOTFOUND, or the device's error. */
+/* Does the commit with that chain id end there? DX_CAS_OK, DX_CAS_ENOTFOUND, or the device's
+   error. */
 static int dx_cas_p_commit_at(dx_cas_store *s, uint64_t end, const dx_cas_id *id,
                               dx_cas_ext_record *r)
 {
@@ -2606,8 +2613,8 @@ static int dx_cas_p_commit_at(dx_cas_store *s, uint64_t end, const dx_cas_id *id
     return DX_CAS_ENOTFOUND;
 }
 
-/* A reader may have seen a commit that was cut off again, since it could not be synced. Then what
-   it reads by its index is not damaged: it must open the store again. */
+/* A reader may have seen a commit that was cut off later because it could not be synced. Then its
+   index is stale rather than the data damaged: it must open the store again. */
 static bool dx_cas_p_tip_gone(dx_cas_store *s)
 {
     dx_cas_ext_record r;
@@ -2616,7 +2623,7 @@ static bool dx_cas_p_tip_gone(dx_cas_store *s)
     return dx_cas_p_commit_at(s, s->tip_.end, &s->tip_.id, &r) == DX_CAS_ENOTFOUND;
 }
 
-/* The answer of every function that met damage at a place of the log. */
+/* The result of every function that finds damage at a place of the log. */
 static int dx_cas_p_damaged(dx_cas_store *s, uint64_t place)
 {
     DX_CAS_ASSERT(s);
@@ -2651,7 +2658,7 @@ static int dx_cas_p_write(dx_cas_store *s, uint64_t place, const void *data, uin
 static int dx_cas_p_read_head(dx_cas_store *s, uint64_t place, dx_cas_ext_record *r)
 {
     uint8_t head[DX_CAS_EXT_HEAD];
-    int error = DX_CAS_ETRUNCATED; /* a ref may name any place: no device is asked for such */
+    int error = DX_CAS_ETRUNCATED; /* a ref may name any place: the device is not asked for these */
     DX_CAS_ASSERT(s && r);
     if (place < DX_CAS_P_PLACE_MAX) error = dx_cas_p_read(s, place, head, sizeof head);
     if (error == DX_CAS_OK) error = dx_cas_ext_record_decode(&s->form_, place, head, r);
@@ -2659,8 +2666,8 @@ static int dx_cas_p_read_head(dx_cas_store *s, uint64_t place, dx_cas_ext_record
     return error;
 }
 
-/* Plain for a blob, under a context for the others, so that none can be mistaken for another: a
-   list node is no blob of the same bytes. */
+/* Plain for a blob, under a context for the others, so that types cannot be confused: a list node
+   is not a blob of the same bytes. */
 DX_CAS_API void dx_cas_ext_id_start(dx_cas_hasher *h, uint32_t type)
 {
     static const char *const contexts[] = {"dx_cas v1 list node", "dx_cas v1 ref",
@@ -2693,7 +2700,7 @@ static void dx_cas_p_id_of(uint32_t type, const void *data, size_t size, dx_cas_
     DX_CAS_P_HASH(final)(&h, id->bytes, sizeof id->bytes);
 }
 
-/* The id of the commit record, should the headers since the last commit end here. */
+/* The id that a commit record would have if the headers since the last commit ended here. */
 static void dx_cas_p_chain_end(const dx_cas_tip_ *tip, uint64_t sequence, uint32_t marks,
                                dx_cas_id *id)
 {
@@ -2706,7 +2713,7 @@ static void dx_cas_p_chain_end(const dx_cas_tip_ *tip, uint64_t sequence, uint32
     DX_CAS_P_HASH(final)(&h, id->bytes, sizeof id->bytes);
 }
 
-/* This is the last commit now. The next chain begins with its id. */
+/* Set the last commit. The next chain begins with its id. */
 static void dx_cas_p_tip_set(dx_cas_tip_ *tip, const dx_cas_id *id, uint64_t sequence, uint64_t end)
 {
     DX_CAS_ASSERT(tip && id && end >= 2 * DX_CAS_EXT_HEAD);
@@ -2755,8 +2762,8 @@ static void dx_cas_p_tip_first(const dx_cas_store *s, const uint8_t *head, dx_ca
     tip->marks = 0;
 }
 
-/* Bytes 32..56 and 57..60 of the store header mean nothing yet and must be zero: the first of them
-   go into the chain of commits, and a writer that completed a copy would write zeros there. */
+/* Bytes 32..56 and 57..60 of the store header are reserved and must be zero: the first of them go
+   into the chain of commits, and a writer that restored a copy would write zeros there. */
 static bool dx_cas_p_reserved_zero(const uint8_t *head)
 {
     uint32_t i, bits = 0;
@@ -2801,33 +2808,33 @@ static int dx_cas_p_decode_store(dx_cas_store *s, const uint8_t *head, uint32_t 
 }
 
 /* >>index ---------------------------------------------------------------
-   Which object or name stands where: a hash table with open addressing and linear probing, in
-   the caller's memory, at most 7/8 full.
+   Maps objects and names to places in the log: a hash table with open addressing and linear
+   probing, in the caller's memory, at most 7/8 full.
 
        slot    | fingerprint: the first 64 bits of   | place of the record (48 bits), list level (4
        (16 B)  | the id, or of the hash of the name  | bits), then the flags below; 0: slot is free
 
-       look-up: start at home(fingerprint), go on slot by slot until one is free; where the
-       fingerprint fits, read the record, whose header has the whole id
+       look-up: probe from home(fingerprint), slot by slot, until one is free; if the fingerprint
+       fits, read the record, whose header has the whole id
 
-   A look-up has two passes, then: the slots, which are in memory and nearly always leave one
-   candidate, and the device, which proves it. Nothing is ever removed from the table (a name
-   that is deleted keeps its entry), so no gap can open in a row of entries.
+   So a look-up has two steps: the slots, which are in memory and nearly always leave one
+   candidate, and the device, which confirms it. Entries are never removed (a deleted name keeps
+   its entry), so no gap can open in a probe sequence.
 
-   Whoever supplies content chooses the ids. So home() is a keyed hash (SipHash) of the
-   fingerprint, and the key comes from the store id, which they do not know. Should somebody know
-   it, or write the store himself, ids can be made to stand in a row. Whoever then takes more
-   than DX_CAS_P_STEPS_MAX steps sets crowded_, and before the next entry is made the index is
-   arranged anew under the next key. Each key comes from the one before, so ids for one key say
-   nothing about their slots under the next.
+   The supplier of content chooses the ids. Therefore home() is a keyed hash (SipHash) of the
+   fingerprint, and the key comes from the store id, which must be secret. An attacker who knows it,
+   or writes the store, can make ids collide. A probe of more than DX_CAS_P_STEPS_MAX steps sets
+   crowded_, and the index is rehashed under the next key before the next insertion. Each key is
+   derived from the one before, so ids chosen for one key say nothing about their slots under the
+   next.
 
-   No key helps where many ids have the same 64 bits. Contents like that cannot be made (for 16
-   of them 2^60 hashes are needed), but a header may claim any id: see dx_cas_p_scan_object(). */
+   No key helps against many ids with the same 64 bits. Such contents cannot be made (16 of them
+   take 2^60 hashes), but a header may claim any id: see dx_cas_p_scan_object(). */
 #define DX_CAS_P_IS_REF ((uint64_t)1 << 52) /* a name, at its newest ref record */
 #define DX_CAS_P_MARK ((uint64_t)1 << 53) /* collection: a name reaches it */
-#define DX_CAS_P_OLD ((uint64_t)1 << 54) /* stands where the key before wanted it */
+#define DX_CAS_P_OLD ((uint64_t)1 << 54) /* in the slot that the previous key gave */
 #define DX_CAS_P_LEVEL_SHIFT 48
-#define DX_CAS_P_STEPS_MAX 4096u /* of 2^30 ids hardly ever so many stand in a row */
+#define DX_CAS_P_STEPS_MAX 4096u /* of 2^30 ids a row this long is very unlikely */
 #define DX_CAS_P_ALIKE_MAX 16u   /* The place alone; 0: the slot is free. */
 static uint64_t dx_cas_p_place(const dx_cas_entry_ *e)
 {
@@ -2863,8 +2870,8 @@ static uint64_t dx_cas_p_entries_max(const dx_cas_store *s)
     return s->slot_count_ ? s->slot_count_ - s->slot_count_ / 8 - 1 : 0;
 }
 
-/* The next slot of a fingerprint from *i on, counting steps; false: there is none. A slot is always
-   free, which ends it. */
+/* The next slot of a fingerprint from *i on, counting steps; false at a free slot. There is always
+   one, which ends the search. */
 static bool dx_cas_p_probe(dx_cas_store *s, uint64_t fingerprint, uint64_t is_ref, size_t *i,
                            size_t *steps)
 {
@@ -2878,9 +2885,9 @@ static bool dx_cas_p_probe(dx_cas_store *s, uint64_t fingerprint, uint64_t is_re
     return false;
 }
 
-/* Arrange the index under the next key, in place: an entry that still stands where the old key
-   wanted it makes room for one that belongs there, and is the next to be placed. One that was
-   placed never moves again, so no gap opens on the way to another. */
+/* Rehash the index under the next key, in place: an entry still in its old slot makes room for one
+   that belongs there, and is placed next. A placed entry never moves again, so no gap opens in a
+   probe sequence. */
 static void dx_cas_p_rekey(dx_cas_store *s)
 {
     const uint64_t next[2] = {dx_cas_p_sip(s->key_, 0), dx_cas_p_sip(s->key_, 1)};
@@ -2907,7 +2914,8 @@ static void dx_cas_p_rekey(dx_cas_store *s)
     }
 }
 
-/* Called before an entry is made. Not at a look-up: cursors (dx_cas_ref_next) go on over those. */
+/* Called before an insertion. Not at a look-up, because cursors (dx_cas_ref_next)
+   continue over these. */
 static void dx_cas_p_rekey_if_crowded(dx_cas_store *s)
 {
     DX_CAS_ASSERT(s->slots_);
@@ -2915,7 +2923,7 @@ static void dx_cas_p_rekey_if_crowded(dx_cas_store *s)
     s->crowded_ = false;
 }
 
-/* Into the next free slot. There is room: the caller reserved it. */
+/* Insert into the next free slot. The caller reserved room. */
 static void dx_cas_p_insert(dx_cas_store *s, uint64_t fingerprint, uint64_t place)
 {
     size_t i = dx_cas_p_home(s, fingerprint);
@@ -2926,8 +2934,8 @@ static void dx_cas_p_insert(dx_cas_store *s, uint64_t fingerprint, uint64_t plac
     s->entry_count_++;
 }
 
-/* Bytes of memory for so many entries: work memory, slots for 8/7 of them, and up to 8 bytes to
-   align what the caller gives. */
+/* Bytes of memory for a number of entries: work memory, slots for 8/7 of them, and up to 8 bytes to
+   align the caller's memory. */
 static uint64_t dx_cas_p_memory_for(uint64_t work_size, uint64_t entries)
 {
     DX_CAS_ASSERT(work_size >= DX_CAS_P_IO);
@@ -2993,7 +3001,7 @@ static int dx_cas_p_reserve(dx_cas_store *s, uint64_t count)
 }
 
 /* Find the record of an object. *slot (may be NULL) receives its slot of the index, *alike how many
-   entries were met that begin as it does. */
+   entries had the same fingerprint. */
 static int dx_cas_p_look_up(dx_cas_store *s, const dx_cas_id *id, dx_cas_ext_record *r,
                             size_t *slot, uint32_t *alike)
 {
@@ -3012,13 +3020,13 @@ static int dx_cas_p_look_up(dx_cas_store *s, const dx_cas_id *id, dx_cas_ext_rec
             if (slot) *slot = i;
             return DX_CAS_OK;
         }
-        if (error == DX_CAS_ECORRUPT) result = error; /* it may be the one; go on */
+        if (error == DX_CAS_ECORRUPT) result = error; /* it may be the one; continue */
         if (error != DX_CAS_OK && error != DX_CAS_ECORRUPT) return error;
     }
     return result;
 }
 
-/* The same for those who do not count. */
+/* The same without counting. */
 static int dx_cas_p_find(dx_cas_store *s, const dx_cas_id *id, dx_cas_ext_record *r, size_t *slot)
 {
     uint32_t alike;
@@ -3038,7 +3046,7 @@ static int dx_cas_p_is_known(dx_cas_store *s, const dx_cas_id *id, uint32_t *ali
     return DX_CAS_ENOTFOUND;
 }
 
-/* An object that is not known. Room was reserved. */
+/* Enter an object that is not known. Room was reserved. */
 static void dx_cas_p_enter_object(dx_cas_store *s, const dx_cas_ext_record *r)
 {
     uint64_t level = r->type == DX_CAS_EXT_LIST ? r->flags : 0;
@@ -3063,16 +3071,16 @@ static int dx_cas_p_add_object(dx_cas_store *s, const dx_cas_ext_record *r)
 }
 
 /* >>objects -------------------------------------------------------------
-   Putting appends a record to the end of the log; getting reads one and proves it. end_ only
-   moves when all bytes of a record are written, so that an error leaves nothing but bytes behind
-   the log, which are cut off. Nothing here syncs: that is the commit's.
+   A put appends a record to the log; a get reads one and verifies it. end_ moves only when all
+   bytes of a record are written, so an error leaves only bytes after the end of the log, which are
+   cut off. Nothing here syncs: commit does.
 
        | ... records ... | record being written |  zeros (preallocated)  |
                          ^ end_                                          ^ device_size_
 
-   The work memory: [0, IO) is for reading and writing. With codecs two objects follow: from IO
-   on the stored (packed) form, behind it the decompressed one, for those who only check it. What
-   calls a codec or follows a delta uses all three. */
+   The work memory: [0, IO) is for reading and writing. With codecs two objects follow: from IO on
+   the stored (packed) form, then the decompressed one, for checks only. Functions that call a codec
+   or follow a delta use all three. */
 /* Nothing is written to a store that is closed, was opened for reading, or has failed. */
 static int dx_cas_p_may_write(const dx_cas_store *s)
 {
@@ -3081,9 +3089,9 @@ static int dx_cas_p_may_write(const dx_cas_store *s)
     return s->failed_ ? DX_CAS_EFAILED : DX_CAS_OK;
 }
 
-/* Zeros behind the log, so that commits need not change the file's size. When less than half of
-   desc.preallocate would be left behind `size` more bytes, write up to all of it. Where the
-   device is full, half of it will do: that half is what deletions and commits live on. */
+/* Keep zeros after the log, so that commits do not change the file's size. If less than half of
+   desc.preallocate would be left after `size` more bytes, write up to all of it. On a full device
+   half of it is enough: that half is reserved for deletions and commits. */
 static int dx_cas_p_make_room(dx_cas_store *s, uint64_t size)
 {
     uint64_t keep = s->desc_.preallocate;
@@ -3104,8 +3112,8 @@ static int dx_cas_p_make_room(dx_cas_store *s, uint64_t size)
     return s->device_size_ >= enough ? DX_CAS_OK : error;
 }
 
-/* Give a record its place at the end of the log and encode its header. spare: it may use the room
-   that is kept for deletions and commits. DX_CAS_ETOOBIG: it would end behind 2^48. */
+/* Place a record at the end of the log and encode its header. spare: it may use the room reserved
+   for deletions and commits. DX_CAS_ETOOBIG: it would end beyond 2^48. */
 static int dx_cas_p_record_begin(dx_cas_store *s, dx_cas_ext_record *r, bool spare)
 {
     DX_CAS_ASSERT(s->end_ % s->form_.align == 0);
@@ -3119,9 +3127,8 @@ static int dx_cas_p_record_begin(dx_cas_store *s, dx_cas_ext_record *r, bool spa
     return spare ? DX_CAS_OK : dx_cas_p_make_room(s, r->next - s->end_);
 }
 
-/* The bytes of the record are written: the log is that much longer, and the chain has its header.
-   After an error bring the device back to the end of the log; if that fails, too, the next open
-   does it. */
+/* All bytes of the record are written: extend the log and the chain. After an error, truncate the
+   device to the end of the log; if that fails, too, the next open does it. */
 static int dx_cas_p_record_end(dx_cas_store *s, const dx_cas_ext_record *r, int error)
 {
     DX_CAS_ASSERT(r->place == s->end_);
@@ -3137,7 +3144,7 @@ static int dx_cas_p_record_end(dx_cas_store *s, const dx_cas_ext_record *r, int 
     return DX_CAS_OK;
 }
 
-/* All of a record but its payload: the header before it and the padding behind it. */
+/* Everything of a record except its payload: the header before it and the padding after it. */
 static int dx_cas_p_write_frame(dx_cas_store *s, const dx_cas_ext_record *r)
 {
     uint64_t end = r->place + DX_CAS_EXT_HEAD + r->stored;
@@ -3183,8 +3190,8 @@ static const dx_cas_codec *dx_cas_p_codec(const dx_cas_store *s, uint32_t number
     return NULL;
 }
 
-/* Compress a blob, unless one was found that does, if it becomes smaller; data and r->stored then
-   tell of the smaller form. */
+/* Compress a blob if it becomes smaller, unless another codec already did; data and r->stored then
+   describe the smaller form. */
 static int dx_cas_p_pack(dx_cas_store *s, const dx_cas_codec *codec, dx_cas_ext_record *r,
                          const void **data)
 {
@@ -3201,8 +3208,8 @@ static int dx_cas_p_pack(dx_cas_store *s, const dx_cas_codec *codec, dx_cas_ext_
     return DX_CAS_OK;
 }
 
-/* Append an object of a type (level: of a list node) unless it is there. What is there in a
-   damaged form is an error, unlike what is not. */
+/* Append an object of a type (level: of a list node) unless it exists. An existing but damaged
+   one is an error. */
 static int dx_cas_p_put(dx_cas_store *s, uint32_t type, uint32_t level, const void *data,
                         size_t size, dx_cas_id *id)
 {
@@ -3252,12 +3259,12 @@ static int dx_cas_p_get(dx_cas_store *s, const dx_cas_ext_record *r, void *out)
         dx_cas_p_id_of(r->type, out, got, &id);
         if (dx_cas_id_equal(&id, &r->id)) return DX_CAS_OK;
     }
-    if (r->logical) DX_CAS_MEMSET(out, 0, (size_t)r->logical); /* nothing unchecked leaves */
+    if (r->logical) DX_CAS_MEMSET(out, 0, (size_t)r->logical); /* nothing unverified leaves */
     if (error == DX_CAS_EBASE || error == DX_CAS_ESYS || error == DX_CAS_ENOTSUP) return error;
     return dx_cas_p_damaged(s, r->place);
 }
 
-/* The object without which this one cannot be decompressed; DX_CAS_ENOTFOUND: there is none. */
+/* The object that is needed to decompress this one; DX_CAS_ENOTFOUND if none is needed. */
 static int dx_cas_p_needs(dx_cas_store *s, const dx_cas_ext_record *r, dx_cas_id *other)
 {
     const dx_cas_codec *codec = r->codec ? dx_cas_p_codec(s, r->codec) : NULL;
@@ -3277,7 +3284,7 @@ static uint8_t *dx_cas_p_unpacked(const dx_cas_store *s)
     return s->work_ + (s->work_size_ + DX_CAS_P_IO) / 2;
 }
 
-/* Hash an object where it stands; when dst is given, also write its stored bytes there. */
+/* Hash an object in place; if dst is given, also write its stored bytes there. */
 static int dx_cas_p_stream(dx_cas_store *s, const dx_cas_ext_record *r, dx_cas_store *dst,
                            uint64_t dst_place)
 {
@@ -3326,8 +3333,8 @@ static uint64_t dx_cas_p_node_size(const dx_cas_p_node *n, uint32_t i)
     return dx_cas_p_load64(n->entries + (size_t)i * DX_CAS_EXT_NODE_ENTRY + sizeof(dx_cas_id));
 }
 
-/* Read a node into memory (DX_CAS_NODE_SIZE_MAX bytes) and open it. Its hash fits, but whoever made
-   it may have written anything: all that follows relies on these checks. */
+/* Read a node into memory (DX_CAS_NODE_SIZE_MAX bytes) and open it. Its hash fits, but a hostile
+   writer may have stored anything: the rest relies on these checks. */
 static int dx_cas_p_get_node(dx_cas_store *s, const dx_cas_ext_record *r, uint8_t *p,
                              dx_cas_p_node *n)
 {
@@ -3353,8 +3360,8 @@ static int dx_cas_p_get_node(dx_cas_store *s, const dx_cas_ext_record *r, uint8_
     return sum == n->total ? DX_CAS_OK : dx_cas_p_damaged(s, r->place);
 }
 
-/* The record of entry i, and its id. DX_CAS_ENOTFOUND, too, where it is not of the level below or
-   of another size than the node says. */
+/* The record of entry i, and its id. DX_CAS_ENOTFOUND also if it is not of the level below or has
+   another size than the node says. */
 static int dx_cas_p_find_child(dx_cas_store *s, const dx_cas_p_node *n, uint32_t i, dx_cas_id *id,
                                dx_cas_ext_record *r)
 {
@@ -3377,16 +3384,16 @@ static int dx_cas_p_find_child(dx_cas_store *s, const dx_cas_p_node *n, uint32_t
                                   (v2 is dropped)      ^____|___________|     <- index
                                                        previous
 
-   Trim and delete are records, too, so that a change never writes over anything: trim says which
-   is the oldest version that counts, delete that none does. `previous` of a set is the set
-   before it, of a trim the newest set. A deleted name keeps its record, and with it its number:
-   when it is set again it goes on counting, so that (name, version) never means two things. */
+   Trim and delete are records, too, so that a change never overwrites anything: trim gives the
+   oldest version that counts, delete drops all. `previous` of a set is the set before it, of a trim
+   the newest set. A deleted name keeps its record, and with it its number: if it is set again, its
+   numbers continue, so that (name, version) is never ambiguous. */
 /* UTF-8 in its shortest form, 1..255 bytes, no surrogates, no control characters (C0, DEL, C1). */
 DX_CAS_API bool dx_cas_ext_name_ok(const char *name)
 {
-    uint32_t c = 0;     /* the code point so far, */
+    uint32_t c = 0;     /* the code point decoded until here, */
     uint32_t more = 0;  /* how many bytes of it follow, */
-    uint32_t least = 0; /* and the smallest that needs as many */
+    uint32_t least = 0; /* and the smallest that needs this many */
     size_t size;
     for (size = 0; name && size <= DX_CAS_NAME_MAX; size++) {
         uint8_t b = (uint8_t)name[size];
@@ -3449,8 +3456,8 @@ static size_t dx_cas_p_encode_ref(const dx_cas_p_ref *r, uint8_t *out)
     return DX_CAS_EXT_REF_FIXED + name_size + r->ref.info_size;
 }
 
-/* Trim and delete say nothing but the name and its numbers: kind, info, time, size and ids are
-   zero. Delete leaves no version, so there is none to point to. */
+/* Trim and delete have only the name and its numbers: kind, info, time, size and ids are zero.
+   Delete leaves no version to point to. */
 static bool dx_cas_p_drop_sound(const uint8_t *p)
 {
     uint64_t version = dx_cas_p_load64(p + 8), oldest = dx_cas_p_load64(p + 16);
@@ -3474,7 +3481,7 @@ DX_CAS_API bool dx_cas_ext_ref_ok(const uint8_t fixed[112], uint64_t stored)
     return fixed[0] == DX_CAS_EXT_SET || dx_cas_p_drop_sound(fixed);
 }
 
-/* The payload of a ref record; false: it is none. `newest` and `place` are not in it. */
+/* Decode the payload of a ref record; false if invalid. `newest` and `place` are not in it. */
 static bool dx_cas_p_decode_ref(const uint8_t *p, size_t size, dx_cas_p_ref *r)
 {
     size_t name_size = p[1], info_size = p[2];
@@ -3497,7 +3504,7 @@ static bool dx_cas_p_decode_ref(const uint8_t *p, size_t size, dx_cas_p_ref *r)
     return dx_cas_ext_name_ok(r->ref.name) && r->ref.name[name_size - 1] != 0;
 }
 
-/* The ref record at a record header, proved. */
+/* The ref record at a record header, verified. */
 static int dx_cas_p_read_ref(dx_cas_store *s, const dx_cas_ext_record *rec, dx_cas_p_ref *r)
 {
     uint8_t bytes[DX_CAS_EXT_REF_MAX];
@@ -3512,7 +3519,7 @@ static int dx_cas_p_read_ref(dx_cas_store *s, const dx_cas_ext_record *rec, dx_c
     return DX_CAS_OK;
 }
 
-/* The same from its place, which may be what a damaged or hostile record says. */
+/* The same from its place, which may come from a damaged or hostile record. */
 static int dx_cas_p_read_ref_at(dx_cas_store *s, uint64_t place, dx_cas_p_ref *r)
 {
     dx_cas_ext_record rec;
@@ -3521,7 +3528,7 @@ static int dx_cas_p_read_ref_at(dx_cas_store *s, uint64_t place, dx_cas_p_ref *r
     return dx_cas_p_read_ref(s, &rec, r);
 }
 
-/* The first 64 bits of a name's hash: what the index knows of it. */
+/* The first 64 bits of a name's hash: its fingerprint in the index. */
 static uint64_t dx_cas_p_name_fingerprint(const char *name)
 {
     dx_cas_id id;
@@ -3585,7 +3592,7 @@ static int dx_cas_p_put_ref(dx_cas_store *s, dx_cas_p_ref *r)
     dx_cas_p_id_of(DX_CAS_EXT_REF, bytes, size, &rec.id);
     DX_CAS_P_TRY(dx_cas_p_append(s, &rec, bytes, r->op != DX_CAS_EXT_SET));
     r->place = rec.place;
-    s->failed_ = true; /* the log has it: if the index cannot follow, it must not be committed */
+    s->failed_ = true; /* it is in the log: if the index cannot follow, it must not be committed */
     DX_CAS_P_TRY(dx_cas_p_add_ref(s, r));
     s->failed_ = false;
     return DX_CAS_OK;
@@ -3605,9 +3612,9 @@ static int dx_cas_p_name_change(dx_cas_store *s, const char *name, uint64_t expe
     return expected == now ? DX_CAS_OK : DX_CAS_ECONFLICT;
 }
 
-/* The version of a name at a place, with a number of at most version_max, and with what the
-   name's newest record says about the oldest. *out may hold the name. The place comes from
-   another record: it may lead anywhere, but only to a version of that name that is not newer. */
+/* The version of a name at a place, with a number of at most version_max, and with the oldest
+   version from the name's newest record. *out may hold the name. The place comes from another
+   record and may be anything, but only a version of that name that is not newer is accepted. */
 static int dx_cas_p_load_version(dx_cas_store *s, const char *name, uint64_t place,
                                  uint64_t version_max, uint64_t oldest, dx_cas_ref *out)
 {
@@ -3648,7 +3655,7 @@ DX_CAS_API int dx_cas_ref_previous(dx_cas_store *s, dx_cas_ref *ref)
     if (!s || !ref || !s->open_ || !dx_cas_ext_name_ok(ref->name)) return DX_CAS_EINVAL;
     DX_CAS_ASSERT(DX_CAS_P_STEADY(s));
     if (ref->previous_ == 0 || ref->version <= ref->oldest) return DX_CAS_ENOTFOUND;
-    /* each step is to a smaller number: a circle of records ends */
+    /* each step goes to a smaller number, so a cycle of records ends */
     return dx_cas_p_load_version(s, ref->name, ref->previous_, ref->version - 1, ref->oldest, ref);
 }
 
@@ -3668,7 +3675,7 @@ DX_CAS_API int dx_cas_ref_next(dx_cas_store *s, uint64_t *cursor, dx_cas_ref *ou
 }
 
 /* Append a record that drops versions before oldest; all of them for DX_CAS_ANY_VERSION. Such
-   records may use the room that is kept for them on a full device. */
+   records may use the room reserved for them on a full device. */
 static int dx_cas_p_drop(dx_cas_store *s, const char *name, uint64_t expected, uint64_t oldest)
 {
     dx_cas_p_ref old, r;
@@ -3699,9 +3706,9 @@ DX_CAS_API int dx_cas_ref_trim(dx_cas_store *s, const char *name, uint64_t oldes
 }
 
 /* >>recovery ------------------------------------------------------------
-   After a crash the log ends anywhere: in the middle of a record, in sectors that were written
-   in any order, in old bytes that came back. Opening scans the record headers, one after the
-   other, and decides how much of the log counts:
+   After a crash the log may end anywhere: inside a record (a torn write), in sectors that were
+   written in any order, in old bytes that came back. Open scans the record headers in order and
+   decides how much of the log counts:
 
        | commit 7 | blob | blob | commit 8 | blob | //////// | zeros
                                            ^ tip: all before it counts
@@ -3715,12 +3722,11 @@ DX_CAS_API int dx_cas_ref_trim(dx_cas_store *s, const char *name, uint64_t oldes
    next one at each multiple of the alignment. Opening, refreshing, verifying and collecting all
    go through it.
 
-   Commits of one sync (ONCE) went to the device together with their records, in any order. Such
-   a commit that is there does not prove that its records are: a gap before it may be half of a
-   power cut's, not damage. These gaps are `suspect`, until a later commit, which was not written
-   before that sync had returned, proves the commit durable. For what is left at the end,
-   payloads are hashed again (dx_cas_p_scan_recheck), and the log ends before the first commit
-   that is not whole.
+   Commits of one sync (ONCE) went to the device together with their records, in any order. The
+   presence of such a commit does not prove that its records are complete: a gap before it may be a
+   torn write rather than damage. These gaps are `suspect` until a later commit, which is written
+   only after that sync returned, proves the commit durable. Payloads of the remaining ones are
+   rehashed (dx_cas_p_scan_recheck), and the log ends before the first commit that is not whole.
 
        good_end                          tip.end
        |                                 |
@@ -3729,30 +3735,30 @@ typedef struct dx_cas_p_scan {
     dx_cas_store *s;
     uint64_t place;        /* the next record */
     uint64_t limit;        /* where to stop */
-    uint64_t window_place; /* where the bytes stand that the work memory holds, and how many. */
-    size_t   window_size;  /* Whoever uses that memory for something else makes it 0 */
+    uint64_t window_place; /* place of the bytes in the work memory, and how many. */
+    size_t   window_size;  /* Set it to 0 when that memory is used for anything else */
     dx_cas_tip_ tip;       /* the last commit, and the chain of headers since */
     bool     chain_known;  /* no header was lost since then */
     bool     insert;       /* fill the index; cleared when it is full */
     uint64_t records;      /* since the last commit */
 
-    uint64_t lost;         /* damage since the last commit: none if no commit follows */
+    uint64_t lost;         /* damage since the last commit; ignored if no commit follows */
     uint64_t lost_place;
-    uint64_t suspect;      /* damage before a commit that may be half of a power cut's */
+    uint64_t suspect;      /* damage before a commit that may be a torn write */
     uint64_t suspect_place;
     uint64_t damage;       /* damage before a commit that was durable */
     uint64_t damage_place;
 
-    uint64_t good_end;     /* end of the last commit that is certainly no half of a power cut's */
+    uint64_t good_end;     /* end of the last commit that is certainly not torn */
     uint64_t durable_end;  /* before it no sync is needed any more */
-    bool     gone;         /* a commit behind good_end was durable, too, and is not there */
+    bool     gone;         /* a durable commit after good_end is missing */
 
     uint64_t entries;        /* records that may need a slot of the index, */
     uint64_t commit_entries; /* and how many of them are committed */
 } dx_cas_p_scan;
 
-/* Zeros are no record: behind the log there may be many. But zeros may also be what is left of the
-   first copy of a commit, whose second one follows. */
+/* Zeros are not a record; many may follow the log. But zeros may also be a torn first copy of a
+   commit, whose second copy follows. */
 static uint64_t dx_cas_p_skip_zeros(const dx_cas_p_scan *c, uint64_t place)
 {
     const uint8_t *work = c->s->work_;
@@ -3766,8 +3772,8 @@ static uint64_t dx_cas_p_skip_zeros(const dx_cas_p_scan *c, uint64_t place)
     return place;
 }
 
-/* The record header at a place, through a window of 4 KiB in the work memory. DX_CAS_ECORRUPT:
-   none is there, or it does not end before the limit. */
+/* The record header at a place, through a window of 4 KiB in the work memory. DX_CAS_ECORRUPT: no
+   record, or it does not end before the limit. */
 static int dx_cas_p_look(dx_cas_p_scan *c, uint64_t place, dx_cas_ext_record *r)
 {
     dx_cas_store *s = c->s;
@@ -3794,9 +3800,9 @@ static bool dx_cas_p_second_copy(const dx_cas_ext_record *r)
            (r->flags & DX_CAS_P_COPY_MASK) == DX_CAS_P_SECOND_COPY;
 }
 
-/* The record that begins at place. A commit begins with its first copy; where that one is damaged
-   the second copy, right behind, serves as well, but the commit begins where the first one stood.
-   So a second copy at place itself is no beginning of anything. */
+/* The record that begins at place. A commit begins with its first copy; if that is damaged, the
+   second copy, directly after it, serves as well, but the commit begins where the first one was. So
+   a second copy at place itself does not begin a record. */
 static int dx_cas_p_record_at(dx_cas_p_scan *c, uint64_t place, dx_cas_ext_record *r)
 {
     int error = dx_cas_p_look(c, place, r);
@@ -3809,8 +3815,8 @@ static int dx_cas_p_record_at(dx_cas_p_scan *c, uint64_t place, dx_cas_ext_recor
     return error;
 }
 
-/* The next record, or the gap to it (type 0, r->place .. r->next), and go on behind it.
-   DX_CAS_ENOTFOUND: none follows. */
+/* Read the next record, or the gap to it (type 0, r->place .. r->next), and advance.
+   DX_CAS_ENOTFOUND: no record follows. */
 static int dx_cas_p_step(dx_cas_p_scan *c, dx_cas_ext_record *r)
 {
     uint64_t place = c->place;
@@ -3830,9 +3836,8 @@ static int dx_cas_p_step(dx_cas_p_scan *c, dx_cas_ext_record *r)
     return error;
 }
 
-/* Records that end at `to` follow the last commit, and none follows them: a torn tail. But where
-   a sector of old content brought one of them back, a commit may stand in what it claims for
-   itself:
+/* Records that end at `to` follow the last commit, and none follows them: a torn tail. But if a
+   sector of old content brought one of them back, a commit may lie inside its claimed payload:
 
        | commit 7 | old record, and its long payload ............ |
                              | commit 8 |
@@ -3857,14 +3862,14 @@ static int dx_cas_p_step_covered(dx_cas_p_scan *c, const dx_cas_tip_ *tip, uint6
     return DX_CAS_ENOTFOUND;
 }
 
-/* Something was lost at that place, if a commit follows. */
+/* Data was lost at that place, if a commit follows. */
 static void dx_cas_p_scan_lost(dx_cas_p_scan *c, uint64_t place)
 {
     DX_CAS_ASSERT(place >= 2 * DX_CAS_EXT_HEAD);
     if (c->lost++ == 0) c->lost_place = place;
 }
 
-/* Does this commit follow from the headers since that one? Only then is it the next for certain. */
+/* Does this commit follow from the headers since that one? Only then it is certainly the next. */
 static bool dx_cas_p_chain_fits(const dx_cas_tip_ *tip, const dx_cas_ext_record *r)
 {
     dx_cas_id id;
@@ -3874,8 +3879,8 @@ static bool dx_cas_p_chain_fits(const dx_cas_tip_ *tip, const dx_cas_ext_record 
     return dx_cas_id_equal(&id, &r->id);
 }
 
-/* *fits: does the commit follow, or is it not known what it should follow from? A first copy that
-   does not may be an old one that came back: then the second one counts, and takes its place. */
+/* *fits: does the commit follow, or is its predecessor unknown? A first copy that does not may be
+   an old one that came back: then the second one counts and replaces it. */
 static int dx_cas_p_scan_fits(dx_cas_p_scan *c, dx_cas_ext_record *r, bool *fits)
 {
     dx_cas_ext_record second;
@@ -3892,7 +3897,7 @@ static int dx_cas_p_scan_fits(dx_cas_p_scan *c, dx_cas_ext_record *r, bool *fits
     return DX_CAS_OK;
 }
 
-/* What was counted in *lost was durable: no power cut took it. */
+/* The damage counted in *lost was durable: no power cut took it. */
 static void dx_cas_p_scan_damage(dx_cas_p_scan *c, uint64_t *lost, uint64_t place)
 {
     DX_CAS_ASSERT(lost == &c->lost || lost == &c->suspect);
@@ -3901,7 +3906,7 @@ static void dx_cas_p_scan_damage(dx_cas_p_scan *c, uint64_t *lost, uint64_t plac
     *lost = 0;
 }
 
-/* The last commit that was read was durable: what is damaged before it, is damage. */
+/* The last commit read was durable: damage before it is real. */
 static void dx_cas_p_scan_proved(dx_cas_p_scan *c)
 {
     dx_cas_p_scan_damage(c, &c->suspect, c->suspect_place);
@@ -3910,17 +3915,17 @@ static void dx_cas_p_scan_proved(dx_cas_p_scan *c)
     c->gone = false;
 }
 
-/* A commit makes what came before it count, the damage too, unless it went down in one sync with
-   it. A later one was not written before that sync had ended: so a commit whose number is missing
-   before it was durable, and is damaged.
+/* A commit makes everything before it count, including damage, unless it was written in one sync
+   with it. A later commit was not written before that sync had ended: so a commit whose number is
+   missing before it was durable, and is damaged.
 
-   The record itself proves less of itself: it may stand in the cache of a system whose sync failed,
-   and be gone after a power cut. So it is durable for certain when the next one is there. */
+   The record itself proves less about itself: it may be in the cache of a system whose sync failed,
+   and be gone after a power cut. So it is certainly durable only when the next one exists. */
 static void dx_cas_p_scan_commit(dx_cas_p_scan *c, const dx_cas_ext_record *r, bool fits)
 {
     uint32_t marks = r->flags >> 8;
     DX_CAS_ASSERT(r->type == DX_CAS_EXT_COMMIT);
-    /* ORDERED is no proof: a barrier that fails is none. */
+    /* ORDERED proves nothing: a barrier may have failed. */
     bool synced = !(marks & (DX_CAS_EXT_LOOSE | DX_CAS_EXT_ORDERED));
     if (!fits) dx_cas_p_scan_lost(c, r->place);
     if (r->logical <= c->tip.sequence) return; /* left over from somewhere else */
@@ -3942,8 +3947,8 @@ static void dx_cas_p_scan_commit(dx_cas_p_scan *c, const dx_cas_ext_record *r, b
     if (synced && !(marks & DX_CAS_EXT_ONCE)) dx_cas_p_scan_proved(c);
 }
 
-/* Enter an object of the log. Its id is only what the header says. Where many ids have the same
-   first 8 bytes, no more are taken unseen: what each costs would grow with their number. */
+/* Enter an object of the log. Its id is only the header's claim. If many ids have the same first 8
+   bytes, further ones are verified first, because the cost of each grows with their number. */
 static int dx_cas_p_scan_object(dx_cas_p_scan *c, const dx_cas_ext_record *r)
 {
     dx_cas_store *s = c->s;
@@ -4001,8 +4006,8 @@ static void dx_cas_p_scan_start(dx_cas_p_scan *c, dx_cas_store *s, uint64_t limi
     c->insert = insert;
 }
 
-/* Scan up to limit, and with `insert` fill the index. The store's tip stays as it is:
-   dx_cas_p_scan_accept() takes over what was found, if the caller likes it. */
+/* Scan up to limit, and with `insert` fill the index. The store's tip is unchanged: the caller may
+   take over the result with dx_cas_p_scan_accept(). */
 static int dx_cas_p_scan_run(dx_cas_p_scan *c, dx_cas_store *s, uint64_t limit, bool insert)
 {
     uint64_t damage = s->damage_offset_;
@@ -4012,11 +4017,11 @@ static int dx_cas_p_scan_run(dx_cas_p_scan *c, dx_cas_store *s, uint64_t limit, 
         dx_cas_ext_record r;
         bool fits;
         int error = dx_cas_p_step(c, &r);
-        s->damage_offset_ = damage; /* a torn tail is no damage */
-        if (error == DX_CAS_ENOTFOUND && !s->open_) { /* a refresh would do this again and again */
+        s->damage_offset_ = damage; /* a torn tail is not damage */
+        if (error == DX_CAS_ENOTFOUND && !s->open_) { /* a refresh would repeat this each time */
             error = dx_cas_p_step_covered(c, &c->tip, r.place, &r);
             if (error == DX_CAS_OK) {
-                c->lost = 0; /* what was counted stands behind this commit, and is met again */
+                c->lost = 0; /* the losses counted lie after this commit and are met again */
                 dx_cas_p_scan_lost(c, c->tip.end);
                 c->chain_known = false;
             }
@@ -4034,21 +4039,21 @@ static int dx_cas_p_scan_run(dx_cas_p_scan *c, dx_cas_store *s, uint64_t limit, 
     }
 }
 
-/* What the scan has read is the store now. All in the index is from before its tip. */
+/* Take over the scanned log. Everything in the index is from before its tip. */
 static void dx_cas_p_scan_accept(const dx_cas_p_scan *c)
 {
     dx_cas_store *s = c->s;
     DX_CAS_ASSERT(c->tip.end >= s->tip_.end);
     s->tip_ = c->tip;
     s->end_ = s->tip_.end;
-    dx_cas_p_rekey_if_crowded(s); /* a reader may never make an entry again */
+    dx_cas_p_rekey_if_crowded(s); /* a reader may never insert again */
     DX_CAS_ASSERT(DX_CAS_P_STEADY(s));
     if (c->damage && s->stats_.damaged_places == 0) s->damage_offset_ = c->damage_place;
     s->stats_.damaged_places += c->damage;
 }
 
-/* Commits that went down in one sync with their records count as long as all of these are whole. If
-   one of them is damaged for certain, they all count: where it stood, no longer says what was
+/* Commits written in one sync with their records count as long as all of these are whole. If one
+   of them is certainly damaged, they all count: its place no longer shows which records were
    durable with it. */
 static int dx_cas_p_scan_recheck(dx_cas_p_scan *c)
 {
@@ -4065,7 +4070,7 @@ static int dx_cas_p_scan_recheck(dx_cas_p_scan *c)
     for (k.place = c->good_end; k.place < k.limit && k.place < bad;) {
         dx_cas_ext_record r;
         int error = dx_cas_p_step(&k, &r);
-        k.window_size = 0; /* what follows uses the work memory */
+        k.window_size = 0; /* the rest uses the work memory */
         if (error == DX_CAS_OK && (r.type == DX_CAS_EXT_BLOB || r.type == DX_CAS_EXT_LIST)) {
             error = dx_cas_p_stream(s, &r, NULL, 0);
         }
@@ -4098,11 +4103,10 @@ static int dx_cas_p_scan_recheck(dx_cas_p_scan *c)
                 32 number of the commit       in all blocks so far
                    that ends there
 
-   A block counts if it is whole, follows from the one before, and its commit stands in the log
-   where the block says. The checkpoint ends before the first one that does not: the log says
-   what that and those behind it would. So it may be lost, torn or old at any time, and is never
-   trusted over the log. When more than half of its entries are out of date, it is written from
-   the start.
+   A block counts if it is whole, follows from the one before, and its commit is in the log where
+   the block says. The checkpoint ends before the first block that does not; the log has the content
+   of the rest. So it may be lost, torn or old at any time, and the log always takes precedence.
+   When more than half of its entries are out of date, it is written from the start.
 
    Opening is here, too, and so is what a writer repairs when it opens a store. */
 typedef struct dx_cas_p_block {
@@ -4118,7 +4122,7 @@ typedef struct dx_cas_p_block {
 
 static const uint8_t dx_cas_p_block_magic[8] = {0x89, 'D', 'X', 'I', 'D', 'X', 0x0d, 0x0a};
 
-/* An empty checkpoint: it knows nothing of the log. */
+/* An empty checkpoint: it covers nothing of the log. */
 static void dx_cas_p_saved_none(const dx_cas_store *s, dx_cas_saved_ *saved)
 {
     DX_CAS_ASSERT(saved);
@@ -4126,7 +4130,7 @@ static void dx_cas_p_saved_none(const dx_cas_store *s, dx_cas_saved_ *saved)
     saved->end = dx_cas_p_align(s, 2 * DX_CAS_EXT_HEAD);
 }
 
-/* One more block belongs to it. */
+/* Append a block to it. */
 static void dx_cas_p_saved_add(dx_cas_saved_ *saved, const dx_cas_p_block *b)
 {
     DX_CAS_ASSERT(b->from == saved->end && b->end > b->from);
@@ -4135,14 +4139,14 @@ static void dx_cas_p_saved_add(dx_cas_saved_ *saved, const dx_cas_p_block *b)
     saved->hash = b->hash;
 }
 
-/* Bytes of the block behind s->saved_, from its byte `at` on. */
+/* Bytes of the block after s->saved_, from its byte `at` on. */
 static int dx_cas_p_block_read(dx_cas_store *s, uint64_t at, void *out, size_t size)
 {
     DX_CAS_ASSERT(s->desc_.checkpoint.read);
     return dx_cas_p_read_from(&s->desc_.checkpoint, s->saved_.size + at, out, size);
 }
 
-/* A piece of the entries from number i on, into the work memory. *size: whole entries. */
+/* Read entries from number i on into the work memory. *size: bytes of whole entries. */
 static int dx_cas_p_block_piece(dx_cas_store *s, const dx_cas_p_block *b, uint64_t i, size_t *size)
 {
     uint64_t left = (b->count - i) * DX_CAS_P_SLOT;
@@ -4151,7 +4155,7 @@ static int dx_cas_p_block_piece(dx_cas_store *s, const dx_cas_p_block *b, uint64
     return dx_cas_p_block_read(s, DX_CAS_P_BLOCK + i * DX_CAS_P_SLOT, s->work_, *size);
 }
 
-/* The block behind s->saved_; an error unless it is whole and of this log. */
+/* Open the block after s->saved_; an error unless it is whole and of this log. */
 static int dx_cas_p_block_open(dx_cas_store *s, dx_cas_p_block *b)
 {
     dx_cas_ext_record commit;
@@ -4187,9 +4191,9 @@ static int dx_cas_p_block_open(dx_cas_store *s, dx_cas_p_block *b)
     return dx_cas_p_sound(commit.logical == dx_cas_p_load64(b->head + 32) && commit.next == b->end);
 }
 
-/* One entry of a block, into a slot that was reserved. The block is whole, but whoever wrote it
-   may have lied: a place must be in the block's part of the log, a name's record is read, and of
-   objects no more are taken that look alike than of the log. */
+/* Enter one entry of a block into a reserved slot. The block is whole, but a hostile writer may
+   have made it: a place must be in the block's part of the log, a name's record is read, and the
+   limit on objects with equal fingerprints is that of the log. */
 static int dx_cas_p_block_enter(dx_cas_store *s, const dx_cas_p_block *b, const dx_cas_entry_ *e)
 {
     uint64_t place = dx_cas_p_place(e);
@@ -4211,12 +4215,12 @@ static int dx_cas_p_block_enter(dx_cas_store *s, const dx_cas_p_block *b, const 
     if (e->place >> DX_CAS_P_LEVEL_SHIFT > DX_CAS_LEVELS_MAX) return DX_CAS_ECORRUPT;
     if (alike >= DX_CAS_P_ALIKE_MAX) return DX_CAS_ECORRUPT;
     DX_CAS_ASSERT(s->entry_count_ < dx_cas_p_entries_max(s) && s->slots_[i].place == 0);
-    s->slots_[i] = *e; /* where the search for others ended: a free slot */
+    s->slots_[i] = *e; /* the probe ended here, at a free slot */
     s->entry_count_++;
     return DX_CAS_OK;
 }
 
-/* All entries of a block that was opened, its statistics, and its commit as the tip. */
+/* Enter all entries of an opened block, its statistics, and its commit as the tip. */
 static int dx_cas_p_block_take(dx_cas_store *s, const dx_cas_p_block *b)
 {
     dx_cas_entry_ e;
@@ -4240,8 +4244,8 @@ static int dx_cas_p_block_take(dx_cas_store *s, const dx_cas_p_block *b)
     return DX_CAS_OK;
 }
 
-/* Empty the index, and with `use` fill it with what the checkpoint knows. False: it lies, or the
-   memory is too small; then the index is of no use. */
+/* Empty the index, and with `use` fill it from the checkpoint. False: the checkpoint is wrong, or
+   the memory too small; the index is then invalid. */
 static bool dx_cas_p_saved_load(dx_cas_store *s, const dx_cas_tip_ *first, bool use)
 {
     dx_cas_p_block b;
@@ -4258,9 +4262,9 @@ static bool dx_cas_p_saved_load(dx_cas_store *s, const dx_cas_tip_ *first, bool 
     return true;
 }
 
-/* Read the log into an empty index, from the checkpoint on. Most stores end with a commit that
-   counts. Where something follows it, that is in the index now, too, and an entry cannot be taken
-   out: then a second try builds the index again and scans up to the right end only. */
+/* Read the log into an empty index, starting with the checkpoint. Most stores end with a commit
+   that counts. If anything follows it, that is in the index now, and an entry cannot be removed: a
+   second pass rebuilds the index and scans only up to the right end. */
 static int dx_cas_p_load(dx_cas_store *s, uint64_t device_size)
 {
     dx_cas_p_scan c;
@@ -4297,12 +4301,13 @@ static int dx_cas_p_load(dx_cas_store *s, uint64_t device_size)
     return DX_CAS_OK;
 }
 
-/* Read the store header. DX_CAS_ENOTFOUND: an empty device, or what a kill left of a creation. */
+/* Read the store header. DX_CAS_ENOTFOUND: an empty device, or the remains of an
+   interrupted creation. */
 static int dx_cas_p_load_header(dx_cas_store *s, uint64_t device_size)
 {
     uint8_t head[2 * DX_CAS_EXT_HEAD];
     size_t size = device_size < sizeof head ? (size_t)device_size : sizeof head, i;
-    bool begun = device_size <= sizeof head; /* nothing but a header may ever have been there */
+    bool begun = device_size <= sizeof head; /* there may never have been more than a header */
     int error = dx_cas_p_read(s, 0, head, size);
     DX_CAS_ASSERT(s->desc_.device.read);
     if (error != DX_CAS_OK) return error == DX_CAS_ETRUNCATED ? DX_CAS_EAGAIN : error;
@@ -4339,7 +4344,7 @@ static size_t dx_cas_p_encode_commit(const dx_cas_store *s, uint64_t place, uint
     return size;
 }
 
-/* Whatever desc.durability says. */
+/* Sync, whatever desc.durability is. */
 static int dx_cas_p_sync_all(dx_cas_store *s)
 {
     DX_CAS_ASSERT(s->desc_.device.sync);
@@ -4352,7 +4357,7 @@ static bool dx_cas_p_has_barrier(const dx_cas_store *s)
     return s->desc_.durability == DX_CAS_BARRIER && s->desc_.device.barrier;
 }
 
-/* As desc.durability wants it. */
+/* Sync as desc.durability requires. */
 static int dx_cas_p_sync(dx_cas_store *s)
 {
     DX_CAS_ASSERT(s->desc_.device.sync && s->desc_.durability <= DX_CAS_NONE);
@@ -4361,9 +4366,9 @@ static int dx_cas_p_sync(dx_cas_store *s)
     return dx_cas_p_sync_all(s);
 }
 
-/* A sync that failed may have left bytes behind that every read gives back and no later sync
-   writes: that is how Linux forgets them. Written again, the next sync takes them. They are what
-   they were, so nothing can get worse by a power cut or an error half-way. */
+/* After a failed sync the page cache may hold bytes that every read returns and no later sync
+   writes: Linux marks them clean. Rewriting them makes the next sync write them. Their content does
+   not change, so neither a power cut nor an error half-way can make things worse. */
 static int dx_cas_p_rewrite(dx_cas_store *s)
 {
     uint64_t place = s->unsynced_from_;
@@ -4378,8 +4383,7 @@ static int dx_cas_p_rewrite(dx_cas_store *s)
     return DX_CAS_OK;
 }
 
-/* What sessions before this one committed becomes durable; unless `fully`, as far as
-   desc.durability wants. */
+/* Make commits of earlier sessions durable; unless `fully`, only as desc.durability requires. */
 static int dx_cas_p_make_durable(dx_cas_store *s, bool fully)
 {
     DX_CAS_ASSERT(s->desc_.mode & DX_CAS_WRITE);
@@ -4389,8 +4393,8 @@ static int dx_cas_p_make_durable(dx_cas_store *s, bool fully)
     return DX_CAS_OK;
 }
 
-/* The bytes at place must be those; NULL: zeros. Else DX_CAS_ECORRUPT or DX_CAS_ETRUNCATED. Uses
-   the second half of the IO memory: want may be in the first. */
+/* Compare the bytes at place with want; NULL: zeros. DX_CAS_ECORRUPT or DX_CAS_ETRUNCATED if they
+   differ. Uses the second half of the IO memory: want may be in the first. */
 static int dx_cas_p_compare(dx_cas_store *s, uint64_t place, const uint8_t *want, uint64_t size)
 {
     uint8_t *is = s->work_ + DX_CAS_P_IO / 2;
@@ -4407,8 +4411,8 @@ static int dx_cas_p_compare(dx_cas_store *s, uint64_t place, const uint8_t *want
     return DX_CAS_OK;
 }
 
-/* Write what differs from `want`, copy by copy, then the padding. A copy that is right is not
-   touched: should the write of the other one fail, it still stands. */
+/* Write what differs from `want`, copy by copy, then the padding. A right copy is not touched, so
+   that it survives if writing the other one fails. */
 static int dx_cas_p_complete(dx_cas_store *s, uint64_t place, const uint8_t *want, size_t size)
 {
     size_t at, part;
@@ -4424,7 +4428,7 @@ static int dx_cas_p_complete(dx_cas_store *s, uint64_t place, const uint8_t *wan
     return DX_CAS_OK;
 }
 
-/* Is there anything but preallocated zeros behind the log? */
+/* Is there anything but preallocated zeros after the log? */
 static bool dx_cas_p_has_tail(dx_cas_store *s, uint64_t device_size)
 {
     DX_CAS_ASSERT(s->end_ == s->tip_.end);
@@ -4433,16 +4437,16 @@ static bool dx_cas_p_has_tail(dx_cas_store *s, uint64_t device_size)
     return dx_cas_p_compare(s, s->end_, NULL, device_size - s->end_) != DX_CAS_OK;
 }
 
-/* A writer cuts off what follows the last commit, or the store header, and completes the copies of
-   these. The header is written in any case: nothing may stand behind it before it is durable.
+/* A writer cuts off everything after the last commit, or after the store header, and completes the
+   copies of these. The header is written in any case: nothing may follow it before it is durable.
 
-   Then it syncs, at each level: a commit that failed was cut off, but may be on the medium, and
-   what comes now would be written over what that one covers. And what was committed may not be
-   durable: before anything is acknowledged or stands behind it, it is. */
+   Then it syncs, at each level. A failed commit was cut off, but may still be on the medium, and
+   new records would overwrite the ones it covers. And committed data may not be durable: it must be
+   before anything is acknowledged or written after it. */
 static int dx_cas_p_repair_tail(dx_cas_store *s, uint64_t device_size)
 {
     uint8_t *want = s->work_;
-    uint64_t place = 0; /* of what the log ends with: a commit, or the header and its padding */
+    uint64_t place = 0; /* start of the end of the log: a commit, or the header and its padding */
     size_t size = (size_t)s->end_;
     bool cut = dx_cas_p_has_tail(s, device_size);
     DX_CAS_ASSERT(s->desc_.mode & DX_CAS_WRITE);
@@ -4465,7 +4469,7 @@ static int dx_cas_p_repair_tail(dx_cas_store *s, uint64_t device_size)
     return dx_cas_p_make_durable(s, false);
 }
 
-/* The bytes of a block that the work memory holds go to *place, and into the hash. */
+/* Write the bytes of a block in the work memory to *place, and hash them. */
 static int dx_cas_p_block_flush(dx_cas_store *s, size_t size, uint64_t *place, dx_cas_hasher *h)
 {
     const dx_cas_device *d = &s->desc_.checkpoint;
@@ -4476,7 +4480,7 @@ static int dx_cas_p_block_flush(dx_cas_store *s, size_t size, uint64_t *place, d
     return DX_CAS_OK;
 }
 
-/* Append a block with the `count` entries that *saved does not know; *saved is then the whole. */
+/* Append a block with the `count` entries that *saved lacks; *saved then covers everything. */
 static int dx_cas_p_block_write(dx_cas_store *s, dx_cas_saved_ *saved, uint64_t count)
 {
     const dx_cas_device *d = &s->desc_.checkpoint;
@@ -4534,29 +4538,29 @@ DX_CAS_API int dx_cas_checkpoint(dx_cas_store *s)
     for (i = 0; i < s->slot_count_; i++) count += dx_cas_p_place(&s->slots_[i]) >= s->saved_.end;
     saved = s->saved_;
     whole = DX_CAS_P_BLOCK + DX_CAS_P_BLOCK_END + (uint64_t)s->entry_count_ * DX_CAS_P_SLOT;
-    if (saved.size + count * DX_CAS_P_SLOT > 2 * whole + 4096) { /* half of it is of no use */
+    if (saved.size + count * DX_CAS_P_SLOT > 2 * whole + 4096) { /* half of it is out of date */
         dx_cas_p_saved_none(s, &saved);
         count = s->entry_count_;
     }
-    dx_cas_p_saved_none(s, &s->saved_); /* should it fail */
+    dx_cas_p_saved_none(s, &s->saved_); /* in case it fails */
     error = dx_cas_p_block_write(s, &saved, count);
     if (error == DX_CAS_OK) s->saved_ = saved;
     return error;
 }
 
 /* >>public --------------------------------------------------------------
-   Opening, committing and refreshing: what joins the sections above. Arguments are checked here;
-   the functions above rely on them.
+   Open, commit and refresh, which connect the sections above. Arguments are checked here; the
+   functions above rely on them.
 
-   A commit in two syncs (DX_CAS_FULL) never needs a second look:
+   A commit in two syncs (DX_CAS_FULL) never needs a second check:
 
        write records --> sync --> write commit record --> sync --> acknowledged
 
-   whoever finds the commit record finds all that it commits. A commit of one sync saves the
-   first one; then the record may be there and its records not, and opening hashes them again.
+   If the commit record exists, so does everything that it commits. A commit of one sync saves the
+   first one; its record may then exist without its records, so open hashes them again.
 
-   failed_ is set while a commit is under way and stays so if it does not end well: what a sync
-   that failed has kept is unknown, and nothing may be written on top of that. */
+   failed_ is set during a commit and stays set if it fails: nobody knows which data a failed sync
+   has kept, so nothing may be written after it. */
 DX_CAS_API size_t dx_cas_memory_size(const dx_cas_desc *desc)
 {
     uint64_t objects;
@@ -4574,7 +4578,7 @@ DX_CAS_API void dx_cas_close(dx_cas_store *s)
     s->desc_.memory = NULL;
 }
 
-/* Everything in a desc that can be checked without the device. */
+/* Check everything in a desc that does not need the device. */
 static bool dx_cas_p_desc_ok(const dx_cas_desc *desc)
 {
     const dx_cas_device *d = &desc->device, *k = &desc->checkpoint;
@@ -4598,7 +4602,7 @@ static bool dx_cas_p_desc_ok(const dx_cas_desc *desc)
     return true;
 }
 
-/* An empty store, durable before anything else is written. */
+/* Create an empty store, durable before anything else is written. */
 static int dx_cas_p_create(dx_cas_store *s, const dx_cas_desc *desc)
 {
     uint8_t head[2 * DX_CAS_EXT_HEAD];
@@ -4612,7 +4616,7 @@ static int dx_cas_p_create(dx_cas_store *s, const dx_cas_desc *desc)
     return dx_cas_p_decode_store(s, head, 0);
 }
 
-/* Read header, checkpoint and log, and make the store fit to be written. *s has its memory. */
+/* Read header, checkpoint and log, and prepare the store for writing. *s has its memory. */
 static int dx_cas_p_open(dx_cas_store *s, const dx_cas_desc *desc)
 {
     uint64_t size = 0;
@@ -4628,7 +4632,7 @@ static int dx_cas_p_open(dx_cas_store *s, const dx_cas_desc *desc)
         s->desc_.durability = s->form_.features ? desc->durability : (uint32_t)DX_CAS_FULL;
         error = dx_cas_p_load(s, size);
         if (!write && (error == DX_CAS_ECORRUPT || (!error && s->stats_.damaged_places))) {
-            /* a writer may have been between two of our reads: look again */
+            /* a writer may have been active between two of our reads: try again */
             s->damage_offset_ = UINT64_MAX;
             error = dx_cas_p_load_header(s, size);
             if (error == DX_CAS_OK) error = dx_cas_p_load(s, size);
@@ -4640,7 +4644,7 @@ static int dx_cas_p_open(dx_cas_store *s, const dx_cas_desc *desc)
     }
     if (error != DX_CAS_OK || !write) return error;
     if (desc->checkpoint.read) {
-        /* what does not follow from this log would be in the way of the next block */
+        /* blocks that do not follow from this log would be in the way of the next one */
         (void)desc->checkpoint.truncate(desc->checkpoint.user, s->saved_.size);
     }
     return dx_cas_p_repair_tail(s, size);
@@ -4661,7 +4665,7 @@ DX_CAS_API int dx_cas_open(dx_cas_store *s, const dx_cas_desc *desc)
     if (error != DX_CAS_OK) dx_cas_close(s);
     s->open_ = error == DX_CAS_OK;
     DX_CAS_ASSERT(!s->open_ || s->slot_count_ == 0 || s->entry_count_ < s->slot_count_);
-    s->retired_is_known_ = (s->tip_.marks & DX_CAS_EXT_RETIRED) != 0; /* by dx_cas_stats.retired */
+    s->retired_is_known_ = (s->tip_.marks & DX_CAS_EXT_RETIRED) != 0; /* see dx_cas_stats */
     return error;
 }
 
@@ -4711,7 +4715,7 @@ DX_CAS_API int dx_cas_put_with(dx_cas_store *s, uint8_t codec, const void *data,
 {
     int error;
     if (!s || !s->open_ || !dx_cas_p_codec(s, codec)) return DX_CAS_EINVAL;
-    DX_CAS_ASSERT(s->put_codec_ == 0); /* a codec puts nothing into its own store */
+    DX_CAS_ASSERT(s->put_codec_ == 0); /* a codec does not put into its own store */
     s->put_codec_ = codec;
     error = dx_cas_put(s, data, size, id);
     s->put_codec_ = 0;
@@ -4747,9 +4751,9 @@ DX_CAS_API int dx_cas_has(dx_cas_store *s, const dx_cas_id *id)
     return dx_cas_object_size(s, id, &size);
 }
 
-/* Append a commit record. ONCE: with one sync for the records and it. More than ONCE_MAX bytes go
-   down with two syncs all the same: what opening would have to hash again is limited. Without any
-   sync (DX_CAS_NONE) the number of bytes makes no difference. */
+/* Append a commit record. ONCE: one sync for the records and it. More than ONCE_MAX bytes take two
+   syncs anyway, which limits how much open has to hash again. Without any sync (DX_CAS_NONE) the
+   number of bytes does not matter. */
 static int dx_cas_p_commit(dx_cas_store *s, uint32_t marks)
 {
     dx_cas_id chain;
@@ -4758,7 +4762,7 @@ static int dx_cas_p_commit(dx_cas_store *s, uint32_t marks)
     DX_CAS_ASSERT(DX_CAS_P_STEADY(s) && !s->failed_);
     DX_CAS_ASSERT(marks < 256);
     DX_CAS_ASSERT(s->unsynced_from_ == s->unsynced_to_ || s->desc_.durability == DX_CAS_NONE);
-    s->failed_ = true; /* until all went well */
+    s->failed_ = true; /* until the commit succeeds */
     if (s->desc_.durability == DX_CAS_NONE) marks |= DX_CAS_EXT_ONCE | DX_CAS_EXT_LOOSE;
     if (dx_cas_p_has_barrier(s)) marks |= DX_CAS_EXT_ORDERED;
     if (s->desc_.durability != DX_CAS_FULL && s->end_ - s->tip_.end <= DX_CAS_P_ONCE_MAX) {
@@ -4770,7 +4774,7 @@ static int dx_cas_p_commit(dx_cas_store *s, uint32_t marks)
     size = dx_cas_p_encode_commit(s, s->end_, s->tip_.sequence + 1, marks, &chain, s->work_);
     error = dx_cas_p_write(s, s->end_, s->work_, size);
     if (error == DX_CAS_OK) error = dx_cas_p_sync(s);
-    if (error != DX_CAS_OK) { /* readers shall not see what the caller was told is not committed */
+    if (error != DX_CAS_OK) { /* readers must not see what was reported as not committed */
         (void)s->desc_.device.truncate(s->desc_.device.user, s->end_);
         return error;
     }
@@ -4798,8 +4802,8 @@ DX_CAS_API int dx_cas_retire(dx_cas_store *s)
     return dx_cas_p_commit(s, DX_CAS_EXT_RETIRED);
 }
 
-/* A refresh went well. That the store is retired is said once: a reader that opened it again each
-   time would do nothing else where the retiring writer was killed. */
+/* A refresh succeeded. That the store is retired is reported once: otherwise, if the retiring
+   writer was killed, a reader would reopen the store over and over. */
 static int dx_cas_p_refreshed(dx_cas_store *s)
 {
     bool retired = (s->tip_.marks & DX_CAS_EXT_RETIRED) != 0;
@@ -4822,7 +4826,7 @@ DX_CAS_API int dx_cas_refresh(dx_cas_store *s)
     DX_CAS_ASSERT(DX_CAS_P_STEADY(s) && s->end_ == s->tip_.end);
     DX_CAS_P_TRY(s->desc_.device.size(s->desc_.device.user, &size));
     if (dx_cas_p_tip_gone(s) || (size < s->tip_.end && size < s->idle_size_)) return DX_CAS_EAGAIN;
-    /* A writer begins where the last commit ends: nothing there, nothing new. */
+    /* A writer starts where the last commit ends: no bytes there, nothing new. */
     DX_CAS_P_TRY(s->desc_.device.read(s->desc_.device.user, s->tip_.end, head, sizeof head, &got));
     if (size == s->idle_size_) {
         bool nothing = got < sizeof head;
@@ -4832,16 +4836,16 @@ DX_CAS_API int dx_cas_refresh(dx_cas_store *s)
         }
         if (nothing) return DX_CAS_OK;
     }
-    for (tries = 0; tries < 2; tries++) { /* twice when a writer may have been between two reads */
+    for (tries = 0; tries < 2; tries++) { /* twice: a writer may be active between two reads */
         DX_CAS_P_TRY(dx_cas_p_scan_run(&c, s, size, false));
         if (c.damage == 0) break;
     }
-    /* What a power cut tore stands there until a writer has cut it off. */
+    /* A torn tail stays until a writer has cut it off. */
     if (s->torn_) DX_CAS_P_TRY(dx_cas_p_scan_recheck(&c));
     if (c.damage && !(s->desc_.mode & DX_CAS_ACCEPT_DAMAGE)) {
         return dx_cas_p_damaged(s, c.damage_place);
     }
-    /* The first pass only looked and counted: now there is room for all, or nothing has changed. */
+    /* The first pass only counted: now there is room for everything, or nothing has changed. */
     limit = c.suspect ? c.good_end : c.tip.end;
     DX_CAS_ASSERT(limit >= s->tip_.end);
     s->torn_ = s->torn_ && c.suspect != 0;
@@ -4856,8 +4860,8 @@ DX_CAS_API int dx_cas_refresh(dx_cas_store *s)
     return dx_cas_p_refreshed(s);
 }
 
-/* A version that the records between it and the latest no longer lead to, since one of them is
-   damaged: read all the log for it. */
+/* Find a version that cannot be reached from the latest, because a record between them is damaged:
+   read the whole log. */
 static int dx_cas_p_search_version(dx_cas_store *s, const char *name, uint64_t version,
                                    dx_cas_ref *out)
 {
@@ -4879,7 +4883,7 @@ static int dx_cas_p_search_version(dx_cas_store *s, const char *name, uint64_t v
         *out = r.ref;
         return DX_CAS_OK;
     }
-    s->damage_offset_ = damage; /* what the caller met is the reason */
+    s->damage_offset_ = damage; /* keep the offset of the damage that the caller met */
     return error == DX_CAS_ENOTFOUND ? DX_CAS_ECORRUPT : error;
 }
 
@@ -4908,9 +4912,8 @@ DX_CAS_API int dx_cas_ref_get(dx_cas_store *s, const char *name, uint64_t versio
 }
 
 /* >>verify --------------------------------------------------------------
-   Read everything again, in the order of the log, with no trust in what the index or the
-   checkpoint say: each byte between the header of the store and the end of the log belongs to
-   one check.
+   Read everything again, in the order of the log, without trusting the index or the checkpoint:
+   each byte between the header of the store and the end of the log belongs to one check.
 
        header, both copies; padding             DX_CAS_DAMAGE_HEADER, _PADDING
        each record header, or the gap           DX_CAS_DAMAGE_RECORD
@@ -4920,7 +4923,7 @@ DX_CAS_API int dx_cas_ref_get(dx_cas_store *s, const char *name, uint64_t versio
        the index: nothing missing or too many   DX_CAS_DAMAGE_INDEX, _AHEAD (checkpoint)
 
    A scan does the stepping. Its window and each check use the same work memory, so window_size
-   is made 0 before a check. */
+   is set to 0 before a check. */
 typedef struct dx_cas_p_check {
     dx_cas_p_scan scan;
     dx_cas_damage_fn *callback; /* may be NULL */
@@ -4931,8 +4934,8 @@ typedef struct dx_cas_p_check {
     bool stop;             /* the callback asked for it */
 } dx_cas_p_check;
 
-/* The result of one check. Damage goes to the callback, and the check goes on: DX_CAS_OK. What
-   keeps it from going on, such as an error of the device, is returned. */
+/* Handle the result of one check. Damage is passed to the callback, and checking continues:
+   DX_CAS_OK. Errors that prevent this, such as those of the device, are returned. */
 static int dx_cas_p_tell(dx_cas_p_check *k, int error, uint32_t kind, uint64_t place, uint64_t size,
                          const dx_cas_id *id)
 {
@@ -4947,7 +4950,7 @@ static int dx_cas_p_tell(dx_cas_p_check *k, int error, uint32_t kind, uint64_t p
     return DX_CAS_OK;
 }
 
-/* The bytes at place must be what was encoded; NULL: zeros. error: of the encoding. */
+/* Compare the bytes at place with the encoded ones; NULL: zeros. error: of the encoding. */
 static int dx_cas_p_check_bytes(dx_cas_p_check *k, int error, uint64_t place, const uint8_t *want,
                                 size_t size, uint32_t kind)
 {
@@ -4973,15 +4976,15 @@ static int dx_cas_p_check_header(dx_cas_p_check *k)
                                 DX_CAS_DAMAGE_PADDING);
 }
 
-/* A commit must follow from the chain, and both of its copies must be what it says. Which copy is
-   damaged is not known where they differ: the chain that both should have is in the report. */
+/* A commit must follow from the chain, and both of its copies must match it. If the copies differ,
+   it is unknown which is damaged: the report has the chain that both should have. */
 static int dx_cas_p_check_commit(dx_cas_p_check *k, dx_cas_ext_record *r)
 {
     bool fits;
     int error;
     DX_CAS_ASSERT(r->type == DX_CAS_EXT_COMMIT);
     DX_CAS_P_TRY(dx_cas_p_scan_fits(&k->scan, r, &fits));
-    k->scan.window_size = 0; /* what follows uses the work memory */
+    k->scan.window_size = 0; /* the rest uses the work memory */
     (void)dx_cas_p_encode_commit(k->scan.s, r->place, r->logical, r->flags >> 8, &r->id,
                                  k->scan.s->work_);
     dx_cas_p_scan_commit(&k->scan, r, fits);
@@ -4992,7 +4995,8 @@ static int dx_cas_p_check_commit(dx_cas_p_check *k, dx_cas_ext_record *r)
                          fits ? &r->id : NULL);
 }
 
-/* The bytes of an object; is what a list node lists there, as large as it says? */
+/* Check the bytes of an object; for a list node also that its children exist, with the
+   size it gives. */
 static int dx_cas_p_check_object(dx_cas_p_check *k, const dx_cas_ext_record *r)
 {
     dx_cas_store *s = k->scan.s;
@@ -5002,7 +5006,7 @@ static int dx_cas_p_check_object(dx_cas_p_check *k, const dx_cas_ext_record *r)
     uint32_t i;
     int error;
     DX_CAS_ASSERT(r->type == DX_CAS_EXT_BLOB || r->type == DX_CAS_EXT_LIST);
-    DX_CAS_MEMSET(&n, 0, sizeof n); /* what is no list has no entries */
+    DX_CAS_MEMSET(&n, 0, sizeof n); /* only lists have entries */
     error = r->type == DX_CAS_EXT_LIST ? dx_cas_p_get_node(s, r, s->work_, &n)
                                      : dx_cas_p_stream(s, r, NULL, 0);
     k->report.objects++;
@@ -5023,12 +5027,12 @@ static int dx_cas_p_check_object(dx_cas_p_check *k, const dx_cas_ext_record *r)
     DX_CAS_P_TRY(dx_cas_p_tell(k, error, DX_CAS_DAMAGE_OBJECT, r->place, r->stored, &r->id));
     error = dx_cas_p_find(s, &r->id, &found, NULL);
     k->indexed += error == DX_CAS_OK && found.place == r->place;
-    if (error == DX_CAS_ECORRUPT) return DX_CAS_OK; /* where it is damaged it was said */
+    if (error == DX_CAS_ECORRUPT) return DX_CAS_OK; /* its damage was reported at its own record */
     return dx_cas_p_tell(k, error, DX_CAS_DAMAGE_INDEX, r->place, r->stored, &r->id);
 }
 
-/* One version of a name: its bytes, its root, and that the index knows this record or a newer
-   one. */
+/* Check one version of a name: its bytes, its root, and that the index has this record
+   or a newer one. */
 static int dx_cas_p_check_ref(dx_cas_p_check *k, const dx_cas_ext_record *r)
 {
     dx_cas_ext_record root;
@@ -5051,12 +5055,12 @@ static int dx_cas_p_check_ref(dx_cas_p_check *k, const dx_cas_ext_record *r)
                          kind == DX_CAS_DAMAGE_REF ? NULL : &ref.ref.root);
 }
 
-/* A record and the padding behind it. */
+/* Check a record and the padding after it. */
 static int dx_cas_p_check_record(dx_cas_p_check *k, dx_cas_ext_record *r)
 {
     uint64_t end = r->place + DX_CAS_EXT_HEAD + r->stored;
     DX_CAS_ASSERT(r->type != 0);
-    k->scan.window_size = 0; /* what follows uses the work memory */
+    k->scan.window_size = 0; /* the rest uses the work memory */
     k->report.bytes += r->stored;
     if (r->type == DX_CAS_EXT_COMMIT) {
         DX_CAS_P_TRY(dx_cas_p_check_commit(k, r));
@@ -5070,22 +5074,23 @@ static int dx_cas_p_check_record(dx_cas_p_check *k, dx_cas_ext_record *r)
     return dx_cas_p_check_bytes(k, 0, end, NULL, (size_t)(r->next - end), DX_CAS_DAMAGE_PADDING);
 }
 
-/* What no record was found for, in the index; and what open has not taken from the checkpoint. */
+/* Check for index entries without a record, and for blocks that open did not take from
+   the checkpoint. */
 static int dx_cas_p_check_index(dx_cas_p_check *k)
 {
     dx_cas_store *s = k->scan.s;
     dx_cas_saved_ was = s->saved_;
     dx_cas_p_block b;
     uint64_t objects = 0; /* in the index */
-    uint64_t known = 0;   /* bytes of the checkpoint that are of this log, */
-    uint64_t size = 0;    /* and all that it has */
+    uint64_t known = 0;   /* bytes of the checkpoint that belong to this log, */
+    uint64_t size = 0;    /* and all its bytes */
     size_t i;
     int error;
     DX_CAS_ASSERT(k->scan.s == s && !k->stop);
     for (i = 0; i < s->slot_count_; i++) {
         objects += s->slots_[i].place && !(s->slots_[i].place & DX_CAS_P_IS_REF);
     }
-    if (k->report.damaged == 0 && k->indexed != objects) { /* else some may be unreadable */
+    if (k->report.damaged == 0 && k->indexed != objects) { /* otherwise some may be unreadable */
         DX_CAS_P_TRY(dx_cas_p_tell(k, DX_CAS_ECORRUPT, DX_CAS_DAMAGE_INDEX, 0, s->end_, NULL));
     }
     if (!s->desc_.checkpoint.read) return DX_CAS_OK;
@@ -5123,7 +5128,7 @@ DX_CAS_API int dx_cas_verify(dx_cas_store *s, dx_cas_damage_fn *callback, void *
             error = dx_cas_p_tell(&k, error, DX_CAS_DAMAGE_RECORD, r.place, r.next - r.place, NULL);
         }
     }
-    /* now it is known what the index should have */
+    /* now the expected content of the index is known */
     if (error == DX_CAS_OK && !k.stop) error = dx_cas_p_check_index(&k);
     if (error == DX_CAS_OK) error = s->desc_.device.size(s->desc_.device.user, &size);
     k.report.tail_bytes = size > s->end_ ? size - s->end_ : 0;
@@ -5134,21 +5139,20 @@ DX_CAS_API int dx_cas_verify(dx_cas_store *s, dx_cas_damage_fn *callback, void *
 }
 
 /* >>collect -------------------------------------------------------------
-   A log only grows; what no name reaches is left behind by copying the rest to another store.
-   Mark, then copy, both in time that is linear in the store, and without a stack:
+   A log only grows; compaction copies everything reachable from names to another store. Mark, then
+   copy, both in time linear in the size of the store, and without a stack:
 
        walk the log: mark the root of each live version of a name
        for level = 8 ... 1:                          a node of level n has children of level n - 1,
            for each marked node of that level:       so one pass for each level marks all
                mark its children
-       walk the log: copy what is marked             children stand before their parents there, and
-                                                     old versions before new ones
+       walk the log: copy marked records             children precede their parents there, and old
+                                                     versions precede new ones
 
-   The mark is a bit in the index, DX_CAS_P_MARK, and is taken away at the end. The source may be
-   open for reading only. Copying goes on where an earlier try ended: what dst has is not copied
-   again. */
-/* Mark an object, what it is a delta of, what that is a delta of, and so on; a marked one has
-   done that. needed_at: the record that wants it, which is what is damaged if it is not there. */
+   The mark is a bit in the index, DX_CAS_P_MARK, and is cleared at the end. The source may be open
+   for reading only. Copying resumes where an earlier attempt ended: objects in dst are skipped. */
+/* Mark an object, its base if it is a delta, the base of that, and so on; a marked one is done.
+   needed_at: the record that needs it, which is reported as damaged if the object is missing. */
 static int dx_cas_p_mark(dx_cas_store *s, const dx_cas_id *id, uint64_t needed_at)
 {
     dx_cas_ext_record r;
@@ -5156,7 +5160,7 @@ static int dx_cas_p_mark(dx_cas_store *s, const dx_cas_id *id, uint64_t needed_a
     size_t slot = 0;
     int error = DX_CAS_OK;
     DX_CAS_ASSERT(id && needed_at > 0);
-    while (error == DX_CAS_OK) { /* what it is a delta of, too; a marked one has done that */
+    while (error == DX_CAS_OK) { /* for its base, too; a marked one is done */
         error = dx_cas_p_find(s, &other, &r, &slot);
         if (error == DX_CAS_ENOTFOUND) return dx_cas_p_damaged(s, needed_at);
         if (error != DX_CAS_OK || s->slots_[slot].place & DX_CAS_P_MARK) return error;
@@ -5166,7 +5170,7 @@ static int dx_cas_p_mark(dx_cas_store *s, const dx_cas_id *id, uint64_t needed_a
     return error == DX_CAS_ENOTFOUND ? DX_CAS_OK : error;
 }
 
-/* Mark what the list node at a place of the log lists. */
+/* Mark the children of the list node at a place of the log. */
 static int dx_cas_p_mark_children(dx_cas_store *s, uint64_t place)
 {
     dx_cas_ext_record r;
@@ -5183,7 +5187,7 @@ static int dx_cas_p_mark_children(dx_cas_store *s, uint64_t place)
     return DX_CAS_OK;
 }
 
-/* A record as it is, unless dst has the object. */
+/* Copy a record as it is stored, unless dst has the object. */
 static int dx_cas_p_copy_object(dx_cas_store *s, const dx_cas_ext_record *r, dx_cas_store *dst)
 {
     dx_cas_ext_record copy = *r, found;
@@ -5199,8 +5203,8 @@ static int dx_cas_p_copy_object(dx_cas_store *s, const dx_cas_ext_record *r, dx_
     return dx_cas_p_add_object(dst, &copy);
 }
 
-/* The ref record of a live version: without dst mark its root, with dst append it there, unless
-   dst has the version. */
+/* The ref record of a live version: without dst mark its root; with dst append it there, unless dst
+   has the version. */
 static int dx_cas_p_copy_ref(dx_cas_store *s, const dx_cas_ext_record *r, dx_cas_store *dst)
 {
     dx_cas_p_ref ref, now, there;
@@ -5217,8 +5221,8 @@ static int dx_cas_p_copy_ref(dx_cas_store *s, const dx_cas_ext_record *r, dx_cas
     return dx_cas_p_put_ref(dst, &ref);
 }
 
-/* The whole log, record by record: without dst mark roots, with dst copy. A gap ends it: a copy
-   that lacks something would look as if it were whole. */
+/* Walk the whole log: without dst mark roots, with dst copy. A gap ends it, because an incomplete
+   copy would look whole. */
 static int dx_cas_p_walk(dx_cas_store *s, dx_cas_store *dst)
 {
     dx_cas_p_scan c;
@@ -5231,7 +5235,7 @@ static int dx_cas_p_walk(dx_cas_store *s, dx_cas_store *dst)
         int error = dx_cas_p_step(&c, &r);
         if (error != DX_CAS_OK && error != DX_CAS_ENOTFOUND) return error;
         if (error != DX_CAS_OK || r.type == 0) return dx_cas_p_damaged(s, r.place);
-        c.window_size = 0; /* what follows uses the work memory */
+        c.window_size = 0; /* the rest uses the work memory */
         if (r.type == DX_CAS_EXT_REF) DX_CAS_P_TRY(dx_cas_p_copy_ref(s, &r, dst));
         if (!dst || r.type > DX_CAS_EXT_LIST) continue;
         DX_CAS_P_TRY(dx_cas_p_find(s, &r.id, &found, &slot));
@@ -5266,8 +5270,8 @@ DX_CAS_API int dx_cas_compact_into(dx_cas_store *src, dx_cas_store *dst)
 
 #ifndef DX_CAS_NO_STREAMS
 /* >>streams -------------------------------------------------------------
-   Content of any size: the chunks are objects, and list nodes above them say which they are. The
-   root is what a name points to; of content of one chunk it is that chunk, without a node.
+   Content of any size: the chunks are objects, and list nodes above them list their ids. A name
+   points to the root; for content of a single chunk that is the chunk, without a node.
 
        level 2                      node                      entry: id of the child, and
                             /        |        \               bytes of content under it
@@ -5275,9 +5279,9 @@ DX_CAS_API int dx_cas_compact_into(dx_cas_store *src, dx_cas_store *dst)
                        / | \      / | \      / | \
        level 0        c0 c1 c2   c3 c4 c5   c6 c7 c8          chunks
 
-   A node ends where the content says so, as a chunk does: after an entry whose id has seven zero
-   bits, but with at least 32 entries and at most 512. So where two versions have equal chunks,
-   they have equal nodes, too, and share them.
+   The content decides where a node ends, as for chunks: after an entry whose id has seven zero
+   bits, with at least 32 entries and at most 512. So two versions with equal chunks also have
+   equal nodes, and share them.
 
    A writer keeps one node in progress for each level, a reader the path from the root to the
    chunk that it read last. Both take the memory for it from the caller:
@@ -5330,7 +5334,7 @@ static uint8_t *dx_cas_p_entry(uint8_t *nodes, uint32_t level, uint32_t i)
     return node + DX_CAS_EXT_NODE_HEAD + (size_t)i * DX_CAS_EXT_NODE_ENTRY;
 }
 
-/* One more entry for the node in progress. It has room: dx_cas_p_settle() closes full ones. */
+/* Add an entry to the node in progress. It has room: dx_cas_p_settle() closes full ones. */
 static void dx_cas_p_add_entry(dx_cas_writer *w, uint32_t level, const dx_cas_id *id, uint64_t size)
 {
     uint8_t *at = dx_cas_p_entry(w->nodes_, level, w->counts_[level]++);
@@ -5360,9 +5364,9 @@ static int dx_cas_p_close_node(dx_cas_writer *w, uint32_t level)
 }
 
 /* Store complete nodes, from the lowest level up. A node is complete after an entry whose id ends
-   it by its content: at least 32 entries, 160 on average, at most 512. It is closed only when the
-   next chunk comes: the root shall not be a node with one child. An error leaves all as it was at
-   the failing level, so that it can be repeated. */
+   it: at least 32 entries, 160 on average, at most 512. It is closed only when the next chunk
+   comes, so that the root is never a node with one child. An error leaves the failing level
+   unchanged, so that it can be repeated. */
 static int dx_cas_p_settle(dx_cas_writer *w)
 {
     uint32_t level;
@@ -5405,7 +5409,7 @@ DX_CAS_API int dx_cas_writer_write(dx_cas_writer *w, const void *data, size_t si
     if (size > DX_CAS_P_PLACE_MAX - w->size_) error = DX_CAS_ETOOBIG;
     while (error == DX_CAS_OK && done < size) {
         size_t n;
-        if (w->cut_) { /* put off to here, so that after an error nothing is taken twice */
+        if (w->cut_) { /* postponed to here, so that after an error nothing is taken twice */
             error = dx_cas_p_close_chunk(w);
             continue;
         }
@@ -5462,7 +5466,7 @@ DX_CAS_API size_t dx_cas_reader_memory_size(uint32_t chunk_size_max)
     return DX_CAS_P_NODES + (chunk_size_max ? chunk_size_max : (uint32_t)1 << 18);
 }
 
-/* Read the record's object to where its level keeps it: level 0 is the chunk. start: its first
+/* Read the record's object into the memory of its level: level 0 is the chunk. start: its first
    byte of the content. */
 static int dx_cas_p_load_node(dx_cas_reader *r, dx_cas_store *s, const dx_cas_ext_record *rec,
                               uint64_t start)
@@ -5471,7 +5475,7 @@ static int dx_cas_p_load_node(dx_cas_reader *r, dx_cas_store *s, const dx_cas_ex
     uint32_t level = rec->type == DX_CAS_EXT_LIST ? rec->flags : 0;
     DX_CAS_ASSERT(s && rec);
     DX_CAS_ASSERT(level <= r->level_);
-    r->spans_[level] = 0; /* not loaded, should the read fail */
+    r->spans_[level] = 0; /* not loaded, in case the read fails */
     if (level == 0) {
         if (rec->logical > r->chunk_capacity_) return DX_CAS_ENOMEM;
         DX_CAS_P_TRY(dx_cas_p_get(s, rec, r->chunk_));
@@ -5507,7 +5511,7 @@ DX_CAS_API int dx_cas_reader_open(dx_cas_reader *r, dx_cas_store *s, const dx_ca
     return DX_CAS_OK;
 }
 
-/* Is what the reader has of that level the one with the byte at offset? */
+/* Does the reader's node of that level contain the byte at offset? */
 static bool dx_cas_p_is_loaded(const dx_cas_reader *r, uint32_t level, uint64_t offset)
 {
     DX_CAS_ASSERT(level <= DX_CAS_LEVELS_MAX);
@@ -5557,7 +5561,7 @@ DX_CAS_API int dx_cas_reader_chunk(dx_cas_reader *r, uint64_t offset, dx_cas_id 
     return DX_CAS_OK;
 }
 
-/* Bytes of one chunk: straight into out if all of it is wanted, else by way of the reader's
+/* Read bytes of one chunk: straight into out if all of it is wanted, otherwise through the reader's
    memory, where the rest stays for the next call. */
 static int dx_cas_p_read_chunk(dx_cas_reader *r, uint64_t offset, uint8_t *out, size_t size,
                                size_t *got)
@@ -5598,32 +5602,32 @@ DX_CAS_API int dx_cas_reader_read(dx_cas_reader *r, uint64_t offset, void *buffe
 
 #ifndef DX_CAS_NO_DELTAS
 /* >>deltas --------------------------------------------------------------
-   An object stored as what changed since another one, its base, which may be a delta, too. To
-   the store this is a codec, number 2: compress makes a delta if a base was hinted at,
-   decompress builds the object, `needs` tells collection and verify of the base.
+   An object stored as its difference from another one, its base, which may be a delta, too. To the
+   store this is a codec, number 2: compress makes a delta if there is a hint of a base, decompress
+   builds the object, `needs` gives the base to compaction and verify.
 
-       stored   | base: id, 32 bytes | depth | coder | CRC-32C, 4 bytes | what the coder made ... |
+       stored   | base: id, 32 bytes | depth | coder | CRC-32C, 4 bytes | the coder's output ... |
 
        chain    records[0] --base--> records[1] --base--> records[2], no delta      count = 3
                 depth 2              depth 1
 
-   An object is built from the last record of its chain up, in a loop over two buffers that
-   change places. Each step is proved by its id. Lengths and depths are those of whoever wrote
-   the records: a chain ends after DX_CAS_DELTA_DEPTH_MAX steps, whatever they say.
+   An object is built from the last record of its chain up, in a loop over two buffers that swap.
+   Each step is verified by its id. Lengths and depths in the records are untrusted: a chain ends
+   after DX_CAS_DELTA_DEPTH_MAX steps, whatever they say.
 
    The object itself comes through dx_cas_p_get(), with the work memory of the store. Building a
-   base calls that again, which is why a delta has memory of its own, four objects large:
+   base calls that again, so a delta needs its own memory, the size of four objects:
 
        | ONE: an object | OTHER: the next one | IN: the last delta | STEP: one on the way | */
 enum { /* parts of the memory */
     DX_CAS_P_DELTA_ONE, DX_CAS_P_DELTA_OTHER, DX_CAS_P_DELTA_IN, DX_CAS_P_DELTA_STEP
 };
-enum { /* what is stored of a delta: bytes before what the coder made (DX_CAS_DELTA_HEAD of them) */
+enum { /* a stored delta: bytes before the coder's output (DX_CAS_DELTA_HEAD of them) */
     DX_CAS_P_DELTA_AT_BASE = 0, DX_CAS_P_DELTA_AT_DEPTH = 32, DX_CAS_P_DELTA_AT_CODER = 33,
     DX_CAS_P_DELTA_AT_CRC = 34
 };
 
-typedef struct dx_cas_p_delta_chain { /* from an object down to one that is no delta */
+typedef struct dx_cas_p_delta_chain { /* from an object down to one that is not a delta */
     dx_cas_ext_record records[DX_CAS_DELTA_DEPTH_MAX + 1];
     uint32_t        count;
 } dx_cas_p_delta_chain;
@@ -5646,8 +5650,8 @@ static const dx_cas_delta_coder *dx_cas_p_delta_coder(const dx_cas_delta *d, uin
     return NULL;
 }
 
-/* CRC-32C of a stored delta but for the CRC itself. It tells a damaged delta from one whose base
-   or coder is not there. */
+/* CRC-32C of a stored delta except the CRC itself. It distinguishes a damaged delta from one whose
+   base or coder is missing. */
 static uint32_t dx_cas_p_delta_crc(const uint8_t *stored, size_t size)
 {
     DX_CAS_ASSERT(size >= DX_CAS_DELTA_HEAD);
@@ -5664,8 +5668,8 @@ static bool dx_cas_p_delta_whole(const uint8_t *stored, size_t size)
            dx_cas_p_load32(stored + DX_CAS_P_DELTA_AT_CRC) == dx_cas_p_delta_crc(stored, size);
 }
 
-/* The id of the base alone, from the device: nothing proves it here, but what is built from it
-   is. */
+/* Read only the id of the base from the device. It is not verified here, but everything
+   built from it is. */
 static int dx_cas_p_delta_read_base(dx_cas_store *s, const dx_cas_ext_record *r, dx_cas_id *base)
 {
     DX_CAS_ASSERT(r->codec == DX_CAS_DELTA_CODEC);
@@ -5673,8 +5677,8 @@ static int dx_cas_p_delta_read_base(dx_cas_store *s, const dx_cas_ext_record *r,
     return dx_cas_p_read(s, r->place + DX_CAS_EXT_HEAD, base->bytes, sizeof base->bytes);
 }
 
-/* The records from id on, down to one that is no delta. Their number is limited, whatever they
-   say of their depth. */
+/* The records from id down to one that is not a delta. Their number is limited, whatever
+   depth they claim. */
 static int dx_cas_p_delta_chain_of(const dx_cas_delta *d, dx_cas_store *s, const dx_cas_id *id,
                                    dx_cas_p_delta_chain *chain)
 {
@@ -5708,14 +5712,14 @@ static int dx_cas_p_delta_apply(dx_cas_delta *d, const uint8_t *stored, size_t s
     return dx_cas_p_sound(got == size);
 }
 
-/* Object number `which` of a chain, from the last one up; *out is in ONE or OTHER. Each step is
-   checked by its id, or a damaged base would spoil what stands on it without a word. */
+/* Build object number `which` of a chain, from the last one up; *out is in ONE or OTHER. Each step
+   is checked by its id, or a damaged base would silently spoil everything built on it. */
 static int dx_cas_p_delta_build(dx_cas_delta *d, const dx_cas_p_delta_chain *chain, uint32_t which,
                                 const uint8_t **out, size_t *size)
 {
     dx_cas_store *s = d->desc_.store;
-    uint8_t *is = dx_cas_p_delta_memory(d, DX_CAS_P_DELTA_ONE);     /* the object so far, */
-    uint8_t *next = dx_cas_p_delta_memory(d, DX_CAS_P_DELTA_OTHER); /* and that it becomes */
+    uint8_t *is = dx_cas_p_delta_memory(d, DX_CAS_P_DELTA_ONE);     /* the object built last, */
+    uint8_t *next = dx_cas_p_delta_memory(d, DX_CAS_P_DELTA_OTHER); /* and the next one */
     uint8_t *step = dx_cas_p_delta_memory(d, DX_CAS_P_DELTA_STEP);
     uint8_t *was;
     uint32_t i = chain->count - 1;
@@ -5739,7 +5743,7 @@ static int dx_cas_p_delta_build(dx_cas_delta *d, const dx_cas_p_delta_chain *cha
     return DX_CAS_OK;
 }
 
-/* What is wrong with a base is no damage of the object that needs it: DX_CAS_EBASE. */
+/* Damage to a base is not damage to the object that needs it: DX_CAS_EBASE. */
 static int dx_cas_p_delta_blame(int error)
 {
     if (error == DX_CAS_OK || error == DX_CAS_ESYS || error == DX_CAS_ENOTSUP) return error;
@@ -5761,7 +5765,7 @@ static int dx_cas_p_delta_decompress(void *user, void *out, size_t capacity, con
     if (n > d->desc_.object_size_max) return DX_CAS_ECORRUPT;
     if (!dx_cas_p_delta_whole((const uint8_t *)in, n)) return DX_CAS_ECORRUPT;
     DX_CAS_MEMCPY(id.bytes, in, 32);
-    DX_CAS_MEMCPY(stored, in, n); /* the base is decompressed where this stands */
+    DX_CAS_MEMCPY(stored, in, n); /* decompressing the base overwrites the original */
     error = dx_cas_p_delta_chain_of(d, d->desc_.store, &id, &chain);
     if (error == DX_CAS_OK) error = dx_cas_p_delta_build(d, &chain, 0, &base, &base_size);
     if (error != DX_CAS_OK) return dx_cas_p_delta_blame(error);
@@ -5769,8 +5773,8 @@ static int dx_cas_p_delta_decompress(void *user, void *out, size_t capacity, con
     return dx_cas_p_delta_apply(d, stored, n, base, base_size, out, capacity);
 }
 
-/* A base that may have one more delta on it: the hint, or what that is a delta of, as far down as
-   the chain is too long. */
+/* A base that may take one more delta: the hint or, while its chain is too long, the base of
+   that. */
 static int dx_cas_p_delta_choose(dx_cas_delta *d, dx_cas_p_delta_chain *chain)
 {
     dx_cas_id id = *d->hint_;
@@ -5782,8 +5786,8 @@ static int dx_cas_p_delta_choose(dx_cas_delta *d, dx_cas_p_delta_chain *chain)
     }
 }
 
-/* The smallest of what the coders make, behind the head in out; returns its size with the head, 0:
-   none is small enough. The memory for a stored delta is free meanwhile. */
+/* The smallest result of the coders, after the head in out; returns its size with the head, 0 if
+   all are too large. The memory for a stored delta is unused meanwhile. */
 static size_t dx_cas_p_delta_encode(dx_cas_delta *d, const uint8_t *base, size_t base_size,
                                     const void *in, size_t n, uint8_t *out, size_t capacity)
 {
@@ -5806,8 +5810,8 @@ static size_t dx_cas_p_delta_encode(dx_cas_delta *d, const uint8_t *base, size_t
     return found ? best + DX_CAS_DELTA_HEAD : 0;
 }
 
-/* A codec's compress. DX_CAS_ENOSPACE for all that cannot be a delta or is not worth it: then the
-   object is stored as ever. What a coder made is applied once, before anything relies on it. */
+/* A codec's compress. DX_CAS_ENOSPACE if a delta is impossible or not worth it: the object is then
+   stored as usual. A coder's result is applied once, before anything relies on it. */
 static int dx_cas_p_delta_compress(void *user, void *out, size_t capacity, const void *in,
                                    size_t n, size_t *got)
 {
@@ -5820,7 +5824,7 @@ static int dx_cas_p_delta_compress(void *user, void *out, size_t capacity, const
     DX_CAS_ASSERT(d->desc_.memory && d->desc_.object_size_max > 0);
     if (d->limit_ && d->limit_ < capacity) capacity = d->limit_;
     if (capacity > d->desc_.object_size_max) capacity = d->desc_.object_size_max;
-    /* without a hint it is a plain put, which leaves it to the codec that compresses */
+    /* without a hint it is a plain put: left to the codec that compresses */
     if (!d->hint_ || capacity <= DX_CAS_DELTA_HEAD || n > d->desc_.object_size_max) {
         return DX_CAS_ENOSPACE;
     }
@@ -5832,7 +5836,7 @@ static int dx_cas_p_delta_compress(void *user, void *out, size_t capacity, const
     DX_CAS_MEMCPY(to, chain.records[0].id.bytes, 32);
     to[DX_CAS_P_DELTA_AT_DEPTH] = (uint8_t)chain.count;
     dx_cas_p_store32(to + DX_CAS_P_DELTA_AT_CRC, dx_cas_p_delta_crc(to, *got));
-    back = dx_cas_p_delta_memory(d, DX_CAS_P_DELTA_ONE); /* whichever does not hold the base */
+    back = dx_cas_p_delta_memory(d, DX_CAS_P_DELTA_ONE); /* not the base's buffer */
     if (back == base) back = dx_cas_p_delta_memory(d, DX_CAS_P_DELTA_OTHER);
     error = dx_cas_p_delta_apply(d, to, *got, base, base_size, back, n);
     return error || DX_CAS_MEMCMP(back, in, n) != 0 ? DX_CAS_ENOSPACE : DX_CAS_OK;
@@ -5923,7 +5927,7 @@ DX_CAS_API int dx_cas_delta_copy(dx_cas_delta *d, const dx_cas_id *id, dx_cas_st
     DX_CAS_P_TRY(dx_cas_p_may_write(dst));
     DX_CAS_P_TRY(dx_cas_p_delta_chain_of(d, s, id, &chain));
     for (i = chain.count; i-- > 0;) {
-        /* As it is stored, if dst then has a chain that is short enough to be read. */
+        /* In its stored form, if the chain in dst is then short enough to be read. */
         if (i + 1 == chain.count ||
             (dx_cas_p_delta_chain_of(d, dst, &chain.records[i + 1].id, &there) == DX_CAS_OK &&
              there.count <= DX_CAS_DELTA_DEPTH_MAX)) {
@@ -5939,34 +5943,33 @@ DX_CAS_API int dx_cas_delta_copy(dx_cas_delta *d, const dx_cas_id *id, dx_cas_st
 
 #ifndef DX_CAS_NO_REPAIR
 /* >>repair --------------------------------------------------------------
-   Three steps. First the layout: which record stands where. From a commit that is proved the
-   chain is followed to the next one, with each header from either store; where the chain fits,
-   all of these headers are right, and those that the damaged store lacks are written. Then the
-   contents: a full check, whose findings are mended one by one. Last, a full check that only
-   listens.
+   Three steps. First the layout: the place of each record. From a verified commit, the chain is
+   followed to the next one, with each header from either store; where the chain fits, all of these
+   headers are right, and those that the damaged store lacks are written. Then the contents: a full
+   check, whose findings are fixed one by one. Last, a full check that only reports.
 
        damaged  | header | blob | //// | ref | commit 5 | blob | //////// | ref | commit 7 |
        backup   | header | blob | blob | ref | commit 5 | blob | commit 6 |
                                   |
-                                  the chain up to commit 5, which both have, proves this header:
+                                  the chain up to commit 5, which both have, verifies this header:
                                   it is written, its payload before it
 
    Where two headers differ, both orders of preference are tried: neither store is right
-   everywhere, since sectors of old content bring records back that look whole. Only bytes that a
-   hash proves replace others, and none that passed a check are written over. */
+   everywhere, because sectors of old content bring back records that look whole. Only bytes
+   verified by a hash replace others, and bytes that passed a check are never overwritten. */
 typedef struct dx_cas_p_fix {
     dx_cas_store *s;     /* to be repaired; opened for reading, but its device is written */
     dx_cas_store *other; /* the backup, or NULL */
     const dx_cas_desc *desc;
     void    *memory;     /* of the index; desc->grow may have moved it */
     size_t   memory_size;
-    dx_cas_damage_fn *lost; /* hears of what remains damaged */
+    dx_cas_damage_fn *lost; /* receives remaining damage */
     void    *user;
     dx_cas_repair_report report;
-    uint64_t known;        /* number of the last commit that follows here and is in the backup */
-    uint64_t unproved_end; /* of a payload that stays damaged: its header may be an old one */
-    bool     again;        /* the checkpoint was cut: what it said is no longer so */
-    int      error;        /* of the device: nothing more is tried */
+    uint64_t known;        /* number of the last commit that fits here and is in the backup */
+    uint64_t unproved_end; /* end of a payload that stays damaged: its header may be an old one */
+    bool     again;        /* the checkpoint was cut, so earlier reports on it are obsolete */
+    int      error;        /* of the device: nothing more is attempted */
 } dx_cas_p_fix;
 
 /* Every write of a repair goes through here. */
@@ -5978,7 +5981,7 @@ static int dx_cas_p_fix_write(dx_cas_p_fix *k, uint64_t place, const void *data,
     return k->error;
 }
 
-/* What was written so far comes before what is written next. */
+/* A write barrier: earlier writes reach the device before later ones. */
 static int dx_cas_p_fix_sync(dx_cas_p_fix *k)
 {
     DX_CAS_ASSERT(k->s->desc_.device.sync);
@@ -5986,7 +5989,7 @@ static int dx_cas_p_fix_sync(dx_cas_p_fix *k)
     return k->error;
 }
 
-/* Bytes of the other store's device, which were checked, go to a place of this one's. */
+/* Copy verified bytes from the other store's device to a place of this one's. */
 static int dx_cas_p_fix_copy(dx_cas_p_fix *k, uint64_t from, uint64_t to, uint64_t size)
 {
     uint8_t bytes[1024];
@@ -6002,7 +6005,7 @@ static int dx_cas_p_fix_copy(dx_cas_p_fix *k, uint64_t from, uint64_t to, uint64
     return DX_CAS_OK;
 }
 
-/* Is the payload of a record what its header says? An error: no. */
+/* Does the payload of a record match its header? An error: no. */
 static int dx_cas_p_fix_whole(dx_cas_store *s, const dx_cas_ext_record *r)
 {
     dx_cas_p_ref ref;
@@ -6011,7 +6014,7 @@ static int dx_cas_p_fix_whole(dx_cas_store *s, const dx_cas_ext_record *r)
                                    : dx_cas_p_stream(s, r, NULL, 0);
 }
 
-/* Open the store, or open it again after its records changed. */
+/* Open the store, or reopen it after its records changed. */
 static int dx_cas_p_fix_open(dx_cas_p_fix *k, bool checkpoint)
 {
     dx_cas_desc desc = *k->desc;
@@ -6029,9 +6032,9 @@ static int dx_cas_p_fix_open(dx_cas_p_fix *k, bool checkpoint)
     return DX_CAS_OK;
 }
 
-/* A repair before this one may have failed because a sync did: what it wrote is read back, and so
-   found to be right, but may not be durable, and no later sync writes it. Nothing tells where that
-   is. So everything is written again, as it is, before something is written because of it. */
+/* An earlier repair may have ended because a sync failed: its writes read back as right, but may
+   not be durable, and no later sync writes them. Their place is unknown. So the whole store is
+   rewritten as it is, before further writes depend on it. */
 static int dx_cas_p_fix_make_durable(dx_cas_p_fix *k)
 {
     dx_cas_store *s = k->s;
@@ -6043,21 +6046,21 @@ static int dx_cas_p_fix_make_durable(dx_cas_p_fix *k)
     return k->error != DX_CAS_OK ? k->error : dx_cas_p_fix_sync(k);
 }
 
-/* Layout: which record stands where. */
+/* Layout: the place of each record. */
 typedef struct dx_cas_p_heal {
     dx_cas_p_fix *k;
     dx_cas_p_scan mine;    /* reads the damaged log, */
-    dx_cas_p_scan theirs;  /* and this one that of the backup, with its work memory */
-    dx_cas_ext_record m;   /* what stands at a place in mine, */
+    dx_cas_p_scan theirs;  /* and this one the log of the backup, with its work memory */
+    dx_cas_ext_record m;   /* the record at a place in mine, */
     dx_cas_ext_record t;   /* and in theirs, */
-    bool has_m;            /* if anything does */
+    bool has_m;            /* if there is one */
     bool has_t;
     bool commits;          /* write commits, else the records between them */
-    uint64_t unresolved;   /* stretches without proof and payloads that stay damaged */
+    uint64_t unresolved;   /* parts without verification, and payloads that stay damaged */
 } dx_cas_p_heal;
 
-/* What stands at a place that follows from that tip. Errors of the damaged store's device count;
-   what cannot be read of the other one is not there. */
+/* Look up the records at a place that follows from that tip. Errors of the damaged store's device
+   are returned; unreadable parts of the other one count as missing. */
 static int dx_cas_p_heal_look(dx_cas_p_heal *h, const dx_cas_tip_ *tip, uint64_t place)
 {
     bool fits;
@@ -6080,7 +6083,7 @@ static int dx_cas_p_heal_look(dx_cas_p_heal *h, const dx_cas_tip_ *tip, uint64_t
     return DX_CAS_OK;
 }
 
-/* Of the two the one to go on with: a commit, since it fits, else what the caller prefers. */
+/* Which of the two to continue with: a commit, because it fits; otherwise as the caller prefers. */
 static const dx_cas_ext_record *dx_cas_p_heal_choose(const dx_cas_p_heal *h, bool prefer_theirs)
 {
     DX_CAS_ASSERT(!h->has_m || h->m.type != 0);
@@ -6091,8 +6094,8 @@ static const dx_cas_ext_record *dx_cas_p_heal_choose(const dx_cas_p_heal *h, boo
     return h->has_m ? &h->m : NULL;
 }
 
-/* Is the payload of that record right here? Of a delta whose base is not in the index yet that
-   cannot be said. */
+/* Is the payload of that record right here? Unknown, and so false, for a delta whose base is not in
+   the index yet. */
 static bool dx_cas_p_heal_whole(dx_cas_p_heal *h, const dx_cas_ext_record *r)
 {
     int error = dx_cas_p_fix_whole(h->k->s, r);
@@ -6101,7 +6104,8 @@ static bool dx_cas_p_heal_whole(dx_cas_p_heal *h, const dx_cas_ext_record *r)
     return error == DX_CAS_OK;
 }
 
-/* The payload of the other store's record, if it is right. *whole: what stands here now is. */
+/* Copy the payload of the other store's record, if it is right. *whole: the one here is right
+   now. */
 static int dx_cas_p_heal_payload(dx_cas_p_heal *h, bool *whole)
 {
     dx_cas_p_fix *k = h->k;
@@ -6115,8 +6119,8 @@ static int dx_cas_p_heal_payload(dx_cas_p_heal *h, bool *whole)
     return DX_CAS_OK;
 }
 
-/* Write the record of the other store that h->t is, its payload first: a header says that a payload
-   is there. One that is damaged there, too, is left as it is. */
+/* Write the record of the other store in h->t, its payload first: a header promises that its
+   payload exists. A payload that is damaged there, too, is left as it is. */
 static int dx_cas_p_heal_record(dx_cas_p_heal *h)
 {
     bool whole;
@@ -6128,8 +6132,8 @@ static int dx_cas_p_heal_record(dx_cas_p_heal *h)
     return dx_cas_p_fix_write(h->k, h->t.place, h->t.head, DX_CAS_EXT_HEAD);
 }
 
-/* A record whose header is right. The check that follows mends payloads, but does not come to those
-   of commits at the end that were made with one sync, and do not count because of them. */
+/* A record whose header is right. The later check fixes payloads, but does not reach those of
+   one-sync commits at the end, which do not count because of these payloads. */
 static int dx_cas_p_heal_same(dx_cas_p_heal *h, const dx_cas_ext_record *r)
 {
     bool whole = h->k->s->form_.features == 0 || dx_cas_p_heal_whole(h, r);
@@ -6143,7 +6147,7 @@ static int dx_cas_p_heal_same(dx_cas_p_heal *h, const dx_cas_ext_record *r)
     return DX_CAS_OK;
 }
 
-/* Write both copies of a commit that the store lost, behind what it commits. */
+/* Write both copies of a commit that the store lost, after everything that it commits. */
 static int dx_cas_p_heal_commit(dx_cas_p_heal *h, const dx_cas_ext_record *r)
 {
     dx_cas_p_fix *k = h->k;
@@ -6157,9 +6161,9 @@ static int dx_cas_p_heal_commit(dx_cas_p_heal *h, const dx_cas_ext_record *r)
     return dx_cas_p_fix_sync(k);
 }
 
-/* From the tip to the next commit that fits, which becomes the tip. DX_CAS_ENOTFOUND: with this
-   preference there is none. *shared: the damaged store has that commit, too. write: what it lacks
-   on the way. */
+/* From the tip to the next commit that fits, which becomes the tip. DX_CAS_ENOTFOUND: no such
+   commit with this preference. *shared: the damaged store has that commit, too. write: also write
+   records that it lacks on the way. */
 static int dx_cas_p_heal_segment(dx_cas_p_heal *h, dx_cas_tip_ *tip, bool prefer_theirs, bool write,
                                  bool *shared)
 {
@@ -6173,7 +6177,7 @@ static int dx_cas_p_heal_segment(dx_cas_p_heal *h, dx_cas_tip_ *tip, bool prefer
         if (!r) return DX_CAS_ENOTFOUND;
         same = r == &h->m ||
                (h->has_m && DX_CAS_MEMCMP(h->m.head, h->t.head, DX_CAS_EXT_HEAD) == 0);
-        DX_CAS_ASSERT(r->next > at.end); /* each turn gets further */
+        DX_CAS_ASSERT(r->next > at.end); /* each step advances */
         at.end = r->next;
         if (r->type == DX_CAS_EXT_COMMIT) {
             *shared = same;
@@ -6187,8 +6191,8 @@ static int dx_cas_p_heal_segment(dx_cas_p_heal *h, dx_cas_tip_ *tip, bool prefer
     }
 }
 
-/* The same with whichever preference leads to a commit: records of old that came back pass for
-   records, so neither store is right everywhere. */
+/* The same with whichever preference leads to a commit: old records that came back look valid, so
+   neither store is right everywhere. */
 static int dx_cas_p_heal_next(dx_cas_p_heal *h, dx_cas_tip_ *tip, bool *prefer_theirs, bool *shared)
 {
     int error;
@@ -6200,7 +6204,7 @@ static int dx_cas_p_heal_next(dx_cas_p_heal *h, dx_cas_tip_ *tip, bool *prefer_t
     return dx_cas_p_heal_segment(h, tip, true, false, shared);
 }
 
-/* Write what the store lacks from the tip up to a commit that is proved. */
+/* Write everything the store lacks from the tip up to a verified commit. */
 static int dx_cas_p_heal_write(dx_cas_p_heal *h, dx_cas_tip_ *tip, uint64_t end)
 {
     bool prefer_theirs, shared;
@@ -6213,8 +6217,8 @@ static int dx_cas_p_heal_write(dx_cas_p_heal *h, dx_cas_tip_ *tip, uint64_t end)
     return DX_CAS_OK;
 }
 
-/* Objects of the other store, header and all, into a gap of this one where the chain is not known:
-   they prove themselves. Names do not. */
+/* Copy objects of the other store, header and all, into a gap of this one where the chain is not
+   known: their ids verify them. Names cannot be verified. */
 static int dx_cas_p_heal_gap(dx_cas_p_heal *h, uint64_t from, uint64_t to)
 {
     DX_CAS_ASSERT(from <= to);
@@ -6228,8 +6232,8 @@ static int dx_cas_p_heal_gap(dx_cas_p_heal *h, uint64_t from, uint64_t to)
     return DX_CAS_OK;
 }
 
-/* Nothing leads on from the tip. The next commit of the damaged store is the next tip, as open has
-   it. DX_CAS_ENOTFOUND: there is none. */
+/* No path leads from the tip. The next commit of the damaged store becomes the tip, as in open.
+   DX_CAS_ENOTFOUND: no such commit. */
 static int dx_cas_p_heal_skip(dx_cas_p_heal *h, dx_cas_tip_ *tip)
 {
     dx_cas_ext_record r;
@@ -6251,7 +6255,7 @@ static int dx_cas_p_heal_skip(dx_cas_p_heal *h, dx_cas_tip_ *tip)
     return DX_CAS_OK;
 }
 
-/* Is what this record holds nothing that the other store lacks? */
+/* Does the other store have everything that this record holds? */
 static bool dx_cas_p_heal_known(dx_cas_p_heal *h, const dx_cas_ext_record *r)
 {
     dx_cas_ext_record there;
@@ -6265,9 +6269,9 @@ static bool dx_cas_p_heal_known(dx_cas_p_heal *h, const dx_cas_ext_record *r)
            DX_CAS_MEMCMP(there.head, r->head, DX_CAS_EXT_HEAD) == 0;
 }
 
-/* The other store goes on from the tip, and no commit of this one behind it is one of those. May
-   they take the place of what this one has there? Not if that is another branch of the history:
-   then commits follow from each other, or there are objects or names that the other lacks. */
+/* The other store continues from the tip with commits that this one lacks. May they replace the
+   records here? Not if those are another branch of the history: commits that follow from each
+   other, or objects or names that the other store lacks. */
 static int dx_cas_p_heal_replaceable(dx_cas_p_heal *h, const dx_cas_tip_ *tip, bool *replaceable)
 {
     dx_cas_p_scan c;
@@ -6295,9 +6299,9 @@ static int dx_cas_p_heal_replaceable(dx_cas_p_heal *h, const dx_cas_tip_ *tip, b
     return *replaceable ? DX_CAS_OK : error;
 }
 
-/* Find how far the history is proved from the tip on, and write what the store lacks of it: up to
-   a commit that both stores have, which proves all before it; or up to the end of the other store,
-   where this one has nothing of use. DX_CAS_ENOTFOUND: nothing leads on from the tip. */
+/* Find how far the history from the tip on is verified, and write what the store lacks of it: up to
+   a commit that both stores have, which verifies everything before it; or up to the end of the
+   other store, if this one has nothing of use. DX_CAS_ENOTFOUND: no path leads from the tip. */
 static int dx_cas_p_heal_ahead(dx_cas_p_heal *h, dx_cas_tip_ *tip)
 {
     dx_cas_tip_ ahead = *tip;
@@ -6318,7 +6322,7 @@ static int dx_cas_p_heal_ahead(dx_cas_p_heal *h, dx_cas_tip_ *tip)
     return dx_cas_p_heal_write(h, tip, ahead.end);
 }
 
-/* All of the log: once for the records between commits, once for the commits. */
+/* Process the whole log: once for the records between commits, once for the commits. */
 static int dx_cas_p_heal_run(dx_cas_p_heal *h, bool commits)
 {
     uint8_t header[2 * DX_CAS_EXT_HEAD];
@@ -6336,7 +6340,7 @@ static int dx_cas_p_heal_run(dx_cas_p_heal *h, bool commits)
     return error == DX_CAS_ENOTFOUND ? DX_CAS_OK : error;
 }
 
-/* Is the other store a copy of this one? All that the chain begins with must be the same. */
+/* Is the other store a copy of this one? Everything that the chain begins with must be equal. */
 static bool dx_cas_p_fix_is_copy(const dx_cas_p_fix *k)
 {
     uint8_t mine[2 * DX_CAS_EXT_HEAD], theirs[2 * DX_CAS_EXT_HEAD];
@@ -6347,9 +6351,9 @@ static bool dx_cas_p_fix_is_copy(const dx_cas_p_fix *k)
     return DX_CAS_MEMCMP(mine, theirs, sizeof mine) == 0;
 }
 
-/* Records first, then the commits. Where commits were made with one sync, those at the end count as
-   long as all payloads are whole: a damaged one looks as if the power had failed. A commit that is
-   missing before them tells that it did not, so it stays missing while anything is unresolved. */
+/* Records first, then commits. Commits made with one sync, at the end of the log, count as long as
+   all payloads are whole: a damaged one looks like a power cut. A missing commit before them
+   reveals the damage, so it is not restored while anything is unresolved. */
 static int dx_cas_p_fix_layout(dx_cas_p_fix *k)
 {
     dx_cas_p_heal h;
@@ -6366,8 +6370,8 @@ static int dx_cas_p_fix_layout(dx_cas_p_fix *k)
     return dx_cas_p_heal_run(&h, true);
 }
 
-/* Both copies of the header are lost. It is that of the other store if a record stands here with
-   the tag of that one. */
+/* Both copies of the header are lost. The other store's header is right if there is a record
+   here with its tag. */
 static int dx_cas_p_fix_header(dx_cas_p_fix *k)
 {
     dx_cas_store *s = k->s;
@@ -6389,8 +6393,8 @@ static int dx_cas_p_fix_header(dx_cas_p_fix *k)
     return dx_cas_p_fix_sync(k);
 }
 
-/* The payload of an object, from any store that has it in the same form, or here it is stored as
-   it is. */
+/* Fix the payload of an object, from any store that has it in the same form, or if it is stored
+   uncompressed here. */
 static bool dx_cas_p_fix_object(dx_cas_p_fix *k, const dx_cas_damage *d)
 {
     dx_cas_ext_record bad, good;
@@ -6406,12 +6410,13 @@ static bool dx_cas_p_fix_object(dx_cas_p_fix *k, const dx_cas_damage *d)
                dx_cas_p_fix_copy(k, good.place + DX_CAS_EXT_HEAD, place, bad.stored) == DX_CAS_OK;
     }
     if (bad.codec != 0) return false;
-    bytes = dx_cas_p_unpacked(k->other); /* it has codecs: there it is stored in another form */
+    bytes = dx_cas_p_unpacked(k->other); /* it has codecs: its form there differs */
     return dx_cas_p_get(k->other, &good, bytes) == DX_CAS_OK &&
            dx_cas_p_fix_write(k, place, bytes, bad.stored) == DX_CAS_OK;
 }
 
-/* The payload of a name's record stands in a copy at the same place, under the same header. */
+/* Fix the payload of a name's record: a copy of the store has it at the same place, under
+   the same header. */
 static bool dx_cas_p_fix_ref(dx_cas_p_fix *k, const dx_cas_damage *d)
 {
     dx_cas_ext_record bad, good;
@@ -6425,8 +6430,8 @@ static bool dx_cas_p_fix_ref(dx_cas_p_fix *k, const dx_cas_damage *d)
            dx_cas_p_fix_copy(k, place, place, bad.stored) == DX_CAS_OK;
 }
 
-/* One copy of a commit says what both are. If both say something, but not the same, the check knows
-   from the chain which of them is right. */
+/* Fix a commit: one copy determines both. If both are readable but differ, the check knows from the
+   chain which one is right. */
 static bool dx_cas_p_fix_commit(dx_cas_p_fix *k, const dx_cas_damage *d)
 {
     static const dx_cas_id unknown = {{0}};
@@ -6447,8 +6452,8 @@ static bool dx_cas_p_fix_commit(dx_cas_p_fix *k, const dx_cas_damage *d)
     return dx_cas_p_fix_write(k, d->offset, want, 2 * DX_CAS_EXT_HEAD) == DX_CAS_OK;
 }
 
-/* Zeros, but not behind a payload that stays damaged: its header may be an old one, and what
-   looks like its padding something else. */
+/* Write zeros, but not after a payload that stays damaged: its header may be an old one, and its
+   apparent padding may be other data. */
 static bool dx_cas_p_fix_padding(dx_cas_p_fix *k, const dx_cas_damage *d)
 {
     static const uint8_t zeros[4096] = {0}; /* an align is no larger */
@@ -6457,7 +6462,7 @@ static bool dx_cas_p_fix_padding(dx_cas_p_fix *k, const dx_cas_damage *d)
            dx_cas_p_fix_write(k, d->offset, zeros, d->size) == DX_CAS_OK;
 }
 
-/* The callback of the check that mends: one place of damage. */
+/* The callback of the check that repairs: fix one place of damage. */
 static int dx_cas_p_fix_one(void *user, const dx_cas_damage *d)
 {
     dx_cas_p_fix *k = (dx_cas_p_fix *)user;
@@ -6491,9 +6496,9 @@ static int dx_cas_p_fix_one(void *user, const dx_cas_damage *d)
     return k->error != DX_CAS_OK;
 }
 
-/* The callback of the check that only listens. But a checkpoint ends where it does not fit: the
-   log says what follows. A block that is whole, and knows of a commit that is not there, stays:
-   it is all that tells of the loss. */
+/* The callback of the check that only reports. The checkpoint, however, is cut where it does not
+   fit, because the log has the content of the rest. A whole block with a commit that the log lacks
+   stays: it is the only trace of the loss. */
 static int dx_cas_p_fix_last(void *user, const dx_cas_damage *d)
 {
     dx_cas_p_fix *k = (dx_cas_p_fix *)user;
@@ -6509,8 +6514,8 @@ static int dx_cas_p_fix_last(void *user, const dx_cas_damage *d)
     return k->lost ? k->lost(k->user, d) : 0;
 }
 
-/* The full check that the answer stands for. It does not miss a commit that has no trace in the
-   store, but is in the backup. */
+/* The full check that decides the result. It also finds a commit that left no trace in the store
+   but is in the backup. */
 static int dx_cas_p_fix_check(dx_cas_p_fix *k)
 {
     int error;
@@ -6519,7 +6524,7 @@ static int dx_cas_p_fix_check(dx_cas_p_fix *k)
     error = dx_cas_verify(k->s, dx_cas_p_fix_last, k, NULL);
     if (k->error != DX_CAS_OK) return k->error;
     if (error == DX_CAS_ECORRUPT && k->again && k->report.lost == 0) {
-        DX_CAS_P_TRY(dx_cas_p_fix_open(k, true)); /* it was the checkpoint alone */
+        DX_CAS_P_TRY(dx_cas_p_fix_open(k, true)); /* only the checkpoint was damaged */
         error = dx_cas_verify(k->s, dx_cas_p_fix_last, k, NULL);
     }
     if (error == DX_CAS_OK && k->s->tip_.sequence < k->known) {
@@ -6530,7 +6535,7 @@ static int dx_cas_p_fix_check(dx_cas_p_fix *k)
     return error;
 }
 
-/* The three steps, after both copies of a lost header are back. */
+/* The three steps, after restoring the header if both copies were lost. */
 static int dx_cas_p_fix_all(dx_cas_p_fix *k)
 {
     int error = dx_cas_p_fix_open(k, false);

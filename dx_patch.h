@@ -29,41 +29,43 @@
                           delta reader sections public memory flash matches segments streammaker
                           copymaker maker sectionmaker blocks flashmaker create license
 
-    THREE KINDS OF PATCH, one container (128 bytes: sizes, hashes, memory that applying needs)
-        blocks   XOR of fixed blocks: in place, undone by the same patch; for images of one layout
-        delta    copies, predicted references, and the rest range coded: for whatever moves; or as
-                 streams (coding 4): as small, smaller for text and tables, and fast to apply
-        flash    a delta for one slot of flash: in place, page by page, safe against power cuts
+    THREE KINDS OF PATCH, one container (128-byte header: sizes, hashes, memory needed to apply)
+        blocks   XOR of fixed-size blocks: applied in place, undone by the same patch; for images
+                 whose layout does not change
+        delta    copies, predicted references and literals, range coded: for content that moves; or
+                 as streams (coding 4): as small, smaller for text and tables, and fast to apply
+        flash    a delta for a single slot of flash: in place, page by page, survives power cuts
 
-    GUARANTEES  never allocates; no globals; no recursion; applying gives the target whose hash is
-                in the patch, or an error, before a byte is written where the base is another one.
-                The same input and memory size give the same patch everywhere.
-    LIMITS      create works in memory; references are predicted in files below 4 GiB; an applier
-                has 6 KB (stack in dx_patch_apply, _create), a flash object 6.1; one thread per
-                object
-    CONFIG      DX_PATCH_NO_CREATE: patches are applied only, as devices do; nothing of what makes
-                them is declared or compiled. DX_PATCH_NO_STREAMS, with it: deltas of streams are
+    GUARANTEES  Never allocates; no globals; no recursion. Applying yields the target whose hash is
+                in the patch, or an error; a wrong base is refused before the first byte is written.
+                The same input and memory size give the same patch on every machine.
+    LIMITS      Patches are created in memory. References are predicted in files below 4 GiB. An
+                applier takes 6 KB (on the stack in dx_patch_apply() and dx_patch_create()), a flash
+                object 6.1 KB. One thread per object.
+    CONFIG      DX_PATCH_NO_CREATE: apply only, for devices; code that makes patches is neither
+                declared nor compiled. DX_PATCH_NO_STREAMS, in addition: deltas of streams are
                 refused (ENOTSUP). DX_PATCH_NO_BLOCKS, DX_PATCH_NO_FLASH: patches of that kind
-                are neither made nor applied (ENOTSUP). DX_PATCH_STATIC, DX_PATCH_API (extern),
-                DX_PATCH_FLASH_SMALL: dx_patch_flash_apply() takes only patches made for it
-                (apply_memory_max = DX_PATCH_FLASH_SMALL_MEMORY), in a fifth of the memory.
-                DX_PATCH_ASSERT(c) (assert),
+                are neither made nor applied (ENOTSUP). DX_PATCH_STATIC, DX_PATCH_API (extern).
+                DX_PATCH_FLASH_SMALL: dx_patch_flash_apply() accepts only patches made for it
+                (apply_memory_max = DX_PATCH_FLASH_SMALL_MEMORY) and takes a fifth of the memory.
+                Replaceable, with their defaults: DX_PATCH_ASSERT(c) (assert),
                 DX_PATCH_MEMCPY, DX_PATCH_MEMMOVE, DX_PATCH_MEMSET, DX_PATCH_MEMCMP,
                 DX_PATCH_CRC32C(crc, p, size) (a nibble at a time),
-                DX_PATCH_BLAKE3(offset, p, size, value): the chaining value, 32 bytes, of the part
-                at offset of a message, not of its root; size is 4096, 8192 ... and divides offset
-                (that of dx_cas.h where its implementation stands before this one in the same file,
-                several times as fast; else a word at a time)
-    SWITCHES    (the same in all files of a program) bytes of code that each leaves out of this
-                header on a Cortex-M0 (gcc 12, -Os, NDEBUG); then with DX_PATCH_NO_CREATE, too
+                DX_PATCH_BLAKE3(offset, p, size, value): stores the chaining value (32 bytes, not as
+                root) of the size bytes at offset of a message; size is 4096, 8192 ... and divides
+                offset (default: that of dx_cas.h if its implementation precedes this one in the
+                same file, several times as fast; else a word at a time)
+    SWITCHES    (the same in all files of a program) bytes of code that each removes from this
+                header on a Cortex-M0 (gcc 12, -Os, NDEBUG); the second figure is the saving with
+                DX_PATCH_NO_CREATE
         in all               nothing is left out: the size             60,794  29,993
         DX_PATCH_NO_CREATE   making patches                            30,801       -
         DX_PATCH_NO_FLASH    patches of one slot of flash               4,748   3,072
         DX_PATCH_NO_BLOCKS   patches of blocks, and undo                2,788   1,964
         DX_PATCH_NO_STREAMS  deltas of streams (with NO_CREATE only)        -   8,708
         together                                                       44,525  13,724
-    USES        code, and RAM for objects and the deepest stack, of programs that only apply; beyond
-                the memory that a patch asks for, and the caller's buffers and functions (bytes)
+    USES        bytes of code, and of RAM for objects and the deepest stack, in programs that only
+                apply; excluding the memory that a patch asks for and the caller's own code and RAM
                                             Cortex-M0      Cortex-M3       rv32imac
         blocks in place                     4,172  2,552    4,064  2,536    5,000  2,544
         one slot of flash                   5,932  6,664    5,224  6,640    6,146  6,664
@@ -71,7 +73,7 @@
         any patch, streamed                26,476  5,072   23,712  5,008   28,016  5,048
         same, but deltas of streams        17,764  4,984   15,888  4,920   18,494  4,960
     ERRORS      dx_patch_error: 0 = ok, negative = reason; dx_patch_error_name()
-    OWNERSHIP   the caller owns every buffer; a parameter that is kept says "borrowed until"
+    OWNERSHIP   The caller owns every buffer. A pointer kept after a call says "borrowed until".
     FORMAT      docs/formats/patch.md (normative)
 */
 #ifndef DX_PATCH_H
@@ -106,32 +108,32 @@ extern "C" {
 /* >>types -------------------------------------------------------------- */
 #define DX_PATCH_HEADER_SIZE 128 /* bytes; dx_patch_info() needs no more */
 #define DX_PATCH_HASH_SIZE   32  /* BLAKE3-256 */
-#define DX_PATCH_FLASH_SMALL_MEMORY 704 /* bytes of models, of a flash patch coded by bits */
+#define DX_PATCH_FLASH_SMALL_MEMORY 704 /* bytes of models for a flash patch in coding BITS */
 #ifndef DX_PATCH_NO_CREATE
-#define DX_PATCH_STREAMS_MEMORY_MIN 1149201 /* bytes; making deltas of streams takes no less */
+#define DX_PATCH_STREAMS_MEMORY_MIN 1149201 /* bytes; minimum to make deltas of streams */
 #endif
 
 /* value, constant, code of the XOR patcher protocol; the first 13 are common to all dx headers. */
 #define DX_PATCH_ERRORS(X)                                                                         \
     X(0, OK, 0)                                                                                    \
     X(-1, EINVAL, 1)      /* an argument breaks its documented contract */                         \
-    X(-2, ENOMEM, 1)      /* the memory given is smaller than what is needed */                    \
-    X(-3, ENOSPACE, 1)    /* the output buffer, or the slot of flash, is too small */              \
-    X(-4, ETOOBIG, 1)     /* a declared size is above the limit that the caller set */             \
-    X(-5, ECORRUPT, 1)    /* the bytes are damaged, or bytes follow the end of the patch */        \
+    X(-2, ENOMEM, 1)      /* the memory given is too small */                                      \
+    X(-3, ENOSPACE, 1)    /* the output buffer or the slot of flash is too small */                \
+    X(-4, ETOOBIG, 1)     /* a declared size exceeds the caller's limit */                         \
+    X(-5, ECORRUPT, 1)    /* damaged bytes, or bytes after the end of the patch */                 \
     X(-6, EAGAIN, 1)      /* not used here */                                                      \
     X(-7, ESYS, 1)        /* a callback failed: dx_patch_applier_callback_result() */              \
-    X(-8, ENOTSUP, 1)     /* asks for what this kind of patch cannot do, such as undo */           \
+    X(-8, ENOTSUP, 1)     /* not supported by this kind of patch, such as undo */                  \
     X(-9, ENOTFOUND, 1)   /* no version with this hash is kept */                                  \
-    X(-10, ECANCELED, 1)  /* the progress callback said stop */                                    \
+    X(-10, ECANCELED, 1)  /* the progress callback asked to stop */                                \
     X(-11, ETRUNCATED, 3) /* the patch ends too early */                                           \
-    X(-12, EVERSION, 2)   /* a version, kind, hash, coding, flag or predictor unknown here */      \
+    X(-12, EVERSION, 2)   /* unknown version, kind, hash, coding, flag or predictor */             \
     X(-32, EHEADER, 2)    /* not a patch, or its header is damaged or contradicts itself */        \
     X(-33, EBLOCK, 4)     /* a block record is malformed */                                        \
-    X(-34, EBOUNDS, 7)    /* an instruction reaches outside of the old or the new bytes */         \
+    X(-34, EBOUNDS, 7)    /* an instruction reaches beyond the old or the new bytes */             \
     X(-35, ENOBASE, 5)    /* no base was given */                                                  \
     X(-36, ENOPATCH, 6)   /* no patch was given */                                                 \
-    X(-37, EBASE, 1)      /* the base is not the one this patch was made for */                    \
+    X(-37, EBASE, 1)      /* the patch was made for another base */                                \
     X(-38, EAPPLIED, 1)   /* the base already is the target of this patch */                       \
     X(-39, ETARGET, 1)    /* the result does not have the hash that the patch promises */
 
@@ -151,8 +153,8 @@ typedef enum dx_patch_coding {
     DX_PATCH_CODING_PLAIN = 0,
     DX_PATCH_CODING_RANGE = 1,
     /* 2 was zstd, in version 1 of the format */
-    DX_PATCH_CODING_BRIEF = 3, /* blocks: two bytes where one byte of a hundred has changed */
-    DX_PATCH_CODING_STREAMS = 4, /* deltas: bytes of one kind together; fast to apply */
+    DX_PATCH_CODING_BRIEF = 3, /* blocks: two bytes per change if 1 % of the bytes changed */
+    DX_PATCH_CODING_STREAMS = 4, /* deltas: one stream per kind of byte; fast to apply */
     DX_PATCH_CODING_BITS = 5     /* flash: range coded bit by bit, in little memory */
 } dx_patch_coding;
 
@@ -161,14 +163,14 @@ typedef struct dx_patch_header {
     uint8_t kind;          /* dx_patch_kind */
     uint8_t hash_kind;     /* 1 = BLAKE3-256 */
     uint8_t coding;        /* dx_patch_coding */
-    bool reversible;       /* undo gives the base back */
+    bool reversible;       /* undo restores the base */
     uint32_t block_size;   /* bytes; 0 for a delta */
     uint32_t trailer_size; /* bytes after the body for a signature; not interpreted */
     uint32_t body_crc;     /* CRC-32C */
     uint64_t base_size;    /* bytes */
     uint64_t target_size;  /* bytes */
     uint64_t body_size;    /* bytes */
-    uint64_t memory_size;  /* bytes of memory that applying takes; the body gets no more */
+    uint64_t memory_size;  /* bytes that applying needs; the body gets no more */
     uint8_t base_hash[DX_PATCH_HASH_SIZE];
     uint8_t target_hash[DX_PATCH_HASH_SIZE];
 } dx_patch_header;
@@ -176,56 +178,56 @@ typedef struct dx_patch_header {
 #ifndef DX_PATCH_NO_CREATE
 typedef struct dx_patch_create_desc {
     void *memory;              /* required, any alignment; used during the call only */
-    size_t memory_size;        /* bytes; dx_patch_create_memory_size() is the best, less works */
+    size_t memory_size;        /* bytes; dx_patch_create_memory_size() is ideal, less works */
     dx_patch_kind kind;        /* 0 = DX_PATCH_KIND_DELTA */
     uint32_t block_size;       /* a power of two; 0 = 4096; blocks: 64..65536; flash: 256..2^20 */
 #ifndef DX_PATCH_NO_FLASH
-    uint64_t slot_size;        /* flash: bytes; 0 = two pages more than both take; one at least */
+    uint64_t slot_size;        /* flash: bytes; 0 = larger file + 2 pages; at least + 1 page */
 #endif
     uint32_t trailer_size;     /* bytes that the caller will append for a signature; 0 = none */
     uint32_t codings;          /* bits 1 << dx_patch_coding; 0 = all but streams; flash: bits if
                                   range is not allowed */
-    uint32_t level;            /* delta: 1 (fastest) .. 9 (smallest); 0 = 6; above, never larger */
-    uint64_t apply_memory_max; /* bytes that applying may need; 0 = 64 MiB; flash: below 5696 it is
-                                  coded by bits; DX_PATCH_FLASH_SMALL_MEMORY suits all appliers */
+    uint32_t level;            /* delta: 1 (fastest) .. 9 (smallest); 0 = 6; 7..9 never exceed 6 */
+    uint64_t apply_memory_max; /* max bytes for applying; 0 = 64 MiB; flash: less than 5696 selects
+                                  coding BITS; DX_PATCH_FLASH_SMALL_MEMORY suits every applier */
 #ifndef DX_PATCH_NO_BLOCKS
-    bool one_way;              /* blocks: drop what a shrinking target cuts off; no undo then */
+    bool one_way;              /* blocks: omit bytes beyond a shorter target; no undo */
 #endif
-    bool skip_check;           /* do not apply the patch once before reporting success */
+    bool skip_check;           /* do not verify the patch by applying it once */
 } dx_patch_create_desc;
 #endif
 
-/* Callbacks return 0, or any other value to stop with DX_PATCH_ESYS. */
+/* Callbacks return 0 to continue; any other value stops with DX_PATCH_ESYS. */
 typedef struct dx_patch_applier_desc {
     void *user; /* handed to the callbacks */
-    /* Fill out with exactly size bytes of the base from offset on. Required without base. */
+    /* Fill out with exactly size bytes of the base at offset. Required unless base is set. */
     int (*read)(void *user, uint64_t offset, void *out, size_t size);
-    /* The next size bytes of the target, in order. Required without out. */
+    /* The next size bytes of the target, in order. Required unless out is set. */
     int (*write)(void *user, const void *data, size_t size);
-    /* Optional. Bytes done of total, base hashing included; not 0 = stop with ECANCELED. */
+    /* Optional. Bytes done of total, base hashing included; nonzero stops with ECANCELED. */
     int (*progress)(void *user, uint64_t done, uint64_t total);
-    const void *base;         /* the base in memory; read is not called then */
-    void *out;                /* the target in memory, not overlapping; write is not called then */
+    const void *base;         /* the base in memory; then read is not called */
+    void *out;                /* the target in memory, not overlapping; then write is not called */
     size_t out_capacity;      /* bytes of out */
     uint64_t base_size;       /* bytes of the base */
     void *memory;             /* required, any alignment; borrowed until finish */
-    size_t memory_size;       /* at least that of the patch; 17..65 KB more: larger writes */
+    size_t memory_size;       /* at least the patch's memory_size; 17..65 KB more: larger writes */
     uint64_t target_size_max; /* bytes; 0 = no limit */
     bool skip_base_hash;      /* the caller has verified the base: only its size is checked */
-    bool skip_target_hash;    /* the caller verifies the target: OK does not speak of its hash */
+    bool skip_target_hash;    /* the caller verifies the target: OK does not vouch for its hash */
 #ifndef DX_PATCH_NO_BLOCKS
-    bool undo;                /* blocks: the base is the target, produce what it was made from */
+    bool undo;                /* blocks: the base is the target; restore what it was made from */
 #endif
 } dx_patch_applier_desc;
 
 typedef struct dx_patch_p_blake3 { /* >>hash */
     uint32_t cv_[8];         /* chaining value of the chunk that is being hashed */
-    uint64_t chunk_;         /* its number: so many are complete */
-    uint8_t block_[64];      /* its last block, which may yet be the last of all */
-    uint8_t block_size_;     /* bytes of block_ */
-    uint8_t blocks_;         /* blocks of the chunk that are hashed */
-    uint8_t stack_size_;     /* subtrees that wait for their right sibling, */
-    uint32_t stack_[55][8];  /* the largest first */
+    uint64_t chunk_;         /* its number, which is the count of complete chunks */
+    uint8_t block_[64];      /* its last block, held back: it may be the last of the input */
+    uint8_t block_size_;     /* bytes in block_ */
+    uint8_t blocks_;         /* blocks of the chunk already hashed */
+    uint8_t stack_size_;     /* entries of stack_: */
+    uint32_t stack_[55][8];  /* subtrees without their right sibling yet, the largest first */
 } dx_patch_p_blake3;
 
 typedef struct dx_patch_p_coder { /* >>coder: reads or writes bits */
@@ -234,94 +236,94 @@ typedef struct dx_patch_p_coder { /* >>coder: reads or writes bits */
     uint16_t *rows_;        /* models of symbols: 16 words each */
     size_t at_;
     size_t size_;
-    uint64_t low_;     /* writing: where the range begins; bit 32 is a carry */
-    uint64_t pending_; /* writing: bytes that a carry may yet change */
+    uint64_t low_;     /* writing: lower end of the range; bit 32 is a carry */
+    uint64_t pending_; /* writing: bytes that a carry may still change */
     uint64_t cost_;    /* counting: sixteenths of a bit */
-    uint32_t range_;   /* how much of the code space is left; 0: plain coding, bytes and varints */
-    uint32_t code_;    /* reading: where in the range the code is */
+    uint32_t range_;   /* width of the range; 0: plain coding, bytes and varints */
+    uint32_t code_;    /* reading: offset of the code in the range */
     int mode_;         /* DX_PATCH_P_READ, _WRITE, _COUNT */
     bool last_;        /* no more input follows: steps need not wait for it */
-    bool bits_;        /* flash: the rows are chances of single bits */
-    bool any_;         /* writing: the first byte, always zero, has been left out */
-    bool overrun_;     /* read or written beyond the end */
-    bool bad_number_;  /* read a number that no writer writes */
-    uint8_t cache_;    /* writing: the oldest of the pending bytes */
+    bool bits_;        /* flash: the rows are probabilities of single bits */
+    bool any_;         /* writing: the first byte, always zero, has been dropped */
+    bool overrun_;     /* read or wrote beyond the end */
+    bool bad_number_;  /* read a number that no writer produces */
+    uint8_t cache_;    /* writing: the oldest pending byte */
 } dx_patch_p_coder;
 
-#define DX_PATCH_P_SEGMENTS 8u    /* at most, of a file */
-#define DX_PATCH_P_SETUP_SIZE 34u /* words: count, origin, four for each segment */
+#define DX_PATCH_P_SEGMENTS 8u    /* max per file */
+#define DX_PATCH_P_SETUP_SIZE 34u /* words: count, origin, four per segment */
 
 typedef struct dx_patch_p_predictor { /* >>predict: where references point to */
     uint32_t *matches_; /* new offset, old offset, size of each; then their order by old offset;
                            then the old offsets in this order */
     uint32_t *memory_;  /* corrections, by region of the target */
-    uint32_t *index_;   /* by old offset >> index_log_: the last match that starts at or before its
-                           granule, in the order by old offset; or NULL */
-    uint32_t index_size_; /* granules, and one more */
+    uint32_t *index_;   /* by old offset >> index_log_: place, in that order, of the last match that
+                           starts at or before the granule; or NULL */
+    uint32_t index_size_; /* granules + 1 */
     uint32_t index_log_;
     uint32_t count_;    /* matches */
-    uint32_t flags_;    /* were the last two fields predicted wrongly? one bit each */
+    uint32_t flags_;    /* were the last two fields mispredicted? one bit each */
     uint32_t region_bits_;
     uint64_t setup_[2][DX_PATCH_P_SETUP_SIZE]; /* of base and target */
 } dx_patch_p_predictor;
 
 typedef struct dx_patch_p_mixer dx_patch_p_mixer;
 
-typedef struct dx_patch_p_delta { /* >>delta: what both sides of a delta know */
+typedef struct dx_patch_p_delta { /* >>delta: state shared by reader and writer */
     dx_patch_p_coder coder_;
     dx_patch_p_predictor predictor_;
-    dx_patch_p_mixer *mixer_; /* or NULL: then the fields up to raw_ are not used */
+    dx_patch_p_mixer *mixer_; /* or NULL: then the fields up to raw_ are unused */
     uint16_t *groups_;        /* rows by context: 1 << groups_log_ of them */
-    uint32_t *heads_;         /* by hash of five literals: the place behind them in the history */
+    uint32_t *heads_;         /* by hash of the last five bytes: the history position after them */
     uint8_t *history_;        /* the last 1 << history_log_ literals */
     uint32_t history_log_;    /* 0: no mixer */
     uint32_t groups_log_;
-    uint32_t history_size_; /* literals so far; wraps */
-    uint32_t repeat_at_;    /* place in the history that the next literal may repeat, */
-    uint32_t repeat_size_;  /* after so many that did; at most 15; 0: none */
-    uint32_t hint_;         /* was the last literal the base's byte at its place? */
-    uint32_t raw_;          /* the literals of this kilobyte are not coded but copied */
-    uint64_t past_;         /* the last eight bytes of the target, the last one lowest */
-    uint32_t literal_bits_; /* bits of the byte before that choose the rows of a literal */
-    uint32_t diff_bits_;    /* bits of context that choose the rows of a wrong byte */
-    uint32_t id_;           /* predictor of the last block */
+    uint32_t history_size_; /* literals, modulo 2^32 */
+    uint32_t repeat_at_;    /* history position that the next literal may repeat */
+    uint32_t repeat_size_;  /* literals repeated so, at most 15; 0: no repeat */
+    uint32_t hint_;         /* did the last literal equal its hint, a byte of the base? */
+    uint32_t raw_;          /* the literals of this kilobyte are stored uncoded */
+    uint64_t past_;         /* the last eight bytes of the target, the latest lowest */
+    uint32_t literal_bits_; /* bits of the previous byte that select the rows of a literal */
+    uint32_t diff_bits_;    /* bits of context that select the rows of a wrong byte */
+    uint32_t id_;           /* predictor of the previous block */
     uint32_t last_run_;     /* right bytes before the last wrong one */
-    uint32_t last_diff_;    /* by how much that was wrong */
+    uint32_t last_diff_;    /* its difference */
     bool map_;              /* the matches come first, as a map for predictions */
-    bool rich_;             /* mixes more contexts */
+    bool rich_;             /* mix more contexts */
 } dx_patch_p_delta;
 
-typedef struct dx_patch_p_block { /* of a match: at most 1024 bytes that share a predictor */
+typedef struct dx_patch_p_block { /* up to 1024 bytes of a match that share a predictor */
     const uint8_t *old_bytes;
     const uint8_t *new_bytes; /* NULL when reading */
     uint64_t old_at;          /* offsets in base and target */
     uint64_t new_at;
-    uint64_t bias[2];   /* address less offset, of its place in base and target */
-    uint64_t origin[2]; /* what based addresses count from, in base and target */
+    uint64_t bias[2];   /* address minus offset, at its place in base and target */
+    uint64_t origin[2]; /* origin of based addresses, in base and target */
     uint32_t size;
-    uint32_t limit; /* a field that starts in size bytes may end in limit bytes */
-    uint32_t at;    /* bytes that are done, first with fields, then with wrong bytes */
-    int32_t from;   /* where the last field ended */
+    uint32_t limit; /* a field starts within size bytes and ends within limit bytes */
+    uint32_t at;    /* bytes done: first by fields, then by wrong bytes */
+    int32_t from;   /* end of the last field */
     bool filled;    /* all fields are done */
 } dx_patch_p_block;
 
 #ifndef DX_PATCH_NO_STREAMS
-typedef struct dx_patch_p_lines { /* >>streams: what sources of copies are said by */
-    uint64_t shifts[3]; /* source less target offset of the last three lines, the last one first */
-    uint64_t old_end;   /* where in the base the last copy from it ended */
-    uint64_t back;      /* how far back the last copy from the target was; 0: there was none */
+typedef struct dx_patch_p_lines { /* >>streams: state for coding the sources of copies */
+    uint64_t shifts[3]; /* source minus target offset of the last three lines, latest first */
+    uint64_t old_end;   /* end in the base of the last copy from it */
+    uint64_t back;      /* distance of the last copy from the target; 0: none yet */
 } dx_patch_p_lines;
 #endif
 
 #ifndef DX_PATCH_NO_BLOCKS
-typedef struct dx_patch_p_runs { /* >>reader: where in a block patch it is */
+typedef struct dx_patch_p_runs { /* >>reader: position in a block patch */
     uint64_t block_size;
-    uint64_t limit; /* runs lie below: the larger file's size, if undo is possible */
-    uint64_t next;  /* where the block after this one begins */
-    uint64_t at;    /* of the next changed byte */
-    uint64_t size;  /* changed bytes left of this run */
-    uint64_t left;  /* runs left of this block */
-    bool brief;     /* the coding */
+    uint64_t limit; /* max end of a run: the larger file's size if undo is possible */
+    uint64_t next;  /* offset of the next block */
+    uint64_t at;    /* offset of the next changed byte */
+    uint64_t size;  /* changed bytes left in this run */
+    uint64_t left;  /* runs left in this block */
+    bool brief;     /* coding BRIEF */
 } dx_patch_p_runs;
 #endif
 
@@ -334,109 +336,109 @@ typedef struct dx_patch_applier { /* caller-allocated, stays where it is; fields
 #ifndef DX_PATCH_NO_BLOCKS
     dx_patch_p_runs runs_;
     uint64_t at_;        /* offset of the window in the base */
-    uint32_t block_at_;  /* bytes in the window */
+    uint32_t block_at_;  /* bytes used in the window */
 #endif
-    uint8_t *memory_;    /* what is left of the caller's memory: left_ bytes */
+    uint8_t *memory_;    /* rest of the caller's memory: left_ bytes */
     uint8_t *old_;       /* a window of the base */
-    uint8_t *new_;       /* target bytes on their way to write(): room_ bytes */
-    uint64_t from_size_; /* bytes of what is read, */
-    uint64_t to_size_;   /* and of what is made: undo exchanges them */
-    uint64_t received_;  /* bytes of the patch */
-    uint64_t produced_;  /* bytes of the target, */
-    uint64_t given_;     /* and how many of them are hashed and handed on */
-    uint64_t base_done_; /* bytes of the base that are hashed */
+    uint8_t *new_;       /* target bytes waiting for write(): room_ bytes */
+    uint64_t from_size_; /* bytes of the file read, */
+    uint64_t to_size_;   /* and of the file made: undo swaps them */
+    uint64_t received_;  /* bytes of the patch received */
+    uint64_t produced_;  /* bytes of the target made, */
+    uint64_t given_;     /* and how many of them were hashed and passed on */
+    uint64_t base_done_; /* bytes of the base hashed */
 #ifndef DX_PATCH_NO_STREAMS
-    dx_patch_p_lines lines_;  /* of copies, when a section of streams ends */
-    uint8_t *section_;        /* streams: a section as it arrives, section_max_ bytes; */
-    uint8_t *decoded_;        /* its streams, decoded_max_ bytes; */
-    uint32_t *table_;         /* a table of rANS; */
-    uint8_t *window_;         /* the target's last bytes, if they are not in the caller's `out` */
-    uint64_t section_target_; /* bytes of the target that the section makes */
+    dx_patch_p_lines lines_;  /* state of copies at the end of a section */
+    uint8_t *section_;        /* streams: buffer for a section, section_max_ bytes; */
+    uint8_t *decoded_;        /* for its decoded streams, decoded_max_ bytes; */
+    uint32_t *table_;         /* for a table of rANS; */
+    uint8_t *window_;         /* for the last target bytes, if not in the caller's `out` */
+    uint64_t section_target_; /* target bytes that the section makes */
     uint32_t section_max_;
     uint32_t section_size_;
-    uint32_t section_at_;     /* bytes of it that have arrived */
+    uint32_t section_at_;     /* bytes of it received */
     uint32_t decoded_max_;
-    uint32_t window_log_;     /* copies reach so far back into the target; 0: there are none */
+    uint32_t window_log_;     /* log2 of the reach of copies in the target; 0: no such copies */
 #endif
     uint64_t literals_left_; /* before the next match */
     uint64_t literals_done_; /* since the last one */
-    uint64_t hint_old_;      /* where in the base the hint of the next literal is */
-    uint64_t equal_left_;    /* bytes of the match that are a plain copy */
-    uint64_t match_left_;    /* bytes of the match; 0: there is none */
-    uint64_t match_old_;     /* its offsets */
+    uint64_t hint_old_;      /* offset in the base of the next literal's hint */
+    uint64_t equal_left_;    /* bytes of the match left to copy unchanged */
+    uint64_t match_left_;    /* bytes left of the match; 0: no match */
+    uint64_t match_old_;     /* its offsets in base and target */
     uint64_t match_new_;
     uint64_t new_end_; /* where the last match of the list ended */
     uint64_t old_end_;
-    int error_; /* what finish and later calls return */
+    int error_; /* result of finish and of later calls */
     int callback_result_;
-    int state_; /* what is expected next */
+    int state_; /* the next part of the patch */
     uint32_t crc_;
-    uint32_t setup_at_; /* numbers of the setup that are read */
+    uint32_t setup_at_; /* setup numbers read */
     uint32_t setup_side_; /* 0 base, 1 target */
-    uint32_t match_at_; /* matches of the list that are read, later that are done */
-    uint32_t later_;    /* 1 once the match has had its first count of equal blocks */
+    uint32_t match_at_; /* matches of the list read; later: applied */
+    uint32_t later_;    /* 1 after the match's first count of equal blocks */
     size_t in_size_;
     size_t left_;
     size_t room_;
-    bool whole_; /* the body's checksum has been compared */
+    bool whole_; /* the body's checksum has been verified */
     uint8_t in_[1024];
 } dx_patch_applier;
 
 #ifndef DX_PATCH_NO_FLASH
-/* What a flash patch asks of the device, at an offset of the slot. */
+/* Operations of the device, at an offset of the slot. */
 typedef enum {
     DX_PATCH_FLASH_READ,  /* up to 256 bytes */
-    DX_PATCH_FLASH_WRITE, /* 256 bytes at a multiple of 256, each place once after its erase */
+    DX_PATCH_FLASH_WRITE, /* 256 bytes at a multiple of 256, once after each erase */
     DX_PATCH_FLASH_ERASE  /* a page of the patch's page size; no data */
 } dx_patch_flash_io;
 
-typedef struct dx_patch_flash_desc { /* all but progress is required */
+typedef struct dx_patch_flash_desc { /* all fields but progress are required */
     void *user; /* handed to the callbacks */
     /* Returns 0, or any other value to end the call with ESYS. */
     int (*io)(void *user, dx_patch_flash_io what, uint64_t offset, void *data, size_t size);
-    const void *patch;  /* the whole patch; it must outlive power cuts */
+    const void *patch;  /* the whole patch; it must survive power cuts */
     size_t patch_size;  /* bytes */
     uint64_t slot_size; /* bytes */
-    uint32_t page_size; /* bytes that are erased at once; divides the patch's pages */
-    /* Optional; for a watchdog, or a bar. Called after each erase, after each write of 256 bytes,
-       and after each 256 bytes that were only read or decoded (1024 of the patch's checksum). done
-       and total are bytes of work; done never falls, skips what an earlier run has finished, and is
-       total once the result is verified. Not 0: the call ends with ECANCELED, as after a power cut:
-       the next call resumes. */
+    uint32_t page_size; /* bytes per erase; divides the patch's page size */
+    /* Optional, for a watchdog or a progress bar. Called after each erase, after each write of 256
+       bytes, and after each 256 bytes that were only read or decoded (1024 while the patch is
+       checksummed). done and total are bytes of work: done never decreases, skips work that an
+       earlier run finished, and reaches total once the result is verified. A nonzero result ends
+       the call with ECANCELED, as a power cut would: the next call resumes. */
     int (*progress)(void *user, uint64_t done, uint64_t total);
 } dx_patch_flash_desc;
 
 #ifdef DX_PATCH_FLASH_SMALL
-  #define DX_PATCH_P_FLASH_WORDS 352u /* models of a flash patch whose coding is bits, */
+  #define DX_PATCH_P_FLASH_WORDS 352u /* models of a flash patch: coding BITS only, */
 #else
-  #define DX_PATCH_P_FLASH_WORDS 2848u /* or any */
+  #define DX_PATCH_P_FLASH_WORDS 2848u /* or either coding */
 #endif
 
 typedef struct dx_patch_flash { /* caller-allocated, stays where it is; fields are private */
     dx_patch_flash_desc desc_;
     dx_patch_p_coder coder_;
-    uint64_t done_;     /* bytes of work, */
-    uint64_t step_end_; /* how many there will be after this step, */
+    uint64_t done_;     /* bytes of work done, */
+    uint64_t step_end_; /* done after this step, */
     uint64_t total_;    /* and after the last one */
     uint32_t base_size_; /* from the header, */
     uint32_t target_size_;
     uint32_t body_size_;
     uint32_t body_crc_;
     uint32_t page_size_;
-    uint32_t bits_coding_; /* 1: the coding BITS */
+    uint32_t bits_coding_; /* 1: coding BITS */
     uint32_t gap_;        /* pages by which the base moves up */
     uint32_t bits_;       /* log2 of the page size */
-    uint32_t stream_at_;  /* offset in the patch, behind the checksums of pages */
-    uint32_t pages_;      /* of the base */
+    uint32_t stream_at_;  /* offset of the stream in the patch, after the checksums of pages */
+    uint32_t pages_;      /* pages of the base */
     uint32_t cached_;     /* piece of the base in old_; DX_PATCH_P_F_NEVER: none */
-    uint32_t first_page_; /* pages of the target before this one are not written */
-    int error_;           /* the first one; nothing is done after it */
+    uint32_t first_page_; /* target pages below this one are not written */
+    int error_;           /* the first error; it is final */
     uint8_t old_[64];     /* a piece of the base */
     uint8_t out_[256];    /* target bytes for the next write */
-    union {               /* a hash is taken before or after decoding, never meanwhile */
+    union {               /* a hash is taken before or after decoding, never during it */
         struct {
             uint32_t cv_[8];
-            uint32_t stack_[20][8]; /* subtrees of 2^30 bytes */
+            uint32_t stack_[20][8]; /* subtrees of up to 2^30 bytes */
         } hash_;
         uint16_t rows_[DX_PATCH_P_FLASH_WORDS];
     } u_;
@@ -444,57 +446,58 @@ typedef struct dx_patch_flash { /* caller-allocated, stays where it is; fields a
 #endif
 
 /* >>api ---------------------------------------------------------------- */
-/* "DX_PATCH_ECORRUPT" and so on; "unknown error" for a value that is none. Static storage. */
+/* "DX_PATCH_ECORRUPT" and so on; "unknown error" for any other value. Static storage. */
 DX_PATCH_API const char *dx_patch_error_name(int error);
 
-/* The numeric codes 0..7 of the XOR patcher protocol, see docs/formats/patch.md. */
+/* The codes 0..7 of the XOR patcher protocol, see docs/formats/patch.md. */
 DX_PATCH_API int dx_patch_error_wire(int error);
 
 /* BLAKE3-256 of size bytes into hash (DX_PATCH_HASH_SIZE bytes). */
 DX_PATCH_API void dx_patch_hash(const void *data, size_t size, uint8_t *hash);
 
-/* Read and check the first 128 bytes of a patch. ETRUNCATED (size is less), EHEADER, EVERSION. */
+/* Read and check the first 128 bytes of a patch. ETRUNCATED (fewer), EHEADER, EVERSION. */
 DX_PATCH_API int dx_patch_info(const void *bytes, size_t size, dx_patch_header *header);
 
 #ifndef DX_PATCH_NO_CREATE
-/* Bytes of output that dx_patch_create() never exceeds; 0 when that is above SIZE_MAX. */
+/* Upper bound of the output of dx_patch_create() in bytes; 0 if above SIZE_MAX. */
 DX_PATCH_API size_t dx_patch_bound(const dx_patch_create_desc *desc, size_t base_size,
                                    size_t target_size);
 
-/* Bytes of memory with which dx_patch_create() finds everything; 0 when above SIZE_MAX. Less, from
-   68 KB on, makes larger delta patches; another memory_size may give another patch.
-   Streams as the only coding: with less than DX_PATCH_STREAMS_MEMORY_MIN bytes the call fails with
-   ENOMEM, whatever the files are. An empty base and target take exactly that, on every machine.
-   Other files take more, which depends on their content: one byte less than they take is ENOMEM,
-   too, and never a patch in another coding. With other codings allowed one of those is used. */
+/* Bytes of memory with which dx_patch_create() finds every match; 0 if above SIZE_MAX. With less,
+   down to 68 KB, deltas get larger; another memory_size may give another patch.
+   Streams as the only coding: below DX_PATCH_STREAMS_MEMORY_MIN bytes the call always fails with
+   ENOMEM; an empty base and target need exactly that many, on every machine. Other files need more,
+   depending on their content; with one byte less the call fails with ENOMEM and never falls back to
+   another coding. If other codings are allowed, one of them is used. */
 DX_PATCH_API size_t dx_patch_create_memory_size(const dx_patch_create_desc *desc,
                                                 size_t base_size, size_t target_size);
 
-/* Make the patch that turns base into target (NULL when empty), and apply it once to check it. out
-   (out_capacity bytes) receives header and body, *out_size bytes; desc->trailer_size bytes are then
-   the caller's to append. EINVAL, ENOMEM, ENOSPACE, ENOTSUP (no coding allowed suits the kind),
-   ETOOBIG (applying takes more than apply_memory_max; flash: 1 GiB and more; streams alone: 4 GiB
-   and more), ETARGET (the patch made does not give the target: a defect of this file; there is no
-   patch then, and another coding may give one). Copies of streams are checked with skip_check, too.
-   A delta that no coding makes smaller is plain, whatever is allowed. */
+/* Make the patch that turns base into target (NULL if empty), and apply it once to check it. out
+   (out_capacity bytes) receives header and body, *out_size bytes; the caller then appends
+   desc->trailer_size bytes. EINVAL, ENOMEM, ENOSPACE, ENOTSUP (no allowed coding suits the
+   kind), ETOOBIG (applying needs more than apply_memory_max; flash: 1 GiB or more; streams as
+   the only coding: 4 GiB or more), ETARGET (the patch does not reproduce the target, which is a
+   bug in this header: no patch is returned, and another coding may work). Copies of streams are
+   checked even with skip_check. A delta that no coding makes smaller is stored plain, even if
+   plain is not allowed. */
 DX_PATCH_API int dx_patch_create(const dx_patch_create_desc *desc, const void *base,
                                  size_t base_size, const void *target, size_t target_size,
                                  void *out, size_t out_capacity, size_t *out_size);
 #endif
 
-/* Apply a whole patch, trailer included. out must not overlap base; its content means nothing after
-   an error. memory: at least memory_size of the patch's header. */
+/* Apply a whole patch, trailer included. out must not overlap base; its content is undefined after
+   an error. memory_size: at least that of the patch's header. */
 DX_PATCH_API int dx_patch_apply(const void *base, size_t base_size, const void *patch,
                                 size_t patch_size, void *out, size_t out_capacity,
                                 size_t *out_size, void *memory, size_t memory_size);
 
 #ifndef DX_PATCH_NO_BLOCKS
-/* Blocks: turn the base in buffer into the target, all or nothing (but what lies behind it may be
-   zeroed). buffer_capacity matches the larger of both. ENOTSUP for a delta. */
+/* Blocks: turn the base in buffer into the target, all or nothing; bytes after it may be zeroed.
+   buffer_capacity: at least the larger of both sizes. ENOTSUP for a delta. */
 DX_PATCH_API int dx_patch_apply_in_place(void *buffer, size_t base_size, size_t buffer_capacity,
                                          const void *patch, size_t patch_size, size_t *new_size);
 
-/* Blocks: turn the target back into the base likewise. ENOTSUP if the patch is not reversible. */
+/* Blocks: turn the target back into the base, likewise. ENOTSUP if the patch is not reversible. */
 DX_PATCH_API int dx_patch_undo(void *buffer, size_t target_size, size_t buffer_capacity,
                                const void *patch, size_t patch_size, size_t *new_size);
 #endif
@@ -502,24 +505,24 @@ DX_PATCH_API int dx_patch_undo(void *buffer, size_t target_size, size_t buffer_c
 /* Apply a patch while it arrives. *desc is copied. EINVAL, ENOBASE (no read callback). */
 DX_PATCH_API int dx_patch_applier_init(dx_patch_applier *a, const dx_patch_applier_desc *desc);
 
-/* The next bytes of the patch; all are taken. Once the header is complete the whole base is read,
-   and hashed; only then the first byte is written. An error is final: later calls return it. */
+/* Pass the next bytes of the patch; all are consumed. Once the header is complete, the whole base
+   is read and hashed before the first byte is written. An error is final: later calls return it. */
 DX_PATCH_API int dx_patch_applier_feed(dx_patch_applier *a, const void *data, size_t size);
 
-/* DX_PATCH_OK only when the whole patch arrived and what was written has the promised hash. */
+/* DX_PATCH_OK only if the whole patch arrived and the written bytes have the promised hash. */
 DX_PATCH_API int dx_patch_applier_finish(dx_patch_applier *a);
 
-/* What the callback returned that led to DX_PATCH_ESYS or ECANCELED; 0 otherwise. */
+/* Return value of the callback that caused DX_PATCH_ESYS or ECANCELED; otherwise 0. */
 DX_PATCH_API int dx_patch_applier_callback_result(const dx_patch_applier *a);
 
 #ifndef DX_PATCH_NO_FLASH
-/* Flash patches: turn the base into the target where it lies, page by page. After a power cut, an
-   error of io (ESYS) or a stop by progress (ECANCELED) call it again with the same patch, any
-   number of times. No page is erased more than twice, and at most twice more after each
-   interruption. OK and EAPPLIED: the slot holds the target; what lies behind it is undefined.
-   EBASE: it holds neither the base nor what an interrupted run left, and nothing was changed.
-   ENOSPACE: the slot, ENOTSUP: the page size does not suit the patch. ENOMEM: with
-   DX_PATCH_FLASH_SMALL, a patch that was not made for that. */
+/* Flash patches: turn the base into the target in its slot, page by page. After a power cut, an io
+   error (ESYS) or a stop by progress (ECANCELED), call it again with the same patch, any number of
+   times. No page is erased more than twice, plus at most twice per interruption. OK and EAPPLIED:
+   the slot holds the target; bytes after it are undefined. EBASE: the slot holds neither the base
+   nor the state of an interrupted run; nothing was changed. ENOSPACE: the slot is too small.
+   ENOTSUP: the page size does not suit the patch. ENOMEM: DX_PATCH_FLASH_SMALL is defined and the
+   patch was not made for it. */
 DX_PATCH_API int dx_patch_flash_apply(dx_patch_flash *f, const dx_patch_flash_desc *desc);
 #endif
 
@@ -548,7 +551,7 @@ DX_PATCH_API int dx_patch_flash_apply(dx_patch_flash *f, const dx_patch_flash_de
 #else
   #define DX_PATCH_P_MEM(name) __builtin_##name
   #define DX_PATCH_P_PREFETCH(p) __builtin_prefetch(p)
-  #ifndef __OPTIMIZE_SIZE__ /* one instruction each on most machines, which inlining does not see */
+  #ifndef __OPTIMIZE_SIZE__ /* one instruction on most machines, unknown to the inliner */
 static inline uint32_t dx_patch_p_load32(const uint8_t *p) __attribute__((always_inline));
 static inline uint64_t dx_patch_p_load64(const uint8_t *p) __attribute__((always_inline));
   #endif
@@ -628,9 +631,9 @@ static uint32_t dx_patch_p_crc32c(uint32_t crc, const uint8_t *p, size_t size)
          /   \   /   \               in the number of complete chunks (100 in binary)
         0     1 2     3
 
-   The last compression of all has the flag ROOT. So nothing is joined, and no block compressed,
-   before it is known that more input follows. A hook may hash subtrees of whole chunks faster, side
-   by side in the lanes of vectors; the results are the same. */
+   The last compression has the flag ROOT. Therefore no subtree is merged and no block compressed
+   until more input is known to follow. A hook may hash subtrees of whole chunks faster, in SIMD
+   lanes; the results are the same. */
 enum { /* flags of a compression */
     DX_PATCH_P_B3_CHUNK_START = 1,
     DX_PATCH_P_B3_CHUNK_END = 2,
@@ -729,8 +732,8 @@ static void dx_patch_p_hash_compress(uint32_t cv[8], const uint8_t block[64], ui
 }
 #endif
 
-/* A faster hash for whole subtrees: the program's, or that of dx_cas.h where its implementation
-   stands before this one in the same file. */
+/* A faster hash for whole subtrees: the program's hook, or that of dx_cas.h if its implementation
+   precedes this one in the same file. */
 #if !defined(DX_PATCH_BLAKE3) && defined(DX_CAS_IMPLEMENTED)
 static void dx_patch_p_hash_part(uint64_t offset, const uint8_t *p, size_t size, uint8_t *value)
 {
@@ -744,13 +747,13 @@ static void dx_patch_p_hash_part(uint64_t offset, const uint8_t *p, size_t size,
 #define DX_PATCH_BLAKE3 dx_patch_p_hash_part
 #endif
 #ifdef DX_PATCH_BLAKE3
-enum { /* subtrees that it takes: as powers of two of chunks; a larger one is two or more */
+enum { /* subtrees that the hook takes, as log2 of chunks; a larger one takes several calls */
     DX_PATCH_P_B3_LOG_MIN = 3,
     DX_PATCH_P_B3_LOG_MAX = 10
 };
 #endif
 
-/* What XOR goes by, where the compiler has vectors. */
+/* The word of XOR loops: a vector if the compiler has them. */
 #if defined(__GNUC__) || defined(__clang__)
   #if defined(__SSE2__) || defined(__ARM_NEON) || defined(__wasm_simd128__)
     #define DX_PATCH_P_VECTORS
@@ -777,7 +780,7 @@ static void dx_patch_p_hash_start(dx_patch_p_blake3 *h)
     dx_patch_p_blake3_iv(h->cv_);
 }
 
-/* Compress the block that was kept, with these flags and those of its place in the chunk. */
+/* Compress the block held back, with these flags and those of its place in the chunk. */
 static void dx_patch_p_hash_block(dx_patch_p_blake3 *h, uint32_t flags)
 {
     DX_PATCH_ASSERT(h->blocks_ < DX_PATCH_P_B3_BLOCKS);
@@ -788,7 +791,7 @@ static void dx_patch_p_hash_block(dx_patch_p_blake3 *h, uint32_t flags)
     h->blocks_++;
 }
 
-/* Make cv that of a parent: it is the right child. */
+/* Replace cv, the right child, by its parent's. */
 static void dx_patch_p_hash_parent(uint32_t cv[8], const uint32_t left[8], uint32_t flags)
 {
     uint8_t pair[64];
@@ -802,7 +805,7 @@ static void dx_patch_p_hash_parent(uint32_t cv[8], const uint32_t left[8], uint3
     dx_patch_p_hash_compress(cv, pair, 64, 0, (uint32_t)DX_PATCH_P_B3_PARENT | flags);
 }
 
-/* The left child is on top of the stack. */
+/* Merge cv with the left child, the top of the stack. */
 static void dx_patch_p_hash_join(dx_patch_p_blake3 *h, uint32_t flags)
 {
     DX_PATCH_ASSERT(h->stack_size_ > 0);
@@ -810,7 +813,7 @@ static void dx_patch_p_hash_join(dx_patch_p_blake3 *h, uint32_t flags)
     dx_patch_p_hash_parent(h->cv_, h->stack_[h->stack_size_], flags);
 }
 
-/* A subtree is complete: it waits on the stack, and the next chunk starts with the key. */
+/* A subtree is complete: push it, and start the next chunk with the key. */
 static void dx_patch_p_hash_push(dx_patch_p_blake3 *h)
 {
     DX_PATCH_ASSERT(h->stack_size_ < sizeof h->stack_ / sizeof *h->stack_);
@@ -818,8 +821,8 @@ static void dx_patch_p_hash_push(dx_patch_p_blake3 *h)
     dx_patch_p_blake3_iv(h->cv_);
 }
 
-/* More input follows chunk_ whole chunks, so none of their subtrees is the root: join those of
-   equal size until there is one for each bit of chunk_. */
+/* More input follows chunk_ whole chunks, so none of their subtrees is the root: merge those of
+   equal size until there is one for each set bit of chunk_. */
 static void dx_patch_p_hash_merge(dx_patch_p_blake3 *h)
 {
     uint64_t left;
@@ -833,8 +836,8 @@ static void dx_patch_p_hash_merge(dx_patch_p_blake3 *h)
     }
 }
 
-/* Between chunks: take whole subtrees of the input at once, as large as their place in the tree
-   allows. Returns how many bytes were taken; without a hook none. */
+/* Between chunks: hash whole subtrees of the input at once, as large as their place in the tree
+   allows. Returns the bytes consumed; 0 without a hook. */
 static size_t dx_patch_p_hash_fast(dx_patch_p_blake3 *h, const uint8_t *p, size_t size)
 {
     size_t done = 0;
@@ -872,7 +875,7 @@ static void dx_patch_p_hash_update(dx_patch_p_blake3 *h, const uint8_t *p, size_
     size_t part;
     DX_PATCH_ASSERT(p || !size);
     for (; size; p += part, size -= part) {
-        if (h->block_size_ == DX_PATCH_P_B3_BLOCK) /* more follows, so it is not the last one */
+        if (h->block_size_ == DX_PATCH_P_B3_BLOCK) /* more follows: not the last block */
             dx_patch_p_hash_block(h, h->blocks_ < DX_PATCH_P_B3_BLOCKS - 1 ? 0u : chunk_end);
         if (h->blocks_ == DX_PATCH_P_B3_BLOCKS) {
             dx_patch_p_hash_push(h);
@@ -892,7 +895,7 @@ static void dx_patch_p_hash_update(dx_patch_p_blake3 *h, const uint8_t *p, size_
     }
 }
 
-/* Nothing follows: the last block ends its chunk, and what waits is joined up to the root. */
+/* End of input: the last block ends its chunk; merge the stack up to the root. */
 static void dx_patch_p_hash_finish(dx_patch_p_blake3 *h, uint8_t *hash)
 {
     const uint32_t root = (uint32_t)DX_PATCH_P_B3_ROOT;
@@ -901,7 +904,7 @@ static void dx_patch_p_hash_finish(dx_patch_p_blake3 *h, uint8_t *hash)
     if (h->blocks_ + h->block_size_ || !h->stack_size_) {
         DX_PATCH_MEMSET(h->block_ + h->block_size_, 0, DX_PATCH_P_B3_BLOCK - h->block_size_);
         dx_patch_p_hash_block(h, DX_PATCH_P_B3_CHUNK_END | (h->stack_size_ ? 0u : root));
-    } else { /* the input ended with a whole subtree, which waits already */
+    } else { /* the input ended with a whole subtree, already on the stack */
         DX_PATCH_MEMCPY(h->cv_, h->stack_[--h->stack_size_], 32);
         DX_PATCH_ASSERT(h->stack_size_ > 0);
     }
@@ -910,21 +913,21 @@ static void dx_patch_p_hash_finish(dx_patch_p_blake3 *h, uint8_t *hash)
 }
 
 /* >>header -------------------------------------------------------------
-   128 bytes that say what a patch is, whom it fits and what it takes, before anything is done:
+   128 bytes that identify the patch, its base and target, and the memory it needs:
 
         0     4 5 6 7 8         16          24        32    36    40
         | DXP1 |v|k|h|c| base   |  target   |  body   |block|flags| memory  |
         48                  80                   112   116     120   124
         | BLAKE3 of base    | BLAKE3 of target   | crc |trailer|  0  | crc |    then the body
 
-   v version, k kind, h hash kind, c coding; sizes in bytes; the first crc is that of the body, the
-   second one that of the 124 bytes before it. */
+   v version, k kind, h hash kind, c coding; sizes in bytes; the first crc covers the body, the
+   second one the 124 bytes before it. */
 enum { /* offsets */
     DX_PATCH_P_AT_VERSION = 4,
     DX_PATCH_P_AT_KIND = 5,
     DX_PATCH_P_AT_HASH_KIND = 6,
     DX_PATCH_P_AT_CODING = 7,
-    DX_PATCH_P_AT_FLAGS = 36, /* bit 0: reversible; no others are known */
+    DX_PATCH_P_AT_FLAGS = 36, /* bit 0: reversible; others are unknown */
     DX_PATCH_P_AT_BASE_HASH = 48,
     DX_PATCH_P_AT_TARGET_HASH = 80,
     DX_PATCH_P_AT_RESERVED = 120,
@@ -945,11 +948,12 @@ enum { /* offsets */
 #define DX_PATCH_P_OTHER_VERSION 3
 #define DX_PATCH_P_STREAMS_VERSION 4
 #define DX_PATCH_P_BITS_VERSION 5
-#define DX_PATCH_P_SIZE_BITS 62 /* sizes are below 2^62, so that sums of three do not wrap */
-#define DX_PATCH_P_FLASH_BITS 30 /* files are below 1 GiB, and a slot below 4 */
+#define DX_PATCH_P_SIZE_BITS 62 /* sizes are below 2^62, so that a sum of three does not wrap */
+#define DX_PATCH_P_FLASH_BITS 30 /* files are below 1 GiB, a slot below 4 GiB */
 
-/* Bytes that applying a patch of each kind needs at least. A header that says less is refused, and
-   no body gets more than its header says: what is accepted does not depend on the caller. */
+/* Minimum memory for applying a patch of each kind, in bytes. A header that declares less
+   is refused, and no body gets more than its header declares, so acceptance does not depend
+   on the caller. */
 #define DX_PATCH_P_BLOCKS_MEMORY 1024u
 #define DX_PATCH_P_DELTA_MEMORY 17044u
 #define DX_PATCH_P_FLASH_MEMORY 5696u
@@ -959,7 +963,7 @@ static bool dx_patch_p_blocks_fit(const dx_patch_header *h)
 {
     bool coding = h->coding == DX_PATCH_CODING_PLAIN || h->coding == DX_PATCH_CODING_BRIEF;
     bool power = !(h->block_size & (h->block_size - 1));
-    /* Only what a shrinking target cuts off may be missing for the way back. */
+    /* An irreversible patch may lack only what a shrinking target cuts off. */
     bool undo = h->reversible || h->target_size < h->base_size;
     DX_PATCH_ASSERT(h->kind == DX_PATCH_KIND_BLOCKS);
     return coding && power && undo && h->block_size >= 64 && h->block_size <= 65536;
@@ -990,7 +994,7 @@ static uint8_t dx_patch_p_version(uint8_t kind, uint8_t coding)
     return DX_PATCH_P_OTHER_VERSION;
 }
 
-/* EVERSION: something is unknown here; EHEADER: the fields contradict each other. */
+/* EVERSION: a value is unknown here; EHEADER: the fields contradict each other. */
 static int dx_patch_p_check_header(const dx_patch_header *h, uint32_t flags)
 {
     uint64_t sizes = h->base_size | h->target_size | h->body_size;
@@ -1045,58 +1049,58 @@ DX_PATCH_API int dx_patch_info(const void *bytes, size_t size, dx_patch_header *
 }
 
 /* >>coder: an adaptive range coder ------------------------------------------
-   A range coder writes a number below 1 that lies in a range; each symbol narrows the range to its
-   own part, which is as wide as the symbol is likely. What is likely takes few bits:
+   A range coder writes a number below 1 that lies in a range. Each symbol narrows the range to its
+   own part, whose width is the symbol's probability, so that likely symbols take few bits:
 
         range_   0 |------------ 0 ------------|--- 1 ---|- 2 -| .. |15|  < 1      a row says where
                                                |         |                         these marks are
         then                                   |--- 0 ---|-1-| ..    |
 
-   low_ is where the range begins, and its top bytes leave once they are certain (a carry may still
-   run through them: they wait as cache_ and a count of 255s). The reader does the same with code_,
-   its distance from low_. Symbols are of half a byte. A row, 16 words, is the model of one:
+   low_ is the lower end of the range. Its top byte is written once it is certain; bytes that a
+   carry may still run through wait as cache_ and a count of 255s. The reader does the same with
+   code_, its distance from low_. A symbol is half a byte. A row, 16 words, is its model:
 
         word     0        1               14           15
                  P(<= 0)  P(<= 1)   ..    P(<= 14)     how many symbols it has seen (5 bits)
                  65536 = certain                       and a tag of the context (11 bits, >>mixer)
 
-   After each symbol the marks move towards what came, fast at first, then slower. All functions
-   work in both directions, so that reader and writer cannot disagree: they take the value to write,
-   and return it; a reader passes 0 and gets what was read. COUNT writes nothing and adds up what a
-   value would cost. A coder whose range_ is 0 is plain: bytes and varints as they are. */
+   After each symbol the marks move towards it, fast at first, then slower. Every function works in
+   both directions, so that reader and writer cannot disagree: it takes the value to write and
+   returns it; a reader passes 0 and gets the value read. COUNT writes nothing and adds up the cost.
+   A coder whose range_ is 0 is plain: bytes and varints are stored uncoded. */
 enum {
     DX_PATCH_P_READ,
     DX_PATCH_P_WRITE,
     DX_PATCH_P_COUNT
 };
 #ifdef DX_PATCH_NO_CREATE
-  #define DX_PATCH_P_MODE(c) DX_PATCH_P_READ /* a constant: compilers drop what writes */
+  #define DX_PATCH_P_MODE(c) DX_PATCH_P_READ /* a constant: the compiler drops the writing code */
   #define DX_PATCH_P_SHIFT(c) (void)0
 #else
   #define DX_PATCH_P_MODE(c) ((c)->mode_)
   #define DX_PATCH_P_SHIFT(c) dx_patch_p_shift_low(c)
 #endif
 
-/* The rows of a delta. Numbers of each kind have 24 rows; then the predictor of a block, by that of
-   the last one; then the flags of fields and of literals; then bytes, each kind by a context. */
-#define DX_PATCH_P_ROW 16u    /* words of a row */
-#define DX_PATCH_P_NUMBER 24u /* rows of one kind of number: */
+/* Rows of a delta: 24 for each kind of number; then a block's predictor, by the previous one; then
+   flags of fields and of literals; then bytes, each kind by a context. */
+#define DX_PATCH_P_ROW 16u    /* words per row */
+#define DX_PATCH_P_NUMBER 24u /* rows per kind of number: */
 #define DX_PATCH_P_N_SETUP 0u
 #define DX_PATCH_P_N_GAP 1u    /* literal bytes before a match */
 #define DX_PATCH_P_N_LENGTH 2u /* bytes of a match */
-#define DX_PATCH_P_N_JUMP 3u   /* how far its old offset is from where the last one would go on */
-#define DX_PATCH_P_N_EQUAL 4u  /* 4..5: blocks without a change, at the start of a match, later */
-#define DX_PATCH_P_N_RUN 6u    /* 6..8: right bytes before a wrong one, by the run before */
-#define DX_PATCH_P_N_FIX 9u    /* 9..12: by how much a predicted field is wrong */
+#define DX_PATCH_P_N_JUMP 3u   /* its old offset minus where the last match would continue */
+#define DX_PATCH_P_N_EQUAL 4u  /* 4..5: unchanged blocks: at the start of a match; later */
+#define DX_PATCH_P_N_RUN 6u    /* 6..8: right bytes before a wrong one, by the previous run */
+#define DX_PATCH_P_N_FIX 9u    /* 9..12: error of a predicted field */
 #define DX_PATCH_P_NUMBERS 13u
-#define DX_PATCH_P_BYTE 17u /* rows of a byte: its upper half, and its lower half by that */
-#define DX_PATCH_P_ID_ROWS 13u  /* one for each predictor; */
-#define DX_PATCH_P_FLAG_SURE 2u /* flags: by whether the target of the field lies in a match, */
+#define DX_PATCH_P_BYTE 17u /* rows of a byte: its upper half; its lower half, by the upper */
+#define DX_PATCH_P_ID_ROWS 13u  /* one per predictor; */
+#define DX_PATCH_P_FLAG_SURE 2u /* flags: by whether the field's target address lies in a match, */
 #define DX_PATCH_P_FLAG_ROWS 4u /* and whether the last two fields were wrong; */
-#define DX_PATCH_P_RAW_ROWS 2u  /* by whether the last literals were copied */
+#define DX_PATCH_P_RAW_ROWS 2u  /* by whether the last literals were stored uncoded */
 #define DX_PATCH_P_M_ID (DX_PATCH_P_NUMBERS * DX_PATCH_P_NUMBER)
-#define DX_PATCH_P_M_FLAG (DX_PATCH_P_M_ID + DX_PATCH_P_ID_ROWS) /* is a predicted field wrong? */
-#define DX_PATCH_P_M_RAW /* are the next literals copied? */ \
+#define DX_PATCH_P_M_FLAG (DX_PATCH_P_M_ID + DX_PATCH_P_ID_ROWS) /* was the field mispredicted? */
+#define DX_PATCH_P_M_RAW /* are the next literals uncoded? */ \
     (DX_PATCH_P_M_FLAG + DX_PATCH_P_ID_ROWS * DX_PATCH_P_FLAG_SURE * DX_PATCH_P_FLAG_ROWS)
 #define DX_PATCH_P_M_BYTE /* wrong bytes, then literal bytes */ \
     (DX_PATCH_P_M_RAW + DX_PATCH_P_RAW_ROWS)
@@ -1107,7 +1111,7 @@ static uint32_t dx_patch_p_row_count(uint32_t literal_bits, uint32_t diff_bits)
     return DX_PATCH_P_M_BYTE + (DX_PATCH_P_BYTE << literal_bits) + (DX_PATCH_P_BYTE << diff_bits);
 }
 
-/* All symbols alike: word i is (i + 1) / 16, and none seen. */
+/* All symbols equally likely: word i is (i + 1) / 16; count 0. */
 static void dx_patch_p_rows_start(uint16_t *row, uint32_t rows)
 {
     uint32_t i;
@@ -1124,13 +1128,14 @@ typedef uint16_t dx_patch_p_v16 __attribute__((vector_size(32), aligned(2), may_
   #define DX_PATCH_P_INLINE static
   #define DX_PATCH_P_COPY_ROW(to, from) DX_PATCH_MEMCPY(to, from, 32)
 #endif
-/* Without vectors gcc 12 adds pairs of 16 bits in words of 32, wrongly; this in a loop stops it. */
+/* Without vectors gcc 12 miscompiles sums of 16-bit pairs in 32-bit words; this in a loop stops
+   it. */
 #if defined(__GNUC__) && !defined(__clang__) && !defined(__SSE2__) && !defined(__ARM_NEON)
   #define DX_PATCH_P_NO_PAIRS __asm__ volatile("")
 #else
   #define DX_PATCH_P_NO_PAIRS (void)0
 #endif
-/* A function that calls its body, which is compiled twice where machines may have wider vectors. */
+/* A function and its body, which is compiled twice where machines may have wider vectors. */
 #ifdef DX_PATCH_P_AVX2
   #define DX_PATCH_P_WIDE(name, parameters, arguments)                                             \
       DX_PATCH_P_AVX2 static uint32_t name##_wide parameters { return name##_body arguments; }     \
@@ -1143,15 +1148,15 @@ typedef uint16_t dx_patch_p_v16 __attribute__((vector_size(32), aligned(2), may_
       static uint32_t name parameters { return name##_body arguments; }
 #endif
 
-/* How far the marks of a row move (65536 = all the way), by how many symbols it has seen. */
+/* Adaptation rate of a row (65536 = all the way), by the number of symbols it has seen. */
 static const uint16_t dx_patch_p_rates[32] = {
     32768, 26214, 18725, 14563, 11915, 10082, 8738, 7710, 6898, 6241, 5698, 5242, 4854, 4519, 4228,
     3971, 3744, 3542, 3360, 3196, 3048, 2912, 2788, 2674, 2500, 2300, 2100, 1900, 1700, 1500,
     1300, 1150};
 #define DX_PATCH_P_SEEN 31u /* mask of the count in a row's last word, and its largest value */
 
-/* What a row becomes after symbol v; out may be the row. seen_max: the count stays there, which
-   keeps the row learning. 16 bits all along and one store: that makes it one vector. */
+/* Adapt a row to symbol v; out may be the row. The count stops at seen_max, which keeps the row
+   learning. 16-bit arithmetic throughout and one store make it a single vector operation. */
 DX_PATCH_P_INLINE void dx_patch_p_adapt(uint16_t *out, const uint16_t *row, uint32_t v,
                                         uint32_t seen_max)
 {
@@ -1161,7 +1166,7 @@ DX_PATCH_P_INLINE void dx_patch_p_adapt(uint16_t *out, const uint16_t *row, uint
     DX_PATCH_ASSERT(v < 16 && seen_max <= DX_PATCH_P_SEEN);
     for (i = 0; i < 16; i++) {
         uint16_t up = (uint16_t)((i < below) - 1); /* all ones: this mark moves up */
-        uint16_t last = (uint16_t)((i < 15) - 1);  /* all ones: not a mark but the count */
+        uint16_t last = (uint16_t)((i < 15) - 1);  /* all ones: the count, not a mark */
         uint16_t part = (uint16_t)(row[i] ^ up);
         part = (uint16_t)(part * rate >> 16);
         part = (uint16_t)(row[i] - (part ^ up) + up);
@@ -1178,7 +1183,7 @@ static uint8_t dx_patch_p_get_raw(dx_patch_p_coder *c)
     return 0;
 }
 
-/* LEB128: seven bits a byte, the lowest first. Bits above 64 are an error. */
+/* LEB128: seven bits per byte, the lowest first. More than 64 bits are an error. */
 static uint64_t dx_patch_p_get_varint(dx_patch_p_coder *c)
 {
     uint64_t v = 0;
@@ -1209,7 +1214,7 @@ static void dx_patch_p_put_varint(dx_patch_p_coder *c, uint64_t v)
     dx_patch_p_put_raw(c, (uint32_t)v);
 }
 
-/* Of a coder that is all zero but for its rows. */
+/* c is all zero except its rows. */
 static void dx_patch_p_start_writing(dx_patch_p_coder *c, uint8_t *out, size_t capacity)
 {
     DX_PATCH_ASSERT(out || !capacity);
@@ -1221,9 +1226,9 @@ static void dx_patch_p_start_writing(dx_patch_p_coder *c, uint8_t *out, size_t c
     c->pending_ = 1;
 }
 
-/* Take the top byte out of low_. The oldest byte that waits leaves, with the carry, as soon as no
-   carry can come any more; bytes of 255 wait behind it, as a carry would run through them. The very
-   first byte is always zero and is left out. */
+/* Shift the top byte out of low_. The oldest pending byte is written, with the carry, once no more
+   carry can reach it; bytes of 255 stay pending, as a carry would run through them. The very first
+   byte is always zero and is left out. */
 static void dx_patch_p_shift_low(dx_patch_p_coder *c)
 {
     uint32_t carry = (uint32_t)(c->low_ >> 32);
@@ -1256,7 +1261,7 @@ static void dx_patch_p_start_reading(dx_patch_p_coder *c)
     for (i = 0; i < 4; i++) c->code_ = c->code_ << 8 | dx_patch_p_get_raw(c);
 }
 
-/* Narrow the range to the part of `range` that begins `below` from its start. */
+/* Narrow the range to its part of width `range` that starts at `below`. */
 static void dx_patch_p_step(dx_patch_p_coder *c, uint32_t below, uint32_t range)
 {
     DX_PATCH_ASSERT(range && below <= c->range_ && range <= c->range_ - below);
@@ -1271,7 +1276,7 @@ static void dx_patch_p_step(dx_patch_p_coder *c, uint32_t below, uint32_t range)
     c->range_ = range;
 }
 
-/* So many bits, the highest first, zero and one equally likely. */
+/* Code `bits` bits, the highest first, 0 and 1 equally likely. */
 static uint64_t dx_patch_p_even(dx_patch_p_coder *c, uint32_t bits, uint64_t v)
 {
     uint64_t got = 0;
@@ -1286,15 +1291,15 @@ static uint64_t dx_patch_p_even(dx_patch_p_coder *c, uint32_t bits, uint64_t v)
         bits -= part;
         if (DX_PATCH_P_MODE(c) == DX_PATCH_P_READ) x = c->code_ / range;
         else x = (uint32_t)(v >> bits & mask);
-        if (x > mask) x = mask; /* of damaged bytes */
+        if (x > mask) x = mask; /* damaged input */
         dx_patch_p_step(c, x * range, range);
         got = got << part | x;
     }
     return got;
 }
 
-/* A symbol of this row. Its marks are scaled to 32704 parts, and each symbol gets 4 more: of 32768
-   none has less than 4, so that none is impossible. */
+/* Code a symbol by this row. Its marks are scaled to 32704 parts and each symbol gets 4 more, so
+   that every symbol is possible: each has at least 4 parts of 32768. */
 DX_PATCH_P_INLINE uint32_t dx_patch_p_split(dx_patch_p_coder *c, const uint16_t *row, uint32_t v)
 {
     uint16_t f[16]; /* f[i]: where symbol i ends */
@@ -1309,12 +1314,12 @@ DX_PATCH_P_INLINE uint32_t dx_patch_p_split(dx_patch_p_coder *c, const uint16_t 
     if (DX_PATCH_P_MODE(c) == DX_PATCH_P_COUNT) {
         width = f[v] - (v ? f[v - 1] : 0u);
         for (; width < 16384; width *= 2) c->cost_ += 16;
-        c->cost_ += (32768 - width) >> 10; /* close to the logarithm */
+        c->cost_ += (32768 - width) >> 10; /* approximates the logarithm */
         return v;
     }
     if (DX_PATCH_P_MODE(c) == DX_PATCH_P_READ) {
         at = c->code_ / range;
-        if (at > 32767) at = 32767; /* of damaged bytes */
+        if (at > 32767) at = 32767; /* damaged input */
         for (i = 0; i < 16; i++) n = (uint16_t)(n + (f[i] <= (uint16_t)at));
         v = n;
     }
@@ -1333,12 +1338,12 @@ DX_PATCH_P_INLINE uint32_t dx_patch_p_symbol_body(dx_patch_p_coder *c, uint32_t 
 }
 DX_PATCH_P_WIDE(dx_patch_p_symbol, (dx_patch_p_coder *c, uint32_t row, uint32_t v), (c, row, v))
 
-/* A symbol of a row in which only 0 and 1 occur: just its first word and its count change. */
+/* A symbol of a row in which only 0 and 1 occur: only its first word and its count change. */
 static uint32_t dx_patch_p_flag(dx_patch_p_coder *c, uint32_t row, uint32_t v)
 {
     uint16_t *p = c->rows_ + DX_PATCH_P_ROW * row;
     uint32_t range = c->range_ >> 15, rate = dx_patch_p_rates[p[15]];
-    uint32_t zero = (p[0] * (uint32_t)32704 >> 16) + 4; /* parts of a 0; all but 57 others: a 1 */
+    uint32_t zero = (p[0] * (uint32_t)32704 >> 16) + 4; /* parts of a 0; the rest less 57: a 1 */
     DX_PATCH_ASSERT(p[15] <= DX_PATCH_P_SEEN && v <= 1);
     if (DX_PATCH_P_MODE(c) == DX_PATCH_P_COUNT) return dx_patch_p_symbol(c, row, v);
     if (DX_PATCH_P_MODE(c) == DX_PATCH_P_READ) v = c->code_ >= zero * range;
@@ -1362,18 +1367,18 @@ static uint32_t dx_patch_p_byte(dx_patch_p_coder *c, uint32_t row, uint32_t v)
     return high << 4 | dx_patch_p_symbol(c, row + 1 + high, v & 15);
 }
 
-/* A number, as v + 1 in binary: its length, then the bits behind the leading one, of which up to
-   three more have rows, and the rest are even. The first symbol says
+/* A number, coded as v + 1 in binary: its length, then the bits after the leading one. Up to three
+   of these have rows, the rest are even. The first symbol says
 
         0        v + 1 = 1
         1 .. 14  the length (2 .. 8 bits) and the second bit:  2 * length - 3 + bit
         15       longer: the next symbol has the length, 9 .. 23 bits, or 15: six bits have it
 
-   so that numbers up to 254 take two symbols at most, and even bits. */
+   Numbers up to 254 take at most two symbols, plus even bits. */
 static uint64_t dx_patch_p_number(dx_patch_p_coder *c, uint32_t which, uint64_t v)
 {
-    enum { LONG = 15, LONG_BITS = 8, LONGER_BITS = 23 }; /* bits behind the leading one */
-    uint32_t bits = 0; /* behind the leading one */
+    enum { LONG = 15, LONG_BITS = 8, LONGER_BITS = 23 }; /* bits after the leading one */
+    uint32_t bits = 0; /* after the leading one */
     uint32_t first = 0, row = which * DX_PATCH_P_NUMBER, left, lead = 1, n;
     if (!c->range_) return dx_patch_p_get_varint(c);
     DX_PATCH_ASSERT(which < DX_PATCH_P_NUMBERS);
@@ -1397,7 +1402,7 @@ static uint64_t dx_patch_p_number(dx_patch_p_coder *c, uint32_t which, uint64_t 
         row += 16 + (bits < 15 ? bits - LONG_BITS : 7);
     } else {
         bits = (first + 1) / 2;
-        left = first ? bits - 1 : 0; /* the first symbol has told the second bit */
+        left = first ? bits - 1 : 0; /* the first symbol holds the second bit */
         if (first) lead = 3 - (first & 1);
         row += first;
     }
@@ -1410,13 +1415,13 @@ static uint64_t dx_patch_p_number(dx_patch_p_coder *c, uint32_t which, uint64_t 
     return ((uint64_t)lead << left | dx_patch_p_even(c, left, v)) - 1;
 }
 
-/* Signed numbers travel as 0, -1, 1, -2, 2, .. ; a difference of addresses wraps on purpose. */
+/* Signed numbers are coded as 0, -1, 1, -2, 2, .. ; a difference of addresses wraps on purpose. */
 static uint64_t dx_patch_p_zigzag(uint64_t v) { return v << 1 ^ (v >> 63 ? UINT64_MAX : 0); }
 static uint64_t dx_patch_p_unzigzag(uint64_t v) { return v >> 1 ^ (v & 1 ? UINT64_MAX : 0); }
 
-/* >>mixer: many predictions of half a byte made one --------------------------
-   One row per half byte predicts text well and tables badly, or the other way round. So the same
-   half byte is predicted in several contexts at once, and the predictions are mixed:
+/* >>mixer: several predictions of half a byte, mixed -------------------------
+   One row per half byte predicts text well and tables badly, or the other way round. So each half
+   byte is predicted in several contexts at once, and the predictions are mixed:
 
         inputs                                    weights, a set for each situation
         0  the coder's row: by the byte before     the rest to 65536
@@ -1424,28 +1429,29 @@ static uint64_t dx_patch_p_unzigzag(uint64_t v) { return v >> 1 ^ (v & 1 ? UINT6
         2  context 1   |  groups_: rows found by   w2         sum of row[i] * weight = the row that
         .. context 4  -+  hash of the context,     ..         is coded with
         n  a repeat, if there is one: a row by     wn
-           how long it is and what it expects
+           its length and the byte it expects
 
-   Then each row adapts to what came, and each weight grows by how likely its input held that. Which
-   set of weights is used depends on whether there is a repeat, on the half of the byte, and on how
-   often contexts 0 and 1 were seen, as a context that is new says little.
+   Then each row adapts to the symbol, and each weight grows with the probability that its input
+   gave to it. The set of weights depends on whether there is a repeat, on the half of the byte, and
+   on how often contexts 0 and 1 were seen, because a new context says little.
 
-   groups_ is a hash table without lists of collisions: the upper eleven bits of a row's last word
-   are a tag of its context. Another tag means that the row is new here: it starts as input 0. */
+   groups_ is a hash table without collision lists: the upper eleven bits of a row's last word are
+   a tag of its context. Another tag means that the row is new in this context: it starts as a copy
+   of input 0. */
 #define DX_PATCH_P_INPUTS 7u /* five contexts, the row of the coder, and a repeat */
-#define DX_PATCH_P_SETS 6u   /* of weights, by kind: 0..3 literals, by the length of a repeat; */
-#define DX_PATCH_P_SET_WRONG 4u /* 4..5 wrong bytes, behind right ones, behind another wrong one */
-#define DX_PATCH_P_SET 32u /* sets of each kind: 4 x 4 by how often contexts were seen, halves */
+#define DX_PATCH_P_SETS 6u   /* weight sets by kind: 0..3 literals, by length of repeat; */
+#define DX_PATCH_P_SET_WRONG 4u /* 4..5 wrong bytes: after right ones; after another wrong one */
+#define DX_PATCH_P_SET 32u /* sets per kind: 4 x 4 by how often contexts were seen, 2 halves */
 #define DX_PATCH_P_OFTEN 4u /* classes of how often a context was seen */
-#define DX_PATCH_P_REPEAT_MAX 15u /* literals; longer ones are as sure */
+#define DX_PATCH_P_REPEAT_MAX 15u /* literals; longer ones are no more certain */
 
 struct dx_patch_p_mixer {
     uint16_t weights[DX_PATCH_P_SETS * DX_PATCH_P_SET][DX_PATCH_P_INPUTS]; /* 65536 = 1 */
-    uint16_t repeats[128][16]; /* rows by how long a repeat is, half, and what it expects */
+    uint16_t repeats[128][16]; /* rows by repeat length, half, and expected value */
 };
 
-/* What a symbol teaches the weights of its inputs; mix is their weighted sum. An input that held
-   symbol v for as likely as the mix did stays as it is. */
+/* Adapt the weights of the inputs to a symbol; mix is their weighted sum. An input that gave symbol
+   v the same probability as the mix keeps its weight. */
 DX_PATCH_P_INLINE void dx_patch_p_weigh(uint16_t *weights, uint16_t (*rows)[16], uint32_t count,
                                         const uint16_t *mix, uint32_t v)
 {
@@ -1473,7 +1479,8 @@ DX_PATCH_P_INLINE void dx_patch_p_weigh(uint16_t *weights, uint16_t (*rows)[16],
     }
 }
 
-/* The row of a context in groups_, and what it says, or a copy of `first` if it is another's. */
+/* Find the row of a context in groups_ and load it; a copy of `first` if it is another
+   context's. */
 DX_PATCH_P_INLINE uint16_t *dx_patch_p_find_row(const dx_patch_p_delta *d, uint32_t context,
                                                 uint32_t k, uint32_t node, const uint16_t *first,
                                                 uint16_t *row)
@@ -1482,9 +1489,9 @@ DX_PATCH_P_INLINE uint16_t *dx_patch_p_find_row(const dx_patch_p_delta *d, uint3
     uint16_t found[16], tag, ours, i, *p;
     DX_PATCH_ASSERT(node <= 16 && d->groups_log_ >= 5);
     h = (h ^ h >> 15) * 0x2c1b3c6du;
-    tag = (uint16_t)((h << 5 | 32) & 0xffe0u); /* never that of a row of zeros */
+    tag = (uint16_t)((h << 5 | 32) & 0xffe0u); /* never the tag of a row of zeros */
     p = d->groups_ + DX_PATCH_P_ROW * (size_t)((h >> (32 - d->groups_log_)) ^ node);
-    ours = (uint16_t)(((p[15] & 0xffe0u) != tag) - 1); /* all ones: the context's row */
+    ours = (uint16_t)(((p[15] & 0xffe0u) != tag) - 1); /* all ones: the row is this context's */
     for (i = 0; i < 16; i++) {
         uint16_t last = (uint16_t)((i < 15) - 1); /* all ones: the count and the tag */
         uint16_t fresh = (uint16_t)((first[i] & ~last) | (tag & last));
@@ -1494,7 +1501,7 @@ DX_PATCH_P_INLINE uint16_t *dx_patch_p_find_row(const dx_patch_p_delta *d, uint3
     return p;
 }
 
-/* The class of a row by how many symbols it has seen: none, one, two to four, more. */
+/* Class of a row by the number of symbols it has seen: 0, 1, 2 to 4, more. */
 DX_PATCH_P_INLINE uint32_t dx_patch_p_often(const uint16_t *row)
 {
     uint32_t seen = row[15] & DX_PATCH_P_SEEN;
@@ -1502,8 +1509,9 @@ DX_PATCH_P_INLINE uint32_t dx_patch_p_often(const uint16_t *row)
     return seen < 5 ? 2 : DX_PATCH_P_OFTEN - 1;
 }
 
-/* A byte, by the rows from `row` on and in so many contexts, the two best ones first. `expected`:
-   256 + the byte that a repeat would make it, or 0; `kind` chooses weights, and rows of repeats. */
+/* Code a byte by the rows from `row` on and in `count` contexts, the two best first. `expected`:
+   256 + the byte that a repeat predicts, or 0; `kind` selects the weights and the rows of
+   repeats. */
 DX_PATCH_P_INLINE uint32_t dx_patch_p_mix_body(dx_patch_p_delta *d, uint32_t row, uint32_t v,
                                                const uint32_t *contexts, uint32_t count,
                                                uint32_t expected, uint32_t kind)
@@ -1553,8 +1561,8 @@ DX_PATCH_P_WIDE(dx_patch_p_mix, (dx_patch_p_delta *d, uint32_t row, uint32_t v,
                                  const uint32_t *contexts, uint32_t count, uint32_t expected,
                                  uint32_t kind), (d, row, v, contexts, count, expected, kind))
 
-/* After a literal: does the repeat go on? Else the place where its last five were before, if
-   heads_ knows one, may start another. */
+/* After a literal: extend the repeat if it predicted the byte. Otherwise, if heads_ has an earlier
+   place of the last five bytes, start a repeat there. */
 static void dx_patch_p_note_literal(dx_patch_p_delta *d, uint32_t v)
 {
     uint32_t mask = ((uint32_t)1 << d->history_log_) - 1, *head;
@@ -1577,7 +1585,7 @@ static void dx_patch_p_note_literal(dx_patch_p_delta *d, uint32_t v)
     *head = d->history_size_;
 }
 
-/* Weights by how long a repeat is. */
+/* Kind of weights, by the length of the repeat. */
 static uint32_t dx_patch_p_repeat_kind(uint32_t size)
 {
     DX_PATCH_ASSERT(size <= DX_PATCH_P_REPEAT_MAX);
@@ -1586,7 +1594,7 @@ static uint32_t dx_patch_p_repeat_kind(uint32_t size)
     return size < DX_PATCH_P_REPEAT_MAX ? 2 : 3;
 }
 
-/* A byte in no match. hint: the byte of the base where the last match would go on. */
+/* A byte outside of any match. hint: the byte of the base where the last match would continue. */
 static uint32_t dx_patch_p_literal(dx_patch_p_delta *d, uint32_t hint, uint32_t v)
 {
     uint32_t past = (uint32_t)(d->past_ & 0xffffffffu), size = d->repeat_size_, expected = 0;
@@ -1599,11 +1607,11 @@ static uint32_t dx_patch_p_literal(dx_patch_p_delta *d, uint32_t hint, uint32_t 
         v = dx_patch_p_byte(&d->coder_, row, v);
     } else {
         const uint32_t contexts[5] = {
-            past >> 8 & 0xff,        /* the byte before the last; the row knows the last one */
+            past >> 8 & 0xff,        /* the byte before the last; the row has the last one */
             past & 0xffff,           /* the last two */
-            hint | d->hint_ << 16,   /* the base, and whether it was right */
+            hint | d->hint_ << 16,   /* the hint, and whether the last one was right */
             past,                    /* the last four */
-            past >> 8 & 0xffff};     /* two, but for the last one */
+            past >> 8 & 0xffff};     /* the two before the last */
         const uint32_t mask = ((uint32_t)1 << d->history_log_) - 1;
         if (size) expected = 256u + d->history_[d->repeat_at_ & mask];
         v = dx_patch_p_mix(d, row, v, contexts, d->rich_ ? 5 : 2, expected,
@@ -1615,42 +1623,42 @@ static uint32_t dx_patch_p_literal(dx_patch_p_delta *d, uint32_t hint, uint32_t 
 }
 
 #ifndef DX_PATCH_NO_STREAMS
-/* >>streams: bytes of one kind, together ---------------------------------------
-   Symbols of one kind resemble each other, so each kind is a stream of bytes of its own, which is
-   decoded as a whole before any of it is used. That is fast (no symbol waits for another kind) and
-   lets each stream have the form that suits it:
+/* >>streams: one stream for each kind of byte ----------------------------------
+   Symbols of one kind resemble each other, so each kind is a stream of its own, decoded as a whole
+   before any of it is used. That is fast (no symbol waits for one of another kind), and each stream
+   has the form that suits it:
 
         RAW      the bytes                                   noise, or a few bytes
-        RUN      one byte, repeated                          a stream that says nothing
-        CODED    blocks of 2^n bytes: a table of how         what has frequent and rare bytes
+        RUN      one byte, repeated                          a constant stream
+        CODED    blocks of 2^n bytes: a table of how         some bytes more frequent than others
                  frequent each byte is, then rANS
-        REPEATS  five streams of the other forms, which      what comes again as it was: numbers of
-                 say what to copy from its own past          the same code moved twice
+        REPEATS  five streams of the other forms, which      recurring sequences: numbers of the
+                 copy parts of the stream's own past         same code moved twice
 
-   A stream starts with the number  4 * size + form.  Nothing of it is believed: sizes are taken
-   from the memory that the header of the patch grants, and each byte that is read is there.
+   A stream starts with the number  4 * size + form.  It is untrusted: sizes are bounded by the
+   memory that the patch's header grants, and every byte is checked to exist before it is read.
 
-   rANS keeps the past in one number, the state x >= 65536. Each byte value s owns f[s] of the 2^k
-   slots of the table, the more the more frequent it is; x % 2^k says in whose slots x is:
+   rANS keeps the message in one number, the state x >= 65536. Each byte value s owns f[s] of the
+   table's 2^k slots, in proportion to its frequency; slot x % 2^k selects the byte:
 
         slots    | 'a' 'a' 'a' 'a' 'a' | 'e' 'e' 'e' | 's' |          f = 5, 3, 1 ..
                     0   1   2   3   4     0   1   2     0             place among its own
         decode   s = byte of slot x % 2^k,  x = f[s] * (x / 2^k) + place,
                  and while x < 65536:  x = x << 16 | the next two bytes
 
-   Four states take turns, so that a processor works on four bytes at once. A block must end with
-   all states at 65536, where the writer started, and with no byte left: damage shows. */
+   Four states alternate, so that a processor decodes four bytes in parallel. A block must end with
+   all states at 65536, where the writer started, and with no input left: this detects damage. */
 #define DX_PATCH_P_STATES 4u          /* of a block; a short one has a single state */
 #define DX_PATCH_P_STATES_MIN 512u    /* bytes of a block that has all of them */
-#define DX_PATCH_P_STATE_MIN 65536u   /* a state below this takes two bytes more */
-#define DX_PATCH_P_TABLE_MIN 5u       /* logs of the slots of a table */
+#define DX_PATCH_P_STATE_MIN 65536u   /* a state below this takes two more bytes */
+#define DX_PATCH_P_TABLE_MIN 5u       /* log2 of the slots of a table */
 #define DX_PATCH_P_TABLE_MAX 12u
-#define DX_PATCH_P_CHUNK_MIN 10u      /* logs of the size of a block */
+#define DX_PATCH_P_CHUNK_MIN 10u      /* log2 of the size of a block */
 #define DX_PATCH_P_CHUNK_MAX 17u
-#define DX_PATCH_P_WINDOW_MIN 10u     /* logs of how far back copies of the target reach */
+#define DX_PATCH_P_WINDOW_MIN 10u     /* log2 of the reach of copies in the target */
 #define DX_PATCH_P_WINDOW_MAX 26u
-#define DX_PATCH_P_CODE_DIRECT 16u    /* codes below this are their number */
-#define DX_PATCH_P_CODE_BITS 4u       /* log of that */
+#define DX_PATCH_P_CODE_DIRECT 16u    /* codes below this are the number itself */
+#define DX_PATCH_P_CODE_BITS 4u       /* log2 of that */
 
 enum { /* forms of a stream */
     DX_PATCH_P_STREAM_RAW,
@@ -1659,26 +1667,26 @@ enum { /* forms of a stream */
     DX_PATCH_P_STREAM_REPEATS
 };
 
-typedef struct dx_patch_p_span { /* bytes that are read from the front */
+typedef struct dx_patch_p_span { /* bytes, consumed from the front */
     const uint8_t *at;
     const uint8_t *end;
 } dx_patch_p_span;
 
 typedef struct dx_patch_p_bits { /* bits of a span, the lowest of each byte first */
     dx_patch_p_span in;
-    uint64_t held;  /* bits that are read from the span, the next one lowest */
-    uint32_t count; /* so many of them are not taken */
-    bool overrun;   /* more were taken than there are; these are zeros */
+    uint64_t held;  /* bits read from the span, the next one lowest */
+    uint32_t count; /* how many of them are not consumed */
+    bool overrun;   /* more were taken than there are; the missing ones are zeros */
 } dx_patch_p_bits;
 
-typedef struct dx_patch_p_store { /* the caller's memory, as far as it is not in use */
+typedef struct dx_patch_p_store { /* the unused part of the caller's memory */
     uint8_t *at;
     size_t left;
-    size_t left_min; /* the least that was left at any time: shows how much a patch takes */
-    bool full;       /* more was asked for than there was */
+    size_t left_min; /* minimum of left over time: shows how much a patch needs */
+    bool full;       /* an allocation did not fit */
 } dx_patch_p_store;
 
-/* Memory from `at` on, of which nothing is taken. */
+/* A store with `size` bytes from `at` on, all free. */
 static dx_patch_p_store dx_patch_p_store_of(uint8_t *at, size_t size)
 {
     dx_patch_p_store s;
@@ -1690,8 +1698,8 @@ static dx_patch_p_store dx_patch_p_store_of(uint8_t *at, size_t size)
     return s;
 }
 
-/* The next bytes of a store, or NULL: there are fewer, which is remembered. Nothing is given back;
-   whoever needs memory for a while takes it from a copy of the store. */
+/* Allocate from a store; NULL, and full is set, if too little is left. Nothing is freed: temporary
+   memory is allocated from a copy of the store. */
 static uint8_t *dx_patch_p_store_take(dx_patch_p_store *s, uint64_t size)
 {
     uint8_t *p = s->at;
@@ -1706,7 +1714,7 @@ static uint8_t *dx_patch_p_store_take(dx_patch_p_store *s, uint64_t size)
     return p;
 }
 
-/* A varint, seven bits a byte, the lowest first. False: it is cut off, or longer than 64 bits. */
+/* A varint: seven bits per byte, the lowest first. False if truncated or longer than 64 bits. */
 static bool dx_patch_p_span_number(dx_patch_p_span *in, uint64_t *v)
 {
     uint32_t shift = 0, byte = 128;
@@ -1722,7 +1730,7 @@ static bool dx_patch_p_span_number(dx_patch_p_span *in, uint64_t *v)
     return true;
 }
 
-/* Part of a span, as a span of its own. */
+/* Split the first `size` bytes off a span; false if there are fewer. */
 static bool dx_patch_p_span_cut(dx_patch_p_span *in, uint64_t size, dx_patch_p_span *part)
 {
     DX_PATCH_ASSERT(in->at <= in->end);
@@ -1733,11 +1741,11 @@ static bool dx_patch_p_span_cut(dx_patch_p_span *in, uint64_t size, dx_patch_p_s
     return true;
 }
 
-/* At least 56 bits, as long as there are so many: then most calls of bits_take() need no other. */
+/* Hold at least 56 bits, or all that are left, so that most calls of bits_take() do not refill. */
 static void dx_patch_p_bits_fill(dx_patch_p_bits *b)
 {
     DX_PATCH_ASSERT(b->count < 32);
-    if (b->in.end - b->in.at >= 8) { /* all that fits; the same bits may be read again later */
+    if (b->in.end - b->in.at >= 8) { /* as many as fit; bits above count are read again later */
         b->held |= dx_patch_p_load64(b->in.at) << b->count;
         b->in.at += (63 - b->count) >> 3;
         b->count |= 56;
@@ -1766,7 +1774,7 @@ static uint32_t dx_patch_p_bits_take(dx_patch_p_bits *b, uint32_t count)
     return v;
 }
 
-/* Are fewer than eight bits left, and all zero, as the writer fills the last byte? */
+/* Is only the padding of the last byte left: fewer than eight bits, all zero? */
 static bool dx_patch_p_bits_done(const dx_patch_p_bits *b)
 {
     uint64_t rest = b->held & (((uint64_t)1 << b->count) - 1);
@@ -1774,36 +1782,35 @@ static bool dx_patch_p_bits_done(const dx_patch_p_bits *b)
     return !b->overrun && b->in.at == b->in.end && b->count < 8 && !rest;
 }
 
-/* A number: the code says it, or how many bits say it, and the two highest of them.
+/* A number: the code is the number, or gives the count of its low bits and the two bits above them.
 
-        0 .. 15    itself                     16, 17    10xxx, 11xxx (so many even bits as x)
-        18, 19     10xxxx, 11xxxx             and so on, up to 63 bits behind the highest */
+        0 .. 15    itself                     16, 17    10xxx, 11xxx (x: an even bit)
+        18, 19     10xxxx, 11xxxx             and so on, up to 63 bits below the highest */
 static uint64_t dx_patch_p_bits_number(dx_patch_p_bits *b, uint32_t code)
 {
     uint32_t bits;
     uint64_t v, low;
     if (code < DX_PATCH_P_CODE_DIRECT) return code;
-    bits = DX_PATCH_P_CODE_BITS + (code - DX_PATCH_P_CODE_DIRECT) / 2 - 1; /* even ones */
-    if (bits > 61) { /* no writer writes such a code */
+    bits = DX_PATCH_P_CODE_BITS + (code - DX_PATCH_P_CODE_DIRECT) / 2 - 1; /* even bits */
+    if (bits > 61) { /* no writer produces such a code */
         b->overrun = true;
         return 0;
     }
     v = (uint64_t)(2 + (code & 1)) << bits;
     low = dx_patch_p_bits_take(b, bits < 32 ? bits : 32);
     if (bits > 32) low |= (uint64_t)dx_patch_p_bits_take(b, bits - 32) << 32;
-    DX_PATCH_ASSERT(!(v & low)); /* the even bits are all behind the two that the code says */
+    DX_PATCH_ASSERT(!(v & low)); /* the even bits lie below the two that the code gives */
     return v | low;
 }
 
-/* The table of a block: the bits
+/* The table of a block, in bits:
 
-        the byte with most slots (8)  log of all slots - 5 (3)  coded byte values (9)
+        the byte with most slots (8)  log2 of all slots - 5 (3)  coded byte values (9)
 
-   and for each coded value but that one, from 0 on, how many slots it has, by the length of this
-   number in bits: 0: as long as the one before it, 10: longer or shorter (one bit, the sign; then
-   ones and a zero, how much), 11: values that have none (a number in Elias' gamma code). Of the
-   bits behind the highest one the first three are in the table, the others are 0. What is left is
-   for the byte with most slots. */
+   then, for each coded value but that one, from 0 on, the bit length of its number of slots: 0: as
+   that of the value before; 10: longer or shorter (a sign bit, then ones and a zero: by how much);
+   11: a run of values without slots (its length in Elias gamma code). Of the bits after the leading
+   one, the first three are coded, the others are 0. The byte with most slots gets the rest. */
 static bool dx_patch_p_read_table(dx_patch_p_bits *b, uint16_t *slots, uint32_t *log)
 {
     uint32_t top = dx_patch_p_bits_take(b, 8);
@@ -1824,7 +1831,7 @@ static bool dx_patch_p_read_table(dx_patch_p_bits *b, uint16_t *slots, uint32_t 
             bool shorter = !none && dx_patch_p_bits_take(b, 1);
             uint32_t change = none ? 0 : 1;
             while (change < 16 && dx_patch_p_bits_take(b, 1)) change++;
-            if (none) { /* change is the length of the number behind its highest bit */
+            if (none) { /* change: bits of the run's length after its leading one */
                 if (change > 7) return false;
                 s += ((uint32_t)1 << change) + dx_patch_p_bits_take(b, change);
                 continue;
@@ -1838,12 +1845,13 @@ static bool dx_patch_p_read_table(dx_patch_p_bits *b, uint16_t *slots, uint32_t 
         left -= value;
         slots[s++] = (uint16_t)value;
     }
-    DX_PATCH_ASSERT(!slots[top]); /* it was passed over, wherever among the others it is */
+    DX_PATCH_ASSERT(!slots[top]); /* it was skipped, wherever among the others it is */
     slots[top] = (uint16_t)left;
     return !b->overrun && left > 0;
 }
 
-/* What each slot says: its byte, less one how many slots that has, and its place among these. */
+/* Fill the table. A slot holds its byte, that byte's number of slots less one, and its
+   place in them. */
 static void dx_patch_p_spread_table(const uint16_t *slots, uint32_t *table, uint32_t log)
 {
     uint32_t s, i, at = 0;
@@ -1859,7 +1867,7 @@ static void dx_patch_p_spread_table(const uint16_t *slots, uint32_t *table, uint
         (to) = (uint8_t)(slot & 255);                                                              \
         (x) = ((slot >> 8 & 4095) + 1) * ((x) >> log) + (slot >> 20);                              \
     } while (0)
-/* Two more bytes, if it is time: without a branch, as nobody can guess which way it goes. */
+/* Refill a low state by two bytes; without a branch, because it would be unpredictable. */
 #define DX_PATCH_P_RANS_MORE(x)                                                                    \
     do {                                                                                           \
         uint32_t less = (uint32_t)0 - ((x) < DX_PATCH_P_STATE_MIN ? 1u : 0u);                      \
@@ -1867,8 +1875,7 @@ static void dx_patch_p_spread_table(const uint16_t *slots, uint32_t *table, uint
         p += 2 & less;                                                                             \
     } while (0)
 
-/* The bytes of a block, of which all but the last few can be decoded without asking for each of
-   them whether there is input. */
+/* Decode the bytes of a block, all but the last few without checking for input each time. */
 static bool dx_patch_p_read_rans(const dx_patch_p_span *in, const uint32_t *table, uint32_t log,
                                  uint8_t *out, size_t size)
 {
@@ -1911,7 +1918,7 @@ static bool dx_patch_p_read_rans(const dx_patch_p_span *in, const uint32_t *tabl
     return p == in->end;
 }
 
-/* CODED: the log of the size of a block, then the blocks: table, number of bytes, these bytes. */
+/* CODED: log2 of the block size, then the blocks: table, payload size, payload. */
 static bool dx_patch_p_read_coded(dx_patch_p_span *in, uint8_t *out, size_t size, uint32_t *table)
 {
     uint16_t slots[256];
@@ -1929,8 +1936,8 @@ static bool dx_patch_p_read_coded(dx_patch_p_span *in, uint8_t *out, size_t size
         bits.in = *in;
         if (!dx_patch_p_read_table(&bits, slots, &log)) return false;
         if (log > DX_PATCH_P_TABLE_MAX) return false;
-        DX_PATCH_ASSERT((size_t)(bits.in.at - in->at) >= bits.count / 8); /* all that is held */
-        in->at = bits.in.at - bits.count / 8; /* back to the byte behind the table */
+        DX_PATCH_ASSERT((size_t)(bits.in.at - in->at) >= bits.count / 8); /* all bits held */
+        in->at = bits.in.at - bits.count / 8; /* back to the byte after the table */
         dx_patch_p_spread_table(slots, table, log);
         if (!dx_patch_p_span_number(in, &payload_size)) return false;
         if (!dx_patch_p_span_cut(in, payload_size, &payload)) return false;
@@ -1939,32 +1946,32 @@ static bool dx_patch_p_read_coded(dx_patch_p_span *in, uint8_t *out, size_t size
     return true;
 }
 
-/* Copies: how REPEATS are written, and in the gaps between matches the target itself. In turns so
-   many literals, and a copy, until all is there; the last literals have no copy behind them:
+/* Copies code REPEATS, and the target itself between matches. Literals and copies alternate until
+   the target is complete; the last literals have no copy after them:
 
-        base     ....abcdefgh.....ijkl....          a source is said by what it has to do with
-                     |______|     |__|              the copies before it: where the last one would
-        target   ...xabcdefghyyijkl?                go on if as many bytes had come and gone
-                                                    (SAME), where it ended (NEXT), in line with
-                                                    the two sources before (SECOND, THIRD), so far
-                                                    from where it ended (JUMP); or so far back in
-                                                    the target itself (AGAIN: as far as last time)
+        base     ....abcdefgh.....ijkl....          a source is coded relative to the copies
+                     |______|     |__|              before it: on the line of the last one, that is
+        target   ...xabcdefghyyijkl?                with the same shift (SAME), at its end (NEXT),
+                                                    on one of the two lines before (SECOND, THIRD),
+                                                    at a distance from its end (JUMP); or at a
+                                                    distance back in the target itself (BACK;
+                                                    AGAIN: the distance of the last one)
 
-   Each kind of number has a stream: codes of literals, of sources, of sizes less one, and a stream
-   of bits with what the codes leave open, in the order in which it is needed. */
+   Each kind of number has a stream: codes of literal counts, of sources, of sizes less one, and a
+   stream with the remaining bits of all numbers, in the order of use. */
 enum { /* codes of a source */
     DX_PATCH_P_FROM_SAME,
     DX_PATCH_P_FROM_NEXT,
     DX_PATCH_P_FROM_SECOND,
     DX_PATCH_P_FROM_THIRD,
     DX_PATCH_P_FROM_AGAIN,
-    DX_PATCH_P_FROM_BACK, /* 5 + n: 2^n + so many even bits; 32 of them */
+    DX_PATCH_P_FROM_BACK, /* 5 + n: 2^n + n even bits; 32 of them */
     DX_PATCH_P_FROM_JUMP = DX_PATCH_P_FROM_BACK + 32, /* 37 + 2 * n + sign: likewise */
     DX_PATCH_P_FROM_END = DX_PATCH_P_FROM_JUMP + 2 * 62
 };
 
 typedef struct dx_patch_p_copier { /* reads copies */
-    dx_patch_p_span runs;     /* codes: literals in front of a copy */
+    dx_patch_p_span runs;     /* codes: literals before a copy */
     dx_patch_p_span sources;  /* codes */
     dx_patch_p_span sizes;    /* codes */
     dx_patch_p_span literals;
@@ -1973,14 +1980,14 @@ typedef struct dx_patch_p_copier { /* reads copies */
 } dx_patch_p_copier;
 
 typedef struct dx_patch_p_copy {
-    uint64_t literals; /* in front of it */
-    uint64_t size;     /* 0: there is none */
+    uint64_t literals; /* before it */
+    uint64_t size;     /* 0: no copy */
     uint64_t source;   /* offset in the base; own: in the target */
     uint32_t code;     /* of the source */
     bool own;
 } dx_patch_p_copy;
 
-/* A copy from the base: it is on the last line from now on. */
+/* Note a copy from the base: its line becomes the latest. */
 static void dx_patch_p_move_lines(dx_patch_p_lines *l, uint64_t at, uint64_t source, uint64_t size)
 {
     uint64_t shift = source - at;
@@ -1993,7 +2000,7 @@ static void dx_patch_p_move_lines(dx_patch_p_lines *l, uint64_t at, uint64_t sou
     l->old_end = source + size;
 }
 
-/* Two to the power of n, and n even bits. */
+/* 2^n plus n even bits. */
 static uint64_t dx_patch_p_copier_far(dx_patch_p_copier *c, uint32_t n)
 {
     uint64_t low = dx_patch_p_bits_take(&c->bits, n < 32 ? n : 32);
@@ -2002,7 +2009,7 @@ static uint64_t dx_patch_p_copier_far(dx_patch_p_copier *c, uint32_t n)
     return (uint64_t)1 << n | low;
 }
 
-/* Where a copy to target offset `at` comes from; what makes no sense is found by its bounds. */
+/* The source of a copy to target offset `at`. The caller checks its bounds. */
 static void dx_patch_p_copier_source(dx_patch_p_copier *c, uint64_t at, dx_patch_p_copy *copy)
 {
     uint32_t code = copy->code;
@@ -2026,8 +2033,8 @@ static void dx_patch_p_copier_source(dx_patch_p_copier *c, uint64_t at, dx_patch
     }
 }
 
-/* The next copy, of a target of which `left` bytes from offset `at` on are missing. It lies inside
-   of base and target, or is refused; that there are so many literals is for the caller to see. */
+/* The next copy, for a target of which `left` bytes from offset `at` on are missing. It is refused
+   unless it lies inside base and target; the caller checks that there are enough literals. */
 static bool dx_patch_p_next_copy(dx_patch_p_copier *c, uint64_t at, uint64_t left,
                                  uint64_t base_size, dx_patch_p_copy *copy)
 {
@@ -2052,18 +2059,18 @@ static bool dx_patch_p_next_copy(dx_patch_p_copier *c, uint64_t at, uint64_t lef
     return true;
 }
 
-/* All that was sent is used. */
+/* Is all input consumed? */
 static bool dx_patch_p_copier_done(const dx_patch_p_copier *c)
 {
     return c->runs.at == c->runs.end && c->sources.at == c->sources.end &&
            c->sizes.at == c->sizes.end && dx_patch_p_bits_done(&c->bits);
 }
 
-/* Bytes from `back` bytes earlier on, which may be the ones that this copy writes. */
+/* Copy from `back` bytes earlier; the source may overlap the destination, which then repeats it. */
 static void dx_patch_p_copy_back(uint8_t *to, size_t back, size_t size)
 {
     DX_PATCH_ASSERT(back > 0);
-    while (back < size) { /* then twice as many are there that repeat */
+    while (back < size) { /* each pass doubles the bytes that repeat */
         DX_PATCH_MEMCPY(to, to - back, back);
         to += back;
         size -= back;
@@ -2072,13 +2079,13 @@ static void dx_patch_p_copy_back(uint8_t *to, size_t back, size_t size)
     DX_PATCH_MEMCPY(to, to - back, size);
 }
 
-typedef struct dx_patch_p_streams { /* what reading streams takes */
-    dx_patch_p_span in;     /* where the next stream starts */
-    dx_patch_p_store store; /* where bytes go */
-    uint32_t *table;        /* of rANS: 1 << DX_PATCH_P_TABLE_MAX words */
+typedef struct dx_patch_p_streams { /* state for reading streams */
+    dx_patch_p_span in;     /* from the next stream on */
+    dx_patch_p_store store; /* memory for decoded bytes */
+    uint32_t *table;        /* for rANS: 1 << DX_PATCH_P_TABLE_MAX words */
 } dx_patch_p_streams;
 
-/* RAW, RUN or CODED: the bytes of a stream, in memory that stays taken. */
+/* RAW, RUN or CODED: decode a stream into memory that stays allocated. */
 static bool dx_patch_p_read_plain(dx_patch_p_streams *s, uint32_t form, uint64_t size,
                                   dx_patch_p_span *out)
 {
@@ -2108,7 +2115,7 @@ static bool dx_patch_p_read_inner(dx_patch_p_streams *s, dx_patch_p_span *out)
     return dx_patch_p_read_plain(s, (uint32_t)(head & 3), head >> 2, out);
 }
 
-/* The streams of copies, but for the literals. */
+/* The streams of copies, except the literals. */
 static bool dx_patch_p_read_codes(dx_patch_p_streams *s, dx_patch_p_copier *c,
                                   bool (*read)(dx_patch_p_streams *, dx_patch_p_span *))
 {
@@ -2119,13 +2126,13 @@ static bool dx_patch_p_read_codes(dx_patch_p_streams *s, dx_patch_p_copier *c,
            dx_patch_p_span_cut(&s->in, size, &c->bits.in);
 }
 
-/* REPEATS: what the five streams need is given back once the stream itself is there. */
+/* REPEATS: memory of the five streams is freed once the stream itself is decoded. */
 static bool dx_patch_p_read_repeats(dx_patch_p_streams *s, uint64_t size, dx_patch_p_span *out)
 {
     dx_patch_p_copier c;
     dx_patch_p_copy copy;
     uint8_t *to = dx_patch_p_store_take(&s->store, size);
-    size_t at = 0, literals, left = s->store.left; /* behind the stream itself */
+    size_t at = 0, literals, left = s->store.left; /* after the stream itself */
     if (!to || !dx_patch_p_read_codes(s, &c, dx_patch_p_read_inner)) return false;
     if (!dx_patch_p_read_inner(s, &c.literals)) return false;
     DX_PATCH_ASSERT(left - s->store.left == (size_t)(s->store.at - to) - (size_t)size);
@@ -2136,7 +2143,7 @@ static bool dx_patch_p_read_repeats(dx_patch_p_streams *s, uint64_t size, dx_pat
         if (literals) DX_PATCH_MEMCPY(to + at, c.literals.at, literals);
         c.literals.at += literals;
         at += literals;
-        DX_PATCH_ASSERT(!copy.size || copy.own); /* no copy fits into a base of no bytes */
+        DX_PATCH_ASSERT(!copy.size || copy.own); /* an empty base has no copies */
         DX_PATCH_ASSERT(copy.size <= size - at);
         if (copy.size) dx_patch_p_copy_back(to + at, (size_t)c.lines.back, (size_t)copy.size);
         at += (size_t)copy.size;
@@ -2149,7 +2156,7 @@ static bool dx_patch_p_read_repeats(dx_patch_p_streams *s, uint64_t size, dx_pat
     return dx_patch_p_copier_done(&c) && c.literals.at == c.literals.end;
 }
 
-/* The next stream. */
+/* A stream of any form. */
 static bool dx_patch_p_read_stream(dx_patch_p_streams *s, dx_patch_p_span *out)
 {
     uint64_t head;
@@ -2160,7 +2167,7 @@ static bool dx_patch_p_read_stream(dx_patch_p_streams *s, dx_patch_p_span *out)
 
 #endif /* DX_PATCH_NO_STREAMS */
 
-/* How many bytes are below the lowest bit that is set. */
+/* Index of the byte that holds the lowest set bit. */
 static uint32_t dx_patch_p_bytes_below(uint64_t bits)
 {
     uint32_t bytes = 0;
@@ -2173,10 +2180,10 @@ static uint32_t dx_patch_p_bytes_below(uint64_t bits)
     return bytes;
 }
 
-/* >>predict: references follow what they point to ---------------------------
+/* >>predict: references follow their targets --------------------------------
    When code moves, references to it change: a call in old code at X to a function at Y becomes a
    call at X' to Y'. The matches say where X and Y went, so the new reference can be computed, and
-   only what is computed wrongly needs bytes in the patch:
+   only mispredictions take bytes in the patch:
 
         base      ..| main: call f |......| f: ... |..          field: the 4 bytes of the distance
                             \____________^                      target = address of f, as in base
@@ -2185,23 +2192,23 @@ static uint32_t dx_patch_p_bytes_below(uint64_t bits)
                             v             v
         target    ..| main: call f |............| f: ... |..    value = address of f now - origin
 
-   Where fields are depends on the machine; a predictor knows one kind. Each kilobyte of a match has
-   the predictor that made its patch smallest, and its number is in the patch. What a prediction
-   missed is remembered by the region of the target (memory_): its neighbours missed by as much.
+   The position of fields depends on the machine; each predictor knows one kind. Each kilobyte of a
+   match names the predictor that made it smallest. The error of a misprediction is kept by region
+   of the target address (memory_), because references to a region tend to miss by the same amount.
 
-   The setup of a file says where its segments lie:  count, origin, then for each segment  offset in
-   the file, address, size in the file, size in memory. Nothing here can fail: any numbers give some
-   prediction, and reader and writer make the same one. */
+   The setup of a file lists its segments:  count, origin, then for each segment  offset in the
+   file, address, size in the file, size in memory. Nothing here can fail: any numbers give some
+   prediction, and reader and writer compute the same one. */
 #define DX_PATCH_P_BLOCK 1024u /* bytes of a match that share a predictor */
-#define DX_PATCH_P_BEFORE 4u   /* old bytes in front of a block that a predictor may look at */
-#define DX_PATCH_P_AFTER 8u    /* a field may reach so far out of its block, which grows then */
+#define DX_PATCH_P_BEFORE 4u   /* old bytes before a block that a predictor may read */
+#define DX_PATCH_P_AFTER 8u    /* max bytes by which a field may extend its block */
 #define DX_PATCH_P_LONGEST (DX_PATCH_P_BLOCK + DX_PATCH_P_AFTER)
 #define DX_PATCH_P_WINDOW (DX_PATCH_P_BEFORE + DX_PATCH_P_LONGEST)
-#define DX_PATCH_P_MEMORY 1024u /* corrections that are remembered, by region of the target */
-#define DX_PATCH_P_ADDRESS_MIN 256u /* smaller numbers are no addresses */
+#define DX_PATCH_P_MEMORY 1024u /* corrections kept, by region of the target address */
+#define DX_PATCH_P_ADDRESS_MIN 256u /* smaller numbers are not addresses */
 
 #if UINTPTR_MAX > 0xffffffffu
-  #define DX_PATCH_P_EIGHTS /* where code may be larger: eight bytes are looked at together */
+  #define DX_PATCH_P_EIGHTS /* where code may be larger: test eight bytes at once */
 #endif
 
 enum { /* words of a setup, */
@@ -2224,7 +2231,7 @@ enum { /* words of a match in the predictor's list */
     DX_PATCH_P_MATCH_OLD = 1,
     DX_PATCH_P_MATCH_SIZE = 2,
     DX_PATCH_P_MATCH_WORDS = 3,
-    DX_PATCH_P_MATCH_BYTES = 20 /* with its places in the order and among the old offsets */
+    DX_PATCH_P_MATCH_BYTES = 20 /* with its entries in the order and the old offsets */
 };
 
 enum { /* predictors */
@@ -2237,15 +2244,15 @@ enum { /* predictors */
     DX_PATCH_P_ID_I386,    /* call, jmp, jcc; 32-bit addresses anywhere */
     DX_PATCH_P_ID_THUMB,   /* BL, B.W; aligned 32-bit addresses */
     DX_PATCH_P_ID_ARM64,   /* BL, B; ADRP with the ADD, LDR or STR that goes with it */
-    DX_PATCH_P_ID_RISCV,   /* JAL; AUIPC with the instruction behind it */
+    DX_PATCH_P_ID_RISCV,   /* JAL; AUIPC with the instruction after it */
     DX_PATCH_P_ID_WASM,    /* indexes of functions and globals, addresses of data: LEB128 */
-    DX_PATCH_P_ID_SINGLES, /* numbers of 32 or 64 bits, integer or not, that change by little */
+    DX_PATCH_P_ID_SINGLES, /* 32-bit or 64-bit numbers, integer or float, that change little */
     DX_PATCH_P_ID_DOUBLES,
     DX_PATCH_P_IDS
 };
 typedef char dx_patch_p_id_rows_fit[DX_PATCH_P_ID_ROWS == (int)DX_PATCH_P_IDS ? 1 : -1];
 
-enum { /* how the bytes of a field make up a number; the first four rearrange the bits of a word */
+enum { /* how bytes of a field form a number; the first four permute the bits of a word */
     DX_PATCH_P_FORM_BL,
     DX_PATCH_P_FORM_JAL,
     DX_PATCH_P_FORM_ADRP,
@@ -2258,17 +2265,17 @@ enum { /* how the bytes of a field make up a number; the first four rearrange th
 typedef struct dx_patch_p_field {
     uint32_t size;   /* bytes; 0: no field here */
     uint32_t form;
-    uint32_t bits;   /* so many low bits of the number are a distance, */
-    uint32_t shift;  /* to be shifted to be one in bytes */
-    uint32_t sure;   /* 1: its target lies in a match */
-    uint32_t slot;   /* of the correction; DX_PATCH_P_MEMORY: it has none */
-    uint64_t target; /* the address that it means on the old side */
-    uint64_t origin; /* what the new distance counts from */
-    uint64_t number; /* as it is in the base */
-    uint64_t value;  /* as it is predicted */
+    uint32_t bits;   /* low bits of the number that are a distance, */
+    uint32_t shift;  /* and the left shift that makes it one in bytes */
+    uint32_t sure;   /* 1: its target address lies in a match */
+    uint32_t slot;   /* index of its correction; DX_PATCH_P_MEMORY: none */
+    uint64_t target; /* its target address on the old side */
+    uint64_t origin; /* what the new distance is relative to */
+    uint64_t number; /* value in the base */
+    uint64_t value;  /* predicted value */
 } dx_patch_p_field;
 
-/* Runs of bits of a word that become a number: from bit, how many, to bit. */
+/* Runs of bits of a word that form a number: from bit, how many, to bit. */
 #define DX_PATCH_P_BITS_BL(X) /* imm11, imm10, J2, J1, S */ \
     X(16, 11, 0) X(0, 10, 11) X(27, 1, 21) X(29, 1, 22) X(10, 1, 23) X(11, 5, 24) X(28, 1, 29) \
         X(30, 2, 30)
@@ -2281,7 +2288,7 @@ typedef struct dx_patch_p_field {
 #define DX_PATCH_P_FORTH(from, count, to) | (w >> (from) & (((uint32_t)1 << (count)) - 1)) << (to)
 #define DX_PATCH_P_BACK(from, count, to) DX_PATCH_P_FORTH(to, count, from)
 
-/* Bits of a word brought together, or back where they were. */
+/* Permute the bits of a word so that its number is lowest, or permute them back. */
 static uint32_t dx_patch_p_reorder(uint32_t form, uint32_t w, bool back)
 {
     DX_PATCH_ASSERT(form < DX_PATCH_P_FORM_PLAIN);
@@ -2298,8 +2305,8 @@ static uint32_t dx_patch_p_reorder(uint32_t form, uint32_t w, bool back)
     }
 }
 
-/* The second word of an AUIPC pair, its low bits on top. A store has them in two places, which
-   change with its register field; everything else keeps its bits. */
+/* The second word of an AUIPC pair with its low immediate bits on top. A store splits them: their
+   lower part swaps places with a register field. Other instructions are unchanged. */
 static uint32_t dx_patch_p_swap_store(uint32_t w)
 {
     if ((w & 0x7b) != 0x23) return w;
@@ -2356,7 +2363,7 @@ static void dx_patch_p_store_field(uint8_t *p, uint32_t form, uint32_t size, uin
     }
 }
 
-/* The address of an offset in the base (side 0) or the target (1); outside of segments, itself. */
+/* The address of an offset in the base (side 0) or the target (1); outside segments, the offset. */
 static uint64_t dx_patch_p_address(const dx_patch_p_predictor *p, int side, uint64_t offset)
 {
     const uint64_t *setup = p->setup_[side];
@@ -2370,8 +2377,8 @@ static uint64_t dx_patch_p_address(const dx_patch_p_predictor *p, int side, uint
     return offset;
 }
 
-/* Where an old offset went: of the matches that start at or before it, the one that reaches
-   furthest says by how much. *sure: it lies in that match. */
+/* Map an offset of the base to the target. Of the matches that start at or before it, the one that
+   reaches furthest gives the shift. *sure: the offset lies in that match. */
 static uint64_t dx_patch_p_map_offset(const dx_patch_p_predictor *p, uint64_t offset,
                                       uint32_t *sure)
 {
@@ -2385,7 +2392,7 @@ static uint64_t dx_patch_p_map_offset(const dx_patch_p_predictor *p, uint64_t of
         low = granule[0];
         left = granule[1] - low + 1;
     }
-    for (; left > 1; left -= half) { /* the last one that starts there; without branches */
+    for (; left > 1; left -= half) { /* find the last one that starts there; without branches */
         half = left / 2;
         low += olds[low + half] <= offset ? half : 0;
     }
@@ -2395,8 +2402,8 @@ static uint64_t dx_patch_p_map_offset(const dx_patch_p_predictor *p, uint64_t of
     return offset - match[DX_PATCH_P_MATCH_OLD] + match[DX_PATCH_P_MATCH_NEW];
 }
 
-/* Where an old address points to in the new file; false: it is no address. What is in memory only
-   (.bss) keeps its distance from the end of its segment's bytes. */
+/* Map an address of the base to the target; false if it is not an address. Memory without bytes in
+   the file (.bss) keeps its distance from the end of its segment's bytes. */
 static bool dx_patch_p_map_address(const dx_patch_p_predictor *p, uint64_t address,
                                    uint64_t *mapped, uint32_t *sure)
 {
@@ -2423,7 +2430,7 @@ static bool dx_patch_p_map_address(const dx_patch_p_predictor *p, uint64_t addre
     return false;
 }
 
-/* The lowest bits of v as a signed number. */
+/* Sign-extend the lowest bits of v. */
 static uint64_t dx_patch_p_sign(uint64_t v, uint32_t bits)
 {
     uint64_t sign = (uint64_t)1 << (bits - 1);
@@ -2431,7 +2438,7 @@ static uint64_t dx_patch_p_sign(uint64_t v, uint32_t bits)
     return ((v & (sign - 1 + sign)) ^ sign) - sign;
 }
 
-/* A field of so many bytes, of whose number so many bits are an address less another one. */
+/* A field of `size` bytes; the low `bits` bits of its number are an address or a distance. */
 static void dx_patch_p_set_field(dx_patch_p_field *f, uint32_t form, uint32_t size, uint32_t bits,
                                  uint32_t shift, const uint8_t *p)
 {
@@ -2448,7 +2455,8 @@ static void dx_patch_p_set_field(dx_patch_p_field *f, uint32_t form, uint32_t si
     f->value = f->number;
 }
 
-/* Relative to the instruction itself, or to what is behind it: the usual branch. */
+/* Relative to byte `at` of the block: the instruction itself or the one after it, as in a
+   branch. */
 static void dx_patch_p_relative(dx_patch_p_field *f, const dx_patch_p_block *b, uint64_t at)
 {
     DX_PATCH_ASSERT(f->size > 0 || f->origin == 0);
@@ -2465,7 +2473,7 @@ static bool dx_patch_p_is_low(uint32_t w) /* ADD immediate, LDR or STR with an o
 }
 
 #ifdef DX_PATCH_P_EIGHTS
-/* May the word at byte `at` of a block be a field, as the next function has it? */
+/* May the word at byte `at` of a block be a field? The rules of the next function. */
 static bool dx_patch_p_is_arm64(const uint8_t *p, uint32_t at)
 {
     uint32_t w = dx_patch_p_load32(p + at), page = 0x90000000u | (w >> 5 & 31), i;
@@ -2478,8 +2486,8 @@ static bool dx_patch_p_is_arm64(const uint8_t *p, uint32_t at)
 }
 #endif
 
-/* ADRP knows only the page of an address; one of the next four instructions, which uses the same
-   register, adds the rest. Both are fields with the same target. */
+/* ADRP has only the page of an address; one of the next four instructions, with the same register,
+   adds the rest. Both are fields with the same target. */
 static void dx_patch_p_locate_arm64(dx_patch_p_field *f, const dx_patch_p_block *b, uint32_t at)
 {
     const uint64_t page_mask = ~(uint64_t)4095;
@@ -2528,15 +2536,15 @@ static void dx_patch_p_locate_riscv(dx_patch_p_field *f, const dx_patch_p_block 
     dx_patch_p_relative(f, b, at);
 }
 
-enum { /* opcodes of WebAssembly in front of a field */
+enum { /* opcodes of WebAssembly before a field */
     DX_PATCH_P_WASM_CALL = 0x10,
     DX_PATCH_P_WASM_GET = 0x23, /* of a global */
     DX_PATCH_P_WASM_SET = 0x24,
     DX_PATCH_P_WASM_CONST = 0x41
 };
 
-/* A LEB128 number behind an opcode: equal numbers behind the same opcode have changed by as much.
-   Most numbers of one byte are small constants, but function indexes count. */
+/* A LEB128 number after an opcode: equal numbers after the same opcode change by the same amount.
+   Numbers of one byte are skipped as small constants, except function indexes. */
 static void dx_patch_p_locate_leb(dx_patch_p_field *f, const uint8_t *p, uint32_t left)
 {
     uint32_t size = 1, op = p[-1];
@@ -2551,14 +2559,14 @@ static void dx_patch_p_locate_leb(dx_patch_p_field *f, const uint8_t *p, uint32_
 #define DX_PATCH_P_ONES (UINT64_MAX / 255) /* each byte 1 */
 
 #ifdef DX_PATCH_P_EIGHTS
-/* The top bit of each of eight bytes that is 0; what is above the lowest of these may be wrong. */
+/* The top bit of each zero byte of eight; bits above the lowest of these may be wrong. */
 static uint64_t dx_patch_p_zeros(uint64_t bytes)
 {
     return (bytes - DX_PATCH_P_ONES) & ~bytes & DX_PATCH_P_ONES << 7;
 }
 
-/* Which of eight bytes end an opcode of x86-64, as is_x86() has it; the one in front of them may be
-   looked at, too. */
+/* Which of eight bytes end an opcode of x86-64, by the rules of is_x86(). Reads the byte
+   before them, too. */
 static uint64_t dx_patch_p_x86_eight(const uint8_t *p)
 {
     uint64_t last = dx_patch_p_load64(p), before = last << 8 | p[-1];
@@ -2579,8 +2587,8 @@ static uint64_t dx_patch_p_wasm_eight(const uint8_t *p)
 }
 #endif
 
-/* Is byte i, whose last field ended at `from`, behind an opcode of x86-64 that has a 32-bit operand
-   relative to the next instruction? call, jmp; ModRM of [rip + disp32]; 0f 8x, jcc. */
+/* Does byte i follow an opcode of x86-64 with a 32-bit operand relative to the next instruction?
+   call, jmp; ModRM of [rip + disp32]; 0f 8x, jcc. The last field ended at `from`. */
 static bool dx_patch_p_is_x86(const uint8_t *p, int32_t i, int32_t from)
 {
     uint32_t last = p[i - 1];
@@ -2590,7 +2598,7 @@ static bool dx_patch_p_is_x86(const uint8_t *p, int32_t i, int32_t from)
     return (last & 0xc7) == 0x05 || ((last & 0xf0) == 0x80 && p[i - 2] == 0x0f);
 }
 
-/* Is the byte in front of p an opcode of WebAssembly with a number that may change? */
+/* Is the byte before p an opcode of WebAssembly whose number may change? */
 static bool dx_patch_p_is_wasm(const uint8_t *p)
 {
     uint32_t last = p[-1];
@@ -2598,18 +2606,19 @@ static bool dx_patch_p_is_wasm(const uint8_t *p)
            last == DX_PATCH_P_WASM_GET || last == DX_PATCH_P_WASM_SET;
 }
 
-/* Behind which byte of a block a field of x86-64 or WebAssembly may stand. */
+/* The next byte of a block that follows an opcode of x86-64 or WebAssembly and may start a
+   field. */
 static uint32_t dx_patch_p_next_opcode(const dx_patch_p_block *b, uint32_t at, int32_t from,
                                        bool wasm)
 {
     const uint8_t *p = b->old_bytes;
     int32_t i = (int32_t)at, size = (int32_t)b->size;
-    if (!i && from >= 0) i = 1; /* at the start of the file there is no byte in front */
+    if (!i && from >= 0) i = 1; /* no byte precedes the start of the file */
     if (i <= from) i = from + 1;
     for (; i < size; i++) {
         DX_PATCH_ASSERT(i >= 1 - (int32_t)DX_PATCH_P_BEFORE);
 #ifdef DX_PATCH_P_EIGHTS
-        if (i > from + 1 && size - i >= 8) { /* two bytes in front may be looked at */
+        if (i > from + 1 && size - i >= 8) { /* the two bytes before may be read */
             const uint8_t *last = p + i - 1;
             uint64_t found = wasm ? dx_patch_p_wasm_eight(last) : dx_patch_p_x86_eight(last);
             if (found) return (uint32_t)i + dx_patch_p_bytes_below(found);
@@ -2622,26 +2631,25 @@ static uint32_t dx_patch_p_next_opcode(const dx_patch_p_block *b, uint32_t at, i
     return at > b->size ? at : b->size;
 }
 
-/* Not a small number, nor a little less than 0. */
+/* Not a small number, positive or negative. */
 static bool dx_patch_p_is_wide(uint32_t word)
 {
     return ((word + 0x10000u) & 0xffffffffu) >= 0x20000u;
 }
 
-/* BL or B.W of Thumb-2, two halves. */
+/* BL or B.W of Thumb-2, two halfwords. */
 static bool dx_patch_p_is_long_branch(uint32_t word) { return (word & 0x9000f800u) == 0x9000f000u; }
 
-/* How far apart the places are where a field of a predictor may stand. */
+/* Alignment of the fields of a predictor. */
 static uint32_t dx_patch_p_align(uint32_t id)
 {
     static const uint8_t aligns[16] = {0, 1, 8, 4, 4, 4, 1, 2, 4, 2, 1, 4, 8};
     DX_PATCH_ASSERT(id < DX_PATCH_P_IDS);
-    return aligns[id & 15]; /* so that a compiler sees where it ends */
+    return aligns[id & 15]; /* the mask shows the compiler the bound */
 }
 
 #ifdef DX_PATCH_P_EIGHTS
-/* May there be a field at an aligned place, which is `before` bytes behind the last one? All
-   conditions that are quick to look at. */
+/* May there be a field at an aligned place, `before` bytes after the last one? Cheap tests only. */
 static bool dx_patch_p_may_be_field(uint32_t id, const dx_patch_p_block *b, uint32_t at,
                                     uint32_t before)
 {
@@ -2661,8 +2669,8 @@ static bool dx_patch_p_may_be_field(uint32_t id, const dx_patch_p_block *b, uint
 }
 #endif
 
-/* The next place at or behind `at` where a field may stand. `from`: where the last one ended, so
-   that no field feeds the next one's opcode. Quick, because it passes over every byte. */
+/* The next place from `at` on where a field may start. `from`: the end of the last field, which
+   must not serve as the next one's opcode. A hot loop: it passes over every byte. */
 static uint32_t dx_patch_p_next_place(uint32_t id, const dx_patch_p_block *b, uint32_t at,
                                       int32_t from)
 {
@@ -2679,7 +2687,7 @@ static uint32_t dx_patch_p_next_place(uint32_t id, const dx_patch_p_block *b, ui
     return at;
 }
 
-/* i386 and Thumb: calls and jumps among words that may be addresses. `before`: bytes in front that
+/* i386 and Thumb: calls and jumps among words that may be addresses. `before`: bytes before it that
    may be an opcode. */
 static void dx_patch_p_locate_mixed(dx_patch_p_field *f, uint32_t id, const dx_patch_p_block *b,
                                     uint32_t at, uint32_t before)
@@ -2699,13 +2707,13 @@ static void dx_patch_p_locate_mixed(dx_patch_p_field *f, uint32_t id, const dx_p
     else f->target = word;
 }
 
-/* 32-bit addresses of all kinds. Most are plain words, which are many: these come first. */
+/* 32-bit addresses of all kinds. Plain words come first: they are the most frequent. */
 static void dx_patch_p_locate_word(dx_patch_p_field *f, uint32_t id, const dx_patch_p_block *b,
                                    uint32_t at, uint32_t before)
 {
     const uint8_t *p = b->old_bytes + at;
     uint32_t word = dx_patch_p_load32(p);
-    bool code = id == DX_PATCH_P_ID_X86; /* behind its opcode: it was looked for there */
+    bool code = id == DX_PATCH_P_ID_X86; /* its place follows an opcode, see next_opcode() */
     bool nearby = id == DX_PATCH_P_ID_NEAR, based = id == DX_PATCH_P_ID_BASED;
     bool table = id == DX_PATCH_P_ID_TABLE;
     DX_PATCH_ASSERT(b->limit - at >= 4);
@@ -2728,8 +2736,8 @@ static void dx_patch_p_locate_word(dx_patch_p_field *f, uint32_t id, const dx_pa
     }
 }
 
-/* The field at byte `at` of a block, whose last field ended at `from`. The block's bytes may be
-   looked at, and those from `from` on; a field that needs more is none. */
+/* The field at byte `at` of a block, whose last field ended at `from`. Only the block's bytes and
+   those from `from` on are read; anything that would need more is not a field. */
 static dx_patch_p_field dx_patch_p_locate(uint32_t id, const dx_patch_p_block *b, uint32_t at,
                                           int32_t from)
 {
@@ -2750,13 +2758,13 @@ static dx_patch_p_field dx_patch_p_locate(uint32_t id, const dx_patch_p_block *b
     return f;
 }
 
-/* And what its value should become. Targets of the same region tend to be off by as much. */
+/* A field and its predicted value. Targets in the same region tend to miss by the same amount. */
 static dx_patch_p_field dx_patch_p_predict(const dx_patch_p_predictor *x, uint32_t id,
                                            const dx_patch_p_block *b, uint32_t at, int32_t from)
 {
     dx_patch_p_field f = dx_patch_p_locate(id, b, at, from);
     uint64_t target = f.number, mask;
-    if (!f.size || id > DX_PATCH_P_ID_WASM) return f; /* numbers stay as they are, about */
+    if (!f.size || id > DX_PATCH_P_ID_WASM) return f; /* numbers are predicted unchanged */
     DX_PATCH_ASSERT(f.bits >= 1 && f.bits <= 64);
     mask = UINT64_MAX >> (64 - f.bits);
     if (id != DX_PATCH_P_ID_WASM && !dx_patch_p_map_address(x, f.target, &target, &f.sure))
@@ -2768,9 +2776,9 @@ static dx_patch_p_field dx_patch_p_predict(const dx_patch_p_predictor *x, uint32
     return f;
 }
 
-/* Fill what follows the list of matches: their order by old offset, then by index (Shell's sort, no
-   extra memory), and these old offsets. In the order, a match that lies inside of the one before it
-   is replaced by that one. */
+/* Fill what follows the list of matches: their order by old offset, then by index (Shell sort, no
+   extra memory), and the old offsets in that order. In the order, a match that lies inside the one
+   before it is replaced by that one. */
 static void dx_patch_p_sort_map(dx_patch_p_predictor *p)
 {
     const uint32_t *list = p->matches_;
@@ -2803,7 +2811,7 @@ static void dx_patch_p_sort_map(dx_patch_p_predictor *p)
 }
 
 #ifndef DX_PATCH_NO_STREAMS
-/* Fill the index: few matches start in a granule, so that finding one is quick. */
+/* Fill the index. Few matches start in a granule, which makes lookups fast. */
 static void dx_patch_p_index_map(dx_patch_p_predictor *p)
 {
     const uint32_t *olds = p->matches_ + (DX_PATCH_P_MATCH_WORDS + 1) * (size_t)p->count_;
@@ -2818,17 +2826,17 @@ static void dx_patch_p_index_map(dx_patch_p_predictor *p)
 #endif
 
 /* >>delta: the parts of a delta, both directions -----------------------------
-   The target is literals and matches in turns; a match is blocks of a kilobyte. A block without any
-   change only counts; another one names its predictor, and then goes over its old bytes twice:
+   Literals and matches alternate in the target; a match is cut into blocks of a kilobyte. Unchanged
+   blocks are only counted; a changed one names its predictor, then passes over its old bytes twice:
 
-        old bytes     | call f |   ...    | ptr g |  ...        first its fields: put in as
-                        ^^^^ predicted      ^^^^^ predicted     predicted, or as the patch corrects
-        then          ------- right -------x--- right ---x--    then runs of right bytes, and each
-                      run                  diff   run    diff   time by how much a wrong one differs
+        old bytes     | call f |   ...    | ptr g |  ...        first its fields: as predicted, or
+                        ^^^^ predicted      ^^^^^ predicted     as the patch corrects them
+        then          ------- right -------x--- right ---x--    then runs of right bytes, and the
+                      run                  diff   run    diff   difference of each wrong byte
 
-   The reader stops between steps when its input may not hold a whole one, and goes on with the same
-   block when more has arrived. */
-#define DX_PATCH_P_STEP 64u /* no step of a decoder takes more bytes of input than this */
+   The reader stops between steps when its input may not hold a whole step, and resumes the block
+   when more has arrived. */
+#define DX_PATCH_P_STEP 64u /* max input bytes of a decoder step */
 
 static bool dx_patch_p_has_input(const dx_patch_p_coder *c) /* for a whole step */
 {
@@ -2836,21 +2844,21 @@ static bool dx_patch_p_has_input(const dx_patch_p_coder *c) /* for a whole step 
     return c->last_ || c->size_ - c->at_ >= DX_PATCH_P_STEP;
 }
 
-/* The target's last bytes are those in front of `end`, of which there are so many. */
+/* Note the last bytes of the target, those up to `end`; `before` bytes exist. */
 static void dx_patch_p_pass(dx_patch_p_delta *d, const uint8_t *end, uint64_t before)
 {
     uint32_t i = before < 8 ? (uint32_t)before : 8;
     for (; i; i--) d->past_ = d->past_ << 8 | *(end - i);
 }
 
-/* A block of a match of which so many bytes are left. */
+/* Start a block of a match that has `left` bytes left. */
 static void dx_patch_p_start_block(dx_patch_p_delta *d, dx_patch_p_block *b, uint64_t left)
 {
     dx_patch_p_predictor *x = &d->predictor_;
     DX_PATCH_ASSERT(left > 0);
     b->size = left < DX_PATCH_P_BLOCK ? (uint32_t)left : DX_PATCH_P_BLOCK;
     b->limit = left < DX_PATCH_P_LONGEST ? (uint32_t)left : DX_PATCH_P_LONGEST;
-    b->from = b->old_at < 2 ? 0 - (int32_t)b->old_at : -2; /* opcodes may stand in front */
+    b->from = b->old_at < 2 ? 0 - (int32_t)b->old_at : -2; /* an opcode may precede the block */
     b->at = 0;
     b->filled = false;
     DX_PATCH_ASSERT(b->size <= b->limit);
@@ -2860,14 +2868,14 @@ static void dx_patch_p_start_block(dx_patch_p_delta *d, dx_patch_p_block *b, uin
     b->origin[1] = x->setup_[1][DX_PATCH_P_SETUP_ORIGIN];
 }
 
-/* Rows of the next run, by the run before. */
+/* Rows of the next run, by the previous run. */
 static uint32_t dx_patch_p_run_number(uint32_t run)
 {
     if (run == 0) return 0;
     return run < 8 ? 1 : 2;
 }
 
-/* A field's neighbours are predicted with what it was wrong by. */
+/* The error of a field corrects the predictions of its neighbours. */
 static void dx_patch_p_learn_field(dx_patch_p_predictor *x, const dx_patch_p_field *f,
                                    uint64_t error)
 {
@@ -2875,7 +2883,7 @@ static void dx_patch_p_learn_field(dx_patch_p_predictor *x, const dx_patch_p_fie
     x->memory_[f->slot] += (uint32_t)(error << f->shift & 0xffffffffu);
 }
 
-/* The kind of numbers that say by how much: of x86, of pointers, of other addresses, of numbers. */
+/* The kind of correction: of x86, of pointers, of other addresses, of numbers. */
 static uint32_t dx_patch_p_fix_kind(uint32_t id)
 {
     DX_PATCH_ASSERT(id != DX_PATCH_P_ID_NONE && id < DX_PATCH_P_IDS);
@@ -2883,7 +2891,7 @@ static uint32_t dx_patch_p_fix_kind(uint32_t id)
     return id < DX_PATCH_P_ID_SINGLES ? 2 : 3;
 }
 
-/* Is the field as predicted? Else by how much it is not. Returns what its value is. */
+/* Code whether the field is as predicted and, if not, its error. Returns its value. */
 static uint64_t dx_patch_p_code_field(dx_patch_p_delta *d, const dx_patch_p_field *f,
                                       uint64_t value)
 {
@@ -2904,7 +2912,7 @@ static uint64_t dx_patch_p_code_field(dx_patch_p_delta *d, const dx_patch_p_fiel
     return f->value + error;
 }
 
-/* Bytes that are equal from the start on. */
+/* Length of the common prefix. */
 static size_t dx_patch_p_same(const uint8_t *a, const uint8_t *b, size_t size)
 {
     size_t i = 0;
@@ -2916,13 +2924,13 @@ static size_t dx_patch_p_same(const uint8_t *a, const uint8_t *b, size_t size)
     return i;
 }
 
-/* The difference of a wrong byte from `old`; `before` is the target's byte in front of it. Bytes of
-   a number that grew are wrong by 1, or by 255 where it borrowed. */
+/* Code the difference of a wrong byte from `old`; `before` is the target byte before it. Bytes of a
+   number that grew are off by 1, or by 255 after a borrow. */
 static uint32_t dx_patch_p_code_wrong(dx_patch_p_delta *d, uint32_t before, uint32_t old,
                                       uint32_t v)
 {
     uint32_t last = d->last_diff_;
-    uint32_t alone = d->last_run_ ? 0u : 1u; /* 1: right behind another wrong byte */
+    uint32_t alone = d->last_run_ ? 0u : 1u; /* 1: directly after another wrong byte */
     uint32_t context = alone | (last & 128 ? 4u : 0u), row;
     DX_PATCH_ASSERT(before < 256 && old < 256 && last < 256);
     if (last == 0 || last == 1 || last == 255) context |= 2;
@@ -2931,7 +2939,7 @@ static uint32_t dx_patch_p_code_wrong(dx_patch_p_delta *d, uint32_t before, uint
         v = dx_patch_p_byte(&d->coder_, row, v);
     } else {
         uint32_t run = d->last_run_ < 15 ? d->last_run_ : 15;
-        const uint32_t contexts[4] = { /* the top byte keeps them apart from those of literals */
+        const uint32_t contexts[4] = { /* the top byte separates them from those of literals */
             (uint32_t)1 << 24 | old << 16 | before << 8 | alone,
             (uint32_t)4 << 24 | last << 8 | run,
             (uint32_t)2 << 24 | last << 16 | old << 8 | d->id_,
@@ -2943,7 +2951,7 @@ static uint32_t dx_patch_p_code_wrong(dx_patch_p_delta *d, uint32_t before, uint
     return v;
 }
 
-/* The fields of a block, put over its old bytes at `to`. False: more input is needed first. */
+/* Code the fields of a block into its old bytes at `to`. False: more input is needed. */
 static bool dx_patch_p_code_fields(dx_patch_p_delta *d, dx_patch_p_block *b, uint8_t *to)
 {
     const uint8_t *made = b->new_bytes; /* NULL when reading */
@@ -2965,15 +2973,15 @@ static bool dx_patch_p_code_fields(dx_patch_p_delta *d, dx_patch_p_block *b, uin
         }
     }
     if (b->filled) return true;
-    if (b->from > (int32_t)b->size) b->size = (uint32_t)b->from; /* the last one reached out */
+    if (b->from > (int32_t)b->size) b->size = (uint32_t)b->from; /* the last field extends it */
     DX_PATCH_ASSERT(b->size <= b->limit);
     b->at = 0;
     b->filled = true;
     return true;
 }
 
-/* A block: its fields, put over its old bytes at `to`, then the bytes that are wrong after them.
-   False: more input is needed first. */
+/* Code a block: its fields, into its old bytes at `to`, then the bytes that are still wrong. False:
+   more input is needed. */
 static bool dx_patch_p_code_block(dx_patch_p_delta *d, dx_patch_p_block *b, uint8_t *to)
 {
     const uint8_t *made = b->new_bytes; /* NULL when reading */
@@ -3000,8 +3008,8 @@ static bool dx_patch_p_code_block(dx_patch_p_delta *d, dx_patch_p_block *b, uint
 }
 
 /* >>reader: the streaming applier --------------------------------------------
-   The patch arrives in pieces of any size; they are collected in in_, and decoded in steps as long
-   as a whole step's input is there. state_ says what the next step expects:
+   The patch arrives in pieces of any size; they are collected in in_ and decoded in steps, as long
+   as there is input for a whole step. state_ is what the next step expects:
 
         delta     PARAMETERS -+-> SET_UP (numbers) --> LIST (matches) -+     only if there is a map
                               |                                       |
@@ -3010,7 +3018,7 @@ static bool dx_patch_p_code_block(dx_patch_p_delta *d, dx_patch_p_block *b, uint
                                            v  |    +--> DONE
                                   LITERALS |  |
                                            v  | the match is complete
-                                      EQUAL -> COPY        blocks that are as in the base
+                                      EQUAL -> COPY        blocks without a change
                                         ^  \     |
                                         |   +-> CHOICE -> CHOSEN    a block with changes
                                         +-----------------+
@@ -3020,15 +3028,15 @@ static bool dx_patch_p_code_block(dx_patch_p_delta *d, dx_patch_p_block *b, uint
         streams   STREAM_PARAMETERS --> SECTION_HEAD --> SECTION (whole) --+--> DONE
                                              ^-----------------------------+
 
-   Bytes of the target are put together in new_, or in the caller's out, hashed, and handed on.
-   Memory is cut from the caller's in the same order and sizes by every applier: what a patch needs
-   is in its header, and what the body asks for beyond that is refused. */
-#define DX_PATCH_P_LAYOUT 34u /* second byte of the parameters; and 1 if there is a map */
-#define DX_PATCH_P_PARAMETERS_SIZE 5u /* bytes in front of a delta's stream */
-#define DX_PATCH_P_LOT 16384u /* bytes; so many, or a multiple, are hashed at once where possible */
-#define DX_PATCH_P_SLACK 96u /* lets the memory of the caller, and each part, have any alignment */
+   Target bytes are assembled in new_ or in the caller's out, hashed, and passed on. Every applier
+   allocates the same parts of the caller's memory, in the same order: the header declares how much
+   a patch needs, and a body that asks for more is refused. */
+#define DX_PATCH_P_LAYOUT 34u /* second byte of the parameters; plus 1 if there is a map */
+#define DX_PATCH_P_PARAMETERS_SIZE 5u /* bytes before a delta's stream */
+#define DX_PATCH_P_LOT 16384u /* bytes; the target is hashed in multiples of this where possible */
+#define DX_PATCH_P_SLACK 96u /* allows any alignment of the caller's memory and of each part */
 
-enum { /* what is expected next; the order is that of the steps in dx_patch_p_run() */
+enum { /* the next part of the patch; in the order of the steps in dx_patch_p_run() */
     DX_PATCH_P_PARAMETERS,
     DX_PATCH_P_SET_UP,
     DX_PATCH_P_LIST,
@@ -3049,7 +3057,7 @@ enum { /* what is expected next; the order is that of the steps in dx_patch_p_ru
     DX_PATCH_P_DONE
 };
 
-/* Memory of the caller from *at on, aligned, or NULL. */
+/* Allocate aligned memory from *at on, or NULL. */
 static void *dx_patch_p_cut_memory(uint8_t **at, size_t *left, uint64_t size)
 {
     size_t skip = (size_t)(0 - (uintptr_t)*at) & 7;
@@ -3068,8 +3076,8 @@ static uint64_t dx_patch_p_mix_memory(uint32_t history_log, uint32_t groups_log)
     return history_log ? size + ((uint64_t)32 << groups_log) : 0;
 }
 
-/* The cuts of a delta: models, four of mixing, corrections, matches, a window of the base, and one
-   of the target. Each skips at most seven bytes, which the slack holds. */
+/* Allocations of a delta: models, four of mixing, corrections, matches, a window of the base, and
+   one of the target. Each skips at most seven bytes, which the slack covers. */
 typedef char dx_patch_p_slack_is_enough[9 * 7 <= DX_PATCH_P_SLACK ? 1 : -1];
 typedef char dx_patch_p_least_delta[DX_PATCH_P_SLACK + DX_PATCH_P_WINDOW + DX_PATCH_P_LONGEST +
                                     32 * (DX_PATCH_P_M_BYTE + 2 * DX_PATCH_P_BYTE) ==
@@ -3085,7 +3093,7 @@ static uint64_t dx_patch_p_delta_memory(const dx_patch_p_delta *d, uint64_t matc
     return size;
 }
 
-/* The rows of flags, in which only 0 and 1 occur: evenly likely, and nothing else. */
+/* Reset the rows of flags: 0 and 1 are equally likely, and no other symbol occurs. */
 static void dx_patch_p_flags_start(uint16_t *rows)
 {
     uint32_t row, i;
@@ -3098,7 +3106,7 @@ static void dx_patch_p_flags_start(uint16_t *rows)
     }
 }
 
-/* The memory of mixing, at its start. */
+/* Allocate and reset the memory of mixing. */
 static bool dx_patch_p_mixer_start(dx_patch_p_delta *d, uint8_t **at, size_t *left)
 {
     uint64_t heads = (uint64_t)1 << d->history_log_, groups = (uint64_t)32 << d->groups_log_;
@@ -3117,7 +3125,8 @@ static bool dx_patch_p_mixer_start(dx_patch_p_delta *d, uint8_t **at, size_t *le
     return true;
 }
 
-/* Models, and what mixing and prediction need, at their start. False: there is less memory. */
+/* Allocate and reset the models, and the memory of mixing and prediction. False: too little
+   memory. */
 static bool dx_patch_p_delta_start(dx_patch_p_delta *d, uint8_t **at, size_t *left)
 {
     uint32_t count = dx_patch_p_row_count(d->literal_bits_, d->diff_bits_);
@@ -3136,7 +3145,7 @@ static bool dx_patch_p_delta_start(dx_patch_p_delta *d, uint8_t **at, size_t *le
     return true;
 }
 
-/* What a callback returned: 0, or the reason for `error`. */
+/* A result of a callback that is not 0 is kept and ends the call with `error`. */
 static int dx_patch_p_callback(dx_patch_applier *a, int result, int error)
 {
     DX_PATCH_ASSERT(error < 0);
@@ -3154,7 +3163,8 @@ static int dx_patch_p_progress(dx_patch_applier *a)
     return dx_patch_p_callback(a, d->progress(d->user, done, all), DX_PATCH_ECANCELED);
 }
 
-/* Hash what is ready, and hand it on: whole lots if there are any, as these hash much faster. */
+/* Hash the bytes that are ready and pass them on, in multiples of a lot if possible: these
+   hash much faster. */
 static int dx_patch_p_give(dx_patch_applier *a, bool all)
 {
     const dx_patch_applier_desc *d = &a->desc_;
@@ -3171,7 +3181,7 @@ static int dx_patch_p_give(dx_patch_applier *a, bool all)
     return dx_patch_p_callback(a, result, DX_PATCH_ESYS);
 }
 
-/* Where the next bytes of the target are put together, at most DX_PATCH_P_LONGEST at a time. */
+/* Where the next target bytes are assembled, at most DX_PATCH_P_LONGEST at a time. */
 static uint8_t *dx_patch_p_room(const dx_patch_applier *a)
 {
     DX_PATCH_ASSERT(a->produced_ >= a->given_);
@@ -3180,12 +3190,12 @@ static uint8_t *dx_patch_p_room(const dx_patch_applier *a)
 }
 
 #ifndef DX_PATCH_NO_STREAMS
-/* Keep the last bytes of the target, which copies may come from: a ring. */
+/* Keep the last target bytes in a ring, as sources of copies. */
 static void dx_patch_p_remember(dx_patch_applier *a, const uint8_t *p, size_t size)
 {
     size_t window = (size_t)1 << a->window_log_, at = (size_t)(a->produced_ & (window - 1)), part;
     DX_PATCH_ASSERT(a->window_ && a->window_log_);
-    if (size > window) { /* the first ones would be overwritten */
+    if (size > window) { /* the first bytes would be overwritten */
         p += size - window;
         at = (at + (size - window)) & (window - 1);
         size = window;
@@ -3196,7 +3206,7 @@ static void dx_patch_p_remember(dx_patch_applier *a, const uint8_t *p, size_t si
 }
 #endif
 
-/* The next bytes of the target, which may be where they belong already. */
+/* Append bytes to the target. p may already be their place. */
 static int dx_patch_p_emit(dx_patch_applier *a, const uint8_t *p, size_t size)
 {
     int error = DX_PATCH_OK;
@@ -3219,7 +3229,7 @@ static int dx_patch_p_emit(dx_patch_applier *a, const uint8_t *p, size_t size)
     return error ? error : dx_patch_p_progress(a);
 }
 
-/* Base bytes, zeros outside of the base. */
+/* Read bytes of the base; zeros outside it. */
 static int dx_patch_p_read(dx_patch_applier *a, uint64_t at, uint8_t *p, uint32_t size)
 {
     uint64_t left = at < a->from_size_ ? a->from_size_ - at : 0;
@@ -3231,7 +3241,7 @@ static int dx_patch_p_read(dx_patch_applier *a, uint64_t at, uint8_t *p, uint32_
     return dx_patch_p_callback(a, a->desc_.read(a->desc_.user, at, p, part), DX_PATCH_ESYS);
 }
 
-/* Five bytes say how the stream is coded:
+/* Five bytes of parameters:
 
         0  bits 0..3 literal_bits, 4..5 diff_bits, 6 rich    3  history_log; 0: no mixer
         1  layout, and 1 if there is a map                   4  groups_log
@@ -3251,7 +3261,7 @@ static int dx_patch_p_parse_parameters(dx_patch_p_delta *d, const uint8_t *p, bo
     if (d->literal_bits_ > 8 || p[0] >> 7 || (p[1] & 254) != DX_PATCH_P_LAYOUT || p[2] > 32)
         return DX_PATCH_EVERSION;
     if (!mixes && !mixes_not) return DX_PATCH_EVERSION;
-    if (plain && (p[0] || d->map_ || p[2] || mixes)) return DX_PATCH_EVERSION; /* such need bits */
+    if (plain && (p[0] || d->map_ || p[2] || mixes)) return DX_PATCH_EVERSION; /* range only */
     return DX_PATCH_OK;
 }
 
@@ -3270,14 +3280,15 @@ static int dx_patch_p_take_parameters(dx_patch_applier *a)
     if (!a->desc_.out && !a->new_)
         a->new_ = (uint8_t *)dx_patch_p_cut_memory(&a->memory_, &a->left_, DX_PATCH_P_LONGEST);
     started = dx_patch_p_delta_start(d, &a->memory_, &a->left_);
-    DX_PATCH_ASSERT(started && a->old_ && (a->new_ || a->desc_.out)); /* all were counted */
+    DX_PATCH_ASSERT(started && a->old_ && (a->new_ || a->desc_.out)); /* counted above */
     (void)started;
     if (a->header_.coding == DX_PATCH_CODING_RANGE) dx_patch_p_start_reading(&d->coder_);
     a->state_ = d->map_ ? DX_PATCH_P_SET_UP : DX_PATCH_P_NEXT;
     return DX_PATCH_OK;
 }
 
-/* The numbers of the setup: match count, the base's words, the target's less the base's. */
+/* The numbers of the setup: match count, the base's words, the target's as differences from
+   these. */
 static int dx_patch_p_take_setup(dx_patch_applier *a)
 {
     dx_patch_p_predictor *x = &a->delta_.predictor_;
@@ -3305,7 +3316,7 @@ static int dx_patch_p_take_setup(dx_patch_applier *a)
     return DX_PATCH_OK;
 }
 
-/* The next match, after `gap` literal bytes. It lies inside of both files, or it is refused. */
+/* Place the next match, after `gap` literals. It is refused unless it lies inside both files. */
 static int dx_patch_p_place_match(dx_patch_applier *a, uint64_t gap, uint64_t size, uint64_t jump)
 {
     uint64_t left = a->to_size_ - a->new_end_, old_at = a->old_end_ + gap;
@@ -3326,11 +3337,11 @@ static int dx_patch_p_take_match(dx_patch_applier *a, uint64_t gap)
 {
     uint64_t size = dx_patch_p_number(&a->delta_.coder_, DX_PATCH_P_N_LENGTH, 0);
     uint64_t jump = dx_patch_p_number(&a->delta_.coder_, DX_PATCH_P_N_JUMP, 0);
-    DX_PATCH_ASSERT(a->header_.coding != DX_PATCH_CODING_STREAMS); /* has them elsewhere */
+    DX_PATCH_ASSERT(a->header_.coding != DX_PATCH_CODING_STREAMS); /* in its map section */
     return dx_patch_p_place_match(a, gap, size, jump);
 }
 
-/* The match that was placed, into the list. */
+/* Append the placed match to the list. */
 static void dx_patch_p_list_match(dx_patch_applier *a)
 {
     dx_patch_p_predictor *x = &a->delta_.predictor_;
@@ -3360,7 +3371,7 @@ static int dx_patch_p_take_list(dx_patch_applier *a)
     return error;
 }
 
-/* Literal bytes and the match behind them, if there is one. */
+/* Start the next literals, and the match after them if there is one. */
 static int dx_patch_p_take_next(dx_patch_applier *a)
 {
     uint64_t left = a->to_size_ - a->produced_, gap = left;
@@ -3379,7 +3390,7 @@ static int dx_patch_p_take_next(dx_patch_applier *a)
         a->match_new_ = match[DX_PATCH_P_MATCH_NEW];
         a->match_old_ = match[DX_PATCH_P_MATCH_OLD];
         a->match_left_ = match[DX_PATCH_P_MATCH_SIZE];
-        DX_PATCH_ASSERT(a->match_new_ >= a->produced_); /* the list was checked as it was read */
+        DX_PATCH_ASSERT(a->match_new_ >= a->produced_); /* checked when the list was read */
         gap = a->match_new_ - a->produced_;
     }
     DX_PATCH_ASSERT(error || gap <= left);
@@ -3390,8 +3401,8 @@ static int dx_patch_p_take_next(dx_patch_applier *a)
     return error;
 }
 
-/* Literals up to the next multiple of a block, or as many as there is input for. Each multiple
-   starts with a flag (are the next ones copied?) and with the base's bytes there, as hints. */
+/* Decode literals up to the next multiple of a block, or while there is input. Each multiple starts
+   with a flag (are the next ones uncoded?) and with the base's bytes there, as hints. */
 static int dx_patch_p_take_literals(dx_patch_applier *a)
 {
     dx_patch_p_delta *d = &a->delta_;
@@ -3411,7 +3422,7 @@ static int dx_patch_p_take_literals(dx_patch_applier *a)
     if (error) return error;
     do to[size] = (uint8_t)dx_patch_p_literal(d, a->old_[done + size], 0);
     while (++size < size_max && dx_patch_p_has_input(&d->coder_) && !d->coder_.overrun_);
-    d->past_ = past; /* dx_patch_p_emit() moves it on */
+    d->past_ = past; /* dx_patch_p_emit() updates it */
     a->hint_old_ += size;
     a->literals_left_ -= size;
     a->literals_done_ += size;
@@ -3420,7 +3431,7 @@ static int dx_patch_p_take_literals(dx_patch_applier *a)
     return error;
 }
 
-/* So many bytes of the match are done. */
+/* `size` bytes of the match are done. */
 static void dx_patch_p_done(dx_patch_applier *a, uint64_t size)
 {
     DX_PATCH_ASSERT(size <= a->match_left_);
@@ -3430,13 +3441,13 @@ static void dx_patch_p_done(dx_patch_applier *a, uint64_t size)
     a->state_ = a->match_left_ ? DX_PATCH_P_EQUAL : DX_PATCH_P_NEXT;
 }
 
-/* How many of the match's blocks are as in the base. */
+/* Read how many blocks of the match are without a change. */
 static int dx_patch_p_take_equal(dx_patch_applier *a)
 {
     uint64_t left = a->match_left_, blocks, n;
     DX_PATCH_ASSERT(left > 0);
     blocks = (left - 1) / DX_PATCH_P_BLOCK + 1;
-    n = blocks; /* plain coding has no others */
+    n = blocks; /* plain coding has only these */
     if (a->delta_.coder_.range_)
         n = dx_patch_p_number(&a->delta_.coder_, DX_PATCH_P_N_EQUAL + a->later_, 0);
     if (n > blocks) return DX_PATCH_EBOUNDS;
@@ -3466,7 +3477,7 @@ static int dx_patch_p_take_copy(dx_patch_applier *a)
     return error;
 }
 
-/* Start a block of the match: its predictor, and the old bytes in and in front of it. */
+/* Start a block of the match: its predictor, and the old bytes in it and before it. */
 static int dx_patch_p_take_choice(dx_patch_applier *a)
 {
     dx_patch_p_delta *d = &a->delta_;
@@ -3527,8 +3538,8 @@ DX_PATCH_P_WIDE(dx_patch_p_xor, (uint8_t *p, const uint8_t *x, size_t size), (p,
 
         blocks to skip | runs | (bytes to skip | size | that many bytes, to be XORed) ..
 
-   Numbers are varints. In brief coding one byte is enough for a change of one byte that is near:
-   0..223 skips, 224..254 and another byte skips of more, 255: varints follow. */
+   Numbers are varints. In brief coding a nearby change of one byte takes one byte for both numbers:
+   0..223 is the skip; 224..254 and another byte are a longer skip; 255: varints follow. */
 enum {
     DX_PATCH_P_BRIEF_TWO = 224, /* from here on a skip takes two bytes */
     DX_PATCH_P_BRIEF_LONG = 255
@@ -3546,7 +3557,7 @@ static dx_patch_p_runs dx_patch_p_start_runs(const dx_patch_header *h)
     return r;
 }
 
-/* The head of the next block's record. */
+/* Read the head of the next block's record. */
 static int dx_patch_p_next_runs(dx_patch_p_coder *d, dx_patch_p_runs *r)
 {
     uint64_t gap = dx_patch_p_get_varint(d);
@@ -3560,7 +3571,7 @@ static int dx_patch_p_next_runs(dx_patch_p_coder *d, dx_patch_p_runs *r)
     return DX_PATCH_OK;
 }
 
-/* The next run of changed bytes of a block patch: 1, or 0 at the end, or an error. */
+/* Read the next run of changed bytes: 1, or 0 at the end, or an error. */
 static int dx_patch_p_next_run(dx_patch_p_coder *d, dx_patch_p_runs *r)
 {
     uint64_t gap, size = 1;
@@ -3588,8 +3599,8 @@ static int dx_patch_p_next_run(dx_patch_p_coder *d, dx_patch_p_runs *r)
     return 1;
 }
 
-/* old_ has the block_at_ bytes of the base from at_ on, which runs change. Move on until one is
-   that at `at`, or to the end. What lies behind a shorter target must have become zero. */
+/* old_ holds the block_at_ bytes of the base from at_ on, to which runs are applied. Advance it to
+   the byte at `at`, or to the end. Bytes beyond a shorter target must have become zero. */
 static int dx_patch_p_move_window(dx_patch_applier *a, uint64_t at)
 {
     int error = DX_PATCH_OK;
@@ -3609,7 +3620,7 @@ static int dx_patch_p_move_window(dx_patch_applier *a, uint64_t at)
     return error;
 }
 
-/* One run after the other, or as much of it as has arrived and the window holds. */
+/* Apply runs, each as far as its bytes have arrived and the window reaches. */
 static int dx_patch_p_take_runs(dx_patch_applier *a)
 {
     dx_patch_p_coder *d = &a->delta_.coder_;
@@ -3641,39 +3652,39 @@ static int dx_patch_p_take_runs(dx_patch_applier *a)
 
         parameters | map | section | section | ..        each: size, bytes of the target, streams
 
-   A section is collected, its streams are decoded, and then the target is made from them, up to the
-   section's end, which may lie anywhere, also within a match. Nothing but where it ended goes on
-   into the next one: offsets, the match, and the lines of copies. So applying may stop there.
+   A section is collected, its streams are decoded, and its part of the target is made from them. It
+   may end anywhere, even inside a match. The next section depends only on where this one ended:
+   offsets, the match, and the lines of copies. So an applier can stop between sections.
 
         target    | gap         | match                    | gap   |
         is made   copies and    blocks of a kilobyte:      copies ..
-        of        literals      as in the base (so many),
+        of        literals      a count of unchanged ones,
                                 then one with changes:
                                 predictor, fields, wrong bytes
 
-   Without a map there are no matches: all is one gap. */
-#define DX_PATCH_P_STREAM_PARAMETERS_SIZE 16u /* bytes in front of the sections */
-#define DX_PATCH_P_SHELF 16u         /* streams that one kind of literals may be shared out to */
-#define DX_PATCH_P_HINTED 8u         /* so many literals on a line that goes on know old bytes */
-#define DX_PATCH_P_PLANES 10u        /* streams of bytes of numbers: 1 + 2 + 3 + 4 */
-#define DX_PATCH_P_FIXES 4u          /* kinds of numbers that correct fields */
+   Without a map there are no matches: everything is one gap. */
+#define DX_PATCH_P_STREAM_PARAMETERS_SIZE 16u /* bytes before the sections */
+#define DX_PATCH_P_SHELF 16u         /* max streams for one kind of literals */
+#define DX_PATCH_P_HINTED 8u         /* max literals with hints before a copy on the same line */
+#define DX_PATCH_P_PLANES 10u        /* byte streams of numbers: 1 + 2 + 3 + 4 */
+#define DX_PATCH_P_FIXES 4u          /* kinds of corrections of fields */
 
-enum { /* how literals are shared out to streams */
-    DX_PATCH_P_SHELF_ONE,   /* not at all */
-    DX_PATCH_P_SHELF_PLACE, /* by target offset modulo 4; hints: one, added to the old bytes */
-    DX_PATCH_P_SHELF_BYTE   /* by the byte before; hints: by the old byte; a list says to which */
+enum { /* how literals are distributed over streams */
+    DX_PATCH_P_SHELF_ONE,   /* a single stream */
+    DX_PATCH_P_SHELF_PLACE, /* by target offset modulo 4; hinted: one, added to the old bytes */
+    DX_PATCH_P_SHELF_BYTE   /* by the byte before; hinted: by the old byte; a list maps it */
 };
 
 typedef struct dx_patch_p_shelf {
     dx_patch_p_span streams[DX_PATCH_P_SHELF];
-    const uint8_t *list; /* BYTE: number of the stream by byte, 256 of them */
+    const uint8_t *list; /* BYTE: stream by byte value, 256 entries */
     uint32_t mode;
 } dx_patch_p_shelf;
 
-/* Numbers, as varints; or their lengths in bytes, 1 to 4, and their bytes in streams of their own:
-   one for each length and place, the lowest byte first. */
+/* Numbers as varints; or split into their lengths in bytes, 1 to 4, and streams of their bytes, one
+   for each length and position, the lowest byte first. */
 typedef struct dx_patch_p_planes {
-    dx_patch_p_span lengths; /* varints: all there is */
+    dx_patch_p_span lengths; /* not split: the varints */
     dx_patch_p_span planes[DX_PATCH_P_PLANES];
     bool split;
 } dx_patch_p_planes;
@@ -3683,13 +3694,13 @@ typedef struct dx_patch_p_section {
     dx_patch_p_copier copier;
     dx_patch_p_shelf literals;
     dx_patch_p_shelf hinted;    /* literals with a hint */
-    dx_patch_p_span equal;      /* numbers: blocks that are as in the base */
+    dx_patch_p_span equal;      /* numbers: blocks without a change */
     dx_patch_p_span ids;        /* bytes: predictors */
-    dx_patch_p_span right;      /* numbers: fields that are right before the next wrong one */
+    dx_patch_p_span right;      /* numbers: right fields before the next wrong one */
     dx_patch_p_span runs;       /* numbers: right bytes before the next wrong one, plus 1 */
-    dx_patch_p_span wrong;      /* wrong bytes; or nothing: each follows its run */
+    dx_patch_p_span wrong;      /* wrong bytes; if empty, each follows its run */
     dx_patch_p_planes fixes[DX_PATCH_P_FIXES];
-    uint64_t right_left;        /* fields before the next wrong one */
+    uint64_t right_left;        /* right fields before the next wrong one */
 } dx_patch_p_section;
 
 static uint64_t dx_patch_p_streams_memory(const dx_patch_applier *a, uint64_t matches)
@@ -3703,7 +3714,7 @@ static uint64_t dx_patch_p_streams_memory(const dx_patch_applier *a, uint64_t ma
     return size + 4 * (uint64_t)a->delta_.predictor_.index_size_;
 }
 
-/* Memory that was counted, in parts. */
+/* Allocate the memory that streams_memory() counts. */
 static void dx_patch_p_cut_streams(dx_patch_applier *a)
 {
     dx_patch_p_predictor *x = &a->delta_.predictor_;
@@ -3728,7 +3739,7 @@ static void dx_patch_p_cut_streams(dx_patch_applier *a)
     DX_PATCH_ASSERT(a->old_ && a->table_ && a->section_ && a->decoded_);
 }
 
-/* Words of an index of the map of a base of less than 4 GiB. */
+/* Words of the index, for a base below 4 GiB. */
 static uint32_t dx_patch_p_granules(uint64_t base_size, uint32_t log)
 {
     DX_PATCH_ASSERT(!(base_size >> 32) && log >= 6);
@@ -3737,9 +3748,9 @@ static uint32_t dx_patch_p_granules(uint64_t base_size, uint32_t log)
 
 /* Sixteen bytes:
 
-        0  1 if there is a map    1  region_bits    2  log of the window, 0 or 10..26
-        3  log of a granule of the index of the map, 0 (none) or 6..20
-        4  bytes of the largest section    8  bytes that its streams take    12  matches        */
+        0  1 if there is a map    1  region_bits    2  log2 of the window, 0 or 10..26
+        3  log2 of a granule of the index of the map, 0 (no index) or 6..20
+        4  bytes of the largest section    8  max bytes of its streams    12  matches           */
 static int dx_patch_p_take_stream_parameters(dx_patch_applier *a)
 {
     dx_patch_p_delta *d = &a->delta_;
@@ -3769,13 +3780,13 @@ static int dx_patch_p_take_stream_parameters(dx_patch_applier *a)
     return DX_PATCH_OK;
 }
 
-/* Is it the map that comes first? */
+/* Is the map the next section? */
 static bool dx_patch_p_wants_map(const dx_patch_applier *a)
 {
     return a->delta_.map_ && !a->setup_side_;
 }
 
-/* How many bytes a section has, and how many of the target it makes. */
+/* Read the size of a section and how many bytes of the target it makes. */
 static int dx_patch_p_take_section_head(dx_patch_applier *a)
 {
     dx_patch_p_coder *c = &a->delta_.coder_;
@@ -3795,7 +3806,7 @@ static int dx_patch_p_take_section_head(dx_patch_applier *a)
 
 static bool dx_patch_p_span_empty(const dx_patch_p_span *s) { return s->at == s->end; }
 
-/* What was wrong with streams: they take more memory than they may, or make no sense. */
+/* The error of bad streams: they need more memory than granted, or are damaged. */
 static int dx_patch_p_streams_error(const dx_patch_p_streams *s)
 {
     return s->store.full ? DX_PATCH_EHEADER : DX_PATCH_ECORRUPT;
@@ -3803,7 +3814,7 @@ static int dx_patch_p_streams_error(const dx_patch_p_streams *s)
 
 static void dx_patch_p_open_streams(const dx_patch_applier *a, dx_patch_p_streams *s)
 {
-    DX_PATCH_ASSERT(a->section_at_ == a->section_size_); /* it is there as a whole */
+    DX_PATCH_ASSERT(a->section_at_ == a->section_size_); /* it is complete */
     DX_PATCH_MEMSET(s, 0, sizeof *s);
     s->in.at = a->section_;
     s->in.end = a->section_ + a->section_size_;
@@ -3812,7 +3823,7 @@ static void dx_patch_p_open_streams(const dx_patch_applier *a, dx_patch_p_stream
     DX_PATCH_ASSERT(s->table && s->store.at && s->in.at);
 }
 
-/* The setups of base and target, as numbers; of the target what is to be added to the base's. */
+/* Read the setups of base and target, the latter as differences from the former. */
 static bool dx_patch_p_read_setup(dx_patch_p_predictor *x, dx_patch_p_span *numbers)
 {
     uint64_t v;
@@ -3832,7 +3843,7 @@ static bool dx_patch_p_read_setup(dx_patch_p_predictor *x, dx_patch_p_span *numb
     return dx_patch_p_span_empty(numbers);
 }
 
-/* The map: setup, and gap, size less one and jump of each match, each kind in a stream. */
+/* Read the map: setup; gap, size less one and jump of each match, one stream for each kind. */
 static int dx_patch_p_apply_map(dx_patch_applier *a)
 {
     dx_patch_p_predictor *x = &a->delta_.predictor_;
@@ -3867,7 +3878,7 @@ static int dx_patch_p_apply_map(dx_patch_applier *a)
     return DX_PATCH_OK;
 }
 
-/* A shelf: a byte, mode + 4 * streams; the list, if there is one; the streams. */
+/* Read a shelf: a byte, mode + 4 * streams; the list, if any; the streams. */
 static bool dx_patch_p_read_shelf(dx_patch_p_streams *s, dx_patch_p_shelf *shelf, bool hinted)
 {
     uint32_t count, i;
@@ -3900,7 +3911,7 @@ static bool dx_patch_p_shelf_empty(const dx_patch_p_shelf *shelf)
     return true;
 }
 
-/* The next byte of one of its streams, or -1. */
+/* The next byte of one of its streams, or -1 at its end. */
 static int dx_patch_p_shelf_byte(dx_patch_p_shelf *shelf, uint32_t stream)
 {
     dx_patch_p_span *s = shelf->streams + stream;
@@ -3908,8 +3919,8 @@ static int dx_patch_p_shelf_byte(dx_patch_p_shelf *shelf, uint32_t stream)
     return s->at == s->end ? -1 : *s->at++;
 }
 
-/* Numbers: a byte, 1 if their bytes are in planes; their stream, or that of their lengths and, for
-   each length that occurs, as many planes. */
+/* Read numbers: a byte, 1 if they are split; then their stream, or a stream of lengths and, for
+   each length that occurs, that many planes. */
 static bool dx_patch_p_read_planes(dx_patch_p_streams *s, dx_patch_p_planes *p)
 {
     uint32_t counts[5] = {0, 0, 0, 0, 0}, length, i;
@@ -3935,7 +3946,7 @@ static bool dx_patch_p_read_planes(dx_patch_p_streams *s, dx_patch_p_planes *p)
     return true;
 }
 
-/* The next number of planes, or of the one stream that has them all. */
+/* The next number, from its planes or from the single stream. */
 static bool dx_patch_p_planes_number(dx_patch_p_planes *p, uint64_t *v)
 {
     uint32_t length, i;
@@ -3943,17 +3954,17 @@ static bool dx_patch_p_planes_number(dx_patch_p_planes *p, uint64_t *v)
     if (!p->split) return dx_patch_p_span_number(&p->lengths, v);
     if (dx_patch_p_span_empty(&p->lengths)) return false;
     length = *p->lengths.at++;
-    DX_PATCH_ASSERT(length >= 1 && length <= 4); /* all were looked at as they were read */
+    DX_PATCH_ASSERT(length >= 1 && length <= 4); /* read_planes() checked it */
     plane = p->planes + length * (length - 1) / 2;
     *v = 0;
-    for (i = 0; i < length; i++, plane++) { /* each has as many bytes as there are such lengths */
+    for (i = 0; i < length; i++, plane++) { /* each has one byte per number of that length */
         DX_PATCH_ASSERT(!dx_patch_p_span_empty(plane));
         *v |= (uint64_t)*plane->at++ << 8 * i;
     }
     return true;
 }
 
-/* All streams of a section, in their order. */
+/* Read all streams of a section, in order. */
 static bool dx_patch_p_read_section(dx_patch_p_section *s, bool map)
 {
     dx_patch_p_streams *in = &s->streams;
@@ -3971,7 +3982,7 @@ static bool dx_patch_p_read_section(dx_patch_p_section *s, bool map)
     return dx_patch_p_span_empty(&in->in);
 }
 
-/* All that was sent was of use. */
+/* Are all streams used up? */
 static bool dx_patch_p_section_used(const dx_patch_p_section *s)
 {
     uint32_t i;
@@ -3984,7 +3995,7 @@ static bool dx_patch_p_section_used(const dx_patch_p_section *s)
     return used;
 }
 
-/* Bytes of the base, as they are. */
+/* Append bytes of the base. */
 static int dx_patch_p_emit_base(dx_patch_applier *a, uint64_t source, uint64_t size)
 {
     const uint8_t *base = (const uint8_t *)a->desc_.base;
@@ -4002,7 +4013,7 @@ static int dx_patch_p_emit_base(dx_patch_applier *a, uint64_t source, uint64_t s
     return error;
 }
 
-/* Bytes of the target's past: of the caller's `out`, or of the window. */
+/* Append earlier bytes of the target, from the caller's `out` or from the window. */
 static int dx_patch_p_emit_past(dx_patch_applier *a, uint64_t back, uint64_t size)
 {
     uint64_t window = (uint64_t)1 << a->window_log_;
@@ -4020,7 +4031,7 @@ static int dx_patch_p_emit_past(dx_patch_applier *a, uint64_t back, uint64_t siz
             if (have > window - at) part = have = window - at;
             DX_PATCH_MEMCPY(to, a->window_ + (size_t)at, (size_t)have);
             DX_PATCH_ASSERT(have == part || have == back);
-            if (have < part) /* the bytes behind these repeat them */
+            if (have < part) /* the bytes after these repeat them */
                 dx_patch_p_copy_back(to + have, (size_t)back, (size_t)(part - have));
         }
         error = dx_patch_p_emit(a, to, (size_t)part);
@@ -4029,7 +4040,7 @@ static int dx_patch_p_emit_past(dx_patch_applier *a, uint64_t back, uint64_t siz
     return error;
 }
 
-/* Literals that stand in for bytes of the base on a line that goes on behind them. */
+/* Literals between copies on the same line. The base bytes that they replace are their hints. */
 static int dx_patch_p_emit_hinted(dx_patch_applier *a, dx_patch_p_section *s, uint32_t size)
 {
     dx_patch_p_shelf *shelf = &s->hinted;
@@ -4049,7 +4060,7 @@ static int dx_patch_p_emit_hinted(dx_patch_applier *a, dx_patch_p_section *s, ui
     return dx_patch_p_emit(a, to, size);
 }
 
-/* Literals that are in line with no copy: each stream of their shelf has its own in order. */
+/* Literals without hints, each the next byte of its stream. */
 static int dx_patch_p_emit_literals(dx_patch_applier *a, dx_patch_p_section *s, uint64_t size)
 {
     dx_patch_p_shelf *shelf = &s->literals;
@@ -4080,7 +4091,7 @@ static int dx_patch_p_emit_literals(dx_patch_applier *a, dx_patch_p_section *s, 
     return error;
 }
 
-/* So many bytes that are in no match. */
+/* Make `size` bytes that are in no match. */
 static int dx_patch_p_apply_gap(dx_patch_applier *a, dx_patch_p_section *s, uint64_t size)
 {
     dx_patch_p_copier *c = &s->copier;
@@ -4106,7 +4117,7 @@ static int dx_patch_p_apply_gap(dx_patch_applier *a, dx_patch_p_section *s, uint
     return error;
 }
 
-/* By how much the next field is not as predicted: 0 for as many as are right. */
+/* The error of the next field's prediction; 0 for right ones. */
 static bool dx_patch_p_next_error(dx_patch_p_section *s, uint32_t id, uint64_t *error)
 {
     *error = 0;
@@ -4121,8 +4132,8 @@ static bool dx_patch_p_next_error(dx_patch_p_section *s, uint32_t id, uint64_t *
     return dx_patch_p_span_empty(&s->right) || dx_patch_p_span_number(&s->right, &s->right_left);
 }
 
-/* What a plain word refers to, and what its new value counts from: as locate_word() has it, but all
-   at once. False: it is no address. */
+/* Target and origin of a plain word, by the rules of locate_word(), in one step. False: it is
+   not an address. */
 static bool dx_patch_p_plain_target(const dx_patch_p_block *b, uint32_t id, uint32_t at,
                                     uint64_t *target, uint64_t *origin)
 {
@@ -4148,8 +4159,8 @@ static bool dx_patch_p_plain_target(const dx_patch_p_block *b, uint32_t id, uint
     return id == DX_PATCH_P_ID_X86 || dx_patch_p_is_wide(word);
 }
 
-/* The fields of a block that are plain words. They are most of all, so this does what fill_fields()
-   does without its detours. */
+/* The fields of a block that are plain words: a fast path of fill_fields() for the most
+   frequent ones. */
 static bool dx_patch_p_fill_plain(dx_patch_p_delta *d, dx_patch_p_section *s, dx_patch_p_block *b,
                                   uint8_t *to)
 {
@@ -4177,8 +4188,8 @@ static bool dx_patch_p_fill_plain(dx_patch_p_delta *d, dx_patch_p_section *s, dx
     }
 }
 
-/* The fields of a block that are numbers, one behind the other. As long as they are right nothing
-   needs to be done: they are as in the base. */
+/* The fields of a block that are numbers, one after the other. A right one needs no work: it
+   equals the base's. */
 static bool dx_patch_p_fill_numbers(uint32_t id, dx_patch_p_section *s, dx_patch_p_block *b,
                                     uint8_t *to)
 {
@@ -4196,7 +4207,7 @@ static bool dx_patch_p_fill_numbers(uint32_t id, dx_patch_p_section *s, dx_patch
     return true;
 }
 
-/* The fields of a block, put over its old bytes at `to`. */
+/* Put the fields of a block into its old bytes at `to`. */
 static bool dx_patch_p_fill_fields(dx_patch_p_delta *d, dx_patch_p_section *s, dx_patch_p_block *b,
                                    uint8_t *to)
 {
@@ -4221,12 +4232,12 @@ static bool dx_patch_p_fill_fields(dx_patch_p_delta *d, dx_patch_p_section *s, d
         b->at += f.size;
         b->from = (int32_t)b->at;
     }
-    if (b->from > (int32_t)b->size) b->size = (uint32_t)b->from; /* the last one reached out */
+    if (b->from > (int32_t)b->size) b->size = (uint32_t)b->from; /* the last field extends it */
     DX_PATCH_ASSERT(b->size <= b->limit);
     return true;
 }
 
-/* The bytes of a block that are wrong after that. */
+/* Correct the bytes of a block that are still wrong. */
 static bool dx_patch_p_mend_block(dx_patch_p_section *s, const dx_patch_p_block *b, uint8_t *to,
                                   dx_patch_p_span *wrong)
 {
@@ -4243,12 +4254,12 @@ static bool dx_patch_p_mend_block(dx_patch_p_section *s, const dx_patch_p_block 
     return true;
 }
 
-/* The next block of a match, with changes; its offsets are match_old_ and produced_. `left` bytes
-   are missing of the match in this section. */
+/* Apply the next block of a match, one with changes, at match_old_ and produced_. In this section
+   the match has `left` bytes left. */
 static int dx_patch_p_apply_block(dx_patch_applier *a, dx_patch_p_section *s, uint64_t left,
                                  dx_patch_p_span *wrong, uint32_t *made)
 {
-    uint64_t match_left = a->match_left_ + left; /* what is behind the section may be looked at */
+    uint64_t match_left = a->match_left_ + left; /* bytes after the section may be read */
     dx_patch_p_delta *d = &a->delta_;
     dx_patch_p_block *b = &a->block_;
     uint32_t before = DX_PATCH_P_BEFORE;
@@ -4275,7 +4286,7 @@ static int dx_patch_p_apply_block(dx_patch_applier *a, dx_patch_p_section *s, ui
     return dx_patch_p_emit(a, to, b->size);
 }
 
-/* So many bytes of the match. */
+/* Make `size` bytes of the match. */
 static int dx_patch_p_apply_match(dx_patch_applier *a, dx_patch_p_section *s, uint64_t size)
 {
     dx_patch_p_span *wrong = dx_patch_p_span_empty(&s->wrong) ? &s->runs : &s->wrong;
@@ -4300,8 +4311,8 @@ static int dx_patch_p_apply_match(dx_patch_applier *a, dx_patch_p_section *s, ui
     return error;
 }
 
-/* The next match of the list starts here, if it does. How many bytes until it does, or the match
-   that has started ends. */
+/* Start the next match of the list if its place is here. Returns the bytes up to its place, or to
+   the end of the current match. */
 static uint64_t dx_patch_p_next_part(dx_patch_applier *a, dx_patch_p_section *s)
 {
     const dx_patch_p_predictor *x = &a->delta_.predictor_;
@@ -4319,7 +4330,7 @@ static uint64_t dx_patch_p_next_part(dx_patch_applier *a, dx_patch_p_section *s)
     return a->match_left_;
 }
 
-/* A section that is there: gaps and parts of matches, in the order of the target. */
+/* Apply a complete section: gaps and parts of matches, in the order of the target. */
 static int dx_patch_p_apply_section(dx_patch_applier *a)
 {
     dx_patch_p_section s;
@@ -4345,7 +4356,7 @@ static int dx_patch_p_apply_section(dx_patch_applier *a)
     return error;
 }
 
-/* Collect the section; make what it is for once it is there. */
+/* Collect a section, and apply it once it is complete. */
 static int dx_patch_p_take_section(dx_patch_applier *a)
 {
     dx_patch_p_coder *c = &a->delta_.coder_;
@@ -4365,7 +4376,7 @@ static int dx_patch_p_take_section(dx_patch_applier *a)
 
 #endif /* DX_PATCH_NO_STREAMS */
 
-/* Decode what has arrived of the body, in steps as long as there is input for a whole one. */
+/* Decode the received part of the body in steps, as long as there is input for a whole step. */
 static int dx_patch_p_run(dx_patch_applier *a)
 {
     static int (*const steps[DX_PATCH_P_DONE])(dx_patch_applier *) = {
@@ -4405,7 +4416,7 @@ static int dx_patch_p_run(dx_patch_applier *a)
     return a->in_size_ ? (int)DX_PATCH_ECORRUPT : dx_patch_p_give(a, true);
 }
 
-/* The BLAKE3 of the base, with the caller's memory as buffer. */
+/* BLAKE3 of the base; the caller's memory is the buffer. */
 static int dx_patch_p_hash_base(dx_patch_applier *a, uint8_t *hash)
 {
     const uint8_t *base = (const uint8_t *)a->desc_.base;
@@ -4429,7 +4440,7 @@ static int dx_patch_p_hash_base(dx_patch_applier *a, uint8_t *hash)
     return error;
 }
 
-/* Is the target given, to produce the base? Only block patches can do that. */
+/* Is the base the target, to be undone? Only block patches allow that. */
 static bool dx_patch_p_undoes(const dx_patch_applier *a)
 {
 #ifdef DX_PATCH_NO_BLOCKS
@@ -4460,9 +4471,9 @@ static int dx_patch_p_check_base(dx_patch_applier *a)
     return size_of_target ? DX_PATCH_EAPPLIED : DX_PATCH_EBASE;
 }
 
-/* How much of the target is put together before it is hashed and handed on: four lots in the
-   caller's `out`, or in memory beyond what the header asks for; else a block at a time, in a part
-   of the memory that is cut later. */
+/* Choose how much of the target is assembled before it is hashed and passed on: four lots in the
+   caller's `out`, or in memory beyond what the header asks for; otherwise a block at a time, in a
+   part of the memory that is allocated later. */
 static void dx_patch_p_make_room(dx_patch_applier *a)
 {
     size_t room_max = 4 * DX_PATCH_P_LOT + DX_PATCH_P_LONGEST;
@@ -4475,7 +4486,7 @@ static void dx_patch_p_make_room(dx_patch_applier *a)
     else a->room_ = DX_PATCH_P_LONGEST;
 }
 
-/* The header is complete: refuse what can be refused, then look at the base. */
+/* The header is complete: refuse what can be refused, then check the base. */
 static int dx_patch_p_begin(dx_patch_applier *a)
 {
     dx_patch_header *h = &a->header_;
@@ -4489,7 +4500,7 @@ static int dx_patch_p_begin(dx_patch_applier *a)
 #ifdef DX_PATCH_NO_STREAMS
     if (h->coding == DX_PATCH_CODING_STREAMS) return DX_PATCH_ENOTSUP;
 #endif
-    if (dx_patch_p_undoes(a) && !h->reversible) return DX_PATCH_ENOTSUP; /* only blocks are */
+    if (dx_patch_p_undoes(a) && !h->reversible) return DX_PATCH_ENOTSUP; /* only blocks can be */
     a->from_size_ = dx_patch_p_undoes(a) ? h->target_size : h->base_size;
     a->to_size_ = dx_patch_p_undoes(a) ? h->base_size : h->target_size;
     if (a->desc_.target_size_max && a->to_size_ > a->desc_.target_size_max) return DX_PATCH_ETOOBIG;
@@ -4497,33 +4508,33 @@ static int dx_patch_p_begin(dx_patch_applier *a)
     if (a->desc_.out && a->to_size_ > a->desc_.out_capacity) return DX_PATCH_ENOSPACE;
     error = dx_patch_p_check_base(a);
     if (error) return error;
-    dx_patch_p_hash_start(&a->blake3_); /* from now on of the target */
+    dx_patch_p_hash_start(&a->blake3_); /* from now on: the target */
     a->state_ = DX_PATCH_P_PARAMETERS;
 #ifndef DX_PATCH_NO_STREAMS
     if (h->coding == DX_PATCH_CODING_STREAMS) a->state_ = DX_PATCH_P_STREAM_PARAMETERS;
 #endif
     a->memory_ = (uint8_t *)a->desc_.memory;
-    a->left_ = (size_t)h->memory_size; /* no more, whatever the caller has */
+    a->left_ = (size_t)h->memory_size; /* no more, even if the caller has more */
     dx_patch_p_make_room(a);
 #ifndef DX_PATCH_NO_BLOCKS
     if (h->kind == DX_PATCH_KIND_BLOCKS) {
         DX_PATCH_ASSERT(a->left_ >= DX_PATCH_P_BLOCK);
         a->runs_ = dx_patch_p_start_runs(h);
         a->old_ = a->memory_;
-        if (!a->new_) a->new_ = a->old_; /* each window is handed on before the next is read */
+        if (!a->new_) a->new_ = a->old_; /* a window is passed on before the next is read */
         a->state_ = DX_PATCH_P_RUNS;
     }
 #endif
     return h->body_size ? DX_PATCH_OK : dx_patch_p_run(a);
 }
 
-/* Take as much of the input as there is room for: header, then body, then trailer. */
+/* Consume as much of the input as there is room for: header, then body, then trailer. */
 static int dx_patch_p_take_input(dx_patch_applier *a, const uint8_t *p, size_t size, size_t *taken)
 {
     uint64_t end = DX_PATCH_HEADER_SIZE, part = size;
     bool header = a->received_ < end, trailer;
     if (!header) end += a->header_.body_size;
-    trailer = !header && a->received_ >= end; /* which is not ours to read */
+    trailer = !header && a->received_ >= end; /* opaque, not read here */
     if (trailer) end += a->header_.trailer_size;
     DX_PATCH_ASSERT(a->received_ <= end && a->in_size_ <= sizeof a->in_);
     if (part > end - a->received_) part = end - a->received_;
@@ -4611,7 +4622,7 @@ DX_PATCH_API int dx_patch_applier_finish(dx_patch_applier *a)
         dx_patch_p_hash_finish(&a->blake3_, hash);
         if (DX_PATCH_MEMCMP(hash, to, sizeof hash) != 0) error = DX_PATCH_ETARGET;
     }
-    a->error_ = error ? error : (int)DX_PATCH_EINVAL; /* done: what comes now breaks the contract */
+    a->error_ = error ? error : (int)DX_PATCH_EINVAL; /* done: any later call breaks the contract */
     return error;
 }
 
@@ -4621,18 +4632,18 @@ DX_PATCH_API int dx_patch_applier_callback_result(const dx_patch_applier *a)
 }
 
 /* >>memory: base, patch and target in memory -----------------------------------
-   A whole patch can be checked before anything happens. A block patch is applied where the base is:
+   A whole patch can be checked before anything is written. A block patch is applied in place:
 
         base      |........|xx......|........|            XOR is its own inverse, so the same runs
         runs               |01......|        |01..|       turn the target back into the base, and
-        target    |........|yx......|........|01..|       take back a result that is wrong
+        target    |........|yx......|........|01..|       undo a wrong result
 
-   The shorter side counts as followed by zeros. */
+   The shorter side is padded with zeros. */
 
-/* A whole patch: its header and its length. */
+/* Check the header and the length of a whole patch. */
 static int dx_patch_p_check_length(const uint8_t *patch, size_t size, dx_patch_header *h)
 {
-    uint64_t left; /* bytes behind the header */
+    uint64_t left; /* bytes after the header */
     int error = size ? dx_patch_info(patch, size, h) : DX_PATCH_ENOPATCH;
     if (error) return error;
     left = size - DX_PATCH_HEADER_SIZE;
@@ -4642,7 +4653,7 @@ static int dx_patch_p_check_length(const uint8_t *patch, size_t size, dx_patch_h
     return DX_PATCH_OK;
 }
 
-/* The same, and its checksum. */
+/* The same, and the checksum of its body. */
 static int dx_patch_p_check_whole(const uint8_t *patch, size_t size, dx_patch_header *h)
 {
     int error = dx_patch_p_check_length(patch, size, h);
@@ -4668,14 +4679,14 @@ DX_PATCH_API int dx_patch_apply(const void *base, size_t base_size, const void *
     if (error) return error;
     if (a.header_.target_size > out_capacity) return DX_PATCH_ENOSPACE;
     DX_PATCH_MEMSET(&desc, 0, sizeof desc);
-    desc.base = base_size ? base : memory; /* of no bytes; not NULL, as read is not set */
+    desc.base = base_size ? base : memory; /* empty; not NULL, because read is not set */
     desc.base_size = base_size;
     desc.out = out_capacity ? out : memory;
     desc.out_capacity = out_capacity;
     desc.memory = memory;
     desc.memory_size = memory_size;
     error = dx_patch_applier_init(&a, &desc);
-    a.whole_ = true; /* its checksum is that of the header, and need not be computed again */
+    a.whole_ = true; /* check_whole() has verified the checksum of the body */
     if (!error) error = dx_patch_applier_feed(&a, patch, patch_size);
     if (!error) error = dx_patch_applier_finish(&a);
     DX_PATCH_ASSERT(error || a.produced_ == a.header_.target_size);
@@ -4704,7 +4715,7 @@ static int dx_patch_p_xor_runs(const dx_patch_header *h, const uint8_t *patch, u
     return got;
 }
 
-/* Are the first size bytes of the buffer those that have this hash? */
+/* Do the first size bytes of the buffer have this hash? */
 static bool dx_patch_p_is(const uint8_t *buffer, uint64_t size, const uint8_t *wanted)
 {
     uint8_t hash[DX_PATCH_HASH_SIZE];
@@ -4713,7 +4724,7 @@ static bool dx_patch_p_is(const uint8_t *buffer, uint64_t size, const uint8_t *w
     return DX_PATCH_MEMCMP(hash, wanted, sizeof hash) == 0;
 }
 
-/* XOR the runs into a buffer whose content was verified, or change nothing. */
+/* XOR the runs into a buffer whose content was verified. After an error it is unchanged. */
 static int dx_patch_p_swap(const dx_patch_header *h, const uint8_t *patch, uint8_t *buffer,
                            size_t from_size, size_t to_size, const uint8_t *to_hash)
 {
@@ -4724,8 +4735,8 @@ static int dx_patch_p_swap(const dx_patch_header *h, const uint8_t *patch, uint8
     (void)dx_patch_p_xor_runs(h, patch, buffer);
     if (!dx_patch_p_is(buffer, to_size, to_hash)) error = DX_PATCH_ETARGET;
     for (i = to_size; h->reversible && i < larger; i++)
-        if (buffer[i]) error = DX_PATCH_ECORRUPT; /* both sides count as followed by zeros */
-    if (error) (void)dx_patch_p_xor_runs(h, patch, buffer); /* the same XOR takes it back */
+        if (buffer[i]) error = DX_PATCH_ECORRUPT; /* both sides are padded with zeros */
+    if (error) (void)dx_patch_p_xor_runs(h, patch, buffer); /* the same XOR undoes it */
     return error;
 }
 
@@ -4775,9 +4786,9 @@ DX_PATCH_API int dx_patch_undo(void *buffer, size_t target_size, size_t buffer_c
 
 #ifndef DX_PATCH_NO_FLASH
 /* >>flash: in place on one slot ------------------------------------------------
-   There is one slot of flash: the base lies in it, and the target is to. The base moves up by a
-   gap of some pages, from its last page on; then the target is decoded from its first page on.
-   Nothing is read after it was overwritten: the patch was made so.
+   A single slot of flash holds the base and, at the end, the target. The base moves up by a gap of
+   some pages, its last page first; then the target is decoded from its first page on. The patch is
+   made so that nothing is read after it was overwritten.
 
         pages   0   1   2   3   4   5   6   7
                 b0  b1  b2  b3  b4  b5  --  --      base of 6 pages, slot of 8: a gap of 2
@@ -4785,38 +4796,38 @@ DX_PATCH_API int dx_patch_undo(void *buffer, size_t target_size, size_t buffer_c
                 b0  b1  b0  b1  b2  b3  b4  b5      moved
                 t0  t1  t2  b1  b2  b3  b4  b5      target page n may read base pages from n - 1 on
 
-   There is no journal beside the slot: the patch has a CRC-32C of each page of base and target, so
-   the pages themselves say how far a run came. While moving, the lower pages are still where they
-   were; a move of a page is repeated, as its source is intact. While decoding, all pages before the
-   one that was interrupted are the target's, and above them is the base. The stream is parsed
-   without the base, so it is decoded from its begin, and nothing is written before that page. */
+   There is no journal: the patch has a CRC-32C of each page of base and target, so the pages
+   themselves show where an interrupted run stopped. During the move, the lower pages are still in
+   their places; the move of a page is repeated, because its source is intact. During decoding, all
+   pages below the interrupted one are the target's, and the base lies above. Parsing the stream
+   does not need the base, so a resumed run decodes from the start and writes from that page on. */
 #define DX_PATCH_P_F_GAP 0u    /* kinds of numbers: literals before a match, */
 #define DX_PATCH_P_F_LENGTH 1u /* its bytes less 1, */
-#define DX_PATCH_P_F_JUMP 2u   /* from where the last one would go on, */
+#define DX_PATCH_P_F_JUMP 2u   /* distance from where the last one would continue, */
 #define DX_PATCH_P_F_RUN 3u    /* 3..5: right bytes, by the run before */
 #define DX_PATCH_P_F_WRONG (6u * DX_PATCH_P_NUMBER)
 #define DX_PATCH_P_F_LITERAL (DX_PATCH_P_F_WRONG + DX_PATCH_P_BYTE)
 #define DX_PATCH_P_F_ROWS (DX_PATCH_P_F_LITERAL + DX_PATCH_P_BYTE)
 #define DX_PATCH_P_F_UNIT 256u /* bytes of a write */
-#define DX_PATCH_P_F_PART 1024u /* bytes of a checksum between two calls of progress */
+#define DX_PATCH_P_F_PART 1024u /* bytes checksummed between two calls of progress */
 #define DX_PATCH_P_F_NEVER 0xffffffffu /* no page, no piece */
 typedef char dx_patch_p_flash_memory[32 * DX_PATCH_P_F_ROWS == DX_PATCH_P_FLASH_MEMORY ? 1 : -1];
 
-/* The coding BITS says the same numbers and bytes, but each bit is a symbol of its own, and its row
-   a single word: how likely a 0 is, in 4096ths. The bits of a small number, the highest first, are
-   the way from the root of a tree to a leaf; each node has a word:
+/* The coding BITS has the same numbers and bytes, but each bit is a symbol of its own, and its row
+   is a single word: the probability of a 0, in 4096ths. The bits of a small number, the highest
+   first, are the path from the root of a tree to a leaf; each node has a word:
 
               1               word 0 of a tree is not used
             0/ \1
            2     3            a tree for n bits: 2^n words
           / \   / \
 
-   A number is v + 1: a tree of 5 bits says how many bits are behind its leading one; the first of
-   them has a word by this count, the others are as likely 0 as 1. A byte is a tree of 4 bits for
-   its upper half, and one for its lower half: that of the upper halves 0, 15, or all others.
-   Chances move by a sixteenth of what is left towards what came. */
-#define DX_PATCH_P_B_CHANCE 12u   /* log: a bit that is certain */
-#define DX_PATCH_P_B_RATE 4u      /* log */
+   A number is coded as v + 1: a tree of 5 bits gives the count of bits after its leading one; the
+   first of them has a word by this count, the others are even. A byte is a tree of 4 bits for its
+   upper half and one for its lower half: that of the upper halves 0, 15, or all others.
+   Probabilities move towards the coded bit by a sixteenth of the remaining distance. */
+#define DX_PATCH_P_B_CHANCE 12u   /* log2 of certainty */
+#define DX_PATCH_P_B_RATE 4u      /* log2 */
 #define DX_PATCH_P_B_LENGTH 5u    /* bits of a number's length */
 #define DX_PATCH_P_B_SECOND 192u  /* words, by length: after six kinds of numbers; */
 #define DX_PATCH_P_B_LITERAL 224u /* of a byte: four trees; */
@@ -4825,7 +4836,7 @@ typedef char dx_patch_p_flash_memory[32 * DX_PATCH_P_F_ROWS == DX_PATCH_P_FLASH_
 typedef char dx_patch_p_bits_memory[2 * DX_PATCH_P_B_WORDS == DX_PATCH_P_BITS_MEMORY ? 1 : -1];
 typedef char dx_patch_p_bits_fit[DX_PATCH_P_B_WORDS <= DX_PATCH_P_FLASH_WORDS ? 1 : -1];
 #if defined(DX_PATCH_FLASH_SMALL) && defined(DX_PATCH_NO_CREATE)
-  #define DX_PATCH_P_IS_BITS(c) ((void)(c), true) /* a constant: compilers drop the rest */
+  #define DX_PATCH_P_IS_BITS(c) ((void)(c), true) /* a constant: the compiler drops the rest */
 #else
   #define DX_PATCH_P_IS_BITS(c) ((c)->bits_)
 #endif
@@ -4879,7 +4890,7 @@ static uint32_t dx_patch_p_leaf_byte(dx_patch_p_coder *c, uint32_t tree, uint32_
     return high << 4 | dx_patch_p_leaf(c, tree, 4, v & 15);
 }
 
-/* Numbers and bytes of either coding. What 32 bits do not hold is out of all bounds here. */
+/* Numbers and bytes in either coding. A number of more than 32 bits is out of all bounds here. */
 static uint32_t dx_patch_p_f_number(dx_patch_p_coder *c, uint32_t which, uint32_t v)
 {
     uint64_t number;
@@ -4896,7 +4907,7 @@ static uint32_t dx_patch_p_f_byte(dx_patch_p_coder *c, uint32_t row, uint32_t v)
     return DX_PATCH_P_IS_BITS(c) ? dx_patch_p_leaf_byte(c, tree, v) : dx_patch_p_byte(c, row, v);
 }
 
-/* All bits and symbols alike. */
+/* All bits and symbols equally likely. */
 static void dx_patch_p_f_rows(dx_patch_p_coder *c)
 {
     uint32_t i;
@@ -4914,14 +4925,14 @@ static uint32_t dx_patch_p_pages(uint32_t size, uint32_t bits)
     return (size + ((uint32_t)1 << bits) - 1) >> bits;
 }
 
-/* The first error stays; everything stops at it. */
+/* The first error is kept; everything stops at it. */
 static void dx_patch_p_f_fail(dx_patch_flash *f, bool wrong, int error)
 {
     DX_PATCH_ASSERT(error < 0);
     if (wrong && !f->error_) f->error_ = error;
 }
 
-/* The stream has no more bytes, or a number that no writer makes: nothing behind that counts. */
+/* The stream is exhausted, or has a number that no writer produces: the rest is not valid. */
 static bool dx_patch_p_f_ended(const dx_patch_flash *f)
 {
     return f->coder_.overrun_ || f->coder_.bad_number_;
@@ -4942,7 +4953,7 @@ static void dx_patch_p_f_step(dx_patch_flash *f, uint64_t size)
     f->step_end_ += size;
 }
 
-/* So much more of the step is done. The caller may stop here, as power may be cut anywhere. */
+/* Report size bytes of the step as done. The caller may stop here, as power may fail anywhere. */
 static void dx_patch_p_f_tell(dx_patch_flash *f, uint32_t size)
 {
     uint64_t left = f->step_end_ - f->done_;
@@ -4959,7 +4970,7 @@ static void dx_patch_p_f_erase(dx_patch_flash *f, uint32_t at)
     dx_patch_p_f_tell(f, 0);
 }
 
-/* Byte n of the target; whole units go to the flash. Pages before first_page_ are there. */
+/* Put byte n of the target; whole units are written. Pages before first_page_ exist already. */
 static void dx_patch_p_f_put(dx_patch_flash *f, uint32_t n, uint32_t byte)
 {
     uint32_t i = n % DX_PATCH_P_F_UNIT, page = n >> f->bits_;
@@ -4974,7 +4985,7 @@ static void dx_patch_p_f_put(dx_patch_flash *f, uint32_t n, uint32_t byte)
     DX_PATCH_MEMSET(f->out_, 255, sizeof f->out_);
 }
 
-/* The base's byte for byte n of the target, if it is still there when that is written. */
+/* The base's byte for byte n of the target; refused if it is overwritten by then. */
 static uint32_t dx_patch_p_f_old(dx_patch_flash *f, uint32_t n, uint32_t at)
 {
     uint32_t size = (uint32_t)sizeof f->old_;
@@ -4988,7 +4999,7 @@ static uint32_t dx_patch_p_f_old(dx_patch_flash *f, uint32_t n, uint32_t at)
 }
 
 /* A match of left bytes, from byte n of the target and old_n of the base on: runs of right bytes,
-   each followed by a wrong one, until a run of 0 says that the rest is right. */
+   each followed by a wrong one. A run of 0 means that the rest is right. */
 static void dx_patch_p_f_match(dx_patch_flash *f, uint32_t n, uint32_t old_n, uint32_t left,
                                uint32_t *last_run)
 {
@@ -5024,11 +5035,11 @@ static void dx_patch_p_f_start(dx_patch_flash *f)
     dx_patch_p_start_reading(d);
 }
 
-/* Decode the target. Pages before first_page are there already; F_NEVER: only check. */
+/* Decode the target. Pages before first_page exist already; F_NEVER: only check the stream. */
 static void dx_patch_p_f_decode(dx_patch_flash *f, uint32_t first_page)
 {
     dx_patch_p_coder *d = &f->coder_;
-    uint32_t n = 0, last_run = 0, old_n = 0; /* below 2^30; a jump may wrap, and is refused then */
+    uint32_t n = 0, last_run = 0, old_n = 0; /* below 2^30; a jump may wrap, and is then refused */
     uint32_t left, gap, size, jump;
     dx_patch_p_f_start(f);
     dx_patch_p_f_step(f, f->target_size_);
@@ -5061,7 +5072,7 @@ static void dx_patch_p_f_decode(dx_patch_flash *f, uint32_t first_page)
     dx_patch_p_f_fail(f, d->at_ != d->size_ || dx_patch_p_f_ended(f), DX_PATCH_ECORRUPT);
 }
 
-/* The next bytes of the slot, as many as out_ holds, into it. Returns how many. */
+/* Load the next bytes of the slot into out_, as many as fit. Returns how many. */
 static uint32_t dx_patch_p_f_load(dx_patch_flash *f, uint32_t at, uint32_t left)
 {
     uint32_t part = left < DX_PATCH_P_F_UNIT ? left : DX_PATCH_P_F_UNIT;
@@ -5092,8 +5103,9 @@ static void dx_patch_p_f_chunk(dx_patch_flash *f, uint32_t at, uint32_t size, ui
     } while (done < size);
 }
 
-/* Does the slot begin with these bytes? As its size is known, no state of the hash outlives a call:
-   a subtree is joined as soon as it is complete, unless the chunk is the last one. */
+/* Does the slot start with size bytes of this hash? Because the size is known, the hash
+   keeps no state between calls: a subtree is merged as soon as it is complete, unless the
+   chunk is the last one. */
 static bool dx_patch_p_f_holds(dx_patch_flash *f, uint32_t size, const uint8_t *wanted)
 {
     uint32_t *cv = f->u_.hash_.cv_;
@@ -5116,7 +5128,7 @@ static bool dx_patch_p_f_holds(dx_patch_flash *f, uint32_t size, const uint8_t *
     return !f->error_ && !wrong;
 }
 
-/* Are pages from..to - 1 of base or target found so many pages further in the slot? */
+/* Are pages from..to - 1 of base or target found `further` pages up in the slot? */
 static bool dx_patch_p_f_pages_hold(dx_patch_flash *f, bool target, uint32_t from, uint32_t to,
                                     uint32_t further)
 {
@@ -5136,7 +5148,8 @@ static bool dx_patch_p_f_pages_hold(dx_patch_flash *f, bool target, uint32_t fro
     return !f->error_;
 }
 
-/* From here on the slot changes: move pages of the base below `page`, decode from `first` on. */
+/* From here on the slot changes: move the pages of the base below `page`, decode from `first`
+   on. */
 static void dx_patch_p_f_go_on(dx_patch_flash *f, uint32_t page, uint32_t first)
 {
     DX_PATCH_ASSERT(page <= f->pages_ && f->gap_ > 0);
@@ -5153,10 +5166,10 @@ static void dx_patch_p_f_go_on(dx_patch_flash *f, uint32_t page, uint32_t first)
     dx_patch_p_f_decode(f, first);
 }
 
-/* The slot holds neither base nor target: go on with the step that was interrupted. From page
-   `moved` on the base is found further up. Were the move not complete, all pages below would still
-   be where they were (also page moved - 1, whose copy was interrupted). Else decoding has destroyed
-   moved - 1 + gap at the most, and the pages below that one are the target's. */
+/* The slot holds neither base nor target: resume the interrupted step. From page `moved` on, the
+   base is found further up. If the move is incomplete, all pages below are still in their places
+   (also page moved - 1, whose copy was interrupted). Otherwise decoding has destroyed at most page
+   moved - 1 + gap, and the pages below that one are the target's. */
 static void dx_patch_p_f_resume(dx_patch_flash *f)
 {
     uint32_t moved = f->pages_, page;
@@ -5171,14 +5184,15 @@ static void dx_patch_p_f_resume(dx_patch_flash *f)
     else dx_patch_p_f_fail(f, true, DX_PATCH_EBASE);
 }
 
-/* The checksum of the body, in parts. The steps of the call: this one, decoding without writing;
-   the hashes of target and base; what an interrupted run left, the move, decoding; the hash. */
+/* Check the body's checksum, in parts, and set the total of work. The steps of a call: this one;
+   decoding without writing; the hashes of target and base; the search for an interrupted run, the
+   move, decoding; the final hash. */
 static void dx_patch_p_f_check_body(dx_patch_flash *f)
 {
     const uint8_t *p = (const uint8_t *)f->desc_.patch + DX_PATCH_HEADER_SIZE;
     uint32_t left = f->body_size_, crc = 0, part;
     DX_PATCH_ASSERT(left <= f->desc_.patch_size - DX_PATCH_HEADER_SIZE);
-    f->total_ = (uint64_t)f->target_size_ + f->base_size_; /* three times; 64 bits are added only */
+    f->total_ = (uint64_t)f->target_size_ + f->base_size_; /* three times; only 64-bit additions */
     f->total_ += f->total_ + f->total_ + f->target_size_ + f->target_size_ + left;
     dx_patch_p_f_step(f, left);
     for (; left && !f->error_; left -= part) {
@@ -5191,14 +5205,14 @@ static void dx_patch_p_f_check_body(dx_patch_flash *f)
 }
 
 #ifdef DX_PATCH_FLASH_SMALL
-/* What dx_patch_info() and the kind ask for, of flash patches coded by bits alone: no other field
-   may have another value, and all sizes have 32 bits. */
+/* The checks of dx_patch_info() and of the kind, for flash patches in coding BITS only: every other
+   field has a fixed value, and all sizes have 32 bits. */
 static int dx_patch_p_f_header(dx_patch_flash *f)
 {
     static const uint8_t begin[5] = {'1', DX_PATCH_P_BITS_VERSION, DX_PATCH_KIND_FLASH,
                                      DX_PATCH_P_BLAKE3_256, DX_PATCH_CODING_BITS};
     const uint8_t *p = (const uint8_t *)f->desc_.patch;
-    size_t left = f->desc_.patch_size - DX_PATCH_HEADER_SIZE; /* bytes behind the header */
+    size_t left = f->desc_.patch_size - DX_PATCH_HEADER_SIZE; /* bytes after the header */
     uint32_t n[DX_PATCH_HEADER_SIZE / 4], i; /* the words: base size at 2, and so on */
     if (!f->desc_.patch_size) return DX_PATCH_ENOPATCH;
     if (f->desc_.patch_size < DX_PATCH_HEADER_SIZE) return DX_PATCH_ETRUNCATED;
@@ -5293,35 +5307,35 @@ DX_PATCH_API int dx_patch_flash_apply(dx_patch_flash *f, const dx_patch_flash_de
 #endif
 
 #ifndef DX_PATCH_NO_CREATE
-/* >>matches: what of the target can be made from where in the base ------------
-   The target is walked from its start, with one question at each byte: where in the base are the
+/* >>matches: which parts of the target are in the base ------------------------
+   The target is scanned from its start, with one question at each byte: where in the base are the
    next bytes? In this order, the cheapest first:
 
-        base    ...abcdefgh....qrstuvwx...                 1. where the last match would go on:
-                   |______|    |______|                       most often right, and cheapest to say
+        base    ...abcdefgh....qrstuvwx...                 1. where the last match would continue:
+                   |______|    |______|                       most often right, cheapest to code
         target  abcdefgh?????qrstuvwx                      2. the index: which seeds of 8 bytes have
                 match   gap  match                            the hash of the next 8?
 
-   A match may have wrong bytes: it is extended forwards and backwards as long as right bytes
-   outnumber wrong ones, and ends where that sum was highest. A new match that reaches back over the
-   last one takes from it what it has more right.
+   A match may have wrong bytes: it is extended forwards and backwards while right bytes outnumber
+   wrong ones, and ends where that score was highest. A new match that overlaps the last one takes
+   the part in which it has fewer wrong bytes.
 
-   The index is a hash table of lines: 64 bytes, which is one fetch from memory, with up to sixteen
-   seeds. Of a large base only every stride-th offset is a seed. Where the base is large and memory
-   is there, two passes find more in less: the first one, with few seeds, only notes which hashes
-   the target looks for (wanted); the second index has all of the seeds that are wanted. */
-#define DX_PATCH_P_SEED 8u     /* bytes that a hash covers */
+   The index is a hash table of lines: 64 bytes, one memory access, with up to sixteen seeds. In a
+   large base only every stride-th offset is a seed. If the base is large and there is memory for
+   it, two passes find more with fewer seeds: the first one, with a coarse index, only notes which
+   hashes the target looks for (wanted); the second index has all seeds that are wanted. */
+#define DX_PATCH_P_SEED 8u     /* bytes under a hash */
 #define DX_PATCH_P_LINE 16u    /* seeds of a line, */
-#define DX_PATCH_P_LINE_USED 13u /* on average: few lines overflow then */
-#define DX_PATCH_P_LOOK 128u   /* compare no more bytes of a candidate than this */
-#define DX_PATCH_P_REACH 65536u /* extend so far at a time: what is cut again soon costs no more */
-#define DX_PATCH_P_SAME 4      /* bytes that a match must save when it goes on as the last one, */
-#define DX_PATCH_P_OTHER 14    /* when it is from elsewhere, */
-#define DX_PATCH_P_FAR 32      /* and when the base is large, so that elsewhere costs more */
-#define DX_PATCH_P_WRONG_MAX 8 /* a match with more wrong bytes within LOOK may be worth leaving */
-/* Bits, few enough for a cache. */
+#define DX_PATCH_P_LINE_USED 13u /* on average: then few lines overflow */
+#define DX_PATCH_P_LOOK 128u   /* max bytes to compare of a candidate */
+#define DX_PATCH_P_REACH 65536u /* max bytes per extension: so a part cut again soon is cheap */
+#define DX_PATCH_P_SAME 4      /* bytes that a match must save if it continues the last one, */
+#define DX_PATCH_P_OTHER 14    /* if it is elsewhere, */
+#define DX_PATCH_P_FAR 32      /* and if the base is large, because elsewhere then costs more */
+#define DX_PATCH_P_WRONG_MAX 8 /* with more wrong bytes within LOOK a match may be worth leaving */
+/* Bits of `wanted`, few enough for a cache. */
 #define DX_PATCH_P_WANTED ((size_t)1 << (sizeof(size_t) > 2 ? 21 : 14))
-#define DX_PATCH_P_DROP 48     /* give up an extension that fell so far below its best */
+#define DX_PATCH_P_DROP 48     /* give up an extension whose score falls this far below its best */
 
 typedef struct dx_patch_p_match {
     uint64_t new_at;
@@ -5335,19 +5349,19 @@ typedef struct dx_patch_p_finder {
     size_t base_size;
     size_t target_size;
     size_t stride;    /* seeds are at multiples of it */
-    uint32_t *lines;  /* of seeds: old offset / stride + 1, above it (mask) more of the hash */
+    uint32_t *lines;  /* seeds: old offset / stride + 1; above it (mask) more of the hash */
     size_t line_count;
-    size_t line_max;  /* lines that there is memory for */
-    uint64_t *wanted; /* bits, by hash: what a first pass looked for; or NULL */
+    size_t line_max;  /* max lines in the memory */
+    uint64_t *wanted; /* bits, by hash: what the first pass looked for; or NULL */
     size_t wanted_count; /* bits that are set */
-    dx_patch_p_match *matches; /* there is room for one in front of the first */
+    dx_patch_p_match *matches; /* with room for one before the first */
     size_t match_count;
     size_t match_capacity;
-    size_t extend_max; /* bytes that one extension may look at */
-    uint64_t work;     /* bytes that extending has looked at */
-    uint32_t depth;    /* candidates that are compared */
+    size_t extend_max; /* max bytes of an extension */
+    uint64_t work;     /* bytes compared by extensions */
+    uint32_t depth;    /* max candidates to compare */
     uint32_t mask;     /* bits of an offset in lines */
-    bool open;         /* the last match ends where looking ahead ended, so it may go on */
+    bool open;         /* the last match ended where extending it stopped, so it may continue */
 } dx_patch_p_finder;
 
 /* The hash of the seed at p. */
@@ -5363,7 +5377,7 @@ static uint32_t *dx_patch_p_line(const dx_patch_p_finder *f, uint64_t hash)
     return f->lines + DX_PATCH_P_LINE * (size_t)((hash >> 32) * f->line_count >> 32);
 }
 
-/* Does the target look for seeds of this hash? note: it does. */
+/* Does the target look for seeds of this hash? note: record that it does. */
 static bool dx_patch_p_wanted(const dx_patch_p_finder *f, uint64_t hash, bool note)
 {
     uint64_t *word = f->wanted + (hash >> 6 & (DX_PATCH_P_WANTED / 64 - 1));
@@ -5373,9 +5387,9 @@ static bool dx_patch_p_wanted(const dx_patch_p_finder *f, uint64_t hash, bool no
     return (was & bit) != 0;
 }
 
-/* The first sixteen seeds of each line; if not all, a few of those that the target does not look
-   for. Seeds are taken 64 at a time: their lines are fetched while others are hashed, and counting
-   all along a line takes no branches. */
+/* Index the first sixteen seeds of each line; unless `all`, those that the target looks for and a
+   few others. Seeds are taken 64 at a time: their lines are prefetched while others are hashed, and
+   counting along the whole line needs no branches. */
 static void dx_patch_p_index(dx_patch_p_finder *f, bool all)
 {
     size_t at = 0, i, n, count = 0, seeds_max;
@@ -5409,8 +5423,8 @@ static void dx_patch_p_index(dx_patch_p_finder *f, bool all)
     }
 }
 
-/* How far a and b are worth being called alike: where the score, +1 for a right byte and -1 for a
-   wrong one, is highest. *gain gets that score; *dropped: it ended before the bytes did. */
+/* Length of the match of a and b: up to the highest score, with +1 for a right byte and -1 for a
+   wrong one. *gain gets that score; *dropped: extending stopped before the end of the bytes. */
 static size_t dx_patch_p_extend(const uint8_t *a, const uint8_t *b, size_t size, bool back,
                                 long *gain, bool *dropped)
 {
@@ -5437,13 +5451,13 @@ static size_t dx_patch_p_extend(const uint8_t *a, const uint8_t *b, size_t size,
     return best;
 }
 
-/* Cut the last match where the next one, which reaches back over it, starts to be better. */
+/* Cut the last match where the next one, which overlaps it, becomes better. */
 static void dx_patch_p_cut(const dx_patch_p_finder *f, dx_patch_p_match *last,
                            dx_patch_p_match *next)
 {
     uint64_t end = last->new_at + last->size, i, best = 0;
     uint64_t overlap = end - next->new_at < next->size ? end - next->new_at : next->size;
-    uint64_t ahead = next->new_at - last->new_at; /* of next in last */
+    uint64_t ahead = next->new_at - last->new_at; /* offset of next in last */
     long score = 0, top = 0;
     DX_PATCH_ASSERT(last->new_at <= next->new_at && next->new_at < end);
     for (i = 0; i < overlap; i++) {
@@ -5462,7 +5476,7 @@ static void dx_patch_p_cut(const dx_patch_p_finder *f, dx_patch_p_match *last,
     next->size -= best;
 }
 
-/* How far may be looked at, of no more than so many bytes. */
+/* Bytes that can be compared at these places, at most size_max. */
 static size_t dx_patch_p_reach(const dx_patch_p_finder *f, size_t new_at, size_t old_at,
                                size_t size_max)
 {
@@ -5472,7 +5486,7 @@ static size_t dx_patch_p_reach(const dx_patch_p_finder *f, size_t new_at, size_t
     return room < size_max ? room : size_max;
 }
 
-/* Make the last match longer until it ends for good or clearly behind target byte i. */
+/* Extend the last match until it ends for good, or well beyond target byte i. */
 static void dx_patch_p_lengthen(dx_patch_p_finder *f, size_t i)
 {
     dx_patch_p_match *last = f->matches + f->match_count - 1;
@@ -5490,7 +5504,7 @@ static void dx_patch_p_lengthen(dx_patch_p_finder *f, size_t i)
     }
 }
 
-/* Add a match, after the last one; if it reaches back over that, both are cut. */
+/* Add a match after the last one; if they overlap, both are cut. */
 static bool dx_patch_p_add_match(dx_patch_p_finder *f, dx_patch_p_match *c, size_t new_at)
 {
     dx_patch_p_match *last = f->match_count ? f->matches + f->match_count - 1 : NULL;
@@ -5506,7 +5520,7 @@ static bool dx_patch_p_add_match(dx_patch_p_finder *f, dx_patch_p_match *c, size
     return true;
 }
 
-/* Extend what is alike at (new_at, old_at), and take it as a match if it saves enough bytes. */
+/* Extend the match at (new_at, old_at), and take it if it saves enough bytes. */
 static bool dx_patch_p_take(dx_patch_p_finder *f, size_t new_at, size_t old_at, long gain_min)
 {
     dx_patch_p_match c, *last = f->match_count ? f->matches + f->match_count - 1 : NULL;
@@ -5526,7 +5540,7 @@ static bool dx_patch_p_take(dx_patch_p_finder *f, size_t new_at, size_t old_at, 
     c.old_at = old_at - back;
     c.size = front + back;
     if (last && c.new_at <= last->new_at + last->size &&
-        c.old_at - c.new_at == last->old_at - last->new_at) { /* the same one, it goes on */
+        c.old_at - c.new_at == last->old_at - last->new_at) { /* it continues the last one */
         if (c.new_at + c.size > last->new_at + last->size)
             last->size = c.new_at + c.size - last->new_at;
     } else if (!dx_patch_p_add_match(f, &c, new_at)) {
@@ -5536,8 +5550,8 @@ static bool dx_patch_p_take(dx_patch_p_finder *f, size_t new_at, size_t old_at, 
     return true;
 }
 
-/* Count mismatches of the next bytes under the last match, which ends at `end`; bytes behind its
-   end count as such. Beyond 8 the count is only known to be more than 8. */
+/* Count mismatches of the next bytes under the last match, which ends at `end`; bytes beyond its
+   end count as such. Above 8 the count is only known to be more than 8. */
 static size_t dx_patch_p_wrong(const dx_patch_p_finder *f, size_t i, size_t end, size_t size)
 {
     const dx_patch_p_match *last = f->matches + f->match_count - 1;
@@ -5553,7 +5567,8 @@ static size_t dx_patch_p_wrong(const dx_patch_p_finder *f, size_t i, size_t end,
     return count;
 }
 
-/* The seed with which most bytes from target byte i on are right; by the last match, fewer are. */
+/* Find the seed that matches most bytes from target byte i on. False: none, or the last match
+   is good enough. */
 static bool dx_patch_p_look_up(const dx_patch_p_finder *f, size_t i, size_t end, size_t *old_at,
                                size_t *size)
 {
@@ -5582,7 +5597,7 @@ static bool dx_patch_p_look_up(const dx_patch_p_finder *f, size_t i, size_t end,
     return i >= end || dx_patch_p_wrong(f, i, end, *size) > DX_PATCH_P_WRONG_MAX;
 }
 
-/* How many bytes from target byte i on are right where the last match goes on, or would. */
+/* How many bytes from target byte i on are right where the last match continues. */
 static size_t dx_patch_p_go_on(dx_patch_p_finder *f, size_t i, size_t *old_at)
 {
     const dx_patch_p_match *last = f->matches + f->match_count - 1;
@@ -5594,12 +5609,12 @@ static size_t dx_patch_p_go_on(dx_patch_p_finder *f, size_t i, size_t *old_at)
     return run ? dx_patch_p_same(f->target + i, f->base + *old_at, run) : 0;
 }
 
-/* Find all matches. first: the pass that notes what is looked for. False: so much that to index all
-   is best. */
+/* Find all matches. first: the pass that notes which seeds are wanted. False: too many are, so an
+   index of all is best. */
 static bool dx_patch_p_find(dx_patch_p_finder *f, bool first)
 {
     size_t i = 0, old_at = 0, size = 0, run, end;
-    size_t lost = 0; /* look-ups for nothing, in a row */
+    size_t lost = 0; /* failed look-ups in a row */
     long gain_min = f->base_size >> 10 < 1024 ? DX_PATCH_P_OTHER : DX_PATCH_P_FAR;
     DX_PATCH_ASSERT(f->match_capacity > 0 && f->depth > 0);
     dx_patch_p_index(f, first || !f->wanted);
@@ -5608,7 +5623,7 @@ static bool dx_patch_p_find(dx_patch_p_finder *f, bool first)
     while (f->target_size >= DX_PATCH_P_SEED && i <= f->target_size - DX_PATCH_P_SEED) {
         const dx_patch_p_match *last = f->matches + f->match_count - 1;
         if (f->match_count && i < last->new_at) i = (size_t)last->new_at;
-        /* Bytes that are extended over and over again may take no more than linear time. */
+        /* Bytes that are extended over again and again must not take more than linear time. */
         f->extend_max = f->work > 16 * ((uint64_t)i + 65536) ? 64 : DX_PATCH_P_REACH;
         dx_patch_p_lengthen(f, i);
         if (f->match_count == f->match_capacity || f->target_size - i < DX_PATCH_P_SEED) break;
@@ -5620,7 +5635,7 @@ static bool dx_patch_p_find(dx_patch_p_finder *f, bool first)
             continue;
         }
         run = i < end ? dx_patch_p_wrong(f, i, end, DX_PATCH_P_LOOK) : DX_PATCH_P_WRONG_MAX + 1;
-        if (run <= DX_PATCH_P_WRONG_MAX) { /* nothing else can have so many more right */
+        if (run <= DX_PATCH_P_WRONG_MAX) { /* no other place can be that much better */
             i += DX_PATCH_P_WRONG_MAX + 1 - run;
             continue;
         }
@@ -5632,16 +5647,16 @@ static bool dx_patch_p_find(dx_patch_p_finder *f, bool first)
             dx_patch_p_take(f, i, old_at, gain_min)) {
             i += size;
             lost = 0;
-        } else { /* perhaps there is nothing: larger steps */
+        } else { /* perhaps there is nothing to find: larger steps */
             i += i > end + 65536 ? 8 : 1 + 2 * (lost / 64);
             lost += f->depth < 2 && lost < 191;
         }
     }
-    dx_patch_p_lengthen(f, f->target_size); /* a run may have led to the end */
+    dx_patch_p_lengthen(f, f->target_size); /* a run may have reached the end */
     return true;
 }
 
-/* What differences of 32-bit numbers take, about, in bits. */
+/* Approximate cost of differences of 32-bit numbers, in bits. */
 static uint64_t dx_patch_p_numbers_cost(const uint8_t *old, const uint8_t *now, uint64_t size)
 {
     uint64_t at, cost = 0, d;
@@ -5654,7 +5669,8 @@ static uint64_t dx_patch_p_numbers_cost(const uint8_t *old, const uint8_t *now, 
     return cost;
 }
 
-/* Numbers that changed a little, between matches of one diagonal, are no literals: join these. */
+/* Numbers that changed a little, between matches on one diagonal, are not literals:
+   join the matches. */
 static void dx_patch_p_join_numbers(dx_patch_p_finder *f)
 {
     size_t i, kept = 0;
@@ -5672,25 +5688,25 @@ static void dx_patch_p_join_numbers(dx_patch_p_finder *f)
 }
 
 /* >>segments: where a program lies in memory -----------------------------------
-   Addresses in code and data are those of the running program; the headers of its file say which
-   bytes go where. Four formats are known by their first bytes (a PE by those at the place that its
-   bytes 60 to 63 tell, behind a program for DOS), and have a table of segments or sections:
+   Addresses in code and data are those of the running program; the headers of its file map them to
+   file offsets. Four formats are recognised by their magic (that of a PE is at the offset in bytes
+   60 to 63, after a DOS program), and have a table of segments or sections:
 
         header:   | magic .. where the table is .. how many entries |      at byte `start`
         table:    | type, offset, address, size in file, in memory  | ..   `entry_size` bytes each
 
-   All are little-endian. Segments only make predictions better: of a file that lies about them
-   nothing is believed but that the table is in the file. */
+   All are little-endian. Segments only improve predictions, so they are not verified: the only
+   check is that the table lies inside the file. */
 typedef struct dx_patch_p_format {
     char magic[8];
     uint8_t magic_size;
     uint8_t word;        /* bytes of an offset, an address, a size */
-    uint8_t count_at;    /* in the header: how many entries, in two bytes */
-    uint8_t table_at;    /* in the header: where the table is, */
-    uint8_t table_size;  /* in so many bytes (0: right behind the header), */
-    uint8_t table_fixed; /* and so many more */
-    uint8_t entry_size;  /* 0: bytes 4 to 7 of an entry say so */
-    uint8_t type;        /* of the entries that count; 0: all */
+    uint8_t count_at;    /* in the header: number of entries, two bytes */
+    uint8_t table_at;    /* in the header: offset of the table, */
+    uint8_t table_size;  /* its size in bytes (0: the table follows the header), */
+    uint8_t table_fixed; /* and bytes to add to it */
+    uint8_t entry_size;  /* 0: bytes 4 to 7 of an entry have it */
+    uint8_t type;        /* of the entries that are used; 0: all */
     uint8_t offset_at;   /* in an entry */
     uint8_t address_at;
     uint8_t size_at;
@@ -5705,9 +5721,9 @@ static const dx_patch_p_format dx_patch_p_formats[4] = {
     {"\177ELF\1\1",      6, 4,   44,    28, 4, 0,     32,   1,     4,  8,  16, 20},
     {"PE\0\0",           4, 4,   6,     20, 2, 24,    40,   0,     20, 12, 16, 8},
     {"\317\372\355\376", 4, 8,   16,    0,  0, 32,    0,    25,    40, 24, 48, 32}};
-#define DX_PATCH_P_HEADER_MIN 64u /* bytes of a file that may have such headers */
-#define DX_PATCH_P_ENTRY_MIN 56u  /* bytes of an entry that may be looked at */
-#define DX_PATCH_P_EH_FRAME 0x6474e550u /* type PT_GNU_EH_FRAME: its addresses count from itself */
+#define DX_PATCH_P_HEADER_MIN 64u /* min bytes of a file with such headers */
+#define DX_PATCH_P_ENTRY_MIN 56u  /* bytes of an entry that may be read */
+#define DX_PATCH_P_EH_FRAME 0x6474e550u /* PT_GNU_EH_FRAME: its addresses are relative to itself */
 
 static uint64_t dx_patch_p_load_word(const uint8_t *p, uint32_t size)
 {
@@ -5715,7 +5731,7 @@ static uint64_t dx_patch_p_load_word(const uint8_t *p, uint32_t size)
     return size ? dx_patch_p_load_field(p, DX_PATCH_P_FORM_PLAIN, size) : 0;
 }
 
-/* Add a segment to the setup, or make the last one longer if this one goes on there. */
+/* Add a segment to the setup, or extend the last one if this one continues it. */
 static void dx_patch_p_add_segment(uint64_t *setup, const uint64_t segment[4])
 {
     uint64_t count = setup[DX_PATCH_P_SETUP_COUNT];
@@ -5732,15 +5748,15 @@ static void dx_patch_p_add_segment(uint64_t *setup, const uint64_t segment[4])
         return;
     }
     DX_PATCH_MEMCPY(to, segment, DX_PATCH_P_SEG_WORDS * sizeof *to);
-    if (address || segment[DX_PATCH_P_SEG_SIZE]) /* all but __PAGEZERO */
+    if (address || segment[DX_PATCH_P_SEG_SIZE]) /* skips __PAGEZERO */
         setup[DX_PATCH_P_SETUP_COUNT] = count + 1;
 }
 
-/* Segments from the headers that start at byte `start` of the file. */
+/* Read the segments from the headers that start at byte `start` of the file. */
 static void dx_patch_p_read_segments(const dx_patch_p_format *f, const uint8_t *p, size_t size,
                                      uint64_t start, uint64_t *setup)
 {
-    uint32_t pe64 = p[start + 25] == 2 ? 4 : 0; /* a PE of 64 bits has a wider image base */
+    uint32_t pe64 = p[start + 25] == 2 ? 4 : 0; /* a 64-bit PE has a wider image base */
     uint64_t image = 0, left = dx_patch_p_load_word(p + start + f->count_at, 2), at = start;
     DX_PATCH_ASSERT(start <= size && size - start >= DX_PATCH_P_HEADER_MIN);
     if (!f->type) image = dx_patch_p_load_word(p + start + 52 - pe64, 4 + pe64);
@@ -5764,7 +5780,7 @@ static void dx_patch_p_read_segments(const dx_patch_p_format *f, const uint8_t *
     }
 }
 
-/* The setup of a file; one without headers is one segment at address 0. False: it has none. */
+/* The setup of a file; one without headers is a single segment at address 0. False: no headers. */
 static bool dx_patch_p_find_segments(const uint8_t *p, size_t size, uint64_t *setup)
 {
     const dx_patch_p_format *f = dx_patch_p_formats, *end = f + 4;
@@ -5787,23 +5803,23 @@ static bool dx_patch_p_find_segments(const uint8_t *p, size_t size, uint64_t *se
 }
 
 #define DX_PATCH_P_CODES 144u /* codes of numbers */
-#if SIZE_MAX > 65535 /* smaller machines make no streams: lists of places would not fit */
+#if SIZE_MAX > 65535 /* smaller machines make no streams: their lists would not fit */
   #define DX_PATCH_P_MAKES_STREAMS
 #endif
 #ifdef DX_PATCH_P_MAKES_STREAMS
 /* >>streammaker: streams, written ------------------------------------------------
-   Which form a stream gets is found by price: all are thought through, the cheapest is written.
-   Prices are in sixteenths of a bit, and whole numbers, so that they are the same everywhere. */
+   The form of a stream is chosen by price: all are estimated, the cheapest is written. Prices are
+   integers, in sixteenths of a bit, so that they are the same on every machine. */
 typedef struct dx_patch_p_sink { /* where bytes and bits are written */
     uint8_t *start;
     uint8_t *at;
     uint8_t *end;
-    uint64_t held; /* bits that wait for a whole byte, the first one lowest */
+    uint64_t held; /* bits waiting for a whole byte, the first one lowest */
     uint32_t count;
-    bool full; /* there was no room; nothing was written beyond the end */
+    bool full; /* out of room; nothing was written beyond the end */
 } dx_patch_p_sink;
 
-/* Who writes need not look whether there is room: `full` is looked at once, when all is written. */
+/* Writers need not check for room: `full` is checked once, after everything is written. */
 static void dx_patch_p_sink_byte(dx_patch_p_sink *s, uint32_t byte)
 {
     DX_PATCH_ASSERT(byte < 256);
@@ -5813,7 +5829,7 @@ static void dx_patch_p_sink_byte(dx_patch_p_sink *s, uint32_t byte)
 
 static void dx_patch_p_sink_bytes(dx_patch_p_sink *s, const uint8_t *p, size_t size)
 {
-    DX_PATCH_ASSERT(!s->count); /* or the bits that wait would come behind these bytes */
+    DX_PATCH_ASSERT(!s->count); /* or pending bits would be written after these bytes */
     if (size > (size_t)(s->end - s->at)) {
         s->full = true;
         return;
@@ -5839,7 +5855,7 @@ static void dx_patch_p_sink_bits(dx_patch_p_sink *s, uint32_t v, uint32_t count)
     }
 }
 
-/* The last bits, as a byte. */
+/* Write the last bits as a byte. */
 static void dx_patch_p_sink_end(dx_patch_p_sink *s)
 {
     if (s->count) dx_patch_p_sink_byte(s, (uint32_t)(s->held & 255));
@@ -5847,7 +5863,7 @@ static void dx_patch_p_sink_end(dx_patch_p_sink *s)
     s->count = 0;
 }
 
-/* The length of a number in bits; 0 for 0. */
+/* Length of a number in bits; 0 for 0. */
 static uint32_t dx_patch_p_length(uint64_t v)
 {
     uint32_t bits = 0;
@@ -5859,7 +5875,7 @@ static uint32_t dx_patch_p_length(uint64_t v)
     return bits;
 }
 
-/* log2(v) in sixteenths, v >= 1: the digits come one by one, by squaring. */
+/* log2(v) in sixteenths, v >= 1: each squaring gives one binary digit. */
 static uint32_t dx_patch_p_log2(uint32_t v)
 {
     uint32_t log = dx_patch_p_length(v) - 1, i;
@@ -5874,7 +5890,7 @@ static uint32_t dx_patch_p_log2(uint32_t v)
     return log;
 }
 
-typedef struct dx_patch_p_table { /* of rANS, as it is written */
+typedef struct dx_patch_p_table { /* of rANS, for the writer */
     uint32_t counts[256];
     uint16_t slots[256];
     uint16_t starts[256];
@@ -5882,8 +5898,8 @@ typedef struct dx_patch_p_table { /* of rANS, as it is written */
     uint32_t top; /* the byte with most slots */
 } dx_patch_p_table;
 
-/* Share out the slots. A number of slots has four bits that are not zero: more would cost more than
-   they save. The most frequent byte gets what is left, which is why it must not be too little. */
+/* Distribute the slots. A slot count has at most four significant bits, because more would cost
+   more than they save. The most frequent byte gets the rest, which must not be too little. */
 static bool dx_patch_p_share_slots(dx_patch_p_table *t, uint32_t size)
 {
     uint32_t total = (uint32_t)1 << t->log, used = 0, s, largest, length;
@@ -5904,12 +5920,12 @@ static bool dx_patch_p_share_slots(dx_patch_p_table *t, uint32_t size)
         t->slots[s] = (uint16_t)part;
         used += (uint32_t)part;
     }
-    while (used >= total) { /* rounding up took too much */
+    while (used >= total) { /* rounding up took too many */
         largest = t->top ? 0 : 1;
         for (s = 0; s < 256; s++)
             if (s != t->top && t->slots[s] > t->slots[largest]) largest = s;
         length = dx_patch_p_length(t->slots[largest]);
-        DX_PATCH_ASSERT(length > 1); /* else there were more bytes in use than slots */
+        DX_PATCH_ASSERT(length > 1); /* or more bytes would be in use than slots */
         s = length > 4 ? (uint32_t)1 << (length - 4) : 1;
         t->slots[largest] = (uint16_t)(t->slots[largest] - s);
         used -= s;
@@ -5958,7 +5974,7 @@ static void dx_patch_p_put_table(dx_patch_p_sink *sink, const dx_patch_p_table *
         else dx_patch_p_sink_bits(sink, 1 | (length < last ? 4u : 0u), 3);
         if (change) dx_patch_p_sink_bits(sink, ((uint32_t)1 << (change - 1)) - 1, change);
         known = length - 1 < 3 ? length - 1 : 3;
-        DX_PATCH_ASSERT(!(t->slots[s] & ((1u << (length - 1 - known)) - 1))); /* unsaid bits */
+        DX_PATCH_ASSERT(!(t->slots[s] & ((1u << (length - 1 - known)) - 1))); /* not coded */
         dx_patch_p_sink_bits(sink, (uint32_t)t->slots[s] >> (length - 1 - known), known);
         last = length;
         s++;
@@ -5966,10 +5982,10 @@ static void dx_patch_p_put_table(dx_patch_p_sink *sink, const dx_patch_p_table *
     dx_patch_p_sink_end(sink);
 }
 
-/* What the bytes cost with the slots that they have; the table itself about. */
+/* Price of the bytes with their slots; that of the table is approximate. */
 static uint64_t dx_patch_p_table_price(const dx_patch_p_table *t)
 {
-    uint64_t price = 16 * 56; /* the parts of a block that are always there */
+    uint64_t price = 16 * 56; /* the fixed parts of a block */
     uint32_t s, none = 0;
     for (s = 0; s < 256; s++) {
         if (t->counts[s]) {
@@ -5984,8 +6000,8 @@ static uint64_t dx_patch_p_table_price(const dx_patch_p_table *t)
     return price;
 }
 
-/* Written from the end of the sink's room backwards, as the reader's order is the other way round;
-   then moved to where it belongs. */
+/* Written backwards from the end of the sink's room, because the reader decodes in reverse order;
+   then moved into place. */
 static void dx_patch_p_put_rans(dx_patch_p_sink *sink, const dx_patch_p_table *t, const uint8_t *p,
                                 size_t size)
 {
@@ -6002,7 +6018,7 @@ static void dx_patch_p_put_rans(dx_patch_p_sink *sink, const dx_patch_p_table *t
     while (i-- > 0) {
         uint32_t *one = x + i % states, slots = t->slots[p[i]];
         DX_PATCH_ASSERT(slots > 0);
-        if (*one >= (uint64_t)slots << (32 - t->log)) { /* it would not fit behind this byte */
+        if (*one >= (uint64_t)slots << (32 - t->log)) { /* the next state would not fit */
             if (to - to_min < 2) {
                 sink->full = true;
                 return;
@@ -6021,12 +6037,12 @@ static void dx_patch_p_put_rans(dx_patch_p_sink *sink, const dx_patch_p_table *t
         dx_patch_p_store32(bytes, x[k]);
         dx_patch_p_sink_bytes(sink, bytes, 4);
     }
-    DX_PATCH_ASSERT(sink->at <= to); /* what is in front did not grow into the payload */
+    DX_PATCH_ASSERT(sink->at <= to); /* the states do not reach the payload */
     dx_patch_p_sink_bytes(sink, to, payload);
 }
 
-/* How the bytes are best coded, in blocks of 1 << *chunk bytes, with tables of 1 << *log slots; the
-   price. Small tables may have too few slots for all byte values, the largest never has. */
+/* The best coding of the bytes: blocks of 1 << *chunk bytes, tables of 1 << *log slots. Returns its
+   price. Small tables may have too few slots for all byte values; the largest has enough. */
 static uint64_t dx_patch_p_coded_price(dx_patch_p_table *t, const uint8_t *p, size_t size,
                                        uint32_t *chunk, uint32_t *log)
 {
@@ -6052,13 +6068,13 @@ static uint64_t dx_patch_p_coded_price(dx_patch_p_table *t, const uint8_t *p, si
             *chunk = c;
             *log = logs[k];
         }
-        if (size >> c == 0 && size >> (c - 2) == 0) break; /* a single block all the same */
+        if (size >> c == 0 && size >> (c - 2) == 0) break; /* a single block in either case */
     }
     DX_PATCH_ASSERT(best < UINT64_MAX / 2);
     return best;
 }
 
-/* RAW, RUN or CODED, whatever is smallest. */
+/* RAW, RUN or CODED, whichever is smallest. */
 static void dx_patch_p_put_plain(dx_patch_p_sink *sink, const uint8_t *p, size_t size)
 {
     dx_patch_p_table t;
@@ -6073,7 +6089,7 @@ static void dx_patch_p_put_plain(dx_patch_p_sink *sink, const uint8_t *p, size_t
         return;
     }
     if (size >= 16) price = dx_patch_p_coded_price(&t, p, size, &chunk, &log);
-    if (price / 128 + 4 >= size - size / 64) { /* not worth the time of decoding it */
+    if (price / 128 + 4 >= size - size / 64) { /* not worth the decoding time */
         dx_patch_p_sink_number(sink, 4 * (uint64_t)size + DX_PATCH_P_STREAM_RAW);
         dx_patch_p_sink_bytes(sink, p, size);
         return;
@@ -6086,7 +6102,7 @@ static void dx_patch_p_put_plain(dx_patch_p_sink *sink, const uint8_t *p, size_t
         dx_patch_p_count_bytes(&t, p + at, part);
         t.log = log;
         shared = dx_patch_p_share_slots(&t, (uint32_t)part);
-        DX_PATCH_ASSERT(shared); /* the same blocks have a price */
+        DX_PATCH_ASSERT(shared); /* coded_price() shared the same blocks */
         (void)shared;
         dx_patch_p_put_table(sink, &t);
         dx_patch_p_put_rans(sink, &t, p + at, part);
@@ -6094,8 +6110,8 @@ static void dx_patch_p_put_plain(dx_patch_p_sink *sink, const uint8_t *p, size_t
 }
 
 /* >>copymaker: copies, chosen by price ------------------------------------------
-   All ways to write the next bytes are weighed against each other: from each place literals and
-   copies lead on, and what counts is the cheapest way to get to each place behind it.
+   A shortest-path search: from each place in the target, literals and copies lead to later places,
+   and only the cheapest way to each place is kept.
 
         target     t   h   e   q   u   i   c   k
         place      0   1   2   3   4   5   6   7   8        price of the cheapest way to there,
@@ -6103,42 +6119,42 @@ static void dx_patch_p_put_plain(dx_patch_p_sink *sink, const uint8_t *p, size_t
                    |----copy of 5 ---->|
                                |--copy of 3 -->|            the way back from the end is the result
 
-   A copy of NICE bytes or more is taken at once; there, or after STEPS places, the way so far is
-   written down, and the next one starts. Prices follow from what was chosen the last time round.
+   A copy of NICE bytes or more is taken at once; there, or after STEPS places, the way is written
+   and the next one starts. Prices follow from the choices of the previous pass.
 
-   Candidates: the sources that are cheap to say; of the base, places with the same seed of 32 and
-   of 8 bytes as here, nearest to where the last copy would go on first; of the target, the last
-   places with the same four bytes. Places of the base are sorted by the hash of their seed:
+   Candidates: the sources with cheap codes; in the base, places with the same seed of 32 and of 8
+   bytes, those nearest to where the last copy would continue first; in the target, the last places
+   with the same four bytes. Places of the base are sorted by the hash of their seed:
 
         starts     | 0 | 0 | 3 | 4 | ..              starts[h] .. starts[h + 1]: where those with
         places     | 17  93  4000 | 64 | ..          hash h are, in the order of the base */
 #ifndef DX_PATCH_P_STEPS /* a test makes these small, so that small files reach all limits */
   #define DX_PATCH_P_STEPS 2048u
-  #define DX_PATCH_P_STEPS_MORE 1024u /* a copy may end so far behind them */
-  #define DX_PATCH_P_NICE 96u         /* bytes of a copy that needs no other to be tried */
-  #define DX_PATCH_P_LONG 1024u       /* of one that is taken although others might be longer */
-  #define DX_PATCH_P_SOUGHT_LOG 22u   /* log of the bits of a map of seeds that are looked for */
-  #define DX_PATCH_P_SOUGHT_MIN 65536u /* bytes of a base that is worth such a map */
-  #define DX_PATCH_P_HEADS_LOG 16u    /* hashes of four bytes */
-  #define DX_PATCH_P_LINKS_MAX 23u    /* log: how far back copies are looked for */
+  #define DX_PATCH_P_STEPS_MORE 1024u /* max bytes by which a copy may end beyond them */
+  #define DX_PATCH_P_NICE 96u         /* bytes of a copy that ends the search for others */
+  #define DX_PATCH_P_LONG 1024u       /* bytes of a copy that ends the search in its list */
+  #define DX_PATCH_P_SOUGHT_LOG 22u   /* log2 of the bits of a map of wanted seeds */
+  #define DX_PATCH_P_SOUGHT_MIN 65536u /* min bytes of a base that is worth such a map */
+  #define DX_PATCH_P_HEADS_LOG 16u    /* log2 of the hashes of four bytes */
+  #define DX_PATCH_P_LINKS_MAX 23u    /* log2 of the max distance of copies in the target */
 #endif
 #define DX_PATCH_P_WAY_ROOM (DX_PATCH_P_STEPS + DX_PATCH_P_STEPS_MORE + 1u) /* literals of a way */
 #define DX_PATCH_P_NICE_FAST 16u    /* as NICE, at low levels */
-#define DX_PATCH_P_SIZES_EVERY 64u  /* a copy is weighed in every size up to this, */
-#define DX_PATCH_P_SIZES_SKIP 8u    /* in its own, and in steps of so many bytes between */
-#define DX_PATCH_P_LOT_SEEDS 16u /* that are indexed together */
-#define DX_PATCH_P_AHEAD 8u      /* places, whose lists are fetched already */
-#define DX_PATCH_P_OTHER_SEEDS 8u   /* so many places of other seeds count as a candidate */
+#define DX_PATCH_P_SIZES_EVERY 64u  /* max size up to which a copy is tried in every size, */
+#define DX_PATCH_P_SIZES_SKIP 8u    /* and between that and its own size, the step */
+#define DX_PATCH_P_LOT_SEEDS 16u /* indexed together */
+#define DX_PATCH_P_AHEAD 8u      /* places ahead whose lists are prefetched */
+#define DX_PATCH_P_OTHER_SEEDS 8u   /* places of other seeds that count as one candidate */
 
 typedef struct dx_patch_p_seeds { /* places of the base by the hash of the bytes there */
-    uint32_t *starts; /* 2 + 2^log of them while they are counted, one less then */
+    uint32_t *starts; /* 2 + 2^log of them while counting, then one less */
     uint32_t *places;
     uint32_t log;
     uint32_t size; /* bytes of a seed: 32 or 8 */
 } dx_patch_p_seeds;
 
-typedef struct dx_patch_p_places { /* of the base, that are indexed */
-    const uint32_t *list; /* ascending; NULL: every so many bytes */
+typedef struct dx_patch_p_places { /* of the base, to be indexed */
+    const uint32_t *list; /* ascending; NULL: every `stride` bytes */
     size_t count;
     size_t stride;
 } dx_patch_p_places;
@@ -6151,12 +6167,12 @@ typedef struct dx_patch_p_prices { /* in sixteenths of a bit, even bits included
 } dx_patch_p_prices;
 
 typedef struct dx_patch_p_way { /* the cheapest way to a place */
-    dx_patch_p_lines lines; /* as the reader will have them there */
+    dx_patch_p_lines lines; /* the reader's state there */
     uint64_t source;
     uint32_t price;
     uint32_t from; /* the place before it */
     uint32_t size; /* of the copy; 0: a literal */
-    uint32_t run;  /* literals in front of this place */
+    uint32_t run;  /* literals before this place */
     bool own;
 } dx_patch_p_way;
 
@@ -6166,40 +6182,40 @@ typedef struct dx_patch_p_parser {
     size_t base_size;
     size_t target_size;
     dx_patch_p_seeds seeds[2]; /* of 32 and of 8 bytes */
-    uint32_t depth;            /* of these, candidates that are compared */
-    uint32_t chain;            /* of the target's */
-    uint32_t nice;             /* bytes of a copy that needs no other to be tried */
+    uint32_t depth;            /* max candidates of these to compare */
+    uint32_t chain;            /* and of the target's past */
+    uint32_t nice;             /* bytes of a copy that ends the search for others */
     uint32_t *heads;           /* by hash of four bytes of the target: the last place + 1, */
-    uint32_t *links;           /* and of each place, the place + 1 before it: of the last 2^log */
+    uint32_t *links;           /* and for each place the place + 1 before it; for the last 2^log */
     uint32_t links_log;
-    uint64_t back_max; /* how far back a copy from the target was that is written */
+    uint64_t back_max; /* largest distance of a written copy from the target */
     dx_patch_p_way *steps;
-    uint32_t steps_end;        /* places that a way leads to */
-    uint32_t misses;           /* places in a row without any candidate */
+    uint32_t steps_end;        /* last place that a way leads to */
+    uint32_t misses;           /* consecutive places without a candidate */
     dx_patch_p_prices prices;
     dx_patch_p_prices counts;
-    /* what is written: */
+    /* Output: */
     dx_patch_p_lines lines;
     dx_patch_p_sink runs;
     dx_patch_p_sink sources;
     dx_patch_p_sink sizes;
     dx_patch_p_sink bits;
     dx_patch_p_sink literals;
-    dx_patch_p_sink befores; /* of each literal the byte before it, if that is of interest */
-    dx_patch_p_sink places;  /* and the two lowest bits of its offset */
+    dx_patch_p_sink befores; /* byte before each literal, if it is needed */
+    dx_patch_p_sink places;  /* the two lowest bits of its offset */
     dx_patch_p_sink hinted;  /* literals with a hint, */
-    dx_patch_p_sink olds;    /* and the base's byte at the place of each */
-    uint32_t run; /* literals since the last copy, which are not written yet */
-    bool shares;  /* literals go to shelves; those of repeats do not */
+    dx_patch_p_sink olds;    /* and the base's byte in the place of each */
+    uint32_t run; /* literals since the last copy, not written yet */
+    bool shares;  /* literals are put on shelves; those of repeats are not */
 } dx_patch_p_parser;
 
-/* The code of a number, and how many bits it leaves open. */
+/* The code of a number, and how many bits follow it. */
 static uint32_t dx_patch_p_number_code(uint64_t v, uint32_t *bits)
 {
     uint32_t length = dx_patch_p_length(v);
     *bits = 0;
     if (v < DX_PATCH_P_CODE_DIRECT) return (uint32_t)v;
-    DX_PATCH_ASSERT(length < 64); /* no reader takes the code of a longer one */
+    DX_PATCH_ASSERT(length < 64); /* no reader accepts the code of a longer one */
     *bits = length - 2;
     return DX_PATCH_P_CODE_DIRECT + (length - 1 - DX_PATCH_P_CODE_BITS) * 2 +
            (uint32_t)(v >> (length - 2) & 1);
@@ -6211,7 +6227,7 @@ static uint32_t dx_patch_p_number_price(const uint32_t *prices, uint64_t v)
     return prices[code] + 16 * bits;
 }
 
-/* The code of a source, the bits that it leaves open, and their number. */
+/* The code of a source, and the distance whose bits follow it. */
 static uint32_t dx_patch_p_source_code(const dx_patch_p_lines *l, uint64_t at, uint64_t source,
                                        bool own, uint64_t *distance)
 {
@@ -6232,8 +6248,8 @@ static uint32_t dx_patch_p_source_code(const dx_patch_p_lines *l, uint64_t at, u
     return DX_PATCH_P_FROM_JUMP + 2 * (dx_patch_p_length(*distance) - 1) + (less ? 1u : 0u);
 }
 
-/* What each of these costs by how often it came, as -log2 of its share. One that never came counts
-   as an eighth of a time: it is dear, and not impossible. */
+/* Prices by frequency: -log2 of the share. What never occurred counts as an eighth of a time:
+   expensive, but possible. */
 static void dx_patch_p_price_list(uint32_t *prices, const uint32_t *counts, uint32_t count)
 {
     uint64_t sum = 0;
@@ -6246,7 +6262,7 @@ static void dx_patch_p_price_list(uint32_t *prices, const uint32_t *counts, uint
         prices[i] = dx_patch_p_log2(total) - dx_patch_p_log2(8 * (counts[i] >> shift) + 1);
 }
 
-/* From what was written: prices for the next time round. */
+/* Prices of the next pass, from the counts of the last one. */
 static void dx_patch_p_set_prices(dx_patch_p_parser *p)
 {
     dx_patch_p_price_list(p->prices.literals, p->counts.literals, 256);
@@ -6255,7 +6271,7 @@ static void dx_patch_p_set_prices(dx_patch_p_parser *p)
     dx_patch_p_price_list(p->prices.sources, p->counts.sources, DX_PATCH_P_FROM_END);
 }
 
-/* A guess, before anything was written. */
+/* Initial guess, before anything was written. */
 static void dx_patch_p_first_prices(dx_patch_p_parser *p)
 {
     uint32_t i;
@@ -6273,7 +6289,7 @@ static uint32_t dx_patch_p_four_hash(const uint8_t *p)
     return (dx_patch_p_load32(p) * 0x9e3779b1u & 0xffffffffu) >> (32 - DX_PATCH_P_HEADS_LOG);
 }
 
-/* The place is known from now on. */
+/* Enter a place of the target into the lists. */
 static void dx_patch_p_note_place(dx_patch_p_parser *p, size_t at)
 {
     uint32_t *head;
@@ -6284,7 +6300,7 @@ static void dx_patch_p_note_place(dx_patch_p_parser *p, size_t at)
     *head = (uint32_t)at + 1;
 }
 
-/* A way by a copy of up to `size` bytes, from the place with this number. */
+/* Try a copy of up to `size` bytes from place number `place`. */
 static void dx_patch_p_try_copy(dx_patch_p_parser *p, size_t start, uint32_t place, uint64_t source,
                                 bool own, uint32_t size, uint32_t size_min)
 {
@@ -6317,7 +6333,7 @@ static void dx_patch_p_try_copy(dx_patch_p_parser *p, size_t start, uint32_t pla
     DX_PATCH_ASSERT(p->steps_end < DX_PATCH_P_WAY_ROOM);
 }
 
-/* How many bytes from target offset `at` on are as in the base from `source` on. */
+/* How many bytes from target offset `at` on equal the base from `source` on. */
 static size_t dx_patch_p_base_run(const dx_patch_p_parser *p, size_t at, size_t left,
                                   uint64_t source)
 {
@@ -6339,7 +6355,7 @@ static uint64_t dx_patch_p_seed_hash(const uint8_t *p, uint32_t size)
     return h * 0xbf58476d1ce4e5b9u;
 }
 
-/* The lists that a place further on needs are fetched. */
+/* Prefetch the lists of a place further on. */
 static void dx_patch_p_fetch_lists(const dx_patch_p_parser *p, size_t at)
 {
     uint32_t i;
@@ -6353,8 +6369,8 @@ static void dx_patch_p_fetch_lists(const dx_patch_p_parser *p, size_t at)
     }
 }
 
-/* Candidates of the base with this seed, those nearest to a place first, each better than the last:
-   returns how long the best is, or `best` if none is longer. */
+/* Try places of the base with this seed, those nearest to `nearest` first, if each is longer than
+   the one before. Returns the length of the longest, or `best`. */
 static size_t dx_patch_p_try_seeds(dx_patch_p_parser *p, const dx_patch_p_seeds *s, size_t start,
                                    uint32_t place, size_t left, uint64_t nearest, size_t best)
 {
@@ -6367,13 +6383,13 @@ static size_t dx_patch_p_try_seeds(dx_patch_p_parser *p, const dx_patch_p_seeds 
     DX_PATCH_ASSERT(first <= last);
     low = first;
     high = last;
-    while (low < high) { /* the first one behind `nearest` */
+    while (low < high) { /* find the first one at or after `nearest` */
         uint32_t middle = low + (high - low) / 2;
         if (s->places[middle] < nearest) low = middle + 1;
         else high = middle;
     }
     DX_PATCH_ASSERT(low == first || s->places[low - 1] < nearest);
-    DX_PATCH_ASSERT(low == last || s->places[low] >= nearest); /* else the list is in no order */
+    DX_PATCH_ASSERT(low == last || s->places[low] >= nearest); /* or the list is not sorted */
     while (work && (low > first || high < last)) {
         bool before = low > first;
         uint32_t source;
@@ -6391,7 +6407,7 @@ static size_t dx_patch_p_try_seeds(dx_patch_p_parser *p, const dx_patch_p_seeds 
     return best;
 }
 
-/* Candidates of the target's past. Short ones must be near, to cost less than literals. */
+/* Try earlier places of the target. Short copies must be near, or literals are cheaper. */
 static size_t dx_patch_p_try_past(dx_patch_p_parser *p, size_t start, uint32_t place, size_t left)
 {
     size_t at = start + place, best = 2, window = (size_t)1 << p->links_log;
@@ -6400,7 +6416,7 @@ static size_t dx_patch_p_try_past(dx_patch_p_parser *p, size_t start, uint32_t p
     if (p->target_size - at < 4) return 0;
     for (link = p->heads[dx_patch_p_four_hash(p->target + at)]; link && tries; tries--) {
         size_t source = link - 1, run;
-        DX_PATCH_ASSERT(source < at); /* at is noted once all ways on from it are known */
+        DX_PATCH_ASSERT(source < at); /* at is entered after all ways from it are known */
         if (at - source >= window) break;
         link = p->links[source & (window - 1)];
         if (best < left && p->target[source + best] != p->target[at + best]) continue;
@@ -6413,7 +6429,7 @@ static size_t dx_patch_p_try_past(dx_patch_p_parser *p, size_t start, uint32_t p
     return best > 2 ? best : 0;
 }
 
-/* All ways on from a place; the longest copy among them. */
+/* Try all ways from a place. Returns the length of the longest copy. */
 static size_t dx_patch_p_try_all(dx_patch_p_parser *p, size_t start, uint32_t place, size_t left)
 {
     const dx_patch_p_way *from = p->steps + place;
@@ -6449,14 +6465,14 @@ static size_t dx_patch_p_try_all(dx_patch_p_parser *p, size_t start, uint32_t pl
     return run > best ? run : best;
 }
 
-/* The literals in front of target offset `at`, and how many they are. */
+/* Write the literals before target offset `at`, and their count. */
 static void dx_patch_p_write_run(dx_patch_p_parser *p, size_t at, bool hinted)
 {
     uint32_t bits, code = dx_patch_p_number_code(p->run, &bits);
     size_t i;
     DX_PATCH_ASSERT(p->run <= at);
-    /* Old bytes are in the base, from the first one on: a reader takes them all at once, and of a
-       place in front of the base it has nothing but zeros. */
+    /* Old bytes are all in the base: a reader reads them at once, and before the start of the base
+       it has only zeros. */
     DX_PATCH_ASSERT(!hinted || at + p->lines.shifts[0] >= p->run);
     dx_patch_p_sink_byte(&p->runs, code);
     dx_patch_p_sink_bits(&p->bits, p->run, bits);
@@ -6477,8 +6493,8 @@ static void dx_patch_p_write_run(dx_patch_p_parser *p, size_t at, bool hinted)
     p->run = 0;
 }
 
-/* A copy, and the literals in front of it: codes and bits in the order in which next_copy() takes
-   them, and what the reader will know of the past from now on. */
+/* Write a copy and the literals before it, codes and bits in the order in which next_copy() takes
+   them, and update the state that the reader will have. */
 static void dx_patch_p_write_copy(dx_patch_p_parser *p, uint64_t at, uint64_t source, bool own,
                                   size_t size)
 {
@@ -6501,16 +6517,16 @@ static void dx_patch_p_write_copy(dx_patch_p_parser *p, uint64_t at, uint64_t so
     p->counts.sizes[code]++;
 }
 
-/* The way to this place, from its start on: the steps are turned around first. A copy that another
-   one goes on is longer instead, and the last one goes on as far as it can in the `left` bytes
-   behind the way. Returns by how many that is. */
+/* Write the way to this place from its start; its steps are reversed first. Copies that continue
+   each other are joined, and the last one is extended as far as possible into the `left` bytes
+   after the way. Returns by how much. */
 static size_t dx_patch_p_write_way(dx_patch_p_parser *p, size_t start, uint32_t place, size_t left)
 {
     dx_patch_p_way *steps = p->steps;
     uint32_t next = 0, then, at = place;
     size_t more = 0, size;
     DX_PATCH_ASSERT(place <= p->steps_end);
-    while (at) { /* from becomes: where to */
+    while (at) { /* from becomes the next place */
         uint32_t before = steps[at].from;
         steps[at].from = next;
         next = at;
@@ -6537,7 +6553,7 @@ static size_t dx_patch_p_write_way(dx_patch_p_parser *p, size_t start, uint32_t 
     return more;
 }
 
-/* Is there room for the streams of one more way? */
+/* Is there room in the streams for one more way? */
 static bool dx_patch_p_parser_has_room(const dx_patch_p_parser *p)
 {
     const size_t room = DX_PATCH_P_WAY_ROOM;
@@ -6549,10 +6565,10 @@ static bool dx_patch_p_parser_has_room(const dx_patch_p_parser *p)
            (size_t)(p->bits.end - p->bits.at) > 8 * room;
 }
 
-/* Copies and literals for these bytes of the target, or for as many as there is room for. Returns
-   up to where. `ends`: the gap ends there, and so does its last run of literals, which has no copy
-   behind it. Else the gap has more bytes: literals at the end wait for the copy that comes with
-   them, as a reader takes a run that does not complete its gap to have one. */
+/* Code these bytes of the target as copies and literals, as many as there is room for. Returns
+   where it stopped. `ends`: the gap ends at `to`, so its last literals have no copy after them.
+   Otherwise the gap continues, and literals at the end are kept for the copy that comes with them,
+   because a reader expects a copy after a run that does not complete its gap. */
 static size_t dx_patch_p_parse(dx_patch_p_parser *p, size_t from, size_t to, bool ends)
 {
     size_t at = from;
@@ -6603,10 +6619,10 @@ static size_t dx_patch_p_parse(dx_patch_p_parser *p, size_t from, size_t to, boo
     return at;
 }
 
-/* What making a stream with repeats takes besides the parser: memory for the codes. */
-#define DX_PATCH_P_REPEATS_MIN 48u /* bytes of a stream that may have them */
+/* Streams with repeats, which take memory for their codes besides the parser. */
+#define DX_PATCH_P_REPEATS_MIN 48u /* min bytes of a stream that may have them */
 #ifndef DX_PATCH_P_REPEAT_LINKS
-  #define DX_PATCH_P_REPEAT_LINKS 16u /* log: how far back they are looked for */
+  #define DX_PATCH_P_REPEAT_LINKS 16u /* log2 of the max distance of their copies */
 #endif
 
 static bool dx_patch_p_sink_start(dx_patch_p_sink *s, dx_patch_p_store *store, uint64_t size)
@@ -6619,7 +6635,7 @@ static bool dx_patch_p_sink_start(dx_patch_p_sink *s, dx_patch_p_store *store, u
     return true;
 }
 
-/* The past is forgotten: what comes is a target's start. */
+/* Reset the history: a new target starts. */
 static void dx_patch_p_parser_forget(dx_patch_p_parser *p)
 {
     DX_PATCH_MEMSET(&p->lines, 0, sizeof p->lines);
@@ -6627,7 +6643,7 @@ static void dx_patch_p_parser_forget(dx_patch_p_parser *p)
     p->misses = 0;
 }
 
-/* The streams of a parser anew, with room for as many literals or copies. */
+/* Reset the streams of a parser, with room for `size` literals or copies. */
 static bool dx_patch_p_parser_start(dx_patch_p_parser *p, dx_patch_p_store *store, uint64_t size)
 {
     size += DX_PATCH_P_WAY_ROOM + 64;
@@ -6641,8 +6657,8 @@ static bool dx_patch_p_parser_start(dx_patch_p_parser *p, dx_patch_p_store *stor
            dx_patch_p_sink_start(&p->bits, store, 2 * size + 8 * DX_PATCH_P_WAY_ROOM);
 }
 
-/* REPEATS of these bytes, into the sink. False: there is no memory for it. The parser is there for
-   its memory; what it was set to is gone then. */
+/* REPEATS of these bytes, into the sink. False: too little memory. Only the parser's memory is
+   used; its settings are overwritten. */
 static bool dx_patch_p_put_repeats(dx_patch_p_sink *sink, dx_patch_p_parser *p,
                                    dx_patch_p_store store, const uint8_t *bytes, size_t size)
 {
@@ -6682,7 +6698,7 @@ static bool dx_patch_p_put_repeats(dx_patch_p_sink *sink, dx_patch_p_parser *p,
     return !sink->full;
 }
 
-/* A stream in its smallest form. */
+/* Write a stream in its smallest form. */
 static void dx_patch_p_put_stream(dx_patch_p_sink *sink, dx_patch_p_parser *p,
                                   dx_patch_p_store store, const uint8_t *bytes, size_t size)
 {
@@ -6695,7 +6711,7 @@ static void dx_patch_p_put_stream(dx_patch_p_sink *sink, dx_patch_p_parser *p,
         if (dx_patch_p_put_repeats(&repeats, p, store, bytes, size) &&
             repeats.at - start < plain.at - sink->at) {
             dx_patch_p_sink_bytes(sink, start, (size_t)(repeats.at - start));
-            DX_PATCH_ASSERT(!sink->full); /* what is larger had room here */
+            DX_PATCH_ASSERT(!sink->full); /* the larger form had room here */
             return;
         }
     }
@@ -6705,26 +6721,26 @@ static void dx_patch_p_put_stream(dx_patch_p_sink *sink, dx_patch_p_parser *p,
 #endif /* DX_PATCH_P_MAKES_STREAMS */
 
 /* >>maker: a delta -------------------------------------------------------------
-   Passes, each of which knows what the one before it found:
+   Passes, each of which uses the results of the one before:
 
-        1. matches      all of them, with a table of seeds in the memory that is there
+        1. matches      all of them, with a table of seeds in the available memory
         2. map          if files and limits allow one: matches sorted by old offset, segments, and
-                        where an image without headers lies in memory
+                        the address of an image without headers
         3. coding       how many contexts, and how much memory for the mixer, are worth it
-        4. writing      literals and matches in turns; for each block with changes every predictor
-                        that may be worth it counts what the block would cost, and the cheapest is
-                        taken. What a failed try changed is put back.
+        4. writing      literals and matches alternate; for each block with changes, every promising
+                        predictor counts what the block would cost, and the cheapest is taken. A
+                        trial restores the state that it changed.
 
-   Memory, of which the caller may give less than the best:
+   Memory; the caller may give less than the best:
 
         | maker | matches | table of seeds              |        pass 1
         | maker | matches | map | models | mixer | ..   |        passes 2 to 4, over the table */
 #define DX_PATCH_P_PAIRS 4096u /* a power of two */
-typedef struct dx_patch_p_block_prices { /* of symbols of blocks: how often they came, or prices */
+typedef struct dx_patch_p_block_prices { /* symbols of blocks: their counts, or prices */
     uint32_t wrong[256];
     uint32_t runs[DX_PATCH_P_CODES];
     uint32_t lengths[65];                 /* of corrections, in bits */
-    uint32_t fields[DX_PATCH_P_IDS][2]; /* right ones, wrong ones, by predictor */
+    uint32_t fields[DX_PATCH_P_IDS][2]; /* right, wrong; by predictor */
 } dx_patch_p_block_prices;
 
 typedef struct dx_patch_p_maker {
@@ -6732,19 +6748,20 @@ typedef struct dx_patch_p_maker {
     dx_patch_p_finder finder;
     uint32_t level;
     uint32_t blocks;   /* for which a predictor was chosen */
-    uint32_t streak;   /* of blocks that chose the same one */
-    uint32_t wins[16]; /* how often each predictor was the best of all */
+    uint32_t streak;   /* consecutive blocks that chose the same one */
+    uint32_t wins[16]; /* how often each predictor was best */
     uint64_t literals; /* bytes in no match */
-    bool streams;      /* what is made is a delta of streams: prices are of these */
-    dx_patch_p_block_prices counts; /* of streams: in the blocks that are written, */
-    dx_patch_p_block_prices prices; /* and what follows from that, in sixteenths of a bit */
+    bool streams;      /* a delta of streams is made: prices are of these */
+    dx_patch_p_block_prices counts; /* of streams: in the blocks written, */
+    dx_patch_p_block_prices prices; /* and the prices from them, in sixteenths of a bit */
     uint32_t pairs[2];              /* the last run with its wrong byte, and the one before */
-    uint32_t *repeats;              /* by hash of two: what came behind them last */
-    uint32_t memory[DX_PATCH_P_MEMORY]; /* corrections, to be put back; words of find_address() */
-    uint8_t now[DX_PATCH_P_LONGEST]; /* a block as it is once its fields are known */
+    uint32_t *repeats;              /* by hash of two pairs: the pair that followed them last */
+    uint32_t memory[DX_PATCH_P_MEMORY]; /* saved corrections; or words of find_address() */
+    uint8_t now[DX_PATCH_P_LONGEST]; /* a block once its fields are known */
 } dx_patch_p_maker;
 
-/* A block with this predictor, by the coder's mode written, or only its cost counted. */
+/* Code a block with this predictor. The coder's mode decides whether it is written or only
+   priced. */
 static void dx_patch_p_put_block(dx_patch_p_maker *m, uint32_t id, dx_patch_p_block *b)
 {
     dx_patch_p_delta *d = &m->delta;
@@ -6768,8 +6785,8 @@ static uint32_t dx_patch_p_try_every(const dx_patch_p_maker *m)
     return m->level < 3 ? 64 : 32;
 }
 
-/* The predictor with which the block costs least. Those that win now and then are tried, and all
-   of them now and then; in a streak of one, only every second block, or fewer. */
+/* The cheapest predictor for the block. Those that win now and then are tried, and all of them from
+   time to time; in a streak of one, only on every second block, or fewer. */
 static uint32_t dx_patch_p_choose(dx_patch_p_maker *m, const dx_patch_p_block *b)
 {
     dx_patch_p_delta *d = &m->delta;
@@ -6804,16 +6821,16 @@ static uint32_t dx_patch_p_choose(dx_patch_p_maker *m, const dx_patch_p_block *b
     return best;
 }
 
-/* A word that may be an address in both files: it changed by less than 64 KiB. */
+/* Can a word be an address in both files? It changed by less than 64 KiB. */
 static bool dx_patch_p_may_be_address(uint32_t old, uint32_t now)
 {
     if (((now - old + 65536u) & 0xffffffffu) >> 17) return false;
-    return (old >> 16) - 1 < 65534u; /* neither a small number nor one below zero */
+    return (old >> 16) - 1 < 65534u; /* not a small number, positive or negative */
 }
 
-/* Walk the words that changed by little, in all matches. First call: which upper half is the most
-   frequent one, counted by hash; returned in *middle. Then (words_max > 0): collect pairs of words,
-   old and new, that lie within room of it. Returns how many words there are. */
+/* Visit the words that changed by little, in all matches. The first call counts their upper halves,
+   by hash, and returns the most frequent one in *middle. The second call (words_max > 0) collects
+   pairs of words, old and new, that lie within room of it. Returns the number of words. */
 static uint32_t dx_patch_p_walk_words(dx_patch_p_maker *m, uint64_t *middle, uint64_t room,
                                       uint32_t words_max)
 {
@@ -6845,9 +6862,9 @@ static uint32_t dx_patch_p_walk_words(dx_patch_p_maker *m, uint64_t *middle, uin
     return count;
 }
 
-/* Where an image without headers is when it runs, or 0. Its matches say best how words that changed
-   by little, as addresses do, have changed: the address with which most of them are predicted
-   exactly, of all multiples of a step around the most frequent ones. */
+/* The load address of an image without headers, or 0. Words that changed by little are probably
+   addresses, and the matches show how they changed: of all multiples of a step around the most
+   frequent ones, the address that predicts most of them exactly. */
 static uint64_t dx_patch_p_find_address(dx_patch_p_maker *m)
 {
     const dx_patch_p_finder *f = &m->finder;
@@ -6873,8 +6890,8 @@ static uint64_t dx_patch_p_find_address(dx_patch_p_maker *m)
     return best;
 }
 
-/* Where match i is: after how many literals, how long, and how far from where the last one would
-   go on if as many bytes of the base were left out. */
+/* Write match i: the literals before it, its length, and its distance from the end of the last one
+   in the base plus the gap. */
 static void dx_patch_p_put_match(dx_patch_p_maker *m, size_t i)
 {
     const dx_patch_p_match *c = m->finder.matches + i, *last = i ? c - 1 : NULL;
@@ -6889,8 +6906,8 @@ static void dx_patch_p_put_match(dx_patch_p_maker *m, size_t i)
                             dx_patch_p_zigzag(c->old_at - (old_end + gap)));
 }
 
-/* Are these bytes like noise? The sum of the squares of how often each byte occurs is smallest when
-   all are as frequent. */
+/* Do these bytes look like noise? The sum of the squares of the byte counts is smallest when all
+   are equally frequent. */
 static bool dx_patch_p_is_noise(const uint8_t *p, uint32_t size)
 {
     uint32_t i, sum = 0, counts[256] = {0};
@@ -6899,7 +6916,7 @@ static bool dx_patch_p_is_noise(const uint8_t *p, uint32_t size)
     return size >= 256 && sum <= size + size * size / 256 * 5 / 4;
 }
 
-/* Literals; the base goes on at `old_at`. */
+/* Write literals; `old_at` is where the base continues. */
 static void dx_patch_p_put_literals(dx_patch_p_maker *m, uint64_t from, uint64_t to,
                                     uint64_t old_at)
 {
@@ -6913,7 +6930,7 @@ static void dx_patch_p_put_literals(dx_patch_p_maker *m, uint64_t from, uint64_t
     for (i = 0; from + i < to; i++) {
         uint64_t left = to - from - i;
         uint32_t hint = d->mixer_ && old_at + i < f->base_size ? f->base[old_at + i] : 0u;
-        if (i % DX_PATCH_P_BLOCK == 0) { /* what is like noise is best left as it is */
+        if (i % DX_PATCH_P_BLOCK == 0) { /* noise is best left uncoded */
             uint32_t size = left < DX_PATCH_P_BLOCK ? (uint32_t)left : DX_PATCH_P_BLOCK;
             d->raw_ = dx_patch_p_flag(&d->coder_, DX_PATCH_P_M_RAW + d->raw_,
                                       dx_patch_p_is_noise(f->target + from + i, size));
@@ -6950,7 +6967,7 @@ static void dx_patch_p_put_match_bytes(dx_patch_p_maker *m, const dx_patch_p_mat
     } while (done < c->size);
 }
 
-/* How many matches, the setups, and the list of matches. */
+/* Write the number of matches, the setups, and the list of matches. */
 static void dx_patch_p_put_map(dx_patch_p_maker *m)
 {
     dx_patch_p_coder *coder = &m->delta.coder_;
@@ -6999,27 +7016,27 @@ typedef struct dx_patch_p_job {
     const uint8_t *target;
     size_t base_size;
     size_t target_size;
-    uint8_t *out; /* the body: room for capacity bytes, of which used are made */
+    uint8_t *out; /* the body: room for capacity bytes, used of them written */
     size_t capacity;
     size_t used;
-    size_t checked; /* target bytes that applying the patch gave */
+    size_t checked; /* target bytes that applying the patch has produced */
     dx_patch_header header;
 } dx_patch_p_job;
 
 #define DX_PATCH_P_APPLY_MAX ((uint64_t)64 << 20) /* default of apply_memory_max */
-#define DX_PATCH_P_FIXED 65536u /* bytes besides matches and table, whatever a structure's size */
+#define DX_PATCH_P_FIXED 65536u /* bytes besides matches and table, on every machine */
 #define DX_PATCH_P_MAKER_MIN (DX_PATCH_P_FIXED + 2048u)
 #define DX_PATCH_P_CODINGS 3u /* bits of the codings of a delta: plain, range */
-#define DX_PATCH_P_LEVEL 6u   /* where none is asked for */
-#define DX_PATCH_P_WAYS 4u    /* two codings, each by level 6 and by what was asked for */
-#define DX_PATCH_P_LITERALS_RICH 200000u /* so many are worth rows by the whole byte before, */
-#define DX_PATCH_P_RICH_BUDGET 400001u   /* where there is memory for them */
+#define DX_PATCH_P_LEVEL 6u   /* the default */
+#define DX_PATCH_P_WAYS 4u    /* two codings, each at level 6 and at the level asked for */
+#define DX_PATCH_P_LITERALS_RICH 200000u /* min literals worth rows by the whole byte before, */
+#define DX_PATCH_P_RICH_BUDGET 400001u   /* if there is memory for them */
 
-/* Where a size has 16 bits no memory is enough. */
+/* With a 16-bit size_t no memory is enough. */
 static bool dx_patch_p_at_least(size_t size, uint32_t size_min) { return size >= size_min; }
 typedef char dx_patch_p_maker_fits[sizeof(dx_patch_p_maker) < 12000 ? 1 : -1];
 
-/* Lay out the finder in so much memory; *at and *left are then behind the matches. */
+/* Lay out the finder in `budget` bytes of memory; *at and *left then follow the matches. */
 static int dx_patch_p_finder_start(dx_patch_p_maker *m, const dx_patch_p_job *j, uint8_t **at,
                                    size_t *left, size_t budget)
 {
@@ -7036,7 +7053,7 @@ static int dx_patch_p_finder_start(dx_patch_p_maker *m, const dx_patch_p_job *j,
     f->depth = depths[m->level];
     f->match_capacity = j->target_size / 32 + 64;
     if (f->match_capacity > half) f->match_capacity = half;
-    size = (f->match_capacity + 1) * sizeof *f->matches; /* one in front: "the last of none" */
+    size = (f->match_capacity + 1) * sizeof *f->matches; /* one more: "the last of none" */
     f->matches = (dx_patch_p_match *)dx_patch_p_cut_memory(at, left, size);
     if (!f->matches || budget < size + 1024) return DX_PATCH_ENOMEM;
     f->matches++;
@@ -7044,20 +7061,20 @@ static int dx_patch_p_finder_start(dx_patch_p_maker *m, const dx_patch_p_job *j,
     else if ((uint64_t)j->base_size >> 25) thinner = 1;
     f->stride = (j->base_size + j->base_size / 4 + 64) / ((budget - size) / sizeof *f->lines) + 1;
     f->stride += thinner + (size_t)((uint64_t)j->base_size >> 27);
-    from = *at; /* the table is needed no longer than the search: the next parts take its place */
+    from = *at; /* only the search needs the table: the next parts overwrite it */
     rest = *left;
     f->line_max = (j->base_size / f->stride + 1) / DX_PATCH_P_LINE_USED + 1;
     size = 64 * f->line_max + 63;
     f->lines = (uint32_t *)dx_patch_p_cut_memory(&from, &rest, size);
     if (!f->lines) return DX_PATCH_ENOMEM;
     f->lines += (64 - (uintptr_t)f->lines % 64) % 64 / sizeof *f->lines;
-    DX_PATCH_ASSERT((uintptr_t)f->lines % 64 == 0); /* a line of the table is one of the cache */
+    DX_PATCH_ASSERT((uintptr_t)f->lines % 64 == 0); /* a line of the table is a cache line */
     if (f->stride <= 2 && (uint64_t)j->base_size >> 20)
         f->wanted = (uint64_t *)dx_patch_p_cut_memory(&from, &rest, DX_PATCH_P_WANTED / 8);
     return DX_PATCH_OK;
 }
 
-/* Find the matches in so much memory; *at and *left are then behind them. */
+/* Find the matches in `budget` bytes of memory; *at and *left then follow them. */
 static int dx_patch_p_make_matches(dx_patch_p_maker *m, const dx_patch_p_job *j, uint8_t **at,
                                    size_t *left, size_t budget)
 {
@@ -7065,7 +7082,7 @@ static int dx_patch_p_make_matches(dx_patch_p_maker *m, const dx_patch_p_job *j,
     size_t i, stride;
     int error = dx_patch_p_finder_start(m, j, at, left, budget);
     if (error) return error;
-    if (f->wanted) { /* find out with few seeds which ones the target looks for */
+    if (f->wanted) { /* a coarse index shows which seeds the target looks for */
         DX_PATCH_MEMSET(f->wanted, 0, DX_PATCH_P_WANTED / 8);
         stride = f->stride;
         f->stride = 16;
@@ -7086,7 +7103,7 @@ static int dx_patch_p_make_matches(dx_patch_p_maker *m, const dx_patch_p_job *j,
     return DX_PATCH_OK;
 }
 
-/* The setups of both files, as numbers that can travel: -2^63 has no zigzag form. */
+/* The setups of both files, as numbers that can be coded: -2^63 has no zigzag form. */
 static void dx_patch_p_make_setup(dx_patch_p_maker *m, const dx_patch_p_job *j)
 {
     const uint32_t first_address = DX_PATCH_P_SETUP_SEGMENT + DX_PATCH_P_SEG_ADDRESS;
@@ -7107,7 +7124,7 @@ static void dx_patch_p_make_setup(dx_patch_p_maker *m, const dx_patch_p_job *j)
     }
 }
 
-/* The map that the other side will have, if files, memory and limit allow one. */
+/* Make the map that the reader will have, if files, memory and limit allow one. */
 static void dx_patch_p_make_map(dx_patch_p_maker *m, const dx_patch_p_job *j, uint8_t **at,
                                 size_t *left, size_t *budget, uint64_t limit)
 {
@@ -7137,13 +7154,13 @@ static void dx_patch_p_make_map(dx_patch_p_maker *m, const dx_patch_p_job *j, ui
     dx_patch_p_make_setup(m, j);
 }
 
-/* How much memory mixing may take, by what there is to mix. */
+/* Choose how much memory mixing takes, by how much there is to mix. */
 static void dx_patch_p_make_mixer(dx_patch_p_maker *m, size_t budget, uint64_t limit)
 {
     dx_patch_p_delta *d = &m->delta;
     uint64_t size = m->finder.target_size, symbols = m->literals + size / 64;
     uint64_t used = dx_patch_p_delta_memory(d, m->finder.match_count);
-    uint32_t log_max = 17; /* what caches hold */
+    uint32_t log_max = 17; /* fits into caches */
     if (m->level > 8) log_max = 20;
     else if (m->literals > size / 16) log_max = 14;
     if (m->level < 3 || symbols < 16 || used > limit) return;
@@ -7159,7 +7176,7 @@ static void dx_patch_p_make_mixer(dx_patch_p_maker *m, size_t budget, uint64_t l
     while (d->history_log_ && dx_patch_p_mix_memory(d->history_log_, d->groups_log_) > budget) {
         if (d->groups_log_ + 2 > d->history_log_ && d->groups_log_ > 8) {
             d->groups_log_--;
-        } else if (--d->history_log_ < 8) { /* not even the least: no mixer */
+        } else if (--d->history_log_ < 8) { /* below the minimum: no mixer */
             d->history_log_ = 0;
             d->groups_log_ = 0;
         }
@@ -7177,7 +7194,7 @@ static void dx_patch_p_put_parameters(const dx_patch_p_delta *d, uint8_t *p)
     p[4] = (uint8_t)d->groups_log_;
 }
 
-/* Nothing but literals, as they are: always possible, never much larger than the target. */
+/* Only literals, uncoded: always possible, and never much larger than the target. */
 static int dx_patch_p_make_plain(dx_patch_p_job *j)
 {
     dx_patch_p_coder w;
@@ -7198,7 +7215,7 @@ static int dx_patch_p_make_plain(dx_patch_p_job *j)
     return DX_PATCH_OK;
 }
 
-/* The passes, in memory that is large enough for the maker itself. */
+/* Run the passes. The memory is large enough for the maker itself. */
 static int dx_patch_p_make_range(dx_patch_p_job *j, dx_patch_p_maker *m, uint8_t *at, size_t left,
                                  uint64_t limit)
 {
@@ -7223,15 +7240,15 @@ static int dx_patch_p_make_range(dx_patch_p_job *j, dx_patch_p_maker *m, uint8_t
                              j->capacity - DX_PATCH_P_PARAMETERS_SIZE);
     dx_patch_p_put_delta(m);
     DX_PATCH_ASSERT(!d->coder_.bad_number_);
-    j->used = j->target_size; /* without room for it plain coding is tried */
+    j->used = j->target_size; /* out of room: plain coding is tried */
     if (!d->coder_.overrun_) j->used = d->coder_.at_ + DX_PATCH_P_PARAMETERS_SIZE;
     return j->used < j->target_size ? DX_PATCH_OK : dx_patch_p_make_plain(j);
 }
 
 #ifdef DX_PATCH_P_MAKES_STREAMS
 /* >>sectionmaker: deltas of streams, written --------------------------------------
-   The target is walked once. Gaps go through the parser, matches through their blocks; each kind of
-   symbol has a sink of its own. When one of them is nearly full, or the target complete, the sinks
+   The target is scanned once. Gaps go through the parser, matches through their blocks; each kind
+   of symbol has a sink of its own. When a sink is nearly full, or the target is complete, the sinks
    become the streams of a section:
 
         walk       gap | match ........ | gap | match    |  ..
@@ -7239,20 +7256,20 @@ static int dx_patch_p_make_range(dx_patch_p_job *j, dx_patch_p_maker *m, uint8_t
                      \______________ each in its smallest form _____________/
         body       parameters | map | section | section | ..
 
-   A delta may have no matches at all, and then is copies from its start to its end. That is best
-   for text and tables, matches for programs; where the choice is not clear both are made. */
+   A delta may have no matches at all; then it is copies from start to end. That is best for text
+   and tables, matches are best for programs; if the choice is not clear, both are made. */
 #define DX_PATCH_P_MARKS 64u         /* equal parts of a target */
-#define DX_PATCH_P_PROBE 16u         /* so many parts of a target, of which one shows how it goes */
-#define DX_PATCH_P_SAMPLE_EVERY 8u   /* of so many times as many bytes a SAMPLE is looked at */
+#define DX_PATCH_P_PROBE 16u         /* the first of this many parts of a target is probed */
+#define DX_PATCH_P_SAMPLE_EVERY 8u   /* of this many SAMPLEs of a gap one is parsed */
 #ifndef DX_PATCH_P_SINK_MAX /* a test makes these small */
-  #define DX_PATCH_P_SAMPLE 16384u     /* bytes of a gap that show what its symbols cost */
-  #define DX_PATCH_P_SINK_MAX 262144u  /* bytes of a kind in a section, about */
-  #define DX_PATCH_P_INDEX_MIN 64u     /* matches that are worth an index of the map */
-  #define DX_PATCH_P_JOINED 64u        /* contexts that groups are made of; others follow these */
+  #define DX_PATCH_P_SAMPLE 16384u     /* bytes of a gap that show the prices of its symbols */
+  #define DX_PATCH_P_SINK_MAX 262144u  /* approximate max bytes of a kind in a section */
+  #define DX_PATCH_P_INDEX_MIN 64u     /* min matches that are worth an index of the map */
+  #define DX_PATCH_P_JOINED 64u        /* max contexts that form groups; the others join these */
 #endif
-#define DX_PATCH_P_BLOCK_ROOM 12288u /* a block writes no more than this to a sink */
-#define DX_PATCH_P_SHARE_MIN 512u    /* literals that are worth being shared out */
-#define DX_PATCH_P_INDEX_LOG 9u      /* of the granules of an index of the map */
+#define DX_PATCH_P_BLOCK_ROOM 12288u /* max bytes that a block writes to a sink */
+#define DX_PATCH_P_SHARE_MIN 512u    /* min literals worth distributing over streams */
+#define DX_PATCH_P_INDEX_LOG 9u      /* log2 of the granules of an index of the map */
 
 enum { /* sinks of matches, */
     DX_PATCH_P_S_EQUAL,
@@ -7260,7 +7277,7 @@ enum { /* sinks of matches, */
     DX_PATCH_P_S_RIGHT,
     DX_PATCH_P_S_RUNS,
     DX_PATCH_P_S_WRONG,
-    DX_PATCH_P_S_BOTH, /* runs and wrong bytes in turns */
+    DX_PATCH_P_S_BOTH, /* runs and wrong bytes, interleaved */
     DX_PATCH_P_S_FIX,
     DX_PATCH_P_SINKS = DX_PATCH_P_S_FIX + DX_PATCH_P_FIXES,
     /* and of the map */
@@ -7281,32 +7298,32 @@ typedef struct dx_patch_p_start { /* state carried from one section to the next 
 typedef struct dx_patch_p_writer {
     dx_patch_p_maker *maker;
     dx_patch_p_parser parser;
-    dx_patch_p_parser inner; /* of repeats in streams; in turns with the other one */
+    dx_patch_p_parser inner; /* for repeats in streams; used when the other one is not */
     dx_patch_p_sink sinks[DX_PATCH_P_SINKS];
     dx_patch_p_sink body;
     dx_patch_p_store memory; /* for indexes and sections, */
-    dx_patch_p_store store;  /* and what indexes leave of it */
-    uint32_t *table;        /* of rANS, to read sections again */
-    uint64_t right;         /* fields that were right since the last wrong one */
-    size_t at;              /* bytes of the target that are written */
-    size_t match;           /* matches that have started */
-    uint64_t match_left;    /* bytes of the last of these */
-    uint64_t marks[DX_PATCH_P_MARKS + 1]; /* bytes of the first body, where so many parts of the */
-    uint64_t rival;                       /* target were made, and as a whole; 0: there is none */
-    size_t probe_at;        /* where the first body was looked at, if it was, */
-    uint64_t probe_size;    /* and how large it was, about */
-    dx_patch_p_start start; /* of the section */
-    bool indexed_all;       /* and not only places that one body looks for */
+    dx_patch_p_store store;  /* and the rest of it after the indexes */
+    uint32_t *table;        /* of rANS, to read sections back */
+    uint64_t right;         /* right fields since the last wrong one */
+    size_t at;              /* bytes of the target written */
+    size_t match;           /* matches started */
+    uint64_t match_left;    /* bytes left of the last one */
+    uint64_t marks[DX_PATCH_P_MARKS + 1]; /* size of the first body at each part of the target, */
+    uint64_t rival;                       /* and in all; 0: there is no first body */
+    size_t probe_at;        /* where the first body was probed, or 0, */
+    uint64_t probe_size;    /* and its approximate size there */
+    dx_patch_p_start start; /* start of the section */
+    bool indexed_all;       /* not only the places that one body looks for */
     bool hopeless;          /* the second body will be larger than the first one */
-    bool starved;           /* a body was given up as there was too little memory */
-    bool wrong;             /* a section does not make its part of the target */
+    bool starved;           /* a body was given up for lack of memory */
+    bool wrong;             /* a section does not reproduce its part of the target */
     uint32_t section_max;
     uint32_t decoded_max;
 } dx_patch_p_writer;
 
 static size_t dx_patch_p_sink_size(const dx_patch_p_sink *s) { return (size_t)(s->at - s->start); }
 
-/* What a sink has, as a stream in its smallest form. */
+/* Write the content of a sink as a stream in its smallest form. */
 static void dx_patch_p_put_sink(dx_patch_p_writer *w, dx_patch_p_sink *to,
                                 dx_patch_p_store store, const dx_patch_p_sink *from)
 {
@@ -7314,7 +7331,7 @@ static void dx_patch_p_put_sink(dx_patch_p_writer *w, dx_patch_p_sink *to,
     dx_patch_p_put_stream(to, &w->inner, store, from->start, dx_patch_p_sink_size(from));
 }
 
-/* Prices of the symbols of blocks, from what was written of them. */
+/* Prices of the symbols of blocks, from their counts. */
 static void dx_patch_p_price_blocks(dx_patch_p_maker *m)
 {
     const dx_patch_p_block_prices *from = &m->counts;
@@ -7327,7 +7344,7 @@ static void dx_patch_p_price_blocks(dx_patch_p_maker *m)
         dx_patch_p_price_list(to->fields[id], from->fields[id], 2);
 }
 
-/* A guess, before anything was written. */
+/* Initial guess, before anything was written. */
 static void dx_patch_p_first_block_prices(dx_patch_p_maker *m)
 {
     uint32_t i;
@@ -7342,7 +7359,7 @@ static void dx_patch_p_first_block_prices(dx_patch_p_maker *m)
     dx_patch_p_price_blocks(m);
 }
 
-/* The fields of a block, in m->now; returns their price. */
+/* Code the fields of a block in m->now; returns their price. */
 static uint64_t dx_patch_p_stream_fields(dx_patch_p_maker *m, dx_patch_p_writer *w, uint32_t id,
                                          dx_patch_p_block *b)
 {
@@ -7364,7 +7381,7 @@ static uint64_t dx_patch_p_stream_fields(dx_patch_p_maker *m, dx_patch_p_writer 
         number = dx_patch_p_zigzag(error);
         length = dx_patch_p_length(number);
         price += m->prices.fields[id][error != 0];
-        if (error) price += m->prices.lengths[length] + 14 * length; /* some come again */
+        if (error) price += m->prices.lengths[length] + 14 * length; /* some repeat */
         if (w) m->counts.fields[id][error != 0]++;
         if (w && error) {
             dx_patch_p_sink *fix = w->sinks + DX_PATCH_P_S_FIX + dx_patch_p_fix_kind(id);
@@ -7385,7 +7402,7 @@ static uint64_t dx_patch_p_stream_fields(dx_patch_p_maker *m, dx_patch_p_writer 
     return price;
 }
 
-/* What came last behind two runs with their wrong bytes. */
+/* The entry for the pair that followed these two pairs last: runs with their wrong bytes. */
 static uint32_t *dx_patch_p_pair_after(dx_patch_p_maker *m, uint32_t last, uint32_t last_but_one)
 {
     uint32_t h = (last * 0x9e3779b1u + last_but_one) * 0x85ebca6bu & 0xffffffffu;
@@ -7393,12 +7410,12 @@ static uint32_t *dx_patch_p_pair_after(dx_patch_p_maker *m, uint32_t last, uint3
     return m->repeats + (h >> 20) % DX_PATCH_P_PAIRS;
 }
 
-/* A block with this predictor; without a writer only its price, in sixteenths of a bit. What was
-   learned from it stays. */
+/* Code a block with this predictor; without a writer, only compute its price, in sixteenths of a
+   bit. Learned corrections are kept. */
 static uint64_t dx_patch_p_stream_block(dx_patch_p_maker *m, dx_patch_p_writer *w, uint32_t id,
                                         dx_patch_p_block *b)
 {
-    enum { AGAIN = 24 }; /* price of what came behind the same two pairs last time, too */
+    enum { AGAIN = 24 }; /* price of a pair that also followed the same two last time */
     uint64_t price;
     uint32_t at = 0, bits, last_one = m->pairs[0], last_but_one = m->pairs[1];
     DX_PATCH_ASSERT(b->limit <= sizeof m->now && b->new_bytes);
@@ -7446,7 +7463,7 @@ static bool dx_patch_p_writer_has_room(const dx_patch_p_writer *w)
     return true;
 }
 
-/* The rest of a match, or as much of it as there is room for. */
+/* Code the rest of a match, as much as there is room for. */
 static void dx_patch_p_walk_match(dx_patch_p_writer *w)
 {
     const dx_patch_p_finder *f = &w->maker->finder;
@@ -7481,8 +7498,8 @@ static void dx_patch_p_walk_match(dx_patch_p_writer *w)
     }
 }
 
-/* How much of a gap up to `end` is made at once: of all but small ones a sample shows the prices; a
-   rival is looked at once it is so far that it can be judged. */
+/* How much of a gap up to `end` is coded at once. For prices a sample is enough, unless the gap is
+   small; a second body stops where it can be compared with its rival. */
 static size_t dx_patch_p_walk_to(const dx_patch_p_writer *w, size_t end, bool prices_only)
 {
     size_t left = end - w->at;
@@ -7499,7 +7516,7 @@ static size_t dx_patch_p_walk_past(size_t at, size_t end)
     return end - at > skip ? at + skip : end;
 }
 
-/* What a stream takes, about, but for what comes again in it. */
+/* Approximate size of a stream, without repeats. */
 static uint64_t dx_patch_p_plain_size(const dx_patch_p_sink *s)
 {
     dx_patch_p_table t;
@@ -7509,7 +7526,7 @@ static uint64_t dx_patch_p_plain_size(const dx_patch_p_sink *s)
     return price / 128 < size ? price / 128 : size;
 }
 
-/* The first section as far as it is written, about. */
+/* Approximate size of the first section so far. */
 static uint64_t dx_patch_p_section_size(const dx_patch_p_writer *w)
 {
     const dx_patch_p_parser *p = &w->parser;
@@ -7522,7 +7539,7 @@ static uint64_t dx_patch_p_section_size(const dx_patch_p_writer *w)
     return size;
 }
 
-/* A body with matches is judged by its first part, as a rival will be. */
+/* Record the size of the first part of a body with matches, to compare a rival with. */
 static void dx_patch_p_probe(dx_patch_p_writer *w)
 {
     size_t probe = w->parser.target_size / DX_PATCH_P_PROBE;
@@ -7530,12 +7547,12 @@ static void dx_patch_p_probe(dx_patch_p_writer *w)
     if (probe < DX_PATCH_P_SINK_MAX || w->marks[1]) return; /* small; or another section */
     DX_PATCH_ASSERT(w->maker->finder.match_count > 0); /* there is a map */
     w->probe_at = w->at;
-    w->probe_size = dx_patch_p_section_size(w) + /* and its part of the map */
+    w->probe_size = dx_patch_p_section_size(w) + /* plus its part of the map */
                     dx_patch_p_sink_size(&w->body) * w->match / w->maker->finder.match_count;
     DX_PATCH_ASSERT(w->probe_at <= w->parser.target_size);
 }
 
-/* Gaps and matches, until a section is full. prices_only: gaps alone, to see what is in them. */
+/* Code gaps and matches until a section is full. prices_only: only gaps, for their counts. */
 static void dx_patch_p_walk(dx_patch_p_writer *w, bool prices_only)
 {
     const dx_patch_p_finder *f = &w->maker->finder;
@@ -7566,10 +7583,10 @@ static void dx_patch_p_walk(dx_patch_p_writer *w, bool prices_only)
     }
 }
 
-/* What bytes cost that are so frequent, with their table, about. */
+/* Approximate price of bytes with these counts, including their table. */
 static uint64_t dx_patch_p_counts_price(const uint32_t *a, const uint32_t *b)
 {
-    uint64_t price = 16 * 160; /* what a stream takes besides, and a table, at least */
+    uint64_t price = 16 * 160; /* min price of a stream's other parts and a table */
     uint32_t total = 0, log, i;
     for (i = 0; i < 256; i++) total += a[i] + b[i];
     if (!total) return 0;
@@ -7580,17 +7597,17 @@ static uint64_t dx_patch_p_counts_price(const uint32_t *a, const uint32_t *b)
     return price;
 }
 
-typedef struct dx_patch_p_groups { /* literals by context, contexts in groups */
+typedef struct dx_patch_p_groups { /* literals by context, contexts by group */
     uint32_t counts[256][256];              /* of literals, by context */
     uint32_t totals[256];                   /* of each context */
     uint32_t sums[DX_PATCH_P_JOINED][256];  /* of each group */
     uint32_t prices[DX_PATCH_P_SHELF][256]; /* of a byte, in a group */
-    int64_t gains[DX_PATCH_P_JOINED][DX_PATCH_P_JOINED]; /* of joining two groups, row < column */
+    int64_t gains[DX_PATCH_P_JOINED][DX_PATCH_P_JOINED]; /* of merging two groups, row < column */
     uint8_t list[256];                      /* the group of each context */
     uint32_t count;                         /* groups */
 } dx_patch_p_groups;
 
-/* What is saved when two groups share a table, in sixteenths of a bit; below 0: they differ. */
+/* Saving if two groups share a table, in sixteenths of a bit; negative: they differ. */
 static int64_t dx_patch_p_join_gain(const dx_patch_p_groups *g, uint32_t a, uint32_t b)
 {
     static const uint32_t none[256] = {0};
@@ -7600,8 +7617,8 @@ static int64_t dx_patch_p_join_gain(const dx_patch_p_groups *g, uint32_t a, uint
     return (int64_t)apart - (int64_t)dx_patch_p_counts_price(g->sums[a], g->sums[b]);
 }
 
-/* The most frequent contexts, each a group; then the two groups that gain most by it become one, as
-   long as any do, or there are too many. */
+/* Start with the most frequent contexts, each a group; then merge the two groups that gain most, as
+   long as any gain or there are too many. */
 static void dx_patch_p_join_groups(dx_patch_p_groups *g)
 {
     uint32_t context, group, a, b, best_a, best_b, i;
@@ -7626,7 +7643,7 @@ static void dx_patch_p_join_groups(dx_patch_p_groups *g)
                 }
         if (g->gains[best_a][best_b] < 0 && g->count <= DX_PATCH_P_SHELF) break;
         for (i = 0; i < 256; i++) g->sums[best_a][i] += g->sums[best_b][i];
-        g->count--; /* the last one takes the place of the second */
+        g->count--; /* the last one moves into the slot of the second */
         DX_PATCH_MEMCPY(g->sums[best_b], g->sums[g->count], sizeof g->sums[0]);
         for (group = 0; group < g->count; group++) {
             if (group < best_b) g->gains[group][best_b] = g->gains[group][g->count];
@@ -7640,8 +7657,8 @@ static void dx_patch_p_join_groups(dx_patch_p_groups *g)
     DX_PATCH_ASSERT(g->count <= DX_PATCH_P_SHELF);
 }
 
-/* Each context to the group that makes it cheapest; contexts without literals to that of the one
-   before, which makes the list short. */
+/* Assign each context to the group that makes it cheapest; contexts without literals join the
+   context before them, which keeps the list short. */
 static void dx_patch_p_assign_groups(dx_patch_p_groups *g)
 {
     uint32_t context, group, byte;
@@ -7668,8 +7685,8 @@ static void dx_patch_p_assign_groups(dx_patch_p_groups *g)
     }
 }
 
-/* Which stream takes literals of which context, so that bytes that are frequent in a stream are
-   frequent in all of its contexts. NULL: there is no memory, or nothing to group. */
+/* Distribute contexts over streams so that the frequent bytes of a stream are frequent in all of
+   its contexts. NULL: too little memory, or nothing to group. */
 static dx_patch_p_groups *dx_patch_p_group(dx_patch_p_store *store,
                                            const dx_patch_p_sink *literals,
                                            const dx_patch_p_sink *contexts)
@@ -7677,7 +7694,7 @@ static dx_patch_p_groups *dx_patch_p_group(dx_patch_p_store *store,
     dx_patch_p_groups *g;
     size_t i, size = dx_patch_p_sink_size(literals);
     DX_PATCH_ASSERT(dx_patch_p_sink_size(contexts) == size);
-    (void)dx_patch_p_store_take(store, (0 - (uintptr_t)store->at) & 7); /* it is aligned */
+    (void)dx_patch_p_store_take(store, (0 - (uintptr_t)store->at) & 7); /* align it */
     g = (dx_patch_p_groups *)(void *)dx_patch_p_store_take(store, sizeof *g);
     if (!g) return NULL;
     DX_PATCH_ASSERT(((uintptr_t)g & 7) == 0);
@@ -7693,8 +7710,8 @@ static dx_patch_p_groups *dx_patch_p_group(dx_patch_p_store *store,
     return g;
 }
 
-/* A shelf whose literals are shared out by mode: by place or, hinted, as differences; or to groups,
-   if there are any. */
+/* Write a shelf of several streams: by place or, hinted, as differences; or by group if
+   there are groups. */
 static void dx_patch_p_put_shared(dx_patch_p_writer *w, dx_patch_p_sink *to,
                                   dx_patch_p_store store, const dx_patch_p_sink *literals,
                                   const dx_patch_p_sink *contexts, const dx_patch_p_groups *groups,
@@ -7719,12 +7736,12 @@ static void dx_patch_p_put_shared(dx_patch_p_writer *w, dx_patch_p_sink *to,
         dx_patch_p_put_plain(to, part, used);
         shared += used;
     }
-    DX_PATCH_ASSERT(!part || shared == size); /* each literal is in one of the streams */
+    DX_PATCH_ASSERT(!part || shared == size); /* every literal is in one of the streams */
     (void)shared;
 }
 
-/* Literals, in the way that makes them smallest. `contexts` is the byte before each or, hinted, the
-   old one in its place; `places` what its offset says, or NULL: they are hinted. */
+/* Write literals in the smallest mode. `contexts`: the byte before each or, hinted, the old byte in
+   its place; `places`: the low bits of its offset, or NULL if they are hinted. */
 static void dx_patch_p_put_shelf(dx_patch_p_writer *w, dx_patch_p_sink *to, dx_patch_p_store store,
                                  const dx_patch_p_sink *literals, const dx_patch_p_sink *contexts,
                                  const dx_patch_p_sink *places)
@@ -7755,7 +7772,7 @@ static void dx_patch_p_put_shelf(dx_patch_p_writer *w, dx_patch_p_sink *to, dx_p
     *to = best;
 }
 
-/* Numbers, by planes if that is smaller. */
+/* Write numbers, split into planes if that is smaller. */
 static void dx_patch_p_put_planes(dx_patch_p_writer *w, dx_patch_p_sink *to,
                                   dx_patch_p_store store, const dx_patch_p_sink *numbers)
 {
@@ -7798,7 +7815,8 @@ static void dx_patch_p_put_planes(dx_patch_p_writer *w, dx_patch_p_sink *to,
     else *to = plain;
 }
 
-/* The streams of matches. Runs and wrong bytes apart or in turns: both are tried. */
+/* Write the streams of matches. Runs and wrong bytes are tried in separate streams and
+   interleaved. */
 static void dx_patch_p_put_match_streams(dx_patch_p_writer *w, dx_patch_p_sink *to,
                                          dx_patch_p_store store)
 {
@@ -7816,7 +7834,7 @@ static void dx_patch_p_put_match_streams(dx_patch_p_writer *w, dx_patch_p_sink *
     turns = *to;
     dx_patch_p_put_sink(w, &turns, store, s + DX_PATCH_P_S_BOTH);
     dx_patch_p_put_plain(&turns, NULL, 0);
-    if (apart.at <= turns.at) { /* which the other one has overwritten */
+    if (apart.at <= turns.at) { /* these were overwritten by the other one */
         apart = *to;
         dx_patch_p_put_sink(w, &apart, store, s + DX_PATCH_P_S_RUNS);
         dx_patch_p_put_sink(w, &apart, store, s + DX_PATCH_P_S_WRONG);
@@ -7828,7 +7846,7 @@ static void dx_patch_p_put_match_streams(dx_patch_p_writer *w, dx_patch_p_sink *
         dx_patch_p_put_planes(w, to, store, s + DX_PATCH_P_S_FIX + i);
 }
 
-/* A section into the body: its size, what it makes, its streams. */
+/* Append a section to the body: its size, the target bytes it makes, its streams. */
 static void dx_patch_p_put_section(dx_patch_p_writer *w, const dx_patch_p_sink *section,
                                    uint64_t made, uint64_t decoded)
 {
@@ -7841,8 +7859,9 @@ static void dx_patch_p_put_section(dx_patch_p_writer *w, const dx_patch_p_sink *
     if (decoded > w->decoded_max) w->decoded_max = (uint32_t)decoded;
 }
 
-/* Do the copies of a section that was read again make their bytes of the target? They are walked as
-   a reader walks them: what it would refuse is a defect of this file, and never becomes a patch. */
+/* Do the copies of a section, read back, reproduce its bytes of the target? They are checked as a
+   reader would: a copy that it would refuse is a bug in this file and must never get into a
+   patch. */
 static bool dx_patch_p_copies_right(const dx_patch_p_writer *w, dx_patch_p_section *s)
 {
     const dx_patch_p_finder *f = &w->maker->finder;
@@ -7877,8 +7896,8 @@ static bool dx_patch_p_copies_right(const dx_patch_p_writer *w, dx_patch_p_secti
     return dx_patch_p_copier_done(&s->copier);
 }
 
-/* How much memory the streams of a section take, found by reading them: over the sinks that they
-   were made from. */
+/* The memory that the streams of a section take, found by reading them back over the sinks from
+   which they were made. */
 static uint64_t dx_patch_p_decoded_size(dx_patch_p_writer *w, const dx_patch_p_sink *section,
                                         bool map)
 {
@@ -7902,13 +7921,13 @@ static uint64_t dx_patch_p_decoded_size(dx_patch_p_writer *w, const dx_patch_p_s
     return size - s.streams.store.left_min;
 }
 
-/* Half of the memory that is left is for the section as it is written. */
+/* Reserve half of the remaining memory for the section as it is written. */
 static bool dx_patch_p_start_output(dx_patch_p_sink *section, dx_patch_p_store *store)
 {
     return dx_patch_p_sink_start(section, store, store->left / 2);
 }
 
-/* The map: setup and matches. */
+/* Write the map: setup and matches. */
 static bool dx_patch_p_put_map_section(dx_patch_p_writer *w)
 {
     uint64_t (*setup)[DX_PATCH_P_SETUP_SIZE] = w->maker->delta.predictor_.setup_;
@@ -7947,7 +7966,7 @@ static bool dx_patch_p_put_map_section(dx_patch_p_writer *w)
     return !w->body.full && !w->starved;
 }
 
-/* Sinks for a section, in memory that is anew each time. */
+/* Allocate and reset the sinks of a section. */
 static bool dx_patch_p_start_section(dx_patch_p_writer *w, dx_patch_p_store *store)
 {
     dx_patch_p_parser *p = &w->parser;
@@ -7971,7 +7990,7 @@ static bool dx_patch_p_start_section(dx_patch_p_writer *w, dx_patch_p_store *sto
     return true;
 }
 
-/* The next section. False: there is too little memory, or no room for the body. */
+/* Write the next section. False: too little memory, or no room for the body. */
 static bool dx_patch_p_make_section_streams(dx_patch_p_writer *w)
 {
     dx_patch_p_store store = w->store;
@@ -8002,8 +8021,8 @@ static bool dx_patch_p_make_section_streams(dx_patch_p_writer *w)
     return !w->body.full && !w->starved && !w->wrong;
 }
 
-/* How large the body is, as far as the target is made: of the first one that is noted; a second one
-   is given up, when it falls behind so far that it will hardly be smaller. */
+/* Track the size of the body against the progress in the target. The first body is recorded; a
+   second one is given up when it has become so large that it can hardly win. */
 static bool dx_patch_p_keeps_up(dx_patch_p_writer *w, size_t before)
 {
     uint64_t size = dx_patch_p_sink_size(&w->body), total = w->maker->finder.target_size;
@@ -8015,7 +8034,7 @@ static bool dx_patch_p_keeps_up(dx_patch_p_writer *w, size_t before)
     return true;
 }
 
-/* All sections, after a walk that shows what copies and literals there are. */
+/* Write all sections, after a scan that counts their copies and literals. */
 static bool dx_patch_p_make_sections(dx_patch_p_writer *w)
 {
     dx_patch_p_store store = w->store;
@@ -8040,7 +8059,7 @@ static bool dx_patch_p_make_sections(dx_patch_p_writer *w)
     return made;
 }
 
-/* The log of how many lists so many places have: at most as many as places, and not too few. */
+/* log2 of the number of lists for `count` places: at most one per place, and not too few. */
 static uint32_t dx_patch_p_seeds_log(uint64_t count)
 {
     uint32_t length = dx_patch_p_length(count), log = length < 9 ? 8 : length - 1;
@@ -8048,7 +8067,7 @@ static uint32_t dx_patch_p_seeds_log(uint64_t count)
     return log < 20 ? log : 20;
 }
 
-/* What both indexes of a base of this size take. */
+/* Memory of both indexes for a base of this size. */
 static uint64_t dx_patch_p_seeds_memory(uint64_t base_size, uint64_t stride)
 {
     uint64_t count = base_size / stride + 1;
@@ -8056,7 +8075,7 @@ static uint64_t dx_patch_p_seeds_memory(uint64_t base_size, uint64_t stride)
     return 8 * (count + ((uint64_t)1 << dx_patch_p_seeds_log(count)) + 2) ;
 }
 
-/* The bit of eight bytes, in the map of those that are looked for. */
+/* The bit for eight bytes, in the map of wanted seeds. */
 static bool dx_patch_p_is_sought(uint8_t *sought, const uint8_t *p, bool note)
 {
     uint64_t bit = dx_patch_p_load64(p) * 0x9e3779b97f4a7c15u >> (64 - DX_PATCH_P_SOUGHT_LOG);
@@ -8066,7 +8085,7 @@ static bool dx_patch_p_is_sought(uint8_t *sought, const uint8_t *p, bool note)
     return (*byte & mask) != 0;
 }
 
-/* Note these places of the target; returns how many there are. */
+/* Note these places of the target as wanted; returns their count. */
 static size_t dx_patch_p_seek(const dx_patch_p_parser *p, uint8_t *sought, size_t from, size_t to)
 {
     size_t at = from;
@@ -8076,8 +8095,9 @@ static size_t dx_patch_p_seek(const dx_patch_p_parser *p, uint8_t *sought, size_
     return at - from;
 }
 
-/* With a map seeds are looked for in gaps. Without one, where the target is not in line with a
-   match, and where it gets there: a copy that is found then goes on to the end of its line. */
+/* With a map, seeds are wanted in gaps. Without one, they are wanted where the target is not in
+   line with a match and where it gets into line: a copy found there extends to the end of its
+   line. */
 static size_t dx_patch_p_seek_all(const dx_patch_p_writer *w, uint8_t *sought)
 {
     const dx_patch_p_parser *p = &w->parser;
@@ -8104,8 +8124,8 @@ static size_t dx_patch_p_seek_all(const dx_patch_p_writer *w, uint8_t *sought)
     return count + dx_patch_p_seek(p, sought, at, p->target_size);
 }
 
-/* The lists of some places: at most DX_PATCH_P_LOT_SEEDS, from this one on, of those given. The
-   memory for them is fetched meanwhile. Returns how many these are; 0 at the end of the base. */
+/* The hashes of the next places: at most DX_PATCH_P_LOT_SEEDS of those given, starting with `from`.
+   Their lists are prefetched. Returns how many; 0 at the end of the base. */
 static size_t dx_patch_p_next_seeds(const dx_patch_p_parser *p, const dx_patch_p_seeds *s,
                                     const dx_patch_p_places *all, size_t from, uint32_t *places,
                                     uint32_t *hashes)
@@ -8122,7 +8142,7 @@ static size_t dx_patch_p_next_seeds(const dx_patch_p_parser *p, const dx_patch_p
     return n;
 }
 
-/* The places of the base, by their seeds. Without memory for them there are none. */
+/* Index places of the base by their seeds. If there is too little memory, the index stays empty. */
 static void dx_patch_p_index_seeds(dx_patch_p_parser *p, dx_patch_p_seeds *s,
                                    dx_patch_p_store *store, const dx_patch_p_places *all)
 {
@@ -8135,7 +8155,7 @@ static void dx_patch_p_index_seeds(dx_patch_p_parser *p, dx_patch_p_seeds *s,
     if (!s->starts) return;
     DX_PATCH_MEMSET(s->starts, 0, 4 * (size_t)lists);
     for (at = 0; (n = dx_patch_p_next_seeds(p, s, all, at, places, hashes)) > 0; at += n)
-        for (i = 0; i < n; i++) s->starts[hashes[i] + 2]++; /* how many there are, two further on */
+        for (i = 0; i < n; i++) s->starts[hashes[i] + 2]++; /* count of a list, two entries on */
     DX_PATCH_ASSERT(at <= all->count);
     s->places = (uint32_t *)(void *)dx_patch_p_store_take(store, 4 * (uint64_t)at);
     if (!s->places) {
@@ -8152,8 +8172,8 @@ static void dx_patch_p_index_seeds(dx_patch_p_parser *p, dx_patch_p_seeds *s,
     DX_PATCH_ASSERT(s->starts[lists - 2] == at); /* the last list ends where the places do */
 }
 
-/* The log of how far back copies from the target are looked for: not as far as a quarter of what
-   applying may take, since the window is kept then. */
+/* log2 of the max distance of copies in the target. The window must stay below a quarter of the
+   memory for applying, because the applier keeps it. */
 static uint32_t dx_patch_p_links_log(const dx_patch_create_desc *desc, uint64_t target_size)
 {
     uint64_t limit = desc->apply_memory_max ? desc->apply_memory_max : DX_PATCH_P_APPLY_MAX;
@@ -8165,11 +8185,11 @@ static uint32_t dx_patch_p_links_log(const dx_patch_create_desc *desc, uint64_t 
     return log;
 }
 
-/* What the maker's structures are counted as, in bytes: at least what they take on any machine. How
-   much memory is left decides what is indexed and how much is looked at, and must not depend on the
-   size of a pointer: patches are the same on every machine. */
+/* Bytes charged for the maker's structures: at least their size on any machine. The memory left
+   decides what is indexed and how many places are compared, so it must not depend on the size of a
+   pointer: patches are the same on every machine. */
 #define DX_PATCH_P_STRUCTURES (32768u + 80u * DX_PATCH_P_WAY_ROOM)
-/* What they take here. Each begins at a multiple of 8. */
+/* Their size here. Each starts at a multiple of 8. */
 #define DX_PATCH_P_STRUCTURES_HERE                                                  \
     (((sizeof(dx_patch_p_maker) + 7) & ~(size_t)7) +                                \
      ((sizeof(dx_patch_p_writer) + 7) & ~(size_t)7) +                               \
@@ -8177,8 +8197,8 @@ static uint32_t dx_patch_p_links_log(const dx_patch_create_desc *desc, uint64_t 
 typedef char
     dx_patch_p_structures_fit[DX_PATCH_P_STRUCTURES_HERE <= DX_PATCH_P_STRUCTURES ? 1 : -1];
 
-/* The memory from `at` on, as much of it as there is on every machine, wherever the caller's memory
-   begins: | up to 7 | structures | ... | at, left | */
+/* The memory from `at` on, limited to what every machine has, wherever the caller's memory starts:
+   | up to 7 | structures | ... | at, left | */
 static dx_patch_p_store dx_patch_p_same_memory(const dx_patch_p_job *j, uint8_t *at, size_t left)
 {
     const size_t first = (size_t)(0 - (uintptr_t)j->desc->memory) & 7;
@@ -8189,7 +8209,7 @@ static dx_patch_p_store dx_patch_p_same_memory(const dx_patch_p_job *j, uint8_t 
     return dx_patch_p_store_of(at + skip, left - spare);
 }
 
-/* The writer and its memory. Places are stored as four bytes, so it is for files below 4 GiB. */
+/* The writer and its memory. Places are 32-bit numbers, so files must be below 4 GiB. */
 static dx_patch_p_writer *dx_patch_p_writer_start(dx_patch_p_job *j, dx_patch_p_maker *m,
                                                   uint8_t **at, size_t *left)
 {
@@ -8242,14 +8262,14 @@ static dx_patch_p_writer *dx_patch_p_writer_start(dx_patch_p_job *j, dx_patch_p_
     return w;
 }
 
-/* What sections take, about, of a target of this size: their sinks, and to write them. */
+/* Approximate memory for the sections of a target of this size: sinks and output. */
 static uint64_t dx_patch_p_sections_memory(uint64_t target_size)
 {
     uint64_t sink = target_size < DX_PATCH_P_SINK_MAX ? target_size : DX_PATCH_P_SINK_MAX;
     return 48 * sink + ((uint64_t)2 << 20);
 }
 
-/* The places of the base that are looked for, if they are few, and there is memory for them and as
+/* List the wanted places of the base, if they are few, and if there is memory for the list and as
    much for each index. */
 static bool dx_patch_p_list_sought(const dx_patch_p_writer *w, dx_patch_p_store *store,
                                    dx_patch_p_places *all)
@@ -8275,8 +8295,8 @@ static bool dx_patch_p_list_sought(const dx_patch_p_writer *w, dx_patch_p_store 
     return false;
 }
 
-/* The indexes of the base, for a body with or without a map. They take what sections do not, or
-   half of the memory if that is little. */
+/* Index the base, for a body with or without a map. The indexes take the memory that sections
+   leave, or half of it if that is little. */
 static void dx_patch_p_writer_index(dx_patch_p_writer *w)
 {
     dx_patch_p_parser *p = &w->parser;
@@ -8304,18 +8324,18 @@ static void dx_patch_p_writer_index(dx_patch_p_writer *w)
         dx_patch_p_index_seeds(p, p->seeds + i, &part, &all);
     }
     used = (uint64_t)(part.at - w->store.at);
-    DX_PATCH_ASSERT(((used + 7) & ~(uint64_t)7) <= w->store.left); /* sections start behind them */
+    DX_PATCH_ASSERT(((used + 7) & ~(uint64_t)7) <= w->store.left); /* sections start after them */
     (void)dx_patch_p_store_take(&w->store, (used + 7) & ~(uint64_t)7);
 }
 
-/* Are blocks that some predictor makes smaller the most of those with changes? Then matches are
-   best, and copies alone need not be tried. */
+/* Are most of the blocks with changes made smaller by a predictor? Then matches are best, and
+   copies alone need not be tried. */
 static bool dx_patch_p_is_program(const dx_patch_p_maker *m)
 {
     return m->blocks > 16 && m->wins[DX_PATCH_P_ID_NONE] < m->blocks / 2;
 }
 
-/* The body by this writer, with or without its matches: parameters, map, sections. */
+/* Write a body with or without matches: parameters, map, sections. */
 static bool dx_patch_p_write_body(dx_patch_p_writer *w, uint8_t *to, uint8_t *end, bool map)
 {
     dx_patch_p_delta *d = &w->maker->delta;
@@ -8351,8 +8371,8 @@ static bool dx_patch_p_write_body(dx_patch_p_writer *w, uint8_t *to, uint8_t *en
     return made && !w->body.full;
 }
 
-/* No streams, as there is too little memory for them, or applying takes too much: another coding,
-   which the caller has allowed, or the error that says why. */
+/* Streams are impossible: too little memory to make or to apply them. Use another coding if the
+   caller allows one, or return the error. */
 static int dx_patch_p_no_streams(dx_patch_p_job *j, int error)
 {
     DX_PATCH_ASSERT(error);
@@ -8360,14 +8380,14 @@ static int dx_patch_p_no_streams(dx_patch_p_job *j, int error)
     return dx_patch_p_make_plain(j);
 }
 
-/* A delta of streams; if nothing is gained, a plain one. */
+/* Make a delta of streams; a plain one if that is no smaller. */
 static int dx_patch_p_make_streams(dx_patch_p_job *j, dx_patch_p_maker *m, uint8_t *at,
                                    size_t left, uint64_t limit)
 {
     size_t budget = j->desc->memory_size - DX_PATCH_P_FIXED, used = 0;
     uint8_t *end = j->out + j->capacity;
     dx_patch_p_writer *w;
-    dx_patch_applier needs; /* what is counted of it */
+    dx_patch_applier needs; /* for counting its memory */
     bool map;
     int error = dx_patch_p_make_matches(m, j, &at, &left, budget);
     if (error) return error;
@@ -8415,7 +8435,7 @@ static int dx_patch_p_make_streams(dx_patch_p_job *j, dx_patch_p_maker *m, uint8
 
 #endif /* DX_PATCH_P_MAKES_STREAMS */
 
-/* A body in one of the codings, with the effort of a level. */
+/* Make a body in one of the codings, at a level. */
 static int dx_patch_p_make_coded(dx_patch_p_job *j, uint32_t coding, uint32_t level)
 {
     uint8_t *at = (uint8_t *)j->desc->memory;
@@ -8432,7 +8452,7 @@ static int dx_patch_p_make_coded(dx_patch_p_job *j, uint32_t coding, uint32_t le
     d = &m->delta;
     d->literal_bits_ = 4;
     d->diff_bits_ = 3;
-    if (dx_patch_p_delta_memory(d, 0) > limit) { /* fewer rows, then, and slower learning */
+    if (dx_patch_p_delta_memory(d, 0) > limit) { /* fewer rows, slower learning */
         d->literal_bits_ = 0;
         d->diff_bits_ = 0;
     }
@@ -8444,10 +8464,10 @@ static int dx_patch_p_make_coded(dx_patch_p_job *j, uint32_t coding, uint32_t le
     return dx_patch_p_make_plain(j);
 }
 
-/* The smallest of what the level tries. Streams are fast to apply, so they are all that is tried up
-   to level 7, unless nothing is gained by them, or there is too little memory. A higher level than
-   6 tries level 6, too: a deeper search may find what is dearer to say. Bodies are made in the same
-   place, so the best is made again where it was not the last. */
+/* Make the smallest delta that the level allows. Streams are fast to apply, so up to level 7
+   nothing else is tried, unless they gain nothing or memory is too small. Levels above 6 also try
+   level 6, because a deeper search may find matches that cost more to code. All bodies are made in
+   the same place, so the best is made again if it was not the last. */
 static int dx_patch_p_make_delta(dx_patch_p_job *j)
 {
     static const uint8_t order[2] = {DX_PATCH_CODING_STREAMS, DX_PATCH_CODING_RANGE};
@@ -8479,7 +8499,7 @@ static int dx_patch_p_make_delta(dx_patch_p_job *j)
 
 #ifndef DX_PATCH_NO_BLOCKS
 /* >>blocks: XOR of two images of one layout ----------------------------------
-   Bytes that do not exist count as zero. A run ends where five bytes in a row are equal. */
+   Missing bytes count as zero. A run ends where five bytes in a row are equal. */
 static uint32_t dx_patch_p_xor_at(const dx_patch_p_job *j, size_t i)
 {
     uint32_t a = i < j->base_size ? j->base[i] : 0u;
@@ -8487,7 +8507,7 @@ static uint32_t dx_patch_p_xor_at(const dx_patch_p_job *j, size_t i)
     return a ^ b;
 }
 
-/* The next run in [*at, end). In brief coding a run with few changes is told change by change. */
+/* Find the next run in [*at, end). In brief coding a run with few changes is split into changes. */
 static bool dx_patch_p_find_run(const dx_patch_p_job *j, size_t *at, size_t *size, size_t end)
 {
     size_t i = *at, last, count = 0; /* changes */
@@ -8524,7 +8544,7 @@ static void dx_patch_p_put_run(dx_patch_p_coder *w, bool brief, size_t gap, size
     }
 }
 
-/* The runs of the block [at, end). Returns how many there are. */
+/* Write the runs of the block [at, end). Returns how many there are. */
 static size_t dx_patch_p_put_runs(const dx_patch_p_job *j, dx_patch_p_coder *w, size_t at,
                                   size_t end)
 {
@@ -8539,7 +8559,7 @@ static size_t dx_patch_p_put_runs(const dx_patch_p_job *j, dx_patch_p_coder *w, 
     return count;
 }
 
-/* Put the head of a record, which is known only now, in front of its runs at `mark`. */
+/* Insert the head of a record, which is known only now, before its runs at `mark`. */
 static void dx_patch_p_put_record(dx_patch_p_job *j, dx_patch_p_coder *w, size_t mark, size_t skip,
                                   size_t count)
 {
@@ -8591,10 +8611,10 @@ static int dx_patch_p_make_blocks(dx_patch_p_job *j)
 
 #ifndef DX_PATCH_NO_FLASH
 /* >>flashmaker: a delta in place on flash ----------------------------------------
-   Matches are found as for a delta, and cut into pieces that are still there when they are wanted:
-   a base page that the target has overwritten is gone. What is lost becomes literals. */
+   Matches are found as for a delta, then cut into pieces that still exist when they are read: base
+   pages that the target has overwritten are lost. Their bytes become literals. */
 
-/* The next piece of a match, from byte n on, that is still there when it is wanted. */
+/* The next piece of a match, from byte n on, that still exists when it is read. */
 static bool dx_patch_p_next_piece(const dx_patch_p_finder *f, uint32_t gap, uint32_t bits,
                                   size_t *k, uint64_t n, dx_patch_p_match *piece)
 {
@@ -8614,7 +8634,7 @@ static bool dx_patch_p_next_piece(const dx_patch_p_finder *f, uint32_t gap, uint
     return false;
 }
 
-/* The bytes of a piece: runs of right bytes, each but the last followed by a wrong one. */
+/* Write a piece: runs of right bytes, each but the last followed by a wrong one. */
 static void dx_patch_p_put_piece(dx_patch_p_maker *m, const dx_patch_p_match *c, uint32_t *last_run)
 {
     dx_patch_p_coder *o = &m->delta.coder_;
@@ -8662,7 +8682,7 @@ static void dx_patch_p_put_pieces(dx_patch_p_maker *m, uint32_t gap_pages, uint3
     dx_patch_p_finish_writing(o);
 }
 
-/* The checksums of all pages of a file. Returns how many bytes they take. */
+/* Write the checksums of all pages of a file. Returns their size in bytes. */
 static size_t dx_patch_p_put_sums(uint8_t *out, const uint8_t *p, size_t size, size_t page)
 {
     size_t at, used = 0;
@@ -8675,7 +8695,7 @@ static size_t dx_patch_p_put_sums(uint8_t *out, const uint8_t *p, size_t size, s
     return used;
 }
 
-/* The coding: that by bits where the other one is not allowed, or takes too much memory. */
+/* Choose the coding: BITS if RANGE is not allowed or takes too much memory. */
 static void dx_patch_p_choose_flash(const dx_patch_create_desc *desc, dx_patch_header *h)
 {
     uint64_t most = desc->apply_memory_max;
@@ -8707,7 +8727,7 @@ static int dx_patch_p_make_flash(dx_patch_p_job *j)
     target_pages = dx_patch_p_pages((uint32_t)j->target_size, bits);
     slot = (base_pages > target_pages ? base_pages : target_pages) + 2;
     if (j->desc->slot_size) slot = j->desc->slot_size >> bits;
-    if (slot > UINT32_MAX >> bits) slot = UINT32_MAX >> bits; /* more is of no use */
+    if (slot > UINT32_MAX >> bits) slot = UINT32_MAX >> bits; /* more has no use */
     if (slot <= base_pages || slot < target_pages) return DX_PATCH_EINVAL;
     if (!m || !dx_patch_p_at_least(j->desc->memory_size, DX_PATCH_P_MAKER_MIN))
         return DX_PATCH_ENOMEM;
@@ -8752,7 +8772,7 @@ static void dx_patch_p_store_header(uint8_t *p, const dx_patch_header *h)
     dx_patch_p_store32(p + DX_PATCH_P_AT_CRC, DX_PATCH_CRC32C(0, p, DX_PATCH_P_AT_CRC));
 }
 
-/* Apply the patch and compare with the target itself, which says more than a hash. */
+/* Apply the patch and compare with the target itself, which is stricter than a hash. */
 static int dx_patch_p_check_write(void *user, const void *data, size_t size)
 {
     dx_patch_p_job *j = (dx_patch_p_job *)user;
@@ -8781,7 +8801,7 @@ static int dx_patch_p_check_patch(dx_patch_p_job *j, const uint8_t *patch, size_
     if (!error) error = dx_patch_applier_feed(&a, patch, size);
     if (!error) error = dx_patch_applier_finish(&a);
     if (!error && j->checked < j->target_size) error = DX_PATCH_ETARGET;
-    /* Whatever the applier calls it: this file has made a patch that it does not take back. */
+    /* Whatever error the applier reports, it means that this file made a wrong patch. */
     return !error || error == DX_PATCH_ENOMEM ? error : DX_PATCH_ETARGET;
 }
 
@@ -8790,7 +8810,7 @@ static int dx_patch_p_make_body(dx_patch_p_job *j)
     uint64_t limit = j->desc->apply_memory_max;
     int error = DX_PATCH_EINVAL;
     if (j->header.kind == DX_PATCH_KIND_BLOCKS || j->header.kind == DX_PATCH_KIND_FLASH)
-        error = DX_PATCH_ENOTSUP; /* unless that is compiled */
+        error = DX_PATCH_ENOTSUP; /* unless compiled in */
 #ifndef DX_PATCH_NO_BLOCKS
     if (j->header.kind == DX_PATCH_KIND_BLOCKS) error = dx_patch_p_make_blocks(j);
 #endif
@@ -8799,7 +8819,7 @@ static int dx_patch_p_make_body(dx_patch_p_job *j)
 #endif
     if (j->header.kind == DX_PATCH_KIND_DELTA) error = dx_patch_p_make_delta(j);
     if (!error && limit && j->header.memory_size > limit)
-        error = DX_PATCH_ETOOBIG; /* blocks and flash take what they take */
+        error = DX_PATCH_ETOOBIG; /* these need a fixed amount */
     DX_PATCH_ASSERT(error || j->used <= j->capacity);
     return error;
 }
@@ -8818,8 +8838,8 @@ DX_PATCH_API int dx_patch_create(const dx_patch_create_desc *desc, const void *b
     if (out_capacity < DX_PATCH_HEADER_SIZE) return DX_PATCH_ENOSPACE;
     DX_PATCH_MEMSET(&j, 0, sizeof j);
     j.desc = desc;
-    j.base = base ? (const uint8_t *)base : h->base_hash; /* of no bytes; not NULL, so that */
-    j.base_size = base_size;                              /* places in it can be computed */
+    j.base = base ? (const uint8_t *)base : h->base_hash; /* empty; not NULL, so that places */
+    j.base_size = base_size;                              /* in it can be computed */
     j.target = target ? (const uint8_t *)target : h->target_hash;
     j.target_size = target_size;
     j.out = p + DX_PATCH_HEADER_SIZE;
@@ -8835,7 +8855,7 @@ DX_PATCH_API int dx_patch_create(const dx_patch_create_desc *desc, const void *b
     h->body_crc = DX_PATCH_CRC32C(0, j.out, j.used);
     dx_patch_hash(base, base_size, h->base_hash);
     dx_patch_hash(target, target_size, h->target_hash);
-    dx_patch_p_store_header(p, h); /* of a patch without a trailer, which is not here yet */
+    dx_patch_p_store_header(p, h); /* still without the trailer */
     if (!desc->skip_check && h->kind != DX_PATCH_KIND_FLASH)
         error = dx_patch_p_check_patch(&j, p, DX_PATCH_HEADER_SIZE + j.used);
     if (error) return error;
@@ -8851,7 +8871,7 @@ DX_PATCH_API size_t dx_patch_bound(const dx_patch_create_desc *desc, size_t base
     uint64_t larger = base_size > target_size ? base_size : target_size;
     uint64_t blocks = larger / (desc && desc->block_size ? desc->block_size : 4096) + 1;
     uint64_t bound = DX_PATCH_HEADER_SIZE + larger + larger / 8 + 20 * blocks + 64;
-    if (larger >> DX_PATCH_P_SIZE_BITS) return 0; /* no patch has such sizes: the sum may wrap */
+    if (larger >> DX_PATCH_P_SIZE_BITS) return 0; /* no patch has such sizes; the sum might wrap */
     if (!desc || !desc->kind || desc->kind == DX_PATCH_KIND_DELTA)
         bound = DX_PATCH_HEADER_SIZE + (uint64_t)target_size + 32;
     return bound > SIZE_MAX ? 0 : (size_t)bound;
@@ -8864,7 +8884,7 @@ DX_PATCH_API size_t dx_patch_create_memory_size(const dx_patch_create_desc *desc
     if (desc && desc->kind == DX_PATCH_KIND_BLOCKS) return 2 * DX_PATCH_P_BLOCK;
     if (size >> 60) return 0; /* the sum below might wrap */
     size = DX_PATCH_P_FIXED + sizeof(dx_patch_p_match) * ((uint64_t)target_size / 32 + 66) +
-           5 * size + 131072; /* five bytes a seed in lines of which 13 of 16 are used */
+           5 * size + 131072; /* five bytes per seed: 13 of 16 in a line are used */
 #ifdef DX_PATCH_P_MAKES_STREAMS
     if (desc && desc->codings >> DX_PATCH_CODING_STREAMS & 1) /* indexes, sections, links, lists */
         size += 3 * (uint64_t)base_size + dx_patch_p_sections_memory(target_size) +

@@ -83,7 +83,7 @@
                 DX_BULK_MEMCMP; DX_BULK_CRC32C: a faster (crc, bytes, size), that of dx_hbtp.h where
                 it has one
     ERRORS      dx_bulk_error: 0 = ok, negative = reason, by dx_hbtp.h's values
-    OWNERSHIP   The caller owns every byte. What read() returns is valid until the next call.
+    OWNERSHIP   The caller owns every byte. Data returned by read() is valid until the next call.
     FORMAT      docs/formats/hbtp.md, section 10, normative
 */
 #ifndef DX_BULK_H
@@ -144,13 +144,13 @@ typedef enum dx_bulk_error {
 DX_BULK_API const char *dx_bulk_error_name(int error);
 
 /* >>object ------------------------------------------------------------- */
-/* What both sides do, whoever opened a connection:
+/* Both sides do the same for a connection, whichever opened it:
 
-       it is there             number = dx_bulk_open(); each side counts its own
-       bytes arrived           dx_bulk_feed(); keep what it did not consume, append to it
+       connected               number = dx_bulk_open(); each side counts its own
+       bytes arrived           dx_bulk_feed(); keep the unconsumed bytes, append to them
        then, and if writable   dx_bulk_next() until 0: pieces to be sent, each whole
        dx_bulk_wake()          the same for every connection
-       it is lost              dx_bulk_drop(): what was on its way goes to others */
+       connection lost         dx_bulk_drop(): its chunks in flight go to other connections */
 enum { /* opcodes of the control frames, Extended frames of dx_hbtp.h */
     DX_BULK_OP_OFFER = 0x0150,
     DX_BULK_OP_HAVE  = 0x0151,
@@ -160,10 +160,10 @@ enum { /* opcodes of the control frames, Extended frames of dx_hbtp.h */
 enum {
     DX_BULK_CONNECTIONS_MAX = 256,
     DX_BULK_CHUNK_SIZE_MAX  = 1048576,
-    DX_BULK_HEAD_SIZE       = 96, /* at most, before the data of a piece */
+    DX_BULK_HEAD_SIZE       = 96, /* max bytes before the data of a piece */
     DX_BULK_PLACE_SIZE      = 24, /* before the data of a chunk */
-    DX_BULK_STATE_SIZE      = 60, /* of a stored state, beside one bit a chunk */
-    DX_BULK_WRONG_HASH      = 422 /* status: the object is not what was announced */
+    DX_BULK_STATE_SIZE      = 60, /* of a stored state, plus one bit per chunk */
+    DX_BULK_WRONG_HASH      = 422 /* status: the object does not have the announced hash */
 };
 
 typedef enum dx_bulk_state {
@@ -171,13 +171,13 @@ typedef enum dx_bulk_state {
     DX_BULK_RUNNING,
     DX_BULK_WHOLE,   /* all chunks have arrived; the receiver calls dx_bulk_verify() */
     DX_BULK_DONE,    /* the receiver has verified the object, and the sender knows it */
-    DX_BULK_FAILED   /* for good; `error` says why */
+    DX_BULK_FAILED   /* final; `error` says why */
 } dx_bulk_state;
 
 typedef struct dx_bulk_object {
     uint64_t size;       /* bytes; may be 0 */
     uint32_t chunk_size; /* bytes, up to 1 MiB; 0: 256 KiB, under 64 MiB less, down to 16 KiB */
-    uint32_t transfer;   /* number that no other unfinished transfer of the sender has */
+    uint32_t transfer;   /* number unique among the sender's unfinished transfers */
     uint8_t  hash[32];   /* of the whole object; which hash: the program's. All 0: none */
 } dx_bulk_object;
 
@@ -202,21 +202,21 @@ typedef struct dx_bulk_metrics {
     uint32_t connections;      /* now */
 } dx_bulk_metrics;
 
-typedef struct dx_bulk_desc { /* zero = the default written behind each field */
+typedef struct dx_bulk_desc { /* zero = the default given after each field */
     void       *memory;          /* dx_bulk_memory_size() bytes, aligned to 8; borrowed */
     size_t      memory_size;
     void       *user;            /* for the functions */
     uint32_t    connections_max; /* 32; up to 256 */
-    uint64_t    timeout_ns;      /* a connection that owes us something is given up when it was
-                                    silent for so long; 60 s. After a sixth a sender sends a Ping */
+    uint64_t    timeout_ns;      /* silence after which a connection that owes us something is given
+                                    up; 60 s. After a sixth of it a sender sends a Ping */
     /* Sender: the object, copied; its bytes, valid until the next call (NULL: FAILED, ESYS) */
     const dx_bulk_object *object;
     const void *(*read)(void *user, uint64_t offset, uint32_t size);
-    uint32_t    window;          /* chunks on their way on one connection; 64 */
+    uint32_t    window;          /* max chunks in flight on a connection; 64 */
     uint64_t    rate;            /* bytes a second, all connections together; unlimited */
-    uint64_t    burst_ns;        /* what was not sent for so long can be made up for; 20 ms */
-    bool        patient;         /* false: sends a chunk on each connection before the receiver has
-                                    said what it has. true is better for resumed transfers */
+    uint64_t    burst_ns;        /* unused time that a burst may make up for; 20 ms */
+    bool        patient;         /* false: sends a chunk on each connection before the receiver
+                                    reports what it has. true is better for resumed transfers */
     /* Receiver: store a checked chunk, each once (not 0: FAILED, ESYS); take this object? 0: yes,
        400..599: no, with this status (NULL: all) */
     int       (*write)(void *user, uint64_t offset, const uint8_t *bytes, uint32_t size);
@@ -235,21 +235,21 @@ typedef struct dx_bulk { /* caller-allocated; without "_": to be read */
     dx_bulk_state           state;
     int                     error;      /* FAILED: EREMOTE (the other side gave up), ECANCELED (we
                                            did), ECORRUPT (wrong hash), ESYS */
-    uint16_t                status;     /* as it travelled */
+    uint16_t                status;     /* as received or sent */
     bool                    known;      /* `object` is: sent, offered, or from a stored state */
     dx_bulk_object          object;
-    uint64_t                front;      /* bytes of it that arrived without a gap before them */
+    uint64_t                front;      /* bytes of it that arrived in order, without a gap */
     dx_bulk_metrics         metrics;
     dx_bulk_desc            desc_;      /* with the defaults filled in */
     struct dx_bulk_p_link  *links_;     /* connections_max of them */
     struct dx_bulk_p_chunk *chunks_;    /* sender, count_ of them; receiver: NULL */
     uint8_t                *bitmap_;    /* receiver, a bit a chunk, 1: it is there; sender: NULL */
-    uint64_t                paid_ns_;   /* rate: until when all that was sent is paid for */
-    uint64_t                stop_ns_;   /* given up: when at the latest; UINT64_MAX: not */
-    uint64_t                looked_ns_; /* when all chunks were last looked through */
+    uint64_t                paid_ns_;   /* rate: time until which everything sent is paid for */
+    uint64_t                stop_ns_;   /* given up: deadline; UINT64_MAX: not given up */
+    uint64_t                looked_ns_; /* time of the last scan of all chunks */
     uint32_t                count_;     /* chunks of the object; not known: chunks_max */
     uint32_t                done_;      /* chunks that have arrived */
-    uint32_t                next_;      /* sender: no chunk before this one waits to be sent */
+    uint32_t                next_;      /* sender: no chunk before this one needs to be sent */
     uint32_t                first_;     /* no chunk before this one is missing */
 } dx_bulk;
 
@@ -263,80 +263,84 @@ DX_BULK_API int dx_bulk_init(dx_bulk *b, const dx_bulk_desc *desc);
 DX_BULK_API int dx_bulk_open(dx_bulk *b, uint64_t now_ns);
 /* EINVAL, here and below: no such connection. */
 DX_BULK_API int dx_bulk_drop(dx_bulk *b, int connection);
-/* Sender: no new chunks for this connection. Once none is on its way, next() says ECANCELED. */
+/* Sender: no new chunks for this connection. Without chunks in flight, next() then
+   returns ECANCELED. */
 DX_BULK_API int dx_bulk_retire(dx_bulk *b, int connection);
 
 /* >>pieces ------------------------------------------------------------- */
-/* What arrived, from the first byte that was not consumed. Returns the bytes consumed, whole frames
-   (a receiver's buffer holds chunk_size + 28 bytes, a sender's 96), or an error of this connection:
-   send what next() gives, close it, drop it. ECORRUPT, ETRUNCATED, EVERSION, ETOOBIG, ENOTSUP
-   (refused), ENOTFOUND (not a frame of this transfer), ECANCELED (FAILED), ESYS. */
+/* Pass received bytes, from the first byte that was not consumed. Returns the bytes consumed, whole
+   frames (a receiver's buffer holds chunk_size + 28 bytes, a sender's 96), or an error of this
+   connection: send the pieces from next(), close it, drop it. ECORRUPT, ETRUNCATED, EVERSION,
+   ETOOBIG, ENOTSUP (refused), ENOTFOUND (not a frame of this transfer), ECANCELED (FAILED),
+   ESYS. */
 DX_BULK_API int64_t dx_bulk_feed(dx_bulk *b, int connection, const void *bytes, size_t size,
                                  uint64_t now_ns);
-/* The same for one frame, Extended resolved, where transfers, or a session, share a connection. */
+/* The same for a single frame, Extended resolved, if several transfers, or a session,
+   share a connection. */
 DX_BULK_API int dx_bulk_frame(dx_bulk *b, int connection, const dx_hbtp_frame *frame,
                               uint64_t now_ns);
-/* For receivers that let data land where they belong. `head` are the first PLACE_SIZE bytes of a
-   frame: 1: it brings *size bytes that belong at *offset. Receive them there, and ask again before
-   each receive: on 0 they have come another way, and the rest goes elsewhere. When all are there,
-   with `data` the place where they began, dx_bulk_placed(), as dx_bulk_feed() but without
-   write(). 0 at first: a frame for dx_bulk_feed(). */
+/* For receivers that receive data directly into place. `head`: the first PLACE_SIZE bytes of a
+   frame. 1: it has *size bytes for *offset. Receive them there, and call again before each receive:
+   0 means that they arrived another way, so the rest goes elsewhere. When all are there, call
+   dx_bulk_placed() with `data`, the place of the first: it is dx_bulk_feed() without write(). 0 on
+   the first call: a frame for dx_bulk_feed(). */
 DX_BULK_API int dx_bulk_place(dx_bulk *b, int connection, const uint8_t *head, uint64_t now_ns,
                               uint64_t *offset, uint32_t *size);
 DX_BULK_API int dx_bulk_placed(dx_bulk *b, int connection, const uint8_t *head,
                                const uint8_t *data, uint64_t now_ns);
-/* 1: *piece is to be sent; 0: nothing now; ETIMEDOUT, ECANCELED (retired): close and drop it. */
+/* 1: send *piece; 0: nothing now; ETIMEDOUT, ECANCELED (retired): close and drop it. */
 DX_BULK_API int dx_bulk_next(dx_bulk *b, int connection, uint64_t now_ns, dx_bulk_piece *piece);
-/* When to call next() for all connections again, at the latest. UINT64_MAX: it is over. */
+/* Deadline for calling next() for all connections again. UINT64_MAX: the transfer is over. */
 DX_BULK_API uint64_t dx_bulk_wake(const dx_bulk *b, uint64_t now_ns);
 
 /* >>end ---------------------------------------------------------------- */
-/* Is all well: are half of the `wanted` connections open, and half of those that are open healthy?
-   One that owes us something and was silent for a third of timeout_ns is not. *healthy: how many
-   are. EAGAIN: no. Nothing is sent or read for it. */
+/* Is the transfer healthy: are half of the `wanted` connections open, and half of the open ones
+   healthy? One that owes us something and was silent for a third of timeout_ns is not. *healthy:
+   how many are. EAGAIN: no. Does not send or read anything. */
 DX_BULK_API int dx_bulk_health(const dx_bulk *b, uint32_t wanted, uint64_t now_ns,
                                uint32_t *healthy);
-/* Give up with a status (400..599): no new chunks; once none is on its way, at the latest when
-   timeout_ns have passed, FAILED: ECANCELED here, EREMOTE there. ECANCELED: it is over already. */
+/* Give up with a status (400..599): no new chunks; as soon as no chunk is in flight, at the latest
+   after timeout_ns, FAILED: ECANCELED here, EREMOTE there. ECANCELED: it is over already. */
 DX_BULK_API int dx_bulk_stop(dx_bulk *b, uint16_t status, uint64_t timeout_ns,
                              uint64_t now_ns);
-/* Receiver, WHOLE: has what you stored the hash of `object`? true: DONE, false: FAILED. */
+/* Receiver, WHOLE: does the stored object have the hash of `object`? true: DONE, false: FAILED. */
 DX_BULK_API int dx_bulk_verify(dx_bulk *b, bool equal);
-/* Receiver: what has arrived, STATE_SIZE + (chunks + 7) / 8 bytes; make the object's bytes durable
-   before them. Returns their number; ENOSPACE; ENOTFOUND: no object is known. Loaded into a fresh
-   receiver, an offer of the same object (size, chunk size, a hash that is not 0) goes on from
-   there, any other starts with nothing. ECORRUPT, ETRUNCATED, EVERSION, ETOOBIG. */
+/* Receiver: the state of the transfer, STATE_SIZE + (chunks + 7) / 8 bytes; make the object's bytes
+   durable before it. Returns its size; ENOSPACE; ENOTFOUND: no object is known. Loaded into a fresh
+   receiver, it resumes if the same object is offered (size, chunk size, a hash that is not 0); any
+   other object starts from nothing. ECORRUPT, ETRUNCATED, EVERSION, ETOOBIG. */
 DX_BULK_API int64_t dx_bulk_save(const dx_bulk *b, void *bytes, size_t capacity);
 DX_BULK_API int dx_bulk_load(dx_bulk *b, const void *bytes, size_t size);
 
 /* >>control ------------------------------------------------------------ */
-/* How many connections are best: tries twice as many, later half as many, and keeps what moves
-   over 5 % more, or with half as many at most 2 % less. Whoever opens connections uses it. */
-typedef struct dx_bulk_control { /* zero and set these: zero = the default behind it */
+/* The best number of connections: tries twice as many, later half as many, and keeps a number that
+   moves over 5 % more or, with half as many, at most 2 % less. For the side that opens
+   connections. */
+typedef struct dx_bulk_control { /* zero it and set these; zero = the default given after it */
     uint32_t count_min;   /* 16 */
     uint32_t count_max;   /* 256 */
-    uint32_t count;       /* how many there should be now; to begin with: 32 */
+    uint32_t count;       /* target number of connections; at first 32 */
     uint64_t interval_ns; /* several round trips; 1 s */
-    uint64_t retry_deadline_ns;    /* no new connection before this time of now_ns */
+    uint64_t retry_deadline_ns;    /* do not connect before this time of now_ns */
     uint32_t failures;    /* in a row */
     uint64_t due_ns_;     /* when this interval ends; 0: the first has not begun */
     uint64_t from_ns_;    /* when it began */
     uint64_t bytes_;      /* bytes_done then */
     uint64_t rate_;       /* bytes a second with kept_ connections, averaged */
-    uint32_t kept_;       /* the best number so far; count differs from it during a trial */
+    uint32_t kept_;       /* best number until now; count differs from it during a trial */
     uint32_t pause_;      /* intervals before the next trial */
-    uint32_t patience_;   /* how long the next pause is: doubled with each trial that failed */
+    uint32_t patience_;   /* length of the next pause: doubled by each failed trial */
     bool     fewer_;      /* the next trial is with half as many, not with twice as many */
     bool     settling_;   /* the first interval after a change does not count */
 } dx_bulk_control;
 
-/* Often, with metrics.bytes_done. Returns count: open more, or retire the slowest. */
+/* Call often, with metrics.bytes_done. Returns count: open more, or retire the slowest. */
 DX_BULK_API uint32_t dx_bulk_control_update(dx_bulk_control *c, uint64_t bytes_done,
                                             uint64_t now_ns);
-/* A connection was opened, or could not be or broke: then wait 100 ms, twice as long each time, 5 s
-   at most. ETIMEDOUT: three failures in a row, give up. */
+/* Report that a connection was opened, or failed or broke: then wait 100 ms, twice as long each
+   time, 5 s at most. ETIMEDOUT: three failures in a row, give up. */
 DX_BULK_API int dx_bulk_control_event(dx_bulk_control *c, bool opened, uint64_t now_ns);
-/* A first guess: Mbit/s / (ms * 0.1), within the limits; count_min where either is unknown (0). */
+/* A first guess: Mbit/s / (ms * 0.1), within the limits; count_min if either is unknown (0). */
 DX_BULK_API uint32_t dx_bulk_guess(uint64_t bits_per_second, uint64_t latency_ns,
                                    uint32_t count_min, uint32_t count_max);
 
@@ -446,7 +450,7 @@ DX_BULK_API const char *dx_bulk_error_name(int error)
 }
 
 /* >>state ---------------------------------------------------------------
-   The caller's memory holds the connections, and behind them what is known of each chunk:
+   The caller's memory holds the connections, followed by the state of each chunk:
 
        sender      | link | link | ... | chunk | chunk | chunk | ...      40 and 8 bytes each
        receiver    | link | link | ... | bit bit bit bit ...
@@ -456,39 +460,39 @@ DX_BULK_API const char *dx_bulk_error_name(int error)
        0          first_                    next_                     count_
        | arrived  | some arrived, all sent  | not sent (or to be sent again) |
 
-   All before first_ have arrived; none before next_ waits to be sent. When a connection is lost,
-   next_ moves back to the first chunk that was on its way there. */
+   All chunks before first_ have arrived; none before next_ needs to be sent. When a connection is
+   lost, next_ moves back to its first chunk in flight. */
 #define DX_BULK_P_SECOND 1000000000u /* ns */
 
 enum {
-    DX_BULK_P_CHUNK_SIZE      = 262144, /* where none is given ... */
+    DX_BULK_P_CHUNK_SIZE      = 262144, /* if not given ... */
     DX_BULK_P_CHUNK_SIZE_MIN  = 16384,  /* ... halved down to this ... */
-    DX_BULK_P_CHUNKS_WANTED   = 256,    /* ... until an object has so many */
+    DX_BULK_P_CHUNKS_WANTED   = 256,    /* ... until an object has this many */
     DX_BULK_P_SENT_SHIFT      = 14,     /* units of 2^14 ns: 16 us, 19 hours in 32 bits */
     DX_BULK_P_LATENCY_FIRST   = 100000, /* ns of the first bucket */
     DX_BULK_P_CHUNKS_LIMIT    = 0x7fffffff,
-    DX_BULK_P_HAVE_BYTES      = 64,     /* of the bitmap in one Have, at most */
-    DX_BULK_P_DUPLICATES_FREE = 4096    /* repeated chunks beside two of each */
+    DX_BULK_P_HAVE_BYTES      = 64,     /* max bytes of the bitmap in one Have */
+    DX_BULK_P_DUPLICATES_FREE = 4096    /* repeated chunks allowed, plus two of each */
 };
 
 struct dx_bulk_p_chunk { /* of a sender */
     uint32_t sent;       /* when, in units of 2^14 ns */
-    uint16_t owner;      /* 1 + the connection on which it is on its way; 0: none */
+    uint16_t owner;      /* 1 + the connection on which it is in flight; 0: none */
     bool     arrived;
     bool     again;      /* it was sent before */
 };
 
 struct dx_bulk_p_link {  /* a connection */
-    uint64_t heard_ns;   /* when anything came, or when something began to be awaited */
-    uint64_t took_ns;    /* sender: a chunk, from here to its acknowledgement, on average */
-    uint32_t flying;     /* sender: chunks on their way */
+    uint64_t heard_ns;   /* when anything last arrived, or waiting began */
+    uint64_t took_ns;    /* sender: average time from sending a chunk to its acknowledgement */
+    uint32_t flying;     /* sender: chunks in flight */
     uint32_t from;       /* receiver: chunks from ... */
-    uint32_t to;         /* ... to are to be reported */
+    uint32_t to;         /* ... to must be reported */
     uint32_t placing;    /* receiver: 1 + the chunk that is landing in its place; 0: none */
-    uint16_t status;     /* receiver: with which the offer was refused */
+    uint16_t status;     /* receiver: status with which the offer was refused */
     bool     used;
-    bool     offered;    /* the Offer was sent, or has come */
-    bool     accepted;   /* the first Have has come, or was sent */
+    bool     offered;    /* the Offer was sent or received */
+    bool     accepted;   /* the first Have was received or sent */
     bool     probed;     /* a Ping was sent and not answered; receiver: a Pong is owed */
     bool     retiring;
     bool     closed;     /* the End was sent */
@@ -524,7 +528,7 @@ static bool dx_bulk_p_arrived(const dx_bulk *b, uint32_t chunk)
     return (b->bitmap_[chunk >> 3] >> (chunk & 7) & 1) != 0;
 }
 
-/* A sender learns how long its chunk took, and the connection is free for another. */
+/* Sender: record the latency of an acknowledged chunk, and free its slot on the connection. */
 static void dx_bulk_p_account(dx_bulk *b, const struct dx_bulk_p_chunk *c, uint64_t now_ns)
 {
     struct dx_bulk_p_link *const l = &b->links_[c->owner - 1];
@@ -543,7 +547,7 @@ static void dx_bulk_p_account(dx_bulk *b, const struct dx_bulk_p_chunk *c, uint6
     b->metrics.in_flight--;
 }
 
-/* A chunk is there. It counts once. */
+/* A chunk has arrived. It counts once. */
 static void dx_bulk_p_arrive(dx_bulk *b, uint32_t chunk, uint64_t now_ns)
 {
     struct dx_bulk_p_chunk *const c = b->chunks_ ? &b->chunks_[chunk] : NULL;
@@ -560,7 +564,7 @@ static void dx_bulk_p_arrive(dx_bulk *b, uint32_t chunk, uint64_t now_ns)
     if (c && c->owner) dx_bulk_p_account(b, c, now_ns);
 }
 
-/* The transfer fails, unless it is over already. Returns the error in any case. */
+/* Fail the transfer, unless it is over already. Returns the error in any case. */
 static int dx_bulk_p_fail(dx_bulk *b, int error, uint16_t status)
 {
     DX_BULK_ASSERT(error < 0);
@@ -684,8 +688,8 @@ DX_BULK_API int dx_bulk_retire(dx_bulk *b, int connection)
        Offer, ...    | header 8 | opcode 2 | field 2 | transfer 4 | more ... | crc 4 |
                      |<------------------ head, 96 bytes at most ------------------->|
 
-   The sender decides with each piece what is best on this connection now: the Offer first, then the
-   next chunk that nobody has sent, then one that another connection is slow with, then a Ping. */
+   The sender picks the best piece for this connection each time: the Offer first, then the next
+   unsent chunk, then a chunk that is overdue on another connection, then a Ping. */
 
 /* Must the sender not send a chunk on this connection now? */
 static bool dx_bulk_p_must_wait(const dx_bulk *b, const struct dx_bulk_p_link *l, uint64_t now_ns)
@@ -813,7 +817,7 @@ static int dx_bulk_p_send_offer(const dx_bulk *b, dx_bulk_piece *piece)
     return dx_bulk_p_control(b, piece, DX_BULK_OP_OFFER, 1, offer, sizeof offer);
 }
 
-/* What a sender says next. */
+/* The sender's next piece. */
 static int dx_bulk_p_send(dx_bulk *b, struct dx_bulk_p_link *l, uint64_t now_ns,
                           dx_bulk_piece *piece)
 {
@@ -838,7 +842,7 @@ static int dx_bulk_p_send(dx_bulk *b, struct dx_bulk_p_link *l, uint64_t now_ns,
     return dx_bulk_p_put_frame(piece, DX_HBTP_OP_PING, NULL, 0);
 }
 
-/* As much as one Have holds of what is to be reported. */
+/* Report as many chunks as one Have holds. */
 static int dx_bulk_p_send_have(dx_bulk *b, struct dx_bulk_p_link *l, dx_bulk_piece *piece)
 {
     uint8_t body[4 + DX_BULK_P_HAVE_BYTES];
@@ -854,7 +858,7 @@ static int dx_bulk_p_send_have(dx_bulk *b, struct dx_bulk_p_link *l, dx_bulk_pie
     return dx_bulk_p_control(b, piece, DX_BULK_OP_HAVE, 0, body, 4 + size);
 }
 
-/* What a receiver says next. */
+/* The receiver's next piece. */
 static int dx_bulk_p_answer(dx_bulk *b, struct dx_bulk_p_link *l, dx_bulk_piece *piece)
 {
     DX_BULK_ASSERT(b->bitmap_ && l->used);
@@ -957,7 +961,7 @@ static bool dx_bulk_p_has_hash(const dx_bulk_object *o)
     return any != 0;
 }
 
-/* The first offer: take this object? A stored state goes on where it is of the same one. */
+/* The first offer: is this object accepted? A stored state of the same object is resumed. */
 static int dx_bulk_p_accept(dx_bulk *b, struct dx_bulk_p_link *l, const dx_bulk_object *o,
                             uint32_t count)
 {
@@ -1003,7 +1007,7 @@ static int dx_bulk_p_on_offer(dx_bulk *b, struct dx_bulk_p_link *l, const uint8_
     return DX_BULK_OK;
 }
 
-/* The chunk that `size` bytes behind this prefix must be. */
+/* Which chunk must the `size` bytes after this prefix be? */
 static int dx_bulk_p_which_chunk(const dx_bulk *b, const struct dx_bulk_p_link *l,
                                  const uint8_t *prefix, uint32_t size, unsigned flags,
                                  uint32_t *chunk)
@@ -1259,8 +1263,8 @@ DX_BULK_API int dx_bulk_load(dx_bulk *b, const void *bytes, size_t size)
                 | kept  | trial | kept  | pause ... | trial: fewer
                         5 % more: keep        at most 2 % less: keep
 
-   Each trial that fails doubles the pause before the next one and turns it round. The interval
-   behind a change is not counted, as old connections still finish and new ones still start. */
+   Each failed trial doubles the pause before the next one and reverses its direction. The interval
+   after a change is not counted, because old connections still finish and new ones still start. */
 static void dx_bulk_p_control_begin(dx_bulk_control *c)
 {
     if (!c->count_min) c->count_min = 16;
@@ -1281,7 +1285,7 @@ static bool dx_bulk_p_control_gained(const dx_bulk_control *c, uint64_t rate)
     return rate > c->rate_ + c->rate_ / 20;
 }
 
-/* What an interval that counts has shown. */
+/* Learn from an interval that counts. */
 static void dx_bulk_p_control_learn(dx_bulk_control *c, uint64_t rate)
 {
     const uint32_t patience_max = 64;

@@ -46,14 +46,14 @@
 
     GUARANTEES  lossless; no allocation of its own; no globals; no recursion; what a record says is
                 checked before it is used; a refused record changes nothing that is kept
-    LIMITS      states below 2 GiB; one thread at a time for each object; objects share nothing, so
-                that parallel work gives each object its share of the keys
+    LIMITS      states below 2 GiB; one thread at a time for each object; objects share nothing: for
+                parallel work, divide the keys among several objects
     CONFIG      DX_HDE_ZSTD (and -lzstd): records may be compressed by zstd, with levels and trained
                 dictionaries; without it such records are refused (ENOTSUP), all else is the same.
-                DX_PATCH_NO_CREATE: without the search of dx_patch.h, which levels from 6 on try,
-                too; what others made with it is read.
+                DX_PATCH_NO_CREATE: without the search of dx_patch.h, which levels from 6 on also
+                try; records made with it can still be read.
                 DX_HDE_BLAKE3(offset, p, size, value): a faster hash of whole pages, as
-                DX_PATCH_BLAKE3 (that of dx_cas.h where its implementation stands before this one)
+                DX_PATCH_BLAKE3 (default: that of dx_cas.h if its implementation precedes this one)
                 DX_HDE_STATIC, DX_HDE_API (extern), DX_HDE_ASSERT(c) (assert),
                 DX_HDE_MEMCPY, DX_HDE_MEMMOVE, DX_HDE_MEMSET, DX_HDE_MEMCMP
     ERRORS      dx_hde_error: 0 = ok, negative = reason, with the values of dx_patch.h, whose
@@ -142,13 +142,13 @@ typedef struct dx_hde_zstd { /* with DX_HDE_ZSTD; borrowed; may change between c
     uint32_t ddict_count;
 } dx_hde_zstd;
 
-typedef struct dx_hde_desc { /* zero = the default written behind each field */
+typedef struct dx_hde_desc { /* zero = the default given after each field */
     void *memory;           /* borrowed: all baselines and all work; nothing else is ever taken */
     size_t memory_size;     /* bytes; dx_hde_memory_size(). Less keeps fewer baselines */
     uint32_t state_max;     /* bytes of a state, below 2^31; 16 MiB */
     uint32_t baselines_max; /* 16; up to 65,536. A decoder keeps two for each key */
     uint32_t chain_max;     /* deltas between two whole states, 1..1000; 10 */
-    uint64_t interval_ms;   /* a whole state after so long, 1 s .. 24 h; 5 min */
+    uint64_t interval_ms;   /* max time between whole states, 1 s .. 24 h; 5 min */
     uint64_t age_max_ms;    /* baselines that are older are forgotten; 15 min */
     int32_t level;          /* DX_HDE_LOCAL, 1 (fast) .. 9 (small; from 6 all ways are tried); 3 */
     uint32_t hash_size;     /* bytes of the hashes in a record: 32, 16 or 8; 32 */
@@ -174,7 +174,7 @@ typedef struct dx_hde_record { /* what a record says about itself */
     uint64_t state_size;  /* bytes */
     uint64_t body_size;   /* bytes */
     uint8_t hash[32];     /* the first bytes of the state's BLAKE3-256 */
-    uint8_t baseline[32]; /* the same of the baseline; nack: of what is missing */
+    uint8_t baseline[32]; /* the same of the baseline; nack: of the missing one */
 } dx_hde_record;
 
 typedef struct dx_hde_stats { /* since init */
@@ -185,8 +185,8 @@ typedef struct dx_hde_stats { /* since init */
     uint64_t nacks;           /* that were followed */
     uint64_t evicted;         /* baselines that made room for others */
     uint64_t pruned;          /* baselines that were too old */
-    uint64_t state_bytes;     /* of what was encoded */
-    uint64_t record_bytes;    /* of what was encoded */
+    uint64_t state_bytes;     /* of all encoded states */
+    uint64_t record_bytes;    /* of all encoded records */
     uint64_t encode_ms;       /* as told to dx_hde_adapt_level() */
     uint32_t baselines;       /* kept now */
     uint32_t hit_percent;     /* deltas of encoded */
@@ -241,7 +241,7 @@ typedef struct dx_hde { /* caller-allocated; fields are private */
 /* Sizes are in bytes, times in ms of any clock that does not go back. A key says what a state is a
    state of; both sides use the same. Functions that return int return dx_hde_error. */
 
-/* "DX_HDE_ECORRUPT" and so on; "unknown error" for a value that is none. Static storage. */
+/* "DX_HDE_ECORRUPT" and so on; "unknown error" for any other value. Static storage. */
 DX_HDE_API const char *dx_hde_error_name(int error);
 
 /* Memory in which baselines_max of the largest states fit; 0 when that is above SIZE_MAX, or when
@@ -256,24 +256,24 @@ DX_HDE_API int dx_hde_init(dx_hde *h, const dx_hde_desc *desc);
 DX_HDE_API int dx_hde_encode(dx_hde *h, uint64_t key, uint64_t now_ms, const void *state,
                              size_t size, void *out, size_t out_capacity, size_t *out_size);
 
-/* The state of a record. ENOTFOUND: its baseline or its dictionary is not here; ETOOBIG: above
-   state_max; ENOSPACE; ETRUNCATED, EHEADER, EVERSION, ECORRUPT, EBOUNDS, EBASE, EAPPLIED: damaged;
-   ENOTSUP: zstd is not here; ETARGET: not the state that was encoded. After an error the content of
-   out means nothing, and what is kept is as before. */
+/* Decode the state of a record. ENOTFOUND: its baseline or its dictionary is missing; ETOOBIG:
+   above state_max; ENOSPACE; ETRUNCATED, EHEADER, EVERSION, ECORRUPT, EBOUNDS, EBASE, EAPPLIED:
+   damaged; ENOTSUP: no zstd here; ETARGET: not the state that was encoded. After an error the
+   content of out is undefined, and kept baselines are unchanged. */
 DX_HDE_API int dx_hde_decode(dx_hde *h, uint64_t key, uint64_t now_ms, const void *record,
                              size_t record_size, void *out, size_t out_capacity, size_t *out_size);
 
-/* What a complete record says about itself; its checksum is verified. ETRUNCATED, EHEADER,
+/* Read the head of a complete record and verify its checksum. ETRUNCATED, EHEADER,
    EVERSION, ECORRUPT. */
 DX_HDE_API int dx_hde_info(const void *record, size_t size, dx_hde_record *info);
 
-/* For a record that decode refused with ENOTFOUND: a nack, which says what is missing, into
-   DX_HDE_HEAD_MAX bytes. */
+/* For a record that decode refused with ENOTFOUND: write a nack that names the missing baseline or
+   dictionary into DX_HDE_HEAD_MAX bytes. */
 DX_HDE_API int dx_hde_write_nack(const void *record, size_t record_size, void *nack,
                                  size_t *nack_size);
 
 /* At the sender. OK: the next record of the key is a whole state (without the dictionary, if that
-   is what is missing): encode it now. ENOTFOUND: the key has moved on since then: do nothing. */
+   is missing): encode it now. ENOTFOUND: the key has moved on since then: do nothing. */
 DX_HDE_API int dx_hde_read_nack(dx_hde *h, uint64_t key, const void *nack, size_t nack_size);
 
 /* Use a state that the other side has, too, as the only baseline of a key. ETOOBIG. */
@@ -303,7 +303,7 @@ DX_HDE_API void dx_hde_get_stats(const dx_hde *h, dx_hde_stats *stats);
 
 #ifdef DX_HDE_ZSTD
 /* Dictionaries for states of one type, from samples of it. zstd's trainer allocates its memory. */
-typedef struct dx_hde_trainer { /* zero it, and set these: zero = the default behind each */
+typedef struct dx_hde_trainer { /* zero it, and set these: zero = the default after each */
     void *memory;         /* required; borrowed; holds the samples */
     size_t memory_size;   /* bytes */
     uint32_t samples_max; /* 1000 */
@@ -524,21 +524,21 @@ static void dx_hde_p_hash_compress(uint32_t cv[8], const uint8_t block[64], uint
 }
 
 /* >>blake3 --------------------------------------------------------------
-   Every record says what its state hashes to, and most of a state is as it was. BLAKE3 is a tree
-   above chunks of 1,024 bytes, so the values of subtrees can be kept beside a baseline, and only
-   what changed is hashed again:
+   Every record has the hash of its state, and most of a state is unchanged. BLAKE3 is a tree above
+   chunks of 1,024 bytes, so the values of subtrees can be stored with a baseline, and only changed
+   parts are hashed again:
 
        root                    .------------ * ------------.
        groups of 16 pages      G0             G1           rest
        pages of 4 chunks       P0 P1 ... P15  P16 ... P31  P32, and at most a page
        state                   |4096|4096| ...
 
-       values   | P0 | P1 | ... | last P | G0 | G1 | ...     32 bytes each, beside the baseline
+       values   | P0 | P1 | ... | last P | G0 | G1 | ...     32 bytes each, with the baseline
 
    A page that is equal to the baseline's takes its value from there: comparing is several times
    faster than hashing. A page is the smallest unit because its four chunks go through the vector
-   units side by side. The last page has no value of its own, since its place in the tree depends
-   on what follows: it is always hashed. */
+   units side by side. The last page has no value of its own, because its place in the tree depends
+   on the bytes after it: it is always hashed. */
 enum {
     DX_HDE_P_PAGE = 4096, /* four chunks */
     DX_HDE_P_GROUP = 16,  /* pages whose joined value is kept, too */
@@ -607,7 +607,7 @@ static void dx_hde_p_rest(uint8_t *value, const uint8_t *p, size_t size, uint32_
 }
 
 #if !defined(DX_HDE_BLAKE3) && defined(DX_CAS_IMPLEMENTED)
-/* dx_cas.h stands before this file's implementation: its hash is taken. */
+/* dx_cas.h precedes this file's implementation: use its hash. */
 static void dx_hde_p_hash_part(uint64_t offset, const uint8_t *p, size_t size, uint8_t *value)
 {
     dx_cas_blake3 plain;
@@ -621,7 +621,7 @@ static void dx_hde_p_hash_part(uint64_t offset, const uint8_t *p, size_t size, u
 #endif
 
 #ifdef DX_HDE_BLAKE3
-/* A page is hashed by that. */
+/* That hashes a page. */
 #elif (defined(__GNUC__) || defined(__clang__)) && (defined(__SSE2__) || defined(__ARM_NEON))
 /* The four chunks of a page side by side: each word of the state is a vector of four. */
 typedef uint32_t dx_hde_p_words __attribute__((vector_size(16)));
@@ -684,16 +684,16 @@ static void dx_hde_p_page(uint8_t *value, const uint8_t *p, uint32_t chunk)
 
 /* >>coder ---------------------------------------------------------------
    Bits by adaptive probability: the range coder of LZMA without its first byte, which is always 0.
-   A range of 32 bits is split at each bit, in proportion to the model's probability of a 1, and the
-   part of the bit that is coded is what is left of it. Below 2^24 a byte leaves, or comes in:
+   A range of 32 bits is split at each bit, in proportion to the model's probability of a 1, and
+   narrowed to the part of the coded bit. Below 2^24 a byte is written, or read:
 
        low            low + bound                    low + range
         |------ 1 ------|--------------- 0 ---------------|        bound = range * p
         |- 1 -|--- 0 ---|                                          after a 1
              ...                                                   24 bits are settled: shift
 
-   low may carry into bytes that have been settled: the last of them waits in cache, and bytes of
-   255 behind it, which a carry would run through, are only counted (pending).
+   low may carry into bytes that have been settled: the last of them waits in cache, and later bytes
+   of 255, which a carry would run through, are only counted (pending).
 
        model   | probability of a 1: 22 bits | how many bits it has seen: 10 bits |
 
@@ -709,19 +709,19 @@ typedef struct dx_hde_p_coder { /* reads or writes, by the same calls */
     uint8_t       *out;     /* writing: where it goes */
     size_t         at;      /* place in it, */
     size_t         size;    /* and its end */
-    size_t         pending; /* writing: bytes of 255 behind cache */
+    size_t         pending; /* writing: bytes of 255 after cache */
     uint64_t       low;     /* writing: 32 bits, and the carry above */
     uint32_t       range;
-    uint32_t       code;    /* reading: what is in the range, less low */
+    uint32_t       code;    /* reading: the code, less low */
     uint8_t        cache;   /* writing: the byte before `pending` */
     bool           writing;
     bool           started; /* the first byte is not written */
-    bool           bad;     /* has read behind the end, or had no room to write */
+    bool           bad;     /* read beyond the end, or had no room to write */
     uint32_t      *models;  /* 22 bits probability of a 1, 10 bits count */
     const uint16_t *rates;  /* by the count */
 } dx_hde_p_coder;
 
-/* Where in the array the models of what begin. */
+/* Where the models of each kind begin. */
 enum {
     DX_HDE_P_GAP = 4,
     DX_HDE_P_NUMBER = 64 + 33 * 8, /* models: a tree for its length, 8 for each length */
@@ -733,9 +733,9 @@ enum {
     DX_HDE_P_MODELS = DX_HDE_P_RUN + 8 * DX_HDE_P_LANE + 256 * (int32_t)256
 };
 #define DX_HDE_P_PATCH_MEMORY \
-    (4 * (uint32_t)DX_HDE_P_MODELS) /* bytes that applying a patch takes at the most */
+    (4 * (uint32_t)DX_HDE_P_MODELS) /* max bytes to apply a patch */
 
-/* Write a byte, and what carries into it. */
+/* Write a byte, with its carry. */
 static void dx_hde_p_put(dx_hde_p_coder *c, uint32_t byte)
 {
     DX_HDE_ASSERT(c->writing && byte < 256 + 256);
@@ -743,7 +743,7 @@ static void dx_hde_p_put(dx_hde_p_coder *c, uint32_t byte)
     else c->bad = true;
 }
 
-/* Read a byte. The writer leaves trailing zeros out: three of them follow the end. */
+/* Read a byte. The writer omits trailing zeros: three of them follow the end. */
 static void dx_hde_p_get(dx_hde_p_coder *c)
 {
     c->code = c->code << 8 | (c->at < c->size ? c->in[c->at] : 0u);
@@ -767,8 +767,8 @@ static void dx_hde_p_shift(dx_hde_p_coder *c)
     c->low = (c->low & 0x00ffffffu) << 8;
 }
 
-/* 1 where the code is below the bound. Returns the bit. No branch depends on it: half of them would
-   be guessed wrong. */
+/* 1 if the code is below the bound. Returns the bit. Without branches, because half of them would
+   be mispredicted. */
 static uint32_t dx_hde_p_split(dx_hde_p_coder *c, uint32_t bound, uint32_t bit)
 {
     uint32_t zero, range = c->range;
@@ -786,7 +786,7 @@ static uint32_t dx_hde_p_split(dx_hde_p_coder *c, uint32_t bound, uint32_t bit)
     return bit;
 }
 
-/* A bit, coded by its model, which learns from it. */
+/* Code a bit by its model, and adapt the model. */
 static uint32_t dx_hde_p_bit(dx_hde_p_coder *c, uint32_t *model, uint32_t bit)
 {
     uint32_t m = *model;
@@ -803,8 +803,8 @@ static uint32_t dx_hde_p_bit(dx_hde_p_coder *c, uint32_t *model, uint32_t bit)
     return bit;
 }
 
-/* A number of so many bits, from the highest: each has a model for what precedes it. Returns the
-   number with a 1 in front. */
+/* A number of `bits` bits, the highest first: each has a model selected by the bits before it.
+   Returns the number with a leading 1. */
 static uint32_t dx_hde_p_tree(dx_hde_p_coder *c, uint32_t *models, unsigned bits, uint32_t v)
 {
     uint32_t node = 1;
@@ -813,7 +813,7 @@ static uint32_t dx_hde_p_tree(dx_hde_p_coder *c, uint32_t *models, unsigned bits
     return node;
 }
 
-/* Its length in bits, then the bits: three by models of their own, the rest as they are. */
+/* Its length in bits, then the bits: three with models, the rest without. */
 static uint32_t dx_hde_p_number(dx_hde_p_coder *c, uint32_t first, uint32_t v)
 {
     uint32_t *models = c->models + first;
@@ -829,7 +829,7 @@ static uint32_t dx_hde_p_number(dx_hde_p_coder *c, uint32_t first, uint32_t v)
     return node;
 }
 
-/* A coder whose models know nothing yet. */
+/* Reset a coder and its models. */
 static void dx_hde_p_start(dx_hde_p_coder *c, const dx_hde *h, const dx_hde_record *r)
 {
     uint32_t i, n = DX_HDE_P_RUN + ((uint32_t)DX_HDE_P_LANE << r->stride_log);
@@ -842,11 +842,11 @@ static void dx_hde_p_start(dx_hde_p_coder *c, const dx_hde *h, const dx_hde_reco
     for (i = 0; i < n; i++) c->models[i] = 0x80000000u; /* 1/2, nothing seen */
 }
 
-/* Write the rest: of all codes in the range the one with the most zeros at its end. */
+/* Flush: of all codes in the range, write the one with the most trailing zeros. */
 static void dx_hde_p_finish(dx_hde_p_coder *c)
 {
     DX_HDE_ASSERT(c->writing);
-    c->low = (c->low + 0xffffffu) & ~(uint64_t)0xffffffu; /* what follows is zero, and left out */
+    c->low = (c->low + 0xffffffu) & ~(uint64_t)0xffffffu; /* the rest is zero, and omitted */
     dx_hde_p_shift(c);
     dx_hde_p_shift(c);
 }
@@ -862,8 +862,8 @@ static uint64_t dx_hde_p_unzigzag(uint32_t v)
     return (uint64_t)(v >> 1) ^ (v & 1 ? UINT64_MAX : 0);
 }
 
-/* A run of equal bytes, in the lane of its first one: of three models the one for what the last run
-   was. Runs of a table are alike: none at all, within a row, or over rows. */
+/* A run of equal bytes, in the lane of its first one. The last run selects one of three models,
+   because runs of a table are alike: none at all, within a row, or over rows. */
 static uint32_t dx_hde_p_run(dx_hde_p_coder *c, uint32_t lane, uint32_t last, uint32_t run)
 {
     uint32_t kind = last < 8 ? 1 : 2;
@@ -872,8 +872,8 @@ static uint32_t dx_hde_p_run(dx_hde_p_coder *c, uint32_t lane, uint32_t last, ui
     return dx_hde_p_number(c, DX_HDE_P_RUN + DX_HDE_P_LANE * lane + DX_HDE_P_NUMBER * kind, run);
 }
 
-/* How a byte changed, in its lane: the first byte behind a run; one behind a change of 1 or -1 (a
-   carry of a number that counts); or any other. */
+/* How a byte changed, in its lane: the first byte after a run; one after a change of 1 or -1 (a
+   carry of a counter); or any other. */
 static uint32_t dx_hde_p_changed(dx_hde_p_coder *c, uint32_t lane, uint32_t run, uint32_t last,
                                  uint32_t v)
 {
@@ -885,7 +885,7 @@ static uint32_t dx_hde_p_changed(dx_hde_p_coder *c, uint32_t lane, uint32_t run,
     return dx_hde_p_tree(c, c->models + at, 8, v) & 255;
 }
 
-/* Literals, each by the tree that the byte before it chooses. out is NULL when writing. */
+/* Literals, each with the tree selected by the byte before it. out is NULL when writing. */
 static void dx_hde_p_literals(dx_hde_p_coder *c, const dx_hde_record *r, const uint8_t *p,
                               uint8_t *out, uint32_t at, uint32_t size)
 {
@@ -899,13 +899,13 @@ static void dx_hde_p_literals(dx_hde_p_coder *c, const dx_hde_record *r, const u
 }
 
 /* >>memory --------------------------------------------------------------
-   desc.memory is divided once; the room for baselines gets what is left:
+   desc.memory is divided once; baselines get the rest, the room:
 
        | kept_ | order_ | heads_ | same_ | values_ | models_ | seen_ | pieces_ | work_ | room_ ... |
                                                    |<-------- scratch_ ---------------->|
 
-   scratch_ is what encoding by pieces needs, and dx_patch.h instead of it: one record is made at a
-   time, one way or the other. A baseline in the room is three parts, one behind the other:
+   scratch_ is used either for encoding by pieces or for dx_patch.h: one record is made at a time,
+   one way or the other. A baseline in the room has three consecutive parts:
 
        | data, its bytes, padded to 8 | values of its pages and groups | table of its blocks | */
 struct dx_hde_p_baseline {
@@ -932,14 +932,14 @@ struct dx_hde_p_baseline {
 
 #define DX_HDE_P_NONE UINT32_MAX
 
-/* Bytes between the blocks that a table knows: more in large states, whose table stays small so. */
+/* Bytes between the blocks in a table: more for large states, to keep their tables small. */
 static uint32_t dx_hde_p_step(uint32_t size)
 {
     if (size >> 30) return 32;
     return size >> 20 ? 16 : 8;
 }
 
-/* The least log with 1 << log >= n, in these bounds. */
+/* The smallest log with 1 << log >= n, within these bounds. */
 static uint32_t dx_hde_p_log(uint32_t n, uint32_t log_min, uint32_t log_max)
 {
     uint32_t log = log_min;
@@ -947,7 +947,7 @@ static uint32_t dx_hde_p_log(uint32_t n, uint32_t log_min, uint32_t log_max)
     return log;
 }
 
-/* Pages of a state that something follows: those that have a value. */
+/* Pages of a state except the last one: those that have a value. */
 static uint32_t dx_hde_p_pages(uint32_t size) { return size ? (size - 1) / DX_HDE_P_PAGE : 0; }
 
 /* Bytes of the values of its pages and groups. */
@@ -964,7 +964,7 @@ static uint64_t dx_hde_p_room(uint32_t size)
            ((uint64_t)4 << dx_hde_p_log(size / dx_hde_p_step(size), 6, 26));
 }
 
-/* size bytes of the memory, aligned; NULL is for counting. */
+/* Allocate size bytes of the memory, aligned; NULL only counts. */
 static uint8_t *dx_hde_p_cut(uint8_t **at, uint64_t *total, uint64_t size)
 {
     uint8_t *p = *at;
@@ -974,7 +974,8 @@ static uint8_t *dx_hde_p_cut(uint8_t **at, uint64_t *total, uint64_t size)
     return p;
 }
 
-/* All of the memory but the room for baselines; returns its size. Without memory it only counts. */
+/* Lay out all of the memory except the room for baselines; returns its size. Without memory
+   it only counts. */
 static uint64_t dx_hde_p_lay_out(dx_hde *h, const dx_hde_desc *d, uint8_t *at)
 {
     uint64_t total = 0, n = d->state_max;
@@ -1000,7 +1001,7 @@ static uint64_t dx_hde_p_lay_out(dx_hde *h, const dx_hde_desc *d, uint8_t *at)
     return total;
 }
 
-/* What is zero, filled in. */
+/* Fill in the defaults. */
 static dx_hde_desc dx_hde_p_defaults(const dx_hde_desc *desc)
 {
     dx_hde_desc d = *desc;
@@ -1074,15 +1075,15 @@ DX_HDE_API int dx_hde_init(dx_hde *h, const dx_hde_desc *desc)
 }
 
 /* >>hash of a state -----------------------------------------------------
-   The tree of BLAKE3 from the left to the right with a stack, which holds the roots of the subtrees
-   that are complete, the largest first. Each one that is added joins those of its size, like a
-   carry in a counter. At the end what is left is joined from the top down.
+   The tree of BLAKE3 is built from left to right with a stack, which holds the roots of complete
+   subtrees, the largest first. A new one merges with those of its size, like a carry in a counter.
+   At the end the remaining ones are merged from the top of the stack down.
 
        groups 0 1 2 3 4 5 6        stack  | 0..3 | 4..5 | 6 |         (7 = 111b: three of them)
        + group 7                   stack  | 0..7 |                    (8 = 1000b)
 
-   Where groups end the same goes on with pages, since a group is 16 of them, and then with the last
-   page, whole or not. */
+   After the groups the same continues with pages, because a group is 16 of them, and then with the
+   last page, whole or not. */
 /* The value of a page that is not the last. */
 static void dx_hde_p_page_value(uint8_t *value, const uint8_t *p, uint32_t page)
 {
@@ -1093,7 +1094,7 @@ static void dx_hde_p_page_value(uint8_t *value, const uint8_t *p, uint32_t page)
 #endif
 }
 
-/* The count-th of subtrees of one size goes to the stack: those that it completes are joined. */
+/* Push the count-th subtree of its size, and merge the subtrees that it completes. */
 static void dx_hde_p_push(uint8_t *stack, uint32_t *depth, const uint8_t *value, uint32_t count)
 {
     DX_HDE_MEMCPY(stack + 32 * (*depth)++, value, 32);
@@ -1104,7 +1105,7 @@ static void dx_hde_p_push(uint8_t *stack, uint32_t *depth, const uint8_t *value,
     }
 }
 
-/* The values of some pages; same_ gets which of them are the baseline's. True: all of them. */
+/* Compute the values of some pages; same_ records which equal the baseline's. True: all of them. */
 static bool dx_hde_p_look(dx_hde *h, const dx_hde_p_baseline *b, const uint8_t *p, uint32_t page,
                           uint32_t count)
 {
@@ -1158,9 +1159,9 @@ static void dx_hde_p_hash(dx_hde *h, const dx_hde_p_baseline *b, const uint8_t *
 }
 
 /* >>baselines: states that both sides keep ------------------------------------
-   Each is found by its key, in chains of which heads_ are the beginnings, and has its place in one
-   room, in the order of order_; the first gap that is large enough takes a new one, and while there
-   is none the oldest goes:
+   Each is found by its key, in chains that start at heads_, and has its place in the room, in the
+   order of order_. A new one takes the first gap that is large enough; until there is one, the
+   oldest baseline is evicted:
 
         heads_   [hash of key] -> kept_[3] -> kept_[0] -> NONE
         room_    | state, hashes of its pages, table of its blocks |  gap  | the next one |     | */
@@ -1173,7 +1174,7 @@ static uint64_t dx_hde_p_sip(const uint64_t seed[2], uint64_t word)
     return dx_hde_p_sip_end(v, (uint64_t)8 << 56);
 }
 
-/* Where the chain of a key begins. Keys come from outside: they are mixed with desc.seed. */
+/* Head of the chain of a key. Keys come from outside, so they are hashed with desc.seed. */
 static uint32_t *dx_hde_p_head(const dx_hde *h, uint64_t key)
 {
     uint64_t mixed = dx_hde_p_sip(h->desc_.seed, key);
@@ -1181,7 +1182,7 @@ static uint32_t *dx_hde_p_head(const dx_hde *h, uint64_t key)
     return h->heads_ + (h->heads_log_ ? mixed >> (64 - h->heads_log_) : 0);
 }
 
-/* Take a baseline out of its chain and out of the order of the room. Nothing else moves. */
+/* Remove a baseline from its chain and from the order of the room. Nothing else moves. */
 static void dx_hde_p_remove(dx_hde *h, uint32_t k)
 {
     uint32_t i, *link = dx_hde_p_head(h, h->kept_[k].key);
@@ -1194,7 +1195,7 @@ static void dx_hde_p_remove(dx_hde *h, uint32_t k)
     for (; i < h->stats_.baselines; i++) h->order_[i] = h->order_[i + 1];
 }
 
-/* The youngest of a key, or the one whose hash begins so. */
+/* The youngest baseline of a key, or the one whose hash begins so. */
 static dx_hde_p_baseline *dx_hde_p_find(const dx_hde *h, uint64_t key, const uint8_t *hash,
                                         size_t hash_size)
 {
@@ -1218,7 +1219,7 @@ static void dx_hde_p_evict(dx_hde *h)
     h->stats_.evicted++;
 }
 
-/* The first gap of the room that is large enough: where it is, and behind how many baselines. */
+/* The first gap of the room that is large enough: its offset, and how many baselines precede it. */
 static bool dx_hde_p_gap(const dx_hde *h, uint64_t need, uint64_t *at, uint32_t *place)
 {
     *at = 0;
@@ -1247,10 +1248,10 @@ static uint32_t dx_hde_p_slot(const uint8_t *p, uint32_t step, uint32_t log, uin
     return (uint32_t)(v >> (64 - log));
 }
 
-/* Bytes of a block: what has to be equal before a match is believed to be one. */
+/* Bytes of a block: how many must be equal for a match. */
 static uint32_t dx_hde_p_block(uint32_t step) { return step == 8 ? 12 : 32; }
 
-/* A slot has six bits of a block's hash, and one more than its number; 0 is free. */
+/* Fill the table. A slot has six bits of a block's hash, and its number plus one; 0 is free. */
 static void dx_hde_p_index(dx_hde_p_baseline *b)
 {
     uint32_t step = dx_hde_p_step(b->size), length = dx_hde_p_block(step), at, tag;
@@ -1263,8 +1264,8 @@ static void dx_hde_p_index(dx_hde_p_baseline *b)
     b->indexed = true;
 }
 
-/* A free baseline with `need` bytes of the room, from *at on; the oldest ones make room. It stands
-   in the order of places. */
+/* Allocate a baseline with `need` bytes of the room, from *at on; the oldest ones are evicted. It
+   is entered in the order of places. */
 static uint32_t dx_hde_p_take_room(dx_hde *h, uint64_t need, uint64_t *at)
 {
     uint32_t place, i, k;
@@ -1277,8 +1278,8 @@ static uint32_t dx_hde_p_take_room(dx_hde *h, uint64_t need, uint64_t *at)
     return k;
 }
 
-/* Fill the baseline's bytes: the state, from a multiple of 8 the values of its subtrees, the table
-   of its blocks, which dx_hde_p_index() makes. */
+/* Fill the baseline's bytes: the state; at a multiple of 8 the values of its subtrees; the table of
+   its blocks, which dx_hde_p_index() fills later. */
 static void dx_hde_p_fill(const dx_hde *h, dx_hde_p_baseline *b, uint8_t *to, const uint8_t *p,
                           uint32_t size)
 {
@@ -1292,14 +1293,14 @@ static void dx_hde_p_fill(const dx_hde *h, dx_hde_p_baseline *b, uint8_t *to, co
     b->table_log = dx_hde_p_log(size / dx_hde_p_step(size), 6, 26);
 }
 
-/* A baseline is born now: dx_hde_prune() has nothing to do before the oldest one is too old. */
+/* Date a baseline: dx_hde_prune() has nothing to do until the oldest one is too old. */
 static void dx_hde_p_date(dx_hde *h, dx_hde_p_baseline *b, uint64_t now_ms)
 {
     b->born_ms = b->whole_ms = now_ms;
     if (h->due_ms_ - h->desc_.age_max_ms > now_ms) h->due_ms_ = now_ms + h->desc_.age_max_ms;
 }
 
-/* Keep a copy of the state that was hashed last; the oldest ones make room. */
+/* Keep a copy of the state that was hashed last; the oldest baselines are evicted. */
 static dx_hde_p_baseline *dx_hde_p_add(dx_hde *h, uint64_t key, uint64_t now_ms, const uint8_t *p,
                                        uint32_t size, const uint8_t *hash)
 {
@@ -1321,7 +1322,7 @@ static dx_hde_p_baseline *dx_hde_p_add(dx_hde *h, uint64_t key, uint64_t now_ms,
     return b;
 }
 
-/* Remove all baselines of a key but one (or NULL); how many those were. */
+/* Remove all baselines of a key but one (or NULL). Returns how many. */
 static uint32_t dx_hde_p_forget(dx_hde *h, uint64_t key, const dx_hde_p_baseline *but)
 {
     uint32_t k = *dx_hde_p_head(h, key), next, count = 0;
@@ -1370,21 +1371,21 @@ DX_HDE_API int dx_hde_keep(dx_hde *h, uint64_t key, uint64_t now_ms, const void 
     return DX_HDE_OK;
 }
 
-/* >>pieces: what of a state is found where -------------------------------------
-   A state is literals and pieces. A page that is the baseline's as a whole is known from its hash;
-   of the others, bytes are looked for by a table of the baseline's blocks, and by one of what the
-   state had before:
+/* >>pieces: where the parts of a state come from -------------------------------
+   A state is literals and pieces. A page that equals the baseline's is known from its hash; in the
+   others, matches are searched with a table of the baseline's blocks, and with one of the state's
+   own past:
 
         baseline  | page 0 | page 1 | page 2 | page 3 |
         state     | page 0 | page 1'| page 2 | new ... |
                     COPY     CHANGED  COPY    AGAIN, or literals
 
-   COPY is as in the baseline; CHANGED is like the baseline at the place where the last piece goes
-   on, but for some bytes; AGAIN repeats bytes further up in the state itself. */
+   COPY equals the baseline; CHANGED equals the baseline, at the place where the last piece
+   continues, except for some bytes; AGAIN repeats earlier bytes of the state itself. */
 enum { DX_HDE_P_COPY, DX_HDE_P_CHANGED, DX_HDE_P_AGAIN };
 
-/* Add a piece, or make the last one longer where this one goes on with it. False: no room for more:
-   what is left are literals. */
+/* Add a piece, or extend the last one if this one continues it. False: no room for more, so the
+   rest are literals. */
 static bool dx_hde_p_take(dx_hde *h, uint32_t new_at, uint32_t old_at, uint32_t size, uint32_t kind)
 {
     dx_hde_p_piece *p = h->pieces_ + h->piece_count_;
@@ -1407,9 +1408,9 @@ static bool dx_hde_p_take(dx_hde *h, uint32_t new_at, uint32_t old_at, uint32_t 
     return true;
 }
 
-/* How many bytes of two places are not equal, eight at a time. Of x ^ y the top bit of each byte
-   that is not zero is set (low + low carries into it), and moved to the bottom: then bytes of sums
-   count up to 128 times without a carry. */
+/* Count the bytes that differ, eight at a time. In x ^ y the top bit of each nonzero byte is set
+   (low + low carries into it), and moved to the bottom: then byte sums count up to 128 times
+   without a carry. */
 static uint32_t dx_hde_p_wrong(const uint8_t *a, const uint8_t *b, uint32_t size)
 {
     const uint64_t low = 0x7f7f7f7f7f7f7f7fu;
@@ -1431,7 +1432,7 @@ static uint32_t dx_hde_p_wrong(const uint8_t *a, const uint8_t *b, uint32_t size
     return count;
 }
 
-/* How far two places agree, at most so many bytes. */
+/* Length of the match of two places, at most size_max. */
 static uint32_t dx_hde_p_extent(const uint8_t *a, const uint8_t *b, uint32_t size_max)
 {
     uint32_t n = 0;
@@ -1441,7 +1442,7 @@ static uint32_t dx_hde_p_extent(const uint8_t *a, const uint8_t *b, uint32_t siz
     return n;
 }
 
-/* Where in the baseline is the block at p[at]? */
+/* Find the block at p[at] in the baseline. */
 static bool dx_hde_p_match_old(const dx_hde_p_baseline *b, const uint8_t *p, uint32_t size,
                                uint32_t at, dx_hde_p_piece *found)
 {
@@ -1461,7 +1462,7 @@ static bool dx_hde_p_match_old(const dx_hde_p_baseline *b, const uint8_t *p, uin
     return true;
 }
 
-/* Where have the 8 bytes at p[at] been before? */
+/* Find the 8 bytes at p[at] earlier in the state. */
 static bool dx_hde_p_match_own(const dx_hde *h, const uint8_t *p, uint32_t size, uint32_t at,
                                dx_hde_p_piece *found)
 {
@@ -1481,8 +1482,8 @@ static bool dx_hde_p_match_own(const dx_hde *h, const uint8_t *p, uint32_t size,
     return found->size >= 12;
 }
 
-/* Look for the bytes between two places. Returns where it stopped: at `to`, or behind it, where the
-   last piece ends. */
+/* Search for the bytes between two places. Returns where it stopped: at `to`, or after it, where
+   the last piece ends. */
 static uint32_t dx_hde_p_scan(dx_hde *h, dx_hde_p_baseline *b, const uint8_t *p, uint32_t size,
                               uint32_t from, uint32_t to)
 {
@@ -1498,7 +1499,7 @@ static uint32_t dx_hde_p_scan(dx_hde *h, dx_hde_p_baseline *b, const uint8_t *p,
             at++;
             continue;
         }
-        /* blocks begin at multiples of step: the bytes before may be equal, too */
+        /* blocks begin at multiples of step: earlier bytes may match, too */
         while (x.new_at > end && x.old_at && source[x.old_at - 1] == p[x.new_at - 1]) {
             x.new_at--;
             x.old_at--;
@@ -1510,8 +1511,8 @@ static uint32_t dx_hde_p_scan(dx_hde *h, dx_hde_p_baseline *b, const uint8_t *p,
     return at;
 }
 
-/* The place in the baseline whose bytes are most like those at p[at]: where the last piece goes on,
-   or the same place. Returns how many are not equal. */
+/* The place in the baseline whose bytes are most similar to those at p[at]: where the last piece
+   continues, or the same offset. Returns how many bytes differ. */
 static uint32_t dx_hde_p_like(const dx_hde *h, const dx_hde_p_baseline *b, const uint8_t *p,
                               uint32_t at, uint32_t size, uint32_t *old_at)
 {
@@ -1531,8 +1532,8 @@ static uint32_t dx_hde_p_like(const dx_hde *h, const dx_hde_p_baseline *b, const
     return wrong_min;
 }
 
-/* What a byte with this change takes, about, in sixteenths of a byte, `run` equal ones after a byte
-   with the change `last`: little where it changes as the one before, much where it stands alone. */
+/* Approximate cost of a byte with this change, in sixteenths of a byte, after `run` equal ones and
+   a byte with the change `last`: low if it changes as the one before, high if it is isolated. */
 static uint32_t dx_hde_p_one_change(uint32_t change, uint32_t last, uint32_t run)
 {
     DX_HDE_ASSERT(change > 0 && change < 256);
@@ -1540,7 +1541,7 @@ static uint32_t dx_hde_p_one_change(uint32_t change, uint32_t last, uint32_t run
     return run < 8 ? 20 : 40;
 }
 
-/* What the changed bytes of two places take together. */
+/* Total cost of the changed bytes between two places. */
 static uint32_t dx_hde_p_change_cost(const uint8_t *old, const uint8_t *p, uint32_t size)
 {
     uint32_t i, cost = 0, last = 0, run = 64;
@@ -1553,8 +1554,8 @@ static uint32_t dx_hde_p_change_cost(const uint8_t *old, const uint8_t *p, uint3
     return cost;
 }
 
-/* May bytes have moved, so that they are worth looking for? Not where few are wrong, nor where both
-   ends of them are as they were. */
+/* May bytes have moved, so that a search is worth it? Not if few are wrong, nor if both ends
+   are unchanged. */
 static bool dx_hde_p_moved(const dx_hde_p_baseline *b, const uint8_t *p, uint32_t at, uint32_t n,
                            uint32_t old_at, uint32_t wrong)
 {
@@ -1564,11 +1565,11 @@ static bool dx_hde_p_moved(const dx_hde_p_baseline *b, const uint8_t *p, uint32_
            dx_hde_p_wrong(b->data + old_at + (n - end), p + at + (n - end), end) > end / 4;
 }
 
-/* The rest of a page, from p[at] on. Returns where it has got to; size: it has run out of room.
-   First it is compared with the one place where the baseline is most like it. Where that is bad
-   enough, the bytes are looked for; what was found is taken if it is cheaper than the changes, or
-   if it leads to another place of the baseline for long, and undone otherwise. Where searches were
-   useless eight times in a row, only each 16th page that has any likeness is searched. */
+/* Process the rest of a page, from p[at] on. Returns where it stopped; size: out of room. First the
+   page is compared with the most similar place of the baseline. If that is bad enough, a search
+   follows; its result is kept if it is cheaper than the changes, or if it leads to another place of
+   the baseline for long, and undone otherwise. After eight useless searches in a row, only every
+   16th page with any similarity is searched. */
 static uint32_t dx_hde_p_page_pieces(dx_hde *h, dx_hde_p_baseline *b, const uint8_t *p,
                                      uint32_t size, uint32_t at, uint32_t n)
 {
@@ -1605,7 +1606,7 @@ static uint32_t dx_hde_p_page_pieces(dx_hde *h, dx_hde_p_baseline *b, const uint
     return dx_hde_p_take(h, at, old_at, n, DX_HDE_P_CHANGED) ? at + n : size;
 }
 
-/* What of the state is where; h->same_ is from dx_hde_p_hash(). */
+/* Divide the state into pieces; h->same_ is from dx_hde_p_hash(). */
 static void dx_hde_p_find_pieces(dx_hde *h, dx_hde_p_baseline *b, const uint8_t *p, uint32_t size)
 {
     uint32_t at = 0, n;
@@ -1623,16 +1624,16 @@ static void dx_hde_p_find_pieces(dx_hde *h, dx_hde_p_baseline *b, const uint8_t 
 }
 
 /* >>survey --------------------------------------------------------------
-   How changed bytes are written is chosen for each record: as XOR or as differences, which suit
-   flags and counters, and by lanes, since states are often tables of numbers of 2, 4 or 8 bytes, of
-   which the low bytes change more often than the high ones:
+   The form of changed bytes is chosen for each record: XOR or differences, which suit flags and
+   counters, and lanes, because states are often tables of numbers of 2, 4 or 8 bytes, whose low
+   bytes change more often than the high ones:
 
        stride 4   state   | 00 01 02 03 | 00 01 02 03 | 00 01 02 03 |
                   lane      0  1  2  3    0  1  2  3    0  1  2  3
 
    A sample of changes is counted for stride 8, once as XOR and once as differences; lanes of the
-   smaller strides are sums of these. Each of the eight ways then costs the entropy of its lanes and
-   something for learning them, and the least wins. */
+   smaller strides are sums of these. Each of the eight forms costs the entropy of its lanes, plus
+   an estimate for learning them, and the cheapest wins. */
 /* The logarithm to the base of 2, in sixteenths, straight between powers of two. */
 static uint64_t dx_hde_p_log2(uint32_t v)
 {
@@ -1644,10 +1645,10 @@ static uint64_t dx_hde_p_log2(uint32_t v)
 
 enum {
     DX_HDE_P_COUNTS = 8 * 256, /* values in eight lanes */
-    DX_HDE_P_SAMPLE = 65536    /* bytes that are looked at, about; of a piece 1/8 of that */
+    DX_HDE_P_SAMPLE = 65536    /* approximate bytes to sample; of a piece 1/8 of that */
 };
 
-/* Sixteenths of bits for the bytes that were counted, by lanes, and for learning them. */
+/* Cost of the counted bytes, by lanes, in sixteenths of bits, including learning. */
 static uint64_t dx_hde_p_cost(const uint32_t *counts, uint32_t stride_log)
 {
     uint32_t lane, v, k, lanes = 1u << stride_log;
@@ -1686,7 +1687,7 @@ static void dx_hde_p_survey(dx_hde *h, dx_hde_record *r, const dx_hde_p_baseline
             counts[DX_HDE_P_COUNTS + 256 * in + ((is - was) & 255)]++;
         }
     }
-    for (i = 0; i < 8; i++) { /* what is equal, about */
+    for (i = 0; i < 8; i++) { /* approximate number of equal bytes */
         uint32_t equal = seen / 8 > lane[i] ? seen / 8 - lane[i] : 0;
         counts[256 * i] = equal;
         counts[DX_HDE_P_COUNTS + 256 * i] = equal;
@@ -1716,18 +1717,20 @@ static void dx_hde_p_survey(dx_hde *h, dx_hde_record *r, const dx_hde_p_baseline
                              CHANGED by XOR or difference
 
    Pieces that follow each other in the state and in the baseline are one here, copied or changed.
-   JUMP is from where the baseline was left, so an insertion costs two small numbers. RUN has models
-   by what the last run was, CHANGED by the change before: changes of a table are alike.
+   JUMP is relative to the end of the last piece in the baseline, so an insertion costs two small
+   numbers. The last run selects the models of RUN, the last change those of CHANGED: changes of a
+   table are alike.
 
-   Reading: all numbers come from outside. Each is compared with what is left of the state and of
-   the baseline before anything is copied. */
+   Reading: all numbers are untrusted. Each is checked against the rest of the state and of the
+   baseline before anything is copied. */
 /* The lane of a place of the state. */
 static uint32_t dx_hde_p_lane(const dx_hde_record *r, uint32_t at)
 {
     return at & ((1u << r->stride_log) - 1);
 }
 
-/* What changed in pieces that follow each other, here and in the baseline. Returns their number. */
+/* Write the changes of pieces that are adjacent in the state and in the baseline.
+   Returns their number. */
 static uint32_t dx_hde_p_write_old(const dx_hde *h, dx_hde_p_coder *c, const dx_hde_record *r,
                                    const dx_hde_p_baseline *b, const uint8_t *p, uint32_t first,
                                    uint32_t count, uint32_t *last_run)
@@ -1767,7 +1770,7 @@ static void dx_hde_p_write_range(const dx_hde *h, dx_hde_p_coder *c, const dx_hd
     while (k < h->piece_count_ && !c->bad) {
         const dx_hde_p_piece *x = h->pieces_ + k;
         uint32_t gap = x->new_at - end;
-        uint32_t joined = x->size; /* bytes of this piece and of those that go on with it */
+        uint32_t joined = x->size; /* bytes of this piece and of those that continue it */
         (void)dx_hde_p_number(c, DX_HDE_P_GAP, gap);
         dx_hde_p_literals(c, r, p, NULL, end, gap);
         for (n = 1; x->kind != DX_HDE_P_AGAIN && k + n < h->piece_count_; n++) {
@@ -1795,8 +1798,8 @@ static void dx_hde_p_write_range(const dx_hde *h, dx_hde_p_coder *c, const dx_hd
     dx_hde_p_literals(c, r, p, NULL, end, size - end);
 }
 
-/* Bits of the byte before a literal that choose its tree: more where there is more to learn from,
-   since each tree learns anew. */
+/* Bits of the byte before a literal that select its tree: more if there are more literals, because
+   each tree starts untrained. */
 static uint8_t dx_hde_p_context_bits(uint32_t literals)
 {
     if (literals >= 16384) return 8;
@@ -1804,7 +1807,7 @@ static uint8_t dx_hde_p_context_bits(uint32_t literals)
     return literals >= 512 ? 3 : 0;
 }
 
-/* Returns the bytes of the body; 0: there is no room for it. */
+/* Returns the bytes of the body; 0: out of room. */
 static uint32_t dx_hde_p_encode_range(const dx_hde *h, dx_hde_record *r, const dx_hde_p_baseline *b,
                                       const uint8_t *p, uint8_t *out, size_t capacity)
 {
@@ -1822,7 +1825,7 @@ static uint32_t dx_hde_p_encode_range(const dx_hde *h, dx_hde_record *r, const d
     return c.bad ? 0 : (uint32_t)c.at;
 }
 
-/* The bytes of the state that are those of the baseline but for what is written. */
+/* Copy bytes of the baseline to the state, with the changes that were written. */
 static int dx_hde_p_read_old(dx_hde_p_coder *c, const dx_hde_record *r, const uint8_t *old,
                              uint8_t *out, uint32_t at, uint32_t size, uint32_t *last_run)
 {
@@ -1845,16 +1848,17 @@ static int dx_hde_p_read_old(dx_hde_p_coder *c, const dx_hde_record *r, const ui
     return DX_HDE_OK;
 }
 
-/* Where a delta has got to. */
+/* Progress in decoding a delta. */
 typedef struct dx_hde_p_reader {
     const dx_hde_p_baseline *b; /* or NULL */
     uint8_t *out;     /* the state, */
-    uint32_t at;      /* how much of it is there, */
-    uint32_t size;    /* and its size */
-    uint64_t old_end; /* where the baseline was left; 64 bits, since a jump from outside is added */
+    uint32_t at;      /* bytes made, */
+    uint32_t size;    /* and their total */
+    uint64_t old_end; /* end of the last piece in the baseline; 64 bits: an untrusted jump is
+                         added */
 } dx_hde_p_reader;
 
-/* A piece of the state itself. It may overlap with what it makes: byte by byte. */
+/* Copy a piece of the state itself, byte by byte: it may overlap its source. */
 static int dx_hde_p_read_again(dx_hde_p_reader *x, uint32_t size, uint64_t back)
 {
     uint8_t *to = x->out + x->at;
@@ -1866,7 +1870,7 @@ static int dx_hde_p_read_again(dx_hde_p_reader *x, uint32_t size, uint64_t back)
     return DX_HDE_OK;
 }
 
-/* Where a piece of the baseline begins that is `jump` from where the last one has ended. */
+/* Where a piece of the baseline begins: `jump` bytes from the end of the last one. */
 static int dx_hde_p_read_jump(const dx_hde_p_reader *x, uint32_t size, uint64_t jump, uint64_t *old)
 {
     *old = x->old_end + jump;
@@ -1875,7 +1879,7 @@ static int dx_hde_p_read_jump(const dx_hde_p_reader *x, uint32_t size, uint64_t 
     return DX_HDE_OK;
 }
 
-/* Read pieces and literals until the state is complete, and the body at its end. */
+/* Read pieces and literals until the state is complete and the body at its end. */
 static int dx_hde_p_read_range(dx_hde_p_coder *c, const dx_hde_record *r, dx_hde_p_reader *x)
 {
     uint32_t last_run = 0, gap, n;
@@ -1910,7 +1914,7 @@ static int dx_hde_p_read_range(dx_hde_p_coder *c, const dx_hde_record *r, dx_hde
     return error;
 }
 
-/* The state of a body in range coding. */
+/* Decode the state of a body in range coding. */
 static int dx_hde_p_decode_range(const dx_hde *h, const dx_hde_record *r, const uint8_t *body,
                                  dx_hde_p_reader *x)
 {
@@ -1934,8 +1938,8 @@ static uint32_t dx_hde_p_varint(uint8_t *p, uint64_t v)
 }
 
 /* >>zstd ----------------------------------------------------------------
-   For what is too large for the range coder, at 20 MB/s, where the caller has zstd. A whole state
-   is one frame of its bytes. Of a delta three parts are one frame:
+   For data too large for the range coder (20 MB/s), if the caller has zstd. A whole state is one
+   frame of its bytes. The three parts of a delta are one frame:
 
        | I | L | instructions: gap, kind, length, jump | literals | changes of all changed pieces  |
                                                                     lane 0 ...... | lane 1 ...... |
@@ -1943,14 +1947,14 @@ static uint32_t dx_hde_p_varint(uint8_t *p, uint64_t v)
    The changes of pieces are written with all their zeros, XORed or subtracted, and lane by lane, so
    that zstd sees long rows of zeros and of bytes that are alike. work_ holds the parts. */
 #ifdef DX_HDE_ZSTD
-/* Where byte i of `size` is when the bytes of each lane stand together. */
+/* Where byte i of `size` goes when the bytes of each lane are grouped. */
 static uint32_t dx_hde_p_shuffled(uint32_t i, uint32_t size, uint32_t log)
 {
     uint32_t lane = i & ((1u << log) - 1), rest = size & ((1u << log) - 1);
     return lane * (size >> log) + (lane < rest ? lane : rest) + (i >> log);
 }
 
-/* The instructions, at most so many bytes. Returns their bytes; 0: that is not enough. */
+/* Write the instructions, at most capacity bytes. Returns their size; 0 if that is too small. */
 static size_t dx_hde_p_pack_pieces(const dx_hde *h, uint8_t *to, size_t capacity)
 {
     uint32_t k, end = 0;
@@ -1975,14 +1979,14 @@ static size_t dx_hde_p_pack_pieces(const dx_hde *h, uint8_t *to, size_t capacity
     return n;
 }
 
-/* Bytes that the parts of a delta may take: by its state, not by what this side has room for, so
-   that every decoder takes the same records. work_ has room for those of the largest state. */
+/* Max bytes for the parts of a delta. It depends on the state, not on the memory of this side, so
+   that every decoder accepts the same records. work_ has room for those of the largest state. */
 static size_t dx_hde_p_parts_max(const dx_hde_record *r)
 {
     return (size_t)(r->state_size + r->state_size / 8 + 1024);
 }
 
-/* All three parts into work_. Returns their bytes, or 0. */
+/* Write all three parts to work_. Returns their size, or 0. */
 static size_t dx_hde_p_pack(const dx_hde *h, const dx_hde_record *r, const dx_hde_p_baseline *b,
                             const uint8_t *p)
 {
@@ -2014,7 +2018,7 @@ static size_t dx_hde_p_pack(const dx_hde *h, const dx_hde_record *r, const dx_hd
     return (size_t)(to - h->work_) + h->residual_;
 }
 
-/* Returns the bytes of the body; 0: there is no room for it, or no zstd. */
+/* Returns the bytes of the body; 0: out of room, or no zstd. */
 static uint32_t dx_hde_p_encode_zstd(const dx_hde *h, dx_hde_record *r, const dx_hde_p_baseline *b,
                                      const uint8_t *p, uint8_t *out, size_t capacity)
 {
@@ -2042,7 +2046,7 @@ static uint32_t dx_hde_p_encode_zstd(const dx_hde *h, dx_hde_record *r, const dx
     return ZSTD_isError(n) ? 0 : (uint32_t)n;
 }
 
-/* One frame into exactly so many bytes, or at most so many; *got: how many. */
+/* Decompress one frame into at most capacity bytes; *got: how many. */
 static int dx_hde_p_inflate(const dx_hde *h, const dx_hde_record *r, const uint8_t *body,
                             uint8_t *out, size_t capacity, size_t *got)
 {
@@ -2062,13 +2066,13 @@ static int dx_hde_p_inflate(const dx_hde *h, const dx_hde_record *r, const uint8
 
 /* The parts that dx_hde_p_pack() wrote. */
 typedef struct dx_hde_p_parts {
-    const uint8_t *pieces;       /* the instructions that are not read yet, */
-    const uint8_t *literals;     /* the literals that are not, */
+    const uint8_t *pieces;       /* the unread instructions, */
+    const uint8_t *literals;     /* the unread literals, */
     const uint8_t *changes;      /* and all changes */
     uint32_t       piece_size;   /* bytes of these */
     uint32_t       literal_size;
     uint32_t       change_size;
-    uint32_t       change_at;    /* how many changes are read */
+    uint32_t       change_at;    /* changes read */
     bool           bad;          /* a varint was cut off, or too large */
 } dx_hde_p_parts;
 
@@ -2088,7 +2092,7 @@ static uint32_t dx_hde_p_next(dx_hde_p_parts *s)
     return (uint32_t)(v & UINT32_MAX);
 }
 
-/* Take over so many literals. */
+/* Copy `size` literals. */
 static int dx_hde_p_next_literals(dx_hde_p_parts *s, dx_hde_p_reader *x, uint32_t size)
 {
     if (size > x->size - x->at || size > s->literal_size) return DX_HDE_EBOUNDS;
@@ -2184,7 +2188,7 @@ static int dx_hde_p_decode_zstd(const dx_hde *h, const dx_hde_record *r, const u
 #endif
 
 /* >>records -------------------------------------------------------------
-   A record is a head, which says all that a reader must know before it looks at the body, and the
+   A record is a head, with everything that a reader must know before it reads the body, and the
    body (docs/formats/hde.md, section 1):
 
        0      4      5        6       7      8        12
@@ -2198,9 +2202,9 @@ static int dx_hde_p_decode_zstd(const dx_hde *h, const dx_hde_record *r, const u
        drops v3             <-------------      NACK of v3, for v4
        WHOLE v5, keep       ------------->      keeps v5
 
-   The head's size is not known before the body's is, so the body is written at its place with the
-   longest head, and moved. The checksum finds what happened on the way; that the state is the right
-   one is known from its hash, after decoding. */
+   The size of the head depends on that of the body, so the body is written at its place with the
+   longest head, and moved. The checksum detects damage in transit; the hash of the state verifies
+   the result, after decoding. */
 /* The head of a record without its checksum, at most DX_HDE_HEAD_MAX bytes. Returns its bytes. */
 static uint32_t dx_hde_p_put_head(const dx_hde_record *r, uint8_t *p)
 {
@@ -2235,7 +2239,7 @@ static size_t dx_hde_p_seal(dx_hde_record *r, uint8_t *to, uint32_t body_size)
     return n + (size_t)body_size;
 }
 
-/* The next varint of a head, and *p behind it. Where *error is set nothing is read. */
+/* The next varint of a head; advances *p. If *error is set, nothing is read. */
 static uint64_t dx_hde_p_take_varint(const uint8_t **p, const uint8_t *end, int *error)
 {
     uint64_t v = 0;
@@ -2250,14 +2254,14 @@ static uint64_t dx_hde_p_take_varint(const uint8_t **p, const uint8_t *end, int 
     return v;
 }
 
-/* Are these values that this version of the format has? */
+/* Does this version of the format have these values? */
 static bool dx_hde_p_known(const dx_hde_record *r, uint8_t flags)
 {
     return r->kind >= DX_HDE_WHOLE && r->kind <= DX_HDE_NACK && r->coding <= DX_HDE_ZSTD_FRAME &&
            flags < 12 && r->stride_log <= 3 && r->literal_bits <= 8;
 }
 
-/* Do the fields go together? */
+/* Are the fields consistent? */
 static bool dx_hde_p_sound(const dx_hde_record *r)
 {
     if (r->kind == DX_HDE_NACK) return !r->body_size && r->coding == DX_HDE_PLAIN;
@@ -2342,8 +2346,8 @@ DX_HDE_API int dx_hde_read_nack(dx_hde *h, uint64_t key, const void *nack, size_
     if (r.dictionary) h->refused_dictionary_ = r.dictionary;
     b = dx_hde_p_find(h, key, NULL, 0);
     if (!b) return DX_HDE_ENOTFOUND;
-    /* Where each state is the baseline of the next, all since the refused one are missing, too, and
-       nacks are always behind. An old hash that looks like one of these costs a whole state. */
+    /* If each state is the baseline of the next, all since the refused one are missing, too, and
+       nacks always come late. An old hash that collides with one of these costs a whole state. */
     if (DX_HDE_MEMCMP(b->hash, r.baseline, r.hash_size) != 0 &&
         !(h->desc_.rolling && dx_hde_p_in_chain(b, r.hash)))
         return DX_HDE_ENOTFOUND;
@@ -2362,11 +2366,11 @@ DX_HDE_API int dx_hde_read_nack(dx_hde *h, uint64_t key, const void *nack, size_
           |
           '-- not below 70 % of the state:  whole as well, and the smaller one of both
 
-   All are written behind each other into the caller's buffer, and the one that wins is moved to its
-   front. A chain of deltas ends with a whole state after chain_max of them or interval_ms, so that
-   a receiver that joins late waits no longer than that. */
-/* Records that are small enough for the range coder, at 20 MB/s, are; of small ones both codings
-   are tried once for each baseline, and then the one that was smaller is taken. */
+   All are written one after the other into the caller's buffer, and the smallest is moved to its
+   front. A chain of deltas ends with a whole state after chain_max of them or interval_ms, which
+   limits how long a receiver that joins late must wait. */
+/* The range coder (20 MB/s) is used for records that are small enough for it; for small ones both
+   codings are tried once per baseline, and the smaller one is used from then on. */
 static uint32_t dx_hde_p_encode_delta(dx_hde *h, dx_hde_record *r, dx_hde_p_baseline *b,
                                       const uint8_t *p, uint8_t *out, size_t capacity)
 {
@@ -2396,7 +2400,7 @@ static uint32_t dx_hde_p_encode_delta(dx_hde *h, dx_hde_record *r, dx_hde_p_base
 }
 
 #ifndef DX_PATCH_NO_CREATE
-/* The same by the slower search of dx_patch_create(), where that is smaller. Every decoder has the
+/* The same with the slower search of dx_patch_create(), if that is smaller. Every decoder has the
    memory for it. */
 static uint32_t dx_hde_p_encode_patch(dx_hde *h, dx_hde_record *r, const dx_hde_p_baseline *b,
                                       const uint8_t *p, uint8_t *out, size_t capacity,
@@ -2424,7 +2428,7 @@ static uint32_t dx_hde_p_encode_patch(dx_hde *h, dx_hde_record *r, const dx_hde_
 }
 #endif
 
-/* Is a state little else than what it began with? Then no block of zstd is as short as a number. */
+/* Does a state mostly repeat its own beginning? Then no block of zstd is as short as a number. */
 static bool dx_hde_p_repeats(dx_hde *h, const uint8_t *p, uint32_t size)
 {
     uint32_t some = size < 65536 ? size : 65536;
@@ -2434,8 +2438,8 @@ static bool dx_hde_p_repeats(dx_hde *h, const uint8_t *p, uint32_t size)
     return h->literals_ < size / 64;
 }
 
-/* A whole state, in the coding that is smallest; it must save 1/11 of its bytes to be worth it.
-   Returns the bytes of the body; 0: it has none, or there is no room for it. */
+/* A whole state, in the smallest coding; a coding must save 1/11 of the bytes. Returns the bytes of
+   the body; 0: empty, or out of room. */
 static uint32_t dx_hde_p_encode_whole(dx_hde *h, dx_hde_record *r, const uint8_t *p, uint8_t *out,
                                       size_t capacity)
 {
@@ -2462,8 +2466,8 @@ static uint32_t dx_hde_p_encode_whole(dx_hde *h, dx_hde_record *r, const uint8_t
     return (uint32_t)size;
 }
 
-/* A record of the state whose hash is r->hash. Returns the bytes of its body; *whole: is it one? A
-   delta that is not far below the state is left for a whole state that is smaller. */
+/* Make a record of the state whose hash is r->hash. Returns the bytes of its body; *whole: is it a
+   whole state? A delta that is not much smaller than the state loses to a smaller whole state. */
 static uint32_t dx_hde_p_encode(dx_hde *h, dx_hde_record *r, dx_hde_p_baseline *b, const uint8_t *p,
                                 uint8_t *out, size_t capacity, bool *whole)
 {
@@ -2492,7 +2496,7 @@ static uint32_t dx_hde_p_encode(dx_hde *h, dx_hde_record *r, dx_hde_p_baseline *
     return other;
 }
 
-/* Statistics, and what dx_hde_adapt_level() looks at. */
+/* Update statistics, and the data of dx_hde_adapt_level(). */
 static void dx_hde_p_count(dx_hde *h, size_t state_size, size_t record_size, bool delta)
 {
     h->stats_.encoded++;
@@ -2586,9 +2590,10 @@ DX_HDE_API void dx_hde_get_stats(const dx_hde *h, dx_hde_stats *stats)
        record -> dx_hde_info() -> baseline? room? -> pieces -> hash as in the head? -> keep
                  CRC, form        ENOTFOUND: nack    EBOUNDS   ETARGET
 
-   dx_hde_compose() makes one record of two that follow each other, for a receiver that missed the
-   first: both are decoded, one behind the other in the caller's memory, and encoded as one. */
-/* The patch in a record. It gets the memory that every decoder has, however much there is here. */
+   dx_hde_compose() makes one record of two consecutive ones, for a receiver that missed the first:
+   both are decoded into the caller's memory, one after the other, and encoded as one. */
+/* Apply the patch in a record. It gets the memory that every decoder has, however much
+   there is here. */
 static int dx_hde_p_run_patch(const dx_hde *h, const dx_hde_record *r, const dx_hde_p_baseline *b,
                               const uint8_t *body, uint8_t *out)
 {
@@ -2604,8 +2609,8 @@ static int dx_hde_p_run_patch(const dx_hde *h, const dx_hde_record *r, const dx_
                           h->scratch_, (size_t)DX_HDE_P_PATCH_MEMORY);
 }
 
-/* The state of a record whose baseline is b, NULL for a whole one, into r->state_size bytes; all of
-   its hash into r->hash. */
+/* Decode the state of a record whose baseline is b, NULL for a whole one, into r->state_size bytes;
+   its complete hash into r->hash. */
 static int dx_hde_p_state(dx_hde *h, dx_hde_record *r, const dx_hde_p_baseline *b,
                           const uint8_t *body, uint8_t *out)
 {
@@ -2632,7 +2637,7 @@ static int dx_hde_p_state(dx_hde *h, dx_hde_record *r, const dx_hde_p_baseline *
     return DX_HDE_OK;
 }
 
-/* The baseline of a record that may be decoded, here and into so many bytes. */
+/* The baseline of a record, if it may be decoded here, into at most capacity bytes. */
 static int dx_hde_p_baseline_of(const dx_hde *h, uint64_t key, const dx_hde_record *r,
                                 size_t capacity, dx_hde_p_baseline **b)
 {
@@ -2663,14 +2668,14 @@ DX_HDE_API int dx_hde_decode(dx_hde *h, uint64_t key, uint64_t now_ms, const voi
     h->stats_.decoded++;
     *out_size = (size_t)r.state_size;
     if (!r.keep) return DX_HDE_OK;
-    b = dx_hde_p_find(h, key, NULL, 0); /* stays for a delta that comes late; older ones go */
+    b = dx_hde_p_find(h, key, NULL, 0); /* kept for late deltas; older ones are dropped */
     (void)dx_hde_p_forget(h, key, b);
     if (b && DX_HDE_MEMCMP(b->hash, r.hash, 32) == 0) (void)dx_hde_drop(h, key);
     (void)dx_hde_p_add(h, key, now_ms, to, (uint32_t)r.state_size, r.hash);
     return DX_HDE_OK;
 }
 
-/* The states of two records, one behind the other. */
+/* Decode the states of two records, one after the other. */
 static int dx_hde_p_both(dx_hde *h, dx_hde_record r[2], const dx_hde_p_baseline *b,
                          const uint8_t *first, const uint8_t *second, uint8_t *states)
 {
@@ -2723,13 +2728,13 @@ DX_HDE_API int dx_hde_compose(dx_hde *h, uint64_t key, const void *first, size_t
 }
 
 /* >>dictionaries --------------------------------------------------------
-   Samples of states are gathered until there are enough to train a dictionary for zstd:
+   Samples of states are collected until there are enough to train a dictionary for zstd:
 
        memory   | pad | sizes of samples_max samples | sample 0 | sample 1 | ...... used_ | free |
 
-   Its id, 32768 and its version, is in each record that was made with it. */
+   Its id, 32768 + its version, is in each record that was made with it. */
 #ifdef DX_HDE_ZSTD
-/* The sizes of the samples stand at the front of the memory. */
+/* The sizes of the samples are at the start of the memory. */
 static size_t *dx_hde_p_sizes(dx_hde_trainer *t, uint32_t *samples_max, size_t *room)
 {
     size_t skip = (sizeof(size_t) - (uintptr_t)t->memory % sizeof(size_t)) % sizeof(size_t);
