@@ -73,6 +73,7 @@ complete -c dxup -n '__fish_seen_subcommand_from serve' -l json -d 'print JSON, 
 complete -c dxup -n '__fish_seen_subcommand_from serve' -l listen -x -d 'where to answer dxup pull'
 complete -c dxup -n '__fish_seen_subcommand_from serve' -l http -x -d 'also for browsers and curl: GET /NAME, ETags,'
 complete -c dxup -n '__fish_seen_subcommand_from serve' -l status -x -d 'also a page about the server, /status.json,'
+complete -c dxup -n '__fish_seen_subcommand_from serve' -l log -x -d 'append a line of JSON for each pull and request'
 complete -c dxup -n '__fish_seen_subcommand_from serve' -l patch-max -x -d 'larger versions are patched by chunks'
 complete -c dxup -n '__fish_seen_subcommand_from serve' -l connections -x -d 'serve: limit for each worker (default 4096);'
 complete -c dxup -n '__fish_seen_subcommand_from serve' -l connections-per-address -x -d 'limit for each worker of one IPv4 address or'

@@ -47,6 +47,7 @@ typedef struct client {
     dxup_http     *http;
     dxup_guest     guest;
     dx_peers_id    id;
+    dxup_log_entry *log;    /* NULL: there is no log */
     bool           last;    /* after this answer the connection ends */
     /* it was sent: what still comes is thrown away, so that it is not lost by a reset */
     bool           over;
@@ -87,7 +88,8 @@ struct dxup_http {
     bool            draining;
     int64_t         until_ns; /* it drains at most so long */
     bool            open;    /* guarded by lock: messages may be posted, */
-    bool            ending;  /* and the next one says: finish what is begun, and end */
+    bool            ending;  /* and the next one says: finish what is begun, and end; */
+    bool            look;    /* or: another store may be at the path */
     char            address[DX_REACTOR_ADDRESS_TEXT_SIZE];
     client         *clients;
     dxup_guests    *guests;
@@ -210,6 +212,7 @@ static void put_head(client *c, int status, const char *fields, uint64_t size)
                      c->last ? "Connection: close\r\n" : "");
     assert(n > 0 && n < HEAD_SIZE);
     c->out_size += (size_t)n;
+    if (c->log) c->log->status = status;
     if (!c->http->d.status) dxup_count(&c->http->d.metrics->http[status / 100], 1);
 }
 
@@ -235,8 +238,11 @@ static void refuse(client *c, int status)
              : status == 503 ? "Retry-After: 1\r\nContent-Type: text/plain\r\n"
                              : "Content-Type: text/plain\r\n",
              (uint64_t)n);
-    if (!c->head) memcpy(c->out + c->out_size, text, (size_t)n);
-    if (!c->head) c->out_size += (size_t)n;
+    dxup_log_result(c->log, "refused");
+    if (c->head) return;
+    memcpy(c->out + c->out_size, text, (size_t)n);
+    c->out_size += (size_t)n;
+    dxup_log_sent(c->log, (uint64_t)n);
 }
 
 static dx_edge_version edge_version(const versions_version *v)
@@ -284,6 +290,8 @@ static void begin_body(client *c, int status, uint64_t size)
     snprintf(fields + n, sizeof fields - n,
              "X-Content-Type-Options: nosniff\r\nContent-Type: %s\r\n", type_of(c->target.name));
     put_head(c, status, fields, size);
+    dxup_log_versions(c->log, status == 226 ? &c->base : NULL, &c->target);
+    dxup_log_result(c->log, status == 226 ? "patch" : "full");
     if (c->head || !size) end_body(c);
     else c->size = size;
     if (!c->head) count_body(c, status == 226, size);
@@ -345,6 +353,9 @@ static void put_unchanged(client *c)
     assert(OUT_SIZE - c->out_size >= HEAD_SIZE);
     dx_edge_fields(&edge, DX_EDGE_FRESH, NULL, fields);
     dxup_count(&c->http->d.metrics->http[3], 1);
+    dxup_log_versions(c->log, NULL, &c->target);
+    dxup_log_result(c->log, "unchanged");
+    if (c->log) c->log->status = 304;
     dxup_count(&c->http->d.metrics->spared, c->target.size);
     c->out_size += (size_t)snprintf((char *)c->out + c->out_size, HEAD_SIZE,
                                     "HTTP/1.1 304 %s\r\n%s%s\r\n", reason_of(304), fields,
@@ -429,12 +440,37 @@ static bool fill(client *c)
         if (error) return false;
         c->out_size += n;
         c->at += n;
+        dxup_log_sent(c->log, n);
         if (c->at == c->size) end_body(c);
     }
     return true;
 }
 
 /* >>connection ------------------------------------------------------------- */
+/* Is a body on its way, or a patch being made? */
+static bool is_busy(const client *c) { return c->waiting || c->at < c->size; }
+
+/* The target of the request, as it came. */
+static void begin_log(client *c, const http_request *q)
+{
+    const uint8_t *request = c->input + c->taken, *end = c->input + c->input_size, *at, *behind;
+    if (!c->log) return;
+    const bool asked = q->status == 200;
+    dxup_log_begin(c->http->d.log, c->log, !asked ? "HTTP" : q->head ? "HEAD" : "GET", false);
+    end = memchr(request, '\r', (size_t)(end - request));
+    at = end ? memchr(request, ' ', (size_t)(end - request)) : NULL;
+    if (!at) return;
+    at++;
+    behind = memchr(at, ' ', (size_t)(end - at));
+    dxup_log_path(c->log, at, (size_t)((behind ? behind : end) - at));
+}
+
+/* Unless more of the answer follows. */
+static void end_log(client *c)
+{
+    if (!is_busy(c)) dxup_log_end(c->http->d.log, c->log, NULL, 0);
+}
+
 /* Answer the requests that are there, one after the other, as long as there is room for the
    answer. */
 static bool dispatch(client *c)
@@ -446,17 +482,16 @@ static bool dispatch(client *c)
         if (!used) return true;
         c->last = q.close;
         c->head = q.head;
+        begin_log(c, &q);
         if (q.status != 200) refuse(c, q.status);
         else if (c->http->d.status) answer_status(c, c->input + c->taken, used);
         else answer(c, c->input + c->taken, used);
         c->taken += used;
         if (!fill(c)) return false;
+        end_log(c);
     }
     return true;
 }
-
-/* Is a body on its way, or a patch being made? */
-static bool is_busy(const client *c) { return c->waiting || c->at < c->size; }
 
 /* Answer what there is, as far as the connection takes it; drained() goes on. */
 static void pump(client *c)
@@ -469,10 +504,14 @@ static void pump(client *c)
             c->waiting = false;
             answer_from_base(c);
         }
-        const bool good = fill(c) && dispatch(c);
+        bool good = fill(c);
+        if (good) end_log(c);
+        if (good) good = dispatch(c);
         (void)dx_peers_commit(peers, c->id, (uint32_t)c->out_size);
         more = c->at < c->size || OUT_SIZE - c->out_size < 2 * HEAD_SIZE;
         if (!good) {
+            dxup_count(&c->http->d.metrics->damaged, 1);
+            dxup_log_end(c->http->d.log, c->log, "damaged", 0);
             (void)dx_peers_close(peers, c->id, true);
             return;
         }
@@ -519,6 +558,7 @@ static void opened(dx_peers *s, dx_peers_id id)
     prog_line_begin(&c->text);
     c->http = h;
     c->id = id;
+    c->log = dxup_log_entry_open(h->d.log, dx_peers_fd(s, id));
     c->active_ns = prog_now_ns();
     c->next = h->clients;
     if (c->next) c->next->previous = c;
@@ -578,7 +618,9 @@ static void closed(dx_peers *s, dx_peers_id id, int32_t reason)
     assert(h->client_count > 0);
     h->client_count--;
     dxup_guests_leave(h->guests, &c->guest);
+    dxup_log_end(h->d.log, c->log, "cut", 0);
     end_body(c);
+    free(c->log);
     free(c);
     if (h->draining && !h->clients) dx_reactor_stop(&h->reactor);
 }
@@ -635,7 +677,8 @@ static void on_timer(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
     dx_reactor_timer(r, op, 1000000000);
 }
 
-/* A patch is ready, perhaps one that somebody waits for; or the server ends. */
+/* A patch is ready, perhaps one that somebody waits for; another store may be at the path; or the
+   server ends. */
 static void on_message(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
 {
     dxup_http *h = dx_reactor_op_user(op);
@@ -646,8 +689,10 @@ static void on_message(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
         if (c->waiting) go_on(c);
     }
     pthread_mutex_lock(&h->lock);
-    const bool ends = h->ending && !h->draining;
+    const bool ends = h->ending && !h->draining, look = h->look;
+    h->look = false;
     pthread_mutex_unlock(&h->lock);
+    if (look) (void)versions_store_look_again(&h->store); /* contents hold the one before */
     if (ends) drain(h);
     dx_reactor_receive(r, op, h->messages, sizeof h->messages / sizeof *h->messages);
 }
@@ -750,20 +795,23 @@ int dxup_http_start(dxup_http **out, const dxup_http_desc *desc)
 
 const char *dxup_http_address(const dxup_http *h) { return h->address; }
 
-/* Have it look what there is, and whether it is to end. */
-static void wake(dxup_http *h, bool end)
+/* Have it look what there is. */
+static void wake(dxup_http *h, bool end, bool look)
 {
     dx_reactor_message message = {{0, 0, 0}};
     if (!h) return;
     pthread_mutex_lock(&h->lock);
     h->ending |= end;
+    h->look |= look;
     if (h->open) dx_reactor_post(&h->reactor, &message); /* full: it is awake anyway */
     pthread_mutex_unlock(&h->lock);
 }
 
-void dxup_http_ready(dxup_http *h) { wake(h, false); }
+void dxup_http_ready(dxup_http *h) { wake(h, false, false); }
 
-void dxup_http_end(dxup_http *h) { wake(h, true); }
+void dxup_http_look_again(dxup_http *h) { wake(h, false, true); }
+
+void dxup_http_end(dxup_http *h) { wake(h, true, false); }
 
 int dxup_http_stop(dxup_http *h)
 {
