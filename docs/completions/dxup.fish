@@ -71,7 +71,7 @@ complete -c dxup -n '__fish_seen_subcommand_from gc' -l quiet -d 'print no summa
 complete -c dxup -n '__fish_seen_subcommand_from serve' -l workers -x -d 'threads (default: one for each processor)'
 complete -c dxup -n '__fish_seen_subcommand_from serve' -l json -d 'print JSON, one object a line'
 complete -c dxup -n '__fish_seen_subcommand_from serve' -l listen -x -d 'where to answer dxup pull'
-complete -c dxup -n '__fish_seen_subcommand_from serve' -l http -x -d 'also for browsers and curl: GET /NAME, ETags,'
+complete -c dxup -n '__fish_seen_subcommand_from serve' -l http -x -d 'also for browsers and curl: GET /NAME, files and'
 complete -c dxup -n '__fish_seen_subcommand_from serve' -l status -x -d 'also a page about the server, /status.json,'
 complete -c dxup -n '__fish_seen_subcommand_from serve' -l log -x -d 'append a line of JSON for each pull and request'
 complete -c dxup -n '__fish_seen_subcommand_from serve' -l patch-max -x -d 'larger versions are patched by chunks'

@@ -224,7 +224,7 @@ static const prog_option options[] = {
     {"--listen", PROG_OPTION_TEXT, FIELD(address), .commands = SERVE, .value = "HOST:PORT",
      .help = "where to answer dxup pull"},
     {"--http", PROG_OPTION_TEXT, FIELD(http), .commands = SERVE, .value = "HOST:PORT",
-     .help = "also for browsers and curl: GET /NAME, ETags,\nA-IM: dx-patch"},
+     .help = "also for browsers and curl: GET /NAME, files and\nindex pages of trees, ranges, ETags, A-IM: dx-patch"},
     {"--status", PROG_OPTION_TEXT, FIELD(status), .commands = SERVE, .value = "HOST:PORT",
      .help = "also a page about the server, /status.json,\n/metrics (Prometheus) and /healthz"},
     {"--log", PROG_OPTION_TEXT, FIELD(log), .commands = SERVE, .value = "FILE",

@@ -1,7 +1,7 @@
 /* The HTTP side of the server, for browsers and curl: GET /NAME gives the latest version of a
    published file, /NAME@3 that one, with its BLAKE3-256 as strong ETag; If-None-Match makes it
    304, and with `A-IM: dx-patch` (RFC 3229) 226 with a patch of dx_patch.h from the version that
-   the client has. One thread.
+   the client has. Files and directories of trees: http_tree.h. One range of a file: 206. One thread.
 
    Connections are those of dx_peers.h. A request is read where it lies in the input, and answered
    into a block of the connection. While a body goes out, or its patch is being made, the connection
@@ -16,6 +16,8 @@
 #include "../../common/os.h"
 #include "address.h"
 #include "guests.h"
+#include "http_fields.h"
+#include "http_tree.h"
 #include "loop.h"
 #include "status.h"
 
@@ -59,9 +61,12 @@ typedef struct client {
     versions_version  base, target;
     dxup_patch        patch;
     versions_content *content;
+    versions_entry_reader *entry; /* of a file in a tree */
+    bool           counted;  /* one of the contents that are read now */
     dxup_plan_cursor cursor;
-    prog_line      text;     /* the body, where it is neither of these */
+    prog_line      text;     /* the body, where it is none of these */
     uint64_t       at, size; /* of the body; equal: nothing is being answered */
+    uint64_t       from;     /* in the content or entry: where the body begins */
 
     /* inside of received(): input[taken..input_size) is to be answered */
     const uint8_t *input;
@@ -94,83 +99,23 @@ struct dxup_http {
     client         *clients;
     dxup_guests    *guests;
     size_t          client_count;
-    size_t          content_count; /* of these, with content */
+    size_t          content_count; /* of these, with content, an entry, or an index page */
     bool            worked;  /* since memory was given back last */
 };
-
-/* >>request ---------------------------------------------------------------- */
-/* The next value of a field of a checked request, from *at on; false: there is none. */
-static bool next_field(const uint8_t *request, size_t size, const char *name, size_t *at,
-                       const uint8_t **value, size_t *value_size)
-{
-    while (*at < size) {
-        const uint8_t *line = request + *at, *end = memchr(line, '\r', size - *at), *colon;
-        if (!end) return false;
-        *at += (size_t)(end - line) + 2;
-        colon = memchr(line, ':', (size_t)(end - line));
-        if (!colon || !http_is(line, (size_t)(colon - line), name)) continue;
-        *value = colon + 1;
-        *value_size = (size_t)(end - colon - 1);
-        return true;
-    }
-    return false;
-}
-
-/* Does one of the fields of this name have the word in its list? */
-static bool field_has(const uint8_t *request, size_t size, const char *name, const char *word)
-{
-    const uint8_t *value;
-    size_t at = 0, value_size;
-    while (next_field(request, size, name, &at, &value, &value_size)) {
-        for (size_t i = 0; i < value_size;) {
-            size_t begin, end;
-            while (i < value_size && (value[i] == ' ' || value[i] == '\t' || value[i] == ',')) i++;
-            for (begin = i; i < value_size && value[i] != ',' && value[i] != ';';) i++;
-            for (end = i; end > begin && (value[end - 1] == ' ' || value[end - 1] == '\t');) end--;
-            if (end > begin && http_is(value + begin, end - begin, word)) return true;
-            while (i < value_size && value[i] != ',') i++;
-        }
-    }
-    return false;
-}
-
-/* The value of a hexadecimal digit, or -1. */
-static int digit(uint8_t c)
-{
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    return -1;
-}
-
-/* "/a%20name?query" -> "a name". "/" is index.html. */
-static bool parse_target(const uint8_t *request, size_t size, char name[PROG_NAME_SIZE_MAX + 1])
-{
-    const uint8_t *p = memchr(request, ' ', size), *end = request + size;
-    size_t n = 0;
-    assert(p && p + 1 < end && p[1] == '/'); /* http_parse() has looked */
-    for (p += 2; p < end && *p != ' ' && *p != '?' && *p != '#'; p++) {
-        int c = *p;
-        if (c == '%') {
-            if (end - p <= 2) return false;
-            int high = digit(p[1]);
-            int low = digit(p[2]);
-            if (high < 0 || low < 0) return false;
-            c = high << 4 | low;
-            p += 2;
-        }
-        if (!c || n == PROG_NAME_SIZE_MAX) return false;
-        name[n++] = (char)c;
-    }
-    name[n] = 0;
-    if (!n) strcpy(name, "index.html");
-    return true;
-}
 
 /* >>answer ----------------------------------------------------------------- */
 static const char *type_of(const char *name)
 {
     static const char *const types[][2] = {{".html", "text/html; charset=utf-8"},
+                                           {".htm", "text/html; charset=utf-8"},
+                                           {".xml", "application/xml"},
+                                           {".pdf", "application/pdf"},
+                                           {".jpg", "image/jpeg"},
+                                           {".gif", "image/gif"},
+                                           {".webp", "image/webp"},
+                                           {".woff2", "font/woff2"},
+                                           {".mjs", "text/javascript; charset=utf-8"},
+                                           {".md", "text/markdown; charset=utf-8"},
                                            {".js", "text/javascript; charset=utf-8"},
                                            {".css", "text/css; charset=utf-8"},
                                            {".json", "application/json"},
@@ -179,6 +124,7 @@ static const char *type_of(const char *name)
                                            {".png", "image/png"},
                                            {".txt", "text/plain; charset=utf-8"}};
     const char *dot = strrchr(name, '.');
+    if (dot && strchr(dot, '/')) dot = NULL;
     for (size_t i = 0; dot && i < sizeof types / sizeof *types; i++)
         if (!strcmp(dot, types[i][0])) return types[i][1];
     return "application/octet-stream";
@@ -188,11 +134,14 @@ static const char *reason_of(int status)
 {
     switch (status) {
     case 200: return "OK";
+    case 206: return "Partial Content";
     case 226: return "IM Used";
+    case 302: return "Found";
     case 304: return "Not Modified";
     case 400: return "Bad Request";
     case 404: return "Not Found";
     case 405: return "Method Not Allowed";
+    case 416: return "Range Not Satisfiable";
     case 413: return "Content Too Large";
     case 431: return "Request Header Fields Too Large";
     case 501: return "Not Implemented";
@@ -219,13 +168,16 @@ static void put_head(client *c, int status, const char *fields, uint64_t size)
 static void end_body(client *c)
 {
     dxup_patches_release(c->http->d.patches, &c->patch);
-    if (c->content) c->http->content_count--;
+    if (c->counted) c->http->content_count--;
+    c->counted = false;
     dxup_guests_read_end(&c->guest);
     versions_content_close(c->content);
     c->content = NULL;
+    versions_entry_reader_close(c->entry);
+    c->entry = NULL;
     prog_line_free(&c->text);
     prog_line_begin(&c->text);
-    c->at = c->size = 0;
+    c->at = c->size = c->from = 0;
 }
 
 static void refuse(client *c, int status)
@@ -279,19 +231,34 @@ static void count_body(client *c, bool patch, uint64_t size)
     if (patch && size < c->target.size) dxup_count(&m->spared, c->target.size - size);
 }
 
+/* Behind n bytes of fields: that ranges are answered, and which one this is. */
+static size_t put_ranges(char *fields, size_t capacity, size_t n, int status, uint64_t from,
+                         uint64_t size, uint64_t total)
+{
+    n += (size_t)snprintf(fields + n, capacity - n, "Accept-Ranges: bytes\r\n");
+    if (status == 206)
+        n += (size_t)snprintf(fields + n, capacity - n, "Content-Range: bytes %llu-%llu/%llu\r\n",
+                              (unsigned long long)from, (unsigned long long)(from + size - 1),
+                              (unsigned long long)total);
+    assert(n < capacity);
+    return n;
+}
+
 /* A body of this many bytes follows, from c->content or c->patch. */
 static void begin_body(client *c, int status, uint64_t size)
 {
-    char fields[DX_EDGE_FIELDS_MAX + 128];
+    char fields[DX_EDGE_FIELDS_MAX + 256];
     dx_edge_server edge = edge_of(c);
     dx_edge_version base = edge_version(&c->base);
     size_t n = dx_edge_fields(&edge, status == 226 ? DX_EDGE_PATCH : DX_EDGE_STALE, &base, fields);
     assert(n < DX_EDGE_FIELDS_MAX && c->at == 0 && c->size == 0);
-    snprintf(fields + n, sizeof fields - n,
-             "X-Content-Type-Options: nosniff\r\nContent-Type: %s\r\n", type_of(c->target.name));
+    n += (size_t)snprintf(fields + n, sizeof fields - n,
+                          "X-Content-Type-Options: nosniff\r\nContent-Type: %s\r\n",
+                          type_of(c->target.name));
+    if (status != 226) put_ranges(fields, sizeof fields, n, status, c->from, size, c->target.size);
     put_head(c, status, fields, size);
     dxup_log_versions(c->log, status == 226 ? &c->base : NULL, &c->target);
-    dxup_log_result(c->log, status == 226 ? "patch" : "full");
+    dxup_log_result(c->log, status == 226 ? "patch" : status == 206 ? "range" : "full");
     if (c->head || !size) end_body(c);
     else c->size = size;
     if (!c->head) count_body(c, status == 226, size);
@@ -304,19 +271,27 @@ static size_t contents_share(const dxup_http *h)
     return h->d.network_max > DXUP_NETWORK_MAX ? CONTENTS_MAX : CONTENTS_SHARE;
 }
 
+/* One more is read, until end_body(). A status of HTTP. */
+static int count_content(client *c)
+{
+    dxup_http *h = c->http;
+    assert(!c->counted);
+    if (h->content_count >= CONTENTS_MAX) return 503;
+    if (!dxup_guests_read(&c->guest, contents_share(h))) return 503;
+    c->counted = true;
+    h->content_count++;
+    return 200;
+}
+
 /* Open c->content. A status of HTTP. */
 static int open_content(client *c)
 {
-    dxup_http *h = c->http;
     assert(!c->content);
-    if (h->content_count >= CONTENTS_MAX) return 503;
-    if (!dxup_guests_read(&c->guest, contents_share(h))) return 503;
-    if (versions_content_open(&c->content, h->store, &c->target)) {
-        dxup_guests_read_end(&c->guest);
-        return 500;
-    }
-    h->content_count++;
-    return 200;
+    const int status = count_content(c);
+    if (status != 200) return status;
+    if (!versions_content_open(&c->content, c->http->store, &c->target)) return 200;
+    end_body(c);
+    return 500;
 }
 
 static void answer_whole(client *c)
@@ -324,6 +299,35 @@ static void answer_whole(client *c)
     const int status = open_content(c);
     if (status != 200) refuse(c, status);
     else begin_body(c, 200, c->target.size);
+}
+
+/* Nothing of so many bytes is in the range that was asked for. */
+static void refuse_range(client *c, uint64_t total)
+{
+    char fields[128];
+    snprintf(fields, sizeof fields, "Content-Range: bytes */%llu\r\n", (unsigned long long)total);
+    put_head(c, 416, fields, 0);
+    dxup_log_result(c->log, "refused");
+}
+
+static void answer_file(client *c, const uint8_t *request, size_t size)
+{
+    char tag[65];
+    uint64_t from = 0, count = c->target.size;
+    dxup_range range = DXUP_RANGE_NONE;
+    prog_hash_text(c->target.hash, tag);
+    if (!c->head) range = dxup_range_parse(request, size, tag, c->target.size, &from, &count);
+    if (range == DXUP_RANGE_UNSATISFIABLE) {
+        refuse_range(c, c->target.size);
+        return;
+    }
+    const int status = open_content(c);
+    if (status != 200) {
+        refuse(c, status);
+        return;
+    }
+    c->from = from;
+    begin_body(c, range == DXUP_RANGE_PART ? 206 : 200, count);
 }
 
 /* A patch from c->base, or the whole where there is none; both later when it is still being
@@ -362,19 +366,132 @@ static void put_unchanged(client *c)
                                     c->last ? "Connection: close\r\n" : "");
 }
 
-/* The version that is asked for into c->target; a status of HTTP. */
-static int find(client *c, const uint8_t *request, size_t size)
+/* The version that is asked for into c->target; a status of HTTP. 404: it may be in a tree. */
+static int find(client *c, const char *asked)
 {
-    char asked[PROG_NAME_SIZE_MAX + 1], name[PROG_NAME_SIZE_MAX + 1];
+    char name[PROG_NAME_SIZE_MAX + 1];
     uint64_t version;
     int error;
-    if (!parse_target(request, size, asked)) return 400;
-    versions_split_version(asked, name, &version);
+    if (strlen(asked) > PROG_NAME_SIZE_MAX) return 404;
+    versions_split_version(*asked ? asked : "index.html", name, &version);
     c->fixed = version != 0;
-    if (versions_store_refresh(&c->http->store)) return 500;
-    error = versions_content_find(c->http->store, name, version, &c->target);
-    if (error && error != PROG_NOT_FOUND) return 500;
-    return error || c->target.kind != PROG_FILE ? 404 : 200;
+    error = versions_version_find(c->http->store, name, version, &c->target);
+    /* the hash of a tree takes reading all of it */
+    if (!error && c->target.kind != PROG_FILE) return 404;
+    if (!error) error = versions_content_hash(c->http->store, &c->target);
+    return !error ? 200 : error == PROG_NOT_FOUND ? 404 : 500;
+}
+
+/* >>trees ------------------------------------------------------------------ */
+/* Fields of a file or an index page. */
+static size_t put_tree_fields(char *fields, size_t capacity, const char *tag, bool fixed,
+                              const char *type)
+{
+    const int n = snprintf(fields, capacity, "ETag: \"%s\"\r\nCache-Control: %s\r\n"
+                           "X-Content-Type-Options: nosniff\r\nContent-Type: %s\r\n", tag,
+                           fixed ? "public, max-age=31536000, immutable" : "no-cache", type);
+    assert(n > 0 && (size_t)n < capacity);
+    return (size_t)n;
+}
+
+/* The client has what there is. A 304 has no length. */
+static void put_tree_unchanged(client *c, const char *tag, bool fixed, uint64_t size)
+{
+    char fields[512];
+    put_tree_fields(fields, sizeof fields, tag, fixed, "text/plain");
+    fields[strlen(fields) - strlen("Content-Type: text/plain\r\n")] = 0;
+    dxup_count(&c->http->d.metrics->http[3], 1);
+    dxup_count(&c->http->d.metrics->spared, size);
+    dxup_log_result(c->log, "unchanged");
+    if (c->log) c->log->status = 304;
+    c->out_size += (size_t)snprintf((char *)c->out + c->out_size, HEAD_SIZE,
+                                    "HTTP/1.1 304 %s\r\n%s%s\r\n", reason_of(304), fields,
+                                    c->last ? "Connection: close\r\n" : "");
+}
+
+/* c->text is an index page. */
+static void answer_index(client *c, const uint8_t *request, size_t size)
+{
+    char fields[512], tag[65];
+    dx_cas_id id;
+    dx_cas_hash(c->text.bytes, c->text.size, &id);
+    prog_hash_text(id.bytes, tag);
+    if (dxup_tag_matches(request, size, tag)) {
+        put_tree_unchanged(c, tag, false, c->text.size);
+        end_body(c);
+        return;
+    }
+    size_t n = put_tree_fields(fields, sizeof fields, tag, false, "text/html; charset=utf-8");
+    snprintf(fields + n, sizeof fields - n, "Content-Security-Policy: default-src 'none'; "
+             "style-src 'unsafe-inline'; frame-ancestors 'none'\r\n");
+    put_head(c, 200, fields, c->text.size);
+    dxup_log_result(c->log, "index");
+    if (!c->head) dxup_count(&c->http->d.metrics->sent, c->text.size);
+    if (c->head) end_body(c);
+    else c->size = c->text.size;
+}
+
+/* A file in a tree: all of it, a range, or that the client has it. */
+static void answer_entry(client *c, const uint8_t *request, size_t size, const dxup_found *found)
+{
+    char fields[512];
+    uint64_t from = 0, count = found->size;
+    dxup_range range = DXUP_RANGE_NONE;
+    assert(c->entry);
+    if (dxup_tag_matches(request, size, found->tag)) {
+        put_tree_unchanged(c, found->tag, found->fixed, found->size);
+        end_body(c);
+        return;
+    }
+    if (!c->head) range = dxup_range_parse(request, size, found->tag, found->size, &from, &count);
+    if (range == DXUP_RANGE_UNSATISFIABLE) {
+        refuse_range(c, found->size);
+        end_body(c);
+        return;
+    }
+    const int status = range == DXUP_RANGE_PART ? 206 : 200;
+    const size_t n = put_tree_fields(fields, sizeof fields, found->tag, found->fixed,
+                                     type_of(found->path));
+    put_ranges(fields, sizeof fields, n, status, from, count, found->size);
+    put_head(c, status, fields, count);
+    dxup_log_result(c->log, status == 206 ? "range" : "full");
+    if (!c->head) dxup_count(&c->http->d.metrics->sent, count);
+    c->from = from;
+    if (c->head || !count) end_body(c);
+    else c->size = count;
+}
+
+static void answer_redirect(client *c, const char *location)
+{
+    char fields[DXUP_LOCATION_MAX + 64];
+    snprintf(fields, sizeof fields, "Location: %s\r\nCache-Control: no-cache\r\n", location);
+    put_head(c, 302, fields, 0);
+    dxup_log_result(c->log, "redirect");
+}
+
+/* What is no file of its own: a file or directory in a tree, or the names. */
+static void answer_tree(client *c, const uint8_t *request, size_t size, char *asked)
+{
+    dxup_found found = {.directory = true};
+    versions_store *s = c->http->store;
+    const uint64_t skip = dxup_target_number(request, size, "from");
+    const bool names = !*asked;
+    int status = names ? 200 : dxup_tree_find(s, asked, &found);
+    c->entry = found.reader;
+    if (status == 200) status = count_content(c);
+    if (found.version.version) dxup_log_versions(c->log, NULL, &found.version);
+    if (status == 200 && found.directory &&
+        (names ? dxup_names_index(s, skip, &c->text) : dxup_tree_index(s, &found, skip, &c->text)))
+        status = 500;
+    if (status == 200 && found.directory) {
+        answer_index(c, request, size);
+    } else if (status == 200) {
+        answer_entry(c, request, size, &found);
+    } else {
+        end_body(c);
+        if (status == 302) answer_redirect(c, found.location);
+        else refuse(c, status);
+    }
 }
 
 /* What --status answers. */
@@ -382,10 +499,11 @@ static void answer_status(client *c, const uint8_t *request, size_t size)
 {
     char path[PROG_NAME_SIZE_MAX + 1];
     const char *fields;
-    int status = parse_target(request, size, path) ? 200 : 400;
+    int status = dxup_target_parse(request, size, path, sizeof path) ? 200 : 400;
     assert(c->at == c->size && !c->text.size);
     if (status == 200)
-        status = dxup_status_answer(&c->http->store, c->http->d.metrics, path, &c->text, &fields);
+        status = dxup_status_answer(&c->http->store, c->http->d.metrics, *path ? path : "index.html",
+                                    &c->text, &fields);
     if (!c->text.size) {
         refuse(c, status);
         return;
@@ -400,17 +518,26 @@ static void answer(client *c, const uint8_t *request, size_t size)
 {
     const uint8_t *value;
     size_t at = 0, value_size;
-    bool patches = field_has(request, size, "a-im", "dx-patch"), known = false;
+    bool patches = dxup_field_has(request, size, "a-im", "dx-patch"), known = false;
     dx_edge_version base;
     dx_edge_server edge;
+    char asked[DXUP_TARGET_MAX + 1];
     assert(!c->waiting && !c->content && c->at == c->size);
-    int status = find(c, request, size);
+    int status = dxup_target_parse(request, size, asked, sizeof asked) ? 200 : 400;
+    /* what cannot be a name, nor lie in a tree */
+    if (status == 200 && strcspn(asked, "/") > PROG_NAME_SIZE_MAX) status = 400;
+    if (status == 200 && versions_store_refresh(&c->http->store)) status = 500;
+    if (status == 200) status = find(c, asked);
+    if (status == 404) {
+        answer_tree(c, request, size, asked);
+        return;
+    }
     if (status != 200) {
         refuse(c, status);
         return;
     }
     edge = edge_of(c);
-    while (next_field(request, size, "if-none-match", &at, &value, &value_size)) {
+    while (dxup_field_next(request, size, "if-none-match", &at, &value, &value_size)) {
         switch (
             dx_edge_negotiate(&edge, (const char *)value, value_size, patches && !known, &base)) {
         case DX_EDGE_FRESH: put_unchanged(c); return;
@@ -419,7 +546,7 @@ static void answer(client *c, const uint8_t *request, size_t size)
         }
     }
     if (known) answer_from_base(c);
-    else answer_whole(c);
+    else answer_file(c, request, size);
 }
 
 /* The next pieces of the body behind what is in out. False: the store is damaged, and the client
@@ -434,7 +561,9 @@ static bool fill(client *c)
         if (c->patch.plan)
             error = dxup_plan_read(c->patch.plan, &c->cursor, c->content, c->out + c->out_size, n);
         else if (c->content)
-            error = versions_content_read(c->content, c->at, c->out + c->out_size, n);
+            error = versions_content_read(c->content, c->from + c->at, c->out + c->out_size, n);
+        else if (c->entry)
+            error = versions_entry_reader_read(c->entry, c->from + c->at, c->out + c->out_size, n);
         else memcpy(c->out + c->out_size,
                     c->text.size ? (const uint8_t *)c->text.bytes + c->at : c->patch.bytes + c->at, n);
         if (error) return false;
