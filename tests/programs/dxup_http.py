@@ -323,6 +323,63 @@ def single_ranges_of_files():
     assert r.status == 226 and len(body) < 1000
 
 
+def damage_ends_an_answer_and_is_counted():
+    """Of a file in a tree with a damaged chunk no byte too many comes; the connection ends before the length that was announced."""
+    broken = f"{work}/broken"
+    dxup("publish", broken, "site", f"{work}/site", "--quiet")
+    log = os.path.join(broken, "objects")
+    data = open(log, "rb").read()
+    chunk = site["sub/large.bin"][500000:500040] # random bytes are stored as they are
+    assert data.count(chunk) == 1
+    with open(log, "r+b") as f:
+        f.seek(data.index(chunk))
+        f.write(b"x" * len(chunk))
+    own = subprocess.Popen([DXUP, "serve", broken, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--status", "127.0.0.1:0", "--workers", "1", "--log", f"{work}/broken.log"],
+                           stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    try:
+        text = b"".join(own.stdout.readline() for _ in range(3)).decode()
+        to, status = (int(re.search(r":(\d+) for " + side, text).group(1)) for side in ("HTTP", "status"))
+        got = raw(b"GET /site/sub/large.bin HTTP/1.1\r\n\r\n", to=to).split(b"\r\n\r\n", 1)[1]
+        assert len(got) < 500000 and site["sub/large.bin"].startswith(got), len(got)
+        assert get("/site/sub/large.bin", to=to, Range="bytes=-1000")[1] == site["sub/large.bin"][-1000:]
+        assert json.loads(get("/status.json", to=status)[1])["damaged"] == 1
+    finally:
+        own.send_signal(signal.SIGTERM)
+        assert own.wait(60) == 0
+    lines = [json.loads(line) for line in open(f"{work}/broken.log")]
+    assert [(e["request"], e["path"], e["status"], e["result"]) for e in lines] == [("GET", "/site/sub/large.bin", 200, "damaged"), ("GET", "/site/sub/large.bin", 206, "range")], lines
+    assert lines[1]["sent"] == 1000 and lines[0]["sent"] < 500000 and lines[0]["name"] == "site"
+
+
+def the_log_of_hostile_requests():
+    """Whatever a request holds is one line each, and none of its own."""
+    forged = b'{"time":"2026-01-01T00:00:00Z","request":"GET","path":"/forged"}'
+    own = subprocess.Popen([DXUP, "serve", store, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--workers", "1", "--log", f"{work}/hostile.log"], stdout=subprocess.PIPE)
+    asked = [b"GET /\n" + forged + b"\n HTTP/1.1\r\n\r\n", b"GET /\r" + forged + b" HTTP/1.1\r\n\r\n", b"\0" + forged + b"\r\n\r\n", b"GET /\x1b[2J\"\\ HTTP/1.1\r\n\r\n",
+             b"GET /\xe2\x80\xa8\xff HTTP/1.1\r\n\r\n", b'GET /"},{" HTTP/1.1\r\nConnection: close\r\n\r\n', b"GET /" + b"y" * 8000 + b" HTTP/1.1\r\nConnection: close\r\n\r\n",
+             b"HEAD /app.bin HTTP/1.1\r\nConnection: close\r\n\r\n", b"x" * 9000]
+    try:
+        text = b"".join(own.stdout.readline() for _ in range(2)).decode()
+        to = int(re.search(r":(\d+) for HTTP", text).group(1))
+        for data in asked:
+            assert raw(data, to=to, shut=True).startswith(b"HTTP/1.1 "), data[:40]
+        s = socket.create_connection(("127.0.0.1", to)) # goes away in the middle of an answer
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        s.sendall(b"GET /site/sub/large.bin HTTP/1.1\r\n\r\n")
+        s.recv(1000)
+        s.close()
+        time.sleep(0.3)
+    finally:
+        own.send_signal(signal.SIGTERM)
+        assert own.wait(60) == 0
+    data = open(f"{work}/hostile.log", "rb").read()
+    assert not re.search(rb"[\0-\x09\x0b-\x1f\x7f\xff]|\xe2\x80[\xa8\xa9]", data) and data.endswith(b"\n")
+    lines = [json.loads(line) for line in data.splitlines()]
+    assert len(lines) == len(asked) + 1 and not any(e.get("path") == "/forged" for e in lines), data
+    assert all(e["result"] == "refused" and e["status"] >= 400 for e in lines[:7]) and (lines[7]["request"], lines[7]["sent"], lines[7]["status"]) == ("HEAD", 0, 200), lines
+    assert lines[5]["path"] == '/"},{"' and lines[6]["path"] == "/" + "y" * 1022 and lines[9]["result"] == "cut" and lines[9]["sent"] > 0, lines
+
+
 def who_stops_reading_a_tree_holds_nobody_up():
     """Sixty of one address ask for large files of a tree and read nothing: 48 are answered, the rest refused, others are served at once."""
     def ask(path):
@@ -575,6 +632,8 @@ def status_counts_what_was_served():
     r, body = get("/status.json", to=status_port)
     said = json.loads(body)
     assert said["sent"] == now["dxup_sent_bytes_total"] and said["names_left_out"] == 0, said
+    assert (said["http_4xx"], said["http_5xx"]) == (now['dxup_http_answers_total{status="4xx"}'], now['dxup_http_answers_total{status="5xx"}']), said
+    assert (said["damaged"], said["log_dropped"]) == (now["dxup_damaged_total"], now["dxup_log_dropped_total"]) == (0, 0), said
     assert [(n["name"], n["version"], n["size"]) for n in said["names"] if n["name"] == "app.bin"] == [("app.bin", 2, len(new))], said
     assert get("/", to=status_port)[1].startswith(b"<!doctype html>") and get("/", method="HEAD", to=status_port)[1] == b""
     assert get("/app.bin", to=status_port)[0].status == 404 and get("/metrics")[0].status == 404
