@@ -2,7 +2,7 @@
 """The HTTP side of `dxup serve`: what curl and browsers send, and what they do not; and a burst of frames on the other side.
 DXUP=build/dxup, DX_FUZZ=n connections with anything, DX_TEST=name of tests,
 DX_TIER=native: two kinds of floods instead of six"""
-import html.parser, http.client, json, os, random, re, resource, selectors, shutil, signal, socket, struct, subprocess, sys, tempfile, threading, time, urllib.parse
+import gzip, html.parser, http.client, json, os, random, re, resource, selectors, shutil, signal, socket, struct, subprocess, sys, tempfile, threading, time, urllib.parse
 
 DXUP = os.environ.get("DXUP", "build/dxup")
 FUZZ = int(os.environ.get("DX_FUZZ", "1500"))
@@ -321,6 +321,75 @@ def single_ranges_of_files():
     assert get("/site/sub/deep/none", Range="bytes=0-")[0].status == 416 and get("/empty", Range="bytes=-1")[0].status == 416
     r, body = get("/app.bin", Range="bytes=0-9", If_None_Match=f'"{old_tag}"', A_IM="dx-patch")
     assert r.status == 226 and len(body) < 1000
+
+
+def bodies_are_encoded_where_it_pays():
+    """zstd before gzip, with tags of their own; never of a range, nor of what does not shrink."""
+    linked = subprocess.run(["ldd", DXUP], stdout=subprocess.PIPE).stdout
+    encodings = [name for name, library in (("zstd", b"libzstd"), ("gzip", b"libz.")) if library in linked]
+    if not encodings:
+        print("         skip: built without zstd and zlib")
+        return
+    text, url = site["sub/text.txt"], "/site/sub/text.txt"
+    plain = get(url)[0]
+    assert (plain.headers["Content-Encoding"], plain.headers["Vary"]) == (None, "Accept-Encoding")
+    for name in encodings:
+        for accepted in (name, "br, " + name, name.upper() + ";q=0.5", "x;q=1 , " + name + " ; q=1.0"):
+            r, body = get(url, Accept_Encoding=accepted)
+            assert (r.status, r.headers["Content-Encoding"], r.headers["Vary"], r.headers["ETag"]) == (200, name, "Accept-Encoding", plain.headers["ETag"][:-1] + f'-{name}"'), accepted
+            assert int(r.headers["Content-Length"]) == len(body) < len(text) / 2
+            back = gzip.decompress(body) if name == "gzip" else subprocess.run(["zstd", "-dc"], input=body, stdout=subprocess.PIPE).stdout if shutil.which("zstd") else text
+            assert back == text, accepted
+            head, nothing = get(url, method="HEAD", Accept_Encoding=accepted)
+            assert (nothing, head.headers["Content-Length"], head.headers["ETag"]) == (b"", str(len(body)), r.headers["ETag"])
+        assert get(url, Accept_Encoding=name, If_None_Match=r.headers["ETag"])[0].status == get(url, If_None_Match=r.headers["ETag"])[0].status == 304
+        part, body = get(url, Accept_Encoding=name, Range="bytes=100-199")
+        assert (part.status, part.headers["Content-Encoding"], body) == (206, None, text[100:200])
+        assert get(url, Accept_Encoding=name, Range="bytes=100-199", If_Range=r.headers["ETag"])[1] != text[100:200] # a range of the encoded body, which is not given
+        for path in ("sub/large.bin", "sub/small", "sub/deep/none"): # random, too small
+            for _ in range(2):
+                r, body = get("/site/" + path, Accept_Encoding=name)
+                assert (r.headers["Content-Encoding"], body) == (None, site[path]), path
+        r, body = get("/site/", Accept_Encoding=name)
+        assert (r.status, r.headers["Content-Encoding"]) == (200, name)
+    assert get(url, Accept_Encoding="gzip, zstd")[0].headers["Content-Encoding"] == encodings[0]
+    for refused in ("identity", "zstd;q=0, gzip;q=0", "zstd; q=0.000 , gzip;q=0.0", "zst, gzipp", "", "br"):
+        r, body = get(url, Accept_Encoding=refused)
+        assert (r.headers["Content-Encoding"], body) == (None, text), refused
+
+
+def what_is_encoded_takes_bounded_memory():
+    """More than is kept, one after the other, and many at once that read nothing: all are right."""
+    top = f"{work}/texts"
+    os.makedirs(top)
+    words = [b"%x " % dice.getrandbits(32) for _ in range(5000)]
+    contents = [b"".join(dice.choices(words, k=90000)) for _ in range(60)]
+    for i, content in enumerate(contents):
+        with open(f"{top}/{i}", "wb") as f:
+            f.write(content)
+    dxup("publish", store, "texts", top, "--quiet")
+    stuck = []
+    for i in range(40):
+        s = socket.socket()
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        s.settimeout(300)
+        s.connect(("127.0.0.1", port))
+        s.sendall(b"GET /texts/%d HTTP/1.1\r\nAccept-Encoding: gzip\r\nConnection: close\r\n\r\n" % i)
+        stuck.append(s)
+    for i, content in enumerate(contents):
+        r, body = get(f"/texts/{i}", Accept_Encoding="gzip")
+        assert (gzip.decompress(body) if r.headers["Content-Encoding"] else body) == content, i
+    if os.path.exists(f"/proc/{server.pid}/status") and "asan" not in DXUP:
+        peak = int(re.search(r"VmHWM:\s+(\d+)", open(f"/proc/{server.pid}/status").read()).group(1)) / 1024
+        print(f"         {sum(map(len, contents)) / 1e6:.0f} MB of text, {peak:.0f} MiB at most")
+        assert peak < 100, peak
+    for i, s in enumerate(stuck): # what is on its way stays as it is, whatever is made room for
+        data = b""
+        while part := s.recv(1 << 20):
+            data += part
+        head, body = data.split(b"\r\n\r\n", 1)
+        assert (gzip.decompress(body) if b"Content-Encoding: gzip" in head else body) == contents[i], i
+        s.close()
 
 
 def damage_ends_an_answer_and_is_counted():

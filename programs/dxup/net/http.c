@@ -16,6 +16,7 @@
 #include "../../common/os.h"
 #include "address.h"
 #include "guests.h"
+#include "http_encode.h"
 #include "http_fields.h"
 #include "http_tree.h"
 #include "loop.h"
@@ -62,6 +63,7 @@ typedef struct client {
     dxup_patch        patch;
     versions_content *content;
     versions_entry_reader *entry; /* of a file in a tree */
+    const dxup_encoded *encoded; /* the body of such a file, or of an index page */
     bool           counted;  /* one of the contents that are read now */
     dxup_plan_cursor cursor;
     prog_line      text;     /* the body, where it is none of these */
@@ -98,6 +100,7 @@ struct dxup_http {
     char            address[DX_REACTOR_ADDRESS_TEXT_SIZE];
     client         *clients;
     dxup_guests    *guests;
+    dxup_encodings *encodings;
     size_t          client_count;
     size_t          content_count; /* of these, with content, an entry, or an index page */
     bool            worked;  /* since memory was given back last */
@@ -175,6 +178,8 @@ static void end_body(client *c)
     c->content = NULL;
     versions_entry_reader_close(c->entry);
     c->entry = NULL;
+    dxup_encodings_release(c->http->encodings, c->encoded);
+    c->encoded = NULL;
     prog_line_free(&c->text);
     prog_line_begin(&c->text);
     c->at = c->size = c->from = 0;
@@ -383,13 +388,38 @@ static int find(client *c, const char *asked)
 }
 
 /* >>trees ------------------------------------------------------------------ */
-/* Fields of a file or an index page. */
-static size_t put_tree_fields(char *fields, size_t capacity, const char *tag, bool fixed,
-                              const char *type)
+/* Give c->entry, or c->text, whole. */
+static bool read_whole(void *user, void *out, size_t size)
 {
-    const int n = snprintf(fields, capacity, "ETag: \"%s\"\r\nCache-Control: %s\r\n"
-                           "X-Content-Type-Options: nosniff\r\nContent-Type: %s\r\n", tag,
-                           fixed ? "public, max-age=31536000, immutable" : "no-cache", type);
+    client *c = user;
+    if (c->entry) return !versions_entry_reader_read(c->entry, 0, out, size);
+    memcpy(out, c->text.bytes, size);
+    return true;
+}
+
+/* Into c->encoded, where the client accepts it and it pays. */
+static dxup_encoding encode_body(client *c, const uint8_t *request, size_t request_size,
+                                 const char *tag, uint64_t size)
+{
+    const dxup_encoding encoding = dxup_encoding_of(request, request_size);
+    if (size > DXUP_ENCODED_MAX) return DXUP_IDENTITY;
+    c->encoded = dxup_encodings_get(c->http->encodings, encoding, tag, (size_t)size, read_whole, c);
+    return c->encoded ? encoding : DXUP_IDENTITY;
+}
+
+/* Fields of a file or an index page. Encodings have strong tags of their own. */
+static size_t put_tree_fields(char *fields, size_t capacity, const char *tag, bool fixed,
+                              const char *type, dxup_encoding encoding)
+{
+    const bool encoded = encoding != DXUP_IDENTITY;
+    const char *name = dxup_encoding_name(encoding);
+    const int n = snprintf(fields, capacity, "ETag: \"%s%s%s\"\r\nCache-Control: %s\r\n"
+                           "Vary: Accept-Encoding\r\nX-Content-Type-Options: nosniff\r\n"
+                           "%s%s%sContent-Type: %s\r\n", tag, encoded ? "-" : "",
+                           encoded ? name : "",
+                           fixed ? "public, max-age=31536000, immutable" : "no-cache",
+                           encoded ? "Content-Encoding: " : "", encoded ? name : "",
+                           encoded ? "\r\n" : "", type);
     assert(n > 0 && (size_t)n < capacity);
     return (size_t)n;
 }
@@ -398,7 +428,7 @@ static size_t put_tree_fields(char *fields, size_t capacity, const char *tag, bo
 static void put_tree_unchanged(client *c, const char *tag, bool fixed, uint64_t size)
 {
     char fields[512];
-    put_tree_fields(fields, sizeof fields, tag, fixed, "text/plain");
+    put_tree_fields(fields, sizeof fields, tag, fixed, "text/plain", DXUP_IDENTITY);
     fields[strlen(fields) - strlen("Content-Type: text/plain\r\n")] = 0;
     dxup_count(&c->http->d.metrics->http[3], 1);
     dxup_count(&c->http->d.metrics->spared, size);
@@ -421,14 +451,17 @@ static void answer_index(client *c, const uint8_t *request, size_t size)
         end_body(c);
         return;
     }
-    size_t n = put_tree_fields(fields, sizeof fields, tag, false, "text/html; charset=utf-8");
+    const dxup_encoding encoding = encode_body(c, request, size, tag, c->text.size);
+    const size_t body_size = c->encoded ? c->encoded->size : c->text.size;
+    size_t n = put_tree_fields(fields, sizeof fields, tag, false, "text/html; charset=utf-8",
+                               encoding);
     snprintf(fields + n, sizeof fields - n, "Content-Security-Policy: default-src 'none'; "
              "style-src 'unsafe-inline'; frame-ancestors 'none'\r\n");
-    put_head(c, 200, fields, c->text.size);
+    put_head(c, 200, fields, body_size);
     dxup_log_result(c->log, "index");
-    if (!c->head) dxup_count(&c->http->d.metrics->sent, c->text.size);
+    if (!c->head) dxup_count(&c->http->d.metrics->sent, body_size);
     if (c->head) end_body(c);
-    else c->size = c->text.size;
+    else c->size = body_size;
 }
 
 /* A file in a tree: all of it, a range, or that the client has it. */
@@ -450,8 +483,11 @@ static void answer_entry(client *c, const uint8_t *request, size_t size, const d
         return;
     }
     const int status = range == DXUP_RANGE_PART ? 206 : 200;
+    dxup_encoding encoding = DXUP_IDENTITY;
+    if (status == 200) encoding = encode_body(c, request, size, found->tag, count);
+    if (c->encoded) count = c->encoded->size;
     const size_t n = put_tree_fields(fields, sizeof fields, found->tag, found->fixed,
-                                     type_of(found->path));
+                                     type_of(found->path), encoding);
     put_ranges(fields, sizeof fields, n, status, from, count, found->size);
     put_head(c, status, fields, count);
     dxup_log_result(c->log, status == 206 ? "range" : "full");
@@ -560,6 +596,8 @@ static bool fill(client *c)
         int error = PROG_OK;
         if (c->patch.plan)
             error = dxup_plan_read(c->patch.plan, &c->cursor, c->content, c->out + c->out_size, n);
+        else if (c->encoded)
+            memcpy(c->out + c->out_size, c->encoded->bytes + c->at, n);
         else if (c->content)
             error = versions_content_read(c->content, c->from + c->at, c->out + c->out_size, n);
         else if (c->entry)
@@ -877,6 +915,7 @@ static void *run(void *user)
     dx_reactor_desc desc = {0};
     desc.descriptors_max = CLIENTS_MAX + REFUSED_AT_ONCE + 16;
     desc.buffer_count = INPUT_BUFFERS;
+    h->encodings = dxup_encodings_open();
     h->guests = dxup_guests_open(CLIENTS_MAX, h->d.network_max);
     h->status = versions_store_open(&h->store, h->d.store, VERSIONS_READ);
     if (!h->status)
@@ -891,6 +930,7 @@ static void *run(void *user)
     }
     versions_store_close(h->store);
     dxup_guests_close(h->guests);
+    dxup_encodings_close(h->encodings);
     free(h->peers_memory);
     free(h->reactor_memory);
     return NULL;
