@@ -31,9 +31,9 @@ build/asan/obj/%.o: %.c build/flags
 	$(PROGRAM_CC) $(SANITIZE) -c $< -o $@
 
 build/dxup: $(DXUP:%.c=build/obj/%.o)
-	$(CC) $(CFLAGS) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) -lpthread
+	$(CC) $(CFLAGS) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) $(ZLIB_LIBS) -lpthread
 build/asan/dxup: $(DXUP:%.c=build/asan/obj/%.o)
-	$(CC) $(CFLAGS) $(SANITIZE) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) -lpthread
+	$(CC) $(CFLAGS) $(SANITIZE) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) $(ZLIB_LIBS) -lpthread
 
 build/dxkeep: $(DXKEEP:%.c=build/obj/%.o)
 	$(CC) $(CFLAGS) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) -lpthread

@@ -71,9 +71,11 @@ int      os_set_variable(const char *name, const char *value);
    the system ended it; -1 and errno. */
 int      os_run(const char *command);
 unsigned os_new_mode(void); /* of a file that was not there before */
-/* Ending: prepare before the first thread starts; the main thread waits for Ctrl-C or SIGTERM. */
+/* Ending: prepare before the first thread starts; the main thread waits for Ctrl-C or SIGTERM.
+   OS_HANGUP: SIGHUP has arrived, and the caller waits again. Windows has none. */
+enum { OS_END, OS_HANGUP };
 void     os_end_prepare(void);
-void     os_end_wait(void);
+int      os_end_wait(void);
 
 /* >>paths ---- */
 int  os_look(const char *path, bool follow, os_info *out);
@@ -113,6 +115,8 @@ int  os_sync_parent(const char *path);
 /* >>open files ---- */
 int  os_open(const char *path); /* for reading; does not wait for the writer of a pipe */
 int  os_open_folder(const char *path);
+/* For writing at the end; created with this mode if missing. */
+int  os_open_append(const char *path, unsigned mode);
 /* A new unlinked file, for reading and writing; it disappears when it is closed. */
 int  os_open_unnamed(const char *path);
 int  os_open_lock(const char *path); /* created if missing; EWOULDBLOCK: locked */
@@ -139,6 +143,8 @@ void os_heap_unused(void);
 /* The network that the other end of a stream is in, in 16 bytes: its IPv6 address without the last
    64 bits, or its IPv4 address as an IPv4-mapped one. False: it has none, as with unix sockets. */
 bool os_peer_network(int socket, uint8_t network[16]);
+/* The address of the other end of a stream, in the system's format: *size of room bytes. */
+bool os_peer_address(int socket, void *address, size_t room, uint32_t *size);
 /* Bytes have arrived on a stream that nobody has received yet; or that is unknown. */
 bool os_socket_unread(int socket);
 int  os_socket_errno(void); /* of the last call about a socket that failed */

@@ -181,18 +181,23 @@ unsigned os_new_mode(void)
 
 static sigset_t ends;
 
+static void on_hangup(int number) { (void)number; }
+
 void os_end_prepare(void)
 {
     sigemptyset(&ends);
     sigaddset(&ends, SIGINT);
     sigaddset(&ends, SIGTERM);
+    sigaddset(&ends, SIGHUP);
+    signal(SIGHUP, on_hangup); /* below nohup it is ignored, and some systems drop it then */
     pthread_sigmask(SIG_BLOCK, &ends, NULL); /* in all threads: the main one waits for them */
 }
 
-void os_end_wait(void)
+int os_end_wait(void)
 {
-    int number;
+    int number = SIGTERM;
     sigwait(&ends, &number);
+    return number == SIGHUP ? OS_HANGUP : OS_END;
 }
 
 /* >>paths -------------------------------------------------------------- */
@@ -379,6 +384,15 @@ int os_open(const char *path) { return open(path, O_RDONLY | O_CLOEXEC | O_NONBL
 
 int os_open_folder(const char *path) { return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC); }
 
+/* Opening a fifo without a reader would wait for one. */
+int os_open_append(const char *path, unsigned mode)
+{
+    const int flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY;
+    int fd = open(path, flags | O_NONBLOCK, mode);
+    if (fd >= 0) (void)fcntl(fd, F_SETFL, flags & O_APPEND);
+    return fd;
+}
+
 int os_open_unnamed(const char *path)
 {
     unlink(path); /* left by a process killed between the next two lines */
@@ -514,6 +528,14 @@ bool os_peer_network(int socket, uint8_t network[16])
     socklen_t size = sizeof address;
     if (getpeername(socket, (struct sockaddr *)&address, &size) < 0) return false;
     return network_of((const struct sockaddr *)&address, network);
+}
+
+bool os_peer_address(int socket, void *address, size_t room, uint32_t *size)
+{
+    socklen_t length = (socklen_t)room;
+    if (getpeername(socket, address, &length) < 0 || length > room) return false;
+    *size = (uint32_t)length;
+    return true;
 }
 
 bool os_socket_unread(int socket)

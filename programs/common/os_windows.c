@@ -284,6 +284,13 @@ int os_open(const char *path) { return open_path(path, to_read); }
 
 int os_open_folder(const char *path) { return open_path(path, to_list); }
 
+int os_open_append(const char *path, unsigned mode)
+{
+    (void)mode;
+    return open_path(path, (request){FILE_APPEND_DATA, SHARE_ALL, FILE_OPEN_IF,
+                                     FILE_NON_DIRECTORY_FILE, FILE_ATTRIBUTE_NORMAL});
+}
+
 int os_open_unnamed(const char *path)
 {
     return open_path(
@@ -406,6 +413,14 @@ bool os_peer_network(int socket, uint8_t network[16])
     int size = sizeof address;
     if (getpeername((SOCKET)(intptr_t)socket, (struct sockaddr *)&address, &size)) return false;
     return network_of((const struct sockaddr *)&address, network);
+}
+
+bool os_peer_address(int socket, void *address, size_t room, uint32_t *size)
+{
+    int length = (int)room;
+    if (getpeername((SOCKET)(intptr_t)socket, address, &length)) return false;
+    *size = (uint32_t)length;
+    return true;
 }
 
 bool os_socket_unread(int socket)
@@ -1139,5 +1154,9 @@ void os_end_prepare(void)
     SetConsoleCtrlHandler(on_console, TRUE);
 }
 
-void os_end_wait(void) { WaitForSingleObject(end_event, INFINITE); }
+int os_end_wait(void)
+{
+    WaitForSingleObject(end_event, INFINITE);
+    return OS_END;
+}
 #endif

@@ -37,6 +37,7 @@ static int parse(dxup_options *o, int command, int argc, char **argv)
     o->name = plain[1];
     if (command == DXUP_TAG || command == DXUP_DIFF) o->third = plain[2];
     else o->path = os_path(plain[2]);
+    o->log = os_path((char *)(uintptr_t)o->log);
     if (o->quiet || o->json) prog_progress_off();
     return PROG_OK;
 }

@@ -2,7 +2,7 @@
 """The HTTP side of `dxup serve`: what curl and browsers send, and what they do not; and a burst of frames on the other side.
 DXUP=build/dxup, DX_FUZZ=n connections with anything, DX_TEST=name of tests,
 DX_TIER=native: two kinds of floods instead of six"""
-import http.client, json, os, random, re, resource, selectors, shutil, signal, socket, struct, subprocess, sys, tempfile, threading, time
+import gzip, html.parser, http.client, json, os, random, re, resource, selectors, shutil, signal, socket, struct, subprocess, sys, tempfile, threading, time, urllib.parse
 
 DXUP = os.environ.get("DXUP", "build/dxup")
 FUZZ = int(os.environ.get("DX_FUZZ", "1500"))
@@ -147,6 +147,333 @@ def refusals_have_their_status():
                          (b"GET / HTTP/1.1\r\nContent-Length: 4\r\n\r\nbody", 413), (b"GET / HTTP/1.1\r\nX: " + b"y" * 9000, 431)):
         answer = raw(data)
         assert answer.startswith(b"HTTP/1.1 %d " % status), (data[:40], answer[:40])
+
+
+def make_site():
+    """A tree with what a site has, and what an attacker would like it to have; published once."""
+    top = f"{work}/site"
+    os.makedirs(f"{top}/sub/deep")
+    os.makedirs(f"{top}/empty")
+    os.makedirs(f"{top}/<b>&\"'")
+    files = {"index.html": b"<p>site", "sub/large.bin": dice.randbytes(1000000), "sub/small": b"0123456789", "sub/deep/none": b"",
+             "sub/text.txt": b"".join(b"line %d of a text that repeats itself\n" % i for i in range(5000)), "a b%#?.html": b"odd", "<b>&\"'/x": b"x"}
+    for path, content in files.items():
+        with open(f"{top}/{path}", "wb") as f:
+            f.write(content)
+    with open(os.fsencode(top) + b"/sub/\xff\x1b\xe2\x80\xaez", "wb") as f:
+        f.write(b"no utf-8")
+    with open(f"{work}/secret", "w") as f:
+        f.write("secret")
+    for link, target in (("link", "/etc/passwd"), ("up", "../secret"), ("sub/inside", "small"), ("folder", "sub")):
+        os.symlink(target, f"{top}/{link}")
+    dxup("publish", store, "site", top, "--quiet")
+    return files
+
+
+site = make_site()
+
+
+def a_tree_by_its_paths():
+    tags = set()
+    for path, content in site.items():
+        url = "/site/" + urllib.parse.quote(path)
+        r, body = get(url)
+        assert (r.status, body, r.headers["Content-Length"], r.headers["Accept-Ranges"]) == (200, content, str(len(content)), "bytes"), path
+        assert r.headers["Cache-Control"] == "no-cache" and r.headers["X-Content-Type-Options"] == "nosniff"
+        head, nothing = get(url, method="HEAD")
+        assert (head.status, nothing, head.headers["Content-Length"], head.headers["ETag"]) == (200, b"", str(len(content)), r.headers["ETag"]), path
+        tags.add(r.headers["ETag"])
+        for tag in (r.headers["ETag"], '"x", W/' + r.headers["ETag"], "*"):
+            again, nothing = get(url, If_None_Match=tag)
+            assert (again.status, nothing, again.headers["ETag"]) == (304, b"", r.headers["ETag"]), (path, tag)
+        assert get(url, If_None_Match='"' + "0" * 64 + '"')[1] == content
+        fixed, body = get(url.replace("/site/", "/site@1/"))
+        assert (body, fixed.headers["Cache-Control"]) == (content, "public, max-age=31536000, immutable"), path
+    assert len(tags) == len(site), "two contents have one tag"
+    assert get("/site/index.html")[0].headers["Content-Type"] == "text/html; charset=utf-8"
+    assert get("/site%2Fsub%2fsmall")[1] == b"0123456789" and get("/site/sub/%FF%1B%E2%80%AEz")[1] == b"no utf-8"
+    dxup("tag", store, "site@1", "live")
+    assert get("/site@live/sub/small")[1] == b"0123456789"
+
+
+def what_is_no_path_in_a_tree_is_404():
+    for path in ("/site/sub/../../app.bin", "/site/../app.bin", "/site/%2e%2e/app.bin", "/site/..%2f..%2fetc/passwd", "/site//etc/passwd", "/site/./sub/small",
+                 "/site/sub//small", "/site//", "//site/sub/small", "/site/sub/small/", "/site/sub/small/x", "/site/nothing", "/site@2/", "/site@99/sub/small", "/app.bin/",
+                 "/app.bin/x", "/site/link", "/site/up", "/site/sub/inside", "/site/folder/small", "/site/folder/", "/site/link/", "/nothing/sub/",
+                 "/site/sub\\small", "/site/%252e%252e/app.bin", "/site/" + "a/" * 2000, "/site/" + "../" * 1300 + "etc/passwd", "/" + "/" * 3000):
+        r, body = get(path)
+        assert (r.status, body) == (404, b"404 Not Found\n"), (path[:60], r.status, body[:60])
+    for path in ("/site/%00", "/site/sub%", "/site/%zz", "/site/" + "a" * 4500):
+        assert get(path)[0].status == 400, path[:60]
+    assert raw(b"GET /site/" + b"a/" * 5000 + b" HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 431 ")
+
+
+def an_index_page_of_a_directory():
+    for path, location in (("/site", "/site/"), ("/site@1", "/site%401/"), ("/site/sub", "./sub/"), ("/site/sub/deep", "./deep/"),
+                           ("/site/%3Cb%3E&%22'", "./%3Cb%3E%26%22%27/")):
+        r, body = get(path)
+        assert (r.status, body, r.headers["Location"]) == (302, b"", location), (path, r.status, r.headers["Location"])
+        assert get(urllib.parse.urljoin(path, location))[0].status == 200, path
+    class Links(html.parser.HTMLParser):
+        def __init__(self, text):
+            super().__init__()
+            self.tags, self.links = set(), []
+            self.feed(text)
+        def handle_starttag(self, tag, attributes):
+            self.tags.add(tag)
+            self.links += [value for name, value in attributes if name == "href"]
+    todo, seen, content = ["/site/"], set(), {}
+    while todo: # follow every link, as a browser does: all files are found, and nothing else
+        url = todo.pop()
+        r, body = get(url)
+        assert r.status == 200, url
+        if not url.endswith("/"):
+            content[urllib.parse.unquote_to_bytes(url)[len("/site/"):]] = body
+            continue
+        page = Links(body.decode())
+        assert page.tags <= {"html", "meta", "title", "style", "h1", "table", "tr", "th", "td", "a", "p"}, page.tags
+        assert r.headers["Content-Type"] == "text/html; charset=utf-8" and "default-src 'none'" in r.headers["Content-Security-Policy"]
+        assert get(url, If_None_Match=r.headers["ETag"])[0].status == 304
+        head, nothing = get(url, method="HEAD")
+        assert (nothing, head.headers["Content-Length"]) == (b"", str(len(body)))
+        for link in page.links:
+            there = urllib.parse.urljoin(url, link)
+            if there.startswith("/site/") and there not in seen:
+                seen.add(there)
+                todo.append(there)
+    wanted = {path.encode(): body for path, body in site.items()}
+    wanted[b"sub/\xff\x1b\xe2\x80\xaez"] = b"no utf-8"
+    assert content == wanted, content.keys() ^ wanted.keys()
+    body = get("/site/")[1]
+    assert b"<b>" not in body and b"&lt;b&gt;&amp;&quot;&#39;/" in body and b"link@" in body and b"passwd" not in body
+    assert b"\x1b" not in get("/site/sub/")[1] and b"\\xff\\x1b" in get("/site/sub/")[1]
+
+
+def long_directories_come_in_pages():
+    top = f"{work}/many"
+    os.makedirs(top)
+    for i in range(2345):
+        open(f"{top}/{i:04d}" + "-" * 200, "w").close()
+    dxup("publish", store, "many", top, "--quiet")
+    found, url, pages = [], "/many/", 0
+    while url:
+        r, body = get(url)
+        assert r.status == 200 and len(body) < 140000, (url, len(body))
+        found += re.findall(rb'<a href="\./(\d+)', body)
+        more = re.search(rb'<a href="(\?from=\d+)">more', body)
+        url, pages = "/many/" + more.group(1).decode() if more else None, pages + 1
+    assert found == [b"%04d" % i for i in range(2345)] and pages > 3, (len(found), pages)
+    for skip in ("2345", "99999999999999999999999", "-1", "x", ""):
+        assert get("/many/?from=" + skip)[0].status == 200, skip
+
+
+def names_are_listed_where_no_index_is():
+    assert get("/")[1] == b"<p>newer" or get("/")[1] == b"<p>page"
+    other = f"{work}/other"
+    with open(f"{work}/file", "wb") as f:
+        f.write(b"1")
+    for name in ("plain", "with/slash", "<i>", "//evil"):
+        dxup("publish", other, name, f"{work}/file", "--quiet")
+    dxup("publish", other, "tree/of", f"{work}/site/sub", "--quiet")
+    dxup("publish", other, "//tree", f"{work}/site/sub", "--quiet")
+    own = subprocess.Popen([DXUP, "serve", other, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--workers", "1"], stdout=subprocess.PIPE)
+    try:
+        own.stdout.readline()
+        to = int(re.search(r":(\d+) for HTTP", own.stdout.readline().decode()).group(1))
+        r, body = get("/", to=to)
+        links = re.findall(r'href="(.*?)"', body.decode())
+        assert (r.status, sorted(links)) == (200, sorted(["./%2F%2Fevil", "./%2F%2Ftree/", "./%3Ci%3E", "./plain", "./tree%2Fof/", "./with%2Fslash"])), links
+        for link in links:
+            there = urllib.parse.urljoin(f"http://127.0.0.1:{to}/", link)
+            assert there.startswith(f"http://127.0.0.1:{to}/") and get(there[there.index("/", 8):], to=to)[0].status == 200, link
+        assert get("/tree/of/small", to=to)[1] == b"0123456789" and get("/tree%2Fof", to=to)[0].headers["Location"] == "/tree%2Fof/"
+        assert get("/%2F%2Ftree", to=to)[0].headers["Location"] == "/%2F%2Ftree/"
+    finally:
+        own.send_signal(signal.SIGTERM)
+        assert own.wait(60) == 0
+
+
+def single_ranges_of_files():
+    large = site["sub/large.bin"]
+    for path, content in (("/site/sub/large.bin", large), ("/site/sub/small", b"0123456789"), ("/app.bin", new), ("/app.bin@1", old)):
+        size = len(content)
+        tag = get(path, method="HEAD")[0].headers["ETag"]
+        for text, first, last in (("0-0", 0, 0), ("0-", 0, size - 1), (f"{size - 1}-", size - 1, size - 1), ("-1", size - 1, size - 1), ("-4", size - 4, size - 1),
+                                  (f"-{size + 5}", 0, size - 1), ("2-5", 2, 5), (f"3-{size + 9}", 3, size - 1), ("1-18446744073709551615", 1, size - 1),
+                                  ("1-99999999999999999999999999", 1, size - 1), ("-99999999999999999999999999", 0, size - 1)):
+            for fields in ({}, {"If_Range": tag}):
+                r, body = get(path, Range="bytes=" + text, **fields)
+                assert (r.status, r.headers["Content-Range"], r.headers["Content-Length"]) == (206, f"bytes {first}-{last}/{size}", str(last - first + 1)), (path, text)
+                assert body == content[first:last + 1] and r.headers["ETag"] == tag, (path, text)
+        for text in (f"{size}-", f"{size}-{size + 1}", "-0", "18446744073709551615-", "99999999999999999999999999-"):
+            r, body = get(path, Range="bytes=" + text)
+            assert (r.status, body, r.headers["Content-Range"]) == (416, b"", f"bytes */{size}"), (path, text, r.status)
+        for text in ("bytes=5-2", "bytes=", "bytes=-", "bytes=a-b", "bytes=0-1,3-4", "items=0-1", "bytes 0-1", "bytes=0x1-2", "bytes=--1", "bytes=1--2", "bytes=1-2-3", "0-1"):
+            r, body = get(path, Range=text)
+            assert (r.status, body, r.headers["Content-Range"]) == (200, content, None), (path, text, r.status)
+        for other in ('"' + "0" * 64 + '"', "W/" + tag, "Thu, 01 Jan 1970 00:00:00 GMT", tag[:-1], "*"):
+            assert get(path, Range="bytes=0-0", If_Range=other)[0].status == 200, other
+        assert get(path, method="HEAD", Range="bytes=0-0")[0].status == 200 and get(path, Range="bytes=0-0", If_None_Match=tag)[0].status == 304
+        for _ in range(20): # as a browser that plays a film
+            first = dice.randrange(size)
+            last = min(size - 1, first + dice.randrange(300000))
+            assert get(path, Range=f"bytes={first}-{last}")[1] == content[first:last + 1]
+    assert get("/site/sub/deep/none", Range="bytes=0-")[0].status == 416 and get("/empty", Range="bytes=-1")[0].status == 416
+    r, body = get("/app.bin", Range="bytes=0-9", If_None_Match=f'"{old_tag}"', A_IM="dx-patch")
+    assert r.status == 226 and len(body) < 1000
+
+
+def bodies_are_encoded_where_it_pays():
+    """zstd before gzip, with tags of their own; never of a range, nor of what does not shrink."""
+    linked = subprocess.run(["ldd", DXUP], stdout=subprocess.PIPE).stdout
+    encodings = [name for name, library in (("zstd", b"libzstd"), ("gzip", b"libz.")) if library in linked]
+    if not encodings:
+        print("         skip: built without zstd and zlib")
+        return
+    text, url = site["sub/text.txt"], "/site/sub/text.txt"
+    plain = get(url)[0]
+    assert (plain.headers["Content-Encoding"], plain.headers["Vary"]) == (None, "Accept-Encoding")
+    for name in encodings:
+        for accepted in (name, "br, " + name, name.upper() + ";q=0.5", "x;q=1 , " + name + " ; q=1.0"):
+            r, body = get(url, Accept_Encoding=accepted)
+            assert (r.status, r.headers["Content-Encoding"], r.headers["Vary"], r.headers["ETag"]) == (200, name, "Accept-Encoding", plain.headers["ETag"][:-1] + f'-{name}"'), accepted
+            assert int(r.headers["Content-Length"]) == len(body) < len(text) / 2
+            back = gzip.decompress(body) if name == "gzip" else subprocess.run(["zstd", "-dc"], input=body, stdout=subprocess.PIPE).stdout if shutil.which("zstd") else text
+            assert back == text, accepted
+            head, nothing = get(url, method="HEAD", Accept_Encoding=accepted)
+            assert (nothing, head.headers["Content-Length"], head.headers["ETag"]) == (b"", str(len(body)), r.headers["ETag"])
+        assert get(url, Accept_Encoding=name, If_None_Match=r.headers["ETag"])[0].status == get(url, If_None_Match=r.headers["ETag"])[0].status == 304
+        part, body = get(url, Accept_Encoding=name, Range="bytes=100-199")
+        assert (part.status, part.headers["Content-Encoding"], body) == (206, None, text[100:200])
+        assert get(url, Accept_Encoding=name, Range="bytes=100-199", If_Range=r.headers["ETag"])[1] != text[100:200] # a range of the encoded body, which is not given
+        for path in ("sub/large.bin", "sub/small", "sub/deep/none"): # random, too small
+            for _ in range(2):
+                r, body = get("/site/" + path, Accept_Encoding=name)
+                assert (r.headers["Content-Encoding"], body) == (None, site[path]), path
+        r, body = get("/site/", Accept_Encoding=name)
+        assert (r.status, r.headers["Content-Encoding"]) == (200, name)
+    assert get(url, Accept_Encoding="gzip, zstd")[0].headers["Content-Encoding"] == encodings[0]
+    for refused in ("identity", "zstd;q=0, gzip;q=0", "zstd; q=0.000 , gzip;q=0.0", "zst, gzipp", "", "br"):
+        r, body = get(url, Accept_Encoding=refused)
+        assert (r.headers["Content-Encoding"], body) == (None, text), refused
+
+
+def what_is_encoded_takes_bounded_memory():
+    """More than is kept, one after the other, and many at once that read nothing: all are right."""
+    top = f"{work}/texts"
+    os.makedirs(top)
+    words = [b"%x " % dice.getrandbits(32) for _ in range(5000)]
+    contents = [b"".join(dice.choices(words, k=90000)) for _ in range(60)]
+    for i, content in enumerate(contents):
+        with open(f"{top}/{i}", "wb") as f:
+            f.write(content)
+    dxup("publish", store, "texts", top, "--quiet")
+    stuck = []
+    for i in range(40):
+        s = socket.socket()
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        s.settimeout(300)
+        s.connect(("127.0.0.1", port))
+        s.sendall(b"GET /texts/%d HTTP/1.1\r\nAccept-Encoding: gzip\r\nConnection: close\r\n\r\n" % i)
+        stuck.append(s)
+    for i, content in enumerate(contents):
+        r, body = get(f"/texts/{i}", Accept_Encoding="gzip")
+        assert (gzip.decompress(body) if r.headers["Content-Encoding"] else body) == content, i
+    if os.path.exists(f"/proc/{server.pid}/status") and "asan" not in DXUP:
+        peak = int(re.search(r"VmHWM:\s+(\d+)", open(f"/proc/{server.pid}/status").read()).group(1)) / 1024
+        print(f"         {sum(map(len, contents)) / 1e6:.0f} MB of text, {peak:.0f} MiB at most")
+        assert peak < 100, peak
+    for i, s in enumerate(stuck): # what is on its way stays as it is, whatever is made room for
+        data = b""
+        while part := s.recv(1 << 20):
+            data += part
+        head, body = data.split(b"\r\n\r\n", 1)
+        assert (gzip.decompress(body) if b"Content-Encoding: gzip" in head else body) == contents[i], i
+        s.close()
+
+
+def damage_ends_an_answer_and_is_counted():
+    """Of a file in a tree with a damaged chunk no byte too many comes; the connection ends before the length that was announced."""
+    broken = f"{work}/broken"
+    dxup("publish", broken, "site", f"{work}/site", "--quiet")
+    log = os.path.join(broken, "objects")
+    data = open(log, "rb").read()
+    chunk = site["sub/large.bin"][500000:500040] # random bytes are stored as they are
+    assert data.count(chunk) == 1
+    with open(log, "r+b") as f:
+        f.seek(data.index(chunk))
+        f.write(b"x" * len(chunk))
+    own = subprocess.Popen([DXUP, "serve", broken, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--status", "127.0.0.1:0", "--workers", "1", "--log", f"{work}/broken.log"],
+                           stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    try:
+        text = b"".join(own.stdout.readline() for _ in range(3)).decode()
+        to, status = (int(re.search(r":(\d+) for " + side, text).group(1)) for side in ("HTTP", "status"))
+        got = raw(b"GET /site/sub/large.bin HTTP/1.1\r\n\r\n", to=to).split(b"\r\n\r\n", 1)[1]
+        assert len(got) < 500000 and site["sub/large.bin"].startswith(got), len(got)
+        assert get("/site/sub/large.bin", to=to, Range="bytes=-1000")[1] == site["sub/large.bin"][-1000:]
+        assert json.loads(get("/status.json", to=status)[1])["damaged"] == 1
+    finally:
+        own.send_signal(signal.SIGTERM)
+        assert own.wait(60) == 0
+    lines = [json.loads(line) for line in open(f"{work}/broken.log")]
+    assert [(e["request"], e["path"], e["status"], e["result"]) for e in lines] == [("GET", "/site/sub/large.bin", 200, "damaged"), ("GET", "/site/sub/large.bin", 206, "range")], lines
+    assert lines[1]["sent"] == 1000 and lines[0]["sent"] < 500000 and lines[0]["name"] == "site"
+
+
+def the_log_of_hostile_requests():
+    """Whatever a request holds is one line each, and none of its own."""
+    forged = b'{"time":"2026-01-01T00:00:00Z","request":"GET","path":"/forged"}'
+    own = subprocess.Popen([DXUP, "serve", store, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--workers", "1", "--log", f"{work}/hostile.log"], stdout=subprocess.PIPE)
+    asked = [b"GET /\n" + forged + b"\n HTTP/1.1\r\n\r\n", b"GET /\r" + forged + b" HTTP/1.1\r\n\r\n", b"\0" + forged + b"\r\n\r\n", b"GET /\x1b[2J\"\\ HTTP/1.1\r\n\r\n",
+             b"GET /\xe2\x80\xa8\xff HTTP/1.1\r\n\r\n", b'GET /"},{" HTTP/1.1\r\nConnection: close\r\n\r\n', b"GET /" + b"y" * 8000 + b" HTTP/1.1\r\nConnection: close\r\n\r\n",
+             b"HEAD /app.bin HTTP/1.1\r\nConnection: close\r\n\r\n", b"x" * 9000]
+    try:
+        text = b"".join(own.stdout.readline() for _ in range(2)).decode()
+        to = int(re.search(r":(\d+) for HTTP", text).group(1))
+        for data in asked:
+            assert raw(data, to=to, shut=True).startswith(b"HTTP/1.1 "), data[:40]
+        s = socket.create_connection(("127.0.0.1", to)) # goes away in the middle of an answer
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        s.sendall(b"GET /site/sub/large.bin HTTP/1.1\r\n\r\n")
+        s.recv(1000)
+        s.close()
+        time.sleep(0.3)
+    finally:
+        own.send_signal(signal.SIGTERM)
+        assert own.wait(60) == 0
+    data = open(f"{work}/hostile.log", "rb").read()
+    assert not re.search(rb"[\0-\x09\x0b-\x1f\x7f\xff]|\xe2\x80[\xa8\xa9]", data) and data.endswith(b"\n")
+    lines = [json.loads(line) for line in data.splitlines()]
+    assert len(lines) == len(asked) + 1 and not any(e.get("path") == "/forged" for e in lines), data
+    assert all(e["result"] == "refused" and e["status"] >= 400 for e in lines[:7]) and (lines[7]["request"], lines[7]["sent"], lines[7]["status"]) == ("HEAD", 0, 200), lines
+    assert lines[5]["path"] == '/"},{"' and lines[6]["path"] == "/" + "y" * 1022 and lines[9]["result"] == "cut" and lines[9]["sent"] > 0, lines
+
+
+def who_stops_reading_a_tree_holds_nobody_up():
+    """Sixty of one address ask for large files of a tree and read nothing: 48 are answered, the rest refused, others are served at once."""
+    def ask(path):
+        s = socket.socket()
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        s.settimeout(300)
+        s.connect(("127.0.0.1", port))
+        s.sendall(b"GET " + path + b" HTTP/1.1\r\nHost: a\r\n\r\n")
+        return s
+    top = f"{work}/films"
+    os.makedirs(top)
+    with open(f"{top}/film", "wb") as f:
+        f.write(dice.randbytes(12000000))
+    dxup("publish", store, "films", top, "--quiet")
+    for _ in range(2):
+        clients = [ask(b"/films/film") for _ in range(60)]
+        begun = [s.recv(12, socket.MSG_WAITALL) for s in clients]
+        assert begun.count(b"HTTP/1.1 200") == 48 and begun.count(b"HTTP/1.1 503") == 12, begun
+        assert get("/nothing/x")[0].status == 404
+        for s in clients:
+            s.close()
+        deadline = time.time() + 20
+        while get("/films/film", Range="bytes=0-0")[0].status != 206 and time.time() < deadline:
+            time.sleep(0.05)
+    assert get("/films/film", Range="bytes=11999990-")[0].status == 206
 
 
 def pipelined_requests_are_answered_in_order():
@@ -374,6 +701,8 @@ def status_counts_what_was_served():
     r, body = get("/status.json", to=status_port)
     said = json.loads(body)
     assert said["sent"] == now["dxup_sent_bytes_total"] and said["names_left_out"] == 0, said
+    assert (said["http_4xx"], said["http_5xx"]) == (now['dxup_http_answers_total{status="4xx"}'], now['dxup_http_answers_total{status="5xx"}']), said
+    assert (said["damaged"], said["log_dropped"]) == (now["dxup_damaged_total"], now["dxup_log_dropped_total"]) == (0, 0), said
     assert [(n["name"], n["version"], n["size"]) for n in said["names"] if n["name"] == "app.bin"] == [("app.bin", 2, len(new))], said
     assert get("/", to=status_port)[1].startswith(b"<!doctype html>") and get("/", method="HEAD", to=status_port)[1] == b""
     assert get("/app.bin", to=status_port)[0].status == 404 and get("/metrics")[0].status == 404
@@ -578,7 +907,7 @@ def any_bytes_at_all():
         if dice.random() < 0.3:
             data = dice.randbytes(dice.randrange(1, 300))
         answer = raw(data, shut=True, to=dice.choice((port, port, status_port)))
-        assert not answer or re.match(rb"HTTP/1\.1 (200|226|304|400|404|405|413|431|501|505) ", answer), (data, answer[:60])
+        assert not answer or re.match(rb"HTTP/1\.1 (200|226|302|304|400|404|405|413|431|501|505) ", answer), (data, answer[:60])
     assert get("/app.bin")[1] == new
 
 
@@ -611,7 +940,7 @@ def ended_in_the_middle_of_an_answer():
 
 for test in [f for name, f in list(globals().items()) if callable(f) and getattr(f, "__module__", "") == "__main__"
              and os.environ.get("DX_TEST", "") in name
-             and name not in ("dxup", "publish", "get", "raw", "attempt", "metrics", "Frames", "Dribblers", "ended_in_the_middle_of_an_answer")]:
+             and name not in ("make_site", "dxup", "publish", "get", "raw", "attempt", "metrics", "Frames", "Dribblers", "ended_in_the_middle_of_an_answer")]:
     attempt(test)
 attempt(ended_in_the_middle_of_an_answer) # the last: it ends the server
 if server.poll() is None:

@@ -65,7 +65,7 @@ const text = (page, id) => page.textContent(`#${id}`);
 const page = await open({ viewport: { width: 1000, height: 760 }, colorScheme: 'light' });
 
 await attempt('counters are those of what was pulled', async () => {
-    for (const [id, wanted] of [['pulls', '3'], ['patched', '1'], ['unchanged', '1'], ['connections', '0'], ['transfers', '0']])
+    for (const [id, wanted] of [['pulls', '3'], ['patched', '1'], ['unchanged', '1'], ['errors', '0'], ['connections', '0'], ['transfers', '0']])
         expect(await text(page, id) == wanted, `${id}: ${await text(page, id)}`);
     expect(await text(page, 'sent') == '3.0 MB', `sent: ${await text(page, 'sent')}`);
     expect(await text(page, 'spared') == '6.0 MB', `spared: ${await text(page, 'spared')}`);

@@ -1017,6 +1017,135 @@ trees_as_streams_in_the_same_store() { # what a dxup without snapshots writes is
     same_tree tree again
 }
 
+logged() { # COUNT EXPRESSION [FILE]     of the lines e of the log, so many are so; waits for them
+    local i got=
+    for i in $(seq 200); do
+        got=$(python3 -c 'import json, sys; print(sum(bool(eval(sys.argv[1], {"e": e})) for e in map(json.loads, open(sys.argv[2]))))' "$2" "${3:-log}")
+        [ "$got" = "$1" ] && return
+        sleep 0.05
+    done
+    fail "$got lines instead of $1: $2 in: $(tail -5 "${3:-log}")"
+}
+a_server_that_logs() { # a line for each pull, which nobody can forge; renamed, full, on standard error
+    local i
+    bytes 300000 >f
+    mkdir -p tree/sub
+    for i in 1 2 3; do bytes 20000 >tree/sub/f$i; done
+    expect 0 "$dxup" publish store f f
+    expect 0 "$dxup" publish store tree tree
+    expect 5 "$dxup" serve store --listen 127.0.0.1:0 --log no/such/folder
+    says "cannot open the log"
+    start_server store --log log
+    [ "$(stat -c %a log)" = 640 ] || fail "mode of the log: $(stat -c %a log)"
+    expect 0 "$dxup" pull "$address" f a
+    echo more >>f
+    expect 0 "$dxup" publish store f f
+    expect 0 "$dxup" pull "$address" f a --report
+    sent=$(get wire_bytes)
+    expect 0 "$dxup" pull "$address" f a
+    expect 0 "$dxup" pull "$address" tree t
+    expect 2 "$dxup" pull "$address" "$(printf 'no\",\\ \xe2\x80\xa8name')" x
+    logged 1 'e["request"] == "pull" and e["name"] == "f" and e["result"] == "objects" and e["to"] == 1 and "from" not in e'
+    logged 1 'e["request"] == "objects" and e["name"] == "f" and e["result"] == "sent" and e["sent"] > 290000'
+    logged 1 'e["request"] == "pull" and e["result"] == "patch" and (e["from"], e["to"]) == (1, 2) and len(e["from_hash"]) == 64 and 0 < e["sent"] < 1000'
+    logged 1 'e["request"] == "pull" and e["name"] == "f" and e["result"] == "unchanged" and e["from_hash"] == e["to_hash"] and e["sent"] == 0'
+    logged 1 'e["request"] == "pull" and e["name"] == "tree" and e["result"] == "objects"'
+    logged 1 'e["request"] == "pull" and e["name"] == "no\",\\ \u2028name" and e["result"] == "refused" and e["status"] == 404'
+    logged 5 'e["request"] == "pull"'
+    logged 7 'e["peer"].startswith("127.0.0.1:") and e["time"][10] == "T" and e["time"][-1] == "Z" and e["ms"] < 60000'
+    stop_server
+    [ $server_status = 0 ] || fail "the server ended with status $server_status"
+}
+a_log_that_is_renamed() { # by logrotate, which sends SIGHUP; a pull that is under way goes on, and so does the server
+    bytes 3000000 >f
+    expect 0 "$dxup" publish store f f
+    start_server store --log log
+    "$dxup" pull "$address" f a --limit-rate 1000000 >pulled 2>&1 &
+    client=$!
+    until [ -e .a.dxup-sync ] || ! kill -0 $client 2>/dev/null; do sleep 0.02; done
+    for i in 1 2 3; do
+        mv log log.$i
+        kill -HUP "$server"
+        until [ -e log ]; do sleep 0.02; kill -0 "$server" || return; done
+    done
+    wait $client || fail "the pull: $(cat pulled)"
+    same f a
+    logged 1 'e["request"] == "objects" and e["result"] == "sent" and e["sent"] > 2900000'
+    logged 1 'e["request"] == "pull"' log.1
+    # Where the file cannot be opened again, the one that is open goes on.
+    mv log log.4
+    mkdir log
+    kill -HUP "$server"
+    until grep -q "cannot open the log again" "$work/serve.log"; do sleep 0.02; kill -0 "$server" || return; done
+    expect 0 "$dxup" pull "$address" f a
+    logged 1 'e["result"] == "unchanged"' log.4
+    # Another store in the place of the one that is open is seen.
+    bytes 1000 >g
+    expect 0 "$dxup" publish other g g
+    mv store old
+    mv other store
+    expect 2 "$dxup" pull "$address" g b
+    kill -HUP "$server"
+    for i in $(seq 100); do "$dxup" pull "$address" g b --quiet 2>/dev/null && break; sleep 0.05; done
+    same g b
+    stop_server
+    [ $server_status = 0 ] || fail "the server ended with status $server_status"
+}
+a_log_that_nobody_reads() { # holds nobody up, costs bounded memory, and says how many lines are missing
+    bytes 1000 >f
+    expect 0 "$dxup" publish store f f
+    mkfifo log
+    sleep 1000 <log & # has it open, and reads nothing
+    local reader=$! port i
+    start_server store --log log --http 127.0.0.1:0 --status 127.0.0.1:0
+    until grep -q "for status" "$work/serve.log"; do sleep 0.02; done
+    address=${address%%$'\n'*}
+    port=$(sed -n 's/^listening on .*:\([0-9]*\) for HTTP/\1/p' "$work/serve.log")
+    python3 - "$port" <<'END' || fail "not all was answered"
+import socket, sys
+ask = b"HEAD /" + b"x" * 250 + b" HTTP/1.1\r\n\r\n"
+count, got, s = 20000, b"", socket.create_connection(("127.0.0.1", int(sys.argv[1])), 60)
+answered = 0
+for _ in range(count // 100):
+    s.sendall(ask * 100)
+    while got.count(b"\r\n\r\n") < 100:
+        got += s.recv(65536)
+    answered += got.count(b"HTTP/1.1 404")
+    got = b""
+sys.exit(answered != count)
+END
+    [ "$(awk '/VmHWM/ { print $2 }' /proc/$server/status)" -lt 60000 ] || case $dxup in *asan*) ;; *) fail "$(grep VmHWM /proc/$server/status)" ;; esac
+    port=$(sed -n 's/^listening on .*:\([0-9]*\) for status/\1/p' "$work/serve.log")
+    dropped=$(python3 -c 'import sys, urllib.request as u; print(next(l.split()[1] for l in u.urlopen("http://127.0.0.1:" + sys.argv[1] + "/metrics").read().decode().splitlines() if l.startswith("dxup_log_dropped_total ")))' "$port")
+    [ "$dropped" -gt 10000 ] || fail "$dropped lines were dropped"
+    cat log >read & # now it is read, and the log goes on
+    for i in $(seq 200); do
+        expect 0 "$dxup" pull "$address" f a
+        [ "$bad" != 0 ] || grep -q '"dropped"' read && break
+        sleep 0.05
+    done
+    kill $reader
+    logged 1 'e.get("dropped", 0) == '"$dropped" read
+    stop_server
+    # It ends also while a write hangs.
+    mkfifo stuck
+    sleep 1000 <stuck &
+    reader=$!
+    start_server store --log stuck --http 127.0.0.1:0
+    until grep -q "for HTTP" "$work/serve.log"; do sleep 0.02; done
+    port=$(sed -n 's/^listening on .*:\([0-9]*\) for HTTP/\1/p' "$work/serve.log")
+    for i in $(seq 10); do printf 'HEAD /%s HTTP/1.1\r\n\r\n%.0s' $(seq 400) >/dev/tcp/127.0.0.1/$port; done
+    sleep 0.5
+    stop_server
+    [ $server_status = 0 ] || fail "the server ended with status $server_status"
+    kill $reader
+    # On standard error, beside messages.
+    start_server store --log -
+    expect 0 "$dxup" pull "$address" f b
+    for i in $(seq 100); do grep -q '"result":"objects"' "$work/serve.log" && break; sleep 0.05; done
+    says_file "$work/serve.log" '^{"time":.*"request":"pull","name":"f".*"result":"full"}$'
+}
+
 # >>failures
 no_server_and_no_such_name() {
     bytes 100 >f
@@ -1918,7 +2047,7 @@ two_pulls_into_one_destination() { # each is done or refused, the destination is
 for case in publish_and_checkout_a_file unchanged_content_adds_nothing publish_and_checkout_a_tree a_store_is_neither_replaced_nor_published readers_open_a_store_that_is_being_written \
     an_empty_file_and_an_empty_tree a_file_becomes_a_tree_only_by_hand bad_command_lines options_that_a_command_does_not_know missing_things \
     pull_full_patch_unchanged pull_a_tree pull_sees_what_is_published_meanwhile \
-    a_file_that_was_changed_is_not_replaced what_the_last_pull_left_is_no_change a_command_runs_after_a_change a_pull_takes_its_time watch_follows_a_server many_clients_at_once modes_are_kept a_link_stays_a_link a_dangling_link_is_not_replaced large_versions_are_patched_by_chunks \
+    a_file_that_was_changed_is_not_replaced what_the_last_pull_left_is_no_change a_command_runs_after_a_change a_pull_takes_its_time watch_follows_a_server a_server_that_logs a_log_that_is_renamed a_log_that_nobody_reads many_clients_at_once modes_are_kept a_link_stays_a_link a_dangling_link_is_not_replaced large_versions_are_patched_by_chunks \
     a_gigabyte_in_64_megabytes a_big_endian_machine a_big_endian_machine_of_32_bits an_arm_of_32_bits a_pc_of_32_bits \
     a_tree_is_read_once a_tree_is_looked_at_on_all_cores what_was_seen_is_only_a_hint trees_of_every_shape trees_that_cannot_be_published \
     links_swapped_in_while_a_tree_is_restored a_first_publish_that_fails_leaves_no_store a_store_is_not_pulled_over a_tree_publish_killed_at_any_moment a_flipped_byte_in_a_tree versions_of_a_tree_as_deltas versions_of_a_file_as_deltas a_packed_store trees_as_streams_in_the_same_store \

@@ -14,6 +14,7 @@ typedef struct dxup_options {
     const char   *address;     /* HOST:PORT */
     const char   *http;        /* serve: HOST:PORT, or NULL */
     const char   *status;      /* the same */
+    const char   *log;         /* serve: the file, "-": standard error, or NULL */
     const char   *seed;        /* pull: a directory that may have parts of it, or NULL */
     const char   *exec;        /* pull, watch: a command to run after a change, or NULL */
     const char   *backend;     /* serve, pull: of the event loop; NULL: automatic */

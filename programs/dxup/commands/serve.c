@@ -12,6 +12,8 @@
    thread wakes all workers, and each one looks again. Chunks are written into blocks that all links
    of a worker share, so only connections with a transfer have any.
 
+   SIGHUP opens the log again, and has every worker look for the store at its path.
+
    At the end (SIGTERM) no worker accepts any more, and each drains its links: transfers under way
    and pulls of objects go on for DXUP_DRAIN_S, what else is asked meanwhile gets 503. */
 #include "commands.h"
@@ -24,6 +26,7 @@
 #include "../net/http.h"
 #include "../net/loop.h"
 #include "../net/listing.h"
+#include "../net/log.h"
 #include "../net/patches.h"
 #include "../net/wire.h"
 #include "../../versions/tree/content.h"
@@ -59,6 +62,7 @@ typedef struct connection {
     worker            *worker;
     dx_link_id         id;
     dx_hbtp_session   *session;
+    dxup_log_entry    *log;        /* NULL: there is no log */
 
     /* the transfer */
     bool              waiting;     /* for a patch from base to target */
@@ -103,15 +107,16 @@ struct worker {
     dxup_guests    *guests;
     int             status;
     bool            draining;
-    bool            open; /* guarded by server.lock: messages may be posted */
+    bool            open; /* guarded by server.lock: messages may be posted, */
+    bool            look; /* and the next one says: another store may be at the path */
     dx_reactor_message messages[16];
 };
 
 /* A snapshot that a client was told of. It fetches the objects over another connection, of any
    worker, and asks for the root first: then that connection is known to fetch this version. */
 typedef struct announced {
-    uint8_t  root[PROG_HASH_SIZE];
-    uint64_t size; /* of the version; 0: the place is free */
+    versions_version version; /* size 0: the place is free */
+    versions_version base;    /* that the client has; version 0: none that is known */
 } announced;
 
 struct server {
@@ -122,6 +127,7 @@ struct server {
     dxup_http          *http; /* NULL: none was asked for; guarded by lock */
     dxup_http          *status; /* the same, of --status */
     dxup_metrics        metrics;
+    dxup_logger        *log; /* NULL: none was asked for */
     unsigned            worker_count;
     worker             *workers;
     bool                ending; /* guarded by lock */
@@ -150,12 +156,39 @@ static void end_transfer(connection *c)
     c->active = c->waiting = false;
 }
 
+/* >>log: what a request needs more than its counters ----------------------- */
+static dxup_logger *log_of(const connection *c) { return c->worker->server->log; }
+
+/* A request was handled, with this result: it has its line now, or when its transfer ends. */
+static void log_handled(connection *c, int result)
+{
+    if (result == DX_HBTP_LATER) return;
+    if (result) dxup_log_end(log_of(c), c->log, "refused", result > 0 ? result : 0);
+    else if (!c->active && !(c->log && c->log->several)) dxup_log_end(log_of(c), c->log, NULL, 0);
+}
+
+/* A transfer is over, or it is cut off. Of several requests the next may follow. */
+static void log_transferred(connection *c, bool whole)
+{
+    if (!whole) dxup_log_end(log_of(c), c->log, "damaged", 0);
+    else if (c->log && !c->log->several) dxup_log_end(log_of(c), c->log, NULL, 0);
+}
+
 /* A pull is answered. */
 static void count_pull(const connection *c, int outcome, uint64_t wire_size)
 {
     dxup_metrics *m = &c->worker->server->metrics;
     dxup_count(&m->pulls[outcome], 1);
     if (wire_size < c->target.size) dxup_count(&m->spared, c->target.size - wire_size);
+}
+
+static void log_outcome(connection *c, int outcome)
+{
+    static const char *const names[] = {[DXUP_UNCHANGED] = "unchanged", [DXUP_PATCHED] = "patch",
+                                        [DXUP_FULL] = "full", [DXUP_SYNCED] = "objects"};
+    if (!c->log || c->log->several) return;
+    dxup_log_versions(c->log, c->known ? &c->base : NULL, &c->target);
+    dxup_log_result(c->log, names[outcome]);
 }
 
 /* Is the client to ask for ranges or objects of what the reply announces? */
@@ -192,8 +225,10 @@ static int reply_outcome(connection *c, uint16_t sequence, int outcome, bool kno
     pull_reply_set_hash(&w, c->target.hash);
     int error = pull_reply_finish(&w, &size);
     if (error) return DX_HBTP_STATUS_INTERNAL;
+    log_outcome(c, outcome);
     if (!c->silent || !c->objects || outcome != DXUP_FULL) /* else on_sync() counts it */
         count_pull(c, outcome, wire_size);
+    else dxup_log_drop(c->log); /* and logs it */
     return c->waiting ? dx_hbtp_reply(c->session, sequence, bytes, size)
                       : dx_hbtp_write_rpc_response(c->session->desc.out, sequence,
                                                    bytes, size);
@@ -312,6 +347,7 @@ static int on_pull(const dx_hbtp_context *context)
     if (!take_name(pull_request_get_name(&v), name, &version)) return DX_HBTP_STATUS_BAD_REQUEST;
     if (c->active || c->waiting) return 409;
     c->from = c->range = 0;
+    dxup_log_name(c->log, name, version);
     if (versions_store_refresh(&w->store)) return DX_HBTP_STATUS_INTERNAL;
     int status = versions_content_find(w->store, name, version, &c->target);
     if (status)
@@ -322,6 +358,7 @@ static int on_pull(const dx_hbtp_context *context)
     pull_request_copy_have(&v, 0, have, sizeof have);
     bool known = flags & DXUP_HAVE && !versions_content_find_hash(w->store, name, have, &c->base);
     c->known = known;
+    if (flags & DXUP_HAVE && !known) dxup_log_unknown(c->log, have);
     if (known && !memcmp(c->base.hash, c->target.hash, PROG_HASH_SIZE) &&
         c->base.kind == c->target.kind)
         return reply_outcome(c, sequence, DXUP_UNCHANGED, true, 0);
@@ -334,10 +371,22 @@ static int on_pull(const dx_hbtp_context *context)
     return result;
 }
 
+/* Handle a request with its line of the log. What it finds under way keeps its own. */
+static int handle(const dx_hbtp_context *context, dx_hbtp_handler_fn *handler,
+                  const char *request, bool several)
+{
+    connection *c = context->session->desc.user;
+    const bool idle = !c->active && !c->waiting;
+    if (idle) dxup_log_begin(log_of(c), c->log, request, several);
+    const int result = handler(context);
+    if (idle) log_handled(c, result);
+    return result;
+}
+
 static int on_pull_counted(const dx_hbtp_context *context)
 {
     const connection *c = context->session->desc.user;
-    const int result = on_pull(context);
+    const int result = handle(context, on_pull, "pull", false);
     if (result >= DX_HBTP_STATUS_BAD_REQUEST) dxup_count(&c->worker->server->metrics.refused, 1);
     return result;
 }
@@ -366,7 +415,7 @@ static int start_details(connection *c, const char *name, uint64_t base, const u
     return result;
 }
 
-static int on_details(const dx_hbtp_context *context)
+static int on_details_asked(const dx_hbtp_context *context)
 {
     connection *c = context->session->desc.user;
     worker *w = c->worker;
@@ -389,12 +438,18 @@ static int on_details(const dx_hbtp_context *context)
     c->from = c->range = 0;
     c->ranges = c->objects = false;
     c->sequence = context->frame->sequence;
+    dxup_log_versions(c->log, NULL, &c->target);
     return start_details(c, name, range_request_get_offset(&v), have);
+}
+
+static int on_details(const dx_hbtp_context *context)
+{
+    return handle(context, on_details_asked, "details", true);
 }
 
 /* A range of a version or patch that a pull announced. While one is sent, the next request waits in
    the input. */
-static int on_range(const dx_hbtp_context *context)
+static int on_range_asked(const dx_hbtp_context *context)
 {
     connection *c = context->session->desc.user;
     worker *w = c->worker;
@@ -417,6 +472,7 @@ static int on_range(const dx_hbtp_context *context)
         (patched && versions_content_find_hash(w->store, name, have, &c->base)))
         return DX_HBTP_STATUS_NOT_FOUND;
     c->known = patched;
+    dxup_log_versions(c->log, patched ? &c->base : NULL, &c->target);
     c->objects = c->silent = false;
     c->from = range_request_get_offset(&v);
     c->range = range_request_get_size(&v);
@@ -428,27 +484,35 @@ static int on_range(const dx_hbtp_context *context)
     return result;
 }
 
+static int on_range(const dx_hbtp_context *context)
+{
+    return handle(context, on_range_asked, "ranges", true);
+}
+
 /* >>objects: docs/formats/sync.md ------------------------------------------ */
-static void announce(server *s, const versions_version *v)
+static void announce(server *s, const versions_version *v, const versions_version *base)
 {
     pthread_mutex_lock(&s->lock);
     announced *a = &s->announced[s->announced_next++ % ANNOUNCED_MAX];
-    memcpy(a->root, v->root, sizeof a->root);
-    a->size = v->size;
+    a->version = *v;
+    a->base.version = 0;
+    if (base) a->base = *base;
     pthread_mutex_unlock(&s->lock);
 }
 
 /* The size of the version whose root is asked for, once for each client that was told of it; 0:
    nobody was. */
-static uint64_t take_announced(server *s, const dxup_bundle_request *request)
+static uint64_t take_announced(server *s, const dxup_bundle_request *request, dxup_log_entry *log)
 {
     uint64_t size = 0;
     pthread_mutex_lock(&s->lock);
     for (unsigned i = 0; !size && request->want_count && i < ANNOUNCED_MAX; i++) {
         announced *a = &s->announced[i];
-        if (!a->size || memcmp(a->root, request->ids[0], sizeof a->root) != 0) continue;
-        size = a->size;
-        a->size = 0;
+        const versions_version *v = &a->version;
+        if (!v->size || memcmp(v->root, request->ids[0], sizeof v->root) != 0) continue;
+        dxup_log_versions(log, a->base.version ? &a->base : NULL, v);
+        size = v->size;
+        a->version.size = 0;
     }
     pthread_mutex_unlock(&s->lock);
     return size;
@@ -473,7 +537,7 @@ static int find_root(versions_store *s, const versions_version *v, uint32_t flag
 }
 
 /* Which snapshot is the version? A version that is none is pulled the other way. */
-static int on_sync(const dx_hbtp_context *context)
+static int on_sync_asked(const dx_hbtp_context *context)
 {
     connection *c = context->session->desc.user;
     worker *w = c->worker;
@@ -493,8 +557,10 @@ static int on_sync(const dx_hbtp_context *context)
     if (sync_request_get_version(&v)) version = sync_request_get_version(&v);
     const uint32_t flags = sync_request_get_flags(&v);
     uint8_t level = 0;
+    dxup_log_name(c->log, name, version);
     int status = versions_content_find(w->store, name, version, &c->target);
     if (!status) status = find_root(w->store, &c->target, flags, &level);
+    if (status == PROG_NOT_FOUND) dxup_log_drop(c->log); /* the client pulls, which has a line */
     if (status)
         return status == PROG_NOT_FOUND ? DX_HBTP_STATUS_NOT_FOUND : DX_HBTP_STATUS_INTERNAL;
     sync_request_copy_have(&v, 0, have, sizeof have);
@@ -504,7 +570,10 @@ static int on_sync(const dx_hbtp_context *context)
                 !memcmp(base.hash, c->target.hash, PROG_HASH_SIZE);
     if (same) count_pull(c, DXUP_UNCHANGED, 0);
     else count_pull(c, known ? DXUP_PATCHED : DXUP_FULL, c->target.size); /* see count_synced() */
-    if (!same) announce(w->server, &c->target);
+    if (!same) announce(w->server, &c->target, known ? &base : NULL);
+    if (flags & DXUP_HAVE && !known) dxup_log_unknown(c->log, have);
+    dxup_log_versions(c->log, known ? &base : NULL, &c->target);
+    dxup_log_result(c->log, same ? "unchanged" : "objects");
     sync_reply_begin(&reply, bytes, sizeof bytes, DX_TELEPORT_BARE);
     sync_reply_set_version(&reply, c->target.version);
     sync_reply_set_size(&reply, c->target.size);
@@ -519,6 +588,11 @@ static int on_sync(const dx_hbtp_context *context)
     }
     if (sync_reply_finish(&reply, &size)) return DX_HBTP_STATUS_INTERNAL;
     return dx_hbtp_write_rpc_response(c->session->desc.out, context->frame->sequence, bytes, size);
+}
+
+static int on_sync(const dx_hbtp_context *context)
+{
+    return handle(context, on_sync_asked, "pull", false);
 }
 
 /* c->answer is there: say so, and begin to send it. */
@@ -536,7 +610,7 @@ static int send_answer(connection *c, uint16_t sequence, uint32_t transfer, size
 }
 
 /* Objects by their ids, in one answer. */
-static int on_objects(const dx_hbtp_context *context)
+static int on_objects_asked(const dx_hbtp_context *context)
 {
     connection *c = context->session->desc.user;
     worker *w = c->worker;
@@ -550,13 +624,18 @@ static int on_objects(const dx_hbtp_context *context)
     if (versions_store_refresh(&w->store) ||
         dxup_bundle_make(w->bundler, w->store, &request, &c->answer, &size))
         return DX_HBTP_STATUS_INTERNAL;
-    if (!c->synced_size) c->synced_size = take_announced(w->server, &request);
+    if (!c->synced_size) c->synced_size = take_announced(w->server, &request, c->log);
     c->synced_sent += size;
     return send_answer(c, context->frame->sequence, request.transfer, size);
 }
 
+static int on_objects(const dx_hbtp_context *context)
+{
+    return handle(context, on_objects_asked, "objects", true);
+}
+
 /* The names that there are, or the versions of one. */
-static int on_names(const dx_hbtp_context *context)
+static int on_names_asked(const dx_hbtp_context *context)
 {
     connection *c = context->session->desc.user;
     worker *w = c->worker;
@@ -573,6 +652,11 @@ static int on_names(const dx_hbtp_context *context)
     return send_answer(c, context->frame->sequence, DXUP_NAMES_TRANSFER, size);
 }
 
+static int on_names(const dx_hbtp_context *context)
+{
+    return handle(context, on_names_asked, "names", false);
+}
+
 /* A patch has become ready, perhaps the one that c waits for. */
 static void retry_waiting(connection *c)
 {
@@ -580,6 +664,7 @@ static void retry_waiting(connection *c)
     int result = begin_transfer(c, start_from_base(c, c->sequence));
     if (result == DX_HBTP_LATER) return;
     c->waiting = false;
+    log_handled(c, result);
     if (result > 0) dx_hbtp_reply_error(c->session, c->sequence, (uint16_t)result, NULL);
     else if (result < 0) (void)dx_link_abort(&c->worker->links, c->id);
     if (result) (void)dx_link_wake(&c->worker->links, c->id); /* the next request may have come */
@@ -625,9 +710,12 @@ static void fill(connection *c)
         const bool good = !read_piece(c, data, n);
         if (good) (void)dx_hbtp_write_file_chunk(&out, c->sequence, &chunk);
         dxup_count(&c->worker->server->metrics.sent, n);
+        dxup_log_sent(c->log, n);
         (void)dx_link_commit(l, c->id, &out);
         c->at += n;
         if (!good || final) end_transfer(c);
+        if (!good || final) log_transferred(c, good);
+        if (!good) dxup_count(&c->worker->server->metrics.damaged, 1);
         if (!good) { /* the store is damaged: the client must not wait */
             (void)dx_link_close(l, c->id, DX_HBTP_STATUS_INTERNAL, "the store is damaged");
         } else if (final) { /* the next request may have come meanwhile */
@@ -655,6 +743,7 @@ static void on_opened(dx_link *l, dx_link_id id)
         (void)dx_link_abort(l, ((connection *)((char *)leaves - offsetof(connection, guest)))->id);
     c->worker = w;
     c->id = id;
+    c->log = dxup_log_entry_open(w->server->log, dx_link_fd(l, id));
     c->session = dx_link_session(l, id);
     c->session->desc.user = c;
     c->next = w->connections;
@@ -709,7 +798,9 @@ static void on_closed(dx_link *l, dx_link_id id, int32_t reason)
     dxup_count_down(&w->server->metrics.connections);
     count_synced(c);
     dxup_guests_leave(w->guests, &c->guest);
+    dxup_log_end(log_of(c), c->log, c->active || c->waiting ? "cut" : NULL, 0);
     end_transfer(c);
+    free(c->log);
     free(c);
     if (w->draining && !w->connection_count) dx_reactor_stop(&w->reactor);
 }
@@ -725,15 +816,17 @@ static void drain(worker *w)
     if (!w->connection_count) dx_reactor_stop(&w->reactor);
 }
 
-/* From other threads: a patch is ready, or the server ends. */
+/* From other threads: a patch is ready, another store may be at the path, or the server ends. */
 static void on_message(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
 {
     worker *w = dx_reactor_op_user(op);
     (void)flags;
     if (result < 0) return;
     pthread_mutex_lock(&w->server->lock);
-    const bool ends = w->server->ending && !w->draining;
+    const bool ends = w->server->ending && !w->draining, look = w->look;
+    w->look = false;
     pthread_mutex_unlock(&w->server->lock);
+    if (look) (void)versions_store_look_again(&w->store); /* transfers hold the one before */
     if (ends) drain(w);
     for (connection *c = w->connections, *next; c; c = next) {
         next = c->next;
@@ -913,6 +1006,18 @@ static void say_where(const server *s, const char *address)
     fflush(stdout);
 }
 
+/* SIGHUP: the log was renamed, or the store replaced. */
+static void look_again(server *s)
+{
+    dxup_log_reopen(s->log);
+    pthread_mutex_lock(&s->lock);
+    for (unsigned i = 0; i < s->worker_count; i++) s->workers[i].look = true;
+    wake_workers(s);
+    dxup_http_look_again(s->http);
+    dxup_http_look_again(s->status);
+    pthread_mutex_unlock(&s->lock);
+}
+
 /* Start all workers, wait for the signal to end, and have them finish. */
 static int run_workers(server *s, const dx_reactor_address *address)
 {
@@ -937,7 +1042,7 @@ static int run_workers(server *s, const dx_reactor_address *address)
     if (!status) {
         dx_reactor_address_format(address, text, sizeof text);
         say_where(s, text);
-        os_end_wait();
+        while (os_end_wait() == OS_HANGUP) look_again(s);
     }
     pthread_mutex_lock(&s->lock);
     s->ending = true;
@@ -966,11 +1071,12 @@ static int serve_all(server *s, const dx_reactor_address *address)
     int status = PROG_OK;
     dxup_http_desc desc = {.store = o->store, .address = o->http, .backend = o->backend,
                            .patches = s->patches, .metrics = &s->metrics,
-                           .network_max = network_max(o)};
+                           .log = s->log, .network_max = network_max(o)};
     if (o->http) status = dxup_http_start(&http, &desc);
     set_http(s, http);
     desc.address = o->status;
     desc.status = true;
+    desc.log = NULL;
     if (!status && o->status) status = dxup_http_start(&s->status, &desc);
     if (!status) status = run_workers(s, address);
     set_http(s, NULL);
@@ -995,11 +1101,13 @@ int dxup_serve(const dxup_options *o)
     pthread_mutex_init(&s.lock, NULL);
     sem_init(&s.started, 0, 0);
     int status = listen_all(&s, &address);
+    if (!status && o->log) status = dxup_log_open(&s.log, o->log, &s.metrics);
     if (!status) status = dxup_patches_start(&s.patches, o->store, o->patch_max, patch_ready, &s);
     if (!status) {
         status = serve_all(&s, &address);
         dxup_patches_stop(s.patches);
     }
+    dxup_log_close(s.log);
     for (unsigned i = 0; i < s.worker_count; i++)
         if (s.workers[i].listener >= 0) os_close_socket(s.workers[i].listener);
     free(s.workers);

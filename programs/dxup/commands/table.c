@@ -136,7 +136,8 @@ static const prog_command commands[DXUP_COMMANDS] = {
          .summary = "Serve a store to dxup pull, and to browsers with --http",
          .details = "--listen is required. Port 0 takes a free one; the first line says which.\n"
                     "unix:PATH in place of HOST:PORT is for clients on the same machine.\n"
-                    "Other processes may publish meanwhile. Ctrl-C or SIGTERM ends it.",
+                    "Other processes may publish meanwhile. Ctrl-C or SIGTERM ends it. SIGHUP opens\n"
+                    "the log and a replaced store again; what is under way goes on.",
          .examples = "dxup serve store --listen 127.0.0.1:7000"},
     [DXUP_PULL] =
         {.name = "pull",
@@ -223,9 +224,11 @@ static const prog_option options[] = {
     {"--listen", PROG_OPTION_TEXT, FIELD(address), .commands = SERVE, .value = "HOST:PORT",
      .help = "where to answer dxup pull"},
     {"--http", PROG_OPTION_TEXT, FIELD(http), .commands = SERVE, .value = "HOST:PORT",
-     .help = "also for browsers and curl: GET /NAME, ETags,\nA-IM: dx-patch"},
+     .help = "also for browsers and curl: GET /NAME, files and\nindex pages of trees, ranges, ETags, A-IM: dx-patch"},
     {"--status", PROG_OPTION_TEXT, FIELD(status), .commands = SERVE, .value = "HOST:PORT",
      .help = "also a page about the server, /status.json,\n/metrics (Prometheus) and /healthz"},
+    {"--log", PROG_OPTION_TEXT, FIELD(log), .commands = SERVE, .value = "FILE",
+     .help = "append a line of JSON for each pull and request\nof HTTP; - is standard error; SIGHUP opens FILE\nagain"},
     {"--patch-max", PROG_OPTION_NUMBER, FIELD(patch_max), .max = 1u << 30, .commands = SERVE | DIFF,
      .value = "BYTES", .help = "larger versions are patched by chunks\n(default 64 MiB)"},
     {"--connections", PROG_OPTION_NUMBER, FIELD(connections), .min = 1, .max = 4096,

@@ -1,7 +1,7 @@
 /* The HTTP side of the server, for browsers and curl: GET /NAME gives the latest version of a
    published file, /NAME@3 that one, with its BLAKE3-256 as strong ETag; If-None-Match makes it
    304, and with `A-IM: dx-patch` (RFC 3229) 226 with a patch of dx_patch.h from the version that
-   the client has. One thread.
+   the client has. Files and directories of trees: http_tree.h. One range of a file: 206. One thread.
 
    Connections are those of dx_peers.h. A request is read where it lies in the input, and answered
    into a block of the connection. While a body goes out, or its patch is being made, the connection
@@ -16,6 +16,9 @@
 #include "../../common/os.h"
 #include "address.h"
 #include "guests.h"
+#include "http_encode.h"
+#include "http_fields.h"
+#include "http_tree.h"
 #include "loop.h"
 #include "status.h"
 
@@ -47,6 +50,7 @@ typedef struct client {
     dxup_http     *http;
     dxup_guest     guest;
     dx_peers_id    id;
+    dxup_log_entry *log;    /* NULL: there is no log */
     bool           last;    /* after this answer the connection ends */
     /* it was sent: what still comes is thrown away, so that it is not lost by a reset */
     bool           over;
@@ -58,9 +62,13 @@ typedef struct client {
     versions_version  base, target;
     dxup_patch        patch;
     versions_content *content;
+    versions_entry_reader *entry; /* of a file in a tree */
+    const dxup_encoded *encoded; /* the body of such a file, or of an index page */
+    bool           counted;  /* one of the contents that are read now */
     dxup_plan_cursor cursor;
-    prog_line      text;     /* the body, where it is neither of these */
+    prog_line      text;     /* the body, where it is none of these */
     uint64_t       at, size; /* of the body; equal: nothing is being answered */
+    uint64_t       from;     /* in the content or entry: where the body begins */
 
     /* inside of received(): input[taken..input_size) is to be answered */
     const uint8_t *input;
@@ -87,88 +95,30 @@ struct dxup_http {
     bool            draining;
     int64_t         until_ns; /* it drains at most so long */
     bool            open;    /* guarded by lock: messages may be posted, */
-    bool            ending;  /* and the next one says: finish what is begun, and end */
+    bool            ending;  /* and the next one says: finish what is begun, and end; */
+    bool            look;    /* or: another store may be at the path */
     char            address[DX_REACTOR_ADDRESS_TEXT_SIZE];
     client         *clients;
     dxup_guests    *guests;
+    dxup_encodings *encodings;
     size_t          client_count;
-    size_t          content_count; /* of these, with content */
+    size_t          content_count; /* of these, with content, an entry, or an index page */
     bool            worked;  /* since memory was given back last */
 };
-
-/* >>request ---------------------------------------------------------------- */
-/* The next value of a field of a checked request, from *at on; false: there is none. */
-static bool next_field(const uint8_t *request, size_t size, const char *name, size_t *at,
-                       const uint8_t **value, size_t *value_size)
-{
-    while (*at < size) {
-        const uint8_t *line = request + *at, *end = memchr(line, '\r', size - *at), *colon;
-        if (!end) return false;
-        *at += (size_t)(end - line) + 2;
-        colon = memchr(line, ':', (size_t)(end - line));
-        if (!colon || !http_is(line, (size_t)(colon - line), name)) continue;
-        *value = colon + 1;
-        *value_size = (size_t)(end - colon - 1);
-        return true;
-    }
-    return false;
-}
-
-/* Does one of the fields of this name have the word in its list? */
-static bool field_has(const uint8_t *request, size_t size, const char *name, const char *word)
-{
-    const uint8_t *value;
-    size_t at = 0, value_size;
-    while (next_field(request, size, name, &at, &value, &value_size)) {
-        for (size_t i = 0; i < value_size;) {
-            size_t begin, end;
-            while (i < value_size && (value[i] == ' ' || value[i] == '\t' || value[i] == ',')) i++;
-            for (begin = i; i < value_size && value[i] != ',' && value[i] != ';';) i++;
-            for (end = i; end > begin && (value[end - 1] == ' ' || value[end - 1] == '\t');) end--;
-            if (end > begin && http_is(value + begin, end - begin, word)) return true;
-            while (i < value_size && value[i] != ',') i++;
-        }
-    }
-    return false;
-}
-
-/* The value of a hexadecimal digit, or -1. */
-static int digit(uint8_t c)
-{
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    return -1;
-}
-
-/* "/a%20name?query" -> "a name". "/" is index.html. */
-static bool parse_target(const uint8_t *request, size_t size, char name[PROG_NAME_SIZE_MAX + 1])
-{
-    const uint8_t *p = memchr(request, ' ', size), *end = request + size;
-    size_t n = 0;
-    assert(p && p + 1 < end && p[1] == '/'); /* http_parse() has looked */
-    for (p += 2; p < end && *p != ' ' && *p != '?' && *p != '#'; p++) {
-        int c = *p;
-        if (c == '%') {
-            if (end - p <= 2) return false;
-            int high = digit(p[1]);
-            int low = digit(p[2]);
-            if (high < 0 || low < 0) return false;
-            c = high << 4 | low;
-            p += 2;
-        }
-        if (!c || n == PROG_NAME_SIZE_MAX) return false;
-        name[n++] = (char)c;
-    }
-    name[n] = 0;
-    if (!n) strcpy(name, "index.html");
-    return true;
-}
 
 /* >>answer ----------------------------------------------------------------- */
 static const char *type_of(const char *name)
 {
     static const char *const types[][2] = {{".html", "text/html; charset=utf-8"},
+                                           {".htm", "text/html; charset=utf-8"},
+                                           {".xml", "application/xml"},
+                                           {".pdf", "application/pdf"},
+                                           {".jpg", "image/jpeg"},
+                                           {".gif", "image/gif"},
+                                           {".webp", "image/webp"},
+                                           {".woff2", "font/woff2"},
+                                           {".mjs", "text/javascript; charset=utf-8"},
+                                           {".md", "text/markdown; charset=utf-8"},
                                            {".js", "text/javascript; charset=utf-8"},
                                            {".css", "text/css; charset=utf-8"},
                                            {".json", "application/json"},
@@ -177,6 +127,7 @@ static const char *type_of(const char *name)
                                            {".png", "image/png"},
                                            {".txt", "text/plain; charset=utf-8"}};
     const char *dot = strrchr(name, '.');
+    if (dot && strchr(dot, '/')) dot = NULL;
     for (size_t i = 0; dot && i < sizeof types / sizeof *types; i++)
         if (!strcmp(dot, types[i][0])) return types[i][1];
     return "application/octet-stream";
@@ -186,11 +137,14 @@ static const char *reason_of(int status)
 {
     switch (status) {
     case 200: return "OK";
+    case 206: return "Partial Content";
     case 226: return "IM Used";
+    case 302: return "Found";
     case 304: return "Not Modified";
     case 400: return "Bad Request";
     case 404: return "Not Found";
     case 405: return "Method Not Allowed";
+    case 416: return "Range Not Satisfiable";
     case 413: return "Content Too Large";
     case 431: return "Request Header Fields Too Large";
     case 501: return "Not Implemented";
@@ -210,19 +164,25 @@ static void put_head(client *c, int status, const char *fields, uint64_t size)
                      c->last ? "Connection: close\r\n" : "");
     assert(n > 0 && n < HEAD_SIZE);
     c->out_size += (size_t)n;
+    if (c->log) c->log->status = status;
     if (!c->http->d.status) dxup_count(&c->http->d.metrics->http[status / 100], 1);
 }
 
 static void end_body(client *c)
 {
     dxup_patches_release(c->http->d.patches, &c->patch);
-    if (c->content) c->http->content_count--;
+    if (c->counted) c->http->content_count--;
+    c->counted = false;
     dxup_guests_read_end(&c->guest);
     versions_content_close(c->content);
     c->content = NULL;
+    versions_entry_reader_close(c->entry);
+    c->entry = NULL;
+    dxup_encodings_release(c->http->encodings, c->encoded);
+    c->encoded = NULL;
     prog_line_free(&c->text);
     prog_line_begin(&c->text);
-    c->at = c->size = 0;
+    c->at = c->size = c->from = 0;
 }
 
 static void refuse(client *c, int status)
@@ -235,8 +195,11 @@ static void refuse(client *c, int status)
              : status == 503 ? "Retry-After: 1\r\nContent-Type: text/plain\r\n"
                              : "Content-Type: text/plain\r\n",
              (uint64_t)n);
-    if (!c->head) memcpy(c->out + c->out_size, text, (size_t)n);
-    if (!c->head) c->out_size += (size_t)n;
+    dxup_log_result(c->log, "refused");
+    if (c->head) return;
+    memcpy(c->out + c->out_size, text, (size_t)n);
+    c->out_size += (size_t)n;
+    dxup_log_sent(c->log, (uint64_t)n);
 }
 
 static dx_edge_version edge_version(const versions_version *v)
@@ -273,17 +236,34 @@ static void count_body(client *c, bool patch, uint64_t size)
     if (patch && size < c->target.size) dxup_count(&m->spared, c->target.size - size);
 }
 
+/* Behind n bytes of fields: that ranges are answered, and which one this is. */
+static size_t put_ranges(char *fields, size_t capacity, size_t n, int status, uint64_t from,
+                         uint64_t size, uint64_t total)
+{
+    n += (size_t)snprintf(fields + n, capacity - n, "Accept-Ranges: bytes\r\n");
+    if (status == 206)
+        n += (size_t)snprintf(fields + n, capacity - n, "Content-Range: bytes %llu-%llu/%llu\r\n",
+                              (unsigned long long)from, (unsigned long long)(from + size - 1),
+                              (unsigned long long)total);
+    assert(n < capacity);
+    return n;
+}
+
 /* A body of this many bytes follows, from c->content or c->patch. */
 static void begin_body(client *c, int status, uint64_t size)
 {
-    char fields[DX_EDGE_FIELDS_MAX + 128];
+    char fields[DX_EDGE_FIELDS_MAX + 256];
     dx_edge_server edge = edge_of(c);
     dx_edge_version base = edge_version(&c->base);
     size_t n = dx_edge_fields(&edge, status == 226 ? DX_EDGE_PATCH : DX_EDGE_STALE, &base, fields);
     assert(n < DX_EDGE_FIELDS_MAX && c->at == 0 && c->size == 0);
-    snprintf(fields + n, sizeof fields - n,
-             "X-Content-Type-Options: nosniff\r\nContent-Type: %s\r\n", type_of(c->target.name));
+    n += (size_t)snprintf(fields + n, sizeof fields - n,
+                          "X-Content-Type-Options: nosniff\r\nContent-Type: %s\r\n",
+                          type_of(c->target.name));
+    if (status != 226) put_ranges(fields, sizeof fields, n, status, c->from, size, c->target.size);
     put_head(c, status, fields, size);
+    dxup_log_versions(c->log, status == 226 ? &c->base : NULL, &c->target);
+    dxup_log_result(c->log, status == 226 ? "patch" : status == 206 ? "range" : "full");
     if (c->head || !size) end_body(c);
     else c->size = size;
     if (!c->head) count_body(c, status == 226, size);
@@ -296,19 +276,27 @@ static size_t contents_share(const dxup_http *h)
     return h->d.network_max > DXUP_NETWORK_MAX ? CONTENTS_MAX : CONTENTS_SHARE;
 }
 
+/* One more is read, until end_body(). A status of HTTP. */
+static int count_content(client *c)
+{
+    dxup_http *h = c->http;
+    assert(!c->counted);
+    if (h->content_count >= CONTENTS_MAX) return 503;
+    if (!dxup_guests_read(&c->guest, contents_share(h))) return 503;
+    c->counted = true;
+    h->content_count++;
+    return 200;
+}
+
 /* Open c->content. A status of HTTP. */
 static int open_content(client *c)
 {
-    dxup_http *h = c->http;
     assert(!c->content);
-    if (h->content_count >= CONTENTS_MAX) return 503;
-    if (!dxup_guests_read(&c->guest, contents_share(h))) return 503;
-    if (versions_content_open(&c->content, h->store, &c->target)) {
-        dxup_guests_read_end(&c->guest);
-        return 500;
-    }
-    h->content_count++;
-    return 200;
+    const int status = count_content(c);
+    if (status != 200) return status;
+    if (!versions_content_open(&c->content, c->http->store, &c->target)) return 200;
+    end_body(c);
+    return 500;
 }
 
 static void answer_whole(client *c)
@@ -316,6 +304,35 @@ static void answer_whole(client *c)
     const int status = open_content(c);
     if (status != 200) refuse(c, status);
     else begin_body(c, 200, c->target.size);
+}
+
+/* Nothing of so many bytes is in the range that was asked for. */
+static void refuse_range(client *c, uint64_t total)
+{
+    char fields[128];
+    snprintf(fields, sizeof fields, "Content-Range: bytes */%llu\r\n", (unsigned long long)total);
+    put_head(c, 416, fields, 0);
+    dxup_log_result(c->log, "refused");
+}
+
+static void answer_file(client *c, const uint8_t *request, size_t size)
+{
+    char tag[65];
+    uint64_t from = 0, count = c->target.size;
+    dxup_range range = DXUP_RANGE_NONE;
+    prog_hash_text(c->target.hash, tag);
+    if (!c->head) range = dxup_range_parse(request, size, tag, c->target.size, &from, &count);
+    if (range == DXUP_RANGE_UNSATISFIABLE) {
+        refuse_range(c, c->target.size);
+        return;
+    }
+    const int status = open_content(c);
+    if (status != 200) {
+        refuse(c, status);
+        return;
+    }
+    c->from = from;
+    begin_body(c, range == DXUP_RANGE_PART ? 206 : 200, count);
 }
 
 /* A patch from c->base, or the whole where there is none; both later when it is still being
@@ -345,25 +362,172 @@ static void put_unchanged(client *c)
     assert(OUT_SIZE - c->out_size >= HEAD_SIZE);
     dx_edge_fields(&edge, DX_EDGE_FRESH, NULL, fields);
     dxup_count(&c->http->d.metrics->http[3], 1);
+    dxup_log_versions(c->log, NULL, &c->target);
+    dxup_log_result(c->log, "unchanged");
+    if (c->log) c->log->status = 304;
     dxup_count(&c->http->d.metrics->spared, c->target.size);
     c->out_size += (size_t)snprintf((char *)c->out + c->out_size, HEAD_SIZE,
                                     "HTTP/1.1 304 %s\r\n%s%s\r\n", reason_of(304), fields,
                                     c->last ? "Connection: close\r\n" : "");
 }
 
-/* The version that is asked for into c->target; a status of HTTP. */
-static int find(client *c, const uint8_t *request, size_t size)
+/* The version that is asked for into c->target; a status of HTTP. 404: it may be in a tree. */
+static int find(client *c, const char *asked)
 {
-    char asked[PROG_NAME_SIZE_MAX + 1], name[PROG_NAME_SIZE_MAX + 1];
+    char name[PROG_NAME_SIZE_MAX + 1];
     uint64_t version;
     int error;
-    if (!parse_target(request, size, asked)) return 400;
-    versions_split_version(asked, name, &version);
+    if (strlen(asked) > PROG_NAME_SIZE_MAX) return 404;
+    versions_split_version(*asked ? asked : "index.html", name, &version);
     c->fixed = version != 0;
-    if (versions_store_refresh(&c->http->store)) return 500;
-    error = versions_content_find(c->http->store, name, version, &c->target);
-    if (error && error != PROG_NOT_FOUND) return 500;
-    return error || c->target.kind != PROG_FILE ? 404 : 200;
+    error = versions_version_find(c->http->store, name, version, &c->target);
+    /* the hash of a tree takes reading all of it */
+    if (!error && c->target.kind != PROG_FILE) return 404;
+    if (!error) error = versions_content_hash(c->http->store, &c->target);
+    return !error ? 200 : error == PROG_NOT_FOUND ? 404 : 500;
+}
+
+/* >>trees ------------------------------------------------------------------ */
+/* Give c->entry, or c->text, whole. */
+static bool read_whole(void *user, void *out, size_t size)
+{
+    client *c = user;
+    if (c->entry) return !versions_entry_reader_read(c->entry, 0, out, size);
+    memcpy(out, c->text.bytes, size);
+    return true;
+}
+
+/* Into c->encoded, where the client accepts it and it pays. */
+static dxup_encoding encode_body(client *c, const uint8_t *request, size_t request_size,
+                                 const char *tag, uint64_t size)
+{
+    const dxup_encoding encoding = dxup_encoding_of(request, request_size);
+    if (size > DXUP_ENCODED_MAX) return DXUP_IDENTITY;
+    c->encoded = dxup_encodings_get(c->http->encodings, encoding, tag, (size_t)size, read_whole, c);
+    return c->encoded ? encoding : DXUP_IDENTITY;
+}
+
+/* Fields of a file or an index page. Encodings have strong tags of their own. */
+static size_t put_tree_fields(char *fields, size_t capacity, const char *tag, bool fixed,
+                              const char *type, dxup_encoding encoding)
+{
+    const bool encoded = encoding != DXUP_IDENTITY;
+    const char *name = dxup_encoding_name(encoding);
+    const int n = snprintf(fields, capacity, "ETag: \"%s%s%s\"\r\nCache-Control: %s\r\n"
+                           "Vary: Accept-Encoding\r\nX-Content-Type-Options: nosniff\r\n"
+                           "%s%s%sContent-Type: %s\r\n", tag, encoded ? "-" : "",
+                           encoded ? name : "",
+                           fixed ? "public, max-age=31536000, immutable" : "no-cache",
+                           encoded ? "Content-Encoding: " : "", encoded ? name : "",
+                           encoded ? "\r\n" : "", type);
+    assert(n > 0 && (size_t)n < capacity);
+    return (size_t)n;
+}
+
+/* The client has what there is. A 304 has no length. */
+static void put_tree_unchanged(client *c, const char *tag, bool fixed, uint64_t size)
+{
+    char fields[512];
+    put_tree_fields(fields, sizeof fields, tag, fixed, "text/plain", DXUP_IDENTITY);
+    fields[strlen(fields) - strlen("Content-Type: text/plain\r\n")] = 0;
+    dxup_count(&c->http->d.metrics->http[3], 1);
+    dxup_count(&c->http->d.metrics->spared, size);
+    dxup_log_result(c->log, "unchanged");
+    if (c->log) c->log->status = 304;
+    c->out_size += (size_t)snprintf((char *)c->out + c->out_size, HEAD_SIZE,
+                                    "HTTP/1.1 304 %s\r\n%s%s\r\n", reason_of(304), fields,
+                                    c->last ? "Connection: close\r\n" : "");
+}
+
+/* c->text is an index page. */
+static void answer_index(client *c, const uint8_t *request, size_t size)
+{
+    char fields[512], tag[65];
+    dx_cas_id id;
+    dx_cas_hash(c->text.bytes, c->text.size, &id);
+    prog_hash_text(id.bytes, tag);
+    if (dxup_tag_matches(request, size, tag)) {
+        put_tree_unchanged(c, tag, false, c->text.size);
+        end_body(c);
+        return;
+    }
+    const dxup_encoding encoding = encode_body(c, request, size, tag, c->text.size);
+    const size_t body_size = c->encoded ? c->encoded->size : c->text.size;
+    size_t n = put_tree_fields(fields, sizeof fields, tag, false, "text/html; charset=utf-8",
+                               encoding);
+    snprintf(fields + n, sizeof fields - n, "Content-Security-Policy: default-src 'none'; "
+             "style-src 'unsafe-inline'; frame-ancestors 'none'\r\n");
+    put_head(c, 200, fields, body_size);
+    dxup_log_result(c->log, "index");
+    if (!c->head) dxup_count(&c->http->d.metrics->sent, body_size);
+    if (c->head) end_body(c);
+    else c->size = body_size;
+}
+
+/* A file in a tree: all of it, a range, or that the client has it. */
+static void answer_entry(client *c, const uint8_t *request, size_t size, const dxup_found *found)
+{
+    char fields[512];
+    uint64_t from = 0, count = found->size;
+    dxup_range range = DXUP_RANGE_NONE;
+    assert(c->entry);
+    if (dxup_tag_matches(request, size, found->tag)) {
+        put_tree_unchanged(c, found->tag, found->fixed, found->size);
+        end_body(c);
+        return;
+    }
+    if (!c->head) range = dxup_range_parse(request, size, found->tag, found->size, &from, &count);
+    if (range == DXUP_RANGE_UNSATISFIABLE) {
+        refuse_range(c, found->size);
+        end_body(c);
+        return;
+    }
+    const int status = range == DXUP_RANGE_PART ? 206 : 200;
+    dxup_encoding encoding = DXUP_IDENTITY;
+    if (status == 200) encoding = encode_body(c, request, size, found->tag, count);
+    if (c->encoded) count = c->encoded->size;
+    const size_t n = put_tree_fields(fields, sizeof fields, found->tag, found->fixed,
+                                     type_of(found->path), encoding);
+    put_ranges(fields, sizeof fields, n, status, from, count, found->size);
+    put_head(c, status, fields, count);
+    dxup_log_result(c->log, status == 206 ? "range" : "full");
+    if (!c->head) dxup_count(&c->http->d.metrics->sent, count);
+    c->from = from;
+    if (c->head || !count) end_body(c);
+    else c->size = count;
+}
+
+static void answer_redirect(client *c, const char *location)
+{
+    char fields[DXUP_LOCATION_MAX + 64];
+    snprintf(fields, sizeof fields, "Location: %s\r\nCache-Control: no-cache\r\n", location);
+    put_head(c, 302, fields, 0);
+    dxup_log_result(c->log, "redirect");
+}
+
+/* What is no file of its own: a file or directory in a tree, or the names. */
+static void answer_tree(client *c, const uint8_t *request, size_t size, char *asked)
+{
+    dxup_found found = {.directory = true};
+    versions_store *s = c->http->store;
+    const uint64_t skip = dxup_target_number(request, size, "from");
+    const bool names = !*asked;
+    int status = names ? 200 : dxup_tree_find(s, asked, &found);
+    c->entry = found.reader;
+    if (status == 200) status = count_content(c);
+    if (found.version.version) dxup_log_versions(c->log, NULL, &found.version);
+    if (status == 200 && found.directory &&
+        (names ? dxup_names_index(s, skip, &c->text) : dxup_tree_index(s, &found, skip, &c->text)))
+        status = 500;
+    if (status == 200 && found.directory) {
+        answer_index(c, request, size);
+    } else if (status == 200) {
+        answer_entry(c, request, size, &found);
+    } else {
+        end_body(c);
+        if (status == 302) answer_redirect(c, found.location);
+        else refuse(c, status);
+    }
 }
 
 /* What --status answers. */
@@ -371,10 +535,11 @@ static void answer_status(client *c, const uint8_t *request, size_t size)
 {
     char path[PROG_NAME_SIZE_MAX + 1];
     const char *fields;
-    int status = parse_target(request, size, path) ? 200 : 400;
+    int status = dxup_target_parse(request, size, path, sizeof path) ? 200 : 400;
     assert(c->at == c->size && !c->text.size);
     if (status == 200)
-        status = dxup_status_answer(&c->http->store, c->http->d.metrics, path, &c->text, &fields);
+        status = dxup_status_answer(&c->http->store, c->http->d.metrics, *path ? path : "index.html",
+                                    &c->text, &fields);
     if (!c->text.size) {
         refuse(c, status);
         return;
@@ -389,17 +554,26 @@ static void answer(client *c, const uint8_t *request, size_t size)
 {
     const uint8_t *value;
     size_t at = 0, value_size;
-    bool patches = field_has(request, size, "a-im", "dx-patch"), known = false;
+    bool patches = dxup_field_has(request, size, "a-im", "dx-patch"), known = false;
     dx_edge_version base;
     dx_edge_server edge;
+    char asked[DXUP_TARGET_MAX + 1];
     assert(!c->waiting && !c->content && c->at == c->size);
-    int status = find(c, request, size);
+    int status = dxup_target_parse(request, size, asked, sizeof asked) ? 200 : 400;
+    /* what cannot be a name, nor lie in a tree */
+    if (status == 200 && strcspn(asked, "/") > PROG_NAME_SIZE_MAX) status = 400;
+    if (status == 200 && versions_store_refresh(&c->http->store)) status = 500;
+    if (status == 200) status = find(c, asked);
+    if (status == 404) {
+        answer_tree(c, request, size, asked);
+        return;
+    }
     if (status != 200) {
         refuse(c, status);
         return;
     }
     edge = edge_of(c);
-    while (next_field(request, size, "if-none-match", &at, &value, &value_size)) {
+    while (dxup_field_next(request, size, "if-none-match", &at, &value, &value_size)) {
         switch (
             dx_edge_negotiate(&edge, (const char *)value, value_size, patches && !known, &base)) {
         case DX_EDGE_FRESH: put_unchanged(c); return;
@@ -408,7 +582,7 @@ static void answer(client *c, const uint8_t *request, size_t size)
         }
     }
     if (known) answer_from_base(c);
-    else answer_whole(c);
+    else answer_file(c, request, size);
 }
 
 /* The next pieces of the body behind what is in out. False: the store is damaged, and the client
@@ -422,19 +596,48 @@ static bool fill(client *c)
         int error = PROG_OK;
         if (c->patch.plan)
             error = dxup_plan_read(c->patch.plan, &c->cursor, c->content, c->out + c->out_size, n);
+        else if (c->encoded)
+            memcpy(c->out + c->out_size, c->encoded->bytes + c->at, n);
         else if (c->content)
-            error = versions_content_read(c->content, c->at, c->out + c->out_size, n);
+            error = versions_content_read(c->content, c->from + c->at, c->out + c->out_size, n);
+        else if (c->entry)
+            error = versions_entry_reader_read(c->entry, c->from + c->at, c->out + c->out_size, n);
         else memcpy(c->out + c->out_size,
                     c->text.size ? (const uint8_t *)c->text.bytes + c->at : c->patch.bytes + c->at, n);
         if (error) return false;
         c->out_size += n;
         c->at += n;
+        dxup_log_sent(c->log, n);
         if (c->at == c->size) end_body(c);
     }
     return true;
 }
 
 /* >>connection ------------------------------------------------------------- */
+/* Is a body on its way, or a patch being made? */
+static bool is_busy(const client *c) { return c->waiting || c->at < c->size; }
+
+/* The target of the request, as it came. */
+static void begin_log(client *c, const http_request *q)
+{
+    const uint8_t *request = c->input + c->taken, *end = c->input + c->input_size, *at, *behind;
+    if (!c->log) return;
+    const bool asked = q->status == 200;
+    dxup_log_begin(c->http->d.log, c->log, !asked ? "HTTP" : q->head ? "HEAD" : "GET", false);
+    end = memchr(request, '\r', (size_t)(end - request));
+    at = end ? memchr(request, ' ', (size_t)(end - request)) : NULL;
+    if (!at) return;
+    at++;
+    behind = memchr(at, ' ', (size_t)(end - at));
+    dxup_log_path(c->log, at, (size_t)((behind ? behind : end) - at));
+}
+
+/* Unless more of the answer follows. */
+static void end_log(client *c)
+{
+    if (!is_busy(c)) dxup_log_end(c->http->d.log, c->log, NULL, 0);
+}
+
 /* Answer the requests that are there, one after the other, as long as there is room for the
    answer. */
 static bool dispatch(client *c)
@@ -446,17 +649,16 @@ static bool dispatch(client *c)
         if (!used) return true;
         c->last = q.close;
         c->head = q.head;
+        begin_log(c, &q);
         if (q.status != 200) refuse(c, q.status);
         else if (c->http->d.status) answer_status(c, c->input + c->taken, used);
         else answer(c, c->input + c->taken, used);
         c->taken += used;
         if (!fill(c)) return false;
+        end_log(c);
     }
     return true;
 }
-
-/* Is a body on its way, or a patch being made? */
-static bool is_busy(const client *c) { return c->waiting || c->at < c->size; }
 
 /* Answer what there is, as far as the connection takes it; drained() goes on. */
 static void pump(client *c)
@@ -469,10 +671,14 @@ static void pump(client *c)
             c->waiting = false;
             answer_from_base(c);
         }
-        const bool good = fill(c) && dispatch(c);
+        bool good = fill(c);
+        if (good) end_log(c);
+        if (good) good = dispatch(c);
         (void)dx_peers_commit(peers, c->id, (uint32_t)c->out_size);
         more = c->at < c->size || OUT_SIZE - c->out_size < 2 * HEAD_SIZE;
         if (!good) {
+            dxup_count(&c->http->d.metrics->damaged, 1);
+            dxup_log_end(c->http->d.log, c->log, "damaged", 0);
             (void)dx_peers_close(peers, c->id, true);
             return;
         }
@@ -519,6 +725,7 @@ static void opened(dx_peers *s, dx_peers_id id)
     prog_line_begin(&c->text);
     c->http = h;
     c->id = id;
+    c->log = dxup_log_entry_open(h->d.log, dx_peers_fd(s, id));
     c->active_ns = prog_now_ns();
     c->next = h->clients;
     if (c->next) c->next->previous = c;
@@ -578,7 +785,9 @@ static void closed(dx_peers *s, dx_peers_id id, int32_t reason)
     assert(h->client_count > 0);
     h->client_count--;
     dxup_guests_leave(h->guests, &c->guest);
+    dxup_log_end(h->d.log, c->log, "cut", 0);
     end_body(c);
+    free(c->log);
     free(c);
     if (h->draining && !h->clients) dx_reactor_stop(&h->reactor);
 }
@@ -635,7 +844,8 @@ static void on_timer(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
     dx_reactor_timer(r, op, 1000000000);
 }
 
-/* A patch is ready, perhaps one that somebody waits for; or the server ends. */
+/* A patch is ready, perhaps one that somebody waits for; another store may be at the path; or the
+   server ends. */
 static void on_message(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
 {
     dxup_http *h = dx_reactor_op_user(op);
@@ -646,8 +856,10 @@ static void on_message(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
         if (c->waiting) go_on(c);
     }
     pthread_mutex_lock(&h->lock);
-    const bool ends = h->ending && !h->draining;
+    const bool ends = h->ending && !h->draining, look = h->look;
+    h->look = false;
     pthread_mutex_unlock(&h->lock);
+    if (look) (void)versions_store_look_again(&h->store); /* contents hold the one before */
     if (ends) drain(h);
     dx_reactor_receive(r, op, h->messages, sizeof h->messages / sizeof *h->messages);
 }
@@ -703,6 +915,7 @@ static void *run(void *user)
     dx_reactor_desc desc = {0};
     desc.descriptors_max = CLIENTS_MAX + REFUSED_AT_ONCE + 16;
     desc.buffer_count = INPUT_BUFFERS;
+    h->encodings = dxup_encodings_open();
     h->guests = dxup_guests_open(CLIENTS_MAX, h->d.network_max);
     h->status = versions_store_open(&h->store, h->d.store, VERSIONS_READ);
     if (!h->status)
@@ -717,6 +930,7 @@ static void *run(void *user)
     }
     versions_store_close(h->store);
     dxup_guests_close(h->guests);
+    dxup_encodings_close(h->encodings);
     free(h->peers_memory);
     free(h->reactor_memory);
     return NULL;
@@ -750,20 +964,23 @@ int dxup_http_start(dxup_http **out, const dxup_http_desc *desc)
 
 const char *dxup_http_address(const dxup_http *h) { return h->address; }
 
-/* Have it look what there is, and whether it is to end. */
-static void wake(dxup_http *h, bool end)
+/* Have it look what there is. */
+static void wake(dxup_http *h, bool end, bool look)
 {
     dx_reactor_message message = {{0, 0, 0}};
     if (!h) return;
     pthread_mutex_lock(&h->lock);
     h->ending |= end;
+    h->look |= look;
     if (h->open) dx_reactor_post(&h->reactor, &message); /* full: it is awake anyway */
     pthread_mutex_unlock(&h->lock);
 }
 
-void dxup_http_ready(dxup_http *h) { wake(h, false); }
+void dxup_http_ready(dxup_http *h) { wake(h, false, false); }
 
-void dxup_http_end(dxup_http *h) { wake(h, true); }
+void dxup_http_look_again(dxup_http *h) { wake(h, false, true); }
+
+void dxup_http_end(dxup_http *h) { wake(h, true, false); }
 
 int dxup_http_stop(dxup_http *h)
 {

@@ -64,6 +64,10 @@ void dxup_metrics_put(prog_line *l, const dxup_metrics *m)
         put(l, "dxup_http_answers_total", "counter",
             i ? NULL : "Answers of HTTP, by the class of their status.", classes[i],
             &m->http[i + 2]);
+    put(l, "dxup_damaged_total", "counter",
+        "Answers that ended early, because the store could not be read.", "", &m->damaged);
+    put(l, "dxup_log_dropped_total", "counter", "Lines of the log that were lost.", "",
+        &m->log_dropped);
     put(l, "dxup_connections_total", "counter", "Connections of dxup pull since the start.", "",
         &m->connected);
     put(l, "dxup_connections", "gauge", "Connections of dxup pull now.", "", &m->connections);

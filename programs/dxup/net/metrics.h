@@ -11,6 +11,8 @@ typedef struct dxup_metrics {
     uint64_t sent;            /* bytes of patches and content, to dxup pull and by HTTP */
     uint64_t spared;          /* bytes of versions that were not sent, as the client had them */
     uint64_t http[6];         /* answers by the first digit of their status */
+    uint64_t damaged;         /* answers that ended early, as the store could not be read */
+    uint64_t log_dropped;     /* lines */
     uint64_t connections;     /* that there are now, of dxup pull */
     uint64_t connected;       /* since the start */
     uint64_t transfers;       /* under way now, of dxup pull */

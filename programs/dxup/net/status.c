@@ -12,6 +12,10 @@ static void put_counters(prog_json *j, const dxup_metrics *m)
     prog_json_number(j, "patched", dxup_counted(&m->pulls[1]));
     prog_json_number(j, "full", dxup_counted(&m->pulls[2]));
     prog_json_number(j, "refused", dxup_counted(&m->refused));
+    prog_json_number(j, "http_4xx", dxup_counted(&m->http[4]));
+    prog_json_number(j, "http_5xx", dxup_counted(&m->http[5]));
+    prog_json_number(j, "damaged", dxup_counted(&m->damaged));
+    prog_json_number(j, "log_dropped", dxup_counted(&m->log_dropped));
     prog_json_number(j, "sent", dxup_counted(&m->sent));
     prog_json_number(j, "spared", dxup_counted(&m->spared));
     prog_json_number(j, "connections", dxup_counted(&m->connections));

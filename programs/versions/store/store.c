@@ -393,6 +393,17 @@ bool versions_store_has_mark(const versions_store *s, int mark)
            marked.volume == named.volume && marked.number == named.number;
 }
 
+int versions_store_look_again(versions_store **store)
+{
+    versions_store *fresh;
+    if (versions_store_in_place(*store)) return versions_store_refresh(store);
+    int status = versions_store_open(&fresh, (*store)->path, VERSIONS_READ);
+    if (status) return status;
+    versions_store_close(*store);
+    *store = fresh;
+    return PROG_OK;
+}
+
 /* The lock counts as well: without it a second writer could append to the same log. */
 bool versions_store_in_place(versions_store *s)
 {

@@ -48,6 +48,9 @@ bool versions_store_is_at(const char *path);
 void versions_store_hold(versions_store *s);
 /* See what other processes have committed since. *s becomes another handle after a collection. */
 int  versions_store_refresh(versions_store **s);
+/* The same, also where another store is at the path now: *s becomes a handle of that. After a failure
+   it is the one that it was. */
+int  versions_store_look_again(versions_store **s);
 /* The folder, as it was given. */
 const char *versions_store_path(const versions_store *s);
 /* Does the path still lead to the log and the lock of this handle? After a removal, a rename or a

@@ -3,6 +3,7 @@
 
    objects.c       reads parts of files and directories; walks everything a snapshot reaches
    entries.c       the entries of any version that is a tree, by their paths (entries.h)
+   entry_reader.c  reads a file of such a version at any offset (entry_reader.h)
    stream.c        a snapshot as the stream of bytes that README.md specifies, at any offset
    content.c       the content of any version, file or directory, as one stream (content.h)
    publish*.c      make a snapshot of a directory (publish.h), with

@@ -1,0 +1,190 @@
+/* Fields of a request of HTTP. See http_fields.h. */
+#include "http_fields.h"
+
+#include "../../common/http.h"
+
+#include <assert.h>
+#include <string.h>
+
+enum { TAG_SIZE = 64 };
+
+/* >>values ----------------------------------------------------------------- */
+bool dxup_field_next(const uint8_t *request, size_t size, const char *name, size_t *at,
+                     const uint8_t **value, size_t *value_size)
+{
+    while (*at < size) {
+        const uint8_t *line = request + *at, *end = memchr(line, '\r', size - *at), *colon;
+        if (!end) return false;
+        *at += (size_t)(end - line) + 2;
+        colon = memchr(line, ':', (size_t)(end - line));
+        if (!colon || !http_is(line, (size_t)(colon - line), name)) continue;
+        *value = colon + 1;
+        *value_size = (size_t)(end - colon - 1);
+        return true;
+    }
+    return false;
+}
+
+/* Is what follows a word of a list a weight of 0? */
+static bool is_refused(const uint8_t *at, const uint8_t *end)
+{
+    const uint8_t *q = at;
+    while (q < end && *q != ',' && *q != '=') q++;
+    if (q == end || *q == ',') return false;
+    bool zero = false;
+    for (q++; q < end && *q != ',' && *q != ' ' && *q != ';'; q++) {
+        if (*q >= '1' && *q <= '9') return false;
+        zero = zero || *q == '0';
+    }
+    return zero;
+}
+
+bool dxup_field_has(const uint8_t *request, size_t size, const char *name, const char *word)
+{
+    const uint8_t *value;
+    size_t at = 0, value_size;
+    while (dxup_field_next(request, size, name, &at, &value, &value_size)) {
+        for (size_t i = 0; i < value_size;) {
+            size_t begin, end;
+            while (i < value_size && (value[i] == ' ' || value[i] == '\t' || value[i] == ',')) i++;
+            for (begin = i; i < value_size && value[i] != ',' && value[i] != ';';) i++;
+            for (end = i; end > begin && (value[end - 1] == ' ' || value[end - 1] == '\t');) end--;
+            if (end > begin && http_is(value + begin, end - begin, word))
+                return !is_refused(value + i, value + value_size);
+            while (i < value_size && value[i] != ',') i++;
+        }
+    }
+    return false;
+}
+
+/* >>target ----------------------------------------------------------------- */
+/* The value of a hexadecimal digit, or -1. */
+static int digit(uint8_t c)
+{
+    if (c >= '0' && c <= '9') return c - '0';
+    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+    return -1;
+}
+
+bool dxup_target_parse(const uint8_t *request, size_t size, char *out, size_t capacity)
+{
+    const uint8_t *p = memchr(request, ' ', size), *end = request + size;
+    size_t n = 0;
+    assert(p && p + 1 < end && p[1] == '/'); /* http_parse() has looked */
+    for (p += 2; p < end && *p != ' ' && *p != '?' && *p != '#'; p++) {
+        int c = *p;
+        if (c == '%') {
+            if (end - p <= 2) return false;
+            int high = digit(p[1]);
+            int low = digit(p[2]);
+            if (high < 0 || low < 0) return false;
+            c = high << 4 | low;
+            p += 2;
+        }
+        if (!c || n == capacity - 1) return false;
+        out[n++] = (char)c;
+    }
+    out[n] = 0;
+    return true;
+}
+
+/* Digits, and how far they go; what does not fit is UINT64_MAX. */
+static uint64_t take_number(const uint8_t **at, const uint8_t *end)
+{
+    uint64_t number = 0;
+    for (; *at < end && **at >= '0' && **at <= '9'; ++*at) {
+        const uint64_t one = (uint64_t)(**at - '0');
+        number = number > (UINT64_MAX - one) / 10 ? UINT64_MAX : number * 10 + one;
+    }
+    return number;
+}
+
+uint64_t dxup_target_number(const uint8_t *request, size_t size, const char *name)
+{
+    const size_t name_size = strlen(name);
+    const uint8_t *at = memchr(request, ' ', size);
+    assert(at);
+    const uint8_t *end = memchr(at + 1, ' ', size - (size_t)(at + 1 - request));
+    if (!end) return 0;
+    for (at = memchr(at, '?', (size_t)(end - at)); at; at = memchr(at, '&', (size_t)(end - at))) {
+        at++;
+        if ((size_t)(end - at) <= name_size || memcmp(at, name, name_size) != 0 ||
+            at[name_size] != '=')
+            continue;
+        at += name_size + 1;
+        return take_number(&at, end);
+    }
+    return 0;
+}
+
+/* >>tags, ranges ----------------------------------------------------------- */
+bool dxup_tag_matches(const uint8_t *request, size_t size, const char *tag)
+{
+    const uint8_t *value;
+    size_t at = 0, value_size;
+    assert(strlen(tag) == TAG_SIZE);
+    while (dxup_field_next(request, size, "if-none-match", &at, &value, &value_size)) {
+        const uint8_t *end = value + value_size, *p = value;
+        while (p < end && (*p == ' ' || *p == '\t')) p++;
+        if (p < end && *p == '*') return true;
+        while ((p = memchr(p, '"', (size_t)(end - p))) != NULL) {
+            const uint8_t *closed = memchr(p + 1, '"', (size_t)(end - p - 1));
+            if (!closed) break;
+            const size_t length = (size_t)(closed - p - 1);
+            if (length >= TAG_SIZE && !memcmp(p + 1, tag, TAG_SIZE) &&
+                (length == TAG_SIZE || p[1 + TAG_SIZE] == '-'))
+                return true;
+            p = closed + 1;
+        }
+    }
+    return false;
+}
+
+/* If-Range, if there is one, has to be that very strong tag; of a date nothing is known. */
+static bool is_of_tag(const uint8_t *request, size_t size, const char *tag)
+{
+    const uint8_t *value;
+    size_t at = 0, value_size;
+    if (!dxup_field_next(request, size, "if-range", &at, &value, &value_size)) return true;
+    while (value_size && (*value == ' ' || *value == '\t')) {
+        value++;
+        value_size--;
+    }
+    while (value_size && (value[value_size - 1] == ' ' || value[value_size - 1] == '\t'))
+        value_size--;
+    return value_size == TAG_SIZE + 2 && value[0] == '"' && value[TAG_SIZE + 1] == '"' &&
+           !memcmp(value + 1, tag, TAG_SIZE);
+}
+
+dxup_range dxup_range_parse(const uint8_t *request, size_t size, const char *tag, uint64_t total,
+                            uint64_t *from, uint64_t *count)
+{
+    const uint8_t *p, *end, *digits;
+    size_t at = 0, value_size;
+    if (!dxup_field_next(request, size, "range", &at, &p, &value_size)) return DXUP_RANGE_NONE;
+    end = p + value_size;
+    while (p < end && (*p == ' ' || *p == '\t')) p++;
+    while (p < end && (end[-1] == ' ' || end[-1] == '\t')) end--;
+    if (end - p < 7 || !http_is(p, 6, "bytes=") || !is_of_tag(request, size, tag))
+        return DXUP_RANGE_NONE;
+    p += 6;
+    digits = p;
+    uint64_t first = take_number(&p, end), last = UINT64_MAX;
+    const bool has_first = p > digits;
+    if (p == end || *p++ != '-') return DXUP_RANGE_NONE;
+    digits = p;
+    if (p < end) last = take_number(&p, end);
+    const bool has_last = p > digits;
+    if (p != end || (!has_first && !has_last) || (has_first && last < first))
+        return DXUP_RANGE_NONE;
+    if (!has_first) { /* the last bytes */
+        if (!last || !total) return DXUP_RANGE_UNSATISFIABLE;
+        first = last < total ? total - last : 0;
+        last = UINT64_MAX;
+    }
+    if (first >= total) return DXUP_RANGE_UNSATISFIABLE;
+    *from = first;
+    *count = last < total ? last - first + 1 : total - first;
+    return DXUP_RANGE_PART;
+}

@@ -1,0 +1,254 @@
+/* Files and directories of published trees for HTTP. See http_tree.h. */
+#include "http_tree.h"
+
+#include "../../common/os.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { STOP = 1000 }; /* of a visit that has seen enough; no status of common.h */
+
+/* >>find ------------------------------------------------------------------- */
+typedef struct finding {
+    versions_store *store;
+    dxup_found     *out;
+    bool            other; /* a link, a fifo, a device */
+} finding;
+
+static int take_entry(void *user, const versions_entry *e)
+{
+    finding *f = user;
+    f->other = e->type != DX_TREE_FILE;
+    if (f->other) return STOP;
+    f->out->size = e->size;
+    const int status = versions_entry_reader_open(&f->out->reader, f->store, &f->out->version, e);
+    return status ? status : STOP;
+}
+
+/* The tree that asked[0..size) names. */
+static int find_tree(versions_store *s, const char *asked, size_t size, dxup_found *out)
+{
+    char text[PROG_NAME_SIZE_MAX + 1], name[PROG_NAME_SIZE_MAX + 1];
+    uint64_t version;
+    if (!size || size > PROG_NAME_SIZE_MAX) return PROG_NOT_FOUND;
+    memcpy(text, asked, size);
+    text[size] = 0;
+    versions_split_version(text, name, &version);
+    out->fixed = version != 0;
+    const int status = versions_version_find(s, name, version, &out->version);
+    return !status && out->version.kind != PROG_TREE ? PROG_NOT_FOUND : status;
+}
+
+/* The longest name that is a tree; *size: its bytes. */
+static int find_longest(versions_store *s, const char *asked, size_t *size, dxup_found *out)
+{
+    const size_t all = strlen(asked);
+    size_t end = all < PROG_NAME_SIZE_MAX + 1 ? all : PROG_NAME_SIZE_MAX + 1;
+    for (;; end--) {
+        const bool ends = end == all || asked[end] == '/';
+        const int status = ends ? find_tree(s, asked, end, out) : PROG_NOT_FOUND;
+        *size = end;
+        if (status != PROG_NOT_FOUND || !end) return status;
+    }
+}
+
+/* Text for a reference: only letters, digits, and "-._~" stand for themselves. */
+static void put_encoded(prog_line *l, const char *text, size_t size)
+{
+    for (size_t i = 0; i < size; i++) {
+        const unsigned char c = (unsigned char)text[i];
+        char code[4];
+        if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+            (c && strchr("-._~", c))) {
+            prog_line_put(l, text + i, 1);
+        } else {
+            snprintf(code, sizeof code, "%%%02X", c);
+            prog_line_put_text(l, code);
+        }
+    }
+}
+
+/* To the same with a slash: of the top from the root on, as a name may have slashes of its own. */
+static void set_location(dxup_found *out, const char *name, size_t name_size)
+{
+    prog_line l;
+    const char *slash = strrchr(out->path, '/'), *last = slash ? slash + 1 : out->path;
+    prog_line_begin(&l);
+    prog_line_put_text(&l, *last ? "./" : "/");
+    if (*last) put_encoded(&l, last, strlen(last));
+    else put_encoded(&l, name, name_size);
+    prog_line_put_text(&l, "/");
+    const size_t size = l.size <= DXUP_LOCATION_MAX ? l.size : 0;
+    memcpy(out->location, l.bytes, size);
+    out->location[size] = 0;
+    prog_line_free(&l);
+}
+
+int dxup_tree_find(versions_store *s, char *asked, dxup_found *out)
+{
+    finding f = {.store = s, .out = out};
+    size_t name_size;
+    memset(out, 0, sizeof *out);
+    int status = find_longest(s, asked, &name_size, out);
+    if (status) return status == PROG_NOT_FOUND ? 404 : 500;
+    char *path = asked + name_size + (asked[name_size] == '/');
+    const bool slash = asked[strlen(asked) - 1] == '/';
+    if (*path == '/') return 404; /* or the next line would take it for the last one */
+    if (*path && slash) path[strlen(path) - 1] = 0;
+    if (!versions_entry_path_is_valid(path)) return 404;
+    out->path = path;
+    status = versions_entries_visit(s, &out->version, path, 0, take_entry, &f);
+    if (status == PROG_NOT_FOUND || f.other) return 404;
+    if (status && status != STOP) return 500;
+    out->directory = !status;
+    if (out->directory) {
+        set_location(out, asked, name_size);
+        return slash ? 200 : 302;
+    }
+    uint8_t tag[PROG_HASH_SIZE];
+    versions_entry_reader_tag(out->reader, tag);
+    prog_hash_text(tag, out->tag);
+    if (!slash) return 200;
+    versions_entry_reader_close(out->reader); /* a file is no directory */
+    out->reader = NULL;
+    return 404;
+}
+
+/* >>index ------------------------------------------------------------------ */
+typedef struct index_page {
+    prog_line *page;
+    size_t     top;     /* of path: bytes of the directory's own, with its slash */
+    uint64_t   skip;
+    uint64_t   seen;
+    bool       more;    /* than the page has */
+} index_page;
+
+/* Visible text, escaped for HTML. */
+static void put_text(prog_line *l, const char *text, size_t size)
+{
+    prog_line visible;
+    prog_line_begin(&visible);
+    prog_line_put_visible(&visible, text, size);
+    for (size_t i = 0; i < visible.size; i++) {
+        switch (visible.bytes[i]) {
+        case '&': prog_line_put_text(l, "&amp;"); break;
+        case '<': prog_line_put_text(l, "&lt;"); break;
+        case '>': prog_line_put_text(l, "&gt;"); break;
+        case '"': prog_line_put_text(l, "&quot;"); break;
+        case '\'': prog_line_put_text(l, "&#39;"); break;
+        default: prog_line_put(l, visible.bytes + i, 1); break;
+        }
+    }
+    prog_line_free(&visible);
+}
+
+static void begin_page(prog_line *l, const char *title, size_t size)
+{
+    prog_line_put_text(l, "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n"
+                          "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+                          "<title>");
+    put_text(l, title, size);
+    prog_line_put_text(l, "</title>\n<style>:root { color-scheme: light dark; } "
+                          "body { font: 16px/1.45 system-ui, sans-serif; margin: 1.5rem; } "
+                          "td, th { text-align: left; padding: 0 1.5rem 0 0; } "
+                          "td { font-variant-numeric: tabular-nums; } "
+                          ".right { text-align: right; }</style>\n<h1>");
+    put_text(l, title, size);
+    prog_line_put_text(l, "</h1>\n<table>\n<tr><th>name<th class=\"right\">bytes<th>time (UTC)\n");
+}
+
+static void end_page(const index_page *i)
+{
+    char text[80];
+    prog_line_put_text(i->page, "</table>\n");
+    if (i->more) {
+        snprintf(text, sizeof text, "<p><a href=\"?from=%llu\">more</a>\n",
+                 (unsigned long long)i->seen);
+        prog_line_put_text(i->page, text);
+    }
+    prog_line_put_text(i->page, "</html>\n");
+}
+
+/* Is there room for one more entry? */
+static bool has_room(index_page *i)
+{
+    i->more = i->seen - i->skip >= DXUP_INDEX_ENTRIES_MAX || i->page->size >= DXUP_INDEX_SIZE_MAX;
+    return !i->more;
+}
+
+/* reference: only of what can be asked for. suffix: "/" of a directory, "@" of a link. */
+static void put_row(index_page *i, const char *name, bool reference, const char *suffix,
+                    const uint64_t *size, const int64_t *time_ns)
+{
+    char text[32];
+    prog_line *l = i->page;
+    prog_line_put_text(l, "<tr><td>");
+    if (reference) {
+        prog_line_put_text(l, "<a href=\"./");
+        put_encoded(l, name, strlen(name));
+        prog_line_put_text(l, suffix);
+        prog_line_put_text(l, "\">");
+    }
+    put_text(l, name, strlen(name));
+    prog_line_put_text(l, suffix);
+    prog_line_put_text(l, reference ? "</a><td class=\"right\">" : "<td class=\"right\">");
+    if (size) prog_line_put_text(l, prog_count_text(*size, text));
+    prog_line_put_text(l, "<td>");
+    if (time_ns) os_time_text(*time_ns, text);
+    if (time_ns) prog_line_put_text(l, text);
+    prog_line_put_text(l, "\n");
+}
+
+static int list_entry(void *user, const versions_entry *e)
+{
+    index_page *i = user;
+    const bool file = e->type == DX_TREE_FILE, directory = e->type == DX_TREE_DIR;
+    if (i->seen < i->skip) {
+        i->seen++;
+        return PROG_OK;
+    }
+    if (!has_room(i)) return STOP;
+    assert(strlen(e->path) > i->top);
+    put_row(i, e->path + i->top, file || directory,
+            directory ? "/" : e->type == DX_TREE_LINK ? "@" : "", file ? &e->size : NULL,
+            e->has_time ? &e->mtime_ns : NULL);
+    i->seen++;
+    return PROG_OK;
+}
+
+int dxup_tree_index(versions_store *s, const dxup_found *found, uint64_t skip, prog_line *page)
+{
+    index_page i = {.page = page, .skip = skip};
+    prog_line title;
+    const size_t size = strlen(found->path);
+    assert(found->directory);
+    i.top = size ? size + 1 : 0;
+    prog_line_begin(&title);
+    prog_line_put_text(&title, found->version.name);
+    prog_line_put_text(&title, "/");
+    prog_line_put(&title, found->path, size);
+    begin_page(page, title.bytes, title.size);
+    prog_line_free(&title);
+    prog_line_put_text(page, "<tr><td><a href=\"../\">../</a><td><td>\n");
+    const int status = versions_entries_visit(s, &found->version, found->path, 1, list_entry, &i);
+    if (status && status != STOP) return status;
+    end_page(&i);
+    return PROG_OK;
+}
+
+int dxup_names_index(versions_store *s, uint64_t skip, prog_line *page)
+{
+    index_page i = {.page = page, .skip = skip};
+    versions_version *list = NULL;
+    size_t count = 0;
+    int status = versions_version_list(s, &list, &count);
+    begin_page(page, "Names", 5);
+    for (i.seen = skip; !status && i.seen < count && has_room(&i); i.seen++) {
+        const versions_version *v = &list[i.seen];
+        put_row(&i, v->name, true, v->kind == PROG_TREE ? "/" : "", &v->size, &v->time_ns);
+    }
+    free(list);
+    end_page(&i);
+    return status;
+}

@@ -1,0 +1,317 @@
+/* The log of a server. See log.h. Of two pages one is filled by the workers while the thread writes
+   the other; then they change places. */
+#include "log.h"
+
+#include "../../common/json.h"
+#include "../../common/os.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum {
+    PAGE_SIZE     = 1 << 20, /* some 3,000 lines */
+    FILE_MODE     = 0640,    /* addresses and names are not everybody's */
+    END_TIMEOUT_S = 3
+};
+
+struct dxup_logger {
+    const char     *path;    /* NULL: standard error */
+    dxup_metrics   *metrics;
+    int             file;
+    bool            failing; /* the thread's: the last write has failed, and a message said so */
+    pthread_t       thread;
+    pthread_mutex_t lock;    /* of all below */
+    pthread_cond_t  work;    /* for the thread: something has changed */
+    pthread_cond_t  over;    /* the thread is done */
+    char           *page;    /* that is filled, PAGE_SIZE bytes */
+    size_t          used;
+    char           *other;   /* that is written */
+    uint64_t        dropped; /* lines, since one said how many */
+    bool            reopen, ending, done;
+};
+
+/* >>thread ----------------------------------------------------------------- */
+static bool write_page(dxup_logger *l, const char *bytes, size_t size)
+{
+    if (!l->path) {
+        os_write_error(bytes, size);
+        return true;
+    }
+    /* behind a failure there may be half a line */
+    const bool good = (!l->failing || !os_write(l->file, "\n", 1)) &&
+                      !os_write(l->file, bytes, size);
+    if (!good && !l->failing) prog_fail_errno("%s: lines of the log are lost", l->path);
+    l->failing = !good;
+    return good;
+}
+
+/* A failure keeps the file that is open: it may have been renamed, and still takes lines. */
+static void open_again(dxup_logger *l)
+{
+    if (!l->path) return;
+    int file = os_open_append(l->path, FILE_MODE);
+    if (file < 0) {
+        prog_fail_errno("%s: cannot open the log again", l->path);
+        return;
+    }
+    os_close(l->file);
+    l->file = file;
+    l->failing = false;
+}
+
+/* Behind what is in the page, under the lock: that lines are missing here. */
+static void put_dropped(dxup_logger *l)
+{
+    prog_json j;
+    prog_line line;
+    prog_line_begin(&line);
+    prog_json_begin(&j);
+    prog_json_time(&j, "time", os_time_ns());
+    prog_json_text(&j, "request", "log");
+    prog_json_number(&j, "dropped", l->dropped);
+    prog_json_end_into(&j, &line);
+    if (line.size <= PAGE_SIZE - l->used) {
+        memcpy(l->page + l->used, line.bytes, line.size);
+        l->used += line.size;
+        l->dropped = 0;
+    }
+    prog_line_free(&line);
+}
+
+static uint64_t count_lines(const char *bytes, size_t size)
+{
+    uint64_t count = 0;
+    for (size_t i = 0; i < size; i++) count += bytes[i] == '\n';
+    return count;
+}
+
+static void *run(void *user)
+{
+    dxup_logger *l = user;
+    pthread_mutex_lock(&l->lock);
+    for (;;) {
+        while (!l->used && !l->reopen && !l->ending) pthread_cond_wait(&l->work, &l->lock);
+        const bool again = l->reopen;
+        const size_t size = l->used;
+        char *full = l->page;
+        if (!size && !again) break;
+        l->page = l->other;
+        l->other = full;
+        l->used = 0;
+        l->reopen = false;
+        if (l->dropped) put_dropped(l);
+        pthread_mutex_unlock(&l->lock);
+        const uint64_t lost = size && !write_page(l, full, size) ? count_lines(full, size) : 0;
+        if (lost) dxup_count(&l->metrics->log_dropped, lost);
+        if (again) open_again(l);
+        pthread_mutex_lock(&l->lock);
+        l->dropped += lost;
+    }
+    l->done = true;
+    pthread_cond_signal(&l->over);
+    pthread_mutex_unlock(&l->lock);
+    return NULL;
+}
+
+/* >>open, close ------------------------------------------------------------ */
+static void free_logger(dxup_logger *l)
+{
+    if (l->file >= 0) os_close(l->file);
+    pthread_mutex_destroy(&l->lock);
+    pthread_cond_destroy(&l->work);
+    pthread_cond_destroy(&l->over);
+    free(l->page);
+    free(l->other);
+    free(l);
+}
+
+int dxup_log_open(dxup_logger **out, const char *path, dxup_metrics *m)
+{
+    dxup_logger *l = prog_alloc(sizeof *l);
+    memset(l, 0, sizeof *l);
+    l->path = strcmp(path, "-") != 0 ? path : NULL;
+    l->metrics = m;
+    l->file = l->path ? os_open_append(l->path, FILE_MODE) : -1;
+    l->page = prog_alloc(PAGE_SIZE);
+    l->other = prog_alloc(PAGE_SIZE);
+    pthread_mutex_init(&l->lock, NULL);
+    pthread_cond_init(&l->work, NULL);
+    pthread_cond_init(&l->over, NULL);
+    int status = PROG_OK;
+    if (l->path && l->file < 0) {
+        prog_fail_errno("%s: cannot open the log", path);
+        status = PROG_SYSTEM;
+    } else if (pthread_create(&l->thread, NULL, run, l)) {
+        status = prog_fail(PROG_SYSTEM, "cannot start a thread");
+    }
+    if (status) free_logger(l);
+    else *out = l;
+    return status;
+}
+
+void dxup_log_reopen(dxup_logger *l)
+{
+    if (!l) return;
+    pthread_mutex_lock(&l->lock);
+    l->reopen = true;
+    pthread_cond_signal(&l->work);
+    pthread_mutex_unlock(&l->lock);
+}
+
+void dxup_log_close(dxup_logger *l)
+{
+    if (!l) return;
+    const int64_t until_ns = os_time_ns() + (int64_t)END_TIMEOUT_S * 1000000000;
+    const struct timespec until = {.tv_sec = (time_t)(until_ns / 1000000000),
+                                   .tv_nsec = (long)(until_ns % 1000000000)};
+    int error = 0;
+    pthread_mutex_lock(&l->lock);
+    l->ending = true;
+    pthread_cond_signal(&l->work);
+    while (!l->done && !error) error = pthread_cond_timedwait(&l->over, &l->lock, &until);
+    const bool done = l->done;
+    pthread_mutex_unlock(&l->lock);
+    if (!done) { /* it hangs in a write: the end of the process ends it */
+        pthread_detach(l->thread);
+        return;
+    }
+    pthread_join(l->thread, NULL);
+    free_logger(l);
+}
+
+/* >>entry ------------------------------------------------------------------ */
+dxup_log_entry *dxup_log_entry_open(const dxup_logger *l, int socket)
+{
+    dx_reactor_address address;
+    if (!l) return NULL;
+    dxup_log_entry *e = malloc(sizeof *e);
+    if (!e) return NULL;
+    memset(e, 0, sizeof *e);
+    if (!os_peer_address(socket, address.bytes, sizeof address.bytes, &address.size) ||
+        dx_reactor_address_format(&address, e->peer, sizeof e->peer))
+        strcpy(e->peer, "unix"); /* such peers have no address */
+    return e;
+}
+
+void dxup_log_begin(dxup_logger *l, dxup_log_entry *e, const char *request, bool several)
+{
+    if (!e) return;
+    if (several && e->open && e->several && !strcmp(e->request, request)) return;
+    dxup_log_end(l, e, NULL, 0);
+    e->open = true;
+    e->several = several;
+    e->request = request;
+    e->result = "sent";
+    e->time_ns = os_time_ns();
+    e->began_ns = os_now_ns();
+    e->from = e->to = e->sent = 0;
+    e->status = 0;
+    memset(e->from_hash, 0, sizeof e->from_hash);
+    memset(e->to_hash, 0, sizeof e->to_hash);
+    e->name[0] = e->path[0] = 0;
+}
+
+void dxup_log_name(dxup_log_entry *e, const char *name, uint64_t version)
+{
+    if (!e) return;
+    snprintf(e->name, sizeof e->name, "%s", name);
+    e->to = version;
+}
+
+void dxup_log_unknown(dxup_log_entry *e, const uint8_t hash[PROG_HASH_SIZE])
+{
+    if (e) memcpy(e->from_hash, hash, sizeof e->from_hash);
+}
+
+void dxup_log_path(dxup_log_entry *e, const void *path, size_t size)
+{
+    if (!e) return;
+    if (size > DXUP_LOG_PATH_MAX) size = DXUP_LOG_PATH_MAX;
+    memcpy(e->path, path, size);
+    e->path[size] = 0;
+}
+
+/* The hash that `dxup log` prints. */
+static const uint8_t *hash_of(const versions_version *v) { return v->snapshot ? v->root : v->hash; }
+
+void dxup_log_versions(dxup_log_entry *e, const versions_version *from, const versions_version *to)
+{
+    if (!e) return;
+    if (from) {
+        e->from = from->version;
+        memcpy(e->from_hash, hash_of(from), sizeof e->from_hash);
+    }
+    if (to) {
+        dxup_log_name(e, to->name, to->version);
+        memcpy(e->to_hash, hash_of(to), sizeof e->to_hash);
+    }
+}
+
+void dxup_log_result(dxup_log_entry *e, const char *result)
+{
+    if (e) e->result = result;
+}
+
+void dxup_log_sent(dxup_log_entry *e, uint64_t size)
+{
+    if (e) e->sent += size;
+}
+
+void dxup_log_drop(dxup_log_entry *e)
+{
+    if (e) e->open = false;
+}
+
+static void put_version(prog_json *j, const char *number_name, uint64_t number,
+                        const char *hash_name, const uint8_t hash[PROG_HASH_SIZE])
+{
+    static const uint8_t none[PROG_HASH_SIZE];
+    if (number) prog_json_number(j, number_name, number);
+    if (memcmp(hash, none, sizeof none) != 0) prog_json_hash(j, hash_name, hash);
+}
+
+static void put_entry(prog_line *line, const dxup_log_entry *e)
+{
+    prog_json j;
+    prog_json_begin(&j);
+    prog_json_time(&j, "time", e->time_ns);
+    prog_json_text(&j, "peer", e->peer);
+    prog_json_text(&j, "request", e->request);
+    if (e->path[0]) prog_json_text(&j, "path", e->path);
+    if (e->name[0]) prog_json_text(&j, "name", e->name);
+    put_version(&j, "from", e->from, "from_hash", e->from_hash);
+    put_version(&j, "to", e->to, "to_hash", e->to_hash);
+    prog_json_number(&j, "sent", e->sent);
+    prog_json_number(&j, "ms", (uint64_t)(os_now_ns() - e->began_ns) / 1000000);
+    prog_json_text(&j, "result", e->result);
+    if (e->status) prog_json_number(&j, "status", (uint64_t)e->status);
+    prog_json_end_into(&j, line);
+}
+
+void dxup_log_end(dxup_logger *l, dxup_log_entry *e, const char *result, int status)
+{
+    prog_line line;
+    if (!e || !e->open) return;
+    assert(l && e->request);
+    if (result) e->result = result;
+    if (status) e->status = status;
+    prog_line_begin(&line);
+    put_entry(&line, e);
+    pthread_mutex_lock(&l->lock);
+    const bool room = line.size <= PAGE_SIZE - l->used;
+    if (room) {
+        memcpy(l->page + l->used, line.bytes, line.size);
+        if (!l->used) pthread_cond_signal(&l->work);
+        l->used += line.size;
+    } else {
+        l->dropped++;
+    }
+    pthread_mutex_unlock(&l->lock);
+    if (!room) dxup_count(&l->metrics->log_dropped, 1);
+    prog_line_free(&line);
+    e->open = false;
+}
