@@ -38,7 +38,7 @@ static int help(const prog_program *p, int argc, char **argv)
     if (argc == 2 && !strcmp(argv[0], "--as")) {
         if (!strcmp(argv[1], "man")) prog_print_manual(p);
         else if (!prog_print_completion(p, argv[1]))
-            return prog_fail(PROG_USAGE, "--as: '%s' is none of man, bash, zsh, fish", argv[1]);
+            return prog_fail(PROG_USAGE, "--as: '%s' is not one of man, bash, zsh, fish", argv[1]);
         return PROG_OK;
     }
     int command = argc == 1 ? find_command(p, argv[0]) : -1;

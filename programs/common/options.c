@@ -105,7 +105,7 @@ static void store_number(const prog_option *o, void *field, uint64_t value)
 static int append(const char *name, const char *value, prog_list *list)
 {
     if (list->count == PROG_LIST_MAX)
-        return prog_fail(PROG_USAGE, "%s: more than %d of them", name, PROG_LIST_MAX);
+        return prog_fail(PROG_USAGE, "%s is given more than %d times", name, PROG_LIST_MAX);
     list->items[list->count].option = name;
     list->items[list->count].value = value;
     list->count++;
@@ -161,14 +161,14 @@ int prog_arguments_parse(const prog_program *p, int command, int argc, char **ar
                               i + 1 < argc ? argv[i + 1] : NULL, &used);
             if (status) return status;
         } else if (count == prog_plain_max(c)) {
-            return prog_fail(PROG_USAGE, "one argument too many: '%s'; usage: %s%s%s %s", argv[i],
+            return prog_fail(PROG_USAGE, "unexpected argument '%s'; usage: %s%s%s %s", argv[i],
                              p->name, c->name ? " " : "", c->name ? c->name : "", c->arguments);
         } else {
             plain[count++] = argv[i];
         }
     }
     if (count < prog_plain_min(c))
-        return prog_fail(PROG_USAGE, "%s needs more arguments: %s%s%s %s", name, p->name,
+        return prog_fail(PROG_USAGE, "%s needs more arguments; usage: %s%s%s %s", name, p->name,
                          c->name ? " " : "", c->name ? c->name : "", c->arguments);
     return PROG_OK;
 }

@@ -42,7 +42,7 @@ static int staging_path(versions_dest *d, const char *path)
     while (size > 1 && d->path[size - 1] == '/') size--;
     d->path[size] = 0;
     if (is_dangling(d->path))
-        return prog_fail(PROG_REFUSED, "%s is a symbolic link to nothing: it cannot be replaced",
+        return prog_fail(PROG_REFUSED, "%s is a dangling symbolic link and cannot be replaced",
                          d->path);
     slash = strrchr(d->path, '/');
     const char *name = slash ? slash + 1 : d->path;
@@ -55,7 +55,8 @@ static int staging_path(versions_dest *d, const char *path)
 
 static int cannot_lock(const versions_dest *d)
 {
-    if (errno == ENOENT) return prog_fail(PROG_NOT_FOUND, "there is no folder for %s", d->path);
+    if (errno == ENOENT) return prog_fail(PROG_NOT_FOUND, "%s: its parent directory does not "
+                                                          "exist", d->path);
     if (errno != EWOULDBLOCK) return prog_fail_errno("%s", d->staging);
     return prog_fail(PROG_REFUSED, "%s is being updated by another process", d->path);
 }
@@ -335,12 +336,12 @@ static int keep_old(const versions_dest *d, const char *at, const versions_chang
         snprintf(kept, sizeof kept, n > 1 ? "%s.dxup-kept-%d" : "%s.dxup-kept", d->path, n);
         if (os_place(-1, d->staging, kept) == 0)
             return prog_fail(PROG_REFUSED,
-                             "%s%s%s was changed while it was being replaced: the new version is "
-                             "there; what was there before, with these changes, is in %s",
+                             "%s%s%s was changed while it was being replaced: it has the new "
+                             "version now; the old content with these changes is in %s",
                              d->path, *at ? "/" : "", at, kept);
         if (errno != EEXIST && errno != ENOTEMPTY) break;
     }
-    return prog_fail_errno("%s: was changed, and cannot be kept as %s", d->staging, kept);
+    return prog_fail_errno("%s was changed, and cannot be kept as %s", d->staging, kept);
 }
 
 /* Remove the old one, unless it was changed. */
@@ -500,14 +501,14 @@ static int check_path(versions_dest *d)
         if (*p && *p != '/') continue;
         size_t size = (size_t)(p - name);
         if (!size || (size == 1 && name[0] == '.') || (size == 2 && !memcmp(name, "..", 2)))
-            return bad_tree(d, "a path that leaves it");
+            return bad_tree(d, "a path that leads out of it");
         int status = check_name(d, name, size);
         if (status) return status;
         if (!*p) break;
         name = p + 1;
     }
     if (d->last[0] && versions_compare_paths(d->last, d->entry) >= 0)
-        return bad_tree(d, "entries out of order");
+        return bad_tree(d, "its entries are not sorted");
     const char *slash = strrchr(d->entry, '/');
     size_t parent = slash ? (size_t)(slash - d->entry) : 0;
     size_t open_size = strlen(d->dir);
@@ -521,10 +522,10 @@ static int check_path(versions_dest *d)
 static int count_entry(versions_dest *d)
 {
     if (d->entries_max && d->entries >= d->entries_max)
-        return prog_fail(PROG_REFUSED, "the tree has more than --entries-max %llu entries",
+        return prog_fail(PROG_REFUSED, "the tree has more entries than --entries-max %llu",
                          (unsigned long long)d->entries_max);
     if (d->bytes_max && (d->bytes > d->bytes_max || d->left > d->bytes_max - d->bytes))
-        return prog_fail(PROG_REFUSED, "the tree has more than --size-max %llu bytes",
+        return prog_fail(PROG_REFUSED, "the tree has more bytes than --size-max %llu",
                          (unsigned long long)d->bytes_max);
     d->entries++;
     d->bytes = d->left > UINT64_MAX - d->bytes ? UINT64_MAX : d->bytes + d->left;
@@ -561,9 +562,10 @@ static int start_entry(versions_dest *d)
         strcpy(d->dir, d->entry);
         d->dir_mode[++d->depth] = (uint16_t)mode;
     } else if (type == 'l') {
-        if (!d->left || d->left > PROG_PATH_SIZE_MAX) return bad_tree(d, "a link without target");
+        if (!d->left || d->left > PROG_PATH_SIZE_MAX) return bad_tree(d, "a link without a target");
         if (!OS_HAS_LINKS)
-            return prog_fail(PROG_REFUSED, "%s is a symbolic link: dxup makes none on this system",
+            return prog_fail(PROG_REFUSED, "%s is a symbolic link, which dxup cannot create on "
+                                           "this system",
                              d->entry);
         d->state = AT_LINK;
     } else if (type == 'f') {
@@ -653,7 +655,8 @@ static int write_tree(versions_dest *d, const uint8_t *p, size_t size)
             if (!collect(d, d->head, 8, &p, &size)) break;
             d->have = 0;
             d->state = AT_HEAD;
-            if (memcmp(d->head, "DXTREE1\n", 8) != 0) status = bad_tree(d, "it has no magic");
+            if (memcmp(d->head, "DXTREE1\n", 8) != 0) status = bad_tree(d, "the magic number is "
+                                "missing");
             break;
         case AT_HEAD:
             if (collect(d, d->head, 16, &p, &size)) status = end_head(d);
@@ -692,17 +695,17 @@ static int make_durable(versions_dest *d)
 {
     if (os_set_open_mode(d->fd, d->mode) < 0) return prog_fail_errno("%s", d->staging);
     if (d->kind == PROG_FILE)
-        return os_sync(d->fd) < 0 ? prog_fail_errno("%s: sync", d->staging) : PROG_OK;
+        return os_sync(d->fd) < 0 ? prog_fail_errno("%s: cannot sync", d->staging) : PROG_OK;
     if (d->state != AT_END) return bad_tree(d, "it is truncated");
     int status = d->modes ? versions_modes_save(d->modes, d->fd) : PROG_OK;
     if (status) return status;
-    return os_sync_tree(d->fd) < 0 ? prog_fail_errno("%s: sync", d->staging) : PROG_OK;
+    return os_sync_tree(d->fd) < 0 ? prog_fail_errno("%s: cannot sync", d->staging) : PROG_OK;
 }
 
 static int refuse_change(const versions_dest *d)
 {
     return prog_fail(PROG_REFUSED,
-                     "%s was changed while its update was prepared, and is left as it is; try again",
+                     "%s was changed during the update and is left as it is; try again",
                      d->path);
 }
 
@@ -750,8 +753,8 @@ int versions_dest_replace_in(versions_dest *d, int folder, const char *name,
     os_close(d->fd);
     d->fd = -1;
     if (mtime_ns && os_set_time(folder, *mtime_ns) < 0)
-        status = prog_fail_errno("%s: the time of a directory cannot be set", d->path);
-    if (os_sync(folder) < 0 && !status) status = prog_fail_errno("%s: sync", d->path);
+        status = prog_fail_errno("%s: cannot set the time of the directory", d->path);
+    if (os_sync(folder) < 0 && !status) status = prog_fail_errno("%s: cannot sync", d->path);
     int dropped = drop_old(d, before, at);
     if (old >= 0) os_close(old);
     return status ? status : dropped;

@@ -45,7 +45,7 @@ static int send_file(walk *w, int fd, const char *name, uint64_t expected)
     uint64_t total = 0;
     for (;;) {
         int64_t n = os_read(fd, w->buffer, sizeof w->buffer);
-        if (n < 0) return prog_fail_errno("%s: reading", name);
+        if (n < 0) return prog_fail_errno("%s: cannot read", name);
         if (n == 0) break;
         total += (uint64_t)n;
         if (total > expected) break;
@@ -91,7 +91,8 @@ static int send_entry_link(walk *w, int dir, const char *name)
 {
     char target[PROG_PATH_SIZE_MAX + 1];
     if (!OS_HAS_LINKS)
-        return prog_fail(PROG_REFUSED, "%s is a link or a junction: dxup reads none on this system",
+        return prog_fail(PROG_REFUSED, "%s is a link or a junction, which dxup cannot read on "
+                                       "this system",
                          w->path);
     int64_t n = os_read_link_in(dir, name, target, sizeof target);
     if (n < 0) return prog_fail_errno("%s", w->path);
@@ -140,7 +141,7 @@ static int send_dir(walk *w, int dir, unsigned mode)
                                  PROG_DEPTH_MAX)
                      : send_head(w, 'd', versions_modes_find(&w->modes, w->path, mode), 0);
     if (!status && versions_names_read(&n, dir) < 0)
-        status = prog_fail_errno("%s: listing", w->path_size ? w->path : ".");
+        status = prog_fail_errno("%s: cannot list", w->path_size ? w->path : ".");
     for (size_t i = 0; i < n.count && !status; i++) status = send_entry(w, dir, n.list[i]);
     versions_names_free(&n);
     os_close(dir);
@@ -155,7 +156,7 @@ static int send_tree(walk *w, int fd)
     os_info info;
     if (os_info_of(fd, &info) < 0) {
         os_close(fd);
-        return prog_fail_errno("reading a directory");
+        return prog_fail_errno("the directory cannot be read");
     }
     int status = OS_KEEPS_MODES ? PROG_OK : versions_modes_load(&w->modes, fd);
     if (!status) status = w->sink(w->user, "DXTREE1\n", 8);

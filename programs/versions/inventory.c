@@ -160,7 +160,8 @@ static int take_entry(versions_inventory *v, int folder, const char *name, unsig
         return errno == ENOENT ? PROG_OK : prog_fail_errno("%s", name);
     versions_inventory_add(v, depth, folder, name, &info, now_ns);
     if (info.kind != OS_FOLDER) return PROG_OK;
-    if (depth > PROG_DEPTH_MAX) return prog_fail(PROG_REFUSED, "%s: directories too deep", name);
+    if (depth > PROG_DEPTH_MAX) return prog_fail(PROG_REFUSED, "%s: directories are nested too "
+                                                               "deep", name);
     int fd = os_open_in(folder, name, OS_FOLDER);
     if (fd < 0) return errno == ENOENT ? PROG_OK : prog_fail_errno("%s", name);
     int status = take_folder(v, name, fd, depth + 1);
@@ -392,7 +393,7 @@ static int remove_aside(walk *w, const row *r, int folder, const char *name, int
 {
     char aside[ASIDE_SIZE + 1];
     int status = PROG_OK;
-    if (!name_aside(aside)) return prog_fail_errno("random bytes");
+    if (!name_aside(aside)) return prog_fail_errno("the system's random numbers");
     if (os_rename_in(folder, name, aside) < 0) {
         if (errno == ENOENT) return PROG_OK;
         if (errno == ENOSYS && os_remove_in(folder, name, OS_FILE) == 0) return PROG_OK;
@@ -488,7 +489,7 @@ static int visit_names(walk *w, uint32_t at, int folder, const versions_names *n
         if (i == n->count) order = 1;
         else if (was) order = strcmp(n->list[i], was);
         if (!enter(w, order <= 0 ? n->list[i] : was))
-            return prog_fail(PROG_REFUSED, "%s: a path that is too long", w->path);
+            return prog_fail(PROG_REFUSED, "%s: the path is too long", w->path);
         if (order < 0) status = visit_new(w, at, folder, n->list[i]);
         else if (order == 0) status = visit(w, next, folder, was);
         else if (!v->resumed) add_change(w, "gone");
