@@ -162,7 +162,7 @@ static int parse_kind(dxpatch_options *o, const char *value)
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         if (!strcmp(value, kinds[i].name)) o->kind = kinds[i].kind;
     if (o->kind) return PROG_OK;
-    return prog_fail(PROG_USAGE, "unknown kind: %s (delta, blocks, flash, hde, vcdiff)", value);
+    return prog_fail(PROG_USAGE, "--kind: '%s' is not one of delta, blocks, flash, hde, vcdiff", value);
 }
 
 /* Refuse options that do not fit together. */
@@ -170,19 +170,19 @@ static int check(const dxpatch_options *o)
 {
     bool blocks = o->kind == DX_PATCH_KIND_BLOCKS;
     bool flash = o->kind == DX_PATCH_KIND_FLASH;
-    if (o->small && !flash) return prog_fail(PROG_USAGE, "--small goes with --kind flash");
+    if (o->small && !flash) return prog_fail(PROG_USAGE, "--small needs --kind flash");
     if ((o->one_way && !blocks) || (o->block_size && !blocks && !flash) || (o->slot_size && !flash))
         return prog_fail(
             PROG_USAGE,
-            "--block-size and --one-way go with --kind blocks, --block-size and --slot-size "
-            "with --kind flash");
+            "--one-way needs --kind blocks, --slot-size needs --kind flash, --block-size one of these");
     if (o->format && o->kind && o->kind != DX_PATCH_KIND_DELTA)
-        return prog_fail(PROG_USAGE, "--format goes with --kind delta");
+        return prog_fail(PROG_USAGE, "--format needs --kind delta");
     if (o->block_size & (o->block_size - 1))
         return prog_fail(PROG_USAGE, "--block-size: %u is not a power of two",
                          (unsigned)o->block_size);
     if (o->block_size && (blocks ? o->block_size > 65536 : o->block_size < 256))
-        return prog_fail(PROG_USAGE, "blocks are 64 to 65536 bytes, pages of flash 256 to 1048576");
+        return prog_fail(PROG_USAGE, "--block-size: blocks are 64 to 65536 bytes, pages of flash "
+                                     "256 to 1048576");
     return PROG_OK;
 }
 
