@@ -69,7 +69,7 @@ questions_that_have_no_answer() {
         case $out in *"did you mean"*) fail "$out" ;; esac
     done
     expect 1 "$dxup" publish store app
-    says "publish needs more arguments: dxup publish STORE NAME PATH"
+    says "publish needs more arguments; usage: dxup publish STORE NAME PATH"
     expect 1 "$dxup" publish store app x --keep 1
     says "see 'dxup help publish'"
     expect 2 "$dxup" publish store app -- --help # behind -- nothing is an option
@@ -405,9 +405,9 @@ paths_that_lead_elsewhere() {
     make_app
     for path in .. ../data /data sub/../data ./data sub//a.c sub/./a.c ../../etc/passwd /; do
         expect 1 "$dxup" ls store "app:$path"
-        says "is no path in a tree"
+        says "is not a path in a tree"
         expect 1 "$dxup" cat store "app:$path"
-        says "is no path in a tree"
+        says "is not a path in a tree"
     done
     for path in sub/link/data data/x sub/a "$(printf 'x%.0s' $(seq 4000))"; do
         expect 2 "$dxup" cat store "app:$path"
