@@ -487,7 +487,7 @@ static const prog_command command = {
     .arguments = "PORT",
     .summary = "Answer every request, for load generators and tests",
     .details = "It answers HBTP, or HTTP/1.1 with --http, or sends back every byte with --plain.\n"
-               "Port 0 takes a free one; the first line says which.",
+               "With port 0 the system chooses the port; the first line of output names it.",
     .examples = "dxecho 7003 --http --workers 2",
 };
 
@@ -503,8 +503,7 @@ static const prog_option table[] = {
     {"--connections", PROG_OPTION_NUMBER, FIELD(connections), .min = 1, .max = 1 << 24,
      .value = "N", .help = "limit for each worker (default 65536)"},
     {"--idle", PROG_OPTION_NUMBER, FIELD(idle_ns), .min = 1, .max = 1000, .unit = 1000000000,
-     .value = "SECONDS", .help = "close a connection on which nothing moves for that\nlong "
-              "(default 60)"},
+     .value = "SECONDS", .help = "close a connection that was idle this long (default\n60)"},
     {"--spin", PROG_OPTION_NUMBER, FIELD(spin_ns), .max = 1000000, .unit = 1000, .value = "US",
      .help = "poll for US microseconds before each sleep; needs\n--workers 1"},
     {"--backend", PROG_OPTION_TEXT, FIELD(backend_name), .value = "NAME",
@@ -514,13 +513,13 @@ static const prog_option table[] = {
 
 static const prog_exit exits[] = {
     {PROG_OK, 0, "done"},
-    {PROG_USAGE, 0, "usage: an option or argument that is not valid"},
-    {PROG_SYSTEM, 0, "system error: port taken, memory, descriptors"},
+    {PROG_USAGE, 0, "usage error: an invalid option or argument"},
+    {PROG_SYSTEM, 0, "system error: port in use, out of memory or descriptors"},
 };
 
 static const prog_program program = {
     .name = "dxecho",
-    .summary = "a server that answers every request, to point load generators at",
+    .summary = "a server that answers every request, for load generators",
     .about = "dxecho answers every request of HBTP, HTTP/1.1 or plain bytes.",
     .version = DX_REACTOR_VERSION,
     .commands = &command,

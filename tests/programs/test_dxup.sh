@@ -327,7 +327,7 @@ $kind,1,2,a $kind" ] || fail "$(cat ran)"
         says "a $kind is updated; --exec failed with status 3: exit 3"
         diff -r $kind "a $kind" || fail "another content"
         expect 8 "$dxup" pull "$address" $kind@1 "a $kind" --exec 'kill -9 $$'
-        says "ended by signal 9"
+        says "killed by signal 9"
         expect 0 "$dxup" pull "$address" $kind "a $kind" --exec "'$dxup' pull $address $kind 'a $kind' --quiet" # nothing is locked
         stop_server
     done
@@ -741,7 +741,7 @@ trees_that_cannot_be_published() {
         expect 0 $user "$dxup" publish theirs t tree --exclude /sub/a.c
         mkdir -m 700 'tree/odd[*]\name'
         expect 5 $user "$dxup" publish theirs t tree --exclude /sub/a.c
-        says "--exclude '/odd[\*]\\\\name' leaves it out"
+        says "--exclude '/odd[\*]\\\\name' publishes without it"
         expect 0 $user "$dxup" publish theirs t tree --exclude /sub/a.c --exclude '/odd[\*]\\name' --exclude /other
         rmdir 'tree/odd[*]\name'
         [ "$("$dxup" ls theirs t | wc -l)" = 2 ] || fail "not two versions: $("$dxup" ls theirs t)"

@@ -99,7 +99,7 @@ errors_say_what_to_do() {
         echo here >found/file
         if [ "$program" = "$dxup publish" ]; then set -- app tree; else set -- tree; fi
         expect 6 $program found "$@"
-        says "found has other files and is not a store"
+        says "found is not a store and has other files"
         [ "$(ls -A found)" = file ] || fail "left in found: $(ls -A found)"
         expect 0 $program empty "$@"
         expect 0 $program empty "$@"
@@ -388,7 +388,7 @@ files_of_a_version() {
     expect 1 "$dxup" cat store app:sub/link
     says "symbolic link"
     expect 2 "$dxup" cat store f:inside
-    says "is a file"
+    says "is a single file"
     # nothing of a damaged chunk gets out
     cp store/objects whole
     found=
