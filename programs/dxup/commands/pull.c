@@ -65,7 +65,7 @@ static void warn_of_owners(const pull *p)
         assert(size < sizeof text);
     }
     if (size)
-        prog_warn("%s: not restored: %s; the contents were verified, owners and rights were not; "
+        prog_warn("%s: left out: %s; the contents were verified, owners and rights were not; "
                   "use --owner to restore them",
                   p->o->path, text);
 }

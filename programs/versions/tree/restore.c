@@ -498,7 +498,7 @@ static int make_entry(restorer *r, folder *f, const dx_tree_entry *e)
     size_t before = r->path_size, size;
     bool same = dx_tree_find_extra(e, DX_TREE_SAME, &size) != NULL;
     if (r->entries_max && r->entries++ == r->entries_max)
-        return prog_fail(PROG_REFUSED, "the snapshot has more entries than --entries-max %llu",
+        return prog_fail(PROG_REFUSED, "the snapshot has more than --entries-max %llu entries",
                          (unsigned long long)r->entries_max);
     if (e->type == DX_TREE_FILE && !same) {
         send_file(r, f, e, &f->belongs);
