@@ -1,4 +1,4 @@
-/* What a command line asks for: a command, help in one of its forms, or the version. See
+/* Decide what a command line asks for: a command, one form of help, or the version. See
    options.h. */
 #include "options.h"
 
@@ -9,7 +9,7 @@ static bool is_help_option(const char *text)
     return strcmp(text, "--help") == 0 || strcmp(text, "-h") == 0;
 }
 
-/* The place of a command, or -1. */
+/* The index of a command, or -1. */
 static int find_command(const prog_program *p, const char *name)
 {
     for (size_t i = 0; i < p->command_count; i++)

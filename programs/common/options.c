@@ -1,4 +1,4 @@
-/* The command line, parsed by the table of a program. See options.h. */
+/* Parse the command line by the table of a program. See options.h. */
 #include "options.h"
 
 #include "common.h"
@@ -6,7 +6,7 @@
 #include <assert.h>
 #include <string.h>
 
-/* Digits only, without a sign or spaces; false also where it does not fit. */
+/* Parse digits only, no sign or spaces. False also if the value overflows. */
 static bool read_digits(const char *text, uint64_t *out)
 {
     uint64_t value = 0;
@@ -58,7 +58,7 @@ int prog_plain_min(const prog_command *c)
 }
 
 /* >>options ------------------------------------------------------------ */
-/* The option that this command knows by that argument, "--name" or "--name=value", or NULL. */
+/* The option of this command for an argument "--name" or "--name=value", or NULL. */
 static const prog_option *find(const prog_program *p, int command, const char *text)
 {
     assert(text[0] == '-');
@@ -112,8 +112,8 @@ static int append(const char *name, const char *value, prog_list *list)
     return PROG_OK;
 }
 
-/* Store the value of an option. text: the argument; next: the one behind it, or NULL; *used:
-   arguments consumed, 1 or 2. */
+/* Store the value of an option. text: the argument; next: the argument after it, or NULL; *used:
+   the number of arguments consumed, 1 or 2. */
 static int take(const prog_option *o, void *field, const char *text, const char *next, int *used)
 {
     uint64_t number = 0, unit = o->unit ? o->unit : 1;
