@@ -2,9 +2,8 @@
 
    A file is its content. A tree is "DXTREE1\n", then for each entry a head of 16 bytes, its path
    and its content, depth first and sorted by bytes, and a head of zeros. Fifos, devices and sockets
-   are not part of it. Entries are opened
-   relative to the descriptor of their directory, and links are never followed: a tree that is
-   changed meanwhile cannot lead outside. */
+   are not part of it. Entries are opened relative to the descriptor of their directory, and links are
+   never followed, so concurrent changes cannot lead outside of the tree. */
 #include "image.h"
 
 #include "modes.h"
@@ -20,7 +19,7 @@ typedef struct walk {
     versions_sink *sink;
     void          *user;
     size_t         depth;     /* of the open directories */
-    versions_modes modes;     /* those that the system does not keep */
+    versions_modes modes;     /* modes that the system cannot store */
     char           path[PROG_PATH_SIZE_MAX + 1]; /* of the entry, relative to the top */
     size_t         path_size;
     uint8_t        buffer[PROG_IO_SIZE];
@@ -104,7 +103,7 @@ static int send_entry_link(walk *w, int dir, const char *name)
 
 static int send_dir(walk *w, int dir, unsigned mode);
 
-/* An entry of any type. w->path is that of its directory, before and after. */
+/* An entry of any type. On entry and return w->path is the path of its directory. */
 static int send_entry(walk *w, int dir, const char *name)
 {
     os_info info;
