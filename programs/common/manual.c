@@ -45,7 +45,7 @@ static void say_lines(const char *text, bool fill)
 
 static void say_section(const char *title) { prog_say(".SH %s\n", title); }
 
-/* A paragraph with a hanging head: a bold word and the placeholder of its value. */
+/* A paragraph with a hanging head: a bold word and the name of its value. */
 static void say_item(const char *head, const char *value)
 {
     prog_say(".TP\n");

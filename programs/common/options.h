@@ -25,7 +25,7 @@ typedef struct prog_option {
     uint64_t         max;
     uint64_t         unit;
     unsigned         commands; /* a bit (1 << index) for each command that accepts it; 0: all */
-    const char      *value;    /* placeholder of the value in the help: "N" */
+    const char      *value;    /* the name of the value in the help: "N" */
     const char      *choices;  /* the allowed values, separated by spaces; NULL: any */
     const char      *help;     /* lines, without a period at the end */
 } prog_option;
