@@ -65,7 +65,7 @@ build/codec/test_container: test_container.c build/flags
 build/portable/test_teleport: test_teleport.c build/flags
 	$(call TEST_BUILD,$(SANITIZE) -DDX_TELEPORT_LITTLE_ENDIAN=0)
 
-.PHONY: test test-run test-all test-all-run suites check deps deps-all size mutants
+.PHONY: test test-run test-all test-all-run suites check deps deps-all size messages mutants
 test: ## every suite once, on this machine, in minutes (installs at most 300 MB first, as `make deps` does)
 	@CC='$(CC)' tests/deps.sh test || true
 	@$(MAKE) --no-print-directory -s test-run
@@ -89,6 +89,9 @@ deps: ## install what `make test` needs (Debian, Ubuntu; elsewhere print the lis
 	@CC='$(CC)' tests/deps.sh test
 deps-all: ## install what `make test-all` needs, too: cross compilers, emulators, a browser
 	@CC='$(CC)' tests/deps.sh all
+
+messages: ## every message and help text of the programs, with its place and status, to be read through
+	@python3 tests/checks/messages.py . --table
 
 size: ## lines and machine code of each header
 	@CC='$(CC)' tests/checks/size.sh

@@ -25,5 +25,6 @@ int prog_backend(const char *name, int *backend)
         *backend = known[i].backend;
         return PROG_OK;
     }
-    return prog_fail(PROG_USAGE, "unknown backend: %s (auto, io_uring, epoll, kqueue, iocp)", name);
+    return prog_fail(PROG_USAGE, "--backend: '%s' is not one of auto, io_uring, epoll, kqueue, "
+                                 "iocp", name);
 }

@@ -4,8 +4,8 @@
 
 #define PROG_BACKENDS "auto io_uring epoll kqueue iocp" /* the choices of the option */
 
-/* Set *backend to the dx_reactor_backend of that name; NULL is the automatic one. PROG_USAGE, with a
-   message, for a name that is none of PROG_BACKENDS. */
+/* Set *backend to the dx_reactor_backend of that name; NULL selects the automatic one. Any name
+   outside PROG_BACKENDS fails with PROG_USAGE and a message. */
 int prog_backend(const char *name, int *backend);
 
 #endif

@@ -68,7 +68,7 @@ int prog_sync_parent(const char *path)
     return prog_fail_errno("%s: cannot sync its directory", path);
 }
 
-/* For os_list(): one name is enough. */
+/* For os_list(): stop at the first name. */
 static int found(void *user, const char *name)
 {
     (void)user;
@@ -85,11 +85,11 @@ bool prog_has_entries(const char *path)
     return has;
 }
 
-/* Cut the last name off a path: "a/b" is "a", "/a" is "/", "C:/a" is "C:/", "a" is ".". False at a
-   root and at ".": nothing holds them. Each step makes the path shorter, or "."; a loop ends. */
+/* Cut the last name off a path: "a/b" becomes "a", "/a" "/", "C:/a" "C:/", and "a" ".". False at a
+   root and at ".", which have no parent. Each step shortens the path or makes it ".", so a loop ends. */
 static bool climb(char *path)
 {
-    const bool drive = path[0] && path[1] == ':'; /* elsewhere a real path begins with its slash */
+    const bool drive = path[0] && path[1] == ':'; /* on other systems a real path begins with a slash */
     char *slash = strrchr(path, '/');
     if (!slash) {
         const bool held = !drive && path[0] && strcmp(path, ".") != 0;
@@ -108,7 +108,7 @@ bool prog_lies_in(const char *inner, const char *outer)
     os_info is, wanted;
     if (os_look(outer, true, &wanted) < 0 || os_real_path(inner, given, sizeof given) < 0)
         return false;
-    while (os_look(given, true, &is) < 0) { /* not there yet: where will it be? */
+    while (os_look(given, true, &is) < 0) { /* it does not exist yet: resolve its parent */
         if (!climb(given)) return false;
     }
     if (os_real_path(given, path, sizeof path) < 0) return false;

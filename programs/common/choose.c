@@ -1,4 +1,4 @@
-/* What a command line asks for: a command, help in one of its forms, or the version. See
+/* Decide what a command line asks for: a command, one form of help, or the version. See
    options.h. */
 #include "options.h"
 
@@ -9,7 +9,7 @@ static bool is_help_option(const char *text)
     return strcmp(text, "--help") == 0 || strcmp(text, "-h") == 0;
 }
 
-/* The place of a command, or -1. */
+/* The index of a command, or -1. */
 static int find_command(const prog_program *p, const char *name)
 {
     for (size_t i = 0; i < p->command_count; i++)
@@ -38,7 +38,7 @@ static int help(const prog_program *p, int argc, char **argv)
     if (argc == 2 && !strcmp(argv[0], "--as")) {
         if (!strcmp(argv[1], "man")) prog_print_manual(p);
         else if (!prog_print_completion(p, argv[1]))
-            return prog_fail(PROG_USAGE, "--as: '%s' is none of man, bash, zsh, fish", argv[1]);
+            return prog_fail(PROG_USAGE, "--as: '%s' is not one of man, bash, zsh, fish", argv[1]);
         return PROG_OK;
     }
     int command = argc == 1 ? find_command(p, argv[0]) : -1;

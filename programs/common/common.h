@@ -1,17 +1,17 @@
-/* What all programs share. From the bottom; a file uses only those above it in this list:
+/* Code shared by all programs. A file uses only the files above it in this list:
 
    os.h       system calls: os_posix.c, os_windows.c
    line.c     a line of output as it is assembled
    message.c  messages, progress, standard output; the first and last call of main()
    base.c     this header: memory, numbers and hashes as text
-   json.c     JSON for other programs, one object a line
+   json.c     JSON output, one object per line
    options.c  the command line           window.c  a read cache for a large file
-   help.c, manual.c, complete.c           what a program says of its command line
-   choose.c   which of all these is asked for; nearest.c   what was meant by a word that is none
+   help.c, manual.c, complete.c           help, manual page and shell completion
+   choose.c   selects among these; nearest.c   suggests the word that a typing error meant
    backend.c  the backend of an event loop by its name
    http.h     parser for the heads of HTTP requests
-   dx_*_impl.c                            the implementation of one header each; a program is linked
-                                          with those that it uses
+   dx_*_impl.c                            the implementation of one header each; each program links
+                                          the ones that it uses
 
    Versions of files and directories are one floor above, in programs/versions/. */
 #ifndef COMMON_H
@@ -21,7 +21,7 @@
 #define _GNU_SOURCE
 #endif
 #ifndef _FILE_OFFSET_BITS
-#define _FILE_OFFSET_BITS 64 /* also where long has 32 bits: large files, folders of any size */
+#define _FILE_OFFSET_BITS 64 /* large files and folders, also where long has 32 bits */
 #endif
 #include <stdbool.h>
 #include <stddef.h>
@@ -31,31 +31,31 @@
 /* Exit statuses; every function that returns int returns one of these. */
 enum prog_status {
     PROG_OK        = 0,
-    PROG_USAGE     = 1, /* the command line */
+    PROG_USAGE     = 1, /* an invalid command line */
     PROG_NOT_FOUND = 2, /* no such store, name or version */
     PROG_NETWORK   = 3, /* unreachable, interrupted, or not a dxup server */
     PROG_DAMAGED   = 4, /* bytes that do not match their hash */
     PROG_SYSTEM    = 5, /* the local system refused: disk full, permission, memory */
     PROG_REFUSED   = 6, /* data would be lost: locked store, locally changed tree */
-    PROG_PARTIAL   = 7, /* done, but for what was listed: owners, attributes, devices */
-    PROG_HOOK      = 8  /* done, but the command that was to run then has failed */
+    PROG_PARTIAL   = 7, /* done, except for the entries listed: owners, attributes, devices */
+    PROG_HOOK      = 8  /* done, but the command run afterwards failed */
 };
 
-/* What a version, or a path, is. */
+/* The kind of a version, or of a path. */
 enum prog_kind { PROG_FILE = 1, PROG_TREE = 2 };
 
 enum {
     PROG_HASH_SIZE      = 32,
     PROG_NAME_SIZE_MAX  = 255,
     PROG_PATH_SIZE_MAX  = 4095,
-    PROG_DEPTH_MAX      = 256, /* directories below each other */
-    PROG_IO_SIZE        = 65536 /* bytes of a read or write */
+    PROG_DEPTH_MAX      = 256, /* nested directories */
+    PROG_IO_SIZE        = 65536 /* bytes per read or write */
 };
-/* Behind the name that a message refuses. */
+/* The reason that follows a rejected name in a message. */
 #define PROG_NAME_RULE "a name is 1 to 255 bytes of UTF-8, without control characters"
 
 /* >>base.c ---- */
-/* malloc() that ends the program with a message when memory runs out. */
+/* malloc() that exits with a message when memory runs out. */
 void *prog_alloc(size_t size);
 int64_t prog_now_ns(void);      /* monotonic */
 int64_t prog_time_ns(void);     /* since 1970 */
@@ -73,8 +73,8 @@ int  prog_sync_parent(const char *path);
 unsigned prog_thread_count(unsigned workers, unsigned max);
 /* Is path a directory that is not empty? */
 bool prog_has_entries(const char *path);
-/* Is `inner` the directory `outer`, or does it lie in it, at any depth? Links and other spellings do
-   not hide it, and inner need not exist yet. */
+/* Is `inner` the directory `outer`, or inside it at any depth? Links and other spellings are
+   resolved, and inner need not exist yet. */
 bool prog_lies_in(const char *inner, const char *outer);
 /* Remove a file, or a directory with its content. A missing one is no error. */
 int  prog_remove_all(const char *path);

@@ -1,14 +1,14 @@
 /* Completion for bash, zsh and fish, written from the table of a program. See options.h.
 
-   All three complete the same: the command, its options, the values of those that have a list of
-   choices, and its plain arguments by their names in the table: STORE and DIR are directories, NAME
-   and what begins with it are asked of `dxup ls STORE`, all others are files. */
+   All three complete the same words: the command, its options, option values with a list of
+   choices, and plain arguments by their names in the table. STORE and DIR complete to directories,
+   NAME (and NAME@VERSION etc.) to the output of `dxup ls STORE`, all others to files. */
 #include "options.h"
 
 #include <assert.h>
 #include <string.h>
 
-/* >>what is to be completed ---------------------------------------------- */
+/* >>arguments ------------------------------------------------------------ */
 typedef enum word_kind { WORD_FILE, WORD_FOLDER, WORD_NAME, WORD_FREE } word_kind;
 
 /* The n-th word of the arguments of a command, or NULL; *size without brackets. */
@@ -58,7 +58,8 @@ static void say_options(const prog_program *p, size_t command)
     prog_say("--help");
 }
 
-/* The first line of a text, for shells that show one beside the word; quotes would end it. */
+/* The first line of a help text, for shells that show one next to each word. Quotes are dropped,
+   since they would end the string. */
 static void say_first_line(const char *text)
 {
     for (size_t i = 0; text[i] && text[i] != '\n'; i++) {
@@ -69,7 +70,7 @@ static void say_first_line(const char *text)
 }
 
 /* >>bash --------------------------------------------------------------- */
-/* What completes the plain arguments of a command: an arm of `case $plain`. */
+/* One arm of `case $plain`: how the plain arguments of a command are completed. */
 static void bash_words(const prog_command *c)
 {
     size_t size;
@@ -101,7 +102,7 @@ static void bash_commands(const prog_program *p)
     }
 }
 
-/* Options with a value: an arm each; those without choices are left to the default (files). */
+/* One arm per option with a value. Without choices, the default (files) applies. */
 static void bash_values(const prog_program *p)
 {
     for (size_t i = 0; i < p->option_count; i++) {
@@ -114,7 +115,7 @@ static void bash_values(const prog_program *p)
     }
 }
 
-/* Count the plain arguments before the cursor: what follows an option with a value is none. */
+/* Count the plain arguments before the cursor, without the values of options. */
 static void bash_count(const prog_program *p)
 {
     prog_say("    for ((i = %d; i < ${#words[@]} - 1; i++)); do\n", p->commands[0].name ? 2 : 1);
@@ -139,7 +140,7 @@ static void bash_first(const prog_program *p)
     prog_say("    fi\n");
 }
 
-/* The names in a store that begin as the word does, for programs whose commands take one. */
+/* The names in a store with the prefix typed, for programs whose commands take a name. */
 static void bash_names(void)
 {
     prog_say("_dxup_names() {\n");
@@ -150,8 +151,8 @@ static void bash_names(void)
     prog_say("}\n");
 }
 
-/* bash ends a word at @ and at a colon, too: so the line is split here once more, and what of the
-   word stands before bash's own is taken from the answers in the end. */
+/* bash also breaks words at @ and colons. The script therefore splits the line at spaces again, and
+   finally removes from each reply the prefix that bash does not count as part of the word. */
 static void bash(const prog_program *p)
 {
     prog_say("# Completion of %s for bash: made by `%s help --as bash`.\n", p->name, p->name);
@@ -179,7 +180,7 @@ static void bash(const prog_program *p)
 }
 
 /* >>zsh ---------------------------------------------------------------- */
-/* Brackets and colons have a meaning in _arguments. */
+/* Brackets and colons are special in _arguments. */
 static void zsh_text(const char *text)
 {
     for (size_t i = 0; text[i] && text[i] != '\n'; i++) {
@@ -222,7 +223,7 @@ static void zsh_command(const prog_program *p, size_t command)
     prog_say("            '--help[explain it]'\n");
 }
 
-/* The names in a store, for programs whose commands take one. */
+/* The names in a store, for programs whose commands take a name. */
 static void zsh_names(void)
 {
     prog_say("_dxup_names() {\n");

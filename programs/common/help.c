@@ -1,5 +1,4 @@
-/* What a program says of itself at a terminal: its version, all commands, one command. See
-   options.h. */
+/* Help for the terminal: the version, the list of commands, one command. See options.h. */
 #include "options.h"
 
 #include <assert.h>
@@ -12,7 +11,7 @@
 #define ZSTD_BUILT_IN "no zstd"
 #endif
 
-enum { COLUMN = 22 }; /* where what an option does begins */
+enum { COLUMN = 22 }; /* the column where descriptions of options begin */
 
 void prog_print_version(const prog_program *p)
 {
@@ -20,8 +19,7 @@ void prog_print_version(const prog_program *p)
              p->version & 0xff, p->zstd ? ZSTD_BUILT_IN : "no zstd");
 }
 
-/* Lines of a text, each behind so many spaces; the first where the line already is when at is as
-   far. */
+/* Print the lines of a text, each indented. at: columns already printed of the first line. */
 static void say_lines(const char *text, size_t at, int indent)
 {
     while (*text) {
@@ -67,7 +65,7 @@ static void say_options(const prog_program *p, size_t command)
     }
 }
 
-/* command -1: of all */
+/* command -1: those of all commands */
 static void say_exits(const prog_program *p, int command)
 {
     say_title("Exit status");

@@ -1,4 +1,4 @@
-/* The head of an HTTP/1 request that has no body, read strictly. Reads no byte behind `size`. */
+/* A strict parser for the head of an HTTP/1 request without a body. It reads no byte beyond `size`. */
 #ifndef HTTP_H
 #define HTTP_H
 #include <stdbool.h>
@@ -20,7 +20,7 @@ static inline bool http_token(uint8_t c)
            (c && strchr("!#$%&'*+-.^_`|~", c));
 }
 
-/* Is the text of a field this word, whatever the case of its letters? */
+/* Does the text of a field equal this word, ignoring case? */
 static inline bool http_is(const uint8_t *text, size_t size, const char *word)
 {
     size_t i;
@@ -65,8 +65,8 @@ static inline int http_field(const uint8_t *line, size_t size, http_request *q)
     return 200;
 }
 
-/* Bytes of the first request; 0: it is not all there. A request that is refused (q->status is not
-   200) ends the connection, and what is behind it is not looked at. */
+/* The size of the first request; 0: incomplete. A refused request (q->status is not 200) ends the
+   connection, and the bytes after it are ignored. */
 static inline size_t http_parse(const uint8_t *bytes, size_t size, http_request *q)
 {
     size_t at = 0;
@@ -85,7 +85,7 @@ static inline size_t http_parse(const uint8_t *bytes, size_t size, http_request 
         }
         length = (size_t)(end - (bytes + at));
         if (!length || bytes[at + length - 1] != '\r') {
-            q->status = 400; /* a line ends with both */
+            q->status = 400; /* a line ends with CR LF */
             break;
         }
         if (length == 1 && !first) return at + 2;

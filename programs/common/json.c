@@ -1,4 +1,4 @@
-/* JSON, one object a line. See json.h. */
+/* JSON output, one object per line. See json.h. */
 #include "json.h"
 
 #include "common.h"
@@ -13,13 +13,13 @@ static void begin_member(prog_json *j, const char *name, const char *suffix)
     j->any = true;
     if (!name) return;
     prog_line_put_text(&j->line, "\"");
-    prog_line_put_text(&j->line, name); /* ours: it needs no escape */
+    prog_line_put_text(&j->line, name); /* a constant: it needs no escape */
     prog_line_put_text(&j->line, suffix);
     prog_line_put_text(&j->line, "\":");
 }
 
-/* One character of a string, escaped. Those that JSON does not require to be escaped, but that a
-   terminal would obey or a script take for the end of a line, are escaped, too. */
+/* Append one character of a string. Beyond what JSON requires, it escapes characters that a
+   terminal would interpret or a script would take for a line break. */
 static void put_character(prog_line *l, const char *text, size_t size, uint32_t c)
 {
     char code[8];
@@ -33,7 +33,7 @@ static void put_character(prog_line *l, const char *text, size_t size, uint32_t 
     prog_line_put_text(l, code);
 }
 
-/* A string; false: some bytes are not UTF-8. */
+/* Append a string; false: some bytes are not UTF-8. */
 static bool put_string(prog_line *l, const char *text)
 {
     bool whole = true;

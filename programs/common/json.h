@@ -1,7 +1,7 @@
-/* JSON for other programs: one object a line, on standard output.
+/* JSON for other programs: one object per line, on standard output.
 
-   A string is UTF-8. Where a name or path is not, each byte that belongs to no character is U+FFFD,
-   and a second member, with `_hex` behind its name, has all bytes as hexadecimal digits:
+   Strings are UTF-8. If a name or path is not, each invalid byte becomes U+FFFD, and a second member,
+   whose name ends in `_hex`, has all bytes as hexadecimal digits:
 
        {"path":"caf\ufffd","path_hex":"636166e9","size":12} */
 #ifndef JSON_H
@@ -20,17 +20,17 @@ void prog_json_number(prog_json *j, const char *name, uint64_t number);
 void prog_json_flag(prog_json *j, const char *name, bool flag);
 /* 64 hexadecimal digits. */
 void prog_json_hash(prog_json *j, const char *name, const uint8_t hash[32]);
-/* "2026-11-23T00:12:38Z", and a second member, with `_ns` behind its name: ns since 1970. */
+/* "2026-11-23T00:12:38Z", and a second member, whose name ends in `_ns`: ns since 1970. */
 void prog_json_time(prog_json *j, const char *name, int64_t time_ns);
-/* Between these, prog_json_text() with a name of NULL adds an element. */
+/* Between these two calls, prog_json_text() with name NULL adds an element. */
 void prog_json_array_begin(prog_json *j, const char *name);
 void prog_json_array_end(prog_json *j);
-/* Between these, an element of the array that is an object. */
+/* These two calls enclose an element of the array that is an object. */
 void prog_json_object_begin(prog_json *j);
 void prog_json_object_end(prog_json *j);
 /* Print it. */
 void prog_json_end(prog_json *j);
-/* Append it to a line instead, which was begun. */
+/* Append it to a line instead; the caller has called prog_line_begin(). */
 void prog_json_end_into(prog_json *j, prog_line *to);
 
 #endif

@@ -1,4 +1,4 @@
-/* A line of output as it is assembled, and what of a text a terminal may see. See line.h. */
+/* A line of output as it is assembled, without control characters of arguments. See line.h. */
 #include "line.h"
 
 #include <assert.h>
@@ -7,17 +7,17 @@
 #include <string.h>
 
 /* >>visible ------------------------------------------------------------ */
-/* Bytes of the UTF-8 character that begins with this byte; 0: none does. */
+/* The size of the UTF-8 character that begins with this byte; 0: no character begins with it. */
 static size_t size_by_lead(unsigned char lead)
 {
     if (lead < 0x80) return 1;
-    if (lead < 0xc2) return 0; /* a byte from the middle, or longer than needed */
+    if (lead < 0xc2) return 0; /* a continuation byte, or an overlong encoding */
     if (lead < 0xe0) return 2;
     if (lead < 0xf0) return 3;
     return lead < 0xf5 ? 4 : 0;
 }
 
-/* Would a terminal obey it instead of showing it? */
+/* Would a terminal interpret it instead of showing it? */
 static bool is_command(uint32_t c)
 {
     bool control = c < 0x20 || (c >= 0x7f && c < 0xa0);
@@ -46,7 +46,7 @@ size_t prog_utf8(const void *bytes, size_t size, uint32_t *out)
     return count;
 }
 
-/* Bytes of the visible character at text; 0: a control character, or not UTF-8. */
+/* The size of the visible character at text; 0: a control character, or not UTF-8. */
 static size_t visible(const char *text, size_t size)
 {
     uint32_t c = 0;

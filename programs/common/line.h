@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 typedef struct prog_line {
-    char  *bytes; /* small, or of malloc */
+    char  *bytes; /* small, or allocated */
     size_t size;
     size_t room;
     char   small[1024];
@@ -15,12 +15,12 @@ typedef struct prog_line {
 
 void prog_line_begin(prog_line *l);
 void prog_line_free(prog_line *l);
-/* Append. Without memory the line is truncated, rather than lost. */
+/* Append. When memory runs out the line is truncated, not lost. */
 void prog_line_put(prog_line *l, const char *bytes, size_t size);
 void prog_line_put_text(prog_line *l, const char *text);
-/* Append text with control characters, and bytes that are not UTF-8, as \x1b. */
+/* Append text; control characters, and bytes that are not UTF-8, are shown as \x1b. */
 void prog_line_put_visible(prog_line *l, const char *text, size_t size);
-/* Bytes of the UTF-8 character at the start of bytes, and which it is; 0: there is none. */
+/* Decode the UTF-8 character at the start of bytes. Returns its size; 0: invalid. */
 size_t prog_utf8(const void *bytes, size_t size, uint32_t *character);
 
 #endif

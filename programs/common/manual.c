@@ -26,7 +26,7 @@ static void say_text(const char *text, size_t size)
     prog_say("%.*s", (int)used, line);
 }
 
-/* Lines as they are broken in the table, or with fill set joined and broken by man. */
+/* Keep the line breaks of the table, or with fill let man break lines. */
 static void say_lines(const char *text, bool fill)
 {
     if (!fill) prog_say(".nf\n");
@@ -45,7 +45,7 @@ static void say_lines(const char *text, bool fill)
 
 static void say_section(const char *title) { prog_say(".SH %s\n", title); }
 
-/* A paragraph with a hanging head in bold, followed by what stands for a value. */
+/* A paragraph with a hanging head: a bold word and the name of its value. */
 static void say_item(const char *head, const char *value)
 {
     prog_say(".TP\n");
@@ -97,7 +97,7 @@ static void say_command(const prog_program *p, size_t command)
     say_options(p, command);
 }
 
-/* What choose.c knows without the table. */
+/* The commands and options that choose.c adds to the table. */
 static void say_help(const prog_program *p)
 {
     if (p->commands[0].name) {
@@ -105,13 +105,13 @@ static void say_help(const prog_program *p)
         prog_say("Explain all commands, or one with its options.\n");
     }
     say_item("-h, --help", NULL);
-    prog_say(p->commands[0].name ? "the same; behind a command, about that one\n"
+    prog_say(p->commands[0].name ? "the same; after a command, about that command\n"
                                  : "explain the options and exit\n");
     say_item("-V, --version", NULL);
     prog_say("print the version and exit\n");
 }
 
-/* Statuses with what they mean for any command that ends so. */
+/* Exit statuses and their meanings, over all commands. */
 static void say_exits(const prog_program *p)
 {
     say_section("EXIT STATUS");

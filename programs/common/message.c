@@ -22,8 +22,8 @@ enum { PROGRESS_INTERVAL_NS = 100000000 };
 static const char *program_name = "?";
 
 /* >>format -------------------------------------------------------------- */
-/* Append a formatted text. Newlines at the end of the format stay; all other control characters
-   came with an argument. */
+/* Append a formatted text. Newlines at the end of the format are kept; every other control character
+   must come from an argument, so it is escaped. */
 static void put_format(prog_line *l, const char *format, va_list args)
 {
     char small[1024] = "", *text = small;
@@ -35,7 +35,7 @@ static void put_format(prog_line *l, const char *format, va_list args)
     bool whole = needed >= 0 && needed < (int)sizeof small;
     if (needed >= (int)sizeof small && (text = malloc((size_t)needed + 1)) != NULL)
         whole = vsnprintf(text, (size_t)needed + 1, format, again) == needed;
-    if (!text) text = small; /* no memory: truncated */
+    if (!text) text = small; /* out of memory: truncated */
     va_end(again);
     assert(!whole || strlen(text) >= newlines);
     prog_line_put_visible(l, text, strlen(text) - (whole ? newlines : 0));
@@ -44,13 +44,13 @@ static void put_format(prog_line *l, const char *format, va_list args)
 }
 
 /* >>standard error ------------------------------------------------------- */
-/* Held while a line is written, so that no progress comes between a line and its removal. */
+/* The lock is held while a line is written, so that a message first removes the line of progress. */
 static struct {
     pthread_mutex_t lock;
     bool            shown;   /* the terminal shows a line of progress */
-    int64_t         next_ns; /* when the next one is due; INT64_MAX: no terminal */
-    int64_t         begun_ns; /* when this work was first heard of; 0: there is none */
-    uint64_t        begun_at; /* and how far it was then */
+    int64_t         next_ns; /* when the next update is due; INT64_MAX: never, no terminal */
+    int64_t         begun_ns; /* the time of the first report of this task; 0: no task */
+    uint64_t        begun_at; /* the bytes done by then */
 } progress = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 /* Print a message, followed by the text of error (of errno) if it is not 0. */
@@ -103,8 +103,8 @@ int prog_fail_errno(const char *format, ...)
     return error == ENOENT ? PROG_NOT_FOUND : PROG_SYSTEM;
 }
 
-/* The rate since the work began, and the time that the rest takes at that rate; nothing in the
-   first second, which says little. */
+/* Append the rate since the task began, and the time left at that rate. In the first second the
+   rate is not reliable, so nothing is shown. */
 static void put_rate(prog_line *l, uint64_t done, uint64_t total)
 {
     char text[64];
@@ -125,7 +125,7 @@ static void show(const char *what, uint64_t done, uint64_t total)
     char numbers[96];
     prog_line l;
     double mb = (double)done / 1e6;
-    assert(progress.next_ns != INT64_MAX); /* there is a terminal */
+    assert(progress.next_ns != INT64_MAX); /* standard error is a terminal */
     prog_line_begin(&l);
     prog_line_put_text(&l, CLEAR_LINE);
     prog_line_put_visible(&l, what, strlen(what));

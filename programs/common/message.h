@@ -1,5 +1,5 @@
-/* What the programs print. Each call writes with one system call, so that messages of several
-   threads never mix. Control characters in arguments never reach the terminal. */
+/* Output of the programs. Each call writes with one system call, so messages of several threads
+   never interleave. Control characters in arguments never reach the terminal. */
 #ifndef MESSAGE_H
 #define MESSAGE_H
 
@@ -18,12 +18,12 @@ void prog_begin(const char *name, int *argc, char ***argv);
 /* Last in main(): returns status, or PROG_SYSTEM if standard output could not be written. */
 int  prog_end(int status);
 
-/* In all messages control characters of arguments are shown as \x1b. A format has newlines at its
-   end only. */
+/* All messages show control characters of arguments as \x1b. A format may have newlines at its end
+   only. */
 
 /* Print to standard output. */
 void prog_say(const char *format, ...) __attribute__((format(PROG_FORMAT, 1, 2)));
-/* What follows on standard output has this colour, if that is a terminal, without NO_COLOR. */
+/* Set the colour of standard output, if it is a terminal and NO_COLOR is not set. */
 typedef enum prog_hue { PROG_PLAIN, PROG_RED, PROG_GREEN, PROG_YELLOW } prog_hue;
 void prog_colour(prog_hue hue);
 /* Print "NAME: ..." to standard error: a warning, not a failure. */
@@ -35,7 +35,7 @@ int  prog_fail_errno(const char *format, ...) __attribute__((format(PROG_FORMAT,
 /* Show a line of progress on standard error if that is a terminal, at most ten times a second.
    total 0: unknown. last: remove the line. May be called on any thread. */
 void prog_progress(const char *what, uint64_t done, uint64_t total, bool last);
-/* From here on there is none. */
+/* Show no progress from now on. */
 void prog_progress_off(void);
 
 #endif

@@ -1,7 +1,7 @@
-/* Find the known word that is most like an unknown one. See options.h.
+/* Find the known word that is closest to an unknown one. See options.h.
 
-   The distance is the least number of letters that are inserted, removed, changed, or swapped with
-   their neighbour. It is computed row by row; a row needs the two before it:
+   The distance is the minimum number of insertions, deletions, substitutions and swaps of adjacent
+   letters (Damerau-Levenshtein). It is computed row by row; a row needs the two before it:
 
               p  u  b  l  i  s  h
            0  1  2  3  4  5  6  7
@@ -13,7 +13,7 @@
 #include <assert.h>
 #include <string.h>
 
-enum { WORD_MAX = 40 }; /* longer ones are like none */
+enum { WORD_MAX = 40 }; /* longer words match no other */
 
 static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 

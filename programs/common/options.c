@@ -1,4 +1,4 @@
-/* The command line, parsed by the table of a program. See options.h. */
+/* Parse the command line by the table of a program. See options.h. */
 #include "options.h"
 
 #include "common.h"
@@ -6,7 +6,7 @@
 #include <assert.h>
 #include <string.h>
 
-/* Digits only, without a sign or spaces; false also where it does not fit. */
+/* Parse digits only, no sign or spaces. False also if the value overflows. */
 static bool read_digits(const char *text, uint64_t *out)
 {
     uint64_t value = 0;
@@ -58,7 +58,7 @@ int prog_plain_min(const prog_command *c)
 }
 
 /* >>options ------------------------------------------------------------ */
-/* The option that this command knows by that argument, "--name" or "--name=value", or NULL. */
+/* The option of this command for an argument "--name" or "--name=value", or NULL. */
 static const prog_option *find(const prog_program *p, int command, const char *text)
 {
     assert(text[0] == '-');
@@ -105,15 +105,15 @@ static void store_number(const prog_option *o, void *field, uint64_t value)
 static int append(const char *name, const char *value, prog_list *list)
 {
     if (list->count == PROG_LIST_MAX)
-        return prog_fail(PROG_USAGE, "%s: more than %d of them", name, PROG_LIST_MAX);
+        return prog_fail(PROG_USAGE, "%s is given more than %d times", name, PROG_LIST_MAX);
     list->items[list->count].option = name;
     list->items[list->count].value = value;
     list->count++;
     return PROG_OK;
 }
 
-/* Store the value of an option. text: the argument; next: the one behind it, or NULL; *used:
-   arguments consumed, 1 or 2. */
+/* Store the value of an option. text: the argument; next: the argument after it, or NULL; *used:
+   the number of arguments consumed, 1 or 2. */
 static int take(const prog_option *o, void *field, const char *text, const char *next, int *used)
 {
     uint64_t number = 0, unit = o->unit ? o->unit : 1;
@@ -161,14 +161,14 @@ int prog_arguments_parse(const prog_program *p, int command, int argc, char **ar
                               i + 1 < argc ? argv[i + 1] : NULL, &used);
             if (status) return status;
         } else if (count == prog_plain_max(c)) {
-            return prog_fail(PROG_USAGE, "one argument too many: '%s'; usage: %s%s%s %s", argv[i],
+            return prog_fail(PROG_USAGE, "unexpected argument '%s'; usage: %s%s%s %s", argv[i],
                              p->name, c->name ? " " : "", c->name ? c->name : "", c->arguments);
         } else {
             plain[count++] = argv[i];
         }
     }
     if (count < prog_plain_min(c))
-        return prog_fail(PROG_USAGE, "%s needs more arguments: %s%s%s %s", name, p->name,
+        return prog_fail(PROG_USAGE, "%s needs more arguments; usage: %s%s%s %s", name, p->name,
                          c->name ? " " : "", c->name ? c->name : "", c->arguments);
     return PROG_OK;
 }

@@ -1,8 +1,8 @@
-/* The command line of a program: one table of its commands and options, from which it is parsed
-   (options.c), explained (help.c), and given to shells and to man (manual.c, complete.c); choose.c
-   finds out which of these is asked for.
-   Everything that begins with '-' is an option, until `--`. Its value is the next argument, or
-   follows a '=': `--kind blocks`, `--kind=blocks`. */
+/* The command line of a program. One table of commands and options drives the parser (options.c), the
+   help (help.c), and the manual page and shell completion (manual.c, complete.c); choose.c selects
+   among them.
+   Arguments that begin with '-' are options, up to `--`. The value of an option is the next argument
+   or follows a '=': `--kind blocks`, `--kind=blocks`. */
 #ifndef OPTIONS_H
 #define OPTIONS_H
 
@@ -10,7 +10,7 @@
 
 typedef enum prog_option_kind {
     PROG_OPTION_FLAG,   /* bool, set */
-    PROG_OPTION_TEXT,   /* const char *, the value as it is */
+    PROG_OPTION_TEXT,   /* const char *, the value verbatim */
     PROG_OPTION_NUMBER, /* uint32_t or uint64_t, min to max, then multiplied by unit (0: by 1) */
     PROG_OPTION_DIGIT,  /* the same; name is "-", and the option -1 to -9 */
     PROG_OPTION_LIST    /* prog_list: each use appends the option and its value */
@@ -24,15 +24,15 @@ typedef struct prog_option {
     uint64_t         min;
     uint64_t         max;
     uint64_t         unit;
-    unsigned         commands; /* a bit (1 << its place) for each command that knows it; 0: all */
-    const char      *value;    /* what the help calls its value: "N" */
-    const char      *choices;  /* all values that there are, with spaces between; NULL: any */
-    const char      *help;     /* lines, without a full stop at the end */
+    unsigned         commands; /* a bit (1 << index) for each command that accepts it; 0: all */
+    const char      *value;    /* the name of the value in the help: "N" */
+    const char      *choices;  /* the allowed values, separated by spaces; NULL: any */
+    const char      *help;     /* lines, without a period at the end */
 } prog_option;
 
 #define PROG_FIELD(type, field) .at = offsetof(type, field), .size = sizeof(((type *)0)->field)
 
-/* What the uses of an option of kind LIST have said, in their order. */
+/* The values of an option of kind LIST, in the order of the command line. */
 enum { PROG_LIST_MAX = 64 };
 typedef struct prog_list {
     struct {
@@ -43,18 +43,18 @@ typedef struct prog_list {
 } prog_list;
 
 typedef struct prog_command {
-    const char *name;      /* NULL: the program has only this one, which has no name */
-    /* "STORE [NAME]": those in brackets may be left out; what follows " -- " is for another program,
-       and the caller takes it off before it parses the rest */
+    const char *name;      /* NULL: the only command of the program, without a name */
+    /* "STORE [NAME]": those in brackets are optional; the arguments after " -- " are for another
+       program, and the caller removes them before parsing */
     const char *arguments;
     const char *summary;   /* a line without a full stop */
-    const char *details;   /* lines; NULL: the summary says all */
-    const char *examples;  /* command lines, one a line, which a test runs in their order */
+    const char *details;   /* lines; NULL: the summary is enough */
+    const char *examples;  /* one command per line; a test runs them in this order */
 } prog_command;
 
 typedef struct prog_exit {
     int         status;
-    unsigned    commands; /* which may end so, as in prog_option; 0: all */
+    unsigned    commands; /* the commands with this status, as in prog_option; 0: all */
     const char *meaning;
 } prog_exit;
 
@@ -63,7 +63,7 @@ typedef struct prog_program {
     const char         *summary; /* a line without a full stop */
     const char         *about;   /* lines */
     uint32_t            version; /* 0xMMmmpp */
-    bool                zstd;    /* it uses zstd where that was found: PROG_HAS_ZSTD */
+    bool                zstd;    /* zstd is used if the build found it: PROG_HAS_ZSTD */
     const prog_command *commands;
     size_t              command_count;
     const prog_option  *options;
@@ -81,35 +81,34 @@ enum { PROG_HAS_ZSTD = 0 };
 /* >>options.c ---- */
 enum { PROG_PLAIN_MAX = 4 };
 
-/* Parse decimal digits and nothing else, min to max. The message names `what`. */
+/* Parse decimal digits and nothing else, min to max. The error message names `what`. */
 int  prog_parse_number(const char *what, const char *text, uint64_t min, uint64_t max,
                        uint64_t *out);
-/* Parse the arguments of a command into the program's options, and plain ones into plain, as they
-   are; those that are missing are NULL. argv begins with the first argument. PROG_USAGE, with a
-   message: an option that the command does not know, a bad value, too many or too few plain
-   arguments. */
+/* Parse the arguments of a command: options into the struct of the program, plain arguments verbatim
+   into plain; missing ones are NULL. argv begins with the first argument. PROG_USAGE, with a message:
+   an unknown option, an invalid value, too many or too few plain arguments. */
 int  prog_arguments_parse(const prog_program *p, int command, int argc, char **argv, void *options,
                           char *plain[PROG_PLAIN_MAX]);
-/* Where they end in the text of a command's arguments: at its end, or at " -- ". */
+/* Where plain arguments end in the text of a command's arguments: at " -- ", or at its end. */
 const char *prog_plain_end(const prog_command *c);
-/* Plain arguments of a command: how many there may be, and must be. */
+/* The maximum and minimum number of plain arguments of a command. */
 int  prog_plain_max(const prog_command *c);
 int  prog_plain_min(const prog_command *c);
-/* Does the command know what has these bits? */
+/* Do these bits include the command? */
 bool prog_knows(unsigned commands, size_t command);
 
 /* >>choose.c ---- */
-/* What the command line asks for: *command is the place of a command in the table. When it was help
-   or the version, that is printed, *command is -1, and PROG_OK says that it worked. */
+/* Decide what the command line asks for. *command gets the index of the command in the table. Help
+   and version are printed here: then *command is -1, and PROG_OK means that printing succeeded. */
 int  prog_choose(const prog_program *p, int argc, char **argv, int *command);
 
 /* >>nearest.c ---- */
-/* Begin with a word that is not known, offer those that are: found is the one that was meant, the
-   first of several, or NULL where none is like it. */
+/* Begin with an unknown word and offer each known one. Afterwards `found` is the closest, the first
+   of several, or NULL if no known word is close enough. */
 typedef struct prog_nearest {
     const char *word;
     size_t      size;
-    size_t      distance; /* of found; while it is NULL: as far as one may be */
+    size_t      distance; /* of found; while found is NULL: the maximum accepted */
     const char *found;
 } prog_nearest;
 void prog_nearest_begin(prog_nearest *n, const char *word, size_t size);
@@ -118,11 +117,11 @@ void prog_nearest_offer(prog_nearest *n, const char *candidate);
 /* >>help.c, manual.c, complete.c ---- */
 /* "dxup 0.3.0 (zstd 1.5.4, no TLS)" */
 void prog_print_version(const prog_program *p);
-/* All commands, or with a place in the table one. */
+/* Help on all commands (-1), or on the command with this index. */
 void prog_print_help(const prog_program *p, int command);
 /* The manual page, for man. */
 void prog_print_manual(const prog_program *p);
-/* What makes a shell complete the command line. False: there is none for that shell. */
+/* The completion script for a shell. False: this shell is not supported. */
 bool prog_print_completion(const prog_program *p, const char *shell);
 
 #endif

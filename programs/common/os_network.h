@@ -1,9 +1,9 @@
-/* The network of an address, for os_posix.c and os_windows.c, which include the socket interface of
-   their system first. */
+/* The network of an address. os_posix.c and os_windows.c include the socket headers of their system
+   before this file. */
 #ifndef OS_NETWORK_H
 #define OS_NETWORK_H
 
-/* As os_peer_network() says. */
+/* See os_peer_network(). */
 static bool network_of(const struct sockaddr *address, uint8_t network[16])
 {
     static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};

@@ -1,5 +1,5 @@
-/* os.h for POSIX: Linux, BSD, macOS. Most functions are one system call; those that are more repeat
-   it after EINTR and keep errno of the first failure. */
+/* os.h for POSIX: Linux, BSD, macOS. Most functions are one system call; the others retry after EINTR
+   and keep errno of the first failure. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
@@ -45,7 +45,7 @@ void os_begin(int *argc, char ***argv)
     (void)argc;
     (void)argv;
     signal(SIGPIPE, SIG_IGN);
-    signal(SIGXFSZ, SIG_IGN); /* a file size limit is an error like a full disk */
+    signal(SIGXFSZ, SIG_IGN); /* exceeding a file size limit is then an error, like a full disk */
 }
 
 char *os_path(char *argument) { return argument; }
@@ -74,7 +74,7 @@ void os_time_text(int64_t time_ns, char out[32])
 
 void os_write_error(const void *bytes, size_t size) { (void)os_write(STDERR_FILENO, bytes, size); }
 
-/* TERM=dumb: it shows what others obey. */
+/* TERM=dumb: it shows escape sequences instead of interpreting them. */
 static bool is_terminal(int file)
 {
     const char *term = getenv("TERM");
@@ -99,8 +99,8 @@ uint64_t os_memory_peak(void)
 #ifdef __linux__
 enum { CPUS_MAX = 1 << 20 };
 
-/* Processors in the mask of this thread; 0: unknown. The mask grows until that of the kernel
-   fits into it: there are machines with more than the 1024 processors of a cpu_set_t. */
+/* Processors in the affinity mask of this thread; 0: unknown. The buffer grows until the kernel's
+   mask fits: some machines have more than the 1024 processors of a cpu_set_t. */
 static unsigned affinity_count(void)
 {
     for (unsigned cpus = 1024; cpus <= CPUS_MAX; cpus *= 2) {
@@ -136,7 +136,7 @@ void os_sleep_ns(int64_t ns)
 int os_make_temporary_folder(char *path, size_t size)
 {
     const char *base = getenv("TMPDIR");
-    enum { CHANCE = 6 }; /* letters that mkdtemp() puts in the place of as many X */
+    enum { CHANCE = 6 }; /* mkdtemp() replaces each X */
     int length = snprintf(path, size, "%s/dxup-", base && *base ? base : "/tmp");
     if (length > 0 && (size_t)length + CHANCE < size) {
         memset(path + length, 'X', CHANCE);
@@ -160,7 +160,7 @@ int os_run(const char *command)
     pid_t pid = fork();
     if (pid < 0) return -1;
     if (pid == 0) {
-        signal(SIGPIPE, SIG_DFL); /* what os_begin() ignores is not for others */
+        signal(SIGPIPE, SIG_DFL); /* children must not inherit the signals that os_begin() ignores */
         signal(SIGXFSZ, SIG_DFL);
         execl("/bin/sh", "sh", "-c", command, (char *)NULL);
         _exit(127);
@@ -189,8 +189,8 @@ void os_end_prepare(void)
     sigaddset(&ends, SIGINT);
     sigaddset(&ends, SIGTERM);
     sigaddset(&ends, SIGHUP);
-    signal(SIGHUP, on_hangup); /* below nohup it is ignored, and some systems drop it then */
-    pthread_sigmask(SIG_BLOCK, &ends, NULL); /* in all threads: the main one waits for them */
+    signal(SIGHUP, on_hangup); /* nohup ignores it, and some systems then drop it */
+    pthread_sigmask(SIG_BLOCK, &ends, NULL); /* blocked in all threads: the main thread waits for them */
 }
 
 int os_end_wait(void)
@@ -203,11 +203,11 @@ int os_end_wait(void)
 /* >>paths -------------------------------------------------------------- */
 bool os_is_thin(const struct stat *st)
 {
-    const int64_t block = 4096; /* small files may have no block, and still no hole */
+    const int64_t block = 4096; /* a small file can have no blocks, yet no hole */
     return (int64_t)st->st_blocks * 512 + block <= (int64_t)st->st_size;
 }
 
-/* From struct stat to os_info. */
+/* Convert struct stat to os_info. */
 static void tell(const struct stat *st, os_info *out)
 {
     out->kind = OS_OTHER;
@@ -269,8 +269,8 @@ static bool remove_child(int fd, const char *name)
     return child >= 0 && remove_children(child) && unlinkat(fd, name, AT_REMOVEDIR) == 0;
 }
 
-/* Empty the folder fd, and close it. Each level of recursion holds one descriptor, so the limit of
-   open files bounds the depth. */
+/* Empty the folder fd and close it. Each level of recursion holds one descriptor, so the limit of open
+   files bounds the depth. */
 static bool remove_children(int fd)
 {
     bool good = true;
@@ -281,7 +281,7 @@ static bool remove_children(int fd)
         return false;
     }
     fchmod(fd, 0700);
-    /* Some systems skip entries when others are removed meanwhile: read again until none is. */
+    /* Some systems skip entries while others are removed: repeat until a pass removes nothing. */
     for (bool removed = true; removed; rewinddir(d)) {
         removed = false;
         good = true;
@@ -401,8 +401,8 @@ int os_open_unnamed(const char *path)
     return fd;
 }
 
-/* A byte is stored and written out, the time set back, and another byte is stored: is the time
-   another one then? On tmpfs the page stays writable, so that nobody notices the second. */
+/* Store and write back a byte, reset the time, store another byte: did the time change? On tmpfs the
+   page stays writable, so the kernel does not notice the second store. */
 static bool map_updates_times(int fd)
 {
     struct stat st;
@@ -418,7 +418,7 @@ static bool map_updates_times(int fd)
     return updates;
 }
 
-/* In path's folder. */
+/* A temporary file in path's folder. */
 static int open_probe(const char *path)
 {
     char name[PATH_MAX + 64];
@@ -459,8 +459,8 @@ static int lock(int fd)
     return -1;
 }
 
-/* Between open and lock another process may have renamed its staging file away, or removed its
-   lock. So check that the name still means the locked file, and try again if not. */
+/* Between open and lock, another process may have renamed its staging file or removed its lock file.
+   So check that the name still refers to the locked file, and retry if not. */
 static int open_locked(const char *path, int flags, mode_t mode)
 {
     for (int tries = 0; tries < 100; tries++) {
@@ -510,7 +510,7 @@ int os_close_socket(int socket) { return close(socket); }
 void os_memory_unused(void *memory, size_t size)
 {
     const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-    const uintptr_t skip = (0 - (uintptr_t)memory) % page; /* only pages that lie wholly inside */
+    const uintptr_t skip = (0 - (uintptr_t)memory) % page; /* only pages that lie entirely inside */
     if (size <= skip) return;
     (void)madvise((char *)memory + skip, (size - skip) / page * page, MADV_DONTNEED);
 }
@@ -550,8 +550,8 @@ int os_share_port(int socket)
     return setsockopt(socket, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
 }
 
-/* A datagram socket asks: a listener of streams that is there refuses it, and has no connection to
-   accept. */
+/* Probe with a datagram socket: a live stream listener refuses it, and no connection is left in its
+   queue. */
 void os_remove_left_socket(const char *path)
 {
     struct sockaddr_un a = {.sun_family = AF_UNIX};
@@ -731,7 +731,7 @@ bool os_has_holes_in(int folder, const char *name)
 #else
     (void)folder;
     (void)name;
-    return true; /* as its blocks say */
+    return true; /* judged by its blocks */
 #endif
 }
 
@@ -753,12 +753,12 @@ int os_hold(int file)
 {
 #ifdef __linux__
     struct statfs fs;
-    /* Those of networks refuse a lease for other reasons, too. */
+    /* Network file systems refuse leases for other reasons, too. */
     const unsigned nfs = 0x6969, smb = 0x517b, cifs = 0xff534d42, smb2 = 0xfe534d42;
     if (fstatfs(file, &fs) < 0) return OS_UNKNOWN;
     const unsigned kind = (unsigned)fs.f_type;
     if (kind == nfs || kind == smb || kind == cifs || kind == smb2) return OS_UNKNOWN;
-    /* Who waits for the lease has this process told; the signal is one that is ignored. */
+    /* The kernel signals this process when another one waits for the lease; choose an ignored signal. */
     if (fcntl(file, F_SETSIG, SIGURG) < 0) return OS_UNKNOWN;
     if (fcntl(file, F_SETLEASE, F_RDLCK) == 0) return OS_UNUSED;
     return errno == EAGAIN ? OS_IN_USE : OS_UNKNOWN;

@@ -1,7 +1,7 @@
-/* The system: Windows (Vista and later; what newer versions do better is tried first).
-   Everything is opened with NtCreateFile(): it takes names in an open folder, as openat() does,
-   and names of any length that nothing is done to: no "NUL" that is a device, no dot cut off at
-   the end. */
+/* os.h for Windows (Vista and later; better calls of newer versions are tried first).
+   Everything is opened with NtCreateFile(): it accepts names relative to an open folder, as openat()
+   does, and names of any length, which it does not interpret: "NUL" is no device, and a final dot
+   stays. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
@@ -34,20 +34,20 @@
 
 #include "os_network.h"
 
-enum { /* what older headers lack */
+enum { /* missing in older headers */
     /* FILE_INFORMATION_CLASS */
     RENAME_CLASSIC = 10, RENAME_POSIX = 65, DELETE_CLASSIC = 13, DELETE_POSIX = 64,
-    RENAME_FLAGS = 1 | 2 | 0x40, /* replace, also what is open, also what is read-only */
-    DELETE_FLAGS = 1 | 2 | 0x10  /* delete, at once, also what is read-only */
+    RENAME_FLAGS = 1 | 2 | 0x40, /* replace, even if open or read-only */
+    DELETE_FLAGS = 1 | 2 | 0x10  /* delete at once, even if read-only */
 };
-/* A virus scanner or an indexer has a new file open for a moment. */
+/* Retry: a virus scanner or indexer may briefly hold a new file open. */
 enum { TRIES = 50, TRY_MS = 20 };
 
 NTSYSAPI NTSTATUS NTAPI NtSetInformationFile(HANDLE, PIO_STATUS_BLOCK, PVOID, ULONG,
                                              FILE_INFORMATION_CLASS);
 
 /* >>errors ------------------------------------------------------------- */
-enum { FOREIGN = 100000 }; /* + an error of Windows that has no errno */
+enum { FOREIGN = 100000 }; /* plus a Windows error that has no errno */
 
 static const struct {
     DWORD       system;
@@ -140,7 +140,7 @@ static WCHAR *widen(const char *text, size_t room)
     return wide;
 }
 
-static char *narrow(const WCHAR *text, int size) /* size -1: up to its zero, which is copied */
+static char *narrow(const WCHAR *text, int size) /* size -1: up to and including its zero */
 {
     assert(text && size >= -1);
     int n = WideCharToMultiByte(CP_UTF8, WC_ERR_INVALID_CHARS, text, size, NULL, 0, NULL, NULL);
@@ -152,7 +152,7 @@ static char *narrow(const WCHAR *text, int size) /* size -1: up to its zero, whi
     return out;
 }
 
-/* The absolute path in the form \??\C:\x, \??\UNC\server\x, as long as it may be. */
+/* The absolute path in the form \??\C:\x or \??\UNC\server\x, of any length. */
 static WCHAR *native(const char *path)
 {
     WCHAR *wide = widen(path, 0), *out = NULL;
@@ -184,7 +184,7 @@ char *os_path(char *argument)
 static bool is_device(const char *name)
 {
     static const char *const devices[] = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"};
-    size_t size = strcspn(name, "."); /* NUL.txt is the device, too */
+    size_t size = strcspn(name, "."); /* NUL.txt is also the device */
     while (size && name[size - 1] == ' ') size--;
     for (size_t i = 0; i < sizeof devices / sizeof *devices; i++)
         if (strlen(devices[i]) == size && !_strnicmp(name, devices[i], size)) return true;
@@ -221,7 +221,7 @@ typedef struct request {
 
 enum { SHARE_ALL = FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE };
 
-/* folder -1: `name` is what native() made. */
+/* folder -1: `name` is a path from native(). */
 static int nt_open(int folder, const WCHAR *name, request q)
 {
     assert(name && q.disposition && q.share <= SHARE_ALL);
@@ -298,7 +298,7 @@ int os_open_unnamed(const char *path)
                         FILE_NON_DIRECTORY_FILE | FILE_DELETE_ON_CLOSE, FILE_ATTRIBUTE_TEMPORARY});
 }
 
-/* To be open without sharing is the lock. */
+/* Opening without sharing is the lock. */
 static int open_alone(const char *path, request q)
 {
     int file = open_path(path, q);
@@ -323,7 +323,7 @@ int os_open_staging(const char *path, bool folder)
     return open_alone(path, q);
 }
 
-/* Who has it open alone could not rename it. */
+/* A folder opened without sharing could not be renamed, by its holder either: there is no lock. */
 int os_lock_folder(const char *path)
 {
     (void)path;
@@ -372,7 +372,7 @@ int os_close(int file) { return CloseHandle(handle_of(file)) ? 0 : fail(); }
 
 int os_close_made(int file)
 {
-    /* here nothing syncs a tree as a whole */
+    /* Windows cannot sync a whole tree at once */
     bool good = FlushFileBuffers(handle_of(file)) || fail() == 0;
     int error = errno;
     CloseHandle(handle_of(file));
@@ -389,7 +389,7 @@ const char *os_look_up(const char *host, const char *port,
                                    .ai_flags = AI_NUMERICSERV | AI_ADDRCONFIG};
     struct addrinfo *list = NULL;
     WSADATA data;
-    if (WSAStartup(MAKEWORD(2, 2), &data)) return "no network"; /* counts: a second one is free */
+    if (WSAStartup(MAKEWORD(2, 2), &data)) return "no network"; /* reference-counted */
     const int error = getaddrinfo(host, port, &hints, &list);
     if (error) return "unknown host, or no answer of the name server";
     for (const struct addrinfo *at = list; at; at = at->ai_next)
@@ -402,7 +402,7 @@ void os_remove_left_socket(const char *path) { (void)path; }
 
 void os_memory_unused(void *memory, size_t size)
 {
-    (void)VirtualAlloc(memory, size, MEM_RESET, PAGE_READWRITE); /* advice, as madvise() */
+    (void)VirtualAlloc(memory, size, MEM_RESET, PAGE_READWRITE); /* advisory, like madvise() */
 }
 
 void os_heap_unused(void) { (void)HeapCompact(GetProcessHeap(), 0); }
@@ -451,8 +451,8 @@ int os_make_folder(const char *path, unsigned mode)
 
 int os_make_folder_in(int folder, const char *path) { return make_folder(folder, path); }
 
-/* Links need a privilege that programs do not have, and point in another syntax: there are none
-   here. */
+/* Links need a privilege that programs usually lack, and their targets have another syntax: not
+   supported here. */
 int os_make_link_in(int folder, const char *path, const char *target)
 {
     (void)folder;
@@ -470,7 +470,7 @@ int64_t os_read_link_in(int folder, const char *name, char *out, size_t size)
 }
 
 /* >>looking ------------------------------------------------------------ */
-/* Links of all kinds, junctions; not the files of a cloud, which are reparse points too. */
+/* All kinds of links and junctions, but not cloud files, which are reparse points, too. */
 static bool is_link(HANDLE file, DWORD attributes)
 {
     FILE_ATTRIBUTE_TAG_INFO tag;
@@ -550,7 +550,7 @@ int os_real_path(const char *path, char *out, size_t size)
     free(name);
     if (file >= 0) os_close(file);
     if (!result) return 0;
-    name = native(path); /* not there, or of a file system without such names */
+    name = native(path); /* missing, or on a file system without such names */
     result = name ? plain_path(name, out, size) : -1;
     free(name);
     return result;
@@ -589,12 +589,12 @@ static int set_attributes(int file, unsigned mode)
     FILE_BASIC_INFO info;
     if (!GetFileInformationByHandleEx(handle_of(file), FileBasicInfo, &info, sizeof info))
         return fail();
-    /* on folders it means something else */
+    /* on folders the attribute means something else */
     if (info.FileAttributes & FILE_ATTRIBUTE_DIRECTORY) return 0;
     DWORD wanted = mode & 0200 ? info.FileAttributes & ~(DWORD)FILE_ATTRIBUTE_READONLY
                                : info.FileAttributes | FILE_ATTRIBUTE_READONLY;
     if (wanted == info.FileAttributes) return 0;
-    memset(&info, 0, sizeof info); /* the times stay */
+    memset(&info, 0, sizeof info); /* keep the times */
     info.FileAttributes = wanted ? wanted : FILE_ATTRIBUTE_NORMAL;
     return SetFileInformationByHandle(handle_of(file), FileBasicInfo, &info, sizeof info) ? 0
                                                                                           : fail();
@@ -614,7 +614,7 @@ int os_set_mode(const char *path, unsigned mode)
     return set_and_close(open_path(path, to_change), mode);
 }
 
-bool os_has_holes_in(int folder, const char *name) /* asked of sparse files only */
+bool os_has_holes_in(int folder, const char *name) /* called for sparse files only */
 {
     (void)folder;
     (void)name;
@@ -642,17 +642,17 @@ int os_sync(int file) { return FlushFileBuffers(handle_of(file)) ? 0 : fail(); }
 
 int os_sync_tree(int folder)
 {
-    (void)folder; /* os_close_made() did, for every file */
+    (void)folder; /* os_close_made() has synced every file */
     return 0;
 }
 
 int os_sync_parent(const char *path)
 {
-    (void)path; /* a file system with a journal keeps the order of renames */
+    (void)path; /* a journaling file system keeps renames in order */
     return 0;
 }
 
-/* Delete what is open with DELETE; a folder must be empty. */
+/* Delete a file or an empty folder that is open with DELETE. */
 static int delete_open(int file)
 {
     assert(file >= 0);
@@ -670,7 +670,7 @@ static int delete_open(int file)
 
 static int remove_child(void *user, const char *name);
 
-/* What is open with DELETE, with all that it holds. Depth as in os_posix.c. */
+/* Delete a folder that is open with DELETE, with its content. Depth as in os_posix.c. */
 static int remove_open(int file, bool folder)
 {
     assert(file >= 0);
@@ -738,7 +738,7 @@ int os_rename_in(int folder, const char *from, const char *to)
 int os_hold(int file)
 {
     (void)file;
-    return OS_UNKNOWN; /* what others have open is not removed there */
+    return OS_UNKNOWN; /* removal fails for files that others have open */
 }
 
 int os_remove_in(int folder, const char *name, int kind)
@@ -805,7 +805,7 @@ static int rename_open(int file, const char *to, bool replace)
     return r ? fail_status(status) : -1;
 }
 
-/* Rename by path what may be open elsewhere with FILE_SHARE_DELETE. */
+/* Rename by path. The file may be open elsewhere with FILE_SHARE_DELETE. */
 static int rename_path(const char *from, const char *to)
 {
     assert(strcmp(from, to) != 0);
@@ -819,8 +819,8 @@ static int rename_path(const char *from, const char *to)
 
 enum { ASIDES = 10 };
 
-/* DIR/.NAME.dxup-old, then -old1 to -old9: what is still open, a program that runs, has one of
-   them until it ends. */
+/* DIR/.NAME.dxup-old, then -old1 to -old9. A file that is still open, such as a running program,
+   keeps one of these names until it is closed. */
 static char *aside_path(const char *path, int n)
 {
     assert(n >= 0 && n < ASIDES);
@@ -844,8 +844,8 @@ static char *free_aside(const char *path)
     return NULL;
 }
 
-/* In two steps: what is at `to` goes aside, where those who have it open keep it. Cut short
-   between them, os_replace_recover() takes it back. */
+/* Two steps: rename `to` to an old name, where processes that have it open keep it, then rename `from`
+   to `to`. After a crash in between, os_replace_recover() renames the old file back. */
 static int replace_in_two_steps(int file, const char *to, const char *aside)
 {
     assert(file >= 0 && strcmp(to, aside) != 0);
@@ -868,7 +868,7 @@ int os_replace(int file, const char *from, const char *to, bool folder)
     if (mine >= 0 && result < 0 && there && (aside = free_aside(to)) != NULL) {
         result = replace_in_two_steps(mine, to, aside);
         if (!result && folder) result = rename_path(aside, from);
-        /* open elsewhere: it goes with the last who has it open */
+        /* open elsewhere: it disappears with the last handle */
         else if (!result) os_remove(aside);
     }
     error = errno;
@@ -905,10 +905,10 @@ int64_t os_file_time_ns(const char *path)
 bool os_maps_update_times(const char *path)
 {
     (void)path;
-    return false; /* not before the mapping is closed */
+    return false; /* only after the mapping is closed */
 }
 
-/* When path was last changed or renamed; 0: it is not there. */
+/* The time of the last change or rename of path; 0: it does not exist. */
 static int64_t change_time(const char *path)
 {
     FILE_BASIC_INFO info;
@@ -1025,7 +1025,7 @@ void os_begin(int *argc, char ***argv)
     _setmode(_fileno(stdout), _O_BINARY);
     _setmode(_fileno(stderr), _O_BINARY);
     SetConsoleOutputCP(CP_UTF8);
-    SetErrorMode(SEM_FAILCRITICALERRORS); /* no dialogue for a drive without a disk */
+    SetErrorMode(SEM_FAILCRITICALERRORS); /* no dialog for a drive without a disk */
 }
 
 int64_t os_now_ns(void)
@@ -1086,7 +1086,7 @@ void os_sleep_ns(int64_t ns) { Sleep((DWORD)(ns / 1000000 + 1)); }
 
 int os_make_temporary_folder(char *path, size_t size)
 {
-    (void)path; /* for snapshots only, which are not made here */
+    (void)path; /* used for snapshots only, which Windows does not make */
     (void)size;
     errno = ENOSYS;
     return -1;
@@ -1143,7 +1143,7 @@ static BOOL WINAPI on_console(DWORD event)
 {
     assert(end_event);
     SetEvent(end_event);
-    /* the window closes: time to end */
+    /* the console window closes */
     if (event != CTRL_C_EVENT && event != CTRL_BREAK_EVENT) Sleep(5000);
     return TRUE;
 }

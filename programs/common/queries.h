@@ -1,4 +1,4 @@
-/* dx_queries.h as all programs have it: its keys have one size in every file. */
+/* dx_queries.h with one key size for all programs, since every file must agree on it. */
 #ifndef QUERIES_H
 #define QUERIES_H
 

@@ -22,7 +22,7 @@ void prog_windows_close(prog_windows *w)
     memset(w, 0, sizeof *w);
 }
 
-/* Find the window that starts there, or read it into the least recently used one. */
+/* Find the window that starts at this offset, or read it into the least recently used one. */
 static int find(prog_windows *w, uint64_t start, struct prog_window **out)
 {
     struct prog_window *oldest = &w->windows[0];
@@ -38,7 +38,7 @@ static int find(prog_windows *w, uint64_t start, struct prog_window **out)
     }
     size_t size = w->size - start < PROG_WINDOW_SIZE ? (size_t)(w->size - start) : PROG_WINDOW_SIZE;
     assert(size > 0);
-    oldest->size = 0; /* empty, if reading fails */
+    oldest->size = 0; /* marked empty in case reading fails */
     int status = w->read(w->user, start, oldest->bytes, size);
     if (status) return status;
     oldest->start = start;

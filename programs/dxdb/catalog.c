@@ -262,7 +262,8 @@ static void take_tables(dxdb_catalog *c, dxdb_described *d, const PGresult *resu
         if (d->is_tracked && strcmp(PQgetvalue(result, i, 3), "t")) {
             d->is_tracked = false;
             if (!d->is_timed && !c->is_quiet)
-                prog_warn("query %s is not cached: %s has no trigger (dxdb install-triggers)\n",
+                prog_warn("query %s is not cached: table %s has no trigger; 'dxdb "
+                          "install-triggers' creates it",
                           c->config->queries[c->query].name, name);
         }
         add_member(c, to_oid(PQgetvalue(result, i, 1)), root);
@@ -346,7 +347,7 @@ static void take_types(dxdb_catalog *c, const PGresult *result)
     }
     for (uint32_t i = 0; i < c->config->query_count; i++)
         if (!c->queries[i].is_ready && !c->is_quiet)
-            prog_warn("query %s: %s\n", c->config->queries[i].name, c->queries[i].why);
+            prog_warn("query %s cannot be answered: %s", c->config->queries[i].name, c->queries[i].why);
     c->phase = LOOK;
     ask_look(c);
 }
@@ -356,7 +357,7 @@ static void take_look(dxdb_catalog *c, const PGresult *result)
     const char *now;
     if (c->probes) {
         if (PQresultStatus(result) == PGRES_COMMAND_OK) {
-            go_down(c, "a query that was refused is a good one now");
+            go_down(c, "a query that was refused before is valid now");
             c->reload = true;
         }
         c->probes = PQresultStatus(result) != PGRES_PIPELINE_SYNC;
@@ -426,7 +427,8 @@ static void on_lost(dxdb_connection *connection, const char *why)
     c->stuck = 0;
     c->probes = false;
     go_down(c, why);
-    if (connection->failures <= 1 && !c->is_quiet) prog_warn("the database is away: %s\n", why);
+    if (connection->failures <= 1 && !c->is_quiet) prog_warn("the database cannot be reached, "
+                                                             "retrying: %s", why);
 }
 
 static const dxdb_connection_calls calls = {on_opened, on_answered, on_notified, on_lost};

@@ -60,7 +60,7 @@ static int refuse(const reading *r, const dxdb_toml_value *v, const char *why)
 
 static int take_text(const reading *r, const dxdb_toml_value *v, char **out)
 {
-    if (v->kind != DXDB_TOML_TEXT) return refuse(r, v, "must be a text");
+    if (v->kind != DXDB_TOML_TEXT) return refuse(r, v, "must be a string");
     if (!*v->text) return refuse(r, v, "must not be empty");
     free(*out);
     *out = strcpy(prog_alloc(strlen(v->text) + 1), v->text);
@@ -138,7 +138,7 @@ static int take_query(const reading *r, const dxdb_toml_value *v)
 static int take(void *user, const dxdb_toml_value *v)
 {
     const reading *r = user;
-    if (v->kind == DXDB_TOML_OTHER) return refuse(r, v, "must be a text or a whole number");
+    if (v->kind == DXDB_TOML_OTHER) return refuse(r, v, "must be a string or an integer");
     if (v->depth == 2 && !strcmp(v->keys[0], "query")) return take_query(r, v);
     if (v->depth == 2 && !strcmp(v->keys[0], "server") && !strcmp(v->keys[1], "origins"))
         return take_item(r, v, r->config->origins, DXDB_ORIGINS_MAX, &r->config->origin_count);
@@ -163,11 +163,11 @@ static int check_parameters(const dxdb_query_config *q, const char *path)
 {
     for (uint32_t i = 0; i < q->parameter_count; i++) {
         if (!is_name(q->parameters[i]))
-            return prog_fail(PROG_USAGE, "%s: query %s: a parameter's name is letters, digits, _ "
-                             "and -: %s", path, q->name, q->parameters[i]);
+            return prog_fail(PROG_USAGE, "%s: query %s: parameter name '%s' has other characters "
+                                         "than letters, digits, _ and -", path, q->name, q->parameters[i]);
         for (uint32_t k = 0; k < i; k++)
             if (!strcmp(q->parameters[i], q->parameters[k]))
-                return prog_fail(PROG_USAGE, "%s: query %s: parameter %s twice", path, q->name,
+                return prog_fail(PROG_USAGE, "%s: query %s lists parameter %s twice", path, q->name,
                                  q->parameters[i]);
     }
     return PROG_OK;
@@ -177,13 +177,13 @@ static int check_query(dxdb_config *c, uint32_t place, const char *path)
 {
     dxdb_query_config *q = &c->queries[place];
     if (!q->name || !is_name(q->name))
-        return prog_fail(PROG_USAGE, "%s: query %u: needs a name of letters, digits, _ and -, at "
-                         "most %d", path, (unsigned)place + 1, DXDB_NAME_SIZE_MAX);
-    if (!q->sql) return prog_fail(PROG_USAGE, "%s: query %s: has no sql", path, q->name);
+        return prog_fail(PROG_USAGE, "%s: query %u needs a name of at most %d letters, digits, _ "
+                                     "and -", path, (unsigned)place + 1, DXDB_NAME_SIZE_MAX);
+    if (!q->sql) return prog_fail(PROG_USAGE, "%s: query %s has no sql", path, q->name);
     if (!q->method) q->method = (uint8_t)(place + 1);
     for (uint32_t i = 0; i < place; i++) {
         if (!strcmp(c->queries[i].name, q->name))
-            return prog_fail(PROG_USAGE, "%s: query %s is there twice", path, q->name);
+            return prog_fail(PROG_USAGE, "%s: two queries are named %s", path, q->name);
         if (c->queries[i].method == q->method)
             return prog_fail(PROG_USAGE, "%s: queries %s and %s have the same method, %u", path,
                              c->queries[i].name, q->name, (unsigned)q->method);
@@ -221,7 +221,7 @@ static int load(const char *path, char **out, size_t *size)
     int status = count < 0 ? prog_fail_errno("%s", path) : PROG_OK;
     os_close(file);
     if (!status && *size > FILE_SIZE_MAX)
-        status = prog_fail(PROG_USAGE, "%s: more than %d bytes", path, FILE_SIZE_MAX);
+        status = prog_fail(PROG_USAGE, "%s is larger than %d bytes", path, FILE_SIZE_MAX);
     return status;
 }
 

@@ -26,7 +26,7 @@ static int read_secret(dxdb_guard *g, const char *path)
     const int error = dx_token_key_init(&g->key, secret, (size_t)size);
     memset(secret, 0, sizeof secret);
     if (error)
-        return prog_fail(PROG_USAGE, "%s: a secret has %d bytes or more", path,
+        return prog_fail(PROG_USAGE, "%s: the secret is shorter than %d bytes", path,
                          DX_TOKEN_KEY_SIZE_MIN);
     return PROG_OK;
 }
@@ -58,7 +58,7 @@ int dxdb_guard_begin(dxdb_guard *g, const dxdb_config *config)
     desc.memory = g->meters;
     desc.limit = config->rate;
     desc.burst = config->burst;
-    if (!os_random(&desc.seed, sizeof desc.seed)) return prog_fail_errno("random numbers");
+    if (!os_random(&desc.seed, sizeof desc.seed)) return prog_fail_errno("the system's random numbers");
     const int error = dx_middleware_limiter_init(&g->limiter, &desc);
     return error ? prog_fail(PROG_USAGE, "[limit]: %s", dx_middleware_error_name(error)) : PROG_OK;
 }

@@ -305,7 +305,8 @@ int dxdb_hbtp_begin(dxdb_hbtp *h, dx_reactor *r, dxdb_results *results, dxdb_gua
     desc.memory = h->memory;
     int error = dx_link_open(&h->links, r, &desc);
     if (!error) error = dx_link_listen(&h->links, listening);
-    return error ? prog_fail(PROG_SYSTEM, "HBTP: %s", dx_link_error_name(error)) : PROG_OK;
+    return error ? prog_fail(PROG_SYSTEM, "cannot start the HBTP server: %s",
+                                          dx_link_error_name(error)) : PROG_OK;
 }
 
 void dxdb_hbtp_drain(dxdb_hbtp *h, uint64_t within_ns) { dx_link_drain(&h->links, within_ns); }

@@ -350,7 +350,8 @@ static void show_metrics(dxdb_client *c)
 
 static void show_health(dxdb_client *c)
 {
-    if (!dxdb_results_healthy(c->http->results)) refuse(c, DXDB_UNAVAILABLE, "the database is away");
+    if (!dxdb_results_healthy(c->http->results))
+        refuse(c, DXDB_UNAVAILABLE, "the database cannot be reached");
     else respond(c, DXDB_OK, "text/plain", "", "ok\n", 3);
 }
 
@@ -374,7 +375,7 @@ static bool is_let_in(dxdb_client *c, const head *h)
         if (quota.limit) (void)dx_middleware_add_rate_limit(&fields, &quota);
         c->extra_size = fields.size;
     }
-    if (status) refuse(c, status, status == 401 ? "a token is needed" : "too many requests");
+    if (status) refuse(c, status, status == 401 ? "a token is required" : "too many requests");
     return !status;
 }
 
@@ -477,7 +478,7 @@ static size_t serve(dxdb_client *c, const uint8_t *bytes, size_t size)
     } else if (is_preflight(c, &parser, bytes, size)) {
         return used;
     } else if (parser.method != HTTP_GET && parser.method != HTTP_HEAD) {
-        refuse(c, 405, "only GET and HEAD");
+        refuse(c, 405, "only GET and HEAD are supported");
     } else {
         route(c, &h);
     }
@@ -520,7 +521,7 @@ static size_t on_received(dx_peers *peers, dx_peers_id id, const uint8_t *bytes,
     if (at < size && !c->begun_ns) c->begun_ns = now;
     if (at < size && now - c->begun_ns > (uint64_t)HEAD_S * 1000000000) {
         c->keeps = false;
-        refuse(c, 408, "the request takes too long");
+        refuse(c, 408, "the request took too long");
         return size;
     }
     if (last) (void)dx_peers_close(peers, id, false);
@@ -577,7 +578,8 @@ int dxdb_http_begin(dxdb_http *h, dx_reactor *r, dxdb_results *results, dxdb_gua
     desc.memory = h->memory;
     int error = dx_peers_open(&h->peers, r, &desc);
     if (!error) error = dx_peers_listen(&h->peers, listening);
-    return error ? prog_fail(PROG_SYSTEM, "HTTP: %s", dx_peers_error_name(error)) : PROG_OK;
+    return error ? prog_fail(PROG_SYSTEM, "cannot start the HTTP server: %s",
+                                          dx_peers_error_name(error)) : PROG_OK;
 }
 
 void dxdb_http_drain(dxdb_http *h, uint64_t within_ns)

@@ -72,10 +72,10 @@ static void on_deadline(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags
         tell(job, DXDB_UNAVAILABLE, NULL, "no connection to the database was free in time");
         retire(job);
     } else if (job->done) {
-        tell(job, DXDB_TIMEOUT, NULL, "the query takes too long");
+        tell(job, DXDB_TIMEOUT, NULL, "the query took too long");
         (void)dx_reactor_timer(r, op, (p->config->request_ms + GRACE_MS) * 1000000);
     } else {
-        dxdb_connection_drop(&job->on->connection, "the server does not end a query");
+        dxdb_connection_drop(&job->on->connection, "the database does not cancel a query");
     }
 }
 
@@ -256,12 +256,12 @@ void dxdb_pool_end(dxdb_pool *p)
     while (p->first) {
         dxdb_job *job = p->first;
         unlink_job(p, job);
-        tell(job, DXDB_UNAVAILABLE, NULL, "the server ends");
+        tell(job, DXDB_UNAVAILABLE, NULL, "the server is shutting down");
         retire(job);
     }
     for (uint32_t i = 0; i < p->config->pool; i++) {
         dxdb_pooled *c = &p->all[i];
-        if (c->job) tell(c->job, DXDB_UNAVAILABLE, NULL, "the server ends");
+        if (c->job) tell(c->job, DXDB_UNAVAILABLE, NULL, "the server is shutting down");
         let_go(c);
         dxdb_connection_end(&c->connection);
     }

@@ -329,7 +329,7 @@ static void reset(dxdb_results *r)
 static void on_down(dxdb_catalog *c, const char *why)
 {
     dxdb_results *r = c->user;
-    if (!r->is_quiet) prog_warn("nothing is cached for now: %s\n", why);
+    if (!r->is_quiet) prog_warn("caching is suspended: %s", why);
     dxdb_pool_pause(&r->pool);
     reset(r);
 }
@@ -350,7 +350,7 @@ static void register_query(dxdb_results *r, uint32_t query)
     if (!d->is_ready || (!d->is_tracked && !d->is_timed)) return;
     const int error = dx_queries_register(&r->queries, q->name, strlen(q->name), q->sql,
                                           strlen(q->sql), tags, count);
-    if (error) prog_warn("query %s is not cached: %s\n", q->name, dx_queries_error_name(error));
+    if (error) prog_warn("query %s is not cached: %s", q->name, dx_queries_error_name(error));
 }
 
 static void on_up(dxdb_catalog *c)
@@ -373,7 +373,7 @@ int dxdb_results_begin(dxdb_results *r, dx_reactor *reactor, const dxdb_config *
     r->reactor = reactor;
     r->config = config;
     r->is_quiet = is_quiet;
-    if (!os_random(seeds, sizeof seeds)) return prog_fail_errno("random numbers");
+    if (!os_random(seeds, sizeof seeds)) return prog_fail_errno("the system's random numbers");
     memset(&desc, 0, sizeof desc);
     desc.bytes_max = config->cache_bytes;
     desc.entries_max = config->cache_entries;
@@ -386,11 +386,12 @@ int dxdb_results_begin(dxdb_results *r, dx_reactor *reactor, const dxdb_config *
     desc.seed[0] = seeds[0];
     desc.seed[1] = seeds[1];
     desc.memory_size = dx_cache_memory_size(&desc);
-    if (!desc.memory_size) return prog_fail(PROG_USAGE, "[cache]: too large for this machine");
+    if (!desc.memory_size) return prog_fail(PROG_USAGE, "[cache]: bytes and entries are too large "
+                                                        "for this machine");
     r->memory = prog_alloc(desc.memory_size);
     desc.memory = r->memory;
     const int error = dx_cache_init(&r->cache, &desc);
-    if (error) return prog_fail(PROG_SYSTEM, "the cache: %s", dx_cache_error_name(error));
+    if (error) return prog_fail(PROG_SYSTEM, "cannot create the cache: %s", dx_cache_error_name(error));
     dx_queries_init(&r->queries, &r->cache);
     dxdb_pool_begin(&r->pool, reactor, config, seeds[2]);
     dxdb_catalog_begin(&r->catalog, reactor, config, &calls, r, seeds[3]);
@@ -403,7 +404,7 @@ uint16_t dxdb_results_describe(const dxdb_results *r, uint32_t query, dxdb_text 
     const dxdb_query_config *q = &r->config->queries[query];
     const dxdb_described *d = &r->catalog.queries[query];
     if (!r->catalog.is_up) {
-        dxdb_text_add(t, "the database is away");
+        dxdb_text_add(t, "the database cannot be reached");
         return DXDB_UNAVAILABLE;
     }
     if (!d->is_ready) {

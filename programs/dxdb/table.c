@@ -8,19 +8,18 @@ static const prog_command commands[DXDB_COMMANDS] = {
     [DXDB_SERVE] =
         {.name = "serve",
          .arguments = "CONFIG",
-         .summary = "Answer the queries of CONFIG, out of memory where nothing has changed",
-         .details = "Results are kept until a table that they were read from changes, for which the\n"
-                    "triggers are needed that `dxdb install-triggers` creates; results of other\n"
-                    "tables are read from the database each time. When the database is away,\n"
-                    "nothing is answered from memory. SIGTERM and Ctrl-C answer what is under way\n"
-                    "and end it.",
+         .summary = "Answer the queries of CONFIG, from memory while nothing has changed",
+         .details = "A result is cached until a table that it was read from changes. That needs the\n"
+                    "triggers of `dxdb install-triggers`; queries of tables without them go to the\n"
+                    "database each time. While the database cannot be reached, nothing is answered\n"
+                    "from memory. After SIGTERM or Ctrl-C it answers pending requests and exits.",
          .examples = "dxdb serve dxdb.toml"},
     [DXDB_INSTALL_TRIGGERS] =
         {.name = "install-triggers",
          .arguments = "CONFIG",
-         .summary = "Create the triggers that tell dxdb of changes, on every table that is read",
-         .details = "It creates a schema, dxdb, a function in it, and a trigger on each table, in one\n"
-                    "transaction; what is there already is replaced. The tables must be yours.",
+         .summary = "Create the triggers that notify dxdb of changes, on every table it reads",
+         .details = "In one transaction, it creates the schema dxdb, a function in it, and a trigger\n"
+                    "on each table, and replaces existing ones. You must own the tables.",
          .examples = "dxdb install-triggers dxdb.toml --print\n"
                      "dxdb install-triggers dxdb.toml"},
 };
@@ -31,15 +30,15 @@ static const prog_option options[] = {
     {"--print", PROG_OPTION_FLAG, FIELD(print), .commands = INSTALL,
      .help = "print the SQL, and change nothing"},
     {"--backend", PROG_OPTION_TEXT, FIELD(backend), .commands = SERVE, .value = "NAME",
-     .choices = "auto io_uring epoll", .help = "of the event loop: auto, io_uring, epoll"},
+     .choices = "auto io_uring epoll", .help = "event loop: auto, io_uring, epoll"},
 };
 
 static const prog_exit exits[] = {
     {PROG_OK, 0, "done"},
-    {PROG_USAGE, 0, "usage: an option, or a line of CONFIG, that is not valid"},
+    {PROG_USAGE, 0, "usage error: an invalid option or line of CONFIG"},
     {PROG_NOT_FOUND, 0, "no such file"},
-    {PROG_NETWORK, INSTALL, "network: the database cannot be reached"},
-    {PROG_SYSTEM, 0, "system error: permission, memory, port taken"},
+    {PROG_NETWORK, INSTALL, "network error: the database cannot be reached"},
+    {PROG_SYSTEM, 0, "system error: no permission, out of memory, port in use"},
     {PROG_REFUSED, INSTALL, "refused by the database"},
 };
 

@@ -46,7 +46,7 @@ int visit_array(walk &w, const toml::array &array, dxdb_toml_value value)
 {
     uint32_t place = 0;
     for (const toml::node &node : array) {
-        if (node.is_array()) return refuse(w, node, "an array in an array");
+        if (node.is_array()) return refuse(w, node, "arrays in arrays are not supported");
         value.places[value.depth - 1] = place++;
         const int result = visit(w, node, value);
         if (result) return result;
@@ -63,7 +63,7 @@ int visit(walk &w, const toml::node &node, dxdb_toml_value value)
     value.kind = DXDB_TOML_OTHER;
     if (node.is_string()) {
         text = node.as_string()->get();
-        if (text.find('\0') != std::string::npos) return refuse(w, node, "a zero byte in a text");
+        if (text.find('\0') != std::string::npos) return refuse(w, node, "a string has a zero byte");
         value.kind = DXDB_TOML_TEXT;
         value.text = text.c_str();
     } else if (node.is_integer()) {

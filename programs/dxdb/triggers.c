@@ -93,11 +93,11 @@ static int make_script(PGconn *pg, const dxdb_config *config, dxdb_text *script)
 {
     dxdb_text oids = {0};
     int count = 0;
-    bool good = do_sql(pg, "the session", "SET client_min_messages = warning");
+    bool good = do_sql(pg, "cannot set up the session", "SET client_min_messages = warning");
     for (uint32_t i = 0; good && i < config->query_count; i++)
         good = find_tables(pg, &config->queries[i], &oids);
     dxdb_text_put(&oids, oids.size ? "}" : "{}", oids.size ? 2 : 3);
-    PGresult *names = good ? run(pg, "tables", names_sql, oids.bytes, false) : NULL;
+    PGresult *names = good ? run(pg, "cannot look up the tables", names_sql, oids.bytes, false) : NULL;
     dxdb_text_free(&oids);
     if (!names) return -1;
     dxdb_text_add(script, "BEGIN;\n");
@@ -108,7 +108,7 @@ static int make_script(PGconn *pg, const dxdb_config *config, dxdb_text *script)
             put_trigger(script, table);
             count++;
         } else {
-            prog_warn("%s is no table: it cannot tell of its changes\n", table);
+            prog_warn("%s is not a table, so changes to it are not noticed", table);
         }
     }
     dxdb_text_add(script, "COMMIT;\n");
@@ -139,12 +139,12 @@ int dxdb_install_triggers(const dxdb_options *o)
     PGconn *pg = PQconnectdb(config.url);
     if (PQstatus(pg) != CONNECTION_OK) {
         dxdb_first_line(why, sizeof why, PQerrorMessage(pg));
-        status = prog_fail(PROG_NETWORK, "the database: %s", why);
+        status = prog_fail(PROG_NETWORK, "cannot connect to the database: %s", why);
     } else {
         const int count = make_script(pg, &config, &script);
         if (count < 0) status = PROG_REFUSED;
         else if (o->print) print_lines(script.bytes);
-        else if (!do_sql(pg, "triggers", script.bytes)) status = PROG_REFUSED;
+        else if (!do_sql(pg, "cannot create the triggers", script.bytes)) status = PROG_REFUSED;
         else prog_say("triggers on %d table%s\n", count, count == 1 ? "" : "s");
     }
     PQfinish(pg);

@@ -106,7 +106,7 @@ static int listen_on(const char *protocol, const char *address, size_t field)
     dx_reactor_address at, bound;
     if (!address) return PROG_OK;
     if (dx_reactor_address_parse(&at, address))
-        return prog_fail(PROG_USAGE, "%s: %s: an address in numbers, such as 127.0.0.1:7010",
+        return prog_fail(PROG_USAGE, "%s: '%s' is not a numeric address such as 127.0.0.1:7010",
                          protocol, address);
     for (uint32_t i = 0; i < worker_count; i++) {
         const uint32_t flags = DX_REACTOR_NODELAY | (i ? DX_REACTOR_REUSEPORT : 0);
@@ -114,7 +114,7 @@ static int listen_on(const char *protocol, const char *address, size_t field)
         int error = dx_reactor_listen(NULL, i ? &bound : &at, flags, 0, fd, i ? NULL : &bound);
         if (!error && !i && worker_count > 1 && os_share_port(*fd) < 0) error = DX_REACTOR_ESYS;
         if (error)
-            return prog_fail(PROG_SYSTEM, "%s: %s: %s", protocol, address,
+            return prog_fail(PROG_SYSTEM, "%s: cannot listen on %s: %s", protocol, address,
                              dx_reactor_error_name(error));
     }
     dx_reactor_address_format(&bound, text, sizeof text);
@@ -156,12 +156,14 @@ static int run(const dxdb_options *o)
     describe(&desc, backend);
     int error = dx_reactor_group_start(&group, &desc);
     if (error > 0) return error; /* of begin(), which has said why */
-    if (error) return prog_fail(PROG_SYSTEM, "the workers: %s", dx_reactor_error_name(error));
+    if (error) return prog_fail(PROG_SYSTEM, "cannot start the workers: %s",
+                                             dx_reactor_error_name(error));
     watch_signals();
     prog_say("%u worker%s\n", (unsigned)worker_count, worker_count == 1 ? "" : "s");
     fflush(stdout);
     error = dx_reactor_group_join(&group);
-    return error ? prog_fail(PROG_SYSTEM, "a worker: %s", dx_reactor_error_name(error)) : PROG_OK;
+    return error ? prog_fail(PROG_SYSTEM, "the event loop of a worker failed: %s",
+                                          dx_reactor_error_name(error)) : PROG_OK;
 }
 
 int dxdb_serve(const dxdb_options *o)

@@ -441,16 +441,16 @@ static int run_group(const dx_reactor_desc *reactor)
         error = listen_on(&alone, i ? options.bound : options.port, i == 0, &servers[i].listening);
         /* The first listener took the port exclusively; from here on the others may share it. */
         if (!error && i == 0 && os_share_port(servers[i].listening) < 0) error = DX_REACTOR_ESYS;
-        if (error) return failed("listen", error, errno);
+        if (error) return failed("cannot listen", error, errno);
     }
     desc.memory_size = dx_reactor_group_memory_size(&desc);
     desc.memory = malloc(desc.memory_size);
     error = dx_reactor_group_start(&group, &desc);
-    if (error) return failed("workers", error, 0);
+    if (error) return failed("cannot start the workers", error, 0);
     watch_signals();
     announce(&dx_reactor_group_worker(&group, 0)->reactor);
     error = dx_reactor_group_join(&group);
-    return error ? failed("worker", error, 0) : 0;
+    return error ? failed("the event loop of a worker failed", error, 0) : 0;
 }
 #endif
 
@@ -463,11 +463,11 @@ static int run_alone(dx_reactor_desc *desc)
     error = dx_reactor_open(&alone, desc);
     if (error) {
         if (error == DX_REACTOR_ENOTSUP) prog_warn("%s", dx_reactor_refusal(&alone, desc->backend));
-        return failed("open", error, dx_reactor_sys_errno(&alone));
+        return failed("cannot open the event loop", error, dx_reactor_sys_errno(&alone));
     }
     error = listen_on(&alone, options.port, true, &servers[0].listening);
     if (!error) error = serve(&alone, &servers[0]);
-    if (error) return failed("listen", error, dx_reactor_sys_errno(&alone));
+    if (error) return failed("cannot listen", error, dx_reactor_sys_errno(&alone));
     watch_signals();
     announce(&alone);
     while (!stopped && done >= 0) {
@@ -478,7 +478,7 @@ static int run_alone(dx_reactor_desc *desc)
             done = dx_reactor_run_once(&alone, 0);
         if (!done && !stopped) done = dx_reactor_run_once(&alone, DX_REACTOR_FOREVER);
     }
-    if (done < 0) return failed("run", done, dx_reactor_sys_errno(&alone));
+    if (done < 0) return failed("the event loop failed", done, dx_reactor_sys_errno(&alone));
     drain(&alone, &servers[0]);
     return dx_reactor_close(&alone) ? PROG_SYSTEM : PROG_OK;
 }
@@ -487,7 +487,7 @@ static const prog_command command = {
     .arguments = "PORT",
     .summary = "Answer every request, for load generators and tests",
     .details = "It answers HBTP, or HTTP/1.1 with --http, or sends back every byte with --plain.\n"
-               "Port 0 takes a free one; the first line says which.",
+               "With port 0 the system chooses the port; the first line of output names it.",
     .examples = "dxecho 7003 --http --workers 2",
 };
 
@@ -497,29 +497,29 @@ static const prog_option table[] = {
     {"--http", PROG_OPTION_FLAG, FIELD(http), .help = "answer HTTP/1.1"},
     {"--plain", PROG_OPTION_FLAG, FIELD(plain), .help = "send back every byte"},
     {"--bind", PROG_OPTION_TEXT, FIELD(address), .value = "ADDRESS",
-     .help = "in numbers (default 127.0.0.1)"},
+     .help = "numeric address to listen on (default 127.0.0.1)"},
     {"--workers", PROG_OPTION_NUMBER, FIELD(workers), .min = 1, .max = WORKERS_MAX, .value = "N",
      .help = "threads (default 1)"},
     {"--connections", PROG_OPTION_NUMBER, FIELD(connections), .min = 1, .max = 1 << 24,
      .value = "N", .help = "limit for each worker (default 65536)"},
     {"--idle", PROG_OPTION_NUMBER, FIELD(idle_ns), .min = 1, .max = 1000, .unit = 1000000000,
-     .value = "SECONDS", .help = "close a connection that is silent for so long\n(default 60)"},
+     .value = "SECONDS", .help = "close a connection that was idle this long (default\n60)"},
     {"--spin", PROG_OPTION_NUMBER, FIELD(spin_ns), .max = 1000000, .unit = 1000, .value = "US",
-     .help = "poll for so many microseconds before it sleeps;\nwith one worker only"},
+     .help = "poll for US microseconds before each sleep; needs\n--workers 1"},
     {"--backend", PROG_OPTION_TEXT, FIELD(backend_name), .value = "NAME",
      .choices = PROG_BACKENDS,
-     .help = "of the event loop: auto, io_uring, epoll, kqueue,\niocp"},
+     .help = "event loop: auto, io_uring, epoll, kqueue, iocp"},
 };
 
 static const prog_exit exits[] = {
     {PROG_OK, 0, "done"},
-    {PROG_USAGE, 0, "usage: an option or argument that is not valid"},
-    {PROG_SYSTEM, 0, "system error: port taken, memory, descriptors"},
+    {PROG_USAGE, 0, "usage error: an invalid option or argument"},
+    {PROG_SYSTEM, 0, "system error: port in use, out of memory or descriptors"},
 };
 
 static const prog_program program = {
     .name = "dxecho",
-    .summary = "a server that answers every request, to point load generators at",
+    .summary = "a server that answers every request, for load generators",
     .about = "dxecho answers every request of HBTP, HTTP/1.1 or plain bytes.",
     .version = DX_REACTOR_VERSION,
     .commands = &command,
@@ -546,9 +546,9 @@ static int parse(int argc, char **argv)
     if (options.plain) options.answer = answer_plain;
     if (snprintf(text, sizeof text, "%s:1", options.address) >= (int)sizeof text ||
         dx_reactor_address_parse(&any, text))
-        return prog_fail(PROG_USAGE, "--bind: '%s' is not an address in numbers", options.address);
+        return prog_fail(PROG_USAGE, "--bind: '%s' is not a numeric address", options.address);
     if (options.spin_ns && options.workers > 1)
-        return prog_fail(PROG_USAGE, "--spin goes with one worker only");
+        return prog_fail(PROG_USAGE, "--spin needs --workers 1");
     if (options.http && options.plain)
         return prog_fail(PROG_USAGE, "--http and --plain exclude each other");
     return PROG_OK;

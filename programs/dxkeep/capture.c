@@ -137,16 +137,16 @@ static void warn_of_losses(keep_capture *c)
     if (c->warned || c->o->quiet) return;
     c->warned = lost->xattrs || lost->sockets || lost->holes || lost->closed;
     if (lost->closed)
-        prog_warn("not kept: %s entries that must not be read (the first is %s)",
+        prog_warn("not captured: %s entries without read permission (the first is %s)",
                   prog_count_text(lost->closed, count), lost->shut);
     if (lost->xattrs)
-        prog_warn("not kept: %s extended attributes that are too large or cannot be read",
+        prog_warn("not captured: %s extended attributes that are too large or cannot be read",
                   prog_count_text(lost->xattrs, count));
     if (lost->sockets)
-        prog_warn("not kept: sockets (%s; the first is %s)", prog_count_text(lost->sockets, count),
+        prog_warn("not captured: sockets (%s; the first is %s)", prog_count_text(lost->sockets, count),
                   lost->socket);
     if (lost->holes)
-        prog_warn("not kept: holes (in %s files; they are filled with zeros)",
+        prog_warn("not captured: holes (in %s files; they become zeros)",
                   prog_count_text(lost->holes, count));
 }
 

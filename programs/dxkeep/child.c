@@ -124,7 +124,7 @@ static int wait_for_exec(int pipe_end)
 int keep_child_start(keep_child *c, char **program)
 {
     int ends[2];
-    if (pipe(ends) < 0) return prog_fail_errno("%s", program[0]);
+    if (pipe(ends) < 0) return prog_fail_errno("%s: cannot be started", program[0]);
     fcntl(ends[0], F_SETFD, FD_CLOEXEC);
     fcntl(ends[1], F_SETFD, FD_CLOEXEC);
     const pid_t parent = getpid();
@@ -136,14 +136,14 @@ int keep_child_start(keep_child *c, char **program)
     close(ends[0]);
     if (pid < 0) {
         errno = fork_error;
-        return prog_fail_errno("%s", program[0]);
+        return prog_fail_errno("%s: cannot be started", program[0]);
     }
     c->pid = (int)pid;
     if (!error) return PROG_OK;
     while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) continue;
     c->ended = true;
     c->status = error == ENOENT ? NO_PROGRAM : CANNOT_EXECUTE;
-    prog_warn("%s: %s", program[0], strerror(error));
+    prog_warn("%s: cannot be started: %s", program[0], strerror(error));
     return PROG_OK;
 }
 

@@ -264,7 +264,7 @@ static void guard(keep_freezer *f, int pipe_end)
 static int start_guard(keep_freezer *f)
 {
     int ends[2];
-    if (pipe(ends) < 0) return prog_fail_errno("the guard");
+    if (pipe(ends) < 0) return prog_fail_errno("the guard process cannot be started");
     fcntl(ends[0], F_SETFD, FD_CLOEXEC);
     fcntl(ends[1], F_SETFD, FD_CLOEXEC);
     f->guard = fork();
@@ -276,7 +276,7 @@ static int start_guard(keep_freezer *f)
     if (f->guard < 0) {
         f->guard = 0;
         close(ends[1]);
-        return prog_fail_errno("the guard");
+        return prog_fail_errno("the guard process cannot be started");
     }
     f->guard_pipe = ends[1];
     return PROG_OK;
@@ -289,11 +289,12 @@ int keep_freezer_open(keep_freezer *f)
 {
     void *shared = mmap(NULL, sizeof *f->frozen, PROT_READ | PROT_WRITE,
                         MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (shared == MAP_FAILED) return prog_fail_errno("the list of stopped processes");
+    if (shared == MAP_FAILED) return prog_fail_errno("the list of stopped processes cannot be "
+                                                     "allocated");
     f->frozen = shared;
 #if defined(PR_SET_CHILD_SUBREAPER)
     if (!f->root && !f->cgroup && prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
-        return prog_fail_errno("orphans of the program");
+        return prog_fail_errno("the program's orphans cannot be adopted");
 #endif
     return start_guard(f);
 }

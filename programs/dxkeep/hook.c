@@ -52,7 +52,7 @@ bool keep_hook(const char *command, uint64_t limit_ns, uint64_t version, bool co
     const pid_t pid = fork();
     if (pid == 0) execute(command, version, consistent);
     if (pid < 0) {
-        prog_fail_errno("%s", command);
+        prog_fail_errno("'%s' cannot be started", command);
         return false;
     }
     setpgid(pid, pid); /* whichever of both is first */

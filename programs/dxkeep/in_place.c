@@ -120,9 +120,10 @@ static int move_all(int from, int to, bool leave, const char *where)
         if (status) return status;
         if (m.moved) continue;
         const bool synced = os_sync(to) == 0 && os_sync(from) == 0;
-        return synced ? PROG_OK : prog_fail_errno("%s: sync", where);
+        return synced ? PROG_OK : prog_fail_errno("%s: cannot sync", where);
     }
-    return prog_fail(PROG_REFUSED, "%s: another process makes files in it", where);
+    return prog_fail(PROG_REFUSED, "%s: another process keeps creating files in it; stop it and "
+                                   "try again", where);
 }
 
 static int open_made(int folder, const char *name)
@@ -141,7 +142,7 @@ static int empty_directory(int top, int journal, const char *path)
     os_close(old);
     if (!status) return PROG_OK;
     if (undone || renameat(journal, "ready", journal, "new") < 0)
-        prog_warn("%s: its restore cannot be undone now: the next run or restore resumes", path);
+        prog_warn("%s: the restore could not be undone; the next run or restore resumes it", path);
     return status;
 }
 
@@ -179,7 +180,7 @@ static int copy_root(int from, int top, const char *path, int *partial)
         good &= fchown(top, want.st_uid, want.st_gid) == 0;
     good &= fchmod(top, want.st_mode & 07777) == 0;
     if (good) return PROG_OK;
-    prog_warn("%s: the system does not let it have the owner, mode or attributes that it had",
+    prog_warn("%s: its owner, mode or attributes could not be restored",
               path);
     *partial = PROG_PARTIAL;
     return PROG_OK;
@@ -201,13 +202,13 @@ static int end_journal(int top, int journal, const char *path)
     snprintf(old, sizeof old, "%s/old", name);
     if (is_there(journal, "filling") && renameat(journal, "filling", journal, "done") < 0)
         return prog_fail_errno("%s", path);
-    if (os_sync(journal) < 0) return prog_fail_errno("%s: sync", name);
+    if (os_sync(journal) < 0) return prog_fail_errno("%s: cannot sync", name);
     if (os_remove_tree(old) < 0) return prog_fail_errno("%s: cannot be removed", old);
     const bool timed = fstatat(journal, "time", &st, AT_SYMLINK_NOFOLLOW) == 0;
     if (os_remove_tree(name) < 0) return prog_fail_errno("%s: cannot be removed", name);
     const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, st.st_mtim};
-    if (timed && futimens(top, times) < 0) return prog_fail_errno("%s: its time", path);
-    return os_sync(top) < 0 ? prog_fail_errno("%s: sync", path) : PROG_OK;
+    if (timed && futimens(top, times) < 0) return prog_fail_errno("%s: cannot set its time", path);
+    return os_sync(top) < 0 ? prog_fail_errno("%s: cannot sync", path) : PROG_OK;
 }
 
 /* From wherever it stands to its end. */
@@ -226,7 +227,8 @@ static int roll_forward(int top, int journal, const char *path, int *partial)
     if (!status) status = copy_root(filling, top, path, partial);
     os_close(filling);
     if (status)
-        return prog_fail(status, "%s is restored in part: the next run or restore resumes", path);
+        return prog_fail(status, "%s is only partly restored; the next run or restore resumes "
+                                 "it", path);
     return end_journal(top, journal, path);
 }
 

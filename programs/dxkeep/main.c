@@ -33,7 +33,7 @@ static int leave_out_journal(prog_list *rules)
 {
     int status = versions_filter_check(rules);
     if (!status && rules->count == PROG_LIST_MAX)
-        status = prog_fail(PROG_USAGE, "too many --exclude and --include: at most %d",
+        status = prog_fail(PROG_USAGE, "--exclude and --include: more than %d of them",
                            PROG_LIST_MAX - 1);
     if (status) return status;
     memmove(rules->items + 1, rules->items, rules->count * sizeof *rules->items);
@@ -53,12 +53,13 @@ static int parse(keep_options *o, int command, int argc, char **argv)
     int status = prog_arguments_parse(&keep_program, command, argc, argv, o, plain);
     if (status) return status;
     if (command == KEEP_RUN && !o->program)
-        return prog_fail(PROG_USAGE, "run needs a program: dxkeep run STORE DIR -- PROGRAM");
+        return prog_fail(PROG_USAGE, "'run' needs a program; usage: dxkeep run STORE DIR -- "
+                                     "PROGRAM [ARGUMENT...]");
     if (strlen(o->name) <= PROG_NAME_SIZE_MAX) versions_split_version(o->name, name, &version);
     else version = 1;
     if (version || !*o->name || versions_tag_in(o->name))
-        return prog_fail(PROG_USAGE, "'%s' is not a valid name: %s, and what follows an @ would be "
-                         "a version or a tag", o->name, PROG_NAME_RULE);
+        return prog_fail(PROG_USAGE, "'%s' is not a valid name: %s, without @VERSION or @TAG",
+                                     o->name, PROG_NAME_RULE);
     o->store = os_path(plain[0]);
     if (command == KEEP_RESTORE) {
         o->moment = plain[1];
@@ -69,7 +70,8 @@ static int parse(keep_options *o, int command, int argc, char **argv)
     if (command == KEEP_RUN || command == KEEP_DAEMON || o->quiet || o->json) prog_progress_off();
     /* Each version would hold all versions before it. */
     if (o->directory && prog_lies_in(o->store, o->directory))
-        return prog_fail(PROG_REFUSED, "%s holds the store %s", o->directory, o->store);
+        return prog_fail(PROG_REFUSED, "%s contains the store %s; keep the store outside of it",
+                                       o->directory, o->store);
     return leave_out_journal(&o->rules);
 }
 

@@ -93,7 +93,7 @@ static int find_at(versions_store *s, const keep_options *o, int64_t time_ns, ve
     while (!(status = versions_history_next(&history, s, o->name, out)))
         if (out->time_ns <= time_ns) return PROG_OK;
     if (status != PROG_NOT_FOUND) return status;
-    return prog_fail(status, "%s has no version from '%s' or before; 'dxkeep log %s' lists them",
+    return prog_fail(status, "%s has no version at or before '%s'; 'dxkeep log %s' lists them",
                      o->store, o->moment, o->store);
 }
 
@@ -109,8 +109,9 @@ int keep_moment_find(versions_store *s, const keep_options *o, versions_version 
     if (status || !strcmp(text, "latest")) return status;
     if (take_time(text, &time_ns) || take_ago(text, &time_ns)) return find_at(s, o, time_ns, out);
     if (!*text || strspn(text, "0123456789") != strlen(text))
-        return prog_fail(PROG_USAGE, "'%s' is no moment: latest, a version, a time such as "
-                         "'2026-11-23 13:05:00' (UTC), or 90s, 5m, 2h, 3d for so long ago", text);
+        return prog_fail(PROG_USAGE, "'%s' is not a moment; use latest, a version number, a UTC "
+                                     "time such as '2026-11-23 13:05:00', or an age such as "
+                                     "90s, 5m, 2h, 3d", text);
     status = prog_parse_number("the version", text, 1, UINT64_MAX, &version);
     if (!status) status = versions_version_find(s, o->name, version, out);
     if (status == PROG_NOT_FOUND)

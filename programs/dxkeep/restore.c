@@ -18,7 +18,8 @@ int keep_restore_to(versions_store *s, const versions_version *v, const char *ta
         return prog_fail(PROG_REFUSED, "%s: version %llu is not a directory that dxkeep captured",
                          o->store, (unsigned long long)v->version);
     if (prog_lies_in(o->store, target) || prog_lies_in(target, o->store))
-        return prog_fail(PROG_REFUSED, "%s holds the store %s, or is in it, and is not replaced",
+        return prog_fail(PROG_REFUSED, "%s contains the store %s, or is inside it, and is not "
+                                       "replaced; use another target",
                          target, o->store);
     /* before the first look at the target: what comes into it afterwards is not replaced. A mount
        point has a journal of its own, which is also its lock. */
@@ -31,7 +32,7 @@ int keep_restore_to(versions_store *s, const versions_version *v, const char *ta
     int journal = -1, refused = PROG_OK;
     int status = mounted ? PROG_OK : versions_guard_open(&guard, target);
     if (!status && !o->force && keep_is_filled(target))
-        status = prog_fail(PROG_REFUSED, "%s is a directory and not empty; --force replaces it",
+        status = prog_fail(PROG_REFUSED, "%s is a directory that is not empty; --force replaces it",
                            target);
     if (!status)
         status = mounted ? keep_in_place_open(dest, target, &journal)

@@ -132,7 +132,7 @@ static int open_reactor(keeper *k)
     desc.memory = k->reactor_memory;
     int error = dx_reactor_open(&k->reactor, &desc);
     if (error)
-        return prog_fail(PROG_SYSTEM, "the event loop: %s", dx_reactor_error_name(error));
+        return prog_fail(PROG_SYSTEM, "cannot open the event loop: %s", dx_reactor_error_name(error));
     return PROG_OK;
 }
 
@@ -142,7 +142,7 @@ static int open_watch(keeper *k)
                           .debounce_ns = k->o->quiet_ns, .hold_ns = k->o->hold_ns,
                           .memory_size = WATCH_MEMORY};
     if (!os_random(desc.seed, sizeof desc.seed))
-        return prog_fail(PROG_SYSTEM, "the system gives no random numbers");
+        return prog_fail(PROG_SYSTEM, "the system's random numbers are not available");
     k->watch_memory = prog_alloc(WATCH_MEMORY);
     desc.memory = k->watch_memory;
     int error = dx_watch_open(&k->watch, &desc);
@@ -198,7 +198,7 @@ static int restore_latest(const keep_options *o)
     versions_store_close(s);
     if (status == PROG_NOT_FOUND) return PROG_OK; /* no version so far */
     if (!status && o->verbose)
-        prog_warn("%s is restored: version %llu", o->directory, (unsigned long long)v.version);
+        prog_warn("%s: restored version %llu", o->directory, (unsigned long long)v.version);
     return status;
 }
 
@@ -246,7 +246,7 @@ static void finish(keeper *k)
         if (!k->status && !k->capture.all) break;
     }
     if (k->status == PROG_NOT_FOUND)
-        prog_fail(k->status, "%s is gone: its end was not captured", k->o->directory);
+        prog_fail(k->status, "%s is gone: the last changes in it were not captured", k->o->directory);
     if (!k->status) versions_store_save_index(k->capture.store);
 }
 

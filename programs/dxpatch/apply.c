@@ -88,7 +88,8 @@ static int stream(job *j, dx_patch_applier *a)
     if (error == DX_PATCH_ESYS) return j->status;
     if (error == DX_PATCH_ETOOBIG) return dxpatch_fail_target(j->patch_path, j->target_max);
     if (error == DX_PATCH_EAPPLIED && j->undo)
-        return prog_fail(PROG_REFUSED, "%s: the patch is not applied to this file", j->old_path);
+        return prog_fail(PROG_REFUSED, "%s is not the result of this patch, so there is nothing "
+                                       "to undo", j->old_path);
     bool base = error == DX_PATCH_EBASE || error == DX_PATCH_EAPPLIED;
     return error ? dxpatch_fail(error, base ? j->old_path : j->patch_path) : PROG_OK;
 }
@@ -134,7 +135,7 @@ static int produce(job *j, const char *new_path)
     if (j->undo && (j->header.kind != DX_PATCH_KIND_BLOCKS || !j->header.reversible))
         return prog_fail(PROG_REFUSED, "%s cannot be undone: %s", j->patch_path,
                          j->header.kind == DX_PATCH_KIND_BLOCKS ? "it was made with --one-way"
-                                                                : "only patches of blocks can");
+                                                                : "only patches of kind blocks can be");
     int status = versions_dest_open(&j->dest, new_path, PROG_FILE, j->old_st.mode, NULL);
     if (status) return status;
     status = run(j);
@@ -209,6 +210,6 @@ int dxpatch_undo(const dxpatch_options *o)
     if (!dxpatch_is_vcdiff(o->patch_path) && !dxpatch_is_record_file(o->patch_path) &&
         !dxpatch_is_container(o->patch_path))
         return work(o, o->old_path, true);
-    return prog_fail(PROG_REFUSED, "%s cannot be undone: only patches of blocks can",
+    return prog_fail(PROG_REFUSED, "%s cannot be undone: only patches of kind blocks can be",
                      o->patch_path);
 }

@@ -9,9 +9,10 @@
 
 /* How apply-in-place and undo leave a file. */
 #define FILES                                                                                      \
-    "A file is replaced atomically by a copy made beside it: after a power loss it is the old\n"   \
-    "one or the new one, and without room for both it stays as it is. It keeps its permission\n"   \
-    "bits, but not its owner, times and other hard links."
+    "The result is written to a temporary file, which then replaces the destination\n"             \
+    "atomically: after a power loss it is the old file or the new one. The disk needs\n"           \
+    "space for both. The file keeps its permission bits, but not its owner, times and\n"           \
+    "other hard links."
 
 /* As apply, with OLD as the destination. */
 static int apply_in_place(const dxpatch_options *o)
@@ -44,21 +45,21 @@ static const prog_command commands[COMMANDS] = {
                .examples = "dxpatch apply old patch result"},
     [APPLY_IN_PLACE] = {.name = "apply-in-place",
                         .arguments = "FILE PATCH",
-                        .summary = "Turn FILE into the new version",
+                        .summary = "Replace FILE by the new version",
                         .details = FILES,
                         .examples = "dxpatch apply-in-place file image.patch"},
     [UNDO] = {.name = "undo",
               .arguments = "FILE PATCH",
-              .summary = "Turn FILE back, by a patch of kind blocks",
+              .summary = "Turn FILE back into the old version, with a patch of kind blocks",
               .details = FILES,
               .examples = "dxpatch undo file image.patch"},
     [INFO] = {.name = "info",
               .arguments = "PATCH",
-              .summary = "Print the header of a patch, one field a line",
+              .summary = "Print the header of a patch, one field per line",
               .examples = "dxpatch info patch"},
     [COMPOSE] = {.name = "compose",
                  .arguments = "OLD PATCH1 PATCH2 PATCH",
-                 .summary = "Merge two patches, which follow each other, into one",
+                 .summary = "Merge two consecutive patches into one",
                  .examples = "dxpatch compose old patch patch2 both"},
 };
 
@@ -80,8 +81,8 @@ static const prog_option options[] = {
     {"--kind", PROG_OPTION_TEXT, FIELD(kind_name), .commands = MAKES, .value = "KIND",
      .choices = "delta blocks flash hde vcdiff",
      .help = "delta: programs, libraries, archives, content that\n"
-             "moves; without --kind, too, unless unpacking what is\n"
-             "compressed in both files gives a smaller patch\n"
+             "moves; the default, unless a patch between the\n"
+             "decompressed contents of both files is smaller\n"
              "blocks: images with a fixed layout; can be undone\n"
              "flash: devices that update one slot in place\n"
              "hde: memory images and states whose bytes mostly\n"
@@ -100,37 +101,36 @@ static const prog_option options[] = {
      .help = "flash: for devices built with DX_PATCH_FLASH_SMALL,\n"
              "which apply in 1.2 KB of memory instead of 6.2"},
     {"--one-way", PROG_OPTION_FLAG, FIELD(one_way), .commands = MAKES,
-     .help = "blocks: drop what undo needs when the file shrinks"},
+     .help = "blocks: leave out the data that undo needs when the\nfile shrinks"},
     {"-", PROG_OPTION_DIGIT, FIELD(level), .commands = MAKES,
-     .help = "delta, hde: fastest to smallest (default -6, hde\n-3); delta: -8 and -9 may make patches that are\nslower to apply"},
+     .help = "delta, hde: from fastest to smallest (default -6,\nhde -3); patches of delta -8 and -9 may be slower to\napply"},
     {"--format", PROG_OPTION_NUMBER, FIELD(format), .min = DXPATCH_FORMAT_OLD,
      .max = DXPATCH_FORMAT_NEW, .commands = MAKES, .value = "N",
-     .help = "delta: the newest format that readers know, 3 or 4\n(default 4)"},
+     .help = "delta: the newest format that readers support, 3 or\n4 (default 4)"},
     {"--memory", PROG_OPTION_NUMBER, FIELD(memory_size), .min = 1, MIB, .commands = MAKES,
      .value = "MIB",
      .help = "delta: memory besides both files (default 2048);\n"
-             "below eight times OLD and 64 MiB the patch gets\nlarger"},
+             "with less than 64 MiB plus eight times OLD the\npatch gets larger"},
     {"--target-max", PROG_OPTION_NUMBER, FIELD(target_max), .min = 1, MIB, .commands = APPLIES,
      .value = "MIB",
-     .help = "refuse a patch with a larger result (default 256,\n"
-             "or four times the size of OLD and PATCH together,\n"
-             "if that is more)"},
+     .help = "refuse a patch whose result is larger (default 256,\n"
+             "or four times OLD plus PATCH if that is more)"},
     {"--memory-max", PROG_OPTION_NUMBER, FIELD(memory_max), .min = 1, MIB, .commands = APPLIES,
      .value = "MIB", .help = "refuse a patch that needs more working memory\n(default 256)"},
     {"--no-zstd", PROG_OPTION_FLAG, FIELD(no_zstd), .commands = MAKES,
-     .help = "hde: use no zstd, for readers without it (the other\nkinds never use it)"},
+     .help = "hde: do not use zstd, for readers without it (other\nkinds never use it)"},
     {"--quiet", PROG_OPTION_FLAG, FIELD(quiet), .help = "print no summary"},
 };
 
 static const prog_exit exits[] = {
     {PROG_OK, 0, "done"},
-    {PROG_USAGE, 0, "usage: an option or argument that is not valid"},
+    {PROG_USAGE, 0, "usage error: an invalid option or argument"},
     {PROG_NOT_FOUND, 0, "no such file"},
     {PROG_DAMAGED, 0, "corrupt data"},
-    {PROG_SYSTEM, 0, "system error: disk full, permission, memory, a format that this build lacks"},
+    {PROG_SYSTEM, 0, "system error: disk full, no permission, out of memory, format not in this build"},
     {PROG_REFUSED, 0,
-     "refused: the patch is for another file, already applied, cannot be undone, or would\n"
-     "overwrite a file that it needs; or a name is a directory, a pipe or a device"},
+     "refused: the patch is for another file, was already applied, cannot be undone, or\n"
+     "would overwrite a file that it needs; or a name is a directory, a pipe or a device"},
 };
 
 static const prog_program program = {
@@ -162,7 +162,7 @@ static int parse_kind(dxpatch_options *o, const char *value)
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         if (!strcmp(value, kinds[i].name)) o->kind = kinds[i].kind;
     if (o->kind) return PROG_OK;
-    return prog_fail(PROG_USAGE, "unknown kind: %s (delta, blocks, flash, hde, vcdiff)", value);
+    return prog_fail(PROG_USAGE, "--kind: '%s' is not one of delta, blocks, flash, hde, vcdiff", value);
 }
 
 /* Refuse options that do not fit together. */
@@ -170,19 +170,19 @@ static int check(const dxpatch_options *o)
 {
     bool blocks = o->kind == DX_PATCH_KIND_BLOCKS;
     bool flash = o->kind == DX_PATCH_KIND_FLASH;
-    if (o->small && !flash) return prog_fail(PROG_USAGE, "--small goes with --kind flash");
+    if (o->small && !flash) return prog_fail(PROG_USAGE, "--small needs --kind flash");
     if ((o->one_way && !blocks) || (o->block_size && !blocks && !flash) || (o->slot_size && !flash))
         return prog_fail(
             PROG_USAGE,
-            "--block-size and --one-way go with --kind blocks, --block-size and --slot-size "
-            "with --kind flash");
+            "--one-way needs --kind blocks, --slot-size needs --kind flash, --block-size one of these");
     if (o->format && o->kind && o->kind != DX_PATCH_KIND_DELTA)
-        return prog_fail(PROG_USAGE, "--format goes with --kind delta");
+        return prog_fail(PROG_USAGE, "--format needs --kind delta");
     if (o->block_size & (o->block_size - 1))
         return prog_fail(PROG_USAGE, "--block-size: %u is not a power of two",
                          (unsigned)o->block_size);
     if (o->block_size && (blocks ? o->block_size > 65536 : o->block_size < 256))
-        return prog_fail(PROG_USAGE, "blocks are 64 to 65536 bytes, pages of flash 256 to 1048576");
+        return prog_fail(PROG_USAGE, "--block-size: blocks are 64 to 65536 bytes, pages of flash "
+                                     "256 to 1048576");
     return PROG_OK;
 }
 

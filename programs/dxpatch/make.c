@@ -38,8 +38,8 @@ static int create_in_some_coding(dx_patch_create_desc *desc, const dxpatch_conte
     int error = dx_patch_create(desc, from->bytes, from->size, to->bytes, to->size, out, capacity,
                                 size);
     for (; error == DX_PATCH_ETARGET && desc->kind == DX_PATCH_KIND_DELTA && way < 2; way++) {
-        prog_warn("the patch in the coding '%s' does not give the new file, which is a defect of "
-                  "dxpatch; trying the next coding\n", ways[way].failed);
+        prog_warn("the patch in coding '%s' does not reproduce the new file, which is a bug in "
+                  "dxpatch; trying the next coding", ways[way].failed);
         desc->codings = 1u << ways[way].next;
         error = dx_patch_create(desc, from->bytes, from->size, to->bytes, to->size, out, capacity,
                                 size);
@@ -82,8 +82,8 @@ static int make_patch(const dxpatch_options *o, const dxpatch_content *from,
     int error = create(o, from, to, out, size);
     if (error == DX_PATCH_EINVAL && o->slot_size)
         return prog_fail(PROG_USAGE,
-                         "a slot of %llu bytes is too small: it must hold one page more than OLD, "
-                         "and NEW",
+                         "--slot-size: %llu bytes are too few: a slot must hold OLD and one more "
+                         "page, and NEW",
                          (unsigned long long)o->slot_size);
     if (!error && o->kind == DX_PATCH_KIND_FLASH) error = try_flash(from, to, *out, *size);
     return error ? dxpatch_fail(error, o->new_path) : PROG_OK;

@@ -23,8 +23,9 @@ static const reason reasons[] = {
     {DX_PATCH_ECORRUPT, PROG_DAMAGED, "the patch is damaged, or has bytes after its end"},
     {DX_PATCH_EBLOCK, PROG_DAMAGED, "the patch is damaged: a malformed block"},
     {DX_PATCH_EBOUNDS, PROG_DAMAGED, "the patch is damaged: it reads outside the file"},
-    {DX_PATCH_ETARGET, PROG_DAMAGED, "the result does not have the hash that the patch gives"},
-    {DX_PATCH_EVERSION, PROG_SYSTEM, "this dxpatch does not support the version of the format"},
+    {DX_PATCH_ETARGET, PROG_DAMAGED, "the result does not match the hash in the patch"},
+    {DX_PATCH_EVERSION, PROG_SYSTEM, "this dxpatch does not support this version of the format; "
+                                     "use a newer one"},
     {DX_PATCH_ENOTSUP, PROG_SYSTEM, "this dxpatch does not support the coding of the patch"},
     {DX_PATCH_ENOMEM, PROG_SYSTEM, "not enough memory"},
     {DX_PATCH_ETOOBIG, PROG_SYSTEM, "too large for a patch of this kind"},
@@ -82,8 +83,8 @@ int dxpatch_fail_vcdiff(int error, const char *path)
     case VCDIFF_ETOOBIG: return dxpatch_fail(DX_PATCH_ETOOBIG, path);
     case VCDIFF_ENOTSUP:
         return prog_fail(PROG_SYSTEM,
-                         "%s: secondary compression (avoid it with xdelta3 -S none) or a custom "
-                         "code table",
+                         "%s uses secondary compression (avoid it with xdelta3 -S none) or a "
+                         "custom code table, which dxpatch cannot read",
                          path);
     default:
         return prog_fail(PROG_DAMAGED,
@@ -99,7 +100,7 @@ int dxpatch_open(const char *path, int *fd, os_info *st)
     if (*fd < 0) return prog_fail_errno("%s", path);
     int status = PROG_OK;
     if (os_info_of(*fd, st) < 0) status = prog_fail_errno("%s", path);
-    else if (st->kind != OS_FILE) status = prog_fail(PROG_REFUSED, "%s is not a file", path);
+    else if (st->kind != OS_FILE) status = prog_fail(PROG_REFUSED, "%s is not a regular file", path);
     if (status) os_close(*fd);
     return status;
 }

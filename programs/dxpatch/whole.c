@@ -84,8 +84,8 @@ static int fail_container(int error, const container_patch *p, const char *from_
 {
     if (error == DX_PATCH_ETARGET && strcmp(p->libraries, container_libraries()) != 0)
         return prog_fail(PROG_SYSTEM,
-                         "%s: the libraries here (%s) pack to other bytes than those that the "
-                         "patch was made with (%s)",
+                         "%s: the compression libraries of this dxpatch (%s) write other bytes "
+                         "than those that made the patch (%s)",
                          path, container_libraries(), p->libraries);
     if (error == DX_PATCH_ETOOBIG) return dxpatch_fail_target(path, target_max);
     if (error == DX_PATCH_ENOMEM) return dxpatch_fail_memory(path, memory_max);

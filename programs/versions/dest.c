@@ -1,11 +1,12 @@
-/* Replaces a destination atomically. See dest.h for the files beside it.
+/* Replace a destination atomically. dest.h lists the files that it keeps in the same directory.
 
-   A file is written as it comes. A tree comes as a stream (image.c), which a state machine unpacks:
+   The bytes of a file are written as they arrive. A tree arrives as a stream (image.c), which a state
+   machine unpacks:
 
        AT_MAGIC -> AT_HEAD -> AT_PATH -> AT_DATA or AT_LINK -> AT_HEAD ... -> AT_END
 
    The stream may be hostile. Every path must consist of plain names, in strict order, below a
-   directory that this stream has made, so nothing can be written outside the staging directory. */
+   directory that this stream has created, so nothing can be written outside the staging directory. */
 #include "dest.h"
 
 #include "modes.h"
@@ -17,12 +18,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* States: what the next bytes of the stream are. */
+/* The state: the meaning of the next bytes of the stream. */
 enum { AT_MAGIC, AT_HEAD, AT_PATH, AT_DATA, AT_LINK, AT_END };
 
 /* >>staging ------------------------------------------------------------ */
-/* A link that cannot be followed. Renaming over it would replace the link itself, where every other
-   link stays and its target is replaced. */
+/* Is it a dangling link? Renaming over it would replace the link itself; of any other link the target
+   is replaced. */
 static bool is_dangling(const char *path)
 {
     os_info info;
@@ -42,7 +43,7 @@ static int staging_path(versions_dest *d, const char *path)
     while (size > 1 && d->path[size - 1] == '/') size--;
     d->path[size] = 0;
     if (is_dangling(d->path))
-        return prog_fail(PROG_REFUSED, "%s is a symbolic link to nothing: it cannot be replaced",
+        return prog_fail(PROG_REFUSED, "%s is a dangling symbolic link and cannot be replaced",
                          d->path);
     slash = strrchr(d->path, '/');
     const char *name = slash ? slash + 1 : d->path;
@@ -55,7 +56,8 @@ static int staging_path(versions_dest *d, const char *path)
 
 static int cannot_lock(const versions_dest *d)
 {
-    if (errno == ENOENT) return prog_fail(PROG_NOT_FOUND, "there is no folder for %s", d->path);
+    if (errno == ENOENT) return prog_fail(PROG_NOT_FOUND, "%s: its parent directory does not "
+                                                          "exist", d->path);
     if (errno != EWOULDBLOCK) return prog_fail_errno("%s", d->staging);
     return prog_fail(PROG_REFUSED, "%s is being updated by another process", d->path);
 }
@@ -68,7 +70,7 @@ static int staging_lock(versions_dest *d)
     return d->fd < 0 ? cannot_lock(d) : PROG_OK;
 }
 
-/* A staging file that can be resumed has a note beside it: the hash of the whole file. */
+/* A staging file that can be resumed has a note next to it: the hash of the complete file. */
 static void note_path(const versions_dest *d, char out[PROG_PATH_SIZE_MAX + 72])
 {
     snprintf(out, PROG_PATH_SIZE_MAX + 72, "%s-of", d->staging);
@@ -93,7 +95,7 @@ static int note_write(const versions_dest *d, const uint8_t *content)
     return status;
 }
 
-/* Is the staging file the front of that content? */
+/* Does the staging file hold the beginning of that content? */
 static bool note_says(const versions_dest *d, const uint8_t *content)
 {
     char name[PROG_PATH_SIZE_MAX + 72], text[65], note[64];
@@ -117,7 +119,7 @@ int versions_dest_find_staging(versions_dest *d, const char *path, bool *there)
     return PROG_OK;
 }
 
-/* >>record: .NAME.dxup beside the destination says which version was pulled last --------- */
+/* >>record: .NAME.dxup, next to the destination: the version that was pulled last -------- */
 enum { RECORD_SIZE_MAX = 20 + 1 + 2 * PROG_HASH_SIZE + 1 + PROG_NAME_SIZE_MAX };
 
 void versions_dest_beside(const versions_dest *d, const char *suffix,
@@ -170,7 +172,7 @@ bool versions_dest_recorded(const versions_dest *d, const char *name, uint64_t *
     char *digits = strchr(text, ' ');
     *version = strtoull(text, NULL, 10);
     if (!digits || !prog_hash_parse(digits + 1, hash)) return false;
-    /* It must be exactly what versions_dest_record() writes, for this name; otherwise ignore it. */
+    /* Ignore it unless it is exactly what versions_dest_record() writes for this name. */
     return record_text(again, name, *version, hash) == (size_t)size &&
            !memcmp(again, text, (size_t)size);
 }
@@ -201,19 +203,19 @@ static int drop_staging(int fd, const char *path)
     return os_drop_staging(fd, path) < 0 ? prog_fail_errno("%s: cannot be removed", path) : PROG_OK;
 }
 
-/* Before the inventory: a directory has links to files of the destination, whose times change with
-   its removal. */
+/* Before the inventory: the directory may hold hard links to files of the destination, and removing
+   those changes the times of the files. */
 static int clear_folder(const versions_dest *d)
 {
     os_info info;
     if (os_look(d->staging, false, &info) < 0 || info.kind != OS_FOLDER) return PROG_OK;
     int fd = os_open_staging(d->staging, true);
-    if (fd < 0) return PROG_OK; /* another process is at work: versions_dest_open() says it */
+    if (fd < 0) return PROG_OK; /* another process holds it: versions_dest_open() reports that */
     return drop_staging(fd, d->staging);
 }
 
-/* Remove what a killed process left, but for a file that can be resumed. It is locked first: where
-   that fails, its process is at work. */
+/* Remove the files of a killed process, except a file that can be resumed. Each is locked first: if
+   that fails, its process is still running. */
 static int staging_clear(const versions_dest *d)
 {
     os_info info;
@@ -233,7 +235,7 @@ int versions_dest_remove_beside(const versions_dest *d, const char *suffix)
     if (os_look(path, false, &info) < 0) return PROG_OK;
     if (d->fd >= 0) return prog_remove_all(path);
     int fd = os_open_staging(d->staging, true);
-    if (fd < 0) return PROG_OK; /* another process is at work, and this is its business */
+    if (fd < 0) return PROG_OK; /* another running process owns it */
     int status = prog_remove_all(path);
     const int dropped = drop_staging(fd, d->staging);
     return status ? status : dropped;
@@ -299,8 +301,8 @@ void versions_dest_abandon(versions_dest *d)
 }
 
 /* >>old ------------------------------------------------------------------
-   After the exchange the old one has the name of the staging directory. Before it the inventory is
-   saved beside it: whoever finds the old one there, after a kill, looks at it again. */
+   After the exchange the old destination has the name of the staging directory. The inventory is saved
+   before the exchange: after a crash the next process compares the old destination with it. */
 static void old_note_path(const versions_dest *d, char out[PROG_PATH_SIZE_MAX + 64])
 {
     versions_dest_beside(d, "-old", out);
@@ -316,7 +318,7 @@ static int old_note_write(const versions_dest *d, const versions_inventory *befo
     return status;
 }
 
-/* Also what is left of one that was being written. */
+/* Also the remains of a note that was being written. */
 static int old_note_remove(const versions_dest *d)
 {
     char path[PROG_PATH_SIZE_MAX + 64], made[PROG_PATH_SIZE_MAX + 72];
@@ -326,7 +328,7 @@ static int old_note_remove(const versions_dest *d)
     return os_remove(path) < 0 && errno != ENOENT ? prog_fail_errno("%s", path) : PROG_OK;
 }
 
-/* It was changed: give it a name that its owner finds. */
+/* The old destination was changed: keep it under a name that the user finds. */
 static int keep_old(const versions_dest *d, const char *at, const versions_changes *changes)
 {
     char kept[PROG_PATH_SIZE_MAX + 64];
@@ -335,20 +337,20 @@ static int keep_old(const versions_dest *d, const char *at, const versions_chang
         snprintf(kept, sizeof kept, n > 1 ? "%s.dxup-kept-%d" : "%s.dxup-kept", d->path, n);
         if (os_place(-1, d->staging, kept) == 0)
             return prog_fail(PROG_REFUSED,
-                             "%s%s%s was changed while it was being replaced: the new version is "
-                             "there; what was there before, with these changes, is in %s",
+                             "%s%s%s was changed while it was being replaced: it has the new "
+                             "version now; the old content with these changes is in %s",
                              d->path, *at ? "/" : "", at, kept);
         if (errno != EEXIST && errno != ENOTEMPTY) break;
     }
-    return prog_fail_errno("%s: was changed, and cannot be kept as %s", d->staging, kept);
+    return prog_fail_errno("%s was changed, and cannot be kept as %s", d->staging, kept);
 }
 
-/* Remove the old one, unless it was changed. */
+/* Remove the old destination, unless it was changed. */
 static int drop_old(const versions_dest *d, const versions_inventory *before, const char *at)
 {
     os_info info;
     int status = PROG_OK;
-    bool safe = true; /* it is gone, or has its own name */
+    bool safe = true; /* it is gone, or has a name of its own */
     versions_changes *changes = prog_alloc(sizeof *changes);
     memset(changes, 0, sizeof *changes);
     if (os_look(d->staging, false, &info) == 0) { /* some systems leave no old file */
@@ -363,7 +365,7 @@ static int drop_old(const versions_dest *d, const versions_inventory *before, co
     return status ? status : forgotten;
 }
 
-/* The note cannot be read, so nobody knows what the staging directory is. */
+/* The note cannot be read, so the content of the staging directory is unknown. */
 static int keep_unknown(const versions_dest *d)
 {
     os_info info;
@@ -375,7 +377,7 @@ static int keep_unknown(const versions_dest *d)
     return status;
 }
 
-/* Finish what a killed process has begun. The destination is locked. */
+/* Finish the replacement that a killed process began. The destination is locked. */
 static int finish_last(const versions_dest *d)
 {
     char path[PROG_PATH_SIZE_MAX + 64];
@@ -390,7 +392,7 @@ static int finish_last(const versions_dest *d)
 }
 
 /* >>guard --------------------------------------------------------------- */
-/* Nobody can write beside the destination, or there is no such folder: what follows says it. */
+/* The directory of the destination is read-only or does not exist: later steps report that. */
 static bool needs_no_lock(int error)
 {
     return error == EACCES || error == EPERM || error == EROFS || error == ENOENT ||
@@ -448,7 +450,7 @@ static int bad_tree(const versions_dest *d, const char *why)
                      d->entry[0] ? ": " : "", d->entry);
 }
 
-/* The end of a path comes first, then '/', then every other byte. */
+/* Sort order: the end of a path, then '/', then every other byte. */
 static int path_order(char c)
 {
     if (!c) return 0;
@@ -464,7 +466,7 @@ int versions_compare_paths(const char *a, const char *b)
     return path_order(*a) - path_order(*b);
 }
 
-/* Leave directories until the open one is `size` bytes of its path long. */
+/* Leave directories until the path of the open one has `size` bytes. */
 static int leave_dirs(versions_dest *d, size_t size)
 {
     assert(d->depth <= PROG_DEPTH_MAX);
@@ -482,7 +484,7 @@ static int leave_dirs(versions_dest *d, size_t size)
 static int check_name(const versions_dest *d, const char *name, size_t size)
 {
     char copy[256];
-    if (size >= sizeof copy) return PROG_OK; /* the system will refuse it */
+    if (size >= sizeof copy) return PROG_OK; /* the system call fails */
     memcpy(copy, name, size);
     copy[size] = 0;
     const char *fault = os_name_fault(copy);
@@ -491,8 +493,8 @@ static int check_name(const versions_dest *d, const char *name, size_t size)
     return fault ? prog_fail(PROG_REFUSED, "%s: %s", d->entry, fault) : PROG_OK;
 }
 
-/* Every component is a plain name, the order is strict, and the parent is a directory that this
-   stream has made: nothing can be written outside the staging directory. */
+/* Check that every component is a plain name, that the order is strict, and that this stream has
+   created the parent directory: then nothing can be written outside the staging directory. */
 static int check_path(versions_dest *d)
 {
     const char *p = d->entry;
@@ -500,14 +502,14 @@ static int check_path(versions_dest *d)
         if (*p && *p != '/') continue;
         size_t size = (size_t)(p - name);
         if (!size || (size == 1 && name[0] == '.') || (size == 2 && !memcmp(name, "..", 2)))
-            return bad_tree(d, "a path that leaves it");
+            return bad_tree(d, "a path that leads out of it");
         int status = check_name(d, name, size);
         if (status) return status;
         if (!*p) break;
         name = p + 1;
     }
     if (d->last[0] && versions_compare_paths(d->last, d->entry) >= 0)
-        return bad_tree(d, "entries out of order");
+        return bad_tree(d, "its entries are not sorted");
     const char *slash = strrchr(d->entry, '/');
     size_t parent = slash ? (size_t)(slash - d->entry) : 0;
     size_t open_size = strlen(d->dir);
@@ -517,7 +519,8 @@ static int check_path(versions_dest *d)
     return leave_dirs(d, parent);
 }
 
-/* A stream is as long as its sender likes: what an entry declares is counted before it is made. */
+/* The sender chooses the length of the stream, so the size that an entry declares is checked against
+   the limits before the entry is created. */
 static int count_entry(versions_dest *d)
 {
     if (d->entries_max && d->entries >= d->entries_max)
@@ -531,7 +534,7 @@ static int count_entry(versions_dest *d)
     return PROG_OK;
 }
 
-/* Head and path of an entry are complete: make it. */
+/* Head and path of an entry are complete: create it. */
 static int start_entry(versions_dest *d)
 {
     assert(d->entry_fd < 0);
@@ -561,9 +564,10 @@ static int start_entry(versions_dest *d)
         strcpy(d->dir, d->entry);
         d->dir_mode[++d->depth] = (uint16_t)mode;
     } else if (type == 'l') {
-        if (!d->left || d->left > PROG_PATH_SIZE_MAX) return bad_tree(d, "a link without target");
+        if (!d->left || d->left > PROG_PATH_SIZE_MAX) return bad_tree(d, "a link without a target");
         if (!OS_HAS_LINKS)
-            return prog_fail(PROG_REFUSED, "%s is a symbolic link: dxup makes none on this system",
+            return prog_fail(PROG_REFUSED, "%s is a symbolic link, which dxup cannot create on "
+                                           "this system",
                              d->entry);
         d->state = AT_LINK;
     } else if (type == 'f') {
@@ -616,7 +620,7 @@ static int end_link(versions_dest *d)
     return PROG_OK;
 }
 
-/* Collect bytes into `into`, `want` in all; true when they are complete. */
+/* Collect bytes into `into`; true once it has `want` bytes. */
 static bool collect(versions_dest *d, void *into, size_t want, const uint8_t **p, size_t *size)
 {
     assert(d->have <= want);
@@ -653,7 +657,8 @@ static int write_tree(versions_dest *d, const uint8_t *p, size_t size)
             if (!collect(d, d->head, 8, &p, &size)) break;
             d->have = 0;
             d->state = AT_HEAD;
-            if (memcmp(d->head, "DXTREE1\n", 8) != 0) status = bad_tree(d, "it has no magic");
+            if (memcmp(d->head, "DXTREE1\n", 8) != 0) status = bad_tree(d, "the magic number is "
+                                "missing");
             break;
         case AT_HEAD:
             if (collect(d, d->head, 16, &p, &size)) status = end_head(d);
@@ -692,21 +697,21 @@ static int make_durable(versions_dest *d)
 {
     if (os_set_open_mode(d->fd, d->mode) < 0) return prog_fail_errno("%s", d->staging);
     if (d->kind == PROG_FILE)
-        return os_sync(d->fd) < 0 ? prog_fail_errno("%s: sync", d->staging) : PROG_OK;
+        return os_sync(d->fd) < 0 ? prog_fail_errno("%s: cannot sync", d->staging) : PROG_OK;
     if (d->state != AT_END) return bad_tree(d, "it is truncated");
     int status = d->modes ? versions_modes_save(d->modes, d->fd) : PROG_OK;
     if (status) return status;
-    return os_sync_tree(d->fd) < 0 ? prog_fail_errno("%s: sync", d->staging) : PROG_OK;
+    return os_sync_tree(d->fd) < 0 ? prog_fail_errno("%s: cannot sync", d->staging) : PROG_OK;
 }
 
 static int refuse_change(const versions_dest *d)
 {
     return prog_fail(PROG_REFUSED,
-                     "%s was changed while its update was prepared, and is left as it is; try again",
+                     "%s was changed during the update and is left as it is; try again",
                      d->path);
 }
 
-/* Just before the exchange: then it is not made at all. */
+/* The last check before the exchange, which is not made after a change. */
 static int check_unchanged(const versions_dest *d, const versions_inventory *before, const char *at)
 {
     char path[2 * PROG_PATH_SIZE_MAX + 2];
@@ -722,7 +727,7 @@ static int check_unchanged(const versions_dest *d, const versions_inventory *bef
     return status;
 }
 
-/* A folder that is moved to another one must be writable, both must be on one mount. */
+/* A folder that moves to another parent must be writable, and on the same mount. */
 static bool is_refusal(int error)
 {
     return error == EACCES || error == EPERM || error == EXDEV || error == EBUSY;
@@ -750,14 +755,14 @@ int versions_dest_replace_in(versions_dest *d, int folder, const char *name,
     os_close(d->fd);
     d->fd = -1;
     if (mtime_ns && os_set_time(folder, *mtime_ns) < 0)
-        status = prog_fail_errno("%s: the time of a directory cannot be set", d->path);
-    if (os_sync(folder) < 0 && !status) status = prog_fail_errno("%s: sync", d->path);
+        status = prog_fail_errno("%s: cannot set the time of the directory", d->path);
+    if (os_sync(folder) < 0 && !status) status = prog_fail_errno("%s: cannot sync", d->path);
     int dropped = drop_old(d, before, at);
     if (old >= 0) os_close(old);
     return status ? status : dropped;
 }
 
-/* 0; or -1 and errno, ENOENT where the old one has vanished. */
+/* Returns 0, or -1 and errno: ENOENT if the old one has disappeared. */
 static int exchange_old(versions_dest *d)
 {
     if (os_exchange(d->staging, d->path) == 0) return 0;
@@ -772,9 +777,9 @@ int versions_dest_replace(versions_dest *d, const versions_inventory *before)
     int status = make_durable(d);
     if (!status && replaces) status = old_note_write(d, before, "");
     if (!status) status = check_unchanged(d, before, "");
-    /* The old one gets the name of the staging directory: it is no other process's. */
+    /* The old one gets the name of the staging directory, which this process holds locked. */
     int old = !status && replaces && d->kind == PROG_TREE ? os_lock_folder(d->path) : -1;
-    if (d->kind == PROG_FILE) note_remove(d); /* or what is old would be resumed as what is new */
+    if (d->kind == PROG_FILE) note_remove(d); /* else the old content would be resumed as new content */
     if (!status && (replaces ? exchange_old(d) : os_place(d->fd, d->staging, d->path)) < 0) {
         const bool changed = errno == ENOENT || errno == EEXIST || errno == ENOTEMPTY;
         status = changed ? refuse_change(d) : prog_fail_errno("%s", d->path);

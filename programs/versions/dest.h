@@ -1,19 +1,19 @@
-/* A destination that is replaced atomically. The new content goes to a staging file or directory
-   beside it, which is locked, checked, synced and renamed:
+/* A destination that is replaced atomically. New content goes to a staging file or directory in the
+   same parent directory, which is locked, checked, synced and renamed:
 
        DIR/NAME                the destination
        DIR/.NAME.dxup-part     the staging file or directory
-       DIR/.NAME.dxup-lock     while a process looks at the destination and replaces it
-       DIR/.NAME.dxup-old      what the old one was, until it is removed
-       DIR/NAME.dxup-kept      the old one, if it was changed while it was being replaced
-       DIR/.NAME.dxup-part-of  the hash of the file that the staging file is the front of
-       DIR/.NAME.dxup          which version was pulled last
-       DIR/.NAME.dxup-sync     what a pull of a snapshot has fetched so far
+       DIR/.NAME.dxup-lock     held while a process inspects and replaces the destination
+       DIR/.NAME.dxup-old      the inventory of the old destination, until that is removed
+       DIR/NAME.dxup-kept      the old destination, if it was changed while it was being replaced
+       DIR/.NAME.dxup-part-of  the hash of the complete file whose beginning the staging file holds
+       DIR/.NAME.dxup          the version that was pulled last
+       DIR/.NAME.dxup-sync     the objects that a pull of a snapshot has fetched
        DIR/.NAME.dxup-seen     sizes, times, hashes and chunks of its files after the last pull
                                (stat_cache.c)
 
-   A staging file that a killed process left is resumed if it is of the same content, and emptied
-   otherwise, so nothing piles up. */
+   A staging file of a killed process is resumed if it belongs to the same content, and emptied
+   otherwise, so nothing accumulates. */
 #ifndef VERSIONS_DEST_H
 #define VERSIONS_DEST_H
 
@@ -25,87 +25,86 @@ typedef struct versions_dest {
     int      kind;                   /* PROG_FILE, PROG_TREE */
     int      fd;                     /* of the staging file or directory; -1: closed */
     int      entry_fd;               /* tree: the file being written, or -1 */
-    int      state;                  /* tree: what the next bytes of the stream are */
+    int      state;                  /* tree: the meaning of the next bytes of the stream */
     unsigned mode;
     char     path[PROG_PATH_SIZE_MAX + 1];
-    char     staging[PROG_PATH_SIZE_MAX + 64]; /* beside path, locked while open */
+    char     staging[PROG_PATH_SIZE_MAX + 64]; /* in the same directory as path, locked while open */
     uint8_t  head[16];               /* tree: of the entry */
     char     entry[PROG_PATH_SIZE_MAX + 1]; /* tree: path of the entry being read */
     char     target[PROG_PATH_SIZE_MAX + 1]; /* tree: a link's target */
-    char     last[PROG_PATH_SIZE_MAX + 1];  /* tree: the previous entry; order is strict */
+    char     last[PROG_PATH_SIZE_MAX + 1];  /* tree: the previous entry; the order is strict */
     char     dir[PROG_PATH_SIZE_MAX + 1];   /* tree: the directory that is open for entries */
-    uint16_t dir_mode[PROG_DEPTH_MAX + 1];  /* tree: set when the directory is left */
-    size_t   have;                   /* tree: bytes of head, entry or target so far */
+    uint16_t dir_mode[PROG_DEPTH_MAX + 1];  /* tree: applied when the directory is left */
+    size_t   have;                   /* tree: bytes received of head, path or target */
     size_t   entry_size;             /* tree: bytes of the path */
     size_t   depth;                  /* tree: of dir; 0: before the root */
-    struct versions_modes *modes;  /* tree: those that the system does not keep */
+    struct versions_modes *modes;  /* tree: modes that the system cannot store */
     uint64_t left;                   /* tree: bytes of content still to come */
-    uint64_t entries, bytes;         /* tree: so far, the bytes as their heads declare them */
-    uint64_t entries_max, bytes_max; /* tree: the caller's, after versions_dest_open(): a stream with
+    uint64_t entries, bytes;         /* tree: entries, and the bytes that their heads declare */
+    uint64_t entries_max, bytes_max; /* tree: set by the caller after versions_dest_open(): a stream with
                                         more is refused (PROG_REFUSED); 0: no limit */
     uint64_t kept; /* bytes in the staging file already; read d->fd to its end before writing */
-    versions_removal removal; /* of the old directory; the caller's, after versions_dest_open() */
-    bool     keep; /* versions_dest_abandon() leaves it to the next one with the same content */
+    versions_removal removal; /* of the old directory; set by the caller after versions_dest_open() */
+    bool     keep; /* versions_dest_abandon() keeps it, so that it can be resumed */
 } versions_dest;
 
-/* Held from the first look at a destination until it is replaced: other processes are refused, and
-   what changes meanwhile is noticed. */
+/* Held from the first inspection of a destination until it is replaced: other processes are refused,
+   and changes in between are detected. */
 typedef struct versions_guard {
-    int                 lock; /* -1: none, as nothing can be written beside the destination */
+    int                 lock; /* -1: none, the parent directory is not writable */
     versions_inventory *before;
     char                lock_path[PROG_PATH_SIZE_MAX + 64];
 } versions_guard;
-/* PROG_REFUSED: another process is at work. Close it in any case. */
+/* PROG_REFUSED: another process holds it. Close it in any case. */
 int  versions_guard_open(versions_guard *g, const char *path);
-/* The same in two steps: the caller may set `before` to an inventory of its own in between, of the
-   destination as it is after the first. Where lock is -1 the second makes an empty one. */
+/* The same in two steps. In between the caller may set `before` to its own inventory of the destination
+   as it is after the first step. With lock -1 the second step makes an empty inventory. */
 int  versions_guard_lock(versions_guard *g, const char *path);
 int  versions_guard_look(versions_guard *g, const char *path);
 void versions_guard_close(versions_guard *g);
 
-/* Did an interrupted process leave a staging file beside path that can be resumed? */
+/* Did an interrupted process leave a staging file for path that can be resumed? */
 int versions_dest_find_staging(versions_dest *d, const char *path, bool *there);
-/* Could a staging directory be opened now, or has another process one there? */
+/* Could a staging directory be opened now, or does another process hold one? */
 bool versions_dest_is_free(const versions_dest *d);
-/* Refuse a path where something of another kind is: a directory is not replaced by a file, nor a
-   file by a directory. */
+/* Refuse to replace a directory by a file, or a file by a directory. */
 int versions_dest_check(const char *path, int kind);
-/* Open the staging file or directory beside path. path does not change before commit. content:
-   NULL, or the hash of the file to be written; a staging file of the same content is resumed
-   (d->kept), and this one can be. */
+/* Open the staging file or directory for path. path does not change before commit. content: NULL, or
+   the hash of the file to be written; a staging file of the same content is then resumed (d->kept),
+   and this one can be resumed later. */
 int versions_dest_open(versions_dest *d, const char *path, int kind, unsigned mode,
                        const uint8_t *content);
-/* Write, or read, the record of the version that was pulled last to the path given to
+/* Write or read the record of the version that was pulled last, for the path given to
    versions_dest_find_staging(). */
 int versions_dest_record(const versions_dest *d, const char *name, uint64_t version,
                          const uint8_t *hash);
 bool versions_dest_recorded(const versions_dest *d, const char *name, uint64_t *version,
                             uint8_t *hash);
-/* Another name beside the destination: DIR/.NAME.dxup and the suffix. */
+/* Another name in the directory of the destination: DIR/.NAME.dxup plus the suffix. */
 void versions_dest_beside(const versions_dest *d, const char *suffix,
                           char out[PROG_PATH_SIZE_MAX + 64]);
-/* Remove what has that name, unless another process is about to replace the destination. */
+/* Remove the file or directory of that name, unless another process is replacing the destination. */
 int  versions_dest_remove_beside(const versions_dest *d, const char *suffix);
 /* Do not resume: empty the staging file. */
 int  versions_dest_restart(versions_dest *d);
-/* The next bytes: content of a file, or stream of a tree, which is checked and unpacked. */
+/* Write the next bytes: content of a file, or the stream of a tree, which is checked and unpacked. */
 int  versions_dest_write(versions_dest *d, const void *bytes, size_t size);
-/* The order of a walk, depth first and sorted by name: '/' is below every other byte, so that a
-   directory's entries follow it. */
+/* The order of a depth-first walk, sorted by name: '/' sorts before every other byte, so the entries of
+   a directory follow it. */
 int  versions_compare_paths(const char *a, const char *b);
-/* The caller has made the tree below d->fd by itself, and it is complete. */
+/* Tell it that the caller itself has created the tree below d->fd completely. */
 int  versions_dest_filled(versions_dest *d, unsigned mode);
-/* Sync a file and replace path atomically, whatever is there. After an error path is as before. */
+/* Sync a file and replace path atomically, without checking for changes. After an error path is
+   unchanged. */
 int  versions_dest_commit(versions_dest *d);
-/* The same of a file or directory that others may write to. PROG_REFUSED: it is not as it was in `before`
-   (which has said how); then it is as it is, or the new content is there, and the old one was kept
-   beside it. */
+/* The same for a file or directory that others may write to. PROG_REFUSED: it differs from `before`,
+   and the changes have been printed. Then either it is unchanged, or it has the new content and the
+   old one was kept under another name. */
 int  versions_dest_replace(versions_dest *d, const versions_inventory *before);
-/* Sync it and put it in the place of a directory of the old tree, `name` in the open folder: all
-   else of that tree stays. mtime_ns: the time of the folder, which does not change; NULL: it does.
-   *refused: the system does not allow that there, so nothing has changed and nothing was said; the
-   whole tree may still be replaced. before, at: as of versions_dest_replace(), and the path of the
-   old one in it. POSIX only. */
+/* Sync it and replace one directory of the old tree, `name` in the open folder; the rest of that tree
+   stays. mtime_ns: the time to restore on the folder; NULL: let it change. *refused: the system does
+   not allow it there; nothing was changed or printed, and the caller can still replace the whole tree.
+   before, at: as for versions_dest_replace(), and the path of the old directory in it. POSIX only. */
 int versions_dest_replace_in(versions_dest *d, int folder, const char *name,
                              const int64_t *mtime_ns, const versions_inventory *before,
                              const char *at, bool *refused);

@@ -1,7 +1,7 @@
 /* Patterns of paths. See filter.h.
 
-   A pattern is a row of tokens, and a state is a place in it. All states that a path can have led
-   to are kept at once, one bit each, so nothing is ever tried twice:
+   A pattern is a row of tokens, and a state is a position in it. All states that the path can reach
+   are tracked at once, one bit each, so there is no backtracking:
 
        pattern     a   *   b         path      a      b        b
        states    0   1   2   3       states {0} {1,2}  {1,2,3}  {1,2,3}    3, the end: it matches */
@@ -15,7 +15,7 @@ enum token { ONE, STAR, ANY, LITERAL }; /* LITERAL and above: LITERAL + the byte
 typedef struct pattern {
     int    tokens[VERSIONS_PATTERN_MAX];
     size_t count;
-    bool   anchored;    /* matches from the top on, not from any '/' on */
+    bool   anchored;    /* matches only at the top, not after any '/' */
     bool   folder_only;
 } pattern;
 
@@ -42,7 +42,7 @@ static void compile(const char *text, pattern *p)
     p->count -= p->folder_only;
 }
 
-/* Enter a state, and those behind stars, which may stand for nothing. */
+/* Enter a state, and the states after stars, since a star may match nothing. */
 static void enter(const pattern *p, states *s, size_t at)
 {
     for (; at <= p->count && !s->is[at]; at++) {

@@ -2,9 +2,8 @@
 
    A file is its content. A tree is "DXTREE1\n", then for each entry a head of 16 bytes, its path
    and its content, depth first and sorted by bytes, and a head of zeros. Fifos, devices and sockets
-   are not part of it. Entries are opened
-   relative to the descriptor of their directory, and links are never followed: a tree that is
-   changed meanwhile cannot lead outside. */
+   are not part of it. Entries are opened relative to the descriptor of their directory, and links are
+   never followed, so concurrent changes cannot lead outside of the tree. */
 #include "image.h"
 
 #include "modes.h"
@@ -20,7 +19,7 @@ typedef struct walk {
     versions_sink *sink;
     void          *user;
     size_t         depth;     /* of the open directories */
-    versions_modes modes;     /* those that the system does not keep */
+    versions_modes modes;     /* modes that the system cannot store */
     char           path[PROG_PATH_SIZE_MAX + 1]; /* of the entry, relative to the top */
     size_t         path_size;
     uint8_t        buffer[PROG_IO_SIZE];
@@ -45,7 +44,7 @@ static int send_file(walk *w, int fd, const char *name, uint64_t expected)
     uint64_t total = 0;
     for (;;) {
         int64_t n = os_read(fd, w->buffer, sizeof w->buffer);
-        if (n < 0) return prog_fail_errno("%s: reading", name);
+        if (n < 0) return prog_fail_errno("%s: cannot read", name);
         if (n == 0) break;
         total += (uint64_t)n;
         if (total > expected) break;
@@ -91,7 +90,8 @@ static int send_entry_link(walk *w, int dir, const char *name)
 {
     char target[PROG_PATH_SIZE_MAX + 1];
     if (!OS_HAS_LINKS)
-        return prog_fail(PROG_REFUSED, "%s is a link or a junction: dxup reads none on this system",
+        return prog_fail(PROG_REFUSED, "%s is a link or a junction, which dxup cannot read on "
+                                       "this system",
                          w->path);
     int64_t n = os_read_link_in(dir, name, target, sizeof target);
     if (n < 0) return prog_fail_errno("%s", w->path);
@@ -103,7 +103,7 @@ static int send_entry_link(walk *w, int dir, const char *name)
 
 static int send_dir(walk *w, int dir, unsigned mode);
 
-/* An entry of any type. w->path is that of its directory, before and after. */
+/* An entry of any type. On entry and return w->path is the path of its directory. */
 static int send_entry(walk *w, int dir, const char *name)
 {
     os_info info;
@@ -140,7 +140,7 @@ static int send_dir(walk *w, int dir, unsigned mode)
                                  PROG_DEPTH_MAX)
                      : send_head(w, 'd', versions_modes_find(&w->modes, w->path, mode), 0);
     if (!status && versions_names_read(&n, dir) < 0)
-        status = prog_fail_errno("%s: listing", w->path_size ? w->path : ".");
+        status = prog_fail_errno("%s: cannot list", w->path_size ? w->path : ".");
     for (size_t i = 0; i < n.count && !status; i++) status = send_entry(w, dir, n.list[i]);
     versions_names_free(&n);
     os_close(dir);
@@ -155,7 +155,7 @@ static int send_tree(walk *w, int fd)
     os_info info;
     if (os_info_of(fd, &info) < 0) {
         os_close(fd);
-        return prog_fail_errno("reading a directory");
+        return prog_fail_errno("the directory cannot be read");
     }
     int status = OS_KEEPS_MODES ? PROG_OK : versions_modes_load(&w->modes, fd);
     if (!status) status = w->sink(w->user, "DXTREE1\n", 8);

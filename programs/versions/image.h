@@ -5,13 +5,13 @@
 
 #include "../common/common.h"
 
-/* Receives the stream in pieces. A status that is not PROG_OK ends it. */
+/* Receives the stream in pieces. Any status but PROG_OK ends it. */
 typedef int versions_sink(void *user, const void *bytes, size_t size);
 
-/* The kind and mode of path. A symbolic link is followed here, and nowhere below. PROG_NOT_FOUND
-   comes without a message. */
+/* The kind and mode of path. A symbolic link is followed here, but not below. PROG_NOT_FOUND prints no
+   message. */
 int versions_image_stat(const char *path, int *kind, unsigned *mode);
-/* Stream the content of path into sink. A file whose size changes meanwhile is an error. */
+/* Stream the content of path into sink. Fails if the size of a file changes during the read. */
 int versions_image_read(const char *path, int kind, versions_sink *sink, void *user);
 
 #endif

@@ -1,23 +1,23 @@
 /* The inventory of a destination:
 
        rows   root | a | a/x | a/y | b ...     depth first, the names of a directory sorted; `end`
-                                               is the row behind the last one below it
+                                               is the index after the last row below it
 
-   A row says what stat says. A file that was written within the same tick of the file system's
-   clock can change once more without a trace there, so those are hashed (as git does with the
-   entries of its index), and so is all where stores through a shared mapping leave no trace.
+   A row holds the result of stat(). A file written within the current tick of the file system's clock
+   can change again without a new time, so such files are hashed (git does the same for its index).
+   Where stores through a shared mapping do not update times, all files are hashed.
 
-   Removal closes the gap between the look and the unlink: a file gets a random name first, which
-   nobody else knows, is held, is compared under it, and is removed then. It cannot be held while
-   somebody has it open to write, or mapped: what they write later would be lost. A directory is
-   removed by rmdir(), which fails where something new is in it.
+   Removal avoids the race between comparing and unlinking: a file is first renamed to a random name,
+   which no other process knows, then a lease is taken, then it is compared, then removed. While
+   another process has the file open or mapped for writing, no lease is granted, and the file stays:
+   later writes would be lost. Directories are removed by rmdir(), which fails if they have new entries.
 
-   Saved, the rows below one of them are a file:
+   The rows below one row are saved as a file:
 
        "DXKEPT1\n" | size of a row, count, size of the names | rows | names | hash of all before it
 
-   It is read by the next process if this one was killed. Part of the entries may be gone then, or
-   have a random name. */
+   The next process reads it if this one was killed. Some of the entries may then be gone, or have a
+   random name. */
 #include "inventory.h"
 
 #include "names.h"
@@ -32,7 +32,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RACY_NS 2000000000 /* the coarsest clock of a file system in use: FAT */
+#define RACY_NS 2000000000 /* the coarsest clock of a supported file system: FAT */
 
 enum { HEAD_SIZE = 8 + 3 * 4, ASIDE_SIZE = 6 + 32 }; /* bytes */
 
@@ -47,12 +47,12 @@ typedef struct row {
 struct versions_inventory {
     row     *rows;
     uint32_t count, room;
-    char    *text; /* names, a zero behind each */
+    char    *text; /* zero-terminated names */
     size_t   text_size, text_room;
     bool     hash_all;
-    uint32_t open[PROG_DEPTH_MAX + 2]; /* rows whose end is not known yet, one in another */
+    uint32_t open[PROG_DEPTH_MAX + 2]; /* nested rows whose end is not known yet */
     unsigned open_count;
-    bool     resumed; /* loaded: a removal was interrupted, perhaps */
+    bool     resumed; /* loaded from a file: a removal may have been interrupted */
 };
 
 static void *grown(void *old, size_t *room, size_t need, size_t each)
@@ -65,7 +65,7 @@ static void *grown(void *old, size_t *room, size_t need, size_t each)
 }
 
 /* >>rows --------------------------------------------------------------- */
-/* Of a file its content, of a link its target. -1 and errno. */
+/* Hash the content of a file or the target of a link. -1 and errno. */
 static int hash_entry(int folder, const char *name, int kind, uint8_t out[PROG_HASH_SIZE])
 {
     uint8_t buffer[PROG_IO_SIZE];
@@ -86,9 +86,8 @@ static int hash_entry(int folder, const char *name, int kind, uint8_t out[PROG_H
     return n < 0 ? -1 : 0;
 }
 
-/* What stat says is not the same any more, or the content where that was hashed. A second name
-   changes ctime: then the file is in the new directory too (or in another of its owner), where
-   nothing of it is lost. */
+/* Has the result of stat() changed, or the hash if there is one? A second hard link also changes ctime,
+   but then the file is still in the new directory (or elsewhere), so nothing is lost. */
 static bool differs(const row *r, const os_info *now, int folder, const char *name, bool resumed)
 {
     uint8_t hash[PROG_HASH_SIZE];
@@ -96,16 +95,16 @@ static bool differs(const row *r, const os_info *now, int folder, const char *na
     if (now->kind != was->kind || now->volume != was->volume || now->number != was->number ||
         now->user != was->user || now->group != was->group)
         return true;
-    if (was->kind == OS_FOLDER && resumed) return false; /* its mode was that of a removal */
+    if (was->kind == OS_FOLDER && resumed) return false; /* an interrupted removal changed its mode */
     if (now->mode != was->mode) return true;
-    if (was->kind == OS_FOLDER) return false; /* its entries are compared */
+    if (was->kind == OS_FOLDER) return false; /* its entries are compared instead */
     if (now->size != was->size || now->mtime_ns != was->mtime_ns) return true;
     if (now->names == was->names && now->ctime_ns != was->ctime_ns) return true;
     if (!r->hashed || now->names > was->names) return false;
     return hash_entry(folder, name, was->kind, hash) < 0 || memcmp(hash, r->hash, sizeof hash) != 0;
 }
 
-/* The rows of that depth and below are complete. */
+/* The rows of this depth and deeper are complete: set their ends. */
 static void close_rows(versions_inventory *v, unsigned depth)
 {
     while (v->open_count > depth) v->rows[v->open[--v->open_count]].end = v->count;
@@ -144,14 +143,14 @@ void versions_inventory_add(versions_inventory *v, unsigned depth, int folder, c
     if (!depth || (info->kind != OS_FILE && info->kind != OS_LINK)) return;
     r->hashed = v->hash_all || info->ctime_ns > now_ns - RACY_NS;
     if (r->hashed && hash_entry(folder, name, info->kind, r->hash) < 0)
-        memset(r->hash, 0, sizeof r->hash); /* it will not be the same */
+        memset(r->hash, 0, sizeof r->hash); /* no hash: it will count as changed */
 }
 
 void versions_inventory_end(versions_inventory *v) { close_rows(v, 0); }
 
 static int take_folder(versions_inventory *v, const char *name, int folder, unsigned depth);
 
-/* One entry and what is below it. What vanishes meanwhile was not there. */
+/* Add an entry and everything below it. Entries that disappear during the walk are skipped. */
 static int take_entry(versions_inventory *v, int folder, const char *name, unsigned depth)
 {
     os_info info;
@@ -160,7 +159,8 @@ static int take_entry(versions_inventory *v, int folder, const char *name, unsig
         return errno == ENOENT ? PROG_OK : prog_fail_errno("%s", name);
     versions_inventory_add(v, depth, folder, name, &info, now_ns);
     if (info.kind != OS_FOLDER) return PROG_OK;
-    if (depth > PROG_DEPTH_MAX) return prog_fail(PROG_REFUSED, "%s: directories too deep", name);
+    if (depth > PROG_DEPTH_MAX) return prog_fail(PROG_REFUSED, "%s: directories are nested too "
+                                                               "deep", name);
     int fd = os_open_in(folder, name, OS_FOLDER);
     if (fd < 0) return errno == ENOENT ? PROG_OK : prog_fail_errno("%s", name);
     int status = take_folder(v, name, fd, depth + 1);
@@ -168,7 +168,7 @@ static int take_entry(versions_inventory *v, int folder, const char *name, unsig
     return status;
 }
 
-/* Depth is limited, so this recursion is too. */
+/* The recursion is bounded by the limit of depth. */
 static int take_folder(versions_inventory *v, const char *name, int folder, unsigned depth)
 {
     versions_names n;
@@ -206,7 +206,7 @@ int versions_inventory_take(versions_inventory **out, const char *path)
 }
 
 /* >>saved -------------------------------------------------------------- */
-/* The row of a relative path; count: there is none. */
+/* The row of a relative path; the row count if no row has it. */
 static uint32_t find_row(const versions_inventory *v, const char *path)
 {
     uint32_t at = 0;
@@ -254,7 +254,7 @@ int versions_inventory_save(const versions_inventory *v, const char *at, const c
     return status;
 }
 
-/* The rows lie one in another, and have names. */
+/* Check that the rows are properly nested and have names. */
 static bool is_sound(const versions_inventory *v)
 {
     if (!v->count || !v->text_size || v->text[v->text_size - 1]) return false;
@@ -331,7 +331,7 @@ typedef struct walk {
     versions_changes         *changes;
     bool                      removes;
     const versions_removal   *removal; /* or NULL */
-    bool                      moved; /* its new name has changed its ctime */
+    bool                      moved; /* renaming changed its ctime */
     size_t                    size; /* of path */
     char                      path[PROG_PATH_SIZE_MAX + 1];
 } walk;
@@ -348,7 +348,7 @@ static void add_change(walk *w, const char *what)
     c->count++;
 }
 
-/* The path of the walk gets a name; false: it is too long, so no name of the inventory. */
+/* Append a name to the path of the walk; false: too long, so it cannot be in the inventory. */
 static bool enter(walk *w, const char *name)
 {
     size_t size = strlen(name), slash = w->size > 0;
@@ -374,8 +374,8 @@ static bool name_aside(char out[ASIDE_SIZE + 1])
     return true;
 }
 
-/* NULL: the entry, whose name is aside, is as it was, and nobody can write to it. *held: keeps that
-   so until it is closed, or -1. It may be open already. */
+/* Compare the entry renamed to `aside`. NULL: unchanged, and no other process can write to it while
+   *held is open. *held: the descriptor with the lease, or -1; it may be open already. */
 static const char *check_aside(const row *r, int folder, const char *aside, int *held)
 {
     os_info now, is;
@@ -383,16 +383,17 @@ static const char *check_aside(const row *r, int folder, const char *aside, int 
     if (*held >= 0 && os_hold(*held) == OS_IN_USE) return "open for writing";
     if (os_look_in(folder, aside, &now) < 0) return "gone";
     if (*held >= 0 && (os_info_of(*held, &is) < 0 || is.number != now.number)) return "changed";
-    now.ctime_ns = r->info.ctime_ns; /* the new name changes it on some file systems */
+    now.ctime_ns = r->info.ctime_ns; /* renaming changes it on some file systems */
     return differs(r, &now, folder, aside, false) ? "changed" : NULL;
 }
 
-/* Remove a file that is as it was. Under its random name nobody finds it. *held: of check_aside(). */
+/* Remove a file if it is unchanged. No other process finds it under its random name. *held: see
+   check_aside(). */
 static int remove_aside(walk *w, const row *r, int folder, const char *name, int *held)
 {
     char aside[ASIDE_SIZE + 1];
     int status = PROG_OK;
-    if (!name_aside(aside)) return prog_fail_errno("random bytes");
+    if (!name_aside(aside)) return prog_fail_errno("the system's random numbers");
     if (os_rename_in(folder, name, aside) < 0) {
         if (errno == ENOENT) return PROG_OK;
         if (errno == ENOSYS && os_remove_in(folder, name, OS_FILE) == 0) return PROG_OK;
@@ -401,15 +402,15 @@ static int remove_aside(walk *w, const row *r, int folder, const char *name, int
     const char *what = check_aside(r, folder, aside, held);
     if (what) {
         add_change(w, what);
-        (void)os_rename_in(folder, aside, name); /* or it keeps that name: there is another now */
+        (void)os_rename_in(folder, aside, name); /* if the name is taken it keeps the random one */
     } else if (os_remove_in(folder, aside, OS_FILE) < 0) {
         status = prog_fail_errno("%s: cannot be removed", w->path);
     }
     return status;
 }
 
-/* The same; where it has another name, too, its time after that is told: the lease on it is from
-   before the removal to after it, so nothing else has changed that. */
+/* The same. If the file has another hard link, the callback gets its time after the removal. The lease
+   covers the whole removal, so nothing else can have changed the time. */
 static int remove_entry(walk *w, const row *r, int folder, const char *name, const os_info *now)
 {
     os_info before, after;
@@ -435,7 +436,7 @@ static int visit_subfolder(walk *w, uint32_t at, int folder, const char *name)
     int status = visit_folder(w, at, fd);
     if (!status && w->removes && w->changes->count == before &&
         os_remove_in(folder, name, OS_FOLDER) < 0 && errno != ENOENT)
-        add_change(w, "new"); /* something came into it */
+        add_change(w, "new"); /* it has a new entry */
     if (w->removes && w->changes->count != before) (void)os_set_open_mode(fd, r->info.mode);
     os_close(fd);
     return status;
@@ -457,7 +458,7 @@ static int visit(walk *w, uint32_t at, int folder, const char *name)
     return w->removes ? remove_entry(w, r, folder, name, &now) : PROG_OK;
 }
 
-/* A name that is not in the inventory. An interrupted removal may have given it. */
+/* A name that is not in the inventory. It may be the random name of an interrupted removal. */
 static int visit_new(walk *w, uint32_t at, int folder, const char *name)
 {
     os_info now;
@@ -475,7 +476,7 @@ static int visit_new(walk *w, uint32_t at, int folder, const char *name)
     return PROG_OK;
 }
 
-/* Both are sorted: the rows below `at`, and the names that are there now. */
+/* Merge two sorted lists: the rows below `at`, and the names that exist now. */
 static int visit_names(walk *w, uint32_t at, int folder, const versions_names *n)
 {
     const versions_inventory *v = w->v;
@@ -488,7 +489,7 @@ static int visit_names(walk *w, uint32_t at, int folder, const versions_names *n
         if (i == n->count) order = 1;
         else if (was) order = strcmp(n->list[i], was);
         if (!enter(w, order <= 0 ? n->list[i] : was))
-            return prog_fail(PROG_REFUSED, "%s: a path that is too long", w->path);
+            return prog_fail(PROG_REFUSED, "%s: the path is too long", w->path);
         if (order < 0) status = visit_new(w, at, folder, n->list[i]);
         else if (order == 0) status = visit(w, next, folder, was);
         else if (!v->resumed) add_change(w, "gone");
@@ -511,7 +512,7 @@ static int visit_folder(walk *w, uint32_t at, int folder)
     return status;
 }
 
-/* The destination is a file, and this the old one. Its name is none that others look for. */
+/* Remove the old file of a destination that is a file. No other process looks for its name. */
 static int remove_file(walk *w, const row *r, const char *path)
 {
     os_info now;

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* "0755 " in front of a path, and the modes that need no line. */
+/* the size of "0755 " before a path, and the default modes, which need no line */
 enum { PREFIX = 5, FILE_MODE = 0644, FOLDER_MODE = 0755 };
 
 static void make_room(versions_modes *m, size_t more)
@@ -57,7 +57,7 @@ static bool is_mode(const char *line, size_t size)
     return !memchr(line, 0, size);
 }
 
-/* Check the content and cut it into lines, sorted by path. */
+/* Check the content and split it into lines, sorted by path. */
 static int split(versions_modes *m)
 {
     size_t room = 0;

@@ -7,11 +7,11 @@
 typedef struct versions_names {
     char **list;
     size_t count;
-    char  *text; /* the names one after another, a zero behind each */
+    char  *text; /* zero-terminated names, back to back */
     size_t size, room;
 } versions_names;
 
-/* Those in an open folder. 0, or -1 and errno; free them in both cases. */
+/* Read the names in an open folder. 0, or -1 and errno; free them in both cases. */
 int  versions_names_read(versions_names *n, int folder);
 void versions_names_free(versions_names *n);
 

@@ -185,6 +185,7 @@ def readme_dxup(folder):
 def help_and_suites(folder):
     run(folder, "make help", "make test-all")
     run(folder, "make suites", "test_dxup.asan")
+    run(folder, "make messages", "out of memory")
 
 
 def everything(folder):
@@ -372,7 +373,7 @@ def calls_of(program, folder, calls):
 # Command as shown: the case that runs it. A case runs once, in the order of this list; SHARED ones where `make demo` was run.
 RUN = {
     "make demo": demo, "make demo OLD=app-1.0 NEW=app-1.1": own_files, "cc -o example example.c": example,
-    "make help": help_and_suites, "make suites": help_and_suites, "make all": everything, "make hello": everything,
+    "make help": help_and_suites, "make suites": help_and_suites, "make messages": help_and_suites, "make all": everything, "make hello": everything,
     "dxup publish store app ./build/app": readme_dxup, "dxup serve store --listen 127.0.0.1:7000": readme_dxup,
     "dxup pull 127.0.0.1:7000 app ./app": readme_dxup, "dxup pull 127.0.0.1:7000 app@1 ./app": readme_dxup, "dxup watch 127.0.0.1:7000 app ./app": readme_dxup, "dxup --version": dxup, "--help of dxup": dxup, "--help of dxpatch": dxpatch, "usage of dxecho": dxecho, "--help of dxkeep": dxkeep,
     "make install PREFIX=/usr/local": install, "make install": install, "make texts": install, "make clean": clean,

@@ -157,6 +157,12 @@ floors|common files that call a program|mkdir -p programs/a programs/common && e
 floors|common files that call the versions|mkdir -p programs/b programs/common programs/versions && echo 'int h(void);' >programs/b/h.c && echo 'int f(int x) { return x; }' >programs/versions/f.c && echo 'int g(int x) { return f(x); }' >programs/common/g.c
 floors|a private name in a layer|mkdir layers && echo 'static inline int dx_up_f(int x) { return dx_sample_p_fits(x); }' >layers/dx_up.h
 floors|a private field in a program|mkdir -p programs/a && echo 'int f(dx_sample *s) { return (int)s->size_; }' >programs/a/f.c
+messages|a period at the end|mkdir -p programs/a && echo 'int f(const char *p) { return prog_fail(PROG_USAGE, "%s is bad.", p); }' >programs/a/a.c
+messages|a capital in front|mkdir -p programs/a && echo 'int f(const char *p) { return prog_fail(PROG_USAGE, "Bad: %s", p); }' >programs/a/a.c
+messages|a line break|mkdir -p programs/a && echo 'void f(const char *p) { prog_warn("%s is bad\n", p); }' >programs/a/a.c
+messages|a failure of nothing|mkdir -p programs/a && echo 'int f(void) { return prog_fail_errno("reading a file"); }' >programs/a/a.c
+messages|a reason with a period|mkdir -p programs/a && printf 'int g(const char *why);\nint f(void) { return g("it is bad."); }\n' >programs/a/a.c
+messages|a help text with a period|mkdir -p programs/a && echo 'option o = {.help = "print it."};' >programs/a/a.c
 layers|a layer that the table does not know|cp layers/dx_storey.h layers/dx_unknown.h
 layers|a sign conversion|sed -i 's/(uint16_t)(value & 0xffff)/value/' layers/dx_storey.h
 layers|a static mode half done|sed -i 's/^DX_STOREY_API int         dx_storey_init/int dx_storey_init/' layers/dx_storey.h

@@ -856,7 +856,7 @@ def moments(dice):
     printed = [" ".join(line.split()[1:3]) for line in keep("log", "store").splitlines()]
     assert [at(p) for p in printed] == ["3", "2", "1", "0"], "what log prints is a moment"
     for wrong in ("", "yesterday", "2026-13-01 00:00:00", "2026-01-01", "5x", "-1", "1.5", "2026-01-01 00:00:00 x"):
-        assert "no moment" in keep("restore", "store", "--force", "--", wrong, "back", status=1), wrong
+        assert "is not a moment" in keep("restore", "store", "--force", "--", wrong, "back", status=1), wrong
     for missing in ("5", "2h", "1999-01-01 00:00:00", "99999999999"):
         assert "'dxkeep log store'" in keep("restore", "store", missing, "back", "--force", status=2), missing
 
@@ -864,8 +864,8 @@ def moments(dice):
 def what_is_refused(dice):
     os.makedirs("data/in")
     open("data/f", "w").close()
-    assert "holds the store" in keep("capture", "data/in/store", "data", status=6)
-    assert "holds the store" in keep("run", "data/store", "data", "--", "true", status=6)
+    assert "contains the store" in keep("capture", "data/in/store", "data", status=6)
+    assert "contains the store" in keep("run", "data/store", "data", "--", "true", status=6)
     keep("capture", "store", "nothing", status=2)
     keep("capture", "store", "data/f", status=2)
     keep("capture", "store", "data")
@@ -942,7 +942,7 @@ def what_must_not_be_read(dice):
     program = shutil.copy(DXKEEP, "mine/dxkeep")
     done = subprocess.run([*prefix, program, "capture", "mine/store", "data"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     out = done.stdout.decode()
-    assert done.returncode == 0 and "3 entries that must not be read" in out, out
+    assert done.returncode == 0 and "3 entries without read permission" in out, out
     keep("restore", "mine/store", "latest", "back")
     assert sorted(os.listdir("back")) == ["open"]
 

@@ -96,8 +96,8 @@ a_coding_that_fails() { # streams 16, range 2, plain 1: the next one, and a note
         dxpatch=$failing
         export DX_FAILING=$1
         expect 0 diff old new patch
-        [ "$1" = 0 ] || says "the patch in the coding 'streams' does not give the new file"
-        [ "$1" != 18 ] || says "the patch in the coding 'range' does not give the new file"
+        [ "$1" = 0 ] || says "the patch in coding 'streams' does not reproduce the new file"
+        [ "$1" != 18 ] || says "the patch in coding 'range' does not reproduce the new file"
         unset DX_FAILING
         dxpatch=$good
         [ "$(od -An -tu1 -j7 -N1 patch | tr -d ' ')" = "$2" ] || fail "$1: another coding"
@@ -168,7 +168,7 @@ a_delta_in_place() {
     expect 0 apply-in-place file patch
     same new file
     expect 6 undo file patch
-    says "only patches of blocks"
+    says "only patches of kind blocks"
     same new file
     expect 0 apply old patch old # OLD may be NEW
     same new old
@@ -607,7 +607,7 @@ bad_command_lines() {
     expect 1 diff old new patch --kind hot
     says "vcdiff"
     expect 2 diff old new nowhere/patch
-    says "no folder for"
+    says "its parent directory does not exist"
     expect 1 diff old new patch --kind
     expect 1 diff old new patch --unknown
     for n in 0 63 100 131072 -64 64x ""; do expect 1 diff old new patch --kind blocks --block-size "$n"; done
@@ -619,7 +619,7 @@ bad_command_lines() {
     expect 1 undo old
     expect 1 info
     expect 1 diff old new patch --kind flash --slot-size 4096
-    says "one page more than OLD"
+    says "OLD and one more page"
     expect 0 help
     says "Exit status"
     for n in --help -h; do
@@ -703,7 +703,7 @@ a_wrong_base() {
     expect 6 undo other patch
     says "not the file"
     expect 6 undo old patch
-    says "not applied"
+    says "nothing to undo"
     same before other
     alone before new old other patch shorter
 }
@@ -719,7 +719,7 @@ applied_twice() {
     done
     expect 0 undo file patch
     expect 6 undo file patch
-    says "not applied"
+    says "nothing to undo"
     same old file
 }
 refuse_damage() { # COMMAND...: status 4 (5 and 6: a field that says something else now); nothing written

@@ -149,7 +149,7 @@ bad_command_lines() {
     says "folder is not a store"
     expect 0 "$dxup" publish store a f
     expect 2 "$dxup" checkout store a nowhere/f
-    says "no folder for"
+    says "its parent directory does not exist"
 }
 options_that_a_command_does_not_know() {
     bytes 10 >f
@@ -327,7 +327,7 @@ $kind,1,2,a $kind" ] || fail "$(cat ran)"
         says "a $kind is updated; --exec failed with status 3: exit 3"
         diff -r $kind "a $kind" || fail "another content"
         expect 8 "$dxup" pull "$address" $kind@1 "a $kind" --exec 'kill -9 $$'
-        says "ended by signal 9"
+        says "killed by signal 9"
         expect 0 "$dxup" pull "$address" $kind "a $kind" --exec "'$dxup' pull $address $kind 'a $kind' --quiet" # nothing is locked
         stop_server
     done
@@ -736,12 +736,12 @@ trees_that_cannot_be_published() {
         chmod 000 tree/sub/a.c
         expect 5 $user "$dxup" publish theirs t tree
         says "dxup: sub/a.c: Permission denied"
-        says "nothing was published; --exclude '/sub/a.c' leaves it out"
+        says "nothing was published; --exclude '/sub/a.c' publishes without it"
         [ ! -e theirs ] || fail "a store without a version: $(ls theirs)"
         expect 0 $user "$dxup" publish theirs t tree --exclude /sub/a.c
         mkdir -m 700 'tree/odd[*]\name'
         expect 5 $user "$dxup" publish theirs t tree --exclude /sub/a.c
-        says "--exclude '/odd[\*]\\\\name' leaves it out"
+        says "--exclude '/odd[\*]\\\\name' publishes without it"
         expect 0 $user "$dxup" publish theirs t tree --exclude /sub/a.c --exclude '/odd[\*]\\name' --exclude /other
         rmdir 'tree/odd[*]\name'
         [ "$("$dxup" ls theirs t | wc -l)" = 2 ] || fail "not two versions: $("$dxup" ls theirs t)"
@@ -807,9 +807,9 @@ a_store_is_not_pulled_over() { # not even with --force, if the server did not se
         expect 6 "$dxup" pull "$address" tree mine $force
         expect 6 "$dxup" pull "$address" f mine/objects $force
     done
-    says "mine/objects is in a store of dxup, and not even --force replaces it"
+    says "mine/objects is in a store of dxup, which not even --force replaces"
     expect 6 "$dxup" pull "$address" tree mine/ --force
-    says "mine/ is a store of dxup, and not even --force replaces it"
+    says "mine/ is a store of dxup, which not even --force replaces"
     diff -r mine before || fail "the store was changed"
     stop_server
     start_server backup # a copy of a store is a tree as any other
@@ -1179,8 +1179,8 @@ a_server_that_lies() { # every way in which the bytes can be wrong
         got=$?
         case $how:$got in small-pieces:0 | [!s]*:[346] | silent-close:3) ;; *) fail "$how: status $got: $out" ;; esac
         case $how:$out in # what it does wrong is what is said
-            wrong-hash:*"is not what the server announced"* | bad-crc:*"a checksum is wrong"* | empty-pieces:*"a chunk of the transfer is wrong"*) ;;
-            another-version:*"sends version 2 in place of 'app@1'"*) ;;
+            wrong-hash:*"does not match the hash that the server announced"* | bad-crc:*"a checksum does not match"* | empty-pieces:*"the server sent a bad chunk"*) ;;
+            another-version:*"sent version 2 instead of 'app@1'"*) ;;
             hello-*:*"install the same dxup on both sides"*) ;;
             wrong-hash:* | bad-crc:* | empty-pieces:* | another-version:* | hello-*:* | *$'\033'*) fail "$how: $out" ;;
         esac
@@ -1383,7 +1383,7 @@ connections_are_cut_in_the_middle() {
     cp c before
     start_proxy 100 1 10000 # all but the first, always
     expect 3 "$dxup" pull "$address" f c --connections 4 --force
-    says "the next pull goes on from here"
+    says "the next pull resumes here"
     same before c
     stop_proxy
     address=$(sed -n 's/^listening on \([^ ]*\).*/\1/p' "$work/serve.log")

@@ -69,7 +69,7 @@ questions_that_have_no_answer() {
         case $out in *"did you mean"*) fail "$out" ;; esac
     done
     expect 1 "$dxup" publish store app
-    says "publish needs more arguments: dxup publish STORE NAME PATH"
+    says "publish needs more arguments; usage: dxup publish STORE NAME PATH"
     expect 1 "$dxup" publish store app x --keep 1
     says "see 'dxup help publish'"
     expect 2 "$dxup" publish store app -- --help # behind -- nothing is an option
@@ -99,7 +99,7 @@ errors_say_what_to_do() {
         echo here >found/file
         if [ "$program" = "$dxup publish" ]; then set -- app tree; else set -- tree; fi
         expect 6 $program found "$@"
-        says "found has other files and is not a store"
+        says "found is not a store and has other files"
         [ "$(ls -A found)" = file ] || fail "left in found: $(ls -A found)"
         expect 0 $program empty "$@"
         expect 0 $program empty "$@"
@@ -388,7 +388,7 @@ files_of_a_version() {
     expect 1 "$dxup" cat store app:sub/link
     says "symbolic link"
     expect 2 "$dxup" cat store f:inside
-    says "is a file"
+    says "is a single file"
     # nothing of a damaged chunk gets out
     cp store/objects whole
     found=
@@ -405,9 +405,9 @@ paths_that_lead_elsewhere() {
     make_app
     for path in .. ../data /data sub/../data ./data sub//a.c sub/./a.c ../../etc/passwd /; do
         expect 1 "$dxup" ls store "app:$path"
-        says "is no path in a tree"
+        says "is not a path in a tree"
         expect 1 "$dxup" cat store "app:$path"
-        says "is no path in a tree"
+        says "is not a path in a tree"
     done
     for path in sub/link/data data/x sub/a "$(printf 'x%.0s' $(seq 4000))"; do
         expect 2 "$dxup" cat store "app:$path"

@@ -95,12 +95,12 @@ a_seed_spares_what_it_has() { # whatever it is: another directory, that is only 
     rm -rf out
     expect 0 "$dxup" publish store f v/more
     expect 0 "$dxup" pull "$address" f file --seed other
-    says "--seed is of no use"
+    says "--seed is ignored"
     cmp v/more file || fail "the file differs"
     rm -rf out
     start_proxy streams
     expect 0 "$dxup" pull "$address" t out --seed other
-    says "--seed is of no use"
+    says "--seed is ignored"
     same_tree v out
 }
 numbered() { for i in $(seq "$1"); do echo "line $i of a file with many lines, $((i * i % 10007))"; done; } # LINES
@@ -717,7 +717,7 @@ a_server_that_ends_is_left() { # what it has begun it answers; the rest comes fr
         elif [ $status != 0 ]; then # it may have had all
             [ $status = 3 ] || fail "status $status: $(cat said)"
             [ ! -e out ] || fail "half a directory"
-            grep -q "the next pull goes on" said || fail "$(cat said)"
+            grep -q "the next pull resumes" said || fail "$(cat said)"
             start_server store
             expect 0 "$dxup" pull "$address" t out --report
             [ "$(get wire)" -lt 25000000 ] || fail "all was sent again: $out"
@@ -886,7 +886,7 @@ connections_that_end() { # of many at once each ends after some answers, in one 
         start_evil "$number" ends
         for try in 1 2 3 4 5 6; do # after three in a row that brought nothing a pull ends, and the next one goes on
             timeout 60 "$dxup" pull "$address" t out --connections "$count" >said 2>&1 </dev/null && break
-            grep -q "the connection was lost; the next pull goes on from here" said && continue
+            grep -q "the connection was lost; the next pull resumes here" said && continue
             fail "number $number, $count connections: $(cat said)"
             return
         done

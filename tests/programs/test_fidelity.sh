@@ -349,7 +349,7 @@ what_a_server_may_do() { # without --owner: nobody's rights come from it
     left=$(echo "$out" | grep '^dxup: out: left out: ')
     files() { find in \( "$@" \) -printf '%i\n' | sort -u | wc -l; }
     for what in "owners (of $(files ! -user 0 -o ! -group 0))" "setuid and setgid bits (of $(files -perm /6000))" \
-        "capabilities and trusted attributes ($(rights_in in))" "devices ($(files -type b -o -type c))" 'the contents were verified, not the owners and rights; --owner'; do
+        "capabilities and trusted attributes ($(rights_in in))" "devices ($(files -type b -o -type c))" 'the contents were verified, owners and rights were not; use --owner'; do
         case $left in *"$what"*) ;; *) fail "no '$what' in: $left" ;; esac
     done
     expect 0 "$dxup" pull "$address" t out # unchanged: nothing was left out this time

@@ -26,9 +26,9 @@ static int write_entry(void *user, const versions_entry *e)
     cat *c = user;
     c->written = true;
     if (e->type != DX_TREE_FILE && e->type != DX_TREE_LINK)
-        return prog_fail(PROG_USAGE, "%s is a fifo or a device", e->path);
+        return prog_fail(PROG_USAGE, "%s is a fifo or a device and has no content", e->path);
     if (e->type != DX_TREE_FILE)
-        return prog_fail(PROG_USAGE, "%s is a symbolic link; 'dxup ls' says where it leads",
+        return prog_fail(PROG_USAGE, "%s is a symbolic link; 'dxup ls' shows its target",
                          e->path);
     return versions_entry_stream(c->store, c->version, e, write_bytes, NULL);
 }
@@ -41,11 +41,12 @@ static int cat_tree(versions_store *s, const versions_version *v, const char *pa
         return prog_fail(PROG_USAGE, "%s@%llu is a tree: name a file in it, as in %s@%llu:PATH",
                          v->name, version, v->name, version);
     if (!versions_entry_path_is_valid(path))
-        return prog_fail(PROG_USAGE, "'%s' is no path in a tree: it is relative, without . and ..",
+        return prog_fail(PROG_USAGE, "'%s' is not a path in a tree: paths are relative, without . "
+                                     "and ..",
                          path);
     int status = versions_entries_visit(s, v, path, 0, write_entry, &c);
     if (status == PROG_NOT_FOUND)
-        return prog_fail(status, "%s@%llu has no '%s'; 'dxup ls' lists what it has", v->name,
+        return prog_fail(status, "%s@%llu has no '%s'; 'dxup ls' lists its entries", v->name,
                          version, path);
     if (!status && !c.written)
         return prog_fail(PROG_USAGE, "%s is a directory; 'dxup ls' lists it", path);
@@ -63,7 +64,7 @@ int dxup_cat(const dxup_options *o)
     status = dxup_find_path(s, o->name, &v, &path);
     if (!status && v.kind == PROG_TREE) status = cat_tree(s, &v, path);
     else if (!status && path && *path)
-        status = prog_fail(PROG_NOT_FOUND, "%s@%llu is a file: it has no '%s'", v.name,
+        status = prog_fail(PROG_NOT_FOUND, "%s@%llu is a single file and has no '%s'", v.name,
                            (unsigned long long)v.version, path);
     else if (!status) status = versions_content_stream(s, &v, write_bytes, NULL);
     versions_store_close(s);

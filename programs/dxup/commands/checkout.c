@@ -46,7 +46,7 @@ static int checkout_stream(versions_store *s, const versions_version *v, const d
     status = versions_content_stream(s, v, checkout_bytes, c);
     dx_cas_blake3_final(&c->hasher, hash, sizeof hash);
     if (!status && !v->snapshot && memcmp(hash, v->hash, sizeof hash) != 0)
-        status = prog_fail(PROG_DAMAGED, "%s@%llu is damaged: its content has another hash",
+        status = prog_fail(PROG_DAMAGED, "%s@%llu is damaged: its content does not match its hash",
                            v->name, (unsigned long long)v->version);
     if (!status) status = versions_dest_replace(&c->dest, before);
     versions_dest_abandon(&c->dest);
@@ -81,11 +81,12 @@ static int checkout_snapshot(versions_store *s, const versions_version *v, const
 static int check_replaced(const dxup_options *o, int kind)
 {
     if (prog_lies_in(o->store, o->path) || prog_lies_in(o->path, o->store))
-        return prog_fail(PROG_REFUSED, "%s holds the store %s, or is in it, and is not replaced",
+        return prog_fail(PROG_REFUSED, "%s contains the store %s, or is inside it, and is not "
+                                       "replaced; use another destination",
                          o->path, o->store);
     int status = versions_dest_check(o->path, kind);
     if (status || o->force || !prog_has_entries(o->path)) return status;
-    return prog_fail(PROG_REFUSED, "%s is a directory and not empty; --force replaces it", o->path);
+    return prog_fail(PROG_REFUSED, "%s is a directory that is not empty; --force replaces it", o->path);
 }
 
 static int write_version(versions_store *s, const versions_version *v, const dxup_options *o,

@@ -127,7 +127,7 @@ static int list_file(const versions_version *v, const char *path, bool json)
 {
     versions_entry e = {.path = "", .type = DX_TREE_FILE, .mode = v->mode, .size = v->size};
     if (path && *path)
-        return prog_fail(PROG_NOT_FOUND, "%s@%llu is a file: it has no '%s'", v->name,
+        return prog_fail(PROG_NOT_FOUND, "%s@%llu is a single file and has no '%s'", v->name,
                          (unsigned long long)v->version, path);
     if (json) print_entry_json(&e, v->name, NULL);
     else print_entry(&e, v->name, NULL);
@@ -145,12 +145,12 @@ static int list_tree(versions_store *s, const versions_version *v, const char *p
     int status = PROG_OK;
     if (!versions_entry_path_is_valid(clean))
         status = prog_fail(PROG_USAGE,
-                           "'%s' is no path in a tree: it is relative, without . and ..", path);
+                           "'%s' is not a path in a tree: paths are relative, without . and ..", path);
     if (!status)
         status = versions_entries_visit(s, v, clean, o->recursive ? VERSIONS_ENTRIES_ALL : 1,
                                         list_entry, &l);
     if (status == PROG_NOT_FOUND)
-        prog_fail(status, "%s@%llu has no '%s'; 'dxup ls %s %s@%llu' lists what it has", v->name,
+        prog_fail(status, "%s@%llu has no '%s'; 'dxup ls %s %s@%llu' lists its entries", v->name,
                   (unsigned long long)v->version, path, o->store, v->name,
                   (unsigned long long)v->version);
     free(clean);
@@ -191,7 +191,8 @@ static int list_server(const dxup_options *o)
 {
     dxup_names n = {NULL, 0};
     if (o->recursive)
-        return prog_fail(PROG_USAGE, "a server lists names and versions; --recursive is of a store");
+        return prog_fail(PROG_USAGE, "--recursive needs a store: a server lists names and "
+                                     "versions only");
     int status = dxup_names_fetch(o->store, o->name ? o->name : "", &n.list, &n.count);
     if (!status && !o->name) list_names(&n, o->json);
     for (size_t i = 0; !status && o->name && i < n.count; i++) {

@@ -101,7 +101,7 @@ static void warn_of_losses(const char *path, const versions_losses *lost)
         prog_warn("%s: not kept: sockets (%s; the first is %s)", path,
                   prog_count_text(lost->sockets, count), lost->socket);
     if (lost->holes)
-        prog_warn("%s: not kept: holes (in %s; they are filled with zeros)", path,
+        prog_warn("%s: not kept: holes (in %s; they become zeros)", path,
                   prog_count_text(lost->holes, count));
 }
 
@@ -116,7 +116,7 @@ static void advise_exclude(const char *unread)
         pattern[size++] = *c;
     }
     pattern[size] = 0;
-    prog_warn("nothing was published; --exclude '/%s' leaves it out", pattern);
+    prog_warn("nothing was published; --exclude '/%s' publishes without it", pattern);
 }
 
 /* >>version ---------------------------------------------------------------- */
@@ -228,7 +228,7 @@ static int check_rules(const dxup_options *o, int kind)
 {
     if (o->rules.count && (kind != PROG_TREE || !VERSIONS_HAS_SNAPSHOTS))
         return prog_fail(PROG_USAGE, "%s: %s", o->rules.items[0].option,
-                         kind == PROG_TREE ? "this system publishes directories whole"
+                         kind == PROG_TREE ? "not supported on this system"
                                            : "the source is a file, not a directory");
     return versions_filter_check(&o->rules);
 }
@@ -244,18 +244,19 @@ int dxup_publish(const dxup_options *o)
     if (strlen(o->name) > PROG_NAME_SIZE_MAX || !*o->name)
         return prog_fail(PROG_USAGE, "'%s' is not a valid name: %s", o->name, PROG_NAME_RULE);
     if (version)
-        return prog_fail(PROG_USAGE, "'%s' would be a version: publish the name alone, its next "
-                         "version has the next number", o->name);
+        return prog_fail(PROG_USAGE, "'%s' names a version: publish the name alone, and it gets "
+                                     "the next number", o->name);
     if (versions_tag_in(o->name))
         return prog_fail(PROG_USAGE,
-                         "'%s' would be a tag: publish the name, and move the tag with dxup tag",
+                         "'%s' names a tag: publish the name alone, then move the tag with 'dxup tag'",
                          o->name);
     int status = versions_image_stat(o->path, &kind, &mode);
     if (status == PROG_NOT_FOUND) return prog_fail(status, "%s: no such file", o->path);
     if (!status) status = check_rules(o, kind);
     /* Each version would hold all versions before it. */
     if (!status && prog_lies_in(o->store, o->path))
-        status = prog_fail(PROG_REFUSED, "%s holds the store %s", o->path, o->store);
+        status = prog_fail(PROG_REFUSED, "%s contains the store %s; keep the store outside of "
+                                         "it", o->path, o->store);
     if (!status)
         status = versions_store_open(&s, o->store, o->dry_run ? VERSIONS_WRITE : VERSIONS_CREATE);
     if (status) return status;

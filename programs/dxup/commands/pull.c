@@ -65,7 +65,8 @@ static void warn_of_owners(const pull *p)
         assert(size < sizeof text);
     }
     if (size)
-        prog_warn("%s: left out: %s; the contents were verified, not the owners and rights; --owner restores them",
+        prog_warn("%s: left out: %s; the contents were verified, owners and rights were not; "
+                  "use --owner to restore them",
                   p->o->path, text);
 }
 
@@ -206,7 +207,7 @@ static int pull_once(const dxup_options *o, versions_guard *guard, bool whole, b
     const bool accepted = !status;
     if (!status && p->o->seed &&
         (p->plan.syncs ? p->plan.kind == PROG_FILE : p->transfer.next > 0))
-        prog_warn("--seed is of no use for what is not pulled as a directory");
+        prog_warn("--seed is ignored: %s is not pulled as a directory of objects", p->o->name);
     if (!status && p->plan.syncs) status = dxup_pull_fetch(p);
     if (o->dry_run) {
         if (!status) status = end_dry_run(p);
@@ -250,13 +251,13 @@ static int run_command(const dxup_options *o, const deed *done)
     snprintf(to, sizeof to, "%llu", (unsigned long long)done->to);
     if (os_set_variable("DXUP_NAME", name) || os_set_variable("DXUP_FROM", from) ||
         os_set_variable("DXUP_TO", to) || os_set_variable("DXUP_PATH", o->path))
-        return prog_fail_errno("--exec");
+        return prog_fail_errno("--exec cannot be run");
     fflush(stdout); /* what it prints comes behind the summary */
     const int status = os_run(o->exec);
-    if (status < 0) return prog_fail_errno("--exec");
+    if (status < 0) return prog_fail_errno("--exec cannot be run");
     if (!status) return PROG_OK;
     if (status > 255)
-        return prog_fail(PROG_HOOK, "%s is updated; --exec was ended by signal %d: %s", o->path,
+        return prog_fail(PROG_HOOK, "%s is updated; --exec was killed by signal %d: %s", o->path,
                          status - 256, o->exec);
     return prog_fail(PROG_HOOK, "%s is updated; --exec failed with status %d: %s", o->path, status,
                      o->exec);
@@ -269,9 +270,9 @@ int dxup_pull(const dxup_options *o)
     deed done = {.changed = false};
     if (o->seed && os_look(o->seed, true, &seed) < 0) return prog_fail_errno("%s", o->seed);
     if (o->seed && seed.kind != OS_FOLDER)
-        return prog_fail(PROG_USAGE, "--seed %s: not a directory", o->seed);
+        return prog_fail(PROG_USAGE, "--seed: %s is not a directory", o->seed);
     if (o->connections > CONNECTIONS_MAX)
-        return prog_fail(PROG_USAGE, "pull uses at most %d connections", CONNECTIONS_MAX);
+        return prog_fail(PROG_USAGE, "--connections: a pull uses at most %d", CONNECTIONS_MAX);
     /* Both tries compare with what was there before the first. */
     versions_guard guard;
     int status = versions_guard_lock(&guard, o->path);

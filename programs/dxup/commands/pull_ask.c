@@ -37,18 +37,18 @@ static int remote_failed(pull *p, const dx_hbtp_result *r)
         return prog_fail(PROG_NETWORK, "the server refused: %u %.*s", r->status,
                          (int)(r->payload_size < 200 ? r->payload_size : 200),
                          (const char *)r->payload);
-    return prog_fail(PROG_NETWORK, "no answer: %s", dxup_protocol_text(r->error));
+    return prog_fail(PROG_NETWORK, "the request failed: %s", dxup_protocol_text(r->error));
 }
 
 static int malformed_reply(const char *field)
 {
-    return prog_fail(PROG_NETWORK, "malformed reply: its field '%s' cannot be read", field);
+    return prog_fail(PROG_NETWORK, "the server's reply is malformed: field '%s' cannot be read", field);
 }
 
 /* The reply says that the destination is up to date. */
 static int take_unchanged(pull *p, bool same)
 {
-    if (!same) return prog_fail(PROG_DAMAGED, "the server says unchanged, but the hashes differ");
+    if (!same) return prog_fail(PROG_DAMAGED, "the server says 'unchanged', but the hashes differ");
     if (p->plan.kind == PROG_FILE && !p->o->dry_run && os_set_mode(p->o->path, p->plan.mode & 0777) < 0)
         return prog_fail_errno("%s", p->o->path);
     /* The staging file is useless now: opening and abandoning removes it. */
@@ -77,16 +77,18 @@ static int take_reply(pull *p, const dx_hbtp_result *r)
     p->plan.transfer_id = pull_reply_get_transfer(&v);
     pull_reply_copy_hash(&v, 0, p->plan.hash, sizeof p->plan.hash);
     if (p->plan.kind != PROG_FILE && p->plan.kind != PROG_TREE)
-        return prog_fail(PROG_NETWORK, "the reply names an unknown kind");
+        return prog_fail(PROG_NETWORK, "the server's reply is malformed: unknown kind of content");
     int status = dxup_pull_refuse_another(p);
     if (status) return status;
     if (p->plan.outcome == DXUP_UNCHANGED) return take_unchanged(p, dxup_pull_is_there(p));
     if (p->plan.details_of && !pull_reply_get_known_base(&v))
         p->plan.have_size = 0; /* a patch of nothing */
     if (p->plan.outcome == DXUP_PATCHED && !p->plan.have_kind && !p->plan.details_of)
-        return prog_fail(PROG_DAMAGED, "the server sends a patch, but there is no base");
+        return prog_fail(PROG_DAMAGED, "the server sends a patch, but the destination has no base "
+                                       "for it");
     if (p->plan.outcome == DXUP_FULL && p->plan.wire_size != p->plan.size)
-        return prog_fail(PROG_DAMAGED, "the reply contradicts itself");
+        return prog_fail(PROG_DAMAGED, "the server's reply is malformed: its sizes contradict "
+                                       "each other");
     if (p->plan.outcome == DXUP_FULL && p->plan.kind == PROG_FILE && !p->plan.transfer_id &&
         dxup_pull_takes_objects(p))
         return send_sync_request(p);
@@ -116,10 +118,10 @@ static int take_sync_reply(pull *p, const dx_hbtp_result *r)
     sync_reply_copy_hash(&v, 0, p->plan.hash, sizeof p->plan.hash);
     sync_reply_copy_root(&v, 0, p->plan.root, sizeof p->plan.root);
     if (p->plan.outcome != DXUP_UNCHANGED && p->plan.outcome != DXUP_SYNCED)
-        return prog_fail(PROG_NETWORK, "the reply names an unknown outcome");
+        return prog_fail(PROG_NETWORK, "the server's reply is malformed: unknown outcome");
     if (p->plan.kind == PROG_FILE && p->plan.outcome == DXUP_SYNCED &&
         (!p->plan.size || p->plan.level > DX_TREE_LEVELS_MAX))
-        return prog_fail(PROG_NETWORK, "the reply names an impossible file");
+        return prog_fail(PROG_NETWORK, "the server's reply is malformed: impossible size of a file");
     int status = dxup_pull_refuse_another(p);
     if (status) return status;
     if (p->plan.outcome == DXUP_UNCHANGED && !dxup_pull_is_there(p))
@@ -138,7 +140,8 @@ static int take_sync_reply(pull *p, const dx_hbtp_result *r)
 static int cannot_ask(const pull *p, int error)
 {
     if (error == DX_HBTP_ECANCELED)
-        return prog_fail(PROG_NETWORK, "%s: the server ends; pull again later", p->o->address);
+        return prog_fail(PROG_NETWORK, "%s: the server is shutting down; pull again later",
+                                       p->o->address);
     return prog_fail(PROG_NETWORK, "%s: the request cannot be sent: %s", p->o->address,
                      dxup_protocol_text(error));
 }
@@ -233,7 +236,7 @@ static int lost(pull *p, const char *why)
                          prog_count_text(p->transfer.next, done),
                          prog_count_text(p->plan.wire_size, total), p->o->path,
                          dxup_pull_can_resume(p) ? "; the next pull resumes here" : "");
-    return prog_fail(PROG_NETWORK, "%s before its reply", why);
+    return prog_fail(PROG_NETWORK, "%s before it replied", why);
 }
 
 /* Before its first reply it is most likely something else, such as a web server. */
@@ -363,7 +366,7 @@ int dxup_pull_ask(pull *p)
     } else if (!status) {
         dx_reactor_timer(&p->transfer.reactor, &p->transfer.timer_op, 1000000000);
         int error = dx_reactor_run(&p->transfer.reactor);
-        if (error) status = prog_fail(PROG_SYSTEM, "the event loop: %s",
+        if (error) status = prog_fail(PROG_SYSTEM, "the event loop failed: %s",
                                       dx_reactor_error_name(error));
     }
     p->transfer.done = true;

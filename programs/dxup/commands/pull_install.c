@@ -115,7 +115,7 @@ static int pull_details(pull *of, const char *path, uint64_t base, bool *changed
     of->transfer.sent += p->transfer.sent;
     of->transfer.received += p->transfer.received;
     if (p->plan.has_no_details) {
-        prog_warn("%s: the server has only the content of it: no times, links, attributes",
+        prog_warn("%s: the server sent the contents only: times, links and attributes are not restored",
                   of->o->path);
         status = PROG_OK;
     }

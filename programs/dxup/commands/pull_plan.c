@@ -25,7 +25,7 @@ static int measure_bytes(void *user, const void *bytes, size_t size)
     assert(m->size >= size);
     prog_progress("hashing", m->size, 0, false);
     if (m->copy_fd >= 0 && !prog_write_all(m->copy_fd, bytes, size))
-        return prog_fail_errno("a temporary file");
+        return prog_fail_errno("the temporary file beside the destination");
     return PROG_OK;
 }
 
@@ -58,7 +58,7 @@ int dxup_pull_hash_destination(pull *p, bool copied)
     dx_cas_blake3_init(&m.hasher);
     status = versions_image_read(p->o->path, p->plan.have_kind, measure_bytes, &m);
     if (status == PROG_NOT_FOUND) /* it was there a moment ago */
-        return prog_fail(PROG_REFUSED, "%s changes while it is read; try again", p->o->path);
+        return prog_fail(PROG_REFUSED, "%s changed while it was read; try again", p->o->path);
     if (status) return status;
     dx_cas_blake3_final(&m.hasher, p->plan.have, sizeof p->plan.have);
     p->plan.have_size = m.size;
@@ -95,7 +95,7 @@ int dxup_pull_refuse_another(const pull *p)
     uint64_t asked;
     versions_split_version(p->o->name, name, &asked);
     if (!asked || p->plan.version == asked) return PROG_OK;
-    return prog_fail(PROG_DAMAGED, "the server sends version %llu in place of '%s'",
+    return prog_fail(PROG_DAMAGED, "the server sent version %llu instead of '%s'",
                      (unsigned long long)p->plan.version, p->o->name);
 }
 
@@ -116,8 +116,8 @@ static int refuse_older(const pull *p)
     if (p->plan.version == pulled && memcmp(hash, p->plan.hash, sizeof hash) != 0)
         return prog_fail(
             PROG_REFUSED,
-            "version %llu of '%s' was pulled to %s, and the server's version %llu is another one: "
-            "it has another store; --force accepts it",
+            "version %llu of '%s' was pulled to %s, but the server's version %llu has other "
+            "content: its store is another one; --force accepts it",
             (unsigned long long)pulled, p->o->name, p->o->path,
             (unsigned long long)p->plan.version);
     return PROG_OK;
@@ -157,8 +157,8 @@ static int refuse_store(const pull *p)
     }
     if (!versions_store_is_at(path)) return PROG_OK;
     return prog_fail(PROG_REFUSED,
-                     "%s is %sa store of dxup, and not even --force replaces it: name "
-                     "another destination, or remove it first",
+                     "%s is %sa store of dxup, which not even --force replaces; name another "
+                     "destination, or remove it first",
                      p->o->path, p->plan.have_kind == PROG_TREE ? "" : "in ");
 }
 
@@ -171,8 +171,8 @@ int dxup_pull_refuse_losses(const pull *p, bool known_base)
     if (known_base || !may_lose(p)) return PROG_OK;
     if (p->o->force) return refuse_store(p);
     return prog_fail(PROG_REFUSED,
-                     "%s was changed locally: it is no version of '%s' that the server knows; "
-                     "move it away to keep it, --force replaces it",
+                     "%s was changed locally: the server has no such version of '%s'; move it "
+                     "away to keep it, or use --force to replace it",
                      p->o->path, p->o->name);
 }
 

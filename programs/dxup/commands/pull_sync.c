@@ -109,7 +109,7 @@ int dxup_pull_scan(pull *p, uint64_t *size)
                                  p->install.stat_cache, p->install.stock, p->install.old_root,
                                  size);
     if (status == PROG_NOT_FOUND) /* it was there a moment ago */
-        return prog_fail(PROG_REFUSED, "%s changes while it is read; try again", p->o->path);
+        return prog_fail(PROG_REFUSED, "%s changed while it was read; try again", p->o->path);
     return status;
 }
 
@@ -261,7 +261,8 @@ static int fetch_file(pull *p, versions_store *s)
         status = versions_file_restore(s, &file.entry, &p->install.dest, !p->o->omit.sparse, hash);
     if (!status && !p->o->dry_run && memcmp(hash, p->plan.hash, sizeof hash) != 0)
         status = prog_fail(PROG_DAMAGED,
-                           "the content is not what the server announced; nothing changed");
+                           "the content does not match the hash that the server announced; "
+                           "nothing was changed");
     return status;
 }
 
@@ -311,7 +312,7 @@ int dxup_pull_fetch(pull *p)
     if (!status)
         status = is_file ? fetch_file(p, p->install.store) : fetch_into(p, p->install.store);
     if (status == PROG_DAMAGED && p->install.left_store)
-        prog_warn("what an earlier pull left may be damaged; fetching everything again");
+        prog_warn("the data of an interrupted pull may be damaged; fetching everything again");
     versions_known_free(&p->transfer.lacking.seen);
     p->install.complete = !status && !p->o->dry_run;
     return status;

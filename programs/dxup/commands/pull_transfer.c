@@ -83,12 +83,13 @@ static int start_applier(pull *p)
 {
     dx_patch_header header;
     int error = dx_patch_info(p->transfer.head, sizeof p->transfer.head, &header);
-    if (error) return prog_fail(PROG_DAMAGED, "not a patch: %s", dx_patch_error_name(error));
+    if (error) return prog_fail(PROG_DAMAGED, "the server sent a malformed patch: %s",
+                                              dx_patch_error_name(error));
     if (header.memory_size > APPLY_MEMORY_MAX)
-        return prog_fail(PROG_REFUSED, "the patch needs too much memory");
+        return prog_fail(PROG_REFUSED, "the patch needs more memory than a pull may use");
     if (header.target_size != p->plan.size ||
         memcmp(header.target_hash, p->plan.hash, PROG_HASH_SIZE) != 0)
-        return prog_fail(PROG_DAMAGED, "the patch makes another version than the server announced");
+        return prog_fail(PROG_DAMAGED, "the patch is for another version than the server announced");
     assert(!p->transfer.applying);
     dx_patch_applier_desc desc = {0};
     desc.user = p;
@@ -148,10 +149,11 @@ static int finish_transfer(pull *p)
     bool good = p->transfer.written == p->plan.size && !memcmp(hash, p->plan.hash, sizeof hash);
     if (!good && p->transfer.kept)
         return prog_fail(PROG_DAMAGED,
-                         "what an earlier pull left is damaged; fetching everything again");
+                         "the data of an interrupted pull is damaged; fetching everything again");
     if (!good)
         return prog_fail(PROG_DAMAGED,
-                         "the content is not what the server announced; nothing changed");
+                         "the content does not match the hash that the server announced; nothing "
+                         "was changed");
     p->install.complete = true;
     return PROG_OK;
 }
@@ -253,8 +255,8 @@ int dxup_pull_take_chunk(const dx_hbtp_context *context)
         chunk.offset != p->transfer.next ||
         chunk.data_size > p->plan.wire_size - p->transfer.next ||
         (!chunk.data_size && !chunk.final))
-        status = prog_fail(PROG_DAMAGED, "a chunk of the transfer is wrong: %s",
-                           error ? dxup_protocol_text(error) : "it does not come next");
+        status = prog_fail(PROG_DAMAGED, "the server sent a bad chunk: %s",
+                           error ? dxup_protocol_text(error) : "it is out of order");
     else if (p->plan.outcome == DXUP_PATCHED)
         status = take_patch(p, chunk.offset, chunk.data, chunk.data_size);
     else if (chunk.data_size)

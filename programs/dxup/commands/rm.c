@@ -63,7 +63,7 @@ static int check_version(const versions_version *v, uint64_t latest, uint64_t co
                          "name", v->name, version);
     if (count > 1 && !older)
         return prog_fail(PROG_REFUSED,
-                         "%s@%llu has older versions before it: --older removes them, too",
+                         "%s@%llu has older versions; --older removes them, too",
                          v->name, version);
     return PROG_OK;
 }

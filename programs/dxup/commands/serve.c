@@ -896,7 +896,7 @@ static int open_links(worker *w)
     int status = dxup_links_open(&w->links, &w->reactor, &desc, &w->links_memory);
     if (status) return status;
     int error = dx_link_listen(&w->links, w->listener);
-    return error ? prog_fail(PROG_SYSTEM, "listening: %s", dx_link_error_name(error)) : PROG_OK;
+    return error ? prog_fail(PROG_SYSTEM, "cannot listen: %s", dx_link_error_name(error)) : PROG_OK;
 }
 
 /* The life of a worker between opening and closing its reactor. */
@@ -911,7 +911,7 @@ static void serve_until_stopped(worker *w)
     sem_post(&w->server->started);
     int error = w->status ? 0 : dx_reactor_run(&w->reactor);
     if (error)
-        w->status = prog_fail(PROG_SYSTEM, "the event loop: %s", dx_reactor_error_name(error));
+        w->status = prog_fail(PROG_SYSTEM, "the event loop failed: %s", dx_reactor_error_name(error));
     set_open(w, false);
 }
 
@@ -965,7 +965,7 @@ static int listen_all(server *s, dx_reactor_address *address)
 {
     dxup_addresses found;
     if (!s->o->address)
-        return prog_fail(PROG_USAGE, "serve needs --listen HOST:PORT, such as --listen "
+        return prog_fail(PROG_USAGE, "'serve' needs --listen HOST:PORT, such as --listen "
                                      "127.0.0.1:7000");
     int status = dxup_addresses_find_mine(&found, s->o->address, "--listen");
     if (status) return status;

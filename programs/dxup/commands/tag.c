@@ -61,7 +61,8 @@ int dxup_tag(const dxup_options *o)
 {
     versions_store *s;
     if (!versions_tag_is_valid(o->third))
-        return prog_fail(PROG_USAGE, "'%s' is not a tag: a letter, then letters, digits, . - and _",
+        return prog_fail(PROG_USAGE, "'%s' is not a valid tag: a tag is a letter, then letters, "
+                                     "digits, . - and _",
                          o->third);
     int status = versions_store_open(&s, o->store, VERSIONS_WRITE);
     if (status) return status;

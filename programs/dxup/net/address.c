@@ -48,7 +48,7 @@ int dxup_addresses_find(dxup_addresses *a, const char *text, const char *what)
                          "example.org:7000, or unix:PATH", what);
     const char *why = os_look_up(host, port, take, a);
     if (why) return prog_fail(PROG_NETWORK, "%s: %s", text, why);
-    return a->count ? PROG_OK : prog_fail(PROG_NETWORK, "%s: it has no address", text);
+    return a->count ? PROG_OK : prog_fail(PROG_NETWORK, "%s: no address found", text);
 }
 
 int dxup_addresses_find_mine(dxup_addresses *a, const char *text, const char *what)

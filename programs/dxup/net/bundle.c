@@ -215,7 +215,8 @@ int dxup_bundle_make(dxup_bundler *b, versions_store *s, const dxup_bundle_reque
 }
 
 /* >>answer ------------------------------------------------------------- */
-static int bad_answer(void) { return prog_fail(PROG_DAMAGED, "an answer of the server is wrong"); }
+static int bad_answer(void) { return prog_fail(PROG_DAMAGED, "the server's answer does not match "
+                                                             "the request"); }
 
 /* The sizes of the objects, which must add up. */
 static bool read_sizes(const uint8_t *body, size_t size, dxup_bundle *out)

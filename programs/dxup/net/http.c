@@ -889,7 +889,8 @@ static int open_peers(dxup_http *h)
     desc.memory = h->peers_memory = prog_alloc(desc.memory_size);
     int error = dx_peers_open(&h->peers, &h->reactor, &desc);
     if (!error) error = dx_peers_listen(&h->peers, h->listener);
-    return error ? prog_fail(PROG_SYSTEM, "connections: %s", dx_peers_error_name(error)) : PROG_OK;
+    return error ? prog_fail(PROG_SYSTEM, "cannot open the HTTP connections: %s",
+                                          dx_peers_error_name(error)) : PROG_OK;
 }
 
 static void serve_until_stopped(dxup_http *h)
@@ -905,7 +906,7 @@ static void serve_until_stopped(dxup_http *h)
     sem_post(&h->started);
     int error = h->status ? 0 : dx_reactor_run(&h->reactor);
     if (error)
-        h->status = prog_fail(PROG_SYSTEM, "the event loop: %s", dx_reactor_error_name(error));
+        h->status = prog_fail(PROG_SYSTEM, "the event loop failed: %s", dx_reactor_error_name(error));
     set_open(h, false);
 }
 
@@ -956,7 +957,7 @@ int dxup_http_start(dxup_http **out, const dxup_http_desc *desc)
         return PROG_SYSTEM;
     }
     h->running = !pthread_create(&h->thread, NULL, run, h);
-    if (!h->running) return prog_fail(PROG_SYSTEM, "cannot start a thread");
+    if (!h->running) return prog_fail(PROG_SYSTEM, "the thread of the HTTP server cannot be started");
     sem_wait(&h->started);
     dx_reactor_address_format(&bound, h->address, sizeof h->address);
     return h->status;

@@ -213,7 +213,7 @@ static int on_file_chunk(const dx_hbtp_context *context)
     int error = dx_hbtp_parse_file_chunk(context->frame, &chunk);
     if (error || chunk.transfer != DXUP_NAMES_TRANSFER || chunk.offset != l->size ||
         !chunk.data_size || chunk.data_size > sizeof l->answer - l->size) {
-        end(l, prog_fail(PROG_DAMAGED, "a chunk of the list is wrong: %s",
+        end(l, prog_fail(PROG_DAMAGED, "the server sent a bad chunk of the list: %s",
                          error ? dxup_protocol_text(error) : "it was not asked for"));
         return 0;
     }
@@ -232,10 +232,10 @@ static void on_result(dx_hbtp_session *session, const dx_hbtp_result *r)
         end(l, prog_fail(PROG_NOT_FOUND, "the server has no '%s'; 'dxup ls %s' lists its names",
                          l->name, l->address));
     else if (r->error == DX_HBTP_EREMOTE && r->status == DX_HBTP_STATUS_NOT_FOUND)
-        end(l, prog_fail(PROG_NETWORK, "%s: a server of an earlier release, which lists no names",
+        end(l, prog_fail(PROG_NETWORK, "%s runs an earlier release of dxup, which cannot list names",
                          l->address));
     else if (r->error == DX_HBTP_EREMOTE)
-        end(l, prog_fail(PROG_NETWORK, "%s: the server refused: %u", l->address, r->status));
+        end(l, prog_fail(PROG_NETWORK, "%s: the server refused: status %u", l->address, r->status));
     else end(l, prog_fail(PROG_NETWORK, "%s: %s", l->address, dxup_protocol_text(r->error)));
 }
 
@@ -323,7 +323,7 @@ static int run(listing *l)
         dx_reactor_timer(&l->reactor, &l->timer_op, 1000000000);
         int error = dx_reactor_run(&l->reactor);
         if (error)
-            status = prog_fail(PROG_SYSTEM, "the event loop: %s", dx_reactor_error_name(error));
+            status = prog_fail(PROG_SYSTEM, "the event loop failed: %s", dx_reactor_error_name(error));
     }
     l->over = true;
     dx_reactor_close(&l->reactor);

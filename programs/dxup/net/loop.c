@@ -23,12 +23,12 @@ int dxup_loop_open(dx_reactor *r, dx_reactor_desc *desc, const char *backend, vo
 const char *dxup_protocol_text(int error)
 {
     switch (error) {
-    case DX_HBTP_ECORRUPT: return "a checksum is wrong: bytes were damaged on the way";
-    case DX_HBTP_ETOOBIG: return "a message is larger than dxup sends";
-    case DX_HBTP_ETRUNCATED: return "a message ends too early";
+    case DX_HBTP_ECORRUPT: return "a checksum does not match: bytes were damaged on the way";
+    case DX_HBTP_ETOOBIG: return "a message is larger than any of dxup";
+    case DX_HBTP_ETRUNCATED: return "a message is truncated";
     case DX_HBTP_EHEADER: return "a message has flags that dxup does not use";
-    case DX_HBTP_ENOTSUP: return "a message is compressed or encrypted in an unknown way";
-    case DX_HBTP_ETIMEDOUT: return "there was no answer in time";
+    case DX_HBTP_ENOTSUP: return "a message has an unknown compression or encryption";
+    case DX_HBTP_ETIMEDOUT: return "no answer arrived in time";
     case DX_HBTP_EAGAIN:
     case DX_HBTP_ENOSPACE: return "too many requests are waiting";
     case DX_HBTP_ECANCELED: return "the connection was closed";
@@ -44,5 +44,6 @@ int dxup_links_open(dx_link *l, dx_reactor *r, dx_link_desc *desc, void **memory
     *memory = prog_alloc(desc->memory_size);
     desc->memory = *memory;
     int error = dx_link_open(l, r, desc);
-    return error ? prog_fail(PROG_SYSTEM, "links: %s", dx_link_error_name(error)) : PROG_OK;
+    return error ? prog_fail(PROG_SYSTEM, "cannot open the connections: %s",
+                                          dx_link_error_name(error)) : PROG_OK;
 }

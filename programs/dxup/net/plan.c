@@ -163,7 +163,7 @@ int dxup_plan_read(const dxup_plan *p, dxup_plan_cursor *c, versions_content *ta
             c->literal_left -= n;
             c->target_at += n;
         } else if (c->step > p->count) {
-            return prog_fail(PROG_DAMAGED, "a plan ends too early");
+            return prog_fail(PROG_DAMAGED, "the plan of a patch is truncated");
         } else {
             begin_step(p, c);
             n = 0;

@@ -124,7 +124,7 @@ int dxup_price(versions_store *s, const uint8_t from[PROG_HASH_SIZE],
     *size = 0;
     if (from && !memcmp(from, to, PROG_HASH_SIZE)) return PROG_OK;
     if (os_make_temporary_folder(folder, sizeof folder) < 0)
-        return prog_fail_errno("a temporary folder");
+        return prog_fail_errno("the temporary directory");
     price *p = prog_alloc(sizeof *p);
     memset(p, 0, sizeof *p);
     p->store = s;
@@ -152,6 +152,7 @@ int dxup_price(versions_store *s, const uint8_t from[PROG_HASH_SIZE],
     (void)from;
     (void)to;
     *size = 0;
-    return prog_fail(PROG_SYSTEM, "this dxup pulls no directory as objects");
+    return prog_fail(PROG_SYSTEM, "--no-cost is needed here: this dxup cannot pull directories as "
+                                  "objects");
 }
 #endif

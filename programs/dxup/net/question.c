@@ -69,8 +69,8 @@ int dxup_question_take(const dxup_asker *a, const dxup_question *q, const dxup_b
     int status = PROG_OK;
     for (uint32_t i = 0; !status && i < b->count; i++) {
         if (b->sizes[i] == DXUP_BUNDLE_MISSING)
-            return prog_fail(PROG_NETWORK, "the server has no more all of this version of '%s'; "
-                             "pull again", a->name);
+            return prog_fail(PROG_NETWORK, "the server no longer has all of this version of '%s'; "
+                                           "pull again", a->name);
         status = versions_missing_take(a->lack, q->tickets[i], at, b->sizes[i]);
         at += b->sizes[i];
         *got += b->sizes[i];

@@ -83,7 +83,7 @@ static int drain(dxup_ranges *a)
         if (!n) return PROG_OK;
         for (size_t done = 0; done < n;) {
             int64_t got = os_read_at(a->spool, a->front + done, buffer + done, n - done);
-            if (got <= 0) return prog_fail_errno("a temporary file");
+            if (got <= 0) return prog_fail_errno("the temporary file for parallel transfers");
             done += (size_t)got;
         }
         int status = a->d.take(a->d.user, a->front, buffer, n);
@@ -100,8 +100,9 @@ static int store(dxup_ranges *a, range *r, uint64_t offset, const uint8_t *bytes
     r->got += (uint32_t)size;
     assert(r->got <= DXUP_RANGE_SIZE);
     if (offset != a->front)
-        return os_write_at(a->spool, offset, bytes, size) < 0 ? prog_fail_errno("a temporary file")
-                                                              : PROG_OK;
+        return os_write_at(a->spool, offset, bytes, size) < 0
+                   ? prog_fail_errno("the temporary file for parallel transfers")
+                   : PROG_OK;
     /* in order: directly, without the spool */
     int status = a->d.take(a->d.user, offset, bytes, size);
     assert(offset == a->front);
@@ -121,7 +122,7 @@ static int on_file_chunk(const dx_hbtp_context *context)
     if (error || !p->count || chunk.transfer != i + 1 || !chunk.data_size ||
         chunk.offset != (uint64_t)i * DXUP_RANGE_SIZE + a->ranges[i].got ||
         chunk.data_size > range_size(a, i) - a->ranges[i].got) {
-        end(a, prog_fail(PROG_DAMAGED, "a chunk of the transfer is wrong: %s",
+        end(a, prog_fail(PROG_DAMAGED, "the server sent a bad chunk: %s",
                          error ? dxup_protocol_text(error) : "it was not asked for"));
         return 0;
     }
@@ -167,7 +168,8 @@ static void on_result(dx_hbtp_session *session, const dx_hbtp_result *r)
         end(p->all, prog_fail(PROG_NETWORK, "the server no longer has this version of '%s'",
                               p->all->d.name));
     else
-        end(p->all, prog_fail(PROG_NETWORK, "the server refused a range: %u", r->status));
+        end(p->all, prog_fail(PROG_NETWORK, "the server refused a range of the transfer: status "
+                                            "%u", r->status));
 }
 
 /* >>connections -------------------------------------------------------- */
@@ -290,7 +292,8 @@ int dxup_ranges_start(dxup_ranges **parts, const dxup_ranges_desc *desc)
     char name[PROG_PATH_SIZE_MAX + 64];
     size_t length = strlen(desc->path);
     if (desc->size / DXUP_RANGE_SIZE >= RANGES_MAX)
-        return prog_fail(PROG_REFUSED, "the transfer is too large for several connections");
+        return prog_fail(PROG_REFUSED, "the transfer is too large for parallel connections; pull "
+                                       "without --connections");
     while (length > 1 && desc->path[length - 1] == '/') length--;
     snprintf(name, sizeof name, "%.*s.dxup-parts", (int)length, desc->path);
     dxup_ranges *a = prog_alloc(sizeof *a);

@@ -214,7 +214,7 @@ static int on_file_chunk(const dx_hbtp_context *context)
     if (error || !l->asked_count || chunk.transfer != l->asked[0].request.transfer ||
         chunk.offset != l->answer_size || !chunk.data_size ||
         chunk.data_size > DXUP_BUNDLE_ANSWER_MAX - l->answer_size) {
-        end(s, prog_fail(PROG_DAMAGED, "a chunk of the transfer is wrong: %s",
+        end(s, prog_fail(PROG_DAMAGED, "the server sent a bad chunk: %s",
                          error ? dxup_protocol_text(error) : "it was not asked for"));
         return 0;
     }
@@ -242,7 +242,7 @@ static void on_result(dx_hbtp_session *session, const dx_hbtp_result *r)
         leave(l);
         return;
     }
-    end(s, prog_fail(PROG_NETWORK, "the server refused a request: %u", r->status));
+    end(s, prog_fail(PROG_NETWORK, "the server refused a request: status %u", r->status));
 }
 
 static void on_event(dx_hbtp_session *session, dx_hbtp_event event, const dx_hbtp_frame *frame)
@@ -325,10 +325,10 @@ static void on_timer(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
     connect_again(s);
     const lanes_state now = look(s);
     if (!now.open && !now.connecting && s->failures >= FAILURES_MAX)
-        end(s, prog_fail(PROG_NETWORK, "%s: %s; the next pull goes on from here", s->d->address_text,
-                         s->drains ? "the server ends" : "the connection was lost"));
+        end(s, prog_fail(PROG_NETWORK, "%s: %s; the next pull resumes here", s->d->address_text,
+                         s->drains ? "the server is shutting down" : "the connection was lost"));
     else if (dx_reactor_now_ns(r) - s->moved_ns > (uint64_t)STALL_LIMIT_S * 1000000000)
-        end(s, prog_fail(PROG_NETWORK, "the server sent no more content"));
+        end(s, prog_fail(PROG_NETWORK, "the server stopped sending"));
     else dx_reactor_timer(r, op, 1000000000);
 }
 
@@ -372,7 +372,7 @@ static int run(sync *s)
         dx_reactor_timer(&s->reactor, &s->timer_op, 1000000000);
         int error = dx_reactor_run(&s->reactor);
         if (error)
-            status = prog_fail(PROG_SYSTEM, "the event loop: %s", dx_reactor_error_name(error));
+            status = prog_fail(PROG_SYSTEM, "the event loop failed: %s", dx_reactor_error_name(error));
     }
     s->over = true;
     dx_reactor_close(&s->reactor);

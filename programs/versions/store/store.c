@@ -44,7 +44,7 @@ int versions_store_fail(versions_store *s, int error, const char *what)
     case DX_CAS_EINVAL:
         return prog_fail(PROG_USAGE, "'%s' is not a valid name: %s", what, PROG_NAME_RULE);
     case DX_CAS_EFAILED:
-        return prog_fail(PROG_SYSTEM, "%s: an earlier write failed, so nothing more is written",
+        return prog_fail(PROG_SYSTEM, "%s: an earlier write failed, so nothing more can be written",
                          what);
     default: break;
     }
@@ -306,7 +306,8 @@ static int find_folder(const char *path, enum versions_store_mode mode, bool *ma
 {
     os_info info;
     size_t size = strlen(path);
-    if (!size || size > PROG_PATH_SIZE_MAX) return prog_fail(PROG_USAGE, "'%s': bad path", path);
+    if (!size || size > PROG_PATH_SIZE_MAX)
+        return prog_fail(PROG_USAGE, "'%s' is not a valid path: it is empty or too long", path);
     if (mode == VERSIONS_CREATE) {
         *made = os_make_folder(path, 0777) == 0;
         if (!*made && errno != EEXIST) return prog_fail_errno("%s", path);
@@ -319,8 +320,8 @@ static int find_folder(const char *path, enum versions_store_mode mode, bool *ma
     }
     if (info.kind != OS_FOLDER) return prog_fail(PROG_NOT_FOUND, "%s is not a store", path);
     if (mode == VERSIONS_CREATE && is_of_others(path))
-        return prog_fail(PROG_REFUSED, "%s has other files and is not a store: a new store needs a "
-                         "new or empty directory", path);
+        return prog_fail(PROG_REFUSED, "%s is not a store and has other files; a new store needs "
+                                       "a new or empty directory", path);
     return PROG_OK;
 }
 

@@ -216,7 +216,7 @@ int versions_apply_time(const versions_omit *omit, const versions_target *t, con
     }
     int bad = t->fd >= 0 ? futimens(t->fd, times)
                          : utimensat(t->dir, t->name, times, AT_SYMLINK_NOFOLLOW);
-    return bad < 0 ? prog_fail_errno("%s/%s: its time", t->path, t->name) : PROG_OK;
+    return bad < 0 ? prog_fail_errno("%s/%s: cannot set its time", t->path, t->name) : PROG_OK;
 }
 
 void versions_apply_count(versions_report *report, const versions_omit *omit,
@@ -241,7 +241,7 @@ int versions_apply(versions_report *report, versions_store *s, const versions_om
         assert(t->fd >= 0 || e->type >= DX_TREE_LINK); /* those were made with their mode */
         unsigned mode = t->fd >= 0 ? allowed_mode(report, omit, t, e, belongs) : 0;
         if (t->fd >= 0 && fchmod(t->fd, (mode_t)mode) < 0)
-            return prog_fail_errno("%s/%s: its mode", t->path, t->name);
+            return prog_fail_errno("%s/%s: cannot set its mode", t->path, t->name);
     }
     return versions_apply_time(omit, t, e);
 }

@@ -31,7 +31,7 @@ static int append(details *d, const void *bytes, size_t size)
     memcpy(d->bytes + d->size, bytes, size);
     d->size += size;
     return d->size > VERSIONS_DETAILS_MAX
-               ? prog_fail(PROG_REFUSED, "a tree with too many entries for its details")
+               ? prog_fail(PROG_REFUSED, "the tree has too many entries with attributes to be sent")
                : PROG_OK;
 }
 
@@ -57,7 +57,8 @@ static int append_entry(details *d, const dx_tree_entry *e, unsigned depth)
     size_t size = 0;
     int error = dx_tree_write_entry(e, bytes + 2, sizeof bytes - 2, &size);
     if (error)
-        return prog_fail(PROG_DAMAGED, "an entry in the store: %s", dx_tree_error_name(error));
+        return prog_fail(PROG_DAMAGED, "an entry in the store is malformed: %s",
+                                       dx_tree_error_name(error));
     int status = append(d, bytes, 2 + size);
     return status ? status : append_objects(d, e);
 }
@@ -69,7 +70,7 @@ static int append_dir(details *d, const dx_tree_entry *dir, unsigned depth)
     versions_listing l;
     bool end = false;
     int status;
-    if (depth > PROG_DEPTH_MAX) return prog_fail(PROG_DAMAGED, "a snapshot that is too deep");
+    if (depth > PROG_DEPTH_MAX) return prog_fail(PROG_DAMAGED, "the snapshot is nested too deep");
     versions_listing_open(&l, d->store, dir);
     while (!(status = versions_listing_next(&l, &e, &end)) && !end) {
         status = append_entry(d, &e, depth);

@@ -46,7 +46,7 @@ static int take_object(settling *s, const dx_tree_entry *e, int kind, const uint
     uint32_t size = 0;
     *out = NULL;
     if (!dx_tree_read_object(e, kind, &size)) return PROG_OK;
-    if (s->left < size) return malformed(s, "they end too early");
+    if (s->left < size) return malformed(s, "they are truncated");
     *out = s->at;
     s->at += size;
     s->left -= size;
@@ -171,7 +171,7 @@ static int make_same(settling *s, const folder *in, const char *name, const dx_t
     if (leaves_out(&s->desc->omit, e->type)) return PROG_OK;
     if (versions_link_make(s->folders[0].fd, first, in->fd, made) < 0) {
         versions_report_add(s->desc->report, s->parent, name,
-                            "a hard link; it is a file of its own", errno);
+                            "a hard link, which becomes a file of its own", errno);
         return PROG_OK;
     }
     if (may_replace(s, in->fd, made, name, e->type))
@@ -266,7 +266,7 @@ static int settle_entry(settling *s, unsigned depth, const dx_tree_entry *e)
     int status = PROG_OK;
     while (!status && s->depth > depth) status = leave_folder(s);
     if (status) return status;
-    if (!depth || depth != s->depth) return malformed(s, "a depth that cannot be");
+    if (!depth || depth != s->depth) return malformed(s, "an impossible depth");
     const folder *in = &s->folders[depth - 1];
     size_t at = in->path_size;
     if (at + 1 + e->name_size > PROG_PATH_SIZE_MAX) return malformed(s, "a path is too long");
@@ -290,9 +290,9 @@ static int settle_root(settling *s)
 {
     dx_tree_entry root;
     const uint8_t *xattrs;
-    if (s->left < DX_TREE_SNAPSHOT_SIZE) return malformed(s, "they end too early");
+    if (s->left < DX_TREE_SNAPSHOT_SIZE) return malformed(s, "they are truncated");
     size_t size = DX_TREE_SNAPSHOT_SIZE + (s->at[14] | (size_t)s->at[15] << 8);
-    if (s->left < size) return malformed(s, "they end too early");
+    if (s->left < size) return malformed(s, "they are truncated");
     int error = dx_tree_read_snapshot(s->at, size, &root);
     if (error) return malformed(s, dx_tree_error_name(error));
     s->at += size;
@@ -312,7 +312,7 @@ int versions_details_apply(versions_details_apply_desc *desc)
     int status = settle_root(s);
     while (!status && s->left) {
         dx_tree_entry e;
-        if (s->left < 2) status = malformed(s, "they end too early");
+        if (s->left < 2) status = malformed(s, "they are truncated");
         if (status) break;
         unsigned depth = s->at[0] | (unsigned)s->at[1] << 8;
         int got = dx_tree_read_entry(s->at + 2, s->left - 2, &e);

@@ -74,7 +74,7 @@ static int walk_entry(walk *w, const dx_tree_entry *node, int depth)
                     .mtime_ns = node->mtime_ns, .node = node};
     const size_t before = w->path_size;
     if (node->name_size + 1u > PROG_PATH_SIZE_MAX - before)
-        return prog_fail(PROG_DAMAGED, "%s: a path that is too long", w->path);
+        return prog_fail(PROG_DAMAGED, "%s: the path is too long", w->path);
     if (before) w->path[w->path_size++] = '/';
     memcpy(w->path + w->path_size, node->name, node->name_size);
     w->path_size += node->name_size;

@@ -135,7 +135,8 @@ static int write_around(gaps *g, int fd, const char *name, const uint8_t *bytes,
         uint64_t end = hole ? g->start + g->size : g->start;
         if (end - at < n) n = end - at;
         for (uint64_t i = 0; hole && i < n; i++)
-            if (bytes[i]) return prog_fail(PROG_DAMAGED, "%s: content in a hole", name);
+            if (bytes[i]) return prog_fail(PROG_DAMAGED, "%s is damaged: its content is not zero "
+                                                         "in a hole", name);
         if (!hole && os_write_at(fd, at, bytes, (size_t)n) < 0)
             status = prog_fail_errno("%s", name);
         if (hole && at + n == end) status = next_gap(g);
@@ -459,7 +460,7 @@ static int make_name(restorer *r, folder *f, const char *name, const dx_tree_ent
     if (!r->omit.hard_links && versions_link_make(r->root_fd, path, f->fd, name) == 0)
         return PROG_OK;
     if (!r->omit.hard_links)
-        versions_report_add(r->report, f->path, name, "a hard link; it is a file of its own",
+        versions_report_add(r->report, f->path, name, "a hard link, which becomes a file of its own",
                             errno);
     versions_link_owner(r->root_fd, path, &belongs);
     status = versions_finder_find(&r->finder, path, &first); /* which has what both share */

@@ -103,7 +103,7 @@ static int read_seed(void *user, const uint8_t id[32], void *out, size_t capacit
     if (!out) return PROG_OK;
     const bool is_list = p->path == A_LIST;
     const char *path = is_list ? "a list" : d->paths + p->path + 1;
-    if (p->size > capacity) return prog_fail(PROG_DAMAGED, "%s: a part is too large", path);
+    if (p->size > capacity) return prog_fail(PROG_DAMAGED, "%s: one of its parts is too large", path);
     if (is_list) {
         memcpy(out, d->lists + p->offset, p->size);
         return PROG_OK;

@@ -103,7 +103,7 @@ static int size_below(const versions_stream *t, uint64_t *below)
 {
     uint64_t prefix = t->path_size ? t->path_size + 1 : 0;
     if (prefix && t->entry.count > (UINT64_MAX - t->entry.size) / prefix)
-        return malformed("sizes that cannot be");
+        return malformed("impossible sizes");
     *below = t->entry.size + t->entry.count * prefix;
     return PROG_OK;
 }
@@ -150,7 +150,7 @@ static int next_element(versions_stream *t, uint64_t offset)
 static int find_element(versions_stream *t, uint64_t offset)
 {
     int status = PROG_OK;
-    if (offset >= t->size) return malformed("it ends too early");
+    if (offset >= t->size) return malformed("it is truncated");
     if (offset < t->start) go_to_start(t);
     while (!status && offset - t->start >= t->head_size + t->content_size)
         status = next_element(t, offset);
