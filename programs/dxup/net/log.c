@@ -146,7 +146,7 @@ int dxup_log_open(dxup_logger **out, const char *path, dxup_metrics *m)
         prog_fail_errno("%s: cannot open the log", path);
         status = PROG_SYSTEM;
     } else if (pthread_create(&l->thread, NULL, run, l)) {
-        status = prog_fail(PROG_SYSTEM, "cannot start the thread that writes the log");
+        status = prog_fail(PROG_SYSTEM, "%s: cannot start the log's thread", path);
     }
     if (status) free_logger(l);
     else *out = l;
