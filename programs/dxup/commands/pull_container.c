@@ -59,11 +59,14 @@ static int check_container(const pull *p, const container_patch *patch)
    pull is repeated, and does not ask for such a patch. */
 static int run_failed(pull *p, const container_patch *patch, int error)
 {
-    const bool others = strcmp(patch->libraries, container_libraries()) != 0;
+    /* Bytes that come out otherwise may be more, or too few for their correction. */
+    const bool others = strcmp(patch->libraries, container_libraries()) != 0 &&
+                        (error == DX_PATCH_ETARGET || error == DX_PATCH_ETOOBIG ||
+                         error == DX_PATCH_ECORRUPT);
     if (error == DX_PATCH_EBASE) /* its hash was right a moment ago */
         return prog_fail(PROG_REFUSED, "%s changed while it was read; try again", p->o->path);
-    p->transfer.cannot_pack = error == DX_PATCH_ENOMEM || (error == DX_PATCH_ETARGET && others);
-    if (error == DX_PATCH_ETARGET && others)
+    p->transfer.cannot_pack = error == DX_PATCH_ENOMEM || others;
+    if (others)
         return prog_fail(PROG_DAMAGED,
                          "the libraries here (%s) pack to other bytes than the server's (%s); "
                          "fetching another patch", container_libraries(), patch->libraries);
