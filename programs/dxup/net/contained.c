@@ -11,17 +11,19 @@
 enum {
     TIME_MAX_S   = 60,
     CREATING_MAX = 512 << 20, /* bytes for the inner patch; with fewer the search is coarser */
+    STREAMS_MAX  = 8 << 20,   /* bytes of a form: this coding takes several times as long */
     SIZE_MIN     = CONTAINER_HEADER_SIZE + CONTAINER_CHECK_SIZE + DX_PATCH_HEADER_SIZE
 };
 
 static bool is_too_late(void *user) { return prog_now_ns() > *(const int64_t *)user; }
 
-/* Who reads these patches reads all codings of deltas. */
+/* Who reads these patches reads all codings of deltas. Nothing ends this, so it must be fast. */
 static int create(void *user, const uint8_t *from, size_t from_size, const uint8_t *to,
                   size_t to_size, uint8_t **out, size_t *size)
 {
-    dx_patch_create_desc desc = {.codings = 1u << DX_PATCH_CODING_RANGE |
-                                            1u << DX_PATCH_CODING_STREAMS};
+    dx_patch_create_desc desc = {.codings = 1u << DX_PATCH_CODING_RANGE};
+    if (from_size <= STREAMS_MAX && to_size <= STREAMS_MAX)
+        desc.codings |= 1u << DX_PATCH_CODING_STREAMS;
     const size_t capacity = dx_patch_bound(&desc, from_size, to_size);
     if (is_too_late(user)) return DX_PATCH_ECANCELED;
     desc.memory_size = dx_patch_create_memory_size(&desc, from_size, to_size);
