@@ -4,9 +4,9 @@
        FREE -> WAITING -> MAKING -> READY (the patch) or NONE (no patch is smaller than the whole)
 
    Any worker asks with dxup_patches_get(). A client that unpacks containers gets an entry of its own
-   where that made the patch smaller; what is made for it otherwise suits all. Entries in use have holders; of the others the least
-   recently used is evicted when room is needed. One lock guards everything; it is not held while a
-   patch is made. */
+   where that made the patch smaller; what is made for it otherwise suits all. Entries in use have
+   holders; of the others the least recently used is evicted when room is needed. One lock guards
+   everything; it is not held while a patch is made. */
 #include "patches.h"
 #include "contained.h"
 #include "wire.h"
