@@ -8,7 +8,7 @@ build/demo/dxup-1: $(patsubst %.c,build/old/%.o,$(filter-out $(COMMON),$(DXUP)))
 build/demo/dxup-2: $(DXUP:%.c=build/obj/%.o)
 build/demo/dxup-1 build/demo/dxup-2:
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -s $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) $(ZLIB_LIBS) -lpthread
+	$(CC) $(CFLAGS) -s $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) $(PACK_LIBS) -lpthread
 
 .PHONY: demo demo-run run-firmware run-www run-dxdb
 demo: ## publish two versions, serve them, pull three times: first copy, update, unchanged [OLD=app-1.0 NEW=app-1.1]

@@ -16,7 +16,8 @@ ifeq ($(ZSTD),1)
   ZSTD_LIBS   := -lzstd
 endif
 
-# zlib is for dxpatch and the HTTP side of dxup, liblzma for dxpatch alone; like zstd: ZLIB=0, LZMA=0.
+# zlib and liblzma are for patches between compressed files (programs/containers/), zlib also for the HTTP side of dxup; like
+# zstd: ZLIB=0, LZMA=0.
 LINKS = $(shell printf '\043include <$(1).h>\nint main(void) { return $(2) == 0; }\n' | \
           $(CC) $(CFLAGS) -x c - -o /dev/null -l$(3) 2>/dev/null && echo 1 || echo 0)
 ifndef ZLIB
@@ -26,12 +27,11 @@ ifndef LZMA
   LZMA := $(call LINKS,lzma,lzma_version_number(),lzma)
 endif
 ifeq ($(ZLIB),1)
-  PACK_CFLAGS += -DDXPATCH_ZLIB -DDXUP_ZLIB
-  ZLIB_LIBS   := -lz
-  PACK_LIBS   += $(ZLIB_LIBS)
+  PACK_CFLAGS += -DCONTAINERS_ZLIB -DDXUP_ZLIB
+  PACK_LIBS   += -lz
 endif
 ifeq ($(LZMA),1)
-  PACK_CFLAGS += -DDXPATCH_LZMA
+  PACK_CFLAGS += -DCONTAINERS_LZMA
   PACK_LIBS   += -llzma
 endif
 

@@ -7,11 +7,13 @@ COMMON   := $(filter-out %_impl.c,$(wildcard programs/common/*.c))
 HEADER    = $(1:%=programs/common/dx_%_impl.c)
 # A store of versions, and the directories in it.
 VERSIONS := $(wildcard programs/versions/*.c programs/versions/store/*.c programs/versions/tree/*.c)
+# What is compressed in files, for patches between them.
+CONTAINERS := $(wildcard programs/containers/*.c)
 # The files of dxup lie in rooms.
-DXUP     := $(sort $(shell find programs/dxup -name '*.c' 2>/dev/null)) $(VERSIONS) $(COMMON) \
+DXUP     := $(sort $(shell find programs/dxup -name '*.c' 2>/dev/null)) $(VERSIONS) $(CONTAINERS) $(COMMON) \
             $(call HEADER,cas crc32c hbtp patch reactor teleport cache edge link tree)
 DXKEEP   := $(wildcard programs/dxkeep/*.c) $(VERSIONS) $(COMMON) $(call HEADER,cas crc32c patch reactor tree watch)
-DXPATCH  := $(sort $(shell find programs/dxpatch -name '*.c' 2>/dev/null)) $(wildcard programs/versions/*.c) $(COMMON) \
+DXPATCH  := $(sort $(shell find programs/dxpatch -name '*.c' 2>/dev/null)) $(CONTAINERS) $(wildcard programs/versions/*.c) $(COMMON) \
             $(call HEADER,cas crc32c patch)
 
 .PHONY: all hello
@@ -31,9 +33,9 @@ build/asan/obj/%.o: %.c build/flags
 	$(PROGRAM_CC) $(SANITIZE) -c $< -o $@
 
 build/dxup: $(DXUP:%.c=build/obj/%.o)
-	$(CC) $(CFLAGS) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) $(ZLIB_LIBS) -lpthread
+	$(CC) $(CFLAGS) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) $(PACK_LIBS) -lpthread
 build/asan/dxup: $(DXUP:%.c=build/asan/obj/%.o)
-	$(CC) $(CFLAGS) $(SANITIZE) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) $(ZLIB_LIBS) -lpthread
+	$(CC) $(CFLAGS) $(SANITIZE) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) $(PACK_LIBS) -lpthread
 
 build/dxkeep: $(DXKEEP:%.c=build/obj/%.o)
 	$(CC) $(CFLAGS) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) -lpthread

@@ -13,7 +13,7 @@ file_of() { grep -lE "^DX_PROPERTY\($1," tests/*/test_*.c; }
 build() { # TARGET
     local libraries=
     case $(file_of "$1") in # the only suite that needs any
-    */test_container.c) libraries="-DDXPATCH_ZLIB -DVERSIONS_ZSTD_LIBRARY -DDXPATCH_LZMA -lz -lzstd -llzma" ;;
+    */test_container.c) libraries="-DCONTAINERS_ZLIB -DVERSIONS_ZSTD_LIBRARY -DCONTAINERS_LZMA -lz -lzstd -llzma" ;;
     esac
     mkdir -p "build/fuzz/$1"
     "${CLANG:-clang}" -std=c11 -O1 -g -Wall -Wextra -Wno-unused-function -fsanitize=fuzzer,address,undefined -fno-sanitize-coverage=trace-cmp \

@@ -6,10 +6,10 @@
    make.c     makes patches of all kinds          whole.c    applies all kinds in memory
    flash.c    runs flash patches in memory        records.c  records of ../../layers/dx_hde.h
    vcdiff.c   VCDIFF (RFC 3284)                   patch.c    files, headers, error messages
-   container*.c  compressed containers, see container.h
    dx.c       the header's implementation
 
-   The commands in the first three lines call what is below them; nothing calls back. */
+   The commands in the first three lines call what is below them; nothing calls back. Compressed
+   containers are in ../containers/. */
 #ifndef DXPATCH_H
 #define DXPATCH_H
 

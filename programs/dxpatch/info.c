@@ -2,7 +2,7 @@
    read it. Checks only the header and the length of the file. */
 #include "dxpatch.h"
 
-#include "container.h"
+#include "../containers/container.h"
 #include "vcdiff.h"
 
 #include <stdlib.h>

@@ -1,9 +1,9 @@
 /* Makes a patch of any kind. Both files are in memory, or mapped: dx_patch_create() needs all of
    them at once. Every patch is applied once before it is saved. Stands on the files of the kinds:
-   flash.c, records.c, vcdiff.c, container.c. */
+   flash.c, records.c, vcdiff.c, ../containers/. */
 #include "dxpatch.h"
 
-#include "container.h"
+#include "../containers/container.h"
 #include "vcdiff.h"
 
 #include <assert.h>
@@ -89,39 +89,28 @@ static int make_patch(const dxpatch_options *o, const dxpatch_content *from,
     return error ? dxpatch_fail(error, o->new_path) : PROG_OK;
 }
 
+static int create_inner(void *user, const uint8_t *from, size_t from_size, const uint8_t *to,
+                        size_t to_size, uint8_t **out, size_t *size)
+{
+    /* contents that are only read */
+    dxpatch_content a = {.bytes = (uint8_t *)(uintptr_t)from, .size = from_size};
+    dxpatch_content b = {.bytes = (uint8_t *)(uintptr_t)to, .size = to_size};
+    return create(user, &a, &b, out, size);
+}
+
 /* Make the patch between what is compressed in both files, too, and keep it if it is smaller.
    Whatever fails here, the patch that there is stays. */
 static void try_container(const dxpatch_options *o, const dxpatch_content *from,
                           const dxpatch_content *to, uint8_t **out, size_t *size)
 {
-    container_forms forms = {.form_max = (size_t)DXPATCH_TARGET_MAX};
-    container_bytes sealed = {.max = *size}, check = {0};
-    container_patch p;
-    uint8_t *inner = NULL;
-    size_t inner_size = 0;
-    int error = container_make(from->bytes, from->size, to->bytes, to->size, DXPATCH_MEMORY_MAX,
-                               &forms);
-    if (!error) {
-        dxpatch_content a = {.bytes = forms.from.bytes, .size = forms.from.size};
-        dxpatch_content b = {.bytes = forms.to.bytes, .size = forms.to.size};
-        error = create(o, &a, &b, &inner, &inner_size);
-    }
-    if (!error)
-        error = container_seal(&forms, from->bytes, from->size, to->bytes, to->size, inner,
-                               inner_size, &sealed);
-    if (!error) error = container_open(sealed.bytes, sealed.size, &p);
-    if (!error)
-        error = container_rebuild(&p, forms.to.bytes, forms.to.size, DXPATCH_MEMORY_MAX, &check);
-    if (!error && sealed.size < *size) {
-        free(*out);
-        *out = sealed.bytes;
-        *size = sealed.size;
-        sealed.bytes = NULL;
-    }
-    free(inner);
-    container_drop_forms(&forms);
-    container_drop(&sealed);
-    container_drop(&check);
+    const container_maker maker = {.form_max = (size_t)DXPATCH_TARGET_MAX,
+                                   .memory_max = DXPATCH_MEMORY_MAX, .create = create_inner,
+                                   .user = (void *)(uintptr_t)o};
+    container_bytes sealed = {.max = *size - 1};
+    if (container_diff(&maker, from->bytes, from->size, to->bytes, to->size, &sealed)) return;
+    free(*out);
+    *out = sealed.bytes;
+    *size = sealed.size;
 }
 
 int dxpatch_make(const dxpatch_options *o, const dxpatch_content *from, const dxpatch_content *to,

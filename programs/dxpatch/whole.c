@@ -1,8 +1,8 @@
 /* Applies a patch of any kind to a whole file in memory: finds out what kind it is, holds its sizes
-   against the limits, and runs it. Stands on flash.c, records.c, vcdiff.c and container.c. */
+   against the limits, and runs it. Stands on flash.c, records.c, vcdiff.c and ../containers/. */
 #include "dxpatch.h"
 
-#include "container.h"
+#include "../containers/container.h"
 #include "vcdiff.h"
 
 #include <assert.h>
@@ -93,49 +93,19 @@ static int fail_container(int error, const container_patch *p, const char *from_
     return dxpatch_fail(error, base ? from_path : path);
 }
 
-/* What the inner patch asks for is refused before anything is unpacked for it. */
-static int check_inner(const dxpatch_content *inner, uint64_t memory_max, uint64_t form_max)
-{
-    dx_patch_header h;
-    int error = dx_patch_info(inner->bytes, inner->size, &h);
-    if (error) return error;
-    if (h.kind != DX_PATCH_KIND_DELTA) return DX_PATCH_ECORRUPT;
-    if (h.memory_size > memory_max) return DX_PATCH_ENOMEM;
-    return h.target_size > form_max ? DX_PATCH_ETOOBIG : DX_PATCH_OK;
-}
-
-static int run_inner(const container_bytes *form, const dxpatch_content *inner, uint64_t memory_max,
-                     uint64_t form_max, dxpatch_content *to)
-{
-    dxpatch_content from = {.bytes = form->bytes, .size = form->size};
-    int error = run_patch(&from, inner, memory_max, form_max, to);
-    /* The form of the right OLD that is not the right form: a library unpacked it otherwise, or
-       whoever made the patch lies. */
-    return error == DX_PATCH_EBASE || error == DX_PATCH_EAPPLIED ? DX_PATCH_ECORRUPT : error;
-}
-
-/* Run a patch between containers: OLD to its form, the inner patch, NEW out of its form. */
 static int run_container(const dxpatch_content *from, const char *from_path,
                          const dxpatch_content *patch, const char *path, uint64_t memory_max,
                          uint64_t target_max, dxpatch_content *to)
 {
     container_patch p;
-    container_bytes form = {0}, made = {0};
-    dxpatch_content inner = {0}, new_form = {0};
+    container_bytes made = {0};
     int error = container_open(patch->bytes, patch->size, &p);
     if (error) return dxpatch_fail(error, path);
     int status = check_libraries(&p, path);
     if (status) return status;
     if (p.form_max > target_max || p.target_size > target_max)
         return dxpatch_fail_target(path, target_max);
-    inner.bytes = (uint8_t *)(uintptr_t)p.inner;
-    inner.size = p.inner_size;
-    error = check_inner(&inner, memory_max, p.form_max);
-    if (!error) error = container_unpack(&p, from->bytes, from->size, memory_max, &form);
-    if (!error) error = run_inner(&form, &inner, memory_max, p.form_max, &new_form);
-    container_drop(&form);
-    if (!error) error = container_rebuild(&p, new_form.bytes, new_form.size, memory_max, &made);
-    free(new_form.bytes);
+    error = container_run(&p, from->bytes, from->size, memory_max, &made);
     to->bytes = made.bytes; /* the caller frees it, also after an error */
     to->size = made.size;
     return error ? fail_container(error, &p, from_path, path, memory_max, target_max) : PROG_OK;

@@ -3,10 +3,10 @@
    with a correction, and how many stay packed; and for each gzip file the bytes of its correction, in parts of a thousand of it.
    Built by tests/ports/containers.sh. */
 #define DX_PATCH_IMPLEMENTATION
-#include "../../programs/dxpatch/container_ways.c"
-#include "../../programs/dxpatch/container_find.c"
-#include "../../programs/dxpatch/container_tokens.c"
-#include "../../programs/dxpatch/container.c"
+#include "../../programs/containers/ways.c"
+#include "../../programs/containers/find.c"
+#include "../../programs/containers/tokens.c"
+#include "../../programs/containers/container.c"
 
 #include <stdio.h>
 
@@ -63,7 +63,7 @@ static void work(const uint8_t *bytes, size_t size, counts *c, size_t *fixes)
     container_patch p = {.form_max = FORM_MAX, .target_size = size};
     container_bytes out = {0};
     c->files++;
-    int error = container_find(bytes, size, FORM_MAX, MEMORY_MAX, &found);
+    int error = container_find(bytes, size, FORM_MAX, MEMORY_MAX, NULL, &found);
     if (!error) error = container_make(nothing, 0, bytes, size, MEMORY_MAX, &forms);
     if (!error) {
         p.layers = forms.layers;

@@ -14,7 +14,7 @@ total() { # PASSED FAILED SKIPPED
 for library in zlib zstd lzma; do
     echo "#include <$library.h>" | ${CC:-cc} -x c -fsyntax-only - 2>/dev/null || { echo "skip containers: not installed: $library"; total 0 0 1; }
 done
-${CC:-cc} -std=c11 -O2 -Wall -Wextra -Wno-unused-function -DDXPATCH_ZLIB -DDXPATCH_LZMA -DVERSIONS_ZSTD_LIBRARY tests/ports/containers.c \
+${CC:-cc} -std=c11 -O2 -Wall -Wextra -Wno-unused-function -DCONTAINERS_ZLIB -DCONTAINERS_LZMA -DVERSIONS_ZSTD_LIBRARY tests/ports/containers.c \
     -o $out/containers -lz -llzma -lzstd || { echo "FAIL containers: it cannot be built"; total 0 1 0; }
 
 # So many of each kind at most, the smaller ones, so that all kinds are there.
@@ -40,7 +40,7 @@ compress() { # NAME TOOL COMMAND...
     command -v "$tool" >/dev/null || { echo "skip containers: no $tool here for $name"; skipped=$((skipped + 1)); return; }
     "$@" <$out/tools.tar >$out/tools.$name.gz && echo "$PWD/$out/tools.$name.gz" >>$out/list
 }
-tar --sort=name -cf $out/tools.tar programs/dxpatch
+tar --sort=name -cf $out/tools.tar programs/dxpatch programs/containers
 for level in 1 2 3 4 5 6 7 8 9; do
     compress gnu$level gzip gzip -n -$level
     compress pigz$level pigz pigz -n -$level

@@ -1,5 +1,5 @@
 /* A server that answers one `dxup pull` wrongly, to see that the client notices and changes nothing.
-   usage: dxup_evil HOW OLD NEW        prints "listening on ADDR:PORT" */
+   usage: dxup_evil HOW OLD NEW [PATCH]        prints "listening on ADDR:PORT" */
 #define _GNU_SOURCE
 #include "../../dx_cas.h"
 #include "../../dx_hbtp.h"
@@ -25,7 +25,7 @@ typedef struct file {
 static int connection, listener;
 static uint16_t sequence;
 static uint32_t transfer = TRANSFER;
-static file old_file, new_file;
+static file old_file, new_file, patch_file;
 
 static file load(const char *path)
 {
@@ -265,6 +265,9 @@ static void misbehave(const char *how)
         patch = make_patch(old_file, new_file);
         reply(DXUP_PATCHED, new_file.size, patch.size, hash.bytes);
         pieces(patch, patch.size, 0, 0);
+    } else if (!strcmp(how, "this-patch")) {
+        reply(DXUP_PATCHED, new_file.size, patch_file.size, hash.bytes);
+        pieces(patch_file, patch_file.size, 0, 0);
     } else if (!strcmp(how, "small-pieces")) {
         reply(DXUP_FULL, new_file.size, new_file.size, hash.bytes);
         all_at_once(new_file, new_file.size / 4000 + 1);
@@ -310,10 +313,11 @@ int main(int argc, char **argv)
     socklen_t size = sizeof address;
     size_t used = 0;
     dx_hbtp_frame frame;
-    if (argc != 4) return 2;
+    if (argc < 4 || argc > 5) return 2;
     signal(SIGPIPE, SIG_IGN);
     old_file = load(argv[2]);
     new_file = load(argv[3]);
+    if (argc == 5) patch_file = load(argv[4]);
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     listener = socket(AF_INET, SOCK_STREAM, 0);
     if (listener < 0 || bind(listener, (struct sockaddr *)&address, sizeof address) ||

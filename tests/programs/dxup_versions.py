@@ -1,17 +1,19 @@
 #!/usr/bin/env python3
-"""Peers of dxup serve of other versions of the protocol. usage: dxup_versions.py DXUP ADDR:PORT NAME FILE
+"""Peers of dxup serve of other versions of the protocol. usage: dxup_versions.py DXUP ADDR:PORT NAME FILE [BASE]
 
+With BASE, which is another version of NAME: clients that read patches between containers, and older ones.
 The request for NAME, whose content is FILE, is what DXUP itself asks; so nothing here knows its coding."""
 import socket
 import struct
 import subprocess
 import sys
 
-dxup, address, name, path = sys.argv[1:]
+dxup, address, name, path = sys.argv[1:5]
+base = sys.argv[5] if len(sys.argv) > 5 else None
 OTHER_VERSION = 426
 HELLO, CLOSE, CALL, RESPONSE, ERROR, CHUNK = 0x03, 0x02, 0x30, 0x31, 0x32, 0x51
 FINAL, EXPECTS = 0x08, 0x04
-AT, OBJECTS = 1, 8  # where the flags of a request are, behind the method; programs/dxup/net/wire.h
+AT, OBJECTS, CONTAINERS = 1, 8, 16  # where the flags of a request are, behind the method; programs/dxup/net/wire.h
 
 
 def exactly(s, size):
@@ -44,8 +46,8 @@ def field(tag, value):
 def what_dxup_asks():
     """Its Hello and its request, which it sends without waiting. It is over a file, and without the flag that asks for objects: that
     of an earlier release."""
-    with open("over", "w") as over:
-        over.write("a file")
+    with open("over", "wb") as over:
+        over.write(open(base, "rb").read() if base else b"a file")
     listener = socket.create_server(("127.0.0.1", 0))
     pull = subprocess.Popen([dxup, "pull", "127.0.0.1:%d" % listener.getsockname()[1], name, "over"], stderr=subprocess.DEVNULL)
     s, _ = listener.accept()
@@ -59,7 +61,7 @@ def what_dxup_asks():
     return hello[3], call[3][:AT] + bytes([flags & ~OBJECTS]) + call[3][AT + 1:]
 
 
-def pulls(s, request):
+def receives(s, request):
     content, opcode = b"", 0
     s.sendall(frame(CALL, EXPECTS, 77, request))
     assert read(s)[:3] == (RESPONSE, 0, 77)
@@ -68,11 +70,32 @@ def pulls(s, request):
         assert opcode == CHUNK, opcode
         content += payload[16:]
         if flags & FINAL:
-            break
-    assert content == open(path, "rb").read()
+            return content
+
+
+def pulls(s, request):
+    assert receives(s, request) == open(path, "rb").read()
 
 
 hello, request = what_dxup_asks()
+flags, kinds = request[AT], request[AT + 1]
+
+if base:
+    def with_flags(flags, kinds):
+        return receives(dial(), request[:AT] + bytes([flags, kinds]) + request[AT + 2:])
+    assert flags & CONTAINERS and kinds & 2, (flags, kinds)
+    whole = open(path, "rb").read()
+    contained = with_flags(flags, kinds)
+    assert contained[:4] == b"DXC1" and contained[6] & ~kinds == 0, contained[:8]
+    for less in ((flags & ~CONTAINERS, 0), (flags & ~CONTAINERS, kinds), (flags, 0), (flags, 1)):  # kind 0 is none
+        plain = with_flags(*less)
+        assert plain[:4] == b"DXP1" or plain == whole, (less, plain[:4])
+        assert len(plain) > len(contained), (less, len(plain), len(contained))
+    assert with_flags(flags, kinds) == contained
+    sys.exit()
+
+# That of an earlier release asks for no patch between containers either.
+request = request[:AT] + bytes([flags & ~CONTAINERS, 0]) + request[AT + 2:]
 
 s = dial()  # version 1: no Hello
 pulls(s, request)

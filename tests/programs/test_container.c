@@ -1,10 +1,11 @@
-/* Tests of programs/dxpatch/container*.c: members found, forms made, and files rebuilt byte for byte. Without zlib, which the
+/* Tests of programs/containers/: members found, forms made, and files rebuilt byte for byte. Without zlib, which the
    plain build of a suite does not ask for, only what is refused; build/codec/test_container has the libraries. */
 #define DX_PATCH_IMPLEMENTATION
-#include "../../programs/dxpatch/container_ways.c"
-#include "../../programs/dxpatch/container_find.c"
-#include "../../programs/dxpatch/container_tokens.c"
-#include "../../programs/dxpatch/container.c"
+#include "../../programs/containers/ways.c"
+#include "../../programs/containers/find.c"
+#include "../../programs/containers/tokens.c"
+#include "../../programs/containers/container.c"
+#include "../../programs/containers/patch.c"
 #define DX_TEST_MAIN
 #include "../dx_test.h"
 
@@ -172,7 +173,7 @@ DX_PROPERTY(ct_3_recipes_of_noise, 4000)
     free(copy);
 }
 
-#ifndef DXPATCH_ZLIB
+#ifndef CONTAINERS_ZLIB
 DX_TEST(ct_3_without_zlib)
 {
     container_bytes out = {.max = 100};
@@ -326,14 +327,14 @@ DX_PROPERTY(ct_1_parameters_are_found, 100)
     bool near;
     size_t size = 40 + draw_content(c, content, sizeof content - 40);
     size_t packed_size = squeeze(packed, sizeof packed, content, size, &way, 0);
-    DX_CHECK(container_try(CONTAINER_DEFLATE, packed, packed_size, NULL, content, size, true, MEMORY_MAX, &found, &near));
+    DX_CHECK(container_try(CONTAINER_DEFLATE, packed, packed_size, NULL, content, size, true, MEMORY_MAX, NULL, &found, &near));
     DX_CHECK_EQ(container_pack(&found, content, size, MEMORY_MAX, &out), 0);
     DX_CHECK_EQ(out.size, packed_size);
     DX_CHECK_MEM(out.bytes, packed, packed_size);
     container_drop(&out);
     memset(&found, 0, sizeof found);
     found = way; /* the one that worked last needs no search */
-    DX_CHECK(container_try(CONTAINER_DEFLATE, packed, packed_size, NULL, content, size, false, MEMORY_MAX, &found, &near));
+    DX_CHECK(container_try(CONTAINER_DEFLATE, packed, packed_size, NULL, content, size, false, MEMORY_MAX, NULL, &found, &near));
     DX_CHECK(is_same_way(&found, &way));
 }
 
@@ -370,7 +371,7 @@ DX_TEST(ct_1_corrections_that_shorten)
     container_drop(&out);
 }
 
-#if defined(DXPATCH_LZMA) && defined(VERSIONS_ZSTD_LIBRARY)
+#if defined(CONTAINERS_LZMA) && defined(VERSIONS_ZSTD_LIBRARY)
 /* zstd and xz, their levels and checks, and what is nested in them. */
 DX_PROPERTY(ct_1_zstd_and_xz, 12)
 {
@@ -483,12 +484,12 @@ DX_TEST(ct_3_the_search_ends)
             put(old_file, &at, "\0\0\x70\0IDAT", 8);
         }
         put(old_file, &at, png.bytes, png.size);
-        DX_CHECK_EQ(container_find(old_file, at, LIMIT, MEMORY_MAX, &found), 0);
+        DX_CHECK_EQ(container_find(old_file, at, LIMIT, MEMORY_MAX, NULL, &found), 0);
         if (what < 2) DX_CHECK_EQ(found.count, 0);
         DX_CHECK(found.count * sizeof content <= LIMIT && (what < 2 || (found.count > 3 && found.count < 12)));
         free(found.items);
         found = (container_members){0};
-        DX_CHECK_EQ(container_find(old_file + at - png.size, png.size, LIMIT, MEMORY_MAX, &found), 0);
+        DX_CHECK_EQ(container_find(old_file + at - png.size, png.size, LIMIT, MEMORY_MAX, NULL, &found), 0);
         DX_CHECK_EQ(found.count, 1);
         free(found.items);
     }
@@ -535,7 +536,7 @@ DX_TEST(ct_3_members_are_counted)
     container_drop(&out);
 }
 
-#if defined(DXPATCH_LZMA) && defined(VERSIONS_ZSTD_LIBRARY)
+#if defined(CONTAINERS_LZMA) && defined(VERSIONS_ZSTD_LIBRARY)
 /* Windows and dictionaries of more memory than the reader allows are refused as too large, not as damaged; a frame that is
    skipped has no content, and is no member. */
 DX_TEST(ct_3_memory_of_decoders)
@@ -576,7 +577,7 @@ DX_TEST(ct_3_hopeless_members_are_few)
         DX_CHECK(!ZSTD_isError(packed_size));
         put(new_file, &at, packed, packed_size);
     }
-    DX_CHECK_EQ(container_find(new_file, at, FORM_MAX, MEMORY_MAX, &members), 0);
+    DX_CHECK_EQ(container_find(new_file, at, FORM_MAX, MEMORY_MAX, NULL, &members), 0);
     DX_CHECK_EQ(members.count, FRAMES);
     k->bytes = new_file;
     k->memory_max = MEMORY_MAX;
@@ -591,9 +592,9 @@ DX_TEST(ct_3_hopeless_members_are_few)
     container_way none = {0};
     bool near;
     size_t last_size = members.items[FRAMES - 1].size;
-    DX_CHECK(!container_try(CONTAINER_ZSTD, packed, last_size, NULL, content, CONTENT, false, MEMORY_MAX, &none, &near));
+    DX_CHECK(!container_try(CONTAINER_ZSTD, packed, last_size, NULL, content, CONTENT, false, MEMORY_MAX, NULL, &none, &near));
     none = (container_way){0};
-    DX_CHECK(container_try(CONTAINER_ZSTD, packed, last_size, NULL, content, CONTENT, true, MEMORY_MAX, &none, &near));
+    DX_CHECK(container_try(CONTAINER_ZSTD, packed, last_size, NULL, content, CONTENT, true, MEMORY_MAX, NULL, &none, &near));
     container_drop(&k->form);
     container_drop(&k->recipe);
     free(k);
@@ -1004,6 +1005,55 @@ DX_PROPERTY(fuzz_container, 300)
     container_drop(&w.lists);
     container_drop(&w.form);
     container_drop(&w.patch);
+}
+
+/* >>whole patches ------------------------------------------------------------- */
+/* Between forms, with no coding. */
+static int create_plain(void *user, const uint8_t *from, size_t from_size, const uint8_t *to, size_t to_size, uint8_t **out, size_t *size)
+{
+    dx_patch_create_desc desc = {.codings = 1u << DX_PATCH_CODING_PLAIN};
+    (void)user;
+    desc.memory_size = dx_patch_create_memory_size(&desc, from_size, to_size);
+    desc.memory = malloc(desc.memory_size);
+    *out = malloc(2 * to_size + 1000);
+    int error = dx_patch_create(&desc, from, from_size, to, to_size, *out, 2 * to_size + 1000, size);
+    free(desc.memory);
+    return error;
+}
+
+static bool count_down(void *user) { return --*(int64_t *)user < 0; }
+
+/* Kinds that the reader does not unpack are in no patch; a patch that is given up leaves nothing behind, whenever that is. */
+DX_PROPERTY(ct_3_readers_that_unpack_less_and_makers_that_are_cancelled, 40)
+{
+    size_t from_size, to_size;
+    draw_files(c, &from_size, &to_size);
+    int64_t left = INT64_MAX;
+    const container_cancel cancel = {count_down, &left};
+    container_maker maker = {.kinds = 1u << dx_choose(c, CONTAINER_KINDS - 1), .form_max = FORM_MAX, .memory_max = MEMORY_MAX,
+                             .cancel = &cancel, .create = create_plain};
+    container_bytes patch = {.max = 4 * FORM_MAX}, out = {0};
+    container_patch p;
+    int error = container_diff(&maker, old_file, from_size, new_file, to_size, &patch);
+    const uint64_t asked = (uint64_t)(INT64_MAX - left);
+    DX_CHECK(error == 0 || error == DX_PATCH_EINVAL);
+    if (!error) {
+        DX_CHECK_EQ(container_open(patch.bytes, patch.size, &p), 0);
+        DX_CHECK_EQ(p.kinds & ~maker.kinds & ~(1u << CONTAINER_TOKENS), 0);
+        DX_CHECK(!(p.kinds >> CONTAINER_TOKENS & 1) || maker.kinds >> CONTAINER_DEFLATE & 1);
+        DX_CHECK_EQ(container_run(&p, old_file, from_size, MEMORY_MAX, &out), 0);
+        DX_CHECK_EQ(out.size, to_size);
+        DX_CHECK_MEM(out.bytes, new_file, to_size);
+        container_bytes less = {.max = patch.size - 1};
+        DX_CHECK_EQ(container_diff(&maker, old_file, from_size, new_file, to_size, &less), DX_PATCH_ETOOBIG);
+        DX_CHECK(!less.bytes);
+    }
+    container_drop(&out);
+    container_drop(&patch);
+    if (error || !asked) return;
+    left = (int64_t)dx_choose(c, asked - 1);
+    DX_CHECK_EQ(container_diff(&maker, old_file, from_size, new_file, to_size, &patch), DX_PATCH_ECANCELED);
+    DX_CHECK(!patch.bytes);
 }
 
 /* >>vector -------------------------------------------------------------------- */

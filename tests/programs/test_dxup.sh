@@ -1202,6 +1202,151 @@ peers_of_other_versions_of_the_protocol() {
     stop_server
     [ "$server_status" = 0 ] || fail "the server ended with status $server_status"
 }
+# Two versions of a source tree, packed: old.tgz, new.tgz by gzip, old.jar, new.jar by zlib, old.tar and new.tar.
+make_packed() {
+    mkdir before && cp -R "$top/programs/common" "$top/programs/versions" "$top/layers" before
+    cp -R before after
+    sed -i '1s/^/\/* The next release. *\/\n/; s/PROG_REFUSED/PROG_REJECTED/' after/common/*.c after/versions/*.c
+    mv after/common/line.c after/common/lines.c
+    bytes 3000 | od -An -tx1 >after/layers/table.txt
+    for side in before:old after:new; do
+        tar --sort=name --mtime=@0 --owner=0 --group=0 -C "${side%:*}" -cf "${side#*:}.tar" . || return 1
+        gzip -nc "${side#*:}.tar" >"${side#*:}.tgz"
+    done
+    python3 - <<'END'
+import os, zipfile
+for side, name in ("before", "old"), ("after", "new"):
+    with zipfile.ZipFile(name + ".jar", "w", zipfile.ZIP_DEFLATED) as z:
+        z.writestr(zipfile.ZipInfo("META-INF/MANIFEST.MF"), "Manifest-Version: 1.0\n\n")
+        for folder, folders, files in sorted(os.walk(side)):
+            for file in sorted(files):
+                path = os.path.join(folder, file)
+                info = zipfile.ZipInfo(os.path.relpath(path, side))
+                info.compress_type = zipfile.ZIP_DEFLATED
+                with open(path, "rb") as f: z.writestr(info, f.read())
+END
+}
+has_packers() { # else the case is skipped
+    command -v python3 >/dev/null || { skip "no python3 here"; return 1; }
+    [ -x "$top/build/dxpatch" ] || { skip "no build/dxpatch"; return 1; }
+    make_packed || { skip "no tar that sorts"; return 1; }
+    "$top/build/dxpatch" diff old.tgz new.tgz patch --quiet
+    [ "$(head -c 4 patch)" = DXC1 ] || { skip "built without zlib"; return 1; }
+}
+what_is_packed_is_patched() { # a pull of a .tgz or .jar takes what differs in it, not all of it
+    local kind most
+    has_packers || return
+    for kind in tgz jar; do
+        expect 0 "$dxup" publish store $kind old.$kind
+        expect 0 "$dxup" publish store $kind new.$kind
+    done
+    start_server store
+    for kind in tgz jar; do
+        expect 0 "$top/build/dxpatch" diff old.$kind new.$kind patch
+        most=$(($(stat -c %s patch) * 11 / 10))
+        cp old.$kind file
+        expect 0 "$dxup" pull "$address" $kind file --report
+        same new.$kind file
+        [ "$(get outcome)" = patch ] && [ "$(get wire)" -le $most ] || fail "$kind: $(get outcome), $(get wire) bytes on the wire, at most $most"
+        [ $((8 * $(get wire))) -le "$(stat -c %s new.$kind)" ] || fail "$kind: $(get wire) bytes on the wire for $(stat -c %s new.$kind)"
+        expect 0 "$dxup" diff store $kind@1 $kind@2
+        says "(patch)"
+        cp new.$kind file # and back
+        expect 0 "$dxup" pull "$address" $kind@1 file --force --report
+        same old.$kind file
+        [ "$(get wire)" -le $most ] || fail "$kind: $(get wire) bytes on the wire, at most $most"
+        cp old.$kind file
+        expect 0 "$dxup" pull "$address" $kind file --dry-run
+        same old.$kind file
+        says "$kind@2 would be pulled"
+        expect 0 python3 "$top/tests/programs/dxup_versions.py" "$dxup" "$address" $kind new.$kind old.$kind
+    done
+}
+a_packed_patch_by_ranges() { # 4 MiB and more, over several connections
+    has_packers || return
+    bytes 6000000 >noise
+    for side in old new; do
+        { cat $side.tar; [ $side = old ] || cat noise; } | gzip -n1 >$side.tgz
+        expect 0 "$dxup" publish store f $side.tgz
+    done
+    start_server store
+    cp old.tgz file
+    expect 0 "$dxup" pull "$address" f file --connections 3 --report
+    same new.tgz file
+    [ "$(get outcome)" = patch ] && [ "$(get wire)" -ge 6000000 ] && [ "$(get wire)" -lt 6200000 ] || fail "$out"
+}
+other_libraries_pack_otherwise() { # then another patch is fetched
+    has_packers || return
+    case $dxup in *asan*) skip "sanitizers are loaded first"; return ;; esac
+    cat >zlib.c <<'END'
+#define _GNU_SOURCE
+#include <dlfcn.h>
+const char *zlibVersion(void) { return "0.0.0"; }
+int deflateInit2_(void *z, int level, int method, int window, int memory, int strategy, const char *version, int size)
+{
+    int (*next)(void *, int, int, int, int, int, const char *, int);
+    *(void **)&next = dlsym(RTLD_NEXT, "deflateInit2_");
+    return next(z, level < 9 ? level + 1 : 1, method, window, memory, strategy, version, size);
+}
+END
+    ${CC:-cc} -shared -fPIC -o zlib.so zlib.c -ldl || { skip "no shared library can be built"; return; }
+    expect 0 "$dxup" publish store f old.jar
+    expect 0 "$dxup" publish store f new.jar
+    LD_PRELOAD=$PWD/zlib.so start_server store
+    cp old.jar file
+    expect 0 "$dxup" pull "$address" f file
+    says "zlib 0.0.0"
+    same new.jar file
+    [ -z "$(find . -name '.file.*part*')" ] || fail "left behind: $(ls -A)"
+    stop_server
+    start_server store
+    cp old.jar file
+    expect 0 "$dxup" pull "$address" f file
+    case "$out" in *"0.0.0"*) fail "$out" ;; esac
+}
+hostile() { # PATCH STATUS [WORDS]        a server sends it: old.jar stays as it is
+    local i
+    rm -f evil.log
+    "$evil" this-patch old.jar new.jar "$1" >evil.log 2>&1 &
+    server=$!
+    for i in $(seq 1200); do
+        address=$(sed -n "s/^listening on //p" evil.log 2>/dev/null)
+        [ -z "$address" ] && kill -0 $server 2>/dev/null || break
+        sleep 0.05
+    done
+    cp old.jar file
+    expect "$2" "$dxup" pull "$address" f file
+    [ -z "${3:-}" ] || says "$3"
+    [ "$2" = 0 ] && same new.jar file || same old.jar file
+    stop_server
+}
+a_server_that_damages_packed_patches() {
+    local at size
+    has_packers || return
+    expect 0 "$top/build/dxpatch" diff old.jar new.jar patch
+    hostile patch 0 # the honest one
+    size=$(stat -c %s patch)
+    for at in 4 6 9 17 25 33 50 90 112 130 150 $((size / 2)) $((size - 1)) $(shuf --random-source=<(bytes 4096) -i 112-$((size - 1)) -n 6); do
+        cp patch bad
+        flip bad "$at"
+        hostile bad 4
+    done
+    head -c $((size - 1000)) patch >bad
+    hostile bad 4
+    head -c 100 patch >bad
+    hostile bad 4 "cannot be applied"
+    head -c 150 patch >bad
+    hostile bad 4 "not a patch"
+    # Sizes that a header claims, its check made right again.
+    for claim in 8:"other content" 16:"another version" 24:"too much memory" 48:"other content" 80:"another version"; do
+        python3 "$top/tests/readers/container.py" claim patch "${claim%%:*}" bad || fail "no patch with another header"
+        case $claim in 24:*) hostile bad 6 "${claim#*:}" ;; *) hostile bad 4 "${claim#*:}" ;; esac
+    done
+    expect 0 "$top/build/dxpatch" diff old.tgz new.jar bad --quiet
+    hostile bad 4 # for another file, or no patch between containers
+    { cat patch; head -c 3000000 /dev/zero; } >bad # larger than the file
+    hostile bad 6 "too much memory"
+}
 a_flood_of_pings_on_every_connection() { # is answered within the connection's buffers, and costs no connection
     bytes 5000000 >new
     bytes 100 >old
@@ -2051,7 +2196,7 @@ for case in publish_and_checkout_a_file unchanged_content_adds_nothing publish_a
     a_gigabyte_in_64_megabytes a_big_endian_machine a_big_endian_machine_of_32_bits an_arm_of_32_bits a_pc_of_32_bits \
     a_tree_is_read_once a_tree_is_looked_at_on_all_cores what_was_seen_is_only_a_hint trees_of_every_shape trees_that_cannot_be_published \
     links_swapped_in_while_a_tree_is_restored a_first_publish_that_fails_leaves_no_store a_store_is_not_pulled_over a_tree_publish_killed_at_any_moment a_flipped_byte_in_a_tree versions_of_a_tree_as_deltas versions_of_a_file_as_deltas a_packed_store trees_as_streams_in_the_same_store \
-    no_server_and_no_such_name two_servers_on_one_port names_of_hosts a_unix_socket what_is_not_kept_is_said a_server_that_is_behind names_that_a_terminal_would_obey a_server_that_lies peers_of_other_versions_of_the_protocol a_flood_of_pings_on_every_connection a_killed_server a_server_that_is_ended a_killed_client two_pulls_into_one_destination many_connections \
+    no_server_and_no_such_name two_servers_on_one_port names_of_hosts a_unix_socket what_is_not_kept_is_said a_server_that_is_behind names_that_a_terminal_would_obey a_server_that_lies peers_of_other_versions_of_the_protocol what_is_packed_is_patched a_packed_patch_by_ranges other_libraries_pack_otherwise a_server_that_damages_packed_patches a_flood_of_pings_on_every_connection a_killed_server a_server_that_is_ended a_killed_client two_pulls_into_one_destination many_connections \
     connections_are_cut_in_the_middle a_pull_goes_on_where_it_was_cut what_a_cut_pull_left_is_not_trusted a_server_with_few_connections a_killed_client_of_many_connections \
     a_full_disk a_read_only_target a_flipped_byte_anywhere a_truncated_store ctrl_c_and_again publish_killed_at_any_moment \
     two_writers collection gc_killed_at_any_moment a_hostile_tree_in_the_store the_demo; do

@@ -2,6 +2,7 @@
 """A second reader of docs/formats/container.md, written from that document alone; the inner patch is applied by dxpatch.
 usage: container.py apply DXPATCH OLD PATCH NEW      the patch gives NEW from OLD
        container.py foreign PATCH OUT                the patch as one that was made with a zlib that packs to other bytes
+       container.py claim PATCH OFFSET OUT          the patch with another fifth byte of the field there in its header
        container.py form OLD PATCH OUT               what its inner patch has as a base
        container.py around PATCH INNER OUT           the patch with another inner patch"""
 import lzma, os, subprocess, sys, tempfile, zlib
@@ -166,6 +167,11 @@ def foreign(patch):
     head = head[:7] + bytes([len(text)]) + head[8:80] + bytes([head[80] ^ 1]) + head[81:]
     return head + text + lists + hash_of(head + text + lists)[:CHECK] + inner
 
+def claim(patch, at):
+    head, text, lists, inner = open_patch(patch)
+    head = head[:at + 4] + bytes([head[at + 4] ^ 255]) + head[at + 5:]
+    return head + text + lists + hash_of(head + text + lists)[:CHECK] + inner
+
 def read(path):
     with open(path, "rb") as f:
         return f.read()
@@ -178,6 +184,8 @@ if sys.argv[1:2] == ["apply"] and len(sys.argv) == 6:
     assert apply(sys.argv[2], read(sys.argv[3]), read(sys.argv[4])) == read(sys.argv[5])
 elif sys.argv[1:2] == ["foreign"] and len(sys.argv) == 4:
     write(sys.argv[3], foreign(read(sys.argv[2])))
+elif sys.argv[1:2] == ["claim"] and len(sys.argv) == 5:
+    write(sys.argv[4], claim(read(sys.argv[2]), int(sys.argv[3])))
 elif sys.argv[1:2] == ["form"] and len(sys.argv) == 5:
     write(sys.argv[4], base_form(read(sys.argv[2]), read(sys.argv[3])))
 elif sys.argv[1:2] == ["around"] and len(sys.argv) == 5:

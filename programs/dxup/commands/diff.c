@@ -10,6 +10,7 @@
 #include "names.h"
 
 #include "../net/patches.h"
+#include "../../containers/container.h"
 #include "../net/price.h"
 #include "../../versions/tree/content.h"
 #include "../../versions/tree/entries.h"
@@ -317,8 +318,8 @@ static int measure_pull(diff *d, uint64_t *size, const char **what)
     if (status || !memcmp(d->from.version.hash, d->to.version.hash, PROG_HASH_SIZE)) return status;
     status = dxup_patches_start(&patches, d->o->store, d->o->patch_max, wake, &w);
     if (status) return status;
-    while ((answer = dxup_patches_get(patches, &d->from.version, &d->to.version, &patch)) ==
-           DXUP_PATCH_PENDING) {
+    while ((answer = dxup_patches_get(patches, &d->from.version, &d->to.version, container_kinds(),
+                                      &patch)) == DXUP_PATCH_PENDING) {
         pthread_mutex_lock(&w.lock);
         while (!w.ready) pthread_cond_wait(&w.done, &w.lock);
         w.ready = false;

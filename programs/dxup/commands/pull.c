@@ -190,7 +190,8 @@ static void note_from(pull *p)
 }
 
 /* *again: what an earlier pull left was damaged, perhaps, and is removed; or a part of the
-   directory cannot be replaced by itself. So try once more, and replace the whole. */
+   directory cannot be replaced by itself; or a patch between containers cannot be applied here. So
+   try once more, replace the whole, and ask for no such patch. */
 static int pull_once(const dxup_options *o, versions_guard *guard, bool whole, bool *again,
                      deed *done)
 {
@@ -234,7 +235,8 @@ static int pull_once(const dxup_options *o, versions_guard *guard, bool whole, b
     if (!status && (changed || !o->watching)) print_summary(p);
     if (!status) *done = (deed){changed, p->install.from, p->plan.version};
     if (!status) warn_of_owners(p);
-    *again = refused || (status == PROG_DAMAGED && (p->transfer.kept || p->install.left_store));
+    *again = refused || p->transfer.cannot_pack ||
+             (status == PROG_DAMAGED && (p->transfer.kept || p->install.left_store));
     p->install.dest.keep = status == PROG_NETWORK && dxup_pull_can_resume(p) && p->transfer.next;
     if (!status) status = p->install.partial;
     dxup_pull_close(p);

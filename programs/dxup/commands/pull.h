@@ -4,6 +4,7 @@
        pull_install.c   replace the destination, give it its details, record the version
        pull_ask.c       connection, request, reply
        pull_transfer.c  the bytes of the reply: a patch or the whole, over one connection or several
+       pull_container.c a patch between compressed containers
        pull_plan.c      what the destination has, and what must not be replaced
        pull_sync.c      a snapshot: look at the old directory, fetch what is lacking, restore */
 #ifndef DXUP_PULL_H
@@ -15,6 +16,7 @@
 #include "../net/question.h"
 #include "../net/ranges.h"
 #include "../../common/window.h"
+#include "../../containers/container.h"
 #include "../../versions/dest.h"
 #include "../../versions/tree/seeds.h"
 #ifndef VERSIONS_NO_SNAPSHOTS
@@ -91,6 +93,9 @@ typedef struct pull_transfer {
     bool            applying;
     uint8_t         head[DX_PATCH_HEADER_SIZE]; /* of the patch: says what memory it needs */
     void           *apply_memory;
+    bool            contained;   /* it is one between containers, and these are its bytes so far: */
+    container_bytes container;
+    bool            cannot_pack; /* it does not give the target here; another patch may */
 } pull_transfer;
 
 /* What is installed. */
@@ -160,6 +165,17 @@ bool dxup_pull_is_there(const pull *p);
 bool dxup_pull_is_another(const pull *p);
 int  dxup_pull_refuse_another(const pull *p);
 int  dxup_pull_refuse_losses(const pull *p, bool known_base);
+
+/* >>pull_container.c ---- */
+/* The flags of a request that ask for such a patch; 0: none is read here. */
+uint32_t dxup_pull_container_flags(const pull *p);
+/* transfer.head is complete: is it that of such a patch, and was one asked for? */
+bool dxup_pull_begins_container(const pull *p);
+int  dxup_pull_start_container(pull *p);
+/* The bytes behind the head. */
+int  dxup_pull_take_container(pull *p, const uint8_t *bytes, size_t size);
+/* All of it is there: apply it. The caller drops what was made, also after an error. */
+int  dxup_pull_run_container(pull *p, const uint8_t *base, container_bytes *made);
 
 /* >>pull_transfer.c ---- */
 /* Stop the event loop. The first failure decides the status; later ones are its consequences. */

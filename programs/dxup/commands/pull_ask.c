@@ -177,6 +177,7 @@ static int send_request(pull *p)
     uint32_t flags = p->plan.have_kind ? DXUP_HAVE : 0;
     if (p->o->connections > 1 || p->plan.left_staging) flags |= DXUP_RANGES;
     if (dxup_pull_takes_objects(p)) flags |= DXUP_OBJECTS;
+    flags |= dxup_pull_container_flags(p);
     pull_request_begin(&w, request, sizeof request, DX_TELEPORT_BARE);
     pull_request_set_flags(&w, flags);
     pull_request_set_have(&w, p->plan.have);

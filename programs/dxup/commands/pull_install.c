@@ -31,6 +31,7 @@ void dxup_pull_close(pull *p)
     if (p->transfer.base_fd >= 0) os_close(p->transfer.base_fd);
     prog_windows_close(&p->transfer.base);
     free(p->transfer.apply_memory);
+    container_drop(&p->transfer.container);
     free(p->transfer.links_memory);
     free(p->transfer.reactor_memory);
     free(p);

@@ -3,7 +3,7 @@
        dxup_pull_start_transfer()   open the staging file, resume what an earlier pull left
          dxup_pull_take_chunk()     the bytes over the connection that asked, or
          take_range()               over several (net/ranges.c)
-           take_patch()             through the applier, or
+           take_patch()             through the applier, or collected (pull_container.c), or
            write_target()           directly into the staging file, hashed on the way
        finish_transfer()            compare the hash */
 #include "pull.h"
@@ -13,6 +13,7 @@
 #include "../../common/os.h"
 
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { APPLY_MEMORY_MAX = 256 << 20 };
@@ -124,11 +125,30 @@ static int take_patch(pull *p, uint64_t offset, const uint8_t *bytes, size_t siz
         bytes += n;
         size -= n;
         if (offset + n < sizeof p->transfer.head) return PROG_OK;
-        int status = start_applier(p);
+        int status = dxup_pull_begins_container(p) ? dxup_pull_start_container(p)
+                                                   : start_applier(p);
         if (status) return status;
     }
+    if (p->transfer.contained) return dxup_pull_take_container(p, bytes, size);
     int error = size ? dx_patch_applier_feed(&p->transfer.applier, bytes, size) : 0;
     return error ? apply_failed(p, error) : PROG_OK;
+}
+
+/* A patch between containers is complete. What it makes has been verified when it is written. */
+static int finish_container(pull *p)
+{
+    container_bytes made = {0};
+    uint8_t *base = prog_alloc((size_t)p->plan.have_size + 1);
+    int status = read_base_file(p, 0, base, (size_t)p->plan.have_size);
+    if (!status) status = dxup_pull_run_container(p, base, &made);
+    free(base);
+    for (size_t at = 0; !status && at < made.size;) {
+        const size_t part = made.size - at < PROG_IO_SIZE ? made.size - at : PROG_IO_SIZE;
+        status = write_target(p, made.bytes + at, part);
+        at += part;
+    }
+    container_drop(&made);
+    return status;
 }
 
 /* All bytes have arrived: verify and commit. */
@@ -139,7 +159,10 @@ static int finish_transfer(pull *p)
         return prog_fail(PROG_DAMAGED, "the transfer ended after %llu of %llu bytes",
                          (unsigned long long)p->transfer.next,
                          (unsigned long long)p->plan.wire_size);
-    if (p->plan.outcome == DXUP_PATCHED) {
+    if (p->transfer.contained) {
+        int status = finish_container(p);
+        if (status) return status;
+    } else if (p->plan.outcome == DXUP_PATCHED) {
         int error = p->transfer.applying ? dx_patch_applier_finish(&p->transfer.applier)
                                          : DX_PATCH_ETRUNCATED;
         if (error) return apply_failed(p, error);
@@ -199,7 +222,7 @@ static int start_ranges(pull *p)
                                       p};
     memcpy(desc.target, p->plan.hash, sizeof desc.target);
     memcpy(desc.have, p->plan.have, sizeof desc.have);
-    if (p->plan.outcome == DXUP_PATCHED) desc.flags |= DXUP_RANGES;
+    if (p->plan.outcome == DXUP_PATCHED) desc.flags |= DXUP_RANGES | dxup_pull_container_flags(p);
     p->transfer.leaving = true; /* the server may have few */
     (void)dx_link_close(&p->transfer.links, p->transfer.link, DX_HBTP_STATUS_NONE, NULL);
     return dxup_ranges_start(&p->transfer.ranges, &desc);

@@ -78,6 +78,7 @@ typedef struct connection {
     uint64_t          at;
     uint64_t          size;
     bool              ranges;      /* the client asks for ranges of a large transfer itself */
+    unsigned          kinds;       /* of containers that it unpacks, of which patches may be */
     bool              objects;     /* or for the objects of a file that is not patched */
     bool              silent;      /* nothing follows the reply: the client asks for the rest */
     uint64_t          from;        /* the range that was asked for */
@@ -263,7 +264,7 @@ static int start_from_base(connection *c, uint16_t sequence)
     if (c->objects && c->target.kind == PROG_FILE &&
         (c->base.size > size_max || c->target.size > size_max))
         return start_full(c, sequence, c->known); /* objects are smaller than chunks that are new */
-    switch (dxup_patches_get(patches, &c->base, &c->target, &c->patch)) {
+    switch (dxup_patches_get(patches, &c->base, &c->target, c->kinds, &c->patch)) {
     case DXUP_PATCH_PENDING: return DX_HBTP_LATER;
     case DXUP_PATCH_NONE: return start_full(c, sequence, c->known);
     case DXUP_PATCH_READY: break;
@@ -355,6 +356,7 @@ static int on_pull(const dx_hbtp_context *context)
     uint32_t flags = pull_request_get_flags(&v);
     c->ranges = flags & DXUP_RANGES;
     c->objects = flags & DXUP_OBJECTS;
+    c->kinds = dxup_patches_kinds(flags);
     pull_request_copy_have(&v, 0, have, sizeof have);
     bool known = flags & DXUP_HAVE && !versions_content_find_hash(w->store, name, have, &c->base);
     c->known = known;
@@ -437,6 +439,7 @@ static int on_details_asked(const dx_hbtp_context *context)
     if (status || !c->target.snapshot) return DX_HBTP_STATUS_NOT_FOUND;
     c->from = c->range = 0;
     c->ranges = c->objects = false;
+    c->kinds = 0;
     c->sequence = context->frame->sequence;
     dxup_log_versions(c->log, NULL, &c->target);
     return start_details(c, name, range_request_get_offset(&v), have);
@@ -474,6 +477,7 @@ static int on_range_asked(const dx_hbtp_context *context)
     c->known = patched;
     dxup_log_versions(c->log, patched ? &c->base : NULL, &c->target);
     c->objects = c->silent = false;
+    c->kinds = dxup_patches_kinds(flags);
     c->from = range_request_get_offset(&v);
     c->range = range_request_get_size(&v);
     c->sequence = context->frame->sequence;

@@ -341,7 +341,7 @@ static void answer_from_base(client *c)
 {
     assert(!c->waiting && c->at == c->size);
     memset(&c->cursor, 0, sizeof c->cursor);
-    switch (dxup_patches_get(c->http->d.patches, &c->base, &c->target, &c->patch)) {
+    switch (dxup_patches_get(c->http->d.patches, &c->base, &c->target, 0, &c->patch)) {
     case DXUP_PATCH_PENDING: c->waiting = true; return;
     case DXUP_PATCH_NONE: answer_whole(c); return;
     case DXUP_PATCH_READY: break;

@@ -3,11 +3,15 @@
 
        FREE -> WAITING -> MAKING -> READY (the patch) or NONE (no patch is smaller than the whole)
 
-   Any worker asks with dxup_patches_get(). Entries in use have holders; of the others the least
-   recently used is evicted when room is needed. One lock guards everything; it is not held while a
-   patch is made. */
+   Any worker asks with dxup_patches_get(). A client that unpacks containers gets an entry of its own
+   where that made the patch smaller; what is made for it otherwise suits all. Entries in use have
+   holders; of the others the least recently used is evicted when room is needed. One lock guards
+   everything; it is not held while a patch is made. */
 #include "patches.h"
+#include "contained.h"
+#include "wire.h"
 #include "../../common/os.h"
+#include "../../containers/container.h"
 
 #include "../../../dx_patch.h"
 
@@ -20,6 +24,8 @@ enum { CACHE_COUNT = 64, CACHE_SIZE_MAX = 64 << 20 };
 
 typedef struct entry {
     versions_version base, target;
+    unsigned     kinds;     /* of containers that the client unpacks */
+    bool         contained; /* the patch is one between containers */
     enum { FREE, WAITING, MAKING, READY, NONE } state;
     unsigned     holders; /* connections that send it */
     uint64_t     used;    /* the clock when it was last asked for */
@@ -81,22 +87,38 @@ static void shrink(dxup_patches *p)
     }
 }
 
+unsigned dxup_patches_kinds(uint32_t flags)
+{
+    return flags & DXUP_CONTAINERS ? flags >> DXUP_KINDS_SHIFT & container_kinds() : 0;
+}
+
+/* Is it the patch that was asked for, or being made? */
+static bool answers(const entry *e, const versions_version *base, const versions_version *target,
+                    unsigned kinds)
+{
+    if (e->state == FREE || memcmp(e->base.hash, base->hash, PROG_HASH_SIZE) != 0 ||
+        memcmp(e->target.hash, target->hash, PROG_HASH_SIZE) != 0)
+        return false;
+    const bool suits_all = (e->state == READY || e->state == NONE) && !e->contained;
+    return e->kinds == kinds || (!kinds && suits_all);
+}
+
 enum dxup_patch_answer dxup_patches_get(dxup_patches *p, const versions_version *base,
-                                        const versions_version *target, dxup_patch *patch)
+                                        const versions_version *target, unsigned kinds,
+                                        dxup_patch *patch)
 {
     entry *found = NULL;
     enum dxup_patch_answer answer = DXUP_PATCH_PENDING;
     pthread_mutex_lock(&p->lock);
     for (entry *e = p->cache; !found && e < p->cache + CACHE_COUNT; e++)
-        if (e->state != FREE && !memcmp(e->base.hash, base->hash, PROG_HASH_SIZE) &&
-            !memcmp(e->target.hash, target->hash, PROG_HASH_SIZE))
-            found = e;
+        if (answers(e, base, target, kinds)) found = e;
     bool is_new = !found;
     if (is_new) found = take_entry(p);
     if (is_new && found) {
         assert(found->state == FREE && !found->holders);
         found->base = *base;
         found->target = *target;
+        found->kinds = kinds;
         found->state = WAITING;
         pthread_cond_signal(&p->work);
     }
@@ -140,31 +162,45 @@ static uint8_t *load(versions_store *s, const versions_version *v)
     return NULL;
 }
 
-/* The patch, or NULL if making it fails or it is not smaller than the target. Then the whole is
-   sent. */
-static uint8_t *make(versions_store *s, const entry *job, size_t *size)
+/* The patch between both contents as they are, or NULL if making it fails or it is not smaller than
+   the target. */
+static uint8_t *make_plain(const uint8_t *base, size_t base_size, const uint8_t *target,
+                           size_t target_size, size_t *size)
 {
     dx_patch_create_desc desc = {0};
-    uint8_t *base = load(s, &job->base), *target = base ? load(s, &job->target) : NULL;
-    uint8_t *out = NULL;
-    size_t base_size = (size_t)job->base.size, target_size = (size_t)job->target.size;
+    desc.memory_size = dx_patch_create_memory_size(&desc, base_size, target_size);
+    desc.memory = malloc(desc.memory_size);
+    desc.codings = 1u << DX_PATCH_CODING_PLAIN | 1u << DX_PATCH_CODING_RANGE;
+    uint8_t *out = malloc(target_size ? target_size : 1);
     *size = 0;
-    if (target) {
-        desc.memory_size = dx_patch_create_memory_size(&desc, base_size, target_size);
-        desc.memory = malloc(desc.memory_size);
-        desc.codings = 1u << DX_PATCH_CODING_PLAIN | 1u << DX_PATCH_CODING_RANGE;
-        out = malloc(target_size ? target_size : 1);
-        if (desc.memory && out &&
-            dx_patch_create(&desc, base, base_size, target, target_size, out, target_size, size))
-            *size = 0;
-        free(desc.memory);
-    }
-    free(base);
-    free(target);
+    if (!desc.memory || !out ||
+        dx_patch_create(&desc, base, base_size, target, target_size, out, target_size, size))
+        *size = 0;
+    free(desc.memory);
     assert(*size <= target_size);
     if (*size) return realloc(out, *size);
     free(out);
     return NULL;
+}
+
+/* The smaller of that and of the patch between what is compressed in both. NULL: neither is smaller
+   than the target, which is sent whole then. */
+static uint8_t *make(versions_store *s, entry *job)
+{
+    uint8_t *base = load(s, &job->base), *target = base ? load(s, &job->target) : NULL;
+    uint8_t *out = NULL, *other = NULL;
+    size_t base_size = (size_t)job->base.size, target_size = (size_t)job->target.size, size = 0;
+    if (target) out = make_plain(base, base_size, target, target_size, &job->size);
+    if (target && job->kinds)
+        other = dxup_contained_make(base, base_size, target, target_size, job->kinds,
+                                    out ? job->size : target_size, &size);
+    free(base);
+    free(target);
+    if (!other) return out;
+    free(out);
+    job->contained = true;
+    job->size = size;
+    return other;
 }
 
 /* The thread: make the patch that was asked for first, until stopped. */
@@ -187,7 +223,7 @@ static void *run(void *user)
         bool large = copy.base.size > p->size_max || copy.target.size > p->size_max;
         if (!versions_store_open(&s, p->store_path, VERSIONS_READ)) {
             if (large) copy.plan = dxup_plan_make(s, &copy.base, &copy.target);
-            else copy.bytes = make(s, &copy, &copy.size);
+            else copy.bytes = make(s, &copy);
             versions_store_close(s);
         }
         if (copy.plan) copy.size = dxup_plan_memory(copy.plan);
@@ -197,6 +233,7 @@ static void *run(void *user)
         job->bytes = copy.bytes;
         job->plan = copy.plan;
         job->size = copy.size;
+        job->contained = copy.contained;
         job->state = copy.bytes || copy.plan ? READY : NONE;
         shrink(p);
         pthread_mutex_unlock(&p->lock);

@@ -24,13 +24,16 @@ enum dxup_patch_answer {
 
 /* ready(user) is called on the patch thread whenever one more answer is known. */
 /* Versions of up to size_max bytes get the smallest patch there is, larger ones one of whole
-   chunks. */
+   chunks. Where containers are unpacked, making one takes up to 1.2 GB. */
 int  dxup_patches_start(dxup_patches **p, const char *store_path, uint64_t size_max,
                         void (*ready)(void *user), void *user);
 void dxup_patches_stop(dxup_patches *p);
-/* The patch from one version to another. */
+/* The kinds of containers that a request says its client unpacks, and that are unpacked here. */
+unsigned dxup_patches_kinds(uint32_t flags);
+/* The patch from one version to another, for a client that unpacks these kinds; 0: none. */
 enum dxup_patch_answer dxup_patches_get(dxup_patches *p, const versions_version *base,
-                                        const versions_version *target, dxup_patch *patch);
+                                        const versions_version *target, unsigned kinds,
+                                        dxup_patch *patch);
 void dxup_patches_release(dxup_patches *p, dxup_patch *patch);
 
 #endif

@@ -18,8 +18,16 @@ enum {
     /* The client takes files as objects, too. A file of DXUP_OBJECTS_FROM bytes or more for which
        there is no patch then does not follow the reply, whose transfer is 0: the client asks for
        its objects. In a request for a snapshot: a file is answered like one. */
-    DXUP_OBJECTS = 8
+    DXUP_OBJECTS = 8,
+    /* The client reads patches between containers (docs/formats/container.md), of the kinds whose
+       bits are in the second byte of the flags, as in the header of such a patch. In a range
+       request with DXUP_RANGES: as in the pull that was answered. */
+    DXUP_CONTAINERS = 16,
+    DXUP_KINDS_SHIFT = 8
 };
+
+/* Bytes of the two versions, and of the forms, that a patch between containers is made for. */
+enum { DXUP_CONTAINER_MAX = 128 << 20 };
 
 /* numbers of RPC methods; that of details takes a range request, and answers like pull */
 enum {

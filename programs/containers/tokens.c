@@ -1187,6 +1187,7 @@ static bool encode(engine *e, const container_way *way, const uint8_t *stream, s
     range_write(&e->coder, out);
     while (!e->b.last && e->p.at <= enough) {
         clear_block(&e->b);
+        if (container_is_cancelled(out->cancel)) return false;
         if (!get_block(&r, &e->b) || !code_block(e) || out->error) return false;
     }
     if (e->b.last) {
@@ -1213,6 +1214,7 @@ typedef struct search {
     size_t               size;
     container_way        best;
     size_t               best_size; /* of its correction */
+    const container_cancel *cancel; /* NULL: nothing ends it */
 } search;
 
 static bool is_good(const search *s) { return s->best_size <= s->e->taken / GOOD_ENOUGH; }
@@ -1220,7 +1222,7 @@ static bool is_good(const search *s) { return s->best_size <= s->e->taken / GOOD
 static bool try_tokens(search *s, unsigned level, unsigned hash, unsigned bits)
 {
     container_way way = {.kind = CONTAINER_TOKENS};
-    container_bytes out = {.max = s->best_size};
+    container_bytes out = {.max = s->best_size, .cancel = s->cancel};
     way.level = (uint8_t)level;
     way.window = (uint8_t)hash;
     way.variant = (uint8_t)bits;
@@ -1257,7 +1259,7 @@ static void try_all(search *s)
 int container_tokens_find(const uint8_t *stream, size_t stream_size, const uint8_t *content,
                           size_t size, container_way *way, container_bytes *out)
 {
-    search s = {NULL, stream, stream_size, content, size, {0}, out->max};
+    search s = {NULL, stream, stream_size, content, size, {0}, out->max, out->cancel};
     assert(!out->size);
     if (size >= UINT32_MAX) return DX_PATCH_ETOOBIG;
     s.e = calloc(1, sizeof *s.e);

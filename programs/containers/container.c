@@ -222,7 +222,7 @@ static int pack_corrected(const container_way *way, const correction *c, const u
     if (way->kind == CONTAINER_TOKENS)
         return container_tokens_pack(way, content, size, c->raw, c->size, out);
     if (!c->cut && !c->size) return container_pack(way, content, size, memory_max, out);
-    container_bytes packed = {.max = uncorrected_max(out->max)};
+    container_bytes packed = {.max = uncorrected_max(out->max), .cancel = out->cancel};
     int error = container_pack(way, content, size, memory_max, &packed);
     assert(out->size == before);
     if (!error && (c->same > packed.size || c->cut > packed.size - c->same))
@@ -277,14 +277,15 @@ typedef struct making {
     tally           members;    /* those that were tried */
     unsigned        kinds;      /* in the recipe: a bit (1 << kind) for each */
     uint64_t        memory_max; /* bytes that packing may take */
+    const container_cancel *cancel; /* NULL: nothing ends it */
 } making;
 
 /* What is to be corrected of what a way makes, if it can be at all. */
 static bool find_correction(const container_way *way, const uint8_t *want, size_t size,
                             const uint8_t *content, size_t content_size, uint64_t memory_max,
-                            correction *c)
+                            const container_cancel *cancel, correction *c)
 {
-    container_bytes got = {.max = uncorrected_max(size)};
+    container_bytes got = {.max = uncorrected_max(size), .cancel = cancel};
     bool near = container_is_way(way) && /* not of a png whose first chunk is empty */
                 container_pack(way, content, content_size, memory_max, &got) == DX_PATCH_OK;
     size_t shorter = got.size < size ? got.size : size, same = 0, tail = 0;
@@ -326,14 +327,15 @@ static bool find_way(making *k, const container_member *m, const container_bytes
     bool known = !is_heavy(m->kind) && container_read_first(stream->bytes, stream->size, &first);
     bool found = container_try(m->kind, stream->bytes, stream->size, known ? &first : NULL,
                                content->bytes, content->size,
-                               *hopeless < HOPELESS, k->memory_max, way, &near);
+                               *hopeless < HOPELESS, k->memory_max, k->cancel, way, &near);
     if (found) k->worked[m->kind] = *way;
     if (m->kind == CONTAINER_PNG && (found || near)) {
         container_read_wrapping(in, way);
         near = true; /* the wrapping is not part of the trial */
     }
     if (near)
-        found = find_correction(way, in, m->size, content->bytes, content->size, k->memory_max, c);
+        found = find_correction(way, in, m->size, content->bytes, content->size, k->memory_max,
+                                k->cancel, c);
     if (!found) ++*hopeless;
     else if (!is_heavy(m->kind)) *hopeless = 0;
     return found;
@@ -344,7 +346,8 @@ static int add_member(making *k, container_member *m)
     const uint8_t *in = k->bytes + m->at;
     m->packed = !has_room(&k->members, m->kind); /* a trial costs as much as a member */
     if (m->packed) return DX_PATCH_OK;
-    container_bytes content = {.max = k->form.max}, stream = {.max = m->size}, corrected = {0};
+    container_bytes content = {.max = k->form.max}, stream = {.max = m->size};
+    container_bytes corrected = {.cancel = k->cancel};
     container_way way;
     correction c = {0};
     size_t taken;
@@ -367,19 +370,21 @@ static int add_member(making *k, container_member *m)
     container_drop(&stream);
     container_drop(&corrected);
     if (error && error != DX_PATCH_ENOMEM) error = DX_PATCH_OK; /* it stays packed */
+    if (!error && container_is_cancelled(k->cancel)) error = DX_PATCH_ECANCELED;
     return error ? error : k->form.error;
 }
 
 /* The form of a layer of NEW. EINVAL: nothing in it could be unpacked. */
 static int make_to(const uint8_t *bytes, size_t size, container_members *members,
-                   uint64_t memory_max, container_bytes *form, unsigned *kinds)
+                   uint64_t memory_max, unsigned allowed, container_bytes *form, unsigned *kinds)
 {
     making *k = calloc(1, sizeof *k);
     if (!k) return DX_PATCH_ENOMEM;
     int error = DX_PATCH_OK;
     k->bytes = bytes;
     k->memory_max = memory_max;
-    k->members.kinds = ALL_KINDS;
+    k->members.kinds = allowed;
+    k->cancel = form->cancel;
     k->form.max = k->recipe.max = form->max;
     for (size_t i = 0; !error && i < members->count; i++) {
         container_member *m = &members->items[i];
@@ -401,10 +406,11 @@ static int make_to(const uint8_t *bytes, size_t size, container_members *members
 }
 
 /* Write the list of a layer of OLD: for each member gap and kind. */
-static int add_list(container_bytes *lists, const container_members *members, unsigned *kinds)
+static int add_list(container_bytes *lists, const container_members *members, unsigned allowed,
+                    unsigned *kinds)
 {
     container_bytes list = {.max = lists->max};
-    tally room = {.kinds = ALL_KINDS};
+    tally room = {.kinds = allowed};
     size_t end = 0;
     for (size_t i = 0; i < members->count; i++) {
         const container_member *m = &members->items[i];
@@ -478,17 +484,21 @@ static int make_layer(container_forms *forms, const uint8_t *from, size_t from_s
                       const uint8_t *to, size_t to_size, uint64_t memory_max)
 {
     container_members of_from = {0}, of_to = {0};
-    container_bytes from_form = {.max = forms->form_max}, to_form = {.max = forms->form_max};
+    container_bytes from_form = {.max = forms->form_max};
+    container_bytes to_form = {.max = forms->form_max, .cancel = forms->cancel};
+    const container_cancel *cancel = forms->cancel;
+    const unsigned allowed = forms->allowed ? forms->allowed : ALL_KINDS;
     size_t room = forms->form_max;
     size_t lists_before = forms->lists.size;
     unsigned kinds = forms->kinds;
     int error = from_size > room || to_size > room ? DX_PATCH_EINVAL : DX_PATCH_OK;
-    if (!error) error = container_find(to, to_size, room - to_size, memory_max, &of_to);
-    if (!error) error = container_find(from, from_size, room - from_size, memory_max, &of_from);
+    if (!error) error = container_find(to, to_size, room - to_size, memory_max, cancel, &of_to);
+    if (!error)
+        error = container_find(from, from_size, room - from_size, memory_max, cancel, &of_from);
     if (!error) error = leave_same(&of_to, &of_from);
     if (!error) error = leave_same(&of_from, &of_to);
-    if (!error) error = make_to(to, to_size, &of_to, memory_max, &to_form, &kinds);
-    if (!error) error = add_list(&forms->lists, &of_from, &kinds);
+    if (!error) error = make_to(to, to_size, &of_to, memory_max, allowed, &to_form, &kinds);
+    if (!error) error = add_list(&forms->lists, &of_from, allowed, &kinds);
     if (!error) {
         reader list = {forms->lists.bytes + lists_before, forms->lists.size - lists_before, 0};
         error = unpack_layer(&list, from, from_size, ALL_KINDS, memory_max, &from_form);
@@ -636,7 +646,8 @@ int container_rebuild(const container_patch *p, const uint8_t *form, size_t form
     assert(!out->bytes && p->layers);
     for (unsigned i = 0; !error && i < p->layers; i++) {
         bool last = i + 1 == p->layers;
-        container_bytes next = {.max = (size_t)(last ? p->target_size : p->form_max)};
+        container_bytes next = {.max = (size_t)(last ? p->target_size : p->form_max),
+                                .cancel = out->cancel};
         error = rebuild_layer(i ? out->bytes : form, i ? out->size : form_size, p->kinds,
                               memory_max, &next);
         container_drop(out);

@@ -13,10 +13,11 @@
    compressed bytes that were there: the parameters of the library, found by trial. What is found in
    a form is unpacked again, so that the gzip files in the tar of a deb are seen.
 
-   container.c       patches: header, lists, forms, recipes
-   container_find.c  where compressed members are
-   container_ways.c  zlib, zstd and liblzma: unpacking, packing again, and the trial
-   container_tokens.c  deflate streams that zlib does not make: prediction and correction */
+   container.c  patches: header, lists, forms, recipes
+   find.c       where compressed members are
+   ways.c       zlib, zstd and liblzma: unpacking, packing again, and the trial
+   tokens.c     deflate streams that zlib does not make: prediction and correction
+   patch.c      makes and applies whole patches; stands on the others */
 #ifndef CONTAINER_H
 #define CONTAINER_H
 
@@ -46,6 +47,12 @@ typedef enum container_kind {
     CONTAINER_KINDS
 } container_kind;
 
+/* Asked now and then while something is made: true ends it with ECANCELED. */
+typedef struct container_cancel {
+    bool (*asked)(void *user);
+    void  *user;
+} container_cancel;
+
 /* Bytes that grow. The first error stays, and nothing is added after it. */
 typedef struct container_bytes {
     uint8_t *bytes;
@@ -53,6 +60,7 @@ typedef struct container_bytes {
     size_t   capacity;
     size_t   max;   /* more are refused with ETOOBIG */
     int      error;
+    const container_cancel *cancel; /* of what is packed into them, or NULL */
 } container_bytes;
 
 /* How a content was packed. Fields that a kind does not name are 0. */
@@ -98,15 +106,18 @@ typedef struct container_patch {
     size_t         inner_size;
 } container_patch;
 
-/* >>container_ways.c ---- */
+/* >>ways.c ---- */
 /* Add bytes. False: b->error says why not. */
 bool container_add(container_bytes *b, const void *bytes, size_t size);
 void container_drop(container_bytes *b);
+bool container_is_cancelled(const container_cancel *cancel); /* NULL: never */
 /* The libraries and versions of this build, with commas: "zlib 1.2.13, zstd 1.5.4". */
 const char *container_libraries(void);
 /* The library that unpacks a kind, and is it in this build? */
 const char *container_library(unsigned kind);
 bool container_has(unsigned kind);
+/* The kinds of this build: a bit (1 << kind) for each; 0: it unpacks none. */
+unsigned container_kinds(void);
 /* Unpack the member at the front of `in`, behind what is in `out`. *taken: its size there.
    ENOMEM: that takes more than memory_max bytes.
    stream: NULL, or receives what container_try() compares: of a png the deflate data without chunks
@@ -133,12 +144,13 @@ typedef struct container_first {
    Nothing is tried that takes more than memory_max bytes. */
 bool container_try(unsigned kind, const uint8_t *stream, size_t stream_size,
                    const container_first *first, const uint8_t *content, size_t size,
-                   bool thorough, uint64_t memory_max, container_way *way, bool *near_miss);
+                   bool thorough, uint64_t memory_max, const container_cancel *cancel,
+                   container_way *way, bool *near_miss);
 
 /* Read what wraps the deflate data of the png chunks at `in`. */
 void container_read_wrapping(const uint8_t *in, container_way *way);
 
-/* >>container_tokens.c ---- */
+/* >>tokens.c ---- */
 /* False: it cannot be read, or has codes that only a reader accepts. */
 bool container_read_first(const uint8_t *stream, size_t size, container_first *first);
 /* Find the way whose prediction is nearest to a deflate stream, and write what is to be corrected.
@@ -151,10 +163,10 @@ int container_tokens_find(const uint8_t *stream, size_t stream_size, const uint8
 int container_tokens_pack(const container_way *way, const uint8_t *content, size_t size,
                           const uint8_t *in, size_t in_size, container_bytes *out);
 
-/* >>container_find.c ---- */
+/* >>find.c ---- */
 /* Find what can be unpacked, in the order of the file. At most form_max bytes of content. */
 int container_find(const uint8_t *bytes, size_t size, size_t form_max, uint64_t memory_max,
-                   container_members *found);
+                   const container_cancel *cancel, container_members *found);
 
 /* >>container.c ---- */
 /* The forms of OLD and NEW between which a patch is to be made. The caller drops them, also after
@@ -165,7 +177,9 @@ typedef struct container_forms {
     container_bytes lists;
     unsigned        layers;
     unsigned        kinds;
-    size_t          form_max; /* no form becomes larger; set by the caller */
+    size_t          form_max; /* no form becomes larger; set by the caller, like */
+    unsigned        allowed;  /* kinds that the reader unpacks, 0: all; and */
+    const container_cancel *cancel; /* NULL: nothing ends it */
     size_t          largest;  /* of them all */
 } container_forms;
 /* Make them. EINVAL: NEW has nothing that can be rebuilt. */
@@ -187,5 +201,25 @@ int  container_unpack(const container_patch *p, const uint8_t *from, size_t from
 /* NEW out of its form, checked against its hash: ETARGET. */
 int  container_rebuild(const container_patch *p, const uint8_t *form, size_t form_size,
                        uint64_t memory_max, container_bytes *out);
+
+/* >>patch.c ---- */
+typedef struct container_maker {
+    unsigned kinds;      /* that the reader unpacks; 0: all */
+    size_t   form_max;   /* no form becomes larger */
+    uint64_t memory_max; /* bytes that a library may take */
+    const container_cancel *cancel; /* NULL: nothing ends it; the inner patch is not asked about */
+    /* Make the inner patch. *out is NULL before, and is freed, also after an error. */
+    int    (*create)(void *user, const uint8_t *from, size_t from_size, const uint8_t *to,
+                     size_t to_size, uint8_t **out, size_t *size);
+    void    *user;
+} container_maker;
+/* Make a patch of at most out->max bytes, and check that it gives NEW. EINVAL: NEW has nothing that
+   can be rebuilt. ETOOBIG: the patch would be larger. */
+int container_diff(const container_maker *m, const uint8_t *from, size_t from_size,
+                   const uint8_t *to, size_t to_size, container_bytes *out);
+/* Apply an opened patch, whose sizes the caller has held against its limits. The caller drops what
+   was made, also after an error. */
+int container_run(const container_patch *p, const uint8_t *from, size_t from_size,
+                  uint64_t memory_max, container_bytes *out);
 
 #endif

@@ -1,6 +1,6 @@
 /* Unpacks members with zlib, zstd and liblzma, packs their contents again, and finds out how they
    were packed. Everything that needs one of these libraries is here, each behind its own switch:
-   DXPATCH_ZLIB, VERSIONS_ZSTD_LIBRARY, DXPATCH_LZMA. */
+   CONTAINERS_ZLIB, VERSIONS_ZSTD_LIBRARY, CONTAINERS_LZMA. */
 #include "container.h"
 
 #include <assert.h>
@@ -8,14 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#ifdef DXPATCH_ZLIB
+#ifdef CONTAINERS_ZLIB
   #include <zlib.h>
 #endif
 #ifdef VERSIONS_ZSTD_LIBRARY
   #include <zstd.h>
   #include <zstd_errors.h>
 #endif
-#ifdef DXPATCH_LZMA
+#ifdef CONTAINERS_LZMA
   #include <lzma.h>
 #endif
 
@@ -49,6 +49,11 @@ bool container_add(container_bytes *b, const void *bytes, size_t size)
     return true;
 }
 
+bool container_is_cancelled(const container_cancel *cancel)
+{
+    return cancel && cancel->asked(cancel->user);
+}
+
 void container_drop(container_bytes *b)
 {
     free(b->bytes);
@@ -66,13 +71,13 @@ const char *container_libraries(void)
 {
     static char text[CONTAINER_TEXT_MAX + 1];
     const char *zlib = "no zlib", *zstd = "no zstd", *lzma = "no liblzma";
-#ifdef DXPATCH_ZLIB
+#ifdef CONTAINERS_ZLIB
     zlib = zlibVersion();
 #endif
 #ifdef VERSIONS_ZSTD_LIBRARY
     zstd = ZSTD_versionString();
 #endif
-#ifdef DXPATCH_LZMA
+#ifdef CONTAINERS_LZMA
     lzma = lzma_version_string();
 #endif
     snprintf(text, sizeof text, "%s%.30s, %s%.30s, %s%.30s", *zlib == 'n' ? "" : "zlib ", zlib,
@@ -89,16 +94,25 @@ const char *container_library(unsigned kind)
 bool container_has(unsigned kind)
 {
     bool has[CONTAINER_KINDS] = {[CONTAINER_TOKENS] = true};
-#ifdef DXPATCH_ZLIB
+#ifdef CONTAINERS_ZLIB
     has[CONTAINER_DEFLATE] = has[CONTAINER_PNG] = true;
 #endif
 #ifdef VERSIONS_ZSTD_LIBRARY
     has[CONTAINER_ZSTD] = true;
 #endif
-#ifdef DXPATCH_LZMA
+#ifdef CONTAINERS_LZMA
     has[CONTAINER_XZ] = true;
 #endif
     return kind < CONTAINER_KINDS && has[kind];
+}
+
+unsigned container_kinds(void)
+{
+    unsigned kinds = 0;
+    for (unsigned kind = 1; kind < CONTAINER_KINDS; kind++)
+        if (kind != CONTAINER_TOKENS && container_has(kind)) kinds |= 1u << kind;
+    /* Streams of tokens are unpacked by zlib. */
+    return kinds >> CONTAINER_DEFLATE & 1 ? kinds | 1u << CONTAINER_TOKENS : kinds;
 }
 
 /* Where packed bytes go. False ends it. */
@@ -106,10 +120,12 @@ typedef bool packed_sink(void *user, const uint8_t *bytes, size_t size);
 
 static bool sink_into_bytes(void *user, const uint8_t *bytes, size_t size)
 {
-    return container_add(user, bytes, size);
+    container_bytes *out = user;
+    if (!out->error && container_is_cancelled(out->cancel)) out->error = DX_PATCH_ECANCELED;
+    return container_add(out, bytes, size);
 }
 
-#ifdef DXPATCH_ZLIB
+#ifdef CONTAINERS_ZLIB
 /* >>deflate -------------------------------------------------------------- */
 static int inflate_raw(const uint8_t *in, size_t size, container_bytes *out, size_t *taken)
 {
@@ -207,7 +223,7 @@ static int inflate_png(const uint8_t *in, size_t size, container_bytes *out, siz
 static int pack_png(const container_way *way, const uint8_t *content, size_t size,
                     container_bytes *out)
 {
-    container_bytes joined = {.max = out->max};
+    container_bytes joined = {.max = out->max, .cancel = out->cancel};
     uint8_t four[4], head[8] = {0, 0, 0, 0, 'I', 'D', 'A', 'T'};
     assert(way->chunk);
     container_add(&joined, way->head, ZLIB_HEAD);
@@ -307,7 +323,7 @@ static int pack_zstd(const container_way *way, const uint8_t *content, size_t si
 }
 #endif
 
-#ifdef DXPATCH_LZMA
+#ifdef CONTAINERS_LZMA
 /* >>xz ------------------------------------------------------------------- */
 #define LZMA_MEMORY_MAX ((uint64_t)128 << 20) /* of a decoder: presets up to -9 take 65 MiB */
 
@@ -416,14 +432,14 @@ int container_inflate(unsigned kind, const uint8_t *in, size_t size, uint64_t me
     (void)size;
     (void)memory_max;
     if (!container_has(kind)) return error;
-#ifdef DXPATCH_ZLIB
+#ifdef CONTAINERS_ZLIB
     if (kind == CONTAINER_PNG) return inflate_png(in, size, out, taken, stream);
     if (kind == CONTAINER_DEFLATE) error = inflate_raw(in, size, out, taken);
 #endif
 #ifdef VERSIONS_ZSTD_LIBRARY
     if (kind == CONTAINER_ZSTD) error = inflate_zstd(in, size, memory_max, out, taken);
 #endif
-#ifdef DXPATCH_LZMA
+#ifdef CONTAINERS_LZMA
     if (kind == CONTAINER_XZ) error = inflate_xz(in, size, memory_max, out, taken);
 #endif
     if (!error && stream) container_add(stream, in, *taken);
@@ -440,7 +456,7 @@ static int pack_stream(const container_way *way, const uint8_t *content, size_t 
     (void)sink;
     (void)user;
     assert(way->kind == CONTAINER_PNG || container_is_way(way));
-#ifdef DXPATCH_ZLIB
+#ifdef CONTAINERS_ZLIB
     if (way->kind == CONTAINER_DEFLATE || way->kind == CONTAINER_PNG)
         return deflate_raw(way, content, size, sink, user);
 #endif
@@ -448,7 +464,7 @@ static int pack_stream(const container_way *way, const uint8_t *content, size_t 
     if (way->kind == CONTAINER_ZSTD)
         return pack_zstd(way, content, size, memory_max, sink, user);
 #endif
-#ifdef DXPATCH_LZMA
+#ifdef CONTAINERS_LZMA
     if (way->kind == CONTAINER_XZ) return pack_xz(way, content, size, memory_max, sink, user);
 #endif
     return DX_PATCH_ENOTSUP;
@@ -458,7 +474,7 @@ int container_pack(const container_way *way, const uint8_t *content, size_t size
                    uint64_t memory_max, container_bytes *out)
 {
     assert(container_is_way(way) && way->kind != CONTAINER_TOKENS);
-#ifdef DXPATCH_ZLIB
+#ifdef CONTAINERS_ZLIB
     if (way->kind == CONTAINER_PNG) return pack_png(way, content, size, out);
 #endif
     int error = pack_stream(way, content, size, memory_max, sink_into_bytes, out);
@@ -482,6 +498,7 @@ typedef struct trial {
     size_t          content_size;
     uint64_t        memory_max;
     const container_first *first; /* block of a deflate stream; NULL: not known */
+    const container_cancel *cancel; /* NULL: nothing ends it */
     container_way   best;      /* the one that was the same longest */
     size_t          best_at;
 } trial;
@@ -490,6 +507,7 @@ static bool sink_compare(void *user, const uint8_t *bytes, size_t size)
 {
     trial *t = user;
     size_t i = 0, room = t->size - t->at;
+    if (container_is_cancelled(t->cancel)) return false;
     if (size <= room && !memcmp(t->want + t->at, bytes, size)) {
         t->at += size;
         return true;
@@ -514,7 +532,7 @@ static bool works(trial *t, const container_way *way)
     return t->at == total;
 }
 
-#ifdef DXPATCH_ZLIB
+#ifdef CONTAINERS_ZLIB
 /* Can zlib begin a stream so with these parameters? A block that is not the last one has as many
    tokens as fit, and a match is not farther away than the window allows. */
 static bool can_begin(const container_first *first, unsigned memory, unsigned window,
@@ -586,7 +604,7 @@ static bool try_zstd(trial *t, container_way *way)
 }
 #endif
 
-#ifdef DXPATCH_LZMA
+#ifdef CONTAINERS_LZMA
 /* Only presets with the dictionary that the block asks for: a trial of a whole block takes
    seconds. */
 static bool try_xz(trial *t, container_way *way)
@@ -617,24 +635,26 @@ static bool try_xz(trial *t, container_way *way)
 
 bool container_try(unsigned kind, const uint8_t *stream, size_t stream_size,
                    const container_first *first, const uint8_t *content, size_t size,
-                   bool thorough, uint64_t memory_max, container_way *way, bool *near_miss)
+                   bool thorough, uint64_t memory_max, const container_cancel *cancel,
+                   container_way *way, bool *near_miss)
 {
     trial t = {.want = stream, .size = stream_size, .content = content, .content_size = size};
     t.memory_max = memory_max;
     t.first = first;
+    t.cancel = cancel;
     bool found = way->kind == kind && works(&t, way);
     (void)thorough;
     *near_miss = false;
     if (found) return true;
     memset(way, 0, sizeof *way);
     way->kind = (uint8_t)kind;
-#ifdef DXPATCH_ZLIB
+#ifdef CONTAINERS_ZLIB
     if (kind == CONTAINER_DEFLATE || kind == CONTAINER_PNG) found = try_deflate(&t, way, thorough);
 #endif
 #ifdef VERSIONS_ZSTD_LIBRARY
     if (kind == CONTAINER_ZSTD && thorough) found = try_zstd(&t, way);
 #endif
-#ifdef DXPATCH_LZMA
+#ifdef CONTAINERS_LZMA
     if (kind == CONTAINER_XZ && thorough) found = try_xz(&t, way);
 #endif
     if (!found && t.best_at) {

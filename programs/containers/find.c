@@ -128,7 +128,7 @@ static size_t chunk_work(const uint8_t *p, size_t left)
 }
 
 int container_find(const uint8_t *bytes, size_t size, size_t form_max, uint64_t memory_max,
-                   container_members *found)
+                   const container_cancel *cancel, container_members *found)
 {
     uint64_t work = 0, work_max = (uint64_t)form_max * WORK_TIMES;
     size_t at = 0, end = 0; /* end: of the last member */
@@ -140,6 +140,8 @@ int container_find(const uint8_t *bytes, size_t size, size_t form_max, uint64_t 
         if (!c.kind) continue;
         work += WORK_SETUP + (c.at > at ? c.at - at : 0); /* names of gzip end anywhere */
         if (c.at < end || c.at >= size || !container_has(c.kind)) continue;
+        if (container_is_cancelled(cancel)) error = DX_PATCH_ECANCELED;
+        if (error) break;
         size_t taken;
         content.size = 0;
         content.error = DX_PATCH_OK;

@@ -1,0 +1,83 @@
+/* Whole patches between containers, made and applied in memory:
+
+       container_diff()    forms of both files, the caller's patch between these, seal, rebuild NEW
+       container_run()     form of OLD, the inner patch, NEW out of its form
+
+   The caller makes the inner patch, because programs differ in the memory and the codings that they
+   allow. Stands on container.c. */
+#include "container.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+int container_diff(const container_maker *m, const uint8_t *from, size_t from_size,
+                   const uint8_t *to, size_t to_size, container_bytes *out)
+{
+    container_forms forms = {.form_max = m->form_max, .allowed = m->kinds, .cancel = m->cancel};
+    container_bytes check = {.cancel = m->cancel};
+    container_patch p;
+    uint8_t *inner = NULL;
+    size_t inner_size = 0;
+    assert(!out->bytes);
+    int error = container_make(from, from_size, to, to_size, m->memory_max, &forms);
+    if (!error)
+        error = m->create(m->user, forms.from.bytes, forms.from.size, forms.to.bytes,
+                          forms.to.size, &inner, &inner_size);
+    container_drop(&forms.from);
+    if (!error)
+        error = container_seal(&forms, from, from_size, to, to_size, inner, inner_size, out);
+    free(inner);
+    if (!error) error = container_open(out->bytes, out->size, &p);
+    if (!error)
+        error = container_rebuild(&p, forms.to.bytes, forms.to.size, m->memory_max, &check);
+    container_drop_forms(&forms);
+    container_drop(&check);
+    if (error) container_drop(out);
+    return error;
+}
+
+/* What the patch asks for is refused before anything is unpacked for it. */
+static int check_needs(const container_patch *p, uint64_t memory_max, dx_patch_header *inner)
+{
+    for (unsigned kind = 1; kind < CONTAINER_KINDS; kind++)
+        if (p->kinds >> kind & 1 && !container_has(kind)) return DX_PATCH_ENOTSUP;
+    int error = p->inner_size ? dx_patch_info(p->inner, p->inner_size, inner) : DX_PATCH_ENOPATCH;
+    if (error) return error;
+    if (inner->kind != DX_PATCH_KIND_DELTA) return DX_PATCH_ECORRUPT;
+    if (inner->memory_size > memory_max) return DX_PATCH_ENOMEM;
+    return inner->target_size > p->form_max ? DX_PATCH_ETOOBIG : DX_PATCH_OK;
+}
+
+/* The form of NEW, which the caller frees, also after an error. */
+static int run_inner(const container_patch *p, const dx_patch_header *inner,
+                     const container_bytes *from, uint8_t **form, size_t *size)
+{
+    const size_t capacity = (size_t)inner->target_size;
+    void *memory = malloc((size_t)inner->memory_size);
+    int error = DX_PATCH_ENOMEM;
+    *form = malloc(capacity + 1);
+    if (*form && memory)
+        error = dx_patch_apply(from->bytes, from->size, p->inner, p->inner_size, *form, capacity,
+                               size, memory, (size_t)inner->memory_size);
+    free(memory);
+    /* The form of the right OLD that is not the right form: a library unpacked it otherwise, or
+       whoever made the patch lies. */
+    return error == DX_PATCH_EBASE || error == DX_PATCH_EAPPLIED ? DX_PATCH_ECORRUPT : error;
+}
+
+int container_run(const container_patch *p, const uint8_t *from, size_t from_size,
+                  uint64_t memory_max, container_bytes *out)
+{
+    container_bytes old_form = {0};
+    dx_patch_header inner;
+    uint8_t *form = NULL;
+    size_t size = 0;
+    assert(!out->bytes);
+    int error = check_needs(p, memory_max, &inner);
+    if (!error) error = container_unpack(p, from, from_size, memory_max, &old_form);
+    if (!error) error = run_inner(p, &inner, &old_form, &form, &size);
+    container_drop(&old_form);
+    if (!error) error = container_rebuild(p, form, size, memory_max, out);
+    free(form);
+    return error;
+}

@@ -1,0 +1,88 @@
+/* A patch between compressed containers (docs/formats/container.md), which cannot stream: it is
+   collected, and applied in memory when all of it is there. A hostile server sets every size in it,
+   so each one is held against the reply and against DXUP_CONTAINER_MAX before anything is allocated
+   for it. */
+#include "pull.h"
+
+#include "../net/contained.h"
+#include "../net/wire.h"
+
+#include <assert.h>
+#include <string.h>
+
+/* The second try of a pull does not ask: such a patch may be why the first one failed. */
+uint32_t dxup_pull_container_flags(const pull *p)
+{
+    const uint32_t kinds = container_kinds();
+    if (!kinds || p->install.replaces_all || p->plan.details_of) return 0;
+    return DXUP_CONTAINERS | kinds << DXUP_KINDS_SHIFT;
+}
+
+bool dxup_pull_begins_container(const pull *p)
+{
+    return dxup_pull_container_flags(p) && container_is(p->transfer.head, sizeof p->transfer.head);
+}
+
+int dxup_pull_start_container(pull *p)
+{
+    assert(!p->transfer.contained && !p->transfer.container.bytes);
+    if (p->plan.wire_size > p->plan.size || p->plan.size > DXUP_CONTAINER_MAX ||
+        p->plan.have_size > DXUP_CONTAINER_MAX)
+        return prog_fail(PROG_REFUSED, "the patch needs too much memory");
+    p->transfer.contained = true;
+    p->transfer.container.max = (size_t)p->plan.wire_size;
+    return dxup_pull_take_container(p, p->transfer.head, sizeof p->transfer.head);
+}
+
+int dxup_pull_take_container(pull *p, const uint8_t *bytes, size_t size)
+{
+    assert(p->transfer.contained);
+    if (container_add(&p->transfer.container, bytes, size)) return PROG_OK;
+    return prog_fail(PROG_SYSTEM, "the patch does not fit into memory");
+}
+
+/* The header of the patch against the reply. */
+static int check_container(const pull *p, const container_patch *patch)
+{
+    if (patch->target_size != p->plan.size ||
+        memcmp(patch->target_hash, p->plan.hash, PROG_HASH_SIZE) != 0)
+        return prog_fail(PROG_DAMAGED, "the patch makes another version than the server announced");
+    if (patch->base_size != p->plan.have_size ||
+        memcmp(patch->base_hash, p->plan.have, PROG_HASH_SIZE) != 0)
+        return prog_fail(PROG_DAMAGED, "the patch is for other content than what is there");
+    if (patch->form_max > DXUP_CONTAINER_MAX)
+        return prog_fail(PROG_REFUSED, "the patch needs too much memory");
+    return PROG_OK;
+}
+
+/* What no server can know: the libraries here pack otherwise, or there is too little memory. The
+   pull is repeated, and does not ask for such a patch. */
+static int run_failed(pull *p, const container_patch *patch, int error)
+{
+    /* Bytes that come out otherwise may be more, or too few for their correction. */
+    const bool others = strcmp(patch->libraries, container_libraries()) != 0 &&
+                        (error == DX_PATCH_ETARGET || error == DX_PATCH_ETOOBIG ||
+                         error == DX_PATCH_ECORRUPT);
+    if (error == DX_PATCH_EBASE) /* its hash was right a moment ago */
+        return prog_fail(PROG_REFUSED, "%s changed while it was read; try again", p->o->path);
+    p->transfer.cannot_pack = error == DX_PATCH_ENOMEM || others;
+    if (others)
+        return prog_fail(PROG_DAMAGED,
+                         "the libraries here (%s) pack to other bytes than the server's (%s); "
+                         "fetching another patch", container_libraries(), patch->libraries);
+    if (error == DX_PATCH_ENOMEM)
+        return prog_fail(PROG_DAMAGED, "there is not enough memory for the patch; fetching another");
+    return prog_fail(PROG_DAMAGED, "the patch cannot be applied: %s", dx_patch_error_name(error));
+}
+
+int dxup_pull_run_container(pull *p, const uint8_t *base, container_bytes *made)
+{
+    const container_bytes *all = &p->transfer.container;
+    container_patch patch;
+    int error = container_open(all->bytes, all->size, &patch);
+    if (error) return prog_fail(PROG_DAMAGED, "not a patch: %s", dx_patch_error_name(error));
+    int status = check_container(p, &patch);
+    if (status) return status;
+    error = container_run(&patch, base, (size_t)p->plan.have_size, DXUP_CONTAINER_MEMORY, made);
+    return error ? run_failed(p, &patch, error) : PROG_OK;
+}
