@@ -71,7 +71,8 @@ static int run_failed(pull *p, const container_patch *patch, int error)
                          "the libraries here (%s) pack to other bytes than the server's (%s); "
                          "fetching another patch", container_libraries(), patch->libraries);
     if (error == DX_PATCH_ENOMEM)
-        return prog_fail(PROG_DAMAGED, "there is not enough memory for the patch; fetching another");
+        return prog_fail(PROG_DAMAGED, "%s: not enough memory to apply the patch; fetching another",
+                         p->o->path);
     return prog_fail(PROG_DAMAGED, "the patch cannot be applied: %s", dx_patch_error_name(error));
 }
 
