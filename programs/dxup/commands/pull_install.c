@@ -49,7 +49,7 @@ int dxup_pull_replace(pull *p, bool *again)
     const versions_omit omit = dxup_pull_omit(p);
     if (p->install.stat_cache) {
         versions_stat_cache_pass(p->install.stat_cache, p->install.dest.path);
-        p->install.dest.removal.unlinked = versions_stat_cache_moved;
+        p->install.dest.removal.unlinked = versions_stat_cache_unlinked;
         p->install.dest.removal.user = p->install.stat_cache;
     }
     if (*p->install.scope.path)

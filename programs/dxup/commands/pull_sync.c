@@ -138,7 +138,8 @@ static int take_stock(pull *p, uint64_t *size)
 }
 
 /* Is the destination what the last pull has left there? Then its hash is known, and only what a
-   look shows to have changed is read. *known: it is. */
+   look shows to have changed is read. *known: it is. The key of the cache ties the hash to the
+   snapshot, so that pull may have had another name: another version of it, or a tag. */
 int dxup_pull_look_by_cache(pull *p, bool *known)
 {
     uint8_t hash[PROG_HASH_SIZE], key[PROG_HASH_SIZE];
@@ -151,7 +152,7 @@ int dxup_pull_look_by_cache(pull *p, bool *known)
     load_cache(p);
     if (!versions_stat_cache_any(p->install.stat_cache) ||
         !versions_dest_is_free(&p->install.dest) ||
-        !versions_dest_recorded(&p->install.dest, p->o->name, &version, hash) ||
+        !versions_dest_recorded(&p->install.dest, NULL, &version, hash) ||
         versions_image_stat(p->o->path, &p->plan.have_kind, &mode) ||
         p->plan.have_kind != PROG_TREE)
         return PROG_OK;

@@ -43,7 +43,7 @@ typedef struct publisher { /* the walk's half */
     versions_published  *out;
     versions_links      *links;    /* shared with the assembler */
     versions_omit        omit;
-    const versions_stat_cache *seen;
+    versions_stat_cache       *seen;
     versions_inventory  *inventory;
     const versions_tree_publish_desc *live; /* the tree changes meanwhile; NULL: it must not */
     bool                 locates;    /* chunks are not stored */

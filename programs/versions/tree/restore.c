@@ -187,25 +187,13 @@ static int write_chunks(versions_store *s, const dx_tree_entry *e, bool sparse, 
     return status;
 }
 
-/* Give it its second name while nobody can write to it, and note how that changes its time. */
-static int link_and_note(const restorer *r, const folder *in, const char *name)
-{
-    os_info before, after;
-    int held = os_open_in(in->old_fd, name, OS_FILE);
-    const bool known = held >= 0 && os_hold(held) == OS_UNUSED && os_info_of(held, &before) == 0;
-    int made = linkat(in->old_fd, name, in->fd, name, 0);
-    if (!made && known && os_info_of(held, &after) == 0)
-        versions_stat_cache_moved(r->seen, &before, &after);
-    if (held >= 0) os_close(held);
-    return made;
-}
-
 /* Give the file of the old directory its name here. false: it is to be written, because somebody
    has changed it since, it has other names that are not ours, or the system refuses. */
 static bool link_unchanged(const restorer *r, const folder *in, const file *f)
 {
     struct stat st;
     const dx_tree_entry *e = &f->entry;
+    const int64_t from_ns = r->seen ? prog_time_ns() : 0;
     if (fstatat(in->old_fd, f->name, &st, AT_SYMLINK_NOFOLLOW) < 0) return false;
     if (!S_ISREG(st.st_mode) || st.st_nlink != 1 || (uint64_t)st.st_size != e->size) return false;
     versions_found now = {.name = f->name};
@@ -214,8 +202,9 @@ static bool link_unchanged(const restorer *r, const folder *in, const file *f)
     if (!r->omit.owner && f->belongs.known &&
         (st.st_uid != f->belongs.user || st.st_gid != f->belongs.group))
         return false;
-    return r->seen ? link_and_note(r, in, f->name) == 0
-                   : linkat(in->old_fd, f->name, in->fd, f->name, 0) == 0;
+    if (linkat(in->old_fd, f->name, in->fd, f->name, 0) < 0) return false;
+    if (r->seen) versions_stat_cache_link(r->seen, &now.file, from_ns);
+    return true;
 }
 
 /* What was written is known; so the next scan need not read it. */

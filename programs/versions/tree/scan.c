@@ -277,7 +277,7 @@ static void *run(void *user)
 
 /* >>public ------------------------------------------------------------- */
 versions_scan *versions_ahead_open(versions_ahead *a, int fd, const char *path,
-                                   const versions_stat_cache *seen, const prog_list *rules,
+                                   versions_stat_cache *seen, const prog_list *rules,
                                    unsigned workers)
 {
     long files = sysconf(_SC_OPEN_MAX);

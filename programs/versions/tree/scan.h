@@ -30,7 +30,7 @@ typedef struct versions_found { /* what has a name in a directory */
 enum { VERSIONS_SCANNERS_MAX = 8 };
 
 typedef struct versions_ahead {
-    const versions_stat_cache *seen;
+    versions_stat_cache       *seen;
     const prog_list           *rules; /* which paths are left out; as if they were not there */
     versions_scan             *first; /* in the order of the walk, from the root on */
     size_t                     open;  /* directories that have a descriptor */
@@ -44,8 +44,8 @@ typedef struct versions_ahead {
 } versions_ahead;
 
 /* From the directory fd on, which is the root's now. path: of that directory, for the rules; it
-   stays as it is. workers 0: one for each core. seen is only read, until versions_ahead_close(). */
-versions_scan *versions_ahead_open(versions_ahead *a, int fd, const char *path, const versions_stat_cache *seen,
+   stays as it is. workers 0: one for each core. seen: only asked, until versions_ahead_close(). */
+versions_scan *versions_ahead_open(versions_ahead *a, int fd, const char *path, versions_stat_cache *seen,
                                    const prog_list *rules, unsigned workers);
 /* Wait until all that is in the directory was looked at. 0, or errno. */
 int versions_ahead_enter(versions_ahead *a, versions_scan *s);

@@ -174,15 +174,18 @@ versions_stat_cache *versions_stat_cache_open_at(const char *path);
 /* Was anything seen? */
 bool                 versions_stat_cache_any(const versions_stat_cache *seen);
 /* Fill in id and level of a file that is unchanged. May be called on any thread. */
-bool versions_stat_cache_find(const versions_stat_cache *seen, versions_stat_file *file);
+bool versions_stat_cache_find(versions_stat_cache *seen, versions_stat_file *file);
 /* Add a file as it is now; fresh: it was read. Files that could still change within the same time
    stamp are left out. */
 void versions_stat_cache_add(versions_stat_cache *seen, const versions_stat_file *file,
                              int64_t now_ns, bool fresh);
 /* A pull: this file was made in the staging directory. Any thread. */
 void versions_stat_cache_made(versions_stat_cache *seen, const versions_stat_file *file);
-/* A file was as before, and is as after, and nobody has written to it meanwhile. Any thread. */
-void versions_stat_cache_moved(void *seen, const os_info *before, const os_info *after);
+/* A file has got another name, or lost one, and with that another ctime. file, before: what a look
+   between from_ns (prog_time_ns()) and that change has shown. Any thread. */
+void versions_stat_cache_link(versions_stat_cache *seen, const versions_stat_file *file,
+                              int64_t from_ns);
+void versions_stat_cache_unlinked(void *seen, const os_info *before, int64_t from_ns);
 /* Before what was made is put where others can write to it: wait, for milliseconds, until the clock
    of the file system of path has passed the times of all of it. */
 void versions_stat_cache_pass(versions_stat_cache *seen, const char *path);
