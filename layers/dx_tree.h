@@ -247,7 +247,7 @@ DX_TREE_API const char *dx_tree_error_name(int error);
    entry. */
 DX_TREE_API int dx_tree_write_entry(const dx_tree_entry *e, void *out, size_t capacity,
                                     size_t *size);
-/* Decode the entry at the start of bytes: returns its size, or an error. Pointers lead into bytes. */
+/* Decode the entry at the start of bytes. Returns its size, or an error. Pointers lead there. */
 DX_TREE_API int dx_tree_read_entry(const void *bytes, size_t size, dx_tree_entry *out);
 /* Add a child to the size and count of its directory, as docs/formats/tree.md defines them.
    DX_TREE_ETOOBIG: above 2^64. */
