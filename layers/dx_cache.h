@@ -47,15 +47,15 @@
         >>memory  >>store  >>layers  >>license
 
     GUARANTEES
-       - The bytes of a view are immutable and stay valid until it is released, whatever happens to
-         the entry.
+        - The bytes of a view are immutable and stay valid until it is released, whatever happens to
+          the entry.
         - An answer is stored only if nothing that it depends on was invalidated since its
           computation began.
-       - Never above the quota: a put that would exceed it evicts the least recently used entries,
-         down to 80 % of the quota.
-       - get, begin, release and every invalidation take a bounded number of steps, however many
-         entries exist or depend on a tag: these become invalid at once, and later puts free their
-         memory, 32 entries at a time.
+        - Never above the quota: a put that would exceed it evicts the least recently used entries,
+          down to 80 % of the quota.
+        - get, begin, release and every invalidation take a bounded number of steps, however many
+          entries exist or depend on a tag: these become invalid at once, and later puts free their
+          memory, 32 entries at a time.
         - Keys are compared, not only hashed; the hash is keyed (SipHash-1-3 with desc.seed).
         - No allocation, no globals, no recursion, no printing.
     LIMITS      8 GiB, 2^26 entries, 2^20 tags, DX_CACHE_TAGS_MAX tags of one entry; keys of 65,535
@@ -64,14 +64,14 @@
                 DX_CACHE_API        how functions are declared
                 DX_CACHE_ASSERT(c)  <assert.h> when hosted
                 DX_CACHE_MEMCPY, DX_CACHE_MEMSET, DX_CACHE_MEMCMP
-    ERRORS      dx_cache_error: 0 = ok, negative = reason; dx_cache_error_name() returns its name. Saving
-                and loading return errors of dx_cas.h, with its values.
+    ERRORS      dx_cache_error: 0 = ok, negative = reason; dx_cache_error_name() returns its name.
+                Saving and loading return errors of dx_cas.h, with its values.
     OWNERSHIP   desc.memory is borrowed as long as the cache is used. Items are copied; a view
                 points into the cache until it is released.
-   THREADS     desc.lock and desc.unlock guard the whole cache; NULL: one thread at a time uses it.
-               They are held for O(1) steps: hashing and copying of values, and writes to a store,
-               happen outside. For more threads use several caches, selected by a hash of the key,
-               and invalidate in each.
+    THREADS     desc.lock and desc.unlock guard the whole cache; NULL: one thread at a time uses it.
+                They are held for O(1) steps: hashing and copying of values, and writes to a store,
+                happen outside. For more threads use several caches, selected by a hash of the key,
+                and invalidate in each.
     CLOCK       The caller passes the time: milliseconds, since 1970 when the cache is saved.
     FORMAT      docs/formats/cache.md, of what dx_cache_save() writes.
 */

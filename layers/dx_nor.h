@@ -68,20 +68,20 @@
         >>platform  >>shared  >>blocks  >>records  >>writing  >>recovery  >>room  >>refs
         >>collect  >>public  >>verify  >>device  >>license
 
-   Records, commits and ids are those of docs/formats/cas.md; an erase block is a piece of the log
-   with a header of its own. dx_nor_device() shows the log to dx_cas.h, dx_nor_import() takes a
-   store that dx_cas.h wrote. There is no index: a lookup reads the 64-byte header of each record,
-   so this is for hundreds or thousands of objects, not millions.
+    Records, commits and ids are those of docs/formats/cas.md; an erase block is a piece of the log
+    with a header of its own. dx_nor_device() shows the log to dx_cas.h, dx_nor_import() takes a
+    store that dx_cas.h wrote. There is no index: a lookup reads the 64-byte header of each record,
+    so this is for hundreds or thousands of objects, not millions.
 
     GUARANTEES
-       - No unit is programmed twice between two erases. A unit that reads as erased, but that a
-         power cut may have touched, is not programmed either (but see DX_NOR_RESUME).
-       - After a power cut at any program or erase, torn in any way, the store equals the state of
-         the last commit that returned 0, or of the one that was being made.
-       - Returned bytes hash to their id; other bytes are never returned.
-       - Wear leveling: the blocks are used in a ring, each erased once before one is erased twice.
-         Only blocks whose use a power cut interrupts are erased again earlier.
-       - A full store still allows deletions (a few names between two collections) and collection.
+        - No unit is programmed twice between two erases. A unit that reads as erased, but that a
+          power cut may have touched, is not programmed either (but see DX_NOR_RESUME).
+        - After a power cut at any program or erase, torn in any way, the store equals the state of
+          the last commit that returned 0, or of the one that was being made.
+        - Returned bytes hash to their id; other bytes are never returned.
+        - Wear leveling: the blocks are used in a ring, each erased once before one is erased twice.
+          Only blocks whose use a power cut interrupts are erased again earlier.
+        - A full store still allows deletions (a few names between two collections) and collection.
         - No allocation, no globals, no recursion, no printing.
     LIMITS      2^31 bytes of flash; dx_nor_memory_size() bytes of memory and about 2 KB of stack.
                 Some 13,000 records between two collections. One user at a time.

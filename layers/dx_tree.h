@@ -44,8 +44,8 @@
 
     GUARANTEES
         - The same entries give the same bytes, on every platform.
-       - A reader accepts only what a writer can have made, except that pieces and lists may be
-         divided elsewhere. Names come out sorted and unique, without "/", ".", "..".
+        - A reader accepts only what a writer can have made, except that pieces and lists may be
+          divided elsewhere. Names come out sorted and unique, without "/", ".", "..".
         - No allocation, no globals, no recursion; input reaches no assert and no long loop.
     LIMITS      A name has 255 bytes, a link's target 4,095, inline content 32, a piece 32 KiB, a
                 list 512 children and 8 levels; a map of holes or the attributes of an entry
