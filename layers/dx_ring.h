@@ -234,8 +234,8 @@ extern "C" {
 #endif
 
 #ifdef DX_RING_P_INTERLOCKED
-/* A full barrier for loads and earlier accesses, stores and later ones: neither the compiler nor
-   the processor reorders across it. x86 needs no instruction for that. */
+/* Acquire and release barrier: no load moves after a later access, no store before an earlier one,
+   neither by the compiler nor by the processor. x86 needs no instruction for that. */
 static void dx_ring_p_barrier(void)
 {
 #if defined(_M_ARM64) || defined(__aarch64__)
