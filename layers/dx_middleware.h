@@ -284,7 +284,7 @@ DX_MIDDLEWARE_API const char *dx_middleware_error_name(int error)
 
        now            time_ns_        now + slack
         |----- debt ----->|                |
-        |<- admitted while the debt ends here ->|, and moves time_ns_ on by one interval
+        |<- admitted if debt ends here --->|  and moves time_ns_ on by one interval
 
    The window counts instead: time_ns_ is when it began, used_ the requests since. In both, a meter
    without debt equals an unused one, so meters need no flag and no clearing. */
