@@ -20,12 +20,12 @@
         dx_cas_id id;
         int       size;
         data[20000] = 1;
-        // who has all of it
+        // with the whole content
         if (dx_bao_outboard(data, sizeof data, DX_BAO_GROUP, outboard, sizeof outboard, &id) !=
             DX_BAO_OK) return 1;
         size = dx_bao_prove(outboard, sizeof outboard, DX_BAO_GROUP, 1, proof);
         if (size < 0) return 2;
-        // who has only the id, and group number 1 from somewhere
+        // with only the id, and group number 1 from an untrusted source
         if (dx_bao_check(&id, sizeof data, DX_BAO_GROUP, 1, data + group_size, group_size, proof,
                          (size_t)size) != DX_BAO_OK) return 3;
         data[20000] = 2;

@@ -22,12 +22,12 @@
         dx_cache_ticket ticket;
         memset(&desc, 0, sizeof desc);
         desc.bytes_max = 65536;                       // 50 MiB by default; entries_max 100
-        desc.memory = memory;                         // all that it ever uses
+        desc.memory = memory;                         // no other memory is used
         desc.memory_size = sizeof memory;             // dx_cache_memory_size(&desc) or more
         if (dx_cache_init(&cache, &desc) != DX_CACHE_OK) return 1;
         switch (dx_cache_begin(&cache, "key", 3, 1000, &view, &ticket)) { // at 1,000 ms
         case DX_CACHE_OK: break;                      // it is in the view
-        case DX_CACHE_COMPUTE:                        // nobody else computes it meanwhile
+        case DX_CACHE_COMPUTE:                        // no other caller computes it
             memset(&item, 0, sizeof item);
             item.key = "key";
             item.key_size = 3;
@@ -185,7 +185,7 @@ typedef struct dx_cache_view { /* a result; {0} holds nothing. Release it */
     size_t         key_size;
     const uint8_t *hash;        /* 32 bytes */
     uint64_t       time_ms;     /* when it was stored, or renewed */
-    uint64_t       expires_ms;  /* after this it is stale */
+    uint64_t       expires_ms;  /* stale from this time on */
     uint64_t       hits;
     uint32_t       entry_;      /* private: number of its slot + 1; 0: none */
 } dx_cache_view;
@@ -253,10 +253,10 @@ typedef struct dx_cache_flight_ { /* private */
     uint64_t id;          /* of the ticket that may end it */
     uint64_t epoch;       /* when it began */
     uint64_t hash;        /* of its key */
-    uint64_t deadline_ms; /* after this it counts as dead */
+    uint64_t deadline_ms; /* when it counts as dead */
     uint8_t *key;         /* in the arena */
     uint32_t key_size;
-    int      error;       /* its result, for those who wait */
+    int      error;       /* its result, for the waiters */
     bool     running;
     bool     doomed;      /* its key was removed: drop the answer */
 } dx_cache_flight_;
@@ -2088,7 +2088,7 @@ static int dx_cache_p_load_epochs(dx_cache *c, const uint8_t *p, uint64_t size)
         at += 9u + p[at + 8];
     }
     if (count > c->desc_.tags_max)
-        c->all_epoch_ = c->floor_ = c->epoch_ + 1; /* forget the others */
+        c->all_epoch_ = c->floor_ = c->epoch_ + 1; /* some tags are forgotten */
     if (c->floor_ > c->epoch_) c->epoch_ = c->floor_;
     return at == size ? DX_CACHE_OK : DX_CACHE_ECORRUPT;
 }

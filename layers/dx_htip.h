@@ -84,10 +84,10 @@ extern "C" {
     X(-41, EOPCODE, 3)   /* an operation that does not exist */                                   \
     X(-42, ETEMPLATE, 4) /* no template of that id in this stream */                              \
     X(-43, ESTRING, 5)   /* no string of that number */                                           \
-    X(-44, ENODE, 6)     /* no node of that number, or not one that this can be done to */        \
-    X(-45, EFLAGS, 8)    /* no node of that number, or the operation does not apply */            \
+    X(-44, ENODE, 6)     /* no node of that number, or the operation does not apply to it */      \
+    X(-45, EFLAGS, 8)    /* unknown flags, or flags that contradict the counts */                 \
     X(-46, ERESERVED, 9) /* a reserved byte is not zero */                                        \
-    X(-47, ESIZE, 10)    /* a reserved byte is not zero */                                        \
+    X(-47, ESIZE, 10)    /* more bytes than the tables and operations take */                     \
     X(-48, ETABLE, 11)   /* strings with gaps, templates out of order or too many */              \
     X(-49, EUTF8, 12)    /* a string that is not UTF-8, or has a zero byte */                     \
     X(-50, EMARKUP, 13)  /* markup that is not allowed, or has another number of slots */         \

@@ -2,10 +2,10 @@
               - MIT-0 or public domain, see end of file
 
     A layer on dx_hbtp.h, dx_peers.h and dx_window.h, and so on dx_reactor.h. A "link" is a
-    connection and the HBTP session on it. The layer receives, feeds, keeps what could not be
     connection and the HBTP session on it. The layer receives, feeds, buffers input that cannot be
     dispatched yet, sends, tells a peer that does not read from one that is silent, connects, drains
     and closes; the program only handles the messages.
+
     Do this in ONE C or C++ file:
 
         #define DX_IMPLEMENTATION             (or DX_LINK_IMPLEMENTATION, and those of dx_hbtp.h,
@@ -129,7 +129,7 @@ extern "C" {
     X(0, OK)                                                                                       \
     X(-1, EINVAL)     /* an argument breaks its documented contract */                             \
     X(-2, ENOMEM)     /* desc.memory is missing or too small */                                    \
-    X(-6, EAGAIN)     /* desc.memory is missing or too small */                                    \
+    X(-6, EAGAIN)     /* links_max links are open; or full at the moment */                        \
     X(-7, ESYS)       /* the system refused: dx_reactor_sys_errno() */                             \
     X(-9, ENOTFOUND)  /* the link is closed, or about to be */                                     \
     X(-10, ECANCELED) /* the links are being drained, or the reactor closed */

@@ -608,7 +608,7 @@ typedef struct dx_nor_p_record {
     uint32_t next;     /* and where the next one may begin */
     uint32_t stored;   /* bytes of the payload */
     uint32_t type;     /* DX_CAS_EXT_BLOB and so on; 0: a gap without a valid record */
-    uint32_t codec;    /* how the payload is stored; 0: uncompressed */
+    uint32_t codec;    /* how the payload is stored; 0: verbatim */
     uint32_t flags;    /* list: its level. Commit: which copy, and its marks << 8 */
     uint8_t  head[DX_CAS_EXT_HEAD]; /* the encoded form; the id is at 24 */
 } dx_nor_p_record;

@@ -104,7 +104,7 @@ extern "C" {
     X(-1, EINVAL)     /* an argument breaks its documented contract */                             \
     X(-2, ENOMEM)     /* desc.memory is missing or too small */                                    \
     X(-3, ENOSPACE)   /* no free block; the peer is closed with -ENOBUFS */                        \
-    X(-4, ETOOBIG)    /* more bytes than the limit can ever be */                                  \
+    X(-4, ETOOBIG)    /* more bytes than all blocks hold */                                  \
     X(-6, EAGAIN)     /* full at the moment: see the function */                                   \
     X(-9, ENOTFOUND)  /* the peer is closed, or about to be */                                     \
     X(-10, ECANCELED) /* output after dx_peers_close(), or the reactor is being closed */

@@ -326,7 +326,7 @@ enum {
     DX_STATES_P_TO          = 12, /* all of them */
     DX_STATES_P_ANSWER_SIZE = 16  /* epoch and version of the publisher */
 };
-#define DX_STATES_P_NONE 0xffffffffu /* index of no entry; unlimited room */
+#define DX_STATES_P_NONE 0xffffffffu /* index of no entry; more room than any session has */
 
 struct dx_states_p_entry {   /* a subscription of one session to one state */
     dx_hbtp_session *session;
@@ -651,8 +651,8 @@ static int dx_states_p_write(dx_states *st, dx_states_state *state, uint64_t fro
     return DX_STATES_OK;
 }
 
-/* A send took room that other subscriptions of the session may wait for. Let them retry: only a send
-   that fails for lack of room calls desc.wake. */
+/* A send took room that other subscriptions of the session may wait for. Let them retry: only a
+   send that fails for lack of room calls desc.wake. */
 static void dx_states_p_try_again(dx_states *st, const dx_hbtp_session *session)
 {
     uint32_t i = *dx_states_p_bucket(st, session);

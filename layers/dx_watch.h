@@ -36,7 +36,7 @@
             wd.memory_size = sizeof directories;
             wd.fn = changed;
             if (dx_watch_open(&w, &wd) != DX_WATCH_OK) return 1;
-            dx_reactor_run_once(&r, 1000000);   // and so on, as long as it is to be watched
+            dx_reactor_run_once(&r, 1000000);   // in a program: dx_reactor_run()
             dx_watch_close(&w);
             while (!dx_watch_is_closed(&w)) dx_reactor_run_once(&r, 1000000);
             return dx_reactor_close(&r) != DX_REACTOR_OK;
