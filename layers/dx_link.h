@@ -787,7 +787,7 @@ static size_t dx_link_p_feed(dx_link_p_slot *slot, const uint8_t *bytes, size_t 
        dirty, due --> send --> tick --> send --> closed: leave;  draining: tell the peer, unless it
                                                  was told; once it knows and is idle, Close;
                                                  else: tell the program that there is room, and set
-                                                 the next time
+                                                 the next time */
 /* Has everything ended that a drain waits for? Tells the peer of the drain, unless it was told. */
 static bool dx_link_p_is_drained(dx_link_p_slot *slot)
 {
