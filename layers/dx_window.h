@@ -1,4 +1,4 @@
-/*  dx_window.h - v0.3.0 - receive windows that grow with what the reader takes in a round trip
+/*  dx_window.h - v0.3.0 - receive windows that grow with the bytes read in a round trip
                 - MIT-0 or public domain, see end of file
 
     Do this in ONE C or C++ file:
