@@ -1,28 +1,29 @@
-/* A cache of what the last publish of a name saw. A file with the same size, times and inode is not
-   read again. It is only a hint: a damaged or missing cache is empty, and an entry counts only if
-   the store has its object.
+/* A cache of the files that the last publish of a name saw. A file with the same size, times and inode
+   is not read again. It is only a hint: a damaged or missing cache is empty, and an entry counts only
+   if the store has its object.
 
        "DXSEEN2\n" | count | id of the snapshot | count of lists, their bytes | sorted rows of 80
        bytes | sorted list rows of 48 bytes | lists | hash of all before it
        row:      inode, device, size, mtime, ctime | id of the content, or the content itself | level
                  | 1: it has no attributes
-       list row: id of the list | where it begins in the lists | size
+       list row: id of the list | its offset in the lists | size
 
-   Only a pull keeps the lists of chunks: its store is empty, where a publish finds them in its own.
-   They are bounded; a file whose lists are not there, or not what their ids say, is read.
+   Only a pull stores lists of chunks, because its store is empty; a publish finds them in its own
+   store. Their size is limited; a file whose lists are missing, or do not match their ids, is read.
 
-   As in git's index, a file that was modified within the last two seconds is not kept: it may
-   change again within the same time stamp. Two seconds is the coarsest resolution in use. A pull
-   knows more of the files that it makes itself, and need not wait:
+   As in git's index, a file that was modified within the last two seconds is not stored: it may change
+   again within the same time stamp. Two seconds is the coarsest resolution in use. For files that a
+   pull makes itself, it has better information and need not wait:
 
-       fresh     made in the staging directory, where nobody else writes. When the clock of the file
-                 system has passed their times before the exchange, every later change gets others.
-       moves     a second name, and the end of the first, change a file's ctime. The file is looked
-                 at just before. A ctime that lies between that look and the end of the call is that
-                 of the call: nothing has changed the file since, nor, where the look has shown the
-                 ctime that was expected, before. Each takes 10 ms at most, or the move is forgotten
-                 and the file is read. Its mtime is two seconds old.
-       settled   the two, and what the scan of the pull has seen: what the destination holds now */
+       fresh     made in the staging directory, where no other process writes. Once the clock of the
+                 file system has passed their times before the exchange, every later change gets
+                 another time.
+       moves     adding a second name, and removing the first, change a file's ctime. A stat call comes
+                 just before. If the new ctime lies between that call and the end of the change, the
+                 change has set it: nothing has changed the file since. If stat returned the expected
+                 ctime, nothing has changed it earlier either. If this takes more than 10 ms, the move
+                 is dropped, and the file is read. Its mtime is at least two seconds old.
+       settled   the two, and the result of the pull's scan: the present content of the destination */
 #include "tree.h"
 
 #ifndef VERSIONS_NO_SNAPSHOTS
@@ -40,15 +41,15 @@
 
 enum {
     ROW_SIZE = 80,
-    KEY_SIZE = 40, /* of a row: what stat says */
+    KEY_SIZE = 40, /* of a row: the fields from stat */
     LIST_ROW_SIZE = 48,
     HEAD_SIZE = 64,
     HASH_SIZE = 32,
     RACY_NS = 2000000000,
     STARTS = 65536,
-    LISTS_SIZE_MAX = 64 << 20, /* bytes of lists that are kept: those of about 55 GB of files */
-    FILE_SIZE = 32,            /* of a key: all but the ctime */
-    TICK_NS = 10000000,        /* the coarsest clock of a file system of Linux */
+    LISTS_SIZE_MAX = 64 << 20, /* limit for stored lists: those of about 55 GB of files */
+    FILE_SIZE = 32,            /* of a key: everything except the ctime */
+    TICK_NS = 10000000,        /* the coarsest clock of the Linux file systems */
     MOVE_NS_MAX = 10000000,
     SETTLE_TRIES = 20          /* of a millisecond */
 };
@@ -60,19 +61,19 @@ typedef struct rows {
 
 struct versions_stat_cache {
     rows   before, now;
-    rows   settled; /* sorted by their keys */
+    rows   settled; /* sorted by key */
     rows   fresh;
-    rows   moves;   /* the key before, when it was looked at, when the change was made */
-    int64_t fresh_ns; /* of `fresh` the latest ctime */
-    int64_t clock_ns; /* what the file system gave for a time after that */
-    pthread_mutex_t lock; /* of fresh and moves, and of settled after settle() */
-    size_t mapped; /* bytes of the file that before lies in */
-    bool   news;   /* something was read */
+    rows   moves;   /* the key before, the time of its stat, the time after the change */
+    int64_t fresh_ns; /* the latest ctime in `fresh` */
+    int64_t clock_ns; /* a time of the file system's clock after that */
+    pthread_mutex_t lock; /* guards fresh and moves, and settled after settle() */
+    size_t mapped; /* size of the mapping that has `before` */
+    bool   news;   /* a file was read */
     const void *map;
-    const uint8_t *list_rows, *lists; /* in it */
+    const uint8_t *list_rows, *lists; /* in the mapping */
     size_t list_count, lists_size;
-    rows   kept_rows, kept; /* list rows, and the lists in bytes, to be saved */
-    uint32_t *starts, *settled_starts; /* of `before` and `settled`, see index_rows() */
+    rows   kept_rows, kept; /* list rows, and the bytes of the lists, to be saved */
+    uint32_t *starts, *settled_starts; /* indexes of `before` and `settled`, see index_rows() */
     char   path[PROG_PATH_SIZE_MAX + 64];
 };
 
@@ -88,7 +89,7 @@ static uint64_t load64(const uint8_t *from)
     return value;
 }
 
-/* Room for one more of `each` bytes; NULL: there is no memory, and it is left out. */
+/* Make room for one more element of `each` bytes. NULL: out of memory, skip it. */
 static uint8_t *append(rows *r, size_t each, size_t count)
 {
     assert(r->count <= r->room);
@@ -128,8 +129,8 @@ static void hash_rows(const uint8_t *bytes, size_t size, uint8_t out[32])
 
 static unsigned start_of(const uint8_t *row) { return (unsigned)row[0] << 8 | row[1]; }
 
-/* Rows begin with the low bytes of inodes, which are spread evenly. STARTS + 1 entries: the first of
-   the sorted rows whose first two bytes are these, or more. */
+/* Make the index of sorted rows. They begin with the low bytes of inodes, which are evenly distributed.
+   STARTS + 1 entries: the first row whose first two bytes are at least the position in the index. */
 static uint32_t *index_rows(const rows *r)
 {
     unsigned next = 0;
@@ -141,7 +142,8 @@ static uint32_t *index_rows(const rows *r)
     return starts;
 }
 
-/* Sort rows: first by their first two bytes, so that few are left to be compared. Gives the index. */
+/* Sort rows: by their first two bytes in one pass, then the few rows that share these.
+   Returns the index. */
 static uint32_t *sort_rows(rows *r)
 {
     uint32_t *starts = prog_alloc((STARTS + 1) * sizeof *starts);
@@ -149,7 +151,7 @@ static uint32_t *sort_rows(rows *r)
     memset(starts, 0, (STARTS + 1) * sizeof *starts);
     for (size_t i = 0; i < r->count; i++) starts[start_of(r->bytes + i * ROW_SIZE) + 1]++;
     for (unsigned i = 0; i < STARTS; i++) starts[i + 1] += starts[i];
-    for (size_t i = 0; i < r->count; i++) { /* moves each start to that of the next */
+    for (size_t i = 0; i < r->count; i++) { /* advances each start to that of the next */
         const uint8_t *row = r->bytes + i * ROW_SIZE;
         memcpy(sorted + (size_t)starts[start_of(row)]++ * ROW_SIZE, row, ROW_SIZE);
     }
@@ -166,7 +168,7 @@ static uint32_t *sort_rows(rows *r)
     return starts;
 }
 
-/* The first row of that file; r->count: there is none. */
+/* The first row of that file; r->count: none. */
 static size_t first_of_file(const rows *r, const uint32_t *starts, const uint8_t *key)
 {
     size_t low = starts[start_of(key)], high = starts[start_of(key) + 1];
@@ -179,7 +181,7 @@ static size_t first_of_file(const rows *r, const uint32_t *starts, const uint8_t
     return low < end && !memcmp(r->bytes + low * ROW_SIZE, key, FILE_SIZE) ? low : r->count;
 }
 
-/* The parts of the file are there, one behind another, and nothing else is. */
+/* Are all parts of the file present, without gaps or additional bytes? */
 static bool parse(versions_stat_cache *s)
 {
     const uint8_t *p = s->map;
@@ -203,7 +205,7 @@ static bool parse(versions_stat_cache *s)
     return true;
 }
 
-/* Map the file and check it; anything wrong leaves the cache empty. */
+/* Map the file and check it; any error leaves the cache empty. */
 static void load(versions_stat_cache *s)
 {
     struct stat st;
@@ -251,7 +253,7 @@ static bool take_row(const uint8_t *row, versions_stat_file *f)
 
 static int64_t ctime_of(const uint8_t *row) { return (int64_t)load64(row + FILE_SIZE); }
 
-/* Up to how many ns later than the row says may the ctime be? 0, but where a move has set it. */
+/* The uncertainty of a row's ctime, in ns after the stored one; 0 unless a move has set it. */
 static uint32_t span_of(const uint8_t *row)
 {
     return (uint32_t)row[76] | (uint32_t)row[77] << 8 | (uint32_t)row[78] << 16 |
@@ -270,7 +272,7 @@ static bool has_ctime(const uint8_t *row, int64_t ctime_ns)
     return ctime_ns >= from_ns && ctime_ns <= from_ns + (int64_t)span_of(row);
 }
 
-/* From then on the row has the ctime that was found. */
+/* Find a row. From then on it has the ctime that was found. */
 static bool find_settled(versions_stat_cache *s, const uint8_t *key, versions_stat_file *f)
 {
     bool found = false;
@@ -311,7 +313,7 @@ void versions_stat_cache_add(versions_stat_cache *s, const versions_stat_file *f
                              bool fresh)
 {
     s->news |= fresh;
-    /* one that was found here was old enough then, and is as it was */
+    /* a file found in the cache was old enough then, and is unchanged */
     if (fresh && (f->mtime_ns > now_ns - RACY_NS || f->ctime_ns > now_ns - RACY_NS)) return;
     uint8_t *row = append(&s->now, ROW_SIZE, 1);
     if (row) store_row(row, f);
@@ -358,8 +360,8 @@ void versions_stat_cache_pass(versions_stat_cache *s, const char *path)
     }
 }
 
-/* The move of the file of a row that began with the ctime that the row has, and after `last_ns`,
-   the start of the one before. NULL: there is none. first: of its moves. */
+/* Find the move of the row's file that started with the row's ctime, and after `last_ns`, the start
+   of the previous move. NULL: none. first: of the moves of this file. */
 static const uint8_t *find_move(const rows *moves, size_t first, const uint8_t *row,
                                 int64_t last_ns)
 {
@@ -372,8 +374,8 @@ static const uint8_t *find_move(const rows *moves, size_t first, const uint8_t *
     return NULL;
 }
 
-/* What became of the file of a row. On a file system whose clock ticks, the ctime is that of the
-   last tick. */
+/* Apply moves to a row. If the clock of the file system ticks, the ctime is the time of the last
+   tick, so the range starts one tick earlier. */
 static void follow_moves(const rows *moves, const uint32_t *starts, uint8_t *row)
 {
     const size_t first = first_of_file(moves, starts, row);
@@ -428,7 +430,8 @@ const void *versions_stat_cache_list(const versions_stat_cache *s, const uint8_t
     return s->lists + at;
 }
 
-/* The list, and those below it, which have level - 1. buffer: for the lists of all levels below. */
+/* Store the list, and the lists below it, which have level - 1. buffer: for the lists of
+   all levels below. */
 static void keep_list(versions_stat_cache *s, versions_store *store, const uint8_t id[32],
                       uint32_t level, uint64_t total, uint8_t *buffer)
 {
