@@ -13,6 +13,7 @@ build/demo/dxup-1 build/demo/dxup-2:
 .PHONY: demo demo-run run-firmware run-www run-dxdb
 demo: ## publish two versions, serve them, pull three times: first copy, update, unchanged [OLD=app-1.0 NEW=app-1.1]
 	@CC='$(CC)' tests/deps.sh compiler
+	@tests/deps.sh demo || true
 	@$(MAKE) --no-print-directory -s demo-run
 demo-run: build/dxup build/demo/dxup-1 build/demo/dxup-2
 	@programs/dxup/demo.sh $(if $(OLD)$(NEW),'$(OLD)' '$(NEW)')

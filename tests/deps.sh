@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs what is missing for the tests (Debian, Ubuntu), else says what it is. Nothing missing: nothing done.
-# usage: deps.sh compiler      what `make demo` needs: a C compiler
+# usage: deps.sh compiler      a C compiler
+#        deps.sh demo          what `make demo` shows more with: zstd, zlib and rsync
 #        deps.sh test          what `make test` needs: gcc, python3 and small tools, at most 300 MB
 #        deps.sh all           what `make test-all` needs, too: cross compilers, emulators, a browser
 set -u
@@ -52,6 +53,11 @@ if [ "${1:-}" = compiler ]; then
     exit 1
 fi
 
+need_for_demo() {
+    need libzstd-dev compiles zstd.h
+    need zlib1g-dev compiles zlib.h
+    need rsync has rsync
+}
 need_for_test() {
     need gcc has gcc
     need libc6-dev links gcc
@@ -170,9 +176,10 @@ npm_install() { # FOLDER PACKAGE@VERSION      as it is, unless it is there alrea
 
 tier=${1:-all}
 case $tier in
+    demo) need_for_demo ;;
     test) need_for_test ;;
     all) need_for_test; need_for_all ;;
-    *) echo "usage: deps.sh compiler|test|all" >&2 && exit 1 ;;
+    *) echo "usage: deps.sh compiler|demo|test|all" >&2 && exit 1 ;;
 esac
 install_missing
 status=$?

@@ -28,6 +28,33 @@ int prog_parse_number(const char *what, const char *text, uint64_t min, uint64_t
                      (unsigned long long)min, (unsigned long long)max);
 }
 
+/* Parse digits and one of the suffixes K, M, G, T, or KiB to TiB: powers of 1024. */
+static bool read_size(const char *text, uint64_t *out)
+{
+    char digits[32];
+    static const char suffixes[] = "KMGT";
+    const size_t length = strspn(text, "0123456789");
+    const char *suffix = text[length] ? strchr(suffixes, text[length]) : NULL;
+    if (length >= sizeof digits) return false;
+    memcpy(digits, text, length);
+    digits[length] = 0;
+    if (!read_digits(digits, out)) return false;
+    if (!text[length]) return true;
+    if (!suffix || (text[length + 1] && strcmp(text + length + 1, "iB") != 0)) return false;
+    const unsigned bits = 10 * (unsigned)(suffix - suffixes + 1);
+    if (*out > UINT64_MAX >> bits) return false;
+    *out <<= bits;
+    return true;
+}
+
+int prog_parse_size(const char *what, const char *text, uint64_t min, uint64_t max, uint64_t *out)
+{
+    assert(min <= max);
+    if (read_size(text, out) && *out >= min && *out <= max) return PROG_OK;
+    return prog_fail(PROG_USAGE, "%s: '%s' is not a size from %llu to %llu bytes, such as 64M", what,
+                     text, (unsigned long long)min, (unsigned long long)max);
+}
+
 /* >>table -------------------------------------------------------------- */
 bool prog_knows(unsigned commands, size_t command)
 {
@@ -137,7 +164,9 @@ static int take(const prog_option *o, void *field, const char *text, const char 
         return PROG_OK;
     }
     assert(o->max <= UINT64_MAX / unit);
-    int status = prog_parse_number(o->name, value, o->min, o->max, &number);
+    const bool is_size = o->value && !strcmp(o->value, "BYTES");
+    int status = (is_size ? prog_parse_size : prog_parse_number)(o->name, value, o->min, o->max,
+                                                                 &number);
     if (!status) store_number(o, field, number * unit);
     return status;
 }

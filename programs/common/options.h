@@ -11,7 +11,8 @@
 typedef enum prog_option_kind {
     PROG_OPTION_FLAG,   /* bool, set */
     PROG_OPTION_TEXT,   /* const char *, the value verbatim */
-    PROG_OPTION_NUMBER, /* uint32_t or uint64_t, min to max, then multiplied by unit (0: by 1) */
+    PROG_OPTION_NUMBER, /* uint32_t or uint64_t, min to max, then multiplied by unit (0: by 1); with
+                           the value's name "BYTES" also as 64M, see prog_parse_size() */
     PROG_OPTION_DIGIT,  /* the same; name is "-", and the option -1 to -9 */
     PROG_OPTION_LIST    /* prog_list: each use appends the option and its value */
 } prog_option_kind;
@@ -84,6 +85,8 @@ enum { PROG_PLAIN_MAX = 4 };
 /* Parse decimal digits and nothing else, min to max. The error message names `what`. */
 int  prog_parse_number(const char *what, const char *text, uint64_t min, uint64_t max,
                        uint64_t *out);
+/* The same with a suffix: K, M, G, T, or KiB to TiB, powers of 1024. */
+int  prog_parse_size(const char *what, const char *text, uint64_t min, uint64_t max, uint64_t *out);
 /* Parse the arguments of a command: options into the struct of the program, plain arguments verbatim
    into plain; missing ones are NULL. argv begins with the first argument. PROG_USAGE, with a message:
    an unknown option, an invalid value, too many or too few plain arguments. */

@@ -158,8 +158,8 @@ int versions_dest_record(const versions_dest *d, const char *name, uint64_t vers
     return status;
 }
 
-bool versions_dest_recorded(const versions_dest *d, const char *name, uint64_t *version,
-                            uint8_t *hash)
+bool versions_dest_recorded_as(const versions_dest *d, char name[PROG_NAME_SIZE_MAX + 1],
+                               uint64_t *version, uint8_t *hash)
 {
     char path[PROG_PATH_SIZE_MAX + 64], text[RECORD_SIZE_MAX + 1], again[RECORD_SIZE_MAX + 1];
     versions_dest_beside(d, "", path);
@@ -173,11 +173,19 @@ bool versions_dest_recorded(const versions_dest *d, const char *name, uint64_t *
     *version = strtoull(text, NULL, 10);
     if (!digits || !prog_hash_parse(digits + 1, hash)) return false;
     const char *named = strchr(digits + 1, ' ');
-    if (!name) name = named ? named + 1 : "";
-    if (strlen(name) > PROG_NAME_SIZE_MAX) return false;
+    if (!named || strlen(named + 1) > PROG_NAME_SIZE_MAX) return false;
+    strcpy(name, named + 1);
     /* Ignore it unless it is exactly what versions_dest_record() writes for this name. */
     return record_text(again, name, *version, hash) == (size_t)size &&
            !memcmp(again, text, (size_t)size);
+}
+
+bool versions_dest_recorded(const versions_dest *d, const char *name, uint64_t *version,
+                            uint8_t *hash)
+{
+    char recorded[PROG_NAME_SIZE_MAX + 1];
+    return versions_dest_recorded_as(d, recorded, version, hash) &&
+           (!name || !strcmp(name, recorded));
 }
 
 int versions_dest_restart(versions_dest *d)

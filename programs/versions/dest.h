@@ -80,6 +80,9 @@ int versions_dest_record(const versions_dest *d, const char *name, uint64_t vers
                          const uint8_t *hash);
 bool versions_dest_recorded(const versions_dest *d, const char *name, uint64_t *version,
                             uint8_t *hash);
+/* The same, and the name that it was pulled under: NAME, NAME@VERSION or NAME@TAG. */
+bool versions_dest_recorded_as(const versions_dest *d, char name[PROG_NAME_SIZE_MAX + 1],
+                               uint64_t *version, uint8_t *hash);
 /* Another name in the directory of the destination: DIR/.NAME.dxup plus the suffix. */
 void versions_dest_beside(const versions_dest *d, const char *suffix,
                           char out[PROG_PATH_SIZE_MAX + 64]);

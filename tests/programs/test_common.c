@@ -164,6 +164,24 @@ DX_TEST(numbers_of_the_command_line)
     (void)c;
 }
 
+DX_TEST(sizes_of_the_command_line)
+{
+    static const struct { const char *text; uint64_t size; } good[] = {
+        {"10", 10}, {"1K", 1024}, {"64M", 64u << 20}, {"3GiB", 3ull << 30}, {"16777215T", 16777215ull << 40}};
+    static const char *const bad[] = {"", "K", "1k", "1KB", "1Ki", "1KiBs", "M1", "1.5M", "-1K", "16777216T",
+                                      "99999999999999999999999999999999999K", "9"};
+    uint64_t n = 0;
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        DX_CHECK_EQ(prog_parse_size("n", good[i].text, 10, UINT64_MAX, &n), PROG_OK);
+        DX_CHECK_EQ(n, good[i].size);
+    }
+    quiet(true);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        DX_CHECK_EQ(prog_parse_size("n", bad[i], 10, UINT64_MAX, &n), PROG_USAGE);
+    quiet(false);
+    (void)c;
+}
+
 typedef struct settings {
     bool        force;
     uint32_t    workers;

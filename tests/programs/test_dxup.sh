@@ -288,9 +288,13 @@ what_the_last_pull_left_is_no_change() { # also where the server has forgotten t
     bytes 2000 >tree/f
     expect 0 "$dxup" publish store f f
     expect 0 "$dxup" publish store t tree
+    expect 0 "$dxup" tag store f stable
+    expect 0 "$dxup" tag store t stable
     start_server store
     expect 0 "$dxup" pull "$address" f a
     expect 0 "$dxup" pull "$address" t b
+    expect 0 "$dxup" pull "$address" f@stable c
+    expect 0 "$dxup" pull "$address" t@stable d
     stop_server
     bytes 3000 >f
     bytes 2000 >tree/f
@@ -302,6 +306,10 @@ what_the_last_pull_left_is_no_change() { # also where the server has forgotten t
     same f a
     expect 0 "$dxup" pull "$address" t b
     same_tree tree b
+    expect 0 "$dxup" pull "$address" f c
+    same f c
+    expect 0 "$dxup" pull "$address" t d
+    same_tree tree d
 }
 a_command_runs_after_a_change() { # and only then; what it is told comes in variables
     local name kind
@@ -322,7 +330,7 @@ a_command_runs_after_a_change() { # and only then; what it is told comes in vari
         [ "$(cat ran)" = "$kind,,1,a $kind
 $kind,1,2,a $kind" ] || fail "$(cat ran)"
         expect 0 "$dxup" pull "$address" $kind@1 "a $kind" --exec "$say"
-        [ "$(tail -1 ran)" = "$kind,,1,a $kind" ] || fail "$(cat ran)"
+        [ "$(tail -1 ran)" = "$kind,2,1,a $kind" ] || fail "$(cat ran)"
         expect 8 "$dxup" pull "$address" $kind "a $kind" --exec "exit 3"
         says "a $kind is updated; --exec failed with status 3: exit 3"
         diff -r $kind "a $kind" || fail "another content"
@@ -1090,6 +1098,49 @@ a_log_that_is_renamed() { # by logrotate, which sends SIGHUP; a pull that is und
     same g b
     stop_server
     [ $server_status = 0 ] || fail "the server ended with status $server_status"
+}
+a_log_on_a_full_disk() { # costs no time, and says how many lines are missing: each once
+    local port i ticks file
+    bytes 1000 >f
+    expect 0 "$dxup" publish store f f
+    mkdir "$work/mnt1"
+    mount -t tmpfs -o size=64k none "$work/mnt1" 2>/dev/null || { skip "tmpfs cannot be mounted here"; return; }
+    for file in /dev/full "$work/mnt1/log"; do
+        start_server store --log "$file" --http 127.0.0.1:0 --status 127.0.0.1:0
+        until grep -q "for status" "$work/serve.log"; do sleep 0.02; done
+        port=$(sed -n 's/^listening on .*:\([0-9]*\) for HTTP/\1/p' "$work/serve.log")
+        for i in $(seq 8); do
+            [ $i != 8 ] || rm -f "$work/mnt1/fill"
+            printf 'HEAD /%s HTTP/1.1\r\nConnection: close\r\n\r\n' "line-$i-$(printf %500s | tr ' ' x)" >/dev/tcp/127.0.0.1/$port
+            sleep 0.1
+            [ $i != 1 ] || [ "$file" = /dev/full ] || dd if=/dev/zero of="$work/mnt1/fill" bs=4k status=none 2>/dev/null
+        done
+        ticks=$(awk '{ print $14 + $15 }' /proc/$server/stat)
+        sleep 1
+        [ $(($(awk '{ print $14 + $15 }' /proc/$server/stat) - ticks)) -lt 20 ] || fail "$file: it works on without requests"
+        port=$(sed -n 's/^listening on .*:\([0-9]*\) for status/\1/p' "$work/serve.log")
+        dropped=$(python3 -c 'import sys, urllib.request as u; print(next(l.split()[1] for l in u.urlopen("http://127.0.0.1:" + sys.argv[1] + "/metrics").read().decode().splitlines() if l.startswith("dxup_log_dropped_total ")))' "$port")
+        stop_server
+        [ "$server_status" = 0 ] || fail "the server ended with status $server_status"
+        if [ "$file" = /dev/full ]; then
+            [ "$dropped" = 8 ] || fail "$dropped of 8 lines were dropped"
+        else
+            python3 - "$file" "$dropped" <<'END' || fail "$(cat "$file")"
+import json, sys
+whole, counted, partial = 0, 0, 0
+for line in open(sys.argv[1]):
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        partial += 1
+        continue
+    counted += entry.get("dropped", 0)
+    whole += "line-" in entry.get("path", "")
+print(whole, counted, partial)
+sys.exit(whole + counted != 8 or counted != int(sys.argv[2]) or not counted or partial > 1)
+END
+        fi
+    done
 }
 a_log_that_nobody_reads() { # holds nobody up, costs bounded memory, and says how many lines are missing
     bytes 1000 >f
@@ -2192,7 +2243,7 @@ two_pulls_into_one_destination() { # each is done or refused, the destination is
 for case in publish_and_checkout_a_file unchanged_content_adds_nothing publish_and_checkout_a_tree a_store_is_neither_replaced_nor_published readers_open_a_store_that_is_being_written \
     an_empty_file_and_an_empty_tree a_file_becomes_a_tree_only_by_hand bad_command_lines options_that_a_command_does_not_know missing_things \
     pull_full_patch_unchanged pull_a_tree pull_sees_what_is_published_meanwhile \
-    a_file_that_was_changed_is_not_replaced what_the_last_pull_left_is_no_change a_command_runs_after_a_change a_pull_takes_its_time watch_follows_a_server a_server_that_logs a_log_that_is_renamed a_log_that_nobody_reads many_clients_at_once modes_are_kept a_link_stays_a_link a_dangling_link_is_not_replaced large_versions_are_patched_by_chunks \
+    a_file_that_was_changed_is_not_replaced what_the_last_pull_left_is_no_change a_command_runs_after_a_change a_pull_takes_its_time watch_follows_a_server a_server_that_logs a_log_that_is_renamed a_log_on_a_full_disk a_log_that_nobody_reads many_clients_at_once modes_are_kept a_link_stays_a_link a_dangling_link_is_not_replaced large_versions_are_patched_by_chunks \
     a_gigabyte_in_64_megabytes a_big_endian_machine a_big_endian_machine_of_32_bits an_arm_of_32_bits a_pc_of_32_bits \
     a_tree_is_read_once a_tree_is_looked_at_on_all_cores what_was_seen_is_only_a_hint trees_of_every_shape trees_that_cannot_be_published \
     links_swapped_in_while_a_tree_is_restored a_first_publish_that_fails_leaves_no_store a_store_is_not_pulled_over a_tree_publish_killed_at_any_moment a_flipped_byte_in_a_tree versions_of_a_tree_as_deltas versions_of_a_file_as_deltas a_packed_store trees_as_streams_in_the_same_store \

@@ -186,8 +186,11 @@ typedef struct deed {
 static void note_from(pull *p)
 {
     uint8_t hash[PROG_HASH_SIZE];
-    if (!p->plan.have_kind || !versions_dest_recorded(&p->install.dest, p->o->name,
-                                                      &p->install.from, hash))
+    char name[PROG_NAME_SIZE_MAX + 1];
+    const size_t length = strcspn(p->o->name, "@"); /* NAME@VERSION and NAME@TAG are NAME, too */
+    if (!p->plan.have_kind ||
+        !versions_dest_recorded_as(&p->install.dest, name, &p->install.from, hash) ||
+        strcspn(name, "@") != length || memcmp(name, p->o->name, length) != 0)
         p->install.from = 0;
 }
 

@@ -140,7 +140,8 @@ static bool may_lose(const pull *p)
     uint8_t hash[PROG_HASH_SIZE];
     uint64_t pulled;
     if (p->plan.details_of || !p->plan.have_kind) return false;
-    if (versions_dest_recorded(&p->install.dest, p->o->name, &pulled, hash) &&
+    /* Whatever name it was pulled under, such as a tag. */
+    if (versions_dest_recorded(&p->install.dest, NULL, &pulled, hash) &&
         !memcmp(hash, p->plan.have, sizeof hash))
         return false;
     return p->plan.have_kind == PROG_TREE ? prog_has_entries(p->o->path) : p->plan.have_size > 0;

@@ -22,31 +22,61 @@ struct dxup_logger {
     const char     *path;    /* NULL: standard error */
     dxup_metrics   *metrics;
     int             file;
-    bool            failing; /* used by the thread: the last write failed, and a message was printed */
     pthread_t       thread;
+    bool            failing; /* of the thread: the last write failed, and a message was printed */
+    bool            cut;     /* of the thread: the file ends with a partial line */
+    uint64_t        missing; /* of the thread: lines that are missing at the end of the file */
     pthread_mutex_t lock;    /* guards everything below */
     pthread_cond_t  work;    /* wakes the thread */
     pthread_cond_t  over;    /* the thread has ended */
     char           *page;    /* being filled, PAGE_SIZE bytes */
     size_t          used;
     char           *other;   /* being written */
-    uint64_t        dropped; /* lines since the last count in the log */
+    uint64_t        dropped; /* lines that found no room in the page */
     bool            reopen, ending, done;
 };
 
 /* >>thread ----------------------------------------------------------------- */
-static bool write_page(dxup_logger *l, const char *bytes, size_t size)
+static uint64_t count_lines(const char *bytes, size_t size)
 {
+    uint64_t count = 0;
+    for (size_t i = 0; i < size; i++) count += bytes[i] == '\n';
+    return count;
+}
+
+/* A write of size bytes failed behind `start` bytes of a file: how many of them are in it? */
+static size_t written_of(const dxup_logger *l, uint64_t start, size_t size)
+{
+    os_info now;
+    if (os_info_of(l->file, &now) < 0 || now.kind != OS_FILE) return 0;
+    if (now.size < start || now.size - start > size) return 0; /* another process truncated it */
+    return (size_t)(now.size - start);
+}
+
+/* Write lines, and return how many of them are lost. A message is printed once per failure. */
+static uint64_t write_lines(dxup_logger *l, const char *bytes, size_t size)
+{
+    os_info before = {0};
     if (!l->path) {
         os_write_error(bytes, size);
-        return true;
+        return 0;
     }
-    /* a failed write may have left half a line */
-    const bool good = (!l->failing || !os_write(l->file, "\n", 1)) &&
-                      !os_write(l->file, bytes, size);
-    if (!good && !l->failing) prog_fail_errno("%s: lines of the log are lost", l->path);
-    l->failing = !good;
-    return good;
+    const bool known = os_info_of(l->file, &before) == 0 && before.kind == OS_FILE;
+    bool good = true;
+    if (l->cut && (!known || before.size)) { /* complete the partial line, unless it was removed */
+        good = !os_write(l->file, "\n", 1);
+        if (good) before.size++;
+    }
+    if (good) l->cut = false;
+    if (good && !os_write(l->file, bytes, size)) {
+        l->failing = false;
+        return 0;
+    }
+    if (!l->failing) prog_fail_errno("%s: cannot write the log; lines are lost", l->path);
+    l->failing = true;
+    const size_t written = good ? written_of(l, before.size, size) : 0;
+    if (written) l->cut = bytes[written - 1] != '\n';
+    return count_lines(bytes, size) - count_lines(bytes, written);
 }
 
 /* Reopen the file. If that fails, the old one stays open: it may have been renamed, and
@@ -64,32 +94,34 @@ static void open_again(dxup_logger *l)
     l->failing = false;
 }
 
-/* Append a line with the number of lines missing here. Called with the lock held. */
-static void put_dropped(dxup_logger *l)
+/* Write a line with the number of lines that are missing at this place. Until it can be written the
+   number is kept. */
+static void write_missing(dxup_logger *l)
 {
     prog_json j;
     prog_line line;
+    if (!l->missing) return;
     prog_line_begin(&line);
     prog_json_begin(&j);
     prog_json_time(&j, "time", os_time_ns());
     prog_json_text(&j, "request", "log");
-    prog_json_number(&j, "dropped", l->dropped);
+    prog_json_number(&j, "dropped", l->missing);
     prog_json_end_into(&j, &line);
-    if (line.size <= PAGE_SIZE - l->used) {
-        memcpy(l->page + l->used, line.bytes, line.size);
-        l->used += line.size;
-        l->dropped = 0;
-    }
+    if (!write_lines(l, line.bytes, line.size)) l->missing = 0;
     prog_line_free(&line);
 }
 
-static uint64_t count_lines(const char *bytes, size_t size)
+/* Write a page. dropped: lines that came after it, and found no room. */
+static void write_page(dxup_logger *l, const char *bytes, size_t size, uint64_t dropped)
 {
-    uint64_t count = 0;
-    for (size_t i = 0; i < size; i++) count += bytes[i] == '\n';
-    return count;
+    write_missing(l);
+    const uint64_t lost = size ? write_lines(l, bytes, size) : 0;
+    if (lost) dxup_count(&l->metrics->log_dropped, lost);
+    l->missing += lost + dropped;
+    if (!lost) write_missing(l);
 }
 
+/* Only lines and requests wake it. A file that takes nothing is tried again with the next line. */
 static void *run(void *user)
 {
     dxup_logger *l = user;
@@ -98,19 +130,18 @@ static void *run(void *user)
         while (!l->used && !l->reopen && !l->ending) pthread_cond_wait(&l->work, &l->lock);
         const bool again = l->reopen;
         const size_t size = l->used;
+        const uint64_t dropped = l->dropped;
         char *full = l->page;
         if (!size && !again) break;
         l->page = l->other;
         l->other = full;
         l->used = 0;
+        l->dropped = 0;
         l->reopen = false;
-        if (l->dropped) put_dropped(l);
         pthread_mutex_unlock(&l->lock);
-        const uint64_t lost = size && !write_page(l, full, size) ? count_lines(full, size) : 0;
-        if (lost) dxup_count(&l->metrics->log_dropped, lost);
+        write_page(l, full, size, dropped);
         if (again) open_again(l);
         pthread_mutex_lock(&l->lock);
-        l->dropped += lost;
     }
     l->done = true;
     pthread_cond_signal(&l->over);
