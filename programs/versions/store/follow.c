@@ -1,5 +1,5 @@
 /* Finds the place of a new chunk in the previous version. Both are sequences of parts; the new one is
-   mostly the old one, shifted by the insertions and removals so far:
+   mostly the old one, shifted by earlier insertions and removals:
 
        before  |  a  |   b   |  c  |    d    |
        now     |  a  |  new  |   b   |  c  |    d    |

@@ -1,6 +1,6 @@
 /* The store: a folder with one dx_cas log in it. It stores versions of names, and objects by their
    hash. The meaning of a directory's objects is known one layer above (tree/). Every program that
-   keeps versions uses this format. The files beside this folder read and write a file or directory
+   keeps versions uses this format. The files in the folder above read and write a file or directory
    as one stream:
 
    ../filter.c  which paths of a tree are taken: --include, --exclude
