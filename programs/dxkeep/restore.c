@@ -32,7 +32,7 @@ int keep_restore_to(versions_store *s, const versions_version *v, const char *ta
     int journal = -1, refused = PROG_OK;
     int status = mounted ? PROG_OK : versions_guard_open(&guard, target);
     if (!status && !o->force && keep_is_filled(target))
-        status = prog_fail(PROG_REFUSED, "%s is a directory that is not empty; --force replaces it",
+        status = prog_fail(PROG_REFUSED, "%s is a directory that is not empty; use --force to replace it",
                            target);
     if (!status)
         status = mounted ? keep_in_place_open(dest, target, &journal)

@@ -259,7 +259,7 @@ a_file_that_was_changed_is_not_replaced() { # nor one that no pull made: as a di
             cp a mine
             expect 6 "$dxup" pull "$address" $size a $options
             says "a was changed locally"
-            says "--force replaces it"
+            says "use --force to replace it"
             says "move it away to keep it"
             same mine a
             expect 0 "$dxup" pull "$address" $size a --force $options

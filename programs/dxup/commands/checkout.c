@@ -86,7 +86,7 @@ static int check_replaced(const dxup_options *o, int kind)
                          o->path, o->store);
     int status = versions_dest_check(o->path, kind);
     if (status || o->force || !prog_has_entries(o->path)) return status;
-    return prog_fail(PROG_REFUSED, "%s is a directory that is not empty; --force replaces it", o->path);
+    return prog_fail(PROG_REFUSED, "%s is a directory that is not empty; use --force to replace it", o->path);
 }
 
 static int write_version(versions_store *s, const versions_version *v, const dxup_options *o,
