@@ -1,9 +1,9 @@
-/*  dx_bao.h - v0.3.0 - verified ranges of a content whose BLAKE3-256 is known (Bao)
+/*  dx_bao.h - v0.3.0 - verified ranges of content with a known BLAKE3-256 (Bao)
                        - MIT-0 or public domain, see end of file
 
-    An id of dx_cas.h is the root of BLAKE3's tree over the content. Who keeps that tree beside the
-    content (0.39 % of its size) can prove any part of it to who knows only the id: a range that
-    arrives from a stranger is checked before it is used, and before the rest is there.
+    An id of dx_cas.h is the root of BLAKE3's tree over the content. With that tree, stored next to
+    the content (0.39 % of its size), any part can be proven to a reader that knows only the id: it
+    verifies a range from an untrusted source before use, and without the rest of the content.
 
     Do this in ONE C or C++ file:
 
@@ -20,12 +20,12 @@
         dx_cas_id id;
         int       size;
         data[20000] = 1;
-        // who has all of it
+        // with the whole content
         if (dx_bao_outboard(data, sizeof data, DX_BAO_GROUP, outboard, sizeof outboard, &id) !=
             DX_BAO_OK) return 1;
         size = dx_bao_prove(outboard, sizeof outboard, DX_BAO_GROUP, 1, proof);
         if (size < 0) return 2;
-        // who has only the id, and group number 1 from somewhere
+        // with only the id, and group number 1 from an untrusted source
         if (dx_bao_check(&id, sizeof data, DX_BAO_GROUP, 1, data + group_size, group_size, proof,
                          (size_t)size) != DX_BAO_OK) return 3;
         data[20000] = 2;
@@ -41,17 +41,17 @@
     (github.com/oconnor663/bao), byte for byte; with DX_BAO_GROUP, 4, those of its successors.
 
     GUARANTEES
-        - Nothing unchecked leaves: dx_bao_open() copies out only bytes whose hashes lead to the id.
-        - Proofs and slices are hostile input; time is linear in their size.
+        - dx_bao_open() returns only verified bytes, whose hashes lead to the id.
+        - Proofs and slices are untrusted input; time is linear in their size.
         - No allocation, no globals, no recursion, no printing.
     LIMITS      Contents up to 2^48 bytes, group 0..20. Ids must be BLAKE3-256 (no DX_CAS_HASHER).
     CONFIG      DX_BAO_STATIC     functions become static
                 DX_BAO_API        how functions are declared
                 DX_BAO_ASSERT(c)  <assert.h> when hosted
                 DX_BAO_MEMCPY, DX_BAO_MEMSET, DX_BAO_MEMCMP
-    ERRORS      dx_bao_error: 0 = ok, negative = reason; dx_bao_error_name() spells it.
-    OWNERSHIP   Everything is the caller's and used during the call only, but for the outboard tree
-                that is being built: it is borrowed until dx_bao_end().
+    ERRORS      dx_bao_error: 0 = ok, negative = reason; dx_bao_error_name() returns its name.
+    OWNERSHIP   Everything is the caller's and used during the call only, except the outboard tree
+                under construction: it is borrowed until dx_bao_end().
     FORMAT      docs/formats/bao.md.
 */
 #ifndef DX_BAO_H
@@ -88,7 +88,7 @@ extern "C" {
     X(0, OK)                                                                                       \
     X(-1, EINVAL)      /* an argument breaks its contract */                                       \
     X(-3, ENOSPACE)    /* an output buffer is too small */                                         \
-    X(-5, ECORRUPT)    /* not what the id says */                                                  \
+    X(-5, ECORRUPT)    /* does not match the id */                                                 \
     X(-11, ETRUNCATED) /* an outboard tree or a slice ends too early */
 
 typedef enum dx_bao_error {
@@ -106,16 +106,16 @@ enum {
 typedef struct dx_bao_subtree_ { /* private */
     uint64_t start;      /* chunks of 1,024 bytes before it */
     uint64_t chunks;     /* and in it */
-    uint8_t  value[32];  /* its chaining value; of the whole tree: the id */
+    uint8_t  value[32];  /* its chaining value; for the whole tree: the id */
 } dx_bao_subtree_;
 
-typedef struct dx_bao_builder { /* makes an outboard tree; caller-allocated; fields are private */
+typedef struct dx_bao_builder { /* builds an outboard tree; caller-allocated; fields are private */
     uint8_t *outboard_;
     uint64_t size_; /* bytes of the content */
-    uint64_t done_; /* bytes of it that were added */
+    uint64_t done_; /* bytes added */
     unsigned group_;
     unsigned count_;            /* subtrees on the stack, */
-    dx_bao_subtree_ stack_[56]; /* finished, largest first, that have no right sibling yet */
+    dx_bao_subtree_ stack_[56]; /* complete, without a right sibling, largest first */
 } dx_bao_builder;
 
 /* >>api ---------------------------------------------------------------- */
@@ -123,41 +123,41 @@ typedef struct dx_bao_builder { /* makes an outboard tree; caller-allocated; fie
 DX_BAO_API const char *dx_bao_error_name(int error);
 
 /* --- The outboard tree, made from the content. */
-/* Its bytes: the size of the content (8 bytes), and 64 for each pair of subtrees. */
+/* Size in bytes: the size of the content (8 bytes), and 64 for each pair of subtrees. */
 DX_BAO_API uint64_t dx_bao_outboard_size(uint64_t size, unsigned group);
-/* ENOSPACE when capacity is below dx_bao_outboard_size(). */
+/* ENOSPACE if capacity is below dx_bao_outboard_size(). */
 DX_BAO_API int dx_bao_begin(dx_bao_builder *b, uint64_t size, unsigned group, uint8_t *outboard,
                             size_t capacity);
-/* The next group: 1024 << group bytes, the last one what is left (of an empty content 0). */
+/* The next group: 1024 << group bytes, the last one the rest (0 for empty content). */
 DX_BAO_API int dx_bao_add(dx_bao_builder *b, const void *data, size_t size);
-/* EINVAL unless all groups were added. *root = BLAKE3-256 of the content. */
+/* EINVAL if groups are missing. *root = BLAKE3-256 of the content. */
 DX_BAO_API int dx_bao_end(dx_bao_builder *b, dx_cas_id *root);
-/* All three, of a content in memory. */
+/* All three, for content in memory. */
 DX_BAO_API int dx_bao_outboard(const void *data, size_t size, unsigned group, uint8_t *outboard,
                                size_t capacity, dx_cas_id *root);
 
 /* --- One group. */
-/* The values beside the way from a group up to the root, lowest first, into DX_BAO_PROOF_MAX bytes.
-   Returns their bytes, 32 for each level of the tree, or an error. */
+/* The sibling values on the path from a group up to the root, lowest first, into DX_BAO_PROOF_MAX
+   bytes. Returns their bytes, 32 for each level of the tree, or an error. */
 DX_BAO_API int dx_bao_prove(const uint8_t *outboard, size_t outboard_size, unsigned group,
                             uint64_t index, uint8_t *proof);
-/* OK: data is group number index of the content of `size` bytes that has this id. The size must be
-   known to be right, or else be checked by the last group. ECORRUPT when it is not. */
+/* OK: data is group number index of the content with this id and `size` bytes. The size must be
+   trusted, or else be proven by checking the last group. ECORRUPT: any mismatch. */
 DX_BAO_API int dx_bao_check(const dx_cas_id *root, uint64_t size, unsigned group, uint64_t index,
                             const void *data, size_t data_size, const uint8_t *proof,
                             size_t proof_size);
 
 /* --- Any range. */
-/* A slice: the size of the content, then in the order of a walk from the root the pairs and groups
-   that a reader needs to check the bytes start..start+length (at least one group: what is behind
-   the end proves the end). 0..UINT64_MAX: all of it, which is Bao's combined encoding. *slice_size
-   receives the bytes needed, also with ENOSPACE. */
+/* A slice: the size of the content, then in pre-order the pairs and groups that a reader needs to
+   check the bytes start..start+length (at least one group: a range past the end includes the last
+   group, which proves the end). 0..UINT64_MAX: everything, which is Bao's combined encoding.
+   *slice_size receives the bytes needed, also with ENOSPACE. */
 DX_BAO_API int dx_bao_slice(const void *data, const uint8_t *outboard, size_t outboard_size,
                             unsigned group, uint64_t start, uint64_t length, uint8_t *slice,
                             size_t capacity, size_t *slice_size);
-/* Check a slice and copy the bytes start..start+length out of it, as far as the content has them.
-   After an error *got is what was checked before. *size (may be NULL) = that of the content, proven
-   only when start + length is behind its end or its last group is in the slice. */
+/* Check a slice and copy the bytes start..start+length out of it, up to the end of the content.
+   After an error *got counts the bytes verified before it. *size (may be NULL) = that of the
+   content, proven only if start + length is past its end or its last group is in the slice. */
 DX_BAO_API int dx_bao_open(const dx_cas_id *root, unsigned group, uint64_t start, uint64_t length,
                            const uint8_t *slice, size_t slice_size, uint8_t *out, size_t capacity,
                            size_t *got, uint64_t *size);
@@ -245,8 +245,8 @@ DX_BAO_API const char *dx_bao_error_name(int error)
 
 /* >>tree ----------------------------------------------------------------
    BLAKE3 hashes chunks of 1,024 bytes and joins the values in pairs, up to the root. The left one
-   of two subtrees has the largest power of two of chunks that leaves at least one to the right.
-   What is kept and proven are the pairs above *groups* of 2^g chunks; here 7 groups:
+   of two subtrees has the largest power of two of chunks that leaves at least one to the right. The
+   outboard tree has the pairs above *groups* of 2^g chunks; here 7 groups:
 
                         pair 0                     The outboard tree is the size of the content and
                    ____/      \____                all pairs in pre-order:
@@ -256,13 +256,13 @@ DX_BAO_API const char *dx_bao_error_name(int error)
         /    \   /    \     /    \
        G0    G1 G2    G3   G4    G5
 
-   A left subtree of n groups has n - 1 pairs, which a walk to its right passes over. */
+   A left subtree of n groups has n - 1 pairs, which a walk to its right skips. */
 enum {
     DX_BAO_P_CHUNK = 1024,
     DX_BAO_P_VALUE = 32,        /* bytes of a chaining value */
     DX_BAO_P_PAIR = 64,
     DX_BAO_P_HEAD = 8,          /* the size of the content, at the start of trees and slices */
-    DX_BAO_P_LEVELS_MAX = 64    /* of any tree; a content of 2^48 bytes has 38 */
+    DX_BAO_P_LEVELS_MAX = 64    /* of any tree; 38 for 2^48 bytes of content */
 };
 #define DX_BAO_P_SIZE_MAX ((uint64_t)1 << 48)
 
@@ -281,7 +281,7 @@ static uint64_t dx_bao_p_group_size(unsigned group)
     return (uint64_t)DX_BAO_P_CHUNK << group;
 }
 
-/* Chunks of the left one of two subtrees: the largest power of two below count. */
+/* Chunks of the left subtree: the largest power of two below count. */
 static uint64_t dx_bao_p_left(uint64_t count)
 {
     uint64_t left = 1;
@@ -290,12 +290,12 @@ static uint64_t dx_bao_p_left(uint64_t count)
     return left;
 }
 
-/* How many pairs stand before that of chunks start..start+count: those above it, and all those of
-   the subtrees to its left. */
+/* Number of pairs before that of chunks start..start+count: those above it, and all those of the
+   subtrees to its left. */
 static uint64_t dx_bao_p_index(uint64_t chunks, unsigned group, uint64_t start, uint64_t count)
 {
     uint64_t index = 0;
-    uint64_t from = 0; /* where the subtree begins that the walk has come to */
+    uint64_t from = 0; /* the first chunk of the current subtree */
     DX_BAO_ASSERT(start < chunks && count <= chunks - start);
     while (from != start || chunks != count) {
         uint64_t left = dx_bao_p_left(chunks);
@@ -316,7 +316,7 @@ static size_t dx_bao_p_pair_at(uint64_t index)
     return (size_t)(DX_BAO_P_HEAD + DX_BAO_P_PAIR * index);
 }
 
-/* The value above a pair; root: it is the id itself. value may lie in the pair. */
+/* The value above a pair; root: it is the id. value may be inside the pair. */
 static void dx_bao_p_join(const uint8_t *pair, bool root, uint8_t *value)
 {
     dx_cas_blake3 mode;
@@ -324,7 +324,7 @@ static void dx_bao_p_join(const uint8_t *pair, bool root, uint8_t *value)
     dx_cas_blake3_join(&mode, pair, root, value);
 }
 
-/* The value of a group that begins with chunk number start; root: there is no other group. */
+/* The value of a group that begins with chunk number start; root: it is the only group. */
 static int dx_bao_p_leaf(uint64_t start, const void *data, size_t size, bool root, uint8_t *value)
 {
     dx_cas_blake3 h;
@@ -343,9 +343,9 @@ DX_BAO_API uint64_t dx_bao_outboard_size(uint64_t size, unsigned group)
 }
 
 /* >>outboard ------------------------------------------------------------
-   Groups come in order. The stack holds the finished subtrees that wait for a right sibling, like
-   the 1 bits of the number of groups; two of the same size are joined at once, and their pair goes
-   to its place in the tree:
+   Groups are added in order. The stack holds the complete subtrees that wait for a right sibling,
+   like the 1 bits of the number of groups; two of the same size are joined at once, and their pair
+   is written to its place in the tree:
 
        after G0: [G0]   G1: [pair 2]   G2: [pair 2][G2]   G3: [pair 2][pair 3] -> [pair 1]   ... */
 DX_BAO_API int dx_bao_begin(dx_bao_builder *b, uint64_t size, unsigned group, uint8_t *outboard,
@@ -363,7 +363,7 @@ DX_BAO_API int dx_bao_begin(dx_bao_builder *b, uint64_t size, unsigned group, ui
     return DX_BAO_OK;
 }
 
-/* The last two subtrees are siblings: make them one. */
+/* Join the last two subtrees, which are siblings. */
 static void dx_bao_p_merge(dx_bao_builder *b)
 {
     dx_bao_subtree_ *left, *right;
@@ -383,7 +383,7 @@ static void dx_bao_p_merge(dx_bao_builder *b)
     b->count_--;
 }
 
-/* Do the last two have the same size? */
+/* Do the last two subtrees have the same size? */
 static bool dx_bao_p_due(const dx_bao_builder *b)
 {
     return b->count_ > 1 && b->stack_[b->count_ - 1].chunks == b->stack_[b->count_ - 2].chunks;
@@ -439,13 +439,13 @@ DX_BAO_API int dx_bao_outboard(const void *data, size_t size, unsigned group, ui
 }
 
 /* >>proof ---------------------------------------------------------------
-   To check G4 above, a reader needs the values beside its way up, lowest first:
+   To check G4 above, a reader needs the sibling values on its path, lowest first:
 
        proof  [G5][G6][pair 1]        G4, G5 -> pair 5;  pair 5, G6 -> pair 4;
                                       pair 1, pair 4 -> the root, which must be the id */
-typedef struct dx_bao_p_way { /* from the root down to a group */
-    uint64_t pairs[DX_BAO_P_LEVELS_MAX]; /* which pair of the outboard tree, */
-    bool     right[DX_BAO_P_LEVELS_MAX]; /* and which half of it the way takes */
+typedef struct dx_bao_p_way { /* the path from the root down to a group */
+    uint64_t pairs[DX_BAO_P_LEVELS_MAX]; /* number of each pair in the outboard tree, */
+    bool     right[DX_BAO_P_LEVELS_MAX]; /* and the half that the path takes */
     unsigned depth;
 } dx_bao_p_way;
 
@@ -474,7 +474,7 @@ static void dx_bao_p_find_way(uint64_t chunks, unsigned group, uint64_t index, d
     way->depth = depth;
 }
 
-/* What an outboard tree says of itself. */
+/* Read and check the size in an outboard tree. */
 static int dx_bao_p_read_size(const uint8_t *outboard, size_t outboard_size, unsigned group,
                               uint64_t *size)
 {
@@ -538,24 +538,24 @@ DX_BAO_API int dx_bao_check(const dx_cas_id *root, uint64_t size, unsigned group
 }
 
 /* >>slices --------------------------------------------------------------
-   A slice of bytes that lie in G1 and G2 above:
+   A slice of bytes in G1 and G2 above:
 
        [size][pair 0][pair 1][pair 2][G1 ....][pair 3][G2 ....]
 
    Writer and reader make the same walk: from the root, left before right, only into subtrees that
    touch the range. The reader expects a value for each node (the id for the root), and gets those
-   of the children from a pair that it has checked. The stack holds right siblings that are still
-   to come, one a level. */
+   of the children from a pair that it has checked. The stack holds pending right siblings, one for
+   each level. */
 typedef struct dx_bao_p_node { /* chunks start..start+count; more than a group: a pair */
     uint64_t start;
     uint64_t count;
-    uint8_t  value[DX_BAO_P_VALUE]; /* expected; only a reader looks at it */
+    uint8_t  value[DX_BAO_P_VALUE]; /* expected; used by readers only */
     bool     root;
 } dx_bao_p_node;
 
 typedef struct dx_bao_p_walk {
     uint64_t size;
-    uint64_t from; /* the range in bytes, at least one of the content */
+    uint64_t from; /* the range in bytes, at least one if there is content */
     uint64_t to;
     unsigned group;
     unsigned count; /* nodes on the stack */
@@ -568,7 +568,7 @@ static void dx_bao_p_start(dx_bao_p_walk *w, uint64_t size, unsigned group, uint
     w->size = size;
     w->group = group;
     w->from = start;
-    if (start >= size) w->from = size ? size - 1 : 0; /* the last group shows where the end is */
+    if (start >= size) w->from = size ? size - 1 : 0; /* the last group proves the end */
     w->to = length > UINT64_MAX - start ? UINT64_MAX : start + length;
     if (w->to <= w->from) w->to = w->from + 1;
     w->count = 1;
@@ -593,7 +593,7 @@ static bool dx_bao_p_next(dx_bao_p_walk *w, dx_bao_p_node *n, bool *leaf)
     return false;
 }
 
-/* The walk goes on with the two subtrees of n, the left one first. */
+/* Continue the walk with the two subtrees of n, the left one first. */
 static void dx_bao_p_children(dx_bao_p_walk *w, const dx_bao_p_node *n, const uint8_t *pair)
 {
     uint64_t left_count = dx_bao_p_left(n->count);
@@ -660,8 +660,8 @@ DX_BAO_API int dx_bao_slice(const void *data, const uint8_t *outboard, size_t ou
     return used <= capacity ? DX_BAO_OK : DX_BAO_ENOSPACE;
 }
 
-/* Copy what is wanted of a group of `bytes` bytes at p, which was checked. start + length does not
-   wrap. */
+/* Copy the requested bytes of a verified group of `bytes` bytes at p. start + length does not
+   overflow. */
 static int dx_bao_p_copy(const dx_bao_p_node *n, const uint8_t *p, size_t bytes, uint64_t start,
                          uint64_t length, uint8_t *out, size_t capacity, size_t *got)
 {

@@ -7,8 +7,8 @@
         #include "dx_bulk_net.h"
 
     and include it elsewhere without the define. C99, best with POSIX visible (-std=gnu99, or
-    _GNU_SOURCE before the first include): a strict one hides the clock that nobody can set and what
-    the kernel knows of connections. With what Linux has besides. Builds as C++11. It stands on
+    _GNU_SOURCE before the first include): strict C99 hides the monotonic clock and the kernel's
+    statistics of connections. Uses extensions of Linux where present. Builds as C++11. It stands on
     dx_bulk.h, which it includes unless that was included before; with the first of the two defines,
     define the implementations of dx_bulk.h and dx_hbtp.h too. A program with an event loop of its
     own uses dx_bulk.h and reads this file as an example.
@@ -27,13 +27,13 @@
     CONTENTS (search >>)  config  errors  sockets  loop  platform  names  options  addresses  links
                           sending  receiving  connections  turns  license
 
-    GUARANTEES  No globals; no recursion; nothing is printed. No signal for a peer that went away.
-    LIMITS      256 connections a transfer; IPv4; an object that is sent, or received in place, lies
-                in memory (what read() gives stays until dx_bulk_net_close()). Memory for
-                connections comes from malloc.
+    GUARANTEES  No globals; no recursion; nothing is printed. No SIGPIPE.
+    LIMITS      256 connections a transfer; IPv4; an object must be in memory to be sent, or to be
+                received in place (memory returned by read() must stay valid until
+                dx_bulk_net_close()). Memory for connections comes from malloc.
     CONFIG      DX_BULK_NET_STATIC, DX_BULK_NET_API, DX_BULK_NET_ASSERT(c), DX_BULK_NET_MEMCPY,
                 DX_BULK_NET_MEMMOVE, DX_BULK_NET_MEMSET
-    ERRORS      dx_bulk_net_error: 0 = ok, negative = reason, by dx_bulk.h's values; errno says more
+    ERRORS      dx_bulk_net_error: 0 = ok, negative = reason, with dx_bulk.h's values; see errno
     OWNERSHIP   Sockets belong to the transfer from dx_bulk_net_start() to dx_bulk_net_close().
     FORMAT      docs/formats/hbtp.md, section 10, normative
 */
@@ -72,7 +72,7 @@ extern "C" {
     X(0, OK)                                                         \
     X(-1, EINVAL) /* an argument breaks its documented contract */   \
     X(-2, ENOMEM) /* no memory */                                    \
-    X(-7, ESYS)   /* a system call failed; errno says how */
+    X(-7, ESYS)   /* a system call failed; see errno */
 
 typedef enum dx_bulk_net_error {
 #define DX_BULK_NET_P_ERROR_IS(value, constant) DX_BULK_NET_##constant = value,
@@ -84,30 +84,31 @@ typedef enum dx_bulk_net_error {
 DX_BULK_NET_API const char *dx_bulk_net_error_name(int error);
 
 /* >>sockets ------------------------------------------------------------ */
-typedef struct dx_bulk_net_options { /* zero: the system's */
+typedef struct dx_bulk_net_options { /* zero: the system's defaults */
     const char *congestion;          /* "bbr", "cubic", "reno" */
-    int         buffer_size; /* SO_SNDBUF and SO_RCVBUF; set, they no longer grow by themselves */
+    int         buffer_size; /* SO_SNDBUF and SO_RCVBUF; setting it disables autotuning */
 } dx_bulk_net_options;
 
-typedef struct dx_bulk_net_paths { /* what the kernel knows of connections, added up */
+typedef struct dx_bulk_net_paths { /* kernel statistics, summed over connections */
     uint32_t connections;
-    uint32_t ecn;           /* of them, those that negotiated it (the system's setting, RFC 3168) */
-    uint64_t window;        /* bytes that may be unacknowledged ... */
-    uint64_t in_flight;     /* ... and that are; in_flight / window is the utilisation */
+    uint32_t ecn;           /* connections that negotiated ECN (the system's setting, RFC 3168) */
+    uint64_t window;        /* max unacknowledged bytes ... */
+    uint64_t in_flight;     /* ... and current ones; in_flight / window is the utilisation */
     uint64_t retransmitted; /* segments */
     uint32_t rtt_us;        /* the longest */
 } dx_bulk_net_paths;
 
-/* Nanoseconds of a clock that does not go back (with POSIX visible, see above). */
+/* Nanoseconds of a monotonic clock (if POSIX is visible, see above). */
 DX_BULK_NET_API uint64_t dx_bulk_net_now_ns(void);
-/* No delay, keepalive after 30 s, little unsent data in the kernel (a chunk is better late in our
-   hands than early in a queue), non-blocking. *congestion gets the algorithm that is in use. False:
-   not the one that was wanted. */
+/* No delay, keepalive after 30 s, little unsent data in the kernel (so that chunks are assigned to
+   connections as late as possible), non-blocking. *congestion gets the active algorithm. False: not
+   the requested one. */
 DX_BULK_NET_API bool     dx_bulk_net_set_options(int fd, const dx_bulk_net_options *options,
                                                  char congestion[16]);
-/* Add a connection to *paths. False: the system does not tell. */
+/* Add a connection's statistics to *paths. False: the system does not provide them. */
 DX_BULK_NET_API bool     dx_bulk_net_look_at(int fd, dx_bulk_net_paths *paths);
-/* A listening socket; *port 0 is filled in. host as a number, 127.0.0.1 is 0x7f000001. ESYS. */
+/* A listening socket; *port 0 is set to the chosen one. host is a number: 0x7f000001 is 127.0.0.1.
+   ESYS. */
 DX_BULK_NET_API int      dx_bulk_net_listen(uint32_t host, uint16_t *port);
 /* Begin to connect: poll for writing, then ask SO_ERROR. Returns the socket; ESYS. */
 DX_BULK_NET_API int      dx_bulk_net_connect(uint32_t host, uint16_t port,
@@ -118,53 +119,53 @@ DX_BULK_NET_API int      dx_bulk_net_connect(uint32_t host, uint16_t port,
 typedef struct dx_bulk_net_link {
     int           fd;
     int           number;     /* in the transfer; -1: not connected yet */
-    uint64_t      since_ns_;  /* when it was begun */
-    uint8_t      *in;         /* what arrived and was not consumed */
+    uint64_t      since_ns_;  /* when it was opened */
+    uint8_t      *in;         /* received bytes that are not consumed */
     size_t        in_size;
-    uint8_t      *place;      /* where the data of the chunk in `in` land; NULL: nowhere yet */
-    size_t        placed;     /* bytes of them that are there ... */
-    size_t        place_size; /* ... of so many */
+    uint8_t      *place;      /* where the data of the chunk in `in` go; NULL: unknown yet */
+    size_t        placed;     /* bytes of them received ... */
+    size_t        place_size; /* ... and their total */
     dx_bulk_piece piece;      /* being sent */
     size_t        sent;       /* of it */
     bool          sending;
-    bool          full;       /* the socket takes no more */
+    bool          full;       /* the socket accepts no more */
 } dx_bulk_net_link;
 
 typedef struct dx_bulk_net {       /* zero it, then set listener, or host and port, and options */
-    int                 listener;  /* of the side that is connected to; else start sets -1 */
-    uint32_t            host;      /* of the side that connects */
+    int                 listener;  /* of the accepting side; else start sets -1 */
+    uint32_t            host;      /* of the connecting side */
     uint16_t            port;
     dx_bulk_net_options options;
-    bool                adaptive;  /* let the controller decide how many connections; else as many
-                                      as it began with */
+    bool                adaptive;  /* let the controller choose the number of connections; else that
+                                      number is constant */
     uint8_t            *target;    /* receiver: the object's memory; NULL: use write() */
     dx_bulk             bulk;      /* to be read: state, error, metrics */
-    dx_bulk_control     control;   /* of the side that connects */
+    dx_bulk_control     control;   /* of the connecting side */
     dx_bulk_net_link    links[DX_BULK_NET_CONNECTIONS_MAX];
     uint32_t            count;     /* links in use: links[0..count) */
     char                congestion[16];
-    bool                gave_up;   /* the side that connects: no connection, and none to be had */
-    dx_bulk_net_paths   paths;     /* of all connections, looked at every 100 ms */
+    bool                gave_up;   /* connecting side: no connections left, and retries failed */
+    dx_bulk_net_paths   paths;     /* of all connections, updated every 100 ms */
     uint64_t            looked_ns_;
-    uint64_t            deaf_ns_;  /* accepts nobody before this time: the system could not */
+    uint64_t            deaf_ns_;  /* accept again after this time: accept() failed */
     void               *memory_;   /* of the transfer */
     size_t              in_capacity_;
     bool                receives_;
 } dx_bulk_net;
 
-/* desc without memory; its read() differs from that of dx_bulk.h: pieces of all connections are on
-   their way at once, so what it gives must stay until dx_bulk_net_close(), as a mapped file does.
-   connections 0: listen (net->listener), else connect to host and port with so many. ENOMEM;
-   EINVAL: as dx_bulk_init(). */
+/* desc without memory; its read() differs from that of dx_bulk.h: pieces of all connections are in
+   flight at once, so the memory that it returns must stay valid until dx_bulk_net_close(), like a
+   mapped file. connections 0: listen (net->listener), else connect to host and port with that many.
+   ENOMEM; EINVAL: as dx_bulk_init(). */
 DX_BULK_NET_API int  dx_bulk_net_start(dx_bulk_net *n, dx_bulk_desc *desc, uint32_t connections);
-/* The side that connects: open as many connections as there should be. A turn ends with it. */
+/* Connecting side: open missing connections. A turn ends with it. */
 DX_BULK_NET_API void dx_bulk_net_dial(dx_bulk_net *n, uint64_t now_ns);
-/* One turn: wait, at most 100 ms, then move what can be moved. Call it until bulk.state is DONE or
+/* One iteration: wait, at most 100 ms, then send and receive. Call it until bulk.state is DONE or
    FAILED, or gave_up is set; a receiver calls dx_bulk_verify() in between, when it is WHOLE. */
 DX_BULK_NET_API void dx_bulk_net_turn(dx_bulk_net *n);
-/* Send on all connections what can be sent now, without waiting. */
+/* Send on all connections without waiting. */
 DX_BULK_NET_API void dx_bulk_net_flush(dx_bulk_net *n);
-/* All connections of a transfer, now. */
+/* Statistics of all connections of a transfer, now. */
 DX_BULK_NET_API dx_bulk_net_paths dx_bulk_net_look(const dx_bulk_net *n);
 /* Close everything. Safe after a failed start. */
 DX_BULK_NET_API void dx_bulk_net_close(dx_bulk_net *n);
@@ -225,12 +226,12 @@ DX_BULK_NET_API void dx_bulk_net_close(dx_bulk_net *n);
 #define DX_BULK_NET_P_SECOND 1000000000u /* ns */
 
 enum {
-    DX_BULK_NET_P_CONNECT_S   = 30,        /* after which a connect is given up */
-    DX_BULK_NET_P_LOOK_NS     = 100000000, /* between two looks at the paths */
-    DX_BULK_NET_P_TURN_MS     = 100,       /* a turn waits at most */
-    DX_BULK_NET_P_RECEIVES    = 16,        /* in a row on one connection, at most */
-    DX_BULK_NET_P_SMALL       = 4096,      /* input buffer where only control frames come */
-    DX_BULK_NET_P_HEADS       = 8192       /* beside one chunk in that of a receiver */
+    DX_BULK_NET_P_CONNECT_S   = 30,        /* timeout of a connect */
+    DX_BULK_NET_P_LOOK_NS     = 100000000, /* between two updates of the statistics */
+    DX_BULK_NET_P_TURN_MS     = 100,       /* max wait of a turn */
+    DX_BULK_NET_P_RECEIVES    = 16,        /* max receives in a row on one connection */
+    DX_BULK_NET_P_SMALL       = 4096,      /* input buffer for control frames only */
+    DX_BULK_NET_P_HEADS       = 8192       /* room besides one chunk in a receiver's buffer */
 };
 
 /* >>names -------------------------------------------------------------- */
@@ -252,7 +253,7 @@ DX_BULK_NET_API uint64_t dx_bulk_net_now_ns(void)
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (uint64_t)t.tv_sec * DX_BULK_NET_P_SECOND + (uint64_t)t.tv_nsec;
-#else /* a strict -std=c99 hides it: a clock that others may set */
+#else /* a strict -std=c99 hides it: use the settable clock */
     struct timeval t;
     gettimeofday(&t, NULL);
     return (uint64_t)t.tv_sec * DX_BULK_NET_P_SECOND + (uint64_t)t.tv_usec * 1000;
@@ -261,17 +262,17 @@ DX_BULK_NET_API uint64_t dx_bulk_net_now_ns(void)
 
 static void dx_bulk_net_p_set(int fd, int level, int option, int value)
 {
-    (void)setsockopt(fd, level, option, &value, sizeof value); /* a wish, not a condition */
+    (void)setsockopt(fd, level, option, &value, sizeof value); /* best effort */
 }
 
-/* Calls on it do not wait, and programs that are started do not get it. */
+/* Make it non-blocking and close-on-exec. */
 static void dx_bulk_net_p_prepare(int fd)
 {
     (void)fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
     (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
 }
 
-/* Ask for an algorithm, and learn which one is in use. */
+/* Request an algorithm, and read back the active one. */
 static void dx_bulk_net_p_set_congestion(int fd, const char *wanted, char congestion[16])
 {
 #ifdef TCP_CONGESTION
@@ -376,15 +377,14 @@ DX_BULK_NET_API int dx_bulk_net_connect(uint32_t host, uint16_t port,
 }
 
 /* >>links ---------------------------------------------------------------
-   Links lie without gaps, so that poll() gets them as they are; one that is removed is replaced by
-   the last:
+   Links are contiguous, so that poll() gets them unchanged; a removed one is replaced by the last:
 
        links    | 0 | 1 | 2 | 3 |              remove 1    | 0 | 3 | 2 |
        pollfd   | 0 | 1 | 2 | 3 | listener |
 
-   A turn goes through them from the last to the first: the one that moves has had its turn. */
+   A turn visits them from the last to the first, so that a moved one was visited already. */
 
-/* Takes the socket in any case. False: no memory, and it is closed. */
+/* Owns the socket in any case. False: out of memory, and it is closed. */
 static bool dx_bulk_net_p_add(dx_bulk_net *n, int fd, int number, uint64_t now_ns)
 {
     dx_bulk_net_link *l;
@@ -413,7 +413,7 @@ DX_BULK_NET_API dx_bulk_net_paths dx_bulk_net_look(const dx_bulk_net *n)
     return all;
 }
 
-/* A connection could not be opened or was lost. With none left after some tries, it is over. */
+/* A connection could not be opened or was lost. With none left after some tries, give up. */
 static void dx_bulk_net_p_failed(dx_bulk_net *n, uint64_t now_ns)
 {
     DX_BULK_NET_ASSERT(n->count <= DX_BULK_NET_CONNECTIONS_MAX);
@@ -434,12 +434,12 @@ static void dx_bulk_net_p_remove(dx_bulk_net *n, uint32_t i, bool failed, uint64
 }
 
 /* >>sending -------------------------------------------------------------
-   A piece goes out in one call, from two places, however often the socket cuts it off:
+   A piece is sent with one gathering write, repeated after partial writes:
 
-       | head, in the link    | data, where read() has them |
-                 ^ sent: the next call begins here */
+       | head, in the link    | data, at read()'s address |
+                 ^ sent: the next call starts here */
 
-/* Send what is left of the piece. False: the connection is to be closed. */
+/* Send the rest of the piece. False: close the connection. */
 static bool dx_bulk_net_p_send_piece(dx_bulk_net_link *l)
 {
     const dx_bulk_piece *const p = &l->piece;
@@ -465,7 +465,7 @@ static bool dx_bulk_net_p_send_piece(dx_bulk_net_link *l)
     return true;
 }
 
-/* Send until the socket is full or there is nothing. False: the connection is to be closed. */
+/* Send until the socket is full or there is no more data. False: close the connection. */
 static bool dx_bulk_net_p_send(dx_bulk_net *n, dx_bulk_net_link *l, uint64_t now_ns)
 {
     while (!l->full) {
@@ -489,14 +489,14 @@ DX_BULK_NET_API void dx_bulk_net_flush(dx_bulk_net *n)
 }
 
 /* >>receiving -----------------------------------------------------------
-   A receiver with the object in memory lets data land where they belong. First it receives just the
-   head of a chunk; then the rest of its data and the next head in one call:
+   A receiver with the object in memory receives data in place. First it receives just the head of a
+   chunk; then the rest of its data and the next head in one call:
 
        socket    | head | data of chunk 7 ............. | head | data of chunk 9 ...
        to          in     target + offset of chunk 7      next, then in */
 
-/* Does what lies in l->in begin a chunk whose data have a place? Then they go there, beginning with
-   what is here. */
+/* Does l->in begin with a chunk whose data have a place? Then receive them there, starting with the
+   bytes that are in l->in. */
 static void dx_bulk_net_p_place(dx_bulk_net *n, dx_bulk_net_link *l, uint64_t now_ns)
 {
     uint64_t offset;
@@ -510,8 +510,8 @@ static void dx_bulk_net_p_place(dx_bulk_net *n, dx_bulk_net_link *l, uint64_t no
     DX_BULK_NET_MEMCPY(l->place, l->in + DX_BULK_PLACE_SIZE, l->placed);
 }
 
-/* The rest of a chunk to where it belongs, and the beginning of what follows. Returns as recv(),
-   EAGAIN and the end included. *want: for how many bytes there was room. */
+/* Receive the rest of a chunk in place, and the bytes after it into l->in. Returns as recv(),
+   EAGAIN and the end included. *want: bytes of room. */
 static ssize_t dx_bulk_net_p_receive_placed(dx_bulk_net *n, dx_bulk_net_link *l, uint64_t now_ns,
                                             size_t *want)
 {
@@ -522,7 +522,7 @@ static ssize_t dx_bulk_net_p_receive_placed(dx_bulk_net *n, dx_bulk_net_link *l,
     ssize_t got;
     int error;
     const bool wanted = dx_bulk_place(&n->bulk, l->number, l->in, now_ns, &offset, &size) == 1;
-    /* A chunk that has come another way meanwhile: let its data go where they do no harm. */
+    /* The chunk has arrived on another connection: discard its data. */
     parts[0].iov_base = wanted ? l->place + l->placed : l->in + DX_BULK_PLACE_SIZE;
     DX_BULK_NET_ASSERT(l->place && l->placed <= l->place_size);
     parts[0].iov_len = l->place_size - l->placed;
@@ -544,8 +544,8 @@ static ssize_t dx_bulk_net_p_receive_placed(dx_bulk_net *n, dx_bulk_net_link *l,
     return -1;
 }
 
-/* How much to receive into l->in: to the end of a chunk's frame, so that what arrived is whole and
-   need not be moved; or only its head, where the data have a place of their own. */
+/* How much to receive into l->in: to the end of a chunk's frame, so that it is complete and need
+   not be moved; or only its head, if the data have a place of their own. */
 static size_t dx_bulk_net_p_want(const dx_bulk_net *n, const dx_bulk_net_link *l)
 {
     size_t frame_size = DX_BULK_NET_P_SMALL;
@@ -558,7 +558,7 @@ static size_t dx_bulk_net_p_want(const dx_bulk_net *n, const dx_bulk_net_link *l
     return frame_size - l->in_size;
 }
 
-/* One receive, and what is to be done with it. 1: there may be more; 0: not now; -1: close. */
+/* Receive once, and handle the input. 1: there may be more; 0: not now; -1: close. */
 static int dx_bulk_net_p_receive_once(dx_bulk_net *n, dx_bulk_net_link *l, uint64_t now_ns)
 {
     size_t want;
@@ -576,7 +576,7 @@ static int dx_bulk_net_p_receive_once(dx_bulk_net *n, dx_bulk_net_link *l, uint6
     if (got < 0) used = -1;
     else if (!l->place) used = dx_bulk_feed(&n->bulk, l->number, l->in, l->in_size, now_ns);
     if (used < 0) {
-        (void)dx_bulk_net_p_send(n, l, now_ns); /* what it says to this */
+        (void)dx_bulk_net_p_send(n, l, now_ns); /* its response */
         return -1;
     }
     DX_BULK_NET_ASSERT((uint64_t)used <= l->in_size);
@@ -586,7 +586,7 @@ static int dx_bulk_net_p_receive_once(dx_bulk_net *n, dx_bulk_net_link *l, uint6
     return (size_t)got == want;
 }
 
-/* False: the connection is to be closed. */
+/* False: close the connection. */
 static bool dx_bulk_net_p_receive(dx_bulk_net *n, dx_bulk_net_link *l, uint64_t now_ns)
 {
     int more = 1;
@@ -620,12 +620,12 @@ static void dx_bulk_net_p_accept(dx_bulk_net *n, uint64_t now_ns)
         const int fd = accept(n->listener, NULL, NULL);
         int number;
         if (fd < 0) {
-            /* Without a descriptor, say, it stays in the queue, and poll() would not wait. */
+            /* Without a descriptor it stays in the queue, and poll() would return at once. */
             if (errno != EAGAIN && errno != EINTR) n->deaf_ns_ = now_ns + DX_BULK_NET_P_LOOK_NS;
             return;
         }
         number = dx_bulk_open(&n->bulk, now_ns);
-        if (number < 0) { /* as many as the transfer was set up for */
+        if (number < 0) { /* the transfer's limit is reached */
             close(fd);
             continue;
         }
@@ -634,13 +634,13 @@ static void dx_bulk_net_p_accept(dx_bulk_net *n, uint64_t now_ns)
     }
 }
 
-/* Would whoever waits in the queue be accepted now? */
+/* Would a queued connection be accepted now? */
 static bool dx_bulk_net_p_accepts(const dx_bulk_net *n)
 {
     return n->count < DX_BULK_NET_CONNECTIONS_MAX && dx_bulk_net_now_ns() >= n->deaf_ns_;
 }
 
-/* Has a connect come to an end? False: it has failed, or takes too long. */
+/* Check a pending connect. False: it failed, or timed out. */
 static bool dx_bulk_net_p_connected(dx_bulk_net *n, dx_bulk_net_link *l, int events,
                                     uint64_t now_ns)
 {
@@ -655,7 +655,7 @@ static bool dx_bulk_net_p_connected(dx_bulk_net *n, dx_bulk_net_link *l, int eve
     return l->number >= 0;
 }
 
-/* One connection after poll. False: it is over. */
+/* Handle one connection after poll. False: it has ended. */
 static bool dx_bulk_net_p_serve(dx_bulk_net *n, dx_bulk_net_link *l, int events, uint64_t now_ns)
 {
     if (l->number < 0 && !dx_bulk_net_p_connected(n, l, events, now_ns)) return false;
@@ -667,7 +667,7 @@ static bool dx_bulk_net_p_serve(dx_bulk_net *n, dx_bulk_net_link *l, int events,
 }
 
 /* >>turns -------------------------------------------------------------- */
-/* Milliseconds that poll() may wait. */
+/* Timeout of poll() in milliseconds. */
 static int dx_bulk_net_p_patience_ms(const dx_bulk_net *n)
 {
     const uint64_t now_ns = dx_bulk_net_now_ns();
@@ -691,7 +691,7 @@ DX_BULK_NET_API void dx_bulk_net_turn(dx_bulk_net *n)
         p[i].events = l->full || l->number < 0 ? POLLIN | POLLOUT : POLLIN;
         p[i].revents = 0;
     }
-    p[count].fd = dx_bulk_net_p_accepts(n) ? n->listener : -1; /* poll() passes over -1 */
+    p[count].fd = dx_bulk_net_p_accepts(n) ? n->listener : -1; /* poll() ignores -1 */
     p[count].events = POLLIN;
     p[count].revents = 0;
     (void)poll(p, count + 1, dx_bulk_net_p_patience_ms(n));

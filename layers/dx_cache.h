@@ -22,12 +22,12 @@
         dx_cache_ticket ticket;
         memset(&desc, 0, sizeof desc);
         desc.bytes_max = 65536;                       // 50 MiB by default; entries_max 100
-        desc.memory = memory;                         // all that it ever uses
+        desc.memory = memory;                         // no other memory is used
         desc.memory_size = sizeof memory;             // dx_cache_memory_size(&desc) or more
         if (dx_cache_init(&cache, &desc) != DX_CACHE_OK) return 1;
         switch (dx_cache_begin(&cache, "key", 3, 1000, &view, &ticket)) { // at 1,000 ms
         case DX_CACHE_OK: break;                      // it is in the view
-        case DX_CACHE_COMPUTE:                        // nobody else computes it meanwhile
+        case DX_CACHE_COMPUTE:                        // no other caller computes it
             memset(&item, 0, sizeof item);
             item.key = "key";
             item.key_size = 3;
@@ -47,15 +47,15 @@
         >>memory  >>store  >>layers  >>license
 
     GUARANTEES
-        - The bytes of a view do not change and stay until it is released, whatever happens to the
-          entry.
+        - The bytes of a view are immutable and stay valid until it is released, whatever happens to
+          the entry.
         - An answer is stored only if nothing that it depends on was invalidated since its
           computation began.
-        - Never above the quota: who would exceed it evicts what was used least recently, down to
-          80 % of it.
+        - Never above the quota: a put that would exceed it evicts the least recently used entries,
+          down to 80 % of the quota.
         - get, begin, release and every invalidation take a bounded number of steps, however many
-          entries there are or depend on a tag: these vanish at once, their memory is taken back 32
-          at a time by later puts.
+          entries exist or depend on a tag: these become invalid at once, and later puts free their
+          memory, 32 entries at a time.
         - Keys are compared, not only hashed; the hash is keyed (SipHash-1-3 with desc.seed).
         - No allocation, no globals, no recursion, no printing.
     LIMITS      8 GiB, 2^26 entries, 2^20 tags, DX_CACHE_TAGS_MAX tags of one entry; keys of 65,535
@@ -64,14 +64,14 @@
                 DX_CACHE_API        how functions are declared
                 DX_CACHE_ASSERT(c)  <assert.h> when hosted
                 DX_CACHE_MEMCPY, DX_CACHE_MEMSET, DX_CACHE_MEMCMP
-    ERRORS      dx_cache_error: 0 = ok, negative = reason; dx_cache_error_name() spells it. Saving
-                and loading pass on errors of dx_cas.h, with its values.
+    ERRORS      dx_cache_error: 0 = ok, negative = reason; dx_cache_error_name() returns its name.
+                Saving and loading return errors of dx_cas.h, with its values.
     OWNERSHIP   desc.memory is borrowed as long as the cache is used. Items are copied; a view
                 points into the cache until it is released.
-    THREADS     desc.lock and desc.unlock guard the whole cache; NULL: it belongs to one thread at
-                a time. They are held for O(1) steps: values are hashed and copied, and stores are
-                written, outside of them. For more threads take several caches by a hash of the
-                key, and invalidate in each.
+    THREADS     desc.lock and desc.unlock guard the whole cache; NULL: one thread at a time uses it.
+                They are held for O(1) steps: hashing and copying of values, and writes to a store,
+                happen outside. For more threads use several caches, selected by a hash of the key,
+                and invalidate in each.
     CLOCK       The caller passes the time: milliseconds, since 1970 when the cache is saved.
     FORMAT      docs/formats/cache.md, of what dx_cache_save() writes.
 */
@@ -104,16 +104,16 @@ extern "C" {
 #endif
 
 /* >>types -------------------------------------------------------------- */
-/* value, constant, meaning. From EREADONLY on those of dx_cas.h, which saving and loading pass on.
-   Its ECONFLICT and ELOCKED, which have the values of ESTALE and EOUTDATED, cannot come. */
+/* value, constant, meaning. From EREADONLY on these are errors of dx_cas.h from saving and loading.
+   Its ECONFLICT and ELOCKED, which have the values of ESTALE and EOUTDATED, cannot occur. */
 #define DX_CACHE_ERRORS(X)                                                                         \
     X(0, OK)                                                                                       \
     X(-1, EINVAL)     /* an argument breaks its contract */                                        \
-    X(-2, ENOMEM)     /* no room, though all that may go has gone; or too little memory */         \
+    X(-2, ENOMEM)     /* no room, even after evictions; or too little memory */                    \
     X(-3, ENOSPACE)   /* the output buffer, or the device of the store, is full */                 \
     X(-4, ETOOBIG)    /* above the quota, or above a limit of the store */                         \
-    X(-5, ECORRUPT)   /* what was saved is damaged */                                              \
-    X(-6, EAGAIN)     /* too much is on its way in: later */                                       \
+    X(-5, ECORRUPT)   /* saved data is damaged */                                                  \
+    X(-6, EAGAIN)     /* too many puts or computations at once: later */                           \
     X(-7, ESYS)       /* the device of the store failed; yours to use in dx_cache_fail() */        \
     X(-8, ENOTSUP)    /* the store has a codec or hash that this build does not have */            \
     X(-9, ENOTFOUND)  /* no such entry */                                                          \
@@ -121,7 +121,7 @@ extern "C" {
     X(-32, ESTALE)    /* there, but past its lifetime: the view holds it */                        \
     X(-33, EOUTDATED) /* not stored: overtaken by an invalidation, a put or the deadline */        \
     X(-34, EREADONLY) /* the store was opened for reading, or is damaged */                        \
-    X(-35, EMOVED)    /* another store takes its place */                                          \
+    X(-35, EMOVED)    /* the store was replaced by another */                                      \
     X(-36, EBASE)     /* a delta in the store lacks its base */                                    \
     X(-37, EFAILED)   /* a commit of the store failed before: open it again */
 
@@ -131,9 +131,9 @@ typedef enum dx_cache_error {
 #undef DX_CACHE_P_ENUM
 } dx_cache_error;
 
-enum dx_cache_result { /* more that calls return: no errors */
-    DX_CACHE_COMPUTE = 1, /* the caller computes it: put, renew or fail must follow */
-    DX_CACHE_WAIT = 2     /* somebody else does: dx_cache_poll() */
+enum dx_cache_result { /* other results of calls: no errors */
+    DX_CACHE_COMPUTE = 1, /* the caller must compute it, then call put, renew or fail */
+    DX_CACHE_WAIT = 2     /* another caller computes it: dx_cache_poll() */
 };
 
 enum { DX_CACHE_TAG_MAX = 120, DX_CACHE_TAGS_MAX = 32, DX_CACHE_NAME_MAX = 32 };
@@ -141,21 +141,21 @@ enum { DX_CACHE_TAG_MAX = 120, DX_CACHE_TAGS_MAX = 32, DX_CACHE_NAME_MAX = 32 };
 
 typedef struct dx_cache_desc { /* zero fields mean the default */
     void    *memory;        /* required, of any alignment; borrowed as long as the cache is used */
-    size_t   memory_size;   /* dx_cache_memory_size() or more: more is room against fragmentation */
+    size_t   memory_size;   /* dx_cache_memory_size() or more: more helps against fragmentation */
     uint64_t bytes_max;     /* of keys, tags and values together; default 50 MiB */
     uint32_t entries_max;   /* default 100 (a cache of database rows: 10,000 and ttl_ms 300,000) */
     uint64_t ttl_ms;        /* default 7 days; DX_CACHE_NEVER */
-    bool     drop_expired;  /* false: what is past its lifetime stays, as stale, if there is room */
-    uint32_t tags_max;      /* different tags that are in use at a time; default 1,024 */
+    bool     drop_expired;  /* false: expired entries stay, as stale, while there is room */
+    uint32_t tags_max;      /* different tags in use at a time; default 1,024 */
     uint32_t entry_tags_max; /* tags of one entry; default 8, at most DX_CACHE_TAGS_MAX */
     uint32_t flights_max;   /* computations at a time; default 64 */
-    uint64_t flight_ms;     /* after which a computation counts as dead; default 30 s */
-    uint32_t held_max;      /* entries that are gone but viewed, or on their way in; default 64 */
-    uint64_t seed[2];       /* for the hash of keys; random where strangers choose keys */
+    uint64_t flight_ms;     /* after this time a computation counts as dead; default 30 s */
+    uint32_t held_max;      /* removed entries with views, and unfinished puts; default 64 */
+    uint64_t seed[2];       /* for the hash of keys; random if untrusted input selects keys */
     const char *name;       /* in its store, DX_CACHE_NAME_MAX bytes at most; default "cache" */
     void (*lock)(void *user);
     void (*unlock)(void *user);
-    void (*wake)(void *user); /* a computation ended: who waits should poll. Without the lock */
+    void (*wake)(void *user); /* a computation ended: waiters should poll. Without the lock */
     /* of values; default: dx_cas_hash() */
     void (*hash)(void *user, const void *data, size_t size, uint8_t out[32]);
     void    *user;
@@ -174,18 +174,18 @@ typedef struct dx_cache_item { /* an answer; everything is copied */
     const dx_cache_tag *tags; /* what it depends on */
     uint32_t    tag_count;
     uint64_t    ttl_ms;       /* 0: desc.ttl_ms */
-    const uint8_t *hash;      /* of the value, 32 bytes, the ETag; NULL: it is computed */
-    uint64_t    patch_size;   /* not 0: it came as a patch of that many bytes; for the statistics */
+    const uint8_t *hash;      /* of the value, 32 bytes, the ETag; NULL: the cache computes it */
+    uint64_t    patch_size;   /* not 0: bytes of the patch that it arrived as; for statistics */
 } dx_cache_item;
 
-typedef struct dx_cache_view { /* what is in the cache; {0} holds nothing. Release it */
+typedef struct dx_cache_view { /* a result; {0} holds nothing. Release it */
     const void    *value;      /* at a multiple of 16 */
     const void    *key;
     size_t         value_size;
     size_t         key_size;
     const uint8_t *hash;        /* 32 bytes */
     uint64_t       time_ms;     /* when it was stored, or renewed */
-    uint64_t       expires_ms;  /* from then on it is stale */
+    uint64_t       expires_ms;  /* stale from this time on */
     uint64_t       hits;
     uint32_t       entry_;      /* private: number of its slot + 1; 0: none */
 } dx_cache_view;
@@ -196,7 +196,7 @@ typedef struct dx_cache_ticket { /* private */
 } dx_cache_ticket;
 
 typedef struct dx_cache_stats {
-    uint64_t entries;     /* those too that are invalid and not swept yet, */
+    uint64_t entries;     /* including invalid ones that are not swept yet, */
     uint64_t bytes;       /* and their keys, tags and values */
     uint64_t hits;        /* of get and begin */
     uint64_t stale;
@@ -205,16 +205,16 @@ typedef struct dx_cache_stats {
     uint64_t patches;     /* puts that came as patches */
     uint64_t renewals;
     uint64_t saved_bytes; /* that patches and renewals did not transfer */
-    uint64_t evicted;     /* entries that went for room, */
-    uint64_t removed;     /* and as invalid, expired, replaced or by name */
+    uint64_t evicted;     /* entries removed for lack of room, */
+    uint64_t removed;     /* and as invalid, expired, replaced or by key */
     uint64_t outdated;    /* answers that were refused */
     uint64_t failed;      /* computations that failed */
     uint64_t damaged;     /* entries of the store that could not be read */
 } dx_cache_stats;
 
-typedef struct dx_cache_entry_ { /* private: a slot, and what hangs in it (>>entries) */
+typedef struct dx_cache_entry_ { /* private: a slot, and the lists that it is in (>>entries) */
     uint64_t hash;       /* of the key */
-    uint64_t epoch;      /* in which its computation began */
+    uint64_t epoch;      /* when its computation began */
     uint64_t expires_ms;
     uint8_t *block;      /* the record, as it is saved */
     uint32_t chain;      /* the next slot of the same bucket, or free slot */
@@ -225,13 +225,13 @@ typedef struct dx_cache_entry_ { /* private: a slot, and what hangs in it (>>ent
     uint32_t value_at;   /* in the record */
     uint8_t  state;
     uint8_t  tag_count;
-    bool     saved;      /* the store has something under this slot's name, */
-    bool     dirty;      /* which is not what stands here */
+    bool     saved;      /* the store has an object under this slot's name, */
+    bool     dirty;      /* which differs from this entry */
     uint32_t tags_size;
     uint64_t value_size;
     uint64_t time_ms;
     uint64_t hits;
-    uint64_t sequence;   /* later ones were stored later */
+    uint64_t sequence;   /* higher: stored later */
 } dx_cache_entry_;
 
 typedef struct dx_cache_link_ { /* private: in a ring */
@@ -251,19 +251,19 @@ typedef struct dx_cache_tag_ { /* private */
 
 typedef struct dx_cache_flight_ { /* private */
     uint64_t id;          /* of the ticket that may end it */
-    uint64_t epoch;       /* in which it began */
+    uint64_t epoch;       /* when it began */
     uint64_t hash;        /* of its key */
-    uint64_t deadline_ms; /* then it counts as dead */
+    uint64_t deadline_ms; /* when it counts as dead */
     uint8_t *key;         /* in the arena */
     uint32_t key_size;
-    int      error;       /* that it ended with, for those who wait */
+    int      error;       /* its result, for the waiters */
     bool     running;
-    bool     doomed;      /* its key was removed: the answer is not wanted any more */
+    bool     doomed;      /* its key was removed: drop the answer */
 } dx_cache_flight_;
 
-typedef struct dx_cache_unit_ { /* private: 16 bytes, in front of each block of the arena */
-    uint32_t units;  /* of the block, this one included */
-    uint32_t before; /* of the block in front of it; the top bit: this block is free */
+typedef struct dx_cache_unit_ { /* private: 16 bytes, the header of each block of the arena */
+    uint32_t units;  /* of the block, including this header */
+    uint32_t before; /* of the previous block; the top bit: this block is free */
     uint32_t next;   /* free blocks of its class */
     uint32_t prev;
 } dx_cache_unit_;
@@ -284,67 +284,67 @@ typedef struct dx_cache { /* caller-allocated; all fields are private */
     uint32_t          tag_mask_;
     uint32_t          heads_;       /* the first head in links_ */
     uint32_t          free_slot_;
-    uint32_t          flight_hand_; /* where the search for a free flight goes on */
+    uint32_t          flight_hand_; /* where the search for a free flight continues */
     uint32_t          map_;         /* rows of the arena that have a free block, */
     uint32_t          maps_[DX_CACHE_CLASSES_]; /* columns of each, */
     uint32_t          free_[DX_CACHE_CLASSES_][16]; /* and the first block of each class */
-    uint64_t          epoch_;       /* invalidations so far */
-    uint64_t          floor_;       /* the latest one of tags that were forgotten */
+    uint64_t          epoch_;       /* number of invalidations */
+    uint64_t          floor_;       /* the latest one of forgotten tags */
     uint64_t          all_epoch_;   /* the latest one of everything */
     uint64_t          sequence_;    /* numbers of tickets and of stored entries */
-    uint64_t          reserved_bytes_;   /* of answers that are on their way in, */
-    uint64_t          reserved_entries_; /* and how many they are */
-    bool              foreign_;     /* the store has names of more slots */
+    uint64_t          reserved_bytes_;   /* of puts under way, */
+    uint64_t          reserved_entries_; /* and their number */
+    bool              foreign_;     /* the store has names of slots beyond this cache's */
 } dx_cache;
 
 /* >>api ---------------------------------------------------------------- */
 /* "DX_CACHE_EINVAL" and so on; "unknown error" for anything else. Never NULL. */
 DX_CACHE_API const char *dx_cache_error_name(int error);
 
-/* 0: above SIZE_MAX, or a field is out of range. */
+/* Required memory in bytes; 0: above SIZE_MAX, or a field is out of range. */
 DX_CACHE_API size_t dx_cache_memory_size(const dx_cache_desc *desc);
-/* EINVAL, ENOMEM. There is nothing to close: forget it, and free the memory. */
+/* EINVAL, ENOMEM. There is no close function: free the memory. */
 DX_CACHE_API int dx_cache_init(dx_cache *c, const dx_cache_desc *desc);
 
 /* OK, ESTALE (the view holds it), ENOTFOUND. */
 DX_CACHE_API int dx_cache_get(dx_cache *c, const void *key, size_t key_size, uint64_t now_ms,
                               dx_cache_view *view);
-/* As get; but for what is not there or stale: COMPUTE, to one caller at a time, and WAIT to the
-   others; a stale entry is in the view then. EAGAIN: flights_max are at work. Who computes for
-   longer than desc.flight_ms counts as dead, and the next who asks computes; so does who asks after
-   the key was removed or everything was invalidated. */
+/* As get; but if the entry is missing or stale, one caller at a time gets COMPUTE and the others
+   WAIT; the view then has the stale entry, if any. EAGAIN: flights_max computations are running. A
+   computation that takes longer than desc.flight_ms counts as dead, and the next caller gets
+   COMPUTE; the same after the key was removed or everything was invalidated. */
 DX_CACHE_API int dx_cache_begin(dx_cache *c, const void *key, size_t key_size, uint64_t now_ms,
                                 dx_cache_view *view, dx_cache_ticket *ticket);
-/* After WAIT, with its ticket: WAIT, the error that the computation failed with, or what begin says
-   now. */
+/* After WAIT, with its ticket: WAIT, the error of the failed computation, or the result of another
+   begin. */
 DX_CACHE_API int dx_cache_poll(dx_cache *c, const void *key, size_t key_size, uint64_t now_ms,
                                dx_cache_view *view, dx_cache_ticket *ticket);
-/* The answer; ends the computation whatever it returns. ticket NULL: it is known without one, and
-   newer than what is being computed. view may be NULL. EOUTDATED, ETOOBIG (above the quota) and
-   ENOMEM (too much is held): not stored; EAGAIN. */
+/* Store the answer; ends the computation with any result. ticket NULL: an answer without begin,
+   newer than any computation under way. view may be NULL. EOUTDATED, ETOOBIG (above the quota) and
+   ENOMEM (views and puts hold too much): not stored; EAGAIN. */
 DX_CACHE_API int dx_cache_put(dx_cache *c, const dx_cache_ticket *ticket, const dx_cache_item *item,
                               uint64_t now_ms, dx_cache_view *view);
-/* The entry of this view is still right ("304"): it is fresh again. Ends the computation.
-   ENOTFOUND: the entry is not there any more, ask for all of it. ttl_ms 0: desc.ttl_ms. */
+/* Revalidate ("304"): the entry of this view is current, and fresh again. Ends the computation.
+   ENOTFOUND: the entry is gone, request the whole answer. ttl_ms 0: desc.ttl_ms. */
 DX_CACHE_API int dx_cache_renew(dx_cache *c, const dx_cache_ticket *ticket,
                                 const dx_cache_view *view, uint64_t now_ms, uint64_t ttl_ms);
-/* There is no answer: nothing is stored, those who wait get the error (< 0), who comes later begins
-   anew. */
+/* The computation failed: nothing is stored, waiters get the error (< 0), later callers start a new
+   one. */
 DX_CACHE_API int dx_cache_fail(dx_cache *c, const dx_cache_ticket *ticket, int error,
                                uint64_t now_ms);
 DX_CACHE_API void dx_cache_release(dx_cache *c, dx_cache_view *view); /* empties the view */
 
-/* All entries with this tag, and answers with it that are being computed. */
+/* Invalidate all entries with this tag, and answers with it that are being computed. */
 DX_CACHE_API void dx_cache_invalidate(dx_cache *c, const void *tag, size_t size);
 /* The payload of a notification: TAG, or TAG:INSERT, :UPDATE, :DELETE, :TRUNCATE in any case of
    letters. */
 DX_CACHE_API void dx_cache_notify(dx_cache *c, const void *payload, size_t size);
-/* Everything: also when notifications may have been missed. */
+/* Invalidate everything: also after missed notifications. */
 DX_CACHE_API void dx_cache_invalidate_all(dx_cache *c);
-/* OK or ENOTFOUND. Its computation, if there is one, is outdated. */
+/* OK or ENOTFOUND. A computation of the key becomes outdated. */
 DX_CACHE_API int dx_cache_remove(dx_cache *c, const void *key, size_t key_size);
-/* Take back the memory of at most entries_max invalid entries; returns how many. Puts do it, too,
-   when they need room. */
+/* Free the memory of at most entries_max invalid entries; returns how many. Puts also do it when
+   they need room. */
 DX_CACHE_API uint32_t dx_cache_sweep(dx_cache *c, uint32_t entries_max);
 /* All valid entries, in no order, stale ones too. *cursor = 0 begins; ENOTFOUND ends. Release each
    view. */
@@ -361,24 +361,24 @@ DX_CACHE_API bool dx_cache_etag_matches(const dx_cache_view *view, const char *f
 DX_CACHE_API int dx_cache_key_add(void *key, size_t capacity, size_t *key_size, const void *part,
                                   size_t size);
 
-/* Into an empty cache, before other threads use it: what was saved, least recently stored first.
+/* Load a saved cache into an empty one, before other threads use it: least recently stored first.
    Entries that are damaged, or find no room, are dropped. A store without a cache of this name: OK.
    ECORRUPT, EVERSION: its epochs cannot be read; errors of dx_cas.h. After an error the cache is
-   empty: load again, or go on without. Then the next save forgets what the store has of it. */
+   empty: load again, or continue without; the next save then deletes the saved entries. */
 DX_CACHE_API int dx_cache_load(dx_cache *c, dx_cas_store *store);
-/* Write all that changed since into the store that was loaded from (or is new), and commit:
-   everything put, removed or invalidated before this call is durable when it returns 0, all or
-   nothing. Other threads may go on. After an error call it again (DX_CAS_ENOMEM: grow the store
-   first). One thread saves at a time. Entries above the store's object_size_max are not kept. */
+/* Write all changes into the store that was loaded (or a new one), and commit: everything put,
+   removed or invalidated before this call is durable when it returns 0, all or nothing. Other
+   threads need not stop. After an error call it again (DX_CAS_ENOMEM: grow the store first). One
+   thread saves at a time. Entries above the store's object_size_max are not saved. */
 DX_CACHE_API int dx_cache_save(dx_cache *c, dx_cas_store *store);
 
 /* >>extension ----------------------------------------------------------
-   For layers that keep their own things in the memory of a cache, under its lock. Promised like the
-   rest. Nothing may be called between lock and unlock but what says so. */
+   For layers that keep data of their own in the memory of a cache, under its lock. As stable as the
+   rest. Between lock and unlock only call functions that say so. */
 DX_CACHE_API void dx_cache_ext_lock(dx_cache *c);
 DX_CACHE_API void dx_cache_ext_unlock(dx_cache *c);
-/* With the lock held: a block aligned to 16 bytes, for which entries may have to go; NULL: there is
-   no room. And back again; NULL is allowed. Blocks do not count as entries. */
+/* With the lock held: a block aligned to 16 bytes; may evict entries; NULL: no room. And free one;
+   NULL is allowed. Blocks do not count as entries. */
 DX_CACHE_API void *dx_cache_ext_alloc(dx_cache *c, size_t size);
 DX_CACHE_API void dx_cache_ext_free(dx_cache *c, void *block);
 /* The keyed hash of keys and tags. With or without the lock. */
@@ -388,10 +388,10 @@ DX_CACHE_API void dx_cache_ext_value_hash(const dx_cache *c, const void *data, s
                                           uint8_t out[32]);
 /* desc.entry_tags_max, or its default. With or without the lock. */
 DX_CACHE_API uint32_t dx_cache_ext_tags_max(const dx_cache *c);
-/* The answer of this computation is outdated for a reason that only the layer knows: ends it, as a
-   put that was overtaken would. Returns DX_CACHE_EOUTDATED. */
+/* End a computation as outdated, for a reason that only the layer knows, as a put does after an
+   invalidation. Returns DX_CACHE_EOUTDATED. */
 DX_CACHE_API int dx_cache_ext_outdate(dx_cache *c, const dx_cache_ticket *ticket);
-/* Does the view hold an entry? False for an empty view, and for one that a layer filled itself. */
+/* Does the view hold an entry? False for an empty view, and for one that a layer filled. */
 DX_CACHE_API bool dx_cache_ext_holds(const dx_cache_view *view);
 
 #ifdef __cplusplus
@@ -444,7 +444,7 @@ enum {
     DX_CACHE_P_HEAD = 96, /* bytes of a record before its key */
     DX_CACHE_P_HASH_AT = 64, /* in it: the hash of the value, 32 bytes */
     DX_CACHE_P_KEY_MAX = 65535,
-    DX_CACHE_P_BATCH = 32 /* steps under one lock */
+    DX_CACHE_P_BATCH = 32 /* steps for each time the lock is held */
 };
 
 /* >>shared --------------------------------------------------------------
@@ -473,9 +473,9 @@ static void dx_cache_p_store64(uint8_t *p, uint64_t v)
     dx_cache_p_store32(p + 4, (uint32_t)(v >> 32));
 }
 
-/* SipHash-1-3 (Aumasson, Bernstein: "SipHash: a fast short-input PRF"), for tables whose keys come
-   from others: without the seed nobody can tell which keys collide. One round for each word of the
-   input, three at the end. */
+/* SipHash-1-3 (Aumasson, Bernstein: "SipHash: a fast short-input PRF"), for tables with untrusted
+   keys: without the seed, collisions cannot be predicted. One round for each word of the input,
+   three at the end. */
 static inline uint64_t dx_cache_p_rotate_left(uint64_t v, unsigned n)
 {
     DX_CACHE_ASSERT(n > 0 && n < 64);
@@ -511,7 +511,7 @@ static inline void dx_cache_p_sip_word(uint64_t v[4], uint64_t word)
     v[0] ^= word;
 }
 
-/* last: the bytes that fill no word, with the size of the input as the highest one. */
+/* last: the bytes after the last whole word, with the input's size as the highest byte. */
 static inline uint64_t dx_cache_p_sip_end(uint64_t v[4], uint64_t last)
 {
     unsigned i;
@@ -533,7 +533,7 @@ static void dx_cache_p_unlock(dx_cache *c)
     if (c->desc_.unlock) c->desc_.unlock(c->desc_.user);
 }
 
-/* SipHash, keyed with desc.seed: whoever chooses keys and tags cannot fill one bucket. */
+/* SipHash, keyed with desc.seed: untrusted keys and tags cannot fill one bucket. */
 static uint64_t dx_cache_p_hash(const dx_cache *c, const void *data, size_t size)
 {
     const uint8_t *p = (const uint8_t *)data;
@@ -560,25 +560,25 @@ DX_CACHE_API const char *dx_cache_error_name(int error)
 
 /* >>arena ---------------------------------------------------------------
    Two-level segregated fit (Masmano et al., "TLSF", 2004): allocating and freeing take a bounded
-   number of steps, however full or scattered the memory is. Sizes are in units of 16 bytes; each
-   block begins with one, its tag:
+   number of steps, however full or fragmented the memory is. Sizes are in units of 16 bytes; each
+   block begins with one, its header:
 
        block   | units | units of the block before | prev, next: in its free list | contents ....
                          top bit: this one is free
 
        arena   [ used 5 ][ free 12      ][ used 3 ][ free 40 ........... ][ end: 0, never free ]
 
-   Free blocks of a similar size hang in one list. A class is a row, the size's highest bit, and a
+   Free blocks of a similar size are in one list. A class is a row, the size's highest bit, and a
    column, the four bits below it, so that blocks of one list differ by less than 1/16:
 
        units  100 = 1 1001 00b  ->  row 3 (2^6..), column 9     free_[3][9] -> block -> block
        maps_[row]: which columns have a block     map_: which rows have one
 
    A request is rounded up to the next class, so the first block of any list from there on is large
-   enough, and two look-ups of a lowest bit find it. No two free blocks are ever neighbours. */
+   enough, and two find-first-set steps find it. Free neighbours are always merged. */
 #define DX_CACHE_P_IS_FREE 0x80000000u
 #define DX_CACHE_P_UNITS_MAX (UINT32_C(1) << 30) /* 16 GiB */
-#define DX_CACHE_P_BIT(n) (UINT32_C(1) << (n)) /* where an int has 16 bits, 1u << 20 is 0 */
+#define DX_CACHE_P_BIT(n) (UINT32_C(1) << (n)) /* for ints of 16 bits, where 1u << 20 is 0 */
 #define DX_CACHE_P_FROM_BIT(n) (UINT32_MAX << (n))
 
 static unsigned dx_cache_p_low_bit(uint32_t v)
@@ -612,7 +612,7 @@ static void dx_cache_p_class(uint32_t units, unsigned *row, unsigned *column)
     *column = units >> (high - 4) & 15;
 }
 
-/* A block becomes free: the first of its list. */
+/* Insert a free block at the front of its list. */
 static void dx_cache_p_list(dx_cache *c, uint32_t at)
 {
     dx_cache_unit_ *u = &c->arena_[at];
@@ -628,7 +628,7 @@ static void dx_cache_p_list(dx_cache *c, uint32_t at)
     c->map_ |= DX_CACHE_P_BIT(row);
 }
 
-/* A free block becomes used. */
+/* Remove a block from its free list. */
 static void dx_cache_p_unlist(dx_cache *c, uint32_t at)
 {
     dx_cache_unit_ *u = &c->arena_[at];
@@ -647,7 +647,7 @@ static void dx_cache_p_unlist(dx_cache *c, uint32_t at)
     if (!c->maps_[row]) c->map_ &= ~DX_CACHE_P_BIT(row);
 }
 
-/* Set the length of a block, which the one behind it knows as well. */
+/* Set the size of a block, also in the header of the next one. */
 static void dx_cache_p_shape(dx_cache *c, uint32_t at, uint32_t units)
 {
     dx_cache_unit_ *behind = &c->arena_[at + units];
@@ -656,14 +656,14 @@ static void dx_cache_p_shape(dx_cache *c, uint32_t at, uint32_t units)
     behind->before = (behind->before & DX_CACHE_P_IS_FREE) | units;
 }
 
-/* Memory of so many bytes, aligned to 16; NULL: no free block is that large. */
+/* Allocate that many bytes, aligned to 16; NULL: no free block is large enough. */
 static uint8_t *dx_cache_p_alloc(dx_cache *c, uint64_t size)
 {
     uint64_t wanted = size / 16 + (size % 16 != 0) + 1, rounded = wanted;
     uint32_t at, units = (uint32_t)wanted, rest;
     unsigned row, column;
     if (wanted >= 16 && wanted < DX_CACHE_P_UNITS_MAX) {
-        /* up to the next class: any block of that will do */
+        /* round up to the next class: any block of that is large enough */
         rounded += DX_CACHE_P_BIT(dx_cache_p_high_bit(units) - 4) - 1;
     }
     if (rounded >= DX_CACHE_P_UNITS_MAX) return NULL;
@@ -686,14 +686,14 @@ static uint8_t *dx_cache_p_alloc(dx_cache *c, uint64_t size)
     return (uint8_t *)(c->arena_ + at + 1);
 }
 
-/* Give a block back (or NULL), and join it with free neighbours. */
+/* Free a block (or NULL), and merge it with free neighbours. */
 static void dx_cache_p_free(dx_cache *c, uint8_t *block)
 {
     uint32_t at, behind, before;
     if (!block) return;
     at = (uint32_t)((size_t)(block - (uint8_t *)c->arena_) / sizeof *c->arena_) - 1;
     DX_CACHE_ASSERT((size_t)(block - (uint8_t *)c->arena_) % sizeof *c->arena_ == 0);
-    DX_CACHE_ASSERT(!(c->arena_[at].before & DX_CACHE_P_IS_FREE)); /* no block is freed twice */
+    DX_CACHE_ASSERT(!(c->arena_[at].before & DX_CACHE_P_IS_FREE)); /* no double free */
     behind = at + c->arena_[at].units;
     DX_CACHE_ASSERT((c->arena_[behind].before & ~DX_CACHE_P_IS_FREE) == c->arena_[at].units);
     before = c->arena_[at].before;
@@ -711,7 +711,7 @@ static void dx_cache_p_free(dx_cache *c, uint8_t *block)
 
 /* >>tags ----------------------------------------------------------------
    Each entry has entry_tags_max links, each tag has one that is the head of its ring. Two more
-   rings have heads of their own: the dead and the idle.
+   rings have heads of their own: dead entries and idle tags.
 
        links_  | of entry 0 | of entry 1 | ... | of the last | heads of tags | dead | idle |
                0            entry_tags_max                   heads_
@@ -720,11 +720,11 @@ static void dx_cache_p_free(dx_cache *c, uint8_t *block)
        invalidated   head <-> (head)     dead <-> ... <-> entry 3's link <-> entry 9's link
        tag unused    idle <-> head of "posts" <-> head of "users" <-> (idle)    oldest first
 
-   An invalidation moves the whole ring to the dead in a few steps, however many entries hang in it;
-   they stop being valid at once, by their epoch (>>invalidation), and are taken back later, one by
-   one, from the dead (dx_cache_p_bury()). A tag that no entry has hangs among the idle ones with
-   its head, and keeps its name and epoch until another name takes its place. */
-/* Take a link out of its ring. */
+   An invalidation moves the whole ring to the dead in a few steps, however many entries are in it;
+   they become invalid at once, by their epoch (>>invalidation), and are freed later, one by one,
+   from the dead (dx_cache_p_bury()). The head of a tag without entries is in the idle ring, and
+   keeps its name and epoch until another name replaces it. */
+/* Remove a link from its ring. */
 static void dx_cache_p_unhang(dx_cache *c, uint32_t i)
 {
     dx_cache_link_ *l = &c->links_[i];
@@ -734,7 +734,7 @@ static void dx_cache_p_unhang(dx_cache *c, uint32_t i)
     l->prev = l->next = i;
 }
 
-/* Hang a link in a ring, at its end. */
+/* Append a link to a ring. */
 static void dx_cache_p_hang(dx_cache *c, uint32_t i, uint32_t head)
 {
     dx_cache_link_ *l = &c->links_[i];
@@ -745,11 +745,11 @@ static void dx_cache_p_hang(dx_cache *c, uint32_t i, uint32_t head)
     c->links_[head].prev = i;
 }
 
-/* The heads of the two rings that are nobody's. */
+/* The heads of the dead and the idle ring. */
 static uint32_t dx_cache_p_dead(const dx_cache *c) { return c->heads_ + c->desc_.tags_max; }
 static uint32_t dx_cache_p_idle(const dx_cache *c) { return c->heads_ + c->desc_.tags_max + 1; }
 
-/* The number of a tag that is known, or NONE; and the hash of its name. */
+/* The number of a known tag, or NONE; and the hash of its name. */
 static uint32_t dx_cache_p_find_tag(const dx_cache *c, const void *name, size_t size,
                                     uint64_t *hash)
 {
@@ -762,8 +762,8 @@ static uint32_t dx_cache_p_find_tag(const dx_cache *c, const void *name, size_t 
     return i;
 }
 
-/* The number of a tag; one that is not known takes the place of the one that is idle for longest,
-   whose last invalidation then is remembered as if it were everybody's. NONE: all are in use. */
+/* The number of a tag; a new one replaces the tag that was idle longest, whose last invalidation
+   then counts for all forgotten tags (floor_). NONE: all are in use. */
 static uint32_t dx_cache_p_tag(dx_cache *c, const void *name, size_t size)
 {
     uint64_t hash;
@@ -778,7 +778,7 @@ static uint32_t dx_cache_p_tag(dx_cache *c, const void *name, size_t size)
     i -= c->heads_;
     t = &c->tags_[i];
     DX_CACHE_ASSERT(t->count == 0);
-    if (t->size) { /* it had another name: forget that */
+    if (t->size) { /* remove its former name */
         old = &c->tag_buckets_[t->hash & c->tag_mask_];
         while (*old != i) old = &c->tags_[*old].chain;
         *old = t->chain;
@@ -795,7 +795,7 @@ static uint32_t dx_cache_p_tag(dx_cache *c, const void *name, size_t size)
     return i;
 }
 
-/* Take an entry out of the rings of its tags (or of the dead). */
+/* Remove an entry from the rings of its tags (or of the dead). */
 static void dx_cache_p_untag(dx_cache *c, uint32_t entry)
 {
     uint32_t i = entry * c->desc_.entry_tags_max, end = i + c->entries_[entry].tag_count;
@@ -808,8 +808,8 @@ static void dx_cache_p_untag(dx_cache *c, uint32_t entry)
     c->entries_[entry].tag_count = 0;
 }
 
-/* Hang an entry in the rings of the tags that stand in its record. DX_CACHE_ENOMEM: all tags are in
-   use; dx_cache_p_untag() takes back those that were added. */
+/* Add an entry to the rings of the tags in its record. DX_CACHE_ENOMEM: all tags are in use;
+   dx_cache_p_untag() undoes the additions. */
 static int dx_cache_p_add_tags(dx_cache *c, uint32_t entry)
 {
     dx_cache_entry_ *e = &c->entries_[entry];
@@ -848,16 +848,16 @@ static bool dx_cache_p_valid(const dx_cache *c, uint32_t entry)
        record  [head, 96][key][tags: size, name, ...][pad to 16][value]
        slot    FREE -> BUSY (being filled) -> LIVE (found by key) -> GONE (still viewed) -> FREE
 
-   Live slots hang in a chain of their hash bucket, and in the list by use, whose head is the slot
-   behind the last one: head.newer is the oldest, head.older the newest. */
-/* What an entry counts for desc.bytes_max: without its header and padding. */
+   Live slots are in a chain of their hash bucket, and in the LRU list, whose head is the slot after
+   the last one: head.newer is the oldest, head.older the newest. */
+/* The bytes of an entry that count for desc.bytes_max: without its header and padding. */
 static uint64_t dx_cache_p_size(const dx_cache_entry_ *e)
 {
     return e->value_size + e->key_size + e->tags_size;
 }
 
-/* The live slot of a key, or NONE. Its neighbours by use are fetched while the key is compared: a
-   hit moves the slot in that list, which touches all three. */
+/* The live slot of a key, or NONE. Its LRU neighbours are prefetched while the key is compared: a
+   hit moves the slot in that list, which writes to all three. */
 static uint32_t dx_cache_p_find(const dx_cache *c, uint64_t hash, const void *key, size_t size)
 {
     uint32_t i = c->buckets_[hash & c->bucket_mask_];
@@ -875,7 +875,7 @@ static uint32_t dx_cache_p_find(const dx_cache *c, uint64_t hash, const void *ke
     return DX_CACHE_P_NONE;
 }
 
-/* A slot becomes the one used last. One that hangs nowhere points at itself. */
+/* Make a slot the most recently used. One that is in no list points at itself. */
 static void dx_cache_p_use(dx_cache *c, uint32_t i)
 {
     dx_cache_entry_ *e = &c->entries_[i], *head = &c->entries_[c->slots_];
@@ -891,7 +891,7 @@ static void dx_cache_p_use(dx_cache *c, uint32_t i)
     head->older = i;
 }
 
-/* Give a slot and its block back. */
+/* Free a slot and its block. */
 static void dx_cache_p_free_slot(dx_cache *c, uint32_t i)
 {
     dx_cache_entry_ *e = &c->entries_[i];
@@ -903,7 +903,7 @@ static void dx_cache_p_free_slot(dx_cache *c, uint32_t i)
     c->free_slot_ = i;
 }
 
-/* One view less: with the last one, a slot that was removed becomes free. */
+/* Release a view: the last one of a removed slot frees it. */
 static void dx_cache_p_unpin(dx_cache *c, uint32_t i)
 {
     DX_CACHE_ASSERT(i < c->slots_ && c->entries_[i].pins > 0);
@@ -911,7 +911,7 @@ static void dx_cache_p_unpin(dx_cache *c, uint32_t i)
         dx_cache_p_free_slot(c, i);
 }
 
-/* No key finds the slot any more. Its memory stays while somebody views it. */
+/* Remove a slot from its key. Its memory stays while it is viewed. */
 static void dx_cache_p_remove(dx_cache *c, uint32_t i)
 {
     dx_cache_entry_ *e = &c->entries_[i];
@@ -928,11 +928,11 @@ static void dx_cache_p_remove(dx_cache *c, uint32_t i)
     c->stats_.removed++;
     e->state = DX_CACHE_P_GONE;
     e->dirty = true;
-    e->pins++; /* unpinned at once: frees the slot unless somebody else holds it */
+    e->pins++; /* unpinned next: frees the slot unless it is viewed */
     dx_cache_p_unpin(c, i);
 }
 
-/* A filled slot, with its tags, becomes the live one of its key, and the one used last. */
+/* Make a filled slot, with its tags, the live one of its key, and the most recently used. */
 static void dx_cache_p_enter(dx_cache *c, uint32_t i)
 {
     dx_cache_entry_ *e = &c->entries_[i];
@@ -947,10 +947,10 @@ static void dx_cache_p_enter(dx_cache *c, uint32_t i)
     c->stats_.entries++;
 }
 
-/* Take back one invalid entry: of an invalidated tag, or of before everything was invalidated. */
+/* Free one invalid entry: of an invalidated tag, or older than the last invalidation of all. */
 static bool dx_cache_p_bury(dx_cache *c)
 {
-    uint32_t dead = c->links_[dx_cache_p_dead(c)].next; /* a link: its entry owns a row of them */
+    uint32_t dead = c->links_[dx_cache_p_dead(c)].next; /* a link; its entry owns a row of them */
     uint32_t oldest = c->entries_[c->slots_].newer;
     if (dead != dx_cache_p_dead(c)) {
         dx_cache_p_remove(c, dead / c->desc_.entry_tags_max);
@@ -962,7 +962,7 @@ static bool dx_cache_p_bury(dx_cache *c)
     return true;
 }
 
-/* Remove the entry that was not used for longest, although it is valid. */
+/* Remove the least recently used entry, although it is valid. */
 static bool dx_cache_p_evict(dx_cache *c)
 {
     uint32_t oldest = c->entries_[c->slots_].newer;
@@ -974,7 +974,7 @@ static bool dx_cache_p_evict(dx_cache *c)
     return true;
 }
 
-/* Fill a view, which pins the slot: its bytes stay where they are until it is released. */
+/* Fill a view, which pins the slot: its bytes stay valid until it is released. */
 static void dx_cache_p_show(dx_cache *c, uint32_t i, dx_cache_view *view)
 {
     dx_cache_entry_ *e = &c->entries_[i];
@@ -991,7 +991,7 @@ static void dx_cache_p_show(dx_cache *c, uint32_t i, dx_cache_view *view)
     e->pins++;
 }
 
-/* Is more in use than that, with what is on its way in, but without what it replaces? */
+/* Is the usage above these bounds, with puts under way, but without the entry to be replaced? */
 static bool dx_cache_p_over(const dx_cache *c, uint32_t old, uint64_t bytes, uint64_t entries)
 {
     bool replaces = old != DX_CACHE_P_NONE;
@@ -1002,11 +1002,11 @@ static bool dx_cache_p_over(const dx_cache *c, uint32_t old, uint64_t bytes, uin
            c->stats_.entries + c->reserved_entries_ - replaces > entries;
 }
 
-/* Room for an answer: a slot, a block, and no more in use than desc allows. What is invalid goes
-   first. Where that is not enough the bound that is broken is lowered to 4/5, so that the entries
-   used least recently leave in one go, and not one for each put. Every DX_CACHE_P_BATCH steps the
-   lock is let go, so nothing that was looked up before holds afterwards: hence the look-up of the
-   entry to be replaced in each step. DX_CACHE_EAGAIN: answers on their way in take all the room. */
+/* Make room for an answer: a slot, a block, and usage within desc. Invalid entries go first. If
+   that is not enough, the exceeded bound is lowered to 4/5, so that the least recently used entries
+   are evicted in one batch instead of one for each put. The lock is released every DX_CACHE_P_BATCH
+   steps, which voids earlier lookups: hence each step looks up the entry to be replaced again.
+   DX_CACHE_EAGAIN: puts under way take all the room. */
 static int dx_cache_p_reserve(dx_cache *c, uint64_t hash, const dx_cache_item *item,
                               uint64_t block_size, uint32_t *slot)
 {
@@ -1025,7 +1025,7 @@ static int dx_cache_p_reserve(dx_cache *c, uint64_t hash, const dx_cache_item *i
                 } else if (!dx_cache_p_evict(c)) {
                     if (dx_cache_p_over(c, old, c->desc_.bytes_max, c->desc_.entries_max))
                         return DX_CACHE_EAGAIN;
-                    bytes = entries = UINT64_MAX; /* empty, and below the bounds: go on */
+                    bytes = entries = UINT64_MAX; /* empty, and below the bounds: continue */
                 }
             }
         } else if (c->free_slot_ != DX_CACHE_P_NONE &&
@@ -1048,21 +1048,21 @@ static int dx_cache_p_reserve(dx_cache *c, uint64_t hash, const dx_cache_item *i
 }
 
 /* >>flights -------------------------------------------------------------
-   A flight is a computation that is under way: one for each key at a time. Its ticket, a number
-   that is never used again, says whose answer is taken:
+   A flight is a computation under way: one for each key at a time. Its ticket, a number that is
+   never reused, decides whose answer is stored:
 
        begin -> COMPUTE, ticket 7      put with 7: stored, all who wait are woken
        begin -> WAIT, ticket 7         after flight_ms: COMPUTE with ticket 8; put with 7: EOUTDATED
 
-   The flight notes the epoch at which it began. An invalidation since then has a later one. */
-/* The flight of a ticket, running or landed; NULL: its place went to another one. */
+   The flight stores the epoch at which it began. A later invalidation has a higher epoch. */
+/* The flight of a ticket, running or ended; NULL: its slot was reused. */
 static dx_cache_flight_ *dx_cache_p_flight(dx_cache *c, const dx_cache_ticket *t)
 {
     dx_cache_flight_ *f = t->flight_ < c->desc_.flights_max ? &c->flights_[t->flight_] : NULL;
     return f && t->id_ && f->id == t->id_ ? f : NULL;
 }
 
-/* The flight that is under way for a key, or NULL. */
+/* The running flight of a key, or NULL. */
 static dx_cache_flight_ *dx_cache_p_flight_of(dx_cache *c, uint64_t hash, const void *key,
                                               size_t size)
 {
@@ -1075,7 +1075,7 @@ static dx_cache_flight_ *dx_cache_p_flight_of(dx_cache *c, uint64_t hash, const 
     return NULL;
 }
 
-/* A flight ends. All who wait see its error, or look the key up. */
+/* End a flight. Waiters see its error, or look the key up. */
 static void dx_cache_p_land(dx_cache *c, dx_cache_flight_ *f, int error)
 {
     DX_CACHE_ASSERT(f->running);
@@ -1085,7 +1085,7 @@ static void dx_cache_p_land(dx_cache *c, dx_cache_flight_ *f, int error)
     f->error = error;
 }
 
-/* The holder of this ticket computes from now on; an answer with an earlier one comes too late. */
+/* This ticket's holder computes from now on; answers with earlier tickets are outdated. */
 static void dx_cache_p_depart(dx_cache *c, dx_cache_flight_ *f, uint64_t now_ms,
                               dx_cache_ticket *ticket)
 {
@@ -1100,7 +1100,7 @@ static void dx_cache_p_depart(dx_cache *c, dx_cache_flight_ *f, uint64_t now_ms,
     ticket->flight_ = (uint32_t)(f - c->flights_);
 }
 
-/* Begin a flight for a key, in a place that is free or whose flight took too long. */
+/* Begin a flight for a key, in a free slot or in place of a timed-out flight. */
 static int dx_cache_p_board(dx_cache *c, uint64_t hash, const void *key, size_t size,
                             uint64_t now_ms, dx_cache_ticket *ticket)
 {
@@ -1126,7 +1126,7 @@ static int dx_cache_p_board(dx_cache *c, uint64_t hash, const void *key, size_t 
 }
 
 /* Look a key up, and count it. DX_CACHE_ENOTFOUND, or with the view filled DX_CACHE_OK or ESTALE:
-   valid but expired. What is invalid, or expired with desc.drop_expired, is removed. */
+   valid but expired. Invalid entries, and expired ones with desc.drop_expired, are removed. */
 static int dx_cache_p_look(dx_cache *c, uint64_t hash, const void *key, size_t size,
                            uint64_t now_ms, dx_cache_view *view)
 {
@@ -1192,7 +1192,7 @@ DX_CACHE_API int dx_cache_poll(dx_cache *c, const void *key, size_t key_size, ui
                 ticket->id_ = f->id;
                 ticket->flight_ = (uint32_t)(f - c->flights_);
                 if (result == DX_CACHE_ENOTFOUND)
-                    c->stats_.misses--; /* that of who computes counts */
+                    c->stats_.misses--; /* the miss of the computing caller counts */
                 result = DX_CACHE_WAIT;
             }
         }
@@ -1208,7 +1208,7 @@ DX_CACHE_API int dx_cache_begin(dx_cache *c, const void *key, size_t key_size, u
     return dx_cache_poll(c, key, key_size, now_ms, view, ticket);
 }
 
-/* End a computation, if it is still this ticket's, and let go of the lock. */
+/* End a computation, if this ticket is current, and release the lock. */
 static int dx_cache_p_end(dx_cache *c, const dx_cache_ticket *ticket, int result, int told)
 {
     dx_cache_flight_ *f = dx_cache_p_flight(c, ticket);
@@ -1246,7 +1246,7 @@ static uint64_t dx_cache_p_expiry(const dx_cache *c, uint64_t now_ms, uint64_t t
     return ttl > UINT64_MAX - now_ms ? UINT64_MAX : now_ms + ttl;
 }
 
-/* Bytes of the list of tags in a record; SIZE_MAX: a tag is not allowed. */
+/* Bytes of the list of tags in a record; SIZE_MAX: a tag is invalid. */
 static size_t dx_cache_p_tags_size(const dx_cache *c, const dx_cache_item *item)
 {
     size_t size = 0;
@@ -1261,7 +1261,7 @@ static size_t dx_cache_p_tags_size(const dx_cache *c, const dx_cache_item *item)
     return size;
 }
 
-/* Fill a slot that nobody else sees, without the lock. */
+/* Fill a slot that no other thread sees, without the lock. */
 static void dx_cache_p_fill(dx_cache *c, uint32_t slot, const dx_cache_item *item, size_t tags_size)
 {
     dx_cache_entry_ *e = &c->entries_[slot];
@@ -1286,7 +1286,7 @@ static void dx_cache_p_fill(dx_cache *c, uint32_t slot, const dx_cache_item *ite
     else c->desc_.hash(c->desc_.user, p, item->value_size, e->block + DX_CACHE_P_HASH_AT);
 }
 
-/* Under the lock again: the slot becomes the entry of its key, unless it was overtaken. */
+/* With the lock held again: publish the slot as the entry of its key, unless it is outdated. */
 static int dx_cache_p_publish(dx_cache *c, const dx_cache_ticket *ticket, uint32_t slot)
 {
     dx_cache_flight_ *f = dx_cache_p_current(c, ticket);
@@ -1333,7 +1333,7 @@ static int dx_cache_p_store(dx_cache *c, dx_cache_ticket *ticket, const dx_cache
     if (error < 0) return error;
     f = dx_cache_p_current(c, ticket);
     if (!f || dx_cache_p_overtaken(c, item, f->epoch))
-        return DX_CACHE_EOUTDATED; /* before anything is evicted for it */
+        return DX_CACHE_EOUTDATED; /* do not evict anything for it */
     if (size > c->desc_.bytes_max) return DX_CACHE_ETOOBIG;
     for (i = 0; i < DX_CACHE_P_BATCH / 4 && dx_cache_p_bury(c); i++) {}
     c->reserved_bytes_ += size;
@@ -1433,9 +1433,9 @@ DX_CACHE_API void dx_cache_release(dx_cache *c, dx_cache_view *view)
 }
 
 /* >>invalidation --------------------------------------------------------
-   Epochs count invalidations. An entry is valid while no tag of it, nor everything, has a later
-   epoch than its own, so that any number of entries vanish in one step. floor_ is the latest epoch
-   of tags whose names were forgotten: answers that began before it are not stored.
+   Epochs count invalidations. An entry is valid while neither one of its tags nor everything has a
+   later epoch than its own, so that any number of entries becomes invalid in one step. floor_ is
+   the latest epoch of forgotten tags: answers whose computation began before it are not stored.
 
        epoch_      1            2                3                 4
                    | "users"    | "posts"        | "users"         | all
@@ -1443,8 +1443,8 @@ DX_CACHE_API void dx_cache_release(dx_cache *c, dx_cache_view *view)
        has the tag       users        users            users              any
        valid             no (3 > 1)   no (3 > 2)       no (4 > 3)         yes
 
-   An entry takes the epoch at which its computation began, not that at which it was stored: what
-   was invalidated in between may not be in the answer. */
+   An entry has the epoch at which its computation began, not that at which it was stored: it may
+   lack changes that were invalidated in between. */
 DX_CACHE_API void dx_cache_invalidate(dx_cache *c, const void *tag, size_t size)
 {
     uint32_t i, head, dead, first, last;
@@ -1453,17 +1453,17 @@ DX_CACHE_API void dx_cache_invalidate(dx_cache *c, const void *tag, size_t size)
     i = dx_cache_p_tag(c, tag, size);
     c->epoch_++;
     if (i == DX_CACHE_P_NONE) {
-        c->floor_ = c->epoch_; /* no entry has it; an answer on its way may */
+        c->floor_ = c->epoch_; /* no entry has it, but an answer under way may */
     } else {
         c->tags_[i].epoch = c->epoch_;
         head = c->heads_ + i;
         dead = dx_cache_p_dead(c);
         first = c->links_[head].next;
         last = c->links_[head].prev;
-        if (c->tags_[i].count == 0) { /* idle: it becomes the last to be forgotten */
+        if (c->tags_[i].count == 0) { /* idle: make it the last to be forgotten */
             dx_cache_p_unhang(c, head);
             dx_cache_p_hang(c, head, dx_cache_p_idle(c));
-        } else if (first != head) { /* its ring goes over to the dead, whole */
+        } else if (first != head) { /* move its whole ring to the dead */
             DX_CACHE_ASSERT(c->links_[first].tag == i && c->links_[last].tag == i);
             c->links_[first].prev = c->links_[dead].prev;
             c->links_[c->links_[dead].prev].next = first;
@@ -1556,9 +1556,9 @@ DX_CACHE_API void dx_cache_get_stats(dx_cache *c, dx_cache_stats *out)
 }
 
 /* >>etag ----------------------------------------------------------------
-   The hash of the value, as RFC 9110 spells entity tags. If-None-Match lists some, or has a star:
+   The hash of the value, as an entity tag of RFC 9110. If-None-Match lists some, or has a star:
 
-       "64 hex digits"        W/"...", "..."        *        compared weakly: W/ does not count */
+       "64 hex digits"        W/"...", "..."        *        weak comparison: ignores W/ */
 DX_CACHE_API void dx_cache_etag(const dx_cache_view *view, char out[67])
 {
     static const char digits[] = "0123456789abcdef";
@@ -1606,15 +1606,15 @@ DX_CACHE_API int dx_cache_key_add(void *key, size_t capacity, size_t *key_size, 
 }
 
 /* >>memory --------------------------------------------------------------
-   desc.memory is divided once. The tables have a fixed size; the arena gets the rest, and all that
-   varies in size: records, keys of flights, and what dx_cache_save() gathers.
+   desc.memory is divided once. The tables have a fixed size; the arena gets the rest, for all data
+   of varying size: records, keys of flights, and the epochs while dx_cache_save() writes them.
 
        | to 64 | entries_ | links_ | tags_ | flights_ | buckets_ | tag_buckets_ | arena_ .... |
                  slots+1    >>tags                      powers of two, at least one for each
 
-   slots = entries_max + held_max: an entry that is removed while it is viewed keeps its slot, and
-   must not keep another one out. bytes_max is what callers count, keys and values; the arena needs
-   more for headers, padding and what fits nowhere, which dx_cache_memory_size() adds. */
+   slots = entries_max + held_max: a removed entry that is still viewed keeps its slot, and must not
+   block another one. bytes_max is the callers' count, keys and values; the arena needs more for
+   headers, padding and fragmentation, which dx_cache_memory_size() adds. */
 /* BLAKE3, from dx_cas.h: the default of desc.hash. */
 static void dx_cache_p_default_hash(void *user, const void *data, size_t size, uint8_t out[32])
 {
@@ -1633,7 +1633,7 @@ static size_t dx_cache_p_length(const char *text)
     return n;
 }
 
-/* Fill in what is zero; false: a field is above its limit. */
+/* Replace zeros by the defaults; false: a field is above its limit. */
 static bool dx_cache_p_defaults(dx_cache_desc *d)
 {
     if (!d->bytes_max) d->bytes_max = (uint64_t)50 << 20;
@@ -1652,7 +1652,7 @@ static bool dx_cache_p_defaults(dx_cache_desc *d)
            dx_cache_p_length(d->name) <= DX_CACHE_NAME_MAX && !d->lock == !d->unlock;
 }
 
-/* The least that is not below n. */
+/* The smallest one that is >= n. */
 static uint32_t dx_cache_p_power_of_two(uint32_t n)
 {
     uint32_t p = 1;
@@ -1661,7 +1661,7 @@ static uint32_t dx_cache_p_power_of_two(uint32_t n)
     return p;
 }
 
-/* Where the tables stand in the memory; the arena is behind them. base NULL: only their size. */
+/* Lay out the tables in the memory; the arena follows. base NULL: only their size. */
 static uint64_t dx_cache_p_tables(dx_cache *c, const dx_cache_desc *d, uint8_t *base)
 {
     uint32_t slots = d->entries_max + d->held_max, heads = slots * d->entry_tags_max;
@@ -1694,14 +1694,14 @@ DX_CACHE_API size_t dx_cache_memory_size(const dx_cache_desc *desc)
     dx_cache_desc d = *desc;
     uint64_t size;
     if (!dx_cache_p_defaults(&d)) return 0;
-    /* an eighth for what fits nowhere; for each entry its record's header, padding and class */
+    /* 1/8 for fragmentation; for each entry its record's header, padding and class */
     size = 128 + dx_cache_p_tables(NULL, &d, NULL) + d.bytes_max + d.bytes_max / 8 + 65536 +
            ((uint64_t)d.entries_max + d.held_max) * (DX_CACHE_P_HEAD + 64) +
            (uint64_t)d.flights_max * 64 + (uint64_t)d.tags_max * 144;
     return size > SIZE_MAX ? 0 : (size_t)size;
 }
 
-/* Nothing hangs anywhere: each link is a ring of itself, all slots are free, all tags idle. */
+/* Reset: each link is a ring of itself, all slots are free, all tags idle. */
 static void dx_cache_p_start(dx_cache *c)
 {
     uint32_t i, j;
@@ -1746,7 +1746,7 @@ DX_CACHE_API int dx_cache_init(dx_cache *c, const dx_cache_desc *desc)
 
 /* >>store ---------------------------------------------------------------
    Each slot has a name in the store, NAME/number, and its record is the object (>>entries: the
-   block of the arena is written as it is). NAME/epochs is the rest.
+   block of the arena is written unchanged). NAME/epochs has everything else.
 
        record   0      4     6      8      12     16      24    32      40      48    56    64
                 | DXCE | 1 0 | tags | key  | tags | value | time| expiry| epoch | put | hits| hash
@@ -1754,17 +1754,17 @@ DX_CACHE_API int dx_cache_init(dx_cache *c, const dx_cache_desc *desc)
        epochs   | DXCS | 1 0 | 0  0 | count| 0    | epoch_| floor_| all_ | put no. | tags: epoch,
                 |      |     |      |      |      |       |       | epoch_|        | size, name...
 
-   A save writes only slots that changed (dirty), and forgets names whose entry is gone (saved but
-   not live). The epochs come last, in the same commit: an entry with a later invalidation than
-   those would come back to life. The lock is let go for each write, and the record is pinned.
+   A save writes only changed slots (dirty), and deletes names whose entry is gone (saved but not
+   live). The epochs come last, in the same commit: an entry with a later invalidation than those
+   would become valid again. The lock is released during each write, and the record is pinned.
 
-   What a load finds is judged like a message from outside: sizes, tags, the value's hash, and
-   numbers that must not be above those of the epochs. A bad record is counted and left out. Entries
-   come in the order of names, so at the end they are sorted by the order in which they were put. */
+   A load treats the store as untrusted input: it checks sizes, tags, the value's hash, and that no
+   number is above those of the epochs. A bad record is counted and skipped. Entries are loaded in
+   the order of names, so at the end they are sorted by the order in which they were put. */
 enum {
-    DX_CACHE_P_STATE_HEAD = 48, /* of the epochs' object, before the tags */
+    DX_CACHE_P_STATE_HEAD = 48, /* of the object of epochs, before the tags */
     DX_CACHE_P_SLOT_NAME = DX_CACHE_NAME_MAX + 16,
-    DX_CACHE_P_FOREIGN = 32 /* names that are deleted between two walks through all */
+    DX_CACHE_P_FOREIGN = 32 /* names deleted between two walks through all */
 };
 
 /* The name of a slot; NONE: that of the epochs. */
@@ -1784,7 +1784,7 @@ static void dx_cache_p_name(const dx_cache *c, uint32_t slot, char *out)
     for (v = slot; digits > 0; v /= 10) out[n + --digits] = (char)('0' + v % 10);
 }
 
-/* The number of the slot with this name; NONE: it is no name of a slot. */
+/* The number of the slot with this name; NONE: not the name of a slot. */
 static uint32_t dx_cache_p_number(const dx_cache *c, const char *name)
 {
     size_t n = dx_cache_p_length(c->desc_.name);
@@ -1829,7 +1829,7 @@ static int dx_cache_p_forget(dx_cache *c, dx_cas_store *store, uint32_t slot)
     return error == DX_CAS_ENOTFOUND ? DX_CAS_OK : error;
 }
 
-/* Bring the header of a record up to date. Its hash is there since the slot was filled. */
+/* Update the header of a record. The hash is set when the slot is filled. */
 static void dx_cache_p_encode(const dx_cache_entry_ *e)
 {
     uint8_t *p = e->block;
@@ -1846,7 +1846,7 @@ static void dx_cache_p_encode(const dx_cache_entry_ *e)
     dx_cache_p_store64(p + 56, e->hits);
 }
 
-/* What one slot changed; the lock is held at both ends. */
+/* Save the changes of one slot; the lock is held at both ends. */
 static int dx_cache_p_save_slot(dx_cache *c, dx_cas_store *store, uint32_t i)
 {
     dx_cache_entry_ *e = &c->entries_[i];
@@ -1855,7 +1855,7 @@ static int dx_cache_p_save_slot(dx_cache *c, dx_cas_store *store, uint32_t i)
     const uint8_t *block = e->block;
     int error = DX_CAS_OK;
     DX_CACHE_ASSERT(i < c->slots_);
-    if (keep ? !e->dirty : !had) return DX_CAS_OK; /* the store has it already, or never had */
+    if (keep ? !e->dirty : !had) return DX_CAS_OK; /* nothing to write or delete */
     e->dirty = false;
     e->saved = keep;
     if (keep) {
@@ -1875,8 +1875,8 @@ static int dx_cache_p_save_slot(dx_cache *c, dx_cas_store *store, uint32_t i)
     return error;
 }
 
-/* The epochs of all tags. They are read after the entries: no entry is saved without the
-   invalidations before it. */
+/* Save the epochs of all tags. They are read after the entries, so that no entry is saved without
+   the invalidations before it. */
 static int dx_cache_p_save_epochs(dx_cache *c, dx_cas_store *store)
 {
     uint64_t room = DX_CACHE_P_STATE_HEAD + (uint64_t)c->desc_.tags_max * (9 + DX_CACHE_TAG_MAX);
@@ -1915,8 +1915,8 @@ static int dx_cache_p_save_epochs(dx_cache *c, dx_cas_store *store)
     return error;
 }
 
-/* Delete names of slots that only a larger cache has. A deletion ends the walk through all names,
-   so some are gathered first. */
+/* Delete names of slots beyond this cache's, left by a larger cache. A deletion ends the walk
+   through all names, so they are collected in batches. */
 static int dx_cache_p_forget_foreign(dx_cache *c, dx_cas_store *store)
 {
     uint32_t found[DX_CACHE_P_FOREIGN], count, i;
@@ -1958,7 +1958,7 @@ DX_CACHE_API int dx_cache_save(dx_cache *c, dx_cas_store *store)
         c->foreign_ = false;
         return DX_CAS_OK;
     }
-    dx_cache_p_lock(c); /* nobody knows what is in the store: write all of it the next time */
+    dx_cache_p_lock(c); /* the store's state is unknown: write everything next time */
     for (i = 0; i < c->slots_; i++) {
         c->entries_[i].saved = c->entries_[i].dirty = true;
         if (i % DX_CACHE_P_BATCH) continue;
@@ -1969,7 +1969,7 @@ DX_CACHE_API int dx_cache_save(dx_cache *c, dx_cas_store *store)
     return error;
 }
 
-/* Is this a record, whole? Takes its fields over. */
+/* Check that a block is a valid record, and copy its fields. */
 static bool dx_cache_p_decode(const dx_cache *c, dx_cache_entry_ *e, uint64_t size)
 {
     const uint8_t *p = e->block, *tag, *end;
@@ -2005,7 +2005,7 @@ static bool dx_cache_p_decode(const dx_cache *c, dx_cache_entry_ *e, uint64_t si
            e->sequence <= c->sequence_;
 }
 
-/* Read an object whole into a new block. OK with NULL: there is no room for it. */
+/* Read a whole object into a new block. OK with NULL: no room for it. */
 static int dx_cache_p_read(dx_cache *c, dx_cas_store *store, const dx_cas_id *root, uint8_t **block,
                            uint64_t *size)
 {
@@ -2022,7 +2022,7 @@ static int dx_cache_p_read(dx_cache *c, dx_cas_store *store, const dx_cas_id *ro
     return error;
 }
 
-/* The slot with this number becomes an entry, if there is room and what the name says is right. */
+/* Load the slot with this number as an entry, if there is room and its object is valid. */
 static int dx_cache_p_load_slot(dx_cache *c, dx_cas_store *store, const dx_cas_ref *ref, uint32_t i)
 {
     dx_cache_entry_ *e = &c->entries_[i];
@@ -2041,7 +2041,7 @@ static int dx_cache_p_load_slot(dx_cache *c, dx_cas_store *store, const dx_cas_r
         e->hash = dx_cache_p_hash(c, key, e->key_size);
         same = dx_cache_p_find(c, e->hash, key, e->key_size);
         good = dx_cache_p_add_tags(c, i) == DX_CACHE_OK;
-        /* a tag took the place of one that older entries may have */
+        /* a forgotten tag: older entries may have had it */
         if (c->floor_ > floor) c->all_epoch_ = c->floor_;
         good = good && dx_cache_p_valid(c, i) && c->stats_.entries < c->desc_.entries_max &&
                dx_cache_p_size(e) <= c->desc_.bytes_max - c->stats_.bytes &&
@@ -2058,7 +2058,7 @@ static int dx_cache_p_load_slot(dx_cache *c, dx_cas_store *store, const dx_cas_r
     return DX_CAS_OK;
 }
 
-/* Take over the object of the epochs; nothing else was loaded yet. */
+/* Load the object of the epochs, before any entry. */
 static int dx_cache_p_load_epochs(dx_cache *c, const uint8_t *p, uint64_t size)
 {
     uint32_t count, i;
@@ -2083,12 +2083,12 @@ static int dx_cache_p_load_epochs(dx_cache *c, const uint8_t *p, uint64_t size)
         epoch = dx_cache_p_load64(p + at);
         if (epoch > c->epoch_) return DX_CACHE_ECORRUPT;
         tag = dx_cache_p_tag(c, p + at + 9, p[at + 8]);
-        DX_CACHE_ASSERT(tag != DX_CACHE_P_NONE); /* no entry is there, so all tags are idle */
+        DX_CACHE_ASSERT(tag != DX_CACHE_P_NONE); /* there are no entries, so all tags are idle */
         if (c->tags_[tag].epoch < epoch) c->tags_[tag].epoch = epoch;
         at += 9u + p[at + 8];
     }
     if (count > c->desc_.tags_max)
-        c->all_epoch_ = c->floor_ = c->epoch_ + 1; /* some are forgotten */
+        c->all_epoch_ = c->floor_ = c->epoch_ + 1; /* some tags are forgotten */
     if (c->floor_ > c->epoch_) c->epoch_ = c->floor_;
     return at == size ? DX_CACHE_OK : DX_CACHE_ECORRUPT;
 }
@@ -2133,7 +2133,7 @@ static void dx_cache_p_sort(dx_cache *c)
     c->entries_[head].newer = n;
 }
 
-/* All that the store has. After an error some of it is there, and the lists are not in order. */
+/* Load everything. After an error it is incomplete, and the lists are unsorted. */
 static int dx_cache_p_load(dx_cache *c, dx_cas_store *store)
 {
     char name[DX_CACHE_P_SLOT_NAME];
@@ -2162,22 +2162,22 @@ static int dx_cache_p_load(dx_cache *c, dx_cas_store *store)
     for (i = c->slots_; i-- > 0;) {
         if (c->entries_[i].state != DX_CACHE_P_LIVE) dx_cache_p_free_slot(c, i);
     }
-    /* no number is used twice, and those after the last save are not known */
+    /* never reuse a number: those after the last save are unknown */
     c->epoch_ += (uint64_t)1 << 32;
     c->sequence_ += (uint64_t)1 << 32;
     c->stats_.removed = 0;
     return DX_CACHE_OK;
 }
 
-/* Begin anew with nothing, after a load that failed: what it left could be entered, but neither
-   freed nor trusted. The store may have something under each name, and its epochs are not known
-   here, so an entry that stayed there could outlive an invalidation: the next save deletes them. */
+/* Reset after a failed load, whose entries can be neither freed nor trusted. The store may have an
+   object under each name, and its epochs are unknown here, so an entry that stayed there could
+   outlive an invalidation: the next save deletes them. */
 static void dx_cache_p_abandon(dx_cache *c)
 {
     const dx_cache_desc desc = c->desc_;
     const int error = dx_cache_init(c, &desc);
     uint32_t i;
-    DX_CACHE_ASSERT(error == DX_CACHE_OK); /* it was before, with the same memory */
+    DX_CACHE_ASSERT(error == DX_CACHE_OK); /* it succeeded before, with the same memory */
     (void)error;
     for (i = 0; i < c->slots_; i++) c->entries_[i].saved = c->entries_[i].dirty = true;
     c->foreign_ = true;
@@ -2195,7 +2195,7 @@ DX_CACHE_API int dx_cache_load(dx_cache *c, dx_cas_store *store)
 /* >>layers --------------------------------------------------------------
    The extension interface: the arena, the lock and the hash as they are used above.
 
-       dx_queries.h   dx_edge.h        what depends on what, headers, edge side includes
+       dx_queries.h   dx_edge.h        dependencies, headers, edge side includes
              \\         /
           dx_cache_ext_*               memory, one lock, one hash
                 |

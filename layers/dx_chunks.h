@@ -39,15 +39,15 @@
     CONTENTS (search >>)  config  errors  chunks  reader  header  dispatcher  writer  platform
                           shared  names  rules  reading  headers  dispatching  writing  license
 
-    GUARANTEES  Any split of the input has the same result. A body is handed out only when all of it
-                is there, in place where it lies whole in the input. A length is checked before a
-                byte of the body is stored. A writer writes all or nothing. Never allocates; no
-                globals; no recursion.
+    GUARANTEES  The result does not depend on how the input is split. A body is passed on only when
+                it is complete, in place if it is contiguous in the input. A length is checked
+                before a byte of the body is stored. A writer writes all or nothing. Never
+                allocates; no globals; no recursion.
     LIMITS      A body up to the reader's memory, at most 2^32-1 bytes. One thread per object.
     CONFIG      DX_CHUNKS_STATIC, DX_CHUNKS_API, DX_CHUNKS_ASSERT(c), DX_CHUNKS_MEMCPY,
                 DX_CHUNKS_MEMSET, DX_CHUNKS_MEMCMP
-    ERRORS      dx_chunks_error: 0 = ok, negative = reason. dx_chunks_code: numbers that programs
-                around a stream exchange.
+    ERRORS      dx_chunks_error: 0 = ok, negative = reason. dx_chunks_code: codes that programs at
+                both ends of a stream exchange.
     OWNERSHIP   The caller owns every byte. A chunk is valid until the next call of its reader.
     FORMAT      docs/formats/chunks.md, normative
 */
@@ -78,14 +78,14 @@ extern "C" {
 #endif
 
 /* >>errors ------------------------------------------------------------- */
-/* value, constant, the dx_chunks_code that it travels as. */
+/* value, constant, its dx_chunks_code on the wire. */
 #define DX_CHUNKS_ERRORS(X)                                                                        \
     X(0, OK, OK)                                                                                   \
     X(-1, EINVAL, NOT_INITIALISED) /* an argument breaks its documented contract */                \
     X(-2, ENOMEM, BAD_HEADER)      /* for an on_chunk that finds no memory */                      \
-    X(-3, ENOSPACE, BAD_HEADER)    /* the buffer is too full; nothing was written */               \
+    X(-3, ENOSPACE, BAD_HEADER)    /* no room in the buffer; nothing was written */                \
     X(-4, ETOOBIG, BAD_HEADER)     /* a body above the reader's limit */                           \
-    X(-5, ECORRUPT, BAD_HEADER)    /* magic or reserved bytes of the Header; not its total size */ \
+    X(-5, ECORRUPT, BAD_HEADER)    /* magic or reserved bytes of the Header; a wrong total size */ \
     X(-10, ECANCELED, BAD_HEADER)  /* on_chunk stopped the reader */                               \
     X(-11, ETRUNCATED, INCOMPLETE) /* the input ended before Eof, or without Wasm */               \
     X(-12, EVERSION, BAD_HEADER)   /* a format version that this build does not know */            \
@@ -101,7 +101,7 @@ typedef enum dx_chunks_error {
     DX_CHUNKS_ERRORS(DX_CHUNKS_P_ERROR_IS)
 } dx_chunks_error;
 
-typedef enum dx_chunks_code { /* numbers that programs around a stream exchange */
+typedef enum dx_chunks_code { /* codes that programs at both ends of a stream exchange */
     DX_CHUNKS_CODE_OK              = 0,
     DX_CHUNKS_CODE_BAD_HEADER      = 1,
     DX_CHUNKS_CODE_BAD_TYPE        = 2,
@@ -114,7 +114,7 @@ typedef enum dx_chunks_code { /* numbers that programs around a stream exchange 
 
 /* "DX_CHUNKS_EORDER" and so on; "unknown error" for anything else. */
 DX_CHUNKS_API const char *dx_chunks_error_name(int error);
-/* The dx_chunks_code that an error stands for: BAD_HEADER for errors of the caller's own. */
+/* The dx_chunks_code of an error: BAD_HEADER for the caller's own errors. */
 DX_CHUNKS_API int         dx_chunks_code_of_error(int error);
 
 /* >>chunks ------------------------------------------------------------- */
@@ -130,17 +130,18 @@ typedef enum dx_chunks_type {
 enum {
     DX_CHUNKS_HEAD_SIZE   = 5,  /* of every chunk: type u8, length u32 */
     DX_CHUNKS_HEADER_SIZE = 64, /* body of the first chunk */
-    DX_CHUNKS_FORMAT      = 1   /* the version in it */
+    DX_CHUNKS_FORMAT      = 1   /* the format version in it */
 };
 
 typedef struct dx_chunks_chunk {
-    const uint8_t *data; /* in the input where it lies whole there, else in the reader's memory;
+    const uint8_t *data; /* in the input if it is contiguous there, else in the reader's memory;
                             valid until the next call, never NULL */
     size_t         size;
     uint8_t        type; /* dx_chunks_type, never Eof */
 } dx_chunks_chunk;
 
-/* A negative result stops dx_chunks_feed(), which returns it; a positive one as ECANCELED. */
+/* A negative result stops dx_chunks_feed(), which returns it; a positive one stops it as ECANCELED.
+   */
 typedef int dx_chunks_fn(void *user, const dx_chunks_chunk *chunk);
 
 /* >>reader ------------------------------------------------------------- */
@@ -152,68 +153,69 @@ typedef struct dx_chunks_reader_desc {
     void         *user;
 } dx_chunks_reader_desc;
 
-typedef struct dx_chunks_reader {   /* caller-allocated; without "_": to be read */
-    bool                  finished; /* Eof was there */
-    uint64_t              leftover; /* bytes behind it that dx_chunks_feed() was given */
+typedef struct dx_chunks_reader {   /* caller-allocated; fields without "_" may be read */
+    bool                  finished; /* Eof was received */
+    uint64_t              leftover; /* bytes after it passed to dx_chunks_feed() */
     dx_chunks_reader_desc desc_;
-    uint32_t              length_;  /* body of the chunk that is being read */
-    uint32_t              done_;    /* bytes of it that have arrived */
-    int                   error_;   /* the first one: it stays */
+    uint32_t              length_;  /* body of the current chunk */
+    uint32_t              done_;    /* bytes of it received */
+    int                   error_;   /* the first one; sticky */
     uint8_t               head_[5];
     uint8_t               head_size_;
 } dx_chunks_reader;
 
 /* EINVAL: no memory, under 64 bytes, or chunk_size_max above memory_size. */
 DX_CHUNKS_API int     dx_chunks_reader_init(dx_chunks_reader *r, const dx_chunks_reader_desc *desc);
-/* Poll: take the next chunk from *bytes and move *bytes and *size on. 1: *chunk is there;
-   0: more input is needed, or the stream is finished (Eof is not a chunk; what follows it is left
-   in *bytes); < 0: ECHUNKTYPE, ECHUNKHEAD, ETOOBIG; EINVAL: not initialised. Errors stay. */
+/* Pull: take the next chunk from *bytes and advance *bytes and *size. 1: *chunk is set; 0: more
+   input is needed, or the stream is finished (Eof is not a chunk; bytes after it stay in *bytes); <
+   0: ECHUNKTYPE, ECHUNKHEAD, ETOOBIG; EINVAL: not initialised. Errors are sticky. */
 DX_CHUNKS_API int     dx_chunks_next(dx_chunks_reader *r, const uint8_t **bytes, size_t *size,
                                      dx_chunks_chunk *chunk);
-/* Push: on_chunk gets every chunk, in order. Returns how many were completed (Eof not counted), or
-   an error, on_chunk's included. Bytes after Eof are not looked at but counted as leftover. */
+/* Push: on_chunk gets every chunk, in order. Returns the number of completed ones (without Eof), or
+   an error, including on_chunk's. Bytes after Eof are ignored, but counted as leftover. */
 DX_CHUNKS_API int64_t dx_chunks_feed(dx_chunks_reader *r, const void *bytes, size_t size);
 /* The input has ended: OK after Eof, ETRUNCATED before it, or the error that stopped the reader. */
 DX_CHUNKS_API int     dx_chunks_finish(const dx_chunks_reader *r);
 
 /* >>header ------------------------------------------------------------- */
 typedef struct dx_chunks_header { /* body of the Header chunk */
-    uint64_t total_size;          /* bytes of the whole stream, Header to Eof; 0: not known */
-    uint8_t  target_hash[32];     /* of what the stream brings; which hash: your choice */
+    uint64_t total_size;          /* bytes of the whole stream, Header to Eof; 0: unknown */
+    uint8_t  target_hash[32];     /* of the stream's content; you choose the hash */
 } dx_chunks_header;
 
-/* A Header chunk's 64 bytes. Decoding: ETRUNCATED (size), ECORRUPT (magic, reserved), EVERSION. */
+/* Header chunks have 64 bytes. Decoding: ETRUNCATED (size), ECORRUPT (magic, reserved), EVERSION.
+   */
 DX_CHUNKS_API void dx_chunks_encode_header(uint8_t bytes[64], const dx_chunks_header *header);
 DX_CHUNKS_API int  dx_chunks_decode_header(const void *bytes, size_t size,
                                            dx_chunks_header *header);
 
 /* >>dispatcher --------------------------------------------------------- */
 typedef struct dx_chunks_dispatcher { /* routes one stream; set the handlers, zero the rest */
-    dx_chunks_fn    *on[6];  /* by dx_chunks_type; NULL: skipped, but a Patch ENOPATCH */
+    dx_chunks_fn    *on[6];  /* by dx_chunks_type; NULL: skip, but ENOPATCH for a Patch */
     void            *user;
-    dx_chunks_header header; /* once the Header chunk was there */
-    uint64_t         size_;  /* bytes of the stream so far */
-    uint8_t          seen_;  /* bit n: chunk type n was there */
+    dx_chunks_header header; /* valid after the Header chunk */
+    uint64_t         size_;  /* bytes of the stream received */
+    uint8_t          seen_;  /* bit n: a chunk of type n was received */
 } dx_chunks_dispatcher;
 
-/* A dx_chunks_fn: on_chunk = dx_chunks_dispatch with user = the dispatcher. Header first and
-   decoded; Layout, State, Wasm in this order; each at most once; Patch anywhere behind the Header.
-   EORDER, EDUPLICATE, ENOPATCH, errors of the Header and of the handlers. */
+/* A dx_chunks_fn: on_chunk = dx_chunks_dispatch with user = the dispatcher. The Header comes first
+   and is decoded; Layout, State, Wasm in this order; each at most once; Patch anywhere after the
+   Header. EORDER, EDUPLICATE, ENOPATCH, errors of the Header and of the handlers. */
 DX_CHUNKS_API int  dx_chunks_dispatch(void *dispatcher, const dx_chunks_chunk *chunk);
-/* Layout and Wasm were there. */
+/* Layout and Wasm were received. */
 DX_CHUNKS_API bool dx_chunks_is_complete(const dx_chunks_dispatcher *d);
 /* After Eof: OK when complete; ENOLAYOUT; ETRUNCATED (no Wasm); ECORRUPT (not the total_size). */
 DX_CHUNKS_API int  dx_chunks_finish_dispatch(const dx_chunks_dispatcher *d);
 
 /* >>writer ------------------------------------------------------------- */
-typedef struct dx_chunks_buffer { /* where chunks are written to, one behind the other */
+typedef struct dx_chunks_buffer { /* output memory for consecutive chunks */
     uint8_t *memory;
     size_t   size; /* used */
     size_t   capacity;
 } dx_chunks_buffer;
 
-/* Append a chunk, all or nothing. ENOSPACE; ETOOBIG: 4 GiB or more; EINVAL: no chunk type, Header
-   not 64 bytes, Eof with a body. */
+/* Append a chunk, all or nothing. ENOSPACE; ETOOBIG: 4 GiB or more; EINVAL: not a chunk type,
+   Header not 64 bytes, Eof with a body. */
 DX_CHUNKS_API int dx_chunks_write(dx_chunks_buffer *buffer, uint8_t type, const void *data,
                                   size_t size);
 
@@ -305,8 +307,8 @@ static void dx_chunks_p_store64(uint8_t *p, uint64_t v)
 }
 
 /* >>names ---------------------------------------------------------------
-   One row for each error, in DX_CHUNKS_ERRORS: its name, and the code that goes to the other side,
-   which are fewer. */
+   One row for each error, in DX_CHUNKS_ERRORS: its name, and the code for the other side, of which
+   there are fewer. */
 #define DX_CHUNKS_P_ERROR_NAME(value, constant, code) \
     case value: return "DX_CHUNKS_" #constant;
 #define DX_CHUNKS_P_ERROR_CODE(value, constant, code) \
@@ -329,13 +331,13 @@ DX_CHUNKS_API int dx_chunks_code_of_error(int error)
 }
 
 /* >>rules ---------------------------------------------------------------
-   A stream is a row of chunks, each with five bytes in front that say all there is to know:
+   A stream is a sequence of chunks, each with a head of five bytes:
 
        | 01 | length = 64 | Header | 02 | length | Layout ... | ... | ff | length = 0 |
          u8       u32       magic, version, total size, hash          Eof
 
-   Bodies are opaque here; only a Header and an Eof have a fixed length. Readers and writers ask the
-   same function, so that no writer makes what a reader refuses. */
+   Bodies are opaque here; only a Header and an Eof have a fixed length. Readers and writers use the
+   same check, so that no writer produces what a reader refuses. */
 
 /* May a chunk of this type have this many bytes? */
 static int dx_chunks_p_check(uint8_t type, uint32_t length)
@@ -346,21 +348,21 @@ static int dx_chunks_p_check(uint8_t type, uint32_t length)
     return DX_CHUNKS_OK;
 }
 
-/* Is this a length that a head can say? 64 bits, since size_t may have 32 itself, and comparing it
-   would draw a warning there. */
+/* Does this length fit into a head? A 64-bit parameter, because comparing a 32-bit size_t would
+   cause a warning. */
 static bool dx_chunks_p_fits_32(uint64_t size)
 {
     return size <= UINT32_MAX;
 }
 
 /* >>reading -------------------------------------------------------------
-   A reader is in one of two places, head_size_ says in which:
+   A reader is in one of two states, given by head_size_:
 
        head_size_ < 5    in a head: its bytes are collected in head_
        head_size_ = 5    in a body: done_ of length_ bytes have arrived
 
-   A body that lies whole in the input is handed out where it is. One that was split is collected in
-   the reader's memory, and only such a body is copied. */
+   A body that is contiguous in the input is passed on in place. Only a split body is copied, into
+   the reader's memory. */
 DX_CHUNKS_API int dx_chunks_reader_init(dx_chunks_reader *r, const dx_chunks_reader_desc *desc)
 {
     if (!r || !desc || !desc->memory || desc->memory_size < DX_CHUNKS_HEADER_SIZE)
@@ -376,7 +378,7 @@ DX_CHUNKS_API int dx_chunks_reader_init(dx_chunks_reader *r, const dx_chunks_rea
     return DX_CHUNKS_OK;
 }
 
-/* Five bytes are there: is this a chunk that may be read? An Eof has no body to wait for. */
+/* The five bytes are complete: may this chunk be read? An Eof has no body to wait for. */
 static void dx_chunks_p_begin_chunk(dx_chunks_reader *r)
 {
     const uint8_t type = r->head_[0];
@@ -385,7 +387,7 @@ static void dx_chunks_p_begin_chunk(dx_chunks_reader *r)
     r->done_ = 0;
     r->error_ = dx_chunks_p_check(type, r->length_);
     if (r->error_) return;
-    /* A Header always fits: the memory has at least its 64 bytes, whatever the limit is. */
+    /* A Header always fits: the memory has at least its 64 bytes, whatever the limit. */
     if (type != DX_CHUNKS_HEADER && r->length_ > r->desc_.chunk_size_max)
         r->error_ = DX_CHUNKS_ETOOBIG;
     if (type == DX_CHUNKS_EOF) r->finished = true;
@@ -488,7 +490,7 @@ DX_CHUNKS_API int dx_chunks_decode_header(const void *bytes, size_t size, dx_chu
     if (dx_chunks_p_load16(p + 4) != DX_CHUNKS_FORMAT) return DX_CHUNKS_EVERSION;
     got.total_size = dx_chunks_p_load64(p + 8);
     DX_CHUNKS_MEMCPY(got.target_hash, p + 16, sizeof got.target_hash);
-    /* Everything that is not a field is fixed, so a good header equals its own encoding. */
+    /* All bytes outside fields are fixed, so a valid header equals its own encoding. */
     dx_chunks_encode_header(again, &got);
     if (DX_CHUNKS_MEMCMP(p, again, sizeof again) != 0) return DX_CHUNKS_ECORRUPT;
     *header = got;
@@ -496,13 +498,13 @@ DX_CHUNKS_API int dx_chunks_decode_header(const void *bytes, size_t size, dx_chu
 }
 
 /* >>dispatching ---------------------------------------------------------
-   What may come next is a matter of the set of types that were there, one bit each:
+   The set of received types, one bit each, decides which may come next:
 
-       Header -> Layout -> State -> Wasm        each at most once, none behind a later one;
-          \________ Patch, Patch, ... _____/    any number, anywhere behind the Header
+       Header -> Layout -> State -> Wasm        each at most once, none after a later one;
+          \________ Patch, Patch, ... _____/    any number, anywhere after the Header
 
-   The types are numbered in this order, so "a later one was there" is a shift of the set. */
-/* Was there a chunk of this type? */
+   The types are numbered in this order, so "a later one was received" is a shift of the set. */
+/* Was a chunk of this type received? */
 static bool dx_chunks_p_was_seen(const dx_chunks_dispatcher *d, unsigned type)
 {
     DX_CHUNKS_ASSERT(type < 8);
@@ -518,7 +520,7 @@ static int dx_chunks_p_admit(const dx_chunks_dispatcher *d, uint8_t type)
     if (type != DX_CHUNKS_HEADER && !dx_chunks_p_was_seen(d, DX_CHUNKS_HEADER))
         return DX_CHUNKS_EORDER;
     if (type == DX_CHUNKS_PATCH) return d->on[type] ? DX_CHUNKS_OK : DX_CHUNKS_ENOPATCH;
-    return ordered >> type ? DX_CHUNKS_EORDER : DX_CHUNKS_OK; /* a later one was there */
+    return ordered >> type ? DX_CHUNKS_EORDER : DX_CHUNKS_OK; /* a later one was received */
 }
 
 DX_CHUNKS_API int dx_chunks_dispatch(void *dispatcher, const dx_chunks_chunk *chunk)
@@ -545,18 +547,18 @@ DX_CHUNKS_API bool dx_chunks_is_complete(const dx_chunks_dispatcher *d)
 
 DX_CHUNKS_API int dx_chunks_finish_dispatch(const dx_chunks_dispatcher *d)
 {
-    const uint64_t announced = d->header.total_size; /* 0: not known when the stream began */
+    const uint64_t announced = d->header.total_size; /* 0: unknown when the stream began */
     if (!dx_chunks_p_was_seen(d, DX_CHUNKS_LAYOUT)) return DX_CHUNKS_ENOLAYOUT;
     if (!dx_chunks_p_was_seen(d, DX_CHUNKS_WASM)) return DX_CHUNKS_ETRUNCATED;
     DX_CHUNKS_ASSERT(d->size_ >= DX_CHUNKS_HEAD_SIZE + DX_CHUNKS_HEADER_SIZE);
-    /* The Eof, which is part of the stream, never reaches a dispatcher. */
+    /* The dispatcher does not see the Eof, which counts as part of the stream. */
     if (announced && announced - DX_CHUNKS_HEAD_SIZE != d->size_) return DX_CHUNKS_ECORRUPT;
     return DX_CHUNKS_OK;
 }
 
 /* >>writing -------------------------------------------------------------
-   Chunks are appended to a buffer, whole or not at all; a stream whose last chunk does not fit is
-   taken back. The Header says the size of all, so that is known first:
+   Chunks are appended to a buffer, all or nothing; a stream whose last chunk does not fit is
+   removed again. The Header has the size of all, so that is computed first:
 
        5+64 Header | 5 + layout_size | 5 + state_size | 5 + wasm_size | 5 Eof  =  total size */
 DX_CHUNKS_API int dx_chunks_write(dx_chunks_buffer *buffer, uint8_t type, const void *data,

@@ -31,11 +31,11 @@
     CONTENTS (search >>)  config  errors  zstd  sodium  platform  names  packing  sealing
                           license
 
-    GUARANTEES  No globals; no recursion; allocates nothing beside what zstd's contexts hold. The
-                size that a payload states is checked before anything is decompressed.
+    GUARANTEES  No globals; no recursion; allocates nothing besides zstd's contexts. The size in a
+                payload is checked before anything is decompressed.
     LIMITS      One dx_codec_zstd per thread; one dx_codec_sodium per session.
     CONFIG      DX_CODEC_STATIC, DX_CODEC_API, DX_CODEC_ASSERT(c), DX_CODEC_MEMSET
-    ERRORS      dx_codec_error: what the functions of a dx_hbtp_codec return, by dx_hbtp.h's values.
+    ERRORS      dx_codec_error: results of a dx_hbtp_codec's functions, with dx_hbtp.h's values.
     OWNERSHIP   Contexts, dictionaries and keys are yours and are borrowed by the codec or cipher.
     FORMAT      docs/formats/hbtp.md, section 9, normative
 */
@@ -70,12 +70,12 @@ extern "C" {
 #endif
 
 /* >>errors ------------------------------------------------------------- */
-/* What unpacking may say; the values are those of dx_hbtp_error. */
+/* Errors of unpacking; the values are those of dx_hbtp_error. */
 #define DX_CODEC_ERRORS(X)                                                          \
     X(0, OK)                                                                        \
-    X(-4, ETOOBIG)  /* it states more than fits, seen before unpacking */           \
-    X(-5, ECORRUPT) /* not one frame of zstd that states its size, or damaged */    \
-    X(-8, ENOTSUP)  /* it needs a dictionary that is not there */
+    X(-4, ETOOBIG)  /* its size does not fit; detected before unpacking */          \
+    X(-5, ECORRUPT) /* not one zstd frame with its size, or damaged */              \
+    X(-8, ENOTSUP)  /* it needs a dictionary that is missing */
 
 typedef enum dx_codec_error {
 #define DX_CODEC_P_ERROR_IS(value, constant) DX_CODEC_##constant = value,
@@ -87,12 +87,12 @@ DX_CODEC_API const char *dx_codec_error_name(int error);
 
 /* >>zstd --------------------------------------------------------------- */
 #ifdef DX_CODEC_ZSTD
-typedef struct dx_codec_zstd { /* contexts of zstd, made and freed by you; one thread at a time */
+typedef struct dx_codec_zstd { /* zstd contexts, created and freed by you; one thread at a time */
     void *cctx;                /* ZSTD_CCtx */
     void *dctx;                /* ZSTD_DCtx */
     void *cdict;               /* ZSTD_CDict; NULL: no dictionary */
     void *ddict;               /* ZSTD_DDict; NULL: no dictionary */
-    int   level;               /* without a dictionary; 0: zstd's */
+    int   level;               /* without a dictionary; 0: zstd's default */
 } dx_codec_zstd;
 
 /* Fill in a codec for a session, or for dx_hbtp_write_packed(). It borrows *zstd. */
@@ -158,13 +158,13 @@ DX_CODEC_API const char *dx_codec_error_name(int error)
 }
 
 /* >>packing -------------------------------------------------------------
-   A COMPRESSED payload is exactly one frame of zstd that says how large it becomes:
+   A COMPRESSED payload is exactly one zstd frame with its decompressed size:
 
        | magic | header: content size, dictionary id | blocks ... |
        ^ payload                                       its end    ^
 
-   zstd itself would take more: frames behind each other, frames of unknown size, skippable frames.
-   All of these are refused, so that a payload has one meaning and its size one limit. */
+   zstd itself accepts more: several frames, frames of unknown size, skippable frames. All of these
+   are refused, so that a payload has one meaning and one size limit. */
 #ifdef DX_CODEC_ZSTD
 static size_t dx_codec_p_zstd_pack(void *user, const void *in, size_t size, void *out,
                                    size_t capacity)
@@ -176,10 +176,10 @@ static size_t dx_codec_p_zstd_pack(void *user, const void *in, size_t size, void
     DX_CODEC_ASSERT(cctx);
     if (cdict) n = ZSTD_compress_usingCDict(cctx, out, capacity, in, size, cdict);
     else n = ZSTD_compressCCtx(cctx, out, capacity, in, size, z->level);
-    return ZSTD_isError(n) ? 0 : n; /* most often: it does not get that small */
+    return ZSTD_isError(n) ? 0 : n; /* usually: the result would not be smaller */
 }
 
-/* Everything that can be known of a frame before it is unpacked. *content_size: what it states. */
+/* Check everything in a frame's header before unpacking. *content_size: its decompressed size. */
 static int dx_codec_p_zstd_check(const dx_codec_zstd *z, const void *in, size_t size,
                                  size_t capacity, size_t *content_size)
 {
@@ -189,7 +189,7 @@ static int dx_codec_p_zstd_check(const dx_codec_zstd *z, const void *in, size_t 
     const ZSTD_DDict *ddict = (const ZSTD_DDict *)z->ddict;
     const uint8_t *p = (const uint8_t *)in;
     if (size < 4 || p[0] != magic[0] || p[1] != magic[1] || p[2] != magic[2] || p[3] != magic[3])
-        return DX_CODEC_ECORRUPT; /* a skippable frame counts as an empty one for zstd */
+        return DX_CODEC_ECORRUPT; /* zstd treats a skippable frame as an empty one */
     if (stated == ZSTD_CONTENTSIZE_ERROR || stated == ZSTD_CONTENTSIZE_UNKNOWN)
         return DX_CODEC_ECORRUPT;
     if (stated > capacity) return DX_CODEC_ETOOBIG;
@@ -227,8 +227,8 @@ DX_CODEC_API void dx_codec_init_zstd(dx_hbtp_codec *codec, dx_codec_zstd *zstd)
 #endif
 
 /* >>sealing -------------------------------------------------------------
-   The nonce is never sent: both sides count the frames of each direction, and a frame that is
-   replayed, left out or out of order does not open.
+   The nonce is never sent: both sides count the frames of each direction, so a frame that is
+   replayed, omitted or out of order fails to decrypt.
 
        0                                 16                24
        | 0 . . . . . . . . . . . . . . . | number, u64     | */

@@ -7,7 +7,7 @@
         #include "dx_crc32c.h"
 
     and include it elsewhere without the define. C99; also builds as C++11. No other header is
-    needed. dx_hbtp.h and dx_bulk.h use it when the file with their implementation says so first:
+    needed. dx_hbtp.h and dx_bulk.h use it if the file with their implementation defines this first:
 
         #define DX_HBTP_CRC32C dx_crc32c_update
         #include "dx_hbtp.h"
@@ -24,7 +24,7 @@
     GUARANTEES  The same result on every processor. No allocation, globals or recursion.
     LIMITS      None.
     CONFIG      DX_CRC32C_STATIC, DX_CRC32C_API, DX_CRC32C_ASSERT(c), DX_CRC32C_MEMCPY;
-                DX_CRC32C_PORTABLE: no instructions of a processor
+                DX_CRC32C_PORTABLE: no special instructions
     ERRORS      No call fails, so there is no list of errors.
     OWNERSHIP   The input is used during the call only.
     FORMAT      RFC 3720, appendix B.4
@@ -57,8 +57,8 @@ extern "C" {
 
 /* >>checksum ----------------------------------------------------------- */
 /* Start with crc 0; feed pieces in order, each with the result of the one before. data may be NULL
-   when size is 0. GB/s with SSE 4.2 (asked for at run time) and with ARMv8's instructions (where
-   the target has them), some 200 MB/s without. */
+   when size is 0. GB/s with SSE 4.2 (detected at run time) and with ARMv8's instructions (if the
+   target has them), about 200 MB/s without. */
 DX_CRC32C_API uint32_t    dx_crc32c_update(uint32_t crc, const void *data, size_t size);
 /* "sse4.2", "armv8" or "portable". */
 DX_CRC32C_API const char *dx_crc32c_method(void);
@@ -105,7 +105,7 @@ DX_CRC32C_API const char *dx_crc32c_method(void);
 
 /* >>shared --------------------------------------------------------------
    Small helpers that other dx headers hold as identical copies (a check compares them). */
-/* CRC-32C (RFC 3720 appendix B.4), a nibble at a time, as the table then takes 64 bytes. */
+/* CRC-32C (RFC 3720 appendix B.4), a nibble at a time: the table takes only 64 bytes. */
 static uint32_t dx_crc32c_p_crc32c(uint32_t crc, const uint8_t *p, size_t size)
 {
     static const uint32_t table[16] = {
@@ -122,9 +122,9 @@ static uint32_t dx_crc32c_p_crc32c(uint32_t crc, const uint8_t *p, size_t size)
 }
 
 /* >>x86 -----------------------------------------------------------------
-   The instruction takes three cycles, and one can begin in each: so three strides at a time, whose
-   results are joined. A checksum is a remainder of polynomials, and appending n bytes to a message
-   multiplies its remainder by x^(8n), so
+   The instruction takes three cycles, and one can start in each: so three strides at a time, whose
+   results are combined. A checksum is a remainder of polynomials, and appending n bytes to a
+   message multiplies its remainder by x^(8n), so
 
        | stride a | stride b | stride c |      crc = a * x^(16 stride) ^ b * x^(8 stride) ^ c
 
@@ -135,7 +135,7 @@ enum { DX_CRC32C_P_STRIDE = 5456 }; /* three of them, sixteen times, are just un
 #define DX_CRC32C_P_SHIFT_2 0xf6df4ba3u /* x^(16 * 5456), bits reversed */
 #define DX_CRC32C_P_SHIFT_1 0x6b3085d6u /* x^(8 * 5456) */
 
-/* a * crc modulo the polynomial, both with their bits reversed. */
+/* a * crc modulo the polynomial, both bit-reversed. */
 static uint32_t dx_crc32c_p_multiply(uint32_t a, uint64_t crc)
 {
     uint32_t b = (uint32_t)crc;

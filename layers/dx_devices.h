@@ -42,18 +42,18 @@
     writes through the buffer.
 
     GUARANTEES
-        - What a store may look like after a crash is what it would be without the write buffer: its
-          content reaches the inner device in order, as one write, before every sync and barrier.
+        - Crash safety is the same as without the write buffer: its content reaches the inner device
+          in order, as one write, before every sync and barrier.
         - No allocation, no globals, no recursion, no printing.
-    LIMITS      A device belongs to one store and one thread at a time. What the write buffer holds
-                is invisible to other processes.
+    LIMITS      A device belongs to one store and one thread at a time. Other processes do not see
+                the content of the write buffer.
     CONFIG      DX_DEVICES_STATIC     functions become static
                 DX_DEVICES_API        how functions are declared
                 DX_DEVICES_ASSERT(c)  <assert.h> when hosted
                 DX_DEVICES_MEMCPY, DX_DEVICES_MEMSET
-    ERRORS      dx_devices_error: 0 = ok, negative = reason, with the values of dx_cas_error, in
-                which it is passed on; dx_devices_error_name() spells it. An error of the inner
-                device is passed through.
+    ERRORS      dx_devices_error: 0 = ok, negative = reason, with the values of dx_cas_error;
+                dx_devices_error_name() returns its name. An error of the inner device is passed
+                through.
     OWNERSHIP   The caller owns the devices and their buffers; both must outlive the store.
     FORMAT      None: a device stores bytes.
 */
@@ -86,7 +86,7 @@ extern "C" {
 #endif
 
 /* >>types -------------------------------------------------------------- */
-/* value, constant, meaning; the values of dx_cas.h, to which they are returned. */
+/* value, constant, meaning; the values of dx_cas.h, which receives them. */
 #define DX_DEVICES_ERRORS(X)                                                                       \
     X(0, OK)        /*  */                                                                         \
     X(-1, EINVAL)   /* an argument breaks its contract */                                          \
@@ -105,46 +105,46 @@ typedef struct dx_devices_memory { /* {data, capacity, size} */
     size_t size; /* bytes in use */
 } dx_devices_memory;
 
-/* A device that combines writes: those that follow one another are collected in the caller's buffer
-   and passed on as one write, in their order: when the buffer is full, before a sync or barrier,
-   and before a write elsewhere. So a put makes no system call, and a commit with one sync
-   (DX_CAS_FULL_ONCE) makes one write and that sync. Reads see what the buffer holds.
-   - The inner device is asked for room only when the buffer is written out: DX_CAS_ENOSPACE may
-     come from a later put, or from the commit. With desc.preallocate it comes from the put.
-   - A commit with DX_CAS_NONE asks for no sync: it survives a process crash only once
+/* A write-combining device: consecutive writes are collected in the caller's buffer and passed on
+   as one write, in their order: when the buffer is full, before a sync or barrier, and before a
+   write elsewhere. So a put makes no system call, and a commit with one sync (DX_CAS_FULL_ONCE)
+   makes one write and that sync. Reads see the content of the buffer.
+   - The inner device allocates room only when the buffer is written out: DX_CAS_ENOSPACE may come
+     from a later put, or from the commit. With desc.preallocate it comes from the put.
+   - A commit with DX_CAS_NONE makes no sync: it survives a process crash only once
      dx_devices_buffer_flush() has returned 0. */
 typedef struct dx_devices_buffer { /* {device, buffer, capacity, 0, 0} */
     dx_cas_device inner;
-    void    *buffer;   /* a few records large at least; 64 KiB hold many */
+    void    *buffer;   /* at least a few records large; 64 KiB hold many */
     size_t   capacity; /* bytes of it */
-    uint64_t place_;   /* private: where the bytes in the buffer belong on the device, */
-    size_t   fill_;    /* and how many they are */
+    uint64_t place_;   /* private: place of the buffered bytes on the device, */
+    size_t   fill_;    /* and their number */
 } dx_devices_buffer;
 
-/* A device that reads from memory what is there: a file that is mapped (shared), flash that has
-   addresses. Reads beyond it and all writes go to the inner device. The first `size` bytes must
-   always show what the inner device holds, also what is written later. Both fields may be changed
-   between calls, as when the file has grown.
-   - A mapping has a price: when another process shortens the file, or the disk cannot read, the
-     process receives SIGBUS. Leave size 0 where that may happen. */
+/* A memory-mapped device: a file that is mapped (shared), or addressable flash. Reads beyond the
+   mapping and all writes go to the inner device. The first `size` bytes must always equal those of
+   the inner device, also after later writes. Both fields may be changed between calls, for example
+   when the file has grown.
+   - Risk: when another process truncates the file, or the disk fails to read, the process receives
+     SIGBUS. Leave size 0 where that may happen. */
 typedef struct dx_devices_mapped { /* {device, bytes, size} */
     dx_cas_device inner;
     const void *bytes;
-    uint64_t    size; /* bytes that are mapped; 0: none yet */
+    uint64_t    size; /* mapped bytes; 0: not mapped yet */
 } dx_devices_mapped;
 
 /* >>api ---------------------------------------------------------------- */
 /* "DX_DEVICES_EINVAL" and so on; "unknown error" for anything else. Never NULL. */
 DX_DEVICES_API const char *dx_devices_error_name(int error);
 
-/* For dx_cas_desc.device. What is passed must outlive the store. A full memory device answers
+/* For dx_cas_desc.device. The argument must outlive the store. A full memory device returns
    DX_CAS_ENOSPACE. */
 DX_DEVICES_API dx_cas_device dx_devices_memory_device(dx_devices_memory *m);
 DX_DEVICES_API dx_cas_device dx_devices_buffer_device(dx_devices_buffer *b);
 DX_DEVICES_API dx_cas_device dx_devices_mapped_device(dx_devices_mapped *v);
 
-/* Write out what the buffer holds; required before the buffer or the inner device goes away. After
-   an error of the inner device the bytes are still in the buffer. */
+/* Write out the buffer; required before the buffer or the inner device goes away. After an error of
+   the inner device the bytes are still in the buffer. */
 DX_DEVICES_API int dx_devices_buffer_flush(dx_devices_buffer *b);
 
 #ifdef __cplusplus
@@ -201,7 +201,7 @@ DX_DEVICES_API const char *dx_devices_error_name(int error)
        data   [ bytes in use ............ | unused .......... ]
               0                         size             capacity
 
-   A write behind the end fills the gap with zeros, as a file would. */
+   A write beyond the end fills the gap with zeros, as a file would. */
 static int dx_devices_p_memory_read(void *user, uint64_t offset, void *out, size_t size,
                                     size_t *got)
 {
@@ -269,11 +269,11 @@ DX_DEVICES_API dx_cas_device dx_devices_memory_device(dx_devices_memory *m)
    The buffer holds one run of bytes, which belongs at place_ of the inner device:
 
        inner  [ written ............... ]
-       buffer                      [ fill_ bytes ]          the run may overlap what was written,
-                                   place_                   or begin behind its end
+       buffer                      [ fill_ bytes ]          the run may overlap written bytes,
+                                   place_                   or begin after their end
 
-   A write that continues the run is appended; any other one writes the run out first, so that the
-   inner device sees all writes in the order in which they were made. */
+   A write that continues the run is appended; any other write flushes the run first, so that the
+   inner device sees all writes in their original order. */
 DX_DEVICES_API int dx_devices_buffer_flush(dx_devices_buffer *b)
 {
     if (!b) return DX_DEVICES_EINVAL;
@@ -285,8 +285,8 @@ DX_DEVICES_API int dx_devices_buffer_flush(dx_devices_buffer *b)
     return DX_DEVICES_OK;
 }
 
-/* A read that the run answers alone is a copy; one that lies beside it goes to the inner device;
-   one of both parts writes the run out first. */
+/* A read inside the run is a copy; one outside of it goes to the inner device; one that overlaps
+   both flushes the run first. */
 static int dx_devices_p_buffer_read(void *user, uint64_t offset, void *out, size_t size,
                                     size_t *got)
 {
@@ -302,19 +302,19 @@ static int dx_devices_p_buffer_read(void *user, uint64_t offset, void *out, size
     }
     *got = 0;
     if (offset < end && (offset >= b->place_ || size > b->place_ - offset)) {
-        DX_DEVICES_P_TRY(dx_devices_buffer_flush(b)); /* the two hold a part of it each */
+        DX_DEVICES_P_TRY(dx_devices_buffer_flush(b)); /* each has a part of it */
     }
     return b->inner.read(b->inner.user, offset, out, size, got);
 }
 
-/* Append to the run, or begin another one. */
+/* Append to the run, or start a new one. */
 static int dx_devices_p_buffer_write(void *user, uint64_t offset, const void *data, size_t size)
 {
     dx_devices_buffer *b = (dx_devices_buffer *)user;
     bool continues = offset == b->place_ + b->fill_ && size <= b->capacity - b->fill_;
     DX_DEVICES_ASSERT(b->fill_ <= b->capacity);
     if (b->fill_ && !continues) DX_DEVICES_P_TRY(dx_devices_buffer_flush(b));
-    if (size >= b->capacity) { /* it would fill the buffer alone: no copy */
+    if (size >= b->capacity) { /* it would fill the buffer alone: write through */
         DX_DEVICES_ASSERT(b->fill_ == 0);
         return b->inner.write(b->inner.user, offset, data, size);
     }
@@ -324,7 +324,7 @@ static int dx_devices_p_buffer_write(void *user, uint64_t offset, const void *da
     return DX_DEVICES_OK;
 }
 
-/* What is durable afterwards is all that was written: the run goes first. */
+/* A sync covers all writes: flush the run first. */
 static int dx_devices_p_buffer_sync(void *user)
 {
     dx_devices_buffer *b = (dx_devices_buffer *)user;
@@ -332,7 +332,7 @@ static int dx_devices_p_buffer_sync(void *user)
     return b->inner.sync(b->inner.user);
 }
 
-/* The order of two writes is that of the inner device, so the run may not wait behind a barrier. */
+/* A barrier orders writes on the inner device, so flush the run first. */
 static int dx_devices_p_buffer_barrier(void *user)
 {
     dx_devices_buffer *b = (dx_devices_buffer *)user;
@@ -340,7 +340,7 @@ static int dx_devices_p_buffer_barrier(void *user)
     return b->inner.barrier(b->inner.user);
 }
 
-/* The run counts, although the inner device does not have it yet. */
+/* Includes the run, which the inner device does not have yet. */
 static int dx_devices_p_buffer_size(void *user, uint64_t *size)
 {
     const dx_devices_buffer *b = (const dx_devices_buffer *)user;
@@ -349,7 +349,7 @@ static int dx_devices_p_buffer_size(void *user, uint64_t *size)
     return DX_DEVICES_OK;
 }
 
-/* Cut the run, and the inner device where it is longer than that. */
+/* Truncate the run, and the inner device if it is longer. */
 static int dx_devices_p_buffer_truncate(void *user, uint64_t size)
 {
     dx_devices_buffer *b = (dx_devices_buffer *)user;
@@ -357,7 +357,7 @@ static int dx_devices_p_buffer_truncate(void *user, uint64_t size)
     if (size <= b->place_) b->fill_ = 0;
     else if (size - b->place_ < b->fill_) b->fill_ = (size_t)(size - b->place_);
     DX_DEVICES_P_TRY(b->inner.size(b->inner.user, &inner_size));
-    if (inner_size <= size) return DX_DEVICES_OK; /* what goes was in the buffer only */
+    if (inner_size <= size) return DX_DEVICES_OK; /* the removed bytes were only in the buffer */
     return b->inner.truncate(b->inner.user, size);
 }
 
@@ -376,8 +376,8 @@ DX_DEVICES_API dx_cas_device dx_devices_buffer_device(dx_devices_buffer *b)
 }
 
 /* >>mapped --------------------------------------------------------------
-   Reads come from a mapping of the file, so that a get makes no system call; all else is the inner
-   device's. What was written behind the mapping's end is read there until it is mapped anew:
+   Reads come from a mapping of the file, so that a get makes no system call; all other calls go to
+   the inner device. So do reads after the mapping's end, until it is extended:
 
        inner  [ ................................ | ........ ]
        bytes  [ the same bytes, at an address    ]            a read that ends here is a copy;
@@ -422,7 +422,7 @@ static int dx_devices_p_mapped_size(void *user, uint64_t *size)
 static int dx_devices_p_mapped_truncate(void *user, uint64_t size)
 {
     dx_devices_mapped *v = (dx_devices_mapped *)user;
-    if (size < v->size) v->size = size; /* pages behind the file's end must not be touched */
+    if (size < v->size) v->size = size; /* do not touch pages beyond the file's end */
     return v->inner.truncate(v->inner.user, size);
 }
 

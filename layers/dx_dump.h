@@ -2,8 +2,8 @@
     MIT-0 or public domain, see end of file
 
     Two functions: the values of any record as JSON, for people, logs and tests; and the schema of a
-    type as JSON, for readers in other languages. Both write into your buffer, need no memory of
-    their own and no floating-point unit, and say how large the text is.
+    type as JSON, for readers in other languages. Both write into your buffer, need no other memory
+    and no floating-point unit, and return the size of the text.
 
     Do this in ONE C or C++ file:
 
@@ -37,20 +37,19 @@
 
     CONTENTS (search >>)  config types api platform text big digits values record schema license
 
-    GUARANTEES  Never allocates; no globals; nothing is written behind the buffer's end. A record
-                may change while it is dumped (memory that another process shares): the text then
-                shows any value, or the result is DX_DUMP_EREF, but nothing outside the record is
-                touched.
+    GUARANTEES  Never allocates; no globals; never writes beyond the buffer. A record may change
+                while it is dumped (shared memory): the text then shows any value, or the result is
+                DX_DUMP_EREF, but nothing outside the record is accessed.
                 Numbers have the shortest digits that read back as the same number, on every host,
                 even without a floating-point type of that size.
-    LIMITS      Recursion is as deep as types are nested, which the schema fixes. Integers of 64
-                bits are written in full; a reader that turns numbers into doubles loses bits.
+    LIMITS      Recursion is as deep as the nesting of types, which the schema fixes. Integers of 64
+                bits are written in full; a reader that converts numbers to doubles loses bits.
     CONFIG      DX_DUMP_STATIC, DX_DUMP_API, DX_DUMP_ASSERT(c)
-    ERRORS      dx_dump_error: 0 = ok, negative = reason; dx_dump_error_name() spells it.
-    OWNERSHIP   The caller owns everything; nothing is kept after a call returned.
+    ERRORS      dx_dump_error: 0 = ok, negative = reason; dx_dump_error_name() returns its name.
+    OWNERSHIP   The caller owns everything; nothing is kept after a call returns.
     FORMAT      The schema: docs/formats/teleport.md, section 8 (normative). The values: an object
                 with the fields in order; records are objects, arrays and lists are arrays, an
-                optional that is not there is null, enumerations are numbers.
+                optional without a value is null, enumerations are numbers.
 */
 #ifndef DX_DUMP_H
 #define DX_DUMP_H
@@ -86,8 +85,8 @@ extern "C" {
 #define DX_DUMP_ERRORS(X)                                                                          \
     X(0, OK)                                                                                       \
     X(-1, EINVAL)   /* an argument is missing, or the view is not open */                          \
-    X(-3, ENOSPACE) /* the text is longer than the buffer; *size says how long it is */            \
-    X(-33, EREF)    /* the bytes changed since open, so that a reference is no longer good */
+    X(-3, ENOSPACE) /* the text is longer than the buffer; *size is its length */                  \
+    X(-33, EREF)    /* the bytes changed since open: a reference is invalid now */
 
 typedef enum dx_dump_error {
 #define DX_DUMP_P_ENUM(value, constant) DX_DUMP_##constant = value,
@@ -99,12 +98,12 @@ typedef enum dx_dump_error {
 /* "DX_DUMP_ENOSPACE" and so on; "unknown error" for other numbers. */
 DX_DUMP_API const char *dx_dump_error_name(int error);
 /* The values of an open record: dx_dump_record(user_type(), user_any(&v), ...). Writes up to
-   `capacity` bytes to out, not terminated; *size (may be NULL) receives the length of all of it,
-   with ENOSPACE too: ask with capacity 0. f32 and f64 that JSON lacks are the strings "NaN",
-   "Infinity" and "-Infinity". Fields newer than the data are left out. */
+   `capacity` bytes to out, not terminated; *size (may be NULL) receives the length of the whole
+   text, with ENOSPACE too: query it with capacity 0. f32 and f64 values that JSON lacks are the
+   strings "NaN", "Infinity" and "-Infinity". Fields newer than the data are omitted. */
 DX_DUMP_API int dx_dump_record(const dx_teleport_type *type, const dx_teleport_view *v, char *out,
                                size_t capacity, size_t *size);
-/* A type's schema: dx_dump_schema(user_type(), ...). Otherwise the same. */
+/* A type's schema: dx_dump_schema(user_type(), ...). Otherwise as above. */
 DX_DUMP_API int dx_dump_schema(const dx_teleport_type *type, char *out, size_t capacity,
                                size_t *size);
 
@@ -142,8 +141,8 @@ DX_DUMP_API const char *dx_dump_error_name(int error)
 }
 
 /* >>text: output that counts what it cannot store --------------------------
-   Everything below appends to one of these. `size` goes on counting behind the buffer's end, so one
-   run tells both whether the text fits and how long it is. */
+   All output is appended to one of these. `size` keeps counting beyond the buffer's end, so one run
+   returns both the text, if it fits, and its length. */
 typedef struct dx_dump_p_text {
     char  *out;
     size_t capacity;
@@ -181,8 +180,8 @@ static void dx_dump_p_hex(dx_dump_p_text *t, uint64_t value, unsigned digits)
     while (digits--) dx_dump_p_char(t, (unsigned char)"0123456789abcdef"[value >> 4 * digits & 15]);
 }
 
-/* JSON demands that quotes, backslashes and control characters be escaped. DEL is escaped as well,
-   for the sake of terminals. */
+/* JSON requires escapes for quotes, backslashes and control characters. DEL is escaped as well, to
+   protect terminals. */
 static void dx_dump_p_quoted(dx_dump_p_text *t, const uint8_t *s, size_t size)
 {
     enum { SPACE = 32, DEL = 127 };
@@ -206,7 +205,7 @@ static void dx_dump_p_key(dx_dump_p_text *t, const char *name, bool first)
     dx_dump_p_chars(t, "\":");
 }
 
-/* The last step of both functions. */
+/* Set the result of both functions. */
 static int dx_dump_p_end(const dx_dump_p_text *t, int error, size_t *size)
 {
     if (size) *size = t->size;
@@ -287,28 +286,28 @@ static bool dx_dump_p_big_sum_exceeds(const dx_dump_p_big *a, const dx_dump_p_bi
 }
 
 /* >>digits: the shortest decimal digits of a binary number ------------------
-   A float or double stands for every real number that is nearer to it than to its neighbours:
+   A float or double represents all real numbers that are nearer to it than to its neighbours:
 
              lower                    value                    upper
         -------|----------------[-------|-------]----------------|-------
                                  <-low-> <-high->
 
-   Any decimal number inside the brackets reads back as the same value; the shortest one is wanted,
-   and of those the nearest to the value. (The brackets themselves belong to it when its last bit is
-   even, because readers round to even.) Steele and White (1990) generate it digit by digit with
+   Any decimal number inside the brackets reads back as the same value; the shortest one is chosen,
+   and among those the nearest to the value. (The brackets themselves are included if its last bit
+   is even, because readers round to even.) Steele and White (1990) generate it digit by digit with
    exact integers, known as Dragon4:
 
         value = r / s,    low = half the distance to the lower neighbour, times s,    high likewise
 
-   and each round takes the digit r / s, leaves the rest, and multiplies r, low and high by 10,
-   until what is left lies inside the brackets. At a power of two the lower neighbour is only half
-   as far away (`at_edge`); all four are then twice as large, so that low remains an integer. */
+   and each round takes the digit r / s, keeps the remainder, and multiplies r, low and high by 10,
+   until the remainder is inside the brackets. At a power of two the lower neighbour is only half as
+   far away (`at_edge`); all four are then twice as large, so that low remains an integer. */
 typedef struct dx_dump_p_dragon {
     dx_dump_p_big r;
     dx_dump_p_big s;
     dx_dump_p_big low;
     dx_dump_p_big high;
-    bool          even; /* the brackets belong to the interval */
+    bool          even; /* the interval includes the brackets */
 } dx_dump_p_dragon;
 
 enum { DX_DUMP_P_DIGITS_MAX = 17 }; /* enough for any double */
@@ -334,7 +333,7 @@ static void dx_dump_p_dragon_times_ten(dx_dump_p_dragon *d)
     dx_dump_p_big_times_ten(&d->high);
 }
 
-/* Scale by powers of ten until the upper bracket is in 1 .. 10 (times s): the first digit then is
+/* Scale by powers of ten until the upper bracket is in 1 .. 10 (times s): then the first digit is
    r / s. Returns `point`: the value is 0.d1d2... x 10^point. */
 static int dx_dump_p_dragon_scale(dx_dump_p_dragon *d)
 {
@@ -361,8 +360,8 @@ static size_t dx_dump_p_shortest(uint64_t mantissa, int exponent, bool at_edge, 
     *point = dx_dump_p_dragon_scale(&d);
     for (;;) {
         unsigned digit = 0;
-        bool may_drop;  /* the digits so far are inside the brackets, ... */
-        bool may_raise; /* ... and so they are with the last one raised by one */
+        bool may_drop;  /* the digits up to here are inside the brackets, ... */
+        bool may_raise; /* ... and so they are with the last one incremented */
         while (dx_dump_p_big_compare(&d.r, &d.s) >= 0) {
             dx_dump_p_big_subtract(&d.r, &d.s);
             digit++;
@@ -378,7 +377,7 @@ static size_t dx_dump_p_shortest(uint64_t mantissa, int exponent, bool at_edge, 
     }
 }
 
-/* Write 0.d1d2... x 10^point as ECMAScript writes numbers: 0.000001 to 1e21 without an exponent. */
+/* Write 0.d1d2... x 10^point like ECMAScript: 0.000001 to 1e21 without an exponent. */
 static void dx_dump_p_digits(dx_dump_p_text *t, const char *digits, int count, int point)
 {
     enum { PLAIN_POINT_MIN = -5, PLAIN_POINT_MAX = 21 };
@@ -434,7 +433,7 @@ static void dx_dump_p_float(dx_dump_p_text *t, uint64_t bits, uint32_t size)
     dx_dump_p_digits(t, digits, (int)count, point);
 }
 
-/* The scalar of that code at p. */
+/* Write the scalar of that code at p. */
 static void dx_dump_p_scalar(dx_dump_p_text *t, unsigned code, const uint8_t *p)
 {
     const unsigned type = code & 15;
@@ -449,7 +448,7 @@ static void dx_dump_p_scalar(dx_dump_p_text *t, unsigned code, const uint8_t *p)
         dx_dump_p_chars(t, value ? "true" : "false");
         return;
     }
-    if (type >= DX_TELEPORT_TYPE_I8 && value >> (8 * size - 1)) { /* negative: write its amount */
+    if (type >= DX_TELEPORT_TYPE_I8 && value >> (8 * size - 1)) { /* negative: its magnitude */
         dx_dump_p_char(t, '-');
         value = (0 - value) & (UINT64_MAX >> (64 - 8 * size));
     }
@@ -457,8 +456,8 @@ static void dx_dump_p_scalar(dx_dump_p_text *t, unsigned code, const uint8_t *p)
 }
 
 /* >>record ------------------------------------------------------------------
-   A walk over the schema, field by field, in the order in which the data's references stand. What
-   is nested is walked in place:
+   A walk over the schema, field by field, in the order of the data's references. Nested records are
+   walked in place:
 
         record ---- field, field, record(...), list -> [record(...), record(...)], field
 
@@ -469,7 +468,7 @@ typedef struct dx_dump_p_walk {
     int                  error;
 } dx_dump_p_walk;
 
-/* Elements of a reference; none after an error. */
+/* Elements of a reference; *count is 0 after an error. */
 static const uint8_t *dx_dump_p_follow(dx_dump_p_walk *w, const uint8_t *field, uint32_t unit,
                                        uint32_t *count)
 {
@@ -525,7 +524,7 @@ static void dx_dump_p_field(dx_dump_p_walk *w, const dx_teleport_field *f, const
         p = dx_dump_p_follow(w, p, type->record_size, &count);
         dx_dump_p_records(w, type, p, count);
         return;
-    case DX_TELEPORT_KIND_OPTIONAL: /* {is it there, padding, value} */
+    case DX_TELEPORT_KIND_OPTIONAL: /* {has a value, padding, value} */
         if (*p) dx_dump_p_scalar(&w->text, f->code, p + size);
         else dx_dump_p_chars(&w->text, "null");
         return;
@@ -539,7 +538,7 @@ static void dx_dump_p_record(dx_dump_p_walk *w, const dx_teleport_type *type,
     dx_dump_p_char(&w->text, '{');
     for (uint32_t i = 0; i < type->count && !w->error; i++) {
         const dx_teleport_field *f = &type->fields[i];
-        if (f->since > version) break; /* newer than the data, like all behind it */
+        if (f->since > version) break; /* newer than the data, like all later ones */
         dx_dump_p_key(&w->text, f->name, i == 0);
         dx_dump_p_field(w, f, record + f->offset);
     }
@@ -561,8 +560,7 @@ DX_DUMP_API int dx_dump_record(const dx_teleport_type *type, const dx_teleport_v
 }
 
 /* >>schema ------------------------------------------------------------------
-   What a reader in another language needs to know of a type; nested types stand where they are
-   used, each time in full. */
+   A type as a reader in another language needs it; nested types are written in full at each use. */
 static void dx_dump_p_type(dx_dump_p_text *t, const dx_teleport_type *type);
 
 static void dx_dump_p_number(dx_dump_p_text *t, const char *name, uint32_t value)
@@ -575,7 +573,7 @@ static void dx_dump_p_name(dx_dump_p_text *t, const char *name)
 {
     dx_dump_p_key(t, "name", true);
     dx_dump_p_char(t, '"');
-    dx_dump_p_chars(t, name); /* an identifier of C: nothing to escape */
+    dx_dump_p_chars(t, name); /* a C identifier: no escapes */
     dx_dump_p_char(t, '"');
 }
 

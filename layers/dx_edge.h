@@ -1,9 +1,9 @@
 /*  dx_edge.h - v0.3.0 - both ends of a conditional HTTP request that a patch may answer
                         - MIT-0 or public domain, see end of file
 
-    A client that has an older version of something asks whether there is a newer one, and gets
-    "nothing new" (304), a patch (226), or all of it (200). This layer knows the header fields of
-    HTTP (RFC 9110, RFC 3229), and keeps what it gets in a dx_cache.h; sockets and patches are the
+    A client that has an older version of a resource asks whether there is a newer one, and gets
+    "not modified" (304), a patch (226), or the whole (200). This layer handles the header fields of
+    HTTP (RFC 9110, RFC 3229), and caches responses in a dx_cache.h; sockets and patches are the
     program's.
 
     Do this in ONE C or C++ file:
@@ -12,7 +12,7 @@
         #include "dx_edge.h"
 
     and include it elsewhere without the define. C99; also builds as C++11. It includes dx_cache.h
-    beside it, unless that was included before.
+    from the same folder, unless that was included before.
 
     QUICK EXAMPLE
 
@@ -21,10 +21,10 @@
         dx_edge_version base;
         size_t size;
         memset(&server, 0, sizeof server);
-        memset(server.now.hash, 0xab, 32);              // the hash of what there is now
-        size = dx_edge_fields(&server, DX_EDGE_STALE, NULL, fields);    // with all of it
+        memset(server.now.hash, 0xab, 32);              // the hash of the current version
+        size = dx_edge_fields(&server, DX_EDGE_STALE, NULL, fields);    // with the whole body
         if (size == 0 || strstr(fields, "ETag: ") == NULL) return 1;
-        memcpy(tag, fields + 6, 66);                    // what a client says that it has
+        memcpy(tag, fields + 6, 66);                    // the version that a client has
         switch (dx_edge_negotiate(&server, tag, 66, true, &base)) {
         case DX_EDGE_FRESH: break;                      // 304
         case DX_EDGE_PATCH: return 2;                   // 226, with a patch from base
@@ -45,23 +45,23 @@
                 dx_edge_request(&call, fields);      // "If-None-Match: ...", to be sent along
                 if (!ask(fields, &reply)) { result = dx_edge_offline(&edge, &call, now_ms); break; }
                 result = dx_edge_reply(&edge, &call, &reply, now_ms);
-            } while (result == DX_EDGE_REFETCH);     // once at most: now for all of it
+            } while (result == DX_EDGE_REFETCH);     // at most once: the whole body
         }                                            // OK and ESTALE: call.view
         dx_edge_end(&edge, &call);
 
     GUARANTEES
-        - What a patch makes is stored only if it has the hash that the strong ETag names, and was
-          made from the entry that is cached; all else is asked for again, whole.
-        - A strong ETag is 64 hex digits, the hash of the content. Tags of others are no errors.
+        - A patched result is stored only if it has the hash in the strong ETag, and its base is the
+          cached entry; otherwise the whole body is requested again.
+        - A strong ETag is 64 hex digits, the hash of the content. Foreign tags are not errors.
         - No allocation, no globals, no recursion, no printing.
-    LIMITS      The first DX_EDGE_TAGS_MAX tags of a request. What a patch makes must fit into
+    LIMITS      The first DX_EDGE_TAGS_MAX tags of a request. A patched result must fit into
                 edge.memory.
     CONFIG      DX_EDGE_STATIC     functions become static
                 DX_EDGE_API        how functions are declared
                 DX_EDGE_ASSERT(c)  <assert.h> when hosted
                 DX_EDGE_MEMSET, DX_EDGE_MEMCMP
     ERRORS      dx_edge_error: 0 = ok, negative = reason, with the values of dx_cache_error;
-                dx_edge_error_name() spells it.
+                dx_edge_error_name() returns its name.
     OWNERSHIP   The cache and the memory are the caller's. A call holds views until dx_edge_end().
     FORMAT      RFC 9110 (ETag, If-None-Match), RFC 3229 (A-IM, Delta-Base).
 */
@@ -94,19 +94,19 @@ extern "C" {
 #endif
 
 /* >>types -------------------------------------------------------------- */
-/* value, constant, meaning; those of dx_cache.h that are passed on, and one more. */
+/* value, constant, meaning; those of dx_cache.h that are returned, and one more. */
 #define DX_EDGE_ERRORS(X)                                                                          \
     X(0, OK)                                                                                       \
     X(-1, EINVAL)     /* an argument breaks its contract */                                        \
     X(-2, ENOMEM)     /* no room in the cache */                                                   \
     X(-4, ETOOBIG)    /* above the quota of the cache */                                           \
-    X(-5, ECORRUPT)   /* the answer is not what its ETag names */                                  \
-    X(-6, EAGAIN)     /* too much is under way, or the entry is gone: begin again */               \
-    X(-7, ESYS)       /* there is no answer, and no old one */                                     \
+    X(-5, ECORRUPT)   /* the body does not match its ETag */                                       \
+    X(-6, EAGAIN)     /* too much is under way, or the entry is gone: start over */                \
+    X(-7, ESYS)       /* no response, and no cached one */                                         \
     X(-9, ENOTFOUND)  /* no such entry */                                                          \
-    X(-32, ESTALE)    /* the last good one is in the view */                                       \
-    X(-33, EOUTDATED) /* overtaken by an invalidation: begin again */                              \
-    X(-34, EPROTOCOL) /* an answer to what was not asked: 304 to a first request */
+    X(-32, ESTALE)    /* the view has the last good one */                                         \
+    X(-33, EOUTDATED) /* overtaken by an invalidation: start over */                               \
+    X(-34, EPROTOCOL) /* not a response to this request, e.g. 304 without If-None-Match */
 
 typedef enum dx_edge_error {
 #define DX_EDGE_P_ENUM(value, constant) DX_EDGE_##constant = value,
@@ -114,27 +114,27 @@ typedef enum dx_edge_error {
 #undef DX_EDGE_P_ENUM
 } dx_edge_error;
 
-/* What an answer is, and what one that did not help leads to. */
+/* The kind of a response, or the next step after an unusable one. */
 typedef enum dx_edge_outcome {
-    DX_EDGE_FRESH = 1,  /* 304: the client has what there is */
-    DX_EDGE_PATCH = 2,  /* 226: a patch from what it has */
-    DX_EDGE_STALE = 3,  /* 200: all of it */
-    DX_EDGE_REFETCH = 4 /* the client asks again, for all of it */
+    DX_EDGE_FRESH = 1,  /* 304: the client is up to date */
+    DX_EDGE_PATCH = 2,  /* 226: a patch of the client's version */
+    DX_EDGE_STALE = 3,  /* 200: the whole body */
+    DX_EDGE_REFETCH = 4 /* request again, the whole body */
 } dx_edge_outcome;
 
 enum { DX_EDGE_FIELDS_MAX = 320, DX_EDGE_ETAG_MAX = 72, DX_EDGE_TAGS_MAX = 32 };
 
 typedef struct dx_edge_version {
     uint8_t  hash[32];
-    uint64_t number; /* 0: it has none, and no weak tag */
+    uint64_t number; /* 0: no number, so no weak tag */
 } dx_edge_version;
 
 typedef struct dx_edge_server {
     dx_edge_version now;
-    uint64_t max_age_s; /* 0: one year; UINT64_MAX: no-cache, to be asked about every time */
-    bool     immutable; /* of an address that never means another version (RFC 8246) */
-    /* Is there an older version with a hash that begins so (size is 32, or 16 with its number),
-       from which there is, or will be, a patch? */
+    uint64_t max_age_s; /* 0: one year; UINT64_MAX: no-cache, always revalidate */
+    bool     immutable; /* the address never means another version (RFC 8246) */
+    /* Is there an older version whose hash begins with this (size is 32, or 16 with its number),
+       and for which a patch exists or will exist? */
     bool (*known)(void *user, const uint8_t *hash, size_t size, uint64_t number,
                   dx_edge_version *out);
     void *user;
@@ -146,23 +146,23 @@ typedef struct dx_edge_client {
                  size_t patch_size, void *out, size_t capacity, size_t *got);
     /* 0, or an error; NULL: no patches */
     void     *user;
-    void     *memory; /* for what a patch makes, one at a time; what is larger is fetched whole */
+    void     *memory; /* for patched results, one at a time; larger ones are fetched whole */
     size_t    memory_size;
     uint64_t  ttl_ms; /* 0: that of the cache */
 } dx_edge_client;
 
-typedef struct dx_edge_call { /* one request; the fields with _ are private */
+typedef struct dx_edge_call { /* one request; fields ending in _ are private */
     dx_cache_view   view; /* the answer */
     dx_cache_view   base_;
     dx_cache_ticket ticket_;
     const void     *key_;
     size_t          key_size_;
-    bool            patches_; /* a patch may answer */
-    bool            whole_;   /* one was of no use: now all of it is asked for */
+    bool            patches_; /* a patch is acceptable */
+    bool            whole_;   /* a response was unusable: request the whole body */
 } dx_edge_call;
 
-typedef struct dx_edge_answer { /* as it came; borrowed during dx_edge_reply() */
-    int         status;  /* 200, 226, 304; others as if there had been none */
+typedef struct dx_edge_answer { /* as received; borrowed during dx_edge_reply() */
+    int         status;  /* 200, 226, 304; others count as no response */
     bool        patch;   /* of 200: the content type is that of a patch */
     const char *etag;       /* the values of these fields, or NULL */
     const char *delta_base;
@@ -176,30 +176,30 @@ typedef struct dx_edge_answer { /* as it came; borrowed during dx_edge_reply() *
 /* "DX_EDGE_EINVAL" and so on; "unknown error" for anything else. Never NULL. */
 DX_EDGE_API const char *dx_edge_error_name(int error);
 
-/* What to answer to a request whose If-None-Match field (NULL: none) is this. *base is filled with
-   PATCH. At most DX_EDGE_TAGS_MAX tags are looked at. */
+/* Select the response to a request with this If-None-Match field (NULL: none). *base is set for
+   PATCH. Examines at most DX_EDGE_TAGS_MAX tags. */
 DX_EDGE_API dx_edge_outcome dx_edge_negotiate(const dx_edge_server *server, const char *field,
                                               size_t size, bool patches, dx_edge_version *base);
-/* The header fields of that answer, each with CR LF, and NUL; returns their length. */
+/* Write the header fields of that response, each with CR LF, and NUL; returns their length. */
 DX_EDGE_API size_t dx_edge_fields(const dx_edge_server *server, dx_edge_outcome outcome,
                                   const dx_edge_version *base, char out[DX_EDGE_FIELDS_MAX]);
 /* W/"HEX:NUMBER": 16 bytes of the hash and the number of the version. */
 DX_EDGE_API size_t dx_edge_weak_etag(const dx_edge_version *version, char out[DX_EDGE_ETAG_MAX]);
 
-/* OK: call->view. COMPUTE: to be asked for; WAIT: somebody else asks, dx_edge_poll() after
-   desc.wake. Errors of dx_cache_begin(). The key is borrowed until dx_edge_end(), which must
+/* OK: call->view. COMPUTE: send a request; WAIT: another caller is requesting it, dx_edge_poll()
+   after desc.wake. Errors of dx_cache_begin(). The key is borrowed until dx_edge_end(), which must
    follow. */
 DX_EDGE_API int dx_edge_begin(dx_edge_client *edge, const void *key, size_t key_size,
                               uint64_t now_ms, dx_edge_call *call);
 DX_EDGE_API int dx_edge_poll(dx_edge_client *edge, uint64_t now_ms, dx_edge_call *call);
-/* The header fields to send along, each with CR LF, and NUL; returns their length. */
+/* Write the header fields of the request, each with CR LF, and NUL; returns their length. */
 DX_EDGE_API size_t dx_edge_request(const dx_edge_call *call, char out[DX_EDGE_FIELDS_MAX]);
-/* OK: it is stored and in call->view. DX_EDGE_REFETCH: send another request. ESTALE: as
-   dx_edge_offline(). What ends it otherwise: DX_EDGE_ECORRUPT, DX_EDGE_EPROTOCOL; EAGAIN and
-   EOUTDATED (begin again); errors of dx_cache_put(). */
+/* Handle a response. OK: it is stored and in call->view. DX_EDGE_REFETCH: send another request.
+   ESTALE: as dx_edge_offline(). Other errors end the call: DX_EDGE_ECORRUPT, DX_EDGE_EPROTOCOL;
+   EAGAIN and EOUTDATED (start over); errors of dx_cache_put(). */
 DX_EDGE_API int dx_edge_reply(dx_edge_client *edge, dx_edge_call *call,
                               const dx_edge_answer *answer, uint64_t now_ms);
-/* There is no answer. ESTALE: the last good one is in call->view; DX_EDGE_ESYS: there is none. */
+/* No response. ESTALE: the last good one is in call->view; DX_EDGE_ESYS: not cached. */
 DX_EDGE_API int dx_edge_offline(dx_edge_client *edge, dx_edge_call *call, uint64_t now_ms);
 DX_EDGE_API void dx_edge_end(dx_edge_client *edge, dx_edge_call *call);
 
@@ -251,17 +251,17 @@ DX_EDGE_API const char *dx_edge_error_name(int error)
 
        If-None-Match: "64 hex digits", W/"32 hex digits:17", "something of another server"
                       hash, 32 bytes      16 bytes of it, and the number                    */
-typedef struct dx_edge_p_tag { /* one of a list */
+typedef struct dx_edge_p_tag { /* a tag of a list */
     const char *text; /* between the quotes */
     size_t      size;
     bool        weak;
 } dx_edge_p_tag;
 
-/* The next tag of a list (RFC 9110, 13.1.2) from *at on. False: there is none, or no list. */
+/* The next tag of a list (RFC 9110, 13.1.2) from *at on. False: the end, or malformed. */
 static bool dx_edge_p_next(const char *field, size_t size, size_t *at, dx_edge_p_tag *tag)
 {
     size_t i = *at;
-    DX_EDGE_ASSERT(i <= size); /* behind the quote of the tag before, at most */
+    DX_EDGE_ASSERT(i <= size); /* at most after the closing quote of the last tag */
     while (i < size && (field[i] == ' ' || field[i] == '\t' || field[i] == ',')) i++;
     tag->weak = size - i > 2 && field[i] == 'W' && field[i + 1] == '/';
     if (tag->weak) i += 2;
@@ -273,7 +273,7 @@ static bool dx_edge_p_next(const char *field, size_t size, size_t *at, dx_edge_p
     return i < size;
 }
 
-/* Lower case only: our tags are written so, and compared byte by byte by others. */
+/* Lower case only: that is how tags are written, and caches compare them byte by byte. */
 static int dx_edge_p_digit(char c)
 {
     if (c >= '0' && c <= '9') return c - '0';
@@ -281,7 +281,7 @@ static int dx_edge_p_digit(char c)
     return -1;
 }
 
-/* size bytes from twice as many digits. */
+/* Decode size bytes from twice as many hex digits. */
 static bool dx_edge_p_hex(const char *text, uint8_t *out, size_t size)
 {
     size_t i;
@@ -294,7 +294,7 @@ static bool dx_edge_p_hex(const char *text, uint8_t *out, size_t size)
     return true;
 }
 
-/* What a tag says: 32 bytes of a hash, or 16 and a number; 0: it is none of ours. */
+/* Decode a tag: 32 bytes of a hash, or 16 and a number; 0: a foreign tag. */
 static size_t dx_edge_p_read(const dx_edge_p_tag *tag, uint8_t hash[32], uint64_t *number)
 {
     size_t i;
@@ -311,7 +311,7 @@ static size_t dx_edge_p_read(const dx_edge_p_tag *tag, uint8_t hash[32], uint64_
     return 16;
 }
 
-/* The hash of a field that must be one strong tag of ours. */
+/* The hash of a field that must be a single strong tag in our format. */
 static bool dx_edge_p_strong(const char *field, size_t size, uint8_t hash[32])
 {
     dx_edge_p_tag tag;
@@ -322,8 +322,8 @@ static bool dx_edge_p_strong(const char *field, size_t size, uint8_t hash[32])
 }
 
 /* >>text ----------------------------------------------------------------
-   Header fields are appended to a buffer of DX_EDGE_FIELDS_MAX bytes, which the longest set of them
-   fits into; each function returns where the next one goes on. */
+   Header fields are appended to a buffer of DX_EDGE_FIELDS_MAX bytes, enough for the longest set;
+   each function returns the position after its text. */
 static size_t dx_edge_p_text(char *out, size_t at, const char *text)
 {
     DX_EDGE_ASSERT(at < DX_EDGE_FIELDS_MAX);
@@ -332,7 +332,7 @@ static size_t dx_edge_p_text(char *out, size_t at, const char *text)
     return at;
 }
 
-/* Bytes as digits. */
+/* Bytes as hex digits. */
 static size_t dx_edge_p_digits(char *out, size_t at, const uint8_t *bytes, size_t size)
 {
     static const char digits[] = "0123456789abcdef";
@@ -362,8 +362,8 @@ static size_t dx_edge_p_tag_field(char *out, size_t at, const char *name, const 
 }
 
 /* >>server --------------------------------------------------------------
-   The first tag that names what there is now wins: 304. Else the first one that a patch can start
-   from: 226. Else 200. */
+   The first tag that names the current version wins: 304. Else the first one that a patch can be
+   based on: 226. Else 200. */
 DX_EDGE_API dx_edge_outcome dx_edge_negotiate(const dx_edge_server *server, const char *field,
                                               size_t size, bool patches, dx_edge_version *base)
 {
@@ -395,7 +395,7 @@ DX_EDGE_API size_t dx_edge_fields(const dx_edge_server *server, dx_edge_outcome 
                                   const dx_edge_version *base, char out[DX_EDGE_FIELDS_MAX])
 {
     size_t at = dx_edge_p_tag_field(out, 0, "ETag", server->now.hash);
-    if (outcome == DX_EDGE_PATCH) { /* for caches that would take it for the whole */
+    if (outcome == DX_EDGE_PATCH) { /* for caches that would store it as the whole body */
         at = dx_edge_p_text(out, at, "Cache-Control: no-store\r\nIM: dx-patch\r\n");
         at = dx_edge_p_tag_field(out, at, "Delta-Base", base->hash);
     } else if (server->max_age_s == UINT64_MAX) {
@@ -416,13 +416,13 @@ DX_EDGE_API size_t dx_edge_weak_etag(const dx_edge_version *version, char out[DX
 }
 
 /* >>client --------------------------------------------------------------
-   A call holds the stale entry (base_) while it asks, and the answer (view) afterwards:
+   A call holds the stale entry (base_) during the request, and the answer (view) afterwards:
 
        begin -> COMPUTE -> request -> 304: base_ is renewed, and is the view
                                    -> 226: base_ + patch, checked against the ETag, is stored
                                    -> 200: the body, checked against a strong ETag, is stored
-                                   -> anything wrong with the first two: REFETCH, without a tag   */
-/* What begin or poll said: an entry that is not fresh is what the request is about. */
+                                   -> the first two unusable: REFETCH, without a tag  */
+/* After begin or poll: a stale entry becomes the base of the request. */
 static int dx_edge_p_begun(dx_edge_call *call, int result)
 {
     DX_EDGE_ASSERT(!dx_cache_ext_holds(&call->base_));
@@ -461,7 +461,7 @@ DX_EDGE_API size_t dx_edge_request(const dx_edge_call *call, char out[DX_EDGE_FI
                           call->patches_ ? "A-IM: dx-patch\r\n" : "");
 }
 
-/* An answer that is of no use: once more, for all of it; or this is the end. */
+/* An unusable response: request the whole body once, or end the call. */
 static int dx_edge_p_again(dx_edge_client *edge, dx_edge_call *call, int error, uint64_t now_ms)
 {
     DX_EDGE_ASSERT(error < 0);
@@ -473,7 +473,7 @@ static int dx_edge_p_again(dx_edge_client *edge, dx_edge_call *call, int error, 
     return error;
 }
 
-/* Store an answer under the call's ticket, and view it. */
+/* Store a response under the call's ticket, and view it. */
 static int dx_edge_p_put(dx_edge_client *edge, dx_edge_call *call, const void *value, size_t size,
                          const uint8_t hash[32], size_t patch_size, uint64_t now_ms)
 {
@@ -490,7 +490,7 @@ static int dx_edge_p_put(dx_edge_client *edge, dx_edge_call *call, const void *v
     return dx_cache_put(edge->cache, &call->ticket_, &item, now_ms, &call->view);
 }
 
-/* 304: the stale entry is good again, unless it is not the one that the server means. */
+/* 304: renew the stale entry, unless the server means another one. */
 static int dx_edge_p_unchanged(dx_edge_client *edge, dx_edge_call *call,
                                const dx_edge_answer *answer, uint64_t now_ms)
 {
@@ -501,25 +501,25 @@ static int dx_edge_p_unchanged(dx_edge_client *edge, dx_edge_call *call,
     }
     if (dx_edge_p_strong(answer->etag, answer->etag_size, hash) &&
         DX_EDGE_MEMCMP(hash, call->base_.hash, 32) != 0) {
-        return dx_edge_p_again(edge, call, DX_EDGE_EPROTOCOL, now_ms); /* it means another one */
+        return dx_edge_p_again(edge, call, DX_EDGE_EPROTOCOL, now_ms); /* of another version */
     }
     result = dx_cache_renew(edge->cache, &call->ticket_, &call->base_, now_ms, edge->ttl_ms);
-    if (result == DX_EDGE_ENOTFOUND) return DX_EDGE_EAGAIN; /* evicted meanwhile: begin again */
+    if (result == DX_EDGE_ENOTFOUND) return DX_EDGE_EAGAIN; /* evicted meanwhile: start over */
     if (result != DX_EDGE_OK) return result;
     call->view = call->base_;
     DX_EDGE_MEMSET(&call->base_, 0, sizeof call->base_);
     return DX_EDGE_OK;
 }
 
-/* 226: base_ and the patch give the answer. The patch is believed only for what comes out of it: it
-   must be of base_, and the result must hash to the strong tag. */
+/* 226: base_ and the patch give the body. The patch is untrusted: it must be of base_, and the
+   result must hash to the strong tag. */
 static int dx_edge_p_patched(dx_edge_client *edge, dx_edge_call *call, const dx_edge_answer *answer,
                              uint64_t now_ms)
 {
     uint8_t wanted[32], hash[32];
     size_t got = 0;
     if (call->whole_ || !dx_cache_ext_holds(&call->base_) || !edge->apply) {
-        return dx_edge_p_again(edge, call, DX_EDGE_EPROTOCOL, now_ms); /* nobody asked for it */
+        return dx_edge_p_again(edge, call, DX_EDGE_EPROTOCOL, now_ms); /* no patch was requested */
     }
     if (!dx_edge_p_strong(answer->etag, answer->etag_size, wanted) ||
         (answer->delta_base &&
@@ -539,7 +539,7 @@ static int dx_edge_p_patched(dx_edge_client *edge, dx_edge_call *call, const dx_
     return dx_edge_p_put(edge, call, edge->memory, got, hash, answer->body_size, now_ms);
 }
 
-/* 200: the body, and its own hash where the server does not say one. */
+/* 200: the body, hashed here if the server sends no strong tag. */
 static int dx_edge_p_whole(dx_edge_client *edge, dx_edge_call *call, const dx_edge_answer *answer,
                            uint64_t now_ms)
 {

@@ -1,9 +1,9 @@
 /*  dx_frames.h - v0.3.0 - tasks of three priorities in frames that keep to a time budget
                 - MIT-0 or public domain, see end of file
 
-    A layer on dx_reactor.h, for programs with a rhythm: 60 frames a second, each with a budget of
-    milliseconds for work that can wait. What does not fit is left for the next frame, and no level
-    starves.
+    A layer on dx_reactor.h, for programs with a fixed rate: 60 frames a second, each with a budget
+    of milliseconds for work that can wait. Tasks beyond the budget run in the next frame, and no
+    level starves.
 
     Do this in ONE C or C++ file:
 
@@ -37,10 +37,10 @@
 
     CONTENTS (search >>)  config  errors  types  api  platform  queues  frame  timer  license
 
-    GUARANTEES  No allocation, no global, no recursion; push is O(1). A level that got nothing for
+    GUARANTEES  No allocation, no global, no recursion; push is O(1). A level without a task for
                 desc.patience frames gets one task. First in, first out within a level.
     LIMITS      A task is not interrupted: one that takes longer than the budget delays the frame.
-                One thread: where it is started, the reactor's.
+                One thread: the reactor's, if it is started.
     CONFIG      DX_FRAMES_STATIC, DX_FRAMES_API, DX_FRAMES_ASSERT(c), DX_FRAMES_MEMSET
     ERRORS      dx_frames_error: 0 = ok, negative = reason, with the values of dx_reactor_error
     OWNERSHIP   The caller owns every object; a task is lent from the push to the call of its fn,
@@ -95,19 +95,19 @@ DX_FRAMES_API const char *dx_frames_error_name(int error);
 
 /* >>types -------------------------------------------------------------- */
 typedef enum dx_frames_priority {
-    DX_FRAMES_IMMEDIATE = 0, /* tasks are begun until budget_ns of a frame are used */
+    DX_FRAMES_IMMEDIATE = 0, /* tasks start until budget_ns of a frame are used */
     DX_FRAMES_NORMAL    = 1, /* until yield_ns */
     DX_FRAMES_IDLE      = 2  /* until idle_ns */
 } dx_frames_priority;
 
-enum { DX_FRAMES_LEVELS = 3, DX_FRAMES_WINDOW = 60 }; /* frames that statistics cover */
+enum { DX_FRAMES_LEVELS = 3, DX_FRAMES_WINDOW = 60 }; /* frames covered by statistics */
 
 typedef struct dx_frames_desc {
     uint64_t budget_ns; /* 0 = 4 ms */
     uint64_t yield_ns;  /* at most budget_ns; 0 = 7/8 of it: 3.5 ms */
     uint64_t idle_ns;   /* at most yield_ns; 0 = half of budget_ns: 2 ms */
     uint64_t period_ns; /* from one frame to the next; 0 = 16,666,667 (60 a second) */
-    uint32_t patience;  /* frames in which a level got nothing: then one task of it runs; 0 = 60 */
+    uint32_t patience;  /* frames without a task of a level before one runs; 0 = 60 */
     uint64_t (*clock)(void *user); /* ns; NULL: the monotonic clock */
     void    *user;      /* the caller's, for clock */
 } dx_frames_desc;
@@ -116,33 +116,33 @@ typedef struct dx_frames_stats {
     uint64_t frames;
     uint64_t executed;     /* tasks */
     uint64_t used_ns;
-    uint64_t remaining_ns; /* of the budgets of these frames */
+    uint64_t remaining_ns; /* unused part of the budgets */
 } dx_frames_stats;
 
 typedef struct dx_frames {  /* caller-allocated; one thread; all but stats is private */
-    dx_frames_stats  stats; /* of the last 60 whole frames; zero before there are so many */
+    dx_frames_stats  stats; /* of the last 60 complete frames; zero before that */
     dx_frames_stats  now_;  /* of the frames since then */
     dx_frames_desc   desc_; /* with its defaults filled in */
     dx_reactor_task *first_[DX_FRAMES_LEVELS];  /* queues, linked by dx_reactor_task.next */
-    dx_reactor_task *last_[DX_FRAMES_LEVELS];   /* of a queue that is not empty */
-    uint32_t         hungry_[DX_FRAMES_LEVELS]; /* frames in a row that a level got nothing */
+    dx_reactor_task *last_[DX_FRAMES_LEVELS];   /* of a nonempty queue */
+    uint32_t         hungry_[DX_FRAMES_LEVELS]; /* consecutive frames without a task of the level */
     uint64_t         due_;      /* when the next frame should begin */
-    dx_reactor      *reactor_;  /* whose timer runs the frames */
+    dx_reactor      *reactor_;  /* its timer runs the frames */
     dx_op            timer_;
     bool             running_;  /* started, and not stopped since */
 } dx_frames;
 
 /* >>api ---------------------------------------------------------------- */
-/* desc NULL: all defaults. EINVAL: limits that are not in order. */
+/* desc NULL: all defaults. EINVAL: limits out of order. */
 DX_FRAMES_API int dx_frames_init(dx_frames *f, const dx_frames_desc *desc);
 /* Queue a task; `worker` is NULL in its function. O(1), any number of tasks. EINVAL. */
 DX_FRAMES_API int dx_frames_push(dx_frames *f, int priority, dx_reactor_task *task);
-/* One frame: tasks left over from the last one first, until the limits. Returns how many ran. A
-   caller with a rhythm of its own calls this; dx_frames_start() has a timer of *r call it. */
+/* Run one frame: tasks left from the last one first, until the limits. Returns how many ran. Call
+   it at your own rate, or use dx_frames_start(): then a timer of *r calls it. */
 DX_FRAMES_API uint32_t dx_frames_run(dx_frames *f);
-/* OK also when it is started already; EINVAL, EAGAIN, ECANCELED as dx_reactor_timer(). */
+/* OK also if it is started already; EINVAL, EAGAIN, ECANCELED as dx_reactor_timer(). */
 DX_FRAMES_API int dx_frames_start(dx_frames *f, dx_reactor *r);
-/* Once or more often; the tasks stay queued. *f may be freed after one more wait of its reactor. */
+/* May be called again; tasks stay queued. *f may be freed after one more wait of its reactor. */
 DX_FRAMES_API void dx_frames_stop(dx_frames *f);
 
 #ifdef __cplusplus
@@ -179,7 +179,7 @@ DX_FRAMES_API const char *dx_frames_error_name(int error)
 }
 
 /* >>queues -------------------------------------------------------------
-   One queue a level, threaded through the tasks:
+   One queue for each level, linked through the tasks:
 
        first_[level] -> task -> task -> ... -> last_[level] -> NULL          */
 DX_FRAMES_API int dx_frames_init(dx_frames *f, const dx_frames_desc *desc)
@@ -208,7 +208,7 @@ DX_FRAMES_API int dx_frames_push(dx_frames *f, int priority, dx_reactor_task *ta
     return DX_FRAMES_OK;
 }
 
-/* The first task that may begin when `used` ns of the frame are over; NULL: none. */
+/* The first task that may start after `used` ns of the frame; NULL: none. */
 static dx_reactor_task *dx_frames_p_take(dx_frames *f, uint64_t used)
 {
     const uint64_t limits[DX_FRAMES_LEVELS] = {f->desc_.budget_ns, f->desc_.yield_ns,
@@ -227,12 +227,12 @@ static dx_reactor_task *dx_frames_p_take(dx_frames *f, uint64_t used)
 }
 
 /* >>frame --------------------------------------------------------------
-   Time within one frame, and which levels may still begin a task:
+   Time within one frame, and the levels that may still start a task:
 
        0            idle_ns       yield_ns      budget_ns            period_ns
        |--- all three ---|-- no IDLE ---|- IMMEDIATE -|------ nothing ------|
 
-   A level that has waited for more than `patience` frames begins one task at any time. */
+   A level that has waited for more than `patience` frames starts one task at any time. */
 static uint64_t dx_frames_p_now(const dx_frames *f)
 {
     return f->desc_.clock ? f->desc_.clock(f->desc_.user) : dx_reactor_ext_clock_ns(NULL);
@@ -265,8 +265,8 @@ DX_FRAMES_API uint32_t dx_frames_run(dx_frames *f)
 }
 
 /* >>timer --------------------------------------------------------------
-   A timer of the reactor runs the frames. due_ advances by whole periods, so that the rhythm does
-   not drift by what the frames take. */
+   A timer of the reactor runs the frames. due_ advances by whole periods, so that the duration of
+   the frames causes no drift. */
 static void dx_frames_p_due(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
 {
     dx_frames *f = (dx_frames *)dx_reactor_op_user(op);
@@ -277,7 +277,7 @@ static void dx_frames_p_due(dx_reactor *r, dx_op *op, int32_t result, uint32_t f
     if (!f->running_) return; /* a task may have stopped it */
     now = dx_reactor_ext_clock_ns(r);
     f->due_ += f->desc_.period_ns;
-    if (f->due_ < now) f->due_ = now; /* late by more than a frame: those are left out */
+    if (f->due_ < now) f->due_ = now; /* more than a frame late: skip the missed ones */
     f->running_ = dx_reactor_timer(r, op, f->due_ - now) == DX_REACTOR_OK;
 }
 

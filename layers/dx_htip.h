@@ -25,7 +25,7 @@
         size_t size;
         if (dx_htip_finish(&w, stream, sizeof stream, &size)) return 1;
 
-        dx_htip_nodes nodes;                                  // ... read: whole, or not at all
+        dx_htip_nodes nodes;                                  // ... read: all or nothing
         if (dx_htip_nodes_init(&nodes, nodes_memory, sizeof nodes_memory, 32)) return 1;
         if (dx_htip_render(&nodes, stream, size, NULL, NULL)) return 1;
         printf("%u nodes\n", (unsigned)nodes.used);
@@ -34,16 +34,16 @@
                           bytes  words  parsing  tables  operations  registry  rendering  strings
                           writing  license
 
-    GUARANTEES  Never allocates; no globals; no recursion. A stream is checked as a whole before any
-                of it is carried out: all of it or nothing. No byte from outside reaches an assert.
-                O(bytes of the stream + nodes) time; a template's markup is read once a stream.
+    GUARANTEES  Never allocates; no globals; no recursion. A stream is checked completely before any
+                of it is carried out: all or nothing. No untrusted byte reaches an assert. O(bytes
+                of the stream + nodes) time; a template's markup is parsed once a stream.
     LIMITS      65,535 nodes and strings, 4,096 templates a stream, 65,535 bytes a string, markup 32
                 elements deep. One thread per object.
     CONFIG      DX_HTIP_STATIC, DX_HTIP_API, DX_HTIP_ASSERT(c), DX_HTIP_MEMCPY, DX_HTIP_MEMCMP,
                 DX_HTIP_MEMSET
-    ERRORS      dx_htip_error: 0 = ok, negative = reason; dx_htip_code_of_error() gives the number
-                that docs/formats/htip.md has for it
-    OWNERSHIP   The caller owns every byte. Texts that a callback gets lie in the stream.
+    ERRORS      dx_htip_error: 0 = ok, negative = reason; dx_htip_code_of_error() returns its code
+                in docs/formats/htip.md
+    OWNERSHIP   The caller owns every byte. Texts passed to a callback point into the stream.
     FORMAT      docs/formats/htip.md, normative
 */
 #ifndef DX_HTIP_H
@@ -73,18 +73,18 @@ extern "C" {
 #endif
 
 /* >>errors ------------------------------------------------------------- */
-/* value, constant, the number in docs/formats/htip.md (0: not an error of a stream). */
+/* value, constant, the code in docs/formats/htip.md (0: not an error of a stream). */
 #define DX_HTIP_ERRORS(X)                                                                         \
     X(0, OK, 0)                                                                                   \
     X(-1, EINVAL, 0)     /* an argument breaks its documented contract */                         \
-    X(-3, ENOSPACE, 0)   /* the writer or its output is full; nothing was added */                \
+    X(-3, ENOSPACE, 0)   /* no room in the writer or its output; nothing was added */             \
     X(-11, ETRUNCATED, 7) /* ends too early */                                                    \
     X(-12, EVERSION, 2)  /* another version */                                                    \
     X(-40, EMAGIC, 1)    /* not HTIP */                                                           \
     X(-41, EOPCODE, 3)   /* an operation that does not exist */                                   \
     X(-42, ETEMPLATE, 4) /* no template of that id in this stream */                              \
     X(-43, ESTRING, 5)   /* no string of that number */                                           \
-    X(-44, ENODE, 6)     /* no node of that number, or not one that this can be done to */        \
+    X(-44, ENODE, 6)     /* no node of that number, or the operation does not apply to it */      \
     X(-45, EFLAGS, 8)    /* unknown flags, or flags that contradict the counts */                 \
     X(-46, ERESERVED, 9) /* a reserved byte is not zero */                                        \
     X(-47, ESIZE, 10)    /* more bytes than the tables and operations take */                     \
@@ -93,8 +93,8 @@ extern "C" {
     X(-50, EMARKUP, 13)  /* markup that is not allowed, or has another number of slots */         \
     X(-51, ENAME, 14)    /* an attribute, class or style that is not allowed */                   \
     X(-52, ENODEUSED, 15) /* a node of that number exists */                                      \
-    X(-53, ENODEMAX, 16) /* a number above what this reader was given room for */                 \
-    X(-54, EBATCH, 17)   /* a batch in a batch, not begun, or not ended */
+    X(-53, ENODEMAX, 16) /* a number above the reader's node count */                             \
+    X(-54, EBATCH, 17)   /* a batch within a batch, not begun, or not ended */
 
 typedef enum dx_htip_error {
 #define DX_HTIP_P_ERROR_IS(value, constant, code) DX_HTIP_##constant = value,
@@ -103,7 +103,7 @@ typedef enum dx_htip_error {
 
 /* "DX_HTIP_ENODE" and so on; "unknown error" for anything else. */
 DX_HTIP_API const char *dx_htip_error_name(int error);
-/* The number that docs/formats/htip.md has for an error of a stream; 0 for others. */
+/* The code of an error in docs/formats/htip.md; 0 if it is not an error of a stream. */
 DX_HTIP_API int         dx_htip_code_of_error(int error);
 
 /* >>texts -------------------------------------------------------------- */
@@ -120,19 +120,19 @@ DX_HTIP_API bool         dx_htip_is_utf8(const void *bytes, size_t size);
 /* >>markup ------------------------------------------------------------- */
 enum { DX_HTIP_DEPTH_MAX = 32, DX_HTIP_SLOTS_MAX = 255 };
 
-typedef enum dx_htip_part { /* what markup consists of */
+typedef enum dx_htip_part { /* the parts of markup */
     DX_HTIP_OPEN       = 0, /* an element: a is its tag */
     DX_HTIP_ATTRIBUTE  = 1, /* of the element opened last: a its name, b its value */
     DX_HTIP_CHARACTERS = 2, /* a */
     DX_HTIP_CLOSE      = 3  /* the element opened last is complete: a is its tag */
 } dx_htip_part;
 
-/* Names and values are as they stand in the markup, with their entities. */
+/* Names and values are raw, with their entities. */
 typedef void dx_htip_visit(void *user, dx_htip_part part, dx_htip_text a, dx_htip_text b);
 
-/* Reads one element and nothing around it, in the subset of HTML that docs/formats/htip.md allows
-   (no scripts, no event attributes). Returns the number of its slots, or DX_HTIP_EMARKUP, in which
-   case visit was called for the parts before. visit may be NULL. */
+/* Parse exactly one element, in the subset of HTML that docs/formats/htip.md allows (no scripts, no
+   event attributes). Returns the number of its slots, or DX_HTIP_EMARKUP; then visit was called for
+   the parts before. visit may be NULL. */
 DX_HTIP_API int dx_htip_read_markup(dx_htip_text markup, dx_htip_visit *visit, void *user);
 
 /* >>nodes -------------------------------------------------------------- */
@@ -143,17 +143,17 @@ typedef struct dx_htip_node { /* private; links are numbers, DX_HTIP_P_NONE: non
     uint16_t slot_; /* 1: part of a clone, 0: a clone */
 } dx_htip_node;
 
-/* The nodes on the page. Node 0 is where the page is; a clone is the node that its operation names,
-   its slots are the numbers that follow. */
+/* The nodes on the page. Node 0 is the container of the page; a clone has the number in its
+   operation, its slots have the numbers after it. */
 typedef struct dx_htip_nodes {
     dx_htip_node *nodes_;
-    dx_htip_node *before_; /* a copy, for going back when a stream is refused */
+    dx_htip_node *before_; /* a copy, to roll back a refused stream */
     uint32_t      count;   /* numbers below this can be used */
     uint32_t      used;    /* nodes on the page, without node 0 */
 } dx_htip_nodes;
 
-/* An empty page. memory: DX_HTIP_NODE_SIZE bytes for each of count (1 to 65,535) nodes, aligned to
-   2, borrowed. EINVAL otherwise. */
+/* Start an empty page. memory: DX_HTIP_NODE_SIZE bytes for each of count (1 to 65,535) nodes,
+   aligned to 2, borrowed. EINVAL otherwise. */
 DX_HTIP_API int  dx_htip_nodes_init(dx_htip_nodes *n, void *memory, size_t memory_size,
                                     uint32_t count);
 DX_HTIP_API bool dx_htip_is_node(const dx_htip_nodes *n, uint32_t node);
@@ -172,22 +172,22 @@ typedef enum dx_htip_op {
     DX_HTIP_ROWS   = 10
 } dx_htip_op;
 
-/* Called in order, once all was found to be right. A ROWS operation comes as what it stands for: a
-   CLONE and a TEXT for each slot, row by row.
+/* Called in order, after the whole stream was checked. A ROWS operation is expanded: a CLONE and a
+   TEXT for each slot, row by row.
      CLONE   other: the parent; a: markup        ATTR    a: name, b: value
      TEXT    a: the text                         CLASS   other: 1 on, 0 off; a: its name
      REMOVE  BATCH  COMMIT                       STYLE   a: property, b: value
-     MOVE    other: the clone to stand before, 0: last of its parent */
+     MOVE    other: the clone to precede, 0: last of its parent */
 typedef void dx_htip_apply(void *user, dx_htip_op op, uint16_t node, uint16_t other, dx_htip_text a,
                            dx_htip_text b);
 
-/* Carries a stream out as a whole or, with an error, none of it: *n is then as it was and apply was
+/* Carry a stream out completely or, after an error, not at all: then *n is unchanged and apply was
    not called. apply may be NULL. */
 DX_HTIP_API int dx_htip_render(dx_htip_nodes *n, const void *bytes, size_t size,
                                dx_htip_apply *apply, void *user);
 
 /* >>writer ------------------------------------------------------------- */
-typedef struct dx_htip_writer_desc { /* zero = the default written behind each field */
+typedef struct dx_htip_writer_desc { /* zero = the default given after each field */
     void    *memory;        /* aligned to 4; borrowed until the stream is finished */
     size_t   memory_size;   /* 8 bytes an operation and a template, 16 a string, and the texts */
     uint32_t strings_max;   /* different strings; an eighth of what memory_size / 8 gives */
@@ -200,13 +200,13 @@ typedef struct dx_htip_writer { /* caller-allocated; fields are private */
     uint32_t *table_; /* string numbers + 1 by hash of content */
     uint32_t  strings_max_, templates_max_, ops_size_max_, text_size_max_, table_mask_;
     uint32_t  string_count_, template_count_, op_count_, ops_size_, text_size_;
-    int       error_; /* the first; dx_htip_finish() returns it too */
+    int       error_; /* the first one; dx_htip_finish() returns it */
 } dx_htip_writer;
 
 /* EINVAL: memory is NULL, not aligned, or too small for the three tables. */
 DX_HTIP_API int dx_htip_writer_init(dx_htip_writer *w, const dx_htip_writer_desc *desc);
 /* Each adds one operation or nothing. ENOSPACE: the writer is full; EINVAL: a string above 65,535
-   bytes, templates whose ids do not ascend. Anything else that is wrong is found by the reader. */
+   bytes, templates with ids that do not ascend. The reader finds all other errors. */
 DX_HTIP_API int dx_htip_add_template(dx_htip_writer *w, uint16_t id, const char *markup,
                                      size_t size);
 DX_HTIP_API int dx_htip_clone(dx_htip_writer *w, uint16_t node, uint16_t id, uint16_t parent);
@@ -217,16 +217,16 @@ DX_HTIP_API int dx_htip_set_style(dx_htip_writer *w, uint16_t node, dx_htip_text
                                   dx_htip_text value);
 DX_HTIP_API int dx_htip_set_class(dx_htip_writer *w, uint16_t node, dx_htip_text name, bool on);
 DX_HTIP_API int dx_htip_remove(dx_htip_writer *w, uint16_t node);
-/* A clone goes before another clone of the same parent; before 0: to the end. */
+/* Move a clone before another clone of the same parent; before 0: to the end. */
 DX_HTIP_API int dx_htip_move(dx_htip_writer *w, uint16_t node, uint16_t before);
-/* count clones of a template with `slots` slots, at the end of parent: nodes node, node + 1 + slots
-   ...; texts: count * slots of them, row by row. */
+/* Append count clones of a template with `slots` slots to parent: nodes node, node + 1 + slots ...;
+   texts: count * slots of them, row by row. */
 DX_HTIP_API int dx_htip_rows(dx_htip_writer *w, uint16_t node, uint16_t id, uint16_t parent,
                              uint16_t count, const dx_htip_text *texts, uint16_t slots);
 DX_HTIP_API int dx_htip_begin(dx_htip_writer *w);
 DX_HTIP_API int dx_htip_commit(dx_htip_writer *w);
-/* The stream, into out; the writer is empty then and can be used again. ENOSPACE: *size says how
-   many bytes it takes, and the writer is as before. Or the first error of an operation. */
+/* Write the stream to out and reset the writer. ENOSPACE: *size is the capacity needed, and the
+   writer is unchanged. Or the first error of an operation. */
 DX_HTIP_API int dx_htip_finish(dx_htip_writer *w, void *out, size_t capacity, size_t *size);
 
 #ifdef __cplusplus
@@ -339,7 +339,7 @@ DX_HTIP_API bool dx_htip_is_utf8(const void *bytes, size_t size)
         uint8_t       high = 0xbf;
         size_t        more = c < 0x80 ? 0 : c < 0xe0 ? 1 : c < 0xf0 ? 2 : 3;
         if (c == 0 || (c >= 0x80 && c < 0xc2) || c > 0xf4) return false;
-        if (c == 0xe0) low = 0xa0;  /* shorter forms say the same */
+        if (c == 0xe0) low = 0xa0;  /* overlong forms */
         if (c == 0xed) high = 0x9f; /* surrogates */
         if (c == 0xf0) low = 0x90;
         if (c == 0xf4) high = 0x8f; /* above U+10FFFF */
@@ -355,9 +355,9 @@ DX_HTIP_API bool dx_htip_is_utf8(const void *bytes, size_t size)
 }
 
 /* >>words ---------------------------------------------------------------
-   Names that may stand in markup and in operations. Nothing that runs, loads or parses otherwise is
-   let through, whatever the page does with it. */
-/* A letter, then letters, digits, '-'; all small. */
+   Names that are allowed in markup and in operations. Nothing that executes, loads or changes
+   parsing is allowed, whatever the page does with it. */
+/* A lower-case letter, then lower-case letters, digits, '-'. */
 static bool dx_htip_p_is_name(dx_htip_text t)
 {
     uint32_t i;
@@ -370,7 +370,7 @@ static bool dx_htip_p_is_name(dx_htip_text t)
     return t.size != 0;
 }
 
-/* Attributes that run nothing and that no operation of its own is for. */
+/* Attributes that execute nothing, and have no operation of their own. */
 static bool dx_htip_p_is_attribute(dx_htip_text name, dx_htip_text value)
 {
     static const char *const refused[] = {"style", "srcdoc", NULL};
@@ -380,7 +380,7 @@ static bool dx_htip_p_is_attribute(dx_htip_text name, dx_htip_text value)
         return false;
     if (dx_htip_p_is_one_of(name, refused)) return false;
     for (uint32_t i = 0; i < value.size && script[at]; i++) {
-        if (value.data[i] <= ' ') continue; /* browsers do not see these */
+        if (value.data[i] <= ' ') continue; /* browsers ignore these */
         if ((value.data[i] | 32) != script[at]) return true;
         at++;
     }
@@ -409,12 +409,12 @@ static bool dx_htip_p_is_style(dx_htip_text property, dx_htip_text value)
     return dx_htip_p_is_name(name) && value.size != 0;
 }
 
-/* Elements without content and without end. */
+/* Void elements: no content and no end tag. */
 static const char *const dx_htip_p_void[] = {"area",  "br",     "col",   "hr",  "img",
                                              "input", "source", "track", "wbr", NULL};
 
 /* >>parsing -------------------------------------------------------------
-   Markup is read once from left to right, with the open elements on a stack of fixed depth:
+   Markup is parsed in one pass, with the open elements on a stack of fixed depth:
 
        <li class="row"><b data-slot=""></b></li>
        OPEN li  ATTRIBUTE class row  OPEN b  ATTRIBUTE data-slot  CLOSE b  CLOSE li */
@@ -422,8 +422,8 @@ typedef struct dx_htip_p_markup {
     const uint8_t *at, *end;
     dx_htip_visit *visit;
     void          *user;
-    dx_htip_text   open[DX_HTIP_DEPTH_MAX];  /* elements that are open */
-    uint32_t       depth, slot_depth, slots; /* slot_depth: of the slot that is open, or 0 */
+    dx_htip_text   open[DX_HTIP_DEPTH_MAX];  /* open elements */
+    uint32_t       depth, slot_depth, slots; /* slot_depth: of the open slot, or 0 */
 } dx_htip_p_markup;
 
 static void dx_htip_p_tell(dx_htip_p_markup *m, dx_htip_part part, dx_htip_text a, dx_htip_text b)
@@ -448,8 +448,8 @@ static bool dx_htip_p_take(dx_htip_p_markup *m, char c)
     return true;
 }
 
-/* Up to `end`; '&' only as one of four entities, no '<', no '>', of control characters only tab and
- * newline. */
+/* Text up to `end`; '&' only in one of four entities, no '<', no '>', and only tab and newline of
+   the control characters. */
 static bool dx_htip_p_take_text(dx_htip_p_markup *m, char end, dx_htip_text *text)
 {
     static const char *const entities[] = {"&amp;", "&lt;", "&gt;", "&quot;", NULL};
@@ -479,7 +479,7 @@ static bool dx_htip_p_take_attribute(dx_htip_p_markup *m, bool *slot)
     if (!dx_htip_p_is_attribute(name, value)) return false;
     if (dx_htip_p_is(name, "data-slot")) {
         if (value.size || *slot || m->slot_depth || m->depth == 0)
-            return false; /* not the root, none in another */
+            return false; /* not the root, and not nested */
         *slot = true;
         m->slots++;
     }
@@ -557,7 +557,7 @@ DX_HTIP_API int dx_htip_read_markup(dx_htip_text markup, dx_htip_visit *visit, v
 
        | header 16 | string entries 8 each | their bytes | template entries 8 each | operations |
 
-   The tables are checked before an operation is looked at, so later reads need no bounds. */
+   The tables are checked before the operations, so later reads need no bounds checks. */
 typedef struct dx_htip_p_stream {
     const uint8_t *strings, *text, *templates, *ops, *end;
     uint32_t       string_count, template_count, op_count;
@@ -573,7 +573,7 @@ static dx_htip_text dx_htip_p_string(const dx_htip_p_stream *s, uint32_t i)
     return t;
 }
 
-/* The entry of a template, or NULL: ids ascend, so halving finds it. */
+/* The entry of a template, or NULL: a binary search, because ids ascend. */
 static const uint8_t *dx_htip_p_template(const dx_htip_p_stream *s, uint32_t id)
 {
     uint32_t low = 0;
@@ -605,8 +605,8 @@ static int dx_htip_p_check_strings(const dx_htip_p_stream *s, uint64_t *text_siz
     return DX_HTIP_OK;
 }
 
-/* Templates may share a string, but all their markup together is no longer than the strings: what a
-   reader parses does not outgrow the stream. */
+/* Templates may share a string, but all their markup together must not exceed the strings, so that
+   parsing stays linear in the stream. */
 static int dx_htip_p_check_templates(const dx_htip_p_stream *s, uint64_t text_size)
 {
     uint64_t left = text_size;
@@ -637,7 +637,7 @@ static uint32_t dx_htip_p_op_size(uint8_t op)
     return op == DX_HTIP_ROWS ? 12 : 8;
 }
 
-/* a and b of an operation that has a template in a. */
+/* Check a and b of an operation with a template in a. */
 static int dx_htip_p_check_clone(const dx_htip_p_stream *s, const uint8_t *p)
 {
     const uint8_t *entry = dx_htip_p_template(s, dx_htip_p_load16(p + 4));
@@ -650,7 +650,7 @@ static int dx_htip_p_check_clone(const dx_htip_p_stream *s, const uint8_t *p)
     return DX_HTIP_OK;
 }
 
-/* Strings, templates and reserved bytes of one operation; its nodes are looked at later. */
+/* Check strings, templates and reserved bytes of one operation; its nodes are checked later. */
 static int dx_htip_p_check_op(const dx_htip_p_stream *s, const uint8_t *p)
 {
     const uint32_t op = p[0];
@@ -704,7 +704,7 @@ static int dx_htip_p_check_ops(const dx_htip_p_stream *s)
     return p == s->end ? DX_HTIP_OK : DX_HTIP_ESIZE;
 }
 
-/* Everything but nodes. *s borrows the bytes. */
+/* Check everything except nodes. *s borrows the bytes. */
 static int dx_htip_p_open(dx_htip_p_stream *s, const uint8_t *bytes, size_t size)
 {
     uint64_t text_size;
@@ -737,8 +737,8 @@ static int dx_htip_p_open(dx_htip_p_stream *s, const uint8_t *bytes, size_t size
 }
 
 /* >>registry ------------------------------------------------------------
-   Which numbers are on the page, and what goes with a node that is removed. Children hang on their
-   parent in no particular order, so adding and removing takes the same time everywhere:
+   Which numbers are on the page, and which nodes are removed together. Children are linked to their
+   parent in no particular order, so adding and removing take the same time everywhere:
 
        0 --first--> 9 --next--> 5 --next--> 1        9, 5 and 1 are clones in node 0
                                             |
@@ -782,7 +782,8 @@ static void dx_htip_p_add_node(dx_htip_nodes *n, uint32_t i, uint32_t parent, bo
     n->used++;
 }
 
-/* All below `top`, deepest first, without a stack: each step goes down, or removes a leaf. */
+/* Remove all nodes below `top`, deepest first, without a stack: each step descends or removes a
+   leaf. */
 static void dx_htip_p_remove_below(dx_htip_nodes *n, uint32_t top)
 {
     dx_htip_node *nodes = n->nodes_;
@@ -812,11 +813,11 @@ static void dx_htip_p_remove_node(dx_htip_nodes *n, uint32_t i)
 }
 
 /* >>rendering -----------------------------------------------------------
-   Three passes over the operations: the tables and arguments (above), the nodes, on the registry
-   itself with a copy to go back to, and then the callback, which cannot fail. */
+   Three passes over the operations: tables and arguments (above); nodes, in the registry itself,
+   with a copy for a rollback; then the callback, which cannot fail. */
 
-/* `rows` is how many nodes ROWS operations may still make. Removing and making rows again costs few
-   bytes of a stream, so this is what bounds the time of one. */
+/* `rows` is how many more nodes ROWS operations may create. A stream can remove and create rows in
+   few bytes, so this limit bounds its time. */
 static int dx_htip_p_follow_clones(const dx_htip_p_stream *s, dx_htip_nodes *n, const uint8_t *p,
                                    uint32_t *rows)
 {
@@ -841,7 +842,7 @@ static int dx_htip_p_follow_clones(const dx_htip_p_stream *s, dx_htip_nodes *n, 
     return DX_HTIP_OK;
 }
 
-/* A clone goes before another one of its parent. */
+/* A clone moves before another one of its parent. */
 static int dx_htip_p_follow_move(const dx_htip_nodes *n, uint32_t node, uint32_t before)
 {
     if (n->nodes_[node].slot_) return DX_HTIP_ENODE;
@@ -850,14 +851,14 @@ static int dx_htip_p_follow_move(const dx_htip_nodes *n, uint32_t node, uint32_t
     return n->nodes_[before].parent_ == n->nodes_[node].parent_ ? DX_HTIP_OK : DX_HTIP_ENODE;
 }
 
-/* What one operation does to the nodes. */
+/* Apply one operation to the nodes. */
 static int dx_htip_p_follow(const dx_htip_p_stream *s, dx_htip_nodes *n, const uint8_t *p,
                             uint32_t *rows)
 {
     const uint32_t node = dx_htip_p_load16(p + 2);
     if (*p == DX_HTIP_BATCH || *p == DX_HTIP_COMMIT) return DX_HTIP_OK;
     if (*p == DX_HTIP_CLONE || *p == DX_HTIP_ROWS) return dx_htip_p_follow_clones(s, n, p, rows);
-    if (!dx_htip_is_node(n, node) || node == 0) return DX_HTIP_ENODE; /* the page itself stays */
+    if (!dx_htip_is_node(n, node) || node == 0) return DX_HTIP_ENODE; /* not the page itself */
     if (*p == DX_HTIP_REMOVE) dx_htip_p_remove_node(n, node);
     if (*p == DX_HTIP_TEXT) dx_htip_p_remove_below(n, node);
     if (*p == DX_HTIP_MOVE) return dx_htip_p_follow_move(n, node, dx_htip_p_load16(p + 4));
@@ -945,8 +946,8 @@ DX_HTIP_API int dx_htip_render(dx_htip_nodes *n, const void *bytes, size_t size,
 }
 
 /* >>strings -------------------------------------------------------------
-   The writer's memory, one piece after the other, and the strings of a stream by their content: a
-   string that was given before is not stored again.
+   The writer's memory, consecutive tables, and the strings of a stream by content: a repeated
+   string is stored once.
 
        | table 4 each | string entries 8 each | template entries | operations | texts ... | */
 static void dx_htip_p_store(uint8_t *p, uint64_t v, unsigned size)
@@ -994,8 +995,8 @@ DX_HTIP_API int dx_htip_writer_init(dx_htip_writer *w, const dx_htip_writer_desc
     return DX_HTIP_OK;
 }
 
-/* Where the string is in the table, or the free place for it. The hash only says where to look:
-   strings are compared whole. */
+/* The place of a string in the table, or a free place for it. The hash only selects where to look:
+   strings are compared completely. */
 static uint32_t dx_htip_p_find(const dx_htip_writer *w, dx_htip_text text)
 {
     uint32_t hash = 2166136261u;
@@ -1038,7 +1039,7 @@ static int dx_htip_p_fail(dx_htip_writer *w, int error)
     return error;
 }
 
-/* An operation; count and text only for ROWS. a or b below zero is the error of a string. */
+/* Add an operation; count and text only for ROWS. a or b below zero is the error of a string. */
 static int dx_htip_p_add(dx_htip_writer *w, dx_htip_op op, uint16_t node, int a, int b)
 {
     const uint32_t size = dx_htip_p_op_size((uint8_t)op);
@@ -1129,7 +1130,7 @@ DX_HTIP_API int dx_htip_commit(dx_htip_writer *w)
     return dx_htip_p_add(w, DX_HTIP_COMMIT, 0, 0, 0);
 }
 
-/* Rows name their texts by the first one, so these are stored in a row even if they are known. */
+/* Rows give only their first text's number, so texts are stored consecutively, even known ones. */
 DX_HTIP_API int dx_htip_rows(dx_htip_writer *w, uint16_t node, uint16_t id, uint16_t parent,
                              uint16_t count, const dx_htip_text *texts, uint16_t slots)
 {

@@ -2,9 +2,9 @@
               - MIT-0 or public domain, see end of file
 
     A layer on dx_hbtp.h, dx_peers.h and dx_window.h, and so on dx_reactor.h. A "link" is a
-    connection and the HBTP session on it. The layer receives, feeds, keeps what could not be
-    dispatched, sends, tells a peer that does not read from one that is silent, connects, drains and
-    closes; what is left to the program is what its messages mean.
+    connection and the HBTP session on it. The layer receives, feeds, buffers input that cannot be
+    dispatched yet, sends, tells a peer that does not read from one that is silent, connects, drains
+    and closes; the program only handles the messages.
 
     Do this in ONE C or C++ file:
 
@@ -68,22 +68,22 @@
         callbacks  public  license
 
     HOW IT WORKS
-        Use the functions of dx_hbtp.h on the session of a link as if there were nothing between
-        it and the peer: dx_hbtp_call(), dx_hbtp_send(), dx_hbtp_reply(), dx_hbtp_publish() ... at
-        any time on the reactor's thread. What they write is sent before the reactor waits next.
-        Do not call feed, tick, abort, close, session_set_out: the layer does. Of a session that
-        writers were used on directly, outside of a handler, tell it with dx_link_wake().
+        Use the functions of dx_hbtp.h on a link's session as if it were the peer: dx_hbtp_call(),
+        dx_hbtp_send(), dx_hbtp_reply(), dx_hbtp_publish() ... at any time on the reactor's thread.
+        Their output is sent before the reactor waits next. Do not call feed, tick, abort, close,
+        session_set_out: the layer does. After writing to a session directly, outside of a handler,
+        call dx_link_wake().
 
     GUARANTEES  No allocation, no global, no printing, no recursion. `closed` is called exactly once
-                for each link, and nothing for that link after it; before it every request and
-                stream of the session has ended. A handle never names a later link. A peer that does
-                not read, or sends faster than it is answered, holds at most out_size, high_water
-                and what the reactor's pool had received; it stops nobody else.
+                for each link, and is its last callback; all requests and streams of the session
+                have ended before it. A handle never names a later link. A peer that does not read,
+                or sends faster than it is answered, holds at most out_size, high_water and what the
+                reactor's pool had received; it does not block other peers.
     LIMITS      As dx_peers.h; one thread: the reactor's. Needs desc.buffer_count of the reactor,
                 and dx_reactor_run() or dx_reactor_run_once(). No session->cipher.
     CONFIG      DX_LINK_STATIC, DX_LINK_API, DX_LINK_ASSERT(c), DX_LINK_MEMSET
-    ERRORS      dx_link_error: 0 = ok, negative = reason, with the values of dx_reactor_error. The
-                reason that `closed` gets is 0 or -errno; session->error says more.
+    ERRORS      dx_link_error: 0 = ok, negative = reason, with the values of dx_reactor_error.
+                `closed` receives 0 or -errno; session->error has more detail.
     OWNERSHIP   The caller owns every object and buffer; desc.memory and *l are borrowed until
                 dx_reactor_close(). A descriptor belongs to its link, which closes it.
     FORMAT      docs/formats/hbtp.md, normative
@@ -129,7 +129,7 @@ extern "C" {
     X(0, OK)                                                                                       \
     X(-1, EINVAL)     /* an argument breaks its documented contract */                             \
     X(-2, ENOMEM)     /* desc.memory is missing or too small */                                    \
-    X(-6, EAGAIN)     /* there are links_max; full at the moment */                                \
+    X(-6, EAGAIN)     /* links_max links are open; or full at the moment */                        \
     X(-7, ESYS)       /* the system refused: dx_reactor_sys_errno() */                             \
     X(-9, ENOTFOUND)  /* the link is closed, or about to be */                                     \
     X(-10, ECANCELED) /* the links are being drained, or the reactor closed */
@@ -147,83 +147,82 @@ DX_LINK_API const char *dx_link_error_name(int error);
 typedef struct dx_link dx_link;
 typedef uint64_t dx_link_id; /* names one link, and no later one; 0: none */
 
-typedef struct dx_link_counters { /* of all links of a set; the caller sets it to zero */
+typedef struct dx_link_counters { /* totals of all links of a set; the caller zeroes it */
     uint64_t accepted;       /* links, */
-    uint64_t connected;      /* those that have come about, */
+    uint64_t connected;      /* connections established, */
     uint64_t closed;         /* those that ended, */
-    uint64_t lost;           /* and those of them that ended without a Close */
+    uint64_t lost;           /* and those that ended without a Close */
     uint64_t frames;         /* dispatched */
-    uint64_t results;        /* of requests of ours, */
-    uint64_t deadlines;      /* and those of them that came to nothing in time */
-    uint64_t held;           /* times when input waited: for room, a turn or a handler */
+    uint64_t results;        /* of our requests, */
+    uint64_t deadlines;      /* and those that missed their deadline */
+    uint64_t held;           /* times when input was held: for room, a turn or a handler */
     uint64_t full;           /* times when a connection took no more output */
     uint64_t credit_stalls;  /* times when a peer had used up all of a dx_link_window() */
-    uint64_t round_trip_ns;  /* the shortest of the window that was last asked; 0: none yet */
+    uint64_t round_trip_ns;  /* the shortest of the window used last; 0: none yet */
 } dx_link_counters;
 
-typedef struct dx_link_desc { /* zero = the default written behind each field */
+typedef struct dx_link_desc { /* zero = the default given after each field */
     void    *memory;      /* required, any alignment; borrowed until dx_reactor_close() */
     size_t   memory_size; /* bytes; at least dx_link_memory_size() */
     uint32_t links_max;   /* at a time, then accepting pauses; 1024 */
     uint32_t out_size;    /* of each session's response buffer; DX_HBTP_OUT_SIZE */
-    uint32_t block_count; /* for output, and input that is held; all links share them, see
+    uint32_t block_count; /* for output, and input that is held; shared by all links, see
                              dx_peers_desc; two for each link */
     uint32_t block_size;  /* bytes of each; 16384 */
-    uint32_t high_water;  /* of output under way, from there on answers wait; four blocks */
-    uint64_t connect_ns;  /* for a connection to come about; 10 s, UINT64_MAX: any time */
+    uint32_t high_water;  /* of output under way; above it answers wait; four blocks */
+    uint64_t connect_ns;  /* to establish a connection; 10 s, UINT64_MAX: no limit */
     uint64_t hello_ns;    /* for the answer to our Hello, added to that; 60 s, or as above */
     uint64_t linger_ns;   /* from our Close to the end of the connection; 5 s, or as above */
-    uint64_t leave_ns;    /* for a link that a dialer has left, because its peer drains it, to end:
-                             then it is lost, -ETIMEDOUT; 60 s, or as above */
-    uint64_t idle_ns;     /* no byte in either direction for so long, late by up to three eighths:
-                             lost, -ETIMEDOUT; never. Unlike session.keepalive_ns it asks nothing of
-                             a peer that takes our output slowly */
+    uint64_t leave_ns;    /* for the end of a link that a dialer has left, because its peer drains
+                             it; then it is lost, -ETIMEDOUT; 60 s, or as above */
+    uint64_t idle_ns;     /* a link without traffic for this time, up to three eighths late, is
+                             lost: -ETIMEDOUT; never. Unlike session.keepalive_ns it tolerates a
+                             peer that takes our output slowly */
     dx_hbtp_session_desc session; /* of every link. memory, memory_size, out, on_output and now_ns
                                      are the layer's; payload_max: block_size - 12, with in_place
-                                     at most that: the beginning of a frame then waits in a shared
-                                     block, not in a buffer of the session, so peers that dribble
-                                     can take blocks from others; keepalive_ns: 30 s, UINT64_MAX:
-                                     never; user: where that of each link begins */
-    const dx_hbtp_hello *hello; /* what links that connect say first; borrowed. NULL: nothing, they
-                                   are of version 1. Those that were accepted answer by the route
-                                   for DX_HBTP_OP_HELLO; with hello->needs they insist on it */
-    dx_link_counters *counters; /* borrowed, beside `sent` and `received`; NULL: nothing counts */
+                                     at most that: a partial frame then waits in a shared block, not
+                                     in a buffer of the session, so peers that send slowly can use
+                                     up blocks; keepalive_ns: 30 s, UINT64_MAX: never; user: the
+                                     initial value for each link */
+    const dx_hbtp_hello *hello; /* the first frame of outgoing links; borrowed. NULL: none, they use
+                                   version 1. Accepted links answer by the route for
+                                   DX_HBTP_OP_HELLO; with hello->needs they require a Hello */
+    dx_link_counters *counters; /* borrowed, in addition to `sent` and `received`; NULL: none */
     void    *user;        /* the caller's */
 
-    /* They may be NULL, and may call everything below. */
+    /* Callbacks. Each may be NULL, and may call everything below. */
 
-    /* A connection was accepted, or has come about. session->desc.user is the caller's to set. */
+    /* A connection was accepted or established. session->desc.user is the caller's to set. */
     void   (*opened)(dx_link *l, dx_link_id id);
-    /* Output was taken from a buffer that was half full or more: dx_hbtp_send() and others that had
-       no room have some. Also after dx_link_reserve() said EAGAIN, when it may be tried again, and
-       after dx_link_call_writable(). */
+    /* There is room for output: a buffer that was at least half full was drained, so dx_hbtp_send()
+       and others that had no room may be called again. Also called when dx_link_reserve() may be
+       retried after EAGAIN, and after dx_link_call_writable(). */
     void   (*writable)(dx_link *l, dx_link_id id);
-    /* Input of a link changed in kind. begun: a frame, or the next one, has begun to arrive and is
-       not whole; else: what had begun is whole now. An attacker's half frames and a peer's requests
-       are told apart by this. */
+    /* begun: a frame, or the next one, has begun to arrive and is incomplete; else it is complete
+       now. Use it to tell a peer that sends partial frames from one that sends requests. */
     void   (*partial)(dx_link *l, dx_link_id id, bool begun);
-    /* Asked while the links drain: is something under way on this one that requests and streams do
-       not show, a transfer behind an answer, say? Then it stays open; wake it at the end of that.
-       NULL: never. */
+    /* Asked during a drain: is something under way on this link that requests and streams do not
+       show, such as a transfer after an answer? Then it stays open; call dx_link_wake() once that
+       ends. NULL: never. */
     bool   (*busy)(dx_link *l, dx_link_id id);
-    /* Asked while the links drain: will the peer ask for more on this one to end what it has begun?
-       Then the drain passes it by: the peer is not told, its requests are answered, and the link
-       stays open until this says no, at the latest until timeout_ns have passed. NULL: never. */
+    /* Asked during a drain: will the peer send more requests on this link to finish its work? Then
+       the drain skips it: the peer is not told, its requests are answered, and the link stays open
+       until this returns false, at the latest until timeout_ns have passed. NULL: never. */
     bool   (*unfinished)(dx_link *l, dx_link_id id);
-    /* Once for each link. 0: after a Close, of either side; else -errno: it was lost. */
+    /* Once for each link. 0: after a Close by either side; -errno: it was lost. */
     void   (*closed)(dx_link *l, dx_link_id id, int32_t reason);
 } dx_link_desc;
 
-typedef struct dx_link_dialer { /* caller-allocated, not to be moved; the first may be read */
-    dx_link_id  id;       /* the link for new requests; 0: there is none at the moment */
-    uint32_t    failures; /* attempts in a row that came to nothing, or to little */
+typedef struct dx_link_dialer { /* caller-allocated, not to be moved; some fields may be read */
+    dx_link_id  id;       /* the link for new requests; 0: not connected */
+    uint32_t    failures; /* attempts in a row that failed, or links that ended early */
     int32_t     reason;   /* why the last link ended, as for closed */
 
     dx_link    *all_;
     struct dx_link_dialer *next_; /* of the list of a set */
     dx_reactor_address address_;
     uint64_t    due_ns_;   /* when it connects again; UINT64_MAX: it has a link */
-    uint64_t    began_ns_; /* when that was begun */
+    uint64_t    began_ns_; /* when the attempt began */
     uint64_t    random_;
 } dx_link_dialer;
 
@@ -231,106 +230,106 @@ struct dx_link { /* caller-allocated, not to be moved; the first fields may be r
     dx_reactor  *reactor;
     dx_link_desc desc;       /* with its defaults filled in */
     uint32_t     count;      /* links that are open */
-    uint64_t     sent;       /* bytes, handed to their connections, */
+    uint64_t     sent;       /* bytes passed to their connections, */
     uint64_t     received;   /* and taken from them */
 
     dx_peers     peers_;     /* their connections */
-    dx_reactor_extension extension_; /* services what is dirty, before the reactor waits */
+    dx_reactor_extension extension_; /* services dirty links before the reactor waits */
     uint8_t     *slots_;     /* stride_ bytes each: a dx_link_p_slot, then the session's memory, */
     size_t       stride_;    /* then its response buffer */
     size_t       session_size_;
     uint32_t    *heap_;      /* slots by due_ns: see the picture in >>due */
     uint32_t     heap_count_;
-    uint32_t     slots_used_; /* slots that were ever used; memory behind them is untouched */
+    uint32_t     slots_used_; /* slots ever used; the memory after them is untouched */
     uint32_t     free_;      /* a list of slots used before; 1 is the first slot, 0: none */
-    uint32_t     dirty_;     /* a list of slots that something was written in */
+    uint32_t     dirty_;     /* a list of slots with new output */
     dx_op        timer_op_;  /* for the first of the heap */
-    uint64_t     drain_ns_;  /* when what is left of the links is closed; 0: no drain */
+    uint64_t     drain_ns_;  /* when a drain closes the remaining links; 0: no drain */
     dx_link_dialer *dialers_;
-    uint64_t     dial_ns_;   /* when the first of them connects again */
+    uint64_t     dial_ns_;   /* when the first dialer connects again */
     dx_hbtp_event_fn *on_event_; /* the caller's */
     dx_hbtp_result_fn *on_result_; /* the caller's, with counters */
 };
 
 /* >>api ---------------------------------------------------------------- */
-/* Bytes that desc.memory must have; 0: a field is out of its range. */
+/* Required size of desc.memory in bytes; 0: a field is out of its range. */
 DX_LINK_API size_t dx_link_memory_size(const dx_link_desc *desc);
 /* *l is used until dx_reactor_close(), which closes its links. EINVAL, ENOMEM. */
 DX_LINK_API int dx_link_open(dx_link *l, dx_reactor *r, const dx_link_desc *desc);
-/* Accept on fd, which stays the caller's. Once for each *l. EINVAL. Nothing has begun and it may be
-   tried again: EAGAIN, the reactor has no operation left; ECANCELED, it is being closed. */
+/* Accept on fd, which stays the caller's. Once for each *l. EINVAL. May be retried: EAGAIN, the
+   reactor has no operation left; ECANCELED, it is being closed. */
 DX_LINK_API int dx_link_listen(dx_link *l, int fd);
-/* A link to *address, which is copied. Its session can be used at once: what is written goes out
-   when the connection has come about. EINVAL: also a Hello that does not fit into out_size; EAGAIN,
-   ECANCELED, ESYS: there is no link. */
+/* Connect to *address, which is copied. The session can be used at once: its output is sent once
+   the connection is established. EINVAL: also a Hello that exceeds out_size; EAGAIN, ECANCELED,
+   ESYS: no link was made. */
 DX_LINK_API int dx_link_connect(dx_link *l, const dx_reactor_address *address, dx_link_id *id);
-/* A link on a connected, non-blocking stream, which says no Hello; opened is not called. As
-   dx_link_connect(); without a link fd stays the caller's. */
+/* A link on a connected, non-blocking stream, without a Hello; opened is not called. Errors as
+   dx_link_connect(); after an error fd stays the caller's. */
 DX_LINK_API int dx_link_add(dx_link *l, int fd, dx_link_id *id);
 
-/* Keep a link to *address from now on: connect, and again when it was lost or the peer drains it,
-   100 ms later, 200 ms ... 5 s, each shortened at random by up to a half, and from the beginning
-   after one that has lived for 5 s. `opened` says when one has come about, d->id which it is; what
-   had been asked on the one before has ended, or ends on the link that is drained. seed: a number
-   that other clients do not have, lest all of them come back together. *d is borrowed until
-   dx_link_dial_end() or dx_reactor_close(). EINVAL: also where dx_link_connect() says it, and *d
-   that is in use; ECANCELED: the links are being drained. */
+/* Keep a link to *address from now on: connect, and reconnect when it is lost or the peer drains
+   it. Retries back off: 100 ms, 200 ms ... 5 s, each shortened at random by up to a half; a link
+   that lived for 5 s resets the delay. `opened` reports each new link, d->id names it; requests on
+   the previous one have ended, or end on the link that is drained. seed: a number that no other
+   client uses, so that clients do not reconnect all at once. *d is borrowed until
+   dx_link_dial_end() or dx_reactor_close(). EINVAL: also as dx_link_connect(), or *d is in use;
+   ECANCELED: the links are being drained. */
 DX_LINK_API int dx_link_dial(dx_link *l, dx_link_dialer *d, const dx_reactor_address *address,
                              uint64_t seed);
-/* Not any more: *d is the caller's again, its link goes on. Also inside callbacks. Nothing where *d
-   was ended already, or is all zero. */
+/* Stop dialing: *d is the caller's again, its link stays open. Also inside callbacks. No effect if
+   *d has ended already, or is all zero. */
 DX_LINK_API void dx_link_dial_end(dx_link_dialer *d);
 
 /* The session of a link, until closed has returned; then NULL. */
 DX_LINK_API dx_hbtp_session *dx_link_session(const dx_link *l, dx_link_id id);
-/* The inverse: whose session it is, of a handler, say. */
+/* The link of a session, for example in a handler. */
 DX_LINK_API dx_link   *dx_link_of(const dx_hbtp_session *session);
 DX_LINK_API dx_link_id dx_link_id_of(const dx_hbtp_session *session);
-/* Its descriptor, to ask the system about; -1. */
+/* Its descriptor, for system calls; -1: closed. */
 DX_LINK_API int dx_link_fd(const dx_link *l, dx_link_id id);
 
-/* Something was written to the session's buffer directly, or a handler that said EAGAIN may be
-   called again: before the reactor waits next. Without it such a handler is called again 10 ms, 20
-   ms ... 320 ms later. ENOTFOUND. */
+/* Service the link before the reactor waits next: after a direct write to the session's buffer, or
+   when a handler that returned EAGAIN may be called again. Without it such a handler is called
+   again after 10 ms, 20 ms ... 320 ms. ENOTFOUND. */
 DX_LINK_API int dx_link_wake(dx_link *l, dx_link_id id);
 
-/* Large frames, a FileChunk say, without a copy and without a large buffer for each session: *out
-   becomes a response buffer of `size` bytes, at most block_size, in a block of the connection.
-   Write frames of the program into it, no answers; one with a larger payload than the peer takes is
-   refused by its writer, DX_HBTP_ETOOBIG. Then, before anything else is called, call
-   dx_link_commit(). EAGAIN: the connection takes no more for now, or others have all blocks but the
-   eighth that is kept for answers; writable will be called. ENOTFOUND; EINVAL: size. */
+/* Zero-copy output of large frames, such as FileChunk, without a large buffer for each session:
+   *out becomes a response buffer of `size` bytes, at most block_size, in a block of the connection.
+   Write only frames of the program into it, no answers; if the payload exceeds the peer's limit the
+   writer fails with DX_HBTP_ETOOBIG. Call dx_link_commit() before any other function. EAGAIN: the
+   connection is full, or other links have all blocks except the eighth reserved for answers;
+   writable will be called. ENOTFOUND; EINVAL: size. */
 DX_LINK_API int dx_link_reserve(dx_link *l, dx_link_id id, uint32_t size, dx_hbtp_out *out);
-/* Send what was written into *out, behind all that the session has written before. ENOTFOUND. */
+/* Send the frames in *out, after all earlier output of the session. ENOTFOUND. */
 DX_LINK_API int dx_link_commit(dx_link *l, dx_link_id id, const dx_hbtp_out *out);
-/* Have `writable` called before the reactor waits next: a handler that begins a transfer lets it go
-   on there, behind the answer that it has just written. ENOTFOUND. */
+/* Have `writable` called before the reactor waits next, so that a handler can start a transfer
+   there after the answer that it has just written. ENOTFOUND. */
 DX_LINK_API int dx_link_call_writable(dx_link *l, dx_link_id id);
 
-/* A window for what comes on a stream, which grows as dx_window.h says, in place of calls of
-   dx_hbtp_grant(): in on_stream for OPENED, or behind dx_hbtp_open(). *w is the caller's, one for
-   each stream. promised: what the peer may send already, so the credit that it got by our Hello, or
-   by dx_hbtp_open(). limit: bytes that the program keeps of it at most;
-   dx_hbtp_credit_max() limits it, too. EINVAL: as dx_window_init(). As dx_hbtp_grant(). */
+/* A receive window for a stream, which grows as described in dx_window.h, instead of calls of
+   dx_hbtp_grant(): in on_stream for OPENED, or after dx_hbtp_open(). *w is the caller's, one for
+   each stream. promised: bytes that the peer may send already, the credit granted by our Hello or
+   by dx_hbtp_open(). limit: max bytes that the program buffers; dx_hbtp_credit_max() is an upper
+   bound, too. EINVAL: as dx_window_init(). As dx_hbtp_grant(). */
 DX_LINK_API int dx_link_window(dx_hbtp_session *session, uint32_t stream, dx_window *w,
                                uint32_t promised, uint32_t limit);
-/* A chunk of so many bytes has come: in on_stream, before dx_link_consumed(). 0, or what on_stream
-   is to return: DX_HBTP_ETOOBIG, more than was promised. */
+/* A chunk of that many bytes has arrived: in on_stream, before dx_link_consumed(). Returns 0, or
+   DX_HBTP_ETOOBIG for on_stream to return: more than was promised. */
 DX_LINK_API int dx_link_arrived(const dx_hbtp_session *session, dx_window *w, size_t bytes);
-/* The program needs the memory of so many bytes no more; at any time. As dx_hbtp_grant(). */
+/* The program has freed that many bytes; at any time. As dx_hbtp_grant(). */
 DX_LINK_API int dx_link_consumed(dx_hbtp_session *session, uint32_t stream, dx_window *w,
                                  uint32_t bytes);
 
-/* Send a Close behind what is queued, and end: `closed` is called later. A peer that takes neither
-   is cut off after linger_ns. ENOTFOUND. */
+/* Send a Close after queued output, then end: `closed` is called later. A peer that does not read
+   it is cut off after linger_ns. ENOTFOUND. */
 DX_LINK_API int dx_link_close(dx_link *l, dx_link_id id, uint16_t status, const char *text);
-/* End now: requests and streams under way end inside, no handler is called any more; `closed` is
-   called later, with -ECANCELED. ENOTFOUND. */
+/* End now: pending requests and streams end inside this call, no handler is called afterwards;
+   `closed` is called later, with -ECANCELED. ENOTFOUND. */
 DX_LINK_API int dx_link_abort(dx_link *l, dx_link_id id);
-/* Accept and connect no more. Tell the peers that understand it, answer new requests with 503, and
-   close each link when no request of either side waits on it, no stream is open and it is neither
-   `busy` nor `unfinished`; when timeout_ns have passed, those that are left (503). Done when count
-   is 0, at the latest linger_ns after that. Called again it sets another time. */
+/* Stop accepting and connecting. Tell peers that support it, answer new requests with 503, and
+   close each link once it has no pending request of either side and no open stream, and is neither
+   `busy` nor `unfinished`. After timeout_ns close the remaining links (503). Done when count is 0,
+   at the latest linger_ns after that. Calling it again sets a new time. */
 DX_LINK_API void dx_link_drain(dx_link *l, uint64_t timeout_ns);
 
 #ifdef __cplusplus
@@ -357,7 +356,7 @@ DX_LINK_API void dx_link_drain(dx_link *l, uint64_t timeout_ns);
   #define DX_LINK_MEMSET __builtin_memset
 #endif
 
-/* Where no desc gives a value. */
+/* Defaults. */
 enum {
     DX_LINK_P_LINKS       = 1024,
     DX_LINK_P_BLOCKS      = 2,   /* for each link */
@@ -367,30 +366,30 @@ enum {
     DX_LINK_P_LINGER_S    = 5,
     DX_LINK_P_LEAVE_S     = 60,
     DX_LINK_P_KEEPALIVE_S = 30,
-    DX_LINK_P_FRAME_EXTRA = DX_HBTP_HEADER_SIZE + DX_HBTP_CHECKSUM_SIZE, /* beside its payload */
-    DX_LINK_P_RETRY_NS    = 10000000, /* what was told EAGAIN, or said it, has its turn by then, */
-    DX_LINK_P_RETRIES     = 5,   /* which doubles so often while nothing comes of it */
-    DX_LINK_P_KEPT        = 8,   /* one in so many blocks is for answers, not for large frames */
+    DX_LINK_P_FRAME_EXTRA = DX_HBTP_HEADER_SIZE + DX_HBTP_CHECKSUM_SIZE, /* overhead of a frame */
+    DX_LINK_P_RETRY_NS    = 10000000, /* delay before a retry after EAGAIN, */
+    DX_LINK_P_RETRIES     = 5,   /* which doubles that many times while retries fail */
+    DX_LINK_P_KEPT        = 8,   /* one block in that many is reserved for answers */
     DX_LINK_P_DIAL_MIN    = 100000000, /* ns between attempts to connect, doubling ... */
-    DX_LINK_P_DOUBLINGS   = 6,        /* ... so often, up to DIAL_S */
+    DX_LINK_P_DOUBLINGS   = 6,        /* ... that many times, up to DIAL_S */
     DX_LINK_P_DIAL_S      = 5,
     DX_LINK_P_ALIGN       = 16
 };
 #define DX_LINK_P_SECOND ((uint64_t)1000000000) /* ns */
 
 /* >>links --------------------------------------------------------------
-   The memory of a set: slots, the heap of their deadlines, and that of dx_peers.h. The connection's
-   own word names the slot, the slot names the connection, so each is found from the other by one
-   load; the session is the slot's first field:
+   The memory of a set: slots, the heap of their deadlines, and that of dx_peers.h. The user word of
+   a connection holds its slot number, and the slot holds the connection's handle, so each is found
+   from the other by one load; the session is the slot's first field:
 
        handle --> dx_peers_data() --> slot number --> | session | out | ... | requests | buffer |
          ^                                              |   ^
          '------------------- slot.id <-----------------'   '--- dx_link_id_of(session)
 
-   What becomes of a link, in flags:
+   The states of a link, in flags:
 
        CONNECTING --> (open) --+--> the session is closed, by a Close or an error of the peer, or by
-             |                 |    dx_link_close(): ENDING, until all output was taken
+             |                 |    dx_link_close(): ENDING, until all output was sent
              |                 |                        |
              |                 |                        v
              '-----------------+--> lost ----------> LEAVING: the connection closes --> free */
@@ -399,12 +398,12 @@ enum { /* dx_link_p_slot.flags */
     DX_LINK_P_IS_HELD       = 2,  /* input waits: for room, for a turn, or for a handler */
     DX_LINK_P_IS_FULL       = 4,  /* the connection takes no output for now */
     DX_LINK_P_IS_ENDING     = 8,  /* the session is closed; output may be left */
-    DX_LINK_P_IS_LEAVING    = 16, /* dx_peers_close() was called, it will say closed */
-    DX_LINK_P_IS_DIRTY      = 32, /* in the list of what is serviced before the reactor waits */
-    DX_LINK_P_IS_LOST       = 64, /* without a Close: reason says how */
-    DX_LINK_P_IS_WOKEN      = 128, /* there may be room again: show it what is held */
+    DX_LINK_P_IS_LEAVING    = 16, /* dx_peers_close() was called, its closed callback follows */
+    DX_LINK_P_IS_DIRTY      = 32, /* in the list of links to service before the reactor waits */
+    DX_LINK_P_IS_LOST       = 64, /* without a Close: see reason */
+    DX_LINK_P_IS_WOKEN      = 128, /* there may be room again: dispatch held input */
     DX_LINK_P_IS_TAKEN      = 256, /* there is room for output again: tell the program */
-    DX_LINK_P_IS_SHORT      = 512  /* others had the blocks: tell it when the time has come */
+    DX_LINK_P_IS_SHORT      = 512  /* other links had the blocks: tell it after a retry */
 };
 
 typedef struct dx_link_p_slot {
@@ -412,10 +411,10 @@ typedef struct dx_link_p_slot {
     dx_hbtp_out        out;
     dx_link           *all;
     dx_link_id         id;      /* of the connection, and of the link */
-    dx_link_dialer    *dialer;  /* whose link it is; NULL: nobody's */
+    dx_link_dialer    *dialer;  /* the dialer that owns the link; NULL: none */
     dx_reactor_address address; /* lent while it connects */
-    uint64_t           due_ns;  /* when it is to be serviced; UINT64_MAX: not in the heap */
-    uint64_t           begun_ns; /* of a frame that is not whole, as `partial` was told; 0: none */
+    uint64_t           due_ns;  /* when to service it next; UINT64_MAX: not in the heap */
+    uint64_t           begun_ns; /* when a partial frame began, as told to `partial`; 0: none */
     uint64_t           until_ns; /* when it is cut off: CONNECTING, ENDING, or left by its dialer;
                                     UINT64_MAX: never */
     uint32_t           heap_at; /* its place in the heap */
@@ -425,10 +424,10 @@ typedef struct dx_link_p_slot {
     uint32_t           flags;   /* DX_LINK_P_IS_ */
 } dx_link_p_slot;
 
-/* What it takes: behind it its session lies, aligned to 8 on 32-bit machines, too. */
+/* Size of a slot; the session's memory follows it, aligned to 8 on 32-bit machines, too. */
 #define DX_LINK_P_SLOT_SIZE ((sizeof(dx_link_p_slot) + 7) / 8 * 8)
 
-/* By number, from 0. */
+/* The slot with a number, from 0. */
 static dx_link_p_slot *dx_link_p_slot_at(const dx_link *l, uint32_t number)
 {
     DX_LINK_ASSERT(number < l->desc.links_max);
@@ -451,7 +450,7 @@ static dx_link_p_slot *dx_link_p_find(const dx_link *l, dx_link_id id)
     return dx_link_p_slot_at(l, (uint32_t)(*number - 1));
 }
 
-/* One that still has to say or hear something; NULL: closed, or about to be. */
+/* An open link; NULL: closed, or about to be. */
 static dx_link_p_slot *dx_link_p_find_open(const dx_link *l, dx_link_id id)
 {
     dx_link_p_slot *slot = dx_link_p_find(l, id);
@@ -470,7 +469,7 @@ static void dx_link_p_soon(dx_link_p_slot *slot)
     dx_reactor_ext_flush_later(l->reactor, &l->extension_);
 }
 
-/* The session's word that something was written outside of feed. */
+/* The session has new output that feed did not produce. */
 static void dx_link_p_on_output(dx_hbtp_session *s)
 {
     dx_link_p_slot *slot = (dx_link_p_slot *)(void *)s; /* its first field */
@@ -484,7 +483,7 @@ static uint64_t dx_link_p_now(const dx_hbtp_session *s)
     return dx_reactor_now_ns(((const dx_link_p_slot *)(const void *)s)->all->reactor);
 }
 
-/* So long from now; UINT64_MAX: never. */
+/* The time after a delay; UINT64_MAX: never. */
 static uint64_t dx_link_p_from_now(const dx_link *l, uint64_t ns)
 {
     const uint64_t now = dx_reactor_now_ns(l->reactor);
@@ -506,7 +505,7 @@ static int dx_link_p_begin_session(dx_link_p_slot *slot)
     return error ? error : dx_hbtp_session_init(&slot->session, &desc);
 }
 
-/* A slot with a new session; NULL: all are taken. */
+/* A slot with a new session; NULL: all are in use. */
 static dx_link_p_slot *dx_link_p_new(dx_link *l)
 {
     dx_link_p_slot *slot;
@@ -523,18 +522,18 @@ static dx_link_p_slot *dx_link_p_new(dx_link *l)
     slot->due_ns = UINT64_MAX;
     slot->until_ns = UINT64_MAX;
     error = dx_link_p_begin_session(slot);
-    DX_LINK_ASSERT(!error); /* dx_link_open() has tried it */
+    DX_LINK_ASSERT(!error); /* dx_link_open() has tested it */
     (void)error;
     l->count++;
     return slot;
 }
 
-/* Its end, or that of an attempt: a slot that may be used again. */
+/* Free a slot. */
 static void dx_link_p_free(dx_link_p_slot *slot)
 {
     dx_link *l = slot->all;
     const uint32_t number = dx_link_p_number(slot) + 1;
-    uint32_t *link = &l->dirty_; /* where the list of what is dirty names it */
+    uint32_t *link = &l->dirty_; /* the link to it in the list of dirty slots */
     DX_LINK_ASSERT(slot->due_ns == UINT64_MAX && l->count > 0);
     if (slot->flags & DX_LINK_P_IS_DIRTY) {
         while (*link != number) link = &dx_link_p_slot_at(l, *link - 1)->next;
@@ -548,17 +547,17 @@ static void dx_link_p_free(dx_link_p_slot *slot)
 }
 
 /* >>due ----------------------------------------------------------------
-   When each link is to be serviced next: a request expires, a peer becomes too silent, a handler is
-   to be called again. A binary heap of the numbers of slots, the earliest at its top, for which one
-   timer of the reactor runs:
+   When each link must be serviced next: a request expires, a peer is silent for too long, a handler
+   is to be called again. A binary heap of slot numbers, the earliest first, with one timer of the
+   reactor for it:
 
        heap_   [0]        parent of i: (i - 1) / 2
               /   \
            [1]     [2]    each is due no earlier than its parent
            / \     / \
 
-   A deadline that is put off, as the keepalive is by each frame that comes, stays in its place: the
-   link is serviced too early then, and says when to come again. */
+   A deadline that moves later, as the keepalive does with each received frame, keeps its place: the
+   link is serviced too early once, and then sets its next time. */
 
 /* Swap two places. */
 static void dx_link_p_heap_swap(dx_link *l, uint32_t a, uint32_t b)
@@ -577,7 +576,7 @@ static uint64_t dx_link_p_heap_due(const dx_link *l, uint32_t at)
     return dx_link_p_slot_at(l, l->heap_[at])->due_ns;
 }
 
-/* Move what stands at a place up or down to where it belongs. */
+/* Sift an entry up or down. */
 static void dx_link_p_heap_settle(dx_link *l, uint32_t at)
 {
     DX_LINK_ASSERT(l->slots_used_ >= l->heap_count_);
@@ -597,7 +596,7 @@ static void dx_link_p_heap_settle(dx_link *l, uint32_t at)
     }
 }
 
-/* Let the timer run for the earliest; without one it stops by itself. */
+/* Set the timer to the earliest deadline; without one it expires unused. */
 static void dx_link_p_arm(dx_link *l)
 {
     uint64_t when = l->heap_count_ ? dx_link_p_heap_due(l, 0) : UINT64_MAX;
@@ -609,7 +608,7 @@ static void dx_link_p_arm(dx_link *l)
     else (void)dx_reactor_timer_at(l->reactor, &l->timer_op_, when);
 }
 
-/* Service a link at that time; UINT64_MAX: at none. */
+/* Set when to service a link; UINT64_MAX: never. */
 static void dx_link_p_set_due(dx_link_p_slot *slot, uint64_t due_ns)
 {
     dx_link *l = slot->all;
@@ -633,14 +632,14 @@ static void dx_link_p_set_due(dx_link_p_slot *slot, uint64_t due_ns)
 }
 
 /* >>output -------------------------------------------------------------
-   A session writes into its response buffer. From there everything goes into blocks of the
-   connection, as long as it takes some, and leaves room for the session again:
+   A session writes into its response buffer. From there all output moves into blocks of the
+   connection, while it accepts some, which frees room for the session:
 
        session --> | out | --> blocks under way --> the peer
                   out_size      high_water: above it the connection is FULL, out fills up, and
                                 requests wait in the input until it is drained */
 
-/* The connection takes no more; it will say when. */
+/* The connection is full; its drained callback follows. */
 static void dx_link_p_fill(dx_link_p_slot *slot)
 {
     dx_link_counters *counters = slot->all->desc.counters;
@@ -649,7 +648,7 @@ static void dx_link_p_fill(dx_link_p_slot *slot)
     if (counters) counters->full++;
 }
 
-/* Hand output to the connection. True: the session has more room now. */
+/* Move output to the connection. True: the session has more room now. */
 static bool dx_link_p_pump(dx_link_p_slot *slot)
 {
     dx_link *l = slot->all;
@@ -674,8 +673,8 @@ static bool dx_link_p_pump(dx_link_p_slot *slot)
     return moved;
 }
 
-/* The session is closed: when all that it said was taken, end the connection. The peer has
-   linger_ns for both. */
+/* The session is closed: end the connection once all its output was taken. The peer has linger_ns
+   for both. */
 static void dx_link_p_leave(dx_link_p_slot *slot)
 {
     dx_link *l = slot->all;
@@ -686,7 +685,7 @@ static void dx_link_p_leave(dx_link_p_slot *slot)
         slot->flags |= DX_LINK_P_IS_ENDING;
         slot->until_ns = dx_link_p_from_now(l, l->desc.linger_ns);
         dx_link_p_set_due(slot, slot->until_ns);
-        /* What comes now is dropped: two that are held and wait for each other would stay. */
+        /* Drop further input: two peers that are held and wait for each other would stay open. */
         slot->flags &= ~(uint32_t)DX_LINK_P_IS_HELD;
         (void)dx_peers_hold(&l->peers_, slot->id, false);
     }
@@ -703,19 +702,19 @@ static void dx_link_p_cut(dx_link_p_slot *slot, int32_t reason)
     if (!(slot->flags & DX_LINK_P_IS_LOST)) slot->reason = reason;
     slot->flags |= DX_LINK_P_IS_LOST | DX_LINK_P_IS_LEAVING | DX_LINK_P_IS_ENDING;
     (void)dx_peers_close(&slot->all->peers_, slot->id, true);
-    dx_hbtp_abort(&slot->session); /* nor is anything dispatched any more */
+    dx_hbtp_abort(&slot->session); /* dispatches nothing from now on */
 }
 
 /* >>input --------------------------------------------------------------
-   The session takes bytes where the connection shows them. What it leaves stays with the connection
-   and is shown again: a frame that is not whole yet with the bytes that follow; a request that
-   finds no room, or comes when the link has had its turn, after a hold:
+   The session consumes input in place, in the connection's memory. The connection keeps the rest
+   and passes it again: a partial frame with the bytes that follow; a request that finds no room, or
+   exceeds the link's turn, after a hold:
 
-       WANTS_INPUT    the beginning of a frame: receive on
-       WANTS_OUTPUT   hold, until output was taken
-       WANTS_TURN     hold, until the others had their turn; after EAGAIN until somebody wakes it */
+       WANTS_INPUT    a partial frame: continue to receive
+       WANTS_OUTPUT   hold, until output was sent
+       WANTS_TURN     hold, until other links had their turn; after EAGAIN until dx_link_wake() */
 
-/* How long to wait for what nobody may announce: others' blocks, a handler that said EAGAIN. */
+/* Delay of a retry that no event triggers: other links' blocks, a handler that returned EAGAIN. */
 static uint64_t dx_link_p_retry_ns(dx_link_p_slot *slot)
 {
     const uint64_t ns = (uint64_t)DX_LINK_P_RETRY_NS << slot->retries;
@@ -724,7 +723,7 @@ static uint64_t dx_link_p_retry_ns(dx_link_p_slot *slot)
     return ns;
 }
 
-/* Until it is released, nothing comes. */
+/* Stop input until it is released. */
 static void dx_link_p_hold(dx_link_p_slot *slot)
 {
     DX_LINK_ASSERT(!(slot->flags & DX_LINK_P_IS_LEAVING));
@@ -733,27 +732,27 @@ static void dx_link_p_hold(dx_link_p_slot *slot)
     (void)dx_peers_hold(&slot->all->peers_, slot->id, true);
 }
 
-/* Tell the program of a frame that has begun to arrive, or is whole. */
+/* Tell the program that a frame is partial, or complete. */
 static void dx_link_p_watch(dx_link_p_slot *slot)
 {
     dx_link *l = slot->all;
     uint64_t begun_ns = 0;
     const bool begun = dx_hbtp_has_begun(&slot->session, &begun_ns);
-    if (begun && !begun_ns) begun_ns = 1; /* a clock that begins at 0 */
+    if (begun && !begun_ns) begun_ns = 1; /* the clock may begin at 0 */
     if (begun_ns == slot->begun_ns) return;
     DX_LINK_ASSERT(slot->id);
     slot->begun_ns = begun_ns;
     if (l->desc.partial) l->desc.partial(l, slot->id, begun);
 }
 
-/* Dispatch bytes as far as they go. Returns how many are consumed. */
+/* Dispatch as many bytes as possible. Returns how many were consumed. */
 static size_t dx_link_p_feed(dx_link_p_slot *slot, const uint8_t *bytes, size_t size)
 {
     dx_hbtp_session *s = &slot->session;
     const uint64_t now = dx_reactor_now_ns(slot->all->reactor);
     const uint64_t before = s->counters.frames;
     size_t used = 0;
-    uint64_t frames; /* of the session, before the last feed */
+    uint64_t frames; /* the session's count before the last feed */
     bool moved;
     DX_LINK_ASSERT(bytes || !size);
     for (;;) {
@@ -769,7 +768,7 @@ static size_t dx_link_p_feed(dx_link_p_slot *slot, const uint8_t *bytes, size_t 
     if (s->state == DX_HBTP_CLOSED || (slot->flags & DX_LINK_P_IS_LEAVING)) return size;
     dx_link_p_watch(slot);
     if (slot->flags & DX_LINK_P_IS_LEAVING) return size; /* the program has closed it */
-    if (s->state == DX_HBTP_WANTS_TURN) { /* its share was used up, or a handler waits for others */
+    if (s->state == DX_HBTP_WANTS_TURN) { /* its share was used up, or a handler waits */
         const bool share = s->counters.frames - frames >= s->desc.frames_max;
         if (s->counters.frames != before) slot->retries = 0;
         dx_link_p_hold(slot);
@@ -782,14 +781,14 @@ static size_t dx_link_p_feed(dx_link_p_slot *slot, const uint8_t *bytes, size_t 
 }
 
 /* >>service ------------------------------------------------------------
-   All that a link does beside taking input happens in one place, at most once between two waits of
-   the reactor, when something was written in it, came for it or is due:
+   A link does everything except input in one place, at most once between two waits of the reactor,
+   when it has output, an event or is due:
 
-       dirty, due --> send --> tick --> send --> closed: leave;  draining: tell the peer, where it
-                                                 was not; when it knows and is idle, Close;
-                                                 else: tell that there is room, and know when to
-                                                 come again */
-/* Has all ended that a drain waits for? Tells the peer of it, where it was not told yet. */
+       dirty, due --> send --> tick --> send --> closed: leave;  draining: tell the peer, unless it
+                                                 was told; once it knows and is idle, Close;
+                                                 else: tell the program that there is room, and set
+                                                 the next time */
+/* Has everything ended that a drain waits for? Tells the peer of the drain, unless it was told. */
 static bool dx_link_p_is_drained(dx_link_p_slot *slot)
 {
     dx_link *l = slot->all;
@@ -799,7 +798,7 @@ static bool dx_link_p_is_drained(dx_link_p_slot *slot)
     return dx_hbtp_is_idle(&slot->session) && !(l->desc.busy && l->desc.busy(l, slot->id));
 }
 
-/* Let time pass, send what there is, and find out when to come again. */
+/* Advance the session's clock, send its output, and set the next time. */
 static void dx_link_p_service(dx_link_p_slot *slot)
 {
     dx_link *l = slot->all;
@@ -820,15 +819,15 @@ static void dx_link_p_service(dx_link_p_slot *slot)
         return;
     }
     if (slot->until_ns < next) next = slot->until_ns;
-    if (next < slot->due_ns) dx_link_p_set_due(slot, next); /* later ones are found out then */
+    if (next < slot->due_ns) dx_link_p_set_due(slot, next); /* later times are set then */
     if (slot->flags & DX_LINK_P_IS_TAKEN) {
         slot->flags &= ~(uint32_t)DX_LINK_P_IS_TAKEN;
         if (l->desc.writable) l->desc.writable(l, slot->id);
     }
 }
 
-/* Show a link its input again: first a frame that the session has gathered itself, then what the
-   connection has kept. */
+/* Dispatch held input again: first a frame that the session has buffered itself, then the input
+   that the connection has kept. */
 static void dx_link_p_release(dx_link_p_slot *slot)
 {
     if (!(slot->flags & DX_LINK_P_IS_HELD) || (slot->flags & DX_LINK_P_IS_LEAVING)) return;
@@ -838,7 +837,7 @@ static void dx_link_p_release(dx_link_p_slot *slot)
     (void)dx_peers_hold(&slot->all->peers_, slot->id, false); /* calls received */
 }
 
-/* Its time has come. */
+/* The link's deadline has passed. */
 static void dx_link_p_expire(dx_link_p_slot *slot)
 {
     DX_LINK_ASSERT(slot->due_ns != UINT64_MAX);
@@ -846,7 +845,7 @@ static void dx_link_p_expire(dx_link_p_slot *slot)
     if (slot->flags & DX_LINK_P_IS_SHORT) slot->flags |= DX_LINK_P_IS_TAKEN;
     slot->flags &= ~(uint32_t)DX_LINK_P_IS_SHORT;
     if (dx_reactor_now_ns(slot->all->reactor) >= slot->until_ns) {
-        dx_link_p_cut(slot, -ETIMEDOUT); /* nobody is there, or takes our Close */
+        dx_link_p_cut(slot, -ETIMEDOUT); /* the peer is gone, or does not read our Close */
     } else {
         dx_link_p_release(slot);
         dx_link_p_service(slot);
@@ -854,15 +853,15 @@ static void dx_link_p_expire(dx_link_p_slot *slot)
 }
 
 /* >>dialers ------------------------------------------------------------
-   A dialer has a link, or a time at which it tries to get one:
+   A dialer has a link, or a time of the next attempt:
 
        connect --> link --- lost, or the peer drains it --> put off --> connect
           '--------------------- no link ------------------^
 
-   A link that its peer drains is given up at once: it ends by itself, its dialer has another. There
-   are few dialers, so they are a list, and dial_ns_ the earliest time in it. */
+   A dialer leaves a link that its peer drains at once: the link ends by itself, and the dialer gets
+   a new one. There are few dialers, so they are a list, and dial_ns_ is the earliest time in it. */
 
-/* The earliest of them. */
+/* Find the earliest time. */
 static void dx_link_p_dial_due(dx_link *l)
 {
     const dx_link_dialer *d;
@@ -873,7 +872,7 @@ static void dx_link_p_dial_due(dx_link *l)
     dx_link_p_arm(l);
 }
 
-/* Try again after a while, the longer the more often it was in vain. */
+/* Schedule the next attempt, with exponential back-off. */
 static void dx_link_p_put_off(dx_link_dialer *d)
 {
     const uint64_t most = DX_LINK_P_DIAL_S * DX_LINK_P_SECOND;
@@ -908,7 +907,7 @@ static int dx_link_p_dial(dx_link_dialer *d)
     return error;
 }
 
-/* All whose time has come. */
+/* Connect all dialers that are due. */
 static void dx_link_p_dial_all(dx_link *l, uint64_t now)
 {
     dx_link_dialer *d;
@@ -932,8 +931,8 @@ static void dx_link_p_undial(dx_link_p_slot *slot, int32_t reason)
 }
 
 /* >>callbacks ----------------------------------------------------------
-   The reactor's timer and flush, and what dx_peers.h says of a connection. */
-/* The time of the earliest, or of a drain, has come: timer_op_.fn. */
+   The reactor's timer and flush, and the callbacks of dx_peers.h. */
+/* The earliest deadline, or that of a drain, has passed: timer_op_.fn. */
 static void dx_link_p_on_timer(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
 {
     dx_link *l = (dx_link *)dx_reactor_op_user(op);
@@ -941,7 +940,7 @@ static void dx_link_p_on_timer(dx_reactor *r, dx_op *op, int32_t result, uint32_
     uint32_t turns = l->heap_count_;
     uint32_t number;
     (void)flags;
-    if (result < 0) { /* stopped; something may have come meanwhile */
+    if (result < 0) { /* stopped; a new deadline may exist by now */
         if (!dx_reactor_ext_is_closing(r)) dx_link_p_arm(l);
         return;
     }
@@ -960,19 +959,19 @@ static void dx_link_p_on_timer(dx_reactor *r, dx_op *op, int32_t result, uint32_
     if (!dx_reactor_op_pending(&l->timer_op_)) dx_link_p_arm(l);
 }
 
-/* What a session reports: a peer that drains it gets no more of its dialer. */
+/* Session events: a dialer leaves a link that its peer drains. */
 static void dx_link_p_on_event(dx_hbtp_session *s, dx_hbtp_event event, const dx_hbtp_frame *frame)
 {
     dx_link_p_slot *slot = (dx_link_p_slot *)(void *)s; /* its first field */
     if (event == DX_HBTP_EVENT_DRAIN && slot->dialer) {
         dx_link_p_undial(slot, 0);
         slot->until_ns = dx_link_p_from_now(slot->all, slot->all->desc.leave_ns);
-        dx_link_p_soon(slot); /* which finds out when that is */
+        dx_link_p_soon(slot); /* service decides when */
     }
     if (slot->all->on_event_) slot->all->on_event_(s, event, frame);
 }
 
-/* What became of a request of ours, where that counts. */
+/* Count the result of our request. */
 static void dx_link_p_on_result(dx_hbtp_session *s, const dx_hbtp_result *result)
 {
     dx_link *l = ((dx_link_p_slot *)(void *)s)->all; /* its first field */
@@ -989,7 +988,7 @@ static void dx_link_p_flush(dx_reactor *r, dx_reactor_extension *extension)
     uint32_t list = l->dirty_;
     bool woken;
     (void)r;
-    l->dirty_ = 0; /* what becomes dirty meanwhile has its turn next time */
+    l->dirty_ = 0; /* slots that become dirty meanwhile are serviced next time */
     while (list) {
         dx_link_p_slot *slot = dx_link_p_slot_at(l, list - 1);
         list = slot->next;
@@ -1001,7 +1000,7 @@ static void dx_link_p_flush(dx_reactor *r, dx_reactor_extension *extension)
     }
 }
 
-/* A connection was accepted, or has come about. */
+/* A connection was accepted or established. */
 static void dx_link_p_opened(dx_peers *peers, dx_peers_id id)
 {
     dx_link *l = (dx_link *)peers->desc.user;
@@ -1025,7 +1024,7 @@ static void dx_link_p_opened(dx_peers *peers, dx_peers_id id)
     dx_link_p_soon(slot);
 }
 
-/* Bytes, or their end. */
+/* Input, or its end. */
 static size_t dx_link_p_received(dx_peers *peers, dx_peers_id id, const uint8_t *bytes, size_t size,
                                  bool last)
 {
@@ -1035,7 +1034,7 @@ static size_t dx_link_p_received(dx_peers *peers, dx_peers_id id, const uint8_t 
     size_t used;
     if (slot->flags & DX_LINK_P_IS_ENDING) {
         if (last) dx_link_p_soon(slot);
-        return size; /* nothing is read behind a Close */
+        return size; /* input after a Close is dropped */
     }
     used = s->state == DX_HBTP_CLOSED ? size : dx_link_p_feed(slot, bytes, size);
     l->received += used;
@@ -1048,7 +1047,7 @@ static size_t dx_link_p_received(dx_peers *peers, dx_peers_id id, const uint8_t 
     return used;
 }
 
-/* The connection takes output again. */
+/* The connection accepts output again. */
 static void dx_link_p_drained(dx_peers *peers, dx_peers_id id)
 {
     dx_link_p_slot *slot = dx_link_p_find((dx_link *)peers->desc.user, id);
@@ -1057,7 +1056,7 @@ static void dx_link_p_drained(dx_peers *peers, dx_peers_id id)
     dx_link_p_soon(slot);
 }
 
-/* The end of a link. */
+/* A connection has closed. */
 static void dx_link_p_closed(dx_peers *peers, dx_peers_id id, int32_t reason)
 {
     dx_link *l = (dx_link *)peers->desc.user;
@@ -1110,7 +1109,7 @@ static bool dx_link_p_defaults(dx_link_desc *d)
            (uint64_t)d->block_count * d->block_size >= d->out_size;
 }
 
-/* What dx_peers.h gets of it. */
+/* The description for dx_peers.h. */
 static dx_peers_desc dx_link_p_peers_desc(const dx_link_desc *d)
 {
     dx_peers_desc peers;
@@ -1120,7 +1119,7 @@ static dx_peers_desc dx_link_p_peers_desc(const dx_link_desc *d)
     peers.block_size = d->block_size;
     peers.high_water = d->high_water;
     peers.idle_ns = d->idle_ns;
-    peers.receive_when_full = true; /* what is no request is taken in all the same */
+    peers.receive_when_full = true; /* to receive results, which need no room for an answer */
     peers.opened = dx_link_p_opened;
     peers.received = dx_link_p_received;
     peers.drained = dx_link_p_drained;
@@ -1128,12 +1127,12 @@ static dx_peers_desc dx_link_p_peers_desc(const dx_link_desc *d)
     return peers;
 }
 
-/* Defaults and sizes. Bytes that desc.memory needs, *front of them for slots and heap; 0: a field
-   is out of its range. */
+/* Compute defaults and sizes. Returns the bytes that desc.memory needs, *front of them for slots
+   and heap; 0: a field is out of its range. */
 static size_t dx_link_p_plan(dx_link *l, const dx_link_desc *desc, size_t *front)
 {
     dx_peers_desc peers;
-    uint64_t stride; /* with 64 bits it does not wrap: all terms have 32, links_max 24 */
+    uint64_t stride; /* 64 bits do not overflow: all terms have 32, links_max 24 */
     uint64_t slots;
     size_t rest;
     DX_LINK_MEMSET(l, 0, sizeof *l);
@@ -1176,7 +1175,7 @@ DX_LINK_API int dx_link_open(dx_link *l, dx_reactor *r, const dx_link_desc *desc
     l->slots_ = (uint8_t *)desc->memory;
     l->slots_ += (0 - (uintptr_t)desc->memory) % DX_LINK_P_ALIGN;
     l->heap_ = (uint32_t *)(void *)(l->slots_ + (size_t)l->desc.links_max * l->stride_);
-    first = dx_link_p_slot_at(l, 0); /* try it: only then it can be relied upon */
+    first = dx_link_p_slot_at(l, 0); /* test one: later sessions then cannot fail */
     first->all = l;
     if (dx_link_p_begin_session(first)) return DX_LINK_EINVAL;
     peers = dx_link_p_peers_desc(&l->desc);
@@ -1187,7 +1186,7 @@ DX_LINK_API int dx_link_open(dx_link *l, dx_reactor *r, const dx_link_desc *desc
     l->extension_.flush = dx_link_p_flush;
     l->extension_.user = l;
     if (dx_peers_open(&l->peers_, r, &peers)) return DX_LINK_EINVAL;
-    /* Attached behind dx_peers.h, so it is flushed before that: what it sends goes out at once. */
+    /* Attached after dx_peers.h, so it is flushed before that: its output is sent at once. */
     return dx_reactor_ext_attach(r, &l->extension_);
 }
 
@@ -1196,7 +1195,7 @@ DX_LINK_API int dx_link_listen(dx_link *l, int fd)
     return l ? dx_peers_listen(&l->peers_, fd) : (int)DX_LINK_EINVAL;
 }
 
-/* A link on a descriptor, which it closes from then on; without a link it stays the caller's. */
+/* Make a link on a descriptor, which it closes; after an error it stays the caller's. */
 static int dx_link_p_begin(dx_link *l, int fd, const dx_reactor_address *address, dx_link_id *id)
 {
     dx_link_p_slot *slot = dx_link_p_new(l);
@@ -1206,7 +1205,7 @@ static int dx_link_p_begin(dx_link *l, int fd, const dx_reactor_address *address
     if (address) {
         slot->address = *address;
         slot->flags |= DX_LINK_P_IS_CONNECTING;
-        slot->session.desc.keepalive_ns = 0; /* nobody is there who could be silent */
+        slot->session.desc.keepalive_ns = 0; /* not connected: no keepalive yet */
         slot->until_ns = dx_link_p_from_now(l, l->desc.connect_ns);
         hello_ns = slot->until_ns <= UINT64_MAX - l->desc.hello_ns
                        ? slot->until_ns + l->desc.hello_ns
@@ -1257,11 +1256,11 @@ DX_LINK_API int dx_link_dial(dx_link *l, dx_link_dialer *d, const dx_reactor_add
     DX_LINK_MEMSET(d, 0, sizeof *d);
     d->all_ = l;
     d->address_ = *address;
-    d->random_ = seed ? seed : 1; /* which alone would stay as it is */
+    d->random_ = seed ? seed : 1; /* xorshift needs a nonzero seed */
     d->next_ = l->dialers_;
     l->dialers_ = d;
     if (dx_link_p_dial(d) != DX_LINK_EINVAL) return DX_LINK_OK;
-    dx_link_dial_end(d); /* it will never be otherwise */
+    dx_link_dial_end(d); /* the error is permanent */
     return DX_LINK_EINVAL;
 }
 
@@ -1311,8 +1310,8 @@ DX_LINK_API int dx_link_wake(dx_link *l, dx_link_id id)
     return DX_LINK_OK;
 }
 
-/* Would a large frame take of the blocks that are kept for answers? Who has no block when there is
-   none left is closed, so this is found out before dx_peers.h is asked. */
+/* Would a large frame use blocks reserved for answers? dx_peers.h closes a peer without a block
+   that finds no free block, so test this first. */
 static bool dx_link_p_is_short(const dx_link *l, uint32_t size)
 {
     const uint64_t kept = (uint64_t)(l->desc.block_count / DX_LINK_P_KEPT) * l->desc.block_size;
@@ -1320,12 +1319,12 @@ static bool dx_link_p_is_short(const dx_link *l, uint32_t size)
     return dx_peers_room(&l->peers_) < kept + size;
 }
 
-/* Nothing of this link says when others give blocks back: it tries again after a while. */
+/* No event of this link tells when other links free blocks: retry after a while. */
 static void dx_link_p_retry(dx_link_p_slot *slot)
 {
     uint64_t when;
     DX_LINK_ASSERT(!(slot->flags & (DX_LINK_P_IS_ENDING | DX_LINK_P_IS_LEAVING)));
-    if (slot->flags & DX_LINK_P_IS_CONNECTING) { /* it is serviced as soon as it has connected */
+    if (slot->flags & DX_LINK_P_IS_CONNECTING) { /* it is serviced once connected */
         slot->flags |= DX_LINK_P_IS_TAKEN;
         return;
     }
@@ -1407,10 +1406,10 @@ DX_LINK_API int dx_link_close(dx_link *l, dx_link_id id, uint16_t status, const 
     dx_link_p_slot *slot = dx_link_p_find_open(l, id);
     if (!slot) return l ? DX_LINK_ENOTFOUND : DX_LINK_EINVAL;
     if (slot->flags & DX_LINK_P_IS_CONNECTING) {
-        dx_link_p_cut(slot, -ECANCELED); /* nobody is there to be told */
+        dx_link_p_cut(slot, -ECANCELED); /* not connected: there is no peer to tell */
         return DX_LINK_OK;
     }
-    if (dx_hbtp_close(&slot->session, status, text)) { /* full: the peer has not read for long */
+    if (dx_hbtp_close(&slot->session, status, text)) { /* full: the peer has not read for a while */
         dx_link_p_cut(slot, -ENOBUFS);
         return DX_LINK_OK;
     }
@@ -1431,13 +1430,13 @@ DX_LINK_API void dx_link_drain(dx_link *l, uint64_t timeout_ns)
     uint32_t number;
     const uint64_t now = dx_reactor_now_ns(l->reactor);
     dx_peers_listen_end(&l->peers_);
-    l->dial_ns_ = UINT64_MAX; /* nobody connects any more */
+    l->dial_ns_ = UINT64_MAX; /* no dialer connects from now on */
     l->drain_ns_ = timeout_ns > UINT64_MAX - 1 - now ? UINT64_MAX - 1 : now + timeout_ns;
-    if (!l->drain_ns_) l->drain_ns_ = 1; /* a clock that begins at 0 */
+    if (!l->drain_ns_) l->drain_ns_ = 1; /* the clock may begin at 0 */
     for (number = 0; number < l->slots_used_; number++) {
         dx_link_p_slot *slot = dx_link_p_slot_at(l, number);
         if (!slot->id) continue;
-        (void)dx_link_p_is_drained(slot); /* it is closed once its input was looked at */
+        (void)dx_link_p_is_drained(slot); /* closed after its input was looked at */
         dx_link_p_soon(slot);
     }
     dx_link_p_arm(l);

@@ -1,8 +1,8 @@
 /*  dx_merkle.h - v0.3.0 - append-only Merkle trees over ordered leaves, with proofs
                           - MIT-0 or public domain, see end of file
 
-    Who has all leaves of a log shows who has only its root, with a few hashes, that an entry is in
-    it at a given place, and that a later log only appended to an earlier one.
+    With all leaves of a log, a few hashes prove to a reader that knows only the root that an entry
+    is in the log at a given place, and that a later log only appended to an earlier one.
 
     Do this in ONE C or C++ file:
 
@@ -20,7 +20,7 @@
         for (i = 0; i < 3; i++) dx_merkle_leaf(entries[i], strlen(entries[i]), &leaves[i]);
         dx_merkle_root_of(leaves, 3, &root);
         if (dx_merkle_prove(leaves, 3, 1, proof, 64, &count) != DX_MERKLE_OK) return 1;
-        // whoever knows only the root: entry number 1 of 3 is "two"
+        // the root alone verifies: entry number 1 of 3 is "two"
         if (dx_merkle_check("two", 3, 1, 3, proof, count, &root) != DX_MERKLE_OK) return 2;
         if (dx_merkle_check("six", 3, 1, 3, proof, count, &root) != DX_MERKLE_ECORRUPT) return 3;
 
@@ -31,15 +31,15 @@
 
     GUARANTEES
         - The tree of RFC 6962 and RFC 9162, section 2.1, with the hash of ids of dx_cas.h: BLAKE3,
-          or SHA-256 where DX_CAS_HASHER says so; then it is that of the RFCs itself.
-        - A leaf can never pass for a node, and no leaf is ever doubled to fill a level.
-        - Proofs are hostile input: any number of any ids is checked in time linear in that number.
+          or SHA-256 if DX_CAS_HASHER selects it; then it is that of the RFCs itself.
+        - A leaf cannot pass for a node, and no leaf is duplicated to fill a level.
+        - Proofs are untrusted input: any number of ids is checked in time linear in that number.
         - No allocation, no globals, no recursion, no printing.
     LIMITS      2^64 - 1 leaves. dx_merkle_prove() hashes up to all other leaves once.
     CONFIG      DX_MERKLE_STATIC     functions become static
                 DX_MERKLE_API        how functions are declared
                 DX_MERKLE_ASSERT(c)  <assert.h> when hosted
-    ERRORS      dx_merkle_error: 0 = ok, negative = reason; dx_merkle_error_name() spells it.
+    ERRORS      dx_merkle_error: 0 = ok, negative = reason; dx_merkle_error_name() returns its name.
     OWNERSHIP   Everything is the caller's and used during the call only.
     FORMAT      docs/formats/merkle.md, with a vector.
 */
@@ -76,8 +76,8 @@ extern "C" {
 #define DX_MERKLE_ERRORS(X)                                                                        \
     X(0, OK)                                                                                       \
     X(-1, EINVAL)   /* an argument breaks its contract */                                          \
-    X(-3, ENOSPACE) /* the proof has more ids than there is room for */                            \
-    X(-5, ECORRUPT) /* the proof does not lead to the root */
+    X(-3, ENOSPACE) /* the proof has more ids than capacity */                                     \
+    X(-5, ECORRUPT) /* the proof does not match the root */
 
 typedef enum dx_merkle_error {
 #define DX_MERKLE_P_ENUM(value, constant) DX_MERKLE_##constant = value,
@@ -86,15 +86,15 @@ typedef enum dx_merkle_error {
 } dx_merkle_error;
 
 typedef struct dx_merkle { /* a tree that grows; caller-allocated; fields are private */
-    dx_cas_id stack_[64]; /* [k]: the root of its perfect subtree of 2^k leaves, where it has one */
-    uint64_t  count_;     /* leaves; its bit k says whether it has one */
+    dx_cas_id stack_[64]; /* [k]: root of its perfect subtree of 2^k leaves, if any */
+    uint64_t  count_;     /* leaves; bit k is set if stack_[k] is valid */
 } dx_merkle;
 
 /* >>api ---------------------------------------------------------------- */
 /* "DX_MERKLE_EINVAL" and so on; "unknown error" for anything else. Never NULL. */
 DX_MERKLE_API const char *dx_merkle_error_name(int error);
 
-/* The hash of an entry: what all other functions call a leaf. */
+/* The hash of an entry: a leaf in all other functions. */
 DX_MERKLE_API void dx_merkle_leaf(const void *data, size_t size, dx_cas_id *leaf);
 
 /* --- A tree that grows, in 2 KB: amortised O(1) a leaf, O(log n) for a root. */
@@ -104,18 +104,18 @@ DX_MERKLE_API void dx_merkle_root(const dx_merkle *m, dx_cas_id *root);
 /* The root of an array of leaves. O(count). */
 DX_MERKLE_API void dx_merkle_root_of(const dx_cas_id *leaves, uint64_t count, dx_cas_id *root);
 
-/* --- Inclusion: leaves[index] is in the tree. At most 64 ids, lowest sibling first. ENOSPACE when
-   there are more than capacity; *proof_count is what is needed. */
+/* --- Inclusion: leaves[index] is in the tree. At most 64 ids, lowest sibling first. ENOSPACE: more
+   than capacity; *proof_count is the number needed. */
 DX_MERKLE_API int dx_merkle_prove(const dx_cas_id *leaves, uint64_t count, uint64_t index,
                                   dx_cas_id *proof, size_t capacity, size_t *proof_count);
 /* OK: data is leaf number index of the tree of count leaves with that root (RFC 9162, 2.1.3.2).
-   ECORRUPT: it is not. */
+   ECORRUPT otherwise. */
 DX_MERKLE_API int dx_merkle_check(const void *data, size_t size, uint64_t index, uint64_t count,
                                   const dx_cas_id *proof, size_t proof_count,
                                   const dx_cas_id *root);
-/* One leaf changes, in O(log n): *root was that of the tree with old_leaf at index, and becomes
-   that with new_leaf there. The proof is that of either, since it does not hold the leaf itself.
-   ECORRUPT, and *root unchanged, when the old tree did not hold old_leaf there. */
+/* Replace one leaf in O(log n): *root is that of the tree with old_leaf at index, and becomes that
+   with new_leaf. One proof serves both, because it does not contain the leaf itself. ECORRUPT, and
+   *root unchanged: old_leaf is not at index. */
 DX_MERKLE_API int dx_merkle_replace(const dx_cas_id *old_leaf, const dx_cas_id *new_leaf,
                                     uint64_t index, uint64_t count, const dx_cas_id *proof,
                                     size_t proof_count, dx_cas_id *root);
@@ -160,8 +160,8 @@ DX_MERKLE_API const char *dx_merkle_error_name(int error)
 }
 
 /* >>tree ----------------------------------------------------------------
-   leaf = H(00 | data), node = H(01 | left | right), root of no leaf = H(nothing). Of n leaves the
-   largest power of two below n stand on the left side:
+   leaf = H(00 | data), node = H(01 | left | right), root of no leaf = H(nothing). The left side of
+   n leaves has the largest power of two below n:
 
                        root
                   ____/    \____
@@ -172,8 +172,8 @@ DX_MERKLE_API const char *dx_merkle_error_name(int error)
             0   1 2   3         4            Adding a leaf is adding 1 in binary: a carry out of
                                              bit k is a node over two subtrees of 2^k leaves. */
 enum {
-    DX_MERKLE_P_LEAF = 0,        /* the byte that a leaf's hash begins with, */
-    DX_MERKLE_P_NODE = 1,        /* and that of a node's */
+    DX_MERKLE_P_LEAF = 0,        /* the first byte that is hashed for a leaf, */
+    DX_MERKLE_P_NODE = 1,        /* and for a node */
     DX_MERKLE_P_PROOF_MAX = 66   /* growth: a sibling a level, and the subtree where it starts */
 };
 
@@ -194,7 +194,7 @@ DX_MERKLE_API void dx_merkle_leaf(const void *data, size_t size, dx_cas_id *leaf
     dx_merkle_p_hash(DX_MERKLE_P_LEAF, data, size, NULL, 0, leaf);
 }
 
-/* out may be one of the two. */
+/* out may be left or right. */
 static void dx_merkle_p_node(const dx_cas_id *left, const dx_cas_id *right, dx_cas_id *out)
 {
     dx_merkle_p_hash(DX_MERKLE_P_NODE, left->bytes, sizeof left->bytes, right->bytes,
@@ -242,8 +242,8 @@ DX_MERKLE_API void dx_merkle_root_of(const dx_cas_id *leaves, uint64_t count, dx
 }
 
 /* >>prove ---------------------------------------------------------------
-   Both proofs walk from the root down to where the first `target` leaves end, and note at each fork
-   the root of the side that they leave:
+   Both proofs walk from the root down to where the first `target` leaves end, and record at each
+   fork the root of the other side:
 
        inclusion of leaf 2 of 5           growth from 3 to 5 leaves
        (target 3, down to one leaf)       (target 3, until exactly the old leaves are left)
@@ -253,7 +253,7 @@ DX_MERKLE_API void dx_merkle_root_of(const dx_cas_id *leaves, uint64_t count, dx
        [01] *         <- second           [01] *         <- third
            2 [3]      <- first               [2] [3]     <- first, second
 
-   They are found from the root down and handed out from the leaves up. */
+   They are found from the root down and stored from the leaves up. */
 
 /* The split of RFC 6962: the largest power of two below count. */
 static uint64_t dx_merkle_p_left(uint64_t count)
@@ -270,7 +270,7 @@ static int dx_merkle_p_path(const dx_cas_id *leaves, uint64_t count, uint64_t ta
     dx_cas_id found[DX_MERKLE_P_PROOF_MAX];
     size_t n = 0;
     size_t i;
-    bool whole = true; /* the subtree at hand is the whole old tree: its root needs no proof */
+    bool whole = true; /* the current subtree is the whole old tree: its root is known */
     if (!proof_count || (!proof && capacity)) return DX_MERKLE_EINVAL;
     while (target != 0 && (growth ? target != count : count > 1)) {
         uint64_t left = dx_merkle_p_left(count);
@@ -310,13 +310,13 @@ DX_MERKLE_API int dx_merkle_prove_growth(const dx_cas_id *leaves, uint64_t count
 }
 
 /* >>check ---------------------------------------------------------------
-   The way back: from node number `index` of a level, whose last node is `last`, up to the root. On
-   each level the node is a right one (odd), a left one whose sibling comes next in the proof, or
-   the last one without a sibling, which moves up unchanged until it is a right one. For growth two
-   roots are computed side by side: that of the old tree only takes siblings on its left. */
+   The path back: from node number `index` of a level, whose last node is `last`, up to the root. On
+   each level the node is a right one (odd), a left one whose sibling is next in the proof, or the
+   last one without a sibling, which moves up unchanged until it is a right one. For growth two
+   roots are computed in parallel: that of the old tree only takes siblings on its left. */
 
-/* *is climbs to the root, and *was (may be NULL) to that of the tree that ended here. False: the
-   proof has too many ids, or too few. */
+/* Move *is up to the root, and *was (may be NULL) to that of the tree that ended here. False: too
+   many or too few ids in the proof. */
 static bool dx_merkle_p_climb(uint64_t index, uint64_t last, const dx_cas_id *proof,
                               size_t proof_count, dx_cas_id *was, dx_cas_id *is)
 {
@@ -367,7 +367,7 @@ DX_MERKLE_API int dx_merkle_replace(const dx_cas_id *old_leaf, const dx_cas_id *
         return DX_MERKLE_ECORRUPT;
     }
     climbed = dx_merkle_p_climb(index, count - 1, proof, proof_count, NULL, &is);
-    DX_MERKLE_ASSERT(climbed); /* the way depends on numbers only */
+    DX_MERKLE_ASSERT(climbed); /* the path depends on numbers only */
     (void)climbed;
     *root = is;
     return DX_MERKLE_OK;
@@ -381,7 +381,7 @@ DX_MERKLE_API int dx_merkle_check_growth(uint64_t old_count, const dx_cas_id *ol
     dx_cas_id was, is;
     if (!old_root || !root || (!proof && proof_count)) return DX_MERKLE_EINVAL;
     if (old_count > count) return DX_MERKLE_ECORRUPT;
-    if (old_count == 0 || old_count == count) { /* nothing to prove but that the roots agree */
+    if (old_count == 0 || old_count == count) { /* just compare the roots */
         if (old_count) was = *root;
         else dx_cas_hash(NULL, 0, &was);
         if (proof_count != 0 || !dx_cas_id_equal(&was, old_root)) return DX_MERKLE_ECORRUPT;
@@ -390,7 +390,7 @@ DX_MERKLE_API int dx_merkle_check_growth(uint64_t old_count, const dx_cas_id *ol
     index = old_count - 1;
     last = count - 1;
     for (; index & 1; index >>= 1) last >>= 1; /* up to the subtree that the old tree ends with */
-    was = *old_root; /* a perfect old tree is that subtree: the proof leaves it out */
+    was = *old_root; /* a perfect old tree is that subtree, and not in the proof */
     if (index != 0) {
         if (proof_count == 0) return DX_MERKLE_ECORRUPT;
         was = *proof++;

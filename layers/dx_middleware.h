@@ -36,7 +36,7 @@
         if (result == DX_MIDDLEWARE_STOP) return 0;       // a preflight: status 204, no body
 
         dx_middleware_quota quota;
-        uint64_t client = 0x0a000001u;                    // a hash of who asks
+        uint64_t client = 0x0a000001u;                    // a hash of the client's identity
         if (dx_middleware_limiter_take(&limiter, client, 0, &quota)) return 0; // status 429
         if (!result) result = dx_middleware_add_rate_limit(&response, &quota);
         if (!result) result = dx_middleware_add_response_time(&response, 1000000, 1456000);
@@ -46,19 +46,19 @@
     CONTENTS (search >>)  config  errors  limiter  fields  cors  platform  shared  names  meters
                           writing  reading  well-known fields  rules  license
 
-    GUARANTEES  Never allocates; no globals; no recursion. A field is written whole or not at all,
-                and no value can end its line: one with a control character is refused. Limiting a
-                request costs the same however many keys there are: one hash and at most eight
-                meters. Nobody gets more than the limit by appearing under many keys. A clock that
-                goes back gives nobody more.
+    GUARANTEES  Never allocates; no globals; no recursion. A field is written completely or not at
+                all, and no value can end its line: one with a control character is refused.
+                Limiting a request costs the same however many keys there are: one hash and at most
+                eight meters. Using many keys does not get a client above the limit. A clock
+                that goes back admits no additional requests.
     LIMITS      At most 2^27 keys at a time. Finding a field is O(size of the fields). One thread
                 per limiter and per dx_middleware_fields: give each worker its own.
     CONFIG      DX_MIDDLEWARE_STATIC, DX_MIDDLEWARE_API, DX_MIDDLEWARE_ASSERT(c),
                 DX_MIDDLEWARE_MEMCPY, DX_MIDDLEWARE_MEMSET, DX_MIDDLEWARE_MEMCMP
-    ERRORS      dx_middleware_error: 0 = ok, negative = reason. What may end a request returns
-                DX_MIDDLEWARE_TOO_MANY or DX_MIDDLEWARE_STOP then.
-    OWNERSHIP   The caller owns every byte. A limiter's memory is borrowed until it is not used any
-                more. What dx_middleware_find_field() returns lies in the fields.
+    ERRORS      dx_middleware_error: 0 = ok, negative = reason. Functions that can end a request may
+                return DX_MIDDLEWARE_TOO_MANY or DX_MIDDLEWARE_STOP instead.
+    OWNERSHIP   The caller owns every byte. A limiter's memory is borrowed while it is in use. The
+                result of dx_middleware_find_field() points into the fields.
 */
 #ifndef DX_MIDDLEWARE_H
 #define DX_MIDDLEWARE_H
@@ -90,13 +90,13 @@ extern "C" {
 #define DX_MIDDLEWARE_ERRORS(X)                                      \
     X(0, OK)                                                         \
     X(-1, EINVAL)   /* an argument breaks its documented contract */ \
-    X(-3, ENOSPACE) /* the fields do not fit; nothing was written */
+    X(-3, ENOSPACE) /* no room for the fields; nothing was written */
 
 typedef enum dx_middleware_error {
 #define DX_MIDDLEWARE_P_ERROR_IS(value, constant) DX_MIDDLEWARE_##constant = value,
     DX_MIDDLEWARE_ERRORS(DX_MIDDLEWARE_P_ERROR_IS)
-    DX_MIDDLEWARE_STOP = 2,      /* answer now, call no handler: DX_HBTP_STOP, for its chains */
-    DX_MIDDLEWARE_TOO_MANY = 429 /* the status that HTTP and HBTP give to a refused request */
+    DX_MIDDLEWARE_STOP = 2,      /* respond now, call no handler: DX_HBTP_STOP, for its chains */
+    DX_MIDDLEWARE_TOO_MANY = 429 /* the status of a refused request in HTTP and HBTP */
 } dx_middleware_error;
 
 /* "DX_MIDDLEWARE_ENOSPACE" and so on; "unknown error" for anything else. */
@@ -104,24 +104,24 @@ DX_MIDDLEWARE_API const char *dx_middleware_error_name(int error);
 
 /* >>limiter ------------------------------------------------------------ */
 /* Two policies. Token bucket: in any time t at most burst + t / period * limit requests. Window:
-   `limit` requests in each period that begins with a first request, so up to twice as many around
-   the end of a period. */
-typedef struct dx_middleware_limiter_desc { /* zero = the default written behind each field */
-    void    *memory;      /* aligned to 8; 192 bytes for every 8 keys that are limited at a time;
-                             borrowed. NULL: one count for all keys */
+   `limit` requests in each period that starts with a request, so up to twice the limit around the
+   end of a period. */
+typedef struct dx_middleware_limiter_desc { /* zero = the default given after each field */
+    void    *memory;      /* aligned to 8; 192 bytes for every 8 keys limited at a time; borrowed.
+                             NULL: one count for all keys */
     size_t   memory_size;
-    uint64_t seed;        /* a secret random number where others can choose keys: without it they
-                             find keys that share one set and push a ninth key out of it */
+    uint64_t seed;        /* secret and random if keys are untrusted: without it an attacker can
+                             find keys of one set and evict a ninth key from it */
     uint64_t period_ns;   /* one second */
     uint32_t limit;       /* requests a period; 1000 */
     uint32_t burst;       /* token bucket: requests at once; limit */
     bool     window;      /* false: token bucket */
 } dx_middleware_limiter_desc;
 
-typedef struct dx_middleware_meter { /* what one key has used; 24 bytes; private */
+typedef struct dx_middleware_meter { /* the usage of one key; 24 bytes; private */
     uint64_t key_;
-    uint64_t time_ns_; /* bucket: when all that was taken is paid back; window: when it began */
-    uint32_t used_;    /* window: requests since then */
+    uint64_t time_ns_; /* bucket: when the debt is paid back; window: when it began */
+    uint32_t used_;    /* window: requests in it */
     uint32_t reserved_;
 } dx_middleware_meter;
 
@@ -131,7 +131,7 @@ typedef struct dx_middleware_limiter { /* caller-allocated; fields are private *
     uint64_t             seed_;
     uint64_t             period_ns_;
     uint64_t             interval_ns_; /* bucket: a request's cost, period / limit rounded up */
-    uint64_t             slack_ns_;    /* bucket: the debt up to which a request fits */
+    uint64_t             slack_ns_;    /* bucket: max debt at which a request is admitted */
     uint32_t             limit_;
     uint32_t             sets_;        /* a power of two; 0: without memory */
     bool                 window_;
@@ -139,57 +139,57 @@ typedef struct dx_middleware_limiter { /* caller-allocated; fields are private *
 
 typedef struct dx_middleware_quota {
     uint32_t limit;
-    uint32_t remaining;      /* requests that would be admitted now, after this one */
-    uint64_t retry_delay_ns; /* refused: after this time there may be room; else 0 */
+    uint32_t remaining;      /* requests that would still be admitted now */
+    uint64_t retry_delay_ns; /* refused: retry after this time; else 0 */
 } dx_middleware_quota;
 
 /* EINVAL: under 192 bytes or not aligned; period, or period / limit * burst, above 2^62 ns. */
 DX_MIDDLEWARE_API int dx_middleware_limiter_init(dx_middleware_limiter *l,
                                                  const dx_middleware_limiter_desc *desc);
-/* Count one request of `key` (a hash of who asks; 0 for all). Returns 0, or
-   DX_MIDDLEWARE_TOO_MANY for a request that is over the limit, which then is not counted. A key
-   that finds no free meter takes over the least busy one of its set together with what that has
-   used. A clock above 2^63 stands still there. quota may be NULL. O(8). */
+/* Count one request of `key` (a hash of the client's identity; 0 for all). Returns 0, or
+   DX_MIDDLEWARE_TOO_MANY for a request above the limit, which is not counted. A key without a free
+   meter takes over the least busy one of its set, including its usage. A clock above 2^63 is
+   clamped. quota may be NULL. O(8). */
 DX_MIDDLEWARE_API int dx_middleware_limiter_take(dx_middleware_limiter *l, uint64_t key,
                                                  uint64_t now_ns, dx_middleware_quota *quota);
 
 /* >>fields ------------------------------------------------------------- */
-/* Header fields, "Name: value\r\n" one behind the other, in the caller's memory. */
+/* Header fields, "Name: value\r\n", consecutive in the caller's memory. */
 typedef struct dx_middleware_fields {
     char  *text;
     size_t size;     /* used */
     size_t capacity;
 } dx_middleware_fields;
 
-/* Append a field, all or nothing. EINVAL: name is no token (RFC 9110, 5.6.2), or value holds a
-   control character, so also a line break; ENOSPACE. */
+/* Append a field, all or nothing. EINVAL: name is not a token (RFC 9110, 5.6.2), or value has a
+   control character, such as a line break; ENOSPACE. */
 DX_MIDDLEWARE_API int dx_middleware_add_field(dx_middleware_fields *fields, const char *name,
                                               const char *value);
-/* The value of the first field with this name, in any case, without white space around it, not
-   terminated; NULL: none. The text may be anything that was received. */
+/* The value of the first field with this name, ignoring case, without surrounding white space, not
+   terminated; NULL: not found. The text may be untrusted. */
 DX_MIDDLEWARE_API const char *dx_middleware_find_field(const dx_middleware_fields *fields,
                                                        const char *name, size_t *value_size);
-/* X-Response-Time, "0.123ms"; 0 where the clock went back. For an after hook, which also runs where
-   something was refused. Read the clock once a batch: it costs more than a frame. */
+/* X-Response-Time, "0.123ms"; 0 if the clock went back. For an after hook, which also runs for
+   refused requests. Read the clock once a batch: it costs more than a frame. */
 DX_MIDDLEWARE_API int dx_middleware_add_response_time(dx_middleware_fields *fields,
                                                       uint64_t begun_ns, uint64_t now_ns);
-/* X-RateLimit-Limit, X-RateLimit-Remaining and, where the quota has a delay, Retry-After in
-   seconds, rounded up. All or nothing. */
+/* X-RateLimit-Limit, X-RateLimit-Remaining and, if the quota has a delay, Retry-After in seconds,
+   rounded up. All or nothing. */
 DX_MIDDLEWARE_API int dx_middleware_add_rate_limit(dx_middleware_fields *fields,
                                                    const dx_middleware_quota *quota);
 
 /* >>cors --------------------------------------------------------------- */
-typedef struct dx_middleware_cors { /* constant: may stand in flash */
-    const char *const *origins; /* "https://a.example", compared byte by byte; "*": every one */
+typedef struct dx_middleware_cors { /* constant: may be in flash */
+    const char *const *origins; /* "https://a.example", compared byte by byte; "*": all */
     size_t             origin_count;
     const char        *methods;     /* for preflights, "GET, POST"; NULL: "GET, HEAD, POST" */
-    const char        *fields;      /* header fields that may be sent; NULL: none named */
-    const char        *max_age;     /* seconds, "600"; NULL: not said */
+    const char        *fields;      /* allowed request header fields; NULL: none named */
+    const char        *max_age;     /* seconds, "600"; NULL: omitted */
     bool               credentials; /* never with "*", which the standard forbids */
 } dx_middleware_cors;
 
-/* CORS (the Fetch standard): adds Vary, and Access-Control-* where the request's Origin is in the
-   list. Returns 0; DX_MIDDLEWARE_STOP: a preflight, answer it with status 204 and these fields;
+/* CORS (the Fetch standard): adds Vary, and Access-Control-* if the request's Origin is in the
+   list. Returns 0; DX_MIDDLEWARE_STOP: a preflight, respond with status 204 and these fields;
    ENOSPACE, EINVAL. All or nothing. */
 DX_MIDDLEWARE_API int dx_middleware_cors_before(const dx_middleware_cors *cors, const char *method,
                                                 const dx_middleware_fields *request,
@@ -233,8 +233,8 @@ DX_MIDDLEWARE_API int dx_middleware_cors_before(const dx_middleware_cors *cors, 
    Small helpers that other dx headers hold as identical copies (a check compares them). */
 static uint32_t dx_middleware_p_rotate(uint32_t v, unsigned n) { return v >> n | v << (32 - n); }
 
-/* HalfSipHash-1-3 of eight bytes, for tables whose keys others choose: without the seed nobody can
-   tell which keys meet. */
+/* HalfSipHash-1-3 of eight bytes, for tables with untrusted keys: without the seed, collisions
+   cannot be predicted. */
 static uint32_t dx_middleware_p_keyed_hash(uint64_t seed, uint64_t key)
 {
     const uint32_t k0 = (uint32_t)(seed & UINT32_MAX), k1 = (uint32_t)(seed >> 32);
@@ -273,32 +273,32 @@ DX_MIDDLEWARE_API const char *dx_middleware_error_name(int error)
 }
 
 /* >>meters --------------------------------------------------------------
-   A key hashes to one set and may use any of its eight meters, so eight busy keys can meet in a set
-   before one of them is pushed out:
+   A key hashes to one set and may use any of its eight meters, so a set holds eight busy keys
+   before it evicts one:
 
        set 0   | meter | meter | meter | meter | meter | meter | meter | meter |   192 bytes
        set 1   | meter | ...
 
-   The token bucket is kept as one time (the "generic cell rate algorithm"): each request that is
-   admitted costs one interval, and time pays the debt back at its own pace.
+   The token bucket is stored as one time (the "generic cell rate algorithm"): each admitted request
+   adds one interval of debt, which passing time pays back.
 
        now            time_ns_        now + slack
         |----- debt ----->|                |
-        |<- a request fits while the debt ends here ->|, and moves time_ns_ on by one interval
+        |<- admitted if debt ends here --->|  and moves time_ns_ on by one interval
 
-   The window counts instead: time_ns_ is when it began, used_ how many came since. In both, a meter
-   without debt is the same as an unused one, which is why meters need no flag and no clearing. */
+   The window counts instead: time_ns_ is when it began, used_ the requests since. In both, a meter
+   without debt equals an unused one, so meters need no flag and no clearing. */
 
 enum { DX_MIDDLEWARE_P_WAYS = 8 }; /* meters of a set */
 
-/* Times are added up to 2^62, and clocks count to 2^63, so that no sum of a clock and two times
-   overflows: with one that did, what was taken would be forgotten. */
+/* Intervals are limited to 2^62 and clocks to 2^63, so that no sum of a clock and two intervals
+   overflows: an overflow would forget the debt. */
 #define DX_MIDDLEWARE_P_NS_MAX (UINT64_MAX / 4)
 #define DX_MIDDLEWARE_P_CLOCK_MAX ((uint64_t)1 << 63)
 
 typedef char dx_middleware_p_meter_is_24[sizeof(dx_middleware_meter) == 24 ? 1 : -1];
 
-/* What a key owes at this time: nanoseconds of the bucket, or requests of the window. */
+/* The debt of a meter at this time: nanoseconds of the bucket, or requests of the window. */
 static uint64_t dx_middleware_p_debt(const dx_middleware_limiter *l, const dx_middleware_meter *m,
                                      uint64_t now_ns)
 {
@@ -306,7 +306,7 @@ static uint64_t dx_middleware_p_debt(const dx_middleware_limiter *l, const dx_mi
     return now_ns >= m->time_ns_ && now_ns - m->time_ns_ >= l->period_ns_ ? 0 : m->used_;
 }
 
-/* The meter of this key; a new key takes over the one of its set that owes least, and its debt. */
+/* The meter of this key; a new key takes over the one of its set with the least debt. */
 static dx_middleware_meter *dx_middleware_p_meter_of(dx_middleware_limiter *l, uint64_t key,
                                                      uint64_t now_ns)
 {
@@ -400,12 +400,12 @@ DX_MIDDLEWARE_API int dx_middleware_limiter_take(dx_middleware_limiter *l, uint6
 }
 
 /* >>writing -------------------------------------------------------------
-   One field is four pieces, copied only once all of them are known to be good and to fit:
+   A field has four pieces, copied only after all were checked and fit:
 
        | name | ": " | value | "\r\n" |
 
-   Whoever controls a value must not be able to end the line and begin a field, or a body, of their
-   own; so every control character but the tab is refused. */
+   A value from untrusted input must not be able to end the line and start another field, or a body:
+   every control character except the tab is refused. */
 enum { DX_MIDDLEWARE_P_SEPARATORS = 4 }; /* bytes of ": " and "\r\n" */
 
 static char dx_middleware_p_lower(char c)
@@ -477,9 +477,8 @@ DX_MIDDLEWARE_API int dx_middleware_add_field(dx_middleware_fields *fields, cons
 }
 
 /* >>reading -------------------------------------------------------------
-   Fields that were received may be any bytes. They are looked at line by line, and a line that is
-   not a field of this name, for whatever reason, is skipped. Lines end with "\n", with or without
-   "\r" before it. */
+   Received fields may be any bytes. They are scanned line by line, and a line that is not a valid
+   field of this name is skipped. Lines end with "\n", with or without "\r" before it. */
 static bool dx_middleware_p_line_has_name(const char *line, const char *line_end, const char *name,
                                           size_t name_size)
 {
@@ -524,7 +523,7 @@ DX_MIDDLEWARE_API const char *dx_middleware_find_field(const dx_middleware_field
                                                         ^ returned */
 enum { DX_MIDDLEWARE_P_DIGITS = 20 }; /* of 2^64 - 1 */
 
-/* Digits of a value, at least digits_min of them, in front of `end`. Returns the first. */
+/* Write the digits of a value, at least digits_min of them, before `end`. Returns the first. */
 static char *dx_middleware_p_put_digits(char *end, uint64_t value, unsigned digits_min)
 {
     unsigned digits = 0;
@@ -580,15 +579,15 @@ DX_MIDDLEWARE_API int dx_middleware_add_rate_limit(dx_middleware_fields *fields,
 }
 
 /* >>rules ---------------------------------------------------------------
-   A browser asks in one of two ways, and the answer names an origin of the list or none at all:
+   A browser sends one of two requests, and the response names an origin of the list, if any:
 
-       a request      Origin: https://app.example            the handler runs, its answer carries
+       a request      Origin: https://app.example            the handler runs, its response has
                                                              Access-Control-Allow-Origin
        a preflight    OPTIONS with Origin and                answered here, no handler runs
                       Access-Control-Request-Method
 
-   What is sent back is the entry of the list, never the bytes that came, and Vary goes out in any
-   case, so that no cache gives the answer for one origin to another. */
+   The response repeats the entry of the list, never the received bytes, and always has Vary, so
+   that no cache serves a response for one origin to another. */
 
 /* The entry of the list that allows this origin, or NULL. */
 static const char *dx_middleware_p_find_origin(const dx_middleware_cors *cors, const char *origin,

@@ -70,18 +70,18 @@
 
     Records, commits and ids are those of docs/formats/cas.md; an erase block is a piece of the log
     with a header of its own. dx_nor_device() shows the log to dx_cas.h, dx_nor_import() takes a
-    store that dx_cas.h wrote. There is no index: what is looked up is found by reading the 64-byte
-    header of each record, so this is for hundreds or thousands of objects, not millions.
+    store that dx_cas.h wrote. There is no index: a lookup reads the 64-byte header of each record,
+    so this is for hundreds or thousands of objects, not millions.
 
     GUARANTEES
-        - No unit is programmed twice between two erases: nor does it count on a unit that a power
-          cut may have touched and that reads as erased (but see DX_NOR_RESUME).
+        - No unit is programmed twice between two erases. A unit that reads as erased, but that a
+          power cut may have touched, is not programmed either (but see DX_NOR_RESUME).
         - After a power cut at any program or erase, torn in any way, the store equals the state of
           the last commit that returned 0, or of the one that was being made.
-        - What is handed out hashes to its id; nothing else leaves.
-        - The blocks are used in a ring: each is erased once before one is erased twice, but for
-          what power cuts interrupt, which is erased again.
-        - A full store still deletes (a few names between two collections), and collects.
+        - Returned bytes hash to their id; other bytes are never returned.
+        - Wear leveling: the blocks are used in a ring, each erased once before one is erased twice.
+          Only blocks whose use a power cut interrupts are erased again earlier.
+        - A full store still allows deletions (a few names between two collections) and collection.
         - No allocation, no globals, no recursion, no printing.
     LIMITS      2^31 bytes of flash; dx_nor_memory_size() bytes of memory and about 2 KB of stack.
                 Some 13,000 records between two collections. One user at a time.
@@ -91,7 +91,7 @@
                 DX_NOR_MEMCPY, DX_NOR_MEMSET, DX_NOR_MEMCMP
                 Define DX_CAS_SMALL and DX_CAS_NO_FILE for dx_cas.h on microcontrollers.
     ERRORS      dx_nor_error: 0 = ok, negative = reason, with the values of dx_cas_error;
-                dx_nor_error_name() spells it. An error of a flash function is passed through.
+                dx_nor_error_name() returns its name. Errors of flash functions are passed through.
     OWNERSHIP   The flash and desc.memory are borrowed as long as the store is used.
     FORMAT      docs/formats/nor.md, on docs/formats/cas.md.
 */
@@ -132,7 +132,7 @@ extern "C" {
     X(-3, ENOSPACE)    /* the output buffer or the flash is full */                                \
     X(-4, ETOOBIG)     /* above a limit of the flash or of the format */                           \
     X(-5, ECORRUPT)    /* bytes are damaged or not of this format */                               \
-    X(-7, ESYS)        /* the flash failed, or a write before failed: open it again */             \
+    X(-7, ESYS)        /* the flash failed, or an earlier write failed: open it again */           \
     X(-8, ENOTSUP)     /* a codec or hash that this build does not have */                         \
     X(-9, ENOTFOUND)   /* no such object, name or store */                                         \
     X(-10, ECANCELED)  /* the callback of dx_nor_verify() asked to stop */                         \
@@ -151,29 +151,29 @@ typedef enum dx_nor_error {
    bytes from the beginning of the area. No call crosses the end of a block. */
 typedef struct dx_nor_flash {
     int (*read)(void *user, uint32_t offset, void *out, size_t size);
-    /* offset and size are multiples of unit; the bytes were erased since they were last given. */
+    /* offset and size are multiples of unit; no byte is programmed twice between erases. */
     int (*program)(void *user, uint32_t offset, const void *data, size_t size);
     int (*erase)(void *user, uint32_t offset); /* the block there: all its bytes become 0xff */
     void    *user;
     uint32_t block_size;  /* an erase block: a multiple of unit, at least 512 and 4 units */
     uint32_t block_count; /* at least 4; at most 2^31 bytes in all */
-    uint32_t unit;        /* what is programmed at once: a power of two, 1..4096 */
+    uint32_t unit;        /* the program granularity: a power of two, 1..4096 */
 } dx_nor_flash;
 
 enum { /* dx_nor_desc.mode: those of dx_cas_desc, and */
-    /* Go on behind the last commit when what follows it in its block reads as erased. Otherwise the
-       first write after dx_nor_open() begins a new block, since a power cut may have programmed
-       a unit so weakly that it does not show. For flash without ECC, which is opened often. */
+/* Continue after the last commit if the rest of its block reads as erased. Without it the first
+       write after dx_nor_open() begins a new block, because a power cut may have programmed
+       a unit so weakly that it does not show. For flash without ECC that is opened often. */
     DX_NOR_RESUME = 16
 };
 
-/* Bytes of memory for a flash with units of that many bytes. What is more makes reads longer than
-   64 bytes. */
+/* Bytes of memory for a flash with units of that many bytes. With more memory, reads are longer
+   than 64 bytes. */
 #define DX_NOR_MEMORY_SIZE(unit) (72 + sizeof(dx_cas_hasher) + ((unit) > 64 ? (unit) : 64))
 
 typedef struct dx_nor_desc {
     dx_nor_flash flash;
-    uint32_t mode;         /* DX_CAS_READ, or DX_CAS_WRITE and what else */
+    uint32_t mode;         /* DX_CAS_READ, or DX_CAS_WRITE and other flags */
     void    *memory;       /* of any alignment; borrowed as long as the store is used */
     size_t   memory_size;  /* DX_NOR_MEMORY_SIZE(unit) or more */
     uint8_t  store_id[16]; /* creation: as in dx_cas_desc */
@@ -190,12 +190,12 @@ typedef struct dx_nor_ref { /* the latest version of a name; older ones are not 
 typedef struct dx_nor_stats {
     uint64_t commits;        /* sequence number of the last one */
     uint32_t generation;     /* 1 more with each collection */
-    uint32_t log_bytes;      /* with what is not committed, */
-    uint32_t records;        /* and the records in it */
+    uint32_t log_bytes;      /* including uncommitted records, */
+    uint32_t records;        /* and the number of records in it */
     uint32_t blocks;         /* erase blocks, */
-    uint32_t blocks_used;    /* and those that the log lies in */
+    uint32_t blocks_used;    /* and those that hold the log */
     uint32_t erases_max;     /* of the block that was erased most often, */
-    uint32_t erases_mean;    /* and 100 times the mean of those that were ever used */
+    uint32_t erases_mean;    /* and 100 times the mean of all blocks ever used */
     uint32_t damaged_places; /* found by open */
 } dx_nor_stats;
 
@@ -213,7 +213,7 @@ typedef struct dx_nor_log_ { /* private: a generation of the log */
     uint32_t  ordinal;    /* the block of the log that was read last, */
     uint32_t  start;      /* and its logical bytes: from here */
     uint32_t  stop;       /* to here */
-    uint32_t  end;        /* of the log, with what is not committed */
+    uint32_t  end;        /* of the log, including uncommitted records */
     uint32_t  records;    /* in it */
     uint32_t  align;      /* of records; these three as in dx_cas_ext_form */
     uint32_t  tag;
@@ -224,26 +224,26 @@ typedef struct dx_nor { /* caller-allocated; fields are private */
     dx_nor_flash   flash_;
     dx_nor_log_    log_;
     dx_cas_hasher *hasher_;       /* these three lie in desc.memory */
-    uint8_t       *io_;           /* what is read */
-    uint8_t       *out_;          /* what is programmed next: one unit, or 64 bytes */
+    uint8_t       *io_;           /* read buffer */
+    uint8_t       *out_;          /* write buffer: one unit, or 64 bytes */
     uint32_t       at_;           /* logical place of out_, */
     uint32_t       fill_;         /* and bytes in it */
     uint32_t       io_size_;
     uint32_t       out_size_;
-    uint32_t       head_size_;    /* of a block: 64 bytes, or a unit where that is more */
+    uint32_t       head_size_;    /* of a block: 64 bytes, or a unit if that is more */
     uint32_t       mode_;
-    uint32_t       live_;         /* at most so many bytes are alive: */
+    uint32_t       live_;         /* upper bound of live bytes: */
     uint32_t       measured_;     /* counted when the log ended here; */
-    uint32_t       counted_;      /* all from here on */
-    uint32_t       generations_;  /* the highest that was ever seen */
+    uint32_t       counted_;      /* all bytes from here on */
+    uint32_t       generations_;  /* the highest ever seen */
     uint32_t       erases_;       /* the highest count of a block */
     uint32_t       damage_;       /* damaged places, */
     uint32_t       damage_place_; /* and the first of them */
     uint8_t        store_id_[16];
     bool           open_;
     bool           ready_;        /* the log's last block takes more records as it is */
-    bool           dirty_;        /* something is not committed */
-    bool           failed_;       /* a write failed: no more until it is opened again */
+    bool           dirty_;        /* there is something to commit */
+    bool           failed_;       /* a write failed: refuse more until it is opened again */
 } dx_nor;
 
 /* >>api ---------------------------------------------------------------- */
@@ -252,34 +252,34 @@ DX_NOR_API const char *dx_nor_error_name(int error);
 /* Bytes for dx_nor_desc.memory; the macro above as a function. */
 DX_NOR_API size_t dx_nor_memory_size(uint32_t unit);
 /* Find the last commit. Programs and erases nothing.
-   DX_NOR_ENOTFOUND   there is none: dx_nor_create()
+   DX_NOR_ENOTFOUND   no store here: dx_nor_create()
    DX_NOR_ECORRUPT    committed bytes are damaged (dx_nor_damage_offset()); with
                       DX_CAS_ACCEPT_DAMAGE it opens, for reading and dx_nor_collect() only
    DX_NOR_ENOMEM, DX_NOR_EVERSION, DX_NOR_ENOTSUP  as dx_cas_open() */
 DX_NOR_API int dx_nor_open(dx_nor *n, const dx_nor_desc *desc);
-/* Make an empty store, and open it. DX_NOR_EINVAL where there is one, sound or not (who wants to
-   lose it erases the first block of the area, or all of them). */
+/* Make an empty store, and open it. DX_NOR_EINVAL if there is a store, intact or damaged (to
+   discard it, erase the first block of the area, or all of them). */
 DX_NOR_API int dx_nor_create(dx_nor *n, const dx_nor_desc *desc);
-/* Place in the log where open met damage; UINT32_MAX = nowhere. */
+/* Place in the log where open met damage; UINT32_MAX: none. */
 DX_NOR_API uint32_t dx_nor_damage_offset(const dx_nor *n);
 /* Reads the header of every block. */
 DX_NOR_API int dx_nor_get_stats(dx_nor *n, dx_nor_stats *out);
 
-/* Bytes of an object, in pieces, from front to back, twice: must give the same both times. Returns
-   0 or an error, which is passed through. It must not call the store. */
+/* Read an object's bytes, in pieces, from front to back, twice: it must give the same both times.
+   Returns 0 or an error, which is passed through. It must not call the store. */
 typedef int dx_nor_source(void *user, uint32_t offset, void *out, size_t size);
-/* Store an object, unless it is there and whole; *id (may be NULL) = its hash. What was written is
+/* Store an object, unless an undamaged copy exists; *id (may be NULL) = its hash. Written bytes are
    read back and hashed. DX_NOR_ENOSPACE, DX_NOR_ENOMEM (more records than dx_nor_collect() has
-   bits for: some 13,000): nothing has changed. After another error the store refuses to write
-   (DX_NOR_ESYS) until it is opened again: then it is in the state of the last commit. */
+   bits for: some 13,000): nothing has changed. After another error the store refuses writes
+   (DX_NOR_ESYS) until it is opened again, which returns it to the last commit. */
 DX_NOR_API int dx_nor_put(dx_nor *n, const void *data, uint32_t size, dx_cas_id *id);
 DX_NOR_API int dx_nor_put_from(dx_nor *n, dx_nor_source *source, void *user,
                                uint32_t size, dx_cas_id *id);
 /* DX_NOR_ENOTFOUND; does not read the object's bytes. */
 DX_NOR_API int dx_nor_size(dx_nor *n, const dx_cas_id *id, uint32_t *size);
 /* Read an object, or size bytes from offset on (*got < size only at its end). The whole object is
-   hashed, in pieces: it may be larger than memory. DX_NOR_ENOSPACE: *size is what the buffer must
-   have. DX_NOR_ECORRUPT: the buffer is zeroed. DX_NOR_ENOTSUP: a codec. */
+   hashed, in pieces: it may be larger than memory. DX_NOR_ENOSPACE: *size is the capacity needed.
+   DX_NOR_ECORRUPT: the buffer is zeroed. DX_NOR_ENOTSUP: stored with a codec. */
 DX_NOR_API int dx_nor_get(dx_nor *n, const dx_cas_id *id, void *buffer, uint32_t capacity,
                           uint32_t *size);
 DX_NOR_API int dx_nor_read(dx_nor *n, const dx_cas_id *id, uint32_t offset, void *buffer,
@@ -288,30 +288,31 @@ DX_NOR_API int dx_nor_read(dx_nor *n, const dx_cas_id *id, uint32_t offset, void
 /* Name an object of the store (not a list node: DX_NOR_EINVAL); in: root, time_ns, kind. Names as
    in dx_cas.h. Durable after dx_nor_commit(). */
 DX_NOR_API int dx_nor_ref_set(dx_nor *n, const char *name, const dx_nor_ref *ref);
-/* DX_NOR_ENOTFOUND. DX_NOR_ECORRUPT: a later record of some name is damaged, and may be of this
-   one; *out is the last that is whole, or zeros. */
+/* DX_NOR_ENOTFOUND. DX_NOR_ECORRUPT: a later record of some name is damaged, and may belong to this
+   one; *out is the last intact version, or zeros. */
 DX_NOR_API int dx_nor_ref_get(dx_nor *n, const char *name, dx_nor_ref *out);
 /* All names, in the order in which they were last set. *cursor = 0 begins, DX_NOR_ENOTFOUND ends.
    Any change makes the cursor invalid. name: DX_CAS_NAME_MAX + 1 bytes. */
 DX_NOR_API int dx_nor_ref_next(dx_nor *n, uint32_t *cursor, char *name,
                                dx_nor_ref *out);
 DX_NOR_API int dx_nor_ref_delete(dx_nor *n, const char *name);
-/* Make all before it durable, atomically; nothing to commit costs nothing. Never DX_NOR_ENOSPACE */
+/* Make earlier changes durable, atomically; no write if nothing changed. Never DX_NOR_ENOSPACE. */
 DX_NOR_API int dx_nor_commit(dx_nor *n);
 
 /* Hash everything, in place; as dx_cas_verify(), but a place is one in the log. A HEADER of 32
    bytes is one copy of a block's header, and its place the block's first byte. */
 DX_NOR_API int dx_nor_verify(dx_nor *n, dx_cas_damage_fn *callback, void *user,
                              dx_cas_report *report);
-/* Commit, then copy what the names reach into the blocks behind the log, which then are the store.
-   What no name reaches is gone, and so are older versions of names. After an error the store is as
-   before. DX_NOR_ENOSPACE: names reach more than dx_nor_put() lets in (imported stores can).
-   DX_NOR_ETOOBIG: a block of the area has the last number of a generation, 2^32 - 1; import and
-   create answer the same. */
+/* Commit, then copy everything reachable from the names into the blocks after the log, which then
+   become the store. Unreachable objects and older versions of names are dropped. After an error the
+   store is unchanged. DX_NOR_ENOSPACE: names reach more than dx_nor_put() lets in (imported stores
+   can). DX_NOR_ETOOBIG: a block of the area has the last generation number, 2^32 - 1; import and
+   create return the same. */
 DX_NOR_API int dx_nor_collect(dx_nor *n);
-/* Take the place of what is there: the first size bytes of a store of dx_cas.h (its
-   dx_cas_stats.device_bytes), which must end with a commit. Atomic. Where the store's align is less
-   than the unit, dx_nor_collect() must follow before a write: else DX_NOR_EREADONLY. */
+/* Replace the store with the first size bytes of a store of dx_cas.h (its
+   dx_cas_stats.device_bytes), which must end with a commit. Atomic. If the store's align is less
+   than the unit, call dx_nor_collect() before the next write: until then writes fail with
+   DX_NOR_EREADONLY. */
 DX_NOR_API int dx_nor_import(dx_nor *n, const dx_cas_device *from, uint32_t size);
 /* The committed log as a device for dx_cas_open() with DX_CAS_READ. *n must outlive it. */
 DX_NOR_API dx_cas_device dx_nor_device(dx_nor *n);
@@ -350,7 +351,7 @@ DX_NOR_API dx_cas_device dx_nor_device(dx_nor *n);
   #define DX_NOR_MEMCMP DX_NOR_P_LIBC(memcmp)
 #endif
 
-/* Leave the function with the error of a call. */
+/* Return the error of a call. */
 #define DX_NOR_P_TRY(call)                  \
     do {                                    \
         int try_ = (call);                  \
@@ -384,7 +385,7 @@ static void dx_nor_p_store64(uint8_t *p, uint64_t v)
 }
 /* <<shared */
 
-/* Bytes of a text in front of its NUL. */
+/* Bytes of a text before its NUL. */
 static size_t dx_nor_p_length(const char *text)
 {
     size_t size = 0;
@@ -405,8 +406,8 @@ DX_NOR_API const char *dx_nor_error_name(int error)
 }
 
 /* >>blocks --------------------------------------------------------------
-   The log of docs/formats/cas.md is cut into pieces, one for each erase block, and the blocks of a
-   log follow each other around the ring that the flash is:
+   The log of docs/formats/cas.md is cut into pieces, one for each erase block. The flash is a ring
+   of blocks, and the blocks of a log are consecutive in it:
 
        flash   [ block 0 ][ block 1 ][ block 2 ][ block 3 ][ block 4 ][ block 5 ]
                  log 2 of   free,      free       log 0 of   log 1 of   ...
@@ -418,31 +419,32 @@ DX_NOR_API const char *dx_nor_error_name(int error)
        header  "DXNB" version flags 0 0 | generation | ordinal | logical start | erases | block size
                | CRC-32C of the copy's offset in the flash and the bytes before
 
-   Collection writes a new generation behind the old one. Its first header is written last, so that
-   it counts only when it is whole. A torn tail cannot be erased alone: the next block then begins
-   with the last commit once more (RESTART), and what the block before has behind it is not read. */
+   Collection writes a new generation after the old one. Its first header is written last, so that
+   it counts only when it is complete. A torn tail cannot be erased alone, so the next block then
+   begins with a second copy of the last commit (RESTART), and readers skip the rest of the block
+   before. */
 enum {
     DX_NOR_P_COPY = 32,
     DX_NOR_P_DELTA = 2,   /* codec: the payload begins with the id of another object */
-    DX_NOR_P_DELTAS = 32, /* so many may stand on each other */
+    DX_NOR_P_DELTAS = 32, /* the longest chain of deltas */
     DX_NOR_P_RESTART = 1  /* flag: the block begins with the last commit, not where one ended */
 };
-enum { /* which ref records are hashed before they are believed */
+enum { /* which ref records are hashed before use */
     DX_NOR_P_TRUST = 0, /* none, */
     DX_NOR_P_SAME = 1,  /* those of the same name, */
     DX_NOR_P_ALL = 2    /* or all */
 };
-/* A list node with 512 children, the most that it may have. */
+/* A list node with 512 children, the max of the format. */
 #define DX_NOR_P_NODE_MAX (DX_CAS_EXT_NODE_HEAD + 512 * DX_CAS_EXT_NODE_ENTRY)
 #define DX_NOR_P_MAGIC 0x424e5844u        /* "DXNB": begins a block */
 #define DX_NOR_P_RECORD_MAGIC 0x52435844u /* begins a record: cas.md, section 5 */
 
-typedef struct dx_nor_p_block { /* what one copy of a block's header says */
+typedef struct dx_nor_p_block { /* one decoded copy of a block's header */
     uint32_t flags;      /* DX_NOR_P_RESTART, or 0 */
     uint32_t generation; /* of the log that it belongs to: 1 and up */
     uint32_t ordinal;    /* its number in that log */
-    uint32_t start;      /* logical place of the first byte behind the header */
-    uint32_t erases;     /* of this block, so far */
+    uint32_t start;      /* logical place of the first byte after the header */
+    uint32_t erases;     /* erase count of this block */
 } dx_nor_p_block;
 
 /* Bytes of the log that a block holds. */
@@ -452,7 +454,7 @@ static uint32_t dx_nor_p_capacity(const dx_nor *n)
     return n->flash_.block_size - n->head_size_;
 }
 
-/* The flash offset of a block of the log: the ring closes behind the last block of the area. */
+/* The flash offset of a block of the log; the ring wraps after the last block of the area. */
 static uint32_t dx_nor_p_offset(const dx_nor *n, const dx_nor_log_ *g, uint32_t ordinal)
 {
     DX_NOR_ASSERT(g->first < n->flash_.block_count && ordinal <= n->flash_.block_count);
@@ -466,8 +468,8 @@ static uint32_t dx_nor_p_align(const dx_nor_log_ *g, uint32_t v)
     return (v + g->align - 1) & ~(g->align - 1);
 }
 
-/* CRC-32C of one copy of a block's header. Its flash offset counts in, so that a header that was
-   copied elsewhere, or read through a wrong address line, is not taken for one. */
+/* CRC-32C of one copy of a block's header. It covers the flash offset, so that a header that was
+   copied elsewhere, or read through a wrong address line, is rejected. */
 static uint32_t dx_nor_p_crc(uint32_t offset, const uint8_t *copy)
 {
     uint8_t at[8];
@@ -475,8 +477,8 @@ static uint32_t dx_nor_p_crc(uint32_t offset, const uint8_t *copy)
     return dx_cas_ext_crc32c(dx_cas_ext_crc32c(0, at, sizeof at), copy, DX_NOR_P_COPY - 4);
 }
 
-/* Decode the copy of a header that lies at a flash offset. DX_NOR_ECORRUPT: there is none that is
-   whole. Any other error is about a header that is, so the second copy would say the same. */
+/* Decode the copy of a header at a flash offset. DX_NOR_ECORRUPT: the copy is damaged or missing.
+   Any other error is about an intact header, so the second copy would give the same error. */
 static int dx_nor_p_block_copy(dx_nor *n, uint32_t offset, dx_nor_p_block *b)
 {
     uint8_t p[DX_NOR_P_COPY];
@@ -506,8 +508,8 @@ static int dx_nor_p_block_read(dx_nor *n, uint32_t offset, dx_nor_p_block *b)
                                     : error;
 }
 
-/* Program both copies of a block's header at once, and nothing else of its first unit: the block
-   was erased, and its log begins in the unit behind. */
+/* Program both copies of a block's header at once, alone in the first unit: the block was erased,
+   and its log begins in the next unit. */
 static int dx_nor_p_block_write(dx_nor *n, const dx_nor_log_ *g, uint32_t ordinal,
                                 uint32_t start, uint32_t erases, uint32_t flags)
 {
@@ -529,10 +531,10 @@ static int dx_nor_p_block_write(dx_nor *n, const dx_nor_log_ *g, uint32_t ordina
     return n->flash_.program(n->flash_.user, offset, n->out_, n->head_size_);
 }
 
-/* Make the block that holds a logical place the current one (ordinal, start, stop). Where a block
-   ends is known only from the start of the next one: a RESTART begins before its predecessor is
-   full, and takes the places from there on over. So the walk goes forward, header by header, and
-   begins anew where the place lies before the current block. DX_NOR_ETRUNCATED: behind the last. */
+/* Make the block that holds a logical place the current one (ordinal, start, stop). Only the start
+   of the next block tells where a block ends: a RESTART begins before its predecessor is full, and
+   replaces the places from there on. So the walk goes forward, header by header, and restarts at
+   the first block if the place is before the current one. DX_NOR_ETRUNCATED: after the last. */
 static int dx_nor_p_seek(dx_nor *n, dx_nor_log_ *g, uint32_t place)
 {
     dx_nor_p_block b;
@@ -557,8 +559,8 @@ static int dx_nor_p_seek(dx_nor *n, dx_nor_log_ *g, uint32_t place)
 /* Forget the current block: the blocks of the log have changed. */
 static void dx_nor_p_rewind(dx_nor_log_ *g) { g->ordinal = g->start = g->stop = 0; }
 
-/* Read bytes at a logical place, across blocks. Behind the last block they read as erased: a commit
-   that a power cut tore may seem to end there. */
+/* Read bytes at a logical place, across blocks. Places after the last block read as erased: a
+   commit that a power cut tore may seem to end there. */
 static int dx_nor_p_bytes(dx_nor *n, dx_nor_log_ *g, uint32_t place, void *out,
                           uint32_t size)
 {
@@ -583,7 +585,7 @@ static int dx_nor_p_bytes(dx_nor *n, dx_nor_log_ *g, uint32_t place, void *out,
 }
 
 /* >>records ------------------------------------------------------------
-   The log is a row of records, each at a multiple of align; a header says how long its record is:
+   The log is a row of records, each at a multiple of align; a header has the size of its record:
 
        log     | store header | records since ............ | commit | records ........ | commit |...
                0     (x 2)    first()                                                    ^ tip
@@ -594,24 +596,24 @@ static int dx_nor_p_bytes(dx_nor *n, dx_nor_log_ *g, uint32_t place, void *out,
        header  0      4     5      6      8       16       24       56       60
                | DXCR | type|codec | flags| stored| logical| id (32)| tag    | CRC-32C, with place |
 
-   There is no index, so whatever is asked walks the row from first() on (dx_nor_p_step()): that
-   reads 64 bytes of each record and no payload. A header names the place where it stands, so that
-   a copy of one inside a payload is no record. Where damage interrupts the row, the walk looks for
-   the next header at each multiple of align, and reports what it passed over as a gap. What a
-   header claims is believed, since its CRC fits; what a payload holds is believed once it hashes
-   to the id of its header (dx_nor_p_content()). */
+   There is no index, so every lookup walks the records from first() on (dx_nor_p_step()), which
+   reads 64 bytes of each record and no payload. A header's CRC covers its place, so that a copy of
+   a header inside a payload is not taken for a record. After damage, the walk looks for the next
+   header at each multiple of align, and reports the skipped bytes as a gap. A header is trusted
+   if its CRC matches; a payload is trusted once it hashes to the id in its header
+   (dx_nor_p_content()). */
 typedef struct dx_nor_p_record {
     uint64_t logical;  /* bytes of the object; commit: its sequence number */
     uint32_t place;    /* where it begins in the log, */
-    uint32_t next;     /* and where the next one may */
+    uint32_t next;     /* and where the next one may begin */
     uint32_t stored;   /* bytes of the payload */
-    uint32_t type;     /* DX_CAS_EXT_BLOB and so on; 0: a gap, in which no record was found */
-    uint32_t codec;    /* how the payload is stored; 0: as it is */
+    uint32_t type;     /* DX_CAS_EXT_BLOB and so on; 0: a gap without a valid record */
+    uint32_t codec;    /* how the payload is stored; 0: verbatim */
     uint32_t flags;    /* list: its level. Commit: which copy, and its marks << 8 */
     uint8_t  head[DX_CAS_EXT_HEAD]; /* the encoded form; the id is at 24 */
 } dx_nor_p_record;
 
-/* CRC-32C of a record header, and of the place where it stands: a copy elsewhere is no record. */
+/* CRC-32C of a record header and its place: a copy elsewhere fails the check. */
 static uint32_t dx_nor_p_head_crc(uint32_t place, const uint8_t *head)
 {
     uint8_t at[8];
@@ -633,7 +635,7 @@ static void dx_nor_p_encode(const dx_nor_log_ *g, dx_nor_p_record *r, const uint
     dx_nor_p_store32(r->head + 60, dx_nor_p_head_crc(r->place, r->head));
 }
 
-/* Do the fields of a header that was read fit its type? (cas.md, section 5) */
+/* Are the decoded fields valid for the record's type? (cas.md, section 5) */
 static bool dx_nor_p_sane(const dx_nor_log_ *g, const dx_nor_p_record *r)
 {
     uint32_t marks = r->flags >> 8;
@@ -650,7 +652,7 @@ static bool dx_nor_p_sane(const dx_nor_log_ *g, const dx_nor_p_record *r)
     return r->flags - 1 < 8 && r->stored <= DX_NOR_P_NODE_MAX;
 }
 
-/* The header at place, in r->head. DX_NOR_ECORRUPT: it is none, or reaches behind the limit. */
+/* Decode the header in r->head. DX_NOR_ECORRUPT: not valid at that place, or beyond the limit. */
 static int dx_nor_p_decode(const dx_nor_log_ *g, uint32_t place, uint32_t limit,
                            dx_nor_p_record *r)
 {
@@ -688,8 +690,8 @@ static int dx_nor_p_look(dx_nor *n, dx_nor_log_ *g, uint32_t place, uint32_t lim
     return dx_nor_p_decode(g, place, limit, r);
 }
 
-/* The record that begins at place. The second copy of a commit serves as well as the first one, but
-   is itself no beginning: the commit begins where the first copy stood. */
+/* The record that begins at place. Either copy of a commit is enough to read it, but the record
+   begins where the first copy is. */
 static int dx_nor_p_record_at(dx_nor *n, dx_nor_log_ *g, uint32_t place, uint32_t limit,
                               dx_nor_p_record *r)
 {
@@ -704,14 +706,14 @@ static int dx_nor_p_record_at(dx_nor *n, dx_nor_log_ *g, uint32_t place, uint32_
     return DX_NOR_ECORRUPT;
 }
 
-/* Behind a place where no record is: the next one, or DX_NOR_ENOTFOUND, and *place is the limit. It
-   has its magic where it begins, or, if it is a commit without its first copy, 64 bytes further. */
+/* Skip to the next record after damage, or to the limit (DX_NOR_ENOTFOUND). Its magic is where it
+   begins or, if it is a commit without its first copy, 64 bytes further. */
 static int dx_nor_p_skip(dx_nor *n, dx_nor_log_ *g, uint32_t limit, uint32_t *place,
                          dx_nor_p_record *r)
 {
     uint32_t from = *place;
-    uint32_t window = 0; /* place of what n->io_ holds, */
-    uint32_t size = 0;   /* and how many bytes that is */
+    uint32_t window = 0; /* place of the bytes in n->io_, */
+    uint32_t size = 0;   /* and their number */
     uint32_t at = from;
     uint32_t step = g->align < DX_CAS_EXT_HEAD ? g->align : (uint32_t)DX_CAS_EXT_HEAD;
     int error = DX_NOR_ECORRUPT;
@@ -737,8 +739,8 @@ static int dx_nor_p_skip(dx_nor *n, dx_nor_log_ *g, uint32_t limit, uint32_t *pl
     return error == DX_NOR_ECORRUPT ? DX_NOR_ENOTFOUND : error;
 }
 
-/* The record at *place, which becomes that of the next; or a gap before one (type 0, from r->place
-   to r->next). DX_NOR_ENOTFOUND: the end. */
+/* Read the record at *place and advance *place to the next; or report a gap before one (type 0,
+   from r->place to r->next). DX_NOR_ENOTFOUND: the end. */
 static int dx_nor_p_step(dx_nor *n, dx_nor_log_ *g, uint32_t limit, uint32_t *place,
                          dx_nor_p_record *r)
 {
@@ -755,14 +757,14 @@ static int dx_nor_p_step(dx_nor *n, dx_nor_log_ *g, uint32_t limit, uint32_t *pl
     return error;
 }
 
-/* Where the first record begins: behind both copies of the store header. */
+/* Where the first record begins: after both copies of the store header. */
 static uint32_t dx_nor_p_first(const dx_nor_log_ *g)
 {
     return dx_nor_p_align(g, 2 * DX_CAS_EXT_HEAD);
 }
 
 /* Hash the whole payload of a record, a window at a time, and copy its size bytes from offset on
-   to out on the way. They are zeroed when the payload is not what its id says. */
+   to out on the way. If the payload does not match its id, out is zeroed. */
 static int dx_nor_p_content(dx_nor *n, dx_nor_log_ *g, const dx_nor_p_record *r,
                             uint32_t offset, uint8_t *out, uint32_t size)
 {
@@ -791,8 +793,8 @@ static int dx_nor_p_content(dx_nor *n, dx_nor_log_ *g, const dx_nor_p_record *r,
     return error;
 }
 
-/* The last record of an object: an earlier one was damaged when that one was put. *index counts the
-   records before it, which is its bit in the map of collection. DX_NOR_ENOTFOUND: there is none. */
+/* The last record of an object: earlier ones, if any, were damaged when it was put. *index
+    counts the records before it: its bit in the bitmap of collection. DX_NOR_ENOTFOUND. */
 static int dx_nor_p_find(dx_nor *n, const uint8_t *id, dx_nor_p_record *found,
                          uint32_t *index)
 {
@@ -815,7 +817,7 @@ static int dx_nor_p_find(dx_nor *n, const uint8_t *id, dx_nor_p_record *found,
 }
 
 /* >>writing ------------------------------------------------------------
-   What is appended passes through out_, which is as long as a unit, or 64 bytes where that is more:
+   Appended bytes pass through out_, which is one unit long, or 64 bytes if that is more:
 
        log     ....committed records | record | header, payload .... |
        flash   [head][unit][unit][unit][unit] [head][unit]
@@ -823,24 +825,24 @@ static int dx_nor_p_find(dx_nor *n, const uint8_t *id, dx_nor_p_record *found,
                                                           programmed when it is full, or the block,
                                                           or the record ends
 
-   A record is padded with zeros to a multiple of align, and align is at least the unit: so each
-   unit is programmed once and whole, and what a power cut tears belongs to one record only. Where
-   a block is full the next one of the ring is erased and entered, in the middle of a record if
-   need be.
+   A record is padded with zeros to a multiple of align, and align is at least the unit. So each
+   unit is programmed once and completely, and a power cut tears only one record. When a block is
+   full, the next one of the ring is erased and the log continues there, in the middle of a record
+   if necessary.
 
    A commit is written twice and chained: its id is a hash of the commit before and of all headers
-   since. These are read back from flash and hashed then, so no hasher is kept in memory between
-   writes. What follows the last commit after a restart may be torn, and flash cannot erase it
-   alone. So the log leaves the block there, and writes that commit again at the beginning of the
-   next one (RESTART); places stay what they were:
+   since. They are read back from flash and hashed at commit time, so no hasher is kept in memory
+   between writes. After a restart, bytes after the last commit may be torn, and flash cannot erase
+   them alone. So the log leaves that block, and writes the commit again at the beginning of the
+   next one (RESTART); logical places do not change:
 
        block 4  [head 0..][ records ..... | commit c ][ torn ...... ]    valid up to c
        block 5  [head, RESTART, start = c][ commit c ][ new records ]    has c and what follows
 
-   While anything is being written failed_ is set, and cleared when it went well. After an error
-   nothing is known about the units behind the last commit: only opening the store again helps. */
-/* The log goes on in the next block of the ring. The header of a generation's first block is
-   written last, and makes it count. */
+   failed_ is set during every write, and cleared once it succeeds. After an error the state of the
+   units after the last commit is unknown: the store must be opened again. */
+/* Continue the log in the next block of the ring. The header of a generation's first block is
+   written last, and makes the generation count. */
 static int dx_nor_p_enter(dx_nor *n, dx_nor_log_ *g, uint32_t start, uint32_t flags)
 {
     dx_nor_p_block b;
@@ -850,7 +852,7 @@ static int dx_nor_p_enter(dx_nor *n, dx_nor_log_ *g, uint32_t start, uint32_t fl
     DX_NOR_ASSERT(flags == 0 || start == g->commit);
     if (g->blocks >= n->flash_.block_count) return DX_NOR_ENOSPACE;
     error = dx_nor_p_block_read(n, offset, &b);
-    erases = (error == DX_NOR_OK ? b.erases : n->erases_) + 1; /* a lost count: as the highest */
+    erases = (error == DX_NOR_OK ? b.erases : n->erases_) + 1; /* a lost count: use the highest */
     if (erases > n->erases_ && error == DX_NOR_OK) n->erases_ = erases;
     DX_NOR_P_TRY(n->flash_.erase(n->flash_.user, offset));
     if (g->blocks == 0) g->erases = erases;
@@ -860,7 +862,7 @@ static int dx_nor_p_enter(dx_nor *n, dx_nor_log_ *g, uint32_t start, uint32_t fl
     return DX_NOR_OK;
 }
 
-/* Program what is gathered in out_. */
+/* Program the bytes collected in out_. */
 static int dx_nor_p_flush(dx_nor *n, dx_nor_log_ *g)
 {
     uint32_t offset = dx_nor_p_offset(n, g, g->blocks - 1) + n->head_size_ + (n->at_ - g->last);
@@ -899,7 +901,7 @@ static int dx_nor_p_emit(dx_nor *n, dx_nor_log_ *g, const void *data, uint32_t s
     return DX_NOR_OK;
 }
 
-/* Begin a record at the end of the log, which moves only when the record is complete. */
+/* Begin a record at the end of the log; the end moves only once the record is complete. */
 static int dx_nor_p_record_begin(dx_nor *n, dx_nor_log_ *g, dx_nor_p_record *r,
                                  const uint8_t *id)
 {
@@ -911,7 +913,7 @@ static int dx_nor_p_record_begin(dx_nor *n, dx_nor_log_ *g, dx_nor_p_record *r,
     return dx_nor_p_emit(n, g, r->head, DX_CAS_EXT_HEAD);
 }
 
-/* Pad the record, whose payload was emitted, and make it the log's last one. */
+/* Pad the record after its payload, and add it to the log. */
 static int dx_nor_p_record_end(dx_nor *n, dx_nor_log_ *g, const dx_nor_p_record *r)
 {
     DX_NOR_P_TRY(dx_nor_p_emit(n, g, NULL, r->next - (r->place + DX_CAS_EXT_HEAD + r->stored)));
@@ -944,8 +946,8 @@ static int dx_nor_p_emit_commit(dx_nor *n, dx_nor_log_ *g, uint32_t place,
     return dx_nor_p_flush(n, g);
 }
 
-/* The id of the next commit is the hash of the last one's id, of the headers of all records since
-   (not their payloads, which the headers name by id), of its number and its marks. */
+/* The id of the next commit is the hash of the last commit's id, the headers of all records since
+   (not their payloads, which the headers name by id), its number and its marks. */
 static void dx_nor_p_chain_start(dx_nor *n, const dx_nor_log_ *g)
 {
     dx_cas_ext_id_start(n->hasher_, DX_CAS_EXT_COMMIT);
@@ -961,7 +963,7 @@ static void dx_nor_p_chain_end(dx_nor *n, uint64_t sequence, uint32_t marks, dx_
     dx_cas_ext_id_final(n->hasher_, id);
 }
 
-/* The commit at a place is the last one from now on. */
+/* Make the commit at a place the last one. */
 static void dx_nor_p_set_tip(dx_nor_log_ *g, const dx_cas_id *chain, uint64_t sequence,
                              uint32_t place, uint32_t marks)
 {
@@ -973,8 +975,8 @@ static void dx_nor_p_set_tip(dx_nor_log_ *g, const dx_cas_id *chain, uint64_t se
     g->marks = marks;
 }
 
-/* Commit what is in the log. A gap in it, which was whole when it was written, is the fault of the
-   flash (DX_NOR_ESYS), not of who asks. */
+/* Commit the log. A gap in records that were intact when written is a fault of the flash
+   (DX_NOR_ESYS), not of the caller. */
 static int dx_nor_p_write_commit(dx_nor *n, dx_nor_log_ *g)
 {
     dx_nor_p_record r;
@@ -996,7 +998,7 @@ static int dx_nor_p_write_commit(dx_nor *n, dx_nor_log_ *g)
 }
 
 /* Before the first write after the store was opened: enter a new block as a RESTART, with the last
-   commit, unless the log may go on where it ends. */
+   commit, unless the log may continue where it ends. */
 static int dx_nor_p_make_ready(dx_nor *n)
 {
     dx_nor_log_ *g = &n->log_;
@@ -1009,7 +1011,7 @@ static int dx_nor_p_make_ready(dx_nor *n)
     return DX_NOR_OK;
 }
 
-/* One copy of the store header (cas.md, section 4), as this log has it. */
+/* One copy of this log's store header (cas.md, section 4). */
 static void dx_nor_p_store_header(const dx_nor_log_ *g, const uint8_t *store_id, uint32_t copy,
                                   uint8_t *out)
 {
@@ -1020,8 +1022,8 @@ static void dx_nor_p_store_header(const dx_nor_log_ *g, const uint8_t *store_id,
     dx_cas_ext_store_encode(&form, store_id, copy, out);
 }
 
-/* Before the first commit of a log: its chain begins with what both copies of the store header
-   share, their first 56 bytes. The tag in its record headers are 4 bytes of that hash. */
+/* Before the first commit of a log: its chain begins with a hash of the first 56 bytes of the store
+   header, which both copies share. The tag in its record headers is 4 bytes of that hash. */
 static void dx_nor_p_tip_first(dx_nor *n, dx_nor_log_ *g, const uint8_t *head)
 {
     dx_cas_ext_id_start(n->hasher_, DX_CAS_EXT_COMMIT);
@@ -1033,10 +1035,10 @@ static void dx_nor_p_tip_first(dx_nor *n, dx_nor_log_ *g, const uint8_t *head)
     g->committed = g->end = dx_nor_p_first(g);
 }
 
-/* A new generation, which begins in block number first of the ring. Nothing is written yet, and the
-   old one stays the store until dx_nor_p_finish(). DX_NOR_ETOOBIG: the area has the last number
-   that there is. No flash lives so long, but a forged header may say so, and behind it would come
-   0, which no reader takes for a generation. */
+/* Prepare a new generation that begins in block number first of the ring. Nothing is written yet,
+   and the old one stays the store until dx_nor_p_finish(). DX_NOR_ETOOBIG: the area has the last
+   generation number. No flash wears that far, but a forged header may contain it, and the next
+   number would be 0, which is not valid. */
 static int dx_nor_p_prepare(dx_nor *n, dx_nor_log_ *g, uint32_t first)
 {
     DX_NOR_ASSERT(g != &n->log_);
@@ -1065,7 +1067,7 @@ static int dx_nor_p_begin(dx_nor *n, dx_nor_log_ *g)
     return dx_nor_p_flush(n, g);
 }
 
-/* The header of its first block makes a generation count, and those before it void. */
+/* Write the header of its first block: the generation counts now, and those before it are void. */
 static int dx_nor_p_finish(dx_nor *n, const dx_nor_log_ *g)
 {
     DX_NOR_ASSERT(g->blocks > 0 && g->end == g->committed);
@@ -1073,8 +1075,8 @@ static int dx_nor_p_finish(dx_nor *n, const dx_nor_log_ *g)
     return dx_nor_p_block_write(n, g, 0, 0, g->erases, 0);
 }
 
-/* A generation becomes the open store; ready: its last block takes more records. What is alive is
-   not known yet: at most everything. */
+/* Make a generation the open store; ready: its last block takes more records. The live bytes are
+   not counted yet: the bound is all of the log. */
 static void dx_nor_p_use(dx_nor *n, const dx_nor_log_ *g, bool ready)
 {
     DX_NOR_ASSERT(g->blocks > 0 && g->end == g->committed);
@@ -1096,25 +1098,25 @@ static void dx_nor_p_use(dx_nor *n, const dx_nor_log_ *g, bool ready)
        2 blocks       follow the ring from there while generation, ordinal and start fit
        3 last commit  walk the records; each commit must have the number and the chain that the
                       records before it give
-       4 end          cut off the blocks behind the last commit: what they hold never counted
+       4 end          drop the blocks after the last commit: they never counted
 
        log   | header | r r r | commit 1 | r r | commit 2 | r  ???  r | commit 3 | r r  torn
                                                               ^ damage           ^ tail: not damage
 
    The same bytes are damage when a commit follows them, and a torn tail when none does: a power cut
-   can leave anything behind the last commit, and nothing wrong before one. So the scan counts what
-   is lost since the last commit (`lost`), and adds it to the damage when the next one shows up.
-   Behind a gap the chain is unknown (`known`), and the next commit is believed for its CRC.
+   can leave anything after the last commit, but nothing wrong before it. So the scan counts losses
+   since the last commit (`lost`), and adds them to the damage when the next commit is found. After
+   a gap the chain is unknown (`known`), and the next commit is accepted by its CRC alone.
 
-   dx_nor_verify() walks the same way, with a dx_nor_p_check that hears of each finding. */
-typedef struct dx_nor_p_check { /* what dx_nor_verify() finds */
+   dx_nor_verify() walks the same way, with a dx_nor_p_check that receives each finding. */
+typedef struct dx_nor_p_check { /* the state and findings of dx_nor_verify() */
     dx_cas_damage_fn *callback; /* or NULL */
     void             *user;
     dx_cas_report     report;
-    bool              stop;     /* the callback wants no more */
+    bool              stop;     /* the callback asked to stop */
 } dx_nor_p_check;
 
-/* Report damage, if the error is one that stands for it; other errors end the walk. */
+/* Report damage, if the error stands for damage; other errors end the walk. */
 static int dx_nor_p_report(dx_nor_p_check *k, int error, uint32_t kind, uint32_t place,
                          uint32_t size, const uint8_t *id)
 {
@@ -1147,7 +1149,7 @@ static int dx_nor_p_check_zero(dx_nor *n, dx_nor_log_ *g, dx_nor_p_check *k,
                : DX_NOR_OK;
 }
 
-/* Both copies of a commit must be there, and say the same. fits: it follows from what is before. */
+/* Both copies of a commit must exist and be equal. fits: it matches the records before it. */
 static int dx_nor_p_check_commit(dx_nor *n, dx_nor_log_ *g, dx_nor_p_check *k,
                                  const dx_nor_p_record *r, bool fits)
 {
@@ -1168,8 +1170,8 @@ static int dx_nor_p_check_commit(dx_nor *n, dx_nor_log_ *g, dx_nor_p_check *k,
     return dx_nor_p_report(k, error, DX_CAS_DAMAGE_COMMIT, r->place, 2 * DX_CAS_EXT_HEAD, NULL);
 }
 
-/* Walk from the store header to the last commit below the limit, which becomes that of g. Damage
-   counts where a commit follows; with k (or NULL) it is reported at once, and not counted in n. */
+/* Walk from the store header to the last commit below the limit, and set it in g. Damage counts
+   only if a commit follows; with k (or NULL) it is reported at once, and not counted in n. */
 static int dx_nor_p_scan(dx_nor *n, dx_nor_log_ *g, uint32_t limit,
                          dx_nor_p_check *k)
 {
@@ -1178,7 +1180,7 @@ static int dx_nor_p_scan(dx_nor *n, dx_nor_log_ *g, uint32_t limit,
     uint32_t lost = 0;       /* damaged places since the last commit, */
     uint32_t lost_place = 0; /* and the first of them */
     bool known = true;       /* every header since the last commit was read */
-    bool fits;               /* a commit: as the records before it give it */
+    bool fits;               /* a commit: it matches the records before it */
     dx_cas_id chain;
     int error;
     DX_NOR_ASSERT(g->sequence == 0 && g->committed == place);
@@ -1231,7 +1233,7 @@ static int dx_nor_p_load_header(dx_nor *n, dx_nor_log_ *g)
     uint32_t copy;
     int error;
     DX_NOR_ASSERT(g->blocks > 0 && n->io_size_ >= DX_CAS_EXT_HEAD);
-    form.tag = 0; /* it follows from the header */
+    form.tag = 0; /* derived from the header */
     for (copy = 0; copy < 2; copy++) {
         DX_NOR_P_TRY(dx_nor_p_bytes(n, g, copy * DX_CAS_EXT_HEAD, head, DX_CAS_EXT_HEAD));
         error = dx_cas_ext_store_decode(head, copy, &form, n->store_id_);
@@ -1246,8 +1248,8 @@ static int dx_nor_p_load_header(dx_nor *n, dx_nor_log_ *g)
     return DX_NOR_ECORRUPT;
 }
 
-/* Which blocks are the log: those that go on where the one before is full, and those that begin
-   with a commit that is whole. */
+/* Find the blocks of the log: those that continue where the one before is full, and those that
+   begin with an intact commit. */
 static int dx_nor_p_load_blocks(dx_nor *n, dx_nor_log_ *g)
 {
     dx_nor_p_record r;
@@ -1270,8 +1272,8 @@ static int dx_nor_p_load_blocks(dx_nor *n, dx_nor_log_ *g)
     return DX_NOR_OK;
 }
 
-/* May the log go on where it ends? Both copies of the last commit are whole, and so is its padding;
-   no block follows, and what follows in this one reads as erased. */
+/* May the log continue where it ends? Both copies of the last commit and its padding must be
+   intact, no block may follow, and the rest of this one must read as erased. */
 static int dx_nor_p_resumable(dx_nor *n, dx_nor_log_ *g, bool *yes)
 {
     dx_nor_p_record r;
@@ -1296,7 +1298,7 @@ static int dx_nor_p_resumable(dx_nor *n, dx_nor_log_ *g, bool *yes)
     return DX_NOR_OK;
 }
 
-/* Read a log whose first block is known, up to its last commit. *ready: it may be written there. */
+/* Read a log from its first block up to its last commit. *ready: it may be written there. */
 static int dx_nor_p_load(dx_nor *n, dx_nor_log_ *g, bool *ready)
 {
     dx_nor_p_record r;
@@ -1310,7 +1312,7 @@ static int dx_nor_p_load(dx_nor *n, dx_nor_log_ *g, bool *ready)
     DX_NOR_P_TRY(dx_nor_p_load_blocks(n, g));
     DX_NOR_P_TRY(dx_nor_p_scan(n, g, g->last + dx_nor_p_capacity(n), NULL));
     g->end = g->committed;
-    if (g->sequence == 0) return DX_NOR_ECORRUPT; /* each generation has a commit from the start */
+    if (g->sequence == 0) return DX_NOR_ECORRUPT; /* each generation begins with a commit */
     DX_NOR_P_TRY(dx_nor_p_resumable(n, g, ready));
     blocks = g->blocks;
     error = dx_nor_p_look(n, g, g->commit + DX_CAS_EXT_HEAD, g->committed, &r);
@@ -1320,15 +1322,15 @@ static int dx_nor_p_load(dx_nor *n, dx_nor_log_ *g, bool *ready)
     error = dx_nor_p_seek(n, g, error ? g->commit + DX_CAS_EXT_HEAD - 1 : g->committed - 1);
     if (error != DX_NOR_OK && error != DX_NOR_ETRUNCATED) return error;
     DX_NOR_ASSERT(g->ordinal < blocks);
-    g->blocks = g->ordinal + 1; /* what follows holds nothing that was committed */
+    g->blocks = g->ordinal + 1; /* later blocks hold nothing committed */
     g->last = g->start;
     if (blocks != g->blocks) *ready = false;
     dx_nor_p_rewind(g);
     return DX_NOR_OK;
 }
 
-/* The newest generation. What all blocks say of erases and generations is kept as well: a count
-   that is lost is taken for the highest, and no number of a generation is used twice. */
+/* Find the newest generation. The highest erase count and generation number of all blocks are kept
+   as well: they replace a lost count, and no generation number is used twice. */
 static int dx_nor_p_find_log(dx_nor *n, dx_nor_log_ *g)
 {
     dx_nor_p_block b;
@@ -1350,25 +1352,25 @@ static int dx_nor_p_find_log(dx_nor *n, dx_nor_log_ *g)
 }
 
 /* >>room ----------------------------------------------------------------
-   Collection copies what is alive into blocks that the log does not use, before it gives its own
-   free. So at any time there must be as many of them as that copy needs, and a write that would
-   take one of these is refused while there is nothing to delete yet:
+   Collection copies live records into blocks that the log does not use, before it frees its own
+   blocks. So there must always be enough of them for that copy, and a write that would take one of
+   these is refused up front:
 
-       | blocks of the log, with the write and a commit | copy of what is alive | spare (2) |
+       | blocks of the log, with the write and a commit | copy of live records  | spare (2) |
        |<---------------------- block_count of the ring ---------------------------------->|
 
-   The spare blocks are left to deletions, and to the restart that each opening may cost. How much
-   is alive is not known without a walk for each name: live_ is an upper bound, which grows with
-   each write, and is counted anew only where it says that there is no room (dx_nor_p_reserve()). */
-/* Blocks for so many bytes of log. */
+   The spare blocks are reserved for deletions, and for the restart that each opening may cost.
+   Counting the live bytes needs a walk for each name, so live_ is an upper bound, which grows with
+   each write, and is recounted only when it says that there is no room (dx_nor_p_reserve()). */
+/* Blocks that hold that many bytes of log. */
 static uint32_t dx_nor_p_blocks_of(const dx_nor *n, uint32_t bytes)
 {
     uint32_t capacity = dx_nor_p_capacity(n);
     return bytes / capacity + (bytes % capacity != 0);
 }
 
-/* With so many bytes more and a commit, is there room for them, for a copy of all that is alive, of
-   which they may be, and (unless it is a deletion) for two blocks more? */
+/* Is there room for that many bytes more, a commit, a copy of all live bytes, which `growth` adds
+   to, and (unless it is a deletion) two spare blocks? */
 static bool dx_nor_p_fits(const dx_nor *n, uint32_t bytes, uint32_t growth, bool deletion)
 {
     const dx_nor_log_ *g = &n->log_;
@@ -1380,7 +1382,7 @@ static bool dx_nor_p_fits(const dx_nor *n, uint32_t bytes, uint32_t growth, bool
     return used <= blocks;
 }
 
-/* May this store be written? Not where its records could share a unit (an imported store). */
+/* May this store be written? Not if its records could share a unit (an imported store). */
 static int dx_nor_p_may_write(const dx_nor *n)
 {
     if (!n->open_) return DX_NOR_EINVAL;
@@ -1391,7 +1393,7 @@ static int dx_nor_p_may_write(const dx_nor *n)
 }
 
 /* >>refs ----------------------------------------------------------------
-   Whatever happens to a name appends a ref record (cas.md, section 7), with the name in it:
+   Each change of a name appends a ref record (cas.md, section 7), with the name in it:
 
        payload  0    1      2      4      8         16       24         32     40     48    112
                 | op | name | info | kind | version | oldest | place of | time | size | root | name,
@@ -1399,12 +1401,12 @@ static int dx_nor_p_may_write(const dx_nor *n)
 
        log      set "a" v1 | set "b" v1 | set "a" v2 | trim "a" | delete "b" | commit
                                           ^            newest of "a": leads back to its set
-                                                                  newest of "b": it is no more
+                                                                  newest of "b": deleted
 
-   The newest record of a name counts: a look-up walks the whole log and compares names, in pieces
-   of 32 bytes, since a name may be longer than the memory that is left. A damaged ref record could
-   be of any name, so whoever relies on an answer has all later ones hashed (DX_NOR_P_ALL). */
-/* What its first four bytes say; dx_cas_ext_ref_ok() looks at all of its fixed part. */
+   The newest record of a name counts: a lookup walks the whole log and compares names, in pieces
+   of 32 bytes, because a name may be longer than the free memory. A damaged ref record could
+   belong to any name, so exact answers need all later ones hashed (DX_NOR_P_ALL). */
+/* Check its first four bytes; dx_cas_ext_ref_ok() checks all of its fixed part. */
 static bool dx_nor_p_ref_begins(const uint8_t *fixed, uint32_t stored)
 {
     return fixed[0] >= DX_CAS_EXT_SET && fixed[0] <= DX_CAS_EXT_DELETE && fixed[1] && !fixed[3] &&
@@ -1447,8 +1449,8 @@ static int dx_nor_p_of_name(dx_nor *n, const dx_nor_p_record *r,
     return DX_NOR_OK;
 }
 
-/* The newest record of a name that is whole (type 0: there is none). *damaged: a later one is not.
-   how: DX_NOR_P_TRUST hashes nothing, SAME what has the name, ALL each ref. */
+/* Find the newest intact record of a name (type 0: not found). *damaged: a later one is damaged.
+   how: DX_NOR_P_TRUST hashes nothing, SAME the records of that name, ALL each ref. */
 static int dx_nor_p_lookup(dx_nor *n, const dx_nor_p_name *name, int how,
                            dx_nor_p_record *found, bool *damaged)
 {
@@ -1498,8 +1500,8 @@ static int dx_nor_p_resolve(dx_nor *n, dx_nor_p_record *r, uint8_t *fixed)
 }
 
 /* The next name in the order of the newest records, as the record that set it, and its first bytes.
-   A record is the newest of its name when looking that name up finds it: quadratic, but without
-   memory. Damaged records are passed over (how != TRUST). DX_NOR_ENOTFOUND: no more. */
+   A record is the newest of its name if a lookup of the name finds it: quadratic, but without
+   memory. Damaged records are skipped (how != TRUST). DX_NOR_ENOTFOUND: no more. */
 static int dx_nor_p_next_name(dx_nor *n, uint32_t *place, int how, dx_nor_p_record *r,
                               uint8_t *fixed)
 {
@@ -1524,7 +1526,7 @@ static int dx_nor_p_next_name(dx_nor *n, uint32_t *place, int how, dx_nor_p_reco
     }
 }
 
-/* What the caller gets to know of a record that set a name. */
+/* Copy the public fields of a record that set a name. */
 static void dx_nor_p_ref_out(const uint8_t *fixed, dx_nor_ref *out)
 {
     DX_NOR_ASSERT(fixed[0] == DX_CAS_EXT_SET);
@@ -1535,8 +1537,8 @@ static void dx_nor_p_ref_out(const uint8_t *fixed, dx_nor_ref *out)
     DX_NOR_MEMCPY(out->root.bytes, fixed + 48, 32);
 }
 
-/* Append a ref record: fixed, then the name (its size: with the info behind it). The id stands in
-   front of the payload, so there are two passes over the name: to hash it, and to write it. */
+/* Append a ref record: fixed, then the name (its size includes the info after it). The id precedes
+   the payload, so there are two passes over the name: to hash it, and to write it. */
 static int dx_nor_p_put_ref(dx_nor *n, dx_nor_log_ *g, const uint8_t *fixed,
                             const dx_nor_p_name *name)
 {
@@ -1565,20 +1567,20 @@ static int dx_nor_p_put_ref(dx_nor *n, dx_nor_log_ *g, const uint8_t *fixed,
 }
 
 /* >>collect -------------------------------------------------------------
-   Mark and copy, with one bit for each record of the log, in the order of the log:
+   Mark and copy, with one bit for each record, in log order:
 
-       record   r0   r1   r2   r3   r4   r5   r6   ...       1. what the names' roots are
+       record   r0   r1   r2   r3   r4   r5   r6   ...       1. the roots of names
        bit      1    0    1    1    0    0    1               2. children of marked lists
                  ^ found by id, then counted                    3. bases of marked deltas
        copy     r0        r2   r3             r6   then names, then one commit
 
    The bitmap lies in the memory of the hasher, which is about 1.9 KB (so some 15,000 records) and
-   idle meanwhile. There is no queue of what is to be visited: instead the log is walked again for
-   each level of lists, from the highest down, and then once for each possible link of a chain of
-   deltas. What is marked only through a record that is walked later waits for the next pass.
+   unused meanwhile. There is no work queue: the log is walked once for each level of lists, from
+   the highest down, and then once for each possible link of a chain of deltas. A record that is
+   marked only by a later one waits for the next pass.
 
-   The copy is a new generation behind the old one in the ring. Nothing of the old is erased before
-   the new one's first header is written, and until then a power cut leaves the old one as it was.
+   The copy is a new generation after the old one in the ring. No block of the old one is erased
+   before the new one's first header is written, so until then a power cut leaves the old one.
 
        ring   [ 5: old ][ 6: old ][ 7: new ][ 0: new ][ 1: free ] ...
                                     ^ header written last: 5 and 6 become free with it */
@@ -1589,7 +1591,7 @@ static bool dx_nor_p_marked(const dx_nor *n, uint32_t i)
     return ((const uint8_t *)(const void *)n->hasher_)[i / 8] >> i % 8 & 1;
 }
 
-/* Mark an object by its id. That it is missing is not collection's to report. */
+/* Mark an object by its id. Collection does not report a missing one. */
 static int dx_nor_p_mark(dx_nor *n, const uint8_t *id)
 {
     dx_nor_p_record r;
@@ -1628,9 +1630,9 @@ static int dx_nor_p_mark_children(dx_nor *n, const dx_nor_p_record *r)
     return DX_NOR_OK;
 }
 
-/* Mark the roots of names, and add the bytes of their records. every: each version of a name, since
-   a ref is damaged, and which one is the last is not known without hashing. *levels: the highest
-   level of a list, *deltas: how many deltas may stand on each other (0: there is none). */
+/* Mark the roots of names, and add the bytes of their records. every: each version of a name,
+   because a ref is damaged, and without hashing the last intact one is unknown. *levels: the
+   highest level of a list, *deltas: the longest possible chain of deltas (0: no deltas). */
 static int dx_nor_p_mark_names(dx_nor *n, bool every, uint32_t *bytes, uint32_t *levels,
                                uint32_t *deltas)
 {
@@ -1658,7 +1660,7 @@ static int dx_nor_p_mark_names(dx_nor *n, bool every, uint32_t *bytes, uint32_t 
     return error == DX_NOR_ENOTFOUND ? DX_NOR_OK : error;
 }
 
-/* Mark all that the names reach; *bytes: those of a log that holds only that. */
+/* Mark everything reachable from the names; *bytes: the size of a log of only that. */
 static int dx_nor_p_mark_all(dx_nor *n, bool every, uint32_t *bytes)
 {
     dx_nor_log_ *g = &n->log_;
@@ -1684,21 +1686,21 @@ static int dx_nor_p_mark_all(dx_nor *n, bool every, uint32_t *bytes)
     return DX_NOR_OK;
 }
 
-/* The bytes of an object that a name revives, if they were not counted: what stood before counted_
-   when live_ was measured, and had no name then, is not in it. */
+/* The bytes of an object that a new name makes live again, if they were not counted: objects before
+   counted_ that had no name when live_ was measured are not in it. */
 static uint32_t dx_nor_p_revived(const dx_nor *n, const dx_nor_p_record *root)
 {
     return root && root->place < n->counted_ ? root->next - root->place : 0;
 }
 
-/* Is there room? Counts what is alive when the bound that is known does not say so. growth: of what
-   is alive, but for the root. */
+/* Is there room? If the bound says no, count the live bytes and try again. growth: the live bytes
+   that are added, without the root. */
 static int dx_nor_p_reserve(dx_nor *n, uint32_t bytes, uint32_t growth,
                             const dx_nor_p_record *root, bool deletion)
 {
     uint32_t live = 0, limit = n->flash_.block_count * n->flash_.block_size;
     uint32_t records_max;
-    records_max = (uint32_t)sizeof *n->hasher_ * (deletion ? 8 : 7); /* 1/8 is left to deletions */
+    records_max = (uint32_t)sizeof *n->hasher_ * (deletion ? 8 : 7); /* 1/8 for deletions */
     DX_NOR_ASSERT(growth <= bytes);
     if (bytes > limit || growth > limit) return DX_NOR_ENOSPACE;
     if (n->log_.records + 2 > records_max) return DX_NOR_ENOMEM;
@@ -1714,7 +1716,7 @@ static int dx_nor_p_reserve(dx_nor *n, uint32_t bytes, uint32_t growth,
     return dx_nor_p_fits(n, bytes, growth, deletion) ? DX_NOR_OK : DX_NOR_ENOSPACE;
 }
 
-/* Append the marked objects to another log as they are stored, with new places. */
+/* Append the marked objects to another log, with new places, their payloads unchanged. */
 static int dx_nor_p_copy_objects(dx_nor *n, dx_nor_log_ *to)
 {
     dx_nor_log_ *g = &n->log_;
@@ -1736,7 +1738,7 @@ static int dx_nor_p_copy_objects(dx_nor *n, dx_nor_log_ *to)
     return error == DX_NOR_ENOTFOUND ? DX_NOR_OK : error;
 }
 
-/* The latest version of each name, with its number, as the only one. */
+/* Append the latest version of each name, with its version number. */
 static int dx_nor_p_copy_refs(dx_nor *n, dx_nor_log_ *to)
 {
     dx_nor_p_record r;
@@ -1745,8 +1747,8 @@ static int dx_nor_p_copy_refs(dx_nor *n, dx_nor_log_ *to)
     uint32_t place = dx_nor_p_first(&n->log_);
     int error;
     while ((error = dx_nor_p_next_name(n, &place, DX_NOR_P_SAME, &r, fixed)) == 0) {
-        DX_NOR_MEMCPY(fixed + 16, fixed + 8, 8); /* the oldest version that is kept */
-        DX_NOR_MEMSET(fixed + 24, 0, 8);         /* the one before */
+        DX_NOR_MEMCPY(fixed + 16, fixed + 8, 8); /* the oldest kept version */
+        DX_NOR_MEMSET(fixed + 24, 0, 8);         /* the version before */
         name.bytes = NULL;
         name.place = r.place + DX_CAS_EXT_HEAD + DX_CAS_EXT_REF_FIXED;
         name.size = (uint32_t)fixed[1] + fixed[2];
@@ -1755,7 +1757,7 @@ static int dx_nor_p_copy_refs(dx_nor *n, dx_nor_log_ *to)
     return error == DX_NOR_ENOTFOUND ? DX_NOR_OK : error;
 }
 
-/* Hash all ref records: what a damaged one said would be lost without a word. */
+/* Hash all ref records: otherwise the name in a damaged one would be lost silently. */
 static int dx_nor_p_check_refs(dx_nor *n)
 {
     dx_nor_log_ *g = &n->log_;
@@ -1819,10 +1821,10 @@ DX_NOR_API int dx_nor_import(dx_nor *n, const dx_cas_device *from, uint32_t size
         if (got != part) return DX_NOR_ETRUNCATED;
         DX_NOR_P_TRY(dx_nor_p_emit(n, &to, n->io_, part));
     }
-    unit = n->flash_.unit; /* the last one is programmed whole */
+    unit = n->flash_.unit; /* the last one is programmed completely */
     DX_NOR_P_TRY(dx_nor_p_emit(n, &to, NULL, (unit - size % unit) % unit));
     DX_NOR_P_TRY(dx_nor_p_flush(n, &to));
-    damage = n->damage_; /* loading sets these anew */
+    damage = n->damage_; /* loading resets these */
     place = n->damage_place_;
     DX_NOR_MEMCPY(own, n->store_id_, sizeof own);
     n->damage_ = 0;
@@ -1833,7 +1835,7 @@ DX_NOR_API int dx_nor_import(dx_nor *n, const dx_cas_device *from, uint32_t size
         dx_nor_p_use(n, &to, false);
         return DX_NOR_OK;
     }
-    n->damage_ = damage; /* what was there still is */
+    n->damage_ = damage; /* the store is unchanged, and so is its damage */
     n->damage_place_ = place;
     DX_NOR_MEMCPY(n->store_id_, own, sizeof own);
     return error;
@@ -1843,14 +1845,14 @@ DX_NOR_API int dx_nor_import(dx_nor *n, const dx_cas_device *from, uint32_t size
    desc.memory is divided once, by dx_nor_p_start():
 
        | 0..7 | dx_cas_hasher, aligned to 8 | out_: one unit, >= 64 | io_: the rest, >= 64 |
-                (collection: a bitmap)        what is programmed      what is read
+                (collection: a bitmap)        write buffer             read buffer
 
-   A put reads its source twice: to hash it, since the id comes first in the record and the object
-   may be there already, and to write it. The record is then read back and hashed, so that a weak
-   block is found while the caller still has the bytes. */
+   A put reads its source twice: to hash it, because the id comes first in the record and the object
+   may exist already, and to write it. The record is then read back and hashed, so that a weak
+   block is detected while the caller still has the bytes. */
 DX_NOR_API size_t dx_nor_memory_size(uint32_t unit) { return DX_NOR_MEMORY_SIZE(unit); }
 
-/* Is this a flash that the format can describe, with the functions that its mode needs? */
+/* Does the format support this flash, and are the functions that its mode needs set? */
 static bool dx_nor_p_desc_ok(const dx_nor_desc *desc)
 {
     const dx_nor_flash *f = &desc->flash;
@@ -1864,7 +1866,7 @@ static bool dx_nor_p_desc_ok(const dx_nor_desc *desc)
     return f->block_count >= 4 && f->block_count <= ((uint32_t)1 << 31) / f->block_size;
 }
 
-/* Divide the memory, and look for the newest generation. */
+/* Divide the memory, and find the newest generation. */
 static int dx_nor_p_start(dx_nor *n, const dx_nor_desc *desc, dx_nor_log_ *g)
 {
     uint8_t *base;
@@ -1946,7 +1948,7 @@ DX_NOR_API int dx_nor_get_stats(dx_nor *n, dx_nor_stats *out)
     return DX_NOR_OK;
 }
 
-/* The id of what a source gives. */
+/* The id of a source's bytes. */
 static int dx_nor_p_source_id(dx_nor *n, dx_nor_source *source, void *user,
                               uint32_t size, dx_cas_id *id)
 {
@@ -1961,8 +1963,8 @@ static int dx_nor_p_source_id(dx_nor *n, dx_nor_source *source, void *user,
     return DX_NOR_OK;
 }
 
-/* Append the object; read it back. A difference is the fault of the flash, or of a source that gave
-   something else the second time. */
+/* Append the object; read it back. A difference is a fault of the flash, or of a source that gave
+   different bytes the second time. */
 static int dx_nor_p_append(dx_nor *n, dx_nor_source *source, void *user, uint32_t size,
                            const dx_cas_id *id)
 {
@@ -2064,7 +2066,7 @@ DX_NOR_API int dx_nor_get(dx_nor *n, const dx_cas_id *id, void *buffer, uint32_t
     return *size > capacity ? DX_NOR_ENOSPACE : dx_nor_read(n, id, 0, buffer, *size, size);
 }
 
-/* The newest record of a name, and its first bytes; zeros when it was never set. */
+/* The newest record of a name, and its first bytes; zeros if it was never set. */
 static int dx_nor_p_newest(dx_nor *n, const char *name, dx_nor_p_record *r,
                            uint8_t *fixed, bool *damaged)
 {
@@ -2107,8 +2109,8 @@ DX_NOR_API int dx_nor_ref_next(dx_nor *n, uint32_t *cursor, char *name,
     return DX_NOR_OK;
 }
 
-/* Append a record of what happens to a name. root: the object that it names, which may have had no
-   name so far; NULL for a deletion. */
+/* Append a record of a change of a name. root: the object, which may have had no name before; NULL
+   for a deletion. */
 static int dx_nor_p_change(dx_nor *n, const char *name, uint8_t *fixed,
                            const dx_nor_p_record *root)
 {
@@ -2151,7 +2153,7 @@ DX_NOR_API int dx_nor_ref_set(dx_nor *n, const char *name, const dx_nor_ref *ref
     fixed[0] = DX_CAS_EXT_SET;
     dx_nor_p_store32(fixed + 4, ref->kind);
     dx_nor_p_store64(fixed + 8, version + 1);
-    dx_nor_p_store64(fixed + 16, version + 1); /* the oldest that is kept */
+    dx_nor_p_store64(fixed + 16, version + 1); /* the oldest kept version */
     dx_nor_p_store64(fixed + 32, ref->time_ns);
     dx_nor_p_store64(fixed + 40, root.logical);
     DX_NOR_MEMCPY(fixed + 48, ref->root.bytes, 32);
@@ -2190,15 +2192,15 @@ DX_NOR_API int dx_nor_commit(dx_nor *n)
 }
 
 /* >>verify --------------------------------------------------------------
-   Three walks over everything that is written, and each finding goes to the callback:
+   Three walks over all written bytes; each finding goes to the callback:
 
-       block headers   [copy][copy][ff ff ...]     both copies, and what is erased behind them
+       block headers   [copy][copy][ff ff ...]     both copies, and the erased bytes after them
        log             | header x 2 | 0 0 | record ...... 0 0 | commit x 2 0 0 |   (>>recovery)
        payloads              hash; form of refs and lists; are the objects there that they name?
 
-   A copy that is damaged while the other is whole loses nothing, but it is reported: the next
-   damage would. */
-/* What a block's header has behind its two copies, up to the end of a unit, was not programmed. */
+   A damaged copy next to an intact one loses nothing, but it is reported: the next damage would
+   lose data. */
+/* The bytes between a block header's two copies and the end of its unit must be erased. */
 static int dx_nor_p_check_erased(dx_nor *n, dx_nor_p_check *k, uint32_t offset,
                                  uint32_t start)
 {
@@ -2242,14 +2244,14 @@ static int dx_nor_p_check_headers(dx_nor *n, dx_nor_log_ *g, dx_nor_p_check *k)
     return dx_nor_p_check_zero(n, g, k, 2 * DX_CAS_EXT_HEAD, dx_nor_p_first(g));
 }
 
-/* Bytes of a list node with so many children. */
+/* Bytes of a list node with that many children. */
 static uint32_t dx_nor_p_node_size(uint32_t count)
 {
     DX_NOR_ASSERT(count <= DX_NOR_P_NODE_MAX / DX_CAS_EXT_NODE_ENTRY);
     return (uint32_t)DX_CAS_EXT_NODE_HEAD + count * (uint32_t)DX_CAS_EXT_NODE_ENTRY;
 }
 
-/* Its hash fits: is what a name or a list node says in its form, reserved bytes zero? */
+/* After the hash matched: is a name or a list node well-formed, with zero reserved bytes? */
 static int dx_nor_p_check_form(dx_nor *n, dx_nor_log_ *g, const dx_nor_p_record *r)
 {
     uint8_t fixed[DX_CAS_EXT_REF_FIXED];
@@ -2268,7 +2270,7 @@ static int dx_nor_p_check_form(dx_nor *n, dx_nor_log_ *g, const dx_nor_p_record 
     return dx_nor_p_load32(fixed) == r->flags ? DX_NOR_OK : DX_NOR_ECORRUPT;
 }
 
-/* Are the objects there that a name or a list node needs? */
+/* Do the objects that a name or a list node refers to exist? */
 static int dx_nor_p_check_needs(dx_nor *n, dx_nor_log_ *g, dx_nor_p_check *k,
                                 const dx_nor_p_record *r)
 {
@@ -2289,7 +2291,7 @@ static int dx_nor_p_check_needs(dx_nor *n, dx_nor_log_ *g, dx_nor_p_check *k,
     return DX_NOR_OK;
 }
 
-/* The payload of each record. One with a codec cannot be hashed here: UNKNOWN, not damaged. */
+/* Check each record's payload. One with a codec cannot be hashed here: UNKNOWN, not damaged. */
 static int dx_nor_p_check_payloads(dx_nor *n, dx_nor_log_ *g, dx_nor_p_check *k)
 {
     dx_nor_p_record r;
@@ -2340,12 +2342,12 @@ DX_NOR_API int dx_nor_verify(dx_nor *n, dx_cas_damage_fn *callback, void *user,
 }
 
 /* >>device ---------------------------------------------------------------
-   The committed log as dx_cas.h sees a store: one row of bytes, without blocks and their headers.
+   The committed log as dx_cas.h sees a store: contiguous bytes, without blocks and their headers.
 
        dx_cas.h   | 0 ................................. committed )
        flash      [h][ 0 .. ][h][ .. ][h][ .. committed )  tail  ]
 
-   A walk through the whole of it is linear, a step back begins again at the first block. */
+   A forward scan is linear; a step back restarts at the first block. */
 static int dx_nor_p_device_size(void *user, uint64_t *size)
 {
     *size = ((const dx_nor *)user)->log_.committed;

@@ -1,17 +1,17 @@
 /*  dx_page.h - v0.3.0 - a page's components, bindings and lists, as operations for its document
               - MIT-0 or public domain, see end of file
 
-    The half of a browser runtime that needs no browser: state that says what has changed, bindings
-    from state to nodes, keyed lists, a scheduler. Out comes a ring of 16-byte operations, which a
-    few lines of JavaScript carry out once a frame (examples/www/page_ops.js).
+    The half of a browser runtime that needs no browser: state with dirty bits, bindings from state
+    to nodes, keyed lists, a scheduler. The output is a ring of 16-byte operations, which a few
+    lines of JavaScript carry out once a frame (examples/www/page_ops.js).
 
     Do this in ONE C or C++ file:
 
         #define DX_PAGE_IMPLEMENTATION        (or DX_IMPLEMENTATION for every dx_ header)
         #include "dx_page.h"
 
-    and include it elsewhere without the define. It stands on dx_htip.h: where that is not beside
-    it, include it first, and give it its implementation too. C99; also builds as C++11.
+    and include it elsewhere without the define. It stands on dx_htip.h: if that is not in the same
+    folder, include it first, and define its implementation too. C99; also builds as C++11.
 
     QUICK EXAMPLE
 
@@ -56,12 +56,12 @@
 
     GUARANTEES  Works in the memory that it was given; no globals; no recursion. An operation that
                 does not fit is refused before it changes anything, or its dirty bits stay set, so
-                nothing is lost. Operations keep the order in which they were caused. A handle of a
-                node that was removed is refused. Marking, and each changed field, is O(1); a list
-                is O(rows), or O(rows * log rows) when rows move; as few nodes as possible move.
+                nothing is lost. Operations are ordered like their causes. The handle of a removed
+                node is refused. Marking, and each changed field, is O(1); a list is O(rows), or
+                O(rows * log rows) when rows move; as few nodes as possible move.
     LIMITS      2^22 - 1 nodes (32 bytes each), 64 components, 256 templates and names, 64 fields a
-                component. A handle is known to be stale until its number was used 1,023 times more.
-                One thread per page; its ring may be read by another one.
+                component. A stale handle is detected until its number was reused 1,023 times. One
+                thread per page; its ring may be read by another one.
     CONFIG      DX_PAGE_STATIC, DX_PAGE_API, DX_PAGE_ASSERT(c), DX_PAGE_MEMCPY, DX_PAGE_MEMSET
     ERRORS      dx_page_error: 0 = ok, negative = reason
     OWNERSHIP   The caller owns page and memory; templates, names and bindings are copied.
@@ -100,20 +100,20 @@ extern "C" {
 #define DX_PAGE_ERRORS(X)                                                                  \
     X(0, OK)                                                                               \
     X(-1, EINVAL)      /* an argument breaks its documented contract */                    \
-    X(-3, ENOSPACE)    /* the region is full; nothing was changed */                       \
-    X(-4, ETOOBIG)     /* more operations than the ring can ever hold; nothing changed */  \
-    X(-5, ECORRUPT)    /* a checksum is wrong: of the manifest, or of the static region */ \
-    X(-6, EAGAIN)      /* the ring is too full now: flush first; nothing was changed */    \
+    X(-3, ENOSPACE)    /* the region is full; nothing has changed */                       \
+    X(-4, ETOOBIG)     /* more operations than the ring can ever hold; nothing has changed */\
+    X(-5, ECORRUPT)    /* a wrong checksum: of the manifest, or of the static region */    \
+    X(-6, EAGAIN)      /* the ring is too full: flush first; nothing has changed */        \
     X(-9, ENOTFOUND)   /* no such component, template or handler */                        \
     X(-12, EVERSION)   /* a manifest of another version */                                 \
     X(-60, EMAGIC)     /* not a manifest */                                                \
     X(-61, ERESERVED)  /* a reserved byte of a manifest or binding is not zero */          \
-    X(-62, ECAPABILITY) /* the manifest does not grant what this needs */                  \
-    X(-63, ESEALED)    /* the static region is sealed, or for this not yet */              \
+    X(-62, ECAPABILITY) /* the manifest does not grant the capability */                   \
+    X(-63, ESEALED)    /* the static region is sealed, or must be sealed first */          \
     X(-64, ENODE)      /* a stale handle, or no node */                                    \
     X(-65, EMARKUP)    /* a template that docs/formats/htip.md does not allow */           \
     X(-66, EBINDING)   /* a binding outside of its component's state, slots or names */    \
-    X(-67, EDUPLICATE) /* an id or a key that exists */                                    \
+    X(-67, EDUPLICATE) /* the id or key exists already */                                  \
     X(-68, EBOUNDS)    /* an access outside of its own range */                            \
     X(-69, EUTF8)      /* text that is not UTF-8 */
 
@@ -128,12 +128,12 @@ DX_PAGE_API const char *dx_page_error_name(int error);
 /* >>manifest ------------------------------------------------------------
    | magic u32 "WWXD" | version u32 | capabilities u64 | CRC-32 u32 | 44 bytes of zero |
 
-   The checksum covers the 64 bytes with its own field zero. A signature, where one is wanted,
-   covers what carries the manifest. */
+   The checksum covers the 64 bytes with its own field zero. A signature, if needed, covers the
+   container of the manifest. */
 enum { DX_PAGE_MANIFEST_SIZE = 64 };
 #define DX_PAGE_MANIFEST_MAGIC 0x44585757u
 
-typedef enum dx_page_capability { /* what a page asks its host for */
+typedef enum dx_page_capability { /* what a page requests from its host */
     DX_PAGE_DOM_WRITE     = 1 << 0,
     DX_PAGE_DOM_READ      = 1 << 1,
     DX_PAGE_NETWORK_FETCH = 1 << 2,
@@ -144,7 +144,7 @@ typedef enum dx_page_capability { /* what a page asks its host for */
     DX_PAGE_MICROPHONE    = 1 << 7
 } dx_page_capability;
 
-/* 64 bytes into out. */
+/* Write 64 bytes to out. */
 DX_PAGE_API void dx_page_write_manifest(void *out, uint64_t capabilities);
 /* EMAGIC, EVERSION, ERESERVED, ECORRUPT, or EBOUNDS for less than 64 bytes. */
 DX_PAGE_API int  dx_page_read_manifest(const void *bytes, size_t size, uint64_t *capabilities);
@@ -153,13 +153,13 @@ DX_PAGE_API int  dx_page_read_manifest(const void *bytes, size_t size, uint64_t 
 typedef uint32_t dx_page_format(void *user, uint32_t component, uint32_t which, const void *state,
                                 uint8_t *out, uint32_t capacity);
 
-/* Memory is three regions, one behind the other:
+/* Memory is three consecutive regions:
 
        static:  0 manifest | 40h names | 1000h templates ... | half of it: binding maps |
        state:   components ->                                        <- nodes, 32 bytes each
        queue:   0 write index | 64 read index | 128 operations, 16 bytes each | text of a frame */
-typedef struct dx_page_desc { /* zero = the default written behind each field */
-    void    *memory;       /* aligned to 8; the sizes together; borrowed for its life */
+typedef struct dx_page_desc { /* zero = the default given after each field */
+    void    *memory;       /* aligned to 8; the sum of the sizes; borrowed for its life */
     uint32_t static_size;  /* 2 MiB; a multiple of 16, at least 8 KiB */
     uint32_t state_size;   /* 8 MiB; a multiple of 64 */
     uint32_t queue_size;   /* 6 MiB; a multiple of 64, at least 1 KiB; a third is for operations */
@@ -169,7 +169,7 @@ typedef struct dx_page_desc { /* zero = the default written behind each field */
     uint64_t budget_ns;    /* of dx_page_run(): 4 ms */
     uint64_t yield_ns;     /* 7/8 of it: 3.5 ms */
     uint64_t idle_ns;      /* half of it: 2 ms */
-    uint32_t patience;     /* frames without a turn, after which a level gets one; 60 */
+    uint32_t patience;     /* frames without a turn before a level gets one; 60 */
 } dx_page_desc;
 
 enum {
@@ -194,14 +194,14 @@ struct dx_page_task { /* caller-allocated; lent from dx_page_push() until fn is 
 
 typedef struct dx_page_p_component {
     uint32_t id, template_id, state_size;
-    uint32_t map, binding_count; /* where in the static region its bindings lie */
-    uint32_t free, free_count;   /* states that can be used again */
+    uint32_t map, binding_count; /* where its bindings are in the static region */
+    uint32_t free, free_count;   /* states for reuse */
     uint64_t mask;               /* bits that have bindings */
 } dx_page_p_component;
 
 typedef struct dx_page_p_template {
     uint32_t offset, size;
-    uint32_t slots; /* + 1; 0: no such template */
+    uint32_t slots; /* + 1; 0: no template */
 } dx_page_p_template;
 
 struct dx_page { /* caller-allocated; fields are private */
@@ -213,14 +213,14 @@ struct dx_page { /* caller-allocated; fields are private */
     void           *user_;
     bool            sealed_;
     uint32_t        template_count_, name_count_, component_count_;
-    uint32_t        state_end_;          /* bytes of the state region that were given out */
-    uint32_t        node_count_;         /* numbers that were ever used, with node 0 */
-    uint32_t        free_, free_count_;  /* numbers that can be used again */
+    uint32_t        state_end_;          /* bytes of the state region handed out */
+    uint32_t        node_count_;         /* numbers ever used, including node 0 */
+    uint32_t        free_, free_count_;  /* numbers for reuse */
     uint32_t        used_;               /* nodes, without node 0 */
-    uint32_t        generation_;         /* of nodes that are new; clear raises it */
+    uint32_t        generation_;         /* of new nodes; clear increments it */
     uint32_t        dirty_first_, dirty_last_;
     uint32_t        ops_mask_;
-    uint32_t        reserved_; /* operations that a list still needs; bindings leave them room */
+    uint32_t        reserved_; /* operations reserved by a list; bindings leave room for them */
     uint32_t        text_begin_, text_limit_, text_size_, text_units_;
     dx_page_p_component components_[DX_PAGE_COMPONENTS_MAX];
     dx_page_p_template  templates_[DX_PAGE_TEMPLATES_MAX];
@@ -238,27 +238,27 @@ DX_PAGE_API bool dx_page_has_all(const dx_page *p, uint64_t capabilities);
 DX_PAGE_API bool dx_page_has_any(const dx_page *p, uint64_t capabilities);
 
 /* >>static -------------------------------------------------------------- */
-/* Adds one template; its markup is copied. id: 1 to 255. EMARKUP, EDUPLICATE, ESEALED, ENOSPACE. */
+/* Add a template; its markup is copied. id: 1 to 255. EMARKUP, EDUPLICATE, ESEALED, ENOSPACE. */
 DX_PAGE_API int dx_page_add_template(dx_page *p, uint32_t id, dx_htip_text markup);
-/* A registry of templates, all or none: u32 count, then of each u32 id, u32 size, markup. EBOUNDS:
-   it is truncated, or longer than its entries. */
+/* Load a registry of templates, all or none: u32 count, then for each u32 id, u32 size, markup.
+   EBOUNDS: it is truncated, or longer than its entries. */
 DX_PAGE_API int dx_page_load_templates(dx_page *p, const void *bytes, size_t size);
-/* The number of an attribute's, class's or style's name, for bindings; >= 0, or an error. */
+/* A number for the name of an attribute, class or style, for bindings; >= 0, or an error. */
 DX_PAGE_API int dx_page_add_name(dx_page *p, dx_htip_text name);
-/* After this the static region does not change any more, and components can be mounted. */
+/* Freeze the static region; now components can be mounted. */
 DX_PAGE_API void dx_page_seal(dx_page *p);
-/* ECORRUPT: the sealed region is not what it was. */
+/* ECORRUPT: the sealed region has changed. */
 DX_PAGE_API int  dx_page_check_static(const dx_page *p);
 
 /* >>components ---------------------------------------------------------- */
 typedef enum dx_page_type {
     DX_PAGE_TEXT      = 1, /* the slot's text */
     DX_PAGE_ATTRIBUTE = 2, /* name: the attribute */
-    DX_PAGE_CLASS     = 3, /* name: the class, on where the value has a byte that is not zero */
+    DX_PAGE_CLASS     = 3, /* name: the class, on if the value has a nonzero byte */
     DX_PAGE_STYLE     = 4  /* name: the property */
 } dx_page_type;
 
-typedef enum dx_page_form { /* how a value becomes text */
+typedef enum dx_page_form { /* how a value is converted to text */
     DX_PAGE_BYTES   = 0, /* UTF-8 up to value_length bytes, or the first zero byte */
     DX_PAGE_INTEGER = 1, /* an int32_t, in decimal; value_length 4 */
     DX_PAGE_FORMAT  = 2  /* desc.format writes it; value_offset is its `which` */
@@ -276,60 +276,60 @@ typedef struct dx_page_binding { /* 20 bytes */
 } dx_page_binding;
 
 /* A component: a template, and a state of state_size bytes (at least 8) that begins with its dirty
-   mask. Bindings may come in any order. id: anything but 0. EBINDING, EDUPLICATE, ENOTFOUND: no
-   such template, ERESERVED, ESEALED, ENOSPACE. */
+   mask. Bindings may come in any order. id: not 0. EBINDING, EDUPLICATE, ENOTFOUND: no such
+   template, ERESERVED, ESEALED, ENOSPACE. */
 DX_PAGE_API int dx_page_add_component(dx_page *p, uint32_t id, uint32_t template_id,
                                       uint32_t state_size, const dx_page_binding *bindings,
                                       uint32_t count);
 
 typedef void dx_page_fill(void *user, uint32_t key, void *state);
 
-/* One clone into slot `slot` of node `parent` (0: the page), before node `before` or (0) at the
-   end; fill, unless NULL, sets its state, which is zero at first. Needs DX_PAGE_DOM_WRITE.
+/* Insert one clone into slot `slot` of node `parent` (0: the page), before node `before` or (0) at
+   the end; fill, unless NULL, sets its state, which is zero at first. Needs DX_PAGE_DOM_WRITE.
    ENODE, ENOTFOUND, ESEALED, ECAPABILITY, ENOSPACE, EAGAIN. */
 DX_PAGE_API int   dx_page_mount(dx_page *p, uint32_t component, uint32_t parent, uint32_t slot,
                                 uint32_t before, dx_page_fill *fill, void *user, uint32_t *node);
-/* The node and all below it. ENODE for a row, which its list removes. */
+/* Remove a node and everything below it. ENODE for a row, which only its list removes. */
 DX_PAGE_API int   dx_page_unmount(dx_page *p, uint32_t node);
 /* A node's state, valid until it is removed; NULL: no such node. */
 DX_PAGE_API void *dx_page_state(dx_page *p, uint32_t node);
-/* A part of it, with bounds: EBOUNDS, ENODE. Write marks `bit`. */
+/* Access a part of it, bounds-checked: EBOUNDS, ENODE. Write marks `bit`. */
 DX_PAGE_API int   dx_page_read(dx_page *p, uint32_t node, uint32_t offset, void *out,
                                uint32_t size);
 DX_PAGE_API int   dx_page_write(dx_page *p, uint32_t node, uint32_t offset, const void *bytes,
                                 uint32_t size, uint32_t bit);
-/* Field `bit` of a node's state has changed. ENODE; EINVAL: above 63. */
+/* Mark field `bit` of a node's state as changed. ENODE; EINVAL: above 63. */
 DX_PAGE_API int   dx_page_mark(dx_page *p, uint32_t node, uint32_t bit);
-/* The key that its list knows it by; 0 for others. */
+/* The key of a row in its list; 0 for other nodes. */
 DX_PAGE_API uint32_t dx_page_key(const dx_page *p, uint32_t node);
-/* The handle of a node from its number, as operations name it; 0: no such node. */
+/* The handle of a node from its number, as used in operations; 0: no such node. */
 DX_PAGE_API uint32_t dx_page_handle(const dx_page *p, uint32_t number);
 DX_PAGE_API uint32_t dx_page_used(const dx_page *p);
 
 /* >>lists --------------------------------------------------------------- */
 typedef struct dx_page_list { /* caller-allocated; zero and set these: */
     uint32_t      component; /* of its rows */
-    uint32_t      parent;    /* node and slot, which has nothing else in it */
+    uint32_t      parent;    /* node and slot, which must hold nothing else */
     uint32_t      slot;
-    uint32_t     *keys;      /* capacity of them; which rows there are */
+    uint32_t     *keys;      /* capacity of them; the current rows */
     uint32_t     *nodes;     /* capacity of them; their handles */
     uint32_t      capacity;
-    dx_page_fill *fill;      /* of a row that is new */
+    dx_page_fill *fill;      /* for new rows */
     void         *user;
     uint32_t      count;     /* rows; private, as are keys and nodes */
 } dx_page_list;
 
-/* The rows become those of keys, in that order: rows with keys that stay keep node and state,
-   others are removed or made. keys: different from each other (EDUPLICATE where that is noticed,
-   which is when rows stay and others come), and not list->keys. Errors as dx_page_mount(), ETOOBIG,
-   and ENOSPACE for more than capacity. */
+/* Make the rows those of keys, in that order: rows whose keys remain keep node and state, others
+   are removed or added. keys: distinct (duplicates are only detected when some rows stay and others
+   are added: EDUPLICATE), and not list->keys. Errors as dx_page_mount(), ETOOBIG, and ENOSPACE for
+   more than capacity. */
 DX_PAGE_API int dx_page_list_update(dx_page *p, dx_page_list *list, const uint32_t *keys,
                                     uint32_t count);
 
 /* >>events -------------------------------------------------------------- */
-/* What happens at elements with data-on="TYPE:handler" (examples/www/page_ops.js). */
+/* Set the handler for elements with data-on="TYPE:handler" (examples/www/page_ops.js). */
 DX_PAGE_API int dx_page_on(dx_page *p, uint32_t handler, dx_page_handler *fn, void *user);
-/* From the host: an event at a node (by number; 0: the page). ENODE, ENOTFOUND, ECAPABILITY: needs
+/* An event from the host at a node (by number; 0: the page). ENODE, ENOTFOUND, ECAPABILITY: needs
    DX_PAGE_DOM_READ. */
 DX_PAGE_API int dx_page_event(dx_page *p, uint32_t handler, uint32_t number, const void *data,
                               size_t size);
@@ -337,7 +337,7 @@ DX_PAGE_API int dx_page_event(dx_page *p, uint32_t handler, uint32_t number, con
 /* >>frames --------------------------------------------------------------
    | opcode u8 | slot u8 | name u16 | node u32 | b u32 | c u32 |    16 bytes, little-endian
 
-   Texts are ranges of the frame's text, in UTF-16 units, so that one decoded string serves all. */
+   Texts are ranges of the frame's text, in UTF-16 units, so a host decodes one string for all. */
 typedef enum dx_page_op {
     DX_PAGE_OP_CLONE  = 1,  /* name: template, into a slot of node; b: first of c numbers */
     DX_PAGE_OP_TEXT   = 2,  /* b, c: text */
@@ -347,8 +347,8 @@ typedef enum dx_page_op {
     DX_PAGE_OP_STYLE  = 6,  /* b, c: text */
     DX_PAGE_OP_MOVE   = 7,  /* b moves in a slot of node, before c or (0) to its end */
     DX_PAGE_OP_AT     = 8,  /* the next CLONE goes before node, not to the end */
-    DX_PAGE_OP_CLEAR  = 9,  /* a slot of node has nothing in it any more */
-    DX_PAGE_OP_FORGET = 10  /* numbers from node on, b of them, are free */
+    DX_PAGE_OP_CLEAR  = 9,  /* a slot of node becomes empty */
+    DX_PAGE_OP_FORGET = 10  /* b numbers from node on are free */
 } dx_page_op;
 
 typedef struct dx_page_operation {
@@ -357,35 +357,36 @@ typedef struct dx_page_operation {
     uint32_t node, b, c;
 } dx_page_operation;
 
-typedef struct dx_page_flush { /* what a host needs for one frame */
+typedef struct dx_page_flush { /* a host's view of one frame */
     const void *ops;          /* a ring: operation i is at i & mask */
     uint32_t    mask, read, write;
     const void *text;
     uint32_t    text_size;
 } dx_page_flush;
 
-/* Turns what is dirty into operations; those that do not fit stay dirty. How many are pending. */
+/* Turn dirty bits into operations; those that do not fit stay dirty. Returns how many are pending.
+   */
 DX_PAGE_API uint32_t dx_page_frame(dx_page *p);
 DX_PAGE_API uint32_t dx_page_pending(const dx_page *p);
 DX_PAGE_API void     dx_page_get_flush(const dx_page *p, dx_page_flush *flush);
-/* Operation i of those pending. */
+/* The i-th pending operation. */
 DX_PAGE_API dx_page_operation dx_page_operation_at(const dx_page *p, uint32_t i);
-/* They were carried out; ring and text are empty. */
+/* The host has carried them out: empty ring and text. */
 DX_PAGE_API void     dx_page_flushed(dx_page *p);
-/* Fields that are dirty, or were not flushed, are left? */
+/* True: no dirty or unflushed fields are left. */
 DX_PAGE_API bool     dx_page_is_idle(const dx_page *p);
 
 /* >>scheduler ----------------------------------------------------------- */
 typedef enum dx_page_priority {
-    DX_PAGE_IMMEDIATE = 0, /* begun until budget_ns of a frame are used */
+    DX_PAGE_IMMEDIATE = 0, /* started until budget_ns of a frame are used */
     DX_PAGE_NORMAL    = 1, /* until yield_ns */
     DX_PAGE_IDLE      = 2  /* until idle_ns */
 } dx_page_priority;
 
 /* O(1); first in, first out within a level. */
 DX_PAGE_API int      dx_page_push(dx_page *p, dx_page_priority priority, dx_page_task *task);
-/* Runs tasks for a frame that begins now; how many. The clock is read only between two tasks. A
-   level that had work but no turn in `patience` frames gets one task. */
+/* Run tasks for a frame that begins now; returns how many. The clock is read only between tasks. A
+   level with work that had no turn for `patience` frames gets one task. */
 DX_PAGE_API uint32_t dx_page_run(dx_page *p, uint64_t now_ns, uint64_t (*clock)(void *user),
                                  void *user);
 
@@ -422,13 +423,13 @@ DX_PAGE_API uint32_t dx_page_run(dx_page *p, uint64_t now_ns, uint64_t (*clock)(
 
 enum {
     DX_PAGE_P_NAMES_AT     = 0x40,   /* of the static region: count, then offset and size of each */
-    DX_PAGE_P_TEMPLATES_AT = 0x1000, /* markup from here on, names from the half downwards */
-    DX_PAGE_P_OPS_AT       = 128,    /* of the queue region; before it the two indexes */
-    DX_PAGE_P_READ_AT      = 64,     /* on a cache line of its own */
+    DX_PAGE_P_TEMPLATES_AT = 0x1000, /* markup from here on, names from the middle downwards */
+    DX_PAGE_P_OPS_AT       = 128,    /* in the queue region, after the two indexes */
+    DX_PAGE_P_READ_AT      = 64,     /* on its own cache line */
     DX_PAGE_P_OP_SIZE      = 16,
     DX_PAGE_P_BINDING_SIZE = 20,
     DX_PAGE_P_INDEX_SIZE   = 132,    /* before a map's bindings: where those of each bit begin */
-    DX_PAGE_P_NODE_BITS    = 22,     /* of a handle; the others are its generation */
+    DX_PAGE_P_NODE_BITS    = 22,     /* of a handle; the rest is its generation */
     DX_PAGE_P_GENERATIONS  = 1023,   /* 1 to this */
     DX_PAGE_P_VERSION      = 1,
     DX_PAGE_P_NONE         = 0x3fffff, /* no node: DX_PAGE_NODES_MAX numbers are below it */
@@ -436,7 +437,7 @@ enum {
     DX_PAGE_P_ROW          = 2         /* of a list, which alone removes it */
 };
 #define DX_PAGE_P_STABLE 0x80000000u /* in a list's sources: this row does not move */
-#define DX_PAGE_P_NEW 0x7fffffffu    /* in a list's sources: this row is made */
+#define DX_PAGE_P_NEW 0x7fffffffu    /* in a list's sources: a new row */
 #define DX_PAGE_P_TEXT_MAX (UINT32_C(1) << 20) /* bytes that one DX_PAGE_FORMAT may write */
 
 typedef char dx_page_p_binding_is_20[sizeof(dx_page_binding) == 20 ? 1 : -1];
@@ -453,8 +454,8 @@ DX_PAGE_API const char *dx_page_error_name(int error)
 }
 
 /* >>sealing -------------------------------------------------------------
-   The static region: a manifest that says what the page may do, and the tables that are filled
-   once. CRC-32 (IEEE) finds what was overwritten; it does not tell who did it. */
+   The static region: a manifest with the page's capabilities, and tables that are filled once.
+   CRC-32 (IEEE) detects accidental overwrites, not attacks. */
 static uint32_t dx_page_p_load32(const uint8_t *p)
 {
     return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
@@ -545,7 +546,7 @@ DX_PAGE_API int dx_page_add_template(dx_page *p, uint32_t id, dx_htip_text marku
     return DX_PAGE_OK;
 }
 
-/* What dx_page_load_templates() has added is taken back. */
+/* Undo dx_page_load_templates(). */
 static void dx_page_p_drop_templates(dx_page *p, uint32_t end)
 {
     uint32_t id;
@@ -603,7 +604,7 @@ DX_PAGE_API int dx_page_add_name(dx_page *p, dx_htip_text name)
     return (int)p->name_count_ - 1;
 }
 
-/* Of what is in use: up to the end of the markup, and from the first name to the last map. */
+/* CRC of the used parts: up to the end of the markup, and from the first name to the last map. */
 static uint32_t dx_page_p_static_crc(const dx_page *p)
 {
     const uint32_t crc = dx_page_p_crc32(0, p->static_, p->template_end_);
@@ -623,19 +624,19 @@ DX_PAGE_API int dx_page_check_static(const dx_page *p)
 }
 
 /* >>memory --------------------------------------------------------------
-   The state region is given out from both ends, and is full when they meet:
+   The state region is allocated from both ends, and is full when they meet:
 
        | component states -> |            free            | <- node 2 | node 1 | node 0 |
 
-   States of a component all have one size; those of removed nodes are kept on a list of their
+   All states of a component have one size; those of removed nodes are on a free list of their
    component. */
 typedef struct dx_page_p_node {
-    uint32_t parent, first, next, previous; /* numbers; next also links the free ones */
-    uint32_t state;                         /* where in the state region */
+    uint32_t parent, first, next, previous; /* numbers; next also links the free list */
+    uint32_t state;                         /* offset in the state region */
     uint32_t dirty_next;
     uint32_t key;
     uint16_t generation;
-    uint8_t  component; /* + 1; 0: not in use */
+    uint8_t  component; /* + 1; 0: unused */
     uint8_t  flags;
 } dx_page_p_node;
 
@@ -653,7 +654,7 @@ static uint32_t dx_page_p_room(const dx_page *p)
     return p->state_size_ - p->state_end_ - p->node_count_ * (uint32_t)sizeof(dx_page_p_node);
 }
 
-/* Is there memory for count nodes of a component once `removed` of them are gone? */
+/* Is there memory for count nodes of a component after `removed` of them are freed? */
 static bool dx_page_p_fits(const dx_page *p, const dx_page_p_component *c, uint32_t count,
                            uint32_t removed)
 {
@@ -746,7 +747,7 @@ DX_PAGE_API int dx_page_init(dx_page *p, const dx_page_desc *desc)
 }
 
 /* A component's map: component_id and count, where each bit's bindings begin (the last entry is
-   where they end), then the bindings in the order of their bits.
+   the end), then the bindings in the order of their bits.
 
        | id u32 | count u32 | begin u16 of bit 0, 1 ... 63, end | 2 zero | binding 20 | ... */
 static const uint8_t *dx_page_p_binding_at(const dx_page *p, const dx_page_p_component *c,
@@ -851,8 +852,8 @@ DX_PAGE_API int dx_page_add_component(dx_page *p, uint32_t id, uint32_t template
 }
 
 /* >>registry ------------------------------------------------------------
-   A handle is a node's number below its generation, which is another one whenever the number is
-   used again:    | generation 10 bits | number 22 bits |      0 is the page itself */
+   A handle is a node's number with a generation above it, which changes whenever the number is
+   reused:    | generation 10 bits | number 22 bits |      0 is the page itself */
 static uint32_t dx_page_p_handle_of(const dx_page *p, uint32_t number)
 {
     const uint32_t generation = dx_page_p_node_at(p, number)->generation;
@@ -878,7 +879,7 @@ static dx_page_p_component *dx_page_p_of(dx_page *p, const dx_page_p_node *node)
     return &p->components_[node->component - 1];
 }
 
-/* May there be something in this slot of this node? */
+/* Can this slot of this node have children? */
 static bool dx_page_p_has_slot(dx_page *p, uint32_t number, uint32_t slot)
 {
     if (number == 0) return slot == 0;
@@ -907,7 +908,7 @@ static void dx_page_p_unlink(dx_page *p, const dx_page_p_node *node)
         dx_page_p_node_at(p, node->next)->previous = node->previous;
 }
 
-/* A node without children: its state and its number can be used again. */
+/* Free a node without children: its state and number. */
 static void dx_page_p_free_node(dx_page *p, uint32_t number)
 {
     dx_page_p_node      *node = dx_page_p_node_at(p, number);
@@ -925,7 +926,7 @@ static void dx_page_p_free_node(dx_page *p, uint32_t number)
     p->used_--;
 }
 
-/* Nodes below one, without a stack: down to the first child, else to the next, else up again. */
+/* Count the nodes below one, without a stack: go to the first child, else to the next, else up. */
 static uint32_t dx_page_p_count_below(const dx_page *p, uint32_t top)
 {
     uint32_t count = 0;
@@ -951,7 +952,7 @@ DX_PAGE_API void *dx_page_state(dx_page *p, uint32_t node)
     return p->state_ + dx_page_p_node_at(p, number)->state;
 }
 
-/* The range of a node's state, or NULL. */
+/* A range of a node's state, or NULL. */
 static uint8_t *dx_page_p_range(dx_page *p, uint32_t node, uint32_t offset, uint32_t size,
                                 int *error)
 {
@@ -981,7 +982,7 @@ DX_PAGE_API int dx_page_write(dx_page *p, uint32_t node, uint32_t offset, const 
     uint8_t *to = dx_page_p_range(p, node, offset, size, &error);
     if (!to) return error;
     if (bit > 63) return DX_PAGE_EINVAL;
-    if (offset < 8) return DX_PAGE_EBOUNDS; /* the mask is not written, but marked */
+    if (offset < 8) return DX_PAGE_EBOUNDS; /* the mask is marked, not written */
     if (size) DX_PAGE_MEMCPY(to, bytes, size);
     return dx_page_mark(p, node, bit);
 }
@@ -1004,8 +1005,8 @@ DX_PAGE_API uint32_t dx_page_used(const dx_page *p)
 }
 
 /* >>ring ----------------------------------------------------------------
-   Operations and the text that they point to, both emptied by dx_page_flushed(). The indexes count
-   on and wrap; operation i lies at i & mask.
+   Operations and their texts, both emptied by dx_page_flushed(). The indexes count up and wrap;
+   operation i is at i & mask.
 
        | write, 64 bytes | read, 64 bytes | operation 0 | 1 | ... | text ...          | scratch | */
 static uint32_t dx_page_p_written(const dx_page *p)
@@ -1023,7 +1024,7 @@ static uint32_t dx_page_p_ops_left(const dx_page *p)
     return p->ops_mask_ + 1 - dx_page_pending(p);
 }
 
-/* The caller has looked whether there is room. */
+/* The caller has checked that there is room. */
 static void dx_page_p_emit(dx_page *p, uint32_t head, uint32_t node, uint32_t b, uint32_t c)
 {
     const uint32_t at = dx_page_p_written(p);
@@ -1077,8 +1078,8 @@ DX_PAGE_API void dx_page_flushed(dx_page *p)
 
 /* >>values --------------------------------------------------------------
    From state to operations. A text is written once, where the host reads it; its UTF-16 units are
-   counted on the way, because the host cuts one decoded string into pieces. Bytes that are not
-   UTF-8 would decode to another number of units, so they become question marks. */
+   counted on the way, because the host slices one decoded string. Invalid UTF-8 would decode to
+   another number of units, so it is replaced by question marks. */
 static uint32_t dx_page_p_ascii_run(const uint8_t *p, uint32_t size)
 {
     uint32_t i = 0;
@@ -1092,7 +1093,7 @@ static uint32_t dx_page_p_ascii_run(const uint8_t *p, uint32_t size)
     return i;
 }
 
-/* UTF-16 units of a text, in which what is wrong is replaced. */
+/* Count the UTF-16 units of a text, and replace invalid bytes in it. */
 static uint32_t dx_page_p_measure(uint8_t *p, uint32_t size)
 {
     uint32_t i = dx_page_p_ascii_run(p, size);
@@ -1125,7 +1126,7 @@ static uint32_t dx_page_p_put_integer(uint8_t *out, int32_t v)
     return count;
 }
 
-/* A value as text at the end of the frame's text; false: there is no room. */
+/* Append a value as text to the frame's text; false: no room. */
 static bool dx_page_p_put_value(dx_page *p, const dx_page_p_component *c, const uint8_t *binding,
                                 const uint8_t *state, uint32_t *size)
 {
@@ -1163,8 +1164,8 @@ static bool dx_page_p_is_on(const uint8_t *binding, const uint8_t *state)
     return false;
 }
 
-/* One binding of a node; false: no room. What a fresh clone has anyway is not said: classes that
-   are off. */
+/* Emit one binding of a node; false: no room. For a fresh clone, classes that are off are omitted:
+   that is its initial state. */
 static bool dx_page_p_emit_binding(dx_page *p, const dx_page_p_component *c,
                                    const uint8_t *binding, uint32_t number, bool fresh)
 {
@@ -1184,7 +1185,7 @@ static bool dx_page_p_emit_binding(dx_page *p, const dx_page_p_component *c,
     }
     if (dx_page_p_ops_left(p) <= p->reserved_) return false;
     if (!dx_page_p_put_value(p, c, binding, state, &size)) return false;
-    if (binding[1] == DX_PAGE_CLASS) { /* on where something was written */
+    if (binding[1] == DX_PAGE_CLASS) { /* on if any byte was written */
         dx_page_p_emit(p, dx_page_p_head(DX_PAGE_OP_CLASS, slot, name), number, size != 0, 0);
         return true;
     }
@@ -1210,7 +1211,7 @@ static unsigned dx_page_p_lowest_bit(uint64_t mask)
     return bit;
 }
 
-/* The bindings of these bits; returns the bits for which there was no room. */
+/* Emit the bindings of these bits; returns the bits for which there was no room. */
 static uint64_t dx_page_p_emit_bits(dx_page *p, uint32_t number, uint64_t mask, bool fresh)
 {
     const dx_page_p_component *c = dx_page_p_of(p, dx_page_p_node_at(p, number));
@@ -1277,8 +1278,8 @@ DX_PAGE_API bool dx_page_is_idle(const dx_page *p)
 }
 
 /* >>mounting ------------------------------------------------------------
-   Clones of one component whose numbers follow one another are one operation, however many they
-   are; the texts of its rows come right behind it, so that a host can fill and clone row by row. */
+   Clones of one component with consecutive numbers are one operation, however many they are; the
+   texts of its rows follow directly, so that a host can fill and clone row by row. */
 static int dx_page_p_check_mount(dx_page *p, uint32_t component, uint32_t parent, uint32_t slot)
 {
     const uint32_t number = dx_page_p_number(p, parent);
@@ -1289,7 +1290,7 @@ static int dx_page_p_check_mount(dx_page *p, uint32_t component, uint32_t parent
     return DX_PAGE_OK;
 }
 
-typedef struct dx_page_p_place { /* where clones go */
+typedef struct dx_page_p_place { /* where to insert clones */
     uint32_t parent, slot, before; /* numbers; before 0: the end */
     uint8_t  flags;                /* of the nodes */
 } dx_page_p_place;
@@ -1307,9 +1308,9 @@ static uint32_t dx_page_p_make_node(dx_page *p, dx_page_p_component *c,
     return number;
 }
 
-/* Makes nodes for `count` keys and says so; the caller has looked whether there is room for the
-   nodes and for two operations each. Bindings that do not fit stay dirty. handles: of the new
-   nodes. */
+/* Make nodes for `count` keys and emit their operations; the caller has checked that there is room
+   for the nodes and for two operations each. Bindings that do not fit stay dirty. handles: of the
+   new nodes. */
 static void dx_page_p_make(dx_page *p, dx_page_p_component *c, const dx_page_p_place *place,
                            const uint32_t *keys, uint32_t count, dx_page_fill *fill, void *user,
                            uint32_t *handles)
@@ -1320,7 +1321,7 @@ static void dx_page_p_make(dx_page *p, dx_page_p_component *c, const dx_page_p_p
         uint32_t k, first;
         first = dx_page_p_make_node(p, c, place, keys[i]);
         handles[i] = dx_page_p_handle_of(p, first);
-        while (i + run < count) { /* as long as the numbers go on */
+        while (i + run < count) { /* while the numbers are consecutive */
             const bool reused = p->free_ != DX_PAGE_P_NONE;
             if ((reused ? p->free_ : p->node_count_) != first + run) break;
             k = dx_page_p_make_node(p, c, place, keys[i + run]);
@@ -1364,7 +1365,7 @@ DX_PAGE_API int dx_page_mount(dx_page *p, uint32_t component, uint32_t parent, u
     return DX_PAGE_OK;
 }
 
-typedef struct dx_page_p_range_of { /* numbers that were freed one after the other, either way */
+typedef struct dx_page_p_range_of { /* consecutive freed numbers, in either direction */
     uint32_t first, count;
 } dx_page_p_range_of;
 
@@ -1390,7 +1391,7 @@ static void dx_page_p_forget(dx_page *p, dx_page_p_range_of *r, uint32_t number)
     }
 }
 
-/* Frees a node and all below it, deepest first. Room for one operation each is there. */
+/* Free a node and everything below it, deepest first. There is room for one operation each. */
 static void dx_page_p_free_tree(dx_page *p, uint32_t top, dx_page_p_range_of *range)
 {
     uint32_t i = top;
@@ -1423,8 +1424,8 @@ DX_PAGE_API int dx_page_unmount(dx_page *p, uint32_t node)
 }
 
 /* >>order ---------------------------------------------------------------
-   What stays at the front and at the back is left alone. In between each new row gets a source, the
-   place of its key before, or DX_PAGE_P_NEW:
+   Common rows at the front and at the back are not touched. In between each new row gets a source,
+   the old place of its key, or DX_PAGE_P_NEW:
 
        before   a [b c d e] f          sources of e c x b:   3 1 new 0
        after    a [e c x b] f          longest increasing:   1 (c stays; e and b move, x is made)
@@ -1435,7 +1436,7 @@ typedef struct dx_page_p_diff {
     uint32_t *previous, *tail;
     uint32_t *table; /* new place + 1 by key */
     uint32_t  table_mask;
-    uint32_t  front, old_count, count; /* rows left alone in front; rows in between */
+    uint32_t  front, old_count, count; /* untouched rows at the front; rows in between */
     uint32_t  made, moved, removed;
 } dx_page_p_diff;
 
@@ -1445,7 +1446,7 @@ static uint32_t dx_page_p_hash(uint32_t key)
     return key ^ key >> 15;
 }
 
-/* Where a key is in the table, or the free place for it. */
+/* The place of a key in the table, or a free place for it. */
 static uint32_t dx_page_p_find(const dx_page_p_diff *d, const uint32_t *keys, uint32_t key)
 {
     uint32_t at = dx_page_p_hash(key) & d->table_mask;
@@ -1453,7 +1454,7 @@ static uint32_t dx_page_p_find(const dx_page_p_diff *d, const uint32_t *keys, ui
     return at;
 }
 
-/* Five arrays at the end of the text area; false: no room. */
+/* Allocate five arrays at the end of the text area; false: no room. */
 static bool dx_page_p_take_scratch(dx_page *p, dx_page_p_diff *d)
 {
     uint64_t  table = 8;
@@ -1480,8 +1481,8 @@ static bool dx_page_p_take_scratch(dx_page *p, dx_page_p_diff *d)
     return true;
 }
 
-/* The rows of a longest increasing subsequence of the sources are marked stable; O(n log n).
-   tail[k] is the row with the smallest source that ends such a subsequence of k + 1 rows. */
+/* Mark the rows of a longest increasing subsequence of the sources as stable; O(n log n). tail[k]
+   is the row with the smallest source that ends such a subsequence of k + 1 rows. */
 static uint32_t dx_page_p_mark_stable(dx_page_p_diff *d)
 {
     uint32_t length = 0;
@@ -1490,7 +1491,7 @@ static uint32_t dx_page_p_mark_stable(dx_page_p_diff *d)
         uint32_t low = 0;
         uint32_t high = length;
         if (d->source[i] == DX_PAGE_P_NEW) continue;
-        if (length && d->source[d->tail[length - 1]] < d->source[i]) low = high; /* as is usual */
+        if (length && d->source[d->tail[length - 1]] < d->source[i]) low = high; /* usual */
         while (low < high) {
             const uint32_t middle = low + (high - low) / 2;
             if (d->source[d->tail[middle]] < d->source[i]) low = middle + 1;
@@ -1506,7 +1507,7 @@ static uint32_t dx_page_p_mark_stable(dx_page_p_diff *d)
     return length;
 }
 
-/* Sources of the rows in between, and how many are made, move and go. */
+/* Find the sources of the rows in between, and count those added, moved and removed. */
 static int dx_page_p_compare(const dx_page_list *list, const uint32_t *keys, dx_page_p_diff *d)
 {
     const uint32_t *old_keys = list->keys + d->front;
@@ -1532,7 +1533,7 @@ static int dx_page_p_compare(const dx_page_list *list, const uint32_t *keys, dx_
     return DX_PAGE_OK;
 }
 
-/* Rows at both ends that are the same before and after. */
+/* Skip common rows at both ends. */
 static void dx_page_p_trim(const dx_page_list *list, const uint32_t *keys, uint32_t count,
                            dx_page_p_diff *d)
 {
@@ -1552,7 +1553,7 @@ static bool dx_page_p_stays(const dx_page_p_diff *d, const uint32_t *new_keys, u
     return d->table && d->table[dx_page_p_find(d, new_keys, key)] != 0;
 }
 
-/* Nodes below the rows that go. */
+/* Nodes below the removed rows. */
 static uint32_t dx_page_p_count_removed(dx_page *p, const dx_page_list *list,
                                         const uint32_t *new_keys, const dx_page_p_diff *d)
 {
@@ -1567,7 +1568,7 @@ static uint32_t dx_page_p_count_removed(dx_page *p, const dx_page_list *list,
     return count;
 }
 
-/* From the last to the first, so that their numbers are used again in their order. */
+/* From the last to the first, so that their numbers are reused in order. */
 static void dx_page_p_remove_rows(dx_page *p, const dx_page_list *list, const uint32_t *new_keys,
                                   const dx_page_p_diff *d)
 {
@@ -1587,7 +1588,7 @@ static void dx_page_p_remove_rows(dx_page *p, const dx_page_list *list, const ui
     dx_page_p_end_range(p, &range);
 }
 
-/* Front to back: each row that is made or moves goes before the next row that stays. */
+/* Front to back: insert each new or moved row before the next stable row. */
 static void dx_page_p_place_rows(dx_page *p, dx_page_list *list, const uint32_t *keys,
                                  const dx_page_p_diff *d, uint32_t behind)
 {
@@ -1629,7 +1630,7 @@ static int dx_page_p_check_room(dx_page *p, const dx_page_list *list, const uint
     return DX_PAGE_OK;
 }
 
-/* All rows behind the front are new: nothing to compare, and no scratch. */
+/* All rows after the common front are new: no comparison, and no scratch. */
 static void dx_page_p_append_rows(dx_page *p, dx_page_list *list, const uint32_t *keys,
                                   const dx_page_p_diff *d, uint32_t behind)
 {
@@ -1734,7 +1735,7 @@ static void dx_page_p_run_one(dx_page *p, unsigned level)
 DX_PAGE_API uint32_t dx_page_run(dx_page *p, uint64_t now_ns, uint64_t (*clock)(void *user),
                                  void *user)
 {
-    dx_page_task *last[DX_PAGE_LEVELS]; /* what is pushed meanwhile waits for the next frame */
+    dx_page_task *last[DX_PAGE_LEVELS]; /* tasks pushed meanwhile wait for the next frame */
     bool          had_turn[DX_PAGE_LEVELS];
     uint32_t      executed = 0;
     unsigned      level;

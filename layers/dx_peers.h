@@ -19,7 +19,7 @@
         static size_t echo(dx_peers *s, dx_peers_id id, const uint8_t *bytes, size_t size,
                            bool last)
         {
-            if (last) dx_peers_close(s, id, false);      // after what is queued
+            if (last) dx_peers_close(s, id, false);      // after queued output
             return dx_peers_send(s, id, bytes, (uint32_t)size) == DX_PEERS_OK ? size : 0;
         }
 
@@ -55,15 +55,15 @@
         timeouts  public  license
 
     GUARANTEES  No allocation, no global, no printing, no recursion. `closed` is called exactly once
-                for each peer, and nothing for that peer after it. A handle never names a later
-                peer. A peer that does not read cannot take the blocks of the others.
+                for each peer, and is its last callback. A handle never names a later peer. A peer
+                that does not read cannot exhaust the blocks of the others.
     LIMITS      2^24 peers, 2^24 blocks of up to 2^24 bytes; one thread: the reactor's. Needs
                 desc.buffer_count of the reactor, and dx_reactor_run() or dx_reactor_run_once(),
                 not dx_reactor_wait().
     CONFIG      DX_PEERS_STATIC, DX_PEERS_API, DX_PEERS_ASSERT(c), DX_PEERS_MEMCPY, DX_PEERS_MEMSET,
                 DX_PEERS_MEMMOVE
-    ERRORS      dx_peers_error: 0 = ok, negative = reason, with the values of dx_reactor_error. The
-                reason that `closed` gets is 0 or -errno.
+    ERRORS      dx_peers_error: 0 = ok, negative = reason, with the values of dx_reactor_error.
+                `closed` receives 0 or -errno.
     OWNERSHIP   The caller owns every object and buffer; desc.memory and *s are borrowed until
                 dx_reactor_close(). A descriptor belongs to its peer, which closes it.
     EXAMPLE     docs/reactor.md, "Connections": a whole server and a client.
@@ -103,9 +103,9 @@ extern "C" {
     X(0, OK)                                                                                       \
     X(-1, EINVAL)     /* an argument breaks its documented contract */                             \
     X(-2, ENOMEM)     /* desc.memory is missing or too small */                                    \
-    X(-3, ENOSPACE)   /* others have all blocks; the peer is closed with -ENOBUFS */               \
-    X(-4, ETOOBIG)    /* more bytes than there ever is room for */                                 \
-    X(-6, EAGAIN)     /* full at the moment: see the function that says it */                      \
+    X(-3, ENOSPACE)   /* no free block; the peer is closed with -ENOBUFS */                        \
+    X(-4, ETOOBIG)    /* more bytes than all blocks hold */                                  \
+    X(-6, EAGAIN)     /* full at the moment: see the function */                                   \
     X(-9, ENOTFOUND)  /* the peer is closed, or about to be */                                     \
     X(-10, ECANCELED) /* output after dx_peers_close(), or the reactor is being closed */
 
@@ -122,34 +122,34 @@ DX_PEERS_API const char *dx_peers_error_name(int error);
 typedef struct dx_peers dx_peers;
 typedef uint64_t dx_peers_id; /* names one peer, and no later one; 0: none */
 
-/* Time limits never strike early, and late by up to three eighths of the smaller one; one may be
-   2000 times the other. */
+/* Timeouts never fire early, but up to three eighths of the smaller one late; the larger one may be
+   at most 2000 times the smaller one. */
 typedef struct dx_peers_desc {
     void    *memory;      /* required, any alignment; borrowed until dx_reactor_close() */
     size_t   memory_size; /* bytes; at least dx_peers_memory_size() */
     uint32_t peers_max;   /* at a time, then accepting pauses; 0 = 1024; at most 2^24 */
     uint32_t block_count; /* for output, and input not consumed yet; 0 = 256; at most 2^24 */
     uint32_t block_size;  /* bytes of each; 0 = 16384; at most 2^24 */
-    uint32_t high_water;  /* bytes of output (or half of the blocks that are left): from there on a
-                             peer takes no more output and receives nothing, until half of it is
-                             left; 0 = four blocks */
-    bool     receive_when_full; /* it receives all the same: for the end that sends requests, lest
-                                   both ends wait for each other */
-    uint64_t idle_ns;     /* no byte for so long: closed with -ETIMEDOUT; 0 = never */
-    uint64_t linger_ns;   /* from the end of our output to that of their input; 0 = idle_ns */
+    uint32_t high_water;  /* bytes of output (or half of the free blocks): above it a peer accepts
+                             no more output and receives nothing, until only half of it is left;
+                             0 = four blocks */
+    bool     receive_when_full; /* receive anyway: for the end that sends requests, to avoid a
+                                   deadlock of both ends */
+    uint64_t idle_ns;     /* no byte for this time: closed with -ETIMEDOUT; 0 = never */
+    uint64_t linger_ns;   /* from the end of our output to that of the peer's; 0 = idle_ns */
     void    *user;        /* the caller's */
 
-    /* All but `received` may be NULL. They may call everything below. */
+    /* Callbacks. All but `received` may be NULL. They may call everything below. */
 
     /* A peer was accepted, or has connected. */
     void   (*opened)(dx_peers *s, dx_peers_id id);
-    /* Bytes, following those that were left the last time. Returns how many are consumed; the rest
-       is kept and comes again with more, or after drained. A peer that leaves block_size bytes is
-       closed with -EMSGSIZE. last: the other end has sent its end, nothing follows. */
+    /* Input, after the bytes not consumed last time. Returns how many bytes are consumed; the rest
+       is kept and passed again with more input, or after drained. A peer whose unconsumed input
+       reaches block_size is closed with -EMSGSIZE. last: end of the peer's data. */
     size_t (*received)(dx_peers *s, dx_peers_id id, const uint8_t *bytes, size_t size, bool last);
-    /* The peer takes output again. */
+    /* The peer accepts output again. */
     void   (*drained)(dx_peers *s, dx_peers_id id);
-    /* Once for each peer. 0: both ends have ended, or dx_peers_close() with `now`; else -errno. */
+    /* Once for each peer. 0: both ends were sent, or dx_peers_close() with `now`; else -errno. */
     void   (*closed)(dx_peers *s, dx_peers_id id, int32_t reason);
 } dx_peers_desc;
 
@@ -157,80 +157,80 @@ struct dx_peers { /* caller-allocated, not to be moved; the first fields may be 
     dx_reactor   *reactor;
     dx_peers_desc desc;         /* with its defaults filled in */
     uint32_t      count;        /* peers that are open */
-    uint32_t      refused;      /* accepted beyond peers_max, or while draining, and closed */
-    int32_t       accept_error; /* the last: -EMFILE, ...; tried again after 8 ms to 1 s */
+    uint32_t      refused;      /* accepted beyond peers_max, or during a drain, and closed */
+    int32_t       accept_error; /* the last one: -EMFILE, ...; retried after 8 ms to 1 s */
 
     dx_reactor_extension extension_; /* finds this object by an operation, and flushes it */
     uint8_t  *peers_;           /* dx_peers_p_peer each */
     uint8_t  *blocks_;          /* stride_ bytes each: dx_peers_p_block and block_size bytes */
     size_t    stride_;
     uint32_t  peer_free_;       /* a list of slots used before; 1 is the first slot, 0: none */
-    uint32_t  peers_used_;      /* slots that were ever used; memory behind them is untouched */
+    uint32_t  peers_used_;      /* slots ever used; the memory after them is untouched */
     uint32_t  block_free_;      /* the same of blocks */
     uint32_t  blocks_used_;
-    uint32_t  blocks_left_;     /* blocks that nobody has */
-    uint32_t  dirty_first_;     /* a list of first blocks that a flush will send */
+    uint32_t  blocks_left_;     /* free blocks */
+    uint32_t  dirty_first_;     /* a list of first blocks for the next flush */
     uint32_t  dirty_last_;
-    uint32_t  hand_;            /* the slot that the next tick looks at first */
-    uint32_t  lingering_;       /* peers whose output has ended and whose input has not */
+    uint32_t  hand_;            /* the slot where the next tick begins */
+    uint32_t  lingering_;       /* peers that sent their end and wait for the other */
     uint32_t  idle_ticks_;      /* idle_ns and linger_ns in ticks; 0: no limit */
     uint32_t  linger_ticks_;
     uint64_t  tick_ns_;
     uint64_t  backoff_ns_;      /* after the last failed accept; 0: it did not fail */
     dx_op     accept_op_;
-    dx_op     retry_op_;        /* a timer: accept again; at peers_max it only waits */
+    dx_op     retry_op_;        /* a timer: accept again; at peers_max a wait for a slot */
     dx_op     tick_op_;         /* a timer: look for idle peers */
-    dx_op     drain_op_;        /* a timer: abort whatever is left */
+    dx_op     drain_op_;        /* a timer: abort the remaining peers */
     int       listening_;       /* -1: dx_peers_listen() was not called */
-    uint16_t  tick_;            /* ticks so far; it wraps */
+    uint16_t  tick_;            /* current tick; it wraps */
     bool      draining_;
 };
 
 /* >>api ---------------------------------------------------------------- */
-/* Bytes that desc.memory must have; 0: a field is out of its range, or `received` is NULL. */
+/* Required size of desc.memory in bytes; 0: a field is out of its range, or no `received`. */
 DX_PEERS_API size_t dx_peers_memory_size(const dx_peers_desc *desc);
 /* *s is used until dx_reactor_close(), which closes its peers. EINVAL, ENOMEM. */
 DX_PEERS_API int dx_peers_open(dx_peers *s, dx_reactor *r, const dx_peers_desc *desc);
-/* Accept on fd, which stays the caller's. Once for each *s. EINVAL. Nothing has begun and it may be
-   tried again: EAGAIN, the reactor has no operation left; ECANCELED, it is being closed. */
+/* Accept on fd, which stays the caller's. Once for each *s. EINVAL. May be retried: EAGAIN, the
+   reactor has no operation left; ECANCELED, it is being closed. */
 DX_PEERS_API int dx_peers_listen(dx_peers *s, int fd);
-/* Accept no more. Those that are open go on. */
+/* Stop accepting. Open peers stay open. */
 DX_PEERS_API void dx_peers_listen_end(dx_peers *s);
-/* Own a non-blocking stream from now on. address NULL: it is connected, opened is not called; else
-   connect it; *address is lent until opened or closed. EINVAL; EAGAIN: there are peers_max. */
+/* Add a non-blocking stream and own it. address NULL: it is connected, opened is not called; else
+   connect it; *address is lent until opened or closed. EINVAL; EAGAIN: peers_max are open. */
 DX_PEERS_API int dx_peers_add(dx_peers *s, int fd, const dx_reactor_address *address,
                               dx_peers_id *id);
-/* Accept no more, close every peer when its output has gone and it has ended, those that are left
-   when timeout_ns have passed: -ETIMEDOUT. Done when count is 0. */
+/* Stop accepting, send all output and the end of data, and close each peer once it has sent its
+   end; close the remaining ones after timeout_ns: -ETIMEDOUT. Done when count is 0. */
 DX_PEERS_API void dx_peers_drain(dx_peers *s, uint64_t timeout_ns);
 
-/* Output, taken whole or not at all. ENOTFOUND; EAGAIN: drained will be called; ENOSPACE: others
-   have all blocks, the peer is closed with -ENOBUFS; ETOOBIG: more than all blocks hold;
-   ECANCELED: after dx_peers_close(). */
+/* Send all bytes or none. ENOTFOUND; EAGAIN: drained will be called; ENOSPACE: no free block, the
+   peer is closed with -ENOBUFS; ETOOBIG: more than all blocks hold; ECANCELED: after
+   dx_peers_close(). */
 DX_PEERS_API int dx_peers_send(dx_peers *s, dx_peers_id id, const void *data, uint32_t size);
-/* The same without a copy: room for `size` bytes, at most block_size, in *out; then, before
-   anything else is called, dx_peers_commit() says how many of them are to be sent. */
+/* Zero-copy send: *out = room for `size` bytes, at most block_size; then, before any other call,
+   dx_peers_commit() sends the first bytes of it. */
 DX_PEERS_API int dx_peers_reserve(dx_peers *s, dx_peers_id id, uint32_t size, uint8_t **out);
 DX_PEERS_API int dx_peers_commit(dx_peers *s, dx_peers_id id, uint32_t size);
-/* on: receive nothing and hand over nothing, not even the end, until it is called with false. That
-   hands over what is there inside, so it is not to be called from `received` of the same peer.
-   Output goes on. ENOTFOUND. */
+/* on: stop receiving and pass no input, not even its end, until it is called with false. That call
+   passes pending input before it returns, so do not make it from `received` of the same peer.
+   Output is not affected. ENOTFOUND. */
 DX_PEERS_API int dx_peers_hold(dx_peers *s, dx_peers_id id, bool on);
-/* Send the end of data after what is queued; the peer is closed when the other end has ended too.
+/* Send the end of data after queued output; the peer is closed once it has sent its end, too.
    now: drop output and input, and close. `closed` is called later in both cases. ENOTFOUND. */
 DX_PEERS_API int dx_peers_close(dx_peers *s, dx_peers_id id, bool now);
-/* The caller's word, 0 at first, to be read and written until closed has returned; then NULL. */
+/* The user word, 0 at first; valid until closed has returned; then NULL. */
 DX_PEERS_API uint64_t *dx_peers_data(const dx_peers *s, dx_peers_id id);
-/* Its descriptor, to ask the system about; -1. */
+/* Its descriptor, for system calls; -1: closed. */
 DX_PEERS_API int dx_peers_fd(const dx_peers *s, dx_peers_id id);
-/* Bytes of its output that the system has not taken yet. */
+/* Bytes of queued output that the system has not accepted yet. */
 DX_PEERS_API uint32_t dx_peers_queued(const dx_peers *s, dx_peers_id id);
-/* Bytes of blocks that nobody has. A peer with output under way is told EAGAIN when they run out,
-   one without is closed: who would rather wait looks here first. */
+/* Bytes in free blocks. When all are taken, a peer with output under way gets EAGAIN, one
+   without is closed: to wait instead, check this first. */
 DX_PEERS_API uint64_t dx_peers_room(const dx_peers *s);
-/* After a rush: when no peer has a block, *memory is set to the *size bytes that blocks have used
-   so far. Their content means nothing any more, and they are not read until they have been written
-   again, so the system may have the pages back. False: some peer has a block, or none was used. */
+/* Give memory back after a load peak: if no peer has a block, *memory and *size describe the memory
+   that blocks have used. Its content is not needed, and never read before it is written again, so
+   the pages may be returned to the system. False: some peer has a block, or none was used. */
 DX_PEERS_API bool dx_peers_unused(dx_peers *s, void **memory, size_t *size);
 
 #ifdef __cplusplus
@@ -266,24 +266,24 @@ DX_PEERS_API bool dx_peers_unused(dx_peers *s, void **memory, size_t *size);
 enum {
     DX_PEERS_P_COUNT_MAX   = 1 << 24,
     DX_PEERS_P_ALIGN       = 64,         /* a cache line */
-    DX_PEERS_P_TICKS       = 16,         /* the smaller time limit has so many */
-    DX_PEERS_P_TICKS_MAX   = 32000,      /* the larger one, so that differences of 16 bits do */
+    DX_PEERS_P_TICKS       = 16,         /* ticks of the smaller timeout */
+    DX_PEERS_P_TICKS_MAX   = 32000,      /* ticks of the larger one: differences fit into 16 bits */
     DX_PEERS_P_TICK_NS_MIN = 1000000,
-    DX_PEERS_P_SHARE       = 4,          /* a tick looks at one peer in so many */
-    DX_PEERS_P_BURST       = 4096,       /* most connections that wait to be accepted */
+    DX_PEERS_P_SHARE       = 4,          /* a tick checks 1/4 of the peers */
+    DX_PEERS_P_BURST       = 4096,       /* max length of the accept queue */
     DX_PEERS_P_BACKOFF_MIN = 8000000,    /* ns from a failed accept to the next one, */
     DX_PEERS_P_BACKOFF_MAX = 1000000000  /* doubling up to this */
 };
 
 /* >>slots --------------------------------------------------------------
-   Peers lie in an array of slots. A slot is used again, under the next generation, so a handle
-   that outlives its peer finds nothing:
+   Peers are stored in an array of slots. Each reuse of a slot increments its generation, so a stale
+   handle is not found:
 
        id   63         32 31           0       peers_   0    1    2    3        peers_used_
             | generation |  slot + 1   |              | p  |    | p  | p  | untouched memory ... |
                                                              '--> free list
 
-   What becomes of a peer, in flags:
+   The states of a peer, in flags:
 
        CONNECTING --> OPEN --+--> LAST: dx_peers_close() --> SHUT: our end was sent ---.
                              |                                                        both
@@ -292,16 +292,16 @@ enum {
                              '--> any error, a timeout, close now ----------------> CLOSING --> free
 
    CLOSING waits for the peer's operations: first op (a connect or a receive), then the send of its
-   first block, then op closes the descriptor; `closed` is called when that has ended. */
+   first block, then op closes the descriptor; `closed` is called when that completes. */
 enum { /* dx_peers_p_peer.flags */
     DX_PEERS_P_IS_OPEN       = 1,   /* the slot is taken */
-    DX_PEERS_P_IS_PAUSED     = 2,   /* receives nothing until output has gone */
-    DX_PEERS_P_IS_FULL       = 4,   /* was refused output; drained will be called */
-    DX_PEERS_P_IS_ENDED      = 8,   /* the other end sends no more, */
+    DX_PEERS_P_IS_PAUSED     = 2,   /* receives nothing until output was sent */
+    DX_PEERS_P_IS_FULL       = 4,   /* refused output; drained will be called */
+    DX_PEERS_P_IS_ENDED      = 8,   /* the other end sent its end, */
     DX_PEERS_P_IS_TOLD       = 16,  /* and the caller knows */
-    DX_PEERS_P_IS_LAST       = 32,  /* nor do we, behind what is queued, */
-    DX_PEERS_P_IS_SHUT       = 64,  /* and the other end was told */
-    DX_PEERS_P_IS_CLOSING    = 128, /* input is dropped, no callback but closed follows */
+    DX_PEERS_P_IS_LAST       = 32,  /* dx_peers_close(): no more output is accepted, */
+    DX_PEERS_P_IS_SHUT       = 64,  /* and our end was sent */
+    DX_PEERS_P_IS_CLOSING    = 128, /* input is dropped, closed is the only callback left */
     DX_PEERS_P_IS_DIRTY      = 256, /* its first block is in the list of the next flush */
     DX_PEERS_P_IS_CONNECTING = 512, /* op is a connect */
     DX_PEERS_P_IS_RELEASED   = 1024, /* op closes the descriptor, or has */
@@ -311,7 +311,7 @@ enum { /* dx_peers_p_peer.flags */
 typedef struct dx_peers_p_peer {
     dx_op    op;         /* connects, receives, in the end closes; user_data is the caller's */
     uint32_t generation; /* of the slot; in the upper half of its handles */
-    uint32_t out;        /* last block of the output's list; 0: there is none */
+    uint32_t out;        /* last block of the output's list; 0: empty */
     union {
         uint32_t in;     /* open: last block of the input that was not consumed; 0: none */
         int32_t  reason; /* closing: for closed */
@@ -319,16 +319,16 @@ typedef struct dx_peers_p_peer {
     } u;
     uint16_t tick;       /* when bytes moved last */
     uint16_t flags;      /* DX_PEERS_P_IS_; 0: the slot is free */
-} dx_peers_p_peer;       /* 80 bytes where a pointer has 8 */
+} dx_peers_p_peer;       /* 80 bytes with 64-bit pointers */
 
 typedef struct dx_peers_p_block { /* block_size bytes follow */
     dx_op    op;     /* sends begin..used of the first block of output; user_data: the slot */
-    uint32_t next;   /* of its circular list, or of the free ones; blocks are counted from 1 */
+    uint32_t next;   /* in its circular list, or the free list; blocks count from 1 */
     uint32_t begin;  /* bytes before it were sent, or consumed */
     uint32_t used;   /* bytes before it are filled */
-    uint32_t queued; /* bytes of the whole list of output; valid in its last block only */
-    uint32_t dirty;  /* the next block that a flush will send; 0: it is the last */
-    uint32_t before; /* the block that it was appended to; 0: it was the first */
+    uint32_t queued; /* bytes of the whole output list; valid in its last block only */
+    uint32_t dirty;  /* the next block of the flush; 0: the last */
+    uint32_t before; /* the block that it was appended to; 0: the first */
 } dx_peers_p_block;
 
 /* Bytes of input or output that a block holds. */
@@ -338,7 +338,7 @@ static uint32_t dx_peers_p_block_size(const dx_peers_p_block *b)
     return b->used - b->begin;
 }
 
-/* By slot, from 0. */
+/* The peer in a slot, from 0. */
 static dx_peers_p_peer *dx_peers_p_peer_at(const dx_peers *s, uint32_t slot)
 {
     DX_PEERS_ASSERT(slot < s->desc.peers_max);
@@ -359,7 +359,7 @@ static dx_peers_id dx_peers_p_id(const dx_peers *s, const dx_peers_p_peer *p)
     return (uint64_t)p->generation << 32 | (uint64_t)(dx_peers_p_slot(s, p) + 1);
 }
 
-/* NULL: it is not open, or has one of the flags `without`. */
+/* NULL: it is closed, or has one of the flags `without`. */
 static dx_peers_p_peer *dx_peers_p_peer_find(const dx_peers *s, dx_peers_id id, uint32_t without)
 {
     const uint32_t slot = (uint32_t)(id - 1);
@@ -370,7 +370,7 @@ static dx_peers_p_peer *dx_peers_p_peer_find(const dx_peers *s, dx_peers_id id, 
     return p->flags & without ? NULL : p;
 }
 
-/* Whose memory an operation lies in. */
+/* The object whose memory contains an operation. */
 static dx_peers *dx_peers_p_of(const dx_reactor *r, const dx_op *op)
 {
     dx_reactor_extension *x = dx_reactor_ext_owner(r, op);
@@ -379,9 +379,9 @@ static dx_peers *dx_peers_p_of(const dx_reactor *r, const dx_op *op)
 }
 
 /* >>blocks -------------------------------------------------------------
-   All peers share the blocks. A peer has one list for its output and one for the input that it has
-   not consumed. A list is circular and known by its last block, so appending and taking the first
-   one are O(1); with one block it is that block:
+   All peers share the blocks. A peer has one list for its output and one for unconsumed input. A
+   list is circular and known by its last block, so appending and removing the first one are O(1); a
+   single block links to itself:
 
                             out
                              |
@@ -397,7 +397,7 @@ static dx_peers_p_block *dx_peers_p_block_at(const dx_peers *s, uint32_t number)
     return (dx_peers_p_block *)(void *)(s->blocks_ + (size_t)(number - 1) * s->stride_);
 }
 
-/* The bytes follow the block. */
+/* The bytes after the block. */
 static uint8_t *dx_peers_p_block_bytes(dx_peers_p_block *b, uint32_t at)
 {
     return (uint8_t *)(b + 1) + at;
@@ -405,8 +405,7 @@ static uint8_t *dx_peers_p_block_bytes(dx_peers_p_block *b, uint32_t at)
 
 static void dx_peers_p_sent(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags);
 
-/* The last block of a list, with room for `size` bytes; NULL: a new one is needed, and there is
-   none. */
+/* The last block of a list, with room for `size` bytes, or a new one; NULL: no free block. */
 static dx_peers_p_block *dx_peers_p_chain_room(dx_peers *s, uint32_t *last, uint32_t size)
 {
     dx_peers_p_block *before = *last ? dx_peers_p_block_at(s, *last) : NULL;
@@ -431,7 +430,7 @@ static dx_peers_p_block *dx_peers_p_chain_room(dx_peers *s, uint32_t *last, uint
     return b;
 }
 
-/* Take the block behind `before` out of a list; behind the last one that is the first. */
+/* Remove the block after `before` from a list; after the last one that is the first. */
 static void dx_peers_p_chain_pop(dx_peers *s, uint32_t *last, uint32_t before)
 {
     dx_peers_p_block *a = dx_peers_p_block_at(s, before);
@@ -446,8 +445,8 @@ static void dx_peers_p_chain_pop(dx_peers *s, uint32_t *last, uint32_t before)
     DX_PEERS_ASSERT(s->blocks_left_ <= s->desc.block_count);
 }
 
-/* Take out the last block, to which nothing was added. Blocks are taken out at the front, so the
-   one that it was appended to is still before it, or it is the only one. */
+/* Remove the last block, which is still empty. Only first blocks are removed elsewhere, so the
+   block that it was appended to is still before it, or it is the only one. */
 static void dx_peers_p_chain_pop_last(dx_peers *s, uint32_t *last)
 {
     dx_peers_p_block *b = dx_peers_p_block_at(s, *last);
@@ -462,7 +461,7 @@ static void dx_peers_p_chain_drop(dx_peers *s, uint32_t *last)
     while (*last) dx_peers_p_chain_pop(s, last, *last);
 }
 
-/* Append bytes to a list. False: only a part of them, there are no more blocks. */
+/* Append bytes to a list. False: out of blocks, only a part was appended. */
 static bool dx_peers_p_chain_put(dx_peers *s, uint32_t *last, const uint8_t *bytes, uint32_t size)
 {
     while (size) {
@@ -479,14 +478,14 @@ static bool dx_peers_p_chain_put(dx_peers *s, uint32_t *last, const uint8_t *byt
     return true;
 }
 
-/* The first block of a list that is not empty. */
+/* The first block of a nonempty list. */
 static dx_peers_p_block *dx_peers_p_chain_first(const dx_peers *s, uint32_t last)
 {
     return dx_peers_p_block_at(s, dx_peers_p_block_at(s, last)->next);
 }
 
-/* Move bytes of the second block into the first, so that the caller sees more of them in one piece.
-   False: there are none, or there is no room. */
+/* Move bytes of the second block into the first, so that the caller sees more contiguous bytes.
+   False: no second block, or no room. */
 static bool dx_peers_p_chain_join(dx_peers *s, uint32_t *last)
 {
     const uint32_t first = dx_peers_p_block_at(s, *last)->next;
@@ -508,7 +507,7 @@ static bool dx_peers_p_chain_join(dx_peers *s, uint32_t *last)
     return n != 0;
 }
 
-/* Bytes of output that wait for the system. */
+/* Bytes of output that the system has not accepted. */
 static uint32_t dx_peers_p_queued(const dx_peers *s, const dx_peers_p_peer *p)
 {
     return p->out ? dx_peers_p_block_at(s, p->out)->queued : 0;
@@ -517,25 +516,25 @@ static uint32_t dx_peers_p_queued(const dx_peers *s, const dx_peers_p_peer *p)
 /* >>ends ---------------------------------------------------------------
    How a peer ends: see the picture in >>slots. */
 
-/* Accept while there is room for a peer, wait for room while there is none. Either takes one of the
-   reactor's operations, which is kept until accepting ends: others could take what was let go of
-   for a moment, and nothing would tell when there is one again. A multishot accept may have taken
-   all that wait before it is cancelled: without room for them they are taken one at a time, and the
-   input of those before has its turn in between. OK, EAGAIN, ECANCELED. */
+/* Accept while there is a free slot, else wait for one. Either holds one of the reactor's
+   operations until accepting ends: if it were freed meanwhile, others could take it, and no event
+   would tell when one is free again. A multishot accept may have taken all waiting connections
+   before it is cancelled: when slots are short they are accepted one at a time, with input of
+   earlier ones in between. OK, EAGAIN, ECANCELED. */
 static int dx_peers_p_accept(dx_peers *s)
 {
     DX_PEERS_ASSERT(s->count <= s->desc.peers_max);
     if (s->listening_ < 0 || s->draining_) return DX_PEERS_OK;
     if (dx_reactor_op_pending(&s->accept_op_) || dx_reactor_op_pending(&s->retry_op_))
         return DX_PEERS_OK;
-    if (s->count == s->desc.peers_max) /* the end of time: a peer that closes cancels it */
+    if (s->count == s->desc.peers_max) /* no timeout: a peer that closes cancels it */
         return dx_reactor_timer_at(s->reactor, &s->retry_op_, UINT64_MAX);
     if (s->desc.peers_max - s->count < DX_PEERS_P_BURST)
         return dx_reactor_accept(s->reactor, &s->accept_op_, s->listening_);
     return dx_reactor_accept_multishot(s->reactor, &s->accept_op_, s->listening_);
 }
 
-/* The same where one of the two has just ended: there is an operation for the other. */
+/* The same after one of the two has completed: its operation is free. */
 static void dx_peers_p_accept_on(dx_peers *s)
 {
     const int error = dx_peers_p_accept(s);
@@ -549,7 +548,7 @@ static void dx_peers_p_flush(dx_peers *s);
 static void dx_peers_p_free(dx_peers *s, dx_peers_p_peer *p)
 {
     DX_PEERS_ASSERT(!dx_reactor_op_pending(&p->op) && s->count > 0);
-    if (p->flags & DX_PEERS_P_IS_DIRTY) dx_peers_p_flush(s); /* takes its block out of the list */
+    if (p->flags & DX_PEERS_P_IS_DIRTY) dx_peers_p_flush(s); /* removes its block from the list */
     dx_peers_p_chain_drop(s, &p->out);
     if (s->desc.closed) s->desc.closed(s, dx_peers_p_id(s, p), p->u.reason);
     if (p->flags & DX_PEERS_P_IS_SHUT) s->lingering_--;
@@ -559,11 +558,11 @@ static void dx_peers_p_free(dx_peers *s, dx_peers_p_peer *p)
     s->peer_free_ = dx_peers_p_slot(s, p) + 1;
     s->count--;
     if (s->count == 0 && s->draining_) dx_reactor_cancel(s->reactor, &s->drain_op_);
-    /* There is room and a descriptor again: no need to wait for the end of the back-off. */
+    /* A slot and a descriptor are free: end the back-off now. */
     dx_reactor_cancel(s->reactor, &s->retry_op_);
 }
 
-/* Close the descriptor of a closing peer when op is not pending any more. */
+/* Close the descriptor of a closing peer once op is not pending any more. */
 static void dx_peers_p_release(dx_peers *s, dx_peers_p_peer *p)
 {
     DX_PEERS_ASSERT(p->flags & DX_PEERS_P_IS_CLOSING);
@@ -590,7 +589,7 @@ static void dx_peers_p_abort_start(dx_peers *s, dx_peers_p_peer *p)
     dx_peers_p_abort(s, p, dx_reactor_ext_is_closing(s->reactor) ? -ECANCELED : -ENOBUFS);
 }
 
-/* Ticks are needed while there is a limit and somebody to whom it applies. */
+/* Run ticks while there is a timeout and a peer that it applies to. */
 static void dx_peers_p_clock(dx_peers *s)
 {
     const bool idle = s->idle_ticks_ && s->count;
@@ -600,8 +599,8 @@ static void dx_peers_p_clock(dx_peers *s)
         dx_reactor_timer(s->reactor, &s->tick_op_, s->tick_ns_);
 }
 
-/* After output has gone or an end was reached: send our end, close when both have ended, or when
-   the reactor is being closed: no operation follows that would be cancelled. */
+/* After output was sent or an end was reached: send our end, or close when both ends were sent, or
+   when the reactor is being closed: an operation started now would be cancelled. */
 static void dx_peers_p_conclude(dx_peers *s, dx_peers_p_peer *p)
 {
     const uint32_t ours = DX_PEERS_P_IS_LAST | DX_PEERS_P_IS_SHUT;
@@ -611,7 +610,7 @@ static void dx_peers_p_conclude(dx_peers *s, dx_peers_p_peer *p)
         p->flags |= DX_PEERS_P_IS_SHUT;
         p->tick = s->tick_;
         s->lingering_++;
-        if (!(p->flags & DX_PEERS_P_IS_TOLD)) /* else the close that follows says it */
+        if (!(p->flags & DX_PEERS_P_IS_TOLD)) /* else the close that follows does */
             dx_reactor_ext_shutdown_now(s->reactor, dx_reactor_ext_op_fd(&p->op));
         dx_peers_p_clock(s);
     }
@@ -621,14 +620,14 @@ static void dx_peers_p_conclude(dx_peers *s, dx_peers_p_peer *p)
 }
 
 /* >>input --------------------------------------------------------------
-   A multishot receive brings pool buffers. What the caller does not consume is copied into blocks,
-   so that the buffer goes back at once, and comes again in front of what follows:
+   A multishot receive delivers pool buffers. Bytes that the caller does not consume are copied into
+   blocks, so that the buffer is free at once; they are passed again before later input:
 
        pool buffer --> received() consumes n --> rest --> blocks --> received() with more
 
    While a peer is PAUSED, or has unconsumed input, everything goes through the blocks. */
 
-/* Hand bytes to the caller. Returns how many are consumed. */
+/* Pass bytes to the caller. Returns how many are consumed. */
 static uint32_t dx_peers_p_hand(dx_peers *s, dx_peers_p_peer *p, const uint8_t *bytes,
                                 uint32_t size, bool last)
 {
@@ -638,7 +637,7 @@ static uint32_t dx_peers_p_hand(dx_peers *s, dx_peers_p_peer *p, const uint8_t *
     return n < size ? (uint32_t)n : size;
 }
 
-/* Hand over the end of data, with the input that was not consumed. */
+/* Pass the end of data, with unconsumed input. */
 static void dx_peers_p_hand_end(dx_peers *s, dx_peers_p_peer *p)
 {
     dx_peers_p_block *b = p->u.in ? dx_peers_p_chain_first(s, p->u.in) : NULL;
@@ -651,7 +650,7 @@ static void dx_peers_p_hand_end(dx_peers *s, dx_peers_p_peer *p)
     dx_peers_p_conclude(s, p);
 }
 
-/* Hand over what was kept, and the end of data after it. */
+/* Pass kept input again, and the end of data after it. */
 static void dx_peers_p_digest(dx_peers *s, dx_peers_p_peer *p)
 {
     const uint32_t stop = DX_PEERS_P_IS_PAUSED | DX_PEERS_P_IS_CLOSING | DX_PEERS_P_IS_HELD;
@@ -665,8 +664,8 @@ static void dx_peers_p_digest(dx_peers *s, dx_peers_p_peer *p)
         if (n == size) {
             dx_peers_p_chain_pop(s, &p->u.in, p->u.in);
         } else if (!dx_peers_p_chain_join(s, &p->u.in)) {
-            /* Nothing more to show. A full block of which nothing was consumed while no output is
-               under way will never be consumed. */
+            /* No more input. A full block that is not consumed although no output is under way
+               will never be consumed. */
             if (size < s->desc.block_size || n || p->out || (p->flags & stop)) break;
             dx_peers_p_abort(s, p, -EMSGSIZE);
         }
@@ -674,12 +673,12 @@ static void dx_peers_p_digest(dx_peers *s, dx_peers_p_peer *p)
     if ((p->flags & ends) == DX_PEERS_P_IS_ENDED) dx_peers_p_hand_end(s, p);
 }
 
-/* Bytes that came. */
+/* Take received bytes. */
 static void dx_peers_p_take(dx_peers *s, dx_peers_p_peer *p, const uint8_t *bytes, uint32_t size)
 {
     const bool kept = p->u.in != 0;
     uint32_t n = 0;
-    /* Once our end was sent, linger_ns limits the whole rest: bytes do not prolong it. */
+    /* After our end was sent, linger_ns is a total limit: bytes do not extend it. */
     if (!(p->flags & DX_PEERS_P_IS_SHUT) || !s->linger_ticks_) p->tick = s->tick_;
     if (!kept && !(p->flags & (DX_PEERS_P_IS_PAUSED | DX_PEERS_P_IS_HELD)))
         n = dx_peers_p_hand(s, p, bytes, size, false);
@@ -690,7 +689,7 @@ static void dx_peers_p_take(dx_peers *s, dx_peers_p_peer *p, const uint8_t *byte
         dx_peers_p_digest(s, p);
 }
 
-/* Receive, unless that is under way, or is not to be. */
+/* Receive, unless a receive is pending or input is stopped. */
 static void dx_peers_p_receive(dx_peers *s, dx_peers_p_peer *p)
 {
     const uint32_t stop = DX_PEERS_P_IS_PAUSED | DX_PEERS_P_IS_HELD | DX_PEERS_P_IS_ENDED |
@@ -701,7 +700,7 @@ static void dx_peers_p_receive(dx_peers *s, dx_peers_p_peer *p)
         dx_peers_p_abort_start(s, p);
 }
 
-/* It was accepted, or has connected. */
+/* Open a peer that was accepted, or has connected. */
 static void dx_peers_p_begin(dx_peers *s, dx_peers_p_peer *p)
 {
     if (s->desc.opened) s->desc.opened(s, dx_peers_p_id(s, p));
@@ -725,7 +724,7 @@ static void dx_peers_p_ended(dx_peers *s, dx_peers_p_peer *p, int32_t result)
         dx_peers_p_digest(s, p);
         dx_peers_p_conclude(s, p);
     } else if (result == -ECANCELED && !dx_reactor_ext_is_closing(s->reactor)) {
-        dx_peers_p_receive(s, p); /* it was paused, and may have been resumed meanwhile */
+        dx_peers_p_receive(s, p); /* it was paused, and may be resumed by now */
     } else {
         dx_peers_p_abort(s, p, result);
     }
@@ -749,16 +748,16 @@ static void dx_peers_p_event(dx_reactor *r, dx_op *op, int32_t result, uint32_t 
 /* >>output -------------------------------------------------------------
    Output is appended to the peer's list of blocks. The first append while nothing is being sent
    makes the peer DIRTY; before the reactor waits, one flush sends the first block of every dirty
-   peer, with all that was gathered in it:
+   peer, so that many small writes become one:
 
        dirty_first_ --> block 3 --> block 9 --> ... --> dirty_last_       (.dirty links them)
                          of peer 0   of peer 4
 
-   The send of a block that has ended starts the next one through the same list. A block is in that
-   list, or being sent, or neither: only then may it leave the output of its peer. So none is empty
-   there: what was reserved and is not needed is taken back before anything else happens. */
+   When the send of a block completes, it queues the next one in the same list. Only a block that is
+   neither in that list nor being sent may be removed from its peer's output. No block there is
+   empty: an unneeded reserved block is removed before anything else happens. */
 
-/* The peer takes no more output for now, and receives nothing either. */
+/* The peer is full: accept no more output, and receive nothing. */
 static void dx_peers_p_pause(dx_peers *s, dx_peers_p_peer *p)
 {
     DX_PEERS_ASSERT(p->out && !(p->flags & DX_PEERS_P_IS_CLOSING));
@@ -768,7 +767,7 @@ static void dx_peers_p_pause(dx_peers *s, dx_peers_p_peer *p)
     if (!(p->flags & DX_PEERS_P_IS_CONNECTING)) dx_reactor_cancel(s->reactor, &p->op);
 }
 
-/* There is output: send it before the reactor waits, unless some is on its way. */
+/* There is output: send it before the reactor waits, unless a send is pending. */
 static void dx_peers_p_dirty(dx_peers *s, dx_peers_p_peer *p)
 {
     const uint32_t first = dx_peers_p_block_at(s, p->out)->next;
@@ -784,7 +783,7 @@ static void dx_peers_p_dirty(dx_peers *s, dx_peers_p_peer *p)
     dx_reactor_ext_flush_later(s->reactor, &s->extension_);
 }
 
-/* Send what was produced since the last time. */
+/* Send the first block of all dirty peers. */
 static void dx_peers_p_flush(dx_peers *s)
 {
     while (s->dirty_first_) {
@@ -802,8 +801,8 @@ static void dx_peers_p_flush(dx_peers *s)
     }
 }
 
-/* The reactor's call before it waits, and when it is closed: dx_reactor_extension.flush. Then a
-   peer that has no operation, because it is held, say, would hear of nothing. */
+/* The reactor calls this before it waits, and when it is closed: dx_reactor_extension.flush. On
+   close, no completion reaches a peer without an operation (one that is held), so end it here. */
 static void dx_peers_p_flush_all(dx_reactor *r, dx_reactor_extension *extension)
 {
     dx_peers *s = (dx_peers *)extension->user;
@@ -817,7 +816,7 @@ static void dx_peers_p_flush_all(dx_reactor *r, dx_reactor_extension *extension)
     }
 }
 
-/* Output of an open peer has gone. */
+/* Output of an open peer was sent. */
 static void dx_peers_p_gone(dx_peers *s, dx_peers_p_peer *p)
 {
     const uint32_t queued = dx_peers_p_queued(s, p);
@@ -831,7 +830,7 @@ static void dx_peers_p_gone(dx_peers *s, dx_peers_p_peer *p)
     dx_peers_p_conclude(s, p);
 }
 
-/* The send of a block has ended: its op.fn. */
+/* The send of a block has completed: its op.fn. */
 static void dx_peers_p_sent(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
 {
     dx_peers *s = dx_peers_p_of(r, op);
@@ -850,7 +849,7 @@ static void dx_peers_p_sent(dx_reactor *r, dx_op *op, int32_t result, uint32_t f
     else dx_peers_p_gone(s, p);
 }
 
-/* The peer, when `size` bytes of output may be queued now. */
+/* The peer, if it accepts `size` bytes of output now. */
 static int dx_peers_p_admit(dx_peers *s, dx_peers_id id, uint32_t size, dx_peers_p_peer **out)
 {
     dx_peers_p_peer *p = dx_peers_p_peer_find(s, id, DX_PEERS_P_IS_CLOSING);
@@ -865,12 +864,12 @@ static int dx_peers_p_admit(dx_peers *s, dx_peers_id id, uint32_t size, dx_peers
         dx_peers_p_pause(s, p);
         return DX_PEERS_EAGAIN;
     }
-    dx_peers_p_abort(s, p, -ENOBUFS); /* no send of its own would say when there are blocks again */
+    dx_peers_p_abort(s, p, -ENOBUFS); /* without a send no event tells when blocks are free again */
     return DX_PEERS_ENOSPACE;
 }
 
-/* `size` bytes were appended. The limit is at most half of what is left: however many peers do not
-   read, there is something for the next one (Choudhury and Hahne, 1998). */
+/* `size` bytes were appended. The limit is at most half of the free blocks: however many peers do
+   not read, the next one gets some (dynamic thresholds, Choudhury and Hahne, 1998). */
 static void dx_peers_p_queue(dx_peers *s, dx_peers_p_peer *p, uint32_t size)
 {
     const uint64_t half = (uint64_t)s->blocks_left_ * s->desc.block_size / 2;
@@ -905,8 +904,8 @@ static dx_peers_p_peer *dx_peers_p_peer_new(dx_peers *s, int fd)
     return p;
 }
 
-/* Accepting has failed, for want of descriptors most likely. Those that are open may free some; try
-   again then, or after a while. */
+/* An accept has failed, most likely because descriptors ran out. Retry when a peer closes, or after
+   a while. */
 static void dx_peers_p_back_off(dx_peers *s, int32_t error)
 {
     s->accept_error = error;
@@ -927,7 +926,7 @@ static void dx_peers_p_accepted(dx_reactor *r, dx_op *op, int32_t result, uint32
     } else if (result < 0 && result != -ECANCELED) {
         dx_peers_p_back_off(s, result);
     }
-    /* Before the clock or the program takes the operation that has just become free. */
+    /* Before the clock or the program takes the freed operation. */
     if (!(flags & DX_REACTOR_F_MORE)) dx_peers_p_accept_on(s);
     else if (s->desc.peers_max - s->count < DX_PEERS_P_BURST) dx_reactor_cancel(r, op);
     if (!p) return;
@@ -936,7 +935,7 @@ static void dx_peers_p_accepted(dx_reactor *r, dx_op *op, int32_t result, uint32
     dx_peers_p_begin(s, p);
 }
 
-/* The end of a back-off, or of a wait for room. */
+/* The end of a back-off, or a free slot. */
 static void dx_peers_p_retry(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
 {
     (void)r;
@@ -946,11 +945,11 @@ static void dx_peers_p_retry(dx_reactor *r, dx_op *op, int32_t result, uint32_t 
 }
 
 /* >>timeouts -----------------------------------------------------------
-   No timer for each peer: bytes that move store the number of the current tick in it. The smaller
-   limit has 16 ticks, and each tick the hand goes over a quarter of the slots:
+   There is no timer for each peer: bytes that move store the current tick in it. The smaller
+   timeout has 16 ticks, and each tick the hand checks a quarter of the slots:
 
-       slots  | 0 . . . | . . . . | . . . . | . . . . |       a whole round takes 4 ticks, so what
-                hand_ --------->                              is over is found 1 to 6 ticks late
+       slots  | 0 . . . | . . . . | . . . . | . . . . |       a whole round takes 4 ticks, so an
+                hand_ --------->                              idle peer is found 1 to 6 ticks late
 */
 static void dx_peers_p_check(dx_peers *s, dx_peers_p_peer *p)
 {
@@ -977,14 +976,14 @@ static void dx_peers_p_tick(dx_reactor *r, dx_op *op, int32_t result, uint32_t f
     dx_peers_p_clock(s);
 }
 
-/* The time that dx_peers_drain() left is over. */
+/* The timeout of dx_peers_drain(). */
 static void dx_peers_p_drain_over(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
 {
     dx_peers *s = (dx_peers *)dx_reactor_op_user(op);
     uint32_t slot;
     (void)r;
     (void)flags;
-    if (result < 0) return; /* all have closed before */
+    if (result < 0) return; /* all have closed already */
     for (slot = 0; slot < s->peers_used_; slot++) {
         dx_peers_p_peer *p = dx_peers_p_peer_at(s, slot);
         if (p->flags & DX_PEERS_P_IS_OPEN) dx_peers_p_abort(s, p, -ETIMEDOUT);
@@ -1004,7 +1003,7 @@ DX_PEERS_API const char *dx_peers_error_name(int error)
     }
 }
 
-/* Fill in *d's defaults and the ticks of its limits. False: a field is out of its range. */
+/* Fill in *d's defaults and the ticks of its timeouts. False: a field is out of its range. */
 static bool dx_peers_p_defaults(dx_peers *s, dx_peers_desc *d)
 {
     const uint32_t max = DX_PEERS_P_COUNT_MAX;
@@ -1027,7 +1026,7 @@ static bool dx_peers_p_defaults(dx_peers *s, dx_peers_desc *d)
     return d->received != NULL;
 }
 
-/* Defaults and sizes. Bytes that desc.memory needs; 0: a field is out of its range. */
+/* Compute defaults and sizes. Returns the bytes that desc.memory needs; 0: a field is invalid. */
 static size_t dx_peers_p_plan(dx_peers *s, const dx_peers_desc *desc)
 {
     uint64_t size;
@@ -1159,7 +1158,7 @@ DX_PEERS_API int dx_peers_commit(dx_peers *s, dx_peers_id id, uint32_t size)
     if (!b || size > s->desc.block_size - b->used) return DX_PEERS_EINVAL;
     b->used += size;
     if (size) dx_peers_p_queue(s, p, size);
-    else if (!b->used) dx_peers_p_chain_pop_last(s, &p->out); /* reserved for nothing */
+    else if (!b->used) dx_peers_p_chain_pop_last(s, &p->out); /* the reserved block is not needed */
     return DX_PEERS_OK;
 }
 
@@ -1213,8 +1212,8 @@ DX_PEERS_API bool dx_peers_unused(dx_peers *s, void **memory, size_t *size)
     DX_PEERS_ASSERT(!s->dirty_first_);
     *memory = s->blocks_;
     *size = s->blocks_used_ * s->stride_;
-    s->blocks_used_ = 0; /* as in the beginning: no block is in a list, each is set up when it is */
-    s->block_free_ = 0;  /* taken first */
+    s->blocks_used_ = 0; /* as after init: every block is unused, and linked */
+    s->block_free_ = 0;  /* when it is first taken */
     return true;
 }
 

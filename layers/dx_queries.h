@@ -2,9 +2,9 @@
                            - MIT-0 or public domain, see end of file
 
     A query is registered once, under an id, with the tables that it reads. Its results are entries
-    of a dx_cache.h, found by the id and the parameters; an invalidation of a table, such as the
-    database's notification, makes them vanish. What runs a query and serialises its rows is a
-    function of the program.
+    of a dx_cache.h, keyed by the id and the parameters; invalidating a table, for example on a
+    notification of the database, removes them. A function of the program runs a query and
+    serialises its rows.
 
     Do this in ONE C or C++ file:
 
@@ -12,7 +12,7 @@
         #include "dx_queries.h"
 
     and include it elsewhere without the define. C99; also builds as C++11. It includes dx_cache.h
-    beside it, unless that was included before.
+    from the same folder, unless that was included before.
 
     QUICK EXAMPLE
 
@@ -63,10 +63,10 @@
         >>platform  >>registry  >>execution  >>license
 
     GUARANTEES
-        - A result is found only by the id and the same list of parameters, each byte of them.
-        - Results of a query vanish when one of its tables is invalidated, or it is registered anew;
-          so do results that are being loaded meanwhile: they are returned, but not kept.
-        - One caller runs a query with these parameters, the others wait. Failures are not kept.
+        - A result is found only by the id and the same list of parameters, byte for byte.
+        - Invalidating one of a query's tables, or registering the query again, removes its results;
+          results that are being loaded meanwhile are returned, but not cached.
+        - One caller runs a query with these parameters, the others wait. Failures are not cached.
         - No allocation but in the cache's memory, no globals, no recursion, no printing.
     LIMITS      DX_QUERIES_ID_MAX bytes of an id, DX_QUERIES_KEY_MAX of an id and its parameters,
                 16 MiB of text, desc.entry_tags_max - 1 tables.
@@ -76,10 +76,10 @@
                 DX_QUERIES_MEMCPY, DX_QUERIES_MEMSET, DX_QUERIES_MEMCMP
                 DX_QUERIES_KEY_MAX    1024; the same in all files
     ERRORS      dx_queries_error: 0 = ok, negative = reason, with the values of dx_cache_error;
-                dx_queries_error_name() spells it. What load() fails with is passed through.
-    OWNERSHIP   Registrations are copied into the memory of the cache; a text stays as long as a
+                dx_queries_error_name() returns its name. Errors of load() are returned.
+    OWNERSHIP   Registrations are copied into the memory of the cache; a text stays valid while a
                 call holds it. The cache must outlive the queries.
-    THREADS     As the cache: with desc.lock and desc.unlock any number of them.
+    THREADS     As the cache: with desc.lock and desc.unlock any number of threads.
     FORMAT      None.
 */
 #ifndef DX_QUERIES_H
@@ -106,7 +106,7 @@
   #endif
 #endif
 #ifndef DX_QUERIES_KEY_MAX
-  #define DX_QUERIES_KEY_MAX 1024 /* bytes of an id and its parameters, each with 4 more */
+  #define DX_QUERIES_KEY_MAX 1024 /* bytes of an id and its parameters, plus 4 for each */
 #endif
 
 #ifdef __cplusplus
@@ -117,16 +117,16 @@ extern "C" {
 
 enum { DX_QUERIES_ID_MAX = DX_CACHE_TAG_MAX - 1, DX_QUERIES_BUCKETS_ = 64 };
 
-/* value, constant, meaning; those of dx_cache.h that are passed on, and more. */
+/* value, constant, meaning; those of dx_cache.h that are returned, and more. */
 #define DX_QUERIES_ERRORS(X)                                                                       \
     X(0, OK)                                                                                       \
     X(-1, EINVAL)     /* an argument breaks its contract */                                        \
     X(-2, ENOMEM)     /* no room in the cache */                                                   \
     X(-4, ETOOBIG)    /* a text, a key, a result, or too many tables */                            \
     X(-6, EAGAIN)     /* too much is under way: later */                                           \
-    X(-9, ENOTFOUND)  /* there is no result in the cache */                                        \
+    X(-9, ENOTFOUND)  /* the result is not cached */                                               \
     X(-32, ESTALE)    /* the result is past its lifetime; the view holds it */                     \
-    X(-33, EOUTDATED) /* not kept: a table changed meanwhile */                                    \
+    X(-33, EOUTDATED) /* not cached: a table changed meanwhile */                                  \
     X(-48, EUNKNOWN)  /* no query is registered under this id */                                   \
     X(-49, ESERIAL)   /* the rows could not be serialised; this and the rest: for load() */        \
     X(-50, EDATABASE) /* the database refused, or failed */                                        \
@@ -147,7 +147,7 @@ typedef struct dx_queries_entry_ { /* private: one registration; its names and i
     size_t         text_size;
     uint32_t       tag_count;
     uint32_t       users;           /* calls that hold it */
-    bool           gone;            /* removed or replaced: freed when users is 0 */
+    bool           gone;            /* removed or replaced: freed once users is 0 */
 } dx_queries_entry_;
 
 typedef struct dx_queries { /* caller-allocated; fields are private */
@@ -155,9 +155,9 @@ typedef struct dx_queries { /* caller-allocated; fields are private */
     dx_queries_entry_ *buckets_[DX_QUERIES_BUCKETS_];
 } dx_queries;
 
-typedef struct dx_queries_call { /* one execution; the fields with _ are private */
-    dx_cache_view view;   /* the result; where it could not be kept the bytes of load() */
-    const void   *text;   /* of the query, as it was registered */
+typedef struct dx_queries_call { /* one execution; fields ending in _ are private */
+    dx_cache_view view;   /* the result; if it was not cached, the bytes of load() */
+    const void   *text;   /* of the query, as registered */
     size_t        text_size;
     dx_queries_entry_    *query_;
     dx_cache_ticket ticket_;
@@ -165,7 +165,8 @@ typedef struct dx_queries_call { /* one execution; the fields with _ are private
     uint8_t       key_[DX_QUERIES_KEY_MAX];
 } dx_queries_call;
 
-/* Run the query and serialise its rows; *value stays until the call ends. 0, or an error < 0. */
+/* Run the query and serialise its rows; *value stays valid until the call ends. 0, or an error < 0.
+   */
 typedef int dx_queries_load(void *user, const dx_queries_call *call, const dx_cache_tag *params,
                           uint32_t param_count, const void **value, size_t *size);
 
@@ -173,10 +174,10 @@ typedef int dx_queries_load(void *user, const dx_queries_call *call, const dx_ca
 /* "DX_QUERIES_EINVAL" and so on; "unknown error" for anything else. Never NULL. */
 DX_QUERIES_API const char *dx_queries_error_name(int error);
 
-/* The cache must outlive it, and have tags_max for all queries and their tables. */
+/* The cache must outlive it, and its tags_max must cover all queries and their tables. */
 DX_QUERIES_API void dx_queries_init(dx_queries *q, dx_cache *cache);
-/* Everything is copied. A query of this id is replaced, and its results are gone. EINVAL: an empty
-   or too long name, or one of a table that begins with NUL. DX_QUERIES_ETOOBIG: more than
+/* Everything is copied. Replaces a query with this id, and removes its results. EINVAL: an empty or
+   too long name, or a table's name that begins with NUL. DX_QUERIES_ETOOBIG: more than
    entry_tags_max - 1 tables. ENOMEM. */
 DX_QUERIES_API int dx_queries_register(dx_queries *q, const void *id, size_t id_size,
                                        const void *text, size_t text_size,
@@ -184,7 +185,8 @@ DX_QUERIES_API int dx_queries_register(dx_queries *q, const void *id, size_t id_
 /* OK or DX_QUERIES_EUNKNOWN. */
 DX_QUERIES_API int dx_queries_remove(dx_queries *q, const void *id, size_t id_size);
 
-/* dx_queries_end() must follow in each case. OK, ESTALE, EMISS, EUNKNOWN, ETOOBIG (parameters). */
+/* dx_queries_end() must follow, also after errors. OK, ESTALE, EMISS, EUNKNOWN, ETOOBIG
+   (parameters). */
 DX_QUERIES_API int dx_queries_get(dx_queries *q, const void *id, size_t id_size,
                                   const dx_cache_tag *params, uint32_t param_count, uint64_t now_ms,
                                   dx_queries_call *call);
@@ -193,13 +195,13 @@ DX_QUERIES_API int dx_queries_begin(dx_queries *q, const void *id, size_t id_siz
                                     const dx_cache_tag *params, uint32_t param_count,
                                     uint64_t now_ms, dx_queries_call *call);
 DX_QUERIES_API int dx_queries_poll(dx_queries *q, uint64_t now_ms, dx_queries_call *call);
-/* OK: call->view. EOUTDATED, ETOOBIG, ENOMEM, EAGAIN: not kept. ttl_ms 0: that of the cache. */
+/* OK: call->view. EOUTDATED, ETOOBIG, ENOMEM, EAGAIN: not cached. ttl_ms 0: that of the cache. */
 DX_QUERIES_API int dx_queries_put(dx_queries *q, dx_queries_call *call, const void *value,
                                   size_t size, uint64_t ttl_ms, uint64_t now_ms);
 DX_QUERIES_API int dx_queries_fail(dx_queries *q, dx_queries_call *call, int error,
                                    uint64_t now_ms);
-/* All of it: OK, with the result in call->view whether it could be kept or not; DX_CACHE_WAIT; what
-   load() failed with. */
+/* All steps: OK, with the result in call->view even if it was not cached; DX_CACHE_WAIT; errors of
+   load(). */
 DX_QUERIES_API int dx_queries_run(dx_queries *q, const void *id, size_t id_size,
                                   const dx_cache_tag *params, uint32_t param_count, uint64_t now_ms,
                                   dx_queries_load *load, void *user, dx_queries_call *call);
@@ -258,9 +260,9 @@ DX_QUERIES_API const char *dx_queries_error_name(int error)
                             tags[0]      tags[1] ...
 
    Results have all of its tags. The tag of the query itself begins with NUL, which no table's name
-   does, so that a new registration invalidates the results of the old one. */
-/* With the lock: where the pointer to the registration of this id stands, or would stand: in the
-   chain of its bucket. An id is its tag 0 without the NUL in front. */
+   does, so that registering it again invalidates the results of the old text. */
+/* With the lock held: the pointer to the registration of this id, or the end of its bucket's chain.
+   An id is tag 0 without its leading NUL. */
 static dx_queries_entry_ **dx_queries_p_place(dx_queries *q, const void *id, size_t size)
 {
     dx_queries_entry_ **at =
@@ -273,15 +275,15 @@ static dx_queries_entry_ **dx_queries_p_place(dx_queries *q, const void *id, siz
     return at;
 }
 
-/* With the lock: a call, or the registry, lets go of it. */
+/* With the lock held: a call, or the registry, releases a registration. */
 static void dx_queries_p_drop(dx_queries *q, dx_queries_entry_ *one)
 {
     DX_QUERIES_ASSERT(one->users > 0);
     if (--one->users == 0 && one->gone) dx_cache_ext_free(q->cache_, one);
 }
 
-/* Another one, or NULL, in the place of the one with this id. Its results go after it has gone:
-   what is loaded with the old text either sees that it has, or began before the invalidation. */
+/* Replace the registration with this id by another, or NULL. Its results are invalidated
+   afterwards: a load with the old text either finds it gone, or began before the invalidation. */
 static bool dx_queries_p_replace(dx_queries *q, const void *id, size_t size,
                                  dx_queries_entry_ *fresh)
 {
@@ -295,7 +297,7 @@ static bool dx_queries_p_replace(dx_queries *q, const void *id, size_t size,
         DX_QUERIES_ASSERT(!old->gone);
         *at = old->next;
         old->gone = true;
-        old->users++; /* dropped at once: frees it unless a call holds it */
+        old->users++; /* released next: frees it unless a call holds it */
         dx_queries_p_drop(q, old);
     }
     if (fresh) {
@@ -310,7 +312,7 @@ static bool dx_queries_p_replace(dx_queries *q, const void *id, size_t size,
     return true;
 }
 
-/* A block of the cache, which evicts results for it if need be; NULL: there is none. */
+/* A block of the cache, which evicts results if necessary; NULL: no room. */
 static dx_queries_entry_ *dx_queries_p_alloc(dx_queries *q, size_t size)
 {
     void *block;
@@ -320,8 +322,8 @@ static dx_queries_entry_ *dx_queries_p_alloc(dx_queries *q, size_t size)
     return (dx_queries_entry_ *)block;
 }
 
-/* A copy of a name behind the tags, as tag i; returns where the next one goes. Tag 0, that of the
-   query itself, has the NUL in front. */
+/* Copy a name after the tags, as tag i; returns the position after it. Tag 0, the query itself, has
+   a leading NUL. */
 static uint8_t *dx_queries_p_name(dx_queries_entry_ *one, uint32_t i, uint8_t *to, const void *name,
                                 size_t size)
 {
@@ -332,7 +334,7 @@ static uint8_t *dx_queries_p_name(dx_queries_entry_ *one, uint32_t i, uint8_t *t
     return to + size;
 }
 
-/* Bytes of all names and of the NUL; 0: one is not allowed. */
+/* Bytes of all names and of the NUL; 0: one is invalid. */
 static size_t dx_queries_p_names(const dx_cache_tag *tables, uint32_t count)
 {
     size_t size = 1;
@@ -399,15 +401,15 @@ DX_QUERIES_API int dx_queries_remove(dx_queries *q, const void *id, size_t id_si
 }
 
 /* >>execution -----------------------------------------------------------
-   The key of a result is the list of id and parameters, each with its length in front. A call holds
-   the registration, so that its text stays while another one takes its place.
+   The key of a result is the list of id and parameters, each preceded by its length. A call holds
+   the registration, so that its text stays valid when another one replaces it.
 
        key    | 5 | users | 2 | 17 | 4 | name |        no two lists of parameters have the same key
 
        begin -> call->query_ (users + 1), text -> load -> put, with the tags of the registration
                                  register again: gone -> put is refused, end frees the block
 
-   Parameters are text or bytes, never parsed: results of "1" and of "01" are two. */
+   Parameters are text or bytes, never parsed: "1" and "01" have different results. */
 /* Make the key, and hold the registration. */
 static int dx_queries_p_open(dx_queries *q, const void *id, size_t id_size,
                            const dx_cache_tag *params, uint32_t count, dx_queries_call *call)
@@ -428,7 +430,7 @@ static int dx_queries_p_open(dx_queries *q, const void *id, size_t id_size,
     if (error != DX_QUERIES_OK) return DX_QUERIES_ETOOBIG;
     dx_cache_ext_lock(q->cache_);
     call->query_ = *dx_queries_p_place(q, id, id_size);
-    DX_QUERIES_ASSERT(!call->query_ || !call->query_->gone); /* what is gone is in no chain */
+    DX_QUERIES_ASSERT(!call->query_ || !call->query_->gone); /* chains have no removed entries */
     if (call->query_) call->query_->users++;
     dx_cache_ext_unlock(q->cache_);
     if (!call->query_) return DX_QUERIES_EUNKNOWN;
@@ -472,7 +474,7 @@ DX_QUERIES_API int dx_queries_put(dx_queries *q, dx_queries_call *call, const vo
     dx_cache_ext_lock(q->cache_);
     gone = call->query_->gone;
     dx_cache_ext_unlock(q->cache_);
-    if (gone) { /* another text has this id now; who waits runs that one */
+    if (gone) { /* the id has another text now; waiters run that one */
         return dx_cache_ext_outdate(q->cache_, &call->ticket_);
     }
     DX_QUERIES_MEMSET(&item, 0, sizeof item);
@@ -508,7 +510,7 @@ DX_QUERIES_API int dx_queries_run(dx_queries *q, const void *id, size_t id_size,
     }
     error = dx_queries_put(q, call, value, size, 0, now_ms);
     if (error == DX_QUERIES_EINVAL) return error;
-    if (error != DX_QUERIES_OK) { /* not kept, and yet what was right when it was asked */
+    if (error != DX_QUERIES_OK) { /* not cached, but correct when it was requested */
         call->view.value = value;
         call->view.value_size = size;
     }

@@ -3,7 +3,7 @@
 
     One producer, one consumer, a block of memory. Records have one fixed size or any size. The two
     ends may be threads, or processes that map the same memory, even at different addresses. A
-    process may be killed at any moment: whoever takes up its end goes on with the same stream.
+    process may be killed at any moment: its successor continues the same stream.
 
     Do this in ONE C or C++ file:
 
@@ -34,21 +34,21 @@
     CONTENTS (search >>)  config types api platform layout attach producer consumer license
 
     GUARANTEES  Never allocates; no globals; no recursion. Every call is wait-free: no lock, no loop
-                that depends on the other end. A record appears whole or not at all. What was
-                committed is delivered in order and once; after the death of a consumer the record
+                that depends on the other end. A record appears completely or not at all. Committed
+                records are delivered in order and once; after the death of a consumer the record
                 that it held is delivered again. Neither end trusts the other: indices and sizes are
                 checked at each load, so a hostile peer causes DX_RING_ECORRUPT, never an access
                 outside the ring.
     LIMITS      One producer and one consumer at a time. Records take at most 1 GiB in total; a
                 record of variable size at most capacity / 2 - 8 bytes. The ring does not sleep:
                 set `wake` to use a semaphore, an eventfd or a futex.
-                While the peer is another process, it can still write to a record that
-                dx_ring_peek() shows: copy it before you parse it (dx_ring_pop() does).
+                If the peer is another process, it can still write to a record that dx_ring_peek()
+                returns: copy it before you parse it (dx_ring_pop() does).
     CONFIG      DX_RING_STATIC, DX_RING_API, DX_RING_ASSERT(c)
                 DX_RING_MEMCPY(to, from, size), DX_RING_MEMSET(to, byte, size)
                 DX_RING_LOAD_ACQUIRE(p), DX_RING_STORE_RELEASE(p, v)     of a uint32_t *
                     default: compiler builtins, MSVC's, else C11 atomics
-    ERRORS      dx_ring_error: 0 = ok, negative = reason; dx_ring_error_name() spells it.
+    ERRORS      dx_ring_error: 0 = ok, negative = reason; dx_ring_error_name() returns its name.
     OWNERSHIP   The caller owns the memory; producers and consumers borrow it while they are in use.
     FORMAT      docs/formats/ring.md is normative.
 */
@@ -85,7 +85,7 @@ extern "C" {
     X(-2, ENOMEM)   /* the memory is smaller than the ring in it */                                \
     X(-3, ENOSPACE) /* the output buffer is smaller than the record, which stays in the ring */    \
     X(-4, ETOOBIG)  /* the record can never fit */                                                 \
-    X(-5, ECORRUPT) /* not a ring, or the other end wrote what no ring can hold */                 \
+    X(-5, ECORRUPT) /* not a ring, or the other end wrote invalid data */                          \
     X(-6, EAGAIN)   /* the ring is full (producer) or empty (consumer) */
 
 typedef enum dx_ring_error {
@@ -103,25 +103,25 @@ typedef struct dx_ring_desc {
                              0 = 1024 records or 65536 bytes; at most 1 GiB in total */
 } dx_ring_desc;
 
-/* The writing end. Private fields, but for the last two. */
+/* The writing end. Fields are private, except the last two. */
 typedef struct dx_ring_producer {
     uint8_t *ring_;
     uint32_t record_size_; /* copies of the ring's shape, checked by attach */
     uint32_t capacity_;
     uint32_t write_;       /* our own index */
-    uint32_t read_;        /* the other's, as last seen; loaded again when the ring seems full */
+    uint32_t read_;        /* the other's, as last seen; reloaded when the ring seems full */
     uint32_t claimed_;     /* how far commit moves write_; 0 = nothing is claimed */
     void   (*wake)(void *user); /* may be set after attach: called after every commit, to wake a */
-    void    *wake_user;         /* consumer that sleeps */
+    void    *wake_user;         /* sleeping consumer */
 } dx_ring_producer;
 
-/* The reading end. Private fields, but for the last two. */
+/* The reading end. Fields are private, except the last two. */
 typedef struct dx_ring_consumer {
     uint8_t *ring_;
     uint32_t record_size_;
     uint32_t capacity_;
     uint32_t read_;        /* our own index */
-    uint32_t write_;       /* the other's, as last seen; loaded again when the ring seems empty */
+    uint32_t write_;       /* the other's, as last seen; reloaded when the ring seems empty */
     uint32_t peeked_;      /* how far release moves read_; 0 = nothing is held */
     void   (*wake)(void *user); /* called after every release, to wake a producer that waits */
     void    *wake_user;
@@ -133,34 +133,34 @@ DX_RING_API const char *dx_ring_error_name(int error);
 
 /* Bytes of memory that a ring of this shape needs; 0 if *desc breaks its limits. */
 DX_RING_API size_t dx_ring_memory_size(const dx_ring_desc *desc);
-/* Format memory, aligned to DX_RING_ALIGN, as an empty ring. Nobody may be attached.
+/* Format memory, aligned to DX_RING_ALIGN, as an empty ring. No end may be attached.
    EINVAL, ENOMEM. */
 DX_RING_API int dx_ring_init(void *memory, size_t memory_size, const dx_ring_desc *desc);
 
-/* Take up one end of a formatted ring, where the last holder of that end left it. One holder at a
-   time. ECORRUPT: not a ring, or indices that no ring can have. */
+/* Attach to one end of a formatted ring, at the position of its last holder. One holder at a time.
+   ECORRUPT: not a ring, or invalid indices. */
 DX_RING_API int dx_ring_attach_producer(dx_ring_producer *p, void *memory, size_t memory_size);
 DX_RING_API int dx_ring_attach_consumer(dx_ring_consumer *c, void *memory, size_t memory_size);
 
 /* Append one record of `size` bytes (in a ring of fixed records: exactly the ring's size, else
    EINVAL). EAGAIN: full, nothing happened. ETOOBIG: it can never fit. */
 DX_RING_API int dx_ring_push(dx_ring_producer *p, const void *data, size_t size);
-/* Append as many of `count` records, one behind the other at data, as there is room for; they
-   appear together. *done receives how many. Fixed records only, else EINVAL. EAGAIN: none. */
+/* Append as many of the `count` consecutive records at data as there is room for; they appear
+   together. *done receives how many. Fixed records only, else EINVAL. EAGAIN: none. */
 DX_RING_API int dx_ring_push_many(dx_ring_producer *p, const void *data, size_t count,
                                   size_t *done);
-/* Append without a copy: *where receives room for `size` bytes (in a variable ring aligned to 8).
-   The record appears with commit. A second claim replaces the first. */
+/* Zero-copy append: *where receives room for `size` bytes (in a variable ring aligned to 8). The
+   record appears with commit. A second claim replaces the first. */
 DX_RING_API int dx_ring_claim(dx_ring_producer *p, size_t size, void **where);
 DX_RING_API int dx_ring_commit(dx_ring_producer *p);
 
 /* Copy out the oldest record and release it; *size (may be NULL) receives its size. EAGAIN: empty.
-   ENOSPACE: it has more than `capacity` bytes and stays. ECORRUPT: the producer wrote nonsense. */
+   ENOSPACE: it is larger than `capacity` and stays. ECORRUPT: the producer wrote invalid data. */
 DX_RING_API int dx_ring_pop(dx_ring_consumer *c, void *out, size_t capacity, size_t *size);
-/* Copy out and release the oldest records that are known to be there, up to count_max. *done
-   receives how many. Fixed records only, else EINVAL. EAGAIN: none. */
+/* Copy out and release the oldest committed records, up to count_max. *done receives how many.
+   Fixed records only, else EINVAL. EAGAIN: none. */
 DX_RING_API int dx_ring_pop_many(dx_ring_consumer *c, void *out, size_t count_max, size_t *done);
-/* Look at the oldest record where it is; it stays until release. See LIMITS before you parse it in
+/* Return the oldest record in place; it stays until release. See LIMITS before you parse it in
    place. */
 DX_RING_API int dx_ring_peek(dx_ring_consumer *c, const void **where, size_t *size);
 DX_RING_API int dx_ring_release(dx_ring_consumer *c);
@@ -220,7 +220,7 @@ DX_RING_API int dx_ring_release(dx_ring_consumer *c);
   #error "dx_ring.h: define DX_RING_LOAD_ACQUIRE(p) and DX_RING_STORE_RELEASE(p, v)"
 #endif
 
-/* A call of push is cheaper than its body inlined into a loop that spins on a full ring. */
+/* A call of push is cheaper than its inlined body in a loop that spins on a full ring. */
 #if defined(__GNUC__) && !defined(__clang__)
   #define DX_RING_P_NOINLINE DX_RING_API __attribute__((noinline, noclone))
 #elif defined(__clang__)
@@ -234,14 +234,14 @@ extern "C" {
 #endif
 
 #ifdef DX_RING_P_INTERLOCKED
-/* Neither the compiler nor the processor moves a load over a later access, or a store over an
-   earlier one, across it. An x86 does not by itself. */
+/* Acquire and release barrier: no load moves after a later access, no store before an earlier one,
+   neither by the compiler nor by the processor. x86 needs no instruction for that. */
 static void dx_ring_p_barrier(void)
 {
 #if defined(_M_ARM64) || defined(__aarch64__)
     __dmb(11); /* inner shareable */
 #elif defined(_MSC_VER)
-    __pragma(warning(suppress: 4996)) /* "use <atomic>", which C has not */
+    __pragma(warning(suppress: 4996)) /* "use <atomic>", which C lacks */
     _ReadWriteBarrier();
 #else
     _ReadWriteBarrier();
@@ -263,11 +263,11 @@ static void dx_ring_p_store_release(volatile void *p, uint32_t value)
 #endif
 
 /* >>layout: the memory of a ring ------------------------------------------
-   The shape never changes after init. Each index stands two cache lines away from everything else:
-   its owner stores it, the other end only loads it, and neither slows down the other by writing to
-   a line that the other one holds. (Two lines, because processors fetch them in pairs.)
+   The shape never changes after init. Each index is two cache lines away from everything else: its
+   owner stores it, the other end only loads it, so there is no false sharing. (Two lines, because
+   processors fetch them in pairs.)
 
-        0    magic      stored last by init: a ring that is only half made is none
+        0    magic      stored last by init: an incomplete ring has no magic
         4    record size, 0 = variable
         8    capacity
        128   write index   stored by the producer only
@@ -282,16 +282,16 @@ static void dx_ring_p_store_release(volatile void *p, uint32_t value)
                                     [A] [B] [C]                    read = 18, write = 21
                                      ^ read      ^ write
 
-   A variable record is a prefix of 8 bytes, {size, 0}, then its bytes, rounded up to 8. It never
-   runs over the end of the ring: the producer leaves the mark SKIP in place of a size there and
-   starts at place 0, and both steps appear to the consumer as one.
+   A variable record is a prefix of 8 bytes, {size, 0}, then its bytes, padded to 8. It never wraps
+   around the end of the ring: the producer writes the mark SKIP instead of a size there and starts
+   at place 0, and both steps appear to the consumer as one.
 
         |size|0 |bytes...    |size|0 |bytes..|SKIP  unused |
         ^ multiple of 8                                    ^ capacity
 
-   The order that makes it work: the producer writes the bytes, then stores its index with release;
-   the consumer loads that index with acquire, then reads the bytes. The same holds the other way
-   round for room that becomes free. */
+   Memory order: the producer writes the bytes, then stores its index with release; the consumer
+   loads that index with acquire, then reads the bytes. The same applies in reverse to freed room.
+   */
 #define DX_RING_P_MAGIC 0x31525844u /* "DXR1" on a little-endian host */
 enum {
     DX_RING_P_AT_MAGIC = 0,
@@ -301,12 +301,12 @@ enum {
     DX_RING_P_AT_READ = 256,
     DX_RING_P_AT_RECORDS = 384,
 
-    DX_RING_P_PREFIX = 8,        /* bytes of {size, 0}; also what variable records are aligned to */
+    DX_RING_P_PREFIX = 8,        /* bytes of {size, 0}; also the alignment of variable records */
     DX_RING_P_CAPACITY_MIN = 64, /* of a variable ring */
     DX_RING_P_DEFAULT_RECORDS = 1024,
     DX_RING_P_DEFAULT_BYTES = 65536
 };
-#define DX_RING_P_BYTES_MAX (UINT32_C(1) << 30) /* so that 2^32 is far away from any sum */
+#define DX_RING_P_BYTES_MAX (UINT32_C(1) << 30) /* so that no sum comes near 2^32 */
 #define DX_RING_P_SKIP UINT32_MAX
 
 DX_RING_API const char *dx_ring_error_name(int error)
@@ -325,14 +325,14 @@ static uint32_t *dx_ring_p_word(uint8_t *ring, size_t at)
     return (uint32_t *)(void *)(ring + at);
 }
 
-/* Every word that the other end can write is loaded once, by this: what was checked is what is
-   used, whatever is written there meanwhile. */
+/* Load a word that the other end can write. Each is loaded once, so that the checked value is the
+   used one, even if it changes meanwhile. */
 static uint32_t dx_ring_p_load(uint8_t *ring, size_t at)
 {
     return DX_RING_LOAD_ACQUIRE(dx_ring_p_word(ring, at));
 }
 
-/* The byte where the record with this index lies, in a ring of fixed records. */
+/* The first byte of the record with this index, in a ring of fixed records. */
 static uint8_t *dx_ring_p_place(uint8_t *ring, uint32_t record_size, uint32_t capacity,
                                 uint32_t index)
 {
@@ -347,14 +347,14 @@ static uint32_t dx_ring_p_rounded(uint32_t size)
     return DX_RING_P_PREFIX + (size + (DX_RING_P_PREFIX - 1)) / DX_RING_P_PREFIX * DX_RING_P_PREFIX;
 }
 
-/* Records of 16 bytes are common, and copying so few should need no call of memcpy. */
+/* Records of 16 bytes are common: copy them without a call of memcpy. */
 static void dx_ring_p_copy(void *to, const void *from, size_t size)
 {
     if (size == 16) DX_RING_MEMCPY(to, from, 16);
     else if (size) DX_RING_MEMCPY(to, from, size);
 }
 
-/* How many of `count` records from index on lie before the end of the ring. */
+/* How many of `count` records from index on are before the end of the ring. */
 static size_t dx_ring_p_count_before_end(uint32_t index, uint32_t capacity, size_t count)
 {
     const uint32_t left = capacity - (index & (capacity - 1));
@@ -362,7 +362,7 @@ static size_t dx_ring_p_count_before_end(uint32_t index, uint32_t capacity, size
     return count < left ? count : left;
 }
 
-/* Bytes of all records together; 0 if there can be no such ring. */
+/* Bytes of all records together; 0 if the shape is invalid. */
 static uint32_t dx_ring_p_bytes(uint32_t record_size, uint32_t capacity)
 {
     const bool power_of_two = capacity != 0 && (capacity & (capacity - 1)) == 0;
@@ -380,8 +380,8 @@ static uint32_t dx_ring_p_capacity(const dx_ring_desc *desc)
     return desc->record_size ? DX_RING_P_DEFAULT_RECORDS : DX_RING_P_DEFAULT_BYTES;
 }
 
-/* Can both indices be those of this ring? The read index is never more than a ring behind, and in a
-   variable ring both are multiples of 8. */
+/* Can this ring have these indices? The read index is at most one capacity below the write index,
+   and in a variable ring both are multiples of 8. */
 static bool dx_ring_p_is_possible(uint32_t record_size, uint32_t capacity, uint32_t write,
                                   uint32_t read)
 {
@@ -398,7 +398,7 @@ DX_RING_API size_t dx_ring_memory_size(const dx_ring_desc *desc)
     bytes = dx_ring_p_bytes(desc->record_size, dx_ring_p_capacity(desc));
     if (bytes == 0) return 0;
     size = DX_RING_P_AT_RECORDS + (size_t)bytes;
-    return size > bytes ? size : 0; /* where size_t has 16 bits, either step may wrap */
+    return size > bytes ? size : 0; /* with a 16-bit size_t either step may overflow */
 }
 
 DX_RING_API int dx_ring_init(void *memory, size_t memory_size, const dx_ring_desc *desc)
@@ -415,10 +415,10 @@ DX_RING_API int dx_ring_init(void *memory, size_t memory_size, const dx_ring_des
 }
 
 /* >>attach ----------------------------------------------------------------
-   The ring itself is the only state that outlives a process, so attaching is all that recovery
-   takes: an end starts from the two indices in memory. A record that was claimed but not committed
-   was never there; one that was held but not released comes again. */
-/* What both ends check: this memory holds a ring, and its two indices belong together. */
+   The ring itself is the only state that survives a process, so recovery is just attaching: an end
+   starts from the two indices in memory. A record that was claimed but not committed does not
+   exist; one that was held but not released is delivered again. */
+/* Checks of both ends: this memory holds a ring, and its two indices are consistent. */
 static int dx_ring_p_attach(void *memory, size_t memory_size, uint32_t *record_size,
                             uint32_t *capacity, uint32_t *write, uint32_t *read)
 {
@@ -432,8 +432,8 @@ static int dx_ring_p_attach(void *memory, size_t memory_size, uint32_t *record_s
     bytes = dx_ring_p_bytes(*record_size, *capacity);
     if (bytes == 0) return DX_RING_ECORRUPT;
     if (memory_size - DX_RING_P_AT_RECORDS < bytes) return DX_RING_ENOMEM;
-    /* The other end may move between the two loads. Load read first: then write is at least as far
-       as it was at that moment, and never behind it. */
+    /* The other end may move between the two loads. Load read first: then the write index is at
+       least its value at that moment, never less than the read index. */
     *read = dx_ring_p_load(ring, DX_RING_P_AT_READ);
     *write = dx_ring_p_load(ring, DX_RING_P_AT_WRITE);
     if (!dx_ring_p_is_possible(*record_size, *capacity, *write, *read)) return DX_RING_ECORRUPT;
@@ -465,9 +465,9 @@ DX_RING_API int dx_ring_attach_consumer(dx_ring_consumer *c, void *memory, size_
 }
 
 /* >>producer --------------------------------------------------------------
-   claim finds room and remembers in claimed_ how far the write index will move; commit moves it.
-   The consumer's index is loaded only when the ring seems full, because each load of it takes the
-   cache line away from the other core:
+   claim finds room and stores in claimed_ how far the write index will move; commit moves it. The
+   consumer's index is loaded only when the ring seems full, because each load takes the cache line
+   away from the other core:
 
         write_ - read_ <= capacity_     holds always, with the read_ that we last saw,
                                         which only ever comes nearer to write_
@@ -479,7 +479,7 @@ static int dx_ring_p_find_room(dx_ring_producer *p, uint32_t need)
     if (need <= p->capacity_ - (p->write_ - p->read_)) return DX_RING_OK;
     read = dx_ring_p_load(p->ring_, DX_RING_P_AT_READ);
     if (!dx_ring_p_is_possible(p->record_size_, p->capacity_, p->write_, read) ||
-        p->write_ - read > p->write_ - p->read_) /* it went back: into room that was claimed, say */
+        p->write_ - read > p->write_ - p->read_) /* it went back: possibly into claimed room */
         return DX_RING_ECORRUPT;
     p->read_ = read;
     return need <= p->capacity_ - (p->write_ - p->read_) ? DX_RING_OK : DX_RING_EAGAIN;
@@ -513,8 +513,8 @@ DX_RING_API int dx_ring_claim(dx_ring_producer *p, size_t size, void **where)
     if (!p || !p->ring_ || !where) return DX_RING_EINVAL;
     p->claimed_ = 0;
     if (p->record_size_ == 0) {
-        /* Half of the ring: so that what fits at all fits whenever the ring is empty, even if it
-           has to skip what is left before the end. */
+        /* Half of the ring: any accepted record fits into an empty ring, even if it has to skip the
+           rest before the end. */
         if (size > p->capacity_ / 2 - DX_RING_P_PREFIX) return DX_RING_ETOOBIG;
         return dx_ring_p_claim_variable(p, (uint32_t)size, where);
     }
@@ -567,7 +567,7 @@ DX_RING_API int dx_ring_push_many(dx_ring_producer *p, const void *data, size_t 
     first = dx_ring_p_count_before_end(p->write_, p->capacity_, count);
     to = dx_ring_p_place(p->ring_, p->record_size_, p->capacity_, p->write_);
     DX_RING_MEMCPY(to, from, first * unit);
-    to = p->ring_ + DX_RING_P_AT_RECORDS; /* the rest goes to the start of the ring */
+    to = p->ring_ + DX_RING_P_AT_RECORDS; /* the rest, at the start of the ring */
     if (count > first) DX_RING_MEMCPY(to, from + first * unit, (count - first) * unit);
     p->claimed_ = (uint32_t)count;
     *done = count;
@@ -575,9 +575,9 @@ DX_RING_API int dx_ring_push_many(dx_ring_producer *p, const void *data, size_t 
 }
 
 /* >>consumer --------------------------------------------------------------
-   The mirror of the producer: peek finds a record and remembers in peeked_ how far the read index
-   will move; release moves it. Prefixes of variable records come from the other end, and nothing in
-   them is believed: a size must end before the write index and before the end of the ring. */
+   The mirror of the producer: peek finds a record and stores in peeked_ how far the read index will
+   move; release moves it. Prefixes of variable records are written by the other end and untrusted:
+   a size must end before the write index and before the end of the ring. */
 static int dx_ring_p_find_record(dx_ring_consumer *c)
 {
     uint32_t write;
@@ -598,7 +598,7 @@ static int dx_ring_p_peek_variable(dx_ring_consumer *c, const void **where, size
     uint32_t n = dx_ring_p_load(c->ring_, DX_RING_P_AT_RECORDS + (size_t)at);
     if (n == DX_RING_P_SKIP) {
         skip = c->capacity_ - at;
-        if (skip >= left) return DX_RING_ECORRUPT; /* no record behind it; never one at place 0 */
+        if (skip >= left) return DX_RING_ECORRUPT; /* a record must follow; no SKIP at place 0 */
         left -= skip;
         at = 0;
         n = dx_ring_p_load(c->ring_, DX_RING_P_AT_RECORDS);
@@ -647,7 +647,7 @@ DX_RING_API int dx_ring_pop(dx_ring_consumer *c, void *out, size_t capacity, siz
     if (size) *size = n;
     if (error) return error;
     if (n > capacity) {
-        c->peeked_ = 0; /* it stays: a release now would drop what nobody got */
+        c->peeked_ = 0; /* it stays: a release now would drop an undelivered record */
         return DX_RING_ENOSPACE;
     }
     dx_ring_p_copy(out, where, n);
@@ -671,7 +671,7 @@ DX_RING_API int dx_ring_pop_many(dx_ring_consumer *c, void *out, size_t count_ma
     first = dx_ring_p_count_before_end(c->read_, c->capacity_, count);
     from = dx_ring_p_place(c->ring_, c->record_size_, c->capacity_, c->read_);
     DX_RING_MEMCPY(to, from, first * unit);
-    from = c->ring_ + DX_RING_P_AT_RECORDS; /* the rest comes from the start of the ring */
+    from = c->ring_ + DX_RING_P_AT_RECORDS; /* the rest, at the start of the ring */
     if (count > first) DX_RING_MEMCPY(to + first * unit, from, (count - first) * unit);
     c->peeked_ = (uint32_t)count;
     *done = count;

@@ -1,4 +1,4 @@
-/*  dx_sha256.h - v0.3.0 - SHA-256 and HMAC-SHA-256, with the processor's instructions for it
+/*  dx_sha256.h - v0.3.0 - SHA-256 and HMAC-SHA-256, with the processor's SHA instructions
                           - MIT-0 or public domain, see end of file
 
     Do this in ONE C or C++ file:
@@ -27,8 +27,8 @@
         >>config  >>types  >>api        what you may call
         >>platform  >>shared  >>compress  >>x86  >>arm  >>public  >>license
 
-    It includes no other file of dx. dx_cas.h makes stores whose ids are SHA-256 with it, when every
-    file of the program says so before it includes dx_cas.h:
+    It includes no other file of dx. With it, dx_cas.h makes stores whose ids are SHA-256, if every
+    file of the program defines this before it includes dx_cas.h:
 
         #include "layers/dx_sha256.h"
         #define DX_CAS_HASHER        dx_sha256
@@ -41,18 +41,18 @@
     GUARANTEES
         - The same result on every platform and for every way to split the input.
         - No allocation, no globals, no recursion. Time depends on sizes only, never on content or
-          key; dx_sha256_equal() does not tell where two MACs differ.
+          key; dx_sha256_equal() does not reveal where two MACs differ.
     LIMITS      2^61 - 1 bytes of input.
     CONFIG      DX_SHA256_STATIC      functions become static
                 DX_SHA256_API         how functions are declared
                 DX_SHA256_ASSERT(c)   <assert.h> when hosted
                 DX_SHA256_MEMCPY, DX_SHA256_MEMSET
-                DX_SHA256_PORTABLE    no instructions of a processor. Otherwise the SHA extensions
-                                      of x86-64 (gcc: found at run time; clang: with -msha) and of
-                                      ARMv8 (where the target has them)
+                DX_SHA256_PORTABLE    no special instructions. Otherwise the SHA extensions of
+                                      x86-64 (gcc: detected at run time; clang: with -msha) and of
+                                      ARMv8 (if the target has them)
     ERRORS      No call fails, so there is no list of errors. A broken contract is an assertion.
     OWNERSHIP   Input is used during the call only. A dx_sha256 holds no pointer and may be copied.
-                After HMAC it holds what the key was made into: clear it where that matters.
+                After HMAC its state is derived from the key: clear it if that matters.
     FORMAT      FIPS 180-4 (SHA-256), RFC 2104 (HMAC).
 */
 #ifndef DX_SHA256_H
@@ -82,15 +82,15 @@ extern "C" {
 /* >>types -------------------------------------------------------------- */
 enum {
     DX_SHA256_SIZE = 32,      /* bytes of a hash or a MAC */
-    DX_SHA256_BLOCK_SIZE = 64 /* bytes that are compressed at once */
+    DX_SHA256_BLOCK_SIZE = 64 /* bytes compressed at once */
 };
 
 typedef struct dx_sha256 { /* caller-allocated; fields are private; may be copied */
-    uint32_t state_[8];                      /* the hash of the whole blocks so far */
-    uint32_t outer_[8];                      /* HMAC: the state behind the outer key's block */
-    uint64_t size_;                          /* bytes so far, the inner key's block included */
-    uint8_t  block_[DX_SHA256_BLOCK_SIZE];   /* size_ % 64 bytes that do not fill a block yet */
-    uint8_t  kind_;                          /* what dx_sha256_final() adds: dx_sha256_p_kind */
+    uint32_t state_[8];                      /* the hash of all complete blocks */
+    uint32_t outer_[8];                      /* HMAC: the state after the outer key's block */
+    uint64_t size_;                          /* bytes hashed, including the inner key's block */
+    uint8_t  block_[DX_SHA256_BLOCK_SIZE];   /* the size_ % 64 bytes of a partial block */
+    uint8_t  kind_;                          /* last step of dx_sha256_final(): dx_sha256_p_kind */
 } dx_sha256;
 
 /* >>api ---------------------------------------------------------------- */
@@ -99,15 +99,15 @@ DX_SHA256_API void dx_sha256_hash(const void *data, size_t size, uint8_t out[DX_
 /* HMAC-SHA-256 with a key of any size. */
 DX_SHA256_API void dx_sha256_hmac(const void *key, size_t key_size, const void *data, size_t size,
                                   uint8_t out[DX_SHA256_SIZE]);
-/* Compares all bytes, whatever they are: for MACs and other secrets. */
+/* Constant-time comparison: for MACs and other secrets. */
 DX_SHA256_API bool dx_sha256_equal(const void *a, const void *b, size_t size);
 
-/* --- In pieces: init, any number of updates, final. */
+/* --- Incrementally: init, any number of updates, final. */
 DX_SHA256_API void dx_sha256_init(dx_sha256 *h);
 DX_SHA256_API void dx_sha256_init_keyed(dx_sha256 *h, const void *key, size_t key_size);
-/* HMAC under a context, with every bit of the output inverted, so that no content has such a value
-   for its plain SHA-256 unless SHA-256 is broken. dx_cas.h uses it where BLAKE3 would derive a key:
-   for list nodes, ref records and commit chains (docs/formats/cas.md). */
+/* HMAC under a context, with every bit of the output inverted, so that no content has this value as
+   its plain SHA-256 unless SHA-256 is broken. dx_cas.h uses it where BLAKE3 would derive a key: for
+   list nodes, ref records and commit chains (docs/formats/cas.md). */
 DX_SHA256_API void dx_sha256_init_derive(dx_sha256 *h, const void *context, size_t context_size);
 DX_SHA256_API void dx_sha256_update(dx_sha256 *h, const void *data, size_t size);
 /* The first size bytes (at most 32) of the result. *h is unchanged: more updates may follow. */
@@ -144,7 +144,7 @@ DX_SHA256_API void dx_sha256_final(const dx_sha256 *h, void *out, size_t size);
   #define DX_SHA256_MEMSET DX_SHA256_P_LIBC(memset)
 #endif
 
-/* Which code compresses blocks. X86 alone means that the processor is asked at run time. */
+/* Which code compresses blocks. X86 alone means detection at run time. */
 #if defined(DX_SHA256_PORTABLE)
 #elif defined(__x86_64__) && defined(__has_builtin) &&                                             \
     (defined(__SHA__) || (defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 11 &&            \
@@ -158,7 +158,7 @@ DX_SHA256_API void dx_sha256_final(const dx_sha256 *h, void *out, size_t size);
   #include <arm_neon.h>
 #endif
 
-/* Rounds index small arrays by i & 3 and the like: unrolled, these are registers. */
+/* Rounds index small arrays by i & 3 and the like: unrolled, these stay in registers. */
 #if defined(__OPTIMIZE_SIZE__) || !defined(__OPTIMIZE__)
   #define DX_SHA256_P_UNROLL
 #elif defined(__clang__)
@@ -207,7 +207,7 @@ static const uint32_t dx_sha256_p_k[64] = {
     0x748f82eeu, 0x78a5636fu, 0x84c87814u, 0x8cc70208u, 0x90befffau, 0xa4506cebu, 0xbef9a3f7u,
     0xc67178f2u};
 
-/* The four functions of a word that FIPS 180-4, 4.1.2, calls sigma. */
+/* The four sigma functions of FIPS 180-4, 4.1.2. */
 #define DX_SHA256_P_ROTR(x, n) ((x) >> (n) | (x) << (32 - (n)))
 #define DX_SHA256_P_SUM0(x)                                                                        \
     (DX_SHA256_P_ROTR(x, 2) ^ DX_SHA256_P_ROTR(x, 13) ^ DX_SHA256_P_ROTR(x, 22))
@@ -216,7 +216,7 @@ static const uint32_t dx_sha256_p_k[64] = {
 #define DX_SHA256_P_SIGMA0(x) (DX_SHA256_P_ROTR(x, 7) ^ DX_SHA256_P_ROTR(x, 18) ^ (x) >> 3)
 #define DX_SHA256_P_SIGMA1(x) (DX_SHA256_P_ROTR(x, 17) ^ DX_SHA256_P_ROTR(x, 19) ^ (x) >> 10)
 
-/* The 64 words that the rounds of one block take, one each. */
+/* The message schedule: 64 words, one for each round of a block. */
 static void dx_sha256_p_schedule(uint32_t w[64], const uint8_t *block)
 {
     unsigned i;
@@ -228,7 +228,7 @@ static void dx_sha256_p_schedule(uint32_t w[64], const uint8_t *block)
     }
 }
 
-/* Portable: count blocks, in their order. */
+/* Portable code: compress count blocks. */
 static void dx_sha256_p_plain(uint32_t state[8], const uint8_t *p, size_t count)
 {
     for (; count > 0; count--, p += DX_SHA256_BLOCK_SIZE) {
@@ -274,17 +274,17 @@ static void dx_sha256_p_plain(uint32_t state[8], const uint8_t *p, size_t count)
        abef: f e b a        cdgh: h g d c
 
    and w[i] + k[i] in the two low elements of a third. After two rounds the old abef is the new
-   cdgh, so that the two vectors change their roles at each instruction. m[] holds the last 16 words
-   of the schedule, four in a vector; msg1 and msg2 are the two halves of the schedule's recurrence.
+   cdgh, so that the two vectors swap roles with each instruction. m[] holds the last 16 words of
+   the schedule, four in a vector; msg1 and msg2 are the two halves of the schedule's recurrence.
    Types and builtins are the compiler's own, because <immintrin.h> would need a target switch. */
 #ifdef DX_SHA256_P_X86
 typedef uint32_t dx_sha256_p_v4 __attribute__((vector_size(16)));
-typedef int dx_sha256_p_i4 __attribute__((vector_size(16))); /* what the builtins take */
+typedef int dx_sha256_p_i4 __attribute__((vector_size(16))); /* the builtins' arguments */
 typedef uint8_t dx_sha256_p_v16 __attribute__((vector_size(16)));
 #define DX_SHA256_P_OP(op, ...) ((dx_sha256_p_v4)__builtin_ia32_sha256##op(__VA_ARGS__))
 #define DX_SHA256_P_I(v) ((dx_sha256_p_i4)(v))
 
-/* Where each word of the state stands in the two vectors. */
+/* The position of each word of the state in the two vectors. */
 static const uint8_t dx_sha256_p_places[8] = {3, 2, 7, 6, 1, 0, 5, 4};
 
 __attribute__((target("sha,sse4.1"))) static void
@@ -333,9 +333,9 @@ dx_sha256_p_fast(uint32_t state[8], const uint8_t *p, size_t count)
 #endif
 
 /* >>arm -----------------------------------------------------------------
-   Four rounds are two instructions, one for each half of the state; the second needs abcd as it was
-   before. m[] holds 16 words of the schedule, and each turn replaces the four that it has used by
-   those that come 16 later. */
+   Four rounds are two instructions, one for each half of the state; the second needs abcd from
+   before the first. m[] holds 16 words of the schedule, and each iteration replaces the four that
+   it has used by those 16 later. */
 #ifdef DX_SHA256_P_ARM
 static void dx_sha256_p_fast(uint32_t state[8], const uint8_t *p, size_t count)
 {
@@ -366,14 +366,14 @@ static void dx_sha256_p_fast(uint32_t state[8], const uint8_t *p, size_t count)
 #endif
 
 /* >>public --------------------------------------------------------------
-   HMAC is SHA-256 twice, each time behind a block that is made of the key:
+   HMAC is SHA-256 twice, each time after a block derived from the key:
 
        inner = SHA-256(key ^ 36 36 ..  |  message)        state_, fed by update
-       MAC   = SHA-256(key ^ 5c 5c ..  |  inner)          outer_ is the state behind that block  */
+       MAC   = SHA-256(key ^ 5c 5c ..  |  inner)          outer_ is the state after that block  */
 typedef enum dx_sha256_p_kind {
     DX_SHA256_P_HASH = 0,   /* the state is the result */
-    DX_SHA256_P_HMAC = 1,   /* it goes through outer_ */
-    DX_SHA256_P_DERIVE = 2  /* the same, and every bit is inverted */
+    DX_SHA256_P_HMAC = 1,   /* it is hashed again, from outer_ */
+    DX_SHA256_P_DERIVE = 2  /* the same, with every bit inverted */
 } dx_sha256_p_kind;
 
 enum {
@@ -395,8 +395,8 @@ static void dx_sha256_p_blocks(uint32_t state[8], const uint8_t *p, size_t count
 #endif
 }
 
-/* Pad and finish. Whole blocks are in the state already; rest holds the bytes behind them, and size
-   counts all of them. */
+/* Pad and finish. The state covers all complete blocks; rest holds the bytes after them, and size
+   counts all bytes. */
 static void dx_sha256_p_end(uint32_t state[8], const uint8_t *rest, uint64_t size,
                             uint8_t out[DX_SHA256_SIZE])
 {
@@ -405,7 +405,7 @@ static void dx_sha256_p_end(uint32_t state[8], const uint8_t *rest, uint64_t siz
     size_t count = fill + DX_SHA256_P_SIZE_FIELD < DX_SHA256_BLOCK_SIZE ? 1 : 2;
     uint8_t *bits = padded + DX_SHA256_BLOCK_SIZE * count - DX_SHA256_P_SIZE_FIELD;
     size_t i;
-    DX_SHA256_ASSERT(padded + fill < bits); /* 0x80 ends the message in front of its size */
+    DX_SHA256_ASSERT(padded + fill < bits); /* 0x80 ends the message, before its size */
     if (fill) DX_SHA256_MEMCPY(padded, rest, fill);
     padded[fill] = 0x80;
     dx_sha256_p_store32be(bits, (uint32_t)(size >> 29 & 0xffffffffu));
@@ -431,7 +431,7 @@ DX_SHA256_API void dx_sha256_init_keyed(dx_sha256 *h, const void *key, size_t ke
     unsigned i;
     DX_SHA256_ASSERT(h && (key || key_size == 0));
     dx_sha256_init(h);
-    if (key_size > DX_SHA256_BLOCK_SIZE) { /* its hash is the key then */
+    if (key_size > DX_SHA256_BLOCK_SIZE) { /* use its hash as the key */
         dx_sha256_update(h, key, key_size);
         dx_sha256_final(h, block, DX_SHA256_SIZE);
         dx_sha256_init(h);
@@ -460,7 +460,7 @@ DX_SHA256_API void dx_sha256_update(dx_sha256 *h, const void *data, size_t size)
     DX_SHA256_ASSERT(h->kind_ == DX_SHA256_P_HASH || h->size_ >= DX_SHA256_BLOCK_SIZE);
     fill = (size_t)(h->size_ % DX_SHA256_BLOCK_SIZE);
     h->size_ += size;
-    if (fill) { /* first what an earlier call left */
+    if (fill) { /* first complete the partial block */
         size_t room = DX_SHA256_BLOCK_SIZE - fill;
         size_t take = size < room ? size : room;
         if (take) DX_SHA256_MEMCPY(h->block_ + fill, p, take);
@@ -469,7 +469,7 @@ DX_SHA256_API void dx_sha256_update(dx_sha256 *h, const void *data, size_t size)
         p += take;
         size -= take;
     }
-    if (size >= DX_SHA256_BLOCK_SIZE) { /* then whole blocks, where they lie */
+    if (size >= DX_SHA256_BLOCK_SIZE) { /* then whole blocks, in place */
         dx_sha256_p_blocks(h->state_, p, size / DX_SHA256_BLOCK_SIZE);
         p += size - size % DX_SHA256_BLOCK_SIZE;
         size %= DX_SHA256_BLOCK_SIZE;
@@ -517,7 +517,7 @@ DX_SHA256_API bool dx_sha256_equal(const void *a, const void *b, size_t size)
 {
     const uint8_t *p = (const uint8_t *)a;
     const uint8_t *q = (const uint8_t *)b;
-    unsigned different = 0; /* no branch on it until all bytes are in */
+    unsigned different = 0; /* no branch before all bytes are compared */
     size_t i;
     DX_SHA256_ASSERT((a && b) || size == 0);
     for (i = 0; i < size; i++) different |= (unsigned)(p[i] ^ q[i]);

@@ -3,10 +3,10 @@
                          - MIT-0 or public domain, see end of file
 
     A layer on dx_hbtp.h. A publisher has numbered states, each with a version that counts its
-    changes. A subscriber says which version it has; it gets what has changed since, in one frame,
-    or all of the state where the publisher cannot tell any more. After a reconnect it says it
-    again. One that reads slowly is sent nothing for a while, then everything that it has missed
-    at once.
+    changes. A subscriber sends the version that it has, and receives all later changes in one
+    frame, or the whole state if the publisher no longer has the difference. After a reconnect it
+    resumes the same way. A slow subscriber receives nothing for a while, then all missed changes
+    in one frame.
 
     Do this in ONE C or C++ file:
 
@@ -18,7 +18,7 @@
 
     QUICK EXAMPLE
 
-        static const char *text = "on";              // the state, and its former content
+        static const char *text = "on";              // the state's content
 
         static int find(void *user, dx_hbtp_session *s, uint32_t number, dx_states_state **state)
         {
@@ -45,7 +45,7 @@
             static uint8_t output[1024], scratch[256];
             static dx_hbtp_router router;
             static dx_hbtp_session session;
-            const uint8_t asks[28] = {0x12, 4, 1, 0, 20, 0, 0, 0, 7}; // for state 7: has none
+            const uint8_t asks[28] = {0x12, 4, 1, 0, 20, 0, 0, 0, 7}; // state 7, no version
             dx_states_state state;
             dx_states_desc desc;
             dx_states states;
@@ -73,7 +73,7 @@
             d.router = &router;
             if (dx_hbtp_session_init(&session, &d)) return 2;
             dx_hbtp_feed(&session, asks, sizeof asks, 0);
-            dx_states_send(&states, NULL);           // all of it: "on"
+            dx_states_send(&states, NULL);           // the whole state: "on"
             text = "off";
             dx_states_change(&states, &state);
             dx_states_send(&states, NULL);
@@ -90,32 +90,32 @@
         Hello (hello.features: DX_HBTP_FEATURE_RESUME), and call
 
             dx_states_change()  after each change of a state
-            dx_states_send()    when changes are to go out: behind each, or behind many
-            dx_states_send(s)   when session s has sent output, and after desc.wake
-            dx_states_leave(s)  when it has closed: DX_HBTP_EVENT_CLOSED, `closed` of dx_link.h
+            dx_states_send()    to send changes: after each one, or after many
+            dx_states_send(s)   once session s has sent output, and after desc.wake
+            dx_states_leave(s)  once it has closed: DX_HBTP_EVENT_CLOSED, `closed` of dx_link.h
 
         On dx_link.h desc.wake is dx_link_call_writable(), and `writable` is dx_states_send().
 
     HOW A SUBSCRIBER WORKS
-        A view is what it knows of a state. Set dx_states_view_handler() as the route for StateSync
-        and StateDelta, hand results to dx_states_answered(), and call
+        A view is a subscriber's copy of a state. Set dx_states_view_handler() as the route for
+        StateSync and StateDelta, pass results to dx_states_answered(), and call
 
-            dx_states_watch()   for each view, behind the answer to the Hello (DX_HBTP_EVENT_HELLO),
-                                again on each new connection, and where view->is_lost
+            dx_states_watch()   for each view, after the answer to the Hello (DX_HBTP_EVENT_HELLO),
+                                again on each new connection, and if view->is_lost
             dx_states_closed()  when a session has closed, as above
 
-    GUARANTEES  A change is handed to a view only on the version that it was made for. The version
-                of a view never goes back while the epoch stays. A subscriber that cannot take more
-                holds up nobody, costs no memory, and gets one frame when it can again, however many
-                changes there were. A publisher or a subscriber that knows no versions is served as
-                sections 2 and 8 of the format say. No allocation, globals, recursion or printing.
-    LIMITS      What is sent at once fits into scratch, the response buffer of the session and the
-                payload limit of the peer. One thread. Callbacks call no function of this layer.
-                dx_states_view_handler() looks through all views.
+    GUARANTEES  A view applies a change only to the version that it was made for. The version of a
+                view never goes back within an epoch. A slow subscriber blocks no other, costs no
+                memory, and gets one frame once it can receive again, however many changes there
+                were. Publishers and subscribers without versions are served as in sections 2 and 8
+                of the format. No allocation, globals, recursion or printing.
+    LIMITS      Each change must fit into scratch, the session's response buffer and the payload
+                limit of the peer. One thread. Callbacks must not call this layer.
+                dx_states_view_handler() searches all views linearly.
     CONFIG      DX_STATES_STATIC, DX_STATES_API, DX_STATES_ASSERT(c), DX_STATES_MEMSET
     ERRORS      dx_states_error: 0 = ok, negative = reason, with the values of dx_hbtp_error.
-    OWNERSHIP   The caller owns every object; those that are linked are borrowed until
-                dx_states_end(), dx_states_leave() and dx_states_forget().
+    OWNERSHIP   The caller owns every object; linked ones are borrowed until dx_states_end(),
+                dx_states_leave() and dx_states_forget().
     FORMAT      docs/formats/hbtp.md, section 8
 */
 #ifndef DX_STATES_H
@@ -151,9 +151,9 @@ extern "C" {
     X(0, OK)                                                                                       \
     X(-1, EINVAL)     /* an argument breaks its documented contract */                             \
     X(-3, ENOSPACE)   /* the response buffer, or the scratch memory, is too full */                \
-    X(-4, ETOOBIG)    /* too many subscriptions; above what the peer takes in */                   \
-    X(-5, ECORRUPT)   /* a frame does not fit what the view has */                                 \
-    X(-6, EAGAIN)     /* too many requests wait */                                                 \
+    X(-4, ETOOBIG)    /* too many subscriptions; above the peer's payload limit */                 \
+    X(-5, ECORRUPT)   /* a frame does not match the view's version */                              \
+    X(-6, EAGAIN)     /* too many pending requests */                                              \
     X(-7, ESYS)       /* the cipher of the session failed */                                       \
     X(-9, ENOTFOUND)  /* not subscribed */                                                         \
     X(-10, ECANCELED) /* the session is closed, or its peer drains */                              \
@@ -163,47 +163,47 @@ typedef enum dx_states_error {
 #define DX_STATES_P_ENUM(value, name) DX_STATES_##name = (value),
     DX_STATES_ERRORS(DX_STATES_P_ENUM)
 #undef DX_STATES_P_ENUM
-    DX_STATES_WHOLE = 1 /* a result of write: it is all of the state */
+    DX_STATES_WHOLE = 1 /* a result of write: the whole state */
 } dx_states_error;
 
 /* "DX_STATES_EINVAL" and so on; "unknown error" for other numbers. Static storage. */
 DX_STATES_API const char *dx_states_error_name(int error);
 
 /* >>publisher ---------------------------------------------------------- */
-enum { DX_STATES_HEAD_SIZE = 20 }; /* of a frame with versions, in front of the content */
+enum { DX_STATES_HEAD_SIZE = 20 }; /* of a frame with versions, before the content */
 
-typedef struct dx_states_state { /* caller-allocated, not to be moved; the first may be read */
+typedef struct dx_states_state { /* caller-allocated, not to be moved; some fields may be read */
     uint32_t number;  /* its name on the wire */
     uint32_t count;   /* subscriptions */
-    uint64_t epoch;   /* of which history `version` is one; never 0 */
+    uint64_t epoch;   /* the history that `version` belongs to; never 0 */
     uint64_t version; /* of its content now: 1, 2, 3 ... */
     void    *user;    /* yours */
     uint32_t first_;  /* of its subscriptions */
 } dx_states_state;
 
-typedef struct dx_states_desc { /* zero = the default written behind each field */
+typedef struct dx_states_desc { /* zero = the default given after each field */
     void    *memory;          /* aligned to 8; borrowed. 56 bytes for each subscription */
     size_t   memory_size;
-    uint8_t *scratch;         /* what goes out is written here first, behind 20 bytes; borrowed */
+    uint8_t *scratch;         /* frames are written here first, after 20 bytes; borrowed */
     size_t   scratch_size;
     uint32_t per_session_max; /* subscriptions; 64 */
 
-    /* Required: the state that a session may subscribe to under this number, into *state, and 0; a
-       status refuses it (404, 401). */
+    /* Required: set *state to the state with this number and return 0, or refuse the subscription
+       with a status (404, 401). */
     int    (*find)(void *user, dx_hbtp_session *session, uint32_t number, dx_states_state **state);
-    /* Required: write what takes a subscriber from version `from` to state->version, of which it
-       has the content then, into out[capacity]. 0: a change; DX_STATES_WHOLE: all of the state,
-       which it must be with `from` 0 and may always be; < 0: nothing can be sent now, and it is
-       tried again when the state changes. What it writes is used for all who have that version. */
+    /* Required: write the change from version `from` to state->version into out[capacity]. Returns
+       0: a change; DX_STATES_WHOLE: the whole state, required for `from` 0 and always allowed; < 0:
+       nothing can be sent now, retry after the next change. The result is sent to all subscribers
+       with that version. */
     int    (*write)(void *user, dx_states_state *state, uint64_t from, uint8_t *out,
                     size_t capacity, size_t *size);
-    /* Something is to be sent: dx_states_send() for this session before you wait for more, where it
-       had no room when its output was sent. NULL: you do so anyway. */
+    /* Call dx_states_send() for this session before you wait: there is something to send, and no
+       later output of the session triggers it. NULL: you call it anyway. */
     void   (*wake)(void *user, dx_hbtp_session *session);
     void    *user;            /* for all three */
 } dx_states_desc;
 
-typedef struct dx_states { /* caller-allocated; the first may be read */
+typedef struct dx_states { /* caller-allocated; some fields may be read */
     uint64_t sent_changes; /* frames, of either kind */
     uint64_t sent_wholes;
 
@@ -211,81 +211,82 @@ typedef struct dx_states { /* caller-allocated; the first may be read */
     struct dx_states_p_entry *entries_;
     uint32_t capacity_;     /* entries, and buckets */
     uint32_t free_;         /* a list of unused entries */
-    uint32_t behind_;       /* the ring of those who do not have the version of their state */
+    uint32_t behind_;       /* the ring of out-of-date subscriptions */
     uint32_t behind_count_;
-    const dx_states_state *written_; /* what stands in scratch: of this state, or NULL, */
+    const dx_states_state *written_; /* the content of scratch: of this state, or NULL, */
     uint64_t written_from_; /* ... from here */
     uint64_t written_to_;   /* ... to here */
     size_t   written_size_;
     bool     written_whole_;
 } dx_states;
 
-/* EINVAL: no memory, not aligned, no scratch of 32 bytes, a function that is required. */
+/* EINVAL: no memory, not aligned, scratch below 32 bytes, a required function is missing. */
 DX_STATES_API int dx_states_init(dx_states *st, const dx_states_desc *desc);
-/* A state and its content as it is. `epoch` names the history that `version` counts in: what was
-   called version 5 of it never is anything else. So take a new one, not 0, wherever versions may
-   begin again: a random number, or the time at which the program starts. version: at least 1. */
+/* Begin a state with its current content. `epoch` names the history that `version` counts in:
+   within it a version must always mean the same content. So choose a new epoch, not 0, whenever
+   versions may restart: a random number, or the start time of the program. version: at least 1. */
 DX_STATES_API void dx_states_begin(dx_states_state *state, uint32_t number, uint64_t epoch,
                                    uint64_t version);
-/* Its content has changed: it has the next version. O(subscriptions). */
+/* The content has changed: increment the version. O(subscriptions). */
 DX_STATES_API void dx_states_change(dx_states *st, dx_states_state *state);
-/* There is no such state any more: nobody is subscribed to it. */
+/* Remove a state, and all subscriptions to it. */
 DX_STATES_API void dx_states_end(dx_states *st, dx_states_state *state);
 /* The handler for StateSubscribe and StateUnsubscribe, with the dx_states as the route's user. */
 DX_STATES_API int dx_states_handler(const dx_hbtp_context *c);
-/* Send everything that has room to those who are behind, or to one session. Returns how many frames
-   were written. Not inside of a callback of this layer. O(those who are behind), or of the session
-   O(its subscriptions). */
+/* Send changes to all out-of-date subscribers with room, or to one session. Returns the
+   number of frames written. Do not call it from callbacks of this layer. O(out of date),
+   or O(subscriptions of the session). */
 DX_STATES_API uint32_t dx_states_send(dx_states *st, dx_hbtp_session *session);
-/* A session has ended, or is to hear no more: its subscriptions are gone. Before its memory is. */
+/* Remove the subscriptions of a session that has ended, or should get no more, before its memory is
+   reused. */
 DX_STATES_API void dx_states_leave(dx_states *st, const dx_hbtp_session *session);
 
 /* >>subscriber --------------------------------------------------------- */
 typedef struct dx_states_view dx_states_view;
 
-/* Take in what the publisher sent: all of the state (whole), or what has changed since the content
-   that the view has. Not 0: it cannot be; the view is lost, and has nothing. */
+/* Apply content from the publisher: the whole state (whole), or a change of the view's content. Not
+   0: it cannot be applied; the view is lost, and has no content. */
 typedef int dx_states_apply_fn(dx_states_view *view, bool whole, const uint8_t *data, size_t size);
 
-struct dx_states_view { /* caller-allocated, not to be moved; the first may be read */
+struct dx_states_view { /* caller-allocated, not to be moved; some fields may be read */
     uint32_t number;
-    bool     is_lost; /* it hears nothing more: a frame did not fit, or it was refused */
-    uint64_t epoch;   /* of what it has; it may be kept, with the content, and set before watch */
-    uint64_t version; /* 0: nothing, or of a publisher that counts none */
-    uint64_t latest;  /* the highest that the publisher has named in this epoch */
+    bool     is_lost; /* it gets no more frames: one did not match, or it was refused */
+    uint64_t epoch;   /* of its content; may be saved with it, and set before watch */
+    uint64_t version; /* 0: no content, or a publisher without versions */
+    uint64_t latest;  /* the highest version announced in this epoch */
     dx_states_apply_fn *apply;
     void    *user;    /* yours */
 
-    dx_hbtp_session *session_; /* that it is subscribed on */
-    dx_states_view  *next_;    /* of the list */
+    dx_hbtp_session *session_; /* of its subscription */
+    dx_states_view  *next_;    /* in the list */
     uint16_t sequence_;        /* of the request; 0: answered */
-    bool     has_versions_;    /* it has asked for them */
-    bool     has_base_;        /* of a publisher without versions a whole state has come */
+    bool     has_versions_;    /* it has requested versions */
+    bool     has_base_;        /* a publisher without versions has sent a whole state */
 };
 
 typedef struct dx_states_views { /* caller-allocated; all zero: none */
     dx_states_view *first_;
 } dx_states_views;
 
-/* A view that has nothing. */
+/* A view without content. */
 DX_STATES_API void dx_states_view_init(dx_states_view *view, uint32_t number,
                                        dx_states_apply_fn *apply, void *user);
-/* Subscribe to its state on this session, from the version that the view has; what comes on the
-   session before is ignored. With versions where both Hellos have DX_HBTP_FEATURE_RESUME, so call
-   it behind that. Where it fails nothing has changed. As dx_hbtp_request(). */
+/* Subscribe to its state on this session, from the view's version; earlier frames of the session
+   are ignored. Versions are used if both Hellos have DX_HBTP_FEATURE_RESUME, so call it after them.
+   After an error nothing has changed. Errors as dx_hbtp_request(). */
 DX_STATES_API int dx_states_watch(dx_states_views *views, dx_states_view *view,
                                   dx_hbtp_session *session);
-/* Call it from on_result. True: it was the answer to such a request; where it was refused
-   (result->status) or did not come, the view is lost. */
+/* Call it from on_result. True: the result belongs to a subscription; if it was refused
+   (result->status) or timed out, the view is lost. */
 DX_STATES_API bool dx_states_answered(dx_states_views *views, const dx_hbtp_session *session,
                                       const dx_hbtp_result *result);
 /* The handler for StateSync and StateDelta, with the dx_states_views as the route's user. A frame
-   that does not fit, or cannot be taken in, fails (DX_HBTP_EVENT_FAILED) and the view is lost. */
+   that does not match, or cannot be applied, fails (DX_HBTP_EVENT_FAILED) and the view is lost. */
 DX_STATES_API int dx_states_view_handler(const dx_hbtp_context *c);
-/* The session has ended: its views hear nothing until they are watched on another. */
+/* The session has ended: its views get no frames until the next dx_states_watch(). */
 DX_STATES_API void dx_states_closed(dx_states_views *views, const dx_hbtp_session *session);
-/* Hear no more of it, and tell the publisher where there is room. The view is the caller's; what it
-   has, it keeps. */
+/* Unsubscribe, and tell the publisher if there is room. The view is the caller's again, and keeps
+   its content. */
 DX_STATES_API void dx_states_forget(dx_states_views *views, dx_states_view *view);
 
 #ifdef __cplusplus
@@ -325,21 +326,21 @@ enum {
     DX_STATES_P_TO          = 12, /* all of them */
     DX_STATES_P_ANSWER_SIZE = 16  /* epoch and version of the publisher */
 };
-#define DX_STATES_P_NONE 0xffffffffu /* index of no entry; room that nobody has */
+#define DX_STATES_P_NONE 0xffffffffu /* index of no entry; more room than any session has */
 
 struct dx_states_p_entry {   /* a subscription of one session to one state */
     dx_hbtp_session *session;
     dx_states_state *state;  /* NULL: unused */
-    uint64_t sent;           /* the version that it has when it has read everything; 0: none */
-    uint32_t room;           /* was_tried: it takes more than this; NONE: no room does */
-    uint32_t next;           /* the ring of its state */
+    uint64_t sent;           /* the version after all frames sent to it; 0: none */
+    uint32_t room;           /* was_tried: it needs more than this; NONE: never enough */
+    uint32_t next;           /* in the ring of its state */
     uint32_t previous;
-    uint32_t behind;         /* the ring of those who are behind; NONE: it is not */
+    uint32_t behind;         /* in the ring of out-of-date ones; NONE: up to date */
     uint32_t behind_before;
-    uint32_t chain;          /* the next with the same hash of the session; or the next unused */
+    uint32_t chain;          /* the next with the same hash of the session; or the next free */
     uint32_t bucket;         /* not of this entry: the first of bucket number i */
-    bool     has_versions;   /* it was told to send them */
-    bool     was_tried;      /* without success, since it is behind */
+    bool     has_versions;   /* the subscriber asked for versions */
+    bool     was_tried;      /* a send failed since it is out of date */
 };
 
 /* >>shared --------------------------------------------------------------
@@ -381,17 +382,16 @@ DX_STATES_API const char *dx_states_error_name(int error)
 }
 
 /* >>entries -------------------------------------------------------------
-   One array of entries, which name each other by index. An entry is a subscription, and stands in
+   One array of entries, linked by index. An entry is a subscription, and is in
 
        its bucket     A7 -> A9 -> C7            those of session A, and of others with that hash
-       its state      A7 -> B7 -> C7 -> (A7)    a change puts all of them behind
+       its state      A7 -> B7 -> C7 -> (A7)    a change makes all of them BEHIND
        BEHIND         B7 -> A9 -> (B7)          they do not have the version of their state
 
-   Nothing else is kept for a subscriber: what it misses is written when it has room for it, from
-   the version that it has to the one that there is then. */
+   A subscriber has no queue: missed changes are written when it has room, as one change from the
+   version that it has to the current one. */
 
-/* Where the first subscription of a session is named. Peers do not choose addresses, so any hash
-   does. */
+/* The bucket of a session. Peers do not choose addresses, so any hash is safe. */
 static uint32_t *dx_states_p_bucket(const dx_states *st, const dx_hbtp_session *session)
 {
     const uintptr_t address = (uintptr_t)session / sizeof(void *);
@@ -400,7 +400,7 @@ static uint32_t *dx_states_p_bucket(const dx_states *st, const dx_hbtp_session *
     return &st->entries_[(uint32_t)((uint64_t)hash * st->capacity_ >> 32)].bucket;
 }
 
-/* The subscription of a session to a state, or NONE. *count: how many it has. */
+/* The subscription of a session to a state, or NONE. *count: its number of subscriptions. */
 static uint32_t dx_states_p_find(const dx_states *st, const dx_hbtp_session *session,
                                  const dx_states_state *state, uint32_t *count)
 {
@@ -415,7 +415,7 @@ static uint32_t dx_states_p_find(const dx_states *st, const dx_hbtp_session *ses
     return found;
 }
 
-/* It has what there is, or nothing can be done for it. */
+/* Leave the out-of-date ring: it is up to date, or cannot be served. */
 static void dx_states_p_leave_behind(dx_states *st, uint32_t i)
 {
     struct dx_states_p_entry *const e = st->entries_;
@@ -429,7 +429,7 @@ static void dx_states_p_leave_behind(dx_states *st, uint32_t i)
     e[i].behind = DX_STATES_P_NONE;
 }
 
-/* It does not have the version of its state: the last of all who do not. */
+/* Append an entry to the out-of-date ring. */
 static void dx_states_p_join_behind(dx_states *st, uint32_t i)
 {
     struct dx_states_p_entry *const e = st->entries_;
@@ -478,7 +478,7 @@ static uint32_t dx_states_p_join(dx_states *st, dx_hbtp_session *session, dx_sta
     return i;
 }
 
-/* The end of a subscription: out of all rings. */
+/* Remove a subscription from all rings. */
 static void dx_states_p_part(dx_states *st, uint32_t i)
 {
     struct dx_states_p_entry *const e = st->entries_;
@@ -562,7 +562,7 @@ DX_STATES_API void dx_states_leave(dx_states *st, const dx_hbtp_session *session
     }
 }
 
-/* Subscribe, or say anew which version it has; versions: epoch and version, NULL without them. */
+/* Subscribe, or update the subscriber's version; versions: epoch and version, or NULL. */
 static int dx_states_p_subscribe(dx_states *st, dx_hbtp_session *session, dx_states_state *state,
                                  const uint8_t *versions)
 {
@@ -571,7 +571,7 @@ static int dx_states_p_subscribe(dx_states *st, dx_hbtp_session *session, dx_sta
     uint32_t i = dx_states_p_find(st, session, state, &count);
     uint64_t has = 0;
     if (i != DX_STATES_P_NONE && !versions && !st->entries_[i].has_versions)
-        return DX_STATES_OK; /* again, as it was */
+        return DX_STATES_OK; /* a repeated request */
     if (i == DX_STATES_P_NONE) {
         if (st->free_ == DX_STATES_P_NONE || count >= st->desc_.per_session_max)
             return DX_HBTP_STATUS_TOO_MANY;
@@ -583,7 +583,7 @@ static int dx_states_p_subscribe(dx_states *st, dx_hbtp_session *session, dx_sta
     it->room = 0;
     if (versions && dx_states_p_load64(versions) == state->epoch)
         has = dx_states_p_load64(versions + 8);
-    it->sent = has <= state->version ? has : 0; /* it knows more than we do: it begins again */
+    it->sent = has <= state->version ? has : 0; /* not a version of ours: send all */
     dx_states_p_leave_behind(st, i);
     if (it->sent != state->version) {
         dx_states_p_join_behind(st, i);
@@ -619,18 +619,18 @@ DX_STATES_API int dx_states_handler(const dx_hbtp_context *c)
     dx_states_p_store64(answer, state->epoch);
     dx_states_p_store64(answer + 8, state->version);
     return dx_hbtp_write_rpc_response(c->out, c->frame->sequence, answer,
-                                      has_versions ? sizeof answer : 0); /* there is room */
+                                      has_versions ? sizeof answer : 0); /* room was checked */
 }
 
 /* >>sending -------------------------------------------------------------
-   What goes out is written once for all who have the same version, into scratch:
+   A frame is written once for all subscribers with the same version, into scratch:
 
        with versions   | number | epoch, or from | version | content ...      StateSync, StateDelta
        0               4        12               20
        without them                     | number | content ...
                                         16       20                                            */
 
-/* Have the content from a version on in scratch. < 0: it cannot be had. */
+/* Write the content since a version to scratch, unless it is there. < 0: not possible. */
 static int dx_states_p_write(dx_states *st, dx_states_state *state, uint64_t from)
 {
     const size_t capacity = st->desc_.scratch_size - DX_STATES_HEAD_SIZE;
@@ -651,8 +651,8 @@ static int dx_states_p_write(dx_states *st, dx_states_state *state, uint64_t fro
     return DX_STATES_OK;
 }
 
-/* One subscription of a session took room that others of it may have waited for: nobody tells them
-   when there is some again, unless they try now, and fail. */
+/* A send took room that other subscriptions of the session may wait for. Let them retry: only a
+   send that fails for lack of room calls desc.wake. */
 static void dx_states_p_try_again(dx_states *st, const dx_hbtp_session *session)
 {
     uint32_t i = *dx_states_p_bucket(st, session);
@@ -663,7 +663,7 @@ static void dx_states_p_try_again(dx_states *st, const dx_hbtp_session *session)
     }
 }
 
-/* Send to one who is behind. True: it has everything. */
+/* Send to one out-of-date subscription. True: it is up to date now. */
 static bool dx_states_p_send_one(dx_states *st, struct dx_states_p_entry *it)
 {
     const uint64_t free_bytes = dx_hbtp_out_room(it->session->desc.out);
@@ -729,15 +729,15 @@ DX_STATES_API uint32_t dx_states_send(dx_states *st, dx_hbtp_session *session)
 }
 
 /* >>views ---------------------------------------------------------------
-   What a subscriber does with a frame follows from what it has asked, and when:
+   How a subscriber handles a frame depends on its last request:
 
        watch ----> WAITS ----> answered ----> HEARS ----> a frame that does not fit ----> LOST
-                   frames of an               a whole, or a change from          nothing is heard,
-                   earlier subscription       the version that it has            until watch
-                   are passed over
+                   frames of an               a whole state, or a change         no frames
+                   earlier subscription       of the version that it has         until watch
+                   are skipped
 
-   The answer stands between the frames of the old and of the new subscription, so nothing has to be
-   guessed from numbers. */
+   The answer comes between the frames of the old and of the new subscription, so no version number
+   has to be compared to tell them apart. */
 DX_STATES_API void dx_states_view_init(dx_states_view *view, uint32_t number,
                                        dx_states_apply_fn *apply, void *user)
 {
@@ -748,7 +748,7 @@ DX_STATES_API void dx_states_view_init(dx_states_view *view, uint32_t number,
     view->user = user;
 }
 
-/* Out of the list; it may not be in it. */
+/* Remove a view from the list, if it is in it. */
 static void dx_states_p_unlink(dx_states_views *views, const dx_states_view *view)
 {
     dx_states_view **link = &views->first_;
@@ -789,7 +789,7 @@ DX_STATES_API int dx_states_watch(dx_states_views *views, dx_states_view *view,
     return DX_STATES_OK;
 }
 
-/* It hears nothing more until it is watched again. */
+/* No more frames until it is watched again. */
 static void dx_states_p_lose(dx_states_view *view)
 {
     view->is_lost = true;
@@ -813,13 +813,13 @@ DX_STATES_API bool dx_states_answered(dx_states_views *views, const dx_hbtp_sess
     } else if (view->has_versions_) {
         const uint64_t epoch = dx_states_p_load64(result->payload);
         view->latest = dx_states_p_load64(result->payload + 8);
-        /* Of what we have it knows nothing: what comes is the first of another history. */
+        /* The publisher has another history: the next frame is its first. */
         if (epoch != view->epoch || view->latest < view->version) view->version = 0;
     }
     return true;
 }
 
-/* Read the head of a frame with versions. False: it is not what the view can go on with. */
+/* Read the head of a frame with versions. False: it does not continue the view's version. */
 static bool dx_states_p_fits(const dx_states_view *view, bool whole, uint64_t from, uint64_t to)
 {
     DX_STATES_ASSERT(view->has_versions_);
@@ -827,7 +827,7 @@ static bool dx_states_p_fits(const dx_states_view *view, bool whole, uint64_t fr
     return view->version && from == view->version && to > from;
 }
 
-/* A frame for a view that hears. Returns an error where it is lost. */
+/* Apply a frame to a subscribed view. Returns an error if the view is lost. */
 static int dx_states_p_take(dx_states_view *view, bool whole, const uint8_t *payload, size_t size)
 {
     const size_t head_size = view->has_versions_ ? (size_t)DX_STATES_HEAD_SIZE
@@ -844,7 +844,7 @@ static int dx_states_p_take(dx_states_view *view, bool whole, const uint8_t *pay
         return DX_STATES_ECORRUPT;
     }
     if (view->apply(view, whole, payload + head_size, size - head_size)) {
-        view->version = 0; /* nobody knows what it has now */
+        view->version = 0; /* its content is unknown from now on */
         return DX_STATES_ECORRUPT;
     }
     if (whole) view->epoch = from;
@@ -862,7 +862,7 @@ DX_STATES_API int dx_states_view_handler(const dx_hbtp_context *c)
     if (c->payload_size < DX_STATES_P_SHORT_HEAD) return DX_STATES_ETRUNCATED;
     number = dx_states_p_load32(c->payload);
     while (view && (view->number != number || view->session_ != c->session)) view = view->next_;
-    if (!view || view->sequence_) return DX_STATES_OK; /* what was on its way */
+    if (!view || view->sequence_) return DX_STATES_OK; /* frames of an earlier subscription */
     error = dx_states_p_take(view, c->frame->opcode == DX_HBTP_OP_STATE_SYNC, c->payload,
                              c->payload_size);
     if (error) dx_states_p_lose(view);

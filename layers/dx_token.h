@@ -1,4 +1,4 @@
-/*  dx_token.h - v0.3.0 - JSON Web Tokens that are signed with HS256, and nothing else
+/*  dx_token.h - v0.3.0 - JSON Web Tokens signed with HS256, and nothing else
                - MIT-0 or public domain, see end of file
 
     Do this in ONE C or C++ file:
@@ -8,8 +8,8 @@
 
     and include it elsewhere without the define. C99; also builds as C++11. It stands on
     dx_sha256.h, which it includes unless it was included before; with the first of the two defines,
-    define its own too. The strict reader of JSON objects in it may be used for other messages that
-    everybody must read in the same way.
+    define its own too. Its strict reader of JSON objects can also be used for other messages that
+    all parties must parse in the same way.
 
     QUICK EXAMPLE
 
@@ -21,7 +21,7 @@
         if (dx_token_key_init(&key, secret, sizeof secret - 1)) return 1;
 
         dx_token_rules rules;
-        memset(&rules, 0, sizeof rules);      // what a token must be
+        memset(&rules, 0, sizeof rules);      // the requirements for a token
         dx_token_claims claims;
         rules.hmac = dx_token_hmac;
         rules.hmac_user = &key;
@@ -34,21 +34,21 @@
     CONTENTS (search >>)  config  errors  key  json  token  platform  names  scalars  walk  values
                           base64url  signature  claims  license
 
-    GUARANTEES  The algorithm is pinned: what the token says about it only decides whether it is
-                refused. The signature is compared in constant time before anything else of the
-                token is read. One text has one meaning: strict base64url and strict JSON. All of
-                an object is checked by RFC 8259, also what nobody asked for; a name that was asked
-                for and comes twice is refused, and so are escapes in the names of members, which
-                could hide a second one. No allocation, globals or recursion. JSON is read in one
-                pass, O(size * names), and nothing is built of it.
+    GUARANTEES  The algorithm is pinned: the token's "alg" can only get it refused. The signature is
+                compared in constant time before anything else of the token is read. One text has
+                one meaning: strict base64url and strict JSON. All of an object is checked by RFC
+                8259, also members that nobody asked for; a duplicate of a requested name is
+                refused, and so are escapes in names of members, which could hide a duplicate. No
+                allocation, globals or recursion. JSON is read in one pass, O(size * names), and no
+                tree is built.
     LIMITS      Keys of 32 bytes and more. JSON: 31 levels of arrays and objects; numbers are
-                checked as text, and only whole ones from 0 to 2^53 are converted; strings are not
-                checked to be UTF-8. One thread per dx_token_rules, as it holds the memory; a key
-                may be shared. Verify a token once a connection, not once a frame.
+                checked as text, and only integers from 0 to 2^53 are converted; strings are not
+                checked to be UTF-8. One thread per dx_token_rules, because it holds the memory; a
+                key may be shared. Verify a token once a connection, not once a frame.
     CONFIG      DX_TOKEN_STATIC, DX_TOKEN_API, DX_TOKEN_ASSERT(c), DX_TOKEN_MEMSET
     ERRORS      dx_token_error: 0 = ok, negative = reason; dx_token_status_of_error(): 401 ...
-    OWNERSHIP   The caller owns every byte. Claims lie in the memory of the rules; what is found in
-                JSON points into its text.
+    OWNERSHIP   The caller owns every byte. Claims are in the memory of the rules; results from JSON
+                point into its text.
     FORMAT      RFC 7515, 7519 and 8259; HMAC-SHA-256: RFC 2104
 */
 #ifndef DX_TOKEN_H
@@ -82,7 +82,7 @@ extern "C" {
 #endif
 
 /* >>errors ------------------------------------------------------------- */
-/* value, constant, the status for whoever sent the token, as HTTP and HBTP number them. */
+/* value, constant, the status to send back, as in HTTP and HBTP. */
 #define DX_TOKEN_ERRORS(X)                                                                \
     X(0, OK, 500)                                                                         \
     X(-1, EINVAL, 400)      /* an argument breaks its documented contract */              \
@@ -92,15 +92,15 @@ extern "C" {
     X(-8, ENOTSUP, 415)     /* another "alg", or "crit" */                                \
     X(-9, ENOTFOUND, 404)   /* another "kid"; no such claim */                            \
     X(-42, ESIGNATURE, 401) /* not signed with this key */                                \
-    X(-43, EEXPIRED, 401)   /* its time is over */                                        \
-    X(-44, EEARLY, 401)     /* its time has not come */                                   \
+    X(-43, EEXPIRED, 401)   /* it has expired */                                          \
+    X(-44, EEARLY, 401)     /* it is not valid yet */                                     \
     X(-45, EAUDIENCE, 401)  /* for another audience, or from another issuer */
 
 typedef enum dx_token_error {
 #define DX_TOKEN_P_ERROR_IS(value, constant, status) DX_TOKEN_##constant = value,
     DX_TOKEN_ERRORS(DX_TOKEN_P_ERROR_IS)
     DX_TOKEN_KEY_SIZE_MIN = 32,   /* bytes; a shorter key is easier to guess than the hash */
-    DX_TOKEN_JSON_LEVELS_MAX = 31 /* arrays and objects in each other */
+    DX_TOKEN_JSON_LEVELS_MAX = 31 /* max nesting of arrays and objects */
 } dx_token_error;
 
 /* "DX_TOKEN_EEXPIRED" and so on; "unknown error" for anything else. */
@@ -109,68 +109,68 @@ DX_TOKEN_API const char *dx_token_error_name(int error);
 DX_TOKEN_API int         dx_token_status_of_error(int error);
 
 /* >>key ---------------------------------------------------------------- */
-/* HMAC-SHA-256 (RFC 2104) of a message; not 0: it failed. `user` stands for the key. It is a hook,
-   so that a key may stay in a library or a device of its own. */
+/* HMAC-SHA-256 (RFC 2104) of a message; not 0: it failed. `user` identifies the key. A hook, so
+   that the key may stay in another library or a hardware device. */
 typedef int dx_token_hmac_fn(void *user, const void *message, size_t size, uint8_t mac[32]);
 
-typedef struct dx_token_key { /* the hash as it is behind the key's block; private */
+typedef struct dx_token_key { /* the hash state after the key's block; private */
     dx_sha256 keyed_;
 } dx_token_key;
 
 /* The bytes of the key are not kept. EINVAL: under 32 bytes. */
 DX_TOKEN_API int dx_token_key_init(dx_token_key *prepared, const void *key, size_t size);
-/* The hmac of dx_sha256.h, a dx_token_hmac_fn; user: a dx_token_key, which is only read. */
+/* The hmac of dx_sha256.h, a dx_token_hmac_fn; user: a dx_token_key, which it does not modify. */
 DX_TOKEN_API int dx_token_hmac(void *user, const void *message, size_t size, uint8_t mac[32]);
 
 /* >>json --------------------------------------------------------------- */
-/* For messages that everybody must read in the same way: the claims of a token, or others. */
-typedef struct dx_token_json_text { /* a value as it stands in JSON, strings with their quotes */
-    const char *begin; /* NULL: not there */
-    const char *end;   /* behind its last character */
+/* For messages that all parties must parse in the same way: a token's claims, or others. */
+typedef struct dx_token_json_text { /* a value as written in JSON, strings with their quotes */
+    const char *begin; /* NULL: missing */
+    const char *end;   /* after its last character */
 } dx_token_json_text;
 
-/* Read an object, all of it, and find the members with these names in its outermost level:
-   found[i] is the value of names[i]. EINVAL; ECORRUPT. */
+/* Check a whole object and find the members with these names at its top level: found[i] is the
+   value of names[i]. EINVAL; ECORRUPT. */
 DX_TOKEN_API int  dx_token_json_find_members(const char *json, size_t size,
                                              const char *const *names, size_t count,
                                              dx_token_json_text *found);
-/* Is the value this string? Of all escapes only that of "/" is understood, as some writers escape
-   it; a string with another one equals no text. The value as it was found. */
+/* Is the value this string? The only supported escape is that of "/", which some writers produce; a
+   string with another escape equals nothing. The value as it was found. */
 DX_TOKEN_API bool dx_token_json_equals(const dx_token_json_text *value, const char *text);
-/* Is the value this string, or an array with this string in it? */
+/* Is the value this string, or an array that contains it? */
 DX_TOKEN_API bool dx_token_json_contains(const dx_token_json_text *value, const char *text);
-/* A whole number from 0 to 2^53, digits only. EINVAL: the value is not there; ECORRUPT: it is no
-   such number. */
+/* An integer from 0 to 2^53, digits only. EINVAL: the value is missing; ECORRUPT: not such a
+   number. */
 DX_TOKEN_API int  dx_token_json_read_integer(const dx_token_json_text *value, uint64_t *number);
 
 /* >>token -------------------------------------------------------------- */
-typedef struct dx_token_rules {   /* what a token must be; set the fields, zero the rest */
+typedef struct dx_token_rules {   /* requirements for a token; set the fields, zero the rest */
     dx_token_hmac_fn *hmac;       /* required */
     void             *hmac_user;
-    char             *memory;     /* required; for what a token says, three quarters of its size */
+    char             *memory;     /* required; for decoded text, 3/4 of a token's size */
     size_t            memory_size;
     const char       *key_id;     /* "kid"; NULL: any */
     const char       *issuer;     /* "iss"; NULL: any */
     const char       *audience;   /* one of "aud"; NULL: any */
-    uint32_t          leeway_s;   /* by which clocks may differ */
-    bool              allow_endless; /* true: a token may be without "exp" */
+    uint32_t          leeway_s;   /* allowed clock skew */
+    bool              allow_endless; /* true: "exp" may be missing */
 } dx_token_rules;
 
-typedef struct dx_token_claims { /* lies in the memory of the rules until the next token */
+typedef struct dx_token_claims { /* in the memory of the rules until the next token */
     const char *json;
     size_t      size;
     uint64_t    expires_s;    /* "exp", seconds since 1970; UINT64_MAX: none */
     uint64_t    not_before_s; /* "nbf"; 0: none */
 } dx_token_claims;
 
-/* The signature is compared, in constant time, before anything is read. ECORRUPT: not three parts
-   of strict base64url, not JSON, a date that is no whole number up to 2^53, or a name twice of
-   those that count here; ETOOBIG; ESIGNATURE; ENOTSUP: another "alg", or "crit"; ENOTFOUND: another
+/* The signature is compared, in constant time, before anything is parsed. ECORRUPT: not three parts
+   of strict base64url, not JSON, a date that is not an integer up to 2^53, or a duplicate of a name
+   that is used here; ETOOBIG; ESIGNATURE; ENOTSUP: another "alg", or "crit"; ENOTFOUND: another
    key_id; EEXPIRED (also: no "exp"), EEARLY, EAUDIENCE; ESYS: hmac failed; EINVAL. */
 DX_TOKEN_API int dx_token_verify(const dx_token_rules *rules, const char *token, size_t size,
                                  uint64_t now_s, dx_token_claims *claims);
-/* A claim's value as it stands in the JSON, strings with quotes: what begins and ends a
-   dx_token_json_text. ENOTFOUND; ECORRUPT: twice. */
+/* A claim's value as written in the JSON, strings with quotes, as begin and end of a
+   dx_token_json_text. ENOTFOUND; ECORRUPT: a duplicate. */
 DX_TOKEN_API int dx_token_find_claim(const dx_token_claims *claims, const char *name,
                                      const char **value, size_t *size);
 
@@ -225,14 +225,14 @@ DX_TOKEN_API int dx_token_status_of_error(int error)
 }
 
 /* >>scalars -------------------------------------------------------------
-   Of the reader of JSON. Every function takes the text that is left, and moves its begin behind
-   what it has read:
+   The JSON reader. Every function takes the rest of the text, and advances its begin past the
+   bytes that it has read:
 
        { "name" : 12.5e3 , ...
                   ^begin       end^        number: begin moves to the comma
 
-   The end of the text reads as a zero byte, which no rule accepts, so that no loop has to ask twice
-   whether anything is left. */
+   The end of the text reads as a zero byte, which no rule accepts, so loops need no second check
+   for the end. */
 static char dx_token_p_at(const dx_token_json_text *t)
 {
     DX_TOKEN_ASSERT(t->begin <= t->end);
@@ -246,7 +246,7 @@ static bool dx_token_p_is_hex(char c)
     return dx_token_p_is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
 }
 
-/* The next character behind white space; 0: the end. */
+/* The next character after white space; 0: the end. */
 static char dx_token_p_peek(dx_token_json_text *t)
 {
     for (; t->begin < t->end; t->begin++) {
@@ -263,7 +263,7 @@ static bool dx_token_p_take(dx_token_json_text *t, char c)
     return true;
 }
 
-/* What stands behind a backslash. */
+/* The part of an escape after the backslash. */
 static bool dx_token_p_read_escape(dx_token_json_text *t)
 {
     const char c = dx_token_p_at(t);
@@ -284,7 +284,7 @@ static bool dx_token_p_read_escape(dx_token_json_text *t)
 typedef enum dx_token_p_string {
     DX_TOKEN_P_NO_STRING,
     DX_TOKEN_P_PLAIN,
-    DX_TOKEN_P_ESCAPED /* with a backslash in it */
+    DX_TOKEN_P_ESCAPED /* contains a backslash */
 } dx_token_p_string;
 
 static dx_token_p_string dx_token_p_read_string(dx_token_json_text *t)
@@ -312,7 +312,7 @@ static bool dx_token_p_read_digits(dx_token_json_text *t)
     return t->begin > first;
 }
 
-/* A whole part without leading zeros, perhaps a fraction, perhaps an exponent. */
+/* An integer part without leading zeros, an optional fraction, an optional exponent. */
 static bool dx_token_p_read_number(dx_token_json_text *t)
 {
     const char *first;
@@ -352,15 +352,15 @@ static bool dx_token_p_read_scalar(dx_token_json_text *t)
 }
 
 /* >>walk ----------------------------------------------------------------
-   One loop walks the whole text. What a recursive reader keeps on the stack is one bit a level,
-   1 for an object and 0 for an array, under a highest bit that only marks the depth:
+   One loop walks the whole text. Instead of a recursive reader's stack there is one bit for each
+   level, 1 for an object and 0 for an array, below a highest bit that only marks the depth:
 
-       1                outside: before the object, or behind it
-       1 1              in the outermost object: the members that may be asked for
+       1                outside: before the object, or after it
+       1 1              in the outermost object: its members can be requested
        1 1 0            in an array in it
        1 1 0 1          in an object in that array
 
-   Each step reads the end of a container; or, behind a comma, and in an object behind a name, the
+   Each step reads the end of a container; or, after a comma (and in an object after a name), the
    beginning of a container or a scalar. */
 enum {
     DX_TOKEN_P_OUTSIDE   = 1,
@@ -368,11 +368,11 @@ enum {
 };
 
 struct dx_token_p_walk {
-    dx_token_json_text rest;  /* still to be read */
+    dx_token_json_text rest;  /* not read yet */
     dx_token_json_text name;  /* of the last member of the outermost object, without quotes */
     dx_token_json_text value; /* of that member */
     uint32_t     levels;
-    bool         fresh; /* a container has just begun: no comma before what comes */
+    bool         fresh; /* a container has just begun: no comma yet */
 };
 
 static bool dx_token_p_read_name(struct dx_token_p_walk *w)
@@ -424,7 +424,7 @@ static bool dx_token_p_step(struct dx_token_p_walk *w)
     return true;
 }
 
-/* Keep a member if its name is one of these. False: it comes for the second time. */
+/* Keep a member if its name is one of these. False: a duplicate. */
 static bool dx_token_p_keep(const struct dx_token_p_walk *w, const char *const *names, size_t count,
                            dx_token_json_text *found)
 {
@@ -457,7 +457,7 @@ DX_TOKEN_API int dx_token_json_find_members(const char *json, size_t size,
     if (dx_token_p_peek(&w.rest) != '{') return DX_TOKEN_ECORRUPT;
     do {
         if (!dx_token_p_step(&w)) return DX_TOKEN_ECORRUPT;
-        /* A member is complete behind a scalar and behind the end of a container. */
+        /* A member is complete after a scalar, and after the end of a container. */
         if (w.fresh || w.levels != DX_TOKEN_P_OUTERMOST) continue;
         if (!dx_token_p_keep(&w, names, count, found)) return DX_TOKEN_ECORRUPT;
     } while (w.levels > DX_TOKEN_P_OUTSIDE);
@@ -467,9 +467,9 @@ DX_TOKEN_API int dx_token_json_find_members(const char *json, size_t size,
 }
 
 /* >>values --------------------------------------------------------------
-   Values that were found are compared where they stand, so that no memory is needed for decoded
-   ones. That is why only one escape is understood: a string with another one, compared as it is
-   written, would equal a text that it does not mean. */
+   Values are compared in place, so that no memory is needed for decoded ones. That is why only one
+   escape is supported: a string with another escape, compared as written, could equal a text that
+   it does not mean. */
 DX_TOKEN_API bool dx_token_json_equals(const dx_token_json_text *value, const char *text)
 {
     const char *p = value->begin;
@@ -506,7 +506,7 @@ DX_TOKEN_API bool dx_token_json_contains(const dx_token_json_text *value, const 
 
 DX_TOKEN_API int dx_token_json_read_integer(const dx_token_json_text *value, uint64_t *number)
 {
-    const uint64_t number_max = (uint64_t)1 << 53; /* what a double still counts exactly */
+    const uint64_t number_max = (uint64_t)1 << 53; /* exact in a double */
     const char *p;
     uint64_t n = 0;
     if (!value || !value->begin || !number) return DX_TOKEN_EINVAL;
@@ -520,14 +520,14 @@ DX_TOKEN_API int dx_token_json_read_integer(const dx_token_json_text *value, uin
 }
 
 /* >>base64url -----------------------------------------------------------
-   RFC 4648, 5, strictly: no padding, no white space, and the bits of the last character that belong
-   to no byte are 0, so that no two texts mean the same bytes.
+   RFC 4648, 5, strictly: no padding, no white space, and the unused bits of the last character are
+   0, so that no two texts mean the same bytes.
 
        | aaaaaa | bbbbbb | cccccc | dddddd |      four characters of six bits
        | aaaaaabb | bbbbcccc | ccdddddd    |      three bytes
 
-   Wrong characters, bytes from 128 on and those with 64 in the table, are collected in `bad` and
-   looked at once, at the end. So no branch depends on the text. */
+   Invalid characters (bytes from 128 on and those with 64 in the table) are accumulated in `bad`
+   and checked once, at the end. So no branch depends on the text. */
 enum {
     DX_TOKEN_P_MAC_SIZE  = 32,
     DX_TOKEN_P_MAC_CHARS = 43 /* 32 bytes in base64url */
@@ -549,8 +549,8 @@ static size_t dx_token_p_decode(const char *in, size_t size, char *out)
     const uint8_t *const end = p + size;
     char *const begin = out;
     uint32_t bad = size % 4 == 1 ? 64 : 0;
-    uint32_t group;    /* bits that were read */
-    uint32_t bits = 0; /* of them, those that no byte was made of */
+    uint32_t group;    /* bits read */
+    uint32_t bits = 0; /* those not yet written as bytes */
     for (; end - p >= 4; p += 4) {
         const uint32_t a = values[p[0] & 127];
         const uint32_t b = values[p[1] & 127];
@@ -582,8 +582,8 @@ static size_t dx_token_p_decode(const char *in, size_t size, char *out)
        |<------------ signed ------------->|
                             ^ dot          ^ signed_size
 
-   The last dot is found from the end, where the signature has a fixed size, so the first thing that
-   a token is asked is whether somebody with the key has written it. */
+   The last dot is found from the end, where the signature has a fixed size, so the first check of a
+   token is whether a holder of the key has written it. */
 DX_TOKEN_API int dx_token_key_init(dx_token_key *prepared, const void *key, size_t size)
 {
     if (!prepared || !key || size < DX_TOKEN_KEY_SIZE_MIN) return DX_TOKEN_EINVAL;
@@ -602,7 +602,7 @@ DX_TOKEN_API int dx_token_hmac(void *user, const void *message, size_t size, uin
     return DX_TOKEN_OK;
 }
 
-/* Has somebody with the key signed these bytes? `sent`: the third part of the token. */
+/* Are these bytes signed with the key? `sent`: the third part of the token. */
 static int dx_token_p_check_signature(const dx_token_rules *rules, const char *token,
                                       size_t signed_size, const char *sent)
 {
@@ -616,11 +616,11 @@ static int dx_token_p_check_signature(const dx_token_rules *rules, const char *t
 }
 
 /* >>claims --------------------------------------------------------------
-   Header and claims are decoded one after the other into the same memory: of the header nothing is
-   needed once it was checked. */
+   Header and claims are decoded one after the other into the same memory: the header is not needed
+   after its check. */
 
-/* Decode a part of a token and find members of the object that it must be. *size: of the part, then
-   of what it says. */
+/* Decode a part of a token and find members of the object in it. *size: of the part, then of the
+   decoded text. */
 static int dx_token_p_read_part(const dx_token_rules *rules, const char *part, size_t *size,
                                 const char *const *names, size_t count, dx_token_json_text *found)
 {
@@ -641,7 +641,7 @@ static int dx_token_p_check_header(const dx_token_rules *rules, const char *part
     const int error =
         dx_token_p_read_part(rules, part, &size, names, DX_TOKEN_P_HEADER_NAMES, found);
     if (error) return error;
-    /* "crit" names extensions that must be understood, and none is. */
+    /* "crit" names extensions that a reader must support; this one supports no extension. */
     if (!dx_token_json_equals(&found[DX_TOKEN_P_ALG], "HS256") || found[DX_TOKEN_P_CRIT].begin)
         return DX_TOKEN_ENOTSUP;
     if (rules->key_id && !dx_token_json_equals(&found[DX_TOKEN_P_KID], rules->key_id))
@@ -649,7 +649,7 @@ static int dx_token_p_check_header(const dx_token_rules *rules, const char *part
     return DX_TOKEN_OK;
 }
 
-/* A NumericDate, or `none` where there is no such claim. */
+/* A NumericDate, or `none` if there is no such claim. */
 static bool dx_token_p_read_date(const dx_token_json_text *value, uint64_t none, uint64_t *date)
 {
     *date = none;
@@ -669,7 +669,7 @@ static int dx_token_p_check_claims(const dx_token_rules *rules, const char *part
     };
     static const char *const names[DX_TOKEN_P_CLAIM_NAMES] = {"exp", "nbf", "iat", "iss", "aud"};
     dx_token_json_text found[DX_TOKEN_P_CLAIM_NAMES];
-    uint64_t issued; /* is read, so that a wrong one is refused, and not used */
+    uint64_t issued; /* checked, but not used */
     const int error =
         dx_token_p_read_part(rules, part, &size, names, DX_TOKEN_P_CLAIM_NAMES, found);
     claims->json = rules->memory;
@@ -703,7 +703,7 @@ DX_TOKEN_API int dx_token_verify(const dx_token_rules *rules, const char *token,
     if (size < DX_TOKEN_P_MAC_CHARS + 3) return DX_TOKEN_ECORRUPT;
     signed_size = size - DX_TOKEN_P_MAC_CHARS - 1;
     while (dot < signed_size && token[dot] != '.') dot++;
-    /* A third dot anywhere is no character of base64url, and refused with its part. */
+    /* A third dot is not a character of base64url, and is refused with its part. */
     if (dot == signed_size || token[signed_size] != '.') return DX_TOKEN_ECORRUPT;
     DX_TOKEN_ASSERT(dot < signed_size && signed_size + 1 + DX_TOKEN_P_MAC_CHARS == size);
     error = dx_token_p_check_signature(rules, token, signed_size, token + signed_size + 1);

@@ -1,9 +1,9 @@
-/*  dx_tree.h - v0.3.0 - directory trees as objects that share what is equal
+/*  dx_tree.h - v0.3.0 - directory trees as deduplicated objects
                         - MIT-0 or public domain, see end of file
 
     A snapshot of a directory is a tree of objects, each known by the hash of its bytes. Directories
-    list their entries with the hashes of what is below them, so two snapshots share every subtree
-    that did not change. This header turns entries into bytes and back. It reads no file, keeps no
+    list their entries with the hashes of their content, so two snapshots share every subtree
+    that did not change. This header encodes and decodes entries. It reads no file, stores no
     object and computes no hash: a store of objects (dx_cas.h, or any other) does that.
 
     Do this in ONE C or C++ file:
@@ -44,8 +44,8 @@
 
     GUARANTEES
         - The same entries give the same bytes, on every platform.
-        - A reader accepts nothing but what a writer can have made, but for where pieces and
-          lists are divided. Names come out sorted and unique, without "/", ".", "..".
+        - A reader accepts only what a writer can have made, except that pieces and lists may be
+          divided elsewhere. Names come out sorted and unique, without "/", ".", "..".
         - No allocation, no globals, no recursion; input reaches no assert and no long loop.
     LIMITS      A name has 255 bytes, a link's target 4,095, inline content 32, a piece 32 KiB, a
                 list 512 children and 8 levels; a map of holes or the attributes of an entry
@@ -54,8 +54,8 @@
                 DX_TREE_API        how functions are declared
                 DX_TREE_ASSERT(c)  <assert.h> when hosted
                 DX_TREE_MEMCPY, DX_TREE_MEMCMP
-    ERRORS      dx_tree_error: 0 = ok, negative = reason; dx_tree_error_name() spells it.
-    OWNERSHIP   Every buffer is the caller's and only borrowed; an entry that was read points into
+    ERRORS      dx_tree_error: 0 = ok, negative = reason; dx_tree_error_name() returns its name.
+    OWNERSHIP   Every buffer is the caller's and only borrowed; a decoded entry points into
                 the piece that was fed.
     FORMAT      docs/formats/tree.md is normative.
 */
@@ -91,7 +91,7 @@ extern "C" {
     X(-2, ENOMEM)      /* the caller's memory is too small */                                      \
     X(-3, ENOSPACE)    /* the output buffer is full */                                             \
     X(-4, ETOOBIG)     /* above a limit: a name, a target, inline content, a list */               \
-    X(-5, ECORRUPT)    /* not of this format: the snapshot's first bytes, bytes behind its end */  \
+    X(-5, ECORRUPT)    /* not of this format: the snapshot's magic, or trailing bytes */           \
     X(-6, EAGAIN)      /* not used here */                                                         \
     X(-7, ESYS)        /* not used here; callbacks may return it */                                \
     X(-8, ENOTSUP)     /* not used here */                                                         \
@@ -103,7 +103,7 @@ extern "C" {
     X(-33, EORDER)     /* names do not ascend */                                                   \
     X(-34, ETYPE)      /* none of the six types */                                                 \
     X(-35, EMODE)      /* other than mode bits, 0..07777 */                                        \
-    X(-36, ELEVEL)     /* a level that this type cannot have, or other than was announced */       \
+    X(-36, ELEVEL)     /* a level that this type cannot have, or not the expected one */           \
     X(-37, ESUM)       /* sizes that do not add up */                                              \
     X(-38, ETARGET)    /* a link's target is empty or has a zero byte */                           \
     X(-39, EZERO)      /* a field that must be zero is not */                                      \
@@ -119,10 +119,10 @@ enum {
     DX_TREE_ID_SIZE = 32,
     DX_TREE_NAME_MAX = 255,
     DX_TREE_TARGET_MAX = 4095,
-    DX_TREE_INLINE_MAX = 32,         /* bytes of a file that stand in its entry */
+    DX_TREE_INLINE_MAX = 32,         /* max bytes of a file stored in its entry */
     DX_TREE_ENTRY_HEAD = 24,
     DX_TREE_SAME_MAX = 4095,         /* bytes of the path to a file's earlier name */
-    DX_TREE_EXTRA_INLINE_MAX = 1024, /* bytes of holes, or attributes, that stand in the entry, */
+    DX_TREE_EXTRA_INLINE_MAX = 1024, /* max bytes of holes, or attributes, stored in the entry, */
     DX_TREE_EXTRA_SIZE_MAX = 131072, /* and in an object */
     DX_TREE_XATTR_VALUE_MAX = 65536,
     DX_TREE_EXTRAS_MAX = 4 + 2 + 4095, /* the longest: a path alone */
@@ -146,7 +146,7 @@ enum dx_tree_type { /* dx_tree_entry.type */
 };
 enum { DX_TREE_INLINE = 255 }; /* dx_tree_entry.level */
 
-enum dx_tree_extra { /* what an entry may have besides: dx_tree_find_extra() */
+enum dx_tree_extra { /* optional data of an entry: dx_tree_find_extra() */
     DX_TREE_OWNER = 1,      /* dx_tree_read_owner() */
     DX_TREE_SAME = 2,       /* another name of an earlier file: dx_tree_read_same() */
     DX_TREE_HOLES = 3,      /* of a file: dx_tree_holes_next(), */
@@ -167,14 +167,14 @@ typedef struct dx_tree_entry {
     const void *name;       /* not NUL-terminated */
     const void *data;       /* INLINE: the file's bytes or the link's target; else NULL */
     uint8_t     id[32];     /* not INLINE: of the content, or of the list of its parts */
-    uint16_t    extra_size; /* 0: it has nothing that version 1 has not */
+    uint16_t    extra_size; /* 0: nothing beyond version 1 of the format */
     const void *extra;      /* records that dx_tree_put_extra() made */
 } dx_tree_entry;
 
 typedef struct dx_tree_owner {
-    uint32_t    user;            /* numbers, */
+    uint32_t    user;            /* ids, */
     uint32_t    group;
-    uint8_t     user_name_size;  /* and names where these were known, else 0 */
+    uint8_t     user_name_size;  /* and names if they are known, else 0 */
     uint8_t     group_name_size;
     const void *user_name;       /* not NUL-terminated */
     const void *group_name;
@@ -199,7 +199,7 @@ typedef struct dx_tree_xattrs { /* a walk over attributes; private */
     const uint8_t *bytes_;
     size_t         size_;
     size_t         at_;
-    const uint8_t *last_;   /* the name before */
+    const uint8_t *last_;   /* the previous name */
     uint8_t        last_size_;
 } dx_tree_xattrs;
 
@@ -207,20 +207,20 @@ typedef struct dx_tree_piece { /* entries being written; the fields may be read 
     uint8_t *bytes;
     size_t   capacity;
     size_t   size;           /* bytes of the entries in it, */
-    uint32_t count;          /* and how many they are */
+    uint32_t count;          /* and their number */
     uint16_t last_size;
-    uint8_t  last[255];      /* the name before the next entry, over the ends of pieces */
+    uint8_t  last[255];      /* the last name, kept across pieces */
 } dx_tree_piece;
 
 typedef struct dx_tree_reader { /* private */
-    const uint8_t *bytes_;     /* the piece that was fed */
+    const uint8_t *bytes_;     /* the piece being read */
     size_t         size_;
     size_t         at_;        /* the next entry in it */
     uint16_t       last_size_;
-    uint8_t        last_[255]; /* the name before, over the ends of pieces */
+    uint8_t        last_[255]; /* the last name, kept across pieces */
 } dx_tree_reader;
 
-/* Keep an object and say its id. Returns 0, or an error that is passed through. */
+/* Store an object and set its id. Returns 0, or an error that is passed through. */
 typedef int dx_tree_put_fn(void *user, const void *data, size_t size, uint8_t id[32]);
 
 typedef struct dx_tree_list { /* lists being written; private. The caller gives it memory */
@@ -232,7 +232,7 @@ typedef struct dx_tree_list { /* lists being written; private. The caller gives 
     uint64_t        size_;      /* bytes of content in all */
 } dx_tree_list;
 
-typedef struct dx_tree_list_view { /* a list that was checked */
+typedef struct dx_tree_list_view { /* a list that passed the check */
     const uint8_t *bytes_;
     uint32_t       count;    /* children */
     uint32_t       level;
@@ -243,23 +243,24 @@ typedef struct dx_tree_list_view { /* a list that was checked */
 /* "DX_TREE_ECORRUPT" and so on; "unknown error" for anything else. Never NULL. */
 DX_TREE_API const char *dx_tree_error_name(int error);
 
-/* --- Entries. out = the entry's bytes; *size = how many. DX_TREE_ENOSPACE, or what is wrong. */
+/* --- Entries. out = the entry's bytes; *size = their number. DX_TREE_ENOSPACE, or an error of the
+   entry. */
 DX_TREE_API int dx_tree_write_entry(const dx_tree_entry *e, void *out, size_t capacity,
                                     size_t *size);
-/* The entry at the start of bytes: returns its size, or an error. name and data point there. */
+/* Decode the entry at the start of bytes. Returns its size, or an error. Pointers lead there. */
 DX_TREE_API int dx_tree_read_entry(const void *bytes, size_t size, dx_tree_entry *out);
 /* Add a child to the size and count of its directory, as docs/formats/tree.md defines them.
    DX_TREE_ETOOBIG: above 2^64. */
 DX_TREE_API int dx_tree_add_up(dx_tree_entry *dir, const dx_tree_entry *child);
-/* Names compare as bytes; the shorter one first where one begins with the other. */
+/* Names compare as bytes; a prefix comes first. */
 DX_TREE_API int dx_tree_compare_names(const void *a, size_t a_size, const void *b, size_t b_size);
 
-/* Has it what version 1 of the format has not? Then its snapshot is of version 2. */
+/* Does it need version 2 of the format? Then so does its snapshot. */
 DX_TREE_API bool dx_tree_is_extended(const dx_tree_entry *e);
 
 /* --- Extras, written: records into a buffer that becomes dx_tree_entry.extra. *used starts at 0;
-   DX_TREE_ENOSPACE leaves it as it is. dx_tree_write_entry() checks what was made. */
-/* kinds ascend. */
+   DX_TREE_ENOSPACE leaves it unchanged. dx_tree_write_entry() checks the result. */
+/* Add kinds in ascending order. */
 DX_TREE_API int dx_tree_put_extra(void *out, size_t capacity, size_t *used, int kind,
                                   const void *bytes, size_t size);
 DX_TREE_API int dx_tree_put_owner(void *out, size_t capacity, size_t *used,
@@ -269,8 +270,8 @@ DX_TREE_API int dx_tree_put_same(void *out, size_t capacity, size_t *used, unsig
                                  const void *path, size_t size);
 DX_TREE_API int dx_tree_put_device(void *out, size_t capacity, size_t *used, uint32_t major_number,
                                    uint32_t minor_number);
-/* The bytes for DX_TREE_HOLES, hole by hole: so many bytes of data since the hole before, and then
-   the hole. */
+/* The bytes for DX_TREE_HOLES, hole by hole: `data` bytes since the end of the previous hole, then
+   `hole` bytes. */
 DX_TREE_API int dx_tree_put_hole(void *out, size_t capacity, size_t *used, uint64_t data,
                                  uint64_t hole);
 /* The bytes for DX_TREE_XATTRS, in the order of the names. */
@@ -279,7 +280,7 @@ DX_TREE_API int dx_tree_put_xattr(void *out, size_t capacity, size_t *used,
 
 /* --- Extras, read. NULL: the entry has none of this kind. */
 DX_TREE_API const void *dx_tree_find_extra(const dx_tree_entry *e, int kind, size_t *size);
-/* Of an entry that was read; false: it has none. What they point to lies in the entry. */
+/* Of a decoded entry; false: it has none. The results point into the entry. */
 DX_TREE_API bool dx_tree_read_owner(const dx_tree_entry *e, dx_tree_owner *out);
 DX_TREE_API bool dx_tree_read_same(const dx_tree_entry *e, unsigned *up, const void **path,
                                    size_t *size);
@@ -287,27 +288,27 @@ DX_TREE_API bool dx_tree_read_device(const dx_tree_entry *e, uint32_t *major_num
                                      uint32_t *minor_number);
 /* kind DX_TREE_HOLES or DX_TREE_XATTRS: the id (points into the entry) and size of the object. */
 DX_TREE_API const uint8_t *dx_tree_read_object(const dx_tree_entry *e, int kind, uint32_t *size);
-/* From the entry, or from an object, which is checked on the way. total: bytes of the file. */
+/* From the entry, or from an object; each step checks its record. total: bytes of the file. */
 DX_TREE_API void dx_tree_holes_begin(dx_tree_holes *h, const void *bytes, size_t size,
                                      uint64_t total);
-/* 1: a hole. 0: there are no more. Negative: what is wrong. */
+/* 1: a hole. 0: there are no more. Negative: an error. */
 DX_TREE_API int  dx_tree_holes_next(dx_tree_holes *h, uint64_t *start, uint64_t *size);
 DX_TREE_API void dx_tree_xattrs_begin(dx_tree_xattrs *x, const void *bytes, size_t size);
 DX_TREE_API int  dx_tree_xattrs_next(dx_tree_xattrs *x, dx_tree_xattr *out);
 
-/* --- Directories, written: add the entries in order; whenever the answer is 1 keep the piece as an
-   object, take it into a list, and go on after dx_tree_piece_reset(). A directory without entries
+/* --- Directories, written: add the entries in order. When the result is 1, store the piece as an
+   object, add it to a list, and continue after dx_tree_piece_reset(). A directory without entries
    is one empty piece. */
 DX_TREE_API void dx_tree_piece_begin(dx_tree_piece *p, void *bytes, size_t capacity);
 DX_TREE_API void dx_tree_piece_reset(dx_tree_piece *p);
 /* 0: added. 1: added, and the piece ends here. DX_TREE_ENOSPACE: the piece ends before this entry
-   (keep it, reset, add again). Else what is wrong with the entry. */
+   (store it, reset, add again). Other errors: the entry is invalid. */
 DX_TREE_API int  dx_tree_piece_add(dx_tree_piece *p, const dx_tree_entry *e);
 
 /* --- Directories, read: feed the pieces in order. */
 DX_TREE_API void dx_tree_reader_begin(dx_tree_reader *r);
 DX_TREE_API void dx_tree_reader_feed(dx_tree_reader *r, const void *piece, size_t size);
-/* 1: *out is the next entry. 0: the piece is used up. Negative: what is wrong. */
+/* 1: *out is the next entry. 0: the end of the piece. Negative: an error. */
 DX_TREE_API int  dx_tree_reader_next(dx_tree_reader *r, dx_tree_entry *out);
 
 /* --- Lists: of the chunks of a file, or the pieces of a directory. memory: DX_TREE_LEVELS_MAX *
@@ -317,7 +318,7 @@ DX_TREE_API int  dx_tree_list_add(dx_tree_list *l, const uint8_t id[32], uint64_
 /* One child: that child itself, level 0. None: DX_TREE_EINVAL. */
 DX_TREE_API int  dx_tree_list_finish(dx_tree_list *l, uint8_t id[32], uint8_t *level,
                                      uint64_t *size);
-/* Check a list of that level with so many bytes under it: a file's size, what the list above says,
+/* Check a list of that level. total: the bytes under it, from the file's size or the list above,
    or, for the topmost list of a directory, DX_TREE_ANY_SIZE. */
 DX_TREE_API int  dx_tree_list_open(dx_tree_list_view *v, const void *bytes, size_t size,
                                    uint32_t level, uint64_t total);
@@ -400,7 +401,7 @@ DX_TREE_API const char *dx_tree_error_name(int error)
 }
 
 /* >>extras --------------------------------------------------------------
-   What version 1 has not, behind the entry: records of ascending kinds, each once.
+   Data that version 1 lacks, after the entry: records in ascending order of kind, each once.
 
        [kind 1][0 1][size 2] bytes ...   OWNER      user 4, group 4, names: size 1, bytes
                                          SAME       up 2, path
@@ -410,7 +411,7 @@ DX_TREE_API const char *dx_tree_error_name(int error)
                                          DEVICE     major 4, minor 4
 
    An entry without extras is the same bytes in both versions, so old and new snapshots share it.
-   Everything is checked when an entry is read, what lies in objects when it is walked over. */
+   Records in the entry are checked when it is decoded, those in objects during the walk. */
 enum {
     DX_TREE_P_EXTRA_HEAD = 4,
     DX_TREE_P_OWNER_MIN = 10,
@@ -428,7 +429,7 @@ static bool dx_tree_p_has_zero(const uint8_t *p, uint64_t size, uint8_t other)
     return false;
 }
 
-/* Names that could lead out of the directory, or mean another one, are refused here, once. */
+/* Refuse names that could lead out of the directory or mean another one; only here. */
 static int dx_tree_p_check_name(const uint8_t *name, size_t size)
 {
     if (!size || dx_tree_p_has_zero(name, size, '/')) return DX_TREE_ENAME;
@@ -436,7 +437,7 @@ static int dx_tree_p_check_name(const uint8_t *name, size_t size)
     return DX_TREE_OK;
 }
 
-/* A number of 7 bits a byte, the low ones first; every byte but the last one has bit 7. */
+/* A varint: 7 bits a byte, the low ones first; every byte but the last one has bit 7. */
 static size_t dx_tree_p_put_number(uint8_t *out, uint64_t v)
 {
     size_t n = 0;
@@ -445,7 +446,7 @@ static size_t dx_tree_p_put_number(uint8_t *out, uint64_t v)
     return n;
 }
 
-/* Advance *at over a number in its shortest form; false: there is none. */
+/* Advance *at over a number in its shortest form; false: malformed. */
 static bool dx_tree_p_get_number(const uint8_t *p, size_t size, size_t *at, uint64_t *out)
 {
     unsigned shift = 0;
@@ -477,7 +478,7 @@ DX_TREE_API int dx_tree_holes_next(dx_tree_holes *h, uint64_t *start, uint64_t *
     uint64_t left = h->total_ - h->offset_;
     bool first = h->at_ == 0;
     DX_TREE_ASSERT(h->offset_ <= h->total_);
-    if (h->at_ == h->size_) return first ? DX_TREE_EEXTRA : 0; /* a map without a hole is none */
+    if (h->at_ == h->size_) return first ? DX_TREE_EEXTRA : 0; /* a map needs a hole */
     if (!dx_tree_p_get_number(h->bytes_, h->size_, &h->at_, &data)) return DX_TREE_EEXTRA;
     if (!dx_tree_p_get_number(h->bytes_, h->size_, &h->at_, size)) return DX_TREE_EEXTRA;
     if (!*size || (!data && !first) || data > left || *size > left - data) return DX_TREE_EEXTRA;
@@ -520,7 +521,7 @@ DX_TREE_API int dx_tree_xattrs_next(dx_tree_xattrs *x, dx_tree_xattr *out)
     return 1;
 }
 
-/* Names of owners reach lists of accounts and messages: no field separator, nothing invisible. */
+/* Owner names end up in account lists and messages: no field separator, no control characters. */
 static bool dx_tree_p_is_account(const uint8_t *name, size_t size)
 {
     size_t i;
@@ -549,7 +550,7 @@ static int dx_tree_p_get_owner(const uint8_t *p, size_t size, dx_tree_owner *out
     return DX_TREE_OK;
 }
 
-/* A path down: names with one "/" between them, none of which leads elsewhere. */
+/* A relative path down: valid names, separated by single slashes. */
 static int dx_tree_p_check_same(const uint8_t *p, size_t size)
 {
     size_t from = 2, at;
@@ -587,7 +588,7 @@ static int dx_tree_p_check_xattrs(const uint8_t *p, size_t size)
     return got;
 }
 
-/* What fits into the entry must stand there: one form for the same attributes. */
+/* An object must be too large for the entry, so that equal attributes have one form. */
 static int dx_tree_p_check_object(const uint8_t *p, size_t size)
 {
     uint32_t bytes = size == DX_TREE_P_OBJECT ? dx_tree_p_load32(p + 32) : 0;
@@ -615,7 +616,7 @@ static int dx_tree_p_check_extra(const dx_tree_entry *e, int kind, const uint8_t
     }
 }
 
-/* All extras of an entry whose head was checked. */
+/* Check all extras of an entry whose head was checked. */
 static int dx_tree_p_check_extras(const dx_tree_entry *e)
 {
     const uint8_t *p = (const uint8_t *)e->extra;
@@ -632,11 +633,11 @@ static int dx_tree_p_check_extras(const dx_tree_entry *e)
         if (e->extra_size - at - DX_TREE_P_EXTRA_HEAD < size) return DX_TREE_EEXTRA;
         error = dx_tree_p_check_extra(e, p[at], p + at + DX_TREE_P_EXTRA_HEAD, size);
         if (error) return error;
-        if (seen >> p[at]) return DX_TREE_EEXTRA; /* this one, or one of a higher kind */
+        if (seen >> p[at]) return DX_TREE_EEXTRA; /* this one, or a higher one, was seen */
         seen |= 1u << p[at];
         at += DX_TREE_P_EXTRA_HEAD + size;
     }
-    /* The earlier name has all that belongs to both. */
+    /* The earlier name has all shared attributes. */
     if (seen & 1u << DX_TREE_SAME && seen != 1u << DX_TREE_SAME) return DX_TREE_EEXTRA;
     if (seen & 1u << DX_TREE_HOLES && seen & 1u << DX_TREE_HOLES_ID) return DX_TREE_EEXTRA;
     if (seen & 1u << DX_TREE_XATTRS && seen & 1u << DX_TREE_XATTRS_ID) return DX_TREE_EEXTRA;
@@ -791,14 +792,14 @@ DX_TREE_API const uint8_t *dx_tree_read_object(const dx_tree_entry *e, int kind,
 }
 
 /* >>entry ---------------------------------------------------------------
-   A fixed head, the name, and what the type asks for:
+   A fixed head, the name, and fields that depend on the type:
 
        [type level mode][name extras][mtime ][size  ] name ... [count    ] id or content, extras
         1    1     2     2    2       8       8                 8, dirs    32    inline
 
-   Small files and all links lie inline, in the entry itself. Everything else is known by an id:
-   that of the bytes (level 0) or of a list of their parts. */
-/* What can be said of the numbers alone. */
+   Small files and all links are stored inline, in the entry itself. All other content has an id: of
+   the bytes (level 0) or of a list of their parts. */
+/* Check the numbers of the head. */
 static int dx_tree_p_check_head(const dx_tree_entry *e)
 {
     bool in_line = e->level == DX_TREE_INLINE;
@@ -818,7 +819,7 @@ static int dx_tree_p_check_head(const dx_tree_entry *e)
     return DX_TREE_OK;
 }
 
-/* Bytes of the id, or of the content. The head was checked: what lies inline is small. */
+/* Bytes of the id, or of the inline content, which is small: the head was checked. */
 static size_t dx_tree_p_content(const dx_tree_entry *e)
 {
     DX_TREE_ASSERT(e->level != DX_TREE_INLINE || e->size <= DX_TREE_TARGET_MAX);
@@ -826,13 +827,13 @@ static size_t dx_tree_p_content(const dx_tree_entry *e)
     return DX_TREE_ID_SIZE;
 }
 
-/* Bytes behind the name. */
+/* Bytes after the name. */
 static size_t dx_tree_p_tail(const dx_tree_entry *e)
 {
     return (e->type == DX_TREE_DIR ? 8u : 0u) + dx_tree_p_content(e) + e->extra_size;
 }
 
-/* The entry without the rules for its name, which the root does not have. */
+/* The entry without the rules for its name, which the root lacks. */
 static void dx_tree_p_put_entry(const dx_tree_entry *e, uint8_t *p)
 {
     DX_TREE_ASSERT(e->type >= DX_TREE_FILE && e->type <= DX_TREE_BLOCK);
@@ -875,12 +876,12 @@ DX_TREE_API int dx_tree_write_entry(const dx_tree_entry *e, void *out, size_t ca
     return DX_TREE_OK;
 }
 
-/* The size of the entry, or an error; its name is not looked at. */
+/* The size of the entry, or an error; does not check its name. */
 static int dx_tree_p_get_entry(const uint8_t *p, size_t size, dx_tree_entry *e)
 {
     int error;
     size_t tail;
-    uint32_t name_size; /* and in the upper half that of the extras */
+    uint32_t name_size; /* the upper half is the size of the extras */
     uint64_t mtime;
     if (size < DX_TREE_ENTRY_HEAD) return DX_TREE_ETRUNCATED;
     name_size = dx_tree_p_load32(p + 4);
@@ -929,7 +930,7 @@ DX_TREE_API int dx_tree_add_up(dx_tree_entry *dir, const dx_tree_entry *child)
 {
     uint64_t name = child->name_size;
     uint64_t sum = dir->size;
-    uint64_t part = 16 + name; /* what an entry adds, as docs/formats/tree.md has it */
+    uint64_t part = 16 + name; /* the bytes of an entry itself, see docs/formats/tree.md */
     bool is_dir = child->type == DX_TREE_DIR;
     if (child->type > DX_TREE_LINK) return DX_TREE_OK; /* it has no bytes in a stream */
     if (is_dir && child->count > (UINT64_MAX - part) / (name + 1)) return DX_TREE_ETOOBIG;
@@ -954,11 +955,11 @@ DX_TREE_API int dx_tree_compare_names(const void *a, size_t a_size, const void *
 /* >>piece ---------------------------------------------------------------
    The entries of a directory in the order of their names, cut into pieces, each an object:
 
-       [a][b][c][d] | [e][f][g][h][i] | [j][k] ...        a piece may end behind an entry whose name
+       [a][b][c][d] | [e][f][g][h][i] | [j][k] ...        a piece may end after an entry whose name
                                                           hashes to 0 modulo 8, from the fourth on
 
-   So where a cut lies depends on one name only, and a changed entry changes one or two pieces. */
-enum { DX_TREE_P_ENTRIES_MIN = 4 }; /* a piece ends by content from here on */
+   A cut depends on one name only, so a changed entry changes one or two pieces. */
+enum { DX_TREE_P_ENTRIES_MIN = 4 }; /* from here on a piece may end by content */
 
 DX_TREE_API void dx_tree_piece_begin(dx_tree_piece *p, void *bytes, size_t capacity)
 {
@@ -977,8 +978,8 @@ DX_TREE_API void dx_tree_piece_reset(dx_tree_piece *p)
     p->count = 0;
 }
 
-/* FNV-1a (draft-eastlake-fnv, 32 bits) of a name says whether a piece may end after it, so that a
-   directory is divided the same wherever entries come and go. */
+/* FNV-1a (draft-eastlake-fnv, 32 bits) of a name decides whether a piece may end after it, so that
+   insertions and deletions do not move other cuts. */
 static bool dx_tree_p_ends(const uint8_t *name, size_t size)
 {
     uint32_t h = 0x811c9dc5u;
@@ -1004,7 +1005,7 @@ DX_TREE_API int dx_tree_piece_add(dx_tree_piece *p, const dx_tree_entry *e)
 }
 
 /* >>reader --------------------------------------------------------------
-   The same walk backwards: pieces in their order, names ascending over all of them. */
+   Decodes pieces in order; names must ascend across all of them. */
 DX_TREE_API void dx_tree_reader_begin(dx_tree_reader *r)
 {
     DX_TREE_ASSERT(r);
@@ -1039,7 +1040,7 @@ DX_TREE_API int dx_tree_reader_next(dx_tree_reader *r, dx_tree_entry *out)
 }
 
 /* >>list ----------------------------------------------------------------
-   Many parts become a tree of nodes. One node of each level is open, in the caller's memory:
+   A list is a tree of nodes over parts. One node of each level is open, in the caller's memory:
 
        level 2                [ node ]                   node: [level][count][size] then for each
                              /        \                        child [id, 32][bytes under it, 8]
@@ -1047,13 +1048,13 @@ DX_TREE_API int dx_tree_reader_next(dx_tree_reader *r, dx_tree_entry *out)
                    /  |  \
        parts      p0  p1  p2 ...
 
-   A node ends at 512 children, or from the 32nd on behind one whose id has 7 zero bits: like the
-   cut of pieces, that depends on content, so that a change in the middle keeps most nodes.
-   A node that ends is kept as an object, and becomes a child one level up. */
+   A node ends at 512 children, or from the 32nd on after a child whose id has 7 zero bits: like the
+   cuts of pieces, that depends on content, so that a change in the middle keeps most nodes.
+   A node that ends is stored as an object, and becomes a child one level up. */
 enum {
     DX_TREE_P_LIST_HEAD = 16,
     DX_TREE_P_CHILD = 40,        /* an id and 8 bytes */
-    DX_TREE_P_CHILDREN_MIN = 32  /* a node ends by content from here on */
+    DX_TREE_P_CHILDREN_MIN = 32  /* from here on a node may end by content */
 };
 
 DX_TREE_API void dx_tree_list_begin(dx_tree_list *l, void *memory, dx_tree_put_fn *put, void *user)
@@ -1070,7 +1071,7 @@ DX_TREE_API void dx_tree_list_begin(dx_tree_list *l, void *memory, dx_tree_put_f
     }
 }
 
-/* Where child i of a node stands, behind its last one: the size of the node. */
+/* Offset of child i in a node; with i = count, the size of the node. */
 static size_t dx_tree_p_child_at(uint32_t i)
 {
     return DX_TREE_P_LIST_HEAD + DX_TREE_P_CHILD * (size_t)i;
@@ -1083,7 +1084,7 @@ static uint8_t *dx_tree_p_node(const dx_tree_list *l, uint32_t i)
     return l->nodes_ + (size_t)i * DX_TREE_LIST_SIZE_MAX;
 }
 
-/* Keep the node of level i + 1 and begin it anew. */
+/* Store the node of level i + 1 and reset it. */
 static int dx_tree_p_close(dx_tree_list *l, uint32_t i, uint8_t id[32], uint64_t *size)
 {
     uint8_t *node = dx_tree_p_node(l, i);
@@ -1100,7 +1101,7 @@ static int dx_tree_p_close(dx_tree_list *l, uint32_t i, uint8_t id[32], uint64_t
     return DX_TREE_OK;
 }
 
-/* Add a child to the node of level i + 1; what becomes full goes up, level by level. */
+/* Add a child to the node of level i + 1; full nodes move up, level by level. */
 static int dx_tree_p_push(dx_tree_list *l, uint32_t i, const uint8_t *id, uint64_t size)
 {
     uint8_t carried[32];
@@ -1132,7 +1133,7 @@ DX_TREE_API int dx_tree_list_add(dx_tree_list *l, const uint8_t id[32], uint64_t
     return dx_tree_p_push(l, 0, id, size);
 }
 
-/* From below: what is open is closed into the level above, until one thing is left. */
+/* Close open nodes into the level above, from below, until one id is left. */
 DX_TREE_API int dx_tree_list_finish(dx_tree_list *l, uint8_t id[32], uint8_t *level, uint64_t *size)
 {
     uint32_t i, j;
@@ -1144,7 +1145,7 @@ DX_TREE_API int dx_tree_list_finish(dx_tree_list *l, uint8_t id[32], uint8_t *le
         int error;
         if (!l->counts_[i]) continue;
         for (j = i + 1; j < DX_TREE_LEVELS_MAX; j++) above |= l->counts_[j];
-        if (!above && l->counts_[i] == 1) { /* nothing but it: a list of one is that one */
+        if (!above && l->counts_[i] == 1) { /* a node of one child is replaced by it */
             DX_TREE_MEMCPY(id, dx_tree_p_node(l, i) + dx_tree_p_child_at(0), 32);
             *level = (uint8_t)i;
             return DX_TREE_OK;
@@ -1160,7 +1161,7 @@ DX_TREE_API int dx_tree_list_open(dx_tree_list_view *v, const void *bytes, size_
                                   uint32_t level, uint64_t total)
 {
     const uint8_t *p = (const uint8_t *)bytes;
-    uint64_t sum = 0; /* of the children: none is empty, and together they are what is claimed */
+    uint64_t sum = 0; /* bytes of all children: none may be empty, and the sum must match */
     uint32_t i, count;
     if (!v || (size && !p)) return DX_TREE_EINVAL;
     if (size < DX_TREE_P_LIST_HEAD) return DX_TREE_ETRUNCATED;
@@ -1195,12 +1196,12 @@ DX_TREE_API const uint8_t *dx_tree_list_child(const dx_tree_list_view *v, uint32
 }
 
 /* >>snapshot ------------------------------------------------------------
-   The root of a tree, the one object that a name in a store leads to:
+   The root of a tree, the object that a name in a store refers to:
 
        "DXSNAP1\n" [entry of a directory without a name: 24 + 8 + 32 bytes]
        "DXSNAP2\n" [the same, and its extras]
 
-   Version 2 says that an entry has what version 1 has not, so that an older reader stops here. */
+   Version 2: some entry has extras, so an older reader must stop here. */
 static const uint8_t dx_tree_p_magic[8] = {'D', 'X', 'S', 'N', 'A', 'P', '1', '\n'};
 
 DX_TREE_API int dx_tree_write_snapshot(const dx_tree_entry *e, bool extended, void *out,

@@ -1,8 +1,8 @@
 /*  dx_versions.h - v0.3.0 - the last versions of something, and patches from each of them
                             - MIT-0 or public domain, see end of file
 
-    A server that keeps the last few versions of a file can answer a client that says which one it
-    has with a patch of dx_patch.h from that one to the newest.
+    A server that keeps the last few versions of a file can answer a client that has one of them
+    with a patch of dx_patch.h from that version to the newest.
 
     Do this in ONE C or C++ file:
 
@@ -16,7 +16,7 @@
 
         static const char old[] = "version one of a text", now[] = "version two of a text";
         static unsigned char patch[512], memory[1 << 17];
-        uint8_t have[DX_PATCH_HASH_SIZE];   // what the client says that it has
+        uint8_t have[DX_PATCH_HASH_SIZE];   // the client's version
         size_t  size = 0;
         dx_patch_create_desc desc;
         dx_versions_entry slots[4];
@@ -30,7 +30,7 @@
         dx_patch_hash(old, sizeof old, have);
         if (dx_versions_patch(&versions, have, &desc, now, sizeof now, patch, sizeof patch,
                               &size) != DX_VERSIONS_OK) {
-            return 4;                       // ENOTFOUND: too old, send all of it
+            return 4;                       // ENOTFOUND: too old, send the whole file
         }
         if (size == 0 || !dx_versions_find(&versions, have)) return 5;
 
@@ -40,17 +40,17 @@
         >>platform  >>ring  >>license
 
     GUARANTEES
-        - No allocation, no globals, no recursion. No content is copied: it is borrowed.
-        - The oldest version goes when a new one needs its slot. One that is kept already, by its
-          hash, changes nothing.
-    LIMITS      dx_versions_find() looks at each slot: meant for tens of versions.
+        - No allocation, no globals, no recursion. Content is borrowed, not copied.
+        - A new version evicts the oldest one if all slots are in use. Adding a version that is
+          already there, by its hash, changes nothing.
+    LIMITS      dx_versions_find() is a linear search: meant for tens of versions.
                 DX_PATCH_NO_CREATE must not be defined.
     CONFIG      DX_VERSIONS_STATIC     functions become static
                 DX_VERSIONS_API        how functions are declared
                 DX_VERSIONS_ASSERT(c)  <assert.h> when hosted
                 DX_VERSIONS_MEMCMP, DX_VERSIONS_MEMSET
     ERRORS      dx_versions_error: 0 = ok, negative = reason, with the values of dx_patch_error;
-                dx_versions_error_name() spells it.
+                dx_versions_error_name() returns its name.
     OWNERSHIP   Slots are borrowed while the object is used, a version until it is evicted.
     FORMAT      docs/formats/patch.md: the patches of dx_patch_create().
 */
@@ -95,7 +95,7 @@ extern "C" {
     X(-3, ENOSPACE)  /* the output buffer is too small */                                          \
     X(-4, ETOOBIG)   /* a size is above a limit of the description */                              \
     X(-8, ENOTSUP)   /* no coding that is allowed suits the kind of patch */                       \
-    X(-9, ENOTFOUND) /* no version with this hash is kept */
+    X(-9, ENOTFOUND) /* no version with this hash */
 
 typedef enum dx_versions_error {
 #define DX_VERSIONS_P_ENUM(value, constant) DX_VERSIONS_##constant = value,
@@ -112,7 +112,7 @@ typedef struct dx_versions_entry { /* one version; may be read */
 typedef struct dx_versions { /* caller-allocated; fields are private */
     dx_versions_entry *slots_;
     size_t capacity_; /* slots */
-    size_t count_;    /* of them taken, from the oldest on, which is */
+    size_t count_;    /* used slots, from the oldest on, which is */
     size_t first_;    /* this slot; the last slot is followed by the first one */
 } dx_versions;
 
@@ -122,15 +122,15 @@ DX_VERSIONS_API const char *dx_versions_error_name(int error);
 
 /* Keep the last `capacity` versions in slots. */
 DX_VERSIONS_API int dx_versions_init(dx_versions *v, dx_versions_entry *slots, size_t capacity);
-/* Add a version. *evicted (may be NULL) receives the one that goes for it, or zeros; its data
-   is no longer used then. O(size), for the hash. */
+/* Add a version. *evicted (may be NULL) receives the evicted one, or zeros; its data is not used
+   any more. O(size), for the hash. */
 DX_VERSIONS_API int dx_versions_add(dx_versions *v, const void *data, size_t size,
                                     dx_versions_entry *evicted);
 /* The version with this hash (DX_PATCH_HASH_SIZE bytes), or NULL. */
 DX_VERSIONS_API const dx_versions_entry *dx_versions_find(const dx_versions *v,
                                                           const uint8_t *hash);
-/* dx_patch_create() from the version with this hash to target. DX_VERSIONS_ENOTFOUND: it is not
-   kept (any more); else what dx_patch_create() returns. */
+/* dx_patch_create() from the version with this hash to target. DX_VERSIONS_ENOTFOUND: not kept, or
+   evicted; else the result of dx_patch_create(). */
 DX_VERSIONS_API int dx_versions_patch(const dx_versions *v, const uint8_t *base_hash,
                                       const dx_patch_create_desc *desc, const void *target,
                                       size_t target_size, void *out, size_t out_capacity,
@@ -179,7 +179,7 @@ DX_VERSIONS_API const char *dx_versions_error_name(int error)
 }
 
 /* >>ring ----------------------------------------------------------------
-   The slots are a ring. With 5 slots, of which 4 are taken:
+   The slots are a ring. With 5 slots, of which 4 are in use:
 
        slots   [ v5 ][ v6 ][ v7 ][ v8 ][    ]        [ v10 ][ v6 ][ v7 ][ v8 ][ v9 ]
                first_                next                    first_, next
@@ -201,7 +201,7 @@ DX_VERSIONS_API const dx_versions_entry *dx_versions_find(const dx_versions *v,
     size_t i;
     if (!v || !hash) return NULL;
     DX_VERSIONS_ASSERT(v->count_ <= v->capacity_);
-    for (i = 0; i < v->count_; i++) { /* taken slots are 0..count_: first_ moves when all are */
+    for (i = 0; i < v->count_; i++) { /* used slots are 0..count_: first_ moves once all are */
         const dx_versions_entry *one = v->slots_ + i;
         if (DX_VERSIONS_MEMCMP(one->hash, hash, DX_PATCH_HASH_SIZE) == 0) return one;
     }

@@ -36,7 +36,7 @@
             wd.memory_size = sizeof directories;
             wd.fn = changed;
             if (dx_watch_open(&w, &wd) != DX_WATCH_OK) return 1;
-            dx_reactor_run_once(&r, 1000000);   // and so on, as long as it is to be watched
+            dx_reactor_run_once(&r, 1000000);   // in a program: dx_reactor_run()
             dx_watch_close(&w);
             while (!dx_watch_is_closed(&w)) dx_reactor_run_once(&r, 1000000);
             return dx_reactor_close(&r) != DX_REACTOR_OK;
@@ -46,22 +46,22 @@
                           system  walk  kernel  delivery  public  license
 
     HOW IT WORKS
-        An event names a path to look at, never what has happened to it: what happened may already
-        be history. Whoever looks at every path that was named, after it was named, knows in the
-        end what a scan finds. Only directories and pending events take memory; files take none.
-        What cannot be trusted to be told is polled, with all below it: it is named once every
-        desc.poll_ns. That is so for a directory that the system refuses to watch, until it
-        agrees; one that did not fit in the memory; the second place of a directory that is mounted
-        twice; and for network and overlay file systems, which tell only a part.
+        An event names a path to look at, never what happened to it, which may be out of date by
+        then. A program that looks at every named path after its event ends up with the same result
+        as a full scan. Only directories and pending events take memory; files take none.
+        Directories without reliable notification are polled, with everything below them: one event
+        every desc.poll_ns. These are directories that the system refuses to watch, until it
+        accepts; those that did not fit in the memory; the second mount point of a directory that is
+        mounted twice; and network and overlay file systems, which report only some changes.
 
-    GUARANTEES  No allocation, no recursion. One block of memory of the caller; paths that do not
-                fit become one event, "look at everything". A busy file neither delays others nor
-                is delayed by itself for more than desc.hold_ns. A change costs O(log n) of what
-                waits. A later chdir() of the program changes nothing; links are not followed.
-    LIMITS      Linux with /proc has notification; elsewhere everything is polled. It takes two
-                operations of the reactor and a descriptor. A directory above desc.path that is
-                renamed makes desc.path gone. Directories more than DX_WATCH_DEPTH_MAX below are
-                polled. One thread, the reactor's.
+    GUARANTEES  No allocation, no recursion. One block of memory of the caller; if pending paths do
+                not fit, they become one event, "scan everything". A busy file neither delays others
+                nor is delayed itself for more than desc.hold_ns. A change costs O(log n) of the
+                pending paths. A later chdir() has no effect; symbolic links are not followed.
+    LIMITS      Linux with /proc has notification; elsewhere everything is polled. It uses two
+                operations of the reactor and a descriptor. Renaming a parent directory of desc.path
+                counts as the removal of desc.path. Directories more than DX_WATCH_DEPTH_MAX below
+                are polled. One thread, the reactor's.
     CONFIG      DX_WATCH_STATIC, DX_WATCH_API, DX_WATCH_ASSERT(c), DX_WATCH_MEMCPY, DX_WATCH_MEMSET,
                 DX_WATCH_MEMCMP; for tests, the calls of the system: DX_WATCH_SYS_OPEN, _CLOSE,
                 _READ, _LIST, _KIND, _INIT, _ADD, _REMOVE
@@ -120,88 +120,89 @@ DX_WATCH_API const char *dx_watch_error_name(int error);
 /* >>watch -------------------------------------------------------------- */
 enum {
     DX_WATCH_MEMORY_MIN    = 64 << 10,
-    DX_WATCH_PATH_SIZE_MAX = 4096, /* with its zero; of what is longer a directory above is named */
+    DX_WATCH_PATH_SIZE_MAX = 4096, /* including the NUL; a longer path is reported as its parent */
     DX_WATCH_DEPTH_MAX     = 1024
 };
 
 typedef enum dx_watch_kind {
     DX_WATCH_LOOK = 1, /* at this one path: it is new, different or gone */
     DX_WATCH_SCAN,     /* at the path and everything below it; "" is the whole directory */
-    DX_WATCH_GONE      /* the directory itself was removed or moved away; a SCAN of "" follows when
-                          there is one again under its path */
+    DX_WATCH_GONE      /* the directory itself was removed or moved away; a SCAN of "" follows once
+                          its path exists again */
 } dx_watch_kind;
 
 typedef struct dx_watch dx_watch;
-/* path is relative to desc.path, and holds during the call. It may call dx_watch_close(), and
-   dx_watch_flush(), which then is done after it returns. */
+/* path is relative to desc.path, and valid during the call. The callback may call dx_watch_close(),
+   and dx_watch_flush(), which takes effect after the callback. */
 typedef void dx_watch_fn(void *user, dx_watch *w, dx_watch_kind kind, const char *path);
 
-typedef struct dx_watch_desc { /* zero = the default written behind each field */
+typedef struct dx_watch_desc { /* zero = the default given after each field */
     dx_reactor  *reactor;
     const char  *path;        /* of the directory */
-    void        *memory;      /* aligned to 8: 72 bytes a directory, more where names are long */
-    size_t       memory_size; /* DX_WATCH_MEMORY_MIN at least */
+    void        *memory;      /* aligned to 8: 72 bytes a directory, more for long names */
+    size_t       memory_size; /* at least DX_WATCH_MEMORY_MIN */
     dx_watch_fn *fn;
     void        *user;
-    uint64_t     debounce_ns; /* a path is named when it was quiet for so long; 100 ms */
+    uint64_t     debounce_ns; /* an event is sent after this time without changes; 100 ms */
     uint64_t     hold_ns;     /* but not later than this after its first change; 1 s */
-    uint64_t     poll_ns;     /* where nothing notifies; 2 s */
-    uint64_t     seed[2];     /* for the hash of names: random and secret, if others choose them */
-    uint32_t     pending_max; /* paths that wait at a time; 4096, or as many as a sixteenth of the
-                                 memory has room for */
-    bool         poll;        /* do not ask the system for notification */
+    uint64_t     poll_ns;     /* where there is no notification; 2 s */
+    uint64_t     seed[2];     /* for the hash of names: random and secret if names are untrusted */
+    uint32_t pending_max; /* max pending paths; 4096, or as many as fit in a sixteenth of the
+                             memory */
+    bool         poll;        /* do not use the system's notification */
 } dx_watch_desc;
 
 typedef struct dx_watch_stats {
-    uint64_t changes;     /* that the system has told */
+    uint64_t changes;     /* reported by the system */
     uint64_t events;      /* delivered */
-    uint64_t overflows;   /* of the system's queue, or of this memory: everything is named */
-    uint64_t refused;     /* watches that the system did not give */
-    uint32_t directories; /* that are watched now */
-    uint32_t polled;      /* that are named every poll_ns now, each with all below it */
-    uint32_t pending;     /* paths that wait now */
+    uint64_t overflows;   /* of the system's queue, or of this memory: a scan of everything */
+    uint64_t refused;     /* watches that the system refused */
+    uint32_t directories; /* watched now */
+    uint32_t polled;      /* polled now, each with everything below it */
+    uint32_t pending;     /* paths pending now */
 } dx_watch_stats;
 
 struct dx_watch { /* caller-allocated; fields are private */
     dx_watch_desc          desc_;
     dx_watch_stats         stats_;
-    char                  *root_;    /* path of the watched directory from "/" on */
+    char                  *root_;    /* absolute path of the watched directory */
     struct dx_watch_cell  *cells_;   /* number 0 is no cell, 1 is the watched directory */
     uint32_t              *names_;   /* hash of directory and name -> first cell of a chain */
     uint32_t              *watches_; /* hash of the system's number -> first cell of a chain */
-    uint32_t              *heap_;    /* cells that wait, the one that is due next first */
+    uint32_t              *heap_;    /* pending cells, a heap by due time */
     uint32_t               mask_;    /* of both tables */
     uint32_t               cell_count_;
     uint32_t               free_;    /* list of free cells */
-    uint32_t               fresh_;   /* cells from here on were never used */
-    uint32_t               polled_first_; /* list of directories that are polled */
+    uint32_t               fresh_;   /* cells from here on are unused */
+    uint32_t               polled_first_; /* list of polled directories */
     uint32_t               polled_last_;
     uint64_t               next_poll_;
     dx_op                  readable_;
-    dx_op                  timer_;   /* pending while open, so that it never finds no room */
+    dx_op                  timer_;   /* pending while open, so that rearming cannot fail */
     int                    fd_;      /* the system's queue; -1: none */
     int                    errno_;
     bool                   open_;
     bool                   naming_;  /* desc.fn may be running */
     bool                   flush_;   /* it has called dx_watch_flush() */
-    bool                   rebuild_; /* the system's queue was full: what is below is not known */
-    bool                   all_;     /* name everything */
-    bool                   gone_;    /* say that the watched directory is gone */
-    bool                   told_;    /* that was said, and it was not there since */
+    bool                   rebuild_; /* the system's queue overflowed: the tree is unknown */
+    bool                   all_;     /* an event for everything is pending */
+    bool                   gone_;    /* a GONE event is pending */
+    bool                   told_;    /* GONE was sent, and the directory is still missing */
 };
 
-/* Watches the directory and all below it; nothing is named for what is there already. EINVAL,
-   ENOMEM; ESYS: it is not there, or not to be read; EAGAIN, ECANCELED of the reactor. */
+/* Watch the directory and everything below it; existing files cause no events. EINVAL, ENOMEM;
+   ESYS: it does not exist, or is not readable; EAGAIN, ECANCELED of the reactor. */
 DX_WATCH_API int  dx_watch_open(dx_watch *w, const dx_watch_desc *desc);
-/* Nothing is named any more. Cancels what is pending; the descriptor is closed once that has ended:
-   run the reactor until dx_watch_is_closed(). Also after dx_reactor_close(); twice is harmless. */
+/* Stop events and cancel pending operations; the descriptor is closed once they complete: run the
+   reactor until dx_watch_is_closed(). Also after dx_reactor_close(); calling it twice is harmless.
+   */
 DX_WATCH_API void dx_watch_close(dx_watch *w);
 /* *w and its memory are the caller's again. */
 DX_WATCH_API bool dx_watch_is_closed(const dx_watch *w);
-/* Takes what the system has told so far and names every pending path at once. */
+/* Read the system's queue and send all pending events at once. */
 DX_WATCH_API void dx_watch_flush(dx_watch *w);
 DX_WATCH_API void dx_watch_get_stats(const dx_watch *w, dx_watch_stats *stats);
-/* errno of the last refusal. */
+/* errno of the last system error. */
 DX_WATCH_API int  dx_watch_sys_errno(const dx_watch *w);
 
 #ifdef __cplusplus
@@ -243,8 +244,8 @@ DX_WATCH_API int  dx_watch_sys_errno(const dx_watch *w);
   #include <sys/vfs.h>
   #include <unistd.h>
 
-/* <unistd.h> hides syscall() under a strict -std=c99, as openat() and its flags are hidden: see
-   dx_reactor.h. In C++ all of them are always there. */
+/* <unistd.h> hides syscall() under a strict -std=c99, as it does openat() and its flags: see
+   dx_reactor.h. C++ always has all of them. */
   #ifndef __cplusplus
 extern long syscall(long number, ...);
   #endif
@@ -257,7 +258,7 @@ extern long syscall(long number, ...);
   #endif
   #define DX_WATCH_P_HERE (-100) /* AT_FDCWD */
 
-/* The calls of the system, which a test may replace. All set errno. */
+/* System calls, which a test may replace. All set errno. */
   #ifndef DX_WATCH_SYS_OPEN
     #define DX_WATCH_SYS_OPEN(at, name, flags) ((int)syscall(SYS_openat, (long)(at), name, flags))
   #endif
@@ -286,11 +287,11 @@ extern long syscall(long number, ...);
 
 enum {
     DX_WATCH_P_DIRECTORY = 1,
-    DX_WATCH_P_WAITING,   /* a path that is to be named: LOOK */
+    DX_WATCH_P_WAITING,   /* a pending path: LOOK */
     DX_WATCH_P_ALL_BELOW, /* the same: SCAN */
-    DX_WATCH_P_POLLED = 1, /* flag of a directory: in the list of those that are polled */
-    DX_WATCH_P_REMOTE = 2, /* the same: its file system does not tell everything */
-    DX_WATCH_P_LATE = 4,   /* the same: it was renamed, perhaps, and the next flush finds out */
+    DX_WATCH_P_POLLED = 1, /* flag of a directory: in the list of polled ones */
+    DX_WATCH_P_REMOTE = 2, /* likewise: its file system does not report everything */
+    DX_WATCH_P_LATE = 4,   /* likewise: it may have been renamed; the next flush decides */
     DX_WATCH_P_ROOT = 1,  /* number of its cell */
     DX_WATCH_P_NAME = 16, /* bytes of a name within its cell */
     DX_WATCH_P_MORE = 60  /* bytes in each cell that continues it */
@@ -298,9 +299,9 @@ enum {
 
 /* >>shared -------------------------------------------------------------
    Small helpers that other dx headers hold as identical copies (a check compares them). */
-/* SipHash-1-3 (Aumasson, Bernstein: "SipHash: a fast short-input PRF"), for tables whose keys come
-   from others: without the seed nobody can tell which keys collide. One round for each word of the
-   input, three at the end. */
+/* SipHash-1-3 (Aumasson, Bernstein: "SipHash: a fast short-input PRF"), for tables with untrusted
+   keys: without the seed, collisions cannot be predicted. One round for each word of the input,
+   three at the end. */
 static inline uint64_t dx_watch_p_rotate_left(uint64_t v, unsigned n)
 {
     DX_WATCH_ASSERT(n > 0 && n < 64);
@@ -336,7 +337,7 @@ static inline void dx_watch_p_sip_word(uint64_t v[4], uint64_t word)
     v[0] ^= word;
 }
 
-/* last: the bytes that fill no word, with the size of the input as the highest one. */
+/* last: the bytes after the last whole word, with the input's size as the highest byte. */
 static inline uint64_t dx_watch_p_sip_end(uint64_t v[4], uint64_t last)
 {
     unsigned i;
@@ -348,8 +349,8 @@ static inline uint64_t dx_watch_p_sip_end(uint64_t v[4], uint64_t last)
 /* <<shared */
 
 /* >>cells --------------------------------------------------------------
-   Everything is a cell of 64 bytes. Directories form a tree; a path that waits to be named is a
-   child of its directory, so that it moves and dies with it.
+   Everything is a cell of 64 bytes. Directories form a tree; a pending path is a child of its
+   directory, so that it is moved and removed with it.
 
        root --child--> [dir a] --next--> [waiting "f"] --next--> [dir b]
                           |child                                    */
@@ -374,7 +375,7 @@ typedef struct dx_watch_cell {
             uint64_t due;
             uint64_t first;
             uint32_t place;       /* in the heap */
-            uint32_t unused;      /* as large on a machine that aligns 64 bits to 4 bytes */
+            uint32_t unused;      /* the same size on machines that align 64 bits to 4 bytes */
         } wait;
     } u;
     char name[DX_WATCH_P_NAME];
@@ -388,7 +389,7 @@ typedef struct dx_watch_p_more {
 typedef char dx_watch_p_cell_is_64[sizeof(dx_watch_cell) == 64 ? 1 : -1];
 typedef char dx_watch_p_more_is_64[sizeof(dx_watch_p_more) == 64 ? 1 : -1];
 
-/* SipHash of a directory, a name in it and whether it waits: names come from others. */
+/* SipHash of a directory, a name in it and whether it is pending: names are untrusted. */
 static uint64_t dx_watch_p_hash(const dx_watch *w, uint32_t parent, const char *name, size_t size,
                                 bool waits)
 {
@@ -405,7 +406,7 @@ static uint64_t dx_watch_p_hash(const dx_watch *w, uint32_t parent, const char *
     return dx_watch_p_sip_end(v, word | (uint64_t)(size & 255) << 56);
 }
 
-/* Directories and waiting paths of the same name are told apart: both may be there. */
+/* Hash chain of a name. A directory and a pending path may have the same name. */
 static uint32_t *dx_watch_p_names_of(dx_watch *w, uint32_t parent, const char *name, size_t size,
                                      bool waits)
 {
@@ -450,7 +451,7 @@ static void dx_watch_p_cells_give(dx_watch *w, uint32_t i)
     dx_watch_p_cell_give(w, i);
 }
 
-/* The name of a cell into out, which has room for it. */
+/* Copy the name of a cell to out, which must have room for it. */
 static void dx_watch_p_name_read(dx_watch *w, uint32_t i, char *out)
 {
     const dx_watch_cell *const c = &w->cells_[i];
@@ -520,7 +521,7 @@ static uint32_t dx_watch_p_add(dx_watch *w, uint32_t parent, const char *name, s
     return i;
 }
 
-/* Out of its directory and the table of names. */
+/* Remove a cell from its directory and the table of names. */
 static void dx_watch_p_unlink(dx_watch *w, uint32_t i)
 {
     dx_watch_cell *const c = &w->cells_[i];
@@ -554,8 +555,8 @@ static const char *dx_watch_p_path(dx_watch *w, uint32_t i, char text[DX_WATCH_P
 }
 
 /* >>pending ------------------------------------------------------------
-   A path is due when it was quiet for debounce_ns, at the latest hold_ns after its first change.
-   What waits is a binary heap: no entry is due before the one at half its place.
+   A path is due after debounce_ns without changes, at the latest hold_ns after its first change.
+   Pending paths are a binary heap: no entry is due before its parent.
 
        heap_   [ 12 | 15 | 13 | 20 | 16 ]      due;  children of place n: 2n + 1 and 2n + 2    */
 static uint64_t dx_watch_p_due_at(const dx_watch *w, uint32_t place)
@@ -574,7 +575,7 @@ static void dx_watch_p_swap(dx_watch *w, uint32_t a, uint32_t b)
     w->cells_[i].u.wait.place = b;
 }
 
-/* The entry at this place has another time: up or down with it. */
+/* Sift the entry at this place up or down. */
 static void dx_watch_p_sift(dx_watch *w, uint32_t place)
 {
     DX_WATCH_ASSERT(place < w->stats_.pending);
@@ -607,21 +608,21 @@ static void dx_watch_p_wait_end(dx_watch *w, uint32_t i)
     dx_watch_p_cells_give(w, i);
 }
 
-/* Name everything, in place of all that waits. */
+/* Replace all pending events with one for everything. */
 static void dx_watch_p_name_all(dx_watch *w)
 {
     while (w->stats_.pending) dx_watch_p_wait_end(w, w->heap_[w->stats_.pending - 1]);
     w->all_ = true;
 }
 
-/* Name this path when it was quiet for so long. */
+/* Schedule an event for this path, debounced. */
 static void dx_watch_p_touch(dx_watch *w, uint32_t parent, const char *name, size_t size, int kind,
                              uint64_t quiet_ns)
 {
     const uint64_t now = dx_reactor_now_ns(w->desc_.reactor);
     uint32_t i;
     dx_watch_cell *c;
-    if (w->all_) return; /* everything will be named */
+    if (w->all_) return; /* included in the event for everything */
     i = dx_watch_p_find(w, parent, name, size, true);
     if (!i) {
         if (w->stats_.pending < w->desc_.pending_max)
@@ -646,9 +647,9 @@ static void dx_watch_p_touch(dx_watch *w, uint32_t parent, const char *name, siz
 }
 
 /* >>directories --------------------------------------------------------
-   One watch for each directory. The tree follows what the kernel tells in its order; a directory
-   that was renamed is forgotten where it was and found anew where it is. Those that are polled are
-   in a list, the one that was polled least recently first. */
+   One watch for each directory. The tree follows the kernel's events in order; a renamed directory
+   is removed at its old path and added again at its new one. Polled directories are in a list, the
+   least recently polled first. */
 static void dx_watch_p_poll_end(dx_watch *w, uint32_t i)
 {
     dx_watch_cell *const c = &w->cells_[i];
@@ -671,7 +672,7 @@ static void dx_watch_p_poll_begin(dx_watch *w, uint32_t i)
     dx_watch_cell *const c = &w->cells_[i];
     DX_WATCH_ASSERT(c->kind == DX_WATCH_P_DIRECTORY);
     if (c->flags & DX_WATCH_P_POLLED) return;
-    if (!w->stats_.polled) /* nothing was polled: the next time may be long ago */
+    if (!w->stats_.polled) /* the first polled one: start the interval now */
         w->next_poll_ = dx_reactor_now_ns(w->desc_.reactor) + w->desc_.poll_ns;
     c->flags = (uint8_t)(c->flags | DX_WATCH_P_POLLED);
     c->u.dir.polled_next = 0;
@@ -695,7 +696,7 @@ static void dx_watch_p_unwatch(dx_watch *w, uint32_t i, bool tell)
     DX_WATCH_ASSERT(w->stats_.directories > 0);
     w->stats_.directories--;
 #if defined(__linux__)
-    if (tell) DX_WATCH_SYS_REMOVE(w->fd_, watch); /* refused: the kernel has forgotten it itself */
+    if (tell) DX_WATCH_SYS_REMOVE(w->fd_, watch); /* an error: the kernel has removed it already */
 #else
     (void)tell;
 #endif
@@ -710,7 +711,7 @@ static void dx_watch_p_directory_end(dx_watch *w, uint32_t i)
     dx_watch_p_cells_give(w, i);
 }
 
-/* Everything below a directory, deepest first; the directory stays. */
+/* Remove everything below a directory, deepest first; the directory stays. */
 static void dx_watch_p_empty(dx_watch *w, uint32_t top)
 {
     uint32_t i = top;
@@ -739,16 +740,16 @@ static void dx_watch_p_forget(dx_watch *w, uint32_t i)
 }
 
 /* >>system -------------------------------------------------------------
-   Directories are opened a name at a time, so that paths may be of any length and a link that takes
-   the place of a directory meanwhile leads nowhere. A watch is asked for by /proc/self/fd/N: it is
-   on what was opened, whatever has the name now. */
+   Directories are opened one path component at a time, so that paths may be of any length and a
+   symbolic link that replaces a directory is not followed. A watch is requested by /proc/self/fd/N:
+   it is on the opened directory, even if its name now belongs to another one. */
 enum {
     DX_WATCH_P_EVENTS = IN_CREATE | IN_DELETE | IN_MODIFY | IN_ATTRIB | IN_MOVED_FROM |
                         IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR | IN_EXCL_UNLINK,
     DX_WATCH_P_READS_MAX = 512 /* in a row; more than the kernel's queue holds by default */
 };
 
-/* An open directory of the program; -1 and errno. */
+/* Open a directory of the tree; -1 and errno. */
 static int dx_watch_p_open_directory(dx_watch *w, uint32_t i)
 {
     uint32_t way[DX_WATCH_DEPTH_MAX];
@@ -779,8 +780,8 @@ static int dx_watch_p_open_directory(dx_watch *w, uint32_t i)
     return fd;
 }
 
-/* Others may change such a file system without a word to this kernel, or below it. When it does not
-   say what it is, too. */
+/* Can such a file system change without this kernel knowing, or below it? True also if its type is
+   unknown. */
 static bool dx_watch_p_is_remote(int fd)
 {
     static const uint32_t kinds[] = {
@@ -827,17 +828,17 @@ static bool dx_watch_p_is_above(const dx_watch *w, uint32_t above, uint32_t i)
     return i != 0;
 }
 
-/* The same inode is at two places. Mostly it is not: one of them was left by a rename of which the
-   kernel has yet to tell. */
+/* The same inode is at two paths. Usually one of them is an old path, and the kernel has not
+   reported the rename yet. */
 static void dx_watch_p_poll_late(dx_watch *w, uint32_t i)
 {
     dx_watch_p_poll_begin(w, i);
     w->cells_[i].flags = (uint8_t)(w->cells_[i].flags | DX_WATCH_P_LATE);
 }
 
-/* Ask the kernel to tell about one directory. One inode has one watch, at one place: the last one
-   that asked. The other place was left by a rename of which the kernel tells later, or it is
-   mounted twice; polled, it finds out. */
+/* Add a kernel watch for one directory. An inode has one watch, at one path: the latest. The other
+   path was left by a rename that the kernel reports later, or the directory is mounted twice;
+   polling tells them apart. */
 static bool dx_watch_p_watch(dx_watch *w, uint32_t i, int fd)
 {
     char path[40];
@@ -863,7 +864,7 @@ static bool dx_watch_p_watch(dx_watch *w, uint32_t i, int fd)
         dx_watch_p_empty(w, other);
         dx_watch_p_poll_late(w, other);
     }
-    if (w->cells_[i].u.dir.watch >= 0) { /* another directory has its name now */
+    if (w->cells_[i].u.dir.watch >= 0) { /* its name belongs to another directory now */
         dx_watch_p_unwatch(w, i, true);
         dx_watch_p_empty(w, i);
     }
@@ -877,9 +878,9 @@ static bool dx_watch_p_watch(dx_watch *w, uint32_t i, int fd)
 }
 
 /* >>walk ---------------------------------------------------------------
-   First the watch, then the list: what is made in between is in one of both. */
+   First the watch, then the list: entries created in between are seen by at least one of them. */
 
-/* A name in a directory: a child without a watch if it may be a directory. False: no room. */
+/* An entry of a directory: add a child without a watch if it may be a directory. False: no room. */
 static bool dx_watch_p_list_one(dx_watch *w, uint32_t i, int fd, const char *name, int type)
 {
     enum { UNKNOWN = 0, DIRECTORY = 4 }; /* DT_UNKNOWN, DT_DIR */
@@ -888,7 +889,7 @@ static bool dx_watch_p_list_one(dx_watch *w, uint32_t i, int fd, const char *nam
     if (name[0] == '.' && (!name[1] || (name[1] == '.' && !name[2]))) return true;
     if (type != DIRECTORY && type != UNKNOWN) return true;
     if (!size || size > 255) return false;
-    if (type == UNKNOWN) { /* some file systems do not say */
+    if (type == UNKNOWN) { /* some file systems do not report the type */
         const int below = DX_WATCH_SYS_OPEN(fd, name, DX_WATCH_P_OPEN);
         if (below < 0 && errno != EACCES) return errno == ENOTDIR || errno == ENOENT ||
                                                  errno == ELOOP || errno == ENXIO;
@@ -901,7 +902,7 @@ static bool dx_watch_p_list_one(dx_watch *w, uint32_t i, int fd, const char *nam
     return true;
 }
 
-/* Add the directories in directory i as children without a watch. False: not all of them. */
+/* Add the directories in directory i as children without a watch. False: some are missing. */
 static bool dx_watch_p_list(dx_watch *w, uint32_t i, int fd)
 {
     enum { SIZE_AT = 16, TYPE_AT = 18, NAME_AT = 19 }; /* of struct linux_dirent64 */
@@ -923,12 +924,12 @@ static bool dx_watch_p_list(dx_watch *w, uint32_t i, int fd)
     }
 }
 
-/* Watch and list one directory, or poll it. False: it is not there any more. */
+/* Watch and list one directory, or poll it. False: it no longer exists. */
 static bool dx_watch_p_take_in(dx_watch *w, uint32_t i)
 {
     dx_watch_cell *const c = &w->cells_[i];
     const int fd = dx_watch_p_open_directory(w, i);
-    bool is_below; /* of a directory that is polled for the same reason */
+    bool is_below; /* its parent is polled for the same reason */
     bool whole;
     if (fd < 0) {
         w->errno_ = errno;
@@ -947,8 +948,8 @@ static bool dx_watch_p_take_in(dx_watch *w, uint32_t i)
     return true;
 }
 
-/* Take in a directory and all below it that is not watched yet. The tree itself says where the walk
-   is: first down to a child, then to the next sibling, then up. */
+/* Add a directory and everything below it that is not watched yet. The tree itself holds the
+   position of the walk: first down to a child, then to the next sibling, then up. */
 static void dx_watch_p_enter(dx_watch *w, uint32_t top)
 {
     uint32_t i = top;
@@ -976,12 +977,12 @@ static void dx_watch_p_enter(dx_watch *w, uint32_t top)
         i = next;
         down = true;
         if (w->cells_[i].u.dir.watch < 0 && !(w->cells_[i].flags & DX_WATCH_P_POLLED))
-            dx_watch_p_take_in(w, i); /* gone: the kernel tells, or it has the name once more */
+            dx_watch_p_take_in(w, i); /* gone: an event follows, or its name exists again */
     }
 }
 
 /* >>kernel -------------------------------------------------------------
-   A name of a directory: the old one, if any, is forgotten, the new one entered. */
+   An event for the name of a directory: remove the old one, if any, and add the new one. */
 static void dx_watch_p_directory_event(dx_watch *w, uint32_t parent, const char *name, size_t size,
                                        uint32_t mask)
 {
@@ -992,10 +993,10 @@ static void dx_watch_p_directory_event(dx_watch *w, uint32_t parent, const char 
     }
     if (i) dx_watch_p_forget(w, i);
     dx_watch_p_touch(w, parent, name, size, DX_WATCH_P_ALL_BELOW, w->desc_.debounce_ns);
-    /* Also when it has left: of an exchange the kernel says that the name came, then that it
-       left. */
+    /* Also when it has moved away: for an exchange the kernel reports the arrival of a name before
+       its departure. */
     i = dx_watch_p_add(w, parent, name, size, DX_WATCH_P_DIRECTORY);
-    if (!i) { /* listed again when it is polled, perhaps there is room then */
+    if (!i) { /* polling lists it again, when there may be room */
         w->stats_.overflows++;
         dx_watch_p_poll_begin(w, parent);
         return;
@@ -1004,14 +1005,14 @@ static void dx_watch_p_directory_event(dx_watch *w, uint32_t parent, const char 
     dx_watch_p_enter(w, i);
 }
 
-/* The directory of a watch has left its place, or its file system was unmounted. What is at its
-   place now is found out when it is polled. */
+/* The directory of a watch has moved, or its file system was unmounted. Polling checks its path
+   again. */
 static void dx_watch_p_watch_lost(dx_watch *w, uint32_t i, uint32_t mask)
 {
     if (mask & IN_IGNORED) {
         dx_watch_p_unwatch(w, i, false);
         dx_watch_p_poll_begin(w, i);
-    } else if (i == DX_WATCH_P_ROOT) { /* of others the directory above tells */
+    } else if (i == DX_WATCH_P_ROOT) { /* for others, the parent's watch reports it */
         dx_watch_p_empty(w, i);
         dx_watch_p_unwatch(w, i, true);
         dx_watch_p_poll_begin(w, i);
@@ -1028,7 +1029,7 @@ static void dx_watch_p_event(dx_watch *w, const struct inotify_event *e)
         w->stats_.overflows++;
         w->rebuild_ = true;
     } else if (!i || size > 255) {
-        return; /* of a directory that was forgotten */
+        return; /* of a removed directory */
     } else if (e->mask & (IN_IGNORED | IN_DELETE_SELF | IN_MOVE_SELF)) {
         dx_watch_p_watch_lost(w, i, e->mask);
     } else if (size && (e->mask & IN_ISDIR)) {
@@ -1040,11 +1041,11 @@ static void dx_watch_p_event(dx_watch *w, const struct inotify_event *e)
     }
 }
 
-/* What the kernel has told so far. */
+/* Read the kernel's queue. */
 static void dx_watch_p_drain(dx_watch *w)
 {
     union {
-        struct inotify_event first; /* for its alignment */
+        struct inotify_event first; /* for alignment */
         char bytes[16384];
     } buffer;
     unsigned reads;
@@ -1063,7 +1064,7 @@ static void dx_watch_p_drain(dx_watch *w)
     }
 }
 
-/* The path of the directory from "/" on, while the program is where desc.path is meant. */
+/* Find the absolute path of the directory, before a later chdir() changes its meaning. */
 static int dx_watch_p_find_root(dx_watch *w)
 {
     char link[40];
@@ -1096,7 +1097,7 @@ static int dx_watch_p_begin(dx_watch *w)
     if (error) return error;
     if (!w->desc_.poll) {
         w->fd_ = DX_WATCH_SYS_INIT(flags);
-        if (w->fd_ < 0) w->errno_ = errno; /* too many are in use: everything is polled */
+        if (w->fd_ < 0) w->errno_ = errno; /* too many instances: everything is polled */
     }
     dx_watch_p_enter(w, DX_WATCH_P_ROOT);
     return DX_WATCH_OK;
@@ -1115,8 +1116,8 @@ static int dx_watch_p_begin(dx_watch *w)
 #endif
 
 /* >>delivery -----------------------------------------------------------
-   desc.fn is called from one loop only, and with nothing else under way: it may close the watch,
-   and what it asks to be flushed the loop does when it has returned.
+   desc.fn is called from one loop only, with no other work in progress: it may close the watch, and
+   the loop runs a flush that it requests after it returns.
 
        system's queue --drain--> cells, heap_ --name--> desc.fn
                                    ^
@@ -1127,7 +1128,7 @@ static void dx_watch_p_call(dx_watch *w, dx_watch_kind kind, const char *path)
     w->desc_.fn(w->desc_.user, w, kind, path);
 }
 
-/* Forget all and begin again, after the system's queue was full. */
+/* Reset and scan again, after the system's queue overflowed. */
 static void dx_watch_p_rebuild(dx_watch *w)
 {
     DX_WATCH_ASSERT(w->rebuild_);
@@ -1137,7 +1138,7 @@ static void dx_watch_p_rebuild(dx_watch *w)
     dx_watch_p_enter(w, DX_WATCH_P_ROOT);
 }
 
-/* Name the path that is due next: what is too long, by the directory above that is not. */
+/* Send the next due event; for a path that is too long, name the nearest parent that fits. */
 static void dx_watch_p_call_next(dx_watch *w)
 {
     char text[DX_WATCH_PATH_SIZE_MAX];
@@ -1155,7 +1156,7 @@ static void dx_watch_p_call_next(dx_watch *w)
     dx_watch_p_call(w, kind, path);
 }
 
-/* Name a directory that is polled, with all below it; and perhaps it can be watched again. */
+/* Send a SCAN for a polled directory, and try to watch it again. */
 static void dx_watch_p_poll_one(dx_watch *w, uint32_t i)
 {
     char name[256];
@@ -1171,15 +1172,15 @@ static void dx_watch_p_poll_one(dx_watch *w, uint32_t i)
     dx_watch_p_enter(w, i);
 }
 
-/* What is polled is due now. */
+/* Poll all polled directories that are due. */
 static void dx_watch_p_poll_all(dx_watch *w)
 {
-    uint32_t left = w->stats_.polled; /* those that come meanwhile are for the next time */
+    uint32_t left = w->stats_.polled; /* those added meanwhile are polled next time */
     for (; left && w->polled_first_; left--) dx_watch_p_poll_one(w, w->polled_first_);
 }
 
-/* Of a flush: what the kernel has told by now says which of two places is left. A directory that is
-   mounted twice stays at both; the count bounds that. */
+/* During a flush: the kernel has reported by now which of two paths is old. A directory that is
+   mounted twice stays at both; the count bounds the loop. */
 static void dx_watch_p_poll_late_ones(dx_watch *w)
 {
     uint32_t left = w->stats_.polled;
@@ -1188,12 +1189,12 @@ static void dx_watch_p_poll_late_ones(dx_watch *w)
         const uint32_t next = w->cells_[i].u.dir.polled_next;
         const bool late = (w->cells_[i].flags & DX_WATCH_P_LATE) != 0;
         if (late) dx_watch_p_poll_one(w, i);
-        /* what was polled may have taken others from the list: begin again */
+        /* polling may have removed others from the list: restart */
         i = late ? w->polled_first_ : next;
     }
 }
 
-/* Name what is due at that time. */
+/* Send all events that are due at that time. */
 static void dx_watch_p_name(dx_watch *w, uint64_t now)
 {
     DX_WATCH_ASSERT(!w->naming_);
@@ -1222,7 +1223,7 @@ static void dx_watch_p_name(dx_watch *w, uint64_t now)
     w->naming_ = false;
 }
 
-/* Set the timer to what is due next. */
+/* Set the timer to the next due time. */
 static void dx_watch_p_plan(dx_watch *w)
 {
     uint64_t due = UINT64_MAX / 2;
@@ -1239,7 +1240,7 @@ static void dx_watch_p_due(dx_reactor *r, dx_op *op, int32_t result, uint32_t fl
     const uint64_t now = dx_reactor_now_ns(r);
     (void)flags;
     if (!w->open_ || result < 0) return;
-    /* First of all: later somebody else may have the place among the reactor's operations. */
+    /* First of all: later another user may take the operation's slot in the reactor. */
     if (dx_reactor_timer_at(r, op, UINT64_MAX / 2)) return;
     dx_watch_p_drain(w);
     if (w->stats_.polled && now >= w->next_poll_) {
@@ -1250,7 +1251,7 @@ static void dx_watch_p_due(dx_reactor *r, dx_op *op, int32_t result, uint32_t fl
     dx_watch_p_plan(w);
 }
 
-/* The queue's descriptor, after the poll on it has ended. */
+/* Close the queue's descriptor, after the poll on it has completed. */
 static void dx_watch_p_release(dx_watch *w)
 {
     DX_WATCH_ASSERT(!w->open_);
@@ -1267,7 +1268,7 @@ static void dx_watch_p_readable(dx_reactor *r, dx_op *op, int32_t result, uint32
     if (!w->open_) dx_watch_p_release(w);
     if (!w->open_ || result < 0) return;
     dx_watch_p_drain(w);
-    dx_reactor_poll(r, op, w->fd_, DX_REACTOR_READABLE); /* there is room: its own of before */
+    dx_reactor_poll(r, op, w->fd_, DX_REACTOR_READABLE); /* cannot fail: its own slot is free */
     dx_watch_p_plan(w);
 }
 
@@ -1317,7 +1318,7 @@ static void dx_watch_p_defaults(dx_watch_desc *d)
     if (!d->pending_max) d->pending_max = 4096;
 }
 
-/* The operations of the reactor, with its reason as one of ours. */
+/* Start the reactor's operations, and convert its error. */
 static int dx_watch_p_start(dx_watch *w)
 {
     dx_reactor *const r = w->desc_.reactor;
@@ -1371,7 +1372,7 @@ DX_WATCH_API void dx_watch_flush(dx_watch *w)
 {
     if (!w->open_) return;
     w->flush_ = true;
-    if (w->naming_) return; /* from inside desc.fn: the loop that called it goes on */
+    if (w->naming_) return; /* called inside desc.fn: its loop flushes next */
     dx_watch_p_name(w, UINT64_MAX);
     dx_watch_p_plan(w);
 }

@@ -1,4 +1,4 @@
-/*  dx_window.h - v0.3.0 - receive windows that grow with what the reader takes in a round trip
+/*  dx_window.h - v0.3.0 - receive windows that grow with the bytes read in a round trip
                 - MIT-0 or public domain, see end of file
 
     Do this in ONE C or C++ file:
@@ -21,17 +21,17 @@
     CONTENTS (search >>)  config  errors  window  platform  names  rounds  license
 
     HOW IT WORKS
-        A sender with a window of w bytes and a round trip of t seconds sends w / t bytes a second
-        at most, however fast the path is. So the window becomes twice what the reader has consumed
-        within a round trip, and the largest piece, where that is more than it was. The round trip
-        is measured by the stream itself: the first byte behind what had been promised can only be
-        sent when the next promise has arrived, so it comes a round trip after that, or later. The
-        shortest counts.
+        A sender with a window of w bytes and a round trip of t seconds sends at most w / t bytes a
+        second, however fast the path is. So the window grows to twice what the reader consumed
+        within a round trip plus the largest piece, but never shrinks. The round trip is measured on
+        the stream itself: the first byte beyond the earlier promises can only be sent once the next
+        promise has arrived, so it comes one round trip after it, or later. The shortest measurement
+        counts.
 
-    GUARANTEES  Never allocates; no globals; no recursion; every call is O(1). What is promised and
-                not consumed is never above the limit, and a promise is never taken back.
-    LIMITS      Windows below 2^31. The shortest round trip ever seen counts: on a path that becomes
-                more than twice as long later, call dx_window_set_round_trip(). One thread per
+    GUARANTEES  Never allocates; no globals; no recursion; every call is O(1). Bytes promised and
+                not consumed never exceed the limit, and a promise is never withdrawn.
+    LIMITS      Windows below 2^31. The shortest round trip ever seen counts: if the path's round
+                trip later more than doubles, call dx_window_set_round_trip(). One thread per
                 object.
     CONFIG      DX_WINDOW_STATIC, DX_WINDOW_API, DX_WINDOW_ASSERT(c), DX_WINDOW_MEMSET
     ERRORS      dx_window_error: 0 = ok, negative = reason.
@@ -80,32 +80,32 @@ DX_WINDOW_API const char *dx_window_error_name(int error);
 
 /* >>window ------------------------------------------------------------- */
 typedef struct dx_window { /* caller-allocated; the first fields may be read */
-    uint32_t size;          /* what the peer may have sent and the reader not consumed */
-    uint32_t limit;         /* the most that it becomes */
-    uint32_t promised;      /* that the peer may still send */
+    uint32_t size;          /* max bytes that the peer may have sent and the reader not consumed */
+    uint32_t limit;         /* the max of size */
+    uint32_t promised;      /* bytes that the peer may still send */
     uint32_t unread;        /* arrived, not consumed */
-    uint64_t round_trip_ns; /* the shortest; 0: not known yet */
+    uint64_t round_trip_ns; /* the shortest; 0: unknown */
 
-    uint64_t began_ns_;     /* when consuming was counted from */
-    uint64_t consumed_;     /* since then */
-    uint64_t marked_ns_;    /* when the promise was made that is timed */
-    uint32_t mark_;         /* arriving bytes until the first one that it allowed */
-    uint32_t piece_;        /* the most that arrived at once, since then */
+    uint64_t began_ns_;     /* when counting began, */
+    uint64_t consumed_;     /* and bytes consumed since then */
+    uint64_t marked_ns_;    /* when the timed promise was made */
+    uint32_t mark_;         /* arriving bytes before the first one that it allowed */
+    uint32_t piece_;        /* the largest arrival since then */
     bool     is_timing_;
 } dx_window;
 
-/* The peer was told that it may send `promised` bytes, perhaps 0: then dx_window_consumed() of no
-   byte says how many to begin with, 4096 or the limit. From there on the window grows up to
-   `limit`. A promise above that holds. EINVAL: limit is 0, one of both is 2^31 or more. */
+/* promised: how many bytes the peer was told it may send. If 0, dx_window_consumed() with 0 bytes
+   returns the first promise: 4096, or the limit if it is less. The window then grows up to `limit`;
+   a larger promise stays valid. EINVAL: limit is 0, or either is 2^31 or more. */
 DX_WINDOW_API int dx_window_init(dx_window *w, uint32_t promised, uint32_t limit);
-/* Bytes have come from the peer. ETOOBIG: more than was promised; nothing has changed. */
+/* Bytes have arrived from the peer. ETOOBIG: more than promised; nothing has changed. */
 DX_WINDOW_API int dx_window_arrived(dx_window *w, uint32_t bytes, uint64_t now_ns);
-/* The reader needs the memory of so many bytes no more, at most w->unread count. Returns how many
-   more the peer may send: promise them to it. 0: not worth a frame yet. */
+/* The reader has freed that many bytes, at most w->unread of which count. Returns how many more the
+   peer may send: promise them to it. 0: not worth a frame yet. */
 DX_WINDOW_API uint32_t dx_window_consumed(dx_window *w, uint32_t bytes, uint64_t now_ns);
-/* Another limit; what was promised holds, above it nothing is promised any more. EINVAL. */
+/* Change the limit. Earlier promises stay valid; later ones stay below it. EINVAL. */
 DX_WINDOW_API int dx_window_set_limit(dx_window *w, uint32_t limit);
-/* The round trip as the caller has measured it: it takes the place of the shortest seen. */
+/* Set the round trip that the caller measured; replaces the shortest one seen. */
 DX_WINDOW_API void dx_window_set_round_trip(dx_window *w, uint64_t round_trip_ns);
 
 #ifdef __cplusplus
@@ -137,9 +137,9 @@ DX_WINDOW_API void dx_window_set_round_trip(dx_window *w, uint64_t round_trip_ns
 #endif
 
 enum {
-    DX_WINDOW_P_FIRST      = 4096, /* bytes, where the peer was promised less */
-    DX_WINDOW_P_STEPS      = 16,   /* a window is promised in so many steps ... */
-    DX_WINDOW_P_STEP_LEAST = 1024 /* ... of at least so many bytes, or half of it */
+    DX_WINDOW_P_FIRST      = 4096, /* bytes, if the peer was promised less */
+    DX_WINDOW_P_STEPS      = 16,   /* a window is promised in that many steps ... */
+    DX_WINDOW_P_STEP_LEAST = 1024 /* ... of at least 1 KiB, or half of the window */
 };
 
 /* >>names -------------------------------------------------------------- */
@@ -158,11 +158,11 @@ DX_WINDOW_API const char *dx_window_error_name(int error)
    Where the bytes of a stream are:
 
        consumed | unread |          promised          | what the next promise allows
-                         ^ arrived so far              ^ mark_ bytes from there: its first byte
+                         ^ arrived up to here          ^ mark_ bytes from there: its first byte
                 |<------------- size, at most -------->| */
 static bool dx_window_p_is_size(uint32_t bytes) { return bytes <= INT32_MAX; }
 
-/* What the peer could be told to send more. */
+/* How many more bytes may be promised. */
 static uint32_t dx_window_p_room(const dx_window *w)
 {
     const uint64_t held = (uint64_t)w->promised + w->unread;
@@ -170,20 +170,20 @@ static uint32_t dx_window_p_room(const dx_window *w)
     return held < w->size ? (uint32_t)(w->size - held) : 0;
 }
 
-/* What the promise had allowed begins to come. A clock that went back has measured nothing. */
+/* The first byte of the timed promise arrived. A clock that went back yields no measurement. */
 static void dx_window_p_time(dx_window *w, uint64_t now_ns)
 {
     uint64_t took;
     w->is_timing_ = false;
     if (now_ns < w->marked_ns_) return;
     took = now_ns - w->marked_ns_;
-    if (!took) took = 1; /* a coarse clock */
+    if (!took) took = 1; /* the clock is too coarse */
     if (!w->round_trip_ns || took < w->round_trip_ns) w->round_trip_ns = took;
 }
 
-/* A round trip has passed: is the window twice what was consumed in it, and one piece? Pieces come
-   and are read as a whole: where one takes the path longer than a round trip, two windows of what
-   is consumed in that time are too small. */
+/* After each round trip: grow the window to twice the bytes consumed in it, plus twice the largest
+   piece. Pieces arrive and are read as a whole: if one takes longer than a round trip, twice the
+   bytes consumed in that time would be too small. */
 static void dx_window_p_grow(dx_window *w, uint64_t now_ns)
 {
     uint64_t size;

@@ -179,6 +179,8 @@ int64_t os_read_link_in(int folder, const char *name, char *out, size_t size);
 bool os_has_holes_in(int folder, const char *name); /* folder -1: name is a path */
 /* EEXIST: the new name is taken. ENOSYS: this system does not support it. */
 int  os_rename_in(int folder, const char *from, const char *to);
+/* To a name that may be taken: what has it is removed. ENOSYS: this system cannot. */
+int  os_rename_over_in(int folder, const char *from, const char *to);
 int  os_remove_in(int folder, const char *name, int kind); /* OS_FOLDER: an empty one */
 /* Take a lease: until the file is closed, opening it for writing blocks or fails. OS_IN_USE: it is
    already open or mapped for writing. OS_UNKNOWN: the system or file system cannot tell. */

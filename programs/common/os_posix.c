@@ -749,6 +749,11 @@ int os_rename_in(int folder, const char *from, const char *to)
     return renameat(folder, from, folder, to);
 }
 
+int os_rename_over_in(int folder, const char *from, const char *to)
+{
+    return renameat(folder, from, folder, to);
+}
+
 int os_hold(int file)
 {
 #ifdef __linux__

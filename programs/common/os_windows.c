@@ -735,6 +735,11 @@ int os_rename_in(int folder, const char *from, const char *to)
     return -1;
 }
 
+int os_rename_over_in(int folder, const char *from, const char *to)
+{
+    return os_rename_in(folder, from, to);
+}
+
 int os_hold(int file)
 {
     (void)file;

@@ -1,12 +1,11 @@
-/* Patches between containers: their header, what is unpacked of OLD, and the recipe of NEW
-   (docs/formats/container.md). Forms are made layer by layer, and NEW is put together the other
-   way:
+/* Patches between containers: the header, the list of unpacked members of OLD, and the recipe of NEW
+   (docs/formats/container.md). Forms are made layer by layer; NEW is rebuilt in the opposite order:
 
        OLD --list 1--> form --list 2--> form ==inner patch==> form --recipe 2--> form
                                                                            --recipe 1--> NEW
 
-   Lists and recipes are bytes from outside. Every number in them is held against the bytes that are
-   there, and every buffer against the limit, before it is used. */
+   Lists and recipes are untrusted. Every number in them is checked against the available bytes, and
+   every buffer against the limit, before it is used. */
 #include "container.h"
 
 #include <assert.h>
@@ -15,16 +14,17 @@
 
 enum {
     VERSION        = 1,
-    CORRECTED      = 128, /* bit of a kind in a recipe: a correction follows */
-    SAME_WAY       = 0,   /* instead of a kind: the way of the member before */
+    CORRECTED      = 128, /* bit in the kind of a recipe: a correction follows */
+    SAME_WAY       = 0,   /* instead of a kind: same way as the previous member */
     MEMBERS_MAX    = 65536,
-    HEAVY_MAX      = 256, /* those of zstd and xz */
-    HOPELESS       = 4,   /* members of a kind without a way, after which rare ones are not tried */
-    CORRECTION_MAX = 4,   /* a member is packed again if its correction is at most its 1/4 */
-    TOKENS_MAX     = 2    /* or, of tokens, its 1/2: they are made only if nothing else helps */
+    HEAVY_MAX      = 256, /* the same for zstd and xz */
+    HOPELESS       = 4,   /* after this many members of a kind without a way, rare ones are not tried */
+    CORRECTION_MAX = 4,   /* repack a member only if its correction is at most 1/4 of its size */
+    TOKENS_MAX     = 2    /* or 1/2 with tokens, which are tried last */
 };
 
-/* What is corrected may be longer than what it is corrected to, even if that is all of NEW. */
+/* The size limit of output before its correction: it may be longer than the corrected member, even
+   if that is all of NEW. */
 static size_t uncorrected_max(size_t size)
 {
     return size > SIZE_MAX / 4 ? SIZE_MAX / 2 : 2 * size + 1024;
@@ -58,11 +58,11 @@ static void store64(uint8_t *p, uint64_t v)
     for (int i = 0; i < 8; i++) p[i] = (uint8_t)(v >> 8 * i);
 }
 
-/* Bytes that are read from the front. */
+/* A cursor over bytes. */
 typedef struct reader {
     const uint8_t *at;
     size_t         left;
-    int            error; /* the first one; everything read after it is 0 */
+    int            error; /* the first one; then reads return 0 */
 } reader;
 
 static const uint8_t *take(reader *r, uint64_t size)
@@ -94,7 +94,7 @@ static uint64_t take_number(reader *r)
     return r->error ? 0 : v;
 }
 
-/* The next bytes, which a number tells the size of, as a reader of their own. */
+/* Take the next bytes, whose size precedes them, as a separate reader. */
 static reader take_part(reader *r)
 {
     reader part = {0};
@@ -105,9 +105,9 @@ static reader take_part(reader *r)
     return part;
 }
 
-/* Members of a layer are counted: each costs the time to set up a library, whatever its size. */
+/* Members of a layer are limited: setting up a library costs time for each, whatever its size. */
 typedef struct tally {
-    unsigned kinds; /* others are refused: a bit (1 << kind) for each */
+    unsigned kinds; /* allowed: a bit (1 << kind) for each */
     unsigned members;
     unsigned heavy;
 } tally;
@@ -116,7 +116,7 @@ enum { ALL_KINDS = (1 << CONTAINER_KINDS) - 2 };
 
 static bool is_heavy(unsigned kind) { return kind == CONTAINER_XZ || kind == CONTAINER_ZSTD; }
 
-/* Count one more, if it is allowed. */
+/* Count one more member. False: the limit is reached, or the kind is not allowed. */
 static bool has_room(tally *t, unsigned kind)
 {
     bool heavy = is_heavy(kind);
@@ -133,11 +133,11 @@ static bool has_room(tally *t, unsigned kind)
        size | recipe | bytes between members and contents, as in the file
 
    A line of the recipe is: gap | content size | kind | level variant window strategy |
-   of a png: head, chunk | if corrected: same, cut, size, bytes | of tokens: size, bytes. */
+   for a png: head, chunk | if corrected: same, cut, size, bytes | for tokens: size, bytes. */
 typedef struct correction {
-    size_t         same; /* bytes at the front that are right */
-    size_t         cut;  /* bytes behind them that are not */
-    const uint8_t *raw;  /* what stands there instead; of tokens: the wrong predictions */
+    size_t         same; /* correct bytes at the start */
+    size_t         cut;  /* wrong bytes after them */
+    const uint8_t *raw;  /* their replacement; for tokens: the wrong predictions */
     size_t         size;
 } correction;
 
@@ -174,7 +174,7 @@ static void add_way(container_bytes *recipe, const container_way *way, const con
     container_add(recipe, c->raw, c->size);
 }
 
-/* Read what add_way() wrote. *way holds the one of the member before, kind 0: there was none. */
+/* Read the output of add_way(). *way is that of the previous member; kind 0: none. */
 static void take_way(reader *recipe, container_way *way, correction *c)
 {
     unsigned kind = take_byte(recipe);
@@ -194,7 +194,7 @@ static void take_way(reader *recipe, container_way *way, correction *c)
         way->head[0] = (uint8_t)take_byte(recipe);
         way->head[1] = (uint8_t)take_byte(recipe);
         chunk = take_number(recipe);
-        if (chunk >> 31) recipe->error = DX_PATCH_ECORRUPT; /* the most that a chunk may hold */
+        if (chunk >> 31) recipe->error = DX_PATCH_ECORRUPT; /* above the maximum of a chunk */
         way->chunk = (uint32_t)chunk;
     }
     if (kind == (CONTAINER_TOKENS | CORRECTED)) recipe->error = DX_PATCH_ECORRUPT;
@@ -212,7 +212,7 @@ static void take_way(reader *recipe, container_way *way, correction *c)
     if (!container_is_way(way) && !recipe->error) recipe->error = DX_PATCH_ECORRUPT;
 }
 
-/* Pack a content and correct what came out. */
+/* Pack a content and apply its correction. */
 static int pack_corrected(const container_way *way, const correction *c, const uint8_t *content,
                           size_t size, uint64_t memory_max, container_bytes *out)
 {
@@ -238,7 +238,7 @@ static int pack_corrected(const container_way *way, const correction *c, const u
     return error;
 }
 
-/* One layer of NEW out of its form. */
+/* Rebuild one layer of NEW from its form. */
 static int rebuild_layer(const uint8_t *form, size_t size, unsigned kinds, uint64_t memory_max,
                          container_bytes *out)
 {
@@ -265,28 +265,29 @@ static int rebuild_layer(const uint8_t *form, size_t size, unsigned kinds, uint6
 }
 
 /* >>forms ---------------------------------------------------------------- */
-/* A member of NEW: its content goes to the form and a line to the recipe, or it stays packed. */
+/* The state of making a form of NEW. The content of a member goes into the form and a line into the
+   recipe, or the member stays packed. */
 typedef struct making {
     const uint8_t  *bytes;
-    size_t          end;        /* of the last member that was unpacked */
+    size_t          end;        /* of the last unpacked member */
     container_bytes recipe;
     container_bytes form;
     container_way   last;       /* as in the recipe */
-    container_way   worked[CONTAINER_KINDS]; /* the last one of each kind */
-    unsigned        hopeless[CONTAINER_KINDS]; /* since one had a way; of heavy kinds: at all */
-    tally           members;    /* those that were tried */
+    container_way   worked[CONTAINER_KINDS]; /* the last successful one of each kind */
+    unsigned        hopeless[CONTAINER_KINDS]; /* failures in a row; for heavy kinds: in total */
+    tally           members;    /* members tried */
     unsigned        kinds;      /* in the recipe: a bit (1 << kind) for each */
-    uint64_t        memory_max; /* bytes that packing may take */
-    const container_cancel *cancel; /* NULL: nothing ends it */
+    uint64_t        memory_max; /* memory limit of packing */
+    const container_cancel *cancel; /* NULL: cannot be cancelled */
 } making;
 
-/* What is to be corrected of what a way makes, if it can be at all. */
+/* Find the correction of the output of a way. False: it would be too large. */
 static bool find_correction(const container_way *way, const uint8_t *want, size_t size,
                             const uint8_t *content, size_t content_size, uint64_t memory_max,
                             const container_cancel *cancel, correction *c)
 {
     container_bytes got = {.max = uncorrected_max(size), .cancel = cancel};
-    bool near = container_is_way(way) && /* not of a png whose first chunk is empty */
+    bool near = container_is_way(way) && /* not a png with an empty first chunk */
                 container_pack(way, content, content_size, memory_max, &got) == DX_PATCH_OK;
     size_t shorter = got.size < size ? got.size : size, same = 0, tail = 0;
     while (near && same < shorter && got.bytes[same] == want[same]) same++;
@@ -300,8 +301,8 @@ static bool find_correction(const container_way *way, const uint8_t *want, size_
     return near && c->size <= size / CORRECTION_MAX;
 }
 
-/* A deflate member that zlib does not make, or not without a correction: is one of tokens smaller?
-   `corrected` holds it. */
+/* For a deflate member that zlib does not reproduce, or only with a correction (`corrected`): is
+   one of tokens smaller? */
 static int find_tokens(making *k, const uint8_t *in, size_t size, const container_bytes *content,
                        bool *found, container_way *way, correction *c, container_bytes *corrected)
 {
@@ -315,7 +316,7 @@ static int find_tokens(making *k, const uint8_t *in, size_t size, const containe
     return DX_PATCH_OK;
 }
 
-/* How a content was packed. False: nothing is known that makes these bytes. */
+/* Find out how a content was packed. False: no known way produces these bytes. */
 static bool find_way(making *k, const container_member *m, const container_bytes *content,
                      const container_bytes *stream, container_way *way, correction *c)
 {
@@ -331,7 +332,7 @@ static bool find_way(making *k, const container_member *m, const container_bytes
     if (found) k->worked[m->kind] = *way;
     if (m->kind == CONTAINER_PNG && (found || near)) {
         container_read_wrapping(in, way);
-        near = true; /* the wrapping is not part of the trial */
+        near = true; /* the trial does not cover the wrapping */
     }
     if (near)
         found = find_correction(way, in, m->size, content->bytes, content->size, k->memory_max,
@@ -369,12 +370,12 @@ static int add_member(making *k, container_member *m)
     container_drop(&content);
     container_drop(&stream);
     container_drop(&corrected);
-    if (error && error != DX_PATCH_ENOMEM) error = DX_PATCH_OK; /* it stays packed */
+    if (error && error != DX_PATCH_ENOMEM) error = DX_PATCH_OK; /* leave it packed */
     if (!error && container_is_cancelled(k->cancel)) error = DX_PATCH_ECANCELED;
     return error ? error : k->form.error;
 }
 
-/* The form of a layer of NEW. EINVAL: nothing in it could be unpacked. */
+/* Make the form of a layer of NEW. EINVAL: no member could be unpacked. */
 static int make_to(const uint8_t *bytes, size_t size, container_members *members,
                    uint64_t memory_max, unsigned allowed, container_bytes *form, unsigned *kinds)
 {
@@ -405,7 +406,7 @@ static int make_to(const uint8_t *bytes, size_t size, container_members *members
     return error;
 }
 
-/* Write the list of a layer of OLD: for each member gap and kind. */
+/* Write the list of a layer of OLD: gap and kind of each member. */
 static int add_list(container_bytes *lists, const container_members *members, unsigned allowed,
                     unsigned *kinds)
 {
@@ -430,11 +431,11 @@ static int add_list(container_bytes *lists, const container_members *members, un
     return error;
 }
 
-/* The form of a layer of OLD, by the next list. */
+/* Make the form of a layer of OLD from the next list. */
 static int unpack_layer(reader *lists, const uint8_t *bytes, size_t size, unsigned kinds,
                         uint64_t memory_max, container_bytes *form)
 {
-    static const uint8_t nothing = 0; /* an empty form has no bytes, but reading starts somewhere */
+    static const uint8_t nothing = 0; /* an empty form needs a valid pointer */
     reader list = take_part(lists), r = {bytes ? bytes : &nothing, size, DX_PATCH_OK};
     tally members = {.kinds = kinds};
     while (list.left && !list.error) {
@@ -464,7 +465,8 @@ static int compare_prints(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-/* Members that are in both stay packed: copying compressed bytes costs nothing, and no trial. */
+/* Members that occur in both files stay packed: copying compressed bytes is cheap and
+   needs no trial. */
 static int leave_same(container_members *members, const container_members *others)
 {
     uint64_t *prints = malloc((others->count + 1) * sizeof *prints);
@@ -479,7 +481,7 @@ static int leave_same(container_members *members, const container_members *other
     return DX_PATCH_OK;
 }
 
-/* One more layer: from and to are replaced by their forms. EINVAL: there is none. */
+/* Add a layer: from and to are replaced by their forms. EINVAL: there is none. */
 static int make_layer(container_forms *forms, const uint8_t *from, size_t from_size,
                       const uint8_t *to, size_t to_size, uint64_t memory_max)
 {
@@ -599,7 +601,7 @@ int container_open(const uint8_t *bytes, size_t size, container_patch *p)
         p->kinds >> CONTAINER_KINDS || load64(h + 40))
         return DX_PATCH_EVERSION;
     if (h[7] > CONTAINER_TEXT_MAX) return DX_PATCH_EHEADER;
-    for (unsigned i = 0; i < h[7]; i++) /* it is shown: nothing that steers a terminal */
+    for (unsigned i = 0; i < h[7]; i++) /* it is printed: no control characters */
         if (text[i] < ' ' || text[i] > '~') return DX_PATCH_EHEADER;
     memcpy(p->libraries, text, h[7]);
     p->base_size = load64(h + 8);

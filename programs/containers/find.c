@@ -1,6 +1,6 @@
-/* Finds compressed members by their signatures, wherever they lie: no directory is believed. So an
-   archive that is cut, nested, has something in front or behind, or a directory that lies, is
-   nothing special. A member is what can be unpacked to its end. */
+/* Finds compressed members by their signatures at any offset, without trusting directories. So
+   truncated and nested archives, data before or after an archive, and wrong directories need no
+   special case. A member is anything that unpacks to its end. */
 #include "container.h"
 
 #include <assert.h>
@@ -8,18 +8,18 @@
 #include <string.h>
 
 enum {
-    CONTENT_MIN  = 32, /* bytes: a smaller content is not worth a line in a recipe */
-    WORK_TIMES   = 4,  /* the search ends when it has looked at so many times form_max */
-    WORK_SETUP   = 4096, /* bytes that could be looked at while a library is set up */
+    CONTENT_MIN  = 32, /* bytes; a smaller content is not worth a recipe line */
+    WORK_TIMES   = 4,  /* work limit of the search, in multiples of form_max */
+    WORK_SETUP   = 4096, /* cost of setting up a library, in bytes examined */
     ZIP_HEAD     = 30, /* bytes of a local header, without name and extra field */
     GZIP_HEAD    = 10,
     PNG_TYPE_AT  = 4   /* of IDAT in its chunk */
 };
 
-/* A place where a member may start. */
+/* A possible start of a member. */
 typedef struct candidate {
     size_t   at;
-    unsigned kind; /* 0: there is none */
+    unsigned kind; /* 0: none */
 } candidate;
 
 static unsigned load16(const uint8_t *p)
@@ -28,7 +28,7 @@ static unsigned load16(const uint8_t *p)
 }
 
 /* >>signatures ----------------------------------------------------------- */
-/* A local header of a zip file, "PK" 3 4. */
+/* Recognize a local header of a zip file, "PK" 3 4. */
 static candidate look_zip(const uint8_t *p, size_t at, size_t size)
 {
     candidate none = {0, 0};
@@ -44,14 +44,14 @@ static candidate look_zip(const uint8_t *p, size_t at, size_t size)
     return c;
 }
 
-/* Pass a string with a zero at its end. */
+/* Skip a zero-terminated string. */
 static size_t skip_text(const uint8_t *bytes, size_t at, size_t size)
 {
     while (at < size && bytes[at]) at++;
     return at < size ? at + 1 : size;
 }
 
-/* The header of gzip (RFC 1952), 0x1f 0x8b 8: optional fields follow its ten bytes. */
+/* Recognize the header of gzip (RFC 1952), 0x1f 0x8b 8; optional fields follow its ten bytes. */
 static candidate look_gzip(const uint8_t *bytes, size_t at, size_t size)
 {
     enum { HAS_CRC = 2, HAS_EXTRA = 4, HAS_NAME = 8, HAS_COMMENT = 16, RESERVED = 224 };
@@ -118,8 +118,8 @@ static int keep(container_members *found, const uint8_t *bytes, const candidate 
     return DX_PATCH_OK;
 }
 
-/* Bytes of the chunk behind a png, or behind what began like one: its check was calculated, and is
-   wrong. */
+/* The work for the chunk after a png, or after a look-alike: its checksum was
+   calculated, and is wrong. */
 static size_t chunk_work(const uint8_t *p, size_t left)
 {
     if (left < 8 || memcmp(p + PNG_TYPE_AT, "IDAT", 4) != 0) return 0;
@@ -138,7 +138,7 @@ int container_find(const uint8_t *bytes, size_t size, size_t form_max, uint64_t 
         candidate c = look(bytes, at, size);
         at++;
         if (!c.kind) continue;
-        work += WORK_SETUP + (c.at > at ? c.at - at : 0); /* names of gzip end anywhere */
+        work += WORK_SETUP + (c.at > at ? c.at - at : 0); /* gzip names have no size limit */
         if (c.at < end || c.at >= size || !container_has(c.kind)) continue;
         if (container_is_cancelled(cancel)) error = DX_PATCH_ECANCELED;
         if (error) break;

@@ -1,10 +1,10 @@
 /* Whole patches between containers, made and applied in memory:
 
        container_diff()    forms of both files, the caller's patch between these, seal, rebuild NEW
-       container_run()     form of OLD, the inner patch, NEW out of its form
+       container_run()     form of OLD, the inner patch, NEW from its form
 
-   The caller makes the inner patch, because programs differ in the memory and the codings that they
-   allow. Stands on container.c. */
+   The caller makes the inner patch, because programs allow different amounts of memory and different
+   codings. Stands on container.c. */
 #include "container.h"
 
 #include <assert.h>
@@ -36,7 +36,7 @@ int container_diff(const container_maker *m, const uint8_t *from, size_t from_si
     return error;
 }
 
-/* What the patch asks for is refused before anything is unpacked for it. */
+/* Check the requirements of the patch against the limits before anything is unpacked. */
 static int check_needs(const container_patch *p, uint64_t memory_max, dx_patch_header *inner)
 {
     for (unsigned kind = 1; kind < CONTAINER_KINDS; kind++)
@@ -48,7 +48,7 @@ static int check_needs(const container_patch *p, uint64_t memory_max, dx_patch_h
     return inner->target_size > p->form_max ? DX_PATCH_ETOOBIG : DX_PATCH_OK;
 }
 
-/* The form of NEW, which the caller frees, also after an error. */
+/* Make the form of NEW. The caller frees it, also after an error. */
 static int run_inner(const container_patch *p, const dx_patch_header *inner,
                      const container_bytes *from, uint8_t **form, size_t *size)
 {
@@ -60,8 +60,7 @@ static int run_inner(const container_patch *p, const dx_patch_header *inner,
         error = dx_patch_apply(from->bytes, from->size, p->inner, p->inner_size, *form, capacity,
                                size, memory, (size_t)inner->memory_size);
     free(memory);
-    /* The form of the right OLD that is not the right form: a library unpacked it otherwise, or
-       whoever made the patch lies. */
+    /* OLD is right but its form is not: the library unpacked it differently, or the patch is forged. */
     return error == DX_PATCH_EBASE || error == DX_PATCH_EAPPLIED ? DX_PATCH_ECORRUPT : error;
 }
 

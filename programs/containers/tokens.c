@@ -3,19 +3,19 @@
 
    A deflate stream is a list of decisions about a content: where blocks end, which byte is a
    literal and which begins a match, how many bits each code has. Most encoders descend from zlib
-   and decide nearly alike. So both sides predict each decision as zlib would make it, and a
-   correction says in which ones the encoder decided otherwise:
+   and decide similarly. So both sides predict each decision as zlib would make it, and a correction
+   lists the decisions in which the encoder differs:
 
        content      a  b  c  a  b  c  a  b  c  d
        stream       | header | a | b | c | match 6, 3 | d |      one block
        prediction   | header | a | b | c | match 7, 3 |
        correction     right    right ....  wrong: 6, 3  right    bits of a range coder
 
-   Right decisions cost next to nothing: the range coder learns that they are frequent. The
-   prediction of a decision starts from the real ones before it, never from earlier predictions.
+   Correct predictions cost almost nothing: the range coder learns that they are frequent. A decision
+   is predicted from the real decisions before it, never from earlier predictions.
 
-   Reading and writing a correction are one piece of code: code_bit() takes the bit that is to be
-   written, and returns the one that was written or read. */
+   One piece of code reads and writes a correction: code_bit() takes the bit to write, and returns the
+   bit written or read. */
 #include "container.h"
 
 #include <assert.h>
@@ -25,28 +25,28 @@
 enum {
     MATCH_MIN     = 3,
     MATCH_MAX     = 258,
-    GO_MATCH      = 4,               /* the shortest match that Go takes */
+    GO_MATCH      = 4,               /* the shortest match of Go */
     WINDOW        = 32768,           /* bytes; a power of 2 */
-    REACH         = WINDOW - 262,    /* distance up to which zlib searches */
-    TOO_FAR       = 4096,            /* a match of 3 bytes from farther away costs more bits */
+    REACH         = WINDOW - 262,    /* maximum distance of a match in zlib */
+    TOO_FAR       = 4096,            /* from farther away, a match of 3 bytes costs more than literals */
     HASH_BITS_MIN = 8,
     HASH_BITS_MAX = 17,
-    BLOCK_TOKENS  = 1 << 20,         /* more in a block are refused */
-    NEAREST_STEPS = 4096,            /* candidates to look at for a wrongly predicted match */
-    COMPARE_TIMES = 2048,            /* bytes that a search compares, for each byte of content, */
-    COMPARE_LEAST = 1 << 26,         /* and beside these; more is an attack */
+    BLOCK_TOKENS  = 1 << 20,         /* limit per block */
+    NEAREST_STEPS = 4096,            /* limit of candidates for correcting a match */
+    COMPARE_TIMES = 2048,            /* limit of compared bytes: per byte of content, */
+    COMPARE_LEAST = 1 << 26,         /* plus this constant; more is an attack */
     LITERALS      = 288,             /* codes of literals and lengths */
     DISTANCES     = 32,
     CODES         = 19,              /* codes of code lengths */
     END_OF_BLOCK  = 256
 };
 
-/* What a position is hashed by; the order of candidates is the same for all but collisions. */
+/* The hash of a position. Without collisions all give the same order of candidates. */
 enum { HASH_ROLLING, HASH_CRC3, HASH_CRC4, HASH_GO, HASH_GO_FAST };
 
 /* >>range coder ------------------------------------------------------------------
-   That of LZMA: `range` is divided in proportion to the probability of a 0, which adapts. The
-   first byte is 0 and takes a carry. */
+   That of LZMA: `range` is divided in proportion to the adaptive probability of a 0. The first byte
+   is 0 and absorbs a carry. */
 enum { PROBABILITY_BITS = 15, PROBABILITY_SHIFT = 5, HALF = 1 << (PROBABILITY_BITS - 1) };
 
 typedef struct range_coder {
@@ -55,10 +55,10 @@ typedef struct range_coder {
     uint32_t         code;    /* reading */
     const uint8_t   *in;
     size_t           left;
-    bool             short_of; /* bytes to read */
+    bool             short_of; /* the input ended early */
     uint64_t         low;     /* writing */
-    uint64_t         pending; /* bytes that a carry may still change */
-    uint8_t          first;   /* of them; the others are 0xff */
+    uint64_t         pending; /* bytes that a carry may change */
+    uint8_t          first;   /* the first of them; the others are 0xff */
     container_bytes *out;
 } range_coder;
 
@@ -127,7 +127,7 @@ static unsigned code_bit(range_coder *c, uint16_t *zero, unsigned bit)
     return bit;
 }
 
-/* A value of so many bits, the highest one first, each with a probability for those before it.
+/* Code a value of `bits` bits, highest first; the bits before select the probability of each.
    `zeros` has 2^bits of them. */
 static unsigned code_tree(range_coder *c, uint16_t *zeros, unsigned bits, unsigned value)
 {
@@ -136,7 +136,7 @@ static unsigned code_tree(range_coder *c, uint16_t *zeros, unsigned bits, unsign
     return node - (1u << bits);
 }
 
-/* A number below 2^31: how many bits it has, and those below the highest. `zeros` has 32. */
+/* Code a number below 2^31: the number of its bits, then those below the highest. `zeros` has 32. */
 static uint32_t code_number(range_coder *c, uint16_t *zeros, uint32_t value)
 {
     unsigned bits = 0;
@@ -150,7 +150,7 @@ static uint32_t code_number(range_coder *c, uint16_t *zeros, uint32_t value)
     return made;
 }
 
-/* A value that was predicted. */
+/* Code a predicted value. */
 static unsigned code_predicted(range_coder *c, uint16_t *right, uint16_t *zeros, unsigned bits,
                                unsigned predicted, unsigned value)
 {
@@ -159,23 +159,23 @@ static unsigned code_predicted(range_coder *c, uint16_t *right, uint16_t *zeros,
 }
 
 /* >>matches ------------------------------------------------------------------------
-   The match finder of zlib: positions with the same hash are a chain, the last one first. Each
-   level follows so many links of it. */
+   The match finder of zlib: positions with the same hash form a chain, the newest first. The level
+   limits how many links are followed. */
 typedef struct match {
     unsigned length; /* below MATCH_MIN: none */
     unsigned distance;
 } match;
 
 typedef struct effort {
-    uint16_t good;  /* after a match of so many bytes a quarter of the chain is enough */
-    uint16_t lazy;  /* after one of so many, no longer one is looked for */
-    uint16_t nice;  /* a match of so many bytes ends the search */
-    uint16_t chain; /* links that are followed */
+    uint16_t good;  /* after a match this long, a quarter of the chain is searched */
+    uint16_t lazy;  /* after one this long, no longer match is tried at the next byte */
+    uint16_t nice;  /* a match this long ends the search */
+    uint16_t chain; /* links followed */
 } effort;
 
 enum {
-    LEVEL_SLOW    = 4, /* from here on a match waits for a longer one at the next byte */
-    LEVEL_GO_FAST = 10 /* another matcher, see below */
+    LEVEL_SLOW    = 4, /* from here on: lazy matching, which also tries the next byte */
+    LEVEL_GO_FAST = 10 /* a different match finder, see below */
 };
 
 static const effort efforts[LEVEL_GO_FAST + 1] = {{0, 0, 0, 0},          {4, 4, 8, 4},        {4, 5, 16, 8},
@@ -183,11 +183,11 @@ static const effort efforts[LEVEL_GO_FAST + 1] = {{0, 0, 0, 0},          {4, 4, 
                                    {8, 16, 128, 128},     {8, 32, 128, 256},   {32, 128, 258, 1024},
                                    {32, 258, 258, 4096}};
 
-/* The next match of level 1 of Go, which is planned for a block of content at a time. */
+/* The next match in level 1 of Go, which is planned per block of content. */
 typedef struct plan {
-    size_t end;    /* of the block; 0: none has begun */
-    size_t search; /* where the search for the match after this one begins */
-    size_t at;     /* of the match; the end if there is no more in the block */
+    size_t end;    /* of the block; 0: not begun */
+    size_t search; /* where the search for the next match begins */
+    size_t at;     /* of the match; the end of the block if there is none */
     match  found;  /* length 0: none yet */
 } plan;
 
@@ -195,19 +195,19 @@ typedef struct predictor {
     const uint8_t *content;
     size_t         size;
     size_t         at;       /* where the next token begins */
-    size_t         inserted; /* positions before this one are in their chains, or left out */
+    size_t         inserted; /* positions before this one were inserted in their chains, or skipped */
     bool           slow;
-    bool           known;    /* `now` is */
+    bool           known;    /* `now` is valid */
     effort         effort;
     unsigned       hash;     /* HASH_.. */
     unsigned       hash_bits;
     match          now;      /* at `at` */
-    match          next;     /* at the byte behind it, if `now` is one and the level is slow */
-    uint64_t       work;     /* bytes that may still be compared; candidates count as bytes */
-    bool           tired;    /* that was not enough */
-    plan           plan;     /* of LEVEL_GO_FAST, which does not use now and next */
+    match          next;     /* at the next byte, if `now` is a match and the level is lazy */
+    uint64_t       work;     /* budget: bytes that may still be compared; a candidate counts as one */
+    bool           tired;    /* the budget was exceeded */
+    plan           plan;     /* for LEVEL_GO_FAST, which does not use now and next */
     uint32_t       crc[4][256];
-    uint32_t       heads[1 << HASH_BITS_MAX]; /* positions; 0: none, and so 0 is never found */
+    uint32_t       heads[1 << HASH_BITS_MAX]; /* positions; 0: none, so position 0 is never found */
     uint32_t       links[WINDOW];
 } predictor;
 
@@ -228,7 +228,7 @@ static void predictor_init(predictor *p, const container_way *way, const uint8_t
 {
     assert(way->level >= 1 && way->level <= LEVEL_GO_FAST && size < UINT32_MAX);
     memset(p, 0, offsetof(predictor, crc));
-    memset(p->heads, 0, sizeof *p->heads << way->variant); /* links are set when inserted */
+    memset(p->heads, 0, sizeof *p->heads << way->variant); /* links are set on insertion */
     p->content = content;
     p->size = size;
     p->slow = way->level >= LEVEL_SLOW && way->level < LEVEL_GO_FAST;
@@ -239,7 +239,7 @@ static void predictor_init(predictor *p, const container_way *way, const uint8_t
     if (p->hash == HASH_CRC3 || p->hash == HASH_CRC4) make_crc(p);
 }
 
-/* Are there enough bytes for a hash? */
+/* Are enough bytes left for a hash? */
 static bool has_hash(const predictor *p, size_t at)
 {
     return p->size - at >= (p->hash >= HASH_CRC4 ? 4 : 3);
@@ -267,7 +267,7 @@ static uint32_t hash_at(const predictor *p, size_t at)
     }
 }
 
-/* Put positions in their chains, up to this one. */
+/* Insert positions up to this one in their chains. */
 static void insert_to(predictor *p, size_t end)
 {
     for (; p->inserted < end; p->inserted++) {
@@ -285,8 +285,8 @@ static unsigned common(const uint8_t *a, const uint8_t *b, unsigned most)
     return n;
 }
 
-/* Contents can be made so that every candidate is compared for long, and every token searched for:
-   false ends that. */
+/* Spend from the budget. False: it is exceeded; a crafted content would require a long comparison
+   for every candidate of every token. */
 static bool can_work(predictor *p, unsigned bytes)
 {
     if (p->work <= bytes) p->tired = true;
@@ -294,8 +294,8 @@ static bool can_work(predictor *p, unsigned bytes)
     return !p->tired;
 }
 
-/* The longest match at a position that is in no chain yet, if it is longer than `before`. Go looks
-   for any of 4 bytes, whatever was found before. */
+/* The longest match at a position that is not inserted yet, if it is longer than `before`. Go
+   ignores `before` and accepts any match of 4 bytes. */
 static match longest(predictor *p, size_t at, unsigned before)
 {
     bool go = p->hash == HASH_GO;
@@ -321,13 +321,13 @@ static match longest(predictor *p, size_t at, unsigned before)
             }
         }
         from = p->links[from % WINDOW];
-        if (!go && at - from == reach) break; /* only the first candidate may be so far away */
+        if (!go && at - from == reach) break; /* only the first candidate may have this distance */
     }
     bool costs = p->slow && best.length == MATCH_MIN && best.distance > TOO_FAR;
     return best.distance && best.length > before && !costs ? best : none;
 }
 
-/* The nearest position, before the one where a token begins, that matches for so many bytes. */
+/* The nearest position before the current token that matches for `length` bytes. */
 static unsigned nearest(predictor *p, unsigned length)
 {
     if (length > p->size - p->at || !has_hash(p, p->at) || p->hash == HASH_GO_FAST) return 0;
@@ -343,18 +343,19 @@ static unsigned nearest(predictor *p, unsigned length)
 }
 
 /* >>level 1 of Go ----------------------------------------------------------------------
-   Another descent: that of Snappy. A table holds the last position of each hash, and a match of 4
-   bytes there is taken. The longer nothing is found, the fewer positions are looked at. The tokens
-   of a block follow from the content alone, so they are planned, and a token that the stream has
-   instead does not change the plan. heads[] holds positions + 1, for position 0 can be found. */
+   This one descends from Snappy. A table holds the last position of each hash, and the first match of
+   4 bytes is taken. The longer there is no match, the more positions are skipped. The tokens of a block
+   depend on the content alone, so they are planned, and a different token in the stream does not
+   change the plan. heads[] holds positions + 1, because position 0 is a valid match. */
 enum {
     GO_BLOCK     = 65535, /* bytes of content */
-    GO_MARGIN    = 15,    /* at the end of a block, where no match begins */
-    GO_BLOCK_MIN = 17,    /* in less no match is looked for */
-    GO_SKIP      = 32     /* after so many positions without a match one more is left out */
+    GO_MARGIN    = 15,    /* at the end of a block, where no match may begin */
+    GO_BLOCK_MIN = 17,    /* in smaller blocks no match is searched */
+    GO_SKIP      = 32     /* after this many positions without a match, one more is skipped each time */
 };
 
-/* The distance of the last position with the same 4 bytes, or 0. This one takes its place. */
+/* Returns the distance of the last position with the same 4 bytes, or 0, and replaces
+   it in the table. */
 static unsigned go_swap(predictor *p, size_t at)
 {
     uint32_t *head = &p->heads[hash_at(p, at)];
@@ -365,12 +366,12 @@ static unsigned go_swap(predictor *p, size_t at)
     return same ? (unsigned)(at - (from - 1)) : 0;
 }
 
-/* Where the next match of 4 bytes begins, from plan->search on; its distance, or 0. */
+/* Find the next match of 4 bytes from plan->search on. Returns its distance, or 0. */
 static unsigned go_search(predictor *p)
 {
     plan *g = &p->plan;
     size_t last = g->end - GO_MARGIN, at = g->search;
-    if (g->found.length) { /* directly behind a match */
+    if (g->found.length) { /* directly after a match */
         if (at >= last) return 0;
         go_swap(p, at - 1);
         unsigned distance = go_swap(p, at);
@@ -398,11 +399,11 @@ static void go_next(predictor *p)
     g->search = g->at + g->found.length;
 }
 
-/* A block of so many bytes begins. */
+/* Begin a block. */
 static void go_begin(predictor *p, size_t size)
 {
     plan *g = &p->plan;
-    while (g->at < p->at && g->at < g->end) go_next(p); /* what is left of the block before */
+    while (g->at < p->at && g->at < g->end) go_next(p); /* the rest of the previous block */
     *g = (plan){.end = p->at + size, .search = p->at, .at = p->at + size};
     if (size >= GO_BLOCK_MIN) go_next(p);
 }
@@ -421,10 +422,10 @@ static match go_predict(predictor *p)
 }
 
 /* >>tokens ------------------------------------------------------------------------ */
-/* Why a token is predicted. */
+/* The reason for a prediction. */
 enum { NOTHING_MATCHES, NEXT_IS_LONGER, IT_MATCHES, SITUATIONS };
 
-/* The token that zlib would write here: *found, of length 0 if it is a literal. */
+/* Predict the token of zlib at this position: *found, of length 0 for a literal. */
 static unsigned predict(predictor *p, match *found)
 {
     assert(p->at < p->size);
@@ -446,7 +447,7 @@ static unsigned predict(predictor *p, match *found)
     return IT_MATCHES;
 }
 
-/* Pass bytes that predict() was not asked about. */
+/* Skip bytes for which no token was predicted. */
 static void pass(predictor *p, size_t size)
 {
     assert(size <= p->size - p->at);
@@ -455,7 +456,7 @@ static void pass(predictor *p, size_t size)
     p->known = false;
 }
 
-/* Pass the token that is there: `length` 0 is a literal. */
+/* Advance over the actual token; `length` 0 is a literal. */
 static void pass_token(predictor *p, unsigned length)
 {
     bool waited = p->slow && !length && p->next.length >= MATCH_MIN;
@@ -470,13 +471,13 @@ static void pass_token(predictor *p, unsigned length)
 }
 
 /* >>codes ------------------------------------------------------------------------
-   Lengths of Huffman codes as zlib calculates them: a heap whose order among equals decides which
-   of several best codes it is, and a repair of those that are too long. */
+   Lengths of Huffman codes as zlib calculates them. Several codes are optimal; the order of equal
+   nodes in its heap selects one. Lengths above the limit are repaired. */
 typedef struct heap {
     uint32_t weight[2 * LITERALS + 1];
     uint8_t  depth[2 * LITERALS + 1];
     uint16_t parent[2 * LITERALS + 1];
-    uint16_t nodes[2 * LITERALS + 2]; /* from 1 on; the sorted ones at the end */
+    uint16_t nodes[2 * LITERALS + 2]; /* from index 1; the sorted ones at the end */
     unsigned size;
 } heap;
 
@@ -498,7 +499,7 @@ static void sink(heap *h, unsigned at)
     h->nodes[at] = (uint16_t)node;
 }
 
-/* Shorten codes above `longest_code`: others become longer for them. */
+/* Shorten codes above `longest_code`, and lengthen others in exchange. */
 static void repair(const heap *h, unsigned *counts, int too_long, unsigned sorted, unsigned end,
                    unsigned codes, unsigned longest_code, uint8_t *lengths)
 {
@@ -535,7 +536,7 @@ static void code_lengths_of(const uint32_t *weights, unsigned codes, unsigned lo
         h.nodes[++h.size] = (uint16_t)i;
         last = (int)i;
     }
-    while (h.size < 2) { /* a code of one symbol gets a second one */
+    while (h.size < 2) { /* zlib adds a second symbol to a code of one */
         unsigned more = last < 2 ? (unsigned)++last : 0;
         h.nodes[++h.size] = (uint16_t)more;
         h.weight[more] = 1;
@@ -570,31 +571,31 @@ static void code_lengths_of(const uint32_t *weights, unsigned codes, unsigned lo
 }
 
 /* >>blocks ---------------------------------------------------------------------
-   A block as it is in the stream:
+   A block in the stream:
 
        last, type | stored:  padding | size, ~size | bytes
                   | fixed:   codes of tokens, end of block
-                  | dynamic: sizes of the three lists of lengths, lengths of the codes that the two
-                             others are written in, these two with runs, codes of tokens, end
+                  | dynamic: sizes of the three lists of lengths, lengths of the code that encodes the
+                             other two, these two run-length encoded, codes of tokens, end
 
-   A token is length << 16 | distance, and 0 is a literal: the content tells which. */
+   A token is length << 16 | distance; 0 is a literal, whose value is in the content. */
 enum { STORED, FIXED, DYNAMIC };
-enum { RUN_LAST = 16, RUN_ZERO = 17, RUN_ZEROS = 18 }; /* codes of runs, from 3, 3 and 11 on */
+enum { RUN_LAST = 16, RUN_ZERO = 17, RUN_ZEROS = 18 }; /* codes of runs, of at least 3, 3 and 11 */
 
 typedef struct run {
     uint8_t code;  /* 0..15: a length; RUN_.. */
-    uint8_t extra; /* lengths above the shortest run */
+    uint8_t extra; /* length of a run beyond its minimum */
 } run;
 
 typedef struct block {
     unsigned  last;
     unsigned  type;
-    unsigned  padding;        /* bits of it that are not 0, as in the stream */
+    unsigned  padding;        /* the padding bits, which need not be 0 */
     uint32_t  count;          /* tokens, or stored bytes */
     uint32_t *tokens;
     size_t    capacity;
     uint8_t   lengths[2][LITERALS]; /* of literals, of distances */
-    unsigned  counts[2];            /* of these lists in the stream */
+    unsigned  counts[2];            /* entries of each list in the stream */
     run       runs[LITERALS + DISTANCES];
     unsigned  runs_count;
     uint8_t   codes[CODES];
@@ -606,8 +607,8 @@ static const uint8_t code_order[CODES] = {16, 17, 18, 0, 8,  7, 9,  6, 10, 5,
 static const uint8_t run_bits[3] = {2, 3, 7};
 static const uint8_t run_min[3] = {3, 3, 11};
 
-/* A number as deflate writes lengths and distances: a code and bits that follow it. The codes are
-   in groups of 2^split for each power of two. */
+/* How deflate encodes lengths and distances: a code, and extra bits that follow it. Each power of
+   two has 2^split codes. */
 typedef struct piece {
     unsigned code;
     unsigned bits;
@@ -626,7 +627,7 @@ static piece piece_of(unsigned value, unsigned split)
     return made;
 }
 
-/* The value without its extra bits, and how many these are. */
+/* The smallest value of a code, and the number of its extra bits. */
 static unsigned piece_base(unsigned code, unsigned split, unsigned *bits)
 {
     *bits = code < 2u << split ? 0 : (code >> split) - 1;
@@ -660,7 +661,7 @@ static bool add_token(block *b, uint32_t token)
     return true;
 }
 
-/* The run at the front of a list, as zlib writes it: how many lengths it is. */
+/* The length of the run that zlib writes for the start of a list. */
 static unsigned next_run(const uint8_t *lengths, unsigned count, bool same_before, run *made)
 {
     unsigned same = 1, most = lengths[0] ? (same_before ? 6 : 7) : 138;
@@ -681,22 +682,22 @@ static unsigned next_run(const uint8_t *lengths, unsigned count, bool same_befor
 }
 
 /* >>decisions ---------------------------------------------------------------------
-   Everything that a correction says, in its order. All probabilities are in one structure. */
+   Codes all decisions in the order of the correction. One structure has all probabilities. */
 typedef struct model {
     uint16_t last;
-    uint16_t type[4][4];             /* after the type before */
-    uint16_t count_right[2][2];      /* of tokens and of stored bytes; of a last block */
+    uint16_t type[4][4];             /* given the previous type */
+    uint16_t count_right[2][2];      /* for tokens and for stored bytes; for a last block */
     uint16_t count[2][32];
     uint16_t padding_right;
     uint16_t padding[128];
-    uint16_t token_right[SITUATIONS][64]; /* and whether the last six were wrong */
+    uint16_t token_right[SITUATIONS][64]; /* also given whether each of the last six was wrong */
     uint16_t literal[64];
     uint16_t length[SITUATIONS][256];
     uint16_t nearest[SITUATIONS];
     uint16_t distance[32];
     uint16_t list_right[3];
     uint16_t list[3][32];
-    uint16_t code_right[3][16];      /* of the length that was predicted */
+    uint16_t code_right[3][16];      /* given the predicted length */
     uint16_t code[3][16];
     uint16_t runs_right;
     uint16_t run_kind[2][4];
@@ -708,13 +709,13 @@ typedef struct engine {
     model       m;
     predictor   p;
     block       b;
-    unsigned    type;     /* of the block before */
-    unsigned    history;  /* a bit for each token, the last one the lowest: was it wrong? */
-    uint32_t    count[2]; /* of the block before, stored or not */
-    size_t      taken;    /* bytes of the stream that encode() has seen */
+    unsigned    type;     /* of the previous block */
+    unsigned    history;  /* a bit per token, the last one in bit 0: was the prediction wrong? */
+    uint32_t    count[2]; /* of the previous block, stored or not */
+    size_t      taken;    /* bytes of the stream consumed by encode() */
 } engine;
 
-/* False: the correction says what cannot be. */
+/* Code one token. False: the correction is invalid. */
 static bool code_token(engine *e, uint32_t *token)
 {
     range_coder *c = &e->coder;
@@ -741,7 +742,7 @@ static bool code_token(engine *e, uint32_t *token)
     return !e->p.tired;
 }
 
-/* The tokens of a block: so many, or, of the last block, those to the end of the content. */
+/* Code the tokens of a block: as many as it has; for the last block, up to the end of the content. */
 static bool code_tokens(engine *e)
 {
     block *b = &e->b;
@@ -757,7 +758,7 @@ static bool code_tokens(engine *e)
     return true;
 }
 
-/* A list of code lengths, and how many of them there are. */
+/* Code a list of code lengths, and its size. */
 static void code_list(engine *e, unsigned list, const uint32_t *weights, unsigned codes,
                       unsigned count_min, unsigned count_bits, const uint8_t *order,
                       uint8_t *lengths, unsigned *count)
@@ -776,7 +777,7 @@ static void code_list(engine *e, unsigned list, const uint32_t *weights, unsigne
     }
 }
 
-/* The runs that the lists of lengths are written in. False: they are not those lists. */
+/* Code the runs of the lists of lengths. False: they do not give these lists. */
 static bool code_runs(engine *e, const uint8_t *lengths)
 {
     block *b = &e->b;
@@ -815,7 +816,7 @@ static bool code_runs(engine *e, const uint8_t *lengths)
     return at == total;
 }
 
-/* How the codes of a dynamic block are written, once its tokens are known. */
+/* Code the header of a dynamic block, after its tokens. */
 static bool code_header(engine *e)
 {
     block *b = &e->b;
@@ -849,7 +850,7 @@ static unsigned code_padding(engine *e, unsigned padding)
     return code_predicted(&e->coder, &e->m.padding_right, e->m.padding, 7, 0, padding);
 }
 
-/* A block: reading, it is made, and writing, it is what was parsed. */
+/* Code a block: decoding fills it in, encoding reads the parsed one. */
 static bool code_block(engine *e)
 {
     block *b = &e->b;
@@ -909,7 +910,7 @@ static void put_bits(bit_writer *w, uint32_t bits, unsigned count)
     w->count -= 32;
 }
 
-/* Fill the byte up, and write what is there. */
+/* Pad to a full byte, and flush. */
 static void put_padding(bit_writer *w, unsigned padding)
 {
     put_bits(w, padding & ((1u << (-w->count & 7)) - 1), -w->count & 7);
@@ -919,7 +920,7 @@ static void put_padding(bit_writer *w, unsigned padding)
     }
 }
 
-/* Codes of these lengths, their first bit the lowest. */
+/* Make the codes for these lengths, bit-reversed. */
 static void make_codes(const uint8_t *lengths, unsigned count, uint16_t *codes)
 {
     unsigned counts[16] = {0}, next[16] = {0};
@@ -987,7 +988,7 @@ static void put_block(bit_writer *w, block *b, const uint8_t *content)
     put_bits(w, literals[END_OF_BLOCK], b->lengths[0][END_OF_BLOCK]);
 }
 
-/* Nothing of a block may be left for the next one. */
+/* Clear everything: no value may leak into the next block. */
 static void clear_block(block *b)
 {
     memset(b->lengths, 0, sizeof b->lengths);
@@ -1048,7 +1049,7 @@ static unsigned get_bits(bit_reader *r, unsigned count)
     return bits;
 }
 
-/* Symbols in the order of their codes. */
+/* Symbols in code order. */
 typedef struct decoder {
     uint16_t counts[16];
     uint16_t symbols[LITERALS];
@@ -1110,7 +1111,7 @@ static bool get_header(bit_reader *r, block *b)
     return true;
 }
 
-/* False: there is a token that put_block() would write otherwise. */
+/* Parse tokens. False: put_block() would write one of them differently. */
 static bool get_tokens(bit_reader *r, block *b)
 {
     decoder literals, distances;
@@ -1130,7 +1131,7 @@ static bool get_tokens(bit_reader *r, block *b)
         if (symbol < LENGTH_CODES - 1) {
             length = MATCH_MIN + piece_base(symbol, SPLIT_LENGTH, &bits);
             length += get_bits(r, bits);
-            if (length >= MATCH_MAX) return false; /* it has a code of its own */
+            if (length >= MATCH_MAX) return false; /* it has its own code */
         }
         symbol = get_symbol(r, &distances);
         if (symbol >= DISTANCE_CODES) return false;
@@ -1176,8 +1177,8 @@ bool container_read_first(const uint8_t *stream, size_t size, container_first *f
     return right;
 }
 
-/* The correction for a way, from the front until so many bytes of the content are passed. False: it
-   takes more than out->max, or the stream is none that can be written again. */
+/* Write the correction for a way, for the first bytes of the content. False: it would exceed
+   out->max, or the stream cannot be reproduced. */
 static bool encode(engine *e, const container_way *way, const uint8_t *stream, size_t stream_size,
                    const uint8_t *content, size_t size, size_t enough, container_bytes *out)
 {
@@ -1200,10 +1201,10 @@ static bool encode(engine *e, const container_way *way, const uint8_t *stream, s
 }
 
 /* >>search ------------------------------------------------------------------------
-   The way whose correction of the first blocks is the smallest. */
+   Find the way with the smallest correction for the first blocks. */
 enum {
     SAMPLE      = 1 << 18, /* bytes of content */
-    GOOD_ENOUGH = 64       /* a correction of at most this part of the stream ends the search */
+    GOOD_ENOUGH = 64       /* a correction of at most 1/64 of the stream ends the search */
 };
 
 typedef struct search {
@@ -1214,7 +1215,7 @@ typedef struct search {
     size_t               size;
     container_way        best;
     size_t               best_size; /* of its correction */
-    const container_cancel *cancel; /* NULL: nothing ends it */
+    const container_cancel *cancel; /* NULL: cannot be cancelled */
 } search;
 
 static bool is_good(const search *s) { return s->best_size <= s->e->taken / GOOD_ENOUGH; }
@@ -1248,7 +1249,7 @@ static void try_all(search *s)
     try_efforts(s, HASH_ROLLING, 15);
     unsigned level = s->best.level;
     try_tokens(s, LEVEL_GO_FAST, HASH_GO_FAST, 14);
-    if (!level) return; /* nothing is like this stream */
+    if (!level) return; /* no prediction resembles this stream */
     for (size_t i = 0; i < sizeof hashes / sizeof *hashes; i++) {
         bool better = try_tokens(s, level, hashes[i][0], hashes[i][1]);
         if (hashes[i][0] >= HASH_CRC4 && (better || !is_good(s)))
@@ -1264,7 +1265,7 @@ int container_tokens_find(const uint8_t *stream, size_t stream_size, const uint8
     if (size >= UINT32_MAX) return DX_PATCH_ETOOBIG;
     s.e = calloc(1, sizeof *s.e);
     if (!s.e) return DX_PATCH_ENOMEM;
-    if (way->kind == CONTAINER_TOKENS) /* of the member before */
+    if (way->kind == CONTAINER_TOKENS) /* that of the previous member */
         try_tokens(&s, way->level, way->window, way->variant);
     if (!s.best.level || !is_good(&s)) try_all(&s);
     bool found = s.best.level &&

@@ -1,5 +1,5 @@
 /* Unpacks members with zlib, zstd and liblzma, packs their contents again, and finds out how they
-   were packed. Everything that needs one of these libraries is here, each behind its own switch:
+   were packed. All uses of these libraries are in this file, each under its own switch:
    CONTAINERS_ZLIB, VERSIONS_ZSTD_LIBRARY, CONTAINERS_LZMA. */
 #include "container.h"
 
@@ -20,8 +20,8 @@
 #endif
 
 enum {
-    PIECE        = 65536, /* bytes of output that a library makes at a time */
-    LZMA_EXTREME = 32     /* bit of a level of xz */
+    PIECE        = 65536, /* size of the output buffer */
+    LZMA_EXTREME = 32     /* bit in a level of xz */
 };
 
 /* >>bytes ---------------------------------------------------------------- */
@@ -111,11 +111,11 @@ unsigned container_kinds(void)
     unsigned kinds = 0;
     for (unsigned kind = 1; kind < CONTAINER_KINDS; kind++)
         if (kind != CONTAINER_TOKENS && container_has(kind)) kinds |= 1u << kind;
-    /* Streams of tokens are unpacked by zlib. */
+    /* zlib unpacks streams of tokens, too. */
     return kinds >> CONTAINER_DEFLATE & 1 ? kinds | 1u << CONTAINER_TOKENS : kinds;
 }
 
-/* Where packed bytes go. False ends it. */
+/* Receives packed bytes. False aborts. */
 typedef bool packed_sink(void *user, const uint8_t *bytes, size_t size);
 
 static bool sink_into_bytes(void *user, const uint8_t *bytes, size_t size)
@@ -185,7 +185,7 @@ static void store_be32(uint8_t *p, uint32_t v)
     for (int i = 0; i < 4; i++) p[i] = (uint8_t)(v >> (24 - 8 * i));
 }
 
-/* The IDAT chunk at the front: its bytes, or -1. */
+/* The size of the IDAT chunk at the start; -1: there is none. */
 static int64_t chunk_size(const uint8_t *in, size_t size)
 {
     if (size < CHUNK_WRAPPING || memcmp(in + 4, "IDAT", 4) != 0) return -1;
@@ -210,7 +210,7 @@ static int inflate_png(const uint8_t *in, size_t size, container_bytes *out, siz
     if (!error)
         error = inflate_raw(joined.bytes + ZLIB_HEAD, joined.size - ZLIB_WRAPPING, out, &used);
     if (!error && used != joined.size - ZLIB_WRAPPING) error = DX_PATCH_ECORRUPT;
-    uint32_t sum = 1; /* Adler-32 of no bytes: `out` may have none */
+    uint32_t sum = 1; /* Adler-32 of an empty content, for which `out` may be NULL */
     if (out->size > before)
         sum = (uint32_t)adler32_z(sum, out->bytes + before, out->size - before);
     if (!error && load_be32(joined.bytes + joined.size - 4) != sum) error = DX_PATCH_ECORRUPT;
@@ -250,11 +250,11 @@ static int pack_png(const container_way *way, const uint8_t *content, size_t siz
 #ifdef VERSIONS_ZSTD_LIBRARY
 /* >>zstd ----------------------------------------------------------------- */
 enum { ZSTD_WINDOW_MIN = 10, ZSTD_WINDOW_MAX = 27, HAS_CHECKSUM = 1, HAS_SIZE = 2 };
-enum { ZSTD_DECODER = 1 << 20 }; /* bytes that a decoder takes at most, without its window */
-enum { ZSTD_LEVEL_SMALL = 19 };  /* the last one that takes little memory */
+enum { ZSTD_DECODER = 1 << 20 }; /* memory limit of a decoder, without its window */
+enum { ZSTD_LEVEL_SMALL = 19 };  /* the highest level that needs little memory */
 
-/* Bytes that an encoder takes at most. One with a worker holds what that works on, too: four
-   windows of content, and the packed bytes of them. */
+/* The memory limit of an encoder. One with a worker also holds its job: four windows of content,
+   and their compressed bytes. */
 static uint64_t zstd_memory(const container_way *way)
 {
     uint64_t alone = (uint64_t)(way->level > ZSTD_LEVEL_SMALL ? 1024 : 128) << 20;
@@ -308,8 +308,8 @@ static int pack_zstd(const container_way *way, const uint8_t *content, size_t si
     if (way->strategy & HAS_SIZE) ZSTD_CCtx_setPledgedSrcSize(c, size);
     bool more = true;
     for (left = 1; supported && left && !ZSTD_isError(left) && more;) {
-        /* As tools do, the content comes in pieces, and the end is told apart: the encoder must
-           not know the size from a call that brings everything. */
+        /* Feed the content in pieces and signal the end separately, like command-line tools: a
+           single call would tell the encoder the size. */
         from.size = size - from.pos < PIECE ? size : from.pos + PIECE;
         bool fed = from.pos == size;
         ZSTD_outBuffer to = {piece, sizeof piece, 0};
@@ -325,7 +325,7 @@ static int pack_zstd(const container_way *way, const uint8_t *content, size_t si
 
 #ifdef CONTAINERS_LZMA
 /* >>xz ------------------------------------------------------------------- */
-#define LZMA_MEMORY_MAX ((uint64_t)128 << 20) /* of a decoder: presets up to -9 take 65 MiB */
+#define LZMA_MEMORY_MAX ((uint64_t)128 << 20) /* of a decoder: presets up to -9 need 65 MiB */
 
 static int inflate_xz(const uint8_t *in, size_t size, uint64_t memory_max, container_bytes *out,
                       size_t *taken)
@@ -363,7 +363,7 @@ static int open_xz(lzma_stream *z, const container_way *way, uint64_t memory_max
     uint64_t need;
     lzma_ret got;
     if (way->variant) {
-        /* Blocks of the default size: any number of threads writes the same bytes. */
+        /* With blocks of the default size, the output does not depend on the number of threads. */
         lzma_mt mt = {.threads = 1, .preset = preset, .check = (lzma_check)way->strategy};
         need = lzma_stream_encoder_mt_memusage(&mt);
         if (need > memory_max) return DX_PATCH_ENOMEM;
@@ -407,7 +407,7 @@ bool container_is_way(const container_way *way)
     case CONTAINER_PNG:
         if (!way->chunk) return false;
         /* fall through */
-    case CONTAINER_DEFLATE: /* zlib cuts blocks of level 0 where its buffers end */
+    case CONTAINER_DEFLATE: /* at level 0, zlib ends blocks where its buffers end */
         return way->level >= 1 && way->level <= 9 && way->variant >= 1 && way->variant <= 9 &&
                way->window >= 9 && way->window <= 15 && way->strategy <= 4;
     case CONTAINER_ZSTD:
@@ -446,7 +446,7 @@ int container_inflate(unsigned kind, const uint8_t *in, size_t size, uint64_t me
     return error ? error : out->error;
 }
 
-/* Pack a content without what wraps it. */
+/* Pack a content without its wrapping. */
 static int pack_stream(const container_way *way, const uint8_t *content, size_t size,
                        uint64_t memory_max, packed_sink *sink, void *user)
 {
@@ -489,17 +489,17 @@ void container_read_wrapping(const uint8_t *in, container_way *way)
 }
 
 /* >>trial ---------------------------------------------------------------- */
-/* A trial ends at the first byte that differs: a wrong guess costs a block or two, not a member. */
+/* A trial stops at the first different byte, so a wrong guess costs a block or two, not a member. */
 typedef struct trial {
     const uint8_t  *want;
     size_t          size;
-    size_t          at;        /* bytes that were the same */
+    size_t          at;        /* equal bytes so far */
     const uint8_t  *content;
     size_t          content_size;
     uint64_t        memory_max;
-    const container_first *first; /* block of a deflate stream; NULL: not known */
-    const container_cancel *cancel; /* NULL: nothing ends it */
-    container_way   best;      /* the one that was the same longest */
+    const container_first *first; /* block of a deflate stream; NULL: unknown */
+    const container_cancel *cancel; /* NULL: cannot be cancelled */
+    container_way   best;      /* the one with the most equal bytes */
     size_t          best_at;
 } trial;
 
@@ -517,7 +517,7 @@ static bool sink_compare(void *user, const uint8_t *bytes, size_t size)
     return false;
 }
 
-/* Does this way make exactly the bytes that are wanted? */
+/* Does this way reproduce exactly the wanted bytes? */
 static bool works(trial *t, const container_way *way)
 {
     size_t total = t->size;
@@ -533,8 +533,8 @@ static bool works(trial *t, const container_way *way)
 }
 
 #ifdef CONTAINERS_ZLIB
-/* Can zlib begin a stream so with these parameters? A block that is not the last one has as many
-   tokens as fit, and a match is not farther away than the window allows. */
+/* Can zlib produce this first block with these parameters? Unless it is the last one, a block has
+   the maximum number of tokens, and distances do not exceed the window. */
 static bool can_begin(const container_first *first, unsigned memory, unsigned window,
                       unsigned strategy)
 {
@@ -548,7 +548,7 @@ static bool can_begin(const container_first *first, unsigned memory, unsigned wi
     return strategy != Z_FIXED || first->fixed || first->stored;
 }
 
-/* All nine levels with these parameters, the usual ones first. */
+/* Try all nine levels with these parameters, the common ones first. */
 static bool try_levels(trial *t, container_way *way, unsigned memory, unsigned window,
                        unsigned strategy)
 {
@@ -560,7 +560,7 @@ static bool try_levels(trial *t, container_way *way, unsigned memory, unsigned w
     for (size_t i = 0; i < sizeof levels; i++) {
         way->level = levels[i];
         if (works(t, way)) return true;
-        /* levels mean nothing to these */
+        /* these strategies ignore the level */
         if (strategy == Z_HUFFMAN_ONLY || strategy == Z_RLE) return false;
     }
     return false;
@@ -605,8 +605,7 @@ static bool try_zstd(trial *t, container_way *way)
 #endif
 
 #ifdef CONTAINERS_LZMA
-/* Only presets with the dictionary that the block asks for: a trial of a whole block takes
-   seconds. */
+/* Try only presets with the dictionary size of the block: a trial of a whole block takes seconds. */
 static bool try_xz(trial *t, container_way *way)
 {
     static const uint8_t presets[] = {6, 9, 5, 8, 7, 4, 3, 2, 1, 0};
@@ -614,7 +613,7 @@ static bool try_xz(trial *t, container_way *way)
     lzma_block block = {.version = 0, .filters = filters};
     if (t->size < LZMA_STREAM_HEADER_SIZE + LZMA_BLOCK_HEADER_SIZE_MAX) return false;
     const uint8_t *head = t->want + LZMA_STREAM_HEADER_SIZE;
-    way->strategy = t->want[7] & 15; /* the check of the stream's flags */
+    way->strategy = t->want[7] & 15; /* the check in the stream flags */
     block.check = (lzma_check)way->strategy;
     block.header_size = lzma_block_header_size_decode(head[0]);
     if (!head[0] || lzma_block_header_decode(&block, NULL, head) != LZMA_OK) return false;

@@ -1,12 +1,12 @@
-/* What the database says of the queries, and when what they read changes. See catalog.h.
+/* Describes the queries, and watches for changes of the tables that they read. See catalog.h.
 
        AWAY --opened--> SETUP --> QUERIES --> TYPES --> LOOK --> UP --heartbeat--> (LOOK's answer)
         ^                            ^                           |
         '------------ lost           '---- the schema changed ---'
 
-   It listens before it describes, so that no change falls between the two. Which tables a query
-   reads is asked of the server's lock table: within a transaction the parser locks each of them, in
-   views and subqueries, too. */
+   LISTEN comes before the descriptions, so that no change is missed in between. The server's lock
+   table says which tables a query reads: within a transaction the parser locks each of them, also
+   those in views and subqueries. */
 #include "catalog.h"
 
 #include <assert.h>
@@ -20,7 +20,7 @@ enum {
     SETUP_ANSWERS    = 3,  /* settings, LISTEN, sync */
     QUERY_ANSWERS    = 7,  /* see ask_query() */
     LOOK_ANSWERS     = 2,
-    LOADING_MS       = 10000 /* without an answer while it describes: a lock may hold it up */
+    LOADING_MS       = 10000 /* without an answer while it describes: a lock may block it */
 };
 
 static const char settings[] =
@@ -62,8 +62,8 @@ static const char type_names[] =
     " JOIN pg_catalog.pg_type k ON k.oid = coalesce(nullif(e.typbasetype, 0), e.oid, t.oid)"
     " WHERE t.oid = ANY ($1::oid[])";
 
-/* What must not change while results are kept: the tables and their files (which a rewrite and a
-   TRUNCATE replace), their columns, and the triggers. */
+/* Selects everything that must not change while results are cached: the tables and their files (a
+   rewrite or TRUNCATE replaces these), their columns, and the triggers. */
 static const char look[] =
     "WITH RECURSIVE m AS ("
     "  SELECT unnest($1::oid[]) AS oid"
@@ -98,11 +98,11 @@ void dxdb_put_table_names(dxdb_text *t, const dxdb_query_config *q)
         }
         dxdb_text_add(t, "\"");
     }
-    dxdb_text_put(t, "}", 2); /* with its end */
+    dxdb_text_put(t, "}", 2); /* includes the terminator */
 }
 
-/* BEGIN, prepare, describe, tables, sync; ROLLBACK, sync: the second sync because what fails ends
-   everything before the first one. */
+/* Send BEGIN, prepare, describe, tables, sync; ROLLBACK, sync. The second sync is needed because an
+   error skips all commands up to the first one. */
 static void ask_query(dxdb_catalog *c)
 {
     const dxdb_query_config *q = &c->config->queries[c->query];
@@ -119,7 +119,7 @@ static void ask_query(dxdb_catalog *c)
     dxdb_text_free(&names);
 }
 
-/* {1,2,3}, with its end. */
+/* Append an OID to a list {1,2,3}, which ask_with_oids() completes. */
 static void put_oid(dxdb_text *t, Oid oid)
 {
     dxdb_text_format(t, t->size ? ",%u" : "{%u", (unsigned)oid);
@@ -157,7 +157,7 @@ static void ask_look(dxdb_catalog *c)
     ask_with_oids(c, look, &list);
 }
 
-/* Ask again for the next query that was refused; none: nothing. */
+/* Ask again about the next query that was refused, if there is one. */
 static void ask_probe(dxdb_catalog *c)
 {
     const uint32_t count = c->config->query_count;
@@ -171,7 +171,7 @@ static void ask_probe(dxdb_catalog *c)
     }
 }
 
-/* >>what is known -------------------------------------------------------------- */
+/* >>state -------------------------------------------------------------------------- */
 static void forget(dxdb_catalog *c)
 {
     for (uint32_t i = 0; i < c->config->query_count; i++) {
@@ -192,7 +192,7 @@ static void begin_queries(dxdb_catalog *c)
     ask_query(c);
 }
 
-/* Results may be wrong from here on. */
+/* From here on cached results may be outdated. */
 static void go_down(dxdb_catalog *c, const char *why)
 {
     if (!c->is_up) return;
@@ -202,7 +202,7 @@ static void go_down(dxdb_catalog *c, const char *why)
 
 void dxdb_catalog_reload(dxdb_catalog *c, const char *why)
 {
-    if (c->phase != UP) return; /* it is on its way */
+    if (c->phase != UP) return; /* a reload is already under way */
     go_down(c, why);
     c->reload = true;
     if (!c->connection.unanswered) begin_queries(c);
@@ -224,7 +224,7 @@ static void add_member(dxdb_catalog *c, Oid member, Oid root)
 }
 
 /* >>answers -------------------------------------------------------------------- */
-/* The first thing that is wrong with a query. */
+/* Keep the first error of a query. */
 static void blame(dxdb_described *d, const char *why)
 {
     if (!d->why[0]) dxdb_first_line(d->why, sizeof d->why, why);
@@ -276,7 +276,7 @@ static void take_tables(dxdb_catalog *c, dxdb_described *d, const PGresult *resu
     }
 }
 
-/* An answer of ask_query(). */
+/* Handle an answer to ask_query(). */
 static void take_query(dxdb_catalog *c, PGresult *result)
 {
     dxdb_described *d = &c->queries[c->query];
@@ -299,7 +299,7 @@ static void take_query(dxdb_catalog *c, PGresult *result)
     else ask_types(c);
 }
 
-/* The type of a row of type_names; of those that it lacks, text. */
+/* The type of a row of type_names; text for types that are missing there. */
 static dxdb_pg_type type_of(const PGresult *types, Oid oid)
 {
     dxdb_pg_type type = {.oid = oid, .kind = DXDB_TEXT, .name = "unknown"};
@@ -405,7 +405,7 @@ static void on_answered(dxdb_connection *connection, PGresult *result)
     }
 }
 
-/* A trigger's payload is the number of its table; "*" says that the schema has changed. */
+/* A trigger's payload is the OID of its table; "*": the schema has changed. */
 static void on_notified(dxdb_connection *connection, const char *channel, const char *payload)
 {
     dxdb_catalog *c = connection->user;

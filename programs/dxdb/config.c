@@ -21,7 +21,7 @@ typedef struct key {
     const char *table;
     const char *name;
     size_t      at;
-    size_t      size; /* 0: a text; 4, 8: a number of so many bytes */
+    size_t      size; /* 0: a text; 4, 8: an integer of this many bytes */
     uint64_t    min;
     uint64_t    max;
     uint64_t    unit;
@@ -95,7 +95,7 @@ static int take_key(const reading *r, const dxdb_toml_value *v, const key *k)
     return PROG_OK;
 }
 
-/* One of a list of names. */
+/* Take one element of a list of names. */
 static int take_item(const reading *r, const dxdb_toml_value *v, char **list, uint32_t max,
                      uint32_t *count)
 {
@@ -207,7 +207,7 @@ static int check(dxdb_config *c, const char *path)
     return PROG_OK;
 }
 
-/* The bytes of a file, which are to be freed. */
+/* Read a file. The caller frees *out. */
 static int load(const char *path, char **out, size_t *size)
 {
     int64_t count = 0;

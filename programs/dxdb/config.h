@@ -7,12 +7,12 @@
 typedef struct dxdb_query_config {
     char    *name;
     char    *sql;
-    char    *parameters[DXDB_PARAMETERS_MAX]; /* names, of $1, $2, ... */
-    char    *tables[DXDB_TABLES_MAX];         /* as written; none: the database says which */
+    char    *parameters[DXDB_PARAMETERS_MAX]; /* names of $1, $2, ... */
+    char    *tables[DXDB_TABLES_MAX];         /* as written; none: the database determines them */
     uint32_t parameter_count;
     uint32_t table_count;
-    uint64_t ttl_ms; /* 0: not said */
-    uint8_t  method; /* of HBTP; 0: its place, from 1 on */
+    uint64_t ttl_ms; /* 0: not set */
+    uint8_t  method; /* HBTP method; 0: its index, counted from 1 */
 } dxdb_query_config;
 
 enum { DXDB_ORIGINS_MAX = 16 };
@@ -21,24 +21,24 @@ typedef struct dxdb_config {
     /* [server] */
     char    *hbtp;           /* HOST:PORT; NULL: not served */
     char    *http;
-    uint32_t connections;    /* of each protocol and worker */
-    uint32_t result_max;     /* bytes of a record */
-    uint64_t request_ms;     /* from a request to its answer, or the refusal */
-    uint32_t workers;        /* 0: one for each processor */
-    char    *origins[DXDB_ORIGINS_MAX]; /* whose pages may read answers of HTTP; "*": all */
+    uint32_t connections;    /* limit per protocol and worker */
+    uint32_t result_max;     /* bytes per record */
+    uint64_t request_ms;     /* from a request to its answer, or to the refusal */
+    uint32_t workers;        /* 0: one per processor */
+    char    *origins[DXDB_ORIGINS_MAX]; /* origins that may read HTTP answers; "*": all */
     uint32_t origin_count;
     /* [auth] */
-    char    *secret_file;    /* NULL: nobody needs a token */
+    char    *secret_file;    /* NULL: no token is needed */
     char    *issuer;         /* NULL: any */
     char    *audience;
     /* [limit] */
-    uint32_t rate;           /* requests a second of a subject; 0: any number */
+    uint32_t rate;           /* requests per second and subject; 0: unlimited */
     uint32_t burst;          /* 0: rate */
     /* [database] */
-    char    *url;            /* what libpq takes */
-    uint32_t pool;           /* connections of a worker that run queries */
-    uint32_t waiting_max;    /* requests that may wait for one */
-    uint64_t heartbeat_ms;   /* between looks at the schema and the connection that hears changes */
+    char    *url;            /* a connection string of libpq */
+    uint32_t pool;           /* connections that run queries, per worker */
+    uint32_t waiting_max;    /* requests that may wait for one of them */
+    uint64_t heartbeat_ms;   /* interval of checks of the schema and of the listening connection */
     /* [cache] */
     uint64_t cache_bytes;
     uint32_t cache_entries;
@@ -48,11 +48,11 @@ typedef struct dxdb_config {
     uint32_t query_count;
 } dxdb_config;
 
-/* Read and check a file. PROG_NOT_FOUND, PROG_USAGE: a message says what and where. *c is to be
-   freed also after an error. */
+/* Read and check a file. PROG_NOT_FOUND, PROG_USAGE: a message gives the error and its line. Free
+   *c also after an error. */
 int  dxdb_config_read(dxdb_config *c, const char *path);
 void dxdb_config_free(dxdb_config *c);
-/* The place of a query; -1: there is none. */
+/* The index of a query; -1: not found. */
 int  dxdb_config_find(const dxdb_config *c, const char *name, size_t size);
 
 #endif

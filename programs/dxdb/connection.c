@@ -5,23 +5,23 @@
           |                   v                          v
           '------------- CLOSING: operations on the descriptor end, then libpq closes it
 
-   The descriptor is libpq's: it may be closed only when no operation of the event loop is pending
-   on it, so an end takes a turn of the loop. */
+   libpq owns the descriptor. It may be closed only when no operation of the event loop is pending on
+   it, so a close takes effect on a later iteration of the loop. */
 #include "connection.h"
 
 #include <assert.h>
 #include <string.h>
 
-enum { WAITING, CONNECTING, OPEN, CLOSING, LEAVING, ENDED }; /* LEAVING: CLOSING, for ever */
+enum { WAITING, CONNECTING, OPEN, CLOSING, LEAVING, ENDED }; /* LEAVING: CLOSING without reconnecting */
 
 #define MILLISECOND ((uint64_t)1000000) /* ns */
 
 enum {
     FIRST_WAIT_MS = 100,
-    DOUBLINGS     = 6,    /* 6.4 s, which is more than ... */
+    DOUBLINGS     = 6,    /* 6.4 s, more than the longest wait */
     WAIT_MAX_MS   = 5000,
-    CONNECT_MS    = 10000, /* for an attempt */
-    STEADY_MS     = 5000   /* one that lived so long begins with the first wait again */
+    CONNECT_MS    = 10000, /* per attempt */
+    STEADY_MS     = 5000   /* a connection that lasted this long resets the back-off */
 };
 
 void dxdb_first_line(char *out, size_t size, const char *text)
@@ -36,7 +36,7 @@ void dxdb_first_line(char *out, size_t size, const char *text)
 static void on_ready(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags);
 static void on_timer(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags);
 
-/* A number that is different each time (xorshift64). */
+/* The next pseudo-random number (xorshift64). */
 static uint64_t next_random(dxdb_connection *c)
 {
     c->random ^= c->random << 13;
@@ -56,7 +56,7 @@ static void wait_again(dxdb_connection *c)
     (void)dx_reactor_timer(c->reactor, &c->timer_op, wait_ms * MILLISECOND);
 }
 
-/* Close when nothing is pending any more. */
+/* Close when no operation is pending. */
 static void close_if_idle(dxdb_connection *c)
 {
     const bool forever = c->phase == LEAVING;
@@ -74,7 +74,7 @@ static void close_if_idle(dxdb_connection *c)
     if (!forever) c->calls->lost(c, c->why);
 }
 
-/* The operations end soon, and the last one closes; with none pending a timer does. */
+/* Cancel the operations; the last one that ends closes. If none is pending, start a timer that does. */
 static void begin_close(dxdb_connection *c, int phase)
 {
     c->is_open = false;
@@ -115,7 +115,7 @@ static void watch(dxdb_connection *c, dx_op *op, uint32_t interest)
         dxdb_connection_drop(c, "the event loop has no room for the connection");
 }
 
-/* Another step of connecting; libpq may close the descriptor and take another inside. */
+/* Continue connecting. libpq may close the descriptor meanwhile and open another. */
 static void step(dxdb_connection *c)
 {
     if (c->fd >= 0) (void)dx_reactor_forget(c->reactor, c->fd);
@@ -152,8 +152,8 @@ static void attempt(dxdb_connection *c)
     watch(c, &c->write_op, DX_REACTOR_WRITABLE);
 }
 
-/* Hand over all answers that are there. libpq marks the end of each command's answer by a NULL, and
-   two of them in a row would mean that it knows of fewer commands than this file. */
+/* Deliver all available answers. libpq marks the end of each command's answer by a NULL; two in a
+   row would mean that libpq has fewer commands outstanding than this file. */
 static void read_answers(dxdb_connection *c)
 {
     bool ended = false;
@@ -187,8 +187,8 @@ static void flush(dxdb_connection *c)
     else if (left) watch(c, &c->write_op, DX_REACTOR_WRITABLE);
 }
 
-/* Notifications come before the answers that the same read has brought, so whoever is told a result
-   has been told of every change that the server reported before it. */
+/* Deliver notifications before the answers of the same read: a receiver of a result has then seen
+   every change that the server reported before it. */
 static void receive(dxdb_connection *c)
 {
     if (!PQconsumeInput(c->pg)) {
@@ -243,7 +243,7 @@ void dxdb_connection_begin(dxdb_connection *c, dx_reactor *r, const char *url,
     (void)dx_reactor_timer(r, &c->timer_op, 0);
 }
 
-/* What was sent is to be answered; sent: what libpq says of it. */
+/* Count a command that libpq has taken. done: the result of its call. */
 static bool sent(dxdb_connection *c, int done)
 {
     if (done) c->unanswered++;

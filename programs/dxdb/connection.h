@@ -1,5 +1,5 @@
-/* One connection to PostgreSQL on the event loop: libpq without waiting, in pipeline mode. It
-   connects, and again after it was lost, 100 ms later, 200 ms ... 5 s, each shortened at random. */
+/* One connection to PostgreSQL on the event loop: libpq in non-blocking pipeline mode. It
+   reconnects after 100 ms, 200 ms ... 5 s (exponential back-off with jitter). */
 #ifndef DXDB_CONNECTION_H
 #define DXDB_CONNECTION_H
 
@@ -9,15 +9,15 @@
 
 typedef struct dxdb_connection dxdb_connection;
 
-/* What it calls; each may send. */
+/* The callbacks; each may send. */
 typedef struct dxdb_connection_calls {
-    /* Connected, also again: what was sent before is gone. */
+    /* Connected or reconnected. Commands sent before are lost. */
     void (*opened)(dxdb_connection *c);
-    /* The answer to what was sent first and is not answered: one for each command, and one for each
-       dxdb_connection_sync(), PGRES_PIPELINE_SYNC. Valid until it returns. */
+    /* The answer to the oldest unanswered command: one per command, and PGRES_PIPELINE_SYNC for
+       each dxdb_connection_sync(). Valid until it returns. */
     void (*answered)(dxdb_connection *c, PGresult *result);
     void (*notified)(dxdb_connection *c, const char *channel, const char *payload);
-    /* Gone, or it could not be made: once for each opened and each failed attempt. */
+    /* The connection was lost or could not be made: once per `opened` and per failed attempt. */
     void (*lost)(dxdb_connection *c, const char *why);
 } dxdb_connection_calls;
 
@@ -30,9 +30,9 @@ struct dxdb_connection { /* not to be moved; the first fields may be read */
     const char *url;
     dx_reactor *reactor;
     PGconn     *pg;
-    int         fd;          /* that operations were started on; -1: none */
+    int         fd;          /* with operations started on it; -1: none */
     int         phase;       /* see connection.c */
-    uint32_t    failures;    /* attempts in a row that came to nothing, or to little */
+    uint32_t    failures;    /* attempts in a row that failed or did not last */
     uint64_t    random;
     uint64_t    opened_ns;
     dx_op       read_op;
@@ -41,27 +41,27 @@ struct dxdb_connection { /* not to be moved; the first fields may be read */
     char        why[DXDB_TEXT_SIZE];
 };
 
-/* Begin to connect. What it points to stays until the event loop is closed. seed: a number that
-   others do not have. */
+/* Start connecting. All pointers must stay valid until the event loop is closed. seed: a different
+   number for each connection. */
 void dxdb_connection_begin(dxdb_connection *c, dx_reactor *r, const char *url,
                            const dxdb_connection_calls *calls, void *user, uint64_t seed);
-/* Drop it, as if it were lost, and connect again. Also inside of a call. */
+/* Drop the connection as if it were lost, and reconnect. May be called inside a callback. */
 void dxdb_connection_drop(dxdb_connection *c, const char *why);
-/* Drop it for ever. It is still in use until dxdb_connection_is_ended(). */
+/* Drop it without reconnecting. It is in use until dxdb_connection_is_ended(). */
 void dxdb_connection_end(dxdb_connection *c);
 bool dxdb_connection_is_ended(const dxdb_connection *c);
 
-/* Send commands. False: it is not open, or was dropped by this; `lost` tells of it later. */
+/* Send commands. False: it is not open, or was dropped by this call; `lost` follows. */
 bool dxdb_connection_run(dxdb_connection *c, const char *sql, int count, const char *const *values);
 bool dxdb_connection_prepare(dxdb_connection *c, const char *name, const char *sql);
 bool dxdb_connection_describe(dxdb_connection *c, const char *name);
 bool dxdb_connection_execute(dxdb_connection *c, const char *name, int count,
                              const char *const *values);
-/* Behind a command that fails, those before the next sync are skipped: PGRES_PIPELINE_ABORTED.
-   Everything that was sent goes out now. */
+/* Send a sync, and flush. After a command fails, the others up to the next sync are skipped:
+   PGRES_PIPELINE_ABORTED. */
 bool dxdb_connection_sync(dxdb_connection *c);
 
-/* The first line of an error, without "ERROR: ". */
+/* Copy the first line of an error message, without "ERROR: ". */
 void dxdb_first_line(char *out, size_t size, const char *text);
 
 #endif

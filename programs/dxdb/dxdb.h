@@ -1,18 +1,20 @@
-/* What all files of dxdb share. From the bottom; a file uses only those above it in this list:
+/* Shared by all files of dxdb. From the bottom; a file uses only those above it in this list:
 
-   toml.cpp        reads TOML, by a library, and hands over one value after the other
+   toml.cpp        parses TOML with a library, and reports one value after the other
    config.c        the configuration: addresses, the database, queries
    connection.c    one connection to PostgreSQL on the event loop
    type.c          teleport types that are made at run time
-   rows.c          what a query's columns become, and rows as records
+   rows.c          maps a query's columns to fields, and rows to records
    json.c          such a record, and its type, as JSON
-   catalog.c       the connection that describes queries, hears of changes, and watches the schema
+   catalog.c       the connection that describes queries, receives notifications of changes, and
+                   watches the schema
    pool.c          connections that run queries, and the requests that wait for one
-   results.c       queries' results: out of the cache, or from the database once for all who ask
+   results.c       results of queries: from the cache, or from the database with one query for all
+                   concurrent requests
    metrics.c       counters
    guard.c         tokens, rates, origins
    page.c          the page of the server
-   hbtp.c http.c   what clients speak
+   hbtp.c http.c   the protocols of the clients
    worker.c        all of that on one event loop
    triggers.c      `dxdb install-triggers`
    table.c main.c  the command line */
@@ -33,11 +35,11 @@
 #include "../../layers/dx_token.h"
 
 enum {
-    DXDB_QUERIES_MAX    = 128,  /* methods of HBTP are one byte, and 0 and 255 are taken */
-    DXDB_PARAMETERS_MAX = 16,   /* of a query */
-    DXDB_TABLES_MAX     = 24,   /* that a query reads */
-    DXDB_NAME_SIZE_MAX  = 63,   /* of a query or parameter, as PostgreSQL's */
-    DXDB_TEXT_SIZE      = 256   /* of a message about an error */
+    DXDB_QUERIES_MAX    = 128,  /* an HBTP method is one byte; 0 and 255 are taken */
+    DXDB_PARAMETERS_MAX = 16,   /* per query */
+    DXDB_TABLES_MAX     = 24,   /* per query */
+    DXDB_NAME_SIZE_MAX  = 63,   /* of a query or parameter, as in PostgreSQL */
+    DXDB_TEXT_SIZE      = 256   /* of an error message */
 };
 
 /* Statuses of answers, the same in HTTP and HBTP. */

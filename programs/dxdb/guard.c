@@ -1,4 +1,4 @@
-/* Who may ask, and how often. See guard.h. */
+/* Authentication and rate limits. See guard.h. */
 #include "guard.h"
 
 #include "../common/os.h"
@@ -12,7 +12,7 @@ enum { METERS = 8192, METER_SIZE = 24 };
 
 static uint64_t now_s(void) { return (uint64_t)(os_time_ns() / 1000000000); }
 
-/* The secret: the bytes of a file, without the end of its line. */
+/* Read the secret: the content of a file, without the line feed at its end. */
 static int read_secret(dxdb_guard *g, const char *path)
 {
     char secret[1024];
@@ -63,7 +63,7 @@ int dxdb_guard_begin(dxdb_guard *g, const dxdb_config *config)
     return error ? prog_fail(PROG_USAGE, "[limit]: %s", dx_middleware_error_name(error)) : PROG_OK;
 }
 
-/* FNV-1a: who has a token cannot choose its "sub". */
+/* FNV-1a suffices: the holder of a token cannot choose its "sub". */
 static uint64_t hash_of(const void *bytes, size_t size)
 {
     const uint8_t *p = bytes;
@@ -80,7 +80,7 @@ void dxdb_guard_name(const dxdb_guard *g, int fd, dxdb_subject *subject)
     const struct sockaddr_in *in = (const struct sockaddr_in *)&address;
     if (!g->config->rate || g->config->secret_file) return;
     if (fd < 0 || getpeername(fd, (struct sockaddr *)&address, &size)) return;
-    if (address.ss_family == AF_INET6) subject->key = hash_of(&in6->sin6_addr, 8); /* its network */
+    if (address.ss_family == AF_INET6) subject->key = hash_of(&in6->sin6_addr, 8); /* its /64 network */
     else if (address.ss_family == AF_INET) subject->key = hash_of(&in->sin_addr, 4);
 }
 

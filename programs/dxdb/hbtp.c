@@ -8,27 +8,27 @@
 #include <string.h>
 
 enum {
-    BLOCK_SIZE = 65536, /* of output; frames that arrive are smaller */
+    BLOCK_SIZE = 65536, /* of output; received frames are smaller */
     BLOCKS     = 512
 };
 
-/* A request that waits for the database. Those of a link are a list, of which the session knows the
-   first. */
+/* A request that waits for the database. The requests of a link form a list, whose head is
+   in the session. */
 typedef struct dxdb_call {
-    dxdb_request request; /* first */
+    dxdb_request request; /* first: the callback gets its address */
     dxdb_hbtp   *hbtp;
     dx_link_id   link;
     uint16_t     sequence;
     struct dxdb_call *next;
     struct dxdb_call *prev;
-    bool         is_inside; /* its handler runs, and answers itself */
-    uint16_t     status;    /* of the answer that is kept, as it found no room yet; 0: none */
-    dxdb_text    kept;      /* a record, or a text with its end */
+    bool         is_inside; /* its handler runs, and sends the answer itself */
+    uint16_t     status;    /* of an answer that waits for buffer space; 0: none */
+    dxdb_text    kept;      /* a record, or a terminated text */
 } dxdb_call;
 
-/* A link, as its session knows it. */
+/* A link, as its session sees it. */
 typedef struct dxdb_peer {
-    dxdb_call   *calls; /* the newest */
+    dxdb_call   *calls; /* the newest one */
     dxdb_subject subject;
 } dxdb_peer;
 
@@ -52,7 +52,7 @@ static int count(dxdb_hbtp *h, uint16_t status)
     return status;
 }
 
-/* Send the answer; false: there is no room now. */
+/* Send the answer. False: there is no space now. */
 static bool reply(dxdb_call *call, dx_hbtp_session *s, uint16_t status, const void *bytes,
                   size_t size)
 {
@@ -83,7 +83,7 @@ static void on_answered(dxdb_request *request, const dxdb_result *result)
     dxdb_text_put(&call->kept, bytes, size);
 }
 
-/* There is room again: answers that were kept, oldest first. */
+/* There is space again: send the pending answers, oldest first. */
 static void on_writable(dx_link *l, dx_link_id id)
 {
     dx_hbtp_session *s = dx_link_session(l, id);
@@ -100,7 +100,7 @@ static void on_writable(dx_link *l, dx_link_id id)
 }
 
 /* >>requests ------------------------------------------------------------------------- */
-/* The arguments as zero-terminated texts in `texts`. False: they are not as hbtp.h says. */
+/* Parse the arguments into terminated texts in `texts`. False: they are not in the format of hbtp.h. */
 static bool parse(const dx_hbtp_context *c, uint32_t want, const char **values, char *texts,
                   size_t capacity)
 {
@@ -155,7 +155,7 @@ static int on_query(const dx_hbtp_context *c)
     dxdb_results_load(h->results, m->query, values, &call->request);
     call->is_inside = false;
     if (!call->status) return DX_HBTP_LATER;
-    assert(call->status != DXDB_OK); /* results are read from a connection, on another turn */
+    assert(call->status != DXDB_OK); /* results arrive from a connection, in a later iteration */
     const int error = dx_hbtp_write_rpc_error(c->out, c->frame->sequence, call->status,
                                               call->kept.bytes);
     if (!error) count(h, call->status);
@@ -163,8 +163,8 @@ static int on_query(const dx_hbtp_context *c)
     return error;
 }
 
-/* >>middleware, inlined by DX_HBTP_CHAIN: a token that has expired since the Hello, the rate of the
-   subject, and how long handlers take ------------------------------------------------------- */
+/* >>middleware, inlined by DX_HBTP_CHAIN: refuses a token that expired after the Hello, limits the
+   rate of the subject, and measures handlers ------------------------------------------- */
 static dxdb_hbtp *hbtp_of(const dx_hbtp_context *c)
 {
     return ((const dxdb_method *)c->user)->hbtp;
@@ -222,7 +222,7 @@ static int describe(const dx_hbtp_context *c)
 
 DX_HBTP_CHAIN(guarded_describe, describe, auth, rate)
 
-/* A Hello: who is it? */
+/* Authenticate the sender of a Hello. */
 static int on_admit(void *user, dx_hbtp_session *session, const dx_hbtp_offer *offer)
 {
     dxdb_hbtp *h = user;
@@ -231,7 +231,7 @@ static int on_admit(void *user, dx_hbtp_session *session, const dx_hbtp_offer *o
                             &peer_of(session)->subject);
 }
 
-/* The peer does not wait for it any more. */
+/* The peer no longer waits for the answer. */
 static void on_cancel(dx_hbtp_session *s, uint16_t sequence)
 {
     dxdb_call *call = first_of(s);

@@ -1,8 +1,8 @@
 /* HTTP/1.1: results as JSON. See http.h.
 
-   A request is looked at when its head is there in one piece, so http_parser gets all of it at
-   once and nothing of it is copied. One request of a connection is answered at a time: while it
-   waits for the database, the connection is held, and what follows waits in the socket. */
+   A request is parsed once its head has arrived completely and contiguously, so http_parser gets it
+   in one call and nothing is copied. Each connection has one request at a time: while that waits for
+   the database, the connection is on hold and further bytes wait in the socket. */
 #include "http.h"
 
 #include "page.h"
@@ -15,34 +15,34 @@
 #include <strings.h>
 
 enum {
-    HEAD_MAX  = 16384 - 1, /* one less than a block: dx_peers.h closes who leaves a whole one */
+    HEAD_MAX  = 16384 - 1, /* one less than a block: dx_peers.h closes a connection that fills one */
     BLOCK_SIZE = 16384,
     BLOCKS    = 4096,
     IDLE_S    = 60,
-    HEAD_S    = 10, /* for a head, from its first byte to its last */
+    HEAD_S    = 10, /* timeout for a head, from its first byte to its last */
     PARTS_MAX = DXDB_PARAMETERS_MAX
 };
 
 static const char json_type[] = "application/json";
 static const char record_type[] = "application/x-dx-teleport";
 
-/* A connection, made with its first request. */
+/* A connection; allocated with its first request. */
 typedef struct dxdb_client {
-    dxdb_request request; /* first */
+    dxdb_request request; /* first: the callback gets its address */
     dxdb_http   *http;
     dx_peers_id  id;
-    uint64_t     begun_ns;  /* of a head that is incomplete; 0: none */
+    uint64_t     begun_ns;  /* of an incomplete head; 0: none */
     bool         is_waiting; /* for the database */
     bool         is_inside; /* `received` runs */
-    bool         keeps;     /* the connection, after the answer */
-    bool         is_head;   /* HEAD */
+    bool         keeps;     /* keep-alive: the connection stays open after the answer */
+    bool         is_head;   /* a HEAD request */
     bool         wants_record;
-    uint64_t     asked_ns;  /* when the head was there */
-    char         extra[768]; /* more fields of the answer: CORS, the rate */
+    uint64_t     asked_ns;  /* when the head was complete */
+    char         extra[768]; /* further header fields: CORS, the rate */
     size_t       extra_size;
     char         matches[256]; /* If-None-Match */
-    dxdb_text    unsent;    /* what found no room yet */
-    size_t       sent;      /* of it */
+    dxdb_text    unsent;    /* bytes that found no buffer space yet */
+    size_t       sent;      /* of unsent */
 } dxdb_client;
 
 typedef struct text_range {
@@ -50,10 +50,10 @@ typedef struct text_range {
     size_t      size;
 } text_range;
 
-/* What the parser tells of a head. */
+/* Filled by the callbacks of the parser. */
 typedef struct head {
     text_range url;
-    text_range field; /* the name of the field whose value comes next */
+    text_range field; /* the name of the field whose value follows */
     text_range accept;
     text_range match;
     text_range authorization;
@@ -61,7 +61,7 @@ typedef struct head {
 } head;
 
 /* >>parsing ------------------------------------------------------------------------ */
-/* Pieces of one text may come one behind the other. */
+/* The parser may deliver one text in several adjacent pieces. */
 static void extend(text_range *range, const char *at, size_t size)
 {
     if (range->text && range->text + range->size == at) {
@@ -88,7 +88,7 @@ static int on_field(http_parser *p, const char *at, size_t size)
 {
     head *h = p->data;
     extend(&h->field, at, size);
-    return memchr(at, ' ', size) != NULL; /* the parser takes it, RFC 9112 does not */
+    return memchr(at, ' ', size) != NULL; /* the parser accepts it, RFC 9112 does not */
 }
 
 static int on_value(http_parser *p, const char *at, size_t size)
@@ -123,8 +123,8 @@ static int hex_digit(char c)
     return -1;
 }
 
-/* A part of a query string as a zero-terminated text in *to, which moves on. NULL: malformed, or with
-   a zero byte. */
+/* Decode a part of a query string into a terminated text at *to, and advance *to. NULL: malformed,
+   or it contains a zero byte. */
 static char *decode(const char *text, size_t size, char **to)
 {
     char *begin = *to, *out = begin;
@@ -166,7 +166,7 @@ static const char *reason_of(uint16_t status)
     }
 }
 
-/* Send what is unsent, as far as there is room; `drained` goes on. */
+/* Send pending bytes as far as there is space; `drained` continues. */
 static void push(dxdb_client *c)
 {
     dx_peers *peers = &c->http->peers;
@@ -174,7 +174,7 @@ static void push(dxdb_client *c)
         size_t size = c->unsent.size - c->sent;
         if (size > BLOCK_SIZE) size = BLOCK_SIZE;
         const int error = dx_peers_send(peers, c->id, c->unsent.bytes + c->sent, (uint32_t)size);
-        if (error) return; /* EAGAIN; others: it is closed, or about to be */
+        if (error) return; /* EAGAIN; other errors: it is closed, or about to be */
         c->sent += size;
     }
     dxdb_text_free(&c->unsent);
@@ -182,7 +182,7 @@ static void push(dxdb_client *c)
     if (!c->keeps) (void)dx_peers_close(peers, c->id, false);
 }
 
-/* CORS, the rate, and how long it has taken. */
+/* Append the fields for CORS, the rate, and the duration. */
 static void put_extra(dxdb_client *c, dxdb_text *t)
 {
     const uint64_t now = dx_reactor_refresh_now_ns(c->http->peers.reactor);
@@ -193,7 +193,7 @@ static void put_extra(dxdb_client *c, dxdb_text *t)
     c->asked_ns = 0;
 }
 
-/* fields: more of the head, each with its end of line. */
+/* fields: further header lines, each with its CRLF. */
 static void respond(dxdb_client *c, uint16_t status, const char *type, const char *fields,
                     const void *body, size_t size)
 {
@@ -244,7 +244,7 @@ static void respond_result(dxdb_client *c, const dxdb_result *result)
     else respond(c, DXDB_OK, json_type, fields, result->json, result->json_size);
 }
 
-/* Hand over what came meanwhile: not inside of `received`. */
+/* End the hold, which delivers pending bytes; not inside `received`. */
 static void release(dxdb_client *c) { (void)dx_peers_hold(&c->http->peers, c->id, false); }
 
 static void on_answered(dxdb_request *request, const dxdb_result *result)
@@ -256,7 +256,8 @@ static void on_answered(dxdb_request *request, const dxdb_result *result)
 }
 
 /* >>requests ------------------------------------------------------------------------- */
-/* The values of the query string in the order of the query's parameters. NULL, or what is wrong. */
+/* Put the values of the query string into the order of the query's parameters. Returns
+   NULL, or the error. */
 static const char *take_parameters(const dxdb_query_config *q, text_range query, char *texts,
                                    const char **values)
 {
@@ -320,7 +321,7 @@ static void show_page(dxdb_client *c)
     respond(c, DXDB_OK, "text/html; charset=utf-8", "", dxdb_page, strlen(dxdb_page));
 }
 
-/* Names of queries, and of their parameters: letters, digits, _ and -. */
+/* The names of queries and parameters need no escaping: they have only letters, digits, _ and -. */
 static void show_queries(dxdb_client *c)
 {
     const dxdb_config *config = c->http->results->config;
@@ -355,7 +356,7 @@ static void show_health(dxdb_client *c)
     else respond(c, DXDB_OK, "text/plain", "", "ok\n", 3);
 }
 
-/* Who asks, and how often. True: it may; else it is refused. */
+/* Authenticate, and apply the rate limit. False: refused, and answered. */
 static bool is_let_in(dxdb_client *c, const head *h)
 {
     static const char scheme[] = "Bearer ";
@@ -379,7 +380,7 @@ static bool is_let_in(dxdb_client *c, const head *h)
     return !status;
 }
 
-/* What stands behind /q/. */
+/* Serve the part of the path after /q/. */
 static void show_query(dxdb_client *c, text_range path, text_range parameters)
 {
     static const char suffix[] = "/describe";
@@ -427,7 +428,7 @@ static void route(dxdb_client *c, const head *h)
 }
 
 /* >>connections ------------------------------------------------------------------------ */
-/* The bytes of a head with its empty line; 0: it is not all there. */
+/* The size of a head with its empty line; 0: it is incomplete. */
 static size_t find_head(const uint8_t *bytes, size_t size)
 {
     for (size_t i = 3; i < size; i++)
@@ -435,7 +436,7 @@ static size_t find_head(const uint8_t *bytes, size_t size)
     return 0;
 }
 
-/* CORS. True: it was a preflight, and is answered. bytes: the head. */
+/* Add CORS fields. True: it was a preflight, and is answered. bytes: the head. */
 static bool is_preflight(dxdb_client *c, const http_parser *parser, const uint8_t *bytes,
                          size_t size)
 {
@@ -456,7 +457,7 @@ static bool is_preflight(dxdb_client *c, const http_parser *parser, const uint8_
     return result == DX_MIDDLEWARE_STOP;
 }
 
-/* A whole head: answer it, or begin to. Returns the bytes that it has taken. */
+/* Serve a complete head. Returns the bytes consumed. */
 static size_t serve(dxdb_client *c, const uint8_t *bytes, size_t size)
 {
     http_parser parser;
@@ -472,7 +473,7 @@ static size_t serve(dxdb_client *c, const uint8_t *bytes, size_t size)
     c->asked_ns = dx_reactor_now_ns(c->http->peers.reactor);
     c->extra_size = 0;
     if (error != HPE_PAUSED || !h.is_complete) {
-        c->keeps = false; /* malformed; or with a body, which no request here has */
+        c->keeps = false; /* malformed, or with a body, which no request here has */
         refuse(c, DXDB_BAD_REQUEST, error && error != HPE_PAUSED ? "the request is malformed"
                                                                   : "a request has no body");
     } else if (is_preflight(c, &parser, bytes, size)) {
@@ -504,7 +505,7 @@ static size_t on_received(dx_peers *peers, dx_peers_id id, const uint8_t *bytes,
     dxdb_client *c = client_of(peers, id);
     const uint64_t now = dx_reactor_now_ns(peers->reactor);
     size_t at = 0;
-    if (!c->keeps) return size; /* it has its last answer */
+    if (!c->keeps) return size; /* the last answer was sent */
     c->is_inside = true;
     while (at < size && c->keeps && !c->is_waiting && !c->unsent.size) {
         const size_t whole = find_head(bytes + at, size - at);

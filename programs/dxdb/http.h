@@ -1,20 +1,21 @@
-/* HTTP/1.1: results as JSON, or as records for those who accept them.
+/* HTTP/1.1: results as JSON, or as records for clients that accept them.
 
-       GET /q/QUERY?PARAMETER=VALUE&...   an array of objects, with an ETag where the result is kept;
+       GET /q/QUERY?PARAMETER=VALUE&...   an array of objects, with an ETag if the result is cached;
                                           Accept: application/x-dx-teleport: the record
-       GET /q/QUERY/describe              what the query is, and its columns
-       GET /  /queries                    a page that follows the queries; their names
-       GET /metrics  /healthz             for Prometheus, for whoever restarts it
+       GET /q/QUERY/describe              the description of the query, and its columns
+       GET /  /queries                    a page that shows the queries live; their names
+       GET /metrics  /healthz             for Prometheus; for a supervisor
 
-   A parameter that the request lacks is refused, and one without "=" is NULL. Errors are JSON:
-   {"status":400,"error":"..."}. Where tokens are needed, /q/ has one: Authorization: Bearer TOKEN. */
+   A request without one of the parameters is refused; a parameter without "=" is NULL. Errors are
+   JSON: {"status":400,"error":"..."}. If tokens are required, requests below /q/ carry one:
+   Authorization: Bearer TOKEN. */
 #ifndef DXDB_HTTP_H
 #define DXDB_HTTP_H
 
 #include "guard.h"
 #include "results.h"
 
-typedef struct dxdb_http { /* private but for peers */
+typedef struct dxdb_http { /* private, except peers */
     dx_peers      peers;
     dxdb_results *results;
     dxdb_guard   *guard;
@@ -23,10 +24,10 @@ typedef struct dxdb_http { /* private but for peers */
     uint32_t      index;  /* of the worker; set it after dxdb_http_begin() */
 } dxdb_http;
 
-/* Serve on a listening descriptor. PROG_OK, or a message. */
+/* Serve on a listening descriptor. Returns PROG_OK, or prints a message. */
 int  dxdb_http_begin(dxdb_http *h, dx_reactor *r, dxdb_results *results, dxdb_guard *guard,
                      int listening);
-/* Accept no more; over when h->peers.count is 0. */
+/* Accept no more; complete when h->peers.count is 0. */
 void dxdb_http_drain(dxdb_http *h, uint64_t within_ns);
 
 #endif

@@ -1,4 +1,4 @@
-/* A query's results, and what they consist of, as JSON. See json.h. */
+/* Results of queries, and their types, as JSON. See json.h. */
 #include "json.h"
 
 #include <assert.h>
@@ -9,7 +9,7 @@
 #define US_PER_SECOND ((int64_t)1000000)
 #define US_PER_DAY    (86400 * US_PER_SECOND)
 
-/* Where a record lies; every reference in it was written by rows.c. */
+/* A record. Its references are trusted, because rows.c wrote them. */
 typedef struct source {
     const uint8_t *bytes;
     size_t         size;
@@ -31,7 +31,7 @@ static const uint8_t *follow(const source *s, size_t at, uint32_t unit, uint32_t
     return s->bytes + offset;
 }
 
-/* The shortest digits that read back as the same number. */
+/* Append the shortest digits that parse back to the same number. */
 static void put_float(dxdb_text *t, double value, bool is_double)
 {
     char text[40];
@@ -46,7 +46,7 @@ static void put_float(dxdb_text *t, double value, bool is_double)
     dxdb_text_add(t, text);
 }
 
-/* "2026-11-24"; years before 1 and after 9999 have a sign and six digits, as ISO 8601 has them. */
+/* Append "2026-11-24"; years before 1 and after 9999 have a sign and six digits, as in ISO 8601. */
 static void put_day(dxdb_text *t, int64_t days)
 {
     days += 719468;
@@ -103,7 +103,7 @@ static void put_hex(dxdb_text *t, const uint8_t *bytes, uint32_t count, bool das
     }
 }
 
-/* An optional scalar that is there, at its value. */
+/* Append an optional scalar that is present; at: its value. */
 static void put_scalar(dxdb_text *t, const source *s, size_t at, const dxdb_field *f,
                        dxdb_kind kind)
 {
@@ -132,7 +132,7 @@ static void put_scalar(dxdb_text *t, const source *s, size_t at, const dxdb_fiel
     }
 }
 
-/* A value that is no array. */
+/* Append a value that is not an array. */
 static void put_value(dxdb_text *t, const source *s, size_t record, const dxdb_field *f,
                       dxdb_kind kind)
 {

@@ -1,16 +1,17 @@
-/* A query's results, and what they consist of, as JSON. */
+/* Results of queries, and their types, as JSON. */
 #ifndef DXDB_JSON_H
 #define DXDB_JSON_H
 
 #include "rows.h"
 #include "text.h"
 
-/* The rows of a record that dxdb_rows_write() made: an array of objects. Numbers are numbers; NaN
-   and infinities, numerics, dates, times, uuids and bytea ("\x0a") are strings; json is itself. */
+/* Append the rows of a record of dxdb_rows_write(), as an array of objects. Numbers are numbers;
+   NaN, infinities, numerics, dates, times, uuids and bytea ("\x0a") are strings; json is
+   embedded as it is. */
 void dxdb_json_rows(dxdb_text *t, const dxdb_rows *rows, const uint8_t *record, size_t size);
-/* The type, as docs/formats/teleport.md, section 8, describes it. */
+/* Append the type in the form of docs/formats/teleport.md, section 8. */
 void dxdb_json_type(dxdb_text *t, const dxdb_type *type);
-/* The columns: {"name":...,"type":...} each. */
+/* Append the columns, each as {"name":...,"type":...}. */
 void dxdb_json_columns(dxdb_text *t, const dxdb_rows *rows);
 
 #endif

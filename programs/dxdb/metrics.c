@@ -5,7 +5,7 @@
 #include <pthread.h>
 #include <string.h>
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of published */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards published */
 static dxdb_metrics published[DXDB_WORKERS_MAX];
 
 void dxdb_metrics_publish(uint32_t index, const dxdb_metrics *m)

@@ -1,5 +1,5 @@
-/* The page of a server. It asks again twice a second for what is open; the browser sends the ETag, so
-   an answer that has not changed costs a 304. See page.h. */
+/* The page of a server. It polls the open queries twice a second. The browser sends the ETag, so an
+   unchanged answer costs a 304. See page.h. */
 #include "page.h"
 
 const char dxdb_page[] =

@@ -1,4 +1,4 @@
-/* The page of a server: its queries and what they return now. */
+/* The page of a server: its queries and their current results. */
 #ifndef DXDB_PAGE_H
 #define DXDB_PAGE_H
 

@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { GRACE_MS = 1000 }; /* beyond the server's own limit, then the connection is dropped */
+enum { GRACE_MS = 1000 }; /* beyond the server's statement timeout; then the connection is dropped */
 
-/* What rows.c reads is written with these. A statement cannot write: queries only read. */
+/* The text formats that rows.c parses, and read-only transactions: queries must not write. */
 static const char settings[] =
     "SELECT set_config('application_name', 'dxdb', false),"
     " set_config('client_encoding', 'UTF8', false), set_config('DateStyle', 'ISO, YMD', false),"
@@ -16,12 +16,12 @@ static const char settings[] =
     " set_config('default_transaction_read_only', 'on', false),"
     " set_config('statement_timeout', $1, false)";
 
-/* The status that an error of the database has for whoever asked. */
+/* The status for the client, from an error of the database. */
 static uint16_t status_of(const PGresult *result)
 {
     const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
     if (!state) return DXDB_UNAVAILABLE;
-    if (!strncmp(state, "22", 2)) return DXDB_BAD_REQUEST; /* a value that is none of its type */
+    if (!strncmp(state, "22", 2)) return DXDB_BAD_REQUEST; /* a value invalid for its type */
     if (!strcmp(state, "57014")) return DXDB_TIMEOUT;
     if (!strncmp(state, "08", 2) || !strncmp(state, "53", 2) || !strncmp(state, "57", 2) ||
         !strncmp(state, "40", 2) || !strncmp(state, "55", 2))
@@ -46,7 +46,7 @@ static void retire(dxdb_job *job)
     else free(job);
 }
 
-/* Take a job out of those that wait. */
+/* Remove a job from the list of waiting ones. */
 static void unlink_job(dxdb_pool *p, dxdb_job *job)
 {
     dxdb_job **at = &p->first;
@@ -56,8 +56,8 @@ static void unlink_job(dxdb_pool *p, dxdb_job *job)
     p->waiting--;
 }
 
-/* The deadline: whoever waits is told. A query that runs is ended by the server, and the connection
-   only where the server does not. */
+/* The deadline has passed: answer the job. The server ends a running query; if it does not, the
+   connection is dropped. */
 static void on_deadline(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
 {
     dxdb_job *job = dx_reactor_op_user(op);
@@ -79,7 +79,7 @@ static void on_deadline(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags
     }
 }
 
-/* The connection has no job any more. */
+/* Detach the job of the connection. */
 static void let_go(dxdb_pooled *c)
 {
     dxdb_job *job = c->job;
@@ -95,7 +95,7 @@ static bool is_free(const dxdb_pooled *c)
     return c->connection.is_open && !c->job && !c->setup;
 }
 
-/* Send a job's statements: up to three, of which the last one is its query. */
+/* Send the statements of a job: up to three, the last one is its query. */
 static void start(dxdb_pooled *c, dxdb_job *job)
 {
     dxdb_pool *p = c->pool;
@@ -119,7 +119,7 @@ static void start(dxdb_pooled *c, dxdb_job *job)
            dxdb_connection_sync(&c->connection));
 }
 
-/* Give the jobs that wait to the connections that are free. */
+/* Assign waiting jobs to free connections. */
 static void match(dxdb_pool *p)
 {
     for (uint32_t i = 0; i < p->config->pool && p->first && !p->is_paused; i++) {
@@ -190,7 +190,7 @@ static void on_answered(dxdb_connection *connection, PGresult *result)
         char why[DXDB_TEXT_SIZE];
         const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
         dxdb_first_line(why, sizeof why, message ? message : PQresultErrorMessage(result));
-        c->prepared[job->query] = 0; /* the next one finds out why */
+        c->prepared[job->query] = 0; /* the next job finds out why */
         c->generation = c->pool->generation - 1;
         tell(job, status_of(result), NULL, why);
     } else if (status == PGRES_TUPLES_OK) {

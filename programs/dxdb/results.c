@@ -1,19 +1,19 @@
 /* The results of queries. See results.h.
 
-   What the cache keeps of one, so that both kinds of clients get it without another copy or
-   conversion:
+   The value of a cache entry serves both kinds of clients without another copy or conversion:
 
        0             4           16                      16 + record
        | record u32  | 0 ...     | record, as sent      | JSON ...
 
-   A flight is a query that runs, or waits to be run, with those who wait for it:
+   A flight is a query that runs or waits to run, with all requests for it:
 
        request --\
-       request ----> flight --> job of pool.c --> record, JSON --> cache, and all of them
+       request ----> flight --> job of pool.c --> record, JSON --> cache, and all requests
        request --/
 
-   When a table that it reads changes meanwhile, or changes may be missed, a flight is "outdated":
-   those who wait get its result, because they asked before; it is not kept, and nobody joins it. */
+   If a table that it reads changes meanwhile, or changes may be missed, the flight is outdated: its
+   requests get the result, because they came before the change; it is not cached, and no further
+   request joins. */
 #include "results.h"
 
 #include "../common/os.h"
@@ -32,16 +32,16 @@ typedef struct dxdb_flight {
     uint32_t        query;
     bool            has_ticket;  /* the cache waits for its result */
     bool            is_joinable;
-    dxdb_request   *requests;    /* in the order in which they came */
+    dxdb_request   *requests;    /* in order of arrival */
     dxdb_request   *last;
     const char     *values[DXDB_PARAMETERS_MAX];
-    dx_queries_call call;        /* with the ticket */
-    char            texts[];     /* of values */
+    dx_queries_call call;        /* the ticket */
+    char            texts[];     /* storage of values */
 } dxdb_flight;
 
 static uint64_t now_ms(const dxdb_results *r) { return dx_reactor_now_ns(r->reactor) / 1000000; }
 
-/* A parameter as it stands in a key: NULL is another one than every text. */
+/* A parameter in the form of a cache key: NULL differs from every text. */
 typedef struct parameters {
     dx_cache_tag tags[DXDB_PARAMETERS_MAX];
     char         text[DX_QUERIES_KEY_MAX];
@@ -99,7 +99,7 @@ bool dxdb_results_get(dxdb_results *r, uint32_t query, const char *const *values
 void dxdb_results_release(dxdb_results *r) { dx_queries_end(&r->queries, &r->call); }
 
 /* >>flights ------------------------------------------------------------------------- */
-/* Hand the result to all who wait. They may ask anew inside. */
+/* Deliver the result to all requests. They may issue new ones inside the callback. */
 static void answer_all(dxdb_flight *f, const dxdb_result *result)
 {
     while (f->requests) {
@@ -133,7 +133,7 @@ void dxdb_results_forget(dxdb_request *request)
     request->flight = NULL;
 }
 
-/* The cache does not get its result, and nobody else joins. */
+/* Do not cache the result, and let no request join. */
 static void outdate(dxdb_flight *f)
 {
     dxdb_results *r = f->results;
@@ -171,7 +171,7 @@ static void fail(dxdb_flight *f, uint16_t status, const char *why)
     end_flight(f);
 }
 
-/* The value of a record, see the picture above. */
+/* Make the value of a cache entry, as pictured above. */
 static void make_value(dxdb_text *value, const dxdb_rows *rows, const dxdb_writer *w)
 {
     const uint32_t size = (uint32_t)w->size;
@@ -291,8 +291,8 @@ void dxdb_results_load(dxdb_results *r, uint32_t query, const char *const *value
     }
     dxdb_flight *f = new_flight(r, query, values);
     r->metrics.loads++;
-    /* What reads tables that do not tell of their changes may have become another result since the
-       flight began, so it is for those who have begun it only. */
+    /* If not all tables send notifications, the result may have changed since the flight began:
+       only the request that began it gets it. */
     f->is_joinable = !r->catalog.is_up || d->is_tracked || d->is_timed;
     if (r->catalog.is_up) {
         const int begun = dx_queries_begin(&r->queries, q->name, strlen(q->name), p.tags, count,
@@ -334,7 +334,7 @@ static void on_down(dxdb_catalog *c, const char *why)
     reset(r);
 }
 
-/* What is not tracked and has no lifetime of its own is not registered, so it is never kept. */
+/* A query that is neither tracked nor has a ttl is not registered, so its results are never cached. */
 static void register_query(dxdb_results *r, uint32_t query)
 {
     const dxdb_query_config *q = &r->config->queries[query];

@@ -1,8 +1,7 @@
-/* The results of queries: out of the cache, or from the database, once for all who ask meanwhile.
-
-   A result is kept only if every table that its query reads tells of its changes (catalog.h) and
-   none did so since the query began. Whoever asks after a change was told is never given a result
-   that was begun before it. */
+/* The results of queries: from the cache, or from the database with one query for all concurrent
+   requests. A result is cached only if every table that its query reads notifies of changes
+   (catalog.h) and none has changed since the query began. A request that comes after a notification
+   never gets a result of a query that began before it. */
 #ifndef DXDB_RESULTS_H
 #define DXDB_RESULTS_H
 
@@ -12,18 +11,18 @@
 
 typedef struct dxdb_results dxdb_results;
 
-typedef struct dxdb_result { /* valid until the call returns that hands it over */
-    uint16_t       status; /* DXDB_OK; else why says what is wrong */
+typedef struct dxdb_result { /* valid until the callback returns */
+    uint16_t       status; /* DXDB_OK; otherwise why has the reason */
     const char    *why;
     const uint8_t *record; /* with header */
     size_t         record_size;
     const char    *json;   /* an array of objects */
     size_t         json_size;
-    const dx_cache_view *view; /* for its ETag; NULL: it is not kept */
+    const dx_cache_view *view; /* for its ETag; NULL: not cached */
 } dxdb_result;
 
 typedef struct dxdb_request dxdb_request;
-struct dxdb_request { /* the caller's, not to be moved until answered or forgotten */
+struct dxdb_request { /* owned by the caller; do not move it until answered or forgotten */
     void (*answered)(dxdb_request *request, const dxdb_result *result); /* once */
     void *user;
 
@@ -38,35 +37,36 @@ struct dxdb_results {
     dx_cache     cache;
     dx_queries   queries;
     dxdb_metrics metrics;
-    bool         is_quiet;  /* another worker says the same */
+    bool         is_quiet;  /* print no messages: another worker prints them */
     dx_reactor  *reactor;
     const dxdb_config *config;
     struct dxdb_flight *flights;
     void        *memory;    /* of the cache */
     dx_queries_call call;   /* of dxdb_results_get() */
-    uint32_t     in_flight; /* of them */
+    uint32_t     in_flight; /* number of flights */
 };
 
-/* PROG_OK, or a message. */
+/* Returns PROG_OK, or prints a message. */
 int  dxdb_results_begin(dxdb_results *r, dx_reactor *reactor, const dxdb_config *config,
                         bool is_quiet);
-/* Is it in the cache? True: *result, until dxdb_results_release(), which must follow before anything
-   else is asked. values: config->queries[query].parameter_count of them; NULL in it: NULL. */
+/* Look it up in the cache. True: *result is valid until dxdb_results_release(), which must be
+   called before any other request. values: config->queries[query].parameter_count of them; a NULL
+   in it is an SQL NULL. */
 bool dxdb_results_get(dxdb_results *r, uint32_t query, const char *const *values,
                       dxdb_result *result);
 void dxdb_results_release(dxdb_results *r);
-/* It is not: run the query, or wait for somebody else's. request->answered may be called inside.
+/* After a miss: run the query, or join one that runs. request->answered may be called inside.
    values are copied. */
 void dxdb_results_load(dxdb_results *r, uint32_t query, const char *const *values,
                        dxdb_request *request);
-/* Nobody waits for the answer any more. Also where it has been answered. */
+/* Forget a request: its answer is not delivered. Allowed also after the answer. */
 void dxdb_results_forget(dxdb_request *request);
-/* What a query is, as JSON; the status is 503 before the database was reached, 500 for a query that
-   it refuses. *t is the reason then. */
+/* Append the description of a query as JSON. The status is 503 before the database was reached, 500
+   for a query that the database refuses; then *t is the reason. */
 uint16_t dxdb_results_describe(const dxdb_results *r, uint32_t query, dxdb_text *t);
-/* Can queries be answered at the moment? */
+/* Can queries be answered now? */
 bool dxdb_results_healthy(const dxdb_results *r);
-/* Its counters and states, filled into metrics. */
+/* Update and return the metrics of this worker. */
 const dxdb_metrics *dxdb_results_measure(dxdb_results *r);
 void dxdb_results_end(dxdb_results *r);
 bool dxdb_results_is_ended(const dxdb_results *r);

@@ -1,4 +1,4 @@
-/* What a query's columns become, and rows as records. See rows.h. */
+/* Maps a query's columns to fields, and rows to records. See rows.h. */
 #include "rows.h"
 
 #include <assert.h>
@@ -28,7 +28,7 @@ dxdb_kind dxdb_kind_of(const char *name)
 }
 
 /* >>layout ---------------------------------------------------------------- */
-/* The code of a kind's field, and its count. */
+/* The field code of a kind, and its count. */
 static unsigned code_of(dxdb_kind kind, uint32_t *count)
 {
     const unsigned optional = DX_TELEPORT_KIND_OPTIONAL << 4;
@@ -61,7 +61,8 @@ bool dxdb_kind_has_flag(dxdb_kind kind, bool array)
     return array || code_of(kind, &count) >> 4 != DX_TELEPORT_KIND_OPTIONAL;
 }
 
-/* A value of this kind, and its NAME_null. The place of its field; -1: as dxdb_type_add(). */
+/* Add a value of this kind, and its NAME_null. Returns the index of its field; -1: as
+   dxdb_type_add(). */
 static int add_value(dxdb_type *t, const char *name, dxdb_kind kind, const dxdb_type *element)
 {
     char flag[DXDB_FIELD_NAME_MAX + 8];
@@ -119,8 +120,8 @@ void dxdb_rows_free(dxdb_rows *rows)
 }
 
 /* >>values ----------------------------------------------------------------
-   PostgreSQL's texts, as it writes them with the settings of pool.c. Each parser reads all of its
-   text or says false. */
+   PostgreSQL's text formats, with the settings of pool.c. Each parser consumes the whole text, or
+   returns false. */
 static bool parse_whole(const char *text, int64_t min, int64_t max, int64_t *out)
 {
     char *end;
@@ -129,7 +130,7 @@ static bool parse_whole(const char *text, int64_t min, int64_t max, int64_t *out
     return !errno && end != text && !*end && *out >= min && *out <= max;
 }
 
-/* Exactly `digits` digits, or with `more` at least so many. NULL: there are not. */
+/* Parse exactly `digits` digits; with `more`, at least that many. NULL: there are fewer. */
 static const char *parse_digits(const char *text, int digits, bool more, int64_t *out)
 {
     int n = 0;
@@ -149,7 +150,7 @@ static int64_t days_from_civil(int64_t year, int64_t month, int64_t day)
     return era * 146097 + days - 719468;
 }
 
-/* "2026-11-24" as days; a year BC is told by the caller. */
+/* Parse "2026-11-24" into days; the caller has recognized a year BC. */
 static const char *parse_day(const char *text, bool before_christ, int64_t *days)
 {
     int64_t year, month, day;
@@ -160,7 +161,7 @@ static const char *parse_day(const char *text, bool before_christ, int64_t *days
     return p;
 }
 
-/* "12:34:56.789" as microseconds. */
+/* Parse "12:34:56.789" into microseconds. */
 static const char *parse_clock(const char *text, int64_t *us)
 {
     int64_t hour, minute, second, fraction = 0;
@@ -185,7 +186,7 @@ static bool parse_infinity(const char *text, int64_t min, int64_t max, int64_t *
     return true;
 }
 
-/* Is it of a year BC? Then *size is that of what stands before. */
+/* Does the text end in " BC"? Then *size excludes that. */
 static bool ends_bc(const char *text, size_t *size)
 {
     *size = strlen(text);
@@ -225,7 +226,8 @@ static int digit_of(char c)
     return -1;
 }
 
-/* Pairs of hexadecimal digits, '-' between them skipped, to the end. Returns the bytes; -1: no. */
+/* Parse pairs of hexadecimal digits to the end, skipping '-' between them. Returns the number of
+   bytes; -1: malformed. */
 static int64_t parse_hex(const char *text, uint8_t *out)
 {
     int64_t count = 0;
@@ -256,7 +258,7 @@ static bool parse_float(const char *text, bool is_double, uint64_t *bits)
     return end != text && !*end;
 }
 
-/* A number of this kind, as the bits of its scalar. */
+/* Parse a number of this kind into the bits of its scalar. */
 static bool parse_scalar(dxdb_kind kind, const char *text, uint64_t *bits)
 {
     int64_t value = 0;
@@ -290,7 +292,7 @@ static bool parse_scalar(dxdb_kind kind, const char *text, uint64_t *bits)
 }
 
 /* >>writing ---------------------------------------------------------------- */
-/* A list of bytes, from hexadecimal digits behind "\x". */
+/* Write a list of bytes, from hexadecimal digits after "\x". */
 static bool write_bytea(dxdb_writer *w, size_t at, const char *text)
 {
     if (text[0] != '\\' || text[1] != 'x') return false;
@@ -311,7 +313,7 @@ static bool write_uuid(dxdb_writer *w, size_t at, const char *text)
     return true;
 }
 
-/* A value that is no array, into the field of a record at `record`. NULL: text. */
+/* Write a value that is not an array into the field of a record at `record`. NULL: text. */
 static bool write_value(dxdb_writer *w, size_t record, const dxdb_type *t, uint32_t field,
                         dxdb_kind kind, const char *text)
 {
@@ -340,16 +342,17 @@ static bool write_value(dxdb_writer *w, size_t record, const dxdb_type *t, uint3
     return true;
 }
 
-/* >>arrays: {1,NULL,"a \"quoted\" one"}, with [2:4]= in front where the first place is not 1 ------
-   The text is taken apart in place into zero-terminated elements, one behind the other. */
+/* >>arrays: {1,NULL,"a \"quoted\" one"}, with a prefix [2:4]= if the first index is not 1 ---------
+   The text is split in place into adjacent terminated elements. */
 typedef struct elements {
     char    *memory;
-    char    *first;  /* each is followed by the next */
+    char    *first;  /* the others follow it */
     bool    *nulls;
     uint32_t count;
 } elements;
 
-/* One element of *p, to *out, both moved on. 0: bad; else the character behind it. */
+/* Unescape one element from *p to *out, and advance both. Returns the character after
+   it; 0: malformed. */
 static char take_element(char **p, char **out, bool *null)
 {
     char *from = *p, *to = *out;
@@ -369,7 +372,7 @@ static char take_element(char **p, char **out, bool *null)
     return behind;
 }
 
-/* False: not an array of one dimension. */
+/* False: not a one-dimensional array. */
 static bool split_array(const char *text, elements *e)
 {
     memset(e, 0, sizeof *e);
@@ -377,7 +380,7 @@ static bool split_array(const char *text, elements *e)
     if (*text != '{') return false;
     if (!strcmp(text, "{}")) return true;
     const size_t size = strlen(text);
-    char *copy = prog_alloc(2 * size + 2); /* what is read, and behind it what is written */
+    char *copy = prog_alloc(2 * size + 2); /* the input, followed by the output */
     char *p = strcpy(copy, text + 1), *out = copy + size + 1;
     char behind = ',';
     e->memory = copy;

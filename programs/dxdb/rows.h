@@ -1,8 +1,8 @@
-/* What the columns of a query become, and its rows as one record:
+/* Maps the columns of a query to fields, and its rows to one record:
 
        QUERY:  rows   list of records ROW
-       ROW:    for each column, in its order, the field of its name, and where that field cannot say
-               that the value is NULL a bool NAME_null behind it
+       ROW:    for each column, in order, a field of its name; if that field cannot represent NULL, a
+               bool NAME_null follows it
 
    | PostgreSQL                     | field         | value                                        |
    |--------------------------------|---------------|----------------------------------------------|
@@ -11,13 +11,13 @@
    | real, double precision         | optional f32, f64                                            |
    | timestamp, timestamptz         | optional i64  | us since 1970 (UTC); the largest and the     |
    |                                |               | smallest number: infinity and -infinity      |
-   | date                           | optional i32  | days since 1970, infinities alike            |
+   | date                           | optional i32  | days since 1970, infinities likewise         |
    | time                           | optional i64  | us since midnight                            |
    | uuid                           | array of 16 u8, NAME_null                                    |
    | bytea                          | list of u8, NAME_null                                        |
-   | array of one of these, or text | list of records `value`, NAME_null; of one dimension         |
+   | array of one of these, or text | list of records `value`, NAME_null; one dimension only       |
    | everything else: text, numeric, json, jsonb, enums, intervals ...                             |
-   |                                | string, NAME_null: what PostgreSQL writes                    | */
+   |                                | string, NAME_null: PostgreSQL's text format                  | */
 #ifndef DXDB_ROWS_H
 #define DXDB_ROWS_H
 
@@ -26,7 +26,7 @@
 #include <libpq-fe.h>
 
 typedef enum dxdb_kind {
-    DXDB_TEXT, /* everything else */
+    DXDB_TEXT, /* all other types */
     DXDB_JSON,
     DXDB_BOOL,
     DXDB_I16,
@@ -46,19 +46,19 @@ typedef enum dxdb_kind {
 /* A type of the database. */
 typedef struct dxdb_pg_type {
     Oid       oid;
-    Oid       element; /* of an array, what it consists of; 0: no array */
-    dxdb_kind kind;    /* of it, or of its elements */
+    Oid       element; /* element type of an array; 0: not an array */
+    dxdb_kind kind;    /* of the type, or of its elements */
     char      name[DXDB_NAME_SIZE_MAX + 1];
 } dxdb_pg_type;
 
-/* The kind of a type by its name in pg_catalog; of others: DXDB_TEXT. */
+/* The kind of a type by its name in pg_catalog; otherwise DXDB_TEXT. */
 dxdb_kind dxdb_kind_of(const char *name);
 
 typedef struct dxdb_column {
     dxdb_pg_type pg;
     char         name[DXDB_FIELD_NAME_MAX + 1];
-    uint32_t     field; /* in the row; NAME_null is the next one */
-    dxdb_type   *element; /* of an array */
+    uint32_t     field; /* index in the row; NAME_null is the next one */
+    dxdb_type   *element; /* for arrays */
 } dxdb_column;
 
 typedef struct dxdb_rows { /* the layout of a query's results */
@@ -68,23 +68,23 @@ typedef struct dxdb_rows { /* the layout of a query's results */
     uint32_t     count;
 } dxdb_rows;
 
-/* What the kind's field cannot say: NULL. */
+/* Does the kind need a NAME_null, because its field cannot represent NULL? */
 bool dxdb_kind_has_flag(dxdb_kind kind, bool array);
 
-/* The layout for columns of these names and types. False: why says what is wrong with which. *rows
-   is to be freed also then. */
+/* Make the layout for columns of these names and types. False: why names the column and the error.
+   Free *rows in both cases. */
 bool dxdb_rows_begin(dxdb_rows *rows, const char *query, uint32_t count, const char *const *names,
                      const dxdb_pg_type *types, char *why, size_t why_size);
 void dxdb_rows_free(dxdb_rows *rows);
 
 typedef enum dxdb_rows_status {
     DXDB_ROWS_OK,
-    DXDB_ROWS_CHANGED, /* the result has other columns than the layout */
+    DXDB_ROWS_CHANGED, /* the columns of the result do not match the layout */
     DXDB_ROWS_TOO_BIG,
-    DXDB_ROWS_BAD      /* a value that the layout cannot hold: why says which */
+    DXDB_ROWS_BAD      /* a value that the layout cannot represent: see why */
 } dxdb_rows_status;
 
-/* The record of a result in text format. *w is to be freed in each case. */
+/* Write the record of a result in text format. Free *w in every case. */
 dxdb_rows_status dxdb_rows_write(const dxdb_rows *rows, const PGresult *result, size_t size_max,
                                  dxdb_writer *w, char *why, size_t why_size);
 

@@ -1,4 +1,4 @@
-/* What dxdb understands, and says of itself. Every line of `examples` is run by
+/* The commands and options of dxdb, with their help texts. Every line of `examples` is run by
    tests/programs/test_dxdb.py, in a folder with a dxdb.toml. */
 #include "commands.h"
 

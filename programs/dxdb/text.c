@@ -1,4 +1,4 @@
-/* A text that grows. See text.h. */
+/* A growing text buffer. See text.h. */
 #include "text.h"
 
 #include <assert.h>

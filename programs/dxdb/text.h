@@ -1,4 +1,4 @@
-/* A text that grows. */
+/* A growing text buffer. */
 #ifndef DXDB_TEXT_H
 #define DXDB_TEXT_H
 
@@ -12,9 +12,9 @@ typedef struct dxdb_text { /* {0} is empty */
 
 void dxdb_text_put(dxdb_text *t, const void *bytes, size_t size);
 void dxdb_text_add(dxdb_text *t, const char *text);
-/* At most 1,024 bytes. */
+/* Appends at most 1,024 bytes. */
 void dxdb_text_format(dxdb_text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* A JSON string of UTF-8, with its quotes. */
+/* Append a JSON string of UTF-8, with its quotes. */
 void dxdb_text_quote(dxdb_text *t, const char *text, size_t size);
 void dxdb_text_free(dxdb_text *t);
 

@@ -1,5 +1,5 @@
-/* Reads TOML by toml++ and hands over one value after the other. The only file in C++: C has no
-   library for TOML that Debian packages. See toml.h. */
+/* Parses TOML with toml++ and reports one value after the other. This is the only C++ file: Debian
+   packages no TOML library for C. See toml.h. */
 #define TOML_EXCEPTIONS 0
 #include <toml++/toml.h>
 

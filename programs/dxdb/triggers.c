@@ -1,8 +1,8 @@
-/* `dxdb install-triggers`: what tells dxdb of changes, in the database.
+/* `dxdb install-triggers`: makes the database notify dxdb of changes.
 
-   One trigger a statement, on every table that a query reads and on its partitions and children. Its
-   notification is the number of the table, is sent when the transaction commits, and is sent once
-   however many statements it had. */
+   Every table that a query reads, and each of its partitions and children, gets a statement-level
+   trigger. The notification has the OID of the table; it is sent when the transaction commits, once
+   however many statements there were. */
 #include "commands.h"
 
 #include "catalog.h"
@@ -18,13 +18,13 @@ static const char function_sql[] =
     "    RETURN NULL;\n"
     "END $$;\n";
 
-/* The tables that may have a trigger, each with its name for SQL. */
+/* Select the tables that may have a trigger, each with its quoted name. */
 static const char names_sql[] =
     "SELECT format('%I.%I', n.nspname, c.relname), c.relkind IN ('r', 'p')"
     " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
     " WHERE c.oid = ANY ($1::oid[]) ORDER BY 1";
 
-/* Run a statement. NULL: it failed, and a message says so. */
+/* Run a statement. NULL: it failed, and a message was printed. */
 static PGresult *run(PGconn *pg, const char *what, const char *sql, const char *value, bool bare)
 {
     char why[DXDB_TEXT_SIZE];
@@ -44,7 +44,7 @@ static bool do_sql(PGconn *pg, const char *what, const char *sql)
     return result != NULL;
 }
 
-/* Append the tables of a query to the list "{1,2": see catalog.h. */
+/* Append the OIDs of the tables of a query to the list "{1,2": see catalog.h. */
 static bool find_tables(PGconn *pg, const dxdb_query_config *q, dxdb_text *oids)
 {
     char why[DXDB_TEXT_SIZE];
@@ -75,7 +75,7 @@ static bool find_tables(PGconn *pg, const dxdb_query_config *q, dxdb_text *oids)
     return do_sql(pg, q->name, "ROLLBACK") && good;
 }
 
-/* The statements for a table. */
+/* Append the statements for one table. */
 static void put_trigger(dxdb_text *t, const char *table)
 {
     dxdb_text_add(t, "DROP TRIGGER IF EXISTS dxdb_changed ON ");
@@ -88,7 +88,7 @@ static void put_trigger(dxdb_text *t, const char *table)
     dxdb_text_add(t, " ENABLE ALWAYS TRIGGER dxdb_changed;\n");
 }
 
-/* All statements, for the tables of all queries; -1: failed, else how many tables. */
+/* Append all statements, for the tables of all queries. Returns the number of tables; -1: failed. */
 static int make_script(PGconn *pg, const dxdb_config *config, dxdb_text *script)
 {
     dxdb_text oids = {0};

@@ -32,7 +32,7 @@ void dxdb_type_begin(dxdb_type *t, const char *name)
     t->layout = FNV_START;
 }
 
-/* What a field takes in the record, and its alignment: section 1 of the format. */
+/* The size of a field in the record, and its alignment: section 1 of the format. */
 static uint32_t width(unsigned code, uint32_t count, uint32_t *align)
 {
     const uint32_t unit = dx_teleport_ext_scalar_size(code);
@@ -85,7 +85,7 @@ void dxdb_type_free(dxdb_type *t)
     memset(t, 0, sizeof *t);
 }
 
-/* `size` more bytes of zeros; false: they would be too many. */
+/* Append `size` zero bytes. False: the limit would be exceeded. */
 static bool grow(dxdb_writer *w, size_t size)
 {
     if (w->failed || size > w->size_max - w->size) {

@@ -1,6 +1,6 @@
 /* `dxdb serve`: workers, each with results, HBTP and HTTP on an event loop of its own. They share
-   nothing but the configuration: each hears of changes itself, and keeps its own results. The system
-   spreads connections over them (SO_REUSEPORT). */
+   only the configuration: each receives notifications itself, and has its own cache. The kernel
+   distributes connections over them (SO_REUSEPORT). */
 #include "commands.h"
 
 #include "hbtp.h"
@@ -18,7 +18,7 @@ enum {
     DRAIN_S     = 5,
     BUFFERS     = 256,
     BUFFER_SIZE = 16384,
-    MORE_OPS    = 256, /* operations beside those of connections and jobs */
+    MORE_OPS    = 256, /* operations in addition to those of connections and jobs */
     PUBLISH_MS  = 100
 };
 
@@ -80,7 +80,7 @@ static int begin(dx_reactor_worker *thread)
     return status;
 }
 
-/* Answer what is under way, and close the connections to the database in order. */
+/* Answer outstanding requests, then close the connections to the database. */
 static void end(dx_reactor_worker *thread)
 {
     worker *w = &workers[thread->index];
@@ -98,8 +98,8 @@ static void end(dx_reactor_worker *thread)
 }
 
 /* >>all of them -------------------------------------------------------------------------- */
-/* Listen once for each worker, and say where, in the form that scripts wait for. The first listener
-   owns the port; then the others share it. */
+/* Create one listener per worker, and print the address in the form that scripts wait for. The
+   first listener takes the port exclusively; then the others share it. */
 static int listen_on(const char *protocol, const char *address, size_t field)
 {
     char text[DX_REACTOR_ADDRESS_TEXT_SIZE];
@@ -155,7 +155,7 @@ static int run(const dxdb_options *o)
     if (status) return status;
     describe(&desc, backend);
     int error = dx_reactor_group_start(&group, &desc);
-    if (error > 0) return error; /* of begin(), which has said why */
+    if (error > 0) return error; /* from begin(), which printed a message */
     if (error) return prog_fail(PROG_SYSTEM, "cannot start the workers: %s",
                                              dx_reactor_error_name(error));
     watch_signals();

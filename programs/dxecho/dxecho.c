@@ -45,32 +45,31 @@
 
 enum {
     PAYLOAD_MAX = 65536,
-    ANSWER_ROOM = 512,                           /* beside the request's bytes: heads, errors */
+    ANSWER_ROOM = 512,                           /* besides the bytes of the request: heads, errors */
     BLOCK_SIZE  = 2 * PAYLOAD_MAX + ANSWER_ROOM, /* of output */
-    BLOCKS      = 1024,                          /* of a worker */
-    BATCH       = 256,                           /* frames that are parsed at once */
-    ERROR_SIZE  = 256                            /* the largest refusal */
+    BLOCKS      = 1024,                          /* per worker */
+    BATCH       = 256,                           /* frames parsed at once */
+    ERROR_SIZE  = 256                            /* size of the largest refusal */
 };
 
-/* A worker. */
 typedef struct server {
     dx_peers peers;
     int      listening; /* descriptor */
     uint32_t halves;    /* connections with an incomplete request */
 } server;
 
-/* The user data of a connection: 0, ENDED (nothing more is read), or the time in ns at which its
+/* The user data of a connection: 0; ENDED (input is ignored); or the time in ns at which its
    incomplete request began. */
 enum { ENDED = 1 };
 
-/* Write the answers to as many complete requests as fit into out. Returns the bytes consumed;
-   *made: bytes written; *ended: the connection is to be closed after them. */
+/* Write the answers to all complete requests that fit into out. Returns the bytes consumed; *made:
+   bytes written; *ended: close the connection after them. */
 typedef size_t answer_fn(const uint8_t *in, size_t size, uint8_t *out, size_t capacity,
                          size_t *made, bool *ended);
 
 static struct settings {
     int         port;
-    int         bound;       /* the port that was taken */
+    int         bound;       /* the port in use */
     int         backend;     /* of dx_reactor.h */
     uint32_t    workers;
     uint32_t    connections; /* limit of each worker */
@@ -79,7 +78,7 @@ static struct settings {
     uint64_t    spin_ns;     /* busy polling before each sleep */
     uint64_t    idle_ns;
     const char *address;
-    const char *backend_name; /* as it was given */
+    const char *backend_name; /* as given */
     answer_fn  *answer;
 } options = {
     .backend = DX_REACTOR_BACKEND_AUTO,
@@ -244,7 +243,6 @@ static size_t answer_http(const uint8_t *in, size_t size, uint8_t *memory, size_
     return at;
 }
 
-/* The same bytes. */
 static size_t answer_plain(const uint8_t *in, size_t size, uint8_t *memory, size_t capacity,
                            size_t *made, bool *ended)
 {
@@ -437,7 +435,7 @@ static int run_group(const dx_reactor_desc *reactor)
     desc.workers = options.workers;
     desc.start = begin_worker;
     desc.stop = end_worker;
-    for (i = 0; i < options.workers; i++) { /* before any thread starts: failures show here */
+    for (i = 0; i < options.workers; i++) { /* before any thread starts: errors are reported here */
         error = listen_on(&alone, i ? options.bound : options.port, i == 0, &servers[i].listening);
         /* The first listener took the port exclusively; from here on the others may share it. */
         if (!error && i == 0 && os_share_port(servers[i].listening) < 0) error = DX_REACTOR_ESYS;

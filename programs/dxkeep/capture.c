@@ -1,8 +1,8 @@
-/* One capture. The directory is published as a snapshot (tree/publish*.c) while it changes. Either
-   everything is looked at, and files that are as the last such capture saw them are not read; or
-   only the paths that were noted, and the others are taken from the last version. Files that change
-   while they are read are read again. The version is added by one commit, so a capture is there as
-   a whole or not at all. */
+/* One capture: the directory is published as a snapshot (tree/publish*.c) while it changes. A full
+   capture looks at everything and reads only files that differ from what the last full capture saw;
+   a partial one looks only at the noted paths and takes the rest from the last version. Files that
+   change while they are read are read again. The version is added by one commit, so a capture is
+   stored completely or not at all. */
 #include "keep.h"
 
 #include "hook.h"
@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CHANGED_MAX = 16384 }; /* of more paths it is not told apart which they are */
+enum { CHANGED_MAX = 16384 }; /* paths; with more, the next capture is a full one */
 
 /* >>changes ------------------------------------------------------------ */
 static void forget_changes(keep_capture *c)
@@ -48,7 +48,7 @@ static int compare_paths(const void *a, const void *b)
     return versions_compare_paths(*(char *const *)a, *(char *const *)b);
 }
 
-/* In the order of a walk, each once. */
+/* Sort the noted paths in the order of a walk, and remove duplicates. */
 static void sort_changes(keep_capture *c)
 {
     size_t kept = 0;
@@ -61,13 +61,14 @@ static void sort_changes(keep_capture *c)
 }
 
 /* >>store --------------------------------------------------------------
-   The store is found by its path once. From then on it is this store or none: what is committed to
-   one that was removed or renamed, nobody finds, and one that took its place is somebody else's. */
+   The path of the store is resolved once; after that the same store must be there. A commit to a
+   store that was removed or renamed could not be found again, and a new store at the path belongs to
+   somebody else. */
 static int lose_store(keep_capture *c)
 {
     const bool again = c->lost;
     c->lost = true;
-    if (again) return PROG_SYSTEM; /* it was said */
+    if (again) return PROG_SYSTEM; /* reported before */
     return prog_fail(PROG_SYSTEM, "the store %s was removed, renamed or replaced: nothing is "
                      "captured until it is back", c->o->store);
 }
@@ -100,7 +101,7 @@ static int open_store(keep_capture *c)
     return PROG_OK;
 }
 
-/* What was noted, and seen, is of the store as it was. */
+/* The noted paths and the stat cache describe the store that is closed here: forget them. */
 static void drop_store(keep_capture *c)
 {
     close_store(c);
@@ -150,7 +151,7 @@ static void warn_of_losses(keep_capture *c)
                   prog_count_text(lost->holes, count));
 }
 
-/* last: a snapshot to compare with and to take the rest from, or NULL. */
+/* Publish. last: a snapshot to compare with, which also supplies unchanged entries; or NULL. */
 static int publish_since(keep_capture *c, const uint8_t *last, bool all,
                          versions_tree_publish_desc desc)
 {
@@ -177,7 +178,7 @@ static int publish(keep_capture *c, bool all)
     return publish_since(c, based ? c->last.root : NULL, all, (versions_tree_publish_desc){0});
 }
 
-/* The version, unless it equals the latest one. */
+/* Add the version, unless it equals the latest one. */
 static int add_version(keep_capture *c, unsigned mode, bool consistent)
 {
     versions_version v = {.kind = PROG_TREE, .mode = mode, .snapshot = true, .size = c->found.size};
@@ -197,7 +198,7 @@ static int add_version(keep_capture *c, unsigned mode, bool consistent)
     return PROG_OK;
 }
 
-/* What was seen is a hint: that objects in it were committed is checked by its use (all_stored). */
+/* The stat cache is only a hint: each use checks that the objects were committed (all_stored). */
 static int read_all(keep_capture *c)
 {
     versions_stat_cache_close(c->seen);
@@ -211,8 +212,8 @@ static int read_all(keep_capture *c)
     return PROG_OK;
 }
 
-/* The store is this process's alone since the last version was captured, so that is still the
-   latest, and all that it names is there. */
+/* No other process has written to the store since the last version was captured, so that version is
+   still the latest, and all objects that it names exist. */
 static int read_changes(keep_capture *c)
 {
     sort_changes(c);
@@ -224,15 +225,15 @@ static int read_changes(keep_capture *c)
 }
 
 /* >>instant --------------------------------------------------------------
-   All of a version is of one instant when nothing that writes to the directory has run between its
-   first and its last read. As in the migration of a running machine, most is read before:
+   A version is consistent (of one instant) if nothing wrote to the directory between the first read
+   and the last. As in live migration of a virtual machine, most is read beforehand:
 
        program   running .................... | stopped        | running
        capture   read all that has changed    | read the rest  | hash, compress, commit
-                 ^ flush                        ^ flush        ^ flush: has somebody else written?
+                 ^ flush                        ^ flush        ^ flush: did anything else write?
 
-   Whatever changed behind the first flush is named by the second, or is in a file that is mapped;
-   what the third names was written by a process that was not stopped, and the version is torn. */
+   A change after the first flush is reported by the second, or is in a file that is mapped. A change
+   that the third reports comes from a process that was not stopped: the version is torn. */
 enum { ROUNDS_MAX = 3 };
 #define SHORT_ROUND_NS INT64_C(50000000)
 
@@ -243,7 +244,7 @@ static void thaw(keep_capture *c, int64_t frozen_ns)
     if (!c->freezer->active) return;
     const size_t noted = c->changed_count;
     const bool all = c->all;
-    /* A capture has all paths that are in its list: those behind are for the next one. */
+    /* The capture has read every path in its list; paths noted by this flush are for the next one. */
     c->stray = !c->flush(c->flush_user) || c->all != all || c->changed_count != noted;
     for (size_t i = noted; i < c->changed_count; i++) keep_torn_add(&c->torn, c->changed[i]);
     keep_thaw(c->freezer);
@@ -262,8 +263,9 @@ static void was_read(void *user, int status)
     thaw(p->capture, p->frozen_ns);
 }
 
-/* What has changed behind the last read, while all stand still. *consistent: all of it is of now.
-   Where it cannot be read in time, what was read before stays in c->found. */
+/* Read what changed since the last read, while the processes are stopped. *consistent: the whole
+   version is of this instant. If the time is not enough, c->found keeps the result of the
+   earlier reads. */
 static int read_rest(keep_capture *c, instant *p, bool *consistent)
 {
     const versions_published before = c->found;
@@ -291,18 +293,18 @@ static int read_rest(keep_capture *c, instant *p, bool *consistent)
     c->found.torn += before.torn;
     c->found.files += before.files;
     c->found.read_files += before.read_files;
-    if (c->all) return PROG_OK; /* the list is gone */
+    if (c->all) return PROG_OK; /* the list was dropped */
     for (size_t i = 0; i < count; i++) free(c->changed[i]);
     c->changed_count -= count;
     memmove(c->changed, c->changed + count, c->changed_count * sizeof *c->changed);
     return PROG_OK;
 }
 
-/* Read while the program runs, until little is left, then stop it. */
+/* Read while the program runs until little is left, then stop it. */
 static int capture_instant(keep_capture *c, bool *consistent)
 {
     int status = PROG_OK;
-    uint64_t torn = 0; /* of all rounds: that a later one read it again is not proven for each */
+    uint64_t torn = 0; /* of all rounds: a later round may not have read all of these again */
     *consistent = false;
     for (int round = 0; round < ROUNDS_MAX; round++) {
         const int64_t began = prog_now_ns();
@@ -349,8 +351,8 @@ static int capture(keep_capture *c, unsigned mode)
     return status ? status : add_version(c, mode, consistent);
 }
 
-/* Without what the hook prepares, the version is taken nevertheless, but not called consistent. The
-   second one runs whatever has happened, so that it can undo what the first one did. */
+/* If the first hook fails, the version is captured all the same but not marked consistent. The
+   second hook always runs, so that it can undo the effects of the first. */
 static int capture_between_hooks(keep_capture *c, unsigned mode)
 {
     const keep_options *o = c->o;
@@ -370,7 +372,7 @@ int keep_capture_now(keep_capture *c)
     os_info info;
     c->added = false;
     if (os_look(c->o->directory, true, &info) < 0 || info.kind != OS_FOLDER) {
-        forget_changes(c); /* when there is one again, everything in it is looked at */
+        forget_changes(c); /* once the directory exists again, everything in it is looked at */
         c->all = false;
         return PROG_NOT_FOUND;
     }
@@ -378,14 +380,15 @@ int keep_capture_now(keep_capture *c)
     if (status) return status;
     const uint64_t before = versions_store_size(c->store);
     status = capture_between_hooks(c, info.mode);
-    /* A version counts when it can be found. The handle stays open: the store may come back. */
+    /* A version counts only if the store is still in place. The handle stays open: the
+       store may return. */
     if (!status && !versions_store_in_place(c->store)) {
         c->added = false;
         c->all = true;
         return lose_store(c);
     }
     if (status) {
-        drop_store(c); /* what was appended is not committed: the next writer cuts it off */
+        drop_store(c); /* the appended objects are not committed: the next writer truncates them */
         return status;
     }
     c->grown = versions_store_size(c->store) - before;

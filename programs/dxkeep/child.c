@@ -1,4 +1,4 @@
-/* Runs a program as a child. See child.h. */
+/* Run a program as a child process. See child.h. */
 #include "child.h"
 
 #include <assert.h>
@@ -15,9 +15,9 @@
 enum { CANNOT_EXECUTE = 126, NO_PROGRAM = 127, KILLED = 128 };
 
 /* >>signals ------------------------------------------------------------
-   All signals that a program may have a use for, the real-time ones too: those as often as they
-   came. Left out are SIGKILL and SIGSTOP, which nobody can catch; what the kernel raises for a fault
-   of dxkeep itself; SIGCHLD; and what os_begin() ignores. */
+   All signals that a program may use are forwarded, real-time signals as often as they arrived. Not
+   forwarded: SIGKILL and SIGSTOP, which cannot be caught; signals that the kernel raises for a fault
+   of dxkeep itself; SIGCHLD; and the signals that os_begin() ignores. */
 static const int passed_on[] = {SIGHUP,  SIGINT,  SIGQUIT, SIGTERM,   SIGUSR1, SIGUSR2, SIGWINCH,
                                 SIGALRM, SIGCONT, SIGTSTP, SIGVTALRM, SIGPROF, SIGURG,
 #if defined(SIGPWR)
@@ -30,9 +30,9 @@ static const int passed_on[] = {SIGHUP,  SIGINT,  SIGQUIT, SIGTERM,   SIGUSR1, S
 enum { PASSED_ON = sizeof passed_on / sizeof *passed_on, SIGNALS = 128 };
 
 static dx_reactor *volatile waked;
-/* Signals may come on any thread. */
-static int pending[SIGNALS]; /* so often to be passed on */
-static int came[SIGNALS];    /* also those that the program got by itself */
+/* The handler may run on any thread, so the counters are atomic. */
+static int pending[SIGNALS]; /* how often to forward each */
+static int came[SIGNALS];    /* also signals that the program received directly */
 static volatile sig_atomic_t child_ended;
 
 #if defined(SIGRTMIN)
@@ -43,7 +43,7 @@ static int first_real_time(void) { return 1; }
 static int last_real_time(void) { return 0; }
 #endif
 
-/* What is typed at a terminal (Ctrl-C) goes to the program as well as to dxkeep. */
+/* A signal from the terminal (Ctrl-C) reaches the program directly as well as dxkeep. */
 static bool is_from_terminal(const siginfo_t *info)
 {
 #if defined(SI_KERNEL)
@@ -73,7 +73,7 @@ static void handle(int number)
     memset(&action, 0, sizeof action);
     action.sa_sigaction = on_signal;
     action.sa_flags = SA_SIGINFO | SA_RESTART;
-    sigfillset(&action.sa_mask); /* each counts alone */
+    sigfillset(&action.sa_mask); /* one at a time: each is counted */
     sigaction(number, &action, NULL);
 }
 
@@ -89,12 +89,12 @@ void keep_signals_begin(dx_reactor *r)
 void keep_signals_end(void) { waked = NULL; }
 
 /* >>start -------------------------------------------------------------- */
-/* In the child. exec() gives signals that are handled their defaults, but those that os_begin()
-   ignores stay ignored. */
+/* Runs in the child. exec() resets handled signals to their defaults, but the ones that os_begin()
+   ignores would stay ignored. */
 static void execute(char **program, int tell, pid_t parent)
 {
 #if defined(PR_SET_PDEATHSIG)
-    /* Killed, dxkeep would leave a program that nobody captures. */
+    /* If dxkeep is killed, the program dies too: it would run without being captured. */
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) _exit(KILLED + SIGKILL);
 #else
@@ -110,7 +110,7 @@ static void execute(char **program, int tell, pid_t parent)
     _exit(n < 0 ? NO_PROGRAM : CANNOT_EXECUTE);
 }
 
-/* errno of exec(), or 0: the pipe is closed by a successful one. */
+/* Returns the errno of exec(), or 0: a successful exec() closes the pipe. */
 static int wait_for_exec(int pipe_end)
 {
     int error = 0;

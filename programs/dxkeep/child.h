@@ -1,27 +1,27 @@
-/* The program that dxkeep runs, and the signals of both. As the first process of a container dxkeep
-   also gets the children that others leave behind, and reaps them. */
+/* The program that dxkeep runs, and the signals of both. As PID 1 of a container, dxkeep also
+   inherits and reaps orphaned processes. */
 #ifndef DXKEEP_CHILD_H
 #define DXKEEP_CHILD_H
 
-#include "../common/common.h" /* first: it asks for _GNU_SOURCE */
+#include "../common/common.h" /* first: it defines _GNU_SOURCE */
 
 #include "../../dx_reactor.h"
 
 typedef struct keep_child {
-    int  pid;    /* 0: there is none */
+    int  pid;    /* 0: none */
     bool ended;
     int  status; /* for exit(), once it has ended */
 } keep_child;
 
-/* From now on signals that end or direct a program wake the reactor, which is open until
-   keep_signals_end(). Once in a process at a time. */
+/* From now on signals wake the reactor, which must stay open until keep_signals_end(). At most one
+   reactor per process. */
 void keep_signals_begin(dx_reactor *r);
 void keep_signals_end(void);
-/* Start the program. PROG_OK also if it cannot be executed: then it has ended, with status 126
-   or 127, and a message says why. */
+/* Start the program. Returns PROG_OK even if it cannot be executed: then it counts as ended with
+   status 126 or 127, and a message gives the reason. */
 int  keep_child_start(keep_child *c, char **program);
-/* Pass on the signals that came since, and reap what has ended. true: without a program (pid 0),
-   one of them says that dxkeep is to end. */
+/* Forward the signals received since the last call, and reap ended children. True: there is no
+   program (pid 0), and a signal asks dxkeep to end. */
 bool keep_child_tend(keep_child *c);
 
 #endif

@@ -1,12 +1,12 @@
-/* Freezing. The processes are a tree below dxkeep that changes while it is read. Stopping it is
-   complete when one pass over /proc finds that
+/* Freezing: stop a tree of processes that changes while it is read. The tree is stopped once a pass
+   over /proc finds that
 
        every process of the tree is stopped, with all its threads,
        the parent of every process is in the list, and
        no process was started on this machine during the pass (the kernel counts them).
 
-   Then nothing was missed: what is stopped starts nothing, what runs would have been in the list,
-   and what is new would have been counted. Otherwise there is another pass, until the time is up.
+   Then no process was missed: a stopped process starts none, a running one would be in the list, and
+   a new one would have been counted. Otherwise another pass follows, until the time limit.
 
        pass 1   A runs, B runs        SIGSTOP to both; B has started C meanwhile
        pass 2   A, B stopped, C runs  SIGSTOP to C
@@ -42,7 +42,7 @@ typedef struct processes {
 } processes;
 
 /* >>proc --------------------------------------------------------------- */
-/* A small file as text; false: it cannot be read. */
+/* Read a small file as text. False: it cannot be read. */
 static bool read_text(const char *path, char *out, size_t size)
 {
     const int fd = os_open(path);
@@ -53,7 +53,7 @@ static bool read_text(const char *path, char *out, size_t size)
     return n > 0;
 }
 
-/* Processes and threads started since the machine was; 0: unknown. */
+/* Processes and threads started since boot; 0: unknown. */
 static uint64_t starts_so_far(void)
 {
     char text[65536];
@@ -62,7 +62,7 @@ static uint64_t starts_so_far(void)
     return at ? strtoull(at + strlen("\nprocesses "), NULL, 10) : 0;
 }
 
-/* State and parent, from "PID (NAME) STATE PARENT ..."; a name may hold anything. */
+/* Parse state and parent from "PID (NAME) STATE PARENT ..."; the name may contain any byte. */
 static bool read_stat(const char *path, char *state, pid_t *parent)
 {
     char text[512];
@@ -108,7 +108,8 @@ static process *find_process(const processes *all, pid_t pid)
     return NULL;
 }
 
-/* Mark the tree. false: the parent of a process was gone, so that its place is not known. */
+/* Mark the processes of the tree. False: the parent of a process has ended, so it is unknown
+   whether the process belongs to the tree. */
 static bool mark_tree(const keep_freezer *f, processes *all)
 {
     const pid_t self = getpid(), top = f->root ? f->root : self;
@@ -163,8 +164,8 @@ static bool is_ours_already(const keep_frozen *frozen, pid_t pid)
     return false;
 }
 
-/* One that somebody else has stopped stays as it is, also afterwards. The guard sees it in the list
-   before it is stopped. */
+/* A process that was stopped by somebody else is left alone, and stays stopped after the thaw. The
+   guard can see the process in the list before it is stopped. */
 static bool stop_one(keep_freezer *f, const process *p)
 {
     keep_frozen *frozen = f->frozen;
@@ -175,7 +176,7 @@ static bool stop_one(keep_freezer *f, const process *p)
     return kill(p->pid, SIGSTOP) == 0 || errno == ESRCH;
 }
 
-/* *done: this pass has found all of them stopped. false: it will never. */
+/* *done: this pass found all of them stopped. False: they cannot be stopped. */
 static bool stop_pass(keep_freezer *f, processes *all, bool *done)
 {
     const uint64_t before = starts_so_far();
@@ -223,7 +224,7 @@ static bool write_cgroup(const keep_freezer *f, const char *text)
     return good;
 }
 
-/* The kernel says in cgroup.events when all have stopped. */
+/* cgroup.events says when all processes have stopped. */
 static bool freeze_cgroup(keep_freezer *f, int64_t until_ns)
 {
     char path[PROG_PATH_SIZE_MAX + 32], text[256];
@@ -245,8 +246,8 @@ static bool freeze_cgroup(keep_freezer *f, int64_t until_ns)
 }
 
 /* >>guard --------------------------------------------------------------
-   A process of its own, so that dxkeep can be killed at any moment and leaves nothing stopped. Its
-   end of the pipe is closed with dxkeep. */
+   A separate process that thaws the others if dxkeep is killed. It waits on a pipe, whose other end
+   closes when dxkeep ends. */
 static void guard(keep_freezer *f, int pipe_end)
 {
     char byte;
@@ -345,12 +346,12 @@ bool keep_freezer_alone(keep_freezer *f)
 
 /* >>mappings ----------------------------------------------------------- */
 typedef struct mappings {
-    const char *top; /* the directory, from "/" on */
+    const char *top; /* the directory, as an absolute path */
     void      (*each)(void *user, const char *path);
     void       *user;
 } mappings;
 
-/* "START-END rw-s OFFSET DEVICE INODE      PATH" */
+/* Parse "START-END rw-s OFFSET DEVICE INODE      PATH". */
 static void take_mapping(const mappings *m, char *line)
 {
     const char *flags = strchr(line, ' ');

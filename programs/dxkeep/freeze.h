@@ -1,13 +1,13 @@
-/* Stops the processes that may write to the directory, so that it can be read as it is at one
-   instant: a cgroup by its freezer, else a process and all its descendants by SIGSTOP. */
+/* Stops the processes that may write to the directory, so that it can be read as of one instant: a
+   cgroup through the cgroup freezer, otherwise a process and all its descendants with SIGSTOP. */
 #ifndef DXKEEP_FREEZE_H
 #define DXKEEP_FREEZE_H
 
-#include "../common/common.h" /* first: it asks for _GNU_SOURCE */
+#include "../common/common.h" /* first: it defines _GNU_SOURCE */
 
 #include <sys/types.h>
 
-enum { KEEP_FROZEN_MAX = 4096 }; /* processes; with more nothing is stopped for longer than a look */
+enum { KEEP_FROZEN_MAX = 4096 }; /* processes; with more, a freeze fails */
 
 typedef struct keep_frozen { /* shared with the guard */
     int   count;
@@ -16,32 +16,32 @@ typedef struct keep_frozen { /* shared with the guard */
 
 typedef struct keep_freezer {
     const char  *cgroup; /* its folder; NULL: processes are stopped one by one */
-    pid_t        root;   /* this one and its descendants; 0: the descendants of dxkeep */
-    keep_frozen *frozen; /* stopped by dxkeep, and not by anybody else before */
-    pid_t        guard;  /* continues them should dxkeep be killed; 0: none */
+    pid_t        root;   /* this process and its descendants; 0: the descendants of dxkeep */
+    keep_frozen *frozen; /* the processes that dxkeep stopped */
+    pid_t        guard;  /* continues them if dxkeep is killed; 0: none */
     int          guard_pipe;
     bool         active; /* between freeze and thaw */
-    pid_t       *tree;   /* while active: all of them, also those that had stopped before */
+    pid_t       *tree;   /* while active: all processes, including those stopped before */
     size_t       tree_count;
 } keep_freezer;
 
-/* Before the program is started. With root 0, orphans of the program become children of dxkeep, so
-   that none escapes. */
+/* Call it before the program is started. With root 0 dxkeep becomes a subreaper: orphans of the
+   program stay its descendants. */
 int  keep_freezer_open(keep_freezer *f);
-/* Thaws. */
+/* Also thaws. */
 void keep_freezer_close(keep_freezer *f);
-/* Stop them all. true: every one has stopped, and none can have been missed. false: not by
-   until_ns (prog_now_ns()), and all run again. */
+/* Stop all processes. True: all have stopped, and none can have been missed. False: not before
+   until_ns (prog_now_ns()); all run again. */
 bool keep_freeze(keep_freezer *f, int64_t until_ns);
 void keep_thaw(keep_freezer *f);
-/* Of the descendants of dxkeep: has every one ended? false also where that is not known. */
+/* Have all descendants of dxkeep ended? False also if that is unknown. */
 bool keep_freezer_alone(keep_freezer *f);
-/* Call each for every file below the directory that a stopped process has mapped shared and
-   writable: stores to it are not notified. path: relative to the directory. false: they cannot be
-   listed. */
+/* Call each() for every file below the directory that a stopped process has mapped shared and
+   writable: stores through a mapping send no notification. path: relative to the directory. False:
+   the mappings cannot be listed. */
 bool keep_freezer_mapped(keep_freezer *f, const char *directory,
                          void (*each)(void *user, const char *path), void *user);
-/* Is the guard's, which is no part of the program. */
+/* Is it the guard, which does not belong to the program? */
 bool keep_freezer_owns(const keep_freezer *f, pid_t pid);
 
 #endif

@@ -1,4 +1,4 @@
-/* Runs a hook in a process group of its own, so that all of it can be killed. See hook.h. */
+/* Run a hook in a process group of its own, so that all its processes can be killed. See hook.h. */
 #include "hook.h"
 
 #include <assert.h>
@@ -32,7 +32,7 @@ static void execute(const char *command, uint64_t version, bool consistent)
     _exit(NO_SHELL);
 }
 
-/* false: not by until_ns. */
+/* False: not before until_ns. */
 static bool wait_for(pid_t pid, int64_t until_ns, int *status)
 {
     const struct timespec nap = {.tv_nsec = 1000000};
@@ -55,7 +55,7 @@ bool keep_hook(const char *command, uint64_t limit_ns, uint64_t version, bool co
         prog_fail_errno("'%s' cannot be started", command);
         return false;
     }
-    setpgid(pid, pid); /* whichever of both is first */
+    setpgid(pid, pid); /* parent and child both call it: either may run first */
     if (!wait_for(pid, prog_now_ns() + (int64_t)limit_ns, &status)) {
         kill(-pid, SIGKILL);
         while (waitpid(pid, &status, 0) < 0 && errno == EINTR) continue;

@@ -4,9 +4,9 @@
 
 #include "../common/common.h"
 
-/* Run a command by `sh -c` and wait for it. version: what DXKEEP_VERSION is in its environment; 0:
-   it has none. false: it failed or did not end within limit_ns, which a message says; then it was
-   killed with its process group. */
+/* Run a command with `sh -c` and wait for it. version: the value of DXKEEP_VERSION in its
+   environment; 0: not set. False: it failed, or it did not end within limit_ns and was killed with
+   its process group; a message gives the reason. */
 bool keep_hook(const char *command, uint64_t limit_ns, uint64_t version, bool consistent);
 
 #endif

@@ -1,18 +1,18 @@
-/* The journal is a folder, and what it holds is the state: each step is one rename, and each can be
-   repeated. All of it is on the file system of the mount, so every rename is atomic.
+/* The journal is a folder, and its entries are the state: each step is one rename and can be
+   repeated. The journal lies on the file system of the mount, so every rename is atomic.
 
-       DIR/.dxkeep-restore/new       is being written: DIR is as before
+       DIR/.dxkeep-restore/new       is being written: DIR is unchanged
                            time      has the modification time that DIR is to have
                            ready     is complete, and was new: entries of DIR move to old
-                           old       what DIR had
+                           old       the former entries of DIR
                            filling   was ready: its entries move to DIR
                            done      was filling: DIR is complete
 
        write new, ready | DIR to old, filling | filling to DIR, done | remove the journal
-       killed: removed  | resumed             | resumed              | resumed
+       crash:  removed  | resumed             | resumed              | resumed
 
-   An error while entries move to old moves them back. A lost+found stays where it is. Killed among
-   the last removals, DIR has another modification time than it should. */
+   If moving entries to old fails, they are moved back. A lost+found stays where it is. A crash during
+   the last removals can leave DIR with a wrong modification time. */
 #include "in_place.h"
 
 #include "../common/os.h"
@@ -38,7 +38,7 @@ bool keep_is_mount_point(const char *path)
     struct stat here, above;
     char parent[PROG_PATH_SIZE_MAX + 8];
 #if defined(STATX_ATTR_MOUNT_ROOT)
-    struct statx x; /* a bind mount may be on the same device as what is around it */
+    struct statx x; /* a bind mount may be on the same device as its parent */
     if (statx(AT_FDCWD, path, 0, STATX_BASIC_STATS, &x) == 0 &&
         (x.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT))
         return (x.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
@@ -91,7 +91,7 @@ bool keep_is_filled(const char *path)
 /* >>move --------------------------------------------------------------- */
 typedef struct move {
     int         from, to;
-    bool        leave; /* a lost+found stays; otherwise where the other side has one */
+    bool        leave; /* leave a lost+found: always, or if the other side has one */
     uint64_t    moved;
     const char *where; /* for messages */
 } move;
@@ -109,7 +109,7 @@ static int move_one(void *user, const char *name)
     return 0;
 }
 
-/* A listing may miss names while entries leave: until there is none. */
+/* A listing may miss names while entries are moved away: repeat until a pass moves none. */
 static int move_all(int from, int to, bool leave, const char *where)
 {
     move m = {.from = from, .to = to, .leave = leave, .where = where};
@@ -132,7 +132,7 @@ static int open_made(int folder, const char *name)
     return os_open_in(folder, name, OS_FOLDER);
 }
 
-/* What DIR had goes to `old`; at an error it comes back. */
+/* Move the entries of DIR to `old`; after an error move them back. */
 static int empty_directory(int top, int journal, const char *path)
 {
     const int old = open_made(journal, "old");
@@ -167,10 +167,10 @@ static bool copy_attributes(int from, int to)
     return good;
 }
 #else
-static bool copy_attributes(int from, int to) { return from >= 0 && to >= 0; } /* none are kept */
+static bool copy_attributes(int from, int to) { return from >= 0 && to >= 0; } /* not kept */
 #endif
 
-/* DIR itself cannot be moved: it gets what `filling` has. */
+/* DIR itself cannot be replaced: copy the attributes of `filling` to it. */
 static int copy_root(int from, int top, const char *path, int *partial)
 {
     struct stat want, have;
@@ -192,8 +192,8 @@ static void journal_path(const char *path, char out[PROG_PATH_SIZE_MAX + 32])
     snprintf(out, PROG_PATH_SIZE_MAX + 32, "%s/%s", path, KEEP_IN_PLACE_NAME);
 }
 
-/* `done`: what is left only has to be removed, which changes the modes of folders. The time is set
-   last: to remove the journal changes it. */
+/* State `done`: only removal is left, which may change the modes of folders. The time of DIR is set
+   last, because removing the journal changes it. */
 static int end_journal(int top, int journal, const char *path)
 {
     char name[PROG_PATH_SIZE_MAX + 32], old[PROG_PATH_SIZE_MAX + 40];
@@ -211,7 +211,7 @@ static int end_journal(int top, int journal, const char *path)
     return os_sync(top) < 0 ? prog_fail_errno("%s: cannot sync", path) : PROG_OK;
 }
 
-/* From wherever it stands to its end. */
+/* Complete the restore from its current state. */
 static int roll_forward(int top, int journal, const char *path, int *partial)
 {
     int status = PROG_OK;
@@ -282,7 +282,7 @@ int keep_in_place_open(versions_dest *d, const char *path, int *journal)
     return d->fd < 0 ? prog_fail_errno("%s", d->staging) : PROG_OK;
 }
 
-/* A folder that moves must be writable: better said before anything has moved. */
+/* A folder that moves must be writable: check it before anything has moved. */
 static int check_movable(void *user, const char *name)
 {
     const versions_dest *d = user;
@@ -290,7 +290,7 @@ static int check_movable(void *user, const char *name)
     return prog_fail_errno("%s: the directory %s in it cannot be moved", d->path, name);
 }
 
-/* All on disk, and the time of DIR noted. */
+/* Make everything durable, and store the time of DIR in the journal. */
 static int make_ready(versions_dest *d, int journal)
 {
     struct stat st;
@@ -325,7 +325,8 @@ void keep_in_place_close(const char *path, int journal, bool done)
 {
     char name[PROG_PATH_SIZE_MAX + 32];
     if (journal < 0) return;
-    /* Done, it is gone, and one that is there is another process's. To be resumed, it stays. */
+    /* A completed journal is gone, so one that exists now is another process's; one to be
+       resumed stays. */
     if (!done && !is_there(journal, "ready") && !is_there(journal, "filling") &&
         !is_there(journal, "done")) {
         journal_path(path, name);

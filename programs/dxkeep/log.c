@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-/* A name may hold anything; the line stays one. */
+/* A name may contain a line feed: escape it, so that the output stays one line. */
 static void print_names(const keep_torn *t)
 {
     for (size_t i = 0; i < t->count; i++) {

@@ -1,4 +1,4 @@
-/* dxkeep: the command line. See keep.h for what is where. */
+/* dxkeep: the command line. keep.h lists the files. */
 #include "keep.h"
 
 #include "in_place.h"
@@ -17,7 +17,7 @@ static int (*const runs[KEEP_COMMANDS])(const keep_options *o) = {
     [KEEP_LOG] = keep_log, [KEEP_RESTORE] = keep_restore, [KEEP_VERIFY] = verify,
 };
 
-/* What follows "--" is the program that is run. Returns how many arguments are before it. */
+/* Take the program to run, which follows "--". Returns the number of arguments before it. */
 static int take_program(keep_options *o, int argc, char **argv)
 {
     for (int i = 0; i < argc; i++) {
@@ -28,7 +28,7 @@ static int take_program(keep_options *o, int argc, char **argv)
     return argc;
 }
 
-/* The first rule that matches decides. */
+/* Put the rule first, because the first rule that matches decides. */
 static int leave_out_journal(prog_list *rules)
 {
     int status = versions_filter_check(rules);
@@ -43,7 +43,7 @@ static int leave_out_journal(prog_list *rules)
     return PROG_OK;
 }
 
-/* Fill *o. argv begins after the command, and has a NULL behind its end. */
+/* Fill *o. argv begins after the command, and is NULL-terminated. */
 static int parse(keep_options *o, int command, int argc, char **argv)
 {
     char *plain[PROG_PLAIN_MAX];
@@ -68,7 +68,7 @@ static int parse(keep_options *o, int command, int argc, char **argv)
         o->directory = os_path(plain[1]);
     }
     if (command == KEEP_RUN || command == KEEP_DAEMON || o->quiet || o->json) prog_progress_off();
-    /* Each version would hold all versions before it. */
+    /* Each version would contain all earlier ones. */
     if (o->directory && prog_lies_in(o->store, o->directory))
         return prog_fail(PROG_REFUSED, "%s contains the store %s; keep the store outside of it",
                                        o->directory, o->store);

@@ -2,9 +2,9 @@
 
        latest                        the latest version
        17                            version 17
-       90s  5m  2h  3d               the latest version of so long ago
-       2026-11-23 13:05:00           the latest version at that time (UTC), inclusive: a second has
-       2026-11-23T13:05:00.250Z      all its fractions, a millisecond too */
+       90s  5m  2h  3d               the version that was the latest this long ago
+       2026-11-23 13:05:00           the version that was the latest at that time (UTC), inclusive: a
+       2026-11-23T13:05:00.250Z      second includes all its fractions, a millisecond too */
 #include "keep.h"
 
 #include "../common/os.h"
@@ -24,7 +24,8 @@ void keep_moment_text(int64_t time_ns, char out[40])
 }
 
 /* >>parse -------------------------------------------------------------- */
-/* So many digits, and a byte of `behind`, or with "" the end. Goes on behind it. */
+/* Parse a number of exactly this many digits and one byte of `behind`, or the end if that is
+   "". Advances *at. */
 static bool take_number(const char **at, int digits, const char *behind, int64_t *out)
 {
     *out = 0;
@@ -38,7 +39,7 @@ static bool take_number(const char **at, int digits, const char *behind, int64_t
     return true;
 }
 
-/* Days from 1970 on to a day of the Gregorian calendar. */
+/* Days from 1970-01-01 to a day of the Gregorian calendar. */
 static int64_t days_to(int64_t year, int64_t month, int64_t day)
 {
     static const int16_t before[] = {0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334};
@@ -49,7 +50,7 @@ static int64_t days_to(int64_t year, int64_t month, int64_t day)
            (leap && month > 2) + day - 1;
 }
 
-/* The last nanosecond that the text stands for. */
+/* Returns the last nanosecond that the text covers. */
 static bool take_time(const char *at, int64_t *time_ns)
 {
     int64_t year, month, day, hour, minute, second, unit = SECOND_NS, part = 0;
@@ -72,7 +73,7 @@ static bool take_time(const char *at, int64_t *time_ns)
     return !*at;
 }
 
-/* "90s" and so on. */
+/* Parse "90s" and so on. */
 static bool take_ago(const char *text, int64_t *time_ns)
 {
     static const char units[] = "smhd";

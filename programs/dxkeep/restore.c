@@ -1,6 +1,6 @@
-/* dxkeep restore: writes the directory as it was at a moment. It goes to a staging directory beside
-   the target, every object is verified by its hash, and the target is replaced atomically; a mount
-   point by in_place.c, entry by entry. */
+/* dxkeep restore: restores the directory as of a moment. The version is written to a staging
+   directory next to the target, every object is verified by its hash, and the target is replaced
+   atomically; a mount point is replaced entry by entry (in_place.c). */
 #include "keep.h"
 
 #include "in_place.h"
@@ -21,8 +21,8 @@ int keep_restore_to(versions_store *s, const versions_version *v, const char *ta
         return prog_fail(PROG_REFUSED, "%s contains the store %s, or is inside it, and is not "
                                        "replaced; use another target",
                          target, o->store);
-    /* before the first look at the target: what comes into it afterwards is not replaced. A mount
-       point has a journal of its own, which is also its lock. */
+    /* Take the lock before the first look at the target: entries that appear later are not
+       replaced. A mount point has a journal of its own, which is also its lock. */
     versions_guard guard = {.lock = -1};
     versions_dest *dest = prog_alloc(sizeof *dest);
     memset(dest, 0, sizeof *dest);

@@ -1,6 +1,6 @@
-/* dxkeep run, dxkeep daemon: one thread waits for changes of the directory (dx_watch.h), the end of
-   the program, and signals; between these it captures. While a capture runs, changes gather in the
-   system's queue, and if that overflows, everything is looked at: nothing is lost.
+/* dxkeep run, dxkeep daemon: one thread waits for changes of the directory (dx_watch.h), for the end
+   of the program and for signals; in between it captures. During a capture, changes collect in the
+   kernel's queue; after an overflow everything is looked at, so no change is lost.
 
        directory --events--> dx_watch (waits until a path is quiet) --> capture --> store */
 #include "child.h"
@@ -31,11 +31,11 @@ typedef struct keeper {
     dx_watch     watch;
     void        *reactor_memory;
     void        *watch_memory;
-    bool         open;     /* reactor and watch are */
-    bool         gone;     /* the directory is not there, which was said */
-    int64_t      due_ns;   /* after a failure: not before */
+    bool         open;     /* reactor and watch are open */
+    bool         gone;     /* the directory is missing, which was reported */
+    int64_t      due_ns;   /* after a failure: not earlier */
     int64_t      retry_ns; /* the pause after the next failure */
-    int64_t      scan_ns;  /* when everything is looked at again */
+    int64_t      scan_ns;  /* time of the next full scan */
     int          status;   /* of the last capture */
 } keeper;
 
@@ -53,7 +53,7 @@ static void say_version(const keep_capture *c)
               c->last.consistent ? "consistent" : "torn", pause);
 }
 
-/* So that captures take at most a tenth of the time, and scans a hundredth. */
+/* Limit captures to a tenth of the time, and full scans to a hundredth. */
 static void pace(keeper *k, int64_t began, bool all)
 {
     const int64_t now = prog_now_ns(), taken = now - began;
@@ -63,15 +63,15 @@ static void pace(keeper *k, int64_t began, bool all)
     if (k->scan_ns < now + 99 * taken) k->scan_ns = now + 99 * taken;
 }
 
-/* After a failure it stays due, and is tried again later: a full disk may be emptied. */
+/* After a failure the capture stays due and is retried later: space may be freed on a full disk. */
 static void capture(keeper *k)
 {
     const int64_t now = prog_now_ns();
-    if (k->open) dx_watch_flush(&k->watch); /* what has happened by now belongs to it */
+    if (k->open) dx_watch_flush(&k->watch); /* include all changes until now */
     const bool all = k->capture.all;
     k->status = keep_capture_now(&k->capture);
     pace(k, now, all);
-    if (k->status == PROG_NOT_FOUND) { /* dx_watch says when there is one again */
+    if (k->status == PROG_NOT_FOUND) { /* dx_watch reports when it exists again */
         if (!k->gone) prog_warn("%s is gone: it is not captured until it is back", k->o->directory);
         k->gone = true;
         return;
@@ -94,7 +94,7 @@ static void changed(void *user, dx_watch *w, dx_watch_kind kind, const char *pat
     keep_capture_note(&k->capture, kind == DX_WATCH_GONE ? "" : path);
 }
 
-/* For a capture that stops the program: what has happened so far is noted. */
+/* For a capture that stops the program: note all changes so far. */
 static bool flush(void *user)
 {
     keeper *k = user;
@@ -102,10 +102,10 @@ static bool flush(void *user)
     if (!k->open) return false;
     dx_watch_flush(&k->watch);
     dx_watch_get_stats(&k->watch, &stats);
-    return !stats.polled && !stats.pending; /* of what is polled nobody says that it has changed */
+    return !stats.polled && !stats.pending; /* polled directories send no events */
 }
 
-/* Before the store is open: the guard must not inherit it. */
+/* Called before the store is opened, because the guard must not inherit it. */
 static int open_freezer(keeper *k)
 {
     const keep_options *o = k->o;
@@ -182,7 +182,7 @@ static void close_all(keeper *k)
 }
 
 /* >>loop --------------------------------------------------------------- */
-/* What a missing or empty directory was at last. */
+/* Restore the latest version to a missing or empty directory. */
 static int restore_latest(const keep_options *o)
 {
     versions_store *s;
@@ -202,7 +202,7 @@ static int restore_latest(const keep_options *o)
     return status;
 }
 
-/* There may be neither store nor directory yet: then the program finds an empty one. */
+/* Store and directory may not exist yet: then the program gets an empty directory. */
 static int make_directory(const keep_options *o)
 {
     os_info info;
@@ -211,7 +211,7 @@ static int make_directory(const keep_options *o)
     return prog_fail_errno("%s", o->directory);
 }
 
-/* How long to wait for events; DX_REACTOR_FOREVER: until there is one. */
+/* The timeout for events; DX_REACTOR_FOREVER: none. */
 static int64_t wait_ns(const keeper *k, int64_t now)
 {
     int64_t until = k->scan_ns;
@@ -220,11 +220,11 @@ static int64_t wait_ns(const keeper *k, int64_t now)
     return until > now ? until - now : 0;
 }
 
-/* Until the program has ended, or without one a signal says so. */
+/* Run until the program has ended, or without a program until a signal asks to end. */
 static void watch(keeper *k)
 {
     while (!k->child.ended && !keep_child_tend(&k->child)) {
-        if (k->capture.lost && !k->child.pid) return; /* whoever started it is to know */
+        if (k->capture.lost && !k->child.pid) return; /* return, so that dxkeep's caller learns it */
         dx_reactor_run_once(&k->reactor, wait_ns(k, prog_now_ns()));
         const int64_t now = prog_now_ns();
         const bool scan = k->o->scan_ns && now >= k->scan_ns;
@@ -234,10 +234,11 @@ static void watch(keeper *k)
     }
 }
 
-/* Then everything is looked at once more, so that the last version is what the program left. */
+/* Look at everything once more, so that the last version has the final state of the program's files. */
 static void finish(keeper *k)
 {
-    /* Most of the time is left to read: whole chunks are as fast as the disk. */
+    /* Leave most of the time for reading: storing whole chunks, without deltas, is as
+       fast as the disk. */
     k->capture.whole_from_ns = prog_now_ns() + (int64_t)k->o->grace_ns / 4;
     for (int tries = 0; tries < 3; tries++) {
         if (k->capture.freezer && k->o->program) k->capture.still = keep_freezer_alone(&k->freezer);

@@ -1,4 +1,4 @@
-/* What dxkeep understands, and says of itself.
+/* The commands and options of dxkeep, with their help texts.
 
    Every line of `examples` is run by tests/programs/test_dxkeep.py, from the first command to the
    last, in a folder with ./data. */
@@ -8,7 +8,7 @@
 
 #include "../../dx_cas.h"
 
-/* Bits of commands, for options and statuses. */
+/* Bits for commands, in options and statuses. */
 enum {
     RUN      = 1 << KEEP_RUN,
     DAEMON   = 1 << KEEP_DAEMON,

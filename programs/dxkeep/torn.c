@@ -2,7 +2,7 @@
 
        VERSION ' ' PATH NUL
 
-   It is replaced by a rename each time. Beyond SIZE_LIMIT bytes the oldest records are dropped. */
+   Each change replaces the file by a rename. Beyond SIZE_LIMIT bytes the oldest records are dropped. */
 #include "torn.h"
 
 #include "../common/os.h"

@@ -28,8 +28,8 @@ typedef struct job {
     int             patch_fd;
     int             status;     /* of the callback that failed */
     bool            undo;
-    uint64_t        memory_max; /* bytes that the applier may take */
-    uint64_t        target_max; /* bytes that it may make */
+    uint64_t        memory_max; /* memory limit of the applier */
+    uint64_t        target_max; /* size limit of its output */
     os_info         old_st;
     os_info         patch_st;
     dx_patch_header header;
@@ -102,7 +102,7 @@ static int run(job *j)
     dx_patch_applier_desc desc = {0};
     if (j->header.memory_size > j->memory_max)
         return dxpatch_fail_memory(j->patch_path, j->memory_max);
-    /* more than it needs: the applier writes and reads in larger pieces then */
+    /* more than the minimum, so that the applier reads and writes in larger pieces */
     desc.memory_size = (size_t)j->header.memory_size + PROG_IO_SIZE + 4096;
     desc.memory = prog_alloc(desc.memory_size);
     desc.user = j;
@@ -126,7 +126,7 @@ static int run(job *j)
     return status;
 }
 
-/* Write the result to a staging file beside new_path, then replace new_path atomically. */
+/* Write the result to a staging file next to new_path, then replace new_path atomically. */
 static int produce(job *j, const char *new_path)
 {
     assert(j->old_fd >= 0 && j->patch_fd >= 0);
@@ -139,14 +139,14 @@ static int produce(job *j, const char *new_path)
     int status = versions_dest_open(&j->dest, new_path, PROG_FILE, j->old_st.mode, NULL);
     if (status) return status;
     status = run(j);
-    os_close(j->old_fd); /* it may be the one that is replaced */
+    os_close(j->old_fd); /* it may be the file that is replaced */
     j->old_fd = -1;
     if (!status) status = versions_dest_commit(&j->dest);
     versions_dest_abandon(&j->dest);
     return status;
 }
 
-/* A patch that streams, from the paths to the summary. */
+/* Apply a streamed patch, from the paths to the summary. */
 static int work(const dxpatch_options *o, const char *new_path, bool undo)
 {
     char text[32];

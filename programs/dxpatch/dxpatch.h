@@ -13,27 +13,27 @@
 #ifndef DXPATCH_H
 #define DXPATCH_H
 
-#include "../common/common.h" /* first: it asks for _GNU_SOURCE */
+#include "../common/common.h" /* first: it defines _GNU_SOURCE */
 #include "../common/os.h"
 #include "../../dx_patch.h"
 
-/* Every function that returns int returns one of the statuses of common.h (prog_status), and has
-   printed why when that is not PROG_OK. */
+/* Every function that returns int returns a status of common.h (prog_status), and has printed a
+   message unless it is PROG_OK. */
 
-/* Default limits of a patch from outside: bytes of working memory, and of its result. A large file
-   may become a large file: four times the size of what the user has given is no attack. */
+/* Default limits for untrusted patches: working memory, and the size of the result. A large result
+   is legitimate if the input is large, so up to four times the size of OLD and patch is allowed. */
 #define DXPATCH_MEMORY_MAX   ((uint64_t)256 << 20)
 #define DXPATCH_TARGET_MAX   ((uint64_t)256 << 20)
 #define DXPATCH_TARGET_TIMES 4
 
-/* Bytes for making a delta, besides both files. If they are too few the search is coarser. */
+/* Memory for making a delta, in addition to both files. With less the search is coarser. */
 #define DXPATCH_MEMORY_MAKING ((uint64_t)2 << 30)
 #define DXPATCH_MAP_FROM ((uint64_t)64 << 20) /* bytes: larger files are mapped, not read */
 
-#define DXPATCH_KIND_VCDIFF 100 /* beside dx_patch_kind */
+#define DXPATCH_KIND_VCDIFF 100 /* in addition to dx_patch_kind */
 #define DXPATCH_KIND_HDE    101
 
-#define DXPATCH_FORMAT_OLD 3 /* of deltas, for readers that do not know streams */
+#define DXPATCH_FORMAT_OLD 3 /* of deltas, for readers without support for streams */
 #define DXPATCH_FORMAT_NEW 4
 
 typedef struct dxpatch_options {
@@ -41,17 +41,17 @@ typedef struct dxpatch_options {
     const char *new_path;
     const char *patch_path;
     const char *second_path;      /* compose: the second patch */
-    const char *kind_name;        /* as it was given, or NULL */
+    const char *kind_name;        /* as given, or NULL */
     uint32_t    kind;             /* of dx_patch.h, or DXPATCH_KIND_*; 0 = the smaller of delta and
                                      a patch between containers */
     uint32_t    block_size;       /* bytes; 0 = the default of dx_patch.h */
     uint32_t    level;            /* 1 to 9; 0 = the default of dx_patch.h */
-    uint32_t    format;           /* of deltas, the newest that is allowed; 0 = DXPATCH_FORMAT_NEW */
+    uint32_t    format;           /* of deltas, the newest allowed; 0 = DXPATCH_FORMAT_NEW */
     uint64_t    slot_size;        /* flash; 0 = the default */
-    uint64_t    memory_size;      /* bytes that making a delta may take; 0 = MEMORY_MAKING */
-    uint64_t    memory_max;       /* bytes that applying may take; 0 = DXPATCH_MEMORY_MAX */
-    uint64_t    target_max;       /* bytes that applying may make; 0: see dxpatch_target_max() */
-    bool        one_way;          /* blocks: without what undo needs */
+    uint64_t    memory_size;      /* memory limit for making a delta; 0 = MEMORY_MAKING */
+    uint64_t    memory_max;       /* memory limit for applying; 0 = DXPATCH_MEMORY_MAX */
+    uint64_t    target_max;       /* size limit of the result; 0: see dxpatch_target_max() */
+    bool        one_way;          /* blocks: without the data for undo */
     bool        small;            /* flash: for appliers with little memory */
     bool        no_zstd;          /* hde */
     bool        quiet;            /* no summary */
@@ -66,14 +66,13 @@ int dxpatch_compose(const dxpatch_options *o); /* patch_path and second_path int
 /* >>patch.c ---- */
 /* Open a regular file for reading. */
 int dxpatch_open(const char *path, int *fd, os_info *st);
-/* Open a patch and read its header; the file must be as long as the header says. */
+/* Open a patch and read its header. The size of the file must match the header. */
 int dxpatch_open_patch(const char *path, int *fd, os_info *st, dx_patch_header *header);
 /* Does path exist, and is it the same file as st? */
 bool dxpatch_is_same(const char *path, const os_info *st);
-/* Fill out with size bytes from offset on. */
+/* Read exactly size bytes from offset. */
 int dxpatch_read(int fd, const char *path, uint64_t offset, void *out, size_t size);
-/* The limits: bytes of the result, by the sizes of OLD and of the patch, and bytes of working
-   memory. */
+/* The limits: the size of the result, given the sizes of OLD and of the patch; and working memory. */
 uint64_t dxpatch_target_max(const dxpatch_options *o, uint64_t old_size, uint64_t patch_size);
 uint64_t dxpatch_memory_max(const dxpatch_options *o);
 /* Print that the patch at path exceeds one of them, or the system's memory; returns the status. */

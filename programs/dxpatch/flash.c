@@ -1,6 +1,5 @@
 /* Runs a flash patch in a simulated slot: memory that behaves like the flash of a device, as large
-   as the patch needs it. `diff` tries each patch so before it saves it, and `apply` does nothing
-   else. */
+   as the patch requires. `diff` tests each patch with it before saving; `apply` is nothing else. */
 #include "dxpatch.h"
 
 #include <assert.h>
@@ -51,7 +50,7 @@ int dxpatch_run_flash(const dxpatch_content *from, const uint8_t *patch, size_t 
     free(f);
     to->size = (size_t)h.target_size;
     if (error != DX_PATCH_EAPPLIED) return error;
-    uint8_t hash[DX_PATCH_HASH_SIZE]; /* the base may start with the target, or be it */
+    uint8_t hash[DX_PATCH_HASH_SIZE]; /* the base may begin with the target or equal it */
     dx_patch_hash(from->bytes, from->size, hash);
     return memcmp(hash, h.base_hash, sizeof hash) == 0 ? DX_PATCH_OK : DX_PATCH_EAPPLIED;
 }

@@ -1,5 +1,5 @@
-/* dxpatch info: prints the header of a patch as key=value, one field a line, so that scripts can
-   read it. Checks only the header and the length of the file. */
+/* dxpatch info: prints the header of a patch as key=value, one field per line, for scripts. Checks
+   only the header and the size of the file. */
 #include "dxpatch.h"
 
 #include "../containers/container.h"
@@ -20,7 +20,7 @@ static const char *coding_text(int coding)
     case DX_PATCH_CODING_RANGE: return "range";
     case DX_PATCH_CODING_BITS: return "bits";
     case DX_PATCH_CODING_BRIEF: return "brief";
-    default: return "streams"; /* dx_patch_info() refuses what it does not know */
+    default: return "streams"; /* dx_patch_info() refuses unknown codings */
     }
 }
 
@@ -29,7 +29,7 @@ static void print_count(const char *name, uint64_t count)
     prog_say("%s=%llu\n", name, (unsigned long long)count);
 }
 
-/* VCDIFF has no header worth the name: the sizes come from all of its windows. */
+/* VCDIFF has almost no header: the sizes come from all its windows. */
 static int info_vcdiff(const dxpatch_options *o)
 {
     dxpatch_content patch = {0};
@@ -91,7 +91,7 @@ int dxpatch_info(const dxpatch_options *o)
     os_close(fd);
     print_count("version", h.version);
     prog_say("kind=%s\n", kind_text(h.kind));
-    prog_say("hash=blake3-256\n"); /* the only one that version 1 has */
+    prog_say("hash=blake3-256\n"); /* the only one in version 1 */
     prog_say("coding=%s\n", coding_text(h.coding));
     prog_say("reversible=%s\n", h.reversible ? "yes" : "no");
     print_count("block_size", h.block_size);

@@ -1,5 +1,5 @@
-/* dxpatch: reads the command line by its table and calls one command. `places` says where the plain
-   arguments of a command go. */
+/* dxpatch: parses the command line by its table and calls one command. `places` assigns the plain
+   arguments of a command. */
 #include "dxpatch.h"
 
 #include "../common/options.h"
@@ -7,14 +7,14 @@
 #include <assert.h>
 #include <string.h>
 
-/* How apply-in-place and undo leave a file. */
+/* How apply-in-place and undo leave the files: a part of their help. */
 #define FILES                                                                                      \
     "The result is written to a temporary file, which then replaces the destination\n"             \
     "atomically: after a power loss it is the old file or the new one. The disk needs\n"           \
     "space for both. The file keeps its permission bits, but not its owner, times and\n"           \
     "other hard links."
 
-/* As apply, with OLD as the destination. */
+/* Like apply, with OLD as the destination. */
 static int apply_in_place(const dxpatch_options *o)
 {
     dxpatch_options same = *o;
@@ -25,13 +25,13 @@ static int apply_in_place(const dxpatch_options *o)
 /* >>table -------------------------------------------------------------- */
 enum { DIFF, APPLY, APPLY_IN_PLACE, UNDO, INFO, COMPOSE, COMMANDS };
 
-/* Bits of commands, for the options that not all of them know. */
+/* Bits for commands, for options that only some of them accept. */
 enum {
     MAKES   = 1 << DIFF | 1 << COMPOSE,
     APPLIES = 1 << APPLY | 1 << APPLY_IN_PLACE | 1 << UNDO | 1 << COMPOSE
 };
 
-/* Every line of `examples` is run by tests/programs/test_dxup_commands.sh, in their order. */
+/* Every line of `examples` is run in order by tests/programs/test_dxup_commands.sh. */
 static const prog_command commands[COMMANDS] = {
     [DIFF] = {.name = "diff",
               .arguments = "OLD NEW PATCH",
@@ -63,7 +63,7 @@ static const prog_command commands[COMMANDS] = {
                  .examples = "dxpatch compose old patch patch2 both"},
 };
 
-/* What the plain arguments of a command are: Old, New, Patch, Second patch. */
+/* The plain arguments of a command: Old, New, Patch, Second patch. */
 static const char *const places[COMMANDS] = {
     [DIFF] = "onp", [APPLY] = "opn", [APPLY_IN_PLACE] = "op",
     [UNDO] = "op",  [INFO] = "p",    [COMPOSE] = "opsn",
@@ -165,7 +165,7 @@ static int parse_kind(dxpatch_options *o, const char *value)
     return prog_fail(PROG_USAGE, "--kind: '%s' is not one of delta, blocks, flash, hde, vcdiff", value);
 }
 
-/* Refuse options that do not fit together. */
+/* Refuse invalid combinations of options. */
 static int check(const dxpatch_options *o)
 {
     bool blocks = o->kind == DX_PATCH_KIND_BLOCKS;

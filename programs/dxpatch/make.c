@@ -1,6 +1,6 @@
-/* Makes a patch of any kind. Both files are in memory, or mapped: dx_patch_create() needs all of
-   them at once. Every patch is applied once before it is saved. Stands on the files of the kinds:
-   flash.c, records.c, vcdiff.c, ../containers/. */
+/* Makes a patch of any kind. Both files are read into memory or mapped, because dx_patch_create()
+   needs random access to all of them. Every patch is applied once before it is saved. Stands on the
+   files of the kinds: flash.c, records.c, vcdiff.c, ../containers/. */
 #include "dxpatch.h"
 
 #include "../containers/container.h"
@@ -16,7 +16,7 @@ static int try_flash(const dxpatch_content *from, const dxpatch_content *to, con
                      size_t size)
 {
     dxpatch_content made = {0};
-    /* no limit: the user has asked for this slot */
+    /* no limit: the user has chosen this slot */
     int error = dxpatch_run_flash(from, patch, size, UINT64_MAX, &made);
     if (!error && (made.size != to->size || memcmp(made.bytes, to->bytes, to->size) != 0))
         error = DX_PATCH_ETARGET;
@@ -24,8 +24,8 @@ static int try_flash(const dxpatch_content *from, const dxpatch_content *to, con
     return error;
 }
 
-/* dx_patch_create(). A coding whose patch does not give NEW back is a defect of that coding: the
-   next one is taken, and the user is told. The last one, plain, only holds NEW. */
+/* Call dx_patch_create(). If a patch does not reproduce NEW, its coding is defective: warn, and try
+   the next coding. The last one, plain, stores NEW literally. */
 static int create_in_some_coding(dx_patch_create_desc *desc, const dxpatch_content *from,
                                  const dxpatch_content *to, uint8_t *out, size_t capacity,
                                  size_t *size)
@@ -47,7 +47,7 @@ static int create_in_some_coding(dx_patch_create_desc *desc, const dxpatch_conte
     return error;
 }
 
-/* A kind of dx_patch.h. Returns an error of it, and prints nothing but which coding failed. */
+/* Make a patch of a kind of dx_patch.h. Returns its error; prints only which coding failed. */
 static int create(const dxpatch_options *o, const dxpatch_content *from, const dxpatch_content *to,
                   uint8_t **out, size_t *size)
 {
@@ -92,14 +92,14 @@ static int make_patch(const dxpatch_options *o, const dxpatch_content *from,
 static int create_inner(void *user, const uint8_t *from, size_t from_size, const uint8_t *to,
                         size_t to_size, uint8_t **out, size_t *size)
 {
-    /* contents that are only read */
+    /* only read, never written */
     dxpatch_content a = {.bytes = (uint8_t *)(uintptr_t)from, .size = from_size};
     dxpatch_content b = {.bytes = (uint8_t *)(uintptr_t)to, .size = to_size};
     return create(user, &a, &b, out, size);
 }
 
-/* Make the patch between what is compressed in both files, too, and keep it if it is smaller.
-   Whatever fails here, the patch that there is stays. */
+/* Also make the patch between the unpacked containers, and keep it if it is smaller. On any error
+   the first patch is kept. */
 static void try_container(const dxpatch_options *o, const dxpatch_content *from,
                           const dxpatch_content *to, uint8_t **out, size_t *size)
 {

@@ -127,7 +127,7 @@ bool dxpatch_is_same(const char *path, const os_info *st)
            there.number == st->number;
 }
 
-/* Does the file have the length that its header gives? */
+/* Does the size of the file match its header? */
 static int check_size(const dx_patch_header *h, uint64_t file_size)
 {
     assert(h->body_size < (uint64_t)1 << 62);

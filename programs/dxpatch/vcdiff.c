@@ -16,17 +16,17 @@
 #include <string.h>
 
 enum { NOOP, ADD, RUN, COPY };
-/* The modes of an address: from the front, back from here, from one of the last NEAR addresses,
-   one of SAME * 256 remembered ones. */
+/* Modes of an address: absolute, relative to here, relative to one of the last NEAR addresses, or
+   one of SAME * 256 cached ones. */
 enum { NEAR = 4, SAME = 3, MODES = 2 + NEAR + SAME };
 /* flags of the header; 1, 2: secondary compression, code table */
 enum { HAS_APPLICATION = 4 };
 enum { FROM_BASE = 1, FROM_TARGET = 2, HAS_ADLER = 4 }; /* window */
 
-/* The maker: bytes of a window, the shortest COPY, the bytes that are hashed to find a match, and
-   the log2 of the slots for seeds of the window. */
+/* The encoder: bytes per window, the shortest COPY, the bytes hashed to find a match, and the log2
+   of the slots for seeds of the window. */
 enum { WINDOW_SIZE = 1 << 23, COPY_MIN = 4, SEED = 8, WINDOW_BITS = 20 };
-enum { MATCH_GOOD = 64 }; /* a match so long ends the search */
+enum { MATCH_GOOD = 64 }; /* a match this long ends the search */
 
 /* First codes of the rows of the default table (RFC 3284, 5.6). */
 enum {
@@ -41,7 +41,7 @@ enum {
 
 /* >>tables: RFC 3284, sections 5.1 to 5.6 ---------------------------------- */
 typedef struct instruction {
-    uint8_t kind, size, mode; /* size 0: it follows as a number */
+    uint8_t kind, size, mode; /* size 0: an explicit size follows */
 } instruction;
 
 /* The default code table: up to two instructions a byte. */
@@ -67,7 +67,7 @@ static void make_table(instruction (*table)[2])
     assert(at == 256);
 }
 
-typedef struct cache { /* of addresses, both sides keep one in each window */
+typedef struct cache { /* of addresses, reset for each window on both sides */
     uint64_t near[NEAR], same[SAME * 256];
     unsigned next;
 } cache;
@@ -84,7 +84,7 @@ static uint32_t adler32(const uint8_t *p, size_t size)
 {
     uint32_t a = 1, b = 0;
     while (size) {
-        size_t part = size < 5552 ? size : 5552; /* as many as cannot overflow */
+        size_t part = size < 5552 ? size : 5552; /* the largest part without overflow */
         size -= part;
         for (; part; part--) {
             a += *p++;
@@ -99,7 +99,7 @@ static uint32_t adler32(const uint8_t *p, size_t size)
 /* >>reading ----------------------------------------------------------------- */
 typedef struct input {
     const uint8_t *at, *end;
-    int            error; /* the first one; everything read after it is 0 */
+    int            error; /* the first one; then reads return 0 */
 } input;
 
 static size_t left(const input *in)
@@ -115,7 +115,7 @@ static uint8_t get_byte(input *in)
     return 0;
 }
 
-/* Seven bits a byte, the highest first. */
+/* Seven bits per byte, big-endian. */
 static uint64_t get_number(input *in)
 {
     uint64_t v = 0;
@@ -128,7 +128,7 @@ static uint64_t get_number(input *in)
     return in->error ? 0 : v;
 }
 
-/* The next `size` bytes as an input of their own. */
+/* Take the next `size` bytes as a separate input. */
 static input get_part(input *in, uint64_t size)
 {
     input part = {in->at, in->at, 0};
@@ -151,7 +151,7 @@ typedef struct window {
     input    addresses;
 } window;
 
-/* Pass the header of the patch. */
+/* Skip the header of the patch. */
 static int get_header(input *in)
 {
     uint8_t magic[4], flags;
@@ -178,18 +178,18 @@ static int get_window(input *in, window *w)
     input body = get_part(in, get_number(in));
     if (in->error) return in->error;
     w->size = get_number(&body);
-    if (get_byte(&body)) return VCDIFF_ENOTSUP; /* a section is compressed once more */
+    if (get_byte(&body)) return VCDIFF_ENOTSUP; /* secondary compression */
     uint64_t data = get_number(&body), code = get_number(&body), addresses = get_number(&body);
     for (int i = 0; w->flags & HAS_ADLER && i < 4; i++) w->adler = w->adler << 8 | get_byte(&body);
     w->data = get_part(&body, data);
     w->code = get_part(&body, code);
     w->addresses = get_part(&body, addresses);
-    /* sizes that do not add up */
+    /* inconsistent sizes */
     if (body.error == VCDIFF_ETRUNCATED || left(&body)) return VCDIFF_ECORRUPT;
     return body.error;
 }
 
-/* The address of a COPY; it must lie before `here`. */
+/* Decode the address of a COPY; it must lie before `here`. */
 static uint64_t get_address(input *in, cache *c, unsigned mode, uint64_t here)
 {
     uint64_t address;
@@ -207,7 +207,7 @@ static uint64_t get_address(input *in, cache *c, unsigned mode, uint64_t here)
     return address;
 }
 
-/* One instruction at out[at]; returns how many bytes it made. */
+/* Execute one instruction at out[at]. Returns the bytes produced. */
 static uint64_t do_instruction(window *w, const instruction *one, cache *c, const uint8_t *source,
                                uint8_t *out, uint64_t at)
 {
@@ -224,7 +224,7 @@ static uint64_t do_instruction(window *w, const instruction *one, cache *c, cons
         memset(out + at, get_byte(&w->data), (size_t)size);
     } else {
         uint64_t from = get_address(&w->addresses, c, one->mode, w->source_size + at);
-        for (i = 0; i < size && !w->addresses.error; i++, from++) /* may overlap what it makes */
+        for (i = 0; i < size && !w->addresses.error; i++, from++) /* source and output may overlap */
             out[at + i] = from < w->source_size ? source[from] : out[from - w->source_size];
     }
     return size;
@@ -286,7 +286,7 @@ int vcdiff_decode(const uint8_t *base, size_t base_size, const uint8_t *patch, s
     uint8_t *out = malloc(info.target_size + 1);
     if (!out) return VCDIFF_ENOMEM;
     make_table(table);
-    (void)get_header(&in); /* was looked at */
+    (void)get_header(&in); /* checked before */
     while (!error && left(&in)) {
         window w;
         (void)get_window(&in, &w);
@@ -336,7 +336,7 @@ static void put_byte(output *o, unsigned byte)
     put_bytes(o, &b, 1);
 }
 
-/* Bytes that put_number() takes. */
+/* The encoded size of a number. */
 static unsigned number_size(uint64_t v)
 {
     unsigned n = 1;
@@ -350,9 +350,9 @@ static void put_number(output *o, uint64_t v)
     put_byte(o, (unsigned)(v & 127));
 }
 
-/* The maker of a patch. It walks through a window once. At each position it takes the longest of
-   three candidates (find()), extends it to the left over bytes that no instruction makes yet, and
-   turns these bytes into an ADD and the match into a COPY. */
+/* The encoder. It makes one pass over a window. At each position it takes the longest of three
+   candidates (find()), extends it to the left over bytes that have no instruction yet, and encodes
+   the remaining ones as an ADD and the match as a COPY. */
 typedef struct maker {
     const uint8_t *base;
     size_t         base_size;
@@ -363,12 +363,12 @@ typedef struct maker {
     uint32_t      *in_window; /* the same for the window */
     unsigned       base_bits; /* log2 of the slots of in_base */
     size_t         last_at;   /* the end of the last COPY from the base, 0: there was none, */
-    size_t         last_from; /* and where in the base it would go on */
+    size_t         last_from; /* and the position after it in the base */
     output         data;
     output         code;
     output         addresses;
     cache          c;
-    unsigned       last_code; /* of a COPY of 4 bytes that an ADD of one may join, or CODE_NONE */
+    unsigned       last_code; /* of a COPY of 4 bytes that an ADD of one may share, or CODE_NONE */
 } maker;
 
 static uint32_t seed_hash(const uint8_t *p, unsigned bits)
@@ -378,7 +378,7 @@ static uint32_t seed_hash(const uint8_t *p, unsigned bits)
     return (uint32_t)((v * 0x9e3779b97f4a7c15u) >> (64 - bits));
 }
 
-/* An ADD of the bytes up to `until`. */
+/* Encode the bytes up to `until` as an ADD. */
 static void add_bytes(maker *m, size_t until)
 {
     assert(m->done <= until && until <= m->size);
@@ -398,7 +398,7 @@ static void add_bytes(maker *m, size_t until)
     m->last_code = CODE_NONE;
 }
 
-/* The address in the mode that takes the fewest bytes; returns the mode. */
+/* Encode the address in the mode that takes the fewest bytes. Returns the mode. */
 static unsigned put_address(maker *m, uint64_t address, uint64_t here)
 {
     unsigned best = 0, size = number_size(address);
@@ -425,7 +425,7 @@ static unsigned put_address(maker *m, uint64_t address, uint64_t here)
     return best;
 }
 
-/* A COPY; an ADD of up to four bytes in front of it shares its code where the table has one. */
+/* Encode a COPY; a preceding ADD of up to four bytes shares its code if the table has such a code. */
 static void copy_bytes(maker *m, size_t at, uint64_t address, size_t size)
 {
     size_t add = at - m->done;
@@ -457,7 +457,7 @@ static void copy_bytes(maker *m, size_t at, uint64_t address, size_t size)
     m->done = at + size;
 }
 
-/* How many bytes at a and b are equal, up to size. */
+/* Count equal bytes at a and b, up to size. */
 static size_t same_bytes(const uint8_t *a, const uint8_t *b, size_t size)
 {
     size_t i = 0;
@@ -465,9 +465,9 @@ static size_t same_bytes(const uint8_t *a, const uint8_t *b, size_t size)
     return i;
 }
 
-/* The longest match for the window's bytes from `at` on among three: where the last copy would
-   go on, a seed of the base, a seed of the window before. Returns its length; *address as the
-   patch counts. */
+/* Find the longest match for the window's bytes at `at` among three candidates: the continuation
+   of the last COPY, a seed of the base, an earlier seed of the window. Returns its length;
+   *address as in the patch. */
 static size_t find(maker *m, size_t at, uint64_t *address)
 {
     assert(at < m->size);
@@ -502,7 +502,7 @@ static size_t find(maker *m, size_t at, uint64_t *address)
     return best;
 }
 
-/* Instructions for the whole window. */
+/* Encode the whole window. */
 static void make_window(maker *m)
 {
     size_t at = 0, size, back, misses = 0;
@@ -517,7 +517,7 @@ static void make_window(maker *m)
         size = find(m, at, &address);
         bool goes_on = m->last_at && address == m->last_from + (at - m->last_at);
         if (size < (goes_on ? COPY_MIN + 1u : SEED)) {
-            at += 1 + (misses++ >> 8); /* nothing for long: look less often */
+            at += 1 + (misses++ >> 8); /* skip more positions the longer there is no match */
             continue;
         }
         for (back = 0; at - back > m->done && address > back && address - back != m->base_size;
@@ -539,7 +539,7 @@ static void make_window(maker *m)
     assert(m->done == m->size);
 }
 
-/* The window's header and sections. The source is always the whole base. */
+/* Write the header and sections of the window. The source is always the whole base. */
 static void put_window(output *o, const maker *m)
 {
     assert(m->done == m->size);
@@ -582,7 +582,7 @@ int vcdiff_encode(const uint8_t *base, size_t base_size, const uint8_t *target, 
     m.in_window = malloc(sizeof *m.in_window << WINDOW_BITS);
     bool failed = !m.in_base || !m.in_window;
     for (size_t i = base_size < SEED ? 0 : base_size - SEED + 1; !failed && i-- > 0;)
-        /* from the end, so that the first of equal seeds stays */
+        /* backwards, so that the first of equal seeds is kept */
         m.in_base[seed_hash(base + i, m.base_bits)] = (uint32_t)i + 1;
     put_bytes(&o, header, sizeof header);
     for (size_t at = 0; !failed && at < target_size; at += m.size) {

@@ -12,11 +12,11 @@
 enum vcdiff_error {
     VCDIFF_OK         = 0,
     VCDIFF_EHEADER    = -1, /* not VCDIFF */
-    VCDIFF_ENOTSUP    = -2, /* secondary compression, a code table of its own, or an unknown flag */
+    VCDIFF_ENOTSUP    = -2, /* secondary compression, a custom code table, or an unknown flag */
     VCDIFF_ETRUNCATED = -3,
-    VCDIFF_ECORRUPT   = -4, /* an instruction, address or size that cannot be */
+    VCDIFF_ECORRUPT   = -4, /* an invalid instruction, address or size */
     VCDIFF_ETOOBIG    = -5, /* the target is larger than the limit */
-    VCDIFF_EBASE      = -6, /* a window has another checksum than it should: usually a wrong base */
+    VCDIFF_EBASE      = -6, /* the checksum of a window does not match: usually a wrong base */
     VCDIFF_ENOMEM     = -7
 };
 
@@ -25,17 +25,17 @@ typedef struct vcdiff_info {
     bool   checked; /* every window has a checksum */
 } vcdiff_info;
 
-/* Do these first bytes, four or more, say VCDIFF? */
+/* Is it VCDIFF? Needs the first four bytes. */
 bool vcdiff_is(const uint8_t *bytes, size_t size);
 
-/* Sizes, from the windows' headers; nothing else is looked at. */
+/* Sum up the sizes in the headers of the windows; the rest is not checked. */
 int vcdiff_look(const uint8_t *patch, size_t patch_size, vcdiff_info *info);
 
-/* The target, in memory that the caller frees; at most target_size_max bytes. */
+/* Decode the target, of at most target_size_max bytes. The caller frees it. */
 int vcdiff_decode(const uint8_t *base, size_t base_size, const uint8_t *patch, size_t patch_size,
                   size_t target_size_max, uint8_t **target, size_t *target_size);
 
-/* The patch, in memory that the caller frees. ENOMEM, ETOOBIG (a base of 4 GiB or more). */
+/* Make a patch. The caller frees it. ENOMEM, ETOOBIG (a base of 4 GiB or more). */
 int vcdiff_encode(const uint8_t *base, size_t base_size, const uint8_t *target, size_t target_size,
                   uint8_t **patch, size_t *patch_size);
 

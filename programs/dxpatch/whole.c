@@ -1,4 +1,4 @@
-/* Applies a patch of any kind to a whole file in memory: finds out what kind it is, holds its sizes
+/* Applies a patch of any kind to a whole file in memory: identifies the kind, checks its sizes
    against the limits, and runs it. Stands on flash.c, records.c, vcdiff.c and ../containers/. */
 #include "dxpatch.h"
 
@@ -44,8 +44,8 @@ bool dxpatch_is_whole(const char *path)
            dxpatch_is_container(path);
 }
 
-/* Run a patch of dx_patch.h in memory. ETOOBIG: above target_max; ENOMEM:
-   above memory_max, or the system has none. */
+/* Run a patch of dx_patch.h in memory. ETOOBIG: above target_max; ENOMEM: above memory_max, or
+   out of memory. */
 static int run_patch(const dxpatch_content *from, const dxpatch_content *patch, uint64_t memory_max,
                      uint64_t target_max, dxpatch_content *to)
 {
@@ -68,7 +68,7 @@ static int run_patch(const dxpatch_content *from, const dxpatch_content *patch, 
     return error;
 }
 
-/* Says what of a patch between containers this build cannot do, before anything is done. */
+/* Check early whether this build has the libraries that a patch between containers needs. */
 static int check_libraries(const container_patch *p, const char *path)
 {
     for (unsigned kind = 1; kind < CONTAINER_KINDS; kind++)
@@ -78,7 +78,7 @@ static int check_libraries(const container_patch *p, const char *path)
     return PROG_OK;
 }
 
-/* Print an error of a patch between containers; other libraries write other bytes. */
+/* Print an error of a patch between containers. A likely cause is another version of a library. */
 static int fail_container(int error, const container_patch *p, const char *from_path,
                           const char *path, uint64_t memory_max, uint64_t target_max)
 {

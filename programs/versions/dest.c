@@ -172,6 +172,9 @@ bool versions_dest_recorded(const versions_dest *d, const char *name, uint64_t *
     char *digits = strchr(text, ' ');
     *version = strtoull(text, NULL, 10);
     if (!digits || !prog_hash_parse(digits + 1, hash)) return false;
+    const char *named = strchr(digits + 1, ' ');
+    if (!name) name = named ? named + 1 : "";
+    if (strlen(name) > PROG_NAME_SIZE_MAX) return false;
     /* Ignore it unless it is exactly what versions_dest_record() writes for this name. */
     return record_text(again, name, *version, hash) == (size_t)size &&
            !memcmp(again, text, (size_t)size);

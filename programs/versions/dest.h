@@ -75,7 +75,7 @@ int versions_dest_check(const char *path, int kind);
 int versions_dest_open(versions_dest *d, const char *path, int kind, unsigned mode,
                        const uint8_t *content);
 /* Write or read the record of the version that was pulled last, for the path given to
-   versions_dest_find_staging(). */
+   versions_dest_find_staging(). Reading with name NULL accepts any name. */
 int versions_dest_record(const versions_dest *d, const char *name, uint64_t version,
                          const uint8_t *hash);
 bool versions_dest_recorded(const versions_dest *d, const char *name, uint64_t *version,

@@ -12,6 +12,11 @@
    another process has the file open or mapped for writing, no lease is granted, and the file stays:
    later writes would be lost. Directories are removed by rmdir(), which fails if they have new entries.
 
+   An unchanged file has a second link by then, in the new directory, and whatever is written to it
+   stays there, so no lease is needed. The linked files of a directory get the same random name in
+   turn: the rename of the next one removes the previous one, which has been compared. A removal
+   then takes one rename and two lookups.
+
    The rows below one row are saved as a file:
 
        "DXKEPT1\n" | size of a row, count, size of the names | rows | names | hash of all before it
@@ -41,6 +46,7 @@ typedef struct row {
     uint32_t name; /* in text */
     uint32_t end;  /* the row after it and all below it */
     bool     hashed;
+    bool     linked; /* the last comparison found it with the name that the new directory gives it */
     uint8_t  hash[PROG_HASH_SIZE];
 } row;
 
@@ -332,6 +338,10 @@ typedef struct walk {
     bool                      removes;
     const versions_removal   *removal; /* or NULL */
     bool                      moved; /* renaming changed its ctime */
+    bool                      aside; /* a file in the open folder has this name and will be removed: */
+    char                      aside_name[ASIDE_SIZE + 1];
+    os_info                   aside_info; /* its state, */
+    int64_t                   aside_ns;   /* and when that was looked up */
     size_t                    size; /* of path */
     char                      path[PROG_PATH_SIZE_MAX + 1];
 } walk;
@@ -387,42 +397,76 @@ static const char *check_aside(const row *r, int folder, const char *aside, int 
     return differs(r, &now, folder, aside, false) ? "changed" : NULL;
 }
 
-/* Remove a file if it is unchanged. No other process finds it under its random name. *held: see
-   check_aside(). */
-static int remove_aside(walk *w, const row *r, int folder, const char *name, int *held)
+/* Remove a file if it is unchanged. No other process finds it under its random name. */
+static int remove_entry(walk *w, const row *r, int folder, const char *name)
 {
     char aside[ASIDE_SIZE + 1];
-    int status = PROG_OK;
+    int status = PROG_OK, held = -1;
     if (!name_aside(aside)) return prog_fail_errno("the system's random numbers");
     if (os_rename_in(folder, name, aside) < 0) {
         if (errno == ENOENT) return PROG_OK;
         if (errno == ENOSYS && os_remove_in(folder, name, OS_FILE) == 0) return PROG_OK;
         return prog_fail_errno("%s: cannot be removed", w->path);
     }
-    const char *what = check_aside(r, folder, aside, held);
+    const char *what = check_aside(r, folder, aside, &held);
     if (what) {
         add_change(w, what);
         (void)os_rename_in(folder, aside, name); /* if the name is taken it keeps the random one */
     } else if (os_remove_in(folder, aside, OS_FILE) < 0) {
         status = prog_fail_errno("%s: cannot be removed", w->path);
     }
+    if (held >= 0) os_close(held);
     return status;
 }
 
-/* The same. If the file has another hard link, the callback gets its time after the removal. The lease
-   covers the whole removal, so nothing else can have changed the time. */
-static int remove_entry(walk *w, const row *r, int folder, const char *name, const os_info *now)
+/* The file under the random name has lost that name. */
+static void aside_is_gone(walk *w)
 {
-    os_info before, after;
-    const bool tells = w->removal && w->removal->unlinked && now->kind == OS_FILE &&
-                       now->names > r->info.names;
-    int held = tells ? os_open_in(folder, name, OS_FILE) : -1;
-    const bool known = held >= 0 && os_hold(held) == OS_UNUSED && os_info_of(held, &before) == 0;
-    int status = remove_aside(w, r, folder, name, &held);
-    if (known && !status && os_info_of(held, &after) == 0 && after.names == before.names - 1)
-        w->removal->unlinked(w->removal->user, &before, &after);
-    if (held >= 0) os_close(held);
-    return status;
+    assert(w->aside);
+    w->aside = false;
+    if (w->removal && w->removal->unlinked)
+        w->removal->unlinked(w->removal->user, &w->aside_info, w->aside_ns);
+}
+
+/* Remove the file under the random name, before the walk enters or leaves a folder. */
+static int drop_aside(walk *w, int folder)
+{
+    if (!w->aside) return PROG_OK;
+    if (os_remove_in(folder, w->aside_name, OS_FILE) < 0)
+        return prog_fail_errno("%s: %s cannot be removed", w->path, w->aside_name);
+    aside_is_gone(w);
+    return PROG_OK;
+}
+
+/* Does it have exactly one more link, the one in the new directory? Only files with a single link
+   are linked there. */
+static bool is_linked(const row *r, const os_info *now)
+{
+    return now->kind == OS_FILE && r->info.names == 1 && now->names == 2;
+}
+
+/* Give a linked file the random name, under which it is removed later. now: its state, looked up after
+   now_ns. *done: renamed, or found changed; otherwise the caller removes it as any other file. */
+static int put_aside(walk *w, const row *r, int folder, const char *name, const os_info *now,
+                     int64_t now_ns, bool *done)
+{
+    os_info is;
+    *done = false;
+    if (!w->aside && !name_aside(w->aside_name)) return prog_fail_errno("the system's random numbers");
+    if ((w->aside ? os_rename_over_in : os_rename_in)(folder, name, w->aside_name) < 0) {
+        *done = errno == ENOENT; /* it has vanished */
+        return drop_aside(w, folder);
+    }
+    if (w->aside) aside_is_gone(w);
+    *done = true;
+    w->aside_info = *now;
+    w->aside_ns = now_ns;
+    w->aside = os_look_in(folder, w->aside_name, &is) == 0 && is_linked(r, &is) &&
+               !differs(r, &is, folder, w->aside_name, false);
+    if (w->aside) return PROG_OK;
+    add_change(w, "changed");
+    (void)os_rename_in(folder, w->aside_name, name); /* if the name is taken it keeps the random one */
+    return PROG_OK;
 }
 
 static int visit_folder(walk *w, uint32_t at, int folder);
@@ -442,20 +486,31 @@ static int visit_subfolder(walk *w, uint32_t at, int folder, const char *name)
     return status;
 }
 
+/* One that is in the new directory, too, is compared by the first of two comparisons and by the
+   removal: nothing is lost when that is the one to find a change. */
 static int visit(walk *w, uint32_t at, int folder, const char *name)
 {
     os_info now;
-    const row *r = &w->v->rows[at];
+    row *r = &w->v->rows[at];
+    if (r->linked && w->moved && !w->removes) return PROG_OK;
+    const int64_t now_ns = w->removes ? prog_time_ns() : 0;
     if (os_look_in(folder, name, &now) < 0) {
         if (!w->v->resumed) add_change(w, "gone");
         return PROG_OK;
     }
+    r->linked = is_linked(r, &now);
     if (differs(r, &now, folder, name, w->v->resumed)) {
         add_change(w, "changed");
         return PROG_OK;
     }
-    if (now.kind == OS_FOLDER) return visit_subfolder(w, at, folder, name);
-    return w->removes ? remove_entry(w, r, folder, name, &now) : PROG_OK;
+    if (!w->removes) return now.kind == OS_FOLDER ? visit_subfolder(w, at, folder, name) : PROG_OK;
+    int status = PROG_OK;
+    bool done = false;
+    if (is_linked(r, &now)) status = put_aside(w, r, folder, name, &now, now_ns, &done);
+    else status = drop_aside(w, folder);
+    if (status || done) return status;
+    return now.kind == OS_FOLDER ? visit_subfolder(w, at, folder, name)
+                                 : remove_entry(w, r, folder, name);
 }
 
 /* A name that is not in the inventory. It may be the random name of an interrupted removal. */
@@ -470,7 +525,7 @@ static int visit_new(walk *w, uint32_t at, int folder, const char *name)
             if (r.info.number != now.number || r.info.kind == OS_FOLDER) continue;
             r.info.ctime_ns = now.ctime_ns;
             if (!differs(&r, &now, folder, name, true))
-                return w->removes ? remove_entry(w, &r, folder, name, &now) : PROG_OK;
+                return w->removes ? remove_entry(w, &r, folder, name) : PROG_OK;
         }
     add_change(w, "new");
     return PROG_OK;
@@ -508,6 +563,8 @@ static int visit_folder(walk *w, uint32_t at, int folder)
     if (w->removes) (void)os_set_open_mode(folder, 0700);
     if (versions_names_read(&n, folder) < 0) status = prog_fail_errno("%s", w->path);
     if (!status) status = visit_names(w, at, folder, &n);
+    const int dropped = drop_aside(w, folder);
+    if (!status) status = dropped;
     versions_names_free(&n);
     return status;
 }

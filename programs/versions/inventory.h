@@ -43,10 +43,10 @@ bool versions_inventory_is_of(const versions_inventory *v, const char *path);
    changes. moved: it was renamed since. */
 int versions_inventory_compare(const versions_inventory *v, const char *at, const char *path,
                                bool moved, versions_changes *changes);
-/* Called for a file with another hard link when this link is removed: its state before and after, if
-   nothing was written to it in between. NULL: not called. */
+/* Called for a file with another hard link right after this link is removed. before: its state, from
+   a lookup between from_ns (prog_time_ns()) and the removal. NULL: not called. */
 typedef struct versions_removal {
-    void (*unlinked)(void *user, const os_info *before, const os_info *after);
+    void (*unlinked)(void *user, const os_info *before, int64_t from_ns);
     void  *user;
 } versions_removal;
 /* Remove the entries at path that were recorded at `at`, one by one. New or changed entries stay, with

@@ -1,7 +1,6 @@
-/* dxup checkout: writes a version to a file or a directory. It writes to a staging file or
-   directory beside the destination, verifies the hash, and replaces the destination atomically. A
-   snapshot is restored file by file on all cores; a file, or a tree stored as a stream, comes as
-   one stream of bytes. */
+/* dxup checkout: writes a version to a file or a directory. It writes to a staging file or directory
+   next to the destination, verifies the hash, and replaces the destination atomically. A snapshot is
+   restored file by file on all cores; a file, or a tree stored as a stream, is one stream of bytes. */
 #include "commands.h"
 #include "names.h"
 
@@ -16,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A stream on its way to the destination. */
+/* A stream that is being written to the destination. */
 typedef struct checkout {
     versions_dest dest;
     dx_cas_blake3 hasher;
@@ -54,8 +53,8 @@ static int checkout_stream(versions_store *s, const versions_version *v, const d
     return status;
 }
 
-/* Restore a snapshot with all that it has. versions_tree_restore() verifies every object. *partial:
-   PROG_PARTIAL where this destination could not take all of it. */
+/* Restore a snapshot with all its metadata. versions_tree_restore() verifies every object.
+   *partial: PROG_PARTIAL if the file system could not store all of it. */
 static int checkout_snapshot(versions_store *s, const versions_version *v, const dxup_options *o,
                              const versions_inventory *before, int *partial)
 {
@@ -76,8 +75,8 @@ static int checkout_snapshot(versions_store *s, const versions_version *v, const
     return status;
 }
 
-/* A directory with content is replaced only with --force; what the store is in, or what is in the
-   store, never: all versions would be lost. */
+/* Refuse to replace a non-empty directory without --force. Refuse always if it contains the store
+   or lies in it, because all versions would be lost. */
 static int check_replaced(const dxup_options *o, int kind)
 {
     if (prog_lies_in(o->store, o->path) || prog_lies_in(o->path, o->store))
@@ -96,7 +95,8 @@ static int write_version(versions_store *s, const versions_version *v, const dxu
     return checkout_stream(s, v, o, before);
 }
 
-/* before the first look at the destination: what comes into it afterwards is not replaced */
+/* Take the inventory before the first look at the destination: entries that appear later
+   are not replaced. */
 static int replace(versions_store *s, const versions_version *v, const dxup_options *o,
                    int *partial)
 {

@@ -1,11 +1,11 @@
-/* dxup diff: what is different between two versions, and what a pull from one to the other would
-   cost. Entries of both are sorted by path and merged:
+/* dxup diff: the differences between two versions, and the cost of a pull from one to the other.
+   Entries of both are sorted by path and merged:
 
-       A   a  b     d           a: in both, compared by type, mode, content, and the rest
-           |  |                 b: removed, or renamed to what was added with equal content
+       A   a  b     d           a: in both; type, mode, content and other metadata are compared
+           |  |                 b: removed, or renamed to an added file with equal content
        B   a     c  d           c: added
 
-   Times are not compared. Only reads. */
+   Times are not compared. The store is only read. */
 #include "commands.h"
 #include "names.h"
 
@@ -22,16 +22,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PULL_EXTRA = 300 }; /* bytes of the pull of a file besides the file or patch */
+enum { PULL_EXTRA = 300 }; /* bytes on the wire, beyond the file or patch, of a pull of a file */
 
 typedef struct item {
     char    *path;
     int      type;
     unsigned mode;
     uint64_t size;
-    uint8_t  key[PROG_HASH_SIZE]; /* equal where contents are */
-    uint8_t  extra[PROG_HASH_SIZE]; /* the same of owner, extended attributes, holes and so on */
-    const struct item *other;     /* of one that is renamed: what it was, or has become */
+    uint8_t  key[PROG_HASH_SIZE]; /* equal if the contents are */
+    uint8_t  extra[PROG_HASH_SIZE]; /* the same for owner, extended attributes, holes and so on */
+    const struct item *other;     /* for a rename: the old or the new item */
 } item;
 
 /* One of the two versions. */
@@ -47,7 +47,7 @@ typedef struct diff {
     const dxup_options *o;
     side                from;
     side                to;
-    bool                by_id; /* both are snapshots: contents are compared by their ids */
+    bool                by_id; /* both are snapshots: compare contents by their ids */
     uint64_t            added;
     uint64_t            removed;
     uint64_t            changed;
@@ -55,7 +55,7 @@ typedef struct diff {
 } diff;
 
 /* >>entries ------------------------------------------------------------ */
-/* For versions_entries_visit(): of which side, of what. */
+/* The context of versions_entries_visit(). */
 typedef struct reading {
     diff *d;
     side *s;
@@ -120,7 +120,7 @@ static int by_path(const void *a, const void *b)
     return strcmp(((const item *)a)->path, ((const item *)b)->path);
 }
 
-/* The entries of a tree; a file is one entry, under its name. */
+/* Read the entries of a tree; a file is one entry, under its name. */
 static int read_side(diff *d, side *s)
 {
     reading r = {d, s};
@@ -146,7 +146,7 @@ static void free_side(side *s)
 }
 
 /* >>renames ------------------------------------------------------------
-   Files that only one side has are sorted by their key, and taken in pairs. */
+   Files that exist on one side only are sorted by key and paired. */
 static int by_key(const void *a, const void *b)
 {
     const item *x = *(item *const *)a, *y = *(item *const *)b;
@@ -154,7 +154,7 @@ static int by_key(const void *a, const void *b)
     return order ? order : strcmp(x->path, y->path);
 }
 
-/* The files with content whose paths the other side has not, sorted by key. */
+/* The non-empty files whose paths the other side lacks, sorted by key. */
 static item **list_single(side *s, const side *other, size_t *count)
 {
     item **list = prog_alloc((s->count + 1) * sizeof *list);
@@ -193,7 +193,7 @@ static bool has_same_extra(const item *a, const item *b)
     return !memcmp(a->extra, b->extra, PROG_HASH_SIZE);
 }
 
-/* was or is may be NULL: added, or removed. */
+/* was or is may be NULL: the item was added, or removed. */
 static void print_change(const diff *d, const char *change, const item *was, const item *is)
 {
     const item *one = is ? is : was;
@@ -236,7 +236,7 @@ static bool is_same(const item *a, const item *b)
            !memcmp(a->key, b->key, PROG_HASH_SIZE) && has_same_extra(a, b);
 }
 
-/* An item that only one side has. */
+/* Print an item that only one side has. */
 static void print_single(diff *d, const item *was, const item *is)
 {
     if (is && is->other) {
@@ -251,12 +251,12 @@ static void print_single(diff *d, const item *was, const item *is)
     }
 }
 
-/* Which of the two comes first: below 0 was, above 0 is, 0: they are the same entry. */
+/* The merge order: below 0 was comes first, above 0 is; 0: they are the same entry. */
 static int order_of(const diff *d, const item *was, const item *is)
 {
     const int from = d->from.version.kind, to = d->to.version.kind;
     if (!was || !is) return was ? -1 : 1;
-    if (from != to) return -1; /* a file has become a tree, or a tree a file */
+    if (from != to) return -1; /* a file was replaced by a tree, or a tree by a file */
     return from == PROG_FILE ? 0 : strcmp(was->path, is->path);
 }
 
@@ -278,7 +278,7 @@ static void print_changes(diff *d)
 }
 
 /* >>cost --------------------------------------------------------------- */
-/* Wakes whoever waits for a patch. */
+/* Wakes the thread that waits for a patch. */
 typedef struct waiter {
     pthread_mutex_t lock;
     pthread_cond_t  done;
@@ -294,7 +294,7 @@ static void wake(void *user)
     pthread_mutex_unlock(&w->lock);
 }
 
-/* To a snapshot: a pull fetches objects. */
+/* Measure a pull of a snapshot, which fetches objects. */
 static int measure_objects(diff *d, uint64_t *size, const char **what)
 {
     const uint8_t *from = d->by_id ? d->from.version.root : NULL;
@@ -303,7 +303,7 @@ static int measure_objects(diff *d, uint64_t *size, const char **what)
     return status;
 }
 
-/* What `dxup serve` would send: *size bytes, of *what. */
+/* Measure what `dxup serve` would send: *size bytes, *what is their kind. */
 static int measure_pull(diff *d, uint64_t *size, const char **what)
 {
     if (VERSIONS_HAS_SNAPSHOTS && d->to.version.snapshot) return measure_objects(d, size, what);

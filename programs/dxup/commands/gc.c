@@ -1,9 +1,9 @@
-/* dxup gc: drops old versions and reclaims their space. It copies everything that the remaining
-   versions reach into a new store file, the successor, and replaces the old file atomically:
+/* dxup gc: removes old versions and reclaims their space. It copies everything reachable from the
+   remaining versions into a new store file, the successor, and replaces the old file atomically:
 
        trim names -> open successor -> copy objects -> versions_store_replace() (the commit)
 
-   Killed at any moment before the last step, the store is as it was. */
+   After a crash at any moment before the last step, the store is unchanged. */
 #include "commands.h"
 
 #include "../../common/json.h"
@@ -15,7 +15,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-/* Forget all but the last `keep` versions of each name; 0: forget none. */
+/* Remove all but the last `keep` versions of each name; 0: remove none. */
 static int trim_names(versions_store *s, uint64_t keep)
 {
     versions_version *list;
@@ -30,15 +30,15 @@ static int trim_names(versions_store *s, uint64_t keep)
 }
 
 /* >>copy ---------------------------------------------------------------
-   versions_store_replace() copies what dx_cas can reach from the names: the chunks and nodes of
-   files. It cannot see into snapshots, so their objects are copied before. With --pack the chunks
-   of files are copied before, too, recompressed: versions_store_replace() then finds them in the
+   versions_store_replace() copies everything that dx_cas can reach from the names: the chunks and
+   nodes of files. It cannot parse snapshots, so their objects are copied first. With --pack the chunks
+   of files are recompressed and copied first, too; versions_store_replace() then finds them in the
    successor. */
 typedef struct copy {
     versions_store  *from;
     versions_store  *to;
     versions_copier *copier;
-    versions_known   known; /* directories that were visited; versions share most of theirs */
+    versions_known   known; /* directories visited before; versions share most of theirs */
     bool             pack;
 } copy;
 
@@ -84,7 +84,7 @@ static int copy_name(copy *c, const char *name)
     return status == PROG_NOT_FOUND ? PROG_OK : status;
 }
 
-/* Copy what dx_cas does not copy by itself, of every name. */
+/* Copy the objects of all names that dx_cas cannot copy itself. */
 static int copy_names(versions_store *from, versions_store *to, bool pack)
 {
     versions_version *list;
@@ -112,7 +112,7 @@ static int collect(versions_store *s, bool pack, uint64_t *left)
     return status;
 }
 
-/* What a version that is beyond `keep` would be told. */
+/* Report a version that is beyond `keep`. */
 static void say_dropped(const versions_version *v, bool json)
 {
     prog_json j;
@@ -127,7 +127,7 @@ static void say_dropped(const versions_version *v, bool json)
     prog_json_end(&j);
 }
 
-/* List the versions that would be removed. How many bytes that frees, only copying would say. */
+/* List the versions that would be removed. The bytes freed are unknown without copying. */
 static int rehearse(const dxup_options *o)
 {
     versions_store *s;

@@ -1,6 +1,5 @@
-/* dxup ls: what there is. The names of a store, the versions of a name, or the entries of a version
-   that is a tree, as `ls -l` lists them. In place of the store a server may be named, which tells its
-   names and versions. Only reads. */
+/* dxup ls: lists the names of a store, the versions of a name, or the entries of a tree like `ls
+   -l`. Instead of a store, a server may be given for names and versions. The store is only read. */
 #include "commands.h"
 #include "names.h"
 
@@ -55,7 +54,7 @@ typedef struct listing {
     bool                    json;
 } listing;
 
-/* Where a link leads, for the sink of its content. */
+/* Receives the target of a link. */
 typedef struct target {
     size_t size;
     char   text[PROG_PATH_SIZE_MAX + 1];
@@ -84,7 +83,7 @@ static void print_entry(const versions_entry *e, const char *name, const char *l
     static const char bits[] = "rwxrwxrwx", lower[] = "sst", upper[] = "SST";
     char mode[11] = {types[e->type]}, size[32] = "-", when[32] = "-";
     for (int i = 0; i < 9; i++) mode[i + 1] = e->mode >> (8 - i) & 1 ? bits[i] : '-';
-    for (int i = 0; i < 3; i++) { /* setuid, setgid and sticky stand in the place of an x */
+    for (int i = 0; i < 3; i++) { /* setuid, setgid and sticky replace an x */
         const bool x = e->mode >> (6 - 3 * i) & 1;
         if (e->mode >> (11 - i) & 1) mode[3 * i + 3] = x ? lower[i] : upper[i];
     }
@@ -122,7 +121,7 @@ static int list_entry(void *user, const versions_entry *e)
     return PROG_OK;
 }
 
-/* A version that is a file has one entry, under its name. */
+/* A version that is a file is listed as one entry, under its name. */
 static int list_file(const versions_version *v, const char *path, bool json)
 {
     versions_entry e = {.path = "", .type = DX_TREE_FILE, .mode = v->mode, .size = v->size};
@@ -141,7 +140,7 @@ static int list_tree(versions_store *s, const versions_version *v, const char *p
     char *clean = prog_alloc(strlen(path) + 1);
     strcpy(clean, path);
     size_t size = strlen(clean);
-    if (size > 1 && clean[size - 1] == '/') clean[size - 1] = 0; /* a directory may end so */
+    if (size > 1 && clean[size - 1] == '/') clean[size - 1] = 0; /* allowed after a directory */
     int status = PROG_OK;
     if (!versions_entry_path_is_valid(clean))
         status = prog_fail(PROG_USAGE,
@@ -179,14 +178,14 @@ static int list(versions_store *s, const dxup_names *n, const dxup_options *o)
     return list_file(&v, path, o->json);
 }
 
-/* What is no path here may be HOST:PORT. */
+/* Is it HOST:PORT? Only if no such path exists. */
 static bool is_server(const char *text)
 {
     os_info info;
     return strchr(text, ':') && os_look(text, true, &info) < 0;
 }
 
-/* Names, or versions of a name, as a server tells them. */
+/* List the names of a server, or the versions of a name. */
 static int list_server(const dxup_options *o)
 {
     dxup_names n = {NULL, 0};

@@ -1,4 +1,4 @@
-/* Names and versions as the command line gives them. See names.h. */
+/* Names and versions on the command line. See names.h. */
 #include "names.h"
 
 #include "../../versions/tree/tree.h"
@@ -8,12 +8,12 @@
 #include <string.h>
 
 /* >>find --------------------------------------------------------------- */
-/* PROG_NOT_FOUND comes without a message. */
+/* Prints no message for PROG_NOT_FOUND. */
 static int look_up(versions_store *s, const char *text, versions_version *out)
 {
     char name[PROG_NAME_SIZE_MAX + 1];
     uint64_t version;
-    if (strlen(text) > PROG_NAME_SIZE_MAX + 21) return PROG_NOT_FOUND; /* a number behind it, too */
+    if (strlen(text) > PROG_NAME_SIZE_MAX + 21) return PROG_NOT_FOUND; /* a name, and @ with a number */
     versions_split_version(text, name, &version);
     int status = versions_version_find(s, name, version, out);
     if (status || !out->tagged) return status;
@@ -43,7 +43,7 @@ int dxup_find(versions_store *s, const char *text, versions_version *out)
     return status == PROG_NOT_FOUND ? not_found(s, text) : status;
 }
 
-/* A name may have colons, too: the first one behind a name that is there ends it. */
+/* A name may contain colons: it ends at the first one that follows an existing name. */
 int dxup_find_path(versions_store *s, const char *text, versions_version *out, const char **path)
 {
     char name[PROG_NAME_SIZE_MAX + 32];

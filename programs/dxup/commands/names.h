@@ -1,17 +1,17 @@
-/* Names and versions as the command line gives them, and as the commands print them. */
+/* Names and versions on the command line, and their output. */
 #ifndef DXUP_NAMES_H
 #define DXUP_NAMES_H
 
 #include "../../common/json.h"
 #include "../../versions/store/store.h"
 
-/* Find NAME, NAME@VERSION or NAME@TAG; of a tag *out is the version that it stands for.
-   PROG_NOT_FOUND comes with a message that says what there is. */
+/* Find NAME, NAME@VERSION or NAME@TAG; for a tag, *out is the version that it points to.
+   PROG_NOT_FOUND: the message lists what exists. */
 int dxup_find(versions_store *s, const char *text, versions_version *out);
-/* The same with :PATH behind it. *path: the path, or NULL where there is none. */
+/* The same with an optional :PATH. *path: the path, or NULL. */
 int dxup_find_path(versions_store *s, const char *text, versions_version *out, const char **path);
 
-/* All names of a store and its tags, to say which tags a version has. */
+/* All names and tags of a store, for finding the tags of a version. */
 typedef struct dxup_names {
     versions_version *list;
     size_t            count;
@@ -19,10 +19,10 @@ typedef struct dxup_names {
 
 int  dxup_names_load(dxup_names *n, versions_store *s);
 void dxup_names_free(dxup_names *n);
-/* The next tag of NAME after *at (which is 0 at first), of a version or with 0 of any; NULL: there
-   is no more. */
+/* Iterate over the tags of NAME that point to a version, or with 0 over all. *at is 0 at the start.
+   NULL: no more. */
 const char *dxup_names_tag(const dxup_names *n, const char *name, uint64_t version, size_t *at);
-/* "file", "directory" and so on, of an entry of a tree. */
+/* "file", "directory" and so on, for an entry of a tree. */
 const char *dxup_type_name(int type);
 /* Print a version as JSON. */
 void dxup_print_json(const dxup_names *n, const versions_version *v);

@@ -4,8 +4,8 @@
        a directory            -> snapshot: tree/ scans, hashes and packs on all cores
        a directory on Windows -> one stream, stored like a file
 
-   Content that equals the latest version adds no version. What a version cannot keep is counted
-   and reported. */
+   If the content equals the latest version, no version is added. Metadata that a version cannot store
+   is counted and reported. */
 #include "commands.h"
 
 #include "../../versions/filter.h"
@@ -26,15 +26,15 @@ typedef struct publication {
     const dxup_options *o;
     versions_version   last;  /* the latest version, if has_last */
     bool               has_last;
-    versions_version   version;  /* the new one; its number is 0 until it is named */
-    versions_published tree;     /* what was found, and what was lost */
+    versions_version   version;  /* the new one; its number is 0 until it is added */
+    versions_published tree;     /* the result, and the losses */
 } publication;
 
 /* >>a file, or a directory as a stream ----------------------------------- */
 typedef struct stream {
     versions_file_writer *writer;
     const char           *name;
-    uint64_t              done; /* bytes, for the progress */
+    uint64_t              done; /* bytes, for the progress display */
 } stream;
 
 static int publish_bytes(void *user, const void *bytes, size_t size)
@@ -62,7 +62,7 @@ static int store_stream(publication *p)
 }
 
 /* >>a directory as a snapshot --------------------------------------------- */
-/* seen: what the last publish of this name saw, so that unchanged files are not read. */
+/* seen: the stat cache of the last publish of this name; unchanged files are not read. */
 static int store_tree(publication *p, versions_stat_cache *seen)
 {
     assert(p->version.kind == PROG_TREE);
@@ -78,8 +78,8 @@ static int store_tree(publication *p, versions_stat_cache *seen)
 }
 
 /* >>losses ----------------------------------------------------------------- */
-/* Of a single file, which is published as its bytes. Its hard links are not counted: only this name
-   is published. */
+/* Losses of a single file, which is published as its bytes. Hard links are not counted, because
+   only this name is published. */
 static void count_file_losses(const char *path, versions_losses *lost)
 {
     os_info info;
@@ -105,8 +105,8 @@ static void warn_of_losses(const char *path, const versions_losses *lost)
                   prog_count_text(lost->holes, count));
 }
 
-/* What cannot be read has been named. Say how to go on without it; the pattern means no other
-   path. */
+/* Entries that cannot be read have been named. Print the --exclude option that skips this one;
+   special characters are escaped, so that the pattern matches no other path. */
 static void advise_exclude(const char *unread)
 {
     char pattern[2 * PROG_PATH_SIZE_MAX + 1];
@@ -131,8 +131,8 @@ static bool is_unchanged(const publication *p)
                        : !memcmp(last->hash, v->hash, PROG_HASH_SIZE);
 }
 
-/* Add the version, unless it is unchanged. The hash of a large tree as a stream is left to the
-   first pull. */
+/* Add the version, unless it is unchanged. For a large tree the hash of its stream is calculated by
+   the first pull. */
 static int name_version(publication *p)
 {
     versions_version *v = &p->version;
@@ -180,7 +180,7 @@ static void print_summary(const publication *p, uint64_t added)
     prog_say("\n");
 }
 
-/* Caches are saved after the version is committed: losing them costs time only. */
+/* Save the caches after the version is committed: losing them costs only time. */
 static int publish_tree(publication *p)
 {
     assert(VERSIONS_HAS_SNAPSHOTS);
@@ -223,7 +223,7 @@ static int publish_into(versions_store *s, const dxup_options *o, int kind, unsi
     return PROG_OK;
 }
 
-/* Patterns are of paths in a directory, and a stream has no place for them. */
+/* Patterns apply to paths in a directory; a file, or a directory as a stream, supports none. */
 static int check_rules(const dxup_options *o, int kind)
 {
     if (o->rules.count && (kind != PROG_TREE || !VERSIONS_HAS_SNAPSHOTS))
@@ -253,7 +253,7 @@ int dxup_publish(const dxup_options *o)
     int status = versions_image_stat(o->path, &kind, &mode);
     if (status == PROG_NOT_FOUND) return prog_fail(status, "%s: no such file", o->path);
     if (!status) status = check_rules(o, kind);
-    /* Each version would hold all versions before it. */
+    /* Each version would contain all earlier ones. */
     if (!status && prog_lies_in(o->store, o->path))
         status = prog_fail(PROG_REFUSED, "%s contains the store %s; keep the store outside of "
                                          "it", o->path, o->store);
@@ -263,7 +263,7 @@ int dxup_publish(const dxup_options *o)
     status = publish_into(s, o, kind, mode);
     if (status) versions_store_discard(s);
     else versions_store_close(s);
-    /* what a dry run has appended is not committed: the next writer cuts it off */
+    /* a dry run appends without a commit; the next writer truncates that */
     if (!o->dry_run || versions_store_open(&s, o->store, VERSIONS_WRITE)) return status;
     versions_store_close(s);
     return status;

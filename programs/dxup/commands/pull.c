@@ -1,13 +1,13 @@
 /* dxup pull: the client.
 
-       dxup_pull_look()      hash what is there
-       dxup_pull_ask()       ask for the version, and receive it unless it is a snapshot
-       dxup_pull_fetch()     of a snapshot: fetch what is lacking
-       dxup_pull_restore_details()   of a directory that came otherwise: times, links, attributes
+       dxup_pull_look()      hash the destination
+       dxup_pull_ask()       request the version, and receive it unless it is a snapshot
+       dxup_pull_fetch()     for a snapshot: fetch the missing objects
+       dxup_pull_restore_details()   for a directory received as a stream: times, links, attributes
        dxup_pull_replace()   replace the destination atomically
-       dxup_pull_record()    remember the version, so that no older one replaces it
+       dxup_pull_record()    record the version, so that no older one replaces it
 
-   pull.h draws which file has what. */
+   pull.h shows which file has which part. */
 #include "pull.h"
 
 #include "../net/wire.h"
@@ -24,7 +24,7 @@ enum {
     REPLY_SIZE      = 200 /* bytes of Hello and the reply to a pull, on the wire */
 };
 
-/* What was read in this run is verified. */
+/* Describe the verification: everything that this run has read is verified. */
 static void describe_check(const pull *p, char out[96])
 {
     char date[32];
@@ -40,14 +40,14 @@ static void describe_check(const pull *p, char out[96])
                  : " verified but for what is unchanged since %s by size and time", date);
 }
 
-/* Of objects that were fetched: was something that is here of use? */
+/* For fetched objects: was any content of the destination reused? */
 static bool is_update(const pull *p)
 {
     if (p->plan.kind == PROG_TREE) return p->plan.have_kind || p->o->seed;
     return p->plan.have_kind && p->transfer.fresh < p->plan.size;
 }
 
-/* One line with counts. What was left out can give rights here, so it comes only by --owner. */
+/* Print one line with counts. Owners can grant rights, so they are restored only with --owner. */
 static void warn_of_owners(const pull *p)
 {
     static const char *const kinds[VERSIONS_LEFT_KINDS] = {
@@ -72,7 +72,7 @@ static void warn_of_owners(const pull *p)
 
 static const char *const outcomes[] = {"unchanged", "patch", "full"};
 
-/* What a summary and a plan begin with. */
+/* The common start of a summary and a plan. */
 static void begin_json(prog_json *j, const pull *p, const char *name, int outcome)
 {
     prog_json_begin(j);
@@ -93,12 +93,13 @@ static void print_summary(const pull *p)
     double ms = (double)(prog_now_ns() - p->started_ns) / 1e6;
     prog_progress(NULL, 0, 0, true);
     prog_hash_text(p->plan.hash, hash);
-    /* Of a snapshot that was fetched the server only says the content's hash; where none was, the
-       content's is what was verified, and it is not the one that `dxup log` shows. */
+    /* For a fetched snapshot the server sends the hash of its content, which is not verified;
+       the root is. Otherwise the hash of the content was verified, and it is not the one that
+       `dxup log` shows. */
     const bool content = p->plan.kind == PROG_TREE && !p->plan.syncs;
     const bool snapshot = p->plan.kind == PROG_TREE && p->plan.syncs;
     prog_hash_text(snapshot ? p->plan.root : p->plan.hash, verified);
-    versions_split_version(p->o->name, name, &asked); /* the version is said in any case */
+    versions_split_version(p->o->name, name, &asked); /* the version is printed separately */
     if (p->o->json) {
         prog_json j;
         begin_json(&j, p, name, outcome);
@@ -131,8 +132,8 @@ static void print_summary(const pull *p)
     }
 }
 
-/* --dry-run. A patch or the whole has the size that the server said. Of objects it is known which
-   are lacking; they travel compressed, or as what differs from others, and so take less. */
+/* --dry-run. For a patch or the full content the server has sent the size. For objects the missing
+   content is known, which is an upper limit: objects are sent compressed or as deltas. */
 static void print_plan(const pull *p)
 {
     char name[PROG_NAME_SIZE_MAX + 1], size[32], wire[32];
@@ -141,7 +142,7 @@ static void print_plan(const pull *p)
     if (outcome == DXUP_SYNCED || p->plan.syncs)
         outcome = p->plan.have_kind == p->plan.kind ? DXUP_PATCHED : DXUP_FULL;
     if (p->plan.syncs) most += p->transfer.lacking.bytes;
-    else if (outcome != DXUP_UNCHANGED) /* some of it has been received already, perhaps */
+    else if (outcome != DXUP_UNCHANGED) /* a part of it may have been received already */
         most = p->transfer.sent + REPLY_SIZE + p->plan.wire_size;
     prog_progress(NULL, 0, 0, true);
     versions_split_version(p->o->name, name, &asked);
@@ -162,7 +163,8 @@ static void print_plan(const pull *p)
                  prog_count_text(most, wire), prog_count_text(p->plan.size, size));
 }
 
-/* What was needed to see what is lacking is removed; what an interrupted pull has left stays. */
+/* Remove the store that was created to find the missing objects; the remains of an
+   interrupted pull stay. */
 static int end_dry_run(pull *p)
 {
     int status = PROG_OK;
@@ -173,14 +175,14 @@ static int end_dry_run(pull *p)
     return status;
 }
 
-/* What a pull did, for --exec. */
+/* The result of a pull, for --exec. */
 typedef struct deed {
-    bool     changed; /* something in the destination is another */
-    uint64_t from;    /* numbers of versions; 0: unknown */
+    bool     changed; /* the destination was modified */
+    uint64_t from;    /* version numbers; 0: unknown */
     uint64_t to;
 } deed;
 
-/* Remember which version is there before it is recorded as another. */
+/* Note the recorded version of the destination before it is overwritten. */
 static void note_from(pull *p)
 {
     uint8_t hash[PROG_HASH_SIZE];
@@ -189,9 +191,9 @@ static void note_from(pull *p)
         p->install.from = 0;
 }
 
-/* *again: what an earlier pull left was damaged, perhaps, and is removed; or a part of the
-   directory cannot be replaced by itself; or a patch between containers cannot be applied here. So
-   try once more, replace the whole, and ask for no such patch. */
+/* *again: retry, replace the whole destination, and request no patch between containers. Set if the
+   remains of an earlier pull may be damaged, which are removed; if a part of the directory cannot
+   be replaced separately; or if a patch between containers cannot be applied here. */
 static int pull_once(const dxup_options *o, versions_guard *guard, bool whole, bool *again,
                      deed *done)
 {
@@ -223,10 +225,10 @@ static int pull_once(const dxup_options *o, versions_guard *guard, bool whole, b
     if (!status && !p->install.complete && p->plan.asks_sync) dxup_pull_save_unchanged(p);
     if (!status) status = dxup_pull_record(p);
     if (accepted && status && status != PROG_NETWORK && p->plan.syncs &&
-        !refused) /* the cache may be the reason */
+        !refused) /* a wrong cache may be the reason */
         (void)versions_dest_remove_beside(&p->install.dest, PULL_CACHE);
     dxup_pull_close_store(p);
-    /* What was fetched is of no use: it is there, or can never be, or the disk is full. */
+    /* The fetched objects are useless now: they are installed, or can never be, or the disk is full. */
     if ((p->plan.asks_sync || !status) && status != PROG_NETWORK && !refused) {
         int forgotten = versions_dest_remove_beside(&p->install.dest, PULL_STORE);
         if (!status) status = forgotten;
@@ -243,7 +245,7 @@ static int pull_once(const dxup_options *o, versions_guard *guard, bool whole, b
     return status;
 }
 
-/* --exec: values come in variables, never in the text that the shell reads. */
+/* Run --exec. Values are passed in variables, never in the text that the shell parses. */
 static int run_command(const dxup_options *o, const deed *done)
 {
     char name[PROG_NAME_SIZE_MAX + 1], from[24] = "", to[24];
@@ -254,7 +256,7 @@ static int run_command(const dxup_options *o, const deed *done)
     if (os_set_variable("DXUP_NAME", name) || os_set_variable("DXUP_FROM", from) ||
         os_set_variable("DXUP_TO", to) || os_set_variable("DXUP_PATH", o->path))
         return prog_fail_errno("--exec cannot be run");
-    fflush(stdout); /* what it prints comes behind the summary */
+    fflush(stdout); /* so that the summary precedes its output */
     const int status = os_run(o->exec);
     if (status < 0) return prog_fail_errno("--exec cannot be run");
     if (!status) return PROG_OK;
@@ -275,7 +277,7 @@ int dxup_pull(const dxup_options *o)
         return prog_fail(PROG_USAGE, "--seed: %s is not a directory", o->seed);
     if (o->connections > CONNECTIONS_MAX)
         return prog_fail(PROG_USAGE, "--connections: a pull uses at most %d", CONNECTIONS_MAX);
-    /* Both tries compare with what was there before the first. */
+    /* Both attempts compare with the destination from before the first one. */
     versions_guard guard;
     int status = versions_guard_lock(&guard, o->path);
     if (!status) status = pull_once(o, &guard, false, &again, &done);

@@ -1,9 +1,9 @@
-/* Asks the server for a version:
+/* Requests a version from the server:
 
        send_sync_request()     name and hash: is it a snapshot?
-       send_request()          else, or where the server is an older one: name and hash
-       send_details_request()  what a directory has besides its content
-       take_reply()            unchanged, patch or full; refuse what would lose something
+       send_request()          otherwise, or to an older server: name and hash
+       send_details_request()  the details of a directory
+       take_reply()            unchanged, patch or full; refuses to lose data
        take_sync_reply()       unchanged, or the root of a snapshot, which is fetched afterwards
 
    The first failure sets the status and stops the event loop. */
@@ -19,9 +19,9 @@
 
 enum {
     PAYLOAD_MAX      = 1 << 18, /* of a frame */
-    OUT_SIZE         = 4096,    /* requests, and Pongs */
+    OUT_SIZE         = 4096,    /* for requests and Pongs */
     SILENCE_LIMIT_S  = 60,  /* a Ping is sent after half of it */
-    STALL_LIMIT_S    = 600  /* a server that answers Pings may be making a patch for so long */
+    STALL_LIMIT_S    = 600  /* a server that answers Pings may need this long to make a patch */
 };
 
 /* >>reply -------------------------------------------------------------- */
@@ -45,13 +45,13 @@ static int malformed_reply(const char *field)
     return prog_fail(PROG_NETWORK, "the server's reply is malformed: field '%s' cannot be read", field);
 }
 
-/* The reply says that the destination is up to date. */
+/* Handle a reply that says that the destination is up to date. */
 static int take_unchanged(pull *p, bool same)
 {
     if (!same) return prog_fail(PROG_DAMAGED, "the server says 'unchanged', but the hashes differ");
     if (p->plan.kind == PROG_FILE && !p->o->dry_run && os_set_mode(p->o->path, p->plan.mode & 0777) < 0)
         return prog_fail_errno("%s", p->o->path);
-    /* The staging file is useless now: opening and abandoning removes it. */
+    /* The staging file is useless now: opening and abandoning it removes it. */
     if (p->plan.left_staging && p->plan.kind == PROG_FILE && !p->o->dry_run)
         p->install.dest_open =
             !versions_dest_open(&p->install.dest, p->o->path, p->plan.kind, p->plan.mode, NULL);
@@ -62,7 +62,7 @@ static int take_unchanged(pull *p, bool same)
 
 static int send_sync_request(pull *p);
 
-/* Check the reply, and begin what it announces. */
+/* Check the reply, and start its transfer. */
 static int take_reply(pull *p, const dx_hbtp_result *r)
 {
     pull_reply_view v;
@@ -82,7 +82,7 @@ static int take_reply(pull *p, const dx_hbtp_result *r)
     if (status) return status;
     if (p->plan.outcome == DXUP_UNCHANGED) return take_unchanged(p, dxup_pull_is_there(p));
     if (p->plan.details_of && !pull_reply_get_known_base(&v))
-        p->plan.have_size = 0; /* a patch of nothing */
+        p->plan.have_size = 0; /* a patch from an empty base */
     if (p->plan.outcome == DXUP_PATCHED && !p->plan.have_kind && !p->plan.details_of)
         return prog_fail(PROG_DAMAGED, "the server sends a patch, but the destination has no base "
                                        "for it");
@@ -101,7 +101,7 @@ static int take_reply(pull *p, const dx_hbtp_result *r)
     return status ? status : dxup_pull_start_transfer(p);
 }
 
-/* The same of a snapshot; what is lacking is fetched afterwards. */
+/* The same for a snapshot; the missing objects are fetched afterwards. */
 static int take_sync_reply(pull *p, const dx_hbtp_result *r)
 {
     sync_reply_view v;
@@ -136,7 +136,7 @@ static int take_sync_reply(pull *p, const dx_hbtp_result *r)
 }
 
 /* >>request ------------------------------------------------------------ */
-/* A request could not be written. */
+/* Report that a request could not be written. */
 static int cannot_ask(const pull *p, int error)
 {
     if (error == DX_HBTP_ECANCELED)
@@ -146,7 +146,7 @@ static int cannot_ask(const pull *p, int error)
                      dxup_protocol_text(error));
 }
 
-/* Send what a writer has finished, with that error. */
+/* Send a request, unless its writer has failed with `error`. */
 static int ask(const pull *p, uint16_t method, int error, const uint8_t *request, size_t size)
 {
     dx_hbtp_session *session = dx_link_session(&p->transfer.links, p->transfer.link);
@@ -186,8 +186,8 @@ static int send_request(pull *p)
     return ask(p, DXUP_RPC_PULL, error, request, size);
 }
 
-/* Ask for a snapshot, or a file as one. A server that has none of that name, or is an older one,
-   answers 404. */
+/* Request a snapshot, or a file as one. If the server does not have that name, or is older,
+   it answers 404. */
 static int send_sync_request(pull *p)
 {
     uint8_t request[512];
@@ -202,12 +202,12 @@ static int send_sync_request(pull *p)
     return ask(p, DXUP_RPC_SYNC, error, request, size);
 }
 
-/* A small file, or a server that knows no objects of it: patches and streams. */
+/* Pull with patches and streams: for a small file, or if the server has no objects of it. */
 static int pull_the_old_way(pull *p)
 {
     p->plan.asks_sync = false;
     p->plan.no_objects = true;
-    dxup_pull_close_store(p); /* nothing is */
+    dxup_pull_close_store(p); /* no objects are fetched */
     if (p->install.dest_open) versions_dest_abandon(&p->install.dest);
     p->install.dest_open = false;
     int status = p->plan.have_kind == PROG_TREE ? dxup_pull_hash_destination(p, true) : PROG_OK;
@@ -217,7 +217,7 @@ static int pull_the_old_way(pull *p)
 static void on_result(dx_hbtp_session *session, const dx_hbtp_result *r)
 {
     pull *p = session->desc.user;
-    if (p->transfer.done || r->error == DX_HBTP_ECANCELED) return; /* on_event() says why */
+    if (p->transfer.done || r->error == DX_HBTP_ECANCELED) return; /* on_event() reports the reason */
     p->transfer.progress_ns = dx_reactor_now_ns(&p->transfer.reactor);
     int status;
     if (p->plan.asks_sync && r->error == DX_HBTP_EREMOTE && r->status == DX_HBTP_STATUS_NOT_FOUND)
@@ -228,7 +228,7 @@ static void on_result(dx_hbtp_session *session, const dx_hbtp_result *r)
 }
 
 /* >>connection --------------------------------------------------------- */
-/* Print that the connection ended too early. */
+/* Report that the connection ended too early. */
 static int lost(pull *p, const char *why)
 {
     char done[32], total[32];
@@ -240,7 +240,7 @@ static int lost(pull *p, const char *why)
     return prog_fail(PROG_NETWORK, "%s before it replied", why);
 }
 
-/* Before its first reply it is most likely something else, such as a web server. */
+/* Before the first reply the peer is most likely another kind of server, such as a web server. */
 static int broke_protocol(const pull *p, int error)
 {
     if (!p->plan.version)
@@ -263,8 +263,8 @@ static void on_opened(dx_link *l, dx_link_id id)
     if (status) dxup_pull_end(p, status);
 }
 
-/* The session has ended: by the server's Close, or by an error. One that ended with its connection
-   is reported by on_closed(). */
+/* The session has ended, by the server's Close or by an error. If it ended with the connection,
+   on_closed() reports that. */
 static void on_event(dx_hbtp_session *session, dx_hbtp_event event, const dx_hbtp_frame *frame)
 {
     pull *p = session->desc.user;
@@ -284,7 +284,7 @@ static void on_event(dx_hbtp_session *session, dx_hbtp_event event, const dx_hbt
     }
 }
 
-/* Connect to the first of the addresses, from address_at on, that a connection can begin to. */
+/* Start connecting to the first address, from address_at on, for which that is possible. */
 static bool connect_on(pull *p)
 {
     for (; p->transfer.address_at < p->transfer.addresses.count; p->transfer.address_at++)
@@ -328,7 +328,7 @@ static int open_links(pull *p)
     dx_link_desc desc = {0};
     dx_hbtp_router_init(&p->transfer.router);
     dx_hbtp_router_set(&p->transfer.router, DX_HBTP_OP_FILE_CHUNK, dxup_pull_take_chunk, p);
-    desc.links_max = 2; /* the next address is tried while the one before is closed */
+    desc.links_max = 2; /* the next address is tried while the previous connection closes */
     desc.out_size = OUT_SIZE;
     desc.block_count = DXUP_INPUT_BLOCKS;
     desc.session.router = &p->transfer.router;
@@ -336,7 +336,7 @@ static int open_links(pull *p)
     desc.session.on_event = on_event;
     desc.session.user = p;
     desc.session.payload_max = PAYLOAD_MAX;
-    desc.session.outstanding_max = 2; /* Hello, and the request */
+    desc.session.outstanding_max = 2; /* Hello and the request */
     desc.session.pending_max = 1;
     desc.session.keepalive_ns = (uint64_t)SILENCE_LIMIT_S / 2 * 1000000000;
     desc.opened = on_opened;

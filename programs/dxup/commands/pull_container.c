@@ -1,7 +1,6 @@
-/* A patch between compressed containers (docs/formats/container.md), which cannot stream: it is
-   collected, and applied in memory when all of it is there. A hostile server sets every size in it,
-   so each one is held against the reply and against DXUP_CONTAINER_MAX before anything is allocated
-   for it. */
+/* A patch between compressed containers (docs/formats/container.md). It cannot stream: it is
+   collected, and applied in memory when it is complete. All sizes in it are untrusted, so each one
+   is checked against the reply and DXUP_CONTAINER_MAX before memory is allocated for it. */
 #include "pull.h"
 
 #include "../net/contained.h"
@@ -10,7 +9,7 @@
 #include <assert.h>
 #include <string.h>
 
-/* The second try of a pull does not ask: such a patch may be why the first one failed. */
+/* The second attempt of a pull requests none, because such a patch may be why the first one failed. */
 uint32_t dxup_pull_container_flags(const pull *p)
 {
     const uint32_t kinds = container_kinds();
@@ -41,7 +40,7 @@ int dxup_pull_take_container(pull *p, const uint8_t *bytes, size_t size)
     return prog_fail(PROG_SYSTEM, "the patch does not fit into memory");
 }
 
-/* The header of the patch against the reply. */
+/* Check the header of the patch against the reply. */
 static int check_container(const pull *p, const container_patch *patch)
 {
     if (patch->target_size != p->plan.size ||
@@ -55,15 +54,15 @@ static int check_container(const pull *p, const container_patch *patch)
     return PROG_OK;
 }
 
-/* What no server can know: the libraries here pack otherwise, or there is too little memory. The
-   pull is repeated, and does not ask for such a patch. */
+/* Handle errors that no server can predict: the local libraries compress differently, or memory is
+   short. The pull is repeated without such patches. */
 static int run_failed(pull *p, const container_patch *patch, int error)
 {
-    /* Bytes that come out otherwise may be more, or too few for their correction. */
+    /* Different output may be larger, or too small for its correction. */
     const bool others = strcmp(patch->libraries, container_libraries()) != 0 &&
                         (error == DX_PATCH_ETARGET || error == DX_PATCH_ETOOBIG ||
                          error == DX_PATCH_ECORRUPT);
-    if (error == DX_PATCH_EBASE) /* its hash was right a moment ago */
+    if (error == DX_PATCH_EBASE) /* the hash was right before */
         return prog_fail(PROG_REFUSED, "%s changed while it was read; try again", p->o->path);
     p->transfer.cannot_pack = error == DX_PATCH_ENOMEM || others;
     if (others)

@@ -1,5 +1,5 @@
-/* Installs what was pulled: gives a directory what it has besides its content, replaces the
-   destination atomically, and records the version, so that no older one replaces it. */
+/* Installs a pulled version: applies the details of a directory, replaces the destination
+   atomically, and records the version, so that no older one replaces it. */
 #include "pull.h"
 
 #include "../net/wire.h"
@@ -37,7 +37,7 @@ void dxup_pull_close(pull *p)
     free(p);
 }
 
-/* *again: the system does not let a part of the directory be replaced; then all of it is. */
+/* *again: the system refuses to replace a part of the directory, so retry with all of it. */
 int dxup_pull_replace(pull *p, bool *again)
 {
     assert(p->install.complete && p->install.dest_open);
@@ -49,7 +49,7 @@ int dxup_pull_replace(pull *p, bool *again)
     const versions_omit omit = dxup_pull_omit(p);
     if (p->install.stat_cache) {
         versions_stat_cache_pass(p->install.stat_cache, p->install.dest.path);
-        p->install.dest.removal.unlinked = versions_stat_cache_moved;
+        p->install.dest.removal.unlinked = versions_stat_cache_unlinked;
         p->install.dest.removal.user = p->install.stat_cache;
     }
     if (*p->install.scope.path)
@@ -73,9 +73,9 @@ int dxup_pull_record(const pull *p)
 }
 
 /* >>details ------------------------------------------------------------
-   They are a file on the server, which is pulled in the same way, beside the destination. */
+   Details are a file on the server. They are pulled like any other file, next to the destination. */
 #ifndef VERSIONS_NO_SNAPSHOTS
-/* Give the directory what the file of details says. live: the destination itself. */
+/* Apply the file of details to the directory. live: it is the destination itself. */
 static int apply_details(pull *p, const char *path, bool live)
 {
     os_info info;
@@ -95,7 +95,8 @@ static int apply_details(pull *p, const char *path, bool live)
     return status;
 }
 
-/* Pull the details of what `of` has pulled into the file at path. *changed: they were others. */
+/* Pull the details of the version that `of` has pulled into the file at path. *changed: they
+   differ from before. */
 static int pull_details(pull *of, const char *path, uint64_t base, bool *changed)
 {
     dxup_options o = *of->o;
@@ -108,10 +109,10 @@ static int pull_details(pull *of, const char *path, uint64_t base, bool *changed
     p->transfer.address_at = of->transfer.address_at;
     int status = dxup_pull_hash_destination(p, true);
     if (!status) status = versions_dest_find_staging(&p->install.dest, path, &p->plan.left_staging);
-    p->plan.left_staging = false; /* what a killed pull left of them is not worth resuming */
+    p->plan.left_staging = false; /* the remains of an earlier pull of details are not worth resuming */
     if (!status) status = dxup_pull_ask(p);
     if (!status && p->install.complete)
-        status = dxup_pull_replace(p, changed); /* a file: the whole */
+        status = dxup_pull_replace(p, changed); /* a file is always replaced as a whole */
     *changed = p->install.complete;
     of->transfer.sent += p->transfer.sent;
     of->transfer.received += p->transfer.received;
@@ -124,7 +125,7 @@ static int pull_details(pull *of, const char *path, uint64_t base, bool *changed
     return status;
 }
 
-/* Besides its content. What is there already is looked at only when the version is another. */
+/* Restore the details. If the content is unchanged, they are compared only for another version. */
 int dxup_pull_restore_details(pull *p)
 {
     char path[PROG_PATH_SIZE_MAX + 64];

@@ -1,4 +1,4 @@
-/* What a pull asks for: the hash of what the destination has; and what it must not replace. */
+/* Prepares a pull: hashes the destination for the request, and checks that no data is lost. */
 #include "pull.h"
 
 #include "../net/wire.h"
@@ -9,12 +9,12 @@
 #include <stdio.h>
 #include <string.h>
 
-/* >>what the destination has ------------------------------------------- */
-/* A pass over it. */
+/* >>the state of the destination ---------------------------------------- */
+/* One pass over the destination. */
 typedef struct measure {
     dx_cas_blake3 hasher;
     uint64_t      size;
-    int           copy_fd; /* gets a copy of the stream; -1: none */
+    int           copy_fd; /* receives a copy of the stream; -1: none */
 } measure;
 
 static int measure_bytes(void *user, const void *bytes, size_t size)
@@ -29,7 +29,7 @@ static int measure_bytes(void *user, const void *bytes, size_t size)
     return PROG_OK;
 }
 
-/* A temporary file beside path, unlinked at once, so that it disappears with this process. */
+/* A temporary file next to path, unlinked at once, so that it disappears with this process. */
 static int open_unnamed(const char *path)
 {
     char name[PROG_PATH_SIZE_MAX + 64];
@@ -39,8 +39,8 @@ static int open_unnamed(const char *path)
     return os_open_unnamed(name);
 }
 
-/* Hash the destination. copied: a tree is also written out as a stream, because a patch reads its
-   base at any offset. */
+/* Hash the destination. copied: also write a tree to a temporary file as a stream, because a patch
+   reads its base at any offset. */
 int dxup_pull_hash_destination(pull *p, bool copied)
 {
     measure m = {.copy_fd = -1};
@@ -57,7 +57,7 @@ int dxup_pull_hash_destination(pull *p, bool copied)
     if (p->transfer.base_fd < 0 && (copied || !tree)) return prog_fail_errno("%s", p->o->path);
     dx_cas_blake3_init(&m.hasher);
     status = versions_image_read(p->o->path, p->plan.have_kind, measure_bytes, &m);
-    if (status == PROG_NOT_FOUND) /* it was there a moment ago */
+    if (status == PROG_NOT_FOUND) /* it was removed meanwhile */
         return prog_fail(PROG_REFUSED, "%s changed while it was read; try again", p->o->path);
     if (status) return status;
     dx_cas_blake3_final(&m.hasher, p->plan.have, sizeof p->plan.have);
@@ -70,13 +70,14 @@ bool dxup_pull_takes_objects(const pull *p)
     return VERSIONS_HAS_SNAPSHOTS && !p->plan.details_of && !p->plan.no_objects;
 }
 
-/* Where a file is, a patch may be the shortest way: the other request asks for one. */
+/* If the destination is a file, a patch may be the smallest transfer: the other
+   request asks for one. */
 bool dxup_pull_can_sync(const pull *p)
 {
     return dxup_pull_takes_objects(p) && p->plan.have_kind != PROG_FILE;
 }
 
-/* What is there? */
+/* Find and hash the destination. */
 int dxup_pull_look(pull *p)
 {
     bool known = false;
@@ -87,8 +88,8 @@ int dxup_pull_look(pull *p)
     return status || known ? status : dxup_pull_hash_destination(p, !syncs);
 }
 
-/* >>what must not be replaced ------------------------------------------ */
-/* Where the name says which version, no other will do. */
+/* >>checks against losing data ------------------------------------------ */
+/* If the name includes a version, refuse any other one. */
 int dxup_pull_refuse_another(const pull *p)
 {
     char name[PROG_NAME_SIZE_MAX + 1];
@@ -99,7 +100,7 @@ int dxup_pull_refuse_another(const pull *p)
                      (unsigned long long)p->plan.version, p->o->name);
 }
 
-/* A server with an older copy of the store, or another store, would roll us back. */
+/* Refuse a rollback by a server with an older copy of the store, or with another store. */
 static int refuse_older(const pull *p)
 {
     uint8_t hash[PROG_HASH_SIZE];
@@ -123,7 +124,7 @@ static int refuse_older(const pull *p)
     return PROG_OK;
 }
 
-/* The content is the same: may the rest have changed since the version that was pulled last? */
+/* The content is equal: can the details differ from those of the last pull? */
 bool dxup_pull_is_another(const pull *p)
 {
     uint8_t hash[PROG_HASH_SIZE];
@@ -132,8 +133,8 @@ bool dxup_pull_is_another(const pull *p)
     return pulled < p->plan.version || (pulled > p->plan.version && p->o->force);
 }
 
-/* Is there something in the destination that the last pull has not left there? Nothing is lost with
-   an empty file or directory. */
+/* Does the destination have data that the last pull did not write? Empty files and
+   directories have none. */
 static bool may_lose(const pull *p)
 {
     uint8_t hash[PROG_HASH_SIZE];
@@ -145,8 +146,7 @@ static bool may_lose(const pull *p)
     return p->plan.have_kind == PROG_TREE ? prog_has_entries(p->o->path) : p->plan.have_size > 0;
 }
 
-/* A slip of the command line would take all versions away: not even --force replaces a store, or a
-   file of one. */
+/* A typing mistake would delete all versions: not even --force replaces a store, or a file of one. */
 static int refuse_store(const pull *p)
 {
     char path[PROG_PATH_SIZE_MAX + 4];
@@ -162,7 +162,7 @@ static int refuse_store(const pull *p)
                      p->o->path, p->plan.have_kind == PROG_TREE ? "" : "in ");
 }
 
-/* Would the announced version take away what is nowhere else? */
+/* Would the announced version delete data that exists nowhere else? */
 int dxup_pull_refuse_losses(const pull *p, bool known_base)
 {
     int status = refuse_older(p);

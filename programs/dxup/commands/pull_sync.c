@@ -1,6 +1,7 @@
-/* A pull of a snapshot, or of the objects of a file. The old directory is made one too, in a store beside the destination: that
-   says what the new one lacks of it. The store takes what arrives (net/sync.c), so whoever is
-   killed finds it there again, and from both the staging directory is written. */
+/* A pull of a snapshot, or of the objects of a file. The old directory is scanned as a snapshot
+   into a store next to the destination, to find out which objects are missing. The store also
+   receives the fetched objects (net/sync.c), so an interrupted pull resumes from it. The staging
+   directory is written from both. */
 #include "pull.h"
 
 #include "../net/sync.h"
@@ -12,7 +13,7 @@
 #include <string.h>
 
 #ifndef VERSIONS_NO_SNAPSHOTS
-/* What a directory is not given: its owners unless they are asked for. */
+/* Metadata that is not restored: owners unless requested. */
 versions_omit dxup_pull_omit(const pull *p)
 {
     versions_omit omit = p->o->omit;
@@ -26,8 +27,8 @@ void dxup_pull_close_report(pull *p, versions_report *report)
     p->install.partial = versions_report_close(report, p->o->path);
 }
 
-/* >>the store beside the destination ----------------------------------- */
-/* It is removed when the destination is replaced. */
+/* >>the store next to the destination ----------------------------------- */
+/* Open the store. It is removed when the destination is replaced. */
 static int open_store(pull *p)
 {
     os_info info;
@@ -40,7 +41,7 @@ static int open_store(pull *p)
     if (status) return status;
     versions_dest_beside(&p->install.dest, PULL_STORE, path);
     p->install.left_store = os_look(path, false, &info) == 0;
-    /* do not follow a link; and a removal was interrupted, perhaps, after the first file of a store */
+    /* Do not follow a link. Without a lock file, the removal of an earlier store was interrupted. */
     snprintf(lock, sizeof lock, "%s/lock", path);
     if (p->install.left_store && (info.kind != OS_FOLDER || os_look(lock, false, &info) < 0)) {
         status = prog_remove_all(path);
@@ -48,7 +49,7 @@ static int open_store(pull *p)
         p->install.left_store = false;
     }
     status = versions_store_open(&p->install.store, path, VERSIONS_CREATE);
-    if (status == PROG_DAMAGED) { /* of no use, and of no other's */
+    if (status == PROG_DAMAGED) { /* useless, and owned by pull */
         p->install.left_store = false;
         status = prog_remove_all(path);
         if (!status) status = versions_store_open(&p->install.store, path, VERSIONS_CREATE);
@@ -71,7 +72,7 @@ void dxup_pull_close_store(pull *p)
 }
 
 /* >>the destination ---------------------------------------------------- */
-/* What the cache knows is not read: since when is it trusted? */
+/* Note since when the cache is trusted: files that it knows are not read. */
 static void note_trust(pull *p)
 {
     os_info info;
@@ -88,7 +89,7 @@ static void load_cache(pull *p)
     p->install.stat_cache = versions_stat_cache_open_at(path);
 }
 
-/* With --checksum there is none, or with nothing there. */
+/* Remove the cache with --checksum, and if the destination does not exist. */
 static void open_cache(pull *p)
 {
     if (p->install.stat_cache) return;
@@ -97,7 +98,7 @@ static void open_cache(pull *p)
     load_cache(p);
 }
 
-/* Look at the destination, which is a directory. */
+/* Scan the destination, a directory. */
 int dxup_pull_scan(pull *p, uint64_t *size)
 {
     const versions_omit omit = dxup_pull_omit(p);
@@ -108,12 +109,12 @@ int dxup_pull_scan(pull *p, uint64_t *size)
     status = versions_seeds_open(&p->install.seeds, p->install.store, p->o->path, &omit,
                                  p->install.stat_cache, p->install.stock, p->install.old_root,
                                  size);
-    if (status == PROG_NOT_FOUND) /* it was there a moment ago */
+    if (status == PROG_NOT_FOUND) /* it was removed meanwhile */
         return prog_fail(PROG_REFUSED, "%s changed while it was read; try again", p->o->path);
     return status;
 }
 
-/* What the cache is of: a snapshot of the destination, and the hash of its stream. */
+/* The key of the cache: the snapshot of the destination, and the hash of its stream. */
 static void cache_key(const uint8_t root[32], const uint8_t hash[32], uint8_t out[32])
 {
     dx_cas_blake3 h;
@@ -123,7 +124,7 @@ static void cache_key(const uint8_t root[32], const uint8_t hash[32], uint8_t ou
     dx_cas_blake3_final(&h, out, 32);
 }
 
-/* The first look at the destination is the guard's inventory, too: the second try has one. */
+/* The first scan of the destination also fills in the guard's inventory; the second attempt has one. */
 static int take_stock(pull *p, uint64_t *size)
 {
     versions_guard *g = p->install.guard;
@@ -137,8 +138,9 @@ static int take_stock(pull *p, uint64_t *size)
     return status;
 }
 
-/* Is the destination what the last pull has left there? Then its hash is known, and only what a
-   look shows to have changed is read. *known: it is. */
+/* Is the destination unchanged since the last pull? Then its hash is known, and only files that the
+   scan shows as changed are read. *known: it is unchanged. The key of the cache ties the hash to the
+   snapshot, so the last pull may have used another name: another version of it, or a tag. */
 int dxup_pull_look_by_cache(pull *p, bool *known)
 {
     uint8_t hash[PROG_HASH_SIZE], key[PROG_HASH_SIZE];
@@ -151,7 +153,7 @@ int dxup_pull_look_by_cache(pull *p, bool *known)
     load_cache(p);
     if (!versions_stat_cache_any(p->install.stat_cache) ||
         !versions_dest_is_free(&p->install.dest) ||
-        !versions_dest_recorded(&p->install.dest, p->o->name, &version, hash) ||
+        !versions_dest_recorded(&p->install.dest, NULL, &version, hash) ||
         versions_image_stat(p->o->path, &p->plan.have_kind, &mode) ||
         p->plan.have_kind != PROG_TREE)
         return PROG_OK;
@@ -165,7 +167,7 @@ int dxup_pull_look_by_cache(pull *p, bool *known)
     return PROG_OK;
 }
 
-/* Save it with the snapshot that the destination is now. */
+/* Save the cache with the present snapshot of the destination. */
 static void save_cache(pull *p)
 {
     uint8_t key[PROG_HASH_SIZE];
@@ -174,14 +176,14 @@ static void save_cache(pull *p)
     versions_stat_cache_save(p->install.stat_cache, key);
 }
 
-/* The destination, or a part of it, has been replaced. It is looked at again: what was written or
-   linked is known, and what somebody else has changed since is no content of this version. */
+/* The destination, or a part of it, was replaced. Scan it again: the files that were written or
+   linked are known, and changes by others since then are not part of this version. */
 void dxup_pull_save_cache(pull *p)
 {
     const versions_omit omit = dxup_pull_omit(p);
     versions_stat_cache *seen = p->install.stat_cache;
     const char *part = p->install.scope.path;
-    /* A cache of what can change without a trace would be wrong. */
+    /* A cache of files that can change without a new time stamp would be wrong. */
     bool good = seen && p->plan.kind == PROG_TREE && os_maps_update_times(p->o->path);
     if (good) {
         versions_stat_cache_settle(seen);
@@ -194,8 +196,7 @@ void dxup_pull_save_cache(pull *p)
     else (void)versions_dest_remove_beside(&p->install.dest, PULL_CACHE);
 }
 
-/* Nothing has changed since before the first look: what was hashed, and what was looked at for
-   chunks, is the same. */
+/* Nothing has changed since before the first scan: the hash and the chunks are still valid. */
 static bool is_as_before(const pull *p)
 {
     const versions_inventory *before = p->install.guard->before;
@@ -214,7 +215,7 @@ void dxup_pull_save_unchanged(pull *p)
     if (!p->install.known && !versions_dest_is_free(&p->install.dest)) return;
     if (!p->install.known) {
         if (dxup_pull_scan(p, NULL) || !is_as_before(p)) return;
-        p->plan.trusted_since_ns = 0; /* all was read */
+        p->plan.trusted_since_ns = 0; /* everything was read */
     }
     if (versions_stat_cache_is_news(p->install.stat_cache)) save_cache(p);
 }
@@ -239,8 +240,7 @@ static dxup_sync_desc sync_desc(pull *p, versions_store *s)
     return desc;
 }
 
-/* The same of a file. What is there is cut into chunks here: until now only its hash was asked
-   for. */
+/* The same for a file, which is cut into chunks here: so far only its hash was needed. */
 static int fetch_file(pull *p, versions_store *s)
 {
     uint8_t hash[PROG_HASH_SIZE];

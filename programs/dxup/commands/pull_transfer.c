@@ -1,7 +1,7 @@
-/* The bytes that a reply announces, which are a patch of the destination or the whole new content:
+/* The data that a reply announces, a patch of the destination or the full new content:
 
-       dxup_pull_start_transfer()   open the staging file, resume what an earlier pull left
-         dxup_pull_take_chunk()     the bytes over the connection that asked, or
+       dxup_pull_start_transfer()   open the staging file, resume an interrupted pull
+         dxup_pull_take_chunk()     the bytes over the connection of the request, or
          take_range()               over several (net/ranges.c)
            take_patch()             through the applier, or collected (pull_container.c), or
            write_target()           directly into the staging file, hashed on the way
@@ -26,8 +26,8 @@ void dxup_pull_end(pull *p, int status)
     dx_reactor_stop(&p->transfer.reactor);
 }
 
-/* Can the next pull resume this one if it is interrupted? Only a large whole file: the front of its
-   content is in the staging file. */
+/* Can the next pull resume this one if it is interrupted? Only a large file sent in full: the
+   staging file has the beginning of its content. */
 bool dxup_pull_can_resume(const pull *p)
 {
     return p->plan.outcome == DXUP_FULL && p->plan.kind == PROG_FILE &&
@@ -35,7 +35,7 @@ bool dxup_pull_can_resume(const pull *p)
 }
 
 /* >>receiving ---------------------------------------------------------- */
-/* The next bytes of the target, from the wire or from the applier. */
+/* Write the next bytes of the target, from the wire or from the applier. */
 static int write_target(void *user, const void *bytes, size_t size)
 {
     pull *p = user;
@@ -46,7 +46,7 @@ static int write_target(void *user, const void *bytes, size_t size)
     return versions_dest_write(&p->install.dest, bytes, size);
 }
 
-/* A window of the base, from the file. */
+/* Read a window of the base from its file. */
 static int read_base_file(void *user, uint64_t offset, void *out, size_t size)
 {
     pull *p = user;
@@ -64,7 +64,7 @@ static int read_base_file(void *user, uint64_t offset, void *out, size_t size)
     return PROG_OK;
 }
 
-/* The applier asks for bytes of the base. */
+/* Callback of the applier: read bytes of the base. */
 static int read_base(void *user, uint64_t offset, void *out, size_t size)
 {
     pull *p = user;
@@ -97,7 +97,7 @@ static int start_applier(pull *p)
     desc.read = read_base;
     desc.write = write_target;
     desc.base_size = p->plan.have_size;
-    /* more than it needs: the applier reads and writes in larger pieces then */
+    /* more than the minimum, so that the applier reads and writes in larger pieces */
     desc.memory_size = (size_t)header.memory_size + PROG_IO_SIZE + 4096;
     p->transfer.apply_memory = prog_alloc(desc.memory_size);
     desc.memory = p->transfer.apply_memory;
@@ -114,7 +114,7 @@ static int start_applier(pull *p)
     return error ? apply_failed(p, error) : PROG_OK;
 }
 
-/* The next bytes of the patch; its head is collected first. */
+/* Take the next bytes of the patch; its head is collected first. */
 static int take_patch(pull *p, uint64_t offset, const uint8_t *bytes, size_t size)
 {
     if (offset < sizeof p->transfer.head) {
@@ -134,7 +134,7 @@ static int take_patch(pull *p, uint64_t offset, const uint8_t *bytes, size_t siz
     return error ? apply_failed(p, error) : PROG_OK;
 }
 
-/* A patch between containers is complete. What it makes has been verified when it is written. */
+/* A patch between containers is complete: apply it. Its output was verified before it is written. */
 static int finish_container(pull *p)
 {
     container_bytes made = {0};
@@ -182,7 +182,7 @@ static int finish_transfer(pull *p)
 }
 
 /* >>many connections --------------------------------------------------- */
-/* The next bytes, in order; net/ranges.c has put them there. */
+/* Take the next bytes; net/ranges.c delivers them in order. */
 static int take_range(void *user, uint64_t offset, const uint8_t *bytes, size_t size)
 {
     pull *p = user;
@@ -223,12 +223,12 @@ static int start_ranges(pull *p)
     memcpy(desc.target, p->plan.hash, sizeof desc.target);
     memcpy(desc.have, p->plan.have, sizeof desc.have);
     if (p->plan.outcome == DXUP_PATCHED) desc.flags |= DXUP_RANGES | dxup_pull_container_flags(p);
-    p->transfer.leaving = true; /* the server may have few */
+    p->transfer.leaving = true; /* the server may allow few connections */
     (void)dx_link_close(&p->transfer.links, p->transfer.link, DX_HBTP_STATUS_NONE, NULL);
     return dxup_ranges_start(&p->transfer.ranges, &desc);
 }
 
-/* Resume: hash the bytes that an earlier pull has left, and continue behind them. */
+/* Resume: hash the bytes from an earlier pull, and continue after them. */
 static int take_kept(pull *p)
 {
     uint8_t buffer[PROG_IO_SIZE];
@@ -236,7 +236,7 @@ static int take_kept(pull *p)
     while (p->transfer.written < p->install.dest.kept) {
         int64_t n = os_read(p->install.dest.fd, buffer, sizeof buffer);
         if (n < 0) return prog_fail_errno("%s", p->install.dest.staging);
-        if (n == 0) break; /* impossible under our lock; the final hash would reveal it */
+        if (n == 0) break; /* impossible under our lock; the final hash would detect it */
         dx_cas_blake3_update(&p->transfer.hasher, buffer, (size_t)n);
         p->transfer.written += (uint64_t)n;
         prog_progress(p->o->name, p->transfer.written, p->plan.size, false);
@@ -245,7 +245,7 @@ static int take_kept(pull *p)
     return PROG_OK;
 }
 
-/* Open the staging file and resume, or start over. */
+/* Open the staging file, and resume or restart. */
 int dxup_pull_start_transfer(pull *p)
 {
     assert(!p->install.dest_open);
@@ -262,7 +262,7 @@ int dxup_pull_start_transfer(pull *p)
     if (!status && p->install.dest.kept) status = take_kept(p);
     if (status || !parts) return status;
     if (p->transfer.next < p->plan.wire_size) return start_ranges(p);
-    ranges_ended(p, PROG_OK); /* interrupted just before its commit */
+    ranges_ended(p, PROG_OK); /* a crash just before the commit */
     return PROG_OK;
 }
 

@@ -1,12 +1,12 @@
-/* dxup rm: removes a name, or the oldest versions of it. In the store versions of a name are a
-   chain that is cut at its old end, so the latest one stays, and one in the middle goes together
-   with those before it. What they took is reclaimed by dxup gc. */
+/* dxup rm: removes a name, or its oldest versions. In the store the versions of a name are a chain
+   that can be cut only at its old end: the latest one stays, and one in the middle is removed
+   together with all older ones. dxup gc reclaims their space. */
 #include "commands.h"
 #include "names.h"
 
 #include <string.h>
 
-/* Tags of the versions first to last of a name: complain, or with force remove them. */
+/* Check for tags of the versions first to last of a name: refuse, or with force remove them. */
 static int drop_tags(versions_store *s, const dxup_names *n, const char *name, uint64_t last,
                      const dxup_options *o)
 {
@@ -24,7 +24,7 @@ static int drop_tags(versions_store *s, const dxup_names *n, const char *name, u
     return status;
 }
 
-/* How many versions of the name are there up to this one? */
+/* Count the versions of the name up to this one. */
 static int count_versions(versions_store *s, const char *name, uint64_t last, uint64_t *count)
 {
     versions_history history = {.begun = false};
@@ -53,7 +53,7 @@ static void say_removed(const dxup_options *o, uint64_t count)
     prog_say("\n");
 }
 
-/* May this version go, and those before it? */
+/* May this version be removed, with all older ones? */
 static int check_version(const versions_version *v, uint64_t latest, uint64_t count, bool older)
 {
     const unsigned long long version = v->version;

@@ -1,5 +1,5 @@
-/* dxup serve: workers, each a thread with its own reactor, listener and handle of the store, and
-   beside them the patch thread (net/patches.c) and the HTTP server (net/http.c).
+/* dxup serve: workers, each a thread with its own reactor, listener and store handle, besides the
+   patch thread (net/patches.c) and the HTTP server (net/http.c).
 
        request --> on_pull() or on_range() --> reply, then the transfer
                        |                         |
@@ -7,15 +7,15 @@
                        v                         v the link takes them
                  patch thread --message-->  retry_waiting()
 
-   Connections are links of dx_link.h. Each has one transfer at a time: the whole of a version, a
-   patch, or a range of either. If its patch is being made, it waits; a message from the patch
-   thread wakes all workers, and each one looks again. Chunks are written into blocks that all links
-   of a worker share, so only connections with a transfer have any.
+   Connections are links of dx_link.h. Each has one transfer at a time: a complete version, a patch,
+   or a range of either. While its patch is being made, it waits; a message from the patch thread wakes
+   all workers, and each checks its waiting connections. Chunks are written into blocks that all links
+   of a worker share, so only connections with a transfer hold blocks.
 
-   SIGHUP opens the log again, and has every worker look for the store at its path.
+   SIGHUP reopens the log, and makes every worker look for a new store at the path.
 
-   At the end (SIGTERM) no worker accepts any more, and each drains its links: transfers under way
-   and pulls of objects go on for DXUP_DRAIN_S, what else is asked meanwhile gets 503. */
+   On shutdown (SIGTERM) workers accept no more connections and drain their links: open transfers and
+   pulls of objects continue for DXUP_DRAIN_S, and other requests get 503. */
 #include "commands.h"
 
 #include "../../common/json.h"
@@ -43,14 +43,14 @@ enum {
     OUT_SIZE         = 4096, /* replies of a connection */
     PIECE_SIZE       = 65536,
     BLOCK_SIZE       = PIECE_SIZE + DX_HBTP_FILE_CHUNK_OVERHEAD,
-    BLOCKS_MAX       = 1024, /* of a worker */
-    INPUT_BUFFERS    = 128,  /* of a worker, 4 KiB each */
-    CONNECTIONS_MAX  = 4096, /* default limit of a worker */
-    REFUSED_AT_ONCE  = 64,   /* links beyond it that are about to be closed */
+    BLOCKS_MAX       = 1024, /* per worker */
+    INPUT_BUFFERS    = 128,  /* per worker, 4 KiB each */
+    CONNECTIONS_MAX  = 4096, /* default limit per worker */
+    REFUSED_AT_ONCE  = 64,   /* extra links, for those being refused */
     SILENCE_LIMIT_S  = 60,
-    ANSWERS_MAX      = 64,   /* of a worker: answers with objects, of 961 KiB at most */
-    REQUESTS_PENDING = 2,    /* a connection: one whose patch is being made, one more */
-    ANNOUNCED_MAX    = 64    /* snapshots whose objects nobody has asked for yet */
+    ANSWERS_MAX      = 64,   /* per worker: answers with objects, of 961 KiB at most */
+    REQUESTS_PENDING = 2,    /* per connection: one whose patch is being made, and one more */
+    ANNOUNCED_MAX    = 64    /* snapshots whose objects were not requested yet */
 };
 
 typedef struct worker     worker;
@@ -62,29 +62,29 @@ typedef struct connection {
     worker            *worker;
     dx_link_id         id;
     dx_hbtp_session   *session;
-    dxup_log_entry    *log;        /* NULL: there is no log */
+    dxup_log_entry    *log;        /* NULL: no log */
 
     /* the transfer */
     bool              waiting;     /* for a patch from base to target */
-    bool              active;      /* at..size is still to be sent */
+    bool              active;      /* at..size is unsent */
     uint16_t          sequence;    /* of the request */
     uint32_t          transfer;    /* number of the transfer, in its chunks */
     versions_version  base;
-    bool              known;  /* it is what the client has */
+    bool              known;  /* the base is what the client has */
     versions_version  target;
     dxup_patch        patch;       /* the source of the bytes: a patch in memory, or its plan */
-    versions_content *content;     /* the target, if it is sent whole or a plan copies from it */
-    dxup_plan_cursor  cursor;      /* in the plan */
+    versions_content *content;     /* the target, if it is sent in full or a plan copies from it */
+    dxup_plan_cursor  cursor;      /* position in the plan */
     uint64_t          at;
     uint64_t          size;
-    bool              ranges;      /* the client asks for ranges of a large transfer itself */
-    unsigned          kinds;       /* of containers that it unpacks, of which patches may be */
-    bool              objects;     /* or for the objects of a file that is not patched */
-    bool              silent;      /* nothing follows the reply: the client asks for the rest */
-    uint64_t          from;        /* the range that was asked for */
-    uint64_t          range;       /* its size; 0: everything is sent */
-    uint8_t          *answer;      /* objects that were asked for: then nothing else is sent */
-    uint64_t          synced_size; /* of the version whose objects it fetches; 0: none known */
+    bool              ranges;      /* the client requests ranges of a large transfer, */
+    unsigned          kinds;       /* containers that the client supports; patches may be between these */
+    bool              objects;     /* or the objects of a file without a patch */
+    bool              silent;      /* no data follows the reply: the client requests the rest */
+    uint64_t          from;        /* start of the requested range */
+    uint64_t          range;       /* its size; 0: all */
+    uint8_t          *answer;      /* the requested objects; then nothing else is sent */
+    uint64_t          synced_size; /* of the version whose objects it fetches; 0: unknown */
     uint64_t          synced_sent; /* bytes of these objects so far */
 } connection;
 
@@ -94,13 +94,13 @@ struct worker {
     dx_reactor      reactor;
     void           *reactor_memory;
     dx_op           message_op;
-    dx_op           close_op; /* of the listener */
+    dx_op           close_op; /* for the listener */
     dx_link         links;
     void           *links_memory;
     int             listener;
     versions_store *store;
     dxup_bundler   *bundler;
-    size_t          answer_count; /* of connections that send one */
+    size_t          answer_count; /* number of connections that send an answer */
     dx_hbtp_router  router;
     connection     *connections;
     size_t          connection_count;
@@ -109,15 +109,16 @@ struct worker {
     int             status;
     bool            draining;
     bool            open; /* guarded by server.lock: messages may be posted, */
-    bool            look; /* and the next one says: another store may be at the path */
+    bool            look; /* and the next one means: another store may be at the path */
     dx_reactor_message messages[16];
 };
 
-/* A snapshot that a client was told of. It fetches the objects over another connection, of any
-   worker, and asks for the root first: then that connection is known to fetch this version. */
+/* A snapshot that was sent to a client as a reply. The client fetches the objects over another
+   connection, to any worker, and requests the root first: this identifies the version that the
+   connection fetches. */
 typedef struct announced {
-    versions_version version; /* size 0: the place is free */
-    versions_version base;    /* that the client has; version 0: none that is known */
+    versions_version version; /* size 0: free */
+    versions_version base;    /* the client's; version 0: unknown */
 } announced;
 
 struct server {
@@ -125,10 +126,10 @@ struct server {
     announced           announced[ANNOUNCED_MAX]; /* guarded by lock; the oldest is overwritten */
     unsigned            announced_next;
     dxup_patches       *patches;
-    dxup_http          *http; /* NULL: none was asked for; guarded by lock */
-    dxup_http          *status; /* the same, of --status */
+    dxup_http          *http; /* NULL: not requested; guarded by lock */
+    dxup_http          *status; /* the same, for --status */
     dxup_metrics        metrics;
-    dxup_logger        *log; /* NULL: none was asked for */
+    dxup_logger        *log; /* NULL: not requested */
     unsigned            worker_count;
     worker             *workers;
     bool                ending; /* guarded by lock */
@@ -137,7 +138,7 @@ struct server {
 };
 
 /* >>transfer ----------------------------------------------------------- */
-/* A whole request has come. What follows it may be half of the next one, as on_partial() is told. */
+/* A complete request has arrived. If a part of the next one follows, on_partial() is called. */
 static void heard(connection *c)
 {
     if (c->guest.kind == DXUP_GUEST_SILENT)
@@ -157,10 +158,10 @@ static void end_transfer(connection *c)
     c->active = c->waiting = false;
 }
 
-/* >>log: what a request needs more than its counters ----------------------- */
+/* >>log: additions to the counters ------------------------------------------ */
 static dxup_logger *log_of(const connection *c) { return c->worker->server->log; }
 
-/* A request was handled, with this result: it has its line now, or when its transfer ends. */
+/* A request was handled with this result. It is logged now, or when its transfer ends. */
 static void log_handled(connection *c, int result)
 {
     if (result == DX_HBTP_LATER) return;
@@ -168,14 +169,14 @@ static void log_handled(connection *c, int result)
     else if (!c->active && !(c->log && c->log->several)) dxup_log_end(log_of(c), c->log, NULL, 0);
 }
 
-/* A transfer is over, or it is cut off. Of several requests the next may follow. */
+/* A transfer has ended or was interrupted. If it is one of several requests, the next may follow. */
 static void log_transferred(connection *c, bool whole)
 {
     if (!whole) dxup_log_end(log_of(c), c->log, "damaged", 0);
     else if (c->log && !c->log->several) dxup_log_end(log_of(c), c->log, NULL, 0);
 }
 
-/* A pull is answered. */
+/* Count a pull by its outcome. */
 static void count_pull(const connection *c, int outcome, uint64_t wire_size)
 {
     dxup_metrics *m = &c->worker->server->metrics;
@@ -192,7 +193,7 @@ static void log_outcome(connection *c, int outcome)
     dxup_log_result(c->log, names[outcome]);
 }
 
-/* Is the client to ask for ranges or objects of what the reply announces? */
+/* Must the client request ranges or objects for this reply? */
 static bool is_silent(const connection *c, int outcome, uint64_t wire_size)
 {
     if (c->ranges && wire_size >= DXUP_RANGES_FROM) return true;
@@ -200,8 +201,8 @@ static bool is_silent(const connection *c, int outcome, uint64_t wire_size)
            c->target.size >= DXUP_OBJECTS_FROM;
 }
 
-/* The reply of pull; that of a range is empty. A reply to a waiting request goes through the
-   session, others directly into the output. */
+/* Send the reply of a pull; the reply of a range is empty. A reply to a waiting request goes
+   through the session, others directly into the output. */
 static int reply_outcome(connection *c, uint16_t sequence, int outcome, bool known_base,
                          uint64_t wire_size)
 {
@@ -227,7 +228,7 @@ static int reply_outcome(connection *c, uint16_t sequence, int outcome, bool kno
     int error = pull_reply_finish(&w, &size);
     if (error) return DX_HBTP_STATUS_INTERNAL;
     log_outcome(c, outcome);
-    if (!c->silent || !c->objects || outcome != DXUP_FULL) /* else on_sync() counts it */
+    if (!c->silent || !c->objects || outcome != DXUP_FULL) /* otherwise on_sync() counts it */
         count_pull(c, outcome, wire_size);
     else dxup_log_drop(c->log); /* and logs it */
     return c->waiting ? dx_hbtp_reply(c->session, sequence, bytes, size)
@@ -235,13 +236,13 @@ static int reply_outcome(connection *c, uint16_t sequence, int outcome, bool kno
                                                    bytes, size);
 }
 
-/* Does the range lie within the transfer? Checked before the reply. */
+/* Does the range lie within the transfer? Must be checked before the reply. */
 static bool has_range(const connection *c, uint64_t size)
 {
     return !c->range || (c->from <= size && c->range <= size - c->from);
 }
 
-/* Send the whole target. */
+/* Send the complete target. */
 static int start_full(connection *c, uint16_t sequence, bool known_base)
 {
     if (!has_range(c, c->target.size)) return DX_HBTP_STATUS_BAD_REQUEST;
@@ -256,14 +257,15 @@ static int start_full(connection *c, uint16_t sequence, bool known_base)
     return 0;
 }
 
-/* A patch if there is one, the whole if there is none; DX_HBTP_LATER while it is being made. */
+/* Send a patch, or the complete target if there is none; DX_HBTP_LATER while the patch
+   is being made. */
 static int start_from_base(connection *c, uint16_t sequence)
 {
     dxup_patches *patches = c->worker->server->patches;
     const uint64_t size_max = c->worker->server->o->patch_max;
     if (c->objects && c->target.kind == PROG_FILE &&
         (c->base.size > size_max || c->target.size > size_max))
-        return start_full(c, sequence, c->known); /* objects are smaller than chunks that are new */
+        return start_full(c, sequence, c->known); /* objects are smaller than new chunks */
     switch (dxup_patches_get(patches, &c->base, &c->target, c->kinds, &c->patch)) {
     case DXUP_PATCH_PENDING: return DX_HBTP_LATER;
     case DXUP_PATCH_NONE: return start_full(c, sequence, c->known);
@@ -276,7 +278,7 @@ static int start_from_base(connection *c, uint16_t sequence)
     else if (c->patch.plan && versions_content_open(&c->content, c->worker->store, &c->target))
         result = DX_HBTP_STATUS_INTERNAL;
     if (!result) result = reply_outcome(c, sequence, DXUP_PATCHED, c->known, c->patch.size);
-    /* A plan is read from its front on: pass what is before the range. */
+    /* A plan can only be read from its start: skip the bytes before the range. */
     if (!result && c->patch.plan && c->range &&
         dxup_plan_read(c->patch.plan, &c->cursor, c->content, NULL, (size_t)c->from))
         result = DX_HBTP_STATUS_INTERNAL;
@@ -297,11 +299,11 @@ static int begin_transfer(connection *c, int result)
     dxup_count(&c->worker->server->metrics.transfers, 1);
     if (c->range) c->size = c->from + c->range;
     else if (c->silent) end_transfer(c);
-    if (c->active) (void)dx_link_call_writable(&c->worker->links, c->id); /* behind the reply */
+    if (c->active) (void)dx_link_call_writable(&c->worker->links, c->id); /* after the reply */
     return 0;
 }
 
-/* A client of the future may speak no version of HBTP that is spoken here: tell it what to do. */
+/* A future client may not support our version of HBTP: advise it to install the same dxup. */
 static int on_hello(const dx_hbtp_context *context)
 {
     static const char advice[] = "this is " DXUP_AGENT "; install the same dxup on both sides";
@@ -319,7 +321,7 @@ static int on_hello(const dx_hbtp_context *context)
     return error;
 }
 
-/* NAME or NAME@VERSION of a request; without a version it is 0, the latest. False: it is none. */
+/* Parse NAME or NAME@VERSION of a request; without a version it is 0, the latest. False: invalid. */
 static bool take_name(dx_teleport_string text, char name[PROG_NAME_SIZE_MAX + 1],
                       uint64_t *version)
 {
@@ -332,7 +334,7 @@ static bool take_name(dx_teleport_string text, char name[PROG_NAME_SIZE_MAX + 1]
     return true;
 }
 
-/* Which version does the client have, and which does it want? */
+/* Handle a pull: find the version that the client has and the one it wants. */
 static int on_pull(const dx_hbtp_context *context)
 {
     connection *c = context->session->desc.user;
@@ -373,7 +375,7 @@ static int on_pull(const dx_hbtp_context *context)
     return result;
 }
 
-/* Handle a request with its line of the log. What it finds under way keeps its own. */
+/* Handle a request and its log entry. A request in progress keeps its own entry. */
 static int handle(const dx_hbtp_context *context, dx_hbtp_handler_fn *handler,
                   const char *request, bool several)
 {
@@ -393,8 +395,8 @@ static int on_pull_counted(const dx_hbtp_context *context)
     return result;
 }
 
-/* The details of a version, as a patch of those that the client has, or of nothing: that is how
-   they are compressed. */
+/* Send the details of a version, as a patch from those that the client has. Without these, as a
+   patch from an empty base, for its compression. */
 static int start_details(connection *c, const char *name, uint64_t base, const uint8_t *have)
 {
     worker *w = c->worker;
@@ -450,8 +452,8 @@ static int on_details(const dx_hbtp_context *context)
     return handle(context, on_details_asked, "details", true);
 }
 
-/* A range of a version or patch that a pull announced. While one is sent, the next request waits in
-   the input. */
+/* Send a range of a version or patch that a pull announced. While one is sent, the next request
+   waits in the input. */
 static int on_range_asked(const dx_hbtp_context *context)
 {
     connection *c = context->session->desc.user;
@@ -504,8 +506,8 @@ static void announce(server *s, const versions_version *v, const versions_versio
     pthread_mutex_unlock(&s->lock);
 }
 
-/* The size of the version whose root is asked for, once for each client that was told of it; 0:
-   nobody was. */
+/* The size of the version whose root is requested, once for each client that it was announced to;
+   0: it was not announced. */
 static uint64_t take_announced(server *s, const dxup_bundle_request *request, dxup_log_entry *log)
 {
     uint64_t size = 0;
@@ -522,15 +524,15 @@ static uint64_t take_announced(server *s, const dxup_bundle_request *request, dx
     return size;
 }
 
-/* The connection ends. A client that has all objects asks for no more; one that is cut off waits
-   for an answer, and has not been spared anything yet. */
+/* The connection ends: count the bytes not sent. A client that has all objects sends no more
+   requests; an interrupted one waits for an answer, and is not counted. */
 static void count_synced(const connection *c)
 {
     if (c->active || c->synced_size <= c->synced_sent) return;
     dxup_count(&c->worker->server->metrics.spared, c->synced_size - c->synced_sent);
 }
 
-/* Is the version answered by objects? *level: of the root of a file. */
+/* Is the version sent as objects? *level: that of the root of a file. */
 static int find_root(versions_store *s, const versions_version *v, uint32_t flags, uint8_t *level)
 {
     *level = 0;
@@ -540,7 +542,7 @@ static int find_root(versions_store *s, const versions_version *v, uint32_t flag
     return versions_content_level(s, v, level);
 }
 
-/* Which snapshot is the version? A version that is none is pulled the other way. */
+/* Find the snapshot of a version. If it is stored as a stream, the client pulls it with on_pull(). */
 static int on_sync_asked(const dx_hbtp_context *context)
 {
     connection *c = context->session->desc.user;
@@ -564,7 +566,7 @@ static int on_sync_asked(const dx_hbtp_context *context)
     dxup_log_name(c->log, name, version);
     int status = versions_content_find(w->store, name, version, &c->target);
     if (!status) status = find_root(w->store, &c->target, flags, &level);
-    if (status == PROG_NOT_FOUND) dxup_log_drop(c->log); /* the client pulls, which has a line */
+    if (status == PROG_NOT_FOUND) dxup_log_drop(c->log); /* the client pulls instead; that is logged */
     if (status)
         return status == PROG_NOT_FOUND ? DX_HBTP_STATUS_NOT_FOUND : DX_HBTP_STATUS_INTERNAL;
     sync_request_copy_have(&v, 0, have, sizeof have);
@@ -586,7 +588,7 @@ static int on_sync_asked(const dx_hbtp_context *context)
     sync_reply_set_known_base(&reply, known);
     sync_reply_set_hash(&reply, c->target.hash);
     sync_reply_set_root(&reply, c->target.root);
-    if (flags & DXUP_OBJECTS) { /* a client of before expects zeros */
+    if (flags & DXUP_OBJECTS) { /* older clients expect zeros */
         sync_reply_set_kind(&reply, (uint8_t)c->target.kind);
         sync_reply_set_level(&reply, level);
     }
@@ -599,7 +601,7 @@ static int on_sync(const dx_hbtp_context *context)
     return handle(context, on_sync_asked, "pull", false);
 }
 
-/* c->answer is there: say so, and begin to send it. */
+/* c->answer is complete: reply, and begin to send it. */
 static int send_answer(connection *c, uint16_t sequence, uint32_t transfer, size_t size)
 {
     assert(c->answer && size);
@@ -613,7 +615,7 @@ static int send_answer(connection *c, uint16_t sequence, uint32_t transfer, size
     return begin_transfer(c, result);
 }
 
-/* Objects by their ids, in one answer. */
+/* Send objects by their ids, in one answer. */
 static int on_objects_asked(const dx_hbtp_context *context)
 {
     connection *c = context->session->desc.user;
@@ -638,7 +640,7 @@ static int on_objects(const dx_hbtp_context *context)
     return handle(context, on_objects_asked, "objects", true);
 }
 
-/* The names that there are, or the versions of one. */
+/* Send the list of names, or the versions of one. */
 static int on_names_asked(const dx_hbtp_context *context)
 {
     connection *c = context->session->desc.user;
@@ -661,7 +663,7 @@ static int on_names(const dx_hbtp_context *context)
     return handle(context, on_names_asked, "names", false);
 }
 
-/* A patch has become ready, perhaps the one that c waits for. */
+/* A patch has become ready; check whether c waits for it. */
 static void retry_waiting(connection *c)
 {
     assert(c->waiting);
@@ -671,10 +673,10 @@ static void retry_waiting(connection *c)
     log_handled(c, result);
     if (result > 0) dx_hbtp_reply_error(c->session, c->sequence, (uint16_t)result, NULL);
     else if (result < 0) (void)dx_link_abort(&c->worker->links, c->id);
-    if (result) (void)dx_link_wake(&c->worker->links, c->id); /* the next request may have come */
+    if (result) (void)dx_link_wake(&c->worker->links, c->id); /* the next request may have arrived */
 }
 
-/* The next bytes of the transfer. */
+/* Read the next bytes of the transfer. */
 static int read_piece(connection *c, void *out, size_t size)
 {
     assert(size <= c->size - c->at);
@@ -688,7 +690,7 @@ static int read_piece(connection *c, void *out, size_t size)
     return PROG_OK;
 }
 
-/* Data of the next chunk: as much as the client takes, should it have said so. */
+/* The data size of the next chunk, limited by the maximum that the client announced. */
 static size_t next_size(const connection *c)
 {
     const uint32_t payload_max = c->session->peer.payload_max;
@@ -700,7 +702,7 @@ static size_t next_size(const connection *c)
     return (size_t)size;
 }
 
-/* Send the next pieces. What has no room now is sent by on_writable(). */
+/* Send the next pieces; on_writable() continues when there is space. */
 static void fill(connection *c)
 {
     dx_link *l = &c->worker->links;
@@ -720,17 +722,18 @@ static void fill(connection *c)
         if (!good || final) end_transfer(c);
         if (!good || final) log_transferred(c, good);
         if (!good) dxup_count(&c->worker->server->metrics.damaged, 1);
-        if (!good) { /* the store is damaged: the client must not wait */
+        if (!good) { /* the store is damaged: close, so that the client does not wait */
             (void)dx_link_close(l, c->id, DX_HBTP_STATUS_INTERNAL, "the store is damaged");
-        } else if (final) { /* the next request may have come meanwhile */
+        } else if (final) { /* the next request may have arrived meanwhile */
             (void)dx_link_wake(l, c->id);
         }
     }
 }
 
 /* >>connection --------------------------------------------------------- */
-/* Of those that have asked for nothing one gives way to another (net/guests.h). Where there is none,
-   or no memory, the new one is closed at once: its client goes on with those that it has. */
+/* Admit a connection; at a limit, a silent one is closed to make room (net/guests.h). If that
+   fails, or memory is exhausted, the new one is closed at once: its client continues with its
+   other connections. */
 static void on_opened(dx_link *l, dx_link_id id)
 {
     worker *w = l->desc.user;
@@ -758,11 +761,11 @@ static void on_opened(dx_link *l, dx_link_id id)
     dxup_count(&w->server->metrics.connected, 1);
 }
 
-/* Half a request has come, or the rest of it. */
+/* A part of a request has arrived, or its remainder. */
 static void on_partial(dx_link *l, dx_link_id id, bool begun)
 {
     connection *c = dx_link_session(l, id)->desc.user;
-    if (!c) return; /* it was one too many */
+    if (!c) return; /* refused: over the limit */
     c->guest.busy = c->active || c->waiting;
     dxup_guests_set(c->worker->guests, &c->guest, begun ? DXUP_GUEST_HALF : DXUP_GUEST_HEARD,
                     prog_now_ns());
@@ -773,15 +776,15 @@ static void on_writable(dx_link *l, dx_link_id id)
     fill(dx_link_session(l, id)->desc.user);
 }
 
-/* A drain asks: its links know of the request, not of what follows the reply. */
+/* Called by a drain, whose links know of the request but not of the transfer after the reply. */
 static bool is_busy(dx_link *l, dx_link_id id)
 {
     const connection *c = dx_link_session(l, id)->desc.user;
     return c && c->active;
 }
 
-/* The same of a pull of objects: once some were sent it is one request after another, and all of
-   them are finished. Its client closes the connection when it has all. */
+/* The same for a pull of objects: once some were sent, further requests are expected, and all are
+   finished. The client closes the connection when it has everything. */
 static bool is_unfinished(dx_link *l, dx_link_id id)
 {
     const connection *c = dx_link_session(l, id)->desc.user;
@@ -793,7 +796,7 @@ static void on_closed(dx_link *l, dx_link_id id, int32_t reason)
     worker *w = l->desc.user;
     connection *c = dx_link_session(l, id)->desc.user;
     (void)reason;
-    if (!c) return; /* it was one too many */
+    if (!c) return; /* refused: over the limit */
     if (c->previous) c->previous->next = c->next;
     else w->connections = c->next;
     if (c->next) c->next->previous = c->previous;
@@ -810,7 +813,7 @@ static void on_closed(dx_link *l, dx_link_id id, int32_t reason)
 }
 
 /* >>worker ------------------------------------------------------------- */
-/* Finish what is begun. Who connects from now on is refused. */
+/* Finish open transfers. New connections are refused. */
 static void drain(worker *w)
 {
     assert(!w->draining && w->listener >= 0);
@@ -820,7 +823,8 @@ static void drain(worker *w)
     if (!w->connection_count) dx_reactor_stop(&w->reactor);
 }
 
-/* From other threads: a patch is ready, another store may be at the path, or the server ends. */
+/* Handle messages from other threads: a patch is ready, another store may be at the
+   path, or shutdown. */
 static void on_message(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
 {
     worker *w = dx_reactor_op_user(op);
@@ -830,7 +834,7 @@ static void on_message(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
     const bool ends = w->server->ending && !w->draining, look = w->look;
     w->look = false;
     pthread_mutex_unlock(&w->server->lock);
-    if (look) (void)versions_store_look_again(&w->store); /* transfers hold the one before */
+    if (look) (void)versions_store_look_again(&w->store); /* open transfers keep the old store */
     if (ends) drain(w);
     for (connection *c = w->connections, *next; c; c = next) {
         next = c->next;
@@ -839,16 +843,16 @@ static void on_message(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
     dx_reactor_receive(r, op, w->messages, sizeof w->messages / sizeof *w->messages);
 }
 
-/* Have every worker look what there is, under the lock. */
+/* Wake every worker. Called with the lock held. */
 static void wake_workers(server *s)
 {
     dx_reactor_message message = {{0, 0, 0}};
     for (unsigned i = 0; i < s->worker_count; i++)
         if (s->workers[i].open)
-            dx_reactor_post(&s->workers[i].reactor, &message); /* full: it is awake anyway */
+            dx_reactor_post(&s->workers[i].reactor, &message); /* full: it will wake anyway */
 }
 
-/* On the patch thread. */
+/* Called on the patch thread. */
 static void patch_ready(void *user)
 {
     server *s = user;
@@ -867,7 +871,7 @@ static void set_open(worker *w, bool open)
     pthread_mutex_unlock(&w->server->lock);
 }
 
-/* Accept connections, and answer. */
+/* Open the links and the listener. */
 static int open_links(worker *w)
 {
     dx_link_desc desc = {0};
@@ -884,7 +888,7 @@ static int open_links(worker *w)
     desc.block_count = desc.links_max < BLOCKS_MAX / 2 ? 2 * desc.links_max : BLOCKS_MAX;
     desc.block_size = BLOCK_SIZE;
     desc.high_water = 2 * BLOCK_SIZE;
-    desc.idle_ns = (uint64_t)SILENCE_LIMIT_S * 1000000000; /* clients send Pings while they wait */
+    desc.idle_ns = (uint64_t)SILENCE_LIMIT_S * 1000000000; /* waiting clients send Pings */
     desc.session.router = &w->router;
     desc.session.payload_max = PAYLOAD_MAX;
     desc.session.outstanding_max = 1;
@@ -941,7 +945,7 @@ static void *run_worker(void *user)
     if (!w->status) {
         serve_until_stopped(w);
         dx_reactor_close(&w->reactor); /* on_closed() frees the connections */
-        if (w->listener >= 0) os_close_socket(w->listener); /* or clients would wait there */
+        if (w->listener >= 0) os_close_socket(w->listener); /* else clients would queue there */
         w->listener = -1;
     } else {
         sem_post(&w->server->started);
@@ -955,16 +959,17 @@ static void *run_worker(void *user)
 }
 
 /* >>server ------------------------------------------------------------- */
-/* A unix socket: one worker has it, as the kernel does not distribute connections of these. */
+/* Is it a unix socket? Only one worker listens on it, because the kernel does not distribute
+   its connections. */
 static bool is_local(const dxup_options *o)
 {
     return o->address && strncmp(o->address, "unix:", 5) == 0;
 }
 
-/* One listener per worker on the same port; the kernel distributes connections. The first listens
-   without SO_REUSEPORT, and fails if the port is in use. After that the port is shared with the
-   other workers. With the option from the start any server of the same user could join, and
-   clients would get versions from either. */
+/* Open one listener per worker on the same port; the kernel distributes connections. The first
+   listener binds without SO_REUSEPORT, which fails if the port is in use. Then the port is shared
+   with the other workers. With the option from the start, another server of the same user could
+   bind the port, and clients would get versions from either. */
 static int listen_all(server *s, dx_reactor_address *address)
 {
     dxup_addresses found;
@@ -988,7 +993,7 @@ static int listen_all(server *s, dx_reactor_address *address)
     return PROG_OK;
 }
 
-/* That it listens, and where, for whoever has started it. */
+/* Print the address, for scripts that wait for it. */
 static void say_where(const server *s, const char *address)
 {
     if (s->o->json) {
@@ -1022,7 +1027,7 @@ static void look_again(server *s)
     pthread_mutex_unlock(&s->lock);
 }
 
-/* Start all workers, wait for the signal to end, and have them finish. */
+/* Start all workers, wait for the signal to end, and shut down. */
 static int run_workers(server *s, const dx_reactor_address *address)
 {
     assert(s->worker_count > 0);
@@ -1032,7 +1037,7 @@ static int run_workers(server *s, const dx_reactor_address *address)
     for (; running < s->worker_count; running++) {
         worker *w = &s->workers[running];
         if (pthread_create(&w->thread, NULL, run_worker, w)) break;
-        /* The others follow once the first runs: what is wrong with a store is said once. */
+        /* The others start once the first one runs, so that an error in the store is reported once. */
         sem_wait(&s->started);
         if (w->status) {
             running++;
@@ -1067,7 +1072,7 @@ static void set_http(server *s, dxup_http *http)
     pthread_mutex_unlock(&s->lock);
 }
 
-/* The sides that were asked for, until the signal to end. */
+/* Run the requested listeners until the signal to end. */
 static int serve_all(server *s, const dx_reactor_address *address)
 {
     const dxup_options *o = s->o;

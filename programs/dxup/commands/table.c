@@ -1,14 +1,14 @@
-/* What dxup understands, and says of itself. See table.h.
+/* The commands and options of dxup, with their help texts. See table.h.
 
    Every line of `examples` is run by tests/programs/test_dxup_commands.sh, from the first command
-   to the last, in a folder with ./build, ./next and ./notes.txt, beside the server. */
+   to the last, in a folder with ./build, ./next and ./notes.txt, next to a running server. */
 #include "table.h"
 
 #include "../../../dx_cas.h"
 #include "../../common/backend.h"
 #include "../../common/os.h"
 
-/* Bits of commands, for options and statuses. */
+/* Bits for commands, in options and statuses. */
 enum {
     PUBLISH  = 1 << DXUP_PUBLISH,
     LOG      = 1 << DXUP_LOG,
@@ -25,7 +25,7 @@ enum {
     WATCH    = 1 << DXUP_WATCH,
     ONCE     = 1 << DXUP_PULL,
     WRITERS  = CHECKOUT | PULL,
-    TREES    = PUBLISH | WRITERS /* what a directory has besides content can be left out */
+    TREES    = PUBLISH | WRITERS /* metadata of directories can be left out */
 };
 
 static const prog_command commands[DXUP_COMMANDS] = {

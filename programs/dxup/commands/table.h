@@ -1,5 +1,5 @@
-/* The table of commands and options: the command line, the help, the manual page and completions
-   are made from it. */
+/* The table of commands and options. The command-line parser, the help, the manual page and the
+   completions are made from it. */
 #ifndef DXUP_TABLE_H
 #define DXUP_TABLE_H
 
@@ -7,7 +7,7 @@
 
 #include "../../common/options.h"
 
-/* Places in the table. */
+/* Indexes in the table. */
 enum {
     DXUP_PUBLISH,
     DXUP_LOG,

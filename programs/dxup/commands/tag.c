@@ -1,11 +1,11 @@
-/* dxup tag: gives a version a name that can be moved, such as `stable` or `beta`, or takes it away.
-   One commit: a process that is killed leaves the tag where it was, or where it shall be. */
+/* dxup tag: gives a version a movable name, such as `stable` or `beta`, or removes one. This is one
+   commit: after a crash the tag is at its old or its new version. */
 #include "commands.h"
 #include "names.h"
 
 #include <string.h>
 
-/* NAME@TAG for its name. */
+/* Format NAME@TAG for a version's name. */
 static int tag_text(const versions_version *v, const char *tag, char text[PROG_NAME_SIZE_MAX + 1])
 {
     if (snprintf(text, PROG_NAME_SIZE_MAX + 1, "%s@%s", v->name, tag) <= PROG_NAME_SIZE_MAX)

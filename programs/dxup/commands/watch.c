@@ -1,7 +1,6 @@
-/* dxup watch: repeats a pull. Where nothing has changed a pull costs some 250 bytes and a look at
-   the destination. Intervals vary by a tenth, so that many machines do not ask at the same moment;
-   after failures they grow, up to BACKOFF_MAX times. A signal ends it, at any moment, as it ends a
-   pull. */
+/* dxup watch: repeats a pull. An unchanged pull costs about 250 bytes on the wire and a scan of the
+   destination. Intervals vary by up to a tenth, so that many machines do not pull at the same moment;
+   after failures they grow, up to BACKOFF_MAX times. A signal ends it at any moment, like a pull. */
 #include "commands.h"
 
 #include "../../common/os.h"
@@ -11,11 +10,11 @@
 
 enum { BACKOFF_MAX = 16 };
 
-/* The interval, give or take a tenth. */
+/* The interval with a jitter of up to a tenth. */
 static int64_t jittered_ns(uint64_t interval_s, unsigned factor)
 {
     uint16_t chance = 1 << 15;
-    (void)os_random(&chance, sizeof chance); /* without random bytes it does not vary */
+    (void)os_random(&chance, sizeof chance); /* without random bytes there is no jitter */
     const double share = 0.9 + 0.2 * (double)chance / 65536;
     assert(factor >= 1 && factor <= BACKOFF_MAX);
     return (int64_t)((double)interval_s * factor * share * 1e9);

@@ -18,7 +18,7 @@ static void take(void *user, const void *address, size_t size)
     a->count++;
 }
 
-/* HOST:PORT into its halves, where it can be that. */
+/* Split HOST:PORT. False: it does not have that form. */
 static bool split(const char *text, char host[HOST_SIZE_MAX], const char **port)
 {
     const char *colon = strrchr(text, ':');

@@ -1,11 +1,10 @@
 /* Makes and reads the answers of docs/formats/sync.md, section 4:
 
        head | sizes of the objects | object | object | ...
-              '---------- packed together, behind the bases ----------'
+              '-------- compressed together, after the bases --------'
 
-   Objects that belong together are packed together: what small files of one directory have in
-   common is said once, and what an object has in common with a base that the client named is not
-   said at all. */
+   Related objects are compressed together: content that the small files of a directory share is sent
+   once, and content that an object shares with a base named by the client is not sent at all. */
 #include "bundle.h"
 
 #include "../../../dx_patch.h"
@@ -18,7 +17,7 @@ enum { REQUEST_HEAD = 12, CODING_PLAIN = 0, CODING_ZSTD = 1, CODING_PATCH = 2,
        BODY_MAX = DXUP_BUNDLE_ANSWER_MAX, PATCH_FROM = 4096, APPLY_MEMORY_MAX = 16 << 20 };
 
 struct dxup_bundler {
-    versions_packer *packer; /* NULL: this dxup has no zstd */
+    versions_packer *packer; /* NULL: built without zstd */
     uint8_t         *body;   /* BODY_MAX bytes */
     uint8_t         *bases;  /* DXUP_BUNDLE_BYTES_MAX bytes */
 };
@@ -87,8 +86,8 @@ void dxup_bundler_close(dxup_bundler *b)
 
 bool dxup_bundler_has_zstd(const dxup_bundler *b) { return b->packer != NULL; }
 
-/* Read the bases that are there and for which there is room. mask: those that count; it is what was
-   read in the end. */
+/* Read the bases that exist, as far as they fit. mask: in, the bases to use; out, those
+   that were read. */
 static int read_bases(dxup_bundler *b, versions_store *s, const dxup_bundle_request *r,
                       uint8_t mask[DXUP_BUNDLE_MASK], size_t *size)
 {
@@ -109,7 +108,7 @@ static int read_bases(dxup_bundler *b, versions_store *s, const dxup_bundle_requ
     return PROG_OK;
 }
 
-/* As many of the objects as there is room for, at least one, behind their sizes. */
+/* Read as many of the objects as fit, at least one, after their sizes. */
 static int read_wanted(dxup_bundler *b, versions_store *s, const dxup_bundle_request *r,
                        uint32_t *count, size_t *body_size)
 {
@@ -120,7 +119,7 @@ static int read_wanted(dxup_bundler *b, versions_store *s, const dxup_bundle_req
         else if (sizes[n] > DXUP_BUNDLE_BYTES_MAX - sum) break;
         else sum += sizes[n];
     }
-    if (!n) { /* larger than any object of a snapshot */
+    if (!n) { /* it is larger than any object of a snapshot */
         sizes[0] = DXUP_BUNDLE_MISSING;
         n = 1;
     }
@@ -139,8 +138,8 @@ static int read_wanted(dxup_bundler *b, versions_store *s, const dxup_bundle_req
     return PROG_OK;
 }
 
-/* The body as a patch of the bases, if it takes less than `most` bytes; else *size is 0. *patch is
-   to be freed. */
+/* Make the body as a patch from the bases, if that takes fewer than `most` bytes; otherwise *size
+   is 0. The caller frees *patch. */
 static void make_patch(const dxup_bundler *b, size_t bases, size_t body, size_t most,
                        uint8_t **patch, size_t *size)
 {
@@ -218,7 +217,7 @@ int dxup_bundle_make(dxup_bundler *b, versions_store *s, const dxup_bundle_reque
 static int bad_answer(void) { return prog_fail(PROG_DAMAGED, "the server's answer does not match "
                                                              "the request"); }
 
-/* The sizes of the objects, which must add up. */
+/* Read the sizes of the objects. Their sum must equal the rest of the body. */
 static bool read_sizes(const uint8_t *body, size_t size, dxup_bundle *out)
 {
     uint64_t sum = 4 * (uint64_t)out->count;

@@ -1,4 +1,4 @@
-/* Objects of a store, asked for by their ids and answered in one piece: docs/formats/sync.md,
+/* Objects of a store, requested by id and sent in one answer: docs/formats/sync.md,
    sections 3 and 4. */
 #ifndef DXUP_BUNDLE_H
 #define DXUP_BUNDLE_H
@@ -8,7 +8,7 @@
 #include "../../versions/store/store.h"
 
 enum {
-    DXUP_BUNDLE_IDS_MAX     = 248, /* wanted and bases, in one request */
+    DXUP_BUNDLE_IDS_MAX     = 248, /* wanted and bases, per request */
     DXUP_BUNDLE_REQUEST_MAX = 12 + DXUP_BUNDLE_IDS_MAX * PROG_HASH_SIZE,
     DXUP_BUNDLE_BYTES_MAX   = 960 << 10, /* of the objects of an answer, and of its bases */
     DXUP_BUNDLE_MASK        = 32, /* bytes: a bit for each base */
@@ -17,39 +17,39 @@ enum {
 };
 
 typedef struct dxup_bundle_request {
-    uint32_t transfer;   /* number of the FileChunks that answer */
-    bool     zstd;       /* the client can unpack it, */
-    bool     patches;    /* and apply patches of dx_patch.h, too */
+    uint32_t transfer;   /* number of the answer's FileChunks */
+    bool     zstd;       /* the client can decompress it, */
+    bool     patches;    /* and can apply patches of dx_patch.h */
     uint32_t want_count; /* at least 1 */
     uint32_t base_count;
     uint8_t  ids[DXUP_BUNDLE_IDS_MAX][PROG_HASH_SIZE]; /* wanted, then bases */
 } dxup_bundle_request;
 
-/* Returns its size. */
+/* Returns the size. */
 size_t dxup_bundle_write_request(const dxup_bundle_request *r,
                                  uint8_t out[DXUP_BUNDLE_REQUEST_MAX]);
 bool   dxup_bundle_read_request(dxup_bundle_request *r, const uint8_t *bytes, size_t size);
 
-/* Makes answers, and reads them. One for each thread. */
+/* Makes and reads answers. One per thread. */
 typedef struct dxup_bundler dxup_bundler;
 dxup_bundler *dxup_bundler_open(void);
-/* NULL is fine. */
+/* b may be NULL. */
 void dxup_bundler_close(dxup_bundler *b);
-/* Can it unpack zstd? */
+/* Can it decompress zstd? */
 bool dxup_bundler_has_zstd(const dxup_bundler *b);
-/* *answer is to be freed. */
+/* Make an answer. The caller frees *answer. */
 int  dxup_bundle_make(dxup_bundler *b, versions_store *s, const dxup_bundle_request *r,
                       uint8_t **answer, size_t *size);
 
-/* What an answer brings: the first `count` objects that were wanted, one behind another. */
+/* The content of an answer: the first `count` wanted objects, concatenated. */
 typedef struct dxup_bundle {
     uint32_t       count;
-    bool           based; /* it says what differs from bases */
-    uint32_t       sizes[DXUP_BUNDLE_IDS_MAX]; /* DXUP_BUNDLE_MISSING: the server has it not */
-    const uint8_t *bytes;                      /* until the bundler is used again */
+    bool           based; /* the answer depends on bases */
+    uint32_t       sizes[DXUP_BUNDLE_IDS_MAX]; /* DXUP_BUNDLE_MISSING: the server does not have it */
+    const uint8_t *bytes;                      /* valid until the bundler is used again */
 } dxup_bundle;
 #define DXUP_BUNDLE_MISSING UINT32_MAX
-/* s has the bases. The objects are not verified yet. */
+/* Open an answer. s has the bases. The objects are not verified yet. */
 int dxup_bundle_open(dxup_bundler *b, versions_store *s, const dxup_bundle_request *r,
                      const uint8_t *answer, size_t size, dxup_bundle *out);
 

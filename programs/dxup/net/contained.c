@@ -1,6 +1,6 @@
-/* See contained.h. Time is limited because there is one thread for all patches: packing again takes
-   minutes for large contents of xz and zstd, and so it is given up, and the client gets the patch
-   that unpacks nothing. Memory is limited by the sizes of the forms. */
+/* See contained.h. One thread makes all patches, so its time is limited: recompressing large
+   contents of xz and zstd can take minutes. Such an attempt is abandoned, and the client gets a
+   patch between the containers as they are. Memory is limited by the sizes of the forms. */
 #include "contained.h"
 
 #include "wire.h"
@@ -10,14 +10,15 @@
 
 enum {
     TIME_MAX_S   = 60,
-    CREATING_MAX = 512 << 20, /* bytes for the inner patch; with fewer the search is coarser */
-    STREAMS_MAX  = 8 << 20,   /* bytes of a form: this coding takes several times as long */
+    CREATING_MAX = 512 << 20, /* bytes for the inner patch; with less memory the search is coarser */
+    STREAMS_MAX  = 8 << 20,   /* bytes of a form: above that, this coding takes too long */
     SIZE_MIN     = CONTAINER_HEADER_SIZE + CONTAINER_CHECK_SIZE + DX_PATCH_HEADER_SIZE
 };
 
 static bool is_too_late(void *user) { return prog_now_ns() > *(const int64_t *)user; }
 
-/* Who reads these patches reads all codings of deltas. Nothing ends this, so it must be fast. */
+/* The receivers of these patches support all delta codings. The call cannot be cancelled, so
+   it must be fast. */
 static int create(void *user, const uint8_t *from, size_t from_size, const uint8_t *to,
                   size_t to_size, uint8_t **out, size_t *size)
 {

@@ -4,11 +4,11 @@
 
 #include "../../containers/container.h"
 
-/* What a library may take, here and at the client: it refuses parameters that need more. */
+/* Memory limit of a library, here and at the client, which refuses parameters that need more. */
 #define DXUP_CONTAINER_MEMORY ((uint64_t)256 << 20)
 
-/* The patch, or NULL if there is none of fewer than size_max bytes, or making it takes too long.
-   kinds: those that the client unpacks. The caller frees it. */
+/* Make the patch. NULL: it would have size_max bytes or more, or take too long. kinds: those that
+   the client supports. The caller frees the result. */
 uint8_t *dxup_contained_make(const uint8_t *base, size_t base_size, const uint8_t *target,
                              size_t target_size, unsigned kinds, size_t size_max, size_t *size);
 

@@ -1,4 +1,4 @@
-/* Who may connect to a server. See guests.h. */
+/* Limits of connections, and the choice of one to close. See guests.h. */
 #include "guests.h"
 
 #include "../../common/common.h"
@@ -14,8 +14,8 @@ enum {
     OF_ALL     = 0,
     OF_NETWORK = 1,
     LISTS      = 2,  /* SILENT and HALF */
-    HALVES     = 1024, /* that are looked at, at most, for one that gives way: busy ones are passed */
-    SILENTS    = 64    /* the same; each takes a system call */
+    HALVES     = 1024, /* limit for the search in HALF: it passes over busy ones */
+    SILENTS    = 64    /* the same in SILENT; each costs a system call */
 };
 
 #define SECOND_NS ((int64_t)1000000000)
@@ -23,13 +23,13 @@ enum {
 #define BUSY_NS   (10 * SECOND_NS)
 #define SILENT_NS (3 * SECOND_NS)
 
-typedef struct waiting_list { /* guests of a kind, in the order in which they became of it */
+typedef struct waiting_list { /* guests of one kind, oldest first */
     dxup_guest *oldest, *newest;
 } waiting_list;
 
 typedef struct dxup_network {
-    struct dxup_network *next; /* of the same bucket */
-    uint8_t              id[32]; /* os_peer_network(), and zeros */
+    struct dxup_network *next; /* in the same bucket */
+    uint8_t              id[32]; /* os_peer_network(), padded with zeros */
     size_t               count;
     size_t               readers;
     waiting_list         lists[LISTS];
@@ -39,7 +39,7 @@ struct dxup_guests {
     size_t             guests_max, network_max;
     size_t             count;
     waiting_list       lists[LISTS];
-    versions_slots_key key; /* of the buckets: nobody can fill one of them on purpose */
+    versions_slots_key key; /* keyed hash: a peer cannot choose its bucket */
     network           *buckets[BUCKETS];
 };
 
@@ -79,7 +79,7 @@ static void take(waiting_list *list, dxup_guest *guest, int which)
     else list->newest = guest->older[which];
 }
 
-/* Into the lists of its kind, or out of them. */
+/* Insert a guest into the lists of its kind, or remove it. */
 static void list_guest(dxup_guests *g, dxup_guest *guest, bool in)
 {
     void (*const change)(waiting_list *, dxup_guest *, int) = in ? push : take;
@@ -89,7 +89,7 @@ static void list_guest(dxup_guests *g, dxup_guest *guest, bool in)
     if (guest->network) change(&guest->network->lists[guest->kind], guest, OF_NETWORK);
 }
 
-/* The oldest half request that has been one for long enough; NULL: there is none. */
+/* The oldest HALF guest that has been one for at least age_ns; NULL: none. */
 static dxup_guest *find_half(const waiting_list *lists, int which, int64_t now_ns, int64_t age_ns)
 {
     dxup_guest *guest = lists[DXUP_GUEST_HALF].oldest;
@@ -98,7 +98,7 @@ static dxup_guest *find_half(const waiting_list *lists, int which, int64_t now_n
     return NULL;
 }
 
-/* Who gives way, of all or of a network: see guests.h. NULL: nobody. */
+/* The guest to close, of all or of one network, in the order of guests.h. NULL: none. */
 static dxup_guest *find_leaving(const waiting_list *lists, int which, int64_t now_ns)
 {
     dxup_guest *guest = find_half(lists, which, now_ns, HALF_NS);
@@ -114,7 +114,7 @@ static dxup_guest *find_leaving(const waiting_list *lists, int which, int64_t no
 }
 
 /* >>networks ----------------------------------------------------------- */
-/* The network of that socket's peer, NULL: it has none. It is made if it is not known. */
+/* Find or create the network of a socket's peer. NULL: it has none. */
 static network *find_network(dxup_guests *g, int socket)
 {
     uint8_t id[32] = {0};
@@ -130,7 +130,7 @@ static network *find_network(dxup_guests *g, int socket)
     return n;
 }
 
-/* Forget a network that nobody is from. */
+/* Free a network without guests. */
 static void drop_network(dxup_guests *g, network *n)
 {
     if (!n || n->count) return;
@@ -155,7 +155,7 @@ bool dxup_guests_enter(dxup_guests *g, dxup_guest *guest, int socket, int64_t no
         drop_network(g, n);
         return false;
     }
-    if (n) n->count++; /* first: or the network of *leaves, the same perhaps, would be forgotten */
+    if (n) n->count++; /* first: *leaves may be of the same network, which would be freed otherwise */
     if (*leaves) dxup_guests_leave(g, *leaves);
     g->count++;
     memset(guest, 0, sizeof *guest);

@@ -1,20 +1,20 @@
-/* Who may connect to a server. So many connections may be open in all, and so many of one network:
-   an IPv4 address, or the first 64 bits of an IPv6 address, which is what one customer gets.
+/* Limits of connections to a server: one in all, and one per network, which is an IPv4 address or the
+   first 64 bits of an IPv6 address (the prefix that one customer gets).
 
-       entered, SILENT --- a whole request ---> HEARD <--- the rest of it ---.
-             '------------ the beginning of one -----> HALF <-- of the next --'
+       entered, SILENT -- a complete request ---> HEARD <--- the rest of it ---.
+             '------------ a part of one ---------> HALF <-- of the next ------'
 
-   When either limit is reached, one of the same network or of all gives way to the next, the oldest
-   of the first kind that there is:
+   When a limit is reached, a connection is closed to admit the next one: the oldest of the first kind
+   that exists, of the same network or of all:
 
-       1  HALF, for a second. An honest peer sends a request in one piece. One for which something
-          is under way has ten seconds: its next request may have been cut by a loss
+       1  HALF, for a second: an honest peer sends a request in one piece. For ten seconds if a
+          request of it is in progress, because packet loss may have split the next one
        2  SILENT, for three seconds
        3  HALF, for less
-       4  SILENT, and nothing has arrived that was not looked at yet
+       4  SILENT, without unread input
 
-   HEARD ones never give way, so whoever dribbles keeps nobody out. Without one that may give way the
-   next is refused. One thread. */
+   HEARD ones are never closed, so slow senders cannot lock out the others. If no connection can be
+   closed, the next one is refused. Single-threaded. */
 #ifndef DXUP_GUESTS_H
 #define DXUP_GUESTS_H
 
@@ -22,7 +22,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { DXUP_NETWORK_MAX = 512 }; /* default limit of one network: two pulls over 256 connections */
+enum { DXUP_NETWORK_MAX = 512 }; /* default limit per network: two pulls over 256 connections */
 
 typedef struct dxup_guests dxup_guests;
 
@@ -32,30 +32,30 @@ typedef enum dxup_guest_kind {
     DXUP_GUEST_HEARD
 } dxup_guest_kind;
 
-typedef struct dxup_guest { /* a part of the caller's connection; zero: it has not entered */
-    struct dxup_network *network; /* NULL: of no network, so no limit of one */
-    struct dxup_guest   *older[2], *newer[2]; /* of the same kind: of all, of its network */
-    int64_t              since_ns; /* it is of this kind */
+typedef struct dxup_guest { /* embedded in the caller's connection; zero: not entered */
+    struct dxup_network *network; /* NULL: without a network, so without its limit */
+    struct dxup_guest   *older[2], *newer[2]; /* of the same kind: in all, in its network */
+    int64_t              since_ns; /* when it became this kind */
     int                  socket;
     dxup_guest_kind      kind;
     bool                 inside;
-    bool                 busy;     /* the caller's: something that it asked for is under way */
+    bool                 busy;     /* set by the caller: a request is in progress */
     bool                 reading;  /* see dxup_guests_read() */
 } dxup_guest;
 
 dxup_guests *dxup_guests_open(size_t guests_max, size_t network_max);
 void         dxup_guests_close(dxup_guests *g);
-/* The connection on that socket enters. *leaves: it takes the place of this one, which the caller
-   closes now, and which has left; NULL: of none. False: it may not enter. Times are monotonic. */
+/* Admit the connection on that socket. *leaves: another connection was removed to make room, and
+   the caller must close it now; NULL: none. False: it is refused. Times are monotonic. */
 bool dxup_guests_enter(dxup_guests *g, dxup_guest *guest, int socket, int64_t now_ns,
                        dxup_guest **leaves);
-/* It is of that kind now, also when it was before. A guest that is not inside stays outside. */
+/* Set the kind of a guest, and restart its age. No effect on a guest that has not entered. */
 void dxup_guests_set(dxup_guests *g, dxup_guest *guest, dxup_guest_kind kind, int64_t now_ns);
-/* It begins to read something of which there are few. False: `most` guests of its network read. */
+/* Begin a read of a kind that is limited. False: `most` guests of its network already read. */
 bool dxup_guests_read(dxup_guest *guest, size_t most);
-/* It reads no more, or did not; leaving implies this. */
+/* End the read, if there is one; leaving implies this. */
 void dxup_guests_read_end(dxup_guest *guest);
-/* It closes. Also of one that has left, or did not enter. */
+/* The connection closes. No effect on a guest that has not entered. */
 void dxup_guests_leave(dxup_guests *g, dxup_guest *guest);
 
 #endif

@@ -1,11 +1,11 @@
-/* The HTTP side of the server, for browsers and curl: GET /NAME gives the latest version of a
-   published file, /NAME@3 that one, with its BLAKE3-256 as strong ETag; If-None-Match makes it
-   304, and with `A-IM: dx-patch` (RFC 3229) 226 with a patch of dx_patch.h from the version that
-   the client has. Files and directories of trees: http_tree.h. One range of a file: 206. One thread.
+/* The HTTP side of the server, for browsers and curl. GET /NAME gives the latest version of a
+   published file, /NAME@3 version 3, with its BLAKE3-256 as a strong ETag. If-None-Match: 304, or with
+   `A-IM: dx-patch` (RFC 3229) 226 with a patch of dx_patch.h from the client's version. Files and
+   directories of trees: http_tree.h. Single ranges of files: 206. Single-threaded.
 
-   Connections are those of dx_peers.h. A request is read where it lies in the input, and answered
-   into a block of the connection. While a body goes out, or its patch is being made, the connection
-   is held, and what follows waits in the input:
+   Connections are those of dx_peers.h. A request is parsed in place in the input, and answered into a
+   block of the connection. While a body is sent, or its patch is made, the connection is on hold and
+   later requests wait in the input:
 
        received() --> dispatch() --> answer() --> fill() --- the body is longer ---> hold
                                         |                                              |
@@ -33,16 +33,16 @@
 #include <string.h>
 
 enum {
-    OUT_SIZE        = 16384,   /* of a block for output, or for a request that is not whole yet */
-    BLOCKS          = 1280,    /* 20 MiB at most */
-    CONTENTS_MAX    = 192,     /* that are read at a time, about 100 KiB each; beyond it 503 */
-    CONTENTS_SHARE  = 48,      /* by one network, see contents_share() */
+    OUT_SIZE        = 16384,   /* block size for output, and for incomplete requests */
+    BLOCKS          = 1280,    /* at most 20 MiB */
+    CONTENTS_MAX    = 192,     /* read at the same time, about 100 KiB each; above that 503 */
+    CONTENTS_SHARE  = 48,      /* per network, see contents_share() */
     INPUT_BUFFERS   = 64,
-    HEAD_SIZE       = 1024,    /* of an answer */
+    HEAD_SIZE       = 1024,    /* of an answer, maximum */
     CLIENTS_MAX     = 1024,
-    REFUSED_AT_ONCE = 16,      /* connections beyond it that are about to be closed */
+    REFUSED_AT_ONCE = 16,      /* extra connections, for those being refused */
     SILENCE_LIMIT_S = 30,
-    LINGER_S        = 2        /* when the server ends, for a client to end its connection */
+    LINGER_S        = 2        /* on shutdown, for a client to close its connection */
 };
 
 typedef struct client {
@@ -50,30 +50,31 @@ typedef struct client {
     dxup_http     *http;
     dxup_guest     guest;
     dx_peers_id    id;
-    dxup_log_entry *log;    /* NULL: there is no log */
-    bool           last;    /* after this answer the connection ends */
-    /* it was sent: what still comes is thrown away, so that it is not lost by a reset */
+    dxup_log_entry *log;    /* NULL: no log */
+    bool           last;    /* the connection closes after this answer */
+    /* The last answer was sent: further input is discarded, since closing at once could reset the
+       connection and lose the answer. */
     bool           over;
     bool           waiting; /* for a patch from base to target */
     bool           head;    /* the answer has no body */
-    bool           fixed;   /* this version was asked for, not the latest one */
+    bool           fixed;   /* an explicit version was requested, not the latest one */
     int64_t        active_ns;
 
     versions_version  base, target;
     dxup_patch        patch;
     versions_content *content;
-    versions_entry_reader *entry; /* of a file in a tree */
-    const dxup_encoded *encoded; /* the body of such a file, or of an index page */
-    bool           counted;  /* one of the contents that are read now */
+    versions_entry_reader *entry; /* a file in a tree */
+    const dxup_encoded *encoded; /* the encoded body of such a file, or of an index page */
+    bool           counted;  /* counted in content_count */
     dxup_plan_cursor cursor;
-    prog_line      text;     /* the body, where it is none of these */
-    uint64_t       at, size; /* of the body; equal: nothing is being answered */
-    uint64_t       from;     /* in the content or entry: where the body begins */
+    prog_line      text;     /* the body, if none of the above */
+    uint64_t       at, size; /* position and size of the body; equal: idle */
+    uint64_t       from;     /* offset of the body in the content or entry */
 
-    /* inside of received(): input[taken..input_size) is to be answered */
+    /* inside received(): input[taken..input_size) is unanswered */
     const uint8_t *input;
     size_t         taken, input_size;
-    /* inside of pump(): a block, and how much of it is filled */
+    /* inside pump(): a block, and the bytes used in it */
     uint8_t       *out;
     size_t         out_size;
 } client;
@@ -88,22 +89,22 @@ struct dxup_http {
     void           *reactor_memory;
     dx_peers        peers;
     void           *peers_memory;
-    dx_op           timer_op, message_op, close_op; /* the last: of the listener */
+    dx_op           timer_op, message_op, close_op; /* the last one: of the listener */
     dx_reactor_message messages[16];
     int             listener, status;
-    bool            running; /* there is a thread */
+    bool            running; /* the thread was started */
     bool            draining;
-    int64_t         until_ns; /* it drains at most so long */
+    int64_t         until_ns; /* deadline of the shutdown */
     bool            open;    /* guarded by lock: messages may be posted, */
-    bool            ending;  /* and the next one says: finish what is begun, and end; */
-    bool            look;    /* or: another store may be at the path */
+    bool            ending;  /* and the next one means: finish open answers and end; */
+    bool            look;    /* or: reopen the store, if another one is at the path */
     char            address[DX_REACTOR_ADDRESS_TEXT_SIZE];
     client         *clients;
     dxup_guests    *guests;
     dxup_encodings *encodings;
     size_t          client_count;
-    size_t          content_count; /* of these, with content, an entry, or an index page */
-    bool            worked;  /* since memory was given back last */
+    size_t          content_count; /* clients with content, an entry, or an index page */
+    bool            worked;  /* since memory was last returned to the system */
 };
 
 /* >>answer ----------------------------------------------------------------- */
@@ -154,7 +155,7 @@ static const char *reason_of(int status)
     }
 }
 
-/* Behind what is in out: there is always room for one, see pump(). */
+/* Append a head to out. There is always room for one, see pump(). */
 static void put_head(client *c, int status, const char *fields, uint64_t size)
 {
     assert(OUT_SIZE - c->out_size >= HEAD_SIZE);
@@ -209,7 +210,7 @@ static dx_edge_version edge_version(const versions_version *v)
     return e;
 }
 
-/* A version of the file that is asked for, as it is named in a tag: into c->base. */
+/* Look up a version of the requested file by its hash from a tag, into c->base. */
 static bool is_known(void *user, const uint8_t *hash, size_t size, uint64_t number,
                      dx_edge_version *out)
 {
@@ -222,7 +223,7 @@ static bool is_known(void *user, const uint8_t *hash, size_t size, uint64_t numb
     return true;
 }
 
-/* What is always the same is kept for a year, and never asked about again. */
+/* An explicit version never changes: caches may keep it for a year without revalidation. */
 static dx_edge_server edge_of(client *c)
 {
     return (dx_edge_server){.now = edge_version(&c->target), .max_age_s = c->fixed ? 0 : UINT64_MAX,
@@ -236,7 +237,7 @@ static void count_body(client *c, bool patch, uint64_t size)
     if (patch && size < c->target.size) dxup_count(&m->spared, c->target.size - size);
 }
 
-/* Behind n bytes of fields: that ranges are answered, and which one this is. */
+/* Append to n bytes of fields: Accept-Ranges, and Content-Range for a part. */
 static size_t put_ranges(char *fields, size_t capacity, size_t n, int status, uint64_t from,
                          uint64_t size, uint64_t total)
 {
@@ -249,7 +250,7 @@ static size_t put_ranges(char *fields, size_t capacity, size_t n, int status, ui
     return n;
 }
 
-/* A body of this many bytes follows, from c->content or c->patch. */
+/* Begin a body of this many bytes, from c->content or c->patch. */
 static void begin_body(client *c, int status, uint64_t size)
 {
     char fields[DX_EDGE_FIELDS_MAX + 256];
@@ -269,14 +270,14 @@ static void begin_body(client *c, int status, uint64_t size)
     if (!c->head) count_body(c, status == 226, size);
 }
 
-/* Contents that one network may read at a time. Where it may have more connections than usual it is
-   a proxy, say, and may read all. */
+/* How many contents one network may read at the same time. A network with a raised limit may be a
+   proxy, so it may read all. */
 static size_t contents_share(const dxup_http *h)
 {
     return h->d.network_max > DXUP_NETWORK_MAX ? CONTENTS_MAX : CONTENTS_SHARE;
 }
 
-/* One more is read, until end_body(). A status of HTTP. */
+/* Count one more content being read, until end_body(). Returns an HTTP status. */
 static int count_content(client *c)
 {
     dxup_http *h = c->http;
@@ -288,7 +289,7 @@ static int count_content(client *c)
     return 200;
 }
 
-/* Open c->content. A status of HTTP. */
+/* Open c->content. Returns an HTTP status. */
 static int open_content(client *c)
 {
     assert(!c->content);
@@ -306,7 +307,7 @@ static void answer_whole(client *c)
     else begin_body(c, 200, c->target.size);
 }
 
-/* Nothing of so many bytes is in the range that was asked for. */
+/* Answer 416: the requested range is beyond the size. */
 static void refuse_range(client *c, uint64_t total)
 {
     char fields[128];
@@ -335,8 +336,8 @@ static void answer_file(client *c, const uint8_t *request, size_t size)
     begin_body(c, range == DXUP_RANGE_PART ? 206 : 200, count);
 }
 
-/* A patch from c->base, or the whole where there is none; both later when it is still being
-   made. */
+/* Answer with a patch from c->base, or with the full content if there is none. If the patch is
+   still being made, wait. */
 static void answer_from_base(client *c)
 {
     assert(!c->waiting && c->at == c->size);
@@ -371,7 +372,8 @@ static void put_unchanged(client *c)
                                     c->last ? "Connection: close\r\n" : "");
 }
 
-/* The version that is asked for into c->target; a status of HTTP. 404: it may be in a tree. */
+/* Find the requested version into c->target. Returns an HTTP status; 404: the path may
+   lead into a tree. */
 static int find(client *c, const char *asked)
 {
     char name[PROG_NAME_SIZE_MAX + 1];
@@ -381,14 +383,14 @@ static int find(client *c, const char *asked)
     versions_split_version(*asked ? asked : "index.html", name, &version);
     c->fixed = version != 0;
     error = versions_version_find(c->http->store, name, version, &c->target);
-    /* the hash of a tree takes reading all of it */
+    /* the hash of a tree would require reading all of it */
     if (!error && c->target.kind != PROG_FILE) return 404;
     if (!error) error = versions_content_hash(c->http->store, &c->target);
     return !error ? 200 : error == PROG_NOT_FOUND ? 404 : 500;
 }
 
 /* >>trees ------------------------------------------------------------------ */
-/* Give c->entry, or c->text, whole. */
+/* Copy all of c->entry or c->text. */
 static bool read_whole(void *user, void *out, size_t size)
 {
     client *c = user;
@@ -397,7 +399,7 @@ static bool read_whole(void *user, void *out, size_t size)
     return true;
 }
 
-/* Into c->encoded, where the client accepts it and it pays. */
+/* Encode the body into c->encoded, if the client accepts an encoding and it makes the body smaller. */
 static dxup_encoding encode_body(client *c, const uint8_t *request, size_t request_size,
                                  const char *tag, uint64_t size)
 {
@@ -407,7 +409,7 @@ static dxup_encoding encode_body(client *c, const uint8_t *request, size_t reque
     return c->encoded ? encoding : DXUP_IDENTITY;
 }
 
-/* Fields of a file or an index page. Encodings have strong tags of their own. */
+/* The fields of a file or an index page. Each encoding has a strong tag of its own. */
 static size_t put_tree_fields(char *fields, size_t capacity, const char *tag, bool fixed,
                               const char *type, dxup_encoding encoding)
 {
@@ -424,7 +426,7 @@ static size_t put_tree_fields(char *fields, size_t capacity, const char *tag, bo
     return (size_t)n;
 }
 
-/* The client has what there is. A 304 has no length. */
+/* Answer 304, which has no Content-Length. */
 static void put_tree_unchanged(client *c, const char *tag, bool fixed, uint64_t size)
 {
     char fields[512];
@@ -439,7 +441,7 @@ static void put_tree_unchanged(client *c, const char *tag, bool fixed, uint64_t 
                                     c->last ? "Connection: close\r\n" : "");
 }
 
-/* c->text is an index page. */
+/* Send c->text, an index page. */
 static void answer_index(client *c, const uint8_t *request, size_t size)
 {
     char fields[512], tag[65];
@@ -464,7 +466,7 @@ static void answer_index(client *c, const uint8_t *request, size_t size)
     else c->size = body_size;
 }
 
-/* A file in a tree: all of it, a range, or that the client has it. */
+/* Send a file in a tree: all of it, a range, or 304. */
 static void answer_entry(client *c, const uint8_t *request, size_t size, const dxup_found *found)
 {
     char fields[512];
@@ -505,7 +507,7 @@ static void answer_redirect(client *c, const char *location)
     dxup_log_result(c->log, "redirect");
 }
 
-/* What is no file of its own: a file or directory in a tree, or the names. */
+/* Answer a path that is not a published file: a file or directory in a tree, or the list of names. */
 static void answer_tree(client *c, const uint8_t *request, size_t size, char *asked)
 {
     dxup_found found = {.directory = true};
@@ -530,7 +532,7 @@ static void answer_tree(client *c, const uint8_t *request, size_t size, char *as
     }
 }
 
-/* What --status answers. */
+/* Answer a request to the --status listener. */
 static void answer_status(client *c, const uint8_t *request, size_t size)
 {
     char path[PROG_NAME_SIZE_MAX + 1];
@@ -549,7 +551,8 @@ static void answer_status(client *c, const uint8_t *request, size_t size)
     else c->size = c->text.size;
 }
 
-/* What the client has, by its ETags: the current version, or one that a patch can start from? */
+/* Answer a request: 304 if its ETags have the current version, a patch if they have
+   another known one. */
 static void answer(client *c, const uint8_t *request, size_t size)
 {
     const uint8_t *value;
@@ -560,7 +563,7 @@ static void answer(client *c, const uint8_t *request, size_t size)
     char asked[DXUP_TARGET_MAX + 1];
     assert(!c->waiting && !c->content && c->at == c->size);
     int status = dxup_target_parse(request, size, asked, sizeof asked) ? 200 : 400;
-    /* what cannot be a name, nor lie in a tree */
+    /* neither a name nor a path into a tree */
     if (status == 200 && strcspn(asked, "/") > PROG_NAME_SIZE_MAX) status = 400;
     if (status == 200 && versions_store_refresh(&c->http->store)) status = 500;
     if (status == 200) status = find(c, asked);
@@ -585,8 +588,8 @@ static void answer(client *c, const uint8_t *request, size_t size)
     else answer_file(c, request, size);
 }
 
-/* The next pieces of the body behind what is in out. False: the store is damaged, and the client
-   must not take what came for the whole. */
+/* Append the next pieces of the body to out. False: the store is damaged, so close the connection
+   to show the client that the body is incomplete. */
 static bool fill(client *c)
 {
     assert(c->at <= c->size && c->out_size <= OUT_SIZE);
@@ -614,10 +617,10 @@ static bool fill(client *c)
 }
 
 /* >>connection ------------------------------------------------------------- */
-/* Is a body on its way, or a patch being made? */
+/* Is a body being sent, or a patch being made? */
 static bool is_busy(const client *c) { return c->waiting || c->at < c->size; }
 
-/* The target of the request, as it came. */
+/* Begin a log entry with the raw target of the request. */
 static void begin_log(client *c, const http_request *q)
 {
     const uint8_t *request = c->input + c->taken, *end = c->input + c->input_size, *at, *behind;
@@ -632,14 +635,13 @@ static void begin_log(client *c, const http_request *q)
     dxup_log_path(c->log, at, (size_t)((behind ? behind : end) - at));
 }
 
-/* Unless more of the answer follows. */
+/* End the log entry, unless more of the answer follows. */
 static void end_log(client *c)
 {
     if (!is_busy(c)) dxup_log_end(c->http->d.log, c->log, NULL, 0);
 }
 
-/* Answer the requests that are there, one after the other, as long as there is room for the
-   answer. */
+/* Answer pending requests in order, as long as an answer fits into out. */
 static bool dispatch(client *c)
 {
     while (!c->waiting && c->at == c->size && !c->last && OUT_SIZE - c->out_size >= 2 * HEAD_SIZE) {
@@ -660,7 +662,7 @@ static bool dispatch(client *c)
     return true;
 }
 
-/* Answer what there is, as far as the connection takes it; drained() goes on. */
+/* Answer as far as the connection accepts output; drained() continues. */
 static void pump(client *c)
 {
     dx_peers *peers = &c->http->peers;
@@ -695,8 +697,8 @@ static client *client_of(const dx_peers *s, dx_peers_id id)
     return (client *)(uintptr_t)*dx_peers_data(s, id);
 }
 
-/* What is known of its next request. Between two of them it gives way like one that has not asked
-   for anything: browsers keep connections, and connect again. */
+/* Update the kind of the guest. Between requests it counts as SILENT, so it may be closed: browsers
+   keep idle connections, and reconnect. */
 static void set_kind(client *c, bool half, bool answered)
 {
     const dxup_guest_kind kind = is_busy(c) ? DXUP_GUEST_HEARD
@@ -706,7 +708,7 @@ static void set_kind(client *c, bool half, bool answered)
         dxup_guests_set(c->http->guests, &c->guest, kind, prog_now_ns());
 }
 
-/* As on_opened() of commands/serve.c. */
+/* Like on_opened() of commands/serve.c. */
 static void opened(dx_peers *s, dx_peers_id id)
 {
     dxup_http *h = s->desc.user;
@@ -750,14 +752,14 @@ static size_t received(dx_peers *s, dx_peers_id id, const uint8_t *bytes, size_t
     c->input_size = c->taken = 0;
     set_kind(c, used < size, used > 0);
     if (is_busy(c)) (void)dx_peers_hold(s, id, true);
-    if (last && !c->last) { /* nothing more is asked */
+    if (last && !c->last) { /* no further requests */
         c->last = true;
         pump(c);
     }
     return used;
 }
 
-/* It may go on: output was taken, or a patch is ready. */
+/* Continue: output was sent, or a patch is ready. */
 static void go_on(client *c)
 {
     pump(c);
@@ -778,7 +780,7 @@ static void closed(dx_peers *s, dx_peers_id id, int32_t reason)
     dxup_http *h = s->desc.user;
     client *c = client_of(s, id);
     (void)reason;
-    if (!c) return; /* it was one too many */
+    if (!c) return; /* refused: over the limit */
     if (c->previous) c->previous->next = c->next;
     else h->clients = c->next;
     if (c->next) c->next->previous = c->previous;
@@ -792,12 +794,12 @@ static void closed(dx_peers *s, dx_peers_id id, int32_t reason)
     if (h->draining && !h->clients) dx_reactor_stop(&h->reactor);
 }
 
-/* Nothing more is answered: drop those who wait for nothing. Who was sent the last answer has a
-   while to end the connection: what was not read yet might be lost. */
+/* Shutting down: close the idle connections. A client that was sent its last answer has some time
+   to close first, because unread data might be lost. */
 static void drop_idle(dxup_http *h)
 {
     const int64_t while_ns = (int64_t)LINGER_S * 1000000000;
-    for (client *c = h->clients; c; c = c->next) { /* closed() comes later */
+    for (client *c = h->clients; c; c = c->next) { /* closed() is called later */
         c->last = true;
         if (c->over ? prog_now_ns() - c->active_ns > while_ns
                     : !is_busy(c) && !dx_peers_queued(&h->peers, c->id))
@@ -806,7 +808,7 @@ static void drop_idle(dxup_http *h)
     if (!h->clients || prog_now_ns() > h->until_ns) dx_reactor_stop(&h->reactor);
 }
 
-/* Accept no more, and finish what is begun. */
+/* Accept no more connections, and finish open answers. */
 static void drain(dxup_http *h)
 {
     assert(!h->draining && h->listener >= 0);
@@ -817,7 +819,7 @@ static void drain(dxup_http *h)
     drop_idle(h);
 }
 
-/* After a rush: what was needed for it goes back to the system. */
+/* Return unused memory to the system after a load peak. */
 static void give_back(dxup_http *h)
 {
     void *memory;
@@ -828,7 +830,7 @@ static void give_back(dxup_http *h)
     h->worked = false;
 }
 
-/* Every second: drop who is silent. */
+/* Every second: close the connections of silent clients. */
 static void on_timer(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
 {
     dxup_http *h = dx_reactor_op_user(op);
@@ -844,8 +846,8 @@ static void on_timer(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
     dx_reactor_timer(r, op, 1000000000);
 }
 
-/* A patch is ready, perhaps one that somebody waits for; another store may be at the path; or the
-   server ends. */
+/* A patch is ready, possibly one that a client waits for; another store may be at the path; or the
+   server shuts down. */
 static void on_message(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
 {
     dxup_http *h = dx_reactor_op_user(op);
@@ -859,7 +861,7 @@ static void on_message(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
     const bool ends = h->ending && !h->draining, look = h->look;
     h->look = false;
     pthread_mutex_unlock(&h->lock);
-    if (look) (void)versions_store_look_again(&h->store); /* contents hold the one before */
+    if (look) (void)versions_store_look_again(&h->store); /* open contents keep the old store */
     if (ends) drain(h);
     dx_reactor_receive(r, op, h->messages, sizeof h->messages / sizeof *h->messages);
 }
@@ -924,7 +926,7 @@ static void *run(void *user)
     if (!h->status) {
         serve_until_stopped(h);
         dx_reactor_close(&h->reactor); /* closed() frees the clients */
-        if (h->listener >= 0) os_close_socket(h->listener); /* or clients would wait there */
+        if (h->listener >= 0) os_close_socket(h->listener); /* else clients would queue there */
         h->listener = -1;
     } else {
         sem_post(&h->started);
@@ -965,7 +967,7 @@ int dxup_http_start(dxup_http **out, const dxup_http_desc *desc)
 
 const char *dxup_http_address(const dxup_http *h) { return h->address; }
 
-/* Have it look what there is. */
+/* Wake the thread. end, look: see the fields. */
 static void wake(dxup_http *h, bool end, bool look)
 {
     dx_reactor_message message = {{0, 0, 0}};
@@ -973,7 +975,7 @@ static void wake(dxup_http *h, bool end, bool look)
     pthread_mutex_lock(&h->lock);
     h->ending |= end;
     h->look |= look;
-    if (h->open) dx_reactor_post(&h->reactor, &message); /* full: it is awake anyway */
+    if (h->open) dx_reactor_post(&h->reactor, &message); /* full: it will wake anyway */
     pthread_mutex_unlock(&h->lock);
 }
 

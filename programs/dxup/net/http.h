@@ -10,29 +10,29 @@
 typedef struct dxup_http dxup_http;
 
 typedef struct dxup_http_desc {
-    const char   *store;   /* the folder */
+    const char   *store;   /* its folder */
     const char   *address; /* HOST:PORT */
     const char   *backend; /* of the event loop; NULL: automatic */
     dxup_patches *patches;
     dxup_metrics *metrics;
     dxup_logger  *log;         /* or NULL */
-    size_t        network_max; /* connections of one network, see guests.h */
-    bool          status;  /* answer with the status of the server (status.h), not with versions */
+    size_t        network_max; /* connections per network, see guests.h */
+    bool          status;  /* serve the status page (status.h) instead of versions */
 } dxup_http_desc;
 
-/* Serve on a thread of its own. What desc points to stays until the end. *h is to be stopped
-   also after an error. */
+/* Serve on a thread. Everything that desc points to must stay valid until the end. Call
+   dxup_http_stop() also after an error. */
 int dxup_http_start(dxup_http **h, const dxup_http_desc *desc);
-/* HOST:PORT that it listens on. */
+/* HOST:PORT of the listener. */
 const char *dxup_http_address(const dxup_http *h);
-/* One more patch is known; from any thread. h may be NULL. */
+/* A patch has become ready. Any thread; h may be NULL. */
 void dxup_http_ready(dxup_http *h);
-/* Another store may be at the path; from any thread. h may be NULL. */
+/* Another store may be at the path. Any thread; h may be NULL. */
 void dxup_http_look_again(dxup_http *h);
-/* Accept no more, and finish the answers that are begun, in at most DXUP_DRAIN_S; from any thread. h
-   may be NULL. */
+/* Accept no more connections, and finish open answers within DXUP_DRAIN_S. Any thread;
+   h may be NULL. */
 void dxup_http_end(dxup_http *h);
-/* The same; then waits for that, and frees h, which may be NULL. */
+/* The same, then wait for the end and free h, which may be NULL. */
 int dxup_http_stop(dxup_http *h);
 
 #endif

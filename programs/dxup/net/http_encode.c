@@ -1,5 +1,5 @@
-/* Bodies of HTTP in zstd or gzip. See http_encode.h. What did not shrink is noted too, so that it
-   is not tried again. */
+/* HTTP bodies in zstd or gzip. See http_encode.h. Bodies that did not shrink are remembered, so
+   that they are not tried again. */
 #include "http_encode.h"
 
 #include "http_fields.h"
@@ -18,24 +18,24 @@
 enum {
     SLOTS       = 256,
     TAG_SIZE    = 64,
-    PROBE_SIZE  = 64 << 10, /* of a body: when these do not shrink, the rest is not tried */
-    PAYS_FROM   = 8,        /* by an eighth */
+    PROBE_SIZE  = 64 << 10, /* start of a body: if it does not shrink, the rest is not tried */
+    PAYS_FROM   = 8,        /* the body must shrink by 1/8 */
     ZSTD_LEVEL  = 3,
     GZIP_LEVEL  = 6,
-    GZIP_WINDOW = 15 + 16   /* of 32 KiB, with the head of gzip */
+    GZIP_WINDOW = 15 + 16   /* 32 KiB, with a gzip header */
 };
 
 typedef struct slot {
-    dxup_encoded  is;      /* bytes NULL: it does not pay */
-    dxup_encoding encoding; /* DXUP_IDENTITY: the slot is free */
+    dxup_encoded  is;      /* bytes NULL: encoding does not pay */
+    dxup_encoding encoding; /* DXUP_IDENTITY: a free slot */
     unsigned      users;
-    uint64_t      used;    /* the count of calls when it was used last */
+    uint64_t      used;    /* clock of the last use */
     char          tag[TAG_SIZE];
 } slot;
 
 struct dxup_encodings {
     slot     slots[SLOTS];
-    size_t   kept;  /* bytes of all */
+    size_t   kept;  /* total size of cached bodies */
     uint64_t calls;
 };
 
@@ -58,7 +58,7 @@ static size_t encode_gzip(const void *in, size_t size, uint8_t *out, size_t capa
 }
 #endif
 
-/* Bytes of out; 0: it has more than capacity. */
+/* Encode. Returns the size; 0: it exceeds capacity. */
 static size_t encode(dxup_encoding encoding, const void *in, size_t size, uint8_t *out,
                      size_t capacity)
 {
@@ -75,7 +75,7 @@ static size_t encode(dxup_encoding encoding, const void *in, size_t size, uint8_
     return 0;
 }
 
-/* NULL: it does not pay. */
+/* Encode a body. NULL: it does not pay. */
 static uint8_t *encode_whole(dxup_encoding encoding, const void *in, size_t size, size_t *got)
 {
     const size_t probe = size < PROBE_SIZE ? size : PROBE_SIZE;
@@ -148,8 +148,7 @@ static slot *find(dxup_encodings *e, dxup_encoding encoding, const char *tag)
     return NULL;
 }
 
-/* A free slot, and room for so many bytes: what was not used for longest goes. NULL: all is in
-   use. */
+/* Find a free slot and room for a body: evicts the least recently used ones. NULL: all are in use. */
 static slot *make_room(dxup_encodings *e, size_t size)
 {
     for (;;) {

@@ -1,4 +1,4 @@
-/* Fields of a request of HTTP. See http_fields.h. */
+/* Parsers for fields of an HTTP request. See http_fields.h. */
 #include "http_fields.h"
 
 #include "../../common/http.h"
@@ -25,7 +25,7 @@ bool dxup_field_next(const uint8_t *request, size_t size, const char *name, size
     return false;
 }
 
-/* Is what follows a word of a list a weight of 0? */
+/* Does a weight of 0 follow a word of a list? */
 static bool is_refused(const uint8_t *at, const uint8_t *end)
 {
     const uint8_t *q = at;
@@ -58,7 +58,7 @@ bool dxup_field_has(const uint8_t *request, size_t size, const char *name, const
 }
 
 /* >>target ----------------------------------------------------------------- */
-/* The value of a hexadecimal digit, or -1. */
+/* The value of a hexadecimal digit; -1: not one. */
 static int digit(uint8_t c)
 {
     if (c >= '0' && c <= '9') return c - '0';
@@ -71,7 +71,7 @@ bool dxup_target_parse(const uint8_t *request, size_t size, char *out, size_t ca
 {
     const uint8_t *p = memchr(request, ' ', size), *end = request + size;
     size_t n = 0;
-    assert(p && p + 1 < end && p[1] == '/'); /* http_parse() has looked */
+    assert(p && p + 1 < end && p[1] == '/'); /* http_parse() has checked it */
     for (p += 2; p < end && *p != ' ' && *p != '?' && *p != '#'; p++) {
         int c = *p;
         if (c == '%') {
@@ -89,7 +89,7 @@ bool dxup_target_parse(const uint8_t *request, size_t size, char *out, size_t ca
     return true;
 }
 
-/* Digits, and how far they go; what does not fit is UINT64_MAX. */
+/* Parse digits, and advance *at. Returns UINT64_MAX on overflow. */
 static uint64_t take_number(const uint8_t **at, const uint8_t *end)
 {
     uint64_t number = 0;
@@ -141,7 +141,7 @@ bool dxup_tag_matches(const uint8_t *request, size_t size, const char *tag)
     return false;
 }
 
-/* If-Range, if there is one, has to be that very strong tag; of a date nothing is known. */
+/* Does If-Range allow a range? It must equal the strong tag; dates never match. */
 static bool is_of_tag(const uint8_t *request, size_t size, const char *tag)
 {
     const uint8_t *value;
@@ -178,7 +178,7 @@ dxup_range dxup_range_parse(const uint8_t *request, size_t size, const char *tag
     const bool has_last = p > digits;
     if (p != end || (!has_first && !has_last) || (has_first && last < first))
         return DXUP_RANGE_NONE;
-    if (!has_first) { /* the last bytes */
+    if (!has_first) { /* the last bytes of the file */
         if (!last || !total) return DXUP_RANGE_UNSATISFIABLE;
         first = last < total ? total - last : 0;
         last = UINT64_MAX;

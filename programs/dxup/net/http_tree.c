@@ -7,13 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { STOP = 1000 }; /* of a visit that has seen enough; no status of common.h */
+enum { STOP = 1000 }; /* ends a visit early; not a status of common.h */
 
 /* >>find ------------------------------------------------------------------- */
 typedef struct finding {
     versions_store *store;
     dxup_found     *out;
-    bool            other; /* a link, a fifo, a device */
+    bool            other; /* a link, a fifo or a device */
 } finding;
 
 static int take_entry(void *user, const versions_entry *e)
@@ -26,7 +26,7 @@ static int take_entry(void *user, const versions_entry *e)
     return status ? status : STOP;
 }
 
-/* The tree that asked[0..size) names. */
+/* Find the tree named asked[0..size). */
 static int find_tree(versions_store *s, const char *asked, size_t size, dxup_found *out)
 {
     char text[PROG_NAME_SIZE_MAX + 1], name[PROG_NAME_SIZE_MAX + 1];
@@ -40,7 +40,7 @@ static int find_tree(versions_store *s, const char *asked, size_t size, dxup_fou
     return !status && out->version.kind != PROG_TREE ? PROG_NOT_FOUND : status;
 }
 
-/* The longest name that is a tree; *size: its bytes. */
+/* Find the longest prefix that names a tree; *size: its bytes. */
 static int find_longest(versions_store *s, const char *asked, size_t *size, dxup_found *out)
 {
     const size_t all = strlen(asked);
@@ -53,7 +53,7 @@ static int find_longest(versions_store *s, const char *asked, size_t *size, dxup
     }
 }
 
-/* Text for a reference: only letters, digits, and "-._~" stand for themselves. */
+/* Append text, percent-encoded except for letters, digits and "-._~". */
 static void put_encoded(prog_line *l, const char *text, size_t size)
 {
     for (size_t i = 0; i < size; i++) {
@@ -69,7 +69,8 @@ static void put_encoded(prog_line *l, const char *text, size_t size)
     }
 }
 
-/* To the same with a slash: of the top from the root on, as a name may have slashes of its own. */
+/* Set the location to the same path with a slash. For the top directory it is absolute, because a
+   name may contain slashes. */
 static void set_location(dxup_found *out, const char *name, size_t name_size)
 {
     prog_line l;
@@ -94,7 +95,7 @@ int dxup_tree_find(versions_store *s, char *asked, dxup_found *out)
     if (status) return status == PROG_NOT_FOUND ? 404 : 500;
     char *path = asked + name_size + (asked[name_size] == '/');
     const bool slash = asked[strlen(asked) - 1] == '/';
-    if (*path == '/') return 404; /* or the next line would take it for the last one */
+    if (*path == '/') return 404; /* an empty component: the next line would strip its slash */
     if (*path && slash) path[strlen(path) - 1] = 0;
     if (!versions_entry_path_is_valid(path)) return 404;
     out->path = path;
@@ -110,7 +111,7 @@ int dxup_tree_find(versions_store *s, char *asked, dxup_found *out)
     versions_entry_reader_tag(out->reader, tag);
     prog_hash_text(tag, out->tag);
     if (!slash) return 200;
-    versions_entry_reader_close(out->reader); /* a file is no directory */
+    versions_entry_reader_close(out->reader); /* a slash after a file */
     out->reader = NULL;
     return 404;
 }
@@ -118,13 +119,13 @@ int dxup_tree_find(versions_store *s, char *asked, dxup_found *out)
 /* >>index ------------------------------------------------------------------ */
 typedef struct index_page {
     prog_line *page;
-    size_t     top;     /* of path: bytes of the directory's own, with its slash */
+    size_t     top;     /* of path: bytes of this directory, with its slash */
     uint64_t   skip;
     uint64_t   seen;
-    bool       more;    /* than the page has */
+    bool       more;    /* entries than fit on the page */
 } index_page;
 
-/* Visible text, escaped for HTML. */
+/* Append text for display, escaped for HTML. */
 static void put_text(prog_line *l, const char *text, size_t size)
 {
     prog_line visible;
@@ -170,14 +171,15 @@ static void end_page(const index_page *i)
     prog_line_put_text(i->page, "</html>\n");
 }
 
-/* Is there room for one more entry? */
+/* Does one more entry fit? */
 static bool has_room(index_page *i)
 {
     i->more = i->seen - i->skip >= DXUP_INDEX_ENTRIES_MAX || i->page->size >= DXUP_INDEX_SIZE_MAX;
     return !i->more;
 }
 
-/* reference: only of what can be asked for. suffix: "/" of a directory, "@" of a link. */
+/* Append a row. reference: make it a link, for entries that can be requested. suffix: "/" for a
+   directory, "@" for a link. */
 static void put_row(index_page *i, const char *name, bool reference, const char *suffix,
                     const uint64_t *size, const int64_t *time_ns)
 {

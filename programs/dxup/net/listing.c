@@ -1,5 +1,5 @@
-/* Both halves of a listing: the server writes entries into an answer until it is full, the client
-   asks again for what is behind those that it has.
+/* Both sides of a listing. The server writes entries into an answer until it is full; the client
+   repeats the request for the remaining entries.
 
        answer    | more | size | entry | size | entry | ...          at most ANSWER_MAX bytes */
 #include "listing.h"
@@ -17,7 +17,7 @@
 enum {
     ANSWER_MAX      = 32 << 10,
     ENTRY_MAX       = 512,
-    ENTRIES_MAX     = 1 << 17, /* that a client takes in all: 60 MB */
+    ENTRIES_MAX     = 1 << 17, /* that a client accepts in all: 60 MB */
     OUT_SIZE        = 4096,
     PAYLOAD_MAX     = 2 * 65536,
     SILENCE_LIMIT_S = 60
@@ -27,10 +27,10 @@ enum {
 typedef struct answer {
     uint8_t *bytes;
     size_t   size;
-    uint64_t skip; /* entries that are still to be passed */
+    uint64_t skip; /* entries still to skip */
 } answer;
 
-/* False: it is full. */
+/* Append an entry. False: the answer is full. */
 static bool put_entry(answer *a, const versions_version *v)
 {
     uint8_t entry[ENTRY_MAX];
@@ -126,7 +126,7 @@ typedef struct listing {
     size_t             room;
     bool               opened, over;
     int                status;
-    int64_t            moved_ns; /* when something came last */
+    int64_t            moved_ns; /* when data last arrived */
     size_t             size;
     uint8_t            answer[ANSWER_MAX];
 } listing;
@@ -185,7 +185,7 @@ static bool take_entry(listing *l, const uint8_t *bytes, size_t size)
     return true;
 }
 
-/* An answer is complete. */
+/* Handle a complete answer. */
 static void take_answer(listing *l)
 {
     const size_t before = *l->count;
@@ -248,7 +248,7 @@ static void on_event(dx_hbtp_session *session, dx_hbtp_event event, const dx_hbt
                      l->address));
 }
 
-/* To the first of the addresses, from address_at on, that a connection can begin to. */
+/* Start connecting to the first address, from address_at on, for which that is possible. */
 static bool connect_on(listing *l)
 {
     for (; l->address_at < l->addresses.count; l->address_at++) {
@@ -291,7 +291,7 @@ static int open_links(listing *l)
     dx_link_desc desc = {0};
     dx_hbtp_router_init(&l->router);
     dx_hbtp_router_set(&l->router, DX_HBTP_OP_FILE_CHUNK, on_file_chunk, NULL);
-    desc.links_max = 2; /* the next address is tried while the one before is closed */
+    desc.links_max = 2; /* the next address is tried while the previous connection closes */
     desc.out_size = OUT_SIZE;
     desc.block_count = 2 * DXUP_INPUT_BLOCKS;
     desc.session.router = &l->router;
@@ -299,7 +299,7 @@ static int open_links(listing *l)
     desc.session.on_event = on_event;
     desc.session.user = l;
     desc.session.payload_max = PAYLOAD_MAX;
-    desc.session.outstanding_max = 2; /* Hello, and the request */
+    desc.session.outstanding_max = 2; /* Hello and the request */
     desc.session.pending_max = 1;
     desc.opened = on_opened;
     desc.closed = on_closed;

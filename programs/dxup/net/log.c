@@ -1,5 +1,5 @@
-/* The log of a server. See log.h. Of two pages one is filled by the workers while the thread writes
-   the other; then they change places. */
+/* The log of a server. See log.h. Double buffering: the workers fill one page while the thread
+   writes the other, then the pages are swapped. */
 #include "log.h"
 
 #include "../../common/json.h"
@@ -13,8 +13,8 @@
 #include <time.h>
 
 enum {
-    PAGE_SIZE     = 1 << 20, /* some 3,000 lines */
-    FILE_MODE     = 0640,    /* addresses and names are not everybody's */
+    PAGE_SIZE     = 1 << 20, /* about 3,000 lines */
+    FILE_MODE     = 0640,    /* not world-readable: it has addresses and names */
     END_TIMEOUT_S = 3
 };
 
@@ -22,15 +22,15 @@ struct dxup_logger {
     const char     *path;    /* NULL: standard error */
     dxup_metrics   *metrics;
     int             file;
-    bool            failing; /* the thread's: the last write has failed, and a message said so */
+    bool            failing; /* used by the thread: the last write failed, and a message was printed */
     pthread_t       thread;
-    pthread_mutex_t lock;    /* of all below */
-    pthread_cond_t  work;    /* for the thread: something has changed */
-    pthread_cond_t  over;    /* the thread is done */
-    char           *page;    /* that is filled, PAGE_SIZE bytes */
+    pthread_mutex_t lock;    /* guards everything below */
+    pthread_cond_t  work;    /* wakes the thread */
+    pthread_cond_t  over;    /* the thread has ended */
+    char           *page;    /* being filled, PAGE_SIZE bytes */
     size_t          used;
-    char           *other;   /* that is written */
-    uint64_t        dropped; /* lines, since one said how many */
+    char           *other;   /* being written */
+    uint64_t        dropped; /* lines since the last count in the log */
     bool            reopen, ending, done;
 };
 
@@ -41,7 +41,7 @@ static bool write_page(dxup_logger *l, const char *bytes, size_t size)
         os_write_error(bytes, size);
         return true;
     }
-    /* behind a failure there may be half a line */
+    /* a failed write may have left half a line */
     const bool good = (!l->failing || !os_write(l->file, "\n", 1)) &&
                       !os_write(l->file, bytes, size);
     if (!good && !l->failing) prog_fail_errno("%s: lines of the log are lost", l->path);
@@ -49,7 +49,8 @@ static bool write_page(dxup_logger *l, const char *bytes, size_t size)
     return good;
 }
 
-/* A failure keeps the file that is open: it may have been renamed, and still takes lines. */
+/* Reopen the file. If that fails, the old one stays open: it may have been renamed, and
+   still takes lines. */
 static void open_again(dxup_logger *l)
 {
     if (!l->path) return;
@@ -63,7 +64,7 @@ static void open_again(dxup_logger *l)
     l->failing = false;
 }
 
-/* Behind what is in the page, under the lock: that lines are missing here. */
+/* Append a line with the number of lines missing here. Called with the lock held. */
 static void put_dropped(dxup_logger *l)
 {
     prog_json j;
@@ -175,7 +176,7 @@ void dxup_log_close(dxup_logger *l)
     while (!l->done && !error) error = pthread_cond_timedwait(&l->over, &l->lock, &until);
     const bool done = l->done;
     pthread_mutex_unlock(&l->lock);
-    if (!done) { /* it hangs in a write: the end of the process ends it */
+    if (!done) { /* it hangs in a write; the end of the process ends it */
         pthread_detach(l->thread);
         return;
     }
@@ -235,7 +236,7 @@ void dxup_log_path(dxup_log_entry *e, const void *path, size_t size)
     e->path[size] = 0;
 }
 
-/* The hash that `dxup log` prints. */
+/* The hash in the form that `dxup log` prints. */
 static const uint8_t *hash_of(const versions_version *v) { return v->snapshot ? v->root : v->hash; }
 
 void dxup_log_versions(dxup_log_entry *e, const versions_version *from, const versions_version *to)

@@ -1,12 +1,11 @@
-/* The log of a server: one JSON object a line for each pull, each request of HTTP, and each
-   connection that fetched parts of a pull.
+/* The log of a server: one JSON object per line for each pull, each HTTP request, and each connection
+   that fetched parts of a pull.
 
-       worker: an entry of its connection ---- JSON ----> page, behind a lock --> thread --> file
+       worker: an entry of its connection ---- JSON ----> page, under a lock --> thread --> file
 
-   Workers never wait for the file: they append to a page in memory, which a thread of its own
-   writes. Where the page is full, because the file takes no more, lines are dropped and counted;
-   the next line that is written says how many. Text of peers is a JSON string, so it can neither
-   end a line nor begin one. */
+   Workers never wait for the file: they append to a page in memory, which a separate thread writes.
+   If the page is full because the file accepts no data, lines are dropped and counted; the next line
+   written has the count. Text from peers is escaped as a JSON string, so it cannot forge lines. */
 #ifndef DXUP_LOG_H
 #define DXUP_LOG_H
 
@@ -15,19 +14,19 @@
 
 #include "../../../dx_reactor.h"
 
-enum { DXUP_LOG_PATH_MAX = 1023 }; /* bytes of a target of HTTP; what is longer is truncated */
+enum { DXUP_LOG_PATH_MAX = 1023 }; /* bytes of an HTTP target; longer ones are truncated */
 
 typedef struct dxup_logger dxup_logger;
 
-/* What a connection has to log: one thing at a time. Private but for `result`. */
+/* The log entry of a connection, for one request at a time. Private, except `result`. */
 typedef struct dxup_log_entry {
-    bool        open;     /* something is under way, and has no line yet */
-    bool        several;  /* the line is of several requests, up to the last one */
-    int64_t     time_ns;  /* when it was asked for, since 1970, */
-    int64_t     began_ns; /* and monotonic */
+    bool        open;     /* a request is in progress, and not logged yet */
+    bool        several;  /* one line covers several requests, up to the last one */
+    int64_t     time_ns;  /* when the request arrived, since 1970, */
+    int64_t     began_ns; /* and on the monotonic clock */
     const char *request;
-    const char *result;   /* the caller's: what it will be if nothing comes between */
-    uint64_t    from, to; /* versions; 0: unknown, or none */
+    const char *result;   /* set by the caller: the outcome unless an error follows */
+    uint64_t    from, to; /* versions; 0: unknown or none */
     uint64_t    sent;
     int         status;   /* of HTTP; 0: none */
     uint8_t     from_hash[PROG_HASH_SIZE], to_hash[PROG_HASH_SIZE]; /* zeros: none */
@@ -36,33 +35,32 @@ typedef struct dxup_log_entry {
     char        path[DXUP_LOG_PATH_MAX + 1]; /* "": none */
 } dxup_log_entry;
 
-/* path: of the file, which grows; "-": standard error. PROG_SYSTEM with a message. Lines that were
-   dropped are counted in m->log_dropped. path stays until the end. */
+/* Open the log. path: of a file, appended to; "-": standard error; it must stay valid until the
+   end. PROG_SYSTEM: prints a message. Dropped lines are counted in m->log_dropped. */
 int  dxup_log_open(dxup_logger **l, const char *path, dxup_metrics *m);
-/* Write what there is, and open the file by its path again, as it may have been renamed; from any
-   thread. */
+/* Write pending lines, and reopen the file by its path, for log rotation. Any thread. */
 void dxup_log_reopen(dxup_logger *l);
-/* Write what is left. A file that takes nothing for three seconds loses it. */
+/* Write pending lines, and close. If the file accepts nothing for three seconds, they are lost. */
 void dxup_log_close(dxup_logger *l);
 
-/* In all calls below l and e may be NULL: there is no log. */
-/* The entry of the connection on that socket; the caller frees it. */
+/* In all functions below l and e may be NULL: there is no log. */
+/* The entry of the connection on a socket. The caller frees it. */
 dxup_log_entry *dxup_log_entry_open(const dxup_logger *l, int socket);
-/* Something is asked for. `several`: unless that is what is under way, which goes on. What was under
-   way before gets its line. */
+/* A request begins. several: it joins an open request of this kind. Any other open request
+   is logged now. */
 void dxup_log_begin(dxup_logger *l, dxup_log_entry *e, const char *request, bool several);
-/* NAME, and the version of it, or 0. */
+/* Set NAME and its version, or 0. */
 void dxup_log_name(dxup_log_entry *e, const char *name, uint64_t version);
 void dxup_log_path(dxup_log_entry *e, const void *path, size_t size);
-/* The client has content of this hash, of no version that is known. */
+/* The client has content of this hash, which is no known version. */
 void dxup_log_unknown(dxup_log_entry *e, const uint8_t hash[PROG_HASH_SIZE]);
-/* Versions, each NULL where there is none. */
+/* Set the versions; each may be NULL. */
 void dxup_log_versions(dxup_log_entry *e, const versions_version *from, const versions_version *to);
 void dxup_log_result(dxup_log_entry *e, const char *result);
 void dxup_log_sent(dxup_log_entry *e, uint64_t size);
-/* It is over: write its line, unless it has one. result NULL: as dxup_log_result() said. */
+/* End the request, and write its line unless it has one. result NULL: that of dxup_log_result(). */
 void dxup_log_end(dxup_logger *l, dxup_log_entry *e, const char *result, int status);
-/* The same without a line: another request says it. */
+/* End it without a line: another request covers it. */
 void dxup_log_drop(dxup_log_entry *e);
 
 #endif

@@ -1,4 +1,4 @@
-/* Opens an event loop by the name of its backend, and links on it. See loop.h. */
+/* Opens an event loop with a backend given by name, and links on it. See loop.h. */
 #include "loop.h"
 
 #include "../../common/backend.h"

@@ -1,4 +1,4 @@
-/* The event loop, opened by the name of its backend, and links on it. */
+/* An event loop with a backend given by name, and links on it. */
 #ifndef DXUP_LOOP_H
 #define DXUP_LOOP_H
 
@@ -6,19 +6,19 @@
 
 #include "../../../layers/dx_link.h"
 
-#define DXUP_AGENT "dxup 0.3.0" /* what it calls itself, and its version */
+#define DXUP_AGENT "dxup 0.3.0" /* name and version in the Hello */
 
-enum { DXUP_DRAIN_S = 10 }; /* for transfers that are under way when a server is ended */
+enum { DXUP_DRAIN_S = 10 }; /* seconds for open transfers when a server shuts down */
 
-/* Open the event loop with the backend of that name (NULL: automatic); *memory is to be freed
-   after it is closed. */
+/* Open the event loop with the backend of that name (NULL: automatic). The caller frees *memory
+   after closing it. */
 int  dxup_loop_open(dx_reactor *r, dx_reactor_desc *desc, const char *backend, void **memory);
 
-/* Links that say Hello with dxup_hello; *memory is to be freed after the event loop is closed. */
+/* Open links that send dxup_hello. The caller frees *memory after closing the event loop. */
 int  dxup_links_open(dx_link *l, dx_reactor *r, dx_link_desc *desc, void **memory);
-/* What an error of dx_hbtp.h means to somebody who pulls: the rest of a sentence, never NULL. */
+/* The meaning of an error of dx_hbtp.h for a user of pull: the end of a sentence, never NULL. */
 const char *dxup_protocol_text(int error);
-/* What both sides say first. A peer that does not know it is of version 1, which does. */
+/* The Hello of both sides. A peer that does not support it is of version 1, which also works. */
 extern const dx_hbtp_hello dxup_hello;
 
 #endif

@@ -5,7 +5,7 @@
 #include <pthread.h>
 #include <stdio.h>
 
-/* Of all counters: not every machine of 32 bits changes 64 at once. */
+/* Guards all counters: some 32-bit machines have no 64-bit atomics. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 void dxup_count(uint64_t *counter, uint64_t more)
@@ -31,7 +31,7 @@ uint64_t dxup_counted(const uint64_t *counter)
     return count;
 }
 
-/* NULL for the help: one more row of the metric before. */
+/* Append a metric. help NULL: a further sample of the previous metric. */
 static void put(prog_line *l, const char *name, const char *kind, const char *help,
                 const char *label, const uint64_t *counter)
 {

@@ -1,4 +1,5 @@
-/* The page of `dxup serve --status`. See page.h. One file: what it shows comes from status.json. */
+/* The page of `dxup serve --status`. See page.h. It is one file, which fetches its data
+   from status.json. */
 #include "page.h"
 
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/* The page of `dxup serve --status`: pieces of HTML in UTF-8, NULL behind the last. */
+/* The page of `dxup serve --status`: pieces of HTML in UTF-8, NULL-terminated. */
 #ifndef DXUP_PAGE_H
 #define DXUP_PAGE_H
 

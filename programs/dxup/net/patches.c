@@ -1,12 +1,12 @@
 /* Patches between published versions, made on a thread of their own: a large one takes seconds, and
-   no worker may block for that. A cache holds what was made:
+   workers must not block. A cache holds the results:
 
-       FREE -> WAITING -> MAKING -> READY (the patch) or NONE (no patch is smaller than the whole)
+       FREE -> WAITING -> MAKING -> READY (the patch) or NONE (no patch is smaller than the content)
 
-   Any worker asks with dxup_patches_get(). A client that unpacks containers gets an entry of its own
-   where that made the patch smaller; what is made for it otherwise suits all. Entries in use have
-   holders; of the others the least recently used is evicted when room is needed. One lock guards
-   everything; it is not held while a patch is made. */
+   Any worker asks with dxup_patches_get(). An entry made for a client that supports containers is
+   shared with other clients unless unpacking made the patch smaller. Entries in use have holders; the
+   least recently used of the others is evicted when room is needed. One lock guards everything; it is
+   not held while a patch is made. */
 #include "patches.h"
 #include "contained.h"
 #include "wire.h"
@@ -24,13 +24,13 @@ enum { CACHE_COUNT = 64, CACHE_SIZE_MAX = 64 << 20 };
 
 typedef struct entry {
     versions_version base, target;
-    unsigned     kinds;     /* of containers that the client unpacks */
-    bool         contained; /* the patch is one between containers */
+    unsigned     kinds;     /* of containers that the client supports */
+    bool         contained; /* it is a patch between containers */
     enum { FREE, WAITING, MAKING, READY, NONE } state;
     unsigned     holders; /* connections that send it */
-    uint64_t     used;    /* the clock when it was last asked for */
+    uint64_t     used;    /* clock of the last request */
     uint8_t     *bytes; /* the patch, size bytes, */
-    dxup_plan   *plan;  /* or how to read it from the store; size is what that takes */
+    dxup_plan   *plan;  /* or a plan for reading it from the store; size is the memory of the plan */
     size_t       size;
 } entry;
 
@@ -60,7 +60,7 @@ static void evict(entry *e)
     memset(e, 0, sizeof *e);
 }
 
-/* A free entry, by evicting the one that was asked for longest ago if need be; or NULL. */
+/* A free entry; evicts the least recently used one if necessary. NULL: all are in use. */
 static entry *take_entry(dxup_patches *p)
 {
     entry *oldest = NULL;
@@ -72,7 +72,7 @@ static entry *take_entry(dxup_patches *p)
     return oldest;
 }
 
-/* Evict, oldest first, until the cache is within its size or nothing can go. */
+/* Evict, least recently used first, until the cache is within its limit or all are in use. */
 static void shrink(dxup_patches *p)
 {
     for (;;) {
@@ -92,7 +92,7 @@ unsigned dxup_patches_kinds(uint32_t flags)
     return flags & DXUP_CONTAINERS ? flags >> DXUP_KINDS_SHIFT & container_kinds() : 0;
 }
 
-/* Is it the patch that was asked for, or being made? */
+/* Does the entry match this request? */
 static bool answers(const entry *e, const versions_version *base, const versions_version *target,
                     unsigned kinds)
 {
@@ -123,7 +123,7 @@ enum dxup_patch_answer dxup_patches_get(dxup_patches *p, const versions_version 
         pthread_cond_signal(&p->work);
     }
     if (found) found->used = ++p->clock;
-    if (!found || found->state == NONE) answer = DXUP_PATCH_NONE; /* none, or all are busy */
+    if (!found || found->state == NONE) answer = DXUP_PATCH_NONE; /* none, or all entries are in use */
     else if (found->state == READY) {
         found->holders++;
         *patch = (dxup_patch){found->bytes, found->plan,
@@ -146,7 +146,7 @@ void dxup_patches_release(dxup_patches *p, dxup_patch *patch)
 }
 
 /* >>thread ------------------------------------------------------------- */
-/* The whole content of a version, or NULL. */
+/* Load the content of a version. NULL: failed. */
 static uint8_t *load(versions_store *s, const versions_version *v)
 {
     versions_content *c;
@@ -162,8 +162,8 @@ static uint8_t *load(versions_store *s, const versions_version *v)
     return NULL;
 }
 
-/* The patch between both contents as they are, or NULL if making it fails or it is not smaller than
-   the target. */
+/* Make the patch between both contents as they are. NULL: it fails, or is not smaller
+   than the target. */
 static uint8_t *make_plain(const uint8_t *base, size_t base_size, const uint8_t *target,
                            size_t target_size, size_t *size)
 {
@@ -183,8 +183,8 @@ static uint8_t *make_plain(const uint8_t *base, size_t base_size, const uint8_t 
     return NULL;
 }
 
-/* The smaller of that and of the patch between what is compressed in both. NULL: neither is smaller
-   than the target, which is sent whole then. */
+/* Make the smaller of that patch and the one between the unpacked containers. NULL: neither is
+   smaller than the target, which is then sent in full. */
 static uint8_t *make(versions_store *s, entry *job)
 {
     uint8_t *base = load(s, &job->base), *target = base ? load(s, &job->target) : NULL;
@@ -203,7 +203,7 @@ static uint8_t *make(versions_store *s, entry *job)
     return other;
 }
 
-/* The thread: make the patch that was asked for first, until stopped. */
+/* The thread: make patches in the order of the requests until stopped. */
 static void *run(void *user)
 {
     dxup_patches *p = user;

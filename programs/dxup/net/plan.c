@@ -1,6 +1,6 @@
-/* Chunks that both versions have become covers of a delta in plain coding
-   (docs/formats/patch.md, section 3): the receiver applies it as any other patch. The sender
-   walks the lists of chunks and reads only what is new. */
+/* Chunks that both versions share become matches of a delta in plain coding (docs/formats/patch.md,
+   section 3), so the receiver applies it like any other patch. The sender walks the chunk lists and
+   reads only new chunks. */
 #include "plan.h"
 #include "../../versions/store/slots.h"
 
@@ -39,7 +39,7 @@ typedef struct table {
 static slot *find_slot(const table *t, const uint8_t *id)
 {
     for (size_t at = versions_slot_of(&t->key, id, t->mask);; at = (at + 1) & t->mask) {
-        assert(t->used <= t->mask /* one is free */);
+        assert(t->used <= t->mask /* one slot is free */);
         slot *s = &t->slots[at];
         if (!s->size || !memcmp(s->id, id, PROG_HASH_SIZE)) return s;
     }
@@ -116,7 +116,8 @@ static size_t put_number(uint8_t *out, uint64_t v) /* LEB128; at most ten bytes 
 
 static uint64_t fold(int64_t v) { return v < 0 ? (uint64_t)~v * 2 + 1 : (uint64_t)v * 2; }
 
-/* What stands in front of the literals of step n: covers first, then what is left. */
+/* Encode the numbers before the literals of step n: a match, or after the last one the
+   final literals. */
 static void begin_step(const dxup_plan *p, dxup_plan_cursor *c)
 {
     assert(c->step <= p->count);
@@ -180,7 +181,7 @@ static void store_number(uint8_t *p, uint64_t v, int size)
     for (int i = 0; i < size; i++) p[i] = (uint8_t)(v >> (8 * i) & 0xff);
 }
 
-/* The size of the patch, from its numbers alone. */
+/* Calculate the size of the patch from its numbers alone. */
 static uint64_t measure(const dxup_plan *p)
 {
     dxup_plan_cursor c = {0};
@@ -192,7 +193,7 @@ static uint64_t measure(const dxup_plan *p)
     return size;
 }
 
-/* Fill in the header. The checksum of the body takes a walk over all of it. */
+/* Fill in the header. The checksum of the body requires one pass over it. */
 static int seal(dxup_plan *p, const versions_version *base, const versions_version *target,
                 versions_content *content)
 {
@@ -208,7 +209,7 @@ static int seal(dxup_plan *p, const versions_version *base, const versions_versi
     }
     free(buffer);
     memcpy(h, "DXP1", 4);
-    h[4] = 3; /* of deltas */
+    h[4] = 3; /* a delta */
     h[5] = DX_PATCH_KIND_DELTA;
     h[6] = 1; /* BLAKE3-256 */
     h[7] = DX_PATCH_CODING_PLAIN;
@@ -231,7 +232,7 @@ dxup_plan *dxup_plan_make(versions_store *s, const versions_version *base,
     dxup_plan *p = prog_alloc(sizeof *p);
     memset(p, 0, sizeof *p);
     p->target_size = target->size;
-    p->head[DX_PATCH_HEADER_SIZE + 1] = 34; /* the layout of the parameters: no map, no mixing */
+    p->head[DX_PATCH_HEADER_SIZE + 1] = 34; /* layout of the parameters: no map, no mixing */
     versions_slots_key_make(&t.key);
     grow(&t);
     int status = versions_content_open(&from, s, base);
@@ -240,7 +241,7 @@ dxup_plan *dxup_plan_make(versions_store *s, const versions_version *base,
     if (!status) status = find_covers(p, &t, to);
     p->size = status ? 0 : measure(p);
     if (!status && p->count && p->size < target->size) status = seal(p, base, target, to);
-    else status = PROG_NOT_FOUND; /* nothing is gained */
+    else status = PROG_NOT_FOUND; /* no bytes are saved */
     free(t.slots);
     versions_content_close(from);
     versions_content_close(to);

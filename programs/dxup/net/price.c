@@ -1,5 +1,5 @@
-/* See price.h. The client is a store in a temporary folder. It reads what the old snapshot has from
-   the other store, as a pull reads it from the destination (versions_store_set_seed()), and lacks
+/* See price.h. The client is a store in a temporary folder. It reads objects of the old snapshot from
+   the other store, as a pull reads them from the destination (versions_store_set_seed()), and lacks
    the rest:
 
        lack --> question --> dxup_bundle_make(store) --> answer --> dxup_bundle_open() --> lack
@@ -22,7 +22,7 @@ enum {
     PIECE_SIZE    = 65536, /* of content in a FileChunk */
     CHUNK_EXTRA   = DX_HBTP_FILE_CHUNK_OVERHEAD,
     REQUEST_EXTRA = 24, /* frames of a request and its response */
-    GREETING      = 330 /* both connections: Hello there and back, the first request and reply */
+    GREETING      = 330 /* both connections: Hello in both directions, the first request and reply */
 };
 
 typedef struct price {
@@ -43,7 +43,7 @@ static int note_object(void *user, const uint8_t id[32])
     return PROG_OK;
 }
 
-/* Of the client's store: what the destination has. */
+/* The seed of the client's store: objects of the destination. */
 static int read_seed(void *user, const uint8_t id[PROG_HASH_SIZE], void *out, size_t capacity,
                      size_t *size)
 {
@@ -91,7 +91,7 @@ static int transfer(price *p)
             p->asked_count += !status && !none;
         }
         if (!status && p->asked_count) status = answer_first(p);
-        else if (!status) break; /* nothing is lacking */
+        else if (!status) break; /* nothing is missing */
         prog_progress("measuring a pull", p->size, 0, false);
     }
     prog_progress(NULL, 0, 0, true);

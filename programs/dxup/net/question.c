@@ -4,11 +4,11 @@
 #include <string.h>
 
 enum {
-    WANTED_BYTES = 800 << 10, /* of a request, as far as sizes are known */
-    BASES_BYTES  = 640 << 10  /* the server leaves out bases beyond 960 KiB */
+    WANTED_BYTES = 800 << 10, /* per request, as far as sizes are known */
+    BASES_BYTES  = 640 << 10  /* the server ignores bases beyond 960 KiB */
 };
 
-/* Bases that the request has already are not said again. Returns the bytes of the others. */
+/* Add bases, except those that the request already has. Returns the bytes added. */
 static uint64_t add_bases(versions_store *store, dxup_bundle_request *r,
                           uint8_t (*bases)[PROG_HASH_SIZE], const versions_missing_object *object)
 {

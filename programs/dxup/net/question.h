@@ -1,4 +1,4 @@
-/* Fill a client's request for objects, and take its answer: net/sync.c with a server,
+/* Fill a client's request for objects, and store its answer: for net/sync.c with a server, for
    net/price.c without one. */
 #ifndef DXUP_QUESTION_H
 #define DXUP_QUESTION_H
@@ -6,14 +6,14 @@
 #include "bundle.h"
 #include "../../versions/tree/missing.h"
 
-enum { DXUP_ASKED_AT_ONCE = 2 }; /* on a connection: as many as servers let wait */
+enum { DXUP_ASKED_AT_ONCE = 2 }; /* requests per connection: servers queue no more */
 
-typedef struct dxup_question { /* a request whose answer has not come */
+typedef struct dxup_question { /* a request without an answer yet */
     dxup_bundle_request request;
     uint32_t            tickets[DXUP_BUNDLE_IDS_MAX];
 } dxup_question;
 
-/* Content that is lacking, counted and not asked for; each object once. Zero at first, and freed by
+/* Missing content, counted instead of requested; each object once. Zero it first, and free it with
    versions_known_free(&seen). */
 typedef struct dxup_lacking {
     versions_known seen;
@@ -21,19 +21,20 @@ typedef struct dxup_lacking {
     uint64_t       objects;
 } dxup_lacking;
 
-typedef struct dxup_asker { /* who asks; all is borrowed */
+typedef struct dxup_asker { /* the context of a request; everything is borrowed */
     versions_missing   *lack;
     versions_store     *store;   /* of lack */
     const dxup_bundler *bundler;
     const char         *name;    /* of the version, for messages */
-    bool                patches; /* the server knows patches of objects */
-    dxup_lacking       *lacking; /* not NULL: count content instead of asking for it */
+    bool                patches; /* the server supports patches between objects */
+    dxup_lacking       *lacking; /* not NULL: count content instead of requesting it */
 } dxup_asker;
 
-/* All but its transfer. *none: there is nothing to ask for now; *full: no more would fit. */
+/* Fill all but the transfer. *none: there is nothing to request now; *full: more objects are
+   missing than fit. */
 int dxup_question_fill(const dxup_asker *a, dxup_question *q, bool *none, bool *full);
-/* What has come goes into the store, what has not is lacking again. Its bytes are added to *got, and
-   to *fresh those that came without a base. */
+/* Store the received objects, and mark the others as missing again. Adds their bytes to *got, and
+   the bytes of those sent without a base to *fresh. */
 int dxup_question_take(const dxup_asker *a, const dxup_question *q, const dxup_bundle *b,
                        uint64_t *got, uint64_t *fresh);
 

@@ -3,10 +3,10 @@
        ranges   | taken | taken | arriving | in the spool | asked | free | ...
                                 ^ front: everything before it went to take(), in order
 
-   Each connection, a link of dx_link.h, asks for ASKED_AT_ONCE ranges, the earliest free ones.
-   Bytes at the front go directly to take(); bytes beyond it wait in the spool, an unnamed file.
-   When a connection is lost its ranges become free again, from where they broke off. A server that
-   ends finishes those that it has begun, and refuses the others: they become free, too. */
+   Each connection, a link of dx_link.h, requests ASKED_AT_ONCE ranges, the first free ones. Bytes at
+   the front go directly to take(); bytes beyond it wait in the spool, an unnamed file. If a connection
+   is lost, its ranges become free again, from the first missing byte. A server that shuts down
+   finishes the ranges that it has begun and refuses the others, which become free, too. */
 #include "ranges.h"
 #include "../../common/os.h"
 #include "loop.h"
@@ -20,24 +20,24 @@
 
 enum {
     PAYLOAD_MAX     = 2 * 65536, /* of a frame; servers send half of it */
-    OUT_SIZE        = 4096,      /* requests and Pongs of a connection */
-    ASKED_AT_ONCE   = 2,         /* on one connection, so that it never waits */
-    FAILURES_MAX    = 3,         /* of one connection in a row without a byte */
+    OUT_SIZE        = 4096,      /* for requests and Pongs of a connection */
+    ASKED_AT_ONCE   = 2,         /* per connection, so that it never idles */
+    FAILURES_MAX    = 3,         /* in a row without a byte, per connection */
     RANGES_MAX      = 1 << 24,
     SILENCE_LIMIT_S = 60
 };
 
 typedef struct range {
-    uint32_t got;   /* bytes that have arrived, from its front on */
+    uint32_t got;   /* bytes received from its start */
     bool     asked; /* on some connection, or complete */
 } range;
 
 typedef struct part { /* a connection */
     dxup_ranges *all;
-    dx_link_id   id;       /* 0: there is none, and another may be opened */
-    bool         open;     /* it may be asked */
+    dx_link_id   id;       /* 0: none; another may be opened */
+    bool         open;     /* accepts requests */
     unsigned     failures; /* in a row */
-    uint32_t     asked[ASKED_AT_ONCE]; /* ranges, in the order in which they come */
+    uint32_t     asked[ASKED_AT_ONCE]; /* ranges, in the order of their answers */
     unsigned     count;
 } part;
 
@@ -49,8 +49,8 @@ struct dxup_ranges {
     part           *parts;
     range          *ranges;
     uint32_t        count;      /* of ranges */
-    uint32_t        first_free; /* all ranges before it are asked for or complete */
-    uint64_t        front;      /* bytes that were taken */
+    uint32_t        first_free; /* all ranges before it are requested or complete */
+    uint64_t        front;      /* bytes taken */
     int             spool;      /* the unnamed file */
     bool            over;       /* d.ended() was called */
 };
@@ -71,7 +71,7 @@ static uint32_t range_size(const dxup_ranges *a, uint32_t i)
 }
 
 /* >>what arrives ------------------------------------------------------- */
-/* Take bytes from the spool that follow the front without a gap. */
+/* Take bytes from the spool that continue the front without a gap. */
 static int drain(dxup_ranges *a)
 {
     uint8_t buffer[PROG_IO_SIZE];
@@ -94,7 +94,7 @@ static int drain(dxup_ranges *a)
     return PROG_OK;
 }
 
-/* Bytes of a range have arrived. */
+/* Store received bytes of a range. */
 static int store(dxup_ranges *a, range *r, uint64_t offset, const uint8_t *bytes, size_t size)
 {
     r->got += (uint32_t)size;
@@ -103,7 +103,7 @@ static int store(dxup_ranges *a, range *r, uint64_t offset, const uint8_t *bytes
         return os_write_at(a->spool, offset, bytes, size) < 0
                    ? prog_fail_errno("the temporary file for parallel transfers")
                    : PROG_OK;
-    /* in order: directly, without the spool */
+    /* in order: bypass the spool */
     int status = a->d.take(a->d.user, offset, bytes, size);
     assert(offset == a->front);
     a->front += size;
@@ -136,7 +136,7 @@ static int on_file_chunk(const dx_hbtp_context *context)
     return 0;
 }
 
-/* Another connection may ask for it, from where it broke off. */
+/* Free a range: another connection may request it from its first missing byte. */
 static void set_free(dxup_ranges *a, uint32_t i)
 {
     assert(i < a->count && a->ranges[i].asked);
@@ -144,7 +144,7 @@ static void set_free(dxup_ranges *a, uint32_t i)
     if (i < a->first_free) a->first_free = i;
 }
 
-/* The server ends, and has not begun this range. */
+/* The server shuts down and has not begun this range. */
 static void take_back(part *p, uint32_t i)
 {
     unsigned left = 0;
@@ -173,7 +173,7 @@ static void on_result(dx_hbtp_session *session, const dx_hbtp_result *r)
 }
 
 /* >>connections -------------------------------------------------------- */
-/* Ask for the earliest free ranges, up to ASKED_AT_ONCE. */
+/* Request the first free ranges, up to ASKED_AT_ONCE. */
 static void ask(part *p)
 {
     dxup_ranges *a = p->all;
@@ -202,7 +202,7 @@ static void ask(part *p)
     }
 }
 
-/* A connection is lost: its ranges go to the others; dxup_ranges_tick() reconnects. */
+/* A connection is lost: free its ranges; dxup_ranges_tick() reconnects. */
 static void lose(part *p)
 {
     dxup_ranges *a = p->all;
@@ -214,7 +214,7 @@ static void lose(part *p)
     bool any = false;
     for (unsigned i = 0; i < a->d.connections; i++) {
         any |= a->parts[i].failures < FAILURES_MAX;
-        ask(&a->parts[i]); /* idle ones take over its ranges */
+        ask(&a->parts[i]); /* idle connections request its ranges */
     }
     if (!any && !a->over) end(a, prog_fail(PROG_NETWORK, "all connections were lost"));
 }
@@ -228,12 +228,12 @@ static void on_opened(dx_link *l, dx_link_id id)
     ask(p);
 }
 
-/* Its session has ended: nothing comes any more, and its ranges need not wait for the rest. */
+/* The session has ended, so no more data arrives: free its ranges before the connection closes. */
 static void on_event(dx_hbtp_session *session, dx_hbtp_event event, const dx_hbtp_frame *frame)
 {
     part *p = session->desc.user;
     (void)frame;
-    if (event == DX_HBTP_EVENT_DRAIN) p->open = false; /* asks for no more */
+    if (event == DX_HBTP_EVENT_DRAIN) p->open = false; /* send no more requests */
     if (event == DX_HBTP_EVENT_CLOSED && !p->all->over) lose(p);
 }
 
@@ -244,7 +244,7 @@ static void on_closed(dx_link *l, dx_link_id id, int32_t reason)
     p->id = 0;
 }
 
-/* Start a connection, or count a failure. */
+/* Start a connection; if that fails, count a failure. */
 static void connect_part(part *p)
 {
     dxup_ranges *a = p->all;
@@ -266,7 +266,7 @@ void dxup_ranges_tick(dxup_ranges *a)
     }
 }
 
-/* What the connections have in common. */
+/* Open the links that the connections share. */
 static int open_links(dxup_ranges *a)
 {
     dx_link_desc desc = {0};
@@ -277,7 +277,7 @@ static int open_links(dxup_ranges *a)
     desc.session.on_result = on_result;
     desc.session.on_event = on_event;
     desc.session.payload_max = PAYLOAD_MAX;
-    desc.session.outstanding_max = ASKED_AT_ONCE + 1; /* and Hello */
+    desc.session.outstanding_max = ASKED_AT_ONCE + 1; /* and the Hello */
     desc.session.pending_max = 1;
     desc.session.keepalive_ns = (uint64_t)SILENCE_LIMIT_S / 2 * 1000000000;
     desc.opened = on_opened;

@@ -1,4 +1,4 @@
-/* A large transfer in ranges over several connections: the client's half. */
+/* A large transfer in ranges over several connections: the client's side. */
 #ifndef DXUP_RANGES_H
 #define DXUP_RANGES_H
 
@@ -10,9 +10,8 @@
 
 typedef struct dxup_ranges dxup_ranges;
 
-/* Of a client's event loop: buffers for input. One connection may fill all of them before it can be
-   told to wait for room for its Pongs; then their content lies in the blocks of its links, which
-   have 16 KiB each. */
+/* Input buffers of a client's event loop. One connection may fill all of them before it stops reading
+   to make room for Pongs; then their content is in the blocks of its links, of 16 KiB each. */
 enum {
     DXUP_INPUT_BUFFERS = 8,
     DXUP_INPUT_SIZE    = 1 << 15,
@@ -22,29 +21,29 @@ enum {
 typedef struct dxup_ranges_desc {
     dx_reactor               *reactor;
     const dx_reactor_address *address;
-    const char               *name, *path; /* path: a file without a name is made beside it */
+    const char               *name, *path; /* path: the spool is created next to it */
     uint8_t                   target[PROG_HASH_SIZE], have[PROG_HASH_SIZE];
-    uint32_t                  flags;       /* as in the request: which transfer it is */
-    /* bytes of the transfer; of its front, that need not come: below size */
+    uint32_t                  flags;       /* as in the request: identify the transfer */
+    /* size of the transfer; bytes at its start that are already there: fewer than size */
     uint64_t                  size, from;
     unsigned                  connections;
-    dxup_rate                *rate;        /* of all together */
-    uint64_t                 *sent, *received; /* dxup_ranges_free() adds what crossed the wire */
-    /* The next bytes of the transfer, in order; not 0: give up. */
+    dxup_rate                *rate;        /* shared by all connections */
+    uint64_t                 *sent, *received; /* dxup_ranges_free() adds the bytes on the wire */
+    /* Take the next bytes of the transfer, in order. Not 0: abort. */
     int                     (*take)(void *user, uint64_t offset, const uint8_t *bytes, size_t size);
-    /* All was taken (0), or it cannot go on. Called once, the last call of all. */
+    /* Called once, as the last call: everything was taken (0), or the transfer failed. */
     void                    (*ended)(void *user, int status);
     void                     *user;
 } dxup_ranges_desc;
 
-/* Begin; the descriptor is copied. Any connection may be lost: others fetch what it did not
-   bring. */
+/* Begin; the descriptor is copied. Any connection may fail: others fetch the rest of its ranges. */
 int  dxup_ranges_start(dxup_ranges **out, const dxup_ranges_desc *desc);
-/* Every second: opens lost connections again. */
+/* Call it every second: reconnects lost connections. */
 void dxup_ranges_tick(dxup_ranges *r);
-/* Before the reactor is closed: what ends then is no failure. NULL is fine. */
+/* Call it before the reactor is closed: connections that end then count as no failures.
+   r may be NULL. */
 void dxup_ranges_end(dxup_ranges *r);
-/* After the reactor was closed. NULL is fine. */
+/* Call it after the reactor was closed. r may be NULL. */
 void dxup_ranges_free(dxup_ranges *r);
 
 #endif

@@ -1,5 +1,5 @@
-/* See rate.h. due_ns moves on by the time that each byte takes. Where it lies in the past, the
-   bucket has filled, up to BURST_NS. */
+/* See rate.h. due_ns advances by the time that the bytes cost. If it lies in the past, the bucket
+   has filled, up to BURST_NS. */
 #include "rate.h"
 
 #include "../../common/os.h"

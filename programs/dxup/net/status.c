@@ -22,7 +22,7 @@ static void put_counters(prog_json *j, const dxup_metrics *m)
     prog_json_number(j, "transfers", dxup_counted(&m->transfers));
 }
 
-/* "names":[{...},...] */
+/* Append "names":[{...},...]. */
 static int put_names(prog_json *j, versions_store *store)
 {
     versions_version *list = NULL;

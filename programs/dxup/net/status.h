@@ -1,6 +1,6 @@
-/* What `dxup serve --status` answers: a page, and the same for programs.
+/* `dxup serve --status`: a page, and the same data for programs.
 
-       /             the page, which asks for the next one every other second
+       /             the page, which fetches status.json every two seconds
        /status.json  counters, and the names with their latest versions
        /metrics      counters for Prometheus
        /healthz      "ok"; 503: the store cannot be read */
@@ -12,7 +12,8 @@
 
 enum { DXUP_STATUS_NAMES_MAX = 1000 }; /* in status.json; `names_left_out` counts the rest */
 
-/* The body for a path behind its "/", and its fields of HTTP; a status of HTTP. body was begun. */
+/* Make the body for a path, given without its leading "/", and its HTTP fields. Returns an HTTP
+   status. The caller has begun body. */
 int dxup_status_answer(versions_store **store, const dxup_metrics *m, const char *path,
                        prog_line *body, const char **fields);
 

@@ -1,17 +1,17 @@
-/* Asks for what tree/missing.c hands out, some requests ahead of the answers, on up to N lanes, each
-   with a connection of its own:
+/* Requests the objects that tree/missing.c reports, several requests ahead of the answers, on up to N
+   lanes, each with its own connection:
 
        lack --> ask() --> request --> server --> FileChunks --> on_file_chunk() --> lack
                   |-----> request --> server --> FileChunks --------'
                   ...
 
-   Objects that are packed together take fewer bytes. So a request that is not full is sent only
-   while few are under way, and a lane is opened only when there is a full one for it: what crosses
-   the wire is the same for any N.
+   Objects that are compressed together take fewer bytes. So a request that is not full is sent only
+   while few are outstanding, and a lane is opened only when a full request waits for it: the bytes on
+   the wire do not depend on N.
 
-   What has come is committed every COMMIT_BYTES, so whoever is killed asks for no more than that
-   again. A connection that is lost is opened again, as long as each brings something. A server that
-   says that it ends answers what it has begun; the rest is asked of the one in its place. */
+   Received objects are committed every COMMIT_BYTES, so a killed client requests at most that much
+   again. Lost connections are reopened as long as each makes progress. A server that shuts down
+   answers the requests that it has begun; the rest is requested from its successor. */
 #include "sync.h"
 
 #include "../../versions/tree/missing.h"
@@ -28,22 +28,22 @@
 enum {
     PAYLOAD_MAX     = 2 * 65536, /* of a frame; servers send half of it */
     LANES_MAX       = 16,        /* each may hold an answer of 1 MiB */
-    OUT_SIZE        = 32768,     /* so many requests, and Pongs */
+    OUT_SIZE        = 32768,     /* for requests and Pongs */
     COMMIT_BYTES    = 1 << 20,
-    FAILURES_MAX    = 3,         /* connections in a row that brought nothing */
+    FAILURES_MAX    = 3,         /* connections in a row without progress */
     SILENCE_LIMIT_S = 60,
-    STALL_LIMIT_S   = 120        /* a server that answers Pings and sends nothing */
+    STALL_LIMIT_S   = 120        /* for a server that answers Pings and sends nothing else */
 };
 
 typedef struct lane {
     struct sync *sync;
     dx_link_id   id;       /* 0: none */
-    bool         open;     /* more may be asked on this connection */
-    unsigned     failures; /* connections of this lane in a row that brought nothing */
+    bool         open;     /* accepts requests */
+    unsigned     failures; /* connections of this lane in a row without progress */
     dxup_question asked[DXUP_ASKED_AT_ONCE]; /* in the order of their answers */
     unsigned     asked_count;
     size_t       answer_size;
-    uint8_t     *answer;   /* DXUP_BUNDLE_ANSWER_MAX bytes, from the first connection on */
+    uint8_t     *answer;   /* DXUP_BUNDLE_ANSWER_MAX bytes, allocated for the first connection */
 } lane;
 
 typedef struct sync {
@@ -56,14 +56,14 @@ typedef struct sync {
     versions_missing *lack;
     dxup_bundler     *bundler;
     bool              over;
-    bool              drains;      /* the server of the last connection has said that it ends */
+    bool              drains;      /* the server of the last connection has announced its shutdown */
     int               status;      /* the first failure */
-    unsigned          failures;    /* in a row that brought nothing, with no other open */
-    uint64_t          moved_ns;    /* when the last bytes came */
+    unsigned          failures;    /* in a row without progress, with no other connection open */
+    uint64_t          moved_ns;    /* when data last arrived */
     uint64_t          fresh;       /* bytes since the last commit */
-    uint64_t          got;         /* bytes of objects in all */
+    uint64_t          got;         /* bytes of objects in total */
     uint32_t          transfer;    /* number of the last request */
-    dxup_question     next;        /* the request that is being filled */
+    dxup_question     next;        /* the request being filled */
     unsigned          lane_count;
     lane              lanes[LANES_MAX];
 } sync;
@@ -84,14 +84,14 @@ static dxup_asker asker_of(const sync *s)
     return a;
 }
 
-/* What q asked for is lacking again. */
+/* Mark the objects of q as missing again. */
 static void give_back(sync *s, const dxup_question *q)
 {
     for (uint32_t i = q->request.want_count; i--;) versions_missing_return(s->lack, q->tickets[i]);
 }
 
-/* Send s->next on a lane. One whose session has ended, which on_closed() is yet to say, takes
-   nothing: it is shut, and another is looked for. */
+/* Send s->next on a lane. A lane whose session has ended (on_closed() follows) takes nothing: mark
+   it as closed, and the caller looks for another. */
 static int send_request(sync *s, lane *l)
 {
     uint8_t bytes[DXUP_BUNDLE_REQUEST_MAX];
@@ -107,11 +107,11 @@ static int send_request(sync *s, lane *l)
     return prog_fail(PROG_NETWORK, "%s: %s", s->d->address_text, dxup_protocol_text(error));
 }
 
-/* What the lanes are at. */
+/* The state of all lanes. */
 typedef struct lanes_state {
     unsigned asked, open, connecting;
-    lane    *free;   /* the one with the fewest requests that takes another; NULL: none */
-    lane    *unused; /* one without a connection, that has not failed; NULL: none */
+    lane    *free;   /* the one with the fewest requests that accepts another; NULL: none */
+    lane    *unused; /* one without connection or failure; NULL: none */
 } lanes_state;
 
 static lanes_state look(sync *s)
@@ -132,7 +132,7 @@ static lanes_state look(sync *s)
 
 static void connect_once(lane *l);
 
-/* A full request has found no lane: open as many as there are. */
+/* A full request found no free lane: double the lanes, as far as there are unused ones. */
 static void open_lanes(sync *s, unsigned count)
 {
     while (count-- && look(s).unused) connect_once(look(s).unused);
@@ -159,7 +159,7 @@ static void ask(sync *s)
 }
 
 /* >>answers ------------------------------------------------------------ */
-/* What question k asked for is lacking again. */
+/* Mark the objects of question k as missing again. */
 static void return_tickets(lane *l, unsigned k)
 {
     assert(k < l->asked_count);
@@ -167,7 +167,7 @@ static void return_tickets(lane *l, unsigned k)
     memmove(l->asked + k, l->asked + k + 1, (--l->asked_count - k) * sizeof *l->asked);
 }
 
-/* What was asked for here does not come, and is lacking again. */
+/* No answers come on this lane: mark the objects of all its requests as missing again. */
 static void give_up(lane *l)
 {
     l->open = false;
@@ -175,14 +175,14 @@ static void give_up(lane *l)
     while (l->asked_count) return_tickets(l, l->asked_count - 1);
 }
 
-/* Nothing more is asked here: when all answers have come, another connection takes its place. */
+/* Send no more requests on this connection. Once all answers have arrived, another one replaces it. */
 static void leave(lane *l)
 {
     l->open = false;
     if (!l->asked_count && l->id) (void)dx_link_abort(&l->sync->links, l->id);
 }
 
-/* An answer is complete. */
+/* Handle a complete answer. */
 static int take_answer(lane *l)
 {
     dxup_bundle b;
@@ -236,7 +236,7 @@ static void on_result(dx_hbtp_session *session, const dx_hbtp_result *r)
     sync *s = l->sync;
     if (s->over || !r->error || r->error == DX_HBTP_ECANCELED) return;
     if (r->error == DX_HBTP_EREMOTE && r->status == DX_HBTP_STATUS_UNAVAILABLE) {
-        unsigned k = 0; /* it ends, or has too much to do: a second later */
+        unsigned k = 0; /* it shuts down or is overloaded: reconnect after a second */
         while (k < l->asked_count && l->asked[k].request.transfer != (uintptr_t)r->user) k++;
         if (k < l->asked_count) return_tickets(l, k);
         leave(l);
@@ -250,7 +250,7 @@ static void on_event(dx_hbtp_session *session, dx_hbtp_event event, const dx_hbt
     lane *l = session->desc.user;
     (void)frame;
     if (l->sync->over) return;
-    if (event == DX_HBTP_EVENT_CLOSED) { /* the others need not wait for the end of its connection */
+    if (event == DX_HBTP_EVENT_CLOSED) { /* do not wait until its connection has closed */
         give_up(l);
         ask(l->sync);
     } else if (event == DX_HBTP_EVENT_DRAIN) {
@@ -260,7 +260,7 @@ static void on_event(dx_hbtp_session *session, dx_hbtp_event event, const dx_hbt
 }
 
 /* >>connection --------------------------------------------------------- */
-/* A connection has brought nothing, or could not be made. */
+/* A connection made no progress, or could not be made. */
 static void count_failure(lane *l)
 {
     const lanes_state now = look(l->sync);
@@ -308,7 +308,7 @@ static void on_closed(dx_link *links, dx_link_id id, int32_t reason)
     ask(l->sync);
 }
 
-/* The first lane is opened again as long as anything comes, another one only a few times. */
+/* Reopen the first lane as long as any makes progress, the others only a few times. */
 static void connect_again(sync *s)
 {
     for (unsigned i = 0; i < s->lane_count && s->failures < FAILURES_MAX; i++) {
@@ -345,7 +345,7 @@ static int open_links(sync *s)
     desc.session.on_event = on_event;
     desc.session.user = &s->lanes[0];
     desc.session.payload_max = PAYLOAD_MAX;
-    desc.session.outstanding_max = DXUP_ASKED_AT_ONCE + 1; /* and Hello */
+    desc.session.outstanding_max = DXUP_ASKED_AT_ONCE + 1; /* and the Hello */
     desc.session.pending_max = 1;
     desc.session.keepalive_ns = (uint64_t)SILENCE_LIMIT_S / 2 * 1000000000;
     desc.opened = on_opened;

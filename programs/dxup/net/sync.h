@@ -1,4 +1,5 @@
-/* Fetches what a store lacks of a snapshot, or of a file: the client's half of docs/formats/sync.md. */
+/* Fetches the objects of a snapshot, or of a file, that a store lacks: the client's side of
+   docs/formats/sync.md. */
 #ifndef DXUP_SYNC_H
 #define DXUP_SYNC_H
 
@@ -13,19 +14,19 @@ typedef struct dxup_sync_desc {
     const char               *address_text, *name, *backend;
     versions_store           *store; /* open for writing */
     const uint8_t            *root;  /* of the snapshot */
-    const uint8_t            *old;   /* another that the store has, like this one; or NULL */
-    const versions_missing_file *file; /* not NULL: it is fetched, and these two say nothing */
+    const uint8_t            *old;   /* a similar snapshot that the store has; or NULL */
+    const versions_missing_file *file; /* not NULL: fetch this file, and ignore root and old */
     const versions_limits    *limits; /* of the snapshot */
-    uint64_t                 *sent, *received; /* what crossed the wire is added */
-    unsigned                  connections; /* at most; 0: one */
-    bool                      patches; /* the server knows patches of objects */
-    dxup_lacking             *lacking; /* not NULL: content is counted here, and not fetched */
-    dxup_rate                *rate;    /* of what comes */
-    uint64_t                 *fresh; /* and here bytes of objects that came without a base */
+    uint64_t                 *sent, *received; /* the bytes on the wire are added */
+    unsigned                  connections; /* limit; 0: one */
+    bool                      patches; /* the server supports patches between objects */
+    dxup_lacking             *lacking; /* not NULL: count content here instead of fetching it */
+    dxup_rate                *rate;    /* limits the received bytes */
+    uint64_t                 *fresh; /* the bytes of objects received without a base are added */
 } dxup_sync_desc;
 
-/* All objects of the snapshot are in the store, or what it reads from, or it has failed: then what
-   has come is in the store, and is not asked for again. */
+/* Fetch. After success all objects of the snapshot are in the store or its seed. After a failure
+   the received objects are in the store, and are not requested again. */
 int dxup_sync_fetch(const dxup_sync_desc *desc);
 
 #endif

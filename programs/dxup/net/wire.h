@@ -10,26 +10,27 @@ enum { DXUP_WIRE_VERSION = 1 };
 
 /* flags of a request */
 enum {
-    DXUP_HAVE = 1,  /* `have` is the hash of what the client has */
-    /* 2 was a coding of patches that is gone: older clients set it, and it says nothing */
-    /* From DXUP_RANGES_FROM bytes on nothing is to follow the reply, whose transfer is 0 then: the
-       client asks for ranges. In a range request: of the patch from `have`, else of the whole. */
+    DXUP_HAVE = 1,  /* `have` is the hash of the client's content */
+    /* 2 was a coding of patches that was removed: older clients set it, and it has no meaning */
+    /* From DXUP_RANGES_FROM bytes on, the reply is not followed by the data, and its transfer is 0:
+       the client requests ranges. In a range request: the range is of the patch from `have`,
+       otherwise of the full content. */
     DXUP_RANGES = 4,
-    /* The client takes files as objects, too. A file of DXUP_OBJECTS_FROM bytes or more for which
-       there is no patch then does not follow the reply, whose transfer is 0: the client asks for
-       its objects. In a request for a snapshot: a file is answered like one. */
+    /* The client accepts files as objects. A file of DXUP_OBJECTS_FROM bytes or more without a
+       patch then does not follow the reply, whose transfer is 0: the client requests its objects.
+       In a request for a snapshot: a file is answered like a snapshot. */
     DXUP_OBJECTS = 8,
-    /* The client reads patches between containers (docs/formats/container.md), of the kinds whose
-       bits are in the second byte of the flags, as in the header of such a patch. In a range
-       request with DXUP_RANGES: as in the pull that was answered. */
+    /* The client supports patches between containers (docs/formats/container.md), of the kinds
+       whose bits are set in the second byte of the flags, as in the header of such a patch. In a
+       range request with DXUP_RANGES: the same flags as in the pull. */
     DXUP_CONTAINERS = 16,
     DXUP_KINDS_SHIFT = 8
 };
 
-/* Bytes of the two versions, and of the forms, that a patch between containers is made for. */
+/* Size limit of both versions, and of the forms, for making a patch between containers. */
 enum { DXUP_CONTAINER_MAX = 128 << 20 };
 
-/* numbers of RPC methods; that of details takes a range request, and answers like pull */
+/* Numbers of RPC methods. DETAILS takes a range request, and answers like PULL. */
 enum {
     DXUP_RPC_PULL    = 1,
     DXUP_RPC_RANGE   = 2,
@@ -44,8 +45,8 @@ enum { DXUP_RANGE_SIZE = 1 << 20, DXUP_RANGES_FROM = 4 << 20, DXUP_OBJECTS_FROM 
 enum dxup_outcome {
     DXUP_UNCHANGED = 0, /* nothing follows */
     DXUP_PATCHED   = 1, /* a patch of wire_size bytes follows */
-    DXUP_FULL      = 2, /* the image itself follows */
-    DXUP_SYNCED    = 3  /* the client asks for objects */
+    DXUP_FULL      = 2, /* the content or image itself follows */
+    DXUP_SYNCED    = 3  /* the client requests objects */
 };
 
 #define DXUP_PULL_REQUEST(F, S, A, ...) \
@@ -53,7 +54,7 @@ enum dxup_outcome {
     A(u8, have, 32)                     \
     S(name)
 
-/* known_base: the server knows what the client has (as any version of the name). */
+/* known_base: the server knows the client's content (as any version of the name). */
 #define DXUP_PULL_REPLY(F, S, A, L, E, ...) \
     F(u64, version)                         \
     F(u64, size)                            \
@@ -66,11 +67,11 @@ enum dxup_outcome {
     F(bool, known_base)                     \
     A(u8, hash, 32)
 
-/* For details: of the tree whose content is target. The client has those of the version that is
-   number offset, and their hash is have; known_base in the reply says whether they are the base of
-   the patch, which else has an empty one.
-   For ranges: FileChunks with this transfer and these bytes are to follow an empty response, the
-   last one with FINAL. */
+/* DETAILS: the tree is the one with content `target`. The client has the details of version `offset`,
+   whose hash is `have`; known_base in the reply tells whether the patch is based on these; if not, its
+   base is empty.
+   RANGE: FileChunks with this transfer and these bytes follow an empty response, the last one with
+   FINAL. */
 #define DXUP_RANGE_REQUEST(F, S, A, ...) \
     F(u64, offset)                       \
     F(u32, size)                         \
@@ -87,8 +88,8 @@ enum dxup_outcome {
     A(u8, have, 32)                     \
     S(name)
 
-/* What a pull replies, and the snapshot; of a file root is its content, or a list of that level.
-   kind is zero in the reply of an older server and to an older client. */
+/* The reply of a pull, and the snapshot; for a file, root is its content or a chunk list of that
+   level. kind is zero in the reply of an older server and to an older client. */
 #define DXUP_SYNC_REPLY(F, S, A, L, E, ...) \
     F(u64, version)                         \
     F(u64, size)                            \
@@ -100,14 +101,14 @@ enum dxup_outcome {
     E(u8, kind, 3)                          \
     F(u8, level)
 
-/* For the names that the server has, and with a name for its versions, newest first, and its tags:
-   those behind the first `skip` of them. FileChunks of transfer 1 follow an empty response: a byte,
-   1 where there are more behind these, and for each a u16, the bytes of its entry, and that. */
+/* Request for the names of the server; with a name, for its versions, newest first, and its tags;
+   without the first `skip` entries. FileChunks of transfer 1 follow an empty response: a byte, 1 if
+   more entries remain, and for each entry its size as u16, and the entry. */
 #define DXUP_NAMES_REQUEST(F, S, ...) \
     F(u64, skip)                      \
     S(name)
 
-/* tagged: of a tag, NAME@TAG, the version that it stands for; else 0. */
+/* tagged: for a tag, NAME@TAG, the version that it points to; otherwise 0. */
 #define DXUP_NAMES_ENTRY(F, S, A, L, E, ...) \
     F(u64, version)                          \
     F(u64, size)                             \

@@ -1,6 +1,6 @@
-/* Compression of objects: zstd, and deltas in two codings, zstd with the base as its dictionary and
-   dx_patch without its header. dx_cas tries the coders in order and keeps the smallest result.
-   Contexts are reused: making one costs more than compressing a small object. */
+/* Compression of objects: zstd, and deltas in two codings: zstd with the base as its dictionary,
+   and dx_patch without its header. dx_cas tries the coders in order and keeps the smallest result.
+   Contexts are reused, because creating one costs more than compressing a small object. */
 #include "codec.h"
 
 #include "../../common/common.h"
@@ -59,7 +59,7 @@ size_t versions_unpack(versions_packer *p, void *out, size_t capacity, const voi
     size_t got = p->unpack ? ZSTD_decompressDCtx(p->unpack, out, capacity, in, size) : 0;
     return ZSTD_isError(got) ? 0 : got;
 }
-/* Compress with the base as a prefix, both within the window. 0: it does not fit. */
+/* Compress with the base as a prefix; both must fit into the window. 0: they do not. */
 static size_t pack_behind(ZSTD_CCtx *pack, int level, int window_log, void *out, size_t capacity,
                           const void *base, size_t base_size, const void *in, size_t n)
 {
@@ -125,13 +125,13 @@ size_t versions_unpack_behind(versions_packer *p, void *out, size_t capacity, co
 
 /* >>deltas: docs/formats/cas.md, section 16 -------------------------------------- */
 enum {
-    SMALL         = 256, /* a delta of so few bytes is small enough */
+    SMALL         = 256, /* a smaller delta needs no further trial */
     QUICK_LEVEL   = 3,   /* levels of zstd, */
     BEST_LEVEL    = 12,
     HARDEST_LEVEL = 19,
-    WINDOW        = 20,  /* its logarithm: holds an object and its base */
+    WINDOW        = 20,  /* log2 of its window: holds an object and its base */
     PATCH_LEVEL   = 5,   /* and of dx_patch */
-    PATCH_HEAD    = 5,   /* coding and memory of the patch, instead of its header */
+    PATCH_HEAD    = 5,   /* coding and memory size of the patch, instead of its header */
 #ifdef VERSIONS_ZSTD_LIBRARY
     HAS_ZSTD = 1
 #else
@@ -141,13 +141,13 @@ enum {
 
 struct versions_differ {
     versions_packer *packer;
-    int              level;       /* of zstd_best() */
-    bool             hurry;       /* only zstd_quick() is tried */
-    uint8_t         *memory;      /* of dx_patch */
+    int              level;       /* for zstd_best() */
+    bool             hurry;       /* try only zstd_quick() */
+    uint8_t         *memory;      /* for dx_patch */
     size_t           memory_size;
     uint8_t         *patch;
     size_t           patch_size;
-    size_t           quick;  /* the size that zstd_quick() reached; 0: it gained nothing */
+    size_t           quick;  /* the size of its result; 0: no gain */
 };
 
 versions_differ *versions_differ_open(void)
@@ -173,7 +173,7 @@ void versions_differ_close(versions_differ *d)
 }
 
 #ifdef VERSIONS_ZSTD_LIBRARY
-/* The first coder: tells the others whether a delta gains anything. */
+/* The first coder: finds out for the others whether a delta is smaller at all. */
 static int zstd_quick(void *user, void *out, size_t capacity, const void *base, size_t base_size,
                       const void *in, size_t n, size_t *got)
 {
@@ -187,7 +187,7 @@ static int zstd_quick(void *user, void *out, size_t capacity, const void *base, 
     return *got ? DX_CAS_OK : DX_CAS_ENOSPACE;
 }
 
-/* The last coder: only if zstd_quick() gained something and dx_patch is not much better. */
+/* The last coder: runs only if zstd_quick() gained something and dx_patch is not much better. */
 static int zstd_best(void *user, void *out, size_t capacity, const void *base, size_t base_size,
                      const void *in, size_t n, size_t *got)
 {
@@ -206,7 +206,7 @@ static int zstd_decode(void *user, void *out, size_t capacity, const void *base,
 }
 #endif
 
-/* A buffer of at least `need` bytes; its content is lost when it grows. */
+/* Return a buffer of at least `need` bytes; growing discards its content. */
 static uint8_t *enough(uint8_t **memory, size_t *size, size_t need)
 {
     if (*size < need) {
@@ -224,7 +224,7 @@ static void store_number(uint8_t *out, uint64_t v, int size)
     for (int i = 0; i < size; i++) out[i] = (uint8_t)(v >> (8 * i) & 0xff);
 }
 
-/* A delta patch, without the fields of its header that the decoder knows. */
+/* Encode a delta patch without the header fields that the decoder knows. */
 static int patch_encode(void *user, void *out, size_t capacity, const void *base, size_t base_size,
                         const void *in, size_t n, size_t *got)
 {
@@ -234,7 +234,7 @@ static int patch_encode(void *user, void *out, size_t capacity, const void *base
     dx_patch_header header;
     uint8_t *to = out;
     size_t size = 0;
-    /* it is not like the base */
+    /* the object is not similar to the base */
     if (capacity < SMALL || (HAS_ZSTD && (d->hurry || !d->quick))) return DX_CAS_ENOSPACE;
     desc.memory_size = dx_patch_create_memory_size(&desc, base_size, n);
     desc.memory = enough(&d->memory, &d->memory_size, desc.memory_size);

@@ -1,4 +1,4 @@
-/* zstd for objects, where this dxup is built with it. One packer for each thread. */
+/* zstd for objects, if built with it. One packer per thread. */
 #ifndef VERSIONS_CODEC_H
 #define VERSIONS_CODEC_H
 
@@ -9,31 +9,31 @@
 typedef struct versions_packer versions_packer;
 
 enum { VERSIONS_CODERS_MAX = 3 };
-enum { VERSIONS_CODEC_ZSTD = 1 }; /* its number in records */
+enum { VERSIONS_CODEC_ZSTD = 1 }; /* its codec number in records */
 
-/* NULL where there is no zstd. */
+/* NULL: built without zstd. */
 versions_packer *versions_packer_open(void);
 void             versions_packer_close(versions_packer *p);
-/* Take more time for fewer bytes. p may be NULL. */
+/* Compress better, but slower. p may be NULL. */
 void             versions_packer_try_hard(versions_packer *p);
-/* How many bytes of out it takes; 0: it does not shrink below capacity. */
+/* Compress. Returns the size; 0: it would not be below capacity. */
 size_t versions_pack(versions_packer *p, void *out, size_t capacity, const void *in, size_t size);
-/* The size of what the frame holds; 0: damaged, or larger than capacity. */
+/* Decompress. Returns the size; 0: damaged, or larger than capacity. */
 size_t versions_unpack(versions_packer *p, void *out, size_t capacity, const void *in, size_t size);
-/* The same for what stands behind a prefix that the other side has too: both within 2 MiB. */
+/* The same for content that follows a prefix which the other side also has; both within 2 MiB. */
 size_t versions_pack_behind(versions_packer *p, void *out, size_t capacity, const void *prefix,
                             size_t prefix_size, const void *in, size_t size);
 size_t versions_unpack_behind(versions_packer *p, void *out, size_t capacity, const void *prefix,
                               size_t prefix_size, const void *in, size_t size);
 
-/* Coders of deltas for the store: zstd where there is one, and dx_patch. */
+/* Coders of deltas for the store: zstd, if built with it, and dx_patch. */
 typedef struct versions_differ versions_differ;
 versions_differ *versions_differ_open(void);
-/* From now on: try only the quickest coder. */
+/* From now on try only the fastest coder. */
 void versions_differ_hurry(versions_differ *d);
 void             versions_differ_close(versions_differ *d);
 void             versions_differ_try_hard(versions_differ *d);
-/* About how many bytes a delta takes, quickly; 0: not below capacity, or there is no zstd. */
+/* Quickly estimate the size of a delta; 0: not below capacity, or built without zstd. */
 size_t versions_differ_guess(versions_differ *d, void *out, size_t capacity, const void *base,
                              size_t base_size, const void *in, size_t n);
 size_t versions_differ_coders(versions_differ *d, dx_cas_delta_coder coders[VERSIONS_CODERS_MAX]);

@@ -1,6 +1,6 @@
-/* Objects copied from one store into another, for compaction. With `repack` an object is stored
-   as a delta of the object from which it differs least, whatever it was stored as before:
-   candidates are what it was a delta of, what was a delta of it, and what similar.c finds. */
+/* Copies objects from one store into another, for compaction. With `repack` an object is stored as
+   a delta of the most similar object, however it was stored before. Candidates are its former base,
+   a former delta of it, and the results of similar.c. */
 #include "copy.h"
 
 #include "inside.h"
@@ -11,12 +11,12 @@
 #include <string.h>
 
 enum {
-    PAIRS      = 1 << 14, /* deltas of the old store that are remembered by their base */
-    DEPTH_MAX  = 16,      /* deltas of deltas */
-    RELATIVES  = 2        /* candidates besides those that are similar */
+    PAIRS      = 1 << 14, /* deltas of the old store that are indexed by their base */
+    DEPTH_MAX  = 16,      /* maximum length of a chain of deltas */
+    RELATIVES  = 2        /* candidates besides the similar ones */
 };
 
-/* In the old store `of` is a delta of `base`. */
+/* In the old store, `of` is a delta of `base`. */
 typedef struct pair {
     uint8_t base[PROG_HASH_SIZE];
     uint8_t of[PROG_HASH_SIZE];
@@ -26,16 +26,16 @@ struct versions_copier {
     versions_store   *from, *to;
     versions_similar *similar;                     /* NULL: objects are copied as they are */
     uint8_t           bytes[VERSIONS_OBJECT_MAX];  /* the object in progress, */
-    uint8_t           packed[VERSIONS_OBJECT_MAX]; /* packed by itself, */
+    uint8_t           packed[VERSIONS_OBJECT_MAX]; /* compressed by itself, */
     uint8_t           base[VERSIONS_OBJECT_MAX];   /* a candidate for its base, */
     uint8_t           delta[VERSIONS_OBJECT_MAX];  /* and the delta between both */
-    /* By the base. A later one takes the place of an earlier one, so ids that meet cost only room
-       in the store. */
+    /* Indexed by the base. A later pair overwrites an earlier one: collisions cost only
+       space in the store. */
     pair          pairs[PAIRS];
 };
 
-/* A long row of deltas is for those that are small: what gains little would take the room of the
-   versions to come. */
+/* The depth of an object in its chain of deltas. Long chains are reserved for small deltas: one
+   that saves little would use up the depth for later versions. */
 static size_t depth_of(versions_store *s, const uint8_t id[32])
 {
     dx_cas_id wanted, base;
@@ -44,8 +44,8 @@ static size_t depth_of(versions_store *s, const uint8_t id[32])
     return dx_cas_delta_base(&s->delta, &wanted, &base, &depth) ? 0 : depth;
 }
 
-/* What it was a delta of, and what was one of it. The new versions come first here, so the
-   latter is there more often. */
+/* Find the former base of an object, and a former delta of it. New versions are copied first, so
+   the latter is more often in the new store. */
 static unsigned find_relatives(versions_copier *c, const uint8_t id[32],
                                uint8_t ids[][PROG_HASH_SIZE])
 {
@@ -62,7 +62,7 @@ static unsigned find_relatives(versions_copier *c, const uint8_t id[32],
     return count;
 }
 
-/* That of the objects which are like it from which it differs least; NULL: none. */
+/* The candidate with the smallest delta to the object; NULL: none. */
 static const uint8_t *best_base(versions_copier *c, const uint8_t of[32], size_t size,
                                 size_t packed_size, uint8_t ids[][PROG_HASH_SIZE])
 {
@@ -74,7 +74,7 @@ static const uint8_t *best_base(versions_copier *c, const uint8_t of[32], size_t
     const uint8_t *id = NULL;
     for (unsigned i = 0; i < count; i++) {
         if (!versions_object_has(c->to, ids[i], 0)) continue;
-        /* nothing guesses without zstd */
+        /* without zstd there are no estimates */
         if (!c->to->packer && depth_of(c->to, ids[i]) < DEPTH_MAX) return ids[i];
         if (versions_object_get(c->to, ids[i], c->base, sizeof c->base, &base_size)) continue;
         size_t guess = versions_differ_guess(c->to->differ, c->delta, best, c->base, base_size,
@@ -87,7 +87,7 @@ static const uint8_t *best_base(versions_copier *c, const uint8_t of[32], size_t
     return id;
 }
 
-/* An object as what differs from one that is like it, whatever it was before. */
+/* Store an object as a delta of a similar one, however it was stored before. */
 static int repack_object(versions_copier *c, const uint8_t id[32], size_t size)
 {
     uint8_t ids[VERSIONS_SIMILAR_MAX + RELATIVES][PROG_HASH_SIZE], made[PROG_HASH_SIZE];

@@ -1,5 +1,5 @@
-/* Objects copied from one store into another: as they are, or packed anew as deltas of what is
-   most like them. */
+/* Copies objects from one store into another: as they are, or recompressed as deltas of the most
+   similar objects. */
 #ifndef VERSIONS_COPY_H
 #define VERSIONS_COPY_H
 
@@ -7,10 +7,10 @@
 
 typedef struct versions_copier versions_copier;
 
-/* repack: take time to make the copy small. */
+/* repack: recompress, which is slower. */
 versions_copier *versions_copier_open(versions_store *from, versions_store *to, bool repack);
 void             versions_copier_close(versions_copier *c);
-/* One that the other store has already is not copied again. */
+/* Copy an object, unless the other store has it. */
 int              versions_copier_copy(versions_copier *c, const uint8_t id[PROG_HASH_SIZE]);
 
 #endif

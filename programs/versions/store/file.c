@@ -1,6 +1,6 @@
-/* A file as chunks. dx_cas cuts it by its content, so that an insertion changes only the chunks
-   around it, and builds a tree of nodes above them. This file adds deltas: each new chunk is stored
-   as a delta of the chunk that was at the same place in the previous version. */
+/* A file as chunks. dx_cas cuts it with content-defined chunking, so an insertion changes only the
+   chunks around it, and builds a tree of nodes above them. This file adds deltas: each new chunk is
+   stored as a delta of the chunk at the same place in the previous version. */
 #include "file.h"
 
 #include "follow.h"
@@ -20,15 +20,15 @@ struct versions_file_writer {
     versions_store       *store;
     dx_cas_writer         writer;
     void                 *memory;
-    versions_file_reader *old;  /* the version before, or NULL */
+    versions_file_reader *old;  /* the previous version, or NULL */
     versions_follow       follow;
-    dx_cas_id             found;  /* the chunk that find_chunk() has found in it */
-    int                   status; /* why a chunk could not be put */
-    uint8_t              *packed; /* VERSIONS_OBJECT_MAX bytes: the chunk in progress, packed */
+    dx_cas_id             found;  /* the result of find_chunk() */
+    int                   status; /* why a chunk could not be stored */
+    uint8_t              *packed; /* VERSIONS_OBJECT_MAX bytes: the chunk in progress, compressed */
 };
 
 /* >>reader ------------------------------------------------------------- */
-/* A missing object is damage here. */
+/* Report an error; a missing object counts as damage. */
 static int read_fail(versions_store *s, int error, const char *what)
 {
     assert(error);
@@ -86,7 +86,7 @@ void versions_file_reader_close(versions_file_reader *r)
 }
 
 /* >>writer ------------------------------------------------------------- */
-/* versions_follow asks: which chunk of the version before holds the byte at offset? */
+/* Callback of versions_follow: find the chunk of the previous version that holds the byte at offset. */
 static int find_chunk(void *user, uint64_t offset, const uint8_t **id, uint64_t *start,
                       uint64_t *size)
 {
@@ -96,7 +96,7 @@ static int find_chunk(void *user, uint64_t offset, const uint8_t **id, uint64_t 
     return dx_cas_reader_chunk(&w->old->reader, offset, &w->found, start, size);
 }
 
-/* dx_cas asks: store this chunk, and say its id. */
+/* Callback of dx_cas: store a chunk, and return its id. */
 static int put_chunk(void *user, uint64_t offset, const void *chunk, size_t size, dx_cas_id *id)
 {
     versions_file_writer *w = user;

@@ -1,21 +1,21 @@
-/* Where a chunk of the new version was in the one before. Both are streams of parts; most of the
-   new one is the old one, shifted by what was inserted or removed so far:
+/* Finds the place of a new chunk in the previous version. Both are sequences of parts; the new one is
+   mostly the old one, shifted by the insertions and removals so far:
 
        before  |  a  |   b   |  c  |    d    |
        now     |  a  |  new  |   b   |  c  |    d    |
                              |<---- shift = -size of `new`
 
-   A part that both have sets the shift; a new part has as its base what stands at its place,
-   shifted. */
+   A part that both have sets the shift. The base of a new part is the old part at its place, plus the
+   shift. */
 #include "follow.h"
 
 #include <assert.h>
 #include <string.h>
 
-/* How far a chunk is looked for from where it is expected. */
+/* How far from the expected place a chunk is searched. */
 enum { AHEAD = 3, TRIES = 8 };
 
-/* The part that has the byte at offset, or the last one. */
+/* The part that holds the byte at offset, or the last one. */
 static const uint8_t *part(const versions_follow *f, int64_t offset, uint64_t *start,
                            uint64_t *size)
 {
@@ -40,7 +40,7 @@ void versions_follow_note(versions_follow *f, const uint8_t id[PROG_HASH_SIZE], 
 {
     uint64_t start = 0, was = 0;
     int64_t middle = (int64_t)(at + size / 2) + f->shift, look = middle;
-    for (int tries = 0; tries < TRIES; tries++) { /* there, then behind, then before */
+    for (int tries = 0; tries < TRIES; tries++) { /* there, then after it, then before it */
         const uint8_t *is = part(f, look, &start, &was);
         if (!is) return;
         if (!memcmp(is, id, PROG_HASH_SIZE)) {

@@ -1,20 +1,20 @@
-/* Where was this part in the version before? That is what it may be a delta of. */
+/* Finds the part of the previous version at the place of a new part: a likely base for a delta. */
 #ifndef VERSIONS_FOLLOW_H
 #define VERSIONS_FOLLOW_H
 
 #include "../../common/common.h"
 
-typedef struct versions_follow { /* zero: there is no version before */
-    /* The part that holds the byte at offset; *size 0: unknown, it is the only one. */
+typedef struct versions_follow { /* zero: no previous version */
+    /* Find the part that holds the byte at offset; *size 0: unknown, it is the only one. */
     int (*find)(void *user, uint64_t offset, const uint8_t **id, uint64_t *start, uint64_t *size);
     void    *user;
-    uint64_t whole; /* bytes of the version before */
-    int64_t  shift; /* where its bytes were, less where they are now: of what was noted last */
+    uint64_t whole; /* size of the previous version */
+    int64_t  shift; /* old offset minus new offset, at the part noted last */
 } versions_follow;
 
-/* What was where this one is; NULL: nothing, or it cannot be read, which is no failure here. */
+/* The old part at the place of this one; NULL: none, or it cannot be read, which is no error here. */
 const uint8_t *versions_follow_base(const versions_follow *f, uint64_t at, uint64_t size);
-/* A part that is in the store already: those behind it stand to theirs as it does. */
+/* Note a part that the store has already: the parts after it have the same shift. */
 void versions_follow_note(versions_follow *f, const uint8_t id[PROG_HASH_SIZE], uint64_t at,
                           uint64_t size);
 

@@ -1,5 +1,5 @@
-/* Objects by their hash: stored whole, as a delta of another one, or compressed by the caller;
-   verified whenever they are read. */
+/* Objects by their hash: stored whole, as a delta of another one, or compressed by the caller. They
+   are verified on every read. */
 #include "inside.h"
 
 #include <assert.h>
@@ -86,7 +86,7 @@ void versions_list_id(const void *list, size_t size, uint8_t id[PROG_HASH_SIZE])
     dx_cas_blake3_final(&h, id, PROG_HASH_SIZE);
 }
 
-/* From a file, which may have changed since it was looked at. */
+/* Read an object from the seed: a file, which may have changed since it was indexed. */
 static int get_from_seed(versions_store *s, const dx_cas_id *id, void *out, size_t capacity,
                          size_t *size)
 {

@@ -1,7 +1,7 @@
 /* Finds similar objects by min-hashing (Broder, "On the resemblance and containment of documents",
-   1997). The features of an object are the 16 smallest hashes of all its stretches of 32 bytes. The
-   share of features that two objects have in common estimates the share of their content, wherever
-   in the objects it is. A table maps each feature to the last objects that had it. */
+   1997). The features of an object are the 16 smallest hashes of all its 32-byte windows. The
+   fraction of features that two objects share estimates the fraction of content that they share, at
+   any position. A table maps each feature to the last objects that had it. */
 #include "similar.h"
 
 #include <assert.h>
@@ -10,7 +10,7 @@
 
 enum {
     FEATURES = 16,
-    WAYS     = 4,       /* objects of one feature: the last ones */
+    WAYS     = 4,       /* objects per feature: the newest ones */
     SETS     = 1 << 18,
     OBJECTS  = 1 << 17,
     STRETCH  = 32
@@ -18,9 +18,9 @@ enum {
 
 struct versions_similar {
     uint32_t gear[256];
-    uint32_t features[FEATURES]; /* of what was looked for last, ascending */
+    uint32_t features[FEATURES]; /* of the object searched last, ascending */
     unsigned count;
-    uint64_t objects;            /* so far; the last OBJECTS are known */
+    uint64_t objects;            /* added so far; the last OBJECTS of them are kept */
     uint8_t  ids[OBJECTS][PROG_HASH_SIZE];
     uint32_t sets[SETS][WAYS];   /* number of the object + 1 */
 };
@@ -41,7 +41,7 @@ versions_similar *versions_similar_open(void)
 
 void versions_similar_close(versions_similar *s) { free(s); }
 
-/* Keep the smallest FEATURES features, ascending, each once. */
+/* Insert a feature into the FEATURES smallest, ascending, without duplicates. */
 static void take_feature(versions_similar *s, uint32_t feature)
 {
     unsigned at = s->count;
@@ -54,8 +54,8 @@ static void take_feature(versions_similar *s, uint32_t feature)
     assert(s->count <= FEATURES);
 }
 
-/* A rolling hash: the sum of shifted gear numbers forgets a byte after 32 more. The multiplication
-   spreads its bits. */
+/* A rolling hash: the sum of shifted gear values forgets a byte after 32 more. The multiplication
+   mixes its bits. */
 static void find_features(versions_similar *s, const uint8_t *bytes, size_t size)
 {
     uint32_t sum = 0, worst = UINT32_MAX;
@@ -98,7 +98,7 @@ unsigned versions_similar_find(versions_similar *s, const void *bytes, size_t si
     for (size_t i = 0, end; i < n; i = end) {
         for (end = i + 1; end < n && found[end] == found[i]; end++) {}
         unsigned at = count < VERSIONS_SIMILAR_MAX ? count++ : VERSIONS_SIMILAR_MAX;
-        for (; at && shared[at - 1] <= end - i; at--) { /* of equals the one that came last */
+        for (; at && shared[at - 1] <= end - i; at--) { /* among equals, the newest first */
             if (at == VERSIONS_SIMILAR_MAX) continue;
             shared[at] = shared[at - 1];
             best[at] = best[at - 1];

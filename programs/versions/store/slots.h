@@ -1,6 +1,6 @@
-/* Where an id stands in a hash table. Ids are chosen by whoever publishes: one can try contents
-   until many ids agree in some bits, and a table that took these bits would become a list. So
-   each table has a key of its own, which nobody else knows. */
+/* The slot of an id in a hash table. The publisher of content controls its ids: trying contents
+   until many ids share some bits would degrade a table indexed by these bits to a list. So each
+   table has a secret random key. */
 #ifndef VERSIONS_SLOTS_H
 #define VERSIONS_SLOTS_H
 
@@ -18,7 +18,7 @@ static inline void versions_slots_key_make(versions_slots_key *key)
 {
     const int64_t times[2] = {os_now_ns(), os_time_ns()};
     if (os_random(key->bytes, sizeof key->bytes)) return;
-    /* hard to guess all the same: nanoseconds, and where we are */
+    /* a fallback that is still hard to guess: nanoseconds, and an address */
     memset(key->bytes, 0, sizeof key->bytes);
     memcpy(key->bytes, times, sizeof times);
     memcpy(key->bytes + sizeof times, &key, sizeof key);

@@ -1,8 +1,8 @@
 /* The folder of a store: one writer at a time, any number of readers.
 
        STORE/objects     the log of dx_cas: all objects, names and versions
-       STORE/index       its checkpoint, so that opening is fast; may be missing
-       STORE/lock        locked by the writer; a file of its own because gc replaces the log
+       STORE/index       its checkpoint, for a fast open; may be missing
+       STORE/lock        locked by the writer; a separate file, because gc replaces the log
        STORE/objects.new, index.new    a compacted log in progress
        STORE/seen-NAME   caches of tree/stat_cache.c */
 #include "inside.h"
@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { OPEN_TRIES_MAX = 100 }; /* of a reader beside busy writers */
+enum { OPEN_TRIES_MAX = 100 }; /* by a reader, while writers replace the log */
 
 /* >>errors ------------------------------------------------------------- */
 int versions_store_fail(versions_store *s, int error, const char *what)
@@ -51,7 +51,7 @@ int versions_store_fail(versions_store *s, int error, const char *what)
     return prog_fail(PROG_SYSTEM, "%s: %s", what, dx_cas_error_name(error));
 }
 
-/* >>codecs: what dx_cas calls for objects that are stored in another form -- */
+/* >>codecs: callbacks of dx_cas for objects that are stored in another form -- */
 static int pack(void *user, void *out, size_t capacity, const void *in, size_t size, size_t *got)
 {
     versions_store *s = user;
@@ -74,7 +74,7 @@ static int unpack(void *user, void *out, size_t capacity, const void *in, size_t
 }
 
 /* >>open --------------------------------------------------------------- */
-/* dx_cas asks for a larger block, moves its index into it, and returns the old one. */
+/* Callback of dx_cas: it asks for a larger block, moves its index there, and returns the old one. */
 static void *grow_index(void *user, void *old, size_t size)
 {
     versions_store *s = user;
@@ -120,11 +120,11 @@ static dx_cas_desc describe(versions_store *s, uint32_t mode)
     s->memory = prog_alloc(desc.memory_size);
     desc.memory = s->memory;
     if (mode & DX_CAS_CREATE && !os_random(desc.store_id, sizeof desc.store_id))
-        memset(desc.store_id, 1, sizeof desc.store_id); /* no random bytes: not secret */
+        memset(desc.store_id, 1, sizeof desc.store_id); /* without random bytes, the id is not secret */
     return desc;
 }
 
-/* One writer: the lock is a file of its own because `objects` is replaced by gc. */
+/* Lock out other writers. The lock is a separate file, because gc replaces `objects`. */
 static int take_lock(versions_store *s)
 {
     char path[sizeof s->objects];
@@ -143,8 +143,8 @@ static void close_files(versions_store *s)
     s->has_index = false;
 }
 
-/* *again: in, whether there are tries left; out, whether another process changed the log while it was
-   read, so that it has to be opened again. */
+/* Open the log. *again: in, whether further attempts are left; out, whether another process changed
+   the log meanwhile, so that it must be opened again. */
 static int try_log(versions_store *s, const char *objects, uint32_t mode, bool *again)
 {
     assert(!s->has_index);
@@ -154,7 +154,7 @@ static int try_log(versions_store *s, const char *objects, uint32_t mode, bool *
     if (error == DX_CAS_ENOTFOUND)
         return prog_fail(PROG_NOT_FOUND, "%s is not a store", s->path);
     if (error) return versions_store_fail(s, error, s->path);
-    /* The checkpoint is optional: opening is slower without it. */
+    /* The checkpoint is optional: without it, opening is slower. */
     s->has_index = !dx_cas_file_open(&s->index, s->index_path,
                                      mode & DX_CAS_WRITE ? mode | DX_CAS_CREATE : mode);
     dx_cas_desc desc = describe(s, mode);
@@ -219,8 +219,8 @@ bool versions_store_is_at(const char *path)
     return true;
 }
 
-/* What versions_store_open() has made. The lock goes last, while it is held: nobody else opens the
-   store until then. */
+/* Remove everything that versions_store_open() created. The lock file is removed last, while it is
+   held, so that no other process opens the store meanwhile. */
 static void remove_made(versions_store *s)
 {
     char lock[sizeof s->objects];
@@ -231,7 +231,7 @@ static void remove_made(versions_store *s)
         (void)os_drop_staging(s->lock_fd, lock);
         s->lock_fd = -1;
     }
-    if (s->made_folder) (void)os_remove_folder(s->path); /* not where another has begun a store */
+    if (s->made_folder) (void)os_remove_folder(s->path); /* fails if another store was begun */
 }
 
 void versions_store_discard(versions_store *s)
@@ -247,8 +247,8 @@ void versions_store_discard(versions_store *s)
     dispose(s);
 }
 
-/* A killed gc leaves a compacted log behind, and maybe has marked this log as retired: remove the
-   former, clear the latter. */
+/* A killed gc leaves a compacted log, and possibly the retired mark in this log: remove the former,
+   clear the latter. */
 static int undo_replace(versions_store *s)
 {
     static const char *const names[] = {"objects.new", "index.new"};
@@ -263,7 +263,7 @@ static int undo_replace(versions_store *s)
     return error ? versions_store_fail(s, error, s->path) : PROG_OK;
 }
 
-/* A handle for the store at path; nothing is opened. suffix: of a log in progress. */
+/* Make a handle for the store at path, without opening anything. suffix: for a log in progress. */
 static versions_store *new_handle(const char *path, const char *suffix)
 {
     versions_store *s = prog_alloc(sizeof *s);
@@ -277,7 +277,7 @@ static versions_store *new_handle(const char *path, const char *suffix)
     return s;
 }
 
-/* For os_list(): 1 ends it. *user: is there a name that no store has made? */
+/* Callback of os_list(): 1 ends the loop. *user: is there a name that does not belong to a store? */
 static int look_at_name(void *user, const char *name)
 {
     bool *others = user;
@@ -285,12 +285,12 @@ static int look_at_name(void *user, const char *name)
         *others = false;
         return 1;
     }
-    if (strcmp(name, "lost+found") != 0) *others = true; /* at the top of a file system */
+    if (strcmp(name, "lost+found") != 0) *others = true; /* in the root of a file system */
     return 0;
 }
 
-/* Are there files that no store has made? A slip of the command line would put a store among them.
-   What a store makes first is its lock. */
+/* Does the folder have files of something else? Then a typing mistake would put a store among them.
+   The first file that a store creates is its lock. */
 static bool is_of_others(const char *path)
 {
     bool others = false;
@@ -301,7 +301,7 @@ static bool is_of_others(const char *path)
     return others;
 }
 
-/* Is path a store? VERSIONS_CREATE makes one; *made: its folder, too. */
+/* Is path a store? VERSIONS_CREATE creates one; *made: its folder, too. */
 static int find_folder(const char *path, enum versions_store_mode mode, bool *made)
 {
     os_info info;
@@ -366,7 +366,7 @@ int versions_store_refresh(versions_store **store)
     if (error && error != DX_CAS_EMOVED && error != DX_CAS_EAGAIN)
         return versions_store_fail(s, error, s->path);
     dx_cas_get_stats(&s->cas, &stats);
-    /* A killed gc may have retired the log without replacing it: it is still the store then. */
+    /* A killed gc may have retired the log without replacing it: then it is still the current one. */
     if (error != DX_CAS_EAGAIN && !(stats.retired && dx_cas_file_moved(&s->file, s->objects)))
         return PROG_OK;
     int status = versions_store_open(&fresh, s->path, VERSIONS_READ);
@@ -405,7 +405,7 @@ int versions_store_look_again(versions_store **store)
     return PROG_OK;
 }
 
-/* The lock counts as well: without it a second writer could append to the same log. */
+/* Also check the lock: without it a second writer could append to the same log. */
 bool versions_store_in_place(versions_store *s)
 {
     os_info info;
@@ -456,9 +456,9 @@ int versions_store_verify(versions_store *s, dx_cas_damage_fn *each, void *user,
 }
 
 /* >>replace ------------------------------------------------------------
-   Compaction fills a new log beside the old one and renames it into place. Between the two steps
-   the old log is marked as retired, so that readers know to open the new one. A writer that finds
-   a retired log in place clears the mark: see undo_replace(). */
+   Compaction fills a new log next to the old one and renames it into place. Between the two steps the
+   old log is marked as retired, which tells readers to open the new one. A writer that finds a
+   retired log in place clears the mark: see undo_replace(). */
 int versions_store_successor_open(versions_store *s, versions_store **out)
 {
     assert(s->lock_fd >= 0 /* a writer */);
@@ -478,11 +478,11 @@ void versions_store_successor_drop(versions_store *fresh)
     versions_store_close(fresh);
 }
 
-/* The new log takes the name of the old one. */
+/* Rename the new log over the old one. */
 static int rename_log(versions_store *s, versions_store *fresh)
 {
     assert(fresh->holders == 1);
-    if (s->has_index) { /* between the two renames it would list commits that the log lacks */
+    if (s->has_index) { /* until the second rename it would list commits that the log lacks */
         dx_cas_device index = dx_cas_file_device(&s->index);
         (void)index.truncate(index.user, 0);
     }

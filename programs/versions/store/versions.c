@@ -1,9 +1,9 @@
 /* Names and their versions: references of dx_cas, as dxup reads and writes them.
 
    A reference has the root of the content, its size, time and hash, a kind (file, tree as a stream,
-   snapshot), and in `info` two bytes of permission bits. If files in it changed during every read,
-   a 'T' follows, and their number in four bytes; a 'C' if all of it is of one instant. dx_cas numbers the versions of a name
-   from 1 on and keeps them in a chain, newest first. */
+   snapshot), and in `info` two bytes of permission bits. These are followed by a 'T' and the number
+   of files in four bytes if any changed during every read; or by a 'C' if all of it is of one
+   instant. dx_cas numbers the versions of a name from 1 and keeps them in a chain, newest first. */
 #include "inside.h"
 
 #include "../../common/os.h"
@@ -13,12 +13,12 @@
 #include <string.h>
 
 /* >>tags: NAME@TAG, see store.h -----------------------------------------
-   The reference of a tag has the fields and the info of the version that it stands for, and behind
-   these a mark and the number of that version:
+   The reference of a tag has the fields and the info of the version that it points to, followed by a
+   mark and the number of that version:
 
        info  | permission bits, ... | '@' | version, 8 bytes |
 
-   What a release that knows no tags publishes as NAME@TAG has no mark, and is a plain name. */
+   A version of NAME@TAG published by a release without tags has no mark, and is a plain name. */
 enum { TAG_MARK = '@', TAG_INFO_SIZE = 9, MODE_SIZE = 2, TORN_MARK = 'T', TORN_INFO_SIZE = 5,
        CONSISTENT_MARK = 'C' };
 
@@ -39,7 +39,7 @@ const char *versions_tag_in(const char *text)
     return at && at != text && versions_tag_is_valid(at + 1) ? at + 1 : NULL;
 }
 
-/* The version that a reference, if it is a tag, stands for; else 0. */
+/* For a tag, the version that it points to; otherwise 0. */
 static uint64_t tagged_version(const dx_cas_ref *ref)
 {
     uint64_t version = 0;
@@ -50,7 +50,7 @@ static uint64_t tagged_version(const dx_cas_ref *ref)
 }
 
 /* >>versions ----------------------------------------------------------- */
-/* From a reference to a version. Its fields come from outside, so nothing is asserted. */
+/* Convert a reference to a version. Its fields are untrusted, so no value is asserted. */
 static void take_ref(versions_version *v, const dx_cas_ref *ref)
 {
     memset(v, 0, sizeof *v);
@@ -192,7 +192,7 @@ int versions_tag_set(versions_store *s, const versions_version *v, const char *t
     ref.info_size += TAG_INFO_SIZE;
     if (error && error != DX_CAS_ENOTFOUND) return versions_store_fail(s, error, ref.name);
     error = dx_cas_ref_set(&s->cas, &ref, DX_CAS_ANY_VERSION, &version);
-    /* where the tag was before keeps no content */
+    /* the tag's previous version must not keep content from being collected */
     if (!error) error = dx_cas_ref_trim(&s->cas, ref.name, version);
     return error ? versions_store_fail(s, error, ref.name) : versions_store_commit(s);
 }

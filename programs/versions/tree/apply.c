@@ -1,12 +1,12 @@
-/* Gives a restored entry what it has besides content. The order matters:
+/* Gives a restored entry its metadata. The order matters:
 
-       owner       first, because it clears setuid bits and capabilities
+       owner       first, because chown clears setuid bits and capabilities
        attributes  while the mode still lets the owner write; access control lists after the others
-       mode        with setuid and setgid only where user and group are those that were recorded
+       mode        with setuid and setgid only if user and group are the recorded ones
        time        last, because all of the above may change it
 
    Everything goes through the open file or directory, or through a name in an open directory; no
-   link is followed. What is refused is reported, and the rest is done nevertheless. */
+   link is followed. If the system refuses an item, it is reported, and the rest is still applied. */
 #include "tree.h"
 
 #ifndef VERSIONS_NO_SNAPSHOTS
@@ -29,7 +29,7 @@
 enum { ACCOUNT_SIZE_MAX = 65536, SET_IDS = 06000 };
 
 /* >>owner -------------------------------------------------------------- */
-/* The account of that name, or the number. */
+/* The user with that name, otherwise the number. */
 static uid_t user_of(const dx_tree_owner *o, char *text)
 {
     struct passwd entry, *found = NULL;
@@ -55,7 +55,7 @@ static gid_t group_of(const dx_tree_owner *o, char *text)
 void versions_owner_of(const dx_tree_entry *e, bool numeric, versions_belongs *belongs)
 {
     dx_tree_owner owner;
-    if (!dx_tree_read_owner(e, &owner)) return; /* that of the directory */
+    if (!dx_tree_read_owner(e, &owner)) return; /* it inherits that of the directory */
     belongs->known = true;
     belongs->user = owner.user;
     belongs->group = owner.group;
@@ -66,7 +66,7 @@ void versions_owner_of(const dx_tree_entry *e, bool numeric, versions_belongs *b
     free(text);
 }
 
-/* Only root may give files away; others keep what they restore. */
+/* Only root may give files away; otherwise the process owns what it restores. */
 static bool gives_owner(const versions_omit *omit, const versions_belongs *belongs)
 {
     return belongs->known && !omit->owner && geteuid() == 0;
@@ -79,7 +79,7 @@ static bool needs_privilege(const char *name)
     return !strncmp(name, "security.", 9) || !strncmp(name, "trusted.", 8);
 }
 
-/* Names that publishing takes; others a snapshot from elsewhere cannot bring in. */
+/* Attributes that publishing stores; a foreign snapshot cannot set others. */
 static bool is_known(const char *name)
 {
     return !strncmp(name, "user.", 5) || !strncmp(name, "trusted.", 8) ||
@@ -156,7 +156,7 @@ static int restore_xattrs(versions_report *report, versions_store *s, const vers
 }
 
 /* >>mode --------------------------------------------------------------- */
-/* The mode without the bits that would give somebody else's rights, or rights to somebody else. */
+/* Drop mode bits that would grant the rights of another user, or rights to another group. */
 static unsigned allowed_mode(versions_report *report, const versions_omit *omit,
                              const versions_target *t, const dx_tree_entry *e,
                              const versions_belongs *belongs)
@@ -238,7 +238,7 @@ int versions_apply(versions_report *report, versions_store *s, const versions_om
         apply_owner(report, omit, t, belongs);
         int status = restore_xattrs(report, s, omit, t, e);
         if (status) return status;
-        assert(t->fd >= 0 || e->type >= DX_TREE_LINK); /* those were made with their mode */
+        assert(t->fd >= 0 || e->type >= DX_TREE_LINK); /* others were created with their mode */
         unsigned mode = t->fd >= 0 ? allowed_mode(report, omit, t, e, belongs) : 0;
         if (t->fd >= 0 && fchmod(t->fd, (mode_t)mode) < 0)
             return prog_fail_errno("%s/%s: cannot set its mode", t->path, t->name);

@@ -51,7 +51,8 @@ static versions_batch *nth(versions_ring *r, unsigned i)
     return &r->batches[(r->head + i) % r->batch_count];
 }
 
-/* Do one pass on the oldest batch that waits for one. The lock is held, and let go meanwhile. */
+/* Run one pass on the oldest batch that waits for one. Called with the lock held;
+   releases it meanwhile. */
 static bool help(versions_ring *r, versions_packer *packer)
 {
     for (unsigned i = 0; i < r->count; i++) {
@@ -102,7 +103,7 @@ void versions_ring_open(versions_ring *r, unsigned workers, uint64_t held_bytes)
         b->chunks = prog_alloc(VERSIONS_BATCH_CHUNKS * sizeof *b->chunks);
         b->events = prog_alloc(VERSIONS_BATCH_EVENTS * sizeof *b->events);
     }
-    while (r->thread_count < workers) { /* one that cannot be had is done without */
+    while (r->thread_count < workers) { /* with fewer threads if some cannot be created */
         if (pthread_create(&r->threads[r->thread_count], NULL, run, r)) break;
         r->thread_count++;
     }
@@ -136,9 +137,9 @@ static versions_batch *oldest_hashed(versions_ring *r)
     return NULL;
 }
 
-/* Which chunks does the store have? Answers what the first pass found. The lock is let go meanwhile, and an older
-   batch may become HASHED then, which tells this thread while it does not wait: it looks at all of them again, and
-   when it returns, with the lock held, none is left. */
+/* Look up which chunks of HASHED batches the store has. The lock is released meanwhile, and an
+   older batch may become HASHED without waking this thread, which is not waiting. So it scans all
+   batches again; when it returns, with the lock held, no batch is HASHED. */
 static void look_up(versions_ring *r)
 {
     versions_batch *b;
@@ -161,7 +162,7 @@ static void clear(versions_batch *b)
     b->size = b->text_size = b->chunk_count = b->event_count = 0;
 }
 
-/* Take the ring on until at most `left_max` batches are on their way. */
+/* Process the ring until at most `left_max` batches are in progress. */
 static int advance(versions_ring *r, unsigned left_max)
 {
     int status = PROG_OK;

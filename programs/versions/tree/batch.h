@@ -1,5 +1,5 @@
-/* A ring of batches: one thread reads, all cores hash and compress, and the results come back in
-   order. There are two passes, because only chunks that the store does not have are compressed:
+/* A ring of batches: one thread reads, all cores hash and compress, and the results are delivered in
+   order. There are two passes, because only chunks that the store lacks are compressed:
 
        fill -> hash (all cores) -> look_up (known?) -> compress (all cores) -> retire, in order */
 #ifndef VERSIONS_TREE_BATCH_H
@@ -20,12 +20,12 @@ enum {
 
 typedef struct versions_chunk {
     uint32_t at, size;               /* in bytes */
-    uint32_t packed_at, packed_size; /* in packed; size 0: not packed */
+    uint32_t packed_at, packed_size; /* in packed; size 0: not compressed */
     uint8_t  id[PROG_HASH_SIZE];
     bool     known;                  /* the store has it */
 } versions_chunk;
 
-typedef struct versions_event { /* what the directory being published is made of, in order */
+typedef struct versions_event { /* an element of the published directory, in order */
     uint8_t  kind, type, level;
     bool     fresh;              /* it was read */
     bool     plain;              /* it has no attributes */
@@ -33,7 +33,7 @@ typedef struct versions_event { /* what the directory being published is made of
     uint16_t extra_size;
     uint32_t text, chunk;        /* name and data in text; or an index into chunks */
     uint32_t extra;              /* extras in text */
-    uint32_t link;               /* of a file with several names: its index + 1 in versions_links */
+    uint32_t link;               /* for a file with several hard links: index + 1 in versions_links */
     uint64_t size, device, inode;
     int64_t  mtime_ns, ctime_ns, now_ns;
     uint8_t  id[PROG_HASH_SIZE];
@@ -58,20 +58,20 @@ typedef struct versions_ring {
     pthread_t       threads[VERSIONS_WORKERS_MAX];
     pthread_mutex_t lock;
     pthread_cond_t  work, done;
-    void          (*look_up)(void *user, versions_batch *b); /* sets known */
+    void          (*look_up)(void *user, versions_batch *b); /* sets known for each chunk */
     int           (*retire)(void *user, versions_batch *b);
     void           *user;
 } versions_ring;
 
-/* workers 0: one for each core that is online. held_bytes: hold so many, 0: do not. */
+/* workers 0: one per online core. held_bytes: hold this many bytes; 0: do not hold. */
 void versions_ring_open(versions_ring *r, unsigned workers, uint64_t held_bytes);
 void versions_ring_close(versions_ring *r);
-/* The batch to fill next; it is empty. */
+/* The batch to fill next, which is empty. */
 versions_batch *versions_ring_fill(versions_ring *r);
-/* Hand it over, and make room for another. look_up and retire are called on this thread only.
-   PROG_REFUSED, without a message: it holds as much as it may. */
+/* Submit it, and make room for another. look_up and retire are called on this thread only.
+   PROG_REFUSED, without a message: the limit of held bytes is reached. */
 int versions_ring_submit(versions_ring *r);
-/* Finish all that was submitted. */
+/* Complete all submitted batches. */
 int versions_ring_drain(versions_ring *r);
 
 #endif

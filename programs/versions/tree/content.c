@@ -1,5 +1,5 @@
 /* The content of any version as one stream of bytes: the chunks of a file (store/file.h), or the
-   stream of a snapshot (stream.c). Also computes and caches the hashes of such streams. */
+   stream of a snapshot (stream.c). Also calculates and caches the hashes of such streams. */
 #include "content.h"
 
 #include "details.h"
@@ -15,11 +15,11 @@
 #include <string.h>
 
 struct versions_content { /* exactly one of the three is open */
-    versions_store       *store;  /* of the stream */
+    versions_store       *store;  /* for the stream */
     versions_stream      *stream;
     versions_file_reader *file;
     uint8_t              *details;
-    size_t                size;  /* of these */
+    size_t                size;  /* of the details */
 };
 
 /* >>read --------------------------------------------------------------- */
@@ -38,7 +38,7 @@ static int open_stream(versions_content *c, versions_store *s, const versions_ve
 static int open_details(versions_content *c, versions_store *s, const versions_version *v)
 {
     assert(v->snapshot);
-    if (!v->size) { /* nothing yet */
+    if (!v->size) { /* details of size 0 */
         c->details = prog_alloc(1);
         return PROG_OK;
     }
@@ -71,7 +71,7 @@ int versions_content_read(versions_content *c, uint64_t offset, void *out, size_
     return versions_file_reader_read(c->file, offset, out, size);
 }
 
-/* Details lie in memory: their chunks are pieces of it. */
+/* Details are in memory: their chunks are slices of it. */
 static int details_chunk(const versions_content *c, uint64_t offset, uint8_t id[PROG_HASH_SIZE],
                          uint64_t *start, uint64_t *size)
 {
@@ -124,14 +124,14 @@ int versions_content_stream(versions_store *s, const versions_version *v, versio
 }
 
 /* >>hash ---------------------------------------------------------------
-   A version has the hash of its file. That of a snapshot's stream may be missing: publish leaves it
-   out for large ones, because it requires reading everything. Computed hashes are cached for all
+   A version has the hash of its file. The hash of a snapshot's stream may be missing: publish skips it
+   for large ones, because it requires reading everything. Calculated hashes are cached for all
    threads and handles. */
 enum { KEPT_COUNT = 64 };
 
 static struct {
     pthread_mutex_t lock;
-    unsigned        next; /* the entry that is overwritten next */
+    unsigned        next; /* the entry to overwrite next */
     struct {
         uint8_t root[PROG_HASH_SIZE];
         uint8_t hash[PROG_HASH_SIZE];
@@ -224,7 +224,7 @@ int versions_content_find(versions_store *s, const char *name, uint64_t version,
     return status ? status : versions_content_hash(s, out);
 }
 
-/* The newest version of that very name with this content. */
+/* The newest version of exactly that name with this content. */
 static int find_hash(versions_store *s, const char *name, const uint8_t hash[PROG_HASH_SIZE],
                      versions_version *out)
 {
@@ -243,7 +243,7 @@ int versions_content_find_hash(versions_store *s, const char *name,
     int status = find_hash(s, name, hash, out);
     if (status != PROG_NOT_FOUND || versions_version_find(s, name, 0, &v) || !v.tagged)
         return status;
-    /* a tag was at, and may be moved to, any version of the name that it belongs to */
+    /* a tag may have pointed to any version of its name */
     snprintf(tagged, sizeof tagged, "%.*s", (int)(versions_tag_in(name) - name - 1), name);
     return find_hash(s, tagged, hash, out);
 }

@@ -1,12 +1,13 @@
-/* What a snapshot has besides the stream of its content (stream.c), as bytes that pull fetches:
+/* The details of a snapshot: everything except the stream of its content (stream.c), as bytes for
+   pull:
 
        the snapshot, as in docs/formats/tree.md, section 5
        for each entry, depth first and in order:
-           u16      how many directories are above it, 1 in the root
+           u16      the number of directories above it, 1 in the root
            entry    as in section 1
-           bytes    of the objects of HOLES_ID and XATTRS_ID, where it has these
+           bytes    of the objects of HOLES_ID and XATTRS_ID, if it has these
 
-   details_apply.c gives it to a directory that has the content. */
+   details_apply.c applies them to a directory that has the content. */
 #include "details.h"
 
 #include <assert.h>
@@ -35,7 +36,7 @@ static int append(details *d, const void *bytes, size_t size)
                : PROG_OK;
 }
 
-/* The objects of an entry, if it has any. */
+/* Append the objects of an entry, if it has any. */
 static int append_objects(details *d, const dx_tree_entry *e)
 {
     static const int kinds[] = {DX_TREE_HOLES, DX_TREE_XATTRS};
@@ -63,7 +64,7 @@ static int append_entry(details *d, const dx_tree_entry *e, unsigned depth)
     return status ? status : append_objects(d, e);
 }
 
-/* Depth is limited to PROG_DEPTH_MAX, so this recursion is too. */
+/* Recursion is limited by PROG_DEPTH_MAX. */
 static int append_dir(details *d, const dx_tree_entry *dir, unsigned depth)
 {
     dx_tree_entry e;

@@ -1,5 +1,5 @@
-/* What a snapshot has besides the stream of its content: made for pull (details.c), and given to a
-   directory (details_apply.c). */
+/* The details of a snapshot, which are everything except the stream of its content: made for pull
+   (details.c), and applied to a directory (details_apply.c). */
 #ifndef VERSIONS_DETAILS_H
 #define VERSIONS_DETAILS_H
 
@@ -12,13 +12,13 @@ int versions_details_make(versions_store *s, const uint8_t root[PROG_HASH_SIZE],
                           size_t *size);
 
 typedef struct versions_details_apply_desc {
-    const uint8_t   *bytes;  /* of versions_details_make(), from anywhere */
+    const uint8_t   *bytes;  /* from versions_details_make(); untrusted */
     size_t           size;
-    int              folder; /* an open directory with the content; it stays open */
-    bool             live;   /* it is in use: nothing is made, linked or punched */
+    int              folder; /* an open directory with the content; not closed */
+    bool             live;   /* it is in use: create, link and punch nothing */
     versions_omit    omit;
     versions_report *report;
-    unsigned         mode;  /* out: of the directory */
+    unsigned         mode;  /* out: the mode of the directory */
 } versions_details_apply_desc;
 int versions_details_apply(versions_details_apply_desc *desc);
 

@@ -1,7 +1,7 @@
-/* Gives a directory that has the content of a snapshot what the snapshot has besides (details.c).
-   The bytes may come from anywhere. They can change nothing but what is in the directory: names are
-   looked up in it, one by one, without following a link, and what is not there as they say is
-   damage. Second names are made only of files that are the same already. */
+/* Applies the details of a snapshot (details.c) to a directory that has its content. The bytes are
+   untrusted. They can change only entries of the directory: names are looked up in it one by one,
+   without following links, and a mismatch counts as damage. Hard links are made only between files
+   that are already equal. */
 #include "details.h"
 
 #ifndef VERSIONS_NO_SNAPSHOTS
@@ -17,19 +17,19 @@
 
 typedef struct folder {
     int              fd;
-    size_t           path_size; /* of its path in settling.path */
+    size_t           path_size; /* size of its path in settling.path */
     dx_tree_entry    entry;
     versions_belongs belongs;
-    const uint8_t *xattrs;   /* of an object, or NULL */
+    const uint8_t *xattrs;   /* from an object, or NULL */
 } folder;
 
 typedef struct settling {
     versions_details_apply_desc *desc;
-    const uint8_t *at;       /* what is left of the bytes */
+    const uint8_t *at;       /* the remaining bytes */
     size_t         left;
     folder         folders[PROG_DEPTH_MAX + 1];
-    unsigned       depth;    /* of the open ones */
-    char           path[PROG_PATH_SIZE_MAX + 1]; /* of the entry */
+    unsigned       depth;    /* number of open directories */
+    char           path[PROG_PATH_SIZE_MAX + 1]; /* of the current entry */
     char           parent[PROG_PATH_SIZE_MAX + 1];
     uint8_t        buffers[2][PROG_IO_SIZE];
 } settling;
@@ -40,7 +40,7 @@ static int malformed(const settling *s, const char *why)
                      s->path[0] ? ": " : "", why);
 }
 
-/* The bytes of an object behind the entry, or NULL. */
+/* Take the bytes of an object that follows the entry, or NULL. */
 static int take_object(settling *s, const dx_tree_entry *e, int kind, const uint8_t **out)
 {
     uint32_t size = 0;
@@ -66,7 +66,7 @@ static int read_all(int fd, uint64_t at, uint8_t *out, size_t size)
     return 0;
 }
 
-/* Take the room of a hole back, after a look at it: it must be zeros. */
+/* Punch a hole after checking that its bytes are zeros. */
 static int punch(settling *s, int fd, uint64_t start, uint64_t size)
 {
     for (uint64_t at = start, left = size; left;) {
@@ -109,7 +109,7 @@ static int punch_all(settling *s, int fd, const dx_tree_entry *e, const uint8_t 
     return !status && got < 0 ? malformed(s, dx_tree_error_name(got)) : status;
 }
 
-/* Are both files the same bytes? */
+/* Do both files have the same bytes? */
 static bool same_bytes(settling *s, int a, int b, uint64_t size)
 {
     for (uint64_t at = 0; at < size;) {
@@ -123,7 +123,7 @@ static bool same_bytes(settling *s, int a, int b, uint64_t size)
 }
 
 /* >>entries ------------------------------------------------------------ */
-/* Open what is named, also if its mode is against it. */
+/* Open an entry even if its mode forbids it. */
 static int open_entry(int dir, const char *name, int flags)
 {
     flags |= O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK;
@@ -133,7 +133,7 @@ static int open_entry(int dir, const char *name, int flags)
     return openat(dir, name, flags);
 }
 
-/* Is the file at `made` the same as the one of that name, so that it may take its place? */
+/* Does the file at `made` equal the one of that name, so that it may replace it? */
 static bool may_replace(settling *s, int dir, const char *made, const char *name, int type)
 {
     struct stat a, b;
@@ -154,14 +154,14 @@ static bool may_replace(settling *s, int dir, const char *made, const char *name
     return same;
 }
 
-/* Does the caller want no such file, or nobody who could make it be trusted? */
+/* Is a special file of this type left out? Devices also with omit->owner, because they grant rights. */
 static bool leaves_out(const versions_omit *omit, int type)
 {
     if (type <= DX_TREE_LINK) return false;
     return omit->specials || (type != DX_TREE_FIFO && omit->owner);
 }
 
-/* Its name is another one of a file that was there before. */
+/* Make the name a hard link to an earlier file of the directory. */
 static int make_same(settling *s, const folder *in, const char *name, const dx_tree_entry *e)
 {
     static const char made[] = ".dxup-link";
@@ -243,7 +243,7 @@ static int leave_folder(settling *s)
     return status;
 }
 
-/* fd is closed when the folder is left. */
+/* Takes ownership of fd, which is closed with the folder. */
 static int enter(settling *s, int fd, const dx_tree_entry *e, const uint8_t *xattrs)
 {
     if (fd < 0) return prog_fail_errno("%s", s->path);
@@ -253,7 +253,7 @@ static int enter(settling *s, int fd, const dx_tree_entry *e, const uint8_t *xat
     if (s->depth) f->belongs = f[-1].belongs;
     versions_owner_of(e, s->desc->omit.numeric, &f->belongs);
     s->depth++;
-    /* what is made in it needs to be allowed; leave_folder() gives the mode */
+    /* allow changes in it; leave_folder() sets the mode */
     if (!s->desc->live && fchmod(fd, 0700) < 0) return prog_fail_errno("%s", s->path);
     return PROG_OK;
 }
@@ -308,7 +308,7 @@ int versions_details_apply(versions_details_apply_desc *desc)
     s->desc = desc;
     s->at = desc->bytes;
     s->left = desc->size;
-    const mode_t mask = umask(0); /* fifos and devices are made with the modes that they had */
+    const mode_t mask = umask(0); /* create fifos and devices with their recorded modes */
     int status = settle_root(s);
     while (!status && s->left) {
         dx_tree_entry e;

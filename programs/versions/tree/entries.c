@@ -1,6 +1,6 @@
-/* The entries of a tree by their paths. A snapshot is walked from its root, and only directories
-   that lead to the path, or lie below it, are entered; a stream is read head by head, and the
-   content between is skipped. See entries.h. */
+/* The entries of a tree by their paths. In a snapshot only directories that lead to the path, or
+   lie below it, are entered. A stream is read head by head, and the content between is skipped.
+   See entries.h. */
 #include "entries.h"
 
 #include "content.h"
@@ -15,12 +15,12 @@ enum { STREAM_MAGIC_SIZE = 8, STREAM_HEAD_SIZE = 16 };
 typedef struct walk {
     versions_store       *store;
     const char           *wanted;
-    unsigned              depth; /* of what is visited below the wanted path */
+    unsigned              depth; /* maximum depth below the wanted path */
     versions_entry_visit *visit;
     void                 *user;
-    bool                  found; /* there is something at the path */
+    bool                  found; /* there is an entry at the path */
     size_t                path_size;
-    char                  path[PROG_PATH_SIZE_MAX + 1]; /* of the entry at hand */
+    char                  path[PROG_PATH_SIZE_MAX + 1]; /* of the current entry */
 } walk;
 
 bool versions_entry_path_is_valid(const char *path)
@@ -35,10 +35,11 @@ bool versions_entry_path_is_valid(const char *path)
     }
 }
 
-/* >>where a path is ------------------------------------------------------ */
+/* >>position of a path --------------------------------------------------- */
 enum { ELSEWHERE = -2, ABOVE = -1, AT = 0 };
 
-/* How many levels w->path is below the wanted path: AT it, 1 or more; ABOVE: it leads there. */
+/* The position relative to the wanted path: the number of levels below it; AT it; ABOVE:
+   it leads there. */
 static int place_of(const walk *w)
 {
     size_t wanted = strlen(w->wanted), size = w->path_size;
@@ -89,7 +90,7 @@ static int walk_entry(walk *w, const dx_tree_entry *node, int depth)
     return status;
 }
 
-/* Depth is limited to PROG_DEPTH_MAX, so this recursion is too. */
+/* Recursion is limited by PROG_DEPTH_MAX. */
 static int walk_directory(walk *w, const dx_tree_entry *dir, int depth)
 {
     dx_tree_entry node;
@@ -115,7 +116,7 @@ static int malformed(const versions_version *v)
                      (unsigned long long)v->version);
 }
 
-/* Read the head at *at with its path, and go on to the content; *end: it was the last. */
+/* Read the head at *at with its path, and advance to the content; *end: it was the last one. */
 static int read_head(walk *w, const versions_version *v, versions_content *c, uint64_t *at,
                      versions_entry *e, bool *end)
 {
@@ -167,7 +168,7 @@ int versions_entries_visit(versions_store *s, const versions_version *v, const c
     walk *w = prog_alloc(sizeof *w);
     assert(v->kind == PROG_TREE && versions_entry_path_is_valid(path));
     *w = (walk){.store = s, .wanted = path, .depth = depth, .visit = visit, .user = user};
-    w->found = !*path; /* the top is always there */
+    w->found = !*path; /* the top always exists */
     int status = v->snapshot ? versions_snapshot_root(s, v->root, &root, NULL) : walk_stream(w, v);
     if (!status && v->snapshot) status = walk_directory(w, &root, 0);
     if (!status && !w->found) status = PROG_NOT_FOUND;

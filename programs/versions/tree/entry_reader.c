@@ -1,5 +1,5 @@
-/* Reads a file in a tree at any offset: chunk by chunk from a snapshot, from its place in a stream.
-   See entry_reader.h. */
+/* Reads a file in a tree at any offset: chunk by chunk from a snapshot, or from its position in a
+   stream. See entry_reader.h. */
 #include "entry_reader.h"
 
 #include "content.h"
@@ -12,16 +12,16 @@
 struct versions_entry_reader {
     versions_store   *store;
     uint64_t          size;
-    versions_content *content; /* of a stream; else NULL */
-    uint64_t          offset;  /* of the file in it */
-    versions_parts    parts;   /* of a snapshot */
-    bool              whole;   /* all of it is in chunk: it was inline */
-    uint8_t          *chunk;   /* VERSIONS_CHUNK_MAX bytes, or NULL: nothing was read yet */
+    versions_content *content; /* for a stream; otherwise NULL */
+    uint64_t          offset;  /* of the file in the stream */
+    versions_parts    parts;   /* for a snapshot */
+    bool              whole;   /* chunk has all of the file, which was inline */
+    uint8_t          *chunk;   /* VERSIONS_CHUNK_MAX bytes; NULL before the first read */
     uint64_t          start, chunk_size;
     uint8_t           tag[PROG_HASH_SIZE];
 };
 
-/* Lists have ids of their own, so two levels never share one. */
+/* Lists have ids in a separate domain, so contents of different levels never share one. */
 static void set_tag(versions_entry_reader *r, const versions_version *v, const versions_entry *e)
 {
     dx_cas_id id;
@@ -30,7 +30,7 @@ static void set_tag(versions_entry_reader *r, const versions_version *v, const v
         memcpy(r->tag, id.bytes, sizeof r->tag);
     } else if (e->node) {
         memcpy(r->tag, e->node->id, sizeof r->tag);
-    } else { /* which file of which content it is */
+    } else { /* identify the content, and the file in it */
         uint8_t bytes[PROG_HASH_SIZE + 16];
         memcpy(bytes, v->root, PROG_HASH_SIZE);
         for (int i = 0; i < 8; i++) {
@@ -72,7 +72,7 @@ int versions_entry_reader_open(versions_entry_reader **out, versions_store *s,
     return PROG_OK;
 }
 
-/* The chunk that holds the byte at offset. */
+/* Load the chunk that holds the byte at offset. */
 static int load_chunk(versions_entry_reader *r, uint64_t offset)
 {
     const uint8_t *id;

@@ -1,5 +1,5 @@
-/* Files with several names in a snapshot: finds the entry of the first name, and links to it
-   without following a symbolic link on the way. */
+/* Hard links in a snapshot: finds the entry of the first name, and links to it without following a
+   symbolic link on the way. */
 #include "tree.h"
 
 #ifndef VERSIONS_NO_SNAPSHOTS
@@ -38,7 +38,7 @@ static void close_dir(versions_finder *f)
 
 void versions_finder_close(versions_finder *f) { close_dir(f); }
 
-/* Go on in the open directory to that name. */
+/* Advance in the open directory to that name. */
 static int find_name(versions_finder *f, const char *path, const char *name, size_t size)
 {
     assert(f->open);
@@ -55,7 +55,7 @@ static int find_name(versions_finder *f, const char *path, const char *name, siz
     }
 }
 
-/* Open the directory whose path is the first `size` bytes of path, from the root on. */
+/* Open the directory whose path is the first `size` bytes of path, from the root. */
 static int open_dir(versions_finder *f, const char *path, size_t size)
 {
     dx_tree_entry dir = f->root;
@@ -87,7 +87,7 @@ int versions_finder_find(versions_finder *f, const char *path, dx_tree_entry *ou
     size_t size = slash ? (size_t)(slash - path) : 0;
     int status = PROG_OK;
     bool here = f->open && strlen(f->dir) == size && !memcmp(f->dir, path, size);
-    /* what was passed is not seen again */
+    /* entries before the current one are not read again */
     if (here && f->has) {
         here = dx_tree_compare_names(f->entry.name, f->entry.name_size, name, strlen(name)) <= 0;
     } else if (f->open) {
@@ -117,7 +117,7 @@ int versions_link_path(const dx_tree_entry *e, const char *name, char path[PROG_
     bool has = dx_tree_read_same(e, &up, &down, &size);
     assert(has && kept && kept <= PROG_PATH_SIZE_MAX);
     (void)has;
-    for (up++; up; up--) { /* without this name, and so many directories */
+    for (up++; up; up--) { /* drop this name and the last `up` directories */
         if (!kept) return no_such_name("directory above the root");
         while (kept && name[kept - 1] != '/') kept--;
         if (kept) kept--;
@@ -147,7 +147,8 @@ int versions_finder_link(versions_finder *f, const dx_tree_entry *e, const char 
 }
 
 /* >>link --------------------------------------------------------------- */
-/* The directory that holds the path, or -1 and errno; *path becomes the name in it. */
+/* Open the directory that holds the path. Returns -1 and errno on error; *path becomes
+   the last name. */
 static int open_parent(int root, const char **path)
 {
     char part[DX_TREE_NAME_MAX + 1];

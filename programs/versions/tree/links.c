@@ -1,5 +1,5 @@
-/* Files that have several names, while a directory is published: a table from device and inode to
-   the name that came first, and to the entry that it got. */
+/* Hard links, while a directory is published: a table from device and inode to the first name, and
+   to the entry that it got. */
 #include "tree.h"
 
 #ifndef VERSIONS_NO_SNAPSHOTS
@@ -13,7 +13,7 @@ static size_t slot_of(const versions_links *l, uint64_t device, uint64_t inode)
 {
     uint64_t hash = (inode ^ device << 32) * 0x9e3779b97f4a7c15u;
     size_t at = (size_t)(hash >> 32) & l->mask;
-    assert(l->count <= l->mask /* one is free */);
+    assert(l->count <= l->mask /* one slot is free */);
     for (; l->slots[at]; at = (at + 1) & l->mask) {
         const versions_first *f = &l->list[l->slots[at] - 1];
         if (f->inode == inode && f->device == device) break;

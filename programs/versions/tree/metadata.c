@@ -1,6 +1,6 @@
-/* Reads what an entry has besides content, mode and time: owner, holes, extended attributes, the
-   numbers of a device. No link is followed: a name is looked up in the open directory, through
-   /proc/self/fd where the system has no call of its own for that. */
+/* Reads the metadata of an entry besides mode and time: owner, holes, extended attributes, device
+   numbers. No link is followed: a name is looked up in the open directory, through /proc/self/fd if
+   there is no system call for that. */
 #include "tree.h"
 
 #ifndef VERSIONS_NO_SNAPSHOTS
@@ -20,7 +20,7 @@
 #include <sys/xattr.h>
 #endif
 
-enum { ACCOUNT_SIZE_MAX = 65536 }; /* of one line of passwd or group */
+enum { ACCOUNT_SIZE_MAX = 65536 }; /* for one line of passwd or group */
 
 void versions_metadata_open(versions_metadata *x, versions_store *s, const versions_omit *omit,
                             versions_losses *lost)
@@ -43,7 +43,8 @@ void versions_metadata_close(versions_metadata *x)
     free(x->value);
 }
 
-/* In the entry if it is small, else as an object. What is too large was cut before. */
+/* Store bytes in the entry if they are few, otherwise as an object. Oversized ones were
+   removed before. */
 static int put_large(versions_metadata *x, int kind, const uint8_t *bytes, size_t size)
 {
     uint8_t object[DX_TREE_ID_SIZE + 4];
@@ -65,7 +66,7 @@ static int put_large(versions_metadata *x, int kind, const uint8_t *bytes, size_
 }
 
 /* >>owner -------------------------------------------------------------- */
-/* A name that the format does not take is left out: the number says it, too. */
+/* Skip a name that the format does not allow: the numeric id is stored as well. */
 static void keep_name(versions_account *a, uint32_t id, const char *name)
 {
     size_t size = name ? strlen(name) : 0;
@@ -117,18 +118,18 @@ static void take_owner(versions_metadata *x, const versions_found *f, const vers
 }
 
 /* >>holes -------------------------------------------------------------- */
-/* The holes of the open file, as far as the map has room for them. */
+/* Map the holes of the open file, as far as they fit. */
 static void map_holes(versions_metadata *x, int fd, uint64_t size)
 {
 #if defined(SEEK_HOLE)
-    uint64_t at = 0, end = 0; /* at: looked at so far; end: of the hole before */
+    uint64_t at = 0, end = 0; /* at: the position reached; end: of the previous hole */
     while (at < size) {
         off_t hole = lseek(fd, (off_t)at, SEEK_HOLE);
         if (hole < 0 || (uint64_t)hole >= size) return;
         off_t data = lseek(fd, hole, SEEK_DATA);
-        if (data < 0 && errno != ENXIO) return; /* ENXIO: nothing but a hole is left */
+        if (data < 0 && errno != ENXIO) return; /* ENXIO: only a hole remains */
         at = data < 0 || (uint64_t)data > size ? size : (uint64_t)data;
-        if (at <= (uint64_t)hole) return; /* it changes: publish_read.c will see that */
+        if (at <= (uint64_t)hole) return; /* it changes meanwhile: publish_read.c detects that */
         if (dx_tree_put_hole(x->map, DX_TREE_EXTRA_SIZE_MAX, &x->map_size, (uint64_t)hole - end,
                              at - (uint64_t)hole)) {
             x->lost->holes++;
@@ -147,7 +148,7 @@ static int take_holes(versions_metadata *x, int dir, const versions_found *f)
 {
     if (x->omit->sparse || !f->thin || f->file.size <= DX_TREE_INLINE_MAX) return PROG_OK;
     int fd = openat(dir, f->name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0) return PROG_OK; /* publish_read.c says why when it opens the file */
+    if (fd < 0) return PROG_OK; /* publish_read.c reports the error when it opens the file */
     map_holes(x, fd, f->file.size);
     close(fd);
     return put_large(x, DX_TREE_HOLES, x->map, x->map_size);
@@ -155,7 +156,7 @@ static int take_holes(versions_metadata *x, int dir, const versions_found *f)
 
 /* >>attributes --------------------------------------------------------- */
 #ifdef __linux__
-/* Labels of security modules belong to the system where the file is, not to the file. */
+/* Labels of security modules belong to the system, not to the file. */
 static bool is_kept(const char *name)
 {
     return !strncmp(name, "user.", 5) || !strncmp(name, "trusted.", 8) ||
@@ -168,7 +169,7 @@ static int compare_text(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* Pointers to the names that are kept, sorted. The caller frees them. */
+/* The names of the attributes to keep, sorted. The caller frees the array. */
 static const char **sort_names(const versions_metadata *x, size_t size, size_t *count)
 {
     size_t total = 0;

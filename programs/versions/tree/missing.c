@@ -1,12 +1,12 @@
-/* Walks a snapshot that is not complete yet, depth first, so that what is to be visited stays few:
+/* Walks a snapshot that is still incomplete, depth first, which keeps the stack small:
 
        stack    | piece of / | list of a file | chunk | chunk | <- next
        asked chunk, piece, chunk, ...        (wait for versions_missing_take())
 
-   What is there is read and visited at once, what is not there is handed out, and visited when it
-   comes. Each piece and list is visited once, however many directories have it: a snapshot of
-   someone else's making cannot be larger to walk than it is. Beside each directory and file goes
-   what the old snapshot has under the same name: parts of that are named as bases. */
+   Objects that the store has are visited at once; missing ones are handed out, and visited when they
+   arrive. Each piece and list is visited once, however many directories contain it, so the work is
+   bounded by the size of a hostile snapshot. The entry of the old snapshot at the same path goes
+   along with each directory and file: its parts are suggested as bases. */
 #include "missing.h"
 
 #include "../../../dx_cas.h"
@@ -16,14 +16,14 @@
 #include <string.h>
 
 enum {
-    STACK_MAX = 1 << 20, /* a snapshot that needs more is made to need it */
+    STACK_MAX = 1 << 20, /* only a hostile snapshot needs more */
     ASKED_MAX = 1024,
     PIECE_GUESS = 4096
 };
 
 typedef enum item_kind { A_SNAPSHOT, A_DIR_PART, A_FILE_PART, AN_EXTRA } item_kind;
 
-typedef struct origin { /* what the old snapshot has in the same place */
+typedef struct origin { /* the counterpart in the old snapshot */
     bool    known;
     uint8_t level;
     uint8_t id[32];
@@ -32,30 +32,30 @@ typedef struct origin { /* what the old snapshot has in the same place */
 
 typedef struct item {
     uint8_t  kind;
-    uint8_t  level; /* 0: a part; else a list of parts */
+    uint8_t  level; /* 0: a part; otherwise a list of parts */
     uint16_t depth; /* of directories */
-    bool     used;  /* of asked */
+    bool     used;  /* in asked: the slot is taken */
     uint8_t  id[32];
-    uint64_t start; /* in the file or directory */
-    uint64_t size;  /* under it; DX_TREE_ANY_SIZE: not known */
-    uint64_t dir_count, dir_size; /* of a directory: what its entry declares */
+    uint64_t start; /* offset in the file or directory */
+    uint64_t size;  /* of everything below; DX_TREE_ANY_SIZE: unknown */
+    uint64_t dir_count, dir_size; /* for a directory: as declared by its entry */
     origin   old;
 } item;
 
 struct versions_missing {
     versions_store *store;
     versions_limits limits;
-    uint64_t        bytes_left;  /* content that the root declares and that has not come yet */
+    uint64_t        bytes_left;  /* content declared by the root that has not arrived yet */
     item           *stack;
     size_t          count, room;
     item            asked[ASKED_MAX];
     uint32_t        asked_count;
     versions_known  visited;
-    uint8_t        *bytes;       /* of an object that is there */
+    uint8_t        *bytes;       /* of an object that the store has */
     versions_parts  parts;       /* of parts_of, a file or directory of the old snapshot */
     uint8_t         parts_of[32];
     bool            parts_open;
-    const versions_missing_file *file; /* NULL: it is a snapshot */
+    const versions_missing_file *file; /* NULL: a snapshot */
 };
 
 static int malformed(int error)
@@ -79,7 +79,7 @@ static item *push(versions_missing *l, item_kind kind, const uint8_t id[32])
     return i;
 }
 
-/* What was pushed since is visited in its order. */
+/* Reverse the items pushed since, so that they are visited in order. */
 static void turn_over(versions_missing *l, size_t since)
 {
     for (size_t a = since, b = l->count; a + 1 < b; a++, b--) {
@@ -97,7 +97,7 @@ static origin origin_of(const dx_tree_entry *e)
     return o;
 }
 
-/* The content of a file or directory, and what it has in objects besides. */
+/* Push the content of a file or directory, and the objects of its metadata. */
 static void push_entry(versions_missing *l, const dx_tree_entry *e, unsigned depth,
                        const origin *old)
 {
@@ -117,7 +117,7 @@ static void push_entry(versions_missing *l, const dx_tree_entry *e, unsigned dep
     i->old = *old;
 }
 
-/* >>visit: what an object leads to ---------------------------------------- */
+/* >>visit: the objects that an object refers to ------------------------------ */
 static int visit_list(versions_missing *l, const item *of, const uint8_t *bytes, size_t size)
 {
     dx_tree_list_view view;
@@ -194,13 +194,13 @@ static int visit(versions_missing *l, const item *of, const uint8_t *bytes, size
     return status;
 }
 
-/* Does it lead to others? Then it is visited, though it is there. */
+/* Does it refer to other objects? Then it must be visited even if the store has it. */
 static bool leads(const item *i)
 {
     return i->kind == A_SNAPSHOT || i->level || i->kind == A_DIR_PART;
 }
 
-/* The same bytes mean something else in another place. */
+/* Was it not visited yet? The same bytes of another kind or level count as another object. */
 static bool is_new(versions_missing *l, const item *i)
 {
     uint8_t key[32];
@@ -219,7 +219,7 @@ static void add_base(versions_missing *l, versions_missing_object *out, const ui
     memcpy(out->bases[out->base_count++], id, 32);
 }
 
-/* The list of the old file or directory that stands where this one does. */
+/* Find the list at the same position in the old file or directory. */
 static void find_list(versions_missing *l, const item *i, versions_missing_object *out)
 {
     uint8_t id[32];
@@ -241,7 +241,7 @@ static void find_list(versions_missing *l, const item *i, versions_missing_objec
     if (i->old.level >= i->level) add_base(l, out, id);
 }
 
-/* The parts of the old file or directory that stand where this one does. */
+/* Find the parts at the same position in the old file or directory. */
 static void find_bases(versions_missing *l, const item *i, versions_missing_object *out)
 {
     const uint8_t *id;
@@ -356,7 +356,7 @@ int versions_missing_next(versions_missing *l, versions_missing_object *out, uin
         out->size = i.level || i.size == DX_TREE_ANY_SIZE ? PIECE_GUESS : i.size;
         out->content = i.kind == A_FILE_PART && !i.level && i.size != DX_TREE_ANY_SIZE;
         find_bases(l, &i, out);
-        if (is_asked(l, i.id)) { /* what is on the way leads there, too */
+        if (is_asked(l, i.id)) { /* an equal object was requested, and leads to the same ones */
             push(l, i.kind, i.id);
             l->stack[l->count - 1] = i;
             break;
@@ -398,7 +398,7 @@ int versions_missing_take(versions_missing *l, uint32_t ticket, const uint8_t *b
     if (memcmp(is.bytes, i.id, sizeof i.id) != 0)
         return prog_fail(PROG_DAMAGED, "the server sent other bytes than it was asked for");
     if (!leads(&i) && i.size != size) return malformed(DX_TREE_ESUM);
-    if (i.kind == A_FILE_PART && !i.level) { /* each part comes once, and is somewhere in the sum */
+    if (i.kind == A_FILE_PART && !i.level) { /* each part is visited once, and is included in the sum */
         if (size > l->bytes_left) return malformed(DX_TREE_ESUM);
         l->bytes_left -= size;
     }

@@ -1,5 +1,5 @@
-/* In place of publish*.c, restore.c and stat_cache.c where VERSIONS_HAS_SNAPSHOTS is 0: the callers
-   ask that first. */
+/* Replaces publish*.c, restore.c and stat_cache.c if VERSIONS_HAS_SNAPSHOTS is 0, which
+   callers check first. */
 #include "tree.h"
 
 #ifdef VERSIONS_NO_SNAPSHOTS

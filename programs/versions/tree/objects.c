@@ -1,5 +1,5 @@
-/* Reads parts of files and directories from the store, checks them, and walks everything that a
-   snapshot reaches. The store may come from outside: whatever does not fit is damage. */
+/* Reads parts of files and directories from the store, checks them, and walks all objects of a
+   snapshot. The store is untrusted: every inconsistency is damage. */
 #include "tree.h"
 
 #include <assert.h>
@@ -29,7 +29,7 @@ void versions_parts_close(versions_parts *p)
     memset(p, 0, sizeof *p);
 }
 
-/* Load the list of level i + 1 with that id; its first byte is at start of the content. */
+/* Load the list of level i + 1 with that id; its content starts at start. */
 static int load_list(versions_parts *p, unsigned i, const uint8_t *id, uint64_t start,
                      uint64_t total)
 {
@@ -200,7 +200,7 @@ int versions_extra_read(versions_store *s, const dx_tree_entry *e, int kind, uin
 }
 
 /* >>known -------------------------------------------------------------- */
-/* A set of ids: open addressing, a zero id is a free slot. */
+/* A set of ids with open addressing; a zero id is a free slot. */
 static bool is_free(const uint8_t id[32])
 {
     static const uint8_t zero[32];
@@ -209,7 +209,7 @@ static bool is_free(const uint8_t id[32])
 
 static size_t known_slot(const versions_known *k, const uint8_t id[32])
 {
-    assert(k->used <= k->mask /* one is free */);
+    assert(k->used <= k->mask /* one slot is free */);
     for (size_t at = versions_slot_of(&k->key, id, k->mask);; at = (at + 1) & k->mask)
         if (is_free(k->ids[at]) || !memcmp(k->ids[at], id, 32)) return at;
 }
@@ -266,7 +266,8 @@ static int visit_parts(versions_store *s, const dx_tree_entry *e, versions_visit
         for (unsigned i = 0; i < p.level; i++) starts[i] = p.nodes[i].start;
         if (!status) status = visit(user, id);
         at = start + size;
-        /* Lists that end here, from below; their ids stand in the lists above them. */
+        /* Visit the lists that end here, from the lowest level up; their ids are in the
+           lists above them. */
         for (unsigned i = 0; !status && i < p.level; i++) {
             if (at - starts[i] != p.nodes[i].view.size) break;
             const uint8_t *list = p.id;
@@ -285,7 +286,7 @@ static int visit_parts(versions_store *s, const dx_tree_entry *e, versions_visit
 static int visit_dir(versions_store *s, const dx_tree_entry *dir, unsigned depth,
                      versions_known *known, versions_visit *visit, void *user);
 
-/* What was too large for the entry. */
+/* Visit metadata too large for the entry. */
 static int visit_extras(const dx_tree_entry *e, versions_visit *visit, void *user)
 {
     uint32_t size;
@@ -304,7 +305,7 @@ static int visit_entry(versions_store *s, const dx_tree_entry *e, unsigned depth
     return e->level == DX_TREE_INLINE ? PROG_OK : visit_parts(s, e, visit, user);
 }
 
-/* Depth is limited to PROG_DEPTH_MAX, so this recursion is too. */
+/* Recursion is limited by PROG_DEPTH_MAX. */
 static int visit_dir(versions_store *s, const dx_tree_entry *dir, unsigned depth,
                      versions_known *known, versions_visit *visit, void *user)
 {

@@ -3,10 +3,10 @@
        scan.c              all cores list and stat directories ahead of the walk
        publish_walk.c      one thread walks, depth first, or to the changed paths only
                            (publish_changes.c)
-       publish_read.c      reads the files that changed (stat_cache.c); what files have besides
-                           content is from metadata.c and links.c
+       publish_read.c      reads the files that changed (stat_cache.c); metadata comes from
+                           metadata.c and links.c
        batch.c             all cores hash and compress
-       publish_assemble.c  results come back in the order of the walk: directories are assembled
+       publish_assemble.c  results are delivered in the order of the walk: directories are assembled
                            from them, children first, and new objects go into the store */
 #include "tree.h"
 
@@ -22,11 +22,11 @@
 typedef struct publication {
     publisher      walk;
     assembler      assembler;
-    versions_links links; /* of both */
+    versions_links links; /* shared by both */
 } publication;
 
-/* A version of the store has all its objects; a look at the first of them is for a store from which
-   a release that knows no snapshots has collected them. */
+/* A version in the store has all its objects, except in a store in which a release without
+   snapshots has run gc: checking the first object detects that. */
 static bool is_whole(versions_store *s, const uint8_t *root)
 {
     dx_tree_entry e;
@@ -64,7 +64,7 @@ static void open_walk(publication *all, versions_store *s, const versions_tree_p
     p->locates = o->locate != NULL;
     p->all_stored = o->last && (o->changed || versions_stat_cache_is_of(o->seen, o->last)) &&
                     is_whole(s, o->last);
-    p->sends_open = p->locates || all->assembler.has_last; /* for the path; for what it was */
+    p->sends_open = p->locates || all->assembler.has_last; /* for the path; for its old entry */
     versions_metadata_open(&p->extras, s, &p->omit, &out->lost);
     dx_cas_chunker_init(&p->chunker, &desc);
     p->ring.look_up = versions_assembler_look_up;
@@ -74,7 +74,7 @@ static void open_walk(publication *all, versions_store *s, const versions_tree_p
     p->batch = versions_ring_fill(&p->ring);
 }
 
-/* All of it, from the open directory on, which is closed. */
+/* Walk everything from the open directory, which is closed. */
 static int walk(publisher *p, int fd, const versions_tree_publish_desc *o)
 {
     int status;

@@ -1,5 +1,5 @@
-/* The assembler: the events of the walk come back in its order, hashed and compressed. Directories
-   are put together from them, children first, and new objects go into the store:
+/* The assembler: the events of the walk are delivered in order, hashed and compressed. Directories are
+   assembled from them, children first, and new objects go into the store:
 
        A_DIR a      begins a level               levels:   root
        A_CHUNK      of a file in it, stored                 a      <- entries become pieces
@@ -14,8 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* >>old: what the last version has in the same place, for deltas --------------
-   Only asked where something is new. That it cannot be read is no failure here. */
+/* >>old: the counterpart in the last version, for deltas ------------------------
+   Searched only for new objects. A read error here is no failure. */
 static bool old_entry(assembler *a, assembler_level *l, const uint8_t *name, size_t size,
                       dx_tree_entry *out)
 {
@@ -39,7 +39,7 @@ static bool old_entry(assembler *a, assembler_level *l, const uint8_t *name, siz
     return false;
 }
 
-/* The directory in progress as it was; those above it first. */
+/* The old entry of the directory in progress; those above it are found first. */
 static assembler_level *old_dir(assembler *a)
 {
     for (size_t i = 0; i < a->level_count; i++) {
@@ -53,7 +53,7 @@ static assembler_level *old_dir(assembler *a)
         if (!l->has_old) continue;
         const uint8_t *id;
         uint64_t start, size;
-        versions_parts_open(&l->parts, a->store, &l->old); /* the first look says how large it is */
+        versions_parts_open(&l->parts, a->store, &l->old); /* the first lookup finds its size */
         l->has_old = !versions_parts_find(&l->parts, 0, &id, &start, &size);
         if (!l->has_old) versions_parts_close(&l->parts);
     }
@@ -94,7 +94,7 @@ static void find_old_file(assembler *a, const uint8_t *name, size_t size)
     if (a->old.level) a->list_base = a->old.id;
 }
 
-/* >>in order: what the batches bring back --------------------------------- */
+/* >>in order: the results of the batches ----------------------------------- */
 static int put(void *user, const void *data, size_t size, uint8_t id[32])
 {
     assembler *a = user;
@@ -102,7 +102,7 @@ static int put(void *user, const void *data, size_t size, uint8_t id[32])
     return versions_object_put(a->store, data, size, id);
 }
 
-/* A piece: if it is new, as what differs from the one that was there. */
+/* Store a piece; a new one as a delta of its counterpart. */
 static int put_piece(assembler *a, assembler_level *l, uint8_t id[32])
 {
     dx_cas_id is;
@@ -124,7 +124,7 @@ static int bad_entry(const char *path, int error)
     return prog_fail(PROG_REFUSED, "%s: %s", path, dx_tree_error_name(error));
 }
 
-/* Keep the piece and note it. */
+/* Store the piece, and note its id. */
 static int end_piece(assembler *a, assembler_level *l)
 {
     uint8_t id[32];
@@ -213,7 +213,7 @@ static int end_level(assembler *a)
     return !status && a->level_count ? add_entry(a, &l->entry) : status;
 }
 
-/* The path of a file whose chunks are to be located; the walk has seen that it is short enough. */
+/* The path of a file whose chunks are located; the walk has checked its length. */
 static void locate_file(assembler *a, const uint8_t *name, size_t size)
 {
     size_t at = 0;
@@ -228,7 +228,7 @@ static void locate_file(assembler *a, const uint8_t *name, size_t size)
     a->located[at + size] = 0;
 }
 
-/* Of a file that was not read: the store has its lists. */
+/* Locate the chunks of a file that was not read: the store has its lists. */
 static int locate_chunks(assembler *a, const dx_tree_entry *e)
 {
     versions_parts parts;
@@ -238,7 +238,7 @@ static int locate_chunks(assembler *a, const dx_tree_entry *e)
     versions_parts_open(&parts, a->store, e);
     for (uint64_t at = 0; !status && at < e->size; at += size) {
         status = versions_parts_find(&parts, at, &id, &start, &size);
-        if (!status && size <= VERSIONS_CHUNK_MAX) /* no other is read in one piece */
+        if (!status && size <= VERSIONS_CHUNK_MAX) /* larger ones are never one chunk */
             a->locates->locate(a->locates->locate_user, a->located, id, at, (uint32_t)size);
     }
     versions_parts_close(&parts);
@@ -264,7 +264,7 @@ static int end_file(assembler *a, const versions_batch *b, const versions_event 
     if (e->level == DX_TREE_INLINE) entry.data = b->text + e->text + e->name_size;
     if (e->kind == A_FILE) {
         int error = dx_tree_list_finish(&a->list, entry.id, &entry.level, &entry.size);
-        if (error > 0) return error; /* the store's */
+        if (error > 0) return error; /* an error of the store */
         if (error) return bad_entry("a file", error);
         a->list_size = 0;
         forget_old_file(a);
@@ -288,7 +288,7 @@ static int end_file(assembler *a, const versions_batch *b, const versions_event 
     return add_entry(a, &entry);
 }
 
-/* What nothing has happened to, as the last version has it. */
+/* Add an unchanged entry of the last version. */
 static int end_old(assembler *a, const versions_batch *b, const versions_event *e)
 {
     dx_tree_entry entry;
@@ -296,7 +296,7 @@ static int end_old(assembler *a, const versions_batch *b, const versions_event *
     return error < 0 ? bad_entry("a directory", error) : add_entry(a, &entry);
 }
 
-/* Another name: all that the first one has, but for what that one says for both. */
+/* Add another name: everything except these shared properties is copied from the first name. */
 static int end_name(assembler *a, const versions_batch *b, const versions_event *e)
 {
     dx_tree_entry entry = a->links->list[e->link - 1].entry;
@@ -309,7 +309,7 @@ static int end_name(assembler *a, const versions_batch *b, const versions_event 
     return add_entry(a, &entry);
 }
 
-/* Chunks of nothing but zeros, where a file has a hole. */
+/* Add chunks of zeros, for a hole in a file. */
 static int take_zeros(assembler *a, const versions_event *e)
 {
     int status = PROG_OK;

@@ -1,9 +1,9 @@
-/* Walks only to the paths that have changed, beside the last version. In each directory on the way
+/* Walks only to the changed paths, in parallel with the last version. In each directory on the way
    the entries of the last version and the changed names are merged:
 
-       last version   a     b     c/       e        b  did not change, nor did a: taken as they are
-       changed              .     c/x  d            c  is entered, d is new, e stays
-       directory            b     c/   d   e        what is gone (a, had it changed) has no entry */
+       last version   a     b     c/       e        a and b did not change: they are copied
+       changed              .     c/x  d            c is entered, d is new, e stays
+       directory            b     c/   d   e        removed ones (a, had it changed) have no entry */
 #include "tree.h"
 
 #ifndef VERSIONS_NO_SNAPSHOTS
@@ -16,7 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-typedef struct changes { /* some of desc.changed: those below the directory of p->path */
+typedef struct changes { /* a range of desc.changed: the paths below p->path */
     const char *const *paths;
     size_t             count;
 } changes;
@@ -36,7 +36,7 @@ static int send_old(publisher *p, const dx_tree_entry *e)
     return PROG_OK;
 }
 
-/* A directory that is new, or that something has happened to itself. */
+/* Send a directory that is new, or whose own metadata changed. */
 static int send_whole(publisher *p, int fd, const versions_found *folder)
 {
     char path[PROG_PATH_SIZE_MAX + 1];
@@ -47,7 +47,7 @@ static int send_whole(publisher *p, int fd, const versions_found *folder)
     return status;
 }
 
-/* The directory at p->path, which is `name` in dir. old: what it was, or NULL. */
+/* Send the directory at p->path, which is `name` in dir. old: its old entry, or NULL. */
 static int send_changed_dir(publisher *p, int dir, const char *name, const dx_tree_entry *old,
                             const versions_found *folder, changes c)
 {
@@ -61,7 +61,7 @@ static int send_changed_dir(publisher *p, int dir, const char *name, const dx_tr
     return status;
 }
 
-/* One changed name, or one on the way to changed paths. */
+/* Send one name that changed, or that leads to changed paths. */
 static int send_changed(publisher *p, int dir, const char *name, const dx_tree_entry *old,
                         const versions_found *folder, changes c)
 {
@@ -77,7 +77,7 @@ static int send_changed(publisher *p, int dir, const char *name, const dx_tree_e
                                        : versions_publish_content(p, dir, &f, folder);
 }
 
-/* How many of the paths go through the first one's next name, which is copied. */
+/* The number of paths that share the next component of the first one, which is copied. */
 static size_t take_name(const publisher *p, changes c, char name[DX_TREE_NAME_MAX + 1])
 {
     const size_t skip = p->path_size ? p->path_size + 1 : 0;
@@ -126,8 +126,8 @@ static int send_merged(publisher *p, int fd, versions_listing *l, const versions
     return status;
 }
 
-/* A directory of which only entries have changed: it is the open fd, and was old. It keeps its
-   owner and attributes: when these change, its own path is a changed one. folder: what holds it. */
+/* Send a directory of which only entries changed: it is open as fd, and old is its old entry. It
+   keeps its owner and attributes: if these change, its own path is listed. folder: its parent. */
 static int send_changes(publisher *p, int fd, const dx_tree_entry *old,
                         const versions_found *folder, changes c)
 {

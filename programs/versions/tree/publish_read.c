@@ -1,11 +1,11 @@
-/* Reads files into batches: the bytes are cut into chunks, and events say what the chunks belong
-   to. A chunk does not cross batches; the one in progress moves to the next batch:
+/* Reads files into batches: the bytes are cut into chunks, and events assign the chunks to files. A
+   chunk does not cross batches; the one in progress moves to the next batch:
 
        batch n    | chunk | chunk | chunk | in progress..
        batch n+1                          | in progress ... | chunk | ...
 
-   What changes while it is read is read again, and of a live tree (desc.torn) published as it is
-   after some tries. */
+   A file that changes while it is read is read again. In a live tree (desc.torn) it is published as
+   it is after some tries. */
 #include "tree.h"
 
 #ifndef VERSIONS_NO_SNAPSHOTS
@@ -21,7 +21,7 @@
 
 enum {
     TRIES = 3,      /* of a file that changes while it is read */
-    LIVE_TRIES = 32 /* where after TRIES it must only not be replaced or get shorter */
+    LIVE_TRIES = 32 /* after TRIES it only must not be replaced or truncated */
 };
 
 /* >>batches, filled ----------------------------------------------------- */
@@ -37,7 +37,7 @@ int versions_publish_cannot_read(const publisher *p)
     return status;
 }
 
-/* The next batch; the chunk in progress moves there. */
+/* Continue in the next batch; the chunk in progress moves there. */
 static int switch_batch(publisher *p)
 {
     versions_batch *before = p->batch;
@@ -46,9 +46,9 @@ static int switch_batch(publisher *p)
     size_t kept = before->size - p->chunk_at;
     before->size = p->chunk_at;
     int status = versions_ring_submit(&p->ring);
-    if (status == PROG_REFUSED) return status; /* nothing was handed over */
+    if (status == PROG_REFUSED) return status; /* nothing was submitted */
     p->batch = versions_ring_fill(&p->ring);
-    /* The ring never empties the batch before while it fills this one: there are eight. */
+    /* The ring has eight batches, so it never reuses the previous one while this one is filled. */
     assert(p->batch != before && kept <= VERSIONS_BATCH_BYTES);
     memcpy(p->batch->bytes, before->bytes + p->chunk_at, kept);
     p->batch->size = kept;
@@ -128,7 +128,7 @@ static int send_chunk(publisher *p, size_t size)
 }
 
 /* >>files -------------------------------------------------------------- */
-/* Cut what was read from scan on; what is left is the chunk in progress. */
+/* Cut the new bytes, from scan on; the rest is the chunk in progress. */
 static int cut(publisher *p, size_t scan)
 {
     int status = PROG_OK;
@@ -140,12 +140,12 @@ static int cut(publisher *p, size_t scan)
         if (!end) continue;
         size_t behind = p->batch->size - scan;
         status = send_chunk(p, scan - p->chunk_at);
-        scan = p->batch->size - behind; /* the batch may be another */
+        scan = p->batch->size - behind; /* the batch may have changed */
     }
     return status;
 }
 
-/* The chunk that zeros are cut into, whatever follows them. Without zeros_id it is not stored. */
+/* Store the chunk that the chunker cuts from zeros, whatever follows them. */
 static int make_zeros(publisher *p)
 {
     bool end = false;
@@ -171,8 +171,8 @@ static int send_zeros(publisher *p, uint64_t count)
     return PROG_OK;
 }
 
-/* The next bytes of a hole of which `left` bytes are left, without reading them: whole chunks where
-   one begins, else zeros for the chunk in progress. *n: how many. */
+/* Append bytes of a hole of which `left` bytes remain, without reading them: whole chunks at a
+   chunk boundary, otherwise zeros for the chunk in progress. *n: how many. */
 static int send_hole(publisher *p, uint64_t left, size_t room, bool small, uint64_t *n)
 {
     versions_batch *b = p->batch;
@@ -190,15 +190,15 @@ static int send_hole(publisher *p, uint64_t left, size_t room, bool small, uint6
     return small ? PROG_OK : cut(p, at);
 }
 
-/* Read size bytes and one more, which is not there, into chunks; holes are not read. exact: not
-   that one. *total = how many there were. */
+/* Read size bytes into chunks, and one byte more, to detect growth; not with exact. Holes are not
+   read. *total: the bytes found. */
 static int read_chunks(publisher *p, int fd, uint64_t size, bool exact, uint64_t *total)
 {
     dx_tree_holes holes;
     uint64_t hole = UINT64_MAX, hole_size = 0; /* the next one */
     const uint64_t last = size + !exact;
     int status = PROG_OK;
-    bool small = size <= VERSIONS_CHUNK_MIN; /* one chunk whatever is in it */
+    bool small = size <= VERSIONS_CHUNK_MIN; /* one chunk, whatever it contains */
     *total = 0;
     dx_tree_holes_begin(&holes, p->extras.map, p->extras.map_size, size);
     if (p->extras.map_size && !small) status = make_zeros(p);
@@ -248,7 +248,7 @@ static int read_inline(publisher *p, int fd, const versions_found *f, bool exact
     return status;
 }
 
-/* What was begun of a file that changed meanwhile counts for nothing. */
+/* Discard the begun file, which changed meanwhile. */
 static int drop(publisher *p)
 {
     assert(p->chunk_at <= p->batch->size);
@@ -258,25 +258,25 @@ static int drop(publisher *p)
     return status;
 }
 
-/* >>live: what is published changes meanwhile ------------------------------ */
+/* >>live: the published directory changes meanwhile ------------------------- */
 bool versions_publish_leaves_out(publisher *p, int error)
 {
     versions_losses *lost = &p->out->lost;
     if (!p->live) return false;
-    if (error == ENOENT) return true; /* it has gone */
+    if (error == ENOENT) return true; /* it was removed */
     if (error == EACCES || error == EPERM) {
         if (!lost->closed++) snprintf(lost->shut, sizeof lost->shut, "%s", p->path);
         return true;
     }
-    /* it is another now than it was when its directory was listed */
+    /* it was replaced after its directory was listed */
     const bool other = error == ELOOP || error == ENOTDIR || error == EINVAL || error == ESTALE;
     p->out->missed += other;
     return other;
 }
 
-/* A store to a mapped file changes the file's time only when it reaches a clean page. So pages are
-   cleaned before they are read: no later store goes unnoticed. Where the system does not have this
-   call, or the file system ignores it, such stores are found once they are written back. */
+/* A store to a mapped file updates the file's time only when it dirties a clean page. So pages are
+   cleaned before they are read, and no later store is missed. If the system lacks this call, or the
+   file system ignores it, such stores are found after write-back. */
 static void clean_pages(const publisher *p, int fd)
 {
 #if defined(SYNC_FILE_RANGE_WRITE)
@@ -288,8 +288,8 @@ static void clean_pages(const publisher *p, int fd)
 #endif
 }
 
-/* A file that changed during every read is published as the last one found it, if that is possible:
-   it is the same file, and no shorter than it was. *f: as it is now. */
+/* A file that changed during every read is published as the last read found it, if it is still the
+   same file, and not shorter. *f: its current state. */
 static bool is_torn(publisher *p, const versions_found *before, versions_found *f, uint64_t total)
 {
     if (total != before->file.size || f->file.device != before->file.device ||
@@ -301,8 +301,8 @@ static bool is_torn(publisher *p, const versions_found *before, versions_found *
     return true;
 }
 
-/* Read a file once. *changed: it was another before, or changed while it was read. last: it is
-   published nevertheless, if that is possible. */
+/* Read a file once. *changed: it was replaced before, or changed while it was read. last: publish
+   it anyway, if possible. */
 static int read_file(publisher *p, int dir, versions_found *f, bool last, bool *changed)
 {
     struct stat st;
@@ -328,7 +328,7 @@ static int read_file(publisher *p, int dir, versions_found *f, bool last, bool *
     *changed = total != before.file.size || !versions_found_same(&before, f);
     if (last && *changed && is_torn(p, &before, f, total)) {
         *changed = false;
-        now_ns = INT64_MIN / 2; /* no cache may take it for what the file is */
+        now_ns = INT64_MIN / 2; /* no cache may consider it unchanged */
         if (in_line) p->batch->events[p->batch->event_count - 1].now_ns = now_ns;
     }
     if (*changed && !in_line) return drop(p);
@@ -345,8 +345,8 @@ static int read_file(publisher *p, int dir, versions_found *f, bool last, bool *
     return PROG_OK;
 }
 
-/* Put a list of the cache into the store, after those below it: so it is there with all of them. A
-   list that is not what its id says is none. Levels are few, so this recursion is short. */
+/* Store a list of the cache after the lists below it, so that it is complete. A list that does not
+   match its id is ignored. Recursion is limited by the number of levels. */
 static bool take_list(publisher *p, const uint8_t id[32], uint32_t level, uint64_t size)
 {
     dx_tree_list_view v;
@@ -363,13 +363,13 @@ static bool take_list(publisher *p, const uint8_t id[32], uint32_t level, uint64
     return !versions_object_put(p->store, list, bytes, made) && !memcmp(made, id, sizeof made);
 }
 
-/* Where chunks are only located, the lists that lead to them are enough. */
+/* If chunks are only located, the lists that lead to them suffice. */
 static bool has_lists(publisher *p, const versions_stat_file *f)
 {
     return versions_object_has(p->store, f->id, 0) || take_list(p, f->id, f->level, f->size);
 }
 
-/* An object with all its parts is there, as large as the file. */
+/* Does the store have the object with all its parts, and of the file's size? */
 static bool is_stored(publisher *p, const versions_stat_file *f)
 {
     dx_tree_entry e = {0};
@@ -394,7 +394,7 @@ static bool is_stored(publisher *p, const versions_stat_file *f)
     return good;
 }
 
-/* From what was seen the last time. */
+/* Send the file from the stat cache. */
 static int send_seen(publisher *p, const versions_found *f)
 {
     if (f->file.level == DX_TREE_INLINE)
@@ -418,7 +418,7 @@ int versions_publish_file(publisher *p, int dir, versions_found *f, const versio
     if (f->seen && is_stored(p, &f->file)) return send_seen(p, f);
     for (int tries = 0; tries < tries_max; tries++) {
         if (tries)
-            status = versions_metadata_read(&p->extras, dir, f, folder); /* they changed, too */
+            status = versions_metadata_read(&p->extras, dir, f, folder); /* they may have changed, too */
         if (!status) status = read_file(p, dir, f, tries >= TRIES, &changed);
         if (status || !changed) return status;
         if (!S_ISREG(f->mode)) break;

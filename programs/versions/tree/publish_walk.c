@@ -1,6 +1,6 @@
-/* Walks directories depth first, in the order of names, which are scanned ahead of it (scan.c).
-   Files are read by publish_read.c; links, devices and other names of a file are entries at once.
-*/
+/* Walks directories depth first, in the order of names; they are scanned ahead of it (scan.c).
+   Files are read by publish_read.c; links, devices and further hard links of a file become
+   entries directly. */
 #include "tree.h"
 
 #ifndef VERSIONS_NO_SNAPSHOTS
@@ -32,7 +32,7 @@ static int type_of(mode_t mode)
     return S_ISBLK(mode) ? DX_TREE_BLOCK : DX_TREE_FILE;
 }
 
-/* Another name of a file that was sent under its first one. */
+/* Send another name of a file that was sent under its first name. */
 static int send_name(publisher *p, const versions_found *f)
 {
     const versions_first *first = &p->links->list[p->link - 1];
@@ -48,7 +48,7 @@ static void skip_socket(publisher *p)
     if (!lost->sockets++) snprintf(lost->socket, sizeof lost->socket, "%s", p->path);
 }
 
-/* Anything but a directory, under its first name. */
+/* Send an entry that is not a directory, under its first name. */
 static int send_first(publisher *p, int dir, versions_found *f, const versions_found *folder)
 {
     bool special = !S_ISREG(f->mode) && !S_ISLNK(f->mode);
@@ -78,7 +78,7 @@ int versions_publish_content(publisher *p, int dir, versions_found *f,
         p->link = (uint32_t)index + 1;
         return send_name(p, f);
     }
-    if (known) return send_first(p, dir, f, folder); /* its number was another's a moment ago */
+    if (known) return send_first(p, dir, f, folder); /* its inode was another file's before */
     p->link = (uint32_t)index + 1;
     p->link_sent = false;
     const int status = send_first(p, dir, f, folder);
@@ -110,7 +110,7 @@ const char *versions_publish_last_name(const publisher *p)
     return slash ? slash + 1 : p->path;
 }
 
-/* The inventory gets what the scan has said of it. */
+/* Add the result of the scan to the inventory. */
 static void take_stock(publisher *p, int dir, const char *name, const versions_found *f)
 {
     os_info info = {.kind = OS_OTHER, .mode = f->mode & 0777, .size = f->file.size,
@@ -152,7 +152,7 @@ static void take_top(publisher *p, const versions_found *self)
     p->depth++;
 }
 
-/* Depth is limited to PROG_DEPTH_MAX, so this recursion is too. */
+/* Recursion is limited by PROG_DEPTH_MAX. */
 int versions_publish_dir(publisher *p, versions_scan *scan, const versions_found *folder)
 {
     size_t count = 0;
@@ -173,7 +173,7 @@ int versions_publish_dir(publisher *p, versions_scan *scan, const versions_found
     const versions_found *self = versions_scan_self(scan);
     versions_found *list = versions_scan_list(scan, &count);
     versions_found here = *self;
-    here.name = ""; /* looked up in itself, which is open */
+    here.name = ""; /* the directory itself, which is open */
     if (is_top) take_top(p, self);
     p->link = 0;
     status = versions_metadata_read(&p->extras, versions_scan_fd(scan), &here, folder);
@@ -187,7 +187,7 @@ int versions_publish_dir(publisher *p, versions_scan *scan, const versions_found
     assert(p->depth > 0);
     p->depth--;
     if (!status) status = versions_publish_need(p, 0);
-    if (status) return status; /* what is ahead of the walk is closed in the end */
+    if (status) return status; /* directories ahead of the walk are closed at the end */
     versions_publish_event(p, A_DIR_END, DX_TREE_DIR, "", NULL, 0, NULL);
     versions_ahead_leave(&p->ahead, scan);
     return PROG_OK;

@@ -1,4 +1,4 @@
-/* What of a tree could not be restored, as a list that is printed at the end. See tree.h. */
+/* A list of the items of a tree that could not be restored, which is printed at the end. See tree.h. */
 #include "tree.h"
 
 #include "../../common/os.h"
@@ -8,11 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LINES_MAX = 100, LINE_SIZE = PROG_PATH_SIZE_MAX + 512 }; /* that are kept; of one */
+enum { LINES_MAX = 100, LINE_SIZE = PROG_PATH_SIZE_MAX + 512 }; /* lines kept; size of a line */
 
 struct versions_report {
     pthread_mutex_t lock;
-    uint64_t        count; /* of all */
+    uint64_t        count; /* total */
     uint64_t        left_out[VERSIONS_LEFT_KINDS];
     char           *lines[LINES_MAX];
 };
@@ -69,7 +69,7 @@ int versions_report_close(versions_report *r, const char *destination)
     char text[32];
     size_t kept = r->count < LINES_MAX ? (size_t)r->count : LINES_MAX;
     int status = r->count ? PROG_PARTIAL : PROG_OK;
-    if (kept) qsort(r->lines, kept, sizeof *r->lines, compare_lines); /* threads have no order */
+    if (kept) qsort(r->lines, kept, sizeof *r->lines, compare_lines); /* threads add lines in any order */
     for (size_t i = 0; i < kept; i++) {
         prog_warn("%s: not restored: %s", destination, r->lines[i]);
         free(r->lines[i]);

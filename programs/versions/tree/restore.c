@@ -1,9 +1,9 @@
-/* Writes a snapshot as a directory. One thread makes directories and links, relative to the
-   descriptors of their parents; all cores write files, each with its own handle of the store.
-   Links are never followed: one that is swapped in meanwhile makes the restore fail, and nothing
-   is written outside the staging directory. apply.c gives each entry what it has besides content;
-   a file with several names is written under the first one, and linked when that is complete. Where
-   the old directory has the same file it is not written: it gets its second name here. */
+/* Writes a snapshot as a directory. One thread creates directories and links, relative to the
+   descriptors of their parents; all cores write files, each with its own store handle. Links are
+   never followed: if one is swapped in meanwhile, the restore fails, and nothing is written outside
+   the staging directory. apply.c restores the metadata of each entry. A file with several hard
+   links is written under its first name, and linked when it is complete. A file that the old
+   directory has unchanged is hard-linked instead of being written. */
 #include "tree.h"
 
 #ifndef VERSIONS_NO_SNAPSHOTS
@@ -22,24 +22,24 @@
 
 enum { JOBS = 32, JOB_FILES = 64, JOB_BYTES = 1 << 20, THREADS_MAX = 16 };
 
-typedef struct folder { /* a directory that is being filled */
+typedef struct folder { /* a directory being filled */
     int              fd;
     unsigned         users;
-    dx_tree_entry    entry; /* its extras are its own */
+    dx_tree_entry    entry; /* owns its extras */
     versions_belongs belongs;
     char            *path;
-    bool             top;     /* it is the staging directory itself */
-    bool             has_old; /* there was a directory of that name: */
+    bool             top;     /* the staging directory itself */
+    bool             has_old; /* there is an old directory of that name: */
     int              old_fd;
-    dx_tree_entry    old_at;  /* in its listing, which goes along with the walk */
+    dx_tree_entry    old_at;  /* the current entry of its listing, which advances with the walk */
     bool             old_end;
     versions_listing old;
 } folder;
 
 typedef struct file {
-    dx_tree_entry    entry; /* its extras are its own; name and data are here: */
+    dx_tree_entry    entry; /* owns its extras; name and data are here: */
     versions_belongs belongs;
-    bool             unchanged; /* the old directory has the same */
+    bool             unchanged; /* the old directory has the same file */
     char             name[DX_TREE_NAME_MAX + 1];
     uint8_t          data[DX_TREE_INLINE_MAX];
 } file;
@@ -55,28 +55,28 @@ typedef struct restorer {
     const char      *store_path;
     versions_omit    omit;
     uint64_t         entries_max; /* 0: no limit */
-    uint64_t         entries;     /* that the walk has come to; the root's sum has no fifos */
+    uint64_t         entries;     /* visited by the walk; the root's sum excludes fifos */
     versions_report *report;
     int              root_fd;
-    unsigned         root_mode; /* as it was given */
+    unsigned         root_mode; /* as recorded */
     versions_stat_cache *seen;  /* or NULL */
-    versions_finder  finder;    /* of files that have several names */
+    versions_finder  finder;    /* for hard links */
     int              status; /* the first failure */
-    uint64_t         bytes;  /* that were written */
+    uint64_t         bytes;  /* bytes written */
     job             *jobs;   /* a ring */
     unsigned         head, count;
-    unsigned         busy;   /* jobs that threads have taken and not finished */
-    unsigned         next;   /* the job that is being filled, by the walk alone */
-    bool             stopping, failed; /* failed: status, as the walk has seen it */
+    unsigned         busy;   /* jobs being executed */
+    unsigned         next;   /* the job being filled, by the walk only */
+    bool             stopping, failed; /* failed: the walk's copy of status */
     uint64_t         filling_bytes;
-    unsigned         filling; /* directories that were begun */
+    unsigned         filling; /* directories in progress */
     pthread_mutex_t  lock;
     pthread_cond_t   work, room;
     size_t           path_size, depth; /* of the walk, for messages */
     char             path[PROG_PATH_SIZE_MAX + 1];
 } restorer;
 
-/* A copy of the extras, which lie in a piece that is read over. */
+/* A copy of the extras, because their piece is overwritten. */
 static const void *own_extras(const dx_tree_entry *e)
 {
     if (!e->extra_size) return NULL;
@@ -88,12 +88,12 @@ static const void *own_extras(const dx_tree_entry *e)
 static void free_extras(const dx_tree_entry *e) { free((void *)(uintptr_t)e->extra); }
 
 /* >>files, on any thread --------------------------------------------------- */
-/* The holes of a file while it is written, from the front on. */
+/* The holes of a file while it is written front to back. */
 typedef struct gaps {
     dx_tree_holes holes;
     uint8_t      *memory;
-    uint64_t      start, size;   /* of the next hole; start UINT64_MAX: there is none */
-    uint8_t       zeros[32];     /* id of the last chunk that was found to be zeros, */
+    uint64_t      start, size;   /* of the next hole; start UINT64_MAX: none */
+    uint8_t       zeros[32];     /* id of the last chunk that consisted of zeros, */
     uint64_t      zeros_size;    /* and its size */
 } gaps;
 
@@ -123,7 +123,7 @@ static int open_gaps(gaps *g, versions_store *s, const dx_tree_entry *e, bool sp
     return next_gap(g);
 }
 
-/* Write size bytes that belong at `at`, but for those that lie in holes, which must be zeros. */
+/* Write size bytes at `at`, except in holes, where they must be zeros. */
 static int write_around(gaps *g, int fd, const char *name, const uint8_t *bytes, uint64_t at,
                         uint64_t size)
 {
@@ -147,7 +147,7 @@ static int write_around(gaps *g, int fd, const char *name, const uint8_t *bytes,
     return status;
 }
 
-/* Chunks of nothing but zeros that lie in a hole are read once. */
+/* Chunks of zeros that lie in a hole are read only once. */
 static int write_part(versions_store *s, gaps *g, int fd, const char *name, const uint8_t *id,
                       uint64_t at, uint64_t size, uint8_t *buffer)
 {
@@ -187,25 +187,13 @@ static int write_chunks(versions_store *s, const dx_tree_entry *e, bool sparse, 
     return status;
 }
 
-/* Give it its second name while nobody can write to it, and note how that changes its time. */
-static int link_and_note(const restorer *r, const folder *in, const char *name)
-{
-    os_info before, after;
-    int held = os_open_in(in->old_fd, name, OS_FILE);
-    const bool known = held >= 0 && os_hold(held) == OS_UNUSED && os_info_of(held, &before) == 0;
-    int made = linkat(in->old_fd, name, in->fd, name, 0);
-    if (!made && known && os_info_of(held, &after) == 0)
-        versions_stat_cache_moved(r->seen, &before, &after);
-    if (held >= 0) os_close(held);
-    return made;
-}
-
-/* Give the file of the old directory its name here. false: it is to be written, because somebody
-   has changed it since, it has other names that are not ours, or the system refuses. */
+/* Hard-link the file of the old directory. False: it must be written, because it was changed since,
+   has names outside this tree, or the system refuses. */
 static bool link_unchanged(const restorer *r, const folder *in, const file *f)
 {
     struct stat st;
     const dx_tree_entry *e = &f->entry;
+    const int64_t from_ns = r->seen ? prog_time_ns() : 0;
     if (fstatat(in->old_fd, f->name, &st, AT_SYMLINK_NOFOLLOW) < 0) return false;
     if (!S_ISREG(st.st_mode) || st.st_nlink != 1 || (uint64_t)st.st_size != e->size) return false;
     versions_found now = {.name = f->name};
@@ -214,11 +202,12 @@ static bool link_unchanged(const restorer *r, const folder *in, const file *f)
     if (!r->omit.owner && f->belongs.known &&
         (st.st_uid != f->belongs.user || st.st_gid != f->belongs.group))
         return false;
-    return r->seen ? link_and_note(r, in, f->name) == 0
-                   : linkat(in->old_fd, f->name, in->fd, f->name, 0) == 0;
+    if (linkat(in->old_fd, f->name, in->fd, f->name, 0) < 0) return false;
+    if (r->seen) versions_stat_cache_link(r->seen, &now.file, from_ns);
+    return true;
 }
 
-/* What was written is known; so the next scan need not read it. */
+/* Add the written file to the stat cache, so that the next scan need not read it. */
 static void note_made(const restorer *r, int fd, const dx_tree_entry *e, const file *f)
 {
     struct stat st;
@@ -245,7 +234,7 @@ static int write_file(restorer *r, versions_store *s, const folder *in, const fi
     }
     const versions_target target = {.dir = in->fd, .name = f->name, .path = in->path};
     versions_target made = target;
-    /* what is to be changed first is nobody's business until then */
+    /* private until its metadata is applied */
     unsigned mode = versions_apply_needed(&r->omit, e, &f->belongs) ? 0600 : e->mode;
     int fd = openat(in->fd, f->name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
     if (fd < 0) return prog_fail_errno("%s", f->name);
@@ -260,7 +249,7 @@ static int write_file(restorer *r, versions_store *s, const folder *in, const fi
     return status;
 }
 
-/* The last user gives the directory what it has besides its entries. */
+/* The last user of a directory applies its metadata. */
 static int leave(restorer *r, versions_store *s, folder *f)
 {
     pthread_mutex_lock(&r->lock);
@@ -280,7 +269,7 @@ static int leave(restorer *r, versions_store *s, folder *f)
     return status;
 }
 
-/* skip: something has failed, only the directory is to be left. */
+/* skip: after a failure, only leave the directory. */
 static int run_job(restorer *r, versions_store *s, job *j, uint8_t *buffer, bool skip)
 {
     int status = PROG_OK;
@@ -336,7 +325,7 @@ static void *run(void *user)
 }
 
 /* >>walk --------------------------------------------------------------- */
-/* Hand over the job that is being filled and begin another in that directory. */
+/* Submit the current job, and begin another in that directory. */
 static void send_job(restorer *r, folder *f)
 {
     if (r->jobs[r->next].count) {
@@ -357,7 +346,7 @@ static void send_job(restorer *r, folder *f)
     r->filling_bytes = 0;
 }
 
-/* Wait until all that was sent so far is written. */
+/* Wait until all submitted jobs are done. */
 static int drain(restorer *r, folder *f)
 {
     send_job(r, f);
@@ -368,7 +357,7 @@ static int drain(restorer *r, folder *f)
     return status;
 }
 
-/* The old directory's entry of that name becomes old_at. */
+/* Set old_at to the old directory's entry of that name. */
 static bool find_old(folder *f, const dx_tree_entry *e)
 {
     return f->has_old && versions_listing_find(&f->old, &f->old_at, &f->old_end, e) &&
@@ -396,7 +385,7 @@ static void send_file(restorer *r, folder *f, const dx_tree_entry *e,
     if (j->count == JOB_FILES || r->filling_bytes >= JOB_BYTES) send_job(r, f);
 }
 
-/* A link, a fifo or a device is there: the rest. */
+/* Apply the metadata of a link, a fifo or a device. */
 static int finish(restorer *r, const folder *f, const char *name, const dx_tree_entry *e,
                   versions_belongs belongs)
 {
@@ -416,7 +405,7 @@ static int make_link(restorer *r, const folder *f, const char *name, const dx_tr
     return finish(r, f, name, e, *belongs);
 }
 
-/* A fifo, or a device: that needs root. Both are made with their mode. */
+/* Create a fifo, or a device, which requires root. Both are created with their mode. */
 static int make_special(restorer *r, const folder *f, const char *name, const dx_tree_entry *e,
                         const versions_belongs *belongs)
 {
@@ -434,7 +423,7 @@ static int make_special(restorer *r, const folder *f, const char *name, const dx
     return error ? PROG_OK : finish(r, f, name, e, *belongs);
 }
 
-/* Anything but a directory. belongs: what it has unless it says otherwise. */
+/* Create an entry that is not a directory. belongs: inherited defaults. */
 static int make_plain(restorer *r, folder *f, const char *name, const dx_tree_entry *e,
                       const versions_belongs *belongs)
 {
@@ -444,8 +433,8 @@ static int make_plain(restorer *r, folder *f, const char *name, const dx_tree_en
     return PROG_OK;
 }
 
-/* Another name of a file that was sent before. Where the system makes none, it becomes a file of
-   its own. */
+/* Create another name of a file that was submitted before. If the system refuses hard links, write
+   a separate file. */
 static int make_name(restorer *r, folder *f, const char *name, const dx_tree_entry *e)
 {
     char path[PROG_PATH_SIZE_MAX + 1];
@@ -463,7 +452,7 @@ static int make_name(restorer *r, folder *f, const char *name, const dx_tree_ent
         versions_report_add(r->report, f->path, name, "a hard link, which becomes a file of its own",
                             errno);
     versions_link_owner(r->root_fd, path, &belongs);
-    status = versions_finder_find(&r->finder, path, &first); /* which has what both share */
+    status = versions_finder_find(&r->finder, path, &first); /* has the shared properties */
     if (status) return status;
     first.name = e->name;
     first.name_size = e->name_size;
@@ -519,8 +508,8 @@ static int make_entry(restorer *r, folder *f, const dx_tree_entry *e)
     return status;
 }
 
-/* Fill the directory fd, which is closed in the end; old_fd, too, which is that of `old`, unless
-   that is NULL. Depth is limited to PROG_DEPTH_MAX, so this recursion is too. */
+/* Fill the directory fd. Closes fd, and old_fd, which is open on `old` unless that is NULL.
+   Recursion is limited by PROG_DEPTH_MAX. */
 static int fill(restorer *r, int fd, const dx_tree_entry *dir, const versions_belongs *belongs,
                 const dx_tree_entry *old, int old_fd)
 {
@@ -560,7 +549,7 @@ static int open_old_part(const versions_scope *part, const char *top)
     return fd;
 }
 
-/* The walk begins there. */
+/* Start the walk at the part. */
 static void begin_in_part(restorer *r, const versions_scope *part)
 {
     r->path_size = strlen(part->path);
@@ -629,7 +618,7 @@ int versions_tree_restore(versions_store *s, const versions_tree_restore_desc *d
     pthread_mutex_init(&r->lock, NULL);
     pthread_cond_init(&r->work, NULL);
     pthread_cond_init(&r->room, NULL);
-    mode_t mask = umask(0); /* files are made with the modes that they had */
+    mode_t mask = umask(0); /* create files with their recorded modes */
     status = fill_all(r, &e, fd, desc);
     umask(mask);
     prog_progress(NULL, 0, 0, true);

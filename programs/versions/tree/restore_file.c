@@ -1,5 +1,5 @@
 /* Writes one file, whose chunks a store has, into the staging file of a destination. Blocks of
-   nothing but zeros become holes: a version of a single file does not say where it had some. */
+   zeros become holes, because a version of a single file does not record holes. */
 #include "tree.h"
 
 #include "../../common/os.h"
@@ -10,12 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BLOCK = 4096 /* a hole is of whole blocks, as most file systems have them */ };
+enum { BLOCK = 4096 /* holes consist of whole blocks, as in most file systems */ };
 
 typedef struct writing {
     versions_dest *dest;
     bool           sparse;
-    bool           ends_in_hole; /* what was written so far */
+    bool           ends_in_hole; /* the bytes written so far end in a hole */
 } writing;
 
 static bool is_zero(const uint8_t *bytes, size_t size)
@@ -23,14 +23,14 @@ static bool is_zero(const uint8_t *bytes, size_t size)
     return !size || (!bytes[0] && !memcmp(bytes, bytes + 1, size - 1));
 }
 
-/* Bytes from `at` to the end of its block, or all that there are. */
+/* The bytes from `at` to the end of its block, at most size. */
 static size_t block_size(uint64_t at, size_t size)
 {
     const size_t left = BLOCK - (size_t)(at % BLOCK);
     return left < size ? left : size;
 }
 
-/* Write size bytes that belong at `at`, in as few pieces as the holes allow. */
+/* Write size bytes at `at`, in as few pieces as the holes allow. */
 static int write_part(writing *w, const uint8_t *bytes, uint64_t at, size_t size)
 {
     while (size) {
@@ -75,7 +75,7 @@ int versions_file_restore(versions_store *s, const dx_tree_entry *e, versions_de
         status = write_part(&w, buffer, at, (size_t)size);
         prog_progress("writing", at, e->size, false);
     }
-    /* the last byte says how long the file is */
+    /* writing the last byte sets the file's size */
     if (!status && w.ends_in_hole && os_write_at(dest->fd, e->size - 1, "", 1) < 0)
         status = prog_fail_errno("%s", dest->staging);
     prog_progress(NULL, 0, 0, true);

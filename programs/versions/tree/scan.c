@@ -1,7 +1,7 @@
-/* Scans directories ahead of a walk. One list holds all known directories in the order in which the
-   walk will enter them; a thread takes the first that needs work. Several threads share a large
-   directory: its names are handed out in blocks. Names in memory and open descriptors are
-   limited. */
+/* Scans directories ahead of a walk. One list holds all known directories in the order in which
+   the walk will enter them; a thread takes the first one that needs work. Several threads share a
+   large directory: its names are distributed in blocks. The names in memory and the open
+   descriptors are limited. */
 #include "tree.h"
 
 #ifndef VERSIONS_NO_SNAPSHOTS
@@ -22,9 +22,9 @@ struct versions_scan {
     versions_scan  *before, *next; /* in the order of the walk */
     versions_scan  *parent;
     int             fd, state, error;
-    bool            alone;  /* for the walk: another thread has failed */
-    size_t          count, claimed, done; /* names; given out; looked at */
-    char           *text;  /* of the names */
+    bool            alone;  /* for the walk only: another thread failed */
+    size_t          count, claimed, done; /* names; taken by threads; examined */
+    char           *text;  /* storage of the names */
     versions_found *list;
     versions_found  self;
 };
@@ -53,7 +53,7 @@ static bool add_name(versions_scan *s, const char *name, size_t *used, size_t *r
     return true;
 }
 
-/* All names, in order. 0, or errno. */
+/* Read all names, sorted. Returns 0 or errno. */
 static int read_names(versions_scan *s)
 {
     size_t used = 0, room = 0;
@@ -113,11 +113,11 @@ static int open_and_list(versions_scan *s)
     }
     if (!error) return 0;
     forget_names(s);
-    if (s->parent) close_one(s); /* to be tried again; the root was opened by others */
+    if (s->parent) close_one(s); /* to retry; the root was opened by the caller */
     return error;
 }
 
-/* >>looks -------------------------------------------------------------- */
+/* >>stat -------------------------------------------------------------- */
 void versions_found_take(versions_found *f, const struct stat *st)
 {
     f->mode = st->st_mode;
@@ -155,15 +155,15 @@ static void look_at(const versions_ahead *a, versions_scan *s, size_t from, size
     }
 }
 
-/* >>order: the lock is held ---------------------------------------------- */
-/* The path of a name in s, from the top of the tree on; false: it is too long. */
+/* >>order: called with the lock held -------------------------------------- */
+/* The path of a name in s, relative to the top of the tree. False: too long. */
 static bool path_of(const versions_scan *s, const char *name, char path[PROG_PATH_SIZE_MAX + 1])
 {
     size_t start = PROG_PATH_SIZE_MAX;
     path[start] = 0;
     for (; name; name = s ? s->self.name : NULL, s = s ? s->parent : NULL) {
         const size_t size = strlen(name);
-        if (!size) break; /* the walk begins at the top */
+        if (!size) break; /* the top of the walk */
         if (size + 1 > start) return false;
         if (path[start]) path[--start] = '/';
         start -= size;
@@ -173,7 +173,7 @@ static bool path_of(const versions_scan *s, const char *name, char path[PROG_PAT
     return true;
 }
 
-/* Forget what is left out. */
+/* Remove the names that are left out. */
 static void drop_excluded(versions_ahead *a, versions_scan *s)
 {
     char path[PROG_PATH_SIZE_MAX + 1];
@@ -188,7 +188,7 @@ static void drop_excluded(versions_ahead *a, versions_scan *s)
     s->count = s->claimed = s->done = kept;
 }
 
-/* Its directories come next, in their order. */
+/* Insert its directories into the list, in order. */
 static void be_ready(versions_ahead *a, versions_scan *s)
 {
     assert(s->done == s->count);
@@ -218,7 +218,7 @@ static void list_one(versions_ahead *a, versions_scan *s, bool walk)
     pthread_mutex_unlock(&a->lock);
     int error = open_and_list(s);
     pthread_mutex_lock(&a->lock);
-    s->alone = error && !walk; /* what only this thread had too little of, perhaps */
+    s->alone = error && !walk; /* possibly only a limit of this thread */
     s->error = s->alone ? 0 : error;
     s->state = s->alone ? WAITING : LISTED;
     if (s->state == LISTED) {
@@ -242,7 +242,7 @@ static void look_at_some(versions_ahead *a, versions_scan *s)
     if (s->done == s->count) be_ready(a, s);
 }
 
-/* Is there something to do in it? The lock is let go of meanwhile. */
+/* Do work in the directory, if there is any. Releases the lock meanwhile. */
 static bool advance(versions_ahead *a, versions_scan *s, bool walk)
 {
     if (s->state == WAITING) list_one(a, s, walk);
@@ -251,7 +251,7 @@ static bool advance(versions_ahead *a, versions_scan *s, bool walk)
     return true;
 }
 
-/* The first that waits for a thread, or NULL. */
+/* The first directory with work for a thread, or NULL. */
 static versions_scan *find_work(const versions_ahead *a)
 {
     bool room = a->open < a->open_max && a->ahead < AHEAD_MAX;
@@ -277,7 +277,7 @@ static void *run(void *user)
 
 /* >>public ------------------------------------------------------------- */
 versions_scan *versions_ahead_open(versions_ahead *a, int fd, const char *path,
-                                   const versions_stat_cache *seen, const prog_list *rules,
+                                   versions_stat_cache *seen, const prog_list *rules,
                                    unsigned workers)
 {
     long files = sysconf(_SC_OPEN_MAX);
@@ -293,7 +293,7 @@ versions_scan *versions_ahead_open(versions_ahead *a, int fd, const char *path,
     pthread_mutex_init(&a->lock, NULL);
     pthread_cond_init(&a->work, NULL);
     pthread_cond_init(&a->done, NULL);
-    /* the walk is one; what cannot be had is done without */
+    /* the walk is one of the workers; fewer threads suffice if some cannot be created */
     while (a->thread_count + 1 < workers) {
         if (pthread_create(&a->threads[a->thread_count], NULL, run, a)) break;
         a->thread_count++;
@@ -306,7 +306,7 @@ int versions_ahead_enter(versions_ahead *a, versions_scan *s)
     pthread_mutex_lock(&a->lock);
     while (s->state != READY) {
         versions_scan *other;
-        if (advance(a, s, true)) continue; /* else others are at it */
+        if (advance(a, s, true)) continue; /* otherwise other threads work on it */
         if ((other = find_work(a)) != NULL) advance(a, other, false);
         else pthread_cond_wait(&a->done, &a->lock);
     }

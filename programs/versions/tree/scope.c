@@ -1,10 +1,10 @@
-/* Finds how much of a directory an update has to replace.
+/* Finds the smallest part of a directory that an update has to replace.
 
-       root            Two snapshots are walked side by side, from the root down. Where of a
-        ├─ a  same     directory everything is the same but one directory in it, only that one
-        ├─ b  differs  is replaced: here root/b/d. Whoever looks sees the old one or the new
-        │  ├─ c  same  one, as if all had been replaced; a and b/c are not touched.
-        │  └─ d  differs, and more than one entry of it does
+       root            Two snapshots are walked in parallel from the root down. While a directory
+        ├─ a  same     is equal except for one directory in it, only that one is replaced: here
+        ├─ b  differs  root/b/d. Readers see the old one or the new one, as if the whole tree had
+        │  ├─ c  same  been replaced; a and b/c are not touched.
+        │  └─ d  differs, in more than one entry
         └─ e  same */
 #include "tree.h"
 
@@ -20,7 +20,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Do both have that extra, with the same bytes, or neither? */
+/* Do both have this extra with the same bytes, or neither? */
 static bool same_extra(const dx_tree_entry *a, const dx_tree_entry *b, int kind)
 {
     size_t a_size = 0, b_size = 0;
@@ -30,7 +30,7 @@ static bool same_extra(const dx_tree_entry *a, const dx_tree_entry *b, int kind)
     return a_size == b_size && !memcmp(in_a, in_b, a_size);
 }
 
-/* Is a directory the same besides what is in it? One that is not may not stay. */
+/* Is the metadata of a directory the same? If not, the directory must be replaced. */
 static bool stays(const dx_tree_entry *old, const dx_tree_entry *fresh, const versions_omit *omit)
 {
     if (old->type != fresh->type || old->mode != fresh->mode || old->mtime_ns != fresh->mtime_ns)
@@ -51,7 +51,7 @@ static bool same_name(const dx_tree_entry *a, const dx_tree_entry *b)
     return !dx_tree_compare_names(a->name, a->name_size, b->name, b->name_size);
 }
 
-/* A copy whose extras lie in memory of its own; its name goes to the end of the path. */
+/* Copy an entry with its extras; append its name to the path. */
 static void keep(dx_tree_entry *to, uint8_t extras[DX_TREE_EXTRAS_MAX], const dx_tree_entry *e)
 {
     assert(e->extra_size <= DX_TREE_EXTRAS_MAX);
@@ -62,8 +62,8 @@ static void keep(dx_tree_entry *to, uint8_t extras[DX_TREE_EXTRAS_MAX], const dx
     to->name_size = 0;
 }
 
-/* Two listings side by side. *only: they differ in one entry, a directory in both, which replaces
-   the two directories of out, and is added to its path. */
+/* Compare two listings. *only: they differ in one entry, a directory in both; it becomes the pair
+   of directories in out, and is appended to its path. */
 static int compare(versions_scope *out, versions_listing *old_list, versions_listing *fresh_list,
                    bool *only)
 {
@@ -90,7 +90,7 @@ static int compare(versions_scope *out, versions_listing *old_list, versions_lis
     return PROG_OK;
 }
 
-/* One level down, where that is possible. */
+/* Descend one level, if possible. */
 static int descend(versions_scope *p, versions_store *s, const versions_omit *omit, bool *on)
 {
     versions_listing old_list, list;
@@ -108,12 +108,12 @@ static int descend(versions_scope *p, versions_store *s, const versions_omit *om
     keep(&p->entry, p->extras, &p->next);
     size_t size = strlen(p->path);
     if (size) p->path[size++] = '/';
-    assert(size + strlen(p->next_name) < sizeof p->path); /* compare() has seen to it */
+    assert(size + strlen(p->next_name) < sizeof p->path); /* compare() has checked it */
     memcpy(p->path + size, p->next_name, strlen(p->next_name) + 1);
     return PROG_OK;
 }
 
-/* Does any file below have several names? Depth is limited, so this recursion is too. */
+/* Does any file below have several hard links? Recursion is limited by the depth. */
 static int find_names(versions_store *s, const dx_tree_entry *dir, unsigned depth, bool *found)
 {
     dx_tree_entry e;
@@ -175,7 +175,7 @@ static bool same_content(versions_store *s, const dx_tree_entry *a, const dx_tre
     return versions_link_entries_equal(a, &timed);
 }
 
-/* Depth is limited, so this recursion is too. */
+/* Recursion is limited by the depth. */
 static bool same_dirs(versions_store *s, const dx_tree_entry *a, const dx_tree_entry *b,
                       const versions_omit *omit, unsigned depth)
 {

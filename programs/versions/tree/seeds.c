@@ -1,6 +1,6 @@
-/* A table of the chunks of directories, or of one file: a publish that stores none of them says where they are.
-   Several threads read from them; each read opens the file again, and what it brings is verified
-   by its caller, because the file may have changed. */
+/* A table of the chunks of directories, or of one file; a publish that stores no chunks reports
+   their locations. Several threads read from it; each read opens the file again, and the caller
+   verifies the bytes, because the file may have changed. */
 #include "seeds.h"
 
 #include "../../common/os.h"
@@ -20,21 +20,21 @@ typedef struct place {
     uint8_t  id[32];
     uint64_t offset;
     uint32_t size;   /* 0: a free slot */
-    uint32_t path;   /* its file's, in paths */
+    uint32_t path;   /* index of its file in paths */
 } place;
 
 struct versions_seeds {
     int                folders[FOLDERS_MAX];
     uint8_t            folder_count;
-    bool               linked; /* a file of the first has several names */
+    bool               linked; /* a file of the first directory has several hard links */
     int                file;   /* instead of folders: one open file; -1: none */
-    place             *places; /* open addressing; one slot at least is free */
+    place             *places; /* open addressing; at least one slot is free */
     size_t             mask, used;
     versions_slots_key key;
-    char              *paths;  /* one behind another: which folder, the path in it, a zero */
+    char              *paths;  /* concatenated: the folder, the path in it, a zero */
     size_t             paths_size, paths_room;
-    size_t             last;  /* the path that was added last */
-    uint8_t           *lists; /* of files, one behind another */
+    size_t             last;  /* the path added last */
+    uint8_t           *lists; /* lists of files, concatenated */
     size_t             lists_size, lists_room;
 };
 
@@ -59,7 +59,7 @@ static void grow(versions_seeds *d)
     free(old);
 }
 
-/* Chunks come file by file, so only the last path can be the same. */
+/* Chunks are reported file by file, so only the last path can repeat. */
 static uint32_t keep_path(versions_seeds *d, const char *path)
 {
     const char folder = (char)(d->folder_count ? d->folder_count - 1 : 0);
@@ -78,7 +78,7 @@ static uint32_t keep_path(versions_seeds *d, const char *path)
     return (uint32_t)d->last;
 }
 
-/* Beyond 4 GiB of paths chunks are forgotten, and fetched once more. */
+/* Beyond 4 GiB of paths, further chunks are dropped, and fetched instead. */
 static void add(void *user, const char *path, const uint8_t id[32], uint64_t at, uint32_t size)
 {
     versions_seeds *d = user;
@@ -179,15 +179,15 @@ int versions_seeds_add(versions_seeds *d, versions_store *s, const char *path,
 }
 
 /* >>one file ------------------------------------------------------------
-   It is cut as store/file.c cuts it, and its lists are the same bytes there: so whatever chunks and
-   lists two versions have in common are found by their ids. */
+   It is cut like in store/file.c, with the same bytes in its lists. So all chunks and lists that two
+   versions share are found by their ids. */
 typedef struct cutting {
     versions_seeds *seeds;
     const char     *path;
     dx_cas_chunker  chunker;
     dx_cas_blake3   hasher; /* of the chunk in progress, */
-    uint32_t        size;   /* which has so many bytes, */
-    uint64_t        at;     /* and begins here */
+    uint32_t        size;   /* its size so far, */
+    uint64_t        at;     /* and its start */
     dx_tree_list    list;
 } cutting;
 

@@ -1,26 +1,29 @@
-/* A cache of what the last publish of a name saw. A file with the same size, times and inode is not
-   read again. It is only a hint: a damaged or missing cache is empty, and an entry counts only if
-   the store has its object.
+/* A cache of the files that the last publish of a name saw. A file with the same size, times and inode
+   is not read again. It is only a hint: a damaged or missing cache is empty, and an entry counts only
+   if the store has its object.
 
        "DXSEEN2\n" | count | id of the snapshot | count of lists, their bytes | sorted rows of 80
        bytes | sorted list rows of 48 bytes | lists | hash of all before it
        row:      inode, device, size, mtime, ctime | id of the content, or the content itself | level
                  | 1: it has no attributes
-       list row: id of the list | where it begins in the lists | size
+       list row: id of the list | its offset in the lists | size
 
-   Only a pull keeps the lists of chunks: its store is empty, where a publish finds them in its own.
-   They are bounded; a file whose lists are not there, or not what their ids say, is read.
+   Only a pull stores lists of chunks, because its store is empty; a publish finds them in its own
+   store. Their size is limited; a file whose lists are missing, or do not match their ids, is read.
 
-   As in git's index, a file that was modified within the last two seconds is not kept: it may
-   change again within the same time stamp. Two seconds is the coarsest resolution in use. A pull
-   knows more of the files that it makes itself, and need not wait:
+   As in git's index, a file that was modified within the last two seconds is not stored: it may change
+   again within the same time stamp. Two seconds is the coarsest resolution in use. For files that a
+   pull makes itself, it has better information and need not wait:
 
-       fresh     made in the staging directory, where nobody else writes. When the clock of the file
-                 system has passed their times before the exchange, every later change gets others.
-       moves     a second name, and the end of the first, change a file's ctime. Both are done while
-                 a lease keeps writers away; so a row whose ctime was the one before has the one
-                 after now. Its mtime is two seconds old.
-       settled   the two, and what the scan of the pull has seen: what the destination holds now */
+       fresh     made in the staging directory, where no other process writes. Once the clock of the
+                 file system has passed their times before the exchange, every later change gets
+                 another time.
+       moves     adding a second name, and removing the first, change a file's ctime. A stat call comes
+                 just before. If the new ctime lies between that call and the end of the change, the
+                 change has set it: nothing has changed the file since. If stat returned the expected
+                 ctime, nothing has changed it earlier either. If this takes more than 10 ms, the move
+                 is dropped, and the file is read. Its mtime is at least two seconds old.
+       settled   the two, and the result of the pull's scan: the present content of the destination */
 #include "tree.h"
 
 #ifndef VERSIONS_NO_SNAPSHOTS
@@ -38,14 +41,16 @@
 
 enum {
     ROW_SIZE = 80,
-    KEY_SIZE = 40, /* of a row: what stat says */
+    KEY_SIZE = 40, /* of a row: the fields from stat */
     LIST_ROW_SIZE = 48,
     HEAD_SIZE = 64,
     HASH_SIZE = 32,
     RACY_NS = 2000000000,
     STARTS = 65536,
-    LISTS_SIZE_MAX = 64 << 20, /* bytes of lists that are kept: those of about 55 GB of files */
-    MOVES_MAX = 4,             /* of one file */
+    LISTS_SIZE_MAX = 64 << 20, /* limit for stored lists: those of about 55 GB of files */
+    FILE_SIZE = 32,            /* of a key: everything except the ctime */
+    TICK_NS = 10000000,        /* the coarsest clock of the Linux file systems */
+    MOVE_NS_MAX = 10000000,
     SETTLE_TRIES = 20          /* of a millisecond */
 };
 
@@ -56,20 +61,19 @@ typedef struct rows {
 
 struct versions_stat_cache {
     rows   before, now;
-    rows   settled; /* sorted by their keys */
+    rows   settled; /* sorted by key */
     rows   fresh;
-    rows   moves;   /* the key before, the key after */
-    int64_t fresh_ns; /* of `fresh` the latest ctime */
-    int64_t clock_ns; /* what the file system gave for a time after that */
-    pthread_mutex_t lock; /* of fresh and moves */
-    size_t mapped; /* bytes of the file that before lies in */
-    bool   news;   /* something was read */
+    rows   moves;   /* the key before, the time of its stat, the time after the change */
+    int64_t fresh_ns; /* the latest ctime in `fresh` */
+    int64_t clock_ns; /* a time of the file system's clock after that */
+    pthread_mutex_t lock; /* guards fresh and moves, and settled after settle() */
+    size_t mapped; /* size of the mapping that has `before` */
+    bool   news;   /* a file was read */
     const void *map;
-    const uint8_t *list_rows, *lists; /* in it */
+    const uint8_t *list_rows, *lists; /* in the mapping */
     size_t list_count, lists_size;
-    rows   kept_rows, kept; /* list rows, and the lists in bytes, to be saved */
-    /* STARTS + 1 entries: the first row of `before` whose first two bytes are these, or more */
-    uint32_t *starts;
+    rows   kept_rows, kept; /* list rows, and the bytes of the lists, to be saved */
+    uint32_t *starts, *settled_starts; /* indexes of `before` and `settled`, see index_rows() */
     char   path[PROG_PATH_SIZE_MAX + 64];
 };
 
@@ -85,7 +89,7 @@ static uint64_t load64(const uint8_t *from)
     return value;
 }
 
-/* Room for one more of `each` bytes; NULL: there is no memory, and it is left out. */
+/* Make room for one more element of `each` bytes. NULL: out of memory, skip it. */
 static uint8_t *append(rows *r, size_t each, size_t count)
 {
     assert(r->count <= r->room);
@@ -125,19 +129,59 @@ static void hash_rows(const uint8_t *bytes, size_t size, uint8_t out[32])
 
 static unsigned start_of(const uint8_t *row) { return (unsigned)row[0] << 8 | row[1]; }
 
-/* Rows begin with the low bytes of inodes, which are spread evenly. */
-static void index_rows(versions_stat_cache *s)
+/* Make the index of sorted rows. They begin with the low bytes of inodes, which are evenly distributed.
+   STARTS + 1 entries: the first row whose first two bytes are at least the position in the index. */
+static uint32_t *index_rows(const rows *r)
 {
     unsigned next = 0;
-    assert(!s->starts);
-    s->starts = prog_alloc((STARTS + 1) * sizeof *s->starts);
-    for (size_t i = 0; i < s->before.count; i++)
-        for (unsigned at = start_of(s->before.bytes + i * ROW_SIZE); next <= at; next++)
-            s->starts[next] = (uint32_t)i;
-    while (next <= STARTS) s->starts[next++] = (uint32_t)s->before.count;
+    uint32_t *starts = prog_alloc((STARTS + 1) * sizeof *starts);
+    for (size_t i = 0; i < r->count; i++)
+        for (unsigned at = start_of(r->bytes + i * ROW_SIZE); next <= at; next++)
+            starts[next] = (uint32_t)i;
+    while (next <= STARTS) starts[next++] = (uint32_t)r->count;
+    return starts;
 }
 
-/* The parts of the file are there, one behind another, and nothing else is. */
+/* Sort rows: by their first two bytes in one pass, then the few rows that share these.
+   Returns the index. */
+static uint32_t *sort_rows(rows *r)
+{
+    uint32_t *starts = prog_alloc((STARTS + 1) * sizeof *starts);
+    uint8_t *sorted = prog_alloc(r->count * ROW_SIZE + 1);
+    memset(starts, 0, (STARTS + 1) * sizeof *starts);
+    for (size_t i = 0; i < r->count; i++) starts[start_of(r->bytes + i * ROW_SIZE) + 1]++;
+    for (unsigned i = 0; i < STARTS; i++) starts[i + 1] += starts[i];
+    for (size_t i = 0; i < r->count; i++) { /* advances each start to that of the next */
+        const uint8_t *row = r->bytes + i * ROW_SIZE;
+        memcpy(sorted + (size_t)starts[start_of(row)]++ * ROW_SIZE, row, ROW_SIZE);
+    }
+    memmove(starts + 1, starts, STARTS * sizeof *starts);
+    starts[0] = 0;
+    for (unsigned i = 0; i < STARTS; i++) {
+        const size_t count = starts[i + 1] - starts[i];
+        if (count > 1)
+            qsort(sorted + (size_t)starts[i] * ROW_SIZE, count, ROW_SIZE, compare_keys);
+    }
+    free(r->bytes);
+    r->bytes = sorted;
+    r->room = r->count;
+    return starts;
+}
+
+/* The first row of that file; r->count: none. */
+static size_t first_of_file(const rows *r, const uint32_t *starts, const uint8_t *key)
+{
+    size_t low = starts[start_of(key)], high = starts[start_of(key) + 1];
+    const size_t end = high;
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        if (memcmp(r->bytes + middle * ROW_SIZE, key, FILE_SIZE) < 0) low = middle + 1;
+        else high = middle;
+    }
+    return low < end && !memcmp(r->bytes + low * ROW_SIZE, key, FILE_SIZE) ? low : r->count;
+}
+
+/* Are all parts of the file present, without gaps or additional bytes? */
 static bool parse(versions_stat_cache *s)
 {
     const uint8_t *p = s->map;
@@ -161,7 +205,7 @@ static bool parse(versions_stat_cache *s)
     return true;
 }
 
-/* Map the file and check it; anything wrong leaves the cache empty. */
+/* Map the file and check it; any error leaves the cache empty. */
 static void load(versions_stat_cache *s)
 {
     struct stat st;
@@ -173,7 +217,7 @@ static void load(versions_stat_cache *s)
         s->map = os_map(fd, s->mapped);
     }
     close(fd);
-    if (s->map && parse(s)) index_rows(s);
+    if (s->map && parse(s)) s->starts = index_rows(&s->before);
 }
 
 versions_stat_cache *versions_stat_cache_open_at(const char *path)
@@ -207,16 +251,50 @@ static bool take_row(const uint8_t *row, versions_stat_file *f)
     return f->level <= DX_TREE_LEVELS_MAX || f->level == DX_TREE_INLINE;
 }
 
-bool versions_stat_cache_find(const versions_stat_cache *s, versions_stat_file *f)
+static int64_t ctime_of(const uint8_t *row) { return (int64_t)load64(row + FILE_SIZE); }
+
+/* The uncertainty of a row's ctime, in ns after the stored one; 0 unless a move has set it. */
+static uint32_t span_of(const uint8_t *row)
+{
+    return (uint32_t)row[76] | (uint32_t)row[77] << 8 | (uint32_t)row[78] << 16 |
+           (uint32_t)row[79] << 24;
+}
+
+static void set_ctime(uint8_t *row, int64_t from_ns, uint32_t span_ns)
+{
+    store64(row + FILE_SIZE, (uint64_t)from_ns);
+    for (int i = 0; i < 4; i++) row[76 + i] = (uint8_t)(span_ns >> (8 * i) & 0xff);
+}
+
+static bool has_ctime(const uint8_t *row, int64_t ctime_ns)
+{
+    const int64_t from_ns = ctime_of(row);
+    return ctime_ns >= from_ns && ctime_ns <= from_ns + (int64_t)span_of(row);
+}
+
+/* Find a row. From then on it has the ctime that was found. */
+static bool find_settled(versions_stat_cache *s, const uint8_t *key, versions_stat_file *f)
+{
+    bool found = false;
+    pthread_mutex_lock(&s->lock);
+    for (size_t i = first_of_file(&s->settled, s->settled_starts, key); i < s->settled.count; i++) {
+        uint8_t *row = s->settled.bytes + i * ROW_SIZE;
+        if (memcmp(row, key, FILE_SIZE) != 0) break;
+        if (!has_ctime(row, f->ctime_ns)) continue;
+        set_ctime(row, f->ctime_ns, 0);
+        found = take_row(row, f);
+        break;
+    }
+    pthread_mutex_unlock(&s->lock);
+    return found;
+}
+
+bool versions_stat_cache_find(versions_stat_cache *s, versions_stat_file *f)
 {
     uint8_t key[ROW_SIZE];
     f->level = 0;
     store_row(key, f);
-    if (s->settled.count) {
-        const uint8_t *row =
-            bsearch(key, s->settled.bytes, s->settled.count, ROW_SIZE, compare_keys);
-        if (row) return take_row(row, f);
-    }
+    if (s->settled.count && find_settled(s, key, f)) return true;
     if (!s->starts) return false;
     assert(s->before.bytes);
     size_t low = s->starts[start_of(key)], high = s->starts[start_of(key) + 1];
@@ -235,7 +313,7 @@ void versions_stat_cache_add(versions_stat_cache *s, const versions_stat_file *f
                              bool fresh)
 {
     s->news |= fresh;
-    /* one that was found here was old enough then, and is as it was */
+    /* a file found in the cache was old enough then, and is unchanged */
     if (fresh && (f->mtime_ns > now_ns - RACY_NS || f->ctime_ns > now_ns - RACY_NS)) return;
     uint8_t *row = append(&s->now, ROW_SIZE, 1);
     if (row) store_row(row, f);
@@ -251,24 +329,25 @@ void versions_stat_cache_made(versions_stat_cache *s, const versions_stat_file *
     pthread_mutex_unlock(&s->lock);
 }
 
-static void store_key(uint8_t *key, const os_info *info)
+void versions_stat_cache_link(versions_stat_cache *s, const versions_stat_file *f, int64_t from_ns)
 {
-    const uint64_t numbers[5] = {info->number, info->volume, info->size, (uint64_t)info->mtime_ns,
-                                 (uint64_t)info->ctime_ns};
-    for (int i = 0; i < 5; i++) store64(key + 8 * i, numbers[i]);
-}
-
-void versions_stat_cache_moved(void *cache, const os_info *before, const os_info *after)
-{
-    versions_stat_cache *s = cache;
-    if (before->mtime_ns != after->mtime_ns || before->size != after->size) return;
+    const int64_t until_ns = prog_time_ns();
+    if (until_ns < from_ns || until_ns - from_ns > MOVE_NS_MAX) return;
     pthread_mutex_lock(&s->lock);
     uint8_t *move = append(&s->moves, ROW_SIZE, 1);
     if (move) {
-        store_key(move, before);
-        store_key(move + KEY_SIZE, after);
+        store_row(move, f);
+        store64(move + KEY_SIZE, (uint64_t)from_ns);
+        store64(move + KEY_SIZE + 8, (uint64_t)until_ns);
     }
     pthread_mutex_unlock(&s->lock);
+}
+
+void versions_stat_cache_unlinked(void *cache, const os_info *before, int64_t from_ns)
+{
+    versions_stat_file f = {.device = before->volume, .inode = before->number, .size = before->size,
+                            .mtime_ns = before->mtime_ns, .ctime_ns = before->ctime_ns};
+    versions_stat_cache_link(cache, &f, from_ns);
 }
 
 void versions_stat_cache_pass(versions_stat_cache *s, const char *path)
@@ -281,28 +360,48 @@ void versions_stat_cache_pass(versions_stat_cache *s, const char *path)
     }
 }
 
-/* What became of the file of a row. */
-static void follow_moves(const versions_stat_cache *s, uint8_t *row)
+/* Find the move of the row's file that started with the row's ctime, and after `last_ns`, the start
+   of the previous move. NULL: none. first: of the moves of this file. */
+static const uint8_t *find_move(const rows *moves, size_t first, const uint8_t *row,
+                                int64_t last_ns)
 {
-    for (int i = 0; s->moves.count && i < MOVES_MAX; i++) {
-        const uint8_t *move =
-            bsearch(row, s->moves.bytes, s->moves.count, ROW_SIZE, compare_keys);
-        if (!move) return;
-        memcpy(row, move + KEY_SIZE, KEY_SIZE);
+    for (size_t i = first; i < moves->count; i++) {
+        const uint8_t *move = moves->bytes + i * ROW_SIZE;
+        if (memcmp(move, row, FILE_SIZE) != 0) return NULL;
+        if ((int64_t)load64(move + KEY_SIZE) > last_ns && has_ctime(row, ctime_of(move)))
+            return move;
+    }
+    return NULL;
+}
+
+/* Apply moves to a row. If the clock of the file system ticks, the ctime is the time of the last
+   tick, so the range starts one tick earlier. */
+static void follow_moves(const rows *moves, const uint32_t *starts, uint8_t *row)
+{
+    const size_t first = first_of_file(moves, starts, row);
+    int64_t last_ns = INT64_MIN;
+    const uint8_t *move;
+    while ((move = find_move(moves, first, row, last_ns)) != NULL) {
+        last_ns = (int64_t)load64(move + KEY_SIZE);
+        const int64_t until_ns = (int64_t)load64(move + KEY_SIZE + 8);
+        set_ctime(row, last_ns - TICK_NS, (uint32_t)(until_ns - last_ns) + TICK_NS);
     }
 }
 
 void versions_stat_cache_settle(versions_stat_cache *s)
 {
-    if (s->moves.count) qsort(s->moves.bytes, s->moves.count, ROW_SIZE, compare_keys);
-    for (size_t i = 0; i < s->now.count; i++) follow_moves(s, s->now.bytes + i * ROW_SIZE);
+    uint32_t *starts = sort_rows(&s->moves);
+    for (size_t i = 0; i < s->now.count; i++)
+        follow_moves(&s->moves, starts, s->now.bytes + i * ROW_SIZE);
+    free(starts);
     for (size_t i = 0; i < s->fresh.count; i++) {
         const uint8_t *made = s->fresh.bytes + i * ROW_SIZE;
         if ((int64_t)load64(made + 32) >= s->clock_ns) continue;
         uint8_t *row = append(&s->now, ROW_SIZE, 1);
         if (row) memcpy(row, made, ROW_SIZE);
     }
-    if (s->now.count) qsort(s->now.bytes, s->now.count, ROW_SIZE, compare_keys);
+    free(s->settled_starts);
+    s->settled_starts = sort_rows(&s->now);
     free(s->settled.bytes);
     s->settled = s->now;
     s->fresh.count = s->moves.count = 0;
@@ -331,7 +430,8 @@ const void *versions_stat_cache_list(const versions_stat_cache *s, const uint8_t
     return s->lists + at;
 }
 
-/* The list, and those below it, which have level - 1. buffer: for the lists of all levels below. */
+/* Store the list, and the lists below it, which have level - 1. buffer: for the lists of
+   all levels below. */
 static void keep_list(versions_stat_cache *s, versions_store *store, const uint8_t id[32],
                       uint32_t level, uint64_t total, uint8_t *buffer)
 {
@@ -398,7 +498,7 @@ void versions_stat_cache_save(versions_stat_cache *s, const uint8_t root[32])
     const size_t size = HEAD_SIZE + s->now.count * ROW_SIZE + s->kept_rows.count * LIST_ROW_SIZE +
                         s->kept.count;
     uint8_t *bytes = prog_alloc(size + HASH_SIZE);
-    qsort(s->now.bytes, s->now.count, ROW_SIZE, compare_rows);
+    free(sort_rows(&s->now));
     memcpy(bytes, "DXSEEN2\n", 8);
     store64(bytes + 8, s->now.count);
     memcpy(bytes + 16, root, 32);
@@ -427,6 +527,7 @@ void versions_stat_cache_close(versions_stat_cache *s)
     free(s->kept_rows.bytes);
     free(s->kept.bytes);
     free(s->starts);
+    free(s->settled_starts);
     pthread_mutex_destroy(&s->lock);
     free(s);
 }

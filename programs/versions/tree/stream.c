@@ -1,7 +1,7 @@
 /* A snapshot as the stream of bytes that README.md specifies, read at any offset. The stream is a
    sequence of elements: the head of an entry with its path (and inline content), then the content.
-   Directories know their size in the stream, so those before the offset are skipped without being
-   read. */
+   The size of each directory in the stream is known, so directories before the offset are skipped
+   without being read. */
 #include "tree.h"
 
 #include "../../../dx_cas.h"
@@ -14,17 +14,17 @@ enum { HEAD_MAX = 16 + PROG_PATH_SIZE_MAX + DX_TREE_TARGET_MAX };
 
 typedef struct frame {
     versions_listing listing;
-    size_t           path_size; /* of the directory's path with its "/" */
+    size_t           path_size; /* of the directory's path, with its "/" */
 } frame;
 
 struct versions_stream {
     versions_store *store;
-    dx_tree_entry   root, entry;  /* entry: the element that is open; type 0: the stream's end */
+    dx_tree_entry   root, entry;  /* entry: the current element; type 0: the end of the stream */
     frame          *frames[PROG_DEPTH_MAX + 1];
     size_t          depth;            /* frames in use */
-    uint64_t        start, size;      /* of the element's head in the stream; of the stream */
+    uint64_t        start, size;      /* of the element's head; of the stream */
     size_t          head_size;
-    uint64_t        content_size;     /* behind the head */
+    uint64_t        content_size;     /* after the head */
     versions_parts  parts;            /* of the content */
     uint64_t        chunk_start, chunk_size; /* in the content; size 0: none is loaded */
     size_t          path_size;
@@ -53,10 +53,10 @@ static void put_head(versions_stream *t, char type, unsigned mode, uint64_t size
     t->head_size += 16 + t->path_size;
 }
 
-/* Make *e the open element. */
+/* Make *e the current element. */
 static void open_element(versions_stream *t, const dx_tree_entry *e)
 {
-    static const char types[] = {0, 'f', 'd', 'l'}; /* it has neither fifos nor devices */
+    static const char types[] = {0, 'f', 'd', 'l'}; /* streams have neither fifos nor devices */
     assert(e->type >= DX_TREE_FILE && e->type <= DX_TREE_LINK);
     bool in_line = e->level == DX_TREE_INLINE, is_dir = e->type == DX_TREE_DIR;
     unsigned mode = e->type == DX_TREE_LINK ? 0777 : e->mode & 0777;
@@ -98,7 +98,7 @@ static int enter(versions_stream *t)
     return PROG_OK;
 }
 
-/* Bytes of the stream below the directory that is open. */
+/* The size of the stream below the current directory. */
 static int size_below(const versions_stream *t, uint64_t *below)
 {
     uint64_t prefix = t->path_size ? t->path_size + 1 : 0;
@@ -108,7 +108,7 @@ static int size_below(const versions_stream *t, uint64_t *below)
     return PROG_OK;
 }
 
-/* Open the element behind this one; directories that end before offset are passed. */
+/* Move to the next element; directories that end before offset are skipped. */
 static int next_element(versions_stream *t, uint64_t offset)
 {
     dx_tree_entry e;
@@ -126,7 +126,7 @@ static int next_element(versions_stream *t, uint64_t offset)
         status = versions_listing_next(&f->listing, &e, &end);
         t->path_size = f->path_size;
         if (!status && !end && e.type > DX_TREE_LINK) {
-            end = true; /* passed, and the directory goes on */
+            end = true; /* skipped: continue in the parent */
             continue;
         }
         if (end) versions_listing_close(&t->frames[--t->depth]->listing);
@@ -154,7 +154,7 @@ static int find_element(versions_stream *t, uint64_t offset)
     if (offset < t->start) go_to_start(t);
     while (!status && offset - t->start >= t->head_size + t->content_size)
         status = next_element(t, offset);
-    if (status) t->start = UINT64_MAX; /* begin anew the next time */
+    if (status) t->start = UINT64_MAX; /* restart on the next read */
     return status;
 }
 
@@ -185,7 +185,7 @@ void versions_stream_close(versions_stream *t)
     free(t);
 }
 
-/* Bytes of the content that is open, from the chunk that holds offset. */
+/* Read bytes of the current content, from the chunk that holds offset. */
 static int read_content(versions_stream *t, uint64_t offset, uint8_t *out, size_t size, size_t *got)
 {
     assert(offset < t->content_size);

@@ -1,10 +1,10 @@
 /* Re-reads and re-hashes everything in a store, in two passes.
 
-   1. dx_cas verifies every record of the store, whether a name reaches it or not.
-   2. Every snapshot is walked: its directories must be well formed and all its objects present.
-      dx_cas cannot do that, because the entries of directories are bytes to it.
+   1. dx_cas verifies every record of the store, reachable or not.
+   2. Every snapshot is walked: its directories must be well-formed and all its objects present.
+      dx_cas cannot check that, because the entries of directories are opaque to it.
 
-   If the first pass finds damage, each version is read as a whole, to tell which ones survived. */
+   If the first pass finds damage, each version is read completely, to tell which ones survived. */
 #include "content.h"
 #include "tree.h"
 
@@ -13,9 +13,9 @@
 #include <assert.h>
 #include <stdlib.h>
 
-/* What print_damage() needs, and counts. */
+/* Context and counters of print_damage(). */
 typedef struct damages {
-    uint64_t hints; /* reports that are no damage */
+    uint64_t hints; /* reports that are not damage */
     bool     json;
 } damages;
 
@@ -29,7 +29,7 @@ static void print_damage_json(const dx_cas_damage *damage, const char *kind, con
     prog_json_end(&j);
 }
 
-/* Print one damage. */
+/* Print one report of damage. */
 static int print_damage(void *user, const dx_cas_damage *damage)
 {
     static const char *const kinds[] = {
@@ -46,7 +46,7 @@ static int print_damage(void *user, const dx_cas_damage *damage)
         "commit that the index knows and the log has lost: the index"};
     damages *d = user;
     char offset[32], hash[65];
-    /* An index that ends early is what an interrupted publish leaves; the next one continues it. */
+    /* An interrupted publish leaves a truncated index; the next one continues it. */
     if (damage->kind == DX_CAS_DAMAGE_INDEX && !damage->size) {
         if (!d->json)
             prog_say("the index ends at byte %s; the next publish continues it\n",
@@ -86,7 +86,7 @@ static void print_verdict(const versions_version *v, bool damaged, bool json)
     prog_json_end(&j);
 }
 
-/* After damage was found: print which versions are whole. */
+/* After damage was found: print which versions are intact. */
 static void judge_name(versions_store *s, const char *name, bool json)
 {
     versions_history history = {.begun = false};
@@ -106,7 +106,7 @@ static void judge_versions(versions_store *s, bool json)
     free(list);
 }
 
-/* Is an object of a snapshot present? The first pass has verified its content. */
+/* Does the store have an object of a snapshot? The first pass has verified its content. */
 static int is_there(void *user, const uint8_t id[32])
 {
     assert(user);
@@ -166,7 +166,7 @@ static int verify(versions_store *s, bool json, bool quiet)
 {
     dx_cas_report report;
     damages found = {.json = json};
-    uint64_t damaged = 0; /* snapshots */
+    uint64_t damaged = 0; /* number of snapshots */
     bool any_damage;
     int status = versions_store_verify(s, print_damage, &found, &report, &any_damage);
     if (status) return status;
