@@ -267,7 +267,7 @@ def dxup(folder):
              "dxup publish store old ../README.md", "dxup tag store old first", "dxup rm store old --dry-run --force --json",
              "dxup publish store old ../LICENSE", "dxup rm store old@1 --older --force --quiet", "dxup checkout store tree@1 out --workers 2", "dxup checkout store file out-file --force --quiet",
              "dxup verify store", "dxup verify store --quiet", "dxup gc store --keep 1 --pack", "dxup gc store --quiet",
-             "dxup serve store --listen 127.0.0.1:7001 --http 127.0.0.1:7002 --status 127.0.0.1:7005 --workers 2 --backend epoll --patch-max 1000000 --connections 9 --connections-per-address 8",
+             "dxup serve store --listen 127.0.0.1:7001 --http 127.0.0.1:7002 --status 127.0.0.1:7005 --workers 2 --backend epoll --patch-max 1000000 --connections 9 --connections-per-address 8 --log serve.log",
              "dxup serve store --listen 127.0.0.1:7006 --json", "dxup pull 127.0.0.1:7006 file got-json --json", "dxup ls 127.0.0.1:7006 tree", "dxup pull 127.0.0.1:7006 tree got-none --dry-run",
              f"dxup pull 127.0.0.1:7001 tree got-less --owner {pulled}",
              "dxup pull 127.0.0.1:7001 tree@1 got-first --entries-max 100000 --size-max 1000000000",
