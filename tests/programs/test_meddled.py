@@ -37,6 +37,8 @@ def make_versions(part):
     """Two versions of a tree; part: only a directory of it has changes."""
     write("v/sub/changed", "one " * 30)
     write("v/sub/same", "same " * 30)
+    for n in range(3):  # linked files share one random name when the old directory is removed
+        write("v/sub/same-%d" % n, "same %d " % n * 30)
     write("v/sub/deep/other", "other")
     write("v/gone/file", "removed in the next version " * 5)
     write("v/top", "top")
