@@ -12,6 +12,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -111,6 +112,9 @@ static int open_freezer(keeper *k)
     const keep_options *o = k->o;
     const bool wanted = o->program ? !o->no_freeze : o->freeze_pid || o->freeze_cgroup;
     if (!wanted) return PROG_OK;
+    if (o->freeze_pid && kill((pid_t)o->freeze_pid, 0) < 0 && errno == ESRCH)
+        return prog_fail(PROG_NOT_FOUND, "--freeze-pid %llu: there is no such process",
+                         (unsigned long long)o->freeze_pid);
     k->freezer.cgroup = o->freeze_cgroup;
     k->freezer.root = (pid_t)o->freeze_pid;
     int status = keep_freezer_open(&k->freezer);

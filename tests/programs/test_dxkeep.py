@@ -868,6 +868,7 @@ def what_is_refused(dice):
     assert "contains the store" in keep("run", "data/store", "data", "--", "true", status=6)
     keep("capture", "store", "nothing", status=2)
     keep("capture", "store", "data/f", status=2)
+    assert "no such process" in keep("daemon", "store", "data", "--freeze-pid", "2147483647", status=2)
     keep("capture", "store", "data")
     os.makedirs("full/x")
     keep("restore", "store", "latest", "full", status=6)
