@@ -41,18 +41,21 @@
     GUARANTEES
         - dx_cas_put() returned 0: this process reads it at once.
         - dx_cas_commit() returned 0: everything before it is durable, as desc.durability says.
-        - After a crash at any byte the store equals the state of the last commit, whole.
+        - After a crash at any byte the store is the state of one commit, whole: at least of the
+          last one that desc.durability made durable.
         - A failed sync is not retried, because the system may have dropped the data: the store
           refuses further writes (DX_CAS_EFAILED), and the next open rewrites whatever may not be
           durable before it acknowledges anything.
-        - A full device does not block deletions (desc.preallocate), nor compaction onto another.
+        - A full device does not block deletions (desc.preallocate), nor compaction to another one.
         - dx_cas_get() and dx_cas_reader_read() never return bytes that do not hash to their id.
-        - Damage to committed data is reported with its offset; intact data stays readable.
+        - Damage to committed data is reported with its offset, of headers at open, of payloads when
+          they are read; intact data stays readable.
         - One writer and any number of readers; a reader never sees half a commit.
         - No globals, no allocation, no recursion, no printing; the same bytes on every platform.
 
     LIMITS
         - Store: 2^48 bytes on the device. Object: desc.object_size_max. Content: 2^48 bytes.
+        - Memory: 32 KiB, plus 2 * object_size_max if there are codecs, and the index.
         - Index: 16 bytes of memory for each object and each name, at most 7/8 full. The slot of an
           id depends on desc.store_id: keep it secret from whoever supplies content. With it they
           can at worst force a rehash of the index, which takes O(its size).
@@ -238,13 +241,15 @@ enum { /* dx_cas_desc.mode */
 };
 
 enum { /* dx_cas_desc.durability: guaranteed once a commit returned 0. All levels survive a crash */
-    DX_CAS_FULL = 0,      /* survives a power cut; two syncs: damage never looks like a power cut */
-    DX_CAS_FULL_ONCE = 1, /* survives a power cut; one sync up to 4 MiB: damage to the last commit
-                             looks like a power cut, and open hashes its objects again */
-    DX_CAS_BARRIER = 2,   /* the same, but a power cut may undo the last commits, in order;
+    DX_CAS_FULL = 0,      /* survives a power cut; two syncs: damage looks like a power cut only if
+                             it hits both copies of the last commit record */
+    DX_CAS_FULL_ONCE = 1, /* survives a power cut; one sync if a commit has up to 4 MiB of records,
+                             else two; damage to the last commit looks like a power cut, and open
+                             hashes its objects again */
+    DX_CAS_BARRIER = 2,   /* as FULL_ONCE, but a power cut may undo the last commits, newest first;
                              after barriers, open rehashes everything since the last sync */
-    DX_CAS_NONE = 3       /* a power cut undoes all since the last commit of another level, or
-                             nothing; until the next one, open rehashes all of them */
+    DX_CAS_NONE = 3       /* no sync: a power cut may undo any number of the last commits, newest
+                             first, back to the last one of another level; open rehashes them */
 };
 
 typedef struct dx_cas_desc { /* how to open a store. Zero fields mean the default */
@@ -259,7 +264,7 @@ typedef struct dx_cas_desc { /* how to open a store. Zero fields mean the defaul
     void *(*grow)(void *user, void *old, size_t size);
     void    *grow_user;
     uint32_t object_size_max; /* largest object to put or to decompress; default 1 MiB */
-    uint32_t durability;     /* other than FULL: only if the store was not created with FULL */
+    uint32_t durability;     /* of a store that was created with FULL always FULL */
     uint32_t preallocate;    /* bytes of zeros kept after the log, so that commits do not change the
                                 size; half is reserved for deletions and commits. Default 0 */
     uint32_t align;          /* creation: records begin at multiples of it; 8 (default)..4096 */
@@ -538,17 +543,19 @@ DX_CAS_API bool dx_cas_file_moved(const dx_cas_file *f, const char *path);
 
 /* --- Store. Bytes of memory for objects_max, object_size_max and codecs; 0: above SIZE_MAX. */
 DX_CAS_API size_t dx_cas_memory_size(const dx_cas_desc *desc);
-/* Open or create a store. Reads the header of each record since the last checkpoint. A writer cuts
-   off what a killed one left after its last commit, writes again what that one may not have made
-   durable (with DX_CAS_FULL the last commit record; not with DX_CAS_NONE), and syncs.
+/* Open or create a store. Reads the header of each record since the last checkpoint, and the
+   payloads of names and of commits that no sync has proved. A writer cuts off what a killed one
+   left after its last commit, writes again what may not be durable (after DX_CAS_FULL the last
+   commit record; nothing if this writer uses DX_CAS_NONE), and syncs.
    DX_CAS_ENOTFOUND   the device is empty and DX_CAS_CREATE is not given
    DX_CAS_ENOMEM      dx_cas_memory_needed() says how many bytes the next try needs
    DX_CAS_ECORRUPT    committed bytes are damaged, dx_cas_damage_offset() says where; with
-                      DX_CAS_ACCEPT_DAMAGE it opens, only for reading. Or: not a store (0)
+                      DX_CAS_ACCEPT_DAMAGE it opens, only for reading. Or it is no store: offset 0
    DX_CAS_EVERSION, DX_CAS_ENOTSUP  made by a newer dx_cas.h, with another hash
    DX_CAS_EZERO       a reserved byte of the store header is not zero
    DX_CAS_EAGAIN      reader: a writer changed the store meanwhile. Open it again
-   After an error the store is closed; the two questions above can still be asked. */
+   After an error the store is closed; dx_cas_memory_needed() and dx_cas_damage_offset() still
+   answer. */
 DX_CAS_API int  dx_cas_open(dx_cas_store *s, const dx_cas_desc *desc);
 /* Release everything borrowed. Uncommitted changes are lost. Safe twice and on zeros. */
 DX_CAS_API void dx_cas_close(dx_cas_store *s);
@@ -574,8 +581,8 @@ DX_CAS_API int dx_cas_get(dx_cas_store *s, const dx_cas_id *id, void *buffer, si
 DX_CAS_API int dx_cas_has(dx_cas_store *s, const dx_cas_id *id);
 DX_CAS_API int dx_cas_object_size(dx_cas_store *s, const dx_cas_id *id, uint64_t *size);
 /* Make all earlier changes durable, atomically (desc.durability); free if there are none. After an
-   error the store refuses writes (DX_CAS_EFAILED) and can still be read: open it again. The changes
-   are then committed, or not. */
+   error the store refuses writes (DX_CAS_EFAILED) and can still be read: open it again. After
+   that open, either all of them are committed, or none. */
 DX_CAS_API int dx_cas_commit(dx_cas_store *s);
 /* Save the index to desc.checkpoint: open then skips the records before it, and does not meet
    damage in their headers, as get and verify do. All must be committed, else DX_CAS_EINVAL. It

@@ -34,8 +34,8 @@
                            again when session->state says so: output sent, or a new turn.
         socket writable    dx_hbtp_out_data(), send, dx_hbtp_out_consume(). Then always feed again:
                            the bytes not yet consumed, or dx_hbtp_feed(s, NULL, 0, now). It writes
-                           frames that had no room before (credit, the ends of streams) and
-                           dispatches the frames that wait.
+                           frames that had no room before (credit, cancellations of streams) and
+                           dispatches the requests that wait.
         time passed        next = dx_hbtp_tick(s, now): expires requests, sends keepalive pings,
                            closes when the peer is silent or does not complete a frame in time.
         connection lost    dx_hbtp_abort(s): every waiting request ends with ECANCELED.
@@ -44,18 +44,21 @@
                 is complete, and in place if it lies whole in the input (exception: a stream chunk
                 longer than payload_max, see dx_hbtp_credit_max()). Every request ends exactly once.
                 A writer appends a whole frame or nothing. Two sessions that stream to each other
-                cannot deadlock, see PROGRESS. No allocation, globals, recursion or printing.
-                Finding a route is one load, whatever their number.
+                and read cannot deadlock, see PROGRESS. No allocation, globals, recursion or
+                printing. Finding a route is one load, whatever their number.
     PROGRESS    A request is dispatched only when 64 bytes of the response buffer are free for its
-                answer. Every other frame is accepted however full the buffer is; frames that it
-                causes are written when there is room. The last `reply_room` bytes of the buffer are
-                reserved for answers. So a session never stalls as long as the peer reads. It does
-                not stall with a peer like itself either, if requests go one way only, or if the
-                answers to all requests that the peer may have open, at 64 bytes each at least, fit
-                into reply_room. Beyond that, two sides that both send requests and do not read can
-                block each other; keepalive_ns then ends the session.
+                answer. Every other frame is accepted however full the buffer is (unless its
+                handler returns ENOSPACE or EAGAIN); frames that it causes are written when there is
+                room. The last `reply_room` bytes of the buffer are reserved for answers. So a
+                session never stalls as long as the peer reads. It does not stall with a peer like
+                itself either, if requests go one way only, or if the answers to all requests that
+                the peer may have open, at 64 bytes each at least, fit into reply_room. Beyond that,
+                two sides that both send requests and do not read can block each other; keepalive_ns
+                then ends the session.
     LIMITS      Payload 1 MiB unless set otherwise (at most 2^32-1); 64 own requests and 64
                 unanswered requests of the peer at a time (at most 32,768); 1,024 frames per feed.
+                256 streams at most, chunks of 16,384 bytes. Fixed: a peer that cancels streams or
+                breaks their rules 1,000 times at once, or 33 times a second, is closed (EFLOOD).
                 One thread per session and response buffer; a filled router may be shared.
                 COMPRESSED and ENCRYPTED payloads are refused without a codec (status 415).
     CONFIG      DX_HBTP_STATIC, DX_HBTP_API, DX_HBTP_ASSERT(c), DX_HBTP_MEMCPY, DX_HBTP_MEMMOVE,
@@ -145,7 +148,7 @@ typedef enum dx_hbtp_opcode {
     X(0x01, COMPRESSED)       /* payload: zstd */                                   \
     X(0x02, ENCRYPTED)        /* payload: AEAD */                                   \
     X(0x04, EXPECTS_RESPONSE) /* the sender waits for an answer with this sequence */ \
-    X(0x08, FINAL)            /* the last frame of a transfer or of a connection */ \
+    X(0x08, FINAL)            /* the last frame of a transfer or a stream direction; Close */ \
     X(0x10, HAS_CHECKSUM)     /* a CRC-32C of header and payload follows the payload */ \
     X(0x20, EXTRA)            /* version 2: fields precede the payload */
 
@@ -175,7 +178,7 @@ typedef enum dx_hbtp_flag {
     X(-32, EHEADER, 400)    /* a header with flags that the session's policy forbids */            \
     X(-33, ETIMEDOUT, 408)  /* no answer in time */                                                \
     X(-34, EREMOTE, 500)    /* the peer answered with an RpcError */                               \
-    X(-41, EFLOOD, 429)     /* the peer cancels streams faster than the limit */
+    X(-41, EFLOOD, 429)     /* the peer cancels streams, or breaks their rules, too often: LIMITS */
 
 typedef enum dx_hbtp_error {
 #define DX_HBTP_P_E_IS(value, constant, status) DX_HBTP_##constant = value,
@@ -542,7 +545,7 @@ typedef struct dx_hbtp_stream_event { /* valid during the callback */
     dx_hbtp_stream_kind kind;
     uint32_t            stream;  /* handle for the functions below */
     uint32_t            credit;  /* bytes that dx_hbtp_send() may send now */
-    const uint8_t      *data;
+    const uint8_t      *data;    /* until the callback returns */
     size_t              size;
     void               *user;    /* of this stream: the callback may set it, it is kept */
     int                 error;   /* ENDED: OK; EREMOTE: canceled by the peer, with status and text
@@ -553,7 +556,12 @@ typedef struct dx_hbtp_stream_event { /* valid during the callback */
     uint8_t             method;
 } dx_hbtp_stream_event;
 
-/* Any result but 0 cancels the stream, with that status (400..599) or that of the error. */
+/* OPENED: 0 accepts; dx_hbtp_grant() lets the peer send, and anything sent tells it that the stream
+   is accepted. The side that opened gets no OPENED: its first CHUNK means accepted. FINISHED: this
+   side may still send, and finishes its own direction, or the stream stays open: streams have no
+   timeout. ENDED: the handle is invalid, and the result is ignored.
+   Any other result than 0 cancels the stream, with that status (400..599) or that of the error, and
+   reports ENDED inside; no event is repeated. */
 typedef int dx_hbtp_stream_fn(dx_hbtp_session *session, dx_hbtp_stream_event *event);
 
 typedef struct dx_hbtp_session_desc { /* zero = the default given with each field */
@@ -681,8 +689,8 @@ struct dx_hbtp_session { /* caller-allocated; fields without "_" may be read */
     bool                     deferred_;     /* a stream has a frame to send that had no room */
 };
 
-/* About 24 * outstanding_max + 32 * streams_max, plus payload_max for each of: reassembly (not
-   in_place), codec, cipher. 0: a limit is too large. */
+/* About 24 * (outstanding_max rounded up to a power of two) + 32 * streams_max, plus payload_max
+   for each of: reassembly (not in_place), codec, cipher. 0: a limit is too large. */
 DX_HBTP_API size_t dx_hbtp_session_memory_size(const dx_hbtp_session_desc *desc);
 DX_HBTP_API int    dx_hbtp_session_init(dx_hbtp_session *s, const dx_hbtp_session_desc *desc);
 /* Process received bytes; handlers and on_result run inside. Returns the bytes consumed, 0..size
@@ -702,8 +710,8 @@ DX_HBTP_API uint64_t dx_hbtp_tick(dx_hbtp_session *s, uint64_t now_ns);
    be NULL) gets its number, 1..65535. on_result is called exactly once. Any opcode
    (EXPECTS_RESPONSE is added): a Ping is answered by a Pong, all others by RpcResponse or RpcError.
    EAGAIN: outstanding_max or the peer's limit is reached (for the latter, expired and canceled
-   requests count until the peer answers them), or no number is free; ECANCELED: closed; errors of
-   the writers. */
+   requests count until the peer answers them), or no number is free; ECANCELED: closed, or the peer
+   drains (peer.drains); errors of the writers. */
 DX_HBTP_API int dx_hbtp_request(dx_hbtp_session *s, uint16_t opcode, uint8_t flags,
                                 const void *payload, size_t size, uint64_t deadline_ns,
                                 void *user, uint16_t *sequence);
@@ -811,22 +819,37 @@ DX_HBTP_API int dx_hbtp_next_field(const uint8_t **list, size_t *left, uint8_t *
                                    const uint8_t **value);
 
 /* >>streams ------------------------------------------------------------ */
-enum { DX_HBTP_STREAM_CHUNK_MAX = 16384 }; /* bytes of data; others get in between */
+enum { DX_HBTP_STREAM_CHUNK_MAX = 16384 }; /* bytes of data; small, so that other frames
+                                               need not wait long */
 
 /* A stream carries data in both directions, each limited by the credit that its receiver grants.
-   Open one: the peer gets these arguments and may send `credit` bytes. EAGAIN: streams_max, own or
-   the peer's, is reached, or no number is free; ETOOBIG: as dx_hbtp_grant(); ECANCELED; errors of
-   the writers. */
+   Open one: the peer gets these arguments and may send `credit` bytes. This side may send nothing
+   until a CHUNK event brings credit, unless the peer's Hello has given some. A peer that refuses
+   ends the stream. *stream is valid until ENDED. An answering side:
+
+       switch (e->kind) {
+       case DX_HBTP_STREAM_OPENED: return dx_hbtp_grant(s, e->stream, 65536);
+       case DX_HBTP_STREAM_CHUNK:
+           use(e->data, e->size);
+           return e->size ? dx_hbtp_grant(s, e->stream, (uint32_t)e->size) : 0;
+       case DX_HBTP_STREAM_FINISHED: return dx_hbtp_finish(s, e->stream, 0, NULL);
+       case DX_HBTP_STREAM_ENDED: return 0;
+       }
+
+   EAGAIN: streams_max, own or the peer's, is reached, or no number is free; ETOOBIG: as
+   dx_hbtp_grant(); ECANCELED: closed, or the peer drains; errors of the writers. */
 DX_HBTP_API int dx_hbtp_open(dx_hbtp_session *s, uint8_t method, const void *arguments,
                              size_t size, uint32_t credit, void *user, uint32_t *stream);
 /* Send at most one chunk, as far as credit and response buffer allow. Returns the bytes accepted;
-   0: none now. ENOTFOUND: no such stream; EINVAL: finished. */
+   0: none now. Then try again at the next CHUNK event, which may bring credit, and after
+   dx_hbtp_out_consume(): no event reports room. ENOTFOUND: no such stream; EINVAL: finished. */
 DX_HBTP_API int64_t dx_hbtp_send(dx_hbtp_session *s, uint32_t stream, const void *data,
                                  size_t size);
-/* Let the peer send `bytes` more. Small grants are collected until they reach half of the window,
-   or as much as the peer has left; then they are sent when there is room, or earlier with outgoing
-   data. ETOOBIG: more than dx_hbtp_credit_max() in all. The window (what the peer has left, plus
-   grants) bounds the speed to window / round trip: 32,768 bytes and 50 ms make 640 KB/s. */
+/* Let the peer send `bytes` more. Small grants are collected until they reach half of the window
+   (the most that the peer could send at once so far), or as much as the peer has left; then they
+   are sent when there is room, or earlier with outgoing data. The speed is at most window / round
+   trip: 32,768 bytes and 50 ms make 640 KiB/s. ENOTFOUND; ETOOBIG: more than dx_hbtp_credit_max()
+   in all. */
 DX_HBTP_API int dx_hbtp_grant(dx_hbtp_session *s, uint32_t stream, uint32_t bytes);
 /* The most credit that a stream may have: 2^31 - 1 bytes. With payload_max below 16,388 a chunk may
    exceed payload_max; it is then delivered in pieces, before all of it has arrived. That is not
@@ -834,8 +857,9 @@ DX_HBTP_API int dx_hbtp_grant(dx_hbtp_session *s, uint32_t stream, uint32_t byte
    chunk may use all credit, until the peer has agreed to DX_HBTP_FEATURE_SPLIT. 0: s is NULL. */
 DX_HBTP_API uint32_t dx_hbtp_credit_max(const dx_hbtp_session *s);
 /* End our direction; everything sent before still arrives. status 0: complete; 400..599: the reason
-   why it is not, text may be NULL. The stream ends when both sides have finished. EINVAL: finished
-   before, or another status; errors of the writers. */
+   why it is not, text may be NULL. The stream ends when both sides have finished; ENDED may be
+   reported inside. ENOTFOUND; EINVAL: finished before, or another status; ENOSPACE: nothing was
+   sent, call again when there is room (dx_hbtp_reset() needs none); errors of the writers. */
 DX_HBTP_API int dx_hbtp_finish(dx_hbtp_session *s, uint32_t stream, uint16_t status,
                                const char *text);
 /* Cancel both directions; ENDED is reported inside. status 400..599; text may be NULL. Without room
@@ -1720,7 +1744,7 @@ DX_HBTP_API int dx_hbtp_write_file_chunk(dx_hbtp_out *out, uint16_t sequence,
 /* >>sending ------------------------------------------------------------
    Frames that a session sends on its own leave reply_room bytes of the response buffer to answers.
    So both sides can always accept a frame that is not a request, and neither stops reading because
-   its own output waits: two sessions cannot deadlock.
+   its own output waits. Two sessions that only stream cannot deadlock; for requests see PROGRESS.
 
        0                                                  limit                 size
        | sent | to be sent |   room for writers       | deferred | for answers |

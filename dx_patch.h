@@ -32,16 +32,18 @@
     THREE KINDS OF PATCH, one container (128-byte header: sizes, hashes, memory needed to apply)
         blocks   XOR of fixed-size blocks: applied in place, undone by the same patch; for images
                  whose layout does not change
-        delta    copies, predicted references and literals, range coded: for content that moves; or
-                 as streams (coding 4): as small, smaller for text and tables, and fast to apply
+        delta    copies, predicted references and literals: for content that moves. Range coded (the
+                 default), or as streams (coding 4): about as small, smaller for text and tables,
+                 and faster to apply
         flash    a delta for a single slot of flash: in place, page by page, survives power cuts
 
     GUARANTEES  Never allocates; no globals; no recursion. Applying yields the target whose hash is
                 in the patch, or an error; a wrong base is refused before the first byte is written.
-                The same input and memory size give the same patch on every machine.
+                The same input, options, memory size and out_capacity give the same patch on every
+                machine.
     LIMITS      Patches are created in memory. References are predicted in files below 4 GiB. An
-                applier takes 6 KB (on the stack in dx_patch_apply() and dx_patch_create()), a flash
-                object 6.1 KB. One thread per object.
+                applier takes 4.4 KB (on the stack in dx_patch_apply() and dx_patch_create()), a
+                flash object 6.2 KB. One thread per object.
     CONFIG      DX_PATCH_NO_CREATE: apply only, for devices; code that makes patches is neither
                 declared nor compiled. DX_PATCH_NO_STREAMS, in addition: deltas of streams are
                 refused (ENOTSUP). DX_PATCH_NO_BLOCKS, DX_PATCH_NO_FLASH: patches of that kind
@@ -71,7 +73,7 @@
         one slot of flash                   5,932  6,664    5,224  6,640    6,146  6,664
         same, small                         3,917  1,771    3,749  1,747    4,241  1,768
         any patch, streamed                26,476  5,072   23,712  5,008   28,016  5,048
-        same, but deltas of streams        17,764  4,984   15,888  4,920   18,494  4,960
+        any patch but deltas of streams    17,764  4,984   15,888  4,920   18,494  4,960
     ERRORS      dx_patch_error: 0 = ok, negative = reason; dx_patch_error_name()
     OWNERSHIP   The caller owns every buffer. A pointer kept after a call says "borrowed until".
     FORMAT      docs/formats/patch.md (normative)
@@ -170,7 +172,7 @@ typedef struct dx_patch_header {
     uint64_t base_size;    /* bytes */
     uint64_t target_size;  /* bytes */
     uint64_t body_size;    /* bytes */
-    uint64_t memory_size;  /* bytes that applying needs; the body gets no more */
+    uint64_t memory_size;  /* bytes that applying needs; a body that asks for more fails */
     uint8_t base_hash[DX_PATCH_HASH_SIZE];
     uint8_t target_hash[DX_PATCH_HASH_SIZE];
 } dx_patch_header;
@@ -185,11 +187,13 @@ typedef struct dx_patch_create_desc {
     uint64_t slot_size;        /* flash: bytes; 0 = larger file + 2 pages; at least + 1 page */
 #endif
     uint32_t trailer_size;     /* bytes that the caller will append for a signature; 0 = none */
-    uint32_t codings;          /* bits 1 << dx_patch_coding; 0 = all but streams; flash: bits if
-                                  range is not allowed */
-    uint32_t level;            /* delta: 1 (fastest) .. 9 (smallest); 0 = 6; 7..9 never exceed 6 */
-    uint64_t apply_memory_max; /* max bytes for applying; 0 = 64 MiB; flash: less than 5696 selects
-                                  coding BITS; DX_PATCH_FLASH_SMALL_MEMORY suits every applier */
+    uint32_t codings;          /* bits 1 << dx_patch_coding; 0 = all but streams; flash: coding BITS
+                                  if RANGE is not allowed */
+    uint32_t level;            /* delta: 1 (fastest) .. 9 (smallest); 0 = 6; a patch of 7..9 is
+                                  never larger than that of 6 */
+    uint64_t apply_memory_max; /* max bytes for applying; 0 = 64 MiB; less makes larger patches;
+                                  flash: less than 5696 selects coding BITS;
+                                  DX_PATCH_FLASH_SMALL_MEMORY suits every applier */
 #ifndef DX_PATCH_NO_BLOCKS
     bool one_way;              /* blocks: omit bytes beyond a shorter target; no undo */
 #endif
@@ -211,7 +215,8 @@ typedef struct dx_patch_applier_desc {
     size_t out_capacity;      /* bytes of out */
     uint64_t base_size;       /* bytes of the base */
     void *memory;             /* required, any alignment; borrowed until finish */
-    size_t memory_size;       /* at least the patch's memory_size; 17..65 KB more: larger writes */
+    size_t memory_size;       /* at least the patch's memory_size; with 17 to 65 KB more, write()
+                                 gets larger pieces */
     uint64_t target_size_max; /* bytes; 0 = no limit */
     bool skip_base_hash;      /* the caller has verified the base: only its size is checked */
     bool skip_target_hash;    /* the caller verifies the target: OK does not vouch for its hash */
@@ -387,8 +392,10 @@ typedef struct dx_patch_applier { /* caller-allocated, stays where it is; fields
 #ifndef DX_PATCH_NO_FLASH
 /* Operations of the device, at an offset of the slot. */
 typedef enum {
-    DX_PATCH_FLASH_READ,  /* up to 256 bytes */
-    DX_PATCH_FLASH_WRITE, /* 256 bytes at a multiple of 256, once after each erase */
+    DX_PATCH_FLASH_READ,  /* up to 256 bytes; of a page whose erase or write was interrupted: any
+                             bytes, and 0, or no later call could repair it */
+    DX_PATCH_FLASH_WRITE, /* 256 bytes at a multiple of 256, at most once between two erases. A page
+                             whose checksum fits counts as written, so it must keep its content */
     DX_PATCH_FLASH_ERASE  /* a page of the patch's page size; no data */
 } dx_patch_flash_io;
 
@@ -396,10 +403,11 @@ typedef struct dx_patch_flash_desc { /* all fields but progress are required */
     void *user; /* handed to the callbacks */
     /* Returns 0, or any other value to end the call with ESYS. */
     int (*io)(void *user, dx_patch_flash_io what, uint64_t offset, void *data, size_t size);
-    const void *patch;  /* the whole patch; it must survive power cuts */
+    const void *patch;  /* the whole patch, addressable, outside the slot; read several times, and
+                           kept through power cuts until the result is OK */
     size_t patch_size;  /* bytes */
     uint64_t slot_size; /* bytes */
-    uint32_t page_size; /* bytes per erase; divides the patch's page size */
+    uint32_t page_size; /* bytes per erase; divides the block_size that its maker was given */
     /* Optional, for a watchdog or a progress bar. Called after each erase, after each write of 256
        bytes, and after each 256 bytes that were only read or decoded (1024 while the patch is
        checksummed). done and total are bytes of work: done never decreases, skips work that an
@@ -463,8 +471,11 @@ DX_PATCH_API int dx_patch_info(const void *bytes, size_t size, dx_patch_header *
 DX_PATCH_API size_t dx_patch_bound(const dx_patch_create_desc *desc, size_t base_size,
                                    size_t target_size);
 
-/* Bytes of memory with which dx_patch_create() finds every match; 0 if above SIZE_MAX. With less,
-   down to 68 KB, deltas get larger; another memory_size may give another patch.
+/* Bytes of memory beyond which more does not improve dx_patch_create()'s search for matches; 0 if
+   above SIZE_MAX. With less, down to 68 KB, deltas get larger: first fewer offsets of the base are
+   indexed, then references are not predicted, then the models are simpler. Another memory_size may
+   give another patch. Even with all memory, from 32 MiB of base on only every second offset is
+   indexed, and at levels 1 and 2 every fourth.
    Streams as the only coding: below DX_PATCH_STREAMS_MEMORY_MIN bytes the call always fails with
    ENOMEM; an empty base and target need exactly that many, on every machine. Other files need more,
    depending on their content; with one byte less the call fails with ENOMEM and never falls back to
@@ -472,7 +483,8 @@ DX_PATCH_API size_t dx_patch_bound(const dx_patch_create_desc *desc, size_t base
 DX_PATCH_API size_t dx_patch_create_memory_size(const dx_patch_create_desc *desc,
                                                 size_t base_size, size_t target_size);
 
-/* Make the patch that turns base into target (NULL if empty), and apply it once to check it. out
+/* Make the patch that turns base into target (NULL if empty), and apply it once to check it (not
+   patches for flash: apply these to a copy of the slot). out
    (out_capacity bytes) receives header and body, *out_size bytes; the caller then appends
    desc->trailer_size bytes. EINVAL, ENOMEM, ENOSPACE, ENOTSUP (no allowed coding suits the
    kind), ETOOBIG (applying needs more than apply_memory_max; flash: 1 GiB or more; streams as
@@ -492,7 +504,8 @@ DX_PATCH_API int dx_patch_apply(const void *base, size_t base_size, const void *
                                 size_t *out_size, void *memory, size_t memory_size);
 
 #ifndef DX_PATCH_NO_BLOCKS
-/* Blocks: turn the base in buffer into the target, all or nothing; bytes after it may be zeroed.
+/* Blocks: turn the base in buffer into the target, all or nothing unless power fails or the process
+   dies in between; bytes after it may be zeroed.
    buffer_capacity: at least the larger of both sizes. ENOTSUP for a delta. */
 DX_PATCH_API int dx_patch_apply_in_place(void *buffer, size_t base_size, size_t buffer_capacity,
                                          const void *patch, size_t patch_size, size_t *new_size);

@@ -7,7 +7,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 MACHINES = [("Cortex-M0", "arm-none-eabi", "-mcpu=cortex-m0 -mthumb"), ("Cortex-M3", "arm-none-eabi", "-mcpu=cortex-m3 -mthumb"),
             ("Cortex-M4", "arm-none-eabi", "-mcpu=cortex-m4 -mthumb"), ("rv32imac", "riscv64-unknown-elf", "-march=rv32imac -mabi=ilp32")]
 USES = [("hbtp", 1, "parse, route, reply"), ("hbtp", 2, "session, streams, hooks"), ("teleport", 1, "flat record"), ("teleport", 2, "list of records"),
-        ("patch", 1, "blocks in place"), ("patch", 2, "one slot of flash"), ("patch", 5, "same, small"), ("patch", 3, "any patch, streamed"), ("patch", 4, "same, but deltas of streams"), ("cas", 1, "BLAKE3"),
+        ("patch", 1, "blocks in place"), ("patch", 2, "one slot of flash"), ("patch", 5, "same, small"), ("patch", 3, "any patch, streamed"), ("patch", 4, "any patch but deltas of streams"), ("cas", 1, "BLAKE3"),
         ("cas", 2, "store, verified reads"), ("nor", 1, "from flash: get, verify"), ("nor", 2, "by name"),
         ("nor", 3, "put, commit, collect")]
 FLAGS = "-std=c11 -Os -DNDEBUG -ffreestanding -nostdlib -fno-tree-loop-distribute-patterns -ffunction-sections -fdata-sections -Wl,--gc-sections -Wl,-e,start"
