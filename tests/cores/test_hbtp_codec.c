@@ -479,7 +479,7 @@ DX_TEST(hb_4_zstd_with_and_without_a_dictionary)
         free(copy);
         free(room);
     }
-    /* A payload that does not shrink is not compressed, however small the required saving. */
+    /* Incompressible data is not compressed, whatever the capacity. */
     for (size_t room = 0; room < 100; room++) {
         char noise[100];
         uint64_t state = room;

@@ -926,8 +926,8 @@ DX_TEST(hb_24_a_late_answer_is_none_of_a_later_request_with_the_same_number)
 }
 
 /* >>a model ------------------------------------------------------------
-   Hello, requests, cancels, drains and closes cross on the line in every order, split anywhere. A side closes as the
-   contract of dx_hbtp_drain() allows: after the notification, when idle. Whatever was sent before,
+   Hello, requests, cancels, drains and closes cross on the line in every order, split anywhere. A side
+   closes as the contract of dx_hbtp_drain() allows: after the notification, when idle. Then, always,
 
        a request is handled at most once, and not at all if its answer is 503;
        after both have agreed on version 2, each request gets an answer unless its own side gave it up;
