@@ -257,8 +257,7 @@ static void draw_bools(script *s, void *out, size_t n)
                            DX_TELEPORT_P_SKIP, READ_N, READ_R, READ_O)                        \
         return hash;                                                                          \
     }                                                                                         \
-    /* Write with flags, copy the finished bytes to an exact-size block at base, and read only
-       those. */ \
+    /* Write with flags, copy the bytes to an exact-size block at base, read only those. */ \
     static void p##_trip(script *s, unsigned flags, size_t base)                              \
     {                                                                                         \
         static uint8_t buf[32768];                                                            \
@@ -303,8 +302,7 @@ static size_t fast_checks; /* how many records the fast check accepted */
         DX_CHECK_EQ(*hash, p##_digest(&v));                                                   \
         return 0;                                                                             \
     }                                                                                         \
-    /* The same record in exactly as many bytes, which a counting writer predicts, \ and in one byte
-       less. */                                                               \
+    /* The size that a counting writer predicts is enough, and one byte less is not. */                                                               \
     static void p##_fits(script *s, unsigned flags, const uint8_t *expected, size_t size)     \
     {                                                                                         \
         uint8_t *exact = malloc(size);                                                        \

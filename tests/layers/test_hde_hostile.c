@@ -181,7 +181,7 @@ DX_PROPERTY(fuzz_hde, 300)
     uint8_t *state;
     open_sides((int)dx_choose(c, 3) * 3);
     draw_states(c, &old_size, &now_size);
-    uint64_t kind = dx_choose(c, 3); /* random: as is, whole, or a patch */
+    uint64_t kind = dx_choose(c, 3); /* as encoded, whole, or a patch */
     for (int i = 0; i < SIDES; i++) DX_CHECK_EQ(dx_hde_keep(&sides[i].h, 1, 0, old, old_size), 0);
     if (kind == 3) forge_patch(old_size, now_size, 0);
     else DX_CHECK_EQ(dx_hde_encode(&sides[0].h, kind == 2 ? 2 : 1, 0, now, now_size, record, sizeof record, &record_size), 0);

@@ -7,7 +7,7 @@
        a view equals the publisher's state at that version, in that epoch;
        the version of a view never goes back within an epoch;
        a subscriber that lags gets one frame, however many changes it has missed;
-       in the end all views equal the publisher's states, also where only wake says when to send.
+       in the end all views equal the publisher's states, also if only wake says when to send.
 
    DX_TEST_RUNS=25 makes 100,000 runs of it. */
 #define DX_IMPLEMENTATION
