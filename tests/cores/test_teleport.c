@@ -257,7 +257,7 @@ static void draw_bools(script *s, void *out, size_t n)
                            DX_TELEPORT_P_SKIP, READ_N, READ_R, READ_O)                        \
         return hash;                                                                          \
     }                                                                                         \
-    /* Write with flags, copy the bytes to an exact-size block at base, read only those. */ \
+    /* Write with flags, copy the bytes to an exact-size block at base, read only those. */    \
     static void p##_trip(script *s, unsigned flags, size_t base)                              \
     {                                                                                         \
         static uint8_t buf[32768];                                                            \
@@ -276,7 +276,7 @@ static size_t fast_checks; /* how many records the fast check accepted */
 #define ANY_RECORD_CHECKS(p)                                                                  \
     static uint64_t p##_digest(const p##_view *v);                                            \
     static uint64_t p##_fill(p##_writer *w, script *s);                                       \
-    /* The careful check accepts everything that the fast one does. */                  \
+    /* The careful check accepts everything that the fast one does. */                        \
     static void p##_is_as_careful(const p##_view *opened)                                     \
     {                                                                                         \
         dx_teleport_view v = opened->view_;                                                   \
@@ -302,7 +302,7 @@ static size_t fast_checks; /* how many records the fast check accepted */
         DX_CHECK_EQ(*hash, p##_digest(&v));                                                   \
         return 0;                                                                             \
     }                                                                                         \
-    /* The size that a counting writer predicts is enough, and one byte less is not. */                                                               \
+    /* The size that a counting writer predicts is enough, and one byte less is not. */       \
     static void p##_fits(script *s, unsigned flags, const uint8_t *expected, size_t size)     \
     {                                                                                         \
         uint8_t *exact = malloc(size);                                                        \
