@@ -1,6 +1,6 @@
 #!/bin/bash
-# One text of an algorithm: what stands in a `/* >>shared` section of a core or layer (functions, tables, macros) is the same wherever
-# its name occurs, in a section like that or not, but for the prefix and the line breaks.
+# One text of an algorithm: the contents of a `/* >>shared` section of a core or layer (functions, tables, macros) are the same
+# wherever their name occurs, in such a section or not, except for the prefix and the line breaks.
 . "$(dirname "$0")/lib.sh"
 
 # One line for each function, table or macro: yes or no (in a shared section) TAB NAME TAB TEXT.

@@ -1,6 +1,6 @@
-/* What remains of dx_patch.h works, and whatever a switch removed is refused.
+/* The rest of dx_patch.h works, and whatever a switch removed is refused.
    make FOLDER    writes a patch of each kind into the folder; a full build
-   check FOLDER   for each patch: a build that has its kind applies it, others return ENOTSUP; also for making it */
+   check FOLDER   per patch: a build that has its kind applies it, others return ENOTSUP; making, too */
 #define DX_PATCH_IMPLEMENTATION
 #include "../../../dx_patch.h"
 

@@ -1,5 +1,5 @@
-/* What remains of dx_cas.h works: a store in memory is written, reopened, read, verified and collected; with streams,
-   deltas and repair unless they were removed. Status 0, or prints what failed. */
+/* The rest of dx_cas.h works: a store in memory is written, reopened, read, verified and collected; with streams, deltas and
+   repair unless they were removed. Status 0, or prints what failed. */
 #define DX_CAS_IMPLEMENTATION
 #include "../../../dx_cas.h"
 
