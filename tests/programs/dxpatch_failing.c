@@ -1,5 +1,5 @@
-/* Wraps dx_patch_create() for dxpatch, by the linker: in the codings whose bits DX_FAILING has, it fails as if the patch
-   did not produce the new file; all other patches are made. */
+/* Wraps dx_patch_create() for dxpatch, by the linker: in the codings whose bits DX_FAILING has, it fails as if the patch did not
+   produce the new file; all other patches are made. */
 #include "../../dx_patch.h"
 
 #include <stdlib.h>

@@ -2,11 +2,11 @@
 
        meddler ACTION N FROM DIRECTORY COMMAND...
 
-   runs the command under ptrace. Counting starts at the first call that names DIRECTORY (FROM is "look") or creates the
-   new one next to it (FROM is "make"): its file system calls are counted, and before the N-th, the writer does ACTION in
+   runs the command under ptrace. Counting starts at the first call that names DIRECTORY (FROM is "look") or creates the new
+   one next to it (FROM is "make"): its file system calls are counted, and before the N-th, the writer does ACTION in
    DIRECTORY. Files that it holds open were opened before the command began. It writes the bytes "WRITER". The last line of
-   standard output is "CALLS ACTED": the number of calls, and whether the writer has written anything. The status is that
-   of the command. ACTION "kill" kills the command before the N-th call instead. */
+   standard output is "CALLS ACTED": the number of calls, and whether the writer has written anything. The status is that of
+   the command. ACTION "kill" kills the command before the N-th call instead. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
-/* Tests of programs/containers/: members found, forms made, and files rebuilt byte for byte. Without zlib, which a suite's
-   plain build does not require, only refusals are tested; build/codec/test_container has the libraries. */
+/* Tests of programs/containers/: members found, forms made, and files rebuilt byte for byte. Without zlib, which a suite's plain
+   build does not require, only refusals are tested; build/codec/test_container has the libraries. */
 #define DX_PATCH_IMPLEMENTATION
 #include "../../programs/containers/ways.c"
 #include "../../programs/containers/find.c"
@@ -463,9 +463,8 @@ DX_TEST(ct_3_bombs)
     free(zeros);
 }
 
-/* Files that cause unbounded work in a search for members: a name that every gzip header restarts, and a png chunk with a
-   wrong checksum and nearly the size of the file, after each small one. The search ends before it reaches what follows
-   them. */
+/* Files that cause unbounded work in a search for members: a name that every gzip header restarts, and a png chunk with a wrong
+   checksum and nearly the size of the file, after each small one. The search ends before it reaches what follows them. */
 DX_TEST(ct_3_the_search_ends)
 {
     enum { LIMIT = 1 << 16, ROOM = 32 << 10, NOISE = FILE_MAX - ROOM };
@@ -537,8 +536,8 @@ DX_TEST(ct_3_members_are_counted)
 }
 
 #if defined(CONTAINERS_LZMA) && defined(VERSIONS_ZSTD_LIBRARY)
-/* Windows and dictionaries beyond the reader's memory limit are refused as too large, not as damaged; a skippable frame
-   has no content, and is no member. */
+/* Windows and dictionaries beyond the reader's memory limit are refused as too large, not as damaged; a skippable frame has no
+   content, and is no member. */
 DX_TEST(ct_3_memory_of_decoders)
 {
     static const uint8_t frame[] = {0x28, 0xb5, 0x2f, 0xfd, 0, 13 << 3, 1, 0, 0}, skipped[] = {0x50, 0x2a, 0x4d, 0x18, 1, 0, 0, 0, 9};
@@ -623,8 +622,8 @@ DX_TEST(ct_3_memory_of_zstd)
 #endif
 
 /* >>tokens --------------------------------------------------------------------- */
-/* Deflate data that no encoder would make: blocks of all types that end anywhere, and matches that are not the longest.
-   Made by zlib, while its level, strategy and flushing change. */
+/* Deflate data that no encoder would make: blocks of all types that end anywhere, and matches that are not the longest. Made by
+   zlib, while its level, strategy and flushing change. */
 static size_t squeeze_oddly(dx_choices *c, uint8_t *out, size_t room, const uint8_t *content, size_t size)
 {
     z_stream z;
@@ -650,8 +649,8 @@ static size_t squeeze_oddly(dx_choices *c, uint8_t *out, size_t room, const uint
     return (size_t)z.total_out;
 }
 
-/* Every stream that inflates is rebuilt byte for byte, or refused. Most of the drawn ones are rebuilt. A damaged
-   correction is refused, or makes other bytes within the limit. */
+/* Every stream that inflates is rebuilt byte for byte, or refused. Most of the drawn ones are rebuilt. A damaged correction is
+   refused, or makes other bytes within the limit. */
 DX_PROPERTY(ct_1_streams_of_tokens, 150)
 {
     static uint8_t content[12000], packed[40000];
@@ -737,8 +736,7 @@ static size_t read_part(const char *name, const char *part, uint8_t *out, size_t
     return dx_test_vector("tests/vectors/container_tokens.hex", vector, out, room);
 }
 
-/* Streams of other encoders, frozen: output of an earlier version is rebuilt, and writing the same way gives the same
-   bytes. */
+/* Streams of other encoders, frozen: output of an earlier version is rebuilt, and writing the same way gives the same bytes. */
 DX_TEST(ct_4_streams_of_other_encoders)
 {
     static const char *const names[] = {"gnu1", "gnu9", "node1", "node6", "busybox", "flushed", "go1", "go2", "go6",
@@ -978,8 +976,8 @@ static int run_world(const world *w, uint64_t memory_max, container_bytes *out)
     return error;
 }
 
-/* Any patch is refused, or yields its promised result; with less memory the same, or it is refused for that. If only the
-   hash differs, it is accepted once that is fixed, so nothing else is wrong. */
+/* Any patch is refused, or yields its promised result; with less memory the same, or it is refused for that. If only the hash
+   differs, it is accepted once that is fixed, so nothing else is wrong. */
 DX_PROPERTY(fuzz_container, 300)
 {
     world w = {.from.max = 4 * WORLD_MAX, .lists.max = WORLD_MAX, .form.max = WORLD_MAX, .patch.max = 6 * WORLD_MAX};

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Pulls of snapshots (docs/formats/sync.md): what crosses the wire, what a kill leaves, what servers may do.
+# Pulls of snapshots (docs/formats/sync.md): bytes on the wire, the state after a kill, what servers may do.
 # usage: test_dxup_sync.sh [FILTER...]      runs the cases whose name contains one of the filters
 #        DXUP=path                          tests that program instead of build/dxup
 set -u
@@ -8,7 +8,7 @@ evil=$PWD/build/dxup_evil_sync
 craft=$PWD/build/dxup_craft
 . tests/programs/kit.sh
 
-sources() { # DIR COUNT      files of text that look alike, as those of a project do
+sources() { # DIR COUNT      similar text files, like those of a project
     python3 -I -S -c '
 import os, random, sys
 r = random.Random(int(sys.argv[2]))
@@ -21,7 +21,7 @@ for i in range(int(sys.argv[2])):
             f.write("    %s = %s(%s, %d);\n" % (r.choice(words), r.choice(words), r.choice(words), r.randrange(10000)))' "$1" "$2"
 }
 packed() { tar -C "$1" -cf - . | gzip -6 | wc -c; } # bytes of the directory, compressed as one
-pull_to() { # DIR MOST      the pull brings what is in v with at most so many bytes on the wire
+pull_to() { # DIR MOST      the pull makes it equal to v, with at most MOST bytes on the wire
     expect 0 "$dxup" pull "$address" t "$1" --report
     same_tree v "$1"
     [ "$(get wire)" -le "$2" ] || fail "$(get wire) bytes instead of $2: $out"
@@ -30,7 +30,7 @@ pull_to() { # DIR MOST      the pull brings what is in v with at most so many by
 publish() { expect 0 "$dxup" publish store t v; }
 
 # >>bytes on the wire
-a_first_pull_is_compressed() { # across files, so like a packed archive, and an id on the way here and there for each
+a_first_pull_is_compressed() { # across files, so like a solid archive, plus one id in each direction per object
     sources v 1000
     publish
     start_server store
@@ -68,7 +68,7 @@ what_is_renamed_is_not_sent() {
     publish
     pull_to out 5000
 }
-a_seed_spares_what_it_has() { # whatever it is: another directory, that is only read
+a_seed_spares_what_it_has() { # any other directory, which is only read
     sources v 300
     bytes 3000000 >v/random
     publish
@@ -84,7 +84,7 @@ a_seed_spares_what_it_has() { # whatever it is: another directory, that is only 
     [ "$(get wire)" -le 120000 ] || fail "$(get wire) bytes: $out"
     [ "$(get outcome)" = patch ] || fail "$out"
     same_tree before other
-    rm -rf v/dir5 && sources w 40 && mv w v/new && bytes 900000 >v/more # and beside what is there
+    rm -rf v/dir5 && sources w 40 && mv w v/new && bytes 900000 >v/more # and next to existing data
     publish
     cp -a v/more before/more
     expect 0 "$dxup" pull "$address" t out --seed before --report
@@ -104,13 +104,13 @@ a_seed_spares_what_it_has() { # whatever it is: another directory, that is only 
     same_tree v out
 }
 numbered() { for i in $(seq "$1"); do echo "line $i of a file with many lines, $((i * i % 10007))"; done; } # LINES
-pull_file() { # MOST [OPTION...]   the pull of f to `file` brings what is in f with at most so many bytes on the wire
+pull_file() { # MOST [OPTION...]   the pull makes `file` equal to f, with at most MOST bytes on the wire
     expect 0 "$dxup" pull "$address" f file --report "${@:2}"
     cmp f file || fail "the file differs"
     [ "$(get wire)" -le "$1" ] || fail "$(get wire) bytes instead of $1: $out"
     [ -z "$(find . -maxdepth 1 -name '*dxup-*')" ] || fail "something was left behind"
 }
-a_file_is_sent_as_its_chunks() { # compressed; updates as a patch, or as what differs in chunks where the file is too large for one
+a_file_is_sent_as_its_chunks() { # compressed; updates as a patch, or as chunk deltas if the file is too large for one
     { numbered 60000 && bytes 2000000; } >f
     expect 0 "$dxup" publish store f f
     start_server store
@@ -123,7 +123,7 @@ a_file_is_sent_as_its_chunks() { # compressed; updates as a patch, or as what di
     [ "$(get outcome)" = patch ] || fail "$out"
     expect 0 "$dxup" pull "$address" f file --report
     [ "$(get outcome)" = unchanged ] && [ "$(get wire)" -le 500 ] || fail "$out"
-    { cat old; echo "changed here, so that no server knows it"; } >file # chunks are the same all the same, but for the last
+    { cat old; echo "changed here, so that no server knows it"; } >file # chunks are the same all the same, except the last
     pull_file 140000 --force
     [ "$(get outcome)" = patch ] || fail "$out"
     stop_server
@@ -141,7 +141,7 @@ a_file_is_sent_as_its_chunks() { # compressed; updates as a patch, or as what di
         pull_file $((n + 1200))
     done
 }
-a_file_too_large_for_a_patch_is_sent_as_its_changes() { # each chunk with the ones that were there: the server has room for few at once
+a_file_too_large_for_a_patch_is_sent_as_its_changes() { # each chunk with the existing ones as a base: the server has room for few at once
     bytes 9000000 >f
     cp f file
     expect 0 "$dxup" publish store f f
@@ -151,7 +151,7 @@ a_file_too_large_for_a_patch_is_sent_as_its_changes() { # each chunk with the on
     pull_file 25000
     [ "$(get outcome)" = patch ] || fail "$out"
 }
-a_file_with_zeros_is_sent_as_its_data() { # and has holes where it has nothing else
+a_file_with_zeros_is_sent_as_its_data() { # and has holes for the rest
     truncate -s 300M f
     bytes 1000000 | dd of=f bs=4096 seek=20000 conv=notrunc status=none
     expect 0 "$dxup" publish store f f 2>/dev/null
@@ -184,14 +184,14 @@ times_alone_cost_little() {
     [ -z "$(find . -maxdepth 1 -name '*dxup-*' ! -name '*dxup-seen')" ] || fail "something was left behind"
 }
 
-# >>what is on the disk
+# >>the disk
 unchanged_files_are_not_written() {
     sources v 200
     publish
     start_server store
     expect 0 "$dxup" pull "$address" t out
     before=$(cd out && find . -type f ! -name file7.c -printf '%P %i\n' | sort)
-    cp -al out mine # names of somebody else: what is not ours alone is written anew
+    cp -al out mine # hard links of somebody else: shared files are rewritten, not changed
     rm -r mine/dir9 mine/dir1*
     echo more >>v/dir7/file7.c
     publish
@@ -235,7 +235,7 @@ only_what_has_all_changes_is_replaced() { # the smallest directory; those above 
     pull_to out 4000
     [ -z "$(comm -12 <(echo "$before") <(directories out %i))" ] || fail "not all was replaced"
 }
-what_cannot_be_replaced_alone() { # names of a file on both sides; a directory that must not be moved
+what_cannot_be_replaced_alone() { # hard links on both sides; a directory that must not be moved
     sources v 40
     mkdir -p v/in/side
     echo one | tee v/in/side/{a,b} >/dev/null
