@@ -1,5 +1,5 @@
-/* A thousand connections of dx_link.h through a proxy that resets, stalls, dribbles, half-closes and drops them, while
-   servers get SIGTERM in mid-work and others take over. Whatever happens:
+/* A thousand connections of dx_link.h through a proxy that resets, stalls, dribbles, half-closes and drops them, while servers get
+   SIGTERM in mid-work and others take over. Whatever happens:
 
        every request ends exactly once: with its answer, or with an error;
        an answered one was carried out once, a refused one (503: the server drains) not at all;
