@@ -7,8 +7,8 @@
         sim_disk_reset(&disk, seed, sector);          // empty; sector: a power of two, the unit that is torn or damaged
         desc.device = sim_disk_device(&disk, barriers);
 
-    Writes go to `now`, which reads see. The next sync copies them to `stable`, which survives a power cut. Between two
-    syncs they are logged in order: for each sector, sim_disk_power() decides whether it survived in full, in part or not.
+    Writes go to `now`, which reads see. The next sync copies them to `stable`, which survives a power cut. Between two syncs
+    they are logged in order: for each sector, sim_disk_power() decides whether it survived in full, in part or not.
 
     fail_at, fail      at this call (counted from sim_disk_arm()) the power fails, one call fails, or all later calls do
     limit              the capacity in bytes: a write beyond it fails with DX_CAS_ENOSPACE

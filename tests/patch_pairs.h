@@ -1,5 +1,5 @@
-/* Bases and targets for tests of patch makers: six sorts of files that differ as such files do. The bytes are the same on
-   every machine and in every version. Include after dx_patch.h and dx_test.h. */
+/* Bases and targets for tests of patch makers: six sorts of files that differ as such files do. The bytes are the same on every
+   machine and in every version. Include after dx_patch.h and dx_test.h. */
 #ifndef PATCH_PAIRS_H
 #define PATCH_PAIRS_H
 

@@ -974,8 +974,8 @@ static unsigned state_of(dx_cas_store *s, unsigned most)
 
 enum { ROUNDS = 5 };
 
-/* After a power cut, the device must open for a reader and a writer, hold the state of an allowed commit, have no damage,
-   and accept further writes. */
+/* After a power cut, the device must open for a reader and a writer, hold the state of an allowed commit, have no damage, and
+   accept further writes. */
 static unsigned check_after_cut(sim *d, unsigned least, unsigned most)
 {
     dx_cas_store s;
@@ -1138,8 +1138,8 @@ static int count_damage(void *user, const dx_cas_damage *damage)
     return 0;
 }
 
-/* Any single damaged byte: verify finds and locates it, nothing silently reverts to an older state, and everything except
-   the record of that byte stays readable. */
+/* Any single damaged byte: verify finds and locates it, nothing silently reverts to an older state, and everything except the
+   record of that byte stays readable. */
 DX_TEST(w_75_every_single_byte_flip_is_found_and_the_rest_is_readable)
 {
     size_t ack_ops[ROUNDS + 1];
@@ -1435,8 +1435,7 @@ DX_TEST(w_75_a_flip_in_a_store_of_one_sync_is_found_or_takes_the_last_commit_bac
     sim_free(d);
 }
 
-/* A commit that could not be synced is cut off. A reader that saw it must be told to reopen, not that the store is
-   damaged. */
+/* A commit that could not be synced is cut off. A reader that saw it must be told to reopen, not that the store is damaged. */
 DX_TEST(ca_a_reader_of_a_commit_that_was_taken_back_opens_again)
 {
     for (unsigned how = 0; how < 2; how++) {
@@ -1484,8 +1483,7 @@ DX_TEST(ca_a_reader_of_a_commit_that_was_taken_back_opens_again)
     }
 }
 
-/* With reserved space, deletions and their commits succeed on a full device, and live data can be collected to another
-   one. */
+/* With reserved space, deletions and their commits succeed on a full device, and live data can be collected to another one. */
 DX_TEST(ca_a_full_device_never_blocks_deletion_or_collection)
 {
     for (uint32_t level = DX_CAS_FULL; level <= DX_CAS_NONE; level++) {
@@ -2644,9 +2642,8 @@ static sim *hostile_image(dx_cas_store *s)
     return d;
 }
 
-/* Headers with valid CRCs and ids chosen to collide in the index: opening must not take quadratic time. Two kinds of
-   collision: equal beginnings, which the payloads disprove, and equal upper bits, which are harmless because the key
-   spreads them. */
+/* Headers with valid CRCs and ids chosen to collide in the index: opening must not take quadratic time. Two kinds of collision:
+   equal beginnings, which the payloads disprove, and equal upper bits, which are harmless because the key spreads them. */
 DX_TEST(w_75_ids_that_were_made_to_meet_cost_no_quadratic_time)
 {
     enum { COUNT = 30000 };
@@ -2690,8 +2687,8 @@ static int base_is_missing(void *user, void *out, size_t capacity, const void *i
     return DX_CAS_EBASE;
 }
 
-/* Where that many ids collide, one more is verified before it is accepted. Its codec and its base decide nothing about the
-   store: it is left out like a damaged one. */
+/* Where that many ids collide, one more is verified before it is accepted. Its codec and its base decide nothing about the store:
+   it is left out like a damaged one. */
 DX_TEST(w_75_ids_that_meet_and_cannot_be_unpacked_are_left_out)
 {
     static const dx_cas_codec codec = {200, rle_pack, base_is_missing, NULL, NULL};
@@ -2776,8 +2773,8 @@ DX_TEST(w_77_of_two_copies_of_a_commit_the_one_that_the_chain_proves_stays)
     }
 }
 
-/* Two stores that were one diverged with the same objects. The log of one is damaged where they diverged: the records
-   after the damage belong to another branch, whose commits are chained, so nothing from the other store replaces them. */
+/* Two stores that were one diverged with the same objects. The log of one is damaged where they diverged: the records after the
+   damage belong to another branch, whose commits are chained, so nothing from the other store replaces them. */
 DX_TEST(w_77_repair_leaves_another_branch_of_the_history_alone)
 {
     uint8_t objects[4][400];
@@ -2856,8 +2853,8 @@ DX_TEST(w_77_repair_leaves_a_name_that_only_another_branch_has_alone)
     sim_free(e);
 }
 
-/* A stale record has reappeared in the store or in its backup, and the other one is damaged after it. Neither is right
-   everywhere; together they are. */
+/* A stale record has reappeared in the store or in its backup, and the other one is damaged after it. Neither is right everywhere;
+   together they are. */
 DX_TEST(w_77_a_record_of_old_on_either_side_hinders_no_repair)
 {
     uint8_t objects[2][300], old[364];

@@ -1,5 +1,5 @@
-/* Tests of checkpoints of dx_cas.h (docs/formats/cas.md, section 15): what open skips, what it must not trust, and what
-   reports a wrong one. The crash tests are in test_cas_crash.c.
+/* Tests of checkpoints of dx_cas.h (docs/formats/cas.md, section 15): what open skips, what it must not trust, and what reports a
+   wrong one. The crash tests are in test_cas_crash.c.
    cc -std=c11 -g -O1 -fsanitize=address,undefined tests/cores/test_cas_checkpoint.c -o build/test_cas_checkpoint */
 #define DX_IMPLEMENTATION
 #include "../../layers/dx_crc32c.h"
@@ -165,8 +165,7 @@ DX_TEST(ca_1_open_reads_what_came_since_the_checkpoint)
     kit_end(&k);
 }
 
-/* Names that change, disappear and return; consecutive deltas of the index, and a full rewrite when half of it is
-   garbage. */
+/* Names that change, disappear and return; consecutive deltas of the index, and a full rewrite when half of it is garbage. */
 DX_TEST(ca_1_blocks_follow_each_other_and_are_rewritten)
 {
     kit k;
@@ -252,8 +251,8 @@ static void small_store_holds(kit *k)
     DX_CHECK_EQ(ref.version, 2);
 }
 
-/* Every flipped bit and every truncation of the checkpoint: it is ignored from there on, verify reports where, and a
-   writer mends it. */
+/* Every flipped bit and every truncation of the checkpoint: it is ignored from there on, verify reports where, and a writer mends
+   it. */
 DX_TEST(ca_1_every_flipped_bit_and_every_length_is_ignored_and_named)
 {
     kit k;
@@ -370,8 +369,8 @@ static void sign_block(uint8_t *block, size_t size) /* any writer of the device 
     DX_CAS_P_HASH(final)(&h, block + size - 32, 32);
 }
 
-/* A forged checkpoint with a valid hash: an entry missing, duplicated or pointing elsewhere. get never returns wrong
-   bytes, and verify reports it. */
+/* A forged checkpoint with a valid hash: an entry missing, duplicated or pointing elsewhere. get never returns wrong bytes, and
+   verify reports it. */
 DX_TEST(ca_1_verify_names_a_checkpoint_that_lies)
 {
     for (unsigned lie = 0; lie < 6; lie++) {
@@ -417,8 +416,8 @@ DX_TEST(ca_1_verify_names_a_checkpoint_that_lies)
     }
 }
 
-/* Limits of a signed block, which any writer of the device can make: it lists no more entries than its part of the log has
-   room for, and its part is never empty. So false claims can increase neither memory nor the number of blocks. */
+/* Limits of a signed block, which any writer of the device can make: it lists no more entries than its part of the log has room
+   for, and its part is never empty. So false claims can increase neither memory nor the number of blocks. */
 DX_TEST(ca_1_a_signed_block_claims_no_more_than_its_part_of_the_log)
 {
     kit k;

@@ -1,8 +1,8 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
 #endif
-/* Crash tests of dx_cas.h: seeded scripts on a simulated disk with power cuts, failing calls, no space, and sectors that
-   are lost, torn, reordered, stale or damaged. After each fault the store must be a committed prefix of its history.
+/* Crash tests of dx_cas.h: seeded scripts on a simulated disk with power cuts, failing calls, no space, and sectors that are lost,
+   torn, reordered, stale or damaged. After each fault the store must be a committed prefix of its history.
    cc -std=c11 -O2 tests/cores/test_cas_crash.c -o build/test_cas_crash
 
    DX_CRASH_RUNS=n       number of runs of each kind      DX_CRASH_SEED=n  the first seed
@@ -186,8 +186,8 @@ static void check_state(run *r, const state *s)
     }
 }
 
-/* The disk must hold a state from `least` to r->attempted, for a reader and a writer alike. Returns false if a fault
-   strikes during an open. */
+/* The disk must hold a state from `least` to r->attempted, for a reader and a writer alike. Returns false if a fault strikes
+   during an open. */
 static bool reopen(run *r, unsigned least)
 {
     dx_cas_stats stats;
@@ -368,8 +368,8 @@ static int checkpoint(run *r)
     return r->disk.off ? error : DX_CAS_OK;
 }
 
-/* Unsynced commits: one copy of a commit or of the header may be torn, and padding. Nothing is lost, and the callback
-   reports it. */
+/* Unsynced commits: one copy of a commit or of the header may be torn, and padding. Nothing is lost, and the callback reports
+   it. */
 static int tell(void *user, const dx_cas_damage *damage)
 {
     run *r = (run *)user;
@@ -465,8 +465,8 @@ static int tell_index(void *user, const dx_cas_damage *damage)
     return 0;
 }
 
-/* Damage a checkpoint, or revert it to another time or another store's: nothing is hidden or invented, and verify reports
-   it. A writer continues, and its next checkpoint is right. */
+/* Damage a checkpoint, or revert it to another time or another store's: nothing is hidden or invented, and verify reports it. A
+   writer continues, and its next checkpoint is right. */
 static void rot_side(run *r)
 {
     sim_disk *d = &r->side;

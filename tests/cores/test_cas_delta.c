@@ -200,8 +200,7 @@ DX_TEST(dk_6_what_cannot_be_a_delta_is_stored_as_ever)
     kit_end(&k);
 }
 
-/* Coders that fill the space they are offered: the first may use up to the limit, the next must use less than the
-   first. */
+/* Coders that fill the space they are offered: the first may use up to the limit, the next must use less than the first. */
 static size_t offered[2], taken;
 static const uint8_t *wanted;
 

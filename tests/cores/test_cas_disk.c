@@ -1,6 +1,6 @@
-/* Model of the disk under dx_cas.h and its layers. Each run writes a store on a failing disk, then damages any number of
-   its sectors, in several ways at once, and opens, reads, verifies, repairs and collects it while calls keep failing. The
-   oracle: what was acknowledged, and what was readable before.
+/* Model of the disk under dx_cas.h and its layers. Each run writes a store on a failing disk, then damages any number of its
+   sectors, in several ways at once, and opens, reads, verifies, repairs and collects it while calls keep failing. The oracle:
+   what was acknowledged, and what was readable before.
 
    - Whatever was readable stays readable, and no read returns wrong bytes.
    - Whatever was acknowledged is there, or an error reports that it is not.
@@ -609,8 +609,8 @@ static bool is_in(run *r, side *s, unsigned n, dx_cas_ext_record *record)
     return read_object(r, s, n) == DX_CAS_OK && dx_cas_p_find(&s->store, &r->objects[n].id, record, NULL) == DX_CAS_OK;
 }
 
-/* The objects that a repair from this source must restore: those with a header here and content there in the same form;
-   from a copy, also those whose record is intact there. */
+/* The objects that a repair from this source must restore: those with a header here and content there in the same form; from a
+   copy, also those whose record is intact there. */
 static uint64_t wanted(run *r, unsigned what)
 {
     side *s = what == WITH_ANOTHER ? &r->spare : &r->backup;
@@ -829,8 +829,8 @@ DX_TEST(st_5_an_old_record_that_covers_the_last_commit_is_damage)
     dx_cas_close(&s->store);
 }
 
-/* The same before an unsynced commit, with records after it that no commit follows: a power cut left it so, and the log
-   ends before the commit, wherever the next gap is. */
+/* The same before an unsynced commit, with records after it that no commit follows: a power cut left it so, and the log ends
+   before the commit, wherever the next gap is. */
 DX_TEST(st_5_an_old_record_that_covers_a_loose_commit_is_a_cut)
 {
     run *r = &model;
@@ -888,8 +888,8 @@ DX_TEST(st_5_a_writer_makes_the_cut_durable_at_every_level)
     }
 }
 
-/* Opening a store without commits to write makes its header durable, at every level: the sync of its creation may have
-   failed and left only what the page cache returns. */
+/* Opening a store without commits to write makes its header durable, at every level: the sync of its creation may have failed and
+   left only what the page cache returns. */
 DX_TEST(st_5_a_header_that_a_failed_sync_forgot_becomes_durable)
 {
     run *r = &model;

@@ -1,5 +1,5 @@
-/* Tests of the hashes of dx_cas.h: every vector width against a reference of a few lines, many messages at once, parts of
-   a message. tests/checks/lanes.sh builds this once per width.
+/* Tests of the hashes of dx_cas.h: every vector width against a reference of a few lines, many messages at once, parts of a
+   message. tests/checks/lanes.sh builds this once per width.
    cc -std=c11 -g -O1 -fsanitize=address,undefined tests/cores/test_cas_hash.c -o build/test_cas_hash -lpthread */
 #define DX_IMPLEMENTATION
 #include "../../dx_cas.h"
@@ -16,8 +16,8 @@ static void fill(uint8_t *p, size_t size, uint64_t seed)
 }
 
 /* >>blake3 ------------------------------------------------------------- */
-/* The tree as the specification defines it: a subtree of more than one chunk has on its left the largest power of two of
-   chunks that leaves at least one byte on its right. Compression uses the portable code, one block at a time. */
+/* The tree as the specification defines it: a subtree of more than one chunk has on its left the largest power of two of chunks
+   that leaves at least one byte on its right. Compression uses the portable code, one block at a time. */
 static void reference(const uint32_t key[8], uint32_t mode, const uint8_t *p, size_t size, uint64_t chunk, bool root,
                       uint32_t out[16])
 {
@@ -101,8 +101,7 @@ DX_PROPERTY(ca_2_blake3_every_split_of_large_messages, 150)
     DX_CHECK_MEM(is, &want, 32);
 }
 
-/* Chunks of one call are merged with those of earlier calls, wherever those ended, and the last of them may be the
-   root. */
+/* Chunks of one call are merged with those of earlier calls, wherever those ended, and the last of them may be the root. */
 DX_TEST(ca_2_calls_of_whole_chunks_at_every_place)
 {
     static const size_t chunks[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 15, 16, 17, 31, 33, 64, 127, 128, 129, 131, 200};

@@ -1,5 +1,5 @@
-/* dx_cas.h beyond 2^32: a store whose log exceeds 4 GiB, and larger content. The device keeps only nonzero pages. An
-   offset that a sum or a cast truncates to 32 bits leads to other content.
+/* dx_cas.h beyond 2^32: a store whose log exceeds 4 GiB, and larger content. The device keeps only nonzero pages. An offset that a
+   sum or a cast truncates to 32 bits leads to other content.
    cc -std=c11 -O2 tests/cores/test_cas_large.c -o build/test_cas_large */
 #define DX_IMPLEMENTATION
 #include "../../dx_cas.h"

@@ -1,5 +1,5 @@
-/* Tests of dx_cas.h that mutants called for: the file device with unusual descriptors and errors; which bytes are a
-   record; where damage is reported; a store that changes while a reader opens it. */
+/* Tests of dx_cas.h that mutants called for: the file device with unusual descriptors and errors; which bytes are a record; where
+   damage is reported; a store that changes while a reader opens it. */
 #define _GNU_SOURCE
 #define DX_IMPLEMENTATION
 #include "../../dx_cas.h"
@@ -82,8 +82,7 @@ DX_TEST(ca_file_device_reports_what_the_system_refuses)
     DX_CHECK_EQ(dx_cas_file_sync_folder("no_folder_in_front"), DX_CAS_OK);
 }
 
-/* A sync that the system refuses. Some file systems cannot sync a directory and fail with EINVAL: their entries need no
-   sync. */
+/* A sync that the system refuses. Some file systems cannot sync a directory and fail with EINVAL: their entries need no sync. */
 static int sync_error;
 int fdatasync(int fd)
 {
@@ -589,8 +588,8 @@ static int as_it_is(void *user, void *out, size_t capacity, const void *base, si
 
 #define NOT_WITH(call) DX_CHECK_EQ(call, DX_CAS_EINVAL)
 
-/* Every required pointer, NULL one at a time: each call returns DX_CAS_EINVAL. The calls run with all of them first, so
-   that nothing else is the reason. */
+/* Every required pointer, NULL one at a time: each call returns DX_CAS_EINVAL. The calls run with all of them first, so that
+   nothing else is the reason. */
 DX_TEST(ca_each_required_pointer_alone)
 {
     static uint64_t memory_of_writer[30000], memory_of_reader[30000], memory_of_delta[1024];
@@ -784,8 +783,8 @@ DX_TEST(ca_each_required_pointer_alone)
     NOT_WITH(dx_cas_repair(&s, &less, NULL, NULL, NULL, NULL));
 }
 
-/* A list node has as many entries as it says, at least one, and no further bytes; their sizes are their children's, and
-   the sum is its own. Anything else is damage, even with a valid hash: an attacker can hash anything. */
+/* A list node has as many entries as it says, at least one, and no further bytes; their sizes are their children's, and the sum is
+   its own. Anything else is damage, even with a valid hash: an attacker can hash anything. */
 DX_TEST(ca_a_list_node_is_as_long_as_its_entries)
 {
     enum { MOST = 4, HEAD = 16, ENTRY = 40 };

@@ -1,8 +1,7 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
 #endif
-/* Concurrent readers of dx_cas.h during commits, collections and kills of a writer; concurrent writers; every flipped
-   byte.
+/* Concurrent readers of dx_cas.h during commits, collections and kills of a writer; concurrent writers; every flipped byte.
    cc -std=c11 -g -O1 -fsanitize=thread tests/cores/test_cas_race.c -o build/test_cas_race -lpthread */
 #define DX_IMPLEMENTATION
 #include "../../dx_cas.h"
@@ -84,8 +83,7 @@ static int write_version(dx_cas_store *s, uint64_t v)
     return error == DX_CAS_OK ? dx_cas_commit(s) : error;
 }
 
-/* Read an open store: the same version under all names, with the right bytes. Or an error that tells a reader to
-   reopen. */
+/* Read an open store: the same version under all names, with the right bytes. Or an error that tells a reader to reopen. */
 static int read_version(dx_cas_store *s, uint64_t *v)
 {
     uint8_t bytes[600], out[600];
@@ -631,8 +629,8 @@ DX_TEST(w_77_what_is_flipped_in_an_object_is_restored_from_a_second_store)
     free(to);
 }
 
-/* Repair in place. From a copy, every flipped byte is restored; from another program's store with the same content,
-   objects and list nodes; from nothing, padding and whatever has a second copy. */
+/* Repair in place. From a copy, every flipped byte is restored; from another program's store with the same content, objects
+   and list nodes; from nothing, padding and whatever has a second copy. */
 DX_TEST(w_77_what_is_flipped_is_repaired_in_place_and_the_rest_is_named)
 {
     small *m = (small *)calloc(1, sizeof *m), *copy = (small *)calloc(1, sizeof *copy);

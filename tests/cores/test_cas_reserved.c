@@ -1,6 +1,6 @@
 /* Every reserved byte of every format of dx_cas.h and its layers must have its reserved value (mostly zero) and is refused
-   otherwise, even if all checksums, hashes and the commit chain are right: else a later version's meaning would be lost
-   silently, or two readers would see different things.
+   otherwise, even if all checksums, hashes and the commit chain are right: else a later version's meaning would be lost silently,
+   or two readers would see different things.
    cc -std=c11 -O2 tests/cores/test_cas_reserved.c -o build/test_cas_reserved */
 #define DX_IMPLEMENTATION
 #include "../../dx_cas.h"

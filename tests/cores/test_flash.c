@@ -1,5 +1,5 @@
-/* Flash patches of dx_patch.h on a simulated flash with a power cut at every write and every erase. test_flash_small.c is
-   this file with DX_PATCH_FLASH_SMALL. */
+/* Flash patches of dx_patch.h on a simulated flash with a power cut at every write and every erase. test_flash_small.c is this
+   file with DX_PATCH_FLASH_SMALL. */
 #define DX_PATCH_IMPLEMENTATION
 #include "../../dx_patch.h"
 #define DX_TEST_MAIN
@@ -627,8 +627,7 @@ DX_TEST(flash_the_rest_of_another_run_is_refused)
     drop(&other);
 }
 
-/* Any body with valid checksums ends, writes only where it may (the simulator checks), and never reports a wrong
-   success. */
+/* Any body with valid checksums ends, writes only where it may (the simulator checks), and never reports a wrong success. */
 DX_PROPERTY(flash_invented_bodies, 3000)
 {
     static uint8_t patch[128 + 200];

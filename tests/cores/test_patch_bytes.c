@@ -1,7 +1,7 @@
-/* The output of dx_patch.h's maker, byte for byte. Where to search, what to select and how to encode it are hundreds of
-   decisions, none of which another test can see, since every patch applies. This test pins them: the same bytes on every
-   machine, with any memory of the same size, whatever it contained. To change the maker's decisions, regenerate the table
-   in the same commit (DX_TEST_SHOW=1 prints it), and check what became larger. */
+/* The output of dx_patch.h's maker, byte for byte. Where to search, what to select and how to encode it are hundreds of decisions,
+   none of which another test can see, since every patch applies. This test pins them: the same bytes on every machine, with any
+   memory of the same size, whatever it contained. To change the maker's decisions, regenerate the table in the same commit
+   (DX_TEST_SHOW=1 prints it), and check what became larger. */
 #define DX_PATCH_IMPLEMENTATION
 #include "../../dx_patch.h"
 #define DX_TEST_MAIN
@@ -321,8 +321,8 @@ static size_t memory_that_matters(way *w, const uint8_t *from, const uint8_t *to
     return high;
 }
 
-/* The available memory decides whether streams are made at all, what is indexed and how much is tried. These thresholds
-   must not depend on the size of a pointer, nor on the address of the memory. */
+/* The available memory decides whether streams are made at all, what is indexed and how much is tried. These thresholds must not
+   depend on the size of a pointer, nor on the address of the memory. */
 DX_TEST(p_the_same_memory_gives_the_same_patch_on_every_machine)
 {
     static const struct { int sort; size_t size, low, high, matters; } expected_at[] = {

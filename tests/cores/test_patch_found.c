@@ -88,8 +88,8 @@ static uint8_t random_byte(void)
     return (uint8_t)dx_test_random(&random_state);
 }
 
-/* The hash of data that ends one byte before, at and after every place where whole subtrees are hashed at once: in one
-   call, from memory that ends there, and in small pieces. */
+/* The hash of data that ends one byte before, at and after every place where whole subtrees are hashed at once: in one call, from
+   memory that ends there, and in small pieces. */
 DX_TEST(pt_hash_ends_around_subtrees)
 {
     static const size_t ends[] = {1024, 8192, 16384, 24576, 65536, 73728};
@@ -239,8 +239,8 @@ static int create_with(uint32_t codings, const uint8_t *base, const uint8_t *tar
     return error;
 }
 
-/* Streams alone: bisection finds the least memory. It suffices, and one byte less fails with ENOMEM or selects another
-   allowed coding. */
+/* Streams alone: bisection finds the least memory. It suffices, and one byte less fails with ENOMEM or selects another allowed
+   coding. */
 DX_TEST(streams_alone_in_the_least_memory)
 {
     enum { SIZE = 20000 };

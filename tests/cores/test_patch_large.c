@@ -1,5 +1,5 @@
-/* Stream deltas with the production limits: pairs of megabytes, little related, of sizes around what the maker processes
-   at once. test_patch_limits.c draws thousands of pairs with small limits; these tests show that nothing else differs. */
+/* Stream deltas with the production limits: pairs of megabytes, little related, of sizes around what the maker processes at once.
+   test_patch_limits.c draws thousands of pairs with small limits; these tests show that nothing else differs. */
 #define DX_PATCH_IMPLEMENTATION
 #include "../../dx_patch.h"
 #define DX_TEST_MAIN
@@ -64,9 +64,9 @@ static void fill_text(uint8_t *p, size_t size, uint64_t *seed)
     }
 }
 
-/* Short pieces of a text as base, one in three with changes; new text, and short copies of the target's past: such a
-   target is best made of copies alone. Those are tried after a body with matches, up to the place where that one was
-   evaluated, and here any byte of the target may be that place, also one between literals. */
+/* Short pieces of a text as base, one in three with changes; new text, and short copies of the target's past: such a target is
+   best made of copies alone. Those are tried after a body with matches, up to the place where that one was evaluated, and here any
+   byte of the target may be that place, also one between literals. */
 static void draw_text(size_t base_size, size_t target_size, size_t longest, uint64_t seed)
 {
     size_t at = 0, from = 0;

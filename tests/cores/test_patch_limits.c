@@ -1,6 +1,6 @@
-/* Stream deltas of files larger than what the maker processes at once. With production limits that takes megabytes per
-   pair; here the limits are so small that ten thousand pairs, of all sizes around them, are made in seconds. The format
-   and the appliers are unchanged. test_patch_large.c has a few pairs with the production limits. */
+/* Stream deltas of files larger than what the maker processes at once. With production limits that takes megabytes per pair; here
+   the limits are so small that ten thousand pairs, of all sizes around them, are made in seconds. The format and the appliers are
+   unchanged. test_patch_large.c has a few pairs with the production limits. */
 #define DX_PATCH_P_STEPS 64u
 #define DX_PATCH_P_STEPS_MORE 32u
 #define DX_PATCH_P_NICE 24u
@@ -15,8 +15,7 @@
 #define DX_PATCH_P_INDEX_MIN 4u
 #define DX_PATCH_P_JOINED 6u
 
-/* From some call on, a comparison may report differences that do not exist: to the maker, this looks like a defect of its
-   own. */
+/* From some call on, a comparison may report differences that do not exist: to the maker, this looks like a defect of its own. */
 static int compare(const void *a, const void *b, unsigned long size);
 #define DX_PATCH_MEMCMP compare
 #define DX_PATCH_IMPLEMENTATION
@@ -64,8 +63,7 @@ static size_t draw_size(dx_choices *c)
     return dx_choose(c, 1) && by <= size ? size - by : size + by;
 }
 
-/* A target with much or little of the base, some of it changed, and of its own past, near and as far back as copies
-   reach. */
+/* A target with much or little of the base, some of it changed, and of its own past, near and as far back as copies reach. */
 static void draw(dx_choices *c, size_t base_size, size_t target_size)
 {
     static const size_t far[] = {1, 3, (1u << DX_PATCH_P_WINDOW_MIN) - 1, 1u << DX_PATCH_P_WINDOW_MIN, (1u << DX_PATCH_P_WINDOW_MIN) + 1,
@@ -186,8 +184,8 @@ DX_PROPERTY(patch_limits_pairs, 1000)
     had.larger_than_a_probe += !patch[128] && target_size >= DX_PATCH_P_PROBE * DX_PATCH_P_SINK_MAX;
 }
 
-/* A defective maker (here: a comparison that is wrong from some call on) is detected by the check of copies, even if the
-   patch is not applied, or by applying it. It returns an error of its own, and no assertion fails. */
+/* A defective maker (here: a comparison that is wrong from some call on) is detected by the check of copies, even if the patch is
+   not applied, or by applying it. It returns an error of its own, and no assertion fails. */
 DX_PROPERTY(patch_limits_no_patch_that_fails, 150)
 {
     size_t base_size = draw_size(c), target_size = 600 + draw_size(c), size = 0, got = 0;
@@ -212,8 +210,8 @@ DX_PROPERTY(patch_limits_no_patch_that_fails, 150)
     DX_CHECK_MEM(out, target, target_size);
 }
 
-/* Streams alone, with too little memory for them: an error, and no patch in a coding that was not allowed. If another
-   coding is allowed, it is used. */
+/* Streams alone, with too little memory for them: an error, and no patch in a coding that was not allowed. If another coding is
+   allowed, it is used. */
 DX_TEST(patch_limits_streams_alone_in_little_memory)
 {
     enum { SIZE = 20000 };

@@ -65,8 +65,8 @@ DX_PROPERTY(pt_field_of_arm64_add, 500)
     check_field(bytes, DX_PATCH_P_FORM_LOW, 4, low, 12);
 }
 
-/* The target of ADRP and ADD: the page of the instruction's address (not its offset), moved by a number of pages, plus the
-   rest. Both instructions give the same target. */
+/* The target of ADRP and ADD: the page of the instruction's address (not its offset), moved by a number of pages, plus the rest.
+   Both instructions give the same target. */
 DX_PROPERTY(pt_target_of_arm64_adrp_and_add, 2000)
 {
     const uint32_t pages = (uint32_t)dx_choose(c, 0xfffff), low = (uint32_t)dx_choose(c, 0xfff), reg = (uint32_t)dx_choose(c, 30);
@@ -258,8 +258,8 @@ DX_PROPERTY(pt_segments_of_every_format, 3000)
     }
 }
 
-/* A segment that continues the previous one, in the file and in memory, merges with it; after zeros that are only in
-   memory it does not. */
+/* A segment that continues the previous one, in the file and in memory, merges with it; after zeros that are only in memory it
+   does not. */
 DX_TEST(pt_segments_that_continue_are_one)
 {
     static uint8_t bytes[1024];
@@ -376,8 +376,7 @@ static int hand_apply(void)
     return 0;
 }
 
-/* A patch from nothing to nothing with these parameters. With the memory they need it is valid; any error is a parameter
-   error. */
+/* A patch from nothing to nothing with these parameters. With the memory they need it is valid; any error is a parameter error. */
 static int with_parameters(int p0, int p1, int p2, int p3, int p4, uint64_t memory_size)
 {
     hand_delta(0, 0);
@@ -617,8 +616,8 @@ static void hand_flash_cover(uint64_t gap, uint64_t length, int64_t jump)
     hand_number(3, 0);
 }
 
-/* Each bound of a flash patch alone: the match's end in the target, its start and end in the base, the page rule, the run,
-   the gap. */
+/* Each bound of a flash patch alone: the match's end in the target, its start and end in the base, the page rule, the run, the
+   gap. */
 DX_TEST(pt_flash_matches_stay_in_both_files)
 {
     static const struct {
@@ -840,8 +839,8 @@ static void draw_files(dx_choices *c, size_t *base_size, size_t *target_size)
     for (uint64_t n = dx_choose(c, 30); n; n--) hand_target[dx_choose(c, 1199)] = (uint8_t)dx_choose(c, 255);
 }
 
-/* Output of every capacity, and memory, have exactly that size, so that the sanitizers detect each byte beyond. If the
-   whole patch has room, it is made; with less there is ENOSPACE, or a patch that fits. */
+/* Output of every capacity, and memory, have exactly that size, so that the sanitizers detect each byte beyond. If the whole patch
+   has room, it is made; with less there is ENOSPACE, or a patch that fits. */
 DX_PROPERTY(pt_create_with_every_capacity, 40)
 {
     static const dx_patch_kind kinds[3] = {DX_PATCH_KIND_DELTA, DX_PATCH_KIND_BLOCKS, DX_PATCH_KIND_FLASH};
@@ -974,8 +973,8 @@ DX_TEST(pt_create_of_large_files_with_little_memory)
     free(made);
 }
 
-/* The seed table has memory for all of its lines, however many seeds a base has and however much is left after the last
-   one (asserted where the table is made). */
+/* The seed table has memory for all of its lines, however many seeds a base has and however much is left after the last one
+   (asserted where the table is made). */
 DX_TEST(pt_create_of_bases_of_any_size)
 {
     enum { SIZE = 20000, MORE = 800 };
@@ -1185,8 +1184,8 @@ DX_PROPERTY(pt_addresses_of_segments, 5000)
     DX_CHECK(!dx_patch_p_map_address(&x, address, &got, &sure));
 }
 
-/* Patches made by earlier versions, with rich and plain mixing, still turn the same base into the same target: their
-   meaning does not depend on the maker. */
+/* Patches made by earlier versions, with rich and plain mixing, still turn the same base into the same target: their meaning does
+   not depend on the maker. */
 DX_TEST(pt_patches_of_before_still_apply)
 {
     static const struct {

@@ -1,5 +1,5 @@
-/* Stream deltas (dx_patch.h, coding 4): streams in every form, whole deltas of drawn pairs, and malicious versions of
-   both. Appliers in memory and streaming must agree on every input. */
+/* Stream deltas (dx_patch.h, coding 4): streams in every form, whole deltas of drawn pairs, and malicious versions of both.
+   Appliers in memory and streaming must agree on every input. */
 #define DX_PATCH_IMPLEMENTATION
 #include "../../dx_patch.h"
 #define DX_TEST_MAIN
@@ -177,8 +177,8 @@ static int both_ways(dx_choices *c, size_t base_size, size_t size, size_t memory
     return 0;
 }
 
-/* Levels above 6 never make larger patches than 6; they try the range coder from 8 on. If streams need more memory than
-   applying may use, or save nothing, it is tried at any level. */
+/* Levels above 6 never make larger patches than 6; they try the range coder from 8 on. If streams need more memory than applying
+   may use, or save nothing, it is tried at any level. */
 DX_PROPERTY(pt_4_levels_are_never_larger, 60)
 {
     size_t base_size, target_size, size = 0, size_of_6 = 0, got;
@@ -208,8 +208,8 @@ DX_PROPERTY(pt_4_levels_are_never_larger, 60)
     if (h.coding != DX_PATCH_CODING_STREAMS) DX_CHECK_EQ(size, got);
 }
 
-/* Copies from all distances, of all lengths, overlapping themselves: the same in memory and through a window, also where
-   it wraps. */
+/* Copies from all distances, of all lengths, overlapping themselves: the same in memory and through a window, also where it
+   wraps. */
 DX_PROPERTY(pt_4_periods, 60)
 {
     size_t period = 1 + (size_t)dx_choose(c, dx_choose(c, 1) ? 40 : 5000), size, got, target_size = (size_t)dx_choose(c, 200000);
@@ -654,8 +654,8 @@ DX_TEST(streams_what_was_done)
     DX_CHECK(had.refused > 0 && had.accepted > 0);
 }
 
-/* In a target of gigabytes, a symbol may occur more than 2^29 times: it is still the cheapest, and prices match those of
-   the same shares. */
+/* In a target of gigabytes, a symbol may occur more than 2^29 times: it is still the cheapest, and prices match those of the same
+   shares. */
 DX_TEST(p_prices_of_counts_beyond_what_a_total_holds)
 {
     static const uint32_t few[5] = {1u << 17, 1u << 16, 3u << 13, 1u << 12, 1u << 12};

@@ -142,8 +142,8 @@ EVERY(a_receive_of_as_many_messages_as_a_result_counts)
     loop_close(&l);
 }
 
-/* E13: an empty pool is no error and ends nothing; a returned buffer goes to the receive that has waited longest, without
-   a timer. */
+/* E13: an empty pool is no error and ends nothing; a returned buffer goes to the receive that has waited longest, without a
+   timer. */
 EVERY(e_13_an_empty_pool_parks_and_resumes_in_order)
 {
     enum { N = 6 };

@@ -1,5 +1,5 @@
-/* Tests of the bulk transfer (layers/dx_bulk.h) that mutants called for: one side alone, driven frame by frame, at each
-   limit of its times, numbers and sizes. Memory is exactly of size dx_bulk_memory_size(), so that ASan detects its end. */
+/* Tests of the bulk transfer (layers/dx_bulk.h) that mutants called for: one side alone, driven frame by frame, at each limit of
+   its times, numbers and sizes. Memory is exactly of size dx_bulk_memory_size(), so that ASan detects its end. */
 #define DX_IMPLEMENTATION
 #include "../../dx_hbtp.h"
 #include "../../layers/dx_bulk.h"

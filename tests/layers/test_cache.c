@@ -914,8 +914,8 @@ static shared *shared_make(uint32_t entries, uint64_t bytes)
 
 static unsigned read_of(const unsigned *version) { return __atomic_load_n(version, __ATOMIC_SEQ_CST); }
 
-/* Request query number q, which depends on table q % 8 and whose answer has that table's version. It must be at least as
-   new as the last invalidation that had returned before. */
+/* Request query number q, which depends on table q % 8 and whose answer has that table's version. It must be at least as new
+   as the last invalidation that had returned before. */
 static void ask(shared *s, unsigned q)
 {
     char key[16], text[64], table[4];
@@ -1313,8 +1313,8 @@ DX_PROPERTY(ec_13_hostile_records_never_harm, 1000)
     dx_cas_close(&s);
 }
 
-/* A load that fails at any read leaves an empty cache, and the next load gets everything. If the program continues without
-   a load, nothing from the store returns: the store does not know later invalidations. */
+/* A load that fails at any read leaves an empty cache, and the next load gets everything. If the program continues without a
+   load, nothing from the store returns: the store does not know later invalidations. */
 DX_TEST(ec_1_dt_5_a_load_that_fails_leaves_an_empty_cache)
 {
     static disk d, whole;

@@ -1,6 +1,5 @@
-/* The store on NOR flash of layers/dx_nor.h, on a simulated flash with the rules of real ones and a power cut at every
-   program and every erase; and the exchange of stores with dx_cas.h. cc -std=c11 -O2 tests/layers/test_nor.c -o
-   build/test_nor */
+/* The store on NOR flash of layers/dx_nor.h, on a simulated flash with the rules of real ones and a power cut at every program
+   and every erase; and the exchange of stores with dx_cas.h. cc -std=c11 -O2 tests/layers/test_nor.c -o build/test_nor */
 #define DX_IMPLEMENTATION
 #define DX_CAS_SMALL
 #include "../../dx_cas.h"
@@ -260,8 +259,7 @@ static bool holds(dx_nor *n, const state *s)
     return true;
 }
 
-/* A power cut between two copies: of the first block's header, or of the last commit. The next write repairs the
-   latter. */
+/* A power cut between two copies: of the first block's header, or of the last commit. The next write repairs the latter. */
 static int only_copies(void *user, const dx_cas_damage *d)
 {
     const dx_nor *n = (const dx_nor *)user;

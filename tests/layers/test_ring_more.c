@@ -60,8 +60,8 @@ DX_TEST(rb_4_fixed_ring_is_full_and_empty)
     free(r.memory);
 }
 
-/* Operations on a document as records of 16 bytes, written and read in place in the ring. The three formerly reserved
-   bytes after the opcode hold the length of an attribute's value. */
+/* Operations on a document as records of 16 bytes, written and read in place in the ring. The three formerly reserved bytes
+   after the opcode hold the length of an attribute's value. */
 enum { CLONE = 1, UPDATE_TEXT, UPDATE_ATTR, REMOVE, OPCODES };
 #define RENDER_OP(F, S, A, L, E, ...) \
     E(u8, opcode, 5) F(u8, attribute) F(u16, length) F(u32, target) F(u32, place) F(u32, more)
@@ -292,8 +292,8 @@ DX_TEST(rb_5_consumer_believes_nothing)
     free(r.memory);
 }
 
-/* Space that the reader has released stays the producer's: a reader index that moves back is refused, and a claim can
-   still be committed. */
+/* Space that the reader has released stays the producer's: a reader index that moves back is refused, and a claim can still
+   be committed. */
 DX_TEST(rb_5_a_reader_that_goes_back_is_refused)
 {
     const uint8_t record[16] = "sixteen bytes...";

@@ -551,8 +551,7 @@ DX_TEST(json_arguments_and_integers)
 
 /* >>a model of JSON ----------------------------------------------------
 
-   RFC 8259 by recursion, following its grammar. Each function takes the start of an element and returns its end; NULL:
-   invalid. */
+   RFC 8259 by recursion, following its grammar. Each function takes the start of an element and returns its end; NULL: invalid. */
 static const char *model_end; /* of the text */
 
 static const char *model_space(const char *p)

@@ -1,4 +1,4 @@
-/* Tests of layers/dx_watch.h: its reports suffice to know what is in a directory. */
+/* Tests of layers/dx_watch.h: its reports suffice to know a directory's contents. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
