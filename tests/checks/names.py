@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
-"""names.py times|marks|arrows HEADER...: one line for each name or mark that a reader would
-misunderstand.
+"""names.py times|marks|arrows HEADER...: one line for each misleading name or mark.
 
 times   In public declarations a name in _ns is either an instant of a clock or a length, and always the same: deadline_ns,
         now_ns and so on are instants, timeout_ns, period_ns and so on lengths. A deadline_ns documents its clock.

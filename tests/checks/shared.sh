@@ -14,7 +14,7 @@ pieces() { # HEADER
              /^\/\* >>/ { shared = $2 == ">>shared" ? "yes" : "no"; next }
              /^\/\* <<shared/ { shared = "no" }
              macro { text = text " " $0; if (!/\\$/) { macro = 0; piece() }; next }
-             /^#define .*\\$/ { # of a macro with two definitions the first one
+             /^#define .*\\$/ { # of a macro with two definitions, the first one
                  name = $2
                  sub(/\(.*/, "", name)
                  if (!seen[name]++) { macro = 1; text = $0 }

@@ -851,7 +851,7 @@ limits_of_memory_and_output() { # whatever a patch demands: refused with its rea
     expect 5 apply old patch out --target-max 2
     expect 0 apply old patch out --target-max 3
     rm patch log
-    # Every kind, by the same two options.
+    # Every kind, with the same two options.
     seq 180000 >old # 1.1 MB
     { echo one more && cat old; } >new
     rm out
@@ -896,7 +896,7 @@ two_at_once() {
     make_versions
     expect 0 diff old new patch
     cp old file
-    exec 9>.file.dxup-part # the lock that a running one holds
+    exec 9>.file.dxup-part # the lock that a running process holds
     flock 9
     expect 6 apply-in-place file patch
     says "being updated"
@@ -909,7 +909,7 @@ for case in a_delta a_coding_that_fails blocks_and_undo sizes_that_change one_wa
     info_shows_every_field modes_and_links_stay a_dangling_link_is_not_replaced names_that_look_like_options bounded_memory bounded_memory_of_containers large_files_are_mapped_and_made_in_little_memory a_patch_of_two flash_patches vcdiff_here records vcdiff_with_xdelta3 containers containers_that_are_damaged containers_around_other_patches bad_command_lines \
     limits_of_memory_and_output missing_and_strange_files summaries nothing_overwrites_its_source a_wrong_base applied_twice a_truncated_patch a_flipped_bit \
     no_patch_at_all a_full_disk a_read_only_disk_and_a_size_limit killed_at_any_moment two_at_once; do
-    case $dxpatch:$case in *asan*:bounded_memory*) continue ;; esac # the sanitizers' own memory has no bound
+    case $dxpatch:$case in *asan*:bounded_memory*) continue ;; esac # the sanitizers' own memory is unbounded
     run $case
 done
 echo "test_dxpatch: $passed passed, $failed failed, $skipped skipped"

@@ -157,7 +157,7 @@ async function states(client) {
   await c.unsubscribe(42);
   check(await statusOf(c.unsubscribe(42)) === 404, "not subscribed any more");
 }
-/** A subscription goes on where it was on another connection; what was forgotten comes as a whole. */
+/** A subscription resumes on another connection; states whose changes were dropped are sent whole. */
 async function versions(client) {
   const heard = [], epoch = 0xfedcba9876543210n, other = await client({hello: false});
   let text = "";
