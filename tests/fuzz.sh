@@ -4,8 +4,8 @@
 #        tests/fuzz.sh TARGET [SECONDS] [OPTION...]   60 seconds, or 0 for ever; options are libFuzzer's
 #        tests/fuzz.sh keep TARGET [COUNT]      put the COUNT inputs with the best coverage into tests/corpus
 # Every interesting input stays in build/fuzz/TARGET, from which the next run continues. A finding is minimised and
-# put into tests/corpus as TARGET-HASH.fuzz, which the suite then replays. Needs clang and its runtime (Debian:
-# clang, libclang-rt-14-dev).
+# put into tests/corpus as TARGET-HASH.fuzz, which the suite then replays.
+# Needs clang and its runtime (Debian: clang, libclang-rt-14-dev).
 set -u
 cd "$(dirname "$0")/.." || exit 1
 targets() { sed -nE 's/^DX_PROPERTY\((fuzz_[a-z0-9_]*),.*/\1/p' "$@"; }

@@ -1,6 +1,6 @@
 /* dx_patch.h included after dx_cas.h: it hashes with the vectors of dx_cas.h, to the same result as
-   without. cc -std=c11 -g -O1 -fsanitize=address,undefined tests/cores/test_patch_blake3.c -o
-   build/test_patch_blake3 */
+   without.
+   cc -std=c11 -g -O1 -fsanitize=address,undefined tests/cores/test_patch_blake3.c -o build/test_patch_blake3 */
 #define DX_CAS_STATIC
 #define DX_CAS_IMPLEMENTATION
 #include "../../dx_cas.h"

@@ -1,6 +1,6 @@
 /* dx_hde.h included after dx_cas.h: it hashes pages with the vectors of dx_cas.h, and records contain the same
-   hashes as without. cc -std=c11 -g -O1 -fsanitize=address,undefined tests/layers/test_hde_blake3.c -o
-   build/test_hde_blake3 */
+   hashes as without.
+   cc -std=c11 -g -O1 -fsanitize=address,undefined tests/layers/test_hde_blake3.c -o build/test_hde_blake3 */
 #define DX_CAS_STATIC
 #define DX_CAS_IMPLEMENTATION
 #include "../../dx_cas.h"

@@ -1,5 +1,6 @@
 /* The store on NOR flash of layers/dx_nor.h, on a simulated flash with the rules of real ones and a power cut at every program
-   and every erase; and the exchange of stores with dx_cas.h. cc -std=c11 -O2 tests/layers/test_nor.c -o build/test_nor */
+   and every erase; and the exchange of stores with dx_cas.h.
+   cc -std=c11 -O2 tests/layers/test_nor.c -o build/test_nor */
 #define DX_IMPLEMENTATION
 #define DX_CAS_SMALL
 #include "../../dx_cas.h"

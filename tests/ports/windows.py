@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""dxpatch, dxup and dxecho built for Windows, run in wine, together with the same programs of this system. usage: windows.py
-[FILTER...]       runs the cases whose name contains one of the filters"""
+"""dxpatch, dxup and dxecho built for Windows, run in wine, together with the same programs of this system.
+usage: windows.py [FILTER...]       runs the cases whose name contains one of the filters"""
 import fcntl, os, pty, random, re, select, shutil, socket, stat, subprocess, sys, tempfile, time, urllib.request
 
 top = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))

@@ -1,5 +1,6 @@
 // The page of examples/www in headless Chromium, served by dxup: first load, 304, patch, a damaged cache, a patch damaged in
-// transit, and a start without network. usage: node www.mjs FOLDER [SCREENSHOT]      FOLDER: output of build.sh
+// transit, and a start without network.
+// usage: node www.mjs FOLDER [SCREENSHOT]      FOLDER: output of build.sh
 import { spawn, spawnSync } from 'node:child_process';
 import { readFileSync, readdirSync, rmSync, mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,6 +1,6 @@
 /* Puts snapshots into a store that `dxup publish` would never make: of entries that no such
-   directory has (make), and of bytes that are no snapshot at all (make_raw). usage: dxup_craft
-   STORE NAME CASE */
+   directory has (make), and of bytes that are no snapshot at all (make_raw).
+   usage: dxup_craft STORE NAME CASE */
 #include "../../programs/versions/tree/tree.h"
 
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The HTTP side of `dxup serve`: requests of curl and browsers, and ones they never send; and a burst of frames on the other side.
-DXUP=build/dxup, DX_FUZZ=n connections with random input, DX_TEST=name of tests, DX_TIER=native: two kinds of floods instead of
-six"""
+DXUP=build/dxup, DX_FUZZ=n connections with random input, DX_TEST=name of tests,
+DX_TIER=native: two kinds of floods instead of six"""
 import gzip, html.parser, http.client, json, os, random, re, resource, selectors, shutil, signal, socket, struct, subprocess, sys, tempfile, threading, time, urllib.parse
 
 DXUP = os.environ.get("DXUP", "build/dxup")

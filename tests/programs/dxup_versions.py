@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Peers of dxup serve with other versions of the protocol. usage: dxup_versions.py DXUP ADDR:PORT NAME FILE [BASE]
+"""Peers of dxup serve with other versions of the protocol.
+usage: dxup_versions.py DXUP ADDR:PORT NAME FILE [BASE]
 
 With BASE, which is another version of NAME: clients that read patches between containers, and older ones. The
 request for NAME, whose content is FILE, is recorded from DXUP itself; so this file does not know its coding."""

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """dxkeep against a model: a writer changes a directory at random and records its contents; whatever dxkeep restores, now and
-later, must equal that record. dxkeep is killed, stopped, denied disk space, and run as the first process. usage: test_dxkeep.py
-[FILTER...]     runs the cases whose name contains one of the filters
-     DXKEEP=path DX_TEST_SEED=n DX_ROUNDS=n"""
+later, must equal that record. dxkeep is killed, stopped, denied disk space, and run as the first process.
+usage: test_dxkeep.py [FILTER...]     runs the cases whose name contains one of the filters
+       DXKEEP=path DX_TEST_SEED=n DX_ROUNDS=n"""
 import contextlib, ctypes, hashlib, json, mmap, os, random, re, shutil, signal, stat, subprocess, sys, tempfile, time
 
 top = os.getcwd()

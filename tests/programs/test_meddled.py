@@ -3,10 +3,9 @@
 are never lost if the program ends with 0. They are in the destination, or in the directory that the program names with status
 6. The same after a kill before any call, a writer after that, and the next run.
 
-usage: test_meddled.py [FILTER...]      before each call, with DX_EVERY=1, else before some: DX_TEST_RUNS (20) of each case.
-The
-                                      writer's action is drawn with DX_TEST_SEED
-     DXUP=path DXKEEP=path"""
+usage: test_meddled.py [FILTER...]      before each call, with DX_EVERY=1, else before some: DX_TEST_RUNS (20) of each case. The
+                                        writer's action is drawn with DX_TEST_SEED
+       DXUP=path DXKEEP=path"""
 import concurrent.futures, os, random, re, shutil, subprocess, sys, tempfile, time
 
 top = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """The clients of examples/clients/ conform to docs/formats/hbtp.md: the vectors of tests/vectors/hbtp.txt, with
 their sessions, and both directions with the C side over real sockets (tests/readers/hbtp_peer.c). This tests the
-Python client and starts hbtp_clients.mjs for the JavaScript one. usage: hbtp_clients.py [FILTER]      the last line
-counts; DX_TEST_SEED=n: other choices; DX_TEST_RUNS=n multiplies their number"""
+Python client and starts hbtp_clients.mjs for the JavaScript one.
+usage: hbtp_clients.py [FILTER]      the last line counts; DX_TEST_SEED=n: other choices; DX_TEST_RUNS=n multiplies their number"""
 import logging, os, random, re, shutil, socket, struct, subprocess, sys, threading, time
 
 TOP = os.path.abspath(os.path.join(os.path.dirname(__file__), "../.."))
