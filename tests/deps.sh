@@ -1,9 +1,9 @@
 #!/bin/sh
-# Installs what is missing for the tests (Debian, Ubuntu), else says what it is. Nothing missing: nothing done.
+# Installs whatever is missing for the tests (Debian, Ubuntu), or lists it if it cannot. Nothing missing: nothing done.
 # usage: deps.sh compiler      a C compiler
-#        deps.sh demo          what `make demo` shows more with: zstd, zlib and rsync
-#        deps.sh test          what `make test` needs: gcc, python3 and small tools, at most 300 MB
-#        deps.sh all           what `make test-all` needs, too: cross compilers, emulators, a browser
+#        deps.sh demo          optional programs for `make demo`: zstd, zlib and rsync
+#        deps.sh test          requirements of `make test`: gcc, python3 and small tools, at most 300 MB
+#        deps.sh all           the additional ones of `make test-all`: cross compilers, emulators, a browser
 set -u
 missing=
 need() { # PACKAGE COMMAND...      the package is missing unless the command succeeds
@@ -135,7 +135,7 @@ need_for_all() {
     fi
 }
 
-# What apt is about to do, in its own words: how many packages, how much to fetch, how much room they take.
+# What apt will do, in its own words: how many packages, how much to download, how much disk space.
 announce() { # PACKAGE...
     echo "needed and missing: $*"
     env LC_ALL=C apt-get install --assume-no -q --no-install-recommends "$@" 2>/dev/null </dev/null |
@@ -147,14 +147,14 @@ announce() { # PACKAGE...
     fi
     return 0
 }
-# Debian's packages: all at once; with fresh lists when that fails; then one by one, so that one that cannot be had costs only itself.
+# Debian's packages: all at once; with fresh lists if that fails; then one by one, so that an unavailable one costs only itself.
 install_missing() {
     [ -n "$missing" ] || return 0
     if ! has apt-get >/dev/null; then
         echo "the tests also use (Debian's names), what needs them is skipped:$missing"
         return 1
     fi
-    # A machine that has never asked for the lists of packages knows none.
+    # A machine that has never downloaded package lists knows no packages.
     apt-cache show gcc >/dev/null 2>&1 || install_with apt-get update -q
     announce $missing || { echo "not installed, what needs them is skipped:$missing"; return 1; }
     apt_install $missing && return 0

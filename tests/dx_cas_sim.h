@@ -1,48 +1,48 @@
-/*  dx_cas_sim.h - a simulated disk for the stores of dx_cas.h, whose power fails, whose calls fail, which fills up, and whose
-                   sectors are lost, torn, reordered, zeroed, old, another's or flipped
+/*  dx_cas_sim.h - a simulated disk for the stores of dx_cas.h: power cuts, failing calls, a full disk, and sectors
+    that are lost, torn, reordered, zeroed, stale, misdirected or flipped
 
-    Include it behind dx_cas.h and dx_test.h.
+    Include it after dx_cas.h and dx_test.h.
 
         static sim_disk disk;
         sim_disk_reset(&disk, seed, sector);          // empty; sector: a power of two, the unit that is torn or damaged
         desc.device = sim_disk_device(&disk, barriers);
 
-    Writes go to `now`, which reads see, and with the next sync to `stable`, which is what a power cut leaves. Between two syncs
-    they are kept in their order: sim_disk_power() decides for each sector whether it came through, in part or not at all.
+    Writes go to `now`, which reads see. The next sync copies them to `stable`, which survives a power cut. Between two syncs
+    they are logged in order: for each sector, sim_disk_power() decides whether it survived in full, in part or not.
 
-    fail_at, fail      at this call (counted from sim_disk_arm()) the power goes, a call fails once, or all do from then on
-    limit              so many bytes fit: a write behind them is DX_CAS_ENOSPACE
-    forgetful          a sync that fails leaves its pages clean, as Linux does: what they hold is read until the power goes, no
-                       later sync writes them, and each of their sectors may have come through or not
+    fail_at, fail      at this call (counted from sim_disk_arm()) the power fails, one call fails, or all later calls do
+    limit              the capacity in bytes: a write beyond it fails with DX_CAS_ENOSPACE
+    forgetful          a failed sync marks its pages clean, as Linux does: reads see their content until the power cut, no
+                       later sync writes them, and each of their sectors may or may not have reached the disk
 
-    Damage is done at rest, to `now` and `stable` alike: sim_disk_damage(). */
+    sim_disk_damage() damages data at rest, in `now` and `stable` alike. */
 #ifndef DX_CAS_SIM_H
 #define DX_CAS_SIM_H
 
 enum { SIM_CAPACITY = 32768, SIM_OPS = 512, SIM_LOG = 65536 };
 enum { SIM_WRITE, SIM_TRUNCATE, SIM_BARRIER };                               /* sim_op.kind */
 enum { SIM_FAIL_NEVER, SIM_FAIL_CUT, SIM_FAIL_ONCE, SIM_FAIL_FROM_THEN_ON }; /* sim_disk.fail */
-enum { SIM_ZERO, SIM_STALE, SIM_MISDIRECTED, SIM_FLIP, SIM_KINDS };          /* of damage */
+enum { SIM_ZERO, SIM_STALE, SIM_MISDIRECTED, SIM_FLIP, SIM_KINDS };          /* the kind of damage */
 
 typedef struct sim_op {
-    uint32_t kind, at, size, data; /* data: where it stands in the log */
+    uint32_t kind, at, size, data; /* data: its offset in the log */
 } sim_op;
 
 typedef struct sim_disk {
     uint8_t  now[SIM_CAPACITY], stable[SIM_CAPACITY];
-    uint8_t  older[SIM_CAPACITY];           /* of each sector something that was stable there before */
+    uint8_t  older[SIM_CAPACITY];           /* for each sector, content that was stable there earlier */
     size_t   size, stable_size, limit, used;
-    size_t   most;                          /* no byte behind it was ever written since the reset */
+    size_t   most;                          /* the end of the highest write since the reset */
     sim_op   ops[SIM_OPS];                  /* since the last sync */
-    unsigned count, sector, keep;           /* keep: of 8 pieces so many survive a cut */
+    unsigned count, sector, keep;           /* keep: of 8 pieces, how many survive a power cut */
     uint8_t  log[SIM_LOG];
     long     calls, fail_at;
     int      fail;
     bool     off, failed, forgetful;
     uint64_t random;
-    uint64_t faults, forgotten;             /* counted over all runs; forgotten: syncs that lost pages */
-    uint64_t damaged[SIM_KINDS];            /* the same, of sectors at rest */
-    struct sim_disk *main;                  /* NULL; or that whose faults and power this one shares */
+    uint64_t faults, forgotten;             /* over all runs; forgotten: syncs that lost pages */
+    uint64_t damaged[SIM_KINDS];            /* over all runs: damaged sectors at rest */
+    struct sim_disk *main;                  /* NULL, or the disk whose faults and power this one shares */
 } sim_disk;
 
 static unsigned sim_pick(sim_disk *d, unsigned n) { return (unsigned)((dx_test_random(&d->random) >> 32) * n >> 32); }
@@ -60,7 +60,7 @@ static void sim_cut(uint8_t *to, size_t *size, size_t at)
     *size = at;
 }
 
-/* What the sectors held that a write changes may come back one day. */
+/* Remember the old content of the sectors that a write changes: SIM_STALE restores it. */
 static void sim_remember(sim_disk *d, size_t at, size_t n)
 {
     size_t end = at + n;
@@ -69,7 +69,7 @@ static void sim_remember(sim_disk *d, size_t at, size_t n)
     }
 }
 
-/* An operation as a whole reaches the medium. */
+/* Apply a whole operation to `stable`. */
 static void sim_apply(sim_disk *d, const sim_op *o)
 {
     if (o->kind == SIM_WRITE) {
@@ -90,7 +90,7 @@ static void sim_settle(sim_disk *d)
 static void sim_note(sim_disk *d, uint32_t kind, size_t at, const void *data, size_t n)
 {
     sim_op *o;
-    if (d->count == SIM_OPS || d->used + n > SIM_LOG) sim_settle(d); /* the system wrote it back by itself */
+    if (d->count == SIM_OPS || d->used + n > SIM_LOG) sim_settle(d); /* the system writes back by itself */
     o = &d->ops[d->count++];
     o->kind = kind;
     o->at = (uint32_t)at;
@@ -101,11 +101,12 @@ static void sim_note(sim_disk *d, uint32_t kind, size_t at, const void *data, si
     if (kind == SIM_WRITE && d->most < at + n) d->most = at + n;
 }
 
-/* The pieces of a write, sector by sector, each of which is kept, lost, or torn. */
+/* Apply a write sector by sector: each one is kept, lost or torn. */
 static void sim_survive(sim_disk *d, const sim_op *o)
 {
     size_t at = o->at, end = at + o->size, n;
-    if (o->size && sim_pick(d, 8) < d->keep && d->stable_size < end) d->stable_size = end; /* the size may come without the data */
+    /* the new size may be stable before the data */
+    if (o->size && sim_pick(d, 8) < d->keep && d->stable_size < end) d->stable_size = end;
     for (; at < end; at += n) {
         n = d->sector - at % d->sector;
         if (n > end - at) n = end - at;
@@ -115,8 +116,7 @@ static void sim_survive(sim_disk *d, const sim_op *o)
     }
 }
 
-/* The power comes back: of what was not synced anything may be there or not, but nothing behind a barrier without what is
-   before it. */
+/* Power returns. Unsynced writes may or may not have survived, but none after a barrier without all before it. */
 static void sim_disk_power(sim_disk *d)
 {
     unsigned barriers = 0, last, i, seen = 0;
@@ -126,7 +126,7 @@ static void sim_disk_power(sim_disk *d)
     for (i = 0; i < d->count && seen <= last; i++) {
         const sim_op *o = &d->ops[i];
         if (o->kind == SIM_BARRIER) seen++;
-        else if (seen < last) sim_apply(d, o); /* torn pieces are of the last epoch only */
+        else if (seen < last) sim_apply(d, o); /* only the last epoch has torn sectors */
         else if (o->kind == SIM_WRITE) sim_survive(d, o);
         else if (sim_pick(d, 8) < d->keep) sim_apply(d, o);
     }
@@ -137,20 +137,20 @@ static void sim_disk_power(sim_disk *d)
     d->off = false;
 }
 
-/* A sync failed, and nothing of what it should have written will be tried again. */
+/* A sync failed, and what it should have written is never retried. */
 static void sim_forget(sim_disk *d)
 {
     d->forgotten++;
     d->keep = sim_pick(d, 9);
     for (unsigned i = 0; i < d->count; i++) {
         if (d->ops[i].kind == SIM_WRITE) sim_survive(d, &d->ops[i]);
-        else sim_apply(d, &d->ops[i]); /* the file system keeps its own books */
+        else sim_apply(d, &d->ops[i]); /* file system metadata survives */
     }
     d->count = 0;
     d->used = 0;
 }
 
-/* Does this call fail? Sets off when the power is gone. */
+/* Does this call fail? It sets `off` when the power fails. */
 static bool sim_faulty(sim_disk *d)
 {
     if (d->main) d = d->main;
@@ -181,7 +181,7 @@ static int sim_write(void *user, uint64_t at, const void *data, size_t size)
     if ((d->main ? d->main : d)->off) return DX_CAS_ESYS;
     if (sim_faulty(d)) {
         error = DX_CAS_ESYS;
-        size = at < d->limit ? sim_pick(d, (unsigned)(size < d->limit - at ? size : d->limit - at) + 1) : 0; /* a part got through */
+        size = at < d->limit ? sim_pick(d, (unsigned)(size < d->limit - at ? size : d->limit - at) + 1) : 0; /* a part was written */
     } else if (at > d->limit || size > d->limit - at) {
         error = DX_CAS_ENOSPACE;
         (d->main ? d->main : d)->failed = true;
@@ -206,7 +206,7 @@ static int sim_sync(void *user)
     return DX_CAS_ESYS;
 }
 
-/* A barrier that fails loses what a sync would: where it is one call of the system, it is the same one. */
+/* A barrier that fails loses what a sync would: on systems where both are one call, it is that call. */
 static int sim_barrier(void *user)
 {
     sim_disk *d = (sim_disk *)user;
@@ -241,7 +241,7 @@ static dx_cas_device sim_disk_device(sim_disk *d, bool barriers)
     return device;
 }
 
-/* Empty, with power and without faults; what was counted stays. */
+/* Empty the disk; power on, no faults. The counters remain. */
 static void sim_disk_reset(sim_disk *d, uint64_t seed, unsigned sector)
 {
     size_t most = (d->most + 4095) / 4096 * 4096; /* whole sectors */
@@ -260,7 +260,7 @@ static void sim_disk_reset(sim_disk *d, uint64_t seed, unsigned sector)
     d->main = NULL;
 }
 
-/* The next fault: of that kind, at call number `at` from here. */
+/* Arm the next fault: its kind, at call number `at` from now on. */
 static void sim_disk_arm(sim_disk *d, int fail, long at)
 {
     d->calls = 0;
@@ -269,7 +269,7 @@ static void sim_disk_arm(sim_disk *d, int fail, long at)
     d->fail_at = at;
 }
 
-/* All that was written is on the medium; the device works. */
+/* Everything written becomes stable, and all faults end. */
 static void sim_disk_rest(sim_disk *d)
 {
     sim_disk_arm(d, SIM_FAIL_NEVER, 0);
@@ -278,7 +278,7 @@ static void sim_disk_rest(sim_disk *d)
     sim_settle(d);
 }
 
-/* These bytes stand on the disk, at rest. older: what damage may bring back. */
+/* Load the disk with these bytes, at rest. older: the content that SIM_STALE restores. */
 static void sim_disk_load(sim_disk *d, const uint8_t *bytes, const uint8_t *older, size_t size)
 {
     memcpy(d->now, bytes, size);
@@ -288,7 +288,7 @@ static void sim_disk_load(sim_disk *d, const uint8_t *bytes, const uint8_t *olde
     d->most = SIM_CAPACITY;
 }
 
-/* A sector at rest is damaged. other: the sector that MISDIRECTED takes; of FLIP some bits. */
+/* Damage a sector at rest. other: the sector that SIM_MISDIRECTED copies, or the bits that SIM_FLIP flips. */
 static void sim_disk_damage(sim_disk *d, int kind, size_t sector, uint64_t other)
 {
     size_t at = sector * d->sector, n, from;

@@ -1,14 +1,14 @@
-/* A peer at its worst for memory that two processes share: it changes any byte of a record between any
-   two loads of a reader or of a writer, and any word of a ring at any time. Whatever it does, nothing
-   outside the given bytes may be touched, and every call must end.
+/* A hostile peer for memory that two processes share. It changes any byte of a record between any two
+   loads of a reader or writer, and any word of a ring at any time. Whatever it does, no access may
+   leave the given bytes, and every call must end.
 
-   How the peer gets between two loads: by the macros that a project may replace. So this file comes
-   before the header under test. Built with -fsanitize=thread and -DEVERY_LOAD, but linked without
-   that sanitizer's library, every load that the compiler made calls us, those of single bytes too
+   Interception: through the macros that a project may replace, so include this file before the header
+   under test. Built with -fsanitize=thread and -DEVERY_LOAD, but linked without that sanitizer's
+   library, every load in the compiled code calls us, single bytes included
    (tests/checks/teleport_peer.sh).
 
-   How a touch outside shows: the bytes end where memory without access begins, as far as an offset
-   reaches; and AddressSanitizer watches over what is ours. */
+   Detection: inaccessible memory starts where the bytes end and extends as far as an offset can reach;
+   AddressSanitizer watches our own memory. */
 #ifndef DX_PEER_SIM_H
 #define DX_PEER_SIM_H
 
@@ -21,7 +21,7 @@
 #if defined(EVERY_LOAD)
   #define UNSEEN __attribute__((no_sanitize("thread"), noinline))
 #else
-  #define UNSEEN __attribute__((noinline, unused)) /* peer_load: only where dx_ring.h is read */
+  #define UNSEEN __attribute__((noinline, unused)) /* peer_load: only used by tests of dx_ring.h */
 static void peer_copy(void *to, const void *from, size_t size);
   #define DX_TELEPORT_MEMCPY(to, from, size) peer_copy(to, from, size)
   #define DX_RING_MEMCPY(to, from, size) peer_copy(to, from, size)
@@ -36,19 +36,19 @@ static uint32_t peer_load(const uint32_t *p);
 
 enum { ROOM = 1 << 16 };
 #if UINTPTR_MAX > UINT32_MAX
-static const size_t REACH = ((size_t)1 << 32) + 65536; /* of an offset */
+static const size_t REACH = ((size_t)1 << 32) + 65536; /* of any 32-bit offset */
 #else
 static const size_t REACH = (size_t)1 << 24;
 #endif
 
 static struct peer {
-    uint8_t *room;           /* ROOM bytes, memory without access before and behind them */
-    uint8_t *bytes, *end;    /* what is shared, at the end of the room */
-    uint8_t  good[ROOM];     /* what the honest part of the peer wrote there */
-    uint8_t  seen[ROOM];     /* loaded before, in this call */
+    uint8_t *room;           /* ROOM bytes, with inaccessible memory on both sides */
+    uint8_t *bytes, *end;    /* the shared bytes, at the end of the room */
+    uint8_t  good[ROOM];     /* what the honest part of the peer wrote */
+    uint8_t  seen[ROOM];     /* already loaded in this call */
     bool     armed, ring;
     uint64_t state;
-    uint32_t mischief;       /* of 256 loads, before how many it does something else */
+    uint32_t mischief;       /* of 256 loads, how many it interferes with */
     uint64_t loads, faults;
 } peer;
 static uint64_t faults_all, calls_all;
@@ -114,8 +114,8 @@ static UNSEEN void peer_scribble(size_t at, size_t size)
     peer.faults++;
 }
 
-/* Before a load of these bytes: show what passes the checks to the first one and anything to a
-   second; or change whatever else. */
+/* Before a load of these bytes: show valid bytes to the first load and anything to the second, or
+   change some other byte. */
 static UNSEEN void peer_before(const void *p, size_t size)
 {
     const uint8_t *from = p;
@@ -138,7 +138,7 @@ static void peer_copy(void *to, const void *from, size_t size)
 }
 #endif
 
-/* Words of a ring: near what is right, wrong by a little, anything. */
+/* A word of a ring: near the right value, slightly wrong, or arbitrary. */
 static UNSEEN uint32_t peer_load(const uint32_t *p)
 {
     const uint8_t *at = (const uint8_t *)p;
@@ -196,7 +196,7 @@ uint32_t __tsan_atomic32_load(const volatile uint32_t *p, int order);
 UNSEEN uint32_t __tsan_atomic32_load(const volatile uint32_t *p, int order)
 {
     (void)order;
-    return *p; /* there is one thread */
+    return *p; /* single-threaded */
 }
 void __tsan_atomic32_store(volatile uint32_t *p, uint32_t v, int order);
 UNSEEN void __tsan_atomic32_store(volatile uint32_t *p, uint32_t v, int order)
@@ -206,7 +206,7 @@ UNSEEN void __tsan_atomic32_store(volatile uint32_t *p, uint32_t v, int order)
 }
 #endif
 
-/* Draw a seed and how much mischief there is in this run. */
+/* Draw a seed, and how often the peer interferes in this run. */
 static void peer_begin_run(dx_choices *c, bool ring)
 {
     static const uint32_t rates[] = {0, 1, 4, 20, 128};

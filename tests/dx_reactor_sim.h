@@ -15,42 +15,42 @@
         desc.backend = DX_REACTOR_BACKEND_SIMULATED;
         desc.simulator = &sim.base;
 
-    Sockets in memory whose two ends are both on this reactor, found by port; a clock that stands
-    still but for waits, which take no real time. The seed decides in which order what is due
-    completes, and the faults: the same program with the same seed sees the same completions. There
-    are no files. A wait for ever in which nothing can happen any more is ESYS, EDEADLK. */
+    Sockets are in memory, with both ends on this reactor, and find each other by port. The clock
+    advances only in waits, which take no real time. The seed selects the order of completions and
+    the faults: the same program with the same seed sees the same completions. There are no files.
+    An infinite wait that nothing can end fails with ESYS, EDEADLK. */
 #ifndef DX_REACTOR_SIM_H
 #define DX_REACTOR_SIM_H
 
 #include <string.h>
 
-/* Zero: no faults, and in the order of the descriptors. The rates say how often in 65536 times. */
+/* Zero: no faults, and completions in the order of the descriptors. Rates are per 65536. */
 typedef struct dx_reactor_sim_desc {
-    void    *memory;          /* aligned for a pointer; borrowed as long as the simulation is used */
+    void    *memory;          /* aligned for a pointer; borrowed while the simulation is used */
     size_t   memory_size;     /* bytes; at least dx_reactor_sim_memory_size() */
-    uint64_t seed;            /* of the order of completions and of the faults */
-    uint32_t sockets;         /* places, those of connections not accepted yet included; 0 = 256 */
-    uint32_t open_max;        /* descriptors at a time, then EMFILE; 0 = sockets */
-    uint32_t buffer;          /* bytes that a connection holds in each direction; 0 = 1024 */
+    uint64_t seed;            /* for the order of completions and the faults */
+    uint32_t sockets;         /* slots, including connections not accepted yet; 0 = 256 */
+    uint32_t open_max;        /* open descriptors, then EMFILE; 0 = sockets */
+    uint32_t buffer;          /* bytes buffered per direction of a connection; 0 = 1024 */
     uint16_t short_transfers; /* a transfer moves less than it could */
-    uint16_t interrupts;      /* a system call or a wait says EINTR */
-    uint16_t delays;          /* what could be done is left for later */
+    uint16_t interrupts;      /* a system call or a wait ends with EINTR */
+    uint16_t delays;          /* possible work is postponed */
     uint16_t resets;          /* a connection breaks: ECONNRESET */
     uint16_t no_buffers;      /* a transfer ends with ENOBUFS */
     uint16_t full_queues;     /* an operation finds the submission queue full */
     uint16_t clock_jumps;     /* a wait takes up to an hour more */
-    uint16_t losses;          /* a datagram does not arrive */
+    uint16_t losses;          /* a datagram is lost */
 } dx_reactor_sim_desc;
 
 typedef struct dx_reactor_sim_fd dx_reactor_sim_fd;
 struct dx_reactor_sim_fd {
     uint8_t  kind, flags;
     uint16_t port;
-    uint32_t order;       /* in which it came to wait */
-    uint32_t head, count; /* of the bytes that can be received */
+    uint32_t order;       /* the order in which it began to wait */
+    uint32_t head, count; /* of the receive buffer */
     uint8_t *bytes;
-    dx_reactor_sim_fd *peer;     /* of a stream */
-    dx_reactor_sim_fd *listener; /* where it waits to be accepted */
+    dx_reactor_sim_fd *peer;     /* of a stream socket */
+    dx_reactor_sim_fd *listener; /* the listener that will accept it */
 };
 
 typedef struct dx_reactor_sim {
@@ -58,12 +58,12 @@ typedef struct dx_reactor_sim {
     dx_reactor_sim_desc  options;
     dx_reactor_sim_fd   *fds;
     uint64_t random, now;
-    uint32_t size, open, open_max, buffer, order; /* places, used, limit; bytes of each */
+    uint32_t size, open, open_max, buffer, order; /* sockets, open and maximum; buffer: bytes of each */
     uint16_t port;
-    bool     busy; /* another round may do more */
+    bool     busy; /* another round may make progress */
 } dx_reactor_sim;
 
-#define DX_REACTOR_SIM_BLOCKED INT32_MIN /* as the reactor's own */
+#define DX_REACTOR_SIM_BLOCKED INT32_MIN /* same value as in the reactor */
 
 static dx_reactor_sim *dx_reactor_sim_of(const dx_reactor *r)
 {
@@ -73,13 +73,13 @@ static dx_reactor_sim *dx_reactor_sim_of(const dx_reactor *r)
 enum { /* dx_reactor_sim_fd.kind */
     DX_REACTOR_SIM_FREE = 0, DX_REACTOR_SIM_SOCKET, DX_REACTOR_SIM_LISTENER,
     DX_REACTOR_SIM_STREAM, DX_REACTOR_SIM_DATAGRAMS,
-    /* .flags: the peer sends no more; nor this end; a reset to be reported, once; was reset */
+    /* .flags: the peer has half-closed; so has this end; a reset to report once; was reset */
     DX_REACTOR_SIM_EOF = 1, DX_REACTOR_SIM_SHUT = 2, DX_REACTOR_SIM_RESET = 4,
     DX_REACTOR_SIM_BROKEN = 8,
-    DX_REACTOR_SIM_FIRST = 3, DX_REACTOR_SIM_PORT = 49152 /* numbers, bound ports */
+    DX_REACTOR_SIM_FIRST = 3, DX_REACTOR_SIM_PORT = 49152 /* first descriptor, first ephemeral port */
 };
 
-/* What a number stands for; NULL: nothing. */
+/* The socket with this descriptor; NULL: none. */
 static dx_reactor_sim_fd *dx_reactor_sim_at(const dx_reactor *r, int fd)
 {
     uint32_t i = (uint32_t)fd - DX_REACTOR_SIM_FIRST;
@@ -97,20 +97,20 @@ static uint32_t dx_reactor_sim_random(dx_reactor *r, uint32_t below)
     return (uint32_t)((((x * 0x2545f4914f6cdd1du) >> 32) * below) >> 32);
 }
 
-/* Does a fault strike that comes `rate` times in 65536? */
+/* Does a fault with this rate (per 65536) strike? */
 static bool dx_reactor_sim_fault(dx_reactor *r, uint16_t rate)
 {
     return rate && dx_reactor_sim_random(r, 65536) < rate;
 }
 
-/* How much of a transfer is made now. */
+/* How many bytes this transfer moves. */
 static uint32_t dx_reactor_sim_share(dx_reactor *r, uint32_t size)
 {
     if (size < 2 || !dx_reactor_sim_fault(r, dx_reactor_sim_of(r)->options.short_transfers)) return size;
     return 1 + dx_reactor_sim_random(r, size - 1);
 }
 
-/* A free place, the lowest as in POSIX; NULL: none. */
+/* A free slot, the lowest one as in POSIX; NULL: none. */
 static dx_reactor_sim_fd *dx_reactor_sim_new(dx_reactor *r, int kind)
 {
     dx_reactor_sim_fd *s = dx_reactor_sim_of(r)->fds, *end = s + dx_reactor_sim_of(r)->size;
@@ -123,7 +123,7 @@ static dx_reactor_sim_fd *dx_reactor_sim_new(dx_reactor *r, int kind)
     return s;
 }
 
-/* A place with a number that the program gets. NULL: EMFILE. */
+/* A slot with a descriptor for the program. NULL: EMFILE. */
 static dx_reactor_sim_fd *dx_reactor_sim_open_fd(dx_reactor *r, int kind, int *fd)
 {
     bool room = dx_reactor_sim_of(r)->open < dx_reactor_sim_of(r)->open_max;
@@ -135,7 +135,7 @@ static dx_reactor_sim_fd *dx_reactor_sim_open_fd(dx_reactor *r, int kind, int *f
     return s;
 }
 
-/* The connection that has waited longest at a listener; NULL: none. */
+/* The connection that has waited longest for this listener to accept it; NULL: none. */
 static dx_reactor_sim_fd *dx_reactor_sim_first(const dx_reactor *r,
                                                    const dx_reactor_sim_fd *listener)
 {
@@ -147,7 +147,7 @@ static dx_reactor_sim_fd *dx_reactor_sim_first(const dx_reactor *r,
     return first;
 }
 
-/* Reset the connection, for both ends; what was on its way is lost. */
+/* Reset the connection at both ends; bytes in flight are lost. */
 static void dx_reactor_sim_cut(dx_reactor_sim_fd *s)
 {
     dx_reactor_sim_fd *peer = s->peer;
@@ -157,7 +157,7 @@ static void dx_reactor_sim_cut(dx_reactor_sim_fd *s)
     if (peer) dx_reactor_sim_cut(peer);
 }
 
-/* As a system does: unread bytes, or no accept, make a close a reset. */
+/* Close. As on a real system, unread bytes or a missing accept turn the close into a reset. */
 static void dx_reactor_sim_drop(dx_reactor_sim_fd *s)
 {
     if (s->peer && (s->count || s->listener)) dx_reactor_sim_cut(s->peer);
@@ -197,7 +197,7 @@ static int32_t dx_reactor_sim_accept(dx_reactor *r, dx_reactor_sim_fd *s)
     return (int32_t)(made - dx_reactor_sim_of(r)->fds) + DX_REACTOR_SIM_FIRST;
 }
 
-/* The listener, or the socket of datagrams, that has a port; NULL: none. */
+/* The listener or datagram socket bound to a port; NULL: none. */
 static dx_reactor_sim_fd *dx_reactor_sim_bound(const dx_reactor *r, int kind, uint16_t port)
 {
     dx_reactor_sim_fd *s = dx_reactor_sim_of(r)->fds, *end = s + dx_reactor_sim_of(r)->size;
@@ -216,7 +216,7 @@ static int32_t dx_reactor_sim_connect(dx_reactor *r, dx_reactor_sim_fd *s, const
     listener = dx_reactor_sim_bound(r, DX_REACTOR_SIM_LISTENER, dx_reactor_address_port(&address));
     if (!listener) return -ECONNREFUSED;
     other = dx_reactor_sim_new(r, DX_REACTOR_SIM_STREAM);
-    if (!other) return DX_REACTOR_SIM_BLOCKED; /* until something is closed */
+    if (!other) return DX_REACTOR_SIM_BLOCKED; /* until a descriptor is closed */
     other->listener = listener;
     other->order = dx_reactor_sim_of(r)->order++;
     other->peer = s;
@@ -225,7 +225,7 @@ static int32_t dx_reactor_sim_connect(dx_reactor *r, dx_reactor_sim_fd *s, const
     return 0;
 }
 
-/* Bytes into or out of what a socket holds. */
+/* Copy bytes into, or out of, a socket's receive buffer. */
 static void dx_reactor_sim_put(dx_reactor *r, dx_reactor_sim_fd *s, const void *data, uint32_t size)
 {
     uint32_t i;
@@ -246,7 +246,7 @@ static int32_t dx_reactor_sim_recv(dx_reactor *r, dx_reactor_sim_fd *s, uint8_t 
                                      uint32_t size)
 {
     uint32_t flags = s->flags;
-    if (!s->count) { /* always so after a reset */
+    if (!s->count) { /* always true after a reset */
         s->flags &= (uint8_t)~DX_REACTOR_SIM_RESET;
         if (flags & DX_REACTOR_SIM_RESET) return -ECONNRESET;
         return (flags & DX_REACTOR_SIM_EOF) ? 0 : DX_REACTOR_SIM_BLOCKED;
@@ -267,13 +267,13 @@ static int32_t dx_reactor_sim_send(dx_reactor *r, dx_reactor_sim_fd *s, const ui
     if (s->flags & DX_REACTOR_SIM_BROKEN) return reset ? -ECONNRESET : -EPIPE;
     if (!room && size) return DX_REACTOR_SIM_BLOCKED;
     size = dx_reactor_sim_share(r, size < room ? size : room);
-    if (!peer) dx_reactor_sim_cut(s); /* it has been closed: the answer is a reset */
+    if (!peer) dx_reactor_sim_cut(s); /* the peer has closed: reply with a reset */
     if (peer) dx_reactor_sim_put(r, peer, data, size);
     return (int32_t)size;
 }
 
-/* A datagram lies in its receiver's buffer: its size, its sender's address, its bytes. One that
-   finds no room there, or nobody, is lost. */
+/* A datagram in the receiver's buffer: size, sender's address, bytes. It is lost if there is no
+   room or no receiver. */
 static int32_t dx_reactor_sim_datagram(dx_reactor *r, dx_reactor_sim_fd *s, const dx_op *op)
 {
     dx_reactor_datagram *d = (dx_reactor_datagram *)op->buffer_;
@@ -352,7 +352,7 @@ static int32_t dx_reactor_sim_attempt(dx_reactor *r, dx_reactor_p_fd *e, dx_op *
     return result;
 }
 
-/* Nothing is done before the next wait. */
+/* Nothing happens before the next wait. */
 static void dx_reactor_sim_issue(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
 {
     dx_reactor_sim_of(r)->busy = true;
@@ -361,7 +361,7 @@ static void dx_reactor_sim_issue(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
     else if (!dx_reactor_sim_at(r, op->fd_)) dx_reactor_p_end(r, e, op, -EBADF);
 }
 
-/* At once, or in the next wait, perhaps with success. */
+/* Cancel now or in the next wait, where it may still succeed. */
 static void dx_reactor_sim_cancel(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
 {
     bool later = dx_reactor_sim_of(r)->options.seed && dx_reactor_sim_random(r, 2);
@@ -392,7 +392,7 @@ static int dx_reactor_sim_wait(dx_reactor *r, uint32_t min, int64_t timeout_ns)
     return 0;
 }
 
-/* A socket in memory. */
+/* An in-memory socket. */
 static int dx_reactor_sim_socket(dx_reactor *r, const dx_reactor_address *address, int backlog,
                                    int *fd, dx_reactor_address *bound)
 {
@@ -410,7 +410,7 @@ static int dx_reactor_sim_socket(dx_reactor *r, const dx_reactor_address *addres
     if (!bound) return DX_REACTOR_OK;
     *bound = *address;
     wire = htons(port);
-    memcpy(bound->bytes + 2, &wire, 2); /* there in every system's IPv4 and IPv6 */
+    memcpy(bound->bytes + 2, &wire, 2); /* same offset for IPv4 and IPv6 on every system */
     return DX_REACTOR_OK;
 }
 
@@ -438,7 +438,8 @@ static inline size_t dx_reactor_sim_memory_size(const dx_reactor_sim_desc *d)
     return sockets * (sizeof(dx_reactor_sim_fd) + buffer);
 }
 
-/* EINVAL: a limit is out of its range; ENOMEM. Then one reactor at a time may be opened on it. */
+/* EINVAL: a limit is out of range; ENOMEM. On success, one reactor at a time may be opened on
+   it. */
 static inline int dx_reactor_sim_init(dx_reactor_sim *sim, const dx_reactor_sim_desc *d)
 {
     if (!sim || !d || d->sockets > 1u << 20 || d->buffer > 1u << 20) return DX_REACTOR_EINVAL;
@@ -456,7 +457,7 @@ static inline int dx_reactor_sim_init(dx_reactor_sim *sim, const dx_reactor_sim_
     return DX_REACTOR_OK;
 }
 
-/* Break the connection of a socket, as a reset by the peer does. EINVAL: it has none. */
+/* Reset a socket's connection as the peer would. EINVAL: it has none. */
 static inline int dx_reactor_sim_reset(dx_reactor *r, int fd)
 {
     dx_reactor_sim_fd *s = dx_reactor_sim_at(r, fd);
@@ -465,7 +466,7 @@ static inline int dx_reactor_sim_reset(dx_reactor *r, int fd)
     return DX_REACTOR_OK;
 }
 
-/* Let time pass. */
+/* Advance the clock. */
 static inline void dx_reactor_sim_advance(dx_reactor *r, uint64_t ns)
 {
     dx_reactor_sim_of(r)->now += ns;

@@ -41,7 +41,7 @@ typedef struct dx_choice {
 } dx_choice;
 
 typedef struct dx_choices {
-    dx_choice     *drawn;       /* what this run has drawn so far */
+    dx_choice     *drawn;       /* the choices drawn in this run */
     size_t         drawn_count;
     size_t         fixed_count; /* drawn[0..fixed_count) is replayed, then: */
     bool           random;      /*   true: seeded generator, false: zeros */
@@ -64,14 +64,15 @@ void     dx_test_register(dx_test *t);
 void     dx_test_fail(const char *file, int line, const char *text);
 void     dx_test_fail_u64(const char *file, int line, const char *text, uint64_t a, uint64_t b);
 void     dx_test_skip(const char *why);
-/* A number from 0 to limit, both included. */
+/* A number from 0 to limit, inclusive. */
 uint64_t dx_choose(dx_choices *c, uint64_t limit);
-/* The bytes of the fenced block "hex NAME" of a document; fails the test when there is none. */
+/* The bytes of the fenced block "hex NAME" in a document; fails the test if it is missing. */
 size_t   dx_test_vector(const char *document, const char *name, uint8_t *out, size_t capacity);
-/* A whole file in malloc'ed memory (one zero byte is added), or NULL. */
+/* A whole file in malloc'ed memory, with one zero byte appended, or NULL. */
 void    *dx_test_file(const char *path, size_t *size);
 
-/* The one generator of tests (splitmix64), for bulk data that need not be shrunk. Any state is fine. */
+/* The random generator of all tests (splitmix64), for bulk data that need not shrink. Any state is
+   valid. */
 static inline uint64_t dx_test_random(uint64_t *state)
 {
     uint64_t z = (*state += 0x9e3779b97f4a7c15u);
@@ -91,7 +92,7 @@ static inline uint64_t dx_choose_range(dx_choices *c, uint64_t least, uint64_t m
     return least + dx_choose(c, most - least);
 }
 
-/* Bytes; half of the time from a small alphabet, so that repetitions happen. */
+/* Random bytes; half of the time from a small alphabet, so that repetitions occur. */
 static inline void dx_choose_bytes(dx_choices *c, void *out, size_t size)
 {
     uint8_t *p = (uint8_t *)out;
@@ -207,7 +208,7 @@ uint64_t dx_choose(dx_choices *c, uint64_t limit)
         value = c->drawn[i].value <= limit ? c->drawn[i].value : limit;
     } else if (c->random) {
         uint64_t draw = dx_test_random(&c->state);
-        /* One draw in eight is an edge: limits are where the defects are. */
+        /* One draw in eight is a boundary value, because defects gather at boundaries. */
         value = (draw & 7) ? dx_test_limited(dx_test_random(&c->state), limit)
               : (draw & 8) ? limit : (draw & 16) ? 0 : limit / 2;
     }
@@ -218,7 +219,7 @@ uint64_t dx_choose(dx_choices *c, uint64_t limit)
 }
 
 /* >>running ------------------------------------------------------------ */
-static bool dx_test_once(const dx_test *t) /* false: failed, the reason is in dx_test_message */
+static bool dx_test_once(const dx_test *t) /* false: failed; dx_test_message has the reason */
 {
     dx_test_choices.drawn = dx_test_drawn;
     dx_test_choices.drawn_count = 0;
@@ -267,7 +268,7 @@ static bool dx_test_still_fails(const dx_test *t, const dx_choice *v, size_t cou
     return true;
 }
 
-/* Remove spans, then make single choices smaller, while the property still fails. */
+/* Remove spans, then reduce single choices, while the property still fails. */
 static size_t dx_test_shrink(const dx_test *t, dx_choice *best, size_t count)
 {
     static dx_choice trial[DX_TEST_CHOICES_MAX];
@@ -312,7 +313,7 @@ static void dx_test_keep(const dx_test *t, const dx_choice *v, size_t count)
     printf("     kept in %s\n", path);
 }
 
-/* An input of a fuzzer: its bytes are the choices, as in LLVMFuzzerTestOneInput. */
+/* Replay a fuzzer's input: its bytes are the choices, as in LLVMFuzzerTestOneInput. */
 static bool dx_test_replay_bytes(const dx_test *t, const char *path)
 {
     size_t size = 0;
@@ -483,7 +484,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     return 0;
 }
 #else
-/* A number of the environment; 1 where there is none. */
+/* A number from the environment; 1 if unset. */
 static size_t dx_test_count(const char *name)
 {
     const char *text = getenv(name);

@@ -1,10 +1,10 @@
 #!/bin/bash
-# Run a property of a test suite as a fuzz target: libFuzzer chooses what the property draws.
+# Run a property of a test suite as a fuzz target: libFuzzer makes the property's choices.
 # usage: tests/fuzz.sh                          list the targets: properties whose names begin with fuzz_
 #        tests/fuzz.sh TARGET [SECONDS] [OPTION...]   60 seconds, or 0 for ever; options are libFuzzer's
-#        tests/fuzz.sh keep TARGET [COUNT]      put so many of the inputs that together reach most into tests/corpus
-# Every input that was worth keeping stays in build/fuzz/TARGET and is where the next run goes on. A finding is
-# minimised and put into tests/corpus as TARGET-HASH.fuzz, which the suite replays from then on.
+#        tests/fuzz.sh keep TARGET [COUNT]      put the COUNT inputs with the best coverage into tests/corpus
+# Every interesting input stays in build/fuzz/TARGET, from which the next run continues. A finding is minimised and
+# put into tests/corpus as TARGET-HASH.fuzz, which the suite then replays.
 # Needs clang and its runtime (Debian: clang, libclang-rt-14-dev).
 set -u
 cd "$(dirname "$0")/.." || exit 1

@@ -1,4 +1,4 @@
-/* HalfSipHash as its authors write it, a model for the keyed hash of dx_hbtp.h and dx_middleware.h. */
+/* HalfSipHash as its authors wrote it: a model for the keyed hash of dx_hbtp.h and dx_middleware.h. */
 #ifndef DX_HALF_SIPHASH_H
 #define DX_HALF_SIPHASH_H
 
@@ -22,7 +22,7 @@ static void sip_rounds(uint32_t v[4], int rounds)
     }
 }
 
-/* Of any bytes, with any numbers of rounds: for each word and at the end. */
+/* Any bytes, any numbers of rounds: per word and at the end. */
 static uint32_t half_siphash(uint64_t seed, const uint8_t *bytes, size_t size, int rounds_word, int rounds_end)
 {
     const uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
@@ -39,7 +39,7 @@ static uint32_t half_siphash(uint64_t seed, const uint8_t *bytes, size_t size, i
     return v[1] ^ v[3];
 }
 
-/* The header's hash of a key is that of its eight bytes, the lowest first, with one and three rounds. */
+/* The header's hash of a key is HalfSipHash-1-3 of its eight bytes, little-endian. */
 static void check_half_siphash_1_3(uint32_t (*keyed_hash)(uint64_t seed, uint64_t key))
 {
     /* the first ten of the authors' vectors for 2-4: key 0, 1, .. 7, message 0, 1, .. */

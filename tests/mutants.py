@@ -48,17 +48,18 @@ STD = "-std=c11"
 SANITIZE = ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 FIXED = ["setarch", "-R"] if subprocess.run(["setarch", "-R", "true"], stderr=subprocess.DEVNULL,
                                             check=False).returncode == 0 else []
-SLOW = 30  # seconds: a test that takes longer is cut off then, and only its failing counts
+SLOW = 30  # seconds: a test that takes longer is stopped then, and only its failures count
 MEMORY_MAX = 8 << 30  # address space of a test without sanitizers
 FILE_MAX = 2 << 30    # size of a file that it writes
 LARGE = {"ca_file_device": 9 << 30, "files_read_write_fsync_io_uring": 9 << 30,
          "files_read_write_fsync_epoll": 9 << 30}  # sparse files
 
-# ---------------------------------------------------------------- what tests what
-# A suite is a program of the test kit, maybe with options that choose another of the header's ways and
-# with libraries. A core has those of its name and what is added here (a new suite of that name is found by itself); a
-# layer those that include it. PROGRAMS are run whole: they must end with status 0 and, where that
-# does not vary, print what they print with the unchanged header.
+# ---------------------------------------------------------------- suites
+#
+# A suite is a program of the test kit, perhaps with options for a variant of the header, and with libraries. A core
+# has those of its name and the ones added here (a new suite of that name is found by itself); a layer those that
+# include it. PROGRAMS are run whole: they must end with status 0 and, unless it varies, print the same as with the
+# unchanged header.
 SUITES = {
     "dx_cas": ["tests/*/test_cas*.c", "tests/cores/test_cas_hash.c -DDX_CAS_LANES=1",
                "tests/cores/test_cas_hash.c -DDX_CAS_SMALL"],
@@ -84,11 +85,11 @@ PROGRAMS = {  # source: the arguments of each run; OLD and NEW are two executabl
 # Optimised: forced inlining makes them slow to compile without, or the many runs slow to run.
 OPTIMISE = {"tests/cores/test_teleport.c": "-O1", "tests/cores/test_cas_crash.c": "-O1",
             "tests/cores/test_cas_disk.c": "-O1"}
-# Fewer runs of what takes a minute in the normal suite. Most properties of the test kit are short by
-# themselves (DX_TEST_RUNS only multiplies); those that are not look for DX_TEST_SHORT.
+# Fewer runs of tests that take a minute in the normal suite. Most properties of the test kit are short by themselves
+# (DX_TEST_RUNS only multiplies); the others check DX_TEST_SHORT.
 SHORT = "-DDX_TEST_SHORT"
 QUICK = {"DX_CRASH_RUNS": "20000", "DX_FAULT_RUNS": "3000"}
-# A failure must repeat: these depend on time and on what else the machine does.
+# A failure must be repeatable: these depend on timing and the load of the machine.
 TIMED = ("test_reactor", "test_workers", "test_connections", "test_cas_race", "conform", "ledger",
          "hello_reactor")
 
@@ -132,7 +133,7 @@ def includes(source, header, seen):
 # ---------------------------------------------------------------- running, in a box
 def run(command, folder, seconds, env=None, memory=MEMORY_MAX, scratch=None,
         file_max=FILE_MAX):
-    """Status (None: took too long) and output; afterwards nothing of it runs."""
+    """Status (None: took too long) and output; afterwards none of its processes is running."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("DX_")}
     environment.update(env or {})
     environment["LC_ALL"] = "C"
@@ -169,7 +170,7 @@ RUNNING = set()  # leaders of process groups
 
 
 def interrupted(trees):
-    """For a signal: end what runs and leave nothing behind."""
+    """On a signal: end all processes and remove all files."""
     for group in list(RUNNING):
         try:
             os.killpg(group, signal.SIGKILL)
@@ -181,7 +182,7 @@ def interrupted(trees):
 
 
 class Tree:
-    """A private copy of the tree, of links, where the header is replaced and tests run."""
+    """A private copy of the tree, made of links, where the header is replaced and tests run."""
 
     def __init__(self, name, header):
         self.path = os.path.join(OUT, name)
@@ -357,7 +358,7 @@ def measure(tree, suite, header, original):
         while at >= 0:
             executed |= lines[bisect.bisect_right(calls, at + COVER_BASE - 1) - 1]
             at = data.find(1, at + 1)
-        said = None  # what a program prints each time; some count what time brings
+        said = None  # a program's output that never varies; some print counts that depend on timing
         if suite.runs is not None and status == 0 and \
                 tree.test(suite, program, test, SLOW) == (status, text):
             said = text
@@ -469,7 +470,7 @@ class Maker:
             self.sites.append(made)
 
     def skipped(self, i):
-        """Behind an assertion, an attribute, assembler or a compile-time check: the last token."""
+        """After an assertion, an attribute, assembler or a compile-time check: the last token."""
         t = self.tokens[i]
         if t.kind == "id" and (t.text.endswith("_ASSERT") or t.text in (
                 "assert", "__attribute__", "_Static_assert", "static_assert", "__asm__", "asm",
@@ -533,7 +534,7 @@ class Maker:
         return self.tokens[k].text if k > 0 and self.tokens[k].kind == "id" else None
 
     def within_braces(self, i):
-        """A value of a table or an enumeration, and no dimension of an array."""
+        """A value of a table or an enumeration, not the dimension of an array."""
         return self.tokens[i - 1].text in ("{", ",", "=", "-", "+", "<<", "|", "*") and \
             self.tokens[i - 1].text != "["
 
@@ -682,8 +683,8 @@ class Judge:
         self.lock = threading.Lock()
 
     def covering(self, m):
-        """Suites with the tests that execute the changed lines, cheapest first, for as long as
-        the budget reaches; and how many tests there are in all."""
+        """Suites with the tests that execute the changed lines, cheapest first, for as long as the budget lasts; and
+        the total number of tests."""
         lines = set(range(m.first, m.last + 1))
         found, count, total = [], 0, 0.0
         for suite in self.suites:
@@ -719,7 +720,7 @@ class Judge:
             "crash" if status < 0 else "failed"
 
     def same_objects(self, tree, m):
-        """Do all suites compile to what they do without the change?"""
+        """Do all suites compile to the same as without the change?"""
         lines = set(range(m.first, m.last + 1))
         output = os.path.join(tree.path, "build", "object.o")
         for suite in self.suites:
@@ -739,7 +740,7 @@ class Judge:
         return True
 
     def judge(self, tree, m):
-        """invalid, same, killed or survived; and by what, or why not."""
+        """invalid, same, killed or survived; and by which test, or why not."""
         tree.write(mutated(self.original, m))
         program = os.path.join(tree.path, "build", "mutant")
         covering, executing = self.covering(m)

@@ -1,15 +1,15 @@
-/*  reactor_faults.h - io_uring at its worst, between dx_reactor.h and the kernel
+/*  reactor_faults.h - io_uring fault injection, between dx_reactor.h and the kernel
 
-        #include "reactor_faults.h"      before dx_reactor.h, whose system calls it takes
+        #include "reactor_faults.h"      before dx_reactor.h, whose system calls it intercepts
 
-    The reactor sees rings in ordinary memory. What it submits goes on to a ring of the kernel's, and
-    what completes there comes back, but: late and in another order (completions of one operation
-    keep theirs), with short counts, with -EINTR, -EAGAIN or an unasked -ECANCELED in place of the
-    work, with calls that end with EINTR, EAGAIN or EBUSY or take only some entries, with a
-    completion queue that seems to have overflowed, and with notifications of zero copy that come
-    late or only when the connection is reset. All of it is what some kernel may do.
+    The reactor sees rings in ordinary memory. Its submissions are forwarded to a real kernel ring, and
+    the completions come back with faults: delayed and reordered (those of one operation keep their
+    order), short counts, -EINTR, -EAGAIN or an unrequested -ECANCELED in place of the work, calls that
+    end with EINTR, EAGAIN or EBUSY or take only some entries, an apparent overflow of the completion
+    queue, and zero-copy notifications that arrive late or only when the connection is reset. Some
+    kernel may do any of this.
 
-        faults_begin(seed, rate)         from now on; `rate` of each fault in 65536
+        faults_begin(seed, rate)         from now on; `rate` of each fault, per 65536
         faults_end()
         faults_count(), faults_names[]   how many of each kind were injected */
 #ifndef DX_REACTOR_FAULTS_H
@@ -39,7 +39,7 @@ static const char *const faults_names[] = {
 
 enum { FAULTS_FDS = 4096, FAULTS_LOANS = 512 };
 
-enum { /* of <linux/io_uring.h>, as in dx_reactor.h */
+enum { /* from <linux/io_uring.h>, as in dx_reactor.h */
     FAULTS_SETUP = 425, FAULTS_ENTER = 426, FAULTS_REGISTER = 427, FAULTS_PWAIT2 = 441,
     FAULTS_GETEVENTS = 1,
     FAULTS_EXT_ARG = 8, FAULTS_SQ_OVERFLOW = 2, FAULTS_SQ_TASKRUN = 4, FAULTS_CQE_NOTIFY = 8,
@@ -63,15 +63,15 @@ typedef struct faults_cqe {
     uint32_t flags;
 } faults_cqe;
 
-typedef struct faults_side { /* of a ring: what the reactor sees, or what the kernel does */
+typedef struct faults_side { /* one side of a ring: the reactor's or the kernel's */
     uint8_t    *map;
     faults_sqe *entries;
 } faults_side;
 
-typedef struct faults_held { /* a completion on its way */
+typedef struct faults_held { /* a completion in flight */
     faults_cqe cqe;
-    int        fd;       /* of a send without a copy */
-    bool       withheld; /* its notification, until the connection is reset or time has passed */
+    int        fd;       /* of a zero-copy send */
+    bool       withheld; /* its notification waits for a reset or for time to pass */
 } faults_held;
 
 typedef struct faults_ring {
@@ -82,8 +82,8 @@ typedef struct faults_ring {
     faults_side  seen, real;
     faults_held *held;
     size_t       held_count, held_room;
-    uint64_t     random, connecting; /* the connect that was submitted last */
-    uint32_t     loans; /* sends without a copy, so far; the last ones: */
+    uint64_t     random, connecting; /* the connect submitted last */
+    uint32_t     loans; /* zero-copy sends so far; the last ones: */
     struct {
         uint64_t user_data;
         int      fd;
@@ -94,8 +94,8 @@ static struct {
     faults_ring *rings[FAULTS_FDS];
     uint64_t     seed, injected[FAULT_KINDS];
     uint32_t     rate;
-    bool         whole; /* streams: what was sent in one piece arrives in one */
-    bool         never; /* withheld notifications come with a reset only */
+    bool         whole; /* streams: one send arrives as one receive */
+    bool         never; /* withheld notifications come only after a reset */
 } faults;
 
 /* >>choices ------------------------------------------------------------ */
@@ -107,7 +107,7 @@ static inline uint32_t faults_choose(faults_ring *g, uint32_t below)
     return (uint32_t)(((g->random >> 32) * below) >> 32);
 }
 
-/* Does a fault of this kind strike? It is counted then. */
+/* Does a fault of this kind strike? Counts it if so. */
 static inline bool faults_strike(faults_ring *g, int kind)
 {
     if (!faults.rate || faults_choose(g, 65536) >= faults.rate) return false;
@@ -156,7 +156,7 @@ static inline void faults_free(faults_ring *g)
     free(g);
 }
 
-/* io_uring_setup(2): a ring of the kernel's, and one in memory that looks the same. */
+/* io_uring_setup(2): a kernel ring, and one in memory that looks the same. */
 static inline long faults_setup(long entries, uint32_t *params)
 {
     const int both = PROT_READ | PROT_WRITE;
@@ -164,7 +164,7 @@ static inline long faults_setup(long entries, uint32_t *params)
     faults_ring *g;
     size_t sq_size, cq_size;
     if (fd < 0 || fd >= FAULTS_FDS) return fd;
-    if (faults.rings[fd]) faults_free(faults.rings[fd]); /* of one that was closed without a word */
+    if (faults.rings[fd]) faults_free(faults.rings[fd]); /* left over from a ring that was closed without notice */
     g = (faults_ring *)calloc(1, sizeof *g);
     g->fd = (int)fd;
     g->random = faults.seed | 1;
@@ -188,7 +188,7 @@ static inline long faults_setup(long entries, uint32_t *params)
     g->seen.entries = (faults_sqe *)calloc(1, g->entries_size);
     memcpy(g->seen.map, g->real.map, g->map_size);
     for (uint32_t i = 0; i < params[0]; i++) faults_at(&g->real, g->sq_array)[i] = i;
-    *faults_at(&g->seen, g->sq_flags) = FAULTS_SQ_TASKRUN; /* worth a call at any time */
+    *faults_at(&g->seen, g->sq_flags) = FAULTS_SQ_TASKRUN; /* work to collect at any time */
     faults.rings[fd] = g;
     return fd;
 }
@@ -205,7 +205,7 @@ static inline void faults_hold(faults_ring *g, const faults_cqe *cqe)
     h->cqe = *cqe;
     h->fd = -1;
     if (cqe->result == 0 && cqe->user_data == g->connecting && faults_strike(g, FAULT_CONNECT))
-        h->cqe.result = -EINTR; /* it goes on in the kernel */
+        h->cqe.result = -EINTR; /* the kernel still runs it */
     if (!(cqe->flags & FAULTS_CQE_NOTIFY)) return;
     for (uint32_t i = 0; i < FAULTS_LOANS && i < g->loans; i++) {
         uint32_t at = (g->loans - 1 - i) % FAULTS_LOANS;
@@ -223,7 +223,7 @@ static inline bool faults_listens(int fd)
     return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &on, &size) == 0 && on;
 }
 
-/* One entry on its way to the kernel. False: it does not get there. */
+/* Pass one entry to the kernel. False: it was not passed. */
 static inline bool faults_pass(faults_ring *g, faults_sqe *s)
 {
     const bool file = s->opcode == FAULTS_OP_READ || s->opcode == FAULTS_OP_WRITE;
@@ -242,7 +242,7 @@ static inline bool faults_pass(faults_ring *g, faults_sqe *s)
         else if (faults_strike(g, FAULT_INTERRUPTED)) cqe.result = -EINTR;
         else if (waits && faults_strike(g, FAULT_AGAIN)) cqe.result = -EAGAIN;
         else if (s->opcode == FAULTS_OP_ACCEPT && faults_listens(s->fd) && faults_strike(g, FAULT_ABORTED))
-            cqe.result = -ECONNABORTED; /* who knocked has gone */
+            cqe.result = -ECONNABORTED; /* the client has already gone */
     }
     if (cqe.result) {
         faults_hold(g, &cqe);
@@ -263,7 +263,7 @@ static inline bool faults_pass(faults_ring *g, faults_sqe *s)
     return true;
 }
 
-/* Move `count` entries on. Returns how many the kernel gets. */
+/* Submit `count` entries. Returns how many reach the kernel. */
 static inline uint32_t faults_submit(faults_ring *g, uint32_t count)
 {
     const uint32_t mask = *faults_at(&g->seen, g->sq_mask);
@@ -280,8 +280,8 @@ static inline uint32_t faults_submit(faults_ring *g, uint32_t count)
     return passed;
 }
 
-/* The kernel's ring: submit, wait for `min` at most timeout_ns (< 0: for ever), take what is there.
-   0 or an errno. */
+/* The kernel's ring: submit, wait for `min` completions for at most timeout_ns (< 0: forever), collect
+   what is there. Returns 0 or an errno. */
 static inline int faults_collect(faults_ring *g, uint32_t count, uint32_t min, int64_t timeout_ns)
 {
     int64_t t[2] = {timeout_ns / 1000000000, timeout_ns % 1000000000};
@@ -307,7 +307,7 @@ static inline uint32_t faults_ready(const faults_ring *g)
     return *faults_at(&g->seen, g->cq_tail) - *faults_at(&g->seen, g->cq_head);
 }
 
-/* Let one completion through, any that is not behind another of its operation. False: none. */
+/* Release one completion, at random among those that are first of their operation. False: none. */
 static inline bool faults_release(faults_ring *g, bool also_withheld)
 {
     const uint32_t mask = *faults_at(&g->seen, g->cq_mask);
@@ -335,7 +335,7 @@ static inline int64_t faults_clock(void)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-/* Until `min` completions can be seen. 0 or an errno. */
+/* Wait until `min` completions are visible. Returns 0 or an errno. */
 static inline int faults_wait(faults_ring *g, uint32_t min, int64_t timeout_ns)
 {
     const int64_t end = timeout_ns < 0 ? INT64_MAX : faults_clock() + timeout_ns;
@@ -389,8 +389,8 @@ static inline long faults_enter(faults_ring *g, uint32_t count, uint32_t min, ui
     return -1;
 }
 
-/* >>calls of the reactor's --------------------------------------------- */
-/* Has this call a sixth argument? Where it has none there is none to be read. */
+/* >>system calls of the reactor ----------------------------------------- */
+/* Does this call take a sixth argument? Only then may one be read. */
 static inline bool faults_has_six(long number)
 {
     return number == FAULTS_ENTER || number == FAULTS_PWAIT2 || number == SYS_preadv2 || number == SYS_pwritev2;
@@ -406,7 +406,7 @@ static inline long faults_syscall(long number, ...)
     va_end(list);
     if (number == FAULTS_SETUP) return faults_setup(a[0], (uint32_t *)(uintptr_t)a[1]);
     g = number == FAULTS_ENTER ? faults_of(a[0]) : NULL;
-    /* Without an effect: the question whether a ring that is not enabled may be entered. */
+    /* Forwarded as is: the reactor's probe whether a disabled ring may be entered. */
     if (!g || (!a[1] && !a[2] && !a[3])) return syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
     return faults_enter(g, (uint32_t)a[1], (uint32_t)a[2], (uint32_t)a[3],
                         (const uint64_t *)(uintptr_t)a[4]);
@@ -431,7 +431,7 @@ static inline int faults_munmap(void *at, size_t size)
     return munmap(at, size);
 }
 
-/* A connection that is reset: the kernel lets go of what it had on loan for it. */
+/* A connection is reset: the kernel releases its zero-copy buffers. */
 static inline int faults_connect(int fd, const struct sockaddr *address, socklen_t size)
 {
     int result = connect(fd, address, size);

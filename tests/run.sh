@@ -1,19 +1,19 @@
 #!/bin/bash
-# Runs the suites of tests/suites.txt and adds up what they count.
+# Runs the suites of tests/suites.txt and adds up their counts.
 # usage: run.sh TIER            those of a tier (test, all, check)       JOBS=n at a time, SUITES=another list
 #        run.sh --list TIER     prints their names
 #
-# The last line that a suite prints says "N passed, N failed, N skipped". One that prints no such line,
-# crashes or takes longer than its limit has failed, and so has one that skips without a line "skip WHAT: REASON" for each.
-# Output goes to build/log/NAME.log (LOGS: another folder); what failed is shown, with CI=true everything. What failed is run
-# again, to tell how it fails: it has failed all the same, unless its name is marked unsteady ("~", see tests/suites.txt) and
-# the second run passes. At the end stands what was unsteady, what was skipped and why, and what failed; the last line is the
-# sum of all; status 0 when nothing failed.
+# The last line of a suite's output is "N passed, N failed, N skipped". A suite without such a line, a crash, a run beyond
+# its time limit, and skipped cases without a line "skip WHAT: REASON" for each are failures. Output goes to
+# build/log/NAME.log (LOGS: another folder); that of failures is shown, with CI=true everything. A failed suite runs again,
+# to show how it fails, but still counts as failed, unless its name is marked unsteady ("~", see tests/suites.txt) and the
+# second run passes. The summary lists unsteady suites, skipped cases with reasons, and failures; the last line is the total;
+# status 0 if nothing failed.
 set -u
 unset MAKEFLAGS MFLAGS MAKELEVEL # a suite that calls make is no part of the make that called this
 cd "$(dirname "$0")/.." || exit 1
 
-# Older sanitizers cannot live with as much address randomisation as newer kernels have.
+# Older sanitizers fail with as much address randomisation as newer kernels have.
 FIXED=$(setarch -R true 2>/dev/null && echo setarch -R)
 export FIXED
 
@@ -115,9 +115,9 @@ suite() { # NAME SECONDS COMMAND UNSTEADY      UNSTEADY: a second run that passe
             { grep -a -A 12 '^FAIL ' "$log" | head -n 60; echo "..."; tail -n 5 "$log"; } | sed 's/^/    /'
         fi
     } >"$logs/$1.shown"
-    cat "$logs/$1.shown" # in one piece, whatever runs beside it
+    cat "$logs/$1.shown" # in one piece, whatever else is running
 }
-other_run() { # TITLE LOG      where there was one
+other_run() { # TITLE LOG      if there was one
     [ -s "$2" ] || return 0
     echo "    $1"
     sed 's/^/    | /' "$2"
@@ -136,8 +136,8 @@ done
 wait
 
 cd "$logs" || exit 1
-# -a: a line may quote what another program printed. Control characters go nowhere near the terminal.
-quoted() { # WORD LOG...      the lines that begin with the word, behind the names of their suites
+# -a: a line may quote another program's output. Control characters never reach the terminal.
+quoted() { # WORD LOG...      the lines that begin with the word, each after the name of its suite
     grep -aHs "^$1 " -- "${@:2}" | tr -d '\000-\010\013-\037\177' | sed "s/\.[a-z]*:$1 /: /; s/^/    /" | sort | uniq
 }
 if compgen -G '*.unsteady' >/dev/null; then
@@ -150,7 +150,7 @@ if grep -aqs '^skip ' -- *.log; then
 fi
 echo "the slowest, in seconds (of processors): $(sort -rn -- *.seconds | head -n 10 |
     awk '{ printf "%s%s %s (%s)", NR == 1 ? "" : ", ", $3, $1, $2 }')"
-# Last, since of a long output often only the end is kept.
+# Last, because often only the end of a long output is kept.
 quoted FAIL *.log >failed
 if [ -s failed ]; then
     echo "failed:"

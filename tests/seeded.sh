@@ -1,6 +1,7 @@
 #!/bin/bash
 # Data and choices that look random and are the same in every run: sourced by the tests of the programs.
-# They depend on DX_TEST_SEED, on the case ($name) and on how many came before in it. Needs $work, a folder.
+# They depend on DX_TEST_SEED, on the case ($name) and on the number of earlier ones in it. Needs $work, a
+# folder.
 seed=${DX_TEST_SEED:-1}
 seeded() { # CASE      from here on its data, whichever cases ran before
     chance=$(printf %s "$seed $1" | cksum | cut -d ' ' -f 1)

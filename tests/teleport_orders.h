@@ -1,5 +1,5 @@
-/* Records of a shop for tests of dx_teleport.h and of what stands on it. The type `user` is the includer's: it is declared before. */
-/* Records inside records: in place, in lists, in lists of lists; with and without references. */
+/* Records of a shop for tests of dx_teleport.h and its layers. The includer declares the type `user` first. */
+/* Nested records: in place, in lists, in lists of lists; with and without references. */
 #define PRICE(F, S, A, L, E, V, N, R, O, ...) F(i64, cents) E(u8, currency, 3) O(u16, discount)
 DX_TELEPORT_DEFINE(price, PRICE)
 #define TAG(F, S, A, L, E, V, N, R, O, ...) S(key) S(value)

@@ -1,6 +1,7 @@
 #!/bin/bash
-# Each bench is built as `make bench-...` builds it where no peer is installed: a bench that only its peers' users can build
-# is found by nobody else. What needs a peer to be built at all, or is a part of another bench, is named here.
+# Each bench is built as `make bench-...` builds it without any peer installed: if a bench compiles only with its peers,
+# nobody else notices when it breaks. Benches that need a peer to be built at all, or are a part of another bench, are
+# listed here.
 . "$(dirname "$0")/lib.sh"
 
 needs_a_peer="bench_reactor_libev bench_teleport_nanopb"

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Every command that README.md, docs/, the READMEs of examples and of bench/, `make help` and the programs' help show is run in a
-fresh copy of the tree, as somebody does who has just cloned it, or is listed here with the reason why not. A command that is
-neither fails this gate, and so does a listed one that is shown nowhere any more. Files and folders that are named must exist.
+fresh copy of the tree, like a fresh clone, or is listed here with the reason why not. A command that is neither fails this gate,
+and so does a listed one that is no longer shown anywhere. Named files and folders must exist.
 
 DX_TIER: as in lib.sh."""
 import fcntl, glob, os, re, shutil, signal, socket, struct, subprocess, sys, tempfile, time, urllib.request
@@ -22,7 +22,7 @@ def say(what, text):
     print(f"{what:4} {text}", flush=True)
 
 
-# ---- what is shown
+# ---- commands that are shown
 PROGRAMS = {"dxup", "dxpatch", "dxecho", "dxkeep", "dxdb", "make", "cc"}
 
 
@@ -37,7 +37,7 @@ def plain(text):
 
 
 def shown_in(document):
-    """(line, kind, text) of what looks like a command, and of paths in running text."""
+    """(line, kind, text) of everything that looks like a command, and of paths in running text."""
     fence = None
     for number, line in enumerate(open(os.path.join(TOP, document)), 1):
         opening = re.match(r"^```(.*)$", line)
@@ -58,7 +58,7 @@ def shown_in(document):
 
 # ---- running
 def loopback_of_its_own():
-    """A network namespace, so that ports which documents name are free. Where that is not allowed, the machine's own."""
+    """A network namespace, so that ports named in documents are free. If that is not allowed, the machine's own."""
     try:
         import ctypes
         if ctypes.CDLL(None, use_errno=True).unshare(0x40000000) != 0: # CLONE_NEWNET
@@ -88,7 +88,7 @@ def fresh():
 
 
 def environment(folder):
-    # Without optimisation: this is about whether commands work. No make around it: a reader has none either.
+    # Without optimisation: this tests whether commands work. No surrounding make: a reader has none either.
     keep = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS", "DX_", "CI", "LOGS", "JOBS", "ZSTD"))}
     return dict(keep, CFLAGS="-O0", PATH=os.path.join(folder, "build") + ":" + keep["PATH"], DESTDIR=os.path.join(folder, "root"))
 
@@ -109,7 +109,7 @@ def run(folder, command, expect="", seconds=600):
 
 
 def start(folder, command, expect="listening on", seconds=300):
-    """In the background, until it says what is expected."""
+    """In the background, until it prints the expected text."""
     log = open(os.path.join(folder, "server.log"), "w+b")
     process = subprocess.Popen(["bash", "-c", "exec " + command], cwd=folder, env=environment(folder), stdin=subprocess.DEVNULL,
                                stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
@@ -137,10 +137,10 @@ def stop():
                 process.wait()
 
 
-# ---- the cases: what they need, what they run. Those of one folder share what was built.
+# ---- the cases: their requirements, their commands. Those of one folder share a build.
 def demo(folder):
-    """The table is the one that README shows: its head and rows; and of an unchanged pull the bytes, which are the same everywhere.
-    What the others take depends on the compiler: about as much, and of an update a small part."""
+    """The table equals README's in its head and rows, and in the bytes of an unchanged pull, which are the same everywhere. The
+    others depend on the compiler: roughly equal, and a small part for an update."""
     def table(text):
         head = re.search(r"^pull +client has +wire bytes .*$", text, re.M)
         rows = re.findall(r"^(first copy|update|unchanged)  +(\w+(?: version)?) +(\d+) +(?:\d+\.\d\d %|not here) ", text, re.M)
@@ -332,7 +332,7 @@ def dxkeep(folder):
              "dxkeep restore store latest copy --name app --no-owner --no-xattrs --entries-max 1000 --size-max 1000000000 --workers 2 --force --json --quiet",
              "dxkeep verify store --json --quiet"]
     endless = f"dxkeep daemon store data {watched} {hooks} --verbose --quiet"
-    # tried in tests/programs/test_dxkeep.py, with a tree of processes and a group of them
+    # tested in tests/programs/test_dxkeep.py, with a process tree and a process group
     frozen = "dxkeep daemon store data --freeze-pid 2 --freeze-cgroup DIR"
     calls_of("dxkeep", folder, calls + [endless, frozen])
     for call in calls:
@@ -370,7 +370,7 @@ def calls_of(program, folder, calls):
     check_usage(calls, texts)
 
 
-# Command as shown: the case that runs it. A case runs once, in the order of this list; SHARED ones where `make demo` was run.
+# Command as shown: the case that runs it. A case runs once, in the order of this list; SHARED ones in the folder of `make demo`.
 RUN = {
     "make demo": demo, "make demo OLD=app-1.0 NEW=app-1.1": own_files, "cc -o example example.c": example,
     "make help": help_and_suites, "make suites": help_and_suites, "make messages": help_and_suites, "make all": everything, "make hello": everything,
@@ -409,7 +409,7 @@ def check_documents():
                 if not os.path.exists(os.path.join(TOP, text)):
                     say("FAIL", f"{where}: there is no {text}")
             elif kind == "inline" and text.split()[0] in ("dxup", "dxpatch", "dxecho", "dxkeep", "dxdb"):
-                pass # a word about a command: its name and options stand in the synopsis
+                pass # prose about a command: its name and options are in the synopsis
             elif kind == "inline" and text.split()[0].startswith(("build/", "examples/", "programs/", "layers/", "tests/")):
                 pass
             elif not SYNOPSIS.match(text):

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Declarations and implementation compile as C++11 to C++20 without a warning; layers at each level of optimisation, too, and behind
-# <windows.h> (dx_bulk_net.h is for POSIX alone; their other modes: tests/checks/layers.sh).
+# Declarations and implementation compile as C++11 to C++20 without a warning; layers at each optimisation level, too, and after
+# <windows.h> (dx_bulk_net.h is POSIX only; their other modes: tests/checks/layers.sh).
 . "$(dirname "$0")/lib.sh"
 layers=$(ls layers/dx_*.h 2>/dev/null)
 for compiler in g++ clang++; do

@@ -1,6 +1,6 @@
 #!/bin/bash
-# The errors of cores and layers: one form of list, common values, one spelling. A core has all common errors; a layer has those that
-# it can return, with the values of what it stands on.
+# The errors of cores and layers: one form of list, common values, one spelling. A core has all common errors; a layer has those
+# that it can return, with the values of its core.
 . "$(dirname "$0")/lib.sh"
 common="OK:0 EINVAL:-1 ENOMEM:-2 ENOSPACE:-3 ETOOBIG:-4 ECORRUPT:-5 EAGAIN:-6 ESYS:-7 ENOTSUP:-8 ENOTFOUND:-9
         ECANCELED:-10 ETRUNCATED:-11 EVERSION:-12"
@@ -23,7 +23,7 @@ names() { # FILE
         echo "    return 0;"
         echo "}"
     } >"$work/$name.c"
-    # What it stands on is only declared: compiled 33 times, that would take most of the time, and nothing here calls it.
+    # Its dependencies are only declared: compiled 33 times, they would take most of the time, and nothing here calls them.
     $CC $by_words -I"$top" "$work/$name.c" -o "$work/$name" -no-pie -Wl,--unresolved-symbols=ignore-all -lpthread && "$work/$name"
 }
 listed() { # FILE: CONSTANT VALUE of each row of its list
@@ -35,7 +35,7 @@ for h in layers/dx_*.h; do
     if [ -n "$(listed "$h")" ]; then
         try "$h errors" names "$h"
     else
-        # Nothing can fail there, or it would say how.
+        # Nothing can fail there, or its list would say how.
         verdict "$h has no errors" "$(grep -nE '^ *ERRORS ' "$h" | grep -q . || echo "its head does not say so"; grep -n "$(upper "$h")_E[A-Z]* *=" "$h")"
     fi
 done

@@ -22,7 +22,7 @@ import re
 import sys
 
 CODE = (".c", ".h", ".cc")
-# What programs share, from below to above.
+# Shared by the programs, from bottom to top.
 SHARED = ["programs/common", "programs/containers", "programs/versions"]
 FLOORS = re.compile(r"(?<![\w./-])(layers|programs|examples)/")
 
@@ -40,7 +40,7 @@ def sources(top):
 
 
 def without(text, strings):
-    """The code without comments, and without string literals if so asked; line breaks stay."""
+    """The code without comments, and optionally without string literals; line breaks stay."""
     def blank(match):
         if match.group(0)[0] == "/":
             return re.sub(r"[^\n]", " ", match.group(0))
@@ -89,7 +89,8 @@ def includes(path, text, known):
 
 
 def circles(edges):
-    """The strongly connected parts with more than one member (Tarjan's algorithm, without recursion)."""
+    """The strongly connected components with more than one member (Tarjan's algorithm, without
+    recursion)."""
     index, low, stack, on, found = {}, {}, [], set(), []
 
     def enter(node, work):
@@ -135,7 +136,8 @@ def room(path):
 
 
 def calls(files, code):
-    """Who calls whom among the files of a program. A function that two files define (of two systems) belongs to neither."""
+    """Who calls whom among the files of a program. A function that two files define (for two
+    systems) belongs to neither."""
     owner = {}
     for path in files:
         for name in definitions(code[path]):
@@ -157,7 +159,8 @@ def upward(known, raw, code):
         match = FLOORS.search(raw[path]) if floor(path)[0] == "core" else None
         if match:
             yield "%s:%d names a floor above a core" % (path, raw[path][:match.start()].count("\n") + 1)
-        # Below the programs no file names one, but for a layer that says in a comment who uses it.
+        # Below the programs no file names one, except a layer that documents its user in a
+        # comment.
         if floor(path)[0] == "layers" and re.search(r'"[^"\n]*(programs|examples)/', code[path]):
             yield "%s names a floor above a layer" % path
     for part in circles(edges):
@@ -192,7 +195,7 @@ def private(known, code):
         if floor(path)[0] == "bench":
             continue
         own = os.path.basename(path).rsplit(".", 1)[0].lower() + "_p_"
-        # A field that is written anywhere but behind a point or an arrow is declared here.
+        # A field that is written other than after a dot or an arrow is declared here.
         fields = set(re.findall(r"(?<![.>\w])([a-z]\w*_)\b", re.sub(r"(?:->|\.)\s*", ".", code[path])))
         for number, line in enumerate(code[path].split("\n"), 1):
             for name in sorted(set(re.findall(r"\b(?:dx_\w*?_p_|DX_\w*?_P_)\w+", line))):

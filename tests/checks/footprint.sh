@@ -1,17 +1,17 @@
 #!/bin/bash
-# What a program takes on with dx_reactor.h: the size of a stripped echo server that has both backends of Linux, and allocations.
+# The cost of dx_reactor.h in a program: the size of a stripped echo server with both Linux backends, and its allocations.
 . "$(dirname "$0")/lib.sh"
 
-# The linker fills up pages between what is read, run and written: without that one byte more is not 4096 bytes more.
+# The linker aligns read, executable and writable parts to pages: without that, one more byte does not cost 4096.
 most=28672
 flags="-Os -DNDEBUG -ffunction-sections -fdata-sections -Wl,--gc-sections -Wl,-z,noseparate-code,-z,norelro -s"
-port_of() { # PID     where it listens, in hexadecimal; nothing: nowhere yet
+port_of() { # PID     its listening port in hexadecimal; empty: none yet
     local inode
     for inode in $(ls -l "/proc/$1/fd" 2>/dev/null | sed -n 's/.*socket:\[\([0-9]*\)\]$/\1/p'); do
         awk -v inode="$inode" '$4 == "0A" && $10 == inode { split($2, at, ":"); print at[2] }' "/proc/$1/net/tcp"
     done
 }
-echoes() { # PROGRAM     what comes back from it
+echoes() { # PROGRAM     prints the echoed bytes
     local port= server line
     "$1" 127.0.0.1:0 &
     server=$!

@@ -2,7 +2,7 @@
 # Four headers need nothing but memcpy, memmove, memset and memcmp: on the host, on i386 and on a Cortex-M0.
 . "$(dirname "$0")/lib.sh"
 
-# What a compiler calls for its own purposes (64-bit division, soft floats ...) comes with it, in libgcc.
+# Functions that compilers call for their own purposes (64-bit division, soft floats ...) come with them, in libgcc.
 runtime='__(aeabi_[a-z0-9]+|gnu_thumb1_case_[a-z]+|u?(div|mod|divmod)[sd]i[34]|(clz|ctz|popcount|bswap)[sd]i2)'
 
 undefined() { # OUTPUT COMPILER...
@@ -14,7 +14,7 @@ undefined() { # OUTPUT COMPILER...
     return 0
 }
 for h in $headers; do
-    [ "$h" != dx_reactor.h ] || continue # it speaks to an operating system
+    [ "$h" != dx_reactor.h ] || continue # it needs an operating system
     for size in -Os -O2; do
         while read -r name compiler flags; do
             has "$compiler" || { skip "$h $name $size" "$compiler is not installed"; continue; }
@@ -30,7 +30,7 @@ cortex-m0 arm-none-eabi-gcc -mcpu=cortex-m0 -mthumb
 END
     done
 done
-# Without its maker dx_patch.h neither declares nor holds anything of it, and is smaller.
+# Without its maker, dx_patch.h neither declares nor contains any of it, and is smaller.
 without_maker() {
     local flags="-Os -std=c99 -Wall -Wextra -ffreestanding -nostdlib $(including dx_patch.h)" left
     undefined "$work/applier.o" $CC $flags -DDX_IMPLEMENTATION -DDX_PATCH_NO_CREATE -c "$one" -o "$work/applier.o" || return
@@ -39,8 +39,8 @@ without_maker() {
     [ -z "$left" ] || echo "of the maker there is" $left
 }
 case " $headers " in *" dx_patch.h "*) try "dx_patch.h without its maker" without_maker ;; esac
-# With a small C library, as in most firmware: no POSIX there, and on AVR an int and a size of 16 bits. Layers, too, but for those
-# that stand on the reactor or on sockets.
+# With a small C library, as in most firmware: without POSIX, and on AVR with a 16-bit int and size_t. Layers, too, except those
+# on the reactor or on sockets.
 for h in $headers $(ls layers/dx_*.h 2>/dev/null); do
     case $h in dx_reactor.h | layers/dx_bulk_net.h) continue ;; esac
     ! grep -q '^ *#include "../dx_reactor.h"\|^ *#include "dx_\(peers\|link\).h"' "$h" || continue

@@ -41,7 +41,7 @@ int by_hand(const dx_hbtp_context *c);
 DX_HBTP_CHAIN(chain, handler, gate, limit, sum)
 __attribute__((noinline)) int chained(const dx_hbtp_context *c) { return chain(c); }
 
-/* What one would write without the macro. */
+/* The equivalent written without the macro. */
 __attribute__((noinline)) int by_hand(const dx_hbtp_context *c)
 {
     state *s = (state *)c->user;
@@ -57,7 +57,7 @@ __attribute__((noinline)) int by_hand(const dx_hbtp_context *c)
     return result == DX_HBTP_STOP ? DX_HBTP_OK : result;
 }
 
-/* The hooks of the layers: a token, which is verified once a connection; a rate limit; CORS. */
+/* The hooks of the layers: a token, verified once per connection; a rate limit; CORS. */
 typedef struct guards {
     dx_token_rules        rules;
     dx_token_claims       claims;

@@ -1,5 +1,6 @@
-/* What a microcontroller carries, for tests/checks/hbtp.sh: linked without what is not used.
-   SMALL 0: nothing; 1: parse, route, reply; 2: a session with limits and streams, behind three hooks. */
+/* Size on a microcontroller, for tests/checks/hbtp.sh: linked without unused code. SMALL 0:
+   nothing; 1: parse, route, reply; 2: a session with limits and streams, with three
+   hooks. */
 #define DX_HBTP_IMPLEMENTATION
 #define DX_HBTP_STATIC
 #ifndef NDEBUG
@@ -19,7 +20,7 @@ static uint8_t uart_in[256], uart_out[256];
 volatile size_t uart_size;
 
 #if SMALL == 1
-/* Routes may stand in flash: one table of functions, indexed by the opcode. */
+/* Routes may be in flash: one table of functions, indexed by the opcode. */
 typedef int reply_fn(dx_hbtp_out *out, const dx_hbtp_frame *f);
 static int on_ping(dx_hbtp_out *out, const dx_hbtp_frame *f)
 {

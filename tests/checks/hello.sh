@@ -1,6 +1,6 @@
 #!/bin/bash
-# Each hello program is short, is built by the `cc` line of its first comment and prints what stands beside it. Copied into a C++
-# project it draws no warning.
+# Each hello program is short, is built by the `cc` line of its first comment and prints the output shown there. Copied into a
+# C++ project, it causes no warning.
 . "$(dirname "$0")/lib.sh"
 hello() { # FILE
     local line name lines

@@ -1,9 +1,9 @@
 #!/bin/bash
-# `make install` puts everything where a program finds it through pkg-config, and nothing elsewhere.
+# `make install` puts every file where a program finds it through pkg-config, and no file elsewhere.
 . "$(dirname "$0")/lib.sh"
 root=$work/root
 programs="dxup dxpatch dxecho dxkeep"
-[ "$(make -s has-dxdb)" != 1 ] || programs="$programs dxdb" # where its libraries are
+[ "$(make -s has-dxdb)" != 1 ] || programs="$programs dxdb" # if its libraries are installed
 layers=$(cd layers 2>/dev/null && echo dx_*.h)
 installed() {
     make -s install DESTDIR="$root" PREFIX=/opt/dx CC="$CC" || return

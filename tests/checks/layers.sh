@@ -1,9 +1,9 @@
 #!/bin/bash
-# Layers are products like the cores: each file of layers/ is delivered alone with what it stands on, under the same rules. This gate
-# finds the files by itself and fails for one that the table below does not know.
+# Layers are products like the cores: each file of layers/ is delivered alone with its dependencies, under the same rules. This
+# gate finds the files by itself and fails for one that is missing in the table below.
 . "$(dirname "$0")/lib.sh"
 
-# LAYER, whether it needs an operating system, and options that are compiled as well.
+# LAYER, whether it needs an operating system, and options that are compiled, too.
 traits="dx_bao freestanding
 dx_bulk freestanding
 dx_bulk_net hosted
@@ -41,12 +41,13 @@ everything="-Weverything -Wno-padded -Wno-declaration-after-statement -Wno-used-
 for w in unsafe-buffer-usage switch-default pre-c11-compat; do
     accepts clang "-Wno-$w" && everything="$everything -Wno-$w"
 done
-has_library() { # OPTION: what it needs to compile is here
+has_library() { # OPTION: its dependencies are installed
     case $1 in *_ZSTD) echo "#include <zstd.h>" | gcc -x c -fsyntax-only - 2>/dev/null ;; *_SODIUM) echo "#include <sodium.h>" | gcc -x c -fsyntax-only - 2>/dev/null ;; esac
 }
 
-# ---------------------------------------------------------------- what is compiled
-# Without a warning: declarations alone, the implementation alone (DX_NAME_IMPLEMENTATION: what it stands on is only declared), static.
+# ---------------------------------------------------------------- compiling
+#
+# Without a warning: declarations alone, the implementation alone (DX_NAME_IMPLEMENTATION: dependencies are only declared), static.
 compiled() { # LAYER OPTIONS
     local name=$1 x here="$1${2:+ }$2" one_of
     x=$(upper "$name")
@@ -67,7 +68,7 @@ compiled() { # LAYER OPTIONS
     later "$here gcc static" gcc -std=c99 $strict "$@" $one_of "-D${x}_STATIC" -S "$one" -o /dev/null
 }
 
-# Nothing but memcpy, memmove, memset and memcmp, what compilers call by themselves, and what it stands on.
+# Nothing but memcpy, memmove, memset and memcmp, the compilers' own functions, and its dependencies.
 undefined() { # NAME OUTPUT COMPILER...
     local name=$1 out=$2
     "${@:3}" || return
@@ -93,7 +94,7 @@ s390x s390x-linux-gnu-gcc
 MACHINES
 }
 
-# ---------------------------------------------------------------- what is delivered
+# ---------------------------------------------------------------- delivery
 symbols() { # NAME: one program's share of it
     $CC -fno-pic -c $(including "layers/$1.h") "-D$(upper "$1")_IMPLEMENTATION" "$one" -o "$work/$1.o" || return
     nm --defined-only "$work/$1.o" >"$work/$1.nm"
@@ -116,7 +117,7 @@ macros() { # NAME
     grep -vE "^${x}_[A-Z0-9_a-z]+$" "$work/macros.$1"
     return 0
 }
-# It includes C's own three headers and what it stands on, each file of dx only when it was not included before.
+# It includes C's own three headers and its dependencies, each file of dx only if it was not included before.
 includes() { # NAME
     local file guard
     declarations_of "layers/$1.h" | grep -E '^ *# *include <' | grep -vE '<std(bool|def|int)\.h>'
@@ -154,7 +155,7 @@ example() { # NAME
     ! has g++ || g++ -std=c++17 -Wall -Wextra -Werror -I"$top" -x c++ -fsyntax-only "$work/quick_$1.c" || return
     (cd "$work" && "./quick_$1" >"quick_$1.out" 2>&1) || { echo "ended with status $?"; cat "$work/quick_$1.out"; }
 }
-# Copied into one empty folder, without folders: what it stands on is included first.
+# Copied into one empty folder, without folders: dependencies are included first.
 flat() { # NAME
     local folder all
     folder=$(mktemp -d -p "$work")
@@ -167,7 +168,7 @@ flat() { # NAME
     } >"$folder/main.c"
     (cd "$folder" && $CC -std=c99 main.c -o main -lpthread && ./main)
 }
-renamed() { # NAME: a second copy under another prefix beside the first one, in one file
+renamed() { # NAME: a second copy with another prefix next to the first one, in one file
     local all
     all=$(stands_on "$1")
     mkdir -p "$work/$1.renamed/layers"
@@ -181,8 +182,8 @@ renamed() { # NAME: a second copy under another prefix beside the first one, in 
     $CC -std=c99 -Wall -Wextra -Werror -I"$work/$1.renamed" -fsyntax-only "$work/$1.two.c"
 }
 
-behind_head() { sed '1,/\*\//d' "$1"; } # all but the comment that a file begins with, which shows an include of itself
-# What a layer includes, and what that includes: names without .h, lowest first.
+behind_head() { sed '1,/\*\//d' "$1"; } # everything except the comment at the top of a file, which shows an include of itself
+# The includes of a layer, recursively: names without .h, lowest first.
 stands_on() { # NAME [DEPTH]
     local file depth=${2:-0}
     [ "$depth" -lt 8 ] || return # tests/checks/floors.sh refuses circles

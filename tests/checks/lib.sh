@@ -1,16 +1,16 @@
-# What all gates share:  . "$(dirname "$0")/lib.sh"
+# Shared by all gates:  . "$(dirname "$0")/lib.sh"
 #
 # try NAME COMMAND...       a case: good when the command ends with status 0 and prints nothing
-# later NAME COMMAND...     a case that `make test` leaves to `make test-all`: it takes long, and seldom fails where the others pass
+# later NAME COMMAND...     a case that `make test` leaves to `make test-all`: slow, and seldom fails where others pass
 # verdict NAME REASON       a case that the gate decided itself: good when REASON is empty
 # skip NAME REASON          a case that cannot run here
 # finish                    prints all cases in the order of their start, then the counts
 #
-# DX_TIER=native (`make test`): only gcc and the few tools that `make test` installs are looked for, and g++, which it uses where it
-# is; what needs others is left to the other tier, without a word. DX_TIER=others (`make test-all`): what passed in the last `make test` is passed over, but for
-# cases that others are compared with (`base NAME COMMAND...`). Without DX_TIER: everything that can run here.
+# DX_TIER=native (`make test`): uses only gcc and the few tools that `make test` installs, and g++ if it is there; cases that need
+# others are silently left to the other tier. DX_TIER=others (`make test-all`): skips whatever passed in the last `make test`,
+# except cases that others are compared with (`base NAME COMMAND...`). Without DX_TIER: everything that can run here.
 #
-# Gates look at the repository they stand in, or at the folder in DX_TOP (tests/checks/selftest.sh).
+# Gates check the repository they are in, or the folder in DX_TOP (tests/checks/selftest.sh).
 set -u
 export LC_ALL=C
 gate=$(basename "$0" .sh)
@@ -25,14 +25,14 @@ width=${JOBS:-$(getconf _NPROCESSORS_ONLN)}
 cases=0 left=0 # left: to the other tier
 mkdir "$work/cases"
 
-# The flags that no line of ours may draw a warning from.
+# The flags under which no line of ours may cause a warning.
 strict="-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wundef -Wcast-align
         -Wcast-qual -Wstrict-prototypes -Wmissing-prototypes -Wdouble-promotion -Wswitch-enum
         -Wformat=2"
-# Of a C++ project's own (what only C has, aside).
+# Those of a C++ project (without the C-only ones).
 strict_cxx=$(echo "$strict" | sed 's/-Wstrict-prototypes//; s/-Wmissing-prototypes/-Wmissing-declarations/')
 one=$checks/compile/one.c
-# What a core or layer is compiled with when another case already looks at the vectors of dx_cas.h, which take seconds.
+# For compiling a core or layer when another case already covers the vectors of dx_cas.h, which take seconds.
 by_words="-DDX_CAS_LANES=1"
 
 upper() { basename "$1" .h | tr a-z A-Z; } # dx_cas.h -> DX_CAS

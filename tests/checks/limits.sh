@@ -1,8 +1,8 @@
 #!/bin/bash
-# Sizes that a reader can read, versions that agree, nothing left behind that a stranger should not meet.
+# Sizes that stay readable, versions that agree, and nothing private left in the tree.
 . "$(dirname "$0")/lib.sh"
 
-# The declarations need three headers of every compiler, and leave the reader's warnings as they are.
+# The declarations need three headers of every compiler, and leave the reader's warnings unchanged.
 declarations() { # HEADER
     $CC -H -fsyntax-only $(including "$1") "$one" 2>&1 | sed -n 's/^\.\. //p' | grep -vE '(^|/)std(def|int|bool)\.h$'
     awk -v end="$(upper "$1")_IMPLEMENTATION" '/^#if/ && index($0, end) { exit }
@@ -40,13 +40,13 @@ done
 verdict LICENSE "$(grep -q 'MIT No Attribution' LICENSE && grep -q 'public domain' LICENSE || echo "lacks one of the two texts")"
 verdict "README.md commands" "$(for c in 'make demo' 'make test'; do grep -q "$c" README.md || echo "does not show '$c'"; done)"
 
-# What others chose, such as a file's name, reaches the terminal through one function that shows control characters.
+# Text from others, such as a file's name, reaches the terminal through one function that escapes control characters.
 if [ -d programs/dxup ]; then
     verdict "programs print by prog_say" "$(grep -nE '(^|[^a-z_])(v?f?printf|f?puts|putchar|perror) *\(' programs/*/*.c programs/*/*/*.c |
         grep -vE '^programs/common/(message|os_windows)\.c:')"
 fi
 
-# In everything that is not ignored: words for unfinished work (but in documents), places on somebody's machine.
+# In all files that are not ignored: words for unfinished work (except in documents), paths of somebody's machine.
 files() { git ls-files -co --exclude-standard -- . 2>/dev/null || find . -type f ! -path './.git/*' ! -path './build/*'; }
 unfinished='TO[D]O|FIX[M]E|X[X]X|HA[C]K|not (yet )?imple[m]ented|place[h]older'
 places='(^|[^[:alnum:]])/(w[o]rk|f[a]rm|home/[a-z]+|r[o]ot|tmp/[a-z]+)/|https?://(deb|registry|security)\.'

@@ -24,7 +24,7 @@ PART = r"(?:why|fault|reason|what|message)"
 LITERAL = re.compile(r'"((?:\\.|[^"\\\n])*)"')
 TEXTS = r'((?:"(?:\\.|[^"\\\n])*"\s*)+)'
 HELP = re.compile(r"\.(summary|details|help|about) =\s*" + TEXTS + r"|\{(PROG_\w+), [\w |]+,\s*" + TEXTS + r"\}")
-# Not punctuation or columns that are put between other texts.
+# Excludes punctuation and columns between other texts.
 WORD = re.compile(r"(?<![%a-z])[A-Za-z]{2}")
 CAPITAL = re.compile(r"[A-Z][a-z]")
 NAMES = re.compile(r"--\w|\[\w+\]|'\w|^(?:the|all|standard|out of memory)\b")
@@ -66,13 +66,13 @@ def arguments(text, at):
 
 
 def shown(expression):
-    """The literals of an expression as one text; what the preprocessor puts between them is left out."""
+    """The literals of an expression as one text, without the preprocessor's insertions between them."""
     joined = re.sub(r'"\s*(?:PRI\w+\s*)?"', "", expression)
     return [m.group(1) for m in LITERAL.finditer(joined)]
 
 
 def takers(sources):
-    """The functions that get a part of a message: name -> places among their arguments."""
+    """The functions that take a part of a message: name -> indices of those arguments."""
     found = {}
     for _, text in sources:
         for m in re.finditer(r"^[A-Za-z_][\w \t*]*?\b(\w+)\(([^;{}()]*)\)\s*[;{]", text, flags=re.M):
@@ -84,7 +84,7 @@ def takers(sources):
 
 
 def rows(sources):
-    """(file, line, kind, status, text) of everything that is said."""
+    """(file, line, kind, status, text) of every message."""
     taking = takers(sources)
     calls = re.compile(r"\b(" + "|".join(sorted(set(PRINTS) | set(taking), key=len, reverse=True)) + r")\(")
     for path, text in sources:
@@ -118,7 +118,7 @@ def rows(sources):
 
 
 def fault(kind, status, text):
-    """What is wrong with it, or None."""
+    """The error in it, or None."""
     plain = text.replace("\\n", " ").strip()
     translated = TRANSLATED.search(plain)
     if translated:

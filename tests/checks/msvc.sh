@@ -1,7 +1,7 @@
 #!/bin/bash
-# Cores and layers compile as MSVC and clang-cl see them, for x64, ARM64 and x86: clang with their target and the declarations of the
-# Windows headers. "as MSVC": the compiler's own macros are gone behind those headers, so that what is compiled is what cl.exe gets,
-# with its _Interlocked functions. tests/ports/msvc runs that code here.
+# Cores and layers compile as MSVC and clang-cl see them, for x64, ARM64 and x86: clang with their target and the declarations of
+# the Windows headers. "as MSVC": the compiler's own macros are undefined after those headers, so that the compiled code is what
+# cl.exe gets, with its _Interlocked functions. tests/ports/msvc runs that code here.
 . "$(dirname "$0")/lib.sh"
 layers=$(ls layers/dx_*.h 2>/dev/null)
 include=/usr/x86_64-w64-mingw32/include
@@ -10,13 +10,13 @@ if ! has clang || [ ! -f $include/winsock2.h ]; then
     finish
 fi
 
-# A file that includes the system's headers as GCC would, and HEADER behind them as MSVC does or as clang-cl.
+# A file that includes the system's headers as GCC would, then HEADER as MSVC or clang-cl does.
 as() { # msvc|clang-cl HEADER
     printf '#include <winsock2.h>\n#include <ws2tcpip.h>\n#include <mswsock.h>\n#include <windows.h>\n#include <winioctl.h>\n'
     printf '#include <errno.h>\n#include <assert.h>\n#include <string.h>\n#include <stdlib.h>\n#include <stdio.h>\n#include <intrin.h>\n'
     printf '#include <stdbool.h>\n#include <stddef.h>\n#include <stdint.h>\n'
     printf '#undef __GNUC__\n'
-    # MSVC has neither of the two, and each is asked for before it is used.
+    # MSVC has neither of the two, and the code tests for each before it is used.
     [ "$1" != msvc ] || printf '#pragma clang diagnostic ignored "-Wbuiltin-macro-redefined"\n#undef __clang__\n#undef __has_builtin\n'
     printf '#define DX_IMPLEMENTATION\n#include "%s"\n' "$2"
 }

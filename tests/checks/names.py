@@ -1,16 +1,16 @@
 #!/usr/bin/env python3
-"""names.py times|marks|arrows HEADER...: one line for each name or mark that a reader would misunderstand.
+"""names.py times|marks|arrows HEADER...: one line for each misleading name or mark.
 
-  times   In public declarations a name in _ns is either an instant of a clock or a length, and always the same: deadline_ns,
-          now_ns and so on are instants, timeout_ns, period_ns and so on lengths. What takes a deadline_ns says of which clock.
-  marks   Each >>section stands once in a header, and each >>mark that a comment names is one of its sections.
-  arrows  A private function calls none of a section further down: one reads a header from the top, and each section stands on
-          those before it. UPWARD lists the few places where two sections need each other."""
+times   In public declarations a name in _ns is either an instant of a clock or a length, and always the same: deadline_ns,
+        now_ns and so on are instants, timeout_ns, period_ns and so on lengths. A deadline_ns documents its clock.
+marks   Each >>section occurs once in a header, and each >>mark that a comment names is one of its sections.
+arrows  A private function calls none from a section further down: a header is read from the top, and each section uses
+        only those before it. UPWARD lists the few places where two sections need each other."""
 import collections
 import re
 import sys
 
-INSTANTS = "now deadline time begun mtime clock" # clock_ns: a function that says the time
+INSTANTS = "now deadline time begun mtime clock" # clock_ns: a function that returns the time
 LENGTHS = ("timeout period interval delay round_trip latency budget burst debounce frame hold idle keepalive leave linger poll "
            "connect hello spin used remaining yield")
 KIND = {name: "an instant" for name in INSTANTS.split()} | {name: "a length" for name in LENGTHS.split()}
@@ -80,7 +80,7 @@ def arrows(header, text):
         whole = re.match(r"static\b[^;{]*\b(%s_p_\w+)\([^;{]*\)\s*\{" % name, line)
         if whole:
             bodies.setdefault(whole[1], section)
-        if line.startswith("{"):                             # the head of a function is behind the last ; or }
+        if line.startswith("{"):                             # the head of a function follows the last ; or }
             head = code.split("\n")[max(0, number - 8):number - 1]
             head = re.split(r"[;}]", "\n".join(head))[-1]
             function = re.search(r"\b(%s_p_\w+)\(" % name, head)
@@ -97,7 +97,7 @@ def arrows(header, text):
 
 
 def declares(code, number):
-    """Is the line of a prototype, which stands at the margin?"""
+    """Is this line a prototype? Those are at the margin."""
     line = code.split("\n")[number - 1]
     return bool(re.match(r"static\b|DX_\w+_API\b", line)) and "{" not in line
 

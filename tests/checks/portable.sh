@@ -13,7 +13,7 @@ vectors() { # NAME RUNNER COMPILER...      RUNNER "-": runs natively
     "$@" -std=c99 "$source" -o "$out" || return
     $runner "$out" "$work/program1" "$work/program2" >"$out.txt" 2>&1 || { echo "ended with status $?"; tail -n 3 "$out.txt"; }
 }
-# One case for each line: a subject, with all machines.
+# One case per line: a subject, with all machines.
 same() { # NAME
     vectors "$@" || return
     diff "$work/vectors.host.txt" "$work/vectors.$1.txt" | sed 's/^</host:/; s/^>/here:/' | grep -E '^(host|here)'

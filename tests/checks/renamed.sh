@@ -1,5 +1,6 @@
 #!/bin/bash
-# Two renamed copies of every header live beside the original: in one program, and in one file.
+# Two renamed copies of every header coexist with the original: in one program, and in one
+# file.
 . "$(dirname "$0")/lib.sh"
 copies="dx aa bb"
 for copy in $copies; do

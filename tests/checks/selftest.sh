@@ -29,7 +29,7 @@ house() { # FOLDER       a sound house: two headers, a hello program for each, a
     )
 }
 
-# With a layer, dx_storey.h: it stands on dx_second.h, and its head comment says what that of a product says.
+# With a layer, dx_storey.h: it depends on dx_second.h, and its head comment has what a product's has.
 storey() { # FOLDER
     house "$1" && mkdir -p "$1/layers" || return
     awk '/^    CONTENTS/ { printf "    Do this in ONE C or C++ file:  #define DX_SAMPLE_IMPLEMENTATION\n\n"
@@ -41,7 +41,7 @@ storey() { # FOLDER
          /^#include <stdint.h>/ { print "#ifndef DX_SECOND_H\n#include \"../dx_second.h\"\n#endif" }' "$1/dx_sample.h" |
         sed 's/dx_sample/dx_storey/g; s/DX_SAMPLE/DX_STOREY/g' >"$1/layers/dx_storey.h"
 }
-# With a part that a switch leaves out, and a true table of what that saves.
+# With a part that a switch removes, and a true table of the savings.
 switched() { # FOLDER
     local all less
     house "$1" || return
@@ -62,7 +62,7 @@ new_house() { # GATE FOLDER
     case $1 in layers) storey "$2" ;; switches) switched "$2" ;; *) house "$2" ;; esac
 }
 
-# The command, run inside a sound house, breaks it in a way that the gate must see.
+# The command, run inside a sound house, breaks it in a way that the gate must detect.
 breaks() { # GATE COMMAND
     local folder=$(mktemp -d -p "$work")
     new_house "$1" "$folder" || return
@@ -79,13 +79,13 @@ sound() { # GATE
     folder=$(mktemp -d -p "$work")
     new_house "$1" "$folder" || return
     DX_TOP=$folder "$checks/$1.sh" >"$folder.log" 2>&1 || cat "$folder.log"
-    # A gate that fell over half-way may still count no failure.
+    # A gate that aborted may still report no failure.
     grep -vE "^(ok|skip|FAIL|    ) |^$1: " "$folder.log"
     return 0
 }
 code() { echo "sed -i '/>>public/a $1' dx_sample.h"; } # a line at the beginning of the public functions
 
-# The table of switches is about what one compiler makes.
+# The table of switches is about one compiler's output.
 if ! has arm-none-eabi-gcc || [ "$(arm-none-eabi-gcc -dumpversion | cut -d. -f1)" != 12 ]; then
     skip "switches" "no arm-none-eabi-gcc 12, of which its tables are"
     without="switches"
@@ -191,7 +191,7 @@ switches|a table without a line|sed -i '/^        together/d' dx_sample.h
 install|a broken pkg-config file|sed -i 's/^Cflags.*//' dx.pc.in
 END
 
-# The runner adds up what suites say, and takes silence, a crash and a hang for failures.
+# The runner adds up what suites report, and treats silence, a crash and a hang as failures.
 counted() { # LAST-LINE STATUS SUITE...
     local last=$1 status=$2 folder got
     shift 2
@@ -209,7 +209,7 @@ try "run.sh sees a status" counted "12 passed, 1 failed, 3 skipped" 1 "a 60 $goo
 try "run.sh sees a crash" counted "12 passed, 1 failed, 3 skipped" 1 "a 60 $good" 'b 60 kill -SEGV $$'
 try "run.sh sees a hang" counted "13 passed, 1 failed, 3 skipped" 1 "a 60 $good" "b 5 echo 1 passed, 0 failed, 0 skipped; sleep 600"
 try "run.sh sees a skip without a reason" counted "12 passed, 1 failed, 3 skipped" 1 "a 60 echo skip x: y; echo 12 passed, 0 failed, 3 skipped"
-shown() { # TEXT SUITE...      stands in the summary, behind all suites
+shown() { # TEXT SUITE...      must be in the summary, after all suites
     local text=$1 folder
     shift
     folder=$(mktemp -d -p "$work")
@@ -219,7 +219,7 @@ shown() { # TEXT SUITE...      stands in the summary, behind all suites
 try "run.sh shows reasons" shown "a: part 2: no tool" "a 60 $good"
 try "run.sh shows at its end what failed" shown "b: part 3: bad" "a 60 $good" "b 60 echo FAIL part 3: bad; seq 200; echo 5 passed, 1 failed, 0 skipped"
 try "run.sh shows reasons that quote raw bytes" shown "a: all: it said [31mx" "a 60 printf 'skip all: it said \\033[31mx\\000\\n0 passed, 0 failed, 1 skipped\\n'"
-# The second run of a suite under an emulator counts, when it passes; that of any other does not.
+# Under an emulator, a suite's second run counts if it passes; for any other suite it does not.
 twice='echo more >>$LOGS/../runs; runs=$(wc -l <$LOGS/../runs)' # how often it was run
 steady="$twice; [ \$runs != 1 ] || { echo 'FAIL part 7: stalled'; echo 5 passed, 1 failed, 0 skipped; exit 1; }; echo 6 passed, 0 failed, 0 skipped"
 stalls="$twice; [ \$runs != 1 ] || sleep 600; echo 6 passed, 0 failed, 0 skipped"

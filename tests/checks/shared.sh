@@ -1,6 +1,6 @@
 #!/bin/bash
-# One text of an algorithm: what stands in a `/* >>shared` section of a core or layer (functions, tables, macros) is the same wherever
-# its name occurs, in a section like that or not, but for the prefix and the line breaks.
+# One text of an algorithm: the contents of a `/* >>shared` section of a core or layer (functions, tables, macros) are the same
+# wherever their name occurs, in such a section or not, except for the prefix and the line breaks.
 . "$(dirname "$0")/lib.sh"
 
 # One line for each function, table or macro: yes or no (in a shared section) TAB NAME TAB TEXT.
@@ -14,7 +14,7 @@ pieces() { # HEADER
              /^\/\* >>/ { shared = $2 == ">>shared" ? "yes" : "no"; next }
              /^\/\* <<shared/ { shared = "no" }
              macro { text = text " " $0; if (!/\\$/) { macro = 0; piece() }; next }
-             /^#define .*\\$/ { # of a macro with two definitions the first one
+             /^#define .*\\$/ { # of a macro with two definitions, the first one
                  name = $2
                  sub(/\(.*/, "", name)
                  if (!seen[name]++) { macro = 1; text = $0 }

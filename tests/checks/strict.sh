@@ -1,6 +1,6 @@
 #!/bin/bash
-# No warning under the strict flags of gcc and clang and under clang's -Weverything, in any mode of a core; of a layer at each level of
-# optimisation, with other C libraries and behind <windows.h> (its other modes: tests/checks/layers.sh).
+# No warning under the strict flags of gcc and clang and under clang's -Weverything, in any mode of a core; of a layer at each
+# optimisation level, with other C libraries and after <windows.h> (its other modes: tests/checks/layers.sh).
 . "$(dirname "$0")/lib.sh"
 layers=$(ls layers/dx_*.h 2>/dev/null)
 
@@ -26,7 +26,7 @@ modes() { # HEADER NAME COMMAND...
     case "$name" in *c99*) ;; *) return ;; esac
     compile "$name implementation -O2" "$@" -O2 -D${x}_IMPLEMENTATION
     compile_later "$name implementation -O0 NDEBUG" "$@" -DNDEBUG -DDX_IMPLEMENTATION
-    # Of private copies some are used, though they may stay unused.
+    # Some private copies are used, although they may stay unused.
     case "$name" in *every*) set -- "$@" -Wno-used-but-marked-unused ;; esac
     compile "$name static -O0" "$@" -D${x}_STATIC -DDX_IMPLEMENTATION
 }
@@ -39,15 +39,15 @@ for compiler in gcc clang; do
         for h in $headers; do
             if [ $compiler = gcc ]; then
                 modes "$h" "gcc $std strict" gcc -std=$std $strict
-            else # all that clang has, the strict flags included
+            else # all that clang has, including the strict flags
                 modes "$h" "clang $std everything" clang -std=$std $everything
             fi
         done
     done
 done
 
-# What only an optimiser sees: values that may be unset, strings that may not fit. A library keeps all functions, so that
-# the linker's own optimisation looks at each.
+# Warnings only from the optimiser: values that may be unset, strings that may not fit. A library keeps all functions, so that
+# link-time optimisation sees each.
 for h in $headers; do
     has gcc || continue
     for level in -O1 -O3 -Os; do
@@ -58,7 +58,7 @@ for h in $headers; do
     ! has clang || compile "$h clang -O3" clang -std=c99 $strict -O3 $(including "$h") -DDX_IMPLEMENTATION
 done
 
-# The same of layers, with what they stand on: a core may be wrong only where the layer that calls it is inlined into it.
+# The same for layers, with their dependencies: a core may be wrong only where a layer that calls it is inlined.
 for h in $layers; do
     has gcc || continue
     for level in -O0 -O2 -O3 -Os; do
@@ -66,7 +66,7 @@ for h in $layers; do
     done
 done
 
-# Parts that can be left out or put in: what is left then still has no unused function.
+# Optional parts: whatever remains has no unused function.
 while read -r h option; do
     case " $headers " in *" $h "*) ;; *) continue ;; esac
     for compiler in gcc clang; do
@@ -91,7 +91,7 @@ dx_teleport.h -DDX_TELEPORT_NO_NAMES
 dx_teleport.h -DDX_TELEPORT_LITTLE_ENDIAN=0
 END
 
-# Other word sizes and a char without sign draw other warnings.
+# Other word sizes and an unsigned char cause other warnings.
 for h in $headers; do
     if has_m32; then
         compile "$h gcc -m32 strict" gcc $m32 -std=c99 -O2 $strict $(including "$h") -DDX_IMPLEMENTATION
@@ -105,7 +105,7 @@ for h in $headers; do
     fi
 done
 
-# An assertion that the program has replaced by nothing, so that what it alone uses is unused.
+# An assertion macro that expands to nothing, so that whatever only it uses is unused.
 for h in $headers $layers; do
     try=try
     case $h in layers/*) try=later ;; esac
@@ -117,7 +117,7 @@ for h in $headers $layers; do
     done
 done
 
-# Another C library on Linux: other types and macros behind the same names.
+# Another C library on Linux: other types and macros with the same names.
 for h in $headers $layers; do
     if has musl-gcc; then
         compile "$h musl" musl-gcc -std=c99 $strict -O2 $by_words $(including "$h") -DDX_IMPLEMENTATION
@@ -126,7 +126,7 @@ for h in $headers $layers; do
     fi
 done
 
-# Behind <windows.h>, which defines a few thousand macros. A file for POSIX alone stops with its first header.
+# After <windows.h>, which defines a few thousand macros. A POSIX-only file stops at its first header.
 for h in $headers $layers; do
     [ "$h" != layers/dx_bulk_net.h ] || continue
     if has x86_64-w64-mingw32-gcc; then
@@ -142,7 +142,7 @@ done
 # headers define as macros (windows.h above all): no header may use one of its own.
 taken="i386 i486 i586 i686 linux unix mips sparc sun vax hpux m68k mc68000 sgi pdp11 R3000 PPC pyr near far
     small hyper interface random environ DELETE IN OUT OPTIONAL ERROR ABSOLUTE RELATIVE"
-others_names() { # HEADER: the system's own headers first, those of the cores below it too; then the names, then HEADER
+others_names() { # HEADER: the system's own headers first, including those of the cores below it; then the names, then HEADER
     grep -oh '^ *# *include <[^>]*>' "$1" $headers | sort -u | sed 's/.*\(<.*>\)/#if __has_include(\1)\n#include \1\n#endif/'
     for name in $taken; do printf '#undef %s\n#define %s 1\n' "$name" "$name"; done
     printf '#define DX_IMPLEMENTATION\n#include "%s"\n' "$1"
@@ -153,7 +153,7 @@ for h in $headers $layers; do
     try "$h, names that others define" gcc -std=gnu17 -D_GNU_SOURCE -I"$top" -fsyntax-only "$file"
 done
 
-# A bool of more than a byte, from a <stdbool.h> older than C99's: the compiler's message says what is wrong.
+# A bool of more than one byte, from a <stdbool.h> older than C99's: the compiler's message explains it.
 bool_is_int() { # COMPILER...
     local out
     mkdir -p "$work/old" && printf '#define bool int\n#define true 1\n#define false 0\n' >"$work/old/stdbool.h"

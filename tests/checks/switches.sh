@@ -1,7 +1,7 @@
 #!/bin/bash
-# The switches that leave parts of a header out. Each alone and all together: the header compiles without a warning, needs no more
-# than before, has nothing of what is left out, and the rest works. The tables SWITCHES (what each saves) and USES (what small programs
-# take) in its head, and docs/sizes.md, say what the cross compilers make, within 2 %.
+# The switches that remove parts of a header. Each alone and all together: the header compiles without a warning, needs no more
+# than before, contains nothing of the removed part, and the rest works. The tables SWITCHES (their savings) and USES (sizes of
+# small programs) in its head, and docs/sizes.md, match the cross compilers' output within 2 %.
 . "$(dirname "$0")/lib.sh"
 
 everything="-Weverything -Wno-padded -Wno-declaration-after-statement"
@@ -15,7 +15,7 @@ compiles() { # HEADER COMPILER FLAGS...
     shift
     "$@" $by_words $(including "$h") -DDX_IMPLEMENTATION "$one" -S -o /dev/null
 }
-# The names that must be gone with a switch. Of the kinds and codings of patches the names stay: a header is read as before.
+# The names that must be gone with a switch. The names of kinds and codings of patches stay: a header is read as before.
 gone_with() { # SWITCH
     case $1 in
         DX_CAS_NO_REPAIR) echo 'dx_cas_repair[a-z_]*' ;;

@@ -1,5 +1,5 @@
 #!/bin/bash
-# A header leaves nothing behind that does not carry its name: no symbol, no macro; nothing at all when static.
+# A header exports nothing without its name: no symbol, no macro; nothing at all when static.
 . "$(dirname "$0")/lib.sh"
 
 # Macros that the file itself has defined and not undefined at the end of the translation unit.
@@ -28,7 +28,7 @@ symbols() { # HEADER
     [ -s "$work/$name.nm" ] || echo "exports nothing"
     awk -v name="^${name}_" '$3 !~ name { print "exports " $3 }' "$work/$name.nm"
 }
-# No mutable data, neither shared nor a thread's own (tables of constants need no relocation without -fpic).
+# No mutable data, neither shared nor thread-local (tables of constants need no relocation without -fpic).
 data() { # HEADER
     local name=${1%.h}
     $CC -fno-pic -c $(including "$1") -DDX_IMPLEMENTATION "$one" -o "$work/$name.data.o" || return

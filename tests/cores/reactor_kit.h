@@ -1,6 +1,6 @@
-/* What the tests of dx_reactor.h share: loops that are closed behind a failed test, sockets, and
-   EVERY: a test on every backend. Include after dx_reactor.h and dx_test.h. With REACTOR_KIT_SYSTEM
-   defined: only what asks the system, for programs without the tests' main. */
+/* Shared by the tests of dx_reactor.h: loops that are closed after a failed test, sockets, and EVERY,
+   which runs a test on every backend. Include after dx_reactor.h and dx_test.h. With REACTOR_KIT_SYSTEM
+   defined: only the questions about the system, for programs without the tests' main. */
 /* >>system ------------------------------------------------------------- */
 #if defined(__linux__)
 #include <netinet/in.h>
@@ -10,15 +10,15 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* Does this kernel have what io_uring of 5.7 has, and may it be used here? pool: receives into
-   buffers that the kernel chooses, 6.0. Asked with the numbers of the kernel, behind the back of
-   dx_reactor.h: a reactor that refuses what is there must not look like a system that lacks it.
-   As many entries as most tests take, lest a limit on locked memory makes a difference. */
+/* Does this kernel support io_uring as of 5.7, and may this process use it? pool: receives into
+   kernel-selected buffers, 6.0. This asks the kernel by number, independently of dx_reactor.h: a reactor
+   that wrongly refuses a backend must not look like a system without it. The ring has as many entries as
+   most tests use, so that a locked-memory limit makes no difference. */
 static inline bool system_has_io_uring(bool pool)
 {
     enum { SETUP = 425, ENTER = 426, REGISTER = 427, REGISTER_PROBE = 8, ENTRIES = 256 };
     enum { FAST_POLL = 1 << 5, SEND_ZC = 47, KNOWN = 1, HEAD = 8, EACH = 4, FLAGS = 1, OPCODES = 64 };
-    uint32_t parameters[30] = {0}; /* [5]: features */
+    uint32_t parameters[30] = {0}; /* index 5: features */
     uint16_t probe[HEAD + EACH * OPCODES] = {0};
     const int ring = (int)(syscall)(SETUP, (long)ENTRIES, parameters);
     bool has = ring >= 0 && (parameters[5] & FAST_POLL) && (syscall)(ENTER, (long)ring, 0L, 0L, 0L, NULL, 0L) == 0;
@@ -36,9 +36,8 @@ static inline bool system_has_epoll(void)
     return fd >= 0;
 }
 
-/* Do plain sockets get datagrams joined (UDP_GRO), in one piece and with the size of its parts? Linux
-   5.10 cuts them on the loopback device; an emulator may hand the size on in the byte order of the
-   machine below it. */
+/* Do plain sockets receive coalesced datagrams (UDP_GRO) in one piece, with the segment size? Linux 5.10
+   splits them on loopback; an emulator may pass the size in the host's byte order. */
 static inline bool system_joins_datagrams(void)
 {
     enum { PART = 1000, UDP_SEGMENT_OPTION = 103, UDP_GRO_OPTION = 104 };
@@ -91,7 +90,7 @@ static inline bool system_has_epoll(void)
 }
 #endif
 
-/* Must dx_reactor_open() grant this backend? pool: with buffers. */
+/* Must dx_reactor_open() accept this backend? pool: with buffers. */
 static inline bool system_has(int backend, bool pool)
 {
     switch (backend) {
@@ -111,7 +110,7 @@ static inline bool system_has(int backend, bool pool)
 /* >>kit ---------------------------------------------------------------- */
 #define MS UINT64_C(1000000)
 #define S  UINT64_C(1000000000)
-/* For what comes soon, on a machine that has much else to do: nothing waits as long when all is well. */
+/* A timeout for events that come soon, even on a busy machine: no passing test waits this long. */
 #define LONG (60 * (int64_t)S)
 
 typedef struct loop {
@@ -119,7 +118,7 @@ typedef struct loop {
     dx_reactor_desc desc;
 } loop;
 
-/* A test that fails leaves by longjmp: what it had open is closed by the next one. */
+/* A failing test leaves by longjmp; the next test closes what it left open. */
 static loop *loops_open[8];
 static int   fds_open[256], fds_count;
 
@@ -145,7 +144,7 @@ static void clean(void)
 {
     for (size_t i = 0; i < 8; i++) {
         if (!loops_open[i]) continue;
-        close(loops_open[i]->r.poll_fd_); /* the kernel lets go; the buffers may be gone */
+        close(loops_open[i]->r.poll_fd_); /* the kernel lets go of the buffers, which may be gone */
         close(loops_open[i]->r.wake_fd_);
         loops_open[i] = NULL;
     }
@@ -170,7 +169,7 @@ static bool loop_try(loop *l, int backend)
     return true;
 }
 
-/* The reactor has refused a backend: the system must lack it. */
+/* The reactor has refused a backend: verify that the system lacks it. */
 static inline void skip_refused(const dx_reactor *r, const dx_reactor_desc *d)
 {
     DX_CHECK(!system_has(d->backend, d->buffer_count != 0));
@@ -191,7 +190,7 @@ static void loop_close(loop *l)
     free(l->desc.memory);
 }
 
-#if defined(DX_REACTOR_KQUEUE) /* over a shim: tests/ports/kqueue */
+#if defined(DX_REACTOR_KQUEUE) /* kqueue emulation: tests/ports/kqueue */
   #define ON_KQUEUE(name)                    \
       DX_TEST(name##_kqueue)                 \
       {                                      \
@@ -224,8 +223,8 @@ static uint64_t now_ns(void)
     return (uint64_t)t.tv_sec * S + (uint64_t)t.tv_nsec;
 }
 
-/* At least one completion. Waits may be interrupted without one: after a ring
-   was closed the kernel interrupts the thread. */
+/* At least one completion. Waits may end without one: after a ring is closed, the kernel interrupts the
+   thread. */
 static int some(loop *l, dx_completion *out, uint32_t capacity)
 {
     uint64_t end = now_ns() + LONG;
@@ -236,7 +235,7 @@ static int some(loop *l, dx_completion *out, uint32_t capacity)
     return count;
 }
 
-/* One completion, of this op. */
+/* One completion, for this op. */
 static inline int32_t want(loop *l, const dx_op *op)
 {
     dx_completion c;
@@ -252,8 +251,8 @@ static inline void nothing(loop *l)
     for (int i = 0; i < 3; i++) DX_CHECK_EQ(dx_reactor_wait(&l->r, &c, 1, 0), 0);
 }
 
-/* `times` waits in which nothing comes, and how many of them were shorter than they should be: the
-   kernel interrupts some when a ring was closed before, late on a machine with much to do. */
+/* Wait `times` times for nothing and count the waits that ended early: after a ring is closed the kernel
+   interrupts some, with a delay on a busy machine. */
 static inline int short_waits(loop *l, int times, uint64_t ns)
 {
     int early = 0;
@@ -291,7 +290,7 @@ static inline int listener(loop *l, dx_reactor_address *bound)
     return keep(fd);
 }
 
-/* A TCP connection made by the reactor: ends[0] connected, ends[1] was accepted. */
+/* A TCP connection made by the reactor: ends[0] connected, ends[1] accepted. */
 static inline void tcp_pair(loop *l, int *ends)
 {
     dx_reactor_address at;

@@ -1,5 +1,5 @@
 #ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1 /* kill, fork and friends; the header itself needs nothing */
+#define _GNU_SOURCE 1 /* kill, fork etc.; the header itself needs nothing */
 #endif
 /* Tests of dx_cas.h: hash, chunker, Merkle tree, devices, store, names, streams, verify, collect.
    cc -std=c11 -g -O1 -fsanitize=address,undefined tests/cores/test_cas.c -o build/test_cas -lpthread */
@@ -22,7 +22,7 @@ static void fill(uint8_t *p, size_t size, uint64_t seed)
     for (size_t i = 0; i < size; i++) p[i] = (uint8_t)dx_test_random(&seed);
 }
 
-/* Lower-case words of a small vocabulary, lines of about 60 bytes: what chunkers of the past never cut. */
+/* Lower-case words from a small vocabulary, lines of about 60 bytes: text that earlier chunkers never cut. */
 static void fill_text(uint8_t *p, size_t size, uint64_t seed)
 {
     static const char *words[] = {"the ", "store ", "keeps ", "every ", "version ", "of ", "a ", "file\n"};
@@ -33,7 +33,7 @@ static void fill_text(uint8_t *p, size_t size, uint64_t seed)
     }
 }
 
-/* The simulated device: memory, a log of what was done to it, and faults. */
+/* The simulated device: memory, an operation log, and faults. */
 enum { SIM_WRITE, SIM_TRUNCATE, SIM_SYNC };
 
 typedef struct sim_op {
@@ -45,11 +45,11 @@ typedef struct sim_op {
 
 typedef struct sim {
     uint8_t *data;
-    size_t   size, capacity, limit; /* limit: ENOSPACE behind it */
+    size_t   size, capacity, limit; /* limit: ENOSPACE beyond it */
     sim_op   ops[4096];
     size_t   op_count;
     bool     record;
-    long     calls, fail_at, reads; /* fail the call with this number, and all after it */
+    long     calls, fail_at, reads; /* fail the call with this number, and all later ones */
     bool     fail_once;
 } sim;
 
@@ -96,7 +96,7 @@ static int sim_write(void *user, uint64_t offset, const void *data, size_t size)
 {
     sim *d = (sim *)user;
     if (sim_fails(d)) {
-        sim_apply(d, offset, data, size / 2); /* and half of it got through */
+        sim_apply(d, offset, data, size / 2); /* and half of it was written */
         return DX_CAS_ESYS;
     }
     if (d->limit && offset + size > d->limit) {
@@ -163,7 +163,7 @@ static int open_on(dx_cas_store *s, dx_cas_device device, uint32_t mode)
     desc.device = device;
     desc.mode = mode;
     desc.memory = store_memory;
-    desc.memory_size = 35 * 1024; /* little: clearing it is most of the time of a small open */
+    desc.memory_size = 35 * 1024; /* small: clearing it is most of the time of a small open */
     desc.durability = level_durability;
     desc.preallocate = level_preallocate;
     return dx_cas_open(s, &desc);
@@ -240,7 +240,7 @@ DX_TEST(ca_2_blake3_official_vectors)
                 if (mode == 1) dx_cas_blake3_init_keyed(&h, (const uint8_t *)key);
                 if (mode == 2) dx_cas_blake3_init_derive(&h, context, strlen(context));
                 dx_cas_blake3_update(&h, input, first);
-                dx_cas_blake3_final(&h, got, 7); /* looking does not disturb */
+                dx_cas_blake3_final(&h, got, 7); /* reading the hash early changes nothing */
                 dx_cas_blake3_update(&h, input + first, size - first);
                 for (size_t length = 1; length <= n; length += 26) {
                     memset(got, 0xee, sizeof got);
@@ -350,7 +350,7 @@ DX_PROPERTY(ck_3_every_split_cuts_alike, 60)
     DX_CHECK_EQ(n, total);
 }
 
-/* How much of b's bytes lies in chunks that a has too. */
+/* How many of b's bytes are in chunks that a has, too. */
 static double reuse(dx_cas_chunker *k, const uint8_t *a, size_t a_size, const uint8_t *b, size_t b_size)
 {
     static uint32_t ca[4096], cb[4096];
@@ -441,7 +441,7 @@ DX_TEST(ck_1_fixed_chunks_and_keys_and_bad_sizes)
 }
 
 /* >>merkle ------------------------------------------------------------- */
-/* The definition of RFC 6962, section 2.1, by recursion: what the library must agree with. */
+/* The recursive definition of RFC 6962, section 2.1, as a reference for the library. */
 static void rfc6962_root(const dx_cas_id *leaves, size_t n, dx_cas_id *out)
 {
     uint8_t both[65] = {1};
@@ -484,7 +484,7 @@ DX_TEST(w_74_mk_3_every_leaf_of_every_tree_verifies_and_nothing_else)
             OK(dx_merkle_check(data, 4, i, count, proof, n, &root));
             DX_CHECK_EQ(dx_merkle_check(data, 4, i + 1, count, proof, n, &root), DX_CAS_ECORRUPT);
             if (i) DX_CHECK_EQ(dx_merkle_check(data, 4, i - 1, count, proof, n, &root), DX_CAS_ECORRUPT);
-            data[1] ^= 1; /* the bytes of a leaf count, not a list of hashes */
+            data[1] ^= 1; /* a leaf is hashed from its bytes, not from a list of hashes */
             DX_CHECK_EQ(dx_merkle_check(data, 4, i, count, proof, n, &root), DX_CAS_ECORRUPT);
             data[1] ^= 1;
             DX_CHECK_EQ(dx_merkle_check(data, 4, i, count, proof, n + 1, &root), DX_CAS_ECORRUPT);
@@ -606,7 +606,7 @@ DX_TEST(ca_1_put_get_dedup_stats)
     DX_CHECK_EQ(dx_cas_put(&s, out, (1 << 20) + 1, NULL), DX_CAS_ETOOBIG);
     OK(dx_cas_commit(&s));
     long calls = d->calls;
-    OK(dx_cas_commit(&s)); /* nothing to do: nothing done */
+    OK(dx_cas_commit(&s)); /* no changes: no commit */
     DX_CHECK_EQ(d->calls, calls);
     dx_cas_close(&s);
     dx_cas_close(&s);
@@ -627,7 +627,7 @@ DX_TEST(w_73_get_never_returns_what_does_not_hash_to_the_id)
     uint8_t out[16];
     size_t size;
     OK(open_sim(&s, d, DX_CAS_WRITE | DX_CAS_CREATE));
-    OK(dx_cas_put(&s, "DKZ1 raw", 8, &id)); /* what looks like another format is only bytes */
+    OK(dx_cas_put(&s, "DKZ1 raw", 8, &id)); /* bytes that look like another format are only bytes */
     OK(dx_cas_commit(&s));
     OK(dx_cas_get(&s, &id, out, 16, &size));
     DX_CHECK_MEM(out, "DKZ1 raw", 8);
@@ -637,7 +637,7 @@ DX_TEST(w_73_get_never_returns_what_does_not_hash_to_the_id)
     DX_CHECK_EQ(dx_cas_damage_offset(&s), 128);
     DX_CHECK_EQ(out[0], 0);
     dx_cas_close(&s);
-    OK(open_sim(&s, d, DX_CAS_READ)); /* the payload is not read by open ... */
+    OK(open_sim(&s, d, DX_CAS_READ)); /* open does not read payloads ... */
     DX_CHECK_EQ(dx_cas_get(&s, &id, out, 16, &size), DX_CAS_ECORRUPT);
     dx_cas_close(&s);
     d->data[128 + 30] ^= 1; /* ... but every header is */
@@ -676,7 +676,7 @@ DX_TEST(ca_2_not_a_store_and_later_versions)
         DX_CHECK_EQ(open_sim(&s, d, DX_CAS_READ), field == 1 ? DX_CAS_ENOTSUP : DX_CAS_EVERSION);
     }
     memcpy(d->data, copy, 128);
-    d->data[20] ^= 1; /* the second copy serves */
+    d->data[20] ^= 1; /* the second copy is used */
     OK(open_sim(&s, d, DX_CAS_READ));
     DX_CHECK_EQ(dx_cas_verify(&s, NULL, NULL, NULL), DX_CAS_ECORRUPT);
     dx_cas_close(&s);
@@ -685,7 +685,7 @@ DX_TEST(ca_2_not_a_store_and_later_versions)
     OK(dx_cas_put(&s, "x", 1, NULL));
     OK(dx_cas_commit(&s));
     dx_cas_close(&s);
-    d->data[132] = 9; /* a record type of the future, well-formed */
+    d->data[132] = 9; /* an unknown record type, well-formed */
     dx_cas_p_store32(d->data + 188, dx_cas_p_head_crc(128, d->data + 128));
     DX_CHECK_EQ(open_sim(&s, d, DX_CAS_READ), DX_CAS_EVERSION);
     sim_free(d);
@@ -755,7 +755,7 @@ DX_TEST(md_1_names_versions_history)
     DX_CHECK_EQ(dx_cas_ref_get(&s, r.name, 6, &back), DX_CAS_ENOTFOUND);
     DX_CHECK_EQ(dx_cas_ref_trim(&s, r.name, 6), DX_CAS_EINVAL);
     OK(dx_cas_ref_trim(&s, r.name, 3));
-    OK(dx_cas_ref_trim(&s, r.name, 2)); /* nothing to do */
+    OK(dx_cas_ref_trim(&s, r.name, 2)); /* nothing to trim */
     DX_CHECK_EQ(dx_cas_ref_get(&s, r.name, 2, &back), DX_CAS_ENOTFOUND);
     OK(dx_cas_ref_get(&s, r.name, 3, &back));
     DX_CHECK_EQ(back.oldest, 3);
@@ -818,7 +818,7 @@ DX_TEST(md_2_name_rules)
     DX_CHECK_EQ(dx_cas_ref_set(&s, &r, 0, NULL), DX_CAS_EINVAL);
     r.info_size = 64;
     r.root.bytes[0] ^= 1;
-    DX_CHECK_EQ(dx_cas_ref_set(&s, &r, 0, NULL), DX_CAS_ENOTFOUND); /* the root must be there */
+    DX_CHECK_EQ(dx_cas_ref_set(&s, &r, 0, NULL), DX_CAS_ENOTFOUND); /* the root object must exist */
     OK(dx_cas_verify(&s, NULL, NULL, NULL));
     dx_cas_close(&s);
     sim_free(d);
@@ -915,7 +915,7 @@ DX_TEST(ca_1_the_grow_function_is_asked)
 }
 
 /* >>store: crashes ----------------------------------------------------- */
-/* Transaction t puts a few objects whose content follows from t, names the first, and plays with names. */
+/* Transaction t puts a few objects whose content depends on t, names the first, and changes some names. */
 static size_t object_of(unsigned t, unsigned i, uint8_t *out)
 {
     static const size_t sizes[] = {11, 0, 300, 3, 64};
@@ -944,7 +944,7 @@ static int transaction(dx_cas_store *s, unsigned t)
     return error == DX_CAS_OK ? dx_cas_commit(s) : error;
 }
 
-/* The number of transactions that an open store holds; fails unless it holds each of them whole. */
+/* The number of transactions in an open store; fails unless each of them is complete. */
 static unsigned state_of(dx_cas_store *s, unsigned most)
 {
     dx_cas_ref r;
@@ -974,8 +974,8 @@ static unsigned state_of(dx_cas_store *s, unsigned most)
 
 enum { ROUNDS = 5 };
 
-/* What the device holds after a cut must open as reader and as writer, hold the state of a commit that
-   is allowed, be free of damage, and go on working. */
+/* After a power cut, the device must open for a reader and a writer, hold the state of an allowed commit, have no damage, and
+   accept further writes. */
 static unsigned check_after_cut(sim *d, unsigned least, unsigned most)
 {
     dx_cas_store s;
@@ -984,7 +984,7 @@ static unsigned check_after_cut(sim *d, unsigned least, unsigned most)
     int error = open_sim(&s, d, DX_CAS_READ);
     DX_CHECK(error == DX_CAS_OK || error == DX_CAS_ENOTFOUND);
     if (error == DX_CAS_OK) k = state_of(&s, ROUNDS);
-    DX_CHECK_EQ(d->size, size); /* a reader changes nothing */
+    DX_CHECK_EQ(d->size, size); /* a reader writes nothing */
     DX_CHECK(k >= least && k <= most);
     OK(open_sim(&s, d, DX_CAS_WRITE | DX_CAS_CREATE));
     DX_CHECK_EQ(state_of(&s, ROUNDS), k);
@@ -1006,13 +1006,13 @@ static sim *recorded_run(size_t *ack_ops)
     ack_ops[0] = 0;
     for (unsigned t = 1; t <= ROUNDS; t++) {
         OK(transaction(&s, t));
-        ack_ops[t] = d->op_count; /* all ops before this one were done when commit t returned */
+        ack_ops[t] = d->op_count; /* all ops before this one were complete when commit t returned */
     }
     dx_cas_close(&s);
     return d;
 }
 
-/* Run a test with each way to commit, or with some of them. */
+/* Run a test at each durability level, or at some of them. */
 static void at_each_level(void (*test)(void), size_t step)
 {
     static const uint32_t levels[][2] = {{DX_CAS_FULL, 0}, {DX_CAS_BARRIER, 0}, {DX_CAS_NONE, 1000}, {DX_CAS_FULL_ONCE, 1000},
@@ -1064,7 +1064,7 @@ static void kill_at_every_byte(void)
 
 DX_TEST(w_76_a_kill_at_every_byte_leaves_a_committed_state) { at_each_level(kill_at_every_byte, 3); }
 
-/* Unsynced writes get through or not, or in part, and what is behind such a part may be anything. */
+/* Unsynced writes survive in full, in part, or not at all; after a partial one, any bytes may follow. */
 static void replay_cut(sim *to, const sim_op *o, bool through, uint64_t *seed)
 {
     size_t keep = dx_test_random(seed) % 4 ? o->size : (size_t)(dx_test_random(seed) % (o->size + 1));
@@ -1138,8 +1138,8 @@ static int count_damage(void *user, const dx_cas_damage *damage)
     return 0;
 }
 
-/* Any one damaged byte: found by verify, the place is named, nothing is silently older, and all but what
-   the byte belongs to can be read. */
+/* Any single damaged byte: verify finds and locates it, nothing silently reverts to an older state, and everything except the
+   record of that byte stays readable. */
 DX_TEST(w_75_every_single_byte_flip_is_found_and_the_rest_is_readable)
 {
     size_t ack_ops[ROUNDS + 1];
@@ -1155,7 +1155,7 @@ DX_TEST(w_75_every_single_byte_flip_is_found_and_the_rest_is_readable)
             d->data[at] ^= flips[f];
             int error = open_sim(&s, d, DX_CAS_READ);
             DX_CHECK(error == DX_CAS_OK || error == DX_CAS_ECORRUPT);
-            if (error == DX_CAS_OK) { /* then no name is older than it was */
+            if (error == DX_CAS_OK) { /* then no name is older than before */
                 int e = dx_cas_ref_get(&s, "a", 0, &r);
                 DX_CHECK(e == DX_CAS_OK && r.version == ROUNDS);
             } else {
@@ -1200,7 +1200,7 @@ DX_PROPERTY(w_75_holes_and_foreign_bytes_never_harm, 300)
     case 1: fill(d->data + at, size, at); break;
     default:
         from = (size_t)dx_choose(c, d->size - size);
-        memmove(d->data + at, d->data + from, size); /* records of the store itself, misdirected */
+        memmove(d->data + at, d->data + from, size); /* valid records of the same store, misdirected */
     }
     int error = open_sim(&s, d, DX_CAS_READ | DX_CAS_ACCEPT_DAMAGE);
     if (error == DX_CAS_OK) {
@@ -1233,7 +1233,7 @@ DX_TEST(w_75_verify_names_each_damaged_object)
     OK(dx_cas_verify(&s, count_damage, &seen, &report));
     DX_CHECK_EQ(report.objects, 3);
     DX_CHECK_EQ(report.commits, 1);
-    d->data[128 + 72 + 64] ^= 8; /* the payload of the second object */
+    d->data[128 + 72 + 64] ^= 8; /* the second object's payload */
     DX_CHECK_EQ(dx_cas_verify(&s, count_damage, &seen, &report), DX_CAS_ECORRUPT);
     DX_CHECK_EQ(report.damaged, 1);
     DX_CHECK_EQ(seen.kind, DX_CAS_DAMAGE_OBJECT);
@@ -1306,7 +1306,7 @@ DX_TEST(ca_put_goes_on_after_a_full_device)
     fill(bytes, sizeof bytes, 3);
     OK(open_sim(&s, d, DX_CAS_WRITE | DX_CAS_CREATE));
     DX_CHECK_EQ(dx_cas_put(&s, bytes, sizeof bytes, &big), DX_CAS_ENOSPACE);
-    DX_CHECK_EQ(d->size, 128); /* what got through was taken back */
+    DX_CHECK_EQ(d->size, 128); /* the partial write was taken back */
     OK(dx_cas_put(&s, bytes, 100, &small));
     OK(dx_cas_commit(&s));
     DX_CHECK_EQ(dx_cas_has(&s, &big), DX_CAS_ENOTFOUND);
@@ -1324,7 +1324,7 @@ static void fail_a_commit(void)
     d->fail_at = d->calls + 1;
     d->fail_once = true;
     DX_CHECK_EQ(dx_cas_commit(&s), DX_CAS_ESYS);
-    DX_CHECK_EQ(dx_cas_commit(&s), DX_CAS_EFAILED); /* a second sync proves nothing about the first */
+    DX_CHECK_EQ(dx_cas_commit(&s), DX_CAS_EFAILED); /* a second sync proves nothing about the first one */
     DX_CHECK_EQ(dx_cas_put(&s, "y", 1, NULL), DX_CAS_EFAILED);
     dx_cas_close(&s);
     sim_free(d);
@@ -1358,14 +1358,14 @@ DX_TEST(ca_a_commit_costs_the_syncs_that_its_level_says)
         v.barrier = sim_barrier;
         level_durability = level;
         OK(open_on(&s, v, DX_CAS_WRITE | DX_CAS_CREATE));
-        OK(dx_cas_commit(&s)); /* nothing to commit */
+        OK(dx_cas_commit(&s)); /* no changes: no commit */
         d->record = true;
         barriers = 0;
         OK(dx_cas_put(&s, "x", 1, NULL));
         OK(dx_cas_commit(&s));
         DX_CHECK_EQ(syncs_of(d), syncs[level]);
         DX_CHECK_EQ(barriers, level == DX_CAS_BARRIER);
-        for (unsigned i = 0; i < 5; i++) { /* above 4 MiB what would be hashed again is synced first */
+        for (unsigned i = 0; i < 5; i++) { /* above 4 MiB, data that would be hashed again is synced first */
             large[0] = (uint8_t)i;
             OK(dx_cas_put(&s, large, sizeof large, NULL));
         }
@@ -1406,7 +1406,7 @@ DX_TEST(ca_a_store_that_was_created_without_levels_syncs_twice)
     sim_free(d);
 }
 
-/* In one sync, damage of the last commit is not told from a power cut, but damage before it is. */
+/* With a single sync, damage of the last commit looks like a power cut, but damage before it does not. */
 DX_TEST(w_75_a_flip_in_a_store_of_one_sync_is_found_or_takes_the_last_commit_back)
 {
     size_t ack_ops[ROUNDS + 1], last = 0;
@@ -1435,8 +1435,7 @@ DX_TEST(w_75_a_flip_in_a_store_of_one_sync_is_found_or_takes_the_last_commit_bac
     sim_free(d);
 }
 
-/* A commit that could not be synced is cut off; who read it meanwhile must be told to open again, and not
-   that the store is damaged. */
+/* A commit that could not be synced is cut off. A reader that saw it must be told to reopen, not that the store is damaged. */
 DX_TEST(ca_a_reader_of_a_commit_that_was_taken_back_opens_again)
 {
     for (unsigned how = 0; how < 2; how++) {
@@ -1458,13 +1457,13 @@ DX_TEST(ca_a_reader_of_a_commit_that_was_taken_back_opens_again)
         DX_CHECK_EQ(d->op_count, 3); /* sync, write, truncate */
         replay(seen, &d->ops[1], d->ops[1].size);
         d->record = false;
-        r.desc_.device = sim_device(seen); /* what the reader saw before the commit was taken back */
+        r.desc_.device = sim_device(seen); /* the reader's view before the commit was taken back */
         OK(dx_cas_refresh(&r));
         OK(dx_cas_get(&r, &id, out, sizeof out, &got));
         r.desc_.device = sim_device(d);
         dx_cas_close(&w);
         d->fail_at = 0;
-        if (how == 1) { /* and a writer goes on */
+        if (how == 1) { /* and a writer continues */
             OK(open_sim(&w, d, DX_CAS_WRITE));
             OK(dx_cas_put(&w, "something else", 14, &other));
             OK(transaction(&w, 2));
@@ -1484,8 +1483,7 @@ DX_TEST(ca_a_reader_of_a_commit_that_was_taken_back_opens_again)
     }
 }
 
-/* With room kept for them, deletions and the commits that they need go through on a full device, and what is
-   live can be collected onto another. */
+/* With reserved space, deletions and their commits succeed on a full device, and live data can be collected to another one. */
 DX_TEST(ca_a_full_device_never_blocks_deletion_or_collection)
 {
     for (uint32_t level = DX_CAS_FULL; level <= DX_CAS_NONE; level++) {
@@ -1552,7 +1550,7 @@ DX_TEST(ca_a_commit_into_preallocated_room_changes_no_size)
         OK(dx_cas_put(&s, bytes, sizeof bytes, NULL));
         OK(dx_cas_commit(&s));
         changes += d->size != size;
-        if (i == 50) { /* the room is still there for the next writer */
+        if (i == 50) { /* the next writer still has the space */
             dx_cas_close(&s);
             size = d->size;
             OK(open_sim(&s, d, DX_CAS_WRITE));
@@ -1563,7 +1561,7 @@ DX_TEST(ca_a_commit_into_preallocated_room_changes_no_size)
     OK(dx_cas_verify(&s, NULL, NULL, NULL));
     dx_cas_close(&s);
     level_durability = level_preallocate = 0;
-    OK(open_sim(&s, d, DX_CAS_WRITE)); /* one that keeps no room cuts it off */
+    OK(open_sim(&s, d, DX_CAS_WRITE)); /* a writer without a reserve cuts it off */
     DX_CHECK_EQ(d->size, s.end_);
     dx_cas_close(&s);
     sim_free(d);
@@ -1690,7 +1688,7 @@ DX_PROPERTY(ca_1_any_sequence_of_operations_equals_the_model, 120)
             OK(dx_cas_open(&s, &desc));
             now = saved;
             break;
-        default: { /* collect into a fresh store and go on with that */
+        default: { /* collect into a new store and continue with that one */
             dx_cas_desc fresh = desc;
             sim *swap = other;
             fresh.device = sim_device(other);
@@ -1746,12 +1744,12 @@ DX_TEST(ca_a_reader_sees_whole_commits_only)
     }
     OK(dx_cas_retire(&w));
     DX_CHECK_EQ(dx_cas_refresh(&r), DX_CAS_EMOVED);
-    OK(dx_cas_refresh(&r)); /* it was said */
+    OK(dx_cas_refresh(&r)); /* already reported */
     OK(dx_cas_put(&w, "more", 4, &id));
     OK(dx_cas_commit(&w));
     OK(dx_cas_refresh(&r));
     OK(dx_cas_has(&r, &id));
-    d->size = 500; /* somebody cut the store */
+    d->size = 500; /* another process truncated the store */
     DX_CHECK_EQ(dx_cas_refresh(&r), DX_CAS_EAGAIN);
     dx_cas_close(&w);
     dx_cas_close(&r);
@@ -1780,7 +1778,7 @@ DX_TEST(ca_a_failing_device_is_never_taken_for_an_old_store)
     }
 }
 
-/* A reader that refreshes while a writer is at any byte of its work, and then goes on. */
+/* A reader that refreshes while a writer is at any byte of its work, then continues. */
 static void refresh_at_every_byte(void)
 {
     size_t ack_ops[ROUNDS + 1];
@@ -1897,7 +1895,7 @@ DX_TEST(ca_3_codec)
     DX_CHECK_EQ(seen.kind, DX_CAS_DAMAGE_UNKNOWN);
     dx_cas_close(&s);
     desc.codec_count = 1;
-    desc.object_size_max = 19999; /* the bound holds also for what is unpacked */
+    desc.object_size_max = 19999; /* the limit applies to unpacked sizes, too */
     OK(dx_cas_open(&s, &desc));
     DX_CHECK_EQ(dx_cas_get(&s, &a, out, sizeof out, &size), DX_CAS_ETOOBIG);
     dx_cas_close(&s);
@@ -1954,7 +1952,7 @@ static dx_cas_content kit_write(stream_kit *k, const uint8_t *p, size_t size)
     return out;
 }
 
-/* The chunker as docs/formats/cas.md says it, a byte at a time. */
+/* The chunker as described in docs/formats/cas.md, byte by byte. */
 static size_t plain_cut(const dx_cas_chunker *k, const uint8_t *p, size_t size)
 {
     uint64_t hash = 0;
@@ -1979,7 +1977,7 @@ DX_PROPERTY(ck_2_two_places_at_once_cut_where_one_does, 120)
     while (at < size) {
         size_t want = plain_cut(&k, bytes + at, size - at), done = 0;
         bool cut = false;
-        while (!cut && at + done < size) { /* in pieces, each of which is passed whole */
+        while (!cut && at + done < size) { /* in pieces that contain no cut */
             size_t n = size - at - done < piece ? size - at - done : piece;
             done += dx_cas_chunker_next(&k, bytes + at + done, n, &cut);
         }
@@ -2007,7 +2005,7 @@ DX_TEST(ck_3_streams_of_all_kinds_of_sizes)
         DX_CHECK_EQ(a.size, sizes[i]);
         if (sizes[i] <= 64) DX_CHECK(dx_cas_id_equal(&a.root, &a.content)); /* one chunk: its own root */
         dx_cas_get_stats(&k.s, &before);
-        b = kit_write(&k, data, sizes[i]); /* the same again stores nothing */
+        b = kit_write(&k, data, sizes[i]); /* writing it again stores nothing */
         dx_cas_get_stats(&k.s, &after_);
         DX_CHECK_EQ(before.device_bytes, after_.device_bytes);
         DX_CHECK(dx_cas_id_equal(&a.root, &b.root));
@@ -2072,7 +2070,7 @@ DX_TEST(ck_2_an_inserted_byte_costs_a_chunk_and_a_few_nodes)
     kit_write(&k, data, size + 1);
     dx_cas_get_stats(&k.s, &after_);
     DX_CHECK(after_.objects > before.objects);
-    DX_CHECK(after_.stored_bytes - before.stored_bytes < 40000); /* nodes are cut by content too */
+    DX_CHECK(after_.stored_bytes - before.stored_bytes < 40000); /* nodes are cut by content, too */
     kit_close(&k);
     free(data);
 }
@@ -2148,7 +2146,7 @@ DX_TEST(w_75_a_damaged_chunk_or_node_stops_the_reader)
         int error = dx_cas_reader_open(&r, &k.s, &content.root, k.reader_block, k.reader_size);
         if (error == DX_CAS_OK) error = dx_cas_reader_read(&r, 0, out, sizeof out, &got);
         DX_CHECK(error == DX_CAS_OK || error == DX_CAS_ECORRUPT);
-        if (error == DX_CAS_OK) DX_CHECK_MEM(out, data, sizeof data); /* it was padding */
+        if (error == DX_CAS_OK) DX_CHECK_MEM(out, data, sizeof data); /* the byte was padding */
         bad += error != DX_CAS_OK;
         k.d->data[at] ^= 1;
     }
@@ -2255,7 +2253,7 @@ DX_TEST(ca_file_device)
     dx_cas_file_close(&g);
     dx_cas_file_close(&f);
     dx_cas_file_close(&f);
-    OK(dx_cas_file_open(&f, path, DX_CAS_WRITE)); /* the lock went with the first */
+    OK(dx_cas_file_open(&f, path, DX_CAS_WRITE)); /* the lock was released with the first */
     dx_cas_device d = dx_cas_file_device(&f);
     OK(d.write(d.user, ((uint64_t)1 << 33) + 5, "far", 3)); /* offsets have 64 bits */
     OK(d.read(d.user, ((uint64_t)1 << 33) + 5, out, 16, &size));
@@ -2273,7 +2271,7 @@ DX_TEST(ca_file_device)
     unlink(second);
 }
 
-/* The lock and the last commit, when the writer is killed without warning. */
+/* The lock and the last commit when the writer is killed. */
 DX_TEST(w_76_kill_9_leaves_no_lock_and_a_committed_state)
 {
     char path[256];
@@ -2294,7 +2292,7 @@ DX_TEST(w_76_kill_9_leaves_no_lock_and_a_committed_state)
             for (unsigned i = 0; k < ROUNDS && i <= round % 2; i++) {
                 if (transaction(&s, ++k) != 0) _exit(3);
             }
-            for (unsigned n = 0;; n++) { /* and on without commit until killed */
+            for (unsigned n = 0;; n++) { /* then writes without commit until killed */
                 if (dx_cas_put(&s, &n, sizeof n, NULL) != 0) n = 0;
                 if (n == 50 && write(pipe_[1], "x", 1) != 1) _exit(4);
             }
@@ -2315,7 +2313,7 @@ DX_TEST(w_76_kill_9_leaves_no_lock_and_a_committed_state)
     unlink(path);
 }
 
-/* A writer that opened the old file just before a collected one took its place must not get to write it. */
+/* A writer that opened the old file just before a compacted one replaced it must not be allowed to write. */
 DX_TEST(ca_the_lock_is_for_the_file_that_the_path_names)
 {
     char path[256], fresh[256];
@@ -2326,7 +2324,7 @@ DX_TEST(ca_the_lock_is_for_the_file_that_the_path_names)
     OK(dx_cas_file_open(&g, fresh, DX_CAS_WRITE | DX_CAS_CREATE));
     DX_CHECK_EQ(rename(fresh, path), 0);
     dx_cas_file_close(&f);
-    DX_CHECK_EQ(dx_cas_file_open(&f, path, DX_CAS_WRITE), DX_CAS_ELOCKED); /* g holds it */
+    DX_CHECK_EQ(dx_cas_file_open(&f, path, DX_CAS_WRITE), DX_CAS_ELOCKED); /* g holds the lock */
     dx_cas_file_close(&g);
     OK(dx_cas_file_open(&f, path, DX_CAS_WRITE));
     dx_cas_file_close(&f);
@@ -2334,7 +2332,7 @@ DX_TEST(ca_the_lock_is_for_the_file_that_the_path_names)
 }
 
 /* >>hostile ------------------------------------------------------------ */
-/* A ref record that no writer would make, but whose hash and CRC fit. */
+/* A ref record that no writer would make, but with a valid hash and CRC. */
 static uint64_t forge_ref(dx_cas_store *s, const char *name, uint64_t version, uint64_t oldest, uint64_t previous)
 {
     dx_cas_p_ref r;
@@ -2361,14 +2359,14 @@ DX_TEST(md_1_a_ref_that_breaks_its_rules_is_damage)
     OK(dx_cas_file_open(&f, path, DX_CAS_WRITE | DX_CAS_CREATE));
     OK(open_on(&s, dx_cas_file_device(&f), DX_CAS_WRITE | DX_CAS_CREATE));
     b = forge_ref(&s, "b", 1, 1, 0);
-    forge_ref(&s, "a", 2, 1, b); /* the version before has another name */
+    forge_ref(&s, "a", 2, 1, b); /* the previous version has another name */
     DX_CHECK_EQ(dx_cas_ref_get(&s, "a", 1, &r), DX_CAS_ECORRUPT);
     DX_CHECK_EQ(dx_cas_damage_offset(&s), b);
     OK(dx_cas_ref_get(&s, "a", 2, &r));
     DX_CHECK_EQ(dx_cas_ref_previous(&s, &r), DX_CAS_ECORRUPT);
-    forge_ref(&s, "c", 2, 1, ((uint64_t)1 << 63) + 8); /* ... or stands at no place */
+    forge_ref(&s, "c", 2, 1, ((uint64_t)1 << 63) + 8); /* ... or an invalid offset */
     DX_CHECK_EQ(dx_cas_ref_get(&s, "c", 1, &r), DX_CAS_ECORRUPT);
-    forge_ref(&s, "d", UINT64_MAX - 2, 1, 0); /* the last number there is */
+    forge_ref(&s, "d", UINT64_MAX - 2, 1, 0); /* the highest version number */
     r = make_ref("d", &r.root, 4);
     DX_CHECK_EQ(dx_cas_ref_set(&s, &r, DX_CAS_ANY_VERSION, &version), DX_CAS_ETOOBIG);
     OK(dx_cas_commit(&s));
@@ -2418,7 +2416,7 @@ DX_TEST(w_73_an_empty_object_with_a_wrong_id)
     sim_free(d);
 }
 
-/* A name change that failed must not count later: after a retry there would be two of that version. */
+/* A failed name change must not take effect later: a retry would make a second record of that version. */
 DX_TEST(ca_a_failed_name_change_is_never_committed)
 {
     for (long n = 1;; n++) {
@@ -2492,7 +2490,7 @@ static long racing_read_at;
 static int racing_read(void *user, uint64_t offset, void *out, size_t size, size_t *got)
 {
     sim *d = (sim *)user;
-    if (racing_read_at > 0 && --racing_read_at == 0) { /* a new writer comes in between */
+    if (racing_read_at > 0 && --racing_read_at == 0) { /* another writer runs in between */
         dx_cas_store w;
         OK(open_second(&w, d, DX_CAS_WRITE));
         OK(dx_cas_put(&w, "something else", 14, NULL));
@@ -2544,7 +2542,7 @@ DX_TEST(w_75_a_reader_that_did_not_open_does_not_read)
     free(memory);
 }
 
-/* Write over fields of a store and make the CRCs of its headers fit again. */
+/* Overwrite fields of a store and fix the CRCs of its headers. */
 static void mend_headers(dx_cas_store *s, sim *d)
 {
     for (size_t at = 0; at + 64 <= d->size; at += 8) {
@@ -2611,7 +2609,7 @@ static void use_hostile(sim *d, uint32_t mode)
     sim_free(to);
 }
 
-/* Two transactions around a content with two levels of nodes: made once, it is the same each time. */
+/* Two transactions around content with two levels of nodes; made once, the same every time. */
 static sim *hostile_image(dx_cas_store *s)
 {
     static uint8_t data[4000], memory[300000], image[1 << 16];
@@ -2644,9 +2642,8 @@ static sim *hostile_image(dx_cas_store *s)
     return d;
 }
 
-/* Headers with CRCs that fit and ids that were made to meet in the index: opening must not take a time that
-   grows with the square of their number. Each kind of meeting: equal beginnings, which their payloads give the
-   lie to, or equal upper bits, which are no harm: the key spreads them. */
+/* Headers with valid CRCs and ids chosen to collide in the index: opening must not take quadratic time. Two kinds of collision:
+   equal beginnings, which the payloads disprove, and equal upper bits, which are harmless because the key spreads them. */
 DX_TEST(w_75_ids_that_were_made_to_meet_cost_no_quadratic_time)
 {
     enum { COUNT = 30000 };
@@ -2664,7 +2661,7 @@ DX_TEST(w_75_ids_that_were_made_to_meet_cost_no_quadratic_time)
         memset(&r, 0, sizeof r);
         r.type = DX_CAS_EXT_BLOB;
         for (unsigned i = 0; i < COUNT; i++) {
-            dx_cas_p_store32(r.id.bytes + (kind ? 0 : 8), i); /* the low half of the fingerprint, or behind it */
+            dx_cas_p_store32(r.id.bytes + (kind ? 0 : 8), i); /* the low half of the fingerprint, or beyond it */
             OK(dx_cas_p_append(&s, &r, NULL, false));
         }
         OK(dx_cas_commit(&s));
@@ -2683,15 +2680,15 @@ DX_TEST(w_75_ids_that_were_made_to_meet_cost_no_quadratic_time)
     }
 }
 
-/* What a delta says whose base is not there. */
+/* The result of a delta whose base is missing. */
 static int base_is_missing(void *user, void *out, size_t capacity, const void *in, size_t size, size_t *out_size)
 {
     (void)user, (void)out, (void)capacity, (void)in, (void)size, (void)out_size;
     return DX_CAS_EBASE;
 }
 
-/* Where that many meet, one more is looked at before it is taken. Of which codec it is and on what it stands decides nothing about the
-   store: it is left out like one that is damaged. */
+/* Where that many ids collide, one more is verified before it is accepted. Its codec and its base decide nothing about the store:
+   it is left out like a damaged one. */
 DX_TEST(w_75_ids_that_meet_and_cannot_be_unpacked_are_left_out)
 {
     static const dx_cas_codec codec = {200, rle_pack, base_is_missing, NULL, NULL};
@@ -2738,7 +2735,7 @@ DX_TEST(w_75_ids_that_meet_and_cannot_be_unpacked_are_left_out)
     }
 }
 
-/* Both copies of a commit say something, and not the same: the chain proves which is right, and the other one is written again. */
+/* Both copies of a commit are valid but differ: the chain proves which one is right, and the other is rewritten. */
 DX_TEST(w_77_of_two_copies_of_a_commit_the_one_that_the_chain_proves_stays)
 {
     for (unsigned round = 0; round < 6; round++) {
@@ -2776,12 +2773,12 @@ DX_TEST(w_77_of_two_copies_of_a_commit_the_one_that_the_chain_proves_stays)
     }
 }
 
-/* Two stores that were one, and went on apart with the same objects. The log of one is damaged where they parted: what stands behind
-   the damage is another branch, whose commits follow from each other, so nothing of the other store takes its place. */
+/* Two stores that were one diverged with the same objects. The log of one is damaged where they diverged: the records after the
+   damage belong to another branch, whose commits are chained, so nothing from the other store replaces them. */
 DX_TEST(w_77_repair_leaves_another_branch_of_the_history_alone)
 {
     uint8_t objects[4][400];
-    static const size_t sizes[4] = {400, 300, 300, 300}; /* that of the other store alone does not fit into the gap */
+    static const size_t sizes[4] = {400, 300, 300, 300}; /* the other store's object alone does not fit into the gap */
     dx_cas_store s, other;
     dx_cas_desc desc = {0};
     dx_cas_repair_report report;
@@ -2800,7 +2797,7 @@ DX_TEST(w_77_repair_leaves_another_branch_of_the_history_alone)
     OK(open_roomy(&other, e, DX_CAS_WRITE, store_memory2));
     for (unsigned i = 0; i < 4; i++) OK(dx_cas_put(&other, objects[i], sizes[i], &id));
     OK(dx_cas_commit(&other));
-    memset(d->data + parted, 0, 64); /* the header of the first object behind the parting */
+    memset(d->data + parted, 0, 64); /* the first object header after the divergence */
     sim *was = sim_new(1 << 16);
     memcpy(was->data, d->data, was->size = d->size);
     desc.device = sim_device(d);
@@ -2817,11 +2814,11 @@ DX_TEST(w_77_repair_leaves_another_branch_of_the_history_alone)
     sim_free(e);
 }
 
-/* The same, and all that this branch has of its own is a name. */
+/* The same, and a name is all that only this branch has. */
 DX_TEST(w_77_repair_leaves_a_name_that_only_another_branch_has_alone)
 {
     uint8_t objects[2][400];
-    static const size_t sizes[2] = {300, 400}; /* that of the other store does not fit into the gap */
+    static const size_t sizes[2] = {300, 400}; /* the other store's name does not fit into the gap */
     dx_cas_store s, other;
     dx_cas_desc desc = {0};
     dx_cas_repair_report report;
@@ -2840,7 +2837,7 @@ DX_TEST(w_77_repair_leaves_a_name_that_only_another_branch_has_alone)
     OK(open_roomy(&other, e, DX_CAS_WRITE, store_memory2));
     OK(dx_cas_put(&other, objects[1], sizes[1], &id));
     OK(dx_cas_commit(&other));
-    memset(d->data + parted, 0, 64); /* the header of the object */
+    memset(d->data + parted, 0, 64); /* the object's header */
     sim *was = sim_new(1 << 16);
     memcpy(was->data, d->data, was->size = d->size);
     desc.device = sim_device(d);
@@ -2856,8 +2853,8 @@ DX_TEST(w_77_repair_leaves_a_name_that_only_another_branch_has_alone)
     sim_free(e);
 }
 
-/* A record of old has come back in one of the two, the store or its backup, and the other one is damaged behind it. Neither is right
-   everywhere, and together they are. */
+/* A stale record has reappeared in the store or in its backup, and the other one is damaged after it. Neither is right everywhere;
+   together they are. */
 DX_TEST(w_77_a_record_of_old_on_either_side_hinders_no_repair)
 {
     uint8_t objects[2][300], old[364];
@@ -2900,8 +2897,8 @@ DX_TEST(w_77_a_record_of_old_on_either_side_hinders_no_repair)
     }
 }
 
-/* Another store has the object, but in its own form: where the damaged record is compressed, its bytes cannot be made again. That is
-   said, and nothing is counted as repaired. */
+/* Another store has the object in another form: if the damaged record is compressed, its bytes cannot be restored. That is
+   reported, and nothing counts as repaired. */
 DX_TEST(w_77_repair_counts_nothing_that_it_could_not_write)
 {
     static uint8_t zeros[9000], out[9000];
@@ -2937,7 +2934,8 @@ DX_TEST(w_77_repair_counts_nothing_that_it_could_not_write)
     sim_free(e);
 }
 
-/* The record of the other store says another size of the same object, and its checksum fits: one of them lies, so nothing is taken. */
+/* The other store's record has another size for the same object, and a valid checksum: one of them is wrong, so nothing is
+   copied. */
 DX_TEST(w_77_repair_takes_no_object_of_another_size)
 {
     static uint8_t zeros[9000];
@@ -2981,7 +2979,7 @@ DX_TEST(w_77_repair_takes_no_object_of_another_size)
 
 DX_PROPERTY(w_75_hostile_fields_with_fitting_crcs, 300)
 {
-    dx_cas_store s; /* closed: only for the tag */
+    dx_cas_store s; /* never opened: only for the tag */
     sim *d = hostile_image(&s);
     uint64_t n = dx_choose(c, 6);
     while (n--) {
@@ -2989,7 +2987,7 @@ DX_PROPERTY(w_75_hostile_fields_with_fitting_crcs, 300)
                                          (uint64_t)1 << 47, (uint64_t)1 << 48, UINT64_MAX - 63, UINT64_MAX};
         size_t at = (size_t)dx_choose(c, d->size / 8 - 1) * 8;
         uint64_t value = nasty[dx_choose(c, 11)];
-        if (dx_choose(c, 1)) { /* go to the next header: fields of payloads are many, those are few */
+        if (dx_choose(c, 1)) { /* skip to the next header: payloads have many fields, headers few */
             while (at + 128 < d->size && memcmp(d->data + at, "DXCR", 4) != 0) at += 8;
             at += (size_t)dx_choose(c, 15) * 8;
         }
@@ -3007,7 +3005,7 @@ DX_PROPERTY(w_75_hostile_fields_with_fitting_crcs, 300)
 }
 
 /* >>vectors of docs/formats/cas.md --------------------------------------------- */
-/* The test data of the document: the first bytes of BLAKE3's extended output for the empty input. */
+/* The document's test data: the first bytes of BLAKE3's extended output for empty input. */
 static void document_data(uint8_t *out, size_t size)
 {
     dx_cas_blake3 h;
@@ -3051,7 +3049,7 @@ DX_TEST(mk_2_document_tree)
     DX_CHECK_MEM(proof, want, 32 * n);
 }
 
-/* The store of the document: three chunks and a list node under one name, in two commits. */
+/* The document's store: three chunks and a list node under one name, in two commits. */
 static void document_store(sim *d)
 {
     dx_cas_desc desc = {0};
@@ -3091,7 +3089,7 @@ DX_TEST(ca_3_document_store)
     sim *d = sim_new(1 << 16);
     static uint8_t want[8192];
     document_store(d);
-    if (getenv("DX_CAS_PRINT")) { /* to write the document anew */
+    if (getenv("DX_CAS_PRINT")) { /* to regenerate the document's vectors */
         for (size_t i = 0; i < d->size; i++) printf("%02x%s", d->data[i], i % 32 == 31 ? "\n" : i % 8 == 7 ? " " : "");
         printf("\n");
     }

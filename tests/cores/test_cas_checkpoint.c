@@ -1,5 +1,5 @@
-/* Tests of checkpoints of dx_cas.h (docs/formats/cas.md, section 15): what open need not read, what it must not believe, and who names a
-   wrong one. The crash runs are in test_cas_crash.c.
+/* Tests of checkpoints of dx_cas.h (docs/formats/cas.md, section 15): what open skips, what it must not trust, and what reports a
+   wrong one. The crash tests are in test_cas_crash.c.
    cc -std=c11 -g -O1 -fsanitize=address,undefined tests/cores/test_cas_checkpoint.c -o build/test_cas_checkpoint */
 #define DX_IMPLEMENTATION
 #include "../../layers/dx_crc32c.h"
@@ -11,7 +11,7 @@
 
 #define OK(call) DX_CHECK_EQ(call, DX_CAS_OK)
 
-typedef struct counted { /* a device in memory that counts */
+typedef struct counted { /* an in-memory device that counts */
     dx_devices_memory ram;
     size_t        reads, read_bytes;
 } counted;
@@ -128,7 +128,7 @@ static void set_name(kit *k, const char *name, const dx_cas_id *id)
     OK(dx_cas_ref_set(&k->s, &ref, DX_CAS_ANY_VERSION, NULL));
 }
 
-/* A log as long as it may be between two checkpoints, and what open reads of it. */
+/* The longest log between two checkpoints, and how much of it open reads. */
 DX_TEST(ca_1_open_reads_what_came_since_the_checkpoint)
 {
     kit k;
@@ -165,7 +165,7 @@ DX_TEST(ca_1_open_reads_what_came_since_the_checkpoint)
     kit_end(&k);
 }
 
-/* Names that change, go and come back; deltas of the index one behind the other, and all of it anew when half is of no use. */
+/* Names that change, disappear and return; consecutive deltas of the index, and a full rewrite when half of it is garbage. */
 DX_TEST(ca_1_blocks_follow_each_other_and_are_rewritten)
 {
     kit k;
@@ -174,7 +174,7 @@ DX_TEST(ca_1_blocks_follow_each_other_and_are_rewritten)
     size_t most = 0, last = 0, rewritten = 0;
     kit_begin(&k, 1 << 20);
     OK(kit_open(&k, DX_CAS_WRITE | DX_CAS_CREATE));
-    OK(dx_cas_checkpoint(&k.s)); /* of nothing */
+    OK(dx_cas_checkpoint(&k.s)); /* of an empty store */
     DX_CHECK_EQ(k.side.ram.size, 0);
     put_number(&k, 1, &id);
     for (unsigned n = 1; n <= 300; n++) {
@@ -251,7 +251,8 @@ static void small_store_holds(kit *k)
     DX_CHECK_EQ(ref.version, 2);
 }
 
-/* Every flipped bit and every length of the checkpoint: it is ignored from there on, verify says where, a writer mends it. */
+/* Every flipped bit and every truncation of the checkpoint: it is ignored from there on, verify reports where, and a writer mends
+   it. */
 DX_TEST(ca_1_every_flipped_bit_and_every_length_is_ignored_and_named)
 {
     kit k;
@@ -286,7 +287,7 @@ DX_TEST(ca_1_every_flipped_bit_and_every_length_is_ignored_and_named)
     kit_end(&k);
 }
 
-/* A repair of the store cuts a checkpoint off where it does not fit, and says that all is well: nothing was lost. */
+/* A repair of the store truncates a checkpoint where it does not match, and returns DX_CAS_OK: nothing was lost. */
 DX_TEST(w_77_repair_cuts_off_what_is_wrong_of_a_checkpoint)
 {
     kit k;
@@ -315,7 +316,7 @@ DX_TEST(w_77_repair_cuts_off_what_is_wrong_of_a_checkpoint)
     kit_end(&k);
 }
 
-/* Of another store, of an older state, of a state that the log lost again. */
+/* A checkpoint of another store, of an older state, or of a state that the log has lost. */
 DX_TEST(ca_1_a_checkpoint_of_another_log_is_ignored)
 {
     kit k, other;
@@ -332,11 +333,11 @@ DX_TEST(ca_1_a_checkpoint_of_another_log_is_ignored)
     OK(kit_open(&k, DX_CAS_READ));
     small_store_holds(&k);
     DX_CHECK_EQ(k.s.saved_.size, 0);
-    DX_CHECK_EQ(dx_cas_verify(&k.s, NULL, NULL, NULL), DX_CAS_ECORRUPT); /* it is named */
+    DX_CHECK_EQ(dx_cas_verify(&k.s, NULL, NULL, NULL), DX_CAS_ECORRUPT); /* verify reports it */
     kit_end(&other);
     kit_end(&k);
 
-    small_store(&k); /* the log falls back to the commit before, and goes another way */
+    small_store(&k); /* the log falls back to the previous commit and diverges */
     uint64_t five = k.s.tip_.end;
     put_number(&k, 77, &id);
     OK(dx_cas_commit(&k.s));
@@ -360,7 +361,7 @@ DX_TEST(ca_1_a_checkpoint_of_another_log_is_ignored)
     kit_end(&k);
 }
 
-static void sign_block(uint8_t *block, size_t size) /* whoever can write the device can do this */
+static void sign_block(uint8_t *block, size_t size) /* any writer of the device can do this */
 {
     dx_cas_hasher h;
     dx_cas_ext_id_start(&h, DX_CAS_P_INDEX);
@@ -368,8 +369,8 @@ static void sign_block(uint8_t *block, size_t size) /* whoever can write the dev
     DX_CAS_P_HASH(final)(&h, block + size - 32, 32);
 }
 
-/* One that was made to lie, with a hash that fits: an entry less, one twice, one elsewhere. get never returns wrong bytes, and verify
-   names it. */
+/* A forged checkpoint with a valid hash: an entry missing, duplicated or pointing elsewhere. get never returns wrong bytes, and
+   verify reports it. */
 DX_TEST(ca_1_verify_names_a_checkpoint_that_lies)
 {
     for (unsigned lie = 0; lie < 6; lie++) {
@@ -403,10 +404,10 @@ DX_TEST(ca_1_verify_names_a_checkpoint_that_lies)
         DX_CHECK_EQ(error, DX_CAS_OK);
         for (unsigned n = 0; n < 6; n++) (void)has_number(&k, n);
         error = dx_cas_verify(&k.s, hear, &h, NULL);
-        if (lie == 4) DX_CHECK_EQ(k.s.saved_.size, 0); /* a name is asked: this one was not believed */
+        if (lie == 4) DX_CHECK_EQ(k.s.saved_.size, 0); /* a name was checked: this one was not trusted */
         if (lie < 4) DX_CHECK_EQ(error, DX_CAS_ECORRUPT);
         if (lie < 4) DX_CHECK(h.index + h.missing >= 1);
-        DX_CHECK(h.missing <= (lie < 3)); /* the entry may have been that of what the name stands for */
+        DX_CHECK(h.missing <= (lie < 3)); /* the entry may be the one that the name refers to */
         DX_CHECK_EQ(h.others, 0);
         k.plain = true;
         OK(kit_open(&k, DX_CAS_READ)); /* nothing was lost */
@@ -415,8 +416,8 @@ DX_TEST(ca_1_verify_names_a_checkpoint_that_lies)
     }
 }
 
-/* The bounds of a block that whoever can write the device has signed: it names no more entries than its part of the log has room
-   for, and its part is never empty. So neither memory nor the loop over blocks grows by what it claims. */
+/* Limits of a signed block, which any writer of the device can make: it lists no more entries than its part of the log has room
+   for, and its part is never empty. So false claims can increase neither memory nor the number of blocks. */
 DX_TEST(ca_1_a_signed_block_claims_no_more_than_its_part_of_the_log)
 {
     kit k;
@@ -448,7 +449,7 @@ DX_TEST(ca_1_a_signed_block_claims_no_more_than_its_part_of_the_log)
     OK(dx_cas_checkpoint(&k.s));
     block = (uint8_t *)k.side.ram.data;
     size_t size = k.side.ram.size;
-    memcpy(block + size, block, 128); /* a second block, without entries, from the end of the first to there */
+    memcpy(block + size, block, 128); /* a second block, without entries, from the end of the first up to there */
     dx_cas_p_store64(block + size + 8, 0);
     memcpy(block + size + 16, block + 24, 8);
     memcpy(block + size + 96, block + size - 32, 32);
@@ -460,7 +461,7 @@ DX_TEST(ca_1_a_signed_block_claims_no_more_than_its_part_of_the_log)
     kit_end(&k);
 }
 
-/* Any bytes, also ones with a hash that fits: no loop without end, no byte that was not there. */
+/* Arbitrary bytes, also with a valid hash: no endless loop, and no byte that was not stored. */
 DX_PROPERTY(ca_1_any_bytes_as_checkpoint, 1500)
 {
     kit k;
@@ -496,7 +497,7 @@ DX_TEST(ca_1_memory_that_is_too_small_is_said_once)
     kit_end(&k);
 }
 
-/* A store of before: opens, reads, verifies, takes a checkpoint and goes on. */
+/* A store from before checkpoints: opens, reads, verifies, accepts a checkpoint and further writes. */
 DX_TEST(ca_1_a_store_of_before_checkpoints)
 {
     static uint8_t image[16384], data[3000], out[3000];
@@ -527,11 +528,11 @@ DX_TEST(ca_1_a_store_of_before_checkpoints)
         if (round == 1) OK(dx_cas_checkpoint(&k.s));
         if (round > 1) DX_CHECK_EQ(k.s.saved_.end, k.s.tip_.end);
     }
-    DX_CHECK_MEM(k.log.ram.data, image, size); /* and not a byte of it changed */
+    DX_CHECK_MEM(k.log.ram.data, image, size); /* and no byte of it changed */
     kit_end(&k);
 }
 
-/* The document's store of section 12, and its checkpoint. */
+/* The store of section 12 of the document, and its checkpoint. */
 DX_TEST(ca_1_document_checkpoint)
 {
     uint8_t store[4096], want[1024];

@@ -1,12 +1,12 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
 #endif
-/* Crash runs of dx_cas.h: seeded scripts on a simulated disk whose power fails, whose calls fail, which fills up, and whose sectors
-   are lost, torn, reordered, stale or damaged; after each fault the store must be a committed prefix of what was done to it.
+/* Crash tests of dx_cas.h: seeded scripts on a simulated disk with power cuts, failing calls, no space, and sectors that are lost,
+   torn, reordered, stale or damaged. After each fault the store must be a committed prefix of its history.
    cc -std=c11 -O2 tests/cores/test_cas_crash.c -o build/test_cas_crash
 
-   DX_CRASH_RUNS=n       so many runs of each kind        DX_CRASH_SEED=n  the first seed
-   DX_CRASH_SHOW=n       shows run n, step by step */
+   DX_CRASH_RUNS=n       number of runs of each kind      DX_CRASH_SEED=n  the first seed
+   DX_CRASH_SHOW=n       trace run n, step by step */
 #define DX_IMPLEMENTATION
 #include "../../dx_cas.h"
 #include "../../layers/dx_devices.h"
@@ -18,7 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* How many runs a whole CI run takes: a million where that is a matter of seconds. */
+/* The number of runs in a whole CI run: a million where that takes seconds. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 enum { RUNS = 20000 };
 #elif defined(__x86_64__)
@@ -33,21 +33,21 @@ enum { RUNS = 3000 }; /* emulated */
 enum { OBJECTS = 128, NAMES = 3, VERSIONS = 48, STATES = 64 };
 static const char *const names[NAMES] = {"x", "y/z", "\xe2\x82\xac"};
 
-typedef struct state { /* what one commit holds */
+typedef struct state { /* the content of one commit */
     uint64_t objects[OBJECTS / 64];
     struct { bool exists; unsigned version, oldest; uint8_t roots[VERSIONS]; } name[NAMES];
 } state;
 
 typedef struct run {
-    sim_disk      disk, side;  /* side: the checkpoint's */
-    uint8_t       old_side[SIM_CAPACITY]; /* as it was at some time, in this run or the one before */
+    sim_disk      disk, side;  /* side: the checkpoint's disk */
+    uint8_t       old_side[SIM_CAPACITY]; /* an earlier state, of this run or the one before */
     size_t        old_side_size;
     uint64_t      checkpoints;
     dx_cas_store  store;
-    state         states[STATES], now;  /* states[k]: after commit k; now: with what is not committed */
+    state         states[STATES], now;  /* states[k]: after commit k; now: with uncommitted changes */
     unsigned      commits, durable, attempted, objects, level, preallocate;
     bool          barrier, created, levels, open, damaged, loose, struck, shown;
-    int           kind; /* of the one fault of this run, at call `at` */
+    int           kind; /* of this run's only fault, at call `at` */
     long          at;
     uint64_t      seed, random, faults, opens, checks;
     dx_cas_id     ids[OBJECTS];
@@ -75,7 +75,7 @@ typedef struct run {
 
 static unsigned any(run *r, unsigned n) { return (unsigned)((dx_test_random(&r->random) >> 32) * n >> 32); }
 
-/* Object number n: its number first, so that no two are alike. Every third is otherwise like the one before. */
+/* Content of object n: it begins with n, so that all differ. Every third resembles the one before. */
 static size_t object_of(const run *r, unsigned n, uint8_t *out)
 {
     uint64_t seed = r->seed * 1000 + n - (n % 3 == 2);
@@ -90,7 +90,7 @@ static size_t object_of(const run *r, unsigned n, uint8_t *out)
 
 static bool has(const state *s, unsigned n) { return s->objects[n / 64] >> n % 64 & 1; }
 
-/* A delta: the first four bytes; the rest is that of the base. */
+/* A delta: the first four bytes; the rest comes from the base. */
 static int encode(void *user, void *out, size_t capacity, const void *base, size_t base_size, const void *in, size_t n, size_t *got)
 {
     (void)user;
@@ -121,7 +121,7 @@ static int open_store(run *r, uint32_t mode)
         desc.checkpoint = device;
         desc.checkpoint.user = &r->side;
     }
-    if (r->seed % 3 == 0) { /* what it held when the process ended is gone; a reader finds nothing in it */
+    if (r->seed % 3 == 0) { /* the ended process loses its buffer; a reader finds it empty */
         dx_devices_buffer gather = {device, r->gathered, 100u << r->seed / 3 % 5, 0, 0};
         if (r->seed % 7 == 0) gather.capacity = sizeof r->gathered;
         r->gather = gather;
@@ -147,7 +147,7 @@ static int open_store(run *r, uint32_t mode)
     desc.durability = r->level;
     desc.preallocate = r->preallocate;
     desc.align = 8u << (r->seed % 3 * 3);
-    desc.memory_size = dx_cas_memory_size(&desc); /* no more: clearing it takes a third of the time */
+    desc.memory_size = dx_cas_memory_size(&desc); /* no larger: clearing it takes a third of the time */
     NEED(r, desc.memory_size <= sizeof r->memory);
     error = dx_cas_open(&r->store, &desc);
     r->opens++;
@@ -155,7 +155,7 @@ static int open_store(run *r, uint32_t mode)
     return error;
 }
 
-/* The open store holds exactly this state. */
+/* Check that the open store holds exactly this state. */
 static void check_state(run *r, const state *s)
 {
     uint8_t bytes[1200], out[1200];
@@ -186,8 +186,8 @@ static void check_state(run *r, const state *s)
     }
 }
 
-/* What the disk holds now must be a state from `least` to r->attempted, for a reader and a writer alike. A fault may strike
-   while it is opened: then false. */
+/* The disk must hold a state from `least` to r->attempted, for a reader and a writer alike. Returns false if a fault strikes
+   during an open. */
 static bool reopen(run *r, unsigned least)
 {
     dx_cas_stats stats;
@@ -198,7 +198,7 @@ static bool reopen(run *r, unsigned least)
     if (any(r, 3) == 0) {
         size_t size = r->disk.size;
         error = open_store(r, DX_CAS_READ);
-        if (r->disk.off || (error == DX_CAS_ESYS && r->disk.failed)) return false; /* off: in the checkpoint, which nobody needs */
+        if (r->disk.off || (error == DX_CAS_ESYS && r->disk.failed)) return false; /* off: in the checkpoint, which is optional */
         NEED(r, error == DX_CAS_OK || (error == DX_CAS_ENOTFOUND && least == 0));
         if (error == DX_CAS_OK) {
             long was = r->disk.fail;
@@ -225,7 +225,7 @@ static bool reopen(run *r, unsigned least)
     if (r->level == DX_CAS_NONE || (r->level == DX_CAS_BARRIER && r->barrier)) r->loose = true;
     SHOW(r, "  open: commit %u of %u..%u, level %u\n", k, least, most, r->level);
     NEED(r, k >= least && k <= most);
-    if (r->attempted > k && r->loose) sim_settle(&r->disk); /* else a commit that failed may come back with the next cut */
+    if (r->attempted > k && r->loose) sim_settle(&r->disk); /* else the next power cut may revive a failed commit */
     r->now = r->states[k];
     r->commits = r->attempted = k;
     if (r->durable > k) r->durable = k;
@@ -252,7 +252,7 @@ static void arm(run *r)
     SHOW(r, "  fault %d at call %ld, limit %zu\n", d->fail, d->fail_at, d->limit);
 }
 
-/* After a fault: the power fails, or the process dies and another one goes on. */
+/* After a fault: a power cut, or the process dies and another one continues. */
 static void crash(run *r)
 {
     r->faults++;
@@ -263,7 +263,7 @@ static void crash(run *r)
             sim_disk_power(&r->disk);
             sim_disk_power(&r->side);
         }
-        if (cut) r->commits = r->durable; /* what is promised still */
+        if (cut) r->commits = r->durable; /* what is still guaranteed */
         if (tries < 3) {
             arm(r);
         } else {
@@ -317,13 +317,13 @@ static int put_object(run *r)
     uint8_t bytes[1200];
     unsigned n = r->objects;
     int error;
-    if (n == OBJECTS || (n && any(r, 8) == 0)) n = any(r, r->objects); /* again: also one that a cut took */
+    if (n == OBJECTS || (n && any(r, 8) == 0)) n = any(r, r->objects); /* again: perhaps one that a power cut took */
     size_t size = object_of(r, n, bytes);
     if (n == r->objects) {
         dx_cas_hash(bytes, size, &r->ids[n]);
         r->objects++;
     }
-    if (n % 3 == 2 && any(r, 4)) { /* the base may not be there: then it is no delta */
+    if (n % 3 == 2 && any(r, 4)) { /* if the base is missing, it is stored without delta */
         error = dx_cas_delta_put(&r->delta, bytes, size, &r->ids[n - 1], 0, NULL);
         r->deltas++;
     } else {
@@ -344,7 +344,7 @@ static int commit(run *r)
     error = dx_cas_commit(&r->store);
     if (error == DX_CAS_OK && r->level == DX_CAS_NONE && r->seed % 3 == 0) error = dx_devices_buffer_flush(&r->gather);
     if (error != DX_CAS_OK) return error;
-    dx_cas_get_stats(&r->store, &stats); /* nothing to commit is no commit; changes that cancel out may be one */
+    dx_cas_get_stats(&r->store, &stats); /* without changes there is no commit; changes that cancel out may make one */
     NEED(r, stats.commits == r->commits || stats.commits == r->commits + 1);
     NEED(r, stats.commits == r->commits + 1 || !changed);
     r->commits = r->attempted = (unsigned)stats.commits;
@@ -352,7 +352,7 @@ static int commit(run *r)
     return DX_CAS_OK;
 }
 
-/* What is committed stays the same, and is durable then. An error here hurts nothing. */
+/* A checkpoint changes no committed state and makes it durable. An error here is harmless. */
 static int checkpoint(run *r)
 {
     int error;
@@ -361,14 +361,15 @@ static int checkpoint(run *r)
         memcpy(r->old_side, r->side.now, SIM_CAPACITY);
     }
     error = dx_cas_checkpoint(&r->store);
-    if (error == DX_CAS_EINVAL) return DX_CAS_OK; /* there is something to commit, or no device */
+    if (error == DX_CAS_EINVAL) return DX_CAS_OK; /* uncommitted changes, or no device */
     if (error == DX_CAS_OK) r->durable = r->commits;
     if (error == DX_CAS_OK) r->checkpoints++;
     if (error != DX_CAS_OK) NEED(r, r->disk.failed);
     return r->disk.off ? error : DX_CAS_OK;
 }
 
-/* Where commits are not synced, one copy of a commit or the header may be torn, and padding: nothing is lost, and it is said. */
+/* Unsynced commits: one copy of a commit or of the header may be torn, and padding. Nothing is lost, and the callback reports
+   it. */
 static int tell(void *user, const dx_cas_damage *damage)
 {
     run *r = (run *)user;
@@ -391,10 +392,11 @@ static void script(run *r)
         error = what < 6 ? put_object(r) : what < 9 ? change_name(r, any(r, NAMES)) : what < 13 ? commit(r) : what == 13 ? checkpoint(r) : DX_CAS_OK;
         SHOW(r, "  step %u: %d\n", what, error);
         if (what == 15 && r->kind != SIM_FAIL_NEVER) continue;
-        if (what == 15) r->disk.off = any(r, 2); /* the end of this process, or of the power */
+        if (what == 15) r->disk.off = any(r, 2); /* the process ends, or the power fails */
         if (error == DX_CAS_OK && what < 15) continue;
         NEED(r, error == DX_CAS_OK || r->disk.failed);
-        if (error == DX_CAS_ENOSPACE && what < 9 && !r->disk.off && r->disk.calls < r->disk.fail_at && any(r, 2)) { /* nothing has changed: goes on when there is room */
+        /* nothing has changed: continue once there is room */
+        if (error == DX_CAS_ENOSPACE && what < 9 && !r->disk.off && r->disk.calls < r->disk.fail_at && any(r, 2)) {
             r->disk.limit = SIM_CAPACITY;
             continue;
         }
@@ -413,8 +415,7 @@ static void script(run *r)
     r->checks++;
 }
 
-/* Sectors that were synced are damaged, or fall back to what they were. Whatever opens: no wrong byte, and no state that never
-   was without a word. */
+/* Damage synced sectors, or revert them. Every open returns right bytes, and never silently a state that did not exist. */
 static void rot(run *r)
 {
     static uint8_t older[SIM_CAPACITY];
@@ -464,8 +465,8 @@ static int tell_index(void *user, const dx_cas_damage *damage)
     return 0;
 }
 
-/* A checkpoint is damaged, or falls back to one of another time or of another store: nothing is hidden, nothing invented, and
-   who verifies hears of it. A writer goes on, and the next checkpoint is right. */
+/* Damage a checkpoint, or revert it to another time or another store's: nothing is hidden or invented, and verify reports it. A
+   writer continues, and its next checkpoint is right. */
 static void rot_side(run *r)
 {
     sim_disk *d = &r->side;
@@ -562,7 +563,7 @@ DX_TEST(w_76_every_device_call_of_scripted_runs_is_cut_or_fails)
     free(r);
 }
 
-/* In as many processes as there are processors; each writes what it counted into a pipe. */
+/* One process per processor; each writes its counters into a pipe. */
 DX_TEST(w_76_a_million_seeded_runs_with_power_cuts_errors_full_disks_and_damage)
 {
     const char *runs_text = getenv("DX_CRASH_RUNS"), *seed_text = getenv("DX_CRASH_SEED");
@@ -613,7 +614,7 @@ DX_TEST(w_76_a_million_seeded_runs_with_power_cuts_errors_full_disks_and_damage)
     DX_CHECK_EQ(total[0], runs);
 }
 
-/* A writer that cannot read what it must complete says so, and does not write over it. */
+/* A writer that cannot read data it must complete reports that, and does not overwrite it. */
 DX_TEST(w_76_a_writer_says_what_it_could_not_read)
 {
     static sim_disk disk;
@@ -647,7 +648,7 @@ DX_TEST(w_76_a_writer_says_what_it_could_not_read)
     DX_CHECK(failures > 20);
 }
 
-/* Of five versions of a name the third cannot be read: the others are found, also those behind it. */
+/* The third of five versions of a name is unreadable: the others are found, also the older ones. */
 DX_TEST(w_75_versions_behind_a_damaged_one_are_found)
 {
     static sim_disk disk;
@@ -673,7 +674,7 @@ DX_TEST(w_75_versions_behind_a_damaged_one_are_found)
         DX_CHECK_EQ(dx_cas_commit(&s), DX_CAS_OK);
     }
     for (; seen < 3; at++) seen += memcmp(disk.now + at, "a name", 6) == 0;
-    disk.now[at - 1] ^= 1; /* the third of them, in its payload */
+    disk.now[at - 1] ^= 1; /* the third version's payload */
     for (uint64_t version = 1; version <= 5; version++) {
         const int error = dx_cas_ref_get(&s, "a name", version, &ref);
         DX_CHECK_EQ(error, version == 3 ? DX_CAS_ECORRUPT : DX_CAS_OK);

@@ -11,7 +11,7 @@
 
 enum { OBJECT_MAX = 4096 };
 
-/* What both have in front and behind is copied, the rest stands there: 32-bit sizes of both, then the middle. */
+/* The common prefix and suffix are copied, the rest is literal: 32-bit sizes of both, then the middle. */
 static int splice_encode(void *user, void *out, size_t capacity, const void *base, size_t base_size, const void *in, size_t n, size_t *got)
 {
     const uint8_t *b = (const uint8_t *)base, *p = (const uint8_t *)in;
@@ -24,7 +24,7 @@ static int splice_encode(void *user, void *out, size_t capacity, const void *bas
     dx_cas_p_store32(o + 4, (uint32_t)behind);
     if (n > front + behind) memcpy(o + 8, p + front, n - front - behind);
     *got = 8 + n - front - behind;
-    if (user && *got > 8) o[8] ^= 1; /* a coder that is wrong */
+    if (user && *got > 8) o[8] ^= 1; /* a faulty coder */
     return DX_CAS_OK;
 }
 
@@ -84,7 +84,7 @@ static void kit_begin(kit *k)
     k->how.memory = malloc(k->how.memory_size);
     k->desc.objects_max = 500;
     k->desc.object_size_max = OBJECT_MAX;
-    k->desc.codec_count = 1; /* work memory for it */
+    k->desc.codec_count = 1; /* its work memory */
     k->desc.memory_size = dx_cas_memory_size(&k->desc);
     k->desc.memory = malloc(k->desc.memory_size);
     OK(kit_open(k, DX_CAS_WRITE | DX_CAS_CREATE));
@@ -98,7 +98,7 @@ static void kit_end(kit *k)
     free(k->desc.memory);
 }
 
-/* Version n: 3000 bytes that differ from those of version n - 1 at one place. */
+/* Version n: 3000 bytes that differ from version n - 1 in one place. */
 static void version_of(unsigned n, uint8_t out[3000])
 {
     dx_cas_blake3 h;
@@ -176,14 +176,14 @@ DX_TEST(dk_6_what_cannot_be_a_delta_is_stored_as_ever)
     put_version(&k, 1, &nobody, &b); /* no such base */
     DX_CHECK_EQ(dx_cas_delta_base(&k.delta, &b, &base, &depth), DX_CAS_ENOTFOUND);
     memset(other, 5, sizeof other);
-    OK(dx_cas_delta_put(&k.delta, other, sizeof other, &a, 0, &b)); /* not like it */
+    OK(dx_cas_delta_put(&k.delta, other, sizeof other, &a, 0, &b)); /* too different */
     DX_CHECK_EQ(dx_cas_delta_base(&k.delta, &b, &base, &depth), DX_CAS_ENOTFOUND);
     version_of(2, other);
     OK(dx_cas_delta_put(&k.delta, other, sizeof other, &a, 40, &b)); /* not in so few bytes */
     DX_CHECK_EQ(dx_cas_delta_base(&k.delta, &b, &base, &depth), DX_CAS_ENOTFOUND);
-    OK(dx_cas_delta_put(&k.delta, other, sizeof other, &a, 0, &b)); /* it is there already */
+    OK(dx_cas_delta_put(&k.delta, other, sizeof other, &a, 0, &b)); /* it exists already */
     DX_CHECK_EQ(dx_cas_delta_base(&k.delta, &b, &base, &depth), DX_CAS_ENOTFOUND);
-    k.coder.user = &k; /* a coder that is wrong is found out before anything is stored */
+    k.coder.user = &k; /* a faulty coder is detected before anything is stored */
     version_of(3, other);
     OK(dx_cas_delta_put(&k.delta, other, sizeof other, &a, 0, &b));
     DX_CHECK_EQ(dx_cas_delta_base(&k.delta, &b, &base, &depth), DX_CAS_ENOTFOUND);
@@ -191,7 +191,7 @@ DX_TEST(dk_6_what_cannot_be_a_delta_is_stored_as_ever)
     k.coder.user = NULL;
     memset(large, 1, sizeof large);
     memcpy(large, other, 3000);
-    OK(dx_cas_delta_put(&k.delta, large, sizeof large, &b, 0, &a)); /* as large as it may be */
+    OK(dx_cas_delta_put(&k.delta, large, sizeof large, &b, 0, &a)); /* as large as allowed */
     DX_CHECK_EQ(dx_cas_delta_put(&k.delta, large, sizeof large + 1, &b, 0, &a), DX_CAS_ETOOBIG);
     DX_CHECK_EQ(dx_cas_delta_put(&k.delta, other, 10, NULL, 0, &a), DX_CAS_EINVAL);
     OK(dx_cas_delta_put(&k.delta, "", 0, &b, 0, &a));
@@ -200,7 +200,7 @@ DX_TEST(dk_6_what_cannot_be_a_delta_is_stored_as_ever)
     kit_end(&k);
 }
 
-/* Coders that fill what they are offered: the first may take what the limit leaves, the next must do with less than that one. */
+/* Coders that fill the space they are offered: the first may use up to the limit, the next must use less than the first. */
 static size_t offered[2], taken;
 static const uint8_t *wanted;
 
@@ -243,7 +243,7 @@ DX_TEST(ca_3_coders_are_offered_what_the_limit_leaves)
             wanted = data;
             offered[0] = offered[1] = SIZE_MAX;
             OK(dx_cas_delta_put(&k.delta, data, sizeof data, &base, limit, &id));
-            if (offered[0] != SIZE_MAX) { /* a coder was asked at all */
+            if (offered[0] != SIZE_MAX) { /* at least one coder was called */
                 DX_CHECK_EQ(offered[0] + DX_CAS_DELTA_HEAD, limit ? limit : sizeof data - 1);
                 DX_CHECK_EQ(offered[1], (taken < offered[0] ? taken : offered[0]) - 1);
                 OK(dx_cas_delta_base(&k.delta, &id, &of, &depth));
@@ -295,7 +295,7 @@ DX_TEST(dk_6_a_base_that_is_missing_or_damaged_is_named)
     DX_CHECK_EQ(h.missing, 1);
     DX_CHECK_EQ(h.objects + h.others + h.unknown, 0);
     DX_CHECK(dx_cas_id_equal(&h.id, &a));
-    put_version(&alone, 0, NULL, &id); /* put again, it heals what needs it */
+    put_version(&alone, 0, NULL, &id); /* putting it again heals it */
     OK(get_version(&alone, 1, &b));
     kit_end(&alone);
 
@@ -310,7 +310,7 @@ DX_TEST(dk_6_a_base_that_is_missing_or_damaged_is_named)
     kit_end(&k);
 }
 
-/* A device that fails is said to fail, wherever in a chain: nothing is known to be damaged. */
+/* A failing device is reported as such, wherever it fails in a chain: no damage is proven. */
 static uint64_t unreadable;
 static int (*read_of_ram)(void *user, uint64_t offset, void *out, size_t size, size_t *got);
 static int read_or_fail(void *user, uint64_t offset, void *out, size_t size, size_t *got)
@@ -441,7 +441,7 @@ DX_TEST(dk_6_document_delta)
     DX_CHECK(dx_cas_p_delta_whole(want, 41));
 }
 
-/* A delta of itself, two of each other, a hundred in a row: there is an end. */
+/* A delta of itself, two of each other, a chain of a hundred: all terminate. */
 DX_TEST(dk_6_chains_that_were_made_to_have_no_end)
 {
     kit k;
@@ -472,7 +472,7 @@ DX_TEST(dk_6_chains_that_were_made_to_have_no_end)
     kit_end(&k);
 }
 
-/* Objects that resemble others, any hints, collected and reopened: each is what it was. */
+/* Similar objects with any hints, collected and reopened: each keeps its content. */
 DX_PROPERTY(dk_6_any_objects_with_any_hints, 300)
 {
     enum { MOST = 24 };

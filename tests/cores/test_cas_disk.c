@@ -1,15 +1,15 @@
-/* A model of the disk under dx_cas.h and its layers. Each run makes a store on a disk that fails on the way, then damages any
-   number of its sectors, in several ways at once, and opens, reads, verifies, repairs and collects it, while calls go on failing.
-   The oracle is what was acknowledged, and what could be read before.
+/* Model of the disk under dx_cas.h and its layers. Each run writes a store on a failing disk, then damages any number of its
+   sectors, in several ways at once, and opens, reads, verifies, repairs and collects it while calls keep failing. The oracle:
+   what was acknowledged, and what was readable before.
 
-   - What could be read stays readable, and nothing is ever wrong.
-   - What was acknowledged is there, or an error says that it is not.
-   - DX_CAS_OK of a repair means that a full check is clean, and that all is readable.
-   - A repair from a whole backup gives back every byte.
+   - Whatever was readable stays readable, and no read returns wrong bytes.
+   - Whatever was acknowledged is there, or an error reports that it is not.
+   - After a repair that returned DX_CAS_OK, a full check is clean and everything is readable.
+   - A repair from an undamaged backup restores every byte.
 
    cc -std=c11 -O2 tests/cores/test_cas_disk.c -o build/test_cas_disk
-   DX_TEST_RUNS=n        so many times the runs; 50 of them are the million
-   DX_DISK_SHOW=1        what each run does, step by step; for one that failed */
+   DX_TEST_RUNS=n        multiplies the number of runs; 50 makes a million
+   DX_DISK_SHOW=1        trace each step of a run that failed */
 #define DX_IMPLEMENTATION
 #include "../../dx_cas.h"
 #include "../../layers/dx_devices.h"
@@ -19,8 +19,8 @@
 
 #define OK(call) DX_CHECK_EQ(call, DX_CAS_OK)
 
-/* A run takes a third of a millisecond; with sanitizers, or where the processor is emulated, many times that. DX_TEST_SHORT: the
-   tests run again and again, each time with another mutant. */
+/* A run takes 0.33 ms; with sanitizers or on an emulated processor, many times that. DX_TEST_SHORT: the tests run once per
+   mutant. */
 #if defined(DX_TEST_SHORT) || defined(__SANITIZE_ADDRESS__) || !(defined(__x86_64__) || defined(__aarch64__))
 enum { RUNS = 3000 };
 #else
@@ -31,19 +31,19 @@ enum { RUNS = 20000 };
 enum { OBJECTS = 48, OBJECT_MAX = 900, NAMES = 3, VERSIONS = 24, STATES = 24, RECORDS = SIM_CAPACITY / 64, MEMORY = 6000, DELTA_MEMORY = 600 };
 static const char *const names[NAMES] = {"x", "y/z", "\xe2\x82\xac"};
 
-typedef struct state { /* what one commit holds */
+typedef struct state { /* the content of one commit */
     uint64_t objects;
     struct { bool exists; unsigned version, oldest; uint8_t roots[VERSIONS]; } name[NAMES];
 } state;
 
-typedef struct object { /* content that was put, or tried to be */
+typedef struct object { /* content that was put, or whose put was attempted */
     dx_cas_id id;
     size_t    size;
     bool      node; /* a list node: its id is not that of a blob */
     uint8_t   bytes[OBJECT_MAX];
 } object;
 
-/* A store, open or not, with the memory that it works in. */
+/* A store, open or not, with its memory. */
 typedef struct side {
     sim_disk      disk;
     dx_cas_store  store;
@@ -52,7 +52,7 @@ typedef struct side {
     uint64_t      memory[MEMORY], delta_memory[DELTA_MEMORY];
 } side;
 
-/* What can be read of what the last state holds. */
+/* Which content of the last state is readable. */
 typedef struct view {
     bool     opened;
     uint64_t objects;
@@ -62,20 +62,20 @@ typedef struct view {
 typedef struct run {
     dx_choices *c;
     side        main, backup, spare;
-    state       states[STATES], now; /* states[k]: after commit k; now: with what is not committed */
+    state       states[STATES], now; /* states[k]: after commit k; now: with uncommitted changes */
     unsigned    commits, durable, attempted, count, level, align_shift, preallocate;
     bool        barrier, loose, clean;
     object      objects[OBJECTS];
     uint8_t     image[SIM_CAPACITY]; /* of the last state, before the damage */
     size_t      image_end;
-    uint64_t    homes[OBJECTS];      /* the places of the objects that the last state holds */
-    struct { uint64_t place, end; } versions[NAMES][VERSIONS]; /* where the names of the last state were set */
-    uint64_t    heads[RECORDS];      /* the places of all records */
+    uint64_t    homes[OBJECTS];      /* the offsets of the objects in the last state */
+    struct { uint64_t place, end; } versions[NAMES][VERSIONS]; /* where the last state's versions were set */
+    uint64_t    heads[RECORDS];      /* the offsets of all records */
     unsigned    records;
-    uint64_t    begins[STATES], places[STATES]; /* of commit k: its first record; its own */
+    uint64_t    begins[STATES], places[STATES]; /* of commit k: its first record; its own record */
     uint32_t    marks[STATES];
-    bool        unsure;              /* a repair failed: what it wrote may be read, but not be durable; */
-    view        before;              /* what could be read before it */
+    bool        unsure;              /* a repair failed: its writes may be readable but not durable; */
+    view        before;              /* what was readable before it */
 } run;
 
 static uint64_t runs, repairs, mended, clean_repairs, collections, lost_runs, told_runs, wanted_objects;
@@ -88,7 +88,7 @@ static bool shown;
 
 static unsigned any(run *r, unsigned n) { return (unsigned)dx_choose(r->c, n - 1); }
 
-/* A delta: the first four bytes; the rest is that of the base. */
+/* A delta: the first four bytes; the rest comes from the base. */
 static int encode(void *user, void *out, size_t capacity, const void *base, size_t base_size, const void *in, size_t n, size_t *got)
 {
     (void)user;
@@ -134,7 +134,7 @@ static dx_cas_desc side_desc(run *r, side *s, uint32_t mode)
     desc.preallocate = r->preallocate;
     desc.align = 1u << r->align_shift;
     desc.store_id[0] = (uint8_t)(1 + (s == &r->spare));
-    desc.memory_size = dx_cas_memory_size(&desc); /* no more: clearing it takes time */
+    desc.memory_size = dx_cas_memory_size(&desc); /* no larger: clearing it takes time */
     DX_CHECK(desc.memory_size <= sizeof s->memory);
     return desc;
 }
@@ -146,7 +146,7 @@ static int side_open(run *r, side *s, uint32_t mode)
     return dx_cas_open(&s->store, &desc);
 }
 
-/* Is object n there? What is handed out must be right. */
+/* Is object n there? The bytes returned must be right. */
 static int read_object(run *r, side *s, unsigned n)
 {
     const object *o = &r->objects[n];
@@ -167,7 +167,7 @@ static bool is_known_root(const run *r, const dx_cas_id *id)
     return false;
 }
 
-/* The open store holds exactly this state. */
+/* Check that the open store holds exactly this state. */
 static void check_state(run *r, side *s, const state *want)
 {
     dx_cas_ref ref;
@@ -188,27 +188,27 @@ static void check_state(run *r, side *s, const state *want)
     }
 }
 
-/* Is this object read from where it was committed? An older record of it, uncommitted or from before a cut, may have come back
-   in the place of another; that one is readable by chance, and goes when the other is restored. */
+/* Is this object read from where it was committed? A stale record of it (uncommitted, or from before a power cut) may have
+   reappeared in place of another; it is readable by chance, and disappears when the other is restored. */
 static bool is_at_home(run *r, unsigned n)
 {
     dx_cas_ext_record record;
     return dx_cas_p_find(&r->main.store, &r->objects[n].id, &record, NULL) == DX_CAS_OK && record.place == r->homes[n];
 }
 
-/* Is a byte there that is not as it was before the damage? */
+/* Does any byte in this range differ from before the damage? */
 static bool hit(const run *r, uint64_t from, uint64_t to)
 {
     return memcmp(r->image + from, r->main.disk.now + from, (size_t)(to - from)) != 0;
 }
 
-/* Does the record stand where version k of that name was set? Else it is an old one, too, that is read by chance. */
+/* Is the record where version k of that name was set? If not, it is a stale one, readable by chance. */
 static bool is_set_at_home(const run *r, unsigned name, unsigned k)
 {
     return r->versions[name][k].end > 0 && !hit(r, r->versions[name][k].place, r->versions[name][k].end);
 }
 
-/* What of the last state the main store gives out, damaged as it may be. */
+/* What the damaged main store still returns of the last state. */
 static view look(run *r)
 {
     const state *last = &r->states[r->commits];
@@ -242,8 +242,8 @@ static void check_no_less(const view *before, const view *after)
     for (unsigned i = 0; i < NAMES; i++) DX_CHECK_EQ(before->versions[i] & ~after->versions[i], 0);
 }
 
-/* >>history: a store is written, by a program that dies, on a disk that fails --------------- */
-/* The disk holds a state from `least` to the last that was tried. */
+/* >>history: writing a store, with a program that dies and a disk that fails ----------------- */
+/* The disk holds a state from `least` up to the last attempted. */
 static void reopen(run *r, unsigned least)
 {
     dx_cas_stats stats;
@@ -254,7 +254,7 @@ static void reopen(run *r, unsigned least)
     SHOW("  open: commit %u of %u..%u\n", k, least, r->attempted);
     DX_CHECK(k >= least && k <= r->attempted);
     r->now = r->states[k];
-    if (r->attempted > k && r->loose) sim_settle(&r->main.disk); /* else a commit that failed may come back with the next cut */
+    if (r->attempted > k && r->loose) sim_settle(&r->main.disk); /* else the next power cut may revive a failed commit */
     r->commits = r->attempted = k;
     if (r->durable > k) r->durable = k;
 }
@@ -267,7 +267,7 @@ static void arm(run *r)
     d->limit = any(r, 6) ? SIM_CAPACITY : d->size + any(r, 2000);
 }
 
-/* A call failed: the program ends, the power perhaps too, and another one goes on when the disk works again. */
+/* A call failed: the program ends, perhaps with a power cut, and another one continues when the disk works again. */
 static void crash(run *r)
 {
     sim_disk *d = &r->main.disk;
@@ -280,7 +280,7 @@ static void crash(run *r)
     arm(r);
 }
 
-/* A new object: plain, like another one but for its first bytes, a node, or bytes that stand on the disk. */
+/* A new object: plain, another one with other first bytes, a list node, or bytes copied from the disk. */
 static unsigned new_object(run *r)
 {
     unsigned n = r->count, kind = any(r, 6), like = n ? any(r, n) : 0;
@@ -292,7 +292,7 @@ static unsigned new_object(run *r)
     if (kind == 1 && n && !r->objects[like].node) {
         memcpy(o->bytes + 4, r->objects[like].bytes + 4, r->objects[like].size - 4);
         o->size = r->objects[like].size;
-    } else if (kind == 2 && r->main.disk.size > 400) { /* records as content: they are none there */
+    } else if (kind == 2 && r->main.disk.size > 400) { /* records as content: not records of the store */
         size_t from = (r->main.disk.size - 400) / 8 * any(r, 9);
         memcpy(o->bytes, r->main.disk.now + from / 8 * 8, 400);
         o->size = 400;
@@ -313,7 +313,7 @@ static unsigned new_object(run *r)
     return n;
 }
 
-/* Put an object into a store, after what it needs. */
+/* Put an object into a store, after its dependencies. */
 static int put_into(run *r, side *s, unsigned n, bool as_delta)
 {
     object *o = &r->objects[n];
@@ -384,7 +384,7 @@ static int commit(run *r)
     r->attempted = r->commits + 1;
     error = dx_cas_commit(&r->main.store);
     if (error != DX_CAS_OK) return error;
-    dx_cas_get_stats(&r->main.store, &stats); /* nothing to commit is no commit */
+    dx_cas_get_stats(&r->main.store, &stats); /* without changes there is no commit */
     DX_CHECK(stats.commits == r->commits || stats.commits == r->commits + 1);
     if (!r->loose) r->durable = (unsigned)stats.commits;
     r->commits = r->attempted = (unsigned)stats.commits;
@@ -405,7 +405,7 @@ static void start(run *r, dx_choices *c)
     memset(&r->now, 0, sizeof r->now);
     r->unsure = false;
     sim_disk_reset(d, dx_choose(c, 0xffffffff), 64u << any(r, 5));
-    d->forgetful = any(r, 4) != 3; /* a sync that fails leaves its pages clean, as Linux does */
+    d->forgetful = any(r, 4) != 3; /* a failed sync marks its pages clean, as Linux does */
     shown = getenv("DX_DISK_SHOW") != NULL;
     SHOW("run: level %u, barriers %d, align %u, preallocate %u, sector %u%s\n", r->level, r->barrier, 1u << r->align_shift,
          r->preallocate, d->sector, d->forgetful ? ", forgetful" : "");
@@ -424,7 +424,7 @@ static void history(run *r)
         SHOW("  step %u: %s\n", what, dx_cas_error_name(error));
         if (error == DX_CAS_OK) continue;
         DX_CHECK(d->failed || what == 11);
-        if (error == DX_CAS_ENOSPACE && what < 8 && any(r, 2)) { /* nothing has changed: it goes on when there is room */
+        if (error == DX_CAS_ENOSPACE && what < 8 && any(r, 2)) { /* nothing has changed: continue once there is room */
             d->limit = SIM_CAPACITY;
             continue;
         }
@@ -437,7 +437,7 @@ static void history(run *r)
     d->limit = SIM_CAPACITY;
     reopen(r, r->loose ? 0 : r->durable);
     check_state(r, &r->main, &r->now);
-    if (!r->loose) DX_CHECK_MEM(d->now, d->stable, r->main.store.end_); /* who opens to write makes sure of what is there */
+    if (!r->loose) DX_CHECK_MEM(d->now, d->stable, r->main.store.end_); /* opening to write makes everything found durable */
     dx_cas_close(&r->main.store);
     sim_disk_rest(d);
 }
@@ -455,7 +455,7 @@ static void note_version(run *r, const dx_cas_ext_record *record)
     }
 }
 
-/* Where the commits stand, from the log itself. */
+/* Find the offsets of the commits in the log itself. */
 static void survey(run *r)
 {
     dx_cas_p_scan scan;
@@ -465,7 +465,7 @@ static void survey(run *r)
     dx_cas_report report;
     OK(side_open(r, s, DX_CAS_READ));
     int error = dx_cas_verify(&s->store, NULL, NULL, &report);
-    /* what was not synced twice may come through a cut with a torn copy, or padding that is not zero: nothing is lost by it */
+    /* after a power cut, data not synced twice may have a torn copy or nonzero padding: nothing is lost */
     DX_CHECK(error == DX_CAS_OK || (error == DX_CAS_ECORRUPT && r->level != DX_CAS_FULL));
     r->clean = error == DX_CAS_OK;
     r->image_end = (size_t)s->store.end_;
@@ -501,11 +501,11 @@ static void damage(run *r, sim_disk *d, unsigned most)
         int kind = (int)any(r, SIM_KINDS);
         SHOW("  damage %d of sector %u at %u\n", kind, at, at * d->sector);
         sim_disk_damage(d, kind, at, dx_choose(r->c, UINT64_MAX));
-        at = any(r, 3) ? any(r, sectors) : at + 1; /* neighbours often go together */
+        at = any(r, 3) ? any(r, sectors) : at + 1; /* neighbours often fail together */
     }
 }
 
-/* Is there anything left that says which store this was? */
+/* Does anything left identify the store? */
 static bool is_recognisable(const run *r)
 {
     if (!hit(r, 0, 64) || !hit(r, 64, 128)) return true;
@@ -520,7 +520,7 @@ static bool copies_hit(const run *r, unsigned k)
     return hit(r, r->places[k], r->places[k] + 64) && hit(r, r->places[k] + 64, r->places[k] + 128);
 }
 
-/* Was so much damaged that commit k may be gone without a word? What docs/formats/cas.md, section 9, says cannot be seen. */
+/* Was enough damaged that commit k may be lost undetected? docs/formats/cas.md, section 9, lists such damage. */
 static bool may_be_gone(const run *r, unsigned k, bool before_gone)
 {
     uint64_t place = r->places[k];
@@ -529,7 +529,7 @@ static bool may_be_gone(const run *r, unsigned k, bool before_gone)
     return (r->marks[k] & DX_CAS_EXT_ONCE) && hit(r, r->begins[k], place + 128);
 }
 
-/* Who opens the store without accepting damage, and has it checked, either hears of what is lost or has all there was. */
+/* Opening without accepting damage, then verifying, either reports every loss or finds everything. */
 static bool check_silence(run *r)
 {
     dx_cas_stats stats;
@@ -552,13 +552,13 @@ static bool check_silence(run *r)
         check_state(r, s, &r->states[stats.commits]);
         return true;
     }
-    return false; /* an older attempt came back in the place of the last commit: whole, but it is another one */
+    return false; /* an older attempt reappeared in place of the last commit: intact, but different */
 }
 
 /* >>repair ---------------------------------------------------------------- */
 enum { WITH_NOTHING, WITH_WHOLE, WITH_DAMAGED, WITH_OLDER, WITH_ANOTHER, SOURCES };
 
-/* Another store, made by another program, with the same objects. */
+/* Another program's store with the same objects. */
 static void fill_another(run *r)
 {
     sim_disk_reset(&r->spare.disk, 1, r->main.disk.sector);
@@ -600,17 +600,17 @@ static int count_lost(void *user, const dx_cas_damage *damaged)
     return 0;
 }
 
-/* The header of object n stands where it was committed. */
+/* Is the header of object n where it was committed? */
 static bool header_is_there(const run *r, unsigned n) { return !hit(r, r->homes[n], r->homes[n] + 64); }
 
-/* Object n of the last state as the other store has it, if it can be read there. */
+/* Object n of the last state in the other store, if it is readable there. */
 static bool is_in(run *r, side *s, unsigned n, dx_cas_ext_record *record)
 {
     return read_object(r, s, n) == DX_CAS_OK && dx_cas_p_find(&s->store, &r->objects[n].id, record, NULL) == DX_CAS_OK;
 }
 
-/* Which objects a repair with this source must bring back: those whose header is here and whose content is there in the same
-   form; of a copy also those whose record is there, as it was. */
+/* The objects that a repair from this source must restore: those with a header here and content there in the same form; from a
+   copy, also those whose record is intact there. */
 static uint64_t wanted(run *r, unsigned what)
 {
     side *s = what == WITH_ANOTHER ? &r->spare : &r->backup;
@@ -633,7 +633,7 @@ static uint64_t wanted(run *r, unsigned what)
     return set;
 }
 
-/* Is this byte of an object that stands there and fits its id, or of its padding? */
+/* Is this byte part of an object that matches its id, or of its padding? */
 static bool is_proved(run *r, size_t at)
 {
     dx_cas_store *s = &r->main.store;
@@ -647,7 +647,7 @@ static bool is_proved(run *r, size_t at)
     return false;
 }
 
-/* Does a whole object of old stand in the place of object n? It may be of another branch, and stays. */
+/* Is there an intact stale object in place of object n? It may belong to another branch, and stays. */
 static bool is_taken(run *r, unsigned n)
 {
     size_t at = (size_t)r->homes[n], end = at + 64 + (size_t)dx_cas_p_load64(r->image + at + 8);
@@ -657,13 +657,13 @@ static bool is_taken(run *r, unsigned n)
     return false;
 }
 
-/* All of these that stand before the end of the log can be read. */
+/* Check that each of these below the end of the log is readable. */
 static void check_wanted(run *r, uint64_t set, const view *after)
 {
     if (!after->opened) return;
     for (unsigned n = 0; n < r->count; n++) {
         if (!(set >> n & 1) || r->homes[n] >= r->main.store.end_) continue;
-        int error = read_object(r, &r->main, n); /* from there, or from where an old record of it came back */
+        int error = read_object(r, &r->main, n); /* from there, or from where a stale record of it reappeared */
         if (error != DX_CAS_OK && is_taken(r, n)) continue;
         if (error != DX_CAS_OK) SHOW("  object %u at %llu is not back\n", n, (unsigned long long)r->homes[n]);
         OK(error);
@@ -671,7 +671,7 @@ static void check_wanted(run *r, uint64_t set, const view *after)
     }
 }
 
-/* What was written is what stood there; or an object of old that came back in the copy, and proves itself. */
+/* Every written byte is the original one, or belongs to a stale object of the copy that matches its id. */
 static void check_written(run *r, const uint8_t *before)
 {
     for (size_t i = 0; i < r->image_end; i++) {
@@ -681,7 +681,7 @@ static void check_written(run *r, const uint8_t *before)
     }
 }
 
-/* One repair; perhaps the disk or the backup's disk fails on the way, perhaps the power goes. */
+/* One repair; the disk or the backup's disk may fail on the way, or the power. */
 static void repair(run *r)
 {
     unsigned what = any(r, SOURCES);
@@ -761,7 +761,7 @@ static void collect(run *r)
     }
 }
 
-/* A store that is whole takes more, as if nothing had happened. */
+/* A sound store accepts more, as usual. */
 static void go_on(run *r)
 {
     dx_cas_stats stats;
@@ -799,7 +799,7 @@ DX_PROPERTY(st_5_a_disk_with_any_faults_at_once, RUNS)
     go_on(r);
 }
 
-/* An old record comes back whose size reaches over the commits behind it: these are not cut off as a torn tail. */
+/* A stale record reappears whose size extends over the commits after it: these are not cut off as a torn tail. */
 DX_TEST(st_5_an_old_record_that_covers_the_last_commit_is_damage)
 {
     run *r = &model;
@@ -812,7 +812,7 @@ DX_TEST(st_5_an_old_record_that_covers_the_last_commit_is_damage)
     r->preallocate = 4000;
     sim_disk_reset(&s->disk, 1, 64);
     OK(side_open(r, s, DX_CAS_WRITE | DX_CAS_CREATE));
-    OK(dx_cas_put(&s->store, big, sizeof big, NULL)); /* not committed: the next writer cuts it off */
+    OK(dx_cas_put(&s->store, big, sizeof big, NULL)); /* uncommitted: the next writer cuts it off */
     memcpy(r->image, s->disk.now, 256);
     OK(side_open(r, s, DX_CAS_WRITE));
     OK(dx_cas_put(&s->store, "small", 5, NULL));
@@ -829,7 +829,7 @@ DX_TEST(st_5_an_old_record_that_covers_the_last_commit_is_damage)
     dx_cas_close(&s->store);
 }
 
-/* The same before a commit without a sync, and records behind it that no commit follows: a power cut left it so, and the log ends
+/* The same before an unsynced commit, with records after it that no commit follows: a power cut left it so, and the log ends
    before the commit, wherever the next gap is. */
 DX_TEST(st_5_an_old_record_that_covers_a_loose_commit_is_a_cut)
 {
@@ -849,8 +849,8 @@ DX_TEST(st_5_an_old_record_that_covers_a_loose_commit_is_a_cut)
     OK(side_open(r, s, DX_CAS_WRITE)); /* cuts it off */
     OK(dx_cas_put(&s->store, "small", 5, NULL));
     OK(dx_cas_commit(&s->store));
-    OK(dx_cas_put(&s->store, behind, sizeof behind, NULL)); /* the old record ends in it, */
-    OK(dx_cas_put(&s->store, "more", 4, NULL));             /* and this one is found behind the gap */
+    OK(dx_cas_put(&s->store, behind, sizeof behind, NULL)); /* the stale record ends inside it */
+    OK(dx_cas_put(&s->store, "more", 4, NULL));             /* and this one is found after the gap */
     dx_cas_close(&s->store);
     memcpy(s->disk.now + 128, r->image + 128, 64);
     OK(side_open(r, s, DX_CAS_WRITE));
@@ -861,7 +861,7 @@ DX_TEST(st_5_an_old_record_that_covers_a_loose_commit_is_a_cut)
     dx_cas_close(&s->store);
 }
 
-/* Who opens to write cuts off the tail, and does not write behind it before that is durable, or comes first. */
+/* Opening to write cuts off the tail, and writes beyond it only after the cut is durable, or has been ordered first. */
 DX_TEST(st_5_a_writer_makes_the_cut_durable_at_every_level)
 {
     run *r = &model;
@@ -888,8 +888,8 @@ DX_TEST(st_5_a_writer_makes_the_cut_durable_at_every_level)
     }
 }
 
-/* Whoever opens a store without commits to write makes its header durable, at every level: the sync of the creation may have
-   failed and left nothing of it but what reads give back. */
+/* Opening a store without commits to write makes its header durable, at every level: the sync of its creation may have failed and
+   left only what the page cache returns. */
 DX_TEST(st_5_a_header_that_a_failed_sync_forgot_becomes_durable)
 {
     run *r = &model;

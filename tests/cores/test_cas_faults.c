@@ -1,9 +1,9 @@
-/* dx_cas.h against a device whose syncs fail and leave what they lost readable, with EIO, ENOSPC, kills and power
-   cuts at any call, collections that are killed, and readers beside; and against contents, names and whole stores
-   that somebody made who knows the code: ids that meet in the index. docs/formats/cas.md, sections 8 to 10.
+/* Fault tests of dx_cas.h: failed syncs that leave lost data readable, EIO, ENOSPC, kills and power cuts at any call,
+   killed collections, and concurrent readers; and adversarial contents, names and whole stores, whose ids collide in
+   the index. docs/formats/cas.md, sections 8 to 10.
    cc -std=c11 -O1 tests/cores/test_cas_faults.c -o build/test_cas_faults -lpthread
 
-   DX_FAULT_RUNS=n   so many seeded runs     DX_FAULT_SEED=n   the first seed     DX_FAULT_SHOW=n   one run, told */
+   DX_FAULT_RUNS=n   number of seeded runs   DX_FAULT_SEED=n   the first seed   DX_FAULT_SHOW=n   trace one run */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
 #endif
@@ -19,27 +19,27 @@ enum { RUNS = 4000 };
 #elif defined(__x86_64__)
 enum { RUNS = 30000 };
 #else
-enum { RUNS = 1500 }; /* emulated, or short of memory */
+enum { RUNS = 1500 }; /* emulated, or little memory */
 #endif
 
 #define OK(call) DX_CHECK_EQ(call, DX_CAS_OK)
 
-/* >>world: files of which a power cut leaves what was synced, and a name that leads to one of them ---------- */
+/* >>world: files of which a power cut leaves only what was synced, and a name for one of them ---------------- */
 enum { CAPACITY = 24576, FILES = 6, INDEX = FILES - 1, VERSIONS = 60, MEMORY = 40960 };
 enum { CALL_READ, CALL_WRITE, CALL_SYNC, CALL_OTHER };
 
 typedef struct file {
-    uint8_t now[CAPACITY], stable[CAPACITY]; /* what reads give; what is on the medium */
-    uint8_t epoch[CAPACITY];                 /* 0: the system takes the byte for written; else when it was written */
-    size_t  size, stable_size, used;         /* used: no byte behind it was ever touched */
-    size_t  cut_to;                          /* the lowest truncation that was not synced; CAPACITY: none */
+    uint8_t now[CAPACITY], stable[CAPACITY]; /* what reads return; what is on the medium */
+    uint8_t epoch[CAPACITY];                 /* 0: clean in the page cache; else the epoch of the write */
+    size_t  size, stable_size, used;         /* used: the end of the highest write ever */
+    size_t  cut_to;                          /* the lowest unsynced truncation; CAPACITY: none */
     uint8_t cut_epoch;
     struct world *world;
 } file;
 
 typedef struct reader {
     dx_cas_store store;
-    int      on; /* the file it has open; -1: none */
+    int      on; /* its open file; -1: none */
     bool     busy;
     uint64_t opens, looks;
     uint64_t memory[MEMORY / 8];
@@ -47,13 +47,13 @@ typedef struct reader {
 
 typedef struct world {
     file     files[FILES];
-    int      path, path_stable; /* which file the name leads to; and after a power cut */
+    int      path, path_stable; /* the file that the name refers to; and after a power cut */
     unsigned sector;
-    uint8_t  barriers;          /* so many, plus one: the epoch of what is written now */
-    bool     cleans;            /* a failed sync leaves its pages clean; else they stay dirty */
-    bool     off, cut;          /* the process is dead; by a power cut */
+    uint8_t  barriers;          /* their number plus one is the current epoch */
+    bool     cleans;            /* a failed sync marks its pages clean; else they stay dirty */
+    bool     off, cut;          /* the process is dead; from a power cut */
     bool     calm;              /* no fault now */
-    bool     struck;            /* there was a fault since this was cleared */
+    bool     struck;            /* a fault struck since this was cleared */
     long     next_fault;
     unsigned failing_syncs;
     size_t   room;
@@ -66,7 +66,7 @@ static unsigned pick(world *w, unsigned n) { return (unsigned)((dx_test_random(&
 
 static void reader_look(world *w);
 
-/* Every call of a device comes by here. Not 0: it fails so. */
+/* Every device call asks this first. Nonzero: the call fails with this error. */
 static int strike(world *w, int call)
 {
     if (w->off) return DX_CAS_ESYS;
@@ -103,7 +103,7 @@ static int strike(world *w, int call)
 static void put(file *f, size_t at, const uint8_t *data, size_t size)
 {
     for (size_t i = 0; i < size; i++) {
-        /* The same byte again, and it is still to be written: then it comes with what it came with. */
+        /* Rewriting the same byte while it is dirty keeps its epoch. */
         if (f->now[at + i] != data[i] || f->epoch[at + i] == 0) f->epoch[at + i] = (uint8_t)(f->world->barriers + 1);
         f->now[at + i] = data[i];
     }
@@ -111,7 +111,7 @@ static void put(file *f, size_t at, const uint8_t *data, size_t size)
     if (f->used < at + size) f->used = at + size;
 }
 
-/* What of the bytes that wait to be written is written: all before an epoch, of that one some sectors. */
+/* Write back dirty bytes: all before an epoch, and some sectors of that epoch. */
 static void write_back(file *f, unsigned epoch, unsigned keep)
 {
     world *w = f->world;
@@ -157,7 +157,7 @@ static int file_write(void *user, uint64_t at, const void *data, size_t size)
     }
     if (at + size > CAPACITY) f->world->struck = true;
     if (was_off || at >= CAPACITY || size > CAPACITY - at) return error ? error : DX_CAS_ENOSPACE;
-    if (error) size = pick(f->world, (unsigned)size + 1); /* a part of it may be there */
+    if (error) size = pick(f->world, (unsigned)size + 1); /* a part may be written */
     put(f, (size_t)at, (const uint8_t *)data, size);
     return error;
 }
@@ -170,7 +170,7 @@ static int file_sync(void *user)
     if (was_off) return error;
     if (error == DX_CAS_OK) {
         write_back(f, 256, 8);
-        /* the size is written as it is; bytes that an earlier sync lost stay what they are */
+        /* the size is written as is; bytes lost by an earlier sync keep their old value */
         if (f->stable_size > f->size) memset(f->stable + f->size, 0, f->stable_size - f->size);
         f->stable_size = f->size;
         forget_dirty(f);
@@ -230,7 +230,7 @@ static void file_clear(file *f)
     f->cut_to = CAPACITY;
 }
 
-/* The power comes back. */
+/* Power returns. */
 static void power(world *w)
 {
     for (int i = 0; i < FILES; i++) {
@@ -249,18 +249,18 @@ static void power(world *w)
 
 static int folder_sync(world *w)
 {
-    int error = strike(w, CALL_OTHER); /* it is not one of the syncs that lose pages */
+    int error = strike(w, CALL_OTHER); /* not a sync that loses pages */
     if (error == DX_CAS_OK) w->path_stable = w->path;
     return error;
 }
 
-/* >>run: sessions of writers, one after the other, each of which commits versions of one name -------------- */
+/* >>run: sessions of writers in sequence; each commits versions of one name -------------------------------- */
 typedef struct run {
     world        world;
     dx_cas_store store, fresh;
     uint64_t     seed, random;
-    uint64_t     chain[VERSIONS + 2];   /* what stands in version i + 1; the last may be one that was only attempted */
-    unsigned     seen, acked, durable;  /* versions: seen last; acknowledged to anybody; promised to survive a cut */
+    uint64_t     chain[VERSIONS + 2];   /* the content of version i + 1; the last may only have been attempted */
+    unsigned     seen, acked, durable;  /* versions: last seen; acknowledged; guaranteed to survive a power cut */
     unsigned     attempted;
     uint32_t     level;
     bool         barrier, any_level, side, loose, shown, damaged;
@@ -310,8 +310,8 @@ static int open_on(run *r, dx_cas_store *s, int on, uint32_t mode, uint64_t *mem
     return dx_cas_open(s, &desc);
 }
 
-/* The version of a store that is open: every one up to it must be there, with its bytes. Or an error. learn: after a
-   power cut what was not durable may also be what an earlier attempt made of the same version. */
+/* The version of an open store: every one up to it must be there, with its bytes. Or an error. learn: after a power
+   cut, versions that were not durable may also hold an earlier attempt's content. */
 static int look(run *r, dx_cas_store *s, bool learn, unsigned *v)
 {
     uint8_t want[256], out[256];
@@ -340,8 +340,8 @@ static int look(run *r, dx_cas_store *s, bool learn, unsigned *v)
 
 static int version_of(run *r, dx_cas_store *s, unsigned *v) { return look(r, s, false, v); }
 
-/* A reader in another process, which does what the documentation says, between two calls of the writer. It opens the
-   name again no more than once for each look. */
+/* A reader in another process that follows the documentation, between two calls of the writer. It reopens the name at
+   most once per look. */
 static void reader_look(world *w)
 {
     run *r = w->run;
@@ -391,7 +391,7 @@ static bool is_strict(const run *r)
     return r->level == DX_CAS_FULL || r->level == DX_CAS_FULL_ONCE || (r->level == DX_CAS_BARRIER && !r->barrier);
 }
 
-/* What did the power cut leave? From now on everybody must see the same. */
+/* Find out what the power cut left. From now on everybody must see the same. */
 static void take_stock(run *r)
 {
     unsigned v = 0;
@@ -406,7 +406,7 @@ static void take_stock(run *r)
     r->world.calm = calm;
 }
 
-/* The process ends, or the power. */
+/* The process or the power ends. */
 static void end_session(run *r)
 {
     SHOW(r, "  %s; acknowledged %u, durable %u, attempted %u\n",
@@ -419,7 +419,7 @@ static void end_session(run *r)
     r->world.off = false;
 }
 
-/* A writer opens the name. False: the device failed, or the process died; the session has ended. */
+/* A writer opens the name. False: the device failed or the process died; the session has ended. */
 static bool begin_session(run *r)
 {
     world *w = &r->world;
@@ -432,16 +432,16 @@ static bool begin_session(run *r)
     if (error == DX_CAS_OK) error = open_on(r, &r->store, w->path, DX_CAS_WRITE | DX_CAS_CREATE, r->memory);
     SHOW(r, " session at level %u on %d: %s\n", r->level, w->path, dx_cas_error_name(error));
     if (error == DX_CAS_OK) {
-        w->calm = true; /* a failing read would not say what is there */
+        w->calm = true; /* a failing read would hide the contents */
         NEED(r, version_of(r, &r->store, &v) == DX_CAS_OK);
         w->calm = false;
         NEED(r, v >= r->acked && v <= r->attempted);
         SHOW(r, "  at version %u\n", v);
-        r->acked = r->attempted = v; /* where it was in doubt it is not any more, but for power cuts */
+        r->acked = r->attempted = v; /* no longer in doubt, except for power cuts */
         if (r->durable > v) r->durable = v;
         dx_cas_get_stats(&r->store, &stats);
         if (!stats.retired) return true;
-        error = dx_cas_commit(&r->store); /* who wanted to replace it is dead */
+        error = dx_cas_commit(&r->store); /* the process that would replace it is dead */
         dx_cas_get_stats(&r->store, &stats);
         if (error == DX_CAS_OK) NEED(r, !stats.retired);
         if (error == DX_CAS_OK) r->undone++;
@@ -470,7 +470,7 @@ static int add_version(run *r)
     if (error) return error;
     NEED(r, version <= VERSIONS + 1);
     r->chain[version - 1] = stamp;
-    r->attempted = (unsigned)version; /* from the commit on anybody may see it */
+    r->attempted = (unsigned)version; /* from the commit on, readers may see it */
     error = dx_cas_commit(&r->store);
     if (error) return error;
     r->acked = r->attempted;
@@ -478,7 +478,7 @@ static int add_version(run *r)
     return DX_CAS_OK;
 }
 
-/* As a program does it: copy, commit, retire, rename, sync the folder. */
+/* As a program collects: copy, commit, retire, rename, sync the directory. */
 static int collect(run *r)
 {
     world *w = &r->world;
@@ -508,12 +508,12 @@ static int collect(run *r)
 static int checkpoint(run *r)
 {
     int error = dx_cas_checkpoint(&r->store);
-    if (error == DX_CAS_EINVAL) return DX_CAS_OK; /* there is none, or something is to be committed */
+    if (error == DX_CAS_EINVAL) return DX_CAS_OK; /* nothing to retire, or uncommitted changes */
     if (error == DX_CAS_OK) r->durable = r->acked;
     return error;
 }
 
-/* Once a commit or a sync has failed, nothing is acknowledged, and everything can be read. */
+/* After a failed commit or sync, nothing is acknowledged and everything stays readable. */
 static void check_refused(run *r)
 {
     unsigned v;
@@ -554,7 +554,7 @@ static void session(run *r)
     end_session(r);
 }
 
-/* Where commits are not synced one copy of a commit may be torn: nothing is lost, and it is said. */
+/* Unsynced commits: one copy of a commit may be torn. Nothing is lost, and the callback reports it. */
 static int tell(void *user, const dx_cas_damage *damage)
 {
     run *r = (run *)user;
@@ -606,7 +606,7 @@ static bool one_run(run *r, uint64_t seed)
     if (setjmp(r->failed)) return false;
     run_start(r, seed);
     for (sessions = 2 + any(r, 6); sessions > 0; sessions--) session(r);
-    /* The last power cut; then all that was promised is there, and everything is well. */
+    /* The last power cut; then everything guaranteed is there, and the store is sound. */
     r->world.calm = true;
     r->world.off = r->world.cut = true;
     r->world.room = CAPACITY;
@@ -620,7 +620,7 @@ again:
     int error = dx_cas_verify(&r->store, tell, r, NULL);
     NEED(r, (error == DX_CAS_OK || error == DX_CAS_ECORRUPT) && !r->damaged);
     r->checks++;
-    if (r->seen == 0) { /* and a writer goes on as if nothing had been */
+    if (r->seen == 0) { /* and a writer continues normally */
         r->seen = 1;
         r->attempted = v;
         bool full = v >= VERSIONS || r->world.files[r->world.path].size > CAPACITY - 4096;
@@ -654,7 +654,7 @@ DX_TEST(w_76_syncs_that_lose_pages_kills_cuts_and_readers)
     free(r);
 }
 
-/* >>adversary: ids and names that were chosen to meet in the index ------------------------------------------ */
+/* >>adversary: ids and names chosen to collide in the index -------------------------------------------------- */
 enum { CHOSEN = 6000, PART = 16, ROOM = 2 << 20 };
 
 typedef struct kit {
@@ -693,7 +693,7 @@ static void kit_end(kit *k)
     free(k->desc.memory);
 }
 
-/* The longest row of slots without a free one: what a look-up may have to walk. */
+/* The longest run of occupied slots: the worst case of a look-up. */
 static size_t longest_row(const dx_cas_store *s)
 {
     size_t row = 0, longest = 0;
@@ -704,8 +704,8 @@ static size_t longest_row(const dx_cas_store *s)
     return longest;
 }
 
-/* Contents of 8 bytes. Whoever knows the key tries until their slots are in one part of the index; whoever does not
-   can only take ids that begin alike, which was once enough. */
+/* Contents of 8 bytes. An attacker who knows the key tries until their slots are in one part of the index; without the
+   key, only ids with equal beginnings can be chosen, which once was enough. */
 static void choose_contents(const dx_cas_store *s, bool knows_key, uint64_t *chosen)
 {
     uint64_t content = 0;
@@ -729,7 +729,7 @@ static void check_contents(kit *k, const uint64_t *chosen)
     }
 }
 
-/* Put them, open again as a writer and a reader, with and without a checkpoint: nothing is refused, nothing damaged. */
+/* Put them, reopen as a writer and as a reader, with and without a checkpoint: nothing is refused or damaged. */
 static void use_contents(kit *k, const uint64_t *chosen, bool rekeys)
 {
     uint64_t first_key = k->store.key_[0];
@@ -756,7 +756,7 @@ DX_TEST(w_75_contents_that_were_made_to_meet_are_stored_and_found)
 {
     static uint64_t chosen[CHOSEN];
     kit k;
-    for (unsigned who = 0; who < 3; who++) { /* knows no key; knows this one; knows that of another store */
+    for (unsigned who = 0; who < 3; who++) { /* knows no key; this store's; another store's */
         kit_begin(&k, 1, 20000);
         if (who == 2) kit_end(&k);
         if (who == 2) kit_begin(&k, 2, 20000);
@@ -798,7 +798,7 @@ DX_TEST(w_75_names_that_were_made_to_meet_are_set_and_found)
     kit_end(&k);
 }
 
-/* The index arranged anew holds the same, at every fill and size. */
+/* Rebuilding the index with another key keeps every entry, at every fill and size. */
 DX_PROPERTY(w_75_another_key_keeps_every_entry, 300)
 {
     dx_cas_entry_ slots[400];
@@ -819,8 +819,8 @@ DX_PROPERTY(w_75_another_key_keeps_every_entry, 300)
     }
 }
 
-/* Where a directory is divided depends on its names, which somebody may choose so that it ends after every name, or
-   after none: that costs what is shared, and nothing fails. */
+/* Names decide where a directory is split. An attacker may choose names that split after every one, or never: that
+   loses sharing, but nothing fails. */
 DX_TEST(tr_names_that_were_chosen_divide_a_directory_within_its_limits)
 {
     static uint8_t bytes[DX_TREE_PIECE_SIZE_MAX];
@@ -855,7 +855,7 @@ DX_TEST(tr_names_that_were_chosen_divide_a_directory_within_its_limits)
     }
 }
 
-/* >>processes: dxup gc, killed at every call of the system that changes something ---------------------------- */
+/* >>processes: dxup gc, killed at every system call that changes something ----------------------------------- */
 #if defined(__linux__) && defined(__x86_64__)
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
@@ -885,7 +885,7 @@ static pid_t start(const char *const *argv, bool traced)
     _exit(98);
 }
 
-/* Run a command to its end; it must come within 20 seconds. */
+/* Run a command to completion, within 20 seconds. */
 static int dxup(const char *a, const char *b, const char *c, const char *d, const char *e)
 {
     const char *const argv[] = {"dxup", a, b, c, d, e, NULL};
@@ -904,7 +904,7 @@ static bool changes_something(long call)
            call == SYS_rename || call == SYS_renameat || call == SYS_renameat2 || call == SYS_unlink;
 }
 
-/* Killed when it is about to make that call, from 1. False: it had fewer, and has ended well. -1: no tracing here. */
+/* Kill it just before that call (counted from 1). False: it made fewer calls and succeeded. -1: no tracing here. */
 static int gc_killed_at(const char *store, long at)
 {
     const char *const argv[] = {"dxup", "gc", store, "--keep", "2", "--quiet", NULL};
@@ -970,15 +970,15 @@ DX_TEST(w_76_dxup_gc_killed_at_every_call_with_a_server_and_readers)
             DX_SKIP("processes cannot be traced here");
         }
         DX_CHECK(killed >= 0);
-        DX_CHECK_EQ(dxup("pull", address, "file", out, NULL), 0); /* the server goes on with one log or the other */
+        DX_CHECK_EQ(dxup("pull", address, "file", out, NULL), 0); /* the server continues with either log */
         DX_CHECK(same_files(in, out));
         DX_CHECK_EQ(dxup("verify", store, "--quiet", NULL, NULL), 0);
         write_file(in, ++version);
-        DX_CHECK_EQ(dxup("publish", store, "file", in, "--quiet"), 0); /* so does the next writer, */
-        DX_CHECK_EQ(dxup("pull", address, "file", out, NULL), 0);      /* and the server sees what it made */
+        DX_CHECK_EQ(dxup("publish", store, "file", in, "--quiet"), 0); /* so does the next writer */
+        DX_CHECK_EQ(dxup("pull", address, "file", out, NULL), 0);      /* and the server sees the new version */
         DX_CHECK(same_files(in, out));
         snprintf(out + strlen(folder), 20, "/store/objects.new");
-        DX_CHECK(access(out, F_OK) != 0); /* nothing is left over */
+        DX_CHECK(access(out, F_OK) != 0); /* no staging file is left */
         snprintf(out + strlen(folder), 20, "/out");
     }
     kill(server, SIGKILL);

@@ -1,5 +1,5 @@
-/* Tests of the hashes of dx_cas.h: every width of vectors against a reference of a few lines, many messages at once,
-   parts of a message. tests/checks/lanes.sh builds this once for each width.
+/* Tests of the hashes of dx_cas.h: every vector width against a reference of a few lines, many messages at once, parts of a
+   message. tests/checks/lanes.sh builds this once per width.
    cc -std=c11 -g -O1 -fsanitize=address,undefined tests/cores/test_cas_hash.c -o build/test_cas_hash -lpthread */
 #define DX_IMPLEMENTATION
 #include "../../dx_cas.h"
@@ -16,8 +16,8 @@ static void fill(uint8_t *p, size_t size, uint64_t seed)
 }
 
 /* >>blake3 ------------------------------------------------------------- */
-/* The tree of the specification, written as it says: a subtree of more than one chunk has the largest power of two of
-   chunks that leaves something to the right on its left. Compression is that of the portable code, one at a time. */
+/* The tree as the specification defines it: a subtree of more than one chunk has on its left the largest power of two of chunks
+   that leaves at least one byte on its right. Compression uses the portable code, one block at a time. */
 static void reference(const uint32_t key[8], uint32_t mode, const uint8_t *p, size_t size, uint64_t chunk, bool root,
                       uint32_t out[16])
 {
@@ -89,7 +89,7 @@ DX_PROPERTY(ca_2_blake3_every_split_of_large_messages, 150)
         if (dx_choose(c, 2) == 0) n = n > 1024 ? n / 1024 * 1024 : n;
         dx_cas_blake3_update(&h, data + done, n);
         done += n;
-        if (dx_choose(c, 3) == 0) dx_cas_blake3_final(&h, is, 32); /* looking does not disturb */
+        if (dx_choose(c, 3) == 0) dx_cas_blake3_final(&h, is, 32); /* reading the hash early changes nothing */
     }
     dx_cas_blake3_final(&h, is, 32);
     reference_hash(data, size, &want);
@@ -101,7 +101,7 @@ DX_PROPERTY(ca_2_blake3_every_split_of_large_messages, 150)
     DX_CHECK_MEM(is, &want, 32);
 }
 
-/* Chunks of one call are joined with those of calls before it, wherever that one ended, and the last of them may be the root. */
+/* Chunks of one call are merged with those of earlier calls, wherever those ended, and the last of them may be the root. */
 DX_TEST(ca_2_calls_of_whole_chunks_at_every_place)
 {
     static const size_t chunks[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 15, 16, 17, 31, 33, 64, 127, 128, 129, 131, 200};
@@ -143,7 +143,7 @@ DX_TEST(ca_2_many_messages_of_every_size)
     }
 }
 
-/* Side by side to 16 KiB: each number of chunks, the last of one block, of some and of all. */
+/* Parallel messages of up to 16 KiB: each number of chunks, with a last chunk of one block, of some and of all. */
 DX_TEST(ca_2_many_messages_of_several_chunks)
 {
     static const size_t blocks[] = {1, 7, 16};
@@ -191,7 +191,7 @@ DX_PROPERTY(ca_2_many_messages_of_mixed_sizes, 100)
     for (size_t i = 0; i < count; i++) {
         in[i] = data + dx_choose(c, 100000);
         sizes[i] = i && dx_choose(c, 3) ? sizes[i - 1] : (size_t)dx_choose(c, 20000);
-        if (dx_choose(c, 1)) sizes[i] -= sizes[i] % 64; /* whole blocks may go side by side, with neighbours of this size alone */
+        if (dx_choose(c, 1)) sizes[i] -= sizes[i] % 64; /* whole blocks may go in parallel with messages of the same size only */
     }
     dx_cas_hash_many(in, sizes, count, is);
     for (size_t i = 0; i < count; i++) {
@@ -200,7 +200,7 @@ DX_PROPERTY(ca_2_many_messages_of_mixed_sizes, 100)
     }
 }
 
-/* Parts of a size (and the rest, which is smaller), joined pair by pair. */
+/* Parts of equal size (the last may be smaller), merged pair by pair. */
 static void from_parts(const dx_cas_blake3 *mode, uint64_t offset, const uint8_t *p, size_t size, size_t most, bool root,
                        uint8_t out[32])
 {

@@ -1,5 +1,5 @@
-/* dx_cas.h beyond 2^32: a store whose log passes four gigabytes, and content that is larger. What it is on keeps only pages that are
-   not zero. Each offset that a sum or a cast would cut to 32 bits leads elsewhere, and there stands something else.
+/* dx_cas.h beyond 2^32: a store whose log exceeds 4 GiB, and larger content. The device keeps only nonzero pages. An offset that a
+   sum or a cast truncates to 32 bits leads to other content.
    cc -std=c11 -O2 tests/cores/test_cas_large.c -o build/test_cas_large */
 #define DX_IMPLEMENTATION
 #include "../../dx_cas.h"
@@ -9,7 +9,7 @@
 #define OK(call) DX_CHECK_EQ(call, DX_CAS_OK)
 #define GIB ((uint64_t)1 << 30)
 
-/* >>device: pages of which only those that are not zero take memory ------------------------------ */
+/* >>device: a sparse device, whose zero pages take no memory ---------------------------------------- */
 enum { PAGE = 65536, PAGES = 6 << 14 }; /* 6 GiB */
 
 typedef struct sparse {
@@ -116,7 +116,7 @@ static uint8_t object[LARGE], got[LARGE];
 static uint64_t memory[1 << 18], memory2[1 << 18];
 static dx_cas_id ids[LARGES + SMALLS];
 
-/* Object n: zeros but for its number at both ends; behind 2^32, and a little before it, they are small and of many sizes. */
+/* Object n: zeros, with n at both ends. From a little below 2^32 on, objects are small and of many sizes. */
 static size_t object_of(uint32_t n)
 {
     const size_t size = n < LARGES ? LARGE - 64 * (n % 7) : 8 + n * 37 % 4000;
@@ -196,7 +196,7 @@ static void damage(uint64_t at, size_t size)
     OK(sparse_write(&disk, at, bytes, size));
 }
 
-/* Where the record stands whose payload is that of the object. */
+/* The offset of the record whose payload is this object. */
 static uint64_t place_of(uint32_t n)
 {
     const size_t size = object_of(n);
@@ -234,7 +234,7 @@ DX_TEST(ca_1_a_store_beyond_four_gigabytes)
     for (uint32_t n = 0; n < LARGES + SMALLS; n += n < LARGES ? 97 : 7) check_object(&s, n);
     dx_cas_close(&s);
 
-    /* Opened from the log, checked as a whole, and opened from a checkpoint. */
+    /* Opened from the log, verified, and opened from a checkpoint. */
     OK(dx_cas_open(&s, &d));
     check_names(&s);
     for (uint32_t n = 3; n < LARGES + SMALLS; n += n < LARGES ? 97 : 3) check_object(&s, n);
@@ -253,7 +253,7 @@ DX_TEST(ca_1_a_store_beyond_four_gigabytes)
     for (uint32_t n = 5; n < LARGES + SMALLS; n += n < LARGES ? 97 : 3) check_object(&s, n);
     dx_cas_close(&s);
 
-    /* Damage is found where it is, not 2^32 bytes before, and repaired from a copy. */
+    /* Damage is found at its offset, not 2^32 bytes before, and repaired from a copy. */
     sparse_copy(&backup, &disk);
     o = d;
     memset(&o.checkpoint, 0, sizeof o.checkpoint);
@@ -288,7 +288,7 @@ DX_TEST(ca_1_a_store_beyond_four_gigabytes)
     DX_CHECK(sparse_equal(&disk, &backup));
     dx_cas_close(&other);
 
-    /* A writer is killed behind 2^32; what it left is cut off there. */
+    /* A writer is killed beyond 2^32; its uncommitted tail is cut off there. */
     OK(dx_cas_open(&s, &d));
     OK(dx_cas_put(&s, "not committed", 13, NULL));
     dx_cas_close(&s);
@@ -296,7 +296,7 @@ DX_TEST(ca_1_a_store_beyond_four_gigabytes)
     dx_cas_close(&s);
     DX_CHECK(sparse_equal(&disk, &backup));
 
-    /* What names reach goes into another store. */
+    /* Compact everything reachable from names into another store. */
     sparse_empty(&backup);
     o.mode = DX_CAS_CREATE | DX_CAS_WRITE;
     OK(dx_cas_open(&other, &o));
@@ -311,7 +311,7 @@ DX_TEST(ca_1_a_store_beyond_four_gigabytes)
     sparse_empty(&side);
 }
 
-/* Content of five gigabytes, nearly all of one chunk, so that it takes no room. */
+/* Content of five gigabytes, almost all of one repeated chunk, so that it takes little space. */
 DX_TEST(ca_1_content_beyond_four_gigabytes)
 {
     static dx_cas_store s;

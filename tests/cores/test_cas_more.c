@@ -1,5 +1,5 @@
-/* Tests of dx_cas.h that mutants asked for: the file device where descriptors and errors are unusual; what counts as a record;
-   where damage is reported; a store that changes while a reader opens it. */
+/* Tests of dx_cas.h that mutants called for: the file device with unusual descriptors and errors; which bytes are a record; where
+   damage is reported; a store that changes while a reader opens it. */
 #define _GNU_SOURCE
 #define DX_IMPLEMENTATION
 #include "../../dx_cas.h"
@@ -17,7 +17,7 @@ static const char *temp_path(const char *name)
     return path;
 }
 
-/* A program without standard input: the file gets descriptor 0, which is no failure, whatever errno says. */
+/* Without standard input, the file gets descriptor 0, which is valid, whatever errno says. */
 DX_TEST(ca_file_device_with_descriptor_0)
 {
     dx_cas_file f;
@@ -48,7 +48,7 @@ DX_TEST(ca_file_device_with_descriptor_0)
     DX_CHECK_EQ(status, 0);
 }
 
-/* An error that stays is reported, not repeated. */
+/* A permanent error is reported, not retried. */
 DX_TEST(ca_file_device_reports_what_the_system_refuses)
 {
     dx_cas_file f;
@@ -82,7 +82,7 @@ DX_TEST(ca_file_device_reports_what_the_system_refuses)
     DX_CHECK_EQ(dx_cas_file_sync_folder("no_folder_in_front"), DX_CAS_OK);
 }
 
-/* A sync that the system refuses. Some file systems cannot sync a folder, and say EINVAL: their entries need none. */
+/* A sync that the system refuses. Some file systems cannot sync a directory and fail with EINVAL: their entries need no sync. */
 static int sync_error;
 int fdatasync(int fd)
 {
@@ -111,7 +111,7 @@ DX_TEST(ca_file_device_reports_a_sync_that_fails)
     DX_CHECK_EQ(unlink(path), 0);
 }
 
-/* A write that the system does in parts, as it may: here at most so many bytes at a time. */
+/* Partial writes, which the system may make: here at most write_max bytes each. */
 static size_t write_max = SIZE_MAX;
 ssize_t pwrite64(int fd, const void *in, size_t n, off64_t at)
 {
@@ -138,7 +138,7 @@ DX_TEST(ca_file_device_goes_on_where_a_write_ended)
     DX_CHECK_EQ(unlink(path), 0);
 }
 
-/* A store that is collected between open and lock: what the path leads to now is opened. */
+/* A store that is collected between open and lock: the file that the path now names is opened. */
 static const char *renamed_from, *renamed_to;
 int flock(int fd, int operation)
 {
@@ -170,7 +170,8 @@ DX_TEST(ca_the_file_that_is_locked_is_the_one_at_its_path)
     DX_CHECK_EQ(unlink(path), 0);
 }
 
-/* A path that leads nowhere any more is no sign of a file that was moved, when it is gone; it is one, when something else is in its way. */
+/* If a path no longer resolves because it is gone, the file does not count as moved; if something else blocks the path, it
+   does. */
 DX_TEST(ca_a_file_is_moved_when_its_path_cannot_be_followed)
 {
     dx_cas_file f;
@@ -191,7 +192,7 @@ DX_TEST(ca_a_file_is_moved_when_its_path_cannot_be_followed)
     dx_cas_file_close(&f);
 }
 
-/* >>what counts as a record ---------------------------------------------- */
+/* >>which bytes are a record ---------------------------------------------- */
 #define OK(call) DX_CHECK_EQ(call, DX_CAS_OK)
 
 static uint8_t disk[16384];
@@ -226,11 +227,11 @@ static void create(dx_cas_store *s, uint32_t durability)
     OK(dx_cas_open(s, &desc));
 }
 
-/* docs/formats/cas.md: the least and the most of each field; one beyond is no record, though its CRC is right. */
+/* docs/formats/cas.md: the minimum and the maximum of each field; a value beyond is no record, even with a valid CRC. */
 typedef struct header {
     uint32_t type, codec, flags;
     uint64_t stored, logical;
-    int      plain, once; /* what it is in a store without, with the marks of a commit of one sync */
+    int      plain, once; /* in a store without; in one with the marks of single-sync commits */
 } header;
 
 #define BAD DX_CAS_ECORRUPT
@@ -279,14 +280,14 @@ DX_TEST(ca_each_field_of_a_record_header_at_its_limits)
             DX_CHECK_EQ(back.place, 128);
             uint64_t end = 128 + (h->type < 4 ? 64 + h->stored : (h->flags & 255) == 2 ? 64u : 128u);
             DX_CHECK_EQ(back.next, (end + 7) / 8 * 8);
-            DX_CHECK_EQ(dx_cas_ext_record_decode(&s.form_, r.place + 8, r.head, &back), BAD); /* a copy elsewhere */
+            DX_CHECK_EQ(dx_cas_ext_record_decode(&s.form_, r.place + 8, r.head, &back), BAD); /* a copy at another offset */
         }
         dx_cas_close(&s);
     }
 }
 
-/* >>where damage was met --------------------------------------------------- */
-/* Commits of one object each; places[k] is where that of commit k stands. */
+/* >>where damage was found --------------------------------------------------- */
+/* Three commits of one object each; places[k] is the offset of commit k. */
 static void three_commits(dx_cas_store *s, uint64_t places[3], uint64_t ends[3], dx_cas_id ids[3])
 {
     create(s, DX_CAS_FULL);
@@ -308,7 +309,7 @@ DX_TEST(ca_the_first_damage_is_the_one_reported)
     uint64_t places[3], ends[3];
     three_commits(&s, places, ends, ids);
     OK(open_store(&s, DX_CAS_READ));
-    DX_CHECK_EQ(dx_cas_damage_offset(&s), UINT64_MAX); /* nowhere */
+    DX_CHECK_EQ(dx_cas_damage_offset(&s), UINT64_MAX); /* no damage */
     dx_cas_close(&s);
     for (unsigned mask = 1; mask < 8; mask++) {
         unsigned first = mask & 1 ? 0 : mask & 2 ? 1 : 2, count = 0;
@@ -327,7 +328,7 @@ DX_TEST(ca_the_first_damage_is_the_one_reported)
         for (unsigned k = 0; k < 3; k++) DX_CHECK_EQ(dx_cas_has(&s, &ids[k]), mask >> k & 1 ? DX_CAS_ENOTFOUND : DX_CAS_OK);
         dx_cas_close(&s);
 
-        /* the same when a reader sees one commit after the other */
+        /* the same for a reader that sees one commit after the other */
         memory.size = (size_t)ends[0];
         OK(open_store(&s, DX_CAS_READ | DX_CAS_ACCEPT_DAMAGE));
         for (unsigned k = 0; k < 3; k++) {
@@ -341,7 +342,7 @@ DX_TEST(ca_the_first_damage_is_the_one_reported)
         }
         dx_cas_close(&s);
 
-        /* a reader that does not accept it stays with what it had */
+        /* a reader that does not accept it keeps its state */
         if (!(mask & 1)) {
             memory.size = (size_t)ends[0];
             OK(open_store(&s, DX_CAS_READ));
@@ -362,7 +363,7 @@ DX_TEST(ca_the_first_damage_is_the_one_reported)
     }
 }
 
-/* docs/formats/cas.md: records are aligned to 2^3 to 2^12 bytes; a header that says otherwise is none. */
+/* docs/formats/cas.md: records are aligned to 2^3 to 2^12 bytes; a header with another alignment is invalid. */
 DX_TEST(ca_the_alignment_of_a_store_header_at_its_limits)
 {
     for (unsigned shift = 0; shift < 256; shift++) {
@@ -387,7 +388,7 @@ DX_TEST(ca_the_alignment_of_a_store_header_at_its_limits)
     }
 }
 
-/* What another program left behind the last commit is no damage, whatever it is: a record, zeros, letters. */
+/* Bytes that another program left after the last commit are no damage, whatever they are: a record, zeros, letters. */
 DX_TEST(ca_what_follows_the_last_commit_is_no_damage)
 {
     for (int kind = 0; kind < 4; kind++) {
@@ -402,7 +403,7 @@ DX_TEST(ca_what_follows_the_last_commit_is_no_damage)
         if (kind == 1 || kind == 2) memory.size = (size_t)ends[2] + 64;
         if (kind == 1) memset(disk + ends[2], 0, 64);
         if (kind == 2) memset(disk + ends[2], 'x', 64);
-        if (kind == 3) disk[ends[2] + 64 + 5] ^= 1; /* the payload of a record that nobody committed */
+        if (kind == 3) disk[ends[2] + 64 + 5] ^= 1; /* the payload of an uncommitted record */
         for (int mode = 0; mode < 2; mode++) {
             OK(open_store(&s, mode ? DX_CAS_WRITE : DX_CAS_READ));
             dx_cas_get_stats(&s, &stats);
@@ -418,7 +419,7 @@ DX_TEST(ca_what_follows_the_last_commit_is_no_damage)
 }
 
 /* >>a store that changes while it is read ---------------------------------- */
-/* At read number `when` a writer takes back its last commit, which could not be synced, and puts other records there. */
+/* At read number `when` a writer takes back its last commit, which could not be synced, and writes other records there. */
 static struct { long reads, when; size_t size, before; const uint8_t *other; } change;
 
 static int changing_read(void *user, uint64_t offset, void *out, size_t size, size_t *got)
@@ -441,7 +442,7 @@ DX_TEST(ca_a_commit_that_is_taken_back_while_a_reader_opens)
     dx_cas_id ids[3], more[2];
     uint64_t places[3], ends[3];
     three_commits(&s, places, ends, ids);
-    /* first: three commits and two objects behind them; second: two commits and those objects, at another place */
+    /* first: three commits, then two objects; second: two commits and those objects, at another offset */
     OK(open_store(&s, DX_CAS_WRITE));
     OK(dx_cas_put(&s, "a", 1, &more[0]));
     OK(dx_cas_put(&s, "bb", 2, &more[1]));
@@ -473,7 +474,7 @@ DX_TEST(ca_a_commit_that_is_taken_back_while_a_reader_opens)
         if (error) continue;
         dx_cas_get_stats(&s, &stats);
         DX_CHECK(stats.commits == 2 || stats.commits == 3);
-        DX_CHECK_EQ(stats.objects, stats.commits); /* never what no commit covers */
+        DX_CHECK_EQ(stats.objects, stats.commits); /* never data that no commit covers */
         DX_CHECK_EQ(dx_cas_has(&s, &more[0]), DX_CAS_ENOTFOUND);
         DX_CHECK_EQ(dx_cas_has(&s, &more[1]), DX_CAS_ENOTFOUND);
         opened[stats.commits]++;
@@ -494,7 +495,7 @@ static int failing_read(void *user, uint64_t offset, void *out, size_t size, siz
     return d.read(d.user, offset, out, size, got);
 }
 
-/* A version that is no longer reached is looked for in the whole log. An object is no name, whatever its bytes are. */
+/* An unreachable version is searched for in the whole log. An object is not a name, whatever its bytes are. */
 DX_TEST(ca_an_object_that_looks_like_a_name_is_none)
 {
     dx_cas_store s;
@@ -528,14 +529,14 @@ DX_TEST(ca_an_object_that_looks_like_a_name_is_none)
     dx_cas_desc desc = describe(device, DX_CAS_READ);
     failing_when = 0;
     OK(dx_cas_open(&s, &desc));
-    disk[places[1] + 64 + 40] ^= 1; /* the way from 3 to 1 */
+    disk[places[1] + 64 + 40] ^= 1; /* the link from 3 to 1 */
     OK(dx_cas_ref_get(&s, "a", 3, &back));
     OK(dx_cas_ref_get(&s, "a", 1, &back));
     DX_CHECK_EQ(back.version, 1);
     DX_CHECK(dx_cas_id_equal(&back.root, &roots[0]));
     DX_CHECK_EQ(dx_cas_ref_get(&s, "a", 2, &back), DX_CAS_ECORRUPT);
     DX_CHECK_EQ(dx_cas_damage_offset(&s), places[1]);
-    /* an error of the device on the way is passed on, unless another way leads there */
+    /* a device error on the way is passed on, unless another way leads there */
     long passed = 0;
     for (failing_when = 1;; failing_when++) {
         failing_reads = 0;
@@ -548,7 +549,7 @@ DX_TEST(ca_an_object_that_looks_like_a_name_is_none)
     dx_cas_close(&s);
 }
 
-/* No store, a store that is closed, no place for what is given or asked: DX_CAS_EINVAL, and nothing is touched. */
+/* No store, a closed store, or no memory for an argument or a result: DX_CAS_EINVAL, and nothing is changed. */
 DX_TEST(ca_calls_without_a_store_or_a_place)
 {
     dx_cas_store s;
@@ -587,8 +588,8 @@ static int as_it_is(void *user, void *out, size_t capacity, const void *base, si
 
 #define NOT_WITH(call) DX_CHECK_EQ(call, DX_CAS_EINVAL)
 
-/* Every pointer that a contract requires, NULL one at a time: each call answers DX_CAS_EINVAL. The same calls with all of them
-   come first, so that nothing else is the reason. */
+/* Every required pointer, NULL one at a time: each call returns DX_CAS_EINVAL. The calls run with all of them first, so that
+   nothing else is the reason. */
 DX_TEST(ca_each_required_pointer_alone)
 {
     static uint64_t memory_of_writer[30000], memory_of_reader[30000], memory_of_delta[1024];
@@ -678,7 +679,7 @@ DX_TEST(ca_each_required_pointer_alone)
     NOT_WITH(dx_cas_writer_finish(&writer, NULL));
     OK(dx_cas_writer_finish(&writer, &content));
     NOT_WITH(dx_cas_writer_finish(&writer, &content)); /* and not twice, */
-    NOT_WITH(dx_cas_writer_write(&writer, "x", 1, NULL)); /* nor more behind it */
+    NOT_WITH(dx_cas_writer_write(&writer, "x", 1, NULL)); /* nor written to afterwards */
     NOT_WITH(dx_cas_writer_begin(NULL, &writing));
     NOT_WITH(dx_cas_writer_begin(&writer, NULL));
     writing.memory = NULL;
@@ -703,7 +704,7 @@ DX_TEST(ca_each_required_pointer_alone)
     NOT_WITH(dx_cas_reader_read(&reader, 0, NULL, 6, &got));
     NOT_WITH(dx_cas_reader_read(&reader, 0, out, 6, NULL));
     OK(dx_cas_reader_chunk(&reader, 5, &other, &start, &size));
-    NOT_WITH(dx_cas_reader_chunk(&reader, 6, &other, &start, &size)); /* the end is in no chunk */
+    NOT_WITH(dx_cas_reader_chunk(&reader, 6, &other, &start, &size)); /* no chunk contains the end */
     NOT_WITH(dx_cas_reader_chunk(NULL, 0, &other, &start, &size));
     NOT_WITH(dx_cas_reader_chunk(&reader, 0, NULL, &start, &size));
     NOT_WITH(dx_cas_reader_chunk(&reader, 0, &other, NULL, &size));
@@ -782,8 +783,8 @@ DX_TEST(ca_each_required_pointer_alone)
     NOT_WITH(dx_cas_repair(&s, &less, NULL, NULL, NULL, NULL));
 }
 
-/* A list node has as many entries as it says, at least one, and no more bytes; their sizes are those of their children, and their
-   sum is its own. What is not so is damage, though its hash fits: whoever made it may have hashed anything. */
+/* A list node has as many entries as it says, at least one, and no further bytes; their sizes are their children's, and the sum is
+   its own. Anything else is damage, even with a valid hash: an attacker can hash anything. */
 DX_TEST(ca_a_list_node_is_as_long_as_its_entries)
 {
     enum { MOST = 4, HEAD = 16, ENTRY = 40 };
@@ -815,8 +816,7 @@ DX_TEST(ca_a_list_node_is_as_long_as_its_entries)
     }
 }
 
-/* Ids that begin alike are proved by their payloads when the store is opened. If the device cannot read one, that is no reason
-   to go on without it. */
+/* Ids with equal beginnings are verified by their payloads at open. If the device cannot read one, open must fail. */
 DX_TEST(ca_a_device_that_fails_while_ids_are_proved)
 {
     dx_cas_store s;
@@ -846,7 +846,7 @@ DX_TEST(ca_a_device_that_fails_while_ids_are_proved)
     dx_cas_close(&s);
 }
 
-/* Memory that holds so many entries takes as many, in a compaction, too. */
+/* Memory for that many entries holds as many, in a compaction, too. */
 DX_TEST(ca_a_compaction_fits_where_its_entries_do)
 {
     static uint64_t small[16384];
@@ -884,7 +884,7 @@ DX_TEST(ca_a_compaction_fits_where_its_entries_do)
     }
 }
 
-/* The same where objects are copied one by one: the last free entry is used, and not one more. */
+/* The same when objects are copied one by one: the last free entry is used, and no further one. */
 DX_TEST(ca_copies_take_every_entry_of_the_memory)
 {
     static uint64_t small[16384], memory_of_delta[1024];
@@ -949,8 +949,7 @@ DX_TEST(ca_the_numbers_of_a_desc_at_their_limits)
     }
 }
 
-/* Codecs of numbers that are not reserved, each with both of its functions: one that is not, wherever it stands, and the desc is
-   refused. */
+/* Codecs with unreserved numbers and both functions each: the desc is refused if any one is invalid, wherever it is. */
 static int no_codec(void *user, void *out, size_t capacity, const void *in, size_t size, size_t *got)
 {
     (void)user, (void)out, (void)capacity, (void)in, (void)size;

@@ -1,7 +1,7 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
 #endif
-/* Readers of dx_cas.h beside a writer that commits, collects and is killed; writers beside each other; every flipped byte.
+/* Concurrent readers of dx_cas.h during commits, collections and kills of a writer; concurrent writers; every flipped byte.
    cc -std=c11 -g -O1 -fsanitize=thread tests/cores/test_cas_race.c -o build/test_cas_race -lpthread */
 #define DX_IMPLEMENTATION
 #include "../../dx_cas.h"
@@ -17,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* What is about processes and bytes, not threads, is done in part where it is slow. */
+/* Tests of processes and bytes, not threads: reduced where they are slow. */
 #if defined(__SANITIZE_THREAD__)
 enum { STRIDE = 97, KILLS = 10 };
 #elif defined(__SANITIZE_ADDRESS__)
@@ -43,13 +43,13 @@ static const char *temp_path(const char *name)
 {
     static char path[2][256];
     static int which;
-    const char *folder = getenv("TMPDIR"); /* a kill loses nothing that the system has, so syncs need not take their time */
+    const char *folder = getenv("TMPDIR"); /* a kill loses nothing that the system has, so syncs need not be slow */
     which = !which;
     snprintf(path[which], sizeof path[0], "%s/dx_race_%ld_%s", folder ? folder : access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp", (long)getpid(), name);
     return path[which];
 }
 
-/* Version v of the name "n" has OBJECTS objects whose content follows from v; its root is the first, its info holds v. */
+/* Version v of the name "n" has OBJECTS objects whose content depends on v; its root is the first, its info holds v. */
 static size_t object_of(uint64_t v, unsigned i, uint8_t *out)
 {
     uint64_t seed = v * 16 + i;
@@ -83,8 +83,7 @@ static int write_version(dx_cas_store *s, uint64_t v)
     return error == DX_CAS_OK ? dx_cas_commit(s) : error;
 }
 
-/* What a store that is open holds: the same version under all names, with the right bytes. Or an error that a reader must
-   take as "open again". */
+/* Read an open store: the same version under all names, with the right bytes. Or an error that tells a reader to reopen. */
 static int read_version(dx_cas_store *s, uint64_t *v)
 {
     uint8_t bytes[600], out[600];
@@ -133,12 +132,12 @@ static int open_store(dx_cas_store *s, dx_cas_device device, uint32_t mode, uint
     return open_with(s, device, mode, level, memory, MEMORY);
 }
 
-/* >>a device that threads share ----------------------------------------- */
+/* >>a device shared by threads ----------------------------------------- */
 typedef struct shared {
-    pthread_mutex_t mutex; /* held for each call, not between two */
+    pthread_mutex_t mutex; /* held per call, not between calls */
     dx_devices_memory   memory;
     dx_cas_device   inner;
-    uint64_t        done;  /* the last version that was committed */
+    uint64_t        done;  /* the last committed version */
     int             stop, level;
     char            path[256];
     uint64_t        reads, versions, reopened, collections;
@@ -201,7 +200,7 @@ static void *memory_reader(void *user)
         } else {
             OK(error);
         }
-        DX_CHECK(v >= last && v >= before); /* it never goes back, and sees what was committed before it looked */
+        DX_CHECK(v >= last && v >= before); /* it never goes back, and sees what was committed before the read began */
         __atomic_add_fetch(&d->reads, 1, __ATOMIC_RELAXED);
         if (v != last) __atomic_add_fetch(&d->versions, 1, __ATOMIC_RELAXED);
         last = v;
@@ -229,7 +228,7 @@ DX_TEST(ca_readers_of_shared_memory_beside_a_writer)
         for (uint64_t v = 1; v < 1000 && (seconds() < until || __atomic_load_n(&d->reads, __ATOMIC_RELAXED) < 30); v++) {
             OK(write_version(&s, v));
             __atomic_store_n(&d->done, v, __ATOMIC_RELEASE);
-            if (v % 7 == 0) { /* a torn tail that the next open cuts off, under the readers' eyes */
+            if (v % 7 == 0) { /* a torn tail that the next open cuts off while readers look at it */
                 OK(dx_cas_put(&s, &v, sizeof v, NULL));
                 dx_cas_close(&s);
                 OK(open_store(&s, device, DX_CAS_WRITE, level, memory));
@@ -263,7 +262,7 @@ static void *file_reader(void *user)
         before = __atomic_load_n(&d->done, __ATOMIC_ACQUIRE);
         int error = open ? dx_cas_refresh(&s) : DX_CAS_EAGAIN;
         dx_cas_stats stats;
-        if (error == DX_CAS_EMOVED) error = DX_CAS_OK; /* the stats say so, too, and go on saying so */
+        if (error == DX_CAS_EMOVED) error = DX_CAS_OK; /* the stats report it, too, and keep reporting it */
         if (open) dx_cas_get_stats(&s, &stats);
         if (open && stats.retired && dx_cas_file_moved(&f, d->path)) error = DX_CAS_EAGAIN;
         if (error == DX_CAS_OK) error = read_version(&s, &v);
@@ -289,7 +288,7 @@ static void *file_reader(void *user)
     return NULL;
 }
 
-/* Copy what is live into another file, and put that in the place of the store. */
+/* Compact live data into another file, then replace the store with it. */
 static void collect(shared *d, dx_cas_store *s, dx_cas_file *f, void *memory)
 {
     char fresh[300];
@@ -354,7 +353,7 @@ DX_TEST(ca_the_second_writer_is_refused_at_once)
     DX_CHECK_EQ(dx_cas_file_open(&g, path, DX_CAS_WRITE | DX_CAS_CREATE), DX_CAS_ELOCKED); /* in this process */
     DX_CHECK(seconds() - began < 30);
     OK(dx_cas_file_open(&g, path, DX_CAS_READ));
-    dx_cas_file_close(&g); /* and closing another descriptor does not give up the lock */
+    dx_cas_file_close(&g); /* and closing another descriptor does not release the lock */
     pid_t child = fork();
     if (child == 0) {
         began = seconds();
@@ -369,7 +368,7 @@ DX_TEST(ca_the_second_writer_is_refused_at_once)
     unlink(path);
 }
 
-/* The writer: says in shared memory which version it has committed, and goes on until it is killed. */
+/* The writer: reports each committed version in shared memory, and continues until it is killed. */
 static void writer(shared *d, uint64_t *committed, void *memory, uint32_t level)
 {
     dx_cas_store s;
@@ -386,11 +385,11 @@ static void writer(shared *d, uint64_t *committed, void *memory, uint32_t level)
         __atomic_store_n(committed, v, __ATOMIC_SEQ_CST);
         usleep(300);
     }
-    if (dx_cas_put(&s, "not committed", 13, NULL) != DX_CAS_OK) _exit(6); /* what is not committed goes with it */
+    if (dx_cas_put(&s, "not committed", 13, NULL) != DX_CAS_OK) _exit(6); /* uncommitted data is lost with it */
     for (;;) pause();
 }
 
-/* A reader in a process of its own: opens, refreshes and reads until it is told to stop; its status says what it saw. */
+/* A reader process: opens, refreshes and reads until told to stop; its exit status reports what it saw. */
 static void reader(const shared *d, const uint64_t *committed, const int *stop, uint64_t *reads)
 {
     void *memory = malloc(MEMORY);
@@ -413,7 +412,7 @@ static void reader(const shared *d, const uint64_t *committed, const int *stop, 
             usleep(200);
         }
         if (error != DX_CAS_OK && error != DX_CAS_EAGAIN && !(error == DX_CAS_ENOTFOUND && before == 0)) _exit(100 - error);
-        if (error == DX_CAS_EAGAIN) last = before; /* a commit that was not acknowledged may have been taken back */
+        if (error == DX_CAS_EAGAIN) last = before; /* an unacknowledged commit may have been taken back */
         dx_cas_close(&s);
         dx_cas_file_close(&f);
     }
@@ -449,8 +448,8 @@ DX_TEST(w_76_kill_9_of_the_writer_300_times_with_readers_running)
         usleep((useconds_t)(dx_test_random(&seed) % 3000));
         kill(child, SIGKILL);
         DX_CHECK_EQ(waitpid(child, &status, 0), child);
-        DX_CHECK(WIFSIGNALED(status)); /* it did not end by itself */
-        OK(dx_cas_file_open(&f, d->path, DX_CAS_WRITE)); /* its lock died with it */
+        DX_CHECK(WIFSIGNALED(status)); /* it was killed, as intended */
+        OK(dx_cas_file_open(&f, d->path, DX_CAS_WRITE)); /* its lock was released */
         OK(open_store(&s, dx_cas_file_device(&f), DX_CAS_WRITE, (uint32_t)(round % 4), memory));
         OK(read_version(&s, &v));
         DX_CHECK(v >= *committed && v <= *committed + 1);
@@ -476,13 +475,13 @@ DX_TEST(w_76_kill_9_of_the_writer_300_times_with_readers_running)
 
 /* >>damage -------------------------------------------------------------- */
 enum { SMALL = 16384 };
-typedef struct small { /* a small store of all kinds of records */
+typedef struct small { /* a small store with every kind of record */
     uint8_t       bytes[SMALL], copy[SMALL];
     dx_devices_memory memory;
     dx_cas_store  store;
-    uint64_t      work[6000]; /* little: clearing it is most of the time of a small open */
-    size_t        at;     /* the byte that is flipped */
-    bool          named;  /* verify named a place that holds it */
+    uint64_t      work[6000]; /* small: clearing it is most of the time of a small open */
+    size_t        at;     /* the flipped byte */
+    bool          named;  /* verify reported a range that contains it */
     dx_cas_damage first;
 } small;
 
@@ -533,7 +532,7 @@ static void make_small(small *m, uint32_t level)
 static int name_it(void *user, const dx_cas_damage *d)
 {
     small *m = (small *)user;
-    /* A place: from the record's header on, as long as header, payload and padding together. */
+    /* A reported range: header, payload and padding of the record. */
     if (m->at >= d->offset && m->at < d->offset + d->size + 64) m->named = true;
     if (m->first.kind == 0) m->first = *d;
     return 0;
@@ -565,7 +564,8 @@ DX_TEST(w_75_a_flip_of_any_byte_is_found_by_verify_and_named)
     free(m);
 }
 
-/* Repair: what verify names as damaged comes from a second store into a fresh one, then everything else that is live. */
+/* Repair: copy the ranges that verify reported as damaged from a second store into a new one, then everything else that is
+   live. */
 typedef struct repair {
     dx_cas_store *good, *fresh;
     unsigned      restored, lost;
@@ -583,7 +583,7 @@ static int fetch(void *user, const dx_cas_damage *d)
                dx_cas_put(k->fresh, bytes, size, &id) == DX_CAS_OK && dx_cas_id_equal(&id, &d->id)) {
         k->restored++;
     } else {
-        k->lost++; /* a list node: its id is not that of a blob */
+        k->lost++; /* a list node: its id is not a blob's */
     }
     return 0;
 }
@@ -629,8 +629,8 @@ DX_TEST(w_77_what_is_flipped_in_an_object_is_restored_from_a_second_store)
     free(to);
 }
 
-/* The same, where it stands: from a copy every flipped byte comes back; from a store that another program filled with the same
-   content, objects and list nodes; from nothing, what stands twice and padding. */
+/* Repair in place. From a copy, every flipped byte is restored; from another program's store with the same content, objects
+   and list nodes; from nothing, padding and whatever has a second copy. */
 DX_TEST(w_77_what_is_flipped_is_repaired_in_place_and_the_rest_is_named)
 {
     small *m = (small *)calloc(1, sizeof *m), *copy = (small *)calloc(1, sizeof *copy);

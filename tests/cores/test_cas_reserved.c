@@ -1,6 +1,6 @@
-/* Every reserved byte of every format of dx_cas.h and its layers must be zero (or what it was reserved as), and is refused if it is
-   not, though all checksums, hashes and the chain of commits are right: else what a later version means by it is lost without a
-   word, or two readers see different things.
+/* Every reserved byte of every format of dx_cas.h and its layers must have its reserved value (mostly zero) and is refused
+   otherwise, even if all checksums, hashes and the commit chain are right: else a later version's meaning would be lost silently,
+   or two readers would see different things.
    cc -std=c11 -O2 tests/cores/test_cas_reserved.c -o build/test_cas_reserved */
 #define DX_IMPLEMENTATION
 #include "../../dx_cas.h"
@@ -44,14 +44,14 @@ static void create(void)
     OK(dx_cas_put(&store, "object", 6, NULL));
 }
 
-/* A value that is not the one that must be there. */
+/* Any value except the right one. */
 static uint64_t other_than(dx_choices *c, uint64_t right, uint64_t most)
 {
     uint64_t value = dx_choose(c, most - 1);
     return value < right ? value : value + 1;
 }
 
-/* A record as a program would write it that knows the format but not what is reserved. */
+/* Append a record as a program would that knows the format but not what is reserved. */
 static void append(dx_cas_ext_record *r, const void *bytes, size_t size)
 {
     r->stored = size;
@@ -61,7 +61,7 @@ static void append(dx_cas_ext_record *r, const void *bytes, size_t size)
     OK(dx_cas_commit(&store));
 }
 
-/* What was committed is damaged, and says so to whoever opens or checks it. */
+/* Committed data is damaged: opening or checking it must report that. */
 static void must_be_refused(uint32_t mode)
 {
     int error = open_store(mode);
@@ -69,7 +69,7 @@ static void must_be_refused(uint32_t mode)
     DX_CHECK_EQ(error, DX_CAS_ECORRUPT);
 }
 
-/* Put v into a reserved byte of both copies of a store header, and make their CRCs right. */
+/* Set a reserved byte in both copies of a store header to v, and fix their CRCs. */
 static void spoil_store_header(uint8_t *head, unsigned at, uint8_t v)
 {
     for (unsigned copy = 0; copy < 2; copy++, head += 64) {
@@ -95,10 +95,10 @@ DX_PROPERTY(st_6_reserved_bytes_of_the_store_header, 600)
     DX_CHECK_EQ(open_store(DX_CAS_READ), DX_CAS_EZERO);
     DX_CHECK_EQ(open_store(DX_CAS_READ | DX_CAS_ACCEPT_DAMAGE), DX_CAS_EZERO);
     DX_CHECK_EQ(open_store(DX_CAS_WRITE | DX_CAS_CREATE), DX_CAS_EZERO);
-    DX_CHECK_MEM(was, disk, sizeof disk); /* and nobody wrote */
+    DX_CHECK_MEM(was, disk, sizeof disk); /* and nothing was written */
 }
 
-/* The features that nobody knows are a version's business. */
+/* Unknown features are for a later version to define. */
 DX_PROPERTY(st_6_unknown_features_of_the_store_header, 200)
 {
     create();
@@ -134,7 +134,7 @@ DX_PROPERTY(st_6_flags_and_codecs_of_record_headers, 600)
     must_be_refused(dx_choose(c, 1) ? DX_CAS_WRITE : DX_CAS_READ);
 }
 
-/* Marks that there are not, and loose without once; a third copy. Nothing follows, so the log ends before such a commit. */
+/* Undefined marks, loose without once, and a third copy. Nothing follows, so the log ends before such a commit. */
 DX_PROPERTY(st_6_flags_of_commits, 300)
 {
     dx_cas_stats stats;
@@ -146,7 +146,7 @@ DX_PROPERTY(st_6_flags_of_commits, 300)
     durability = DX_CAS_FULL;
     place = store.end_;
     if (!copy) marks = dx_choose(c, 4) ? (uint32_t)dx_choose_range(c, 16, 255) : (uint32_t)(4 + dx_choose(c, 1));
-    store.desc_.durability = DX_CAS_FULL; /* no mark but ours */
+    store.desc_.durability = DX_CAS_FULL; /* only our mark */
     OK(dx_cas_p_commit(&store, marks));
     if (copy) {
         for (unsigned i = 0; i < 2; i++) {
@@ -160,7 +160,7 @@ DX_PROPERTY(st_6_flags_of_commits, 300)
     DX_CHECK_EQ(stats.commits, 0);
 }
 
-/* Names: what a trim or a delete does not say is zero. */
+/* Names: fields that a trim or a delete does not use are zero. */
 DX_PROPERTY(st_6_zero_fields_of_names, 1500)
 {
     dx_cas_ext_record r;
@@ -178,13 +178,13 @@ DX_PROPERTY(st_6_zero_fields_of_names, 1500)
     dx_cas_hash("object", 6, &ref.ref.root);
     if (ref.op != DX_CAS_EXT_SET) memset(&ref.ref.root, 0, sizeof ref.ref.root);
     size = dx_cas_p_encode_ref(&ref, payload);
-    DX_CHECK(dx_cas_p_decode_ref(payload, size, &ref)); /* so far it is one */
+    DX_CHECK(dx_cas_p_decode_ref(payload, size, &ref)); /* valid before the change */
     at = 3;
     if (payload[0] == DX_CAS_EXT_TRIM && dx_choose(c, 9)) at = (unsigned)dx_choose_range(c, 28, 107);
     if (payload[0] == DX_CAS_EXT_DELETE && dx_choose(c, 9)) at = (unsigned)dx_choose_range(c, 12, 107);
     if (at >= 28 && at < 32) at -= 24;               /* kind */
     else if (at >= 12 && at < 16) at -= 8;           /* the same */
-    else if (payload[0] == DX_CAS_EXT_DELETE && at < 24 && at > 3) at = 24; /* the place of another version */
+    else if (payload[0] == DX_CAS_EXT_DELETE && at < 24 && at > 3) at = 24; /* the offset of another version */
     else if (at > 31) at += 4;
     payload[at] = (uint8_t)other_than(c, 0, 255);
     if (dx_choose(c, 9) == 0 && payload[0] != DX_CAS_EXT_SET) { /* or info */
@@ -228,10 +228,10 @@ DX_PROPERTY(st_6_padding_of_the_store, 400)
     at = at == 0 ? (unsigned)dx_choose_range(c, 128, 511) : at == 1 ? (unsigned)dx_choose_range(c, 512 + 70, 1023)
                                                               : (unsigned)dx_choose_range(c, 1024 + 128, 1535);
     disk[at] = (uint8_t)other_than(c, 0, 255);
-    must_be_refused(DX_CAS_READ); /* a writer zeroes that of the last commit */
+    must_be_refused(DX_CAS_READ); /* a writer zeroes the last commit's */
 }
 
-/* Codecs that are reserved can neither be registered nor read. */
+/* Reserved codecs can neither be registered nor read. */
 DX_PROPERTY(st_6_reserved_codecs, 250)
 {
     static const dx_cas_delta_coder none = {0, NULL, NULL, NULL};
@@ -270,7 +270,7 @@ DX_PROPERTY(st_6_reserved_codecs, 250)
 }
 
 /* >>checkpoint ------------------------------------------------------------ */
-/* Bits of an entry that mean nothing: the block is left alone, and the log is read instead. */
+/* Unused bits of an entry: the block is ignored, and the log is read instead. */
 DX_PROPERTY(st_6_reserved_bits_of_the_checkpoint, 300)
 {
     dx_devices_memory fresh = {side, sizeof side, 0};
@@ -407,7 +407,7 @@ DX_PROPERTY(st_6_reserved_bytes_of_trees, 300)
     DX_CHECK_EQ(dx_tree_read_entry(bytes, size, &back), size);
     memcpy(bytes, null_device, sizeof null_device);
     DX_CHECK_EQ(dx_tree_read_entry(bytes, sizeof null_device, &back), sizeof null_device);
-    bytes[29] = (uint8_t)other_than(c, 0, 255); /* behind the kind of an extra */
+    bytes[29] = (uint8_t)other_than(c, 0, 255); /* after the kind of an extra */
     DX_CHECK_EQ(dx_tree_read_entry(bytes, sizeof null_device, &back), DX_TREE_EZERO);
     memcpy(bytes, list, sizeof list);
     bytes[48] = 6;

@@ -1,5 +1,5 @@
-/* Flash patches of dx_patch.h on a simulated flash whose power is cut at every write and every erase. test_flash_small.c is this file
-   again, with DX_PATCH_FLASH_SMALL. */
+/* Flash patches of dx_patch.h on a simulated flash with a power cut at every write and every erase. test_flash_small.c is this
+   file with DX_PATCH_FLASH_SMALL. */
 #define DX_PATCH_IMPLEMENTATION
 #include "../../dx_patch.h"
 #define DX_TEST_MAIN
@@ -11,16 +11,16 @@ enum { SMALL_ONLY = 1 };
 #else
 enum { SMALL_ONLY = 0 };
 #endif
-static int small = SMALL_ONLY; /* patches for the small applier: both appliers take them */
+static int small = SMALL_ONLY; /* patches for the small applier, which both appliers accept */
 
-/* >>flash: erase before write, write a unit once, torn at the cut ---------- */
+/* >>flash: erase before write, write a unit once, torn at a power cut ------ */
 typedef struct sim {
     uint8_t *slot;
     const uint8_t *patch;
     size_t slot_size, page, patch_size;
     uint8_t *erases;   /* of each page since the start */
     uint8_t *written;  /* of each piece of 16 bytes: written since it was erased */
-    long operations, cut; /* the operation at which power goes; 0 = never */
+    long operations, cut; /* the operation at which power fails; 0 = never */
     uint64_t noise;
     bool off;
 } sim;
@@ -33,7 +33,7 @@ static int sim_read(void *user, uint64_t offset, void *p, size_t size)
     return 0;
 }
 
-/* What comes before the torn word is written, some bits of the torn one, nothing behind it. */
+/* All before the torn word is written, some of its bits are, and nothing after it. */
 static int sim_write(void *user, uint64_t offset, const void *p, size_t size)
 {
     static const uint8_t erased[16] = {255, 255, 255, 255, 255, 255, 255, 255,
@@ -55,7 +55,7 @@ static int sim_write(void *user, uint64_t offset, const void *p, size_t size)
     return s->off ? 99 : 0;
 }
 
-/* A torn erase leaves some bytes, some erased, some in between. */
+/* After a torn erase, some bytes are unchanged, some erased, some in between. */
 static int sim_erase(void *user, uint64_t offset, size_t size)
 {
     sim *s = (sim *)user;
@@ -103,7 +103,7 @@ typedef struct pair {
 
 static size_t pages(size_t size, size_t page) { return (size + page - 1) / page; }
 
-/* The patch; spare pages behind the larger one of base and target. */
+/* Make the patch; `spare` pages follow the larger one of base and target. */
 static void make(pair *p, size_t page, size_t spare)
 {
     size_t larger = p->base_size > p->target_size ? p->base_size : p->target_size;
@@ -150,7 +150,7 @@ static void stop(sim *s)
     free(s->written);
 }
 
-/* Run to the end, through the cut that is set and, if `again`, many more. */
+/* Run to the end, through the power cut that is set and, if `again`, many more. */
 static void finish(sim *s, const pair *p, bool again)
 {
     static dx_patch_flash f;
@@ -169,7 +169,7 @@ static void finish(sim *s, const pair *p, bool again)
     for (size_t i = 0; i < s->slot_size / s->page; i++) DX_CHECK(s->erases[i] <= 2 + 2 * (cuts + 1));
 }
 
-/* A copy of the flash in which the next operation of the run that goes on is the one that is cut. */
+/* A copy of the flash in which the resumed run's next operation is the one that is cut. */
 typedef struct watch {
     sim *s, copy;
     const pair *p;
@@ -195,7 +195,7 @@ static int watch_io(void *user, dx_patch_flash_io what, uint64_t offset, void *b
     return sim_io(s, what, offset, bytes, size);
 }
 
-/* Cut the power at every write and erase; returns how many there are. */
+/* Cut the power at every write and erase; returns their number. */
 static long cut_everywhere(const pair *p)
 {
     static dx_patch_flash f;
@@ -221,7 +221,7 @@ static void drop(pair *p)
     free(p->patch);
 }
 
-/* Like a linked image: functions that call each other, one of which grew, and a table behind them. */
+/* Like a linked image: functions that call each other, one of which has grown, followed by a table. */
 static void image(uint8_t *p, size_t size, uint64_t seed, size_t grow)
 {
     uint64_t state = seed;
@@ -304,7 +304,7 @@ static int go(sim *s, ride *r, long stop_at)
     return dx_patch_flash_apply(&f, &d);
 }
 
-/* Stop at call n; go on, with the power cut somewhere and another stop; then to the end. */
+/* Stop at call n; resume with a power cut somewhere and another stop; then run to the end. */
 static bool stop_at(const pair *p, long n)
 {
     uint64_t noise = (uint64_t)n * 77 + p->base_size;
@@ -387,7 +387,7 @@ DX_TEST(flash_cut_at_every_write_and_erase_of_firmware)
     static const char *const names[][2] = {{"hbtp", "HBTP"}, {"patch", "PATCH"}, {"cas", "CAS"}};
     const int images = getenv("DX_TEST_RUNS") ? 3 : 1;
     char folder[64], command[80];
-    snprintf(folder, sizeof folder, "build/flash.%ld", (long)getpid()); /* this suite runs beside itself */
+    snprintf(folder, sizeof folder, "build/flash.%ld", (long)getpid()); /* several processes may run this suite at once */
     snprintf(command, sizeof command, "rm -rf %s", folder);
     for (int i = 0; i < images; i++) {
         pair p;
@@ -398,7 +398,7 @@ DX_TEST(flash_cut_at_every_write_and_erase_of_firmware)
     DX_CHECK_EQ(system(command), 0);
 }
 
-/* The pairs of the notes, where they are: DX_PAIRS=folder of NAME.old and NAME.new. */
+/* The pairs of the notes, if present: DX_PAIRS=directory of NAME.old and NAME.new. */
 DX_TEST(flash_cut_at_every_write_and_erase_of_pairs)
 {
     (void)c;
@@ -410,7 +410,7 @@ DX_TEST(flash_cut_at_every_write_and_erase_of_pairs)
     }
 }
 
-/* >>what is refused ----------------------------------------------------------- */
+/* >>refusals ------------------------------------------------------------------ */
 static int apply_to(const pair *p, const uint8_t *patch, size_t size, const uint8_t *content, size_t content_size,
                     bool *changed, size_t slot_size, uint32_t page_size)
 {
@@ -451,7 +451,7 @@ DX_TEST(flash_refuses_damage_before_the_first_erase)
         DX_CHECK(!changed);
         p.patch[bit / 8] ^= (uint8_t)(1u << bit % 8);
     }
-    /* under right checksums: any error, but never success with other bytes (apply_to compares) */
+    /* with valid checksums: any error, but never success with other bytes (apply_to compares) */
     for (size_t bit = 8 * 128; bit < 8 * p.patch_size; bit++) {
         uint8_t *copy = (uint8_t *)malloc(p.patch_size);
         memcpy(copy, p.patch, p.patch_size);
@@ -463,7 +463,7 @@ DX_TEST(flash_refuses_damage_before_the_first_erase)
     drop(&p);
 }
 
-/* The appliers agree on headers, but for what the small one has no memory for. */
+/* The appliers agree on headers, except where the small one lacks memory. */
 DX_TEST(flash_headers_with_any_bit_changed)
 {
     (void)c;
@@ -504,7 +504,7 @@ DX_TEST(flash_small_refuses_what_takes_more_memory)
     generate(&p, 3000, 3300, 200);
     small = 1;
     make(&p, 256, 2);
-    p.patch[40]++; /* the coding is that of the small one, the memory is more */
+    p.patch[40]++; /* the small one's coding, with more memory */
     seal(p.patch, p.patch_size);
     DX_CHECK_EQ(apply_to(&p, p.patch, p.patch_size, p.base, p.base_size, &changed, p.slot_size, 256), DX_PATCH_ENOMEM);
     DX_CHECK(!changed);
@@ -516,7 +516,7 @@ DX_TEST(flash_small_refuses_what_takes_more_memory)
 }
 #endif
 
-/* All numbers that there are in a patch coded by bits, and all bytes. */
+/* Every number in a bit-coded patch, and every byte value. */
 DX_TEST(flash_bits_say_every_number)
 {
     (void)c;
@@ -546,7 +546,7 @@ DX_TEST(flash_bits_say_every_number)
     DX_CHECK(d.at_ == d.size_ && !d.overrun_);
 }
 
-/* The hash of a slot is that of a buffer, around each border of blocks, chunks and subtrees. */
+/* The hash of a slot equals that of a buffer, around each boundary of blocks, chunks and subtrees. */
 DX_TEST(flash_hash_of_a_slot)
 {
     (void)c;
@@ -600,7 +600,7 @@ DX_TEST(w_1_flash_another_base_and_another_state_are_refused)
     }
 }
 
-/* A run that another patch interrupted is not taken for one's own. */
+/* An interrupted run of another patch is not resumed. */
 DX_TEST(flash_the_rest_of_another_run_is_refused)
 {
     (void)c;
@@ -627,7 +627,7 @@ DX_TEST(flash_the_rest_of_another_run_is_refused)
     drop(&other);
 }
 
-/* Any body under right checksums ends, writes where it may (the simulator checks), and lies about nothing. */
+/* Any body with valid checksums ends, writes only where it may (the simulator checks), and never reports a wrong success. */
 DX_PROPERTY(flash_invented_bodies, 3000)
 {
     static uint8_t patch[128 + 200];
@@ -639,7 +639,7 @@ DX_PROPERTY(flash_invented_bodies, 3000)
     memcpy(patch, p.patch, 128);
     dx_choose_bytes(c, patch + 128, size - 128);
     if (dx_choose(c, 3)) patch[128] = (uint8_t)dx_choose(c, 7), memset(patch + 129, 0, 3);
-    if (dx_choose(c, 1) && p.patch_size < 300) { /* a real one with changes */
+    if (dx_choose(c, 1) && p.patch_size < 300) { /* a valid one with changes */
         size = p.patch_size;
         memcpy(patch, p.patch, size);
         patch[128 + dx_choose(c, size - 129)] = (uint8_t)dx_choose(c, 255);
@@ -667,7 +667,7 @@ DX_TEST(flash_create_and_apply_refuse_bad_arguments)
         DX_CHECK_EQ(dx_patch_create(&d, bytes, 100, bytes, 50, patch, sizeof patch, &size), DX_PATCH_EINVAL);
     }
     d.block_size = 256;
-    d.slot_size = 4096; /* as large as the base: no page to spare */
+    d.slot_size = 4096; /* as large as the base: no spare page */
     DX_CHECK_EQ(dx_patch_create(&d, bytes, 4096, bytes, 50, patch, sizeof patch, &size), DX_PATCH_EINVAL);
     d.slot_size = 4352;
     DX_CHECK_EQ(dx_patch_create(&d, bytes, 4096, bytes, 50, patch, 150, &size), DX_PATCH_ENOSPACE);
@@ -698,7 +698,7 @@ DX_TEST(flash_create_and_apply_refuse_bad_arguments)
     DX_CHECK_EQ(dx_patch_flash_apply(&f, &e), DX_PATCH_ENOPATCH);
 }
 
-/* Wherever the coded bytes end too early, under right checksums: refused as such, before anything is erased. */
+/* Coded bytes that end too early anywhere, with valid checksums: refused as such, before anything is erased. */
 DX_TEST(flash_streams_that_end_early)
 {
     static dx_patch_flash f;
@@ -734,7 +734,7 @@ DX_TEST(flash_streams_that_end_early)
     drop(&p);
 }
 
-/* A slot into which what comes out does not fit, whatever the patch says of the room that it needs: refused before anything is touched. */
+/* A slot too small for the result, whatever room the patch states: refused before anything is changed. */
 DX_TEST(flash_a_slot_smaller_than_the_target)
 {
     uint64_t state = 22;

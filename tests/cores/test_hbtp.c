@@ -1,4 +1,4 @@
-/* Tests of dx_hbtp.h. Names carry the requirement that they show. */
+/* Tests of dx_hbtp.h. Names carry the requirement that they verify. */
 #define DX_IMPLEMENTATION
 #include "../../dx_hbtp.h"
 #define DX_TEST_MAIN
@@ -8,7 +8,8 @@
 enum { BIG = 1 << 17 };
 
 /* >>helpers ------------------------------------------------------------ */
-/* A copy in memory of exactly this size, so that a read beyond it is caught. Freed at the next. */
+/* A copy in memory of exactly this size, so that a read beyond it is caught. The next call frees
+   it. */
 static uint8_t *exact(const void *bytes, size_t size)
 {
     static uint8_t *kept;
@@ -28,7 +29,7 @@ static size_t raw_frame(uint8_t *p, unsigned opcode, unsigned flags, unsigned se
     for (int i = 0; i < 4; i++) p[4 + i] = (uint8_t)(size >> 8 * i);
     if (size) memcpy(p + 8, payload, size);
     if (!(flags & 0x10)) return 8 + size;
-    uint32_t crc = ~0u; /* bit by bit, unlike the one under test */
+    uint32_t crc = ~0u; /* bitwise, unlike the one under test */
     for (size_t i = 0; i < 8 + size; i++) {
         crc ^= p[i];
         for (int b = 0; b < 8; b++) crc = crc & 1 ? crc >> 1 ^ 0x82f63b78u : crc >> 1;
@@ -37,13 +38,13 @@ static size_t raw_frame(uint8_t *p, unsigned opcode, unsigned flags, unsigned se
     return 12 + size;
 }
 
-typedef struct rig { /* a session with its memory and a log of what happened */
+typedef struct rig { /* a session with its memory and an event log */
     dx_hbtp_session s;
     dx_hbtp_router  router;
     dx_hbtp_out     out;
     uint8_t         out_memory[8192];
     uint64_t       *memory;
-    uint8_t         log[BIG], sent[BIG]; /* dispatched frames, bytes that were sent */
+    uint8_t         log[BIG], sent[BIG]; /* dispatched frames, sent bytes */
     size_t          log_size, sent_size;
     uint32_t        calls, events[16], results;
     int             last_error, last_status, reply;
@@ -87,7 +88,8 @@ static int answer_at_length(const dx_hbtp_context *c)
     return dx_hbtp_write_rpc_response(c->out, c->frame->sequence, result, sizeof result);
 }
 
-static int answer_user(const dx_hbtp_context *c) /* the result is what the route's user points to */
+/* the result is what the route's user pointer points to */
+static int answer_user(const dx_hbtp_context *c)
 {
     ((rig *)c->session->desc.user)->calls++;
     return *(int *)c->user;
@@ -110,7 +112,7 @@ static void count_result(dx_hbtp_session *s, const dx_hbtp_result *result)
     if (result->user) ++*(int *)result->user;
 }
 
-/* Fill in what is missing and start. */
+/* Fill in missing fields and start. */
 static void start(rig *r, dx_hbtp_session_desc *d, size_t out_size)
 {
     DX_CHECK_EQ(dx_hbtp_out_init(&r->out, r->out_memory, out_size), 0);
@@ -149,7 +151,7 @@ static size_t drain(rig *r, size_t most)
     return size;
 }
 
-/* Feed everything, sending whenever the session asks for it. Returns the final result. */
+/* Feed all bytes, sending whenever the session asks for it. Returns the last result. */
 static int64_t feed_all(rig *r, const uint8_t *p, size_t size)
 {
     size_t at = 0;
@@ -190,7 +192,7 @@ static void check_sent_error(rig *r, unsigned sequence, unsigned status)
     r->sent_size = 0;
 }
 
-/* RpcError (unless the offender was an answer), then a Close with the same status. */
+/* RpcError (unless the offending frame was an answer), then a Close with the same status. */
 static void check_sent_failure(rig *r, int error_sequence, unsigned status)
 {
     dx_hbtp_frame f;
@@ -455,16 +457,16 @@ DX_TEST(hb_8_extended_opcodes)
         DX_CHECK_EQ(f.opcode, op);
         DX_CHECK_EQ(f.payload_size, 3);
         DX_CHECK_MEM(f.payload, "pay", 3);
-        DX_CHECK_EQ(dx_hbtp_resolve_extended(&f), 0); /* a second time changes nothing */
+        DX_CHECK_EQ(dx_hbtp_resolve_extended(&f), 0); /* resolving twice changes nothing */
         DX_CHECK_EQ(f.opcode, op);
     }
-    for (unsigned op = 0; op < 0x100; op++) { /* one encoding for each; FF in FF is among them */
+    for (unsigned op = 0; op < 0x100; op++) { /* one encoding each, including FF in FF */
         uint8_t body[2] = {(uint8_t)op, 0}, frame[16];
         dx_hbtp_frame f;
         size_t size = raw_frame(frame, 0xff, 0, 1, body, 2);
         DX_CHECK_EQ(dx_hbtp_parse(frame, size, 5, &f), 10);
         DX_CHECK_EQ(dx_hbtp_resolve_extended(&f), DX_HBTP_ECORRUPT);
-        for (unsigned flags = 1; flags < 4; flags++) { /* opaque: not looked at */
+        for (unsigned flags = 1; flags < 4; flags++) { /* opaque: not parsed */
             f.flags = (uint8_t)flags;
             DX_CHECK_EQ(dx_hbtp_resolve_extended(&f), 0);
             DX_CHECK_EQ(f.opcode, 0xff);
@@ -475,7 +477,7 @@ DX_TEST(hb_8_extended_opcodes)
     }
 }
 
-/* The whole format in twenty lines, written apart from the header. */
+/* The whole format in twenty lines, written independently of the header. */
 typedef struct ref_frame { unsigned opcode, flags, sequence; size_t payload, size; } ref_frame;
 
 static int ref_parse(const uint8_t *p, size_t n, uint64_t limit, ref_frame *v, size_t *count)
@@ -657,7 +659,7 @@ static dx_hbtp_file_chunk some_chunk(void)
 
 enum { WRITERS = 11 };
 
-/* Every writer once, by number; the vectors of the document in the same order. */
+/* Every writer once, by number; the document's vectors are in the same order. */
 static const char *const writer_names[WRITERS] = {
     "ping", "pong", "rpc-call", "rpc-response", "rpc-error", "close", "close-status", "checksum",
     "state-sync-compressed", "file-chunk", "extended"};
@@ -706,7 +708,7 @@ DX_TEST(vectors_of_the_document_are_read_back)
     }
 }
 
-/* HB-9, W-37: with every capacity below what it needs, each writer writes nothing at all. */
+/* HB-9, W-37: with any capacity below its need, each writer writes nothing. */
 DX_TEST(w_37_hb_9_every_writer_is_all_or_nothing)
 {
     for (int which = 0; which < WRITERS; which++)
@@ -813,7 +815,7 @@ DX_TEST(hb_9_payloads_that_lie_in_the_buffer_are_not_copied)
     DX_CHECK_EQ(dx_hbtp_write_rpc_response(&out, 3, data, 8), 0);
     DX_CHECK_EQ(dx_hbtp_write_rpc_response(&out, 3, NULL, 0), DX_HBTP_ENOSPACE);
     DX_CHECK_EQ(dx_hbtp_out_consume(&out, 65), DX_HBTP_EINVAL);
-    DX_CHECK_EQ(dx_hbtp_out_consume(&out, 20), 0); /* less than what is left: stays where it is */
+    DX_CHECK_EQ(dx_hbtp_out_consume(&out, 20), 0); /* less than the rest: it is not moved */
     DX_CHECK_EQ(dx_hbtp_out_room(&out), 0);
     DX_CHECK_EQ(dx_hbtp_out_consume(&out, 40), 0);
     DX_CHECK_EQ(dx_hbtp_out_room(&out), 60);
@@ -1038,7 +1040,7 @@ DX_TEST(error_table_route_not_found_is_404)
     for (unsigned op = 0; op < 256; op++) {
         const bool handled = op <= 2 || (op >= 0x30 && op <= 0x32) || op == 0xff;
         if (!dx_hbtp_opcode_is_defined((uint16_t)op) || handled) continue;
-        const bool chunk = op == 0x34 || op == 0x35; /* of a stream: never a request */
+        const bool chunk = op == 0x34 || op == 0x35; /* stream frames: never requests */
         for (unsigned flags = 0; flags <= 4; flags += 4) {
             DX_CHECK_EQ(feed_all(r, frame, raw_frame(frame, op, flags, op + 1, "xx", 2)), 0);
             if (!chunk && (flags || op == 0x33)) check_sent_error(r, op + 1, 404);
@@ -1097,7 +1099,7 @@ DX_TEST(error_table_invalid_payload_is_an_rpc_error_and_the_connection_goes_on)
     DX_CHECK_EQ(feed_all(r, frame, raw_frame(frame, 0xff, 4, 6, "\xff\0", 2)), 0);
     check_sent_error(r, 6, 400);
     DX_CHECK_EQ(feed_all(r, frame, raw_frame(frame, 0xff, 0, 6, "\xff\0", 2)), 0);
-    DX_CHECK_EQ(r->sent_size, 0); /* no request: nobody waits for an answer */
+    DX_CHECK_EQ(r->sent_size, 0); /* no request: no answer is due */
     DX_CHECK_EQ(r->events[DX_HBTP_EVENT_FAILED], 5);
     dx_hbtp_router_set_method(&r->router, 1, answer_user, &result);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -1127,7 +1129,7 @@ DX_TEST(error_table_invalid_header_is_replied_to_and_closes)
     DX_CHECK_EQ(feed_all(r, frame, size), DX_HBTP_ECORRUPT);
     check_sent_failure(r, 7, 400);
 
-    r = plain_rig(0, 10); /* an answer is not answered, but the end is the same */
+    r = plain_rig(0, 10); /* an answer is never answered, but the session ends the same way */
     size = raw_frame(frame, 0x31, 0x10, 7, "\1", 1);
     frame[size - 1] ^= 1;
     DX_CHECK_EQ(feed_all(r, frame, size), DX_HBTP_ECORRUPT);
@@ -1149,7 +1151,7 @@ DX_TEST(hb_4_reserved_flags_by_policy)
             DX_CHECK_EQ(feed_all(r, frame, size), reject ? DX_HBTP_EHEADER : 0);
             DX_CHECK_EQ(r->calls, !reject);
             if (reject) check_sent_failure(r, -1, 400);
-            else DX_CHECK_MEM(r->log, frame, size); /* handed on with the bit */
+            else DX_CHECK_MEM(r->log, frame, size); /* passed on with the bit */
         }
 }
 
@@ -1234,7 +1236,7 @@ DX_TEST(hb_5_whole_frames_are_handed_out_in_place_and_others_collected)
     for (size_t cut = 1; cut < size; cut++) {
         r->last_payload = NULL;
         DX_CHECK_EQ(dx_hbtp_feed(&r->s, frame, cut, 0), (int64_t)cut);
-        DX_CHECK(r->last_payload == NULL); /* W-36: nothing before all of it is there */
+        DX_CHECK(r->last_payload == NULL); /* W-36: nothing is dispatched before it is complete */
         DX_CHECK_EQ(r->s.need, cut < 8 ? 8 : size);
         DX_CHECK_EQ(dx_hbtp_feed(&r->s, frame + cut, size - cut, 0), (int64_t)(size - cut));
         DX_CHECK(r->last_payload >= (uint8_t *)r->memory);
@@ -1304,7 +1306,7 @@ DX_TEST(back_pressure_stops_before_the_frame_and_loses_nothing)
     size_t at = 0, rounds = 0;
     dx_hbtp_session_desc d;
     memset(&d, 0, sizeof d);
-    start(r, &d, 256); /* Pongs of 12 bytes, and only while 64 are free: seventeen at a time */
+    start(r, &d, 256); /* Pongs of 12 bytes, only while 64 bytes are free: seventeen at a time */
     for (unsigned i = 0; i < 40; i++) raw_frame(pings + 12 * i, 0, 0, i, "ping", 4);
     while (at < sizeof pings) {
         int64_t used = dx_hbtp_feed(&r->s, pings + at, sizeof pings - at, 0);
@@ -1334,10 +1336,10 @@ DX_TEST(back_pressure_a_handler_without_room_is_called_again)
     size_t size = raw_frame(frame, 0x30, 4, 5, payload, sizeof payload);
     size_t reply = raw_frame(want, 0x31, 0, 5, payload, 120);
     DX_CHECK_EQ(dx_hbtp_feed(&r->s, frame, size, 0), (int64_t)size); /* 128 of 256 */
-    DX_CHECK_EQ(dx_hbtp_feed(&r->s, frame, size, 0), (int64_t)size); /* the room for answers */
+    DX_CHECK_EQ(dx_hbtp_feed(&r->s, frame, size, 0), (int64_t)size); /* the room reserved for answers */
     drain(r, reply);
     r->sent_size = 0;
-    DX_CHECK_EQ(dx_hbtp_write_pong(&r->out, 0, payload, 1), DX_HBTP_ENOSPACE); /* is for answers */
+    DX_CHECK_EQ(dx_hbtp_write_pong(&r->out, 0, payload, 1), DX_HBTP_ENOSPACE); /* is only for answers */
     drain(r, SIZE_MAX);
     r->sent_size = 0;
     r->calls = 1;
@@ -1349,7 +1351,7 @@ DX_TEST(back_pressure_a_handler_without_room_is_called_again)
     DX_CHECK_EQ(dx_hbtp_feed(&r->s, frame, size, 0), 0); /* 256 are needed */
     DX_CHECK_EQ(r->s.state, DX_HBTP_WANTS_OUTPUT);
     DX_CHECK_EQ(r->calls, 2);
-    DX_CHECK_EQ(dx_hbtp_write_pong(&r->out, 0, NULL, 0), DX_HBTP_ENOSPACE); /* it is the first now */
+    DX_CHECK_EQ(dx_hbtp_write_pong(&r->out, 0, NULL, 0), DX_HBTP_ENOSPACE); /* it is first now */
     drain(r, SIZE_MAX);
     DX_CHECK_EQ(dx_hbtp_feed(&r->s, frame, size, 0), (int64_t)size);
     drain(r, SIZE_MAX);
@@ -1754,7 +1756,8 @@ static void route_trace(rig *r)
     dx_hbtp_router_set(&r->router, 0xff, log_frame, NULL);
 }
 
-/* What the session must send for these frames, by the document, with the reference parser. */
+/* What the session must send for these frames according to the document, computed with the
+   reference parser. */
 static int model(const uint8_t *p, size_t n, uint32_t limit, uint8_t *sent, size_t *sent_size)
 {
     static ref_frame v[256];
@@ -1768,7 +1771,7 @@ static int model(const uint8_t *p, size_t n, uint32_t limit, uint8_t *sent, size
         if (op == 0x01 || op == 0x31 || op == 0x32) continue;
         if (op == 0x02) {
             *sent_size = s + raw_frame(sent + s, 0x02, 0x08, 0, NULL, 0);
-            return DX_HBTP_ECANCELED; /* what every later feed says */
+            return DX_HBTP_ECANCELED; /* the result of every later feed */
         }
         const bool request = op == 0 || op == 0x30 || op == 0x33 ||
                              ((v[i].flags & 4) && op != 0x34 && op != 0x35);
@@ -1794,8 +1797,8 @@ static int model(const uint8_t *p, size_t n, uint32_t limit, uint8_t *sent, size
     return end;
 }
 
-/* Random frames, random splits, random sends, a small response buffer: the same bytes come out,
-   and they are what the model says. The end (RpcError, Close) is compared by its beginning only. */
+/* Random frames, random splits, random sends, a small response buffer: the output never depends on
+   them, and matches the model. Of the end (RpcError, Close), only the beginning is compared. */
 static void run_trace(dx_choices *c, size_t frames, size_t most, bool in_place)
 {
     static uint8_t trace[BIG], want[BIG];
@@ -1882,11 +1885,11 @@ DX_PROPERTY(hb_5_any_bytes_leave_a_session_in_order, 600)
         drain(r, SIZE_MAX);
     }
     dx_hbtp_abort(&r->s);
-    DX_CHECK_EQ(r->results, 3); /* each exactly once, whatever came */
+    DX_CHECK_EQ(r->results, 3); /* each exactly once, whatever was received */
     DX_CHECK_EQ(r->events[DX_HBTP_EVENT_CLOSED], 1);
 }
 
-/* Two sessions, a lossless line with random delays, random calls, cancels, deadlines and late
+/* Two sessions over a lossless line with random delays, random calls, cancels, deadlines and late
    answers: every request ends exactly once, with its own payload. */
 enum { CALLS = 300 };
 static struct { int ended, error; } ledger[CALLS];
@@ -1974,7 +1977,7 @@ DX_PROPERTY(hb_10_every_request_ends_exactly_once_under_random_operations, 300)
     DX_CHECK_EQ(client->events[DX_HBTP_EVENT_DUPLICATE], 0);
 }
 
-/* A transfer as a program does it: chunks are produced while the buffer drains. */
+/* A transfer as in a program: chunks are produced while the buffer drains. */
 static uint8_t object[200000], arrived[200000];
 
 static int take_chunk(const dx_hbtp_context *c)

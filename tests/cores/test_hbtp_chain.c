@@ -8,7 +8,7 @@
 typedef struct trail { /* what ran, in order: 'a' before, 'A' after, 'h' the handler */
     char     text[40];
     size_t   size;
-    int      stop_at, stop_with, handler_result; /* stop_at: 0..2, -1 none */
+    int      stop_at, stop_with, handler_result; /* stop_at: 0..2, or -1 for none */
     uint32_t seen[3];
 } trail;
 

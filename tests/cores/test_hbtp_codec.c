@@ -1,5 +1,5 @@
-/* Tests of COMPRESSED and ENCRYPTED in dx_hbtp.h: with small codecs of their own, and, where -DDX_CODEC_ZSTD and
-   -DDX_CODEC_SODIUM say so, with zstd and libsodium. */
+/* Tests of COMPRESSED and ENCRYPTED in dx_hbtp.h: with small toy codecs and, with -DDX_CODEC_ZSTD and
+   -DDX_CODEC_SODIUM, with zstd and libsodium. */
 #define DX_IMPLEMENTATION
 #include "../../dx_hbtp.h"
 #include "../../layers/dx_codec.h"
@@ -8,7 +8,7 @@
 
 enum { PAYLOAD = 400 };
 
-/* >>codecs of our own: not secret, not small, but each byte, header and counter matters ---- */
+/* >>toy codecs: not secret, not small, but each byte, header and counter matters ----------- */
 typedef struct keys { uint64_t send, receive; } keys;
 
 static void tag_of(uint64_t key, uint64_t counter, const uint8_t *header, const uint8_t *data, size_t size, uint8_t tag[16])
@@ -60,7 +60,7 @@ static int64_t toy_unpack(void *user, const void *in, size_t size, void *out, si
 
 static const dx_hbtp_codec toy_codec = {toy_pack, toy_unpack, NULL};
 
-/* Writes all that it may before it has read anything, as a codec may. */
+/* Writes all that it may before it reads anything, which a codec is allowed to do. */
 static size_t careless_pack(void *user, const void *in, size_t size, void *out, size_t capacity)
 {
     memset(out, 0, capacity);
@@ -100,7 +100,7 @@ static int echo(const dx_hbtp_context *c)
     side *x = (side *)c->session->desc.user;
     int error = dx_hbtp_write_packed(c->out, c->session->desc.codec, 0x31, 0, c->frame->sequence, c->payload, c->payload_size);
     x->calls++;
-    if (!error && x->fail_first) { /* what was written is dropped, its counter with it */
+    if (!error && x->fail_first) { /* the written frame is dropped, with its counter */
         x->fail_first--;
         return 500;
     }
@@ -247,13 +247,13 @@ DX_TEST(st_19_replayed_reordered_changed_and_plain_frames_close)
     DX_CHECK_EQ(size, 29);
     side *b = start(1, true, NULL, 1000, false);
     DX_CHECK_EQ(feed_error(b, wire[0], size), 0);
-    DX_CHECK_EQ(feed_error(b, wire[0], size), DX_HBTP_ECORRUPT); /* again */
+    DX_CHECK_EQ(feed_error(b, wire[0], size), DX_HBTP_ECORRUPT); /* replayed */
     DX_CHECK_EQ(b->got, 1);
     b = start(1, true, NULL, 1000, false);
-    DX_CHECK_EQ(feed_error(b, wire[1], size), DX_HBTP_ECORRUPT); /* before its turn */
+    DX_CHECK_EQ(feed_error(b, wire[1], size), DX_HBTP_ECORRUPT); /* too early */
     b = start(1, true, NULL, 1000, false);
     DX_CHECK_EQ(feed_error(b, wire[0], size) | feed_error(b, wire[2], size), DX_HBTP_ECORRUPT); /* one is lost */
-    for (size_t bit = 0; bit < size * 8; bit++) { /* but for the length: it makes another frame */
+    for (size_t bit = 0; bit < size * 8; bit++) { /* except the length, which makes it another frame */
         if (bit / 8 >= 4 && bit / 8 < 8) continue;
         uint8_t copy[64];
         memcpy(copy, wire[0], size);
@@ -270,7 +270,7 @@ DX_TEST(st_19_replayed_reordered_changed_and_plain_frames_close)
         b = start(1, true, NULL, 1000, false);
         DX_CHECK_EQ(feed_error(b, frame, 8 + n), DX_HBTP_ECORRUPT);
     }
-    b = start(1, true, NULL, 1000, false); /* nothing in the clear once there are keys */
+    b = start(1, true, NULL, 1000, false); /* no clear text once there are keys */
     DX_CHECK_EQ(feed_error(b, (const uint8_t *)"\x10\0\0\0\0\0\0\0", 8), DX_HBTP_EHEADER);
     b = start(1, true, NULL, 1000, false);
     DX_CHECK_EQ(feed_error(b, (const uint8_t *)"\x02\x08\0\0\0\0\0\0", 8), DX_HBTP_EHEADER);
@@ -343,11 +343,11 @@ static void check_refused(side *b, unsigned status)
 DX_TEST(hb_4_packed_payloads_are_unpacked_within_the_limit)
 {
     side *b = start(1, false, &toy_codec, 1000, false);
-    send_packed(b, 0x10, 1, 0, "\x90\1\0\0x", 5); /* 400: just the limit */
+    send_packed(b, 0x10, 1, 0, "\x90\1\0\0x", 5); /* 400: exactly the limit */
     DX_CHECK_EQ(b->got, 1);
     DX_CHECK_EQ(b->data_size, 400);
     for (int i = 0; i < 400; i++) DX_CHECK_EQ(b->data[i], 'x');
-    send_packed(b, 0x10, 5, 9, "\x91\1\0\0x", 5); /* bombs */
+    send_packed(b, 0x10, 5, 9, "\x91\1\0\0x", 5); /* compression bombs */
     check_refused(b, 413);
     send_packed(b, 0x10, 5, 9, "\xff\xff\xff\xffx", 5);
     check_refused(b, 413);
@@ -414,7 +414,7 @@ DX_TEST(hb_4_a_payload_that_lies_in_the_buffer_is_packed_without_writing_over_it
             DX_CHECK_EQ(dx_hbtp_write_packed(&out, &careless_codec, 0x10, 0, 5, dx_hbtp_out_next(&out) + before, 90), 0);
             const uint8_t *p = dx_hbtp_out_data(&out, &size);
             DX_CHECK_EQ(dx_hbtp_parse(p, size, 100, &f), (int64_t)size);
-            DX_CHECK_EQ(f.flags, capacity >= 8 + before + 90 + 79); /* where there is room behind it */
+            DX_CHECK_EQ(f.flags, capacity >= 8 + before + 90 + 79); /* if there is room after it */
             for (size_t i = 0; !f.flags && i < 90; i++) DX_CHECK_EQ(f.payload[i], 'q');
             if (f.flags) DX_CHECK_MEM(f.payload, "Z\0\0\0q", 5);
         }
@@ -463,14 +463,14 @@ DX_TEST(hb_4_zstd_with_and_without_a_dictionary)
     dx_codec_init_zstd(&codec, &z);
     dx_codec_init_zstd(&dict_codec, &with);
     size_t size = state_line(5000), small = dict_codec.pack(dict_codec.user, state_text[5000 & 63], size, packed, sizeof packed);
-    DX_CHECK(small > 0 && small * 2 < size); /* with the dictionary under half of it */
+    DX_CHECK(small > 0 && small * 2 < size); /* with the dictionary: less than half */
     DX_CHECK_EQ(dict_codec.unpack(dict_codec.user, packed, small, back, sizeof back), (int64_t)size);
     DX_CHECK_MEM(back, state_text[5000 & 63], size);
     DX_CHECK_EQ(codec.unpack(codec.user, packed, small, back, sizeof back), DX_HBTP_ENOTSUP); /* without it */
     DX_CHECK_EQ(dict_codec.unpack(dict_codec.user, packed, small, back, size - 1), DX_HBTP_ETOOBIG);
     for (size_t cut = 0; cut < small; cut++) DX_CHECK(dict_codec.unpack(dict_codec.user, packed, cut, back, sizeof back) < 0);
     packed[small] = 0;
-    DX_CHECK_EQ(dict_codec.unpack(dict_codec.user, packed, small + 1, back, sizeof back), DX_HBTP_ECORRUPT); /* something behind it */
+    DX_CHECK_EQ(dict_codec.unpack(dict_codec.user, packed, small + 1, back, sizeof back), DX_HBTP_ECORRUPT); /* trailing data */
     for (size_t bit = 0; bit < small * 8; bit++) { /* accepted or refused, but never beyond the buffer */
         char *copy = (char *)malloc(small), *room = (char *)malloc(size);
         memcpy(copy, packed, small);
@@ -479,27 +479,27 @@ DX_TEST(hb_4_zstd_with_and_without_a_dictionary)
         free(copy);
         free(room);
     }
-    /* What does not get smaller is not packed, whatever room is asked to be enough. */
+    /* Incompressible data is not compressed, whatever the capacity. */
     for (size_t room = 0; room < 100; room++) {
         char noise[100];
         uint64_t state = room;
         for (size_t i = 0; i < sizeof noise; i++) noise[i] = (char)(dx_test_random(&state) & 0xff);
         DX_CHECK_EQ(codec.pack(codec.user, noise, sizeof noise, packed, room), 0);
     }
-    /* A skippable frame, which zstd takes for an empty one: not a payload, however it is filled. */
+    /* A skippable frame, which zstd treats as an empty one, is no payload, whatever it contains. */
     for (unsigned magic = 0x50; magic < 0x60; magic++) {
         const char skippable[] = {(char)magic, 0x2a, 0x4d, 0x18, 4, 0, 0, 0, 1, 2, 3, 4};
         DX_CHECK_EQ(codec.unpack(codec.user, skippable, sizeof skippable, back, sizeof back), DX_HBTP_ECORRUPT);
         DX_CHECK_EQ(dict_codec.unpack(dict_codec.user, skippable, sizeof skippable, back, sizeof back), DX_HBTP_ECORRUPT);
     }
-    /* A bomb: 100 MB of zeros in a few KB. It is refused by what it says. */
+    /* A compression bomb: 100 MB of zeros in a few KB. Its stated size gets it refused. */
     char *zeros = (char *)calloc(1, 100000000), *bomb = (char *)malloc(20000);
     small = codec.pack(codec.user, zeros, 100000000, bomb, 20000);
     DX_CHECK(small > 0 && small < 20000);
     DX_CHECK_EQ(codec.unpack(codec.user, bomb, small, back, sizeof back), DX_HBTP_ETOOBIG);
     free(zeros);
     free(bomb);
-    /* A frame that does not say how large it becomes. */
+    /* A frame without its uncompressed size. */
     ZSTD_CCtx_setParameter((ZSTD_CCtx *)z.cctx, ZSTD_c_contentSizeFlag, 0);
     small = ZSTD_compress2((ZSTD_CCtx *)z.cctx, packed, sizeof packed, "aaaaaaaaaaaaaaaaaaaaaaaa", 24);
     DX_CHECK(!ZSTD_isError(small));
@@ -512,7 +512,7 @@ DX_TEST(hb_4_zstd_with_and_without_a_dictionary)
 #endif
 
 #ifdef DX_CODEC_ZSTD
-/* One frame, whole, of the dictionary that the receiver has: nothing in front of it, behind it or in its place. */
+/* One complete frame, with the receiver's dictionary: nothing before it, after it or in its place. */
 DX_TEST(hb_4_zstd_payloads_are_one_frame_of_the_right_dictionary)
 {
     static char samples[2][200000], dictionary[2][4096], packed[4000], back[400];
@@ -540,7 +540,7 @@ DX_TEST(hb_4_zstd_payloads_are_one_frame_of_the_right_dictionary)
     for (int k = 0; k < 3; k++) {
         const size_t n = codec[k].pack(codec[k].user, text, size, packed, sizeof packed);
         DX_CHECK(n > 0);
-        for (int other = 0; other < 3; other++) { /* a frame without a dictionary is for all */
+        for (int other = 0; other < 3; other++) { /* a frame without a dictionary is valid for all */
             const int64_t want = k == 0 || k == other ? (int64_t)size : DX_HBTP_ENOTSUP;
             memset(back, 0, sizeof back);
             DX_CHECK_EQ(codec[other].unpack(codec[other].user, packed, n, back, sizeof back), want);
@@ -570,7 +570,7 @@ DX_TEST(hb_4_zstd_payloads_are_one_frame_of_the_right_dictionary)
 #endif
 
 #ifdef DX_CODEC_SODIUM
-/* The nonce is sixteen zeros and the whole counter, the lowest byte first. */
+/* The nonce is sixteen zero bytes and the whole counter, little-endian. */
 DX_TEST(st_19_libsodium_seals_with_the_whole_counter)
 {
     dx_codec_sodium keys;
@@ -618,7 +618,7 @@ DX_TEST(st_19_libsodium_two_sessions_and_the_vector_of_the_document)
     DX_CHECK_EQ(a->results, 12);
     DX_CHECK_EQ(a->last_error, 0);
     DX_CHECK_MEM(a->data, "again and again", 15);
-    a->cipher.sealed--; /* a counter used twice is noticed */
+    a->cipher.sealed--; /* reusing a counter is detected */
     DX_CHECK_EQ(dx_hbtp_call(&a->s, 1, "x", 1, UINT64_MAX, NULL, NULL), 0);
     carry(a, b, SIZE_MAX);
     DX_CHECK_EQ(b->s.error, DX_HBTP_ECORRUPT);

@@ -1,5 +1,5 @@
-/* Version 2 of HBTP: what two sides agree upon with a Hello, and what they may do then. Sessions of every age talk both ways;
-   Hellos are cut, changed and put together at random. */
+/* Version 2 of HBTP: what two sides negotiate with a Hello, and what they may do after it. Sessions of all
+   versions talk both ways; Hellos are truncated, modified and composed at random. */
 #define DX_IMPLEMENTATION
 #include "../../dx_hbtp.h"
 #define DX_TEST_MAIN
@@ -22,7 +22,7 @@ typedef struct end {
     int             error;
     uint16_t        later;
     bool            puts_off;
-    unsigned        again;     /* so often a call says EAGAIN */
+    unsigned        again;     /* this many calls return EAGAIN */
     bool            closes;    /* when the peer drains */
     uint64_t        deadline_ns;
     uint64_t        stream_bytes;
@@ -34,7 +34,7 @@ typedef struct end {
     uint16_t        token_size;
 } end;
 
-static end ends[2]; /* 0 has made the connection */
+static end ends[2]; /* side 0 opened the connection */
 static uint64_t now;
 
 static end *end_of(const dx_hbtp_session *s) { return (end *)s->desc.user; }
@@ -109,7 +109,7 @@ static void end_desc(end *e, dx_hbtp_session_desc *d)
     d->user = e;
 }
 
-/* greets: it knows version 2. */
+/* greets: it supports version 2. */
 static void end_open(end *e, bool greets, const dx_hbtp_session_desc *d)
 {
     dx_hbtp_session_desc usual;
@@ -129,7 +129,7 @@ static void both_open(bool first_greets, bool second_greets)
     end_open(&ends[1], second_greets, NULL);
 }
 
-/* What one has written goes to the other. */
+/* Move what one side has written to the other. */
 static bool pass(int from)
 {
     size_t size;
@@ -163,7 +163,7 @@ static void call_works(int from)
     DX_CHECK(ends[from].results == before + 1 && ends[from].error == 0);
 }
 
-/* A payload of fields to side 1, as the Hello of a peer. Returns the status of its answer; 0: it was accepted. */
+/* Feed a payload of fields to side 1, as a peer's Hello. Returns the status of its answer; 0: accepted. */
 static int hello_of(const uint8_t *payload, size_t size)
 {
     uint8_t frame[600] = {DX_HBTP_OP_HELLO, DX_HBTP_FLAG_EXPECTS_RESPONSE, 9, 0, (uint8_t)size, (uint8_t)(size >> 8)};
@@ -271,12 +271,12 @@ DX_TEST(hb_20_the_captures_of_the_document_are_what_their_comments_say)
     DX_CHECK(captures == 3 && frames == 39);
 }
 
-/* >>ages --------------------------------------------------------------- */
+/* >>versions ----------------------------------------------------------- */
 DX_TEST(hb_21_sides_of_every_age_talk_both_ways)
 {
     for (int ages = 0; ages < 4; ages++) {
         both_open(ages & 1, ages & 2);
-        if (ages & 1) { /* calls that follow at once are of version 1 */
+        if (ages & 1) { /* calls sent right after it are of version 1 */
             DX_CHECK_EQ(dx_hbtp_say_hello(&ends[0].s, &ends[0].hello, UINT64_MAX), 0);
             DX_CHECK_EQ(dx_hbtp_say_hello(&ends[0].s, &ends[0].hello, UINT64_MAX), DX_HBTP_EINVAL);
             call_works(0);
@@ -321,7 +321,7 @@ DX_TEST(hb_21_what_an_old_side_does_not_know_it_is_not_sent)
     greet();
     DX_CHECK_EQ(dx_hbtp_call(&ends[0].s, 1, "hi", 2, now + MS, NULL, &sequence), 0);
     DX_CHECK_EQ(dx_hbtp_cancel(&ends[0].s, sequence), 0);
-    ends[0].s.desc.require_checksum = true; /* chunks come whole, and one may be too long */
+    ends[0].s.desc.require_checksum = true; /* chunks are not split, and one may be too long */
     DX_CHECK_EQ(dx_hbtp_open(&ends[0].s, 1, NULL, 0, 1000, NULL, &stream), DX_HBTP_ETOOBIG);
     ends[0].s.desc.require_checksum = false;
     DX_CHECK_EQ(dx_hbtp_drain(&ends[0].s, 503, NULL), 0);
@@ -425,7 +425,7 @@ DX_TEST(hb_22_a_peer_is_let_in_by_its_token)
     }
 }
 
-/* Whatever a peer calls a Hello: an answer, an agreement that it has made, or a refusal. */
+/* Whatever bytes a peer sends as a Hello: an answer, an agreement to its terms, or a refusal. */
 DX_PROPERTY(hb_22_any_bytes_are_no_hello_or_one, 20000)
 {
     uint8_t bytes[64];
@@ -437,14 +437,14 @@ DX_PROPERTY(hb_22_any_bytes_are_no_hello_or_one, 20000)
     status = hello_of(bytes, size);
     DX_CHECK(status == 0 || status == 400 || status == 426 || status == 501);
     if (!status) DX_CHECK(bytes[0] == 1 && bytes[3] <= 2 && ends[1].s.peer.version == (bytes[4] < 2 ? 1 : 2));
-    if (!status && ends[1].s.peer.version == 2) { /* and the session lives */
+    if (!status && ends[1].s.peer.version == 2) { /* and the session stays open */
         dx_hbtp_out_reset(&ends[1].out);
         static const uint8_t ping[] = {0, 4, 5, 0, 0, 0, 0, 0};
         DX_CHECK_EQ(dx_hbtp_feed(&ends[1].s, ping, sizeof ping, now), 8);
     }
 }
 
-/* >>what is agreed upon ------------------------------------------------ */
+/* >>negotiated terms --------------------------------------------------- */
 DX_TEST(hb_23_limits_that_the_peer_states_hold_here)
 {
     static uint8_t bytes[1200];
@@ -499,13 +499,13 @@ DX_TEST(hb_23_a_deadline_travels_and_what_is_too_late_is_not_begun)
     DX_CHECK_EQ(dx_hbtp_call(&ends[0].s, 1, "hi", 2, now + 7 * MS + 1, NULL, NULL), 0);
     settle();
     DX_CHECK(ends[1].handled == 1 && ends[1].deadline_ns == now + 7 * MS);
-    DX_CHECK_EQ(dx_hbtp_call(&ends[0].s, 1, "hi", 2, now + 1, NULL, NULL), 0); /* a part of a millisecond is one */
+    DX_CHECK_EQ(dx_hbtp_call(&ends[0].s, 1, "hi", 2, now + 1, NULL, NULL), 0); /* a fraction of a millisecond counts as one */
     settle();
     DX_CHECK(ends[1].handled == 2 && ends[1].deadline_ns == now + MS);
     DX_CHECK_EQ(dx_hbtp_call(&ends[0].s, 1, "hi", 2, now, NULL, NULL), 0);
     settle();
     DX_CHECK(ends[1].handled == 2 && ends[0].error == DX_HBTP_EREMOTE && ends[0].status == 408);
-    DX_CHECK_EQ(dx_hbtp_request(&ends[0].s, 0x8001, 0, "hi", 2, now + MS, NULL, NULL), 0); /* an extended opcode behind it */
+    DX_CHECK_EQ(dx_hbtp_request(&ends[0].s, 0x8001, 0, "hi", 2, now + MS, NULL, NULL), 0); /* an extended opcode after it */
     settle();
     DX_CHECK(ends[0].error == DX_HBTP_EREMOTE && ends[0].status == 404);
     call_works(0);
@@ -526,8 +526,8 @@ DX_TEST(hb_23_fields_that_cannot_be_read_are_refused_and_the_session_goes_on)
         {400, 2, {1, 0}},
         {400, 3, {1, 0, 1}},
         {400, 6, {3, 0, 1, 0, 0, 1}},                /* a deadline without a value */
-        {400, 9, {6, 0, 9, 0, 0, 9, 0, 0, 1}},       /* the same twice */
-        {400, 7, {4, 0, 9, 2, 0, 7, 1}},             /* a field that ends behind them */
+        {400, 9, {6, 0, 9, 0, 0, 9, 0, 0, 1}},       /* a duplicate field */
+        {400, 7, {4, 0, 9, 2, 0, 7, 1}},             /* a field that ends beyond the payload */
         {501, 6, {3, 0, 128, 0, 0, 1}},
     };
     for (size_t i = 0; i < sizeof extras / sizeof extras[0]; i++) {
@@ -597,7 +597,7 @@ DX_TEST(hb_24_a_cancel_reaches_the_handler_that_answers_later)
     DX_CHECK(ends[0].results == 1 && ends[0].error == DX_HBTP_ECANCELED);
     settle();
     DX_CHECK(ends[1].cancels == 1 && ends[1].cancelled == sequence);
-    DX_CHECK_EQ(dx_hbtp_reply_error(&ends[1].s, sequence, 499, "cancelled"), 0); /* each request has an answer */
+    DX_CHECK_EQ(dx_hbtp_reply_error(&ends[1].s, sequence, 499, "cancelled"), 0); /* each request gets an answer */
     settle();
     DX_CHECK(ends[0].results == 1 && ends[0].events[DX_HBTP_EVENT_LATE] == 1);
     DX_CHECK(dx_hbtp_is_idle(&ends[0].s) && dx_hbtp_is_idle(&ends[1].s));
@@ -622,7 +622,7 @@ DX_TEST(hb_25_a_drain_answers_what_came_before_and_refuses_the_rest_unbegun)
     DX_CHECK_EQ(dx_hbtp_reply(&ends[1].s, ends[1].later, "done", 4), 0);
     settle();
     DX_CHECK(ends[0].results == 2 && ends[0].error == 0 && dx_hbtp_is_idle(&ends[1].s));
-    call_works(1); /* the side that drains may still ask */
+    call_works(1); /* the draining side may still send requests */
 }
 
 /* >>crossings ---------------------------------------------------------- */
@@ -631,7 +631,7 @@ DX_TEST(hb_25_drains_that_cross_are_both_heard_and_answered)
     both_open(true, true);
     greet();
     for (int i = 0; i < 2; i++) DX_CHECK_EQ(dx_hbtp_drain(&ends[i].s, 503, NULL), 0);
-    for (int i = 0; i < 2; i++) DX_CHECK_EQ(dx_hbtp_drain(&ends[i].s, 503, NULL), 0); /* which tells nothing again */
+    for (int i = 0; i < 2; i++) DX_CHECK_EQ(dx_hbtp_drain(&ends[i].s, 503, NULL), 0); /* the second call does nothing */
     settle();
     for (int i = 0; i < 2; i++) {
         DX_CHECK(ends[i].s.peer.drains && ends[i].events[DX_HBTP_EVENT_DRAIN] == 1 && dx_hbtp_is_idle(&ends[i].s));
@@ -670,7 +670,7 @@ DX_TEST(hb_20_a_hello_that_is_not_answered_in_time_ends_the_session)
     both_open(true, true);
     DX_CHECK_EQ(dx_hbtp_say_hello(&ends[0].s, &ends[0].hello, now + 20 * MS), 0);
     DX_CHECK_EQ(dx_hbtp_call(&ends[0].s, 1, "hi", 2, UINT64_MAX, NULL, NULL), 0);
-    dx_hbtp_out_reset(&ends[0].out); /* nobody hears it */
+    dx_hbtp_out_reset(&ends[0].out); /* the peer does not see it */
     DX_CHECK_EQ(dx_hbtp_tick(&ends[0].s, now + 20 * MS - 1), now + 20 * MS);
     DX_CHECK_EQ(ends[0].s.state == DX_HBTP_CLOSED, 0);
     (void)dx_hbtp_tick(&ends[0].s, now + 20 * MS);
@@ -686,7 +686,7 @@ DX_TEST(hb_20_a_buffer_of_its_own_keeps_to_the_limit_of_the_peer_as_well)
     static const uint8_t bytes[1200];
     dx_hbtp_out out;
     size_t size;
-    dx_hbtp_file_chunk chunk = {1, 0, bytes, 984, false}; /* and 16 in front of them */
+    dx_hbtp_file_chunk chunk = {1, 0, bytes, 984, false}; /* and 16 before them */
     DX_CHECK_EQ(dx_hbtp_out_init(&out, memory, sizeof memory), 0);
     DX_CHECK_EQ(dx_hbtp_out_set_payload_max(&out, 255), DX_HBTP_EINVAL);
     DX_CHECK_EQ(dx_hbtp_out_set_payload_max(&out, 1000), 0);
@@ -697,9 +697,9 @@ DX_TEST(hb_20_a_buffer_of_its_own_keeps_to_the_limit_of_the_peer_as_well)
     DX_CHECK_EQ(dx_hbtp_write_file_chunk(&out, 1, &chunk), DX_HBTP_ETOOBIG);
     (void)dx_hbtp_out_data(&out, &size);
     DX_CHECK_EQ(size, 8 + 1000);
-    dx_hbtp_out_reset(&out); /* which does not forget it */
+    dx_hbtp_out_reset(&out); /* which keeps it */
     DX_CHECK_EQ(dx_hbtp_write_rpc_response(&out, 1, bytes, 1001), DX_HBTP_ETOOBIG);
-    for (int i = 0; i < 2; i++) { /* any go */
+    for (int i = 0; i < 2; i++) { /* any may */
         DX_CHECK_EQ(dx_hbtp_out_set_payload_max(&out, i ? UINT32_MAX : 0), 0);
         DX_CHECK_EQ(dx_hbtp_write_rpc_response(&out, 1, bytes, 1001), 0);
         dx_hbtp_out_reset(&out);
@@ -716,8 +716,8 @@ DX_TEST(hb_25_a_drain_is_heard_by_a_side_with_as_many_requests_as_it_takes)
     ends[1].puts_off = true;
     greet();
     for (int i = 0; i < 2; i++) DX_CHECK_EQ(dx_hbtp_call(&ends[0].s, 1, "1", 1, UINT64_MAX, NULL, NULL), 0);
-    DX_CHECK_EQ(dx_hbtp_drain(&ends[0].s, 503, NULL), DX_HBTP_EAGAIN); /* it would be a third */
-    ends[0].s.peer.requests_max = 0;                                   /* of a peer that did not say */
+    DX_CHECK_EQ(dx_hbtp_drain(&ends[0].s, 503, NULL), DX_HBTP_EAGAIN); /* it would be the third */
+    ends[0].s.peer.requests_max = 0;                                   /* of a peer that did not state it */
     DX_CHECK_EQ(dx_hbtp_drain(&ends[0].s, 503, NULL), 0);
     settle();
     DX_CHECK(ends[1].handled == 2 && ends[1].s.peer.drains && ends[0].s.waiting == 2);
@@ -796,7 +796,7 @@ DX_TEST(hb_25_nothing_is_written_behind_a_close_that_a_drain_is_answered_by)
 DX_TEST(hb_25_a_request_that_was_begun_before_the_drain_is_answered)
 {
     static const uint8_t call[] = {0x30, 4, 7, 0, 3, 0, 0, 0, 1, 'h', 'i'};
-    for (int how = 0; how < 2; how++) { /* frames of the short way, and of the long one */
+    for (int how = 0; how < 2; how++) { /* short frames and long ones */
         const uint8_t *p;
         size_t size;
         both_open(true, true);
@@ -810,7 +810,7 @@ DX_TEST(hb_25_a_request_that_was_begun_before_the_drain_is_answered)
         p = dx_hbtp_out_data(&ends[1].out, &size);
         DX_CHECK(size == 10 && p[0] == DX_HBTP_OP_RPC_RESPONSE && ends[1].handled == 2);
         dx_hbtp_out_reset(&ends[1].out);
-        DX_CHECK_EQ(dx_hbtp_feed(&ends[1].s, call, sizeof call, now), (int64_t)sizeof call); /* another one is not begun */
+        DX_CHECK_EQ(dx_hbtp_feed(&ends[1].s, call, sizeof call, now), (int64_t)sizeof call); /* no other request is started */
         DX_CHECK_EQ(ends[1].handled, 2);
     }
 }
@@ -833,11 +833,11 @@ DX_TEST(hb_23_a_deadline_counts_from_the_first_time_and_frees_the_room_it_waited
     DX_CHECK(size > 10 && p[0] == DX_HBTP_OP_RPC_ERROR && (p[8] | p[9] << 8) == 408 && ends[1].handled == 5);
     dx_hbtp_out_reset(&ends[1].out);
     ends[1].again = 0;
-    DX_CHECK_EQ(dx_hbtp_feed(&ends[1].s, call, sizeof call, now), (int64_t)sizeof call); /* one of its own */
+    DX_CHECK_EQ(dx_hbtp_feed(&ends[1].s, call, sizeof call, now), (int64_t)sizeof call); /* a request of its own */
     DX_CHECK(ends[1].handled == 6 && ends[1].deadline_ns == now + 5 * MS);
 }
 
-static int on_big(const dx_hbtp_context *c) /* wants an empty buffer */
+static int on_big(const dx_hbtp_context *c) /* needs an empty buffer */
 {
     if (dx_hbtp_out_room(c->out) < OUT) return DX_HBTP_ENOSPACE;
     return dx_hbtp_write_rpc_response(c->out, c->frame->sequence, NULL, 0);
@@ -899,7 +899,7 @@ DX_TEST(hb_20_a_hello_that_every_peer_would_refuse_is_not_said)
     DX_CHECK_EQ(dx_hbtp_say_hello(&ends[0].s, &ends[0].hello, UINT64_MAX), DX_HBTP_EINVAL);
 }
 
-/* Requests that were cancelled, and are answered when all numbers have been given out since. */
+/* Cancelled requests that are answered after all numbers have been used since. */
 DX_TEST(hb_24_a_late_answer_is_none_of_a_later_request_with_the_same_number)
 {
     uint16_t old[8];
@@ -914,7 +914,7 @@ DX_TEST(hb_24_a_late_answer_is_none_of_a_later_request_with_the_same_number)
     }
     settle();
     ends[1].puts_off = false;
-    for (; others < 3 * 65536; others++) { /* the number is free only when it was answered */
+    for (; others < 3 * 65536; others++) { /* the number is free only once it was answered */
         uint16_t number;
         DX_CHECK_EQ(dx_hbtp_call(&ends[0].s, 1, "new", 3, UINT64_MAX, NULL, &number), 0);
         for (int i = 0; i < 8; i++) DX_CHECK(number != old[i]);
@@ -926,12 +926,12 @@ DX_TEST(hb_24_a_late_answer_is_none_of_a_later_request_with_the_same_number)
 }
 
 /* >>a model ------------------------------------------------------------
-   Hello, requests, cancels, drains and closes that meet on the line in every order, cut anywhere. A side closes as the
-   contract of dx_hbtp_drain() allows it: told, and idle. Then, whoever has said what to whom before,
+   Hello, requests, cancels, drains and closes cross on the line in every order, split anywhere. A side
+   closes as the contract of dx_hbtp_drain() allows: after the notification, when idle. Then, always,
 
-       a request is handled at most once, and not at all where its answer is 503;
-       between sides that have agreed upon version 2, each request has an answer unless its own side gave it up;
-       nobody is told of a drain twice, and both have the same view of the version and the drains. */
+       a request is handled at most once, and not at all if its answer is 503;
+       after both have agreed on version 2, each request gets an answer unless its own side gave it up;
+       no side is notified of a drain twice, and both agree about the version and the drains. */
 enum { ASKED = 200 };
 typedef struct asked {
     int      from;
@@ -946,10 +946,10 @@ static dx_choices *luck;
 static uint16_t    owed[2][ASKED]; /* answers that a side gives later */
 static uint8_t     owed_name[2][ASKED];
 static unsigned    owed_count[2];
-static uint8_t     lines[2][1 << 15]; /* what side x has sent, and the other has not taken */
+static uint8_t     lines[2][1 << 15]; /* what side x has sent and the other has not consumed */
 static size_t      line_size[2];
 static bool        told[2], closed_v2[2];
-static bool        patient; /* handlers may ask to be called again: not for ever */
+static bool        patient; /* handlers may ask for another call, but not forever */
 
 static int cross_call(const dx_hbtp_context *c)
 {
@@ -1006,7 +1006,7 @@ static void cross_drain(int me)
     told[me] |= !dx_hbtp_drain(&ends[me].s, 503, NULL);
 }
 
-/* As a program that drains: again until it was told, and the end when nothing waits. */
+/* As a draining program: retry until it is notified, and close when nothing is pending. */
 static void cross_leave(int me)
 {
     if (!ends[me].s.drains_ || ends[me].s.state == DX_HBTP_CLOSED) return;
@@ -1031,7 +1031,7 @@ static bool cross_move(int from, size_t put, size_t take)
     DX_CHECK_EQ(dx_hbtp_out_consume(&ends[from].out, size), 0);
     if (take > line_size[from]) take = line_size[from];
     if (ends[!from].s.state == DX_HBTP_CLOSED) used = (int64_t)take;
-    else used = dx_hbtp_feed(&ends[!from].s, lines[from], take, now); /* also what was gathered, again */
+    else used = dx_hbtp_feed(&ends[!from].s, lines[from], take, now); /* including collected bytes, again */
     if (used < 0 || ends[!from].s.state == DX_HBTP_CLOSED) used = (int64_t)take;
     line_size[from] -= (size_t)used;
     memmove(lines[from], lines[from] + used, line_size[from]);
@@ -1040,7 +1040,7 @@ static bool cross_move(int from, size_t put, size_t take)
 
 DX_PROPERTY(hb_26_hello_drain_cancel_and_close_cross_in_every_order, 4000)
 {
-    const unsigned ages = (unsigned)dx_choose(c, 4); /* 3 and 4: both know version 2 */
+    const unsigned ages = (unsigned)dx_choose(c, 4); /* 3 and 4: both support version 2 */
     bool said = false;
     both_open(true, ages >= 2);
     luck = c;
@@ -1060,7 +1060,7 @@ DX_PROPERTY(hb_26_hello_drain_cancel_and_close_cross_in_every_order, 4000)
         const int me = (int)dx_choose(c, 1);
         switch (dx_choose(c, 9)) {
         case 0:
-            if (me || said || !ages || ask_count || ends[0].s.state == DX_HBTP_CLOSED) break; /* the side that connects says it first */
+            if (me || said || !ages || ask_count || ends[0].s.state == DX_HBTP_CLOSED) break; /* the connecting side says it first */
             DX_CHECK_EQ(dx_hbtp_say_hello(&ends[0].s, &ends[0].hello, UINT64_MAX), 0);
             said = true;
             break;
@@ -1074,7 +1074,7 @@ DX_PROPERTY(hb_26_hello_drain_cancel_and_close_cross_in_every_order, 4000)
         }
     }
     patient = false;
-    for (int quiet = 0; quiet < 20;) { /* and then everything comes to its end */
+    for (int quiet = 0; quiet < 20;) { /* and then let everything finish */
         bool moved = false;
         for (int i = 0; i < 2; i++) {
             moved |= owed_count[i] > 0 && ends[i].s.state != DX_HBTP_CLOSED;
@@ -1086,7 +1086,7 @@ DX_PROPERTY(hb_26_hello_drain_cancel_and_close_cross_in_every_order, 4000)
     }
     for (unsigned i = 0; i < ask_count; i++) DX_CHECK_EQ(asks[i].ended, 1);
     for (int i = 0; i < 2; i++) DX_CHECK(ends[i].events[DX_HBTP_EVENT_DRAIN] <= 1);
-    if (ends[0].s.error || ends[1].s.error) return; /* a Hello met a drain: refused, and said so */
+    if (ends[0].s.error || ends[1].s.error) return; /* a Hello met a drain: refused, and reported */
     for (int i = 0; i < 2; i++) {
         if (ends[i].s.drains_) DX_CHECK(ends[0].s.state == DX_HBTP_CLOSED && ends[1].s.state == DX_HBTP_CLOSED);
         else if (ends[!i].s.state != DX_HBTP_CLOSED) DX_CHECK_EQ(ends[0].s.peer.version, ends[1].s.peer.version);
@@ -1094,10 +1094,12 @@ DX_PROPERTY(hb_26_hello_drain_cancel_and_close_cross_in_every_order, 4000)
 }
 
 /* >>vectors ------------------------------------------------------------
-   tests/vectors/hbtp.txt, whose head says what its words mean. The clients of examples/clients/ are held to the same. */
+
+   The header of tests/vectors/hbtp.txt defines its words. The clients of examples/clients/ must pass the same
+   vectors. */
 enum { VECTOR_STREAMS = 8, VECTOR_BYTES = 24 * 1024 };
 
-typedef struct vector_stream { /* one that is open, or of ours that has ended */
+typedef struct vector_stream { /* one that is open, or our own that has ended */
     uint32_t id;
     uint32_t unread;
 } vector_stream;
@@ -1117,7 +1119,7 @@ typedef struct vector_side {
 } vector_side;
 
 static vector_side side;
-static size_t      vector_piece; /* bytes come in pieces of this size */
+static size_t      vector_piece; /* input comes in pieces of this size */
 
 static int vector_echo(const dx_hbtp_context *c)
 {
@@ -1165,7 +1167,7 @@ static int vector_on_stream(dx_hbtp_session *s, dx_hbtp_stream_event *event)
     return 0;
 }
 
-/* Bytes in hex, "61*500" among them, up to the end of the line. */
+/* Bytes in hex, including "61*500", up to the end of the line. */
 static size_t vector_hex(const char *text, uint8_t *out)
 {
     size_t n = 0;
@@ -1185,7 +1187,7 @@ static size_t vector_hex(const char *text, uint8_t *out)
 
 static void vector_feed(const uint8_t *bytes, size_t size)
 {
-    while (size) { /* what changes the rules for the next frame ends a turn: the rest comes again */
+    while (size) { /* a change of the rules for the next frame ends the feed: the rest is fed again */
         const int64_t n = dx_hbtp_feed(&side.s, bytes, size < vector_piece ? size : vector_piece, now);
         if (n < 0) return;
         bytes += n;
@@ -1199,7 +1201,7 @@ static unsigned vector_value(const char *words, const char *name, unsigned usual
     return at ? (unsigned)strtoul(at + strlen(name), NULL, 10) : usual;
 }
 
-/* A new session, by the words behind "set". */
+/* A new session, from the words after "set". */
 static void vector_begin(const char *words)
 {
     static const int results[] = {DX_HBTP_ESYS, DX_HBTP_LATER, DX_HBTP_STATUS_UNAVAILABLE};
@@ -1241,7 +1243,7 @@ static void vector_begin(const char *words)
     }
 }
 
-/* What the program does: the words behind "do". The limits of the peer may forbid it. */
+/* What the program does, from the words after "do". The peer's limits may forbid it. */
 static void vector_do(const char *words)
 {
     static uint8_t bytes[VECTOR_BYTES];
@@ -1268,7 +1270,7 @@ static void vector_do(const char *words)
     } else if (!strncmp(words, "cancel", 6)) error = dx_hbtp_cancel(&side.s, (uint16_t)number);
     else if (!strncmp(words, "reply", 5)) error = dx_hbtp_reply(&side.s, (uint16_t)number, bytes, size);
     else if (!strncmp(words, "send", 4)) error = dx_hbtp_send(&side.s, id, bytes, size) < 0;
-    else if (!strncmp(words, "read", 4)) (void)dx_hbtp_grant(&side.s, id, vector_find(id)->unread); /* or it has ended */
+    else if (!strncmp(words, "read", 4)) (void)dx_hbtp_grant(&side.s, id, vector_find(id)->unread); /* unless it has ended */
     else if (!strncmp(words, "finish", 6)) error = dx_hbtp_finish(&side.s, id, (uint16_t)strtoul(behind, NULL, 10), NULL);
     else if (!strncmp(words, "reset", 5)) error = dx_hbtp_reset(&side.s, id, (uint16_t)strtoul(behind, NULL, 10), NULL);
     else if (!strncmp(words, "hello", 5)) error = dx_hbtp_say_hello(&side.s, &side.hello, UINT64_MAX);
@@ -1278,7 +1280,7 @@ static void vector_do(const char *words)
     DX_CHECK(!error || error == DX_HBTP_EAGAIN || error == DX_HBTP_ECANCELED);
 }
 
-/* All that was written, the texts of statuses left out. */
+/* All written bytes, without the texts of statuses. */
 static size_t vector_written(uint8_t *out)
 {
     size_t left, n = 0;
@@ -1302,7 +1304,7 @@ static size_t vector_written(uint8_t *out)
     return n;
 }
 
-/* A line. What is wrong, or NULL. */
+/* Run one line. Returns the error, or NULL. */
 static const char *vector_step(const char *line)
 {
     static uint8_t bytes[VECTOR_BYTES], written[VECTOR_BYTES];
@@ -1338,7 +1340,7 @@ static void vectors_in_pieces(size_t piece)
     char *line = text;
     const char *name = NULL, *last = "";
     unsigned names = 0, wrong = 0;
-    bool begun = false; /* the session of this name */
+    bool begun = false; /* a session of this name exists */
     vector_piece = piece;
     DX_CHECK(text != NULL);
     while (line && *line) {

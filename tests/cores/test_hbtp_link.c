@@ -1,12 +1,12 @@
-/* The model of a connection: two sessions of dx_hbtp.h and between them a lossless line of a few bytes, with random splits,
-   delays and pauses. Programs on both sides stream, call, subscribe and publish; their handlers fail at every point, after
-   they have done things, and flush in between. Whatever happens on the way,
+/* The model of a connection: two sessions of dx_hbtp.h over a lossless line of a few bytes, with random splits, delays and
+   pauses. Programs on both sides stream, call, subscribe and publish; their handlers fail at every point, after side
+   effects, and flush in between. Whatever happens,
 
        every request ends exactly once, with one answer on the wire;
-       every byte of a stream arrives, once and in order, and so does its end and the status of it;
-       nobody applies a change of a state to a wrong base;
+       every byte of a stream arrives once and in order, and so do its end and status;
+       no state change is applied to a wrong base;
        as long as both sides read, something moves until everything is done;
-       both are of the version that both know.
+       both use the version that both know.
 
    The second part is about time: a peer that is silent, dribbles or does not read.
 
@@ -31,11 +31,11 @@ typedef struct side {
     uint8_t         out_memory[OUT], input[INPUT];
     _Alignas(8) uint64_t memory[2200];
     size_t          input_size, input_max;
-    unsigned        asleep;        /* steps in which it reads nothing */
-    unsigned        retries;       /* of the handler that runs, in a row */
-    uint32_t        calls_max;     /* at a time */
-    size_t          answer_max;    /* bytes of the answers that it gives */
-    uint16_t        later[LATER];  /* requests of the peer that it will answer, */
+    unsigned        asleep;        /* steps in which it does not read */
+    unsigned        retries;       /* consecutive retries of the current handler */
+    uint32_t        calls_max;     /* open at a time */
+    size_t          answer_max;    /* maximum size of its answers */
+    uint16_t        later[LATER];  /* requests of the peer to answer later, */
     uint16_t        later_id[LATER];
     size_t          later_count;
     bool            seen[STATES];  /* of the peer's states */
@@ -47,9 +47,9 @@ typedef struct track { /* a stream; index 0 and 1: the side */
     bool     open[2], over[2], cancelled;
     int      opener;
     uint32_t handle[2], window[2], owed[2]; /* owed: to be granted by the program */
-    uint64_t want[2], sent[2], got[2], record[2]; /* record: where the one that arrives began */
+    uint64_t want[2], sent[2], got[2], record[2]; /* record: where the arriving one began */
     bool     sent_end[2], got_end[2];
-    uint16_t status[2];  /* with which the side finishes */
+    uint16_t status[2];  /* the side's final status */
 } track;
 
 typedef struct call {
@@ -67,10 +67,10 @@ static uint64_t    truth[STATES];
 static dx_hbtp_hub hub;       /* of side 1 */
 static uint64_t    hub_memory[6 * STATES];
 static dx_choices *choices;
-static bool        calm;      /* no more trouble: let everything come to its end */
-static uint64_t    faults;    /* handlers that failed, in this run */
+static bool        calm;      /* no more faults: let everything finish */
+static uint64_t    faults;    /* handlers that failed in this run */
 static dx_hbtp_hello hellos[2];
-static unsigned    ages;      /* 1: side 0 says Hello; 2: side 1 knows what that is */
+static unsigned    ages;      /* 1: side 0 sends a Hello; 2: side 1 understands it */
 
 static int number_of(const side *x) { return x == &sides[1]; }
 
@@ -79,7 +79,8 @@ static uint8_t byte_of(const track *t, int from, uint64_t i)
     return (uint8_t)((size_t)(t - tracks) * 7 + (size_t)from * 3 + i * 13 + i / 251);
 }
 
-/* Records are what the receiving program takes in at once, before it grants anything: from one byte to its whole window. */
+/* Records: the unit in which the receiving program consumes before it grants anything, from one byte to its whole
+   window. */
 static uint64_t record_size(const track *t, int to)
 {
     const uint64_t n = (t->record[to] * 2654435761u >> 7) + (uint64_t)(t - tracks);
@@ -146,7 +147,7 @@ static int toy_open(void *user, uint64_t counter, const uint8_t header[8], const
 }
 
 /* >>line ------------------------------------------------------------------ */
-/* Bytes from the response buffer onto the line, as a socket takes them; also inside handlers. */
+/* Move bytes from the response buffer to the line, as a socket would; also inside handlers. */
 static size_t put_on_line(side *x, size_t most)
 {
     pipe_t *line = &pipes[number_of(x)];
@@ -212,7 +213,7 @@ static void finish_on(side *x, track *t)
 {
     const int me = number_of(x);
     if (!t->open[me] || t->over[me] || t->sent_end[me] || t->sent[me] < t->want[me]) return;
-    t->sent_end[me] = true; /* it may end inside */
+    t->sent_end[me] = true; /* it may end within the call */
     if (dx_hbtp_finish(&x->s, t->handle[me], t->status[me], "why")) t->sent_end[me] = false;
 }
 
@@ -235,7 +236,7 @@ static void call_from(side *x, uint8_t method, size_t size)
     k->arguments[0] = (uint8_t)call_count;
     k->size = size < 1 ? 1 : size > sizeof k->arguments ? sizeof k->arguments : size;
     for (size_t i = 1; i < k->size; i++) k->arguments[i] = (uint8_t)(i / 9);
-    /* A deadline that never comes here: time stands still. With version 2 it travels. */
+    /* A deadline that never expires here, as time stands still. Version 2 transmits it. */
     const uint64_t deadline = dx_choose(choices, 2) == 1 ? UINT64_C(7000000) : UINT64_MAX;
     if (!dx_hbtp_call(&x->s, method, k->arguments, k->size, deadline, k, NULL)) call_count++;
 }
@@ -270,7 +271,7 @@ static void subscribe_from(side *x, uint32_t state, bool on)
         return;
     call_count++;
     x->wants[state] = on;
-    if (!on) x->seen[state] = false; /* before it subscribes again, a whole comes first */
+    if (!on) x->seen[state] = false; /* after it subscribes again, a full state comes first */
 }
 
 static void publish(uint32_t state, bool whole)
@@ -279,7 +280,7 @@ static void publish(uint32_t state, bool whole)
     dx_hbtp_publish(&hub, state, whole ? DX_HBTP_OP_STATE_SYNC : DX_HBTP_OP_STATE_DELTA, &truth[state], 8);
 }
 
-/* Say so much that nothing more fits: what two sides that wait for each other begin with. */
+/* Write until nothing more fits: the start of a mutual deadlock. */
 static void fill_up(side *x)
 {
     static const uint8_t event[200] = {1};
@@ -291,7 +292,7 @@ static void fill_up(side *x)
     while (!dx_hbtp_write_frame(&x->out, DX_HBTP_OP_SERVER_EVENT, 0, 0, event, 0)) { }
 }
 
-/* Something that changes more than the response buffer, or not. */
+/* An action that changes more than the response buffer, or not. */
 static void do_anything(side *x)
 {
     track *t = track_count ? &tracks[dx_choose(choices, track_count - 1)] : NULL;
@@ -322,13 +323,13 @@ static int answer(const dx_hbtp_context *c, bool packed)
     uint8_t *place = dx_hbtp_out_next(c->out);
     if (!packed) return dx_hbtp_write_rpc_response(c->out, c->frame->sequence, c->payload, c->payload_size);
     if (dx_hbtp_out_room(c->out) < c->payload_size + 28) return DX_HBTP_ENOSPACE;
-    memcpy(place, c->payload, c->payload_size); /* where the payload will lie: packing must not write over it */
+    memcpy(place, c->payload, c->payload_size); /* where the payload will be: packing must not overwrite it */
     return dx_hbtp_write_packed(c->out, x->s.desc.codec, DX_HBTP_OP_RPC_RESPONSE, 0, c->frame->sequence, place, c->payload_size);
 }
 
 static int on_echo(const dx_hbtp_context *c) { return answer(c, c->user != NULL); }
 
-static int on_event_frame(const dx_hbtp_context *c) /* fails for no reason; nobody hears of it */
+static int on_event_frame(const dx_hbtp_context *c) /* fails without a reason; the peer is not told */
 {
     side *x = (side *)c->session->desc.user;
     static const int results[] = {0, 0, 500, DX_HBTP_ECORRUPT, DX_HBTP_EAGAIN};
@@ -341,7 +342,7 @@ static int on_event_frame(const dx_hbtp_context *c) /* fails for no reason; nobo
     return result;
 }
 
-/* Does this and that, flushes, answers or not, and fails in every way. */
+/* Acts at random, flushes, answers or not, and fails in every way. */
 static int on_trouble(const dx_hbtp_context *c)
 {
     side *x = (side *)c->session->desc.user;
@@ -358,7 +359,7 @@ static int on_trouble(const dx_hbtp_context *c)
             faults++;
             if (result == DX_HBTP_ENOSPACE || result == DX_HBTP_EAGAIN) x->retries++;
             if (result != DX_HBTP_LATER) return result;
-            if (answered) return DX_HBTP_LATER; /* there is no later: it has the answer */
+            if (answered) return DX_HBTP_LATER; /* there is no later: the answer was already sent */
             if (x->later_count < LATER) {
                 x->later[x->later_count] = c->frame->sequence;
                 x->later_id[x->later_count++] = c->payload[0];
@@ -388,8 +389,8 @@ static int on_state(const dx_hbtp_context *c)
     DX_CHECK_EQ(c->payload_size, 12);
     memcpy(&value, c->payload + 4, 8);
     if (c->frame->opcode == DX_HBTP_OP_STATE_SYNC) x->seen[state] = true;
-    else if (x->seen[state]) DX_CHECK_EQ(value, x->value[state] + 1); /* a change of what it knows */
-    else DX_CHECK(!x->wants[state] || x->s.waiting);                  /* on its way when it unsubscribed */
+    else if (x->seen[state]) DX_CHECK_EQ(value, x->value[state] + 1); /* a change to a known state */
+    else DX_CHECK(!x->wants[state] || x->s.waiting);                  /* sent before it unsubscribed */
     x->value[state] = value;
     return 0;
 }
@@ -410,7 +411,7 @@ static void on_result(dx_hbtp_session *s, const dx_hbtp_result *r)
 static void on_event(dx_hbtp_session *s, dx_hbtp_event event, const dx_hbtp_frame *frame)
 {
     if (event == DX_HBTP_EVENT_HELLO && !calm && dx_choose(choices, 3) == 1) do_anything((side *)s->desc.user);
-    DX_CHECK(event != DX_HBTP_EVENT_DUPLICATE && event != DX_HBTP_EVENT_LATE); /* one answer for each request */
+    DX_CHECK(event != DX_HBTP_EVENT_DUPLICATE && event != DX_HBTP_EVENT_LATE); /* one answer per request */
     if (event == DX_HBTP_EVENT_UNASKED)
         DX_CHECK(frame->opcode == DX_HBTP_OP_RPC_STREAM_CHUNK || frame->opcode == DX_HBTP_OP_RPC_STREAM_END);
 }
@@ -562,7 +563,7 @@ static void random_step(dx_choices *c)
     }
 }
 
-/* One turn of a program that behaves: it does what is left to do. Returns how much moved. */
+/* One step of a well-behaved program: it does what is left to do. Returns how much moved. */
 static uint64_t calm_turn(side *x)
 {
     uint64_t moved = x->s.counters.frames + x->s.counters.bytes;
@@ -625,7 +626,7 @@ DX_PROPERTY(hb_13_two_sessions_over_a_line_lose_nothing_and_never_stand_still, 4
 }
 
 /* >>room -------------------------------------------------------------------- */
-/* Side 1 alone, its line cut: what it says stays in its response buffer. */
+/* Side 1 alone, its line cut: its output stays in its response buffer. */
 static side *lonely(dx_choices *c, size_t out_size)
 {
     side *x = &sides[1];
@@ -673,13 +674,13 @@ DX_TEST(hb_13_credit_is_told_though_the_program_fills_the_buffer_again_and_again
     DX_CHECK_EQ(frame_in(x, 0x33, 4, 1, "\0\0\0\0\0\0\0\0\0", 9), 17);
     for (int i = 0; i < 10; i++) {
         const size_t credit = x->s.streams_[0].receive_credit;
-        DX_CHECK(credit > 0); /* it was told, as there was room */
+        DX_CHECK(credit > 0); /* it was notified, as there was room */
         DX_CHECK_EQ(count_frames(x, 0x34), 1);
         for (size_t k = 0; k < credit; k++) chunk[4 + k] = byte_of(t, 0, t->got[1] + k);
         fill_up(x);
         DX_CHECK_EQ(frame_in(x, 0x34, 4, 1, chunk, 4 + credit), 12 + credit);
         DX_CHECK_EQ(dx_hbtp_out_consume(&x->out, x->out.used_), 0);
-        fill_up(x); /* the program is quicker than the session */
+        fill_up(x); /* the program is faster than the session */
         DX_CHECK_EQ(dx_hbtp_feed(&x->s, NULL, 0, 1), 0);
     }
 }
@@ -701,7 +702,7 @@ DX_TEST(hb_9_a_handler_that_waits_for_room_is_the_first_to_get_it)
     for (int i = 0; count_frames(x, 0x31) == 0; i++) {
         DX_CHECK(i < 3);
         DX_CHECK_EQ(dx_hbtp_out_consume(&x->out, 100), 0);
-        fill_up(x); /* gets nothing meanwhile */
+        fill_up(x); /* receives nothing meanwhile */
         (void)dx_hbtp_feed(&x->s, call, 9, 1);
     }
 }
@@ -722,12 +723,12 @@ DX_TEST(hb_13_a_number_is_free_again_when_both_sides_have_ended_the_stream)
         DX_CHECK_EQ(dx_hbtp_out_consume(&x->out, x->out.used_), 0);
         tracks[0].open[1] = tracks[0].over[1] = false;
         DX_CHECK_EQ(frame_in(x, 0x33, 4, 1, "\0\0\0\0\0\0\0\0\0", 9), 17); /* another stream */
-        DX_CHECK_EQ(count_frames(x, 0x35), 0); /* of which nobody says that it is over */
+        DX_CHECK_EQ(count_frames(x, 0x35), 0); /* whose end is not sent */
         DX_CHECK_EQ(x->s.stream_count_, 1);
     }
 }
 
-/* Frames that hold nobody up, at any fill of the response buffer that writers can reach. */
+/* Frames that never block, at every fill of the response buffer that writers can reach. */
 DX_TEST(hb_9_all_but_requests_are_taken_in_while_the_buffer_is_full)
 {
     side *x = lonely(c, 256);
@@ -743,7 +744,7 @@ DX_TEST(hb_9_all_but_requests_are_taken_in_while_the_buffer_is_full)
     DX_CHECK_EQ(frame_in(x, 0x20, 1, 0, state, 12), 20); /* unreadable */
     DX_CHECK_EQ(frame_in(x, 0x35, 4, 77, NULL, 0), 8);
     DX_CHECK_EQ(x->s.state, DX_HBTP_WANTS_INPUT);
-    DX_CHECK_EQ(frame_in(x, 0x7f, 4, 5, state, 12), 0); /* requests wait for their turn to be answered */
+    DX_CHECK_EQ(frame_in(x, 0x7f, 4, 5, state, 12), 0); /* requests wait until they can be answered */
     DX_CHECK_EQ(x->s.state, DX_HBTP_WANTS_OUTPUT);
     DX_CHECK_EQ(dx_hbtp_out_consume(&x->out, x->out.used_), 0);
     DX_CHECK_EQ(frame_in(x, 0x7f, 4, 5, state, 12), 20);
@@ -786,7 +787,7 @@ DX_TEST(hb_15_bytes_that_come_again_are_no_sign_of_life)
     }
 }
 
-/* A peer that sends one byte of a large frame now and then, always before it is asked whether it lives. */
+/* A peer that sends one byte of a large frame now and then, always before the next keepalive ping. */
 DX_PROPERTY(hb_15_a_frame_that_does_not_become_whole_in_time_closes, 300)
 {
     const bool in_place = dx_choose(c, 1) != 0;
@@ -796,7 +797,7 @@ DX_PROPERTY(hb_15_a_frame_that_does_not_become_whole_in_time_closes, 300)
     uint64_t now = 1, begun = 0, next;
     size_t have = 0, whole = 0;
     DX_CHECK(PAYLOAD == 500);
-    for (int frames = (int)dx_choose(c, 3); frames; frames--) { /* whole ones begin anew */
+    for (int frames = (int)dx_choose(c, 3); frames; frames--) { /* complete frames restart the timer */
         DX_CHECK_EQ(dx_hbtp_feed(&x->s, bytes, 508, now), 508);
         now += dx_choose(c, 400);
         whole++;
@@ -808,13 +809,13 @@ DX_PROPERTY(hb_15_a_frame_that_does_not_become_whole_in_time_closes, 300)
     }
     for (begun = now; x->s.state != DX_HBTP_CLOSED; have++) {
         int64_t used;
-        if (have == 507) return; /* no time has passed, and now it is whole */
+        if (have == 507) return; /* no time has passed, and now it is complete */
         used = dx_hbtp_feed(&x->s, in_place ? bytes : bytes + have, in_place ? have + 1 : 1, now);
         if (used < 0) break;
         DX_CHECK_EQ(used, in_place ? 0 : 1);
         DX_CHECK(now - begun < frame_ns);
         next = dx_hbtp_tick(&x->s, now);
-        DX_CHECK(next <= begun + frame_ns); /* it is called in time, whatever else there is to do */
+        DX_CHECK(next <= begun + frame_ns); /* it is called in time, whatever else is due */
         now += dx_choose(c, keepalive ? keepalive - 1 : 40);
         if (now > next) now = next;
         (void)dx_hbtp_tick(&x->s, now);

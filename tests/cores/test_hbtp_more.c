@@ -1,5 +1,5 @@
-/* Tests of dx_hbtp.h that mutants asked for: exact errors for wrong arguments, and values that every other test reads
-   only together with others. */
+/* Tests of dx_hbtp.h that mutants called for: exact errors for wrong arguments, and values that every other test
+   reads only in combination. */
 #define DX_IMPLEMENTATION
 #include "../../dx_hbtp.h"
 #define DX_TEST_MAIN
@@ -60,7 +60,7 @@ DX_TEST(hb_writers_refuse_null)
     REFUSED(dx_hbtp_write_state_sync(NULL, 1, false, &byte, 1));
     REFUSED(dx_hbtp_write_packed(&out, NULL, 0x100, 0, 1, &byte, 1));
     REFUSED(dx_hbtp_write_packed(&out, NULL, DX_HBTP_OP_STATE_SYNC, 0, 1, NULL, 1));
-    DX_CHECK_EQ(out.used_, 0); /* nothing of all that was written */
+    DX_CHECK_EQ(out.used_, 0); /* nothing of what was written */
 }
 
 DX_TEST(hb_router_session_and_hub_refuse_null)
@@ -155,7 +155,7 @@ static int note_context(const dx_hbtp_context *c)
     return dx_hbtp_write_rpc_response(c->out, c->frame->sequence, NULL, 0);
 }
 
-/* Plain frames and those with a checksum go different ways to the handler. */
+/* Plain frames and those with a checksum take different paths to the handler. */
 DX_TEST(hb_handlers_get_the_time_of_the_feed)
 {
     static uint8_t in_memory[256], out_memory[512];
@@ -193,13 +193,13 @@ DX_TEST(hb_handlers_get_the_time_of_the_feed)
 
 DX_TEST(the_hash_of_a_session_is_halfsiphash_1_3) { check_half_siphash_1_3(dx_hbtp_p_keyed_hash); }
 
-/* >>rules that no other test looks at alone ---------------------------- */
+/* >>rules that no other test isolates ---------------------------------- */
 typedef struct small_session {
     dx_hbtp_session s;
     dx_hbtp_out     out;
     dx_hbtp_router  router;
     uint8_t         out_memory[1024];
-    _Alignas(8) uint64_t memory[512]; /* 32-bit machines align it to 4 by themselves */
+    _Alignas(8) uint64_t memory[512]; /* 32-bit machines align it to 4 otherwise */
 } small_session;
 
 static void start_small(small_session *x)
@@ -217,7 +217,8 @@ static void start_small(small_session *x)
     DX_CHECK_EQ(dx_hbtp_session_init(&x->s, &desc), 0);
 }
 
-/* One who had no room is named again once there is more than when the last of its states failed, not sooner. */
+/* A subscriber without room is named again once there is more room than when its last state failed, and not
+   sooner. */
 DX_TEST(hb_a_subscriber_without_room_is_named_again_once_there_is_more)
 {
     static small_session x;
@@ -245,7 +246,7 @@ DX_TEST(hb_a_subscriber_without_room_is_named_again_once_there_is_more)
     DX_CHECK_EQ(dx_hbtp_publish(&hub, 2, DX_HBTP_OP_STATE_SYNC, payload, 1000), 0);
     DX_CHECK_EQ(dx_hbtp_tick(&x.s, 5), UINT64_MAX);
     DX_CHECK(!dx_hbtp_hub_behind(&hub, &state));
-    DX_CHECK_EQ(dx_hbtp_out_consume(&x.out, first), 0); /* what the first lacked, more than the second */
+    DX_CHECK_EQ(dx_hbtp_out_consume(&x.out, first), 0); /* enough for the first, more than for the second */
     DX_CHECK_EQ(dx_hbtp_tick(&x.s, 6), UINT64_MAX);
     DX_CHECK(dx_hbtp_hub_behind(&hub, &state));
     DX_CHECK_EQ(dx_hbtp_catch_up(&hub, state, payload, 20), 1);
@@ -260,7 +261,7 @@ static int close_and_return(const dx_hbtp_context *c)
     return *(const int *)c->user;
 }
 
-/* A handler that closes its session ends the feed in one way, whatever it returns. */
+/* A handler that closes its session ends the feed in the same way, whatever it returns. */
 DX_TEST(hb_a_handler_that_closes_may_return_anything)
 {
     static const int results[] = {0, 404, DX_HBTP_EAGAIN, DX_HBTP_ENOSPACE, DX_HBTP_LATER, DX_HBTP_EINVAL};
@@ -286,7 +287,7 @@ DX_TEST(hb_a_handler_that_closes_may_return_anything)
             DX_CHECK_EQ(x.s.state, DX_HBTP_CLOSED);
             DX_CHECK_EQ(x.s.error, 0);
             DX_CHECK_EQ(x.s.counters.frames, 1);
-            DX_CHECK_EQ(out_size, 8); /* the Close, and nothing about the frame behind it */
+            DX_CHECK_EQ(out_size, 8); /* the Close, and nothing about the frame after it */
             DX_CHECK_EQ(x.out_memory[0], DX_HBTP_OP_CLOSE);
         }
     }

@@ -1,4 +1,4 @@
-/* Tests of streams and subscriptions in dx_hbtp.h: two or more sessions with lines between them. */
+/* Tests of streams and subscriptions in dx_hbtp.h: two or more sessions connected by lines. */
 #define DX_IMPLEMENTATION
 #include "../../dx_hbtp.h"
 #define DX_TEST_MAIN
@@ -6,7 +6,7 @@
 
 enum { STREAMS = 8, LIMIT = 20000 };
 
-typedef struct side { /* a session and what its streams said */
+typedef struct side { /* a session and its stream events */
     dx_hbtp_session s;
     dx_hbtp_router  router;
     dx_hbtp_out     out;
@@ -99,7 +99,7 @@ static int start_hub(dx_hbtp_hub *hub, void *memory, size_t size, uint32_t most)
     return dx_hbtp_hub_init(hub, &d);
 }
 
-/* What a side has said goes onto its line at once, as to a socket; the other side gets `most` of it. */
+/* Move a side's output to its line at once, as to a socket; the other side gets at most `most` bytes of it. */
 static size_t carry_some(side *from, side *to, size_t most)
 {
     size_t size;
@@ -223,10 +223,10 @@ DX_TEST(hb_13_open_grant_send_finish)
     DX_CHECK_EQ(a->last_credit, 3);
     DX_CHECK_EQ(a->chunks, 2);
     DX_CHECK_EQ(dx_hbtp_send(&a->s, st, "wxyz", 4), 3);
-    DX_CHECK_EQ(dx_hbtp_grant(&a->s, st, 8), 0); /* the peer has nothing left: goes out */
+    DX_CHECK_EQ(dx_hbtp_grant(&a->s, st, 8), 0); /* the peer has no credit left: sent at once */
     carry_all(a, b);
     DX_CHECK_EQ(b->last_credit, 8);
-    DX_CHECK_EQ(dx_hbtp_grant(&a->s, st, 4), 0); /* under half of ten, and of what it has: waits */
+    DX_CHECK_EQ(dx_hbtp_grant(&a->s, st, 4), 0); /* less than half of ten, and of what it has: waits */
     DX_CHECK_EQ(dx_hbtp_finish(&a->s, st, 0, NULL), 0);
     DX_CHECK_EQ(dx_hbtp_send(&a->s, st, "q", 1), DX_HBTP_EINVAL);
     DX_CHECK_EQ(dx_hbtp_finish(&a->s, st, 0, NULL), DX_HBTP_EINVAL);
@@ -234,7 +234,7 @@ DX_TEST(hb_13_open_grant_send_finish)
     DX_CHECK_EQ(b->finished, 1);
     DX_CHECK_EQ(b->ended, 0);
     DX_CHECK_EQ(b->last_credit, 8);
-    DX_CHECK_EQ(dx_hbtp_grant(&a->s, st, 1), 0); /* half: goes out, though a has finished */
+    DX_CHECK_EQ(dx_hbtp_grant(&a->s, st, 1), 0); /* half: sent, although a has finished */
     carry_all(a, b);
     DX_CHECK_EQ(b->last_credit, 13);
     DX_CHECK_EQ(dx_hbtp_send(&b->s, there, "ABC", 3), 3);
@@ -261,7 +261,7 @@ DX_TEST(hb_13_arguments_and_limits)
     DX_CHECK_EQ(dx_hbtp_open(&a->s, 0, NULL, 0, 0, NULL, NULL), DX_HBTP_EINVAL);
     DX_CHECK_EQ(dx_hbtp_credit_max(NULL), 0);
     DX_CHECK_EQ(dx_hbtp_credit_max(&a->s), 0x7fffffff);
-    a->s.desc.require_checksum = true; /* chunks come whole: one must hold all of the credit */
+    a->s.desc.require_checksum = true; /* chunks are not split: one must fit all of the credit */
     DX_CHECK_EQ(dx_hbtp_credit_max(&a->s), 996);
     DX_CHECK_EQ(dx_hbtp_open(&a->s, 0, NULL, 0, 997, NULL, &st), DX_HBTP_ETOOBIG);
     DX_CHECK_EQ(dx_hbtp_open(&a->s, 0, NULL, 0, 996, NULL, &st), 0);
@@ -304,14 +304,14 @@ DX_TEST(hb_13_a_peer_without_streams_refuses_with_404_and_the_stream_ends)
     DX_CHECK_EQ(a->ended, 1);
     DX_CHECK_EQ(a->last_error, DX_HBTP_EREMOTE);
     DX_CHECK_EQ(a->last_status, 404);
-    DX_CHECK_EQ(a->unasked, 0); /* that was all */
+    DX_CHECK_EQ(a->unasked, 0); /* no more than that */
     a = start(0, STREAMS, LIMIT, 4096, log_event);
     b = start(1, 1, LIMIT, 4096, log_event);
     DX_CHECK_EQ(dx_hbtp_open(&a->s, 7, NULL, 0, 10, NULL, &st), 0);
     DX_CHECK_EQ(dx_hbtp_open(&a->s, 7, NULL, 0, 10, NULL, &st), 0);
     carry_all(a, b);
     DX_CHECK_EQ(b->opened, 1);
-    DX_CHECK_EQ(a->last_status, 429); /* the second is one too many */
+    DX_CHECK_EQ(a->last_status, 429); /* the second one exceeds the limit */
     DX_CHECK_EQ(a->ended, 1);
 }
 
@@ -330,9 +330,9 @@ DX_TEST(error_table_streams_bad_frames_cancel_the_stream_and_nothing_else)
         frame_to(b, 0x33, 4, 1, bad, 9);
         check_said(b, 0x32, 0, 1, 400);
     }
-    frame_to(b, 0x33, 0, 1, start9, 9); /* not by the side that opens */
+    frame_to(b, 0x33, 0, 1, start9, 9); /* not allowed for the opening side */
     check_said(b, 0x32, 0, 1, 400);
-    frame_to(b, 0x33, 4, 0, start9, 9); /* sequence 0 is nobody's */
+    frame_to(b, 0x33, 4, 0, start9, 9); /* sequence 0 is never used */
     check_said(b, 0x32, 0, 0, 400);
     DX_CHECK_EQ(b->opened, 0);
     frame_to(b, 0x34, 4, 1, "\1\0\0\0", 4); /* chunk and end without a start */
@@ -449,7 +449,7 @@ DX_TEST(hb_13_a_flood_of_opens_and_cancels_closes_the_connection)
         DX_CHECK_EQ(b->s.error, DX_HBTP_EFLOOD);
         DX_CHECK_EQ(b->ended, i);
     }
-    side *b = start(1, STREAMS, LIMIT, 4096, log_event); /* in good time it is allowed for ever */
+    side *b = start(1, STREAMS, LIMIT, 4096, log_event); /* a cancel in time is always allowed */
     uint8_t bytes[64];
     dx_hbtp_out out;
     for (unsigned i = 1; i < 5000; i++) {
@@ -480,19 +480,19 @@ DX_TEST(hb_10_hb_13_numbers_wrap_around_streams_that_are_open)
         } else {
             DX_CHECK_EQ(dx_hbtp_call(&a->s, 1, NULL, 0, UINT64_MAX, NULL, &sequence), 0);
             DX_CHECK_EQ(dx_hbtp_cancel(&a->s, sequence), 0);
-            const uint8_t answer[8] = {0x31, 0, (uint8_t)sequence, (uint8_t)(sequence >> 8)}; /* now it is free */
+            const uint8_t answer[8] = {0x31, 0, (uint8_t)sequence, (uint8_t)(sequence >> 8)}; /* now the number is free */
             DX_CHECK_EQ(dx_hbtp_feed(&a->s, answer, sizeof answer, 1), 8);
         }
         DX_CHECK_EQ(sequence, i < 65536 ? i : i - 65534); /* neither 0 nor 1 */
     }
 }
 
-/* Two sides, a line with random splits and small buffers; random opens, grants, sends, finishes and
-   resets on both. Every stream ends once on each side, and its data is a prefix of what was sent, the
-   whole of it where both have finished. */
+/* Two sides over a line with random splits and small buffers; random opens, grants, sends, finishes and resets on both.
+   Every stream ends once on each side, and its received data is a prefix of the data sent, and all of it if both have
+   finished. */
 enum { TRACKS = 64 };
 static struct track {
-    uint32_t at[2];                  /* handle on each side */
+    uint32_t at[2];                  /* the handle on each side */
     bool     known[2], sent_end[2], got_end[2];
     int      ended[2], error[2];
     uint64_t sent[2], got[2], granted[2];
@@ -585,7 +585,7 @@ DX_PROPERTY(hb_13_streams_end_once_and_lose_nothing_at_any_split, 150)
             break;
         case 4:
             if (live && dx_choose(c, 3) == 1 && !t->sent_end[x]) {
-                t->sent_end[x] = true; /* it may end inside */
+                t->sent_end[x] = true; /* it may end within the call */
                 if (dx_hbtp_finish(&ends[x]->s, t->at[x], 0, NULL)) t->sent_end[x] = false;
             }
             break;
@@ -670,19 +670,19 @@ DX_TEST(hb_14_subscribe_and_unsubscribe_over_the_wire)
         carry_all(a, b);
     }
     DX_CHECK_EQ(asked, 6);
-    for (size_t n = 0; n < 6; n++) { /* payloads of other sizes */
+    for (size_t n = 0; n < 6; n++) { /* payloads of wrong sizes */
         frame_to(b, 0x12, 4, 9, "\2\0\0\0\0\0", n);
         if (n != 4) check_said(b, 0x32, 0, 9, 400);
         else dx_hbtp_out_reset(&b->out);
     }
-    frame_to(b, 0x13, 0, 0, "\2\0\0\0", 4); /* without an answer */
+    frame_to(b, 0x13, 0, 0, "\2\0\0\0", 4); /* no answer requested */
     side *other = start(2, 0, LIMIT, 4096, NULL);
     dx_hbtp_hub second;
     DX_CHECK_EQ(dx_hbtp_subscribe(&hub, &other->s, 8, true), 0);
     DX_CHECK_EQ(dx_hbtp_subscribe(&hub, &other->s, 10, true), DX_HBTP_ETOOBIG); /* the hub is full */
     static uint64_t other_memory[6];
     DX_CHECK_EQ(start_hub(&second, other_memory, 0, 0), 0);
-    DX_CHECK_EQ(dx_hbtp_publish(&second, 8, 0x10, NULL, 0), 0); /* a hub without room is empty */
+    DX_CHECK_EQ(dx_hbtp_publish(&second, 8, 0x10, NULL, 0), 0); /* a hub without entries is empty */
     DX_CHECK_EQ(start_hub(&second, other_memory, sizeof other_memory, 0), 0);
     DX_CHECK_EQ(dx_hbtp_subscribe(&second, &other->s, 8, true), DX_HBTP_EINVAL); /* in another hub */
     dx_hbtp_abort(&b->s);
@@ -701,8 +701,8 @@ DX_TEST(hb_14_subscribe_and_unsubscribe_over_the_wire)
     DX_CHECK_EQ(dx_hbtp_publish(&hub, 2, 0x10, NULL, 0), 0);
 }
 
-/* Five subscribers with small buffers that are read now and then; states are counters. What a
-   subscriber knows after reading everything is the truth, or the hub knows that it is behind. */
+/* Five subscribers with small buffers, read now and then; states are counters. After a subscriber has read everything it
+   is up to date, or the hub knows that it is not. */
 static struct { bool has; uint64_t value; } seen[5][4];
 
 static int learn(const dx_hbtp_context *c)
@@ -723,7 +723,7 @@ static int learn(const dx_hbtp_context *c)
 DX_PROPERTY(hb_14_nobody_applies_a_delta_to_a_wrong_base, 200)
 {
     static uint64_t memory[6 * 20];
-    static side line[5]; /* the server's end for each */
+    static side line[5]; /* the server's end of each connection */
     dx_hbtp_hub hub;
     uint64_t truth[4] = {0};
     bool wants[5][4] = {{false}};
@@ -732,7 +732,7 @@ DX_PROPERTY(hb_14_nobody_applies_a_delta_to_a_wrong_base, 200)
     for (int i = 0; i < 5; i++) {
         side *x = start(5, 0, LIMIT, (size_t)dx_choose_range(c, DX_HBTP_OUT_MIN, 400), NULL);
         free(line[i].memory);
-        line[i] = *x; /* a session that only writes: its memory is not used */
+        line[i] = *x; /* a session that only writes: its memory is unused */
         x->memory = NULL;
         line[i].s.desc.out = &line[i].out;
         line[i].out.memory_ = line[i].out_memory;
@@ -786,7 +786,7 @@ DX_PROPERTY(hb_14_nobody_applies_a_delta_to_a_wrong_base, 200)
             (void)dx_hbtp_feed(&line[i].s, NULL, 0, 1);
         }
         for (int named = 0; dx_hbtp_hub_behind(&hub, &state); named++) {
-            DX_CHECK(named < 20); /* the loop ends, whoever reads */
+            DX_CHECK(named < 20); /* the loop ends, whether or not subscribers read */
             dx_hbtp_catch_up(&hub, state, &truth[state], 8);
         }
     }
@@ -798,8 +798,8 @@ DX_PROPERTY(hb_14_nobody_applies_a_delta_to_a_wrong_base, 200)
 }
 
 /* >>fairness ------------------------------------------------------------ */
-/* Subscribers of whom some read and some do not; every one who reads has every state after a few rounds, whoever else
-   is behind, and the loop that catches up ends each time. */
+/* Some subscribers read and some do not; each one that reads has every state after a few rounds, however far others lag,
+   and the catch-up loop ends each time. */
 DX_PROPERTY(hb_14_one_who_does_not_read_keeps_nobody_waiting, 200)
 {
     static uint64_t memory[6 * 40];
@@ -840,7 +840,7 @@ DX_PROPERTY(hb_14_one_who_does_not_read_keeps_nobody_waiting, 200)
     DX_CHECK_EQ(hub.ready_, DX_HBTP_P_NONE);
 }
 
-/* Random joins and leaves against a plain table: the rings and chains of the hub name the same. */
+/* Random joins and leaves against a plain table: the hub's rings and chains name the same subscribers. */
 DX_PROPERTY(hb_14_a_hub_knows_who_has_subscribed_to_what, 200)
 {
     static uint64_t memory[6 * 12]; /* more than 12 entries where pointers have 32 bits */
@@ -885,7 +885,7 @@ DX_TEST(hb_10_when_every_number_is_taken_the_next_request_waits)
     free(a->memory);
     d.memory = a->memory = (uint64_t *)malloc(d.memory_size);
     DX_CHECK_EQ(dx_hbtp_session_init(&a->s, &d), 0);
-    for (int i = 0; i < 255; i++, dx_hbtp_out_reset(&a->out)) /* all slots but the one of 256, 512, ... */
+    for (int i = 0; i < 255; i++, dx_hbtp_out_reset(&a->out)) /* all slots except those of 256, 512, ... */
         DX_CHECK_EQ(dx_hbtp_call(&a->s, 1, NULL, 0, UINT64_MAX, NULL, NULL), 0);
     for (int i = 0; i < 255; i++, dx_hbtp_out_reset(&a->out)) /* and now these */
         DX_CHECK_EQ(dx_hbtp_open(&a->s, 1, NULL, 0, 0, NULL, &stream), 0);
@@ -915,7 +915,7 @@ DX_TEST(hb_13_streams_that_end_with_a_status_are_no_flood)
         DX_CHECK_EQ(b->ended, i);
         DX_CHECK_EQ(b->last_error, 0);
     }
-    b->reply = 429; /* nor are those that the program here does not want */
+    b->reply = 429; /* nor are those that this program refuses */
     for (uint32_t i = 1; i < 3000; i++) {
         DX_CHECK_EQ(dx_hbtp_open(&a->s, 7, NULL, 0, 10, NULL, &st), 0);
         carry_some(a, b, SIZE_MAX);
@@ -928,7 +928,7 @@ DX_TEST(hb_13_streams_that_end_with_a_status_are_no_flood)
 
 DX_TEST(error_table_streams_a_chunk_that_cannot_be_read_cancels_its_stream)
 {
-    for (unsigned opcode = 0x34; opcode < 0x36; opcode++) { /* or there would be a hole in it */
+    for (unsigned opcode = 0x34; opcode < 0x36; opcode++) { /* or it would have a gap */
         side *b = start(1, STREAMS, LIMIT, 4096, log_event);
         frame_to(b, 0x33, 4, 9, "\1\0\0\0\5\0\0\0", 8);
         dx_hbtp_out_reset(&b->out);
@@ -937,7 +937,7 @@ DX_TEST(error_table_streams_a_chunk_that_cannot_be_read_cancels_its_stream)
         DX_CHECK_EQ(b->ended, 1);
         DX_CHECK_EQ(b->s.counters.events[DX_HBTP_EVENT_REFUSED], 1);
     }
-    side *a = start(0, STREAMS, LIMIT, 4096, log_event); /* a refusal that cannot be read still ends it */
+    side *a = start(0, STREAMS, LIMIT, 4096, log_event); /* a refusal that cannot be decoded still ends it */
     uint32_t st;
     DX_CHECK_EQ(dx_hbtp_open(&a->s, 7, NULL, 0, 10, NULL, &st), 0);
     frame_to(a, 0x32, 0, 1, "\x94\1\0\1", 4);
@@ -945,7 +945,7 @@ DX_TEST(error_table_streams_a_chunk_that_cannot_be_read_cancels_its_stream)
     DX_CHECK_EQ(a->unasked, 0);
     DX_CHECK_EQ(dx_hbtp_open(&a->s, 7, NULL, 0, 10, NULL, &st), 0);
     dx_hbtp_out_reset(&a->out);
-    frame_to(a, 0x34, 1, 2, "packed", 6); /* on a stream of its own */
+    frame_to(a, 0x34, 1, 2, "packed", 6); /* on its own stream */
     check_said(a, 0x35, 4, 2, 415);
     DX_CHECK_EQ(a->ended, 2);
 }
@@ -953,7 +953,7 @@ DX_TEST(error_table_streams_a_chunk_that_cannot_be_read_cancels_its_stream)
 /* >>refusals -------------------------------------------------------------- */
 DX_TEST(hb_13_streams_that_the_peer_does_not_want_are_no_flood)
 {
-    for (int when = 0; when < 3; when++) { /* its program says 404 to the start, to data, to the end */
+    for (int when = 0; when < 3; when++) { /* its program returns 404 for the start, data or the end */
         side *a = start(0, STREAMS, LIMIT, 4096, log_event), *b = start(1, STREAMS, LIMIT, 4096, log_event);
         uint32_t st;
         for (uint32_t i = 1; i < 3000; i++) {
@@ -1015,7 +1015,7 @@ static void log_result(dx_hbtp_session *s, const dx_hbtp_result *r)
     result_status = r->status;
 }
 
-/* Each status that fits into 16 bits, where a peer may put one, with reserved bytes that are right or not. */
+/* Each 16-bit status wherever a peer may send one, with reserved bytes right or wrong. */
 DX_TEST(error_table_streams_each_status_of_a_peer)
 {
     side *b = start(1, STREAMS, LIMIT, 4096, log_event);
@@ -1058,8 +1058,8 @@ DX_TEST(error_table_streams_each_status_of_a_peer)
 }
 
 /* >>small ----------------------------------------------------------------- */
-/* A line with a delay, in virtual time: side 0 sends as much as it may, side 1, which takes payloads of 256 bytes, reads
-   at once what comes. Returns bytes a second. */
+/* A line with a delay, in virtual time: side 0 sends as much as it may; side 1, whose payloads are 256 bytes at most,
+   reads at once. Returns bytes per second. */
 enum { MESSAGES = 4096 };
 static struct message { uint64_t at_ns; size_t size; } messages[2][MESSAGES];
 
@@ -1104,7 +1104,7 @@ static uint64_t rate_over_a_line(uint32_t window, uint64_t round_trip_ns)
         while (dx_hbtp_send(&a->s, st, data, sizeof data) > 0) { }
         deliver(0, now, round_trip_ns / 2, &from[0], &to[0]);
         if (window && b->s.stream_count_) {
-            while (dx_hbtp_grant(&b->s, b->last_stream, window)) window /= 2; /* as much as it lets us */
+            while (dx_hbtp_grant(&b->s, b->last_stream, window)) window /= 2; /* as much as it allows */
             window = 0;
         }
         deliver(1, now, round_trip_ns / 2, &from[1], &to[1]);
@@ -1117,15 +1117,15 @@ DX_TEST(hb_13_a_small_session_of_version_1_takes_what_its_window_holds)
 {
     const uint64_t rate = rate_over_a_line(32768, 50000000);
     printf("payload_max 256, window 32,768 bytes, round trip of 50 ms: %llu bytes a second\n", (unsigned long long)rate);
-    DX_CHECK(rate > 400000); /* 655,360 at most: a window for each round trip */
+    DX_CHECK(rate > 400000); /* at most 655,360: one window per round trip */
     DX_CHECK(rate < 660000);
 }
 
-/* The same bytes for two small sessions, each in random pieces, and for one that takes whole chunks: the streams hear the
-   same. Chunks are longer than the payloads of the small ones, with and without checksums; some are wrong. */
+/* The same input for two small sessions, each in random pieces, and one that takes whole chunks: their streams get the
+   same data. Chunks exceed the small ones' payload limit, with and without checksums; some are invalid. */
 typedef struct heard {
     uint8_t  data[6000];
-    size_t   size, stop;             /* the program cancels behind so many bytes */
+    size_t   size, stop;             /* the program cancels after this many bytes */
     uint32_t opened, finished, ended, pieces[700], piece_count;
     int      error;
     uint16_t status;
@@ -1224,11 +1224,11 @@ DX_PROPERTY(hb_13_a_long_chunk_in_pieces_is_the_same_data, 400)
         DX_CHECK_EQ(sides[i].s.state == DX_HBTP_CLOSED, sides[0].s.state == DX_HBTP_CLOSED);
         DX_CHECK(h->opened == whole->opened && h->finished == whole->finished && h->ended == whole->ended);
         DX_CHECK(h->size >= whole->size && sides[i].unasked >= sides[0].unasked);
-        if (sides[0].s.error != DX_HBTP_ECORRUPT) /* a checksum is behind what has been handed out */
+        if (sides[0].s.error != DX_HBTP_ECORRUPT) /* a checksum follows data already delivered */
             DX_CHECK(h->size == whole->size && sides[i].unasked == sides[0].unasked && h->error == whole->error && h->status == whole->status);
         DX_CHECK_MEM(h->data, whole->data, whole->size);
     }
-    DX_CHECK_EQ(ears[1].piece_count, ears[2].piece_count); /* how the input was split changes nothing */
+    DX_CHECK_EQ(ears[1].piece_count, ears[2].piece_count); /* how the input was split makes no difference */
     DX_CHECK_MEM(ears[1].pieces, ears[2].pieces, ears[1].piece_count * 4);
 }
 

@@ -1,5 +1,5 @@
-/* Functions that ask or tell an object something, without an object: each returns what an empty one would, or EINVAL, as its
-   neighbours do. What is called for every frame or completion (dx_op, dx_completion, dx_hbtp_out) is no such object. */
+/* Functions that query or notify an object, called without one: each returns what an empty object would, or EINVAL, as
+   similar functions do. Functions called per frame or completion (on dx_op, dx_completion, dx_hbtp_out) are exempt. */
 #define DX_IMPLEMENTATION
 #include "../../dx_reactor.h"
 #include "../../dx_hbtp.h"

@@ -1,4 +1,4 @@
-/* Tests of dx_patch.h. Names carry the rows of the requirements that they show. */
+/* Tests of dx_patch.h. Names carry the rows of the requirements that they verify. */
 #define DX_IMPLEMENTATION
 #include "../../dx_patch.h"
 #include "../../layers/dx_versions.h"
@@ -34,7 +34,7 @@ static int apply(const uint8_t *from, size_t from_size, const uint8_t *p, size_t
     return dx_patch_apply(from, from_size, p, size, out, sizeof out, got, small, sizeof small);
 }
 
-/* Recompute the checksums of a patch after its fields were changed on purpose. */
+/* Recompute the checksums of a patch whose fields were changed on purpose. */
 static void seal(uint8_t *p, size_t size)
 {
     if (size > 128) dx_patch_p_store32(p + 112, dx_patch_p_crc32c(0, p + 128, size - 128));
@@ -46,7 +46,7 @@ static void fill(uint8_t *p, size_t size, uint64_t seed)
     for (size_t i = 0; i < size; i++) p[i] = (uint8_t)(dx_test_random(&seed) >> 24);
 }
 
-/* Base and target by choices: equal parts, moved parts, edits, insertions, deletions. */
+/* A base and a target by choices: equal parts, moved parts, edits, insertions, deletions. */
 static void draw(dx_choices *c, size_t *base_size, size_t *target_size)
 {
     size_t n = (size_t)dx_choose(c, 3000), at = 0, used = 0;
@@ -57,13 +57,13 @@ static void draw(dx_choices *c, size_t *base_size, size_t *target_size)
     while (used < 6000 && dx_choose(c, 9)) {
         uint64_t what = dx_choose(c, 4);
         size_t size = (size_t)dx_choose(c, 700);
-        if (what <= 1) { /* copy, from here or from elsewhere */
+        if (what <= 1) { /* a copy, from here or elsewhere */
             if (what == 1) at = (size_t)dx_choose(c, n);
             if (at > n) at = n;
             if (size > n - at) size = n - at;
             memcpy(target + used, base + at, size);
             at += size;
-        } else if (what == 2) { /* copy with changes */
+        } else if (what == 2) { /* a copy with changes */
             if (at > n) at = n;
             if (size > n - at) size = n - at;
             memcpy(target + used, base + at, size);
@@ -86,7 +86,7 @@ static void draw(dx_choices *c, size_t *base_size, size_t *target_size)
 typedef struct stream {
     const uint8_t *base;
     size_t base_size, written;
-    int fail_read, fail_write, stop; /* after so many calls; 0 = never */
+    int fail_read, fail_write, stop; /* after this many calls; 0 = never */
     int reads, writes, progress;
 } stream;
 
@@ -211,7 +211,7 @@ DX_PROPERTY(pt_15_streaming_in_any_split, 400)
     DX_CHECK_MEM(out, base, base_size);
 }
 
-/* Any damage: an error, or (in the bytes that nothing covers: there are none) the exact target. */
+/* Any damage: an error or the exact target (if a byte is not covered by any check; there is none). */
 DX_PROPERTY(p_damaged_bytes_never_give_wrong_output, 3000)
 {
     size_t base_size, target_size, size, got = 0;
@@ -234,7 +234,7 @@ DX_PROPERTY(p_damaged_bytes_never_give_wrong_output, 3000)
         DX_CHECK_MEM(out, base, base_size);
 }
 
-/* Bytes that never were a patch, behind a header with right checksums. */
+/* Bytes that never were a patch, after a header with valid checksums. */
 DX_PROPERTY(p_invented_bodies_are_refused, 5000)
 {
     uint8_t p[400];
@@ -328,7 +328,7 @@ DX_TEST(w_2_every_bit_flip_and_every_extra_byte_is_refused)
     }
 }
 
-/* The same flips with checksums made right again: only the hash of the target is left. */
+/* The same flips with the checksums fixed: only the target's hash can detect them. */
 DX_TEST(w_50_every_bit_flip_under_right_checksums_gives_no_wrong_target)
 {
     for (int kind = 1; kind <= 2; kind++) {
@@ -366,12 +366,12 @@ DX_TEST(pt_10_unknown_versions_kinds_and_flags_are_refused)
     DX_CHECK_EQ(info_with(0, 'D'), 0);
     DX_CHECK_EQ(info_with(0, 'E'), DX_PATCH_EHEADER);
     DX_CHECK_EQ(info_with(3, '2'), DX_PATCH_EVERSION);
-    DX_CHECK_EQ(info_with(4, 1), DX_PATCH_EVERSION); /* what v0.1.0 wrote */
+    DX_CHECK_EQ(info_with(4, 1), DX_PATCH_EVERSION); /* as written by v0.1.0 */
     DX_CHECK_EQ(info_with(4, 2), DX_PATCH_EVERSION);
     DX_CHECK_EQ(info_with(4, 4), DX_PATCH_EVERSION);
     DX_CHECK_EQ(info_with(5, 3), DX_PATCH_EVERSION);
     DX_CHECK_EQ(info_with(5, 0), DX_PATCH_EVERSION);
-    DX_CHECK_EQ(info_with(6, 99), DX_PATCH_EVERSION); /* W-2: the algorithm byte counts */
+    DX_CHECK_EQ(info_with(6, 99), DX_PATCH_EVERSION); /* W-2: the algorithm byte is checked */
     DX_CHECK_EQ(info_with(7, 4), DX_PATCH_EVERSION);
     DX_CHECK_EQ(info_with(7, 3), DX_PATCH_EHEADER); /* of blocks only */
     DX_CHECK_EQ(info_with(7, 2), DX_PATCH_EHEADER);
@@ -388,7 +388,7 @@ DX_TEST(pt_10_unknown_versions_kinds_and_flags_are_refused)
     DX_CHECK_EQ(info_with(4, 2), DX_PATCH_EVERSION);
 }
 
-/* What v0.1.0 wrote had other parameters: refused as a version, never read as something else. */
+/* Patches of v0.1.0 had other parameters: refused because of their version, never misread. */
 DX_TEST(pt_10_deltas_of_earlier_layouts_are_refused)
 {
     size_t base_size, target_size, got, size = small_pair(DX_PATCH_KIND_DELTA, &base_size, &target_size);
@@ -415,7 +415,7 @@ DX_TEST(w_8_limits_are_checked_before_anything_else)
     DX_CHECK_EQ(s.reads + s.writes, 0);
     a.memory_size++;
     DX_CHECK_EQ(stream_all(&a, patch, size, 50), 0);
-    /* Four GiB and more promised by a few bytes: refused by size, without a byte written. */
+    /* A few bytes that claim 4 GiB and more: refused by size, and nothing is written. */
     dx_patch_p_store64(patch + 16, (uint64_t)1 << 40);
     seal(patch, size);
     a = stream_desc(&s, base, base_size);
@@ -466,18 +466,18 @@ DX_TEST(pt_11_w_4_in_place_is_all_or_nothing)
     DX_CHECK_EQ(dx_patch_apply_in_place(out, base_size, base_size, patch, size, &got),
                 DX_PATCH_ENOSPACE);
     DX_CHECK_MEM(out, base, base_size);
-    patch[80] ^= 1; /* another target hash than the one that comes out */
+    patch[80] ^= 1; /* a target hash that does not match the result */
     seal(patch, size);
     DX_CHECK_EQ(dx_patch_apply_in_place(out, base_size, 700, patch, size, &got), DX_PATCH_ETARGET);
     DX_CHECK_MEM(out, base, base_size);
     small_pair(DX_PATCH_KIND_BLOCKS, &base_size, &target_size);
-    patch[size - 1 - 4 - 1] = 100; /* the last run reaches out of its block: seen before any byte */
+    patch[size - 1 - 4 - 1] = 100; /* the last run exceeds its block: detected before any byte is written */
     seal(patch, size);
     DX_CHECK(dx_patch_apply_in_place(out, base_size, 700, patch, size, &got) < 0);
     DX_CHECK_MEM(out, base, base_size);
 }
 
-/* A block patch by hand: records are bytes that the test chooses. */
+/* A block patch by hand: the test chooses the bytes of its records. */
 static int by_hand(const uint8_t *body, size_t size, size_t base_size, size_t target_size)
 {
     dx_patch_header h;
@@ -523,7 +523,7 @@ DX_TEST(pt_11_in_place_wants_zeros_behind_a_shrunk_target)
     memset(base, 7, 200);
     memset(target, 7, 100);
     size = create(&d, 200, 100);
-    patch[size - 1] ^= 1; /* the last byte that the shrinking cuts off */
+    patch[size - 1] ^= 1; /* the last byte that the shrinking removes */
     seal(patch, size);
     memcpy(out, base, 200);
     DX_CHECK_EQ(dx_patch_apply_in_place(out, 200, 200, patch, size, &got), DX_PATCH_ECORRUPT);
@@ -538,7 +538,7 @@ DX_TEST(p_a_segment_at_the_middle_of_all_addresses_is_harmless)
     fill(base, n, 5);
     memset(base, 0, 120);
     memcpy(base, "\177ELF\2\1", 6);
-    base[32] = 64; /* one program header, right behind this one */
+    base[32] = 64; /* one program header, right after this one */
     base[54] = 56;
     base[56] = base[64] = 1;
     base[64 + 16 + 7] = 0x80; /* its address: 2^63 */
@@ -557,7 +557,8 @@ DX_TEST(p_a_segment_at_the_middle_of_all_addresses_is_harmless)
     DX_CHECK_MEM(out, target, n);
 }
 
-/* An image that runs somewhere else than at 0: words that point into it, to what insertions have moved by more and more. */
+/* An image linked at another address than 0: words that point into it, at targets that successive insertions have moved
+   further and further. */
 static size_t image_with_pointers(uint32_t address)
 {
     dx_patch_create_desc d = describe(DX_PATCH_KIND_DELTA);
@@ -583,7 +584,8 @@ static size_t image_with_pointers(uint32_t address)
 
 DX_TEST(p_an_image_without_headers_is_found_where_it_runs)
 {
-    DX_CHECK(image_with_pointers(0x08004000) < 1000); /* most of 2048 words have changed: 2,185 bytes, were it looked for at 0 */
+    /* most of 2048 words have changed: 2,185 bytes if it is taken to start at 0 */
+    DX_CHECK(image_with_pointers(0x08004000) < 1000);
     DX_CHECK(image_with_pointers(0xfffe0000u) < 1000);
     DX_CHECK(image_with_pointers(0x00100000) < 1000);
 }
@@ -638,7 +640,7 @@ DX_TEST(pt_6_w_51_empty_identical_and_shrinking)
                 dx_patch_create_desc d = describe((dx_patch_kind)kind);
                 size_t got, size;
                 fill(base, sizes[i], 3);
-                fill(target, sizes[k], 3); /* one is the start of the other */
+                fill(target, sizes[k], 3); /* one is a prefix of the other */
                 size = create(&d, sizes[i], sizes[k]);
                 DX_CHECK_EQ(apply(base, sizes[i], patch, size, &got), 0);
                 DX_CHECK_EQ(got, sizes[k]);
@@ -660,7 +662,7 @@ DX_TEST(pt_14_many_blocks_and_insertions)
     DX_CHECK(size < 100000 / 64 * 6 + 200);
     DX_CHECK_EQ(apply(base, 100000, patch, size, &got), 0);
     DX_CHECK_MEM(out, target, 100000);
-    /* W-52: one inserted byte must not cost the file; nor may +1 -2 +1 go unseen. */
+    /* W-52: one inserted byte must not cost the whole file, nor may +1 -2 +1 be missed. */
     memcpy(target, base, 5000);
     target[5000] = 1;
     memcpy(target + 5001, base + 5000, 95000);
@@ -693,7 +695,7 @@ DX_TEST(p_periodic_and_random_inputs_take_no_pathological_time)
     }
 }
 
-/* From 1 MiB on only what the target looks for is indexed, as long as that is little. */
+/* From 1 MiB on, only what the target needs is indexed, as long as that is little. */
 DX_TEST(p_large_bases_of_few_and_of_many_changes)
 {
     enum { SIZE = 1200000, SHORT = 40 };
@@ -704,7 +706,7 @@ DX_TEST(p_large_bases_of_few_and_of_many_changes)
     d.memory_size = dx_patch_create_memory_size(&d, SIZE, SIZE);
     d.memory = malloc(d.memory_size);
     fill(from, SIZE, 77);
-    for (int kind = 0; kind < 3; kind++) { /* two places; short pieces in another order; half anew */
+    for (int kind = 0; kind < 3; kind++) { /* two places; short pieces in another order; half of it new */
         memcpy(to, from, SIZE);
         for (size_t i = 0; kind == 0 && i < SHORT; i++) to[400000 + i] = from[900001 + i];
         for (size_t i = 0; kind == 0 && i < 8; i++) to[100001 + i] ^= 0x55;
@@ -724,7 +726,7 @@ DX_TEST(p_large_bases_of_few_and_of_many_changes)
     free(d.memory);
 }
 
-/* Half of the bytes are right wherever one looks: a wrong place must not win by reaching far. */
+/* Half of the bytes match at any place: a wrong place must not win because it extends far. */
 DX_TEST(p_pieces_of_two_byte_characters_are_found_again)
 {
     enum { PIECE = 1000, PIECES = (MOST - 200) / PIECE };
@@ -739,7 +741,7 @@ DX_TEST(p_pieces_of_two_byte_characters_are_found_again)
     DX_CHECK_MEM(out, target, (size_t)PIECE * PIECES);
 }
 
-/* Two builds of something like a program: calls, operands and pointers into code that moved. */
+/* Two builds of a kind of program: calls, operands and pointers into code that moved. */
 static size_t program(uint8_t *p, const size_t *pads)
 {
     size_t starts[64], at = 64, k = 7;
@@ -764,7 +766,7 @@ static size_t program(uint8_t *p, const size_t *pads)
     return at;
 }
 
-/* Base and target: from its function `first` on the target has insertions. */
+/* Base and target: from function `first` on, the target has insertions. */
 static void two_programs(size_t first, size_t *base_size, size_t *target_size)
 {
     size_t pads[64], f;
@@ -926,7 +928,7 @@ DX_TEST(p_create_refuses_bad_arguments)
     DX_CHECK_EQ(dx_patch_create(&d, base, 1, target, 1, patch, 500, &size), DX_PATCH_ENOTSUP);
 }
 
-/* Whole trees of chunks are hashed side by side where vectors are: any split gives the same. */
+/* With vectors, whole subtrees of chunks are hashed in parallel: any split gives the same hash. */
 DX_PROPERTY(p_blake3_in_any_split, 300)
 {
     uint8_t one[32], other[32];
@@ -1020,7 +1022,7 @@ DX_TEST(pt_13_two_blocks_vector)
     }
 }
 
-/* 1 % of random changes: little more than where they are and what they are. Both codings, every way of applying. */
+/* 1 % of random changes: little more than their positions and values. Both codings, every way of applying. */
 DX_TEST(pt_8_few_changes_take_two_bytes_each)
 {
     uint64_t seed = 9;
@@ -1067,7 +1069,7 @@ DX_PROPERTY(p_headers_need_not_be_true, 400)
         at = base[60];
     }
     if (size >= 6 && at <= size - 6) memcpy(base + at, magics[kind], 6);
-    for (size_t i = 0; i < size; i++) /* small numbers reach further */
+    for (size_t i = 0; i < size; i++) /* small numbers match further */
         if (i - at >= 6 && i - at < 64 && dx_choose(c, 2)) base[i] = 0;
     memcpy(target, base, size);
     memset(target + size, 'x', 40);

@@ -1,4 +1,5 @@
-/* dx_patch.h behind dx_cas.h: it hashes by that one's vectors, and to the same as without.
+/* dx_patch.h included after dx_cas.h: it hashes with the vectors of dx_cas.h, to the same result as
+   without.
    cc -std=c11 -g -O1 -fsanitize=address,undefined tests/cores/test_patch_blake3.c -o build/test_patch_blake3 */
 #define DX_CAS_STATIC
 #define DX_CAS_IMPLEMENTATION
@@ -20,7 +21,7 @@ static void fill(void)
     for (size_t i = 0; i < sizeof data; i++) data[i] = (uint8_t)dx_test_random(&seed);
 }
 
-/* Does the patch's hash of a message, given in pieces, equal that of dx_cas.h? pieces NULL: all at once. */
+/* Does the patch's hash of a message, fed in pieces, equal that of dx_cas.h? pieces NULL: all at once. */
 static bool is_same(size_t size, uint64_t *pieces, size_t most)
 {
     dx_patch_p_blake3 h;
@@ -62,7 +63,7 @@ DX_TEST(pb_2_pieces_of_any_size)
     }
 }
 
-/* Whole patches: what the hook made is in the header, and what it checks is the target. */
+/* Whole patches: the hash from the hook is in the header, and the hash it verifies is the target's. */
 DX_TEST(pb_3_a_patch_has_the_hashes_of_both)
 {
     static uint8_t target[200000], patch[400000], out[sizeof target], memory[16u << 20];
@@ -82,6 +83,6 @@ DX_TEST(pb_3_a_patch_has_the_hashes_of_both)
     DX_CHECK(memcmp(header.base_hash, base_id.bytes, 32) == 0 && memcmp(header.target_hash, target_id.bytes, 32) == 0);
     DX_CHECK_EQ(dx_patch_apply(data, 250000, patch, patch_size, out, sizeof out, &size, memory, sizeof memory), DX_PATCH_OK);
     DX_CHECK(size == sizeof target && memcmp(out, target, size) == 0);
-    data[77777] ^= 1; /* another base: its hash says so */
+    data[77777] ^= 1; /* another base: its hash differs */
     DX_CHECK(dx_patch_apply(data, 250000, patch, patch_size, out, sizeof out, &size, memory, sizeof memory) != DX_PATCH_OK);
 }

@@ -1,7 +1,7 @@
-/* What makes patches with dx_patch.h, byte for byte. Where to look, what to take and how to write it are hundreds of decisions of which
-   no other test sees a single one, since every patch that is made also applies. Here they are pinned: the same bytes on every machine,
-   with any memory of the same size, whatever stood in it. Who changes what the maker decides makes the table anew in the same commit
-   (DX_TEST_SHOW=1 prints it), and looks at what became larger. */
+/* The output of dx_patch.h's maker, byte for byte. Where to search, what to select and how to encode it are hundreds of decisions,
+   none of which another test can see, since every patch applies. This test pins them: the same bytes on every machine, with any
+   memory of the same size, whatever it contained. To change the maker's decisions, regenerate the table in the same commit
+   (DX_TEST_SHOW=1 prints it), and check what became larger. */
 #define DX_PATCH_IMPLEMENTATION
 #include "../../dx_patch.h"
 #define DX_TEST_MAIN
@@ -18,7 +18,7 @@ typedef struct way {
     uint32_t      level;
     uint32_t      block_size;
     size_t        size;   /* bytes of base and target */
-    size_t        memory; /* bytes; 0: the best */
+    size_t        memory; /* bytes; 0: the optimum */
     bool          one_way;
 } way;
 
@@ -53,7 +53,7 @@ static const way ways[] = {
 
 enum { WAYS = sizeof ways / sizeof *ways };
 
-/* The first 8 bytes of the BLAKE3 of each patch, as a number; its size in bytes. */
+/* The first 8 bytes of each patch's BLAKE3, as a number; its size in bytes. */
 static const struct {
     uint64_t hash;
     uint32_t size;
@@ -234,7 +234,7 @@ static const struct {
         {UINT64_C(0xcf1009d1c00c8979), 908},
         {UINT64_C(0xa37fa2c2e3398db7), 836},
     },
-    { /* what is smaller */
+    { /* whichever is smaller */
         {UINT64_C(0x6086c4c0c685301f), 230},
         {UINT64_C(0x1d17a242419de963), 161},
         {UINT64_C(0xa7dabc82dd86e49e), 230},
@@ -246,7 +246,7 @@ static const struct {
 
 enum { REFUSED = 1 }; /* instead of a hash: streams alone need more memory than that */
 
-/* A patch made as `w` says of these files, hashed. What stands in the memory before must not matter. */
+/* A patch made with `w` from these files, hashed. The previous content of the memory must not matter. */
 static uint64_t hash_of(const way *w, const uint8_t *from, const uint8_t *to, int before, size_t *size)
 {
     uint8_t hash[DX_PATCH_HASH_SIZE];
@@ -307,7 +307,7 @@ DX_TEST(p_patches_are_the_same_to_the_byte)
     }
 }
 
-/* The least memory, found by halving, from which on a patch is another one than at `low` bytes of memory. */
+/* By bisection: the least memory with which the patch differs from that made with `low` bytes. */
 static size_t memory_that_matters(way *w, const uint8_t *from, const uint8_t *to, size_t low, size_t high)
 {
     size_t size;
@@ -321,8 +321,8 @@ static size_t memory_that_matters(way *w, const uint8_t *from, const uint8_t *to
     return high;
 }
 
-/* How much memory is left decides whether streams are made at all, what is indexed and how much is tried. Where that changes must not
-   depend on the size of a pointer, nor on where the memory begins. */
+/* The available memory decides whether streams are made at all, what is indexed and how much is tried. These thresholds must not
+   depend on the size of a pointer, nor on the address of the memory. */
 DX_TEST(p_the_same_memory_gives_the_same_patch_on_every_machine)
 {
     static const struct { int sort; size_t size, low, high, matters; } expected_at[] = {

@@ -1,10 +1,10 @@
-/* dx_patch.h at the ends of its ranges: sizes near SIZE_MAX, no base, no target, limits that nothing can keep. */
+/* dx_patch.h at the ends of its ranges: sizes near SIZE_MAX, no base, no target, limits that nothing can meet. */
 #define DX_PATCH_IMPLEMENTATION
 #include "../../dx_patch.h"
 #define DX_TEST_MAIN
 #include "../dx_test.h"
 
-/* 0 is how both say "above SIZE_MAX"; a sum that wraps would be a small number, and a buffer too small. */
+/* Both functions return 0 for "above SIZE_MAX"; a sum that wraps would be a small number, and a buffer too small. */
 DX_TEST(sizes_that_no_memory_has)
 {
     static const dx_patch_kind kinds[] = {DX_PATCH_KIND_BLOCKS, DX_PATCH_KIND_DELTA, DX_PATCH_KIND_FLASH};
@@ -12,14 +12,14 @@ DX_TEST(sizes_that_no_memory_has)
         dx_patch_create_desc d = {0};
         d.kind = kinds[k];
         d.block_size = k == 1 ? 0 : 256;
-        for (size_t back = 0; back < 150; back++) { /* a delta takes 160 bytes more than its target */
+        for (size_t back = 0; back < 150; back++) { /* a delta needs 160 bytes more than its target */
             size_t size = SIZE_MAX - back;
             DX_CHECK_EQ(dx_patch_bound(&d, size, size), 0);
             DX_CHECK_EQ(dx_patch_bound(&d, k == 1 ? 0 : size, k == 1 ? size : 0), 0);
             if (k) DX_CHECK_EQ(dx_patch_create_memory_size(&d, size, 0), 0);
             if (k) DX_CHECK_EQ(dx_patch_create_memory_size(&d, 0, size), 0);
         }
-        /* What does not fit says so; what fits never gets less than a smaller size does. */
+        /* A size that does not fit is reported; one that fits never gets less than a smaller size. */
         size_t least_bound = dx_patch_bound(&d, 0, 0), least_memory = dx_patch_create_memory_size(&d, 0, 0);
         for (size_t size = 1; size <= SIZE_MAX / 2; size = 2 * size + size / 7) {
             size_t bound = dx_patch_bound(&d, size, size), memory = dx_patch_create_memory_size(&d, size, size);
@@ -31,7 +31,7 @@ DX_TEST(sizes_that_no_memory_has)
     }
 }
 
-/* "NULL when empty": nothing is computed from a null pointer either, which a sanitizer of clang sees. */
+/* "NULL when empty": no arithmetic on a null pointer either, which clang's sanitizer detects. */
 DX_TEST(null_for_what_is_empty)
 {
     static uint8_t memory[1 << 18], patch[4096], out[400], text[400];
@@ -59,7 +59,7 @@ DX_TEST(null_for_what_is_empty)
             }
 }
 
-/* Applying takes some memory, whatever the kind; a limit below that is told from a lack of memory here. */
+/* Applying needs some memory, whatever the kind; a lower limit must be distinguished from lack of memory here. */
 DX_TEST(a_limit_that_no_patch_keeps)
 {
     static uint8_t memory[1 << 18], patch[1024];
@@ -88,8 +88,8 @@ static uint8_t random_byte(void)
     return (uint8_t)dx_test_random(&random_state);
 }
 
-/* The hash of bytes that end one byte before, at and behind every place where whole subtrees are taken at once: all at once,
-   from memory that ends there, and in small pieces. */
+/* The hash of data that ends one byte before, at and after every place where whole subtrees are hashed at once: in one call, from
+   memory that ends there, and in small pieces. */
 DX_TEST(pt_hash_ends_around_subtrees)
 {
     static const size_t ends[] = {1024, 8192, 16384, 24576, 65536, 73728};
@@ -107,12 +107,12 @@ DX_TEST(pt_hash_ends_around_subtrees)
         }
 }
 
-/* Every limit of the five parameters: the last value that is taken, and the first that is not. */
+/* Every limit of the five parameters: the last valid value and the first invalid one. */
 DX_TEST(pt_parameters_at_their_limits)
 {
     static const struct {
         uint8_t bytes[5];
-        bool good, plain; /* plain: good in plain coding, too */
+        bool good, plain; /* plain: valid in plain coding, too */
     } cases[] = {
         {{0, 34, 0, 0, 0}, true, true},      {{8, 34, 0, 0, 0}, true, false},     {{9, 34, 0, 0, 0}, false, false},
         {{15, 34, 0, 0, 0}, false, false},   {{0x30, 34, 0, 0, 0}, true, false},  {{0x40, 34, 0, 0, 0}, true, false},
@@ -132,7 +132,7 @@ DX_TEST(pt_parameters_at_their_limits)
     }
 }
 
-/* Which words are branches of Thumb: 11110 in the first half, 1x1 from bit 15 of the second one. All other bits are free. */
+/* Which words are Thumb branches: 11110 in the first halfword, 1x1 from bit 15 of the second. All other bits are free. */
 DX_TEST(pt_thumb_branches)
 {
     static const struct {
@@ -161,7 +161,7 @@ DX_TEST(pt_thumb_branches)
     }
 }
 
-/* Room for one byte less than a patch takes is not enough, room for just as much is, and nothing is written behind it. */
+/* One byte less than the size of a patch is not enough, exactly its size is, and nothing is written beyond it. */
 DX_TEST(pt_every_output_capacity)
 {
     static const struct {
@@ -194,7 +194,7 @@ DX_TEST(pt_every_output_capacity)
     }
 }
 
-/* The least memory for a maker, to the byte, with more matches than it can keep. */
+/* The least memory for the maker, to the byte, with more matches than it can keep. */
 DX_TEST(pt_maker_in_the_least_memory)
 {
     enum { PIECE = 200, PIECES = 150 };
@@ -223,7 +223,7 @@ DX_TEST(pt_maker_in_the_least_memory)
         }
 }
 
-/* dx_patch_create() with these codings and exactly so many bytes, which begin at an odd address. */
+/* dx_patch_create() with these codings and a buffer of exactly this size at an odd address. */
 static int create_with(uint32_t codings, const uint8_t *base, const uint8_t *target, size_t size, size_t memory_size, uint8_t *out,
                        size_t capacity, size_t *got)
 {
@@ -239,7 +239,8 @@ static int create_with(uint32_t codings, const uint8_t *base, const uint8_t *tar
     return error;
 }
 
-/* Streams alone: the least memory is found by halving. It is enough, and one byte less is ENOMEM, or another coding that is allowed. */
+/* Streams alone: bisection finds the least memory. It suffices, and one byte less fails with ENOMEM or selects another allowed
+   coding. */
 DX_TEST(streams_alone_in_the_least_memory)
 {
     enum { SIZE = 20000 };

@@ -1,11 +1,11 @@
-/* dx_patch.h against whoever made the patch. Real patches of every kind are changed and sealed again, so that the
-   changes get past the checksums, and, where what comes out has another hash than promised, past the hash as well.
-   What must hold: the verdict and the bytes do not depend on who applies (in memory, while it arrives in any pieces,
-   in place) nor on how much memory he has; what is accepted has the promised hash; nothing is read or written
-   outside of base, target and slot (the sanitizers see that); the work is bounded by the sizes.
+/* dx_patch.h with malicious patches. Real patches of every kind are modified and sealed again, so that the changes pass
+   the checksums, and also the hash where the result differs from the promised one. What must hold: the result and the
+   bytes depend neither on the applier (in memory, streaming in any pieces, in place) nor on its memory; accepted output
+   has the promised hash; no access outside of base, target and slot (checked by the sanitizers); work is bounded by the
+   sizes.
 
-   The properties whose names begin with fuzz_ are targets of tests/fuzz.sh as well.
-   DX_TEST_RUNS=100 makes 10^5 runs of the larger ones. */
+   The properties whose names begin with fuzz_ are targets of tests/fuzz.sh, too. DX_TEST_RUNS=100 makes 10^5 runs of
+   the larger ones. */
 #define DX_PATCH_IMPLEMENTATION
 #include "../../dx_patch.h"
 #define DX_TEST_MAIN
@@ -21,13 +21,13 @@ typedef struct world {
 static world w;
 static uint8_t create_memory[CREATE_MEMORY];
 
-/* What was done: the last test says so. */
+/* Counters that the last test reports. */
 static struct {
     unsigned long patches, changes, accepted, refused, whole_runs;
 } did;
 
 /* >>patches -------------------------------------------------------------- */
-/* Contents of some sorts, among them what predictors look for: calls, pointers, numbers. */
+/* Contents of several sorts, including those that predictors look for: calls, pointers, numbers. */
 static void fill(uint8_t *p, size_t size, uint64_t sort, uint64_t seed)
 {
     for (size_t i = 0; i < size; i++) {
@@ -42,7 +42,7 @@ static void fill(uint8_t *p, size_t size, uint64_t sort, uint64_t seed)
     if (sort < 3 || size < 120) return;
     memset(p, 0, 120);
     memcpy(p, "\177ELF\2\1", 6);
-    p[32] = 64; /* one program header, right behind this one */
+    p[32] = 64; /* one program header, right after this one */
     p[54] = 56;
     p[56] = p[64] = 1;
     p[64 + 16 + 2] = 0x40;
@@ -52,7 +52,7 @@ static void fill(uint8_t *p, size_t size, uint64_t sort, uint64_t seed)
 
 static void draw_pair(dx_choices *c)
 {
-    bool large = dx_choose(c, 3) == 0; /* small ones are quick, and enough for most */
+    bool large = dx_choose(c, 3) == 0; /* small ones are fast, and usually enough */
     size_t n = (size_t)dx_choose(c, large ? BASE_MAX : 255), at = 0, used = 0;
     fill(w.base, n, dx_choose(c, 4), dx_choose(c, 255));
     while (used < TARGET_MAX - 1100 && dx_choose(c, 5)) {
@@ -104,7 +104,7 @@ static void seal(uint8_t *p, size_t size)
     dx_patch_p_store32(p + 124, dx_patch_p_crc32c(0, p, 124));
 }
 
-/* One of always the same choices: all literals mixed where the kind can do that. */
+/* One from fixed choices: all literals are mixed where the kind supports it. */
 static void make_plainly(dx_patch_kind kind)
 {
     dx_choice drawn[8] = {{0, 0}, {9, 0}, {1, 0}};
@@ -115,7 +115,7 @@ static void make_plainly(dx_patch_kind kind)
     make_patch(&fixed, kind);
 }
 
-/* A number near one that matters. */
+/* A number near a significant one. */
 static uint64_t near(dx_choices *c, uint64_t v)
 {
     uint64_t way = dx_choose(c, 4);
@@ -123,17 +123,17 @@ static uint64_t near(dx_choices *c, uint64_t v)
          : way == 3 ? dx_choose(c, 255) : v ^ (uint64_t)1 << dx_choose(c, 63);
 }
 
-/* One change of the header or of the body. */
+/* One change to the header or the body. */
 static void change(dx_choices *c)
 {
-    static const uint8_t wide[] = {8, 16, 40}; /* base, target, memory: all of 64 bits */
+    static const uint8_t wide[] = {8, 16, 40}; /* base, target, memory: 64 bits each */
     uint64_t what = dx_choose(c, 8);
     size_t body = w.patch_size - 128, at = 128 + (size_t)dx_choose(c, body ? body - 1 : 0);
     if (what <= 3 && body) {
         w.patch[at] = (uint8_t)(w.patch[at] ^ (1 + dx_choose(c, 254)));
-    } else if (what == 4 && body) { /* the body ends earlier */
+    } else if (what == 4 && body) { /* truncate the body */
         w.patch_size -= 1 + (size_t)dx_choose(c, body < 40 ? body - 1 : 39);
-    } else if (what == 5 && w.patch_size < PATCH_MAX - 64) { /* or is longer somewhere */
+    } else if (what == 5 && w.patch_size < PATCH_MAX - 64) { /* or extend it somewhere */
         size_t more = 1 + (size_t)dx_choose(c, 20);
         memmove(w.patch + at + more, w.patch + at, w.patch_size - at);
         for (size_t i = 0; i < more; i++) w.patch[at + i] = (uint8_t)dx_choose(c, 255);
@@ -162,7 +162,7 @@ typedef struct verdict {
     int error;
     size_t size, reads, writes;
     uint64_t read_bytes;
-    uint8_t *bytes; /* of malloc */
+    uint8_t *bytes; /* from malloc */
 } verdict;
 
 typedef struct job {
@@ -191,7 +191,7 @@ static int job_write(void *user, const void *p, size_t size)
     return 0;
 }
 
-/* Of exactly this size, so that a sanitizer sees the byte behind it. */
+/* A copy of exactly this size, so that a sanitizer detects a read beyond it. */
 static uint8_t *exactly(const void *bytes, size_t size)
 {
     uint8_t *p = (uint8_t *)malloc(size + !size);
@@ -199,7 +199,7 @@ static uint8_t *exactly(const void *bytes, size_t size)
     return p;
 }
 
-/* Apply w.patch in one way. capacity: what its header says the result has. */
+/* Apply w.patch in one way. capacity: the result's size according to its header. */
 static verdict apply(const uint8_t *base, size_t base_size, size_t capacity, way how)
 {
     verdict v = {0, 0, 0, 0, 0, exactly(NULL, capacity)};
@@ -229,9 +229,9 @@ static verdict apply(const uint8_t *base, size_t base_size, size_t capacity, way
     if (!how.write && !v.error) v.size = (size_t)a.produced_;
     if (!v.error) DX_CHECK(v.size == capacity && v.size == a.produced_);
     if (v.error) DX_CHECK(strcmp(dx_patch_error_name(v.error), "unknown error") != 0);
-    /* Work: each byte of the base once for its hash, and once to see that what a shrinking cuts off becomes zero; then,
-       for a byte of the target, at most one as a hint or of its cover, and, for each block of a cover, of which all may
-       have one byte, twelve around it. */
+    /* Work: each byte of the base once for its hash, and once to check that whatever a shrinking removes becomes zero;
+       then, per byte of the target, at most one as a hint or of its match, and, per block of a match, each of which may
+       be only one byte, twelve around it. */
     DX_CHECK(v.read_bytes <= 2 * base_size + 13 * (uint64_t)a.produced_ + 2100);
     DX_CHECK(v.reads <= 2 * (base_size / 1024 + 1) + 2 * a.produced_ + 2);
     DX_CHECK(a.base_done_ <= base_size && a.produced_ <= capacity);
@@ -251,7 +251,7 @@ static void check_same(const verdict *a, const verdict *b)
     }
 }
 
-/* Apply w.patch in this way and see that nothing differs from what came out before. */
+/* Apply w.patch in this way and check that the result equals the earlier one. */
 static void apply_again(const verdict *first, const uint8_t *base, size_t base_size, size_t capacity, way how)
 {
     verdict v = apply(base, base_size, capacity, how);
@@ -283,8 +283,8 @@ static void check_in_place(const dx_patch_header *h, const verdict *first)
     free(patch);
 }
 
-/* Whoever applies w.patch, with whatever memory, says and makes the same. Returns what that is; its bytes are the
-   caller's to free. */
+/* Every applier of w.patch, with any memory, returns the same result and bytes. Returns them; the caller frees the
+   bytes. */
 static verdict apply_in_every_way(dx_choices *c, bool skip_hash)
 {
     dx_patch_header h;
@@ -324,8 +324,8 @@ static verdict apply_in_every_way(dx_choices *c, bool skip_hash)
     return first;
 }
 
-/* The verdict on a patch that was changed; then the same changes with the hash that they lead to, so that they are
-   accepted if anything else accepts them. */
+/* Check a modified patch; then the same changes with the resulting hash, so that it is accepted unless another check
+   fails. */
 static void judge(dx_choices *c)
 {
     seal(w.patch, w.patch_size);
@@ -361,7 +361,7 @@ DX_PROPERTY(fuzz_in_place, 500)
     judge(c);
 }
 
-/* A body of which every byte is chosen, for a base of few bytes: a fuzzer reaches each step of the decoder. */
+/* A body of arbitrary bytes for a small base, so that a fuzzer reaches each step of the decoder. */
 DX_PROPERTY(fuzz_apply_body, 500)
 {
     dx_patch_header h;
@@ -379,7 +379,7 @@ DX_PROPERTY(fuzz_apply_body, 500)
     dx_patch_p_store_header(w.patch, &h);
     w.patch_size = 128;
     for (size_t n = (size_t)dx_choose(c, 511); n; n--) w.patch[w.patch_size++] = (uint8_t)dx_choose(c, 255);
-    if (h.kind == DX_PATCH_KIND_DELTA && w.patch_size > 133) { /* parameters that are known */
+    if (h.kind == DX_PATCH_KIND_DELTA && w.patch_size > 133) { /* valid parameters */
         static const uint8_t parameters[4][5] = {{0, 34, 0, 0, 0}, {0x34, 35, 8, 0, 0}, {0x74, 35, 8, 8, 8}, {0x34, 34, 0, 9, 5}};
         memcpy(w.patch + 128, parameters[h.coding ? dx_choose(c, 3) : 0], 5);
     }
@@ -387,7 +387,7 @@ DX_PROPERTY(fuzz_apply_body, 500)
     judge(c);
 }
 
-/* Feed in two pieces, at every place. */
+/* Feed in two pieces, split at every place. */
 DX_PROPERTY(hostile_every_split_point, 6)
 {
     draw_pair(c);
@@ -405,7 +405,7 @@ DX_PROPERTY(hostile_every_split_point, 6)
 }
 
 /* >>memory ------------------------------------------------------------------ */
-/* A header that says less than its body needs is refused, whatever memory the caller has. */
+/* A header that states less memory than its body needs is refused, however much the caller has. */
 DX_TEST(the_memory_size_of_the_header_binds_the_body)
 {
     static const uint64_t less[] = {0, 1, 1000, 17043, 17044, 30000, 48000};
@@ -453,7 +453,7 @@ static int meter_progress(void *user, uint64_t done, uint64_t total)
     return 0;
 }
 
-/* With just the memory that the header asks for, the target is hashed from where it lies, in whole lots. */
+/* With exactly the memory that the header states, the target is hashed in place, in large pieces. */
 DX_TEST(a_target_in_memory_is_hashed_in_large_pieces)
 {
     enum { N = 2 << 20 };
@@ -499,9 +499,9 @@ DX_TEST(each_window_of_the_base_is_read_once)
     w.target_size = TARGET_MAX;
     fill(w.base, BASE_MAX, 0, 1);
     memcpy(w.target, w.base + 700, 2000);
-    fill(w.target + 2000, 4000, 0, 3); /* literals that are mixed, with the base's bytes as hints */
+    fill(w.target + 2000, 4000, 0, 3); /* mixed literals, with the base's bytes as hints */
     make_plainly(DX_PATCH_KIND_DELTA);
-    DX_CHECK(w.patch[131] != 0); /* mixes */
+    DX_CHECK(w.patch[131] != 0); /* it mixes */
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
         way how = {(size_t)dx_patch_p_load64(w.patch + 40), 0, steps[i], 0, true, true, false, false};
         verdict v = apply(w.base, w.base_size, w.target_size, how);
@@ -600,10 +600,11 @@ static int run_flash(flash *f, size_t slot_size, size_t page)
     int error = dx_patch_flash_apply(&object, &d);
     size_t pages = slot_size / (f->page ? f->page : 1) + 1;
     DX_CHECK(f->erases <= 2 * pages && f->writes <= 2 * slot_size / 256);
-    /* Twice the base, once the target for their hashes, pages for their sums, and a piece for a byte of the target. */
+    /* Twice the base and once the target for their hashes, pages for their checksums, and one piece per byte of the
+       target. */
     DX_CHECK(f->reads <= 16 + slot_size / 16 + slot_size);
     if (error && error != DX_PATCH_ETARGET && error != DX_PATCH_EAPPLIED) {
-        DX_CHECK_EQ(f->erases + f->writes, 0); /* refused before anything was changed */
+        DX_CHECK_EQ(f->erases + f->writes, 0); /* refused before anything changed */
     }
     free(patch);
     did.whole_runs++;
@@ -641,5 +642,5 @@ DX_TEST(hostile_what_was_done)
 {
     printf("     %lu patches with %lu changes applied %lu times, %lu patches accepted, %lu refused\n", did.patches,
            did.changes, did.whole_runs, did.accepted, did.refused);
-    DX_CHECK(!did.patches || did.accepted + did.refused > 0); /* nothing was done where the filter leaves this test alone */
+    DX_CHECK(!did.patches || did.accepted + did.refused > 0); /* counters are zero if the filter leaves only this test */
 }

@@ -1,11 +1,11 @@
-/* Deltas of streams with the limits that programs have: pairs of megabytes, little related, of sizes around what the maker looks
-   at in one go. test_patch_limits.c draws thousands of pairs with small limits; these show that nothing else is different. */
+/* Stream deltas with the production limits: pairs of megabytes, little related, of sizes around what the maker processes at once.
+   test_patch_limits.c draws thousands of pairs with small limits; these tests show that nothing else differs. */
 #define DX_PATCH_IMPLEMENTATION
 #include "../../dx_patch.h"
 #define DX_TEST_MAIN
 #include "../dx_test.h"
 
-enum { PROBED = DX_PATCH_P_PROBE * DX_PATCH_P_SINK_MAX }; /* bytes of a target of which a part is tried first */
+enum { PROBED = DX_PATCH_P_PROBE * DX_PATCH_P_SINK_MAX }; /* the part of a target that is tried first, in bytes */
 static uint8_t *base, *target, *patch, *out, *making;
 
 static uint64_t mix(uint64_t *state)
@@ -16,7 +16,7 @@ static uint64_t mix(uint64_t *state)
     return z ^ z >> 31;
 }
 
-/* Noise, eight bytes at a time: a word of few that come again, or of many. */
+/* Noise in units of eight bytes: words from a small set that repeat, or from a large one. */
 static void fill(uint8_t *p, size_t size, uint64_t *seed, uint64_t words)
 {
     for (size_t i = 0; i < size; i += 8) {
@@ -26,7 +26,7 @@ static void fill(uint8_t *p, size_t size, uint64_t *seed, uint64_t words)
     }
 }
 
-/* Pieces of the base in line with it and from elsewhere, of the target's past as far as `far` bytes back, and new ones. */
+/* Pieces of the base, in line with it or from elsewhere; of the target's past, up to `far` bytes back; and new ones. */
 static void draw(size_t base_size, size_t target_size, size_t far, uint64_t seed)
 {
     size_t at = 0, from = 0;
@@ -51,7 +51,7 @@ static void draw(size_t base_size, size_t target_size, size_t far, uint64_t seed
     }
 }
 
-/* Noise, letters, words, or numbers that count. */
+/* Noise, letters, words, or increasing numbers. */
 static void fill_text(uint8_t *p, size_t size, uint64_t *seed)
 {
     uint64_t sort = mix(seed) % 4, first = mix(seed);
@@ -64,9 +64,9 @@ static void fill_text(uint8_t *p, size_t size, uint64_t *seed)
     }
 }
 
-/* Short pieces of a base of text, one of three with changes; new text, and short copies of the target's past: such a target is best
-   made of copies alone. These are tried after a body with matches, up to where that one was judged, and here no byte of the target
-   is unlikely to be that place: also one between literals. */
+/* Short pieces of a text as base, one in three with changes; new text, and short copies of the target's past: such a target is
+   best made of copies alone. Those are tried after a body with matches, up to the place where that one was evaluated, and here any
+   byte of the target may be that place, also one between literals. */
 static void draw_text(size_t base_size, size_t target_size, size_t longest, uint64_t seed)
 {
     size_t at = 0, from = 0;
@@ -75,7 +75,7 @@ static void draw_text(size_t base_size, size_t target_size, size_t longest, uint
         uint64_t what = mix(&seed) % 10;
         size_t size = 1 + (size_t)(mix(&seed) % longest), back = 1 + (size_t)(mix(&seed) % 5000);
         if (size > target_size - at) size = target_size - at;
-        if (what < 5) { /* of the base; half of it in line with the last piece of it */
+        if (what < 5) { /* from the base; half of it in line with the last piece of it */
             if (what & 1 || from >= base_size) from = (size_t)(mix(&seed) % base_size);
             if (size > base_size - from) size = base_size - from;
             memcpy(target + at, base + from, size);

@@ -1,6 +1,6 @@
-/* Deltas of streams where files are larger than what the maker looks at in one go. With its real limits that takes megabytes
-   a pair: here they are so small that ten thousand pairs, of all sizes around them, are made in seconds. The format and the
-   appliers are as ever. test_patch_large.c has a few pairs with the limits of programs. */
+/* Stream deltas of files larger than what the maker processes at once. With production limits that takes megabytes per pair; here
+   the limits are so small that ten thousand pairs, of all sizes around them, are made in seconds. The format and the appliers are
+   unchanged. test_patch_large.c has a few pairs with the production limits. */
 #define DX_PATCH_P_STEPS 64u
 #define DX_PATCH_P_STEPS_MORE 32u
 #define DX_PATCH_P_NICE 24u
@@ -15,7 +15,7 @@
 #define DX_PATCH_P_INDEX_MIN 4u
 #define DX_PATCH_P_JOINED 6u
 
-/* A comparison may be told to find differences that there are not, from some call on: a defect of the maker, as it sees it. */
+/* From some call on, a comparison may report differences that do not exist: to the maker, this looks like a defect of its own. */
 static int compare(const void *a, const void *b, unsigned long size);
 #define DX_PATCH_MEMCMP compare
 #define DX_PATCH_IMPLEMENTATION
@@ -42,7 +42,7 @@ static uint64_t mix(uint64_t *state)
     return z ^ z >> 31;
 }
 
-/* Noise, letters, words, or numbers that count. */
+/* Noise, letters, words, or increasing numbers. */
 static void fill(uint8_t *p, size_t size, uint64_t *seed)
 {
     uint64_t sort = mix(seed) % 4, first = mix(seed);
@@ -53,17 +53,17 @@ static void fill(uint8_t *p, size_t size, uint64_t *seed)
     }
 }
 
-/* A size at a limit of the maker, or at a few times one, or next to it. */
+/* A size at a limit of the maker, at a small multiple of one, or next to it. */
 static size_t draw_size(dx_choices *c)
 {
     static const size_t limits[] = {DX_PATCH_P_NICE, DX_PATCH_P_STEPS, DX_PATCH_P_STEPS + DX_PATCH_P_STEPS_MORE, DX_PATCH_P_SINK_MAX,
                                     1u << DX_PATCH_P_WINDOW_MIN, 1u << DX_PATCH_P_LINKS_MAX, DX_PATCH_P_PROBE * DX_PATCH_P_SINK_MAX};
     size_t size = limits[dx_choose(c, 6)] * (1 + (size_t)dx_choose(c, 3)), by = (size_t)dx_choose(c, 400);
-    if (by < 200) by %= 8; /* near it, more often than not */
+    if (by < 200) by %= 8; /* usually near it */
     return dx_choose(c, 1) && by <= size ? size - by : size + by;
 }
 
-/* A target with much or little of the base, some of it changed, and of its own past, near and as far as copies reach. */
+/* A target with much or little of the base, some of it changed, and of its own past, near and as far back as copies reach. */
 static void draw(dx_choices *c, size_t base_size, size_t target_size)
 {
     static const size_t far[] = {1, 3, (1u << DX_PATCH_P_WINDOW_MIN) - 1, 1u << DX_PATCH_P_WINDOW_MIN, (1u << DX_PATCH_P_WINDOW_MIN) + 1,
@@ -75,7 +75,7 @@ static void draw(dx_choices *c, size_t base_size, size_t target_size)
         size_t size = 1 + (size_t)(mix(&seed) % longest), back;
         uint64_t what = mix(&seed) % 10;
         if (size > target_size - at) size = target_size - at;
-        if (what < related && base_size) { /* of the base; half of it in line with the last piece of it */
+        if (what < related && base_size) { /* from the base; half of it in line with the last piece of it */
             if (what & 1 || from >= base_size) from = (size_t)(mix(&seed) % base_size);
             if (size > base_size - from) size = base_size - from;
             memcpy(target + at, base + from, size);
@@ -115,7 +115,7 @@ static int sink_write(void *user, const void *p, size_t size)
     return 0;
 }
 
-/* In memory, or with callbacks, in exactly the memory that the patch says. */
+/* In memory or with callbacks, in exactly the memory that the patch states. */
 static int apply(size_t base_size, size_t size, bool streaming, size_t *got)
 {
     dx_patch_applier a;
@@ -150,7 +150,7 @@ static struct {
     uint64_t patches, maps, indexes, copies_only, larger_than_a_probe, without_memory;
 } had;
 
-/* Whatever the sizes: a patch that dx_patch_create() gives applies, also one that it did not apply itself. */
+/* Whatever the sizes: every patch that dx_patch_create() returns applies, including one that it did not verify itself. */
 DX_PROPERTY(patch_limits_pairs, 1000)
 {
     size_t base_size = draw_size(c), target_size = draw_size(c), size = 0, got = 0;
@@ -184,8 +184,8 @@ DX_PROPERTY(patch_limits_pairs, 1000)
     had.larger_than_a_probe += !patch[128] && target_size >= DX_PATCH_P_PROBE * DX_PATCH_P_SINK_MAX;
 }
 
-/* A maker with a defect, here a comparison that lies from some call on, is found: by the check of copies, also where the patch is
-   not applied, or by applying it. It ends with an error of its own, and nothing asserts. */
+/* A defective maker (here: a comparison that is wrong from some call on) is detected by the check of copies, even if the patch is
+   not applied, or by applying it. It returns an error of its own, and no assertion fails. */
 DX_PROPERTY(patch_limits_no_patch_that_fails, 150)
 {
     size_t base_size = draw_size(c), target_size = 600 + draw_size(c), size = 0, got = 0;
@@ -204,13 +204,14 @@ DX_PROPERTY(patch_limits_no_patch_that_fails, 150)
     DX_CHECK(!error || error == DX_PATCH_ETARGET);
     if (error) DX_CHECK(lied && !size);
     if (error) return;
-    DX_CHECK(!lied || d.skip_check); /* what applies it sees the lie */
+    DX_CHECK(!lied || d.skip_check); /* applying it detects the wrong comparison */
     DX_CHECK_EQ(apply(base_size, size, false, &got), 0);
     DX_CHECK_EQ(got, target_size);
     DX_CHECK_MEM(out, target, target_size);
 }
 
-/* Streams alone, in too little memory for them: an error, and no patch of a coding that was not allowed. With another one: that. */
+/* Streams alone, with too little memory for them: an error, and no patch in a coding that was not allowed. If another coding is
+   allowed, it is used. */
 DX_TEST(patch_limits_streams_alone_in_little_memory)
 {
     enum { SIZE = 20000 };
@@ -237,7 +238,7 @@ DX_TEST(patch_limits_streams_alone_in_little_memory)
         DX_CHECK_MEM(out, target, SIZE);
     }
     DX_CHECK(refused > 10 && made > 10);
-    d.codings = 1u << DX_PATCH_CODING_STREAMS; /* applying may take less than streams do */
+    d.codings = 1u << DX_PATCH_CODING_STREAMS; /* applying may need less than streams do */
     DX_CHECK_EQ(dx_patch_create(&d, base, SIZE, target, SIZE, patch, sizeof patch, &size), 0);
     DX_CHECK_EQ(dx_patch_info(patch, size, &h), 0);
     d.apply_memory_max = h.memory_size;

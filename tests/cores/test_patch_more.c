@@ -1,4 +1,4 @@
-/* Tests of dx_patch.h that mutants asked for: the fields of machine code against the encodings of their manuals. */
+/* Tests of dx_patch.h that mutants called for: the fields of machine code against the encodings in the manuals. */
 #define DX_PATCH_IMPLEMENTATION
 #include "../../dx_patch.h"
 #define DX_TEST_MAIN
@@ -12,7 +12,7 @@ static void put32(uint8_t *p, uint32_t v)
     for (int i = 0; i < 4; i++) p[i] = (uint8_t)(v >> 8 * i);
 }
 
-/* What is loaded has these low bits, and storing it gives the bytes back. */
+/* A load yields these low bits, and storing them restores the bytes. */
 static void check_field(const uint8_t *bytes, uint32_t form, uint32_t size, uint64_t value, int count)
 {
     uint8_t back[16];
@@ -23,7 +23,7 @@ static void check_field(const uint8_t *bytes, uint32_t form, uint32_t size, uint
     dx_patch_p_store_field(back, form, size, v);
     DX_CHECK_MEM(back, bytes, size);
     DX_CHECK_EQ(back[size], 0xee);
-    /* Another number in the same field: only its own bits change. */
+    /* Another number in the same field changes only its own bits. */
     dx_patch_p_store_field(back, form, size, v ^ mask);
     DX_CHECK_EQ(dx_patch_p_load_field(back, form, size), v ^ mask);
 }
@@ -65,8 +65,8 @@ DX_PROPERTY(pt_field_of_arm64_add, 500)
     check_field(bytes, DX_PATCH_P_FORM_LOW, 4, low, 12);
 }
 
-/* Where ADRP and ADD lead: the page of the instruction's address, not of its offset, moved by so many pages, and the rest. The same
-   from either of the two. */
+/* The target of ADRP and ADD: the page of the instruction's address (not its offset), moved by a number of pages, plus the rest.
+   Both instructions give the same target. */
 DX_PROPERTY(pt_target_of_arm64_adrp_and_add, 2000)
 {
     const uint32_t pages = (uint32_t)dx_choose(c, 0xfffff), low = (uint32_t)dx_choose(c, 0xfff), reg = (uint32_t)dx_choose(c, 30);
@@ -90,7 +90,7 @@ DX_PROPERTY(pt_target_of_arm64_adrp_and_add, 2000)
     }
 }
 
-/* AUIPC and an instruction that adds the low 12 bits, signed: a load or ADDI, or one of the two stores. */
+/* AUIPC and an instruction that adds the signed low 12 bits: a load or ADDI, or one of the two stores. */
 DX_PROPERTY(pt_field_of_riscv_auipc_pairs, 2000)
 {
     static const uint32_t opcodes[5] = {0x13, 0x03, 0x67, 0x23, 0x27};
@@ -126,7 +126,7 @@ DX_PROPERTY(pt_field_of_plain_bytes, 500)
     check_field(bytes, DX_PATCH_P_FORM_PLAIN, size, number, 8 * (int)size);
 }
 
-/* 0, -1, 1, -2, 2 .. are 0, 1, 2, 3, 4 .., also where 64 bits end. */
+/* Zigzag: 0, -1, 1, -2, 2 .. become 0, 1, 2, 3, 4 .., up to the ends of the 64-bit range. */
 DX_PROPERTY(pt_signed_numbers_fold_and_unfold, 500)
 {
     static const int64_t edges[8] = {0, -1, 1, -2, INT64_MAX, INT64_MIN, INT64_MAX / 2 + 1, INT64_MIN / 2 - 1};
@@ -139,7 +139,7 @@ DX_PROPERTY(pt_signed_numbers_fold_and_unfold, 500)
 /* >>segments: headers of executables as their manuals lay them out ------- */
 typedef struct segment {
     uint64_t offset, address, file_size, memory_size;
-    bool     loaded; /* else an entry of another type, to be passed over */
+    bool     loaded; /* else an entry of another type, to be skipped */
 } segment;
 
 typedef enum format { ELF64, ELF32, PE32, PE64, MACHO, FORMATS } format;
@@ -149,7 +149,7 @@ static void put(uint8_t *p, uint64_t v, int size)
     for (int i = 0; i < size; i++) p[i] = (uint8_t)(v >> 8 * i);
 }
 
-/* Writes headers with these segments; returns where they end. */
+/* Write headers with these segments; returns the end offset. */
 static size_t put_headers(uint8_t *p, format f, const segment *s, size_t count, size_t gap, uint64_t image)
 {
     size_t at = 64 + gap;
@@ -163,7 +163,7 @@ static size_t put_headers(uint8_t *p, format f, const segment *s, size_t count, 
             put(e, s[i].loaded ? 1 : 6, 4);
             put(q, s[i].offset, word);
             put(q + word, s[i].address, word);
-            put(q + 2 * word, 0x77777777, 4); /* the physical address is not looked at */
+            put(q + 2 * word, 0x77777777, 4); /* the physical address is ignored */
             put(q + 3 * word, s[i].file_size, word);
             put(q + 4 * word, s[i].memory_size, word);
         }
@@ -205,7 +205,7 @@ static size_t put_headers(uint8_t *p, format f, const segment *s, size_t count, 
     return at;
 }
 
-/* Entries are read while 56 bytes are left, the longest entry's size: shorter tables have something behind them. */
+/* Entries are read while 56 bytes remain, the size of the longest entry: shorter tables have data after them. */
 DX_PROPERTY(pt_segments_of_every_format, 3000)
 {
     static uint8_t bytes[4096];
@@ -222,7 +222,7 @@ DX_PROPERTY(pt_segments_of_every_format, 3000)
     for (size_t i = 0; i < count; i++) {
         s[i].loaded = is_pe || dx_choose(c, 3) != 0;
         s[i].offset = dx_choose(c, 0xffffff);
-        /* Each lies elsewhere relative to its offset, so that no two become one. */
+        /* Each at another address relative to its offset, so that no two merge. */
         s[i].address = s[i].offset + ((i + 1) << 25) + (wide ? dx_choose(c, 0xffff) << 40 : 0);
         s[i].file_size = dx_choose(c, 0xffffff);
         s[i].memory_size = s[i].file_size + dx_choose(c, 0xffff);
@@ -250,7 +250,7 @@ DX_PROPERTY(pt_segments_of_every_format, 3000)
         if (!loaded && (i == 2 || i == 3)) continue;
         DX_CHECK_EQ(setup[i], want[i]);
     }
-    /* Without its last byte the last entry is not read, or lies in the file no more. */
+    /* Without its last byte, the last entry is not read, or is no longer inside the file. */
     if (f == ELF64 && count && s[count - 1].loaded && end == 64 + 56 * count) {
         memset(setup, 0, sizeof setup);
         DX_CHECK_EQ(dx_patch_p_find_segments(bytes, end - 1, setup), loaded > 1);
@@ -258,8 +258,8 @@ DX_PROPERTY(pt_segments_of_every_format, 3000)
     }
 }
 
-/* A segment that continues the one before, in the file and in memory, is one with it; behind zeros that are only in
-   memory it is not. */
+/* A segment that continues the previous one, in the file and in memory, merges with it; after zeros that are only in memory it
+   does not. */
 DX_TEST(pt_segments_that_continue_are_one)
 {
     static uint8_t bytes[1024];
@@ -278,14 +278,14 @@ DX_TEST(pt_segments_that_continue_are_one)
     DX_CHECK_EQ(setup[7], 0x402000);
     DX_CHECK_EQ(setup[8], 0x100);
     DX_CHECK_EQ(setup[9], 0x100);
-    s[1].offset = 0xfff; /* it goes back in the file */
+    s[1].offset = 0xfff; /* a lower offset in the file */
     s[1].address = 0x400fff;
     end = put_headers(bytes, ELF64, s, 2, 0, 0);
     DX_CHECK(dx_patch_p_find_segments(bytes, end, setup));
     DX_CHECK_EQ(setup[0], 2);
 }
 
-/* PT_GNU_EH_FRAME says where .eh_frame_hdr is: what is relative to the base there is relative to it. */
+/* PT_GNU_EH_FRAME locates .eh_frame_hdr: fields relative to the base are relative to it there. */
 DX_TEST(pt_segments_with_an_eh_frame)
 {
     static uint8_t bytes[512];
@@ -298,15 +298,15 @@ DX_TEST(pt_segments_with_an_eh_frame)
     DX_CHECK_EQ(setup[1], 0x7654321);
 }
 
-/* >>patches by hand: a writer that makes what dx_patch_create() never does ------- */
+/* >>patches by hand: a writer of patches that dx_patch_create() never makes --------- */
 enum { BY_HAND_MEMORY = 1 << 20 };
 
 typedef struct by_hand {
     dx_patch_header header;
-    dx_patch_p_coder coder; /* writes the stream behind the parameters or tables */
+    dx_patch_p_coder coder; /* writes the stream after the parameters or tables */
     dx_patch_p_delta delta; /* for its rows */
     size_t front;           /* bytes of parameters or tables */
-    size_t size;            /* of the whole patch, when it is finished */
+    size_t size;            /* of the finished patch */
     uint8_t bytes[4096];
 } by_hand;
 
@@ -357,7 +357,7 @@ static void hand_finish(void)
 
 static void hand_number(uint32_t which, uint64_t v) { (void)dx_patch_p_number(&hand.coder, which, v); }
 
-/* 2^63 or more, as the coding has it: a first symbol of 15, a second one of 15, and a length of 64 bits. */
+/* 2^63 or more in this coding: a first symbol of 15, a second one of 15, and a length of 64 bits. */
 static void hand_number_beyond(uint32_t which)
 {
     (void)dx_patch_p_symbol(&hand.coder, which * DX_PATCH_P_NUMBER, 15);
@@ -376,8 +376,7 @@ static int hand_apply(void)
     return 0;
 }
 
-/* A patch of nothing into nothing, with these parameters. With memory as much as they need it is right; an error is
-   one of the parameters. */
+/* A patch from nothing to nothing with these parameters. With the memory they need it is valid; any error is a parameter error. */
 static int with_parameters(int p0, int p1, int p2, int p3, int p4, uint64_t memory_size)
 {
     hand_delta(0, 0);
@@ -417,13 +416,13 @@ DX_TEST(pt_limits_of_parameters)
     for (int g = 0; g < 5; g++) DX_CHECK_EQ(parameters(0, 34, 0, 8, g), DX_PATCH_EVERSION);
     for (int g = 5; g < 14; g++) DX_CHECK_EQ(parameters(0, 34, 0, 8, g), 0);
     for (int g = 29; g < 256; g++) DX_CHECK_EQ(parameters(0, 34, 0, 8, g), DX_PATCH_EVERSION);
-    /* Right, but more than the memory of the header reaches for. */
+    /* Valid, but needs more memory than the header states. */
     DX_CHECK_EQ(parameters(0, 34, 0, 28, 5), DX_PATCH_EHEADER);
     DX_CHECK_EQ(parameters(0, 34, 0, 8, 28), DX_PATCH_EHEADER);
     DX_CHECK_EQ(parameters(0, 34, 0, 28, 28), DX_PATCH_EHEADER);
 }
 
-/* What a body needs, by the formula of section 3.6: one byte less in the header is an error. */
+/* The memory for a body by the formula of section 3.6: one byte less in the header is an error. */
 DX_PROPERTY(pt_memory_that_a_body_needs, 300)
 {
     const int l = (int)dx_choose(c, 8), w = (int)dx_choose(c, 3), rich = (int)dx_choose(c, 1);
@@ -433,11 +432,11 @@ DX_PROPERTY(pt_memory_that_a_body_needs, 300)
     if (h) need += 6784 + (UINT64_C(2) << h) + (UINT64_C(32) << g);
     if (map) need += 4096;
     DX_CHECK_EQ(with_parameters(l | w << 4 | rich << 6, 34 + map, 12, h, g, need), 0);
-    if (need == 17044) return; /* a header with less is refused for that */
+    if (need == 17044) return; /* a header with less is refused because of that */
     DX_CHECK_EQ(with_parameters(l | w << 4 | rich << 6, 34 + map, 12, h, g, need - 1), DX_PATCH_EHEADER);
 }
 
-/* In plain coding there is nothing that a parameter could be for. */
+/* Plain coding has no use for a parameter. */
 DX_TEST(pt_parameters_of_plain_coding)
 {
     hand_start(DX_PATCH_KIND_DELTA, 0, 0);
@@ -454,13 +453,13 @@ DX_TEST(pt_parameters_of_plain_coding)
         DX_CHECK_EQ(hand_apply(), DX_PATCH_EVERSION);
         hand.bytes[128 + i] = was;
     }
-    hand.bytes[131] = 8; /* mixing as it would be in range coding */
+    hand.bytes[131] = 8; /* mixing as in range coding */
     hand.bytes[132] = 5;
     hand_seal(5);
     DX_CHECK_EQ(hand_apply(), DX_PATCH_EVERSION);
 }
 
-/* The base again as one cover of one block that is told byte by byte, up to its first run. */
+/* The base again as one match of one block, coded byte by byte up to its first run. */
 static void hand_one_block(size_t size)
 {
     for (size_t i = 0; i < size; i++) hand_base[i] = hand_target[i] = (uint8_t)(i * 7);
@@ -472,10 +471,10 @@ static void hand_one_block(size_t size)
     (void)dx_patch_p_symbol(&hand.coder, DX_PATCH_P_M_ID, 0);
 }
 
-/* Runs of a block: to its end, up to its last byte, and beyond. What was wrong once does not become right. */
+/* Runs in a block: to its end, up to its last byte, and beyond. A wrong byte does not become right later. */
 DX_TEST(pt_runs_end_in_their_block)
 {
-    const uint32_t wrong = DX_PATCH_P_M_BYTE; /* with no bits of context there is one model */
+    const uint32_t wrong = DX_PATCH_P_M_BYTE; /* zero context bits: only one model */
     for (size_t size = 2; size <= 1024; size += size < 70 ? 1 : 53) {
         hand_one_block(size);
         hand_number(DX_PATCH_P_N_RUN, 0);
@@ -491,19 +490,19 @@ DX_TEST(pt_runs_end_in_their_block)
         hand_finish();
         DX_CHECK_EQ(hand_apply(), DX_PATCH_ECORRUPT);
         hand_one_block(size);
-        hand_number(DX_PATCH_P_N_RUN, 1); /* the first byte, then one more than are left */
+        hand_number(DX_PATCH_P_N_RUN, 1); /* the first byte, then one more than remain */
         (void)dx_patch_p_byte(&hand.coder, wrong, 0);
         hand_number(DX_PATCH_P_N_RUN, size);
         hand_finish();
         DX_CHECK_EQ(hand_apply(), DX_PATCH_ECORRUPT);
         hand_one_block(size);
-        hand_number_beyond(DX_PATCH_P_N_RUN); /* read as 0, which would be right */
+        hand_number_beyond(DX_PATCH_P_N_RUN); /* reads as 0, which would be valid */
         hand_finish();
         DX_CHECK_EQ(hand_apply(), DX_PATCH_ECORRUPT);
     }
 }
 
-/* A cover leaves neither file, by one byte neither. */
+/* A match exceeds neither file, not even by one byte. */
 DX_TEST(pt_matches_stay_in_both_files)
 {
     static const struct {
@@ -583,7 +582,7 @@ static void hand_flash(uint32_t gap, size_t base_size, size_t target_size)
     dx_patch_p_start_writing(&hand.coder, hand.bytes + 128 + hand.front, sizeof hand.bytes - 128 - hand.front);
 }
 
-/* The verdict; an error that is one of the patch has changed nothing. */
+/* The result; an error in the patch has changed nothing. */
 static int hand_flash_apply(size_t slot_size)
 {
     static dx_patch_flash f;
@@ -605,7 +604,7 @@ static int hand_flash_apply(size_t slot_size)
     return error;
 }
 
-/* A cover after `gap` literals: length, jump and one run to its end. */
+/* A match after `gap` literals: length, jump and one run to its end. */
 static void hand_flash_cover(uint64_t gap, uint64_t length, int64_t jump)
 {
     hand_number(0, gap);
@@ -617,8 +616,8 @@ static void hand_flash_cover(uint64_t gap, uint64_t length, int64_t jump)
     hand_number(3, 0);
 }
 
-/* Every bound of a flash patch alone: the cover's end in the target, its start and its end in the base, the page
-   rule, the run, the gap. */
+/* Each bound of a flash patch alone: the match's end in the target, its start and end in the base, the page rule, the run, the
+   gap. */
 DX_TEST(pt_flash_matches_stay_in_both_files)
 {
     static const struct {
@@ -629,10 +628,10 @@ DX_TEST(pt_flash_matches_stay_in_both_files)
         {0, 300, 0, 0},
         {0, 300, 200, 0},                              /* the base's last byte */
         {0, 300, 201, DX_PATCH_EBOUNDS},
-        {0, 300, -1, DX_PATCH_EBOUNDS},                /* in front of the base */
-        {0, 300, 500, DX_PATCH_EBOUNDS},               /* right behind it */
+        {0, 300, -1, DX_PATCH_EBOUNDS},                /* before the base */
+        {0, 300, 500, DX_PATCH_EBOUNDS},               /* right after it */
         {0, 300, INT64_MAX, DX_PATCH_EBOUNDS},
-        {0, 301, 0, DX_PATCH_EBOUNDS},                 /* the target has no such byte */
+        {0, 301, 0, DX_PATCH_EBOUNDS},                 /* beyond the target's end */
         {0, UINT64_C(1) << 32, 0, DX_PATCH_EBOUNDS},
         {0, (UINT64_C(1) << 32) + 300, 0, DX_PATCH_EBOUNDS},
         {299, 1, 200, 0},
@@ -682,7 +681,7 @@ DX_TEST(pt_flash_runs_end_in_their_cover)
     }
 }
 
-/* A cover may only read pages of the base that are still there: base page o at o + gap, above the page written. */
+/* A match may only read pages of the base that still exist: base page o is at o + gap, above the page being written. */
 DX_TEST(pt_flash_matches_read_what_is_still_there)
 {
     for (size_t i = 0; i < 2048; i++) hand_base[i] = (uint8_t)(i / 256 * 31 + i);
@@ -830,7 +829,7 @@ DX_PROPERTY(pt_places_of_riscv, 10000)
     }
 }
 
-/* >>create with as little as it takes --------------------------------------- */
+/* >>create with minimum memory ------------------------------------------------ */
 static void draw_files(dx_choices *c, size_t *base_size, size_t *target_size)
 {
     *base_size = (size_t)dx_choose(c, 1200);
@@ -840,8 +839,8 @@ static void draw_files(dx_choices *c, size_t *base_size, size_t *target_size)
     for (uint64_t n = dx_choose(c, 30); n; n--) hand_target[dx_choose(c, 1199)] = (uint8_t)dx_choose(c, 255);
 }
 
-/* Output of every capacity, and memory, are of just that size, so that the sanitizers see each byte too many. Where
-   there is room for all of the patch it is made; with less there is ENOSPACE, or a patch that fits. */
+/* Output of every capacity, and memory, have exactly that size, so that the sanitizers detect each byte beyond. If the whole patch
+   has room, it is made; with less there is ENOSPACE, or a patch that fits. */
 DX_PROPERTY(pt_create_with_every_capacity, 40)
 {
     static const dx_patch_kind kinds[3] = {DX_PATCH_KIND_DELTA, DX_PATCH_KIND_BLOCKS, DX_PATCH_KIND_FLASH};
@@ -881,7 +880,7 @@ DX_PROPERTY(pt_create_with_every_capacity, 40)
     free(memory);
 }
 
-/* The shortest flash patches, in output of just their size: a target of nothing takes four bytes of stream. */
+/* The shortest flash patches, in output of exactly their size: an empty target takes four bytes of stream. */
 DX_TEST(pt_create_of_short_flash_patches)
 {
     static uint8_t memory[100 << 10];
@@ -902,7 +901,7 @@ DX_TEST(pt_create_of_short_flash_patches)
     }
 }
 
-/* What is missing, or too small, has its own error. */
+/* Each missing or too small argument has its own error. */
 DX_TEST(pt_apply_names_what_is_missing)
 {
     size_t got;
@@ -929,7 +928,7 @@ DX_TEST(pt_apply_names_what_is_missing)
     DX_CHECK_EQ(dx_patch_apply_in_place(hand_out, 100, 100, hand.bytes, hand.size, &got), DX_PATCH_ENOTSUP);
 }
 
-/* Any memory from 68 KB on makes a right patch; with less there is ENOMEM. */
+/* Any memory from 68 KB on makes a valid patch; with less there is ENOMEM. */
 DX_PROPERTY(pt_create_with_little_memory, 150)
 {
     static uint8_t made[8192];
@@ -954,7 +953,7 @@ DX_PROPERTY(pt_create_with_little_memory, 150)
     DX_CHECK_MEM(hand_out, hand_target, target_size);
 }
 
-/* 68 KB are enough for files of any size. */
+/* 68 KB suffice for files of any size. */
 DX_TEST(pt_create_of_large_files_with_little_memory)
 {
     enum { SIZE = 200000 };
@@ -974,8 +973,8 @@ DX_TEST(pt_create_of_large_files_with_little_memory)
     free(made);
 }
 
-/* The table of seeds has memory for all of its lines, however many seeds a base has, and whatever is left of it
-   behind the last one (asserted where the table is made). */
+/* The seed table has memory for all of its lines, however many seeds a base has and however much is left after the last one
+   (asserted where the table is made). */
 DX_TEST(pt_create_of_bases_of_any_size)
 {
     enum { SIZE = 20000, MORE = 800 };
@@ -993,7 +992,7 @@ DX_TEST(pt_create_of_bases_of_any_size)
     }
 }
 
-/* Hashing in pieces, each in memory of just its size. */
+/* Hashing in pieces, each in memory of exactly its size. */
 DX_PROPERTY(pt_hash_reads_no_further, 60)
 {
     const size_t first = 1024 * (size_t)dx_choose(c, 17);
@@ -1016,14 +1015,13 @@ DX_PROPERTY(pt_hash_reads_no_further, 60)
 }
 
 /* >>create: what it finds ---------------------------------------------------- */
-/* Patches become no larger: all that looks for covers, predicts and mixes is worth what it was. Each bound is the
-   size that was reached, and a hundredth. */
+/* Patches do not grow: searching, prediction and mixing keep their value. Each bound is the size reached, plus 1 %. */
 DX_TEST(pt_patches_stay_as_small_as_they_are)
 {
     static const struct {
         int sort;
         uint32_t level;
-        size_t size, memory; /* memory: 0 = all that is wanted */
+        size_t size, memory; /* memory: 0 = all that is useful */
         size_t most;
     } cases[] = {
         {SORT_NUMBERS, 0, 40960, 0, 1490},
@@ -1074,7 +1072,7 @@ DX_TEST(pt_patches_stay_as_small_as_they_are)
     }
 }
 
-/* The same files, the same memory: the same patch, whatever the memory held before. */
+/* The same files and memory size give the same patch, whatever the memory contained. */
 DX_TEST(pt_what_memory_held_does_not_matter)
 {
     enum { SIZE = 1100 << 10 };
@@ -1105,7 +1103,7 @@ DX_TEST(pt_what_memory_held_does_not_matter)
         }
 }
 
-/* A block patch is made in the same little memory whatever the sizes are. */
+/* Making a block patch takes the same small memory for all sizes. */
 DX_TEST(pt_blocks_take_little_memory)
 {
     dx_patch_create_desc d;
@@ -1125,7 +1123,7 @@ static uint64_t address_of(const uint64_t *setup, uint64_t offset)
     return offset;
 }
 
-/* Where an offset of the base went: by the cover that ends last of those that start at or before it. */
+/* Where an offset of the base moved: according to the match that ends last among those that start at or before it. */
 static uint64_t moved(const uint32_t *covers, uint32_t count, uint64_t offset, uint32_t *sure)
 {
     uint32_t best = 0;
@@ -1137,7 +1135,7 @@ static uint64_t moved(const uint32_t *covers, uint32_t count, uint64_t offset, u
         if (!any || v[1] + v[2] > b[1] + b[2] || (v[1] + v[2] == b[1] + b[2] && v[1] < b[1])) best = i;
         any = true;
     }
-    for (uint32_t i = 0; !any && i < count; i++) /* none starts so early: the first one */
+    for (uint32_t i = 0; !any && i < count; i++) /* none starts that early: the first one */
         if (covers[3 * i + 1] < covers[3 * best + 1]) best = i;
     *sure = offset - covers[3 * best + 1] < covers[3 * best + 2];
     return offset - covers[3 * best + 1] + covers[3 * best];
@@ -1186,8 +1184,8 @@ DX_PROPERTY(pt_addresses_of_segments, 5000)
     DX_CHECK(!dx_patch_p_map_address(&x, address, &got, &sure));
 }
 
-/* Patches that were made once, with mixing rich and plain, still turn the same base into the same target: what they
-   mean does not change with what makes them. */
+/* Patches made by earlier versions, with rich and plain mixing, still turn the same base into the same target: their meaning does
+   not depend on the maker. */
 DX_TEST(pt_patches_of_before_still_apply)
 {
     static const struct {
@@ -1227,7 +1225,7 @@ DX_TEST(pt_patches_of_before_still_apply)
     free(memory);
 }
 
-/* Pointers and numbers of eight bytes: those of a pointer are at least 256. */
+/* Eight-byte pointers and numbers; pointers are at least 256. */
 DX_PROPERTY(pt_places_of_double_words, 1000)
 {
     uint8_t bytes[16] = {0};
@@ -1243,7 +1241,7 @@ DX_PROPERTY(pt_places_of_double_words, 1000)
     DX_CHECK_EQ(dx_patch_p_locate(DX_PATCH_P_ID_SINGLES, &b, 0, 0).size, 4);
 }
 
-/* Memory may lie at any address. */
+/* Memory may have any address. */
 DX_TEST(pt_memory_at_any_address)
 {
     uint8_t *memory = (uint8_t *)malloc((100 << 10) + 8), made[1024];
@@ -1305,7 +1303,7 @@ DX_TEST(pt_functions_refuse_null)
     REFUSED(dx_patch_apply_in_place(bytes, 10, 10, bytes, 128, NULL));
     REFUSED(dx_patch_applier_init(NULL, &applier_desc));
     REFUSED(dx_patch_applier_init(&applier, NULL));
-    REFUSED(dx_patch_applier_init(&applier, &applier_desc)); /* nowhere to write to */
+    REFUSED(dx_patch_applier_init(&applier, &applier_desc)); /* nowhere to write */
     applier_desc.out = bytes;
     REFUSED(dx_patch_applier_init(&applier, &applier_desc)); /* no memory */
     REFUSED(dx_patch_applier_finish(&applier));
@@ -1314,7 +1312,7 @@ DX_TEST(pt_functions_refuse_null)
     REFUSED(dx_patch_applier_finish(NULL));
     REFUSED(dx_patch_flash_apply(&flash, &flash_desc)); /* neither of the two */
     flash_desc.io = no_io;
-    REFUSED(dx_patch_flash_apply(&flash, &flash_desc)); /* no size of pages */
+    REFUSED(dx_patch_flash_apply(&flash, &flash_desc)); /* no page size */
     flash_desc.page_size = 256;
     REFUSED(dx_patch_flash_apply(NULL, &flash_desc));
     REFUSED(dx_patch_flash_apply(&flash, NULL));

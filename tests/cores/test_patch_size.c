@@ -1,6 +1,6 @@
-/* How small the patches of dx_patch.h are. Each pair of files is made of what one kind of program or data changes like
-   between two versions; its patch is no larger than it was when the bound was written here. A choice of the maker that
-   gets worse shows only here: the patch would still be right. A bound may be lowered, and raised for a reason. */
+/* How small the patches of dx_patch.h are. Each pair of files mimics how one kind of program or data changes between two
+   versions; its patch is no larger than when its bound was written here. A maker decision that gets worse shows only
+   here, because the patch would still be valid. A bound may be lowered freely, but raised only for a reason. */
 #define DX_PATCH_IMPLEMENTATION
 #include "../../dx_patch.h"
 #define DX_TEST_MAIN
@@ -23,7 +23,7 @@ static void put(uint8_t *p, uint64_t v, int size)
     for (int i = 0; i < size; i++) p[i] = (uint8_t)(v >> 8 * i & 0xff);
 }
 
-/* One unit of eight bytes of a program at `at`, which calls or names what is at `to`. */
+/* One eight-byte unit of a program at `at` that calls or points to `to`. */
 static void put_reference(pair kind, uint8_t *p, uint32_t at, uint32_t to, uint32_t index)
 {
     const uint32_t distance = to - at;
@@ -88,7 +88,7 @@ static void put_reference(pair kind, uint8_t *p, uint32_t at, uint32_t to, uint3
     }
 }
 
-/* A program of functions; later: with more in two of them, so that all behind these has moved. */
+/* A program of functions; later: two of them have grown, so that everything after them has moved. */
 static size_t make_program(pair kind, uint8_t *p, bool later)
 {
     uint32_t begin[FUNCTIONS + 1];
@@ -128,14 +128,14 @@ static size_t make_numbers(pair kind, uint8_t *p, bool later)
 
 enum { TEXT_SIZE = 0x1800, DATA_SIZE = 0x1000, INSERTED_AT = 0x800, INSERTED = 0x140 };
 
-/* Code that nobody refers to in here, later with more in it, and the addresses of functions in it; where it and its data
+/* Code without internal references, later with insertions, and the addresses of functions in it; where it and its data
    are in the file and in memory. */
 typedef struct image {
     uint64_t text_at, text, text_size, data_at, data;
     bool     later;
 } image;
 
-static uint64_t address_of(const image *m, uint64_t drawn) /* of a place in text or data, the same in both versions */
+static uint64_t address_of(const image *m, uint64_t drawn) /* the address of a place in text or data, the same in both versions */
 {
     const uint64_t to = drawn % (TEXT_SIZE + DATA_SIZE) & ~(uint64_t)7;
     if (to >= TEXT_SIZE) return m->data + to - TEXT_SIZE;
@@ -154,14 +154,14 @@ static image make_image(uint8_t *p, uint64_t address, bool later)
     m.data = address + 0x10000 + (later ? 0x2000u : 0u);
     memset(p, 0, (size_t)m.data_at + DATA_SIZE);
     for (uint64_t at = 0; at < m.text_size; at += 8) {
-        if (later && at == INSERTED_AT) at += INSERTED; /* what was inserted stays zero */
+        if (later && at == INSERTED_AT) at += INSERTED; /* the insertion stays zero */
         put(p + m.text_at + at, dx_test_random(&state), 8);
     }
     return m;
 }
 
-/* ELF of 64 bits with two segments, of which the second has moved, and pointers into both. With frames: half of the data
-   is a table of 32 bits, as .eh_frame_hdr, which counts from itself. */
+/* 64-bit ELF with two segments, the second of which has moved, and pointers into both. With frames: half of the data is a
+   table of 32-bit offsets relative to itself, as .eh_frame_hdr. */
 static size_t make_elf(uint8_t *p, bool later, bool frames)
 {
     const image m = make_image(p, 0x400000, later);
@@ -170,7 +170,7 @@ static size_t make_elf(uint8_t *p, bool later, bool frames)
     memcpy(p, "\177ELF\2\1\1", 7);
     put(p + 16, 2, 2);
     put(p + 18, 62, 2);
-    put(p + 32, 64, 8); /* of the table of segments, */
+    put(p + 32, 64, 8); /* the offset of the segment table, */
     put(p + 54, 56, 2); /* an entry's size, */
     put(p + 56, frames ? 3 : 2, 2); /* and their number */
     for (int i = 0; i < 3; i++) {
@@ -193,7 +193,7 @@ static size_t make_elf(uint8_t *p, bool later, bool frames)
     return (size_t)m.data_at + DATA_SIZE;
 }
 
-/* PE of 64 bits: sections, and addresses of 32 bits that count from the image's base. */
+/* 64-bit PE: sections, and 32-bit addresses relative to the image base. */
 static size_t make_pe(uint8_t *p, bool later)
 {
     const uint64_t base_address = UINT64_C(0x140000000);
@@ -230,12 +230,12 @@ static size_t make_text(uint8_t *p, bool later)
         const uint64_t drawn = dx_test_random(&state);
         const char *word = words[drawn % 12];
         if (later && i % 211 == 50) word = "another_name";
-        if (later && i % 23 == 5) { /* a word that is not in the base */
+        if (later && i % 23 == 5) { /* a word that the base does not have */
             uint64_t letters = drawn >> 8;
             for (int k = 0; k < 4 + i % 5; k++, letters /= 20) p[at++] = (uint8_t)"etaonirshdlucmfwypvg"[letters % 20];
             p[at++] = ' ';
         }
-        if (later && i > 700 && i < 730) continue; /* a part is gone */
+        if (later && i > 700 && i < 730) continue; /* a part was removed */
         memcpy(p + at, word, strlen(word));
         at += strlen(word);
         if (drawn >> 40 & 1) p[at++] = ' ';
@@ -243,7 +243,7 @@ static size_t make_text(uint8_t *p, bool later)
     return at;
 }
 
-/* Blocks of noise: later in another order, some are new, some are there twice. */
+/* Blocks of noise: later in another order, some new, some duplicated. */
 static size_t make_moved(uint8_t *p, bool later)
 {
     static const uint8_t order[2][16] = {{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15},
@@ -257,7 +257,7 @@ static size_t make_moved(uint8_t *p, bool later)
     return at;
 }
 
-/* Noise with wrong bytes, at first few, then many. */
+/* Noise with wrong bytes, first few, then many. */
 static size_t make_wrong(uint8_t *p, bool later)
 {
     uint64_t state = 77, other = 78;
@@ -270,7 +270,7 @@ static size_t make_wrong(uint8_t *p, bool later)
 
 static size_t make_side(pair kind, uint8_t *p, bool later);
 
-/* Enough blocks of one kind behind each other, and of changing kinds, that the maker learns and has to learn again. */
+/* Enough blocks in a row of one kind, then of alternating kinds, that the maker has to adapt again and again. */
 static size_t make_mixed(uint8_t *p, bool later)
 {
     static const pair order[] = {PAIR_TEXT, PAIR_X86, PAIR_POINTERS, PAIR_ARM64, PAIR_SINGLES, PAIR_I386, PAIR_TABLE,
@@ -319,7 +319,7 @@ static size_t size_of_patch(const dx_patch_create_desc *wanted)
 
 static void check_bound(size_t size, size_t bound)
 {
-    if (size > bound) DX_CHECK_EQ(size, bound); /* shows both */
+    if (size > bound) DX_CHECK_EQ(size, bound); /* prints both */
 }
 
 static void make_pair(pair kind)
@@ -346,7 +346,7 @@ static void check_sizes(pair kind, const uint32_t bounds[WAYS])
         }
         if (way >= FLASH) d.block_size = 256;
         check_bound(size_of_patch(&d), bounds[way]);
-        if (way == DELTA_1) { /* fast to apply, so without a mixer, which would take more */
+        if (way == DELTA_1) { /* fast to apply: without a mixer, which would take longer */
             dx_patch_header h;
             DX_CHECK_EQ(dx_patch_info(patch, 128, &h), 0);
             DX_CHECK(h.memory_size < 40000);
@@ -389,8 +389,7 @@ static void put_noise(size_t size)
     while (size--) target[target_size++] = (uint8_t)(dx_test_random(&noise_state) & 0xff);
 }
 
-/* A target of noise with one piece of the base in it, wherever that is: at the very end, too, and however few seeds there
-   is memory for. */
+/* A noise target with one piece of the base, at any place, including the very end, and with memory for few seeds. */
 static size_t size_with_piece(size_t from, size_t size, size_t memory, uint32_t level)
 {
     dx_patch_create_desc d;
@@ -413,7 +412,7 @@ DX_TEST(pt_size_of_pieces_at_both_ends)
     for (size_t more = 0; more < 20; more++) {
         const size_t places[] = {0, 1 + more, 20000 + more, 40000 + more - 60};
         base_size = 40000 + more;
-        for (size_t i = 0; i < 4; i++) { /* 345 bytes where the piece is not found */
+        for (size_t i = 0; i < 4; i++) { /* 345 bytes if the piece is not found */
             for (uint32_t level = 1; level < 10; level += 4)
                 check_bound(size_with_piece(places[i], 60, 0, level), 334);
             check_bound(size_with_piece(places[i], 60, 100000, 6), 334);

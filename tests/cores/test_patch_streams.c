@@ -1,5 +1,5 @@
-/* Deltas of streams (dx_patch.h, coding 4): streams in every form, whole deltas of drawn pairs, and both against
-   whoever made them. Appliers in memory and while the patch arrives must agree on every input. */
+/* Stream deltas (dx_patch.h, coding 4): streams in every form, whole deltas of drawn pairs, and malicious versions of both.
+   Appliers in memory and streaming must agree on every input. */
 #define DX_PATCH_IMPLEMENTATION
 #include "../../dx_patch.h"
 #define DX_TEST_MAIN
@@ -31,7 +31,7 @@ static void fill(uint8_t *p, size_t size, uint64_t sort, uint64_t seed)
     }
 }
 
-/* A target of pieces of the base, changed ones, pieces of its own past, and new ones. */
+/* A target of pieces of the base, modified ones, pieces of its own past, and new ones. */
 static void draw(dx_choices *c, size_t *base_size, size_t *target_size)
 {
     size_t n = (size_t)dx_choose(c, dx_choose(c, 3) ? 600 : DRAWN), at = 0, used = 0;
@@ -67,7 +67,7 @@ static size_t create(dx_choices *c, size_t base_size, size_t target_size)
     d.memory = create_memory;
     d.memory_size = dx_choose(c, 3) ? (size_t)24 << 20 : 100000 + (size_t)dx_choose(c, 4000000);
     d.level = (uint32_t)dx_choose(c, 9);
-    d.codings = 1u << DX_PATCH_CODING_STREAMS | 1u << DX_PATCH_CODING_PLAIN; /* where there is too little memory for streams */
+    d.codings = 1u << DX_PATCH_CODING_STREAMS | 1u << DX_PATCH_CODING_PLAIN; /* if there is too little memory for streams */
     DX_CHECK(dx_patch_bound(&d, base_size, target_size) <= sizeof patch);
     DX_CHECK_EQ(dx_patch_create(&d, base, base_size, target, target_size, patch, sizeof patch, &size), 0);
     return size;
@@ -101,7 +101,7 @@ static int sink_write(void *user, const void *p, size_t size)
     return 0;
 }
 
-/* While it arrives, in such pieces, with the least memory that it says. */
+/* Streaming, in pieces of this size, with the least memory that the patch states. */
 static int arrive(size_t base_size, size_t size, size_t step, size_t memory_size, bool unhashed, size_t *got)
 {
     dx_patch_applier a;
@@ -160,10 +160,10 @@ static void round_trip(dx_choices *c)
 }
 
 DX_PROPERTY(pt_4_streams_round_trip, 600) { round_trip(c); }
-/* The same, with pairs and settings that a fuzzer looks for. */
+/* The same with pairs and settings that a fuzzer chooses. */
 DX_PROPERTY(fuzz_streams_created, 60) { round_trip(c); }
 
-/* Both ways of applying, with so much memory, say the same; and write the same bytes. Returns what they say. */
+/* Both appliers, with this much memory, return the same result and write the same bytes. Returns the result. */
 static int both_ways(dx_choices *c, size_t base_size, size_t size, size_t memory_size, bool unhashed, size_t *got)
 {
     size_t got_other = 0;
@@ -177,8 +177,8 @@ static int both_ways(dx_choices *c, size_t base_size, size_t size, size_t memory
     return 0;
 }
 
-/* What a level above 6 makes is never larger than what 6 makes; the range coder is tried from 8 on. Where streams need more memory
-   than applying may take, or save nothing, it is tried at any level. */
+/* Levels above 6 never make larger patches than 6; they try the range coder from 8 on. If streams need more memory than applying
+   may use, or save nothing, it is tried at any level. */
 DX_PROPERTY(pt_4_levels_are_never_larger, 60)
 {
     size_t base_size, target_size, size = 0, size_of_6 = 0, got;
@@ -208,7 +208,8 @@ DX_PROPERTY(pt_4_levels_are_never_larger, 60)
     if (h.coding != DX_PATCH_CODING_STREAMS) DX_CHECK_EQ(size, got);
 }
 
-/* Copies from all distances, of all lengths, overlapping themselves: the same in memory and through a window, also where it wraps. */
+/* Copies from all distances, of all lengths, overlapping themselves: the same in memory and through a window, also where it
+   wraps. */
 DX_PROPERTY(pt_4_periods, 60)
 {
     size_t period = 1 + (size_t)dx_choose(c, dx_choose(c, 1) ? 40 : 5000), size, got, target_size = (size_t)dx_choose(c, 200000);
@@ -226,7 +227,7 @@ DX_PROPERTY(pt_4_periods, 60)
     DX_CHECK_MEM(out, target, got);
 }
 
-/* Any damage, sealed again: both ways of applying say the same, and no byte is read or written outside. */
+/* Any damage, sealed again: both appliers agree, and no access is out of bounds. */
 DX_PROPERTY(fuzz_streams_damaged, 600)
 {
     size_t base_size, target_size, size, got = 0;
@@ -241,19 +242,19 @@ DX_PROPERTY(fuzz_streams_damaged, 600)
     (void)both_ways(c, base_size, size, APPLY_MEMORY, true, &got);
 }
 
-/* What patches had, to be sure that nothing was tested by name only. */
+/* What the patches contained, to be sure that no feature was tested in name only. */
 static struct {
     uint64_t patches, maps, indexes, sections, forms[4], plain_modes[3], hinted_modes[3], split, whole, apart, in_turns,
         refused, accepted;
 } had;
 
-/* A patch whose streams are all raw, and some of whose symbols are others. */
+/* A patch whose streams are all raw and have some symbols replaced. */
 typedef struct rewriter {
     dx_choices *c; /* or NULL: nothing is changed */
     dx_patch_p_streams in;
     uint8_t *at;
     size_t decoded;
-    uint32_t changes; /* so many are left */
+    uint32_t changes; /* how many remain */
 } rewriter;
 
 static void put_number(rewriter *r, uint64_t v)
@@ -301,7 +302,7 @@ static void rewrite_planes(rewriter *r)
     dx_choices *c = r->c;
     *r->at++ = (uint8_t)split;
     *(split ? &had.split : &had.whole) += 1;
-    if (split) r->c = NULL; /* other lengths would ask for other planes */
+    if (split) r->c = NULL; /* other lengths would need other planes */
     dx_patch_p_span lengths = rewrite_stream(r, false);
     r->c = c;
     for (const uint8_t *p = lengths.at; split && p < lengths.end; p++) counts[*p]++;
@@ -326,7 +327,7 @@ static void rewrite_section(rewriter *r, bool map)
     for (int i = 0; i < 4; i++) rewrite_planes(r);
 }
 
-/* The patch, from `patch` to `again`; its new size. Its memory size is exactly what it needs. */
+/* The patch, from `patch` to `again`; returns its new size. It states exactly the memory that it needs. */
 static size_t rewrite(dx_choices *c, size_t size, uint32_t changes)
 {
     static uint32_t table[1 << DX_PATCH_P_TABLE_MAX];
@@ -368,7 +369,7 @@ static size_t rewrite(dx_choices *c, size_t size, uint32_t changes)
     return size;
 }
 
-/* Streams of other symbols, as only a writer with bad intentions makes them; and the memory size is kept to. */
+/* Streams of other symbols, as only a malicious writer makes them; the memory size is respected. */
 static void rewritten(dx_choices *c, size_t base_size, size_t target_size, size_t size)
 {
     dx_patch_header h;
@@ -376,7 +377,7 @@ static void rewritten(dx_choices *c, size_t base_size, size_t target_size, size_
     DX_CHECK_EQ(dx_patch_info(patch, size, &h), 0);
     if (h.coding != DX_PATCH_CODING_STREAMS || !target_size) return;
     again_size = rewrite(c, size, 0);
-    memcpy(other, patch, size); /* the streams themselves are right, and so much memory is enough */
+    memcpy(other, patch, size); /* the streams themselves are valid, and this much memory is enough */
     memcpy(patch, again, again_size);
     memcpy(again, other, size);
     DX_CHECK_EQ(dx_patch_info(patch, again_size, &h), 0);
@@ -386,7 +387,7 @@ static void rewritten(dx_choices *c, size_t base_size, size_t target_size, size_
     dx_patch_p_store64(patch + 40, h.memory_size - 1); /* one byte less is not */
     seal(patch, again_size);
     DX_CHECK_EQ(both_ways(c, base_size, again_size, APPLY_MEMORY, true, &got), DX_PATCH_EHEADER);
-    for (uint32_t i = 0; i < 2; i++) { /* nor are streams or sections larger than was said */
+    for (uint32_t i = 0; i < 2; i++) { /* nor do streams or sections exceed their stated sizes */
         uint32_t max = dx_patch_p_load32(patch + 132 + 4 * i);
         dx_patch_p_store32(patch + 132 + 4 * i, max - 1);
         seal(patch, again_size);
@@ -414,12 +415,12 @@ DX_PROPERTY(fuzz_streams_rewritten, 400)
 
 enum { FUNCTIONS = 400 };
 typedef struct function {
-    uint64_t seed; /* of its bytes, and of what it calls */
+    uint64_t seed; /* of its bytes, and of its calls */
     uint32_t name;
     uint32_t size;
 } function;
 
-/* A program: functions that call each other, and a table of where they are, as pointers or relative to the table. */
+/* A program: functions that call each other, and a table of their addresses, as pointers or relative to the table. */
 static size_t link_program(uint8_t *p, const function *list, uint32_t count, uint64_t kind)
 {
     static uint32_t places[2 * FUNCTIONS];
@@ -443,7 +444,7 @@ static size_t link_program(uint8_t *p, const function *list, uint32_t count, uin
     return at;
 }
 
-/* Two versions of one: functions come, go, move and change. */
+/* Two versions of one: functions are added, removed, moved and changed. */
 static void draw_program(dx_choices *c, size_t *base_size, size_t *target_size)
 {
     static function list[FUNCTIONS], later[2 * FUNCTIONS];
@@ -455,14 +456,14 @@ static void draw_program(dx_choices *c, size_t *base_size, size_t *target_size)
     }
     for (uint32_t i = 0; i < count; i++) {
         uint64_t what = mix(&seed) % every ? 0 : mix(&seed) % 5;
-        if (what == 1) continue;                                     /* it goes */
+        if (what == 1) continue;                                     /* removed */
         later[used++] = list[i];
-        if (what == 2) later[used - 1].size += 16 * (1 + (uint32_t)(mix(&seed) % 9)); /* it grows */
-        if (what == 3) {                                             /* one comes */
+        if (what == 2) later[used - 1].size += 16 * (1 + (uint32_t)(mix(&seed) % 9)); /* grown */
+        if (what == 3) {                                             /* added */
             function one = {mix(&seed), count + used, 16 * (2 + (uint32_t)(mix(&seed) % 60))};
             later[used++] = one;
         }
-        if (what == 4 && used > 9) {                                 /* it moves */
+        if (what == 4 && used > 9) {                                 /* moved */
             function one = later[used - 1];
             later[used - 1] = later[used / 2];
             later[used / 2] = one;
@@ -486,7 +487,7 @@ DX_PROPERTY(pt_4_streams_of_programs, 60)
     rewritten(c, base_size, target_size, size);
 }
 
-/* Matches that go on in the next section, as there are more symbols than one has room for; and gaps that do. */
+/* Matches, and gaps, that continue in the next section because one section has no room for all symbols. */
 DX_TEST(pt_4_sections)
 {
     for (int gap = 0; gap < 2; gap++) {
@@ -519,7 +520,7 @@ DX_TEST(pt_4_sections)
     }
 }
 
-/* Names of one letter that have other letters now, or later ones: short literals, which the bytes in their places tell. */
+/* One-letter names that change, or change later: short literals, predicted by the bytes they replace. */
 static void names_change(dx_choices *c, bool later, uint32_t mode)
 {
     enum { SIZE = 60000 };
@@ -538,7 +539,7 @@ static void names_change(dx_choices *c, bool later, uint32_t mode)
         at += name ? 1 : strlen(word);
     }
     memcpy(other, target, at);
-    for (size_t to = 0; later && to + 64 <= at; to += 64) /* so many pieces are not worth a map */
+    for (size_t to = 0; later && to + 64 <= at; to += 64) /* this many pieces are not worth a map */
         memcpy(target + to, other + mix(&seed) % (at - 64), 64);
     memset(&d, 0, sizeof d);
     d.memory = create_memory;
@@ -556,7 +557,7 @@ static void names_change(dx_choices *c, bool later, uint32_t mode)
 DX_TEST(pt_4_names_change) { names_change(c, false, DX_PATCH_P_SHELF_BYTE); }
 DX_TEST(pt_4_names_are_later_ones) { names_change(c, true, DX_PATCH_P_SHELF_PLACE); }
 
-/* A patch of so many bytes of body, for these sizes. */
+/* A patch with a body of this many bytes, for these sizes. */
 static size_t hand_made(size_t base_size, size_t target_size, uint64_t memory_size, const uint8_t *body, size_t size)
 {
     dx_patch_p_blake3 h;
@@ -573,14 +574,14 @@ static size_t hand_made(size_t base_size, size_t target_size, uint64_t memory_si
     return 128 + size;
 }
 
-/* Bodies that no writer writes, one byte or number each beside one that is right. */
+/* Bodies that no writer makes: each has one wrong byte or number in a valid body. */
 DX_TEST(hostile_streams)
 {
     enum { PARAMETERS = 18548 };
     /* 16 bytes of parameters; a section of 17 bytes: five literals, and a copy of three bytes of the base from offset 2 */
     static const uint8_t good[] = {0, 8, 10, 0, 64, 0, 0, 0, 64, 0, 0, 0, 0, 0, 0, 0,
                                    17, 8,
-                                   4, 5, 4, 39, 4, 2, 1, 0, /* 5 literals; 2 + a bit behind the end of the last copy; 3 bytes; the bit */
+                                   4, 5, 4, 39, 4, 2, 1, 0, /* 5 literals; 2 + a bit after the end of the last copy; 3 bytes; the bit */
                                    4, 20, 'h', 'e', 'l', 'l', 'o', 4, 0};
     static const struct {
         uint8_t at, value;
@@ -618,7 +619,7 @@ DX_TEST(hostile_streams)
         DX_CHECK_EQ(both_ways(c, 8, size, APPLY_MEMORY, true, &got), expected);
         if (!i) DX_CHECK_MEM(out, "hellocde", 8);
     }
-    for (size_t i = 0; i < used; i++) { /* cut, and so much memory only */
+    for (size_t i = 0; i < used; i++) { /* truncated, with only this much memory */
         size = hand_made(8, 8, PARAMETERS + 128 + 1024, good, i);
         DX_CHECK(both_ways(c, 8, size, APPLY_MEMORY, true, &got) != 0);
     }
@@ -636,7 +637,7 @@ DX_TEST(hostile_streams)
     DX_CHECK_EQ(both_ways(c, 8, size, APPLY_MEMORY, true, &got), DX_PATCH_EVERSION);
 }
 
-/* Each of the ways to write something has been used, by its writer and by others. */
+/* Each form of encoding has been used, by its writer and by others. */
 DX_TEST(streams_what_was_done)
 {
     printf("     %llu patches, %llu with a map, %llu with an index, %llu sections; streams raw %llu, run %llu, coded %llu, repeats %llu;\n"
@@ -653,7 +654,8 @@ DX_TEST(streams_what_was_done)
     DX_CHECK(had.refused > 0 && had.accepted > 0);
 }
 
-/* Of a target of gigabytes a symbol may come more than 2^29 times: it is still the cheapest, and prices are those of the same shares. */
+/* In a target of gigabytes, a symbol may occur more than 2^29 times: it is still the cheapest, and prices match those of the same
+   shares. */
 DX_TEST(p_prices_of_counts_beyond_what_a_total_holds)
 {
     static const uint32_t few[5] = {1u << 17, 1u << 16, 3u << 13, 1u << 12, 1u << 12};
@@ -669,7 +671,7 @@ DX_TEST(p_prices_of_counts_beyond_what_a_total_holds)
     for (int i = 0; i < 256; i++) DX_CHECK_EQ(each[i], 8 * 16);
 }
 
-/* A stream in its smallest form is read again as it was, from its bytes alone, in no more memory than was counted. */
+/* A stream in its smallest form decodes to the original, from its bytes alone, in no more memory than computed. */
 DX_PROPERTY(p_streams_of_every_form, 600)
 {
     static dx_patch_p_parser p;
@@ -711,7 +713,7 @@ DX_PROPERTY(p_streams_of_every_form, 600)
     DX_CHECK(!dx_patch_p_read_stream(&s, &got) && s.store.full);
 }
 
-/* Bytes that no writer wrote: refused, or read within the memory that there is. */
+/* Arbitrary bytes: refused, or decoded within the available memory. */
 DX_PROPERTY(fuzz_streams_invented, 20000)
 {
     static uint32_t table[1 << DX_PATCH_P_TABLE_MAX];
@@ -720,7 +722,7 @@ DX_PROPERTY(fuzz_streams_invented, 20000)
     dx_patch_p_streams s;
     dx_patch_p_span got;
     dx_choose_bytes(c, bytes, size);
-    uint8_t *in = (uint8_t *)malloc(size + 1), *store = (uint8_t *)malloc(room + 1); /* the sanitizer sees their ends */
+    uint8_t *in = (uint8_t *)malloc(size + 1), *store = (uint8_t *)malloc(room + 1); /* the sanitizer watches their ends */
     memcpy(in, bytes, size);
     memset(&s, 0, sizeof s);
     s.in.at = in;

@@ -1,4 +1,4 @@
-/* The contract of docs/reactor.md, every test on every backend that this system grants. */
+/* The contract of docs/reactor.md; every test runs on every backend that this system supports. */
 #define _GNU_SOURCE
 #define DX_IMPLEMENTATION
 #include "../../dx_reactor.h"
@@ -124,10 +124,10 @@ DX_TEST(unix_addresses_round_trip)
     DX_CHECK_STR(text, name);
     a.size = sizeof a.bytes;
     DX_CHECK_EQ(dx_reactor_address_format(&a, text, sizeof text), DX_REACTOR_EINVAL);
-    a.size = 2; /* as a socket that was never bound has it */
+    a.size = 2; /* as reported for a socket that was never bound */
     DX_CHECK_EQ(dx_reactor_address_format(&a, text, sizeof text), DX_REACTOR_EINVAL);
     DX_CHECK_EQ(dx_reactor_address_parse(&a, "unix:@xyz"), 0);
-    a.bytes[4] = 0; /* a zero within the name: it has no text */
+    a.bytes[4] = 0; /* a zero inside the name: no text form */
     DX_CHECK_EQ(dx_reactor_address_format(&a, text, sizeof text), DX_REACTOR_EINVAL);
 }
 
@@ -152,9 +152,10 @@ DX_TEST(unix_listeners_take_the_place_of_nothing)
     DX_CHECK_EQ(dx_reactor_listen(NULL, &a, DX_REACTOR_NODELAY, 0, &fd, &bound), 0);
     DX_CHECK_EQ(dx_reactor_address_format(&bound, path, sizeof path), 0);
     DX_CHECK_STR(path, text);
-    DX_CHECK_EQ(dx_reactor_listen(NULL, &a, 0, 0, &other, NULL), DX_REACTOR_ESYS); /* one listens */
+    DX_CHECK_EQ(dx_reactor_listen(NULL, &a, 0, 0, &other, NULL), DX_REACTOR_ESYS); /* one process listens */
     close(fd);
-    DX_CHECK_EQ(dx_reactor_listen(NULL, &a, 0, 0, &other, NULL), DX_REACTOR_ESYS); /* its file is left */
+    /* its socket file remains */
+    DX_CHECK_EQ(dx_reactor_listen(NULL, &a, 0, 0, &other, NULL), DX_REACTOR_ESYS);
     DX_CHECK_EQ(unlink(path + 5), 0);
     DX_CHECK_EQ(dx_reactor_bind_udp(NULL, &a, 0, &fd, NULL), 0);
     close(fd);
@@ -189,7 +190,7 @@ DX_TEST(open_checks_its_arguments)
     DX_CHECK_EQ(dx_reactor_timer(&r, &op, 1000), 0);
     DX_CHECK_EQ(dx_reactor_run(&r), 0);
     DX_CHECK_EQ(dx_reactor_close(&r), 0);
-    DX_CHECK_EQ(dx_reactor_close(&r), 0); /* twice is harmless */
+    DX_CHECK_EQ(dx_reactor_close(&r), 0); /* closing twice is harmless */
     DX_CHECK_EQ(dx_reactor_timer(&r, &op, 1), DX_REACTOR_EINVAL);
     free(memory);
 }
@@ -227,7 +228,8 @@ EVERY(rx_9_explicit_backend_is_honoured)
     loop_close(&l);
 }
 
-/* Found out without the reactor: else one that refuses everything would be a system that has nothing. */
+/* Determined without the reactor: otherwise a reactor that refuses everything would look like a system
+   without backends. */
 DX_TEST(rx_9_what_the_system_has_is_granted)
 {
     clean();
@@ -256,7 +258,7 @@ static int forbid_io_uring(uint32_t number)
     return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
 }
 
-/* In a child: 0 as it should be, 77 no filter possible, else the line that failed. */
+/* In a child process: 0 passed, 77 no filter possible, else the line that failed. */
 static int refused_child(int number, const char *text)
 {
     static uint64_t memory[32768];
@@ -335,7 +337,7 @@ EVERY(timers_come_in_the_order_of_their_times)
     DX_CHECK_EQ(dx_reactor_timer(&l.r, &ops[0], 2 * MS), 0);
     DX_CHECK_EQ(want(&l, &ops[0]), 0);
     DX_CHECK(now_ns() - start >= 2 * MS);
-    start = dx_reactor_refresh_now_ns(&l.r); /* for all: a delay begins when it is asked for */
+    start = dx_reactor_refresh_now_ns(&l.r); /* for all: a delay starts at the call */
     for (size_t i = 0; i < 7; i++) {
         ops[i] = tagged(i);
         DX_CHECK_EQ(dx_reactor_timer_at(&l.r, &ops[i], start + delays[i]), 0);
@@ -349,9 +351,9 @@ EVERY(timers_come_in_the_order_of_their_times)
     loop_close(&l);
 }
 
-/* Timers that are started, moved, cancelled and fired in any order and at any distance come out in
-   the order of their times, those of equal times in the order of their start; never early, and all
-   that are due. A wait that is as long as timer_next() says misses none. */
+/* Timers that are started, moved, cancelled and fired in any order and at any distance complete in the
+   order of their times, equal times in the order of their start; never early, and all that are due. A
+   wait as long as timer_next() says misses none. */
 DX_PROPERTY(timer_wheel_is_a_sorted_list, 1000)
 {
     enum { N = 200 };
@@ -380,7 +382,7 @@ DX_PROPERTY(timer_wheel_is_a_sorted_list, 1000)
             dx_reactor_p_timer_remove(&r, &ops[at]);
             live[at] = false;
         }
-        if (dx_choose(c, many)) continue; /* sometimes only after a hundred or so */
+        if (dx_choose(c, many)) continue; /* sometimes only once about a hundred have gathered */
         uint64_t next = dx_reactor_p_timer_next(&r);
         for (size_t k = 0; k <= i; k++) DX_CHECK(!live[k] || due[k] >= next);
         if (dx_choose(c, 3) == 0 && next != UINT64_MAX) r.now_ = next > r.now_ ? next : r.now_;
@@ -401,8 +403,8 @@ DX_PROPERTY(timer_wheel_is_a_sorted_list, 1000)
     }
 }
 
-/* Far more than one batch is due: all come in the order of time, those of one time in that of their
-   start, also those that a function starts meanwhile; what has not come can be cancelled. */
+/* Far more timers than one batch are due: they fire in order of time, equal times in order of their
+   start, including those that a callback starts meanwhile; pending ones can be cancelled. */
 typedef struct many {
     uint64_t at[2000], last;
     uint32_t came, wrong, last_index;
@@ -419,7 +421,7 @@ static void many_came(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
     m->last = m->at[i];
     m->last_index = i;
     if (m->came++ == 100) {
-        m->at[0] = dx_reactor_now_ns(r); /* the last of all */
+        m->at[0] = dx_reactor_now_ns(r); /* the last one */
         m->wrong += dx_reactor_timer_at(r, &m->ops[0], m->at[0]) != DX_REACTOR_OK;
         m->wrong += dx_reactor_cancel(r, &m->ops[1]) != DX_REACTOR_OK;
         m->last_index = 0;
@@ -443,13 +445,13 @@ EVERY(many_timers_due_at_once)
     int turns = 0;
     for (; dx_reactor_pending(&l.r); turns++) DX_CHECK(dx_reactor_run_once(&l.r, 0) <= 256);
     DX_CHECK(turns >= 8);
-    DX_CHECK_EQ(m->came, 2000); /* one twice, one not */
+    DX_CHECK_EQ(m->came, 2000); /* one fired twice, one not at all */
     DX_CHECK_EQ(m->wrong, 0);
     loop_close(&l);
     free(m);
 }
 
-/* The public side: at a time, moved to a later and to an earlier one, too many, not pending. */
+/* The public API: at a time, moved later and earlier, too many, not pending. */
 EVERY(timer_at_a_time_and_moved)
 {
     loop l = {0};
@@ -485,8 +487,8 @@ EVERY(rx_7_w_31_w_34_timeouts)
     getrusage(RUSAGE_THREAD, &before);
     for (int i = 0; i < 100; i++) DX_CHECK_EQ(dx_reactor_wait(&l.r, &c, 1, 0), 0);
     getrusage(RUSAGE_THREAD, &after);
-    DX_CHECK(after.ru_nvcsw - before.ru_nvcsw < 50); /* none sleeps, whatever the clock says */
-    DX_CHECK(short_waits(&l, 20, 300000) < 10); /* waits really wait: no busy loop below 1 ms */
+    DX_CHECK(after.ru_nvcsw - before.ru_nvcsw < 50); /* no wait sleeps, whatever the clock says */
+    DX_CHECK(short_waits(&l, 20, 300000) < 10); /* waits really sleep: no busy loop below 1 ms */
     dx_reactor_stats stats;
     dx_reactor_get_stats(&l.r, &stats);
     DX_CHECK(stats.system_waits <= 200);
@@ -510,7 +512,7 @@ EVERY(rx_7_forever_ends_with_a_wake)
     dx_completion out[8];
     pthread_t thread;
     loop_open(&l, backend);
-    for (uint32_t min = 1; min <= 8; min += 7) { /* also a wait for several */
+    for (uint32_t min = 1; min <= 8; min += 7) { /* also a wait for several completions */
         DX_CHECK_EQ(pthread_create(&thread, NULL, wake_soon, &l.r), 0);
         DX_CHECK_EQ(dx_reactor_submit_and_wait(&l.r, out, 8, min, DX_REACTOR_FOREVER), 0);
         pthread_join(thread, NULL);
@@ -584,7 +586,7 @@ static void *signal_soon(void *user)
 }
 
 static uint32_t signals_enough;
-static void *signal_again(void *user) /* one that comes before the wait does not end it */
+static void *signal_again(void *user) /* a signal before the wait does not end it */
 {
     while (!__atomic_load_n(&signals_enough, __ATOMIC_SEQ_CST)) signal_soon(user);
     return NULL;
@@ -631,7 +633,7 @@ EVERY(p5_tcp_there_and_back)
     DX_CHECK_EQ(want(&l, &in_op), 5);
     DX_CHECK_MEM(buffer, "hello", 5);
     DX_CHECK(!dx_reactor_op_pending(&in_op));
-    /* half close: the data first, then the end, and the other direction goes on */
+    /* half-close: the data first, then the end of data; the other direction stays open */
     DX_CHECK_EQ(dx_reactor_send(&l.r, &out_op, ends[0], "bye", 3), 0);
     DX_CHECK_EQ(dx_reactor_shutdown(&l.r, &end_op, ends[0]), 0);
     DX_CHECK_EQ(want(&l, &out_op), 3);
@@ -765,7 +767,7 @@ EVERY(emfile_ends_an_accept_and_it_can_be_started_again)
     loop_close(&l);
 }
 
-/* What was accepted and what has ended take turns, whichever was there first. */
+/* Accepted connections and ended ones take turns, whichever was first. */
 DX_TEST(connections_and_ends_take_turns_epoll)
 {
     enum { COUNT = 4 };
@@ -962,7 +964,7 @@ EVERY(cancel_is_a_request_with_one_terminal)
     DX_CHECK_EQ(dx_reactor_cancel(&l.r, &a), DX_REACTOR_ENOTFOUND); /* never started */
     DX_CHECK_EQ(dx_reactor_recv(&l.r, &a, fds[0], x, 8), 0);
     DX_CHECK_EQ(dx_reactor_recv(&l.r, &a, fds[0], x, 8), DX_REACTOR_EINVAL); /* pending */
-    DX_CHECK_EQ(dx_reactor_recv(&l.r, &b, fds[0], y, 8), 0);                 /* behind it */
+    DX_CHECK_EQ(dx_reactor_recv(&l.r, &b, fds[0], y, 8), 0);                 /* queued after it */
     DX_CHECK_EQ(dx_reactor_poll(&l.r, &p, fds[0], DX_REACTOR_READABLE), 0);
     DX_CHECK_EQ(dx_reactor_timer(&l.r, &t, 100 * S), 0);
     DX_CHECK_EQ(dx_reactor_receive(&l.r, &m, &message, 1), 0);
@@ -982,7 +984,7 @@ EVERY(cancel_is_a_request_with_one_terminal)
     DX_CHECK_EQ(dx_reactor_cancel(&l.r, &m), 0);
     DX_CHECK_EQ(want(&l, &m), -ECANCELED);
     DX_CHECK_EQ(dx_reactor_pending(&l.r), 0);
-    /* nothing of a cancelled recv is left behind: bytes go to the next one */
+    /* a cancelled recv leaves nothing: the bytes go to the next one */
     DX_CHECK_EQ(write(fds[1], "data", 4), 4);
     DX_CHECK_EQ(dx_reactor_wait(&l.r, out, 8, 0), 0);
     DX_CHECK_EQ(dx_reactor_recv(&l.r, &a, fds[0], x, 8), 0);
@@ -1045,7 +1047,7 @@ EVERY(close_fd_waits_for_terminals_then_closes)
             if (out[i].user_data <= 4) DX_CHECK_EQ(out[i].result, -ECANCELED);
             if (out[i].user_data == 5) {
                 DX_CHECK_EQ(out[i].result, 0);
-                for (int k = 1; k <= 4; k++) DX_CHECK_EQ(seen[k], 1); /* all before it */
+                for (int k = 1; k <= 4; k++) DX_CHECK_EQ(seen[k], 1); /* all started before it */
             }
             if (out[i].user_data >= 6) DX_CHECK_EQ(out[i].result, -EBADF);
         }
@@ -1069,7 +1071,7 @@ EVERY(a_reused_descriptor_gets_no_stale_events)
         pair(fds);
         DX_CHECK_EQ(dx_reactor_recv(&l.r, &a, fds[0], buffer, 8), 0);
         nothing(&l);
-        DX_CHECK_EQ(write(fds[1], "old", 3), 3); /* an event for the one that is closed now */
+        DX_CHECK_EQ(write(fds[1], "old", 3), 3); /* an event for the socket that is closed now */
         DX_CHECK_EQ(dx_reactor_close_fd(&l.r, &x, fds[0]), 0);
         forget_fd(fds[0]);
         for (int i = 0; i < 2; i++) {
@@ -1103,9 +1105,9 @@ DX_TEST(e08_stale_events_of_a_duplicate_are_dropped_epoll)
     DX_CHECK_EQ(dx_reactor_recv(&l.r, &a, fds[0], buffer, 8), 0);
     DX_CHECK_EQ(dx_reactor_cancel(&l.r, &a), 0);
     DX_CHECK_EQ(want(&l, &a), -ECANCELED);
-    copy = keep(dup(fds[0])); /* keeps the registration alive behind the reactor's back */
+    copy = keep(dup(fds[0])); /* keeps the registration alive without the reactor's knowledge */
     shut(fds[0]);
-    dx_reactor_p_fd_fresh(&l.r, fds[0]); /* as an accept does that gets this number */
+    dx_reactor_p_fd_fresh(&l.r, fds[0]); /* as an accept that returns this number does */
     DX_CHECK_EQ(write(fds[1], "late", 4), 4);
     nothing(&l);
     dx_reactor_get_stats(&l.r, &stats);
@@ -1138,7 +1140,7 @@ DX_TEST(e08_a_forgotten_descriptor_has_no_events_at_all_epoll)
     loop_close(&l);
 }
 
-/* Does a socket send small pieces at once? */
+/* Is TCP_NODELAY set? */
 static int no_delay_of(int fd)
 {
     int on = -1;
@@ -1187,7 +1189,7 @@ EVERY(deadlines_have_one_outcome)
     DX_CHECK_EQ(dx_reactor_deadline(&l.r, &t, &a, 3 * MS), DX_REACTOR_EINVAL); /* one per target */
     DX_CHECK_EQ(dx_reactor_submit_and_wait(&l.r, c, 2, 2, LONG), 2);
     for (int i = 0; i < 2; i++) DX_CHECK_EQ(c[i].result, c[i].user_data == 1 ? -ETIMEDOUT : 0);
-    /* the target first */
+    /* the target completes first */
     DX_CHECK_EQ(dx_reactor_recv(&l.r, &a, fds[0], buffer, 8), 0);
     DX_CHECK_EQ(dx_reactor_deadline(&l.r, &d, &a, 100 * S), 0);
     DX_CHECK_EQ(write(fds[1], "abc", 3), 3);
@@ -1199,7 +1201,7 @@ EVERY(deadlines_have_one_outcome)
     DX_CHECK_EQ(dx_reactor_cancel(&l.r, &d), 0);
     DX_CHECK_EQ(want(&l, &d), -ECANCELED);
     DX_CHECK_EQ(dx_reactor_wait(&l.r, c, 2, 5 * (int64_t)MS), 0);
-    /* the caller's cancel is no timeout */
+    /* a cancel by the caller is no timeout */
     DX_CHECK_EQ(dx_reactor_deadline(&l.r, &d, &a, 100 * S), 0);
     DX_CHECK_EQ(dx_reactor_cancel(&l.r, &a), 0);
     DX_CHECK_EQ(want(&l, &a), -ECANCELED);
@@ -1214,8 +1216,8 @@ EVERY(deadlines_have_one_outcome)
     loop_close(&l);
 }
 
-/* What the io_uring backend does on kernels with fewer set-up flags (a step of its ladder each),
-   before 5.11 (no timeout in the wait) and before 5.19 (no multishot accept). */
+/* The io_uring backend on kernels with fewer set-up flags (one per step of its ladder), before 5.11 (no
+   timeout in the wait) and before 5.19 (no multishot accept). */
 static void older_kernel(uint32_t step)
 {
     loop l = {0};
@@ -1230,7 +1232,7 @@ static void older_kernel(uint32_t step)
     loop_open(&l, DX_REACTOR_BACKEND_IO_URING);
     dx_reactor_p_uring_close(&l.r);
     DX_CHECK_EQ(dx_reactor_p_uring_make(&l.r, 8, 16, step), 0);
-    DX_CHECK(!(l.r.ring_.setup_flags & 2)); /* w_35: never a polling kernel thread */
+    DX_CHECK(!(l.r.ring_.setup_flags & 2)); /* w_35: never a kernel polling thread */
     if (step) l.r.ring_.features &= ~(uint32_t)DX_REACTOR_P_FEAT_EXT_ARG;
     l.r.ring_.no_multishot = step != 0;
     DX_CHECK(short_waits(&l, 10, 2 * MS) < 5);
@@ -1283,7 +1285,7 @@ static void p1_body(dx_choices *c, int backend)
     loop_open(&l, backend);
     pair(fds);
     before = backend == DX_REACTOR_BACKEND_IO_URING ? *l.r.ring_.sq_head : 0;
-    for (uint32_t i = 0; i < n; i++) { /* polls have no order: each goes to the kernel at once */
+    for (uint32_t i = 0; i < n; i++) { /* polls have no order: each is submitted at once */
         int error = dx_reactor_poll(&l.r, &ops[i], fds[0], DX_REACTOR_READABLE);
         DX_CHECK_EQ(error, accepted < max ? 0 : DX_REACTOR_EAGAIN);
         if (!error) accepted++;
@@ -1292,7 +1294,7 @@ static void p1_body(dx_choices *c, int backend)
     DX_CHECK_EQ(dx_reactor_pending(&l.r), accepted);
     DX_CHECK_EQ(dx_reactor_submit(&l.r), accepted);
     DX_CHECK_EQ(dx_reactor_submit(&l.r), 0);
-    if (backend == DX_REACTOR_BACKEND_IO_URING) /* and the kernel has taken exactly as many */
+    if (backend == DX_REACTOR_BACKEND_IO_URING) /* and the kernel has accepted exactly as many */
         DX_CHECK_EQ(*l.r.ring_.sq_head - before, accepted);
     DX_CHECK_EQ(write(fds[1], "x", 1), 1);
     while (done < accepted) {
@@ -1369,7 +1371,7 @@ EVERY(more_descriptors_than_agreed_is_a_result)
     forget_fd(fds[3]);
     DX_CHECK_EQ(want(&l, &x), 0);
     DX_CHECK(fcntl(fds[3], F_GETFD) < 0);
-    DX_CHECK_EQ(want(&l, &ops[1]), 0); /* whose peer that was */
+    DX_CHECK_EQ(want(&l, &ops[1]), 0); /* the end whose peer was closed */
     DX_CHECK_EQ(dx_reactor_close_fd(&l.r, &x, fds[0]), 0);
     forget_fd(fds[0]);
     DX_CHECK_EQ(want(&l, &ops[0]), -ECANCELED);
@@ -1405,7 +1407,7 @@ EVERY(files_read_write_fsync)
     DX_CHECK_EQ(want(&l, &op), SIZE);
     DX_CHECK_MEM(data, back, SIZE);
     DX_CHECK_EQ(dx_reactor_read(&l.r, &op, fd, back, SIZE, 1000 + SIZE - 7), 0);
-    DX_CHECK_EQ(want(&l, &op), 7); /* short only at the end */
+    DX_CHECK_EQ(want(&l, &op), 7); /* short only at the end of the file */
     DX_CHECK_EQ(dx_reactor_read(&l.r, &op, fd, back, SIZE, 1000 + SIZE), 0);
     DX_CHECK_EQ(want(&l, &op), 0);
     uint64_t far = (UINT64_C(1) << 32) + 5; /* more than 32 bits of offset */
@@ -1438,7 +1440,7 @@ DX_TEST(files_never_block_an_epoll_loop_silently)
     DX_CHECK_EQ(want(&l, &op), -ENOTSUP);
     DX_CHECK_EQ(dx_reactor_fsync(&l.r, &op, fd, false), 0);
     DX_CHECK_EQ(want(&l, &op), -ENOTSUP);
-    DX_CHECK_EQ(pipe2(fds, O_CLOEXEC), 0); /* a blocking pipe is looked at before it is read */
+    DX_CHECK_EQ(pipe2(fds, O_CLOEXEC), 0); /* a blocking pipe is polled before it is read */
     keep(fds[0]);
     keep(fds[1]);
     DX_CHECK_EQ(dx_reactor_read(&l.r, &op, fds[0], b, 4, DX_REACTOR_NO_OFFSET), 0);
@@ -1457,7 +1459,7 @@ static int memory_file(void)
     return fd;
 }
 
-/* Take completions until that of *op has come; user_data says where each result goes. */
+/* Take completions until *op has completed; user_data says where each result goes. */
 static int32_t result_of(loop *l, const dx_op *op, int32_t *results)
 {
     dx_completion c;
@@ -1468,7 +1470,7 @@ static int32_t result_of(loop *l, const dx_op *op, int32_t *results)
     return results[op->user_data];
 }
 
-/* Long writes keep the only thread busy: the loop goes on, what waits can be cancelled. */
+/* Long writes keep the only thread busy: the loop continues, and waiting operations can be cancelled. */
 DX_TEST(files_do_not_hold_up_an_epoll_loop)
 {
     enum { SIZE = 96 << 20, OPS = 100, ALL = OPS + 3 };
@@ -1485,7 +1487,7 @@ DX_TEST(files_do_not_hold_up_an_epoll_loop)
     loop_open(&l, DX_REACTOR_BACKEND_EPOLL);
     for (uint64_t i = 0; i < ALL; i++) ops[i].user_data = i;
     for (int i = 0; i < 2; i++) DX_CHECK_EQ(dx_reactor_write(&l.r, &busy[i], fd, data, SIZE, 0), 0);
-    for (int i = 0; i < 3 * OPS; i++) { /* more than there are places for */
+    for (int i = 0; i < 3 * OPS; i++) { /* more than there are slots for */
         dx_op *op = &ops[i % OPS];
         if (dx_reactor_op_pending(op)) {
             DX_CHECK_EQ(dx_reactor_cancel(&l.r, op), DX_REACTOR_OK);
@@ -1497,7 +1499,7 @@ DX_TEST(files_do_not_hold_up_an_epoll_loop)
     }
     DX_CHECK_EQ(dx_reactor_timer(&l.r, timer, 1), 0);
     DX_CHECK_EQ(result_of(&l, timer, results), 0);
-    if (!early) dx_reactor_cancel(&l.r, &busy[1]); /* all this, and it still waits */
+    if (!early) dx_reactor_cancel(&l.r, &busy[1]); /* after all this, it still waits */
     result = result_of(&l, &busy[1], results);
     DX_CHECK(result == SIZE || (result == -ECANCELED && !early));
     DX_CHECK_EQ(result_of(&l, &busy[0], results), SIZE);
@@ -1509,7 +1511,7 @@ DX_TEST(files_do_not_hold_up_an_epoll_loop)
     free(ops);
 }
 
-/* Several threads, more operations than threads, ends of all kinds: each completes once. */
+/* Several threads, more operations than threads, every kind of end: each completes once. */
 EVERY(files_of_several_threads)
 {
     enum { OPS = 64 };
@@ -1545,14 +1547,14 @@ EVERY(files_of_several_threads)
     }
     DX_CHECK(canceled <= 20 * (OPS + 2) / 3);
     DX_CHECK_EQ(dx_reactor_pending(&l.r), 0);
-    /* A stream of bytes out of a file, at its own position, with a deadline. */
+    /* A byte stream from a file, at its own position, with a deadline. */
     DX_CHECK_EQ(lseek(fd, 4, SEEK_SET), 4);
     DX_CHECK_EQ(dx_reactor_read(&l.r, &ops[0], fd, cells, 8, DX_REACTOR_NO_OFFSET), 0);
     DX_CHECK_EQ(dx_reactor_deadline(&l.r, &ops[1], &ops[0], 100 * S), 0);
     DX_CHECK_EQ(want(&l, &ops[0]), 8);
     DX_CHECK_EQ(cells[1], 19 * OPS + 2);
     DX_CHECK_EQ(want(&l, &ops[1]), -ECANCELED);
-    /* What is pending when its descriptor, and then the reactor, is closed ends all the same. */
+    /* Closing the descriptor, then the reactor, ends the pending operations. */
     for (uint32_t i = 0; i < OPS; i++)
         DX_CHECK_EQ(dx_reactor_read(&l.r, &ops[i], fd, &cells[i], 4, i * 4), 0);
     DX_CHECK_EQ(dx_reactor_close_fd(&l.r, &x, fd), 0);
@@ -1630,7 +1632,7 @@ EVERY(poll_serves_foreign_descriptors)
     DX_CHECK_EQ(want(&l, &a), DX_REACTOR_READABLE);
     DX_CHECK_EQ(dx_reactor_poll(&l.r, &a, fds[0], 0), DX_REACTOR_EINVAL);
     DX_CHECK_EQ(dx_reactor_poll(&l.r, &a, fds[0], 16), DX_REACTOR_EINVAL);
-    for (int round = 0; round < 20; round++) { /* its owner closes it without telling anybody */
+    for (int round = 0; round < 20; round++) { /* its owner closes it without telling the reactor */
         event = eventfd(0, EFD_NONBLOCK);
         DX_CHECK_EQ(dx_reactor_poll(&l.r, &a, event, DX_REACTOR_READABLE), 0);
         DX_CHECK_EQ(dx_reactor_poll(&l.r, &b, event, DX_REACTOR_READABLE), 0);
@@ -1727,7 +1729,7 @@ EVERY(stop_ends_a_run_and_close_delivers_the_rest)
     DX_CHECK_EQ(k.calls, 3);
     DX_CHECK_EQ(k.last, -ECANCELED);
     DX_CHECK(!dx_reactor_op_pending(&a) && !dx_reactor_op_pending(&silent));
-    free(buffer); /* nobody writes there any more: the sanitizer and the kernel agree */
+    free(buffer); /* nothing writes there any more: the sanitizer and the kernel agree */
     free(second);
     DX_CHECK_EQ(write(fds[1], "x", 1), 1);
 }
@@ -1772,7 +1774,7 @@ EVERY(close_closes_accepted_descriptors_that_nobody_took)
     (void)sleep_op;
     loop_close(&l);
     shut(listening);
-    ssize_t n = recv(client, &b, 1, 0); /* the other end is gone, not leaked */
+    ssize_t n = recv(client, &b, 1, 0); /* the other end was closed, not leaked */
     DX_CHECK(n == 0 || (n < 0 && errno == ECONNRESET));
 }
 
@@ -1812,12 +1814,12 @@ EVERY(a_firehose_does_not_starve_the_others)
     big.fd = a[0];
     small.fd = b[0];
     big.limit = 2000;
-    small.limit = 2; /* both must come long before the flood has passed */
+    small.limit = 2; /* both must come long before the flood is over */
     dx_reactor_op_init(&big.op, pump_on, &big);
     dx_reactor_op_init(&small.op, pump_on, &small);
     dx_reactor_op_init(&timer, count_call, &tick);
     DX_CHECK_EQ(dx_reactor_recv(&l.r, &big.op, big.fd, big.buffer, 16), 0);
-    DX_CHECK(dx_reactor_run_once(&l.r, 0) <= 16); /* the budget ends a turn */
+    DX_CHECK(dx_reactor_run_once(&l.r, 0) <= 16); /* the budget ends a round */
     DX_CHECK_EQ(dx_reactor_recv(&l.r, &small.op, small.fd, small.buffer, 16), 0);
     DX_CHECK_EQ(dx_reactor_timer(&l.r, &timer, 0), 0);
     DX_CHECK_EQ(dx_reactor_run(&l.r), 0);
@@ -1896,7 +1898,7 @@ EVERY(a_full_post_queue_says_so_and_keeps_its_messages)
     loop_close(&l);
 }
 
-static void *ping(void *user) /* posts one message at a time into a loop that sleeps */
+static void *ping(void *user) /* posts messages to a sleeping loop, one at a time */
 {
     producer *p = user;
     for (uint64_t i = 0; i < p->count; i++) {
@@ -1963,8 +1965,9 @@ EVERY(post_and_stop_from_a_signal_handler)
 }
 
 /* >>peers --------------------------------------------------------------
-   What other event loops got wrong, numbered as in the survey of their reports. Other numbers
-   concern what is not built here (UDP, kqueue, buffer rings, zero copy). */
+
+   Defects of other event loops, numbered as in the survey of their reports. Missing numbers concern
+   features that are not built here (UDP, kqueue, buffer rings, zero copy). */
 EVERY(e01_no_kernel_thread_unasked)
 {
     loop l = {0};
@@ -2025,7 +2028,7 @@ EVERY(e03_a_write_in_flight_can_be_cancelled_and_tells_its_bytes)
     loop_open(&l, backend);
     pair(fds);
     DX_CHECK_EQ(dx_reactor_send(&l.r, &send_op, fds[0], data, (uint32_t)size), 0);
-    nothing(&l); /* it has begun */
+    nothing(&l); /* it has started */
     DX_CHECK_EQ(dx_reactor_deadline(&l.r, &limit, &send_op, 5 * MS), 0);
     while (count < 2) count += dx_reactor_wait(&l.r, c + count, (uint32_t)(2 - count), -1);
     DX_CHECK_EQ(c[0].user_data, 1 + (uint64_t)(c[0].result == 0));
@@ -2181,7 +2184,7 @@ EVERY(e10_e11_a_cancel_of_every_kind_gives_one_completion)
         DX_CHECK_EQ(seen[c.user_data]++, 0);
         DX_CHECK_EQ(dx_reactor_cancel(&l.r, &ops[c.user_data]), DX_REACTOR_ENOTFOUND);
     }
-    DX_CHECK_EQ(write(fds[1], "x", 1), 1); /* nobody has it but who asks now */
+    DX_CHECK_EQ(write(fds[1], "x", 1), 1); /* only the current caller may get it */
     DX_CHECK_EQ(dx_reactor_recv(&l.r, &again, fds[0], b[1], 4), 0);
     DX_CHECK_EQ(want(&l, &again), 1);
     DX_CHECK_EQ(b[0][0], 0);
@@ -2207,7 +2210,7 @@ EVERY(e12_close_fd_under_a_pending_recv_tells_the_peer)
     struct pollfd p = {ends[1], POLLIN, 0};
     DX_CHECK_EQ(poll(&p, 1, 60000), 1);
     DX_CHECK_EQ(recv(ends[1], &end, 1, 0), 0);
-    pair(fresh); /* takes the number over */
+    pair(fresh); /* reuses the number */
     DX_CHECK_EQ(fresh[0] == ends[0] || fresh[1] == ends[0], 1);
     DX_CHECK_EQ(dx_reactor_recv(&l.r, &n, fresh[0], b, 4), 0);
     DX_CHECK_EQ(write(fresh[1], "new", 3), 3);
@@ -2234,7 +2237,7 @@ EVERY(e16_a_failed_multishot_accept_ends_once_and_is_not_repeated)
     loop_close(&l);
 }
 
-/* After a burst, cancelled timers and a peer's end of data a wait is one sleep. */
+/* After a burst, cancelled timers and a peer's end of data, a wait sleeps only once. */
 EVERY(e21_the_end_comes_after_the_data_and_idle_is_idle)
 {
     loop l = {0};
@@ -2252,7 +2255,7 @@ EVERY(e21_the_end_comes_after_the_data_and_idle_is_idle)
     DX_CHECK_EQ(want(&l, &a), 4);
     DX_CHECK_EQ(dx_reactor_recv(&l.r, &a, ends[1], b, 8), 0);
     DX_CHECK_EQ(want(&l, &a), 0);
-    DX_CHECK_EQ(dx_reactor_send(&l.r, &a, ends[1], "more", 4), 0); /* half-closed goes on */
+    DX_CHECK_EQ(dx_reactor_send(&l.r, &a, ends[1], "more", 4), 0); /* a half-closed stream still sends */
     DX_CHECK_EQ(want(&l, &a), 4);
     DX_CHECK_EQ(dx_reactor_recv(&l.r, &a, ends[0], b, 8), 0);
     DX_CHECK_EQ(want(&l, &a), 4);
@@ -2306,7 +2309,7 @@ EVERY(close_closes_what_a_single_accept_took)
     loop_close(&l);
     shut(listening);
     struct pollfd p = {client, POLLIN, 0};
-    DX_CHECK_EQ(poll(&p, 1, 60000), 1); /* the other end is gone, not leaked */
+    DX_CHECK_EQ(poll(&p, 1, 60000), 1); /* the other end was closed, not leaked */
     ssize_t n = recv(client, &b, 1, 0);
     DX_CHECK(n == 0 || (n < 0 && errno == ECONNRESET));
 }
@@ -2327,8 +2330,8 @@ EVERY(an_eventfd_is_a_stream)
 }
 
 /* >>random ------------------------------------------------------------- */
-/* What a script of random steps does on one backend. Streams are socket pairs and a pipe, so that
-   a step has its effect at once and the results can be compared between backends. */
+/* What a script of random steps does on one backend. Streams are socket pairs and a pipe, so that each
+   step takes effect at once and results can be compared between backends. */
 enum { OPS = 12, PAIRS = 3, STEPS = 40, BUFFER = 64, LOG = 4096 };
 
 typedef struct world {
@@ -2349,7 +2352,7 @@ static void world_note(world *w, const char *what, unsigned op, int result)
     if (n > 0 && w->log_size + (size_t)n < LOG) w->log_size += (size_t)n;
 }
 
-/* Deliver until nothing comes any more; note the results in the order of the operations. */
+/* Deliver until nothing more comes; log the results in the order of the operations. */
 static void world_settle(world *w)
 {
     int results[OPS], quiet = 0;
@@ -2361,13 +2364,13 @@ static void world_settle(world *w)
         quiet = n ? 0 : quiet + 1;
         for (int i = 0; i < n; i++) {
             uint64_t id = out[i].user_data;
-            DX_CHECK(id < OPS && w->pending[id]); /* exactly once, and only what was started */
+            DX_CHECK(id < OPS && w->pending[id]); /* exactly once, and only if it was started */
             DX_CHECK(!dx_reactor_op_pending(&w->ops[id]));
             w->pending[id] = false;
             w->ended++;
             ended[id] = true;
             results[id] = out[i].result;
-            if (w->polls[id] && results[id] > 0) results[id] = 1; /* which depends */
+            if (w->polls[id] && results[id] > 0) results[id] = 1; /* which event depends on timing */
         }
     }
     for (unsigned i = 0; i < OPS; i++) {
@@ -2385,7 +2388,7 @@ static void world_start(world *w, unsigned id, uint64_t kind, uint64_t stream, u
     int end = (int)(stream & 1), which = (int)(stream >> 1), fd = w->fds[which][end];
     bool pipe_like = which == PAIRS - 1;
     int error;
-    if (kind != 6 && !w->open[which][end]) return; /* a closed number may be anybody's */
+    if (kind != 6 && !w->open[which][end]) return; /* a closed number may belong to another descriptor */
     if (pipe_like && ((kind == 1 && end == 0) || (kind == 0 && end == 1))) return;
     switch (kind) {
     case 0:
@@ -2484,13 +2487,13 @@ DX_TEST(be_5_w_33_changes_go_along_with_the_wait_kqueue)
     DX_CHECK_EQ(dx_reactor_wait(&l.r, &done, 1, 0), 0);
     kqueue_shim_counts(&calls_after, &changes_after);
     DX_CHECK_EQ(calls_after - calls, 1);
-    DX_CHECK_EQ(changes_after - changes, 6); /* both filters of three */
+    DX_CHECK_EQ(changes_after - changes, 6); /* both filters of three descriptors */
     DX_CHECK_EQ(l.r.changes_, 0);
     DX_CHECK_EQ(write(fds[1][1], "x", 1), 1);
     DX_CHECK_EQ(want(&l, &ops[1]), 1);
     DX_CHECK_EQ(dx_reactor_recv(&l.r, &ops[1], fds[1][0], bytes[1], 8), 0);
     kqueue_shim_counts(&calls, &changes);
-    DX_CHECK_EQ(changes, changes_after); /* once for a descriptor, not for each operation */
+    DX_CHECK_EQ(changes, changes_after); /* once per descriptor, not per operation */
     loop_close(&l);
 }
 
@@ -2504,12 +2507,12 @@ DX_TEST(be_5_w_33_a_change_that_fails_ends_the_operation_kqueue)
     loop_open(&l, DX_REACTOR_BACKEND_KQUEUE);
     pair(fds);
     DX_CHECK_EQ(dx_reactor_recv(&l.r, &op, fds[0], bytes, 8), 0);
-    shut(fds[0]); /* against the rules: the addition says EBADF, and that is the result */
+    shut(fds[0]); /* against the contract: the registration fails with EBADF, and that is the result */
     DX_CHECK_EQ(want(&l, &op), -EBADF);
     loop_close(&l);
 }
 
-/* More descriptors between two waits than the memory for changes holds. */
+/* More descriptors between two waits than the change list holds. */
 DX_TEST(be_5_many_changes_between_two_waits_kqueue)
 {
     enum { MANY = 90 };

@@ -1,6 +1,6 @@
-/* A model of io_uring at its worst (reactor_faults.h) and an oracle: whatever the kernel answers, each
-   operation ends exactly once, in bounded steps, nothing is canceled that nobody asked to end, every
-   byte arrives in order, and no buffer comes back that the kernel still has. */
+/* Fault injection for io_uring (reactor_faults.h) with an oracle: whatever the kernel returns, each
+   operation completes exactly once, in bounded steps; nothing is cancelled unasked; every byte arrives
+   in order; and no buffer is returned while the kernel still uses it. */
 #define _GNU_SOURCE
 #include "../reactor_faults.h"
 
@@ -20,34 +20,34 @@ enum {
     CLOSE, KINDS
 };
 
-typedef struct one { /* an operation, and what is known of it */
+typedef struct one { /* an operation and its known state */
     dx_op    op;
     int      kind, pair, side;
     bool     pending, asked; /* asked: to end, by a cancel, a deadline or a close */
-    uint64_t at;             /* where its bytes begin in the stream */
+    uint64_t at;             /* the position of its bytes in the stream */
     uint8_t  bytes[SIZE];
     dx_reactor_message message[2];
 } one;
 
-typedef struct stream { /* what one end sends to the other */
+typedef struct stream { /* one direction of a connection */
     uint64_t sent, received;
     bool     sending, lost;
 } stream;
 
 typedef struct world {
-    loop     l; /* first: functions get back from it */
+    loop     l; /* first: callbacks cast it back to world */
     one      ops[OPS];
     int      fds[PAIRS][2];
     bool     closed[PAIRS][2];
-    stream   streams[PAIRS][2]; /* by the side that sends */
+    stream   streams[PAIRS][2]; /* by the sending side */
     int      file, listener;
-    uint8_t  slots[OPS]; /* what the file has at each operation's place; 0: nothing, or unsure */
+    uint8_t  slots[OPS]; /* the file's content at each operation's offset; 0: none, or uncertain */
     uint64_t started, ended;
-    bool     failing; /* the reactor is being closed: pool buffers need not come back */
+    bool     failing; /* the reactor is closing: pool buffers need not be returned */
 } world;
 
 static world   *the_world;
-static uint8_t *block; /* of large sends: zeros */
+static uint8_t *block; /* for large sends: zeros */
 
 static uint8_t byte_at(int pair, int side, uint64_t position)
 {
@@ -65,13 +65,14 @@ static void check_bytes(world *w, one *o, const uint8_t *bytes, int32_t count)
     from->received += (uint32_t)count;
 }
 
-/* A connection whose bytes are not followed any more: it was reset, or zeros went out. */
+/* A connection whose bytes are no longer tracked: it was reset, or zeros were sent. */
 static void lose(world *w, int pair)
 {
     w->streams[pair][0].lost = w->streams[pair][1].lost = true;
 }
 
-/* One operation is asked to end. The first pair is TCP, which a send without a copy resets then. */
+/* Ask one operation to end. The first pair is TCP, where ending a zero-copy send resets the
+   connection. */
 static void ask(world *w, one *o)
 {
     o->asked = true;
@@ -279,7 +280,7 @@ static void step(world *w, dx_choices *c)
 /* >>run ---------------------------------------------------------------- */
 static void connect_tcp(world *w, int *ends)
 {
-    const struct linger reset = {1, 0}; /* no number stays in TIME_WAIT */
+    const struct linger reset = {1, 0}; /* no port stays in TIME_WAIT */
     tcp_pair(&w->l, ends);
     for (int i = 0; i < 2; i++) setsockopt(ends[i], SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
 }
@@ -310,7 +311,7 @@ static void begin(world *w, dx_choices *c)
     for (int i = 0; i < OPS; i++) dx_reactor_op_init(&w->ops[i].op, took, &w->ops[i]);
 }
 
-/* Everything is asked to end, one by one or by the close of the reactor. */
+/* Ask every operation to end, one by one or by closing the reactor. */
 static void finish(world *w, dx_choices *c)
 {
     const bool cancels = dx_choose(c, 1) != 0;

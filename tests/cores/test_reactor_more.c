@@ -1,4 +1,4 @@
-/* Receiving into a pool, datagrams: every test on every backend that this system grants. */
+/* Receiving into a pool, and datagrams; every test runs on every backend that this system supports. */
 #define _GNU_SOURCE
 #define DX_IMPLEMENTATION
 #include "../../dx_reactor.h"
@@ -20,7 +20,7 @@ static void pool_open(loop *l, int backend, uint32_t buffers, uint32_t size, uin
     loop_open(l, backend);
 }
 
-/* Every buffer is in one place. */
+/* Every buffer is in exactly one place. */
 static void pool_check(loop *l)
 {
     uint32_t held = 0;
@@ -64,7 +64,7 @@ EVERY(recv_multishot_delivers_all_bytes_then_the_end)
     loop_close(&l);
 }
 
-/* A buffer may come back after its operation has ended, and its memory may be another thing by then. */
+/* A buffer may be returned after its operation has ended, when that memory may already serve something else. */
 EVERY(a_buffer_that_comes_back_late_touches_no_operation)
 {
     loop l;
@@ -88,7 +88,7 @@ EVERY(a_buffer_that_comes_back_late_touches_no_operation)
     loop_close(&l);
 }
 
-/* A timer that is due in the last centuries that a clock can say is no reason for a wait to be short, or wrong. */
+/* A timer in the last centuries of the clock's range must not make a wait short or wrong. */
 EVERY(timers_at_the_end_of_time_let_a_wait_be_woken)
 {
     static const uint64_t times[] = {INT64_MAX - 1, INT64_MAX, (uint64_t)INT64_MAX + 1, UINT64_MAX - 2, UINT64_MAX - 1};
@@ -107,7 +107,8 @@ EVERY(timers_at_the_end_of_time_let_a_wait_be_woken)
     }
 }
 
-/* Seconds are split off for the system: a wait of one is not a look. A signal may end one early, not every one. */
+/* Whole seconds are passed separately to the system: a wait of exactly 1 s must not become a poll. A signal may end one
+   wait early, not every one. */
 EVERY(a_wait_of_a_whole_second_takes_one)
 {
     loop l = {0};
@@ -125,7 +126,7 @@ EVERY(a_wait_of_a_whole_second_takes_one)
     loop_close(&l);
 }
 
-/* As many messages as a result can count, and not one more. */
+/* As many messages as a result can count, and no more. */
 EVERY(a_receive_of_as_many_messages_as_a_result_counts)
 {
     loop l = {0};
@@ -141,8 +142,8 @@ EVERY(a_receive_of_as_many_messages_as_a_result_counts)
     loop_close(&l);
 }
 
-/* E13: an empty pool ends nothing and is no error; a buffer that comes back goes to the one that
-   has waited longest, and no timer is needed. */
+/* E13: an empty pool is no error and ends nothing; a returned buffer goes to the receive that has waited longest, without a
+   timer. */
 EVERY(e_13_an_empty_pool_parks_and_resumes_in_order)
 {
     enum { N = 6 };
@@ -173,7 +174,7 @@ EVERY(e_13_an_empty_pool_parks_and_resumes_in_order)
     waits = l.r.stats_.system_waits;
     DX_CHECK_EQ(dx_reactor_wait(&l.r, c, 8, 20000000), 0);
     DX_CHECK(l.r.stats_.system_waits - waits <= 3);
-    while (next < N) { /* one back, one served */
+    while (next < N) { /* one returned, one served */
         DX_CHECK_EQ(dx_reactor_return_buffer(&l.r, held[next % 2]), 0);
         DX_CHECK_EQ(some(&l, c, 8), 1);
         DX_CHECK_EQ(c[0].user_data, next);
@@ -188,7 +189,7 @@ EVERY(e_13_an_empty_pool_parks_and_resumes_in_order)
         DX_CHECK_EQ(some(&l, c, 1), 1);
         DX_CHECK_EQ(c[0].result, -ECANCELED);
     }
-    DX_CHECK_EQ(dx_reactor_return_buffer(&l.r, held[0]), 0); /* after the end of its operation */
+    DX_CHECK_EQ(dx_reactor_return_buffer(&l.r, held[0]), 0); /* after its operation has ended */
     DX_CHECK_EQ(dx_reactor_return_buffer(&l.r, held[1]), 0);
     DX_CHECK_EQ(l.r.held_, 0);
     loop_close(&l);
@@ -225,10 +226,10 @@ EVERY(e_07_a_firehose_starves_nobody)
         kept[held++] = c.flags;
         share++;
     }
-    DX_CHECK(share >= 16 && share < 200); /* io_uring may fill a few more before it hears of it */
+    DX_CHECK(share >= 16 && share < 200); /* io_uring may fill a few more before the pause takes effect */
     if (backend == DX_REACTOR_BACKEND_EPOLL) DX_CHECK_EQ(share, 16);
     for (uint32_t i = 0; i < held; i++) DX_CHECK_EQ(dx_reactor_return_buffer(&l.r, kept[i]), 0);
-    DX_CHECK_EQ(some(&l, &c, 1), 1); /* and it goes on */
+    DX_CHECK_EQ(some(&l, &c, 1), 1); /* and it continues */
     DX_CHECK_EQ(c.user_data, 1);
     loop_close(&l);
 }
@@ -344,27 +345,27 @@ EVERY(datagrams_come_whole_with_their_sender)
     DX_CHECK_EQ(dx_reactor_address_format(&there, expected, sizeof expected), 0);
     DX_CHECK_STR(name, expected);
 
-    out.size = 0; /* an empty one is a datagram too */
+    out.size = 0; /* an empty datagram counts, too */
     DX_CHECK_EQ(dx_reactor_sendto(&l.r, &send_op, b, &out), 0);
     DX_CHECK_EQ(want(&l, &send_op), 0);
     DX_CHECK_EQ(dx_reactor_recvfrom(&l.r, &receive, a, &in), 0);
     DX_CHECK_EQ(want(&l, &receive), 0);
 
     out.size = 5;
-    in.size = 3; /* too long: said, and not taken for a short one */
+    in.size = 3; /* too long: reported, and not taken for a short one */
     DX_CHECK_EQ(dx_reactor_sendto(&l.r, &send_op, b, &out), 0);
     DX_CHECK_EQ(want(&l, &send_op), 5);
     DX_CHECK_EQ(dx_reactor_recvfrom(&l.r, &receive, a, &in), 0);
     DX_CHECK_EQ(want(&l, &receive), -EMSGSIZE);
 
-    out.address.size = 0; /* connected to nobody */
+    out.address.size = 0; /* not connected */
     DX_CHECK_EQ(dx_reactor_sendto(&l.r, &send_op, b, &out), 0);
     DX_CHECK_EQ(want(&l, &send_op), -EDESTADDRREQ);
     DX_CHECK_EQ(dx_reactor_recvfrom(&l.r, &receive, a, NULL), DX_REACTOR_EINVAL);
     loop_close(&l);
 }
 
-/* E6: datagrams of one sender keep their order, and a sender is never told of less than was sent. */
+/* E6: datagrams from one sender keep their order, and a sender is never told less than was sent. */
 EVERY(e_06_datagrams_keep_their_order_and_none_is_dropped_silently)
 {
     enum { N = 200 };
@@ -408,7 +409,7 @@ EVERY(e_06_datagrams_keep_their_order_and_none_is_dropped_silently)
     loop_close(&l);
 }
 
-/* After a short receive no other one is tried before the system tells. What it must not hide: */
+/* After a short receive, the next one is tried only after an event. This must not hide: */
 static void short_then(int backend, bool tcp, void (*rest)(loop *l, int from, int to))
 {
     loop l;
@@ -452,7 +453,7 @@ static void urgent_behind(loop *l, int from, int to)
     DX_CHECK_EQ(dx_reactor_recv(&l->r, &op, to, in, sizeof in), 0);
     nothing(l);
     DX_CHECK_EQ(send(from, "one", 3, 0), 3);
-    DX_CHECK_EQ(send(from, "!", 1, MSG_OOB), 1); /* a receive ends before it */
+    DX_CHECK_EQ(send(from, "!", 1, MSG_OOB), 1); /* a receive ends before the urgent byte */
     DX_CHECK_EQ(send(from, "two", 3, 0), 3);
     for (int32_t n = want(l, &op);; n = take(l, &op, to, in, sizeof in)) {
         memcpy(all + count, in, (size_t)n);
@@ -516,8 +517,8 @@ EVERY(a_receive_after_a_short_one_gets_what_comes)
     short_then(backend, true, many_pieces);
 }
 
-/* SQPOLL is there only for those who ask; submissions reach a thread that is awake without a system
-   call, and one that has gone to sleep as well. */
+/* SQPOLL only on request; submissions reach the kernel thread without a system call while it is awake, and wake it when it
+   sleeps. */
 DX_TEST(be_2_sqpoll_on_request)
 {
     loop l = {0}, plain = {0};
@@ -548,7 +549,7 @@ DX_TEST(be_2_sqpoll_on_request)
         }
         DX_CHECK_EQ(in[0], (uint8_t)i);
         if (i % 100) continue;
-        DX_CHECK_EQ(dx_reactor_timer(&l.r, &timer, 5 * MS), 0); /* the thread falls asleep */
+        DX_CHECK_EQ(dx_reactor_timer(&l.r, &timer, 5 * MS), 0); /* the kernel thread falls asleep */
         DX_CHECK_EQ(want(&l, &timer), 0);
     }
     DX_CHECK_EQ(dx_reactor_recv(&l.r, &recv_op, ends[1], in, 4), 0);
@@ -557,8 +558,7 @@ DX_TEST(be_2_sqpoll_on_request)
     loop_close(&l);
 }
 
-/* dx_reactor_submit() says how many operations were started, also where a thread of the kernel takes them and no call
-   is needed. */
+/* dx_reactor_submit() returns how many operations were started, even if a kernel thread takes them without a call. */
 DX_TEST(submit_counts_with_sqpoll)
 {
     loop l = {0};
@@ -578,7 +578,7 @@ DX_TEST(submit_counts_with_sqpoll)
     loop_close(&l);
 }
 
-/* A pool's buffers hold what was asked for, whatever the size is. */
+/* A pool's buffers have the requested size, whatever it is. */
 EVERY(pool_buffers_of_odd_sizes)
 {
     for (uint32_t size = 1; size < 19; size++) {
@@ -599,7 +599,7 @@ EVERY(pool_buffers_of_odd_sizes)
     }
 }
 
-/* What has no offset says so, on every backend. */
+/* An offset on a stream fails with ESPIPE, on every backend. */
 EVERY(offsets_of_streams_are_espipe)
 {
     loop l = {0};
@@ -621,7 +621,8 @@ EVERY(offsets_of_streams_are_espipe)
     loop_close(&l);
 }
 
-/* Nothing is forgotten where there is no reactor or no descriptor; what is told of an address is all of it. */
+/* dx_reactor_forget() without a reactor or a descriptor fails with EINVAL; an address is reported in full, with zero
+   padding. */
 EVERY(descriptors_and_addresses_at_their_limits)
 {
     loop l = {0};
@@ -642,7 +643,7 @@ EVERY(descriptors_and_addresses_at_their_limits)
 }
 
 /* >>cancelled sends ---------------------------------------------------- */
-/* Read what there is; each byte is the next of the pattern that fill_sent() makes. Returns how many. */
+/* Read the available bytes and check them against the pattern of fill_sent(). Returns how many. */
 static uint64_t drain_sent(int fd, uint64_t at)
 {
     static uint8_t b[65536];
@@ -657,8 +658,8 @@ static void fill_sent(uint8_t *data, size_t size, uint64_t at)
     for (size_t i = 0; i < size; i++, at++) data[i] = (uint8_t)(at * 7 + at / 251);
 }
 
-/* The peer reads a part and stops, again and again; each send is ended in the middle, by a cancel or a deadline. What
-   is said to be sent is what the peer gets, and the next send goes on there, also one that waited behind it. */
+/* The peer repeatedly reads a part and stops; each send is ended midway, by a cancel or a deadline. The peer gets exactly
+   the reported bytes, and the next send continues from there, even one that was queued. */
 static void cancel_sends(loop *l, const int *ends, bool zero_copy)
 {
     enum { SIZE = 3 << 20, ROUNDS = 12, TAIL = 1000 };
@@ -675,7 +676,7 @@ static void cancel_sends(loop *l, const int *ends, bool zero_copy)
         else DX_CHECK_EQ(dx_reactor_send(&l->r, &op, ends[0], data, SIZE), 0);
         if (waits) DX_CHECK_EQ(dx_reactor_send(&l->r, &behind, ends[0], tail, TAIL), 0);
         nothing(l);
-        for (int i = 0; i < round % 4; i++) { /* it goes on for a while */
+        for (int i = 0; i < round % 4; i++) { /* it continues for a while */
             got += drain_sent(ends[1], got);
             DX_CHECK_EQ(dx_reactor_wait(&l->r, &c, 1, (int64_t)MS), 0);
         }
@@ -692,7 +693,7 @@ static void cancel_sends(loop *l, const int *ends, bool zero_copy)
         DX_CHECK_EQ(dx_reactor_op_transferred(&behind), 0);
         DX_CHECK(dx_reactor_op_transferred(&op) < SIZE);
         said += dx_reactor_op_transferred(&op);
-        if (round % 2 == 0) { /* now and then a whole one */
+        if (round % 2 == 0) { /* occasionally a complete one */
             fill_sent(tail, TAIL, said);
             DX_CHECK_EQ(dx_reactor_send(&l->r, &op, ends[0], tail, TAIL), 0);
             for (int i = 0; dx_reactor_op_pending(&op); i++) {
@@ -731,7 +732,8 @@ EVERY(cancelled_sends_say_what_went_and_later_ones_go_on)
 }
 
 /* >>descriptor 0 -------------------------------------------------------
-   A program without a standard input gets number 0 for whatever it opens next. */
+
+   Without a standard input, a program gets descriptor 0 for the next file or socket it opens. */
 static int standard_input = -1;
 
 /* Before anything else is opened. */
@@ -743,7 +745,7 @@ static void hold_number_0(void)
 
 static void restore_number_0(void)
 {
-    DX_CHECK_EQ(fcntl(0, F_GETFD), -1); /* whoever had it has closed it */
+    DX_CHECK_EQ(fcntl(0, F_GETFD), -1); /* its owner has closed it */
     DX_CHECK_EQ(errno, EBADF);
     DX_CHECK_EQ(dup2(standard_input, 0), 0);
 }
@@ -756,7 +758,7 @@ static void close_0(loop *l)
     DX_CHECK_EQ(want(l, &op), 0);
 }
 
-/* What can be done with a connected stream, done with number 0. */
+/* Everything a connected stream can do, with descriptor 0. */
 static void use_stream_0(loop *l, int other)
 {
     dx_op op = tagged(1), limit = tagged(2);
@@ -823,7 +825,7 @@ EVERY(descriptor_0_is_a_socket_like_others)
     DX_CHECK(fd > 0);
     shut(fd);
     shut(client);
-    for (int multishot = 0; multishot < 2; multishot++) { /* what it accepts */
+    for (int multishot = 0; multishot < 2; multishot++) { /* the accepted connection */
         listening = fcntl(0, F_DUPFD_CLOEXEC, 3);
         close_0(&l);
         client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -848,7 +850,7 @@ EVERY(descriptor_0_is_a_socket_like_others)
     }
     listening = keep(fcntl(0, F_DUPFD_CLOEXEC, 3));
     close(0);
-    DX_CHECK_EQ(dx_reactor_socket(&l.r, &at, 0, &fd), 0); /* what connects */
+    DX_CHECK_EQ(dx_reactor_socket(&l.r, &at, 0, &fd), 0); /* the connecting socket */
     DX_CHECK_EQ(fd, 0);
     DX_CHECK_EQ(dx_reactor_connect(&l.r, &op, 0, &at), 0);
     DX_CHECK_EQ(want(&l, &op), 0);
@@ -910,7 +912,7 @@ EVERY(descriptor_0_is_a_file_a_pipe_or_takes_datagrams)
     restore_number_0();
 }
 
-/* The reactor's own: it works, and gives the number back. */
+/* The reactor's own descriptor: it works with number 0, and releases it. */
 EVERY(descriptor_0_is_the_reactors)
 {
     loop l = {0};
@@ -936,7 +938,7 @@ EVERY(descriptor_0_is_the_reactors)
 }
 
 /* >>limits ------------------------------------------------------------- */
-/* Its function starts an operation again at pending_max, too, and while closes are pending beyond that. */
+/* Its callback restarts an operation at pending_max, and while closes are pending beyond that. */
 static int again_error;
 static uint32_t again_count;
 static void start_again(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
@@ -969,12 +971,12 @@ EVERY(an_operation_that_has_ended_can_be_started_again)
     DX_CHECK_EQ(again_error, 0);
     DX_CHECK_EQ(again_count, 3);
     DX_CHECK_EQ(dx_reactor_pending(&l.r), 1);
-    DX_CHECK_EQ(dx_reactor_timer(&l.r, &other, 0), DX_REACTOR_EAGAIN); /* the limit is what it was */
+    DX_CHECK_EQ(dx_reactor_timer(&l.r, &other, 0), DX_REACTOR_EAGAIN); /* the limit is unchanged */
     loop_close(&l);
 }
 
 /* >>extension ---------------------------------------------------------- */
-typedef struct layer { /* what it was asked, in one list with the completions */
+typedef struct layer { /* its calls, in one list with the completions */
     dx_reactor_extension extension;
     dx_op ops[2];
     int   flushes;
@@ -1006,7 +1008,7 @@ static void layer_produces(dx_reactor *r, dx_op *op, int32_t result, uint32_t fl
     note('a');
     at->starts = true;
     dx_reactor_ext_flush_later(r, &at->extension);
-    dx_reactor_ext_flush_later(r, &at->extension); /* twice is once */
+    dx_reactor_ext_flush_later(r, &at->extension); /* two requests, one flush */
 }
 
 static void plain(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
@@ -1015,8 +1017,8 @@ static void plain(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
     note('b');
 }
 
-/* What a layer gathers is flushed once, behind all that there is to deliver and before the wait; what the flush starts is
-   delivered in the same round. A layer is found by its operations. */
+/* A layer's queued work is flushed once, after all deliveries and before the wait; what the flush starts is delivered in
+   the same round. A layer is found by its operations. */
 EVERY(extensions_are_flushed_before_a_wait)
 {
     loop l = {0};
@@ -1059,8 +1061,8 @@ EVERY(extensions_are_flushed_before_a_wait)
     loop_close(&l);
 }
 
-/* Whoever is called from a flush may not wait, and a run does not end before a flush that was asked for, even where nothing
-   is pending. When the reactor is closed each layer is flushed once more: what it has without an operation ends there. */
+/* No waiting inside a flush, and a run does not end before a requested flush, even if nothing is pending. Closing the
+   reactor flushes each layer once more: its work without an operation ends there. */
 static void eager_flush(dx_reactor *r, dx_reactor_extension *extension)
 {
     dx_completion c;
@@ -1091,7 +1093,7 @@ EVERY(extensions_are_flushed_before_a_run_ends_and_when_the_reactor_is_closed)
     DX_CHECK_STR(order, "fbcf");
 }
 
-/* The end of data goes out past a receive that is pending; a descriptor of no operation is closed at once. */
+/* A half-close is sent while a receive is pending; a descriptor without operations is closed at once. */
 EVERY(extensions_shut_and_close_at_once)
 {
     loop l = {0};

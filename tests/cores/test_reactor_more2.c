@@ -1,5 +1,5 @@
-/* dx_reactor.h on kernels that are old, short of memory or of few words: the answers of io_uring are those that a
-   test says, and what the reactor asks is noted. Also: how many threads one push wakes. */
+/* dx_reactor.h on kernels that are old, short of memory or terse: a test scripts io_uring's answers, and the reactor's
+   requests are recorded. Also: how many threads one push wakes. */
 #define _GNU_SOURCE
 #include "../reactor_faults.h"
 
@@ -42,31 +42,31 @@ static ssize_t script_send(int fd, const void *data, size_t size, int flags);
 enum { OP_FSYNC = 3, OP_POLL = 6, SETUPS_MAX = 32, ENTRIES_MAX = 4096, FEATURES = 5 };
 
 static struct {
-    int        setup_error;           /* what the first setup_refusals calls of io_uring_setup say */
+    int        setup_error;           /* the result of the first setup_refusals calls of io_uring_setup */
     int        setup_refusals, setups;
-    uint32_t   entries[SETUPS_MAX], completions[SETUPS_MAX], flags[SETUPS_MAX]; /* what they asked for */
+    uint32_t   entries[SETUPS_MAX], completions[SETUPS_MAX], flags[SETUPS_MAX]; /* their arguments */
     uint32_t   features_missing;
-    int        opcode_missing;        /* of the probe; -1: none */
+    int        opcode_missing;        /* missing in the probe; -1: none */
     int        map_refused, maps;     /* the n-th mmap of a ring fails; 0: none */
-    int        busy;                  /* so many calls of io_uring_enter with entries take none */
-    bool       accepts_no_wait;       /* as before 6.1: -EAGAIN where no connection waits */
+    int        busy;                  /* this many calls of io_uring_enter with entries accept none */
+    bool       accepts_no_wait;       /* as before 6.1: -EAGAIN if no connection waits */
     bool       accepts_no_multishot;  /* as before 5.19: -EINVAL */
-    int        connects_interrupted;  /* so many are interrupted and go on in the kernel: later ones say EALREADY */
+    int        connects_interrupted;  /* this many are interrupted but continue in the kernel: later ones return EALREADY */
     bool       connect_going_on;
-    int        threads;               /* so many can be made, then EAGAIN; 0: all */
-    int        lends;                 /* so many sends without a copy are answered by lend[], in order */
+    int        threads;               /* this many can be created, then EAGAIN; 0: no limit */
+    int        lends;                 /* this many zero-copy sends are answered from lend[], in order */
     struct {
-        int32_t result, notified;     /* of the send; of its notification, which says whether it was copied */
-        bool    silent;               /* there is none */
+        int32_t result, notified;     /* of the send; of its notification, which reports whether it was copied */
+        bool    silent;               /* no notification */
     } lend[4];
     int        lent;
-    faults_sqe entry[ENTRIES_MAX];    /* what was submitted, in order */
+    faults_sqe entry[ENTRIES_MAX];    /* the submitted entries, in order */
     int        count;
     uint32_t   writes[FAULTS_FDS];    /* of eight bytes, by descriptor */
     uint32_t   controls;              /* calls of epoll_ctl */
-    size_t     sends_most;            /* a send takes so many bytes; 0: as the kernel likes */
+    size_t     sends_most;            /* a send takes at most this many bytes; 0: the kernel decides */
     int        pwaits;                /* calls of epoll_pwait2 */
-    int        pwait_error;           /* what the next one says; 0: what the kernel says */
+    int        pwait_error;           /* the result of the next one; 0: the kernel's */
 } script;
 
 static void script_start(void)
@@ -127,7 +127,7 @@ static ssize_t script_send(int fd, const void *data, size_t size, int flags)
     return (send)(fd, data, size, flags);
 }
 
-/* The answer that the script has for an entry; false: the kernel is to do it. */
+/* The script's answer to an entry; false: the kernel handles it. */
 static bool script_answer(faults_ring *g, const faults_sqe *s, faults_cqe *cqe)
 {
     int32_t *result = &cqe->result;
@@ -162,7 +162,7 @@ static void script_look_at(faults_ring *g, uint32_t count)
         if (script.count < ENTRIES_MAX) script.entry[script.count++] = *s;
         if (!script_answer(g, s, &cqe)) continue;
         faults_hold(g, &cqe);
-        memset(s, 0, sizeof *s); /* a no-operation, of nobody's */
+        memset(s, 0, sizeof *s); /* a no-op without an owner */
         s->user_data = DX_REACTOR_P_TAG_IGNORE;
     }
 }
@@ -222,7 +222,7 @@ static void needs_io_uring(void)
     script_start();
 }
 
-/* The loop does its work: bytes go through a pair, a timer fires. */
+/* The loop works: bytes pass through a pair, a timer fires. */
 static void check_works(loop *l)
 {
     dx_op in = tagged(1), out = tagged(2), timer = tagged(3);
@@ -264,7 +264,7 @@ static void check_refused(const dx_reactor_desc *like, const char *why, int numb
     DX_CHECK_EQ(after, lowest); /* nothing was left open */
 }
 
-/* Where the kernel has no memory for a ring it gets one half as large, and so on down to one entry. */
+/* If the kernel has no memory for a ring, the reactor halves its size, down to one entry. */
 DX_TEST(rings_shrink_where_memory_is_short)
 {
     for (int refusals = 0; refusals <= 6; refusals++) {
@@ -302,7 +302,7 @@ DX_TEST(rings_shrink_where_memory_is_short)
     }
 }
 
-/* Flags that the kernel does not know are left out, newest first; the size stays. */
+/* Flags that the kernel does not know are dropped, newest first; the size stays. */
 DX_TEST(older_kernels_get_fewer_flags)
 {
     loop l = {0};
@@ -330,7 +330,7 @@ DX_TEST(older_kernels_get_fewer_flags)
     DX_CHECK_EQ(script.flags[3], DX_REACTOR_P_SETUP_CQSIZE | DX_REACTOR_P_SETUP_CLAMP);
 }
 
-/* Any other error is one, at once, and has its name or its number. */
+/* Any other error is final at once, and is reported with its name or number. */
 DX_TEST(other_errors_of_setup_are_final)
 {
     static const struct {
@@ -373,7 +373,7 @@ DX_TEST(features_that_are_needed)
     check_refused(&l.desc, "SQPOLL of a kernel before 5.11: ENOSYS", ENOSYS);
 }
 
-/* Each operation that the reactor uses must be there, but for a send without a copy. */
+/* Every operation that the reactor uses must be supported, except the zero-copy send. */
 DX_TEST(operations_that_are_needed)
 {
     static const int needed[] = {0, 3, 6, 9, 10, 13, 14, 16, 22, 23, 26, 27};
@@ -385,12 +385,12 @@ DX_TEST(operations_that_are_needed)
         check_refused(&l.desc, "io_uring_register: operations are missing: EOPNOTSUPP", EOPNOTSUPP);
     }
     script_start();
-    script.opcode_missing = FAULTS_OP_SEND_ZC; /* came with what a pool needs */
+    script.opcode_missing = FAULTS_OP_SEND_ZC; /* as new as what a pool needs */
     l.desc.buffer_count = 4;
     check_refused(&l.desc, "io_uring without multishot receives into a pool: EOPNOTSUPP", EOPNOTSUPP);
 }
 
-/* The kernel's own word, past the reactor: does it know an opcode? */
+/* Ask the kernel itself, not the reactor: does it know an opcode? */
 static bool kernel_has(int ring, int opcode)
 {
     uint16_t probe[8 + 4 * 64] = {0};
@@ -398,7 +398,7 @@ static bool kernel_has(int ring, int opcode)
     return probe[8 + 4 * opcode + 1] & 1;
 }
 
-/* The kernel is asked to send without a copy where it can; else it sends. */
+/* Zero-copy sends where the kernel supports them; plain sends elsewhere. */
 DX_TEST(zero_copy_where_the_kernel_has_it)
 {
     static char block[1 << 16];
@@ -431,8 +431,8 @@ DX_TEST(zero_copy_where_the_kernel_has_it)
     }
 }
 
-/* What a notification says becomes the completion's flag, when all pieces were sent without a copy; what comes before
-   it is not the end. A piece that was copied makes the rest a plain send. */
+/* A notification becomes the completion's flag if all pieces were sent without a copy; the operation ends no earlier.
+   After a copied piece, the rest is sent plainly. */
 DX_TEST(notifications_say_whether_it_was_copied)
 {
     enum { SIZE = 1000, COPIED = INT32_MIN };
@@ -443,7 +443,7 @@ DX_TEST(notifications_say_whether_it_was_copied)
             bool    silent;
         } lend[3];
         int32_t  result;
-        uint32_t flags, plain, transferred; /* plain: sends of the ordinary kind */
+        uint32_t flags, plain, transferred; /* plain: ordinary sends */
     } cases[] = {
         {1, {{SIZE, 0, false}}, SIZE, DX_REACTOR_F_UNCOPIED, 0, SIZE},
         {1, {{SIZE, COPIED, false}}, SIZE, 0, 0, SIZE},
@@ -483,7 +483,7 @@ DX_TEST(notifications_say_whether_it_was_copied)
     }
 }
 
-/* Without memory for its maps io_uring is refused, and AUTO takes the next backend. */
+/* If mapping its rings fails, io_uring is refused, and AUTO selects the next backend. */
 DX_TEST(maps_that_fail)
 {
     needs_io_uring();
@@ -502,7 +502,7 @@ DX_TEST(maps_that_fail)
 }
 
 /* >>entries ----------------------------------------------------------------- */
-/* fsync and fdatasync are asked for all of the file. */
+/* fsync and fdatasync cover the whole file. */
 DX_TEST(a_sync_is_of_the_whole_file)
 {
     loop l = {0};
@@ -551,8 +551,8 @@ static void join_and_check(loop *l, const dx_op *accepting, const dx_reactor_add
     }
 }
 
-/* Before 6.1 an accept on a non-blocking listener ends with EAGAIN instead of waiting: the reactor waits by a poll
-   then, and asks for no accept over and over. */
+/* Before 6.1, an accept on a non-blocking listener ends with EAGAIN instead of waiting: the reactor then waits with a
+   poll instead of retrying. */
 DX_TEST(accepts_that_do_not_wait)
 {
     for (int multishot = 0; multishot < 2; multishot++) {
@@ -577,7 +577,7 @@ DX_TEST(accepts_that_do_not_wait)
     }
 }
 
-/* Before 5.19 there is no multishot accept: one after the other does it, and the kernel is asked in vain once. */
+/* Before 5.19 there is no multishot accept: single accepts replace it, after one failed attempt. */
 DX_TEST(accepts_one_by_one)
 {
     loop l = {0};
@@ -596,7 +596,7 @@ DX_TEST(accepts_one_by_one)
     loop_close(&l);
 }
 
-/* A connect that a signal interrupts goes on in the kernel; the reactor waits until the socket can be written. */
+/* A connect interrupted by a signal continues in the kernel; the reactor waits until the socket is writable. */
 DX_TEST(connects_that_are_interrupted)
 {
     for (int times = 1; times < 4; times++) {
@@ -627,7 +627,7 @@ DX_TEST(connects_that_are_interrupted)
     }
 }
 
-/* A cancel that finds the queue full follows, of that operation alone. */
+/* A cancel that finds the queue full is sent later, for that operation only. */
 DX_TEST(a_cancel_that_found_no_room_follows)
 {
     loop l = {0};
@@ -666,7 +666,7 @@ DX_TEST(a_cancel_that_found_no_room_follows)
     loop_close(&l);
 }
 
-/* What found no room in the queue is unknown to the kernel: a cancel ends it at once, and asks nobody. */
+/* The kernel does not know an operation that found no room in the queue: a cancel ends it at once, without a call. */
 DX_TEST(a_cancel_of_what_found_no_room)
 {
     loop l = {0};
@@ -692,8 +692,8 @@ DX_TEST(a_cancel_of_what_found_no_room)
     loop_close(&l);
 }
 
-/* An accept that takes more than its share of a round goes on in the next one. Meanwhile others of its descriptor are
-   left alone, and a cancel ends it with exactly -ECANCELED, behind what it has brought. */
+/* An accept that exceeds its share of a round continues in the next one. Meanwhile other operations of its descriptor
+   are unaffected, and a cancel ends it with exactly -ECANCELED, after the connections it delivered. */
 EVERY(a_cancel_of_what_has_had_its_share)
 {
     enum { MANY = 40 };
@@ -738,7 +738,7 @@ EVERY(a_cancel_of_what_has_had_its_share)
     loop_close(&l);
 }
 
-/* What waits behind a send that had its share of a round begins when that one has ended in a later round. */
+/* An operation queued after a send that used up its share of a round starts when that send ends in a later round. */
 DX_TEST(what_waits_behind_a_send_that_had_its_share_begins)
 {
     enum { LARGE = DX_REACTOR_P_TRIES * 3 / 2 };
@@ -762,7 +762,7 @@ DX_TEST(what_waits_behind_a_send_that_had_its_share_begins)
     }
 }
 
-/* The same of a receive that rests because the caller has its share of the buffers. */
+/* The same for a receive that pauses because the caller holds its share of the buffers. */
 EVERY(a_cancel_of_what_rests)
 {
     loop l = {0};
@@ -794,7 +794,7 @@ EVERY(a_cancel_of_what_rests)
     loop_close(&l);
 }
 
-/* A descriptor of the caller's that blocks goes on blocking: others may have it, too. */
+/* A caller's blocking descriptor stays blocking: others may share it. */
 EVERY(a_socket_that_blocks_is_left_so)
 {
     loop l = {0};
@@ -819,7 +819,7 @@ EVERY(a_socket_that_blocks_is_left_so)
     loop_close(&l);
 }
 
-/* The last byte of the largest file has offset 2^63 - 2; what would lie beyond is refused. */
+/* The last byte of the largest file has offset 2^63 - 2; anything beyond is refused. */
 EVERY(offsets_end_where_those_of_the_system_end)
 {
     const uint64_t end = INT64_MAX;
@@ -838,7 +838,7 @@ EVERY(offsets_end_where_those_of_the_system_end)
     fclose(file);
 }
 
-/* More threads for files than there may be are refused, and so many are not. */
+/* More file threads than the limit are refused; the limit itself is accepted. */
 EVERY(threads_for_files_have_a_limit)
 {
     loop l = {0};
@@ -856,7 +856,7 @@ EVERY(threads_for_files_have_a_limit)
 }
 
 /* >>waiting ------------------------------------------------------------------ */
-/* epoll_pwait2 is given up where the system lacks it or a filter refuses it, without an error, and at once; not for a
+/* epoll_pwait2 is abandoned, at once and without an error, if the system lacks it or a filter refuses it; not after a
    signal. */
 DX_TEST(short_sleeps_of_epoll_where_the_system_has_none)
 {
@@ -876,8 +876,8 @@ DX_TEST(short_sleeps_of_epoll_where_the_system_has_none)
     }
 }
 
-/* A wait with a timeout of 0 looks once, also where others look for a while before they sleep; and where what a wait is
-   for is found by looking, there is no call more. */
+/* A wait with a timeout of 0 polls once, even if spinning is on; and if polling finds a completion, there is no further
+   call. */
 EVERY(a_wait_that_need_not_sleep_looks_once)
 {
     loop l = {0};
@@ -908,7 +908,7 @@ EVERY(a_wait_that_need_not_sleep_looks_once)
     loop_close(&l);
 }
 
-/* What was refused by whom is asked of a reactor, for a backend that there is. */
+/* dx_reactor_refusal() is empty without a reactor or a valid backend. */
 EVERY(a_refusal_of_nobody_is_empty)
 {
     loop l = {0};
@@ -920,10 +920,10 @@ EVERY(a_refusal_of_nobody_is_empty)
     loop_close(&l);
 }
 
-/* What another thread hands over is seen by who looks before he sleeps, long before he would. */
+/* A spinning wait sees what another thread hands over, long before it would sleep. */
 typedef struct caller {
     dx_reactor *r;
-    int         fd; /* a byte into it, or -1: a message */
+    int         fd; /* write a byte to it, or -1: post a message */
 } caller;
 
 static void *call_later(void *user)
@@ -997,7 +997,7 @@ static void parent_run(dx_reactor_task *task, dx_reactor_worker *w)
     __atomic_add_fetch(&ran, 1, __ATOMIC_SEQ_CST);
 }
 
-/* One task in a deque is work for one: of workers that all sleep one is woken. */
+/* One task in a deque is work for one: if all workers sleep, one is woken. */
 DX_TEST(a_push_wakes_one_worker)
 {
     static dx_reactor_group g;
@@ -1028,7 +1028,7 @@ DX_TEST(a_push_wakes_one_worker)
 }
 
 /* >>calls ------------------------------------------------------------------ */
-/* On epoll what waits is registered once, and looked at again only where the number may be another's by now. */
+/* epoll registers a waiting descriptor once, and checks it again only if the number may belong to another by now. */
 DX_TEST(what_waits_costs_one_epoll_ctl)
 {
     loop l = {0};
@@ -1044,10 +1044,10 @@ DX_TEST(what_waits_costs_one_epoll_ctl)
     for (uint32_t round = 0; round < 3; round++) {
         DX_CHECK_EQ(dx_reactor_recv(&l.r, &in, fds[0], bytes, 8), 0);
         nothing(&l);
-        DX_CHECK_EQ(script.controls, before + round + 1); /* nothing was pending on it: is it the same? */
+        DX_CHECK_EQ(script.controls, before + round + 1); /* nothing was pending: the registration is verified */
         DX_CHECK_EQ(dx_reactor_poll(&l.r, &ready, fds[0], DX_REACTOR_READABLE), 0);
         nothing(&l);
-        DX_CHECK_EQ(script.controls, before + round + 1); /* something was: it is */
+        DX_CHECK_EQ(script.controls, before + round + 1); /* something was: no check needed */
         DX_CHECK_EQ(write(fds[1], "bytes", 5), 5);
         for (int i = 0; i < 2; i++) DX_CHECK_EQ(some(&l, &ended, 1), 1);
         DX_CHECK_EQ(script.controls, before + round + 1);
@@ -1055,8 +1055,8 @@ DX_TEST(what_waits_costs_one_epoll_ctl)
     loop_close(&l);
 }
 
-/* A system that ends a cancelled operation by itself may have moved a part of it (IOCP, io_uring): it has ended with
-   that, and nothing more is sent or read. */
+/* A system that itself ends a cancelled operation may have moved a part of it (IOCP, io_uring): the operation ends with
+   that count, and nothing more is sent or read. */
 DX_TEST(a_cancelled_operation_has_ended_with_the_part_that_it_moved)
 {
     static const struct { uint8_t kind; int32_t result; uint32_t done; } cases[] = {
@@ -1075,7 +1075,7 @@ DX_TEST(a_cancelled_operation_has_ended_with_the_part_that_it_moved)
         }
 }
 
-/* Threads that cannot be made: the group does not start, and those that were made have ended. */
+/* If threads cannot be created, the group does not start, and those already created have ended. */
 EVERY(a_group_whose_threads_cannot_all_be_made)
 {
     for (int made = 0; made < 4; made++) {

@@ -1,6 +1,6 @@
-/* What other event loops got wrong, absent here: the items of the list E1 to E22 that
-   tests/cores/test_reactor.c and tests/ports/conform.c do not have, and defects of this one that must not
-   come back. Also: nothing is allocated, ever. */
+/* Defects of other event loops, absent here: the items of the list E1 to E22 that
+   tests/cores/test_reactor.c and tests/ports/conform.c do not have, and this one's own regressions.
+   Also: nothing is ever allocated. */
 #define _GNU_SOURCE
 #define DX_IMPLEMENTATION
 #include "../../dx_reactor.h"
@@ -31,7 +31,7 @@ static void stop_here(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
     dx_reactor_stop(r);
 }
 
-/* A stop from a function ends one run, and nothing else: no wait after it returns early. */
+/* A stop from a callback ends one run, and nothing else: no later wait returns early. */
 EVERY(a_stop_leaves_no_wake_behind)
 {
     loop l = {0};
@@ -46,7 +46,7 @@ EVERY(a_stop_leaves_no_wake_behind)
     start = now_ns();
     for (int i = 0; i < 8; i++) dx_reactor_wait(&l.r, &c, 1, 10 * (int64_t)MS);
     DX_CHECK(now_ns() - start >= 40 * MS); /* some may be signals of the kernel's own */
-    dx_reactor_stop(&l.r); /* before a run: that run returns */
+    dx_reactor_stop(&l.r); /* before a run: that run returns at once */
     DX_CHECK_EQ(dx_reactor_run(&l.r), 0);
     DX_CHECK_EQ(dx_reactor_cancel(&l.r, &late), 0);
     DX_CHECK_EQ(dx_reactor_run(&l.r), 0);
@@ -63,7 +63,7 @@ static void wake_and_stop(dx_reactor *r, dx_op *op, int32_t result, uint32_t fla
     dx_reactor_wake(r);
 }
 
-/* A wake that nobody waits for does not make a close poll. */
+/* A wake without a waiter does not make a close poll. */
 EVERY(a_wake_does_not_make_close_poll)
 {
     loop l = {0};
@@ -87,7 +87,7 @@ EVERY(a_wake_does_not_make_close_poll)
     free(l.desc.memory);
 }
 
-/* A wait for several sleeps until they are there; it does not look every few milliseconds. */
+/* A wait for several sleeps until they have come; it does not poll every few milliseconds. */
 EVERY(rx_8_a_wait_for_several_sleeps)
 {
     loop l = {0};
@@ -111,7 +111,7 @@ EVERY(rx_8_a_wait_for_several_sleeps)
     loop_close(&l);
 }
 
-/* The error of a connection that is refused is the connect's, whatever else waits for it. */
+/* The connect reports the error of a refused connection, whatever else waits for it. */
 EVERY(a_refused_connect_with_a_pending_recv)
 {
     for (int round = 0; round < 20; round++) {
@@ -123,7 +123,7 @@ EVERY(a_refused_connect_with_a_pending_recv)
         int listening, fd, seen = 0;
         loop_open(&l, backend);
         listening = listener(&l, &at);
-        shut(listening); /* nobody listens there any more */
+        shut(listening); /* the listener is closed */
         DX_CHECK_EQ(dx_reactor_socket(&l.r, &at, 0, &fd), 0);
         keep(fd);
         DX_CHECK_EQ(dx_reactor_connect(&l.r, &connect_op, fd, &at), 0);
@@ -140,7 +140,7 @@ EVERY(a_refused_connect_with_a_pending_recv)
     }
 }
 
-/* A recv that was started before the connection is there gets its bytes. */
+/* A recv started before the connection is established gets its bytes. */
 EVERY(a_recv_may_be_started_behind_a_connect)
 {
     loop l = {0};
@@ -167,7 +167,7 @@ EVERY(a_recv_may_be_started_behind_a_connect)
 }
 
 /* >>peers -------------------------------------------------------------- */
-/* E9: a look without waiting leaves nothing behind that could fire into memory that is gone. */
+/* E9: polling without waiting leaves no registration that could complete into freed memory. */
 EVERY(e_09_a_look_leaves_no_dangling_registration)
 {
     loop l = {0};
@@ -176,7 +176,7 @@ EVERY(e_09_a_look_leaves_no_dangling_registration)
     loop_open(&l, backend);
     pair(fds);
     for (int round = 0; round < 50; round++) {
-        dx_op *op = malloc(sizeof *op); /* the sanitizer sees a touch of it after the free */
+        dx_op *op = malloc(sizeof *op); /* the sanitizer sees a use after free */
         dx_completion c;
         DX_CHECK(op != NULL);
         *op = tagged(1);
@@ -188,12 +188,12 @@ EVERY(e_09_a_look_leaves_no_dangling_registration)
         free(op);
         DX_CHECK_EQ(write(fds[1], "x", 1), 1);
         nothing(&l);
-        DX_CHECK_EQ(read(fds[0], &byte, 1), 1); /* nobody took it */
+        DX_CHECK_EQ(read(fds[0], &byte, 1), 1); /* it was not consumed */
     }
     loop_close(&l);
 }
 
-/* E14: a transfer in one piece per receive is what was sent, at every size. */
+/* E14: a transfer received piece by piece is intact at every size. */
 EVERY(e_14_pieces_of_any_size_arrive_unchanged)
 {
     loop l = {0};
@@ -225,8 +225,7 @@ EVERY(e_14_pieces_of_any_size_arrive_unchanged)
     loop_close(&l);
 }
 
-/* E18: the caller's bytes may be changed as soon as the completion is there, and not a copy of
-   later ones is sent. */
+/* E18: the caller may change the bytes as soon as the send completes, and no later content is sent. */
 EVERY(e_18_a_buffer_is_the_callers_at_its_completion)
 {
     loop l = {0};
@@ -255,7 +254,7 @@ EVERY(e_18_a_buffer_is_the_callers_at_its_completion)
     loop_close(&l);
 }
 
-/* E18, without a copy: one completion, after the kernel has let go of the bytes; only io_uring may say
+/* E18, zero copy: one completion, after the kernel has released the bytes; only io_uring may report
    that there was no copy. */
 EVERY(e_18_without_a_copy_there_is_one_completion_when_the_buffer_is_free)
 {
@@ -291,7 +290,7 @@ EVERY(e_18_without_a_copy_there_is_one_completion_when_the_buffer_is_free)
     loop_close(&l);
 }
 
-/* A socket that cannot do without a copy gets a plain send; so does one whose end is gone. */
+/* A socket without zero-copy support gets a plain send; so does one whose peer has gone. */
 EVERY(e_18_without_a_copy_falls_back_and_fails_like_a_send)
 {
     loop l = {0};
@@ -313,8 +312,8 @@ EVERY(e_18_without_a_copy_falls_back_and_fails_like_a_send)
     loop_close(&l);
 }
 
-/* The peer does not read, so the kernel keeps the buffer: a close of the descriptor, or of the reactor,
-   still ends the operation at once. */
+/* The peer does not read, so the kernel keeps the buffer: closing the descriptor, or the reactor, still
+   ends the operation at once. */
 EVERY(e_18_without_a_copy_a_close_gets_the_buffer_back)
 {
     for (int whole = 0; whole < 2; whole++) {
@@ -352,7 +351,7 @@ EVERY(e_18_without_a_copy_a_close_gets_the_buffer_back)
     }
 }
 
-/* E22: what io_uring is for is fewer system calls, and it has fewer. 64 echoes in rounds. */
+/* E22: the purpose of io_uring is fewer system calls, and it makes fewer. 64 echoes in rounds. */
 static uint64_t echo_waits(int backend)
 {
     enum { N = 64, ROUNDS = 50 };
@@ -416,7 +415,7 @@ EVERY(a_function_may_start_and_must_not_wait)
     loop_close(&l);
 }
 
-/* A child that leaves the reactor alone does no harm to it, also when it closes what it inherited. */
+/* A child that does not use the reactor does not disturb it, even when it closes what it inherited. */
 EVERY(a_fork_does_the_parent_no_harm)
 {
     loop l = {0};
@@ -497,7 +496,7 @@ static void *post_many(void *user)
     return NULL;
 }
 
-/* Looking before sleeping changes no result: timeouts, messages, timers, wakes, data. */
+/* Spinning before sleeping changes no result: timeouts, messages, timers, wakes, data. */
 EVERY(a_spinning_wait_is_a_wait)
 {
     loop l = {0};
@@ -512,14 +511,14 @@ EVERY(a_spinning_wait_is_a_wait)
     loop_open(&l, backend);
     pair(fds);
     start = now_ns();
-    while (now_ns() - start < 100000) {} /* signals of rings that were closed before */
+    while (now_ns() - start < 100000) {} /* wait for signals of rings closed before */
     dx_reactor_wait(&l.r, &c, 1, 1000);
     start = now_ns();
     for (int i = 0; i < 6; i++) DX_CHECK_EQ(dx_reactor_wait(&l.r, &c, 1, (i % 2 ? 100000 : 900000)), 0);
     DX_CHECK(now_ns() - start >= 2 * 900000u);
     DX_CHECK(now_ns() - start < LONG);
     start = now_ns();
-    DX_CHECK_EQ(dx_reactor_timer(&l.r, &timer, 150000), 0); /* due while it looks */
+    DX_CHECK_EQ(dx_reactor_timer(&l.r, &timer, 150000), 0); /* due while it spins */
     DX_CHECK_EQ(want(&l, &timer), 0);
     DX_CHECK(now_ns() - start >= 150000);
     DX_CHECK_EQ(dx_reactor_recv(&l.r, &recv_op, fds[0], &byte, 1), 0);

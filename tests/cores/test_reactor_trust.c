@@ -1,5 +1,5 @@
-/* What a peer that does not read, signals, descriptors that change behind the reactor's back, and
-   other threads may not do: keep an operation from its end, or give it a wrong one. */
+/* A peer that does not read, signals, descriptors that change without the reactor's knowledge, and other threads must
+   neither keep an operation from completing nor give it a wrong result. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +18,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-/* The header's own calls are counted. */
+/* Counts the header's own calls. */
 static uint32_t seeks;
 
 static off_t counted_lseek(int fd, off_t offset, int whence)
@@ -36,7 +36,7 @@ static off_t counted_lseek(int fd, off_t offset, int whence)
 
 #include "reactor_kit.h"
 
-/* Take completions until op has ended; *result is its own. */
+/* Take completions until op has completed; *result is its result. */
 static int32_t end_of(loop *l, const dx_op *op)
 {
     uint64_t start = now_ns();
@@ -63,7 +63,7 @@ static int file_of(size_t size)
 }
 
 /* >>zero copy ---------------------------------------------------------- */
-/* 4 MiB to a peer that reads nothing, more than the buffers on the way hold. */
+/* 4 MiB to a peer that reads nothing: more than the buffers in between hold. */
 EVERY(zero_copy_ends_whatever_the_peer_does)
 {
     enum { SIZE = 4 << 20, CLOSE_FD = 0, CANCEL, DEADLINE, CLOSE, WAYS };
@@ -115,7 +115,7 @@ static void alarms(int microseconds)
     setitimer(ITIMER_REAL, &often, NULL);
 }
 
-/* The kernel makes threads for file operations; a signal that comes meanwhile makes it cancel them. */
+/* The kernel creates threads for file operations; a signal during that makes it cancel them. */
 EVERY(signals_cancel_no_file_operation)
 {
     enum { ROUNDS = 60, OPS = 32, SIZE = 4096 };
@@ -146,8 +146,7 @@ EVERY(signals_cancel_no_file_operation)
 }
 
 /* >>order -------------------------------------------------------------- */
-/* The number of a closed connection goes to the next one that is accepted: first its close is
-   reported, then the accept. */
+/* The number of a closed connection goes to the next accepted one: its close is reported before the accept. */
 EVERY(a_close_is_reported_before_its_number_is_another)
 {
     uint32_t again = 0;
@@ -169,7 +168,7 @@ EVERY(a_close_is_reported_before_its_number_is_another)
         DX_CHECK_EQ(some(&l, c, 1), 1);
         first = c[0].result;
         DX_CHECK(first >= 0);
-        DX_CHECK_EQ(dx_reactor_timer(&l.r, &timer_op, 0), 0); /* then it is the turn of an accept */
+        DX_CHECK_EQ(dx_reactor_timer(&l.r, &timer_op, 0), 0); /* then the accept has its turn */
         DX_CHECK_EQ(want(&l, &timer_op), 0);
         DX_CHECK_EQ(dx_reactor_close_fd(&l.r, &close_op, first), 0);
         DX_CHECK_EQ(connect(client[1], (struct sockaddr *)&address, at.size), 0);
@@ -188,7 +187,7 @@ EVERY(a_close_is_reported_before_its_number_is_another)
     DX_CHECK(again > 0);
 }
 
-/* A receive, and one into the pool behind it: their bytes are delivered in the order of the stream. */
+/* A receive, then one into the pool: their bytes are delivered in the order of the stream. */
 EVERY(bytes_for_the_pool_do_not_overtake_an_earlier_receive)
 {
     loop l = {0};
@@ -201,7 +200,7 @@ EVERY(bytes_for_the_pool_do_not_overtake_an_earlier_receive)
     pair(fds);
     for (int i = 0; i < 4; i++) {
         DX_CHECK_EQ(dx_reactor_timer(&l.r, &timer_op, 0), 0);
-        DX_CHECK_EQ(want(&l, &timer_op), 0); /* a terminal one was the last */
+        DX_CHECK_EQ(want(&l, &timer_op), 0); /* no completion after the terminal one */
         DX_CHECK_EQ(write(fds[1], "abc", 3), 3);
         DX_CHECK_EQ(dx_reactor_recv(&l.r, &op, fds[0], &byte, 1), 0);
         DX_CHECK_EQ(dx_reactor_recv_multishot(&l.r, &pooled, fds[0]), 0);
@@ -217,7 +216,7 @@ EVERY(bytes_for_the_pool_do_not_overtake_an_earlier_receive)
     loop_close(&l);
 }
 
-/* A deadline's completion is the next one behind its target's. */
+/* A deadline's completion directly follows its target's. */
 EVERY(a_deadline_ends_directly_behind_its_target)
 {
     for (int way = 0; way < 4; way++) {
@@ -301,7 +300,7 @@ static void *echo_once(void *user)
     return byte == 'x' && dx_reactor_close(&l->r) == 0 ? user : NULL;
 }
 
-/* The thread that uses a reactor first has it, not the one that opened it. */
+/* A reactor belongs to the thread that uses it first, not to the one that opened it. */
 EVERY(opened_on_one_thread_used_on_another)
 {
     loop l = {0};
@@ -384,7 +383,7 @@ EVERY(offsets_are_looked_for_once)
 }
 
 /* >>descriptors -------------------------------------------------------- */
-/* A descriptor is closed by close(2), the reactor is not told, and another gets its number. */
+/* A descriptor is closed by close(2) without telling the reactor, and another gets its number. */
 EVERY(a_number_comes_back_without_a_word)
 {
     for (int i = 0; i < 24; i++) {
@@ -397,7 +396,7 @@ EVERY(a_number_comes_back_without_a_word)
         else pair(fds);
         number = fds[0];
         DX_CHECK_EQ(dx_reactor_recv(&l.r, &op, number, bytes, 64), 0);
-        nothing(&l); /* it is registered, */
+        nothing(&l); /* it is registered */
         DX_CHECK_EQ(write(fds[1], "abc", 3), 3);
         DX_CHECK_EQ(want(&l, &op), 3); /* and known to be empty */
         nothing(&l);
@@ -413,7 +412,7 @@ EVERY(a_number_comes_back_without_a_word)
         DX_CHECK_EQ(write(ends[1], "hello", 5), 5);
         DX_CHECK_EQ(want(&l, &op), 5);
         DX_CHECK_MEM(bytes, "hello", 5);
-        if (i >= 16) { /* and once more, on what is armed now */
+        if (i >= 16) { /* and once more, on the registration that is armed now */
             DX_CHECK_EQ(dx_reactor_read(&l.r, &op, number, bytes, 64, DX_REACTOR_NO_OFFSET), 0);
             DX_CHECK_EQ(dx_reactor_poll(&l.r, &other, number, DX_REACTOR_READABLE), 0);
             nothing(&l);
@@ -427,7 +426,7 @@ EVERY(a_number_comes_back_without_a_word)
     }
 }
 
-/* What AUTO takes decides nothing: without a word about threads, files and blocking pipes work. */
+/* AUTO's choice makes no difference: without thread options, files and blocking pipes work. */
 EVERY(files_and_inherited_pipes_need_no_option)
 {
     loop l = {0};
@@ -471,7 +470,7 @@ EVERY(files_and_inherited_pipes_need_no_option)
     loop_close(&l);
 }
 
-/* An inherited pipe is blocking, so it is looked at before it is read, and the end for writing never becomes readable. */
+/* An inherited pipe is blocking, so it is polled before it is read; its write end never becomes readable. */
 EVERY(the_wrong_end_of_a_blocking_pipe_says_so)
 {
     loop l = {0};
@@ -546,8 +545,8 @@ EVERY(more_file_operations_than_threads_can_hold)
 }
 
 /* >>never ready -------------------------------------------------------- */
-/* What a descriptor's kind does not know at all ends with EINVAL, what it was not opened for with EBADF; neither waits
-   for a readiness that never comes, whether the descriptor blocks or not. */
+/* An operation that a kind of descriptor does not support ends with EINVAL, one that it was not opened for with EBADF;
+   neither waits for readiness that never comes, whether or not the descriptor blocks. */
 EVERY(what_never_becomes_ready_ends)
 {
     loop l = {0};
@@ -562,7 +561,8 @@ EVERY(what_never_becomes_ready_ends)
         int signals = keep(signalfd(-1, &none, blocking ? 0 : SFD_NONBLOCK));
         int polls = keep(epoll_create1(0));
         const int writes[] = {timer, notes, signals, polls};
-        const bool ring = backend == DX_REACTOR_BACKEND_IO_URING; /* the kernel waits for an event of an epoll there */
+        /* the kernel waits for an event of an epoll instance there */
+        const bool ring = backend == DX_REACTOR_BACKEND_IO_URING;
         for (size_t i = 0; i < 3 + (size_t)!ring; i++) {
             DX_CHECK(writes[i] >= 0);
             DX_CHECK_EQ(dx_reactor_write(&l.r, &op, writes[i], bytes, 8, DX_REACTOR_NO_OFFSET), 0);
@@ -578,7 +578,7 @@ EVERY(what_never_becomes_ready_ends)
         DX_CHECK_EQ(want(&l, &op), -EBADF);
         DX_CHECK_EQ(dx_reactor_read(&l.r, &op, pipes[1], bytes, 8, DX_REACTOR_NO_OFFSET), 0);
         DX_CHECK_EQ(want(&l, &op), -EBADF);
-        DX_CHECK_EQ(dx_reactor_read(&l.r, &op, timer, bytes, 8, DX_REACTOR_NO_OFFSET), 0); /* waits */
+        DX_CHECK_EQ(dx_reactor_read(&l.r, &op, timer, bytes, 8, DX_REACTOR_NO_OFFSET), 0); /* it waits */
         nothing(&l);
         DX_CHECK_EQ(dx_reactor_cancel(&l.r, &op), 0);
         DX_CHECK_EQ(want(&l, &op), -ECANCELED);

@@ -1,4 +1,4 @@
-/* dx_teleport.h: bytes of the specification, round trips, every damage, evolution. */
+/* dx_teleport.h: vectors of the specification, round trips, damage of every kind, evolution. */
 #define DX_IMPLEMENTATION
 #include <assert.h>
 #define DX_TELEPORT_ASSERT(c) assert(c) /* in inline functions, too */
@@ -28,7 +28,7 @@ DX_TELEPORT_DEFINE(timestamp, TIMESTAMP)
 #define SERIES(F, S, A, L, ...) F(u8, channel) L(f32, values) L(u64, times)
 DX_TELEPORT_DEFINE(series, SERIES)
 
-/* Every kind, with gaps before most of them; t, v, w, e, size and version are hard names. */
+/* Every kind, most of them after padding; t, v, w, e, size and version are difficult names. */
 #define ALL(F, S, A, L, E, V, ...)                                                            \
     F(u8, a) F(u16, b) F(u8, size) F(u32, d) F(bool, e) F(u64, f) F(i8, g) F(i16, h)          \
     F(i32, version) F(i8, j) F(i64, k) F(bool, l) F(f32, m) F(f64, n) S(t) F(u8, pad)         \
@@ -105,7 +105,7 @@ static size_t draw_text(script *s, char *out)
 }
 
 #if defined(__i386__) && !defined(__SSE2_MATH__)
-enum { QUIETS_NAN = 1 }; /* the i387 does, in its registers: draw no other NaNs */
+enum { QUIETS_NAN = 1 }; /* the i387 quiets NaNs in registers: draw no others */
 #else
 enum { QUIETS_NAN = 0 };
 #endif
@@ -180,7 +180,7 @@ static void draw_bools(script *s, void *out, size_t n)
         DX_CHECK(x.data != NULL);                                                             \
         hash = digest_bytes(hash, x.data, x.size);                                            \
     }
-/* One by one, as a copy and in place: all the same. */
+/* One by one, as a copy and in place: the results are equal. */
 #define READ_L(p, q, name, T, sz, al, code, n, range)                                         \
     {                                                                                         \
         const size_t count = p##_count_##name(v);                                             \
@@ -257,7 +257,7 @@ static void draw_bools(script *s, void *out, size_t n)
                            DX_TELEPORT_P_SKIP, READ_N, READ_R, READ_O)                        \
         return hash;                                                                          \
     }                                                                                         \
-    /* Write with flags, copy the finished bytes to an exact block at base, read only them. */ \
+    /* Write with flags, copy the bytes to an exact-size block at base, read only those. */    \
     static void p##_trip(script *s, unsigned flags, size_t base)                              \
     {                                                                                         \
         static uint8_t buf[32768];                                                            \
@@ -272,11 +272,11 @@ static void draw_bools(script *s, void *out, size_t n)
         check_block(buf, size, base, flags, p##_open_digest, hash);                           \
         p##_fits(s, flags, buf, size);                                                        \
     }
-static size_t fast_checks; /* how many records were good without the careful check */
+static size_t fast_checks; /* how many records the fast check accepted */
 #define ANY_RECORD_CHECKS(p)                                                                  \
     static uint64_t p##_digest(const p##_view *v);                                            \
     static uint64_t p##_fill(p##_writer *w, script *s);                                       \
-    /* What the fast check let through, the careful one lets through too. */                  \
+    /* The careful check accepts everything that the fast one does. */                        \
     static void p##_is_as_careful(const p##_view *opened)                                     \
     {                                                                                         \
         dx_teleport_view v = opened->view_;                                                   \
@@ -302,8 +302,7 @@ static size_t fast_checks; /* how many records were good without the careful che
         DX_CHECK_EQ(*hash, p##_digest(&v));                                                   \
         return 0;                                                                             \
     }                                                                                         \
-    /* The same record in exactly as many bytes, which a writer that only counts tells before, \
-       and in one byte less. */                                                               \
+    /* The size that a counting writer predicts is enough, and one byte less is not. */       \
     static void p##_fits(script *s, unsigned flags, const uint8_t *expected, size_t size)     \
     {                                                                                         \
         uint8_t *exact = malloc(size);                                                        \
@@ -341,7 +340,7 @@ static void check_block(const uint8_t *bytes, size_t size, size_t base, unsigned
     free(block);
 }
 
-/* Open an exact copy, so that a sanitizer sees every byte beyond. */
+/* Open an exact-size copy, so that a sanitizer detects every access beyond it. */
 static int open_exact(const uint8_t *bytes, size_t size, unsigned flags, open_digest *open)
 {
     uint8_t *block = malloc(size ? size : 1);
@@ -416,7 +415,7 @@ DX_TEST(tp_7_example_types_have_their_sizes)
     DX_CHECK_EQ(timestamp_offset_nanos, 8);
     DX_CHECK_EQ(series_record_size, 20);
     DX_CHECK_EQ(series_record_align, 4);
-    DX_CHECK_EQ(user3_offset_score, 20); /* in what was padding of version 1 */
+    DX_CHECK_EQ(user3_offset_score, 20); /* in the padding of version 1 */
     DX_CHECK_EQ(user3_record_size, 48);
     DX_CHECK_EQ(user3_version, 3);
     DX_CHECK_EQ(user3_since_note, 3);
@@ -522,7 +521,7 @@ DX_TEST(tp_5_peek_reads_the_header)
     DX_CHECK_EQ(dx_teleport_peek(NULL, 23, &info), DX_TELEPORT_EINVAL);
 }
 
-/* One behind the other in one buffer, of several types; the headers tell them apart. */
+/* Several records of several types in one buffer; the headers distinguish them. */
 DX_TEST(tp_4_several_records_in_one_buffer)
 {
     uint8_t buf[512];
@@ -544,7 +543,7 @@ DX_TEST(tp_4_several_records_in_one_buffer)
         if (info.layout == user_layout(1)) users += user_open(&u, buf + i, info.size) == 0;
         if (info.layout == order_layout(2)) orders += order_open(&o, buf + i, info.size) == 0;
         if (info.layout == point_layout(1)) points += point_open(&v, buf + i, info.size) == 0;
-        DX_CHECK(user_open(&u, buf + i, at - i) != 0); /* not with the others behind it */
+        DX_CHECK(user_open(&u, buf + i, at - i) != 0); /* not together with the following ones */
     }
     DX_CHECK_EQ(users, 1);
     DX_CHECK_EQ(orders, 1);
@@ -577,7 +576,7 @@ DX_PROPERTY(p14_round_trip_through_finished_bytes, 3000)
     if (type == 9) order_trip(&s, flags, base);
 }
 
-/* Random instances, cut at every byte: no part of one is a record. */
+/* Random records, truncated at every byte: no prefix is a record. */
 DX_PROPERTY(p14_truncated_anywhere, 60)
 {
     script s = {{0}, 0};
@@ -631,7 +630,7 @@ DX_TEST(tp_6_in_place_only_where_the_host_can)
     DX_CHECK(series_at_values(&v, 2) == -1);
 }
 
-/* Elements in place may lie in memory of any type: a store through another type is seen. */
+/* Elements in place may be in memory of any type: stores through another type are visible. */
 #define SEES_STORES(type)                                                                     \
     static __attribute__((noinline)) bool type##_sees_stores(                                 \
         uint64_t *word, const dx_teleport_p_##type##_element *element)                        \
@@ -674,7 +673,7 @@ DX_TEST(tp_10_nan_bits_are_kept)
         size_t size;
         double x[2];
         uint32_t f = (uint32_t)(0x7f800001u + (bits[i] & 0x3fffffu));
-        static float y, z; /* a local may go through an i387 register, which quiets it */
+        static float y, z; /* a local may pass through an i387 register, which quiets it */
         series_writer w;
         series_view v;
         memcpy(&y, &f, 4);
@@ -819,7 +818,7 @@ DX_PROPERTY(tp_5_arbitrary_bare_bytes, 4000)
     open_exact(buf, size, 0, user_open_digest);
 }
 
-/* Both references of a series, all four words: only the two true ones and empty ones pass. */
+/* Both references of a series, all four words: only the two valid ones and empty ones pass. */
 DX_EXHAUSTIVE(w_39_reference_words, 70000)
 {
     static const uint32_t word[] = {0, 1, 3, 7, 19, 20, 24, 28, 32, 40, 47, 48, 49,
@@ -1017,7 +1016,7 @@ DX_TEST(tp_5_every_code_point_and_no_other)
         const bool fine = point < 0xd800 || point > 0xdfff;
         DX_CHECK_EQ(dx_teleport_check_utf8(text, size), fine ? size : 0);
     }
-    /* The number of well-formed strings of three bytes follows from the table of RFC 3629. */
+    /* The number of well-formed three-byte strings follows from the table of RFC 3629. */
     for (uint32_t n = 0; n < 0x1000000; n += 3) {
         const char t[3] = {(char)(n & 255), (char)(n >> 8 & 255), (char)(n >> 16)};
         char back[3];
@@ -1085,12 +1084,12 @@ DX_TEST(tp_3_writer_errors)
     user3_writer w;
     user_writer u;
     const float x[2] = {1, 2};
-    volatile size_t too_many = SIZE_MAX; /* unknown to the compiler, which warns of it */
+    volatile size_t too_many = SIZE_MAX; /* hidden from the compiler, which would warn */
     size_t size;
     user3_begin(&w, buf, sizeof buf, 0);
     DX_CHECK_EQ(user3_put_samples(&w, x, 2), 0);
     DX_CHECK_EQ(user3_put_name(&w, "late", 4), DX_TELEPORT_EORDER);
-    DX_CHECK_EQ(user3_set_age(&w, 1), DX_TELEPORT_EORDER); /* the first error stays */
+    DX_CHECK_EQ(user3_set_age(&w, 1), DX_TELEPORT_EORDER); /* the first error is kept */
     DX_CHECK_EQ(user3_finish(&w, &size), DX_TELEPORT_EORDER);
     user3_begin(&w, buf, sizeof buf, 0);
     user3_put_name(&w, "", 0);
@@ -1224,7 +1223,7 @@ DX_TEST(tp_2_bare_data_of_another_version)
     DX_CHECK_EQ(user_open_bare(&v1, buf + 32, size - 32, 2), 0);
     DX_CHECK_EQ(user_get_age(&v1), 41);
     DX_CHECK_MEM(user_get_name(&v1).data, "Ann", 3);
-    /* As version 1 the name would have to stand at 24. */
+    /* As version 1, the name would have to be at 24. */
     DX_CHECK_EQ(user_open_bare(&v1, buf + 32, size - 32, 1), DX_TELEPORT_EREF);
     DX_CHECK_EQ(user3_open_bare(&v3, buf + 32, size - 32, 2), 0);
     DX_CHECK_EQ(user3_get_score(&v3), 99);
@@ -1246,7 +1245,7 @@ DX_TEST(tp_2_a_fork_of_the_schema_is_refused)
     DX_CHECK_EQ(user2_open(&v2, buf, size), DX_TELEPORT_ELAYOUT);
     DX_CHECK_EQ(user3_open(&v3, buf, size), DX_TELEPORT_ELAYOUT);
     buf[24] ^= 1;
-    buf[8] ^= 1; /* of version 2: version 1 cannot know it */
+    buf[8] ^= 1; /* of version 2: version 1 cannot check it */
     DX_CHECK_EQ(user_open(&v1, buf, size), 0);
     DX_CHECK_EQ(user2_open(&v2, buf, size), DX_TELEPORT_ELAYOUT);
     DX_CHECK_EQ(user2_fault(&v2)->offset, 8);
@@ -1261,10 +1260,10 @@ DX_TEST(tp_2_newer_data_must_keep_its_order_too)
     static const uint32_t wrong[] = {0, 40, 84, 88, 93, 94, 112, 0xfffffffc};
     DX_CHECK_EQ(user2_open(&v, buf, size), 0);
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
-        dx_teleport_p_u32_set(buf + 40 + 24, wrong[i]); /* samples: 92 is right */
+        dx_teleport_p_u32_set(buf + 40 + 24, wrong[i]); /* samples: 92 is valid */
         DX_CHECK_EQ(user2_open(&v, buf, size), DX_TELEPORT_EREF);
     }
-    dx_teleport_p_u32_set(buf + 40 + 24, 96); /* for all that version 2 knows, right as well */
+    dx_teleport_p_u32_set(buf + 40 + 24, 96); /* valid too, as far as version 2 knows */
     DX_CHECK_EQ(user2_open(&v, buf, size), 0);
 }
 
@@ -1292,7 +1291,7 @@ DX_TEST(tp_2_an_edit_cannot_reach_fields_that_are_not_there)
     DX_CHECK_EQ(user3_get_note(&v).size, 6);
 }
 
-/* Damage to newer data, where an older reader checks less: still nothing out of bounds. */
+/* Damage in newer data, where an older reader checks less: still nothing out of bounds. */
 DX_PROPERTY(tp_2_newer_data_damaged, 4000)
 {
     uint8_t buf[256];
@@ -1408,7 +1407,7 @@ DX_TEST(tp_3_records_inside_records)
     DX_CHECK(!order_has_parent(&v) && order_get_parent(&v) == 0);
     DX_CHECK_EQ(order_at_codes(&v, 1), 9);
     DX_CHECK_EQ(order_count_fees(&v), 0);
-    /* none there: a record of zeros */
+    /* no such element: a record of zeros */
     price = order_at_fees(&v, 0);
     DX_CHECK(price_get_cents(&price) == 0 && !price_has_discount(&price));
     item = order_at_items(&v, SIZE_MAX);
@@ -1420,14 +1419,14 @@ DX_TEST(tp_3_records_inside_records)
 DX_TEST(tp_3_size_of_lists_of_records)
 {
     uint8_t buf[512];
-    /* note, items, fees, codes, history; what items and buyer point at comes on top */
+    /* note, items, fees, codes, history; plus the data that items and buyer refer to */
     const uint64_t all = order_size(0, 2, 0, 2, 0, 2) + 3 + 3 + 3 + tag_record_size + 1;
     DX_CHECK(write_order(buf, sizeof buf, 0) <= all + 7 * 5);
     DX_CHECK(write_order(buf, sizeof buf, 0) >= all);
     DX_CHECK_EQ(order_size(0, UINT32_MAX / 8, 0, 0, 0, 0), UINT64_MAX);
 }
 
-/* What a writer that counts answers: success, and the errors of the order of calls. */
+/* The results of a counting writer: success, and errors of call order. */
 DX_TEST(tp_3_a_writer_that_counts)
 {
     order_writer w;
@@ -1439,8 +1438,8 @@ DX_TEST(tp_3_a_writer_that_counts)
     DX_CHECK_EQ(order_measure(&w, DX_TELEPORT_CRC), 0);
     DX_CHECK_EQ(order_set_id(&w, 5), 0);
     DX_CHECK_EQ(order_begin_buyer(&w, &buyer), 0);
-    DX_CHECK_EQ(order_set_id(&w, 5), DX_TELEPORT_ESTATE); /* it waits */
-    DX_CHECK_EQ(user_put_name(&buyer, NULL, 3), 0);       /* the bytes are not looked at */
+    DX_CHECK_EQ(order_set_id(&w, 5), DX_TELEPORT_ESTATE); /* an open nested record blocks it */
+    DX_CHECK_EQ(user_put_name(&buyer, NULL, 3), 0);       /* the bytes are not read */
     DX_CHECK_EQ(order_end_buyer(&w, &buyer), 0);
     DX_CHECK_EQ(user_set_id(&buyer, 7), DX_TELEPORT_ESTATE);
     DX_CHECK_EQ(order_add_items(&w, 2), 0);
@@ -1485,12 +1484,12 @@ DX_TEST(tp_3_nested_writers_take_turns)
     item_writer item, again;
     price_writer price;
     order_begin(&w, buf, sizeof buf, 0);
-    DX_CHECK_EQ(order_begin_items(&w, 0, &item), DX_TELEPORT_EINVAL); /* none added */
+    DX_CHECK_EQ(order_begin_items(&w, 0, &item), DX_TELEPORT_EINVAL); /* no element was added */
     DX_CHECK_EQ(item_set_kind(&item, 1), DX_TELEPORT_EINVAL);
     DX_CHECK_EQ(order_end_items(&w, &item), DX_TELEPORT_EINVAL);
-    DX_CHECK_EQ(order_add_items(&w, 3), 0); /* ... and w goes on */
+    DX_CHECK_EQ(order_add_items(&w, 3), 0); /* ... and w continues */
     DX_CHECK_EQ(order_begin_items(&w, 1, &item), 0);
-    DX_CHECK_EQ(order_set_id(&w, 1), DX_TELEPORT_ESTATE); /* it waits */
+    DX_CHECK_EQ(order_set_id(&w, 1), DX_TELEPORT_ESTATE); /* an open nested record blocks it */
     DX_CHECK_EQ(order_begin_items(&w, 2, &again), DX_TELEPORT_ESTATE);
     DX_CHECK_EQ(order_finish(&w, &size), DX_TELEPORT_ESTATE);
     DX_CHECK_EQ(item_put_sku(&item, "x", 1), 0);
@@ -1529,11 +1528,11 @@ DX_TEST(tp_3_nested_writers_take_turns)
     order_begin_items(&w, 0, &item);
     DX_CHECK_EQ(item_put_sku(&item, "x", 1), DX_TELEPORT_EORDER);
     DX_CHECK_EQ(item_begin_unit(&item, &price), DX_TELEPORT_EORDER);
-    DX_CHECK_EQ(order_end_items(&w, &item), DX_TELEPORT_EORDER); /* sticks to the whole */
+    DX_CHECK_EQ(order_end_items(&w, &item), DX_TELEPORT_EORDER); /* the error sticks to the outer record */
     DX_CHECK_EQ(order_finish(&w, &size), DX_TELEPORT_EORDER);
     order_begin(&w, buf, sizeof buf, 0);
     DX_CHECK_EQ(order_add_items(&w, 2), 0);
-    memset(w.writer_.record_ + order_offset_items, 0x7f, 8); /* another process points the list elsewhere */
+    memset(w.writer_.record_ + order_offset_items, 0x7f, 8); /* another process changes the list's reference */
     DX_CHECK_EQ(order_begin_items(&w, 1, &item), DX_TELEPORT_ECORRUPT);
     DX_CHECK_EQ(item_set_kind(&item, 1), DX_TELEPORT_ECORRUPT);
     order_begin(&w, buf, sizeof buf, 0);
@@ -1561,7 +1560,7 @@ DX_TEST(tp_5_nested_faults_say_where)
     DX_CHECK_STR(order_fault(&v)->field, "discount");
     buf[at + price_offset_discount] = 0;
     DX_CHECK_EQ(order_open(&v, buf, size), 0); /* its value is 0 anyway */
-    buf[at + price_offset_discount + 3] = 1;   /* a value, but not there */
+    buf[at + price_offset_discount + 3] = 1;   /* a value, but absent */
     DX_CHECK_EQ(order_open(&v, buf, size), DX_TELEPORT_EPADDING);
     buf[at + price_offset_discount] = 1;
     DX_CHECK_EQ(order_open(&v, buf, size), 0);
@@ -1570,8 +1569,8 @@ DX_TEST(tp_5_nested_faults_say_where)
 }
 
 /* Every reference of a nested record moved to every place near and far. */
-/* A few bytes cannot ask for much work: a list of records has room for all of them or is refused
-   before the first is looked at, and parts that cannot overlap cannot be visited twice. */
+/* A few bytes cannot cause much work: a list of records is refused before the first is read unless
+   it has room for all, and parts that cannot overlap cannot be visited twice. */
 DX_TEST(tp_5_bombs_are_refused_before_they_cost_anything)
 {
     static const uint32_t counts[] = {0xffffffffu, 0x80000000u, 0x10000000u, 0x05555556u, 1000000};
@@ -1587,7 +1586,7 @@ DX_TEST(tp_5_bombs_are_refused_before_they_cost_anything)
                 DX_CHECK(order_open_bare(&v, bomb, size, 0) < 0 ||
                          (slot >= order_offset_parent && slot < order_offset_history));
         }
-    /* All items, and what they hold, on one and the same part. */
+    /* All items and their contents refer to one and the same part. */
     memcpy(bomb, buf, size);
     memcpy(bomb + order_offset_items, bomb + order_offset_buyer + user_offset_name, 8);
     DX_CHECK_EQ(order_open_bare(&v, bomb, size, 0), DX_TELEPORT_EREF);
@@ -1677,7 +1676,7 @@ DX_PROPERTY(tp_2_nested_old_and_new_versions, 1000)
     open_exact(buf, size, 0, order_open_digest);
 }
 
-/* A walk by the schema finds what the accessors find, and only forward. */
+/* A schema-driven walk finds what the accessors find, and only moves forward. */
 DX_TEST(tp_9_a_walk_finds_what_accessors_find)
 {
     uint8_t buf[512];
@@ -1754,7 +1753,7 @@ DX_TEST(tp_9_equal_texts_stand_once)
     DX_CHECK_EQ(t.count, 5);
     DX_CHECK_EQ(dx_teleport_intern(&t, "new", 3, &number), DX_TELEPORT_ENOSPACE);
     DX_CHECK_EQ(dx_teleport_intern(&t, NULL, 1, &number), DX_TELEPORT_EINVAL);
-    DX_CHECK_EQ(dx_teleport_intern(&t, "rosebud", 4, &number), 0); /* what stands behind is not its */
+    DX_CHECK_EQ(dx_teleport_intern(&t, "rosebud", 4, &number), 0); /* the text after it is not part of it */
     DX_CHECK_EQ(dx_teleport_intern(&t, "rose", 4, &number), 0);
     DX_CHECK_EQ(number, 1);
     book_begin(&w, buf, sizeof buf, 0);
@@ -1779,7 +1778,7 @@ DX_TEST(tp_9_equal_texts_stand_once)
     desc.texts_max = UINT32_MAX;
     DX_CHECK_EQ(dx_teleport_interner_memory_size(&desc), 0);
     desc.texts_max = 0;
-    DX_CHECK_EQ(dx_teleport_interner_init(&t, memory, sizeof memory, &desc), 0); /* room for none */
+    DX_CHECK_EQ(dx_teleport_interner_init(&t, memory, sizeof memory, &desc), 0); /* no room for any entry */
     DX_CHECK_EQ(dx_teleport_intern(&t, "a", 1, &number), DX_TELEPORT_ENOSPACE);
 }
 
@@ -1810,7 +1809,8 @@ DX_PROPERTY(tp_9_interning_is_a_numbering, 500)
     }
 }
 
-/* Texts that an attacker chose against a hash that he knows: with another seed they are like any. */
+/* Texts chosen by an attacker against a known hash: with another seed they behave like any
+   others. */
 typedef struct collider {
     uint64_t rank;
     char text[8];
@@ -1822,7 +1822,7 @@ static int by_rank(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-/* Slots that an interner with this seed looks at for these texts. */
+/* How many slots an interner with this seed probes for these texts. */
 static uint64_t probes(const collider *texts, uint32_t count, uint64_t seed)
 {
     static dx_teleport_string memory[4096];
@@ -1858,7 +1858,7 @@ DX_TEST(tp_9_chosen_texts_do_not_collide_under_another_seed)
     DX_CHECK(probes(texts, CHOSEN, 0) < 3 * CHOSEN);
 }
 
-/* SipHash's own vectors are of 2-4. These are what CPython 3.11 says, whose hash of bytes is
+/* SipHash's own vectors are for 2-4. These are from CPython 3.11, whose hash of bytes is
    SipHash-1-3: PYTHONHASHSEED=0 is a key of zeros. */
 DX_TEST(tp_9_interner_hash_is_siphash_1_3)
 {

@@ -1,4 +1,4 @@
-/* Tests of dx_teleport.h that mutants asked for: what is done eight bytes at a time, at every length and place. */
+/* Tests of dx_teleport.h that mutants called for: processing in units of eight bytes, at every length and offset. */
 #define DX_IMPLEMENTATION
 #include <assert.h>
 #define DX_TELEPORT_ASSERT(c) assert(c) /* in inline functions, too */
@@ -6,7 +6,7 @@
 #define DX_TEST_MAIN
 #include "../dx_test.h"
 
-/* A byte above 127 at each place of a text of each length; the bytes around the text are not looked at. */
+/* A byte above 127 at each offset of a text of each length; the bytes around the text are not read. */
 DX_TEST(tp_one_byte_that_is_not_ascii_is_found_at_every_place)
 {
     uint8_t memory[3 * 80];
@@ -26,13 +26,13 @@ DX_TEST(tp_one_byte_that_is_not_ascii_is_found_at_every_place)
     }
 }
 
-/* Copied on the way; what is not UTF-8 is found wherever it stands. */
+/* Copied while checked; invalid UTF-8 is detected at every offset. */
 DX_TEST(tp_text_is_copied_and_checked_at_every_length_and_place)
 {
     char from[80];
     uint8_t to[96];
     for (size_t size = 1; size <= 80; size++) {
-        for (size_t at = 0; at <= size; at++) { /* at == size: all is good */
+        for (size_t at = 0; at <= size; at++) { /* at == size: all valid */
             for (size_t i = 0; i < size; i++) from[i] = (char)('A' + i % 57);
             if (at < size) from[at] = (char)0xff;
             memset(to, 0xee, sizeof to);
@@ -53,7 +53,7 @@ DX_TEST(tp_text_is_copied_and_checked_at_every_length_and_place)
     F(u8, kind) O(bool, open) O(u8, level) O(i16, shift) O(u32, count) O(i64, best) O(f32, part) O(f64, all) S(name)
 DX_TELEPORT_DEFINE(item, ITEM)
 
-/* A writer that was begun anew, in vain, writes nothing where it wrote before. */
+/* A writer whose second begin failed writes nothing to its previous buffer. */
 DX_TEST(tp_a_writer_whose_begin_failed_changes_nothing)
 {
     uint8_t bytes[200], before[200];
@@ -76,7 +76,7 @@ DX_TEST(tp_a_writer_whose_begin_failed_changes_nothing)
     }
 }
 
-/* Names of fields that the header itself could have used for its enumerators, with and without versions. */
+/* Field names that the header itself could have used for its enumerators, with and without versions. */
 #define HARD(F, S, A, L, E, V, N, R, O, ...)                                                   \
     F(u8, first) F(u16, end) S(start) F(u8, last) A(u8, before, 2) F(u8, next) F(u8, align) V(2) \
     F(u64, before_2) F(u8, since) L(u8, mark) E(u8, code, 2) O(u32, count) F(u8, range) V(3)    \
@@ -110,7 +110,8 @@ DX_TEST(tp_1_fields_may_have_any_name)
 #define PADDED(F, S, A, L, E, V, N, R, O, ...) F(u8, kind) S(name) L(u64, numbers)
 DX_TELEPORT_DEFINE(padded, PADDED)
 
-/* Memory that ends anywhere, within the padding of a list, too: all is there, or ENOSPACE and nothing behind the end. */
+/* Memory that ends anywhere, also inside a list's padding: everything is written, or ENOSPACE and nothing beyond the
+   end. */
 DX_TEST(tp_memory_of_every_size_and_padding)
 {
     static const uint64_t numbers[2] = {1, 2};

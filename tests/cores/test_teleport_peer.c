@@ -1,5 +1,5 @@
-/* dx_teleport.h beside a peer at its worst (tests/dx_peer_sim.h): it changes any byte of a record between any
-   two loads of the reader, of a writer or of the walk that layers/dx_dump.h makes. */
+/* dx_teleport.h with a hostile peer (tests/dx_peer_sim.h), which changes any byte of a record between any two
+   loads of the reader, a writer or the walk in layers/dx_dump.h. */
 #define DX_TEST_MAIN
 #include "../dx_peer_sim.h"
 #define DX_IMPLEMENTATION
@@ -64,7 +64,7 @@ static void fill_leg(leg_writer *w)
     leg_set_last(w, 9);
 }
 
-/* What both versions have; trip or trip1. */
+/* Fields that both versions have; trip or trip1. */
 #define FILL_FIRST(p, w)                                                                      \
     static const bool days[40] = {true, false, false, true};                                  \
     const uint32_t legs = peer_below(4);                                                      \
@@ -146,7 +146,7 @@ static uint64_t sum_leg(const leg_view *v)
     return sum;
 }
 
-/* All that there is: for bytes that nobody changes. */
+/* All fields: for bytes that nobody changes. */
 static uint64_t sum_trip(const trip_view *v)
 {
     leg_view leg = trip_get_home(v);
@@ -171,7 +171,7 @@ static uint64_t sum_trip(const trip_view *v)
     return sum + (uint64_t)trip_get_best(v);
 }
 
-/* What may be read where the bytes change: fields whose place in the record is fixed. */
+/* Fields that may be read while the bytes change, because their place in the record is fixed. */
 static uint64_t sum_in_place(const trip_view *v)
 {
     const leg_view home = trip_get_home(v);
@@ -211,7 +211,7 @@ static void edit_trip(uint8_t *bytes, size_t size, unsigned flags, bool old)
     trip_finish(&w, &size);
 }
 
-/* Copy first: what is opened then is ours, and all of it can be believed. */
+/* Copy first: the opened bytes are private, and all of them can be trusted. */
 static void read_a_copy(const uint8_t *bytes, size_t size, unsigned flags, bool old)
 {
     uint8_t *ours = malloc(size);
@@ -250,7 +250,7 @@ static void operate(unsigned operation, uint8_t *bytes, size_t size, unsigned fl
     }
 }
 
-/* Work is bounded by the bytes: each is looked at a few times at most. */
+/* Work is bounded by the size: each byte is read a few times at most. */
 static void check_work(size_t size) { DX_CHECK(peer.loads <= 64 * (uint64_t)size + 4096); }
 
 DX_PROPERTY(tp_5_a_peer_writes_while_a_record_is_read, 20000)
@@ -273,10 +273,10 @@ DX_PROPERTY(tp_5_a_peer_writes_while_a_record_is_read, 20000)
     }
     peer_begin(false);
     operate(OPEN, bytes, size, flags, old);
-    DX_CHECK(opened > 0); /* the same bytes, left alone */
+    DX_CHECK(opened > 0); /* the same bytes, unchanged */
 }
 
-/* The fixed part of a record lies where the other end of a ring can write too. */
+/* The fixed part of a record is in memory that the other end of a ring can write, too. */
 DX_PROPERTY(rb_5_a_peer_writes_while_a_record_is_written, 10000)
 {
     static uint8_t buf[ROOM];
@@ -289,7 +289,7 @@ DX_PROPERTY(rb_5_a_peer_writes_while_a_record_is_written, 10000)
     state = peer.state;
     size = write_trip(buf, sizeof buf, flags, false);
     bytes = peer_share(buf, size);
-    peer.ring = true; /* what we stored stays, unless it is meddled with */
+    peer.ring = true; /* our stores stay, unless the peer changes them */
     peer_begin(true);
     trip_begin(&w, bytes, size, flags);
     if (dx_choose(c, 1)) peer.state = state; /* the same record, or another one, which may not fit */
@@ -300,7 +300,7 @@ DX_PROPERTY(rb_5_a_peer_writes_while_a_record_is_written, 10000)
     check_work(size);
 }
 
-/* Any bytes at all, at any alignment. */
+/* Arbitrary bytes, at any alignment. */
 DX_PROPERTY(tp_5_a_peer_and_arbitrary_bytes, 10000)
 {
     static uint8_t buf[ROOM];

@@ -20,7 +20,7 @@ typedef struct crew {
     dx_reactor_group_desc desc;
 } crew;
 
-static void *last_memory; /* workers are looked at after their end */
+static void *last_memory; /* workers are inspected after their end */
 
 static int crew_try(crew *c)
 {
@@ -65,11 +65,11 @@ static void until(const uint32_t *counter, uint32_t wanted)
     DX_CHECK_EQ(__atomic_load_n(counter, __ATOMIC_SEQ_CST), wanted);
 }
 
-typedef struct job { /* a task that counts how often it ran */
+typedef struct job { /* a task that counts its runs */
     dx_reactor_task task;
     uint32_t        ran, worker, number;
     struct job     *children;
-    uint32_t        count, tree; /* children[0..count): pushed; tree: how many below it in all */
+    uint32_t        count, tree; /* children[0..count): pushed; tree: the number of all descendants */
 } job;
 
 static uint32_t finished;
@@ -151,11 +151,11 @@ DX_TEST(wk_1_quota_of_a_cgroup)
     DX_CHECK_EQ(dx_reactor_p_quotas(root), 1);
     put(root, "/sys/fs/cgroup/a/b/cpu.max", "");
     put(root, "/sys/fs/cgroup/cpu.max", "200000 100000\n");
-    DX_CHECK_EQ(dx_reactor_p_quotas(root), 2); /* the smallest on the way up */
+    DX_CHECK_EQ(dx_reactor_p_quotas(root), 2); /* the smallest among the ancestors */
     put(root, "/sys/fs/cgroup/a/b/cpu.max", "0 0\n");
     put(root, "/sys/fs/cgroup/a/cpu.max", "99999999999999999999999 1\n");
     put(root, "/sys/fs/cgroup/cpu.max", "garbage");
-    dx_reactor_p_quotas(root); /* any bytes: some number */
+    dx_reactor_p_quotas(root); /* arbitrary bytes: some number */
     put(root, "/proc/self/cgroup", "12:memory:/c\n4:cpu,cpuacct:/c\n");
     put(root, "/sys/fs/cgroup/cpu/c/cpu.cfs_quota_us", "-1\n");
     put(root, "/sys/fs/cgroup/cpu/c/cpu.cfs_period_us", "100000\n");
@@ -276,7 +276,7 @@ DX_TEST(wk_3_each_worker_is_pinned)
     k.desc.no_pin = true;
     k.desc.start = note_cpu;
     crew_start(&k, 2);
-    DX_CHECK_EQ(dx_reactor_group_worker(&k.group, 0)->cpu, -1); /* and it is said */
+    DX_CHECK_EQ(dx_reactor_group_worker(&k.group, 0)->cpu, -1); /* and -1 reports it */
     if (cpus > 1) DX_CHECK_EQ(cpu_of[0], -1);
     crew_end(&k);
 }
@@ -316,7 +316,7 @@ DX_PROPERTY(wk_4_deque_is_a_list_with_two_ends, 500)
     }
 }
 
-/* One owner pushes and takes, thieves steal: every task comes out once. */
+/* One owner pushes and takes, thieves steal: every task is returned exactly once. */
 enum { STRESS = 200000, THIEVES = 3 };
 static dx_reactor_worker stressed;
 static job *stress_jobs;
@@ -334,7 +334,7 @@ static void *thief(void *unused)
         }
         task = dx_reactor_p_deque_claim(&stressed, top);
         if (!task) continue;
-        ((job *)task)->ran++; /* not atomic: nobody else has it (ThreadSanitizer sees) */
+        ((job *)task)->ran++; /* not atomic: no other thread has it (ThreadSanitizer checks) */
         __atomic_add_fetch(&stress_out, 1, __ATOMIC_SEQ_CST);
     }
     return NULL;
@@ -425,7 +425,7 @@ DX_TEST(wk_5_inbox_takes_from_many_threads_in_the_order_of_each)
     DX_CHECK_EQ(dx_reactor_group_worker(&k.group, 0)->from_inbox, 4 * EACH);
 }
 
-/* A tree of tasks, each pushing its children; roots submitted from outside: each runs once. */
+/* A tree of tasks, each of which pushes its children; roots submitted from outside: each runs once. */
 static uint32_t grow(job *jobs, uint32_t *used, uint32_t at, uint32_t depth, uint32_t *random)
 {
     *random = *random * 1664525 + 1013904223;
@@ -447,7 +447,7 @@ DX_TEST(wk_6_tasks_run_exactly_once_whoever_runs_them)
     for (uint32_t round = 0; round < 30; round++) {
         crew k = {0};
         uint32_t used = 40, sum = 0;
-        k.desc.tasks_max = 1u << (round % 6 + 1); /* also deques that are full all the time */
+        k.desc.tasks_max = 1u << (round % 6 + 1); /* also deques that are always full */
         crew_start(&k, round % 4 + 1);
         finished = 0;
         for (uint32_t i = 0; i < 40; i++) job_init(&jobs[i]);
@@ -462,7 +462,7 @@ DX_TEST(wk_6_tasks_run_exactly_once_whoever_runs_them)
             sum += (uint32_t)(w->from_deque + w->stolen + w->from_inbox);
             if (k.group.count == 1) DX_CHECK_EQ(w->stolen, 0);
         }
-        DX_CHECK(sum <= used && sum >= 40); /* the rest was run where a deque was full */
+        DX_CHECK(sum <= used && sum >= 40); /* the rest ran inline when a deque was full */
     }
 }
 
@@ -487,12 +487,12 @@ DX_TEST(wk_6_only_who_has_nothing_steals)
     root.count = 100;
     for (uint32_t i = 0; i < 100; i++) job_init(&children[i]);
     for (uint32_t i = 0; i < 100; i++) job_init(&others[i]);
-    /* Worker 0 pushes a hundred and stays busy: worker 1, which sleeps, comes and takes them all. */
+    /* Worker 0 pushes a hundred and stays busy: worker 1 wakes up and steals them all. */
     DX_CHECK_EQ(dx_reactor_group_submit(&k.group, 0, &root.task), 0);
     until(&finished, 100);
     DX_CHECK_EQ(__atomic_load_n(&held, __ATOMIC_SEQ_CST), 1);
     for (uint32_t i = 0; i < 100; i++) DX_CHECK_EQ(children[i].worker, 1);
-    /* A worker with an inbox of its own does that first. */
+    /* A worker serves its own inbox first. */
     for (uint32_t i = 0; i < 100; i++) DX_CHECK_EQ(dx_reactor_group_submit(&k.group, 1, &others[i].task), 0);
     until(&finished, 200);
     __atomic_store_n(&hold, 1, __ATOMIC_SEQ_CST);
@@ -518,7 +518,7 @@ DX_TEST(wk_7_w_31_idle_workers_sleep)
         cpu = cpu_ns() - cpu;
     }
     crew_end(&k);
-    DX_CHECK(cpu < 4 * MS); /* under one per cent of one CPU, all four together */
+    DX_CHECK(cpu < 4 * MS); /* less than 1 % of one CPU, all four together */
 }
 
 static uint64_t latest;
@@ -527,7 +527,7 @@ static void late(dx_reactor_task *task, dx_reactor_worker *w)
     job *j = (job *)task;
     (void)w;
     uint64_t took = now_ns() - __atomic_load_n(&latest, __ATOMIC_SEQ_CST);
-    if (took > 20000 * MS) j->ran = 1; /* an idle worker sleeps for ever: late is a machine with much to do */
+    if (took > 20000 * MS) j->ran = 1; /* an idle worker sleeps forever: only a busy machine is late */
     __atomic_add_fetch(&finished, 1, __ATOMIC_SEQ_CST);
 }
 
@@ -538,7 +538,7 @@ DX_TEST(wk_7_no_wake_up_is_lost)
     crew_start(&k, 2);
     job_init(&j);
     j.task.fn = late;
-    for (uint32_t i = 0; i < 2000; i++) { /* each finds its worker asleep, or just about to sleep */
+    for (uint32_t i = 0; i < 2000; i++) { /* each finds its worker asleep or about to sleep */
         finished = 0;
         __atomic_store_n(&latest, now_ns(), __ATOMIC_SEQ_CST);
         DX_CHECK_EQ(dx_reactor_group_submit(&k.group, DX_REACTOR_ANY, &j.task), 0);
@@ -679,13 +679,13 @@ DX_TEST(wk_9_workers_share_a_port)
     }
     crew_end(&k);
     for (uint32_t i = 0; i < 3; i++) {
-        DX_CHECK(accepted[i] > 0); /* 200 of them, by a hash: all three got some */
+        DX_CHECK(accepted[i] > 0); /* 200 of them, by a hash: each of the three got some */
         close(listeners[i]);
     }
 }
 
 /* >>frames -------------------------------------------------------------- */
-typedef struct timed { /* a task that takes that long on a clock that only tasks move */
+typedef struct timed { /* a task that takes a fixed time on a clock that only tasks advance */
     dx_reactor_task task;
     uint64_t        cost, ended;
     uint32_t        ran;
@@ -731,7 +731,7 @@ DX_TEST(sd_1_budget_yield_and_idle_limits)
     dx_frames f;
     timed t[3][40];
     const char *names[3] = {"i", "n", "x"};
-    const uint32_t most[3] = {40, 35, 20}; /* of a tenth of a millisecond each */
+    const uint32_t most[3] = {40, 35, 20}; /* of 0.1 ms each */
     for (int level = 0; level < 3; level++) {
         frames_open(&f);
         for (int i = 0; i < 40; i++) {
@@ -739,7 +739,7 @@ DX_TEST(sd_1_budget_yield_and_idle_limits)
             DX_CHECK_EQ(dx_frames_push(&f, level, &t[level][i].task), 0);
         }
         DX_CHECK_EQ(dx_frames_run(&f), most[level]);
-        DX_CHECK_EQ(dx_frames_run(&f), 40 - most[level]); /* what was left over */
+        DX_CHECK_EQ(dx_frames_run(&f), 40 - most[level]); /* the rest */
         DX_CHECK_EQ(dx_frames_run(&f), 0);
     }
 }
@@ -798,7 +798,7 @@ DX_TEST(sd_2_w_27_levels_in_order_and_first_in_first_out)
     }
     timed_init(&pushed, 1, "p");
     pushing_to = &f;
-    t[1].task.fn = push_immediate; /* what a task pushes takes its place */
+    t[1].task.fn = push_immediate; /* a pushed task takes its slot */
     DX_CHECK_EQ(dx_frames_run(&f), 10);
     DX_CHECK_STR(log_text, "3672p49158");
 }
@@ -846,7 +846,7 @@ DX_PROPERTY(sd_3_nothing_is_lost_and_nobody_starves, 200)
     for (uint32_t i = 0; i < used; i++) DX_CHECK_EQ(t[i].ran, 1);
 }
 
-/* A level that others keep waiting has one task after each `patience` frames, not sooner and not more. */
+/* A level that others keep waiting runs one task after each `patience` frames, no sooner and no more. */
 DX_TEST(sd_3_patience_is_counted_in_frames)
 {
     dx_frames_desc desc;
@@ -869,7 +869,7 @@ DX_TEST(sd_3_patience_is_counted_in_frames)
     DX_CHECK_STR(log_text, "iiiixiiiixii");
 }
 
-/* Frames that are late by more than a period are left out, and the rhythm goes on from there. */
+/* Frames that are late by more than a period are skipped, and the rhythm continues from there. */
 enum { FRAMES_SEEN = 4 };
 static uint64_t frame_times[FRAMES_SEEN];
 static uint32_t frames_seen;
@@ -928,7 +928,7 @@ DX_TEST(sd_4_stats_of_sixty_frames)
         DX_CHECK_EQ(f.stats.remaining_ns, 60 * 3 * MS);
     }
     DX_CHECK_EQ(f.stats.used_ns, 300 * MS);
-    DX_CHECK_EQ(f.stats.remaining_ns, 0); /* over the budget: none remained */
+    DX_CHECK_EQ(f.stats.remaining_ns, 0); /* over the budget: no time remained */
 }
 
 DX_TEST(sd_4_sd_5_start_and_stop_any_number_of_times)

@@ -23,7 +23,7 @@ static const uint8_t *content(void)
 /* >>vectors ------------------------------------------------------------ */
 static char *vectors;
 
-/* The number or the text behind "key": ; *p moves there. NULL: there is none before `end`. */
+/* The number or text after "key": ; *p moves there. NULL: there is none before `end`. */
 static const char *value_of(const char **p, const char *end, const char *key)
 {
     char name[64];
@@ -54,7 +54,7 @@ static bool is_hash(const char **p, const char *key, const void *bytes, size_t s
     return dx_cas_id_equal(&is, &want);
 }
 
-/* The range of one of the lists of the file. */
+/* The range of one list in the file. */
 static const char *list_of(const char *key, const char **end)
 {
     char name[64];
@@ -97,7 +97,7 @@ DX_TEST(mk_3_bao_vectors_of_hashes_and_outboard_trees)
         DX_CHECK_MEM(&whole, &root, 32);
         DX_CHECK(is_hash(&p, "encoded_blake3", outboard, want));
         count = offsets_of(&p, "outboard_corruptions", at, 64);
-        for (i = 0; i < count; i++) { /* a flipped byte is met by the check of one group or another */
+        for (i = 0; i < count; i++) { /* the check of some group detects a flipped byte */
             bool found = false;
             outboard[at[i]] ^= 1;
             for (uint64_t g = 0; g < (size + 1023) / 1024 + (size == 0) && !found; g++) {
@@ -237,7 +237,7 @@ DX_PROPERTY(mk_3_ranges_of_any_content, 300)
     DX_CHECK_MEM(out, data + (want ? start : 0), want);
     if (want) DX_CHECK_EQ(dx_bao_open(&root, group, start, length, slice, made, out, want - 1, &got, NULL), DX_CAS_ENOSPACE);
     size_t flip = (size_t)dx_choose_range(c, 8, made > 8 ? made - 1 : 8);
-    if (made > 8) { /* any byte but the size is found at once */
+    if (made > 8) { /* any byte but the size is detected at once */
         slice[flip] ^= (uint8_t)(1 << dx_choose(c, 7));
         DX_CHECK_EQ(dx_bao_open(&root, group, start, length, slice, made, out, sizeof out, &got, NULL), DX_CAS_ECORRUPT);
     }
@@ -320,7 +320,7 @@ DX_TEST(mk_3_calls_that_break_the_contract)
     OK(dx_bao_end(&b, &root));
 }
 
-/* Each limit, in buffers of exactly the size that is said: one below is too little, at it all goes well. */
+/* Each limit, in buffers of exactly the stated size: one byte less fails, exactly as many succeed. */
 DX_TEST(mk_3_each_limit_has_its_error)
 {
     enum { BYTES = 5000, GROUPS = 5 };
@@ -359,7 +359,7 @@ DX_TEST(mk_3_each_limit_has_its_error)
     OK(dx_bao_end(&b, &root));
     DX_CHECK_EQ(dx_bao_end(&b, &root), DX_CAS_EINVAL);
     DX_CHECK_EQ(dx_bao_add(&b, data, 1024), DX_CAS_EINVAL);
-    OK(dx_bao_begin(&b, 0, 0, tree, 8)); /* nothing: one group of no bytes */
+    OK(dx_bao_begin(&b, 0, 0, tree, 8)); /* empty: one group of no bytes */
     DX_CHECK_EQ(dx_bao_end(&b, &root), DX_CAS_EINVAL);
     OK(dx_bao_add(&b, NULL, 0));
     OK(dx_bao_end(&b, &root));
@@ -398,7 +398,7 @@ DX_TEST(mk_3_each_limit_has_its_error)
     DX_CHECK_EQ(dx_bao_slice(data, tree, tree_size, 0, 0, 1, slice, sizeof slice, NULL), DX_CAS_EINVAL);
     DX_CHECK_EQ(dx_bao_slice(NULL, tree, tree_size, 0, 0, 1, slice, sizeof slice, &made), DX_CAS_EINVAL);
     DX_CHECK_EQ(dx_bao_slice(data, tree, tree_size, 21, 0, 1, slice, sizeof slice, &made), DX_CAS_EINVAL);
-    const size_t need = 8 + 3 * 64 + 1024; /* the way to one group, and the group */
+    const size_t need = 8 + 3 * 64 + 1024; /* the path to one group, and the group */
     uint8_t *exact = (uint8_t *)malloc(need);
     DX_CHECK(exact != NULL);
     for (size_t n = 0; n < need; n += n < 16 || n + 8 > need ? 1 : 7) {
@@ -417,7 +417,7 @@ DX_TEST(mk_3_each_limit_has_its_error)
     DX_CHECK_EQ(size, BYTES);
     DX_CHECK_MEM(out, data + 1024, 1024);
     memcpy(slice, exact, need);
-    slice[need] = 0; /* more than belongs to it */
+    slice[need] = 0; /* trailing data */
     DX_CHECK_EQ(dx_bao_open(&root, 0, 1024, 1024, slice, need + 1, out, 1024, &got, &size), DX_CAS_ECORRUPT);
     DX_CHECK_EQ(dx_bao_open(NULL, 0, 1024, 1024, exact, need, out, 1024, &got, &size), DX_CAS_EINVAL);
     DX_CHECK_EQ(dx_bao_open(&root, 0, 1024, 1024, NULL, need, out, 1024, &got, &size), DX_CAS_EINVAL);
@@ -433,7 +433,7 @@ DX_TEST(mk_3_each_limit_has_its_error)
     free(tree);
 }
 
-/* A slice has the groups that the range touches, and no others; none is left out at a border. */
+/* A slice has exactly the groups that the range touches, at every boundary. */
 DX_TEST(mk_3_a_slice_has_what_its_range_touches)
 {
     enum { BYTES = 8 * 1024 };

@@ -1,4 +1,5 @@
-/* Tests of the bulk transfer (layers/dx_bulk.h) above dx_hbtp.h. Names carry the requirement that they show. */
+/* Tests of the bulk transfer (layers/dx_bulk.h) over dx_hbtp.h. Names carry the requirement that they
+   verify. */
 #define DX_IMPLEMENTATION
 #include "../../dx_hbtp.h"
 #include "../../layers/dx_bulk.h"
@@ -18,11 +19,11 @@ typedef struct queue {
 } queue;
 
 typedef struct wire {
-    int   s, r;                 /* numbers of the connection on both sides, -1: that side has gone */
-    queue to_r, to_s;           /* under way */
+    int   s, r;                 /* the connection's number at the receiver and sender; -1: closed there */
+    queue to_r, to_s;           /* in flight */
     queue at_r, at_s;           /* arrived, not consumed */
     queue log;                  /* all that was sent to the receiver */
-    uint64_t offset;            /* in_place: where a chunk lands, how much of it is there; most 0: none */
+    uint64_t offset;            /* in_place: where a chunk lands, how much has arrived; most 0: none */
     uint32_t landed, most;
 } wire;
 
@@ -31,11 +32,11 @@ typedef struct rig {
     dx_bulk_desc   sd, rd;
     dx_bulk_object object;
     uint8_t             source[OBJECT], target[OBJECT];
-    uint8_t             written[OBJECT]; /* how often each byte was */
+    uint8_t             written[OBJECT]; /* how often each byte was written */
     wire                wires[WIRES];
     uint64_t            now, chunk_bytes, memory[2][8192];
     uint32_t            wire_count, refuse;
-    bool                in_place;        /* chunks land where they belong, not in at_r */
+    bool                in_place;        /* chunks land at their place, not in at_r */
     int                 read_error, write_error, r_error, s_error; /* of write; last of feed */
 } rig;
 
@@ -89,7 +90,7 @@ static void sender(rig *g)
     DX_CHECK_EQ(dx_bulk_init(&g->s, &g->sd), 0);
 }
 
-/* Fresh, not started: descriptions may still be changed. */
+/* New, not started: descriptions may still be changed. */
 static rig *prepare(uint64_t size, uint32_t chunk_size)
 {
     rig *g = &R;
@@ -163,7 +164,7 @@ static void drain(queue *q, size_t size)
     q->size -= size;
 }
 
-/* One piece of the sender onto the wire. True: there was one. */
+/* Move one piece from the sender to the wire. True: there was one. */
 static bool send_one(rig *g, wire *w)
 {
     dx_bulk_piece piece;
@@ -193,8 +194,8 @@ static void answer_all(rig *g, wire *w)
     if (got < 0) cut_r(g, w);
 }
 
-/* Up to `size` bytes of what is under way arrive. */
-/* The next bytes of a chunk whose head lies in at_r. All there: what dx_bulk_placed() says. */
+/* Up to `size` bytes in flight arrive. */
+/* The next bytes of a chunk whose header is in at_r. Once complete: the result of dx_bulk_placed(). */
 static int land(rig *g, wire *w, const uint8_t *p, uint32_t size)
 {
     uint64_t offset, done = g->r.metrics.bytes_done;
@@ -212,7 +213,7 @@ static int land(rig *g, wire *w, const uint8_t *p, uint32_t size)
     return error;
 }
 
-/* Bytes, as a program that receives in place takes them: heads one by one, the data to where they belong. */
+/* Consume bytes as a program that receives in place: headers one by one, the data to its place. */
 static int64_t take(rig *g, wire *w, const uint8_t *p, size_t size)
 {
     while (size) {
@@ -286,7 +287,7 @@ static bool over(const rig *g)
     return g->s.state >= DX_BULK_DONE && g->r.state >= DX_BULK_DONE;
 }
 
-/* Everything moves until nothing does. */
+/* Move everything until nothing moves. */
 static void run(rig *g)
 {
     bool moved = true;
@@ -314,7 +315,7 @@ static void check_done(rig *g)
     DX_CHECK_EQ(g->r.error, 0);
 }
 
-/* What must hold at any time. */
+/* Invariants. */
 static void check_always(rig *g)
 {
     DX_CHECK(g->r.front <= g->object.size);
@@ -334,9 +335,9 @@ static void step(dx_choices *c, rig *g, bool repeat)
     case 5: case 6: case 7: case 8: arrive_r(g, w, (size_t)dx_choose_range(c, 1, 300)); break;
     case 9: case 10: case 11: arrive_s(g, w, (size_t)dx_choose_range(c, 1, 80)); break;
     case 12: if (g->wire_count < 32) connect_wire(g); break;
-    case 13: cut_s(g, w); break; /* what was sent before may still arrive */
+    case 13: cut_s(g, w); break; /* data sent before may still arrive */
     case 14: cut_r(g, w); break;
-    default: /* the whole connection once more, as another one */
+    default: /* the whole connection again, as another one */
         if (repeat && g->wire_count < 32 && w->log.size) {
             wire *again = &g->wires[g->wire_count++];
             again->to_r.size = again->to_s.size = again->at_r.size = again->log.size = again->most = 0;
@@ -349,7 +350,7 @@ static void step(dx_choices *c, rig *g, bool repeat)
     verify(g);
 }
 
-/* Whatever happened: with one connection that works the transfer ends well. */
+/* Whatever happened: with one working connection, the transfer completes. */
 static void finish(rig *g)
 {
     for (uint32_t i = 0; i < g->wire_count; i++) {
@@ -403,7 +404,7 @@ DX_TEST(am_3_vectors)
     g->wires[0].s = g->wires[0].r = -1;
     w->s = dx_bulk_open(&g->s, g->now);
     DX_CHECK(send_one(g, w));
-    arrive_r(g, w, 68); /* the offer alone */
+    arrive_r(g, w, 68); /* only the offer */
     size = dx_test_vector(DOC, "bulk-have", expected, sizeof expected);
     DX_CHECK_EQ(w->to_s.size, size);
     DX_CHECK_MEM(w->to_s.bytes, expected, size);
@@ -457,7 +458,7 @@ DX_PROPERTY(am_10_any_loss_any_order_in_place, 15000)
     check_always(g);
 }
 
-/* The same chunk by two connections: while it lands by the one, it comes whole by the other. */
+/* The same chunk over two connections: while one receives it in place, the other delivers all of it. */
 DX_TEST(am_10_a_chunk_that_comes_whole_meanwhile_is_not_overwritten)
 {
     rig *g = fresh(100, 100);
@@ -496,7 +497,7 @@ DX_TEST(am_3_what_has_no_place_is_not_placed)
     arrive_r(g, w, 999);
     DX_CHECK_EQ(dx_bulk_place(&g->r, w->r, offer, 0, &offset, &size), 0);
     send_one(g, w);
-    for (unsigned i = 0; i < 192; i++) { /* one bit flipped: at most the checksum, the sequence or unknown flags say nothing */
+    for (unsigned i = 0; i < 192; i++) { /* a single flipped bit: only in the checksum, sequence or unknown flags may it pass */
         memcpy(head, w->to_r.bytes, sizeof head);
         head[i / 8] ^= (uint8_t)(1u << i % 8);
         bool same = i / 8 == 2 || i / 8 == 3 || (i >= 96 && i < 128) || i == 8 + 2 || i >= 8 + 5;
@@ -513,10 +514,10 @@ DX_TEST(am_3_what_has_no_place_is_not_placed)
     DX_CHECK_EQ(dx_bulk_placed(&g->r, w->r, w->to_r.bytes, g->target, 0), DX_BULK_ECORRUPT);
     DX_CHECK_EQ(g->r.metrics.bad_checksums, 1);
     DX_CHECK_EQ(g->r.metrics.bytes_done, 0);
-    DX_CHECK_EQ(dx_bulk_placed(&g->r, w->r, w->to_r.bytes, g->target, 0), DX_BULK_EINVAL); /* not asked for */
+    DX_CHECK_EQ(dx_bulk_placed(&g->r, w->r, w->to_r.bytes, g->target, 0), DX_BULK_EINVAL); /* not requested */
 }
 
-/* Three chunks, two connections and every sequence of these events, then the end must be good. */
+/* Three chunks, two connections and every sequence of these events; the transfer must then complete. */
 DX_EXHAUSTIVE(am_10_small_scope, 1100000)
 {
     rig *g = fresh(5, 2);
@@ -527,7 +528,7 @@ DX_EXHAUSTIVE(am_10_small_scope, 1100000)
         g->now += 2 * MS;
         switch (dx_choose(c, 4)) {
         case 0: send_one(g, w); break;
-        case 1: arrive_r(g, w, 40); break; /* cuts frames in two */
+        case 1: arrive_r(g, w, 40); break; /* splits frames */
         case 2: arrive_s(g, w, 999); break;
         case 3: cut_s(g, w); break;
         default: cut_r(g, w);
@@ -560,7 +561,7 @@ DX_PROPERTY(am_10_a_damaged_byte_is_never_delivered, 20000)
     run(g);
     if (!over(g)) verify(g);
     DX_CHECK(over(g));
-    DX_CHECK(whole(g) == (g->r.state == DX_BULK_DONE)); /* a damaged offset: the hash tells */
+    DX_CHECK(whole(g) == (g->r.state == DX_BULK_DONE)); /* a damaged offset: the hash detects it */
 }
 
 /* >>rows --------------------------------------------------------------- */
@@ -631,7 +632,7 @@ DX_TEST(am_2_default_chunk_sizes)
     }
 }
 
-/* One connection stands still: it gets no more than its window, and nothing waits for it. */
+/* A stalled connection gets no more than its window, and nothing waits for it. */
 DX_TEST(am_2_a_stuck_connection_delays_nothing)
 {
     rig *g = prepare(4000, 10);
@@ -683,7 +684,7 @@ DX_TEST(am_4_an_empty_object)
     DX_CHECK_EQ(g->s.metrics.bytes, 0);
 }
 
-/* All bytes in pieces of every size, and one by one. */
+/* All bytes in pieces of every size, and byte by byte. */
 DX_TEST(am_4_every_split)
 {
     for (size_t piece = 1; piece < 200; piece++) {
@@ -741,7 +742,7 @@ DX_PROPERTY(am_6_the_rate_holds_over_all_connections, 2000)
         g->now = wake;
     }
     check_done(g);
-    /* and it is used: the last chunk went out when the rate allowed it */
+    /* and it is used: the last chunk was sent when the rate allowed it */
     DX_CHECK((g->now - began) <= (g->object.size * S / g->sd.rate) + 20 * MS + 10 * S / g->sd.rate);
 }
 
@@ -798,7 +799,7 @@ DX_TEST(am_9_half_of_the_connections_are_healthy_or_it_says_so)
     for (int i = 0; i < 4; i++) w[i] = connect_wire(g);
     for (int k = 0; k < 3; k++)
         for (int i = 0; i < 4; i++) send_one(g, w[i]), arrive_r(g, w[i], 999), arrive_s(g, w[i], 999);
-    for (int i = 0; i < 4; i++) send_one(g, w[i]); /* each has a chunk on its way */
+    for (int i = 0; i < 4; i++) send_one(g, w[i]); /* each has a chunk in flight */
     for (uint32_t good = 4; good + 1 > 0; good--) { /* the others are silent for 20 of 60 seconds */
         uint64_t later = g->now + 20 * S + good;
         for (uint32_t i = 0; i < good; i++) g->s.links_[i].heard_ns = later - 20 * S + 1;
@@ -816,7 +817,7 @@ DX_TEST(am_9_half_of_the_connections_are_healthy_or_it_says_so)
     DX_CHECK_EQ(dx_bulk_health(&g->s, 4, 0, NULL), DX_BULK_EINVAL);
     run(g);
     check_done(g);
-    DX_CHECK_EQ(dx_bulk_health(&g->s, 1, UINT64_MAX - 1, &n), 0); /* it is over: nothing is owed */
+    DX_CHECK_EQ(dx_bulk_health(&g->s, 1, UINT64_MAX - 1, &n), 0); /* it is over: nothing is pending */
 }
 
 DX_TEST(am_9_backoff)
@@ -842,7 +843,7 @@ DX_TEST(am_11_retire_and_add)
     send_one(g, w);
     DX_CHECK_EQ(dx_bulk_retire(&g->s, w->s), 0);
     DX_CHECK_EQ(dx_bulk_retire(&g->r, w->r), DX_BULK_EINVAL);
-    DX_CHECK_EQ(dx_bulk_next(&g->s, w->s, g->now, &piece), 0); /* one is on its way */
+    DX_CHECK_EQ(dx_bulk_next(&g->s, w->s, g->now, &piece), 0); /* one is in flight */
     arrive_r(g, w, 999), arrive_s(g, w, 999);
     DX_CHECK_EQ(dx_bulk_next(&g->s, w->s, g->now, &piece), DX_BULK_ECANCELED);
     cut_s(g, w), cut_r(g, w);
@@ -906,7 +907,7 @@ DX_TEST(am_12_metrics)
     cut_s(g, v), cut_r(g, v);
     DX_CHECK_EQ(g->s.metrics.chunks_lost, 3);
     DX_CHECK_EQ(g->s.metrics.in_flight, 0);
-    g->now += 3 * MS; /* to be seen in the histogram */
+    g->now += 3 * MS; /* visible in the histogram */
     send_one(g, w);
     g->now += 3 * MS;
     arrive_r(g, w, 999);
@@ -930,7 +931,7 @@ DX_TEST(am_12_all_bytes_are_done_though_the_last_acknowledgement_was_lost)
     rig *g = fresh(100, 10);
     wire *w = connect_wire(g), *v = connect_wire(g), *late = connect_wire(g);
     send_one(g, v), arrive_r(g, v, 999), arrive_s(g, v, 999);
-    for (int i = 0; i < 3; i++) send_one(g, late), arrive_r(g, late, 999); /* heard of after the end */
+    for (int i = 0; i < 3; i++) send_one(g, late), arrive_r(g, late, 999); /* acknowledged after the end */
     for (int i = 0; i < 20; i++) {
         send_one(g, w), arrive_r(g, w, 999);
         if (g->r.state < DX_BULK_WHOLE) arrive_s(g, w, 999);
@@ -966,7 +967,7 @@ DX_TEST(am_13_a_wrong_object_is_a_failure_on_both_sides)
     DX_CHECK_EQ(g->s.status, DX_BULK_WRONG_HASH);
 }
 
-/* The sender's success is the receiver's word, also when all connections went in between. */
+/* The sender succeeds only when the receiver says so, even if all connections were lost in between. */
 DX_TEST(am_13_success_only_after_the_acknowledgement)
 {
     rig *g = fresh(100, 10);
@@ -999,16 +1000,16 @@ DX_TEST(am_13_what_cannot_be_read_or_stored)
 }
 
 /* >>how many connections ---------------------------------------------- */
-/* What n connections move in a second, in units of one: bounded by a path that carries `path`, each
-   connection by itself 1, and every one above `good` costs something. */
+/* The throughput of n connections relative to one: limited by a path that carries `path`, by 1 per connection,
+   and each one above `good` costs something. */
 static double model(uint32_t n, double path, uint32_t good, double cost)
 {
     double rate = n < path ? n : path;
     return n > good ? rate / (1 + cost * (n - good)) : rate;
 }
 
-/* Wherever it starts it comes to be as fast as one connection less 3 %, and as the best by far; also in the
-   long run, trials included, when speeds vary by a percent. */
+/* From any start, it becomes as fast as one connection less 3 %, and usually as the optimum; also over a long
+   run, trials included, with speeds that vary by one percent. */
 DX_PROPERTY(am_1_the_controller_is_never_slower_than_one, 1000)
 {
     dx_bulk_control k;
@@ -1045,7 +1046,7 @@ DX_TEST(am_1_controller_defaults)
     DX_CHECK_EQ(k.count_max, 256);
     DX_CHECK_EQ(dx_bulk_control_update(&k, 0, S), 32);
     for (int i = 0; i < 100; i++) {
-        uint32_t n = dx_bulk_control_update(&k, 0, (uint64_t)(i + 2) * S); /* nothing moves at all */
+        uint32_t n = dx_bulk_control_update(&k, 0, (uint64_t)(i + 2) * S); /* no data moves at all */
         DX_CHECK(n >= 16 && n <= 256);
     }
 }
@@ -1113,7 +1114,7 @@ DX_PROPERTY(am_14_transfers_share_a_connection, 500)
             DX_CHECK_EQ(dx_hbtp_parse(way.bytes, way.size, 65536, &frame), way.size);
             DX_CHECK_EQ(dx_hbtp_resolve_extended(&frame), 0);
             int taken = 0;
-            for (int i = 0; i < PAIRS && !taken; i++) { /* ask each; a new offer goes to a free one */
+            for (int i = 0; i < PAIRS && !taken; i++) { /* offer it to each; a free one accepts a new offer */
                 dx_bulk *b = back ? &s[i] : &r[i];
                 if (!back && b->state == DX_BULK_WAITING && i != at) continue;
                 int error = dx_bulk_frame(b, 0, &frame, now);
@@ -1132,7 +1133,7 @@ DX_PROPERTY(am_14_transfers_share_a_connection, 500)
     DX_CHECK(!"all transfers end");
 }
 
-/* Transfers in several threads at once have nothing in common. */
+/* Concurrent transfers in several threads share nothing. */
 static void *transfer_in_a_thread(void *argument)
 {
     static uint64_t memory[8][2][256];
@@ -1190,7 +1191,7 @@ DX_TEST(am_14_transfers_in_threads)
 }
 
 /* >>resume ------------------------------------------------------------- */
-/* Stop anywhere, store the state, start again in new processes: what arrived does not come again. */
+/* Stop anywhere, store the state, restart in new processes: data that arrived is not sent again. */
 DX_PROPERTY(am_15_resume_at_any_point, 20000)
 {
     static uint8_t state[DX_BULK_STATE_SIZE + OBJECT / 8];
@@ -1295,7 +1296,7 @@ static int to_receiver(const void *payload, size_t size, unsigned opcode, unsign
     if (g->r_error == DX_BULK_ESYS || g->r.state == DX_BULK_FAILED) return g->r_error;
     cut_s(g, w), cut_r(g, w);
     int error = g->r_error;
-    connect_wire(g); /* one bad connection does not hurt the transfer */
+    connect_wire(g); /* one bad connection does not harm the transfer */
     run(g);
     check_done(g);
     return error;
@@ -1361,7 +1362,7 @@ static int first_offer(uint32_t chunk, uint32_t zero, uint64_t size, unsigned ve
     *status = 0;
     if (w->to_s.size == 20 && w->to_s.bytes[8] == 0x52) *status = dx_bulk_p_load16(w->to_s.bytes + 10);
     g->refuse = 0;
-    if (w->to_s.size) { /* our sender has offered the same transfer: it hears of the refusal */
+    if (w->to_s.size) { /* our sender has offered the same transfer: it is told of the refusal */
         wire *v = &g->wires[0];
         send_one(g, v);
         arrive_s(g, v, 999);
@@ -1456,7 +1457,7 @@ DX_TEST(hostile_flood_of_duplicates)
     finish(g);
 }
 
-/* Any bytes at all, to both sides; also the fuzzing target. */
+/* Arbitrary bytes to both sides; also a fuzzing target. */
 DX_PROPERTY(hostile_bytes, 20000)
 {
     static uint8_t bytes[4096];
@@ -1471,11 +1472,11 @@ DX_PROPERTY(hostile_bytes, 20000)
         size_t length = 0;
         switch (dx_choose(c, 4)) {
         case 0: step(c, g, false); continue;
-        case 1: /* any bytes */
+        case 1: /* arbitrary bytes */
             length = (size_t)dx_choose(c, 60);
             dx_choose_bytes(c, bytes, length);
             break;
-        default: { /* a frame that is nearly right */
+        default: { /* an almost valid frame */
             uint8_t payload[80];
             dx_hbtp_out out;
             uint16_t opcode = (uint16_t)(dx_choose(c, 3) ? 0x150 + dx_choose(c, 2) : dx_choose(c, 3) ? 0x51 : dx_choose(c, 255));

@@ -1,5 +1,5 @@
-/* Tests of the bulk transfer (layers/dx_bulk.h) that mutants asked for: one side alone, driven frame by frame, at each limit
-   of its times, numbers and sizes. Memory is exactly what dx_bulk_memory_size() says, so that ASan sees its end. */
+/* Tests of the bulk transfer (layers/dx_bulk.h) that mutants called for: one side alone, driven frame by frame, at each limit of
+   its times, numbers and sizes. Memory is exactly of size dx_bulk_memory_size(), so that ASan detects its end. */
 #define DX_IMPLEMENTATION
 #include "../../dx_hbtp.h"
 #include "../../layers/dx_bulk.h"
@@ -8,7 +8,7 @@
 
 #define MS   UINT64_C(1000000)
 #define S    UINT64_C(1000000000)
-#define TICK UINT64_C(16384) /* ns: what the time of a chunk is measured in */
+#define TICK UINT64_C(16384) /* ns: the unit in which a chunk's time is measured */
 #define T0   (TICK * 1000000)
 
 enum { TRANSFER = 7, SOURCE = 1 << 17 };
@@ -20,8 +20,8 @@ typedef struct side {
     dx_bulk        b;
     dx_bulk_desc   desc;
     dx_bulk_object object;
-    dx_bulk_object asked; /* what accept() was given */
-    dx_bulk_piece  piece; /* the last one of next() */
+    dx_bulk_object asked; /* passed to accept() */
+    dx_bulk_piece  piece; /* the last one from next() */
     int                 answer, written;
 } side;
 
@@ -86,7 +86,7 @@ static void begin_receiver(side *x)
 
 static void end(side *x) { free(x->desc.memory); }
 
-/* The opcode of the piece that is to be sent now, 0: none; or the error. */
+/* The opcode of the piece to send now, 0: none; or the error. */
 static int next(side *x, int connection, uint64_t now)
 {
     int got = dx_bulk_next(&x->b, connection, now, &x->piece);
@@ -94,7 +94,7 @@ static int next(side *x, int connection, uint64_t now)
     return x->piece.head[0] == 0xff ? dx_bulk_p_load16(x->piece.head + 8) : x->piece.head[0]; /* Extended */
 }
 
-/* The chunk that is to be sent now, -1: none. */
+/* The chunk to send now, -1: none. */
 static int next_chunk(side *x, int connection, uint64_t now)
 {
     int got = next(x, connection, now);
@@ -118,7 +118,7 @@ static int64_t feed(side *x, int connection, unsigned opcode, const void *payloa
     return got < 0 ? got : 0;
 }
 
-/* A receiver's word: the bits of up to 8 chunks from this one on, a multiple of 8. */
+/* A receiver's Have: the bits of up to 8 chunks, starting at a multiple of 8. */
 static void have(side *x, int connection, uint32_t first, unsigned bits, uint64_t now)
 {
     uint8_t p[11] = {0, 0, TRANSFER};
@@ -127,7 +127,7 @@ static void have(side *x, int connection, uint32_t first, unsigned bits, uint64_
     DX_CHECK_EQ(feed(x, connection, DX_BULK_OP_HAVE, p, bits ? 11 : 10, now), 0);
 }
 
-/* A connection of a sender on which both sides have said what there is. */
+/* A sender's connection after offer and acceptance. */
 static int accepted(side *x, uint64_t now)
 {
     int c = dx_bulk_open(&x->b, now);
@@ -151,7 +151,7 @@ static uint32_t count_of(const side *x)
     return (uint32_t)((x->object.size + x->object.chunk_size - 1) / x->object.chunk_size);
 }
 
-/* The head of a chunk's frame, and its size; its bytes are at source + *offset. */
+/* The head of a chunk's frame, and its size; its data is at source + *offset. */
 static uint32_t chunk_head(const side *x, uint32_t chunk, uint8_t head[24], uint64_t *offset)
 {
     uint64_t at = (uint64_t)chunk * x->object.chunk_size, left = x->object.size - at;
@@ -179,7 +179,7 @@ static int64_t chunk_in(side *x, int connection, uint32_t chunk, uint64_t now)
 }
 
 /* >>description --------------------------------------------------------- */
-/* 40 bytes a connection, a bit a chunk (receiver) or 8 bytes (sender). */
+/* 40 bytes per connection, and per chunk one bit (receiver) or 8 bytes (sender). */
 DX_TEST(bm_memory_is_what_the_header_says)
 {
     for (uint32_t n = 1; n < 600; n++) {
@@ -210,7 +210,7 @@ DX_TEST(bm_defaults_of_the_description)
     DX_CHECK_EQ(dx_bulk_open(&x.b, T0), DX_BULK_EAGAIN);
     DX_CHECK_EQ(dx_bulk_drop(&x.b, 7), 0);
     DX_CHECK_EQ(dx_bulk_drop(&x.b, 7), DX_BULK_EINVAL);
-    DX_CHECK_EQ(dx_bulk_open(&x.b, T0), 7); /* the lowest that is free */
+    DX_CHECK_EQ(dx_bulk_open(&x.b, T0), 7); /* the lowest free one */
     DX_CHECK_EQ(x.b.metrics.opened, 33);
     DX_CHECK_EQ(x.b.metrics.connections, 32);
     DX_CHECK_EQ(x.b.metrics.dropped, 1);
@@ -252,7 +252,7 @@ DX_TEST(bm_limits_of_the_description)
     d.connections_max = 257;
     DX_CHECK_EQ(dx_bulk_memory_size(&d), 0);
     d = x.desc;
-    d.object = &x.object; /* a sender and a receiver at once */
+    d.object = &x.object; /* both a sender and a receiver */
     DX_CHECK_EQ(dx_bulk_memory_size(&d), 0);
     d = x.desc;
     d.write = NULL;
@@ -309,7 +309,7 @@ DX_TEST(bm_a_chunk_is_what_the_format_says)
     end(&x);
 }
 
-/* Three connections: `fast`, whose chunks took 100 ticks, then 200; `slow`, which has 4 to 7; the oldest of these is 5. */
+/* Three connections: `fast`, whose chunks took 100 ticks, then 200; `slow`, which has 4 to 7, of which 5 is the oldest. */
 static void two_speeds(side *x, int *fast, int *slow)
 {
     prepare(x, 80, 10);
@@ -334,7 +334,7 @@ static void two_speeds(side *x, int *fast, int *slow)
     DX_CHECK_EQ(x->b.front, 20);
 }
 
-/* The average is 125 ticks, so a chunk of another connection is overdue after more than 250. */
+/* The average is 125 ticks, so another connection's chunk is overdue after more than 250. */
 DX_TEST(bm_the_oldest_overdue_chunk_of_others_is_repeated)
 {
     side x;
@@ -343,7 +343,7 @@ DX_TEST(bm_the_oldest_overdue_chunk_of_others_is_repeated)
     two_speeds(&x, &fast, &slow);
     DX_CHECK_EQ(next_chunk(&x, fast, late), -1);
     DX_CHECK_EQ(dx_bulk_wake(&x.b, late), late + 5 * MS);
-    DX_CHECK_EQ(next_chunk(&x, fast, late + MS), -1); /* it does not look again so soon */
+    DX_CHECK_EQ(next_chunk(&x, fast, late + MS), -1); /* too early for the next look */
     DX_CHECK_EQ(next_chunk(&x, fast, late + 2 * MS), 5);
     end(&x);
 
@@ -356,12 +356,12 @@ DX_TEST(bm_the_oldest_overdue_chunk_of_others_is_repeated)
     have(&x, fast, 0, 0x23, late + 5 * MS); /* 5 counts as its own */
     DX_CHECK_EQ(x.b.metrics.in_flight, 5);
     DX_CHECK_EQ(next_chunk(&x, fast, late + 9 * MS), 7);
-    DX_CHECK_EQ(dx_bulk_drop(&x.b, slow), 0); /* only 4 was still its */
+    DX_CHECK_EQ(dx_bulk_drop(&x.b, slow), 0); /* only 4 was still its own */
     DX_CHECK_EQ(x.b.metrics.chunks_lost, 2);
     DX_CHECK_EQ(x.b.metrics.in_flight, 4);
     end(&x);
 
-    two_speeds(&x, &fast, &slow); /* a connection that has had no acknowledgement knows no speed */
+    two_speeds(&x, &fast, &slow); /* a connection without any acknowledgement has no known speed */
     DX_CHECK_EQ(next_chunk(&x, slow, T0 + S), -1);
     end(&x);
 }
@@ -379,7 +379,7 @@ DX_TEST(bm_own_chunks_are_not_repeated)
     end(&x);
 }
 
-/* What a lost connection had on its way is sent again, the lowest first; what has arrived is not. */
+/* A lost connection's chunks in flight are sent again, the lowest first; those that have arrived are not. */
 DX_TEST(bm_a_lost_connection_gives_back_its_chunks)
 {
     side x;
@@ -396,7 +396,7 @@ DX_TEST(bm_a_lost_connection_gives_back_its_chunks)
     DX_CHECK_EQ(x.b.metrics.connections, 1);
     DX_CHECK_EQ(next_chunk(&x, b, T0), 0);
     DX_CHECK_EQ(next_chunk(&x, b, T0), 2);
-    DX_CHECK_EQ(next_chunk(&x, b, T0), -1); /* window */
+    DX_CHECK_EQ(next_chunk(&x, b, T0), -1); /* window full */
     have(&x, b, 0, 0xef, T0);
     DX_CHECK_EQ(next_chunk(&x, b, T0), 4);
     DX_CHECK_EQ(next_chunk(&x, b, T0), 8);
@@ -406,7 +406,7 @@ DX_TEST(bm_a_lost_connection_gives_back_its_chunks)
     end(&x);
 }
 
-/* Within 0.1 ms, 0.2 ms, 0.4 ms ...: the bucket of each time, at its border too (which is no whole tick). */
+/* Up to 0.1 ms, 0.2 ms, 0.4 ms ...: the bucket of each time, also at its limit (which is no whole tick). */
 DX_TEST(bm_latency_by_bucket)
 {
     for (unsigned k = 0; k < 16; k++) {
@@ -456,7 +456,7 @@ DX_TEST(bm_a_silent_connection_is_asked_after_a_sixth_and_given_up_after_all_of_
     }
 }
 
-/* A connection that owed nothing may be silent for ever; what is sent then has all of its time. */
+/* A connection with nothing pending may be silent forever; what is sent afterwards has the full time. */
 DX_TEST(bm_the_time_counts_from_what_it_waits_for)
 {
     for (int what = 0; what < 2; what++) {
@@ -478,7 +478,7 @@ DX_TEST(bm_the_time_counts_from_what_it_waits_for)
     }
 }
 
-/* Neither did the other side answer the Offer, nor did an offer come. */
+/* Neither an answer to the Offer nor an offer arrives. */
 DX_TEST(bm_an_answer_that_does_not_come)
 {
     side x;
@@ -525,7 +525,7 @@ DX_TEST(bm_when_to_call_again)
     end(&x);
 }
 
-/* 10 bytes at 1000 a second are 10 ms; 20 ms of burst, the default, are two chunks. */
+/* 10 bytes at 1000 a second take 10 ms; the default burst of 20 ms is two chunks. */
 DX_TEST(bm_the_rate_by_the_clock)
 {
     side x;
@@ -537,7 +537,7 @@ DX_TEST(bm_the_rate_by_the_clock)
     DX_CHECK_EQ(next_chunk(&x, w, T0), 1);
     DX_CHECK_EQ(next_chunk(&x, w, T0), -1);
     uint64_t t = T0;
-    for (int i = 2; i < 5; i++) { /* one each 10 ms, but for the rounding of nanoseconds */
+    for (int i = 2; i < 5; i++) { /* one per 10 ms, apart from rounding to nanoseconds */
         uint64_t wake = dx_bulk_wake(&x.b, t);
         DX_CHECK(wake > t && wake >= T0 + (uint64_t)(i - 2) * 10 * MS && wake <= T0 + (uint64_t)(i - 2) * 10 * MS + 10);
         DX_CHECK_EQ(next_chunk(&x, w, wake - 1), -1);
@@ -545,7 +545,7 @@ DX_TEST(bm_the_rate_by_the_clock)
         DX_CHECK_EQ(next_chunk(&x, w, wake), -1);
         t = wake;
     }
-    t += S; /* what was not sent for a second is not made up for */
+    t += S; /* idle time is not made up for */
     DX_CHECK_EQ(dx_bulk_wake(&x.b, t), t + S);
     DX_CHECK_EQ(next_chunk(&x, w, t), 5);
     DX_CHECK_EQ(next_chunk(&x, w, t), 6);
@@ -565,14 +565,14 @@ DX_TEST(bm_stop_limits_and_ends)
     DX_CHECK_EQ(x.b.state, DX_BULK_RUNNING);
     DX_CHECK_EQ(dx_bulk_stop(&x.b, 599, S, T0), 0);
     DX_CHECK_EQ(x.b.state, DX_BULK_RUNNING);
-    DX_CHECK_EQ(next(&x, w, T0), DX_BULK_OP_END); /* nothing was on its way */
+    DX_CHECK_EQ(next(&x, w, T0), DX_BULK_OP_END); /* nothing was in flight */
     DX_CHECK_EQ(dx_bulk_p_load16(x.piece.head + 8), DX_BULK_OP_END);
     DX_CHECK_EQ(dx_bulk_p_load16(x.piece.head + 10), 599);
     DX_CHECK_EQ(dx_bulk_p_load32(x.piece.head + 12), TRANSFER);
     DX_CHECK_EQ(x.b.state, DX_BULK_FAILED);
     DX_CHECK_EQ(x.b.error, DX_BULK_ECANCELED);
     DX_CHECK_EQ(x.b.status, 599);
-    DX_CHECK_EQ(next(&x, w, T0), 0);     /* said once */
+    DX_CHECK_EQ(next(&x, w, T0), 0);     /* sent once */
     DX_CHECK_EQ(next(&x, fresh, T0), 0); /* nothing was offered there */
     DX_CHECK_EQ(dx_bulk_stop(&x.b, 599, S, T0), DX_BULK_ECANCELED);
     end(&x);
@@ -588,8 +588,8 @@ DX_TEST(bm_stop_limits_and_ends)
     }
 }
 
-/* >>receiver: what it says ---------------------------------------------- */
-/* After any chunks, new and repeated, what is answered covers each of them; it reports nothing that is not there. */
+/* >>receiver: what it reports ------------------------------------------- */
+/* After any chunks, new and repeated, the reports cover each of them and claim no others. */
 DX_PROPERTY(bm_each_chunk_is_reported, 3000)
 {
     static bool here[5000], owed[5000];
@@ -637,7 +637,7 @@ DX_PROPERTY(bm_each_chunk_is_reported, 3000)
     end(&x);
 }
 
-/* A later connection hears at once of all that has arrived. */
+/* A later connection is told at once of everything that has arrived. */
 DX_TEST(bm_a_new_connection_hears_of_everything)
 {
     side x;
@@ -661,7 +661,7 @@ DX_TEST(bm_a_new_connection_hears_of_everything)
     DX_CHECK_EQ(feed(&x, w, DX_HBTP_OP_PING, NULL, 0, T0), 0);
     DX_CHECK_EQ(next(&x, w, T0), DX_HBTP_OP_PONG);
     DX_CHECK_EQ(next(&x, w, T0), 0);
-    DX_CHECK_EQ(feed(&x, w, DX_HBTP_OP_PONG, NULL, 0, T0), 0); /* which nobody asked for */
+    DX_CHECK_EQ(feed(&x, w, DX_HBTP_OP_PONG, NULL, 0, T0), 0); /* unrequested */
     DX_CHECK_EQ(next(&x, w, T0), 0);
     end(&x);
 }
@@ -673,7 +673,7 @@ DX_TEST(bm_the_end_is_said_once_on_each_connection)
     begin_receiver(&x);
     int v = dx_bulk_open(&x.b, T0), w = dx_bulk_open(&x.b, T0);
     DX_CHECK_EQ(offer(&x, v, T0), 0);
-    DX_CHECK_EQ(dx_bulk_verify(&x.b, true), DX_BULK_EINVAL); /* it is not whole */
+    DX_CHECK_EQ(dx_bulk_verify(&x.b, true), DX_BULK_EINVAL); /* it is not complete */
     DX_CHECK_EQ(chunk_in(&x, v, 0, T0), 0);
     DX_CHECK_EQ(x.b.state, DX_BULK_WHOLE);
     DX_CHECK_EQ(x.written, 1);
@@ -693,7 +693,7 @@ DX_TEST(bm_the_end_is_said_once_on_each_connection)
     end(&x);
 }
 
-/* Two whole frames and part of a third: what was consumed is counted, the rest stays. */
+/* Two whole frames and part of a third: consumed bytes are counted, the rest stays. */
 DX_TEST(bm_feed_consumes_whole_frames)
 {
     side x;
@@ -715,14 +715,14 @@ DX_TEST(bm_feed_consumes_whole_frames)
     DX_CHECK_EQ(dx_bulk_feed(&x.b, w, NULL, 0, T0 + 50 * S), 0);
     DX_CHECK_EQ(dx_bulk_feed(&x.b, w, NULL, 1, T0), DX_BULK_EINVAL);
     DX_CHECK_EQ(dx_bulk_feed(&x.b, w + 1, bytes, 34, T0), DX_BULK_EINVAL);
-    DX_CHECK_EQ(dx_bulk_feed(&x.b, w, bytes, 3, T0 + 59 * S), 0); /* a part, but a sign of life */
+    DX_CHECK_EQ(dx_bulk_feed(&x.b, w, bytes, 3, T0 + 59 * S), 0); /* partial, but a sign of life */
     DX_CHECK_EQ(next(&x, w, T0 + 70 * S), DX_BULK_OP_HAVE);
     bytes[4] = 250; /* longer than a chunk can be */
     DX_CHECK_EQ(dx_bulk_feed(&x.b, w, bytes, 34, T0), DX_BULK_ETOOBIG);
     end(&x);
 }
 
-/* Once it has failed, every further frame says so; nothing that is fed counts as alive. */
+/* After a failure, every further frame returns it; nothing that is fed counts as a sign of life. */
 DX_TEST(bm_frames_after_a_failure)
 {
     for (int receiver = 0; receiver < 2; receiver++) {
@@ -738,7 +738,7 @@ DX_TEST(bm_frames_after_a_failure)
     }
 }
 
-/* A sender is not asked: it gives no Pong, and what it asks itself is asked again after a Ping of the other side. */
+/* A sender answers no Ping, and its own question is repeated after a Ping from the other side. */
 DX_TEST(bm_a_ping_to_a_sender)
 {
     side x;
@@ -781,19 +781,19 @@ DX_TEST(bm_chunks_in_their_place)
     DX_CHECK_EQ(p.told, p.offset);
     DX_CHECK_EQ(p.told_size, 5);
     DX_CHECK_EQ(ask_place(&x, v, 4, &p, T0), 1); /* asked again before each receive */
-    DX_CHECK_EQ(ask_place(&x, w, 4, &q, T0), 0); /* it is landing there already */
+    DX_CHECK_EQ(ask_place(&x, w, 4, &q, T0), 0); /* it is being received there already */
     DX_CHECK_EQ(ask_place(&x, w, 3, &q, T0), 1);
     DX_CHECK_EQ(dx_bulk_placed(&x.b, v, p.head, source + p.offset, T0), 0);
     DX_CHECK_EQ(x.b.metrics.bytes_done, 5);
     DX_CHECK_EQ(x.written, 0);
-    DX_CHECK_EQ(ask_place(&x, v, 4, &p, T0), 0); /* it is there */
+    DX_CHECK_EQ(ask_place(&x, v, 4, &p, T0), 0); /* it has arrived */
     DX_CHECK_EQ(ask_place(&x, v, 3, &p, T0), 0);
     DX_CHECK_EQ(dx_bulk_drop(&x.b, w), 0);
-    DX_CHECK_EQ(ask_place(&x, v, 3, &p, T0), 1); /* who was to bring it has gone */
+    DX_CHECK_EQ(ask_place(&x, v, 3, &p, T0), 1); /* the connection that was to deliver it is closed */
     DX_CHECK_EQ(dx_bulk_placed(&x.b, v, p.head, source, T0), DX_BULK_ECORRUPT); /* other bytes */
     DX_CHECK_EQ(x.b.metrics.bad_checksums, 1);
     DX_CHECK_EQ(x.b.metrics.bad_frames, 1);
-    DX_CHECK_EQ(dx_bulk_placed(&x.b, v, p.head, source + p.offset, T0), DX_BULK_EINVAL); /* not asked */
+    DX_CHECK_EQ(dx_bulk_placed(&x.b, v, p.head, source + p.offset, T0), DX_BULK_EINVAL); /* not requested */
     DX_CHECK_EQ(x.b.metrics.bytes_done, 5);
     DX_CHECK_EQ(dx_bulk_place(NULL, v, p.head, T0, &p.told, &p.told_size), DX_BULK_EINVAL);
     DX_CHECK_EQ(dx_bulk_place(&x.b, w, p.head, T0, &p.told, &p.told_size), DX_BULK_EINVAL);
@@ -803,7 +803,7 @@ DX_TEST(bm_chunks_in_their_place)
     DX_CHECK_EQ(dx_bulk_placed(&x.b, w, p.head, source, T0), DX_BULK_EINVAL);
     DX_CHECK_EQ(dx_bulk_placed(&x.b, v, NULL, source, T0), DX_BULK_EINVAL);
     DX_CHECK_EQ(dx_bulk_placed(&x.b, v, p.head, NULL, T0), DX_BULK_EINVAL);
-    /* both ask and receive are signs of life */
+    /* both the request and the receive are signs of life */
     DX_CHECK_EQ(next(&x, v, T0 + 59 * S), DX_BULK_OP_HAVE);
     DX_CHECK_EQ(ask_place(&x, v, 1, &p, T0 + 59 * S), 1);
     DX_CHECK_EQ(next(&x, v, T0 + 118 * S), 0);
@@ -848,7 +848,7 @@ DX_TEST(bm_a_state_byte_for_byte)
         DX_CHECK_EQ(dx_bulk_save(&x.b, state, size + 3), DX_BULK_ENOSPACE);
         DX_CHECK_EQ(dx_bulk_save(&x.b, state, size + 4), size + 4);
         DX_CHECK_MEM(state, want, size + 4);
-        DX_CHECK_EQ(dx_bulk_load(&x.b, state, size + 4), DX_BULK_EINVAL); /* not a fresh one */
+        DX_CHECK_EQ(dx_bulk_load(&x.b, state, size + 4), DX_BULK_EINVAL); /* not new */
 
         prepare(&y, x.object.size, 10);
         y.desc.chunks_max = count;
@@ -872,7 +872,7 @@ DX_TEST(bm_a_state_byte_for_byte)
     }
 }
 
-/* Sealed anew, with one field out of range at a time. */
+/* Sealed again, with one field at a time out of range. */
 DX_TEST(bm_a_state_that_lies)
 {
     static const struct { uint8_t at, value, error; } bad[] = {
@@ -912,7 +912,7 @@ static void control_begin(control *c, uint32_t least, uint32_t most, uint32_t co
     dx_bulk_control_update(&c->k, 0, T0);
 }
 
-/* An interval at so many bytes a second. */
+/* One interval at this many bytes per second. */
 static uint32_t control_step(control *c, uint64_t rate)
 {
     uint32_t was = c->k.count;
@@ -924,7 +924,7 @@ static uint32_t control_step(control *c, uint64_t rate)
 
 DX_TEST(bm_control_begins_within_its_limits)
 {
-    static const uint32_t counts[][4] = { /* least, most, wanted: got */
+    static const uint32_t counts[][4] = { /* minimum, maximum, wanted: result */
         {0, 0, 0, 32}, {0, 0, 1, 16}, {0, 0, 300, 256}, {0, 0, 16, 16}, {0, 0, 256, 256}, {40, 0, 0, 40}, {0, 20, 0, 20},
         {1, 1, 0, 1}, {3, 9, 5, 5},
     };
@@ -935,7 +935,7 @@ DX_TEST(bm_control_begins_within_its_limits)
     }
 }
 
-/* More must bring 5 %, half as many may cost 2 %: one trial on each side of both. */
+/* More must gain 5 %, half as many may lose 2 %: one trial on each side of both limits. */
 DX_TEST(bm_control_keeps_what_is_better)
 {
     static const struct { uint64_t trial; bool kept; } more[] = {{1100, true}, {1060, true}, {1040, false}, {1000, false}, {0, false}},
@@ -958,12 +958,12 @@ DX_TEST(bm_control_keeps_what_is_better)
         DX_CHECK_EQ(control_step(&t, fewer[i].trial * 1000), fewer[i].kept ? 4 : 16);
         if (!fewer[i].kept) continue;
         DX_CHECK_EQ(control_step(&t, 5), 4);
-        /* many small losses are a large one */
+        /* many small losses add up */
         DX_CHECK_EQ(control_step(&t, fewer[i].trial * 985), fewer[i].trial > 1000 ? 4 : fewer[i].trial == 1000 ? 4 : 8);
     }
 }
 
-/* It looks for better numbers less and less often where there are none, but never stops; and sees it when there are. */
+/* It looks for better numbers less and less often if there are none, but never stops; and finds them when there are. */
 DX_TEST(bm_control_looks_less_often_but_goes_on)
 {
     control t;
@@ -989,7 +989,7 @@ DX_TEST(bm_control_looks_less_often_but_goes_on)
     DX_CHECK_EQ(t.k.count, 64);
 }
 
-/* Whoever calls late measures a longer interval: what counts is the bytes a second, not the bytes. */
+/* A late call measures a longer interval: bytes per second count, not bytes. */
 DX_TEST(bm_control_measures_the_time_too)
 {
     for (unsigned late = 1; late < 5; late++) {
@@ -1005,7 +1005,7 @@ DX_TEST(bm_control_measures_the_time_too)
     }
 }
 
-/* Once something was better, it looks often again. */
+/* After an improvement, it looks often again. */
 DX_TEST(bm_control_looks_often_again_after_a_change)
 {
     control t;

@@ -1,4 +1,4 @@
-/* Tests of layers/dx_bulk_net.h: bulk transfers over real TCP sockets on loopback, both sides in threads of their own. */
+/* Tests of layers/dx_bulk_net.h: bulk transfers over real TCP sockets on loopback, each side in its own threads. */
 #ifndef _GNU_SOURCE
   #define _GNU_SOURCE
 #endif
@@ -21,20 +21,20 @@ typedef struct side {
     dx_bulk_net            net;
     dx_bulk_desc   desc;
     dx_bulk_object object;
-    uint8_t            *bytes;            /* of the object; the receiver's outlive it, as a file does */
+    uint8_t            *bytes;            /* of the object; the receiver's survive it, like a file */
     uint8_t             state[4096];      /* stored by a receiver that stops */
     int64_t             state_size;
-    uint64_t            stop_at;          /* bytes done: stop there, as if the process ended; 0: never */
-    uint64_t            until_ns;         /* a test never hangs */
-    uint32_t            kills;            /* connections to be cut, at random moments */
+    uint64_t            stop_at;          /* stop after this many bytes, as if the process ended; 0: never */
+    uint64_t            until_ns;         /* so that a test never hangs */
+    uint32_t            kills;            /* connections to cut at random moments */
     uint32_t            seed, slow_us, warnings;
-    bool                wrong;            /* receiver: the hash is another */
+    bool                wrong;            /* receiver: expects another hash */
     volatile bool       running, over;
 } side;
 
 static side sender, receiver, stranger;
 static bool through_write;
-static bool sender_listens_nowhere = true; /* it says so itself */
+static bool sender_listens_nowhere = true; /* its own claim */
 static uint8_t source[MOST], target[MOST];
 
 static void hash(const uint8_t *p, uint64_t size, uint8_t out[32])
@@ -81,20 +81,21 @@ static void *receive(void *arg)
         hash(s->bytes, s->net.bulk.object.size, out);
         dx_bulk_verify(&s->net.bulk, !memcmp(out, s->net.bulk.object.hash, 32));
     }
-    if (s->net.bulk.state < DX_BULK_DONE) /* stopped in the middle */
+    if (s->net.bulk.state < DX_BULK_DONE) /* stopped midway */
         s->state_size = dx_bulk_save(&s->net.bulk, s->state, sizeof s->state);
-    else /* the other side is to hear of it */
+    else /* tell the other side */
         while ((s->net.count || !sender.over) && dx_bulk_net_now_ns() < s->until_ns) dx_bulk_net_turn(&s->net);
     dx_bulk_net_close(&s->net);
     return NULL;
 }
 
-/* Reset, or ended in good order. One is left: three failures in a row, and no connection at all, are the end. */
+/* A reset or an orderly close. One connection is left: three failures in a row without any connection end the
+   transfer. */
 static void cut_one(side *s)
 {
     struct linger now = {1, 0};
     uint32_t open = 0, at;
-    if (s->net.control.failures) return; /* until what was cut is back */
+    if (s->net.control.failures) return; /* until the cut connection is back */
     for (uint32_t i = 0; i < s->net.count; i++) open += s->net.links[i].number >= 0;
     at = s->net.count ? dice(s) % s->net.count : 0;
     if (!s->net.count || s->net.links[at].number < 0 || (open < 2 && s->net.control.count_max > 1)) return;
@@ -118,7 +119,7 @@ static void *send_all(void *arg)
 
 static void be_receiver(side *s)
 {
-    memset(s, 0, offsetof(side, state)); /* a stored state stays */
+    memset(s, 0, offsetof(side, state)); /* a stored state survives */
     memset(&s->stop_at, 0, sizeof *s - offsetof(side, stop_at));
     s->desc.write = store;
     s->desc.user = s;
@@ -187,7 +188,7 @@ DX_TEST(am_1_am_4_objects_arrive_over_1_4_16_and_64_connections)
     }
 }
 
-/* A sender sets host and port. A zero that it leaves in `listener` is not the standard input. */
+/* A sender sets host and port. The zero left in `listener` is not taken for standard input. */
 DX_TEST(am_1_a_sender_is_zeroed_and_told_where_to_connect_to)
 {
     if (fcntl(0, F_GETFD) < 0) DX_CHECK_EQ(dup2(1, 0), 0);
@@ -200,7 +201,7 @@ DX_TEST(am_1_a_sender_is_zeroed_and_told_where_to_connect_to)
     DX_CHECK(fcntl(0, F_GETFD) >= 0);
 }
 
-/* Turns that have nothing to do wait, also when somebody wants to connect who cannot be served: 100 ms and less each. */
+/* Turns with nothing to do wait at most 100 ms each, also when a client wants to connect that cannot be served. */
 static void check_that_turns_wait(dx_bulk_net *n, int turns)
 {
     const uint64_t begin = dx_bulk_net_now_ns();
@@ -247,20 +248,20 @@ DX_TEST(am_7_options_are_set_and_read_back)
     DX_CHECK(!getsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &v, &size) && v);
     DX_CHECK(!getsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &v, &size) && v == 30);
     DX_CHECK(!getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &v, &size) && v >= 65536); /* the system may cap it */
-    o.congestion = "no-such-one"; /* then what the system has, and it says so */
+    o.congestion = "no-such-one"; /* then the system's default, which is reported */
     DX_CHECK(!dx_bulk_net_set_options(fd, &o, used));
     DX_CHECK_STR(used, tells ? "reno" : "");
     close(fd);
 }
 
-/* Segments that the kernel has sent again so far: under load it does so on loopback, too. */
+/* Segments retransmitted by the kernel so far: under load this happens on loopback, too. */
 static uint64_t sent_again(const dx_bulk_net *net, size_t links)
 {
     uint64_t count = 0;
     for (size_t k = 0; k < links; k++) {
         struct tcp_info i;
         socklen_t size = sizeof i;
-        memset(&i, 0, sizeof i); /* an emulated Linux tells nothing */
+        memset(&i, 0, sizeof i); /* an emulated Linux reports nothing */
         if (!getsockopt(net->links[k].fd, IPPROTO_TCP, TCP_INFO, &i, &size) &&
             size >= offsetof(struct tcp_info, tcpi_total_retrans) + sizeof i.tcpi_total_retrans)
             count += i.tcpi_total_retrans;
@@ -290,7 +291,7 @@ DX_TEST(am_12_the_kernel_tells_of_windows_and_round_trips)
     before = sent_again(&net, 2);
     all = dx_bulk_net_look(&net);
     DX_CHECK(all.retransmitted >= before && all.retransmitted <= sent_again(&net, 2));
-    if (all.connections) { /* not on an emulated Linux, which tells nothing */
+    if (all.connections) { /* not on an emulated Linux, which reports nothing */
         DX_CHECK_EQ(all.connections, 2);
         DX_CHECK((all.retransmitted || (all.window >= 2 * 536 && all.in_flight <= all.window)) && all.rtt_us > 0 && all.rtt_us < 60000000);
     } else {
@@ -327,7 +328,7 @@ DX_TEST(am_15_a_receiver_starts_again_with_its_bitmap)
     be_receiver(&receiver);
     receiver.stop_at = 3000000;
     be_sender(&sender, 5000000, 7, 4);
-    run(); /* the sender finds nobody any more, and gives up */
+    run(); /* the sender finds no receiver any more, and gives up */
     DX_CHECK(receiver.state_size > 0);
     DX_CHECK(sender.net.bulk.state != DX_BULK_DONE);
     uint64_t had = receiver.net.bulk.metrics.bytes_done;
@@ -356,7 +357,7 @@ DX_TEST(am_13_a_wrong_hash_fails_on_both_sides)
 {
     be_receiver(&receiver);
     be_sender(&sender, 1000000, 1, 4);
-    sender.net.bulk.object.hash[5] ^= 1; /* what is announced is not what is sent */
+    sender.net.bulk.object.hash[5] ^= 1; /* the announced hash does not match the data */
     run();
     DX_CHECK_EQ(receiver.net.bulk.state, DX_BULK_FAILED);
     DX_CHECK_EQ(receiver.net.bulk.error, DX_BULK_ECORRUPT);
@@ -371,7 +372,7 @@ DX_TEST(am_3_another_transfer_is_kept_out)
     be_receiver(&receiver);
     be_sender(&stranger, 2000000, 9, 2);
     be_sender(&sender, 2000000, 1, 2);
-    sender.net.bulk.desc_.rate = 2000000; /* a second, so that both are there */
+    sender.net.bulk.desc_.rate = 2000000; /* one second, so that both are connected */
     DX_CHECK_EQ(pthread_create(&r, NULL, receive, &receiver), 0);
     DX_CHECK_EQ(pthread_create(&s, NULL, send_all, &sender), 0);
     while (!receiver.running && dx_bulk_net_now_ns() < receiver.until_ns) usleep(1000);
@@ -395,7 +396,7 @@ DX_TEST(the_method_of_the_checksum_has_a_name)
 #endif
 }
 
-/* The instructions give what the nibbles give, at every size about their steps, and in pieces. */
+/* The instructions give the same result as the nibble table, at every size around their steps, and in pieces. */
 DX_TEST(the_checksum_is_the_same_with_instructions)
 {
     static uint8_t bytes[40000];

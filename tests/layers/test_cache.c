@@ -62,7 +62,7 @@ static int put(dx_cache *k, const char *key, const char *text, const char *tag1,
     return dx_cache_put(k, NULL, &item, now, NULL);
 }
 
-/* What get says of a key, whose value must be this text if it is there. */
+/* The result of get for a key, whose value must be this text if it is there. */
 static int get(dx_cache *k, const char *key, const char *text, uint64_t now)
 {
     dx_cache_view v;
@@ -108,7 +108,7 @@ static dx_cache_stats stats(dx_cache *k)
     return s;
 }
 
-/* The arena is whole: blocks follow each other, no two free ones, and only entries hold memory. */
+/* Check the arena: blocks are contiguous, no two free ones adjacent, and only entries hold memory. */
 static void check_arena(dx_cache *k)
 {
     uint32_t at = 0, before = 0;
@@ -195,21 +195,21 @@ DX_TEST(ec_4_ec_11_etags_are_strong_and_compared_as_http_does)
     dx_cache_etag(&v, tag);
     DX_CHECK_EQ(strlen(tag), 66);
     DX_CHECK(tag[0] == '"' && tag[65] == '"');
-    DX_CHECK_MEM(v.hash, other.hash, 32); /* the same content, the same ETag */
+    DX_CHECK_MEM(v.hash, other.hash, 32); /* equal content, equal ETag */
     DX_CHECK(dx_cache_etag_matches(&v, tag, 66));
     DX_CHECK(dx_cache_etag_matches(&v, "*", 1));
     snprintf(field, sizeof field, "W/%s", tag);
     DX_CHECK(dx_cache_etag_matches(&v, field, strlen(field)));
     snprintf(field, sizeof field, "\"x\", \"\" ,W/\"y,\\z\",\t%s", tag);
     DX_CHECK(dx_cache_etag_matches(&v, field, strlen(field)));
-    for (i = 0; i < strlen(field); i++) DX_CHECK(!dx_cache_etag_matches(&v, field, i)); /* cut anywhere: no */
+    for (i = 0; i < strlen(field); i++) DX_CHECK(!dx_cache_etag_matches(&v, field, i)); /* truncated anywhere: no match */
     tag[5] ^= 1;
     DX_CHECK(!dx_cache_etag_matches(&v, tag, 66));
     DX_CHECK(!dx_cache_etag_matches(&v, tag + 1, 64)); /* without quotes */
     DX_CHECK(!dx_cache_etag_matches(&v, "", 0));
     dx_cache_release(k, &v);
     dx_cache_release(k, &other);
-    DX_CHECK(!dx_cache_etag_matches(&v, "*", 1)); /* of nothing */
+    DX_CHECK(!dx_cache_etag_matches(&v, "*", 1)); /* an empty field */
     drop(k);
 }
 
@@ -222,7 +222,7 @@ DX_TEST(ec_5_w_16_not_modified_renews_and_without_an_entry_is_an_error)
     dx_cache *k = make(&desc);
     OK(put(k, "/", "0123456789", NULL, NULL, 0));
     DX_CHECK_EQ(dx_cache_begin(k, "/", 1, 100, &v, &t), DX_CACHE_COMPUTE);
-    DX_CHECK_EQ(v.value_size, 10); /* what to revalidate, or to show offline */
+    DX_CHECK_EQ(v.value_size, 10); /* to revalidate, or to show offline */
     OK(dx_cache_renew(k, &t, &v, 150, 0));
     dx_cache_release(k, &v);
     OK(get(k, "/", "0123456789", 249));
@@ -230,10 +230,10 @@ DX_TEST(ec_5_w_16_not_modified_renews_and_without_an_entry_is_an_error)
     DX_CHECK_EQ(stats(k).renewals, 1);
     DX_CHECK_EQ(dx_cache_begin(k, "/x", 2, 100, &v, &t), DX_CACHE_COMPUTE);
     DX_CHECK(!v.value);
-    DX_CHECK_EQ(dx_cache_renew(k, &t, &v, 150, 0), DX_CACHE_ENOTFOUND); /* "304" to what was never asked */
-    DX_CHECK_EQ(begin(k, "/x", 150, &t), DX_CACHE_COMPUTE);             /* ask for all of it */
+    DX_CHECK_EQ(dx_cache_renew(k, &t, &v, 150, 0), DX_CACHE_ENOTFOUND); /* a 304 to a request that was not made */
+    DX_CHECK_EQ(begin(k, "/x", 150, &t), DX_CACHE_COMPUTE);             /* fetch all of it */
     OK(answer(k, &t, "/x", "new", NULL, 151));
-    /* The entry was replaced or removed while it was asked for. */
+    /* The entry was replaced or removed during the request. */
     DX_CHECK_EQ(dx_cache_begin(k, "/", 1, 260, &v, &t), DX_CACHE_COMPUTE);
     OK(put(k, "/", "newer", NULL, NULL, 261));
     DX_CHECK_EQ(dx_cache_renew(k, &t, &v, 262, 0), DX_CACHE_EOUTDATED);
@@ -293,7 +293,7 @@ DX_TEST(ec_9_w_16_quota_evicts_the_least_recently_used_to_80_percent_with_the_ne
     DX_CHECK_EQ(stats(k).entries, 8);
     DX_CHECK_EQ(stats(k).evicted, 3);
     OK(get(k, "k0", "v", 22));
-    OK(get(k, "new", "v", 22)); /* without a hit, but new */
+    OK(get(k, "new", "v", 22)); /* no hits, but new */
     for (i = 1; i < 4; i++) {
         snprintf(key, sizeof key, "k%u", i);
         DX_CHECK_EQ(get(k, key, "v", 22), DX_CACHE_ENOTFOUND);
@@ -316,12 +316,12 @@ DX_TEST(ec_9_w_16_quota_evicts_the_least_recently_used_to_80_percent_with_the_ne
     OK(put(k, "e1", big, NULL, NULL, 1)); /* as large as the quota: alone */
     DX_CHECK_EQ(stats(k).bytes, 1000);
     DX_CHECK_EQ(stats(k).entries, 1);
-    OK(put(k, "e1", "small", NULL, NULL, 1)); /* what it replaces does not count */
+    OK(put(k, "e1", "small", NULL, NULL, 1)); /* the entry it replaces does not count */
     DX_CHECK_EQ(stats(k).evicted, 4);
     big[998] = 'x';
     big[999] = 0;
     DX_CHECK_EQ(put(k, "f1", big, NULL, NULL, 1), DX_CACHE_ETOOBIG);
-    OK(get(k, "e1", "small", 2)); /* and nothing went for it */
+    OK(get(k, "e1", "small", 2)); /* and nothing was evicted for it */
     check_arena(k);
     drop(k);
 }
@@ -334,7 +334,7 @@ DX_TEST(w_15_a_hit_never_brings_back_what_was_replaced_or_removed)
     OK(dx_cache_get(k, "/", 1, 2, &old)); /* the reader holds it ... */
     OK(put(k, "/", "new", NULL, NULL, 3));
     DX_CHECK_MEM(old.value, "old", 3);
-    dx_cache_release(k, &old); /* ... and lets go after the update */
+    dx_cache_release(k, &old); /* ... and releases it after the update */
     OK(get(k, "/", "new", 4));
     OK(dx_cache_get(k, "/", 1, 2, &again));
     OK(dx_cache_remove(k, "/", 1));
@@ -367,7 +367,7 @@ DX_TEST(dt_2_a_view_is_shared_immutable_and_lives_until_it_is_released)
     dx_cache_release(k, &a);
     DX_CHECK_MEM(b.value, "rows", 4);
     dx_cache_release(k, &b);
-    dx_cache_release(k, &b); /* once more: nothing */
+    dx_cache_release(k, &b); /* once more: no effect */
     check_arena(k);
     drop(k);
 }
@@ -379,7 +379,7 @@ DX_TEST(dt_3_p18_the_same_key_returns_the_same_bytes_and_a_miss_is_cached)
     dx_cache_item item = item_of("q", "answer", 6);
     dx_cache_view v, w;
     DX_CHECK_EQ(begin(k, "q", 1, &t), DX_CACHE_COMPUTE);
-    OK(dx_cache_put(k, &t, &item, 2, &v)); /* who computed it gets the stored bytes */
+    OK(dx_cache_put(k, &t, &item, 2, &v)); /* the computing caller gets the stored bytes */
     OK(dx_cache_begin(k, "q", 1, 3, &w, &t));
     DX_CHECK(v.value == w.value && v.value_size == 6);
     DX_CHECK_MEM(v.value, "answer", 6);
@@ -412,23 +412,23 @@ DX_TEST(dt_3_single_flight_one_computes_the_others_wait)
     OK(answer(k, &t, "q", "rows", NULL, 3));
     DX_CHECK_EQ(wakes, 1);
     for (int i = 0; i < 3; i++) OK(poll_(k, "q", 4, &w[i]));
-    DX_CHECK_EQ(answer(k, &t, "q", "again", NULL, 5), DX_CACHE_EOUTDATED); /* a ticket is good once */
-    /* The one who computes fails: those who wait hear of it, who comes later begins anew. */
+    DX_CHECK_EQ(answer(k, &t, "q", "again", NULL, 5), DX_CACHE_EOUTDATED); /* a ticket is valid once */
+    /* The computation fails: waiting callers get the error, later ones start again. */
     DX_CHECK_EQ(begin(k, "r", 5, &t), DX_CACHE_COMPUTE);
     DX_CHECK_EQ(begin(k, "r", 5, &w[0]), DX_CACHE_WAIT);
     OK(dx_cache_fail(k, &t, -77, 6));
     DX_CHECK_EQ(poll_(k, "r", 7, &w[0]), -77);
     DX_CHECK_EQ(begin(k, "r", 7, &w[1]), DX_CACHE_COMPUTE);
-    DX_CHECK_EQ(poll_(k, "r", 7, &w[0]), -77); /* the ticket still belongs to the failed one */
+    DX_CHECK_EQ(poll_(k, "r", 7, &w[0]), -77); /* the ticket still belongs to the failed computation */
     OK(answer(k, &w[1], "r", "good", NULL, 8));
-    /* It dies: after flight_ms the next one computes, and what the dead one says is refused. */
+    /* It dies: after flight_ms the next caller computes, and a late result of the dead one is refused. */
     DX_CHECK_EQ(begin(k, "s", 10, &t), DX_CACHE_COMPUTE);
     DX_CHECK_EQ(begin(k, "s", 109, &w[0]), DX_CACHE_WAIT);
     DX_CHECK_EQ(poll_(k, "s", 110, &w[0]), DX_CACHE_COMPUTE);
     DX_CHECK_EQ(begin(k, "s", 111, &w[1]), DX_CACHE_WAIT);
     DX_CHECK_EQ(answer(k, &t, "s", "from the dead", NULL, 112), DX_CACHE_EOUTDATED);
     DX_CHECK_EQ(get(k, "s", "", 112), DX_CACHE_ENOTFOUND);
-    DX_CHECK_EQ(poll_(k, "s", 112, &w[1]), DX_CACHE_WAIT); /* it did not end the new one's */
+    DX_CHECK_EQ(poll_(k, "s", 112, &w[1]), DX_CACHE_WAIT); /* it did not end the new computation */
     OK(answer(k, &w[0], "s", "alive", NULL, 113));
     OK(poll_(k, "s", 114, &w[1]));
     drop(k);
@@ -448,7 +448,7 @@ DX_TEST(dt_3_too_many_flights_and_what_is_too_large)
     DX_CHECK_EQ(begin(k, "b", 0, &w), DX_CACHE_WAIT);
     DX_CHECK_EQ(answer(k, &t[1], "b", "0123456789012345678901234567890123456789012345678901234567890123", NULL, 1),
                 DX_CACHE_ETOOBIG);
-    DX_CHECK_EQ(poll_(k, "b", 1, &w), DX_CACHE_ETOOBIG); /* compute it for yourself: it is not kept */
+    DX_CHECK_EQ(poll_(k, "b", 1, &w), DX_CACHE_ETOOBIG); /* compute it without caching: it is not stored */
     DX_CHECK_EQ(begin(k, "c", 1, &t[2]), DX_CACHE_COMPUTE);
     DX_CHECK_EQ(begin(k, "d", 40, &w), DX_CACHE_EAGAIN);
     DX_CHECK_EQ(begin(k, "d", 50, &w), DX_CACHE_COMPUTE); /* "a" counts as dead now */
@@ -473,7 +473,7 @@ DX_TEST(dt_4_p19_w_44_an_invalidation_removes_exactly_the_dependent_entries)
     OK(get(k, "q5", "5", 1));
     dx_cache_notify(k, "b:UPDATE", 8);
     DX_CHECK_EQ(get(k, "q4", "4", 1), DX_CACHE_ENOTFOUND);
-    dx_cache_notify(k, "a:b", 3); /* a table of that name, not an operation */
+    dx_cache_notify(k, "a:b", 3); /* a table with that name, not an operation */
     DX_CHECK_EQ(get(k, "q2", "2", 1), DX_CACHE_ENOTFOUND);
     OK(put(k, "q4", "4", "b", NULL, 2));
     dx_cache_notify(k, ":insert", 7); /* no table */
@@ -495,23 +495,23 @@ DX_TEST(dt_5_p19_w_44_what_was_loaded_before_an_invalidation_is_not_stored_after
     desc.tags_max = 2;
     dx_cache *k = make(&desc);
     DX_CHECK_EQ(begin(k, "q", 0, &t), DX_CACHE_COMPUTE);
-    dx_cache_invalidate(k, "rows", 4); /* of a tag that nobody has seen before */
+    dx_cache_invalidate(k, "rows", 4); /* of a tag never seen before */
     DX_CHECK_EQ(answer(k, &t, "q", "old rows", "rows", 1), DX_CACHE_EOUTDATED);
     DX_CHECK_EQ(get(k, "q", "", 1), DX_CACHE_ENOTFOUND);
     DX_CHECK_EQ(begin(k, "q", 1, &t), DX_CACHE_COMPUTE);
-    dx_cache_invalidate(k, "users", 5); /* another tag: nothing to do with it */
+    dx_cache_invalidate(k, "users", 5); /* another tag: no effect */
     OK(answer(k, &t, "q", "rows", "rows", 1));
     DX_CHECK_EQ(begin(k, "p", 1, &t), DX_CACHE_COMPUTE);
     OK(dx_cache_remove(k, "q", 1));
-    DX_CHECK_EQ(dx_cache_remove(k, "p", 1), DX_CACHE_ENOTFOUND); /* the key itself, while it is computed */
-    DX_CHECK_EQ(begin(k, "p", 1, &u), DX_CACHE_COMPUTE);         /* and nobody waits for what will be refused */
+    DX_CHECK_EQ(dx_cache_remove(k, "p", 1), DX_CACHE_ENOTFOUND); /* the key itself, during its computation */
+    DX_CHECK_EQ(begin(k, "p", 1, &u), DX_CACHE_COMPUTE);         /* and no caller waits for a result that will be refused */
     DX_CHECK_EQ(answer(k, &t, "p", "old", NULL, 1), DX_CACHE_EOUTDATED);
     OK(answer(k, &u, "p", "new", NULL, 1));
     DX_CHECK_EQ(begin(k, "x", 1, &t), DX_CACHE_COMPUTE);
     dx_cache_invalidate_all(k);
     DX_CHECK_EQ(begin(k, "x", 1, &u), DX_CACHE_COMPUTE);
     DX_CHECK_EQ(answer(k, &t, "x", "old", NULL, 1), DX_CACHE_EOUTDATED);
-    /* More invalidated tags than the table holds: refused rather too often than too seldom. */
+    /* More invalidated tags than the table holds: refused too often rather than too rarely. */
     DX_CHECK_EQ(begin(k, "y", 1, &t), DX_CACHE_COMPUTE);
     dx_cache_invalidate(k, "1", 1);
     dx_cache_invalidate(k, "2", 1);
@@ -519,7 +519,7 @@ DX_TEST(dt_5_p19_w_44_what_was_loaded_before_an_invalidation_is_not_stored_after
     DX_CHECK_EQ(answer(k, &t, "y", "old", "1", 1), DX_CACHE_EOUTDATED);
     DX_CHECK_EQ(begin(k, "y", 1, &t), DX_CACHE_COMPUTE);
     OK(answer(k, &t, "y", "new", "1", 1));
-    /* A put without a ticket is newer than what is being computed. */
+    /* A put without a ticket is newer than the current computation. */
     DX_CHECK_EQ(begin(k, "z", 1, &t), DX_CACHE_COMPUTE);
     OK(put(k, "z", "newer", NULL, NULL, 1));
     DX_CHECK_EQ(answer(k, &t, "z", "older", NULL, 1), DX_CACHE_EOUTDATED);
@@ -537,11 +537,11 @@ DX_TEST(dt_5_all_tags_in_use)
     OK(put(k, "a", "1", "x", "y", 0));
     DX_CHECK_EQ(put(k, "b", "1", "z", NULL, 0), DX_CACHE_ENOMEM);
     DX_CHECK_EQ(begin(k, "c", 0, &t), DX_CACHE_COMPUTE);
-    dx_cache_invalidate(k, "z", 1); /* it has no place in the table, and still counts */
+    dx_cache_invalidate(k, "z", 1); /* it has no slot in the table, and still counts */
     DX_CHECK_EQ(answer(k, &t, "c", "1", "x", 0), DX_CACHE_EOUTDATED);
     OK(get(k, "a", "1", 0));
     dx_cache_invalidate(k, "x", 1);
-    OK(put(k, "b", "1", "z", NULL, 0)); /* sweeps "a" away, which had the tags */
+    OK(put(k, "b", "1", "z", NULL, 0)); /* evicts "a", which had the tags */
     OK(get(k, "b", "1", 0));
     drop(k);
 }
@@ -586,7 +586,7 @@ DX_TEST(dt_7_keys_with_the_same_hash_are_compared)
     dx_cache *k = make_small(0, 0);
     OK(put(k, "aa", "1", NULL, NULL, 0));
     OK(put(k, "bb", "2", NULL, NULL, 0));
-    /* Forge what no two keys do: move "bb" into the hash of "aa". */
+    /* Forge a collision: move "bb" to the hash of "aa". */
     uint32_t i = dx_cache_p_find(k, dx_cache_p_hash(k, "aa", 2), "aa", 2);
     DX_CHECK(i != UINT32_MAX);
     DX_CHECK_EQ(dx_cache_p_find(k, k->entries_[i].hash, "bb", 2), UINT32_MAX);
@@ -697,13 +697,13 @@ DX_TEST(dt_2_views_that_are_never_released_fill_the_memory_and_say_so)
 }
 
 /* >>model --------------------------------------------------------------- */
-/* The cache as anybody would write it: a list, newest use last. */
+/* A straightforward cache: a list, most recently used last. */
 enum { MODEL_KEYS = 12, MODEL_TAGS = 4 };
 typedef struct model_entry {
     int      key;
     uint8_t  value[64];
     size_t   size;
-    unsigned tags; /* a bit for each */
+    unsigned tags; /* one bit each */
     uint64_t expires;
 } model_entry;
 typedef struct model {
@@ -891,7 +891,7 @@ DX_PROPERTY(p18_p19_any_sequence_of_operations_equals_a_naive_model, 1500)
 typedef struct shared {
     pthread_mutex_t mutex;
     dx_cache       *cache;
-    unsigned        versions[8], notified[8]; /* of each table: what answers are made from; what caches were told */
+    unsigned        versions[8], notified[8]; /* per table: the current version; the version that caches were told */
     unsigned        rounds;
 } shared;
 
@@ -914,8 +914,8 @@ static shared *shared_make(uint32_t entries, uint64_t bytes)
 
 static unsigned read_of(const unsigned *version) { return __atomic_load_n(version, __ATOMIC_SEQ_CST); }
 
-/* Ask for query number q, which depends on table q % 8 and whose answer says that table's version. It must be at least as
-   new as the last invalidation that had returned before. */
+/* Request query number q, which depends on table q % 8 and whose answer has that table's version. It must be at least as new
+   as the last invalidation that had returned before. */
 static void ask(shared *s, unsigned q)
 {
     char key[16], text[64], table[4];
@@ -935,7 +935,7 @@ static void ask(shared *s, unsigned q)
     if (result == DX_CACHE_COMPUTE) {
         memset(text, '.', sizeof text);
         snprintf(text, sizeof text, "%u %u", read_of(&s->versions[q % 8]), q);
-        if (q % 4 == 0) sched_yield(); /* computing takes its time */
+        if (q % 4 == 0) sched_yield(); /* computing takes time */
         item = item_of(key, text, sizeof text);
         item.tags = &tag;
         item.tag_count = 1;
@@ -992,7 +992,7 @@ DX_TEST(p18_p19_threads_that_ask_and_one_that_invalidates)
     }
 }
 
-/* 10^6 gets under invalidation load, each answer checked; how long they take is what bench/bench_cache.c measures. */
+/* 10^6 gets under invalidation load, each answer checked; bench/bench_cache.c measures their latency. */
 DX_TEST(p20_a_million_gets_under_invalidation_load_are_right)
 {
     enum { KEYS = 4096, TABLES = 64 };
@@ -1041,11 +1041,11 @@ DX_TEST(p20_a_million_gets_under_invalidation_load_are_right)
 }
 
 /* >>store -------------------------------------------------------------- */
-typedef struct disk { /* a memory device whose power fails before call number cut_at */
+typedef struct disk { /* an in-memory device whose power fails before call number cut_at */
     dx_devices_memory memory;
     dx_cas_device inner;
     long          calls, cut_at;
-    long          reads, fail_at; /* this read fails; 0 = none does */
+    long          reads, fail_at; /* this read fails; 0 = none */
     uint8_t       bytes[1 << 18];
 } disk;
 
@@ -1085,7 +1085,7 @@ static int open_disk(dx_cas_store *s, disk *d)
     desc.device = device;
     desc.mode = DX_CAS_WRITE | DX_CAS_CREATE;
     desc.memory = store_memory;
-    desc.memory_size = 40 * 1024; /* little: clearing it takes most of the time */
+    desc.memory_size = 40 * 1024; /* small: clearing it takes most of the time */
     return dx_cas_open(s, &desc);
 }
 
@@ -1103,7 +1103,7 @@ DX_TEST(ec_1_dt_5_entries_epochs_and_order_survive_a_restart)
     OK(put(k, "b", "2", "u", NULL, 11));
     OK(put(k, "c", "3", NULL, NULL, 12));
     OK(get(k, "b", "2", 12));
-    dx_cache_invalidate(k, "t", 1); /* "a" is gone, and never comes back */
+    dx_cache_invalidate(k, "t", 1); /* "a" is gone, and never returns */
     OK(dx_cache_save(k, &s));
     OK(put(k, "d", "4", NULL, NULL, 13)); /* not saved */
     DX_CHECK_EQ(begin(k, "e", 13, &t), DX_CACHE_COMPUTE);
@@ -1112,7 +1112,7 @@ DX_TEST(ec_1_dt_5_entries_epochs_and_order_survive_a_restart)
     OK(open_disk(&s, &d));
     k = make_small(0, 4);
     OK(dx_cache_load(k, &s));
-    DX_CHECK_EQ(dx_cache_load(k, &s), DX_CACHE_EINVAL); /* not empty any more */
+    DX_CHECK_EQ(dx_cache_load(k, &s), DX_CACHE_EINVAL); /* no longer empty */
     DX_CHECK_EQ(get(k, "a", "1", 20), DX_CACHE_ENOTFOUND);
     DX_CHECK_EQ(get(k, "d", "4", 20), DX_CACHE_ENOTFOUND);
     OK(dx_cache_get(k, "b", 1, 20, &v));
@@ -1121,7 +1121,7 @@ DX_TEST(ec_1_dt_5_entries_epochs_and_order_survive_a_restart)
     dx_cache_release(k, &v);
     OK(get(k, "c", "3", 20));
     DX_CHECK_EQ(stats(k).entries, 2);
-    DX_CHECK_EQ(answer(k, &t, "e", "old", NULL, 20), DX_CACHE_EOUTDATED); /* a ticket of before */
+    DX_CHECK_EQ(answer(k, &t, "e", "old", NULL, 20), DX_CACHE_EOUTDATED); /* an old ticket */
     DX_CHECK_EQ(begin(k, "e", 20, &t), DX_CACHE_COMPUTE);
     dx_cache_invalidate(k, "u", 1); /* tags of loaded entries work */
     DX_CHECK_EQ(get(k, "b", "2", 20), DX_CACHE_ENOTFOUND);
@@ -1136,7 +1136,7 @@ DX_TEST(ec_1_dt_5_entries_epochs_and_order_survive_a_restart)
     OK(get(k, "e", "5", 30));
     OK(dx_cache_save(k, &s));
     DX_CHECK_EQ(s.tip_.sequence, commits + 1);
-    /* The order: what was stored first goes first. */
+    /* The order: first stored, first evicted. */
     OK(put(k, "f", "6", NULL, NULL, 31));
     OK(put(k, "g", "7", NULL, NULL, 32));
     OK(put(k, "f", "8", NULL, NULL, 33));
@@ -1264,7 +1264,7 @@ DX_TEST(ec_13_damaged_records_are_dropped_never_served)
     DX_CHECK(loads > 1000 && dropped > 4 * sizeof big);
 }
 
-/* Records and epochs that fit their id, but that no cache has written. */
+/* Records and epochs that match their id, but that no cache has written. */
 DX_PROPERTY(ec_13_hostile_records_never_harm, 1000)
 {
     static disk d;
@@ -1313,8 +1313,8 @@ DX_PROPERTY(ec_13_hostile_records_never_harm, 1000)
     dx_cas_close(&s);
 }
 
-/* A load that fails at any read leaves an empty cache, which loads all of it the next time. If it goes on without, nothing of
-   what the store has comes back: that store knows nothing of the invalidations since. */
+/* A load that fails at any read leaves an empty cache, and the next load gets everything. If the program continues without a
+   load, nothing from the store returns: the store does not know later invalidations. */
 DX_TEST(ec_1_dt_5_a_load_that_fails_leaves_an_empty_cache)
 {
     static disk d, whole;
@@ -1380,7 +1380,7 @@ DX_TEST(ec_1_dt_5_a_load_that_fails_leaves_an_empty_cache)
     DX_CHECK(failures > 16);
 }
 
-/* What the cache holds, as a number: the sum over its entries. */
+/* The cache's content as a number: a sum over its entries. */
 static uint64_t sum_of(dx_cache *k)
 {
     dx_cache_view v;
@@ -1432,7 +1432,7 @@ DX_TEST(ec_1_a_power_cut_at_every_device_call_leaves_the_cache_of_one_save)
         before += is == saved;
         after += is != saved;
         cuts++;
-        OK(put(k, "more", "x", NULL, NULL, 9)); /* and it goes on */
+        OK(put(k, "more", "x", NULL, NULL, 9)); /* and it continues */
         OK(dx_cache_save(k, &s));
         dx_cas_close(&s);
         drop(k);

@@ -36,7 +36,7 @@ static dx_cache_stats stats(dx_cache *k)
     return s;
 }
 
-/* Bytes of a version: most of them are those of every other. */
+/* The bytes of a version, mostly the same in all versions. */
 enum { BODY = 5000, PATCH_MAX = 4096, BODY_MAX = 8192 };
 static void body_of(unsigned version, uint8_t out[BODY])
 {
@@ -75,7 +75,7 @@ static size_t patch_of(unsigned from, unsigned to, uint8_t *out)
 }
 
 /* >>server -------------------------------------------------------------- */
-/* Versions 1 to 9 are known, and 3 has no patch. */
+/* Versions 1 to 9 are known; 3 has no patch. */
 static bool known(void *user, const uint8_t *hash, size_t size, uint64_t number, dx_edge_version *out)
 {
     unsigned i;
@@ -119,7 +119,7 @@ static dx_edge_outcome negotiate(const char *field, bool patches, unsigned *base
     unsigned asked = 0, i;
     dx_edge_server s = server_of(10, &asked);
     dx_edge_version from;
-    char *exact = field ? (char *)malloc(strlen(field) + 1) : NULL; /* so that nothing behind it is read unseen */
+    char *exact = field ? (char *)malloc(strlen(field) + 1) : NULL; /* so that reads beyond it are detected */
     dx_edge_outcome outcome;
     if (exact) memcpy(exact, field, strlen(field));
     outcome = dx_edge_negotiate(&s, exact, field ? strlen(field) : 0, patches, &from);
@@ -141,14 +141,14 @@ DX_TEST(ec_12_outcomes_are_fresh_patch_and_stale)
     DX_CHECK_EQ(negotiate(strong(10, a), false, &base), DX_EDGE_FRESH);
     DX_CHECK_EQ(negotiate(strong(4, a), true, &base), DX_EDGE_PATCH);
     DX_CHECK_EQ(base, 4);
-    DX_CHECK_EQ(negotiate(strong(4, a), false, &base), DX_EDGE_STALE); /* who cannot apply patches gets none */
-    DX_CHECK_EQ(negotiate(strong(3, a), true, &base), DX_EDGE_STALE);  /* there is none of it */
+    DX_CHECK_EQ(negotiate(strong(4, a), false, &base), DX_EDGE_STALE); /* a client that cannot apply patches gets none */
+    DX_CHECK_EQ(negotiate(strong(3, a), true, &base), DX_EDGE_STALE);  /* it has no patch */
     DX_CHECK_EQ(negotiate(strong(77, a), true, &base), DX_EDGE_STALE);
     DX_CHECK_EQ(negotiate(" *", true, &base), DX_EDGE_FRESH);
     snprintf(field, sizeof field, " W/\"other\",%s , %s", strong(77, a), strong(5, b));
     DX_CHECK_EQ(negotiate(field, true, &base), DX_EDGE_PATCH);
     DX_CHECK_EQ(base, 5);
-    snprintf(field, sizeof field, "%s, %s", strong(5, a), strong(10, b)); /* of several the one that is right */
+    snprintf(field, sizeof field, "%s, %s", strong(5, a), strong(10, b)); /* of several, the valid one */
     DX_CHECK_EQ(negotiate(field, true, &base), DX_EDGE_FRESH);
 }
 
@@ -163,7 +163,7 @@ DX_TEST(ec_11_strong_and_weak_tags_name_versions)
     DX_CHECK_EQ(negotiate(weak(6, 6, a), true, &base), DX_EDGE_PATCH);
     DX_CHECK_EQ(base, 6);
     DX_CHECK_EQ(negotiate(weak(6, 7, a), true, &base), DX_EDGE_STALE);
-    DX_CHECK_EQ(negotiate(weak(10, 10, a) + 2, true, &base), DX_EDGE_STALE); /* strong ones have no number */
+    DX_CHECK_EQ(negotiate(weak(10, 10, a) + 2, true, &base), DX_EDGE_STALE); /* strong ETags have no number */
     v.number = UINT64_MAX;
     dx_edge_weak_etag(&v, a);
     DX_CHECK(strstr(a, ":18446744073709551615\"") != NULL);
@@ -232,7 +232,7 @@ static int apply(void *user, const void *base, size_t base_size, const void *pat
     return dx_patch_apply(base, base_size, patch, patch_size, out, capacity, got, memory, sizeof memory);
 }
 
-typedef struct edge { /* one end, and what the other one answers */
+typedef struct edge { /* one end, and the other's answers */
     dx_cache       *cache;
     dx_edge_client  client;
     dx_edge_call    call;
@@ -296,7 +296,7 @@ static void check_view(edge *e, unsigned version)
     DX_CHECK_MEM(e->call.view.hash, version_of(version).hash, 32);
 }
 
-/* Version 1, from time 0 to 100. */
+/* Version 1, valid from time 0 to 100. */
 static void edge_fill(edge *e)
 {
     char fields[DX_EDGE_FIELDS_MAX];
@@ -329,7 +329,7 @@ DX_TEST(ec_4_ec_6_a_patch_makes_the_new_entry_of_the_cached_one)
     OK(edge_begin(e, 209));
     check_view(e, 2);
     edge_end(e);
-    DX_CHECK_EQ(edge_begin(e, 210), DX_CACHE_COMPUTE); /* the new one is asked about by its own tag */
+    DX_CHECK_EQ(edge_begin(e, 210), DX_CACHE_COMPUTE); /* the new one is requested with its own tag */
     dx_edge_request(&e->call, fields);
     DX_CHECK(strstr(fields, strong(2, e->tag)) != NULL);
     patched(e, 2, 3);
@@ -356,7 +356,7 @@ DX_TEST(ec_5_ec_12_not_modified_makes_the_entry_fresh)
     OK(edge_begin(e, 219));
     edge_end(e);
     DX_CHECK_EQ(stats(e->cache).saved_bytes, BODY);
-    DX_CHECK_EQ(edge_begin(e, 220), DX_CACHE_COMPUTE); /* of a tag that was not asked for: all of it */
+    DX_CHECK_EQ(edge_begin(e, 220), DX_CACHE_COMPUTE); /* of a tag that was not requested: fetch all of it */
     a = whole(e, 2);
     a->status = 304;
     DX_CHECK_EQ(edge_reply(e, a, 221), DX_EDGE_REFETCH);
@@ -364,13 +364,13 @@ DX_TEST(ec_5_ec_12_not_modified_makes_the_entry_fresh)
     DX_CHECK_EQ(edge_reply(e, a, 222), DX_EDGE_EPROTOCOL);
     edge_end(e);
     DX_CHECK_EQ(dx_edge_begin(&e->client, "/x", 2, 0, &e->call), DX_CACHE_COMPUTE);
-    DX_CHECK_EQ(edge_reply(e, a, 1), DX_EDGE_EPROTOCOL); /* to a request without a condition */
+    DX_CHECK_EQ(edge_reply(e, a, 1), DX_EDGE_EPROTOCOL); /* to an unconditional request */
     edge_end(e);
     DX_CHECK_EQ(stats(e->cache).failed, 2);
     edge_drop(e);
 }
 
-/* Whatever is wrong with a patch: all of it is asked for, under the same ticket, and nothing else was stored. */
+/* Whatever is wrong with a patch: the whole is fetched under the same ticket, and nothing else was stored. */
 DX_TEST(ec_6_any_failure_of_a_patch_fetches_the_whole)
 {
     unsigned how;
@@ -384,7 +384,7 @@ DX_TEST(ec_6_any_failure_of_a_patch_fetches_the_whole)
         case 1: e->patch[200] ^= 1; break;
         case 2: e->answer.body_size--; break;
         case 3: e->answer.body_size = 0; break;
-        case 4: strong(3, e->tag); break; /* it makes what it does not promise */
+        case 4: strong(3, e->tag); break; /* its result is not the promised one */
         case 5: e->answer.etag = NULL; break;
         case 6: weak(2, 2, e->tag), e->answer.etag_size = strlen(e->tag); break;
         case 7: strong(5, e->base); break;
@@ -423,7 +423,7 @@ DX_TEST(ec_6_ec_7_a_patch_to_nothing_and_a_damaged_whole_end_it)
     OK(edge_reply(e, &e->answer, 5));
     check_view(e, 1);
     edge_end(e);
-    DX_CHECK_EQ(edge_begin(e, 105), DX_CACHE_COMPUTE); /* twice damaged */
+    DX_CHECK_EQ(edge_begin(e, 105), DX_CACHE_COMPUTE); /* damaged twice */
     whole(e, 2);
     e->body[17] ^= 4;
     DX_CHECK_EQ(edge_reply(e, &e->answer, 106), DX_EDGE_REFETCH);
@@ -472,11 +472,11 @@ DX_TEST(ec_6_dt_5_an_invalidation_meanwhile_is_not_overtaken_and_others_wait)
 }
 
 /* >>queries ------------------------------------------------------------- */
-typedef struct database { /* what load() finds */
+typedef struct database { /* found by load() */
     unsigned    runs;
     int         error;
     char        text[100];
-    const char *invalidates; /* while it runs */
+    const char *invalidates; /* during the load */
     dx_queries *registers;
     char        rows[300];
 } database;
@@ -542,7 +542,7 @@ DX_TEST(dt_1_dt_3_a_registered_query_runs_once_for_each_list_of_parameters)
     OK(query(q, "q", "a", 1, &d, "text:a:1"));
     OK(query(q, "q", "b", 1, &d, "text:b:2"));
     OK(query(q, "q", "", 1, &d, "text::3"));
-    OK(query(q, "q", "", 0, &d, "text::4")); /* no parameter is not an empty one */
+    OK(query(q, "q", "", 0, &d, "text::4")); /* no parameter differs from an empty one */
     OK(query(q, "q", "", 1, &d, "text::3"));
     DX_CHECK_EQ(d.runs, 4);
     DX_CHECK_EQ(query(q, "none", "a", 1, &d, ""), DX_QUERIES_EUNKNOWN);
@@ -582,10 +582,11 @@ DX_TEST(dt_1_dt_5_registered_anew_while_it_runs)
     database d = {0};
     dx_queries_call *old = (dx_queries_call *)malloc(sizeof *old), *fresh = (dx_queries_call *)malloc(sizeof *fresh);
     d.registers = q;
-    OK(query(q, "q", "", 0, &d, "text::1")); /* its text was replaced: returned, and not kept */
+    OK(query(q, "q", "", 0, &d, "text::1")); /* its text was replaced: the result is returned, but not stored */
     d.registers = NULL;
     OK(query(q, "q", "", 0, &d, "newer::2"));
-    /* One that asked before, and computes only after: its text is still there, its result is not kept. */
+    /* A query that asked before and computes only afterwards: its text still exists, its result is not
+       stored. */
     dx_cache_invalidate_all(k);
     DX_CHECK_EQ(dx_queries_begin(q, "q", 1, NULL, 0, 5, old), DX_CACHE_COMPUTE);
     OK(dx_queries_register(q, "q", 1, "newest", 6, NULL, 0));
@@ -597,7 +598,7 @@ DX_TEST(dt_1_dt_5_registered_anew_while_it_runs)
     dx_queries_end(q, old);
     DX_CHECK_MEM(fresh->view.value, "new rows", 8);
     dx_queries_end(q, fresh);
-    /* One that gets its ticket only after: nothing was invalidated since, and yet it is the old text. */
+    /* A query that gets its ticket only afterwards: nothing was invalidated since, but its text is old. */
     dx_cache_invalidate_all(k);
     OK(dx_queries_p_open(q, "q", 1, NULL, 0, old));
     OK(dx_queries_register(q, "q", 1, "last", 4, NULL, 0));
@@ -666,7 +667,7 @@ DX_TEST(dt_2_dt_9_misses_and_failures_have_their_own_errors_and_are_not_kept)
     DX_CHECK_EQ(dx_queries_begin(q, "q", 1, NULL, 0, 5, call), DX_CACHE_COMPUTE);
     DX_CHECK_EQ(dx_queries_begin(q, "q", 1, NULL, 0, 5, other), DX_CACHE_WAIT);
     OK(dx_queries_fail(q, call, DX_QUERIES_EDATABASE, 5));
-    DX_CHECK_EQ(dx_queries_poll(q, 5, other), DX_QUERIES_EDATABASE); /* who waited learns it */
+    DX_CHECK_EQ(dx_queries_poll(q, 5, other), DX_QUERIES_EDATABASE); /* a waiting caller is told */
     dx_queries_end(q, call);
     dx_queries_end(q, other);
     DX_CHECK_EQ(dx_queries_get(q, "q", 1, &big, 1, 5, call), DX_CACHE_ETOOBIG);

@@ -1,4 +1,4 @@
-/* Devices for dx_cas.h beside it: memory, the one that gathers writes, the one that reads where the bytes are.
+/* Devices for dx_cas.h: the memory device, the write-combining device, the memory-mapped device.
    cc -std=c11 -O2 tests/layers/test_cas_devices.c -o build/test_cas_devices */
 #define _GNU_SOURCE 1
 #define DX_IMPLEMENTATION
@@ -13,7 +13,7 @@
 
 #define OK(call) DX_CHECK_EQ(call, DX_CAS_OK)
 
-/* A memory device that counts what it is asked for, and keeps what was synced. */
+/* A memory device that counts calls, and keeps a copy of the synced bytes. */
 typedef struct counted {
     dx_devices_memory memory;
     dx_cas_device inner;
@@ -78,7 +78,7 @@ static void open_on(dx_cas_store *s, dx_cas_device device, uint32_t durability)
     OK(dx_cas_open(s, &desc));
 }
 
-/* Whatever is done to it, it answers as the device behind it would by itself, which has the same bytes after a sync. */
+/* Whatever is done to it, it answers like the underlying device alone, which has the same bytes after a sync. */
 DX_PROPERTY(ca_1_gathered_writes_read_as_if_they_were_written, 400)
 {
     static uint8_t buffer[512], bytes[600], is[4096], want[4096], model_bytes[4096];
@@ -89,7 +89,7 @@ DX_PROPERTY(ca_1_gathered_writes_read_as_if_they_were_written, 400)
     for (uint64_t steps = dx_choose(c, 60); steps > 0; steps--) {
         uint64_t what = dx_choose(c, 9), size = dx_choose(c, dx_choose(c, 5) ? 60 : 600), at = dx_choose(c, 3000), a = 0, b = 0;
         size_t is_got = 0, want_got = 0;
-        if (what < 5 || at > model.size) at = model.size; /* most follow one another */
+        if (what < 5 || at > model.size) at = model.size; /* most are sequential */
         for (size_t i = 0; i < size; i++) bytes[i] = (uint8_t)(steps + i * 7);
         if (what < 7 && at + size <= sizeof model_bytes) {
             OK(g.write(g.user, at, bytes, (size_t)size));
@@ -130,7 +130,7 @@ DX_TEST(ca_1_a_commit_of_many_puts_is_one_write_and_one_sync)
         for (unsigned i = 0; i < 40; i++) {
             memset(bytes, (int)(i + 100 * round), sizeof bytes);
             OK(dx_cas_put(&s, bytes, sizeof bytes, &ids[i]));
-            OK(dx_cas_get(&s, &ids[i / 2], back, sizeof back, &size)); /* while it stands in the buffer */
+            OK(dx_cas_get(&s, &ids[i / 2], back, sizeof back, &size)); /* while it is in the buffer */
             DX_CHECK_EQ(back[0], i / 2 + 100 * round);
         }
         DX_CHECK_EQ(disk.writes, 0);
@@ -140,7 +140,7 @@ DX_TEST(ca_1_a_commit_of_many_puts_is_one_write_and_one_sync)
     }
     OK(dx_cas_verify(&s, NULL, NULL, NULL));
     dx_cas_close(&s);
-    open_on(&reader, gather.inner, DX_CAS_FULL_ONCE); /* the device by itself has it all */
+    open_on(&reader, gather.inner, DX_CAS_FULL_ONCE); /* the underlying device alone has everything */
     OK(dx_cas_verify(&reader, NULL, NULL, NULL));
     for (unsigned i = 0; i < 40; i++) OK(dx_cas_get(&reader, &ids[i], back, sizeof back, &size));
 }
@@ -197,11 +197,11 @@ DX_TEST(ca_1_a_full_device_behind_the_buffer_loses_nothing)
         OK(dx_cas_get(&s, &ids[i], back, sizeof back, &size));
         DX_CHECK_EQ(back[0], i);
     }
-    disk.memory.capacity = sizeof disk.bytes; /* room again: it all goes down */
+    disk.memory.capacity = sizeof disk.bytes; /* room again: the buffer is written */
     OK(dx_cas_put(&s, bytes, sizeof bytes, &ids[count]));
     OK(dx_cas_commit(&s));
     OK(dx_cas_verify(&s, NULL, NULL, NULL));
-    disk.fail = (unsigned)-DX_CAS_ESYS; /* a write that fails at the commit is the commit's error */
+    disk.fail = (unsigned)-DX_CAS_ESYS; /* a write that fails in the commit is the commit's error */
     OK(dx_cas_put(&s, "more", 4, NULL));
     DX_CHECK_EQ(dx_cas_commit(&s), DX_CAS_ESYS);
     DX_CHECK_EQ(dx_cas_put(&s, "again", 5, NULL), DX_CAS_EFAILED);
@@ -211,7 +211,7 @@ DX_TEST(ca_1_a_full_device_behind_the_buffer_loses_nothing)
     for (unsigned i = 0; i <= count; i++) OK(dx_cas_has(&s, &ids[i]));
 }
 
-/* As the device behind it by itself, wherever the view ends. */
+/* Like the underlying device alone, wherever the view ends. */
 DX_PROPERTY(ca_1_a_view_reads_as_the_device_behind_it, 400)
 {
     static uint8_t data[4096], one[4096], two[4096];
@@ -270,12 +270,12 @@ DX_TEST(ca_2_a_get_from_a_mapped_file_calls_no_device_and_is_still_checked)
     DX_CHECK(map != MAP_FAILED);
     view.bytes = map;
     view.size = size;
-    view.inner.read = NULL; /* calling it would end the test */
+    view.inner.read = NULL; /* a call would crash the test */
     for (size_t k = 0; k < 20; k++) {
         OK(dx_cas_get(&s, &ids[k], back, sizeof back, &got));
         DX_CHECK(got == sizeof back && back[0] == k && back[2999] == k);
     }
-    for (long at = 100; at < (long)size; at += 500) { /* damage shows through the mapping */
+    for (long at = 100; at < (long)size; at += 500) { /* damage is visible through the mapping */
         fseek(f, at, SEEK_SET);
         fputc(0xee, f);
     }

@@ -128,14 +128,14 @@ DX_TEST(ca_2_sha256_at_once_is_sha256_in_pieces)
         DX_CHECK(dx_sha256_equal(once, pieces, 32));
     }
     DX_CHECK(dx_sha256_equal(NULL, NULL, 0));
-    for (size_t bit = 0; bit < 256; bit++) { /* any one bit makes the difference */
+    for (size_t bit = 0; bit < 256; bit++) { /* every single bit matters */
         memcpy(pieces, once, 32);
         pieces[bit / 8] ^= (uint8_t)(1 << bit % 8);
         DX_CHECK(!dx_sha256_equal(once, pieces, 32));
     }
 }
 
-/* RFC 2104: a short key, an empty one too, is that with zeros behind it, and a long one is its hash. */
+/* RFC 2104: a short key, also an empty one, is padded with zeros; a long one is replaced by its hash. */
 DX_TEST(ca_2_hmac_sha256_of_keys_of_every_size)
 {
     uint8_t key[200], padded[64], mac[32], want[32];
@@ -150,7 +150,7 @@ DX_TEST(ca_2_hmac_sha256_of_keys_of_every_size)
     }
 }
 
-/* What the processor's instructions compute is what the portable code computes, at every size and split. */
+/* The processor's instructions give the same result as the portable code, at every size and split. */
 DX_PROPERTY(ca_2_sha256_every_split_and_both_codes, 300)
 {
     static uint8_t data[5000];
@@ -249,11 +249,11 @@ DX_TEST(ca_2_a_store_whose_ids_are_sha256)
     OK(dx_cas_compact_into(&s, &fresh));
     OK(dx_cas_verify(&fresh, NULL, NULL, NULL));
     dx_cas_hash("abc", 3, &id);
-    DX_CHECK_EQ(dx_cas_has(&fresh, &id), DX_CAS_ENOTFOUND); /* no name leads to it */
+    DX_CHECK_EQ(dx_cas_has(&fresh, &id), DX_CAS_ENOTFOUND); /* no name reaches it */
     dx_cas_close(&fresh);
     dx_cas_close(&s);
     size = m.size;
-    for (size_t at = 0; at < size; at += 13) { /* one commit, in one sync: it is there, or it is not, or it is named */
+    for (size_t at = 0; at < size; at += 13) { /* one commit in one sync: it is intact, missing, or reported */
         disk[at] ^= 0x10;
         int error = open_on(&s, &m, DX_CAS_READ, 0);
         if (error == DX_CAS_OK && s.tip_.sequence) DX_CHECK_EQ(dx_cas_verify(&s, NULL, NULL, NULL), DX_CAS_ECORRUPT);
@@ -276,7 +276,7 @@ DX_TEST(ca_2_a_store_of_another_hash_is_refused)
     DX_CHECK_EQ(open_on(&s, &m, DX_CAS_READ, 0), DX_CAS_ENOTSUP);
 }
 
-/* The id of a list node is no SHA-256 of what a blob could hold: HMAC's last step, with its bits turned over. */
+/* A list node's id is not the SHA-256 of any blob: the last step of HMAC, inverted. */
 DX_TEST(ca_2_ids_of_nodes_are_apart_from_ids_of_objects)
 {
     static const char context[] = "dx_cas v1 list node";
@@ -290,12 +290,12 @@ DX_TEST(ca_2_ids_of_nodes_are_apart_from_ids_of_objects)
     memset(block, 0x5c, 64);
     for (size_t i = 0; i + 1 < sizeof context; i++) block[i] ^= (uint8_t)context[i];
     dx_sha256_p_end(h.state_, h.block_, h.size_, block + 64);
-    dx_cas_hash(block, sizeof block, &blob); /* a blob that has the MAC for its id */
+    dx_cas_hash(block, sizeof block, &blob); /* a blob whose id is the MAC */
     DX_CHECK(dx_cas_id_equal(&blob, &mac));
     for (size_t i = 0; i < 32; i++) DX_CHECK_EQ(node.bytes[i] ^ mac.bytes[i], 0xff);
 }
 
-/* With SHA-256 the tree is that of RFC 6962; more of its vectors: tests/checks/rfc6962.sh. */
+/* With SHA-256, the tree is that of RFC 6962; more of its vectors: tests/checks/rfc6962.sh. */
 DX_TEST(mk_2_the_tree_of_rfc_6962)
 {
     dx_cas_id root, leaf;

@@ -1,4 +1,4 @@
-/* Tests of layers/dx_chunks.h. Names carry the requirement that they show. */
+/* Tests of layers/dx_chunks.h. Names carry the requirement that they verify. */
 #define DX_IMPLEMENTATION
 #include "../../layers/dx_chunks.h"
 #define DX_TEST_MAIN
@@ -7,7 +7,8 @@
 #define DOC "docs/formats/chunks.md"
 enum { BIG = 1 << 17 };
 
-/* A copy in memory of exactly this size, so that a read beyond it is caught. Freed at the next. */
+/* A copy in memory of exactly this size, so that a read beyond it is caught. The next call frees
+   it. */
 static uint8_t *exact(const void *bytes, size_t size)
 {
     static uint8_t *kept;
@@ -241,7 +242,7 @@ DX_TEST(sc_2_sc_10_sc_12_what_a_reader_refuses)
         DX_CHECK_EQ(got, !exists ? DX_CHUNKS_ECHUNKTYPE : type == 0xff ? 0 : 1);
         if (exists) continue;
         DX_CHECK_EQ(dx_chunks_code_of_error((int)got), 2);
-        DX_CHECK_EQ(dx_chunks_feed(&r, in, n), DX_CHUNKS_ECHUNKTYPE); /* errors stay */
+        DX_CHECK_EQ(dx_chunks_feed(&r, in, n), DX_CHUNKS_ECHUNKTYPE); /* errors are permanent */
         DX_CHECK_EQ(dx_chunks_finish(&r), DX_CHUNKS_ECHUNKTYPE);
     }
     static const uint32_t lengths[] = {0,  1,   63,  64,    65,          99,
@@ -438,7 +439,7 @@ DX_TEST(w_11_sc_5_poll_is_first_in_first_out_without_copies)
     }
     DX_CHECK_EQ(count, 5000);
     DX_CHECK(r.finished);
-    DX_CHECK_EQ(left, 4); /* what follows is left to the caller */
+    DX_CHECK_EQ(left, 4); /* the following bytes are left to the caller */
     DX_CHECK_MEM(p, "tail", 4);
 }
 
@@ -551,7 +552,7 @@ DX_TEST(sc_4_every_single_bit_flip_is_survived)
         dx_chunks_reader_init(&r, &rd);
         int64_t got = dx_chunks_feed(&r, exact(bad, n), n);
         bool ended = got >= 0 && !dx_chunks_finish(&r) && !dx_chunks_finish_dispatch(&d);
-        /* Only the hash and the bodies of Layout and Wasm can change unseen. */
+        /* Only the hash and the bodies of Layout and Wasm can change undetected. */
         size_t byte = bit / 8;
         bool free_bytes = (byte >= 21 && byte < 53) || (byte >= 74 && byte < 77) ||
                           (byte >= 87 && byte < 91);
@@ -600,7 +601,7 @@ DX_TEST(vectors_of_the_document_are_what_the_writer_of_chunks_writes)
     DX_CHECK_MEM(memory, want, out.size);
 }
 
-/* With every capacity below what it needs, nothing at all is written. */
+/* With any capacity below its need, a writer writes nothing. */
 DX_TEST(w_37_sc_9_writers_are_all_or_nothing)
 {
     const dx_chunks_parts parts = some_parts();

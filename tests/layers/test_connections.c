@@ -21,7 +21,8 @@ static uint64_t started(const dx_reactor *r)
 }
 
 /* >>world --------------------------------------------------------------
-   A set of connections that answers what comes, and notes what it was told. */
+
+   A set of connections that answers incoming data and logs its callbacks. */
 typedef struct world {
     loop l;
     dx_peers s;
@@ -30,11 +31,11 @@ typedef struct world {
     int      listening;
     uint32_t opened, closed, drained, ends;
     int32_t  reason; /* the last */
-    dx_peers_id id; /* the last that was opened */
+    dx_peers_id id; /* of the last opened connection */
     uint64_t bytes;
-    uint32_t whole;  /* bytes of a message; 0: whatever comes is consumed */
+    uint32_t whole;  /* the size of a message; 0: consume everything */
     bool     silent; /* answers nothing */
-    bool     keeps;  /* its side open when the peer's has ended */
+    bool     keeps;  /* stays half-open when the peer has ended */
 } world;
 
 static void note_opened(dx_peers *s, dx_peers_id id)
@@ -137,7 +138,7 @@ static void turn(world *w, int times)
         }                                                                  \
     } while (0)
 
-/* What there is; -1: nothing; 0: the end. */
+/* Read without waiting. -1: nothing; 0: the end. */
 static ssize_t look(int fd, void *out, size_t size)
 {
     return recv(fd, out, size, MSG_DONTWAIT);
@@ -148,7 +149,7 @@ static uint8_t pattern(uint64_t i)
     return (uint8_t)(i * 31 + (i >> 8) * 7 + (i >> 16));
 }
 
-/* Read until the end, turning meanwhile; every byte is checked. */
+/* Read until the end, running the loop meanwhile; every byte is checked. */
 static uint64_t read_all(world *w, int fd)
 {
     static uint8_t got[65536];
@@ -169,7 +170,7 @@ static void fill(uint8_t *out, size_t size, uint64_t at)
 }
 
 /* >>life --------------------------------------------------------------- */
-/* What dx_peers_unused() names may be overwritten: nobody reads it again. */
+/* Memory reported by dx_peers_unused() may be overwritten: it is never read again. */
 EVERY(memory_of_blocks_is_given_back_between_rushes)
 {
     static uint8_t sent[30000];
@@ -231,7 +232,7 @@ EVERY(sizes_limits_and_bad_arguments)
     DX_CHECK_EQ(dx_peers_reserve(&w.s, UINT64_MAX, 1, &out), DX_PEERS_ENOTFOUND);
     DX_CHECK_EQ(dx_peers_close(NULL, 1, true), DX_PEERS_EINVAL);
     world_close(&w);
-    w.l.desc.buffer_count = 0; /* a reactor without a pool has no connections */
+    w.l.desc.buffer_count = 0; /* a reactor without a pool cannot have connections */
     loop_open(&w.l, backend);
     d = w.d;
     DX_CHECK_EQ(dx_peers_open(&w.s, &w.l.r, &d), DX_PEERS_EINVAL);
@@ -255,7 +256,7 @@ EVERY(answers_come_back_whatever_the_pieces)
     world w = {0};
     uint8_t out[3000], in[3000];
     int fd;
-    w.whole = 5; /* what does not make five bytes is kept */
+    w.whole = 5; /* fewer than five bytes are kept */
     world_open(&w, backend);
     fill(out, sizeof out, 0);
     fd = dial(&w);
@@ -299,7 +300,7 @@ EVERY(half_close_goes_on_in_the_other_direction)
         if (error) {
             uint8_t got[65536];
             ssize_t n = recv(fd, got, sizeof got, MSG_DONTWAIT | MSG_PEEK);
-            if (n > 0) break; /* enough is on its way */
+            if (n > 0) break; /* enough is in flight */
             turn(&w, 1);
         }
     }
@@ -367,7 +368,7 @@ EVERY(a_slow_reader_stops_the_receiving_and_loses_nothing)
     world_close(&w);
 }
 
-/* Many that do not read have half of the blocks and half of the rest ...; one that does is served. */
+/* Many peers that do not read get half of the blocks, then half of the rest ...; one that reads is served. */
 EVERY(slow_readers_leave_blocks_for_the_others)
 {
     world w = {0};
@@ -440,8 +441,8 @@ EVERY(what_is_produced_in_one_batch_is_one_send)
     DX_CHECK_EQ(w.reason, -ECANCELED);
 }
 
-/* Room that is reserved and not needed leaves nothing behind: no block, and no send of nothing. The program asks for
-   some behind the last output, then for more than there is, so that drained is called when that output has gone. */
+/* A reservation that is not used leaves nothing: no block, and no empty send. The program reserves after the last
+   output, then more than there is, so that drained is called once that output has been sent. */
 static void want_nothing(dx_peers *s, dx_peers_id id)
 {
     world *w = (world *)s->desc.user;
@@ -500,7 +501,7 @@ EVERY(a_message_that_never_ends_is_refused)
     world_close(&w);
 }
 
-/* One that fits into a block comes whole, although it came in pieces and lies across blocks. */
+/* A message that fits into a block is delivered whole, although it arrived in pieces and spans blocks. */
 EVERY(a_message_as_long_as_a_block_comes_whole)
 {
     world w = {0};
@@ -607,7 +608,7 @@ EVERY(a_handle_used_after_close)
         DX_CHECK(dx_peers_data(&w.s, old) == NULL);
         DX_CHECK_EQ(w.reason, 0);
         shut(fd);
-        fd = dial(&w); /* takes the same place, by another name */
+        fd = dial(&w); /* takes the same slot, under another id */
         UNTIL(w.opened == i + 1);
         DX_CHECK((uint32_t)w.id == (uint32_t)old && w.id != old);
         DX_CHECK_EQ(dx_peers_send(&w.s, old, "x", 1), DX_PEERS_ENOTFOUND);
@@ -619,7 +620,7 @@ EVERY(a_handle_used_after_close)
     world_close(&w);
 }
 
-/* Inside every function a connection may be closed. */
+/* Any callback may close a connection. */
 static int close_in;
 static void close_opened(dx_peers *s, dx_peers_id id)
 {
@@ -689,7 +690,7 @@ EVERY(e_16_no_descriptors_left)
     DX_CHECK_EQ(opened, 2);
     DX_CHECK_EQ(w.opened, opened);
     DX_CHECK(waits < 300); /* it does not spin */
-    UNTIL(w.opened == 6);  /* it tries again by itself */
+    UNTIL(w.opened == 6);  /* it retries by itself */
     DX_CHECK_EQ(w.s.refused, 0);
     for (int i = 0; i < 6; i++) shut(fds[i]);
     UNTIL(w.closed == 6);
@@ -718,7 +719,7 @@ EVERY(accepting_pauses_at_connections_max)
     world_close(&w);
 }
 
-/* More than there is room for, all at once: each has its turn, and none is refused. */
+/* More than there is room for, all at once: each gets its turn, and none is refused. */
 EVERY(a_burst_of_connections_waits_for_its_turn)
 {
     enum { BURST = 100 };
@@ -730,14 +731,14 @@ EVERY(a_burst_of_connections_waits_for_its_turn)
     for (int i = 0; i < BURST; i++) {
         UNTIL(w.opened > (unsigned)i);
         DX_CHECK(w.s.count <= 8);
-        shut(fds[i]); /* they are accepted in their order */
+        shut(fds[i]); /* they are accepted in order */
     }
     UNTIL(w.closed == BURST);
     DX_CHECK(w.opened == BURST && w.s.refused == 0);
     world_close(&w);
 }
 
-/* A program without a standard input gives number 0 to the first peer. */
+/* Without standard input, the first peer gets descriptor 0. */
 EVERY(a_peer_may_have_descriptor_0)
 {
     world w = {0};
@@ -763,8 +764,8 @@ EVERY(a_peer_may_have_descriptor_0)
     world_close(&w);
 }
 
-/* While accepting pauses, and nobody else has an operation, the program takes every one that there is. When the peer
-   has gone the next one comes all the same. */
+/* While accepting pauses and nothing else needs an operation, the program uses up all of them. When the peer has gone,
+   the next one is accepted all the same. */
 EVERY(accepting_goes_on_when_others_have_all_operations)
 {
     enum { ALL = 4 };
@@ -784,7 +785,7 @@ EVERY(accepting_goes_on_when_others_have_all_operations)
             dx_reactor_op_init(&timers[taken], NULL, NULL);
             if (dx_reactor_timer(&w.l.r, &timers[taken], 3600 * S) != 0) break;
         }
-        DX_CHECK_EQ(taken, ALL - 1); /* one is kept to accept with */
+        DX_CHECK_EQ(taken, ALL - 1); /* one is reserved for accepting */
         DX_CHECK_EQ(dx_peers_close(&w.s, w.id, true), 0);
         UNTIL(w.closed == 2 * (uint32_t)round + 1);
         turn(&w, 3);
@@ -801,7 +802,7 @@ EVERY(accepting_goes_on_when_others_have_all_operations)
     world_close(&w);
 }
 
-/* The same while more is being closed than there are operations, between the last accept and its end. */
+/* The same with more closes in progress than operations, between the last accept and its end. */
 enum { CLOSES = 6 };
 static dx_op closes[CLOSES];
 static void close_many(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
@@ -836,7 +837,7 @@ EVERY(accepting_goes_on_behind_closes_of_the_program)
     world_close(&w);
 }
 
-/* What keeps dx_peers_listen() from accepting is its result, and it may be called again. */
+/* dx_peers_listen() returns the error that keeps it from accepting, and may be called again. */
 EVERY(listening_says_that_there_is_no_operation)
 {
     world w = {0};
@@ -864,7 +865,7 @@ EVERY(listening_says_that_there_is_no_operation)
     world_close(&w);
 }
 
-/* A reactor that is being closed accepts no more. */
+/* A reactor that is closing accepts no more. */
 static int listen_error;
 static void listen_late(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
 {
@@ -889,7 +890,7 @@ EVERY(listening_while_the_reactor_is_closed)
 }
 
 /* >>time --------------------------------------------------------------- */
-/* False: the machine was away for so long that the busy one may have looked idle. */
+/* False: the machine stalled so long that the busy connection may have looked idle. */
 static bool idle_and_busy(int backend, uint64_t limit)
 {
     world w = {0};
@@ -903,7 +904,7 @@ static bool idle_and_busy(int backend, uint64_t limit)
     UNTIL(w.opened == 1);
     begin = now_ns();
     idle = dial(&w);
-    /* Ticks are counted, not time: where they come late, the idle one ends late. */
+    /* Timeouts count ticks, not time: if ticks are late, the idle connection ends late. */
     while (now_ns() < begin + 5 * limit || (!w.closed && now_ns() < begin + LONG)) {
         if (send(busy, "tick", 4, MSG_NOSIGNAL) < 0) break;
         turn(&w, 2);
@@ -925,7 +926,7 @@ static bool idle_and_busy(int backend, uint64_t limit)
     DX_CHECK_EQ(look(idle, back, 1), 0);
     UNTIL(w.closed == 2);
     DX_CHECK_EQ(w.reason, -ETIMEDOUT);
-    UNTIL(dx_reactor_pending(&w.l.r) == 1); /* nobody is there: no clock runs, only the accept */
+    UNTIL(dx_reactor_pending(&w.l.r) == 1); /* without peers no timer runs, only the accept */
     world_close(&w);
     return true;
 }
@@ -935,7 +936,7 @@ EVERY(idle_connections_are_closed_and_busy_ones_are_not)
     uint64_t limit = 80 * MS;
     while (!idle_and_busy(backend, limit)) {
         limit *= 2;
-        DX_CHECK(limit < 20 * S); /* a busy one that does look idle */
+        DX_CHECK(limit < 20 * S); /* a busy connection that looked idle */
         clean();
     }
 }
@@ -962,7 +963,7 @@ EVERY(a_peer_that_does_not_end_is_closed_after_a_while)
     world_close(&w);
 }
 
-/* False: the machine was away for so long that the output could not be finished. */
+/* False: the machine stalled so long that the output could not be finished. */
 static bool drain_and_close(int backend, uint64_t limit)
 {
     world w = {0};
@@ -991,7 +992,7 @@ static bool drain_and_close(int backend, uint64_t limit)
     DX_CHECK_EQ(got, sizeof data);
     DX_CHECK_EQ(w.closed, 1);
     DX_CHECK_EQ(w.reason, 0);
-    dial(&w); /* the system takes it, nobody else does */
+    dial(&w); /* accepted by the system only */
     UNTIL(w.closed == 2);
     DX_CHECK_EQ(w.reason, -ETIMEDOUT);
     DX_CHECK(now_ns() >= begin + limit);
@@ -1007,7 +1008,7 @@ EVERY(draining_finishes_the_output_then_closes_the_rest)
     uint64_t limit = 300 * MS;
     while (!drain_and_close(backend, limit)) {
         limit *= 2;
-        DX_CHECK(limit < 40 * S); /* output that is not finished */
+        DX_CHECK(limit < 40 * S); /* unfinished output */
         clean();
     }
 }
@@ -1064,8 +1065,8 @@ EVERY(a_peer_that_is_held_gets_nothing_until_it_is_let_go)
     DX_CHECK_EQ(send(fd, "hello", 5, 0), 5);
     DX_CHECK_EQ(shutdown(fd, SHUT_WR), 0);
     turn(&w, 10);
-    DX_CHECK(w.bytes == 0 && w.ends == 0); /* nor does it hear of the end */
-    DX_CHECK_EQ(dx_peers_send(&w.s, w.id, "out", 3), 0); /* while its output goes on */
+    DX_CHECK(w.bytes == 0 && w.ends == 0); /* and it is not told of the end */
+    DX_CHECK_EQ(dx_peers_send(&w.s, w.id, "out", 3), 0); /* while its output continues */
     UNTIL(look(fd, back, sizeof back) == 3);
     DX_CHECK_EQ(dx_peers_hold(&w.s, w.id, false), 0);
     UNTIL(w.closed == 1);
@@ -1094,7 +1095,7 @@ EVERY(listening_ends_and_those_that_are_open_go_on)
     world_close(&w);
 }
 
-/* dx_reactor_close() with everything under way: each is told, each descriptor is closed. */
+/* dx_reactor_close() with everything in progress: each program callback runs, each descriptor is closed. */
 EVERY(the_reactor_is_closed_with_connections_open)
 {
     world w = {0};
@@ -1118,7 +1119,7 @@ EVERY(the_reactor_is_closed_with_connections_open)
     (void)end;
 }
 
-/* The same while peers wait for nothing but the program: those that are held, and those that have ended and are kept. */
+/* The same while peers wait only for the program: those on hold, and those that have ended and are kept. */
 EVERY(the_reactor_is_closed_while_peers_wait_for_the_program)
 {
     world w = {0};
@@ -1143,14 +1144,14 @@ EVERY(the_reactor_is_closed_while_peers_wait_for_the_program)
     }
 }
 
-/* More peers than operations: those for whom there is none are closed, although a close is one, too. */
+/* More peers than operations: those without one are closed, although a close needs one, too. */
 EVERY(e_05_no_operation_for_a_peer_closes_it_and_the_others_go_on)
 {
     enum { FIT = 5, CAME = 9 };
     world w = {0};
     char back[8];
     int fds[CAME];
-    w.l.desc.pending_max = 1 + FIT; /* an accept, and a receive for each */
+    w.l.desc.pending_max = 1 + FIT; /* an accept, and one receive each */
     w.d.peers_max = CAME;
     w.d.block_count = 16;
     world_open(&w, backend);
@@ -1174,7 +1175,7 @@ EVERY(re_6_nothing_is_allocated_and_an_idle_connection_is_small)
     char back[64];
     struct mallinfo2 before, after;
     DX_CHECK(sizeof(dx_peers_p_peer) <= 80 && sizeof(dx_reactor_p_fd) <= 40);
-    DX_CHECK(sizeof(dx_peers_p_peer) + sizeof(dx_reactor_p_fd) + 8 <= 128); /* 4 to 8 for finding it */
+    DX_CHECK(sizeof(dx_peers_p_peer) + sizeof(dx_reactor_p_fd) + 8 <= 128); /* 4 to 8 for looking it up */
     world_open(&w, backend);
     dx_reactor_run_once(&w.l.r, 0);
     before = mallinfo2();
@@ -1195,12 +1196,12 @@ EVERY(re_6_nothing_is_allocated_and_an_idle_connection_is_small)
     DX_CHECK_EQ(after.uordblks, before.uordblks);
     DX_CHECK_EQ(after.hblkhd, before.hblkhd);
     DX_CHECK_EQ(w.opened, 640);
-    DX_CHECK_EQ(w.s.peers_used_ <= 32, true); /* places are used again, memory stays untouched */
+    DX_CHECK_EQ(w.s.peers_used_ <= 32, true); /* slots are reused, the memory stays untouched */
     DX_CHECK(w.s.blocks_used_ <= 33);
     world_close(&w);
 }
 
-/* Of 200 that ask again as soon as they are answered nobody gets much more than another. */
+/* Of 200 that ask again as soon as they are answered, none gets much more than another. */
 EVERY(e_07_many_at_once_are_served_alike)
 {
     enum { MANY = 200 };
@@ -1235,8 +1236,9 @@ EVERY(e_07_many_at_once_are_served_alike)
 }
 
 /* >>model --------------------------------------------------------------
-   Two sets on one reactor, one connects to the other, which sends everything back and consumes in
-   odd pieces. Random sends, ends, closes, and on the simulated system faults. Both keep a ledger. */
+
+   Two sets on one reactor: one connects to the other, which echoes everything and consumes in odd pieces. Random sends,
+   ends and closes, and faults on the simulated system. Both keep a ledger. */
 enum { MOST = 12 };
 typedef struct talk { /* the connecting end */
     dx_peers_id id;
@@ -1250,15 +1252,15 @@ static struct model {
     dx_peers server, client;
     talk     talks[MOST];
     uint32_t opened, closed, dialled, hung;
-    uint32_t lacking; /* conversations that ended well, and bytes were missing */
-    uint32_t cut; /* by the server, before all was answered: then an end says nothing */
+    uint32_t lacking; /* conversations that ended well, but with bytes missing */
+    uint32_t cut; /* closed by the server before all was answered: then an end proves nothing */
     uint64_t random, moved, whole;
     bool     faults;
-    bool     keeps; /* the connecting end stays when the other has ended */
-    bool     calm;  /* all comes to its end */
-    bool     cut_short; /* the reactor is closed in the middle of it, and may have too few operations */
-    bool     scarce; /* few operations, and few peers at the server: all have their turn in the end */
-    bool     evicts; /* the server closes others from its callbacks */
+    bool     keeps; /* the connecting end stays open when the other has ended */
+    bool     calm;  /* everything finishes */
+    bool     cut_short; /* the reactor is closed midway, and may have too few operations */
+    bool     scarce; /* few operations, and few peers at the server: all get their turn in the end */
+    bool     evicts; /* the server's callbacks close other connections */
     uint32_t server_max;
 } m;
 
@@ -1267,7 +1269,7 @@ static uint32_t some_number(uint32_t below)
     return dx_test_below(&m.random, below);
 }
 
-/* Memory that no peer has may be overwritten at any time. */
+/* Memory without a peer may be overwritten at any time. */
 static void model_overwrite(dx_peers *s)
 {
     void *memory;
@@ -1275,7 +1277,7 @@ static void model_overwrite(dx_peers *s)
     if (dx_peers_unused(s, &memory, &size)) memset(memory, 0xa5, size);
 }
 
-/* Reserve, and commit nothing: that changes nothing. Perhaps another peer has to leave meanwhile. */
+/* Reserve and commit nothing, which changes nothing. Another peer may have to close meanwhile. */
 static void model_disturb(dx_peers *s, dx_peers_id id)
 {
     uint8_t *out;
@@ -1300,7 +1302,7 @@ static void model_opened(dx_peers *s, dx_peers_id id)
     model_disturb(s, id);
 }
 
-/* Send through a reserved block, where the bytes fit into one, or a copy. */
+/* Send through a reserved block if the bytes fit into one, or as a copy. */
 static int model_send(dx_peers *s, dx_peers_id id, const uint8_t *bytes, uint32_t size)
 {
     uint8_t *out;
@@ -1356,7 +1358,7 @@ static void model_hung_up(dx_peers *s, dx_peers_id id, int32_t reason)
 {
     talk *t = (talk *)(uintptr_t)*dx_peers_data(s, id);
     DX_CHECK(t->live && t->id == id);
-    if (reason == 0 && t->ended && t->finished) { /* a whole conversation */
+    if (reason == 0 && t->ended && t->finished) { /* a complete conversation */
         m.lacking += t->back != t->sent;
         m.whole += t->back == t->sent;
     }
@@ -1420,7 +1422,7 @@ static void model_set(dx_peers *s, bool server, uint64_t idle_ns)
     DX_CHECK_EQ(dx_peers_open(s, &m.r, &d), 0);
 }
 
-/* Nobody holds or keeps anything any more, and all say that they have ended. */
+/* Release all holds, and let all ends finish. */
 static void model_settle(void)
 {
     m.calm = true;
@@ -1474,7 +1476,7 @@ static void model_run(int backend, dx_reactor_sim *sim, uint32_t acts, uint64_t 
     if (!m.cut_short) {
         model_settle();
         for (int i = 0; i < 20000 && m.client.count; i++) dx_reactor_run_once(&m.r, sim ? (int64_t)S : (int64_t)MS);
-        DX_CHECK_EQ(m.client.count, 0); /* each conversation has an end */
+        DX_CHECK_EQ(m.client.count, 0); /* each conversation has ended */
     }
     DX_CHECK_EQ(dx_reactor_close(&m.r), 0);
     DX_CHECK_EQ(m.client.count, 0);

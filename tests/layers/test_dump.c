@@ -34,7 +34,7 @@ DX_TEST(st_17_tp_9_dump_and_describe_say_what_there_is)
     DX_CHECK_EQ(dx_dump_record(order_type(), order_any(&v), text, sizeof text, &n), 0);
     DX_CHECK_EQ(n, sizeof expected - 1);
     DX_CHECK_MEM(text, expected, n);
-    for (size_t room = 0; room < n; room++) { /* what has no room is counted and written nowhere */
+    for (size_t room = 0; room < n; room++) { /* output beyond the room is counted, but not written */
         char *exact = malloc(room + 1);
         size_t all = 0;
         DX_CHECK_EQ(dx_dump_record(order_type(), order_any(&v), exact, room, &all), DX_DUMP_ENOSPACE);
@@ -52,7 +52,7 @@ DX_TEST(st_17_tp_9_dump_and_describe_say_what_there_is)
     DX_CHECK_EQ(dx_dump_schema(point_type(), NULL, 1, &n), DX_DUMP_EINVAL);
 }
 
-/* Digits that read back as the same number, and no fewer do. */
+/* Digits that read back as the same number; fewer do not. */
 DX_PROPERTY(tp_9_numbers_have_their_shortest_digits, 3000)
 {
     uint8_t buf[64];
@@ -79,7 +79,7 @@ DX_PROPERTY(tp_9_numbers_have_their_shortest_digits, 3000)
         snprintf(other, sizeof other, "%.*e", digits - 1, x);
         if (strtod(other, NULL) != x) continue;
         for (char *p = text + 5; *p && *p != ',' && *p != 'e'; p++) ours += *p >= '0' && *p <= '9';
-        if (!strchr(text, 'e')) break; /* zeros before the first digit and behind the last */
+        if (!strchr(text, 'e')) break; /* zeros before the first digit and after the last */
         DX_CHECK(ours <= (size_t)digits);
         break;
     }
@@ -143,7 +143,7 @@ static void check_point(double x, const char *want)
     DX_CHECK_EQ(text[5 + strlen(want)], ',');
 }
 
-/* Where plain notation ends on both sides, both ends of the format, neighbours of a power of two. */
+/* The ends of plain notation on both sides, both ends of the format, neighbours of a power of two. */
 DX_TEST(tp_9_numbers_as_ecmascript_writes_them)
 {
     check_point(0, "0");
@@ -188,7 +188,7 @@ static void check_part(float x, const char *want)
     DX_CHECK_EQ(part[7 + strlen(want)], ',');
 }
 
-/* Decimal numbers exactly between two of the format read back as the even one, so they may stand for it. */
+/* Decimal numbers exactly between two binary ones read back as the even one, so they may represent it. */
 DX_TEST(tp_9_ties_belong_to_the_even_number)
 {
     check_point(1e23, "1e+23");
@@ -198,7 +198,7 @@ DX_TEST(tp_9_ties_belong_to_the_even_number)
     check_part(3.4366717e10f, "34366720000");
 }
 
-/* Every power of two of f32 and its neighbours: nine digits at most, and they read back. */
+/* Every power of two of f32 and its neighbours: at most nine digits, and they read back. */
 DX_TEST(tp_9_powers_of_two_of_f32)
 {
     for (uint32_t exponent = 1; exponent < 255; exponent++)
@@ -224,7 +224,7 @@ DX_TEST(tp_9_powers_of_two_of_f32)
         }
 }
 
-/* What stands in a name is data: quotes, backslashes and control characters are escaped, the rest is not. */
+/* A name's content is data: quotes, backslashes and control characters are escaped, nothing else. */
 DX_TEST(tp_9_text_is_escaped)
 {
     static const char name[] = "\"\\\n\x1f\x7f /\xc3\xa9";
@@ -243,7 +243,7 @@ DX_TEST(tp_9_text_is_escaped)
     DX_CHECK_MEM(text + length - (sizeof want - 1), want, sizeof want - 1);
 }
 
-/* References that change after open lead to an error, not outside. */
+/* References that change after open lead to an error, never out of bounds. */
 DX_TEST(tp_9_a_record_that_changed_since_open)
 {
     uint8_t bytes[512];
@@ -252,7 +252,7 @@ DX_TEST(tp_9_a_record_that_changed_since_open)
     size_t refused = 0;
     order_view v;
     DX_CHECK_EQ(order_open(&v, bytes, size), DX_TELEPORT_OK);
-    for (size_t at = 32; at + 4 <= size; at += 4) { /* behind the header of version 2 */
+    for (size_t at = 32; at + 4 <= size; at += 4) { /* after the header of version 2 */
         uint8_t *exact = malloc(size);
         int error;
         memcpy(exact, bytes, size);

@@ -48,7 +48,7 @@ static void fill(uint8_t *p, size_t size, uint64_t seed)
     }
 }
 
-/* Encode at one side, decode at the other, compare; the record's size. */
+/* Encode on one side, decode on the other, compare; returns the record's size. */
 static size_t pass(side *from, side *to, uint64_t key, uint64_t now, const uint8_t *p, size_t size, uint8_t *record, size_t capacity)
 {
     size_t record_size = 0, got = 0;
@@ -133,12 +133,12 @@ DX_TEST(hd_5_hd_10_w_53_records_say_what_they_are)
     open_side(&a, 65536, 0);
     open_side(&b, 65536, 0);
     fill(one, 300, 1);
-    size_t size = pass(&a, &b, 1, 0, one, 300, record, sizeof record); /* small: as it is */
+    size_t size = pass(&a, &b, 1, 0, one, 300, record, sizeof record); /* small: stored uncompressed */
     DX_CHECK_EQ(dx_hde_info(record, size, &r), 0);
     DX_CHECK(r.kind == 1 && r.coding == DX_HDE_PLAIN && r.keep && r.state_size == 300 && size == 300 + 12 + 5 + 32);
     dx_patch_hash(one, 300, hash);
     DX_CHECK_MEM(hash, r.hash, 32);
-    for (size_t i = 0; i < 50000; i++) two[i] = (uint8_t)dx_test_random(&seed); /* what does not shrink: as it is */
+    for (size_t i = 0; i < 50000; i++) two[i] = (uint8_t)dx_test_random(&seed); /* incompressible: stored uncompressed */
     size = pass(&a, &b, 2, 0, two, 50000, record, sizeof record);
     DX_CHECK_EQ(size, 50000 + 12 + 7 + 32);
     two[777] ^= 1;
@@ -215,14 +215,14 @@ DX_TEST(hd_14_w_55_baselines_are_copies)
     open_side(&b, 65536, 0);
     fill(one, 30000, 2);
     pass(&a, &b, 1, 0, one, 30000, record, sizeof record);
-    memset(one, 255, 20000); /* the caller's buffer goes on */
+    memset(one, 255, 20000); /* the caller's buffer is reused */
     size_t size = pass(&a, &b, 1, 0, one, 30000, record, sizeof record);
     DX_CHECK(record[4] == 2 && size < 1000);
     close_side(&a);
     close_side(&b);
 }
 
-/* Keys in parallel: each thread's share of the keys has an object of its own, and one lock where a key may come to any thread. */
+/* Keys in parallel: one object per thread for its share of the keys, and one lock if any thread may get any key. */
 enum { SHARES = 3 };
 typedef struct share {
     pthread_mutex_t lock;
@@ -359,7 +359,7 @@ static void seal(uint8_t *p, size_t size)
     dx_hde_p_store32(p + 8, dx_hde_p_crc32c(dx_hde_p_crc32c(0, p, 8), p + 12, size - 12));
 }
 
-/* Damage under a right checksum: an error, or the very state. Nothing is kept of what was refused. */
+/* Damage with a valid checksum: an error, or the exact state. A refused record changes nothing. */
 DX_PROPERTY(w_57_invented_records_are_refused_or_harmless, 500)
 {
     side a = {0}, b = {0};
@@ -384,7 +384,7 @@ DX_PROPERTY(w_57_invented_records_are_refused_or_harmless, 500)
     close_side(&b);
 }
 
-/* A record of these fields with a right checksum. */
+/* A record of these fields with a valid checksum. */
 static size_t forge(uint8_t *p, int kind, int coding, uint64_t state_size, const uint8_t *body, size_t body_size)
 {
     dx_hde_record r;
@@ -415,7 +415,7 @@ DX_TEST(w_57_declared_sizes_are_limits)
     close_side(&b);
 }
 
-/* Histories of several keys with losses, late records and time: whatever is decoded is what was encoded. */
+/* Histories of several keys with losses, late records and time: every decoded state equals the encoded one. */
 DX_PROPERTY(hd_15_random_histories_are_lossless, 100)
 {
     static uint8_t model[3][20000];
@@ -551,7 +551,7 @@ DX_TEST(hd_13_figures)
     close_side(&b);
 }
 
-/* Blocks that are copied, added and modified; what is not worth it is sent whole. */
+/* Blocks that are copied, added and modified; if that saves too little, the state is sent whole. */
 DX_TEST(hd_16_copy_add_modify_of_blocks)
 {
     side a = {0}, b = {0};
@@ -566,7 +566,7 @@ DX_TEST(hd_16_copy_add_modify_of_blocks)
     size_t n = pass(&a, &b, 1, 0, two, 40960, record, sizeof record);
     DX_CHECK(record[4] == 2 && n < 4096 + 300);
     for (size_t i = 0; i < 40960; i++) two[i] = i % 10 < 8 ? (uint8_t)dx_test_random(&seed) : two[i];
-    n = pass(&a, &b, 1, 0, two, 40960, record, sizeof record); /* above 0.7 of it: whole, and the baseline from now on */
+    n = pass(&a, &b, 1, 0, two, 40960, record, sizeof record); /* above 0.7 of its size: sent whole, and a baseline from now on */
     DX_CHECK(record[4] == 1 || n < 40960);
     two[5] ^= 1;
     DX_CHECK(pass(&a, &b, 1, 0, two, 40960, record, sizeof record) < 40960);

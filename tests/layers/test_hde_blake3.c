@@ -1,4 +1,5 @@
-/* dx_hde.h behind dx_cas.h: it hashes pages by that one's vectors, and records name the same hashes as without.
+/* dx_hde.h included after dx_cas.h: it hashes pages with the vectors of dx_cas.h, and records contain the same
+   hashes as without.
    cc -std=c11 -g -O1 -fsanitize=address,undefined tests/layers/test_hde_blake3.c -o build/test_hde_blake3 */
 #define DX_CAS_STATIC
 #define DX_CAS_IMPLEMENTATION
@@ -16,7 +17,7 @@
 
 static uint8_t state[300000];
 
-/* Records of a state of this size, whole and then as a delta: each names what dx_cas.h says of it. */
+/* Records of a state of this size, whole and as a delta: each contains the hash that dx_cas.h computes. */
 static void check_size(dx_hde *h, uint64_t key, size_t size)
 {
     static uint8_t record[sizeof state + 4096], out[sizeof state];

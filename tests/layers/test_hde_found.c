@@ -1,4 +1,4 @@
-/* dx_hde.h over a line that loses records and takes its time: whoever says what it lacks gets it. */
+/* dx_hde.h over a line with loss and delay: a receiver that reports a gap catches up. */
 #define DX_IMPLEMENTATION
 #include "../../dx_patch.h"
 #include "../../layers/dx_hde.h"
@@ -20,7 +20,7 @@ static void open_side(dx_hde *h, unsigned side, bool rolling, uint32_t hash_size
     d.memory = memory[side];
     d.memory_size = sizeof memory[side];
     d.state_max = STATE;
-    d.chain_max = 1000; /* nothing but a nack brings a whole state */
+    d.chain_max = 1000; /* only a nack causes a whole state */
     d.rolling = rolling;
     d.hash_size = hash_size;
     DX_CHECK(dx_hde_memory_size(&d) <= sizeof memory[side]);
@@ -28,8 +28,8 @@ static void open_side(dx_hde *h, unsigned side, bool rolling, uint32_t hash_size
 }
 
 /* Records and nacks arrive `lag` steps after they were sent. Some of the first records are lost. Once the line is
-   good, the receiver is behind for as long as a nack and the whole state travel, and no longer; and the nacks of
-   what was under way bring no more whole states. */
+   good, the receiver lags for as long as a nack and the whole state travel, and no longer; and nacks for records
+   in flight cause no further whole states. */
 DX_PROPERTY(a_receiver_that_says_what_it_lacks_catches_up, 300)
 {
     static message records[STEPS], nacks[STEPS];
@@ -47,7 +47,7 @@ DX_PROPERTY(a_receiver_that_says_what_it_lacks_catches_up, 300)
         message *m = records + step;
         bool lost;
         size_t got;
-        state[step * 7] = (uint8_t)(2 + step); /* no state comes twice */
+        state[step * 7] = (uint8_t)(2 + step); /* no state repeats */
         DX_CHECK_EQ(dx_hde_encode(&a, 5, step, state, sizeof state, m->bytes, sizeof m->bytes, &m->size), 0);
         wholes += step > good_from && m->bytes[4] == DX_HDE_WHOLE;
         lost = step < good_from && dx_choose(c, 1);
@@ -66,5 +66,5 @@ DX_PROPERTY(a_receiver_that_says_what_it_lacks_catches_up, 300)
             DX_CHECK(error == 0 || error == DX_HDE_ENOTFOUND);
         }
     }
-    DX_CHECK(wholes <= 4); /* one is needed; others may look like a nack of the new ones, rarely */
+    DX_CHECK(wholes <= 4); /* one is needed; rarely, others look like a nack of the new ones */
 }

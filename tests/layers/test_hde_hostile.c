@@ -1,8 +1,8 @@
-/* layers/dx_hde.h against whoever made the record. Real records of every kind are changed and sealed again, and, where
-   what comes out has another hash than promised, sealed with that one. What must hold: the verdict and the state do not
-   depend on the decoder's own limits, what is accepted has the promised hash, a refused record changes nothing that is
-   kept, composing two records does what decoding both does. With -DDX_HDE_ZSTD -lzstd the same with zstd.
-   The properties are targets of tests/fuzz.sh; DX_TEST_RUNS=100 makes 10^5 runs. */
+/* layers/dx_hde.h with malicious records. Real records of every kind are modified and sealed again, and, if the result
+   has another hash than promised, sealed with that one. What must hold: result and state do not depend on the decoder's
+   own limits, an accepted state has the promised hash, a refused record changes no stored state, and composing two
+   records equals decoding both. With -DDX_HDE_ZSTD -lzstd the same with zstd. The properties are targets of
+   tests/fuzz.sh; DX_TEST_RUNS=100 makes 10^5 runs. */
 #define DX_IMPLEMENTATION
 #include "../../dx_patch.h"
 #include "../../layers/dx_hde.h"
@@ -17,7 +17,7 @@ typedef struct side {
     uint8_t *memory;
 } side;
 
-/* A sender, a receiver with just the room for such states, and one with room for much larger ones. */
+/* A sender, a receiver with just enough room for such states, and one with room for much larger ones. */
 static side sides[SIDES];
 static uint8_t old[STATE_MAX], now[STATE_MAX], record[RECORD_MAX], second[RECORD_MAX];
 static size_t record_size;
@@ -52,7 +52,7 @@ static uint8_t *exactly(const void *bytes, size_t size)
     return p;
 }
 
-/* A baseline, and what became of it: bytes changed, moved, put in. */
+/* A baseline and its next state: bytes changed, moved, inserted. */
 static void draw_states(dx_choices *c, size_t *old_size, size_t *now_size)
 {
     size_t n = (size_t)dx_choose(c, dx_choose(c, 3) ? 255 : STATE_MAX / 2), used = 0;
@@ -78,7 +78,7 @@ static void seal(uint8_t *p, size_t size)
     dx_hde_p_store32(p + 8, dx_hde_p_crc32c(dx_hde_p_crc32c(0, p, 8), p + 12, size - 12));
 }
 
-/* Changes, in the body mostly; lengths that are varints keep theirs only if they are lucky. */
+/* Changes, mostly in the body; varint lengths stay valid only by luck. */
 static void change(dx_choices *c)
 {
     dx_hde_record r;
@@ -89,7 +89,7 @@ static void change(dx_choices *c)
         size_t body = record_size - r.head_size, at = r.head_size + (size_t)dx_choose(c, body ? body - 1 : 0);
         if (what <= 2 && body) {
             record[at] = (uint8_t)(record[at] ^ (1 + dx_choose(c, 254)));
-        } else if (what == 3) { /* another head for the same body */
+        } else if (what == 3) { /* another header for the same body */
             uint8_t head[DX_HDE_HEAD_MAX];
             uint64_t field = dx_choose(c, 5);
             if (field == 0) r.state_size = dx_choose(c, STATE_MAX + 10);
@@ -102,7 +102,7 @@ static void change(dx_choices *c)
             memmove(record + size, record + r.head_size, body);
             memcpy(record, head, size);
             record_size = size + body;
-        } else if (what == 4 && body) { /* a shorter or longer body, as the head says */
+        } else if (what == 4 && body) { /* a shorter or longer body, as the header says */
             uint8_t head[DX_HDE_HEAD_MAX];
             r.body_size = dx_choose(c, 1) ? body - 1 - dx_choose(c, body < 8 ? body - 1 : 7) : body + 1 + dx_choose(c, 7);
             uint32_t size = dx_hde_p_put_head(&r, head);
@@ -114,7 +114,7 @@ static void change(dx_choices *c)
         } else if (what == 5 && r.kind == DX_HDE_PATCH && body > 128) { /* the patch inside, sealed again */
             uint8_t *p = record + r.head_size;
             p[128 + dx_choose(c, body - 129)] ^= (uint8_t)(1 + dx_choose(c, 254));
-            if (dx_choose(c, 1)) dx_patch_p_store64(p + 40, 300000 + dx_choose(c, 300000)); /* what it asks for */
+            if (dx_choose(c, 1)) dx_patch_p_store64(p + 40, 300000 + dx_choose(c, 300000)); /* its stated memory */
             dx_patch_p_store32(p + 112, dx_patch_p_crc32c(0, p + 128, body - 128));
             dx_patch_p_store32(p + 124, dx_patch_p_crc32c(0, p, 124));
         }
@@ -122,7 +122,7 @@ static void change(dx_choices *c)
     }
 }
 
-/* A record whose body is a patch from old to now, of another memory size unless that is 0. Encoders write one only where
+/* A record whose body is a patch from old to now, with another memory size unless that is 0. Encoders write one only if
    it is smaller than their own coding. */
 static void forge_patch(size_t old_size, size_t now_size, uint64_t memory_size)
 {
@@ -149,7 +149,7 @@ static void forge_patch(size_t old_size, size_t now_size, uint64_t memory_size)
     seal(record, record_size);
 }
 
-/* Decode at the small and at the large receiver: they say and make the same. The state is the caller's to free. */
+/* Decode with the small and the large receiver: same result, same state. The caller frees the state. */
 static int decode_at_both(uint64_t key, uint8_t **state, size_t *size)
 {
     uint8_t *out[SIDES] = {NULL, NULL, NULL};
@@ -181,7 +181,7 @@ DX_PROPERTY(fuzz_hde, 300)
     uint8_t *state;
     open_sides((int)dx_choose(c, 3) * 3);
     draw_states(c, &old_size, &now_size);
-    uint64_t kind = dx_choose(c, 3); /* as it comes twice, whole, a patch */
+    uint64_t kind = dx_choose(c, 3); /* as encoded, whole, or a patch */
     for (int i = 0; i < SIDES; i++) DX_CHECK_EQ(dx_hde_keep(&sides[i].h, 1, 0, old, old_size), 0);
     if (kind == 3) forge_patch(old_size, now_size, 0);
     else DX_CHECK_EQ(dx_hde_encode(&sides[0].h, kind == 2 ? 2 : 1, 0, now, now_size, record, sizeof record, &record_size), 0);
@@ -196,7 +196,7 @@ DX_PROPERTY(fuzz_hde, 300)
     free(state);
 }
 
-/* A body of which every byte is chosen, as each kind in each coding. */
+/* A body of arbitrary bytes, as each kind in each coding. */
 DX_PROPERTY(fuzz_hde_body, 300)
 {
     size_t body, size;
@@ -222,7 +222,7 @@ DX_PROPERTY(fuzz_hde_body, 300)
     int error = decode_at_both(1, &state, &size);
     free(state);
     if (error != DX_HDE_ETARGET) return;
-    /* All but the hash is right: with that of what was made it is accepted. */
+    /* All but the hash is valid: with the hash of the result it is accepted. */
     uint8_t *out = exactly(NULL, (size_t)r.state_size);
     const dx_hde_p_baseline *b = dx_hde_p_find(&sides[1].h, 1, r.baseline, 32);
     (void)dx_hde_p_state(&sides[1].h, &r, (const dx_hde_p_baseline *)(r.kind == DX_HDE_WHOLE ? NULL : b), record + head, out);
@@ -235,7 +235,7 @@ DX_PROPERTY(fuzz_hde_body, 300)
     free(out);
 }
 
-/* Two records as one: what comes out is what both make, or an error; the second may be changed. */
+/* Compose two records into one: the result equals that of both, or is an error; the second may be modified. */
 DX_PROPERTY(fuzz_hde_compose, 300)
 {
     size_t old_size, middle_size, now_size, size, second_size, got = 0;
@@ -268,7 +268,7 @@ DX_PROPERTY(fuzz_hde_compose, 300)
     free(out);
 }
 
-/* A patch in a record that asks for more memory than every decoder has is refused also where there is more. */
+/* A patch in a record that needs more memory than every decoder has is refused, even where more is available. */
 DX_TEST(the_patch_in_a_record_gets_what_every_decoder_has)
 {
     static const uint64_t memory[] = {323472, 323473, 400000, 1000000};

@@ -7,7 +7,7 @@
 enum { NODES = 40 };
 static const char card[] = "<p class=\"a\"><b data-slot=\"\"></b></p>";
 
-/* A writer with room for what a test says, and its stream. */
+/* A writer with room for what a test writes, and its stream. */
 typedef struct writer {
     dx_htip_writer w;
     uint64_t memory[32768];
@@ -38,11 +38,11 @@ static void expect_html(const htip_page *page, const char *html)
     free(out.data);
 }
 
-/* What one stream does to an empty page. */
+/* Apply one stream to an empty page. */
 static int try_bytes(const uint8_t *bytes, size_t size)
 {
     htip_page page;
-    uint8_t *copy = malloc(size + !size); /* its own, so that a sanitizer sees every byte too far */
+    uint8_t *copy = malloc(size + !size); /* a copy of its own, so that a sanitizer detects every access beyond it */
     memcpy(copy, bytes, size);
     htip_page_open(&page, NODES);
     int error = htip_page_render(&page, copy, size);
@@ -93,7 +93,7 @@ DX_TEST(ht_1_vectors)
     size = vector("more", bytes);
     DX_CHECK_EQ(htip_page_render(&page, bytes, size), DX_HTIP_OK);
     expect_html(&page, "<p class=\"a on\"><b data-slot=\"\">more</b></p>");
-    DX_CHECK_EQ(try_bytes(bytes, size), DX_HTIP_ENODE); /* nothing is there to say it of */
+    DX_CHECK_EQ(try_bytes(bytes, size), DX_HTIP_ENODE); /* no node exists that it could refer to */
     htip_page_close(&page);
 }
 
@@ -239,7 +239,7 @@ DX_TEST(ht_7_strings_are_shared_by_content)
     dx_htip_set_text(&w->w, 3, of(""));
     DX_CHECK_EQ(w->w.string_count_, 3);
     DX_CHECK_EQ(w->w.text_size_, size + 2);
-    for (int i = 0; i < 500; i++) { /* more than meet in no place of the table */
+    for (int i = 0; i < 500; i++) { /* more than may collide in one slot of the table */
         char text[16];
         snprintf(text, sizeof text, "%d", i);
         DX_CHECK_EQ(dx_htip_set_text(&w->w, 1, of(text)), DX_HTIP_OK);
@@ -282,7 +282,7 @@ DX_TEST(ht_1_rows_are_the_clones_and_texts_that_they_stand_for)
     htip_page_close(&page);
 }
 
-/* A stream may not keep a reader busy out of proportion to its size. */
+/* A reader's work is proportional to the size of the stream. */
 DX_TEST(ht_8_what_a_reader_does_grows_with_the_stream)
 {
     writer *w = writer_new();
@@ -290,7 +290,7 @@ DX_TEST(ht_8_what_a_reader_does_grows_with_the_stream)
     dx_htip_add_template(&w->w, 1, p, strlen(p));
     dx_htip_add_template(&w->w, 2, p, strlen(p));
     DX_CHECK_EQ(try_writer(w), DX_HTIP_ETABLE); /* one string, parsed for each template */
-    for (int rows = 65535 / 30; rows <= 65535 / 30 + 1; rows++) { /* made and removed, again and again */
+    for (int rows = 65535 / 30; rows <= 65535 / 30 + 1; rows++) { /* added and removed again and again */
         w = writer_new();
         dx_htip_add_template(&w->w, 1, p, strlen(p));
         dx_htip_clone(&w->w, 1, 1, 0);
@@ -315,7 +315,7 @@ DX_TEST(ht_8_what_a_reader_does_grows_with_the_stream)
     }
 }
 
-/* A full writer adds all of an operation or nothing, and says so until it is finished or begun again. */
+/* A full writer adds an operation in full or not at all, and reports an error until it is finished or restarted. */
 DX_PROPERTY(ht_7_a_writer_with_little_room_says_so, 300)
 {
     uint64_t memory[64];
@@ -355,7 +355,7 @@ DX_PROPERTY(ht_7_a_writer_with_little_room_says_so, 300)
     DX_CHECK_EQ(size, 16); /* empty again */
 }
 
-/* Streams of random operations: the reader's idea of what is there is the page's. */
+/* Streams of random operations: the reader's set of nodes equals the page's. */
 DX_PROPERTY(ht_3_random_operations, 2000)
 {
     htip_page page;
@@ -392,7 +392,7 @@ DX_PROPERTY(ht_3_random_operations, 2000)
     htip_page_close(&page);
 }
 
-/* Any bytes, most of them nearly right. */
+/* Arbitrary bytes, mostly almost valid. */
 DX_PROPERTY(fuzz_htip, 5000)
 {
     uint8_t bytes[512];

@@ -1,5 +1,5 @@
-/* HBTP over the reactor: on every backend of this system with real sockets, where the other end is a link too or a plain
-   socket that behaves badly; and a model of it on the simulated system. */
+/* HBTP over the reactor: on every backend of this system with real sockets, whose other end is a link or a misbehaving
+   plain socket; and a model on the simulated system. */
 #define _GNU_SOURCE
 #define DX_IMPLEMENTATION
 #include "../../dx_reactor.h"
@@ -15,7 +15,8 @@
 #include "../cores/reactor_kit.h"
 
 /* >>world --------------------------------------------------------------
-   Links of both sides on one reactor: a server with a few methods, and whoever connects to it. */
+
+   Links of both sides on one reactor: a server with a few methods, and its clients. */
 enum { ECHO = 1, LATER = 2, WAIT = 3, WHOLE = 4, OWN = 9 }; /* methods of the server; OWN: of a test */
 
 typedef struct world {
@@ -33,27 +34,27 @@ typedef struct world {
     dx_link_id         id;               /* of the server's last link */
     uint32_t           results, good;
     int                error;            /* of the last result */
-    uint32_t           unbegun;          /* results that say 503 */
+    uint32_t           unbegun;          /* results with status 503 */
     uint8_t            last[64];         /* its bytes */
     size_t             last_size;
-    uint16_t           later[64];        /* requests that are answered when the test says so */
+    uint16_t           later[64];        /* requests that are answered when the test decides */
     uint32_t           later_count;
-    bool               ready;            /* WAIT may go on */
+    bool               ready;            /* WAIT may complete */
     uint32_t           tries;            /* of it */
     uint64_t           received, sent;   /* of streams */
     dx_hbtp_hello      hello;
-    bool               greets;           /* the server knows version 2 */
-    bool               busy;             /* the client calls again as soon as it is answered */
-    uint64_t           deadline_ns;      /* of the last call, as the server heard of it */
+    bool               greets;           /* the server supports version 2 */
+    bool               busy;             /* the client calls again as soon as it gets an answer */
+    uint64_t           deadline_ns;      /* of the last call, as received by the server */
     uint32_t           events[2][16];    /* of the server, of the client */
     uint32_t           finished;
     void             (*opening)(dx_link *l, dx_link_id id); /* NULL: note_opened */
-    uint32_t           limit;            /* of a window that grows; 0: on_stream grants by itself */
+    uint32_t           limit;            /* of a growing window; 0: on_stream grants by itself */
     uint32_t           stream, unread;   /* of it; the test reads */
     dx_window          window;
 } world;
 
-static world *now_open; /* a test that fails leaves by longjmp */
+static world *now_open; /* a failing test leaves by longjmp */
 
 static world *world_of(const dx_hbtp_session *s) { return (world *)dx_link_of(s)->desc.user; }
 
@@ -77,7 +78,7 @@ static int on_wait(const dx_hbtp_context *c)
     return w->ready ? on_echo(c) : (int)DX_HBTP_EAGAIN;
 }
 
-static int on_whole(const dx_hbtp_context *c) /* as much as there is ever room for */
+static int on_whole(const dx_hbtp_context *c) /* the largest answer that could ever fit */
 {
     static const uint8_t nothing[3000] = {0};
     return dx_hbtp_write_rpc_response(c->out, c->frame->sequence, nothing, sizeof nothing);
@@ -212,7 +213,7 @@ static void world_close(world *w)
     free(memory[1]);
 }
 
-/* Run until the condition holds; it does long before the time is over. */
+/* Run until the condition holds, which is long before the timeout. */
 #define UNTIL(condition)                                                       \
     do {                                                                       \
         const uint64_t end_ = now_ns() + (uint64_t)LONG;                       \
@@ -227,14 +228,14 @@ static dx_hbtp_session *dial(world *w, dx_link_id *id)
     return dx_link_session(&w->client, *id);
 }
 
-/* A world for a test that asks for nothing of its own. */
+/* A world for a test without requirements of its own. */
 static void world_new(world *w, int backend)
 {
     memset(w, 0, sizeof *w);
     world_open(w, backend);
 }
 
-/* With a link to its server, and a method of the test where it has one. */
+/* With a link to its server, and the test's method if it has one. */
 static dx_hbtp_session *world_of_two(world *w, int backend, dx_hbtp_handler_fn *own, dx_link_id *id)
 {
     world_new(w, backend);
@@ -242,7 +243,7 @@ static dx_hbtp_session *world_of_two(world *w, int backend, dx_hbtp_handler_fn *
     return dial(w, id);
 }
 
-/* Before it is opened: both sides speak version 2. */
+/* Call before opening: both sides use version 2. */
 static void world_of_version_2(world *w)
 {
     memset(w, 0, sizeof *w);
@@ -260,7 +261,7 @@ static int dial_plain(const world *w)
     return fd;
 }
 
-/* What there is, without waiting. */
+/* Read what is there, without waiting. */
 static size_t look(int fd, void *out, size_t size)
 {
     const ssize_t n = recv(fd, out, size, MSG_DONTWAIT | MSG_PEEK);
@@ -357,7 +358,7 @@ EVERY(li_2_a_peer_that_asks_and_never_reads_is_held_and_stops_nobody)
     }
     fd = dial_plain(&w);
     UNTIL(w.opened == 1);
-    while (quiet < 200) { /* until it takes no more */
+    while (quiet < 200) { /* until it accepts no more */
         const ssize_t n = send(fd, calls + asked % 9, sizeof calls / 9 * 9 - asked % 9, MSG_DONTWAIT);
         if (n > 0) asked += (size_t)n;
         quiet = n > 0 ? 0 : quiet + 1;
@@ -368,7 +369,7 @@ EVERY(li_2_a_peer_that_asks_and_never_reads_is_held_and_stops_nobody)
     DX_CHECK_EQ(dx_hbtp_call(s, ECHO, "you", 3, UINT64_MAX, NULL, NULL), 0);
     UNTIL(w.results == 1);
     DX_CHECK_EQ(w.good, 1);
-    /* It reads again: everything goes on where it stood, and nothing is lost. */
+    /* The peer reads again: everything continues where it stopped, and nothing is lost. */
     {
         static uint8_t back[1 << 16];
         const uint64_t wanted = asked / 9 * 3008;
@@ -414,7 +415,7 @@ EVERY(li_2_a_silent_peer_is_asked_and_then_left)
     w.d.linger_ns = 30 * MS;
     world_open(&w, backend);
     fd = dial_plain(&w);
-    UNTIL(w.closed == 1); /* it reads, but does not end either */
+    UNTIL(w.closed == 1); /* it reads, but does not close either */
     DX_CHECK_EQ(w.reason, -ETIMEDOUT);
     DX_CHECK(look(fd, back, sizeof back) >= 16 && back[0] == DX_HBTP_OP_PING && back[8] == DX_HBTP_OP_CLOSE);
     shut(fd);
@@ -430,7 +431,7 @@ EVERY(li_3_a_handler_that_waits_is_called_again_when_woken)
     s = world_of_two(&w, backend, NULL, &id);
     DX_CHECK_EQ(dx_hbtp_call(s, WAIT, "1", 1, UINT64_MAX, NULL, NULL), 0);
     DX_CHECK_EQ(dx_hbtp_call(s, ECHO, "2", 1, UINT64_MAX, NULL, NULL), 0);
-    UNTIL(w.tries >= 3); /* by itself, now and then */
+    UNTIL(w.tries >= 3); /* by itself, from time to time */
     DX_CHECK_EQ(w.results, 0);
     w.ready = true;
     DX_CHECK_EQ(dx_link_wake(&w.server, w.id), 0);
@@ -448,7 +449,8 @@ static void note_partial(dx_link *l, dx_link_id id, bool begun)
     else whole_count++;
 }
 
-/* Frames in pieces of any size: a frame that has begun is told, and that it is whole; a byte more of it is not. */
+/* Frames in pieces of any size: the program is told when a frame begins and when it is complete, not of each byte
+   between. */
 EVERY(li_3_the_program_hears_of_half_frames)
 {
     static world w;
@@ -473,7 +475,7 @@ EVERY(li_3_the_program_hears_of_half_frames)
         for (int i = 0; i < 5; i++) DX_CHECK(dx_reactor_run_once(&w.l.r, (int64_t)MS) >= 0);
         DX_CHECK(begun_count == 1 && whole_count == 0);
         DX_CHECK_EQ(send(fd, three + 8, sizeof frame + 2, 0), (ssize_t)sizeof frame + 2);
-        UNTIL(begun_count == 2); /* whole, one more, and the next has begun */
+        UNTIL(begun_count == 2); /* complete, one more, and the next has begun */
         DX_CHECK_EQ(whole_count, 0);
         DX_CHECK_EQ(send(fd, three + 10, sizeof frame - 10, 0), (ssize_t)sizeof frame - 10);
         UNTIL(whole_count == 1);
@@ -498,14 +500,14 @@ EVERY(li_3_a_handler_that_waits_in_vain_is_called_ever_more_seldom)
     while (now_ns() < end) DX_CHECK(dx_reactor_run_once(&w.l.r, (int64_t)(5 * MS)) >= 0);
     DX_CHECK(w.tries >= 2 && w.tries <= 8); /* after 0, 10, 30, 70, 150, 310, 630 ms */
     tries = w.tries;
-    DX_CHECK_EQ(dx_link_wake(&w.server, w.id), 0); /* then it begins anew */
+    DX_CHECK_EQ(dx_link_wake(&w.server, w.id), 0); /* then it starts again */
     UNTIL(w.tries >= tries + 3);
     w.ready = true;
     UNTIL(w.results == 1);
     world_close(&w);
 }
 
-static int on_abort(const dx_hbtp_context *c) /* cuts its own link off, and wants to be called again */
+static int on_abort(const dx_hbtp_context *c) /* cuts its own link, and asks to be called again */
 {
     world *w = world_of(c->session);
     w->tries++;
@@ -608,7 +610,7 @@ EVERY(li_6_what_happens_is_counted_where_that_was_asked_for)
     UNTIL(w.results == 10);
     DX_CHECK(k.accepted == 1 && k.connected == 1 && k.closed == 0);
     DX_CHECK(k.frames == 20 && k.results == 10 && k.deadlines == 0); /* calls there, answers here */
-    DX_CHECK(k.held > 0); /* ten do not fit into a turn of two */
+    DX_CHECK(k.held > 0); /* ten do not fit into a round of two */
     DX_CHECK_EQ(dx_hbtp_call(s, LATER, "2", 1, dx_reactor_now_ns(&w.l.r) + 20 * MS, NULL, NULL), 0);
     UNTIL(w.results == 11);
     DX_CHECK(k.results == 11 && k.deadlines == 1 && k.credit_stalls == 0);
@@ -622,7 +624,7 @@ EVERY(li_6_what_happens_is_counted_where_that_was_asked_for)
         w.sent += (uint64_t)n;
         DX_CHECK(dx_reactor_run_once(&w.l.r, (int64_t)MS) >= 0);
     }
-    DX_CHECK_EQ(k.credit_stalls, 1); /* nobody has read */
+    DX_CHECK_EQ(k.credit_stalls, 1); /* no one has read */
     DX_CHECK_EQ(dx_link_abort(&w.client, id), 0);
     UNTIL(w.hung == 1 && w.closed == 1);
     DX_CHECK(k.closed == 2 && k.lost == 2);
@@ -642,10 +644,10 @@ static void send_all(world *w, dx_hbtp_session *s, uint32_t stream)
     } while (n);
 }
 
-/* Nobody packs here, but a chunk that might be packed must come whole. */
+/* No codec compresses here, but a chunk that might be compressed must not be split. */
 static const dx_hbtp_codec no_codec;
 
-/* Payloads of 256 bytes: one chunk was all that a round trip could carry. */
+/* Payloads of 256 bytes: one chunk per round trip was all that fit. */
 static void windows_grow(int backend, bool greets, uint32_t limit, uint32_t most)
 {
     static world w;
@@ -686,12 +688,12 @@ EVERY(li_3_the_window_of_a_stream_grows_up_to_its_limit) { windows_grow(backend,
 EVERY(li_3_the_window_of_a_stream_of_version_1_grows_too) { windows_grow(backend, false, 50000, 50000); }
 EVERY(li_3_a_window_without_split_chunks_is_one_chunk) { windows_grow(backend, false, 50000, 252); }
 
-/* Large frames that the program writes where they are sent from, between answers of the session. */
+/* Large frames that the program writes directly into the send buffer, between the session's answers. */
 typedef struct shipment {
-    dx_link   *from; /* handles of two sets may be alike */
+    dx_link   *from; /* handles of two sets may be equal */
     dx_link_id id;
     uint64_t   at, size; /* of the object */
-    uint32_t   waits;    /* times when there was no room */
+    uint32_t   waits;    /* how often there was no room */
 } shipment;
 
 static shipment shipped;
@@ -768,11 +770,11 @@ EVERY(li_3_large_frames_are_written_where_they_are_sent_from)
     world_close(&w);
 }
 
-/* Every link of the server but one pours as much as it may. */
+/* Every link of the server except one sends as much as it may. */
 static dx_link   *pouring;
 static dx_link_id spared;
 
-enum { IDLE = 20 }; /* links whose peers read nothing */
+enum { IDLE = 20 }; /* links whose peers do not read */
 
 static void pour(dx_link *l, dx_link_id id)
 {
@@ -828,14 +830,14 @@ EVERY(li_3_large_frames_wait_where_others_have_all_blocks_and_answers_do_not)
     pouring = &w.server;
     spared = 0;
     world_open(&w, backend);
-    for (int i = 0; i < IDLE; i++) { /* who read nothing */
+    for (int i = 0; i < IDLE; i++) { /* which do not read */
         fds[i] = dial_plain(&w);
         UNTIL(w.opened == (uint32_t)i + 1);
     }
     last = dial_plain(&w);
     UNTIL(w.opened == IDLE + 1);
     first = spared;
-    UNTIL(has_no_room(&w.server, first)); /* with nothing under way: others have it all */
+    UNTIL(has_no_room(&w.server, first)); /* with nothing in flight: others have all of it */
     s = dial(&w, &id);
     DX_CHECK_EQ(dx_hbtp_call(s, ECHO, "short", 5, UINT64_MAX, NULL, NULL), 0);
     UNTIL(w.results == 1);
@@ -912,7 +914,7 @@ static void count_opened(dx_link *l, dx_link_id id)
     note_opened(l, id);
 }
 
-/* Whoever hears of the end of a link has heard of its beginning, if it came about. */
+/* Each link whose end is reported was also reported as opened, if it was established. */
 EVERY(li_4_a_link_that_comes_about_during_a_drain_is_opened_and_closed)
 {
     static world w;
@@ -964,7 +966,7 @@ static bool is_unfinished(dx_link *l, dx_link_id id)
     return !w->ready;
 }
 
-/* A peer that has to ask for more is not told, and is answered, of either version. */
+/* An unfinished peer, which still has to send more, is not notified and gets its answer, in either version. */
 EVERY(li_4_a_drain_passes_by_a_link_that_is_unfinished)
 {
     for (int version = 1; version <= 2; version++) {
@@ -1016,7 +1018,7 @@ EVERY(li_4_a_busy_peer_of_version_1_does_not_hold_a_drain_up)
     DX_CHECK_EQ(dx_hbtp_call(dial(&w, &id), ECHO, "1", 1, UINT64_MAX, NULL, NULL), 0);
     UNTIL(w.results > 10);
     dx_link_drain(&w.server, 600 * S);
-    UNTIL(w.closed == 1 && w.hung == 1); /* what it asks meanwhile has an end, too */
+    UNTIL(w.closed == 1 && w.hung == 1); /* requests made meanwhile end, too */
     DX_CHECK(w.reason == 0 && w.client_reason == 0);
     world_close(&w);
 }
@@ -1094,7 +1096,7 @@ EVERY(li_6_who_needs_version_2_leaves_an_old_one)
 
 EVERY(li_6_who_does_not_answer_a_hello_is_left_in_time)
 {
-    for (int says_nothing = 0; says_nothing < 2; says_nothing++) { /* or answers Pings, and all but Hello */
+    for (int says_nothing = 0; says_nothing < 2; says_nothing++) { /* or answers Pings, and everything but Hello */
         static world w;
         dx_link_id id;
         dx_hbtp_session *s;
@@ -1108,7 +1110,7 @@ EVERY(li_6_who_does_not_answer_a_hello_is_left_in_time)
         w.d.session.keepalive_ns = says_nothing ? UINT64_MAX : 15 * MS;
         world_open(&w, backend);
         DX_CHECK_EQ(dx_hbtp_router_set(&w.router, DX_HBTP_OP_HELLO, on_later, NULL), 0);
-        if (says_nothing) { /* nobody accepts, but the kernel does */
+        if (says_nothing) { /* only the kernel accepts the connection */
             DX_CHECK_EQ(dx_reactor_address_parse(&w.at, "127.0.0.1:0"), 0);
             DX_CHECK_EQ(dx_reactor_listen(&w.l.r, &w.at, 0, 0, &fd, &w.at), 0);
             keep(fd);
@@ -1209,7 +1211,7 @@ EVERY(li_7_where_nobody_is_a_dialer_tries_again_later_and_later)
         delay = d.due_ns_ - dx_reactor_now_ns(&w.l.r);
         DX_CHECK(d.failures == i && d.reason == -ECONNREFUSED && d.id == 0);
         DX_CHECK(delay > before && delay <= (100 << i) * MS && delay >= (50 << i) * MS - 20 * MS);
-        before = (50 << i) * MS - 20 * MS; /* the next one is about twice as long */
+        before = (50 << i) * MS - 20 * MS; /* the next delay is about twice as long */
     }
     dx_link_dial_end(&d);
     world_close(&w);
@@ -1267,7 +1269,7 @@ EVERY(li_1_the_reactor_is_closed_with_links_open)
     DX_CHECK(w.hung == 5 && w.results == 5 && w.error == DX_HBTP_ECANCELED);
 }
 
-/* A link to a port whose queue is full: it stays on its way. */
+/* A link to a port whose queue is full: it never gets established. */
 static dx_hbtp_session *dial_nobody(world *w, dx_link_id *id)
 {
     struct sockaddr_in a = {0};
@@ -1294,7 +1296,7 @@ EVERY(li_1_a_request_expires_before_its_link_has_come_about)
     dx_hbtp_session *s;
     memset(&w, 0, sizeof w);
     w.d.connect_ns = 300 * MS;
-    w.d.session.keepalive_ns = 20 * MS; /* of which nothing holds yet */
+    w.d.session.keepalive_ns = 20 * MS; /* not in effect yet */
     world_open(&w, backend);
     s = dial_nobody(&w, &id);
     DX_CHECK_EQ(dx_hbtp_call(s, ECHO, "1", 1, dx_reactor_refresh_now_ns(&w.l.r) + 30 * MS, NULL, NULL), 0);
@@ -1393,7 +1395,7 @@ EVERY(li_7_dialers_are_used_once_and_ended_anywhere)
     memset(&w, 0, sizeof w);
     memset(&none, 0, sizeof none);
     world_open(&w, backend);
-    DX_CHECK_EQ(dx_link_dial(&w.client, &d[0], &none, 1), DX_LINK_EINVAL); /* will never come about */
+    DX_CHECK_EQ(dx_link_dial(&w.client, &d[0], &none, 1), DX_LINK_EINVAL); /* will never be established */
     for (int i = 0; i < 3; i++) DX_CHECK_EQ(dx_link_dial(&w.client, &d[i], &w.at, 1), 0);
     DX_CHECK_EQ(dx_link_dial(&w.client, &d[1], &w.at, 1), DX_LINK_EINVAL);
     dx_link_dial_end(&d[1]);
@@ -1408,7 +1410,7 @@ EVERY(li_7_dialers_are_used_once_and_ended_anywhere)
     world_close(&w);
 }
 
-/* What memory is for never wraps, where numbers have 32 bits either. */
+/* Memory sizes never wrap, not even with 32-bit numbers. */
 DX_TEST(li_0_no_size_wraps)
 {
     static const uint64_t sizes[] = {256, 4096, 1u << 20, 1u << 28, (1u << 29) - 1, 3u << 30, 25u << 27, UINT32_MAX};
@@ -1467,15 +1469,16 @@ DX_TEST(li_0_what_cannot_work_is_refused)
 }
 
 /* >>model --------------------------------------------------------------
-   Links of two sets on one simulated reactor: one accepts, the other connects; both call the other and stream to it, answer
-   at once, later, with an error or after several tries, close, and are cut off. Buffers are so small that all of them are
-   full most of the time. Some are of version 2; some calls have a deadline, or are given up; every callback may do whatever
-   the program may do: call, connect, wake, close, cut off, drain. Whatever happens on the way,
 
-       every call ends exactly once, and the answer to it is that to it;
+   Links of two sets on one simulated reactor: one accepts, the other connects; both call each other and stream, answer
+   at once, later, with an error or after several tries, close, and are cut. Buffers are so small that all are full most
+   of the time. Some links are of version 2; some calls have a deadline or are cancelled; every callback may do whatever
+   the program may do: call, connect, wake, close, cut, drain. Whatever happens,
+
+       every call ends exactly once, with its own answer;
        every byte of a stream arrives, once and in order, or the stream ends with an error on both sides;
-       every link ends exactly once; nothing is left behind;
-       where nobody breaks anything, nothing is lost, and nothing has to wait for a timeout. */
+       every link ends exactly once; nothing leaks;
+       if nothing is broken on purpose, nothing is lost, and nothing waits for a timeout. */
 enum { CALLS = 300, TRACKS = 40, OPEN = 6, PENDING = 64, MODEL_BLOCKS = 64, MODEL_BLOCK = 700 };
 
 typedef struct call {
@@ -1486,12 +1489,12 @@ typedef struct call {
     uint16_t   sequence;
 } call;
 
-typedef struct track { /* a stream, from the side that opens it to the other */
+typedef struct track { /* a stream, from its opening side to the other */
     int             from;
-    dx_link_id      id[2];   /* of the link at each side; the second once it has heard of it */
+    dx_link_id      id[2];   /* of the link on each side; the second once it is known there */
     uint32_t        handle[2];
     uint64_t        want, sent, got;
-    uint32_t        over[2]; /* how often each side heard of its end */
+    uint32_t        over[2]; /* how often each side was told of its end */
     int             error[2];
     bool            open[2], finished, refused;
 } track;
@@ -1519,10 +1522,10 @@ static struct model {
     uint64_t       random, moved;
     dx_hbtp_hello  hello;
     dx_reactor_address at;
-    bool           real;      /* not simulated: time takes time */
-    bool           inside;    /* a callback that does something */
-    bool           peace;     /* nothing is broken, by the system or by us */
-    bool           calm;      /* no more trouble: let everything come to its end */
+    bool           real;      /* not simulated: time is real */
+    bool           inside;    /* a callback that acts */
+    bool           peace;     /* nothing is broken, neither by the system nor by the test */
+    bool           calm;      /* no more faults: let everything finish */
 } m;
 
 static uint32_t some_number(uint32_t below)
@@ -1545,7 +1548,7 @@ static void call_fill(uint8_t *bytes, uint32_t number)
 
 static void model_act(void);
 
-/* What a callback may do, sometimes. */
+/* A random action that a callback may take. */
 static void model_trouble(void)
 {
     if (m.calm || m.peace || m.inside || some_number(12)) return;
@@ -1558,7 +1561,7 @@ static int model_handler(const dx_hbtp_context *c)
 {
     const uint32_t what = m.calm ? 0 : some_number(10);
     answer *a;
-    DX_CHECK(c->session->state != DX_HBTP_CLOSED); /* nothing is handled behind the end */
+    DX_CHECK(c->session->state != DX_HBTP_CLOSED); /* nothing is handled after the end */
     model_trouble();
     a = &m.answers[m.answer_count];
     if (what == 0) return DX_HBTP_STATUS_UNAVAILABLE;
@@ -1593,7 +1596,7 @@ static void model_result(dx_hbtp_session *s, const dx_hbtp_result *r)
     m.good++;
 }
 
-/* Send what can be sent of it, and then its end. */
+/* Send as much of it as possible, then its end. */
 static void track_push(track *t)
 {
     dx_hbtp_session *s = dx_link_session(&m.sets[t->from], t->id[0]);
@@ -1729,7 +1732,7 @@ static void model_open(dx_hbtp_session *s, int side, dx_link_id id)
     m.track_count++;
 }
 
-/* Give an answer that was put off; one whose link is gone is dropped. */
+/* Give a delayed answer, or drop it if its link is gone. */
 static void model_answer(uint32_t i)
 {
     answer *a = &m.answers[i];
@@ -1767,7 +1770,7 @@ static void model_act(void)
         (void)dx_link_close(&m.sets[side], id, 0, NULL);
     } else if (what == 88 && !m.peace) {
         (void)dx_link_abort(&m.sets[side], id);
-    } else if (what == 89 && !m.peace && !m.real) { /* whom nobody accepts any more waits for long */
+    } else if (what == 89 && !m.peace && !m.real) { /* a peer that is no longer accepted waits for long */
         if (some_number(30) == 0) dx_link_drain(&m.sets[side], some_number(200) * MS);
     } else if (what == 90 && !m.peace && m.call_count) {
         model_give_up(&m.calls[some_number(m.call_count)]);
@@ -1783,7 +1786,7 @@ static void model_set(int side)
     memset(&d, 0, sizeof d);
     d.links_max = side ? OPEN : OPEN + 4;
     d.out_size = 1200;
-    d.session.reply_room = 4 * 220; /* the answers to all that the other may ask at a time: nobody waits for the other */
+    d.session.reply_room = 4 * 220; /* the answers to all requests that the other may have open: no mutual waiting */
     d.block_count = MODEL_BLOCKS;
     d.block_size = MODEL_BLOCK;
     d.high_water = 700;
@@ -1795,7 +1798,7 @@ static void model_set(int side)
     d.session.on_cancel = model_cancel;
     d.hello = side && some_number(2) ? &m.hello : NULL;
     d.connect_ns = some_number(2) ? UINT64_MAX : 0;
-    d.linger_ns = m.real ? 100 * MS : 0; /* some are in a queue where nobody accepts them any more */
+    d.linger_ns = m.real ? 100 * MS : 0; /* some are in a queue from which they are never accepted */
     d.session.outstanding_max = 4;
     d.session.streams_max = 6;
     d.session.frames_max = 1 + some_number(8);
@@ -1818,7 +1821,7 @@ static bool model_is_over(void)
     return true;
 }
 
-/* No more trouble: answer everything, finish every stream, and see that all of it ends. */
+/* No more faults: answer everything, finish every stream, and check that all of it ends. */
 static void model_settle(void)
 {
     uint32_t turns = 0;
@@ -1881,7 +1884,7 @@ static void model_run(int backend, dx_reactor_sim *sim, uint32_t acts, uint64_t 
         DX_CHECK_EQ(m.lost, 0);
         DX_CHECK_EQ(m.closed[0] + m.closed[1], 0);
         if (sim) DX_CHECK(dx_reactor_now_ns(&m.r) - begun < 25 * S);
-        for (uint32_t i = 0; i < m.track_count; i++) /* refused are those that are too many at a time */
+        for (uint32_t i = 0; i < m.track_count; i++) /* only those beyond the limit are refused */
             DX_CHECK(m.tracks[i].error[0] ? m.tracks[i].refused : m.tracks[i].got == m.tracks[i].want);
     }
     for (int i = 0; i < 2; i++) dx_link_drain(&m.sets[i], sim || peace ? 60 * S : 200 * MS);

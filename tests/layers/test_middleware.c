@@ -1,4 +1,4 @@
-/* Tests of layers/dx_middleware.h but its limiter: header fields, timing, CORS; alone and in a chain of dx_hbtp.h. */
+/* Tests of layers/dx_middleware.h except its limiter: header fields, timing, CORS; alone and in a chain of dx_hbtp.h. */
 #define DX_IMPLEMENTATION
 #include "../../dx_hbtp.h"
 #include "../../layers/dx_middleware.h"
@@ -94,7 +94,7 @@ DX_PROPERTY(mw_8_any_bytes_are_searched_safely, 500)
     free(p);
 }
 
-/* Every byte as a name of one letter, and within a value, as RFC 9110 has it. */
+/* Every byte as a one-letter name, and within a value, by the rules of RFC 9110. */
 DX_TEST(mw_8_every_character_of_names_and_values_is_judged_as_the_rfc_does)
 {
     static const char tchar[] = "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
@@ -106,7 +106,7 @@ DX_TEST(mw_8_every_character_of_names_and_values_is_judged_as_the_rfc_does)
         const bool good = byte == '\t' || (byte >= ' ' && byte != 0x7f);
         DX_CHECK_EQ(dx_middleware_add_field(&h, "n", value), good ? 0 : DX_MIDDLEWARE_EINVAL);
         if (good) check_field(&h, "n", value);
-        for (int other = 1; other < 256; other++) { /* the same name: only letters have two cases */
+        for (int other = 1; other < 256; other++) { /* the same name: only letters have case */
             const char asked[2] = {(char)other, 0};
             const bool letter = (byte >= 'A' && byte <= 'Z') || (byte >= 'a' && byte <= 'z');
             char line[5] = {(char)byte, ':', 'v', '\r', '\n'};
@@ -119,7 +119,8 @@ DX_TEST(mw_8_every_character_of_names_and_values_is_judged_as_the_rfc_does)
     }
 }
 
-/* The first line whose part before its first colon is the name; its value is trimmed at both ends. */
+/* The name is the part before the first colon, and the first line with it is found; its value is trimmed at both
+   ends. */
 DX_PROPERTY(mw_8_the_field_found_is_the_first_of_that_name, 1500)
 {
     char text[48];
@@ -283,7 +284,7 @@ DX_TEST(mw_7_cors_preflights_stop_the_chain)
         char memory[512];
         dx_middleware_fields small = {memory, 0, capacity};
         DX_CHECK_EQ(dx_middleware_cors_before(&cors, "OPTIONS", &request, &small), DX_MIDDLEWARE_ENOSPACE);
-        DX_CHECK_EQ(small.size, 0); /* no origin is allowed without what it may do */
+        DX_CHECK_EQ(small.size, 0); /* no origin is allowed without its permissions */
     }
     response.size = 0;
     DX_CHECK_EQ(dx_middleware_cors_before(&cors, "PUT", &request, &response), 0); /* not a preflight */

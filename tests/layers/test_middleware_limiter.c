@@ -39,14 +39,14 @@ DX_TEST(p17_mw_6_the_window_is_exact_at_its_edges_and_per_worker)
     DX_CHECK_EQ(q.remaining, 999);
     DX_CHECK_EQ(dx_middleware_limiter_take(&one, 0, begin + second, &q), 0);
     DX_CHECK_EQ(q.remaining, 999);
-    DX_CHECK_EQ(dx_middleware_limiter_take(&one, 0, begin, NULL), 0); /* the clock went back: counted */
+    DX_CHECK_EQ(dx_middleware_limiter_take(&one, 0, begin, NULL), 0); /* the clock went back: it still counts */
     DX_CHECK_EQ(dx_middleware_limiter_take(&one, 0, begin + second, &q), 0);
     DX_CHECK_EQ(q.remaining, 997);
 }
 
 DX_TEST(mw_6_the_bucket_is_exact_and_never_gives_more)
 {
-    dx_middleware_limiter l = limiter(4, 1000, 2, false, NULL, 0); /* one each 250, two at once */
+    dx_middleware_limiter l = limiter(4, 1000, 2, false, NULL, 0); /* one per 250, a burst of two */
     dx_middleware_quota q;
     DX_CHECK_EQ(dx_middleware_limiter_take(&l, 0, 10000, &q), 0);
     DX_CHECK_EQ(q.remaining, 1);
@@ -90,7 +90,7 @@ DX_PROPERTY(p17_mw_6_no_stretch_of_time_holds_more_than_the_limit, 300)
         now += dx_choose(c, 3) ? dx_choose(c, 3) : dx_choose(c, period);
         dx_middleware_quota q;
         if (!dx_middleware_limiter_take(&l, 0, now, &q)) taken[count++] = now;
-        else if (q.retry_delay_ns > 0) { /* honest: then there is room, and not a moment before */
+        else if (q.retry_delay_ns > 0) { /* exact: then there is room, and not a moment before */
             dx_middleware_limiter copy = l;
             DX_CHECK_EQ(dx_middleware_limiter_take(&copy, 0, now + q.retry_delay_ns - 1, NULL), 429);
             DX_CHECK_EQ(dx_middleware_limiter_take(&copy, 0, now + q.retry_delay_ns, NULL), 0);
@@ -120,7 +120,7 @@ DX_PROPERTY(mw_6_many_names_never_give_a_key_more, 200)
         DX_CHECK(of_key[i] <= 5);
         others += of_key[i];
     }
-    DX_CHECK(others <= 16 * 5); /* all keys together: what the places hold */
+    DX_CHECK(others <= 16 * 5); /* all keys together: at most what the slots hold */
 }
 
 DX_TEST(mw_6_keys_have_counts_of_their_own)
@@ -150,7 +150,7 @@ DX_TEST(mw_6_keys_have_counts_of_their_own)
     d.period_ns++;
     d.burst = 1;
     DX_CHECK_EQ(dx_middleware_limiter_init(&l, &d), DX_MIDDLEWARE_EINVAL);
-    d.limit = 1000; /* so long a period is too long for its sums, however little a request costs */
+    d.limit = 1000; /* a period too long for its arithmetic, however cheap a request is */
     DX_CHECK_EQ(dx_middleware_limiter_init(&l, &d), DX_MIDDLEWARE_EINVAL);
     d.period_ns = UINT64_MAX;
     DX_CHECK_EQ(dx_middleware_limiter_init(&l, &d), DX_MIDDLEWARE_EINVAL);
@@ -158,7 +158,8 @@ DX_TEST(mw_6_keys_have_counts_of_their_own)
     DX_CHECK_EQ(dx_middleware_limiter_init(&l, &d), 0);
 }
 
-/* Keys that an adversary chose for one seed: they share a set there, and none with another seed. */
+/* Keys chosen by an adversary for one seed: they share a set there, but with another seed they are
+   spread. */
 DX_TEST(mw_6_chosen_keys_lock_nobody_out)
 {
     static uint64_t memory[24 * 64];
@@ -185,7 +186,8 @@ DX_TEST(mw_6_chosen_keys_lock_nobody_out)
 
 DX_TEST(the_hash_of_a_key_is_halfsiphash_1_3) { check_half_siphash_1_3(dx_middleware_p_keyed_hash); }
 
-/* A limiter as its head comment explains it: debts instead of times, and a set of eight as a list. */
+/* The limiter as its head comment explains it: debts instead of times, and a set of eight as a
+   list. */
 typedef struct model_meter { uint64_t key, debt, paid_at, begun; } model_meter;
 
 DX_PROPERTY(mw_6_a_set_of_meters_is_what_its_description_says, 400)
@@ -203,7 +205,7 @@ DX_PROPERTY(mw_6_a_set_of_meters_is_what_its_description_says, 400)
         size_t found = 0, k;
         bool admitted;
         now += dx_choose(c, 2) ? dx_choose(c, cost) : dx_choose(c, period * 2);
-        for (k = 0; k < 8; k++) { /* time pays */
+        for (k = 0; k < 8; k++) { /* time pays debts off */
             model_meter *const m = &model[k];
             if (window && now - m->begun >= period) m->debt = 0;
             if (!window) m->debt -= m->debt < now - m->paid_at ? m->debt : now - m->paid_at;
@@ -250,7 +252,7 @@ DX_TEST(mw_6_memory_is_aligned_to_eight_and_used_for_a_power_of_two_of_sets)
             d.memory_size = sets * 192 + more;
             memset(memory, 0xa5, sizeof memory);
             DX_CHECK_EQ(dx_middleware_limiter_init(&l, &d), 0);
-            for (size_t i = 0; i < sizeof memory / 8; i++) /* cleared, and not a word beyond it */
+            for (size_t i = 0; i < sizeof memory / 8; i++) /* cleared, and no word beyond it */
                 DX_CHECK_EQ(memory[i], i < power * 24 ? 0 : UINT64_C(0xa5a5a5a5a5a5a5a5));
         }
     }

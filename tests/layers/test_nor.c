@@ -1,5 +1,5 @@
-/* The store on NOR flash of layers/dx_nor.h, on a simulated flash that keeps the rules of real ones, whose power is cut at
-   every program and every erase; and what dx_cas.h and it read of each other.
+/* The store on NOR flash of layers/dx_nor.h, on a simulated flash with the rules of real ones and a power cut at every program
+   and every erase; and the exchange of stores with dx_cas.h.
    cc -std=c11 -O2 tests/layers/test_nor.c -o build/test_nor */
 #define DX_IMPLEMENTATION
 #define DX_CAS_SMALL
@@ -18,10 +18,10 @@ enum { NOISES = 2, DOUBLE_RUNS = 2000 };
 /* >>flash --------------------------------------------------------------- */
 enum { FLASH_MAX = 65536, BLOCKS_MAX = 32 };
 typedef struct sim {
-    uint8_t  bytes[FLASH_MAX], written[FLASH_MAX]; /* written: of each unit, since it was erased */
+    uint8_t  bytes[FLASH_MAX], written[FLASH_MAX]; /* written: each unit, since its last erase */
     uint32_t erases[BLOCKS_MAX];
     uint32_t block, count, unit;
-    long     operations, cut, fail; /* the one at which power goes, or that fails; 0 = never */
+    long     operations, cut, fail; /* the one at which power fails, or that returns an error; 0 = never */
     uint64_t noise;
     bool     off, lenient; /* lenient: a torn unit that reads as erased may be programmed (RESUME) */
 } sim;
@@ -71,7 +71,7 @@ static int sim_program(void *user, uint32_t offset, const void *data, size_t siz
     return s->off ? DX_CAS_ESYS : 0;
 }
 
-/* A torn erase leaves some bytes, some erased, some in between. */
+/* After a torn erase, some bytes are unchanged, some erased, some in between. */
 static int sim_erase(void *user, uint32_t offset)
 {
     sim *s = (sim *)user;
@@ -130,7 +130,7 @@ enum { OBJECTS = 16, NAMES = 4, SIZE_MAX_ = 1500 };
 static const char *const names[NAMES] = {"a", "boot/config", "\xe2\x82\xac", "a name that is not short at all"};
 
 typedef struct state {
-    uint32_t objects;       /* bits: certainly there */
+    uint32_t objects;       /* a bit per object that is certainly there */
     int      root[NAMES];   /* -1: not set */
     uint64_t version[NAMES];
 } state;
@@ -138,7 +138,7 @@ typedef struct state {
 typedef struct run {
     sim        flash;
     dx_nor nor;
-    state      before, now, commit; /* before: committed; commit: what was being made; now: with what is not */
+    state      before, now, commit; /* before: committed; commit: in progress; now: with uncommitted changes */
     bool       making;
 } run;
 
@@ -232,7 +232,7 @@ static void begin_run(run *r, uint32_t block, uint32_t count, uint32_t unit)
     r->now = r->commit = r->before;
 }
 
-/* Does the store hold this? */
+/* Does the store hold this state? */
 static bool holds(dx_nor *n, const state *s)
 {
     uint8_t want[SIZE_MAX_], got[SIZE_MAX_];
@@ -260,7 +260,7 @@ static bool holds(dx_nor *n, const state *s)
     return true;
 }
 
-/* A cut between two copies: of the first block's header, or of the last commit. The latter is made good by the next write. */
+/* A power cut between two copies: of the first block's header, or of the last commit. The next write repairs the latter. */
 static int only_copies(void *user, const dx_cas_damage *d)
 {
     const dx_nor *n = (const dx_nor *)user;
@@ -268,7 +268,7 @@ static int only_copies(void *user, const dx_cas_damage *d)
     return d->kind != DX_CAS_DAMAGE_HEADER || d->size != 32 || d->offset != 0;
 }
 
-/* dx_cas.h reads it through the device, and finds nothing to complain of. */
+/* dx_cas.h reads the flash through the device, and verifies it without damage. */
 static void host_reads(dx_nor *n, const state *s)
 {
     static uint8_t memory[1 << 17];
@@ -297,13 +297,13 @@ static void host_reads(dx_nor *n, const state *s)
     dx_cas_close(&store);
 }
 
-/* Power is back: the store is what was committed, or what was being committed. */
+/* Power returns: the store holds the committed state, or the commit in progress. */
 static void recovered(run *r)
 {
     r->flash.off = false;
     r->flash.cut = r->flash.fail = 0;
     int error = open_nor(&r->nor, &r->flash, DX_CAS_READ);
-    if (error == DX_CAS_ENOTFOUND && r->before.version[0] == 0 && !r->before.objects) { /* not yet created */
+    if (error == DX_CAS_ENOTFOUND && r->before.version[0] == 0 && !r->before.objects) { /* not created yet */
         DX_CHECK_EQ(open_nor(&r->nor, &r->flash, DX_CAS_WRITE | DX_CAS_CREATE), 0);
     } else {
         DX_CHECK_EQ(error, 0);
@@ -317,7 +317,7 @@ static void recovered(run *r)
 }
 
 /* >>script ----------------------------------------------------------------- */
-/* Makes use of everything; ends at the first error. */
+/* Uses every operation; ends at the first error. */
 static int script(run *r)
 {
     int error = open_nor(&r->nor, &r->flash, DX_CAS_WRITE | DX_CAS_CREATE);
@@ -340,7 +340,7 @@ static int script(run *r)
 static const struct { uint32_t unit, block, count; } shapes[] = {
     {1, 1024, 18}, {2, 1024, 18}, {4, 1024, 18}, {8, 1024, 18}, {16, 1024, 18}, {256, 2048, 16}};
 
-/* After any cut: the committed state; then the whole script runs on the flash as it was left. */
+/* After any power cut: the committed state; then the whole script runs on the remaining flash. */
 static void every_cut(unsigned shape, bool lenient)
 {
     long cuts = 0, last = 0;
@@ -388,7 +388,7 @@ DX_TEST(nor_every_cut_resumed)
     every_cut(5, true);
 }
 
-/* Power fails again and again, in the middle of recovery, too, with the script anew each time: seeded. */
+/* Repeated power cuts, also during recovery, each followed by the script: seeded. */
 DX_TEST(nor_many_cuts)
 {
     unsigned long cuts = 0, made = 0;
@@ -412,7 +412,7 @@ DX_TEST(nor_many_cuts)
                 }
                 if (!error && what > 1 && dx_test_random(&seed) % 4 == 0) error = step_delete(&r, (unsigned)(dx_test_random(&seed) % NAMES));
                 if (!error) error = step_commit(&r);
-                if (error == DX_CAS_ENOSPACE) error = step_collect(&r); /* there is always room for that */
+                if (error == DX_CAS_ENOSPACE) error = step_collect(&r); /* a collection always has room */
                 if (!error) r.now = r.before;
                 made += !error;
             }
@@ -425,7 +425,7 @@ DX_TEST(nor_many_cuts)
     DX_CHECK(cuts > DOUBLE_RUNS / 2 && made > DOUBLE_RUNS);
 }
 
-/* A program or an erase fails, and power stays: the error comes out, nothing is lost, opening again helps. */
+/* A program or an erase fails while power stays on: the error is returned, nothing is lost, and reopening recovers. */
 DX_TEST(nor_every_failure)
 {
     long last = 0;
@@ -433,7 +433,7 @@ DX_TEST(nor_every_failure)
         static run r;
         begin_run(&r, 1024, 18, 8);
         r.flash.fail = fail;
-        r.flash.lenient = true; /* nothing was programmed where the call failed */
+        r.flash.lenient = true; /* the failed call programmed nothing */
         int error = script(&r);
         if (r.flash.operations < fail) last = fail;
         DX_CHECK_EQ(error, last ? 0 : error);
@@ -464,7 +464,7 @@ static int put_number(dx_nor *n, unsigned number, uint32_t size, dx_cas_id *id)
     return dx_nor_put(n, bytes, size, id);
 }
 
-/* A full store deletes, and collects, however often. */
+/* A full store always accepts deletions and collections. */
 DX_TEST(nor_full)
 {
     static sim s;
@@ -487,7 +487,7 @@ DX_TEST(nor_full)
         DX_CHECK_EQ(error, DX_CAS_ENOSPACE);
         DX_CHECK(number - first >= 1);
         DX_CHECK_EQ(dx_nor_commit(&n), 0);
-        for (kept = 0; first < number; first++) { /* delete some, each in a commit, opened anew: never ENOSPACE before a few */
+        for (kept = 0; first < number; first++) { /* delete some, each in its own commit after a reopen: no ENOSPACE before a few */
             if (number - first <= 2 && cycles % 2) break;
             snprintf(name, sizeof name, "n%u", first);
             error = dx_nor_ref_delete(&n, name);
@@ -498,7 +498,7 @@ DX_TEST(nor_full)
             kept++;
         }
         DX_CHECK_EQ(dx_nor_collect(&n), 0);
-        for (; first < number; first++) { /* and after a collection the rest */
+        for (; first < number; first++) { /* and the rest after a collection */
             snprintf(name, sizeof name, "n%u", first);
             DX_CHECK_EQ(dx_nor_ref_delete(&n, name), 0);
             DX_CHECK_EQ(dx_nor_commit(&n), 0);
@@ -509,7 +509,7 @@ DX_TEST(nor_full)
     }
 }
 
-/* Names over and over, collected when full: each block is erased as often as the others. */
+/* Names set again and again, collected when full: erases are spread evenly over the blocks. */
 DX_TEST(nor_wear)
 {
     static sim s;
@@ -528,7 +528,7 @@ DX_TEST(nor_wear)
         if (!error) error = dx_nor_commit(&n);
         if (error == DX_CAS_ENOSPACE) error = dx_nor_collect(&n), collections++;
         DX_CHECK_EQ(error, 0);
-        if (i % 500 == 499) DX_CHECK_EQ(open_nor(&n, &s, DX_CAS_WRITE), 0); /* the first write begins a new block */
+        if (i % 500 == 499) DX_CHECK_EQ(open_nor(&n, &s, DX_CAS_WRITE), 0); /* the first write starts a new block */
     }
     for (unsigned i = 0; i < s.count; i++) {
         sum += s.erases[i];
@@ -550,7 +550,7 @@ static int mem_source(void *user, uint32_t offset, void *out, size_t size)
     return 0;
 }
 
-/* A host's store, with versions, deleted names and content in chunks, goes into the flash and can be used there. */
+/* A host's store, with versions, deleted names and chunked content, is copied into the flash and usable there. */
 static void import(uint32_t unit, uint32_t align, uint32_t durability)
 {
     static uint8_t disk[32768], memory[200000], bytes[5000], back[5000], chunk[400000];
@@ -614,7 +614,7 @@ static void import(uint32_t unit, uint32_t align, uint32_t durability)
     sim_start(&s, 2048, 32, unit);
     DX_CHECK_EQ(open_nor(&n, &s, DX_CAS_WRITE | DX_CAS_CREATE), 0);
     DX_CHECK_EQ(dx_nor_import(&n, &desc.device, (uint32_t)stats.device_bytes - align), DX_CAS_ECORRUPT);
-    DX_CHECK_EQ(dx_nor_ref_get(&n, "config", &got), DX_CAS_ENOTFOUND); /* the old store still */
+    DX_CHECK_EQ(dx_nor_ref_get(&n, "config", &got), DX_CAS_ENOTFOUND); /* still the old store */
     DX_CHECK_EQ(dx_nor_import(&n, &desc.device, (uint32_t)stats.device_bytes), 0);
     for (unsigned round = 0; round < 5; round++) {
         DX_CHECK_EQ(dx_nor_ref_get(&n, "config", &got), 0);
@@ -672,7 +672,7 @@ static int no_delta(void *user, void *out, size_t capacity, const void *in, size
     return DX_CAS_ENOTSUP;
 }
 
-/* Of what is stored as a delta collection keeps the base, and the base of that. */
+/* Collection keeps the bases of deltas, recursively. */
 DX_TEST(nor_keeps_bases)
 {
     static uint8_t disk[8192], memory[200000], bytes[400];
@@ -723,7 +723,7 @@ DX_TEST(nor_keeps_bases)
     DX_CHECK_EQ(dx_nor_verify(&n, NULL, NULL, NULL), DX_CAS_ECORRUPT); /* two that it cannot check */
 }
 
-/* What dx_cas.h made comes or does not come: no cut leaves a part of it. */
+/* An import from dx_cas.h arrives in full or not at all, at every power cut. */
 DX_TEST(nor_import_every_cut)
 {
     static uint8_t disk[8192], memory[65536];
@@ -763,7 +763,7 @@ DX_TEST(nor_import_every_cut)
     }
 }
 
-/* Where align is more than a block holds, a commit is whole before its padding is: the log does not go on behind the block. */
+/* If align exceeds a block, a commit is complete before its padding: the log does not continue after the block. */
 DX_TEST(nor_import_resumes_with_padding_over_blocks)
 {
     static uint8_t disk[16384], memory[65536];
@@ -813,7 +813,7 @@ static int count_damage(void *user, const dx_cas_damage *d)
     return 0;
 }
 
-/* Any byte of the log that changes is found: by open or by verify, and nothing wrong is ever handed out. */
+/* Every changed byte of the log is found, by open or verify, and no wrong data is ever returned. */
 static void every_byte(uint32_t unit)
 {
     static run r;
@@ -840,7 +840,7 @@ static void every_byte(uint32_t unit)
             r.flash.bytes[b * whole.block + i] ^= (uint8_t)(1u << i % 8);
             memset(&damage, 0, sizeof damage);
             int error = open_nor(&r.nor, &r.flash, DX_CAS_READ);
-            bool older = error == 0 && r.nor.log_.sequence < log.sequence; /* as a cut before it, docs/formats/nor.md */
+            bool older = error == 0 && r.nor.log_.sequence < log.sequence; /* as with a power cut before it, docs/formats/nor.md */
             if (error) {
                 DX_CHECK_EQ(error, DX_CAS_ECORRUPT);
                 refused++;
@@ -872,7 +872,7 @@ DX_TEST(nor_every_byte)
     every_byte(256);
 }
 
-/* A damaged object is put again, and is whole; a damaged name is told, and collection goes on when it is accepted. */
+/* Putting a damaged object again heals it; a damaged name is reported, and collection continues once that is accepted. */
 DX_TEST(nor_heals)
 {
     static run r;
@@ -904,7 +904,7 @@ DX_TEST(nor_heals)
     DX_CHECK_EQ(dx_nor_verify(&r.nor, NULL, NULL, &report), DX_CAS_ECORRUPT);
     DX_CHECK_EQ(report.damaged, 1);
     DX_CHECK_EQ(step_collect(&r), 0);
-    DX_CHECK_EQ(dx_nor_verify(&r.nor, NULL, NULL, &report), 0); /* the damaged copy stayed behind */
+    DX_CHECK_EQ(dx_nor_verify(&r.nor, NULL, NULL, &report), 0); /* the damaged copy was not collected */
     DX_CHECK(report.objects == 2 && report.refs == 2 && report.commits == 1 && report.tail_bytes == 0);
     host_reads(&r.nor, &r.before);
     (void)name, (void)latest;
@@ -920,7 +920,7 @@ DX_TEST(nor_heals)
     DX_CHECK_EQ(step_commit(&r), 0);
     r.flash.bytes[latest < 960 ? 64 + latest : 128 + latest] ^= 1;
     DX_CHECK_EQ(dx_nor_ref_get(&r.nor, names[0], &ref), DX_CAS_ECORRUPT);
-    DX_CHECK(ref.version == 1 && dx_cas_id_equal(&ref.root, &id)); /* the last that is whole */
+    DX_CHECK(ref.version == 1 && dx_cas_id_equal(&ref.root, &id)); /* the last intact one */
     DX_CHECK_EQ(dx_nor_ref_get(&r.nor, names[1], &ref), DX_CAS_ECORRUPT);
     DX_CHECK_EQ(ref.version, 1);
     DX_CHECK_EQ(step_set(&r, 0, 1), DX_CAS_ECORRUPT);
@@ -933,7 +933,7 @@ DX_TEST(nor_heals)
     DX_CHECK(ref.version == 1 && dx_cas_id_equal(&ref.root, &id));
 }
 
-/* Write both copies of the header of a block, with fitting CRCs. */
+/* Write both copies of a block header, with valid CRCs. */
 static void forge_block(sim *s, uint32_t block, uint32_t generation, uint32_t ordinal, uint32_t start)
 {
     for (uint32_t copy = 0; copy < 2; copy++) {
@@ -950,8 +950,8 @@ static void forge_block(sim *s, uint32_t block, uint32_t generation, uint32_t or
     }
 }
 
-/* A block claims the last number of a generation that there is: no other can follow, and the store that is there keeps its
-   content and takes more. */
+/* A block claims the highest generation number: no other can follow, and the existing store keeps its content and accepts
+   more. */
 DX_TEST(nor_generations_end)
 {
     static run r;
@@ -995,7 +995,7 @@ static int bad_source(void *user, uint32_t offset, void *out, size_t size)
     return offset > 1000 ? -77 : 0;
 }
 
-/* More than the memory, by pieces; ranges; names in turn; what breaks the contract. */
+/* Content larger than memory, in pieces; ranges; enumeration of names; contract violations. */
 DX_TEST(nor_interface)
 {
     static run r;
@@ -1051,11 +1051,11 @@ DX_TEST(nor_interface)
     DX_CHECK_EQ(dx_nor_ref_next(n, &cursor, name, &ref), DX_CAS_ENOTFOUND);
     DX_CHECK_EQ(dx_nor_commit(n), 0);
     end = n->log_.end;
-    DX_CHECK_EQ(dx_nor_commit(n), 0); /* nothing to commit costs nothing */
+    DX_CHECK_EQ(dx_nor_commit(n), 0); /* without changes, a commit writes nothing */
     DX_CHECK_EQ(n->log_.end, end);
     DX_CHECK_EQ(dx_nor_ref_set(n, "c", &ref), 0);
     DX_CHECK_EQ(dx_nor_ref_get(n, "c", &ref), 0);
-    DX_CHECK_EQ(ref.version, 2); /* it went on counting */
+    DX_CHECK_EQ(ref.version, 2); /* the count continued */
     DX_CHECK_EQ(dx_nor_put_from(n, bad_source, &calls, 200, NULL), DX_CAS_ESYS);
     DX_CHECK_EQ(dx_nor_put(n, "x", 1, NULL), DX_CAS_ESYS);
     DX_CHECK_EQ(open_nor(n, &r.flash, DX_CAS_WRITE), 0);
@@ -1084,7 +1084,7 @@ DX_TEST(nor_bad_descriptions)
     good.memory = work;
     good.memory_size = dx_nor_memory_size(8);
     DX_CHECK_EQ(dx_nor_create(&n, &good), 0);
-    DX_CHECK_EQ(dx_nor_create(&n, &good), DX_CAS_EINVAL); /* there is one */
+    DX_CHECK_EQ(dx_nor_create(&n, &good), DX_CAS_EINVAL); /* one exists */
     for (unsigned i = 0; i < 12; i++) {
         desc = good;
         if (i == 0) desc.flash.unit = 0;
@@ -1110,7 +1110,7 @@ DX_TEST(nor_bad_descriptions)
     DX_CHECK_EQ(dx_nor_open(&n, &good), 0);
 }
 
-/* BLAKE3 in its small form, which all of this ran with: the ids are those of docs/formats/cas.md, section 12. */
+/* Small BLAKE3, used by all tests here: the ids equal those of docs/formats/cas.md, section 12. */
 DX_TEST(nor_small_blake3)
 {
     char hex[65];

@@ -1,10 +1,10 @@
-/* layers/dx_page.h: what its operations make of a document is what state and keys say, in any memory and with any ring. */
+/* layers/dx_page.h: its operations make a document that matches state and keys, in any memory and with any ring. */
 #define DX_IMPLEMENTATION
 #include "../../layers/dx_page.h"
 #define DX_TEST_MAIN
 #include "../dx_test.h"
 
-/* ---- a document, as far as operations touch one */
+/* ---- a document, reduced to what operations can change */
 enum { NODES = 2048, CHILDREN = 256, SLOTS = 3, TEXT = 64 };
 
 typedef struct element {
@@ -49,7 +49,7 @@ static void insert(uint32_t number, uint32_t parent, uint32_t slot, uint32_t bef
 static void set_text(char *to, const dx_page_flush *f, const dx_page_operation *o)
 {
     DX_CHECK(o->b <= f->text_size && o->c <= f->text_size - o->b && o->c < TEXT);
-    memcpy(to, (const char *)f->text + o->b, o->c); /* the tests here have ASCII only */
+    memcpy(to, (const char *)f->text + o->b, o->c); /* the tests here use ASCII only */
     to[o->c] = 0;
 }
 
@@ -103,7 +103,7 @@ static uint32_t there(void)
     return count;
 }
 
-/* ---- a page: rows with a number, a label that is formatted, a class, and a list inside of each */
+/* ---- a page: rows with a number, a formatted label, a class, and a nested list each */
 typedef struct row {
     uint64_t dirty;
     int32_t id, version;
@@ -160,7 +160,7 @@ static dx_page page_open(uint32_t state_size, uint32_t queue_size)
     return p;
 }
 
-/* The document shows these rows in this slot. */
+/* Check that the document shows these rows in this slot. */
 static void expect_rows(dx_page *p, uint32_t parent, uint32_t slot, const uint32_t *keys, uint32_t count)
 {
     const element *e = &document[parent];
@@ -181,7 +181,7 @@ static void expect_rows(dx_page *p, uint32_t parent, uint32_t slot, const uint32
     }
 }
 
-/* The longest increasing subsequence by trying, for few. */
+/* The longest increasing subsequence by exhaustive search, for short sequences. */
 static uint32_t longest_increasing(const uint32_t *a, uint32_t n)
 {
     uint32_t best[CHILDREN], most = 0;
@@ -221,8 +221,8 @@ static uint32_t choose_keys(dx_choices *c, uint32_t *keys, uint32_t most)
     return count;
 }
 
-/* Lists of any keys, marks in between, a ring and memory that may be too small: what the document shows is what was asked
-   for last and was not refused. Rows that stay keep their state; of them as few move as can be. */
+/* Lists of any keys, marks in between, a ring and memory that may be too small: the document shows the last state that was
+   not refused. Rows that stay keep their state, and as few of them as possible move. */
 DX_PROPERTY(mo_4_do_5_lists_of_any_keys, 1500)
 {
     dx_page p = page_open(dx_choose(c, 3) ? 65536 : 2048, dx_choose(c, 3) ? 65536 : 1024);
@@ -263,7 +263,7 @@ DX_PROPERTY(mo_4_do_5_lists_of_any_keys, 1500)
     }
 }
 
-/* Rows in rows: what goes takes all below it along, and its numbers and memory are used again. */
+/* Nested rows: removing one removes everything below it, and its numbers and memory are reused. */
 DX_PROPERTY(mm_7_trees_of_rows, 500)
 {
     dx_page p = page_open(65536, 65536);
@@ -370,7 +370,7 @@ DX_TEST(mm_1_mm_3_mm_5_regions_and_bounds)
     DX_CHECK_EQ(dx_page_read(&p, 0, 0, bytes, 1), DX_PAGE_ENODE);
 }
 
-/* Bindings of any bytes: those that are taken read and write only their component's state. */
+/* Bindings of arbitrary bytes: accepted ones access only their component's state. */
 DX_PROPERTY(fuzz_page_bindings, 3000)
 {
     dx_page p = page_open(8192, 8192);
@@ -396,14 +396,14 @@ DX_PROPERTY(fuzz_page_bindings, 3000)
         DX_CHECK(b[i].bit < 64 && b[i].slot < 3 && (b[i].form == DX_PAGE_FORMAT || b[i].value_offset + (uint64_t)b[i].value_length <= size));
     if (error) return;
     for (uint32_t i = 0; i < count; i++)
-        if (b[i].form == DX_PAGE_FORMAT) return; /* the formatter here knows its own component only */
+        if (b[i].form == DX_PAGE_FORMAT) return; /* this formatter knows only its own component */
     DX_CHECK_EQ(dx_page_mount(&p, 8, 0, 0, 0, NULL, NULL, &node), 0);
     for (uint64_t n = dx_choose(c, 4); n; n--) {
         const uint8_t byte = (uint8_t)dx_choose(c, 255);
         if (size > 8) DX_CHECK_EQ(dx_page_write(&p, node, (uint32_t)dx_choose_range(c, 8, size - 1), &byte, 1, (uint32_t)dx_choose(c, 63)), 0);
     }
     dx_page_frame(&p);
-    /* Units are those of the text as it will be decoded. */
+    /* Units are those of the decoded text. */
     dx_page_flush f;
     dx_page_get_flush(&p, &f);
     uint32_t units = 0;
@@ -416,7 +416,7 @@ DX_PROPERTY(fuzz_page_bindings, 3000)
     DX_CHECK_EQ(units, p.text_units_);
 }
 
-/* A registry of templates of any bytes is taken whole or not at all. */
+/* A registry of arbitrary templates is accepted as a whole or not at all. */
 DX_PROPERTY(fuzz_page_templates, 3000)
 {
     static const char *const texts[] = {"<p></p>", "<b>\xc3\xa9</b>", "<script></script>", "\xff", "", "<i data-slot=\"\"></i>"};
@@ -516,7 +516,7 @@ DX_TEST(df_1_an_event_changes_state_and_one_operation_comes_out)
     DX_CHECK_EQ(dx_page_frame(&p), 2); /* bit 1: label and title */
     flush(&p);
     DX_CHECK_STR(document[2].text[2], "label 6.1");
-    DX_CHECK_EQ(dx_page_unmount(&p, l.nodes[1]), DX_PAGE_ENODE); /* a row is its list's */
+    DX_CHECK_EQ(dx_page_unmount(&p, l.nodes[1]), DX_PAGE_ENODE); /* a row belongs to its list */
     const uint32_t twice[5] = {5, 9, 8, 9, 7};
     DX_CHECK_EQ(dx_page_list_update(&p, &l, twice, 5), DX_PAGE_EDUPLICATE);
     DX_CHECK(l.count == 3 && dx_page_is_idle(&p));

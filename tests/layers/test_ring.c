@@ -1,5 +1,5 @@
-/* dx_ring.h: every interleaving of two small programs with every stale index that
-   the memory model allows; two processes of which either is killed at any moment. */
+/* dx_ring.h: every interleaving of two small programs with every stale index that the memory model
+   allows; two processes, either of which is killed at any moment. */
 #define _GNU_SOURCE
 #include <stdint.h>
 static uint32_t watched_load(uint32_t *p);
@@ -21,11 +21,12 @@ static void watched_store(uint32_t *p, uint32_t value);
 #include <unistd.h>
 
 /* >>explorer: two coroutines, a choice at every step ---------------------
-   A step ends before every load and store of an index and wherever the programs call step(). The
-   stores themselves are real, so without help a load would always see the newest value. The model
-   keeps what an index was and lets the other side see any value that is not older than the one it
-   saw last, as acquire and release allow. What such a load must show of the records is there
-   already, as each side writes them before its index. */
+
+   A step ends before every load and store of an index, and wherever the programs call step(). The
+   stores themselves are real, so a load would always see the newest value. The model therefore
+   keeps the history of an index and lets the other side see any value not older than the last one
+   it saw, as acquire and release allow. The records that such a load implies are already there, as
+   each side writes them before its index. */
 enum { SIDES = 2, HISTORY = 16, STACK = 256 * 1024 };
 
 typedef struct history {
@@ -167,7 +168,7 @@ static void consume(void)
     }
 }
 
-/* Start with `first` records behind us, so that places and indices wrap within the run. */
+/* Start with `first` records already passed, so that places and indices wrap within the run. */
 static void run_all(dx_choices *c, uint32_t size, uint32_t capacity, uint32_t first)
 {
     const dx_ring_desc desc = {size, capacity};
@@ -182,7 +183,7 @@ static void run_all(dx_choices *c, uint32_t size, uint32_t capacity, uint32_t fi
     it.pops = 3;
     explore(c, it.memory, produce, consume);
     DX_CHECK(!world.wrong || (printf("%s\n", world.wrong), false));
-    it.pops = it.sent - it.got + 1; /* the rest; no model, no other side */
+    it.pops = it.sent - it.got + 1; /* the rest, without the model or the other side */
     DX_CHECK(it.sent >= it.got && it.sent > 0);
     for (; it.got < it.sent; it.got++) {
         uint8_t out[16];
@@ -204,7 +205,7 @@ DX_EXHAUSTIVE(rb_4_every_interleaving_of_a_ring_of_two, MOST)
     run_all(c, 8, 2, UINT32_MAX - 1);
 }
 
-/* 64 bytes from place 40: the second record leaves a skip behind. */
+/* 64 bytes from place 40: the second record leaves a skip. */
 DX_EXHAUSTIVE(rb_4_every_interleaving_of_a_variable_ring, MOST)
 {
     run_all(c, 0, 64, UINT32_MAX - 23);
@@ -218,9 +219,9 @@ enum { KILLS = 1000 };
 #endif
 enum { RECORD = 24, AREA = 1 << 14 };
 
-/* What both processes and the one that kills them share. The consumer's result is `sum`, which must
-   be the sum over records 0 .. taken - 1; it is stored under two names in turn, so that a kill
-   between two stores leaves the other one whole. */
+/* Shared by both processes and the one that kills them. The consumer's result is `sum`, the sum
+   over records 0 .. taken - 1; it is stored in two alternating slots, so that a kill between two
+   stores leaves the other one intact. */
 typedef struct result {
     uint64_t taken, sum;
 } result;
@@ -228,9 +229,9 @@ typedef struct result {
 typedef struct shared {
     result            results[2];
     volatile uint32_t which; /* the valid one */
-    volatile uint32_t wrong; /* line of the first complaint */
-    volatile uint64_t sent;  /* records that were committed, or one less */
-    volatile uint64_t starts[SIDES], again; /* how often a record was met a second time */
+    volatile uint32_t wrong; /* line of the first failure */
+    volatile uint64_t sent;  /* records committed, or one less */
+    volatile uint64_t starts[SIDES], again; /* how often a record was seen a second time */
 } shared;
 
 typedef struct pair {
@@ -258,11 +259,11 @@ static void send_forever(pair *x)
     dx_ring_producer p;
     uint64_t i = x->s->sent;
     if (dx_ring_attach_producer(&p, x->ring, x->size)) COMPLAIN(x);
-    /* A record may be committed and not be counted: a ring of fixed records counts itself; in a
-       variable one every second word tells. */
+    /* A record may be committed but not counted: a ring of fixed records counts itself; in a
+       variable one, the second word of each record tells. */
     if (x->fixed && (uint32_t)i != p.write_) i++;
     if (x->fixed && (uint32_t)i != p.write_) COMPLAIN(x);
-    if (x->fixed) x->s->sent = i; /* counted now: the next one may be killed at the same place */
+    if (x->fixed) x->s->sent = i; /* counted now: the next producer may be killed at the same place */
     for (; !x->s->wrong; i++) {
         void *where;
         int error;
@@ -274,14 +275,14 @@ static void send_forever(pair *x)
             const uint64_t word = word_of(i, k);
             memcpy((uint8_t *)where + 8 * k, &word, 8);
         }
-        if (i % 64 == 5) usleep(200); /* a kill between claim and commit should be no rare thing */
-        if (!x->fixed) x->s->sent = i + 1; /* said before: at most one that never came */
+        if (i % 64 == 5) usleep(200); /* make kills between claim and commit frequent */
+        if (!x->fixed) x->s->sent = i + 1; /* counted before: at most one that never came */
         dx_ring_commit(&p);
         if (x->fixed) x->s->sent = i + 1;
     }
 }
 
-/* Number of the record in these bytes; complains about one that is not whole. */
+/* Number of the record in these bytes; reports one that is torn. */
 static uint64_t number_in(pair *x, const void *where, size_t size)
 {
     uint64_t word, i;
@@ -307,7 +308,7 @@ static void take(pair *x, uint64_t i)
 static void receive_forever(pair *x, uint64_t until)
 {
     dx_ring_consumer reader;
-    bool first = true; /* the record in hand when the last one died comes again, and no other */
+    bool first = true; /* the record being processed when the last consumer died is repeated, and no other */
     if (dx_ring_attach_consumer(&reader, x->ring, x->size)) COMPLAIN(x);
     while (!x->s->wrong && x->s->results[x->s->which].taken < until) {
         const uint64_t taken = x->s->results[x->s->which].taken;
@@ -325,7 +326,7 @@ static void receive_forever(pair *x, uint64_t until)
         else if (first && i + 1 == taken) x->s->again++;
         else COMPLAIN(x);
         first = false;
-        if (i % 64 == 9) usleep(200); /* nor one between the result and the release */
+        if (i % 64 == 9) usleep(200); /* nor kills between the result and the release */
         dx_ring_release(&reader);
     }
 }
@@ -344,7 +345,7 @@ static void start(pair *x, int side)
     _exit(0);
 }
 
-/* Dead by SIGKILL, unless it died by itself. */
+/* Killed by SIGKILL, unless it ended by itself. */
 static bool kill_side(pair *x, int side)
 {
     int status = 0;
@@ -353,7 +354,7 @@ static bool kill_side(pair *x, int side)
            WTERMSIG(status) == SIGKILL;
 }
 
-/* Who follows a dead producer of a variable ring learns from the ring what was committed. */
+/* The successor of a killed producer of a variable ring learns from the ring what was committed. */
 static void settle(pair *x)
 {
     dx_ring_consumer reader;
@@ -363,7 +364,7 @@ static void settle(pair *x)
     if (x->fixed || dx_ring_attach_consumer(&reader, x->ring, x->size)) return;
     while (dx_ring_peek(&reader, &where, &size) == 0) {
         next = number_in(x, where, size) + 1;
-        reader.read_ += reader.peeked_; /* look on without a release: the ring must not notice */
+        reader.read_ += reader.peeked_; /* peek on without a release: the ring must not notice */
     }
     if (x->s->sent != next && x->s->sent != next + 1) COMPLAIN(x);
     x->s->sent = next;
@@ -399,13 +400,13 @@ static void kill_often(uint32_t record, uint32_t capacity)
     while (kills[0] < KILLS || kills[1] < KILLS || (x.s->sent <= KILLS && more < 2000)) {
         if (x.s->wrong) break;
         const uint64_t draw = dx_test_random(&random);
-        const bool enough = kills[0] >= KILLS && kills[1] >= KILLS; /* not so on a machine on which they hardly run */
+        const bool enough = kills[0] >= KILLS && kills[1] >= KILLS; /* not on a machine on which they hardly run */
         const int side = enough || (kills[0] < KILLS && kills[1] < KILLS) ? (int)(draw >> 63) : kills[0] >= KILLS;
         more += enough;
         nap((draw >> 40) % (enough ? 20000 : 700));
         DX_CHECK(kill_side(&x, side) || x.s->wrong);
         kills[side]++;
-        if (side == 0 && !x.fixed) { /* nobody else may look while the ring is read */
+        if (side == 0 && !x.fixed) { /* no other reader while the ring is read */
             DX_CHECK(kill_side(&x, 1) || x.s->wrong);
             settle(&x);
             start(&x, 1);
@@ -416,7 +417,7 @@ static void kill_often(uint32_t record, uint32_t capacity)
     kill_side(&x, 1);
     DX_CHECK_EQ(x.s->wrong, 0);
     settle(&x);
-    if (x.fixed) { /* committed, and killed before it could say so */
+    if (x.fixed) { /* committed, and killed before it was counted */
         dx_ring_producer p;
         DX_CHECK_EQ(dx_ring_attach_producer(&p, x.ring, x.size), 0);
         if ((uint32_t)x.s->sent != p.write_) x.s->sent++;
@@ -441,8 +442,8 @@ static void kill_often(uint32_t record, uint32_t capacity)
 DX_TELEPORT_DEFINE(note, NOTE)
 enum { NOTES = 200, PLACE = 256 };
 
-/* Writes note after note into its place of the area and hands over where it is; when it dies, the
-   next one goes on behind the last that was handed over. */
+/* Writes notes into its area one after another and passes their offsets; after a kill, the next
+   writer continues after the last note that was passed. */
 static void write_notes(uint8_t *area, uint8_t *ring, size_t size)
 {
     dx_ring_producer p;
@@ -456,7 +457,7 @@ static void write_notes(uint8_t *area, uint8_t *ring, size_t size)
         note_begin(&w, area + place, PLACE, 0);
         note_set_number(&w, i);
         note_put_text(&w, text, strlen(text));
-        if (i % 16 == 3) usleep(300); /* half a note in its place is no rare thing */
+        if (i % 16 == 3) usleep(300); /* make torn notes in place frequent */
         note_put_squares(&w, squares, i % 5);
         if (note_finish(&w, NULL)) _exit(2);
         while (dx_ring_push(&p, &place, 4) == DX_RING_EAGAIN) usleep(20);
@@ -485,7 +486,7 @@ static void read_note(uint8_t *bytes, uint32_t number)
     DX_CHECK_EQ(note_finish(&w, NULL), 0);
 }
 
-/* Memory without a name, at another address in each process; the writer is killed now and then. */
+/* Anonymous memory, at another address in each process; the writer is killed now and then. */
 DX_TEST(mm_9_st_1_records_in_shared_memory_survive_their_writer)
 {
     const dx_ring_desc desc = {4, 16};

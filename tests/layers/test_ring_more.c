@@ -60,8 +60,8 @@ DX_TEST(rb_4_fixed_ring_is_full_and_empty)
     free(r.memory);
 }
 
-/* Operations on a document as records of 16 bytes, written and read where they lie in the ring. The
-   three bytes behind the opcode that were reserved hold what an attribute's value lacked: a length. */
+/* Operations on a document as records of 16 bytes, written and read in place in the ring. The three formerly reserved bytes
+   after the opcode hold the length of an attribute's value. */
 enum { CLONE = 1, UPDATE_TEXT, UPDATE_ATTR, REMOVE, OPCODES };
 #define RENDER_OP(F, S, A, L, E, ...) \
     E(u8, opcode, 5) F(u8, attribute) F(u16, length) F(u32, target) F(u32, place) F(u32, more)
@@ -168,7 +168,7 @@ DX_PROPERTY(rb_4_any_order_of_pushes_and_pops, 2000)
             const int error = dx_ring_push(&r.p, slot, size);
             if (fixed) DX_CHECK_EQ(error, tail - head == 8 ? DX_RING_EAGAIN : 0);
             DX_CHECK(error == 0 || error == DX_RING_EAGAIN);
-            if (tail == head) DX_CHECK_EQ(error, 0); /* what fits at all fits when it is empty */
+            if (tail == head) DX_CHECK_EQ(error, 0); /* any record of valid size fits into an empty ring */
             if (!error) sizes[tail++ % 64] = size;
         } else if (what <= 4) {
             size_t size = 99;
@@ -178,7 +178,7 @@ DX_PROPERTY(rb_4_any_order_of_pushes_and_pops, 2000)
             DX_CHECK_EQ(size, sizes[head % 64]);
             DX_CHECK_MEM(out, queue[head % 64], size);
             head++;
-        } else { /* either side goes away and comes back */
+        } else { /* either side detaches and reattaches */
             DX_CHECK_EQ(dx_ring_attach_producer(&r.p, r.memory, r.size), 0);
             DX_CHECK_EQ(dx_ring_attach_consumer(&r.c, r.memory, r.size), 0);
         }
@@ -186,7 +186,7 @@ DX_PROPERTY(rb_4_any_order_of_pushes_and_pops, 2000)
     free(r.memory);
 }
 
-/* In batches of any size, between single ones, round the end of the ring: the same stream. */
+/* In batches of any size, between single records, around the end of the ring: the same stream. */
 DX_PROPERTY(rb_4_batches_are_the_same_stream, 2000)
 {
     const uint32_t capacity = 1u << dx_choose(c, 5);
@@ -253,7 +253,7 @@ DX_TEST(rb_6_restart_sees_what_was_not_released)
     DX_CHECK_EQ(dx_ring_attach_producer(&r.p, r.memory, r.size), 0);
     DX_CHECK_EQ(dx_ring_push(&r.p, "three", 5), 0);
     DX_CHECK_EQ(dx_ring_peek(&r.c, &where, &size), 0);
-    DX_CHECK_EQ(dx_ring_attach_consumer(&r.c, r.memory, r.size), 0); /* seen, not released */
+    DX_CHECK_EQ(dx_ring_attach_consumer(&r.c, r.memory, r.size), 0); /* peeked, not released */
     DX_CHECK_EQ(dx_ring_peek(&r.c, &where, &size), 0);
     DX_CHECK_EQ(size, 3);
     DX_CHECK_MEM(where, "one", 3);
@@ -287,13 +287,13 @@ DX_TEST(rb_5_consumer_believes_nothing)
     free(r.memory);
     r = make_ring(16, 4);
     for (int i = 0; i < 4; i++) DX_CHECK_EQ(dx_ring_push(&r.p, out, 16), 0);
-    set_indices(&r, 4, 100); /* a reader ahead of the writer */
+    set_indices(&r, 4, 100); /* the reader is ahead of the writer */
     DX_CHECK_EQ(dx_ring_push(&r.p, out, 16), DX_RING_ECORRUPT);
     free(r.memory);
 }
 
-/* Room that the reader gave back stays the producer's: a reader's index that goes back is refused, and what was claimed can
-   still be committed. */
+/* Space that the reader has released stays the producer's: a reader index that moves back is refused, and a claim can still
+   be committed. */
 DX_TEST(rb_5_a_reader_that_goes_back_is_refused)
 {
     const uint8_t record[16] = "sixteen bytes...";
@@ -311,7 +311,7 @@ DX_TEST(rb_5_a_reader_that_goes_back_is_refused)
         DX_CHECK_EQ(dx_ring_push_many(&r.p, records, 4, &done), DX_RING_ECORRUPT);
         DX_CHECK_EQ(done, 0);
         DX_CHECK_EQ(dx_ring_commit(&r.p), 0);
-        set_indices(&r, 5, 3); /* as it was: the same producer goes on */
+        set_indices(&r, 5, 3); /* restored: the same producer continues */
         DX_CHECK_EQ(dx_ring_push_many(&r.p, records, 4, &done), 0);
         DX_CHECK_EQ(done, 2);
         for (int i = 0; i < 2; i++) DX_CHECK_EQ(dx_ring_pop(&r.c, out, sizeof out, &size), 0);
@@ -341,7 +341,7 @@ DX_TEST(rb_4_variable_ring_uses_its_last_byte)
     DX_CHECK_EQ(dx_ring_pop(&r.c, out, sizeof out, &size), 0);
     DX_CHECK_EQ(dx_ring_push(&r.p, "123456789012345678901234", 24), 0);
     free(r.memory);
-    r = make_ring(0, 64); /* a skip with nothing behind it */
+    r = make_ring(0, 64); /* a skip with no record after it */
     set_indices(&r, 64, 56);
     memcpy((uint8_t *)r.memory + 384 + 56, &skip, 4);
     DX_CHECK_EQ(dx_ring_attach_consumer(&r.c, r.memory, r.size), 0);
@@ -371,7 +371,7 @@ DX_TEST(rb_4_a_prefix_is_the_size_and_0)
     free(r.memory);
 }
 
-/* Any bytes as prefixes, any indices: nothing outside the ring is touched. */
+/* Any bytes as prefixes, any indices: no access outside of the ring. */
 DX_PROPERTY(rb_5_arbitrary_ring_bytes, 1500)
 {
     ring r = make_ring(0, 64);
@@ -527,7 +527,7 @@ DX_TEST(rb_4_a_record_that_does_not_fit_stays)
     DX_CHECK_MEM(out, "twenty bytes of text", 20);
 }
 
-/* What failed leaves nothing behind that commit or release could complete, not even of the call before. */
+/* A failed claim or peek leaves nothing that commit or release could complete, not even from the call before. */
 DX_TEST(rb_4_a_failed_claim_or_peek_holds_nothing)
 {
     ring r = make_ring(0, 64), f = make_ring(8, 1);
@@ -555,7 +555,7 @@ DX_TEST(rb_4_a_failed_claim_or_peek_holds_nothing)
     free(f.memory);
 }
 
-/* The mark of a skipped end is refused where no record can be behind it, at place 0 too. */
+/* The mark of a skipped end is refused if no record can follow it, at place 0, too. */
 DX_TEST(rb_5_a_skip_without_a_record_is_refused)
 {
     const uint32_t skip = UINT32_MAX;

@@ -1,4 +1,4 @@
-/* dx_ring.h beside a peer at its worst (tests/dx_peer_sim.h): it changes any word of a ring at any time. */
+/* dx_ring.h with a hostile peer (tests/dx_peer_sim.h), which changes any word of a ring at any time. */
 #define DX_TEST_MAIN
 #include "../dx_peer_sim.h"
 #define DX_IMPLEMENTATION
@@ -24,7 +24,7 @@ static uint8_t *share_ring(const shape *s)
 
 static size_t ring_size(void) { return (size_t)(peer.end - peer.bytes); }
 
-/* Inside the records of the ring, and usable to the last byte. */
+/* Check that it is inside the ring's records, and usable to the last byte. */
 static void check_place(uint32_t record_size, const void *where, size_t size)
 {
     const uint8_t *p = where;
@@ -33,7 +33,7 @@ static void check_place(uint32_t record_size, const void *where, size_t size)
     sink = sum_bytes(p, size);
 }
 
-/* One call. The shape is what the end attached to: the peer may have changed it before. */
+/* One call. The shape is that at attach time: the peer may have changed it before. */
 static void consume(dx_choices *c, dx_ring_consumer *r)
 {
     const size_t capacity = (size_t)peer_below(peer_below(2) ? 80 : 8000);
@@ -72,7 +72,7 @@ static void produce(dx_choices *c, dx_ring_producer *r)
         if (dx_ring_claim(r, size, &where)) break;
         check_place(r->record_size_, where, size);
         memset(where, 8, size);
-        /* What fails in between leaves the claim; what succeeds takes its place. */
+        /* A failed call in between leaves the claim; a successful one replaces it. */
         replaced = r->record_size_ && dx_choose(c, 1) && dx_ring_push_many(r, bytes, 3, &done) == 0;
         DX_CHECK_EQ(dx_ring_commit(r), replaced ? DX_RING_EINVAL : DX_RING_OK);
         break;
@@ -138,7 +138,7 @@ DX_PROPERTY(rb_5_any_bytes_are_attached_to, 20000)
     }
 }
 
-/* Every pair of indices near each other: taken if a ring can have them, and by both ends alike. */
+/* Every pair of close indices: accepted if a ring can have them, and by both ends alike. */
 DX_TEST(rb_5_indices_that_no_ring_can_have_are_refused_at_attach)
 {
     static const uint32_t starts[] = {0, 64, 4096, 0x80000000, 0xffffffc0};
@@ -166,7 +166,7 @@ DX_TEST(rb_5_indices_that_no_ring_can_have_are_refused_at_attach)
     }
 }
 
-/* A reader index that moves to where none can be, after attach. */
+/* After attach, the reader index moves to where none can be. */
 DX_TEST(rb_5_a_producer_refuses_a_read_index_between_two_places)
 {
     const shape s = {0, 64};

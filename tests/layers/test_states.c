@@ -1,12 +1,13 @@
 /* dx_states.h: subscriptions that resume from a version (docs/formats/hbtp.md, section 8).
 
-   The model: a publisher of a few states and its subscribers, between them lines of a few bytes that are cut and made again at any
-   byte. Subscribers sleep, refuse changes, leave and come back; the publisher forgets old versions and is restarted. Whatever happens,
+   The model: a publisher of a few states and its subscribers, connected by lines of a few bytes
+   that are cut and reconnected at any byte. Subscribers sleep, refuse changes, leave and
+   return; the publisher drops old versions and is restarted. Whatever happens,
 
-       what a view has is what the publisher had at that version, in that epoch;
-       the version of a view never goes back in an epoch;
-       one who is behind gets one frame, however many changes it has missed;
-       in the end all views have what the publisher has, also where wake alone says when to send.
+       a view equals the publisher's state at that version, in that epoch;
+       the version of a view never goes back within an epoch;
+       a subscriber that lags gets one frame, however many changes it has missed;
+       in the end all views equal the publisher's states, also if only wake says when to send.
 
    DX_TEST_RUNS=25 makes 100,000 runs of it. */
 #define DX_IMPLEMENTATION
@@ -22,7 +23,7 @@ typedef struct end { /* of a connection */
     dx_hbtp_router  router;
     dx_hbtp_out     out;
     dx_hbtp_hello   hello;
-    uint8_t         out_memory[OUT], pipe[PIPE], input[INPUT]; /* pipe: what it has sent */
+    uint8_t         out_memory[OUT], pipe[PIPE], input[INPUT]; /* pipe: sent bytes */
     size_t          pipe_size, input_size;
     _Alignas(8) uint64_t memory[600];
     bool            woken, was_full;
@@ -44,18 +45,18 @@ typedef struct client {
     uint64_t        top[STATES], top_epoch[STATES];
 } client;
 
-static end         ends[2][CLIENTS]; /* [0]: the publisher's */
+static end         ends[2][CLIENTS]; /* index 0: the publisher's */
 static client      clients[CLIENTS];
 static content     history[EPOCHS][STATES][VERSIONS + 1];
 static dx_states   states;
 static dx_states_state state[STATES];
 static _Alignas(8) uint8_t entries[56 * CLIENTS * STATES];
 static uint8_t     scratch[512];
-static size_t      huge; /* not 0: what is written is so long */
+static size_t      huge; /* nonzero: the length of what is written */
 static uint64_t    epoch;
-static unsigned    publisher_age; /* 0: version 1; 1: version 2; 2: it says that it knows versions of states */
+static unsigned    publisher_age; /* 0: version 1; 1: version 2; 2: it announces versions of states */
 static unsigned    writes;
-static size_t      pipe_max = 150; /* what a line takes at a time */
+static size_t      pipe_max = 150; /* how much a line holds */
 static dx_choices *choices;
 
 static const content *content_of(size_t n, uint64_t of_epoch, uint64_t version)
@@ -74,14 +75,14 @@ static int find(void *user, dx_hbtp_session *s, uint32_t number, dx_states_state
     return 0;
 }
 
-/* A change: the new size, then places and what is there now. */
+/* A change: the new size, then offsets and their new bytes. */
 static int write_state(void *user, dx_states_state *it, uint64_t from, uint8_t *out, size_t capacity, size_t *size)
 {
     const size_t n = it->number - 100;
     const content *now = content_of(n, it->epoch, it->version);
     (void)user;
     writes++;
-    if (huge) { /* longer than the peer takes */
+    if (huge) { /* longer than the peer accepts */
         memset(out, 0, huge);
         *size = huge;
         return DX_STATES_WHOLE;
@@ -125,11 +126,11 @@ static void publisher_start(void)
     for (uint32_t n = 0; n < STATES; n++) {
         dx_states_begin(&state[n], 100 + n, epoch, 1);
         if (epoch > 1) history[epoch - 1][n][1] = history[epoch - 2][n][VERSIONS];
-        history[epoch - 1][n][VERSIONS] = history[epoch - 1][n][1]; /* what a restart finds */
+        history[epoch - 1][n][VERSIONS] = history[epoch - 1][n][1]; /* found by a restart */
     }
 }
 
-/* A few bytes of it, or all. */
+/* Change a few bytes of it, or all. */
 static void publisher_change(size_t n, uint64_t seed)
 {
     content now;
@@ -230,7 +231,7 @@ static void open_end(end *e, int of, bool is_client)
     DX_CHECK_EQ(dx_hbtp_session_init(&e->s, &d), 0);
 }
 
-/* The connection is lost, and with it what was on its way; another one comes about. */
+/* The connection is lost with the bytes in flight, and another one is made. */
 static void reconnect(int i)
 {
     dx_hbtp_abort(&ends[0][i].s);
@@ -241,7 +242,7 @@ static void reconnect(int i)
     if (!clients[i].is_old) DX_CHECK_EQ(dx_hbtp_say_hello(&ends[1][i].s, &ends[1][i].hello, UINT64_MAX), 0);
 }
 
-/* Subscribe to what is wanted and not heard. */
+/* Subscribe to every wanted state that has no subscription. */
 static void watch(int i)
 {
     client *c = &clients[i];
@@ -256,7 +257,7 @@ static void watch(int i)
 }
 
 /* >>line --------------------------------------------------------------- */
-/* Up to `size` bytes that an end has written, on their way. */
+/* Send up to `size` bytes that an end has written. */
 static bool send_some(end *e, size_t size)
 {
     size_t ready;
@@ -270,16 +271,16 @@ static bool send_some(end *e, size_t size)
     DX_CHECK_EQ(dx_hbtp_out_consume(&e->out, size), 0);
     if (e >= &ends[1][0]) return size > 0;
     if (size) (void)dx_hbtp_feed(&e->s, NULL, 0, 1);
-    if (e->woken || (size && e->was_full)) { /* as dx_link.h calls writable */
+    if (e->woken || (size && e->was_full)) { /* when dx_link.h calls writable */
         e->woken = e->was_full = false;
         if (dx_states_send(&states, &e->s)) return true;
     }
     (void)dx_hbtp_out_data(&e->out, &ready);
-    e->was_full = e->was_full || ready; /* the connection takes no more for now */
+    e->was_full = e->was_full || ready; /* the connection accepts no more for now */
     return size > 0;
 }
 
-/* Up to `size` bytes of its peer. */
+/* Receive up to `size` bytes from its peer. */
 static bool receive_some(end *e, end *peer, size_t size)
 {
     int64_t used;
@@ -354,7 +355,7 @@ static bool nobody(int i) { return i < 0; }
 static bool drawn_old(int i) { (void)i; return dx_choose(choices, 3) == 1; }
 
 /* >>format ------------------------------------------------------------- */
-/* The next bytes that an end has written, which go no further. */
+/* The next bytes that an end has written, which are not sent on. */
 static void is_vector(end *e, const char *name)
 {
     uint8_t want[128];
@@ -366,7 +367,7 @@ static void is_vector(end *e, const char *name)
     DX_CHECK_EQ(dx_hbtp_out_consume(&e->out, n), 0);
 }
 
-/* The bytes of a vector to an end; the status of the RpcError that it answers with, 0: none. */
+/* Feed the bytes of a vector to an end; returns the status of its RpcError, 0: none. */
 static int give(end *e, const void *bytes, size_t size)
 {
     size_t ready;
@@ -378,7 +379,7 @@ static int give(end *e, const void *bytes, size_t size)
     return status;
 }
 
-/* The same, and what it writes goes no further. */
+/* The same, and its output is not sent on. */
 static int status_of(end *e, const void *bytes, size_t size)
 {
     const int status = give(e, bytes, size);
@@ -455,14 +456,14 @@ DX_TEST(hb_14_after_a_reconnect_comes_what_was_missed)
     DX_CHECK_EQ(states.sent_wholes, CLIENTS * STATES);
     for (int times = 0; times < 3; times++) {
         for (int k = 0; k < 4; k++) publisher_change(0, (uint64_t)times * 10 + (uint64_t)k);
-        reconnect(0); /* the others hear of it at once */
+        reconnect(0); /* the others get it at once */
         (void)dx_states_send(&states, NULL);
         settle();
         all_have_everything();
     }
     DX_CHECK(states.sent_wholes <= CLIENTS * STATES + 9u && states.sent_changes > 0);
     const unsigned before = clients[1].wholes + clients[1].changes;
-    reconnect(1); /* it has everything: nothing comes */
+    reconnect(1); /* up to date: nothing is sent */
     settle();
     DX_CHECK_EQ(clients[1].wholes + clients[1].changes, before);
     DX_CHECK_EQ(clients[1].view[0].latest, state[0].version);
@@ -479,7 +480,7 @@ DX_TEST(hb_14_who_was_away_for_too_long_gets_all_of_it)
     settle();
     all_have_everything();
     DX_CHECK_EQ(clients[0].wholes, STATES + 1);
-    publisher_start(); /* of another epoch: version 1 is not what was called so before */
+    publisher_start(); /* in another epoch, where version 1 means another state */
     for (int i = 0; i < CLIENTS; i++) reconnect(i);
     settle();
     (void)dx_states_send(&states, NULL);
@@ -496,7 +497,7 @@ DX_TEST(hb_14_a_publisher_that_has_lost_versions_sends_all_of_it)
     (void)dx_states_send(&states, NULL);
     settle();
     reconnect(0);
-    state[0].version = 2; /* a backup, say */
+    state[0].version = 2; /* for example from a backup */
     clients[0].may_go_back = true;
     history[0][0][2] = history[0][0][1];
     watch(0);
@@ -527,7 +528,7 @@ DX_TEST(hb_14_states_that_wait_for_the_same_room_all_get_it)
 {
     begin_all(2, nobody);
     pipe_max = PIPE;
-    for (size_t n = 0; n < STATES; n++) history[0][n][1].size = CONTENT - 3; /* one at a time fits */
+    for (size_t n = 0; n < STATES; n++) history[0][n][1].size = CONTENT - 3; /* only one fits at a time */
     want_all();
     all_have_everything();
     DX_CHECK_EQ(states.behind_count_, 0);
@@ -560,7 +561,7 @@ DX_TEST(hb_14_sides_without_versions_are_served_as_ever)
             settle();
             all_have_everything();
             DX_CHECK(clients[0].view[0].version == 0 && clients[0].changes + clients[0].wholes == STATES + 1);
-            reconnect(0); /* from the start */
+            reconnect(0); /* from the beginning */
             settle();
             all_have_everything();
             DX_CHECK_EQ(clients[0].changes + clients[0].wholes, 2 * STATES + 1);
@@ -584,7 +585,7 @@ DX_TEST(hb_14_a_subscription_that_cannot_be_is_refused)
     DX_CHECK_EQ(status_of(server, frame, 28), 400);
     frame[4] = 4;
     DX_CHECK_EQ(status_of(server, frame, 12), 0);
-    DX_CHECK_EQ(status_of(server, frame, 12), 404); /* not subscribed any more */
+    DX_CHECK_EQ(status_of(server, frame, 12), 404); /* no longer subscribed */
     frame[8] = 99;
     DX_CHECK_EQ(status_of(server, frame, 12), 404);
     states.desc_.per_session_max = 2;
@@ -607,7 +608,7 @@ DX_TEST(hb_14_a_state_that_ends_and_a_session_that_leaves_have_no_subscriptions)
     DX_CHECK_EQ(state[1].count, CLIENTS - 1);
     DX_CHECK_EQ(dx_states_send(&states, NULL), CLIENTS - 1);
     DX_CHECK_EQ(states.behind_count_, 0);
-    for (int again = 0; again < 2; again++) { /* in the place of what was written last */
+    for (int again = 0; again < 2; again++) { /* in place of the last change written */
         put_content(0, 2, again ? "of another history" : "of one");
         dx_states_end(&states, &state[0]);
         dx_states_begin(&state[0], 100, 1, 2);
@@ -628,12 +629,12 @@ DX_TEST(hb_14_what_is_too_long_for_a_peer_waits_for_another_version)
     clients[0].wants[0] = true;
     settle();
     DX_CHECK_EQ(dx_hbtp_out_set_payload_max(&ends[0][0].out, 256), 0);
-    huge = 237; /* and a head of 20 bytes */
+    huge = 237; /* and a header of 20 bytes */
     dx_states_change(&states, &state[0]);
     DX_CHECK_EQ(dx_states_send(&states, NULL), 0);
     writes = 0;
     DX_CHECK_EQ(dx_states_send(&states, NULL), 0);
-    DX_CHECK_EQ(writes, 0); /* it is not tried again in vain */
+    DX_CHECK_EQ(writes, 0); /* it is not retried in vain */
     huge = 0;
     history[0][0][3].size = 5;
     dx_states_change(&states, &state[0]);
@@ -665,7 +666,7 @@ DX_TEST(hb_14_descriptions_that_cannot_be_are_refused)
 }
 
 /* >>subscriber --------------------------------------------------------- */
-/* A frame for state 100 to a view that has version 5 of epoch 1. True: it was taken in. */
+/* Send a frame for state 100 to a view with version 5 of epoch 1. True: it was applied. */
 static bool takes(uint8_t opcode, size_t size, uint64_t first, uint64_t second)
 {
     uint8_t frame[8 + 21] = {opcode, 0, 0, 0, (uint8_t)size, 0, 0, 0, 100, 0, 0, 0, (uint8_t)first, 0, 0, 0, 0, 0, 0, 0,
@@ -690,7 +691,7 @@ DX_TEST(hb_14_a_frame_that_does_not_fit_is_refused_and_the_view_is_lost)
 {
     const uint8_t sync = DX_HBTP_OP_STATE_SYNC, delta = DX_HBTP_OP_STATE_DELTA;
     DX_CHECK(takes(sync, 21, 1, 6) && takes(sync, 21, 1, 5) && takes(sync, 21, 2, 1) && takes(sync, 20, 1, 6));
-    DX_CHECK(!takes(sync, 21, 1, 4));  /* it would go back */
+    DX_CHECK(!takes(sync, 21, 1, 4));  /* its version would go back */
     DX_CHECK(!takes(sync, 21, 0, 6) && !takes(sync, 21, 2, 0) && !takes(sync, 19, 1, 6));
     DX_CHECK(takes(delta, 21, 5, 6) && takes(delta, 21, 5, 9));
     DX_CHECK(!takes(delta, 21, 4, 6)); /* of another base */
@@ -708,7 +709,7 @@ DX_TEST(hb_14_a_view_that_is_lost_begins_again)
         while (move_all(0)) {}
         DX_CHECK(clients[0].view[0].is_lost && clients[0].view[0].version == 0);
         publisher_change(0, 2);
-        (void)dx_states_send(&states, NULL); /* it hears this no more */
+        (void)dx_states_send(&states, NULL); /* it no longer receives this */
         settle();
         all_have_everything();
         DX_CHECK(!clients[0].view[0].is_lost);
@@ -789,7 +790,7 @@ DX_PROPERTY(hb_14_views_have_what_the_publisher_had, 4000)
         }
     }
     for (int i = 0; i < CLIENTS; i++) clients[i].refuses = false;
-    (void)dx_states_send(&states, NULL); /* who has no room is served by wake alone */
+    (void)dx_states_send(&states, NULL); /* a subscriber without room is served by wake alone */
     settle();
     all_have_everything();
     DX_CHECK_EQ(states.behind_count_, 0);

@@ -27,7 +27,7 @@ static size_t base64url(const void *data, size_t size, char *out)
 
 static char token[300000];
 
-/* Short keys, too: with zeros behind them, up to a block, they are the same. */
+/* Short keys, too: padding them with zeros, up to a block, changes nothing. */
 static int init_key(dx_token_key *h, const void *key, size_t size)
 {
     uint8_t block[64] = {0};
@@ -227,7 +227,7 @@ DX_TEST(mw_4_every_bit_of_the_signature_counts)
     }
     base64url(mac, 32, token + n - 43);
     DX_CHECK_EQ(verify(&j, n, 1000), 0);
-    /* Another signature of 0, 31, 33 bytes: CVE-2020-28042 and its neighbours. */
+    /* Another signature of 0, 31, 33 bytes: CVE-2020-28042 and similar ones. */
     DX_CHECK_EQ(verify(&j, n - 43, 1000), DX_TOKEN_ECORRUPT);
     DX_CHECK_EQ(verify(&j, n - 1, 1000), DX_TOKEN_ECORRUPT);
     token[n] = 'A';
@@ -260,7 +260,7 @@ DX_TEST(mw_4_w_41_algorithms_are_pinned_and_no_token_is_enough)
         memcpy(token, none[i], strlen(none[i]));
         DX_CHECK_EQ(verify(&j, strlen(none[i]), 1000), DX_TOKEN_ECORRUPT);
     }
-    /* Signed with another key, an RSA public key among them: only the one secret counts. */
+    /* Signed with another key, including an RSA public key: only the one secret is valid. */
     dx_token_rules j = plain();
     size_t n = sign_with("-----BEGIN PUBLIC KEY-----", 26, "{\"alg\":\"HS256\"}", 15, "{\"exp\":2000}", 12);
     DX_CHECK_EQ(verify(&j, n, 1000), DX_TOKEN_ESIGNATURE);
@@ -330,7 +330,7 @@ DX_TEST(mw_4_duplicates_escapes_and_nesting)
         "{\"exp\":2000,\"a\":{\"exp\":1,\"exp\":\"x\"}}", " {\t\"exp\"\r:\n2000 } ", "{\"exp\":2000,\"a\":[[],{},[1,-0.5e+3,\"\\\\\\\"\\u00e9\"],null,true,false]}",
         "{\"exp\":2000,\"a\":{\"\\u0065xp\":1}}", "{\"exp\":2000,\"a\":1,\"a\":2}", "{\"exp\":2000,\"\":0}", "{\"exp\":2000,\"a\":0}", "{\"exp\":2000,\"a\":\"\xc3\xa9\"}"};
     for (size_t i = 0; i < sizeof fine / sizeof *fine; i++) DX_CHECK_EQ(body_error(fine[i]), 0);
-    for (int depth = 1; depth < 80; depth++) { /* 31 levels, the claims themselves among them */
+    for (int depth = 1; depth < 80; depth++) { /* 31 levels, including the claims themselves */
         char body[700] = "{\"exp\":2000,\"a\":";
         for (int k = 0; k < depth; k++) strcat(body, k & 1 ? "{\"b\":" : "[");
         strcat(body, "0");
@@ -378,7 +378,7 @@ DX_TEST(mw_4_issuers_and_audiences)
 DX_TEST(mw_4_base64url_has_one_form)
 {
     char out[8];
-    for (unsigned v = 0; v < 65536; v++) { /* every pair of bytes, each tail */
+    for (unsigned v = 0; v < 65536; v++) { /* every pair of bytes, each remainder */
         uint8_t raw[2] = {(uint8_t)(v >> 8), (uint8_t)v};
         char text[8];
         DX_CHECK_EQ(base64url(raw, 2, text), 3);
@@ -388,7 +388,7 @@ DX_TEST(mw_4_base64url_has_one_form)
     static const char *const bad[] = {"A", "AAAAA", "AB", "AAB", "AAC", "AAD", "AA==", "AAA=", "A+AA", "A/AA", "A AA", "AA\nA", "AAA\x80", "AA.A", "A\0AA"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         DX_CHECK_EQ(dx_token_p_decode(bad[i], i == 14 ? 4 : strlen(bad[i]), out), SIZE_MAX);
-    for (unsigned ch = 0; ch < 256; ch++) { /* exactly 64 characters are good */
+    for (unsigned ch = 0; ch < 256; ch++) { /* exactly 64 characters are valid */
         char text[4] = {'A', 'A', 'A', (char)ch};
         bool known = (ch >= 'A' && ch <= 'Z') || (ch >= 'a' && ch <= 'z') || (ch >= '0' && ch <= '9') || ch == '-' || ch == '_';
         DX_CHECK_EQ(dx_token_p_decode(text, 4, out) != SIZE_MAX, known);
@@ -402,7 +402,7 @@ DX_TEST(mw_4_parts_with_padding_or_dots_are_refused)
     static const char *const texts[] = {
         "eyJhbGciOiJIUzI1NiJ9=.eyJleHAiOjIwMDB9", "eyJhbGciOiJIUzI1NiJ9.eyJleHAiOjIwMDB9==", "eyJhbGciOiJIUzI1NiJ9.eyJleHAiOjIwMDB9 ",
         "eyJhbGciOiJIUzI1NiJ9.eyJle.HAiOjIwMDB9", "eyJhbGciOiJIUzI1NiJ9", ".eyJleHAiOjIwMDB9", "eyJhbGciOiJIUzI1NiJ9.", " eyJhbGciOiJIUzI1NiJ9.eyJleHAiOjIwMDB9"};
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) { /* each with its own right signature */
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) { /* each with its own valid signature */
         uint8_t mac[32];
         size_t n = strlen(texts[i]);
         DX_CHECK_EQ(dx_token_key_init(&h, secret, sizeof secret), 0);
@@ -487,7 +487,7 @@ DX_PROPERTY(mw_4_any_token_is_read_safely, 1500)
     DX_CHECK(verify(&j, n, 0) != 0);
 }
 
-/* Each of the 192 bytes that are no base64url, at each place of a group of four and of the rest behind it. */
+/* Each of the 192 bytes outside base64url, at each place of a group of four and of the remainder after it. */
 DX_TEST(mw_4_every_byte_outside_of_base64url_is_refused)
 {
     static const char set[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -550,8 +550,8 @@ DX_TEST(json_arguments_and_integers)
 }
 
 /* >>a model of JSON ----------------------------------------------------
-   RFC 8259 as its grammar is written, by recursion. Each function takes where a thing begins and returns where it ends;
-   NULL: it is none. */
+
+   RFC 8259 by recursion, following its grammar. Each function takes the start of an element and returns its end; NULL: invalid. */
 static const char *model_end; /* of the text */
 
 static const char *model_space(const char *p)
@@ -593,7 +593,7 @@ static const char *model_number(const char *p)
     return p;
 }
 
-/* `names`: for the outermost object the names that are looked for, and what was found. */
+/* `names`: the names to look up in the outermost object, and the results. */
 typedef struct model_names {
     const char *const *names;
     dx_token_json_text found[3];
@@ -644,7 +644,7 @@ static size_t put(char *out, size_t n, const char *text)
     return n + strlen(text);
 }
 
-/* Some JSON, most of it good. */
+/* Some JSON, mostly valid. */
 static size_t make_json(dx_choices *c, char *out, size_t n, int depth)
 {
     static const char *const strings[] = {"\"a\"", "\"b\"", "\"\"", "\"ab\"", "\"\\\\\"", "\"\\u0061\"",
@@ -681,7 +681,7 @@ DX_PROPERTY(json_is_read_as_its_grammar_says, 6000)
     dx_token_json_text found[3];
     model_names model;
     size_t n = make_json(c, text, 0, 0);
-    if (dx_choose(c, 1)) { /* one character is another, one more, or missing */
+    if (dx_choose(c, 1)) { /* one character is replaced, added or removed */
         const size_t at = (size_t)dx_choose(c, n - 1);
         const uint64_t how = dx_choose(c, 2);
         if (how == 0) memmove(text + at, text + at + 1, --n - at);
@@ -704,7 +704,7 @@ DX_PROPERTY(json_is_read_as_its_grammar_says, 6000)
     free(copy);
 }
 
-/* Is the string this text once its escapes are undone? One with an escape other than that of "/" is no text. */
+/* Does the string equal this text after unescaping? One with an escape other than that of "/" equals no text. */
 static bool model_equals(const char *p, const char *end, const char *text)
 {
     if (end - p < 2 || *p != '"') return false;
@@ -741,7 +741,7 @@ DX_PROPERTY(json_values_are_compared_as_what_they_mean, 4000)
     size_t n = put(text, 0, "{\"a\":");
     if (dx_choose(c, 2)) {
         n = make_json(c, text, n, 1);
-    } else { /* a string of escapes, and a text much like it */
+    } else { /* a string of escapes, and a similar text */
         const size_t begin = n + 1, size = (size_t)dx_choose(c, 6);
         text[n++] = '"';
         for (size_t i = 0; i < size; i++) text[n++] = pieces[dx_choose(c, 7)];
@@ -755,7 +755,7 @@ DX_PROPERTY(json_values_are_compared_as_what_they_mean, 4000)
     }
     text[n++] = '}';
     model_end = text + n;
-    if (dx_token_json_find_members(text, n, names, 1, &found)) return; /* the other model's business */
+    if (dx_token_json_find_members(text, n, names, 1, &found)) return; /* the other model checks that */
     DX_CHECK_EQ(dx_token_json_equals(&found, asked), model_equals(found.begin, found.end, asked));
     DX_CHECK_EQ(dx_token_json_contains(&found, asked), model_contains(found.begin, found.end, asked));
 }
@@ -782,7 +782,7 @@ DX_PROPERTY(json_integers_are_digits_up_to_2_to_the_53rd, 3000)
     DX_CHECK_EQ(got, good ? value : 5);
 }
 
-/* Every byte behind a backslash, and in each of the four places behind \\u. */
+/* Every byte after a backslash, and in each of the four places after \\u. */
 DX_TEST(json_escapes_are_those_of_the_grammar)
 {
     for (size_t at = 7; at < 12; at++) {

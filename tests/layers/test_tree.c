@@ -125,7 +125,7 @@ DX_TEST(ca_tree_snapshot_vector)
     DX_CHECK_EQ(dx_tree_read_snapshot(want, size + 1, &back), DX_TREE_ECORRUPT);
     want[6] = '3';
     DX_CHECK_EQ(dx_tree_read_snapshot(want, size, &back), DX_TREE_EVERSION);
-    want[6] = '2'; /* of the same root, with something extended below it */
+    want[6] = '2'; /* with the same root, and something extended below it */
     DX_CHECK_EQ(dx_tree_read_snapshot(want, size, &back), 0);
     DX_CHECK_EQ(dx_tree_write_snapshot(&e, true, got, sizeof got, &made), 0);
     DX_CHECK_MEM(got, want, size);
@@ -194,7 +194,8 @@ DX_TEST(ca_tree_every_bad_entry_has_its_error)
 /* >>extras */
 enum { EXTENDED = 5 };
 
-/* The entries of the second vector in docs/formats/tree.md. `extra` holds what they point to. */
+/* The entries of the second vector in docs/formats/tree.md. `extra` holds the data they refer
+   to. */
 static void make_extended(dx_tree_entry e[EXTENDED], uint8_t extra[EXTENDED][256])
 {
     size_t used[EXTENDED] = {0};
@@ -384,13 +385,13 @@ DX_TEST(ca_tree_every_bad_extra_has_its_error)
         if (got != rows[i].error) printf("row %u\n", (unsigned)i);
         DX_CHECK_EQ(got, rows[i].error);
     }
-    e = make_file("x", 32); /* nothing of what stands in the entry can be a hole */
+    e = make_file("x", 32); /* no field of the entry can be a hole */
     DX_CHECK_EQ(write_extra(e, DX_TREE_HOLES, "\0\1", 2), DX_TREE_EEXTRA);
     e = make_special("x", DX_TREE_BLOCK);
     DX_CHECK_EQ(dx_tree_write_entry(&e, out, sizeof out, &size), DX_TREE_EEXTRA);
     e.size = 1;
     DX_CHECK_EQ(dx_tree_write_entry(&e, out, sizeof out, &size), DX_TREE_ESUM);
-    e = make_file("x", 2); /* twice; not ascending; beside another name; cut; bytes between */
+    e = make_file("x", 2); /* twice; not ascending; with another name; truncated; bytes in between */
     static const int pairs[][2] = {{1, 1}, {5, 1}, {1, 2}, {5, 6}};
     for (size_t i = 0; i < 4; i++) {
         used = 0;
@@ -481,7 +482,7 @@ DX_TEST(ca_tree_names_ascend_over_pieces)
     DX_CHECK_EQ(dx_tree_compare_names("x", 1, "x", 1), 0);
 }
 
-/* A directory of `count` files; which of them is another decides the caller. */
+/* A directory of `count` files; `other` selects the one that differs. */
 static size_t write_dir(unsigned count, unsigned other, dx_cas_id *ids, size_t *largest)
 {
     static uint8_t bytes[DX_TREE_PIECE_SIZE_MAX];
@@ -549,7 +550,7 @@ static int find_list(const shelf *s, const uint8_t *id)
     return -1;
 }
 
-/* Counts the parts in order; false when something does not fit. */
+/* Counts the parts in order; false if something does not match. */
 static bool count_parts(const shelf *s, const uint8_t *id, unsigned level, uint64_t total,
                         unsigned *parts)
 {
@@ -661,7 +662,7 @@ DX_TEST(ca_tree_sizes_add_up)
 }
 
 /* >>properties */
-/* Extras that suit the entry, into `extra`. */
+/* Valid extras for the entry, written to `extra`. */
 static void choose_extras(dx_choices *c, dx_tree_entry *e, uint8_t *extra, size_t capacity)
 {
     uint8_t bytes[256];
@@ -738,8 +739,8 @@ DX_PROPERTY(ca_tree_what_is_written_is_read, 3000)
         DX_CHECK(same_entry(&e[i], &back));
     }
     DX_CHECK_EQ(dx_tree_reader_next(&r, &back), 0);
-    /* Cut anywhere: an error, or as many whole entries. One bit flipped: no entry that would be
-       written otherwise. */
+    /* Truncated anywhere: an error, or that many whole entries. One bit flipped: no entry in a
+       form that no writer makes. */
     size_t cut = (size_t)dx_choose(c, p.size - 1);
     dx_tree_reader_begin(&r);
     dx_tree_reader_feed(&r, bytes, cut);
@@ -748,7 +749,7 @@ DX_PROPERTY(ca_tree_what_is_written_is_read, 3000)
     DX_CHECK(got == 0 || got == DX_TREE_ETRUNCATED);
 }
 
-/* Any bytes: what is accepted is what a writer writes. */
+/* Arbitrary bytes: everything accepted is something a writer would write. */
 DX_PROPERTY(ca_tree_reads_only_what_can_be_written, 20000)
 {
     uint8_t bytes[512], again[DX_TREE_ENTRY_MAX], extra[EXTENDED][256];

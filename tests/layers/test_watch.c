@@ -1,4 +1,4 @@
-/* Tests of layers/dx_watch.h: what it names is enough to know what is in a directory. */
+/* Tests of layers/dx_watch.h: its reports suffice to know a directory's contents. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
@@ -11,17 +11,17 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-/* A kernel that answers as badly as it may: what it is asked goes to the real one, but for faults. */
+/* A hostile kernel: requests go to the real one, except for injected faults. */
 static struct {
-    dx_choices *choices;      /* NULL: no faults by chance */
+    dx_choices *choices;      /* NULL: no random faults */
     bool        no_watches;   /* ENOSPC */
     bool        remote;       /* every file system is NFS */
-    bool        ignored_late; /* of the last watch that was given back */
+    bool        ignored_late; /* of the last watch that was removed */
     bool        interrupted;  /* the next read */
     bool        no_list;      /* EIO */
-    int         ignored;      /* a watch that the kernel gives up; 0: none */
-    int         same_watch;   /* what the next one is; 0: its own */
-    bool        same_always;  /* and all those behind it, until this is false */
+    int         ignored;      /* a watch that the kernel drops; 0: none */
+    int         same_watch;   /* the number of the next one; 0: its own */
+    bool        same_always;  /* and all following ones, until this is false */
     int         last_watch;
     int         removed_watch;
     int         queue;        /* the descriptor of the queue; closed: -1 */
@@ -98,7 +98,7 @@ static int kernel_kind(int fd, struct statfs *st)
 {
     const int result = fstatfs(fd, st);
     if (kernel.remote || at_times(24)) st->f_type = 0x6969;
-    else st->f_type = 0xef53; /* whatever it is that the test runs on */
+    else st->f_type = 0xef53; /* whatever the tests run on */
     return result;
 }
 
@@ -125,7 +125,7 @@ static int kernel_remove(int fd, int watch)
     return inotify_rm_watch(fd, watch);
 }
 
-/* How many names were compared, to find one. */
+/* How many names were compared in look-ups. */
 static unsigned compared;
 static int compare(const void *a, const void *b, size_t size)
 {
@@ -152,8 +152,8 @@ static int compare(const void *a, const void *b, size_t size)
 #include <sys/stat.h>
 #include <stdlib.h>
 
-/* What somebody knows who looks only at what is named: paths below the directory and what lstat
-   says of them. The oracle is the same, read from the directory. */
+/* The knowledge of an observer that inspects only what is reported: paths below the directory and
+   their lstat. The oracle is the same, read from the directory. */
 enum { KNOWN_MAX = 512, PATH_MAX_HERE = 2048 };
 typedef struct known {
     char     path[KNOWN_MAX][PATH_MAX_HERE];
@@ -161,7 +161,7 @@ typedef struct known {
     unsigned count;
 } known;
 
-static char     top[64]; /* the directory, another one each time */
+static char     top[64]; /* the directory, a new one per run */
 static unsigned tops;
 static known seen;
 
@@ -225,7 +225,7 @@ static void scan(known *k, const char *path)
 }
 
 static unsigned named, gone, everything;
-static char order[64]; /* names of one letter */
+static char order[64]; /* one-letter names */
 static bool closes, flushes; /* what the next call does */
 static char last_scan[DX_WATCH_PATH_SIZE_MAX];
 static void named_one(void *user, dx_watch *w, dx_watch_kind kind, const char *path)
@@ -276,7 +276,7 @@ static void begin(const dx_watch_desc *wanted, size_t memory_size)
     d.memory_size = memory_size;
     d.fn = named_one;
     DX_CHECK(getcwd(here, sizeof here) != NULL);
-    DX_CHECK_EQ(chdir("/tmp"), 0); /* what desc.path is meant from, and only while it is opened */
+    DX_CHECK_EQ(chdir("/tmp"), 0); /* desc.path is relative to this, and only while it is opened */
     DX_CHECK_EQ(dx_watch_open(&watch, &d), 0);
     DX_CHECK_EQ(chdir(here), 0);
 }
@@ -319,7 +319,7 @@ static void put(const char *path, const char *text)
     FILE *f;
     snprintf(full, sizeof full, "%s/%s", top, path);
     f = fopen(full, "a");
-    if (!f) return; /* its directory is not there: a step of a model that does nothing */
+    if (!f) return; /* its directory is missing: this step of the model does nothing */
     fputs(text, f);
     fclose(f);
 }
@@ -437,7 +437,7 @@ static uint32_t polled_now(void)
     return stats.polled;
 }
 
-/* Until nothing is polled any more. */
+/* Repeat until nothing is polled any more. */
 static void recover(void)
 {
     for (int i = 0; i < 2000 && polled_now(); i++) dx_reactor_run_once(&reactor, 1000000);
@@ -470,19 +470,19 @@ DX_PROPERTY(cl_4_dk_4_after_quiet_what_was_named_equals_a_scan, 150)
     dx_watch_desc d;
     const int steps = (int)dx_choose_range(c, 1, 120);
     memset(&d, 0, sizeof d);
-    d.pending_max = dx_choose(c, 3) ? 0 : 2; /* now and then it overflows */
+    d.pending_max = dx_choose(c, 3) ? 0 : 2; /* sometimes it overflows */
     d.poll_ns = 1000000u;
     begin(&d, dx_choose(c, 3) ? sizeof watch_memory : DX_WATCH_MEMORY_MIN);
     random_steps(c, steps);
     dx_watch_flush(&watch);
-    dx_watch_flush(&watch); /* what the first one found anew */
-    recover();              /* what was renamed while it was found anew */
+    dx_watch_flush(&watch); /* changes found by the first rescan */
+    recover();              /* renames during the rescan */
     check_knows_all();
     end();
 }
 
-/* Moments: at each flush everything is known, nothing only once it was polled. Directories are
-   renamed and exchanged beside changes below them. */
+/* Moments: each flush reports everything, but not before it was polled. Directories are renamed and
+   exchanged next to changes below them. */
 DX_PROPERTY(cl_4_dk_4_every_flush_knows_all_that_has_happened, 300)
 {
     dx_watch_desc d;
@@ -556,9 +556,9 @@ DX_TEST(cl_4_a_file_system_that_others_change_is_polled_too)
     make("a");
     make("a/b");
     dx_watch_flush(&watch);
-    DX_CHECK_EQ(polled_now(), 1); /* with all below it */
+    DX_CHECK_EQ(polled_now(), 1); /* with everything below it */
     put("a/b/f", "1");
-    dx_watch_flush(&watch); /* and what this kernel knows is told at once */
+    dx_watch_flush(&watch); /* and what this kernel knows is reported at once */
     check_knows_all();
     end();
 }
@@ -578,7 +578,7 @@ DX_TEST(cl_4_one_inode_at_two_places_is_named_at_both)
     put("a/f", "1");
     named = 0;
     dx_watch_flush(&watch);
-    DX_CHECK_EQ(named, 2); /* a/f, and b with all below it: the kernel may mean either */
+    DX_CHECK_EQ(named, 2); /* a/f, and b with everything below it: the kernel may mean either */
     recover();
     check_knows_all();
     end();
@@ -657,7 +657,7 @@ DX_TEST(cl_4_what_was_quiet_longest_is_named_first)
     for (unsigned i = 0; writes[i]; i++) {
         *name = writes[i];
         put(name, "1");
-        dx_reactor_run_once(&reactor, 1000000); /* takes the event, at another time */
+        dx_reactor_run_once(&reactor, 1000000); /* another callback takes the event */
     }
     dx_watch_flush(&watch);
     DX_CHECK_STR(order, "efghijlmnopadkbcz");
@@ -741,7 +741,7 @@ DX_TEST(cl_4_a_directory_that_goes_and_comes_back_is_watched_again)
     for (unsigned round = 1; round <= 2; round++) {
         DX_CHECK_EQ(rename(top, away), 0);
         for (int i = 0; i < 20; i++) dx_reactor_run_once(&reactor, 1000000);
-        DX_CHECK_EQ(gone, round); /* once each time */
+        DX_CHECK_EQ(gone, round); /* once per round */
         DX_CHECK_EQ(rename(away, top), 0);
         recover();
     }
@@ -776,7 +776,7 @@ DX_TEST(cl_4_neither_chdir_nor_the_length_of_a_path_matters)
     DX_CHECK(fd >= 0);
     close(fd);
     dx_watch_flush(&watch);
-    DX_CHECK_EQ(strlen(last_scan), 20 * 201 - 1); /* the last one above it that has a path */
+    DX_CHECK_EQ(strlen(last_scan), 20 * 201 - 1); /* the deepest directory above it that has a path */
     for (int i = 0; i < 30; i++) {
         unlink("f");
         DX_CHECK_EQ(chdir(".."), 0);
@@ -786,8 +786,8 @@ DX_TEST(cl_4_neither_chdir_nor_the_length_of_a_path_matters)
     end();
 }
 
-/* Names that an unkeyed hash (FNV-1a, as the names once had) puts in one place of its table, and of
-   which one each is a change: finding them must not cost a walk through all. */
+/* Names that an unkeyed hash (FNV-1a, as used before) puts in one slot of its table, each with a
+   change: finding them must not walk through all. */
 enum { MET = 400, MET_PLACES = 4096 };
 static void name_that_meets(char name[9], unsigned *from)
 {
@@ -829,12 +829,12 @@ DX_TEST(cl_4_an_overflow_of_the_systems_queue_means_a_scan)
     dx_watch_stats stats;
     memset(&d, 0, sizeof d);
     begin(&d, sizeof watch_memory);
-    for (int i = 0; i < 9000; i++) { /* equal events that follow each other would be one */
+    for (int i = 0; i < 9000; i++) { /* equal consecutive events would be merged */
         put("one", "1");
         put("two", "2");
     }
     make("late");
-    put("late/file", "3"); /* of these the system tells nothing */
+    put("late/file", "3"); /* the system reports none of these */
     dx_watch_flush(&watch);
     dx_watch_get_stats(&watch, &stats);
     DX_CHECK_EQ(stats.overflows, 1);

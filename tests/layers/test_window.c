@@ -1,4 +1,4 @@
-/* Tests of layers/dx_window.h: windows that grow, and a model of them on a link with delay and bandwidth. */
+/* Tests of layers/dx_window.h: growing windows, and a model of them on a link with delay and bandwidth. */
 #define DX_IMPLEMENTATION
 #include "../../dx_hbtp.h"
 #include "../../layers/dx_window.h"
@@ -39,7 +39,7 @@ DX_TEST(wi_1_more_than_was_promised_is_refused_and_changes_nothing)
     DX_CHECK_EQ(w.unread, 0);
     DX_CHECK_EQ(dx_window_arrived(&w, 100, 0), 0);
     DX_CHECK_EQ(dx_window_arrived(&w, 1, 0), DX_WINDOW_ETOOBIG);
-    DX_CHECK_EQ(dx_window_consumed(&w, 200, 0), FIRST); /* no more than had come */
+    DX_CHECK_EQ(dx_window_consumed(&w, 200, 0), FIRST); /* no more than had arrived */
     DX_CHECK_EQ(w.promised, FIRST);
 }
 
@@ -52,7 +52,7 @@ DX_TEST(wi_1_a_window_begins_with_4096_bytes_or_the_limit)
     DX_CHECK_EQ(dx_window_consumed(&w, 0, 0), 100);
     w = window_of(1, 1);
     DX_CHECK_EQ(dx_window_arrived(&w, 1, 0), 0);
-    DX_CHECK_EQ(dx_window_consumed(&w, 1, 0), 1); /* a window of one byte moves, too */
+    DX_CHECK_EQ(dx_window_consumed(&w, 1, 0), 1); /* a window of one byte works, too */
 }
 
 DX_TEST(wi_2_a_window_becomes_twice_what_is_consumed_in_a_round_trip)
@@ -70,7 +70,7 @@ DX_TEST(wi_2_a_window_becomes_twice_what_is_consumed_in_a_round_trip)
     now += 50 * millisecond;
     DX_CHECK_EQ(dx_window_arrived(&w, 100, now), 0);
     DX_CHECK_EQ(dx_window_consumed(&w, 100, now), 0);
-    DX_CHECK_EQ(w.size, 6 * FIRST); /* a slow round takes nothing back */
+    DX_CHECK_EQ(w.size, 6 * FIRST); /* a slow round does not shrink it */
     now += 50 * millisecond;
     DX_CHECK_EQ(dx_window_arrived(&w, 6 * FIRST - 100, now), 0);
     DX_CHECK_EQ(dx_window_consumed(&w, 6 * FIRST - 100, now), 40000);
@@ -82,7 +82,7 @@ DX_TEST(wi_2_who_reads_slowly_gets_no_larger_window)
     dx_window w = window_of(FIRST, 1 << 20);
     uint64_t now = 0;
     dx_window_set_round_trip(&w, 10 * millisecond);
-    for (int i = 0; i < 1000; i++) { /* 1000 bytes a round trip */
+    for (int i = 0; i < 1000; i++) { /* 1000 bytes per round trip */
         DX_CHECK_EQ(dx_window_arrived(&w, 1000, now), 0);
         now += 10 * millisecond;
         (void)dx_window_consumed(&w, 1000, now);
@@ -115,8 +115,10 @@ DX_TEST(wi_2_a_clock_that_goes_back_measures_nothing)
 }
 
 /* >>model --------------------------------------------------------------
-   A sender that always has something, a link that takes `rate` bytes a second and carries them in half a round trip, a reader
-   that takes `read_rate`, and promises that travel back. What the peer may send is counted here, from what was promised. */
+
+   A sender that always has data, a link that accepts `rate` bytes per second and delivers them after half a
+   round trip, a reader at `read_rate`, and grants that travel back. The sender's allowance is computed here
+   from the grants. */
 enum { QUEUE = 1 << 16 };
 
 typedef struct item {
@@ -157,7 +159,7 @@ static uint64_t first_of(const queue *q) { return q->count ? q->items[q->first].
 
 static uint64_t time_of(uint64_t bytes, uint64_t rate) { return (bytes * second + rate - 1) / rate; }
 
-/* The sender gives the link what it may, when the link is free. */
+/* The sender puts as much as it may on the link, once the link is free. */
 static void send_some(void)
 {
     while (m.credit && m.link_free_ns <= m.now) {
@@ -183,14 +185,14 @@ static void read_next(void)
     m.read_ns = m.now + time_of(m.reading, m.read_rate);
 }
 
-/* The next thing that happens. */
+/* Process the next event. */
 static void step(void)
 {
     uint64_t next = first_of(&m.data);
     if (first_of(&m.promises) < next) next = first_of(&m.promises);
     if (m.reading && m.read_ns < next) next = m.read_ns;
     if (m.credit && m.link_free_ns < next) next = m.link_free_ns;
-    DX_CHECK(next != UINT64_MAX); /* nobody waits for ever */
+    DX_CHECK(next != UINT64_MAX); /* nothing waits forever */
     m.now = next;
     while (first_of(&m.promises) <= m.now) m.credit += take(&m.promises);
     if (first_of(&m.data) <= m.now) {
@@ -215,7 +217,8 @@ static uint64_t log_scale(dx_choices *c, uint32_t least, uint32_t most)
     return power + dx_choose(c, power - 1);
 }
 
-/* Payloads of 256 bytes over 50 ms: a window of one chunk gives 5 KB/s, one that may grow fills the path. */
+/* Payloads of 256 bytes over 50 ms: a fixed window of one chunk gives 5 KB/s, a growing one fills the
+   path. */
 DX_TEST(wi_3_small_payloads_fill_a_long_path)
 {
     const uint32_t limits[2] = {252, 1 << 18};
@@ -232,10 +235,10 @@ DX_TEST(wi_3_small_payloads_fill_a_long_path)
         while (m.now < 2 * second) step();
         rates[i] = m.consumed;
         while (m.now < 4 * second) step();
-        rates[i] = (m.consumed - rates[i]) / 2; /* bytes a second */
+        rates[i] = (m.consumed - rates[i]) / 2; /* bytes per second */
     }
     DX_CHECK(rates[0] > 4000 && rates[0] < 6000);
-    DX_CHECK(rates[1] > 900000 && rates[1] <= m.rate + m.chunk); /* one more may end in the time */
+    DX_CHECK(rates[1] > 900000 && rates[1] <= m.rate + m.chunk); /* one more may end within the time */
 }
 
 static uint64_t model_runs, model_limited;

@@ -1,4 +1,4 @@
-/* A machine without anything: start, memory functions, one letter out, and the end with a status.
+/* A bare machine: start-up, memory functions, output of one letter, and exit with a status.
    Cortex-M3 (mps2-an385; unaligned access traps) and 32-bit RISC-V (virt), both in QEMU; in
    WebAssembly only the memory functions. Links with a program that has vectors(). */
 #include <stddef.h>

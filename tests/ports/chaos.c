@@ -1,11 +1,11 @@
-/* A thousand connections of dx_link.h through a proxy that resets, stalls, dribbles, closes one half and forgets them, while servers
-   are ended by SIGTERM in mid-work and others take over. Whatever happens:
+/* A thousand connections of dx_link.h through a proxy that resets, stalls, dribbles, half-closes and drops them, while servers get
+   SIGTERM in mid-work and others take over. Whatever happens:
 
        every request ends exactly once: with its answer, or with an error;
-       one that was answered was carried out once, one that was refused (503: the server drains) not at all;
-       the bytes of a stream come once and in order, all of them where it ends well;
-       every server that drains ends by itself, and in time;
-       the memory of the processes stays what it was.
+       an answered one was carried out once, a refused one (503: the server drains) not at all;
+       the bytes of a stream arrive once and in order, and all of them if it ends well;
+       every draining server ends by itself, and in time;
+       the processes' memory does not grow.
 
    usage: chaos [SECONDS [CONNECTIONS [SEED]]] */
 #define _GNU_SOURCE /* accept4 */
@@ -32,7 +32,7 @@ enum { ECHO = 1, LATER = 2, STREAM = 1, NUMBERS = 1 << 23, ASKS = 2, WINDOW = 81
        TICK_MS = 5, CALL_MS = 2000, STREAM_MAX = 60000, DRAIN_MS = 8000, PIPE = 8192 };
 
 typedef struct shared { /* by all processes */
-    uint8_t  carried_out[NUMBERS]; /* how often a request was */
+    uint8_t  carried_out[NUMBERS]; /* how often each request was */
     uint32_t settled_kb[SERVERS_MAX], last_kb[SERVERS_MAX], drained[SERVERS_MAX];
     uint32_t faults[6];
 } shared;
@@ -70,7 +70,7 @@ static void fail(const char *what, long a, long b)
 }
 #define CHECK(c, a, b) ((c) ? (void)0 : fail(#c, (long)(a), (long)(b)))
 
-/* All of it is there from the beginning, so that what is measured later has grown. */
+/* Touch all of it at the start, so that later growth is visible. */
 static void *memory_of(size_t size)
 {
     void *memory = malloc(size);
@@ -118,7 +118,7 @@ typedef struct slow {
     uint8_t    bytes[8];
 } slow;
 
-typedef struct echo { /* a stream whose bytes go back; in use where `stream` is not 0 */
+typedef struct echo { /* a stream whose bytes are echoed; in use if `stream` is nonzero */
     dx_hbtp_session *session;
     uint32_t stream, size;
     bool     finished;
@@ -257,10 +257,10 @@ static void serve(int listening, int number)
 /* >>proxy -------------------------------------------------------------- */
 typedef struct pair {
     int      fd[2];       /* of the client, of the server; -1: the pair is unused */
-    uint64_t until_ms;    /* stalls, dribbles or is forgotten until then */
-    int      how;         /* 0: as it should; 1: nothing moves; 2: dribbles; 3: forgotten, then reset */
+    uint64_t until_ms;    /* stalls, dribbles or is dropped until then */
+    int      how;         /* 0: normal; 1: nothing moves; 2: dribbles; 3: dropped, then reset */
     bool     ended[2];    /* nothing more comes from this side */
-    bool     told[2];     /* and the other side knows */
+    bool     told[2];     /* and the other side was told */
     size_t   size[2];     /* waiting, from side i to the other */
     uint8_t  bytes[2][PIPE];
 } pair;
@@ -289,7 +289,7 @@ static void disturb(pair *p, uint64_t now)
     }
 }
 
-/* One direction. False: the pair is gone. */
+/* Forward one direction. False: the pair is closed. */
 static bool forward(pair *p, int from)
 {
     const size_t most = p->how == 2 ? 1 + below(7) : PIPE;
@@ -361,7 +361,7 @@ static void proxy(int listening, const struct sockaddr_in *server)
         const uint64_t now = now_ms();
         (void)poll(&one, 1, 1);
         take_in(pairs, listening, server);
-        if (ends == SIGTERM) calm_ms = now; /* no more faults: let everything end */
+        if (ends == SIGTERM) calm_ms = now; /* no more faults: let everything finish */
         for (uint32_t i = 0; i < 2 * connections; i++)
             if (pairs[i].fd[0] >= 0) move_pair(&pairs[i], now);
         for (uint32_t i = connections / 200 + 1; i && !calm_ms; i--) {
@@ -380,7 +380,7 @@ typedef struct ask {
 typedef struct worker {
     dx_link_dialer   dialer;
     ask              asks[ASKS];
-    dx_hbtp_session *session; /* of its stream, which is `stream` where that is not 0 */
+    dx_hbtp_session *session; /* of its stream, which is `stream` if that is nonzero */
     uint32_t         stream, total, sent, came;
     bool             finished;
 } worker;
@@ -496,7 +496,7 @@ static int listen_anywhere(struct sockaddr_in *at)
     return fd;
 }
 
-/* A process that does not outlive the one that began it. */
+/* A child process that ends with its parent. */
 static pid_t fork_bound(void)
 {
     const pid_t parent = getpid(), pid = fork();
@@ -513,7 +513,7 @@ static pid_t fork_server(int listening, int number)
     return pid;
 }
 
-/* Servers come and go: each is followed by another before it is told to end. */
+/* Replace servers: the next one starts before the old one is told to end. */
 static void replace_servers(int listening, uint64_t every_ms, uint64_t until_ms)
 {
     pid_t pids[SERVERS_MAX];

@@ -1,9 +1,9 @@
 #!/bin/bash
-# A fresh machine: bare Debian releases (debootstrap's minbase with make) in folders, a clone of this tree in each, and there
-# `make demo` and `make test` with no preparation. Says how each ended, in how many seconds, and how many megabytes it installed.
-# usage: chroot.sh [--keep] [SUITE...]        bookworm trixie; needs root, debootstrap, an apt that knows a mirror of Debian
-# DX_CHROOTS=folder: where they are made; a base that is there is used again. GOALS: what is made, 'demo test'.
-# No part of `make test-all`: it takes an hour, and what it runs is `make test`.
+# A clean machine: bare Debian releases (debootstrap's minbase with make) in folders, each with a clone of this tree, where `make
+# demo` and `make test` run with no preparation. Prints how each ended, its seconds, and how many megabytes it installed.
+# usage: chroot.sh [--keep] [SUITE...]    bookworm trixie; needs root, debootstrap, an apt that knows a mirror of Debian
+# DX_CHROOTS=folder: where they are made; an existing base is reused. GOALS: the make targets, 'demo test'.
+# Not a part of `make test-all`: it takes an hour, and it runs `make test`.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 top=$PWD keep= passed=0 failed=0
@@ -30,7 +30,7 @@ finish() {
     [ -n "$keep" ] || [ -n "${DX_CHROOTS:-}" ] || rm -rf --one-file-system "$folder"
 }
 trap finish EXIT
-# What is installed; lists and caches of apt come and go, and the tree's own build/ is in /tmp.
+# The size of installed files, without apt's lists and caches, which change; the tree's own build/ is in /tmp.
 megabytes() { du -sxm --exclude="$1/tmp" --exclude="$1/var/cache/apt" --exclude="$1/var/lib/apt/lists" "$1" | cut -f 1; }
 
 machine() { # SUITE
@@ -46,7 +46,7 @@ machine() { # SUITE
     done
     cp /etc/resolv.conf "$root/etc/" 2>/dev/null
     cp /etc/hosts "$root/etc/" 2>/dev/null
-    # What this machine needs to reach its mirror, the clean one has not: proxies, certificates.
+    # The clean machine lacks what this one needs to reach its mirror: proxies, certificates.
     cp -r /etc/apt/apt.conf.d/*proxy* "$root/etc/apt/apt.conf.d/" 2>/dev/null
     registry=$(npm config get registry 2>/dev/null)
     before=$(megabytes "$root")

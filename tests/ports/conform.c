@@ -1,12 +1,11 @@
-/* Conformance: the same traces on one backend after another, and the events that came of them.
+/* Conformance: the same traces on each backend, and the resulting events.
    usage: conform BACKEND [OUTPUT|- [TRACE|- [RANDOMS]]]
-   BACKEND: io_uring, epoll, kqueue, iocp, simulated; auto: what the system grants
+   BACKEND: io_uring, epoll, kqueue, iocp, simulated; auto: what the system supports
 
-   A trace is a function that starts operations and notes what comes back: the name of an operation
-   and its result. Each has the events that the contract (docs/reactor.md) asks for beside it; OUTPUT
-   receives the events, for a comparison between the backends. Random traces compute theirs from a
-   model of a few connections. On systems that have signals everything runs a second time while a
-   timer interrupts whatever is being done. */
+   A trace is a function that starts operations and logs the results: an operation's name and its result.
+   The events required by the contract (docs/reactor.md) are listed next to each trace; OUTPUT receives
+   the events, for a comparison of backends. Random traces compute theirs from a model of a few
+   connections. On systems with signals, everything runs a second time while a timer interrupts it. */
 #if !defined(_WIN32)
   #define _GNU_SOURCE
 #endif
@@ -54,7 +53,7 @@ typedef struct world {
     int             fds[ENDS], fd_count, accepted[16], accepted_count;
     dx_reactor_address at; /* of the listener */
     int             listener;
-    uint8_t         pool[1024]; /* what came in buffers of the pool */
+    uint8_t         pool[1024]; /* received in buffers of the pool */
     uint32_t        pooled, held[64], held_count;
     char            log[LOG];
     size_t          used;
@@ -174,7 +173,7 @@ static void took(world *w, uint64_t id, int32_t result, uint32_t flags)
     }
 }
 
-/* Take in completions until *counter has reached `least`, for two minutes at most. */
+/* Take completions until *counter reaches `least`, for at most two minutes. */
 static bool until(world *w, const uint32_t *counter, uint32_t least)
 {
     dx_completion done[8];
@@ -198,8 +197,8 @@ static int32_t ends(world *w, int id)
     return w->results[id];
 }
 
-/* Wait for the end of each, note the results in this order. "ab*": a, then b; * matches a reset,
-   which the systems report in two ways. */
+/* Wait for the end of each, and log the results in this order. "ab*": a, then b; * matches a reset,
+   which systems report in two ways. */
 static void await(world *w, const char *ids)
 {
     for (; *ids; ids++) {
@@ -271,7 +270,7 @@ static void cancel(world *w, char id)
     note(w, "cancel(%c):%s", id, error_name(dx_reactor_cancel(&w->r, op(w, id))));
 }
 
-/* What an operation has received. */
+/* Log the bytes that an operation has received. */
 static void text(world *w, char id)
 {
     int32_t n = w->results[id - 'a'];
@@ -297,7 +296,7 @@ static int dialer(world *w)
     return fd;
 }
 
-/* A connection: what was connected and what was accepted. Uses the last two operations. */
+/* A connection: *a connected, *b accepted. Uses the last two operations. */
 static void tcp(world *w, int *a, int *b)
 {
     int l = listening(w);
@@ -309,7 +308,7 @@ static void tcp(world *w, int *a, int *b)
     MUST(*b >= 0);
 }
 
-/* The connection of fd is reset, as seen from its peer. */
+/* Reset the connection of fd, as its peer sees it. */
 static void reset(world *w, int fd)
 {
     if (simulated()) {
@@ -327,7 +326,7 @@ static void reset(world *w, int fd)
     MUST(ends(w, OPS - 3) == 0);
 }
 
-/* A file of its own that holds "0123456789". */
+/* A temporary file with the content "0123456789". */
 static int file(world *w)
 {
     static const char content[] = "0123456789";
@@ -378,8 +377,8 @@ static void *helper_main(void *user)
     return 0;
 }
 
-/* What another thread does while this one waits; on the simulated backend, whose time stands still
-   for other threads, before it waits. */
+/* Run body on another thread while this one waits; on the simulated backend, whose time stops for other
+   threads, run it before the wait. */
 static void beside(world *w, helper *h, thread_body *body)
 {
     h->body = body;
@@ -558,7 +557,7 @@ static void offset_of_a_stream(world *w)
     text(w, 'd');
 }
 
-/* More than all buffers on the way hold, against a slow reader: every byte arrives, in order. */
+/* More than all buffers in between hold, with a slow reader: every byte arrives, in order. */
 static void transfer_with(world *w, int (*send)(dx_reactor *, dx_op *, int, const void *, uint32_t))
 {
     enum { TOTAL = 2 << 20 };
@@ -752,7 +751,7 @@ static void cancel_what_waits_behind(world *w)
     await(w, "ec");
 }
 
-/* What the system was given is left alone until its completion has come, and not longer. */
+/* Memory passed to the system must stay untouched until the completion, and not longer. */
 static void e20_memory_is_free_after_the_end(world *w)
 {
     int a, b, canceled = 0;
@@ -834,7 +833,7 @@ static void order_of(world *w, int count)
     }
 }
 
-/* Times, not delays: those begin when they are asked for, and the machine may stand still in between. */
+/* Times, not delays: delays start when they are requested, and the machine may stall in between. */
 static void timers_in_order(world *w)
 {
     static const uint64_t delays[] = {200 * MS, 40 * MS, 120 * MS, 0, 120 * MS, 80 * MS, 20 * MS};
@@ -864,7 +863,7 @@ static void timer_never_early(world *w)
     note(w, "early=%d", early);
 }
 
-/* The process was stopped, the machine slept: what was due meanwhile comes in its order. */
+/* The process was stopped, or the machine slept: timers that became due fire in order. */
 static void the_clock_jumps(world *w)
 {
     static const uint64_t delays[] = {90 * MS, 20 * MS, 60 * MS, 40 * MS};
@@ -1128,7 +1127,7 @@ static void too_many_descriptors(world *w)
     await(w, "e");
     send_on(w, 'f', a, "go on");
     await(w, "fb");
-    close_on(w, 'g', e); /* what is not known can be closed nevertheless */
+    close_on(w, 'g', e); /* an unknown descriptor can be closed, too */
     await(w, "g");
     for (char i = 'a'; i < 'e'; i++)
         if (i != 'b') cancel(w, i);
@@ -1166,7 +1165,7 @@ static void tiny_completion_queue(world *w)
     note(w, "sum=%d", sum);
 }
 
-/* The process may open no more: nothing is lost, and it goes on when it may again. */
+/* No more descriptors may be opened: nothing is lost, and accepting resumes once they may. */
 static void no_more_descriptors(world *w)
 {
     int l = listening(w), a = dialer(w), b = dialer(w);
@@ -1277,7 +1276,7 @@ static void file_reads_and_writes(world *w)
     await(w, "g");
 }
 
-/* More at once than there are threads, where threads do them. */
+/* More at once than there are threads, if threads do the work. */
 static void files_at_once(world *w)
 {
     enum { COUNT = 40 };
@@ -1294,7 +1293,7 @@ static void files_at_once(world *w)
     note(w, "sum=%d \"%s\"", sum, bytes);
 }
 
-/* Each operation ends once, with its result or canceled, before its descriptor is closed. */
+/* Each operation ends once, with its result or cancelled, before its descriptor is closed. */
 static void file_is_closed_with_work(world *w)
 {
     enum { COUNT = 40 };
@@ -1337,7 +1336,7 @@ static void received_into_the_pool(world *w)
     await(w, "da");
 }
 
-/* More than the pool holds: it rests until buffers come back, and nothing is lost. */
+/* More than the pool holds: receiving pauses until buffers are returned, and nothing is lost. */
 static void e13_an_empty_pool_is_no_error(world *w)
 {
     uint32_t bad = 0;
@@ -1393,7 +1392,7 @@ static void datagrams(world *w)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         out.size = cases[i].send;
         in.size = cases[i].room;
-        if (i % 2) { /* once before it is there, once after */
+        if (i % 2) { /* once before it arrives, once after */
             started(w, 'a', dx_reactor_recvfrom(&w->r, op(w, 'a'), fds[1], &in));
             started(w, 'b', dx_reactor_sendto(&w->r, op(w, 'b'), fds[0], &out));
             await(w, "ba");
@@ -1441,8 +1440,9 @@ static void messages_of_a_thread(world *w)
 }
 
 /* >>groups --------------------------------------------------------------
-   One worker listens and hands what it accepts on, in turns: the way where several sockets cannot
-   share a port. Each answers a byte with that byte and its own letter. */
+
+   One worker listens and passes accepted connections on, round-robin: for systems where several sockets
+   cannot share a port. Each worker answers a byte with that byte and its own letter. */
 enum { CREW = 3, CALLS = 7 };
 
 typedef struct crew {
@@ -1476,7 +1476,7 @@ static void crew_asked(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
     if (result == 1) dx_reactor_send(r, op, op->fd_, c->bytes[i], 2);
 }
 
-/* A connection was handed to this worker. */
+/* A connection was passed to this worker. */
 static void crew_took(dx_reactor *r, dx_op *op, int32_t count, uint32_t flags)
 {
     crew *c = (crew *)dx_reactor_op_user(op);
@@ -1644,7 +1644,7 @@ static void inside_a_function(world *w)
 static void clean_up(world *w);
 
 /* >>trust -------------------------------------------------------------- */
-/* Take one completion after the other and note whose it is, in this order. */
+/* Take completions one by one and log their operations, in this order. */
 static void in_order(world *w, uint32_t count)
 {
     uint64_t began = dx_reactor_p_monotonic();
@@ -1658,7 +1658,7 @@ static void in_order(world *w, uint32_t count)
     MUST(!count);
 }
 
-/* A deadline ends directly behind its target, whichever of them was first. */
+/* A deadline's completion directly follows its target's, whichever was first. */
 static void deadline_behind_its_target(world *w)
 {
     int a[3], b[3];
@@ -1676,7 +1676,7 @@ static void deadline_behind_its_target(world *w)
     await(w, "cf");
 }
 
-/* The close of a number is reported before an accept that brings the number again. */
+/* The close of a number is reported before an accept that returns the number again. */
 static void close_before_the_number_comes_back(world *w)
 {
     int l = listening(w), first, early = 0, closed = 0;
@@ -1709,7 +1709,7 @@ static void close_before_the_number_comes_back(world *w)
     note(w, "early=%d", early);
 }
 
-/* A peer that reads nothing: a cancel, a deadline and a close end a send without a copy. */
+/* A peer that reads nothing: a cancel, a deadline and a close each end a zero-copy send. */
 static void zero_copy_always_ends(world *w)
 {
     enum { LARGE = 8 << 20 };
@@ -1726,7 +1726,7 @@ static void zero_copy_always_ends(world *w)
     free(data);
 }
 
-/* Opened here and used on another thread, which has it then. */
+/* Opened here and used on another thread, which then owns it. */
 static void used_elsewhere_body(world *w)
 {
     dx_reactor_timer(&w->r, op(w, 'a'), MS);
@@ -1750,7 +1750,7 @@ static void opened_here_used_elsewhere(world *w)
 }
 
 #if !defined(_WIN32)
-/* A descriptor is closed and its number another's, and nobody has told the reactor. */
+/* A descriptor is closed and its number reused, without telling the reactor. */
 static void number_comes_back_unsaid(world *w)
 {
     int a, b, fds[2];
@@ -1770,7 +1770,8 @@ static void number_comes_back_unsaid(world *w)
     close(fds[1]);
 }
 
-/* Streams through a file: one program listens on it at a time, and one that has ended leaves it. */
+/* Streams through a socket file: one program at a time listens on it, and leaves the file when it
+   ends. */
 static void unix_streams(world *w)
 {
     char name[64];
@@ -1806,7 +1807,7 @@ static void unix_streams(world *w)
     MUST(unlink(name + 5) == 0);
 }
 
-/* A pipe that blocks, as programs inherit them. */
+/* A blocking pipe, as programs inherit them. */
 static void inherited_pipe(world *w)
 {
     int fds[2];
@@ -1829,7 +1830,7 @@ static void inherited_pipe(world *w)
 #endif
 
 #if defined(__linux__)
-/* Datagrams that the system has joined say where one ends. */
+/* Coalesced datagrams carry their segment size. */
 static void joined_datagrams(world *w)
 {
     static uint8_t bytes[2500], got[4096];
@@ -2011,7 +2012,7 @@ static void clean_up(world *w)
 }
 
 /* >>random ------------------------------------------------------------- */
-/* Connections whose every event a model predicts: who has sent what, who waits for it. */
+/* Connections whose every event a model predicts: sent bytes and waiting operations. */
 enum { PAIRS = 3, STEPS = 60, WAITING = 4 };
 
 typedef struct end {
@@ -2072,7 +2073,7 @@ static void take_waiting(end *e, int at)
     }
 }
 
-/* What the state of an end lets complete. */
+/* Complete what the state of an end allows. */
 static void progress(model *m, end *e)
 {
     while (e->waiting_count && e->unread) {
@@ -2106,7 +2107,7 @@ static void do_recv(model *m, end *e, int id, uint32_t size)
 
 static void do_send(model *m, end *e, end *peer, int id, uint32_t size)
 {
-    if (peer->closed) return; /* when the reset arrives is not foretold */
+    if (peer->closed) return; /* when the reset arrives is unpredictable */
     MUST_OF(m, dx_reactor_send(&m->w->r, &m->w->ops[id], e->fd, m->w->buffers[id], size) == 0);
     expect(m, id, e->shut ? -EPIPE : (int32_t)size, "send");
     if (e->shut) return;
@@ -2219,7 +2220,7 @@ static void on_alarm(int number)
     interrupts++;
 }
 
-/* From now on a signal every half millisecond, or none. */
+/* From now on a signal every 0.5 ms, or none. */
 static void alarms(bool on)
 {
     struct sigaction action;
@@ -2282,7 +2283,7 @@ static void run_one(const trace *t, const char *name, uint64_t seed, const char 
 
 static bool applies(const trace *t)
 {
-#if defined(CONFORM_FAULTS) /* an interrupted connect cannot tell who has connected the socket */
+#if defined(CONFORM_FAULTS) /* after an interrupted connect, it is unknown which one connected the socket */
     if (faults.rate && t->run == connected_twice) return false;
 #endif
 #if !defined(_WIN32)
@@ -2353,16 +2354,17 @@ int main(int count, char **arguments)
 #endif
 #if defined(DX_REACTOR_KQUEUE)
     if (backend == DX_REACTOR_BACKEND_KQUEUE) {
-        kqueue_shim_faults(12345); /* EINTR, events of what is not ready, fewer events than there are */
+        /* EINTR, events for descriptors that are not ready, fewer events than there are */
+        kqueue_shim_faults(12345);
         run_all(" among spurious events", randoms, only);
         kqueue_shim_faults(0);
     }
 #endif
 #if defined(CONFORM_FAULTS)
     for (uint64_t i = 0; i < 6; i++) {
-        static const uint32_t rates[] = {300, 2000, 6000, 12000, 20000, 30000}; /* in 65536 */
+        static const uint32_t rates[] = {300, 2000, 6000, 12000, 20000, 30000}; /* per 65536 */
         faults_begin(i + 1, rates[i]);
-        faults.whole = true; /* the traces know what a receive finds */
+        faults.whole = true; /* the traces predict what a receive finds */
         run_all(" among faults of the ring", randoms, only);
         faults_end();
     }

@@ -1,6 +1,6 @@
-/* Rebuilds real files: each path of standard input is unpacked as far as it goes, put together again, and compared.
-   Prints for each kind of file how many there were, and of their members how many were packed again by parameters alone, how many
-   with a correction, and how many stay packed; and for each gzip file the bytes of its correction, in parts of a thousand of it.
+/* Rebuilds real files: each path from standard input is unpacked as far as possible, reassembled and compared.
+   Prints per kind of file the number of files, and how many of their members were repacked by parameters alone, how
+   many with a correction, and how many stay packed; and per gzip file the size of its correction, in thousandths.
    Built by tests/ports/containers.sh. */
 #define DX_PATCH_IMPLEMENTATION
 #include "../../programs/containers/ways.c"
@@ -15,13 +15,13 @@ enum { KINDS_MAX = 16, PATH_SIZE = 4096 };
 #define MEMORY_MAX ((uint64_t)256 << 20)
 
 typedef struct counts {
-    char     kind[8]; /* the end of the name */
+    char     kind[8]; /* the file name suffix */
     unsigned files;
     unsigned unpacked; /* at least one member is */
     unsigned exact;    /* members */
     unsigned corrected;
     unsigned packed;
-    unsigned wrong;    /* files that came out otherwise */
+    unsigned wrong;    /* files that differ */
 } counts;
 
 static uint8_t *load(const char *path, size_t *size)
@@ -72,7 +72,7 @@ static void work(const uint8_t *bytes, size_t size, counts *c, size_t *fixes)
         error = container_rebuild(&p, forms.to.bytes, forms.to.size, MEMORY_MAX, &out);
         if (error || out.size != size || memcmp(out.bytes, bytes, size) != 0) c->wrong++;
         else c->unpacked++;
-        /* the members of the last layer; of an archive in an archive, the inner one's */
+        /* the members of the last layer; of nested archives, those of the inner one */
         unsigned members = read_recipe(forms.to.bytes, forms.to.size, c, fixes);
         if (forms.layers == 1) c->packed += (unsigned)found.count - members;
     } else {

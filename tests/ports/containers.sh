@@ -17,7 +17,7 @@ done
 ${CC:-cc} -std=c11 -O2 -Wall -Wextra -Wno-unused-function -DCONTAINERS_ZLIB -DCONTAINERS_LZMA -DVERSIONS_ZSTD_LIBRARY tests/ports/containers.c \
     -o $out/containers -lz -llzma -lzstd || { echo "FAIL containers: it cannot be built"; total 0 1 0; }
 
-# So many of each kind at most, the smaller ones, so that all kinds are there.
+# At most this many of each kind, smaller ones first, so that all kinds are there.
 find / -xdev \( -path /proc -o -path "$PWD" \) -prune -o -type f -size -1000k -regextype egrep -regex '.*\.(png|jar|deb|zip|whl)' \
     -printf '%s %p\n' 2>/dev/null | sort -n >$out/found
 for kind in png:0.45 jar:0.3 deb:0.15 zip:0.1 whl:0.1; do
@@ -25,13 +25,13 @@ for kind in png:0.45 jar:0.3 deb:0.15 zip:0.1 whl:0.1; do
         { path[NR] = substr($0, index($0, " ") + 1) }
         END { step = NR > most ? NR / most : 1; for (i = 1; i <= NR; i += step) print path[int(i)] }'
 done >$out/list
-# What is missing comes from packages with thousands of icons.
+# Missing kinds come from packages with thousands of icons.
 here=$(wc -l <$out/list)
 if [ "$here" -lt "$count" ] && command -v apt-get >/dev/null; then
     (cd $out && apt-get download -q adwaita-icon-theme oxygen-icon-theme >/dev/null 2>&1 && for deb in ./*.deb; do dpkg-deb -x "$deb" icons; done)
     find $out/icons -name '*.png' 2>/dev/null | sort | head -n $((count - here)) >>$out/list
 fi
-# What the real tools make of one tar; those that are not installed are named.
+# One tar, packed by the real tools; those that are not installed are listed.
 skipped=0
 # shellcheck disable=SC2016
 compress() { # NAME TOOL COMMAND...
@@ -77,7 +77,7 @@ for level in 1 2 3 4 5 6 7 8 9; do compress go$level go $out/go/z $level; done
 compress gohuffman go $out/go/z -2
 compress pigz_one pigz pigz -n -p 1
 compress pigz_rsyncable pigz pigz -n --rsyncable
-# Encoders that do not look for matches as zlib does, and take long: of less.
+# Encoders whose match search differs from zlib's, and which are slow: a shorter input.
 head -c 60000 $out/tools.tar >$out/tools.head && mv $out/tools.tar $out/tools.whole && mv $out/tools.head $out/tools.tar
 compress zopfli zopfli zopfli -c --i1 /dev/stdin
 compress pigz11 pigz pigz -n -11
@@ -89,7 +89,7 @@ status=$?
 cat $out/log
 failed=$(grep -c '^FAIL' $out/log)
 [ $status -le 1 ] || { echo "FAIL containers: status $status"; failed=$((failed + 1)); }
-# What the correction of a tool's stream takes at most, in parts of a thousand of it; a tar of 300 KB has dearer ones than a large one.
+# The limit for the correction of a tool's stream, in thousandths of it; a tar of 300 KB has more expensive ones than a large one.
 while read -r _ path parts; do
     case ${path##*/tools.} in
         libdeflate* | zopfli* | pigz11*) most=160 ;;

@@ -18,7 +18,7 @@ function attempt(name, test) {
         failed++;
     }
 }
-// As much of a document as HTIP touches.
+// As much of a document as HTIP uses.
 const escape = (text, quotes) => text.replace(/[&<>"\u00a0]/g, c => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': quotes ? '&quot;' : '"', '\u00a0': '&nbsp;' })[c]);
 class Element {
     constructor(tag) {
@@ -208,7 +208,7 @@ for (const [file, deltas] of [['core-blocks.wasm', false], ['site/core.wasm', tr
             for (let i = 0; i < stream.length * 8; i++) {
                 const flipped = Uint8Array.from(stream), calls = w.got.calls;
                 flipped[i >> 3] ^= 1 << (i & 7);
-                if (render(flipped) == 0) { // another text is as good as this one
+                if (render(flipped) == 0) { // another text is as valid as this one
                     core.clear_page();
                     w.got.page = htip(new Element('main'), mock);
                 } else expect(w.got.calls == calls, `flipped bit ${i} was half carried out`);
@@ -234,7 +234,7 @@ attempt('wx_3 the core with streams, block patches and BLAKE3 is at most 24 KB',
     expect(size <= 24 * 1024, `${size} bytes`);
     return `: ${size} bytes, with deltas ${statSync(`${folder}/site/core.wasm`).size}`;
 });
-// Another compiler makes other bytes, so the table holds for one version only.
+// Another compiler produces other bytes, so the table is valid for one version only.
 const compiler = spawnSync('clang', ['-dumpversion']).stdout.toString().split('.')[0];
 const readme = readFileSync('examples/www/README.md', 'utf8'), of = readme.match(/^## Size \(clang (\d+)\)$/m)[1];
 let skipped = 0;

@@ -10,7 +10,7 @@ dice = random.Random(int(os.environ.get("DX_TEST_SEED", "1")))
 
 
 def stream(COUNT):
-    """What was wrong, None: nothing; the kills of each side; what the consumer said."""
+    """The error, None: none; the kills of each side; the consumer's output."""
     path = f"{WORK}/feed.{os.getpid()}"
     subprocess.check_call([f"{WORK}/consumer", path, "create"])
     start = {side: lambda side=side: subprocess.Popen([f"{WORK}/{side}", path, str(COUNT)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
@@ -39,7 +39,7 @@ def stream(COUNT):
 
 def main():
     subprocess.check_call([f"{TOP}/examples/feed/build.sh", WORK])
-    for count in (COUNT, 4 * COUNT, 16 * COUNT): # where this script hardly ran meanwhile, a longer one
+    for count in (COUNT, 4 * COUNT, 16 * COUNT): # if this script hardly got to run meanwhile, a longer one
         good, kills, said, wanted = stream(count)
         if not good or min(kills.values()) >= 10:
             break

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""The updater of examples/firmware on two emulated boards: an update over the UART, bad input, and the power cut at random moments.
-usage: firmware.py [mps2|virt]      DX_KILLS=n: so many interrupted updates; DX_TEST_SEED=n"""
+"""The updater of examples/firmware on two emulated boards: an update over the UART, bad input, and power cuts at random moments.
+usage: firmware.py [mps2|virt]      DX_KILLS=n: number of interrupted updates; DX_TEST_SEED=n"""
 import hashlib, os, random, re, shutil, signal, socket, struct, subprocess, sys, time
 
 TOP = os.path.abspath(os.path.join(os.path.dirname(__file__), "../.."))
@@ -47,7 +47,7 @@ class Board:
             return f.read(size)
 
     def wait_for(self, offset, word):
-        """Until this word is in flash, or the board has nothing more to do."""
+        """Until this word is in flash, or the board is idle."""
         begin = time.time()
         while self.flash_content(4, offset) != word and time.time() - begin < 600:
             time.sleep(0.001)
@@ -79,13 +79,13 @@ class Board:
         self.process.wait()
 
     def dxflash(self, *arguments):
-        """(status, what it printed)"""
+        """(status, output)"""
         done = subprocess.run([f"{WORK}/dxflash", "uart.sock", *arguments], cwd=self.folder, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, timeout=1200)
         return done.returncode, done.stdout.decode()
 
     def version(self):
-        """The application that the slot holds, as the board says and as its flash shows, and that it runs."""
+        """The application in the slot, according to the board and to its flash, which must be running."""
         status, text = self.dxflash("info")
         assert status == 0, text
         holds = [n for n in self.app if self.flash_content(len(self.app[n])) == self.app[n]]
@@ -149,7 +149,7 @@ def update(board):
 
 
 def strangers(board):
-    """Noise, wrong requests, chunks that are damaged or out of place, a patch that does not fit: all refused, nothing changed."""
+    """Noise, wrong requests, damaged or misplaced chunks, a patch for another base: all refused, nothing changed."""
     board.fill(board.app[1])
     board.start()
     line = Line(board)
@@ -195,14 +195,14 @@ def strangers(board):
 
 
 def kills(board):
-    """The power is cut while the update runs, every second time while the slot is patched, and while what was interrupted is taken
-    up again. The first round is not cut: it shows how long things take."""
+    """The power is cut during the update, every second time during patching, and again during the resume. The first round is not
+    cut: it measures the durations."""
     dice = random.Random(SEED)
     ends, torn, cuts = {1: 0, 2: 0}, 0, 0
     number = -1
     while number < KILLS or (KILLS >= 20 and number < 10 * KILLS and not (torn and ends[2])):
         number += 1
-        if number > KILLS: # the first round was a slow one: the moments come sooner
+        if number > KILLS: # the first round was a slow one: use earlier moments
             patching_s *= 0.9
         board.fill(board.app[1])
         board.start()
@@ -239,7 +239,7 @@ def set_frame(sequence, name, value):
 
 
 def awaken(line):
-    """Until the board answers: what comes before its UART is set up is lost, and the rest of it may be no frame."""
+    """Until the board answers: bytes sent before its UART is set up are lost, and the rest may be no frame."""
     line.socket.settimeout(2)
     for sequence in range(1000, 1150):
         try:
@@ -265,8 +265,8 @@ def setting(line, sequence, name):
 
 
 def settings_kept(board):
-    """Settings are set one after the other, and the power is cut at any moment, while the store moves on as well. After each cut what
-    was answered is there, or what was on its way; nothing is damaged; and the blocks wear alike."""
+    """Settings are set one after the other, with power cuts at any moment, also while the store moves blocks. After each cut,
+    answered settings are there, and the one in progress may be; nothing is damaged; and wear is spread evenly over the blocks."""
     dice = random.Random(SEED)
     size = sections(board.path("settings.elf"))[".text"]
     assert size <= 20 * 1024, f"{size} bytes of code"
@@ -297,7 +297,7 @@ def settings_kept(board):
             kept[name].append(value)
             line.socket.sendall(set_frame(sequence, name, value))
             if time.monotonic() >= until:
-                break # cut while it is under way
+                break # a cut during the operation
             line.answered(sequence)
             kept[name] = [value]
             sequence += 1
@@ -307,7 +307,7 @@ def settings_kept(board):
         line.socket.close()
         board.kill()
         cuts += 1
-        if dice.random() < 0.3: # once more while it starts
+        if dice.random() < 0.3: # once more during start-up
             board.start("settings.elf", 0)
             time.sleep(dice.random() * 0.05)
             board.kill()
@@ -323,7 +323,8 @@ def sections(path):
 
 
 def sizes_shown(board):
-    """What README.md shows of this board: memory to the byte, code within 2 %, or 10 % where the compiler is not the one that it names."""
+    """README.md's figures for this board: memory to the byte, code within 2 %, or 10 % with another compiler than the one it
+    names."""
     with open(f"{TOP}/examples/firmware/README.md") as f:
         text = f.read()
     compiler = int(re.search(r"^## Size \(gcc (\d+),", text, re.M)[1])

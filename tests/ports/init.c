@@ -1,5 +1,5 @@
 /* The only program of an emulated machine: brings up the loopback interface, runs the conformance
-   suite on each backend that is named, prints what came of it, switches the machine off. */
+   suite on each named backend, prints the results, and powers the machine off. */
 #include <net/if.h>
 #include <stdio.h>
 #include <string.h>

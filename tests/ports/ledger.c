@@ -1,6 +1,7 @@
-/* Random operations on the simulated backend, with every fault it knows, and a ledger: each started
-   operation ends exactly once, nothing else ends, every byte that arrives was sent, in order.
-   usage: ledger [OPERATIONS [SEED]]       the seed is printed; the same one does the same again */
+/* Random operations on the simulated backend, with every fault it can inject, and a ledger: each
+   started
+   operation ends exactly once, nothing else ends, and every byte that arrives was sent, in order.
+   usage: ledger [OPERATIONS [SEED]]       prints the seed; the same seed repeats the run */
 #define DX_IMPLEMENTATION
 #include "../../dx_reactor.h"
 #include "../dx_reactor_sim.h"
@@ -15,11 +16,11 @@ enum { OPS = 48, PAIRS = 6, CHECKED = 3, BUFFER = 512, EPOCH = 20000, FDS = 64 }
 
 typedef struct end {
     int      fd;
-    uint64_t sent, received; /* of a checked pair: bytes that went out, that came in */
+    uint64_t sent, received; /* of a checked pair: bytes sent, bytes received */
     bool     sending, lost;  /* lost: reset or cancelled in a way that ends the checks */
 } end;
 
-typedef struct slot { /* an operation and what the ledger says of it */
+typedef struct slot { /* an operation and its ledger entry */
     dx_op    op;
     uint64_t started, ended;
     bool     pending, many;
@@ -30,7 +31,7 @@ typedef struct slot { /* an operation and what the ledger says of it */
 } slot;
 
 static struct {
-    dx_reactor r; /* first: functions get back from it */
+    dx_reactor r; /* first: callbacks cast it back */
     slot     slots[OPS];
     end      ends[PAIRS][2];
     int      spare[FDS], spare_count, listener;
@@ -64,7 +65,7 @@ static uint8_t byte_at(int pair, int side, uint64_t position)
 }
 
 /* >>results ------------------------------------------------------------ */
-/* What the contract allows as the result of each kind. */
+/* Does the contract allow this result for this kind? */
 static bool allowed(int kind, int32_t result)
 {
     switch (result) {
@@ -185,7 +186,7 @@ static bool start_send(slot *s, end *e, uint32_t size)
     return true;
 }
 
-/* A pair is connected anew when one end is closed. */
+/* Reconnect a pair after one end was closed. */
 static void reopen(int pair)
 {
     slot *s;
@@ -200,7 +201,7 @@ static void reopen(int pair)
         }
         if (w.ends[pair][side].sending || w.ends[pair][side].fd >= 0) return;
     }
-    for (int i = 0; i < OPS; i++) /* what still ends belongs to the old connection */
+    for (int i = 0; i < OPS; i++) /* further completions belong to the old connection */
         if (w.slots[i].pending && w.slots[i].pair == pair &&
             (w.slots[i].kind == RECV || w.slots[i].kind == SEND))
             return;
@@ -209,7 +210,7 @@ static void reopen(int pair)
     s->pair = pair;
     s->address = w.at;
     note_start(s, CONNECT, dx_reactor_connect(&w.r, &s->op, w.ends[pair][0].fd, &s->address));
-    w.ends[pair][0].lost = w.ends[pair][1].lost = true; /* whose other end is a spare one */
+    w.ends[pair][0].lost = w.ends[pair][1].lost = true; /* the other end is a spare one */
     w.ends[pair][1].fd = w.spare[--w.spare_count];
 }
 

@@ -32,16 +32,16 @@ if [ "${2:-}" = inside ]; then # the job of the emulated machine; /tmp is its ow
                 version $n
                 $dxup publish $t/m/store tree $t/in >/dev/null 2>$t/error || exit
                 echo $n >$t/acked.new
-                mv $t/acked.new $t/acked # a kill in between leaves the one or the other
+                mv $t/acked.new $t/acked # a kill in between leaves one or the other
             done
         ) &
         publisher=$!
-        for try in $(seq $((cut_number % 2 * 600))); do # every second time when there is something to lose
+        for try in $(seq $((cut_number % 2 * 600))); do # every second time while there is something to lose
             [ "$(cat $t/acked 2>/dev/null || echo 0)" -le "$acked" ] || break
             sleep 0.1
         done
         sleep 0.$((RANDOM % 9))$((RANDOM % 10))
-        now=$(cat $t/acked 2>/dev/null || echo 0) # acknowledged before the cut; what comes behind it goes nowhere
+        now=$(cat $t/acked 2>/dev/null || echo 0) # acknowledged before the power cut; later writes are dropped
         table "$cut" || { echo "FAIL cut $cut_number: the disk cannot be cut"; exit 1; }
         kill -9 $publisher 2>/dev/null
         wait $publisher 2>/dev/null

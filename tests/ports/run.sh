@@ -2,7 +2,7 @@
 # The unit tests of one header on another machine: 32 bits (i386) or big-endian (s390x, emulated).
 # usage: run.sh i386|s390x NAME      the counts at the end are those of build/PORT/test_NAME
 #
-# What differs by word size or byte order fails in the first runs of a property: a fourth of them with 32 bits, a tenth emulated
+# Differences of word size or byte order show in the first runs of a property: a fourth of them with 32 bits, a tenth emulated
 # (DX_TEST_SHARE: another part).
 set -u
 cd "$(dirname "$0")/../.." || exit 1
@@ -31,7 +31,7 @@ case $port in
         ;;
     *) echo "usage: run.sh i386|s390x NAME" >&2 && exit 1 ;;
 esac
-[ "$2" != patch_streams ] || share=1 # its last test counts what all runs together have reached
+[ "$2" != patch_streams ] || share=1 # its last test counts coverage over all runs
 export DX_TEST_SHARE=${DX_TEST_SHARE:-$share}
 mkdir -p "build/$port" &&
     $compiler -std=c11 -O2 -Wall -Wextra -Wno-unused-function $(make -s private-copies SUITE="$name") tests/*/"$name.c" -o "$program" -lpthread && $runner "$program" $filter

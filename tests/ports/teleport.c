@@ -1,7 +1,7 @@
 /* Writes the records of docs/formats/teleport.md, reads them back at every base address, and prints their
-   bytes and what was read: the same lines on every machine. No C library is needed: on a bare
-   machine ports/bare.c gives say() and the four memory functions. The schema fits 16-bit machines
-   too, where it is compiled only. */
+   bytes and values: the same lines on every machine. Needs no C library: on a bare machine, ports/bare.c
+   provides say() and the four memory functions. The schema also fits 16-bit machines, where it is only
+   compiled. */
 #define DX_TELEPORT_IMPLEMENTATION
 #include "../../dx_teleport.h"
 
@@ -86,7 +86,7 @@ static void expect(bool good, const char *what)
     say('\n');
 }
 
-/* The record at every distance from an aligned address: all reads must give the same. */
+/* The record at every offset from an aligned address: all reads must agree. */
 static void read_shifted(const char *name, const uint8_t *bytes, size_t size,
                          uint64_t (*digest)(const uint8_t *bytes, size_t size))
 {
@@ -141,7 +141,7 @@ static uint64_t digest_order(const uint8_t *bytes, size_t size)
     if (order_open(&v, bytes, size)) return 0;
     buyer = order_get_buyer(&v);
     hash = mix_text(mix(order_get_id(&v), user_get_id(&buyer)), user_get_name(&buyer));
-    for (i = 0; i <= order_count_items(&v); i++) { /* one too far is a record of zeros */
+    for (i = 0; i <= order_count_items(&v); i++) { /* one beyond the end is a record of zeros */
         const item_view item = order_at_items(&v, i);
         const price_view unit = item_get_unit(&item);
         const tag_view tag = item_at_tags(&item, 0);
@@ -250,7 +250,7 @@ static size_t write_order(uint8_t *out, size_t capacity)
     return size;
 }
 
-/* Every bit of the record flipped: refused or read, and never a trap. */
+/* Flip every bit of the record: refused or read, and never a trap. */
 static void flip_every_bit(const uint8_t *bytes, size_t size)
 {
     uint8_t *base = (uint8_t *)storage + 1;

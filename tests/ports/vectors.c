@@ -1,7 +1,8 @@
-/* What the codecs write, as digests that must be the same on every machine (tests/checks/portable.sh).
+/* The codecs' output as digests that must be equal on every machine (tests/checks/portable.sh).
    usage: vectors OLD NEW      two versions of an executable, for the patches
 
-   Everything that is written is read back here, so a machine that writes right and reads wrong fails too. */
+   Everything written is read back here, so a machine that writes correctly but reads wrongly fails,
+   too. */
 #define DX_IMPLEMENTATION
 #include "../../dx_cas.h"
 #include "../../layers/dx_devices.h"
@@ -31,7 +32,7 @@ static void *memory(size_t size)
     return p;
 }
 
-/* NAME SIZE BLAKE3, and the bytes themselves where they are few. */
+/* NAME SIZE BLAKE3, and the bytes themselves if they are few. */
 static void show(const char *name, const void *data, size_t size)
 {
     const uint8_t *p = (const uint8_t *)data;

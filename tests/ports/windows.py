@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""dxpatch, dxup and dxecho built for Windows, run in wine, beside the same programs of this system.
+"""dxpatch, dxup and dxecho built for Windows, run in wine, together with the same programs of this system.
 usage: windows.py [FILTER...]       runs the cases whose name contains one of the filters"""
 import fcntl, os, pty, random, re, select, shutil, socket, stat, subprocess, sys, tempfile, time, urllib.request
 
 top = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 build = os.path.join(top, "build")
 programs = {name: os.path.join(build, "windows", name + ".exe") for name in ("dxpatch", "dxup", "dxecho", "reader")}
-# dxup.exe has no zstd: neither has the dxup of this system whose stores it opens.
+# dxup.exe has no zstd: neither has this system's dxup whose stores it opens.
 here = {"dxpatch": os.path.join(build, "dxpatch"), "dxup": os.path.join(build, "windows", "dxup"),
         "dxup with zstd": os.path.join(build, "dxup")}
 # wine takes names and arguments in the character set of the locale.
@@ -21,7 +21,7 @@ class Failure(Exception):
 
 
 def listed():
-    """What is here, but for what pulls remember of their destinations (.NAME.dxup, .NAME.dxup-seen)."""
+    """The files here, except the notes of pulls about their destinations (.NAME.dxup, .NAME.dxup-seen)."""
     return sorted(n for n in os.listdir(".") if not (n.startswith(".") and n.endswith((".dxup", ".dxup-seen"))))
 
 
@@ -40,7 +40,7 @@ def start(windows, name, *arguments, **options):
 
 
 def run(windows, name, *arguments, status=0):
-    """What it printed; its end with another status is a failure."""
+    """Returns its output; another exit status is a failure."""
     done = subprocess.run(command(windows, name, *arguments), env=environment, stdin=subprocess.DEVNULL, capture_output=True,
                           timeout=600)
     out = done.stdout + done.stderr
@@ -62,7 +62,7 @@ def get(path):
 
 
 def versions(size, seed):
-    """Two contents of which most is the same."""
+    """Two contents that are mostly the same."""
     r = random.Random(seed)
     old = r.randbytes(size)
     return old, old[:size // 3] + b"what is new" + old[size // 3:size // 2] + r.randbytes(500) + old[size // 2:]
@@ -72,7 +72,7 @@ LINUX, WINDOWS = False, True
 
 
 class Reader:
-    """A program of Windows that has a file open."""
+    """A Windows program that has a file open."""
 
     def __init__(self, path, share):
         self.process = start(WINDOWS, "reader", path, share)
@@ -205,7 +205,7 @@ def stores_and_pulls_between_linux_and_windows():
         with Server(server_system, "store") as server:
             wires = [pull(client, server, "app", "got", "full"), pull(client, server, "app", "got", "unchanged")]
             put("file", new)
-            run(not publisher, "dxup", "publish", "store", "app", "file")  # the other one appends, while it is served
+            run(not publisher, "dxup", "publish", "store", "app", "file")  # the other one appends while it is served
             wires.append(pull(client, server, "app", "got", "patch"))
             check(get("got") == new, "pulled something else")
             put("got", b"no version")
@@ -375,7 +375,7 @@ def killed_pulls_and_publications():
     with Server(WINDOWS, "store") as server:
         for number, size in enumerate((1, 5000000, 20000000) + (5000000,) * 20):
             if number >= 3 and pulls:
-                break # where kills come too late there are more of them
+                break # more of them if kills come too late
             put("got", b"the old version")
             victim = start(WINDOWS, "dxup", "pull", server.address, "f", "got", "--force")
             while victim.poll() is None and not (os.path.exists(".got.dxup-part") and os.path.getsize(".got.dxup-part") >= size):
@@ -430,7 +430,7 @@ def plain(shown):
 
 
 def in_console(seconds, until, *arguments, then=b""):
-    """What a program shows in a console, up to the text `until`; then it gets the keys `then`."""
+    """A program's console output up to the text `until`; then it gets the keys `then`."""
     pid, terminal = pty.fork()
     if pid == 0:
         os.execvpe("wine", ["wine"] + list(arguments), dict(environment, TERM="xterm"))
@@ -491,7 +491,7 @@ def main():
     os.makedirs(environment["WINEPREFIX"], exist_ok=True)
     lock = open(os.path.join(environment["WINEPREFIX"], "lock"), "w")
     fcntl.flock(lock, fcntl.LOCK_EX)  # other suites use the same prefix
-    # What wine itself starts holds the output of the first program that runs: that one's is a file, and it stays.
+    # Processes started by wine itself keep the output of the first program open: use a file for that one, which stays.
     said = tempfile.TemporaryFile()
     keeper = subprocess.Popen(command(WINDOWS, "reader", os.path.abspath(__file__), "share"), env=environment,
                               stdin=subprocess.PIPE, stdout=said, stderr=subprocess.DEVNULL)

@@ -1,5 +1,6 @@
-// The page of examples/www in headless Chromium, served by dxup: first load, 304, patch, a cache that is damaged, a patch that
-// is damaged on the way, and a start without network. usage: node www.mjs FOLDER [SCREENSHOT]      FOLDER: what build.sh made
+// The page of examples/www in headless Chromium, served by dxup: first load, 304, patch, a damaged cache, a patch damaged in
+// transit, and a start without network.
+// usage: node www.mjs FOLDER [SCREENSHOT]      FOLDER: output of build.sh
 import { spawn, spawnSync } from 'node:child_process';
 import { readFileSync, readdirSync, rmSync, mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -25,7 +26,7 @@ async function serve() {
     }
     throw new Error('dxup does not serve: ' + said);
 }
-// Between browser and server: counts the bytes of app.dxs, can damage a patch or be away.
+// Between browser and server: counts the bytes of app.dxs, can damage a patch or be offline.
 const line = { port: 0, travelled: 0, damage: false, away: false };
 const between = createServer((q, a) => {
     if (line.away) return q.socket.destroy();
@@ -65,11 +66,11 @@ const origin = `http://127.0.0.1:${between.address().port}/`;
 const browser = await chromium.launchPersistentContext(`${store}/profile`, { executablePath: chrome, headless: true, timeout: 300000, viewport: { width: 1100, height: 760 },
     args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--disable-extensions', '--no-first-run', '--mute-audio', '--disable-background-networking', '--disable-sync'] });
 const page = browser.pages()[0] ?? await browser.newPage();
-page.setDefaultTimeout(300000); // a machine with much to do; nothing waits for it when all is well
+page.setDefaultTimeout(300000); // for a busy machine; nothing waits that long when all is well
 const troubles = [];
 page.on('pageerror', error => troubles.push(error.message));
 
-// Load the page; what it says of itself.
+// Load the page; returns its own report.
 async function visit(go = () => page.goto(origin)) {
     line.travelled = 0;
     await go();
@@ -128,7 +129,7 @@ await attempt('st_2 the card that HTIP made is the HTML that a server makes of t
 if (screenshot) await page.screenshot({ path: screenshot });
 await attempt('without network the last good version starts', async () => {
     await page.evaluate(() => navigator.serviceWorker.ready);
-    await page.reload(); // with the worker in charge
+    await page.reload(); // controlled by the worker
     await page.waitForFunction(() => document.body.dataset.how);
     line.away = true;
     const { how, version } = await visit(() => page.reload());

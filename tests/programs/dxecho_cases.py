@@ -98,7 +98,7 @@ def a_reader_that_does_not_read():
     s.settimeout(1)
     piece, sent = frame(0, 1, b"x" * 60000), 0
     try:
-        while sent < 200 << 20:  # it must stop taking in, not grow
+        while sent < 200 << 20:  # it must stop receiving, not grow
             sent += s.send(piece)
     except socket.timeout:
         pass
@@ -150,7 +150,8 @@ def bad_frames():
 
 
 def half_frames():
-    """Half frames do not lock others out, and are closed in time, however they dribble. The server has --idle 2."""
+    """Half frames do not block other clients, and are closed in time, however slowly they arrive.
+    The server has --idle 2."""
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     half = frame(0, 1, b"h" * 1000)[:-1]
     all = []
@@ -213,7 +214,8 @@ def many_connections():
 
 
 def e_16_out_of_descriptors():
-    """The server may have 40 descriptors: what does not fit waits in the backlog and is served later."""
+    """The server may have 40 descriptors: further connections wait in the backlog and are served
+    later."""
     all = [dial() for _ in range(100)]
     for s in all:
         s.sendall(frame(0, 1))

@@ -1,4 +1,4 @@
-/* Preloaded into dxkeep: kills it in front of the call number DX_KILL_AT of those that change files. */
+/* Preloaded into dxkeep: kills it just before call number DX_KILL_AT of those that change files. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>

@@ -1,7 +1,7 @@
-/* Preloaded into dxkeep: a writer outside the program, who acts between two calls of one capture.
+/* Preloaded into dxkeep: an external writer that acts between two calls of one capture.
 
-   It counts the calls by which dxkeep opens, lists, examines and reads what is below ./data while the
-   program is stopped, and acts behind one of them: behind the first in the first capture, behind
+   It counts the calls by which dxkeep opens, lists, examines and reads files below ./data while
+   the program is stopped, and acts after one of them: after the first in the first capture, after
    the second in the next, and so on. To act is to write the next number to data/d0/a, then to
    data/d1/b. So that both files are read during the stop, it acts before the stop, too.
 
@@ -9,10 +9,10 @@
        ^ acts             ^ acts, in the second capture
 
    With DX_DELAY_MS it only waits that long before each stop, so that the program can write to
-   files that the capture has read already.
+   files that the capture has already read.
 
-   DX_WRITER is a file that gets a line for each stop: which call it acted behind (0: there were
-   fewer calls than that, and all have had their turn), and the number that was written last. */
+   DX_WRITER is a file that gets a line per stop: the call after which it acted (0: there were
+   fewer calls, so that all have been tested), and the last number written. */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <dlfcn.h>

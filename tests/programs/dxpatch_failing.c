@@ -1,5 +1,5 @@
-/* Between dxpatch and dx_patch_create(), by the linker: patches in the codings of which DX_FAILING has the bits do not give the new
-   file, as dx_patch_create() would find; all others are made. */
+/* Wraps dx_patch_create() for dxpatch, by the linker: in the codings whose bits DX_FAILING has, it fails as if the patch did not
+   produce the new file; all other patches are made. */
 #include "../../dx_patch.h"
 
 #include <stdlib.h>

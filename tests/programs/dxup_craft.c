@@ -1,5 +1,5 @@
-/* Puts snapshots into a store that `dxup publish` would never make: of entries that belong to no
-   such directory (make), and of bytes that are no snapshot at all (make_raw).
+/* Puts snapshots into a store that `dxup publish` would never make: of entries that no such
+   directory has (make), and of bytes that are no snapshot at all (make_raw).
    usage: dxup_craft STORE NAME CASE */
 #include "../../programs/versions/tree/tree.h"
 
@@ -90,7 +90,7 @@ static int make(const char *what)
         add(DX_TREE_FILE, "a", "one");
         add(DX_TREE_FILE, "b", "one")->mode = 0600;
         same(0, "a");
-    } else if (!strcmp(what, "same-link")) { /* to what a link leads to */
+    } else if (!strcmp(what, "same-link")) { /* to the target of a link */
         add(DX_TREE_LINK, "a", "../outside");
         add(DX_TREE_FILE, "b", "one");
         same(0, "a/secret");
@@ -112,7 +112,7 @@ static int make(const char *what)
     } else if (!strcmp(what, "xattr-other")) {
         add(DX_TREE_FILE, "a", "one");
         extra(DX_TREE_XATTRS, "\20\1security.selinuxx", 19);
-    } else if (!strcmp(what, "setuid")) { /* nobody says whose */
+    } else if (!strcmp(what, "setuid")) { /* without an owner */
         add(DX_TREE_FILE, "a", "one")->mode = 06755;
     } else {
         return PROG_USAGE;
@@ -120,7 +120,7 @@ static int make(const char *what)
     return PROG_OK;
 }
 
-/* >>raw: byte by byte, because dx_tree.h writes nothing of the kind ------------ */
+/* >>raw: byte by byte, because dx_tree.h refuses to write these ---------------- */
 static uint8_t piece[32768];
 static size_t piece_size;
 
@@ -135,7 +135,7 @@ static void append(const void *bytes, size_t size)
     piece_size += size;
 }
 
-/* One more entry of the piece. tail: what follows the name, and the count of a directory. */
+/* One more entry of the piece. tail: the bytes after the name, and the count of a directory. */
 static void raw(int type, int level, unsigned mode, const char *name, size_t name_size,
                 uint64_t size, const void *tail, size_t tail_size)
 {
@@ -169,7 +169,7 @@ static void raw_list(int level, const uint8_t child[32], uint64_t each, uint64_t
     if (versions_object_put(store, list, sizeof list, id)) abort();
 }
 
-/* Names, and entries that say what they may not. */
+/* Names and entries with invalid values. */
 static bool make_names(const char *what)
 {
     if (!strcmp(what, "name-up")) raw_file("..", 2);
@@ -191,7 +191,7 @@ static bool make_names(const char *what)
     return true;
 }
 
-/* Entries that do not stand beside each other. */
+/* Entries that must not be siblings. */
 static bool make_pairs(const char *what)
 {
     if (!strcmp(what, "name-twice")) {
@@ -213,7 +213,7 @@ static bool make_pairs(const char *what)
     return true;
 }
 
-/* Contents that are something else than their entry says. */
+/* Contents that do not match their entry. */
 static bool make_contents(const char *what)
 {
     static uint8_t bytes[200000];
@@ -238,7 +238,7 @@ static bool make_contents(const char *what)
         if (!strcmp(what, "sum-children")) raw_list(1, chunk, 100, 200, list);
         else if (!strcmp(what, "sum-total")) raw_list(1, chunk, CHUNK, CHUNK, list);
         else if (!strcmp(what, "sum-around")) raw_list(1, chunk, UINT64_C(1) << 63, 0, list);
-        else if (!strcmp(what, "sum-below")) /* lists of less than the list above says */
+        else if (!strcmp(what, "sum-below")) /* lists of less than their parent says */
             raw_list(2, list, 100000, 200000, list);
         else return false;
         uint64_t size = !strcmp(what, "sum-total") ? CHUNK
@@ -251,7 +251,7 @@ static bool make_contents(const char *what)
     return true;
 }
 
-/* Directories below each other, more than can be made; their sums are right. */
+/* Nested directories, more than can be made; their sums are right. */
 static void make_deep(dx_tree_entry *root)
 {
     dx_tree_entry dir = {.type = DX_TREE_DIR, .mode = 0755, .name = "d", .name_size = 1};
@@ -268,8 +268,8 @@ static void make_deep(dx_tree_entry *root)
     root->name_size = 0;
 }
 
-/* Two directories in each, 30 times: 32 objects that name 2^31 - 2 directories. lie: each says that
-   it has no more than one entry below it. */
+/* Two directories in each, 30 levels: 32 objects that describe 2^31 - 2 directories. lie: each
+   claims to have at most one entry below it. */
 static void make_bomb(dx_tree_entry *root, bool lie)
 {
     dx_tree_entry dir = {.type = DX_TREE_DIR, .mode = 0755};
@@ -311,14 +311,14 @@ static void make_large(dx_tree_entry *root)
         }
         size *= DX_TREE_LIST_CHILDREN_MAX;
         if (versions_object_put(store, list, sizeof list, id)) abort();
-        root->level = (uint8_t)level; /* of the file, for a moment */
+        root->level = (uint8_t)level; /* of the file, temporarily */
     }
     raw(DX_TREE_FILE, root->level, 0644, "a", 1, size, id, 32);
     root->level = 0;
     root->size = 17 + size;
 }
 
-/* The version's hash is not that of anything: servers that compute it would refuse to. */
+/* The version's hash matches nothing: servers that compute it would refuse. */
 static bool make_raw(const char *what, versions_version *v)
 {
     dx_tree_entry root = {.type = DX_TREE_DIR, .mode = 0755, .size = 20, .count = 1};

@@ -69,7 +69,7 @@ static void send_frames(dx_hbtp_out *out)
     dx_hbtp_out_consume(out, size);
 }
 
-/* As one of version 1 does: 404. */
+/* As a server of version 1: 404. */
 static void refuse_hello(uint16_t hello, uint16_t status)
 {
     static uint8_t memory[256];
@@ -79,7 +79,7 @@ static void refuse_hello(uint16_t hello, uint16_t status)
     send_frames(&out);
 }
 
-/* A Hello of one that speaks no version before the third. */
+/* A Hello from a server that supports only versions from 3 on. */
 static void say_hello_of_version_3(void)
 {
     static const uint8_t fields[] = {1, 2, 0, 3, 4};
@@ -90,7 +90,7 @@ static void say_hello_of_version_3(void)
     send_frames(&out);
 }
 
-/* As one does that knows no objects: 404, and the pull comes. */
+/* As a server without object requests: 404, and the pull follows. */
 static void refuse_sync(uint16_t sync) { refuse_hello(sync, DX_HBTP_STATUS_NOT_FOUND); }
 
 static void reply(int outcome, uint64_t size, uint64_t wire_size, const uint8_t hash[32])
@@ -147,7 +147,7 @@ static void all_at_once(file f, size_t piece)
     send_frames(&out);
 }
 
-/* Pings for as long as the client takes them in, and no look at an answer meanwhile. */
+/* Pings for as long as the client accepts them, without reading an answer meanwhile. */
 static void ping_flood(void)
 {
     static uint8_t memory[8192], payload[2000];
@@ -162,7 +162,7 @@ static void ping_flood(void)
     while (send(connection, bytes, size, MSG_NOSIGNAL) == (ssize_t)size) {}
 }
 
-/* The requests for ranges on one connection, answered as they are. Ends when the client does. */
+/* Answer the range requests on one connection honestly. Ends when the client does. */
 static void answer_ranges(void)
 {
     static uint8_t request[4096], memory[80000];
@@ -179,7 +179,7 @@ static void answer_ranges(void)
             used += (size_t)n;
             continue;
         }
-        if (frame.opcode == DX_HBTP_OP_RPC_CALL) { /* behind the number of the method */
+        if (frame.opcode == DX_HBTP_OP_RPC_CALL) { /* after the method number */
             if (range_request_open_bare(&v, frame.payload + 1, frame.payload_size - 1, DXUP_WIRE_VERSION)) exit(2);
             const uint64_t from = range_request_get_offset(&v), end = from + range_request_get_size(&v);
             if (end > new_file.size || end < from) exit(2);
@@ -198,7 +198,7 @@ static void answer_ranges(void)
     }
 }
 
-/* Two connections for ranges, on each 400 KB of Pings before an honest answer; who comes again is not let in. */
+/* Two connections for ranges, each with 400 KB of Pings before an honest answer; further ones are refused. */
 static void flood_ranges(void)
 {
     static uint8_t memory[8192], payload[2000];
@@ -297,7 +297,7 @@ static void misbehave(const char *how)
         refuse_hello(sequence, DX_HBTP_STATUS_OTHER_VERSION);
     } else if (!strcmp(how, "hello-of-3")) {
         say_hello_of_version_3();
-    } else if (!strcmp(how, "bad-tree")) { /* says patch, sends what is no patch */
+    } else if (!strcmp(how, "bad-tree")) { /* announces a patch, sends something else */
         reply(DXUP_PATCHED, new_file.size, new_file.size, hash.bytes);
         pieces(new_file, new_file.size, 0, 0);
     } else {
@@ -326,7 +326,7 @@ int main(int argc, char **argv)
     printf("listening on 127.0.0.1:%u\n", ntohs(address.sin_port));
     fflush(stdout);
     connection = accept(listener, NULL, NULL);
-    for (int frames = 0;; frames++) { /* a Hello, and then the request */
+    for (int frames = 0;; frames++) { /* a Hello, then the request */
         int64_t whole;
         while ((whole = dx_hbtp_parse(request, used, 4096, &frame)) <= 0) {
             ssize_t n = recv(connection, request + used, sizeof request - used, 0);

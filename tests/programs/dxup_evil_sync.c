@@ -1,8 +1,8 @@
-/* A server of snapshots that misbehaves in one way of many, to see that a pull brings the old
-   directory or the new one, whatever comes. docs/formats/sync.md says what it should do.
+/* A server of snapshots that misbehaves in one of many ways, to show that a pull results in the old or
+   the new directory, whatever it receives. docs/formats/sync.md defines the right behaviour.
    usage: dxup_evil_sync STORE NAME SEED       prints "listening on ADDR:PORT"
-          dxup_evil_sync STORE NAME SEED ends  many connections at once, honest ones, each of which
-                                               ends after some answers, in one way of many */
+          dxup_evil_sync STORE NAME SEED ends  many parallel connections, honest ones, each of which
+                                               ends after some answers, in one of many ways */
 #define _GNU_SOURCE
 #include "../../dx_hbtp.h"
 #include "../../programs/dxup/net/bundle.h"
@@ -25,10 +25,10 @@ enum way {
 
 static enum way way;
 static uint64_t chance;
-static unsigned turn;  /* of the answer that is wrong */
+static unsigned turn;  /* the number of the wrong answer */
 static unsigned answers;
 static unsigned answers_max = 1u << 31; /* then the connection ends: */
-static bool at_once;                    /* behind the last one, or instead of one more */
+static bool at_once;                    /* right after the last one, or instead of another */
 static int connection;
 static versions_store *store;
 static versions_version version;
@@ -95,7 +95,7 @@ static bool answer_sync(uint16_t sequence)
     return respond(sequence, 0, bytes, size);
 }
 
-/* What is asked for, changed before it is answered. */
+/* Modify the request before it is answered. */
 static void spoil_request(dxup_bundle_request *r)
 {
     uint32_t i = below(r->want_count);
@@ -104,7 +104,7 @@ static void spoil_request(dxup_bundle_request *r)
     if (way == OTHER_TRANSFER) r->transfer += 1 + below(9);
 }
 
-/* The answer, before it goes into frames. */
+/* Modify the answer before it is split into frames. */
 static void spoil_answer(uint8_t *bytes, size_t *size)
 {
     if (way == FLIP_A_BIT) bytes[below((uint32_t)*size)] ^= (uint8_t)(1 << below(8));
@@ -148,7 +148,7 @@ static bool answer_objects(const dx_hbtp_frame *frame)
     if (wrong && way == REFUSE_ONCE)
         return respond(frame->sequence, DX_HBTP_STATUS_UNAVAILABLE, NULL, 0);
     if (wrong) spoil_request(&r);
-    if (way == ONE_BY_ONE && r.want_count > 1) { /* allowed: the rest is asked for again */
+    if (way == ONE_BY_ONE && r.want_count > 1) { /* valid: the client requests the rest again */
         memmove(r.ids[1], r.ids[r.want_count], r.base_count * sizeof *r.ids);
         r.want_count = 1;
     }
@@ -194,7 +194,8 @@ static void serve(void)
 /* >>ends --------------------------------------------------------------- */
 enum end { SHUT, CLOSE, CLOSE_AND_STAY, HALF_CLOSE, RESET, ENDS };
 
-/* The connection, a process of its own, ends: properly, or without a word, or it says so and stays. */
+/* The connection, a process of its own, ends: properly, without notice, or it announces the end and
+   stays. */
 static void end_connection(enum end how)
 {
     static uint8_t memory[1024];
@@ -213,7 +214,7 @@ static void end_connection(enum end how)
     _exit(0);
 }
 
-/* Connection number k of those of this server. Most bring nothing, of three in a row one does. */
+/* Connection number k of this server. Most deliver nothing; one in three does. */
 static void serve_some(unsigned k)
 {
     chance += k * 7919u;

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""The HTTP side of `dxup serve`: what curl and browsers send, and what they do not; and a burst of frames on the other side.
-DXUP=build/dxup, DX_FUZZ=n connections with anything, DX_TEST=name of tests,
+"""The HTTP side of `dxup serve`: requests of curl and browsers, and ones they never send; and a burst of frames on the other side.
+DXUP=build/dxup, DX_FUZZ=n connections with random input, DX_TEST=name of tests,
 DX_TIER=native: two kinds of floods instead of six"""
 import gzip, html.parser, http.client, json, os, random, re, resource, selectors, shutil, signal, socket, struct, subprocess, sys, tempfile, threading, time, urllib.parse
 
@@ -56,7 +56,7 @@ def get(path, method="GET", to=0, **fields):
 
 
 def raw(data, shut=False, to=0):
-    """Everything that comes back until the server closes."""
+    """All bytes that come back until the server closes."""
     s = socket.create_connection(("127.0.0.1", to or port), timeout=300)
     s.sendall(data)
     if shut:
@@ -150,7 +150,7 @@ def refusals_have_their_status():
 
 
 def make_site():
-    """A tree with what a site has, and what an attacker would like it to have; published once."""
+    """A tree with the files of a website, and ones that an attacker would like it to have; published once."""
     top = f"{work}/site"
     os.makedirs(f"{top}/sub/deep")
     os.makedirs(f"{top}/empty")
@@ -314,7 +314,7 @@ def single_ranges_of_files():
         for other in ('"' + "0" * 64 + '"', "W/" + tag, "Thu, 01 Jan 1970 00:00:00 GMT", tag[:-1], "*"):
             assert get(path, Range="bytes=0-0", If_Range=other)[0].status == 200, other
         assert get(path, method="HEAD", Range="bytes=0-0")[0].status == 200 and get(path, Range="bytes=0-0", If_None_Match=tag)[0].status == 304
-        for _ in range(20): # as a browser that plays a film
+        for _ in range(20): # like a browser that plays a film
             first = dice.randrange(size)
             last = min(size - 1, first + dice.randrange(300000))
             assert get(path, Range=f"bytes={first}-{last}")[1] == content[first:last + 1]
@@ -324,7 +324,7 @@ def single_ranges_of_files():
 
 
 def bodies_are_encoded_where_it_pays():
-    """zstd before gzip, with tags of their own; never of a range, nor of what does not shrink."""
+    """zstd before gzip, with tags of their own; never for a range, nor for content that does not shrink."""
     linked = subprocess.run(["ldd", DXUP], stdout=subprocess.PIPE).stdout
     encodings = [name for name, library in (("zstd", b"libzstd"), ("gzip", b"libz.")) if library in linked]
     if not encodings:
@@ -345,7 +345,7 @@ def bodies_are_encoded_where_it_pays():
         assert get(url, Accept_Encoding=name, If_None_Match=r.headers["ETag"])[0].status == get(url, If_None_Match=r.headers["ETag"])[0].status == 304
         part, body = get(url, Accept_Encoding=name, Range="bytes=100-199")
         assert (part.status, part.headers["Content-Encoding"], body) == (206, None, text[100:200])
-        assert get(url, Accept_Encoding=name, Range="bytes=100-199", If_Range=r.headers["ETag"])[1] != text[100:200] # a range of the encoded body, which is not given
+        assert get(url, Accept_Encoding=name, Range="bytes=100-199", If_Range=r.headers["ETag"])[1] != text[100:200] # a range of the encoded body, which is refused
         for path in ("sub/large.bin", "sub/small", "sub/deep/none"): # random, too small
             for _ in range(2):
                 r, body = get("/site/" + path, Accept_Encoding=name)
@@ -359,7 +359,7 @@ def bodies_are_encoded_where_it_pays():
 
 
 def what_is_encoded_takes_bounded_memory():
-    """More than is kept, one after the other, and many at once that read nothing: all are right."""
+    """More than is cached, one after the other, and many at once that are not read: all are right."""
     top = f"{work}/texts"
     os.makedirs(top)
     words = [b"%x " % dice.getrandbits(32) for _ in range(5000)]
@@ -383,7 +383,7 @@ def what_is_encoded_takes_bounded_memory():
         peak = int(re.search(r"VmHWM:\s+(\d+)", open(f"/proc/{server.pid}/status").read()).group(1)) / 1024
         print(f"         {sum(map(len, contents)) / 1e6:.0f} MB of text, {peak:.0f} MiB at most")
         assert peak < 100, peak
-    for i, s in enumerate(stuck): # what is on its way stays as it is, whatever is made room for
+    for i, s in enumerate(stuck): # answers in progress stay intact, whatever is evicted
         data = b""
         while part := s.recv(1 << 20):
             data += part
@@ -393,7 +393,7 @@ def what_is_encoded_takes_bounded_memory():
 
 
 def damage_ends_an_answer_and_is_counted():
-    """Of a file in a tree with a damaged chunk no byte too many comes; the connection ends before the length that was announced."""
+    """Of a file in a tree with a damaged chunk, no byte too many is sent; the connection ends before the announced length."""
     broken = f"{work}/broken"
     dxup("publish", broken, "site", f"{work}/site", "--quiet")
     log = os.path.join(broken, "objects")
@@ -421,7 +421,7 @@ def damage_ends_an_answer_and_is_counted():
 
 
 def the_log_of_hostile_requests():
-    """Whatever a request holds is one line each, and none of its own."""
+    """Whatever a request contains, it makes exactly one line, and cannot forge another."""
     forged = b'{"time":"2026-01-01T00:00:00Z","request":"GET","path":"/forged"}'
     own = subprocess.Popen([DXUP, "serve", store, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--workers", "1", "--log", f"{work}/hostile.log"], stdout=subprocess.PIPE)
     asked = [b"GET /\n" + forged + b"\n HTTP/1.1\r\n\r\n", b"GET /\r" + forged + b" HTTP/1.1\r\n\r\n", b"\0" + forged + b"\r\n\r\n", b"GET /\x1b[2J\"\\ HTTP/1.1\r\n\r\n",
@@ -432,7 +432,7 @@ def the_log_of_hostile_requests():
         to = int(re.search(r":(\d+) for HTTP", text).group(1))
         for data in asked:
             assert raw(data, to=to, shut=True).startswith(b"HTTP/1.1 "), data[:40]
-        s = socket.create_connection(("127.0.0.1", to)) # goes away in the middle of an answer
+        s = socket.create_connection(("127.0.0.1", to)) # closes in the middle of an answer
         s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         s.sendall(b"GET /site/sub/large.bin HTTP/1.1\r\n\r\n")
         s.recv(1000)
@@ -450,7 +450,8 @@ def the_log_of_hostile_requests():
 
 
 def who_stops_reading_a_tree_holds_nobody_up():
-    """Sixty of one address ask for large files of a tree and read nothing: 48 are answered, the rest refused, others are served at once."""
+    """Sixty of one address request large files of a tree and read nothing: 48 are answered, the rest refused, others are served at
+    once."""
     def ask(path):
         s = socket.socket()
         s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -488,10 +489,10 @@ def long_answers_behind_the_end_of_the_requests():
     publish("large", large)
     asks = b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n"
     assert raw(asks * 3, shut=True).count(large) == 3
-    s = socket.create_connection(("127.0.0.1", port), timeout=300)  # one who reads nothing for a while
+    s = socket.create_connection(("127.0.0.1", port), timeout=300)  # one that reads nothing for a while
     s.sendall(asks * 3 + asks[:-10])
     time.sleep(0.3)
-    assert get("/index.html")[1] == b"<p>page"  # keeps nobody else
+    assert get("/index.html")[1] == b"<p>page"  # blocks nobody else
     s.sendall(asks[-10:])
     s.shutdown(socket.SHUT_WR)
     answer = b""
@@ -533,7 +534,7 @@ def a_version_published_meanwhile_is_served():
 
 
 def bursts_of_frames_are_answered_in_order():
-    """Each more than the replies have room for: what was received waits, and must not move while more is awaited behind it."""
+    """Each exceeds the room for replies: received bytes wait, and must not move while more are awaited after them."""
     s = socket.create_connection(("127.0.0.1", frames_port), timeout=300)
     got, count = b"", 400
     for burst in range(20):
@@ -596,14 +597,14 @@ class Frames:
 
 
 def any_request_for_a_range():
-    """Requests of every kind, many at once: each is answered with its bytes, or with the error that it deserves, and none of them
-    harms the next. Damaged records may mean anything; other bytes than frames may end the connection."""
+    """Requests of every kind, many at once: each is answered with its bytes, or with the right error, and none of them harms the
+    next. Damaged records may mean anything; bytes that are no frames may end the connection."""
     patch = get("/app.bin", If_None_Match=f'"{old_tag}"', A_IM="dx-patch")[1]
     wanted = {(new_tag, None): new, (old_tag, None): old, (new_tag, old_tag): patch}
     edges = [0, 1, 2, 1 << 20, (1 << 32) - 1, (1 << 63) - 1, 1 << 63, (1 << 64) - 1]
 
     def request():
-        """The record, and what it deserves; None: anything."""
+        """The record, and its expected result; None: anything."""
         target = dice.choice([new_tag, new_tag, old_tag, "0" * 64])
         have = dice.choice([None, None, old_tag, "f" * 64])
         name = dice.choice([b"app.bin"] * 20 + [b"nothing", b"", b"\xff", b"a\0b", b"x" * 300])
@@ -643,7 +644,7 @@ def any_request_for_a_range():
             record, deserves = request()
             sent.append((sequence, record, deserves))
             data += struct.pack("<BBHI", 0x30, 4, sequence, 1 + len(record)) + b"\2" + record
-        if dice.random() < 0.1: # in the middle of it no frame any more
+        if dice.random() < 0.1: # in the middle of it, bytes that are no frame
             data = data[:dice.randrange(len(data))] + dice.randbytes(40)
             sent = None
         frames.socket.sendall(data)
@@ -674,7 +675,7 @@ def metrics():
 def status_counts_what_was_served():
     assert get("/healthz", to=status_port)[1] == b"ok\n" and get("/healthz", to=status_port)[0].status == 200
     before = metrics()
-    for deadline in range(600): # those of the test before have gone
+    for deadline in range(600): # those of the previous test have gone
         if before["dxup_connections"] == 0:
             break
         time.sleep(0.05)
@@ -709,7 +710,7 @@ def status_counts_what_was_served():
 
 
 class Dribblers:
-    """Connections that send the beginning of a request, and connect again when they are closed."""
+    """Connections that send the beginning of a request, and reconnect when they are closed."""
 
     def __init__(self, to, count, addresses, begun):
         self.to, self.count, self.addresses, self.begun = to, count, addresses, begun
@@ -757,8 +758,8 @@ class Dribblers:
 
 
 def dribblers_keep_nobody_out():
-    """10,000 connections with half a request each, from one address and from many, with and without a whole one before: every pull,
-    and every GET, comes through at the first try, from the same addresses."""
+    """10,000 connections with half a request each, from one address and from many, with and without a whole one before: every
+    pull, and every GET, succeeds at the first try, from the same addresses."""
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     many = int(os.environ.get("DX_DRIBBLERS", "10000"))
     if limits[1] != resource.RLIM_INFINITY and limits[1] < many + 500:
@@ -776,7 +777,7 @@ def dribblers_keep_nobody_out():
              ("half behind whole frames", frames, forty, whole + half, 4096), ("half heads of one", web, one, head, 512),
              ("half heads of forty", web, forty, head, 1024), ("half behind whole heads", web, forty, b"HEAD / HTTP/1.1\r\n\r\n" + head, 1024))
     if os.environ.get("DX_TIER") == "native":
-        cases = (cases[0], cases[3]) # the others, and 10,000 of each, where the program has sanitizers
+        cases = (cases[0], cases[3]) # the others, and 10,000 of each, if the program has sanitizers
         many = min(many, 3000)
     try:
         for name, to, addresses, begun, slots in cases:
@@ -808,7 +809,7 @@ def dribblers_keep_nobody_out():
 
 
 def one_address_leaves_contents_to_the_others():
-    """250 connections of one address ask for much and read little: it gets 48 of the 192 contents, another is served at once."""
+    """250 connections of one address request much and read little: it gets 48 of the 192 contents, another is served at once."""
     def ask():
         s = socket.socket()
         s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -824,7 +825,7 @@ def one_address_leaves_contents_to_the_others():
     get("/app.bin")
     time.sleep(0.5) # for that connection to be closed
     open_before = len(os.listdir(f"/proc/{server.pid}/fd"))
-    for _ in range(2): # what is closed is given back
+    for _ in range(2): # closed connections release their resources
         clients = [ask() for _ in range(250)]
         begun = [s.recv(12, socket.MSG_WAITALL) for s in clients]
         assert get("/app.bin")[1] == new
@@ -837,7 +838,8 @@ def one_address_leaves_contents_to_the_others():
 
 
 def memory_of_a_flood_is_bounded_and_given_back():
-    """1,000 connections of ten addresses ask for much and read nothing, three times over; each holds little, and nothing is left of it."""
+    """1,000 connections of ten addresses request much and read nothing, three times over; each holds little, and nothing of it
+    remains."""
     if not os.path.exists(f"/proc/{server.pid}/status"):
         raise AssertionError("no /proc")
     if "asan" in DXUP:
@@ -912,7 +914,7 @@ def any_bytes_at_all():
 
 
 def ended_in_the_middle_of_an_answer():
-    """What was begun comes whole, what is idle holds nothing up, and nobody gets in any more."""
+    """Answers in progress are completed, idle connections delay nothing, and new ones are refused."""
     big = dice.randbytes(30000000)
     publish("big", big)
     idle = socket.create_connection(("127.0.0.1", port), timeout=300)

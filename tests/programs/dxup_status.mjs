@@ -1,5 +1,6 @@
-// The page of `dxup serve --status` in headless Chromium: what it shows is what was published and pulled, in light and dark, on a
-// phone, with names that would be markup, and without the server. usage: node dxup_status.mjs [SCREENSHOT]
+// The page of `dxup serve --status` in headless Chromium: it shows the published and pulled versions, in light and dark, on a
+// phone, with names that would be markup, and without the server.
+// usage: node dxup_status.mjs [SCREENSHOT]
 import { spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';

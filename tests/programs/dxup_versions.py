@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Peers of dxup serve of other versions of the protocol. usage: dxup_versions.py DXUP ADDR:PORT NAME FILE [BASE]
+"""Peers of dxup serve with other versions of the protocol.
+usage: dxup_versions.py DXUP ADDR:PORT NAME FILE [BASE]
 
-With BASE, which is another version of NAME: clients that read patches between containers, and older ones.
-The request for NAME, whose content is FILE, is what DXUP itself asks; so nothing here knows its coding."""
+With BASE, which is another version of NAME: clients that read patches between containers, and older ones. The
+request for NAME, whose content is FILE, is recorded from DXUP itself; so this file does not know its coding."""
 import socket
 import struct
 import subprocess
@@ -13,7 +14,7 @@ base = sys.argv[5] if len(sys.argv) > 5 else None
 OTHER_VERSION = 426
 HELLO, CLOSE, CALL, RESPONSE, ERROR, CHUNK = 0x03, 0x02, 0x30, 0x31, 0x32, 0x51
 FINAL, EXPECTS = 0x08, 0x04
-AT, OBJECTS, CONTAINERS = 1, 8, 16  # where the flags of a request are, behind the method; programs/dxup/net/wire.h
+AT, OBJECTS, CONTAINERS = 1, 8, 16  # the offset of a request's flags, after the method; programs/dxup/net/wire.h
 
 
 def exactly(s, size):
@@ -44,8 +45,8 @@ def field(tag, value):
 
 
 def what_dxup_asks():
-    """Its Hello and its request, which it sends without waiting. It is over a file, and without the flag that asks for objects: that
-    of an earlier release."""
+    """Its Hello and its request, which it sends without waiting. It is over a file, and without the flag that
+    requests objects: that of an earlier release."""
     with open("over", "wb") as over:
         over.write(open(base, "rb").read() if base else b"a file")
     listener = socket.create_server(("127.0.0.1", 0))
@@ -87,14 +88,14 @@ if base:
     whole = open(path, "rb").read()
     contained = with_flags(flags, kinds)
     assert contained[:4] == b"DXC1" and contained[6] & ~kinds == 0, contained[:8]
-    for less in ((flags & ~CONTAINERS, 0), (flags & ~CONTAINERS, kinds), (flags, 0), (flags, 1)):  # kind 0 is none
+    for less in ((flags & ~CONTAINERS, 0), (flags & ~CONTAINERS, kinds), (flags, 0), (flags, 1)):  # kind 0 is unused
         plain = with_flags(*less)
         assert plain[:4] == b"DXP1" or plain == whole, (less, plain[:4])
         assert len(plain) > len(contained), (less, len(plain), len(contained))
     assert with_flags(flags, kinds) == contained
     sys.exit()
 
-# That of an earlier release asks for no patch between containers either.
+# The request of an earlier release asks for no patch between containers either.
 request = request[:AT] + bytes([flags & ~CONTAINERS, 0]) + request[AT + 2:]
 
 s = dial()  # version 1: no Hello
@@ -106,12 +107,12 @@ opcode, _, sequence, payload = read(s)
 assert (opcode, sequence) == (RESPONSE, 5) and b"dxup " in payload, (opcode, payload)
 pulls(s, request)
 
-s = dial()  # one that takes little at a time, and says so
+s = dial()  # one that accepts little at a time, and says so
 s.sendall(frame(HELLO, EXPECTS, 5, field(1, bytes([1, 2])) + field(2, struct.pack("<IIII", 1000, 1, 0, 0))))
 assert read(s)[0] == RESPONSE
 pulls(s, request)
 
-s = dial()  # one of the future that speaks nothing that is spoken here
+s = dial()  # one of the future that supports no version known here
 s.sendall(frame(HELLO, EXPECTS, 5, field(1, bytes([3, 4]))) + frame(CALL, EXPECTS, 6, request))
 opcode, _, sequence, payload = read(s)
 assert (opcode, sequence) == (ERROR, 5) and struct.unpack("<H", payload[:2])[0] == OTHER_VERSION

@@ -1,5 +1,6 @@
 #!/bin/bash
-# What the tests of dxup share, sourced by them. They run cases (shell functions), each in a folder of its own, and end with `finish`.
+# Shared by the tests of dxup, which source it. They run cases (shell functions), each in a folder of its own, and end with
+# `finish`.
 #        DXUP=path                     tests that program instead of build/dxup
 top=$PWD
 dxup=$top/${DXUP:-build/dxup}
@@ -32,7 +33,7 @@ same_tree() {
 }
 start_server() { # STORE [ARGS...]      sets $server and $address
     local i
-    rm -f "$work/serve.log" # or the address of the server before would be read from it
+    rm -f "$work/serve.log" # or the previous server's address would be read from it
     "$dxup" serve "$1" --listen 127.0.0.1:0 "${@:2}" >"$work/serve.log" 2>&1 </dev/null &
     server=$!
     for i in $(seq 1200); do
@@ -50,9 +51,9 @@ stop_server() {
     server_status=$?
     server=
 }
-start_proxy() { # BYTES FIRST COUNT, or streams      in front of the server; sets $proxy and $address
+start_proxy() { # BYTES FIRST COUNT, or streams      between client and server; sets $proxy and $address
     local i
-    rm -f proxy.log # or the address of the proxy before would be read from it
+    rm -f proxy.log # or the previous proxy's address would be read from it
     python3 "$top/tests/programs/dxup_proxy.py" "$address" "$@" >proxy.log 2>&1 &
     proxy=$!
     for i in $(seq 1200); do

@@ -2,10 +2,11 @@
 
        meddler ACTION N FROM DIRECTORY COMMAND...
 
-   runs the command under ptrace. From the first call on that names DIRECTORY (FROM is "look") or makes the new one
-   beside it (FROM is "make") its calls to the file system are counted, and before the N-th the writer does ACTION in DIRECTORY. What it holds open it has opened before the command began. The bytes that it
-   writes are "WRITER". The last line of standard output is "CALLS ACTED": how many calls there were, and whether the writer has
-   written anything. The status is that of the command. ACTION "kill" kills the command before the N-th call instead. */
+   runs the command under ptrace. Counting starts at the first call that names DIRECTORY (FROM is "look") or creates the new
+   one next to it (FROM is "make"): its file system calls are counted, and before the N-th, the writer does ACTION in
+   DIRECTORY. Files that it holds open were opened before the command began. It writes the bytes "WRITER". The last line of
+   standard output is "CALLS ACTED": the number of calls, and whether the writer has written anything. The status is that of
+   the command. ACTION "kill" kills the command before the N-th call instead. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -45,20 +46,21 @@ static bool put(int fd)
     return good;
 }
 static bool create_in(const char *name) { return put(open(in(name), O_WRONLY | O_CREAT | O_EXCL, 0644)); }
-/* Not while a lease is held, whose holder is stopped: without O_NONBLOCK this would wait until it is broken, 45 s later. */
+/* Not while a lease is held, because its holder is stopped: without O_NONBLOCK this would wait 45 s, until the lease is
+   broken. */
 static bool append_to(const char *name) { return put(open(in(name), O_WRONLY | O_APPEND | O_NONBLOCK)); }
 
 static bool rename_over(const char *name)
 {
     char made[4096];
-    snprintf(made, sizeof made, "%s.writer", dir); /* beside it */
+    snprintf(made, sizeof made, "%s.writer", dir); /* next to it */
     if (!put(open(made, O_WRONLY | O_CREAT | O_TRUNC, 0644))) return false;
     bool good = rename(made, in(name)) == 0;
     unlink(made);
     return good;
 }
 
-static bool same_size(const char *name) /* and the same times, as tools that copy set them */
+static bool same_size(const char *name) /* and the same times, as copying tools set them */
 {
     struct stat st;
     int fd = open(in(name), O_WRONLY | O_NONBLOCK);
@@ -87,7 +89,7 @@ static bool act(void)
     if (!strcmp(a, "same_size")) return same_size("sub/changed");
     if (!strcmp(a, "rename")) return rename_over("sub/changed");
     if (!strcmp(a, "rename_same")) return rename_over("sub/same");
-    if (!strcmp(a, "unlink")) return unlink(in("sub/changed")) == 0 && false; /* nothing that could be lost */
+    if (!strcmp(a, "unlink")) return unlink(in("sub/changed")) == 0 && false; /* nothing to lose */
     if (!strcmp(a, "mkdir")) return mkdir(in("sub/made"), 0755) == 0 && create_in("sub/made/new");
     if (!strcmp(a, "write_open")) return pwrite(open_changed, mark, MARK, 0) == MARK;
     if (!strcmp(a, "write_open_same")) return pwrite(open_same, mark, MARK, 0) == MARK;
@@ -125,7 +127,7 @@ static void prepare(void)
 }
 
 /* >>calls ---------------------------------------------------------------- */
-/* Of the calls to the file system: those that see or change it. -1: none; else which argument is a path, or 6. */
+/* Which file system calls read or change it. -1: none; else the index of the path argument, or 6. */
 static int path_at(uint64_t nr)
 {
     switch (nr) {
@@ -160,7 +162,7 @@ static bool names_it(pid_t task, const struct __ptrace_syscall_info *info, int a
 {
     char text[4096] = "";
     struct iovec here = {text, sizeof text - 1}, there = {(void *)(uintptr_t)info->entry.args[at], sizeof text - 1};
-    if (process_vm_readv(task, &here, 1, &there, 1, 0) < 0) { /* the end of a mapping: what is left of its page */
+    if (process_vm_readv(task, &here, 1, &there, 1, 0) < 0) { /* the end of a mapping: read the rest of its page */
         there.iov_len = 4096 - (info->entry.args[at] & 4095);
         if (process_vm_readv(task, &here, 1, &there, 1, 0) < 0) return false;
     }

@@ -1,8 +1,8 @@
-/* Tests of programs/versions/tree/batch.c, the ring that the threads of a publish share, under every order that
-   threads can run in. Mutexes and conditions are a model: one thread runs at a time, and at each of their calls the
-   choices of the property say who is next. So one seed is one schedule, and a schedule can be run again.
+/* Tests of programs/versions/tree/batch.c, the ring shared by the threads of a publish, under every order in which
+   threads can run. Mutexes and condition variables are modelled: one thread runs at a time, and at each of their
+   calls the choices of the property select the next. So one seed is one schedule, and a schedule can be repeated.
 
-   Where nobody can go on, the ring has lost a wake-up. The model notes that, and then wakes all (as POSIX allows
+   If no thread can continue, the ring has lost a wake-up. The model notes that, and then wakes all (as POSIX allows
    at any time), so that the run ends and its choices can be shrunk. */
 #define _GNU_SOURCE
 #include "../../programs/common/common.h"
@@ -20,8 +20,8 @@ typedef enum { NONE, READY, WANTS_LOCK, WAITS, JOINS, ENDED } thread_state;
 
 static struct {
     dx_choices     *c;
-    pthread_mutex_t baton;               /* real: who has it runs */
-    pthread_cond_t  turn[THREADS_MAX];   /* real: thread i shall go on */
+    pthread_mutex_t baton;               /* real: its holder runs */
+    pthread_cond_t  turn[THREADS_MAX];   /* real: thread i may continue */
     thread_state    state[THREADS_MAX];
     const void     *waits_for[THREADS_MAX];
     pthread_t       threads[THREADS_MAX];
@@ -29,7 +29,7 @@ static struct {
     void           *user;
     unsigned        count, current;
     bool            locked, stuck;
-    unsigned        refused_from;        /* pthread_create fails from the thread with this number on */
+    unsigned        refused_from;        /* pthread_create fails from this thread number on */
 } m;
 
 static bool can_run(unsigned i)
@@ -42,7 +42,7 @@ static bool can_run(unsigned i)
     }
 }
 
-/* Everybody waits: wake all of them, which is allowed, and remember that it was needed. */
+/* All threads wait: wake all of them, which is allowed, and note that it was needed. */
 static void wake_all(void)
 {
     m.stuck = true;
@@ -62,7 +62,7 @@ static unsigned choose_thread(void)
     return able[dx_choose(m.c, count - 1)];
 }
 
-/* The thread that runs is now in this state; it returns when it is its turn again. */
+/* Set the running thread's state; returns when it is selected again. */
 static void pass_on(thread_state state)
 {
     const unsigned me = m.current;
@@ -200,10 +200,10 @@ void model_hash_many(const void *const *data, const size_t *sizes, size_t n, dx_
 /* >>the thread that reads ---------------------------------------------- */
 typedef struct reader {
     unsigned submitted, retired;
-    int      fail_at; /* the batch whose retirement fails; -1: none */
+    int      fail_at; /* the batch that fails to retire; -1: none */
 } reader;
 
-/* Every second chunk is known. Others run meanwhile, as they do while a store is asked. */
+/* Every second chunk is known. Other threads run meanwhile, as during a query of a store. */
 static void ask_store(void *user, versions_batch *b)
 {
     (void)user;
@@ -249,7 +249,7 @@ static void fill(versions_batch *b, unsigned number)
 
 /* >>tests -------------------------------------------------------------- */
 /* Any number of threads and batches, some of them empty, drained now and then, with a failure somewhere: everything
-   is retired, in order and whole, and nobody waits for ever. */
+   is retired, complete and in order, and no thread waits forever. */
 DX_PROPERTY(no_wake_up_is_lost, 4000)
 {
     static versions_ring ring;

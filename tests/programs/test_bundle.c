@@ -7,7 +7,7 @@
 #define DX_TEST_MAIN
 #include "../dx_test.h"
 
-/* Without a word: most answers here are wrong. */
+/* No message: most answers here are wrong. */
 int prog_fail(int status, const char *format, ...)
 {
     (void)format;
@@ -21,7 +21,7 @@ void *prog_alloc(size_t size)
     return p;
 }
 
-/* >>store: objects whose ids are one byte, 32 times; the last is larger than an answer takes -- */
+/* >>store: objects whose id is one byte, 32 times; the last exceeds the size of an answer ------ */
 enum { OBJECTS = 6, LARGE = 0x44, TEXT_SIZE = 40000 };
 static char before[TEXT_SIZE + 1], after[TEXT_SIZE + 1]; /* see fill_texts() */
 
@@ -60,7 +60,7 @@ int versions_object_get(versions_store *s, const uint8_t id[PROG_HASH_SIZE], voi
     return PROG_OK;
 }
 
-/* In place of zstd: the bytes behind a byte that says how many the bases have. */
+/* Replaces zstd: one byte that tells the size of the bases, then the bytes. */
 versions_packer *versions_packer_open(void) { return (versions_packer *)prog_alloc(1); }
 void versions_packer_close(versions_packer *p) { free(p); }
 
@@ -69,7 +69,7 @@ size_t versions_pack_behind(versions_packer *p, void *out, size_t capacity, cons
 {
     (void)p, (void)prefix, (void)in;
     if (!prefix_size || size < TEXT_SIZE) return 0; /* it would be no smaller */
-    memset(out, 0, capacity); /* it says little less than the body */
+    memset(out, 0, capacity); /* it states little less than the body */
     return capacity;
 }
 
@@ -91,12 +91,12 @@ static void expect_vector(const char *name, const void *bytes, size_t size)
     DX_CHECK_MEM(said, bytes, size);
 }
 
-/* The one of the document: two objects, one base. */
+/* The document's example: two objects, one base. */
 static dxup_bundle_request example(void)
 {
     dxup_bundle_request r = {.transfer = 7, .want_count = 2, .base_count = 1};
     memset(r.ids[0], 0x11, 32);
-    memset(r.ids[1], 0x55, 32); /* not there */
+    memset(r.ids[1], 0x55, 32); /* missing */
     memset(r.ids[2], 0x33, 32);
     return r;
 }
@@ -159,7 +159,7 @@ DX_TEST(sy_3_vectors_of_method_4)
     expect_vector("this", bytes, size);
 }
 
-/* Text without repetitions, and the same with other letters here and there. */
+/* Text without repetitions, and the same with some letters changed. */
 static void fill_texts(void)
 {
     uint32_t x = 1;
@@ -187,14 +187,14 @@ DX_TEST(sy_8_an_answer_as_a_patch_of_the_bases)
     DX_CHECK_EQ(dxup_bundle_open(b, NULL, &r, answer, size, &got), PROG_OK);
     DX_CHECK(got.count == 1 && got.based && got.sizes[0] == TEXT_SIZE);
     DX_CHECK_MEM(got.bytes, after, TEXT_SIZE);
-    for (size_t at = 0; at < size; at++) { /* no byte of it may be another */
+    for (size_t at = 0; at < size; at++) { /* no byte may differ */
         answer[at] ^= 1;
         bool same = !dxup_bundle_open(b, NULL, &r, answer, size, &got) && got.count == 1 &&
                     got.sizes[0] == TEXT_SIZE && !memcmp(got.bytes, after, TEXT_SIZE);
         DX_CHECK(!same);
         answer[at] ^= 1;
     }
-    r.patches = false; /* who has not said so gets none, and takes none */
+    r.patches = false; /* a client that did not offer it gets none, and accepts none */
     DX_CHECK_EQ(dxup_bundle_open(b, NULL, &r, answer, size, &got), PROG_DAMAGED);
     free(answer);
     DX_CHECK_EQ(dxup_bundle_make(b, NULL, &r, &answer, &size), PROG_OK);
@@ -203,9 +203,9 @@ DX_TEST(sy_8_an_answer_as_a_patch_of_the_bases)
     dxup_bundler_close(b);
 }
 
-/* >>whatever comes ----------------------------------------------------- */
-/* A few bytes of it are others, and its end is somewhere else. Returns a copy of its own, so that a
-   sanitizer sees every byte too far. */
+/* >>arbitrary input ----------------------------------------------------- */
+/* Change a few bytes and the end. Returns an exact-size copy, so that a sanitizer detects every
+   access beyond it. */
 static uint8_t *spoil(dx_choices *c, const uint8_t *bytes, size_t *size, size_t head)
 {
     size_t most = *size;
@@ -227,7 +227,7 @@ DX_PROPERTY(sy_4_requests_of_every_kind, 20000)
     r.base_count = (uint32_t)dx_choose(c, 3);
     size_t size = dxup_bundle_write_request(&r, bytes);
     uint8_t *copy = spoil(c, bytes, &size, REQUEST_HEAD);
-    if (dxup_bundle_read_request(&back, copy, size)) { /* then it says what was read, and no more */
+    if (dxup_bundle_read_request(&back, copy, size)) { /* then it encodes exactly the bytes read */
         DX_CHECK(back.want_count >= 1);
         DX_CHECK(back.want_count + back.base_count <= DXUP_BUNDLE_IDS_MAX);
         DX_CHECK_EQ(dxup_bundle_write_request(&back, again), size);
@@ -264,7 +264,7 @@ DX_PROPERTY(sy_6_answers_of_every_kind, 20000)
     for (uint32_t i = 0; i < r.want_count + r.base_count; i++)
         memset(r.ids[i], 0x11 * (1 + (int)dx_choose(c, 4)), PROG_HASH_SIZE);
     static dxup_bundler *b;
-    if (!b) b = dxup_bundler_open(); /* large, and it keeps nothing from one to the next */
+    if (!b) b = dxup_bundler_open(); /* large, and it keeps nothing between calls */
     DX_CHECK_EQ(dxup_bundle_make(b, NULL, &r, &answer, &size), PROG_OK);
     DX_CHECK(size <= DXUP_BUNDLE_ANSWER_MAX);
     uint8_t *copy = spoil(c, answer, &size, DXUP_BUNDLE_HEAD + 4 * r.want_count);

@@ -2,7 +2,7 @@
 #define _GNU_SOURCE
 #include <sched.h>
 
-/* A machine with as many processors as a test likes. */
+/* A machine with as many processors as a test wants. */
 static unsigned fake_cpus;
 static int fake_affinity(pid_t pid, size_t size, cpu_set_t *mask);
 #define sched_getaffinity fake_affinity
@@ -24,7 +24,7 @@ static int fake_affinity(pid_t pid, size_t size, cpu_set_t *mask);
 #define DX_TEST_MAIN
 #include "../dx_test.h"
 
-/* As the kernel does: EINVAL for a mask that is smaller than its own. */
+/* Like the kernel: EINVAL for a mask smaller than its own. */
 static int fake_affinity(pid_t pid, size_t size, cpu_set_t *mask)
 {
     (void)pid;
@@ -47,7 +47,7 @@ DX_TEST(processors_of_large_machines)
     }
     DX_CHECK_EQ(prog_thread_count(3, 256), 3);
     DX_CHECK_EQ(prog_thread_count(300, 256), 256);
-    fake_cpus = 2 * CPUS_MAX; /* no mask is large enough: what sysconf() says */
+    fake_cpus = 2 * CPUS_MAX; /* no mask is large enough: fall back to sysconf() */
     DX_CHECK(os_cpu_count() >= 1);
     (void)c;
 }
@@ -71,7 +71,7 @@ static void *complain_much(void *user)
     return NULL;
 }
 
-/* One whole message: its head, so many of its letter, its end. */
+/* One complete message: its beginning, a run of its letter, its end. */
 static bool is_whole(const char *line)
 {
     int number, size, used;
@@ -79,7 +79,7 @@ static bool is_whole(const char *line)
     line += used;
     for (int i = 0; i < size; i++)
         if (*line++ != 'a' + number) return false;
-    if (size) line++; /* the space that %n has taken where there was nothing */
+    if (size) line++; /* the space written by %n where nothing else was */
     return !strcmp(line, "end") || !strcmp(line, "end: No such file or directory");
 }
 
@@ -127,10 +127,10 @@ DX_TEST(control_characters_are_shown)
     check_shown("a\033[2Jb", "a\\x1b[2Jb");
     check_shown("a\nb\r", "a\\x0ab\\x0d");
     check_shown("gr\xc3\xbc\xc3\x9f", "gr\xc3\xbc\xc3\x9f");
-    check_shown("\xc3", "\\xc3");             /* half a character */
-    check_shown("\xc0\xaf", "\\xc0\\xaf");    /* longer than needed */
+    check_shown("\xc3", "\\xc3");             /* a truncated character */
+    check_shown("\xc0\xaf", "\\xc0\\xaf");    /* an overlong encoding */
     check_shown("\xed\xa0\x80", "\\xed\\xa0\\x80");
-    check_shown("\xe2\x80\xae", "\\xe2\\x80\\xae"); /* writes from right to left from here on */
+    check_shown("\xe2\x80\xae", "\\xe2\\x80\\xae"); /* right-to-left override */
     (void)c;
 }
 
@@ -238,7 +238,7 @@ DX_TEST(options_and_plain_arguments)
     quiet(true);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         DX_CHECK_EQ(prog_arguments_parse(&p, 0, 3, bad[i], &o, plain), PROG_USAGE);
-    DX_CHECK_EQ(prog_arguments_parse(&p, 1, 13, good, &o, plain), PROG_USAGE); /* it knows no levels */
+    DX_CHECK_EQ(prog_arguments_parse(&p, 1, 13, good, &o, plain), PROG_USAGE); /* it has no levels */
     char *many[2 * PROG_LIST_MAX + 3] = {"x"};
     for (int i = 1; i < 2 * PROG_LIST_MAX + 3; i += 2) {
         many[i] = "--in";
@@ -253,7 +253,7 @@ DX_TEST(options_and_plain_arguments)
 }
 
 /* >>patterns -------------------------------------------------------------- */
-/* As filter.h says, by trying everything. */
+/* The rules of filter.h, by exhaustive search. */
 static bool model_matches(const char *p, const char *text)
 {
     if (!*p) return !*text;
@@ -309,7 +309,7 @@ DX_TEST(patterns_take_bounded_time)
     memset(path, 'a', sizeof path - 1);
     path[sizeof path - 1] = 0;
     int64_t begun = os_now_ns();
-    DX_CHECK(versions_filter_takes(&rules, path, false)); /* years, for who tries all ways */
+    DX_CHECK(versions_filter_takes(&rules, path, false)); /* exhaustive search would take years */
     DX_CHECK(os_now_ns() - begun < 10000000000);
     DX_CHECK_EQ(versions_filter_check(&rules), PROG_OK);
     (void)c;
@@ -345,7 +345,7 @@ DX_PROPERTY(windows_give_what_the_file_has, 100)
         size_t size = (size_t)dx_choose(c, left < sizeof out ? left : sizeof out);
         int status = prog_windows_read(&w, at, out, size);
         DX_CHECK(status == PROG_OK || s.calls == s.fail_at);
-        if (status) s.fail_at = 0; /* what failed once holds nothing that is wrong later */
+        if (status) s.fail_at = 0; /* a failed read must not leave wrong data */
         else DX_CHECK(!memcmp(out, bytes + at, size));
     }
     prog_windows_close(&w);
@@ -364,7 +364,7 @@ static int ignore(void *user, const void *bytes, size_t size)
     return 0;
 }
 
-/* A program of 300 KB whose every kilobyte has changed a little, patched as dxup and dxpatch do. */
+/* A program of 300 KB with a small change in every kilobyte, patched as dxup and dxpatch do. */
 DX_TEST(a_base_is_read_in_windows)
 {
     enum { SIZE = 300000 };
@@ -390,7 +390,7 @@ DX_TEST(a_base_is_read_in_windows)
     desc.base_size = SIZE;
     desc.memory_size = (size_t)header.memory_size + PROG_IO_SIZE + 4096;
     desc.memory = malloc(desc.memory_size);
-    desc.skip_base_hash = true; /* taken before */
+    desc.skip_base_hash = true; /* verified before */
     prog_windows_open(&w, SIZE, read_source, &s);
     DX_CHECK_EQ(dx_patch_applier_init(&a, &desc), 0);
     DX_CHECK_EQ(dx_patch_applier_feed(&a, patch, size), 0);

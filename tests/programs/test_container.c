@@ -1,5 +1,5 @@
-/* Tests of programs/containers/: members found, forms made, and files rebuilt byte for byte. Without zlib, which the
-   plain build of a suite does not ask for, only what is refused; build/codec/test_container has the libraries. */
+/* Tests of programs/containers/: members found, forms made, and files rebuilt byte for byte. Without zlib, which a suite's plain
+   build does not require, only refusals are tested; build/codec/test_container has the libraries. */
 #define DX_PATCH_IMPLEMENTATION
 #include "../../programs/containers/ways.c"
 #include "../../programs/containers/find.c"
@@ -13,7 +13,7 @@ enum { FILE_MAX = 1 << 17, FORM_MAX = 1 << 20 };
 #define MEMORY_MAX ((uint64_t)256 << 20)
 static uint8_t old_file[FILE_MAX], new_file[FILE_MAX];
 
-/* Header, text, lists and check of a patch, around an inner patch of five bytes. */
+/* Header, text, lists and checksum of a patch, around an inner patch of five bytes. */
 static container_bytes seal(const container_forms *forms, size_t from_size, size_t to_size)
 {
     container_bytes sealed = {.max = SIZE_MAX / 2};
@@ -21,7 +21,7 @@ static container_bytes seal(const container_forms *forms, size_t from_size, size
     return sealed;
 }
 
-/* The check of header, text and lists, which are `head` bytes. */
+/* The checksum of header, text and lists, which are `head` bytes. */
 static void seal_again(uint8_t *bytes, size_t head)
 {
     uint8_t hash[DX_PATCH_HASH_SIZE];
@@ -29,7 +29,7 @@ static void seal_again(uint8_t *bytes, size_t head)
     memcpy(bytes + head, hash, CONTAINER_CHECK_SIZE);
 }
 
-/* A header that says less or more than there is. */
+/* A header that claims less or more than there is. */
 DX_PROPERTY(ct_3_headers_are_refused, 2000)
 {
     container_forms forms = {.layers = 1, .kinds = 2, .largest = 100, .form_max = 100, .lists = {.max = 100}};
@@ -54,7 +54,7 @@ DX_PROPERTY(ct_3_headers_are_refused, 2000)
     container_drop_forms(&forms);
 }
 
-/* What a header may not say, although its check is right. */
+/* Values that a header must not have, even with a valid checksum. */
 DX_TEST(ct_3_fields_that_are_not_known)
 {
     static const struct {
@@ -75,7 +75,7 @@ DX_TEST(ct_3_fields_that_are_not_known)
     }
 }
 
-/* The text is shown to people: what steers a terminal is refused. */
+/* The text is displayed: terminal control characters are refused. */
 DX_TEST(ct_3_texts_that_steer_a_terminal)
 {
     static const uint8_t wrong[] = {0, 7, '\n', '\r', 27, 31, 127, 128, 155, 255};
@@ -90,7 +90,7 @@ DX_TEST(ct_3_texts_that_steer_a_terminal)
     }
 }
 
-/* Parameters that the table of the format does not have: refused, whatever libraries there are. */
+/* Parameters outside the format's table: refused, whatever libraries there are. */
 DX_TEST(ct_3_ways_that_are_not_of_the_table)
 {
     static const container_way wrong[] = {
@@ -140,7 +140,7 @@ DX_TEST(ct_3_ways_that_are_not_of_the_table)
     }
 }
 
-/* Kinds that the header does not name, in a recipe and in a list. */
+/* Kinds in a recipe or list that the header does not announce. */
 DX_TEST(ct_3_kinds_that_the_header_hides)
 {
     container_bytes out = {.max = 1000};
@@ -154,7 +154,7 @@ DX_TEST(ct_3_kinds_that_the_header_hides)
     container_drop(&out);
 }
 
-/* Bytes that are no recipe: refused, or something no larger than the limit. */
+/* Bytes that are no recipe: refused, or output within the limit. */
 DX_PROPERTY(ct_3_recipes_of_noise, 4000)
 {
     uint8_t noise[64];
@@ -205,7 +205,7 @@ static size_t draw_content(dx_choices *c, uint8_t *out, size_t most)
     return size;
 }
 
-/* Raw deflate of a content; `flush` in the middle is what no way makes by itself. */
+/* Raw deflate of some content; no way makes a `flush` in the middle by itself. */
 static size_t squeeze(uint8_t *out, size_t room, const uint8_t *content, size_t size, const container_way *way, size_t flush)
 {
     z_stream z;
@@ -231,7 +231,7 @@ static container_way draw_way(dx_choices *c)
     return way;
 }
 
-/* A member of some kind, or bytes that only look so. */
+/* A member of some kind, or bytes that only look like one. */
 static void put_member(dx_choices *c, uint8_t *file, size_t *at, const uint8_t *content, size_t size)
 {
     static uint8_t packed[FILE_MAX];
@@ -253,7 +253,7 @@ static void put_member(dx_choices *c, uint8_t *file, size_t *at, const uint8_t *
         put(file, at, packed, packed_size);
         put(file, at, "crc.size", 8);
         break;
-    case 2: { /* png, with the chunks of pack_png() and a wrong last one now and then */
+    case 2: { /* png, with the chunks of pack_png() and sometimes a wrong last one */
         container_bytes png = {.max = FILE_MAX};
         way.kind = CONTAINER_PNG;
         way.head[0] = 0x78;
@@ -265,7 +265,7 @@ static void put_member(dx_choices *c, uint8_t *file, size_t *at, const uint8_t *
         container_drop(&png);
         break;
     }
-    case 3: /* an end that is missing */
+    case 3: /* truncated */
         put(file, at, "\x1f\x8b\10\0\0\0\0\0\2\3", 10);
         put(file, at, packed, packed_size / 2);
         break;
@@ -274,7 +274,7 @@ static void put_member(dx_choices *c, uint8_t *file, size_t *at, const uint8_t *
     }
 }
 
-/* OLD and NEW: the same contents, some of them changed, packed in drawn ways. */
+/* OLD and NEW: the same contents, some of them changed, packed in random ways. */
 static void draw_files(dx_choices *c, size_t *from_size, size_t *to_size)
 {
     static uint8_t content[9000];
@@ -318,7 +318,7 @@ DX_PROPERTY(ct_1_files_are_rebuilt, 40)
     container_drop_forms(&forms);
 }
 
-/* Every level, strategy and memory level is found again, with the usual window. */
+/* Every level, strategy and memory level is recovered, with the usual window. */
 DX_PROPERTY(ct_1_parameters_are_found, 100)
 {
     static uint8_t content[12000], packed[20000];
@@ -333,7 +333,7 @@ DX_PROPERTY(ct_1_parameters_are_found, 100)
     DX_CHECK_MEM(out.bytes, packed, packed_size);
     container_drop(&out);
     memset(&found, 0, sizeof found);
-    found = way; /* the one that worked last needs no search */
+    found = way; /* the last successful one needs no search */
     DX_CHECK(container_try(CONTAINER_DEFLATE, packed, packed_size, NULL, content, size, false, MEMORY_MAX, NULL, &found, &near));
     DX_CHECK(is_same_way(&found, &way));
 }
@@ -359,7 +359,7 @@ DX_TEST(ct_1_near_misses_are_corrected)
     container_drop_forms(&forms);
 }
 
-/* What the library makes is longer than all of NEW, which is what is left once that is corrected. */
+/* The library's output is longer than all of NEW, which is the result after the correction. */
 DX_TEST(ct_1_corrections_that_shorten)
 {
     uint8_t form[40] = {11, 0, 26, CONTAINER_DEFLATE | CORRECTED, 6, 8, 15, 0, 1, 20, 1, 'x'};
@@ -372,7 +372,7 @@ DX_TEST(ct_1_corrections_that_shorten)
 }
 
 #if defined(CONTAINERS_LZMA) && defined(VERSIONS_ZSTD_LIBRARY)
-/* zstd and xz, their levels and checks, and what is nested in them. */
+/* zstd and xz, their levels and checks, and nested members. */
 DX_PROPERTY(ct_1_zstd_and_xz, 12)
 {
     static uint8_t content[50000], inner[30000];
@@ -413,7 +413,7 @@ DX_PROPERTY(ct_1_zstd_and_xz, 12)
 #endif
 
 /* >>bytes from outside ------------------------------------------------------- */
-/* Forms and lists in which something was changed: an error, or other bytes below the limit. */
+/* Modified forms and lists: an error, or other bytes within the limit. */
 DX_PROPERTY(ct_3_damaged_forms_and_lists, 30)
 {
     size_t from_size, to_size;
@@ -427,7 +427,7 @@ DX_PROPERTY(ct_3_damaged_forms_and_lists, 30)
                          .lists = forms.lists.bytes, .lists_size = forms.lists.size};
     for (int round = 0; round < 12; round++) {
         container_bytes out = {0};
-        for (uint64_t edits = 1 + dx_choose(c, 2); edits; edits--) /* most of them in the recipe */
+        for (uint64_t edits = 1 + dx_choose(c, 2); edits; edits--) /* mostly in the recipe */
             forms.to.bytes[dx_choose(c, dx_choose(c, 3) && forms.to.size > 64 ? 63 : forms.to.size - 1)] = (uint8_t)dx_choose(c, 255);
         DX_CHECK(container_rebuild(&p, forms.to.bytes, forms.to.size, MEMORY_MAX, &out) != 0 || out.size == to_size);
         DX_CHECK(out.size <= p.form_max || out.size <= to_size);
@@ -441,7 +441,7 @@ DX_PROPERTY(ct_3_damaged_forms_and_lists, 30)
     container_drop_forms(&forms);
 }
 
-/* Bombs: what inflates to more than the limit stays packed when made, and is refused when read. */
+/* Decompression bombs: a member that inflates beyond the limit stays packed when made, and is refused when read. */
 DX_TEST(ct_3_bombs)
 {
     container_way way = {.kind = CONTAINER_DEFLATE, .level = 9, .variant = 9, .window = 15};
@@ -463,9 +463,8 @@ DX_TEST(ct_3_bombs)
     free(zeros);
 }
 
-/* Files that ask for work without end from who looks for members in them: a name that every header of gzip starts anew,
-   and a chunk of png whose check is wrong, of nearly the whole file, behind each small one. The search ends before what
-   stands behind them. */
+/* Files that cause unbounded work in a search for members: a name that every gzip header restarts, and a png chunk with a wrong
+   checksum and nearly the size of the file, after each small one. The search ends before it reaches what follows them. */
 DX_TEST(ct_3_the_search_ends)
 {
     enum { LIMIT = 1 << 16, ROOM = 32 << 10, NOISE = FILE_MAX - ROOM };
@@ -496,7 +495,7 @@ DX_TEST(ct_3_the_search_ends)
     container_drop(&png);
 }
 
-/* A png whose first chunk is empty cannot be told by a recipe: it stays packed. */
+/* A recipe cannot express a png whose first chunk is empty: it stays packed. */
 DX_TEST(ct_1_png_with_an_empty_first_chunk)
 {
     static uint8_t content[3000];
@@ -515,7 +514,7 @@ DX_TEST(ct_1_png_with_an_empty_first_chunk)
     container_drop(&png);
 }
 
-/* So many members that setting up the library would take minutes. */
+/* So many members that initializing the library would take minutes. */
 DX_TEST(ct_3_members_are_counted)
 {
     enum { LINES = MEMBERS_MAX + 1 };
@@ -537,8 +536,8 @@ DX_TEST(ct_3_members_are_counted)
 }
 
 #if defined(CONTAINERS_LZMA) && defined(VERSIONS_ZSTD_LIBRARY)
-/* Windows and dictionaries of more memory than the reader allows are refused as too large, not as damaged; a frame that is
-   skipped has no content, and is no member. */
+/* Windows and dictionaries beyond the reader's memory limit are refused as too large, not as damaged; a skippable frame has no
+   content, and is no member. */
 DX_TEST(ct_3_memory_of_decoders)
 {
     static const uint8_t frame[] = {0x28, 0xb5, 0x2f, 0xfd, 0, 13 << 3, 1, 0, 0}, skipped[] = {0x50, 0x2a, 0x4d, 0x18, 1, 0, 0, 0, 9};
@@ -556,7 +555,7 @@ DX_TEST(ct_3_memory_of_decoders)
     container_drop(&out);
 }
 
-/* Frames that no way makes: a few are searched for, not each, although members between them are found. */
+/* Frames that no way makes: only a few are searched for, although members between them are found. */
 DX_TEST(ct_3_hopeless_members_are_few)
 {
     enum { FRAMES = 40, CONTENT = 400 };
@@ -601,7 +600,7 @@ DX_TEST(ct_3_hopeless_members_are_few)
     free(members.items);
 }
 
-/* What an encoder of zstd takes is within what is counted for it, with a worker, too. */
+/* The memory of a zstd encoder stays within the computed limit, also with a worker. */
 DX_TEST(ct_3_memory_of_zstd)
 {
     static const uint8_t zeros[1 << 16];
@@ -623,8 +622,8 @@ DX_TEST(ct_3_memory_of_zstd)
 #endif
 
 /* >>tokens --------------------------------------------------------------------- */
-/* Deflate data that no encoder would make: blocks of all types that end anywhere, and matches that are not the longest. zlib
-   makes it, as its level, its strategy and what is flushed change while it works. */
+/* Deflate data that no encoder would make: blocks of all types that end anywhere, and matches that are not the longest. Made by
+   zlib, while its level, strategy and flushing change. */
 static size_t squeeze_oddly(dx_choices *c, uint8_t *out, size_t room, const uint8_t *content, size_t size)
 {
     z_stream z;
@@ -650,7 +649,7 @@ static size_t squeeze_oddly(dx_choices *c, uint8_t *out, size_t room, const uint
     return (size_t)z.total_out;
 }
 
-/* Whatever inflates comes out byte for byte, or is refused. Most of what is drawn does. A correction with an error in it is
+/* Every stream that inflates is rebuilt byte for byte, or refused. Most of the drawn ones are rebuilt. A damaged correction is
    refused, or makes other bytes within the limit. */
 DX_PROPERTY(ct_1_streams_of_tokens, 150)
 {
@@ -711,7 +710,7 @@ DX_PROPERTY(ct_3_corrections_of_noise, 300)
     free(noise);
 }
 
-/* What zlib makes itself, of each level, is predicted: a correction of some bytes. */
+/* zlib's own output at each level is predicted: a correction of a few bytes. */
 DX_TEST(ct_2_tokens_of_zlib_are_predicted)
 {
     static uint8_t content[90000], packed[120000];
@@ -737,8 +736,7 @@ static size_t read_part(const char *name, const char *part, uint8_t *out, size_t
     return dx_test_vector("tests/vectors/container_tokens.hex", vector, out, room);
 }
 
-/* Streams of other encoders, frozen: what an earlier version has written is rebuilt, and what is written for the same way is the
-   same. */
+/* Streams of other encoders, frozen: output of an earlier version is rebuilt, and writing the same way gives the same bytes. */
 DX_TEST(ct_4_streams_of_other_encoders)
 {
     static const char *const names[] = {"gnu1", "gnu9", "node1", "node6", "busybox", "flushed", "go1", "go2", "go6",
@@ -769,7 +767,7 @@ DX_TEST(ct_4_streams_of_other_encoders)
     }
 }
 
-/* Literals alone where every search compares many long candidates: refused in bounded time, not searched for minutes. */
+/* Only literals, where every search compares many long candidates: refused in bounded time, not after minutes. */
 DX_TEST(ct_3_contents_that_tire_the_search)
 {
     enum { SIZE = 120000 };
@@ -795,18 +793,18 @@ DX_TEST(ct_3_contents_that_tire_the_search)
 /* >>patches from outside ------------------------------------------------------ */
 enum { WORLD_MAX = 4096, RESULT_MAX = 1 << 16 };
 
-/* A whole patch of which everything is drawn, for an OLD that is. */
+/* A whole patch of random fields, for a random OLD. */
 typedef struct world {
     container_bytes from;
     container_bytes lists;
     container_bytes form; /* of NEW */
     container_bytes patch;
-    size_t head;          /* bytes in front of the check */
+    size_t head;          /* bytes before the checksum */
 } world;
 
 static void put_byte(container_bytes *b, uint64_t v) { add_byte(b, (unsigned)v); }
 
-/* Mostly what makes sense, so that more than the first line of a recipe is reached. */
+/* Mostly the right value, so that the test gets beyond the first line of a recipe. */
 static uint64_t nearly(dx_choices *c, uint64_t right) { return dx_choose(c, 31) ? right : dx_choose(c, 255); }
 
 static container_way draw_any_way(dx_choices *c)
@@ -828,7 +826,7 @@ static container_way draw_any_way(dx_choices *c)
     return way;
 }
 
-/* A member in OLD, or bytes, and a line for it in its list. */
+/* A member or plain bytes in OLD, with a line in its list. */
 static void draw_old(dx_choices *c, world *w)
 {
     static uint8_t content[300];
@@ -852,7 +850,7 @@ static void draw_old(dx_choices *c, world *w)
     container_drop(&list);
 }
 
-/* The correction of a stream that zlib has made. */
+/* The correction of a stream made by zlib. */
 static correction draw_tokens(dx_choices *c, container_way *way, const uint8_t *content, size_t size, container_bytes *tokens)
 {
     static uint8_t packed[1000];
@@ -862,7 +860,7 @@ static correction draw_tokens(dx_choices *c, container_way *way, const uint8_t *
     return (correction){.raw = tokens->bytes, .size = tokens->size};
 }
 
-/* Recipe, what stands between, contents. A second layer has the first form as what stands between. */
+/* Recipe, bytes between members, contents. A second layer has the first form as the bytes between. */
 static void draw_form(dx_choices *c, container_bytes *form, const container_bytes *within)
 {
     static uint8_t content[300];
@@ -896,7 +894,7 @@ static void draw_form(dx_choices *c, container_bytes *form, const container_byte
     container_drop(&rest);
 }
 
-/* The inner patch, plain, between the form that OLD has, if its lists can be used, and that of NEW. */
+/* The inner patch, plain, from the form of OLD, if its lists are usable, to the form of NEW. */
 static void add_inner(world *w, const container_patch *p)
 {
     static uint8_t memory[1 << 18], inner[4 * WORLD_MAX];
@@ -941,7 +939,7 @@ static void draw_patch(dx_choices *c, world *w)
     seal_again(w->patch.bytes, w->head);
 }
 
-/* Apply it as dxpatch does. out: also what has another hash than the patch says. */
+/* Apply it as dxpatch does. out: also set if the hash differs from the patch's. */
 static int run_world(const world *w, uint64_t memory_max, container_bytes *out)
 {
     container_patch p;
@@ -949,7 +947,7 @@ static int run_world(const world *w, uint64_t memory_max, container_bytes *out)
     uint8_t *patch = malloc(w->patch.size), *from = malloc(w->from.size + !w->from.size), *made = NULL, *memory = NULL;
     dx_patch_header h;
     size_t size = 0;
-    memcpy(patch, w->patch.bytes, w->patch.size); /* the sanitizers see their ends */
+    memcpy(patch, w->patch.bytes, w->patch.size); /* the sanitizers watch their ends */
     if (w->from.size) memcpy(from, w->from.bytes, w->from.size);
     int error = container_open(patch, w->patch.size, &p);
     if (!error && (p.form_max > RESULT_MAX || p.target_size > RESULT_MAX)) error = DX_PATCH_ETOOBIG;
@@ -978,8 +976,8 @@ static int run_world(const world *w, uint64_t memory_max, container_bytes *out)
     return error;
 }
 
-/* Whatever a patch says: refused, or what it promised; with less memory the same, or refused for it. What differs only in
-   the hash is accepted once it has the right one, so nothing else is wrong with it. */
+/* Any patch is refused, or yields its promised result; with less memory the same, or it is refused for that. If only the hash
+   differs, it is accepted once that is fixed, so nothing else is wrong. */
 DX_PROPERTY(fuzz_container, 300)
 {
     world w = {.from.max = 4 * WORLD_MAX, .lists.max = WORLD_MAX, .form.max = WORLD_MAX, .patch.max = 6 * WORLD_MAX};
@@ -987,7 +985,7 @@ DX_PROPERTY(fuzz_container, 300)
     draw_patch(c, &w);
     int error = run_world(&w, MEMORY_MAX, &out);
     if (error == DX_PATCH_ETARGET) {
-        bool shorter = out.size < load64(w.patch.bytes + 16); /* a size that what is to be corrected is held against, too */
+        bool shorter = out.size < load64(w.patch.bytes + 16); /* a size limit for the bytes before the correction, too */
         store64(w.patch.bytes + 16, out.size);
         dx_patch_hash(out.bytes, out.size, w.patch.bytes + 80);
         seal_again(w.patch.bytes, w.head);
@@ -1008,7 +1006,7 @@ DX_PROPERTY(fuzz_container, 300)
 }
 
 /* >>whole patches ------------------------------------------------------------- */
-/* Between forms, with no coding. */
+/* Between forms, without compression. */
 static int create_plain(void *user, const uint8_t *from, size_t from_size, const uint8_t *to, size_t to_size, uint8_t **out, size_t *size)
 {
     dx_patch_create_desc desc = {.codings = 1u << DX_PATCH_CODING_PLAIN};
@@ -1023,7 +1021,7 @@ static int create_plain(void *user, const uint8_t *from, size_t from_size, const
 
 static bool count_down(void *user) { return --*(int64_t *)user < 0; }
 
-/* Kinds that the reader does not unpack are in no patch; a patch that is given up leaves nothing behind, whenever that is. */
+/* Kinds that the reader does not unpack are in no patch; cancelling at any time leaves nothing. */
 DX_PROPERTY(ct_3_readers_that_unpack_less_and_makers_that_are_cancelled, 40)
 {
     size_t from_size, to_size;
@@ -1071,7 +1069,7 @@ DX_TEST(ct_4_vector)
     DX_CHECK_EQ(container_rebuild(&p, made, size, MEMORY_MAX, &out), 0);
     DX_CHECK_EQ(out.size, to_size);
     DX_CHECK_MEM(out.bytes, to, to_size);
-    /* and what is written, but for the names of the libraries here */
+    /* and the written bytes, except for the names of the libraries here */
     container_forms forms = {.form_max = FORM_MAX};
     dx_patch_create_desc desc = {.memory = memory, .memory_size = sizeof memory, .codings = 1u << DX_PATCH_CODING_PLAIN};
     DX_CHECK_EQ(container_make(from, from_size, to, to_size, MEMORY_MAX, &forms), 0);

@@ -73,12 +73,12 @@ class Postgres:
         return done.stdout.decode().strip()
 
     def fresh(self, text):
-        """Nothing of other cases, then these statements."""
+        """Remove everything of other cases, then run these statements."""
         self.sql("SET client_min_messages = warning; DROP SCHEMA IF EXISTS dxdb CASCADE; DROP SCHEMA public CASCADE; "
                  "CREATE SCHEMA public; " + text)
 
     def runs(self, mark):
-        """How often a statement with this mark in it was executed by dxdb, as the database has logged it."""
+        """How often dxdb executed a statement with this mark, according to the database's log."""
         with open(self.place + "/log", errors="replace") as log:
             return len(re.findall(r"execute q\d+: [^\n]*" + re.escape(mark), log.read()))
 
@@ -160,7 +160,7 @@ class Server:
         return dx_hbtp.Client(*self.at["hbtp"])
 
     def raw(self, data, seconds=PATIENCE):
-        """What HTTP answers to these bytes, up to the end of the connection."""
+        """The HTTP answer to these bytes, up to the end of the connection."""
         with socket.create_connection(self.at["http"], timeout=seconds) as s:
             s.sendall(data)
             s.shutdown(socket.SHUT_WR)
@@ -203,7 +203,7 @@ def records():
 
 
 def layout(kind):
-    """The checksum of a described type, as docs/formats/teleport.md, section 1, makes it: of what the description says, alone."""
+    """The checksum of a described type, computed from its description alone, as in docs/formats/teleport.md, section 1."""
     data = b""
     for f in kind["fields"]:
         data += f["name"].encode() + b"\0" + struct.pack("<BII", f["code"], f["count"], f["offset"])

@@ -39,7 +39,7 @@ start() { # OPTIONS...: $pid and $port
     done
     return 1
 }
-finish() { # $end: what is wrong about it
+finish() { # $end: what is wrong with it
     local status
     kill -TERM $pid 2>/dev/null
     wait $pid

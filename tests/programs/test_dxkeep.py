@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""dxkeep against a model: a writer changes a directory at random and keeps its own record of what is in it; what dxkeep
-restores, now and later, must be that record. dxkeep is killed, stopped, denied room, and run as the first process.
+"""dxkeep against a model: a writer changes a directory at random and records its contents; whatever dxkeep restores, now and
+later, must equal that record. dxkeep is killed, stopped, denied disk space, and run as the first process.
 usage: test_dxkeep.py [FILTER...]     runs the cases whose name contains one of the filters
        DXKEEP=path DX_TEST_SEED=n DX_ROUNDS=n"""
 import contextlib, ctypes, hashlib, json, mmap, os, random, re, shutil, signal, stat, subprocess, sys, tempfile, time
@@ -9,7 +9,7 @@ top = os.getcwd()
 DXKEEP = os.path.abspath(os.environ.get("DXKEEP", "build/dxkeep"))
 SEED = os.environ.get("DX_TEST_SEED", "1")
 ROUNDS = int(os.environ.get("DX_ROUNDS", "12"))
-PATIENCE = 60  # seconds that a capture may take on a machine that does other things, too
+PATIENCE = 60  # seconds that a capture may take on a busy machine
 counts = {"passed": 0, "failed": 0, "skipped": 0}
 
 
@@ -35,7 +35,7 @@ def latest():
     return found[0]["version"] if found else 0
 
 
-# ---- what is in a directory, as seen by reading it, and as the model says
+# ---- the contents of a directory, as read, and according to the model
 def seen(path):
     """{path: (type, mode, content or target, group)}; names of the same file have the same group, that of the first."""
     found, groups = {}, {}
@@ -65,7 +65,7 @@ class File:
 
 
 class Model:
-    """A directory, and what is in it by its own record. Every operation does the same to both."""
+    """A directory, and its contents by its own record. Every operation does the same to both."""
 
     def __init__(self, path, dice):
         self.path, self.dice, self.serial = path, dice, 0
@@ -249,7 +249,7 @@ def difference(a, b):
 
 
 def captured(model, process):
-    """Waits until the latest version is what the model says, and returns its number."""
+    """Waits until the latest version equals the model, and returns its number."""
     assert not difference(seen(model.path), model.expected()), "the model is wrong:\n" + difference(seen(model.path), model.expected())
     looked_at, state = 0, ""
 
@@ -276,7 +276,7 @@ def all_as_noted(noted):
 
 # ---- cases
 def any_version_is_what_the_directory_was(dice):
-    """Random operations; the state after each batch is captured, and each version stays what it was."""
+    """Random operations; the state after each batch is captured, and each version keeps its content."""
     model, noted = Model("data", dice), {}
     process = start("--scan-s", "1")
     wait_for("the start", lambda: said("watching"), process)
@@ -292,14 +292,14 @@ def any_version_is_what_the_directory_was(dice):
 
 
 def notified_changes_need_no_scan(dice):
-    """The same without scans, and without what is not notified."""
+    """The same without scans, and without changes that cause no notification."""
     model, noted = Model("data", dice), {}
     process = start("--scan-s", "0")
     wait_for("the start", lambda: said("watching"), process)
     for _ in range(2 * ROUNDS):
         model.some(dice.choice([1, 1, 2, 5, 20]), mapped=False, linked=dice.randrange(6) == 0)
         noted[captured(model, process)] = model.expected()
-        if dice.randrange(5) == 0:  # what was told of changes is what a look at everything finds, to the last byte
+        if dice.randrange(5) == 0:  # the result of notifications equals that of a full scan, to the last byte
             before = latest()
             stop(process)
             assert latest() == before, "the last capture found what no notification said: %r" % versions(2)
@@ -310,7 +310,7 @@ def notified_changes_need_no_scan(dice):
 
 
 def killed_at_any_moment(dice):
-    """SIGKILL between and in captures: what was noted stays, nothing is half, and the next one goes on."""
+    """SIGKILL between and in captures: recorded versions stay, nothing is half done, and the next run continues."""
     model, noted = Model("data", dice), {}
     for turn in range(ROUNDS):
         process = start("--scan-s", "1", "--quiet-ms", "1", "--hold-ms", "10")
@@ -332,7 +332,7 @@ def killed_at_any_moment(dice):
 
 
 def mapped_files_are_found(dice):
-    """A mapping that stays open, and is written without msync: no notification, and the time changes only at clean pages."""
+    """A mapping that stays open and is written without msync: no notification, and the time changes only at clean pages."""
     os.makedirs("data")
     content = bytearray(dice.randbytes(300000))
     with open("data/map", "wb") as f:
@@ -387,7 +387,7 @@ def a_file_that_never_rests_is_marked(dice):
 
 
 def a_writer_at_full_speed(dice):
-    """Files come, go, grow and shrink while they are read: no capture fails, and the last one is exact."""
+    """Files appear, disappear, grow and shrink while they are read: no capture fails, and the last one is exact."""
     os.makedirs("data")
     writer = subprocess.Popen([sys.executable, "-c", """
 import os, random, shutil
@@ -448,7 +448,7 @@ def only_what_changed_is_looked_at(dice):
 
     def change(what, files, read):
         before = latest()
-        process.send_signal(signal.SIGSTOP)  # on a slow machine it would see half of what is several steps
+        process.send_signal(signal.SIGSTOP)  # on a slow machine it would see half of an action of several steps
         what()
         process.send_signal(signal.SIGCONT)
         wait_for("the version", lambda: said("version %d at" % (before + 1)), process)
@@ -483,7 +483,7 @@ def only_what_changed_is_looked_at(dice):
 
 
 def a_version_has_all_that_came_before_it(dice):
-    """Also what has not been quiet for long enough: no version has a file without an earlier change of another."""
+    """The same for files that have not been quiet for long enough: no version has a file without an earlier change of another."""
     os.makedirs("data")
     process = start("--scan-s", "0", "--quiet-ms", "1500", "--hold-ms", "60000")
     wait_for("the start", lambda: said("watching"), process)
@@ -579,7 +579,7 @@ def signals_are_passed_on(dice):
 
 
 def every_signal_is_passed_on(dice):
-    """Also those that few programs use; real-time ones as often as they came."""
+    """Also rarely used ones; real-time ones as often as they were sent."""
     os.makedirs("data")
     numbers = [getattr(signal, "SIG" + n) for n in ("ALRM", "CONT", "TSTP", "VTALRM", "PROF", "URG", "IO", "PWR", "WINCH", "USR2", "QUIT")]
     numbers += [signal.SIGRTMIN, signal.SIGRTMIN + 1, signal.SIGRTMAX]
@@ -603,7 +603,7 @@ def every_signal_is_passed_on(dice):
 
 
 def state_of(pid):
-    """A letter as ps prints it; "": there is no such process, or it waits to be reaped."""
+    """The letter shown by ps; "": there is no such process, or it waits to be reaped."""
     try:
         letter = open("/proc/%d/stat" % pid).read().rsplit(")", 1)[1].split()[0]
     except OSError:
@@ -612,8 +612,8 @@ def state_of(pid):
 
 
 def hooks(dice):
-    """In their order, with the version; one that fails or hangs makes the version torn, and a hanging one is killed with what it
-    has started."""
+    """In their order, with the version; a hook that fails or hangs makes the version torn, and a hanging one is killed with its
+    children."""
     os.makedirs("data")
     program = ("--", "sh", "-c", "echo 1 >data/a; sleep 0.1")
     keep("run", "store", "data", "--before-capture", "echo before >>order", "--after-capture", "echo $DXKEEP_VERSION $DXKEEP_CONSISTENT >>order", *program)
@@ -650,7 +650,7 @@ def a_killed_dxkeep_ends_its_program(dice):
 
 
 def what_is_missing_is_made(dice):
-    """Neither the store nor the directory is there."""
+    """Neither the store nor the directory exists."""
     keep("run", "store", "data", "--", "sh", "-c", "echo 1 >data/a")
     assert restored("latest")["a"] == seen("data")["a"]
     shutil.rmtree("data")
@@ -665,7 +665,7 @@ def what_is_missing_is_made(dice):
 
 
 def the_time_of_a_version_is_that_of_its_content(dice):
-    """Whatever was acknowledged before it is in it, and of what came after the end of the capture it has nothing."""
+    """It contains whatever was acknowledged before it, and nothing from after the end of the capture."""
     os.makedirs("data")
     with open("data/large", "wb") as f:
         f.write(dice.randbytes(64 << 20))  # the commit comes long after the first read
@@ -719,7 +719,7 @@ def a_missing_directory_is_restored(dice):
     keep("run", "store", "data", "--no-restore", "--", "true")
     assert os.listdir("data") == [] and latest() == 2
     os.makedirs("other/d")
-    keep("run", "store", "other", "--", "true")  # it is not empty: it is captured as it is
+    keep("run", "store", "other", "--", "true")  # it is not empty: it is captured as is
     assert os.listdir("other") == ["d"] and latest() == 3
 
 
@@ -775,8 +775,8 @@ def a_mount_point_is_restored(dice):
 
 
 def a_mount_point_whatever_kills_the_restore(dice):
-    """Killed in front of each call that changes files, and the recovery at one of its own: afterwards DIR is what it was or what was
-    restored, all of it, and the journal is gone."""
+    """Killed before each call that changes files, and the recovery at one of its own: afterwards DIR is entirely the old state or
+    the restored one, and the journal is gone."""
     shim = build_shim("killed.so", "tests/programs/dxkeep_killed.c")
 
     def fill(text):
@@ -879,7 +879,7 @@ def what_is_refused(dice):
     process = start()
     wait_for("the start", lambda: said("watching"), process)
     assert "another process" in keep("capture", "store", "data", status=6)
-    keep("log", "store")  # readers do not mind
+    keep("log", "store")  # readers are unaffected
     keep("restore", "store", "latest", "free")
     stop(process)
 
@@ -900,7 +900,7 @@ def damage_is_found(dice):
 
 
 def a_full_disk(dice):
-    """The store may not grow any more: captures fail and are tried again, the program does not notice, old versions stay."""
+    """The store may not grow any more: captures fail and are retried, the program is not disturbed, old versions stay."""
     os.makedirs("data")
     open("data/f", "w").close()
     keep("capture", "store", "data")
@@ -949,7 +949,7 @@ def what_must_not_be_read(dice):
 
 
 def the_store_is_taken_away(dice):
-    """Removed, renamed, or another one in its place: no version is said to be there that nobody finds, and the program goes on."""
+    """Removed, renamed, or replaced by another one: no version is reported that cannot be found, and the program continues."""
     def remove():
         shutil.rmtree("store")
 
@@ -994,7 +994,7 @@ def the_store_is_taken_away(dice):
 
 
 def a_store_that_comes_back(dice):
-    """It was only renamed for a while: what happened meanwhile is captured then."""
+    """It was only renamed for a while: changes made meanwhile are captured then."""
     os.makedirs("data")
     process = start("--quiet-ms", "1", command="run", program=("--", "sh", "-c", "while [ ! -e data/end ]; do sleep 0.02; done"))
     wait_for("the start", lambda: said("watching"), process)
@@ -1067,7 +1067,8 @@ while True:
 
 
 def rows_of(version):
-    """The rows of the database in back, restored from a version, that is sound and has each up to its last one, as it was written."""
+    """The rows of the database in back, restored from a version; it must be sound and have each row up to its last one, as
+    written."""
     import sqlite3
     if not os.path.exists("back/db"):
         return 0
@@ -1087,13 +1088,13 @@ def rows_of(version):
 
 
 def transactions():
-    """What the writer has noted before each commit, and when it was acknowledged: (kind, last row, time), as they came."""
+    """The writer's notes before each commit, and at its acknowledgement: (kind, last row, time), in their order."""
     lines = [line.split() for line in open("record").read().split("\n")[:-1]]
     return [(kind, int(row), int(at)) for kind, row, at in lines]
 
 
 def check_rows(version, rows, record):
-    """All of the transactions that were acknowledged before the version's time, and none that had not asked for its commit by then."""
+    """All transactions acknowledged before the version's time, and none whose commit had not been requested by then."""
     least = max([row for kind, row, at in record if kind == "done" and at < version["time_ns"]], default=0)
     most = max([row for kind, row, at in record if kind == "begun" and at < version["time_ns"]], default=0)
     number = version["version"]
@@ -1103,10 +1104,10 @@ def check_rows(version, rows, record):
 
 
 def a_database_at_every_version(dice):
-    """SQLite with its log, under full load, the writer as a grandchild, killed together with dxkeep. Every version is restored, and
-    one that is called consistent opens, is sound, and has a prefix of the rows: what was acknowledged before its time, and at most
-    the transaction that was under way. One that is not sound must be called torn. The writer gets 20 ms between the last round and
-    the stop (dxkeep_writer.c), where a capture would lose what it does not read again."""
+    """SQLite with its log, under full load, the writer as a grandchild, killed together with dxkeep. Every version is restored,
+    and one that is called consistent opens, is sound, and has a prefix of the rows: those acknowledged before its time, and at
+    most the transaction in progress. An unsound one must be called torn. The writer gets 20 ms between the last round and the stop
+    (dxkeep_writer.c), in which a capture would lose data that it does not reread."""
     os.makedirs("data")
     stops, how = [], {}
     if sys.platform == "linux":
@@ -1157,7 +1158,7 @@ while True:
 
 
 def of_one_instant(version, steps=(0, 1)):
-    """Is b what a is, or so many steps behind, and each of one write?"""
+    """Is b equal to a, or one of these numbers of steps behind it, and each of one write?"""
     keep("restore", "store", str(version), "back", "--force", "--quiet")
     found = {}
     for folder, _, names in os.walk("back"):
@@ -1178,14 +1179,14 @@ def build_shim(name, source):
 
 
 def preloaded(library):
-    """The environment; a build with sanitizers wants to be the first library otherwise."""
+    """The environment; a build with sanitizers must otherwise be the first library."""
     return {**os.environ, "LD_PRELOAD": library, "ASAN_OPTIONS": "verify_asan_link_order=0:" + os.environ.get("ASAN_OPTIONS", "")}
 
 
 def consistent_is_of_one_instant(dice):
-    """A writer outside the program acts behind each call of a capture in turn (dxkeep_writer.c). No version that is called consistent
-    may have what it wrote to one file and not what it wrote to the other. That this can fail is checked, too: among those that are
-    called torn there must be some that do."""
+    """A writer outside the program acts after each call of a capture in turn (dxkeep_writer.c). No version that is called
+    consistent may have its write to one file without its write to the other. That this can fail is checked, too: some of the
+    versions called torn must show it."""
     if sys.platform != "linux":
         raise Skip("needs LD_PRELOAD")
     shim = build_shim("writer.so", "tests/programs/dxkeep_writer.c")
@@ -1217,8 +1218,8 @@ def consistent_is_of_one_instant(dice):
 
 
 def a_pair_of_files_under_load(dice):
-    """A writer that acts between any two reads, and renames directories: as the program, as what the program leaves behind, and as
-    somebody whom dxkeep does not stop. No version that is called consistent may show it."""
+    """A writer that acts between any two reads, and renames directories: as the program, as a process that the program leaves
+    running, and as one that dxkeep does not stop. No version that is called consistent may show it."""
     for who in ("program", "orphan", "outsider", "not stopped"):
         for left in ("data", "store"):
             shutil.rmtree(left, ignore_errors=True)
@@ -1289,7 +1290,7 @@ def pair_writer(cgroup=None):
 
 
 def killed_while_stopped(process, is_stopped):
-    """Stops dxkeep at a moment when the writer is stopped, and kills it then. It is in that state for certain: nobody else ends it."""
+    """Stops dxkeep while the writer is stopped, and kills it then. The state is certain: nobody else continues the writer."""
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
         assert process.poll() is None, "dxkeep has ended:\n" + the_log()
@@ -1306,9 +1307,9 @@ def killed_while_stopped(process, is_stopped):
 
 
 def frozen_from_outside(shell, pid, option, value, is_stopped):
-    """daemon stops what it has not started: consistent versions, and the writer runs on, however dxkeep ends."""
+    """daemon stops processes that it has not started: consistent versions, and the writer runs on, however dxkeep ends."""
     def runs_on():
-        before = os.stat("data").st_mtime_ns  # the writer renames what is in it
+        before = os.stat("data").st_mtime_ns  # the writer renames files in it
         wait_for("a writer that runs on", lambda: state_of(pid) in ("R", "S", "D") and os.stat("data").st_mtime_ns != before)
 
     more = ("--quiet-ms", "1", "--hold-ms", "5", "--pause-max-ms", "5000", "--quiet", option, value)
@@ -1341,7 +1342,7 @@ def a_cgroup_is_frozen(dice):
 
 
 def writers():
-    """Processes that work in this place, other than this one."""
+    """Processes that work in this directory, other than this one."""
     here, found = os.getcwd(), []
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:

@@ -29,7 +29,7 @@ expect() { # STATUS ARGS...      dxpatch ends with that status; its output is in
 }
 says() { case "$out" in *"$1"*) ;; *) echo "     ${BASH_LINENO[0]}: no '$1' in: $out"; bad=1 ;; esac; }
 same() { cmp -s "$1" "$2" || { echo "     ${BASH_LINENO[0]}: $1 and $2 differ"; bad=1; }; }
-alone() { # FILE...      nothing else is in this folder
+alone() { # FILE...      this folder has no other files
     local there
     there=$(ls -A)
     [ "$there" = "$(printf '%s\n' "$@" | sort)" ] || { echo "     ${BASH_LINENO[0]}: here are:" $there; bad=1; }
@@ -87,7 +87,7 @@ a_delta() {
     same patch patch2
     alone new old out patch patch2
 }
-a_coding_that_fails() { # streams 16, range 2, plain 1: the next one, and a note
+a_coding_that_fails() { # streams 16, range 2, plain 1: falls back to the next one, with a note
     local good=$dxpatch failing=$top/build/dxpatch_failing want
     make -s -C "$top" build/dxpatch_failing || fail "not built"
     make_versions
@@ -185,10 +185,10 @@ levels_from_fast_to_small() {
     expect 0 diff old new patch
     same patch patch6
     expect 1 diff old new patch -0
-    expect 0 diff old new patch --no-zstd # there is none in these
+    expect 0 diff old new patch --no-zstd # none in these
     same patch patch6
 }
-formats_of_deltas() { # streams, unless readers do not know them; what is above -6 is never larger
+formats_of_deltas() { # streams, unless readers do not know them; levels above 6 are never larger
     make_versions
     expect 0 diff old new patch
     expect 0 info patch
@@ -276,7 +276,7 @@ bounded_memory() { # 64 MiB through the applier; address space limited to 48 MiB
     same new out
 }
 
-bounded_memory_of_containers() { # where what is in them does not fit, the patch between their bytes stays
+bounded_memory_of_containers() { # contents that do not fit are not unpacked: a patch of the packed bytes remains
     { head -c 30000000 /dev/zero; echo 1; head -c 30000000 /dev/zero; } | gzip -n6 >old
     { head -c 30000000 /dev/zero; echo 2; head -c 30000000 /dev/zero; } | gzip -n6 >new
     for limit in 120 280 440; do
@@ -500,7 +500,7 @@ containers() {
     expect 0 info patch
     [ "$(get kind)" = container ] || { skip "built without zlib"; return; }
     local kinds="zip1 zip6 zip9 zip64 pipe cut behind lies gz gnu tgz png tar.xz"
-    [ "${DX_TIER:-}" != native ] || kinds="zip6 lies gnu png tar.xz" # the others where the program has sanitizers
+    [ "${DX_TIER:-}" != native ] || kinds="zip6 lies gnu png tar.xz" # the others if the program has sanitizers
     for kind in $kinds; do
         expect 0 diff old.$kind new.$kind plain --kind delta
         expect 0 diff old.$kind new.$kind patch
@@ -550,7 +550,7 @@ containers_that_are_damaged() {
     same bomb2 out
     [ "$(head -c 4 patch)" != DXC1 ] || { printf '\377' | dd of=patch bs=1 seek=28 conv=notrunc status=none; expect 4 apply bomb patch out; }
 }
-containers_around_other_patches() { # what stands inside is a delta for the form of OLD, or the patch is damaged
+containers_around_other_patches() { # the inner patch is a delta for the form of OLD, or the patch is damaged
     command -v python3 >/dev/null || { skip "no python3 here"; return; }
     make_containers
     expect 0 diff old.gz new.gz patch
@@ -561,7 +561,7 @@ containers_around_other_patches() { # what stands inside is a delta for the form
         python3 "$top/tests/readers/container.py" around patch inner other || fail "no patch around $kind"
         expect 4 apply old.gz other out
     done
-    expect 0 diff new.gz form inner --kind delta # for a base that is made already, although OLD is not
+    expect 0 diff new.gz form inner --kind delta # for a prepared base, although OLD is not
     python3 "$top/tests/readers/container.py" around patch inner other || fail "no patch around a delta"
     expect 4 apply old.gz other out
     says "damaged"
@@ -595,7 +595,7 @@ vcdiff_with_xdelta3() {
     says "secondary compression"
 }
 
-# >>what is refused
+# >>refusals
 bad_command_lines() {
     make_versions
     expect 1
@@ -656,7 +656,7 @@ missing_and_strange_files() {
     expect 2 apply old patch nowhere/out
     alone dir new old patch pipe
 }
-summaries() { # what was checked is said, and a share only of something
+summaries() { # checks are reported, and a percentage only of a nonzero total
     : >empty
     make_versions
     for kind in delta blocks flash hde; do
@@ -722,7 +722,7 @@ applied_twice() {
     says "nothing to undo"
     same old file
 }
-refuse_damage() { # COMMAND...: status 4 (5 and 6: a field that says something else now); nothing written
+refuse_damage() { # COMMAND...: status 4 (5 and 6: a field with another meaning now); nothing written
     out=$("$dxpatch" "$@" 2>&1 </dev/null)
     case $? in 4 | 5 | 6) ;; *) fail "status $?: $*: $out" ;; esac
     [ -n "$out" ] || fail "no message: $*"
@@ -824,7 +824,7 @@ killed_at_any_moment() { # the file is the old one or the new one; the next run 
     same new file
     alone file new old patch
 }
-vcdiff_of() { # SIZE      27 bytes or so of VCDIFF that make so many: one run of a byte
+vcdiff_of() { # SIZE      about 27 bytes of VCDIFF that make SIZE bytes: one run of a byte
     python3 -I -S -c '
 import sys
 def number(v):
@@ -836,7 +836,7 @@ code = b"\0" + size
 body = size + b"\0" + number(1) + number(len(code)) + number(0) + b"x" + code
 sys.stdout.buffer.write(b"\xd6\xc3\xc4\0\0\0" + number(len(body)) + body)' "$1"
 }
-limits_of_memory_and_output() { # whatever a patch asks for: refused by name, at once, with nothing left behind
+limits_of_memory_and_output() { # whatever a patch demands: refused with its reason, at once, without leftovers
     printf x >old
     vcdiff_of $((3 << 30)) >patch
     [ "$(stat -c %s patch)" -lt 32 ] || fail "$(stat -c %s patch) bytes"
@@ -851,7 +851,7 @@ limits_of_memory_and_output() { # whatever a patch asks for: refused by name, at
     expect 5 apply old patch out --target-max 2
     expect 0 apply old patch out --target-max 3
     rm patch log
-    # Every kind, by the same two options.
+    # Every kind, with the same two options.
     seq 180000 >old # 1.1 MB
     { echo one more && cat old; } >new
     rm out
@@ -896,7 +896,7 @@ two_at_once() {
     make_versions
     expect 0 diff old new patch
     cp old file
-    exec 9>.file.dxup-part # the lock that a running one holds
+    exec 9>.file.dxup-part # the lock that a running process holds
     flock 9
     expect 6 apply-in-place file patch
     says "being updated"
@@ -909,7 +909,7 @@ for case in a_delta a_coding_that_fails blocks_and_undo sizes_that_change one_wa
     info_shows_every_field modes_and_links_stay a_dangling_link_is_not_replaced names_that_look_like_options bounded_memory bounded_memory_of_containers large_files_are_mapped_and_made_in_little_memory a_patch_of_two flash_patches vcdiff_here records vcdiff_with_xdelta3 containers containers_that_are_damaged containers_around_other_patches bad_command_lines \
     limits_of_memory_and_output missing_and_strange_files summaries nothing_overwrites_its_source a_wrong_base applied_twice a_truncated_patch a_flipped_bit \
     no_patch_at_all a_full_disk a_read_only_disk_and_a_size_limit killed_at_any_moment two_at_once; do
-    case $dxpatch:$case in *asan*:bounded_memory*) continue ;; esac # the sanitizers' own memory has no bound
+    case $dxpatch:$case in *asan*:bounded_memory*) continue ;; esac # the sanitizers' own memory is unbounded
     run $case
 done
 echo "test_dxpatch: $passed passed, $failed failed, $skipped skipped"

@@ -7,8 +7,8 @@ cd "$(dirname "$0")/../.." || exit 1
 evil=$PWD/build/dxup_evil
 . tests/programs/kit.sh
 
-# Chunks have 8 to 128 KiB, 32 in the middle, cut by content. Where a version stops to be like another, at
-# most a chunk is fetched that is partly there; where it begins to be alike again, cuts agree within a few.
+# Chunks are 8 to 128 KiB, 32 on average, cut by content. Where two versions begin to differ, at most one partly known chunk is
+# fetched; where they agree again, cuts match within a few chunks.
 edge=131072
 resync=$((6 * edge))
 
@@ -245,11 +245,11 @@ pull_sees_what_is_published_meanwhile() {
     [ "$(get outcome)" = patch ] || fail "$out"
     same new a
 }
-a_file_that_was_changed_is_not_replaced() { # nor one that no pull made: as a directory; with --force, and where nothing is lost
+a_file_that_was_changed_is_not_replaced() { # nor one that no pull made: as a directory; with --force, and if nothing is lost
     local size options
     make_versions
     for size in small large; do
-        [ $size = small ] || bytes 5000000 >old # it can be resumed, and has no patch from what is there
+        [ $size = small ] || bytes 5000000 >old # it can be resumed, and has no patch from the existing file
         expect 0 "$dxup" publish store $size old
         start_server store
         for options in "" "--connections 2"; do
@@ -282,7 +282,7 @@ a_file_that_was_changed_is_not_replaced() { # nor one that no pull made: as a di
         stop_server
     done
 }
-what_the_last_pull_left_is_no_change() { # also where the server has forgotten that version, of a file and of a tree
+what_the_last_pull_left_is_no_change() { # also if the server has forgotten that version, for a file and for a tree
     mkdir tree
     bytes 3000 >f
     bytes 2000 >tree/f
@@ -311,7 +311,7 @@ what_the_last_pull_left_is_no_change() { # also where the server has forgotten t
     expect 0 "$dxup" pull "$address" t d
     same_tree tree d
 }
-a_command_runs_after_a_change() { # and only then; what it is told comes in variables
+a_command_runs_after_a_change() { # and only then; details are passed in variables
     local name kind
     echo 1 >f
     mkdir t
@@ -348,7 +348,7 @@ $kind,1,2,a $kind" ] || fail "$(cat ran)"
     expect 2 "$dxup" pull "$address" nothing c --exec 'touch made'
     [ ! -e made ] || fail "it ran after a failure"
 }
-a_pull_takes_its_time() { # --limit-rate: objects, a patch that is sent as it is, ranges
+a_pull_takes_its_time() { # --limit-rate: objects, a patch that is sent as is, ranges
     bytes 200000 >f
     bytes 4300000 >large
     expect 0 "$dxup" publish store f f
@@ -476,7 +476,7 @@ large_versions_are_patched_by_chunks() {
     start_server store --patch-max 1000000
     cp old a
     expect 0 "$dxup" pull "$address" app a --report
-    # At the beginning, after the insertion, where the tail begins and where the head does again; and the end.
+    # At the beginning, after the insertion, where the tail begins and where the head begins again; and the end.
     [ "$(get outcome)" = patch ] && [ "$(get wire)" -lt $((4 * (edge + resync) + edge + 20000)) ] || fail "$out"
     same new a
     expect 0 "$dxup" publish store app other # nothing in common
@@ -527,8 +527,8 @@ exchange() { # QEMU-ARCH COMPILER...      a machine of another kind: its store, 
     expect 0 "${@:2}" -std=c11 -O1 -static "$top"/programs/{common,versions,versions/{store,tree},dxup,dxup/{commands,net}}/*.c -o theirs -lpthread
     printf '#!/bin/sh\nexec %s "%s/theirs" "$@"\n' "$qemu" "$PWD" >other
     chmod +x other
-    expect 0 "$dxup" publish store app old # nothing that zstd makes smaller: theirs has none
-    expect 0 ./other publish store app new # as what differs from the old one, by dx_patch
+    expect 0 "$dxup" publish store app old # zstd does not make it smaller: theirs has no zstd
+    expect 0 ./other publish store app new # as a delta of the old one, by dx_patch
     expect 0 "$dxup" verify store
     expect 0 ./other verify store
     wires=
@@ -547,7 +547,7 @@ exchange() { # QEMU-ARCH COMPILER...      a machine of another kind: its store, 
         wires="$wires $(get wire)"
         stop_server
     done
-    set -- $wires - - - - # what failed above said why
+    set -- $wires - - - - # the failed one said why
     [ "$1 $2" = "$3 $4" ] || fail "the same pulls took $1 and $2, then $3 and $4 bytes"
     [ "$bad" != 0 ] || echo "     one store written by both; full $1 and patch $2 bytes, pulled both ways, verified"
 }
@@ -576,7 +576,7 @@ make_many() { # DIR      10,000 files in 100 directories
 }
 a_tree_is_read_once() {
     make_many tree
-    sleep 2.1 # what is younger might change within the same time stamp
+    sleep 2.1 # younger files might change within the same time stamp
     expect 0 "$dxup" publish store t tree
     says "10,000 of 10,000 files were read"
     was=$(stat -c %s store/objects)
@@ -595,7 +595,7 @@ a_tree_is_read_once() {
     says "; 1 of 10,000 files were read" # the one that was too young
     grown 6000
     touch -d 2001-02-03 tree/dir9/file9
-    printf 'FILE 9 OF DIRECTORY 9 SAYS A LITTLE MORE THAN NOTHING\n' >tree/dir9/file9 # as many bytes
+    printf 'FILE 9 OF DIRECTORY 9 SAYS A LITTLE MORE THAN NOTHING\n' >tree/dir9/file9 # the same number of bytes
     touch -d 2001-02-03 tree/dir9/file9
     expect 0 "$dxup" publish store t tree
     expect 0 "$dxup" checkout store t out
@@ -611,7 +611,7 @@ a_tree_is_read_once() {
     expect 0 "$dxup" publish store t tree
     says "unchanged"
 }
-a_tree_is_looked_at_on_all_cores() { # blocks of names, directories side by side and below each other, few descriptors
+a_tree_is_looked_at_on_all_cores() { # blocks of names, directories side by side and nested, few descriptors
     local i name
     mkdir -p tree/large tree/deep$(printf '/d%.0s' $(seq 60)) tree/empty
     for i in $(seq 1000); do echo "$i" >tree/large/$i; done
@@ -620,7 +620,7 @@ a_tree_is_looked_at_on_all_cores() { # blocks of names, directories side by side
         expect 0 "$dxup" publish store t tree --workers $i
         case $i in 1) says "t@1 published" ;; *) says "t@1 is unchanged" ;; esac
     done
-    expect 0 bash -c "ulimit -n 100; '$dxup' publish store t tree --workers 8" # 61 for the deepest, few ahead
+    expect 0 bash -c "ulimit -n 100; '$dxup' publish store t tree --workers 8" # 61 for the deepest, few prefetched
     says "t@1 is unchanged"
     expect 0 "$dxup" checkout store t out --workers 2
     same_tree tree out
@@ -634,7 +634,7 @@ a_tree_is_looked_at_on_all_cores() { # blocks of names, directories side by side
     done
     rm -r tree/dir150/nnn*
     expect 0 "$dxup" publish store t tree --workers 8
-    says "t@2 published" # the time of one directory is another
+    says "t@2 published" # one directory's time changed
 }
 what_was_seen_is_only_a_hint() {
     make_tree tree
@@ -665,7 +665,7 @@ what_was_seen_is_only_a_hint() {
     says "unchanged"
     rmdir "$seen"
     cp good "$seen"
-    rm store/objects # the hint is of another store
+    rm store/objects # the hint belongs to another store
     expect 0 "$dxup" publish store t tree
     expect 0 "$dxup" checkout store t out
     same_tree tree out
@@ -760,7 +760,7 @@ trees_that_cannot_be_published() {
     while :; do echo more >>tree/growing; done &
     writer=$!
     cp -a store before
-    for i in $(seq 50); do # on a machine with much to do the writer may pause just then
+    for i in $(seq 50); do # on a busy machine the writer may pause just then
         rm -rf store .a.dxup .b.dxup b
         cp -a before store
         out=$("$dxup" publish store t tree 2>&1 </dev/null)
@@ -778,7 +778,7 @@ trees_that_cannot_be_published() {
     expect 0 "$dxup" checkout store t out
     same_tree tree out
 }
-a_first_publish_that_fails_leaves_no_store() { # nor what it has put into an empty directory; a store that was there stays
+a_first_publish_that_fails_leaves_no_store() { # nor its files in an empty directory; an existing store stays
     local deep=deep i
     for i in $(seq 257); do deep=$deep/1; done
     mkdir -p $deep empty
@@ -789,10 +789,10 @@ a_first_publish_that_fails_leaves_no_store() { # nor what it has put into an emp
     [ -d empty ] && [ -z "$(ls -A empty)" ] || fail "left: $(ls -A empty)"
     expect 0 "$dxup" publish store f f
     expect 6 "$dxup" publish store t deep
-    expect 0 "$dxup" rm store f # a store without a version that another publish has made
+    expect 0 "$dxup" rm store f # a store without a version, made by another publish
     expect 6 "$dxup" publish store t deep
     expect 0 "$dxup" log store
-    for i in $(seq 8); do # the first of them fails: no other is left without its store
+    for i in $(seq 8); do # the first of them fails: no other loses its store
         "$dxup" publish raced bad deep >/dev/null 2>&1 &
         "$dxup" publish raced good f >good.log 2>&1
         i=$?
@@ -820,7 +820,7 @@ a_store_is_not_pulled_over() { # not even with --force, if the server did not se
     says "mine/ is a store of dxup, which not even --force replaces"
     diff -r mine before || fail "the store was changed"
     stop_server
-    start_server backup # a copy of a store is a tree as any other
+    start_server backup # a copy of a store is a tree like any other
     expect 0 "$dxup" pull "$address" of copy
     expect 0 "$dxup" verify copy
     echo g >f
@@ -844,9 +844,9 @@ links_swapped_in_while_a_tree_is_restored() {
     for i in $(seq 8); do
         "$dxup" checkout store t out --force --quiet >log 2>&1
         got=$?
-        case $got in 0 | 2 | 5 | 6) ;; *) fail "status $got: $(cat log)" ;; esac # 6: seen, and kept
+        case $got in 0 | 2 | 5 | 6) ;; *) fail "status $got: $(cat log)" ;; esac # 6: detected, and kept
     done
-    : >enough # a kill would leave a command behind that still does its work
+    : >enough # a kill would leave a command that still runs
     wait $attacker
     [ -z "$(ls -A victim)" ] || fail "something was written outside: $(ls -A victim | head)"
     rm -rf out .out*
@@ -880,7 +880,7 @@ a_tree_publish_killed_at_any_moment() {
     same_tree tree out
     [ -z "$(find . -name '*dxup-part*')" ] || fail "a part was left behind"
 }
-versions_of_a_tree_as_deltas() { # what changed is stored as what differs, also after gc, and without the versions before
+versions_of_a_tree_as_deltas() { # changes are stored as deltas, also after gc, and without the versions before
     make_tree tree
     bytes 100000 >tree/large
     expect 0 "$dxup" publish store t tree
@@ -909,7 +909,7 @@ versions_of_a_tree_as_deltas() { # what changed is stored as what differs, also 
     rm store/index
     expect 0 "$dxup" verify store
 }
-versions_of_a_file_as_deltas() { # as those of a tree; also behind an insertion, and with one version left
+versions_of_a_file_as_deltas() { # like those of a tree; also after an insertion, and with one version left
     bytes 600000 >v1
     expect 0 "$dxup" publish store f v1
     for v in 2 3 4; do
@@ -936,7 +936,7 @@ versions_of_a_file_as_deltas() { # as those of a tree; also behind an insertion,
     expect 0 "$dxup" checkout store f out
     same v5 out
 }
-a_packed_store() { # --pack finds what is alike, in a version and between them, and loses nothing
+a_packed_store() { # --pack finds similar data, in a version and between them, and loses nothing
     mkdir tree
     bytes 20000 >shared
     for f in $(seq 20); do { head -c $((f * 900)) shared; echo "file $f"; tail -c +$((f * 900)) shared; } >tree/$f; done
@@ -992,7 +992,7 @@ make_plain() { # ./plain: a dxup without snapshots, which pulls as releases befo
     ! ldd "$dxup" | grep -q zstd || zstd='-DVERSIONS_ZSTD_LIBRARY -lzstd'
     expect 0 ${CC:-cc} -std=c11 -O0 -DVERSIONS_NO_SNAPSHOTS "$top"/programs/{common,versions,versions/*,dxup,dxup/*}/*.c -o plain $zstd -lpthread
 }
-trees_as_streams_in_the_same_store() { # what a dxup without snapshots writes is read, and reads snapshots
+trees_as_streams_in_the_same_store() { # output of a dxup without snapshots is read, and it reads snapshots
     make_plain
     make_tree tree
     expect 0 ./plain publish store t tree
@@ -1025,7 +1025,7 @@ trees_as_streams_in_the_same_store() { # what a dxup without snapshots writes is
     same_tree tree again
 }
 
-logged() { # COUNT EXPRESSION [FILE]     of the lines e of the log, so many are so; waits for them
+logged() { # COUNT EXPRESSION [FILE]     COUNT lines e of the log match; waits for them
     local i got=
     for i in $(seq 200); do
         got=$(python3 -c 'import json, sys; print(sum(bool(eval(sys.argv[1], {"e": e})) for e in map(json.loads, open(sys.argv[2]))))' "$2" "${3:-log}")
@@ -1034,7 +1034,7 @@ logged() { # COUNT EXPRESSION [FILE]     of the lines e of the log, so many are 
     done
     fail "$got lines instead of $1: $2 in: $(tail -5 "${3:-log}")"
 }
-a_server_that_logs() { # a line for each pull, which nobody can forge; renamed, full, on standard error
+a_server_that_logs() { # one line per pull, which nobody can forge; renamed, full, on standard error
     local i
     bytes 300000 >f
     mkdir -p tree/sub
@@ -1064,7 +1064,7 @@ a_server_that_logs() { # a line for each pull, which nobody can forge; renamed, 
     stop_server
     [ $server_status = 0 ] || fail "the server ended with status $server_status"
 }
-a_log_that_is_renamed() { # by logrotate, which sends SIGHUP; a pull that is under way goes on, and so does the server
+a_log_that_is_renamed() { # by logrotate, which sends SIGHUP; a pull in progress continues, and so does the server
     bytes 3000000 >f
     expect 0 "$dxup" publish store f f
     start_server store --log log
@@ -1080,14 +1080,14 @@ a_log_that_is_renamed() { # by logrotate, which sends SIGHUP; a pull that is und
     same f a
     logged 1 'e["request"] == "objects" and e["result"] == "sent" and e["sent"] > 2900000'
     logged 1 'e["request"] == "pull"' log.1
-    # Where the file cannot be opened again, the one that is open goes on.
+    # If the file cannot be reopened, the open one stays in use.
     mv log log.4
     mkdir log
     kill -HUP "$server"
     until grep -q "cannot open the log again" "$work/serve.log"; do sleep 0.02; kill -0 "$server" || return; done
     expect 0 "$dxup" pull "$address" f a
     logged 1 'e["result"] == "unchanged"' log.4
-    # Another store in the place of the one that is open is seen.
+    # Another store that replaces the open one is detected.
     bytes 1000 >g
     expect 0 "$dxup" publish other g g
     mv store old
@@ -1142,11 +1142,11 @@ END
         fi
     done
 }
-a_log_that_nobody_reads() { # holds nobody up, costs bounded memory, and says how many lines are missing
+a_log_that_nobody_reads() { # blocks nobody, costs bounded memory, and says how many lines are missing
     bytes 1000 >f
     expect 0 "$dxup" publish store f f
     mkfifo log
-    sleep 1000 <log & # has it open, and reads nothing
+    sleep 1000 <log & # has it open, but reads nothing
     local reader=$! port i
     start_server store --log log --http 127.0.0.1:0 --status 127.0.0.1:0
     until grep -q "for status" "$work/serve.log"; do sleep 0.02; done
@@ -1169,7 +1169,7 @@ END
     port=$(sed -n 's/^listening on .*:\([0-9]*\) for status/\1/p' "$work/serve.log")
     dropped=$(python3 -c 'import sys, urllib.request as u; print(next(l.split()[1] for l in u.urlopen("http://127.0.0.1:" + sys.argv[1] + "/metrics").read().decode().splitlines() if l.startswith("dxup_log_dropped_total ")))' "$port")
     [ "$dropped" -gt 10000 ] || fail "$dropped lines were dropped"
-    cat log >read & # now it is read, and the log goes on
+    cat log >read & # now it is read, and the log continues
     for i in $(seq 200); do
         expect 0 "$dxup" pull "$address" f a
         [ "$bad" != 0 ] || grep -q '"dropped"' read && break
@@ -1178,7 +1178,7 @@ END
     kill $reader
     logged 1 'e.get("dropped", 0) == '"$dropped" read
     stop_server
-    # It ends also while a write hangs.
+    # It also ends while a write hangs.
     mkfifo stuck
     sleep 1000 <stuck &
     reader=$!
@@ -1190,7 +1190,7 @@ END
     stop_server
     [ $server_status = 0 ] || fail "the server ended with status $server_status"
     kill $reader
-    # On standard error, beside messages.
+    # On standard error, next to messages.
     start_server store --log -
     expect 0 "$dxup" pull "$address" f b
     for i in $(seq 100); do grep -q '"result":"objects"' "$work/serve.log" && break; sleep 0.05; done
@@ -1214,8 +1214,8 @@ a_server_that_lies() { # every way in which the bytes can be wrong
     chmod 600 old
     for how in garbage silent-close truncate wrong-hash wrong-base wrong-size bad-offset bad-crc too-much \
         patch-for-nothing unchanged-lie huge-frame half-frame bad-tree empty-pieces ping-flood escapes small-pieces another-version hello-refused hello-of-3; do
-        rm -f evil.log # the address in it is of the one before
-        asked=app # of which it sends version 2
+        rm -f evil.log # it has the previous server's address
+        asked=app # for which it sends version 2
         [ $how = another-version ] && asked=app@1
         "$evil" ${how/another-version/small-pieces} old new >evil.log 2>&1 &
         server=$!
@@ -1229,7 +1229,7 @@ a_server_that_lies() { # every way in which the bytes can be wrong
         out=$("$dxup" pull "$address" $asked a 2>&1 </dev/null)
         got=$?
         case $how:$got in small-pieces:0 | [!s]*:[346] | silent-close:3) ;; *) fail "$how: status $got: $out" ;; esac
-        case $how:$out in # what it does wrong is what is said
+        case $how:$out in # the message names what it does wrong
             wrong-hash:*"does not match the hash that the server announced"* | bad-crc:*"a checksum does not match"* | empty-pieces:*"the server sent a bad chunk"*) ;;
             another-version:*"sent version 2 instead of 'app@1'"*) ;;
             hello-*:*"install the same dxup on both sides"*) ;;
@@ -1238,7 +1238,7 @@ a_server_that_lies() { # every way in which the bytes can be wrong
         [ -n "$out" ] || fail "$how: no message"
         case $how in
             patch-for-nothing) [ ! -e a ] || fail "$how: a file appeared" ;;
-            small-pieces) same new a ;; # odd, but right
+            small-pieces) same new a ;; # odd, but valid
             *) same old a ;;
         esac
         [ -z "$(find . -name '*dxup-*' ! -name '*dxup-seen')" ] || fail "$how: something was left behind"
@@ -1284,7 +1284,7 @@ has_packers() { # else the case is skipped
     "$top/build/dxpatch" diff old.tgz new.tgz patch --quiet
     [ "$(head -c 4 patch)" = DXC1 ] || { skip "built without zlib"; return 1; }
 }
-what_is_packed_is_patched() { # a pull of a .tgz or .jar takes what differs in it, not all of it
+what_is_packed_is_patched() { # a pull of a .tgz or .jar transfers the differences of its contents, not all of it
     local kind most
     has_packers || return
     for kind in tgz jar; do
@@ -1355,7 +1355,7 @@ END
     expect 0 "$dxup" pull "$address" f file
     case "$out" in *"0.0.0"*) fail "$out" ;; esac
 }
-hostile() { # PATCH STATUS [WORDS]        a server sends it: old.jar stays as it is
+hostile() { # PATCH STATUS [WORDS]        a server sends it: old.jar stays unchanged
     local i
     rm -f evil.log
     "$evil" this-patch old.jar new.jar "$1" >evil.log 2>&1 &
@@ -1388,7 +1388,7 @@ a_server_that_damages_packed_patches() {
     hostile bad 4 "cannot be applied"
     head -c 150 patch >bad
     hostile bad 4 "not a patch"
-    # Sizes that a header claims, its check made right again.
+    # Sizes that a header claims, with a valid checksum.
     for claim in 8:"other content" 16:"another version" 24:"too much memory" 48:"other content" 80:"another version"; do
         python3 "$top/tests/readers/container.py" claim patch "${claim%%:*}" bad || fail "no patch with another header"
         case $claim in 24:*) hostile bad 6 "${claim#*:}" ;; *) hostile bad 4 "${claim#*:}" ;; esac
@@ -1433,12 +1433,12 @@ a_killed_server() {
     done
     [ $got = 3 ] || fail "status $got: $(cat log)"
     same before a
-    start_server store # which has the same: what arrived is kept, the rest comes
+    start_server store # with the same content: received data is kept, the rest is fetched
     expect 0 "$dxup" pull "$address" f a --force
     same f a
     [ -z "$(find . -name '*dxup-*' ! -name '*dxup-seen')" ] || fail "something was left behind"
 }
-end_under() { # CLIENT...      a pull of f over a; the server is ended in the middle of it, and the client stopped. Sets $client
+end_under() { # CLIENT...      a pull of f over a; the server is ended midway, and the client stopped. Sets $client
     local try i
     for try in $(seq 30); do # until the signal is not too late
         cp before a
@@ -1463,7 +1463,7 @@ end_under() { # CLIENT...      a pull of f over a; the server is ended in the mi
     fail "the server never waited for its client: $(cat log)"
     return 1
 }
-a_server_that_is_ended() { # finishes what is begun; who comes meanwhile is refused
+a_server_that_is_ended() { # finishes what has begun; new clients are refused
     bytes 200000000 >large
     bytes 60000000 >small
     bytes 1000 >before
@@ -1477,7 +1477,7 @@ a_server_that_is_ended() { # finishes what is begun; who comes meanwhile is refu
         rm -rf store .a.dxup .b.dxup b
         expect 0 "$dxup" publish store f f
         case $how in plain | ranges) end_under ./plain ;; *) end_under "$dxup" ;; esac || return
-        if [ $how = ranges ]; then # another takes its place, and sends the rest
+        if [ $how = ranges ]; then # another server takes over, and sends the rest
             "$dxup" serve store --listen "$address" >another.log 2>&1 &
             another=$!
             until grep -q "^listening on" another.log; do sleep 0.05; kill -0 $another || break; done
@@ -1497,7 +1497,7 @@ a_server_that_is_ended() { # finishes what is begun; who comes meanwhile is refu
 part_of_a() { # waits until $client has received something, or is at its end
     while kill -0 $client 2>/dev/null && [ ! -s .a.dxup-part ] && [ ! -s .a.dxup-sync/objects ]; do sleep 0.01; done
 }
-much_of_a() { # the same, and it has fetched some of it: a store has a head before anything is asked for
+much_of_a() { # the same, and it has fetched some of it: a store has a head before anything is requested
     while kill -0 $client 2>/dev/null && [ ! -s .a.dxup-part ] && [ -z "$(find .a.dxup-sync/objects -size +1023k 2>/dev/null)" ]; do sleep 0.01; done
 }
 kill_in_time() { # ARGS...      a pull of f over a is killed before it is done
@@ -1514,7 +1514,7 @@ kill_in_time() { # ARGS...      a pull of f over a is killed before it is done
     same before a
 }
 # >>many connections
-many_connections() { # take as many bytes as one, within 5 %: a file, a small one, one with holes, a tree; of a first copy and of an update
+many_connections() { # transfer as many bytes as one, within 5 %: a file, a small one, one with holes, a tree; of a first copy and of an update
     local most n name counts="1 2 5 16 256"
     mkdir t
     { seq 300000; bytes 5000001; } >f
@@ -1564,7 +1564,7 @@ connections_are_cut_in_the_middle() {
     bytes 24000001 >f
     expect 0 "$dxup" publish store f f
     start_server store --workers 2
-    start_proxy 700000 0 3 # the first, which asked, and two others
+    start_proxy 700000 0 3 # the first, which sent the request, and two others
     expect 0 "$dxup" pull "$address" f a --connections 6 --report
     same f a
     [ "$(get wire)" -lt 27000000 ] || fail "what had arrived was fetched again: $(get wire) bytes"
@@ -1595,7 +1595,7 @@ cut_after() { # BYTES           pull f to a through a proxy that cuts the first 
     stop_proxy
     address=$(sed -n 's/^listening on \([^ ]*\).*/\1/p' "$work/serve.log")
 }
-whole_again() { # KEPT-FROM KEPT-TO     as much was fetched as was not kept
+whole_again() { # KEPT-FROM KEPT-TO     fetches as much as was not kept
     local size=$(stat -c %s f)
     same f a
     [ "$(get outcome)" = full ] && [ "$(get kept)" -ge "$1" ] && [ "$(get kept)" -le "$2" ] &&
@@ -1618,7 +1618,7 @@ a_pull_goes_on_where_it_was_cut() { # one of the whole file: of an earlier relea
         whole_again 2000000 15000000
     done
     cut_after 15000000
-    start_proxy 5000000 1 1 # asked on the first, the rest on the second, which is cut as well and opened again
+    start_proxy 5000000 1 1 # requested on the first, the rest on the second, which is cut as well and reopened
     expect 0 "$dxup" pull "$address" f a --force --report
     whole_again 2000000 15000000
     stop_proxy
@@ -1664,7 +1664,7 @@ what_a_cut_pull_left_is_not_trusted() {
     bytes 20000001 >f
     expect 0 "$dxup" publish store f f
     cut_after 15000000
-    cp f a # somebody brought it: unchanged, and what was kept is of no use
+    cp f a # a user provided it: unchanged, and the kept data is useless
     expect 0 "$dxup" pull "$address" f a --force --report
     [ "$(get outcome)" = unchanged ] && [ -z "$(find . -name '*dxup-*' ! -name '*dxup-seen')" ] || fail "$out $(find . -name '*dxup-*' ! -name '*dxup-seen')"
     cp before a
@@ -1689,7 +1689,7 @@ a_server_with_few_connections() {
     expect 0 "$dxup" pull "$address" f b # as clients did before there were many connections
     same f b
     stop_server
-    start_server store --workers 1 --connections 1 # who asked leaves, so that another gets in
+    start_server store --workers 1 --connections 1 # the requesting one leaves, so that another gets in
     expect 0 "$dxup" pull "$address" f c --connections 2
     same f c
 }
@@ -1790,9 +1790,9 @@ a_truncated_store() {
     truncate -s $((size + 1000)) store/objects
     expect 4 "$dxup" verify store # the index knows of a commit that the store has lost
     says "commit that the index knows and the log has lost"
-    expect 0 "$dxup" checkout store one out # and what is there is there
+    expect 0 "$dxup" checkout store one out # and whatever is there is intact
     same one out
-    { cat index; bytes 50; } >store/index # what a power cut leaves of an unfinished publish
+    { cat index; bytes 50; } >store/index # a power cut during a publish leaves this
     expect 0 "$dxup" verify store
     says "the index ends at byte"
     expect 0 "$dxup" checkout store one out
@@ -1862,7 +1862,7 @@ interrupt_each() {
     [ ! -e store/objects.new ] || fail "what gc left is still there"
     interrupted=1
 }
-ctrl_c_and_again() { # what README.md says of it: nothing is half, and the command can be repeated
+ctrl_c_and_again() { # as README.md promises: nothing is half done, and the command can be repeated
     local try interrupted=0
     command -v python3 >/dev/null || { skip "no python3"; return; }
     for try in $(seq 5); do # until no command is faster than its signal
@@ -1970,7 +1970,7 @@ the_demo() {
     says "byte for byte"
 }
 
-names_that_a_terminal_would_obey() { # every message shows them, none sends them on
+names_that_a_terminal_would_obey() { # every message escapes them, none passes them on
     local evil=$'a\033[31m\x9b2J\xc2\x9b\t\r\n\x7fb\xe2\x80\xaec' path name
     make_versions
     mkdir "d$evil"
@@ -2046,7 +2046,7 @@ a_server_that_is_behind() { # its store is an older copy of the one that was pul
             says "--force"
             diff -r kept got || fail "got was changed"
         done
-        printf damaged >.got.dxup # then nobody can tell: what the server does not know counts as changed
+        printf damaged >.got.dxup # then there is no way to know: whatever the server does not know counts as changed
         expect 6 "$dxup" pull "$address" app got
         says "changed locally"
         stop_server
@@ -2071,7 +2071,7 @@ a_server_that_is_behind() { # its store is an older copy of the one that was pul
         [ "$(get version)" = 2 ] || fail "$out"
         stop_server
         start_server older
-        rm -rf got # what is not there does not become older
+        rm -rf got # a missing destination cannot become older
         expect 0 "$dxup" pull "$address" app got --report
         [ "$(get version)" = 1 ] || fail "$out"
         stop_server
@@ -2080,7 +2080,7 @@ a_server_that_is_behind() { # its store is an older copy of the one that was pul
     done
 }
 
-what_is_not_kept_is_said() { # one line for each kind, counted; nothing else is said
+what_is_not_kept_is_said() { # one line per kind, with a count; nothing else is reported
     mkdir -p in/shared in/plain
     bytes 5000 >in/tool
     bytes 5000 >in/plain/other
@@ -2137,7 +2137,7 @@ names_of_hosts() { # all addresses of one are tried
     stop_server
 }
 
-a_unix_socket() { # on it one server, too; what a killed one leaves does not hinder the next
+a_unix_socket() { # one server on it, too; leftovers of a killed one do not block the next
     local i
     make_versions
     expect 0 "$dxup" publish one app old
@@ -2151,7 +2151,7 @@ a_unix_socket() { # on it one server, too; what a killed one leaves does not hin
     same old out
     kill -9 "$server"
     wait "$server" 2>/dev/null
-    for i in $(seq 100); do # the kernel closes what io_uring has a moment later
+    for i in $(seq 100); do # the kernel closes io_uring's descriptors a moment later
         "$dxup" pull "unix:$PWD/socket" app out 2>&1 | grep -q refused && break
         sleep 0.05
     done
@@ -2167,7 +2167,7 @@ a_unix_socket() { # on it one server, too; what a killed one leaves does not hin
     expect 1 "$dxup" pull unix: app out
 }
 
-two_servers_on_one_port() { # one of them, whatever the number of threads that listen
+two_servers_on_one_port() { # only one of them, whatever the number of listening threads
     local first second
     make_versions
     expect 0 "$dxup" publish one app old
@@ -2190,7 +2190,7 @@ two_servers_on_one_port() { # one of them, whatever the number of threads that l
         timeout 60 "$dxup" serve two --listen "$address" --workers 3 >log2 2>&1 &
         second=$!
         while [ "$(cat log1 log2 | grep -c listen)" -lt 2 ]; do
-            kill -0 $first 2>/dev/null || kill -0 $second 2>/dev/null || break # or nobody will say it
+            kill -0 $first 2>/dev/null || kill -0 $second 2>/dev/null || break # or neither will report it
             sleep 0.02
         done
         [ "$(cat log1 log2 | grep -c '^listening')" = 1 ] || fail "not one that listens: $(cat log1 log2)"
@@ -2199,7 +2199,7 @@ two_servers_on_one_port() { # one of them, whatever the number of threads that l
     done
 }
 
-two_pulls_into_one_destination() { # each is done or refused, the destination is right, and a killed one keeps nobody out
+two_pulls_into_one_destination() { # each is done or refused, the destination is right, and a killed one blocks nobody
     local i first second pairs=60 both=0 refused=0 killed=0 what
     [ "${DX_TIER:-}" != native ] || pairs=8
     make_tree tree
@@ -2251,9 +2251,9 @@ for case in publish_and_checkout_a_file unchanged_content_adds_nothing publish_a
     connections_are_cut_in_the_middle a_pull_goes_on_where_it_was_cut what_a_cut_pull_left_is_not_trusted a_server_with_few_connections a_killed_client_of_many_connections \
     a_full_disk a_read_only_target a_flipped_byte_anywhere a_truncated_store ctrl_c_and_again publish_killed_at_any_moment \
     two_writers collection gc_killed_at_any_moment a_hostile_tree_in_the_store the_demo; do
-    # With sanitizers these are slow, and their memory says nothing.
+    # With sanitizers these are slow, and their memory use is meaningless.
     case $dxup:$case in *asan*:a_gigabyte* | *asan*:a_big_endian* | *asan*:an_arm* | *asan*:a_pc* | *asan*:the_demo) continue ;; esac
-    # Other machines are the other tier's: their compilers and emulators are not installed here. So is what takes long.
+    # Other machines belong to the other tier: their compilers and emulators are not installed here. So do slow cases.
     case ${DX_TIER:-}:$case in native:a_big_endian* | native:an_arm* | native:a_pc* | native:a_gigabyte* | native:links_swapped* | native:trees_of_every* | native:trees_as_streams* | \
         native:what_a_cut_pull* | native:a_server_that_is_ended | native:connections_are_cut* | native:many_connections | native:a_pull_goes_on* | \
         native:publish_killed* | native:the_demo) continue ;; esac

@@ -72,7 +72,7 @@ questions_that_have_no_answer() {
     says "publish needs more arguments; usage: dxup publish STORE NAME PATH"
     expect 1 "$dxup" publish store app x --keep 1
     says "see 'dxup help publish'"
-    expect 2 "$dxup" publish store app -- --help # behind -- nothing is an option
+    expect 2 "$dxup" publish store app -- --help # after -- nothing is an option
     says "--help: no such file"
 }
 errors_say_what_to_do() {
@@ -103,7 +103,7 @@ errors_say_what_to_do() {
         [ "$(ls -A found)" = file ] || fail "left in found: $(ls -A found)"
         expect 0 $program empty "$@"
         expect 0 $program empty "$@"
-        rm empty/index empty/objects # as if it was killed behind its first file
+        rm empty/index empty/objects # as if it was killed after its first file
         expect 0 $program empty "$@"
         rm -rf empty
     done
@@ -200,7 +200,7 @@ manual_pages_are_clean() {
         fi
         if command -v mandoc >/dev/null; then expect 0 mandoc -Tlint -Wwarning page.1; fi
         if command -v man >/dev/null; then MANWIDTH=80 man -l page.1 >/dev/null || fail "man cannot show it"; fi
-        # what is after words in quotes or at the start of a line is not lost
+        # words in quotes or at the start of a line are not lost
         for option in $("$program" help $("$program" help | sed -n "s/^  ${program##*/} \([a-z-]*\).*/\1/p" | head -1) | sed -n 's/^  --\([a-z-]*\).*/\1/p'); do
             tr -d '\\' <page.1 | grep -q -- "^fB--${option}fR" || fail "no --$option in the page of $program"
         done
@@ -324,7 +324,7 @@ drwxr-xr-x sub/
     expect 0 "$dxup" ls store app --json
     json 'len(o) == 2' 'o[0]["version"] == 2' 'o[1]["kind"] == "tree"' 'len(o[0]["hash"]) == 64' 'o[0]["time"].endswith("Z")'
     expect 0 "$dxup" ls store app --recursive --json
-    json 'len(o) == 10' # what is in its latest version, and not its versions
+    json 'len(o) == 10' # the contents of its latest version, not its versions
     expect 0 "$dxup" ls store app: --recursive --json
     json 'len(o) == 10' '{x["path"]: x for x in o}["sub/link"]["target"] == "../data"' '{x["path"]: x for x in o}["data"]["mode"] == "0600"' \
         'sum(x["type"] == "directory" for x in o) == 3' '{x["path"]: x for x in o}["large"]["size"] == 200000'
@@ -350,12 +350,12 @@ names_and_versions_of_a_server() { # as those of its store
     says "the server has no 'nothing'; 'dxup ls $address' lists its names"
     expect 1 "$dxup" ls "$address" app --recursive
     expect 3 "$dxup" ls 127.0.0.1:1
-    mkdir "$address" # a path comes first
+    mkdir "$address" # a path takes precedence
     expect 2 "$dxup" ls "$address"
     says "not a store"
     stop_server
     expect 0 "$dxup" publish many name000 tree/data --quiet
-    python3 - "$dxup" <<'END' # more than an answer has room for
+    python3 - "$dxup" <<'END' # more than fits into an answer
 import subprocess, sys
 open("bytes", "w").write("x")
 for i in range(110): subprocess.run([sys.argv[1], "publish", "many", "n" * 250 + str(i), "bytes", "--quiet"], check=True)
@@ -389,7 +389,7 @@ files_of_a_version() {
     says "symbolic link"
     expect 2 "$dxup" cat store f:inside
     says "is a single file"
-    # nothing of a damaged chunk gets out
+    # no byte of a damaged chunk is printed
     cp store/objects whole
     found=
     for at in $(seq 20000 20000 "$(stat -c %s whole)"); do
@@ -478,7 +478,7 @@ a_version_is_pulled_by_its_number() {
     expect 0 "$dxup" pull "$address" app pulled
     says "app@2 "
     diff -r --no-dereference new pulled || fail "pull of the latest behind app@1"
-    expect 0 "$dxup" pull "$address" app@1 pulled # back: the number says so
+    expect 0 "$dxup" pull "$address" app@1 pulled # an older version: its number says so
     diff -r --no-dereference old pulled || fail "pull of app@1 where app@2 is"
     expect 0 "$dxup" pull "$address" file@1 got --connections 2
     [ "$(cat got)" = "content of 1" ] || fail "pull of file@1"
@@ -487,7 +487,7 @@ a_version_is_pulled_by_its_number() {
     diff -r --no-dereference old pulled || fail "a version that is not there"
     stop_server
 }
-errors_name_the_top_of_a_tree() { # where no directory can be opened any more
+errors_name_the_top_of_a_tree() { # without descriptors for directories
     make_app
     local limit
     for limit in 4 5 6 7 8 9 10; do
@@ -524,7 +524,7 @@ app@1  (stable)"
     json 'o == [{"tag": "stable", "name": "app", "version": 2, "before": 1}]'
     expect 0 "$dxup" pull "$address" app@stable pulled --quiet
     diff -r --no-dereference new pulled || fail "pull of a tag that was moved"
-    expect 0 "$dxup" tag store app@1 stable # back: a channel is followed there
+    expect 0 "$dxup" tag store app@1 stable # an older version: a channel is followed there
     expect 0 "$dxup" pull "$address" app@stable pulled --quiet
     diff -r --no-dereference old pulled || fail "pull of a tag that was moved back"
     stop_server

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Pulls of snapshots (docs/formats/sync.md): what crosses the wire, what a kill leaves, what servers may do.
+# Pulls of snapshots (docs/formats/sync.md): bytes on the wire, the state after a kill, what servers may do.
 # usage: test_dxup_sync.sh [FILTER...]      runs the cases whose name contains one of the filters
 #        DXUP=path                          tests that program instead of build/dxup
 set -u
@@ -8,7 +8,7 @@ evil=$PWD/build/dxup_evil_sync
 craft=$PWD/build/dxup_craft
 . tests/programs/kit.sh
 
-sources() { # DIR COUNT      files of text that look alike, as those of a project do
+sources() { # DIR COUNT      similar text files, like those of a project
     python3 -I -S -c '
 import os, random, sys
 r = random.Random(int(sys.argv[2]))
@@ -21,7 +21,7 @@ for i in range(int(sys.argv[2])):
             f.write("    %s = %s(%s, %d);\n" % (r.choice(words), r.choice(words), r.choice(words), r.randrange(10000)))' "$1" "$2"
 }
 packed() { tar -C "$1" -cf - . | gzip -6 | wc -c; } # bytes of the directory, compressed as one
-pull_to() { # DIR MOST      the pull brings what is in v with at most so many bytes on the wire
+pull_to() { # DIR MOST      the pull makes it equal to v, with at most MOST bytes on the wire
     expect 0 "$dxup" pull "$address" t "$1" --report
     same_tree v "$1"
     [ "$(get wire)" -le "$2" ] || fail "$(get wire) bytes instead of $2: $out"
@@ -30,7 +30,7 @@ pull_to() { # DIR MOST      the pull brings what is in v with at most so many by
 publish() { expect 0 "$dxup" publish store t v; }
 
 # >>bytes on the wire
-a_first_pull_is_compressed() { # across files, so like a packed archive, and an id on the way here and there for each
+a_first_pull_is_compressed() { # across files, so like a solid archive, plus one id in each direction per object
     sources v 1000
     publish
     start_server store
@@ -68,7 +68,7 @@ what_is_renamed_is_not_sent() {
     publish
     pull_to out 5000
 }
-a_seed_spares_what_it_has() { # whatever it is: another directory, that is only read
+a_seed_spares_what_it_has() { # any other directory, which is only read
     sources v 300
     bytes 3000000 >v/random
     publish
@@ -84,7 +84,7 @@ a_seed_spares_what_it_has() { # whatever it is: another directory, that is only 
     [ "$(get wire)" -le 120000 ] || fail "$(get wire) bytes: $out"
     [ "$(get outcome)" = patch ] || fail "$out"
     same_tree before other
-    rm -rf v/dir5 && sources w 40 && mv w v/new && bytes 900000 >v/more # and beside what is there
+    rm -rf v/dir5 && sources w 40 && mv w v/new && bytes 900000 >v/more # and next to existing data
     publish
     cp -a v/more before/more
     expect 0 "$dxup" pull "$address" t out --seed before --report
@@ -104,13 +104,13 @@ a_seed_spares_what_it_has() { # whatever it is: another directory, that is only 
     same_tree v out
 }
 numbered() { for i in $(seq "$1"); do echo "line $i of a file with many lines, $((i * i % 10007))"; done; } # LINES
-pull_file() { # MOST [OPTION...]   the pull of f to `file` brings what is in f with at most so many bytes on the wire
+pull_file() { # MOST [OPTION...]   the pull makes `file` equal to f, with at most MOST bytes on the wire
     expect 0 "$dxup" pull "$address" f file --report "${@:2}"
     cmp f file || fail "the file differs"
     [ "$(get wire)" -le "$1" ] || fail "$(get wire) bytes instead of $1: $out"
     [ -z "$(find . -maxdepth 1 -name '*dxup-*')" ] || fail "something was left behind"
 }
-a_file_is_sent_as_its_chunks() { # compressed; updates as a patch, or as what differs in chunks where the file is too large for one
+a_file_is_sent_as_its_chunks() { # compressed; updates as a patch, or as chunk deltas if the file is too large for one
     { numbered 60000 && bytes 2000000; } >f
     expect 0 "$dxup" publish store f f
     start_server store
@@ -123,7 +123,7 @@ a_file_is_sent_as_its_chunks() { # compressed; updates as a patch, or as what di
     [ "$(get outcome)" = patch ] || fail "$out"
     expect 0 "$dxup" pull "$address" f file --report
     [ "$(get outcome)" = unchanged ] && [ "$(get wire)" -le 500 ] || fail "$out"
-    { cat old; echo "changed here, so that no server knows it"; } >file # chunks are the same all the same, but for the last
+    { cat old; echo "changed here, so that no server knows it"; } >file # chunks are the same all the same, except the last
     pull_file 140000 --force
     [ "$(get outcome)" = patch ] || fail "$out"
     stop_server
@@ -141,7 +141,7 @@ a_file_is_sent_as_its_chunks() { # compressed; updates as a patch, or as what di
         pull_file $((n + 1200))
     done
 }
-a_file_too_large_for_a_patch_is_sent_as_its_changes() { # each chunk with the ones that were there: the server has room for few at once
+a_file_too_large_for_a_patch_is_sent_as_its_changes() { # each chunk with the existing ones as a base: the server has room for few at once
     bytes 9000000 >f
     cp f file
     expect 0 "$dxup" publish store f f
@@ -151,7 +151,7 @@ a_file_too_large_for_a_patch_is_sent_as_its_changes() { # each chunk with the on
     pull_file 25000
     [ "$(get outcome)" = patch ] || fail "$out"
 }
-a_file_with_zeros_is_sent_as_its_data() { # and has holes where it has nothing else
+a_file_with_zeros_is_sent_as_its_data() { # and has holes for the rest
     truncate -s 300M f
     bytes 1000000 | dd of=f bs=4096 seek=20000 conv=notrunc status=none
     expect 0 "$dxup" publish store f f 2>/dev/null
@@ -184,14 +184,14 @@ times_alone_cost_little() {
     [ -z "$(find . -maxdepth 1 -name '*dxup-*' ! -name '*dxup-seen')" ] || fail "something was left behind"
 }
 
-# >>what is on the disk
+# >>the disk
 unchanged_files_are_not_written() {
     sources v 200
     publish
     start_server store
     expect 0 "$dxup" pull "$address" t out
     before=$(cd out && find . -type f ! -name file7.c -printf '%P %i\n' | sort)
-    cp -al out mine # names of somebody else: what is not ours alone is written anew
+    cp -al out mine # hard links of somebody else: shared files are rewritten, not changed
     rm -r mine/dir9 mine/dir1*
     echo more >>v/dir7/file7.c
     publish
@@ -235,7 +235,7 @@ only_what_has_all_changes_is_replaced() { # the smallest directory; those above 
     pull_to out 4000
     [ -z "$(comm -12 <(echo "$before") <(directories out %i))" ] || fail "not all was replaced"
 }
-what_cannot_be_replaced_alone() { # names of a file on both sides; a directory that must not be moved
+what_cannot_be_replaced_alone() { # hard links on both sides; a directory that must not be moved
     sources v 40
     mkdir -p v/in/side
     echo one | tee v/in/side/{a,b} >/dev/null
@@ -285,9 +285,9 @@ except BlockingIOError:
 print(count)
 sys.exit(done.returncode)' "$@" 2>files_opened.log) || fail "status $?: $(tail -3 files_opened.log)"
 }
-what_was_left_alone_is_not_read_again() { # of the second update on: then it is known what the first has left
+what_was_left_alone_is_not_read_again() { # from the second update on: the first one left a note about them
     sources v 400
-    bytes 1500000 >v/large # some 47 chunks
+    bytes 1500000 >v/large # about 47 chunks
     touch -d '2020-01-02 03:04:05' v/large
     publish
     start_server store
@@ -309,13 +309,13 @@ what_was_left_alone_is_not_read_again() { # of the second update on: then it is 
     files_opened out "$dxup" pull "$address" t out --report
     [ "$opened" -le 60 ] || fail "nothing new opened $opened files"
     expect 0 "$dxup" pull "$address" t out
-    says "unchanged since $(date -u +%Y)" # it is only verified what was read
+    says "unchanged since $(date -u +%Y)" # only data that was read is verified
     says "by size and time"
     expect 0 "$dxup" pull "$address" t out --checksum
     says "... verified"
     files_opened out "$dxup" pull "$address" t out --checksum
     [ "$opened" -ge 400 ] || fail "--checksum opened $opened files"
-    # What somebody else has changed is seen, also where it has the same size and time; and a cache that is damaged is none.
+    # Changes by others are detected, also with the same size and time; and a damaged cache is ignored.
     echo 4 >>v/dir7/file7.c
     publish
     touch -r out/dir3/file3.c time
@@ -335,7 +335,7 @@ what_was_left_alone_is_not_read_again() { # of the second update on: then it is 
     expect 0 "$dxup" pull "$address" t out
     same_tree v out
 }
-a_file_that_changes_unseen_is_not_mixed() { # same size and time, other content: found by reading, not by a look
+a_file_that_changes_unseen_is_not_mixed() { # same size and time, other content: detected by reading, not by lstat
     sources v 100
     publish
     start_server store
@@ -350,7 +350,7 @@ a_file_that_changes_unseen_is_not_mixed() { # same size and time, other content:
     same_tree v out
 }
 
-what_is_verified_is_said() { # the snapshot, as by log and checkout: the hash of its stream is what the server says
+what_is_verified_is_said() { # the snapshot, as by log and checkout: the hash of its stream equals the server's
     sources v 20
     publish
     start_server store
@@ -359,7 +359,7 @@ what_is_verified_is_said() { # the snapshot, as by log and checkout: the hash of
     id=$(echo "$out" | sed 's/.*BLAKE3 \(.\{16\}\).*/\1/')
     expect 0 "$dxup" pull "$address" t out
     says "BLAKE3 $id... verified"
-    # Without a snapshot the content was verified: its hash is not the one of the log, and is named.
+    # Without a snapshot the content was verified: its hash differs from the log's, and is reported.
     expect 0 "$dxup" pull "$address" t out
     says "unchanged"
     says "content's BLAKE3 "
@@ -368,7 +368,7 @@ what_is_verified_is_said() { # the snapshot, as by log and checkout: the hash of
     says "content's BLAKE3 "
 }
 
-what_changes_without_a_trace_is_read() { # a store through a mapping on tmpfs leaves size and times: there is no note then
+what_changes_without_a_trace_is_read() { # a store through a mapping on tmpfs leaves size and times: no note is kept then
     mkdir "$work/mnt1"
     mount -t tmpfs none "$work/mnt1" 2>/dev/null || { skip "no tmpfs can be mounted"; return; }
     sources v 40
@@ -396,13 +396,13 @@ m[0:4] = b"LOST"' "$work/mnt1/out/dir3/file3.c" <now &
     done
     exec 8>&-
     wait "$writer" || fail "no writer"
-    expect 6 "$dxup" pull "$address" t "$work/mnt1/out" # it is seen that it is no version
+    expect 6 "$dxup" pull "$address" t "$work/mnt1/out" # it is detected as no version
     expect 0 "$dxup" pull "$address" t "$work/mnt1/out" --force
     same_tree v "$work/mnt1/out"
     umount "$work/mnt1"
 }
 
-a_dry_run_changes_nothing() { # and says as much as is sent, or a limit that is no more than what is lacking
+a_dry_run_changes_nothing() { # and reports as much as would be sent, or at most the missing size as a limit
     local kind from
     sources v 40
     bytes 300000 >v/data
@@ -445,7 +445,7 @@ a_dry_run_changes_nothing() { # and says as much as is sent, or a limit that is 
 }
 
 # >>bytes read
-bytes_read() { # COMMAND...      what it reads by system calls, as the system counts it, in $has_read
+bytes_read() { # COMMAND...      its bytes read by system calls, as the kernel counts them, in $has_read
     has_read=$(python3 -I -S -c '
 import os, subprocess, sys
 child = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, stdout=sys.stderr)
@@ -454,14 +454,14 @@ with open("/proc/%d/io" % child.pid) as f:
     print(next(line.split()[1] for line in f if line.startswith("rchar:")))
 sys.exit(child.wait())' "$@" 2>bytes_read.log) || fail "status $?: $(tail -3 bytes_read.log)"
 }
-large_files() { # DIR     8 files of 1.5 MB, some 47 chunks each, in three directories; one small one
+large_files() { # DIR     8 files of 1.5 MB, about 47 chunks each, in three directories; one small one
     mkdir -p "$1/a/deep" "$1/b"
     local i
     for i in top0 top1 a/f2 a/f3 a/deep/f4 b/f5 b/f6 b/f7; do bytes 1500000 >"$1/$i"; done
     echo small >"$1/b/small"
-    find "$1" -exec touch -d '2020-01-02 03:04:05' {} + # what was written just now is read in any case
+    find "$1" -exec touch -d '2020-01-02 03:04:05' {} + # files written just now are always read
 }
-nothing_is_read() { # [WHAT]      a pull with nothing new reads less than 1 % of the 12 MB, and a file that has changed is seen
+nothing_is_read() { # [WHAT]      a pull with nothing new reads less than 1 % of the 12 MB, and detects a changed file
     bytes_read "$dxup" pull "$address" t out
     [ "$has_read" -lt 120000 ] || fail "$1: a pull with nothing new read $has_read bytes"
     grep -q "unchanged since" bytes_read.log || fail "$1: $(cat bytes_read.log)"
@@ -474,7 +474,7 @@ chunk_lists_are_kept_with_the_note() {
     expect 0 "$dxup" pull "$address" t out
     sleep 2.1
     nothing_is_read "after the first pull"
-    # A file in one directory: only that is exchanged.
+    # A file in one directory: only that directory is exchanged.
     printf X | dd of=v/b/f6 bs=1 seek=700000 conv=notrunc status=none
     publish
     bytes_read "$dxup" pull "$address" t out
@@ -482,7 +482,7 @@ chunk_lists_are_kept_with_the_note() {
     same_tree v out
     sleep 2.1
     nothing_is_read "after a part was replaced"
-    # In two directories: everything is exchanged, and what is the same is linked.
+    # In two directories: everything is exchanged, and unchanged files are linked.
     printf X | dd of=v/top1 bs=1 seek=700000 conv=notrunc status=none
     printf Y | dd of=v/a/deep/f4 bs=1 seek=700000 conv=notrunc status=none
     publish
@@ -491,7 +491,7 @@ chunk_lists_are_kept_with_the_note() {
     same_tree v out
     sleep 2.1
     nothing_is_read "after all was replaced"
-    # One that somebody has changed here is read, and no other; --force brings it back.
+    # A file that was changed locally is read, and no other; --force restores it.
     printf Z | dd of=out/a/f2 bs=1 seek=700000 conv=notrunc status=none
     expect 6 "$dxup" pull "$address" t out
     sleep 2.1
@@ -500,14 +500,14 @@ chunk_lists_are_kept_with_the_note() {
     same_tree v out
     sleep 2.1
     nothing_is_read "after --force"
-    # Without the note all is read, and there is one again.
+    # Without the note everything is read, and a new note is written.
     rm .out.dxup-seen
     bytes_read "$dxup" pull "$address" t out
     [ "$has_read" -gt 12000000 ] || fail "without a note $has_read bytes were read"
     says_log "verified"
     nothing_is_read "after a pull without a note"
 }
-a_note_that_lies_is_found_out() { # truncated, with other bytes, lists or rows, even where its hash is right: what is there is read
+a_note_that_lies_is_found_out() { # truncated, with other bytes, lists or rows, even if its hash is right: the directory is read
     large_files v
     publish
     start_server store
@@ -555,9 +555,9 @@ EOF
         bytes_read "$dxup" pull "$address" t out
         says_log unchanged
         case $how in
-            # of one file at least the lists are none, so that is read, and its bytes are what the rest of the note says
+            # at least one file's lists are invalid, so it is read, and its bytes match the rest of the note
             list | swapped | ids | far | long | level) [ "$has_read" -gt 1500000 ] || fail "$how: $has_read bytes were read" ;;
-            # the others are no note, or not one of what is there
+            # the others are no valid note, or not one of this directory
             *)
                 [ "$has_read" -gt 12000000 ] || fail "$how: $has_read bytes were read"
                 says_log " verified"
@@ -565,7 +565,7 @@ EOF
                 ;;
         esac
         same_tree v out
-        # and before an update, which takes chunks and whole files from there
+        # and before an update, which copies chunks and whole files from there
         python3 -S lie.py "$top" $how || fail "no lie: $how"
         printf %s $how | dd of=v/b/f6 bs=1 seek=900000 conv=notrunc status=none
         cp -p v/a/f2 swap
@@ -593,13 +593,13 @@ a_killed_pull_goes_on_where_it_was() {
         sleep "$after"
         kill -9 $! 2>/dev/null
         wait $! 2>/dev/null
-        [ -e out ] && break # it was faster
+        [ -e out ] && break # it was too fast
         [ -e .out.dxup-sync/objects ] && kept=$(stat -c %s .out.dxup-sync/objects)
     done
     expect 0 "$dxup" pull "$address" t out --report
     same_tree v out
     [ -e .out.dxup-sync ] && fail "what was fetched was left behind"
-    # what was committed is not sent again; the last MiB and a half may not have been
+    # committed data is not sent again; the last 1.5 MiB may not have been committed
     [ "$(get outcome)" = unchanged ] || [ "$(get wire)" -le $((10100000 - kept + 1600000)) ] || fail "kept $kept: $out"
     [ "$(get outcome)" = unchanged ] || [ $kept -lt 1600000 ] || [ "$(get kept)" -ge $((kept - 1600000)) ] || fail "not what was left, $kept: $out"
 
@@ -612,7 +612,7 @@ a_killed_pull_of_a_file_goes_on_where_it_was() {
     start_server store
     local kept=0 round
     for round in 1 2 3 4 5 6 7 8; do
-        cmp -s f file && break # it was faster
+        cmp -s f file && break # it was too fast
         "$dxup" pull "$address" f file --force >/dev/null 2>&1 </dev/null &
         moment 150
         kill -9 $! 2>/dev/null
@@ -623,7 +623,7 @@ a_killed_pull_of_a_file_goes_on_where_it_was() {
     expect 0 "$dxup" pull "$address" f file --force --report
     cmp f file || fail "the file differs"
     [ -z "$(find . -maxdepth 1 -name '*dxup-*')" ] || fail "something was left behind"
-    # what was committed is not sent again; the last MiB and a half may not have been
+    # committed data is not sent again; the last 1.5 MiB may not have been committed
     [ "$(get outcome)" = unchanged ] || [ "$(get wire)" -le $((24200000 - kept + 1600000)) ] || fail "kept $kept: $out"
 }
 a_killed_update_leaves_old_or_new() {
@@ -650,7 +650,7 @@ a_killed_update_leaves_old_or_new() {
     done
     [ -z "$(find . -maxdepth 1 -name '*dxup-*' ! -name '*dxup-seen')" ] || fail "something was left behind"
 }
-a_killed_server_is_waited_for() { # and the pull goes on with the one that comes in its place
+a_killed_server_is_waited_for() { # and the pull continues with the server that replaces it
     mkdir v
     for i in $(seq 60); do bytes 250000 >"v/f$i"; done
     publish
@@ -667,17 +667,17 @@ a_killed_server_is_waited_for() { # and the pull goes on with the one that comes
     case $status in
         0) same_tree v out ;;
         3) [ ! -e out ] || fail "half a directory"
-            stop_server # if it is there: the system may not have given the port back yet
+            stop_server # if it is there: the system may not have released the port yet
             start_server store
             expect 0 "$dxup" pull "$address" t out
             same_tree v out ;;
         *) fail "status $status: $(cat said)" ;;
     esac
 }
-has_fetched() { # BYTES      out's objects, so far
+has_fetched() { # BYTES      at least this much is in out's staging directory
     [ "$(stat -c %s .out.dxup-sync/objects 2>/dev/null || echo 0)" -ge "$1" ]
 }
-a_server_that_ends_is_left() { # what it has begun it answers; the rest comes from the one in its place, or with the next pull
+a_server_that_ends_is_left() { # requests in progress are answered; the rest comes from its replacement, or with the next pull
     mkdir v
     for i in $(seq 100); do bytes 250000 >"v/f$i"; done
     publish
@@ -699,7 +699,7 @@ a_server_that_ends_is_left() { # what it has begun it answers; the rest comes fr
         done
         another=
         if [ $in_place = yes ]; then
-            for i in $(seq 200); do # the listeners of the one that ends are closed soon
+            for i in $(seq 200); do # the listeners of the ending server are closed soon
                 "$dxup" serve store --listen "$address" >another.log 2>&1 </dev/null &
                 another=$!
                 until grep -q "^listening on" another.log; do sleep 0.02; kill -0 $another 2>/dev/null || break; done
@@ -714,7 +714,7 @@ a_server_that_ends_is_left() { # what it has begun it answers; the rest comes fr
         server=
         if [ $in_place = yes ]; then
             [ $status = 0 ] || fail "status $status: $(cat said)"
-        elif [ $status != 0 ]; then # it may have had all
+        elif [ $status != 0 ]; then # it may have received everything
             [ $status = 3 ] || fail "status $status: $(cat said)"
             [ ! -e out ] || fail "half a directory"
             grep -q "the next pull resumes" said || fail "$(cat said)"
@@ -747,8 +747,8 @@ a_full_disk_leaves_the_old_tree() {
     umount "$work/mnt1"
 }
 
-# >>what stands beside the destination
-another_pull_is_at_work() { # it has locked its staging directory: neither that nor what it fetched is touched
+# >>next to the destination
+another_pull_is_at_work() { # it has locked its staging directory: neither that nor its data is touched
     sources v 20
     publish
     start_server store
@@ -794,7 +794,7 @@ pulls_at_once_bring_one_or_the_other() { # some are refused, none is mixed
     done
     [ -z "$(find . -maxdepth 1 -name '*dxup-*' ! -name '*dxup-seen')" ] || fail "something was left behind"
 }
-what_was_left_is_damaged() { # then everything is fetched anew, at once
+what_was_left_is_damaged() { # then everything is fetched again, at once
     sources v 100
     bytes 1000000 >v/random
     publish
@@ -876,7 +876,7 @@ a_server_that_lies() { # in every way of dxup_evil_sync, at several answers
         rm -rf out .out.dxup .out.dxup-sync
     done
 }
-connections_that_end() { # of many at once each ends after some answers, in one way of several: the others go on, and it is opened again
+connections_that_end() { # of many parallel ones, each ends after some answers, in one of several ways: the others continue, and it is reopened
     local number count try
     sources v 300
     bytes 6000000 >v/random
@@ -884,7 +884,7 @@ connections_that_end() { # of many at once each ends after some answers, in one 
     for number in $(seq "${ENDS:-6}"); do
         count=$((16 - number * 5 % 16))
         start_evil "$number" ends
-        for try in 1 2 3 4 5 6; do # after three in a row that brought nothing a pull ends, and the next one goes on
+        for try in 1 2 3 4 5 6; do # after three in a row without data a pull ends, and the next one resumes
             timeout 60 "$dxup" pull "$address" t out --connections "$count" >said 2>&1 </dev/null && break
             grep -q "the connection was lost; the next pull resumes here" said && continue
             fail "number $number, $count connections: $(cat said)"
@@ -895,7 +895,7 @@ connections_that_end() { # of many at once each ends after some answers, in one 
         rm -rf out .out.dxup*
     done
 }
-a_snapshot_larger_than_it_may_be() { # refused before anything is made, by pull and by checkout; watch: no directory beside DEST
+a_snapshot_larger_than_it_may_be() { # refused before anything is created, by pull and by checkout; watch: no directory next to DEST
     local case
     for case in bomb bomb-lies large; do "$craft" store $case $case; done
     sources v 60

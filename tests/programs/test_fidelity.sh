@@ -1,6 +1,6 @@
 #!/bin/bash
-# What dxup keeps of a directory besides content: times, mode bits, owners, hard links, holes, attributes, access control
-# lists, fifos and devices. rsync and bsdtar compare where they are installed, find and python3 everywhere.
+# The metadata that dxup keeps of a directory: times, mode bits, owners, hard links, holes, attributes, access control lists, fifos
+# and devices. rsync and bsdtar compare if they are installed, find and python3 everywhere.
 # usage: test_fidelity.sh [FILTER...]      runs the cases whose name contains one of the filters
 #        DXUP=path                         tests that program instead of build/dxup
 set -u
@@ -9,7 +9,7 @@ craft=$PWD/build/dxup_craft
 . tests/programs/kit.sh
 root=; [ "$(id -u)" = 0 ] && root=yes
 
-make_rich() { # DIR      all that a user can have in a directory
+make_rich() { # DIR      everything a user can have in a directory
     mkdir -p "$1/sub/deep" "$1/sticky" "$1/closed"
     bytes 300000 >"$1/big"
     echo hi >"$1/small"
@@ -49,7 +49,7 @@ for i, path in enumerate(("big", "image", "pipe", "link", "sub/deep", "sub", "cl
     os.utime(path, ns=(10**18, 10**18 + i * 1001 - (2 * 10**18 if path == "sub" else 0)), follow_symlinks=False)
 END
 }
-make_rich_as_root() { # DIR      and what only root can
+make_rich_as_root() { # DIR      and what needs root
     make_rich "$1"
     mknod "$1/null" c 1 3
     mknod "$1/sub/block" b 7 200
@@ -72,7 +72,7 @@ for path, name, value in (("hole", "security.capability", bytes.fromhex("0100000
 os.utime("sub", ns=(0, -12345678901))
 END
 }
-# All that python3 sees: type, mode, owner, time, size, blocks, links, device, attributes, target, content.
+# Everything python3 can see: type, mode, owner, time, size, blocks, links, device, attributes, target, content.
 everything() { # DIR WITHOUT...
     python3 - "$@" <<'END'
 import hashlib, os, stat, sys
@@ -145,7 +145,7 @@ a_directory_with_everything_as_root() {
     expect 0 "$dxup" verify store
     expect 0 "$dxup" checkout store t again
     same_everything in again
-    # each of these is another version, and comes back, too: so the comparisons see it
+    # each of these makes another version, and is restored, too: so the comparisons detect it
     for change in "chmod 755 in/small" "touch -d 1999-01-01 in/big" "chown 9 in/small" "chmod 700 in/sticky" "rm in/zbig" "chown -h 0:0 in/link" \
         "cp --sparse=never in/hole in/new" "mknod in/other c 1 5" "touch in"; do
         sleep 0.01
@@ -257,7 +257,7 @@ a_pulled_directory_has_everything() { # with --owner, from a server that is trus
     expect 0 "$dxup" pull "$address" t out --owner --report
     [ "$(get outcome)" = unchanged ] && [ "$(get wire)" -lt 400 ] || fail "$out"
     for change in "touch -d 1999-01-01 in/big" "chmod 700 in/sticky" "chown 9 in/small" "touch in/sub/deep"; do
-        $change # the content is the same: what is there gets the rest
+        $change # the content is the same: existing files get the rest
         expect 0 "$dxup" publish store t in
         expect 0 "$dxup" pull "$address" t out --owner --report
         [ "$(get wire)" -lt 3000 ] || fail "$out"
@@ -272,7 +272,7 @@ a_pulled_directory_has_everything() { # with --owner, from a server that is trus
     start_proxy streams # and from a server of an earlier release, in ranges
     expect 0 "$dxup" pull "$address" t apart --owner --connections 4
     same_everything in apart
-    [ "$(ls -A | grep -c dxup)" = 4 ] || fail "$(ls -A)" # two records, a note; the one in ranges has its details apart
+    [ "$(ls -A | grep -c dxup)" = 4 ] || fail "$(ls -A)" # two records, a note; the one in ranges has its details separately
 }
 odd_names() { # DIR
     python3 - "$1" <<'END'
@@ -330,7 +330,7 @@ a_round_trip_as_rsync_sees_it() { # as root, and as a user
     odd_names mine
     [ -z "$root" ] || chown -hR 65534:65534 mine
     chmod 4755 mine/small
-    chmod 2750 mine/sub # chown has taken them away
+    chmod 2750 mine/sub # chown has removed them
     round_trip as_user mine --owner
 }
 rights_in() { # DIR      attributes that only root can give
@@ -338,13 +338,13 @@ rights_in() { # DIR      attributes that only root can give
 files = {os.lstat(p).st_ino: p for d, ds, fs in os.walk(sys.argv[1]) for p in [os.path.join(d, f) for f in ds + fs]}
 print(sum(n.startswith(("security.capability", "trusted.")) for p in files.values() for n in os.listxattr(p, follow_symlinks=False)))' "$1"
 }
-what_a_server_may_do() { # without --owner: nobody's rights come from it
+what_a_server_may_do() { # without --owner, nobody's rights come from it
     [ "$root" ] || { skip "not root"; return; }
     make_rich_as_root in
     expect 0 "$dxup" publish store t in
     start_server store
     expect 0 "$dxup" pull "$address" t out
-    # One line says what is not there, and of what it was not said that it was verified.
+    # One line says what is missing, and which parts were not verified.
     [ "$(echo "$out" | grep -c '^dxup: ')" = 1 ] || fail "not one warning: $out"
     left=$(echo "$out" | grep '^dxup: out: left out: ')
     files() { find in \( "$@" \) -printf '%i\n' | sort -u | wc -l; }
@@ -381,7 +381,7 @@ what_a_server_may_do() { # without --owner: nobody's rights come from it
     says "null: a device"
     says "small: setuid"
 }
-details_that_nobody_publishes() { # a server that serves what dxup_craft made: the tree is as before, or all of it is right
+details_that_nobody_publishes() { # a server that serves what dxup_craft made: the tree is as before, or entirely right
     local case
     mkdir outside
     echo mine >outside/secret
@@ -441,7 +441,7 @@ END
     expect 0 "$dxup" pull "$address" t pulled
     same_everything b pulled
 }
-very_many_holes_and_attributes() { # as objects; what even those cannot hold is said
+very_many_holes_and_attributes() { # as objects; anything beyond even those is reported
     mkdir in
     python3 - <<'END'
 import os

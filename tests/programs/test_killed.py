@@ -11,7 +11,7 @@ dxup = os.path.join(top, os.environ.get("DXUP", "build/dxup"))
 KILLS = int(os.environ.get("DX_KILLS", "20"))
 SEED = os.environ.get("DX_TEST_SEED", "1")
 AT_ONCE = 6
-# Committed every MiB. What was on its way is lost: two requests a connection, as the client writes them into its store.
+# Committed every MiB. Data in flight is lost: two requests per connection, as the client writes them into its store.
 UNCOMMITTED_MAX = (1 << 20) + (2 << 20)
 BLOCK = 65536
 MAY_STAY = re.compile(r"\.out\.dxup(-seen)?$")
@@ -29,14 +29,14 @@ def ok(*command):
 
 
 def content_of(path):
-    """A hash of the blocks that are not zeros, whether the others are holes or not."""
+    """A hash of the nonzero blocks, whether the others are holes or not."""
     said = hashlib.blake2b()
     with open(path, "rb") as f:
         end, at = os.fstat(f.fileno()).st_size, 0
         while at < end:
             try:
                 data = os.lseek(f.fileno(), at, os.SEEK_DATA)
-            except OSError:  # there is none behind
+            except OSError:  # there is none after it
                 break
             at, hole = data // BLOCK * BLOCK, os.lseek(f.fileno(), data, os.SEEK_HOLE)
             while at < hole:
@@ -48,7 +48,8 @@ def content_of(path):
 
 
 def picture(path):
-    """All that a version has: of each name its kind, bits, content, link and the first name of the same file; None: nothing is there."""
+    """Everything a version contains: per name its kind, bits, content, link and the first name of the same file; None:
+    nothing exists."""
     if not os.path.lexists(path):
         return None
     seen, names = {}, [path]
@@ -160,12 +161,12 @@ class Server:
 
 class Kill(collections.namedtuple("Kill", "kind have connections patches who part stays rate", defaults=[0])):
     def options(self):
-        """patches: the server makes one of the whole; else the update comes as objects, too."""
+        """patches: the server makes one of the whole; else the update is sent as objects, too."""
         return ["--patch-max", str(64 << 20 if self.patches else 1000)]
 
 
 class Case:
-    """Two versions in a store, and a copy of the old one, with the record that a pull left beside it."""
+    """Two versions in a store, and a copy of the old one, with the record that a pull left next to it."""
 
     def __init__(self, kind):
         dice = random.Random("%s %s" % (SEED, kind))
@@ -217,7 +218,7 @@ def store_size(place):
 
 
 def whole(case, k, server, place, full):
-    """The next pull: None, or what is wrong."""
+    """The next pull: None, or the error."""
     there = store_size(place)
     done = run(*case.pull(server.address, place, k))
     if done.returncode:
@@ -227,8 +228,8 @@ def whole(case, k, server, place, full):
     kept, wire = value(done.stdout, "kept"), value(done.stdout, "wire")
     if kept + UNCOMMITTED_MAX * k.connections < there:
         return "the next pull kept %d of %d bytes" % (kept, there)
-    # Beside what is kept stands how it is packed, and what an earlier one asked for is asked for again in other company. What
-    # travels as a delta of another object is kept whole: 3.1 MB of these 2.5.
+    # Kept data includes how it is packed, and objects requested before are requested again along with others. An object sent
+    # as a delta is kept whole: 3.1 MB here for 2.5 MB sent.
     if full and wire + kept > full * 1.05 + kept * 0.3 + 200000:
         return "the next pull kept %d bytes and fetched %d, all is %d" % (kept, wire, full)
     left = [n for n in os.listdir(place) if n != "out" and not MAY_STAY.match(n)]
@@ -236,7 +237,7 @@ def whole(case, k, server, place, full):
 
 
 def kill_once(case, k, serial, dice):
-    """(landed, None or what is wrong)"""
+    """(landed, None or the error)"""
     place = "%s/%d" % (case.kind, serial)
     before = case.begin(place, k.have)
     server = Server(case.store, "127.0.0.1:0", *k.options())
@@ -250,7 +251,7 @@ def kill_once(case, k, serial, dice):
             client.kill()
         else:
             server.kill()
-            if not k.stays:  # it is back at once, and the same pull goes on
+            if not k.stays:  # it returns at once, and the same pull continues
                 server = Server(case.store, server.address, *k.options())
         said = client.communicate(timeout=120)[1]
         now = picture(place + "/out")
@@ -273,7 +274,7 @@ def kill_once(case, k, serial, dice):
 
 
 def measure(case):
-    """How long a pull takes, and how many bytes, for each way of it."""
+    """How long each kind of pull takes, and how many bytes."""
     ways = [("nothing", False), ("old", False)] + ([("old", True), ("stranger", False)] if case.kind != "tree" else [])
     for have, patches in ways:
         k = Kill(case.kind, have, 1, patches, "", 0, False)

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""A writer that acts between any two system calls of a pull, a checkout or a restore (tests/programs/meddler.c): what it writes is
-never lost while the program ends with 0. It is in the destination, or in the directory that the program names with status 6. The
-same after a kill before any call, a writer after that, and the next run.
+"""A writer that acts between any two system calls of a pull, a checkout or a restore (tests/programs/meddler.c): its writes
+are never lost if the program ends with 0. They are in the destination, or in the directory that the program names with status
+6. The same after a kill before any call, a writer after that, and the next run.
 
-usage: test_meddled.py [FILTER...]      before each call, with DX_EVERY=1, else before some: DX_TEST_RUNS (20) of each case. What the
-                                        writer does is drawn with DX_TEST_SEED
+usage: test_meddled.py [FILTER...]      before each call, with DX_EVERY=1, else before some: DX_TEST_RUNS (20) of each case. The
+                                        writer's action is drawn with DX_TEST_SEED
        DXUP=path DXKEEP=path"""
 import concurrent.futures, os, random, re, shutil, subprocess, sys, tempfile, time
 
@@ -71,7 +71,7 @@ class Case:
         self.name, self.command, self.serial = name, command, 0
         self.ready = []
         self.notes = False  # is it a pull of a directory, which leaves a note?
-        # a file, or with --force, is replaced as it is when the command looks
+        # a file, or with --force, is replaced as is when the command looks
         self.begin = "make" if name == "file" or "--force" in command("") else "look"
 
     def fresh(self, count, waits=True):
@@ -84,7 +84,7 @@ class Case:
             time.sleep(2.1)
 
     def run(self, action, n, keep=False):
-        """The place, the status, what was said, calls, whether the writer has acted."""
+        """The place, the status, the output, calls, whether the writer has acted."""
         if not self.ready:
             self.fresh(1, False)
         place = self.ready.pop()
@@ -96,7 +96,7 @@ class Case:
 
 
 def verdict(dest, status, said, acted):
-    """None, or what is wrong."""
+    """None, or the error."""
     if status not in (0, 6):
         return "status %d: %s" % (status, said)
     if status == 0 and any(".dxup-kept" in n for n in os.listdir(os.path.dirname(dest))):
@@ -110,8 +110,8 @@ def verdict(dest, status, said, acted):
 
 
 def hidden(case, dest):
-    """What the writer wrote is in the destination, which is no version then: the next pull has to see it, whatever the note of the
-    last one says. None, or what is wrong."""
+    """The writer's data is in the destination, which then equals no version: the next pull must detect it, whatever the last
+    one's note says. None, or the error."""
     if not case.notes or not has_mark(dest):
         return None
     again = subprocess.run(case.command(dest), stdin=subprocess.DEVNULL, timeout=60, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -152,12 +152,12 @@ def meddled(case, actions, dice):
 
 
 def kill_once(case, n):
-    """None, or what is wrong."""
+    """None, or the error."""
     place, dest, status, said, calls, acted = case.run("kill", n)
     part = os.path.join(place, ".out.dxup-part")
     # Is it the old directory? The inode is that of the template's copy.
     old = os.path.isdir(part) and os.stat(part).st_ino == INODES.get(place)
-    old = old and (os.listdir(part) or os.path.exists(os.path.join(place, ".out.dxup-old")))  # or its number was used again
+    old = old and (os.listdir(part) or os.path.exists(os.path.join(place, ".out.dxup-old")))  # or its number was reused
     made = old and n % 2 == 0
     if made:
         write(os.path.join(part, "new"), "WRITER\n")
@@ -176,7 +176,7 @@ def kill_once(case, n):
 
 
 def killed(case, dice):
-    """Killed before any call; then somebody writes into whatever of the old directory is there; then the next run."""
+    """Killed before any call; then a writer changes whatever remains of the old directory; then the next run."""
     place, dest, status, said, calls, acted = case.run("none", 0)
     shutil.rmtree(place)
     todo, total, bad = drawn(dice, calls), 0, []
@@ -227,7 +227,7 @@ def pull_of(address):
 
 
 def with_notes(name, part):
-    """Each destination was pulled itself, so its note is of what is there, and nothing is read."""
+    """Each destination was pulled itself, so its note describes its content, and nothing is read."""
     make_versions(part)
     address = serve()
     case = Case(name, pull_of(address))

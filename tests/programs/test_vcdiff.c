@@ -1,4 +1,4 @@
-/* Tests of programs/dxpatch/vcdiff.c: RFC 3284 written and read. */
+/* Tests of programs/dxpatch/vcdiff.c: writing and reading RFC 3284. */
 #include "../../programs/dxpatch/vcdiff.c"
 #define DX_TEST_MAIN
 #include "../dx_test.h"
@@ -18,7 +18,7 @@ static size_t draw(dx_choices *c, size_t *base_size)
         size_t room = (what == 1 ? used : n) - from;
         if (what < 2 && !room) continue;
         if (what == 0 && size > room) size = room;
-        for (size_t i = 0; i < size; i++) /* a repeat may overlap what it makes */
+        for (size_t i = 0; i < size; i++) /* a repeat may overlap its own output */
             target[used + i] = what == 0 ? base[from + i] : what == 1 ? target[from + i] : (uint8_t)dx_test_random(&state);
         used += size;
     }
@@ -48,7 +48,7 @@ DX_PROPERTY(st_8_round_trip, 600)
     free(patch);
 }
 
-/* Whatever the bytes are, they are refused or give some target; every window of ours has a checksum. */
+/* Any bytes are refused or give some target; every window we write has a checksum. */
 DX_PROPERTY(st_8_damage_is_refused_or_harmless, 3000)
 {
     size_t base_size, target_size = draw(c, &base_size), size, got;
@@ -87,7 +87,7 @@ DX_TEST(st_8_truncation_and_single_bits)
     uint8_t *patch = make(3000, 2500, &size);
     for (size_t cut = 0; cut < size; cut++) {
         int error = vcdiff_decode(base, 3000, patch, cut, MOST, &out, &got);
-        DX_CHECK(error || (cut == 5 && got == 0)); /* a header alone makes nothing, and says so */
+        DX_CHECK(error || (cut == 5 && got == 0)); /* a header alone makes nothing, without an error */
         free(out);
     }
     for (size_t bit = 0; bit < 8 * size; bit++) {
@@ -103,7 +103,7 @@ DX_TEST(st_8_truncation_and_single_bits)
     free(patch);
 }
 
-/* The example of RFC 3284, section 3: COPY 4 from 0; ADD "wxyz"; COPY 4 from 4; COPY 12 from 24 which overlaps
+/* The example of RFC 3284, section 3: COPY 4 from 0; ADD "wxyz"; COPY 4 from 4; COPY 12 from 24, which overlaps
    itself; RUN 4 "z". */
 DX_TEST(st_8_the_example_of_the_rfc)
 {
@@ -139,8 +139,8 @@ DX_TEST(st_8_what_is_not_known_is_refused_by_name)
     }
 }
 
-/* A real patch with changes, and windows of chosen bytes: refused, or the target has the size that the windows say,
-   which was held against the limit before anything was allocated. A target of tests/fuzz.sh. */
+/* A modified real patch, and windows of arbitrary bytes: refused, or the target has the size that the windows
+   state, which was checked against the limit before any allocation. A target of tests/fuzz.sh. */
 DX_PROPERTY(fuzz_vcdiff, 1000)
 {
     static uint8_t patch[2048];
@@ -150,7 +150,7 @@ DX_PROPERTY(fuzz_vcdiff, 1000)
     memset(base, 'b', base_size);
     for (size_t i = 0; i < base_size; i += 1 + (size_t)dx_choose(c, 63)) base[i] = (uint8_t)i;
     memcpy(patch, "\xd6\xc3\xc4\0\0", 5);
-    if (dx_choose(c, 7) == 0) { /* of one window of ours; making one clears 4 MiB */
+    if (dx_choose(c, 7) == 0) { /* one window of ours; making one clears 4 MiB */
         size_t target_size = (size_t)dx_choose(c, 255);
         for (size_t i = 0; i < target_size; i++) target[i] = base_size && i % 32 ? base[i % base_size] : (uint8_t)dx_choose(c, 255);
         uint8_t *made = make(base_size, target_size, &size);
@@ -169,7 +169,7 @@ DX_PROPERTY(fuzz_vcdiff, 1000)
     else if (info.target_size > most) DX_CHECK_EQ(error, VCDIFF_ETOOBIG);
     else if (!error) DX_CHECK_EQ(got, info.target_size);
     DX_CHECK(!error || (!out && !got));
-    if (!error) { /* the same again, with no more room than it takes */
+    if (!error) { /* again, with exactly the room it needs */
         uint8_t *again;
         DX_CHECK_EQ(vcdiff_decode(from, base_size, copy, size, got, &again, &most), 0);
         DX_CHECK_EQ(most, got);

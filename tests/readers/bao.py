@@ -49,7 +49,8 @@ def parent_value(left, right, root):
 
 
 def left_size(size):
-    """Bytes of the left subtree: the largest power of two of chunks that leaves at least a byte to the right."""
+    """Bytes of the left subtree: the largest power of two of chunks that leaves at least a
+    byte to the right."""
     left = 1024
     while left * 2 < size:
         left *= 2

@@ -9,7 +9,8 @@ EFFORTS = {  # good, lazy, nice, chain
 ORDER = (16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15)
 
 class Range:
-    """The range coder. A set of probabilities is a dictionary, in which one that was never used is missing."""
+    """The range coder. A set of probabilities is a dictionary without the ones
+    never used."""
     def __init__(self, data):
         self.data, self.at, self.range, self.code = data, 0, (1 << 32) - 1, 0
         for _ in range(5):
@@ -167,11 +168,12 @@ class Table:
         self.last[h] = at
         return at - p if p is not None and at - p <= WINDOW and self.data[p:p + 4] == four else 0
     def matches(self, at, end):
-        """The matches of a block, one by one: the next one is looked for when it is asked for."""
+        """The matches of a block, generated one by one: each search runs on
+        demand."""
         last = end - 15
         while end - at >= 17 or at > self.begin:
             distance, skip = 0, 32
-            if at > self.begin: # behind a match
+            if at > self.begin: # after a match
                 if at >= last:
                     return
                 self.swap(at - 1)
@@ -273,7 +275,8 @@ def lengths_of(weights, longest):
     return [bits.get(i, 0) for i in range(n)]
 
 def piece(value, split):
-    """Code, extra bits and how many of them, for what is left of a length or a distance above its least."""
+    """Code, extra bits and their number, for the rest of a length or distance
+    above its minimum."""
     top = max(value.bit_length() - 1, 0)
     if value < 2 << split:
         return value, 0, 0
@@ -414,7 +417,7 @@ class Stream:
                 count = self.coder.number(self.set("count number"), stored)
             self.counts[stored] = count
         self.finder.block(self.at, count if stored else None)
-        self.out.put(last | kind << 1, 3) # the header; what it needs of the tokens follows them
+        self.out.put(last | kind << 1, 3) # the header; the token counts that it needs follow
         if stored:
             self.out.pad(self.guess("padding", 7, 0))
             assert count <= 65535 and count <= len(self.data) - self.at, "stored bytes"
@@ -448,7 +451,7 @@ class Stream:
         return bytes(self.out.out)
 
 def pack(way, content, correction):
-    """way: kind 5, effort, bits of the hash, what is hashed, 0."""
+    """way: kind 5, effort, bits of the hash, hashed bytes, 0."""
     return Stream(way, content, correction).run()
 
 def vectors():

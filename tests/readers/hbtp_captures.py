@@ -43,7 +43,7 @@ def packet(forth, flags, mine, theirs, data=b""):
 
 
 def pcap(frames, size):
-    """The frames as segments of at most `size` bytes; what goes in one direction is joined."""
+    """The frames as segments of at most `size` bytes; consecutive ones in one direction are joined."""
     SYN, ACK, PSH = 2, 16, 8
     packets = [packet(True, SYN, 1000, 0), packet(False, SYN | ACK, 2000, 1001), packet(True, ACK, 1001, 2001)]
     at = {">": 1001, "<": 2001}

@@ -6,7 +6,7 @@ import net from "node:net";
 import {connect, HbtpError, serveSocket, Session} from "../../examples/clients/dx_hbtp.mjs";
 
 const [vectorsFile, peerProgram, seed, operations, filter = ""] = process.argv.slice(2);
-const WAIT = 20000; // long enough for a slow machine; nothing waits so long where all is well
+const WAIT = 20000; // long enough for a slow machine; nothing waits that long when all is well
 const [M_ECHO, M_FAIL, M_SLOW, M_PUBLISH, M_DRAIN, M_CUT, M_RAW, M_CANCELS, M_APPEND, M_RESTART] = [1, 2, 3, 5, 6, 7, 8, 9, 10, 11];
 const [S_ECHO, S_SOURCE, S_SINK, S_FAIL, S_CANCEL] = [1, 2, 3, 4, 5];
 const hexBytes = (words) => Buffer.concat(words.map((word) => {
@@ -31,7 +31,7 @@ function withoutTexts(data) {
 
 class Program {
   constructor(words, piece) {
-    this.piece = piece; // bytes come in pieces of this size
+    this.piece = piece; // input comes in pieces of this size
     const value = (name, usual) => Number(words.find((word) => word.startsWith(`${name}=`))?.split("=")[1] ?? usual);
     this.out = [];
     this.ended = [];
@@ -157,7 +157,7 @@ async function states(client) {
   await c.unsubscribe(42);
   check(await statusOf(c.unsubscribe(42)) === 404, "not subscribed any more");
 }
-/** A subscription goes on where it was on another connection; what was forgotten comes as a whole. */
+/** A subscription resumes on another connection; states whose changes were dropped are sent whole. */
 async function versions(client) {
   const heard = [], epoch = 0xfedcba9876543210n, other = await client({hello: false});
   let text = "";
@@ -305,4 +305,4 @@ for (const vector of vectors) {
 for (const test of [calls, streams, states, drains, atItsWorst, anything]) await run(test.name, () => withPeer(test));
 await run("versions", () => withPeer(versions, "publish"));
 await run("server", server);
-process.exit(0); // whatever a test has left behind
+process.exit(0); // whatever a test left open

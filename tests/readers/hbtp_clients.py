@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""The clients of examples/clients/ keep to docs/formats/hbtp.md: the vectors of tests/vectors/hbtp.txt, with their sessions,
-and both ways with the C side over real sockets (tests/readers/hbtp_peer.c). This tests the one in Python and starts
-hbtp_clients.mjs for the one in JavaScript.
-usage: hbtp_clients.py [FILTER]      the last line counts; DX_TEST_SEED=n: other chances; DX_TEST_RUNS=n: so many times as many"""
+"""The clients of examples/clients/ conform to docs/formats/hbtp.md: the vectors of tests/vectors/hbtp.txt, with
+their sessions, and both directions with the C side over real sockets (tests/readers/hbtp_peer.c). This tests the
+Python client and starts hbtp_clients.mjs for the JavaScript one.
+usage: hbtp_clients.py [FILTER]      the last line counts; DX_TEST_SEED=n: other choices; DX_TEST_RUNS=n multiplies their number"""
 import logging, os, random, re, shutil, socket, struct, subprocess, sys, threading, time
 
 TOP = os.path.abspath(os.path.join(os.path.dirname(__file__), "../.."))
@@ -40,10 +40,10 @@ def without_texts(data):
 
 
 class Program:
-    """What the head of the vectors says, on a session without a connection."""
+    """As the header of the vectors defines it, on a session without a connection."""
 
     def __init__(self, words, piece):
-        self.piece = piece  # bytes come in pieces of this size
+        self.piece = piece  # input comes in pieces of this size
         values = dict(payload=1000, requests=2, streams=2, credit=100, window=500, needs=0)
         values.update((name, int(value)) for name, value in (word.split("=") for word in words if "=" in word))
         self.session = s = dx_hbtp.Session(
@@ -112,7 +112,7 @@ class Program:
                 raise
 
     def look(self):
-        """Which requests and streams of ours have ended since."""
+        """Which of our requests and streams have ended since."""
         for number, asked in list(self.asked.items()):
             if asked.done:
                 self.ended.append((number, (asked.error.status or -1) if asked.error else 0))
@@ -123,7 +123,7 @@ class Program:
                 del self.ours[number]
 
     def step(self, word, rest):
-        """None, or what is wrong."""
+        """None, or the error."""
         if word == "in":
             data = hex_bytes(rest)
             for at in range(0, len(data), self.piece):
@@ -154,7 +154,7 @@ def run_vector(steps, piece):
 
 
 class Died(logging.Handler):
-    """A thread of the client that has ended by an exception: a failure, whatever else was right."""
+    """A client thread that ended with an exception: a failure, even if all else was right."""
 
     def __init__(self):
         super().__init__(logging.ERROR)
@@ -180,7 +180,7 @@ def case(name, run, *arguments):
 
 
 # ---- the C side over real sockets
-WAIT = 20.0  # long enough for a slow machine; nothing waits so long where all is well
+WAIT = 20.0  # long enough for a slow machine; nothing waits that long when all is well
 M_ECHO, M_FAIL, M_SLOW, M_PUBLISH, M_DRAIN, M_CUT, M_RAW, M_CANCELS, M_APPEND, M_RESTART = 1, 2, 3, 5, 6, 7, 8, 9, 10, 11
 S_ECHO, S_SOURCE, S_SINK, S_FAIL, S_CANCEL = 1, 2, 3, 4, 5
 
@@ -215,7 +215,7 @@ class Peer:
 
 
 def status_of(function, *arguments, **options):
-    """What it raises as a number: the status, -1 for a time that is over, None for nothing."""
+    """Its exception as a number: the status, -1 for a timeout, None for none."""
     try:
         function(*arguments, **options)
     except dx_hbtp.HbtpError as error:
@@ -297,7 +297,7 @@ def states():
 
 
 def versions():
-    """A subscription goes on where it was on another connection; what was forgotten comes as a whole."""
+    """A subscription resumes on another connection; states whose changes were dropped are sent whole."""
     heard, text = [], bytearray()
 
     def changed(whole, data):
@@ -386,7 +386,8 @@ def drains():
 
 
 def at_its_worst():
-    """It cuts, floods, and sends nonsense and half frames, a hundred times: everything that waits ends, no thread dies of it."""
+    """It cuts, floods, and sends nonsense and half frames, a hundred times: every waiting call ends, and no thread
+    dies."""
     chance = random.Random(SEED)
     with Peer() as peer:
         for _ in range(100):
@@ -402,7 +403,7 @@ def at_its_worst():
                     nonsense = b"".join(struct.pack("<BBHI", chance.choice((0, 1, 3, 4, 0x10, 0x11, 0x12, 0x30, 0x31, 0x32, 0x33, 0x34,
                                         0x35, 0x36, 0x51, 0xff, 0x77)), chance.randrange(256) & 0xef, chance.randrange(6), size) +
                                         chance.randbytes(size) for size in (chance.randrange(12) for _ in range(100)))
-                if kind == 2:  # a flood of what nobody asked for
+                if kind == 2:  # a flood of unrequested frames
                     nonsense = struct.pack("<BBHI", 0x31, 0, 7, 4) * 500
                 status_of(client.call, M_RAW, nonsense, timeout=0.05)  # as it comes: any status, or none in time
             assert len(client.input) < 1 << 20 and len(client.out) < 1 << 20 and len(client.callbacks) < 1000
@@ -437,8 +438,8 @@ def server():
 
 
 def any_frames():
-    """Frames put together at random: what is written does not depend on how they were split, every request ends once, what is
-    answered was asked, and nothing raises."""
+    """Frames composed at random: the output does not depend on how they were split, every request ends once, every
+    answer matches a request, and nothing raises."""
     opcodes = (0, 1, 2, 3, 4, 0x10, 0x11, 0x12, 0x30, 0x31, 0x32, 0x33, 0x34, 0x35, 0x36, 0x51, 0x77, 0xff)
     for number in range(OPERATIONS // 2):
         settings = random.Random(SEED * 1000003 + number).choice((["accepts"], ["accepts", "greeted"], ["greeted"], []))
@@ -466,7 +467,7 @@ def any_frames():
 
 
 def time_passes():
-    """Silence, a frame that does not become whole, a Hello without an answer: 408. A peer that does not read is held."""
+    """Silence, a frame that is not completed, a Hello without an answer: 408. A peer that does not read is held."""
     for prepare, seconds in ((lambda s: None, 61), (lambda s: s.feed(b"\x30\x04"), 61), (lambda s: s.hello(30), 31)):
         session = dx_hbtp.Session()
         prepare(session)
@@ -490,7 +491,7 @@ def time_passes():
 
 
 def pump(stream, data, chance, found):
-    """All of data through an echo, in pieces; what comes back."""
+    """All of data through an echo, in pieces; returns the echo."""
     at = 0
     while at < len(data):
         size = chance.randrange(1, 5000)
@@ -505,7 +506,8 @@ def pump(stream, data, chance, found):
 
 
 def anything():
-    """2,000 operations in any order, from several threads: each ends once, as it must; each byte of a stream comes, in order."""
+    """2,000 operations in any order, from several threads: each ends once, with the right result; each byte of a
+    stream arrives, in order."""
     def one(number, failed):
         chance = random.Random(SEED * 1000 + number)
         try:
@@ -550,7 +552,7 @@ def anything():
 
 
 def javascript(wanted):
-    """The client in that language says the same."""
+    """The client in that language reports the same."""
     if not shutil.which("node"):
         counts["skip"] += 1
         return print("skip javascript: node is not installed")

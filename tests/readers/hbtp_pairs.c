@@ -1,4 +1,4 @@
-/* The other half of tests/readers/hbtp_reader.py: pairs of a description and the bytes, written and checked with dx_hbtp.h.
+/* Counterpart of tests/readers/hbtp_reader.py: pairs of a description and its bytes, written and checked with dx_hbtp.h.
    usage: hbtp_pairs write COUNT SEED | check <pairs */
 #define DX_IMPLEMENTATION
 #include "../../dx_hbtp.h"
@@ -25,7 +25,7 @@ static char *hex(char *to, const void *data, size_t size)
 
 static uint32_t number(const uint8_t *p) { return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24; }
 
-/* The frame as text, through the parsers of the header. False: they refuse it. */
+/* The frame as text, through the header's parsers. False: they refuse it. */
 static bool describe(const uint8_t *p, size_t size, char *to)
 {
     dx_hbtp_frame f;
@@ -73,7 +73,7 @@ static bool describe(const uint8_t *p, size_t size, char *to)
     return true;
 }
 
-/* A frame of any kind, by the writers where there is one for it. */
+/* A frame of any kind, made by a writer if there is one for it. */
 static int invent(dx_hbtp_out *out)
 {
     static const uint8_t kinds[] = {0x00, 0x01, 0x10, 0x11, 0x20, 0x40, 0x50, 0x63};

@@ -1,7 +1,7 @@
-/* The other side for clients of HBTP in other languages: dx_link.h over real sockets, at its best and at its worst.
-   usage: hbtp_peer serve          prints its port; ends a minute after the start, or when it was drained
+/* The peer for HBTP clients in other languages: dx_link.h over real sockets, well-behaved and hostile.
+   usage: hbtp_peer serve          prints its port; ends one minute after the start, or when drained
           hbtp_peer publish        the same, and its states have versions
-          hbtp_peer dial PORT      asks a server that is written in another language, and says what is wrong with its answers */
+          hbtp_peer dial PORT      calls a server written in another language, and reports errors in its answers */
 #define DX_IMPLEMENTATION
 #include "../../dx_reactor.h"
 #include "../../dx_hbtp.h"
@@ -21,19 +21,19 @@ enum { S_ECHO = 1, S_SOURCE = 2, S_SINK = 3, S_FAIL = 4, S_CANCEL = 5 };        
 enum { WINDOW = 6000, CREDIT = 2000, STREAMS = 64, SLOW_MAX = 256, STATE = 42, DIAL_BYTES = 300000, DIAL_CALLS = 50,
        LOG_MAX = 2000, LOG_KEPT = 5, LOG_VERSIONS = 256 };
 
-typedef struct stream { /* in use where `stream` is not 0 */
+typedef struct stream { /* in use if `stream` is nonzero */
     dx_hbtp_session *session;
     uint32_t         stream;
     uint32_t         kind;
     uint32_t         size;   /* bytes[0..size) are to be sent */
-    uint32_t         done;   /* sent, or received, so far */
+    uint32_t         done;   /* sent or received so far */
     uint32_t         total;  /* S_SOURCE: to be sent */
     uint32_t         sum;    /* S_SINK */
     bool             finished; /* by the peer */
     uint8_t          bytes[WINDOW + CREDIT];
 } stream;
 
-typedef struct slow { /* a request that is answered when its timer says so */
+typedef struct slow { /* a request that is answered when its timer expires */
     dx_op      op;
     dx_link_id id;
     uint16_t   sequence;
@@ -48,11 +48,11 @@ static dx_hbtp_hello  hello;
 static stream         streams[STREAMS];
 static slow           slows[SLOW_MAX];
 static dx_states      states;
-static dx_states_state journal;    /* of text that only grows, its versions LOG_KEPT back are known */
+static dx_states_state journal;    /* an append-only text, known up to LOG_KEPT versions back */
 static char           journal_text[LOG_MAX];
 static size_t         journal_end[LOG_VERSIONS]; /* of each version */
 static uint32_t       cancels;
-static bool           drains;  /* the program ends when its links have */
+static bool           drains;  /* the program ends when its links have ended */
 static uint32_t       good, wrong; /* of a dialer */
 
 static uint8_t pattern(uint32_t i) { return (uint8_t)(i * 31 + (i >> 8)); }
@@ -95,7 +95,7 @@ static int on_slow(const dx_hbtp_context *c)
     return DX_HBTP_STATUS_UNAVAILABLE;
 }
 
-/* Its argument becomes the state 42: the whole, or what changed where it begins with '+'. */
+/* Its argument becomes state 42: the whole, or a change if it begins with '+'. */
 static int on_publish(const dx_hbtp_context *c)
 {
     const bool change = c->payload_size && c->payload[0] == '+';
@@ -103,7 +103,7 @@ static int on_publish(const dx_hbtp_context *c)
     return dx_hbtp_write_rpc_response(c->out, c->frame->sequence, NULL, 0);
 }
 
-/* Its argument is put behind the text of the state 42, which has another version then. */
+/* Appends its argument to the text of state 42, which thereby gets a new version. */
 static int on_append(const dx_hbtp_context *c)
 {
     const size_t end = journal_end[journal.version];
@@ -115,7 +115,7 @@ static int on_append(const dx_hbtp_context *c)
     return dx_hbtp_write_rpc_response(c->out, c->frame->sequence, NULL, 0);
 }
 
-/* As after a restart: the text is there, but nothing of its history. */
+/* As after a restart: the text is there, its history is not. */
 static int on_restart(const dx_hbtp_context *c)
 {
     journal_end[1] = journal_end[journal.version];
@@ -162,7 +162,7 @@ static int on_cut(const dx_hbtp_context *c)
     return DX_HBTP_LATER;
 }
 
-/* Its argument goes out as it is, past the session: nonsense, floods, half a frame. */
+/* Sends its argument as is, bypassing the session: nonsense, floods, half a frame. */
 static int on_raw(const dx_hbtp_context *c)
 {
     const int fd = dx_link_fd(dx_link_of(c->session), dx_link_id_of(c->session));
@@ -182,7 +182,7 @@ static void on_cancel(dx_hbtp_session *s, uint16_t sequence)
 }
 
 /* >>streams ------------------------------------------------------------ */
-/* Fill what is to be sent where the stream makes it itself. */
+/* Refill the output of streams that generate their data. */
 static void refill(stream *st)
 {
     while (st->kind == S_SOURCE && st->size < sizeof st->bytes && st->done + st->size < st->total) {
@@ -191,7 +191,7 @@ static void refill(stream *st)
     }
 }
 
-/* Send what can be sent. The stream may end inside. */
+/* Send as much as possible. This may end the stream. */
 static void pump(stream *st)
 {
     const uint32_t id = st->stream;
@@ -238,7 +238,7 @@ static int on_stream(dx_hbtp_session *s, dx_hbtp_stream_event *e)
     st = (stream *)e->user;
     if (!st) return 0;
     if (e->kind == DX_HBTP_STREAM_CHUNK && st->kind == S_ECHO && e->size) {
-        if (e->size > sizeof st->bytes - st->size) return DX_HBTP_STATUS_INTERNAL; /* more than it was granted */
+        if (e->size > sizeof st->bytes - st->size) return DX_HBTP_STATUS_INTERNAL; /* more than its credit */
         memcpy(st->bytes + st->size, e->data, e->size);
         st->size += (uint32_t)e->size;
     } else if (e->kind == DX_HBTP_STREAM_CHUNK && e->size) {
@@ -273,7 +273,7 @@ static void check(bool right, const char *what)
     if (!right) printf("wrong: %s\n", what);
 }
 
-/* What takes longest: the stream, and the call whose deadline passes. Behind both it closes. */
+/* The longest operations: the stream, and the call whose deadline passes. It closes after both. */
 static void leave(dx_hbtp_session *s)
 {
     static unsigned count;
@@ -292,7 +292,7 @@ static void on_result(dx_hbtp_session *s, const dx_hbtp_result *r)
     if (number == 1002) leave(s);
 }
 
-/* The stream of a dialer: what it sends comes back. */
+/* A dialer's stream: its data is echoed. */
 static int on_dialed_stream(dx_hbtp_session *s, dx_hbtp_stream_event *e)
 {
     static uint32_t sent, came;
@@ -338,7 +338,7 @@ static void on_closed(dx_link *l, dx_link_id id, int32_t reason)
 {
     (void)reason;
     if (journal.epoch) dx_states_leave(&states, dx_link_session(l, id));
-    if ((drains && l->count == 1) || l->desc.hello) dx_reactor_stop(&reactor); /* the last, which still counts */
+    if ((drains && l->count == 1) || l->desc.hello) dx_reactor_stop(&reactor); /* the last, which is still counted */
 }
 
 static void set_routes(void)

@@ -53,7 +53,7 @@ class Bytes:
         assert self.at == len(self.data), "the stream goes on"
 
 class Row:
-    """A model of a symbol: 65536 times how likely it is to be at most 0, .. 14."""
+    """A model of a symbol: 65536 times the probability that it is at most 0, .. 14."""
     def __init__(self, below=None, tag=None):
         self.below, self.count, self.tag = below or [4096 * (k + 1) for k in range(15)], 0, tag
     def share(self, v):
@@ -79,7 +79,7 @@ class Range(Bytes):
             self.range = self.range << 8
             self.code = (self.code << 8 | self.byte()) & 0xffffffff
     def split(self, below):
-        """The symbol for what these say is at most 0, .. 14."""
+        """The symbol, with these models for at most 0, .. 14."""
         f, part = [(c * 32704 >> 16) + 4 * k + 4 for k, c in enumerate(below)] + [32768], self.range >> 15
         v = next((k for k in range(15) if f[k] > self.code // part), 15)
         low = f[v - 1] if v else 0
@@ -193,7 +193,7 @@ def scatter(layout, v):
     return w
 
 class Field:
-    """What a predictor sees: its size, its target address, and how a mapped one becomes a prediction."""
+    """A predictor's parameters: its size, its target address, and how a mapped one becomes a prediction."""
     def __init__(self, size, address, predict, scale=0, store=None):
         self.size, self.address, self.predict, self.scale = size, address & M64, predict, scale
         self.store = store or (lambda v: v.to_bytes(size, "little"))
@@ -236,7 +236,7 @@ class Delta:
         self.matches = [self.match() for _ in range(self.count)]
         by_base = sorted(range(self.count), key=lambda k: (self.matches[k][1], k))
         self.starts = [self.matches[k][1] for k in by_base]
-        self.furthest = [] # of those that start so early in the base, the one that ends last
+        self.furthest = [] # of those that start that early in the base, the one that ends last
         for k in by_base:
             last = self.matches[self.furthest[-1]] if self.furthest else (0, 0, 0)
             further = sum(self.matches[k][1:]) > sum(last[1:])
@@ -532,7 +532,7 @@ def leb_bytes(value, n):
 
 # >>streams: section 6
 class Bits:
-    """Bits, the lowest of each byte first."""
+    """Bits, lowest first in each byte."""
     def __init__(self, data):
         self.data, self.at = data, 0
     def take(self, count):
@@ -636,7 +636,7 @@ class Copies:
     def far(self, n):
         return 1 << n | self.bits.take(n)
     def next(self, at, left, window):
-        """Literals, and the copy behind them: its code, source and size."""
+        """Literals, and the copy after them: its code, source and size."""
         l, run = self.lines, self.number(self.runs.byte())
         assert run <= left, "literals leave the gap"
         if run == left:

@@ -23,7 +23,8 @@ def records(r, size):
     return b"".join(struct.pack("<IHHff", k, r.randrange(9), 7, r.random(), k / 3) for k in range(size // 16))
 
 def moved(r, old):
-    """Pieces of the old file, of what is there, and new ones; words in them count from elsewhere."""
+    """Pieces of the old file, of the output so far, and new ones; words in them are relative to another
+    origin."""
     out, at = bytearray(), 0
     while at < len(old) and len(out) < 60000:
         size, what = r.randint(1, 4000), r.random()

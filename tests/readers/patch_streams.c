@@ -1,4 +1,4 @@
-/* Makes a delta of streams of two files, and applies it once: patch_streams OLD NEW PATCH LEVEL. For tests/checks/patch.sh. */
+/* Makes a stream delta of two files, and applies it once: patch_streams OLD NEW PATCH LEVEL. For tests/checks/patch.sh. */
 #define DX_PATCH_IMPLEMENTATION
 #include "../../dx_patch.h"
 #include <stdio.h>

@@ -1,10 +1,10 @@
-// Reads the lines of samples.c with examples/www/teleport.js: compares what it reads with the dump in them, or its refusal with
+// Reads the lines of samples.c with examples/www/teleport.js: compares the values with the dump in them, or its refusal with
 // the error there.
 import { readFileSync } from 'node:fs';
 import assert from 'node:assert';
 import { teleport } from '../../examples/www/teleport.js';
 
-// What the dump says of a field, in the types of the reader: exact integers need BigInt.
+// A field's value in the dump, in the reader's types: exact integers need BigInt.
 const parse = text => JSON.parse(text.replace(/([:[,])(-?\d{16,})(?=[,\]}])/g, '$1"$2n"'));
 function same(field, dumped, read) {
     const scalar = code => {
@@ -32,7 +32,7 @@ function record(type, dumped, read) {
     return true;
 }
 
-// What the reader says: an error, or undefined when the values are those of the dump.
+// The reader's result: an error, or undefined if the values equal the dump's.
 function judge(type, bytes, bare, value) {
     let read;
     try {
@@ -44,7 +44,7 @@ function judge(type, bytes, bare, value) {
     if (value) record(type, value, read);
 }
 
-const types = {}; // that a line defined, and later ones name
+const types = {}; // defined by a line, referred to by later ones
 let passed = 0, failed = 0;
 for (const line of readFileSync(0, 'utf8').split('\n')) {
     if (!line) continue;

@@ -1,5 +1,5 @@
-"""Reads the lines of samples.c, from their description alone: compares what it reads with the dump in them, or its refusal with
-the error there."""
+"""Reads the lines of samples.c, from their description alone: compares the values with the dump
+in them, or its refusal with the error there."""
 import json
 import math
 import struct
@@ -36,8 +36,9 @@ def load(code, data, at):
 
 
 class Record:
-    """Checks and reads at once, as sections 3 to 5 of docs/formats/teleport.md say. size: where references end; end: where the last one
-    that was read ends; exact: the data is not newer than the description."""
+    """Checks and reads at once, as in sections 3 to 5 of docs/formats/teleport.md. size: where
+    references end; end: where the last one read ends; exact: the data is not newer than the
+    description."""
 
     def __init__(self, data, size, end, exact):
         self.data, self.size, self.end, self.exact = data, size, end, exact
@@ -186,7 +187,7 @@ def same_number(code, dumped, value):
 
 
 def judge(sample, data):
-    """What the reader says: an error, or None when the values are those of the dump."""
+    """The reader's result: an error, or None if the values equal the dump's."""
     try:
         values = open_record(sample["type"], data, sample["bare"])
     except Bad as error:
@@ -197,7 +198,7 @@ def judge(sample, data):
 
 
 def main():
-    types = {}  # that a line defined, and later ones name
+    types = {}  # defined by a line, referred to by later ones
     passed = failed = 0
     for line in sys.stdin:
         sample = json.loads(line)

@@ -1,7 +1,7 @@
 #!/bin/bash
-# Readers in other languages, driven by dx_dump_schema(): they find what dx_dump_record() says, and refuse what dx_teleport.h
-# refuses, with the same error: the cases of tests/vectors/teleport_readers.json, and records that were damaged at random.
-# DX_TEST_RUNS=n: so many times as many; DX_TEST_SEED=n: others.
+# Readers in other languages, driven by dx_dump_schema(): their results match dx_dump_record(), and they refuse what
+# dx_teleport.h refuses, with the same error: the cases of tests/vectors/teleport_readers.json, and randomly damaged records.
+# DX_TEST_RUNS=n multiplies their number; DX_TEST_SEED=n: others.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 count=$((400 * ${DX_TEST_RUNS:-1})) passed=0 failed=0 skipped=0
@@ -28,7 +28,7 @@ agrees() { # COMMAND...
 run() { # ARGUMENTS
     $(setarch -R true 2>/dev/null && echo setarch -R) build/readers/samples "$@"
 }
-small() { # FILE MOST: what a browser is sent, without comments and indents
+small() { # FILE MOST: the size sent to a browser, without comments and indentation
     size=$(sed -E 's|^ *//.*||; s/^ +//' "$1" | grep -v '^$' | gzip -9n | wc -c)
     echo "$1: $size bytes gzipped"
     [ "$size" -lt "$2" ]

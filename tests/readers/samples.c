@@ -1,8 +1,9 @@
-/* Prints records for the readers in other languages, a line each: {"bare":VERSION or 0,"type":what
-   describe says,"hex":"bytes"} and what the reader in C makes of it: "value", which is what dump says,
-   or "error". usage:
+/* Prints records for the readers in other languages, one per line: {"bare":VERSION or
+   0,"type":output
+   of describe,"hex":"bytes"} and the result of the reader in C: "value", the output of dump, or
+   "error". usage:
 
-   samples COUNT SEED      so many records, each good once and then damaged several times
+   samples COUNT SEED      this many records, each valid once and then damaged several times
    samples vectors         the cases of tests/vectors/teleport_readers.json, with their names */
 #define DX_IMPLEMENTATION
 #include "../../dx_teleport.h"
@@ -33,7 +34,7 @@ static uint64_t state = 1;
 
 static uint64_t draw(void) { return dx_test_random(&state); }
 
-/* Few bits and many, whole numbers and powers of two: what formats numbers has edges there. */
+/* Few bits and many, integers and powers of two: the edge cases of number formatting. */
 static double draw_double(void)
 {
     uint64_t bits = draw();
@@ -135,16 +136,16 @@ static void fill_trip(trip_writer *w)
 }
 
 /* >>lines --------------------------------------------------------------- */
-/* How a line is read: by whom, and as what. */
+/* How a line is read: by which version, and in what form. */
 typedef struct form {
     bool     older; /* by version 1 of the type */
     unsigned bare;  /* 0: with header */
 } form;
 
-static const char *named; /* the case, or NULL */
-static bool cut;          /* readers try all shorter ones too */
+static const char *named; /* the case's name, or NULL */
+static bool cut;          /* readers also try all shorter ones */
 
-/* Open, and print the line. Nobody's reader may do otherwise. */
+/* Open, and print the line. Every reader must get the same result. */
 static int show(form f, const uint8_t *bytes, size_t size)
 {
     static char text[1 << 20];
@@ -196,7 +197,7 @@ static void damage_once(uint8_t *bytes, size_t *size, bool header)
     case 1: bytes[4 * low + draw() % (*size - 4 * low)] = odd[draw() % sizeof odd]; break;
     case 2: store32(p, load32(p) + (uint64_t)steps[draw() % 9]); break;
     case 3: store32(p, draw() % 4 ? draw() % (*size + 8) : draw()); break;
-    case 4: /* a reference in the place of another */
+    case 4: /* a reference replaces another */
         if (*size < 64) break;
         p = bytes + 4 * (first + draw() % (words - first - 1));
         memmove(p, bytes + 4 * (first + draw() % (words - first - 1)), 8);
@@ -271,7 +272,7 @@ static void fill_base_leg(leg_writer *w, bool full)
     leg_put_tags(w, tags, full ? 2 : 0);
 }
 
-/* A type that later lines name. */
+/* A type that later lines refer to. */
 static void define(const dx_teleport_type *type)
 {
     char text[8192];
@@ -280,7 +281,7 @@ static void define(const dx_teleport_type *type)
     printf("{\"define\":\"%s\",\"type\":%.*s}\n", type->name, (int)n, text);
 }
 
-/* Every kind of field with something in it; with flag CRC or bare, too. */
+/* Every kind of field, not empty; also with flag CRC, or bare. */
 static void make_base(unsigned flags)
 {
     static const uint64_t times[2] = {7, 8};
@@ -313,7 +314,7 @@ static void vector(const char *name, form f)
 }
 
 enum { ROOT = DX_TELEPORT_HEADER_SIZE + 8 };
-/* One change of a good record: `value` in `size` bytes at `at`. */
+/* One change to a valid record: `value` in `size` bytes at `at`. */
 static void changed(const char *name, size_t at, unsigned size, uint64_t value)
 {
     const form f = {false, 0};
@@ -373,7 +374,8 @@ static void reference_vectors(void)
     changed("a record more in a list", ROOT + trip_offset_legs + 4, 4, 4);
 }
 
-/* If lists could overlap, few bytes would be any number of records: here all legs have one list. */
+/* If lists could overlap, a few bytes would be any number of records: here all legs share one
+   list. */
 static void bomb_vector(void)
 {
     const form f = {false, 0};

@@ -1,5 +1,5 @@
-/* Counts what a reactor allocates, for tests/checks/footprint.sh: malloc and its kin are replaced by
-   ones that count, and OPERATIONS of them are run. Prints the counts; status 0: none. */
+/* Counts a reactor's allocations for tests/checks/footprint.sh: malloc and its kin are replaced by
+   counting versions, and OPERATIONS operations run. Prints the counts; status 0: no allocations. */
 #define _GNU_SOURCE
 #define DX_REACTOR_IMPLEMENTATION
 #include "../../../dx_reactor.h"

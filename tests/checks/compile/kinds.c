@@ -1,6 +1,6 @@
-/* What is left of dx_patch.h works, and what a switch left out is refused.
-   make FOLDER    writes a patch of each kind into the folder; a build with everything
-   check FOLDER   of each patch: a build that has its kind applies it, another one answers ENOTSUP; the same of making it */
+/* The rest of dx_patch.h works, and whatever a switch removed is refused.
+   make FOLDER    writes a patch of each kind into the folder; a full build
+   check FOLDER   per patch: a build that has its kind applies it, others return ENOTSUP; making, too */
 #define DX_PATCH_IMPLEMENTATION
 #include "../../../dx_patch.h"
 

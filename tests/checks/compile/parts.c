@@ -1,5 +1,5 @@
-/* What is left of dx_cas.h works: a store in memory is written, opened again, read, checked and collected; with streams, deltas and
-   repair where they were not left out. Status 0, or prints what failed. */
+/* The rest of dx_cas.h works: a store in memory is written, reopened, read, verified and collected; with streams, deltas and
+   repair unless they were removed. Status 0, or prints what failed. */
 #define DX_CAS_IMPLEMENTATION
 #include "../../../dx_cas.h"
 
@@ -113,7 +113,7 @@ static void streams(dx_cas_store *s)
 #endif
 
 #ifndef DX_CAS_NO_DELTAS
-/* A delta of 100 bytes at the end: how long the base is goes without saying. */
+/* A delta of 100 bytes at the end: the base's length is implied. */
 static int encode(void *user, void *to, size_t capacity, const void *base, size_t base_size, const void *in, size_t n, size_t *got)
 {
     (void)user;

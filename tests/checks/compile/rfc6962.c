@@ -76,7 +76,7 @@ int main(void)
                grown[i].old, grown[i].count);
         for (unsigned k = 0; k < n; k++) expect(is(&proof[k], grown[i].path[k]), "growth", grown[i].old, grown[i].count);
     }
-    for (unsigned count = 1; count <= 8; count++) { /* and whatever is proven is accepted, for this root only */
+    for (unsigned count = 1; count <= 8; count++) { /* and every proof is accepted, for this root only */
         for (unsigned at = 0; at < count; at++) {
             expect(dx_merkle_prove(ids, count, at, proof, 64, &n) == 0, "prove", at, count);
             expect(dx_merkle_check(leaves[at], sizes[at], at, count, proof, n, &root[count]) == DX_CAS_OK, "check", at, count);

@@ -64,7 +64,7 @@ bad array_size array_below_2_gib "$V1 V(2) A(u64, x, 300000000)"
 bad enum_type  enum_is_u8_u16_u32 'F(u64, id) S(name) F(u8, age) E(u64, colour, 3) A(u8, hash, 4)'
 bad no_type    string 'F(string, id) S(name) F(u8, age) E(u8, colour, 3) A(u8, hash, 4)'
 
-# A record inside a record is of one version, it is frozen too, and whoever changes it is told.
+# A nested record is of one version and frozen, too: a change to it is an error.
 V1='F(u64, id) N(inner, 1, one) R(inner, 1, many) O(u8, maybe)'
 INNER_1='F(u8, a) S(b)'
 try()
@@ -109,7 +109,7 @@ INNER=$INNER_1
 FREEZE='DX_TELEPORT_FROZEN(twin, INNER, 1, INNER_1)'
 bad inner_not_frozen inner_is_frozen_at_version_1 "$V1"
 
-# So it goes on to the innermost type.
+# This applies down to the innermost type.
 INNER_1='F(u8, a) N(deep, 1, b)' INNER=$INNER_1
 FREEZE='DX_TELEPORT_FROZEN(deep, DEEP, 1, DEEP_1)
 DX_TELEPORT_FROZEN(inner, INNER, 1, INNER_1)'

@@ -1,5 +1,5 @@
-/* What dx_cas.h adds to a small program. USE 0: nothing; 1: BLAKE3 of a message; 2: a store on a device, opened for
-   reading, and objects that are verified as they are read. */
+/* The size that dx_cas.h adds to a small program. USE 0: nothing; 1: BLAKE3 of a message; 2: a store on a device,
+   opened for reading, with objects verified on each read. */
 #define DX_CAS_STATIC
 #define DX_CAS_IMPLEMENTATION
 #include "../../../dx_cas.h"

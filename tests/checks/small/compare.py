@@ -1,4 +1,5 @@
-"""usage: compare.py TABLE FILE: is the table in FILE the one in TABLE, each number within 2 % (or 8 bytes)? Says what is not."""
+"""usage: compare.py TABLE FILE: is the table in FILE the one in TABLE, each
+number within 2 % (or 8 bytes)? Prints the differences."""
 import re, sys
 
 

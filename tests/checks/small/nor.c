@@ -1,5 +1,6 @@
-/* What the store on flash (layers/dx_nor.h) adds to a small program, with BLAKE3. USE 0: nothing; 1: open, read
-   and check an object, verify everything; 2: the same, by name; 3: and create, put, name, commit, collect. */
+/* The size that the store on flash (layers/dx_nor.h) adds to a small program, with BLAKE3. USE 0: nothing; 1:
+   open, read and check an object, verify everything; 2: the same, by name; 3: also create, put, name, commit,
+   collect. */
 #define DX_CAS_SMALL
 #define DX_CAS_STATIC
 #define DX_NOR_STATIC

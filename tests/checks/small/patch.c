@@ -1,6 +1,5 @@
-/* What dx_patch.h adds to a small program. USE 0: nothing; 1: blocks in place in memory; 2: one slot of flash; 3: any patch,
-   as it arrives; 4: any but deltas of streams;
-   5: one slot of flash, small. */
+/* The size that dx_patch.h adds to a small program. USE 0: nothing; 1: blocks in place in memory; 2: one slot of flash; 3:
+   any patch, streaming; 4: any except stream deltas; 5: one slot of flash, small. */
 #define DX_PATCH_NO_CREATE
 #if USE == 4
   #define DX_PATCH_NO_STREAMS

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
-"""Code, static memory and worst stack of small programs that use a header: what each adds to an empty one. -Os, without what is
-not used; the stack along the longest path of calls (calls through pointers, which are the caller's functions, not counted)."""
+"""Code, static memory and worst-case stack of small programs that use a header: the
+difference from an empty one. -Os, without unused functions; the stack along the
+longest path of calls (calls through pointers, which are the caller's functions, not
+counted)."""
 import functools, os, re, shutil, subprocess, sys, tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -35,7 +37,7 @@ def stack_of(folder, entry):
     return deepest(entry, frozenset())
 
 
-@functools.lru_cache(maxsize=None) # the empty program of a header is compared with each of its uses
+@functools.lru_cache(maxsize=None) # a header's empty program is compared with each of its uses
 def build(tool, flags, header, use):
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run([f"{tool}-gcc", *FLAGS.split(), *flags.split(), f"-DUSE={use}", "-fcallgraph-info=su", f"{HERE}/{header}.c",

@@ -1,4 +1,4 @@
-/* What every small program has: memory, and the functions that compilers call. */
+/* Common to all small programs: memory, and the functions that compilers call. */
 #include <stddef.h>
 #include <stdint.h>
 

@@ -11,7 +11,8 @@ MACHINES = [0, 1, 3] # of size.py: Cortex-M0, Cortex-M3, rv32imac
 
 
 def section(header, title):
-    """Lines of a table in the head comment: those that are indented by eight, behind the title."""
+    """Lines of a table in the head comment: those that are indented by eight,
+    after the title."""
     lines, inside = [], False
     for line in open(header):
         if "*/" in line:
@@ -53,7 +54,7 @@ def switches(header):
     names = [n for n in table if n.startswith("DX_")]
     parts = [n for n in names if "_NO_" in n]
     create = [n for n in names if n.endswith("_NO_CREATE")]
-    wanted = [] # what, its number, switches before and after; before None: a size
+    wanted = [] # name, its number, switches before and after; before None: a size
     for name, numbers in table.items():
         for column, number in enumerate(numbers):
             base = create if column else []

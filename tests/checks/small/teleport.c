@@ -1,5 +1,5 @@
-/* What dx_teleport.h adds to a small program. USE 0: nothing; 1: a flat record written, checked, read; 2: also one with a list
-   of records. */
+/* The size that dx_teleport.h adds to a small program. USE 0: nothing; 1: a flat record written, checked, read; 2: also one
+   with a list of records. */
 #define DX_TELEPORT_STATIC
 #define DX_TELEPORT_NO_NAMES
 #define DX_TELEPORT_IMPLEMENTATION
