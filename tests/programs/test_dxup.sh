@@ -524,7 +524,7 @@ exchange() { # QEMU-ARCH COMPILER...      a machine of another kind: its store, 
     command -v "$2" >/dev/null && echo 'int main(void) { return 0; }' | "${@:2}" -x c - -o probe 2>/dev/null ||
         { skip "no compiler: ${*:2}"; return; }
     make_versions
-    expect 0 "${@:2}" -std=c11 -O1 -static "$top"/programs/{common,versions,versions/{store,tree},dxup,dxup/{commands,net}}/*.c -o theirs -lpthread
+    expect 0 "${@:2}" -std=c11 -O1 -static "$top"/programs/{common,containers,versions,versions/{store,tree},dxup,dxup/{commands,net}}/*.c -o theirs -lpthread
     printf '#!/bin/sh\nexec %s "%s/theirs" "$@"\n' "$qemu" "$PWD" >other
     chmod +x other
     expect 0 "$dxup" publish store app old # zstd does not make it smaller: theirs has no zstd
@@ -990,7 +990,7 @@ a_flipped_byte_in_a_tree() {
 make_plain() { # ./plain: a dxup without snapshots, which pulls as releases before them did
     local zstd=
     ! ldd "$dxup" | grep -q zstd || zstd='-DVERSIONS_ZSTD_LIBRARY -lzstd'
-    expect 0 ${CC:-cc} -std=c11 -O0 -DVERSIONS_NO_SNAPSHOTS "$top"/programs/{common,versions,versions/*,dxup,dxup/*}/*.c -o plain $zstd -lpthread
+    expect 0 ${CC:-cc} -std=c11 -O0 -DVERSIONS_NO_SNAPSHOTS "$top"/programs/{common,containers,versions,versions/*,dxup,dxup/*}/*.c -o plain $zstd -lpthread
 }
 trees_as_streams_in_the_same_store() { # output of a dxup without snapshots is read, and it reads snapshots
     make_plain
