@@ -341,8 +341,8 @@ def sizes_shown(board):
         assert abs(made[".text"] - code) * 100 <= code * (2 if here == compiler else 10), f"README.md shows {code}: {is_now}"
         said.append(f"{program} {made['.text']} bytes")
     with open(f"{TOP}/dx_patch.h") as f:
-        rows = int(re.search(r"^#define DX_PATCH_P_FLASH_ROWS (\d+)u", f.read(), re.M)[1])
-    assert f"{rows * 16 * 2:,} bytes of the RAM are the models" in text, f"the models take {rows * 16 * 2:,} bytes"
+        models = int(re.search(r"^#define DX_PATCH_P_FLASH_MEMORY (\d+)u", f.read(), re.M)[1])
+    assert f"{models:,} bytes of the RAM are the models" in text, f"the models take {models:,} bytes"
     return ", ".join(said)
 
 
