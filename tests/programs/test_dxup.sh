@@ -516,6 +516,7 @@ small_memory() { # WHAT
     [ "$rss" -lt 65536 ] || fail "server: $rss KB resident"
     echo "     1 GiB, $1: client $(get rss_kb) KB, server $rss KB resident, $(get wire) bytes, $(get ms) ms"
 }
+dxup_sources=("$top"/programs/{common,containers,versions,versions/*,dxup,dxup/*}/*.c)
 exchange() { # QEMU-ARCH COMPILER...      a machine of another kind: its store, its client and its server, with ours
     local qemu=
     if [ "$1" != native ]; then
@@ -524,7 +525,7 @@ exchange() { # QEMU-ARCH COMPILER...      a machine of another kind: its store, 
     command -v "$2" >/dev/null && echo 'int main(void) { return 0; }' | "${@:2}" -x c - -o probe 2>/dev/null ||
         { skip "no compiler: ${*:2}"; return; }
     make_versions
-    expect 0 "${@:2}" -std=c11 -O1 -static "$top"/programs/{common,containers,versions,versions/{store,tree},dxup,dxup/{commands,net}}/*.c -o theirs -lpthread
+    expect 0 "${@:2}" -std=c11 -O1 -static "${dxup_sources[@]}" -o theirs -lpthread
     printf '#!/bin/sh\nexec %s "%s/theirs" "$@"\n' "$qemu" "$PWD" >other
     chmod +x other
     expect 0 "$dxup" publish store app old # zstd does not make it smaller: theirs has no zstd
@@ -990,7 +991,7 @@ a_flipped_byte_in_a_tree() {
 make_plain() { # ./plain: a dxup without snapshots, which pulls as releases before them did
     local zstd=
     ! ldd "$dxup" | grep -q zstd || zstd='-DVERSIONS_ZSTD_LIBRARY -lzstd'
-    expect 0 ${CC:-cc} -std=c11 -O0 -DVERSIONS_NO_SNAPSHOTS "$top"/programs/{common,containers,versions,versions/*,dxup,dxup/*}/*.c -o plain $zstd -lpthread
+    expect 0 ${CC:-cc} -std=c11 -O0 -DVERSIONS_NO_SNAPSHOTS "${dxup_sources[@]}" -o plain $zstd -lpthread
 }
 trees_as_streams_in_the_same_store() { # output of a dxup without snapshots is read, and it reads snapshots
     make_plain
@@ -1099,6 +1100,9 @@ a_log_that_is_renamed() { # by logrotate, which sends SIGHUP; a pull in progress
     stop_server
     [ $server_status = 0 ] || fail "the server ended with status $server_status"
 }
+lines_dropped() { # PORT of the status page
+    python3 -c 'import sys, urllib.request as u; print(next(l.split()[1] for l in u.urlopen("http://127.0.0.1:" + sys.argv[1] + "/metrics").read().decode().splitlines() if l.startswith("dxup_log_dropped_total ")))' "$1"
+}
 a_log_on_a_full_disk() { # costs no time, and says how many lines are missing: each once
     local port i ticks file
     bytes 1000 >f
@@ -1119,7 +1123,7 @@ a_log_on_a_full_disk() { # costs no time, and says how many lines are missing: e
         sleep 1
         [ $(($(awk '{ print $14 + $15 }' /proc/$server/stat) - ticks)) -lt 20 ] || fail "$file: it works on without requests"
         port=$(sed -n 's/^listening on .*:\([0-9]*\) for status/\1/p' "$work/serve.log")
-        dropped=$(python3 -c 'import sys, urllib.request as u; print(next(l.split()[1] for l in u.urlopen("http://127.0.0.1:" + sys.argv[1] + "/metrics").read().decode().splitlines() if l.startswith("dxup_log_dropped_total ")))' "$port")
+        dropped=$(lines_dropped "$port")
         stop_server
         [ "$server_status" = 0 ] || fail "the server ended with status $server_status"
         if [ "$file" = /dev/full ]; then
@@ -1167,7 +1171,7 @@ sys.exit(answered != count)
 END
     [ "$(awk '/VmHWM/ { print $2 }' /proc/$server/status)" -lt 60000 ] || case $dxup in *asan*) ;; *) fail "$(grep VmHWM /proc/$server/status)" ;; esac
     port=$(sed -n 's/^listening on .*:\([0-9]*\) for status/\1/p' "$work/serve.log")
-    dropped=$(python3 -c 'import sys, urllib.request as u; print(next(l.split()[1] for l in u.urlopen("http://127.0.0.1:" + sys.argv[1] + "/metrics").read().decode().splitlines() if l.startswith("dxup_log_dropped_total ")))' "$port")
+    dropped=$(lines_dropped "$port")
     [ "$dropped" -gt 10000 ] || fail "$dropped lines were dropped"
     cat log >read & # now it is read, and the log continues
     for i in $(seq 200); do

@@ -44,7 +44,7 @@ static uint64_t count_lines(const char *bytes, size_t size)
     return count;
 }
 
-/* A write of size bytes failed behind `start` bytes of a file: how many of them are in it? */
+/* After a failed write of size bytes at offset start: how many of them are in the file? */
 static size_t written_of(const dxup_logger *l, uint64_t start, size_t size)
 {
     os_info now;
