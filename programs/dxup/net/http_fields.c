@@ -25,6 +25,13 @@ bool dxup_field_next(const uint8_t *request, size_t size, const char *name, size
     return false;
 }
 
+/* Remove spaces and tabs from both ends. */
+static void trim(const uint8_t **at, const uint8_t **end)
+{
+    while (*at < *end && (**at == ' ' || **at == '\t')) ++*at;
+    while (*at < *end && ((*end)[-1] == ' ' || (*end)[-1] == '\t')) --*end;
+}
+
 /* Does a weight of 0 follow a word of a list? */
 static bool is_refused(const uint8_t *at, const uint8_t *end)
 {
@@ -126,7 +133,7 @@ bool dxup_tag_matches(const uint8_t *request, size_t size, const char *tag)
     assert(strlen(tag) == TAG_SIZE);
     while (dxup_field_next(request, size, "if-none-match", &at, &value, &value_size)) {
         const uint8_t *end = value + value_size, *p = value;
-        while (p < end && (*p == ' ' || *p == '\t')) p++;
+        trim(&p, &end);
         if (p < end && *p == '*') return true;
         while ((p = memchr(p, '"', (size_t)(end - p))) != NULL) {
             const uint8_t *closed = memchr(p + 1, '"', (size_t)(end - p - 1));
@@ -147,13 +154,9 @@ static bool is_of_tag(const uint8_t *request, size_t size, const char *tag)
     const uint8_t *value;
     size_t at = 0, value_size;
     if (!dxup_field_next(request, size, "if-range", &at, &value, &value_size)) return true;
-    while (value_size && (*value == ' ' || *value == '\t')) {
-        value++;
-        value_size--;
-    }
-    while (value_size && (value[value_size - 1] == ' ' || value[value_size - 1] == '\t'))
-        value_size--;
-    return value_size == TAG_SIZE + 2 && value[0] == '"' && value[TAG_SIZE + 1] == '"' &&
+    const uint8_t *end = value + value_size;
+    trim(&value, &end);
+    return end - value == TAG_SIZE + 2 && value[0] == '"' && value[TAG_SIZE + 1] == '"' &&
            !memcmp(value + 1, tag, TAG_SIZE);
 }
 
@@ -164,8 +167,7 @@ dxup_range dxup_range_parse(const uint8_t *request, size_t size, const char *tag
     size_t at = 0, value_size;
     if (!dxup_field_next(request, size, "range", &at, &p, &value_size)) return DXUP_RANGE_NONE;
     end = p + value_size;
-    while (p < end && (*p == ' ' || *p == '\t')) p++;
-    while (p < end && (end[-1] == ' ' || end[-1] == '\t')) end--;
+    trim(&p, &end);
     if (end - p < 7 || !http_is(p, 6, "bytes=") || !is_of_tag(request, size, tag))
         return DXUP_RANGE_NONE;
     p += 6;
