@@ -149,7 +149,7 @@ static void ask_types(dxdb_catalog *c)
     ask_with_oids(c, type_names, &list);
 }
 
-static void ask_look(dxdb_catalog *c)
+static void ask_check(dxdb_catalog *c)
 {
     dxdb_text list = {0};
     for (uint32_t i = 0; i < c->member_count; i++)
@@ -231,7 +231,7 @@ static void blame(dxdb_described *d, const char *why)
     d->is_ready = false;
 }
 
-static void take_description(dxdb_catalog *c, dxdb_described *d, PGresult *result)
+static void handle_description(dxdb_catalog *c, dxdb_described *d, PGresult *result)
 {
     const dxdb_query_config *q = &c->config->queries[c->query];
     char why[DXDB_TEXT_SIZE];
@@ -247,7 +247,7 @@ static void take_description(dxdb_catalog *c, dxdb_described *d, PGresult *resul
     if (!d->columns) blame(d, "no memory");
 }
 
-static void take_tables(dxdb_catalog *c, dxdb_described *d, const PGresult *result)
+static void handle_tables(dxdb_catalog *c, dxdb_described *d, const PGresult *result)
 {
     char why[DXDB_TEXT_SIZE];
     d->is_tracked = PQntuples(result) > 0;
@@ -277,7 +277,7 @@ static void take_tables(dxdb_catalog *c, dxdb_described *d, const PGresult *resu
 }
 
 /* Handle an answer to ask_query(). */
-static void take_query(dxdb_catalog *c, PGresult *result)
+static void handle_query(dxdb_catalog *c, PGresult *result)
 {
     dxdb_described *d = &c->queries[c->query];
     const ExecStatusType status = PQresultStatus(result);
@@ -290,9 +290,9 @@ static void take_query(dxdb_catalog *c, PGresult *result)
         blame(d, PQresultErrorMessage(result));
         d->is_refused = place == 1;
     } else if (status == PGRES_COMMAND_OK && place == 2) {
-        take_description(c, d, result);
+        handle_description(c, d, result);
     } else if (status == PGRES_TUPLES_OK && place == 3) {
-        take_tables(c, d, result);
+        handle_tables(c, d, result);
     }
     if (c->answer < QUERY_ANSWERS) return;
     if (++c->query < c->config->query_count) ask_query(c);
@@ -312,7 +312,7 @@ static dxdb_pg_type type_of(const PGresult *types, Oid oid)
     return type;
 }
 
-static void take_columns(dxdb_catalog *c, uint32_t query, const PGresult *types)
+static void handle_columns(dxdb_catalog *c, uint32_t query, const PGresult *types)
 {
     dxdb_described *d = &c->queries[query];
     const dxdb_query_config *q = &c->config->queries[query];
@@ -335,24 +335,24 @@ static void take_columns(dxdb_catalog *c, uint32_t query, const PGresult *types)
     d->columns = NULL;
 }
 
-static void take_types(dxdb_catalog *c, const PGresult *result)
+static void handle_types(dxdb_catalog *c, const PGresult *result)
 {
     if (c->answer++ == 0) {
         if (PQresultStatus(result) != PGRES_TUPLES_OK) {
             dxdb_connection_drop(&c->connection, PQresultErrorMessage(result));
             return;
         }
-        for (uint32_t i = 0; i < c->config->query_count; i++) take_columns(c, i, result);
+        for (uint32_t i = 0; i < c->config->query_count; i++) handle_columns(c, i, result);
         return;
     }
     for (uint32_t i = 0; i < c->config->query_count; i++)
         if (!c->queries[i].is_ready && !c->is_quiet)
             prog_warn("query %s cannot be answered: %s", c->config->queries[i].name, c->queries[i].why);
     c->phase = LOOK;
-    ask_look(c);
+    ask_check(c);
 }
 
-static void take_look(dxdb_catalog *c, const PGresult *result)
+static void handle_check(dxdb_catalog *c, const PGresult *result)
 {
     const char *now;
     if (c->probes) {
@@ -399,9 +399,9 @@ static void on_answered(dxdb_connection *connection, PGresult *result)
             dxdb_connection_drop(connection, PQresultErrorMessage(result));
         else if (++c->answer == SETUP_ANSWERS) begin_queries(c);
         break;
-    case QUERIES: take_query(c, result); break;
-    case TYPES: take_types(c, result); break;
-    default: take_look(c, result); break;
+    case QUERIES: handle_query(c, result); break;
+    case TYPES: handle_types(c, result); break;
+    default: handle_check(c, result); break;
     }
 }
 
@@ -449,7 +449,7 @@ static void on_heartbeat(dx_reactor *r, dx_op *op, int32_t result, uint32_t flag
         go_down(c, "the database does not answer");
     } else if (c->phase == UP) {
         ask_probe(c);
-        ask_look(c);
+        ask_check(c);
     }
 }
 

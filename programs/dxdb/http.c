@@ -258,8 +258,8 @@ static void on_answered(dxdb_request *request, const dxdb_result *result)
 /* >>requests ------------------------------------------------------------------------- */
 /* Put the values of the query string into the order of the query's parameters. Returns
    NULL, or the error. */
-static const char *take_parameters(const dxdb_query_config *q, text_range query, char *texts,
-                                   const char **values)
+static const char *parse_parameters(const dxdb_query_config *q, text_range query, char *texts,
+                                    const char **values)
 {
     bool given[PARTS_MAX] = {false};
     while (query.size) {
@@ -289,7 +289,7 @@ static void ask(dxdb_client *c, uint32_t query, text_range parameters)
     dxdb_results *r = c->http->results;
     char texts[HEAD_MAX + PARTS_MAX + 1];
     const char *values[PARTS_MAX] = {NULL};
-    const char *why = take_parameters(&r->config->queries[query], parameters, texts, values);
+    const char *why = parse_parameters(&r->config->queries[query], parameters, texts, values);
     dxdb_result result;
     if (why) {
         refuse(c, DXDB_BAD_REQUEST, why);
@@ -372,7 +372,7 @@ static bool is_let_in(dxdb_client *c, const head *h)
                                        &subject);
     if (!status) {
         dxdb_guard_name(g, dx_peers_fd(&c->http->peers, c->id), &subject);
-        status = dxdb_guard_take(g, &subject, dx_reactor_now_ns(c->http->peers.reactor), &quota);
+        status = dxdb_guard_spend(g, &subject, dx_reactor_now_ns(c->http->peers.reactor), &quota);
         if (quota.limit) (void)dx_middleware_add_rate_limit(&fields, &quota);
         c->extra_size = fields.size;
     }

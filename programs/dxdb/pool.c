@@ -30,7 +30,7 @@ static uint16_t status_of(const PGresult *result)
 }
 
 /* >>jobs ---------------------------------------------------------------------- */
-static void tell(dxdb_job *job, uint16_t status, const PGresult *result, const char *why)
+static void report(dxdb_job *job, uint16_t status, const PGresult *result, const char *why)
 {
     dxdb_job_fn *done = job->done;
     job->done = NULL;
@@ -69,10 +69,10 @@ static void on_deadline(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags
         return;
     } else if (!job->on) {
         unlink_job(p, job);
-        tell(job, DXDB_UNAVAILABLE, NULL, "no connection to the database was free in time");
+        report(job, DXDB_UNAVAILABLE, NULL, "no connection to the database was free in time");
         retire(job);
     } else if (job->done) {
-        tell(job, DXDB_TIMEOUT, NULL, "the query took too long");
+        report(job, DXDB_TIMEOUT, NULL, "the query took too long");
         (void)dx_reactor_timer(r, op, (p->config->request_ms + GRACE_MS) * 1000000);
     } else {
         dxdb_connection_drop(&job->on->connection, "the database does not cancel a query");
@@ -192,11 +192,11 @@ static void on_answered(dxdb_connection *connection, PGresult *result)
         dxdb_first_line(why, sizeof why, message ? message : PQresultErrorMessage(result));
         c->prepared[job->query] = 0; /* the next job finds out why */
         c->generation = c->pool->generation - 1;
-        tell(job, status_of(result), NULL, why);
+        report(job, status_of(result), NULL, why);
     } else if (status == PGRES_TUPLES_OK) {
-        tell(job, DXDB_OK, result, NULL);
+        report(job, DXDB_OK, result, NULL);
     } else if (status == PGRES_PIPELINE_SYNC) {
-        tell(job, DXDB_FAILED, NULL, "it returns no rows");
+        report(job, DXDB_FAILED, NULL, "it returns no rows");
         let_go(c);
         match(c->pool);
     }
@@ -218,7 +218,7 @@ static void on_lost(dxdb_connection *connection, const char *why)
     c->was_open = false;
     if (!c->job) return;
     snprintf(text, sizeof text, "the connection to the database was lost: %s", why);
-    tell(c->job, DXDB_UNAVAILABLE, NULL, text);
+    report(c->job, DXDB_UNAVAILABLE, NULL, text);
     let_go(c);
 }
 
@@ -256,12 +256,12 @@ void dxdb_pool_end(dxdb_pool *p)
     while (p->first) {
         dxdb_job *job = p->first;
         unlink_job(p, job);
-        tell(job, DXDB_UNAVAILABLE, NULL, "the server is shutting down");
+        report(job, DXDB_UNAVAILABLE, NULL, "the server is shutting down");
         retire(job);
     }
     for (uint32_t i = 0; i < p->config->pool; i++) {
         dxdb_pooled *c = &p->all[i];
-        if (c->job) tell(c->job, DXDB_UNAVAILABLE, NULL, "the server is shutting down");
+        if (c->job) report(c->job, DXDB_UNAVAILABLE, NULL, "the server is shutting down");
         let_go(c);
         dxdb_connection_end(&c->connection);
     }
