@@ -1368,10 +1368,11 @@ CASES = [the_program_and_its_status, signals_are_passed_on, every_signal_is_pass
          examples_of_the_help]
 
 
-def main():
+def main(cases, suite="test_dxkeep"):
     work = tempfile.mkdtemp()
+    os.chmod(work, 0o755)  # a program of another user works in it
     try:
-        for case in CASES:
+        for case in cases:
             name = case.__name__
             wanted = [a for a in sys.argv[1:] if a[0] != "-"]
             if wanted and not any(a in name for a in wanted) or any(a[1:] in name for a in sys.argv[1:] if a[0] == "-"):
@@ -1393,8 +1394,9 @@ def main():
             shutil.rmtree(place, ignore_errors=True)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    print("test_dxkeep: %(passed)d passed, %(failed)d failed, %(skipped)d skipped" % counts)
+    print("%s: %d passed, %d failed, %d skipped" % (suite, counts["passed"], counts["failed"], counts["skipped"]))
     return counts["failed"] > 0
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main(CASES))
