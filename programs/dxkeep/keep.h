@@ -8,6 +8,9 @@
    log.c      lists versions
    torn.c     names of files that changed while they were captured
    freeze.c   stops and continues the processes that write
+   child.c    the program, and the signals that are forwarded to it
+   guard.c    a process between dxkeep and the program, which outlives a kill of dxkeep
+   processes.c  lists and ends processes
    hook.c     runs a command before and after a capture
    moment.c   finds the version of a moment that the command line names
    capture.c  one capture: the directory becomes the next version

@@ -639,14 +639,41 @@ def hooks(dice):
 
 
 def a_killed_dxkeep_ends_its_program(dice):
-    os.makedirs("data")
-    process = start(command="run", program=("--", "sh", "-c", "echo $$ >data/pid; exec sleep 1000"))
-    wait_for("the program", lambda: os.path.exists("data/pid") and open("data/pid").read().strip(), process)
-    pid = int(open("data/pid").read())
-    process.kill()
-    process.wait()
+    """With all its descendants: children, orphans, daemons in sessions of their own, processes of another user, stopped ones. The same
+    if the guard is killed instead; then dxkeep captures once more, and ends as if the program had been killed."""
+    other = "setpriv --reuid 65534 --regid 65534 --clear-groups " if not os.geteuid() and shutil.which("setpriv") else ""
+    ways = {"child": "sleep 1000 & echo $! >>pids", "orphan": "(sleep 1000 & echo $! >>pids)", "daemon": "setsid sh -c 'sleep 1000 & echo $! >>pids; exit' &",
+            "other user": other + "sleep 1000 & echo $! >>pids", "stopped": "sleep 1000 & echo $! >>pids; kill -STOP $!",
+            "deep": "sh -c 'trap : TERM HUP INT; sh -c \"sleep 1000 & echo \\$! >>pids; wait\" & echo $! >>pids; wait' & echo $! >>pids"}
+    for victim in ("dxkeep", "dxkeep", "guard"):
+        shutil.rmtree("data", ignore_errors=True)
+        os.makedirs("data")
+        open("pids", "w").close()
+        some = dice.sample(sorted(ways), dice.randrange(2, len(ways) + 1))
+        script = "\n".join(ways[way] for way in some) + "\necho $$ >>pids; echo x >data/x; exec " + dice.choice(["", other]) + "sleep 1000"
+        process = start(command="run", program=("--", "sh", "-c", script))
+        count = len(some) + 1 + 2 * ("deep" in some)
+        wait_for("%s" % some, lambda: len(open("pids").read().split()) == count, process)
+        pids = [int(pid) for pid in open("pids").read().split()]
+        assert all(state_of(pid) for pid in pids), some
+        if victim == "guard":
+            guard = [int(pid) for pid in filter(str.isdigit, os.listdir("/proc")) if parent_of(int(pid)) == process.pid]
+            assert len(guard) == 1, guard
+            os.kill(guard[0], signal.SIGKILL)
+            assert process.wait(PATIENCE) == 128 + signal.SIGKILL, process.returncode
+            assert restored("latest")["x"] == seen("data")["x"]
+        else:
+            process.kill()
+            process.wait()
+        for pid in pids:
+            wait_for("the end of %d of %r (%s)" % (pid, pids, some), lambda: not state_of(pid))
 
-    wait_for("its end", lambda: not state_of(pid))
+
+def parent_of(pid):
+    try:
+        return int(open("/proc/%d/stat" % pid).read().rsplit(")", 1)[1].split()[1])
+    except OSError:
+        return 0
 
 
 def what_is_missing_is_made(dice):
