@@ -60,6 +60,8 @@ typedef struct keep_options {
 /* >>capture.c ---- */
 /* The state of repeated captures. Zero it, set o and all. The store is opened when it is needed,
    and again after a failure. */
+enum { KEEP_AGAIN_MAX = 256 };
+
 typedef struct keep_capture {
     const keep_options  *o;
     versions_store      *store;
@@ -87,6 +89,9 @@ typedef struct keep_capture {
     bool                 gave_up;  /* the program could not be stopped, or not be read in time */
     uint64_t             paused_ns; /* how long the last call stopped it */
     versions_published   found;    /* by the last call */
+    bool                 gathers;  /* files that change during every read go to this list: */
+    char                *again[KEEP_AGAIN_MAX];
+    size_t               again_count;
     keep_torn            torn;     /* files that changed while the last call read them */
 } keep_capture;
 

@@ -1170,6 +1170,48 @@ def a_database_at_every_version(dice):
           % (checked, len(found), unsound, rows, sorted(stops)[len(stops) // 2] if stops else "-"))
 
 
+BUSY_WRITER = """
+import os, time
+size = 24 << 20
+busy, calm = os.open("data/busy", os.O_RDWR), os.open("data/calm", os.O_RDWR | os.O_CREAT)
+n = 0
+while True:
+    n += 1
+    os.pwrite(busy, b"%016d" % n, n * 7919 * 16 % size)
+    os.pwrite(calm, b"%016d" % n, 0)
+    time.sleep(0.0005)  # the system's queue of events must not overflow
+"""
+
+
+def a_large_file_that_never_rests_is_read_at_rest(dice):
+    """It changes during every read while the program runs, so the stop must read it again: then it is of the instant of the others."""
+    os.makedirs("data")
+    size = 24 << 20
+    with open("data/busy", "wb") as f:
+        f.write(b"0" * size)
+    process = start("--quiet-ms", "1", "--hold-ms", "20", "--pause-max-ms", "10000", command="run", program=("--", sys.executable, "-c", BUSY_WRITER))
+    try:
+        wait_for("consistent versions", lambda: sum(v["consistent"] for v in versions()) >= 3, process)
+        stop(process, status=128 + signal.SIGTERM)
+    finally:
+        process.kill()
+        process.wait()
+    checked = 0
+    for v in versions():
+        if not v["consistent"]:
+            continue
+        keep("restore", "store", str(v["version"]), "back", "--force", "--quiet")
+        with open("back/busy", "rb") as busy:
+            at = int(open("back/calm", "rb").read() or b"0") if os.path.exists("back/calm") else 0
+            for n in range(max(1, at - 20000), at + 20000):
+                busy.seek(n * 7919 * 16 % size)
+                has = int(busy.read(16)) >= n
+                assert has == (n <= at) or n == at + 1, "version %d has number %d in one file, and write %d of the other is %s" % (
+                    v["version"], at, n, "there" if has else "missing")
+        checked += at > 0
+    assert checked >= 2, versions()
+
+
 PAIR_WRITER = """
 import os, time
 a, b = os.open("data/d0/a", os.O_RDWR | os.O_CREAT), os.open("data/d1/b", os.O_RDWR | os.O_CREAT)
@@ -1391,7 +1433,7 @@ CASES = [the_program_and_its_status, signals_are_passed_on, every_signal_is_pass
          damage_is_found, the_store_is_taken_away, a_store_that_comes_back, a_full_disk, what_must_not_be_read, the_directory_goes_and_comes_back, what_is_unchanged_is_not_read,
          only_what_changed_is_looked_at, a_version_has_all_that_came_before_it, owners_are_kept, events_that_were_lost_lead_to_a_scan, mapped_files_are_found, a_file_that_never_rests_is_marked, a_writer_at_full_speed,
          any_version_is_what_the_directory_was, notified_changes_need_no_scan, killed_at_any_moment, a_tree_of_processes_is_frozen,
-         a_cgroup_is_frozen, consistent_is_of_one_instant, a_pair_of_files_under_load, a_database_at_every_version,
+         a_cgroup_is_frozen, consistent_is_of_one_instant, a_pair_of_files_under_load, a_large_file_that_never_rests_is_read_at_rest, a_database_at_every_version,
          examples_of_the_help]
 
 

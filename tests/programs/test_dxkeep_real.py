@@ -149,7 +149,7 @@ class Postgres(Program):
                             "-c", "checkpoint_completion_target=0.1", "-c", "bgwriter_delay=10ms", "-c", "autovacuum_naptime=1s", "-c", "log_min_messages=fatal")
 
     def where(self, sockets="sockets"):
-        return "host=%s user=test dbname=postgres connect_timeout=10" % os.path.abspath(sockets)
+        return "host=%s user=test dbname=postgres connect_timeout=10 options='-c client_min_messages=error'" % os.path.abspath(sockets)
 
     def connect(self):
         return Libpq(self.where())
@@ -273,7 +273,7 @@ class Redis(Program):
 
     def server(self, place, path):
         return ["redis-server", "--port", "0", "--unixsocket", os.path.abspath(path), "--dir", os.path.abspath(place), "--appendonly", "yes", "--appendfsync",
-                "always", "--save", "", "--auto-aof-rewrite-min-size", "100kb", "--auto-aof-rewrite-percentage", "30", "--loglevel", "warning"]
+                "always", "--save", "", "--auto-aof-rewrite-min-size", "100kb", "--auto-aof-rewrite-percentage", "30", "--loglevel", "warning", "--logfile", "/dev/null"]
 
     def arguments(self):
         return []
