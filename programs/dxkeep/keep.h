@@ -110,8 +110,8 @@ void keep_capture_print(const keep_capture *c);
 int  keep_capture_once(const keep_options *o);
 
 /* >>moment.c ---- */
-/* Find the version that was the latest at a moment: `latest`, a version's number, a time (UTC), or
-   a duration before now. If there is none, a message gives the reason. */
+/* Find the version that was the latest at a moment: `latest`, `consistent`, a version's number, a
+   time (UTC), or a duration before now. If there is none, a message gives the reason. */
 int  keep_moment_find(versions_store *s, const keep_options *o, versions_version *out);
 /* Format as YYYY-MM-DD HH:MM:SS.mmm in UTC, which keep_moment_find() parses. */
 void keep_moment_text(int64_t time_ns, char out[40]);

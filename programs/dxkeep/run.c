@@ -204,6 +204,10 @@ static int restore_latest(const keep_options *o)
     if (!status) status = keep_restore_to(s, &v, o->directory, o, &partial);
     versions_store_close(s);
     if (status == PROG_NOT_FOUND) return PROG_OK; /* no version so far */
+    if (!status && !v.consistent)
+        prog_warn("%s: version %llu, which was restored, is torn: its files may be of different "
+                  "moments; 'dxkeep restore %s consistent %s --force' restores the latest one that "
+                  "is not", o->directory, (unsigned long long)v.version, o->store, o->directory);
     if (!status && o->verbose)
         prog_warn("%s: restored version %llu", o->directory, (unsigned long long)v.version);
     return status;

@@ -888,6 +888,32 @@ def moments(dice):
         assert "'dxkeep log store'" in keep("restore", "store", missing, "back", "--force", status=2), missing
 
 
+def the_latest_consistent_version(dice):
+    """Torn versions came later: `consistent` leaves them out, and run warns when it restores one."""
+    os.makedirs("data")
+    torn_capture("0")
+    assert "no consistent version" in keep("restore", "store", "consistent", "back", status=2)
+    keep("run", "store", "data", "--", "sh", "-c", "echo 1 >data/f")
+    best = latest()
+    assert versions(1)[0]["consistent"], versions(1)
+    torn_capture("2")
+    assert not versions(1)[0]["consistent"] and latest() == best + 1
+    keep("restore", "store", "consistent", "back", "--quiet")
+    assert open("back/f").read() == "1\n"
+    shutil.rmtree("data")
+    out = keep("run", "store", "data", "--", "true")
+    assert "version %d, which was restored, is torn" % (best + 1) in out and open("data/f").read() == "2", out
+    shutil.rmtree("data")
+    keep("restore", "store", "consistent", "data", "--quiet")
+    assert "torn" not in keep("run", "store", "data", "--", "true")
+
+
+def torn_capture(text):
+    with open("data/f", "w") as f:
+        f.write(text)
+    return keep("capture", "store", "data")
+
+
 def what_is_refused(dice):
     os.makedirs("data/in")
     open("data/f", "w").close()
@@ -1429,7 +1455,7 @@ def writers():
 
 CASES = [the_program_and_its_status, signals_are_passed_on, every_signal_is_passed_on, hooks, a_killed_dxkeep_ends_its_program, what_is_missing_is_made,
          the_time_of_a_version_is_that_of_its_content, the_last_capture_is_in_a_hurry, as_the_first_process, a_missing_directory_is_restored, a_directory_larger_than_it_may_be_is_not_restored, a_mount_point_is_restored,
-         a_mount_point_whatever_kills_the_restore, moments, what_is_refused,
+         a_mount_point_whatever_kills_the_restore, moments, the_latest_consistent_version, what_is_refused,
          damage_is_found, the_store_is_taken_away, a_store_that_comes_back, a_full_disk, what_must_not_be_read, the_directory_goes_and_comes_back, what_is_unchanged_is_not_read,
          only_what_changed_is_looked_at, a_version_has_all_that_came_before_it, owners_are_kept, events_that_were_lost_lead_to_a_scan, mapped_files_are_found, a_file_that_never_rests_is_marked, a_writer_at_full_speed,
          any_version_is_what_the_directory_was, notified_changes_need_no_scan, killed_at_any_moment, a_tree_of_processes_is_frozen,
