@@ -1,6 +1,6 @@
 /* The guard: a process between dxkeep and the program. It starts the program, and learns from a pipe
-   when dxkeep has been killed. Then it continues the stopped processes, and kills the program with
-   all its descendants: they would run without being captured, beside those of the next dxkeep.
+   when dxkeep has been killed. Then it continues the stopped processes, and kills the program and
+   all its descendants, because nobody would capture what they write.
 
        dxkeep --pipe--> guard ----> program ----> its children
 
@@ -36,7 +36,7 @@ typedef struct keep_guard {
 
 /* cgroup: to be thawed; program: to be started; either may be NULL. */
 int  keep_guard_open(keep_guard *g, const char *cgroup, char **program);
-/* Also when it is not open. What the program left running runs on. */
+/* A guard that is not open is ignored. Processes that outlive the program continue to run. */
 void keep_guard_close(keep_guard *g);
 /* Start the program. *error: errno, if it cannot be executed. */
 int  keep_guard_start(keep_guard *g, int *error);

@@ -6,6 +6,7 @@
    restore.c  restores the directory
    in_place.c restores a mount point
    log.c      lists versions
+   show.c     lists the entries of a version, and writes one of its files
    torn.c     names of files that changed while they were captured
    freeze.c   stops and continues the processes that write
    child.c    the program, and the signals that are forwarded to it
@@ -29,7 +30,8 @@
 typedef struct keep_options {
     const char   *store;     /* its folder */
     const char   *directory; /* to capture */
-    const char   *moment;    /* restore: which version */
+    const char   *moment;    /* restore, ls, cat: which version */
+    const char   *path;      /* ls, cat: in the version */
     const char   *target;    /* restore: the destination */
     char        **program;   /* run: with its arguments, NULL-terminated */
     const char   *name;      /* of the versions in the store */
@@ -51,6 +53,7 @@ typedef struct keep_options {
     bool          fresh;     /* run: do not restore an empty directory */
     bool          verbose;   /* run: report captures */
     bool          quiet;     /* no summary */
+    bool          recursive; /* ls: also list subdirectories */
     bool          json;      /* print JSON, one object per line */
     prog_list     rules;     /* --include and --exclude, in order */
     versions_omit omit;      /* kinds of entries and attributes to leave out */
@@ -116,8 +119,10 @@ int  keep_moment_find(versions_store *s, const keep_options *o, versions_version
 /* Format as YYYY-MM-DD HH:MM:SS.mmm in UTC, which keep_moment_find() parses. */
 void keep_moment_text(int64_t time_ns, char out[40]);
 
-/* >>log.c, restore.c, run.c: the commands ---- */
+/* >>log.c, show.c, restore.c, run.c: the commands ---- */
 int  keep_log(const keep_options *o);
+int  keep_ls(const keep_options *o);
+int  keep_cat(const keep_options *o);
 int  keep_restore(const keep_options *o);
 /* Write a version to a directory that is missing or empty, or to any with o->force. *partial:
    PROG_PARTIAL if the file system could not store all of it. */
@@ -131,6 +136,8 @@ enum {
     KEEP_DAEMON,
     KEEP_CAPTURE,
     KEEP_LOG,
+    KEEP_LS,
+    KEEP_CAT,
     KEEP_RESTORE,
     KEEP_VERIFY,
     KEEP_COMMANDS

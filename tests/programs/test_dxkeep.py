@@ -888,6 +888,39 @@ def moments(dice):
         assert "'dxkeep log store'" in keep("restore", "store", missing, "back", "--force", status=2), missing
 
 
+def entries_and_files_of_a_version(dice):
+    """ls and cat against the model, at each of several versions; and every wrong path has its own error."""
+    model, noted = Model("data", dice), {}
+    for _ in range(4):
+        model.some(25)
+        keep("capture", "store", "data")
+        noted[latest()] = {name: (stat.S_IMODE(os.lstat(model.real(name)).st_mode), bytes(e.content) if isinstance(e, File) else e)
+                           for name, e in model.entries.items() if name}
+    for version, entries in noted.items():
+        listed = {e["path"]: e for e in map(json.loads, keep("ls", "store", str(version), "--recursive", "--json").splitlines())}
+        assert set(listed) == set(entries), set(listed) ^ set(entries)
+        for name, (mode, what) in entries.items():
+            kind = "directory" if isinstance(what, int) else "link" if name in listed and listed[name]["type"] == "link" else "file"
+            assert listed[name]["type"] == kind, (name, listed[name])
+            if kind == "directory":
+                inside = keep("ls", "store", str(version), name + "/", "--json").splitlines()
+                assert {json.loads(line)["path"] for line in inside} == {n for n in entries if os.path.dirname(n) == name}
+                assert "is a directory; 'dxkeep ls' lists it" in keep("cat", "store", str(version), name, status=1)
+            elif kind == "link":
+                assert listed[name]["target"] == what.decode()
+                assert "symbolic link" in keep("cat", "store", str(version), name, status=1)
+            else:
+                assert listed[name]["size"] == len(what) and listed[name]["mode"] == "%04o" % mode, listed[name]
+                done = subprocess.run([DXKEEP, "cat", "store", str(version), name], stdout=subprocess.PIPE)
+                assert done.returncode == 0 and done.stdout == what, (name, done.returncode, len(done.stdout))
+    for command in ("ls", "cat"):
+        assert "has no 'nothing'; 'dxkeep ls store 1'" in keep(command, "store", "1", "nothing", status=2)
+        assert "not a path in a tree" in keep(command, "store", "1", "../x", status=1)
+        assert "has no version 99" in keep(command, "store", "99", "a", status=2)
+        assert "is not a moment" in keep(command, "store", "never", "a", status=1)
+    keep("cat", "store", "1", status=1)
+
+
 def the_latest_consistent_version(dice):
     """Torn versions came later: `consistent` leaves them out, and run warns when it restores one."""
     os.makedirs("data")
@@ -1455,7 +1488,7 @@ def writers():
 
 CASES = [the_program_and_its_status, signals_are_passed_on, every_signal_is_passed_on, hooks, a_killed_dxkeep_ends_its_program, what_is_missing_is_made,
          the_time_of_a_version_is_that_of_its_content, the_last_capture_is_in_a_hurry, as_the_first_process, a_missing_directory_is_restored, a_directory_larger_than_it_may_be_is_not_restored, a_mount_point_is_restored,
-         a_mount_point_whatever_kills_the_restore, moments, the_latest_consistent_version, what_is_refused,
+         a_mount_point_whatever_kills_the_restore, moments, entries_and_files_of_a_version, the_latest_consistent_version, what_is_refused,
          damage_is_found, the_store_is_taken_away, a_store_that_comes_back, a_full_disk, what_must_not_be_read, the_directory_goes_and_comes_back, what_is_unchanged_is_not_read,
          only_what_changed_is_looked_at, a_version_has_all_that_came_before_it, owners_are_kept, events_that_were_lost_lead_to_a_scan, mapped_files_are_found, a_file_that_never_rests_is_marked, a_writer_at_full_speed,
          any_version_is_what_the_directory_was, notified_changes_need_no_scan, killed_at_any_moment, a_tree_of_processes_is_frozen,

@@ -388,6 +388,7 @@ class Sqlite(Program):
 class Nginx(Program):
     """The rows are the lines of its log, which is rotated. nginx logs a request after its reply and before it reads the next one."""
     batch_max, slack = 1, 1
+    rotation = threading.Lock()  # who counts the lines needs all of them
 
     class Connection(Redis.Connection):
         def __init__(self, path):
@@ -395,7 +396,8 @@ class Nginx(Program):
             self.first = None
 
         def rows(self):
-            return len(Nginx.lines("data"))
+            with Nginx.rotation:
+                return len(Nginx.lines("data"))
 
         def add(self, first, last):
             self.socket.sendall(b"GET /%d/%s HTTP/1.1\r\nHost: a\r\n\r\n" % (first, note(first).encode()))
@@ -444,6 +446,10 @@ class Nginx(Program):
             os.unlink("socket")  # nginx that was killed leaves it, and does not replace it
 
     def disturb(self, dice):
+        with Nginx.rotation:
+            self.rotate()
+
+    def rotate(self):
         try:
             pid = int(open("pid").read())
             self.rotated = max([self.rotated] + [int(name.split(".")[1]) for name in os.listdir("data/log") if "." in name]) + 1
